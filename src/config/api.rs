@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use toml::de::DeValue;
 use trunkgate_route::TargetSpec;
 
 use super::code;
@@ -95,20 +94,18 @@ pub(super) fn account_sid(key: &str, value: &Value<'_>, findings: &mut Findings)
 
 /// `false`, `true` or `"tunnel"`.
 pub(super) fn proxy(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Proxy> {
-    match value.get_ref() {
-        DeValue::Boolean(true) => Some(Proxy::Api),
-        DeValue::Boolean(false) => Some(Proxy::Off),
-        DeValue::String(text) if text == "tunnel" => Some(Proxy::Tunnel),
-        DeValue::String(text) => {
+    let known = value.get_ref();
+    match (known.as_bool(), known.as_str()) {
+        (Some(false), _) => return Some(Proxy::Off),
+        (Some(true), _) => return Some(Proxy::Api),
+        (None, Some("tunnel")) => return Some(Proxy::Tunnel),
+        (None, Some(text)) => {
             let help = "use true, false or \"tunnel\"";
             findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
-            None
         }
-        _ => {
-            values::wrong_type(key, value, "true, false or \"tunnel\"", findings);
-            None
-        }
+        (None, None) => values::wrong_type(key, value, "true, false or \"tunnel\"", findings),
     }
+    None
 }
 
 impl PlacedApi {

@@ -23,6 +23,7 @@ use super::{ApiError, twilio};
 use crate::config;
 use crate::limits;
 use crate::system::authority::Authority;
+use crate::system::certificates::CLOSED;
 use crate::system::connector::TlsFault;
 use crate::system::log::Seldom;
 use crate::system::reach::Reach;
@@ -149,7 +150,9 @@ impl Proxy {
     fn complain(&self, occupant: &Occupant, host: &str, fault: &TlsFault) {
         let mut complaint = self.0.complaint.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(more) = complaint.due(Instant::now()) else { return };
-        let (source, what) = (occupant.source(), &fault.what);
+        // Other words for that are meant for a server that is connected to.
+        let what = if fault.what.starts_with(CLOSED) { CLOSED } else { &fault.what };
+        let source = occupant.source();
         let fix = "start the client with the variables that `trunkgate twilio env` prints";
         if fault.rejected.is_some() {
             tracing::info!("proxy: client {source} does not trust the CA of the edge for {host}: {what}. {fix}{more}");

@@ -164,10 +164,8 @@ fn no_key_takes_what_it_is_not() {
             assert!(read.is_err(), "{place} {} = {wrong}", key.name);
         }
         let is_a = |value: &str| read(place, &format!("{} = {value}", key.name)).is_ok();
-        let takes_true = match key.kind {
-            Kind::Either(kinds) => kinds.contains(&Kind::Boolean),
-            kind => kind == Kind::Boolean,
-        };
+        let kinds = if let Kind::Either(kinds) = key.kind { kinds } else { &[key.kind] };
+        let takes_true = kinds.contains(&Kind::Boolean);
         // These two need another key beside them.
         if !matches!(key.name, "accept_register" | "secure") {
             assert_eq!(is_a("true"), takes_true, "{place} {}", key.name);

@@ -194,9 +194,9 @@ mod tests {
 
     #[test]
     fn words_are_quoted_for_the_shell() {
-        let files = Files { bundle: "/home/o'neill/$HOME/a b.pem".into(), alone: "/c.pem".into() };
+        let files = Files { bundle: "/srv/o'neill/$HOME/a b.pem".into(), alone: "/c.pem".into() };
         let printed = lines(&Proxy::of("http://127.0.0.1:8080").unwrap(), &files);
-        assert!(printed.contains("export CURL_CA_BUNDLE='/home/o'\\''neill/$HOME/a b.pem'\n"), "{printed}");
+        assert!(printed.contains("export CURL_CA_BUNDLE='/srv/o'\\''neill/$HOME/a b.pem'\n"), "{printed}");
         assert!(printed.ends_with("export NODE_EXTRA_CA_CERTS='/c.pem'\n"), "{printed}");
         assert!(printed.lines().all(|line| line.starts_with("export ")) && printed.lines().count() == 10);
     }

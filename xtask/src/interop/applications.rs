@@ -81,9 +81,19 @@ impl Bench {
 
     /// Starts an edge without applications, which programs use by its API, with further tables.
     pub(crate) fn open(numbers: &[&str], front: Option<&Front>, further: &str) -> anyhow::Result<Bench> {
+        Bench::open_by(Command::new(edge::binary()), numbers, front, ("", further))
+    }
+
+    /// The same by a command that runs the binary in its own way, with further keys of `[api]` before the tables.
+    pub(crate) fn open_by(
+        command: Command,
+        numbers: &[&str],
+        front: Option<&Front>,
+        (keys, further): (&str, &str),
+    ) -> anyhow::Result<Bench> {
         let speech = Speech::new()?;
-        let tables = speech.table(&VOICES) + &open_tables(numbers, "connect = [\"trunk:pbx\"]") + further;
-        let edge = Edge::start_by(trusting(front), &tables)?;
+        let api = open_tables(numbers, &format!("connect = [\"trunk:pbx\"]\n{keys}"));
+        let edge = Edge::start_by(trusting_by(command, front), &(speech.table(&VOICES) + &api + further))?;
         Ok(Bench { edge, speech, party: Phone::new(PBX, 5060, "party")? })
     }
 
@@ -207,7 +217,10 @@ pub(crate) fn open_tables(numbers: &[&str], keys: &str) -> String {
 
 /// The binary, with the certificate of `front` as its only root.
 fn trusting(front: Option<&Front>) -> Command {
-    let mut command = Command::new(edge::binary());
+    trusting_by(Command::new(edge::binary()), front)
+}
+
+fn trusting_by(mut command: Command, front: Option<&Front>) -> Command {
     if let Some(front) = front {
         command.env("SSL_CERT_FILE", front.authority());
     }

@@ -36,7 +36,7 @@ impl Exchange {
 /// The proxy. Its thread lives as long as the process.
 #[derive(Debug)]
 pub(crate) struct Front {
-    /// `https://localhost:PORT`.
+    /// `https://NAME:PORT` with its first name.
     pub(crate) url: String,
     exchanges: Arc<Mutex<Vec<Exchange>>>,
     folder: tempfile::TempDir,
@@ -45,8 +45,13 @@ pub(crate) struct Front {
 impl Front {
     /// Begins to listen; `upstream` may start later.
     pub(crate) fn start(upstream: SocketAddr) -> anyhow::Result<Front> {
+        Front::listen(upstream, &["localhost"], SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// The same at this address, with a certificate for these names.
+    pub(crate) fn listen(upstream: SocketAddr, names: &[&str], address: SocketAddr) -> anyhow::Result<Front> {
         let folder = tempfile::tempdir()?;
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+        let made = rcgen::generate_simple_self_signed(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
         std::fs::write(folder.path().join("ca.pem"), made.cert.pem())?;
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -54,8 +59,9 @@ impl Front {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(vec![made.cert.der().clone()], key)?;
-        let (config, listener) = (Arc::new(config), TcpListener::bind("127.0.0.1:0")?);
-        let url = format!("https://localhost:{}", listener.local_addr()?.port());
+        let listener = TcpListener::bind(address).with_context(|| address.to_string())?;
+        let config = Arc::new(config);
+        let url = format!("https://{}:{}", names.first().context("no name")?, listener.local_addr()?.port());
         let exchanges = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&exchanges);
         std::thread::spawn(move || {

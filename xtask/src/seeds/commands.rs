@@ -16,10 +16,10 @@ const API: &str = "https://api.twilio.com";
 const APPLICATIONS: [&str; 3] =
     ["https://demo.twilio.com", "https://voice.prod.example.com", "https://voice.example.com"];
 /// Numbers of the page's calls.
-const CALLER_ID: &str = "+14155551234";
-const PARTY: &str = "+14155559876";
-const SDK_CALLER_ID: &str = "+15017250604";
-const SDK_PARTY: &str = "+15558675309";
+pub(super) const CALLER_ID: &str = "+14155551234";
+pub(super) const PARTY: &str = "+14155559876";
+pub(super) const SDK_CALLER_ID: &str = "+15017250604";
+pub(super) const SDK_PARTY: &str = "+15558675309";
 /// Calls of curl to account and keys.
 const CURL: &str =
     "curl -sS -u \"$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN\" \"$TWILIO_BASE_URL/2010-04-01/Accounts/$TWILIO_ACCOUNT_SID";

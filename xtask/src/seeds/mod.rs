@@ -10,6 +10,7 @@ mod messages;
 mod numbers;
 mod page;
 mod provider;
+mod proxied;
 mod rig;
 mod servers;
 mod steps;
@@ -29,10 +30,9 @@ const FOLDER: &str = "TRUNKGATE_SEEDS";
 const PAGES: [&str; 5] = ["000", "001", "002", "003", "004"];
 
 /// Steps of the pages that need what is not in this version: page, section, name, and what is lacking.
-const NOT_YET: [(&str, &str, &str, &str); 12] = [
+const NOT_YET: [(&str, &str, &str, &str); 11] = [
     ("001", "SDK for Python", "Record with transcription", "recording, transcription"),
     ("001", "Gather", "speech input", "speech recognition"),
-    ("001", "CLI", "the same by twilio-cli, whose base URL is fixed", "a proxy for Twilio's host"),
     ("001", "CLI, curl", "recordings", "recording"),
     ("001", "CLI, curl", "conferences", "conferences"),
     ("001", "answering machines", "MachineDetection", "answering-machine detection"),
@@ -114,6 +114,8 @@ fn judge(place: &Path, sabotage: bool) -> anyhow::Result<Vec<Row>> {
             _ => {
                 let mut rows = applications(&page, sabotage)?;
                 rows.extend(by_api(number, "shell", &page, &commands::NUMBERS, &commands::STEPS)?);
+                let rig = Rig::start_as_twilio(&commands::NUMBERS, &proxied::HOSTS)?;
+                rows.extend(by(&rig, (number, "proxy"), &page, &proxied::STEPS));
                 rows
             }
         });
@@ -157,12 +159,15 @@ fn by_api(
     own: &[&str],
     steps: &[ApiStep],
 ) -> anyhow::Result<Vec<Row>> {
-    let rig = Rig::start(own)?;
+    Ok(self::by(&Rig::start(own)?, (number, by), page, steps))
+}
+
+fn by(rig: &Rig, (number, by): (&'static str, &'static str), page: &Page, steps: &[ApiStep]) -> Vec<Row> {
     let judged = steps.iter().map(|step| {
-        let outcome = (step.run)(page, &rig);
+        let outcome = (step.run)(page, rig);
         Row { page: number, section: step.section, name: step.name, by, outcome }
     });
-    Ok(judged.collect())
+    judged.collect()
 }
 
 fn print(rows: &[Row]) {
@@ -171,6 +176,9 @@ fn print(rows: &[Row]) {
             Ok(figure) => println!("      {page} {section:<18} {by:<6} ok       {name}: {figure}"),
             Err(error) => println!("      {page} {section:<18} {by:<6} FAIL     {name}: {error:#}"),
         }
+    }
+    for (page, section, name, instead) in proxied::GONE {
+        println!("      {page} {section:<18}        gone     {name}: {instead}");
     }
     for (page, section, name, lacks) in NOT_YET {
         println!("      {page} {section:<18}        not yet  {name}: {lacks}");

@@ -76,6 +76,19 @@ impl Page {
         line.split('"').nth(1).context("a path in quotes")
     }
 
+    /// The command of its command-line program that begins so, as it stands there: with the lines that it goes on in.
+    pub(crate) fn command(&self, beginning: &str) -> anyhow::Result<String> {
+        let from = self.text.lines().map(str::trim).skip_while(|line| !line.starts_with(beginning));
+        let mut command = Vec::new();
+        for line in from {
+            command.push(line);
+            if !line.ends_with('\\') {
+                return Ok(command.join("\n"));
+            }
+        }
+        bail!("the page has no command {beginning}")
+    }
+
     fn line(&self, is_it: impl Fn(&str) -> bool) -> anyhow::Result<&str> {
         self.text.lines().map(str::trim).find(|line| is_it(line)).context("the page lacks a line")
     }
@@ -220,6 +233,14 @@ mod tests {
         let documents = page.documents();
         assert_eq!(documents.len(), 2);
         assert!(documents[0].ends_with("</Response>") && documents[1].contains("<Say>"));
+    }
+
+    #[test]
+    fn a_command_has_the_lines_that_it_goes_on_in() {
+        let page = Page { text: "a\nprog list \\\n--limit 1 \\\n--b\nprog fetch --sid X\n".to_owned() };
+        assert_eq!(page.command("prog list").unwrap(), "prog list \\\n--limit 1 \\\n--b");
+        assert_eq!(page.command("prog fetch").unwrap(), "prog fetch --sid X");
+        assert!(page.command("prog update").is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! An edge that a page's programs use by its API: the party that they call, the server of their documents, and the validator of every
 //! request that the edge makes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -12,13 +12,17 @@ use serde_json::Value;
 use super::provider::Provider;
 use crate::interop::applications::{ACCOUNT, Bench, TOKEN, accepted};
 use crate::interop::caller::Listener;
+use crate::interop::edge;
 use crate::interop::front::Front;
 use crate::interop::node;
+use crate::interop::proxied::Proxied;
 use crate::interop::python::{self, Packages, Script};
 use crate::interop::raw::{Call, Text};
 
 /// Text of a document that does not name another.
 pub(super) const WELCOME: &str = "Welcome to the call.";
+/// Where hosts of the page's examples are, for an edge that is started as Twilio.
+const APPLICATION: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9)), 443);
 /// Longest wait for a text.
 const PATIENCE: Duration = Duration::from_secs(12);
 /// Path of callbacks.
@@ -32,6 +36,9 @@ pub(super) struct Rig {
     pub(super) provider: Provider,
     front: Front,
     judge: Script,
+    /// Programs that know nothing of the edge.
+    proxied: Option<Proxied>,
+    _hosts: tempfile::TempDir,
 }
 
 /// A call that has reached the party.
@@ -55,7 +62,28 @@ impl Rig {
         let front = Front::start(judge.address)?;
         let provider = Provider::start()?;
         let bench = Bench::open(numbers, Some(&front), &provider.table())?;
-        Ok(Rig { bench, provider, front, judge })
+        Ok(Rig { bench, provider, front, judge, proxied: None, _hosts: tempfile::tempdir()? })
+    }
+
+    /// Starts an edge that is api.twilio.com for programs with its variables, and for which these hosts are the application.
+    pub(super) fn start_as_twilio(numbers: &[&str], hosts: &[&str]) -> anyhow::Result<Rig> {
+        let judge = Script::start(Packages::Forms, &python::script("webhook_application.py"), &["--token", TOKEN])?;
+        let front = Front::listen(judge.address, hosts, APPLICATION)?;
+        let (provider, folder) = (Provider::start()?, tempfile::tempdir()?);
+        let file = folder.path().join("hosts");
+        std::fs::write(&file, format!("127.0.0.1 localhost\n{} {}\n", APPLICATION.ip(), hosts.join(" ")))?;
+        let mut command = Command::new("unshare");
+        let run = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+        command.args(["--mount", "sh", "-c", run]).arg(&file).arg(std::path::absolute(edge::binary())?);
+        let keys = ("proxy = true", provider.table());
+        let bench = Bench::open_by(command, numbers, Some(&front), (keys.0, &keys.1))?;
+        let proxied = Some(Proxied::by(bench.edge.http)?);
+        Ok(Rig { bench, provider, front, judge, proxied, _hosts: folder })
+    }
+
+    /// Programs that know nothing of the edge.
+    pub(super) fn proxied(&self) -> anyhow::Result<&Proxied> {
+        self.proxied.as_ref().context("the edge is no proxy")
     }
 
     /// Base URL of the API.
