@@ -512,10 +512,13 @@ pub const APP_LAST_SECONDS: u64 = 3;
 pub const CALLBACK_QUEUE: usize = 8192;
 /// Callbacks that one change of the store writes.
 pub const CALLBACK_BATCH: usize = 64;
-/// Callbacks that wait for their receivers, in the store and in memory; more are dropped and counted.
+/// Callbacks that wait for their receivers, in the store and in memory; beyond that the newest of the greatest share are dropped and
+/// counted.
 pub const CALLBACKS_WAITING: usize = 100_000;
-/// Those of them that wait for one receiver, named by host and port.
-pub const CALLBACKS_WAITING_OF_HOST: usize = 50_000;
+/// Bytes that a callback counts in its share beyond its own.
+pub const CALLBACK_COST_BYTES: usize = 1024;
+/// How many times a share counts whose host gave no answer to the last attempt.
+pub const CALLBACK_FAILING_WEIGHT: usize = 64;
 /// The same of all together in bytes.
 pub const CALLBACK_BYTES: usize = 128 << 20;
 /// Bytes of callbacks in memory from which on those that are stored are read again when their turn comes.
@@ -526,6 +529,8 @@ pub const CALLBACK_HELD_MOST_BYTES: usize = 32 << 20;
 pub const CALLBACKS_AT_ONCE: usize = 256;
 /// … to one host and port …
 pub const CALLBACKS_AT_ONCE_OF_HOST: usize = 96;
+/// … to one that has not answered yet …
+pub const CALLBACKS_AT_ONCE_OF_UNKNOWN: usize = 8;
 /// … and to one that gave no answer to the last.
 pub const CALLBACKS_AT_ONCE_OF_FAILING: usize = 2;
 /// Pause after the first attempt that failed, in milliseconds; each further pause is twice as long …

@@ -64,6 +64,15 @@ impl CallbackFigures {
         self.of(app, |counts| counts.dropped += 1);
     }
 
+    /// One that waited was dropped for others; `was_failing`: it counted as failing.
+    pub(super) fn made_way(&self, app: &Arc<str>, was_failing: bool) {
+        self.of(app, |counts| {
+            counts.waiting = counts.waiting.saturating_sub(1);
+            counts.failing = counts.failing.saturating_sub(u64::from(was_failing));
+            counts.dropped += 1;
+        });
+    }
+
     /// One waits.
     pub(super) fn added(&self, app: &Arc<str>) {
         self.of(app, |counts| counts.waiting += 1);

@@ -5,6 +5,7 @@
 mod figures;
 mod queue;
 mod sender;
+mod shares;
 mod stored;
 
 use std::sync::Arc;

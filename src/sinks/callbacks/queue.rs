@@ -1,16 +1,17 @@
 //! The order and the times of callbacks that wait. Those of one line (about one resource, to one URL) leave one after the other; a line
-//! waits for its own first callback alone. Hosts take turns, each with a bounded number under way, fewer where the last one gave no
-//! answer.
+//! waits for its own first callback alone. Hosts take turns, each with a bounded number under way: few until it has answered once, and
+//! fewer where the last attempt got no answer. What there is no room for is taken from the greatest share ([`Shares`]).
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::shares::{Path, Shares, path};
 use super::stored::Callback;
 use crate::limits::{
     CALLBACK_ATTEMPTS_TOLD, CALLBACK_BYTES, CALLBACK_GIVE_UP_SECONDS, CALLBACK_HELD_BYTES, CALLBACK_HELD_MOST_BYTES,
     CALLBACK_PAUSE_MILLISECONDS, CALLBACK_PAUSE_MOST_SECONDS, CALLBACKS_AT_ONCE, CALLBACKS_AT_ONCE_OF_FAILING,
-    CALLBACKS_AT_ONCE_OF_HOST, CALLBACKS_WAITING, CALLBACKS_WAITING_OF_HOST,
+    CALLBACKS_AT_ONCE_OF_HOST, CALLBACKS_AT_ONCE_OF_UNKNOWN, CALLBACKS_WAITING,
 };
 use crate::system::backoff::Backoff;
 
@@ -23,6 +24,14 @@ pub(super) const GIVE_UP: Duration = Duration::from_secs(CALLBACK_GIVE_UP_SECOND
 /// Names a callback of the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Id(u64);
+
+impl Id {
+    /// Makes one for a test.
+    #[cfg(test)]
+    pub(super) const fn new(number: u64) -> Id {
+        Id(number)
+    }
+}
 
 /// A callback that comes to the queue.
 #[derive(Debug)]
@@ -45,19 +54,36 @@ pub(super) struct Waiting {
     pub(super) token: Arc<str>,
     line: Arc<str>,
     host: Arc<str>,
-    pub(super) app: Arc<str>,
+    /// Its application, host and port.
+    share: Path,
     bytes: usize,
     expires: Instant,
+    place: Place,
     /// Attempts so far, the one under way included.
     pub(super) attempts: u32,
-    /// The last of them got no answer.
-    is_unheard: bool,
     pub(super) is_stored: bool,
     /// `None`: only the store has it.
     pub(super) whole: Option<Arc<Callback>>,
 }
 
+/// Place of a callback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Behind others of its line.
+    Behind,
+    /// Among those that may be sent to its host, at this turn.
+    Ready(u64),
+    /// Until the next attempt.
+    Resting(Instant),
+    UnderWay,
+}
+
 impl Waiting {
+    /// Returns its application.
+    pub(super) fn app(&self) -> &Arc<str> {
+        &self.share[0]
+    }
+
     /// Whether so many attempts failed that `status` has a problem; `attempts`: those that failed.
     pub(super) fn is_failing(attempts: u32) -> bool {
         attempts >= CALLBACK_ATTEMPTS_TOLD
@@ -67,17 +93,23 @@ impl Waiting {
 #[derive(Debug, Default)]
 struct Host {
     /// First callbacks of their lines that may be sent, in the order in which that became so.
-    ready: VecDeque<Id>,
+    ready: BTreeSet<(u64, Id)>,
+    /// Those that rest since their last attempt got no answer.
+    unheard: BTreeSet<Id>,
     under_way: usize,
     waiting: usize,
-    /// The last attempt got no answer.
-    is_failing: bool,
+    /// Whether the last attempt got an answer; `None`: there was none yet.
+    answers: Option<bool>,
     has_turn: bool,
 }
 
 impl Host {
     fn has_room(&self) -> bool {
-        let most = if self.is_failing { CALLBACKS_AT_ONCE_OF_FAILING } else { CALLBACKS_AT_ONCE_OF_HOST };
+        let most = match self.answers {
+            None => CALLBACKS_AT_ONCE_OF_UNKNOWN,
+            Some(true) => CALLBACKS_AT_ONCE_OF_HOST,
+            Some(false) => CALLBACKS_AT_ONCE_OF_FAILING,
+        };
         !self.ready.is_empty() && self.under_way < most
     }
 }
@@ -93,11 +125,23 @@ pub(super) struct Queue {
     turns: VecDeque<Arc<str>>,
     /// First callbacks of their lines that rest after an attempt.
     resting: BTreeSet<(Instant, Id)>,
+    /// Those that are not under way.
+    shares: Shares,
     under_way: usize,
     bytes: usize,
     /// Bytes of those that are in memory.
     held: usize,
     last: u64,
+    last_ready: u64,
+}
+
+/// What came of adding a callback.
+#[derive(Debug, Default)]
+pub(super) struct Added {
+    /// `None`: there is no room for it.
+    pub(super) id: Option<Id>,
+    /// Callbacks of greater shares that made way.
+    pub(super) dropped: Vec<Waiting>,
 }
 
 /// What becomes of a callback whose attempt failed.
@@ -108,36 +152,52 @@ pub(super) enum Fate {
 }
 
 impl Queue {
-    /// Adds a callback behind those of its line; `None`: there is no room for it.
-    pub(super) fn add(&mut self, coming: Coming) -> Option<Id> {
-        let of_host = self.hosts.get(coming.host.as_str()).map_or(0, |host| host.waiting);
-        let is_full = self.callbacks.len() >= CALLBACKS_WAITING
-            || of_host >= CALLBACKS_WAITING_OF_HOST
+    /// Adds a callback behind those of its line. Where there is no room for it, the newest of the greatest share makes way.
+    pub(super) fn add(&mut self, coming: Coming) -> Added {
+        let mut added = Added::default();
+        let share = path(&coming.app, &coming.host);
+        while self.is_full(&coming) {
+            let surplus = self.shares.surplus(&share, coming.bytes).filter(|id| self.makes_room(*id, &coming));
+            let Some(waiting) = surplus.and_then(|id| self.remove(id)) else { return added };
+            added.dropped.push(waiting);
+        }
+        added.id = Some(self.enter(coming, share));
+        added
+    }
+
+    fn is_full(&self, coming: &Coming) -> bool {
+        self.callbacks.len() >= CALLBACKS_WAITING
             || self.bytes + coming.bytes > CALLBACK_BYTES
-            || self.held + coming.bytes > CALLBACK_HELD_MOST_BYTES;
-        (!is_full).then(|| self.enter(coming))
+            || self.has_no_memory(coming)
     }
 
-    /// Adds a callback that the store has.
-    pub(super) fn restore(&mut self, coming: Coming) -> Id {
-        self.enter(coming)
+    /// Whether a callback that the store does not have yet finds no place in memory.
+    fn has_no_memory(&self, coming: &Coming) -> bool {
+        coming.whole.is_some() && self.held + coming.bytes > CALLBACK_HELD_MOST_BYTES
     }
 
-    fn enter(&mut self, coming: Coming) -> Id {
-        let Coming { token, line, host, app, bytes, expires, whole } = coming;
+    /// Whether there is more room for another callback without this one.
+    fn makes_room(&self, id: Id, coming: &Coming) -> bool {
+        let is_held = self.callbacks.get(&id).is_some_and(|waiting| waiting.whole.is_some());
+        is_held || !self.has_no_memory(coming)
+    }
+
+    fn enter(&mut self, coming: Coming, share: Path) -> Id {
+        let Coming { token, line, host, bytes, expires, whole, .. } = coming;
         self.last += 1;
         let (id, line, host): (_, Arc<str>, Arc<str>) = (Id(self.last), line.into(), host.into());
         let token: Arc<str> = token.into();
         self.tokens.insert(Arc::clone(&token));
         self.bytes += bytes;
         self.held += if whole.is_some() { bytes } else { 0 };
+        self.shares.put(&share, id, bytes);
         self.hosts.entry(Arc::clone(&host)).or_default().waiting += 1;
         let of_line = self.lines.entry(Arc::clone(&line)).or_default();
         of_line.push_back(id);
         let is_first = of_line.len() == 1;
         let is_stored = whole.is_none();
         let waiting =
-            Waiting { token, line, host, app, bytes, expires, attempts: 0, is_unheard: false, is_stored, whole };
+            Waiting { token, line, host, share, bytes, expires, place: Place::Behind, attempts: 0, is_stored, whole };
         self.callbacks.insert(id, waiting);
         if is_first {
             self.make_ready(id);
@@ -182,8 +242,7 @@ impl Queue {
 
     /// Returns the next callback to be sent, which is under way from now on.
     pub(super) fn next(&mut self, now: Instant) -> Option<Id> {
-        while let Some((at, id)) = self.resting.first().copied().filter(|(at, _)| *at <= now) {
-            self.resting.remove(&(at, id));
+        while let Some((_, id)) = self.resting.first().copied().filter(|(at, _)| *at <= now) {
             self.make_ready(id);
         }
         if self.under_way >= CALLBACKS_AT_ONCE {
@@ -192,13 +251,15 @@ impl Queue {
         while let Some(name) = self.turns.pop_front() {
             let Some(host) = self.hosts.get_mut(&name) else { continue };
             host.has_turn = false;
-            let next = if host.has_room() { host.ready.pop_front() } else { None };
-            let Some(id) = next else { continue };
+            let next = if host.has_room() { host.ready.pop_first() } else { None };
+            let Some((_, id)) = next else { continue };
             host.under_way += 1;
             self.under_way += 1;
             self.give_turn(&name);
             if let Some(waiting) = self.callbacks.get_mut(&id) {
                 waiting.attempts = waiting.attempts.saturating_add(1);
+                waiting.place = Place::UnderWay;
+                self.shares.take(&waiting.share, id, waiting.bytes);
             }
             return Some(id);
         }
@@ -223,21 +284,32 @@ impl Queue {
         if is_final || now >= waiting.expires {
             return Fate::GivenUp;
         }
-        waiting.is_unheard = !is_heard;
         let at = (now + PAUSES.pause(waiting.attempts, random)).min(waiting.expires);
+        waiting.place = Place::Resting(at);
         self.resting.insert((at, id));
+        if let Some(host) = self.hosts.get_mut(&waiting.host).filter(|_| !is_heard) {
+            host.unheard.insert(id);
+        }
+        self.shares.put(&waiting.share, id, waiting.bytes);
+        self.shares.heard(&waiting.share, is_heard);
         self.relieve(id);
         Fate::Rests
     }
 
     /// Takes a callback out of its line, whose next one may be sent.
     pub(super) fn remove(&mut self, id: Id) -> Option<Waiting> {
+        self.leave_place(id);
         let waiting = self.callbacks.remove(&id)?;
+        self.shares.take(&waiting.share, id, waiting.bytes);
         self.tokens.remove(&waiting.token);
         self.bytes -= waiting.bytes;
         self.held -= if waiting.whole.is_some() { waiting.bytes } else { 0 };
         let next = self.lines.get_mut(&waiting.line).and_then(|line| {
-            line.retain(|other| *other != id);
+            match (line.front(), line.back()) {
+                (Some(first), _) if *first == id => _ = line.pop_front(),
+                (_, Some(last)) if *last == id => _ = line.pop_back(),
+                _ => line.retain(|other| *other != id),
+            }
             line.front().copied()
         });
         if let Some(host) = self.hosts.get_mut(&waiting.host) {
@@ -247,16 +319,35 @@ impl Queue {
             }
         }
         match next {
-            Some(next) => self.make_ready(next),
+            // The first may be ready, resting or under way already.
+            Some(next) if self.callbacks.get(&next).is_some_and(|next| next.place == Place::Behind) => {
+                self.make_ready(next);
+            }
+            Some(_) => {}
             None => drop(self.lines.remove(&waiting.line)),
         }
         Some(waiting)
     }
 
+    /// Takes a callback out of those that are ready or rest.
+    fn leave_place(&mut self, id: Id) {
+        let Some(waiting) = self.callbacks.get_mut(&id) else { return };
+        let host = self.hosts.get_mut(&waiting.host);
+        match waiting.place {
+            Place::Ready(turn) => host.is_some_and(|host| host.ready.remove(&(turn, id))),
+            Place::Resting(at) => self.resting.remove(&(at, id)) | host.is_some_and(|host| host.unheard.remove(&id)),
+            Place::Behind | Place::UnderWay => false,
+        };
+    }
+
     fn make_ready(&mut self, id: Id) {
-        let Some(name) = self.callbacks.get(&id).map(|waiting| Arc::clone(&waiting.host)) else { return };
+        self.leave_place(id);
+        let Some(waiting) = self.callbacks.get_mut(&id) else { return };
+        self.last_ready += 1;
+        waiting.place = Place::Ready(self.last_ready);
+        let name = Arc::clone(&waiting.host);
         if let Some(host) = self.hosts.get_mut(&name) {
-            host.ready.push_back(id);
+            host.ready.insert((self.last_ready, id));
             self.give_turn(&name);
         }
     }
@@ -270,19 +361,16 @@ impl Queue {
 
     /// An attempt is over. One that got an answer after others got none has those sent that rest for that reason.
     fn came_back(&mut self, id: Id, is_heard: bool) {
-        let Some(name) = self.callbacks.get(&id).map(|waiting| Arc::clone(&waiting.host)) else { return };
+        let Some(waiting) = self.callbacks.get(&id) else { return };
+        let name = Arc::clone(&waiting.host);
+        self.shares.heard(&waiting.share, is_heard);
         let Some(host) = self.hosts.get_mut(&name) else { return };
         host.under_way = host.under_way.saturating_sub(1);
         self.under_way = self.under_way.saturating_sub(1);
-        let recovers = std::mem::replace(&mut host.is_failing, !is_heard) && is_heard;
+        let recovers = host.answers.replace(is_heard) == Some(false) && is_heard;
         if recovers {
-            let callbacks = &self.callbacks;
-            let of_host = |id: &Id| callbacks.get(id).is_some_and(|one| one.is_unheard && one.host == name);
-            let woken: Vec<(Instant, Id)> = self.resting.iter().filter(|(_, id)| of_host(id)).copied().collect();
-            for one in woken {
-                self.resting.remove(&one);
-                self.make_ready(one.1);
-            }
+            let woken = std::mem::take(&mut host.unheard);
+            woken.into_iter().for_each(|id| self.make_ready(id));
         }
         self.give_turn(&name);
     }
@@ -312,6 +400,10 @@ mod tests {
         }
     }
 
+    fn add(queue: &mut Queue, coming: Coming) -> Id {
+        queue.add(coming).id.unwrap()
+    }
+
     fn all(queue: &mut Queue, now: Instant) -> Vec<Id> {
         std::iter::from_fn(|| queue.next(now)).collect()
     }
@@ -319,7 +411,7 @@ mod tests {
     #[test]
     fn a_line_is_in_order_and_holds_up_no_other() {
         let (mut queue, now) = (Queue::default(), now());
-        let [a, b, c] = ["CA1", "CA1", "CA2"].map(|line| queue.add(coming(now, line, "h:1")).unwrap());
+        let [a, b, c] = ["CA1", "CA1", "CA2"].map(|line| add(&mut queue, coming(now, line, "h:1")));
         assert_eq!(all(&mut queue, now), [a, c], "the second of a line waits for the first");
         assert_eq!(queue.failed(now, a, HEARD, u32::MAX), Fate::Rests);
         queue.delivered(c).unwrap();
@@ -337,10 +429,10 @@ mod tests {
     #[test]
     fn a_callback_is_given_up_after_24_hours_and_the_next_of_its_line_follows() {
         let (mut queue, began) = (Queue::default(), now());
-        let first = queue.add(coming(began, "CA1", "h:1")).unwrap();
+        let first = add(&mut queue, coming(began, "CA1", "h:1"));
         let mut later = coming(began, "CA1", "h:1");
         later.expires += Duration::from_secs(600);
-        let second = queue.add(later).unwrap();
+        let second = add(&mut queue, later);
         let (mut at, mut attempts) = (began, 0);
         loop {
             assert_eq!(queue.next(at), Some(first));
@@ -363,42 +455,100 @@ mod tests {
     fn a_dead_host_has_few_under_way_and_others_go_on() {
         let (mut queue, now) = (Queue::default(), now());
         for n in 0..CALLBACKS_AT_ONCE {
-            queue.add(coming(now, &format!("CA{n}"), "dead:1")).unwrap();
+            add(&mut queue, coming(now, &format!("CA{n}"), "dead:1"));
         }
         let dead = all(&mut queue, now);
-        assert_eq!(dead.len(), CALLBACKS_AT_ONCE_OF_HOST);
-        let good = queue.add(coming(now, "CB", "good:1")).unwrap();
+        assert_eq!(dead.len(), CALLBACKS_AT_ONCE_OF_UNKNOWN);
+        let good = add(&mut queue, coming(now, "CB", "good:1"));
         assert_eq!(all(&mut queue, now), [good]);
         for id in &dead {
             queue.failed(now, *id, UNHEARD, u32::MAX);
         }
-        assert_eq!(all(&mut queue, now).len(), CALLBACKS_AT_ONCE_OF_FAILING);
+        let next = all(&mut queue, now);
+        assert_eq!(next.len(), CALLBACKS_AT_ONCE_OF_FAILING);
         assert_eq!(queue.resting.len(), dead.len());
+        queue.delivered(next[0]).unwrap();
+        assert_eq!(all(&mut queue, now).len(), CALLBACKS_AT_ONCE_OF_HOST - 1, "it has answered");
     }
 
     #[test]
     fn a_host_that_answers_again_gets_what_rests_at_once() {
         let (mut queue, now) = (Queue::default(), now());
-        let ids = ["CA1", "CA2", "CA3"].map(|line| queue.add(coming(now, line, "h:1")).unwrap());
+        let ids = ["CA1", "CA2", "CA3"].map(|line| add(&mut queue, coming(now, line, "h:1")));
         assert_eq!(all(&mut queue, now), ids);
         queue.failed(now, ids[1], HEARD, 0);
         queue.failed(now, ids[0], UNHEARD, 0);
         queue.failed(now, ids[2], UNHEARD, 0);
-        let other = queue.add(coming(now, "CA4", "h:1")).unwrap();
+        let other = add(&mut queue, coming(now, "CA4", "h:1"));
         assert_eq!(all(&mut queue, now), [other]);
         queue.delivered(other).unwrap();
         assert_eq!(all(&mut queue, now), [ids[0], ids[2]], "what was answered keeps its pause");
     }
 
     #[test]
-    fn there_is_room_for_so_many_and_no_host_has_it_all() {
+    fn no_receiver_takes_the_room_of_another() {
         let (mut queue, now) = (Queue::default(), now());
-        let mut add =
-            |n: usize, host: &str| queue.add(Coming { bytes: 1, ..coming(now, &format!("CA{n}"), host) }).is_some();
-        assert_eq!((0..CALLBACKS_WAITING_OF_HOST + 5).filter(|n| add(*n, "a:1")).count(), CALLBACKS_WAITING_OF_HOST);
-        assert_eq!((0..CALLBACKS_WAITING).filter(|n| add(*n, "b:1")).count(), CALLBACKS_WAITING_OF_HOST);
-        assert!(!add(0, "c:1"));
-        let mut queue = Queue::default();
-        assert!(queue.add(Coming { bytes: CALLBACK_BYTES + 1, ..coming(now, "CA1", "a:1") }).is_none());
+        // Two ports of one host, and another host.
+        for n in 0..CALLBACKS_WAITING {
+            let host = ["dead:1", "dead:2", "gone:1"][n % 3];
+            let waits = Coming { bytes: 1, ..coming(now, &format!("CA{n}"), host) };
+            assert!(queue.add(waits).dropped.is_empty());
+        }
+        for id in all(&mut queue, now) {
+            queue.failed(now, id, UNHEARD, u32::MAX);
+        }
+        let good = |n: usize| coming(now, &format!("CB{n}"), "good:1");
+        let mut dropped = Vec::new();
+        for n in 0..1000 {
+            let added = queue.add(good(n));
+            assert!(added.id.is_some(), "{n}");
+            dropped.extend(added.dropped);
+        }
+        assert_eq!((queue.len(), dropped.len()), (CALLBACKS_WAITING, 1000));
+        assert!(dropped.iter().all(|one| one.host.starts_with("dead:")), "one host, whatever the port");
+        let newest = format!("CA{}", CALLBACKS_WAITING - 1);
+        assert_eq!(*dropped[0].line, *newest, "the newest goes, and what was tried first stays");
+        assert!(queue.add(coming(now, "CA", "dead:1")).id.is_none(), "its own share is the greatest");
+        assert!(queue.add(coming(now, "CA", "dead:3")).id.is_some(), "another port has fewer");
+        assert!(all(&mut queue, now).iter().any(|id| &*queue.get(*id).unwrap().host == "good:1"));
+        let ids: Vec<Id> = queue.callbacks.keys().copied().collect();
+        ids.into_iter().for_each(|id| drop(queue.remove(id)));
+        assert!(queue.shares.is_empty() && queue.resting.is_empty() && queue.hosts.is_empty() && queue.bytes == 0);
+    }
+
+    #[test]
+    fn an_application_with_many_hosts_takes_the_room_of_none_with_few() {
+        let (mut queue, now) = (Queue::default(), now());
+        for n in 0..CALLBACKS_WAITING {
+            let waits = Coming { bytes: 1, app: "many".into(), ..coming(now, "CA", &format!("{n}.example:1")) };
+            assert!(queue.add(waits).id.is_some());
+        }
+        for n in 0..10 {
+            let added = queue.add(coming(now, &format!("CB{n}"), "good:1"));
+            assert!(added.id.is_some() && &**added.dropped[0].app() == "many", "{n}");
+        }
+    }
+
+    #[test]
+    fn what_makes_way_is_not_sent_and_its_line_goes_on() {
+        let (mut queue, now) = (Queue::default(), now());
+        let ids = ["CA1", "CA1", "CA1", "CA2"].map(|line| add(&mut queue, coming(now, line, "h:1")));
+        queue.remove(ids[2]).unwrap();
+        queue.remove(ids[3]).unwrap();
+        assert_eq!(all(&mut queue, now), [ids[0]]);
+        queue.failed(now, ids[0], UNHEARD, u32::MAX);
+        queue.remove(ids[0]).unwrap();
+        assert_eq!((all(&mut queue, now), queue.poll_timeout()), (vec![ids[1]], None));
+    }
+
+    #[test]
+    fn bytes_and_memory_are_bounded() {
+        let (mut queue, now) = (Queue::default(), now());
+        assert!(queue.add(Coming { bytes: CALLBACK_BYTES + 1, ..coming(now, "CA1", "a:1") }).id.is_none());
+        add(&mut queue, Coming { bytes: CALLBACK_BYTES / 2, ..coming(now, "CA1", "a:1") });
+        add(&mut queue, Coming { bytes: CALLBACK_BYTES / 2, ..coming(now, "CA2", "a:1") });
+        let added = queue.add(coming(now, "CB1", "b:1"));
+        assert!(added.id.is_some() && added.dropped.len() == 1);
+        assert!(queue.bytes <= CALLBACK_BYTES);
     }
 }

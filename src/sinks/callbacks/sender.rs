@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::figures::Last;
-use super::queue::{Coming, Fate, GIVE_UP, Id, Queue, Waiting};
+use super::queue::{Added, Coming, Fate, GIVE_UP, Id, Queue, Waiting};
 use super::stored::{self, Callback, Head};
 use super::{CallbackFigures, Handed, Incoming, Means, Tried};
 use crate::limits::{APP_LAST_SECONDS, CALLBACK_ATTEMPTS_TRACED, CALLBACK_BATCH, RECORDS_PAUSE_MILLISECONDS};
@@ -171,13 +171,25 @@ impl Callbacks {
             expires: now + GIVE_UP,
             whole: Some(Arc::clone(&callback)),
         };
-        let app = Arc::clone(&coming.app);
-        let id = self.queue.add(coming);
+        self.enter(coming).map(|id| (id, callback))
+    }
+
+    /// Adds a callback to the queue, where one that waits may have to make way for it.
+    fn enter(&mut self, coming: Coming) -> Option<Id> {
+        let (app, token) = (Arc::clone(&coming.app), coming.whole.is_none().then(|| coming.token.as_str().into()));
+        let Added { id, dropped } = self.queue.add(coming);
         match id {
             Some(_) => self.figures.added(&app),
-            None => self.figures.dropped(&app),
+            None => {
+                self.figures.dropped(&app);
+                self.gone.extend(token);
+            }
         }
-        id.map(|id| (id, callback))
+        for waiting in dropped {
+            self.figures.made_way(waiting.app(), Waiting::is_failing(waiting.attempts));
+            self.gone.push(waiting.token);
+        }
+        id
     }
 
     /// Has callbacks written into the store.
@@ -197,7 +209,7 @@ impl Callbacks {
         while let Some(id) = self.queue.next(now) {
             let Some(waiting) = self.queue.get(id) else { continue };
             if waiting.attempts > 1 {
-                self.figures.retried(&waiting.app);
+                self.figures.retried(waiting.app());
             }
             let (client, means) = (Arc::clone(&self.client), Arc::clone(&self.means));
             match &waiting.whole {
@@ -258,12 +270,12 @@ impl Callbacks {
         if fate == Fate::GivenUp {
             tracing::warn!(
                 call = %last.call, "callback of app {} is given up after {attempts} attempts: error {}: {}",
-                waiting.app, last.code, last.what
+                waiting.app(), last.code, last.what
             );
             let waiting = self.queue.remove(id);
             return self.over(waiting, attempts.saturating_sub(1), false);
         }
-        self.figures.failed(&waiting.app, last, begins);
+        self.figures.failed(waiting.app(), last, begins);
         if let Some(whole) = waiting.whole.as_ref().filter(|_| !waiting.is_stored) {
             let again = (id, Arc::clone(whole));
             self.store(vec![again]);
@@ -273,7 +285,7 @@ impl Callbacks {
     /// A callback waits no more; so many of its attempts failed before the last.
     fn over(&mut self, waiting: Option<Waiting>, failed: u32, is_delivered: bool) {
         let Some(waiting) = waiting else { return };
-        self.figures.over(&waiting.app, Waiting::is_failing(failed), is_delivered);
+        self.figures.over(waiting.app(), Waiting::is_failing(failed), is_delivered);
         self.gone.push(waiting.token);
         self.remove_gone();
     }
@@ -329,19 +341,16 @@ impl Callbacks {
             if self.queue.has(&token) {
                 continue;
             }
-            count += 1;
-            let app: Arc<str> = app.into();
-            self.figures.added(&app);
             let coming = Coming {
                 token,
                 line: line_of(&about, &url),
                 host: host_of(&url),
-                app,
+                app: app.into(),
                 bytes,
                 expires: now + left(created, date),
                 whole: None,
             };
-            self.queue.restore(coming);
+            count += usize::from(self.enter(coming).is_some());
         }
         count
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use trunkgate_call::{AppCallback, AppPlace};
 
+use crate::limits::CALLBACKS_WAITING;
 use crate::webhooks::request::{Method, idempotency_token};
 use trunkgate_route::WebhookMethod;
 
@@ -102,11 +103,11 @@ pub(super) fn add(store: &Connection, callbacks: &[impl Borrow<Callback>]) -> ru
     Ok(())
 }
 
-/// Reads what the queue needs of all, the oldest first.
+/// Reads what the queue needs of the oldest ones, as many as it has room for, in order.
 pub(super) fn heads(store: &Connection) -> rusqlite::Result<Vec<Head>> {
     let mut rows = store.prepare(
         "SELECT token, created, app, about, url, length(parameters) + length(url) + 150 FROM callback
-         ORDER BY created, rowid",
+         ORDER BY created, rowid LIMIT ?1",
     )?;
     let head = |row: &Row<'_>| {
         let bytes: u32 = row.get(5)?;
@@ -119,7 +120,7 @@ pub(super) fn heads(store: &Connection) -> rusqlite::Result<Vec<Head>> {
             bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
         })
     };
-    rows.query_map([], head)?.collect()
+    rows.query_map([i64::try_from(CALLBACKS_WAITING).unwrap_or(i64::MAX)], head)?.collect()
 }
 
 /// Reads one; `None`: the store does not have it.

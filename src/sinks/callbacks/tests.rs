@@ -7,8 +7,10 @@ use std::sync::Mutex;
 use trunkgate_call::{AppPlace, DocumentRequest};
 use trunkgate_route::WebhookMethod;
 
+use super::figures::Counts;
 use super::*;
 use crate::config::DataDirectory;
+use crate::limits::CALLBACKS_WAITING;
 use crate::sinks::store::Store;
 use crate::sinks::store::disk::tests::refuse_changes;
 
@@ -171,4 +173,43 @@ fn a_private_address_is_not_reached_and_a_url_that_is_none_given_up() {
         figures.counts().get("ivr").is_some_and(|counts| counts.given_up == 1)
     });
     assert_eq!(counts(&figures), (1, 0, 1));
+}
+
+#[test]
+fn what_the_store_has_for_a_dead_receiver_keeps_no_other_out() {
+    let (directory, receiver) = (tempfile::tempdir().unwrap(), Receiver::start(&[]));
+    let store = store(directory.path());
+    let now = jiff::Timestamp::now().as_microsecond();
+    let dead = Callback::of(callback("http://127.0.0.1:1/", "old", true), now).unwrap();
+    store
+        .run_now(move |file| {
+            let all = (0..CALLBACKS_WAITING).map(|n| Callback { token: n.to_string(), ..dead.clone() });
+            stored::add(file, &all.collect::<Vec<_>>())
+        })
+        .unwrap();
+    let figures: Arc<CallbackFigures> = Arc::default();
+    let (desk, incoming) = desk(&figures);
+    let sender = Callbacks::new(store.clone(), means(), Arc::clone(&figures));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let wait = |is_done: fn(&Counts) -> bool| {
+        let figures = Arc::clone(&figures);
+        async move {
+            // A lost one would let it wait for ever.
+            while figures.counts().get("ivr").is_none_or(|counts| counts.dropped < 2)
+                && !figures.counts().get("ivr").is_some_and(is_done)
+            {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        }
+    };
+    runtime.block_on(async {
+        let sending = tokio::spawn(sender.keep(incoming));
+        wait(|counts| counts.waiting == CALLBACKS_WAITING as u64).await;
+        desk.hand_over(Box::new(callback(&receiver.url, "new", true)));
+        wait(|counts| counts.delivered == 1).await;
+        drop(desk);
+        sending.await.unwrap();
+    });
+    assert_eq!((receiver.bodies(), figures.counts()["ivr"].dropped), (vec!["Event=new".to_owned()], 1));
+    assert_eq!(counts(&figures), (CALLBACKS_WAITING as u64 - 1, 1, 0));
 }
