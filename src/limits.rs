@@ -445,7 +445,11 @@ pub const MESSAGES_KEPT: i64 = 100_000;
 /// How long they are kept, in seconds.
 pub const MESSAGES_KEPT_SECONDS: i64 = 30 * 86_400;
 /// Webhooks of messages to the edge that are requested at once.
-pub const MESSAGE_WEBHOOKS: usize = 16;
+pub const MESSAGE_WEBHOOKS: usize = 64;
+/// Of these, to one host and port.
+pub const MESSAGE_WEBHOOKS_OF_HOST: usize = 8;
+/// Messages to the edge that are read at once for their turns.
+pub const MESSAGE_TURNS_READ: usize = 1000;
 /// States of messages that are made callbacks in one change of the store.
 pub const MESSAGE_REPORTS_AT_ONCE: usize = 100;
 /// Characters of a complaint of Twilio's that are shown.

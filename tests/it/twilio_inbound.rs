@@ -158,6 +158,27 @@ fn redirects_texts_actions_and_fallbacks_are_carried_out() {
 }
 
 #[test]
+fn a_webhook_that_hangs_delays_no_other_number() {
+    let app = application(&[("/sms", "text/plain", "hello")]);
+    let hung = TcpListener::bind("127.0.0.1:0").unwrap();
+    let twilio = Twilio::start(|_, _| Deed::Take);
+    let number = "[[number]]\nnumber = \"+14155550101\"\n";
+    let inbound = format!("[messages]\ninbound = \"http://{}/sms\"\n", hung.local_addr().unwrap());
+    let rig = rig(&twilio, &format!("{number}{inbound}"));
+    let numbers = rig.get("IncomingPhoneNumbers.json?PhoneNumber=%2B14155550101");
+    let sid = numbers["incoming_phone_numbers"][0]["sid"].as_str().unwrap();
+    rig.post(&format!("IncomingPhoneNumbers/{sid}.json"), &form(&[("SmsUrl", &format!("http://{}/sms", app.address))]));
+    for n in 0..80 {
+        let from = format!("+14155552{n:03}");
+        let fields = [("MessageSid", &*format!("SM{n}")), ("From", &from), ("To", OURS), ("Body", "Hello")];
+        assert_eq!(from_twilio(&rig, "/sms/inbound", &fields).0, 200);
+    }
+    let fields = [("MessageSid", "SMgood"), ("From", THEIRS), ("To", "+14155550101"), ("Body", "Hello")];
+    assert_eq!(from_twilio(&rig, "/sms/inbound", &fields).0, 200);
+    until("the reply", || Some(()).filter(|()| taken(&twilio) == ["hello"]));
+}
+
+#[test]
 fn a_message_is_passed_on_again_where_the_edge_died_meanwhile() {
     let app = Endpoint::doing(|n, stream| {
         if n == 0 {

@@ -1,5 +1,6 @@
 //! Messages of the Twilio-compatible API: through a Twilio account or a service of the operator's own, with what becomes of them.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -138,6 +139,28 @@ fn states_wait_for_their_receiver_in_order_also_over_a_restart() {
     let (last, earlier) = tokens.split_last().unwrap();
     assert!(earlier.len() >= 2 && earlier.iter().all(|one| *one == earlier[0] && one.0 == "sent"), "{tokens:?}");
     assert_ne!(last.1, earlier[0].1);
+}
+
+#[test]
+fn receivers_that_hang_delay_no_report_to_another() {
+    let twilio = Twilio::start(|_, _| Deed::Take);
+    // The system takes connections, and nothing reads them.
+    let hung = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let receiver = Endpoint::taking();
+    let rig = Rig::with(PUBLIC, &format!("{NUMBER}{}", twilio.keys("")));
+    for n in 0..60 {
+        let to = format!("+14155550{n:03}");
+        let callback = format!("http://{}/hang", hung[n % hung.len()].local_addr().unwrap());
+        send(&rig, &[("To", &to), ("StatusCallback", &callback)]);
+    }
+    let waiting = "trunkgate_callbacks_waiting{app=\"api:messages\"} 60";
+    let metrics = || http("GET", &format!("{}/metrics", rig.edge.url()), &[], "").1;
+    until("all hang", || metrics().contains(waiting).then_some(()));
+    send(&rig, &[("StatusCallback", &format!("http://{}/states", receiver.address))]);
+    until("the report", || receiver.posts().first().cloned());
+    let delivered = "trunkgate_callbacks_total{app=\"api:messages\",result=\"delivered\"} 1";
+    until("it is counted", || metrics().contains(delivered).then_some(()));
+    assert!(metrics().contains(waiting), "the others still hang");
 }
 
 #[test]

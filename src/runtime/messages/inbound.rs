@@ -1,11 +1,14 @@
 //! Messages to numbers of the edge: the webhook that is requested for each, and its reply.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use rusqlite::Connection;
 use trunkgate_call::numbers::mask;
 use trunkgate_twiml::{Location, Method as ReplyMethod, ReplyKind};
 
 use crate::config::{Config, PhoneNumber};
+use crate::limits::SMS_STORE_PAUSE_SECONDS;
 use crate::runtime::handle::Handle;
 use crate::sinks::sms::SmsOrder;
 use crate::sinks::sms::kept::{self, Direction, Inbound, KeptMessage, Status};
@@ -15,6 +18,7 @@ use crate::sinks::sms::segments::segments;
 use crate::sinks::store::Commit;
 use crate::system::sids;
 use crate::webhooks::client::Client;
+use crate::webhooks::host_of;
 use crate::webhooks::outcome::Reply;
 use crate::webhooks::request::{Content, Method, Purpose, Request};
 
@@ -52,10 +56,36 @@ struct Wanted {
     action: Option<Action>,
 }
 
-/// Has the number's application hear of a message, and its replies wait for their turn. Whatever comes of it, it is done then.
-pub(super) async fn pass_on(handle: &Handle, client: &Client, inbound: Inbound) {
+/// Has the number's application hear of the message at a place of the store, and its replies wait for their turn, until the store has
+/// noted it.
+pub(super) async fn pass_on(handle: &Handle, client: &Client, id: i64) {
+    loop {
+        let found = handle.store.run(Commit::Now, move |store: &Connection| kept::inbound(store, id)).await;
+        let is_done = match found {
+            Ok(Some(inbound)) => request(handle, client, inbound).await,
+            Ok(None) => true,
+            Err(error) => {
+                tracing::error!("a message cannot be read from the store: {error}");
+                false
+            }
+        };
+        if is_done {
+            return;
+        }
+        tokio::time::sleep(Duration::from_secs(SMS_STORE_PAUSE_SECONDS)).await;
+    }
+}
+
+/// Returns host and port of the webhook of a number's messages; of none nothing.
+pub(super) fn host(handle: &Handle, number: &str) -> String {
+    let url = first(handle, number).and_then(|(_, urls)| urls.into_iter().next());
+    url.map(|(url, _)| host_of(&url)).unwrap_or_default()
+}
+
+/// Requests the webhook of a message. `false`: the store could not note it.
+async fn request(handle: &Handle, client: &Client, inbound: Inbound) -> bool {
     let sid = inbound.message.sid.clone();
-    let wanted = match first(handle, &inbound.message) {
+    let wanted = match first(handle, &inbound.message.to) {
         Some((allow_private, urls)) => {
             let webhook = Webhook { handle, client, inbound: &inbound, allow_private };
             webhook.run(urls).await
@@ -79,8 +109,9 @@ pub(super) async fn pass_on(handle: &Handle, client: &Client, inbound: Inbound) 
         })
         .collect();
     let settle = move |store: &Connection| kept::settle_inbound(store, inbound.id, &replies);
-    match handle.store.run(Commit::Now, settle).await {
-        Ok(opted_out) if opted_out > 0 => {
+    let settled = handle.store.run(Commit::Now, settle).await;
+    match &settled {
+        Ok(opted_out) if *opted_out > 0 => {
             tracing::info!("message {sid}: {opted_out} replies are not sent: the recipient opted out (STOP)");
         }
         Ok(_) => {}
@@ -89,13 +120,14 @@ pub(super) async fn pass_on(handle: &Handle, client: &Client, inbound: Inbound) 
         }
     }
     let _ = handle.sms.try_send(SmsOrder::Queued);
+    settled.is_ok()
 }
 
-/// URLs that are requested for a message in turn, each with its method: the second where the first fails. And whether they may be private.
-fn first(handle: &Handle, message: &KeptMessage) -> Option<(bool, Vec<(String, Method)>)> {
+/// URLs that are requested for a message to a number in turn, each with its method: the second where the first fails. And whether they may be private.
+fn first(handle: &Handle, to: &str) -> Option<(bool, Vec<(String, Method)>)> {
     handle.shared.running(|running| {
         let config: &Config = &running.config;
-        let mut own = config.numbers.iter().filter(|one| one.number == message.to);
+        let mut own = config.numbers.iter().filter(|one| one.number == to);
         let number = own.clone().find(|one| one.sms.url.is_some()).or_else(|| own.next())?;
         let app = config.apps.iter().find(|app| number.app.as_deref() == Some(&*app.name));
         let allow_private = app.map_or(config.api.allow_private, |app| app.allow_private);

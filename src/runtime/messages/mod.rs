@@ -3,14 +3,15 @@
 
 mod inbound;
 mod reports;
+mod turns;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::task::JoinSet;
 
+use self::turns::Turns;
 use super::handle::Handle;
 use crate::limits;
 use crate::sinks::callbacks::StoredDesk;
@@ -25,22 +26,23 @@ struct Requests {
     handle: Handle,
     client: Arc<Client>,
     callbacks: StoredDesk,
-    /// Messages to the edge, by their places in the store.
-    under_way: HashSet<i64>,
+    turns: Turns,
+    /// Place of the last message to the edge that has its turn.
+    last: i64,
     tasks: JoinSet<i64>,
 }
 
 /// Requests the webhooks of messages until the task is ended.
 pub(crate) async fn keep(handle: Handle, callbacks: StoredDesk) {
     let client = Arc::new(Client::new());
-    let mut requests = Requests { handle, client, callbacks, under_way: HashSet::new(), tasks: JoinSet::new() };
+    let mut requests = Requests { handle, client, callbacks, turns: Turns::default(), last: 0, tasks: JoinSet::new() };
     loop {
         let pause = requests.begin().await;
         let least = Duration::from_millis(limits::SMS_PAUSE_MILLISECONDS);
         tokio::select! {
             () = requests.handle.shared.sms.wake.notified() => {}
             () = tokio::time::sleep(pause.max(least)) => {}
-            Some(Ok(id)) = requests.tasks.join_next() => drop(requests.under_way.remove(&id)),
+            Some(Ok(id)) = requests.tasks.join_next() => requests.turns.done(id),
         }
     }
 }
@@ -64,16 +66,21 @@ impl Requests {
     /// Returns whether there may be more.
     async fn begin_now(&mut self) -> std::io::Result<bool> {
         let may_be_more = reports::hand_over(&self.handle, &self.callbacks).await?;
-        let most = limits::MESSAGE_WEBHOOKS;
-        let inbound = self.handle.store.run(Commit::Now, move |store: &Connection| kept::inbound(store, most)).await?;
-        for one in inbound {
-            if self.under_way.len() < limits::MESSAGE_WEBHOOKS && self.under_way.insert(one.id) {
-                let (handle, client, id) = (self.handle.clone(), Arc::clone(&self.client), one.id);
-                self.tasks.spawn(async move {
-                    inbound::pass_on(&handle, &client, one).await;
-                    id
-                });
-            }
+        let (last, most) = (self.last, limits::MESSAGE_TURNS_READ);
+        let read = move |store: &Connection| kept::places(store, last, most);
+        let places = self.handle.store.run(Commit::Now, read).await?;
+        let may_be_more = may_be_more || places.len() >= most;
+        for place in places {
+            self.last = place.id;
+            let host = inbound::host(&self.handle, &place.number);
+            self.turns.enter(place.id, &format!("{} {}", place.sender, place.number), host);
+        }
+        while let Some(id) = self.turns.next() {
+            let (handle, client) = (self.handle.clone(), Arc::clone(&self.client));
+            self.tasks.spawn(async move {
+                inbound::pass_on(&handle, &client, id).await;
+                id
+            });
         }
         Ok(may_be_more)
     }

@@ -250,22 +250,36 @@ pub(crate) fn receive(
     Ok(true)
 }
 
-/// Returns messages whose webhooks are still to be requested: of each sender the first, so that they come in order.
-pub(crate) fn inbound(store: &Connection, most: usize) -> rusqlite::Result<Vec<Inbound>> {
+/// Place of such a message in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) id: i64,
+    pub(crate) sender: String,
+    /// Number that it was sent to.
+    pub(crate) number: String,
+}
+
+/// Returns places behind one, in order.
+pub(crate) fn places(store: &Connection, behind: i64, most: usize) -> rusqlite::Result<Vec<Place>> {
     let mut rows = store.prepare(
-        "SELECT id, message, opt_out FROM message_inbound
-         WHERE id IN (SELECT min(id) FROM message_inbound GROUP BY sender) ORDER BY id LIMIT ?1",
+        "SELECT waiting.id, coalesce(waiting.sender, ''), coalesce(message.recipient, '')
+         FROM message_inbound AS waiting LEFT JOIN message ON message.sid = waiting.message
+         WHERE waiting.id > ?1 ORDER BY waiting.id LIMIT ?2",
     )?;
-    let mut rows = rows.query([i64::try_from(most).unwrap_or(i64::MAX)])?;
-    let mut all = Vec::new();
-    while let Some(row) = rows.next()? {
-        let (id, sid): (i64, String) = (row.get(0)?, row.get(1)?);
-        match find(store, &sid)? {
-            Some(message) => all.push(Inbound { id, message, opt_out: row.get(2)? }),
-            None => drop(store.execute("DELETE FROM message_inbound WHERE id = ?1", [id])?),
-        }
+    let place = |row: &Row<'_>| Ok(Place { id: row.get(0)?, sender: row.get(1)?, number: row.get(2)? });
+    rows.query_map(params![behind, i64::try_from(most).unwrap_or(i64::MAX)], place)?.collect()
+}
+
+/// Finds the message at a place; `None`: it was deleted, or its webhook has been requested.
+pub(crate) fn inbound(store: &Connection, id: i64) -> rusqlite::Result<Option<Inbound>> {
+    let mut found = store.prepare("SELECT message, opt_out FROM message_inbound WHERE id = ?1")?;
+    let found = found.query_row([id], |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).optional()?;
+    let Some((sid, opt_out)) = found else { return Ok(None) };
+    let message = find(store, &sid)?;
+    if message.is_none() {
+        store.execute("DELETE FROM message_inbound WHERE id = ?1", [id])?;
     }
-    Ok(all)
+    Ok(message.map(|message| Inbound { id, message, opt_out }))
 }
 
 /// Notes that the webhook of a message is done with, and queues its replies; how many are not, since their recipients opted out.
@@ -495,15 +509,21 @@ mod tests {
             assert!(receive(store, &from(5, "+1"), Some("SMa"), Some("STOP"))?);
             assert!(!receive(store, &from(6, "+1"), Some("SMa"), None)?, "the service has sent it again");
             assert!(receive(store, &from(7, "+1"), Some("SMb"), None)? && receive(store, &from(8, "+2"), None, None)?);
-            let waiting = inbound(store, 9)?;
-            let sids: Vec<&str> = waiting.iter().map(|one| one.message.sid.as_str()).collect();
-            assert_eq!((sids, waiting[0].opt_out.as_deref()), (vec!["SM5", "SM8"], Some("STOP")));
+            let waiting = places(store, 0, 9)?;
+            let senders: Vec<&str> = waiting.iter().map(|one| one.sender.as_str()).collect();
+            assert_eq!((senders, waiting[0].number.as_str()), (vec!["+1", "+1", "+2"], "+14155550205"));
+            assert_eq!(places(store, waiting[0].id, 1)?, waiting[1..2]);
+            let first = inbound(store, waiting[0].id)?.unwrap();
+            assert_eq!((first.message.sid.as_str(), first.opt_out.as_deref()), ("SM5", Some("STOP")));
+            assert_eq!(remove(store, "SM8")?, Removed::Done);
+            assert!(inbound(store, waiting[2].id)?.is_none());
             let reply = KeptMessage { direction: Direction::Reply, ..message(9) };
             let action = Action { url: "https://a.example/".into(), is_get: true };
             super::super::texts::opt(store, at(9), "+14155550204", true)?;
             let replies = [(reply, Channel::Service, Some(action.clone())), (message(4), Channel::Service, None)];
             assert_eq!(settle_inbound(store, waiting[0].id, &replies)?, 1);
-            assert_eq!(inbound(store, 1)?[0].message.sid, "SM7");
+            assert!(inbound(store, waiting[0].id)?.is_none());
+            assert_eq!(places(store, 0, 9)?, waiting[1..2]);
             let reports = reports::take(store, 9)?;
             assert!(reports[0].status == "queued" && reports[0].action == Some(action));
             assert_eq!(find(store, "SM9")?.unwrap().direction.as_str(), "outbound-reply");
