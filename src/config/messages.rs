@@ -34,6 +34,19 @@ pub struct Messages {
     pub allow_prefixes: Vec<String>,
 }
 
+impl Messages {
+    /// Whether `allow_prefixes` of `[sms]` permits messages to a recipient.
+    pub(crate) fn permits(&self, recipient: &str) -> bool {
+        permits(&self.allow_prefixes, recipient)
+    }
+}
+
+/// Whether prefixes, `+` for any number, permit messages to a recipient; none permit all.
+pub(crate) fn permits(prefixes: &[String], recipient: &str) -> bool {
+    let is_one = |prefix: &String| prefix == "+" || recipient.starts_with(prefix.as_str());
+    prefixes.is_empty() || prefixes.iter().any(is_one)
+}
+
 /// Reads the section; `allow_prefixes` is that of `[sms]`.
 pub(super) fn read(
     section: Option<&Section<'_>>,
@@ -76,5 +89,19 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
         let message =
             "`url` of [messages] has no effect without `auth_token` of [api], which opens the API that sends messages";
         findings.warning(code::TEXTS, Some(span), message, "add auth_token to [api]");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_bound_recipients() {
+        let of = |prefixes: &[&str]| prefixes.iter().map(|prefix| (*prefix).to_owned()).collect::<Vec<_>>();
+        assert!(permits(&[], "+14155550199") && permits(&[], "72727"));
+        assert!(permits(&of(&["+1415", "+44"]), "+442079460018"));
+        assert!(!permits(&of(&["+1415"]), "+18095551234") && !permits(&of(&["+1415"]), "72727"));
+        assert!(permits(&of(&["+"]), "+882165551234") && permits(&of(&["+"]), "72727"));
     }
 }

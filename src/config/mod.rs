@@ -74,6 +74,7 @@ pub use json_schema::json_schema;
 pub(crate) use load::text;
 pub use load::{find, is_of_service, load, load_http, load_to_look, parse};
 pub use messages::Messages;
+pub(crate) use messages::permits;
 pub use numbers::{NumberRoute, PhoneNumber, SmsWebhook};
 pub use otel::Otel;
 pub(crate) use overrides::judge_url;

@@ -158,6 +158,28 @@ fn redirects_texts_actions_and_fallbacks_are_carried_out() {
 }
 
 #[test]
+fn replies_go_where_messages_may_go() {
+    let app = application(&[(
+        "/sms",
+        "text/xml",
+        "<Response><Message to=\"+18095551234\">premium</Message><Message>back</Message></Response>",
+    )]);
+    let twilio = Twilio::start(|_, _| Deed::Take);
+    let more = format!("[sms]\nallow_prefixes = [\"+1415\"]\n[messages]\ninbound = \"http://{}/sms\"\n", app.address);
+    let rig = rig(&twilio, &more);
+    let premium = [("MessageSid", "SM1"), ("From", "+882165551234"), ("To", OURS), ("Body", "Hello")];
+    assert_eq!(from_twilio(&rig, "/sms/inbound", &premium).0, 200);
+    until("the first webhook", || Some(()).filter(|()| app.posts().len() == 1));
+    assert_eq!(comes(&rig, "SM2", "Hello").0, 200);
+    until("the reply", || Some(()).filter(|()| taken(&twilio) == ["back"]));
+    assert_eq!(
+        rig.refused("POST", "Messages.json", &form(&[("To", "+18095551234"), ("From", OURS), ("Body", "x")])).1,
+        21_408
+    );
+    assert_eq!(rig.edge.log().matches("(21408)").count(), 3, "{}", rig.edge.log());
+}
+
+#[test]
 fn a_webhook_that_hangs_delays_no_other_number() {
     let app = application(&[("/sms", "text/plain", "hello")]);
     let hung = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -137,8 +137,7 @@ fn read(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<KeptMessage, Erro
     };
     let to = parameters.take("To").ok_or_else(|| Error::of_message(21_604, "A 'To' phone number is required"))?;
     let to = number(&to).ok_or_else(|| Error::of_message(21_211, "Invalid 'To' Phone Number"))?;
-    let prefixes = cx.config(|config| config.messages.allow_prefixes.clone());
-    if !prefixes.is_empty() && !prefixes.iter().any(|prefix| to.starts_with(prefix.as_str())) {
+    if !cx.config(|config| config.messages.permits(&to)) {
         return Err(Error::of_message(21_408, "`allow_prefixes` of [sms] does not permit messages to this region"));
     }
     let (from, service) = (parameters.take("From"), parameters.take("MessagingServiceSid"));

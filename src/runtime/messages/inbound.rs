@@ -271,6 +271,9 @@ fn reply(handle: &Handle, to: &KeptMessage, own: &[PhoneNumber], wanted: &Wanted
         Some(text) => number(text).ok_or("`to` is no phone number (14101)")?,
         None => to.from.clone().unwrap_or_default(),
     };
+    if !handle.shared.running(|running| running.config.messages.permits(&recipient)) {
+        return Err("`allow_prefixes` of [sms] does not permit messages to its recipient (21408)");
+    }
     let from = match &wanted.from {
         Some(text) => number(text).ok_or("`from` is no phone number (14102)")?,
         None => to.to.clone(),

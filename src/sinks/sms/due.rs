@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, named_params};
 use super::message::Message;
 use super::outlets::Channel;
 use super::texts::{Bounds, Doubt, Ended, millis, time};
+use crate::config::permits;
 use crate::limits::SMS_DAY_SECONDS;
 
 /// What a request may be made for: nothing to a recipient of whom another text is under way or in doubt, so that what is found
@@ -27,7 +28,7 @@ pub(super) struct Ready {
 }
 
 /// What is due now, the oldest first.
-pub(super) fn ready(store: &Connection, now: Timestamp, bounds: Bounds, most: usize) -> rusqlite::Result<Vec<Ready>> {
+pub(super) fn ready(store: &Connection, now: Timestamp, bounds: &Bounds, most: usize) -> rusqlite::Result<Vec<Ready>> {
     let mut rows = store.prepare(&format!(
         "SELECT call, recipient, sender, body, tries, created, state = 3, asked, doubted, channel FROM sms
          WHERE {FREE} AND due <= :now ORDER BY due, created LIMIT :most"
@@ -52,7 +53,7 @@ pub(super) fn ready(store: &Connection, now: Timestamp, bounds: Bounds, most: us
 pub(super) fn why_not(
     store: &Connection,
     now: Timestamp,
-    bounds: Bounds,
+    bounds: &Bounds,
     (channel, recipient): (Channel, &str),
     created: i64,
 ) -> rusqlite::Result<Option<Ended>> {
@@ -63,9 +64,9 @@ pub(super) fn why_not(
     if out.query_row([recipient], |_| Ok(())).optional()?.is_some() {
         return Ok(Some(Ended::OptedOut));
     }
-    // These bound texts that were not requested.
+    // The recipients of texts that were not requested are bounded by their route; the rest bounds these alone.
     if channel != Channel::Call {
-        return Ok(None);
+        return Ok((!permits(&bounds.allow_prefixes, recipient)).then_some(Ended::Refused));
     }
     let day = millis(now) - SMS_DAY_SECONDS * 1_000;
     let count = |sql: &str, values: &[&dyn rusqlite::ToSql]| -> rusqlite::Result<i64> {

@@ -339,6 +339,7 @@ impl Sender {
             expires: i64::try_from(expires).unwrap_or(i64::MAX / 1_000),
             twilio: twilio.is_some(),
             service,
+            allow_prefixes: self.settings.allow_prefixes.clone(),
         }
     }
 
@@ -357,8 +358,8 @@ impl Sender {
             return None;
         }
         let bounds = self.bounds();
-        let under_way = self.under_way.clone();
-        let due = move |store: &Connection| texts::due(store, now, bounds, &under_way, most);
+        let (under_way, of_due) = (self.under_way.clone(), bounds.clone());
+        let due = move |store: &Connection| texts::due(store, now, &of_due, &under_way, most);
         let (jobs, over) = match self.store.run(Commit::Now, due).await {
             Ok(found) => found,
             Err(error) => {
@@ -367,7 +368,9 @@ impl Sender {
             }
         };
         for (call, ended) in &over {
-            self.ended(call, *ended, "");
+            let is_refused = *ended == Ended::Refused;
+            let why = if is_refused { ": `allow_prefixes` of [sms] does not permit its recipient" } else { "" };
+            self.ended(call, *ended, why);
         }
         if !over.is_empty() {
             self.counters.wake.notify_one();
@@ -380,7 +383,7 @@ impl Sender {
         let under_way = self.under_way.clone();
         let next = self
             .store
-            .run(Commit::Now, move |store| texts::next_due(store, bounds, &under_way))
+            .run(Commit::Now, move |store| texts::next_due(store, &bounds, &under_way))
             .await
             .ok()
             .flatten()?;

@@ -48,6 +48,8 @@ pub(crate) struct Outlets {
     pub(crate) service: Option<Arc<Messages>>,
     /// URL by which they report what becomes of messages.
     pub(crate) status_url: Option<String>,
+    /// Prefixes of numbers that messages go to; empty: any.
+    pub(crate) allow_prefixes: Vec<String>,
 }
 
 impl Outlets {
@@ -58,6 +60,7 @@ impl Outlets {
             twilio: config.sms.clone(),
             service: Some(config.messages.clone()).filter(|messages| messages.url.is_some()),
             status_url: base.map(|base| format!("{base}{STATUS_PATH}")),
+            allow_prefixes: config.messages.allow_prefixes.clone(),
         }
     }
 

@@ -13,6 +13,9 @@ use super::message::Message;
 use super::outlets::Channel;
 use crate::limits::{SMS_BATCH, SMS_KEPT_SECONDS};
 
+/// Error of a message to a region that is not permitted any more.
+const NOT_PERMITTED: u32 = 21_408;
+
 /// Where a text stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -103,7 +106,7 @@ pub(super) enum Step {
 }
 
 /// What bounds the texts of a day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bounds {
     /// For one recipient; 0: none.
     pub(super) per_recipient: u32,
@@ -115,6 +118,8 @@ pub(super) struct Bounds {
     pub(super) twilio: bool,
     /// Whether the service of `[messages]` does.
     pub(super) service: bool,
+    /// Prefixes of numbers that messages of the API go to; empty: any.
+    pub(super) allow_prefixes: Vec<String>,
 }
 
 /// What waits.
@@ -169,7 +174,7 @@ pub(super) fn take_in(store: &Connection, now: Timestamp, all: &[SmsNews]) -> ru
 pub(super) fn due(
     store: &Connection,
     now: Timestamp,
-    bounds: Bounds,
+    bounds: &Bounds,
     under_way: &BTreeSet<String>,
     most: usize,
 ) -> rusqlite::Result<(Vec<Job>, Over)> {
@@ -192,7 +197,8 @@ pub(super) fn due(
             other => other,
         };
         if let Some(ended) = ended {
-            end(store, now, &call, (ended, None), None)?;
+            let code = (ended == Ended::Refused).then_some(NOT_PERMITTED);
+            end(store, now, &call, (ended, code), None)?;
             over.push((call, ended));
             continue;
         }
@@ -232,7 +238,7 @@ pub(super) fn settle(store: &Connection, now: Timestamp, all: &[(String, Step)])
 /// When the next text is due of those that are not `under_way`.
 pub(super) fn next_due(
     store: &Connection,
-    bounds: Bounds,
+    bounds: &Bounds,
     under_way: &BTreeSet<String>,
 ) -> rusqlite::Result<Option<Timestamp>> {
     let mut rows = store.prepare(&format!("SELECT call, due FROM sms WHERE {FREE} ORDER BY due LIMIT :most"))?;
@@ -294,7 +300,14 @@ mod tests {
     use crate::limits::SMS_DAY_SECONDS;
     use crate::sinks::store::{Commit, Store};
 
-    const BOUNDS: Bounds = Bounds { per_recipient: 2, per_day: 0, expires: 3_600, twilio: true, service: false };
+    const BOUNDS: Bounds = Bounds {
+        per_recipient: 2,
+        per_day: 0,
+        expires: 3_600,
+        twilio: true,
+        service: false,
+        allow_prefixes: Vec::new(),
+    };
 
     fn sms(call: &str, to: &str) -> Box<Sms> {
         Box::new(Sms { call: call.into(), to: to.into(), from: "+14155551234".into(), body: "Missed.".into() })
@@ -331,7 +344,7 @@ mod tests {
             self.store.run_now(move |store| take_in(store, at(now), &all)).unwrap();
         }
         fn jobs(&self, now: i64, most: usize) -> (Vec<Job>, Over) {
-            self.store.run_now(move |store| due(store, at(now), BOUNDS, &BTreeSet::new(), most)).unwrap()
+            self.store.run_now(move |store| due(store, at(now), &BOUNDS, &BTreeSet::new(), most)).unwrap()
         }
         fn due(&self, now: i64) -> Told {
             let (jobs, over) = self.jobs(now, 100);
@@ -440,6 +453,25 @@ mod tests {
             })
             .unwrap();
         assert_eq!(left, 0);
+    }
+
+    #[test]
+    fn a_message_is_not_sent_to_a_region_that_is_not_permitted_any_more() {
+        let rig = Rig::new();
+        let found = rig.store.run_now(|store| {
+            let sms = "INSERT INTO sms (call, recipient, sender, body, state, created, due, channel)
+                       VALUES (?1, ?2, '+14155551234', 'x', 1, ?3, ?3, ?4)";
+            let created = millis(at(0));
+            for (call, to, channel) in [("SM1", "+1415", 1), ("SM2", "+1809", 1), ("SM3", "+1809", 0)] {
+                store.execute(sms, params![call, to, created, channel])?;
+            }
+            let bounds = Bounds { allow_prefixes: vec!["+1415".to_owned()], ..BOUNDS };
+            due(store, at(1), &bounds, &BTreeSet::new(), 9)
+        });
+        let (jobs, over) = found.unwrap();
+        let calls: Vec<&str> = jobs.iter().map(|job| job.call.as_str()).collect();
+        assert_eq!(calls, ["SM1", "SM3"], "the rule of a route has recipients of its own");
+        assert_eq!(over, [("SM2".to_owned(), Ended::Refused)]);
     }
 
     #[test]
