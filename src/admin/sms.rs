@@ -30,6 +30,9 @@ const PATH: &str = "/sms/inbound";
 /// Longest text of a message that is kept, in characters.
 const BODY_CHARS: usize = 1600;
 
+/// Longest sender and longest SID of a form, in characters.
+const NAME_CHARS: usize = 64;
+
 /// Whether a path is one of these.
 pub(super) fn is_path(path: &str) -> bool {
     [PATH, STATUS_PATH].contains(&path)
@@ -75,8 +78,21 @@ impl Form {
     }
 
     /// SID that the service has given the message.
-    fn sid(&self) -> Option<&str> {
-        self.field("MessageSid").or_else(|| self.field("SmsSid"))
+    fn sid(&self) -> Result<Option<&str>, ApiError> {
+        let name = if self.field("MessageSid").is_some() { "MessageSid" } else { "SmsSid" };
+        self.name(name)
+    }
+
+    /// A short field, which is kept and handed on.
+    fn name(&self, name: &str) -> Result<Option<&str>, ApiError> {
+        let is_usable = |value: &str| value.chars().count() <= NAME_CHARS && !value.chars().any(char::is_control);
+        match self.field(name).map(str::trim) {
+            Some(value) if !is_usable(value) => {
+                let message = format!("{name}: at most {NAME_CHARS} characters, without control characters");
+                Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message))
+            }
+            value => Ok(value),
+        }
     }
 }
 
@@ -94,31 +110,37 @@ pub(super) async fn inbound(
         (replies.unwrap_or_else(Replies::default), config.edge.numbers.clone(), config.log.full_numbers)
     });
     let wish = Wish::of(form.field("Body").unwrap_or_default(), form.field("OptOutType"));
-    let from = numbers.normalise_caller(form.field("From").unwrap_or_default(), None);
-    if let (Some(wish @ (Wish::Stop | Wish::Start)), true) = (wish, from.is_e164) {
+    let sid = form.sid()?;
+    // Also a short code or a name: nothing goes to it after STOP.
+    let from = numbers.normalise_caller(form.name("From")?.unwrap_or_default(), None).text;
+    if let (Some(wish @ (Wish::Stop | Wish::Start)), false) = (wish, from.is_empty()) {
         let (kept, wait) = oneshot::channel();
-        let order = SmsOrder::Opt { recipient: from.text.clone(), out: wish == Wish::Stop, kept };
+        let order = SmsOrder::Opt { recipient: from.clone(), out: wish == Wish::Stop, kept };
         let told = handle.sms.send(order).await.is_ok();
         if !told || wait.await != Ok(true) {
             // Twilio tells its account of it, and a wish is not lost in silence.
             return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_kept", "the opt-out could not be stored"));
         }
-        let shown = if full_numbers { from.text } else { mask(&from.text) };
+        let shown = if full_numbers { from.clone() } else { mask(&from) };
         let word = if wish == Wish::Stop { "opted out of text messages" } else { "opted in to text messages" };
         tracing::info!("{shown} {word}");
     }
-    receive(&handle, &form, wish).await?;
+    receive(&handle, &form, (from, sid), wish).await?;
     Ok(([(header::CONTENT_TYPE, "text/xml; charset=utf-8")], replies.twiml(wish)).into_response())
 }
 
 /// Keeps a message to a number of the edge's own, so that the number's webhook is requested.
-async fn receive(handle: &Handle, form: &Form, wish: Option<Wish>) -> Result<(), ApiError> {
-    let (from, to, is_kept) = handle.shared.running(|running| {
+async fn receive(
+    handle: &Handle,
+    form: &Form,
+    (from, sid): (String, Option<&str>),
+    wish: Option<Wish>,
+) -> Result<(), ApiError> {
+    let (to, is_kept) = handle.shared.running(|running| {
         let config = &running.config;
-        let number = |name| config.edge.numbers.normalise_caller(form.field(name).unwrap_or_default(), None).text;
-        let (from, to) = (number("From"), number("To"));
+        let to = config.edge.numbers.normalise_caller(form.field("To").unwrap_or_default(), None).text;
         let is_kept = config.api.auth_token.is_some() && config.numbers.iter().any(|own| own.number == to);
-        (from, to, is_kept)
+        (to, is_kept)
     });
     if !is_kept {
         return Ok(());
@@ -139,7 +161,7 @@ async fn receive(handle: &Handle, form: &Form, wish: Option<Wish>) -> Result<(),
         sent: Some(now),
         updated: now,
     };
-    let provider = form.sid().map(str::to_owned);
+    let provider = sid.map(str::to_owned);
     let opt_out = wish.map(Wish::as_str);
     let receive = move |store: &Connection| kept::receive(store, &message, provider.as_deref(), opt_out);
     handle.store.run(Commit::Now, receive).await.map_err(not_kept)?;
@@ -156,7 +178,7 @@ pub(super) async fn status(
 ) -> Result<StatusCode, ApiError> {
     let form = Form::read(&handle, (STATUS_PATH, uri.query()), &headers, body)?;
     let bad = |message: &str| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message);
-    let sid = form.sid().ok_or_else(|| bad("MessageSid is missing"))?;
+    let sid = form.sid()?.ok_or_else(|| bad("MessageSid is missing"))?;
     let word = form.field("MessageStatus").or_else(|| form.field("SmsStatus"));
     let status = word.and_then(Status::of).ok_or_else(|| bad("MessageStatus is missing or unknown"))?;
     let error = form.field("ErrorCode").and_then(|code| code.parse().ok());

@@ -82,8 +82,8 @@ pub use overrides::{NumberOverride, NumberOverrides, NumberParameter, ParameterK
 pub use places::Places;
 pub use reference::markdown;
 pub use show::Shown;
-pub(crate) use sms::is_service;
 pub use sms::{Replies, Sms};
+pub(crate) use sms::{is_service, is_short_code};
 pub(crate) use trunkgate_route::nearest;
 pub(crate) use trunks::sip_address;
 pub use types::{

@@ -55,6 +55,11 @@ pub(crate) fn is_service(from: &str) -> bool {
     from.len() == 34 && from.starts_with("MG")
 }
 
+/// Whether digits are a short code.
+pub(crate) fn is_short_code(digits: &str) -> bool {
+    (3..=8).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// The words that a text may have in braces.
 const WORDS: [&str; 6] = ["caller", "called", "route", "trunk", "outcome", "reason"];
 /// Longest name that a text may come from, in characters: Twilio's alphanumeric sender.
@@ -219,11 +224,10 @@ fn recipient(key: &str, value: &Value<'_>, edge: &Edge, findings: &mut Findings)
 /// A number, a short code, a messaging service or a name.
 fn sender(key: &str, value: &Value<'_>, edge: &Edge, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
-    let is_short_code = (3..=8).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     let is_name = (1..=NAME_CHARS).contains(&text.len())
         && text.bytes().any(|byte| byte.is_ascii_alphabetic())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" +-_&".contains(&byte));
-    if is_service(&text) || is_short_code || is_name {
+    if is_service(&text) || is_short_code(&text) || is_name {
         return Some(text);
     }
     let number = edge.numbers.normalise_caller(&text, None);

@@ -180,6 +180,28 @@ fn replies_go_where_messages_may_go() {
 }
 
 #[test]
+fn a_short_code_may_opt_out_and_a_name_gets_no_reply() {
+    let app = application(&[("/sms", "text/plain", "hello")]);
+    let twilio = Twilio::start(|_, _| Deed::Take);
+    let rig = rig(&twilio, &format!("[messages]\ninbound = \"http://{}/sms\"\n", app.address));
+    let says = |sid: &str, from: &str, body: &str| {
+        from_twilio(&rig, "/sms/inbound", &[("MessageSid", sid), ("From", from), ("To", OURS), ("Body", body)]).0
+    };
+    let texts = [("72727", "STOP"), ("72727", "Hello"), ("ACME", "Sale"), ("sip:x\"<b>", "Hi"), ("72728", "Hello")];
+    for (n, (from, body)) in texts.into_iter().enumerate() {
+        assert_eq!(says(&format!("SM{n}"), from, body), 200);
+        until("its webhook", || Some(()).filter(|()| app.posts().len() == n + 1));
+    }
+    until("the reply", || Some(()).filter(|()| !taken(&twilio).is_empty()));
+    let recipients: Vec<String> = twilio.state().asked.iter().map(|asked| asked.field("To").to_owned()).collect();
+    assert_eq!(recipients, ["72728"]);
+    let long = "5".repeat(65);
+    for (sid, from) in [("SM", long.as_str()), (long.as_str(), THEIRS), ("SM", "a\r\nX: y"), ("S\u{1b}M", THEIRS)] {
+        assert_eq!(says(sid, from, "Hello"), 400, "{sid:?} {from:?}");
+    }
+}
+
+#[test]
 fn a_webhook_that_hangs_delays_no_other_number() {
     let app = application(&[("/sms", "text/plain", "hello")]);
     let hung = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -7,11 +7,12 @@ use rusqlite::Connection;
 use trunkgate_call::numbers::mask;
 use trunkgate_twiml::{Location, Method as ReplyMethod, ReplyKind};
 
-use crate::config::{Config, PhoneNumber};
+use crate::config::{Config, PhoneNumber, is_short_code};
 use crate::limits::SMS_STORE_PAUSE_SECONDS;
 use crate::runtime::handle::Handle;
 use crate::sinks::sms::SmsOrder;
 use crate::sinks::sms::kept::{self, Direction, Inbound, KeptMessage, Status};
+use crate::sinks::sms::opt_out::Wish;
 use crate::sinks::sms::outlets::{Channel, Outlets};
 use crate::sinks::sms::reports::Action;
 use crate::sinks::sms::segments::segments;
@@ -94,10 +95,15 @@ async fn request(handle: &Handle, client: &Client, inbound: Inbound) -> bool {
     };
     let (outlets, numbers) =
         handle.shared.running(|running| (Outlets::of(&running.config), running.config.numbers.clone()));
+    let is_stop = inbound.opt_out.as_deref() == Some(Wish::Stop.as_str());
     let replies: Vec<(KeptMessage, Channel, Option<Action>)> = wanted
         .into_iter()
         .filter_map(|wanted| {
             let made = reply(handle, &inbound.message, &numbers, &wanted);
+            let made = made.and_then(|message| match is_stop && Some(&message.to) == inbound.message.from.as_ref() {
+                true => Err("its recipient has just opted out (STOP)"),
+                false => Ok(message),
+            });
             let channel = outlets.channel(false).ok_or("neither [twilio] nor `url` of [messages] is configured");
             match made.and_then(|message| Ok((message, channel?))) {
                 Ok((message, channel)) => Some((message, channel, wanted.action)),
@@ -267,9 +273,11 @@ fn reply(handle: &Handle, to: &KeptMessage, own: &[PhoneNumber], wanted: &Wanted
         let number = numbers.normalise(text.trim(), None).ok().filter(|number| number.is_e164);
         number.map(|number| number.text)
     };
+    let sender = to.from.as_deref().unwrap_or_default();
     let recipient = match &wanted.to {
         Some(text) => number(text).ok_or("`to` is no phone number (14101)")?,
-        None => to.from.clone().unwrap_or_default(),
+        None if is_short_code(sender) => sender.to_owned(),
+        None => number(sender).ok_or("the sender is neither a phone number nor a short code (14101)")?,
     };
     if !handle.shared.running(|running| running.config.messages.permits(&recipient)) {
         return Err("`allow_prefixes` of [sms] does not permit messages to its recipient (21408)");
