@@ -444,6 +444,10 @@ pub const MESSAGE_EXPIRES_SECONDS: u64 = 4 * 3600;
 pub const MESSAGES_KEPT: i64 = 100_000;
 /// How long they are kept, in seconds.
 pub const MESSAGES_KEPT_SECONDS: i64 = 30 * 86_400;
+/// Replies from one number to one recipient in [`MESSAGE_LOOP_SECONDS`]; more are taken for a loop of automatic replies.
+pub const MESSAGE_REPLIES: i64 = 15;
+/// Time in which such replies are counted, in seconds.
+pub const MESSAGE_LOOP_SECONDS: i64 = 30;
 /// Webhooks of messages to the edge that are requested at once.
 pub const MESSAGE_WEBHOOKS: usize = 64;
 /// Of these, to one host and port.

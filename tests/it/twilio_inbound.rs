@@ -202,6 +202,24 @@ fn a_short_code_may_opt_out_and_a_name_gets_no_reply() {
 }
 
 #[test]
+fn two_programs_that_answer_each_other_end() {
+    let app = application(&[("/sms", "text/plain", "Thanks for your message")]);
+    let twilio = Twilio::start(|_, _| Deed::Take);
+    let rig = rig(&twilio, &format!("[messages]\ninbound = \"http://{}/sms\"\n", app.address));
+    for n in 0..18 {
+        assert_eq!(comes(&rig, &format!("SM{n}"), "I am out of office").0, 200);
+        until("its webhook", || Some(()).filter(|()| app.posts().len() == n + 1));
+    }
+    let failed = |rig: &Rig| {
+        let all = rig.get("Messages.json?To=%2B14155550199")["messages"].clone();
+        all.as_array().unwrap().iter().filter(|message| message["error_code"] == 14_107).count()
+    };
+    until("the last reply", || Some(()).filter(|()| failed(&rig) == 3));
+    until("the others", || Some(()).filter(|()| taken(&twilio).len() == 15));
+    assert!(rig.edge.log().contains("loop of automatic replies"), "{}", rig.edge.log());
+}
+
+#[test]
 fn a_webhook_that_hangs_delays_no_other_number() {
     let app = application(&[("/sms", "text/plain", "hello")]);
     let hung = TcpListener::bind("127.0.0.1:0").unwrap();

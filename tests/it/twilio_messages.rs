@@ -245,6 +245,7 @@ fn what_cannot_be_sent_has_twilios_code() {
         (&[("To", THEIRS), ("Body", "x")], (400, 21_603)),
         (&[("To", THEIRS), ("From", "abc"), ("Body", "x")], (400, 21_212)),
         (&[("To", THEIRS), ("From", "+14155550177"), ("Body", "x")], (400, 21_606)),
+        (&[("To", OURS), ("From", OURS), ("Body", "x")], (400, 21_266)),
         (&[("To", THEIRS), ("From", OURS)], (400, 21_602)),
         (&[("To", THEIRS), ("From", OURS), ("Body", &long)], (400, 21_617)),
         (&[("To", THEIRS), ("From", OURS), ("Body", "x"), ("StatusCallback", "here")], (400, 21_609)),

@@ -157,6 +157,9 @@ fn read(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<KeptMessage, Erro
             Some(from)
         }
     };
+    if from.as_ref() == Some(&to) {
+        return Err(Error::of_message(21_266, "'To' and 'From' number cannot be the same"));
+    }
     if let Some(service) = service.as_deref().filter(|service| !is_service(service)) {
         return Err(Error::of_message(
             21_701,

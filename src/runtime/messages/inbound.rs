@@ -8,10 +8,10 @@ use trunkgate_call::numbers::mask;
 use trunkgate_twiml::{Location, Method as ReplyMethod, ReplyKind};
 
 use crate::config::{Config, PhoneNumber, is_short_code};
-use crate::limits::SMS_STORE_PAUSE_SECONDS;
+use crate::limits::{MESSAGE_LOOP_SECONDS, MESSAGE_REPLIES, SMS_STORE_PAUSE_SECONDS};
 use crate::runtime::handle::Handle;
 use crate::sinks::sms::SmsOrder;
-use crate::sinks::sms::kept::{self, Direction, Inbound, KeptMessage, Status};
+use crate::sinks::sms::kept::{self, Direction, Inbound, KeptMessage, Status, Withheld};
 use crate::sinks::sms::opt_out::Wish;
 use crate::sinks::sms::outlets::{Channel, Outlets};
 use crate::sinks::sms::reports::Action;
@@ -117,10 +117,17 @@ async fn request(handle: &Handle, client: &Client, inbound: Inbound) -> bool {
     let settle = move |store: &Connection| kept::settle_inbound(store, inbound.id, &replies);
     let settled = handle.store.run(Commit::Now, settle).await;
     match &settled {
-        Ok(opted_out) if *opted_out > 0 => {
-            tracing::info!("message {sid}: {opted_out} replies are not sent: the recipient opted out (STOP)");
+        Ok(Withheld { opted_out, looped }) => {
+            if *opted_out > 0 {
+                tracing::info!("message {sid}: {opted_out} replies are not sent: the recipient opted out (STOP)");
+            }
+            if *looped > 0 {
+                tracing::warn!(
+                    "message {sid}: {looped} replies are not sent: more than {MESSAGE_REPLIES} to one recipient in \
+                     {MESSAGE_LOOP_SECONDS} s, as in a loop of automatic replies (14107)"
+                );
+            }
         }
-        Ok(_) => {}
         Err(error) => {
             tracing::error!("message {sid}: its replies cannot be stored, and it is passed on again: {error}")
         }
@@ -288,6 +295,9 @@ fn reply(handle: &Handle, to: &KeptMessage, own: &[PhoneNumber], wanted: &Wanted
     };
     if !own.iter().any(|one| one.number == from) {
         return Err("`from` is no [[number]] (14108)");
+    }
+    if from == recipient {
+        return Err("it would go to the number that it comes from (21266)");
     }
     if wanted.body.trim().is_empty() {
         return Err("it has media only, which are not sent");

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 use super::outlets::Channel;
 use super::reports::{self, Action};
 use super::texts::{Ended, millis, time};
-use crate::limits::{MESSAGES_KEPT, MESSAGES_KEPT_SECONDS};
+use crate::limits::{MESSAGE_LOOP_SECONDS, MESSAGE_REPLIES, MESSAGES_KEPT, MESSAGES_KEPT_SECONDS};
 
 /// Error of a message whose failure nothing explains: Twilio's "unknown error".
 const UNKNOWN_ERROR: u32 = 30_008;
@@ -14,6 +14,8 @@ const UNKNOWN_ERROR: u32 = 30_008;
 const EXPIRED: u32 = 30_036;
 /// Error of a message to a recipient that has opted out.
 const OPTED_OUT: u32 = 21_610;
+/// Error of a reply beyond those that may be sent in a while: Twilio's "SMS send rate limit exceeded".
+const LOOP: u32 = 14_107;
 
 /// Origin of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -282,22 +284,48 @@ pub(crate) fn inbound(store: &Connection, id: i64) -> rusqlite::Result<Option<In
     Ok(message.map(|message| Inbound { id, message, opt_out }))
 }
 
-/// Notes that the webhook of a message is done with, and queues its replies; how many are not, since their recipients opted out.
+/// Replies that were not queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Withheld {
+    /// Their recipients opted out.
+    pub(crate) opted_out: usize,
+    /// There were too many to their recipients; they have failed.
+    pub(crate) looped: usize,
+}
+
+/// Notes that the webhook of a message is done with, and queues its replies.
 pub(crate) fn settle_inbound(
     store: &Connection,
     id: i64,
     replies: &[(KeptMessage, Channel, Option<Action>)],
-) -> rusqlite::Result<usize> {
+) -> rusqlite::Result<Withheld> {
     store.execute("DELETE FROM message_inbound WHERE id = ?1", [id])?;
-    let mut opted_out = 0;
+    let mut withheld = Withheld::default();
     for (message, channel, action) in replies {
-        if !queue(store, message, *channel)? {
-            opted_out += 1;
+        if is_loop(store, message)? {
+            insert(store, message)?;
+            let failed = Reached { status: Status::Failed, error: Some(LOOP) };
+            advance(store, message.created, &message.sid, failed)?;
+            withheld.looped += 1;
+        } else if !queue(store, message, *channel)? {
+            withheld.opted_out += 1;
         } else if let Some(action) = action {
             reports::add_action(store, message, action)?;
         }
     }
-    Ok(opted_out)
+    Ok(withheld)
+}
+
+/// Whether a reply is one too many from its number to its recipient, as where two programs answer each other.
+fn is_loop(store: &Connection, reply: &KeptMessage) -> rusqlite::Result<bool> {
+    let since = millis(reply.created) - MESSAGE_LOOP_SECONDS * 1_000;
+    let mut replies = store.prepare(
+        "SELECT count(*) FROM message
+         WHERE recipient = ?1 AND created > ?2 AND sender = ?3 AND direction = ?4 AND error IS NOT ?5",
+    )?;
+    let values = params![reply.to, since, reply.from, Direction::Reply as u8, LOOP];
+    let count: i64 = replies.query_row(values, |row| row.get(0))?;
+    Ok(count >= MESSAGE_REPLIES)
 }
 
 /// What came of a request to delete a message.
@@ -521,12 +549,39 @@ mod tests {
             let action = Action { url: "https://a.example/".into(), is_get: true };
             super::super::texts::opt(store, at(9), "+14155550204", true)?;
             let replies = [(reply, Channel::Service, Some(action.clone())), (message(4), Channel::Service, None)];
-            assert_eq!(settle_inbound(store, waiting[0].id, &replies)?, 1);
+            assert_eq!(settle_inbound(store, waiting[0].id, &replies)?, Withheld { opted_out: 1, looped: 0 });
             assert!(inbound(store, waiting[0].id)?.is_none());
             assert_eq!(places(store, 0, 9)?, waiting[1..2]);
             let reports = reports::take(store, 9)?;
             assert!(reports[0].status == "queued" && reports[0].action == Some(action));
             assert_eq!(find(store, "SM9")?.unwrap().direction.as_str(), "outbound-reply");
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn replies_in_a_loop_fail_until_a_while_has_passed() {
+        on_store(|store| {
+            let replies = |seconds: i64, numbers: std::ops::Range<i64>| -> Vec<(KeptMessage, Channel, Option<Action>)> {
+                let reply = |n: i64| KeptMessage {
+                    sid: format!("SMr{n}"),
+                    direction: Direction::Reply,
+                    to: "+14155550299".into(),
+                    created: at(seconds),
+                    ..message(9)
+                };
+                numbers.map(|n| (reply(n), Channel::Twilio, None)).collect()
+            };
+            let settle = |replies: &[_]| settle_inbound(store, 0, replies);
+            assert_eq!(settle(&replies(100, 0..MESSAGE_REPLIES))?, Withheld::default());
+            assert_eq!(settle(&replies(129, 20..22))?, Withheld { opted_out: 0, looped: 2 });
+            let failed = find(store, "SMr20")?.unwrap();
+            assert_eq!((failed.status, failed.error, failed.sent), (Status::Failed, Some(LOOP), None));
+            assert_eq!(reports::take(store, 9)?.len(), 2, "their receiver hears of it");
+            let mut another = replies(129, 22..23);
+            another[0].0.to = "+14155550298".into();
+            assert_eq!(settle(&another)?, Withheld::default());
+            assert_eq!(settle(&replies(131, 23..24))?, Withheld::default());
             Ok(())
         });
     }
