@@ -440,6 +440,8 @@ pub const SMS_KEPT_SECONDS: i64 = 2 * 86_400;
 pub const SMS_FORGET_SECONDS: u64 = 3_600;
 /// How long a message of the API waits for its service where `[sms] expires` says nothing, in seconds.
 pub const MESSAGE_EXPIRES_SECONDS: u64 = 4 * 3600;
+/// Messages of the API and replies that wait for their services; more are refused.
+pub const MESSAGES_QUEUED: i64 = 50_000;
 /// Messages of the API that are kept.
 pub const MESSAGES_KEPT: i64 = 100_000;
 /// How long they are kept, in seconds.

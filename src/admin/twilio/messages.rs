@@ -12,8 +12,9 @@ use super::parameters::Parameters;
 use super::text::{moment, subresources};
 use super::{Answer, Asked};
 use crate::config::{is_service, judge_url};
+use crate::limits::MESSAGES_QUEUED;
 use crate::sinks::sms::SmsOrder;
-use crate::sinks::sms::kept::{self, Direction, KeptMessage, MessageFilter, Removed, Status};
+use crate::sinks::sms::kept::{self, Direction, KeptMessage, MessageFilter, Queued, Removed, Status};
 use crate::sinks::sms::outlets::Outlets;
 use crate::sinks::sms::segments::segments;
 use crate::sinks::store::Commit;
@@ -122,10 +123,14 @@ async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Er
         let _ = answer.send(done);
     });
     let done = answered.await.unwrap_or_else(|_| Err(std::io::Error::other("the store has ended")));
-    if !done.map_err(|error| Error::store(&error))? {
-        return Err(Error::opted_out(&mask(&message.to)));
+    match done.map_err(|error| Error::store(&error))? {
+        Queued::Done => Ok(Answer::Created(json(cx, &message))),
+        Queued::OptedOut => Err(Error::opted_out(&mask(&message.to))),
+        Queued::Full => {
+            let what = format!("The maximum number of queued messages is reached: {MESSAGES_QUEUED}");
+            Err(Error::of_message(21_611, &what))
+        }
     }
-    Ok(Answer::Created(json(cx, &message)))
 }
 
 /// Reads a message from the parameters of a request.

@@ -8,7 +8,7 @@ use trunkgate_call::numbers::mask;
 use trunkgate_twiml::{Location, Method as ReplyMethod, ReplyKind};
 
 use crate::config::{Config, PhoneNumber, is_short_code};
-use crate::limits::{MESSAGE_LOOP_SECONDS, MESSAGE_REPLIES, SMS_STORE_PAUSE_SECONDS};
+use crate::limits::{MESSAGE_LOOP_SECONDS, MESSAGE_REPLIES, MESSAGES_QUEUED, SMS_STORE_PAUSE_SECONDS};
 use crate::runtime::handle::Handle;
 use crate::sinks::sms::SmsOrder;
 use crate::sinks::sms::kept::{self, Direction, Inbound, KeptMessage, Status, Withheld};
@@ -117,7 +117,12 @@ async fn request(handle: &Handle, client: &Client, inbound: Inbound) -> bool {
     let settle = move |store: &Connection| kept::settle_inbound(store, inbound.id, &replies);
     let settled = handle.store.run(Commit::Now, settle).await;
     match &settled {
-        Ok(Withheld { opted_out, looped }) => {
+        Ok(Withheld { opted_out, looped, full }) => {
+            if *full > 0 {
+                tracing::warn!(
+                    "message {sid}: {full} replies are not sent: {MESSAGES_QUEUED} messages are queued (30001)"
+                );
+            }
             if *opted_out > 0 {
                 tracing::info!("message {sid}: {opted_out} replies are not sent: the recipient opted out (STOP)");
             }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 use super::outlets::Channel;
 use super::reports::{self, Action};
 use super::texts::{Ended, millis, time};
-use crate::limits::{MESSAGE_LOOP_SECONDS, MESSAGE_REPLIES, MESSAGES_KEPT, MESSAGES_KEPT_SECONDS};
+use crate::limits::{MESSAGE_LOOP_SECONDS, MESSAGE_REPLIES, MESSAGES_KEPT, MESSAGES_KEPT_SECONDS, MESSAGES_QUEUED};
 
 /// Error of a message whose failure nothing explains: Twilio's "unknown error".
 const UNKNOWN_ERROR: u32 = 30_008;
@@ -157,18 +157,38 @@ pub(crate) struct MessageFilter {
     pub(crate) behind: Option<String>,
 }
 
-/// Keeps a message and has it wait for its turn. `false`: its recipient has opted out, and nothing is kept.
-pub(crate) fn queue(store: &Connection, message: &KeptMessage, channel: Channel) -> rusqlite::Result<bool> {
+/// What came of queueing a message; where it is not queued, nothing is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Queued {
+    Done,
+    /// Its recipient has opted out.
+    OptedOut,
+    /// Too many wait.
+    Full,
+}
+
+/// Keeps a message and has it wait for its turn.
+pub(crate) fn queue(store: &Connection, message: &KeptMessage, channel: Channel) -> rusqlite::Result<Queued> {
+    queue_among(store, message, channel, MESSAGES_QUEUED)
+}
+
+/// Does so where fewer than `most` wait.
+fn queue_among(store: &Connection, message: &KeptMessage, channel: Channel, most: i64) -> rusqlite::Result<Queued> {
     let mut out = store.prepare("SELECT 1 FROM opted_out WHERE recipient = ?1")?;
     if out.query_row([&message.to], |_| Ok(())).optional()?.is_some() {
-        return Ok(false);
+        return Ok(Queued::OptedOut);
+    }
+    let mut add = store.prepare(
+        "INSERT INTO sms (call, recipient, sender, body, state, created, due, channel)
+         SELECT ?1, ?2, ?3, ?4, 1, ?5, ?5, ?6 WHERE (SELECT count(*) FROM sms WHERE state IN (1, 2, 3)) < ?7",
+    )?;
+    let (sid, body, created) = (&message.sid, &message.body, millis(message.created));
+    let added = add.execute(params![sid, message.to, message.sender(), body, created, channel as u8, most])?;
+    if added == 0 {
+        return Ok(Queued::Full);
     }
     insert(store, message)?;
-    store.execute(
-        "INSERT INTO sms (call, recipient, sender, body, state, created, due, channel) VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5, ?6)",
-        params![message.sid, message.to, message.sender(), message.body, millis(message.created), channel as u8],
-    )?;
-    Ok(true)
+    Ok(Queued::Done)
 }
 
 fn insert(store: &Connection, message: &KeptMessage) -> rusqlite::Result<()> {
@@ -291,6 +311,8 @@ pub(crate) struct Withheld {
     pub(crate) opted_out: usize,
     /// There were too many to their recipients; they have failed.
     pub(crate) looped: usize,
+    /// Too many messages wait.
+    pub(crate) full: usize,
 }
 
 /// Notes that the webhook of a message is done with, and queues its replies.
@@ -307,10 +329,13 @@ pub(crate) fn settle_inbound(
             let failed = Reached { status: Status::Failed, error: Some(LOOP) };
             advance(store, message.created, &message.sid, failed)?;
             withheld.looped += 1;
-        } else if !queue(store, message, *channel)? {
-            withheld.opted_out += 1;
-        } else if let Some(action) = action {
-            reports::add_action(store, message, action)?;
+            continue;
+        }
+        match (queue(store, message, *channel)?, action) {
+            (Queued::OptedOut, _) => withheld.opted_out += 1,
+            (Queued::Full, _) => withheld.full += 1,
+            (Queued::Done, Some(action)) => reports::add_action(store, message, action)?,
+            (Queued::Done, None) => {}
         }
     }
     Ok(withheld)
@@ -449,8 +474,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::start(DataDirectory::of(directory.path())).unwrap();
         let all = |store: &Connection| {
-            (1..=3)
-                .try_for_each(|number| queue(store, &message(number), Channel::Twilio).map(|is_kept| assert!(is_kept)))
+            (1..=3).try_for_each(|number| {
+                queue(store, &message(number), Channel::Twilio).map(|done| assert_eq!(done, Queued::Done))
+            })
         };
         store.run_now(all).unwrap();
         store.run_now(work).unwrap()
@@ -518,7 +544,7 @@ mod tests {
             ended(store, at(9), "SM1", (Ended::Sent, None), None)?;
             assert_eq!((remove(store, "SM1")?, remove(store, "SM1")?), (Removed::Done, Removed::Unknown));
             super::super::texts::opt(store, at(9), "+14155550204", true)?;
-            assert!(!queue(store, &message(4), Channel::Service)?);
+            assert_eq!(queue(store, &message(4), Channel::Service)?, Queued::OptedOut);
             assert_eq!(find(store, "SM4")?.map(|one| one.sid), None);
             Ok(())
         });
@@ -549,7 +575,10 @@ mod tests {
             let action = Action { url: "https://a.example/".into(), is_get: true };
             super::super::texts::opt(store, at(9), "+14155550204", true)?;
             let replies = [(reply, Channel::Service, Some(action.clone())), (message(4), Channel::Service, None)];
-            assert_eq!(settle_inbound(store, waiting[0].id, &replies)?, Withheld { opted_out: 1, looped: 0 });
+            assert_eq!(
+                settle_inbound(store, waiting[0].id, &replies)?,
+                Withheld { opted_out: 1, ..Withheld::default() }
+            );
             assert!(inbound(store, waiting[0].id)?.is_none());
             assert_eq!(places(store, 0, 9)?, waiting[1..2]);
             let reports = reports::take(store, 9)?;
@@ -562,19 +591,20 @@ mod tests {
     #[test]
     fn replies_in_a_loop_fail_until_a_while_has_passed() {
         on_store(|store| {
-            let replies = |seconds: i64, numbers: std::ops::Range<i64>| -> Vec<(KeptMessage, Channel, Option<Action>)> {
-                let reply = |n: i64| KeptMessage {
-                    sid: format!("SMr{n}"),
-                    direction: Direction::Reply,
-                    to: "+14155550299".into(),
-                    created: at(seconds),
-                    ..message(9)
+            let replies =
+                |seconds: i64, numbers: std::ops::Range<i64>| -> Vec<(KeptMessage, Channel, Option<Action>)> {
+                    let reply = |n: i64| KeptMessage {
+                        sid: format!("SMr{n}"),
+                        direction: Direction::Reply,
+                        to: "+14155550299".into(),
+                        created: at(seconds),
+                        ..message(9)
+                    };
+                    numbers.map(|n| (reply(n), Channel::Twilio, None)).collect()
                 };
-                numbers.map(|n| (reply(n), Channel::Twilio, None)).collect()
-            };
             let settle = |replies: &[_]| settle_inbound(store, 0, replies);
             assert_eq!(settle(&replies(100, 0..MESSAGE_REPLIES))?, Withheld::default());
-            assert_eq!(settle(&replies(129, 20..22))?, Withheld { opted_out: 0, looped: 2 });
+            assert_eq!(settle(&replies(129, 20..22))?, Withheld { looped: 2, ..Withheld::default() });
             let failed = find(store, "SMr20")?.unwrap();
             assert_eq!((failed.status, failed.error, failed.sent), (Status::Failed, Some(LOOP), None));
             assert_eq!(reports::take(store, 9)?.len(), 2, "their receiver hears of it");
@@ -582,6 +612,24 @@ mod tests {
             another[0].0.to = "+14155550298".into();
             assert_eq!(settle(&another)?, Withheld::default());
             assert_eq!(settle(&replies(131, 23..24))?, Withheld::default());
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn only_so_many_messages_wait() {
+        on_store(|store| {
+            assert_eq!(queue_among(store, &message(4), Channel::Twilio, 3)?, Queued::Full);
+            assert_eq!(find(store, "SM4")?.map(|one| one.sid), None);
+            store.execute("UPDATE sms SET state = 4 WHERE call = 'SM1'", [])?;
+            assert_eq!(queue_among(store, &message(4), Channel::Twilio, 3)?, Queued::Done);
+            let many = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?1)
+                        INSERT INTO sms (call, recipient, sender, body, state, created, due)
+                        SELECT 'x' || n, '+1', '+1', '', 1, 0, 0 FROM n";
+            store.execute(many, [MESSAGES_QUEUED - 3])?;
+            assert_eq!(queue(store, &message(5), Channel::Twilio)?, Queued::Full);
+            let replies = [(message(6), Channel::Twilio, None)];
+            assert_eq!(settle_inbound(store, 0, &replies)?, Withheld { full: 1, ..Withheld::default() });
             Ok(())
         });
     }
