@@ -16,6 +16,8 @@ use crate::limits::SMS_DAY_SECONDS;
 pub(super) const FREE: &str = "state IN (1, 3) AND (state = 3 OR NOT EXISTS (
     SELECT 1 FROM sms AS other WHERE other.recipient = sms.recipient AND other.state IN (2, 3)))
     AND (channel = 2 AND :service OR channel <> 2 AND :twilio)";
+/// Texts that wait for a service that is not configured any more.
+const STRANDED: &str = "state IN (1, 3) AND NOT (channel = 2 AND :service OR channel <> 2 AND :twilio)";
 
 /// A row of what is ready.
 pub(super) struct Ready {
@@ -47,6 +49,36 @@ pub(super) fn ready(store: &Connection, now: Timestamp, bounds: &Bounds, most: u
         Ok(Ready { call: row.get(0)?, channel, message, tries: row.get(4)?, created, doubt })
     })?;
     rows.collect()
+}
+
+/// Texts without a service whose time is over, and how each ends.
+pub(super) fn stranded(
+    store: &Connection,
+    now: Timestamp,
+    bounds: &Bounds,
+    most: usize,
+) -> rusqlite::Result<Vec<(String, Ended)>> {
+    if bounds.expires <= 0 {
+        return Ok(Vec::new());
+    }
+    let mut rows = store.prepare(&format!(
+        "SELECT call, state = 3 FROM sms WHERE {STRANDED} AND created < :before ORDER BY created LIMIT :most"
+    ))?;
+    let values = named_params! {
+        ":before": millis(now) - bounds.expires * 1_000, ":most": i64::try_from(most).unwrap_or(i64::MAX),
+        ":twilio": bounds.twilio, ":service": bounds.service,
+    };
+    let ended = |is_doubtful| if is_doubtful { Ended::Unknown } else { Ended::Expired };
+    rows.query_map(values, |row| Ok((row.get(0)?, ended(row.get(1)?))))?.collect()
+}
+
+/// Returns how many texts wait without a service, and the time of the oldest.
+pub(super) fn all_stranded(store: &Connection, bounds: &Bounds) -> rusqlite::Result<(u64, Option<Timestamp>)> {
+    let mut rows = store.prepare(&format!("SELECT count(*), min(created) FROM sms WHERE {STRANDED}"))?;
+    rows.query_row(named_params! { ":twilio": bounds.twilio, ":service": bounds.service }, |row| {
+        let (texts, oldest): (i64, Option<i64>) = (row.get(0)?, row.get(1)?);
+        Ok((u64::try_from(texts).unwrap_or(0), oldest.map(time)))
+    })
 }
 
 /// Why a text is not sent at all.

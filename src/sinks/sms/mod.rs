@@ -74,6 +74,8 @@ pub(crate) struct SmsCounters {
     pub(crate) untold: Counter,
     /// Texts that wait.
     queued: AtomicU64,
+    /// Those of them that have no service.
+    stranded: AtomicU64,
     /// When the call of the oldest of them ended, in seconds since 1970.
     oldest: AtomicU64,
     /// What went wrong last, until a text is taken.
@@ -98,6 +100,12 @@ impl SmsCounters {
         let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let seconds = u64::try_from(now.as_second()).unwrap_or(0);
         let waits = seconds.saturating_sub(self.oldest.load(Ordering::Relaxed));
+        let stranded = self.stranded.load(Ordering::Relaxed);
+        if stranded > 0 {
+            let what = format!("{stranded} text messages wait for a service that is not configured any more");
+            let fix = "add [twilio] or `url` of [messages] again; each fails once `expires` of [sms] has passed";
+            return Some(Problem::new(Harm::Records, what).about("text messages without a service").fixed_by(fix));
+        }
         let (texts, failure) = (self.queued(), problem.unwrap_or_else(|| "sending in progress".to_owned().into()));
         (texts > 0 && waits >= limits::SMS_STUCK_SECONDS).then(|| {
             let queued = format!("{texts} text messages are queued, the oldest for {} min", waits / 60);
@@ -164,6 +172,7 @@ impl SmsThread {
             counters,
             full_numbers,
             under_way: BTreeSet::new(),
+            stranded_since: None,
             requests: JoinSet::new(),
         };
         std::thread::Builder::new().name("sms".into()).spawn(move || {
@@ -197,6 +206,8 @@ struct Sender {
     full_numbers: bool,
     /// The calls of the texts that a request is under way for.
     under_way: BTreeSet<String>,
+    /// Time of the oldest text that waits for a service which is not configured.
+    stranded_since: Option<Timestamp>,
     requests: JoinSet<(Job, Done)>,
 }
 
@@ -311,14 +322,54 @@ impl Sender {
     async fn change(&mut self, settings: Outlets) {
         self.settings = settings;
         self.take_up().await;
+        self.look_for_stranded().await;
     }
 
     /// Takes up what an earlier process had begun, once.
     async fn take_up(&mut self) {
-        if self.settings.is_any() && !self.is_open {
+        // Without a service what waits expires all the same.
+        if self.has_any() && !self.is_open {
             let done = self.store.run(Commit::Now, |store| texts::take_up(store, Timestamp::now())).await;
             self.is_open = self.has_kept(done, 0);
+            self.look_for_stranded().await;
         }
+    }
+
+    /// Notes which texts have no service.
+    async fn look_for_stranded(&mut self) {
+        if !self.is_open {
+            return;
+        }
+        let bounds = self.bounds();
+        let look = move |store: &Connection| due::all_stranded(store, &bounds);
+        let Ok((texts, oldest)) = self.store.run(Commit::Now, look).await else { return };
+        self.counters.stranded.store(texts, Ordering::Relaxed);
+        self.stranded_since = oldest;
+        self.tell_queue().await;
+    }
+
+    /// Ends texts without a service once their time is over; returns when the next one is.
+    async fn expire_stranded(&mut self, now: Timestamp) -> Option<Duration> {
+        let bounds = self.bounds();
+        let after = Duration::from_secs(u64::try_from(bounds.expires).unwrap_or(0));
+        let is_over = |since: Timestamp| since + after < now;
+        if after.is_zero() {
+            return None;
+        }
+        if self.stranded_since.is_some_and(is_over) {
+            let expire = move |store: &Connection| texts::expire(store, now, &bounds);
+            let over = self.store.run(Commit::Now, expire).await.unwrap_or_default();
+            over.iter().for_each(|(call, ended)| self.ended(call, *ended, ": its service is not configured any more"));
+            self.counters.wake.notify_one();
+            self.look_for_stranded().await;
+        }
+        let left = Duration::try_from((self.stranded_since? + after).duration_since(now)).unwrap_or_default();
+        Some(left + Duration::from_secs(1))
+    }
+
+    /// Whether there may be texts.
+    fn has_any(&self) -> bool {
+        self.settings.is_any() || self.store.has_any()
     }
 
     async fn forget(&mut self) {
@@ -326,6 +377,7 @@ impl Sender {
         if self.is_open {
             let done = self.store.run(Commit::Wiped, |store| texts::forget(store, Timestamp::now())).await;
             self.has_kept(done, 0);
+            self.look_for_stranded().await;
         }
     }
 
@@ -346,7 +398,7 @@ impl Sender {
     /// Begins the requests that are due; until when nothing else is, where anything is.
     async fn send_due(&mut self) -> Option<Duration> {
         self.catch_up().await;
-        if !self.settings.is_any() {
+        if !self.has_any() {
             return None;
         }
         let now = Timestamp::now();
@@ -354,8 +406,9 @@ impl Sender {
         if !self.is_open || !self.unheard.is_empty() || !self.unsettled.is_empty() {
             return Some(Duration::from_secs(limits::SMS_STORE_PAUSE_SECONDS));
         }
-        if most == 0 {
-            return None;
+        let expiry = self.expire_stranded(now).await;
+        if most == 0 || !self.settings.is_any() {
+            return expiry;
         }
         let bounds = self.bounds();
         let (under_way, of_due) = (self.under_way.clone(), bounds.clone());
@@ -381,15 +434,13 @@ impl Sender {
             self.requests.spawn(ask(self.settings.clone(), job));
         }
         let under_way = self.under_way.clone();
-        let next = self
-            .store
-            .run(Commit::Now, move |store| texts::next_due(store, &bounds, &under_way))
-            .await
-            .ok()
-            .flatten()?;
-        let pause = Duration::try_from(next.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO);
-        // One that is due already waits for another to the same recipient.
-        Some(pause.max(Duration::from_millis(limits::SMS_PAUSE_MILLISECONDS)))
+        let next = self.store.run(Commit::Now, move |store| texts::next_due(store, &bounds, &under_way)).await;
+        let pause = next.ok().flatten().map(|next| {
+            let pause = Duration::try_from(next.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO);
+            // One that is due already waits for another to the same recipient.
+            pause.max(Duration::from_millis(limits::SMS_PAUSE_MILLISECONDS))
+        });
+        pause.into_iter().chain(expiry).min()
     }
 
     /// Notes what requests came to: this one's, and what else is there.
@@ -585,6 +636,9 @@ mod tests {
         counters.tell_problem(Some("answered 500".to_owned().into()));
         let problem = counters.problem_now(now).unwrap().to_string();
         assert_eq!(problem, "3 text messages are queued, the oldest for 10 min: answered 500");
+        counters.stranded.store(2, Ordering::Relaxed);
+        let problem = counters.problem_now(now).unwrap().to_string();
+        assert!(problem.starts_with("2 text messages wait for a service that is not configured any more"), "{problem}");
         counters.count(Ended::Sent);
         assert!(counters.results().any(|result| result == ("sent", 1)));
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, named_params, params};
 use trunkgate_call::{Sms, SmsNews};
 
-use super::due::{FREE, Ready, ready, sids, why_not};
+use super::due::{FREE, Ready, ready, sids, stranded, why_not};
 use super::kept;
 use super::message::Message;
 use super::outlets::Channel;
@@ -253,6 +253,15 @@ pub(super) fn next_due(
     Ok(None)
 }
 
+/// Ends texts without a service whose time is over.
+pub(super) fn expire(store: &Connection, now: Timestamp, bounds: &Bounds) -> rusqlite::Result<Over> {
+    let over = stranded(store, now, bounds, SMS_BATCH)?;
+    for (call, ended) in &over {
+        end(store, now, call, (*ended, None), None)?;
+    }
+    Ok(over)
+}
+
 /// What waits.
 pub(super) fn queue(store: &Connection) -> rusqlite::Result<Queue> {
     store.prepare("SELECT count(*), min(created) FROM sms WHERE state IN (1, 2, 3)")?.query_row([], |row| {
@@ -295,6 +304,7 @@ fn end(
 
 #[cfg(test)]
 mod tests {
+    use super::super::due::all_stranded;
     use super::*;
     use crate::config::DataDirectory;
     use crate::limits::SMS_DAY_SECONDS;
@@ -472,6 +482,24 @@ mod tests {
         let calls: Vec<&str> = jobs.iter().map(|job| job.call.as_str()).collect();
         assert_eq!(calls, ["SM1", "SM3"], "the rule of a route has recipients of its own");
         assert_eq!(over, [("SM2".to_owned(), Ended::Refused)]);
+    }
+
+    #[test]
+    fn what_waits_for_a_service_that_is_gone_expires_all_the_same() {
+        let rig = Rig::new();
+        rig.take_in(0, vec![SmsNews::Send(sms("CA1", "+1"))]);
+        let gone = Bounds { twilio: false, ..BOUNDS };
+        let found = rig.store.run_now(move |store| {
+            store.execute("UPDATE sms SET channel = 2", [])?;
+            assert_eq!(all_stranded(store, &gone)?, (1, Some(at(0))));
+            assert_eq!(all_stranded(store, &Bounds { service: true, ..BOUNDS })?, (0, None));
+            assert_eq!(next_due(store, &gone, &BTreeSet::new())?, None);
+            assert_eq!(expire(store, at(3_600), &gone)?, []);
+            let over = expire(store, at(3_601), &gone)?;
+            assert_eq!(all_stranded(store, &gone)?, (0, None));
+            Ok(over)
+        });
+        assert_eq!(found.unwrap(), [("CA1".to_owned(), Ended::Expired)]);
     }
 
     #[test]
