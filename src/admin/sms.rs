@@ -180,7 +180,9 @@ pub(super) async fn status(
     let bad = |message: &str| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message);
     let sid = form.sid()?.ok_or_else(|| bad("MessageSid is missing"))?;
     let word = form.field("MessageStatus").or_else(|| form.field("SmsStatus"));
-    let status = word.and_then(Status::of).ok_or_else(|| bad("MessageStatus is missing or unknown"))?;
+    // `received` is of messages to the edge alone.
+    let status = word.and_then(Status::of).filter(|status| *status != Status::Received);
+    let status = status.ok_or_else(|| bad("MessageStatus is missing or unknown"))?;
     let error = form.field("ErrorCode").and_then(|code| code.parse().ok());
     let of = sid.to_owned();
     let report = move |store: &Connection| kept::report(store, Timestamp::now(), &of, Reached { status, error });

@@ -190,6 +190,7 @@ fn a_service_of_ones_own_takes_a_message_by_its_sid_and_reports_with_the_token()
         http("POST", &format!("{}/sms/status", rig.edge.url()), &[("authorization", &token)], &form(&fields)).0
     };
     assert_eq!([report("other", "undelivered"), report("shared-secret", "lost")], [403, 400]);
+    assert_eq!(report("shared-secret", "received"), 400, "of messages to the edge alone");
     assert_eq!(report("shared-secret", "undelivered"), 204);
     assert_eq!(reaches(&rig, &message, "undelivered")["error_code"], 30_005);
     assert_eq!(report("shared-secret", "sent"), 204);
