@@ -6,7 +6,7 @@ use super::NAME;
 use crate::limits::MESSAGE_REPORTS_AT_ONCE;
 use crate::runtime::handle::Handle;
 use crate::sinks::callbacks::{self, Callback, StoredDesk};
-use crate::sinks::sms::reports::{self, StatusReport};
+use crate::sinks::sms::reports::{self, StatusReport, Taken};
 use crate::sinks::store::Commit;
 use crate::webhooks::request::Method;
 
@@ -27,16 +27,16 @@ pub(super) async fn hand_over(handle: &Handle, desk: &StoredDesk) -> std::io::Re
         account: running.boot.api.account_sid.clone(),
         allow_private: running.config.api.allow_private,
     });
-    let make = move |store: &Connection| -> rusqlite::Result<Vec<callbacks::Head>> {
-        let reports = reports::take(store, MESSAGE_REPORTS_AT_ONCE)?;
-        reports.into_iter().map(|report| callbacks::write(store, &sender.callback(report))).collect()
+    let make = move |store: &Connection| -> rusqlite::Result<(Vec<callbacks::Head>, usize)> {
+        let Taken { reports, count } = reports::take(store, MESSAGE_REPORTS_AT_ONCE)?;
+        let heads = reports.into_iter().map(|report| callbacks::write(store, &sender.callback(report)));
+        Ok((heads.collect::<rusqlite::Result<_>>()?, count))
     };
-    let heads = handle.store.run(Commit::Now, make).await?;
-    let may_be_more = heads.len() >= MESSAGE_REPORTS_AT_ONCE;
+    let (heads, count) = handle.store.run(Commit::Now, make).await?;
     for head in heads {
         desk.hand_over(head).await;
     }
-    Ok(may_be_more)
+    Ok(count >= MESSAGE_REPORTS_AT_ONCE)
 }
 
 impl Sender {

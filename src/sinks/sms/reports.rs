@@ -45,15 +45,24 @@ pub(super) fn add_action(store: &Connection, message: &KeptMessage, action: &Act
     add.execute(params![message.sid, millis(message.created), action.url, action.is_get]).map(drop)
 }
 
-/// Removes the oldest reports and returns them. Those of messages that were deleted are left out.
-pub(crate) fn take(store: &Connection, most: usize) -> rusqlite::Result<Vec<StatusReport>> {
+/// Reports that were removed from the store.
+pub(crate) struct Taken {
+    /// Those of messages that were not deleted meanwhile, in order.
+    pub(crate) reports: Vec<StatusReport>,
+    /// How many were removed.
+    pub(crate) count: usize,
+}
+
+/// Removes the oldest reports.
+pub(crate) fn take(store: &Connection, most: usize) -> rusqlite::Result<Taken> {
     let mut rows = store.prepare(
         "DELETE FROM message_report WHERE id IN (SELECT id FROM message_report ORDER BY id LIMIT ?1)
          RETURNING id, message, status, error, created, url, is_get",
     )?;
     let mut rows = rows.query([i64::try_from(most).unwrap_or(i64::MAX)])?;
-    let mut taken = Vec::new();
+    let (mut taken, mut count) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
+        count += 1;
         let (id, sid, created): (i64, String, i64) = (row.get(0)?, row.get(1)?, row.get(4)?);
         let Some(message) = find(store, &sid)? else { continue };
         let (url, is_get): (Option<String>, bool) = (row.get(5)?, row.get(6)?);
@@ -63,5 +72,5 @@ pub(crate) fn take(store: &Connection, most: usize) -> rusqlite::Result<Vec<Stat
     }
     // The order of RETURNING is not defined.
     taken.sort_by_key(|(id, _)| *id);
-    Ok(taken.into_iter().map(|(_, report)| report).collect())
+    Ok(Taken { reports: taken.into_iter().map(|(_, report)| report).collect(), count })
 }
