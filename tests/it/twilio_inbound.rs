@@ -220,6 +220,31 @@ fn two_programs_that_answer_each_other_end() {
 }
 
 #[test]
+fn callbacks_of_a_reply_go_where_its_application_may_go() {
+    let app = application(&[("/sms", "text/xml", DOCUMENT)]);
+    let (twilio, receiver) = (Twilio::start(|_, _| Deed::Take), Endpoint::taking());
+    // The application itself may reach public addresses alone; the webhook is that of `[messages]`.
+    let more = format!("[messages]\ninbound = \"http://{}/sms\"\n", app.address);
+    let config = format!(
+        "allow_private = true\n[app.ivr]\nurl = \"https://ivr.example.com/\"\n[[number]]\nnumber = \"{OURS}\"\n\
+         app = \"ivr\"\nfrom = \"carrier\"\n{}{more}",
+        twilio.keys("")
+    );
+    let rig = Rig::with(PUBLIC, &config);
+    assert_eq!(comes(&rig, "SM1", "Hello").0, 200);
+    until("the reply", || Some(()).filter(|()| taken(&twilio).len() == 1));
+    let metrics = || http("GET", &format!("{}/metrics", rig.edge.url()), &[], "").1;
+    let retried = "trunkgate_callbacks_total{app=\"api:messages\",result=\"retried\"} 1";
+    until("attempts", || metrics().contains(retried).then_some(()));
+    assert!(app.posts().iter().all(|post| path(post) != "/states"), "{:?}", app.posts());
+    // What a request has sent is judged by [api].
+    let callback = format!("http://{}/states", receiver.address);
+    let fields = [("To", "+14155550198"), ("From", OURS), ("Body", "x"), ("StatusCallback", callback.as_str())];
+    rig.post("Messages.json", &form(&fields));
+    until("its report", || Some(()).filter(|()| !receiver.posts().is_empty()));
+}
+
+#[test]
 fn a_webhook_that_hangs_delays_no_other_number() {
     let app = application(&[("/sms", "text/plain", "hello")]);
     let hung = TcpListener::bind("127.0.0.1:0").unwrap();

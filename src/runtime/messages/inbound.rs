@@ -141,14 +141,20 @@ async fn request(handle: &Handle, client: &Client, inbound: Inbound) -> bool {
     settled.is_ok()
 }
 
+/// Whether URLs of a number may be private: by its application, or else by `[api]`.
+pub(super) fn allows_private(config: &Config, number: &str) -> bool {
+    let own = config.numbers.iter().filter(|one| one.number == number);
+    let app = own.filter_map(|one| config.apps.iter().find(|app| one.app.as_deref() == Some(&*app.name))).next();
+    app.map_or(config.api.allow_private, |app| app.allow_private)
+}
+
 /// URLs that are requested for a message to a number in turn, each with its method: the second where the first fails. And whether they may be private.
 fn first(handle: &Handle, to: &str) -> Option<(bool, Vec<(String, Method)>)> {
     handle.shared.running(|running| {
         let config: &Config = &running.config;
         let mut own = config.numbers.iter().filter(|one| one.number == to);
         let number = own.clone().find(|one| one.sms.url.is_some()).or_else(|| own.next())?;
-        let app = config.apps.iter().find(|app| number.app.as_deref() == Some(&*app.name));
-        let allow_private = app.map_or(config.api.allow_private, |app| app.allow_private);
+        let allow_private = allows_private(config, to);
         let is_get = |method: trunkgate_route::WebhookMethod| method == trunkgate_route::WebhookMethod::Get;
         let method = |method| if is_get(method) { Method::Get } else { Method::Post };
         match (&number.sms.url, &config.messages.inbound) {
@@ -303,6 +309,13 @@ fn reply(handle: &Handle, to: &KeptMessage, own: &[PhoneNumber], wanted: &Wanted
     }
     if from == recipient {
         return Err("it would go to the number that it comes from (21266)");
+    }
+    let is_wider = handle.shared.running(|running| {
+        let allows = |number: &str| allows_private(&running.config, number);
+        allows(&from) && !allows(&to.to)
+    });
+    if is_wider && (wanted.callback.is_some() || wanted.action.is_some()) {
+        return Err("`statusCallback` and `action` with `from` of an application that may reach private addresses");
     }
     if wanted.body.trim().is_empty() {
         return Err("it has media only, which are not sent");

@@ -1,11 +1,15 @@
 //! States of messages, made callbacks to the URLs that the messages were sent with.
 
+use std::collections::HashSet;
+
 use rusqlite::Connection;
 
 use super::NAME;
+use super::inbound::allows_private;
 use crate::limits::MESSAGE_REPORTS_AT_ONCE;
 use crate::runtime::handle::Handle;
 use crate::sinks::callbacks::{self, Callback, StoredDesk};
+use crate::sinks::sms::kept::Direction;
 use crate::sinks::sms::reports::{self, StatusReport, Taken};
 use crate::sinks::store::Commit;
 use crate::webhooks::request::Method;
@@ -14,7 +18,10 @@ use crate::webhooks::request::Method;
 #[derive(Clone)]
 struct Sender {
     account: String,
+    /// Of messages that requests have sent.
     allow_private: bool,
+    /// Numbers of the edge of whose replies it is so.
+    private: HashSet<String>,
 }
 
 /// Hands over what is to be reported: a state leaves the store of messages in the change that makes it a callback. Returns whether
@@ -23,9 +30,14 @@ struct Sender {
 /// # Errors
 /// The store's.
 pub(super) async fn hand_over(handle: &Handle, desk: &StoredDesk) -> std::io::Result<bool> {
-    let sender = handle.shared.running(|running| Sender {
-        account: running.boot.api.account_sid.clone(),
-        allow_private: running.config.api.allow_private,
+    let sender = handle.shared.running(|running| {
+        let config = &running.config;
+        let private = config.numbers.iter().filter(|one| allows_private(config, &one.number));
+        Sender {
+            account: running.boot.api.account_sid.clone(),
+            allow_private: config.api.allow_private,
+            private: private.map(|one| one.number.clone()).collect(),
+        }
     });
     let make = move |store: &Connection| -> rusqlite::Result<(Vec<callbacks::Head>, usize)> {
         let Taken { reports, count } = reports::take(store, MESSAGE_REPORTS_AT_ONCE)?;
@@ -43,6 +55,11 @@ impl Sender {
     fn callback(&self, report: StatusReport) -> Callback {
         let StatusReport { message, status, error, created, action } = report;
         let token = format!("{}.{status}", message.sid);
+        // The URLs of a reply are its application's.
+        let allow_private = match (message.direction, &message.from) {
+            (Direction::Reply, Some(from)) => self.private.contains(from),
+            _ => self.allow_private,
+        };
         let parameters = [
             ("AccountSid", Some(self.account.clone())),
             ("ApiVersion", Some("2010-04-01".to_owned())),
@@ -66,7 +83,7 @@ impl Sender {
             call: String::new(),
             about: message.sid,
             app: NAME.to_owned(),
-            allow_private: self.allow_private,
+            allow_private,
             url,
             method,
             purpose: "status".to_owned(),
