@@ -192,7 +192,9 @@ fn a_service_of_ones_own_takes_a_message_by_its_sid_and_reports_with_the_token()
     assert_eq!([report("other", "undelivered"), report("shared-secret", "lost")], [403, 400]);
     assert_eq!(report("shared-secret", "received"), 400, "of messages to the edge alone");
     assert_eq!(report("shared-secret", "undelivered"), 204);
-    assert_eq!(reaches(&rig, &message, "undelivered")["error_code"], 30_005);
+    let undelivered = reaches(&rig, &message, "undelivered");
+    assert_eq!(undelivered["error_code"], 30_005);
+    assert_eq!(undelivered["error_message"], "Unknown destination handset");
     assert_eq!(report("shared-secret", "sent"), 204);
     assert_eq!(rig.get(&path_of(&message))["status"], "undelivered", "states go forwards only");
 }

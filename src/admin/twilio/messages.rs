@@ -6,6 +6,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 use trunkgate_call::numbers::mask;
 
+use super::delivery::error_text;
 use super::error::Error;
 use super::page::Page;
 use super::parameters::Parameters;
@@ -219,7 +220,7 @@ fn json(cx: &Asked<'_>, message: &KeptMessage) -> Value {
         "date_updated": moment(message.updated),
         "direction": message.direction.as_str(),
         "error_code": message.error,
-        "error_message": null,
+        "error_message": message.error.and_then(error_text),
         "from": message.from,
         "messaging_service_sid": message.service,
         "num_media": "0",

@@ -27,6 +27,7 @@ mod access;
 mod account;
 mod calls;
 mod create;
+mod delivery;
 mod error;
 mod keys;
 mod log;
