@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
-use trunkgate_call::numbers::mask;
+use trunkgate_call::numbers::{mask, plain};
 use trunkgate_media::agent::{SIGNATURE_HEADER, sign_form};
 use url::Url;
 
@@ -139,8 +139,12 @@ async fn receive(
     let (to, is_kept) = handle.shared.running(|running| {
         let config = &running.config;
         let to = config.edge.numbers.normalise_caller(form.field("To").unwrap_or_default(), None).text;
-        let is_kept = config.api.auth_token.is_some() && config.numbers.iter().any(|own| own.number == to);
-        (to, is_kept)
+        let is_own = config.numbers.iter().any(|own| own.number == to);
+        if config.api.auth_token.is_some() && !is_own {
+            let shown = |number: &str| if config.log.full_numbers { plain(number, NAME_CHARS) } else { mask(number) };
+            tracing::info!("message from {} to {} is not kept: the latter is no [[number]]", shown(&from), shown(&to));
+        }
+        (to, config.api.auth_token.is_some() && is_own)
     });
     if !is_kept {
         return Ok(());
