@@ -255,7 +255,7 @@ fn what_cannot_be_sent_has_twilios_code() {
         (&[("To", THEIRS), ("From", OURS), ("Body", "x"), ("MediaUrl", "https://a.example/")], (501, 20_501)),
         (
             &[("To", THEIRS), ("MessagingServiceSid", "MG0123456789abcdef0123456789abcdef"), ("Body", "x")],
-            (400, 20_001),
+            (400, 21_701),
         ),
         (&[("To", THEIRS), ("MessagingServiceSid", "x"), ("Body", "x")], (400, 21_701)),
     ] {

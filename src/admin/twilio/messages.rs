@@ -107,12 +107,12 @@ async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Er
     parameters.finish()?;
     let outlets = cx.config(Outlets::of);
     let Some(channel) = outlets.channel(message.service.is_some()) else {
-        let what = if message.service.is_some() {
-            "[twilio], whose MessagingServiceSid is"
-        } else {
-            "[twilio] or `url` of [messages] is"
-        };
-        return Err(Error::bad_request(format!("No message can be sent: {what} not configured")));
+        return Err(match message.service {
+            Some(_) => Error::of_message(21_701, "MessagingServiceSid needs [twilio], which is not configured"),
+            None => {
+                Error::bad_request("No message can be sent: neither [twilio] nor `url` of [messages] is configured")
+            }
+        });
     };
     let to_keep = message.clone();
     let (answer, answered) = tokio::sync::oneshot::channel();
