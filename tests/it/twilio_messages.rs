@@ -232,6 +232,8 @@ fn who_says_stop_gets_no_message_until_start() {
     let body = form(&[("To", THEIRS), ("From", OURS), ("Body", "Hello")]);
     assert_eq!(says("STOP"), 200);
     assert_eq!(rig.refused("POST", "Messages.json", &body), (400, 21_610));
+    let message = rig.ask("POST", "Messages.json", &body).1["message"].clone();
+    assert!(message.as_str().unwrap().ends_with(THEIRS), "{message}");
     assert_eq!(rig.get("Messages.json?To=%2B14155550199")["messages"], json!([]));
     assert_eq!(says("START"), 200);
     reaches(&rig, &send(&rig, &[]), "sent");

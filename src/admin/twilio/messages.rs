@@ -4,7 +4,6 @@ use axum::http::Method;
 use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use trunkgate_call::numbers::mask;
 
 use super::delivery::error_text;
 use super::error::Error;
@@ -126,7 +125,7 @@ async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Er
     let done = answered.await.unwrap_or_else(|_| Err(std::io::Error::other("the store has ended")));
     match done.map_err(|error| Error::store(&error))? {
         Queued::Done => Ok(Answer::Created(json(cx, &message))),
-        Queued::OptedOut => Err(Error::opted_out(&mask(&message.to))),
+        Queued::OptedOut => Err(Error::opted_out(&message.to)),
         Queued::Full => {
             let what = format!("The maximum number of queued messages is reached: {MESSAGES_QUEUED}");
             Err(Error::of_message(21_611, &what))
