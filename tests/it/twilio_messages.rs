@@ -216,6 +216,24 @@ fn what_waits_is_sent_after_a_restart() {
 }
 
 #[test]
+fn parameters_that_ask_for_what_is_done_anyway_are_taken() {
+    let twilio = Twilio::start(|_, _| Deed::Take);
+    let rig = Rig::with(PUBLIC, &format!("{NUMBER}{}", twilio.keys("")));
+    send(
+        &rig,
+        &[("ShortenUrls", "false"), ("SmartEncoded", "True"), ("ProvideFeedback", "False"), ("ForceDelivery", "false")],
+    );
+    send(&rig, &[("ValidityPeriod", "14400"), ("SmartEncoded", "false")]);
+    let refused = |name: &str, value: &str| {
+        rig.refused("POST", "Messages.json", &form(&[("To", THEIRS), ("From", OURS), ("Body", "x"), (name, value)]))
+    };
+    for (name, value) in [("ShortenUrls", "true"), ("ProvideFeedback", "true"), ("ValidityPeriod", "60")] {
+        assert_eq!(refused(name, value), (501, 20_501), "{name}");
+    }
+    assert_eq!([refused("ValidityPeriod", "soon"), refused("ValidityPeriod", "36001")], [(400, 20_001); 2]);
+}
+
+#[test]
 fn a_refusal_of_the_service_is_the_error_of_the_message() {
     let twilio = Twilio::start(|_, _| Deed::Refuse(400, 21_614));
     let rig = Rig::with(PUBLIC, &format!("{NUMBER}{}", twilio.keys("")));

@@ -133,6 +133,9 @@ fn what_is_set_stands_above_the_app_of_the_number() {
 fn what_cannot_be_set_is_refused_by_name() {
     let rig = Rig::new("[[number]]\nnumber = \"+14155550123\"\n");
     let path = path_of(&number(&rig));
+    let same = rig.post(&path, "VoiceCallerIdLookup=false&VoiceReceiveMode=voice");
+    assert_eq!(same, number(&rig), "what is so anyway is taken");
+    assert_eq!(rig.refused("POST", &path, "VoiceReceiveMode=fax"), (501, 20_501));
     for (body, expected) in [
         ("VoiceUrl=ftp%3A%2F%2Fa.example%2F", (400, 21_402)),
         ("VoiceUrl=http%3A%2F%2F127.0.0.1%3A9%2F", (400, 21_402)),

@@ -12,7 +12,7 @@ use super::parameters::Parameters;
 use super::text::{moment, subresources};
 use super::{Answer, Asked};
 use crate::config::{is_service, judge_url};
-use crate::limits::MESSAGES_QUEUED;
+use crate::limits::{MESSAGE_EXPIRES_SECONDS, MESSAGES_QUEUED};
 use crate::sinks::sms::SmsOrder;
 use crate::sinks::sms::kept::{self, Direction, KeptMessage, MessageFilter, Queued, Removed, Status};
 use crate::sinks::sms::outlets::Outlets;
@@ -23,7 +23,7 @@ use crate::system::sids;
 /// Longest text, in characters: Twilio's.
 const BODY_CHARS: usize = 1600;
 /// Parameters of a new message that this version cannot carry out.
-const LATER: [&str; 22] = [
+const LATER: [&str; 21] = [
     "AddressRetention",
     "ApplicationSid",
     "Attempt",
@@ -45,8 +45,17 @@ const LATER: [&str; 22] = [
     "SmartEncoded",
     "Tags",
     "TrafficType",
-    "ValidityPeriod",
 ];
+
+/// Parameters without effect here: they ask for what is done anyway. Libraries write `false` in two ways.
+const DEFAULTS: [(&str, &[&str]); 4] = [
+    ("ForceDelivery", &["false", "False"]),
+    ("ProvideFeedback", &["false", "False"]),
+    ("ShortenUrls", &["false", "False"]),
+    ("SmartEncoded", &["false", "False", "true", "True"]),
+];
+/// Longest `ValidityPeriod`, in seconds: Twilio's.
+const VALIDITY_SECONDS: u64 = 36_000;
 
 /// Answers a request for `…/Messages` or what is below it.
 pub(super) async fn answer(
@@ -101,6 +110,10 @@ async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Erro
 }
 
 async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Error> {
+    for (name, values) in DEFAULTS {
+        values.iter().for_each(|value| parameters.drop_default(name, value));
+    }
+    take_validity(cx, &mut parameters)?;
     parameters.refuse_filled(&LATER)?;
     let message = read(cx, &mut parameters)?;
     parameters.finish()?;
@@ -131,6 +144,22 @@ async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Er
             Err(Error::of_message(21_611, &what))
         }
     }
+}
+
+/// Takes a `ValidityPeriod` that holds anyway: the edge gives a message up earlier, or just then.
+fn take_validity(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<(), Error> {
+    const NAME: &str = "ValidityPeriod";
+    let Some(seconds) = parameters.take(NAME) else { return Ok(()) };
+    let seconds: u64 = seconds.parse().unwrap_or(0);
+    if !(1..=VALIDITY_SECONDS).contains(&seconds) {
+        return Err(Error::bad_request(format!("{NAME}: 1 to {VALIDITY_SECONDS} seconds")));
+    }
+    let expires = cx.config(|config| config.sms.as_ref().map(|sms| sms.expires.as_secs()));
+    let expires = expires.unwrap_or(MESSAGE_EXPIRES_SECONDS);
+    if expires == 0 || seconds < expires {
+        return Err(Error::later(&format!("{NAME} shorter than `expires` of [sms]")));
+    }
+    Ok(())
 }
 
 /// Reads a message from the parameters of a request.

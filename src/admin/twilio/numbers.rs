@@ -33,6 +33,10 @@ const LATER: [&str; 13] = [
     "VoiceReceiveMode",
 ];
 
+/// Values of these that ask for what is done anyway: clients write whole records.
+const DEFAULTS: [(&str, &str); 3] =
+    [("VoiceCallerIdLookup", "false"), ("VoiceCallerIdLookup", "False"), ("VoiceReceiveMode", "voice")];
+
 /// `GET …/IncomingPhoneNumbers.json`
 pub(super) fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
     let page = Page::take(&cx.uri("IncomingPhoneNumbers"), cx.query, &mut parameters)?;
@@ -62,6 +66,9 @@ pub(super) fn fetch(cx: &Asked<'_>, wanted: &str, parameters: Parameters) -> Res
 
 /// `POST …/IncomingPhoneNumbers/{sid}.json`: sets what stands above the configuration; an empty value removes it.
 pub(super) async fn update(cx: &Asked<'_>, wanted: &str, mut parameters: Parameters) -> Result<Value, Error> {
+    for (name, value) in DEFAULTS {
+        parameters.drop_default(name, value);
+    }
     parameters.refuse_filled(&LATER)?;
     let mut changes: Vec<NumberChange> = Vec::new();
     for (name, parameter, kind) in NumberParameter::ALL {
