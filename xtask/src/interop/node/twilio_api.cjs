@@ -137,7 +137,7 @@ async function lists(made) {
 async function errors() {
   const create = (given) => () => api.calls.create({ to: flags.answers, from: flags["caller-id"], twiml: "<Response/>", ...given });
   await refused(400, 21211, create({ to: "+1415555" }));
-  await refused(400, 21211, create({ to: "client:charlie" }));
+  await refused(501, 20501, create({ to: "client:charlie" }), "client:");
   await refused(400, 21210, create({ from: "+12025550143" }));
   await refused(501, 20501, create({ record: true }), "Record");
   await refused(501, 20501, create({ machineDetection: "Enable" }), "MachineDetection");

@@ -169,7 +169,7 @@ def lists(made):
 def errors():
     create = lambda **given: lambda: api.calls.create(**{"to": flags.answers, "from_": flags.caller_id, "twiml": "<Response/>", **given})
     refused(400, 21211, create(to="+1415555"))
-    refused(400, 21211, create(to="client:charlie"))
+    refused(501, 20501, create(to="client:charlie"), "client:")
     refused(400, 21210, create(from_="+12025550143"))
     refused(501, 20501, create(record=True), "Record")
     refused(501, 20501, create(machine_detection="Enable"), "MachineDetection")
