@@ -44,6 +44,8 @@ fn call(now: Instant, format: Format, caller: SocketAddr) -> Session {
         ca: None,
         plain_networks: vec![],
         traceparent: None,
+        bearer: None,
+        sends_query: false,
     };
     let spec = AgentSpec {
         settings,

@@ -28,6 +28,8 @@ fn socket(url: &str) -> SocketSpec {
         ca: None,
         plain_networks: vec![],
         traceparent: None,
+        bearer: None,
+        sends_query: false,
     }
 }
 

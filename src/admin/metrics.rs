@@ -35,6 +35,7 @@ fn render(counted: &Counted, handle: &Handle) -> String {
     decisions(&mut out, counted);
     trunks(&mut out, gateway);
     agents(&mut out, gateway, &counted.agents);
+    recognitions(&mut out, gateway);
     keepalive(&mut out, gateway);
     media(&mut out, gateway, handle.workers());
     of_trunks(&mut out, gateway);
@@ -312,6 +313,20 @@ fn agents(out: &mut Exposition, gateway: &Metrics, agents: &[AgentView]) {
     for (agent, skipped) in &gateway.agent.skipped {
         out.sample(name, &[("agent", agent)], f64::from(u8::from(*skipped)));
     }
+}
+
+fn recognitions(out: &mut Exposition, gateway: &Metrics) {
+    let recognition = &gateway.recognition;
+    let sessions = recognition.sessions as f64;
+    out.single("trunkgate_recognition_sessions", Kind::Gauge, "Recognisers that listen to callers.", sessions);
+    let name = "trunkgate_recognition_total";
+    let help = "Ended recognitions of callers' speech by result: `speech`, `silence`, or why the recogniser failed.";
+    out.family(name, Kind::Counter, help);
+    for (result, count) in &recognition.results {
+        out.sample(name, &[("result", result)], *count as f64);
+    }
+    let help = "Time to open a connection to the recogniser.";
+    out.histogram("trunkgate_recognition_connect_seconds", help, &recognition.connect_seconds);
 }
 
 fn trunks(out: &mut Exposition, gateway: &Metrics) {

@@ -10,8 +10,8 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 use trunkgate_call::view::{
-    AgentFailures, AgentView, AppView, FaultView, PeerView, Recent, RejectedView, RejectionView, SilentView, StrayView,
-    TrunkQuality, TrunkView, UnknownView,
+    AgentFailures, AgentView, AppView, FaultView, PeerView, Recent, RecognitionView, RejectedView, RejectionView,
+    SilentView, StrayView, TrunkQuality, TrunkView, UnknownView,
 };
 use trunkgate_call::{NO_AGENT_AUDIO, UNSENT};
 use trunkgate_route::{Table, TargetSpec};
@@ -177,6 +177,7 @@ impl StatusReport {
         let mut problems = report.problems_now(handle, &gateway.silent, &way);
         report.add_live_silence(&gateway.silent, &mut problems);
         problems.extend(gateway.failing_apps.iter().filter_map(of_app));
+        problems.extend(gateway.recognition.as_ref().and_then(recogniser_now));
         problems.extend(gateway.stray.map(stray_now));
         problems.extend(gateway.unknown.map(unknown_now));
         problems.extend(handle.shared.sockets.tls_faults.theirs(Instant::now()).map(tls_now));
@@ -368,6 +369,27 @@ fn of_app(app: &AppView) -> Option<Problem> {
         let problem = lately(harm, *good_since, "not", what).about(format!("app {name}"));
         let problem = problem.of(Party::App(name.clone()), "fails");
         problem.shown_by(shown).fixed_by(codes::fix(*code, cause, last_sid)).traced_in(last_sid)
+    })
+}
+
+/// A recogniser that fails, with what its last failure asks for.
+fn recogniser_now(recognition: &RecognitionView) -> Option<Problem> {
+    let RecognitionView { failed, of, recent, still, good_since, cause, last_sid } = recognition;
+    still.then(|| {
+        let more = recent.beside(*failed, *of);
+        let what = format!("the recogniser failed in {failed} of {of} recognitions of the last hour{more}");
+        let fix = match cause.as_str() {
+            cause if cause.contains("max_sessions") => {
+                "raise `max_sessions` of [recognition], if the recogniser can take more"
+            }
+            cause if cause.contains("TLS failed") => "check `ca` of [recognition] and the recogniser's certificate",
+            cause if cause.contains("the handshake with 401") || cause.contains("the handshake with 403") => {
+                "check `token` of [recognition]"
+            }
+            _ => "check `url` of [recognition], and the recogniser's own log",
+        };
+        let problem = lately(Harm::Calls, *good_since, "not", what).about("recogniser");
+        problem.shown_by(cause).fixed_by(fix).traced_in(last_sid)
     })
 }
 

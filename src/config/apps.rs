@@ -12,7 +12,7 @@ use super::documents::Document;
 use super::draft::{Draft, PlacedApp};
 use super::keys::{self, Around};
 use super::section::{Section, Value};
-use super::{own, values, webhook_url};
+use super::{own, recognition, values, webhook_url};
 
 /// A stage of a call that `status_callback` is told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,8 +121,9 @@ fn read_one<'a>(
         sip_to: read.sip_to,
         ..App::new(text, document)
     };
-    let (document, speech) = read.file.map(|file| (file.text, file.speech)).unwrap_or_default();
-    Some(PlacedApp { app, settings: AppSettings { document }, name: span, webhooks, speech })
+    let (document, speech, speech_input) =
+        read.file.map(|file| (file.text, file.speech, file.speech_input)).unwrap_or_default();
+    Some(PlacedApp { app, settings: AppSettings { document }, name: span, webhooks, speech, speech_input })
 }
 
 /// Judges keys that need each other, or exclude each other.
@@ -185,6 +186,8 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
         findings.error(code::MISSING, span.clone(), message, help);
     }
     own::apps(draft, findings);
+    own::recogniser(draft, findings);
+    recognition::judge(draft, findings);
     for placed in &draft.apps {
         if let Some(place) = placed.speech.as_ref().filter(|_| draft.speech_span.is_none()) {
             findings.add(Diagnostic {

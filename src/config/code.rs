@@ -173,8 +173,9 @@ codes! {
          looked up, and their addresses judged in the same way, when the URL is used.";
     BAD_DOCUMENT = "TG0155", "invalid TwiML document",
         "A file of an [app.NAME] is not a TwiML document in UTF-8 (error). As warnings: verbs or attributes that are skipped\n\
-         when it runs; a document or sound that it names and that is missing or broken; a <Say> without [speech]. The\n\
-         message shows line and column in that file and Twilio's code. docs/twilio-compat.md lists what is supported.";
+         when it runs; a document or sound that it names and that is missing or broken; a <Say> without [speech]; a\n\
+         <Gather> of speech without [recognition]. The message shows line and column in that file and Twilio's code.\n\
+         docs/twilio-compat.md lists what is supported.";
     WEAK_TOKEN = "TG0156", "short auth token",
         "`auth_token` of [api] signs webhooks with HMAC-SHA1. An attacker who sees one signed request can try short or\n\
          guessable tokens until the signature fits, and then forge requests to your application. Use 32 random characters or\n\

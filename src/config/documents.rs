@@ -33,6 +33,15 @@ pub(super) struct Document {
     pub(super) text: Option<Arc<str>>,
     /// The first text that it, or a document that it leads to, has spoken.
     pub(super) speech: Option<Excerpt>,
+    /// The first Gather of it, or of a document that it leads to, that takes speech.
+    pub(super) speech_input: Option<Excerpt>,
+}
+
+impl Document {
+    /// One that cannot be used.
+    fn unusable(name: String) -> Document {
+        Document { name, text: None, speech: None, speech_input: None }
+    }
 }
 
 /// What is wrong with a document, at its place there; both figures begin at 1.
@@ -75,7 +84,7 @@ pub(super) fn file(key: &str, value: &Value<'_>, around: Around<'_>, findings: &
         Ok(read) => read,
         Err((code, what)) => {
             findings.error(code, value.span(), format!("`{key}`: \"{name}\": {what}"), NO_FILE);
-            return Some(Document { name, text: None, speech: None });
+            return Some(Document::unusable(name));
         }
     };
     let is_usable = faults.iter().all(|fault| fault.is_warning);
@@ -84,13 +93,14 @@ pub(super) fn file(key: &str, value: &Value<'_>, around: Around<'_>, findings: &
         findings.add(found(key, value, fault, place));
     }
     if !is_usable {
-        return Some(Document { name, text: None, speech: None });
+        return Some(Document::unusable(name));
     }
     let usable = Arc::from(text.as_str());
-    let mut walk = Walk { key, value, folder: around.folder, findings, seen: HashSet::new(), speech: None };
+    let (seen, speech, speech_input) = Default::default();
+    let mut walk = Walk { key, value, folder: around.folder, findings, seen, speech, speech_input };
     walk.documents(Named { name: name.clone(), text });
-    let speech = walk.speech;
-    Some(Document { name, text: Some(usable), speech })
+    let Walk { speech, speech_input, .. } = walk;
+    Some(Document { name, text: Some(usable), speech, speech_input })
 }
 
 /// Reads a document with what is wrong in it.
@@ -146,6 +156,7 @@ struct Walk<'a, 'v> {
     /// What was looked at, by the names of the files.
     seen: HashSet<ReferenceKind>,
     speech: Option<Excerpt>,
+    speech_input: Option<Excerpt>,
 }
 
 /// A document, and its name.
@@ -163,6 +174,9 @@ impl Walk<'_, '_> {
                 if self.speech.is_none() && kind == ReferenceKind::Speech {
                     self.speech = Some(self.excerpt(&document, position));
                 }
+                if self.speech_input.is_none() && kind == ReferenceKind::SpeechInput {
+                    self.speech_input = Some(self.excerpt(&document, position));
+                }
                 waiting.extend(self.look(&document, position, kind));
             }
         }
@@ -173,7 +187,7 @@ impl Walk<'_, '_> {
         let (written, is_document, as_kind): (_, _, fn(String) -> ReferenceKind) = match kind {
             ReferenceKind::Document(written) => (written, true, ReferenceKind::Document),
             ReferenceKind::Sound(written) => (written, false, ReferenceKind::Sound),
-            ReferenceKind::Speech => return Vec::new(),
+            ReferenceKind::Speech | ReferenceKind::SpeechInput => return Vec::new(),
         };
         let names = match Location::File(from.name.clone()).resolve(&written) {
             Ok(Location::File(pattern)) if is_document && pattern.contains("{{") => {
@@ -228,7 +242,9 @@ impl Walk<'_, '_> {
         let looked = match (found, seen) {
             (Err((_, what)), _) => Err((what, "use a URL, or a file below the directory of the configuration")),
             (Ok(name), ReferenceKind::Document(_)) => self.document(name).map(Some),
-            (Ok(name), ReferenceKind::Sound(_) | ReferenceKind::Speech) => self.sound(&name).map(|()| None),
+            (Ok(name), ReferenceKind::Sound(_) | ReferenceKind::Speech | ReferenceKind::SpeechInput) => {
+                self.sound(&name).map(|()| None)
+            }
         };
         looked.unwrap_or_else(|(what, help)| {
             let place = self.excerpt(from, at);

@@ -12,6 +12,7 @@ use super::hep::Hep;
 use super::messages::Messages;
 use super::numbers::PhoneNumber;
 use super::otel::Otel;
+use super::recognition::PlacedRecognition;
 use super::sms::Sms;
 use super::sounds::Sounds;
 use super::targets::Groups;
@@ -52,6 +53,8 @@ pub(super) struct Draft {
     pub(super) api: PlacedApi,
     pub(super) log: Log,
     pub(super) speech: Option<Speech>,
+    /// `[recognition]`.
+    pub(super) recognition: Option<PlacedRecognition>,
     /// `[speech]`, be it usable or not.
     pub(super) speech_span: Option<Span>,
     /// `voices` in it, where written.
@@ -160,6 +163,8 @@ pub(super) struct PlacedApp {
     pub(super) webhooks: Vec<(&'static str, String, Span)>,
     /// The first text that its documents have spoken.
     pub(super) speech: Option<Excerpt>,
+    /// The first Gather of its documents that takes speech.
+    pub(super) speech_input: Option<Excerpt>,
 }
 
 /// `[api]` with its places.

@@ -219,6 +219,7 @@ fn config(path: &Path, source: &str, draft: Draft) -> Config {
         trunks: draft.trunks.into_iter().map(|placed| placed.trunk).collect(),
         announcements: draft.agents.iter().filter_map(|placed| placed.said.clone()).collect(),
         speech: draft.speech,
+        recogniser: draft.recognition.and_then(|placed| placed.spec),
         agents: draft.agents.into_iter().map(|placed| placed.agent).collect(),
         app_settings: draft.apps.iter().map(|one| (one.app.name.clone(), one.settings.clone())).collect(),
         apps: apps(draft.apps, &draft.api.api),

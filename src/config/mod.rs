@@ -44,6 +44,7 @@ pub mod preset_diff;
 mod queue;
 mod quotas;
 mod raw;
+mod recognition;
 mod reference;
 mod register;
 mod route_files;

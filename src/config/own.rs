@@ -37,6 +37,17 @@ pub(super) fn apps(draft: &Draft, findings: &mut Findings) {
     }
 }
 
+/// The same for the recogniser.
+pub(super) fn recogniser(draft: &Draft, findings: &mut Findings) {
+    let Some(placed) = &draft.recognition else { return };
+    let (Some(spec), Some(span)) = (&placed.spec, placed.url.clone()) else { return };
+    let Some(to) = Url::parse(&spec.url).ok().and_then(|url| target(&url)) else { return };
+    if let Some(whose) = bound(draft, to, false) {
+        let message = format!("`url` resolves to {to}, which is {whose}: the edge itself");
+        findings.error(code::BAD_URL, span, message, "use the recogniser's port, or move the edge to another port");
+    }
+}
+
 /// Where `local_networks` holds every trunk, also one outside: that `public_address` is then moot cannot be meant. Trunks whose
 /// addresses are not known before they are looked up, or before a phone registers, may be elsewhere.
 pub(super) fn public_address(draft: &Draft, findings: &mut Findings) {

@@ -26,8 +26,8 @@ use super::sounds::Sounds;
 use super::targets::{Groups, Means};
 use super::types::{Edge, Http, Limits, Listen, ListenTls, Media};
 use super::{
-    agents, api, apps, cdr, data, hep, hours, messages, numbers, otel, routes, sms, speech as speaking, tls, trunks,
-    values,
+    agents, api, apps, cdr, data, hep, hours, messages, numbers, otel, recognition, routes, sms, speech as speaking,
+    tls, trunks, values,
 };
 use crate::system::log::Log;
 
@@ -68,12 +68,12 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         Section::open(&format!("[{name}]"), value, keys, findings)
     };
     let written = section("edge", keys::EDGE);
-    let media = section("media", keys::MEDIA);
-    let limits = section("limits", keys::LIMITS);
+    let (media, limits) = (section("media", keys::MEDIA), section("limits", keys::LIMITS));
     let http = section("http", keys::HTTP);
     let log = section("log", keys::LOG);
     let (cdr, hep, otel) = (section("cdr", keys::CDR), section("hep", keys::HEP), section("otel", keys::OTEL));
     let (api, speech) = (section("api", keys::API), section("speech", keys::SPEECH));
+    let recognition = section("recognition", keys::RECOGNITION);
     let (twilio, texts) = (section("twilio", keys::TWILIO), section("sms", keys::SMS));
     let messages = section("messages", keys::MESSAGES);
 
@@ -104,6 +104,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         listen,
         otel: otel.and_then(|section| otel::read(&section, around, findings)),
         hep: hep.and_then(|section| hep::read(&section, around, findings)),
+        recognition: recognition.map(|section| recognition::read(&section, around, findings)),
         log: read_log(log.as_ref(), around, findings),
         edge,
         local_networks_span,

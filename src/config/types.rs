@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use trunkgate_call::{Sampling, StrangerLimits};
+use trunkgate_call::{RecogniserSpec, Sampling, StrangerLimits};
 use trunkgate_media::LatchMode;
 use trunkgate_route::{
     Agent, App, Calendar, Definition, Destination, Numbers, Routes, Server, Table, TargetSpec, Transport, Trunk,
@@ -66,6 +66,8 @@ pub struct Config {
     pub log: Log,
     /// `[speech]`
     pub speech: Option<Speech>,
+    /// `[recognition]`
+    pub recogniser: Option<Arc<RecogniserSpec>>,
     /// What it is to say.
     pub announcements: Vec<Announcement>,
     /// `[cdr]`

@@ -35,6 +35,7 @@ pub(crate) fn settings(config: &Config, table: Arc<Table>, addressing: Addressin
         calls_per_second: config.limits.calls_per_second,
         strangers: config.limits.strangers,
         captures: config.hep.is_some(),
+        recogniser: config.recogniser.clone(),
         sampling: config.sampling(),
     }
 }

@@ -89,7 +89,7 @@ impl Rig {
     }
 
     /// The caller's INVITE with PCMU and telephone-events.
-    fn invite(&self) {
+    pub(crate) fn invite(&self) {
         let (sip, port) = (self.edge.address("udp"), self.caller.rtp_address().port());
         let media = format!("m=audio {port} RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n");
         let offer = self.caller.described(1, &media);
@@ -97,7 +97,7 @@ impl Rig {
     }
 
     /// The caller is answered, and acknowledges that: the 200.
-    fn answered(&self) -> String {
+    pub(crate) fn answered(&self) -> String {
         let sip = self.edge.address("udp");
         let (ok, _) = self.caller.sip.receive("SIP/2.0 200");
         self.caller.sip.send(sip, &self.caller.sip.request_with("ACK", NUMBER, sip, "app", (1, to_tag(&ok)), ""));
@@ -105,7 +105,7 @@ impl Rig {
     }
 
     /// The caller hears the prompt.
-    fn hears_the_prompt(&self) {
+    pub(crate) fn hears_the_prompt(&self) {
         let is_prompt = |packet: &[u8]| {
             let rtp = Rtp::parse(packet).unwrap();
             let loudness = packet[rtp.payload].iter().map(|code| i32::from(decode_ulaw(*code)));
@@ -115,7 +115,7 @@ impl Rig {
     }
 
     /// The caller presses a key; its packets are numbered from `first`.
-    fn press(&self, ok: &str, key: u8, first: u16) {
+    pub(crate) fn press(&self, ok: &str, key: u8, first: u16) {
         for (n, flags, length) in [(0, 0x0a, 160_u16), (1, 0x8a, 800), (2, 0x8a, 800), (3, 0x8a, 800)] {
             let (sequence, timestamp) = (first + n, u32::from(first) * 160);
             let mut packet = Vec::new();
@@ -148,7 +148,7 @@ impl Rig {
     }
 
     /// The edge hangs up.
-    fn hung_up(&self) {
+    pub(crate) fn hung_up(&self) {
         let (bye, from) = self.caller.sip.receive("BYE ");
         self.caller.sip.send(from, &self.caller.sip.answer_with(&bye, "200 OK", ""));
     }
@@ -168,7 +168,7 @@ impl Rig {
     }
 
     /// The verdict of the call, in the trace and over HTTP.
-    fn verdict(&self) -> String {
+    pub(crate) fn verdict(&self) -> String {
         let trace = self.edge.get(&format!("/v1/calls/{}/trace", self.edge.sid())).1;
         let trace: serde_json::Value = serde_json::from_str(&trace).unwrap();
         let verdict = trace["verdict"].as_str().unwrap().to_owned();

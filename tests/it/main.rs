@@ -73,6 +73,7 @@ mod routing;
 mod session_timers;
 mod sim;
 mod sms;
+mod speech_input;
 mod srtp_rollover;
 mod store;
 mod support;

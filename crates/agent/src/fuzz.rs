@@ -37,6 +37,26 @@ pub fn agent_text(data: &[u8]) {
     assert_eq!(last, Some(crate::outbox::Transmit::Close(crate::outbox::NORMAL_CLOSE)));
 }
 
+/// Any text on a recogniser's socket: each line is a result, is passed over, or ends the stream.
+pub fn recogniser_text(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    #[expect(clippy::disallowed_methods, reason = "a fuzz target begins somewhere in time")]
+    let now = Instant::now();
+    let settings = Settings { talks: false, recognition: Some(Box::default()), ..Settings::default() };
+    let mut playout = Playout::new(settings.format);
+    let mut stream = Stream::new(now, settings);
+    stream.handle_input(now, Input::Opened);
+    for line in text.split('\n').chain([&*text]) {
+        let is_open = stream.is_open();
+        stream.handle_input(now, Input::Text(line));
+        if !is_open {
+            assert!(stream.poll_output().is_none(), "nothing more comes");
+        }
+        drain(now, &mut stream, &mut playout);
+    }
+    assert!(playout.is_empty());
+}
+
 fn drain(now: Instant, stream: &mut Stream, playout: &mut Playout) {
     while let Some(output) = stream.poll_output() {
         match output {
@@ -54,6 +74,7 @@ fn drain(now: Instant, stream: &mut Stream, playout: &mut Playout) {
             | Output::Consult(_)
             | Output::Hangup
             | Output::SendDtmf(_)
+            | Output::Recognised(_)
             | Output::FallsBehind
             | Output::Lost(_)
             | Output::Ended
@@ -79,6 +100,23 @@ mod tests {
         #[test]
         fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             super::agent_text(&bytes);
+            super::recogniser_text(&bytes);
+        }
+
+        #[test]
+        fn anything_like_a_result(
+            kind in "transcription|error|start|",
+            inner in "\\PC{0,20}|\"|\\\\|\\{\\}|null|0.5|true",
+            key in "is_final|alternatives|error|type",
+            quote in any::<bool>(),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let value = if quote { format!("\"{inner}\"") } else { inner };
+            let text = format!(
+                "{{\"type\":\"{kind}\",\"alternatives\":[{{\"transcript\":{value},\"confidence\":{value}}}],\"{key}\":{value}}}\n[]"
+            );
+            super::recogniser_text(text.as_bytes());
+            super::recogniser_text(&text.as_bytes()[..cut.index(text.len() + 1)]);
         }
 
         #[test]

@@ -1,5 +1,5 @@
-//! The media-stream protocol spoken with a voice agent, byte for byte what Twilio Media Streams sends. Without I/O: what
-//! the socket received and `now` go in; texts for the socket, events and the next deadline come out.
+//! The media-stream protocol spoken with a voice agent, byte for byte what Twilio Media Streams sends, and that of speech
+//! recognisers. Without I/O: what the socket received and `now` go in; texts for the socket, events and the next deadline come out.
 //!
 //! Four parts that the layer above joins, none of which knows another:
 //! [`Stream`] is the conversation on one socket; [`Tracks`] turns RTP into the exact 20 ms frames that it sends;
@@ -12,6 +12,7 @@ mod message;
 mod outbox;
 mod playout;
 mod problem;
+mod recognition;
 mod reordering;
 mod signature;
 mod stream;
@@ -30,6 +31,7 @@ pub use message::{Media, Names, TrackName, TrackSet};
 pub use outbox::{NORMAL_CLOSE, Outbox, Transmit};
 pub use playout::{Cleared, Mark, Playout};
 pub use problem::Problem;
+pub use recognition::{Recognition, Transcript};
 pub use reordering::Reordering;
 pub use signature::{HEADER as SIGNATURE_HEADER, sign, sign_form};
 pub use stream::{Counts, Input, Output, Reason, Settings, Stream};

@@ -9,6 +9,12 @@ pub const FRAME: Duration = Duration::from_millis(20);
 pub const TEXT_BYTES: usize = 8 << 20;
 /// Bytes of a text beside its longest string: what may be long is audio.
 pub const TEXT_BESIDE_BYTES: usize = 64 << 10;
+/// Bytes of one message from a recogniser.
+pub const RESULT_BYTES: usize = 64 << 10;
+/// Characters kept of one result of a recogniser.
+pub const RESULT_CHARS: usize = 4096;
+/// Results of a recogniser in a second. Ours: some report each 20 ms of audio; signalling takes each of them.
+pub const RESULTS_PER_SECOND: u32 = 100;
 /// Bytes of a mark's name; a mark with a longer one is told and never comes back.
 pub const MARK_NAME_BYTES: usize = 4096;
 /// Bytes of a transfer's target.

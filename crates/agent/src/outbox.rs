@@ -15,6 +15,8 @@ pub const NORMAL_CLOSE: u16 = 1000;
 pub enum Transmit {
     /// A text message; always valid UTF-8.
     Text(Bytes),
+    /// A binary message.
+    Binary(Bytes),
     /// A ping without payload.
     Ping,
     /// A close frame with this code; nothing follows it.
@@ -23,7 +25,7 @@ pub enum Transmit {
 
 #[derive(Debug)]
 enum Waiting {
-    Media(Bytes),
+    Media(Transmit),
     Control(Transmit),
 }
 
@@ -39,14 +41,14 @@ pub struct Outbox {
 
 fn bytes(transmit: &Transmit) -> usize {
     match transmit {
-        Transmit::Text(text) => text.len(),
+        Transmit::Text(bytes) | Transmit::Binary(bytes) => bytes.len(),
         Transmit::Ping | Transmit::Close(_) => 0,
     }
 }
 
 impl Outbox {
     /// Adds a frame. Returns whether the oldest one had to go for it.
-    pub fn push_media(&mut self, text: Bytes) -> bool {
+    pub fn push_media(&mut self, frame: Transmit) -> bool {
         let full = self.media >= OUTBOX_MEDIA_FRAMES;
         if full {
             let oldest = self.queue.iter().position(|waiting| matches!(waiting, Waiting::Media(_)));
@@ -55,7 +57,7 @@ impl Outbox {
                 self.dropped += 1;
             }
         }
-        self.queue.push_back(Waiting::Media(text));
+        self.queue.push_back(Waiting::Media(frame));
         self.media += 1;
         full
     }
@@ -72,9 +74,9 @@ impl Outbox {
     /// The oldest message.
     pub fn pop(&mut self) -> Option<Transmit> {
         match self.queue.pop_front()? {
-            Waiting::Media(text) => {
+            Waiting::Media(frame) => {
                 self.media -= 1;
-                Some(Transmit::Text(text))
+                Some(frame)
             }
             Waiting::Control(transmit) => {
                 self.control_bytes -= bytes(&transmit);
@@ -117,18 +119,22 @@ mod tests {
         Bytes::from(n.to_string())
     }
 
+    fn frame(n: usize) -> Transmit {
+        Transmit::Text(text(n))
+    }
+
     #[test]
     fn the_oldest_frame_goes_first_and_control_stays() {
         let mut outbox = Outbox::default();
         assert!(outbox.push_control(Transmit::Text(text(1000))));
         for n in 0..OUTBOX_MEDIA_FRAMES {
-            assert!(!outbox.push_media(text(n)));
+            assert!(!outbox.push_media(frame(n)));
             if n == 0 {
                 assert!(outbox.push_control(Transmit::Ping));
             }
         }
-        assert!(outbox.push_media(text(OUTBOX_MEDIA_FRAMES)));
-        assert!(outbox.push_media(text(OUTBOX_MEDIA_FRAMES + 1)));
+        assert!(outbox.push_media(frame(OUTBOX_MEDIA_FRAMES)));
+        assert!(outbox.push_media(frame(OUTBOX_MEDIA_FRAMES + 1)));
         assert_eq!((outbox.dropped(), outbox.media(), outbox.control()), (2, OUTBOX_MEDIA_FRAMES, 2));
         assert_eq!(outbox.pop(), Some(Transmit::Text(text(1000))));
         assert_eq!(outbox.pop(), Some(Transmit::Ping));
@@ -156,7 +162,7 @@ mod tests {
     fn few_long_answers_crowd_it_as_well() {
         let mut outbox = Outbox::default();
         assert!(outbox.push_control(Transmit::Text(vec![b'm'; OUTBOX_CONTROL_PAUSE_BYTES - 1].into())));
-        outbox.push_media(text(0));
+        outbox.push_media(frame(0));
         assert!(!outbox.is_crowded());
         assert!(outbox.push_control(Transmit::Text(text(1))));
         assert!(outbox.is_crowded());

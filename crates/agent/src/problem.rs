@@ -65,6 +65,12 @@ pub enum Problem {
     ForeignStream(String),
     /// A message from an agent that only listens.
     ListenerSpoke(&'static str),
+    /// A recogniser's message without `type`.
+    MissingType,
+    /// A recogniser's report of its failure.
+    RecogniserFailed(String),
+    /// More results of a recogniser than [`RESULTS_PER_SECOND`](crate::limits::RESULTS_PER_SECOND).
+    TooManyResults,
 }
 
 impl Problem {
@@ -88,6 +94,9 @@ impl Problem {
             Problem::BadDigits => "bad_digits",
             Problem::ForeignStream(_) => "foreign_stream",
             Problem::ListenerSpoke(_) => "listener_spoke",
+            Problem::MissingType => "missing_type",
+            Problem::RecogniserFailed(_) => "recogniser_failed",
+            Problem::TooManyResults => "too_many_results",
         }
     }
 }
@@ -114,6 +123,9 @@ impl fmt::Display for Problem {
             Problem::BadDigits => f.write_str("`digits` may be up to 64 of 0-9 * # A-D"),
             Problem::ForeignStream(sid) => write!(f, "for another stream: {sid:?}"),
             Problem::ListenerSpoke(event) => write!(f, "{event:?} from an agent that only listens"),
+            Problem::MissingType => f.write_str("no `type`"),
+            Problem::RecogniserFailed(text) => write!(f, "the recogniser reports an error: {text:?}"),
+            Problem::TooManyResults => f.write_str("too many results in a second"),
         }
     }
 }

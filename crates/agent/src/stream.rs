@@ -10,6 +10,9 @@
 //! The usual four verbs, and one more: what is to be written is asked for by [`Stream::poll_transmit`] only when the
 //! socket takes it. What it does not take waits in the [`Outbox`](crate::Outbox), bounded; so a slow agent hurts itself.
 //! Whether what was written is acknowledged, only the shell can see ([`Loss::DataUnacknowledged`]).
+//!
+//! A recogniser's stream ([`Settings::recognition`]) has the same states and other messages. Frames of the time in which its socket is
+//! opened wait as well, so that nothing of the caller's first words is missing; and a message that cannot be used ends it.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -18,11 +21,14 @@ use bytes::{Bytes, BytesMut};
 
 use crate::format::Format;
 use crate::incoming::{Incoming, Received, decode_audio, is_digit, parse};
-use crate::limits::{CLOSE_TIMEOUT, FRAME, PONG_TIMEOUT, SCRATCH_BYTES, STANDSTILL, STOP_TIMEOUT, TEXT_BUFFER_BYTES};
+use crate::limits::{
+    CLOSE_TIMEOUT, FRAME, PONG_TIMEOUT, RESULTS_PER_SECOND, SCRATCH_BYTES, STANDSTILL, STOP_TIMEOUT, TEXT_BUFFER_BYTES,
+};
 use crate::loss::Loss;
 use crate::message::{Media, Names, TrackName, TrackSet};
 use crate::outbox::{NORMAL_CLOSE, Outbox, Transmit};
 use crate::problem::{Problem, shown};
+use crate::recognition::{self, Recognition, Transcript};
 
 /// A ping behind no more messages than these, which may be of the same moment, leaves at once: its answer is timed.
 const PING_BEHIND: usize = 2;
@@ -54,6 +60,8 @@ pub struct Settings {
     pub ping: Duration,
     /// Until a ping's answer.
     pub pong_timeout: Duration,
+    /// What is asked for of a recogniser; `None` of an agent.
+    pub recognition: Option<Box<Recognition>>,
 }
 
 impl Default for Settings {
@@ -71,6 +79,7 @@ impl Default for Settings {
             first_audio_timeout: Duration::ZERO,
             ping: Duration::from_secs(2),
             pong_timeout: PONG_TIMEOUT,
+            recognition: None,
         }
     }
 }
@@ -141,6 +150,8 @@ pub enum Output<'a> {
     Hangup,
     /// Digits to press towards the caller.
     SendDtmf(String),
+    /// A recogniser has understood something.
+    Recognised(Transcript),
     /// A message was not acted upon: for the call's trace.
     Problem(Problem),
     /// The socket is too slow: frames are dropped from now on. Told once until it has caught up.
@@ -224,6 +235,8 @@ pub struct Stream {
     stop_by: Option<Instant>,
     close_by: Option<Instant>,
     counts: Counts,
+    /// Results in the second that began then.
+    results: (Option<Instant>, u32),
 }
 
 /// Whether a deadline is met so late that this process did not run meanwhile: what the agent sent then is still to be read.
@@ -243,7 +256,7 @@ fn after(now: Instant, time: Duration) -> Option<Instant> {
 impl Stream {
     /// A stream whose socket is being opened from `now` on.
     pub fn new(now: Instant, settings: Settings) -> Stream {
-        Stream {
+        let mut stream = Stream {
             names: Names::new(&settings.account_sid, &settings.call_sid, &settings.stream_sid),
             state: State::Connecting,
             sequence: 0,
@@ -265,8 +278,15 @@ impl Stream {
             stop_by: None,
             close_by: None,
             counts: Counts::default(),
+            results: (None, 0),
             settings,
+        };
+        if let Some(recognition) = &stream.settings.recognition {
+            recognition.start(&mut stream.text, stream.settings.format, &stream.settings.call_sid);
+            let start = stream.written();
+            stream.send(now, Transmit::Text(start));
         }
+        stream
     }
     /// Takes what happened. While outputs are drained, only marks and clears may be given in between.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
@@ -288,13 +308,14 @@ impl Stream {
             (State::Closing, Input::Closed(_) | Input::Lost(_)) => self.finish(),
             (State::Open, Input::Text(text)) => {
                 self.counts.messages += 1;
-                if let Err(problem) = self.read(text) {
-                    self.tell(problem);
+                let read = if self.recognises() { self.read_result(now, text) } else { self.read(text) };
+                if let Err(problem) = read {
+                    self.refuse(now, problem);
                 }
             }
             (State::Open, Input::Binary(bytes)) => {
                 self.counts.messages += 1;
-                self.tell(Problem::Binary { bytes });
+                self.refuse(now, Problem::Binary { bytes });
             }
             (State::Open, Input::Pong) => {
                 (self.pong_by, self.was_put_off) = (None, false);
@@ -302,6 +323,7 @@ impl Stream {
                 self.round_trip = sent.map(|sent| now.saturating_duration_since(sent)).or(self.round_trip);
             }
             (State::Open, Input::Frame { track, audio }) => self.frame(track, audio),
+            (State::Connecting, Input::Frame { track, audio }) if self.recognises() => self.frame(track, audio),
             (State::Open, Input::Dtmf(digit)) => {
                 let known = u8::try_from(digit).is_ok_and(is_digit);
                 // A listener gets none from Twilio either.
@@ -381,7 +403,7 @@ impl Stream {
         match transmit {
             None => self.behind = false,
             Some(Transmit::Ping) => self.ping_waits = false,
-            Some(Transmit::Text(_) | Transmit::Close(_)) => {}
+            Some(Transmit::Text(_) | Transmit::Binary(_) | Transmit::Close(_)) => {}
         }
         transmit
     }
@@ -441,6 +463,9 @@ impl Stream {
         self.connect_by = None;
         self.ping_at = after(now, self.settings.ping);
         self.speak_by = if self.settings.talks { after(now, self.settings.first_audio_timeout) } else { None };
+        if self.recognises() {
+            return;
+        }
         self.names.connected(&mut self.text);
         let connected = self.written();
         self.send(now, Transmit::Text(connected));
@@ -492,11 +517,16 @@ impl Stream {
         let chunk = *chunk;
         // Media time: every track is without gaps from its first frame on.
         let timestamp_ms = (chunk - 1) * u64::try_from(FRAME.as_millis()).unwrap_or(0);
-        let text = self.write(|names, out, sequence| {
-            names.media(out, &Media { sequence, track, chunk, timestamp_ms, audio });
-        });
+        let frame = if self.recognises() {
+            self.text.extend_from_slice(audio);
+            Transmit::Binary(self.written())
+        } else {
+            Transmit::Text(self.write(|names, out, sequence| {
+                names.media(out, &Media { sequence, track, chunk, timestamp_ms, audio });
+            }))
+        };
         self.counts.frames += 1;
-        if self.outbox.push_media(text) && !self.behind {
+        if self.outbox.push_media(frame) && !self.behind {
             self.behind = true;
             self.events.push_back(Output::FallsBehind);
         }
@@ -534,6 +564,31 @@ impl Stream {
         Ok(())
     }
 
+    /// Whether it is a recogniser's.
+    fn recognises(&self) -> bool {
+        self.settings.recognition.is_some()
+    }
+
+    fn read_result(&mut self, now: Instant, text: &str) -> Result<(), Problem> {
+        let Some(transcript) = recognition::parse(text)? else { return Ok(()) };
+        let (since, count) = self.results;
+        let is_same = since.is_some_and(|since| now.saturating_duration_since(since) < Duration::from_secs(1));
+        self.results = if is_same { (since, count + 1) } else { (Some(now), 1) };
+        if self.results.1 > RESULTS_PER_SECOND {
+            return Err(Problem::TooManyResults);
+        }
+        self.events.push_back(Output::Recognised(transcript));
+        Ok(())
+    }
+
+    /// Tells of a message that cannot be used; it is the last one of a recogniser.
+    fn refuse(&mut self, now: Instant, problem: Problem) {
+        self.tell(problem);
+        if self.recognises() {
+            self.lose(now, Loss::ProtocolError);
+        }
+    }
+
     fn tell(&mut self, problem: Problem) {
         self.counts.problems += 1;
         self.counts.foreign += u64::from(matches!(problem, Problem::ForeignStream(_)));
@@ -551,7 +606,10 @@ impl Stream {
         self.state = State::Closing;
         (self.connect_by, self.speak_by, self.ping_at, self.pong_by) = (None, None, None, None);
         (self.stop_by, self.close_by) = (after(now, STOP_TIMEOUT), after(now, CLOSE_TIMEOUT));
-        let stop = self.write(|names, out, sequence| names.stop(out, sequence));
+        let stop = match self.recognises() {
+            true => Bytes::from_static(recognition::STOP),
+            false => self.write(|names, out, sequence| names.stop(out, sequence)),
+        };
         self.push_last(Transmit::Text(stop));
     }
 

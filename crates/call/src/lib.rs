@@ -19,6 +19,7 @@ pub use trunkgate_resources::io::{AgentProbe, Cause, Concerned, Control, Identit
 pub use trunkgate_resources::key::CallKey;
 pub use trunkgate_resources::quotas::DayCount;
 pub use trunkgate_resources::recent::EndedCalls;
+pub use trunkgate_resources::recognition::RecogniserSpec;
 pub use trunkgate_resources::strangers::{Ban, StrangerLimits};
 pub use trunkgate_resources::{addressing, io, limits, metrics};
 pub use trunkgate_story::change::{Change, Happening};

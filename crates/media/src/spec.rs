@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use trunkgate_agent::{Loss, Settings};
+use trunkgate_agent::{Loss, Settings, Transcript};
 use trunkgate_terms::UrlOrigin;
 
 use crate::codec::Coding;
@@ -185,11 +185,17 @@ pub struct SocketSpec {
     pub plain_networks: Vec<IpNet>,
     /// `traceparent` of the handshake (W3C Trace Context §3.2), where the agent's spans may join a trace of ours.
     pub traceparent: Option<String>,
+    /// Token of the handshake (`Authorization: Bearer`).
+    pub bearer: Option<String>,
+    /// Whether the URL's query is sent, which Twilio leaves out.
+    pub sends_query: bool,
 }
 
 impl std::fmt::Debug for SocketSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SocketSpec").field("url", &self.url).finish_non_exhaustive()
+        // A query may hold a secret.
+        let place = self.url.split(['?', '#']).next();
+        f.debug_struct("SocketSpec").field("url", &place).finish_non_exhaustive()
     }
 }
 
@@ -420,6 +426,13 @@ pub enum Event {
     AgentEnded {
         /// The end.
         end: EndId,
+    },
+    /// A recogniser has understood something.
+    Recognised {
+        /// The end.
+        end: EndId,
+        /// The result.
+        transcript: Transcript,
     },
     /// The agent wants something of the call.
     AgentWish {

@@ -1,4 +1,4 @@
-//! How calls of each application went in the last hour: whether its documents could be run to their end.
+//! How calls of each application went in the last hour: whether its documents could be run to their end. And the recogniser that they use.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use trunkgate_story::view::{AppView, Recent};
 
 use crate::io::Concerned;
 use crate::limits::HEARD_AGAIN;
+use crate::recognition::Recognition;
 
 /// Name of the applications that requests to the API make, which are in no table.
 pub const REQUESTED_APP: &str = "api";
@@ -18,6 +19,8 @@ pub const REQUESTED_APP: &str = "api";
 #[derive(Debug, Default)]
 pub struct Apps {
     by_name: BTreeMap<Arc<str>, AppState>,
+    /// The recogniser of callers' speech.
+    pub recognition: Recognition,
 }
 
 /// One application's calls.

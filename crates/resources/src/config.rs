@@ -8,6 +8,7 @@ use trunkgate_route::Table;
 use trunkgate_story::sampled::Sampling;
 
 use crate::addressing::Addressing;
+use crate::recognition::RecogniserSpec;
 use crate::strangers::StrangerLimits;
 
 /// What a gateway is told at the start.
@@ -53,6 +54,8 @@ pub struct Settings {
     pub strangers: StrangerLimits,
     /// Whether a capture agent is sent messages and reports ([`Captured`](trunkgate_story::captured::Captured)).
     pub captures: bool,
+    /// The recogniser of callers' speech.
+    pub recogniser: Option<Arc<RecogniserSpec>>,
     /// The calls, of those that begin from now on, that OpenTelemetry is sent.
     pub sampling: Sampling,
 }

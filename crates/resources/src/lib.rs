@@ -23,6 +23,7 @@ pub mod queue;
 pub mod quotas;
 pub mod random;
 pub mod recent;
+pub mod recognition;
 pub mod register;
 pub mod registrar;
 pub mod rejections;

@@ -66,6 +66,17 @@ pub struct AgentMetrics {
     pub skipped: BTreeMap<Arc<str>, bool>,
 }
 
+/// Recognitions of callers' speech.
+#[derive(Debug, Clone)]
+pub struct RecognitionMetrics {
+    /// Gauge: recognisers that listen.
+    pub sessions: u64,
+    /// Result; recognitions that have ended.
+    pub results: BTreeMap<&'static str, u64>,
+    /// From the call for a recogniser's socket until it is open, seconds.
+    pub connect_seconds: Histogram,
+}
+
 /// RTP packets of a trunk's parties.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TrunkPackets {
@@ -128,6 +139,8 @@ pub struct Metrics {
     pub sip: SipMetrics,
     /// Sessions of agents, and callers that wait for one.
     pub agent: AgentMetrics,
+    /// Recognitions of callers' speech.
+    pub recognition: RecognitionMetrics,
 }
 
 /// Bounds for call set-up and for SIP transactions, in seconds.
@@ -182,6 +195,11 @@ impl Metrics {
                 waiting: BTreeMap::new(),
                 wait_seconds: Histogram::new(SETUP_BOUNDS),
                 skipped: BTreeMap::new(),
+            },
+            recognition: RecognitionMetrics {
+                sessions: 0,
+                results: BTreeMap::new(),
+                connect_seconds: Histogram::new(SETUP_BOUNDS),
             },
         }
     }

@@ -317,6 +317,8 @@ pub struct StatusView {
     pub agents: Vec<AgentView>,
     /// Applications that failed in calls of the last hour.
     pub failing_apps: Vec<AppView>,
+    /// The recogniser of callers' speech, where it failed in the last hour.
+    pub recognition: Option<RecognitionView>,
     /// SIP from addresses of no trunk, where some came in the last hour.
     pub unknown: Option<UnknownView>,
     /// Phones that want to register as nobody that there is, where some did in the last hour.
@@ -347,6 +349,25 @@ pub struct AppView {
     /// What the edge's own request said; empty where the code is about the application's answer.
     pub cause: String,
     /// The last of these calls.
+    pub last_sid: String,
+}
+
+/// The recogniser of callers' speech, as it did in the last hour.
+#[derive(Debug, Clone, Serialize)]
+pub struct RecognitionView {
+    /// How many recognitions failed …
+    pub failed: u64,
+    /// … of so many.
+    pub of: u64,
+    /// The same of the last five minutes.
+    pub recent: Recent,
+    /// Whether it may fail still: not three in a row went well since.
+    pub still: bool,
+    /// How many in a row went well since.
+    pub good_since: u64,
+    /// What happened last.
+    pub cause: String,
+    /// The call in which it did.
     pub last_sid: String,
 }
 

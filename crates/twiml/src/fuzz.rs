@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use crate::program::{Input, Program, Settings, Source};
+use crate::program::{Heard, Input, Program, Settings, Source};
+use crate::secret::Secret;
 
 /// Any bytes as the response to every request, the steps reported as done at once.
 pub fn twiml_document(data: &[u8]) {
     let _ = crate::document::parse_messaging(&String::from_utf8_lossy(data));
-    let mut program = Program::new(Settings::default());
+    let mut program = Program::new(Settings { recognition: true, ..Settings::default() });
     let mut now = Duration::ZERO;
     program.start(now, Source::Text(String::from_utf8_lossy(data).into_owned()), false);
     for round in 0..200_u32 {
@@ -21,7 +22,8 @@ pub fn twiml_document(data: &[u8]) {
                 now = due;
                 program.handle_timeout(now);
             }
-            Some(_) => program.handle_input(now, Input::Digit('1')),
+            Some(_) if round % 3 == 0 => program.handle_input(now, Input::Digit('1')),
+            Some(_) => hear(&mut program, now, round, data),
             // Ids count up from 1, so one of these is right.
             None => {
                 for id in 0..=round.saturating_add(2) {
@@ -36,17 +38,31 @@ pub fn twiml_document(data: &[u8]) {
     program.handle_input(now, Input::HungUp);
 }
 
+/// A result of the recogniser that listens, or its end.
+fn hear(program: &mut Program, now: Duration, round: u32, data: &[u8]) {
+    let Some(listening) = program.recognition() else { return };
+    let id = listening.id;
+    if round.is_multiple_of(7) {
+        return program.handle_input(now, Input::RecognitionFailed { id, text: String::new() });
+    }
+    let text = String::from_utf8_lossy(data.get(..data.len().min(40)).unwrap_or_default()).into_owned();
+    let heard = Heard { text: Secret::new(text), is_final: round.is_multiple_of(5), confidence_ppm: Some(round) };
+    program.handle_input(now, Input::Speech { id, heard });
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    const PARTS: [&str; 12] = [
+    const PARTS: [&str; 14] = [
         "<Response>",
         "</Response>",
         "<Say>",
         "</Say>",
         "<Gather numDigits='1'>",
         "</Gather>",
+        "<Gather input='dtmf speech' partialResultCallback='/p' hints='a, b'>",
+        "<Gather input='speech' speechTimeout='auto' bargeIn='false'/>",
         "<Dial>",
         "</Dial>",
         "<Redirect>https://a.example/</Redirect>",

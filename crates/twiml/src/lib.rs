@@ -18,13 +18,13 @@ pub mod limits;
 pub use document::{
     Callback, CallbackEvents, Connect, Dial, Document, Gather, Header, Kind, Loop, MessagingDocument, Method, Pause,
     Play, PlaySource, Prompt, PromptKind, Redirect, Refer, Reference, ReferenceKind, Refused, Reject, Reply, ReplyKind,
-    Say, SipParty, SipUri, Stream, Target, Tracks, Verb, Warnings, is_digits, parse, parse_body, parse_messaging,
-    references,
+    Say, SipParty, SipUri, SpeechEnd, SpeechInput, Stream, Target, Tracks, Verb, Warnings, is_digits, parse,
+    parse_body, parse_messaging, references,
 };
 pub use location::Location;
 pub use problem::{Error, Position, Warning, code};
 pub use program::{
-    Address, DialResult, DialStatus, DialStep, Input, Note, Parameter, Party, Program, Purpose, ReferResult, Request,
-    Role, Settings, Source, StatusCallback, Step, StreamStep, Trace,
+    Address, DialResult, DialStatus, DialStep, Heard, Input, Note, Parameter, Party, Program, Purpose, RecognitionStep,
+    ReferResult, Request, Role, Settings, Source, StatusCallback, Step, StreamStep, Trace,
 };
 pub use secret::Secret;

@@ -20,6 +20,16 @@ pub const SAY_CHARS: usize = 4_096;
 pub const NOUNS: usize = 10;
 /// Most digits that one `<Gather>` keeps.
 pub const DIGITS: usize = 256;
+/// Most entries of the `hints` of one `<Gather>`.
+pub const HINTS: usize = 500;
+/// Most characters of one entry of `hints`.
+pub const HINT_CHARS: usize = 100;
+/// Longest language tag of a `<Gather>`.
+pub const LANGUAGE_CHARS: usize = 35;
+/// Longest name of a speech model.
+pub const MODEL_CHARS: usize = 100;
+/// Most characters of speech that one `<Gather>` keeps.
+pub const SPEECH_CHARS: usize = 4_096;
 /// Longest headers, names and values together, that an application sets for one SIP address.
 pub const SIP_HEADER_BYTES: usize = 1_024;
 /// Most characters of a stream's `<Parameter>`, name and value together.

@@ -1,4 +1,4 @@
-//! Text that neither a log line nor a panic message may show: digits, passwords.
+//! Text that neither a log line nor a panic message may show: digits, speech, passwords.
 
 use std::fmt;
 

@@ -1,11 +1,15 @@
-//! Keys of applications and of the Twilio-compatible side: `[app.NAME]`, `[[number]]`, `[api]`.
+//! Keys of applications and of the Twilio-compatible side: `[app.NAME]`, `[recognition]`, `[[number]]`, `[api]`.
 
+use std::time::Duration;
+
+use trunkgate_call::RecogniserSpec;
+use trunkgate_media::agent::Format;
 use trunkgate_route::WebhookMethod;
 
 use super::{COUNT, FILE, Key, Kind, MUST, NONE, NUMBER, Put, TEXT, is, keyed, keys, read, told};
 use crate::config::apps::{self, Keys};
 use crate::config::types::Api;
-use crate::config::{api, documents, webhook_url};
+use crate::config::{agents, api, documents, recognition, webhook_url};
 
 keyed! {
     /// `[app.NAME]`
@@ -26,6 +30,23 @@ keyed! {
         => Put::Boolean(|app, is_so| app.allow_private = is_so), is("false"), "lets webhooks, callbacks, Play and Stream of the app reach private and loopback addresses";
     "sip_to": Kind::Many(&TEXT)
         => read!(apps::sip_to, |app, rules| app.sip_to = rules), is("[]"), "SIP addresses that Dial and Refer may reach in addition to trunks, such as sip:*@HOST";
+}
+
+keyed! {
+    /// `[recognition]`
+    RECOGNITION, PUT_RECOGNITION: RecogniserSpec;
+    "url": Kind::Url
+        => read!(in recognition::url, |to, url| to.url = url), MUST, "WebSocket URL of the recogniser; its query is sent";
+    "token": Kind::Secret
+        => Put::Secret(|to, secret| to.token = Some(secret.reveal().to_owned())), NONE, "token sent as `Authorization: Bearer`";
+    "ca": FILE
+        => read!(in agents::certificates, |to, pem| to.ca = Some(pem)), told("system roots"), "CA bundle (PEM) to verify the recogniser's certificate";
+    "format": Kind::Word(&["l16/8000", "l16/16000"])
+        => Put::Word(|to, word| to.format = if word == "l16/16000" { Format::L16Rate16000 } else { Format::L16Rate8000 }), is(r#""l16/8000""#), "audio format: linear 16 bit, little-endian, at 8 or 16 kHz";
+    "connect_timeout": Kind::Duration
+        => Put::DurationFrom((Duration::from_millis(100), "the recogniser has to answer the TLS and WebSocket handshakes in it"), |to, time| to.connect_timeout = time), is(r#""3s""#), "maximum time to open the WebSocket; after that a Gather goes on without speech";
+    "max_sessions": COUNT
+        => Put::Integer(|to, most| to.max_sessions = most), is("0"), "maximum number of concurrent recognitions; further Gathers go on without speech; 0: one for each call";
 }
 
 /// `[[number]]`

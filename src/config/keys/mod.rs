@@ -11,7 +11,7 @@ mod route;
 mod trunk;
 
 pub(super) use agent::{AGENT, HOLD, PUT_AGENT, QUEUE, SPEECH};
-pub(super) use app::{API, APP, NUMBERS, PUT_API, PUT_APP};
+pub(super) use app::{API, APP, NUMBERS, PUT_API, PUT_APP, PUT_RECOGNITION, RECOGNITION};
 pub(super) use edge::{
     BAN, EDGE, HTTP, HTTP_TLS, LIMITS, LISTEN, LOG, MEDIA, PUT_BAN, PUT_HTTP, PUT_LIMITS, PUT_LOG, PUT_MEDIA,
 };
@@ -219,6 +219,7 @@ pub(super) const ROOT: &[Key] = keys! {
     "sms": Kind::Table(SMS), NONE, "text messages after unanswered calls";
     "messages": Kind::Table(MESSAGES), NONE, "text messages of the Twilio-compatible API";
     "speech": Kind::Table(SPEECH), NONE, "text-to-speech for `hold` and apps";
+    "recognition": Kind::Table(RECOGNITION), NONE, "speech recognition for Gather of apps";
     "recording": Kind::Later("recording"), NONE, "recording";
     "hep": Kind::Table(HEP), NONE, "copies of SIP messages for Homer (HEP)";
     "otel": Kind::Table(OTEL), NONE, "call traces for OpenTelemetry";
@@ -245,6 +246,7 @@ pub(super) const TABLES: &[(&str, &[Key])] = &[
     ("[group.NAME]", GROUP),
     ("[api]", API),
     ("[speech]", SPEECH),
+    ("[recognition]", RECOGNITION),
     ("[twilio]", TWILIO),
     ("[messages]", MESSAGES),
     ("[sms]", SMS),

@@ -145,6 +145,7 @@ mod tests {
         assert_eq!(wrong(OTEL, PUT_OTEL), [""; 0]);
         assert_eq!(wrong(API, PUT_API), [""; 0]);
         assert_eq!(wrong(APP, PUT_APP), [""; 0]);
+        assert_eq!(wrong(RECOGNITION, PUT_RECOGNITION), [""; 0]);
         assert_eq!(wrong(TWILIO, PUT_TWILIO), [""; 0]);
         assert_eq!(wrong(SMS, PUT_SMS), [""; 0]);
         assert_eq!(wrong(REPLIES, PUT_REPLIES), [""; 0]);

@@ -45,6 +45,7 @@ const PLACES: &[(&str, &[Key])] = &[
     ("[group.x]\nconnect = ['reject:404']\nKEYS", GROUP),
     ("TWILIO[twilio]\nKEYS", TWILIO),
     ("TWILIO[sms]\nKEYS", SMS),
+    ("[api]\nauth_token = 't'\n[app.x]\nurl = 'https://h/'\n[recognition]\nurl = 'wss://h/'\nKEYS", RECOGNITION),
     ("[api]\nauth_token = 't'\n[messages]\nurl = 'https://h/'\nKEYS", MESSAGES),
     ("TWILIO[sms]\nreplies = { KEYS }", REPLIES),
     (

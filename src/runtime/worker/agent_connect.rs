@@ -1,6 +1,6 @@
 //! The way to an agent: address, TCP, TLS, the WebSocket handshake; and how each of them can fail.
 //!
-//! As Twilio does it, the URL's query is left out, in the request and in what is signed. A redirection is not followed: the
+//! As Twilio does it, the URL's query is left out, in the request and in what is signed; a recogniser gets it. A redirection is not followed: the
 //! handshake was refused. No extension is offered, so nothing is compressed.
 
 use std::io;
@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::HandshakeError;
 use tokio_tungstenite::tungstenite::handshake::client::{ClientHandshake, Request};
-use tokio_tungstenite::tungstenite::http::header::{LOCATION, SEC_WEBSOCKET_EXTENSIONS};
+use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, LOCATION, SEC_WEBSOCKET_EXTENSIONS};
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri};
 use tokio_tungstenite::tungstenite::protocol::{WebSocket, WebSocketConfig};
 use trunkgate_media::agent::{Loss, SIGNATURE_HEADER, sign};
@@ -136,9 +136,9 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// From the agent's URL, its query left out.
+    /// From the agent's URL, its query left out unless it is to be sent.
     pub(super) fn new(spec: &SocketSpec) -> Result<Target, Fault> {
-        let url = url_place(&spec.url);
+        let url = if spec.sends_query { spec.url.as_str() } else { url_place(&spec.url) };
         let uri: Uri = url.parse().map_err(Fault::unreachable)?;
         let secure = match uri.scheme_str() {
             Some("wss") => true,
@@ -154,6 +154,11 @@ impl Target {
         }
         if let Some(parent) = &spec.traceparent {
             request.headers_mut().insert(TRACEPARENT, HeaderValue::try_from(parent).map_err(Fault::unreachable)?);
+        }
+        if let Some(token) = &spec.bearer {
+            let mut bearer = HeaderValue::try_from(format!("Bearer {token}")).map_err(Fault::unreachable)?;
+            bearer.set_sensitive(true);
+            request.headers_mut().insert(AUTHORIZATION, bearer);
         }
         Ok(Target { host, port, secure, request })
     }
@@ -367,6 +372,8 @@ mod tests {
             ca: None,
             plain_networks: vec![],
             traceparent: None,
+            bearer: None,
+            sends_query: false,
         }
     }
 
@@ -381,6 +388,16 @@ mod tests {
         assert_eq!(target.request.headers()[SIGNATURE_HEADER], "TCuyLsF3K3bRblNbw7eu4s9Zuks=");
         assert!(!format!("{:?} {spec:?}", target.request).contains("12345"));
         assert!(!format!("{:?}", target.request).contains("TCuyLsF3K3bRblNbw7eu4s9Zuks="));
+    }
+
+    #[test]
+    fn a_recogniser_gets_its_query_and_its_token() {
+        let bearer = Some("hunter2".to_owned());
+        let spec = SocketSpec { bearer, sends_query: true, ..spec("wss://asr.example.com/stream?model=x") };
+        let target = Target::new(&spec).unwrap();
+        assert_eq!(target.request.uri(), "wss://asr.example.com/stream?model=x");
+        assert_eq!(target.request.headers()[AUTHORIZATION], "Bearer hunter2");
+        assert!(!format!("{:?} {spec:?}", target.request).contains("hunter2"));
     }
 
     #[test]

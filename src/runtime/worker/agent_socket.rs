@@ -216,6 +216,7 @@ fn message(transmit: Transmit) -> Message {
     match transmit {
         // The stream writes UTF-8 only; whatever else would be is not worth a panic.
         Transmit::Text(text) => Message::Text(Utf8Bytes::try_from(text).unwrap_or_default()),
+        Transmit::Binary(bytes) => Message::Binary(bytes),
         Transmit::Ping => Message::Ping(Bytes::new()),
         Transmit::Close(code) => Message::Close(Some(CloseFrame { code: code.into(), reason: Utf8Bytes::default() })),
     }

@@ -238,7 +238,7 @@ impl<'a> Talk<'a> {
                     self.record.lost = Some((loss, words));
                 }
                 Output::Ended => self.record.hung_up_ms = Some(at_ms),
-                Output::FallsBehind => {}
+                Output::FallsBehind | Output::Recognised(_) => {}
                 Output::Closed => self.is_closed = true,
             }
         }

@@ -150,6 +150,8 @@ pub(crate) fn socket_spec(url: String) -> SocketSpec {
         ca: None,
         plain_networks: vec![],
         traceparent: None,
+        bearer: None,
+        sends_query: false,
     }
 }
 

@@ -136,6 +136,9 @@ impl Driver {
                 Vec::new()
             }
             Step::Notify(_)
+            | Step::StartRecognition(_)
+            | Step::StopRecognition { .. }
+            | Step::ReportPartial(_)
             | Step::Answer
             | Step::StopPlaying { .. }
             | Step::EndDial { .. }

@@ -6,4 +6,5 @@ mod bad_input;
 mod conversation;
 mod framing;
 mod golden;
+mod recognition;
 mod support;

@@ -87,7 +87,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
-use trunkgate_media::agent::Loss;
+use trunkgate_media::agent::{Loss, Transcript};
 use trunkgate_media::{AgentWish, EndId, WireSpec};
 use trunkgate_resources::app::AppAnswer;
 use trunkgate_resources::deadlines::Timer;
@@ -119,6 +119,7 @@ use crate::call::negotiation::refresh::Asked;
 use crate::call::negotiation::reinvite::Renegotiation;
 use crate::call::negotiation::requests::{HoldCheck, Info};
 use crate::call::operator::Operator;
+use crate::call::program::recognition::Recognising;
 use crate::call::program::streams::Streams;
 use crate::call::program::{Dialler, Referrer, Run, Runner, callback as progress_callback, progress, streams};
 use crate::call::requested::{Originator, arm_time_limit};
@@ -273,6 +274,8 @@ pub(crate) enum CallEvent {
     AgentLost { end: EndId, loss: Loss },
     /// An agent closed in good order.
     AgentEnded { end: EndId },
+    /// A recogniser has understood something.
+    Recognised { end: EndId, transcript: Transcript },
     /// An agent wants something of the call.
     AgentWish { end: EndId, wish: AgentWish },
     /// What the worker wants to be noted of an agent.
@@ -596,6 +599,20 @@ impl Parts {
             (Searching, E::MediaLost) => self.refuse(cx, &FinalAnswer::new(500, ReasonSlug::Internal)),
             (Answered | Rerouting | Leaving, E::MediaLost) => self.end(cx, ReasonSlug::Internal),
             (Ended, E::BindFailed { .. } | E::Latched { .. } | E::Idle { .. } | E::MediaLost) => {}
+
+            (_, E::AgentOpen { end }) if cx.call.is_recogniser(end) => Recognising::of(self).opened(cx),
+            (_, E::AgentLost { end, loss }) if cx.call.is_recogniser(end) => {
+                Recognising::of(self).lost(cx, Some(loss));
+            }
+            (_, E::AgentEnded { end }) if cx.call.is_recogniser(end) => Recognising::of(self).lost(cx, None),
+            (_, E::AgentNote { end, text, .. }) if cx.call.is_recogniser(end) => {
+                Recognising::of(self).noted(cx, &text);
+            }
+            (_, E::Recognised { end, transcript }) if cx.call.is_recogniser(end) => {
+                Recognising::of(self).heard(cx, transcript);
+            }
+            // Of a recogniser that was let go.
+            (_, E::Recognised { .. }) => {}
 
             (Searching | Answered | Rerouting | Leaving, E::AgentOpen { end }) => self.agent_open(cx, end),
             (Searching | Answered | Rerouting | Leaving, E::AgentLost { end, loss }) => {

@@ -79,6 +79,7 @@ impl Call {
             deadlines: Few::default(),
             ending: None,
             is_programmed: false,
+            recogniser: None,
             callback: None,
             requested: None,
             legs: Legs::of_caller(key, leg),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use trunkgate_media::MediaId;
+use trunkgate_media::{EndId, MediaId};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::{CallKey, LegId};
@@ -24,6 +24,7 @@ use crate::call::legs::headers::{Brought, CallerIdentity};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
+use crate::call::program::recognition::Recogniser;
 use crate::call::requested::Requested;
 use crate::call::search::answer::FinalAnswer;
 use crate::call::search::candidates::number_of_uri;
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) session: Option<MediaId>,
     /// Whether an application has the call.
     pub(crate) is_programmed: bool,
+    /// The recogniser that listens to the caller of an application.
+    pub(crate) recogniser: Option<Box<Recogniser>>,
     /// The application that is notified of the call's progress.
     pub(crate) callback: Option<Box<Callback>>,
     /// What records, verdicts and traces tell of the call beyond its legs.
@@ -150,6 +153,11 @@ impl Facts {
 }
 
 impl Shared {
+    /// Whether an end of the media session is that of the recogniser.
+    pub(crate) fn is_recogniser(&self, end: EndId) -> bool {
+        self.recogniser.as_ref().is_some_and(|recogniser| recogniser.is_at(end))
+    }
+
     /// Changes where the call stands, and returns where it stood.
     pub(crate) fn enter(&mut self, state: State) -> State {
         debug_assert!(self.state.may_become(state), "{:?} does not become {state:?}", self.state);

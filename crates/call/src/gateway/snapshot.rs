@@ -298,6 +298,7 @@ impl Call {
             deadlines: Few::default(),
             ending: None,
             is_programmed: program.is_some(),
+            recogniser: None,
             callback,
             requested: snapshot.requested.map(|requested| Box::new(requested.restore(now))),
             legs: Legs::restored(key, legs, callee, holds),

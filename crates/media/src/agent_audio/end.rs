@@ -35,7 +35,7 @@ pub(crate) struct AgentEnd {
     wire: Option<Feed>,
     stream: Stream,
     settings: Settings,
-    /// The uplink, once the socket is open.
+    /// The uplink, once the socket is open; that of a recogniser from the beginning on.
     uplink: Option<Uplink>,
     /// Decoders of the inbound and the outbound track, where they are not G.711.
     decoders: [Option<Box<TrackDecoder>>; 2],
@@ -90,7 +90,8 @@ impl AgentEnd {
             queue: spec.queue.clone(),
             wire: None,
             stream: Stream::new(now, settings.clone()),
-            uplink: None,
+            // The caller's first words may come before the socket of a recogniser is open.
+            uplink: settings.recognition.is_some().then(|| Uplink::new(now, settings.tracks, settings.format)),
             decoders: [None, None],
             downlink: settings.talks.then(|| Box::new(Downlink::new(settings.format, spec.clear_fade))),
             turns: Turns::new(),
@@ -146,7 +147,7 @@ impl AgentEnd {
             AgentInput::Lost(loss) => Input::Lost(loss),
         };
         self.stream.handle_input(now, input);
-        if self.stream.is_open() && self.uplink.is_none() {
+        if self.stream.is_open() && !self.open {
             self.begin(now);
             events.push_back(Event::AgentOpen { end: self.id });
         }
@@ -331,7 +332,8 @@ impl AgentEnd {
 
     fn begin(&mut self, now: Instant) {
         self.open = true;
-        self.uplink = Some(Uplink::new(now, self.settings.tracks, self.settings.format));
+        let Settings { tracks, format, .. } = self.settings;
+        self.uplink.get_or_insert_with(|| Uplink::new(now, tracks, format));
         if let Some(worker) = &self.shared.worker {
             worker.agents.add(1);
         }
@@ -397,6 +399,7 @@ impl AgentEnd {
                     Output::Consult(target) => self.wish(now, AgentWish::Consult(target), events),
                     Output::Hangup => self.wish(now, AgentWish::Hangup, events),
                     Output::SendDtmf(digits) => self.wish(now, AgentWish::Dtmf(digits), events),
+                    Output::Recognised(transcript) => events.push_back(Event::Recognised { end, transcript }),
                     Output::Problem(problem) => self.note(problem.slug(), problem.to_string(), events),
                     Output::FallsBehind => {
                         self.note("slow", "reads too slowly: frames are dropped".to_owned(), events);

@@ -2,8 +2,8 @@
 
 use crate::support::*;
 use serde_json::Value;
-use trunkgate_media::agent::{Settings, TrackSet};
-use trunkgate_media::codec::g711::alaw_to_ulaw;
+use trunkgate_media::agent::{Format, Settings, TrackSet, Transmit};
+use trunkgate_media::codec::g711::{alaw_to_ulaw, decode_ulaw};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::{AgentInput, Coding, Command, EndId, Event, Sound, TapSpec, WireSpec};
 
@@ -174,4 +174,42 @@ fn a_listener_that_stops_reading_costs_the_call_nothing() {
     // It reads again.
     bench.feed(A, false, A_RTP, &packet(0, 2000, 1));
     assert_eq!(track(&bench.written(SCRIBE), "inbound"), [1]);
+}
+
+/// What was said while its socket was opened comes first, as linear audio of the caller alone.
+#[test]
+fn a_recogniser_hears_the_caller_from_before_its_socket_is_open() {
+    let mut bench = Bench::connected();
+    let settings = Settings {
+        talks: false,
+        tracks: TrackSet::Inbound,
+        format: Format::L16Rate8000,
+        recognition: Some(Box::default()),
+        ..Settings::default()
+    };
+    bench.add_agent(SCRIBE, settings);
+    let audio = TapSpec { inbound: vec![(0, Coding::Pcmu)], outbound: Vec::new() };
+    bench.command(Command::Tap { of: A, listener: SCRIBE, audio });
+    for n in 0..20u16 {
+        if n == 10 {
+            bench.agent(SCRIBE, AgentInput::Opened);
+        }
+        bench.feed(A, false, A_RTP, &packet(0, n, n as u8));
+        bench.feed(B, false, B_RTP, &packet(0, n, 0x55));
+        bench.run(20);
+    }
+    let sent: Vec<Transmit> = std::iter::from_fn(|| bench.session.poll_agent(SCRIBE)).collect();
+    assert!(matches!(&sent[0], Transmit::Text(start) if start.starts_with(b"{\"type\":\"start\"")), "{:?}", sent[0]);
+    let frames = sent.iter().filter_map(|transmit| match transmit {
+        Transmit::Binary(frame) => Some(frame.to_vec()),
+        Transmit::Text(_) | Transmit::Ping | Transmit::Close(_) => None,
+    });
+    let spoken = |n: u8| decode_ulaw(n).to_le_bytes().repeat(160);
+    assert_eq!(frames.collect::<Vec<_>>(), (0..20).map(spoken).collect::<Vec<_>>());
+    bench.say(SCRIBE, r#"{"type":"transcription","is_final":true,"alternatives":[{"transcript":"yes"}]}"#);
+    let events = bench.events();
+    assert!(events.contains(&Event::AgentOpen { end: SCRIBE }), "{events:?}");
+    let recognised =
+        |event: &Event| matches!(event, Event::Recognised { end: SCRIBE, transcript } if transcript.text == "yes");
+    assert!(events.iter().any(recognised), "{events:?}");
 }

@@ -40,6 +40,7 @@ use crate::ports::PortPool;
 use crate::quotas::{Counted, Numbered, Quotas, Reached};
 use crate::random::{Random, pick};
 use crate::recent::Recent;
+use crate::recognition::Recognised;
 use crate::register::Registrations;
 use crate::registrar::Registrar;
 use crate::sessions::Sessions;
@@ -257,13 +258,16 @@ impl Edge {
             calls_per_second,
             strangers: self.sources.strangers.limits(),
             captures: self.tracing.captures,
+            recogniser: self.apps.recognition.spec().cloned(),
             sampling: self.tracing.sampling,
         }
     }
 
     /// Puts settings in force, all of them at once.
     pub fn configure(&mut self, now: Instant, settings: Settings) {
-        let Settings { table, addressing, calls, calls_per_second, strangers, captures, sampling } = settings;
+        let Settings { table, addressing, calls, calls_per_second, strangers, captures, recogniser, sampling } =
+            settings;
+        self.apps.recognition.configure(recogniser);
         (self.addressing, self.tracing.captures, self.tracing.sampling) = (addressing, captures, sampling);
         self.admission.set_limits(calls, calls_per_second);
         self.sources.strangers.configure(strangers);
@@ -312,6 +316,17 @@ impl Edge {
     /// Brings the gauge of skipped agents up to date.
     pub fn note_skipped(&mut self) {
         self.metrics.agent.skipped = self.agents.skipped().map(|(name, skipped)| (Arc::clone(name), skipped)).collect();
+    }
+
+    /// Brings the gauge of recognisers that listen up to date.
+    pub fn note_recognisers(&mut self) {
+        self.metrics.recognition.sessions = u64::from(self.apps.recognition.sessions());
+    }
+
+    /// Notes how a recognition in a call ended. `why`: what is known of a failure.
+    pub fn note_recognition(&mut self, now: Instant, sid: &str, result: Recognised, why: &str) {
+        *self.metrics.recognition.results.entry(result.slug()).or_default() += 1;
+        self.apps.recognition.note(now, sid, result, why);
     }
 
     /// Brings the gauge of waiting callers up to date.

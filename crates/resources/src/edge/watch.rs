@@ -514,6 +514,7 @@ impl Edge {
             | Event::AgentSpoke { .. }
             | Event::AgentLost { .. }
             | Event::AgentEnded { .. }
+            | Event::Recognised { .. }
             | Event::AgentWish { .. }
             | Event::AgentNote { .. }
             | Event::Key { .. }

@@ -35,10 +35,32 @@ pub static SEMANTICS: &[Semantic] = &[
         "gather-finish-first",
         "A finishing key before any digit is ignored, as Twilio's current documentation has it; older versions ended the Gather.",
     ),
-    rule("gather-empty", "No digit: the next verb follows, unless `actionOnEmptyResult` is set."),
+    rule("gather-empty", "No input: the next verb follows, unless `actionOnEmptyResult` is set."),
     rule("gather-barge-in", "A digit during a nested prompt stops all prompts in the same step, and counts."),
+    rule("gather-speech", "Speech goes to the action as `SpeechResult`, with `Confidence` and `Language`."),
+    rule(
+        "gather-first-input",
+        "With `dtmf speech` the first input decides: a digit ends the recognition, the first word makes digits and `finishOnKey` ignored.",
+    ),
+    rule(
+        "gather-speech-barge-in",
+        "The first word stops nested prompts; with `bargeIn=\"false\"` speech counts from their end on.",
+    ),
+    rule(
+        "gather-speech-timeout",
+        "`timeout` bounds the wait for the first word, from the end of the prompts; `speechTimeout` the pause after the last word, its default is `timeout`.",
+    ),
+    rule(
+        "gather-partial",
+        "Each partial result is reported to `partialResultCallback`, numbered from 0; the response is not run.",
+    ),
+    Semantic {
+        name: "gather-recogniser-failed",
+        text: "A recogniser that cannot be reached, fails or leaves ends speech input as if nothing had been said.",
+        state: State::Differs("final results that it has sent before count; with `dtmf speech` digits still do"),
+    },
     rule("gather-nothing-carried", "Digits outside of a Gather are dropped; nothing carries over to the next one."),
-    rule("gather-parameters", "A Gather's request has `Digits`, `FinishedOnKey` and `msg=Gather End`."),
+    rule("gather-parameters", "After digits a Gather's request has `Digits`, `FinishedOnKey` and `msg=Gather End`."),
     rule("dial-defaults", "Dial rings for 30 s and connects for at most 14,400 s."),
     rule(
         "dial-next-verb",

@@ -4,7 +4,8 @@ use super::Entry;
 use super::State::{Differs, NotSupported, Supported};
 
 const NO_RECORDING: super::State = NotSupported("recording is not in this version");
-const NO_SPEECH: super::State = NotSupported("speech input is not in this version");
+const BY_RECOGNISER: &str = "speech by the recogniser of `[recognition]`; without one, and in the document of a called party, `dtmf speech` gathers digits only, with a warning, and `speech` alone is refused by name";
+const PASSED_ON: &str = "passed on to the recogniser, which may ignore it";
 const NO_DETECTION: super::State = NotSupported("answering-machine detection is not in this version");
 const NO_CONFERENCE: super::State = NotSupported("conferences are not in this version");
 const NO_QUEUE: super::State = NotSupported("queues are not in this version");
@@ -49,10 +50,7 @@ pub static VOICE: &[Entry] = &[
     element(
         "Gather",
         &[
-            (
-                "input",
-                Differs("`dtmf`; `dtmf speech` gathers digits only, with a warning; `speech` alone is refused by name"),
-            ),
+            ("input", Differs(BY_RECOGNISER)),
             ("action", Supported),
             ("method", Supported),
             ("timeout", Supported),
@@ -60,17 +58,20 @@ pub static VOICE: &[Entry] = &[
             ("numDigits", Supported),
             ("actionOnEmptyResult", Supported),
             ("(Say, Play, Pause)", Supported),
-            ("speechTimeout", NO_SPEECH),
-            ("maxSpeechTime", NO_SPEECH),
-            ("speechModel", NO_SPEECH),
-            ("enhanced", NO_SPEECH),
-            ("profanityFilter", NO_SPEECH),
-            ("partialResultCallback", NO_SPEECH),
-            ("partialResultCallbackMethod", NO_SPEECH),
-            ("language", NO_SPEECH),
-            ("hints", NO_SPEECH),
-            ("bargeIn", NotSupported("speech input is not in this version; a digit always interrupts")),
-            ("debug", NO_SPEECH),
+            (
+                "speechTimeout",
+                Differs("`auto` ends with the first final result of the recogniser, also beside `speechModel`"),
+            ),
+            ("maxSpeechTime", Differs("60 s by default: Twilio does not document its own")),
+            ("speechModel", Differs(PASSED_ON)),
+            ("enhanced", Differs(PASSED_ON)),
+            ("profanityFilter", Differs(PASSED_ON)),
+            ("partialResultCallback", Differs("one request at a time; of those that wait, only the last is made")),
+            ("partialResultCallbackMethod", Supported),
+            ("language", Differs("`en-US` by default; any tag is passed on to the recogniser")),
+            ("hints", Differs(PASSED_ON)),
+            ("bargeIn", Supported),
+            ("debug", NotSupported("Twilio does not document an effect")),
         ],
     ),
     element(

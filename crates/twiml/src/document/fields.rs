@@ -93,7 +93,12 @@ impl<'a> Fields<'a> {
 
     /// Returns `true` or `false`.
     pub(super) fn flag(&mut self, name: &'static str, code: u16) -> bool {
-        self.choice(name, code, &[("true", true), ("false", false)], false)
+        self.flag_or(name, code, false)
+    }
+
+    /// Returns `true` or `false`, with a default.
+    pub(super) fn flag_or(&mut self, name: &'static str, code: u16, default: bool) -> bool {
+        self.choice(name, code, &[("true", true), ("false", false)], default)
     }
 
     /// Returns the method of a request.

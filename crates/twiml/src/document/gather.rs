@@ -1,35 +1,39 @@
-//! Gather: digits from the caller.
+//! Gather: digits and speech from the caller.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Warnings;
 use super::audio::{Pause, Play, Say, pause, play, say};
 use super::fields::{Fields, Method};
+use super::speech::{SpeechInput, speech};
 use super::verb::Kind;
-use super::{Refused, Warnings};
 use crate::compat::{self, VOICE};
 use crate::limits::{DIGITS, SECONDS};
 use crate::problem::{Position, code};
 use crate::xml::Element;
 
-/// Collects digits.
+/// Collects digits or speech.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gather {
-    /// URL that the digits go to, as written; `None`: that of the document.
+    /// URL that the input goes to, as written; `None`: that of the document.
     pub action: Option<String>,
     /// Method of that request.
     pub method: Method,
-    /// Longest time without a digit, from the end of the prompts or the last digit.
+    /// Longest time without input, from the end of the prompts or the last digit.
     pub timeout: Duration,
     /// Digit that ends the input.
     pub finish_on_key: Option<char>,
     /// Number of digits that ends the input.
     pub num_digits: Option<u32>,
-    /// Whether `action` is requested without any digit too.
+    /// Whether `action` is requested without any input too.
     pub action_on_empty_result: bool,
     /// Prompts for the caller.
     pub prompts: Vec<Prompt>,
+    /// Speech that is taken; `None`: digits alone.
+    #[serde(default)]
+    pub speech: Option<Box<SpeechInput>>,
 }
 
 /// A verb inside a Gather.
@@ -71,7 +75,7 @@ enum Wanted {
     Both,
 }
 
-/// Reads a Gather; one that wants speech alone is refused.
+/// Reads a Gather.
 pub(super) fn gather(mut fields: Fields<'_>) -> Kind {
     let wanted = fields.choice(
         "input",
@@ -84,29 +88,17 @@ pub(super) fn gather(mut fields: Fields<'_>) -> Kind {
         ],
         Wanted::Dtmf,
     );
-    match wanted {
-        Wanted::Dtmf => {}
-        Wanted::Speech => {
-            let reason = "speech input is not in this version".to_owned();
-            return Kind::Refused(Refused {
-                what: "Gather input=\"speech\"".to_owned(),
-                code: code::GATHER_INPUT,
-                reason,
-            });
-        }
-        Wanted::Both => {
-            let what = "gathers digits only: speech input is not in this version";
-            fields.invalid("input", code::GATHER_INPUT, what);
-        }
-    }
+    let timeout = fields.seconds("timeout", 13313, 5, SECONDS);
+    let speech = (wanted != Wanted::Dtmf).then(|| Box::new(speech(&mut fields, wanted == Wanted::Both, timeout)));
     let gather = Gather {
         action: fields.text("action"),
         method: fields.method("method", 13312),
-        timeout: fields.seconds("timeout", 13313, 5, SECONDS),
+        timeout,
         finish_on_key: finish_on_key(&mut fields),
         num_digits: num_digits(&mut fields),
         action_on_empty_result: fields.flag("actionOnEmptyResult", 13338),
         prompts: prompts(fields.element, fields.path(), fields.warnings),
+        speech,
     };
     Kind::Gather(Box::new(gather))
 }

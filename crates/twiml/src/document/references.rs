@@ -22,6 +22,8 @@ pub enum ReferenceKind {
     Sound(String),
     /// A text that is spoken.
     Speech,
+    /// Speech that is recognised.
+    SpeechInput,
 }
 
 /// Returns the references of a document in their order; none of one that [`parse`](crate::parse) refuses.
@@ -46,6 +48,10 @@ fn of_verb(verb: &Element, found: &mut Vec<Reference>) {
         "Say" | "Play" => of_prompt(verb, found),
         "Redirect" => document(verb, Some(&verb.text()), found),
         "Gather" => {
+            let input = verb.attribute("input").unwrap_or_default().to_ascii_lowercase();
+            if input.split_whitespace().any(|kind| kind == "speech") {
+                found.push(Reference { position: verb.position, kind: ReferenceKind::SpeechInput });
+            }
             verb.elements().for_each(|prompt| of_prompt(prompt, found));
             document(verb, verb.attribute("action"), found);
         }

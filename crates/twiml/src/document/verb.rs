@@ -31,7 +31,7 @@ pub enum Kind {
     Play(Play),
     /// Waits.
     Pause(Pause),
-    /// Collects digits.
+    /// Collects digits or speech.
     Gather(Box<Gather>),
     /// Calls other parties.
     Dial(Box<Dial>),

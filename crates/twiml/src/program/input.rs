@@ -8,6 +8,7 @@ use crate::document::Method;
 use crate::location::Location;
 use crate::secret::Secret;
 
+use super::spoken::Heard;
 use super::step::Parameter;
 
 /// Place of the first document.
@@ -65,6 +66,20 @@ pub enum Input {
     },
     /// The caller pressed a key.
     Digit(char),
+    /// The recogniser has understood something.
+    Speech {
+        /// Id of its step.
+        id: u32,
+        /// Result.
+        heard: Heard,
+    },
+    /// The recogniser cannot be reached, has failed, or has ended its part.
+    RecognitionFailed {
+        /// Id of its step.
+        id: u32,
+        /// Reason, without anything that was said.
+        text: String,
+    },
     /// A dialled party answered and is connected with the caller.
     DialAnswered {
         /// Id of the dial.

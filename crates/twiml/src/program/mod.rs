@@ -8,6 +8,7 @@ mod gathering;
 mod input;
 mod pace;
 mod redirect;
+mod spoken;
 mod step;
 mod steps;
 mod verbs;
@@ -27,7 +28,11 @@ use crate::problem::{Error, Position, code};
 use crate::secret::Secret;
 
 pub use input::{DialResult, DialStatus, Input, ReferResult, Source};
-pub use step::{Address, DialStep, Note, Parameter, Party, Purpose, Request, StatusCallback, Step, StreamStep, Trace};
+pub use spoken::Heard;
+pub use step::{
+    Address, DialStep, Note, Parameter, Party, Purpose, RecognitionStep, Request, StatusCallback, Step, StreamStep,
+    Trace,
+};
 
 /// Settings of an application for its programs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +41,9 @@ pub struct Settings {
     pub fallback: Option<(Location, Method)>,
     /// Party that the documents are for.
     pub role: Role,
+    /// Whether speech can be recognised.
+    #[serde(default)]
+    pub recognition: bool,
 }
 
 /// The party that a program serves.
@@ -97,7 +105,7 @@ enum State {
     Playing(Sound),
     /// The end of a Pause.
     Pausing { until: Duration },
-    /// Digits.
+    /// Digits or speech.
     Gathering(Box<Gathering>),
     /// Called parties.
     Dialling(Dialling),
@@ -189,6 +197,8 @@ impl Program {
             Input::Played { id } => self.played(now, id),
             Input::PlayFailed { id, code, text } => self.play_failed(now, id, Note::Unheard { code, text }),
             Input::Digit(digit) => self.digit(now, digit),
+            Input::Speech { id, heard } => self.heard(now, id, &heard),
+            Input::RecognitionFailed { id, text } => self.recognition_failed(now, id, text),
             Input::DialAnswered { id } => self.dial_answered(id),
             Input::DialEnded { id, result } => self.dial_ended(now, id, result),
             Input::StreamEnded { id, error } => self.stream_ended(now, id, error),
@@ -417,6 +427,9 @@ impl Program {
     /// Ends the current document with an error: the fallback follows, or the program is over.
     fn fail(&mut self, now: Duration, code: u16, line: u32, verb: &str, text: String) {
         self.steps.trace(line, verb, Note::Error { code, text });
+        if let State::Gathering(gathering) = &mut self.state {
+            gathering.stop_listening(&mut self.steps);
+        }
         self.verbs.clear();
         // A loop through the fallback leads to `Failed` by the pace.
         let stuck = self.in_fallback || (code == code::TOO_MANY_DOCUMENTS && self.overrun);
@@ -475,19 +488,49 @@ impl Program {
         }
     }
 
-    fn gathered(&mut self, now: Duration, ending: Ending) {
-        let State::Gathering(gathering) = std::mem::replace(&mut self.state, State::Ready) else { return };
-        let count = ending.digits.reveal().chars().count();
-        let note = Note::Result(if count == 1 { "1 digit".to_owned() } else { format!("{count} digits") });
-        self.steps.trace(gathering.line, "Gather", note);
-        if count == 0 && !gathering.action_on_empty_result {
+    fn heard(&mut self, now: Duration, id: u32, heard: &Heard) {
+        if let State::Gathering(gathering) = &mut self.state
+            && let Some(ending) = gathering.heard(now, id, heard, &mut self.steps)
+        {
+            self.gathered(now, ending);
+        }
+    }
+
+    fn recognition_failed(&mut self, now: Duration, id: u32, text: String) {
+        let State::Gathering(gathering) = &mut self.state else { return };
+        if gathering.listening().is_none_or(|listening| listening.id != id) {
             return;
         }
-        let parameters = vec![
-            Parameter::new("msg", "Gather End"),
-            Parameter::new("Digits", ending.digits.reveal()),
-            Parameter::new("FinishedOnKey", ending.key.map(String::from).unwrap_or_default()),
-        ];
+        let line = gathering.line;
+        let ending = gathering.recognition_failed(now, id);
+        self.steps.trace(line, "Gather", Note::Result(format!("speech is not recognised: {text}")));
+        if let Some(ending) = ending {
+            self.gathered(now, ending);
+        }
+    }
+
+    /// Returns the recognition that was asked for and has not ended: after a restore it has to be asked for again.
+    pub fn recognition(&self) -> Option<RecognitionStep> {
+        match &self.state {
+            State::Gathering(gathering) => gathering.listening(),
+            State::Ready
+            | State::Fetching { .. }
+            | State::Playing(_)
+            | State::Pausing { .. }
+            | State::Dialling(_)
+            | State::Streaming { .. }
+            | State::Referring { .. }
+            | State::Over => None,
+        }
+    }
+
+    fn gathered(&mut self, now: Duration, ending: Ending) {
+        let State::Gathering(gathering) = std::mem::replace(&mut self.state, State::Ready) else { return };
+        self.steps.trace(gathering.line, "Gather", Note::Result(ending.shown()));
+        if ending.is_empty() && !gathering.action_on_empty_result {
+            return;
+        }
+        let parameters = verbs::gather_parameters(ending);
         let action = gathering.action.unwrap_or_default();
         let after = After { line: gathering.line, action: Some(action), method: gathering.method };
         self.finish(now, "Gather", after, Purpose::Gather, parameters);

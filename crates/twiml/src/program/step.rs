@@ -23,6 +23,17 @@ pub enum Step {
     },
     /// Make a request whose response is not run: the caller is gone.
     Notify(Request),
+    /// Have the caller's speech recognised, and report [`Input::Speech`](super::Input::Speech) and
+    /// [`Input::RecognitionFailed`](super::Input::RecognitionFailed).
+    StartRecognition(RecognitionStep),
+    /// End the recognition. It is not reported.
+    StopRecognition {
+        /// Id of its step.
+        id: u32,
+    },
+    /// Make a request whose response is not run. Where an earlier one has no response yet, it waits; of those that wait
+    /// only the last is made.
+    ReportPartial(Request),
     /// Answer the caller's call, if that has not happened yet.
     Answer,
     /// Speak a text and report [`Input::Played`](super::Input::Played).
@@ -129,6 +140,8 @@ pub enum Purpose {
     Connect,
     /// The result of a Refer.
     Refer,
+    /// A partial result of speech input.
+    Partial,
     /// An error.
     Fallback,
 }
@@ -143,12 +156,13 @@ impl Purpose {
             Purpose::Dial => "dial",
             Purpose::Connect => "connect",
             Purpose::Refer => "refer",
+            Purpose::Partial => "partial",
             Purpose::Fallback => "fallback",
         }
     }
 }
 
-/// A parameter of a request. `Debug` hides digits.
+/// A parameter of a request. `Debug` hides digits and speech.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parameter {
     /// Name as Twilio has it.
@@ -163,9 +177,12 @@ impl Parameter {
         Parameter { name: name.into(), value: value.into() }
     }
 
-    /// Whether the value is what the caller typed, which no trace or log shows.
+    /// Whether the value is what the caller typed or said, which no trace or log shows.
     pub fn is_secret(&self) -> bool {
-        matches!(&*self.name, "Digits" | "FinishedOnKey")
+        matches!(
+            &*self.name,
+            "Digits" | "FinishedOnKey" | "SpeechResult" | "StableSpeechResult" | "UnstableSpeechResult"
+        )
     }
 }
 
@@ -237,6 +254,23 @@ pub struct StatusCallback {
     pub method: Method,
     /// Events to report.
     pub events: CallbackEvents,
+}
+
+/// Speech to recognise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecognitionStep {
+    /// Id of the reports.
+    pub id: u32,
+    /// Language tag.
+    pub language: String,
+    /// Words and phrases that are likely.
+    pub hints: Vec<String>,
+    /// Name of the model.
+    pub model: Option<String>,
+    /// Whether the better variant of the model is asked for.
+    pub enhanced: bool,
+    /// Whether profanities are to be masked.
+    pub profanity_filter: bool,
 }
 
 /// A media stream to open.

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use super::gathering::Gathering;
+use super::gathering::{Ending, Gathering};
 use super::input::{DialResult, DialStatus, ReferResult};
 use super::step::{Address, DialStep, Note, Parameter, Party, Purpose, StatusCallback, Step, StreamStep};
 use super::{After, Dialling, Program, Role, State};
-use crate::document::{Callback, Connect, Dial, Kind, Play, PlaySource, Refer, Reject, Say, Stream, Target, Verb};
+use crate::document::{
+    Callback, Connect, Dial, Gather, Kind, Play, PlaySource, Refer, Reject, Say, Stream, Target, Verb,
+};
 use crate::problem::code;
 
 impl Program {
@@ -24,11 +26,7 @@ impl Program {
             Kind::Say(say) => self.begin_say(now, say, line),
             Kind::Play(play) => self.begin_play(now, play, line),
             Kind::Pause(pause) => self.state = State::Pausing { until: now.saturating_add(pause.length) },
-            Kind::Gather(gather) => {
-                self.answer();
-                let gathering = Gathering::begin(*gather, line, now, &self.location, &mut self.steps);
-                self.state = State::Gathering(Box::new(gathering));
-            }
+            Kind::Gather(gather) => self.begin_gather(now, *gather, line),
             Kind::Dial(dial) => self.begin_dial(now, *dial, line),
             Kind::Connect(connect) => self.begin_connect(now, *connect, line),
             Kind::StartStream(stream) => {
@@ -49,6 +47,28 @@ impl Program {
                 self.fail(now, refused.code, line, &refused.what, text);
             }
         }
+    }
+
+    /// Begins to collect input. Without a recogniser speech alone is refused, and beside digits not heard.
+    fn begin_gather(&mut self, now: Duration, mut gather: Gather, line: u32) {
+        if !self.settings.recognition
+            && let Some(speech) = gather.speech.take()
+        {
+            let code = code::GATHER_INPUT;
+            let why = match self.settings.role {
+                Role::Caller => "no recogniser is configured ([recognition])",
+                Role::Called => "the speech of a called party is not recognised",
+            };
+            if !speech.with_digits {
+                let text = format!("<Gather input=\"speech\"> is refused: {why}");
+                return self.fail(now, code, line, "Gather", text);
+            }
+            let text = format!("input=\"dtmf speech\" gathers digits only: {why}");
+            self.steps.trace(line, "Gather", Note::Warning { code, text });
+        }
+        self.answer();
+        let gathering = Gathering::begin(gather, line, now, &self.location, &mut self.steps);
+        self.state = State::Gathering(Box::new(gathering));
     }
 
     fn begin_say(&mut self, now: Duration, say: Say, line: u32) {
@@ -175,6 +195,23 @@ impl Program {
             }
         }
     }
+}
+
+/// Parameters of the request after a Gather.
+pub(super) fn gather_parameters(ending: Ending) -> Vec<Parameter> {
+    let Ending { digits, key, speech, takes_digits } = ending;
+    let mut parameters = vec![Parameter::new("msg", "Gather End")];
+    let is_speech = speech.as_ref().is_some_and(|speech| !speech.text.reveal().is_empty());
+    if takes_digits && !is_speech {
+        parameters.push(Parameter::new("Digits", digits.reveal()));
+        parameters.push(Parameter::new("FinishedOnKey", key.map(String::from).unwrap_or_default()));
+    }
+    if let Some(speech) = speech {
+        parameters.push(Parameter::new("SpeechResult", speech.text.reveal()));
+        parameters.extend(speech.confidence.map(|confidence| Parameter::new("Confidence", confidence)));
+        parameters.push(Parameter::new("Language", speech.language));
+    }
+    parameters
 }
 
 /// Parameters of the request after a Dial.

@@ -1,6 +1,6 @@
 //! Gather: digits on virtual time.
 
-use trunkgate_twiml::{Input, Kind, Note, parse};
+use trunkgate_twiml::{Input, Kind, Note, Source, parse};
 
 use super::support::Call;
 
@@ -93,14 +93,148 @@ behaviours! {
     }
 
     ["Gather@input"]
-    fn speech_alone_is_refused_and_beside_digits_not_heard() {
+    fn without_a_recogniser_speech_alone_is_refused_and_beside_digits_not_heard() {
         let (call, steps) = Call::begin("<Gather input='speech'/>");
         assert_eq!(steps, ["failed 13326"]);
-        call.noted(13326, "speech input is not in this version");
+        call.noted(13326, "<Gather input=\"speech\"> is refused: no recogniser is configured");
         let (mut call, steps) = Call::begin("<Gather input='dtmf speech' numDigits='1'/>");
         assert_eq!(steps, ["answer"]);
-        call.noted(13326, "digits only");
+        call.noted(13326, "digits only: no recogniser is configured");
         assert_eq!(call.digits("1"), [format!("{POST} Digits=1 FinishedOnKey=")]);
+    }
+
+    ["rule:gather-speech", "Gather@speechTimeout", "Gather@language", "Gather@hints", "Gather@speechModel",
+     "Gather@enhanced", "Gather@profanityFilter"]
+    fn speech_goes_to_the_action_with_its_confidence() {
+        let (mut call, steps) = Call::heard_by_recogniser("<Gather input='speech' speechTimeout='auto'/><Say>none</Say>");
+        assert_eq!(steps, ["answer", "listen en-US"]);
+        assert_eq!(call.partial("book a"), [""; 0]);
+        assert_eq!(call.said(" Book  a table. ", 925_400), [
+            "listen no more".to_owned(),
+            format!("{POST} SpeechResult=Book a table. Confidence=0.9254 Language=en-US"),
+        ]);
+        let body = "<Gather input='speech' language='de-DE' hints='ja, nein,, vielleicht  doch' speechModel='phone_call' \
+                    enhanced='true' profanityFilter='false' speechTimeout='2'/>";
+        let (mut call, steps) = Call::heard_by_recogniser(body);
+        assert_eq!(steps, ["answer", "listen de-DE phone_call enhanced unfiltered ja|nein|vielleicht doch"]);
+        assert_eq!(call.understood("ja", true, None), [""; 0]);
+        assert_eq!(call.wait(1_999), [""; 0]);
+        assert_eq!(call.said("bitte", 500_000), [""; 0]);
+        assert_eq!(call.wait(2_000), [
+            "listen no more".to_owned(),
+            format!("{POST} SpeechResult=ja bitte Confidence=0.5 Language=de-DE"),
+        ]);
+    }
+
+    ["rule:gather-speech-timeout", "Gather@maxSpeechTime"]
+    fn speech_ends_with_a_pause_or_when_it_lasts_too_long() {
+        let (mut call, _) = Call::heard_by_recogniser("<Gather input='speech' timeout='3'/><Say>none</Say>");
+        assert_eq!(call.wait(2_999), [""; 0]);
+        assert_eq!(call.partial("I"), [""; 0], "in time");
+        assert_eq!(call.wait(2_999), [""; 0]);
+        assert_eq!(call.partial("I"), [""; 0], "the same words again are none");
+        assert_eq!(call.wait(1), ["listen no more".to_owned(), format!("{POST} SpeechResult=I Language=en-US")]);
+        let (mut call, _) = Call::heard_by_recogniser("<Gather input='speech' timeout='3'/><Say>none</Say>");
+        assert_eq!(call.partial(""), [""; 0], "no word");
+        assert_eq!(call.wait(3_000), ["listen no more", "say none"]);
+        let (mut call, _) = Call::heard_by_recogniser("<Gather input='speech' speechTimeout='5' maxSpeechTime='6'/>");
+        call.wait(4_000);
+        assert_eq!(call.partial("one"), [""; 0]);
+        call.wait(4_000);
+        assert_eq!(call.partial("one two"), [""; 0]);
+        assert_eq!(call.wait(1_999), [""; 0]);
+        assert_eq!(call.wait(1), ["listen no more".to_owned(), format!("{POST} SpeechResult=one two Language=en-US")]);
+    }
+
+    ["rule:gather-first-input"]
+    fn the_first_input_decides() {
+        let body = "<Gather input='dtmf speech' numDigits='2'/>";
+        let (mut call, steps) = Call::heard_by_recogniser(body);
+        assert_eq!(steps, ["answer", "listen en-US"]);
+        assert_eq!(call.digits("1"), ["listen no more"]);
+        assert_eq!(call.said("two", 1_000_000), [""; 0], "too late");
+        assert_eq!(call.digits("2"), [format!("{POST} Digits=12 FinishedOnKey=")]);
+        let (mut call, _) = Call::heard_by_recogniser(body);
+        assert_eq!(call.partial("four"), [""; 0]);
+        assert_eq!(call.digits("12#"), [""; 0], "the caller speaks");
+        assert_eq!(call.said("four", 1_000_000), [""; 0]);
+        assert_eq!(call.wait(5_000), [
+            "listen no more".to_owned(),
+            format!("{POST} SpeechResult=four Confidence=1.0 Language=en-US"),
+        ]);
+        let (mut call, _) = Call::heard_by_recogniser("<Gather input='speech' numDigits='1' actionOnEmptyResult='true'/>");
+        assert_eq!(call.digits("12#"), [""; 0], "no digits are asked for");
+        assert_eq!(call.wait(5_000), ["listen no more".to_owned(), format!("{POST} SpeechResult= Language=en-US")]);
+    }
+
+    ["rule:gather-speech-barge-in", "Gather@bargeIn"]
+    fn the_first_word_stops_the_prompts() {
+        let body = "<Gather input='speech'><Say>One</Say><Play>a.wav</Play></Gather>";
+        let (mut call, steps) = Call::heard_by_recogniser(body);
+        assert_eq!(steps, ["answer", "listen en-US", "say One"]);
+        assert_eq!(call.partial("hey"), ["stop"], "in the same step");
+        assert_eq!(call.played(), [""; 0], "nothing follows");
+        assert_eq!(call.wait(5_000), ["listen no more".to_owned(), format!("{POST} SpeechResult=hey Language=en-US")]);
+        let body = "<Gather input='dtmf speech' bargeIn='false' numDigits='1'><Say>One</Say><Pause/></Gather>";
+        let (mut call, steps) = Call::heard_by_recogniser(body);
+        assert_eq!(steps, ["answer", "say One"]);
+        assert_eq!(call.recognition(), None);
+        assert_eq!(call.played(), [""; 0]);
+        assert_eq!(call.wait(1_000), ["listen en-US"]);
+        assert!(call.recognition().is_some(), "a restored call asks again");
+        assert_eq!(call.partial("hey"), [""; 0]);
+        let (mut call, _) = Call::heard_by_recogniser(body);
+        assert_eq!(call.digits("5"), ["stop".to_owned(), format!("{POST} Digits=5 FinishedOnKey=")], "a digit always does");
+    }
+
+    ["rule:gather-partial", "Gather@partialResultCallback", "Gather@partialResultCallbackMethod"]
+    fn partial_results_are_reported_in_order() {
+        let body = "<Gather input='speech' speechTimeout='2' partialResultCallback='../partial'/>";
+        let (mut call, _) = Call::heard_by_recogniser(body);
+        let report = |n: u32, stable: &str, unstable: &str| {
+            let what = format!("StableSpeechResult={stable} UnstableSpeechResult={unstable} SequenceNumber={n}");
+            format!("report POST https://app.example/partial partial {what} Language=en-US")
+        };
+        assert_eq!(call.partial("one"), [report(0, "", "one")]);
+        assert_eq!(call.partial("one"), [""; 0], "nothing new");
+        assert_eq!(call.partial("one two"), [report(1, "", "one two")]);
+        assert_eq!(call.said("One two.", 900_000), [report(2, "One two.", "")]);
+        assert_eq!(call.partial("three"), [report(3, "One two.", "three")]);
+        assert_eq!(call.wait(2_000)[1..], [format!("{POST} SpeechResult=One two. three Confidence=0.9 Language=en-US")]);
+        let body = "<Gather input='speech' speechTimeout='auto' partialResultCallback='/p' partialResultCallbackMethod='GET'/>";
+        let (mut call, _) = Call::heard_by_recogniser(body);
+        assert!(call.partial("one")[0].starts_with("report GET https://app.example/p partial "));
+        assert_eq!(call.said("one", 900_000).len(), 2, "the last result is the action's alone");
+        let (call, steps) = Call::heard_by_recogniser("<Gather input='speech' partialResultCallback='ftp://a/'/>");
+        assert_eq!(steps, ["answer", "listen en-US"]);
+        call.noted(11100, "no partialResultCallback");
+    }
+
+    ["rule:gather-recogniser-failed"]
+    fn a_recogniser_that_fails_is_no_input() {
+        let (mut call, _) = Call::heard_by_recogniser("<Gather input='speech'/><Say>none</Say>");
+        assert_eq!(call.recogniser_fails(), ["say none"], "nothing is waited for");
+        assert!(call.traces.iter().any(|one| {
+            one.note == Note::Result("speech is not recognised: closed with 1011".to_owned())
+        }));
+        let (mut call, _) = Call::heard_by_recogniser("<Gather input='speech'><Say>One</Say></Gather><Say>none</Say>");
+        assert_eq!(call.recogniser_fails(), [""; 0], "the prompt is heard to its end");
+        assert_eq!(call.played(), [""; 0]);
+        assert_eq!(call.wait(0), ["say none"]);
+        let (mut call, _) = Call::heard_by_recogniser("<Gather input='dtmf speech' numDigits='1'/><Say>none</Say>");
+        call.wait(2_000);
+        assert_eq!(call.recogniser_fails(), [""; 0], "digits still count");
+        assert_eq!(call.digits("1"), [format!("{POST} Digits=1 FinishedOnKey=")]);
+        let (mut call, _) = Call::heard_by_recogniser("<Gather input='dtmf speech'/><Say>none</Say>");
+        call.partial("hel");
+        assert_eq!(call.recogniser_fails(), [""; 0], "what was not certain is nothing");
+        assert_eq!(call.wait(4_999), [""; 0]);
+        assert_eq!(call.wait(1), ["say none"]);
+        let (mut call, _) = Call::heard_by_recogniser("<Gather input='speech'/><Say>none</Say>");
+        call.said("yes", 1_000_000);
+        call.partial("ple");
+        let result = format!("{POST} SpeechResult=yes Confidence=1.0 Language=en-US");
+        assert_eq!(call.recogniser_fails(), [result], "what was certain counts");
     }
 }
 
@@ -113,6 +247,42 @@ fn no_trace_or_debug_text_shows_digits() {
     let written = format!("{:?} {}", call.traces, call.program_debug());
     assert!(!written.contains("4711"), "{written}");
     assert!(call.traces.iter().any(|trace| trace.note == Note::Result("9 digits".to_owned())));
+}
+
+#[test]
+fn no_trace_or_debug_text_shows_speech() {
+    let body = "<Gather input='speech' speechTimeout='auto' partialResultCallback='p'/>";
+    let (mut call, _) = Call::heard_by_recogniser(body);
+    call.partial("my pin is hunter2");
+    assert!(!call.program_debug().contains("hunter2"), "{}", call.program_debug());
+    call.said("my pin is hunter2", 1_000_000);
+    let written = format!("{:?} {}", call.traces, call.program_debug());
+    assert!(!written.contains("hunter2"), "{written}");
+    assert!(call.traces.iter().any(|trace| trace.note == Note::Result("speech of 4 words".to_owned())));
+}
+
+#[test]
+fn another_document_ends_the_recognition() {
+    let (mut call, _) = Call::heard_by_recogniser("<Gather input='speech'><Say>One</Say></Gather>");
+    let steps = call.redirect(Source::Text("<Response><Say>Two</Say></Response>".to_owned()));
+    assert_eq!(steps, ["stop", "listen no more", "say Two"]);
+}
+
+#[test]
+fn values_of_speech_are_bounded() {
+    let hints: Vec<String> = (0..501).map(|n| format!("hint {n}")).collect();
+    let body = format!(
+        "<Response><Gather input='speech' hints='{},{}' language='de_DE!' speechTimeout='0' bargeIn='x'/></Response>",
+        "x".repeat(101),
+        hints.join(",")
+    );
+    let document = parse(&body).unwrap();
+    let Kind::Gather(gather) = &document.verbs[0].kind else { panic!() };
+    let speech = gather.speech.as_ref().unwrap();
+    assert_eq!((speech.hints.len(), speech.hints[0].as_str()), (500, "hint 0"));
+    assert_eq!((speech.language.as_str(), speech.barge_in), ("en-US", true));
+    let codes: Vec<u16> = document.warnings.list.iter().map(|warning| warning.code).collect();
+    assert_eq!(codes, [13327, 13331, 13330, 13330, 13332]);
 }
 
 #[test]

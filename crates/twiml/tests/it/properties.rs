@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use trunkgate_twiml::{
-    DialResult, DialStatus, Input, Location, Method, Program, ReferResult, Role, Settings, Source, Step, parse,
+    DialResult, DialStatus, Heard, Input, Location, Method, Program, ReferResult, Role, Secret, Settings, Source, Step,
+    parse,
 };
 
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 20] = [
     "<Say loop='2'>Hello</Say>",
     "<Play>a.wav</Play>",
     "<Play digits='12w'/>",
@@ -15,6 +16,8 @@ const VERBS: [&str; 18] = [
     "<Gather numDigits='2'><Say>Press</Say><Pause/><Play>b.wav</Play></Gather>",
     "<Gather action='next' actionOnEmptyResult='true' finishOnKey=''/>",
     "<Gather input='speech'/>",
+    "<Gather input='dtmf speech' numDigits='2' partialResultCallback='p'><Say>Say or press</Say></Gather>",
+    "<Gather input='speech' speechTimeout='auto' bargeIn='false' actionOnEmptyResult='true'><Pause/></Gather>",
     "<Dial action='after' hangupOnStar='true'>1</Dial>",
     "<Dial answerOnBridge='true'><Sip>sip:a@b.example</Sip></Dial>",
     "<Dial/>",
@@ -40,6 +43,8 @@ enum Happens {
     DialEnds,
     StreamEnds,
     ReferEnds,
+    Speaks(&'static str, bool),
+    RecogniserFails,
     HangsUp,
     Time(u64),
 }
@@ -57,6 +62,9 @@ fn happens() -> impl Strategy<Value = Happens> {
         2 => Just(Happens::DialEnds),
         1 => Just(Happens::StreamEnds),
         1 => Just(Happens::ReferEnds),
+        3 => (proptest::sample::select(&["", "yes", "yes please"][..]), any::<bool>())
+            .prop_map(|(text, is_final)| Happens::Speaks(text, is_final)),
+        1 => Just(Happens::RecogniserFails),
         1 => Just(Happens::HangsUp),
         3 => (0..8_000_u64).prop_map(Happens::Time),
     ]
@@ -66,7 +74,7 @@ fn xml(verbs: &[usize]) -> String {
     format!("<Response>{}</Response>", verbs.iter().map(|verb| VERBS[*verb]).collect::<String>())
 }
 
-fn input(happens: &Happens, id: u32) -> Option<Input> {
+fn input(happens: &Happens, id: u32, listening: Option<u32>) -> Option<Input> {
     let text = String::new;
     Some(match happens {
         Happens::Document(verbs, kind) => {
@@ -82,6 +90,11 @@ fn input(happens: &Happens, id: u32) -> Option<Input> {
         Happens::ReferEnds => {
             Input::ReferEnded { id, result: ReferResult { status: None, refer: Some(202), notify: None } }
         }
+        Happens::Speaks(text, is_final) => {
+            let heard = Heard { text: Secret::new(*text), is_final: *is_final, confidence_ppm: Some(500_000) };
+            Input::Speech { id: listening.unwrap_or(id), heard }
+        }
+        Happens::RecogniserFails => Input::RecognitionFailed { id: listening.unwrap_or(id), text: text() },
         Happens::HangsUp => Input::HungUp,
         Happens::Time(_) => return None,
     })
@@ -104,6 +117,15 @@ fn drain(program: &mut Program, id: &mut u32) -> Vec<Step> {
     steps
 }
 
+/// Recognitions that steps begin, and those that they end.
+fn recognitions(steps: &[Step]) -> (usize, usize) {
+    let count = |is: fn(&Step) -> bool| steps.iter().filter(|step| is(step)).count();
+    (
+        count(|step| matches!(step, Step::StartRecognition(_))),
+        count(|step| matches!(step, Step::StopRecognition { .. })),
+    )
+}
+
 /// Steps that tell the party's call to end.
 fn ends(steps: &[Step]) -> usize {
     let ends = |step: &&Step| matches!(step, Step::Hangup | Step::Reject(_) | Step::Failed { .. } | Step::Join);
@@ -119,10 +141,12 @@ proptest! {
         called in any::<bool>(),
         restored_at in 0..40_usize,
         unread in any::<bool>(),
+        recognition in any::<bool>(),
     ) {
         let settings = Settings {
             fallback: fallback.then(|| (Location::url("https://f.example/").unwrap(), Method::Get)),
             role: if called { Role::Called } else { Role::Caller },
+            recognition: recognition && !called,
         };
         let mut program = Program::new(settings);
         let (mut now, mut id, mut all) = (Duration::ZERO, 0, Vec::new());
@@ -130,10 +154,18 @@ proptest! {
         program.start(now, Source::Fetch { location, method: Method::Post }, called);
         all.extend(drain(&mut program, &mut id));
         let mut twin = None;
+        // The recogniser that listens, by the steps.
+        let (mut listens, mut gone) = (None, false);
         let opening = Happens::Document(first, "text/xml");
         for (index, event) in std::iter::once(&opening).chain(&events).enumerate() {
             let over = program.is_over();
-            match (event, input(event, id)) {
+            let listening = program.recognition().map(|step| step.id);
+            prop_assert!(gone || listening == listens, "{:?} {:?}", listening, listens);
+            gone |= matches!(event, Happens::HangsUp);
+            if matches!(event, Happens::RecogniserFails) {
+                listens = None;
+            }
+            match (event, input(event, id, listening)) {
                 (Happens::Time(millis), _) => now += Duration::from_millis(*millis),
                 (_, Some(input)) => program.handle_input(now, input),
                 (_, None) => {}
@@ -156,6 +188,9 @@ proptest! {
                 prop_assert_eq!(serde_json::to_string(&restored).unwrap(), written);
                 program = restored;
             }
+            let (begun, ended) = recognitions(&steps);
+            prop_assert!(begun <= usize::from(recognition && (listens.is_none() || ended > 0)), "{:?}", steps);
+            listens = program.recognition().map(|step| step.id).or(listens.filter(|_| ended == 0 && begun == 0));
             prop_assert!(!over || steps.is_empty(), "a program that is over does {:?}", steps);
             all.append(&mut steps);
         }

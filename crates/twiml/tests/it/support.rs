@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use trunkgate_twiml::{
-    Address, DialResult, DialStatus, Input, Location, Loop, Method, Note, Program, Purpose, Request, Settings, Source,
-    Step, Trace,
+    Address, DialResult, DialStatus, Heard, Input, Location, Loop, Method, Note, Program, Purpose, Request, Secret,
+    Settings, Source, Step, Trace,
 };
 
 /// Defines tests with the rows that they show, and the list of both.
@@ -24,12 +24,14 @@ pub(crate) struct Call {
     now: Duration,
     /// Id of the last step that is reported back.
     id: u32,
+    /// Id of the last recognition.
+    listening: u32,
     pub(crate) traces: Vec<Trace>,
 }
 
 impl Call {
     pub(crate) fn with(settings: Settings) -> Self {
-        Call { program: Program::new(settings), now: Duration::from_secs(100), id: 0, traces: Vec::new() }
+        Call { program: Program::new(settings), now: Duration::from_secs(100), id: 0, listening: 0, traces: Vec::new() }
     }
 
     /// A call whose first document is that of [`PAGE`]; returns what follows from it.
@@ -38,6 +40,39 @@ impl Call {
         assert_eq!(call.start_at(PAGE), [format!("POST {PAGE} start")]);
         let steps = call.document(body);
         (call, steps)
+    }
+
+    /// The same where speech is recognised.
+    pub(crate) fn heard_by_recogniser(body: &str) -> (Self, Vec<String>) {
+        let mut call = Call::with(Settings { recognition: true, ..Settings::default() });
+        assert_eq!(call.start_at(PAGE), [format!("POST {PAGE} start")]);
+        let steps = call.document(body);
+        (call, steps)
+    }
+
+    /// The recogniser that listens has understood something.
+    pub(crate) fn partial(&mut self, text: &str) -> Vec<String> {
+        self.understood(text, false, None)
+    }
+
+    /// The same, and will not change it.
+    pub(crate) fn said(&mut self, text: &str, confidence_ppm: u32) -> Vec<String> {
+        self.understood(text, true, Some(confidence_ppm))
+    }
+
+    pub(crate) fn understood(&mut self, text: &str, is_final: bool, confidence_ppm: Option<u32>) -> Vec<String> {
+        let heard = Heard { text: Secret::new(text), is_final, confidence_ppm };
+        self.input(Input::Speech { id: self.listening, heard })
+    }
+
+    /// The recogniser is gone.
+    pub(crate) fn recogniser_fails(&mut self) -> Vec<String> {
+        self.input(Input::RecognitionFailed { id: self.listening, text: "closed with 1011".to_owned() })
+    }
+
+    /// The recogniser that a restored program asks for again.
+    pub(crate) fn recognition(&self) -> Option<u32> {
+        self.program.recognition().map(|step| step.id)
     }
 
     /// The same for a call that is answered already.
@@ -193,6 +228,7 @@ impl Call {
                 | Step::Refer { id, .. } => self.id = *id,
                 Step::Dial(dial) => self.id = dial.id,
                 Step::ConnectStream(stream) => self.id = stream.id,
+                Step::StartRecognition(step) => self.listening = step.id,
                 _ => {}
             }
             steps.push(shown(&step));
@@ -232,6 +268,14 @@ pub(crate) fn shown(step: &Step) -> String {
     match step {
         Step::Fetch { request: one, .. } => request(one),
         Step::Notify(one) => format!("notify {}", request(one)),
+        Step::StartRecognition(step) => {
+            let model = step.model.as_deref().map(|model| format!(" {model}")).unwrap_or_default();
+            let flags = [(step.enhanced, " enhanced"), (!step.profanity_filter, " unfiltered")];
+            let flags: String = flags.iter().filter(|(is_so, _)| *is_so).map(|(_, flag)| *flag).collect();
+            format!("listen {}{model}{flags} {}", step.language, step.hints.join("|")).trim_end().to_owned()
+        }
+        Step::StopRecognition { .. } => "listen no more".to_owned(),
+        Step::ReportPartial(one) => format!("report {}", request(one)),
         Step::Answer => "answer".to_owned(),
         Step::Say { say, .. } => format!("say {}{}", say.text, times(say.repeat)),
         Step::Play { location, repeat, .. } => format!("play {location}{}", times(*repeat)),

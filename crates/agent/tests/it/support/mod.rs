@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use trunkgate_agent::{Input, Loss, Output, Problem, Settings, Stream, Transmit};
+use trunkgate_agent::{Input, Loss, Output, Problem, Settings, Stream, Transcript, Transmit};
 
 pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 pub(crate) const CALL: &str = "CA0123456789abcdef0123456789abcdef";
@@ -30,6 +30,7 @@ pub(crate) fn texts(stream: &mut Stream) -> Vec<String> {
     std::iter::from_fn(|| stream.poll_transmit())
         .map(|transmit| match transmit {
             Transmit::Text(text) => String::from_utf8(text.to_vec()).unwrap(),
+            Transmit::Binary(bytes) => format!("<{} bytes>", bytes.len()),
             Transmit::Ping => "<ping>".to_owned(),
             Transmit::Close(code) => format!("<close {code}>"),
         })
@@ -46,6 +47,7 @@ pub(crate) enum Told {
     Consult(String),
     Hangup,
     SendDtmf(String),
+    Recognised(Transcript),
     Problem(Problem),
     FallsBehind,
     Lost(Loss),
@@ -65,6 +67,7 @@ pub(crate) fn told(stream: &mut Stream) -> Vec<Told> {
             Output::Consult(target) => Told::Consult(target),
             Output::Hangup => Told::Hangup,
             Output::SendDtmf(digits) => Told::SendDtmf(digits),
+            Output::Recognised(transcript) => Told::Recognised(transcript),
             Output::Problem(problem) => Told::Problem(problem),
             Output::FallsBehind => Told::FallsBehind,
             Output::Lost(loss) => Told::Lost(loss),

@@ -137,6 +137,8 @@ pub fn socket_spec(agent: &Agent, local_networks: &[IpNet]) -> SocketSpec {
         ca: agent.ca.clone(),
         plain_networks: local_networks.to_vec(),
         traceparent: None,
+        bearer: None,
+        sends_query: false,
     }
 }
 

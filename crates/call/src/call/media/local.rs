@@ -99,12 +99,16 @@ impl CallMedia {
     /// Lets the listeners hear the caller's side as it is wired now.
     pub(crate) fn tap_caller(&self, cx: &mut Cx<'_>) {
         let Some(media) = cx.call.session else { return };
-        if !cx.call.legs.iter().any(|leg| leg.listens()) {
+        if cx.call.recogniser.is_none() && !cx.call.legs.iter().any(|leg| leg.listens()) {
             return;
         }
         let (understood, copied) = (self.audible(cx.call), self.copied_end(cx.call));
         let deaf = self.speaks_other_audio(cx.call);
         let mut deafened = false;
+        let recogniser = cx.call.recogniser.as_mut().zip(understood.as_ref());
+        if let Some(tap) = recogniser.and_then(|(recogniser, heard)| recogniser.listen_to(heard)) {
+            cx.edge.media(media, tap);
+        }
         for leg in cx.call.legs.iter_mut().filter(|leg| leg.state != LegState::Ended) {
             let Some(side) = leg.agent.as_mut().filter(|side| side.listens()) else { continue };
             // Who gets plain RTP gets every payload as it is.

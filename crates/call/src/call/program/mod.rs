@@ -15,6 +15,7 @@ pub(crate) mod dial;
 pub(crate) mod parameters;
 pub(crate) mod progress;
 pub(crate) mod prompt;
+pub(crate) mod recognition;
 pub(crate) mod refer;
 pub(crate) mod run;
 pub(crate) mod snapshot;

@@ -17,6 +17,7 @@ use crate::call::controller::{Controller, TargetResult};
 use crate::call::media::dtmf::{Told, told};
 use crate::call::negotiation::requests::Info;
 use crate::call::program::progress::PartyCall;
+use crate::call::program::recognition::Recognising;
 use crate::call::program::{
     Dialler, Prompter, Referrer, Run, Runner, Side, Waits, callback, fallback_of, first_document, parameters, progress,
     streams,
@@ -33,7 +34,8 @@ impl Runner<'_> {
         cx.edge.decide(cx.now, cx.call.key, format!("target {}", app.target()));
         cx.disarm(Timer::Search);
         let source = first_document(&app.document);
-        let mut program = Program::new(Settings { fallback: fallback_of(&app), ..Settings::default() });
+        let recognition = cx.edge.apps.recognition.spec().is_some();
+        let mut program = Program::new(Settings { fallback: fallback_of(&app), recognition, ..Settings::default() });
         let digits = cx.call.requested.as_mut().and_then(|requested| requested.digits.take());
         program.start_after(Duration::ZERO, digits, source, cx.call.times.answered.is_some());
         let run = Run {
@@ -83,7 +85,11 @@ impl Runner<'_> {
             return self.parts.bridge.media.tell_digits(cx);
         }
         let under_way = run.under_way.take();
+        let recognition = run.program.recognition();
         self.parts.bridge.media.talk_to_caller(cx);
+        if let Some(step) = recognition {
+            Recognising::of(self.parts).start(cx, step);
+        }
         if let Some(step) = under_way {
             self.carry_out(cx, *step);
         }
@@ -151,6 +157,9 @@ impl Runner<'_> {
     /// The shell has answered a question of the program's.
     pub(crate) fn app_answered(&mut self, cx: &mut Cx<'_>, query: QueryId, answer: AppAnswer) {
         cx.edge.index.queries.remove(&query);
+        if Recognising::of(self.parts).partial_answered(cx, query, &answer) {
+            return;
+        }
         let Some(run) = &mut self.parts.program else { return };
         match (std::mem::replace(&mut run.waits, Waits::Nothing), answer) {
             (Waits::Document { query: asked, id }, answer) if asked == query => {
@@ -274,6 +283,7 @@ impl Runner<'_> {
     /// Takes the program out of the call, with what it has asked for.
     fn end_program(&mut self, cx: &mut Cx<'_>) -> Option<Box<Run>> {
         self.drop_question(cx);
+        Recognising::of(self.parts).end(cx);
         cx.disarm(Timer::Program);
         cx.disarm(Timer::DialLimit);
         cx.call.is_programmed = false;
@@ -331,6 +341,9 @@ impl Runner<'_> {
             }
             Step::Trace(trace) => self.trace_step(cx, &trace),
             Step::Fetch { .. }
+            | Step::StartRecognition(_)
+            | Step::StopRecognition { .. }
+            | Step::ReportPartial(_)
             | Step::Answer
             | Step::Say { .. }
             | Step::Play { .. }

@@ -11,6 +11,7 @@ use trunkgate_twiml::{Note, Reject, Step, StreamStep, Trace};
 
 use crate::call::State;
 use crate::call::controller::Controller;
+use crate::call::program::recognition::Recognising;
 use crate::call::program::{Dialler, Prompter, Referrer, Runner, Side, Waits, fallback_of, first_document, streams};
 use crate::call::refused::Refused;
 use crate::call::search::answer::FinalAnswer;
@@ -25,6 +26,9 @@ impl Runner<'_> {
         match step {
             Step::Fetch { id, request } => self.fetch(cx, id, request),
             Step::Notify(_) => {}
+            Step::StartRecognition(step) => Recognising::of(self.parts).start(cx, step),
+            Step::StopRecognition { id } => Recognising::of(self.parts).stop(cx, id),
+            Step::ReportPartial(request) => Recognising::of(self.parts).report_partial(cx, request),
             Step::Answer => self.answer_for_program(cx),
             Step::Say { id, say } => Prompter::of(self.parts).say(cx, id, say),
             Step::Play { id, location, repeat } => Prompter::of(self.parts).play_file(cx, id, &location, repeat),
@@ -195,6 +199,9 @@ const fn is_waited_for(step: &Step) -> bool {
         | Step::ConnectStream(_)
         | Step::Refer { .. } => true,
         Step::Notify(_)
+        | Step::StartRecognition(_)
+        | Step::StopRecognition { .. }
+        | Step::ReportPartial(_)
         | Step::Answer
         | Step::StopPlaying { .. }
         | Step::EndDial { .. }

@@ -94,7 +94,7 @@ impl Dialler<'_> {
 
 /// Makes the program of a called party.
 fn program_of_called(now: Duration, source: Source) -> Program {
-    let mut program = Program::new(Settings { fallback: None, role: Role::Called });
+    let mut program = Program::new(Settings { role: Role::Called, ..Settings::default() });
     program.start(now, source, true);
     program
 }

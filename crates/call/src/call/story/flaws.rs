@@ -12,7 +12,7 @@ const OF_THE_APPLICATION: &str = "Error of the application: ";
 /// Errors of an application in one call.
 #[derive(Debug, Default)]
 pub(crate) struct Flaws {
-    /// The first ones, each with its code.
+    /// The first ones, each with its code; 0: it has none.
     named: Vec<(Box<str>, u16)>,
     /// Whether there are others.
     has_more: bool,
@@ -52,6 +52,20 @@ impl Flaws {
         }
     }
 
+    /// Notes that the caller's speech was not recognised; the same reason counts once.
+    pub(crate) fn note_unrecognised(&mut self, why: &str) {
+        let text = format!("Speech of the caller was not recognised: {why}.");
+        self.is_last_named = false;
+        if self.named.iter().any(|(known, _)| **known == *text) {
+            return;
+        }
+        if self.named.len() < NAMED {
+            self.named.push((text.into(), 0));
+        } else {
+            self.has_more = true;
+        }
+    }
+
     /// Whether there was an error.
     pub(crate) const fn is_any(&self) -> bool {
         self.is_any
@@ -70,7 +84,7 @@ impl Flaws {
         if self.has_more {
             told += " The trace has further errors of the application.";
         }
-        let mut codes: Vec<u16> = self.named.iter().map(|(_, code)| *code).collect();
+        let mut codes: Vec<u16> = self.named.iter().map(|(_, code)| *code).filter(|code| *code != 0).collect();
         codes.sort_unstable();
         codes.dedup();
         let help = codes.iter().map(|code| format!("`trunkgate help {code}`"));

@@ -8,6 +8,7 @@ mod parameters;
 mod redirected;
 mod referred;
 mod requested;
+mod speech;
 
 use std::sync::Arc;
 

@@ -75,6 +75,17 @@ fn elsewhere(names: &mut Names) {
     names.note(&menu.reports());
 }
 
+/// Speech, and a report of a part of it.
+fn speech(names: &mut Names) {
+    let mut menu = speech::listening("<Gather input='speech' speechTimeout='auto' partialResultCallback='/partial'/>");
+    let end = menu.bench.asked()[0].0;
+    menu.hears(end, "boo", false);
+    names.note(&[menu.requested()]);
+    menu.document("");
+    menu.hears(end, "book", true);
+    names.note(&[menu.requested()]);
+}
+
 /// An application that fails and has another URL.
 fn failed(names: &mut Names) {
     let app = App { fallback_url: Some("https://app.example.com/else".to_owned()), ..app() };
@@ -86,7 +97,7 @@ fn failed(names: &mut Names) {
 #[test]
 fn each_parameter_of_the_page_is_sent_and_no_other() {
     let mut names = Names::default();
-    for part in [caller, menu, elsewhere, failed] {
+    for part in [caller, menu, elsewhere, speech, failed] {
         part(&mut names);
     }
     for entry in PARAMETERS {

@@ -171,6 +171,8 @@ impl Bench {
             ca: None,
             plain_networks: vec![],
             traceparent: None,
+            bearer: None,
+            sends_query: false,
         };
         (self.queue, self.turns) = (Arc::default(), Arc::default());
         let (counted, queue, turns) = (counters.clone(), self.queue.clone(), Some(self.turns.clone()));
@@ -193,7 +195,7 @@ impl Bench {
         let texts = std::iter::from_fn(|| self.session.poll_agent(end));
         let text = |transmit| match transmit {
             AgentTransmit::Text(text) => Some(serde_json::from_slice(&text).unwrap()),
-            AgentTransmit::Ping | AgentTransmit::Close(_) => None,
+            AgentTransmit::Binary(_) | AgentTransmit::Ping | AgentTransmit::Close(_) => None,
         };
         texts.filter_map(text).collect()
     }

@@ -1,0 +1,244 @@
+//! The conversation with a speech recogniser, in the form of jambonz's custom speech-to-text API: `start`, then linear audio
+//! in binary messages, results as JSON, and `stop`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
+
+use crate::format::Format;
+use crate::limits::{RESULT_BYTES, RESULT_CHARS, SHOWN_CHARS};
+use crate::problem::Problem;
+
+/// Confidence 1 in parts per million.
+const PARTS: f64 = 1e6;
+
+/// What a recogniser is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recognition {
+    /// Language tag.
+    pub language: String,
+    /// Words and phrases that are likely.
+    pub hints: Vec<String>,
+    /// Name of the model.
+    pub model: Option<String>,
+    /// Whether the better variant of the model is asked for.
+    pub enhanced: bool,
+    /// Whether profanities are to be masked.
+    pub profanity_filter: bool,
+}
+
+/// A result of a recogniser. `Debug` hides what was said.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Transcript {
+    /// Text.
+    pub text: String,
+    /// Whether it will not change any more.
+    pub is_final: bool,
+    /// Confidence in parts per million, where it is stated.
+    pub confidence_ppm: Option<u32>,
+}
+
+impl fmt::Debug for Transcript {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Transcript { text, is_final, confidence_ppm } = self;
+        write!(f, "({} characters, final: {is_final}, confidence: {confidence_ppm:?})", text.chars().count())
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Start<'a> {
+    r#type: &'a str,
+    language: &'a str,
+    format: &'a str,
+    encoding: &'a str,
+    interim_results: bool,
+    sample_rate_hz: u32,
+    options: Options<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Options<'a> {
+    hints: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    enhanced: bool,
+    profanity_filter: bool,
+    call_sid: &'a str,
+}
+
+/// Last message to a recogniser.
+pub(crate) const STOP: &[u8] = br#"{"type":"stop"}"#;
+
+impl Recognition {
+    /// Appends the first message.
+    pub(crate) fn start(&self, out: &mut Vec<u8>, format: Format, call_sid: &str) {
+        let start = Start {
+            r#type: "start",
+            language: &self.language,
+            format: "raw",
+            encoding: "LINEAR16",
+            interim_results: true,
+            sample_rate_hz: format.sample_rate(),
+            options: Options {
+                hints: &self.hints,
+                model: self.model.as_deref(),
+                enhanced: self.enhanced,
+                profanity_filter: self.profanity_filter,
+                call_sid,
+            },
+        };
+        // Strings and numbers into memory: nothing of this fails.
+        let _ = serde_json::to_writer(out, &start);
+    }
+}
+
+#[derive(Deserialize)]
+struct Message {
+    r#type: Option<String>,
+    #[serde(default)]
+    is_final: Option<bool>,
+    #[serde(default)]
+    alternatives: Option<Vec<Alternative>>,
+    #[serde(default)]
+    error: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Alternative {
+    #[serde(default)]
+    transcript: Option<String>,
+    #[serde(default)]
+    confidence: Option<f64>,
+}
+
+/// Reads a message of a recogniser; `None` for one that holds no result. Of several alternatives the first counts, as at jambonz.
+///
+/// # Errors
+/// What is wrong with it, or the failure that it reports.
+pub(crate) fn parse(text: &str) -> Result<Option<Transcript>, Problem> {
+    if text.len() > RESULT_BYTES {
+        return Err(Problem::TooLarge { bytes: text.len() });
+    }
+    if !text.trim_start().starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+        return Err(Problem::NotAnObject);
+    }
+    let message: Message = serde_json::from_str(text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        match error.classify() {
+            Category::Data => Problem::WrongType { line, column },
+            Category::Syntax | Category::Eof | Category::Io => Problem::BadJson { line, column },
+        }
+    })?;
+    match message.r#type.as_deref() {
+        None => Err(Problem::MissingType),
+        Some("transcription") => {
+            let Some(first) = message.alternatives.into_iter().flatten().next() else { return Ok(None) };
+            let text: String = first.transcript.unwrap_or_default().chars().take(RESULT_CHARS).collect();
+            let confidence_ppm = first.confidence.filter(|confidence| confidence.is_finite()).map(parts);
+            Ok(Some(Transcript { text, is_final: message.is_final.unwrap_or_default(), confidence_ppm }))
+        }
+        Some("error") => {
+            let text = match message.error {
+                Some(serde_json::Value::String(text)) => text,
+                Some(other) => other.to_string(),
+                None => "no reason given".to_owned(),
+            };
+            Err(Problem::RecogniserFailed(text.chars().take(SHOWN_CHARS).collect()))
+        }
+        // A later version of the protocol may have more.
+        Some(_) => Ok(None),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to a million")]
+fn parts(confidence: f64) -> u32 {
+    (confidence.clamp(0.0, 1.0) * PARTS).round() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn result(text: &str, is_final: bool, confidence_ppm: Option<u32>) -> Result<Option<Transcript>, Problem> {
+        Ok(Some(Transcript { text: text.to_owned(), is_final, confidence_ppm }))
+    }
+
+    #[test]
+    fn the_start_is_jambonzs() {
+        let request = Recognition {
+            language: "en-US".to_owned(),
+            hints: vec!["sales".to_owned(), "\"support\"".to_owned()],
+            model: Some("phone_call".to_owned()),
+            enhanced: true,
+            profanity_filter: true,
+        };
+        let mut out = Vec::new();
+        request.start(&mut out, Format::L16Rate8000, "CA1");
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "{\"type\":\"start\",\"language\":\"en-US\",\"format\":\"raw\",\"encoding\":\"LINEAR16\",\
+             \"interimResults\":true,\"sampleRateHz\":8000,\"options\":{\"hints\":[\"sales\",\"\\\"support\\\"\"],\
+             \"model\":\"phone_call\",\"enhanced\":true,\"profanityFilter\":true,\"callSid\":\"CA1\"}}"
+        );
+    }
+
+    #[test]
+    fn results() {
+        for (text, expected) in [
+            // As jambonz's own examples send them.
+            (
+                r#"{"type":"transcription","is_final":true,"alternatives":[{"confidence":0.925,"transcript":"yes"}],"channel":1,"language":"en-US"}"#,
+                result("yes", true, Some(925_000)),
+            ),
+            (
+                r#"{"type":"transcription","is_final":false,"alternatives":[{"transcript":"ye"}]}"#,
+                result("ye", false, None),
+            ),
+            (
+                r#"{"type":"transcription","alternatives":[{"transcript":"a","confidence":7},{"transcript":"b"}],"channel":null}"#,
+                result("a", false, Some(1_000_000)),
+            ),
+            (
+                r#"{"type":"transcription","is_final":true,"alternatives":[{"confidence":null}]}"#,
+                result("", true, None),
+            ),
+            (r#"{"type":"transcription","is_final":true,"alternatives":[]}"#, Ok(None)),
+            (r#"{"type":"transcription"}"#, Ok(None)),
+            (r#"{"type":"metadata","is_final":true}"#, Ok(None)),
+            (r#"{"type":"error","error":"no model"}"#, Err(Problem::RecogniserFailed("no model".to_owned()))),
+            (r#"{"type":"error","error":{"code":1}}"#, Err(Problem::RecogniserFailed(r#"{"code":1}"#.to_owned()))),
+            (r#"{"type":"error"}"#, Err(Problem::RecogniserFailed("no reason given".to_owned()))),
+            (r#"{"is_final":true}"#, Err(Problem::MissingType)),
+            ("[]", Err(Problem::NotAnObject)),
+            ("{", Err(Problem::BadJson { line: 1, column: 1 })),
+            (r#"{"type":"transcription","is_final":1}"#, Err(Problem::WrongType { line: 1, column: 36 })),
+        ] {
+            assert_eq!(parse(text), expected, "{text}");
+        }
+        let long =
+            format!(r#"{{"type":"transcription","alternatives":[{{"transcript":"{}"}}]}}"#, "x".repeat(RESULT_BYTES));
+        assert!(matches!(parse(&long), Err(Problem::TooLarge { .. })));
+    }
+
+    #[test]
+    fn debug_hides_what_was_said() {
+        let shown = format!("{:?}", Transcript { text: "hunter2".to_owned(), is_final: true, confidence_ppm: None });
+        assert_eq!(shown, "(7 characters, final: true, confidence: None)");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "\\PC{0,100}", confidence in any::<f64>()) {
+            let _ = parse(&text);
+            let quoted = serde_json::to_string(&text).unwrap();
+            let json = format!(r#"{{"type":"transcription","alternatives":[{{"transcript":{quoted}}}]}}"#);
+            prop_assert_eq!(parse(&json).unwrap().unwrap().text, text);
+            prop_assert!(parts(confidence) <= 1_000_000);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The recogniser of the operator's own: where it is, how many calls use it, and how that went in the last hour.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use trunkgate_media::agent::{Format, Loss};
+use trunkgate_story::last_hour::LastHour;
+use trunkgate_story::view::{Recent, RecognitionView};
+
+use crate::limits::HEARD_AGAIN;
+
+/// A speech recogniser: `[recognition]`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RecogniserSpec {
+    /// `ws` or `wss`.
+    pub url: String,
+    /// Token of the handshake (`Authorization: Bearer`).
+    pub token: Option<String>,
+    /// PEM certificates trusted instead of the system's.
+    pub ca: Option<Arc<[u8]>>,
+    /// Form of the audio.
+    pub format: Format,
+    /// Longest time until the socket is open.
+    pub connect_timeout: Duration,
+    /// Calls that use it at once; 0: no limit.
+    pub max_sessions: u32,
+}
+
+/// Without the token, and without the query of the URL, which may hold one.
+impl fmt::Debug for RecogniserSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = self.url.split(['?', '#']).next();
+        f.debug_struct("RecogniserSpec").field("url", &place).field("format", &self.format).finish_non_exhaustive()
+    }
+}
+
+/// How one recognition ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recognised {
+    /// Words were understood.
+    Speech,
+    /// The recogniser worked, and nothing was said.
+    Silence,
+    /// The recogniser could not be reached, or was lost.
+    Lost(Loss),
+    /// The recogniser closed its socket in good order before it was told to stop, without a final result.
+    Left,
+    /// As many calls as may use it did.
+    Limit,
+    /// The edge cannot decode the call's audio.
+    Codec,
+    /// The configuration has no recogniser any more.
+    NotConfigured,
+}
+
+impl Recognised {
+    /// Returns its stable name, as in metrics.
+    pub fn slug(self) -> &'static str {
+        match self {
+            Recognised::Speech => "speech",
+            Recognised::Silence => "silence",
+            Recognised::Lost(loss) => loss.slug().trim_start_matches("agent_"),
+            Recognised::Left => "closed",
+            Recognised::Limit => "limit",
+            Recognised::Codec => "codec",
+            Recognised::NotConfigured => "not_configured",
+        }
+    }
+
+    /// Whether the recogniser is at fault, or the limit of it.
+    pub fn is_failure(self) -> bool {
+        match self {
+            Recognised::Lost(_) | Recognised::Left | Recognised::Limit => true,
+            Recognised::Speech | Recognised::Silence | Recognised::Codec | Recognised::NotConfigured => false,
+        }
+    }
+}
+
+impl fmt::Display for Recognised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Recognised::Speech => f.write_str("speech"),
+            Recognised::Silence => f.write_str("silence"),
+            Recognised::Lost(loss) => loss.fmt(f),
+            Recognised::Left => f.write_str("closed without a result"),
+            Recognised::Limit => f.write_str("as many calls as may use the recogniser do (`max_sessions`)"),
+            Recognised::Codec => f.write_str("the edge cannot decode the codec of the call"),
+            Recognised::NotConfigured => f.write_str("none is configured any more"),
+        }
+    }
+}
+
+/// The recogniser in use.
+#[derive(Debug, Default)]
+pub struct Recognition {
+    spec: Option<Arc<RecogniserSpec>>,
+    sessions: u32,
+    /// Recognitions, and those of them that failed.
+    hour: LastHour<2>,
+    /// The last failure: what happened, and the call.
+    last: Option<(String, String)>,
+    /// Recognitions since then that did not fail.
+    good: u64,
+}
+
+impl Recognition {
+    /// Returns the recogniser, where one is configured.
+    pub fn spec(&self) -> Option<&Arc<RecogniserSpec>> {
+        self.spec.as_ref()
+    }
+
+    /// Puts another recogniser in force; calls keep the one that listens to them. What was wrong with the former one is withdrawn.
+    pub fn configure(&mut self, spec: Option<Arc<RecogniserSpec>>) {
+        if self.spec != spec {
+            (self.spec, self.last) = (spec, None);
+        }
+    }
+
+    /// Takes a session; false where there are as many as may be.
+    pub fn begin(&mut self) -> bool {
+        let most = self.spec.as_ref().map_or(0, |spec| spec.max_sessions);
+        let may = most == 0 || self.sessions < most;
+        self.sessions += u32::from(may);
+        may
+    }
+
+    /// Gives a session back.
+    pub fn end(&mut self) {
+        self.sessions = self.sessions.saturating_sub(1);
+    }
+
+    /// Notes how a recognition ended. `why`: what is known of a failure.
+    pub fn note(&mut self, now: Instant, sid: &str, result: Recognised, why: &str) {
+        self.hour.count(now, [true, result.is_failure()]);
+        if result.is_failure() {
+            (self.last, self.good) = (Some((why.to_owned(), sid.to_owned())), 0);
+        } else {
+            self.good = self.good.saturating_add(1);
+        }
+    }
+
+    /// Returns the sessions that are open.
+    pub fn sessions(&self) -> u32 {
+        self.sessions
+    }
+
+    /// Returns the last hour; `None` where none failed.
+    pub fn view(&self, now: Instant) -> Option<RecognitionView> {
+        let [of, failed] = self.hour.sums(now);
+        let [recent_of, recent_failed] = self.hour.recent(now);
+        let (cause, last_sid) = self.last.clone()?;
+        let view = RecognitionView {
+            failed,
+            of,
+            recent: Recent { calls: recent_failed, of: recent_of },
+            still: self.good < HEARD_AGAIN,
+            good_since: self.good,
+            cause,
+            last_sid,
+        };
+        (failed > 0).then_some(view)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(max_sessions: u32) -> Arc<RecogniserSpec> {
+        Arc::new(RecogniserSpec {
+            url: "wss://asr.example.com/stream?key=hunter2".to_owned(),
+            token: Some("hunter2".to_owned()),
+            ca: None,
+            format: Format::L16Rate8000,
+            connect_timeout: Duration::from_secs(2),
+            max_sessions,
+        })
+    }
+
+    #[test]
+    fn sessions_are_bounded() {
+        let mut recognition = Recognition::default();
+        recognition.configure(Some(spec(2)));
+        assert!(recognition.begin() && recognition.begin() && !recognition.begin());
+        recognition.end();
+        assert!(recognition.begin());
+        assert_eq!(recognition.sessions(), 2);
+        recognition.configure(Some(spec(0)));
+        assert!((0..100).all(|_| recognition.begin()));
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn it_fails_until_three_recognitions_went_well() {
+        let (now, mut recognition) = (Instant::now(), Recognition::default());
+        recognition.configure(Some(spec(0)));
+        recognition.note(now, "CA1", Recognised::Silence, "");
+        assert!(recognition.view(now).is_none());
+        recognition.note(now, "CA2", Recognised::Lost(Loss::ConnectTimeout), "not connected in time");
+        let view = recognition.view(now).unwrap();
+        assert_eq!((view.failed, view.of, view.still, view.last_sid.as_str()), (1, 2, true, "CA2"));
+        (0..3).for_each(|_| recognition.note(now, "CA3", Recognised::Speech, ""));
+        assert!(!recognition.view(now).unwrap().still);
+        recognition.configure(None);
+        assert!(recognition.view(now).is_none(), "another recogniser has not failed");
+    }
+
+    #[test]
+    fn results_have_stable_names() {
+        assert_eq!(Recognised::Lost(Loss::ConnectTimeout).slug(), "connect_timeout");
+        assert_eq!(Recognised::Lost(Loss::Status(404)).slug(), "refused");
+        assert!(!Recognised::Codec.is_failure() && Recognised::Left.is_failure());
+    }
+
+    #[test]
+    fn a_token_is_never_shown() {
+        assert!(!format!("{:?}", spec(1)).contains("hunter2"));
+    }
+}

@@ -1,0 +1,131 @@
+//! Speech input of Gather.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::fields::{Fields, Method};
+use crate::limits::{HINT_CHARS, HINTS, LANGUAGE_CHARS, MODEL_CHARS, SECONDS};
+use crate::problem::code;
+
+/// Language where a document names none.
+const LANGUAGE: &str = "en-US";
+/// Longest speech in seconds, where a document does not say.
+const LONGEST_SECONDS: u32 = 60;
+
+/// Speech that a Gather takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpeechInput {
+    /// Whether digits are taken beside it: the first of both decides.
+    pub with_digits: bool,
+    /// End of the speech.
+    pub ends: SpeechEnd,
+    /// Longest speech.
+    pub longest: Duration,
+    /// Language tag.
+    pub language: String,
+    /// Words and phrases that are likely.
+    pub hints: Vec<String>,
+    /// Model of the recogniser.
+    pub model: Option<String>,
+    /// Whether the better variant of the model is asked for.
+    pub enhanced: bool,
+    /// Whether profanities are masked.
+    pub profanity_filter: bool,
+    /// Whether speech stops the prompts.
+    pub barge_in: bool,
+    /// URL that partial results go to, as written.
+    pub partial_callback: Option<String>,
+    /// Method of those requests.
+    pub partial_method: Method,
+}
+
+/// Sign that the caller has said all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SpeechEnd {
+    /// The first final result of the recogniser.
+    Auto,
+    /// So long without a new word.
+    After(Duration),
+}
+
+/// Reads the attributes of speech; `timeout` is that of the Gather.
+pub(super) fn speech(fields: &mut Fields<'_>, with_digits: bool, timeout: Duration) -> SpeechInput {
+    SpeechInput {
+        with_digits,
+        ends: ends(fields, timeout),
+        longest: fields.seconds_from_one("maxSpeechTime", code::SCHEMA, LONGEST_SECONDS, SECONDS),
+        language: language(fields),
+        hints: hints(fields),
+        model: model(fields),
+        enhanced: fields.flag("enhanced", 13339),
+        profanity_filter: fields.flag_or("profanityFilter", 13333, true),
+        barge_in: fields.flag_or("bargeIn", 13332, true),
+        partial_callback: fields.text("partialResultCallback"),
+        partial_method: fields.method("partialResultCallbackMethod", 13329),
+    }
+}
+
+/// `auto` or seconds; the default is `timeout`.
+fn ends(fields: &mut Fields<'_>, timeout: Duration) -> SpeechEnd {
+    // A pause of nothing would cut each word off.
+    let default = SpeechEnd::After(timeout.max(Duration::from_secs(1)));
+    match fields.text("speechTimeout") {
+        None => default,
+        Some(value) if value.eq_ignore_ascii_case("auto") => SpeechEnd::Auto,
+        Some(_) => match fields.number("speechTimeout", 13327, SECONDS) {
+            Some(0) => {
+                fields.invalid("speechTimeout", 13327, "is neither auto nor at least 1; the default is used");
+                default
+            }
+            Some(seconds) => SpeechEnd::After(Duration::from_secs(u64::from(seconds))),
+            None => default,
+        },
+    }
+}
+
+/// A language tag (RFC 5646), by its characters.
+fn language(fields: &mut Fields<'_>) -> String {
+    let Some(tag) = fields.text("language") else { return LANGUAGE.to_owned() };
+    let is_tag = |tag: &str| tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if tag.len() > LANGUAGE_CHARS || !is_tag(&tag) {
+        fields.invalid("language", 13331, "is not a language tag; en-US is used");
+        return LANGUAGE.to_owned();
+    }
+    tag
+}
+
+/// The name of a model, by its characters.
+fn model(fields: &mut Fields<'_>) -> Option<String> {
+    let model = fields.text("speechModel")?;
+    let fits = model.len() <= MODEL_CHARS && !model.chars().any(char::is_control);
+    if !fits {
+        fields.invalid("speechModel", code::SCHEMA, "is not the name of a model; none is asked for");
+    }
+    fits.then_some(model)
+}
+
+/// Phrases between commas.
+fn hints(fields: &mut Fields<'_>) -> Vec<String> {
+    let written = fields.raw("hints").unwrap_or_default();
+    let mut all = written.split(',').map(str::trim).filter(|hint| !hint.is_empty());
+    let (mut hints, mut too_long) = (Vec::new(), false);
+    for hint in all.by_ref() {
+        if hint.chars().count() > HINT_CHARS {
+            too_long = true;
+            continue;
+        }
+        hints.push(hint.split_whitespace().collect::<Vec<_>>().join(" "));
+        if hints.len() == HINTS {
+            break;
+        }
+    }
+    if too_long {
+        let what = format!("has entries of more than {HINT_CHARS} characters, which are left out");
+        fields.invalid("hints", 13330, &what);
+    }
+    if all.next().is_some() {
+        fields.invalid("hints", 13330, &format!("has more than {HINTS} entries; the rest is left out"));
+    }
+    hints
+}

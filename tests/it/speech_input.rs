@@ -1,0 +1,426 @@
+//! Speech input of applications, through the real binary: a recogniser on a real WebSocket that follows a script, and callers
+//! whose audio it gets.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use tokio_tungstenite::tungstenite::{Message, WebSocket, accept_hdr};
+use trunkgate_media::agent::sign_form;
+use trunkgate_media::codec::g711::decode_ulaw;
+use trunkgate_media::rtp::Rtp;
+
+use crate::apps::{Rig, TOKEN, application, form, parameter, path};
+use crate::support::calls::{Speaking, media_of, received};
+use crate::support::codecs::{Codec, Speaker, tone};
+use crate::support::endpoint::{Endpoint, Post};
+use crate::support::{trunkgate, until};
+
+type Socket = WebSocket<TcpStream>;
+
+/// What a recogniser was sent in one session.
+#[derive(Debug, Clone, Default)]
+struct Session {
+    uri: String,
+    authorization: String,
+    start: Value,
+    audio: Vec<u8>,
+    is_stopped: bool,
+}
+
+impl Session {
+    /// Loudest sample of what has come.
+    fn peak(&self) -> u16 {
+        let pairs = self.audio.as_chunks::<2>().0;
+        pairs.iter().map(|pair| i16::from_le_bytes(*pair).unsigned_abs()).max().unwrap_or_default()
+    }
+}
+
+/// A recogniser; its threads end with the test.
+struct Recogniser {
+    address: SocketAddr,
+    sessions: Arc<Mutex<Vec<Session>>>,
+}
+
+/// A step of a session's script.
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    /// Waits for audio of the caller that is no silence.
+    Hear,
+    /// Waits for 200 ms of further audio.
+    More,
+    /// Sends a result.
+    Partial(&'static str),
+    /// The same, final.
+    Final(&'static str, f64),
+    /// Sends a text as it is.
+    Say(&'static str),
+    /// Breaks the connection.
+    Die,
+}
+
+impl Recogniser {
+    /// Follows the same script in each session.
+    fn doing(script: &'static [Act]) -> Recogniser {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let sessions = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&sessions);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let kept = Arc::clone(&kept);
+                std::thread::spawn(move || serve(stream, &kept, script));
+            }
+        });
+        Recogniser { address, sessions }
+    }
+
+    /// `[recognition]` for it.
+    fn keys(&self) -> String {
+        format!("[recognition]\nurl = \"ws://{}/stream?model=small\"\ntoken = \"hunter2\"\n", self.address)
+    }
+
+    fn sessions(&self) -> Vec<Session> {
+        self.sessions.lock().unwrap().clone()
+    }
+
+    /// The first session, once it is as wanted.
+    fn first(&self, what: &str, wanted: impl Fn(&Session) -> bool) -> Session {
+        until(what, || self.sessions().into_iter().next().filter(&wanted))
+    }
+}
+
+fn serve(stream: TcpStream, kept: &Mutex<Vec<Session>>, script: &[Act]) {
+    let mut session = Session::default();
+    #[expect(clippy::result_large_err, reason = "the library's own")]
+    let look = |request: &Request, response: Response| {
+        session.uri = request.uri().to_string();
+        session.authorization = request.headers()["authorization"].to_str().unwrap().to_owned();
+        Ok(response)
+    };
+    let Ok(mut socket) = accept_hdr(stream, look) else { return };
+    let at = {
+        let mut kept = kept.lock().unwrap();
+        kept.push(session);
+        kept.len() - 1
+    };
+    let with = |change: &dyn Fn(&mut Session)| change(&mut kept.lock().unwrap()[at]);
+    // Takes one message; false at the end.
+    let take = |socket: &mut Socket| match socket.read() {
+        Ok(Message::Binary(audio)) => {
+            with(&|session| session.audio.extend_from_slice(&audio));
+            true
+        }
+        Ok(Message::Text(text)) => {
+            let text: Value = serde_json::from_str(&text).unwrap();
+            with(&|session| match text["type"].as_str().unwrap() {
+                "start" => session.start = text.clone(),
+                "stop" => session.is_stopped = true,
+                other => panic!("{other}"),
+            });
+            // As jambonz has it, the server closes.
+            !matches!(text["type"].as_str(), Some("stop"))
+        }
+        Ok(Message::Close(_)) | Err(_) => false,
+        Ok(_) => true,
+    };
+    for act in script {
+        match *act {
+            Act::Hear => {
+                while kept.lock().unwrap()[at].peak() < 500 {
+                    if !take(&mut socket) {
+                        return;
+                    }
+                }
+            }
+            Act::More => {
+                let enough = kept.lock().unwrap()[at].audio.len() + 3200;
+                while kept.lock().unwrap()[at].audio.len() < enough {
+                    if !take(&mut socket) {
+                        return;
+                    }
+                }
+            }
+            Act::Partial(text) => say(&mut socket, &result(text, false, None)),
+            Act::Final(text, confidence) => say(&mut socket, &result(text, true, Some(confidence))),
+            Act::Say(text) => say(&mut socket, text),
+            Act::Die => return,
+        }
+    }
+    while take(&mut socket) {}
+    let _ = socket.close(None);
+    while socket.read().is_ok() {}
+}
+
+fn say(socket: &mut Socket, text: &str) {
+    let _ = socket.send(Message::text(text));
+}
+
+fn result(text: &str, is_final: bool, confidence: Option<f64>) -> String {
+    let alternative = json!({ "transcript": text, "confidence": confidence });
+    let message =
+        json!({ "type": "transcription", "is_final": is_final, "alternatives": [alternative], "language": "en-US" });
+    message.to_string()
+}
+
+/// An edge with a recogniser whose application answers so; the caller has been answered and speaks.
+fn spoken_to(recogniser: &str, application: &Endpoint) -> (Rig, String, Speaking) {
+    let url = format!("http://{}/voice", application.address);
+    let app = format!("{recogniser}[app.ivr]\nurl = \"{url}\"\nallow_private = true\n");
+    let rig = Rig::new(&app, r#""app:ivr""#, &[]);
+    rig.invite();
+    let ok = rig.answered();
+    let speaking = Speaking::new(&rig.caller.rtp, media_of(&ok), g711_tone);
+    (rig, ok, speaking)
+}
+
+/// 500 Hz in PCMU.
+fn g711_tone(n: u16) -> Vec<u8> {
+    let payload = Speaker::new(Codec::Pcmu, false).say(&tone(Codec::Pcmu, usize::from(n) * 160, 160));
+    Codec::Pcmu.packet(usize::from(n), 0, &payload)
+}
+
+/// The first request for a path.
+fn asked(application: &Endpoint, wanted: &str) -> Post {
+    until(wanted, || application.posts().into_iter().find(|post| path(post) == wanted))
+}
+
+#[test]
+fn speech_goes_to_the_action_and_its_parts_to_the_callback_in_order() {
+    let recogniser = Recogniser::doing(&[
+        Act::Hear,
+        Act::Partial("put me"),
+        Act::More,
+        Act::Partial("put me through"),
+        Act::More,
+        Act::Final("Put me through to sales.", 0.925),
+    ]);
+    let application = application(&[
+        (
+            "/voice",
+            r#"<Gather input="speech" speechTimeout="auto" language="en-GB" hints="sales, tech support"
+                       speechModel="phone_call" action="/said" partialResultCallback="/partial"/>"#,
+        ),
+        ("/partial", ""),
+        ("/said", "<Hangup/>"),
+    ]);
+    let (rig, _, _speaking) = spoken_to(&recogniser.keys(), &application);
+    let said = asked(&application, "/said");
+    rig.hung_up();
+    let value = |name: &str| parameter(&said, name);
+    assert_eq!((value("SpeechResult").as_str(), value("Confidence").as_str()), ("Put me through to sales.", "0.925"));
+    assert_eq!((value("Language").as_str(), value("CallSid")), ("en-GB", rig.edge.sid()));
+    assert!(form(&said).iter().all(|(name, _)| name != "Digits"), "{said:?}");
+    let url = format!("http://{}/said", application.address);
+    assert_eq!(said.headers["x-twilio-signature"], sign_form(TOKEN, &url, &form(&said)));
+    asked(&application, "/partial");
+    let partial: Vec<Post> = application.posts().into_iter().filter(|post| path(post) == "/partial").collect();
+    let numbers: Vec<String> = partial.iter().map(|post| parameter(post, "SequenceNumber")).collect();
+    assert!(numbers.is_sorted() && numbers.first().is_some_and(|first| first == "0"), "{numbers:?}");
+    assert_eq!(parameter(&partial[0], "UnstableSpeechResult"), "put me");
+    assert_eq!(parameter(&partial[0], "StableSpeechResult"), "");
+    let session = recogniser.first("it is told to stop", |session| session.is_stopped);
+    assert_eq!((session.uri.as_str(), session.authorization.as_str()), ("/stream?model=small", "Bearer hunter2"));
+    let start = json!({
+        "type": "start", "language": "en-GB", "format": "raw", "encoding": "LINEAR16", "interimResults": true,
+        "sampleRateHz": 8000,
+        "options": {
+            "hints": ["sales", "tech support"], "model": "phone_call", "enhanced": false, "profanityFilter": true,
+            "callSid": rig.edge.sid(),
+        },
+    });
+    assert_eq!(session.start, start);
+    assert!((7000..9000).contains(&session.peak()), "the caller's audio, not the edge's: {}", session.peak());
+    let trace = rig.trace();
+    assert!(trace.contains("recogniser: connected after") && trace.contains("speech of 5 words"), "{trace}");
+    let (log, calls) = (rig.edge.log(), rig.edge.get("/v1/calls").1);
+    for shown in [&trace, &log, &calls] {
+        assert!(!shown.contains("me through") && !shown.contains("hunter2"), "{shown}");
+    }
+    assert_eq!(rig.edge.metric("trunkgate_recognition_total{result=\"speech\"}"), 1.0);
+    until("the session is over", || (rig.edge.metric("trunkgate_recognition_sessions") == 0.0).then_some(()));
+}
+
+/// The interop suite runs that program (`seeds`); the page shows it.
+#[test]
+fn the_page_shows_the_example_as_it_is() {
+    let (page, example) = (include_str!("../../docs/recognition.md"), include_str!("../../examples/recogniser.py"));
+    assert!(
+        page.contains(&format!("```python\n{example}```\n")),
+        "docs/recognition.md and examples/recogniser.py differ"
+    );
+}
+
+#[test]
+fn the_first_word_stops_the_prompt() {
+    let recogniser = Recogniser::doing(&[Act::Hear, Act::Partial("stop")]);
+    let application = application(&[
+        (
+            "/voice",
+            r#"<Gather input="speech" speechTimeout="2" action="/said"><Play loop="0">/menu.wav</Play></Gather>"#,
+        ),
+        ("/said", "<Hangup/>"),
+    ]);
+    let url = format!("http://{}/voice", application.address);
+    let app = format!("{}[app.ivr]\nurl = \"{url}\"\nallow_private = true\n", recogniser.keys());
+    let rig = Rig::new(&app, r#""app:ivr""#, &[]);
+    rig.invite();
+    let ok = rig.answered();
+    rig.hears_the_prompt();
+    let _speaking = Speaking::new(&rig.caller.rtp, media_of(&ok), g711_tone);
+    let is_quiet = |packet: &[u8]| {
+        let rtp = Rtp::parse(packet).unwrap();
+        packet[rtp.payload].iter().all(|code| decode_ulaw(*code).unsigned_abs() < 100)
+    };
+    until("the prompt has stopped", || is_quiet(&received(&rig.caller.rtp).0).then_some(()));
+    assert!(application.posts().iter().all(|post| path(post) != "/said"), "the caller may still speak");
+    assert_eq!(parameter(&asked(&application, "/said"), "SpeechResult"), "stop");
+    rig.hung_up();
+}
+
+#[test]
+fn a_digit_ends_the_recognition() {
+    let recogniser = Recogniser::doing(&[]);
+    let application = application(&[
+        ("/voice", r#"<Gather input="dtmf speech" numDigits="1" timeout="60" action="/chosen"/>"#),
+        ("/chosen", "<Hangup/>"),
+    ]);
+    let url = format!("http://{}/voice", application.address);
+    let app = format!("{}[app.ivr]\nurl = \"{url}\"\nallow_private = true\n", recogniser.keys());
+    let rig = Rig::new(&app, r#""app:ivr""#, &[]);
+    rig.invite();
+    let ok = rig.answered();
+    recogniser.first("it is there", |session| !session.start.is_null());
+    rig.press(&ok, 5, 1);
+    let chosen = asked(&application, "/chosen");
+    assert_eq!(parameter(&chosen, "Digits"), "5");
+    assert!(form(&chosen).iter().all(|(name, _)| name != "SpeechResult"), "{chosen:?}");
+    recogniser.first("it is told to stop", |session| session.is_stopped);
+    rig.hung_up();
+    assert_eq!(rig.edge.metric("trunkgate_recognition_total{result=\"silence\"}"), 1.0);
+}
+
+#[test]
+fn a_recogniser_that_understands_nothing_is_no_input() {
+    let recogniser = Recogniser::doing(&[Act::Hear, Act::Partial("")]);
+    let application = application(&[
+        ("/voice", r#"<Gather input="speech" timeout="1" action="/said"/><Redirect>/next</Redirect>"#),
+        ("/next", r#"<Gather input="speech" timeout="1" actionOnEmptyResult="true" action="/empty"/>"#),
+        ("/empty", "<Hangup/>"),
+    ]);
+    let (rig, _, _speaking) = spoken_to(&recogniser.keys(), &application);
+    assert_eq!(parameter(&asked(&application, "/empty"), "SpeechResult"), "");
+    rig.hung_up();
+    let paths: Vec<String> = application.posts().iter().map(|post| path(post).to_owned()).collect();
+    assert_eq!(paths, ["/voice", "/next", "/empty"]);
+}
+
+/// Each failure leads to the next verb, with the reason in trace, verdict, metric and status.
+#[test]
+fn a_recogniser_that_fails_leads_to_the_next_verb() {
+    // Nothing accepts there: the system completes the connection, and no handshake is answered.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let keys = |address: SocketAddr| {
+        format!("[recognition]\nurl = \"ws://{address}/\"\ntoken = \"hunter2\"\nconnect_timeout = \"300ms\"\n")
+    };
+    let (dies, babbles, complains) = (
+        Recogniser::doing(&[Act::Hear, Act::Partial("ye"), Act::Die]),
+        Recogniser::doing(&[Act::Hear, Act::Say("{garbage")]),
+        Recogniser::doing(&[Act::Say(r#"{"type":"error","error":"no model"}"#)]),
+    );
+    for (keys, result, why) in [
+        (keys(mute.local_addr().unwrap()), "connect_timeout", "not connected in time"),
+        (keys(closed), "unreachable", "cannot be reached"),
+        (dies.keys(), "reset", "reset"),
+        (babbles.keys(), "protocol_error", "no valid JSON"),
+        (complains.keys(), "protocol_error", "no model"),
+    ] {
+        let application = application(&[
+            ("/voice", r#"<Gather input="speech" timeout="60" action="/said"/><Redirect>/next</Redirect>"#),
+            ("/next", r#"<Gather input="dtmf speech" numDigits="1" timeout="60" action="/chosen"/>"#),
+            ("/chosen", "<Hangup/>"),
+        ]);
+        let (rig, ok, speaking) = spoken_to(&keys, &application);
+        asked(&application, "/next");
+        let counter = format!("trunkgate_recognition_total{{result=\"{result}\"}}");
+        until("both have failed", || (rig.edge.metric(&counter) == 2.0).then_some(()));
+        // The call goes on, and digits count.
+        drop(speaking);
+        rig.press(&ok, 7, 2000);
+        assert_eq!(parameter(&asked(&application, "/chosen"), "Digits"), "7", "{result}");
+        let status = rig.edge.get("/v1/status").1;
+        let problem = "the recogniser failed in 2 of 2 recognitions of the last hour";
+        assert!(status.contains(problem) && status.contains(why), "{result}: {status}");
+        rig.hung_up();
+        assert!(rig.trace().contains("speech is not recognised: recogniser: "), "{}", rig.trace());
+        let verdict = until("the call has its verdict", || {
+            let verdict = rig.verdict();
+            verdict.contains("Speech of the caller was not recognised").then_some(verdict)
+        });
+        assert!(verdict.contains(why), "{result}: {verdict}");
+    }
+}
+
+#[test]
+fn a_caller_with_opus_is_recognised_at_16_khz() {
+    let recogniser = Recogniser::doing(&[Act::Hear, Act::Final("yes", 1.0)]);
+    let application = application(&[
+        ("/voice", r#"<Gather input="speech" speechTimeout="auto" action="/said"/>"#),
+        ("/said", "<Hangup/>"),
+    ]);
+    let url = format!("http://{}/voice", application.address);
+    let keys = format!("{}format = \"l16/16000\"\n", recogniser.keys());
+    let rig = Rig::new(&format!("{keys}[app.ivr]\nurl = \"{url}\"\nallow_private = true\n"), r#""app:ivr""#, &[]);
+    let sip = rig.edge.address("udp");
+    let offer = Codec::Opus.sdp(&rig.caller);
+    rig.caller.sip.send(sip, &rig.caller.sip.request_with("INVITE", "+14155550123", sip, "app", (1, ""), &offer));
+    let ok = rig.answered();
+    let mut speaker = Speaker::new(Codec::Opus, true);
+    let packets: Vec<Vec<u8>> =
+        (0..500).map(|n| Codec::Opus.packet(n, 107, &speaker.say(&tone(Codec::Opus, n * 160, 160)))).collect();
+    let last = packets.len() - 1;
+    let _speaking = Speaking::new(&rig.caller.rtp, media_of(&ok), move |n| packets[usize::from(n).min(last)].clone());
+    assert_eq!(parameter(&asked(&application, "/said"), "SpeechResult"), "yes");
+    let session = recogniser.first("it has heard", |session| !session.audio.is_empty());
+    assert_eq!(session.start["sampleRateHz"], 16_000);
+    assert!(session.peak() > 4000, "{}", session.peak());
+    rig.hung_up();
+}
+
+#[test]
+fn check_warns_of_speech_without_a_recogniser_and_of_one_without_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let menu = "<Response>\n<Gather input=\"dtmf speech\"/>\n</Response>";
+    std::fs::write(folder.path().join("menu.xml"), menu).unwrap();
+    let trunk = "[trunk.a]\npeers = [\"sip:192.0.2.1\"]\n";
+    let route = "[[route]]\nconnect = [\"app:menu\"]\n[app.menu]\nfile = \"menu.xml\"\n";
+    let checked = |text: String| {
+        let file = folder.path().join("trunkgate.toml");
+        std::fs::write(&file, text).unwrap();
+        let output = trunkgate(&["check", "--config", file.to_str().unwrap()]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    };
+    let told = checked(format!("{trunk}{route}"));
+    assert!(told.contains("<Gather> of speech without a [recognition]") && told.contains("menu.xml:2:1"), "{told}");
+    let told = checked(format!("{trunk}{route}[recognition]\nurl = \"wss://asr.example.com/stream\"\n"));
+    assert!(!told.contains("[recognition]"), "{told}");
+    let route = "[[route]]\nconnect = [\"trunk:a\"]\n";
+    let told = checked(format!("{trunk}{route}[recognition]\nurl = \"wss://asr.example.com/stream\"\n"));
+    assert!(told.contains("[recognition] is not used"), "{told}");
+    for (keys, expected) in [
+        ("", "[recognition] has no `url`"),
+        ("url = \"https://a.example/\"\n", "`url` cannot start with https:"),
+        ("url = \"rtp://127.0.0.1:4000\"\n", "`url` cannot start with rtp:"),
+        ("url = \"ws://203.0.113.9/\"\n", "unencrypted"),
+        ("url = \"wss://u:hunter2@a.example/\"\n", "`token` is sent with the handshake"),
+        ("url = \"wss://a.example/\"\nformat = \"mulaw/8000\"\n", "`format`"),
+        ("url = \"wss://a.example/\"\nmodel = \"x\"\n", "model"),
+    ] {
+        let told = checked(format!("{trunk}{route}[recognition]\n{keys}"));
+        assert!(told.contains(expected) && !told.contains("hunter2"), "{keys}: {told}");
+    }
+}
