@@ -71,6 +71,8 @@ pub struct Summary {
     pub documents: u64,
     /// Reports that it got.
     pub reports: u64,
+    /// Recognisers that were asked for.
+    pub recognitions: u64,
 }
 
 impl AddAssign for Summary {
@@ -108,6 +110,7 @@ impl AddAssign for Summary {
         self.both_hung_up += other.both_hung_up;
         self.to_nobody += other.to_nobody;
         self.documents += other.documents;
+        self.recognitions += other.recognitions;
         self.reports += other.reports;
     }
 }

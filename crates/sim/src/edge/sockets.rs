@@ -29,6 +29,8 @@ pub(crate) enum AgentAct {
 pub struct Sockets {
     /// Those that the edge has asked for and nobody has decided about.
     pub(crate) asked: VecDeque<Socket>,
+    /// The same of recognisers.
+    pub(crate) asked_recognisers: VecDeque<Socket>,
     /// Those that are alive, and whether pings are answered.
     live: BTreeMap<Socket, bool>,
 }
@@ -38,6 +40,11 @@ impl Sockets {
     pub(crate) fn ask(&mut self, id: MediaId, end: EndId) {
         self.live.insert((id, end), true);
         self.asked.push_back((id, end));
+    }
+    /// The edge wants the socket of a recogniser opened.
+    pub(crate) fn ask_recogniser(&mut self, id: MediaId, end: EndId) {
+        self.live.insert((id, end), true);
+        self.asked_recognisers.push_back((id, end));
     }
     /// Nothing is left of a session, or of all.
     pub(crate) fn forget(&mut self, id: Option<MediaId>) {

@@ -136,7 +136,7 @@ fn document(world: &mut World, request: &DocumentRequest) -> AppAnswer {
         _ if is_whisper => ("text/xml", format!("<Response>{}</Response>", whisper(rng))),
         _ => {
             let verbs: String = (0..rng.random_range(0..4)).map(|_| verb(rng, &to)).collect();
-            ("text/xml", format!("<Response>{verbs}</Response>"))
+            ("text/xml", world.recognisers.speaking(format!("<Response>{verbs}</Response>")))
         }
     };
     let content_type = Some(content_type.to_owned());

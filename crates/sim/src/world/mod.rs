@@ -10,6 +10,7 @@ mod apps;
 mod asked;
 mod check;
 mod line;
+mod recognisers;
 mod registrations;
 mod sessions;
 mod transfers;
@@ -136,6 +137,7 @@ pub struct World {
     pub(crate) registrar: Registrar,
     pub(crate) before: line::Before,
     pub(crate) apps: apps::Apps,
+    pub(crate) recognisers: recognisers::Recognisers,
     steps_at_once: u32,
 }
 
@@ -186,6 +188,7 @@ impl World {
             registrar: Registrar::new(credentials::of_registrar(&options)),
             before: line::Before::default(),
             apps: apps::Apps::new(options.seed),
+            recognisers: recognisers::Recognisers::new(options.seed),
             steps_at_once: 0,
             options,
         };
@@ -372,6 +375,7 @@ impl World {
     fn drain(&mut self) {
         self.drain_gateway();
         agents::decide(self);
+        recognisers::decide(self);
         for at in 0..self.seats.len() {
             self.drain_phone(at);
         }

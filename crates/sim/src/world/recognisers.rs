@@ -1,0 +1,74 @@
+//! Scripted recognisers of callers' speech. Their chance is their own, so that nothing else of a seed's world shifts by them.
+
+use std::time::Duration;
+
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha12Rng;
+use trunkgate_media::agent::Loss;
+
+use super::{Happening, World};
+use crate::edge::AgentAct;
+
+/// In one seed of so many, Gathers take speech.
+const SPEECH_IN: u64 = 2;
+/// What becomes a Gather of speech in such a seed.
+const ASKS: [&str; 2] =
+    ["<Gather numDigits='1' timeout='3'><Say>press a key</Say></Gather>", "<Say loop='2'>hello</Say>"];
+const OF_SPEECH: [&str; 3] = [
+    "<Gather input='dtmf speech' numDigits='1' timeout='3' partialResultCallback='/partial'><Say>speak</Say></Gather>",
+    "<Gather input='speech' timeout='3' speechTimeout='auto'><Say>speak</Say></Gather>",
+    "<Gather input='speech' timeout='3' bargeIn='false' speechTimeout='2'><Say>speak</Say></Gather>",
+];
+
+const PARTIAL: &str = r#"{"type":"transcription","is_final":false,"alternatives":[{"transcript":"put me"}]}"#;
+const FINAL: &str =
+    r#"{"type":"transcription","is_final":true,"alternatives":[{"transcript":"Put me through.","confidence":0.9}]}"#;
+
+/// The recognisers of a seed.
+#[derive(Debug)]
+pub(crate) struct Recognisers {
+    rng: ChaCha12Rng,
+    is_used: bool,
+}
+
+impl Recognisers {
+    /// Those of a seed.
+    pub(crate) fn new(seed: u64) -> Recognisers {
+        Recognisers { rng: ChaCha12Rng::seed_from_u64(seed ^ 0x6173_7221), is_used: seed.is_multiple_of(SPEECH_IN) }
+    }
+
+    /// Has the Gathers of a document take speech, now and then.
+    pub(crate) fn speaking(&mut self, document: String) -> String {
+        let asks = ASKS.iter().find(|asks| document.contains(**asks)).filter(|_| self.is_used);
+        let Some(asks) = asks else { return document };
+        let Some(gather) = OF_SPEECH.get(self.rng.random_range(0..4_usize)) else { return document };
+        document.replacen(asks, gather, 1)
+    }
+}
+
+/// Decides what becomes of each recogniser that the edge has asked for.
+pub(crate) fn decide(world: &mut World) {
+    while let Some(socket) = world.edge.sockets.asked_recognisers.pop_front() {
+        world.summary.recognitions += 1;
+        let rng = &mut world.recognisers.rng;
+        let acts: &[AgentAct] = match rng.random_range(0..100) {
+            0..8 => &[AgentAct::Fails(Loss::Unreachable)],
+            8..14 => &[AgentAct::Fails(Loss::Status(404))],
+            // Never open.
+            14..20 => &[],
+            20..28 => &[AgentAct::Opens, AgentAct::Fails(Loss::Reset)],
+            28..34 => &[AgentAct::Opens, AgentAct::Says(PARTIAL), AgentAct::Closes(1011)],
+            34..42 => &[AgentAct::Opens, AgentAct::Says(FINAL), AgentAct::Closes(1000)],
+            42..48 => &[AgentAct::Opens, AgentAct::Says("{nonsense")],
+            48..52 => &[AgentAct::Opens, AgentAct::Says(r#"{"type":"error","error":"no model"}"#)],
+            52..58 => &[AgentAct::Opens, AgentAct::GoesDeaf],
+            58..66 => &[AgentAct::Opens],
+            _ => &[AgentAct::Opens, AgentAct::Says(PARTIAL), AgentAct::Says(PARTIAL), AgentAct::Says(FINAL)],
+        };
+        let mut after = Duration::ZERO;
+        for act in acts {
+            after += Duration::from_millis(world.recognisers.rng.random_range(1..1500));
+            world.at(world.now + after, Happening::Agent(socket, *act));
+        }
+    }
+}
