@@ -1,6 +1,6 @@
 """A web application in FastAPI whose every request is judged by twilio-python's RequestValidator, by the URL as the application sees it.
 Its menu leads through a Gather, a Dial with a whisper and call progress, and a Redirect, by POST and GET, with query strings and credentials.
-Every path below /twiml/ and /docs/ speaks one text; one that ends in /twilio-sms replies to a message."""
+Every path below /twiml/ and /docs/ speaks one text; one that ends in /twilio-sms replies to a message; /turns talks turn by turn."""
 import argparse
 import asyncio
 import base64
@@ -49,6 +49,14 @@ def document(path, public, method, values):
         response.redirect("/again?a=b&a=c", method="GET" if method == "POST" else "POST")
     elif path == "/again":
         response.hangup()
+    elif path == "/turns":
+        said = values.get("SpeechResult")
+        if said != "goodbye":
+            gather = Gather(
+                input="speech", speech_timeout="auto", action="/turns", hints="hours, goodbye", partial_result_callback="/partial"
+            )
+            gather.say(f"You said: {said}" if said else "How can I help you?", voice="Polly.Joanna")
+            response.append(gather)
     elif path == "/fallback":
         response.reject(reason="busy")
     return str(response)

@@ -1,0 +1,68 @@
+//! A hosted agent that talks with its caller turn by turn: a greeting and a Gather of speech, a reply and the next one, until an empty
+//! document ends the call. The recogniser is the server of docs/recognition.md, with a scripted engine.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::ensure;
+
+use super::Row;
+use super::rig::program;
+use crate::interop::applications::{Application, Bench, TOKEN, accepted};
+use crate::interop::caller::Caller;
+use crate::interop::front::Front;
+use crate::interop::python::{self, Packages, Script};
+
+/// The agent's number, and its voice.
+const NUMBER: &str = "+14155550100";
+const VOICE: &str = "joanna";
+/// Token of the recogniser.
+const SECRET: &str = "recogniser-secret";
+/// Packets of one utterance: a second.
+const PACKETS: u32 = 50;
+
+/// Judges the step.
+pub(super) fn judge() -> Row {
+    let name = "greeting and Gather of speech, turn by turn";
+    Row { page: "003", section: "step 8", name, by: "call", outcome: turns() }
+}
+
+fn recogniser() -> anyhow::Result<Script> {
+    let mut command = Command::new(python::interpreter(Packages::Base)?);
+    let engine: PathBuf = program("scripted");
+    command.arg("-u").env("PYTHONPATH", engine).env("ASR_TOKEN", SECRET);
+    Script::start_by(command, &python::example("recogniser.py"), &[])
+}
+
+fn turns() -> anyhow::Result<String> {
+    let recogniser = recogniser()?;
+    let judge = Script::start(Packages::Forms, &python::script("webhook_application.py"), &["--token", TOKEN])?;
+    let front = Front::start(judge.address)?;
+    let tables = format!("[recognition]\nurl = \"ws://{}/\"\ntoken = \"{SECRET}\"\n", recogniser.address);
+    let keys = format!("url = \"{}/turns\"\nallow_private = true\n{tables}", front.url);
+    let application = Application { number: NUMBER.to_owned(), keys };
+    let bench = Bench::start(TOKEN, &[application], Some(&front))?;
+    let caller = bench.call(NUMBER)?;
+    bench.hears(&caller, "How can I help you?", VOICE, 0)?;
+    let since = caller.mark();
+    says(&caller)?;
+    bench.hears(&caller, "You said: what are your hours", VOICE, since)?;
+    accepted(&judge, 0, &["POST ", "/turns", "\"SpeechResult\":\"what are your hours\"", "\"Confidence\":\"0.875\""])?;
+    accepted(&judge, 0, &["POST ", "/partial", "\"UnstableSpeechResult\":\"hmm\"", "\"SequenceNumber\":\"0\""])?;
+    says(&caller)?;
+    caller.is_hung_up_on()?;
+    accepted(&judge, 0, &["POST ", "/turns", "\"SpeechResult\":\"goodbye\""])?;
+    let trace = bench.edge.newest_trace()?;
+    ensure!(trace.contains("speech of 4 words") && !trace.contains("your hours"), "{trace}");
+    Ok("two turns, partial results, the empty document ends the call; what was said is in no trace".to_owned())
+}
+
+/// The caller speaks for a second.
+fn says(caller: &Caller) -> anyhow::Result<()> {
+    for number in 0..PACKETS {
+        caller.says(number)?;
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
