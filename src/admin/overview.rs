@@ -162,7 +162,7 @@ pub(super) async fn security(State(handle): State<Handle>) -> Result<Json<Securi
     let tls_failures = handle.shared.sockets.tls_faults.view(Instant::now());
     let look = move |gateway: &trunkgate_call::Gateway, now| {
         let metrics = gateway.metrics();
-        let refused = metrics.limits_reached.iter();
+        let refused = metrics.limits_reached.iter().filter(|(_, count)| **count > 0);
         Security {
             unknown: gateway.unknown_sources(now),
             tls_failures,

@@ -10,8 +10,8 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 use trunkgate_call::view::{
-    AgentFailures, AgentView, AppView, FaultView, PeerView, Recent, RecognitionView, RejectedView, RejectionView,
-    SilentView, StrayView, TrunkQuality, TrunkView, UnknownView,
+    AgentFailures, AgentView, AppView, FaultView, LimitView, PeerView, Recent, RecognitionView, RejectedView,
+    RejectionView, SilentView, StrayView, TrunkQuality, TrunkView, UnknownView,
 };
 use trunkgate_call::{NO_AGENT_AUDIO, UNSENT};
 use trunkgate_route::{Table, TargetSpec};
@@ -60,6 +60,8 @@ pub struct StatusReport {
     pub media: MediaReport,
     /// Calls that have not ended.
     pub calls: usize,
+    /// `[limits] calls`.
+    pub calls_limit: u32,
     /// Whether new calls are refused that would wait too long.
     pub overloaded: bool,
     /// Trunks in the order of the file.
@@ -167,6 +169,7 @@ impl StatusReport {
                 sessions: handle.workers().iter().map(|worker| worker.sessions.get()).sum(),
             },
             calls: gateway.calls,
+            calls_limit: gateway.calls_limit,
             overloaded: handle.load.borrow().overloaded,
             trunks: gateway.trunks,
             agents: AgentReport::all(handle, gateway.agents),
@@ -176,6 +179,7 @@ impl StatusReport {
         let way = Way { table: &handle.table(), report: &report, apps: &gateway.failing_apps };
         let mut problems = report.problems_now(handle, &gateway.silent, &way);
         report.add_live_silence(&gateway.silent, &mut problems);
+        problems.extend(gateway.limited.iter().map(|limited| limit_now(limited, &way)));
         problems.extend(gateway.failing_apps.iter().filter_map(of_app));
         problems.extend(gateway.recognition.as_ref().and_then(recogniser_now));
         problems.extend(gateway.stray.map(stray_now));
@@ -391,6 +395,54 @@ fn recogniser_now(recognition: &RecognitionView) -> Option<Problem> {
         let problem = lately(Harm::Calls, *good_since, "not", what).about("recogniser");
         problem.shown_by(cause).fixed_by(fix).traced_in(last_sid)
     })
+}
+
+/// Calls that a limit refused.
+fn limit_now(limited: &LimitView, way: &Way<'_>) -> Problem {
+    let LimitView { trunk, outbound, reason, sentence, key, calls, recent, seconds_ago, last_sid } = limited;
+    let refused = number(usize::try_from(*calls).unwrap_or(usize::MAX), "call");
+    let (harm, instead) = match trunk.as_deref().filter(|_| *outbound) {
+        Some(trunk) => way.without_trunk(trunk),
+        None => (Harm::Calls, ""),
+    };
+    let (harm, recent) = match recent {
+        0 => (Harm::Past, ", none in the last 5 min".to_owned()),
+        all if all == calls => (harm, String::new()),
+        some => (harm, format!(" ({some} in the last 5 min)")),
+    };
+    let (what, about) = match trunk {
+        None => (format!("the edge refused {refused}"), format!("{reason} of the edge")),
+        Some(trunk) if *outbound => (format!("trunk {trunk}: {refused} to it refused"), format!("{reason} to {trunk}")),
+        Some(trunk) => (format!("trunk {trunk}: {refused} from it refused"), format!("{reason} from {trunk}")),
+    };
+    let lost = if *outbound { "" } else { "; their callers got 503" };
+    let shown = format!("{sentence} ({reason}), limit {key}{lost}, the latest {seconds_ago} s ago");
+    let problem = Problem::new(harm, format!("{what} in the last hour{recent}{instead}")).about(about).shown_by(shown);
+    let problem = problem.fixed_by(fix_of_limit(limited));
+    let problem = match last_sid {
+        Some(sid) => problem.traced_in(sid),
+        None => problem,
+    };
+    match trunk {
+        Some(trunk) => problem.of(Party::Trunk(trunk.clone()), "limit"),
+        None => problem,
+    }
+}
+
+/// What helps where a limit refuses calls.
+fn fix_of_limit(limited: &LimitView) -> String {
+    let key = &limited.key;
+    let section = limited.trunk.as_ref().map(|trunk| format!(" of [trunk.{trunk}]")).unwrap_or_default();
+    let raise = match &limited.trunk {
+        None => format!("raise {key} if the machine carries more (`trunkgate loadtest`)"),
+        Some(trunk) => format!("raise {key}{section} if {trunk} may have more"),
+    };
+    match (limited.reason, limited.outbound) {
+        ("limit_calls", _) => format!("{raise}; `trunkgate calls` shows who has them"),
+        ("limit_day", _) => format!("check whether so many calls are intended (`trunkgate calls`), then {raise}"),
+        (_, true) => format!("{raise}, or set `pace`{section}: calls wait for their turn"),
+        (_, false) => format!("{raise}; `trunkgate calls` shows whether a loop or an attack sends them"),
+    }
 }
 
 /// A phone that wants to register as nobody that there is.

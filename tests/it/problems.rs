@@ -143,3 +143,76 @@ fn the_fault_of_now_stands_before_those_that_were_mended() {
     assert_eq!(rows, [(json!(403), json!(4)), (json!(402), json!(1))], "{happened}");
     assert!(happened.as_array().unwrap().iter().all(|one| one["target"] == "carrier"), "{happened}");
 }
+
+/// Calls, and acknowledges the refusal by the edge itself.
+fn turned_away(edge: &Process, caller: &Phone, id: &str) {
+    let sip = edge.address("udp");
+    caller.sip.send(sip, &caller.sip.request("INVITE", NUMBER, sip, id, 1, ""));
+    let refused = loop {
+        let (answer, _) = caller.sip.receive("SIP/2.0 ");
+        if field(&answer, "Call-ID") == id && !answer.starts_with("SIP/2.0 1") {
+            break answer;
+        }
+    };
+    assert!(refused.starts_with("SIP/2.0 503"), "{refused}");
+    let ack = caller.sip.request_with("ACK", NUMBER, sip, id, (1, to_tag(&refused)), "");
+    caller.sip.send(sip, &ack.replacen("ACK1;", "INVITE1;", 1));
+}
+
+#[test]
+fn a_limit_that_turns_callers_away_is_the_first_problem_and_is_counted() {
+    let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let trunks = caller.trunk("carrier") + &callee.trunk("pbx");
+    let route = "[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n";
+    let text = config(&format!("{trunks}{route}[limits]\ncalls = 1\n"));
+    let edge = Process::start(&text);
+    let counted = "trunkgate_limits_reached_total{trunk=\"carrier\",reason=\"limit_calls\"}";
+    assert_eq!(edge.metric(counted), 0.0, "an increase from nothing is none for Prometheus");
+    let first = Call::set_up(&edge, "first", &caller, &callee);
+    (0..3).for_each(|n| turned_away(&edge, &caller, &format!("late-{n}")));
+    let problem = problems(&edge)[0].clone();
+    assert_eq!(
+        (&problem["headline"], &problem["harm"], &problem["trunk"]),
+        (&json!("the edge refused 3 calls in the last hour"), &json!("calls"), &Value::Null)
+    );
+    let evidence = problem["evidence"].as_str().unwrap();
+    let shown = "too many concurrent calls (limit_calls), limit `[limits] calls` 1; their callers got 503, the latest ";
+    assert!(evidence.starts_with(shown), "{evidence}");
+    assert!(problem["fix"].as_str().unwrap().starts_with("raise `[limits] calls` 1"), "{problem}");
+    let command = problem["command"].as_str().unwrap().to_owned();
+    let sid = command.strip_prefix("trunkgate trace ").unwrap();
+    assert_eq!(edge.json(&format!("/v1/calls/{sid}"))["reason"], "limit_calls");
+    let page = status(&edge);
+    assert!(page.contains("CALLS      1 / 1\n") && page.contains("1 problem: the edge refused 3 calls"), "{page}");
+    assert_eq!((check(&edge), edge.metric(counted)), (Some(1), 3.0));
+    let refused = json!([{"trunk": "carrier", "reason": "limit_calls", "count": 3}]);
+    assert_eq!(edge.json("/v1/security")["refused"], refused);
+    // Another limit is another matter.
+    let file = std::fs::read_to_string(&edge.file).unwrap();
+    std::fs::write(&edge.file, file.replace("calls = 1\n", "calls = 2\n")).unwrap();
+    assert_eq!(edge.post("/v1/reload", &json!({})).0, 200);
+    assert_eq!(problems(&edge), json!([]));
+    first.hang_up(2, &caller, &callee);
+}
+
+#[test]
+fn a_limit_of_a_trunk_is_a_problem_of_that_trunk() {
+    let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let trunks = caller.trunk("carrier") + "max_calls = 1\n" + &callee.trunk("pbx");
+    let route = "[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n";
+    let edge = Process::start(&config(&(trunks + route)));
+    let first = Call::set_up(&edge, "first", &caller, &callee);
+    turned_away(&edge, &caller, "late");
+    let problem = problems(&edge)[0].clone();
+    assert_eq!(
+        (&problem["headline"], &problem["harm"], &problem["trunk"], &problem["kind"]),
+        (
+            &json!("trunk carrier: 1 call from it refused in the last hour"),
+            &json!("calls"),
+            &json!("carrier"),
+            &json!("limit")
+        )
+    );
+    assert!(problem["evidence"].as_str().unwrap().contains("limit `max_calls` 1; their callers got 503"), "{problem}");
+    first.hang_up(2, &caller, &callee);
+}

@@ -133,7 +133,8 @@ impl Admission {
         if reason == ReasonSlug::LimitCalls {
             return format!("`[limits] calls` {}", self.max_calls);
         }
-        if reason == ReasonSlug::LimitRate { "`[limits] calls_per_second`".to_owned() } else { String::new() }
+        let is_rate = reason == ReasonSlug::LimitRate;
+        if is_rate { format!("`[limits] calls_per_second` {}", self.calls_per_second) } else { String::new() }
     }
     /// A call from a trunk began.
     pub fn begin(&mut self, now: Instant, trunk: &str) {

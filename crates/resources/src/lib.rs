@@ -16,6 +16,7 @@ pub mod health;
 pub mod index;
 pub mod io;
 pub mod key;
+pub mod limited;
 pub mod limits;
 pub mod metrics;
 pub mod ports;

@@ -305,6 +305,10 @@ pub struct StatusView {
     pub edge: String,
     /// Calls that have not ended.
     pub calls: usize,
+    /// `[limits] calls`.
+    pub calls_limit: u32,
+    /// Calls that limits refused in the last hour.
+    pub limited: Vec<LimitView>,
     /// Whether new calls are refused.
     pub draining: bool,
     /// Media ports in use.
@@ -325,6 +329,29 @@ pub struct StatusView {
     pub stray: Option<StrayView>,
     /// Who is not heard in live calls.
     pub silent: Vec<SilentView>,
+}
+
+/// Calls of the last hour that one limit refused.
+#[derive(Debug, Clone, Serialize)]
+pub struct LimitView {
+    /// The trunk whose limit it is; `None`: the edge's own.
+    pub trunk: Option<String>,
+    /// Whether the calls were to the trunk, and not from it.
+    pub outbound: bool,
+    /// The slug of the reason.
+    pub reason: &'static str,
+    /// The reason in words.
+    pub sentence: &'static str,
+    /// The key and its value.
+    pub key: String,
+    /// How many calls.
+    pub calls: u64,
+    /// The same of the last five minutes.
+    pub recent: u64,
+    /// How long ago the last one came.
+    pub seconds_ago: u64,
+    /// The last one that has a trace.
+    pub last_sid: Option<String>,
 }
 
 /// An application that failed in calls of the last hour, or whose prompts were not played in some.

@@ -61,7 +61,9 @@ pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
     out.push_str(&wrapped(&format!("LISTENERS  {}", listeners.collect::<Vec<_>>().join("   ")), 11, width));
     let media = &answer["media"];
     out.push_str(&format!("MEDIA      {} of {} ports\n", media["ports_in_use"], media["ports"]));
-    out.push_str(&format!("CALLS      {}\n", answer["calls"]));
+    // An edge of an earlier version does not say its limit.
+    let limit = answer["calls_limit"].as_u64().map(|limit| format!(" / {limit}")).unwrap_or_default();
+    out.push_str(&format!("CALLS      {}{limit}\n", answer["calls"]));
     for set in config["number_overrides"].as_array().into_iter().flatten() {
         out.push_str(&wrapped(&format!("NUMBER     {}: {}", text(&set["number"]), text(&set["text"])), 11, width));
     }

@@ -8,6 +8,7 @@ use trunkgate_media::{Command, EndId, RemoteSpec};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::index::{Named, Place, Purpose};
 use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::limited::Limit;
 use trunkgate_resources::limits::{CANCEL_SECONDS, REFRESH_RETRY_SECONDS, UNPROVEN_EARLY_MEDIA};
 use trunkgate_resources::quotas::Numbered;
 use trunkgate_resources::rewrite;
@@ -646,6 +647,9 @@ impl Cx<'_> {
     /// A limit has refused a call to a trunk; `which`: the one for some of its calls.
     pub(crate) fn refused_place(&mut self, trunk: &Trunk, reason: ReasonSlug, which: Option<String>) {
         let limit = which.clone().unwrap_or_else(|| limit_of(trunk, reason, trunk.calls_per_second_out));
+        if let Some(reached) = Limit::of(Some(&trunk.name), true, reason) {
+            self.edge.limited.note(self.now, reached, &limit, Some(self.call.legs.sid()));
+        }
         self.call.story.proof = Some((reason, format!("trunk {}, {limit}", trunk.name).into()));
         let which = which.unwrap_or_else(|| "calls to it".to_owned());
         self.edge.decide(self.now, self.call.key, format!("{}: {} ({which})", trunk.name, reason.sentence()));

@@ -13,6 +13,7 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::index::{Place, Purpose};
 use trunkgate_resources::io::{Cause, Output};
 use trunkgate_resources::key::CallKey;
+use trunkgate_resources::limited::Limit;
 use trunkgate_resources::limits::{HEADER_NAME_CHARS, RETRY_AFTER_SECONDS};
 use trunkgate_resources::quotas::Numbered;
 use trunkgate_resources::sip::extra;
@@ -249,13 +250,13 @@ impl Gateway {
         let admitted = match is_emergency(&request, &trunk, self.edge.table.numbers()) {
             true => {
                 let admitted = self.edge.admission.check_emergency().map(|()| self.edge.resume_trunk_call(&trunk.name));
-                admitted.map_err(|reason| (reason, String::new()))
+                admitted.map_err(|reason| TurnedDown { reason, key: String::new(), is_of_trunk: false })
             }
             false => self.admitted(now, &trunk, &request),
         };
         let incoming = Incoming { server, flow, party, trunk, request };
-        if let Err((reason, which)) = admitted {
-            return self.turn_down(now, &incoming, reason, &which);
+        if let Err(why) = admitted {
+            return self.turn_down(now, &incoming, &why);
         }
         self.edge.admission.begin(now, &incoming.trunk.name);
         let key = CallKey(self.next_call);
@@ -274,12 +275,17 @@ impl Gateway {
     }
 
     /// Whether a new call may come, by the limits of the edge and of its trunk; else which of them forbids it.
-    fn admitted(&mut self, now: Instant, trunk: &Arc<Trunk>, request: &Message) -> Result<(), (ReasonSlug, String)> {
-        self.edge.admission.check(now, &trunk.name).map_err(|reason| (reason, self.edge.admission.limit_of(reason)))?;
+    fn admitted(&mut self, now: Instant, trunk: &Arc<Trunk>, request: &Message) -> Result<(), TurnedDown> {
+        self.edge.admission.check(now, &trunk.name).map_err(|reason| {
+            let key = self.edge.admission.limit_of(reason);
+            if !key.is_empty() {
+                self.edge.alarm(now, "", &trunk.name, reason, &key);
+            }
+            TurnedDown { reason, key, is_of_trunk: false }
+        })?;
         self.edge.begin_trunk_call(now, &trunk.name).map_err(|reason| {
             self.edge.alarm(now, "", &trunk.name, reason, "calls from it");
-            let limit = limit_of(trunk, reason, trunk.calls_per_second_in);
-            (reason, format!("trunk {}, {limit}", trunk.name))
+            TurnedDown { reason, key: limit_of(trunk, reason, trunk.calls_per_second_in), is_of_trunk: true }
         })?;
         if trunk.quotas.is_empty() {
             return Ok(());
@@ -290,10 +296,10 @@ impl Gateway {
         let caller = caller(request, numbers).number.text;
         let who = (CallKey(self.next_call), None);
         let taken = self.edge.take_quota(now, &trunk.name, Numbered { called: &called, caller: &caller }, who);
-        taken.map_err(|(reason, which)| {
+        taken.map_err(|(reason, key)| {
             self.edge.end_trunk_call(&trunk.name);
-            self.edge.alarm(now, "", &trunk.name, reason, &which);
-            (reason, format!("trunk {}, {which}", trunk.name))
+            self.edge.alarm(now, "", &trunk.name, reason, &key);
+            TurnedDown { reason, key, is_of_trunk: true }
         })
     }
 
@@ -620,16 +626,24 @@ impl Gateway {
         self.edge.decide(now, at.key, text);
     }
 
-    /// Refuses a call; `which`: the limit that does. Past so many a second it is only counted.
-    pub(crate) fn turn_down(&mut self, now: Instant, incoming: &Incoming, reason: ReasonSlug, which: &str) {
-        let name = &incoming.trunk.name;
+    /// Refuses a call. Past so many a second it is only counted.
+    fn turn_down(&mut self, now: Instant, incoming: &Incoming, why: &TurnedDown) {
+        let (name, reason) = (&incoming.trunk.name, why.reason);
+        let which = match (why.key.is_empty(), why.is_of_trunk) {
+            (false, true) => format!("trunk {name}, {}", why.key),
+            _ => why.key.clone(),
+        };
         if self.edge.admission.may_log(now) {
             let which = if which.is_empty() { String::new() } else { format!(" ({which})") };
             let text = format!("call on trunk {name} refused: {}{which}", reason.sentence());
             self.edge.log("", text, Some(reason));
         }
+        let limit = Limit::of(Some(name).filter(|_| why.is_of_trunk), false, reason);
         let answer = FinalAnswer::new(503, reason);
         if !self.edge.admission.may_record(now) {
+            if let Some(limit) = limit {
+                self.edge.limited.note(now, limit, &why.key, None);
+            }
             self.edge.respond(now, incoming.server, answer.to_sip());
             *self.edge.metrics.calls.entry((name.clone(), "".into(), "refused")).or_default() += 1;
             return;
@@ -639,12 +653,24 @@ impl Gateway {
         self.next_call += 1;
         self.at_work = Some(key);
         let call = Call::new(now, &mut self.edge, key, incoming);
+        if let Some(limit) = limit {
+            self.edge.limited.note(now, limit, &why.key, Some(call.shared.legs.sid()));
+        }
         let call = self.calls.entry(key).or_insert(Box::new(call));
         let (parts, mut cx) = call.act(now, &mut self.edge);
-        parts.turn_down(&mut cx, incoming, &answer, which);
+        parts.turn_down(&mut cx, incoming, &answer, &which);
         self.at_work = None;
         self.note_if_done(key);
     }
+}
+
+/// Why a new call is not admitted.
+struct TurnedDown {
+    reason: ReasonSlug,
+    /// The key of the limit with its value; empty: it is for no limit.
+    key: String,
+    /// Whether the limit is the trunk's, and not the edge's.
+    is_of_trunk: bool,
 }
 
 /// What makes a request long: its body, and the three longest of its headers by name. No values: they hold numbers and keys.

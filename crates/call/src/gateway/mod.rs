@@ -179,6 +179,7 @@ impl Gateway {
             }
             Input::Reconfigured(concerned) => {
                 self.edge.trunks.reconfigured(&concerned);
+                self.edge.limited.reconfigured(&concerned);
                 self.edge.apps.reconfigured(&concerned);
             }
             Input::AgentProbed(probe) => self.edge.agent_probed(now, *probe),
@@ -323,6 +324,8 @@ impl Gateway {
         StatusView {
             edge: edge.config.name.clone(),
             calls: edge.admission.live(),
+            calls_limit: edge.admission.limits().0,
+            limited: edge.limited.views(now),
             draining: edge.admission.draining,
             ports_in_use: 2 * edge.sessions.ports.in_use(),
             ports: self.media_ports(),
@@ -530,7 +533,10 @@ impl Gateway {
             true => self.edge.admission.check_emergency(),
             false => self.edge.admission.check(now, ""),
         };
-        admitted.map_err(NotBegun::Refused)?;
+        admitted.map_err(|reason| {
+            self.edge.note_limit(now, reason);
+            NotBegun::Refused(reason)
+        })?;
         let targets: Vec<Target> = request.targets.iter().filter_map(|target| self.edge.target(target)).collect();
         if let Some(denied) = requested::denied_by_all(&mut self.edge, now, &targets, &number) {
             return Err(NotBegun::Denied(denied));

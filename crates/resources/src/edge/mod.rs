@@ -34,6 +34,7 @@ use crate::health::Healths;
 use crate::index::{ClientEntry, Index, Place, Purpose};
 use crate::io::{Cause, LogLine, Output, QueryId};
 use crate::key::CallKey;
+use crate::limited::Limited;
 use crate::limits::{MESSAGE_TEXTS_BYTES, URGENT_CALLS_PER_SECOND};
 use crate::metrics::Metrics;
 use crate::ports::PortPool;
@@ -150,6 +151,8 @@ pub struct Edge {
     pub trunks: Trunks,
     /// What is used of their limits for some calls.
     pub quotas: Quotas,
+    /// Calls that limits refused.
+    pub limited: Limited,
     /// Calls whose early media goes to an address that is not proven.
     pub unproven_early: UnprovenEarly,
     /// Health of each address.
@@ -214,6 +217,7 @@ impl Edge {
             deadlines: Deadlines::default(),
             trunks: Trunks::default(),
             quotas: Quotas::default(),
+            limited: Limited::default(),
             unproven_early: UnprovenEarly::default(),
             health: Healths::default(),
             registrations: Registrations::default(),
@@ -269,6 +273,9 @@ impl Edge {
             settings;
         self.apps.recognition.configure(recogniser);
         (self.addressing, self.tracing.captures, self.tracing.sampling) = (addressing, captures, sampling);
+        if self.admission.limits() != (calls, calls_per_second) {
+            self.limited.edge_reconfigured();
+        }
         self.admission.set_limits(calls, calls_per_second);
         self.sources.strangers.configure(strangers);
         if !Arc::ptr_eq(&self.table, &table) {
@@ -288,6 +295,7 @@ impl Edge {
     pub fn configure_trunks(&mut self, now: Instant) {
         self.trunks.configure(&self.table);
         self.quotas.configure(&self.table);
+        self.count_limits();
         self.configure_health(now);
         let table = Arc::clone(&self.table);
         for (party, name) in self.parties.all() {

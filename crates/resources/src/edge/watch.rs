@@ -29,6 +29,7 @@ use crate::health::{Due, Health, Spot};
 use crate::index::Place;
 use crate::io::{AgentProbe, Cause, Output};
 use crate::key::CallKey;
+use crate::limited::Limit;
 use crate::limits::{AGENT_TEXT_CHARS, ALARM_SECONDS, HEALTH_WAIT_SECONDS, PROBED_ONE_IN};
 use crate::random::pick;
 use crate::sessions::{NewEnd, Session};
@@ -536,6 +537,23 @@ impl Edge {
         self.trunks.problem(now, trunk, text.clone());
         if is_due {
             self.warn(call, format!("alarm: {text}"), Some(reason));
+        }
+    }
+
+    /// A limit of the edge has refused a call that was to begin by a request.
+    pub fn note_limit(&mut self, now: Instant, reason: ReasonSlug) {
+        let Some(limit) = Limit::of(None, false, reason) else { return };
+        *self.metrics.limits_reached.entry(("".into(), reason.as_str())).or_default() += 1;
+        self.limited.note(now, limit, &self.admission.limit_of(reason), None);
+    }
+
+    /// Has the counts of limits begin at zero, so that a query sees the first refusal as an increase.
+    pub(super) fn count_limits(&mut self) {
+        let trunks = self.table.trunks().iter().map(|trunk| trunk.name.clone()).chain(["".into()]);
+        for trunk in trunks {
+            for reason in [ReasonSlug::LimitCalls, ReasonSlug::LimitRate] {
+                self.metrics.limits_reached.entry((trunk.clone(), reason.as_str())).or_default();
+            }
         }
     }
 
