@@ -106,7 +106,8 @@ codes! {
          404. A `routes_file` without a line below the header matches no call.";
     SHADOWED = "TG0131", "two trunks at one address",
         "A source address belongs to one trunk: an exact peer address and port first, then the longest network prefix, then\n\
-         the first in the file. The entry of the later trunk has no effect.";
+         the first in the file. Requests from there never count as the later trunk's. Calls to either trunk, their OPTIONS and\n\
+         registrations work: a response belongs to the trunk that was asked.";
     OPEN_TO_ALL = "TG0132", "open to every address",
         "A network of length 0 in accept_from accepts calls from every address; scanners find such a port within hours. In\n\
          media_from it lets every address that finds a media port inject audio and receive the caller's audio before the\n\

@@ -73,3 +73,26 @@ fn a_peer_is_asked_goes_down_is_skipped_and_comes_back() {
     assert!(edge.log().contains("answers again"));
     stop();
 }
+
+#[test]
+fn two_trunks_with_one_peer_are_both_up() {
+    let carrier = Party::new("127.0.0.3");
+    let trunk = |name: &str| {
+        format!(
+            "[trunk.{name}]\npeers = [\"sip:{}\"]\noptions_interval = \"1s\"\nno_response_timeout = \"500ms\"\n",
+            carrier.address
+        )
+    };
+    let edge = Process::start(&config(&(trunk("a") + &trunk("b") + "[[route]]\nconnect = [\"trunk:b\"]\n")));
+    let state = |trunk: usize| edge.json("/v1/trunks")["trunks"][trunk]["state"].clone();
+    let answered = |answers: usize| {
+        for _ in 0..answers {
+            let (options, from) = carrier.receive("OPTIONS ");
+            carrier.send(from, &carrier.answer(&options, "200 OK", false));
+        }
+    };
+    answered(8);
+    until("both are up", || (state(0) == "up" && state(1) == "up").then_some(()));
+    assert_eq!(edge.json("/v1/security")["dropped"]["stray_response"], Value::Null);
+    assert_eq!(edge.json("/v1/status")["problems"], Value::Array(Vec::new()));
+}

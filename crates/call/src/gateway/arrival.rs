@@ -145,7 +145,10 @@ impl Arrivals<'_> {
         if let Some(who) = &who {
             let named = message.call_id().and_then(|id| self.edge.index.named(id)).filter(|named| named.covers(source));
             let leaves = self.edge.registrations.leaving_at(source).filter(|_| !message.is_request());
-            if let Some(party) = who.certain.or(named.map(|named| named.party)).or(who.fit).or(leaves) {
+            // Several trunks may have a peer in common: what was asked says which one an answer is of.
+            let asked = || if message.is_request() { None } else { self.edge.endpoint.asked(message, source) };
+            let named = named.map(|named| named.party).or_else(asked);
+            if let Some(party) = who.certain.or(named).or(who.fit).or(leaves) {
                 return Some(party);
             }
             // A far end of a call, and no trunk's address: it may be a phone that registers again.

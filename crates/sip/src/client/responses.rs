@@ -1,6 +1,8 @@
 //! What comes back: answers to our requests (RFC 3261 §8.1.3, §13.2.2) with the dialogs that they make, and requests that
 //! get none.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 
 use super::Clients;
@@ -8,7 +10,7 @@ use super::transaction::{Cancel, Fork};
 use crate::compose::{Head, is_sips, tagged};
 use crate::cx::Cx;
 use crate::dialog::{Dialog, DialogSnapshot, PrackDue, contact_uri, record_routes};
-use crate::event::{ClientId, DialogId, DropReason, Event, Flow, Reason, Sent, Transport};
+use crate::event::{ClientId, DialogId, DropReason, Event, Flow, Party, Reason, Sent, Transport};
 use crate::header::HeaderName;
 use crate::header::rack::rseq;
 use crate::message::Message;
@@ -92,12 +94,26 @@ impl Clients {
     /// Returns the transaction that a response belongs to (RFC 3261 §17.1.3): only its party may answer it.
     fn owner(&self, shared: &mut Shared, arrival: &Arrival, response: &Message) -> Option<(ClientId, u16)> {
         let code = response.code()?;
+        let id = self.answered_by(shared, response)?;
+        let client = self.clients.get(&id)?;
+        (client.party == arrival.party).then_some((id, code))
+    }
+
+    /// Returns the transaction that a response has the branch, the method and the Call-ID of, whoever sent it.
+    fn answered_by(&self, shared: &mut Shared, response: &Message) -> Option<ClientId> {
         let branch = response.via()?.branch?;
         key::client(&mut shared.scratch, branch, response.method());
         let id = self.at_key(shared)?;
         let client = self.clients.get(&id)?;
-        let same_call = response.call_id() == Some(client.call_id.as_bytes());
-        (client.party == arrival.party && same_call).then_some((id, code))
+        (response.call_id() == Some(client.call_id.as_bytes())).then_some(id)
+    }
+
+    /// Returns the party whose request a response from an address answers: one that the address is known to be of, or that was asked
+    /// there.
+    pub(crate) fn asked(&self, shared: &mut Shared, response: &Message, source: IpAddr) -> Option<Party> {
+        let client = self.clients.get(&self.answered_by(shared, response)?)?;
+        let is_its = shared.peers.reach(client.party).iter().any(|network| network.contains(&source));
+        (is_its || client.flow.remote.ip() == source).then_some(client.party)
     }
 
     /// Steps a machine and sends what it says.

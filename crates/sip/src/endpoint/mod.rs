@@ -14,6 +14,7 @@ pub use crate::dialog::Replaced;
 pub use request::DIGEST_URI_DIFFERS;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use ipnet::IpNet;
@@ -338,6 +339,12 @@ impl Endpoint {
     /// Reports whether a request of a party has its transaction here: then it has come before.
     pub fn has_begun(&mut self, party: Party, request: &Message) -> bool {
         self.servers.find(&mut self.shared, party, request.method(), request).is_some()
+    }
+
+    /// Returns the party whose request of ours a response from an address answers. Several parties may share an address, and the
+    /// branch says which one was asked.
+    pub fn asked(&mut self, response: &Message, source: IpAddr) -> Option<Party> {
+        self.clients.asked(&mut self.shared, response, source)
     }
 
     /// Returns the way that a request of ours went, while its transaction lives.
