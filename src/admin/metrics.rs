@@ -237,6 +237,11 @@ fn calls(out: &mut Exposition, gateway: &Metrics) {
     for ((trunk, reason), count) in &gateway.limits_reached {
         out.sample(name, &[("trunk", trunk), ("reason", reason)], *count as f64);
     }
+    let name = "trunkgate_wrong_credentials_total";
+    out.family(name, Kind::Counter, "Requests with wrong credentials for a trunk's require_auth.");
+    for ((trunk, fault), count) in &gateway.wrong_credentials {
+        out.sample(name, &[("trunk", trunk), ("fault", fault)], *count as f64);
+    }
     let name = "trunkgate_failovers_total";
     out.family(name, Kind::Counter, "Failovers to the next target.");
     for ((route, reason), count) in &gateway.failovers {

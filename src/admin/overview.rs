@@ -9,7 +9,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use trunkgate_call::view::{BanView, UnknownView};
+use trunkgate_call::view::{BanView, LoginView, UnknownView};
 use trunkgate_route::{Route, TargetSpec};
 
 use super::ApiError;
@@ -147,6 +147,8 @@ pub(super) struct Security {
     banned_in_all: u64,
     /// SIP messages that were dropped without an answer, by reason, since the start.
     dropped: BTreeMap<&'static str, u64>,
+    /// Sources whose requests have wrong credentials for `require_auth`, the newest first.
+    wrong_credentials: Vec<LoginView>,
     /// Calls that a limit, `deny` or the like refused, since the start.
     refused: Vec<Refusal>,
 }
@@ -169,6 +171,7 @@ pub(super) async fn security(State(handle): State<Handle>) -> Result<Json<Securi
             banned: gateway.banned(now, limits::BANS_SHOWN),
             banned_in_all: metrics.sources_banned,
             dropped: metrics.sip.dropped.clone(),
+            wrong_credentials: gateway.wrong_credentials(now, limits::BANS_SHOWN),
             refused: refused
                 .map(|((trunk, reason), count)| Refusal { trunk: trunk.to_string(), reason, count: *count })
                 .collect(),

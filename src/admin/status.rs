@@ -10,8 +10,8 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 use trunkgate_call::view::{
-    AgentFailures, AgentView, AppView, FaultView, LimitView, PeerView, Recent, RecognitionView, RejectedView,
-    RejectionView, SilentView, StrayView, TrunkQuality, TrunkView, UnknownView,
+    AgentFailures, AgentView, AppView, FaultView, LimitView, LoginView, PeerView, Recent, RecognitionView,
+    RejectedView, RejectionView, SilentView, StrayView, TrunkQuality, TrunkView, UnknownView,
 };
 use trunkgate_call::{NO_AGENT_AUDIO, UNSENT};
 use trunkgate_route::{Table, TargetSpec};
@@ -180,6 +180,7 @@ impl StatusReport {
         let mut problems = report.problems_now(handle, &gateway.silent, &way);
         report.add_live_silence(&gateway.silent, &mut problems);
         problems.extend(gateway.limited.iter().map(|limited| limit_now(limited, &way)));
+        problems.extend(logins_now(&gateway.logins));
         problems.extend(gateway.failing_apps.iter().filter_map(of_app));
         problems.extend(gateway.recognition.as_ref().and_then(recogniser_now));
         problems.extend(gateway.stray.map(stray_now));
@@ -395,6 +396,31 @@ fn recogniser_now(recognition: &RecognitionView) -> Option<Problem> {
         let problem = lately(Harm::Calls, *good_since, "not", what).about("recogniser");
         problem.shown_by(cause).fixed_by(fix).traced_in(last_sid)
     })
+}
+
+/// Requests with wrong credentials: one problem a trunk, of its newest source. Sources that are no trunk's may be scans.
+fn logins_now(logins: &[LoginView]) -> Vec<Problem> {
+    let mut told: Vec<(&str, bool)> = Vec::new();
+    let mut problems = Vec::new();
+    for login in logins {
+        let LoginView { trunk, source, is_of_trunk, fault, requests, in_row, seconds_ago, is_user_known, .. } = login;
+        if told.contains(&(trunk, *is_of_trunk)) {
+            continue;
+        }
+        told.push((trunk, *is_of_trunk));
+        let more = logins.iter().filter(|one| (&one.trunk, one.is_of_trunk) == (trunk, *is_of_trunk)).count() - 1;
+        let more = if more == 0 { String::new() } else { format!("; from {} too", number(more, "further source")) };
+        let harm = if *is_of_trunk { Harm::Calls } else { Harm::Strangers };
+        let count = number(usize::try_from(*requests).unwrap_or(usize::MAX), "request");
+        let what = format!("trunk {trunk}: {count} with wrong credentials in the last hour, none right since");
+        let shown = format!("{fault} from {source}, {in_row} in a row, the latest {seconds_ago} s ago{more}");
+        let part = if *is_user_known { "password" } else { "user" };
+        let problem = Problem::new(harm, what).about(format!("wrong credentials at {trunk}")).shown_by(shown);
+        let problem =
+            problem.fixed_by(format!("correct the {part} at the remote party, or `require_auth` of [trunk.{trunk}]"));
+        problems.push(problem.of(Party::Trunk(trunk.clone()), "wrong_credentials"));
+    }
+    problems
 }
 
 /// Calls that a limit refused.

@@ -322,7 +322,12 @@ fn trunk_among(placed: &PlacedTrunk, before: &[PlacedTrunk], findings: &mut Find
     }
     let mut shadowed = |what: String, span: &Span, other: &PlacedTrunk| {
         let message = format!("{what} already belongs to trunk {}", other.trunk.name);
-        findings.warning(code::SHADOWED, Some(span.clone()), message, "requests from there count as the first one's; calls to either trunk work");
+        findings.warning(
+            code::SHADOWED,
+            Some(span.clone()),
+            message,
+            "requests from there count as the first one's; calls to either trunk work",
+        );
     };
     for (peer, span) in placed.trunk.peers.iter().zip(&placed.peers) {
         let same = |other: &&PlacedTrunk| {

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
 use crate::support::sip::{Party, to_tag};
-use crate::support::{Process, config, until};
+use crate::support::{Process, config, finish, until};
+use serde_json::json;
 
 /// An edge that challenges what comes from 127.0.0.1 and calls `callee`.
 fn asking(callee: &Party) -> Process {
@@ -18,9 +19,14 @@ fn asking(callee: &Party) -> Process {
 
 /// An edge that calls the other one with this password.
 fn showing(caller: &Party, other: &Process, password: &str) -> Process {
+    showing_as(caller, other, ("acme", password))
+}
+
+/// The same with this user.
+fn showing_as(caller: &Party, other: &Process, (user, password): (&str, &str)) -> Process {
     Process::start(&config(&format!(
         "[trunk.pbx]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n[trunk.carrier]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n\
-         auth = {{ username = \"acme\", password = \"{password}\", realm = \"sip.example\" }}\n\
+         auth = {{ username = \"{user}\", password = \"{password}\", realm = \"sip.example\" }}\n\
          [[route]]\nfrom = [\"pbx\"]\nconnect = [\"trunk:carrier\"]\n",
         caller.address,
         other.address("udp")
@@ -69,4 +75,62 @@ fn a_wrong_password_is_a_failed_target() {
     assert!(refused.contains("credentials_refused") && !refused.contains("Authenticate"), "{refused}");
     assert!(callee.heard_nothing());
     until("it is in the log", || carrier.log().contains("wrong credentials from 127.0.0.1:").then_some(()));
+}
+
+#[test]
+fn a_trunk_whose_credentials_are_always_wrong_is_a_problem_until_they_are_right() {
+    let (caller, callee) = (Party::new("127.0.0.4"), Party::new("127.0.0.5"));
+    let carrier = asking(&callee);
+    let refuse_calls = |edge: &Process, calls: &[&str]| {
+        for id in calls {
+            let sip = edge.address("udp");
+            caller.send(sip, &caller.request("INVITE", "+14155550123", sip, id, 1, ""));
+            let (refused, _) = caller.receive("SIP/2.0 500");
+            let ack = caller.request("ACK", "+14155550123", sip, id, 1, to_tag(&refused));
+            caller.send(sip, &ack.replacen("ACK1;", "INVITE1;", 1));
+        }
+    };
+    let problem = || carrier.json("/v1/status")["problem_details"][0].clone();
+    let wrong = showing(&caller, &carrier, "a-wrong-one");
+    refuse_calls(&wrong, &["w1", "w2"]);
+    assert_eq!(problem(), json!(null), "two are a slip");
+    refuse_calls(&wrong, &["w3"]);
+    let found = problem();
+    assert_eq!(
+        (&found["headline"], &found["harm"], &found["trunk"], &found["kind"]),
+        (
+            &json!("trunk customer: 3 requests with wrong credentials in the last hour, none right since"),
+            &json!("calls"),
+            &json!("customer"),
+            &json!("wrong_credentials")
+        )
+    );
+    let shown = found["evidence"].as_str().unwrap();
+    assert!(shown.starts_with("wrong password for user \"acme\" from 127.0.0.1, 3 in a row"), "{found}");
+    assert!(found["fix"].as_str().unwrap().starts_with("correct the password"), "{found}");
+    let warning = "\"level\":\"WARN\",\"message\":\"trunk customer: wrong credentials from 127.0.0.1: wrong password";
+    until("it is a warning", || carrier.log().contains(warning).then_some(()));
+    let metric = |fault: &str| {
+        carrier.metric(&format!("trunkgate_wrong_credentials_total{{trunk=\"customer\",fault=\"{fault}\"}}"))
+    };
+    assert_eq!((metric("wrong_password"), metric("unknown_user")), (3.0, 0.0));
+    let nobody = showing_as(&caller, &carrier, ("acmee", "a-right-one"));
+    refuse_calls(&nobody, &["n1"]);
+    assert!(problem()["evidence"].as_str().unwrap().starts_with("unknown user \"acmee\""), "{}", problem());
+    let listed = carrier.json("/v1/security")["wrong_credentials"][0].clone();
+    assert_eq!(
+        (&listed["fault"], &listed["in_row"], &listed["is_of_trunk"]),
+        (&json!("unknown user \"acmee\""), &json!(4), &json!(true))
+    );
+    assert_eq!(metric("unknown_user"), 1.0);
+    let help = String::from_utf8(finish(&["help", "wrong_credentials"]).stdout).unwrap();
+    assert!(help.contains("trunkgate status") && !help.contains("trunkgate calls"), "{help}");
+    // Right ones end it.
+    let right = showing(&caller, &carrier, "a-right-one");
+    let sip = right.address("udp");
+    caller.send(sip, &caller.request("INVITE", "+14155550123", sip, "r1", 1, ""));
+    let (invite, from) = callee.receive("INVITE");
+    callee.send(from, &callee.answer(&invite, "486 Busy Here", false));
+    caller.receive("SIP/2.0 486");
+    assert_eq!(problem(), json!(null));
 }

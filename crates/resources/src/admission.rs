@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use trunkgate_route::TokenBucket;
 use trunkgate_story::reason::ReasonSlug;
 
+use crate::limited::Limited;
 use crate::limits::{FAIR_ACTIVE_SECONDS, FAIR_RESERVE_ONE_IN, REFUSAL_LOG_SECONDS, TURNED_DOWN_PER_SECOND};
 
 /// The edge's own limits.
@@ -25,6 +26,8 @@ pub struct Admission {
     logged: Option<Instant>,
     /// Refusals that have a record.
     records: TokenBucket,
+    /// Calls that limits refused, those of trunks among them.
+    pub limited: Limited,
     /// Whether new calls are refused.
     pub draining: bool,
 }
@@ -76,6 +79,7 @@ impl Admission {
             live: 0,
             logged: None,
             records: TokenBucket::new(TURNED_DOWN_PER_SECOND),
+            limited: Limited::default(),
             draining: false,
         }
     }

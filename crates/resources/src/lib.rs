@@ -18,6 +18,7 @@ pub mod io;
 pub mod key;
 pub mod limited;
 pub mod limits;
+pub mod logins;
 pub mod metrics;
 pub mod ports;
 pub mod queue;

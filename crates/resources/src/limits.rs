@@ -263,6 +263,10 @@ pub const BINDING_SECONDS: u32 = 3_600;
 pub const BINDING_LEAST_SECONDS: u32 = 60;
 /// The length of packets that the edge makes of converted audio, in milliseconds, whatever a far side asks for.
 pub const PACKET_MS: RangeInclusive<u32> = 10..=60;
+/// Requests in a row with wrong credentials that are no slip.
+pub const LOGIN_FAILURES: u64 = 3;
+/// Sources with wrong credentials that are kept.
+pub const LOGINS_KEPT: usize = 256;
 /// Between two lines of the log about SIP from addresses of no trunk, in seconds.
 pub const UNKNOWN_TOLD_SECONDS: u64 = 60;
 /// Users of REGISTERs that are compared a second with those that there are, where no trunk has them.

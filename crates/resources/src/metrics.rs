@@ -99,6 +99,8 @@ pub struct Metrics {
     pub calls: BTreeMap<(Arc<str>, Arc<str>, &'static str), u64>,
     /// (trunk, reason): calls that a limit, `deny` or the like refused.
     pub limits_reached: BTreeMap<(Arc<str>, &'static str), u64>,
+    /// (trunk, `unknown_user` or `wrong_password`): requests with wrong credentials for the trunk's `require_auth`.
+    pub wrong_credentials: BTreeMap<(Arc<str>, &'static str), u64>,
     /// (route, reason)
     pub failovers: BTreeMap<(Arc<str>, &'static str), u64>,
     /// From INVITE in to the 2xx out, seconds.
@@ -161,6 +163,7 @@ impl Metrics {
             calls_active: BTreeMap::new(),
             calls: BTreeMap::new(),
             limits_reached: BTreeMap::new(),
+            wrong_credentials: BTreeMap::new(),
             failovers: BTreeMap::new(),
             call_setup_seconds: Histogram::new(SETUP_BOUNDS),
             call_duration_seconds: Histogram::new(CALL_BOUNDS),

@@ -291,6 +291,10 @@ pub enum Event {
         flow: Flow,
         /// Whether a nonce that we gave to this address came back: then the address is no forged one.
         proven: bool,
+        /// The user that it has shown, as it came. Never said on the wire: nothing tells there which part is wrong.
+        user: String,
+        /// Whether that is the right user: then the password is wrong.
+        is_user_known: bool,
     },
     /// 100 Trying came for an INVITE of ours: the far end is alive.
     Trying {

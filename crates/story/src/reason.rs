@@ -303,7 +303,8 @@ reasons! {
     WrongCredentials {
         slug: "wrong_credentials",
         sentence: "a request had wrong credentials for the trunk's `require_auth`",
-        cause: "A request from the trunk had wrong digest credentials for its `require_auth`. The log and `trunkgate status` show it.",
+        cause: "A request from the trunk had wrong digest credentials for its `require_auth`: it gets 401 and never becomes a call. The \
+             log and `trunkgate status` say whether the user or the password is wrong; after three in a row it is a problem.",
         fix: Some("check user and password at the remote party, or `require_auth`"),
         q850: 21,
         outcome: "refused",

@@ -309,6 +309,8 @@ pub struct StatusView {
     pub calls_limit: u32,
     /// Calls that limits refused in the last hour.
     pub limited: Vec<LimitView>,
+    /// Sources whose requests have wrong credentials, the newest first.
+    pub logins: Vec<LoginView>,
     /// Whether new calls are refused.
     pub draining: bool,
     /// Media ports in use.
@@ -329,6 +331,29 @@ pub struct StatusView {
     pub stray: Option<StrayView>,
     /// Who is not heard in live calls.
     pub silent: Vec<SilentView>,
+}
+
+/// A source that shows wrong credentials again and again.
+#[derive(Debug, Clone, Serialize)]
+pub struct LoginView {
+    /// The trunk whose `require_auth` it does not meet.
+    pub trunk: String,
+    /// Its address.
+    pub source: String,
+    /// Whether that address is the trunk's by the configuration.
+    pub is_of_trunk: bool,
+    /// The user that it has shown last.
+    pub user: String,
+    /// Whether that is the right user.
+    pub is_user_known: bool,
+    /// The part that is wrong, in words.
+    pub fault: String,
+    /// Requests with wrong credentials in the last hour.
+    pub requests: u64,
+    /// The same since it last had right ones.
+    pub in_row: u64,
+    /// How long ago the last one came.
+    pub seconds_ago: u64,
 }
 
 /// Calls of the last hour that one limit refused.

@@ -1,4 +1,4 @@
-// Security: unknown sources, bans, dropped SIP and media, rejected calls.
+// Security: unknown sources, wrong credentials, bans, dropped SIP and media, rejected calls.
 
 import * as api from './api.js';
 import { chip, h, section, swap, table } from './dom.js';
@@ -12,8 +12,8 @@ function numbers(caption, rows, empty) {
 }
 
 export function securityPage(main) {
-  const parts = Object.fromEntries(['head', 'tls', 'banned', 'dropped', 'refused', 'media'].map((name) => [name, h('div', {})]));
-  main.append(h('h1', {}, 'Security'), parts.head, parts.tls, section('Banned addresses', parts.banned), section('SIP dropped without a reply', parts.dropped),
+  const parts = Object.fromEntries(['head', 'tls', 'logins', 'banned', 'dropped', 'refused', 'media'].map((name) => [name, h('div', {})]));
+  main.append(h('h1', {}, 'Security'), parts.head, parts.tls, section('Wrong credentials', parts.logins), section('Banned addresses', parts.banned), section('SIP dropped without a reply', parts.dropped),
     section('Calls rejected by a limit or rule', parts.refused), section('Media dropped', parts.media));
   return {
     title: 'Security',
@@ -25,6 +25,14 @@ export function securityPage(main) {
       swap(parts.tls, seen.tls_failures
         ? h('p', { class: 'verdict warn' }, `TLS to listener ${seen.tls_failures.listener} fails: ${count(seen.tls_failures.handshakes)} in the last hour, the latest ${seen.tls_failures.seconds_ago} s ago from ${seen.tls_failures.last}: ${seen.tls_failures.why}.`)
         : null);
+      swap(parts.logins, table([
+        { name: 'Trunk', cell: (row) => row.trunk },
+        { name: 'Source', cell: (row) => [row.source, row.is_of_trunk ? null : h('span', { class: 'dim' }, ' (not an address of the trunk)')] },
+        { name: 'Wrong', cell: (row) => row.fault },
+        { name: 'Last hour', cell: (row) => count(row.requests), class: 'number' },
+        { name: 'In a row', cell: (row) => count(row.in_row), class: 'number' },
+        { name: 'Latest', cell: (row) => `${duration(row.seconds_ago)} ago`, class: 'number' },
+      ], { caption: 'Wrong credentials', rows: seen.wrong_credentials, key: (row) => `${row.trunk} ${row.source}`, empty: 'No source has failed three times in a row.' }));
       swap(parts.banned, table([
         { name: 'Address', cell: (ban) => ban.address },
         { name: 'Ban ends in', cell: (ban) => duration(ban.seconds), class: 'number' },

@@ -10,6 +10,10 @@ pub(super) fn explain(slug: &str) -> Option<String> {
     let reason = ReasonSlug::ALL.into_iter().find(|reason| reason.as_str() == slug)?;
     let fix = reason.fix().map(|fix| format!("\nFix: {}.\n", capital(fix))).unwrap_or_default();
     let (sentence, cause, outcome) = (reason.sentence(), reason.cause(), outcome(reason));
+    // Such a request never becomes a call.
+    if reason == ReasonSlug::WrongCredentials {
+        return Some(format!("{slug}: {sentence}\n\nCause: {cause}\n{fix}\nWhere it stands: trunkgate status\n"));
+    }
     Some(format!(
         "{slug}: {sentence}\n\nCause: {cause}\n{fix}\nOutcome before the answer: {outcome}. Q.850 cause: {}.\nCalls with this \
          reason: trunkgate calls --reason {slug}\n",

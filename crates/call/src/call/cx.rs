@@ -648,7 +648,7 @@ impl Cx<'_> {
     pub(crate) fn refused_place(&mut self, trunk: &Trunk, reason: ReasonSlug, which: Option<String>) {
         let limit = which.clone().unwrap_or_else(|| limit_of(trunk, reason, trunk.calls_per_second_out));
         if let Some(reached) = Limit::of(Some(&trunk.name), true, reason) {
-            self.edge.limited.note(self.now, reached, &limit, Some(self.call.legs.sid()));
+            self.edge.admission.limited.note(self.now, reached, &limit, Some(self.call.legs.sid()));
         }
         self.call.story.proof = Some((reason, format!("trunk {}, {limit}", trunk.name).into()));
         let which = which.unwrap_or_else(|| "calls to it".to_owned());

@@ -119,9 +119,11 @@ impl Gateway {
     fn sip_event(&mut self, now: Instant, event: Event) {
         match event {
             Event::Invite { id, flow, party, request } => {
+                self.edge.right_credentials(party, flow.remote);
                 self.invited(now, id, flow, party, request);
             }
             Event::Request { id: Some(id), dialog: None, method: Method::Register, flow, party, request } => {
+                self.edge.right_credentials(party, flow.remote);
                 self.edge.registering(now, id, party, flow, &request);
             }
             // In a dialog it goes to the other side; none begins one.
@@ -193,16 +195,12 @@ impl Gateway {
                     }
                 }
             }
-            Event::WrongCredentials { party, flow, proven } => {
+            Event::WrongCredentials { party, flow, proven, user, is_user_known } => {
                 if proven || flow.transport.is_reliable() {
                     self.arrivals().misbehaved(now, &flow);
                 }
                 let trunk = self.edge.party_name(party);
-                let text = format!("wrong credentials from {}", flow.remote);
-                self.edge.trunks.problem(now, &trunk, text.clone());
-                if self.edge.admission.may_log(now) {
-                    self.edge.log("", format!("trunk {trunk}: {text}"), Some(ReasonSlug::WrongCredentials));
-                }
+                self.edge.wrong_credentials(now, &trunk, flow.remote, (&user, is_user_known));
             }
             Event::TimedOut { id } | Event::TransportFailed { id } if self.edge.registrations.owns(id) => {
                 self.edge.register_answered(now, id, None);
@@ -642,7 +640,7 @@ impl Gateway {
         let answer = FinalAnswer::new(503, reason);
         if !self.edge.admission.may_record(now) {
             if let Some(limit) = limit {
-                self.edge.limited.note(now, limit, &why.key, None);
+                self.edge.admission.limited.note(now, limit, &why.key, None);
             }
             self.edge.respond(now, incoming.server, answer.to_sip());
             *self.edge.metrics.calls.entry((name.clone(), "".into(), "refused")).or_default() += 1;
@@ -654,7 +652,7 @@ impl Gateway {
         self.at_work = Some(key);
         let call = Call::new(now, &mut self.edge, key, incoming);
         if let Some(limit) = limit {
-            self.edge.limited.note(now, limit, &why.key, Some(call.shared.legs.sid()));
+            self.edge.admission.limited.note(now, limit, &why.key, Some(call.shared.legs.sid()));
         }
         let call = self.calls.entry(key).or_insert(Box::new(call));
         let (parts, mut cx) = call.act(now, &mut self.edge);

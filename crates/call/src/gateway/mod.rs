@@ -27,7 +27,9 @@ use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::Kept;
 use trunkgate_story::trace::{TraceItem, TraceView};
-use trunkgate_story::view::{AgentView, BanView, CallView, ForkView, QualityView, SilentView, StatusView, UnknownView};
+use trunkgate_story::view::{
+    AgentView, BanView, CallView, ForkView, LoginView, QualityView, SilentView, StatusView, UnknownView,
+};
 
 use trunkgate_twiml::StreamStep;
 
@@ -179,7 +181,7 @@ impl Gateway {
             }
             Input::Reconfigured(concerned) => {
                 self.edge.trunks.reconfigured(&concerned);
-                self.edge.limited.reconfigured(&concerned);
+                self.edge.admission.limited.reconfigured(&concerned);
                 self.edge.apps.reconfigured(&concerned);
             }
             Input::AgentProbed(probe) => self.edge.agent_probed(now, *probe),
@@ -292,6 +294,12 @@ impl Gateway {
         let banned = self.edge.sources.strangers.first_banned(most);
         banned.map(|(until, address)| BanView { address, seconds: seconds(until) }).collect()
     }
+    /// Sources whose requests have wrong credentials, the newest first.
+    pub fn wrong_credentials(&self, now: Instant, most: usize) -> Vec<LoginView> {
+        let mut views = self.edge.sources.logins.views(now);
+        views.truncate(most);
+        views
+    }
     /// What a call, live or recent, sounded like over time.
     pub fn quality(&self, now: Instant, sid: &str) -> Option<QualityView> {
         let live = self.live(sid).filter(|call| call.shared.state != State::Ended);
@@ -325,7 +333,8 @@ impl Gateway {
             edge: edge.config.name.clone(),
             calls: edge.admission.live(),
             calls_limit: edge.admission.limits().0,
-            limited: edge.limited.views(now),
+            limited: edge.admission.limited.views(now),
+            logins: edge.sources.logins.views(now),
             draining: edge.admission.draining,
             ports_in_use: 2 * edge.sessions.ports.in_use(),
             ports: self.media_ports(),

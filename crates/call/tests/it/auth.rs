@@ -245,7 +245,10 @@ fn credentials_of_a_trunk_open_the_way_once() {
     bench.receive(CARRIER, options(2, &wrong));
     let again = bench.expect(CARRIER, "SIP/2.0 401");
     assert!(!again.text.contains("stale"));
-    assert_eq!(bench.logs, ["trunk carrier: wrong credentials from 198.51.100.7:5060"]);
+    assert_eq!(
+        bench.logs,
+        ["trunk carrier: wrong credentials from 198.51.100.7:5060: wrong password for user \"acme\""]
+    );
     let unknown = wrong.replace("acme", "nobody");
     bench.receive(CARRIER, options(3, &unknown));
     let other = bench.expect(CARRIER, "SIP/2.0 401");

@@ -34,8 +34,8 @@ use crate::health::Healths;
 use crate::index::{ClientEntry, Index, Place, Purpose};
 use crate::io::{Cause, LogLine, Output, QueryId};
 use crate::key::CallKey;
-use crate::limited::Limited;
 use crate::limits::{MESSAGE_TEXTS_BYTES, URGENT_CALLS_PER_SECOND};
+use crate::logins::Logins;
 use crate::metrics::Metrics;
 use crate::ports::PortPool;
 use crate::quotas::{Counted, Numbered, Quotas, Reached};
@@ -90,6 +90,8 @@ pub struct Sources {
     pub unknown: Unknown,
     /// Phones that want to register as nobody that there is.
     pub strays: Strays,
+    /// Requests with wrong credentials.
+    pub logins: Logins,
 }
 
 /// What one input leaves to be done before the next one.
@@ -151,8 +153,6 @@ pub struct Edge {
     pub trunks: Trunks,
     /// What is used of their limits for some calls.
     pub quotas: Quotas,
-    /// Calls that limits refused.
-    pub limited: Limited,
     /// Calls whose early media goes to an address that is not proven.
     pub unproven_early: UnprovenEarly,
     /// Health of each address.
@@ -217,7 +217,6 @@ impl Edge {
             deadlines: Deadlines::default(),
             trunks: Trunks::default(),
             quotas: Quotas::default(),
-            limited: Limited::default(),
             unproven_early: UnprovenEarly::default(),
             health: Healths::default(),
             registrations: Registrations::default(),
@@ -274,11 +273,12 @@ impl Edge {
         self.apps.recognition.configure(recogniser);
         (self.addressing, self.tracing.captures, self.tracing.sampling) = (addressing, captures, sampling);
         if self.admission.limits() != (calls, calls_per_second) {
-            self.limited.edge_reconfigured();
+            self.admission.limited.edge_reconfigured();
         }
         self.admission.set_limits(calls, calls_per_second);
         self.sources.strangers.configure(strangers);
         if !Arc::ptr_eq(&self.table, &table) {
+            self.sources.logins.configure(&self.table, &table);
             self.table = table;
             self.configure_trunks(now);
             self.configure_registrations(now);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use trunkgate_media::{Command, EndCounters, EndId, EndSpec, Event, MediaId};
 use trunkgate_route::acl::translated;
 use trunkgate_route::{Figures, Peer, Plan, Rank, Target, Trunk};
-use trunkgate_sip::{ClientId, Flow, HeaderName, Message, Method, ServerId, Transmit, Transport};
+use trunkgate_sip::{ClientId, Flow, HeaderName, Message, Method, Party, ServerId, Transmit, Transport};
 use trunkgate_story::captured::{Captured, CapturedItem};
 use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::messages::{Way, Wire};
@@ -30,7 +30,8 @@ use crate::index::Place;
 use crate::io::{AgentProbe, Cause, Output};
 use crate::key::CallKey;
 use crate::limited::Limit;
-use crate::limits::{AGENT_TEXT_CHARS, ALARM_SECONDS, HEALTH_WAIT_SECONDS, PROBED_ONE_IN};
+use crate::limits::{AGENT_TEXT_CHARS, ALARM_SECONDS, HEALTH_WAIT_SECONDS, PROBED_ONE_IN, STRAY_USER_CHARS};
+use crate::logins::WrongLogin;
 use crate::random::pick;
 use crate::sessions::{NewEnd, Session};
 use crate::traced::Arriving;
@@ -544,11 +545,49 @@ impl Edge {
     pub fn note_limit(&mut self, now: Instant, reason: ReasonSlug) {
         let Some(limit) = Limit::of(None, false, reason) else { return };
         *self.metrics.limits_reached.entry(("".into(), reason.as_str())).or_default() += 1;
-        self.limited.note(now, limit, &self.admission.limit_of(reason), None);
+        let key = self.admission.limit_of(reason);
+        self.admission.limited.note(now, limit, &key, None);
     }
 
-    /// Has the counts of limits begin at zero, so that a query sees the first refusal as an increase.
+    /// A request has shown wrong credentials.
+    pub fn wrong_credentials(
+        &mut self,
+        now: Instant,
+        trunk: &Arc<str>,
+        remote: SocketAddr,
+        (user, is_known): (&str, bool),
+    ) {
+        let fault = if is_known { WRONG_PASSWORD } else { UNKNOWN_USER };
+        *self.metrics.wrong_credentials.entry((trunk.clone(), fault)).or_default() += 1;
+        let login = WrongLogin {
+            user: plain(&self.shown(user), STRAY_USER_CHARS),
+            is_user_known: is_known,
+            is_of_trunk: self.table.trunk_of(remote).is_some_and(|owner| owner.name == *trunk),
+        };
+        let text = format!("wrong credentials from {remote}: {}", login.fault());
+        self.trunks.problem(now, trunk, text.clone());
+        let due = self.sources.logins.failed(now, trunk, remote.ip(), login);
+        let reason = Some(ReasonSlug::WrongCredentials);
+        match due {
+            Some(line) => self.warn("", line, reason),
+            None if self.admission.may_log(now) => self.log("", format!("trunk {trunk}: {text}"), reason),
+            None => {}
+        }
+    }
+
+    /// A request that begins something has passed: where its trunk asks for credentials, it has shown them.
+    pub fn right_credentials(&mut self, party: Party, remote: SocketAddr) {
+        let trunk = self.party_name(party);
+        self.sources.logins.passed(&trunk, remote.ip());
+    }
+
+    /// Has the counts of limits and wrong credentials begin at zero, so that a query sees the first one as an increase.
     pub(super) fn count_limits(&mut self) {
+        for trunk in self.table.trunks().iter().filter(|trunk| trunk.require_auth.is_some()) {
+            for fault in [UNKNOWN_USER, WRONG_PASSWORD] {
+                self.metrics.wrong_credentials.entry((trunk.name.clone(), fault)).or_default();
+            }
+        }
         let trunks = self.table.trunks().iter().map(|trunk| trunk.name.clone()).chain(["".into()]);
         for trunk in trunks {
             for reason in [ReasonSlug::LimitCalls, ReasonSlug::LimitRate] {
@@ -624,6 +663,10 @@ impl Edge {
         (is_inside(ip) || hidden.any(is_inside)) && !self.table.is_peer(SocketAddr::new(ip, remote.port()))
     }
 }
+
+/// Labels of metrics: the part of credentials that is wrong.
+const UNKNOWN_USER: &str = "unknown_user";
+const WRONG_PASSWORD: &str = "wrong_password";
 
 /// What is known of a trunk when its place is looked for.
 pub(crate) struct Known {

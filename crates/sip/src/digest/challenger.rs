@@ -170,6 +170,17 @@ impl Challenger {
         verdict
     }
 
+    /// Returns the user whose credentials a request shows, as a party is asked for them, and whether it is the one expected: for
+    /// who runs this end, once the answer is on its way.
+    pub(crate) fn user_shown(&self, party: Party, request: &Message) -> (String, bool) {
+        let Some(expected) = self.expected.get(&party) else { return (String::new(), false) };
+        let shown = authorizations(request.headers(HeaderName::Authorization));
+        let user = shown.into_iter().filter(|shown| shown.realm == expected.realm.as_bytes()).last();
+        let user = user.map(|shown| unquoted(shown.username).into_owned()).unwrap_or_default();
+        let is_expected = self.are_same(expected.username.as_bytes(), &user);
+        (String::from_utf8_lossy(&user).into_owned(), is_expected)
+    }
+
     /// The values of WWW-Authenticate for a party, one for each algorithm.
     pub(crate) fn challenge(&mut self, now: Instant, party: Party, source: IpAddr, stale: bool) -> Vec<String> {
         let made = self.seconds(now);

@@ -110,7 +110,8 @@ impl Endpoint {
                 self.shared.refuse(arrival, request, Refusal { headers, ..Refusal::plain(401) });
                 if failed {
                     let flow = arrival.flow;
-                    self.shared.tell(Event::WrongCredentials { party, flow, proven });
+                    let (user, is_user_known) = self.challenger.user_shown(party, request);
+                    self.shared.tell(Event::WrongCredentials { party, flow, proven, user, is_user_known });
                 }
                 false
             }

@@ -267,7 +267,7 @@ fn rfc3261_22_1_a_party_shows_its_credentials_before_anything_else() {
     let wrong = shown_by("wrong", &refusal, &first);
     edge.receive(&request("INVITE", 2, "z9hG4bKb", "", &wrong));
     assert_eq!(edge.one().code(), Some(401));
-    let told = |event: &Event| matches!(event, Event::WrongCredentials { proven: true, .. });
+    let told = |event: &Event| matches!(event, Event::WrongCredentials { proven: true, is_user_known: true, .. });
     assert!(edge.events.iter().any(told), "the nonce had come back");
     let right = shown_by("right", &refusal, &first);
     edge.receive(&request("INVITE", 3, "z9hG4bKc", "", &right));
