@@ -340,6 +340,13 @@ fn an_agent_of_the_file_is_tested_as_the_file_has_it() {
     assert_eq!((told.line("pieces").1, &told.all["audio_ms"]), ("1 of 16000 bytes (500 ms)", &json!(500)));
     let aside = "left aside: 2 × unknown event \"pause\"; 1 × unknown event \"resume\"";
     assert_eq!(told.line("messages").1, aside);
+    let strict = std::fs::read_to_string(&path).unwrap();
+    let hasty = strict.replace("parameters = ", "first_audio_timeout = \"1s\"\nparameters = ");
+    std::fs::write(&path, hasty).unwrap();
+    let told = Told::of("bot", &config, &[("BOT_TOKEN", "secret")]);
+    let (level, text) = told.line("first audio");
+    assert!(level == "fail" && text.contains("`first_audio_timeout`") && told.code == Some(1), "{:#}", told.all);
+    std::fs::write(&path, strict).unwrap();
     let told = Told::of("bot", &config, &[("BOT_TOKEN", "another")]);
     assert_eq!(told.line("connect").1, "answered the handshake with 403", "the file's secret signs");
     let refused = |who: &str, more: &[&str]| {

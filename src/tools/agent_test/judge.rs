@@ -27,13 +27,17 @@ pub(super) fn judge(record: &Record, times: &[u64]) -> Vec<Finding> {
         let fix = remedy(loss, &words, record.signed);
         return vec![Finding::fail("connect", words, fix)];
     };
-    let mut all = vec![match connect > SLOW_CONNECT_MS {
-        true => Finding::warn(
+    let text = format!("101 after {connect} ms");
+    let mut all = vec![match record.connect_most_ms.filter(|most| connect > *most) {
+        Some(most) => Finding::fail(
             "connect",
-            format!("101 after {connect} ms"),
-            "run the agent closer to the edge, or keep it warm",
+            format!("{text}: calls give the agent up after {}, its `connect_timeout`", time(most)),
+            "keep the agent warm, or increase `connect_timeout`",
         ),
-        false => Finding::ok("connect", format!("101 after {connect} ms")),
+        None if connect > SLOW_CONNECT_MS => {
+            Finding::warn("connect", text, "run the agent closer to the edge, or keep it warm")
+        }
+        None => Finding::ok("connect", text),
     }];
     all.push(first_audio(record, times));
     all.extend(answer(record));
@@ -74,6 +78,12 @@ fn first_audio(record: &Record, times: &[u64]) -> Finding {
     } else {
         format!("{middle} ms after the 101")
     };
+    let longest = sorted.last().copied().unwrap_or(first).max(first);
+    if let Some(most) = record.first_audio_most_ms.filter(|most| longest > *most) {
+        let text = format!("{times}: calls give the agent up after {}, its `first_audio_timeout`", time(most));
+        let fix = "have the bot send its greeting earlier, or increase `first_audio_timeout`";
+        return Finding::fail(name, text, fix);
+    }
     if is_greeting(record) {
         return Finding::ok(name, format!("{times}: a greeting"));
     }
@@ -354,6 +364,22 @@ mod tests {
         );
         let lost = Record { lost: Some((Loss::Closed(Some(1011)), "closed with 1011".into())), ..good() };
         assert_eq!(of(&lost, "end").level, Level::Fail);
+    }
+
+    #[test]
+    fn what_calls_do_not_wait_for_fails_with_its_key() {
+        let slow = Record { connect_ms: Some(5_006), connect_most_ms: Some(3_000), ..good() };
+        let text = "101 after 5006 ms: calls give the agent up after 3.0 s, its `connect_timeout`";
+        assert_eq!((of(&slow, "connect").level, of(&slow, "connect").text.as_str()), (Level::Fail, text));
+        let patient = Record { connect_most_ms: Some(10_000), ..slow };
+        assert_eq!(of(&patient, "connect").level, Level::Warn);
+        let late = Record { first_voice_ms: Some(2_700), first_audio_most_ms: Some(2_000), ..good() };
+        let found = of(&late, "first audio");
+        assert!(
+            found.level == Level::Fail && found.text.ends_with("after 2.0 s, its `first_audio_timeout`"),
+            "{found:?}"
+        );
+        assert_eq!(of(&Record { first_audio_most_ms: Some(3_000), ..late }, "first audio").level, Level::Ok);
     }
 
     #[test]

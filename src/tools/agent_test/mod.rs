@@ -155,6 +155,7 @@ impl Plan {
     async fn talk(&self, times: u32) -> (Record, Vec<u64>) {
         let mut record = talk::talk(self, true).await;
         record.signed = self.subject.spec.auth_token.is_some();
+        (record.connect_most_ms, record.first_audio_most_ms) = self.subject.most_ms;
         let mut first: Vec<u64> = record.first_voice_ms.into_iter().collect();
         for _ in 1..times {
             // Who says nothing, or is lost, is not asked again.

@@ -69,6 +69,9 @@ pub(super) struct Record {
     pub(super) lost: Option<(Loss, String)>,
     /// Whether the handshake was signed.
     pub(super) signed: bool,
+    /// What calls allow the agent of the file, in milliseconds: its `connect_timeout` and `first_audio_timeout`.
+    pub(super) connect_most_ms: Option<u64>,
+    pub(super) first_audio_most_ms: Option<u64>,
     /// Of the audio both ways.
     pub(super) format: Format,
     /// The first piece of audio, and the first that is more than silence.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use trunkgate_call::socket_spec;
 use trunkgate_media::SocketSpec;
@@ -33,6 +34,8 @@ pub(super) struct Subject {
     pub(super) spec: SocketSpec,
     /// Names of account, call and stream are still to be filled in.
     pub(super) settings: Settings,
+    /// The agent's `connect_timeout` and `first_audio_timeout` in milliseconds; `None`: no limit, or none that is known.
+    pub(super) most_ms: (Option<u64>, Option<u64>),
 }
 
 impl Subject {
@@ -73,7 +76,11 @@ impl Subject {
         if let Some(path) = &verb.ca {
             spec.ca = Some(certificates(path)?);
         }
-        Ok(Subject { spec, settings })
+        let most = |time: Duration| {
+            let is_set = !time.is_zero() && !is_url(&verb.agent);
+            is_set.then(|| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+        };
+        Ok(Subject { spec, settings, most_ms: (most(agent.connect_timeout), most(agent.first_audio_timeout)) })
     }
 }
 

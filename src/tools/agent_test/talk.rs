@@ -76,12 +76,13 @@ struct Talk<'a> {
 /// Talks with the agent; `whole`: through all acts, else until it is first heard.
 pub(super) async fn talk(plan: &Plan, whole: bool) -> Record {
     let asked = Instant::now();
-    let opened = timeout(CONNECT, Visit::open(&plan.subject.spec, &OwnSockets::none())).await;
+    let most = plan.subject.most_ms.0.map(Duration::from_millis).unwrap_or_default().max(CONNECT);
+    let opened = timeout(most, Visit::open(&plan.subject.spec, &OwnSockets::none())).await;
     let mut visit = match opened {
         Ok(Ok(visit)) => visit,
         Ok(Err(failed)) => return Record { lost: Some(lost(failed)), ..Record::default() },
         Err(_) => {
-            let lost = format!("not connected in {} s", CONNECT.as_secs());
+            let lost = format!("not connected in {} s", most.as_secs());
             return Record { lost: Some((Loss::ConnectTimeout, lost)), ..Record::default() };
         }
     };
