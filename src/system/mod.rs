@@ -11,6 +11,7 @@ pub(crate) mod connector;
 pub mod dns;
 pub(crate) mod files;
 pub(crate) mod free_ports;
+pub(crate) mod holder;
 pub mod interfaces;
 pub mod log;
 pub mod notify;

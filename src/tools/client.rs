@@ -1,6 +1,7 @@
 //! Verbs that talk to a running edge over its HTTP face: `status`, `calls`, `trace`, `reload`, `drain`.
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ use crate::explain::why::Question;
 use crate::limits::CERTIFICATE_FILE_BYTES;
 use crate::system::certificates::Trust;
 use crate::system::files;
+use crate::system::holder::Holder;
+use crate::system::interfaces;
 use crate::system::terminal;
 use crate::system::verifier::Servers;
 use crate::system::web::{self, Answer};
@@ -51,6 +54,10 @@ const ANSWER_BYTES: u64 = 256 << 20;
 const SILENT: &str = "it does not answer";
 /// Longest wait for an answer that a verb can do without.
 const SOON: Duration = Duration::from_secs(2);
+/// Longest wait for an answer that needs no work: an edge that takes longer is stopped or hangs.
+const ALIVE: Duration = Duration::from_secs(5);
+/// Questions that need no work.
+const SMALL: [&str; 4] = ["/healthz", "/v1/status", "/v1/trunks", "/v1/why"];
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -270,7 +277,7 @@ pub fn drain(config: Option<&Path>, remote: &Remote, undo: bool, json: bool) -> 
         let body = json!({ "on": !undo });
         let answer = request(edge, Method::POST, "/v1/drain", Some(body)).await;
         // Whoever answers too late, or that it is too late, may have begun.
-        let is_late = |error: &String| error.ends_with(SILENT) || error.ends_with("(503)");
+        let is_late = |error: &String| error.contains(SILENT) || error.ends_with("(503)");
         let text = answer.map_err(|error| match is_late(&error) && !undo {
             true => format!("{error}; it may be draining nevertheless (`trunkgate status`): {UNDO}"),
             false => error,
@@ -594,12 +601,50 @@ async fn answer_of(http: &Http, path: &str) -> Option<Value> {
     serde_json::from_str(&text).ok()
 }
 
-/// Whether an edge runs where this file says, whatever its token.
-pub(crate) async fn is_edge(http: &Http) -> bool {
-    let Some(edge) = of_file(http) else { return false };
-    // Ready or not: nobody else answers so.
-    let answer = request(&Target { token: None, ..edge }, Method::GET, "/healthz", None).await;
-    answer.map_or_else(|error| EDGE_REFUSALS.iter().any(|known| error.ends_with(known)), |text| text == "ok")
+/// The process at the HTTP address of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// An edge, well or not.
+    Edge,
+    /// A process that accepts connections and answers nothing, in words.
+    Silent(String),
+    /// None, or another server.
+    Other,
+}
+
+/// Returns what is where an edge of this file would be, whatever its token.
+pub(crate) async fn presence(http: &Http) -> Presence {
+    let Some(edge) = of_file(http) else { return Presence::Other };
+    let edge = Target { token: None, ..edge };
+    match timeout(SOON, exchange(&edge, Method::GET, "/healthz", None)).await {
+        Err(_) => Presence::Silent(silent(&edge)),
+        Ok(Ok(text)) if text == b"ok" => Presence::Edge,
+        // Ready or not: nobody else answers so.
+        Ok(Err(error)) if EDGE_REFUSALS.iter().any(|known| error.ends_with(known)) => Presence::Edge,
+        Ok(Ok(_) | Err(_)) => Presence::Other,
+    }
+}
+
+/// What is said of an edge that does not answer: which process it is and what to do, where that is known.
+fn silent(edge: &Target) -> String {
+    let Target { base, named, .. } = edge;
+    let url = Url::parse(base).ok();
+    let is_here = url.as_ref().and_then(Url::host_str).is_some_and(|host| {
+        let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback() || interfaces::has(ip))
+    });
+    let port = url.and_then(|url| url.port_or_known_default()).filter(|_| is_here);
+    match port.and_then(Holder::of_port) {
+        Some(Holder { pid, name, is_stopped: true }) => {
+            format!(
+                "the edge at {base}{named}: {SILENT}: PID {pid} ({name}) has the port and is stopped; try: kill -CONT {pid}"
+            )
+        }
+        Some(Holder { pid, name, is_stopped: false }) => {
+            format!("the edge at {base}{named}: {SILENT}: PID {pid} ({name}) has the port and hangs; try: restart it")
+        }
+        None => format!("no edge at {base}{named}: {SILENT}"),
+    }
 }
 
 async fn request(edge: &Target, method: Method, path: &str, body: Option<Value>) -> Result<String, String> {
@@ -607,7 +652,18 @@ async fn request(edge: &Target, method: Method, path: &str, body: Option<Value>)
     String::from_utf8(bytes).map_err(|_| format!("the server at {} is not a Trunkgate edge", edge.base))
 }
 
+/// Asks an edge. One that does not even say that it lives is not waited for, and does not find the request when it wakes up.
 async fn request_bytes(edge: &Target, method: Method, path: &str, body: Option<Value>) -> Result<Vec<u8>, String> {
+    let is_small = method == Method::GET && SMALL.iter().any(|small| path.starts_with(small));
+    if !is_small {
+        let lives = timeout(ALIVE, exchange(edge, Method::GET, "/healthz", None)).await;
+        lives.map_err(|_| silent(edge))?.ok();
+    }
+    let patience = if is_small { ALIVE } else { PATIENCE };
+    timeout(patience, exchange(edge, method, path, body)).await.map_err(|_| silent(edge))?
+}
+
+async fn exchange(edge: &Target, method: Method, path: &str, body: Option<Value>) -> Result<Vec<u8>, String> {
     let base = &edge.base;
     let absent = |what: &str| format!("no edge at {base}{}: {what}", edge.named);
     let url = Url::parse(&format!("{base}{path}")).map_err(|error| absent(&error.to_string()))?;
@@ -623,12 +679,9 @@ async fn request_bytes(edge: &Target, method: Method, path: &str, body: Option<V
     }
     let body = Bytes::from(body.map(|body| body.to_string()).unwrap_or_default());
     let request = request.body(Full::new(body)).map_err(|error| absent(&error.to_string()))?;
-    let asked = async {
-        let stream = web::connect(&url, || edge.believed.tls(), ANSWER_BYTES).await?;
-        web::exchange(stream, request, |_| ANSWER_BYTES).await.map_err(|fault| fault.what().to_owned())
-    };
-    let answer = timeout(PATIENCE, asked).await.map_err(|_| absent(SILENT))?;
-    let Answer { status, body: answer, is_whole, .. } = answer.map_err(|what| absent(&what))?;
+    let stream = web::connect(&url, || edge.believed.tls(), ANSWER_BYTES).await.map_err(|what| absent(&what))?;
+    let answer = web::exchange(stream, request, |_| ANSWER_BYTES).await;
+    let Answer { status, body: answer, is_whole, .. } = answer.map_err(|fault| absent(fault.what()))?;
     if !is_whole {
         return Err(format!("response of {base} too large: more than {} MiB", ANSWER_BYTES >> 20));
     }

@@ -539,8 +539,13 @@ fn a_drain_that_is_not_answered_in_time_says_how_to_take_it_back() {
     let late = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", late.local_addr().unwrap());
     let answering = std::thread::spawn(move || {
-        let (mut stream, _) = late.accept().unwrap();
         let mut request = [0; 4096];
+        let (mut lives, _) = late.accept().unwrap();
+        let read = std::io::Read::read(&mut lives, &mut request).unwrap();
+        assert!(request[..read].starts_with(b"GET /healthz"), "an edge that is stopped gets no drain");
+        std::io::Write::write_all(&mut lives, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
+            .unwrap();
+        let (mut stream, _) = late.accept().unwrap();
         let read = std::io::Read::read(&mut stream, &mut request).unwrap();
         let body = r#"{"error":{"code":"timeout","message":"no answer within 10 s"}}"#;
         let head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nconnection: close";

@@ -5,7 +5,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Stdio};
 
-use crate::support::{Process, config, finish, trunkgate, write};
+use crate::support::{Process, config, finish, trunkgate, until, write};
 use serde_json::Value;
 
 fn watched(arguments: &[&str]) -> (Child, impl Iterator<Item = String> + use<>) {
@@ -83,4 +83,35 @@ fn what_trunks_say_otherwise_than_their_preset_is_told_with_its_place() {
     assert_eq!(diff("twillio").0, Some(2));
     let (_directory, bad) = write("[trunk.a]\npreset = \"twilio\"\n");
     assert_eq!(finish(&["--config", bad.to_str().unwrap(), "preset", "diff", "twilio"]).status.code(), Some(2));
+}
+
+#[test]
+fn an_edge_that_is_stopped_is_named_by_its_process_and_finds_no_late_requests() {
+    let edge = Process::start(&config(""));
+    let loaded = || edge.json("/v1/status")["config"]["loaded_at"].clone();
+    let before = loaded();
+    // The same file, with the ports that were drawn.
+    let text = std::fs::read_to_string(&edge.file).unwrap();
+    let ports = text.replace("127.0.0.1:0\"\n[media]", &format!("{}\"\n[media]", edge.address("tcp")));
+    let (http, udp) = (edge.address("http"), edge.address("udp"));
+    let ports = ports.replace("[http]\naddress = \"127.0.0.1:0\"", &format!("[http]\naddress = \"{http}\""));
+    let (_folder, file) = write(&ports.replacen("127.0.0.1:0", &udp.to_string(), 1));
+    edge.signal(nix::sys::signal::Signal::SIGSTOP);
+    until("it has stopped", || edge.is_stopped().then_some(()));
+    let known = format!("PID {} (", edge.pid());
+    for verb in [&["status"][..], &["reload"]] {
+        let output = finish(&[verb, &["--url", &edge.url()]].concat());
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(told.contains("it does not answer") && told.contains(&known), "{told}");
+        assert!(told.contains(&format!("is stopped; try: kill -CONT {}", edge.pid())), "{told}");
+    }
+    let file = file.to_str().unwrap();
+    let doctor = finish(&["--config", file, "doctor", "--only", "running edge", "--only", "ports", "--json"]);
+    let found: Value = serde_json::from_slice(&doctor.stdout).unwrap();
+    let lines: Vec<String> = found.as_array().unwrap().iter().map(Value::to_string).collect();
+    assert!(lines.len() == 2 && lines.iter().all(|line| line.contains(&known) && line.contains("-CONT")), "{lines:?}");
+    assert!(!lines.iter().any(|line| line.contains("is not a Trunkgate edge")), "{lines:?}");
+    edge.signal(nix::sys::signal::Signal::SIGCONT);
+    assert_eq!(loaded(), before, "the reload that was given up is not carried out");
 }

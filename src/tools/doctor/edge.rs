@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::admin::OWN_LINES;
 use crate::config::Config;
 use crate::system::text::number;
-use crate::tools::client;
+use crate::tools::client::{self, Presence};
 use crate::tools::findings::{Finding, Level};
 
 /// The line of the running edge.
@@ -16,11 +16,21 @@ const FAILURES: [&str; 5] = ["edge", "calls", "media", "restart", "records"];
 /// What is said without an answer of its own.
 const NO_FIX: &str = "`trunkgate status` shows more";
 
-/// One line for each problem of the edge that runs by this file; none where none runs.
-pub(super) async fn problems(config: &Config) -> Vec<Finding> {
+/// One line for each problem of the edge that runs by this file, or that none runs or answers.
+pub(super) async fn problems(config: &Config, presence: &Presence) -> Vec<Finding> {
+    match presence {
+        Presence::Edge => {}
+        Presence::Silent(why) => {
+            let (text, fix) = why.split_once("; try: ").unwrap_or((why, "`ss -lntup` shows the program at the port"));
+            return vec![Finding::fail(LINE, text, fix)];
+        }
+        Presence::Other => {
+            let text = format!("none at http {}: no edge runs by this file", config.http.address);
+            return vec![Finding::ok(LINE, text)];
+        }
+    }
     match client::status_of(&config.http).await {
         Ok(status) => of_status(&status),
-        Err(_) if !client::is_edge(&config.http).await => Vec::new(),
         Err(why) => {
             let fix = "let doctor read `[http] token`: run it as the service's user, or within its unit";
             vec![Finding::warn(LINE, format!("its problems are unknown: {why}"), fix)]

@@ -2,31 +2,27 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
-use tokio::time::timeout;
 
 use super::{Report, container};
 use crate::config::Config;
 use crate::limits;
 use crate::runtime::transport;
 use crate::system::interfaces;
-use crate::tools::client;
+use crate::tools::client::Presence;
 use crate::tools::findings::Finding;
 
 /// Sockets of one call: RTP and RTCP on both sides.
 const FILES_PER_CALL: u64 = 4;
 /// Files besides those of calls: SIP connections, agents, HTTP, the log.
 const OTHER_FILES: u64 = 8_192;
-/// Longest wait for an edge that may be running already.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Each line as it is there.
-pub(super) async fn examine(config: &Config, report: &Report) -> Vec<Finding> {
+pub(super) fn examine(config: &Config, report: &Report, presence: &Presence) -> Vec<Finding> {
     let mut all = Vec::new();
     if report.wants("ports") {
-        all.extend(report.take(vec![sockets(config).await]));
+        all.extend(report.take(vec![sockets(config, presence)]));
     }
     all.extend(report.take(vec![
         media_ports(config),
@@ -39,7 +35,7 @@ pub(super) async fn examine(config: &Config, report: &Report) -> Vec<Finding> {
 }
 
 /// Listeners and HTTP, unless an edge of this file runs.
-async fn sockets(config: &Config) -> Finding {
+fn sockets(config: &Config, presence: &Presence) -> Finding {
     let bound = transport::bind(&config.listen).map(drop).and_then(|()| transport::bind_http(&config.http).map(drop));
     let all: Vec<String> =
         config.listen.iter().map(|listen| format!("{} {}", listen.transport.as_str(), listen.address)).collect();
@@ -47,9 +43,13 @@ async fn sockets(config: &Config) -> Finding {
         Ok(()) => Finding::ok("ports", format!("{}, http {} can be bound", all.join(", "), config.http.address)),
         Err(error) if error.error.kind() == io::ErrorKind::AddrInUse => {
             let text = format!("{}: {}", error.what, error.error);
-            match timeout(PATIENCE, client::is_edge(&config.http)).await {
-                Ok(true) => Finding::ok("ports", "in use by a running edge: see `trunkgate status`"),
-                Ok(false) | Err(_) => {
+            match presence {
+                Presence::Edge => Finding::ok("ports", "in use by a running edge: see `trunkgate status`"),
+                Presence::Silent(why) => {
+                    let (why, fix) = why.split_once("; try: ").unwrap_or((why, "`ss -lntup` shows the program"));
+                    Finding::fail("ports", format!("{text}; {why}"), fix)
+                }
+                Presence::Other => {
                     let text = format!("{text}; the server at http {} is not a Trunkgate edge", config.http.address);
                     Finding::fail("ports", text, "`ss -lntup` shows the program that uses it")
                 }
@@ -186,16 +186,20 @@ mod tests {
         assert_eq!(ephemeral_range(&config, Some((32_768, 60_999))).level, Level::Ok);
     }
 
-    #[tokio::test]
-    async fn a_port_that_is_taken_fails() {
+    #[test]
+    fn a_port_that_is_taken_fails() {
         let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
         let text = format!("[[listen]]\naddress = '{address}'\n[http]\naddress = '127.0.0.1:1'\n");
-        let found = sockets(&configured(&text)).await;
-        assert_eq!(found.level, Level::Fail, "{found:?}");
+        let found = sockets(&configured(&text), &Presence::Other);
+        assert!(found.level == Level::Fail && found.text.ends_with("is not a Trunkgate edge"), "{found:?}");
+        assert_eq!(sockets(&configured(&text), &Presence::Edge).level, Level::Ok);
+        let hung = Presence::Silent("it does not answer: PID 7 has the port; try: kill -CONT 7".to_owned());
+        let found = sockets(&configured(&text), &hung);
+        assert!(found.text.ends_with("PID 7 has the port") && found.fix == "kill -CONT 7", "{found:?}");
         drop(taken);
         let free = configured(&text.replace("127.0.0.1:1'", "127.0.0.1:0'"));
-        assert_eq!(sockets(&free).await.level, Level::Ok);
+        assert_eq!(sockets(&free, &Presence::Other).level, Level::Ok);
     }
 
     #[test]

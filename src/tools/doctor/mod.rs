@@ -19,7 +19,7 @@ use crate::runtime::speech;
 use crate::runtime::transport::Settings;
 use crate::system::text::number;
 use crate::system::{interfaces, terminal};
-use crate::tools::client;
+use crate::tools::client::{self, Presence};
 use crate::tools::findings::{self, Finding, Level};
 
 mod answer;
@@ -110,10 +110,13 @@ pub fn run(given: Option<&Path>, only: &[String], form: Form) -> ExitCode {
 /// What is known at once is looked at first; the page has the peers' lines last, whatever took how long.
 async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report>) -> Vec<Finding> {
     let mut all = report.take(of_file(config, found));
+    let presence = client::presence(&config.http).await;
     if report.wants(edge::LINE) {
-        all.extend(report.take(edge::problems(config).await));
+        all.extend(report.take(edge::problems(config, &presence).await));
     }
-    all.extend(machine::examine(config, report).await);
+    // One that is silent is asked once.
+    let answers = !matches!(presence, Presence::Silent(_));
+    all.extend(machine::examine(config, report, &presence));
     if report.wants("speech") && !config.announcements.is_empty() {
         all.extend(report.take(vec![of_speech(config).await]));
     }
@@ -137,7 +140,7 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report
     let is_written = !config.edge.public_address.is_empty();
     let own = own.filter(|own| addresses.is_empty() || own.level != Level::Ok || is_written);
     let of_calls = NEED_TRUNKS.into_iter().any(|kind| report.wants(kind));
-    let trunks = if of_calls { client::trunks(&config.http).await } else { None };
+    let trunks = if of_calls && answers { client::trunks(&config.http).await } else { None };
     // An address that nobody confirms is judged by the calls that fail for it.
     let own = own.map(|own| match trunks.as_ref().and_then(|trunks| calls::by_our_address(config, trunks)) {
         Some(found) if own.level == Level::Ok => found,
@@ -145,7 +148,8 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report
     });
     all.extend(report.take(own.into_iter().chain(addresses).collect()));
     if report.wants("inbound udp") {
-        let mut carried = client::metrics(&config.http).await.and_then(|page| path::Carried::read(&page));
+        let page = if answers { client::metrics(&config.http).await } else { None };
+        let mut carried = page.and_then(|page| path::Carried::read(&page));
         if let Some(carried) = &mut carried {
             carried.explain(trunks.as_ref().unwrap_or(&Value::Null));
             carried.add_live(&client::live_calls(&config.http).await.unwrap_or_default());
@@ -167,6 +171,7 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report
     all.extend(report.take(trunks.as_ref().map(|trunks| calls::phones(config, trunks)).unwrap_or_default()));
     let mut called: Vec<Finding> = agents.into_iter().chain(apps).collect();
     if !called.is_empty()
+        && answers
         && let Ok(status) = client::status_of(&config.http).await
     {
         edge::contradict(&mut called, &status);
