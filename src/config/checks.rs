@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use trunkgate_route::{Index, Numbers, Pattern, Route, Srtp, TargetSpec, Transport, Trunk};
+use trunkgate_route::{Index, Numbers, Pattern, Peer, Route, Srtp, TargetSpec, Transport, Trunk};
 
 use super::code;
 use super::diagnostic::Findings;
@@ -229,7 +229,27 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
             };
             let help = format!("add a [[listen]] with transport = \"{transport}\" and address = \"{any}:{port}\"");
             findings.error(code::NO_SUCH_LISTENER, span.clone(), message, help);
+            continue;
         }
+        on_loopback(peer, span, listeners.iter().filter(|placed| speaks(placed)).copied(), findings);
+    }
+}
+
+/// Whether all listeners that speak as a peer does are sockets that reach this machine alone, and the peer is elsewhere. Where a name
+/// leads is known only once it is looked up.
+fn on_loopback<'a>(
+    peer: &Peer,
+    span: &Span,
+    mut listeners: impl Iterator<Item = &'a PlacedListen>,
+    findings: &mut Findings,
+) {
+    let Some(ip) = peer.addresses().next().filter(|ip| !ip.to_canonical().is_loopback()) else { return };
+    if listeners.all(|placed| placed.listen.address.ip().to_canonical().is_loopback()) {
+        let any = if ip.is_ipv4() { "0.0.0.0" } else { "[::]" };
+        let transport = peer.destination.transport;
+        let message = format!("{} cannot be reached: each {} listener is on loopback", peer.uri, transport.as_str());
+        let help = format!("let a [[listen]] have address = \"{any}:{}\"", transport.default_port());
+        findings.warning(code::LOOPBACK_ONLY, Some(span.clone()), message, help);
     }
 }
 

@@ -181,6 +181,9 @@ codes! {
         "`auth_token` of [api] signs webhooks with HMAC-SHA1. An attacker who sees one signed request can try short or\n\
          guessable tokens until the signature fits, and then forge requests to your application. Use 32 random characters or\n\
          more: openssl rand -hex 32.";
+    LOOPBACK_ONLY = "TG0157", "listeners on loopback only",
+        "A socket on 127.0.0.1 or ::1 sends to this machine alone: the kernel refuses packets to other addresses. Let a\n\
+         [[listen]] of the peer's transport have an address that the peer reaches, or 0.0.0.0 for all.";
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",
         "The key, value or flag belongs to a feature that this version does not have. It is rejected instead of accepted\n\
          without effect. Remove it, or wait for a version that has the feature.";

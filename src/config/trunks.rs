@@ -321,6 +321,19 @@ pub(crate) fn sip_address(text: &str) -> Result<SipAddress, String> {
     })
 }
 
+/// Returns why a host can be neither a name in DNS nor an address: no top-level domain is a number (RFC 3696 §2).
+fn impossible_host(host: &str) -> Option<&'static str> {
+    if host.starts_with('[') || host.parse::<IpAddr>().is_ok() {
+        return None;
+    }
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let last = name.rsplit('.').next().unwrap_or_default();
+    if name.split('.').any(str::is_empty) {
+        return Some("is not a host: a label of its name is empty");
+    }
+    last.bytes().all(|byte| byte.is_ascii_digit()).then_some("is neither an IPv4 address nor a name")
+}
+
 /// Reads a `sip:` or `sips:` URI; `what` names its place in messages.
 pub(super) fn sip_uri(text: &str, what: &str, span: Span, findings: &mut Findings) -> Option<SipAddress> {
     let parsed = Uri::parse(text.as_bytes());
@@ -340,6 +353,11 @@ pub(super) fn sip_uri(text: &str, what: &str, span: Span, findings: &mut Finding
         findings.error(code::BAD_ADDRESS, span, format!("\"{}\" is not a SIP URI for {what}", told(text)), help);
         return None;
     };
+    if let Some(why) = impossible_host(uri.host.host) {
+        let message = format!("\"{}\": \"{}\" {why}", told(text), told(uri.host.host));
+        findings.error(code::BAD_ADDRESS, span, message, "an IPv4 address is four numbers from 0 to 255");
+        return None;
+    }
     let transport = match (uri.scheme == Scheme::Sips, uri.param("transport").map(str::to_ascii_lowercase).as_deref()) {
         // RFC 3261 §26.2.2: with sips, `tcp` says what TLS runs over.
         (true, None | Some("tcp" | "tls")) | (false, Some("tls")) => Transport::Tls,

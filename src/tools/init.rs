@@ -14,6 +14,9 @@ const AGENT: &str = "receptionist";
 /// Off by default, as an agent may listen first.
 const FIRST_AUDIO: &str = "# first_audio_timeout = \"8s\"       # for an agent that greets: without audio by then, the next target is tried\n";
 
+/// Where an edge listens that is only tried on this machine.
+const TRIAL: &str = "127.0.0.1:5060";
+
 /// What the verb's flags say.
 #[derive(Debug, Clone, Default)]
 pub struct InitOptions {
@@ -202,7 +205,14 @@ fn compose(options: &InitOptions) -> Result<String, String> {
     let listen: String = addresses
         .iter()
         .flat_map(|address| ["udp", "tcp"].map(|transport| (address, transport)))
-        .map(|(address, transport)| format!("[[listen]]\ntransport = \"{transport}\"\naddress = \"{address}\"\n\n"))
+        .map(|(address, transport)| {
+            let stand_in = if *address == TRIAL {
+                "    # placeholder: address that trunks reach, 0.0.0.0:5060 for all"
+            } else {
+                ""
+            };
+            format!("[[listen]]\ntransport = \"{transport}\"\naddress = \"{address}\"{stand_in}\n\n")
+        })
         .collect();
     let tls = addresses.first().map_or_else(String::new, |address| tls_stub(address));
     let connect = connect.join(", ");
@@ -295,7 +305,7 @@ fn tls_stub(address: &str) -> String {
 /// Where to listen for those at `far`: on this machine alone only where all that is asked for is a try of it. A listener is of one family.
 fn listeners(options: &InitOptions, far: &[&str]) -> &'static [&'static str] {
     if options.trunks.is_empty() && options.pbx.is_none() && options.agent.is_none() {
-        return &["127.0.0.1:5060"];
+        return &[TRIAL];
     }
     let is_v6 = |value: &&str| value.contains("::") || value.contains('[');
     match (far.iter().any(is_v6), far.iter().all(is_v6)) {
@@ -416,7 +426,11 @@ mod tests {
     #[test]
     fn addresses_that_nobody_gave_are_named_as_such() {
         let told = |trunk, pbx| placeholders(&compose(&options(trunk, pbx)).unwrap()).collect::<Vec<String>>();
-        let [carrier, pbx] = &told(None, None)[..] else { panic!("two") };
+        let [udp, tcp, carrier, pbx] = &told(None, None)[..] else { panic!("four") };
+        assert!(
+            [udp, tcp].iter().all(|listen| listen.contains("address = \"127.0.0.1:5060\" is a placeholder")),
+            "{udp}"
+        );
         assert!(carrier.contains("placeholder for the address of the carrier"), "{carrier}");
         assert!(pbx.contains("peers = [\"sip:127.0.0.1:5080\"] is a placeholder for the address of the PBX"), "{pbx}");
         assert_eq!(told(Some("twilio:acme"), None).len(), 1);

@@ -313,7 +313,7 @@ fn sockets_that_collide_are_named() {
         &[("TG0126", 10, 11)],
     );
     check_behind(
-        "[[listen]]\nname = 'a'\naddress = '127.0.0.1:1'\n[[listen]]\nname = 'a'\naddress = '127.0.0.1:2'\n",
+        "[[listen]]\nname = 'a'\naddress = '0.0.0.0:1'\n[[listen]]\nname = 'a'\naddress = '0.0.0.0:2'\n",
         &[("TG0107", 11, 8)],
     );
     check_behind("[[listen]]\naddress = '0.0.0.0:20000'\n", &[("TG0126", 8, 11)]);
@@ -674,4 +674,51 @@ fn a_place_for_records_that_no_start_can_open_is_an_error_with_its_place() {
     }
     check_line("[edge]", &format!("data_directory = '{}'", path("file")), &[("TG0202", 18)]);
     check_line("[edge]", &format!("data_directory = '{}'", path("folder")), &[]);
+}
+
+#[test]
+fn an_address_that_cannot_be_is_an_error_where_it_stands() {
+    for (host, is_possible) in [
+        ("198.51.100.777", false),
+        ("300.1.1.1", false),
+        ("999.1.1.1", false),
+        ("1.2.3", false),
+        ("nonsense..", false),
+        ("a..example", false),
+        ("sbc.example.", true),
+        ("7.example", true),
+        ("198.51.100.77", true),
+        ("[2001:db8::1]", true),
+    ] {
+        let text = format!("[trunk.a]\npeers = ['sip:{host}']\n[[route]]\nconnect = ['trunk:a']\n");
+        let text = text
+            .replace("[trunk.a]", "[[listen]]\naddress = '0.0.0.0:5060'\n[[listen]]\naddress = '[::]:5060'\n[trunk.a]");
+        check(&text, if is_possible { &[] } else { &[("TG0108", 6, 10)] });
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("trunkgate.toml");
+    for trunk in ["carrier:999.1.1.1", "carrier:nonsense.."] {
+        let output = crate::support::finish(&["--config", file.to_str().unwrap(), "init", "--yes", "--trunk", trunk]);
+        assert!(output.status.code() == Some(2) && !file.exists(), "{trunk}: {output:?}");
+    }
+}
+
+#[test]
+fn a_peer_elsewhere_is_not_reached_from_loopback() {
+    let text = |listen: &str, peer: &str| {
+        format!(
+            "[[listen]]\naddress = '{listen}'\n[trunk.a]\npeers = ['sip:{peer}']\n[[route]]\nconnect = ['trunk:a']\n"
+        )
+    };
+    check(&text("127.0.0.1:5060", "198.51.100.7"), &[("wTG0157", 4, 10)]);
+    check(&text("[::1]:5060", "[2001:db8::1]"), &[("wTG0157", 4, 10)]);
+    for (listen, peer) in [("127.0.0.1:5060", "127.0.0.2:5070"), ("0.0.0.0:5060", "198.51.100.7")] {
+        check(&text(listen, peer), &[]);
+    }
+    // What init writes for a try says which lines to edit beside the peers.
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("trunkgate.toml");
+    let output = crate::support::finish(&["--config", file.to_str().unwrap(), "init", "--yes"]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(told.matches("address = \"127.0.0.1:5060\" is a placeholder").count(), 2, "{told}");
 }

@@ -99,7 +99,7 @@ fn keys_belong_together() {
     let tls = "[[listen]]\ntransport = 'tls'\naddress = '127.0.0.1:0'\n";
     let tcp = "[[listen]]\ntransport = 'tcp'\naddress = '127.0.0.1:0'\n";
     let good = listener("good.pem", "good.key", "");
-    let peer = "[trunk.x]\npeers = 'sip:192.0.2.1;transport=tls'\n";
+    let peer = "[trunk.x]\npeers = 'sip:127.0.0.1;transport=tls'\n";
     type Case = (String, &'static [(&'static str, u64, u64)]);
     let cases: [Case; 12] = [
         (tls.to_owned(), &[("TG0106", 1, 1)]),
@@ -111,13 +111,13 @@ fn keys_belong_together() {
         (format!("{good}{peer}tls = {{ nmaes = ['x.example'] }}\n"), &[("TG0104", 8, 9)]),
         // No peer over TLS and no names: without effect; and no listener for UDP, as only TLS is written.
         (
-            format!("{good}[trunk.x]\npeers = 'sip:192.0.2.1'\ntls = {{ ca = 'authority.pem' }}\n"),
+            format!("{good}[trunk.x]\npeers = 'sip:127.0.0.1'\ntls = {{ ca = 'authority.pem' }}\n"),
             &[("TG0121", 7, 9), ("wTG0105", 8, 7)],
         ),
         (format!("{good}[trunk.x]\ntls = {{ names = ['x.example'] }}\n"), &[("TG0127", 7, 7)]),
         ("[trunk.x]\ntls = { names = ['x.example'], ca = 'authority.pem' }\n".into(), &[("TG0121", 2, 7)]),
-        ("[trunk.x]\npeers = 'sips:192.0.2.1'\n".into(), &[("wTG0135", 2, 9)]),
-        (format!("{good}[trunk.x]\npeers = 'sips:192.0.2.1;transport=udp'\n"), &[("TG0108", 7, 9)]),
+        ("[trunk.x]\npeers = 'sips:127.0.0.1'\n".into(), &[("wTG0135", 2, 9)]),
+        (format!("{good}[trunk.x]\npeers = 'sips:127.0.0.1;transport=udp'\n"), &[("TG0108", 7, 9)]),
     ];
     for (text, expected) in cases {
         let found = found(folder.path(), &text);
