@@ -171,7 +171,7 @@ pub(super) async fn security(State(handle): State<Handle>) -> Result<Json<Securi
             banned: gateway.banned(now, limits::BANS_SHOWN),
             banned_in_all: metrics.sources_banned,
             dropped: metrics.sip.dropped.clone(),
-            wrong_credentials: gateway.wrong_credentials(now, limits::BANS_SHOWN),
+            wrong_credentials: gateway.status(now).logins,
             refused: refused
                 .map(|((trunk, reason), count)| Refusal { trunk: trunk.to_string(), reason, count: *count })
                 .collect(),

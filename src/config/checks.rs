@@ -351,7 +351,7 @@ fn trunk_among(placed: &PlacedTrunk, before: &[PlacedTrunk], findings: &mut Find
     };
     for (peer, span) in placed.trunk.peers.iter().zip(&placed.peers) {
         let same = |other: &&PlacedTrunk| {
-            let is_peer = |known: &trunkgate_route::Peer| {
+            let is_peer = |known: &Peer| {
                 known.destination.host.eq_ignore_ascii_case(&peer.destination.host)
                     && known.destination.port_or_default() == peer.destination.port_or_default()
             };

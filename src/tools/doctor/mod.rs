@@ -107,14 +107,14 @@ pub fn run(given: Option<&Path>, only: &[String], form: Form) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// What is known at once is looked at first; the page has the peers' lines last, whatever took how long.
+/// What is known at once is looked at first; the page has the peers' lines last, whatever took how long. An edge that is
+/// silent is asked once.
 async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report>) -> Vec<Finding> {
     let mut all = report.take(of_file(config, found));
     let presence = client::presence(&config.http).await;
     if report.wants(edge::LINE) {
         all.extend(report.take(edge::problems(config, &presence).await));
     }
-    // One that is silent is asked once.
     let answers = !matches!(presence, Presence::Silent(_));
     all.extend(machine::examine(config, report, &presence));
     if report.wants("speech") && !config.announcements.is_empty() {
@@ -156,14 +156,10 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report
         }
         all.extend(report.take(vec![path::inbound(carried.as_ref(), leads_out, config.media.ports)]));
     }
-    if report.wants("outbound udp") {
-        all.extend(report.take(trunks.as_ref().map(calls::outbound).unwrap_or_default()));
-    }
-    if report.wants("codecs") {
-        all.extend(report.take(trunks.as_ref().map(calls::codecs).unwrap_or_default()));
-    }
-    if report.wants("packet loss") {
-        all.extend(report.take(trunks.as_ref().map(calls::loss).unwrap_or_default()));
+    let of_calls: [(&str, fn(&Value) -> Vec<Finding>); 3] =
+        [("outbound udp", calls::outbound), ("codecs", calls::codecs), ("packet loss", calls::loss)];
+    for (_, found) in of_calls.into_iter().filter(|(kind, _)| report.wants(kind)) {
+        all.extend(report.take(trunks.as_ref().map(found).unwrap_or_default()));
     }
     all.extend(report.take(path::sip_alg(told)));
     all.extend(peers);

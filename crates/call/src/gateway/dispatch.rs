@@ -276,9 +276,7 @@ impl Gateway {
     fn admitted(&mut self, now: Instant, trunk: &Arc<Trunk>, request: &Message) -> Result<(), TurnedDown> {
         self.edge.admission.check(now, &trunk.name).map_err(|reason| {
             let key = self.edge.admission.limit_of(reason);
-            if !key.is_empty() {
-                self.edge.alarm(now, "", &trunk.name, reason, &key);
-            }
+            self.edge.limit_alarm(now, &trunk.name, reason, &key);
             TurnedDown { reason, key, is_of_trunk: false }
         })?;
         self.edge.begin_trunk_call(now, &trunk.name).map_err(|reason| {
@@ -627,16 +625,13 @@ impl Gateway {
     /// Refuses a call. Past so many a second it is only counted.
     fn turn_down(&mut self, now: Instant, incoming: &Incoming, why: &TurnedDown) {
         let (name, reason) = (&incoming.trunk.name, why.reason);
-        let which = match (why.key.is_empty(), why.is_of_trunk) {
-            (false, true) => format!("trunk {name}, {}", why.key),
-            _ => why.key.clone(),
-        };
+        let which = why.which(name);
         if self.edge.admission.may_log(now) {
             let which = if which.is_empty() { String::new() } else { format!(" ({which})") };
             let text = format!("call on trunk {name} refused: {}{which}", reason.sentence());
             self.edge.log("", text, Some(reason));
         }
-        let limit = Limit::of(Some(name).filter(|_| why.is_of_trunk), false, reason);
+        let limit = why.limit(name);
         let answer = FinalAnswer::new(503, reason);
         if !self.edge.admission.may_record(now) {
             if let Some(limit) = limit {
@@ -669,6 +664,18 @@ struct TurnedDown {
     key: String,
     /// Whether the limit is the trunk's, and not the edge's.
     is_of_trunk: bool,
+}
+
+impl TurnedDown {
+    /// Returns the limit in words.
+    fn which(&self, trunk: &str) -> String {
+        let is_trunks = self.is_of_trunk && !self.key.is_empty();
+        if is_trunks { format!("trunk {trunk}, {}", self.key) } else { self.key.clone() }
+    }
+
+    fn limit(&self, trunk: &Arc<str>) -> Option<Limit> {
+        Limit::of(Some(trunk).filter(|_| self.is_of_trunk), false, self.reason)
+    }
 }
 
 /// What makes a request long: its body, and the three longest of its headers by name. No values: they hold numbers and keys.

@@ -27,9 +27,7 @@ use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::Kept;
 use trunkgate_story::trace::{TraceItem, TraceView};
-use trunkgate_story::view::{
-    AgentView, BanView, CallView, ForkView, LoginView, QualityView, SilentView, StatusView, UnknownView,
-};
+use trunkgate_story::view::{AgentView, BanView, CallView, ForkView, QualityView, SilentView, StatusView, UnknownView};
 
 use trunkgate_twiml::StreamStep;
 
@@ -179,11 +177,7 @@ impl Gateway {
                 let at = self.edge.timestamp(now);
                 self.edge.quotas.resume(at, &counts);
             }
-            Input::Reconfigured(concerned) => {
-                self.edge.trunks.reconfigured(&concerned);
-                self.edge.admission.limited.reconfigured(&concerned);
-                self.edge.apps.reconfigured(&concerned);
-            }
+            Input::Reconfigured(concerned) => self.edge.reconfigured(&concerned),
             Input::AgentProbed(probe) => self.edge.agent_probed(now, *probe),
             Input::Clock(date) => {
                 let step = self.edge.set_clock(now, date);
@@ -293,12 +287,6 @@ impl Gateway {
         let seconds = |until: Instant| until.saturating_duration_since(now).as_secs();
         let banned = self.edge.sources.strangers.first_banned(most);
         banned.map(|(until, address)| BanView { address, seconds: seconds(until) }).collect()
-    }
-    /// Sources whose requests have wrong credentials, the newest first.
-    pub fn wrong_credentials(&self, now: Instant, most: usize) -> Vec<LoginView> {
-        let mut views = self.edge.sources.logins.views(now);
-        views.truncate(most);
-        views
     }
     /// What a call, live or recent, sounded like over time.
     pub fn quality(&self, now: Instant, sid: &str) -> Option<QualityView> {
@@ -542,10 +530,7 @@ impl Gateway {
             true => self.edge.admission.check_emergency(),
             false => self.edge.admission.check(now, ""),
         };
-        admitted.map_err(|reason| {
-            self.edge.note_limit(now, reason);
-            NotBegun::Refused(reason)
-        })?;
+        admitted.map_err(|reason| NotBegun::Refused(self.edge.note_limit(now, reason)))?;
         let targets: Vec<Target> = request.targets.iter().filter_map(|target| self.edge.target(target)).collect();
         if let Some(denied) = requested::denied_by_all(&mut self.edge, now, &targets, &number) {
             return Err(NotBegun::Denied(denied));

@@ -27,7 +27,7 @@ use crate::edge::Edge;
 use crate::health::delta_seconds;
 use crate::health::{Due, Health, Spot};
 use crate::index::Place;
-use crate::io::{AgentProbe, Cause, Output};
+use crate::io::{AgentProbe, Cause, Concerned, Output};
 use crate::key::CallKey;
 use crate::limited::Limit;
 use crate::limits::{AGENT_TEXT_CHARS, ALARM_SECONDS, HEALTH_WAIT_SECONDS, PROBED_ONE_IN, STRAY_USER_CHARS};
@@ -541,12 +541,27 @@ impl Edge {
         }
     }
 
-    /// A limit of the edge has refused a call that was to begin by a request.
-    pub fn note_limit(&mut self, now: Instant, reason: ReasonSlug) {
-        let Some(limit) = Limit::of(None, false, reason) else { return };
+    /// A limit of the edge, where it is one, has refused a call of a trunk.
+    pub fn limit_alarm(&mut self, now: Instant, trunk: &Arc<str>, reason: ReasonSlug, key: &str) {
+        if !key.is_empty() {
+            self.alarm(now, "", trunk, reason, key);
+        }
+    }
+
+    /// Counts a call that was to begin by a request and that a limit of the edge has refused. Returns the reason.
+    pub fn note_limit(&mut self, now: Instant, reason: ReasonSlug) -> ReasonSlug {
+        let Some(limit) = Limit::of(None, false, reason) else { return reason };
         *self.metrics.limits_reached.entry(("".into(), reason.as_str())).or_default() += 1;
         let key = self.admission.limit_of(reason);
         self.admission.limited.note(now, limit, &key, None);
+        reason
+    }
+
+    /// Withdraws problems of calls that changed keys may have mended.
+    pub fn reconfigured(&mut self, concerned: &Concerned) {
+        self.trunks.reconfigured(concerned);
+        self.admission.limited.reconfigured(concerned);
+        self.apps.reconfigured(concerned);
     }
 
     /// A request has shown wrong credentials.
