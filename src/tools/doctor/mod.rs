@@ -33,6 +33,9 @@ mod only;
 mod path;
 mod peers;
 
+/// Judges the calls of a running edge.
+type Judgement = fn(&Value) -> Vec<Finding>;
+
 /// Keys whose files are of TLS.
 const CERTIFICATE_KEYS: [&str; 4] = ["`certificate`", "`private_key`", "`ca`", "`client_ca`"];
 
@@ -156,7 +159,7 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report
         }
         all.extend(report.take(vec![path::inbound(carried.as_ref(), leads_out, config.media.ports)]));
     }
-    let of_calls: [(&str, fn(&Value) -> Vec<Finding>); 3] =
+    let of_calls: [(&str, Judgement); 3] =
         [("outbound udp", calls::outbound), ("codecs", calls::codecs), ("packet loss", calls::loss)];
     for (_, found) in of_calls.into_iter().filter(|(kind, _)| report.wants(kind)) {
         all.extend(report.take(trunks.as_ref().map(found).unwrap_or_default()));

@@ -175,7 +175,7 @@ impl Challenger {
     pub(crate) fn user_shown(&self, party: Party, request: &Message) -> (String, bool) {
         let Some(expected) = self.expected.get(&party) else { return (String::new(), false) };
         let shown = authorizations(request.headers(HeaderName::Authorization));
-        let user = shown.into_iter().filter(|shown| shown.realm == expected.realm.as_bytes()).next_back();
+        let user = shown.into_iter().rfind(|shown| shown.realm == expected.realm.as_bytes());
         let user = user.map(|shown| unquoted(shown.username).into_owned()).unwrap_or_default();
         let is_expected = self.are_same(expected.username.as_bytes(), &user);
         (String::from_utf8_lossy(&user).into_owned(), is_expected)
