@@ -34,6 +34,7 @@ mod places;
 mod process;
 mod proxy;
 mod quality;
+mod recognition;
 mod sms;
 mod status;
 mod summary;

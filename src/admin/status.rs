@@ -10,8 +10,8 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 use trunkgate_call::view::{
-    AgentFailures, AgentView, AppView, FaultView, LimitView, LoginView, PeerView, Recent, RecognitionView,
-    RejectedView, RejectionView, SilentView, StrayView, TrunkQuality, TrunkView, UnknownView,
+    AgentFailures, AgentView, AppView, FaultView, LimitView, LoginView, PeerView, Recent, RejectedView, RejectionView,
+    SilentView, StrayView, TrunkQuality, TrunkView, UnknownView,
 };
 use trunkgate_call::{NO_AGENT_AUDIO, UNSENT};
 use trunkgate_route::{Table, TargetSpec};
@@ -19,6 +19,7 @@ use trunkgate_route::{Table, TargetSpec};
 use super::ApiError;
 use super::agents::AgentReport;
 use super::asked::bad_query;
+use super::recognition::recogniser_now;
 use crate::config::ToldOverride;
 use crate::explain::why::Question;
 use crate::limits;
@@ -377,27 +378,6 @@ fn of_app(app: &AppView) -> Option<Problem> {
     })
 }
 
-/// A recogniser that fails, with what its last failure asks for.
-fn recogniser_now(recognition: &RecognitionView) -> Option<Problem> {
-    let RecognitionView { failed, of, recent, still, good_since, cause, last_sid } = recognition;
-    still.then(|| {
-        let more = recent.beside(*failed, *of);
-        let what = format!("the recogniser failed in {failed} of {of} recognitions of the last hour{more}");
-        let fix = match cause.as_str() {
-            cause if cause.contains("max_sessions") => {
-                "raise `max_sessions` of [recognition], if the recogniser can take more"
-            }
-            cause if cause.contains("TLS failed") => "check `ca` of [recognition] and the recogniser's certificate",
-            cause if cause.contains("the handshake with 401") || cause.contains("the handshake with 403") => {
-                "check `token` of [recognition]"
-            }
-            _ => "check `url` of [recognition], and the recogniser's own log",
-        };
-        let problem = lately(Harm::Calls, *good_since, "not", what).about("recogniser");
-        problem.shown_by(cause).fixed_by(fix).traced_in(last_sid)
-    })
-}
-
 /// Requests with wrong credentials: one problem a trunk, of its newest source. Sources that are no trunk's may be scans.
 fn logins_now(logins: &[LoginView]) -> Vec<Problem> {
     let mut told: Vec<(&str, bool)> = Vec::new();
@@ -605,7 +585,7 @@ fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<Problem> {
 }
 
 /// A problem of a trunk's calls: where the latest calls had none, it stands behind what harms calls now.
-fn lately(harm: Harm, good_since: u64, how: &str, what: String) -> Problem {
+pub(super) fn lately(harm: Harm, good_since: u64, how: &str, what: String) -> Problem {
     match good_since {
         0 => Problem::new(harm, what),
         1 => Problem::new(Harm::Past, format!("{what}; the latest was {how}")),

@@ -369,9 +369,13 @@ fn the_shell_gets_an_error_where_there_is_no_proxy() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let pem = rcgen::generate_simple_self_signed(["api.twilio.com".to_owned()]).unwrap().cert.pem();
     let server = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        answer(&mut stream).unwrap();
-        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{pem}", pem.len()).unwrap();
+        // The first request is whether the edge lives.
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().unwrap();
+            answer(&mut stream).unwrap();
+            let length = pem.len();
+            write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{pem}").unwrap();
+        }
     });
     fails(&["--url", &url], "is not limited to twilio.com");
     server.join().unwrap();
