@@ -38,7 +38,7 @@ pub(super) struct Run {
 /// Runs a document; an error if it does not end.
 pub(super) fn run(body: &[u8], manner: Manner) -> anyhow::Result<Run> {
     let mut driver = Driver {
-        program: Program::new(Settings::default()),
+        program: Program::new(Settings { recognition: true, ..Settings::default() }),
         manner,
         now: Duration::ZERO,
         first: Some(body.to_vec()),
