@@ -88,7 +88,7 @@ fn stopped(_: &Page, rig: &Rig) -> anyhow::Result<String> {
     rig.requested(since, &["POST ", "\"Body\":\"STOP\"", "\"OptOutType\":\"STOP\""])?;
     // The application replies to STOP as to any message: that is over before START comes.
     edge.wait_until("the reply to STOP is not sent", Duration::from_secs(10), |edge| {
-        Ok(edge.log_tail().contains("replies are not sent: the recipient opted out"))
+        Ok(edge.log_tail().contains("a reply is not sent: its recipient has just opted out"))
     })?;
     let send = [("To", CUSTOMER), ("From", NUMBER), ("Body", "Hello again")];
     let Err(refused) = edge.api("POST Messages.json", &send) else { bail!("a message was taken after STOP") };
