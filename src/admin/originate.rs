@@ -13,7 +13,7 @@ use trunkgate_call::{CallRequest, NotBegun, Onward, ReasonSlug, named_target};
 use trunkgate_route::{Numbers, Target, TargetSpec};
 
 use super::ApiError;
-use super::asked::{Body, read};
+use super::asked::{Body, is_written_number, read};
 use crate::limits::{CALL_LIMIT_SECONDS, CALL_RING_SECONDS, CALL_TARGETS};
 use crate::runtime::handle::Handle;
 
@@ -63,8 +63,7 @@ fn judge(handle: &Handle, wanted: &Wanted) -> Result<CallRequest, ApiError> {
         (config.edge.numbers.clone(), own, config.api.connect.clone())
     });
     let number = |text: &str| {
-        let is_number = text.chars().all(|c| c.is_ascii_digit() || "+*#()-. /".contains(c));
-        numbers.normalise(text.trim(), None).map(|number| number.text).ok().filter(|_| is_number)
+        numbers.normalise(text.trim(), None).map(|number| number.text).ok().filter(|_| is_written_number(text))
     };
     let from = number(&wanted.from).filter(|number| own.contains(number)).ok_or_else(|| {
         let message = format!("from: \"{}\" is not a number of the edge: add it as [[number]]", short(&wanted.from));

@@ -14,6 +14,8 @@ use super::targets::{self, Means};
 use super::types::{Api, Proxy};
 use super::values;
 
+use crate::system::text::hex;
+
 /// Shorter tokens are warned of, in bytes: Twilio's have as many.
 const TOKEN_BYTES: usize = 32;
 
@@ -61,8 +63,8 @@ fn default_sid(edge: &str) -> String {
 /// Returns a SID of something that is no call: the two letters of its kind, and the first half of the SHA-256 of what
 /// identifies it, in hex. A restart does not change it.
 pub(crate) fn stable_sid(kind: &str, what: &str) -> String {
-    let digits: String = Sha256::digest(what).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("{kind}{digits}")
+    let digits = hex(&Sha256::digest(what));
+    format!("{kind}{}", digits.get(..32).unwrap_or_default())
 }
 
 /// Trunks through which calls leave, in order; the called number is the call's own.

@@ -24,6 +24,7 @@ use webpki::KeyUsage;
 use crate::limits::{CERTIFICATE_FILE_BYTES, PROXY_HOSTS};
 use crate::system::certificates::{Trust, not_after, provider};
 use crate::system::files;
+use crate::system::text::hex;
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// How long an authority is valid.
@@ -175,7 +176,7 @@ fn since_epoch(moment: Timestamp) -> Duration {
 /// authorities do not have the same one.
 fn own(key: &KeyPair, domain: &str, now: Timestamp) -> Result<CertificateParams, String> {
     let mut params = CertificateParams::new(Vec::<String>::new()).map_err(|error| error.to_string())?;
-    let hash: String = Sha256::digest(key.der_bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex(Sha256::digest(key.der_bytes()).get(..4).unwrap_or_default());
     params.distinguished_name.push(DnType::CommonName, format!("{COMMON_NAME}{domain} ({hash})"));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

@@ -4,11 +4,13 @@ use std::io;
 
 use rand::TryRng as _;
 
+use crate::system::text::hex;
+
 /// Returns a SID of random digits; `kind` is its two letters. Fails where the system has no random numbers.
 pub(crate) fn random(kind: &str) -> io::Result<String> {
     let mut bytes = [0; 16];
     rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;
-    Ok(bytes.iter().fold(kind.to_owned(), |sid, byte| format!("{sid}{byte:02x}")))
+    Ok(kind.to_owned() + &hex(&bytes))
 }
 
 #[cfg(test)]

@@ -619,7 +619,7 @@ pub(crate) async fn presence(http: &Http) -> Presence {
     match timeout(SOON, exchange(&edge, Method::GET, "/healthz", None)).await {
         Err(_) => Presence::Silent(silent(&edge)),
         Ok(Ok(text)) if text == b"ok" => Presence::Edge,
-        // Ready or not: nobody else answers so.
+        // Ready or not: no other server answers so.
         Ok(Err(error)) if EDGE_REFUSALS.iter().any(|known| error.ends_with(known)) => Presence::Edge,
         Ok(Ok(_) | Err(_)) => Presence::Other,
     }

@@ -6,6 +6,7 @@ pub mod check;
 pub mod cli;
 pub mod client;
 pub mod configuration;
+pub(crate) mod datagrams;
 pub mod demo;
 pub mod doctor;
 pub(crate) mod findings;

@@ -16,6 +16,7 @@ use super::target::Target;
 use crate::config::Secret;
 use crate::limits::{AUDIO_FILE_BYTES, WEBHOOK_DOCUMENT_BYTES, WEBHOOK_TOTAL_MILLISECONDS};
 use crate::system::reach::Reach;
+use crate::system::text::hex;
 use crate::system::web;
 
 /// The edge's name in requests.
@@ -191,8 +192,7 @@ impl Hop {
 /// The URL with the hash of what is posted there, where that is no form.
 fn hashed(mut target: Target, content: &Content) -> Target {
     if let Content::Json(text) = content {
-        let hash: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
-        target.add_query(&[(BODY_HASH.to_owned(), hash)]);
+        target.add_query(&[(BODY_HASH.to_owned(), hex(&Sha256::digest(text)))]);
     }
     target
 }

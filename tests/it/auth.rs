@@ -114,8 +114,8 @@ fn a_trunk_whose_credentials_are_always_wrong_is_a_problem_until_they_are_right(
         carrier.metric(&format!("trunkgate_wrong_credentials_total{{trunk=\"customer\",fault=\"{fault}\"}}"))
     };
     assert_eq!((metric("wrong_password"), metric("unknown_user")), (3.0, 0.0));
-    let nobody = showing_as(&caller, &carrier, ("acmee", "a-right-one"));
-    refuse_calls(&nobody, &["n1"]);
+    let unknown = showing_as(&caller, &carrier, ("acmee", "a-right-one"));
+    refuse_calls(&unknown, &["n1"]);
     assert!(problem()["evidence"].as_str().unwrap().starts_with("unknown user \"acmee\""), "{}", problem());
     let listed = carrier.json("/v1/security")["wrong_credentials"][0].clone();
     assert_eq!(

@@ -222,7 +222,7 @@ fn speech_goes_to_the_action_and_its_parts_to_the_callback_in_order() {
     assert!(numbers.is_sorted() && numbers.first().is_some_and(|first| first == "0"), "{numbers:?}");
     assert_eq!(parameter(&partial[0], "UnstableSpeechResult"), "put me");
     assert_eq!(parameter(&partial[0], "StableSpeechResult"), "");
-    let session = recogniser.first("it is told to stop", |session| session.is_stopped);
+    let session = recogniser.first("it gets `stop`", |session| session.is_stopped);
     assert_eq!((session.uri.as_str(), session.authorization.as_str()), ("/stream?model=small", "Bearer hunter2"));
     let start = json!({
         "type": "start", "language": "en-GB", "format": "raw", "encoding": "LINEAR16", "interimResults": true,
@@ -298,7 +298,7 @@ fn a_digit_ends_the_recognition() {
     let chosen = asked(&application, "/chosen");
     assert_eq!(parameter(&chosen, "Digits"), "5");
     assert!(form(&chosen).iter().all(|(name, _)| name != "SpeechResult"), "{chosen:?}");
-    recogniser.first("it is told to stop", |session| session.is_stopped);
+    recogniser.first("it gets `stop`", |session| session.is_stopped);
     rig.hung_up();
     assert_eq!(rig.edge.metric("trunkgate_recognition_total{result=\"silence\"}"), 1.0);
 }

@@ -44,7 +44,7 @@ pub enum Recognised {
     Silence,
     /// The recogniser could not be reached, or was lost.
     Lost(Loss),
-    /// The recogniser closed its socket in good order before it was told to stop, without a final result.
+    /// The recogniser closed its socket in good order before `stop`, without a final result.
     Left,
     /// As many calls as may use it did.
     Limit,

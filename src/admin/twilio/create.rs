@@ -13,6 +13,7 @@ use url::Url;
 use super::error::{Error, shown};
 use super::parameters::Parameters;
 use super::{Asked, calls, dialled};
+use crate::admin::asked::is_written_number;
 use crate::limits::{CALL_LIMIT_SECONDS, CALL_RING_SECONDS};
 use crate::system::reach::Reach;
 
@@ -103,10 +104,8 @@ pub(super) fn take_document(parameters: &mut Parameters) -> Result<Option<AppDoc
 /// Its URL can never be reached.
 pub(super) fn made(cx: &Asked<'_>, document: AppDocument, current: Option<&str>) -> Result<App, Error> {
     let app = keys_of(cx, current, document);
-    if let AppDocument::Url { url, .. } = &app.document
-        && let Some(why) = Url::parse(url).ok().and_then(|url| reach_of(cx, app.allow_private).judge_url(&url).err())
-    {
-        return Err(Error::bad_url("Url", &format!("it can never be reached: {why}")));
+    if let AppDocument::Url { url, .. } = &app.document {
+        judge_url(cx, "Url", url, &app)?;
     }
     Ok(app)
 }
@@ -118,12 +117,19 @@ pub(super) fn made(cx: &Asked<'_>, document: AppDocument, current: Option<&str>)
 pub(super) fn judge_reach(cx: &Asked<'_>, app: &App) -> Result<(), Error> {
     let callback = app.status_callback.as_ref().map(|callback| callback.url.as_str());
     for (name, url) in [("StatusCallback", callback), ("FallbackUrl", app.fallback_url.as_deref())] {
-        let Some(url) = url.and_then(|url| Url::parse(url).ok()) else { continue };
-        if let Err(why) = reach_of(cx, app.allow_private).judge_url(&url) {
-            return Err(Error::bad_url(name, &format!("it can never be reached: {why}")));
-        }
+        url.map_or(Ok(()), |url| judge_url(cx, name, url, app))?;
     }
     Ok(())
+}
+
+/// Judges a URL by the rules for addresses that an application has.
+///
+/// # Errors
+/// It can never be reached.
+pub(super) fn judge_url(cx: &Asked<'_>, name: &str, url: &str, app: &App) -> Result<(), Error> {
+    let Ok(url) = Url::parse(url) else { return Ok(()) };
+    let judged = reach_of(cx, app.allow_private).judge_url(&url);
+    judged.map_err(|why| Error::bad_url(name, &format!("it can never be reached: {why}")))
 }
 
 /// Returns an application with the keys of the one that has a call, or with those of `[api]`.
@@ -143,7 +149,7 @@ pub(super) fn keys_of(cx: &Asked<'_>, current: Option<&str>, document: AppDocume
 }
 
 /// Returns the rules for addresses that URLs may lead to.
-pub(super) fn reach_of(cx: &Asked<'_>, allow_private: bool) -> Reach {
+fn reach_of(cx: &Asked<'_>, allow_private: bool) -> Reach {
     cx.handle.shared.running(|running| cx.handle.shared.own.borrow().reach(allow_private, &running.interfaces))
 }
 
@@ -237,7 +243,7 @@ fn judge_to(cx: &Asked<'_>, to: Option<String>) -> Result<(String, Vec<TargetSpe
     if to.starts_with("client:") {
         return Err(Error::later("To: a client: address"));
     }
-    let is_number = to.chars().all(|c| c.is_ascii_digit() || "+*#()-. /".contains(c));
+    let is_number = is_written_number(&to);
     // With a country code there is no number but one of its country.
     let number =
         numbers.normalise(&to, None).ok().filter(|number| is_number && (number.is_e164 || !to.starts_with('+')));

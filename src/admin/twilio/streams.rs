@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use trunkgate_call::Refused;
 use trunkgate_call::twiml::{Location, Method, StreamStep, Tracks};
 use trunkgate_route::{AppDocument, WebhookMethod};
-use url::Url;
 
 use super::error::{Error, shown};
 use super::parameters::Parameters;
@@ -24,7 +23,6 @@ const NAME_CHARS: usize = 256;
 pub(super) async fn start(cx: &Asked<'_>, call: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let url = parameters.take("Url").ok_or_else(|| Error::bad_url("Url", "Url is required"))?;
     let url = Location::Inline.resolve_socket(&url).map_err(|what| Error::bad_url("Url", &what))?;
-    let parsed = Url::parse(&url).map_err(|_| Error::bad_url("Url", "it is not a ws or wss URL"))?;
     let tracks = match parameters.take("Track").as_deref() {
         None | Some("inbound_track") => Tracks::Inbound,
         Some("outbound_track") => Tracks::Outbound,
@@ -48,10 +46,7 @@ pub(super) async fn start(cx: &Asked<'_>, call: &str, mut parameters: Parameters
     let current = cx.handle.call(call).await?.ok_or_else(|| Error::not_found(cx.path))?;
     // The keys of the application that has the call, or of [api].
     let app = create::keys_of(cx, current.app.as_deref(), AppDocument::Text("".into()));
-    let reach = create::reach_of(cx, app.allow_private);
-    if let Err(why) = reach.judge_url(&parsed) {
-        return Err(Error::bad_url("Url", &format!("it can never be reached: {why}")));
-    }
+    create::judge_url(cx, "Url", &url, &app)?;
     let stream = StreamStep { id: 0, url, name: name.clone(), tracks, status, parameters: custom };
     let (of_call, app) = (call.to_owned(), Arc::new(app));
     let begun = cx.handle.act(move |gateway, now| gateway.start_stream(now, &of_call, &app, &stream)).await?;

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::Key;
 use crate::audio::RATE_HZ;
 use crate::limits::{ANNOUNCEMENT_SECONDS, SPEECH_CACHE_BYTES};
+use crate::system::text::hex;
 
 /// What a file's name ends with; others in the folder are left alone.
 const ENDING: &str = ".ulaw";
@@ -90,8 +91,7 @@ impl Cache {
     }
 
     fn path(&self, key: &Key) -> PathBuf {
-        let name: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.folder.join(name + ENDING)
+        self.folder.join(hex(key) + ENDING)
     }
 
     /// Nobody sees half a file.

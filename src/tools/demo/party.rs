@@ -16,6 +16,7 @@ use super::quality::{Delays, Journal, Side};
 use super::secure::Line;
 use super::stream::{self, Arrivals};
 use crate::boot::edge::seed;
+use crate::tools::datagrams::{Packet, bind, read, until};
 
 /// Media sockets of one phone: one for each call of the demo.
 const MEDIA_SOCKETS: usize = 4;
@@ -28,8 +29,6 @@ const STREAM: Flow = Flow {
     remote: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
     connection: Some(ConnectionId(0)),
 };
-/// Longest datagram read, in bytes.
-const DATAGRAM_BYTES: usize = 4096;
 
 /// What a phone is asked for.
 #[derive(Debug)]
@@ -131,32 +130,6 @@ pub(super) fn codec(secure: bool) -> &'static str {
     if secure { "opus" } else { "PCMU" }
 }
 
-async fn bind() -> std::io::Result<UdpSocket> {
-    UdpSocket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
-}
-
-/// A datagram, with the moment it was read.
-#[derive(Debug)]
-struct Packet {
-    at: Instant,
-    source: SocketAddr,
-    /// The media address it came to; `None` for SIP.
-    media: Option<SocketAddr>,
-    bytes: Bytes,
-}
-
-async fn read(socket: Rc<UdpSocket>, media: Option<SocketAddr>, packets: mpsc::Sender<Packet>) {
-    let mut buffer = vec![0u8; DATAGRAM_BYTES];
-    loop {
-        // A read error is an ICMP answer to something sent before: the next read goes on.
-        let Ok((len, source)) = socket.recv_from(&mut buffer).await else { continue };
-        let bytes = Bytes::copy_from_slice(buffer.get(..len).unwrap_or_default());
-        if packets.send(Packet { at: Instant::now(), source, media, bytes }).await.is_err() {
-            return;
-        }
-    }
-}
-
 /// The task that owns the phone.
 struct Task {
     index: usize,
@@ -182,7 +155,7 @@ impl Task {
         mut messages: mpsc::Receiver<Bytes>,
     ) {
         loop {
-            let wake = self.phone.poll_timeout().map(tokio::time::Instant::from_std);
+            let wake = self.phone.poll_timeout();
             let at = tokio::select! {
                 packet = packets.recv() => {
                     let Some(packet) = packet else { return };
@@ -293,12 +266,5 @@ impl Task {
                 }
             }
         }
-    }
-}
-
-async fn until(wake: Option<tokio::time::Instant>) {
-    match wake {
-        Some(wake) => tokio::time::sleep_until(wake).await,
-        None => std::future::pending().await,
     }
 }

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 use url::{Host, Url};
 
+use crate::system::text::hex;
 use crate::system::{authority, certificates, files};
 use crate::tools::cli::TwilioEnv;
 use crate::tools::client::{self, Target};
@@ -108,7 +109,7 @@ impl Files {
                 hint.unwrap_or_default()
             ));
         }
-        let hash: String = Sha256::digest(&own).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex(Sha256::digest(&own).get(..4).unwrap_or_default());
         let named = |name: &str| directory.join(format!("twilio-{name}-{hash}.pem"));
         let files = Files { bundle: named("bundle"), alone: named("ca") };
         let failed = |error: io::Error| format!("{}: {error}", directory.display());

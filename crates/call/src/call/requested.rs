@@ -269,7 +269,7 @@ pub(crate) fn denied_by_all(edge: &mut Edge, now: Instant, targets: &[Target], n
     first
 }
 
-/// Has a call end so long after its answer, whoever began it.
+/// Has a call end so long after its answer, one with a caller too.
 ///
 /// # Errors
 /// It is not answered, and no request has begun it.

@@ -99,7 +99,7 @@ impl Clients {
         (client.party == arrival.party).then_some((id, code))
     }
 
-    /// Returns the transaction that a response has the branch, the method and the Call-ID of, whoever sent it.
+    /// Returns the transaction that a response has the branch, the method and the Call-ID of, from any party.
     fn answered_by(&self, shared: &mut Shared, response: &Message) -> Option<ClientId> {
         let branch = response.via()?.branch?;
         key::client(&mut shared.scratch, branch, response.method());

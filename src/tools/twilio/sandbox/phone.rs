@@ -1,25 +1,23 @@
 //! The telephones of a sandbox, the caller's and those of the parties that the application dials: one phone on loopback sockets.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 use trunkgate_phone::{Answer, CallNumber, Dial, Ending, Event, Input, Output, Phone, PhoneConfig, Talk};
 use trunkgate_sip::{Flow, ListenerId, Transport};
 
 use crate::boot::edge::seed;
+use crate::tools::datagrams::{Packet, bind, read, until};
 
 /// Calls that it has at once: the caller's, and parties.
 const CALLS: usize = 16;
 /// News and orders that may wait.
 const WAITING: usize = 1024;
-/// Longest datagram read, in bytes.
-const DATAGRAM_BYTES: usize = 65_535;
 
 /// Something that happened to a call.
 #[derive(Debug)]
@@ -105,25 +103,6 @@ impl Telephone {
     }
 }
 
-async fn bind() -> std::io::Result<UdpSocket> {
-    UdpSocket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
-}
-
-/// A datagram: the source, and the media address that it came to; `None` for SIP.
-type Packet = (SocketAddr, Option<SocketAddr>, Bytes);
-
-async fn read(socket: Rc<UdpSocket>, media: Option<SocketAddr>, packets: mpsc::Sender<Packet>) {
-    let mut buffer = vec![0; DATAGRAM_BYTES];
-    loop {
-        // An error is an ICMP answer to a packet sent before.
-        let Ok((length, source)) = socket.recv_from(&mut buffer).await else { continue };
-        let bytes = Bytes::copy_from_slice(buffer.get(..length).unwrap_or_default());
-        if packets.send((source, media, bytes)).await.is_err() {
-            return;
-        }
-    }
-}
-
 /// The task that owns the phone.
 struct Task {
     phone: Phone,
@@ -137,7 +116,7 @@ impl Task {
         loop {
             let wake = self.phone.poll_timeout();
             tokio::select! {
-                Some((source, media, bytes)) = packets.recv() => self.take(source, media, bytes),
+                Some(packet) = packets.recv() => self.take(packet),
                 order = orders.recv() => match order {
                     Some(order) => self.obey(order),
                     None => return,
@@ -148,13 +127,14 @@ impl Task {
         }
     }
 
-    fn take(&mut self, remote: SocketAddr, media: Option<SocketAddr>, bytes: Bytes) {
+    fn take(&mut self, packet: Packet) {
+        let Packet { at, source: remote, media, bytes } = packet;
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
         let input = match media {
             Some(to) => Input::Rtp { to, bytes },
             None => Input::Sip { flow, bytes },
         };
-        self.phone.handle_input(Instant::now(), input);
+        self.phone.handle_input(at, input);
     }
 
     fn obey(&mut self, order: Order) {
@@ -192,12 +172,5 @@ impl Task {
             };
             let _ = self.news.send((Instant::now(), news)).await;
         }
-    }
-}
-
-async fn until(wake: Option<Instant>) {
-    match wake {
-        Some(wake) => tokio::time::sleep_until(wake.into()).await,
-        None => std::future::pending().await,
     }
 }

@@ -190,7 +190,11 @@ pub(crate) fn with_backup(document: &str) -> Menu {
         agents: vec![],
         routes: vec![route(vec![TargetSpec::App("ivr".into())])],
     };
-    let mut bench = Bench::with(Arc::new(Table::new(definition).with_apps(vec![app])));
+    on(Bench::with(Arc::new(Table::new(definition).with_apps(vec![app]))), document)
+}
+
+/// An answered caller at this bench, whose first document is this.
+pub(crate) fn on(mut bench: Bench, document: &str) -> Menu {
     let caller = bench.invite(CARRIER, "+14155550100", &offer());
     bench.expect(CARRIER, "SIP/2.0 100");
     bench.expect(CARRIER, "SIP/2.0 180");

@@ -29,13 +29,7 @@ pub(super) fn listening(document: &str) -> Menu {
 fn limited(document: &str, max_sessions: u32) -> Menu {
     let mut bench = Bench::with(table(vec![TargetSpec::App("ivr".into())]));
     bench.configure(|settings| settings.recogniser = Some(recogniser(max_sessions)));
-    let caller = bench.invite(CARRIER, "+14155550100", &offer());
-    bench.expect(CARRIER, "SIP/2.0 100");
-    bench.expect(CARRIER, "SIP/2.0 180");
-    let mut menu = Menu { bench, caller };
-    menu.document(document);
-    menu.is_answered();
-    menu
+    on(bench, document)
 }
 
 impl Menu {
