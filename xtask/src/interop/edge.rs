@@ -295,10 +295,11 @@ impl Edge {
         Ok(())
     }
 
-    /// Call records written so far.
+    /// Call records written so far; one that is still being written is none yet.
     pub(crate) fn records(&self) -> anyhow::Result<Vec<serde_json::Value>> {
         let text = std::fs::read_to_string(self.folder.path().join("cdr.jsonl")).unwrap_or_default();
-        text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
     }
 
     /// The ladder of its only call.
