@@ -19,8 +19,8 @@ const NUMBER: &str = "+14155550100";
 const VOICE: &str = "joanna";
 /// Token of the recogniser.
 const SECRET: &str = "recogniser-secret";
-/// Packets of one utterance: a second.
-const PACKETS: u32 = 50;
+/// Packets of one utterance. The engine takes 25 for one: what is left of it must neither be another one nor cut the reply short.
+const PACKETS: u32 = 28;
 
 /// Judges the step.
 pub(super) fn judge() -> Row {
@@ -54,11 +54,13 @@ fn turns() -> anyhow::Result<String> {
     caller.is_hung_up_on()?;
     accepted(&judge, 0, &["POST ", "/turns", "\"SpeechResult\":\"goodbye\""])?;
     let trace = bench.edge.newest_trace()?;
-    ensure!(trace.contains("speech of 4 words") && !trace.contains("your hours"), "{trace}");
-    Ok("two turns, partial results, the empty document ends the call; what was said is in no trace".to_owned())
+    let only_in_documents = trace.lines().all(|line| line.starts_with("<?xml") || !line.contains("your hours"));
+    ensure!(trace.contains("speech of 4 words") && only_in_documents, "{trace}");
+    Ok("two turns, partial results, the empty document ends the call; the trace says how many words, not which"
+        .to_owned())
 }
 
-/// The caller speaks for a second.
+/// The caller speaks for one utterance.
 fn says(caller: &Caller) -> anyhow::Result<()> {
     for number in 0..PACKETS {
         caller.says(number)?;
