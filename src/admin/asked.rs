@@ -12,11 +12,6 @@ use crate::limits;
 /// A body as it came: read whole, [`limits::HTTP_BODY_BYTES`] at most.
 pub(super) type Body = Result<Bytes, BytesRejection>;
 
-/// Whether a text has nothing but digits and what people write between them: no word is dialled as a number.
-pub(super) fn is_written_number(text: &str) -> bool {
-    text.chars().all(|c| c.is_ascii_digit() || "+*#()-. /".contains(c))
-}
-
 /// Reads the body's one JSON object; `shape` says how it should look.
 pub(super) fn read<T: DeserializeOwned>(body: Body, shape: &str) -> Result<T, ApiError> {
     let body = body.map_err(|error| match error.status() {

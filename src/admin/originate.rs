@@ -13,9 +13,10 @@ use trunkgate_call::{CallRequest, NotBegun, Onward, ReasonSlug, named_target};
 use trunkgate_route::{Numbers, Target, TargetSpec};
 
 use super::ApiError;
-use super::asked::{Body, is_written_number, read};
+use super::asked::{Body, read};
 use crate::limits::{CALL_LIMIT_SECONDS, CALL_RING_SECONDS, CALL_TARGETS};
 use crate::runtime::handle::Handle;
+use crate::runtime::placing;
 
 /// Time that the called party may ring unless the request says otherwise, in seconds.
 const RING_SECONDS: u64 = 60;
@@ -62,9 +63,7 @@ fn judge(handle: &Handle, wanted: &Wanted) -> Result<CallRequest, ApiError> {
         let own: Vec<String> = config.numbers.iter().map(|one| one.number.clone()).collect();
         (config.edge.numbers.clone(), own, config.api.connect.clone())
     });
-    let number = |text: &str| {
-        numbers.normalise(text.trim(), None).map(|number| number.text).ok().filter(|_| is_written_number(text))
-    };
+    let number = |text: &str| placing::callable(&numbers, text).map(|number| number.text);
     let from = number(&wanted.from).filter(|number| own.contains(number)).ok_or_else(|| {
         let message = format!("from: \"{}\" is not a number of the edge: add it as [[number]]", short(&wanted.from));
         unprocessable("from_not_allowed", message)
@@ -145,6 +144,9 @@ fn refused(why: NotBegun) -> ApiError {
         }
         NotBegun::Denied(why) => {
             ApiError::new(StatusCode::FORBIDDEN, ReasonSlug::Denied.as_str(), format!("to: {why}"))
+        }
+        NotBegun::CallerDenied(why) => {
+            ApiError::new(StatusCode::FORBIDDEN, ReasonSlug::CallerIdRefused.as_str(), format!("from: {why}"))
         }
         NotBegun::Refused(reason @ ReasonSlug::Draining) => {
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, reason.as_str(), reason.sentence())

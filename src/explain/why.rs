@@ -1,6 +1,7 @@
 //! Which way a call would go by the file, and why not another.
 
 mod answer;
+mod api;
 mod caller;
 mod limits;
 mod media;
@@ -26,7 +27,7 @@ use crate::config::Config;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Question {
-    /// A trunk's name, or the address that a request comes from.
+    /// A trunk's name, or the address that a request comes from; `api`: a request to the API.
     pub from: String,
     /// The called number as it would come in.
     pub called: String,
@@ -64,7 +65,7 @@ impl Question {
     }
 }
 
-/// `{called, caller, from, source, media, limits, at, override, route, answer, search_timeout, order, edge, targets:[…], attempts:[…], routes:[{name, matched, failed, because, place}]}`
+/// `{called, caller, from, source, media, limits, at, override, route, answer, search_timeout, order, edge, targets:[…], attempts:[…], routes:[{name, matched, failed, because, place}], api:{status, code, message}}`
 ///
 /// `status` is that of a running edge, where one is asked: `{edge, trunks, agents}` of `/v1/status`.
 ///
@@ -76,6 +77,9 @@ pub(crate) fn explain(
     question: &Question,
     status: Option<&Value>,
 ) -> Result<Value, String> {
+    if api::is_meant(table, &question.from) {
+        return api::explain(table, config, question, status);
+    }
     let zone = &config.edge.calendar.zone;
     let at = question.moment(zone)?;
     let (from, source) = origin(table, config, &question.from)?;
@@ -130,6 +134,7 @@ pub(crate) fn explain(
         "targets": plan.as_ref().map(targets).unwrap_or_default(),
         "attempts": attempts,
         "routes": routes,
+        "api": null,
     }))
 }
 
@@ -324,6 +329,9 @@ const NOT_REACHED: &str = "an earlier route matched";
 
 /// Returns an answer as text for people.
 pub(crate) fn text(answer: &Value) -> String {
+    if let Some(text) = api::text(answer) {
+        return text;
+    }
     let source = &answer["source"];
     let from = shown(&answer["from"]);
     let mut out = match (source["address"].as_str(), source["by"].as_str()) {
@@ -378,6 +386,7 @@ pub(crate) fn text(answer: &Value) -> String {
     let attempts = answer["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
     out.push_str(&override_line(answer, attempts));
     match answer["route"].is_null() {
+        true if answer["override"].is_string() => out.push_str("→ 404 by the file alone: no route\n"),
         true => out.push_str("→ 404: no route\n"),
         false => attempts.iter().for_each(|attempt| out.push_str(&line_of(attempt))),
     }

@@ -9,6 +9,7 @@ pub mod names;
 pub(crate) mod overrides;
 pub(crate) mod own_certificates;
 pub mod own_sockets;
+pub(crate) mod placing;
 pub(crate) mod probes;
 pub(crate) mod pulse;
 pub mod reload;

@@ -607,8 +607,9 @@ pub struct LoadTest {
 /// `why`
 #[derive(Debug, Args)]
 pub struct Why {
-    /// Trunk or source address of the call
-    #[arg(long, value_name = "TRUNK|ADDRESS")]
+    /// Trunk or source address of the call; `api`: a request to the
+    /// Twilio-compatible API
+    #[arg(long, verbatim_doc_comment, value_name = "TRUNK|ADDRESS|api")]
     pub from: String,
     /// Called number, as received
     #[arg(long, value_name = "NUMBER")]

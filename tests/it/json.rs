@@ -175,6 +175,7 @@ fn what_a_running_edge_answers_is_in_the_page() {
         ("security", "security", ""),
         ("why?from=carrier&called=%2B14155550123&caller=", "why", ""),
         ("why?from=carrier&called=%2B88155550123&caller=", "why", ""),
+        ("why?from=api&called=%2B14155550123&caller=", "why", ""),
     ];
     for (path, section, list) in lists {
         let answer = edge.json(&format!("/v1/{path}"));

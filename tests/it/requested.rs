@@ -14,7 +14,7 @@ use crate::apps::{ACCOUNT, Rig, TOKEN, application, form, parameter, path};
 use crate::support::calls::{NUMBER, received};
 use crate::support::endpoint::{Endpoint, Post};
 use crate::support::sip::field;
-use crate::support::{http, until};
+use crate::support::{finish, http, until};
 
 /// Number that is called.
 const TO: &str = "+442071838750";
@@ -330,6 +330,44 @@ fn a_number_that_no_trunk_may_call_is_refused_at_once_and_a_foreign_caller_id_is
     rig.pbx.sip.send(source, &rig.pbx.sip.answer_with(&bye, "200 OK", ""));
     let trace = rig.trace();
     assert!(trace.contains("is not a number of the edge") && !trace.contains("INVITE sip:+14155550177"), "{trace}");
+}
+
+#[test]
+fn why_judges_a_call_as_the_api_does() {
+    let rig = rig("");
+    for (to, from, expected) in [
+        ("x", NUMBER, (400, Some(21_211))),
+        ("client:alice", NUMBER, (501, Some(20_501))),
+        ("sip:alice@elsewhere.example", NUMBER, (400, Some(21_211))),
+        ("+882990000000", NUMBER, (400, Some(21_215))),
+        ("sip:+882990000000@127.0.0.3", NUMBER, (400, Some(21_215))),
+        (TO, "+19995550100", (400, Some(21_210))),
+        (TO, NUMBER, (201, None)),
+        ("911", NUMBER, (201, None)),
+    ] {
+        let parameters = [("To", to), ("From", from), ("Twiml", "<Response/>")];
+        let (status, answer) = ask(&rig, "POST", "Calls.json", &parameters);
+        let is = |status: u64, code: &Value| (status, code.as_u64()) == expected;
+        let code = if status == 201 { &Value::Null } else { &answer["code"] };
+        assert!(is(u64::from(status), code), "{to} {from}: {answer}");
+        let url = rig.edge.url();
+        let asked = finish(&["why", "--url", &url, "--from", "api", "--called", to, "--caller", from, "--json"]);
+        let why: Value = serde_json::from_slice(&asked.stdout).unwrap();
+        assert!(is(why["api"]["status"].as_u64().unwrap(), &why["api"]["code"]), "{to} {from}: {why}");
+        if status != 201 {
+            assert_eq!(why["api"]["message"], answer["message"], "{to} {from}");
+        }
+    }
+    let page = |arguments: &[&str]| {
+        let url = rig.edge.url();
+        let out = finish(&[&["why", "--url", &url, "--from", "api", "--called"], arguments].concat());
+        String::from_utf8([out.stdout, out.stderr].concat()).unwrap()
+    };
+    let accepted = page(&[TO, "--caller", NUMBER]);
+    assert!(accepted.contains("→ 201: the call begins\n→ pbx ") && accepted.contains("    now "), "{accepted}");
+    let denied = page(&["+882990000000"]);
+    assert!(denied.contains("From is not judged") && denied.contains("→ 400, code 21215: "), "{denied}");
+    assert!(page(&[TO, "--at", "2026-11-20T09:00"]).contains("no route whose schedule"));
 }
 
 #[test]

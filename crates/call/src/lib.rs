@@ -7,7 +7,7 @@ pub use call::agent::agent_leg::socket_spec;
 pub use call::media::local::{ForkRequest, Listener};
 pub use call::operator::CallParty;
 pub use call::refused::Refused;
-pub use call::requested::{CallRequest, NotBegun, Onward, named_target};
+pub use call::requested::{CallRequest, NotBegun, Onward, judge_targets, named_target};
 pub use call::search::candidates::trunk_of_uri;
 pub use gateway::intake::Intake;
 pub use gateway::{Capture, Gateway, GatewayConfig, Settings};

@@ -62,6 +62,13 @@ function quality(call, series, axis) {
 
 /** Explains which route a call takes, condition by condition. */
 export function explanation(why) {
+  const targets = why.targets.length ? h('ol', { class: 'targets' }, why.targets.map((target) => h('li', {}, h('code', {}, masked(typeof target === 'string' ? target : target.target || JSON.stringify(target)))))) : null;
+  if (why.api) {
+    return [
+      h('p', {}, h('strong', {}, 'Request to the API'), `: to ${number(why.called)}${why.caller ? `, from ${number(why.caller)}` : ''}. Response: ${why.api.status}${why.api.code ? `, code ${why.api.code}: ${masked(why.api.message)}` : ': the call begins'}.`),
+      targets,
+    ];
+  }
   return [
     h('p', {}, h('strong', {}, why.route ? `Route ${why.route}` : 'No route matches'), `: call from trunk ${why.from} to ${number(why.called)}${why.caller ? `, caller ${number(why.caller)}` : ''}.`,
       why.answer ? ` Response: ${why.answer}.` : ''),
@@ -72,7 +79,7 @@ export function explanation(why) {
       { name: 'Reason', cell: (route) => masked(route.because || route.failed || '–') },
       { name: 'Defined at', cell: (route) => (route.place ? h('code', {}, route.place.split('/').pop()) : '–') },
     ], { caption: 'Routes in order', rows: why.routes.map((route, place) => ({ ...route, position: place + 1 })), key: (route) => route.name, empty: 'No routes are configured.', mark: (route) => (route.matched ? 'chosen-route' : 'dead') }),
-    why.targets.length ? h('ol', { class: 'targets' }, why.targets.map((target) => h('li', {}, h('code', {}, masked(typeof target === 'string' ? target : target.target || JSON.stringify(target)))))) : null,
+    targets,
   ];
 }
 
@@ -153,7 +160,7 @@ function webhooksPart(part, node) {
 function routingPart(node) {
   let route = null;
   return async (call) => {
-    const from = call.legs[0] && call.legs[0].trunk;
+    const from = call.requested ? 'api' : call.legs[0] && call.legs[0].trunk;
     if (!from) {
       swap(node, h('p', { class: 'empty' }, 'Not evaluated: the call did not come from a trunk.'));
       return;

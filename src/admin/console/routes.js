@@ -21,7 +21,7 @@ export function routesPage(main, query) {
   const from = h('select', { id: 'why-from', name: 'from' });
   const field = (name, label, hint) => h('label', {}, label, h('input', { name, id: `why-${name}`, size: 18, placeholder: hint, value: query.get(name) || '', autocomplete: 'off', spellcheck: 'false' }));
   const form = h('form', { class: 'filters', 'aria-label': 'Test a call' },
-    h('label', {}, 'From trunk', from), field('called', 'Called number', '+14155550100'), field('caller', 'Calling number', 'any'), field('at', 'Time (empty: now)', '2026-11-20T09:00'));
+    h('label', {}, 'From', from), field('called', 'Called number', '+14155550100'), field('caller', 'Calling number', 'any'), field('at', 'Time (empty: now)', '2026-11-20T09:00'));
   let timer = null;
   let last = 0;
   let explained = null;
@@ -63,7 +63,8 @@ export function routesPage(main, query) {
       if (known !== names.join()) {
         known = names.join();
         const wanted = from.value || query.get('from');
-        swap(from, names.map((name) => h('option', { value: name, selected: name === wanted }, name)));
+        const api = names.includes('api') ? [] : [h('option', { value: 'api', selected: wanted === 'api' }, 'a request to the API')];
+        swap(from, names.map((name) => h('option', { value: name, selected: name === wanted }, name)).concat(api));
         ask();
       }
       if (explained && wasMasked !== numbersAreMasked()) swap(answer, explanation(explained));

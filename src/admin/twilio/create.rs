@@ -6,15 +6,15 @@ use std::time::Duration;
 use serde_json::Value;
 use trunkgate_call::REQUESTED_APP;
 use trunkgate_call::twiml::{Secret, is_digits};
-use trunkgate_call::{CallRequest, Onward, named_target, trunk_of_uri};
-use trunkgate_route::{App, AppDocument, StatusCallback, TargetSpec, WebhookMethod};
+use trunkgate_call::{CallRequest, Onward};
+use trunkgate_route::{App, AppDocument, StatusCallback, WebhookMethod};
 use url::Url;
 
 use super::error::{Error, shown};
 use super::parameters::Parameters;
 use super::{Asked, calls, dialled};
-use crate::admin::asked::is_written_number;
 use crate::limits::{CALL_LIMIT_SECONDS, CALL_RING_SECONDS};
+use crate::runtime::placing::{self, Fault, Placing};
 use crate::system::reach::Reach;
 
 /// Time that a party may ring, in seconds, and the longest that a request may ask for.
@@ -72,8 +72,12 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     if digits.as_ref().is_some_and(|digits| digits.len() > DIGITS || !is_digits(digits)) {
         return Err(Error::bad_request(format!("SendDigits: 1 to {DIGITS} of 0-9, A-D, #, *, w and W")));
     }
-    let from = judge_from(cx, from)?;
-    let (to, targets) = judge_to(cx, to)?;
+    let (to, from) = (to.map(|to| dialled(&to)), from.map(|from| dialled(&from)));
+    let table = cx.handle.table();
+    let (from, Placing { to, targets }) = cx.config(|config| {
+        let from = placing::judge_from(config, from.as_deref())?;
+        placing::judge_to(config, &table, to.as_deref()).map(|placing| (from, placing))
+    })?;
     let (fallback_url, fallback_method) = fallback.map(|(url, method)| (Some(url), method)).unwrap_or_default();
     let app = App { status_callback, fallback_url, fallback_method, ..made(cx, document, None)? };
     judge_reach(cx, &app)?;
@@ -81,7 +85,7 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     let digits = digits.map(Secret::new);
     let request = CallRequest { from, to, targets, onward, ring_timeout, time_limit, digits };
     let begun = cx.handle.act(move |gateway, now| gateway.originate(now, &request)).await?;
-    calls::show_new(cx, &begun.map_err(Error::of_begin)?).await
+    calls::show_new(cx, &begun.map_err(Fault::from)?).await
 }
 
 /// Takes the document of a call.
@@ -216,41 +220,4 @@ fn callback(url: String, method: WebhookMethod, events: &[String]) -> StatusCall
     let wants = |event: &str| events.iter().any(|one| one == event);
     let [initiated, ringing, answered, completed] = EVENTS.map(wants);
     StatusCallback { url, method, initiated, ringing, answered, completed }
-}
-
-/// Judges the calling number: one of the edge's own.
-fn judge_from(cx: &Asked<'_>, from: Option<String>) -> Result<String, Error> {
-    let from = from.ok_or_else(Error::no_from)?;
-    let number = cx.number(&from);
-    match cx.config(|config| config.numbers.iter().any(|one| one.number == number)) {
-        true => Ok(number),
-        false => Err(Error::foreign_from(&from)),
-    }
-}
-
-/// Judges the called party, and returns it with the targets by which it is reached.
-fn judge_to(cx: &Asked<'_>, to: Option<String>) -> Result<(String, Vec<TargetSpec>), Error> {
-    let to = to.map(|to| dialled(&to)).ok_or_else(Error::no_to)?;
-    let numbers = cx.config(|config| config.edge.numbers.clone());
-    if to.starts_with("sip:") || to.starts_with("sips:") {
-        let target = named_target(&to, &numbers).ok_or_else(|| Error::bad_to(&to, "it is not a SIP address"))?;
-        let table = cx.handle.table();
-        return match trunk_of_uri(&to, &table).0 {
-            Some(_) => Ok((to, vec![target])),
-            None => Err(Error::bad_to(&to, "its host is that of no trunk")),
-        };
-    }
-    if to.starts_with("client:") {
-        return Err(Error::later("To: a client: address"));
-    }
-    let is_number = is_written_number(&to);
-    // With a country code there is no number but one of its country.
-    let number =
-        numbers.normalise(&to, None).ok().filter(|number| is_number && (number.is_e164 || !to.starts_with('+')));
-    let number = number.ok_or_else(|| Error::bad_to(&to, "it is not a phone number"))?;
-    let targets = cx.config(|config| config.api.connect.clone());
-    if targets.is_empty() {
-        return Err(Error::nowhere());
-    }
-    Ok((number.text, targets))
 }

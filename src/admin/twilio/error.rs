@@ -4,10 +4,11 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
+use trunkgate_call::Refused;
 use trunkgate_call::numbers::plain;
-use trunkgate_call::{NotBegun, ReasonSlug, Refused};
 
 use crate::runtime::handle::Gone;
+use crate::runtime::placing::Fault;
 
 /// Characters of a request that an error repeats: a whole path of a call's stream.
 const SHOWN_CHARS: usize = 160;
@@ -98,47 +99,6 @@ impl Error {
         Error::bad_url("Url", "Url or Twiml is required")
     }
 
-    /// A call without a called party (21201).
-    pub(super) fn no_to() -> Error {
-        Error::new(StatusCode::BAD_REQUEST, 21_201, "To: a number or SIP address is required")
-    }
-
-    /// A call without a calling number (21213).
-    pub(super) fn no_from() -> Error {
-        Error::new(StatusCode::BAD_REQUEST, 21_213, "From: a number is required")
-    }
-
-    /// The called party cannot be called (21211).
-    pub(super) fn bad_to(to: &str, what: &str) -> Error {
-        Error::new(StatusCode::BAD_REQUEST, 21_211, format!("To: \"{}\": {what}", shown(to)))
-    }
-
-    /// The calling number is none of the edge's (21210).
-    pub(super) fn foreign_from(from: &str) -> Error {
-        let message = format!("From: \"{}\" is not a number of the edge: add it as [[number]]", shown(from));
-        Error::new(StatusCode::BAD_REQUEST, 21_210, message)
-    }
-
-    /// No trunk is configured for calls of the API (21215).
-    pub(super) fn nowhere() -> Error {
-        let message = "Calls have no way out: `connect` of [api] lists no trunk";
-        Error::new(StatusCode::BAD_REQUEST, 21_215, message)
-    }
-
-    /// A call does not begin.
-    pub(super) fn of_begin(why: NotBegun) -> Error {
-        match why {
-            NotBegun::NoTarget => Error::nowhere(),
-            NotBegun::Denied(why) => {
-                Error::new(StatusCode::BAD_REQUEST, 21_215, format!("To: no permission to call this number: {why}"))
-            }
-            NotBegun::Refused(reason @ ReasonSlug::Draining) => {
-                Error::of(StatusCode::SERVICE_UNAVAILABLE, reason.sentence())
-            }
-            NotBegun::Refused(reason) => Error::too_many(format!("The call does not begin: {}", reason.sentence()), 1),
-        }
-    }
-
     /// A URL cannot be set of a number (21402).
     pub(super) fn number_url(what: &str) -> Error {
         Error::new(StatusCode::BAD_REQUEST, 21_402, what)
@@ -198,6 +158,14 @@ impl Error {
 /// As much of a text of the request as is repeated.
 pub(super) fn shown(text: &str) -> String {
     plain(text, SHOWN_CHARS)
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Error {
+        let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::BAD_REQUEST);
+        let retry_after = (status == StatusCode::TOO_MANY_REQUESTS).then_some(1);
+        Error { retry_after, ..Error::new(status, fault.code, fault.message) }
+    }
 }
 
 impl From<Gone> for Error {

@@ -77,7 +77,8 @@ pub(super) const LOADTEST: &str = "EXAMPLES:
 pub(super) const WHY: &str = "EXAMPLES:
   trunkgate why --from carrier --called +14155550123
   trunkgate why --from 198.51.100.7 --called 4155550123 --caller +12125550100
-  trunkgate why --from carrier --called +14155550123 --at 2026-11-20T22:00";
+  trunkgate why --from carrier --called +14155550123 --at 2026-11-20T22:00
+  trunkgate why --from api --called +442071838750 --caller +14155550100";
 
 pub(super) const DOCTOR: &str = "EXAMPLES:
   trunkgate doctor

@@ -12,7 +12,7 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::{Branch, CallKey, LegId};
 use trunkgate_resources::limits::NUMBER_CHARS;
-use trunkgate_route::{App, Number, Numbers, Target, TargetSpec};
+use trunkgate_route::{App, Denied, Number, Numbers, SendNumbers, Shown, Table, Target, TargetSpec, Trunk};
 use trunkgate_story::change::Happening;
 use trunkgate_story::numbers::{Caller, plain};
 use trunkgate_story::reason::ReasonSlug;
@@ -27,6 +27,7 @@ use crate::call::negotiation::bridge::bad_media;
 use crate::call::program::callback;
 use crate::call::refused::Refused;
 use crate::call::search::answer::FinalAnswer;
+use crate::call::search::candidates::trunk_of_uri;
 use crate::call::setup::MAX_FORWARDS;
 use crate::call::shared::{Cx, Facts};
 use crate::call::transfer::wish;
@@ -74,6 +75,8 @@ pub enum NotBegun {
     NoTarget,
     /// The rules of each target forbid the called number; the reason of the first as a clause.
     Denied(String),
+    /// The rules of each target forbid the call, and those of the first the calling number: the reason as a clause.
+    CallerDenied(String),
 }
 
 /// The part of a call's state that requested calls have beyond others.
@@ -255,18 +258,72 @@ impl<'p> Originator<'p> {
     }
 }
 
-/// Returns why none of these targets, all of them trunks, gets a call to a number; `None`: one of them may.
-pub(crate) fn denied_by_all(edge: &mut Edge, now: Instant, targets: &[Target], number: &Number) -> Option<String> {
-    let mut first = None;
-    for target in targets {
-        let Target::Trunk { trunk, number: None, .. } = target else { return None };
-        let denied = trunk.denied(edge.table.numbers(), number)?;
+/// Refusal of a call by the rules of a trunk.
+pub(crate) struct Refusal {
+    trunk: Arc<Trunk>,
+    /// What forbids the called number; `None`: the trunk forbids the calling number.
+    denied: Option<Denied>,
+}
+
+impl Refusal {
+    /// Raises the trunk's alarm for a number that it forbids.
+    pub(crate) fn alarm(&self, now: Instant, edge: &mut Edge) {
+        let Some(denied) = &self.denied else { return };
         let shown = format!("{}, {}", edge.shown(&denied.number), denied.by);
-        edge.alarm(now, "", &trunk.name, reason_of(&denied.by), &shown);
-        first
-            .get_or_insert_with(|| format!("trunk {} does not allow calls to this number ({})", trunk.name, denied.by));
+        edge.alarm(now, "", &self.trunk.name, reason_of(&denied.by), &shown);
     }
-    first
+}
+
+impl From<&Refusal> for NotBegun {
+    fn from(Refusal { trunk, denied }: &Refusal) -> NotBegun {
+        let name = &trunk.name;
+        match denied {
+            Some(Denied { by, .. }) => {
+                NotBegun::Denied(format!("trunk {name} does not allow calls to this number ({by})"))
+            }
+            None => NotBegun::CallerDenied(format!("trunk {name} does not allow this caller ID (caller_id)")),
+        }
+    }
+}
+
+/// Judges a call by the rules of its targets, before any of them is called; without a caller by those for called numbers alone.
+///
+/// # Errors
+/// The rules of each target's trunk forbid the call: the reason of the first.
+pub fn judge_targets(
+    targets: &[Target],
+    table: &Table,
+    caller: Option<&Number>,
+    called: &Number,
+) -> Result<(), NotBegun> {
+    refusals(targets, table, caller, called).first().map_or(Ok(()), |first| Err(first.into()))
+}
+
+/// Returns the refusals of all targets; nothing where one of them may be called.
+pub(crate) fn refusals(targets: &[Target], table: &Table, caller: Option<&Number>, called: &Number) -> Vec<Refusal> {
+    let all: Option<Vec<Refusal>> = targets.iter().map(|target| refusal(target, table, caller, called)).collect();
+    all.unwrap_or_default()
+}
+
+/// Returns why a target's trunk takes no call from one number to another; `None`: it may, or it is no trunk.
+fn refusal(target: &Target, table: &Table, caller: Option<&Number>, called: &Number) -> Option<Refusal> {
+    let numbers = table.numbers();
+    let (trunk, number, form) = match target {
+        Target::Trunk { trunk, number, .. } => {
+            let own = number.as_deref().map(|number| numbers.normalise_caller(number, None));
+            (trunk, own.unwrap_or_else(|| called.clone()), trunk.send_numbers)
+        }
+        Target::Uri { uri, .. } => {
+            let (trunk, number) = trunk_of_uri(uri, table);
+            // It leaves as it is written.
+            (trunk?, number?, SendNumbers::AsIs)
+        }
+        Target::Agent(_) | Target::App(_) | Target::Reject(_) | Target::RingAll(_) => return None,
+    };
+    let denied = trunk.denied_as(numbers, &number, form);
+    let rule = trunk.caller_id.as_ref().filter(|_| !numbers.is_emergency(&number));
+    let is_hidden = || rule.zip(caller).is_some_and(|(rule, caller)| rule.judge(caller) == Shown::Refused);
+    (denied.is_some() || is_hidden()).then(|| Refusal { trunk: trunk.clone(), denied })
 }
 
 /// Has a call end so long after its answer, one with a caller too.

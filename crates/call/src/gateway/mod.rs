@@ -532,8 +532,11 @@ impl Gateway {
         };
         admitted.map_err(|reason| NotBegun::Refused(self.edge.note_limit(now, reason)))?;
         let targets: Vec<Target> = request.targets.iter().filter_map(|target| self.edge.target(target)).collect();
-        if let Some(denied) = requested::denied_by_all(&mut self.edge, now, &targets, &number) {
-            return Err(NotBegun::Denied(denied));
+        let caller = self.edge.table.numbers().normalise_caller(&request.from, None);
+        let refusals = requested::refusals(&targets, &self.edge.table, Some(&caller), &number);
+        refusals.iter().for_each(|refusal| refusal.alarm(now, &mut self.edge));
+        if let Some(first) = refusals.first() {
+            return Err(first.into());
         }
         let onward = request.onward.iter().filter_map(|onward| match onward {
             Onward::Target(target) => self.edge.target(target),

@@ -1,0 +1,156 @@
+//! Calls that requests place: called party and calling number, as the configuration allows them. The API answers by this
+//! judgement, and `why` shows it in advance.
+
+use trunkgate_call::numbers::plain;
+use trunkgate_call::{NotBegun, ReasonSlug, named_target, trunk_of_uri};
+use trunkgate_route::{Number, Numbers, Table, TargetSpec};
+
+use crate::config::Config;
+
+/// Characters of a request that a fault repeats.
+const SHOWN_CHARS: usize = 160;
+
+/// A call that the configuration allows.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Placing {
+    /// Called number in E.164, or SIP address.
+    pub(crate) to: String,
+    /// Targets by which the called party is reached, in order.
+    pub(crate) targets: Vec<TargetSpec>,
+}
+
+/// Reason why a call is not placed, with Twilio's code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// Twilio's code.
+    pub(crate) code: u32,
+    /// HTTP status.
+    pub(crate) status: u16,
+    /// What is wrong, and with which parameter.
+    pub(crate) message: String,
+}
+
+impl Fault {
+    fn new(code: u32, message: impl Into<String>) -> Fault {
+        Fault { code, status: 400, message: message.into() }
+    }
+
+    /// No called party (21201).
+    fn no_to() -> Fault {
+        Fault::new(21_201, "To: a number or SIP address is required")
+    }
+
+    /// No calling number (21213).
+    fn no_from() -> Fault {
+        Fault::new(21_213, "From: a number is required")
+    }
+
+    /// The called party cannot be called (21211).
+    fn bad_to(to: &str, what: &str) -> Fault {
+        Fault::new(21_211, format!("To: \"{}\": {what}", shown(to)))
+    }
+
+    /// The calling number is none of the edge's (21210).
+    fn foreign_from(from: &str) -> Fault {
+        Fault::new(21_210, format!("From: \"{}\" is not a number of the edge: add it as [[number]]", shown(from)))
+    }
+
+    /// No trunk is configured for calls of the API (21215).
+    fn nowhere() -> Fault {
+        Fault::new(21_215, "Calls have no way out: `connect` of [api] lists no trunk")
+    }
+}
+
+impl From<NotBegun> for Fault {
+    fn from(why: NotBegun) -> Fault {
+        match why {
+            NotBegun::NoTarget => Fault::nowhere(),
+            NotBegun::Denied(why) => Fault::new(21_215, format!("To: no permission to call this number: {why}")),
+            NotBegun::CallerDenied(why) => Fault::new(21_210, format!("From: {why}")),
+            NotBegun::Refused(reason @ ReasonSlug::Draining) => {
+                Fault { status: 503, ..Fault::new(20_503, reason.sentence()) }
+            }
+            NotBegun::Refused(reason) => {
+                Fault { status: 429, ..Fault::new(20_429, format!("The call does not begin: {}", reason.sentence())) }
+            }
+        }
+    }
+}
+
+/// Judges the calling number: one of the edge's own.
+///
+/// # Errors
+/// There is none, or the configuration does not have it.
+pub(crate) fn judge_from(config: &Config, from: Option<&str>) -> Result<String, Fault> {
+    let from = from.ok_or_else(Fault::no_from)?;
+    let number = config.edge.numbers.normalise(from, None).map_or_else(|_| from.to_owned(), |number| number.text);
+    match config.numbers.iter().any(|one| one.number == number) {
+        true => Ok(number),
+        false => Err(Fault::foreign_from(from)),
+    }
+}
+
+/// Judges the called party, and finds the targets by which it is reached.
+///
+/// # Errors
+/// It is neither a number nor a SIP address of a trunk, or no trunk takes calls of the API.
+pub(crate) fn judge_to(config: &Config, table: &Table, to: Option<&str>) -> Result<Placing, Fault> {
+    let to = to.ok_or_else(Fault::no_to)?;
+    let numbers = &config.edge.numbers;
+    if to.starts_with("sip:") || to.starts_with("sips:") {
+        let target = named_target(to, numbers).ok_or_else(|| Fault::bad_to(to, "it is not a SIP address"))?;
+        return match trunk_of_uri(to, table).0 {
+            Some(_) => Ok(Placing { to: to.to_owned(), targets: vec![target] }),
+            None => Err(Fault::bad_to(to, "its host is that of no trunk")),
+        };
+    }
+    if to.starts_with("client:") {
+        return Err(Fault { status: 501, ..Fault::new(20_501, "To: a client: address: not in this version") });
+    }
+    let number = callable(numbers, to).ok_or_else(|| Fault::bad_to(to, "it is not a phone number"))?;
+    if config.api.connect.is_empty() {
+        return Err(Fault::nowhere());
+    }
+    Ok(Placing { to: number.text, targets: config.api.connect.clone() })
+}
+
+/// Reads a number as people write one; `None`: it is no number, or has a country code and is none of that country.
+pub(crate) fn callable(numbers: &Numbers, text: &str) -> Option<Number> {
+    let is_written = text.chars().all(|c| c.is_ascii_digit() || "+*#()-. /".contains(c));
+    let number = numbers.normalise(text.trim(), None).ok().filter(|_| is_written)?;
+    (number.is_e164 || !text.trim_start().starts_with('+')).then_some(number)
+}
+
+fn shown(text: &str) -> String {
+    plain(text, SHOWN_CHARS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config;
+    use crate::runtime::settings::Found;
+
+    #[test]
+    fn faults_have_the_codes_of_the_api() {
+        let text = "[api]\nconnect = ['trunk:carrier']\n[trunk.carrier]\npeers = ['sip:198.51.100.7']\n\
+                    [[number]]\nnumber = '+14155550100'\n";
+        let (config, _) = config::parse(Path::new("t.toml"), text).unwrap();
+        let table = config.table(&Found::new());
+        let to = |to: &str| judge_to(&config, &table, Some(to)).map(|placing| placing.to).map_err(|fault| fault.code);
+        assert_eq!(to("(415) 555-0199"), Ok("+14155550199".to_owned()));
+        assert_eq!(to("911"), Ok("911".to_owned()));
+        assert_eq!(to("sip:100@198.51.100.7"), Ok("sip:100@198.51.100.7".to_owned()));
+        for (text, code) in
+            [("", 21_211), ("x", 21_211), ("+9990", 21_211), ("sip:100@other.example", 21_211), ("client:bob", 20_501)]
+        {
+            assert_eq!(to(text), Err(code), "{text}");
+        }
+        let from = |from: Option<&str>| judge_from(&config, from).map_err(|fault| fault.code);
+        assert_eq!(from(Some("415 555 0100")), Ok("+14155550100".to_owned()));
+        assert_eq!((from(Some("+14155550199")), from(None)), (Err(21_210), Err(21_213)));
+        assert_eq!(judge_to(&config, &table, None).unwrap_err().code, 21_201);
+    }
+}
