@@ -148,6 +148,10 @@ fn refused(why: NotBegun) -> ApiError {
         NotBegun::CallerDenied(why) => {
             ApiError::new(StatusCode::FORBIDDEN, ReasonSlug::CallerIdRefused.as_str(), format!("from: {why}"))
         }
+        NotBegun::EmergencyLimit(key) => {
+            let message = format!("to: too many emergency calls by requests ({key})");
+            ApiError::new(StatusCode::TOO_MANY_REQUESTS, ReasonSlug::LimitCalls.as_str(), message)
+        }
         NotBegun::Refused(reason @ ReasonSlug::Draining) => {
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, reason.as_str(), reason.sentence())
         }

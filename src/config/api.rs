@@ -33,6 +33,7 @@ pub(super) fn read<'a>(
         connect: Vec::new(),
         allow_private: false,
         requests_per_second: 0,
+        emergency_calls: 0,
         keep_calls: Duration::ZERO,
         proxy: Proxy::Off,
     };

@@ -267,6 +267,8 @@ pub struct Api {
     pub allow_private: bool,
     /// Most requests of the account or of one of its keys a second; 0: any number.
     pub requests_per_second: u32,
+    /// Emergency calls at once of calls that requests begin.
+    pub emergency_calls: usize,
     /// How long ended calls are kept in the store; 0: they are not.
     pub keep_calls: Duration,
     /// What CONNECT leads to.

@@ -67,6 +67,10 @@ impl From<NotBegun> for Fault {
             NotBegun::NoTarget => Fault::nowhere(),
             NotBegun::Denied(why) => Fault::new(21_215, format!("To: no permission to call this number: {why}")),
             NotBegun::CallerDenied(why) => Fault::new(21_210, format!("From: {why}")),
+            NotBegun::EmergencyLimit(key) => {
+                let message = format!("The call does not begin: too many emergency calls by requests ({key})");
+                Fault { status: 429, ..Fault::new(20_429, message) }
+            }
             NotBegun::Refused(reason @ ReasonSlug::Draining) => {
                 Fault { status: 503, ..Fault::new(20_503, reason.sentence()) }
             }

@@ -33,6 +33,7 @@ pub(crate) fn settings(config: &Config, table: Arc<Table>, addressing: Addressin
         addressing,
         calls: config.limits.calls,
         calls_per_second: config.limits.calls_per_second,
+        emergency_calls: config.api.emergency_calls,
         strangers: config.limits.strangers,
         captures: config.hep.is_some(),
         recogniser: config.recogniser.clone(),

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -368,6 +368,48 @@ fn why_judges_a_call_as_the_api_does() {
     let denied = page(&["+882990000000"]);
     assert!(denied.contains("From is not judged") && denied.contains("→ 400, code 21215: "), "{denied}");
     assert!(page(&[TO, "--at", "2026-11-20T09:00"]).contains("no route whose schedule"));
+}
+
+/// The party of a call rings.
+fn rings(rig: &Rig, number: &str) -> (String, SocketAddr) {
+    let (invite, source) = rig.pbx.sip.receive(&format!("INVITE sip:{number}@"));
+    rig.pbx.sip.send(source, &rig.pbx.sip.answer(&invite, "180 Ringing", false));
+    (invite, source)
+}
+
+#[test]
+fn requests_have_few_emergency_calls_and_callers_any_number() {
+    let rig = rig("");
+    let call = |to: &str, twiml: &str| {
+        let (status, answer) = ask(&rig, "POST", "Calls.json", &[("To", to), ("From", NUMBER), ("Twiml", twiml)]);
+        let code = answer["code"].as_u64();
+        (status, code, answer["sid"].as_str().unwrap_or_default().to_owned())
+    };
+    let silence = "<Response><Pause length='60'/></Response>";
+    let ringing: Vec<_> = (0..3).map(|_| (call("911", silence), rings(&rig, "911"))).collect();
+    let (status, code, _) = call("911", silence);
+    assert_eq!((status, code), (429, Some(20_429)));
+    let native = native(&rig, &json!({"to": "911", "from": NUMBER, "connect": ["trunk:pbx/100"]}));
+    assert_eq!((native.0, &native.1["error"]["code"]), (429, &json!("limit_calls")), "{}", native.1);
+    // A caller's own emergency call.
+    let (sip, offer) = (rig.edge.address("udp"), rig.caller.description(1, ""));
+    rig.caller.sip.send(sip, &rig.caller.sip.request_with("INVITE", "911", sip, "help", (1, ""), &offer));
+    rings(&rig, "911");
+    // Nor does a document get past the bound.
+    let (status, _, dialling) = call(TO, "<Response><Dial>911</Dial><Pause length='60'/></Response>");
+    assert_eq!(status, 201);
+    let (invite, source) = rings(&rig, TO);
+    rig.pbx.sip.send(source, &rig.pbx.sip.answer_with(&invite, "200 OK", &rig.pbx.description(1, "")));
+    rig.pbx.sip.receive("ACK ");
+    let trace = |sid: &str| String::from_utf8(finish(&["trace", sid, "--url", &rig.edge.url()]).stdout).unwrap();
+    until("the document's is refused", || trace(&dialling).contains("`[api] emergency_calls` 3").then_some(()));
+    // One that ends makes room.
+    let ((_, _, sid), (invite, source)) = &ringing[0];
+    assert_eq!(ask(&rig, "POST", &format!("Calls/{sid}.json"), &[("Status", "canceled")]).0, 200);
+    rig.pbx.sip.receive("CANCEL ");
+    rig.pbx.sip.send(*source, &rig.pbx.sip.answer(invite, "487 Request Terminated", false));
+    assert_eq!(call("911", silence).0, 201);
+    assert!(rig.edge.log().contains("alarm: trunk pbx: too many concurrent calls (`[api] emergency_calls` 3)"));
 }
 
 #[test]

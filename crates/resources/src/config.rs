@@ -50,6 +50,8 @@ pub struct Settings {
     pub calls: u32,
     /// New calls a second; 0: no limit.
     pub calls_per_second: u32,
+    /// Emergency calls at once of calls that requests begin.
+    pub emergency_calls: usize,
     /// Limits of unknown sources.
     pub strangers: StrangerLimits,
     /// Whether a capture agent is sent messages and reports ([`Captured`](trunkgate_story::captured::Captured)).

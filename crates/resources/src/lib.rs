@@ -12,6 +12,7 @@ pub mod config;
 mod congestion;
 pub mod deadlines;
 pub mod edge;
+pub mod emergencies;
 pub mod health;
 pub mod index;
 pub mod io;

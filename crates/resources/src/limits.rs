@@ -304,3 +304,7 @@ pub const UNPROVEN_EARLY_MEDIA: Duration = Duration::from_secs(15);
 pub const UNPROVEN_EARLY_REST: Duration = Duration::from_secs(60);
 /// Proven media addresses of one leg that are remembered while a further INVITE of its far side waits for its ACK.
 pub const PROVEN_ADDRESSES: usize = 16;
+/// Emergency calls at once of calls that requests have begun, unless the configuration says otherwise.
+pub const EMERGENCY_CALLS: usize = 3;
+/// Attempts at emergency calls of such calls in a minute, for each that may be under way.
+pub const EMERGENCY_ATTEMPTS_EACH: usize = 4;

@@ -216,8 +216,8 @@ reasons! {
     LimitCalls {
         slug: "limit_calls",
         sentence: "too many concurrent calls",
-        cause: "`[limits] calls`, `max_calls` of a trunk, or `max_calls` of an entry of its `limits` is reached. A call to a trunk \
-             waits for `pace` first.",
+        cause: "`[limits] calls`, `max_calls` of a trunk, `max_calls` of an entry of its `limits`, or `[api] emergency_calls` is \
+             reached. A call to a trunk waits for `pace` first.",
         fix: Some("raise `max_calls` of that trunk or of its `limits`, or `[limits] calls`; `trunkgate calls` shows the current calls"),
         q850: 42,
         outcome: "refused",

@@ -1,7 +1,7 @@
 //! What `why` says of a call that a request to the Twilio-compatible API would begin.
 
 use serde_json::{Value, json};
-use trunkgate_call::judge_targets;
+use trunkgate_call::{NO_EMERGENCY_CALLS, NotBegun, judge_targets};
 use trunkgate_route::{Table, Target};
 
 use super::{Asked, Question, attempt, overridden, present};
@@ -51,7 +51,12 @@ pub(super) fn explain(
     attempts.iter_mut().for_each(|attempt| present::add(attempt, status));
     let known = Some(&caller).filter(|caller| !caller.text.is_empty());
     let is_emergency = numbers.is_emergency(&called);
-    let judged = placed.and_then(|_| Ok(judge_targets(&targets, table, known, &called)?));
+    let judged = placed.and_then(|_| {
+        if is_emergency && config.api.emergency_calls == 0 {
+            return Err(NotBegun::Denied(NO_EMERGENCY_CALLS.to_owned()).into());
+        }
+        Ok(judge_targets(&targets, table, known, &called)?)
+    });
     Ok(json!({
         "from": FROM,
         "source": { "address": null, "by": null, "place": null },
@@ -80,7 +85,7 @@ pub(super) fn explain(
 /// Limits of the edge that the call counts with.
 fn limits(config: &Config, is_emergency: bool) -> Vec<String> {
     if is_emergency {
-        return Vec::new();
+        return vec![format!("emergency_calls {}", config.api.emergency_calls)];
     }
     let own = [("calls", config.limits.calls), ("calls_per_second", config.limits.calls_per_second)];
     own.iter().filter(|(_, limit)| *limit > 0).map(|(key, limit)| format!("{key} {limit}")).collect()

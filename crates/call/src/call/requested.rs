@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
+use trunkgate_resources::emergencies::NO_EMERGENCY_CALLS;
 use trunkgate_resources::key::{Branch, CallKey, LegId};
 use trunkgate_resources::limits::NUMBER_CHARS;
 use trunkgate_route::{App, Denied, Number, Numbers, SendNumbers, Shown, Table, Target, TargetSpec, Trunk};
@@ -71,6 +72,8 @@ pub enum Onward {
 pub enum NotBegun {
     /// A limit of the edge is reached, or it takes no calls.
     Refused(ReasonSlug),
+    /// Requests have as many emergency calls under way, or have begun as many within a minute, as this key allows.
+    EmergencyLimit(String),
     /// No target of the request is in the configuration.
     NoTarget,
     /// The rules of each target forbid the called number; the reason of the first as a clause.
@@ -256,6 +259,24 @@ impl<'p> Originator<'p> {
         let code = if cx.call.requested.is_some() { 487 } else { 503 };
         self.parts.refuse(cx, &FinalAnswer::new(code, reason));
     }
+}
+
+/// Judges whether requests may begin one more emergency call; the alarm of one that may not is that of the first trunk.
+///
+/// # Errors
+/// There are as many as there may be, or there may be none.
+pub(crate) fn check_emergency(now: Instant, edge: &mut Edge, targets: &[TargetSpec]) -> Result<(), NotBegun> {
+    let Err(reason) = edge.emergencies.check(now) else { return Ok(()) };
+    let key = edge.emergencies.key();
+    let named =
+        targets.iter().find_map(|target| if let TargetSpec::Trunk { name, .. } = target { Some(name) } else { None });
+    if let Some(trunk) = named.and_then(|name| edge.table.trunk(name).cloned()) {
+        edge.alarm(now, "", &trunk.name, reason, &key);
+    }
+    Err(match reason == ReasonSlug::Denied {
+        true => NotBegun::Denied(NO_EMERGENCY_CALLS.to_owned()),
+        false => NotBegun::EmergencyLimit(key),
+    })
 }
 
 /// Refusal of a call by the rules of a trunk.

@@ -531,6 +531,9 @@ impl Gateway {
             false => self.edge.admission.check(now, ""),
         };
         admitted.map_err(|reason| NotBegun::Refused(self.edge.note_limit(now, reason)))?;
+        if is_emergency {
+            requested::check_emergency(now, &mut self.edge, &request.targets)?;
+        }
         let targets: Vec<Target> = request.targets.iter().filter_map(|target| self.edge.target(target)).collect();
         let caller = self.edge.table.numbers().normalise_caller(&request.from, None);
         let refusals = requested::refusals(&targets, &self.edge.table, Some(&caller), &number);

@@ -30,6 +30,7 @@ use crate::app::{AppCallback, AppQuestion, AppWanted, DocumentRequest};
 use crate::apps::Apps;
 use crate::config::{GatewayConfig, Settings};
 use crate::deadlines::Deadlines;
+use crate::emergencies::EmergencyCalls;
 use crate::health::Healths;
 use crate::index::{ClientEntry, Index, Place, Purpose};
 use crate::io::{Cause, LogLine, Output, QueryId};
@@ -167,6 +168,8 @@ pub struct Edge {
     pub apps: Apps,
     /// Limits of the edge, and fair shares of them.
     pub admission: Admission,
+    /// Emergency calls of calls that requests have begun.
+    pub emergencies: EmergencyCalls,
     /// Emergency calls that go before others.
     pub urgent: TokenBucket,
     /// Counters.
@@ -213,6 +216,7 @@ impl Edge {
             endpoint,
             urgent: TokenBucket::new(URGENT_CALLS_PER_SECOND),
             admission: Admission::new(config.max_calls, config.calls_per_second),
+            emergencies: EmergencyCalls::default(),
             index: Index::default(),
             deadlines: Deadlines::default(),
             trunks: Trunks::default(),
@@ -259,6 +263,7 @@ impl Edge {
             addressing: self.addressing.clone(),
             calls,
             calls_per_second,
+            emergency_calls: self.emergencies.most(),
             strangers: self.sources.strangers.limits(),
             captures: self.tracing.captures,
             recogniser: self.apps.recognition.spec().cloned(),
@@ -268,8 +273,9 @@ impl Edge {
 
     /// Puts settings in force, all of them at once.
     pub fn configure(&mut self, now: Instant, settings: Settings) {
-        let Settings { table, addressing, calls, calls_per_second, strangers, captures, recogniser, sampling } =
-            settings;
+        let Settings { table, addressing, strangers, captures, recogniser, sampling, .. } = settings;
+        let Settings { calls, calls_per_second, emergency_calls, .. } = settings;
+        self.emergencies.set_most(emergency_calls);
         self.apps.recognition.configure(recogniser);
         (self.addressing, self.tracing.captures, self.tracing.sampling) = (addressing, captures, sampling);
         if self.admission.limits() != (calls, calls_per_second) {

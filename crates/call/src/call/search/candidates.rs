@@ -434,6 +434,11 @@ impl Search {
         let Some(trunk) = attempt.limited_by().cloned() else { return Ok(()) };
         let Addressed { number: called, form, .. } = cx.call.addressed(cx.edge, attempt);
         if cx.edge.table.numbers().is_emergency(&called) {
+            if cx.call.requested.is_some() {
+                let key = cx.edge.emergencies.key();
+                let begun = cx.edge.emergencies.begin(cx.now, (cx.call.key, branch));
+                begun.map_err(|reason| (reason, Some(key)))?;
+            }
             cx.edge.resume_trunk_call(&trunk.name);
         } else {
             cx.edge.begin_target_call(cx.now, &trunk.name, (cx.call.key, branch)).map_err(|reason| (reason, None))?;

@@ -1,0 +1,124 @@
+//! Emergency calls of calls that requests have begun. No other limit holds for them, so that they have a bound of their own: a stolen token
+//! must not keep an emergency centre busy. Those of callers never count here.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use trunkgate_story::reason::ReasonSlug;
+
+use crate::key::{Branch, CallKey};
+use crate::limits::{EMERGENCY_ATTEMPTS_EACH, EMERGENCY_CALLS};
+
+/// Interval in which attempts are counted.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Clause of a refusal where none is allowed.
+pub const NO_EMERGENCY_CALLS: &str = "requests may make no emergency calls (`[api] emergency_calls` 0)";
+
+/// Emergency calls under way, and attempts of the last minute: some for each call, since a target may fail and the next one is tried.
+#[derive(Debug)]
+pub struct EmergencyCalls {
+    most: usize,
+    live: Vec<(CallKey, Branch)>,
+    begun: VecDeque<Instant>,
+}
+
+impl Default for EmergencyCalls {
+    fn default() -> EmergencyCalls {
+        EmergencyCalls { most: EMERGENCY_CALLS, live: Vec::new(), begun: VecDeque::new() }
+    }
+}
+
+impl EmergencyCalls {
+    /// Returns how many there may be at once.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Changes how many there may be at once; those that are there stay.
+    pub fn set_most(&mut self, most: usize) {
+        self.most = most;
+    }
+
+    /// Returns the key and its value.
+    pub fn key(&self) -> String {
+        format!("`[api] emergency_calls` {}", self.most)
+    }
+
+    /// Whether there may be one more.
+    ///
+    /// # Errors
+    /// What forbids it.
+    pub fn check(&mut self, now: Instant) -> Result<(), ReasonSlug> {
+        while self.begun.front().is_some_and(|at| now.saturating_duration_since(*at) >= MINUTE) {
+            self.begun.pop_front();
+        }
+        if self.most == 0 {
+            return Err(ReasonSlug::Denied);
+        }
+        if self.live.len() >= self.most {
+            return Err(ReasonSlug::LimitCalls);
+        }
+        let is_fast = self.begun.len() >= self.most.saturating_mul(EMERGENCY_ATTEMPTS_EACH);
+        if is_fast { Err(ReasonSlug::LimitRate) } else { Ok(()) }
+    }
+
+    /// Counts an attempt in.
+    ///
+    /// # Errors
+    /// What forbids it.
+    pub fn begin(&mut self, now: Instant, who: (CallKey, Branch)) -> Result<(), ReasonSlug> {
+        self.check(now)?;
+        self.live.push(who);
+        self.begun.push_back(now);
+        Ok(())
+    }
+
+    /// An attempt is over that led to no answer.
+    pub fn end(&mut self, who: (CallKey, Branch)) {
+        if let Some(at) = self.live.iter().position(|counted| *counted == who) {
+            self.live.swap_remove(at);
+        }
+    }
+
+    /// A call is over, with all that it had.
+    pub fn end_call(&mut self, key: CallKey) {
+        self.live.retain(|(counted, _)| *counted != key);
+    }
+
+    /// Returns the calls that count.
+    pub fn live(&self) -> impl Iterator<Item = CallKey> {
+        self.live.iter().map(|(key, _)| *key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // One reading of the clock to start from; all else is arithmetic.
+    #[allow(clippy::disallowed_methods)]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn a_few_at_once_and_not_one_after_the_other_without_end() {
+        let (mut calls, start) = (EmergencyCalls::default(), start());
+        let who = |key: u64| (CallKey(key), Branch::ALONE);
+        calls.set_most(2);
+        assert_eq!((calls.begin(start, who(1)), calls.begin(start, who(2))), (Ok(()), Ok(())));
+        assert_eq!(calls.begin(start, who(3)), Err(ReasonSlug::LimitCalls));
+        calls.end_call(CallKey(1));
+        let mut attempts = 2;
+        while calls.begin(start, who(3)).is_ok() {
+            calls.end(who(3));
+            attempts += 1;
+        }
+        assert_eq!((attempts, calls.check(start)), (2 * EMERGENCY_ATTEMPTS_EACH, Err(ReasonSlug::LimitRate)));
+        assert_eq!(calls.begin(start + MINUTE, who(3)), Ok(()));
+        assert_eq!(calls.live().collect::<Vec<_>>(), [CallKey(2), CallKey(3)]);
+        calls.set_most(0);
+        assert_eq!(calls.check(start + MINUTE), Err(ReasonSlug::Denied));
+    }
+}
