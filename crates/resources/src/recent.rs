@@ -114,6 +114,14 @@ impl Recent {
             trace.push(now, item, None);
         }
     }
+    /// The same of a request over HTTP about the call.
+    pub fn note_request(&mut self, now: Instant, sid: &str, text: String) {
+        if let Some(Ended { trace, .. }) = self.traces.find_mut(sid)
+            && trace.count() < TRACE_ENTRIES
+        {
+            trace.push_request(now, text);
+        }
+    }
     /// Adds a call's quality over time.
     pub fn push_series(&mut self, series: Kept) {
         let sid = series.sid.clone();

@@ -2,6 +2,8 @@
 
 /// Entries of a call's trace; the oldest are lost first.
 pub const TRACE_ENTRIES: usize = 256;
+/// Requests over HTTP about a call that its trace has as entries; further ones are counted.
+pub const TRACE_REQUESTS: u32 = 16;
 /// Bytes of one call's messages that are kept: half of it for its beginning, half for its latest.
 pub const MESSAGE_TEXTS_BYTES_PER_CALL: usize = 64 << 10;
 /// Bytes of one message that are kept as they were on the wire: of a longer one the beginning.

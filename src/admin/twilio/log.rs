@@ -9,7 +9,6 @@ use axum::http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use trunkgate_call::Gateway;
-use trunkgate_call::trace::TraceItem;
 
 use super::access::Caller;
 use super::error::{Error, shown};
@@ -66,7 +65,7 @@ impl Watch {
         {
             let code = code.map(|code| format!(", code {code}")).unwrap_or_default();
             let text = format!("API request {} {}: {status}{code}", self.method, self.path);
-            let note = move |gateway: &mut Gateway, now| gateway.note(now, &sid, TraceItem::Decision { text });
+            let note = move |gateway: &mut Gateway, now| gateway.note_request(now, &sid, text);
             let _ = handle.act(note).await;
         }
         handle.shared.api.add(ApiRequest {

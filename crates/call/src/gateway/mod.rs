@@ -314,6 +314,14 @@ impl Gateway {
             None => self.edge.recent.note(now, sid, &item),
         }
     }
+    /// Adds a request over HTTP about a call to its trace; of many requests their number.
+    pub fn note_request(&mut self, now: Instant, sid: &str, text: String) {
+        let key = self.live(sid).map(|call| call.shared.key);
+        match key.and_then(|key| self.edge.tracing.traces.get_mut(&key)) {
+            Some(trace) => trace.push_request(now, text),
+            None => self.edge.recent.note_request(now, sid, text),
+        }
+    }
     /// One glance.
     pub fn status(&self, now: Instant) -> StatusView {
         let edge = &self.edge;

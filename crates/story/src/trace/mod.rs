@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use self::packed::Packed;
 pub use self::webhook::{Webhook, WebhookTry};
-use crate::limits::{TRACE_ENTRIES, TRACE_TEXT_CHARS};
+use crate::limits::{TRACE_ENTRIES, TRACE_REQUESTS, TRACE_TEXT_CHARS};
 use crate::messages::{Messages, RawMessage, Wire};
 use crate::numbers::plain;
 use crate::redact;
@@ -123,12 +123,23 @@ pub struct Trace {
     entries: Packed,
     dropped: u64,
     messages: Messages,
+    requests: Requests,
+}
+
+/// Requests over HTTP about a call.
+#[derive(Debug, Default)]
+struct Requests {
+    noted: u32,
+    /// Those that have no entry of their own.
+    left_out: u32,
+    /// Time of the last one.
+    last_us: u64,
 }
 
 impl Trace {
     /// An empty ring that counts time from `began`.
     pub fn new(began: Instant, sid: &str) -> Trace {
-        Trace { sid: sid.into(), began, entries: Packed::default(), dropped: 0, messages: Messages::default() }
+        Trace { sid: sid.into(), began, entries: Packed::default(), dropped: 0, messages: Messages::default(), requests: Requests::default() }
     }
     /// Its call.
     pub fn sid(&self) -> &str {
@@ -156,10 +167,23 @@ impl Trace {
             self.entries.pop_first();
             self.dropped += 1;
         }
-        let at_us = u64::try_from(now.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX);
+        let at_us = self.micros(now);
         let again = matches!(what, TraceItem::Message { again: true, .. });
         let message = message.and_then(|message| self.messages.keep(&message, again));
         self.entries.push(at_us, what, message);
+    }
+    /// Adds a request over HTTP: the first ones as decisions. Further ones are counted, so that they push nothing out.
+    pub fn push_request(&mut self, now: Instant, text: String) {
+        self.requests.last_us = self.micros(now);
+        if self.requests.noted < TRACE_REQUESTS {
+            self.requests.noted += 1;
+            self.push(now, &TraceItem::Decision { text }, None);
+        } else {
+            self.requests.left_out = self.requests.left_out.saturating_add(1);
+        }
+    }
+    fn micros(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX)
     }
     /// The ring as a view: `head` has all but the entries. With `raw`, messages have their text.
     pub fn view(&self, head: TraceView, raw: bool) -> TraceView {
@@ -167,7 +191,14 @@ impl Trace {
         // What was sent again is kept once.
         let text = |number: Option<u32>| number.and_then(|number| texts.get(&number)).cloned().map(Box::new);
         let entries = self.entries.iter().map(|(entry, number)| TraceEntry { message: text(number), ..entry });
-        TraceView { entries: entries.collect(), dropped: self.dropped, ..head }
+        let mut entries: Vec<TraceEntry> = entries.collect();
+        let Requests { left_out, last_us, .. } = self.requests;
+        if left_out > 0 {
+            let text = format!("API requests: {left_out} more, the last one here");
+            let place = entries.partition_point(|entry| entry.at_us <= last_us);
+            entries.insert(place, TraceEntry::new(last_us, TraceItem::Decision { text }));
+        }
+        TraceView { entries, dropped: self.dropped, ..head }
     }
 }
 
@@ -259,6 +290,28 @@ mod tests {
         let view = trace.view(TraceView::of("CA1".into(), String::new(), vec![]), false);
         assert_eq!((view.entries.len(), view.dropped), (TRACE_ENTRIES, 3));
         assert_eq!(view.entries[0].at_us, 3);
+    }
+
+    #[test]
+    fn requests_push_nothing_out() {
+        let began = start();
+        let at = |n: u64| began + Duration::from_micros(n);
+        let mut trace = Trace::new(began, "CA1");
+        trace.push(at(1), &TraceItem::decision("begins"), None);
+        for n in 2..1_002 {
+            trace.push_request(at(n), format!("request {n}"));
+        }
+        trace.push(at(1_000), &TraceItem::decision("between"), None);
+        trace.push(at(2_000), &TraceItem::decision("ends"), None);
+        let view = trace.view(TraceView::of("CA1".into(), String::new(), vec![]), false);
+        let text = |entry: &TraceEntry| {
+            let TraceItem::Decision { text } = &entry.what else { panic!("{entry:?}") };
+            text.clone()
+        };
+        let last: Vec<String> = view.entries.iter().rev().take(4).rev().map(text).collect();
+        let left_out = format!("API requests: {} more, the last one here", 1_000 - TRACE_REQUESTS);
+        assert_eq!(last, ["request 17", "between", &left_out, "ends"]);
+        assert_eq!((view.entries.len(), view.dropped), (4 + TRACE_REQUESTS as usize, 0));
     }
 
     #[test]
