@@ -37,6 +37,10 @@ pub struct CallView {
     /// Whether a request over HTTP began it: its first leg stands for the request. Absent for all others.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub requested: bool,
+    /// What the caller's trunk reports of the signature of its number: `TN-Validation-Passed-A` and the like. Absent where it reports nothing,
+    /// or is not trusted with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verstat: Option<String>,
     /// Final SIP status code towards the caller; `null` while it has none.
     pub sip_code: Option<u16>,
     /// Name of the route; empty where none matched.

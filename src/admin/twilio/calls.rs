@@ -401,7 +401,7 @@ impl Resource {
             "sid": sid,
             "start_time": started,
             "status": status,
-            "stir_verstat": null,
+            "stir_verstat": call.verstat.as_ref().filter(|_| own),
             "subresource_uris": subresources(&uri, &BELOW),
             "to": self.to(),
             "to_formatted": formatted(self.to()),

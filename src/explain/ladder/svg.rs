@@ -219,6 +219,7 @@ mod tests {
             sip_code: None,
             flags: Vec::new(),
             app: None,
+            verstat: None,
             route: "main".into(),
             from: "<b>&\"".into(),
             to: "+1415\u{1b}\u{202e}".into(),

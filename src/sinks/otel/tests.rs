@@ -65,6 +65,7 @@ fn call() -> SampledCall {
         sip_code: Some(200),
         flags: vec!["failed_over", "agent"],
         app: None,
+        verstat: None,
         route: "reception".into(),
         from: "+14155550100".into(),
         to: "+14155550199".into(),

@@ -38,6 +38,7 @@ pub(crate) mod tests {
             flags: vec![],
             sip_code: None,
             app: None,
+            verstat: None,
             route: "r".into(),
             from: "+1".into(),
             to: "+2".into(),

@@ -139,7 +139,14 @@ struct Requests {
 impl Trace {
     /// An empty ring that counts time from `began`.
     pub fn new(began: Instant, sid: &str) -> Trace {
-        Trace { sid: sid.into(), began, entries: Packed::default(), dropped: 0, messages: Messages::default(), requests: Requests::default() }
+        Trace {
+            sid: sid.into(),
+            began,
+            entries: Packed::default(),
+            dropped: 0,
+            messages: Messages::default(),
+            requests: Requests::default(),
+        }
     }
     /// Its call.
     pub fn sid(&self) -> &str {

@@ -54,7 +54,9 @@ pub static PARAMETERS: &[ParameterEntry] = &[
     parameter(
         "StirVerstat",
         "of the caller",
-        Differs("as the trunk reports it (`verstat`, `X-Twilio-VerStat`), from trunks that may assert it"),
+        Differs(
+            "as the trunk reports it (`verstat`, `X-Twilio-VerStat`, with the level of `Attestation-Info` or `P-Attestation-Indicator`), from trunks that may assert it",
+        ),
     ),
     parameter("StirPassportToken", "of the caller", NotSupported("signatures are not verified here")),
     parameter("CallToken", "of the caller", NotSupported("calls are not signed")),

@@ -85,15 +85,29 @@ fn privacy_of(message: &Message) -> Vec<String> {
     privacy
 }
 
-/// The parameter `verstat` of who calls, or Twilio's header of its own.
+/// Headers with the level of attestation (3GPP TS 24.229 §7.2.18, ATIS-1000082), for carriers whose `verstat` does not have it.
+const ATTESTATION: [&str; 2] = ["Attestation-Info", "P-Attestation-Indicator"];
+
+/// The parameter `verstat` of who calls, or Twilio's header of its own, in Twilio's form: with the level of attestation, where that is known.
 fn verstat_of(request: &Message) -> Option<Box<str>> {
+    let text = |name: &str| Some(std::str::from_utf8(request.header_named(name)?).ok()?.trim());
     let addresses = [HeaderName::PAssertedIdentity, HeaderName::From].map(|name| request.addresses(name));
-    let written = addresses.iter().flatten().find_map(|address| address.parsed_uri()?.user_param("verstat"));
-    let header = || std::str::from_utf8(request.header_named("X-Twilio-VerStat")?).ok();
-    let verstat = written.or_else(header)?.trim();
+    let written = addresses.iter().flatten().find_map(|address| {
+        let uri = address.parsed_uri()?;
+        uri.user_param("verstat").or_else(|| uri.param("verstat"))
+    });
+    let verstat = written.map(str::trim).or_else(|| text("X-Twilio-VerStat"))?;
     let is_known = verstat == "No-TN-Validation" || verstat.starts_with("TN-Validation-");
     let is_token = verstat.len() <= 40 && verstat.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    (is_known && is_token).then(|| verstat.into())
+    if !is_known || !is_token {
+        return None;
+    }
+    let has_level = !matches!(verstat, "TN-Validation-Passed" | "TN-Validation-Failed");
+    let level = ATTESTATION.iter().find_map(|name| text(name).filter(|level| matches!(*level, "A" | "B" | "C")));
+    Some(match level.filter(|_| !has_level) {
+        Some(level) => format!("{verstat}-{level}").into(),
+        None => verstat.into(),
+    })
 }
 
 impl CallerIdentity {

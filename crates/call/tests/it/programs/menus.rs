@@ -410,6 +410,22 @@ fn who_forwards_the_call_and_what_its_network_found_is_told() {
     };
     assert_eq!(verstat("TN-Validation-Failed").as_deref(), Some("TN-Validation-Failed"));
     assert_eq!(verstat("<script>"), None);
+    for (lines, expected) in [
+        (
+            "P-Asserted-Identity: <sip:+14155551234@x.example;verstat=TN-Validation-Passed;user=phone>\r\n",
+            "TN-Validation-Passed",
+        ),
+        (
+            "P-Asserted-Identity: <tel:+14155551234;verstat=TN-Validation-Passed>\r\nAttestation-Info: B\r\n",
+            "TN-Validation-Passed-B",
+        ),
+        ("X-Twilio-VerStat: TN-Validation-Failed\r\nP-Attestation-Indicator: A\r\n", "TN-Validation-Failed-A"),
+        ("X-Twilio-VerStat: TN-Validation-Passed-C\r\nP-Attestation-Indicator: A\r\n", "TN-Validation-Passed-C"),
+        ("X-Twilio-VerStat: No-TN-Validation\r\nAttestation-Info: A\r\n", "No-TN-Validation"),
+        ("X-Twilio-VerStat: TN-Validation-Passed\r\nAttestation-Info: Z\r\n", "TN-Validation-Passed"),
+    ] {
+        assert_eq!(parameter(&with(lines), "StirVerstat"), Some(expected), "{lines}");
+    }
 }
 
 #[test]
