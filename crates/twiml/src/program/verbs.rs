@@ -218,7 +218,7 @@ pub(super) fn gather_parameters(ending: Ending) -> Vec<Parameter> {
 pub(super) fn dial_parameters(result: DialResult) -> Vec<Parameter> {
     let mut parameters = vec![Parameter::new("DialCallStatus", result.status.name())];
     parameters.extend(result.sid.map(|sid| Parameter::new("DialCallSid", sid)));
-    let duration = result.duration.map(|duration| duration.as_secs().to_string());
+    let duration = result.duration.map(|duration| duration.as_secs_f64().round().to_string());
     parameters.extend(duration.map(|seconds| Parameter::new("DialCallDuration", seconds)));
     parameters.push(Parameter::new("DialBridged", if result.bridged { "true" } else { "false" }));
     parameters.extend(result.further);

@@ -154,7 +154,7 @@ behaviours! {
         let (mut call, _) = Call::begin("<Dial action='after' method='GET'>1</Dial><Say>Never</Say>");
         call.dial_answered();
         assert_eq!(call.dial_ended(completed()), [
-            "GET https://app.example/ivr/after dial DialCallStatus=completed DialCallSid=CA2 DialCallDuration=12 \
+            "GET https://app.example/ivr/after dial DialCallStatus=completed DialCallSid=CA2 DialCallDuration=13 \
              DialBridged=true DialSipResponseCode=200"
         ]);
         assert_eq!(call.document("<Say>After</Say>"), ["say After"]);
@@ -173,7 +173,7 @@ behaviours! {
         assert!(!call.is_over(), "the outcome is still to come");
         assert_eq!(call.dial_ended(completed()), [
             "notify POST https://app.example/ivr/after dial DialCallStatus=completed DialCallSid=CA2 \
-             DialCallDuration=12 DialBridged=true DialSipResponseCode=200"
+             DialCallDuration=13 DialBridged=true DialSipResponseCode=200"
         ]);
         assert!(call.is_over());
     }

@@ -8,7 +8,8 @@ use trunkgate_story::wall::rfc2822;
 
 use crate::call::callback::{CallStage, Callback};
 use crate::call::program::{parameters, progress};
-use crate::call::shared::Cx;
+use crate::call::search::answer::seen_code;
+use crate::call::shared::{Cx, Shared};
 
 /// Has an application notified of the call from now on, unless another one is.
 pub(crate) fn begin(cx: &mut Cx<'_>, app: &Arc<App>) {
@@ -75,11 +76,19 @@ pub(crate) fn end(cx: &mut Cx<'_>) {
     }
     let talked = cx.call.talked_seconds().unwrap_or_default().round();
     let mut further = vec![("CallDuration".to_owned(), talked.to_string())];
-    let code = if cx.call.times.answered.is_some() { Some(200) } else { cx.call.ending.map(|ending| ending.code) };
+    let code = if cx.call.times.answered.is_some() { Some(200) } else { final_code(cx.call) };
     further.extend(code.map(|code| ("SipResponseCode".to_owned(), code.to_string())));
     let status = parameters::status_of(cx.call);
     report(cx, status, further);
     cx.call.callback = None;
+}
+
+/// Returns the code that a call without an answer ended with. That of a requested call is what its party answered: there is no caller from whom
+/// a code between the party and the edge would be kept.
+fn final_code(call: &Shared) -> Option<u16> {
+    let code = call.ending?.code;
+    let said = call.legs.iter().filter_map(|leg| leg.said()).map(|said| said.code);
+    said.filter(|said| call.requested.is_some() && seen_code(*said) == code).last().or(Some(code))
 }
 
 fn report(cx: &mut Cx<'_>, status: &'static str, further: Vec<(String, String)>) {

@@ -158,7 +158,7 @@ impl PartyCall {
             Some(_) => (DialStatus::Completed, Some(200)),
             None => (status.unwrap_or_else(|| unanswered(&cx.call.legs[leg])), said),
         };
-        let seconds = talked.unwrap_or(Duration::ZERO).as_secs();
+        let seconds = talked.unwrap_or(Duration::ZERO).as_secs_f64().round();
         let mut further = vec![("CallDuration".to_owned(), seconds.to_string())];
         further.extend(code.map(|code| ("SipResponseCode".to_owned(), code.to_string())));
         self.report(cx, app, status.name(), further);
