@@ -69,8 +69,9 @@ reasons! {
     }
     Operator {
         slug: "operator",
-        sentence: "an operator ended the call",
-        cause: "An operator ended the call: `trunkgate calls hangup`, `DELETE /v1/calls/{sid}`, or a second SIGTERM.",
+        sentence: "an operator or a request over HTTP ended the call",
+        cause: "An operator or a program ended the call: `trunkgate calls hangup`, `DELETE /v1/calls/{sid}`, `Status=completed` or \
+             `canceled` of the Twilio-compatible API, or a second SIGTERM.",
         fix: None,
         q850: 31,
         outcome: "failed",

@@ -364,7 +364,14 @@ fn failed(call: &Shared) -> String {
     let is_absent = |one: &Outcome| {
         one.why == Some(ReasonSlug::Unreachable) && without_phone.iter().any(|name| **name == *one.name)
     };
-    let failed: Vec<Outcome> = outcomes(call).into_iter().filter(|one| one.why.is_some() && !is_absent(one)).collect();
+    let mut failed: Vec<Outcome> =
+        outcomes(call).into_iter().filter(|one| one.why.is_some() && !is_absent(one)).collect();
+    // The error of an application that ended the call has been said as its reason.
+    let is_said =
+        |one: &Outcome| one.error.is_some() && call.ending.is_some_and(|ending| one.why == Some(ending.reason));
+    if failed.last().is_some_and(is_said) && failed.pop().is_some() && failed.is_empty() {
+        return String::new();
+    }
     // Who was the last to fail, with nobody left, is no failover.
     let count = failed.iter().map(|one| one.times).sum::<usize>();
     let failovers = usize::try_from(call.story.failovers).unwrap_or(usize::MAX).saturating_sub(without_phone.len());
