@@ -58,6 +58,7 @@ impl From<Refused> for ApiError {
             | Refused::NotAnswered
             | Refused::TooManyForks
             | Refused::OtherAudio
+            | Refused::StreamNameTaken
             | Refused::ForkEnded
             | Refused::NoAgent
             | Refused::HasAgent

@@ -223,6 +223,8 @@ fn a_stream_of_a_call_is_started_and_stopped() {
     };
     assert_eq!(start["start"]["customParameters"]["tenant"], "7");
     assert_eq!((&start["streamSid"], &start["start"]["tracks"]), (&started["sid"], &json!(["inbound", "outbound"])));
+    let again = ask(&rig, "POST", &format!("{streams}.json"), &parameters);
+    assert_eq!((again.0, &again.1["code"]), (400, &json!(20_001)), "a name is that of one stream: {}", again.1);
     assert_eq!(ask(&rig, "POST", &format!("{streams}/other.json"), &[("Status", "stopped")]).1["code"], 20_404);
     assert_eq!(ask(&rig, "POST", &format!("{streams}/tap.json"), &[("Status", "paused")]).1["code"], 20_001);
     let (code, stopped) = ask(&rig, "POST", &format!("{streams}/tap.json"), &[("Status", "stopped")]);
@@ -231,6 +233,11 @@ fn a_stream_of_a_call_is_started_and_stopped() {
     until("the stream is reported", || (events() == ["stream-started", "stream-stopped"]).then_some(()));
     let again = ask(&rig, "POST", &format!("{streams}/tap.json"), &[("Status", "stopped")]);
     assert_eq!(again.1["code"], 20_404, "it is over");
+    drop(door);
+    assert_eq!(ask(&rig, "POST", &format!("{streams}.json"), &parameters).0, 201, "its name is free again");
+    let failed = || application.posts().into_iter().find(|post| parameter(post, "StreamEvent") == "stream-error");
+    let error = parameter(&until("the failure is reported", failed), "StreamError");
+    assert!(error.contains("refused"), "the error of the connection: {error}");
 }
 
 #[test]

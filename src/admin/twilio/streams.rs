@@ -96,6 +96,9 @@ fn refused(why: Refused) -> Error {
     if matches!(why, Refused::CallEnded | Refused::UnknownCall) {
         return Error::call_ended();
     }
+    if why == Refused::StreamNameTaken {
+        return Error::bad_request(format!("Name: {why}"));
+    }
     Error::of_change(&format!("The stream is not changed: {why}"))
 }
 

@@ -20,6 +20,8 @@ pub enum Refused {
     TooManyForks,
     /// Its audio is none that a listener can be given.
     OtherAudio,
+    /// A live stream of it has this name.
+    StreamNameTaken,
     /// It has no such fork.
     UnknownFork,
     /// That fork is over.
@@ -70,6 +72,7 @@ impl Refused {
             Refused::UnknownAgent => "unknown_agent",
             Refused::TooManyForks => "too_many_forks",
             Refused::OtherAudio => "codec_mismatch",
+            Refused::StreamNameTaken => "stream_name_taken",
             Refused::UnknownFork => "unknown_fork",
             Refused::ForkEnded => "fork_ended",
             Refused::NoAgent => "no_agent",
@@ -109,6 +112,7 @@ impl fmt::Display for Refused {
             Refused::OtherAudio => {
                 "the edge does not support the codec of the call (a fork to an rtp:// listener needs none)"
             }
+            Refused::StreamNameTaken => "a live stream of the call has this name",
             Refused::UnknownFork => "unknown fork",
             Refused::ForkEnded => "the fork has ended",
             Refused::NoAgent => "the call is not connected to an agent; the request is only for such calls",

@@ -612,7 +612,7 @@ impl Gateway {
     /// Opens a stream that listens to the caller's side of an answered call, by the keys of an application, and returns its SID.
     ///
     /// # Errors
-    /// Why none is opened.
+    /// Why none is opened; a live stream of the same name is a reason.
     pub fn start_stream(
         &mut self,
         now: Instant,
@@ -620,7 +620,12 @@ impl Gateway {
         app: &Arc<App>,
         stream: &StreamStep,
     ) -> Result<String, Refused> {
-        self.ask(now, sid, |parts, cx| streams::start(parts, cx, app, stream).map(|leg| stream_sid(cx.call, leg)))
+        self.ask(now, sid, |parts, cx| {
+            if stream.name.as_deref().is_some_and(|name| streams::is_live(parts, cx, name)) {
+                return Err(Refused::StreamNameTaken);
+            }
+            streams::start(parts, cx, app, stream).map(|leg| stream_sid(cx.call, leg))
+        })
     }
 
     /// Ends a stream that listens to a call, by its name or SID, and returns its SID.

@@ -371,6 +371,7 @@ impl FormerAgent {
             stream_sid: String::new(),
             opened: None,
             has_failed: false,
+            problem: None,
             is_gone: false,
             fault: None,
             retried: 0,

@@ -48,6 +48,8 @@ pub(crate) struct AgentSide {
     pub(crate) opened: Option<Instant>,
     /// Whether it could not be reached, or was lost.
     pub(crate) has_failed: bool,
+    /// Why, in words.
+    pub(crate) problem: Option<Box<str>>,
     /// Whether its socket is gone, or the agent has closed it.
     pub(crate) is_gone: bool,
     /// The last thing that its worker found to log.
@@ -182,6 +184,7 @@ impl Cx<'_> {
             began: self.now,
             opened: None,
             has_failed: false,
+            problem: None,
             is_gone: false,
             fault: None,
             retried: 0,
@@ -253,6 +256,7 @@ impl Cx<'_> {
         side.has_failed = true;
         let (name, began, was_open) = (side.agent.name.clone(), side.began, side.opened.is_some());
         let (listens, problem) = (side.listens(), side.why_lost(self.now, loss));
+        side.problem = Some(problem.as_str().into());
         self.edge.agents.lost(self.now, &name, problem.clone(), was_open);
         let change = self.call.change_for(Happening::AgentFailed, &problem, None);
         self.edge.changed(Change { agent: Some(self.edge.shown_name(&name)), ..change });

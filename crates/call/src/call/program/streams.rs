@@ -138,6 +138,11 @@ pub(crate) fn start(parts: &mut Parts, cx: &mut Cx<'_>, app: &Arc<App>, stream: 
     Ok(leg)
 }
 
+/// Whether a stream that listens has this name and is not over.
+pub(crate) fn is_live(parts: &Parts, cx: &Cx<'_>, name: &str) -> bool {
+    parts.streams.as_ref().is_some_and(|streams| streams.live(cx.call, name).is_some())
+}
+
 /// Ends a stream that listens, by its name or SID. Returns its leg.
 ///
 /// # Errors
@@ -181,8 +186,12 @@ fn report(cx: &mut Cx<'_>, stream: &Stream, event: &'static str) {
         ("StreamEvent", event.to_owned()),
         ("Timestamp", rfc3339(cx.edge.date(cx.now))),
     ];
-    let why = cx.call.legs[leg].end.filter(|_| event == "stream-error");
-    named.extend(why.map(|end| ("StreamError", end.reason.sentence().to_owned())));
+    if event == "stream-error" {
+        let side = &cx.call.legs[leg];
+        let problem = side.agent.as_ref().and_then(|agent| agent.problem.as_deref());
+        let why = problem.or(side.end.map(|end| end.reason.sentence()));
+        named.extend(why.map(|why| ("StreamError", why.to_owned())));
+    }
     let parameters = named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let place = AppPlace::Url(url.clone());
     let request = DocumentRequest { place, method: parameters::method(*method), purpose: "stream", parameters };
