@@ -318,7 +318,13 @@ pub(super) async fn find(handle: &Handle, sid: &str) -> Result<CallView, ApiErro
 /// There is no such call.
 pub(super) fn unknown(sid: &str) -> ApiError {
     let shown: String = sid.chars().take(64).collect();
-    ApiError::new(StatusCode::NOT_FOUND, "unknown_call", format!("unknown call: {shown}"))
+    // The log and programs have both kinds of SIDs.
+    let hint = if sid.starts_with("SM") {
+        format!(" (a text message: GET /2010-04-01/Accounts/{{AC}}/Messages/{shown}.json)")
+    } else {
+        String::new()
+    };
+    ApiError::new(StatusCode::NOT_FOUND, "unknown_call", format!("unknown call: {shown}{hint}"))
 }
 
 fn bad_request(message: String) -> ApiError {

@@ -112,6 +112,11 @@ pub(super) fn proxy(key: &str, value: &Value<'_>, findings: &mut Findings) -> Op
 }
 
 impl PlacedApi {
+    /// Whether requests may begin calls, so that an edge is of use without a route.
+    pub(super) fn places_calls(&self) -> bool {
+        self.has_auth_token && !self.api.connect.is_empty()
+    }
+
     /// Returns `connect` as a route, to be judged like one.
     pub(super) fn route(&self) -> PlacedRoute {
         let route = trunkgate_route::Route::named("api", self.api.connect.clone());

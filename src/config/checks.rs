@@ -61,7 +61,7 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
     own::public_address(draft, findings);
     if draft.trunks.is_empty() {
         findings.warning(code::NO_CALLS, None, "no [trunk.NAME]: every request is dropped", "add a trunk and a route");
-    } else if draft.routes.is_empty() {
+    } else if draft.routes.is_empty() && !draft.api.places_calls() {
         findings.warning(code::NO_CALLS, None, "no [[route]]: every call is answered 404", "add a [[route]]");
     }
 }

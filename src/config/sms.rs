@@ -272,7 +272,8 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
             let help = "add public_url to [http], and enter PUBLIC_URL/sms/inbound as webhook of the number in Twilio's console";
             findings.warning(code::TEXTS, Some(span.clone()), message, help);
         }
-        (Some(span), _) | (None, Some(span)) if !any => {
+        // Messages of the API leave by it, too.
+        (Some(span), _) | (None, Some(span)) if !any && !draft.api.has_auth_token => {
             let message = "no route sends text messages";
             let help = "add sms_on_failure to a [[route]]";
             findings.warning(code::TEXTS, Some(span.clone()), message, help);

@@ -269,6 +269,7 @@ mod tests {
         let call = CallView {
             requested: false,
             app: None,
+            verstat: None,
             sid: "CA0".into(),
             state: "ended",
             outcome: None,

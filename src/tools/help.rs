@@ -36,6 +36,7 @@ pub fn explain(topic: &str) -> Option<String> {
     }
     let found = sip::explain(topic).or_else(|| reasons::explain(topic)).or_else(|| words::explain(topic));
     let found = found.or_else(|| pages::explain(topic)).or_else(|| twilio::explain(topic));
+    let found = found.or_else(|| pages::api_code(topic));
     let found = found.or_else(|| pages::alert(topic)).or_else(|| pages::key(topic));
     found.map(|text| wrapped(&text))
 }
@@ -54,7 +55,7 @@ fn unknown(topic: &str, verbs: &[&str]) -> String {
     let near = near.or_else(|| nearest(&lower, verbs.iter().copied())).or_else(|| sip::nearest(topic));
     let hint = near.map(|near| format!("Did you mean `trunkgate help {near}`?\n")).unwrap_or_default();
     format!(
-        "error: unknown help topic: {topic}\n{hint}Topics are verbs (calls), error codes (TG0104), SIP status codes (503), Twilio's error codes (11200), reasons \
+        "error: unknown help topic: {topic}\n{hint}Topics are verbs (calls), error codes (TG0104), SIP status codes (503), Twilio's error codes (11200, 21215), reasons \
          (no_route), flags, outcomes, causes and figures of calls (one_way, busy, MOS), columns (CPS), lines of doctor (sip_alg), metrics and their labels (trunkgate_call_mos, udp_unread), alerts (TrunkgateDown), configuration keys (failover_on).\n`trunkgate --help` lists the verbs, docs/codes.md the error codes, docs/reasons.md the reasons.\n"
     )
 }

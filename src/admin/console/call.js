@@ -112,7 +112,7 @@ function turns(call) {
 
 function legs(call) {
   return table([
-    { name: 'Leg', cell: (leg) => leg.trunk || leg.agent || 'SIP URI' },
+    { name: 'Leg', cell: (leg) => leg.trunk || leg.agent || (leg.kind === 'api' ? 'API' : 'SIP URI') },
     { name: 'Direction', cell: (leg) => leg.direction },
     { name: 'State', cell: (leg) => chip(kind(leg.state), leg.state) },
     { name: 'Rejected with', cell: (leg) => (leg.sip_code ? masked(`${leg.sip_code} ${leg.sip_text || ''}`) : '–') },

@@ -195,7 +195,8 @@ mod tests {
         let (account_sid, keep_calls) = (SID.to_owned(), Duration::ZERO);
         let (connect, requests_per_second) = (Vec::new(), per_second);
         let (allow_private, proxy) = (false, Proxy::Off);
-        Api { account_sid, auth_token, connect, allow_private, requests_per_second, keep_calls, proxy }
+        let emergency_calls = 0;
+        Api { account_sid, auth_token, connect, allow_private, requests_per_second, emergency_calls, keep_calls, proxy }
     }
 
     fn with(user: &str, password: &str) -> HeaderMap {

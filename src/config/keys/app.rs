@@ -68,7 +68,7 @@ keyed! {
     "allow_private": Kind::Boolean
         => Put::Boolean(|api, is_so| api.allow_private = is_so), is("false").beside("auth_token"), "lets URLs given through the Twilio-compatible API reach private and loopback addresses";
     "emergency_calls": Kind::Integer(0, 1_000)
-        => Put::Integer(|api, most| api.emergency_calls = most as usize), is("3"), "maximum number of concurrent emergency calls by requests (`POST /v1/calls` and the Twilio-compatible API), and four times as many attempts per minute; 0: none. Callers' own are not limited";
+        => Put::Integer(|api, most| api.emergency_calls = most as usize), is("3"), "maximum number of concurrent emergency calls by HTTP requests, with four times as many attempts per minute; 0: none; callers' own are not limited";
     "requests_per_second": COUNT
         => Put::Integer(|api, most| api.requests_per_second = most), is("100").beside("auth_token"), "maximum number of requests to the Twilio-compatible API per second; further requests get 429; 0: unlimited";
     "keep_calls": Kind::Duration

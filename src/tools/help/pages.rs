@@ -9,6 +9,7 @@ const PAGES: [(&str, &str, &str); 3] = [
     ("metric", "metrics.md", include_str!("../../../docs/metrics.md")),
 ];
 
+const API: &str = include_str!("../../../docs/twilio-api.md");
 const KEYS: &str = include_str!("../../../docs/keys.md");
 const RUNBOOK: &str = include_str!("../../../docs/runbook.md");
 
@@ -24,6 +25,21 @@ pub(super) fn explain(topic: &str) -> Option<String> {
     let meaning = plain(cells.last()?);
     let name = names(row).find(|name| name.to_lowercase().replace('_', " ") == topic)?;
     Some(format!("{name}: {kind}\n\n{}. See docs/{page}.\n", capital(meaning.trim_end_matches('.'))))
+}
+
+/// Returns the explanation of a code of the Twilio-compatible API, by the rows of the table of its errors.
+pub(super) fn api_code(topic: &str) -> Option<String> {
+    let (_, errors) = API.split_once("\n## Errors\n")?;
+    let mut out = String::new();
+    for row in errors.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [status, codes, cause] = cells.as_slice() else { continue };
+        if codes.split(", ").any(|code| code == topic) && topic.len() == 5 {
+            out.push_str(&format!("Status {status}: {}.\n", plain(cause)));
+        }
+    }
+    let head = || format!("{topic}: error code of the Twilio-compatible API (Twilio's number)\n\n");
+    (!out.is_empty()).then(|| format!("{}{out}\nSee docs/twilio-api.md.\n", head()))
 }
 
 /// Returns the explanation of a configuration key, in each section that has it.
@@ -120,6 +136,20 @@ mod tests {
         assert!(alert.contains("\n\nDo Correct the application") && super::alert("Runbook").is_none());
         assert_eq!(plain("a [b c](d.md#e) and `f` [g"), "a b c and `f` [g");
         assert_eq!(plain("`[edge] a` of [`[x] y`](d.md) [z]"), "`[edge] a` of `[x] y` [z]");
+    }
+
+    #[test]
+    fn codes_of_the_api_are_explained_by_their_rows() {
+        let denied = api_code("21215").unwrap();
+        assert!(
+            denied.starts_with("21215: error code of the Twilio-compatible API")
+                && denied.contains("Status 400: no trunk"),
+            "{denied}"
+        );
+        assert_eq!(api_code("21211").unwrap().matches("Status 400: ").count(), 2, "of calls and of messages");
+        let known = ["20003", "20404", "20429", "20501", "21205", "21210", "21220", "21610"];
+        assert!(known.iter().all(|code| api_code(code).is_some()));
+        assert!(api_code("code").is_none() && api_code("").is_none() && api_code("11200").is_none());
     }
 
     #[test]
