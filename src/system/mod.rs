@@ -22,6 +22,7 @@ pub(crate) mod sids;
 pub(crate) mod terminal;
 pub(crate) mod text;
 pub(crate) mod tls_words;
+pub(crate) mod turns;
 pub(crate) mod verifier;
 pub(crate) mod watched;
 pub(crate) mod web;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::task::JoinSet;
 
-use self::turns::Turns;
+use self::turns::MessageTurns;
 use super::handle::Handle;
 use crate::limits;
 use crate::sinks::callbacks::StoredDesk;
@@ -26,7 +26,7 @@ struct Requests {
     handle: Handle,
     client: Arc<Client>,
     callbacks: StoredDesk,
-    turns: Turns,
+    turns: MessageTurns,
     /// Place of the last message to the edge that has its turn.
     last: i64,
     tasks: JoinSet<i64>,
@@ -35,7 +35,8 @@ struct Requests {
 /// Requests the webhooks of messages until the task is ended.
 pub(crate) async fn keep(handle: Handle, callbacks: StoredDesk) {
     let client = Arc::new(Client::new());
-    let mut requests = Requests { handle, client, callbacks, turns: Turns::default(), last: 0, tasks: JoinSet::new() };
+    let turns = MessageTurns::new();
+    let mut requests = Requests { handle, client, callbacks, turns, last: 0, tasks: JoinSet::new() };
     loop {
         let pause = requests.begin().await;
         let least = Duration::from_millis(limits::SMS_PAUSE_MILLISECONDS);

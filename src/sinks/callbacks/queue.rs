@@ -14,6 +14,7 @@ use crate::limits::{
     CALLBACKS_AT_ONCE_OF_HOST, CALLBACKS_AT_ONCE_OF_UNKNOWN, CALLBACKS_WAITING,
 };
 use crate::system::backoff::Backoff;
+use crate::system::turns::Turns;
 
 /// Pauses between attempts.
 const PAUSES: Backoff =
@@ -92,47 +93,58 @@ impl Waiting {
 
 #[derive(Debug, Default)]
 struct Host {
-    /// First callbacks of their lines that may be sent, in the order in which that became so.
-    ready: BTreeSet<(u64, Id)>,
     /// Those that rest since their last attempt got no answer.
     unheard: BTreeSet<Id>,
-    under_way: usize,
     waiting: usize,
     /// Whether the last attempt got an answer; `None`: there was none yet.
     answers: Option<bool>,
-    has_turn: bool,
 }
 
 impl Host {
-    fn has_room(&self) -> bool {
-        let most = match self.answers {
+    /// Returns how many may be under way.
+    fn most(&self) -> usize {
+        match self.answers {
             None => CALLBACKS_AT_ONCE_OF_UNKNOWN,
             Some(true) => CALLBACKS_AT_ONCE_OF_HOST,
             Some(false) => CALLBACKS_AT_ONCE_OF_FAILING,
-        };
-        !self.ready.is_empty() && self.under_way < most
+        }
     }
 }
 
 /// Callbacks that wait or are under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Queue {
     callbacks: HashMap<Id, Waiting>,
     tokens: HashSet<Arc<str>>,
     lines: HashMap<Arc<str>, VecDeque<Id>>,
     hosts: HashMap<Arc<str>, Host>,
-    /// Hosts that have callbacks to be sent and room for them, in turn.
-    turns: VecDeque<Arc<str>>,
+    /// First callbacks of their lines that may be sent.
+    turns: Turns<Id>,
     /// First callbacks of their lines that rest after an attempt.
     resting: BTreeSet<(Instant, Id)>,
     /// Those that are not under way.
     shares: Shares,
-    under_way: usize,
     bytes: usize,
     /// Bytes of those that are in memory.
     held: usize,
     last: u64,
-    last_ready: u64,
+}
+
+impl Default for Queue {
+    fn default() -> Queue {
+        Queue {
+            callbacks: HashMap::new(),
+            tokens: HashSet::new(),
+            lines: HashMap::new(),
+            hosts: HashMap::new(),
+            turns: Turns::new(CALLBACKS_AT_ONCE),
+            resting: BTreeSet::new(),
+            shares: Shares::default(),
+            bytes: 0,
+            held: 0,
+            last: 0,
+        }
+    }
 }
 
 /// What came of adding a callback.
@@ -245,25 +257,13 @@ impl Queue {
         while let Some((_, id)) = self.resting.first().copied().filter(|(at, _)| *at <= now) {
             self.make_ready(id);
         }
-        if self.under_way >= CALLBACKS_AT_ONCE {
-            return None;
+        let id = self.turns.next()?;
+        if let Some(waiting) = self.callbacks.get_mut(&id) {
+            waiting.attempts = waiting.attempts.saturating_add(1);
+            waiting.place = Place::UnderWay;
+            self.shares.take(&waiting.share, id, waiting.bytes);
         }
-        while let Some(name) = self.turns.pop_front() {
-            let Some(host) = self.hosts.get_mut(&name) else { continue };
-            host.has_turn = false;
-            let next = if host.has_room() { host.ready.pop_first() } else { None };
-            let Some((_, id)) = next else { continue };
-            host.under_way += 1;
-            self.under_way += 1;
-            self.give_turn(&name);
-            if let Some(waiting) = self.callbacks.get_mut(&id) {
-                waiting.attempts = waiting.attempts.saturating_add(1);
-                waiting.place = Place::UnderWay;
-                self.shares.take(&waiting.share, id, waiting.bytes);
-            }
-            return Some(id);
-        }
-        None
+        Some(id)
     }
 
     /// Returns when one that rests is to be sent.
@@ -332,31 +332,23 @@ impl Queue {
     /// Takes a callback out of those that are ready or rest.
     fn leave_place(&mut self, id: Id) {
         let Some(waiting) = self.callbacks.get_mut(&id) else { return };
-        let host = self.hosts.get_mut(&waiting.host);
         match waiting.place {
-            Place::Ready(turn) => host.is_some_and(|host| host.ready.remove(&(turn, id))),
-            Place::Resting(at) => self.resting.remove(&(at, id)) | host.is_some_and(|host| host.unheard.remove(&id)),
-            Place::Behind | Place::UnderWay => false,
-        };
+            Place::Ready(turn) => self.turns.take_back(&waiting.host, turn),
+            Place::Resting(at) => {
+                self.resting.remove(&(at, id));
+                if let Some(host) = self.hosts.get_mut(&waiting.host) {
+                    host.unheard.remove(&id);
+                }
+            }
+            Place::Behind | Place::UnderWay => {}
+        }
     }
 
     fn make_ready(&mut self, id: Id) {
         self.leave_place(id);
         let Some(waiting) = self.callbacks.get_mut(&id) else { return };
-        self.last_ready += 1;
-        waiting.place = Place::Ready(self.last_ready);
-        let name = Arc::clone(&waiting.host);
-        if let Some(host) = self.hosts.get_mut(&name) {
-            host.ready.insert((self.last_ready, id));
-            self.give_turn(&name);
-        }
-    }
-
-    fn give_turn(&mut self, name: &Arc<str>) {
-        if let Some(host) = self.hosts.get_mut(name).filter(|host| !host.has_turn && host.has_room()) {
-            host.has_turn = true;
-            self.turns.push_back(Arc::clone(name));
-        }
+        let most = self.hosts.get(&waiting.host).map_or(CALLBACKS_AT_ONCE_OF_UNKNOWN, Host::most);
+        waiting.place = Place::Ready(self.turns.put(&waiting.host, most, id));
     }
 
     /// An attempt is over. One that got an answer after others got none has those sent that rest for that reason.
@@ -365,14 +357,13 @@ impl Queue {
         let name = Arc::clone(&waiting.host);
         self.shares.heard(&waiting.share, is_heard);
         let Some(host) = self.hosts.get_mut(&name) else { return };
-        host.under_way = host.under_way.saturating_sub(1);
-        self.under_way = self.under_way.saturating_sub(1);
         let recovers = host.answers.replace(is_heard) == Some(false) && is_heard;
+        let most = host.most();
         if recovers {
             let woken = std::mem::take(&mut host.unheard);
             woken.into_iter().for_each(|id| self.make_ready(id));
         }
-        self.give_turn(&name);
+        self.turns.over(&name, most);
     }
 }
 
@@ -422,7 +413,7 @@ mod tests {
         assert_eq!(queue.delivered(a).unwrap().attempts, 2);
         assert_eq!(all(&mut queue, later), [b]);
         queue.delivered(b).unwrap();
-        assert_eq!((queue.len(), queue.bytes, queue.under_way), (0, 0, 0));
+        assert_eq!((queue.len(), queue.bytes), (0, 0));
         assert!(queue.hosts.is_empty() && queue.lines.is_empty() && queue.turns.is_empty() && queue.tokens.is_empty());
     }
 
