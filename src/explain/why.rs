@@ -363,6 +363,30 @@ pub(crate) fn text(answer: &Value) -> String {
         out.push_str(&format!("{from} has {}\n", media::side(&answer["media"])));
     }
     out.push_str(&limits::text(&from, &answer["limits"]));
+    out.push_str(&routes_text(answer));
+    let attempts = answer["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    out.push_str(&override_line(answer, attempts));
+    match answer["route"].is_null() {
+        true if answer["override"].is_string() => out.push_str("→ 404 by the file alone: no route\n"),
+        true => out.push_str("→ 404: no route\n"),
+        false => attempts.iter().for_each(|attempt| out.push_str(&line_of(attempt))),
+    }
+    out.push_str(present::note(answer));
+    // What rejects has said so itself.
+    let own = |code: &u64| !attempts.is_empty() && attempts.iter().all(|attempt| attempt["code"] != *code);
+    if let Some(code) = answer["answer"].as_u64().filter(own) {
+        out.push_str(&format!("→ {code}: no target is called\n"));
+    }
+    out.push_str(&order::text(&answer["order"]));
+    if let Some(seconds) = answer["search_timeout"].as_f64() {
+        out.push_str(&format!("  the last target is tried after at most {seconds} s\n"));
+    }
+    out
+}
+
+/// Returns the routes up to the one that takes the call, each on a line.
+fn routes_text(answer: &Value) -> String {
+    let mut out = String::new();
     let routes = answer["routes"].as_array().map(Vec::as_slice).unwrap_or_default();
     let width = routes.iter().filter_map(|route| route["name"].as_str()).map(|name| name.chars().count()).max();
     // Behind the one that took the call there is nothing to say of each.
@@ -382,23 +406,6 @@ pub(crate) fn text(answer: &Value) -> String {
         (first, last) if first > last => {}
         (first, last) if first == last => out.push_str(&format!("{first:>3} not evaluated\n")),
         (first, last) => out.push_str(&format!("{first:>3} to {last} not evaluated\n")),
-    }
-    let attempts = answer["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
-    out.push_str(&override_line(answer, attempts));
-    match answer["route"].is_null() {
-        true if answer["override"].is_string() => out.push_str("→ 404 by the file alone: no route\n"),
-        true => out.push_str("→ 404: no route\n"),
-        false => attempts.iter().for_each(|attempt| out.push_str(&line_of(attempt))),
-    }
-    out.push_str(present::note(answer));
-    // What rejects has said so itself.
-    let own = |code: &u64| !attempts.is_empty() && attempts.iter().all(|attempt| attempt["code"] != *code);
-    if let Some(code) = answer["answer"].as_u64().filter(own) {
-        out.push_str(&format!("→ {code}: no target is called\n"));
-    }
-    out.push_str(&order::text(&answer["order"]));
-    if let Some(seconds) = answer["search_timeout"].as_f64() {
-        out.push_str(&format!("  the last target is tried after at most {seconds} s\n"));
     }
     out
 }

@@ -4,10 +4,11 @@ mod call;
 pub mod gateway;
 
 pub use call::agent::agent_leg::socket_spec;
+pub use call::judged::{NotBegun, judge_targets};
 pub use call::media::local::{ForkRequest, Listener};
 pub use call::operator::CallParty;
 pub use call::refused::Refused;
-pub use call::requested::{CallRequest, NotBegun, Onward, judge_targets, named_target};
+pub use call::requested::{CallRequest, Onward, named_target};
 pub use call::search::candidates::trunk_of_uri;
 pub use gateway::intake::Intake;
 pub use gateway::{Capture, Gateway, GatewayConfig, Settings};

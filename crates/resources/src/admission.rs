@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use trunkgate_route::TokenBucket;
 use trunkgate_story::reason::ReasonSlug;
 
+use crate::emergencies::EmergencyCalls;
 use crate::limited::Limited;
 use crate::limits::{FAIR_ACTIVE_SECONDS, FAIR_RESERVE_ONE_IN, REFUSAL_LOG_SECONDS, TURNED_DOWN_PER_SECOND};
 
@@ -28,6 +29,8 @@ pub struct Admission {
     records: TokenBucket,
     /// Calls that limits refused, those of trunks among them.
     pub limited: Limited,
+    /// Emergency calls of calls that requests have begun.
+    pub emergencies: EmergencyCalls,
     /// Whether new calls are refused.
     pub draining: bool,
 }
@@ -80,6 +83,7 @@ impl Admission {
             logged: None,
             records: TokenBucket::new(TURNED_DOWN_PER_SECOND),
             limited: Limited::default(),
+            emergencies: EmergencyCalls::default(),
             draining: false,
         }
     }

@@ -675,7 +675,7 @@ impl Cx<'_> {
         match attempt.is_counted {
             true => {
                 self.edge.quotas.end(&trunk.name, (self.call.key, Some(branch)));
-                self.edge.emergencies.end((self.call.key, branch));
+                self.edge.admission.emergencies.end((self.call.key, branch));
                 self.edge.end_trunk_call(&trunk.name);
             }
             false => self.edge.trunks.leave(&trunk.name, (self.call.key, branch)),

@@ -69,6 +69,7 @@ pub(crate) mod agent;
 pub(crate) mod callback;
 pub(crate) mod controller;
 pub(crate) mod cx;
+pub(crate) mod judged;
 pub(crate) mod legs;
 pub(crate) mod media;
 pub(crate) mod negotiation;

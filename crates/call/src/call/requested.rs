@@ -10,17 +10,15 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::emergencies::NO_EMERGENCY_CALLS;
 use trunkgate_resources::key::{Branch, CallKey, LegId};
 use trunkgate_resources::limits::NUMBER_CHARS;
-use trunkgate_route::{App, Denied, Number, Numbers, SendNumbers, Shown, Table, Target, TargetSpec, Trunk};
+use trunkgate_route::{App, Numbers, Target, TargetSpec};
 use trunkgate_story::change::Happening;
 use trunkgate_story::numbers::{Caller, plain};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::Secret;
 
 use crate::call::controller::{Controller, TargetResult};
-use crate::call::cx::reason_of;
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::headers::{Brought, CallerIdentity};
 use crate::call::legs::leg::{Leg, LegState};
@@ -28,7 +26,6 @@ use crate::call::negotiation::bridge::bad_media;
 use crate::call::program::callback;
 use crate::call::refused::Refused;
 use crate::call::search::answer::FinalAnswer;
-use crate::call::search::candidates::trunk_of_uri;
 use crate::call::setup::MAX_FORWARDS;
 use crate::call::shared::{Cx, Facts};
 use crate::call::transfer::wish;
@@ -65,21 +62,6 @@ pub enum Onward {
     Target(TargetSpec),
     /// An application that was made for this call.
     App(Arc<App>),
-}
-
-/// Reason why a requested call does not begin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NotBegun {
-    /// A limit of the edge is reached, or it takes no calls.
-    Refused(ReasonSlug),
-    /// Requests have as many emergency calls under way, or have begun as many within a minute, as this key allows.
-    EmergencyLimit(String),
-    /// No target of the request is in the configuration.
-    NoTarget,
-    /// The rules of each target forbid the called number; the reason of the first as a clause.
-    Denied(String),
-    /// The rules of each target forbid the call, and those of the first the calling number: the reason as a clause.
-    CallerDenied(String),
 }
 
 /// The part of a call's state that requested calls have beyond others.
@@ -259,92 +241,6 @@ impl<'p> Originator<'p> {
         let code = if cx.call.requested.is_some() { 487 } else { 503 };
         self.parts.refuse(cx, &FinalAnswer::new(code, reason));
     }
-}
-
-/// Judges whether requests may begin one more emergency call; the alarm of one that may not is that of the first trunk.
-///
-/// # Errors
-/// There are as many as there may be, or there may be none.
-pub(crate) fn check_emergency(now: Instant, edge: &mut Edge, targets: &[TargetSpec]) -> Result<(), NotBegun> {
-    let Err(reason) = edge.emergencies.check(now) else { return Ok(()) };
-    let key = edge.emergencies.key();
-    let named =
-        targets.iter().find_map(|target| if let TargetSpec::Trunk { name, .. } = target { Some(name) } else { None });
-    if let Some(trunk) = named.and_then(|name| edge.table.trunk(name).cloned()) {
-        edge.alarm(now, "", &trunk.name, reason, &key);
-    }
-    Err(match reason == ReasonSlug::Denied {
-        true => NotBegun::Denied(NO_EMERGENCY_CALLS.to_owned()),
-        false => NotBegun::EmergencyLimit(key),
-    })
-}
-
-/// Refusal of a call by the rules of a trunk.
-pub(crate) struct Refusal {
-    trunk: Arc<Trunk>,
-    /// What forbids the called number; `None`: the trunk forbids the calling number.
-    denied: Option<Denied>,
-}
-
-impl Refusal {
-    /// Raises the trunk's alarm for a number that it forbids.
-    pub(crate) fn alarm(&self, now: Instant, edge: &mut Edge) {
-        let Some(denied) = &self.denied else { return };
-        let shown = format!("{}, {}", edge.shown(&denied.number), denied.by);
-        edge.alarm(now, "", &self.trunk.name, reason_of(&denied.by), &shown);
-    }
-}
-
-impl From<&Refusal> for NotBegun {
-    fn from(Refusal { trunk, denied }: &Refusal) -> NotBegun {
-        let name = &trunk.name;
-        match denied {
-            Some(Denied { by, .. }) => {
-                NotBegun::Denied(format!("trunk {name} does not allow calls to this number ({by})"))
-            }
-            None => NotBegun::CallerDenied(format!("trunk {name} does not allow this caller ID (caller_id)")),
-        }
-    }
-}
-
-/// Judges a call by the rules of its targets, before any of them is called; without a caller by those for called numbers alone.
-///
-/// # Errors
-/// The rules of each target's trunk forbid the call: the reason of the first.
-pub fn judge_targets(
-    targets: &[Target],
-    table: &Table,
-    caller: Option<&Number>,
-    called: &Number,
-) -> Result<(), NotBegun> {
-    refusals(targets, table, caller, called).first().map_or(Ok(()), |first| Err(first.into()))
-}
-
-/// Returns the refusals of all targets; nothing where one of them may be called.
-pub(crate) fn refusals(targets: &[Target], table: &Table, caller: Option<&Number>, called: &Number) -> Vec<Refusal> {
-    let all: Option<Vec<Refusal>> = targets.iter().map(|target| refusal(target, table, caller, called)).collect();
-    all.unwrap_or_default()
-}
-
-/// Returns why a target's trunk takes no call from one number to another; `None`: it may, or it is no trunk.
-fn refusal(target: &Target, table: &Table, caller: Option<&Number>, called: &Number) -> Option<Refusal> {
-    let numbers = table.numbers();
-    let (trunk, number, form) = match target {
-        Target::Trunk { trunk, number, .. } => {
-            let own = number.as_deref().map(|number| numbers.normalise_caller(number, None));
-            (trunk, own.unwrap_or_else(|| called.clone()), trunk.send_numbers)
-        }
-        Target::Uri { uri, .. } => {
-            let (trunk, number) = trunk_of_uri(uri, table);
-            // It leaves as it is written.
-            (trunk?, number?, SendNumbers::AsIs)
-        }
-        Target::Agent(_) | Target::App(_) | Target::Reject(_) | Target::RingAll(_) => return None,
-    };
-    let denied = trunk.denied_as(numbers, &number, form);
-    let rule = trunk.caller_id.as_ref().filter(|_| !numbers.is_emergency(&number));
-    let is_hidden = || rule.zip(caller).is_some_and(|(rule, caller)| rule.judge(caller) == Shown::Refused);
-    (denied.is_some() || is_hidden()).then(|| Refusal { trunk: trunk.clone(), denied })
 }
 
 /// Has a call end so long after its answer, one with a caller too.

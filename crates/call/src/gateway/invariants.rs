@@ -157,7 +157,7 @@ impl Invariants<'_> {
             hold(tries, || format!("agent {name}: the call that should try it does not"))?;
         }
         let is_live = |key: CallKey| self.calls.get(&key).is_some_and(|call| call.shared.state != State::Ended);
-        let mut counted = edge.quotas.live().chain(edge.emergencies.live());
+        let mut counted = edge.quotas.live().chain(edge.admission.emergencies.live());
         hold(counted.all(is_live), || "a call that is over counts with a limit".into())?;
         self.check_lines()?;
         let mut by_trunk: BTreeMap<&str, u64> = BTreeMap::new();

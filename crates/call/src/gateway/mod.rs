@@ -21,7 +21,7 @@ use trunkgate_resources::key::{CallKey, LegId};
 use trunkgate_resources::limits::{SILENT_TOLD, TRACE_TEXT_CHARS};
 use trunkgate_resources::metrics::Metrics;
 use trunkgate_resources::recent::EndedCalls;
-use trunkgate_route::{App, Table, Target, TargetSpec};
+use trunkgate_route::{App, Table};
 use trunkgate_sip::{Flow, Message, Party};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
@@ -31,12 +31,13 @@ use trunkgate_story::view::{AgentView, BanView, CallView, ForkView, QualityView,
 
 use trunkgate_twiml::StreamStep;
 
+use crate::call::judged::{self, Admitted, NotBegun};
 use crate::call::legs::leg::LegState;
 use crate::call::media::local::ForkRequest;
 use crate::call::operator::{CallParty, Operator};
 use crate::call::program::{Takeover, callback, streams};
 use crate::call::refused::Refused;
-use crate::call::requested::{self, CallRequest, NotBegun, Onward, Originator, requested_call};
+use crate::call::requested::{self, CallRequest, Originator, requested_call};
 use crate::call::shared::{Cx, Shared};
 use crate::call::story::hearing::heard;
 use crate::call::{Call, CallEvent, Parts, State};
@@ -530,33 +531,7 @@ impl Gateway {
     /// # Errors
     /// Why it does not begin: the edge takes no calls, a limit is reached, or the request names no target that there is.
     pub fn originate(&mut self, now: Instant, request: &CallRequest) -> Result<String, NotBegun> {
-        let number = self.edge.table.numbers().normalise_caller(&request.to, None);
-        // A target may have a number of its own.
-        let is_called = |target: &TargetSpec| matches!(target, TargetSpec::Trunk { number: None, .. });
-        let is_emergency = self.edge.table.numbers().is_emergency(&number) && request.targets.iter().all(is_called);
-        let admitted = match is_emergency {
-            true => self.edge.admission.check_emergency(),
-            false => self.edge.admission.check(now, ""),
-        };
-        admitted.map_err(|reason| NotBegun::Refused(self.edge.note_limit(now, reason)))?;
-        if is_emergency {
-            requested::check_emergency(now, &mut self.edge, &request.targets)?;
-        }
-        let targets: Vec<Target> = request.targets.iter().filter_map(|target| self.edge.target(target)).collect();
-        let caller = self.edge.table.numbers().normalise_caller(&request.from, None);
-        let refusals = requested::refusals(&targets, &self.edge.table, Some(&caller), &number);
-        refusals.iter().for_each(|refusal| refusal.alarm(now, &mut self.edge));
-        if let Some(first) = refusals.first() {
-            return Err(first.into());
-        }
-        let onward = request.onward.iter().filter_map(|onward| match onward {
-            Onward::Target(target) => self.edge.target(target),
-            Onward::App(app) => Some(Target::App(app.clone())),
-        });
-        let onward: Vec<Target> = onward.collect();
-        if targets.is_empty() || onward.is_empty() {
-            return Err(NotBegun::NoTarget);
-        }
+        let Admitted { targets, onward } = judged::admit(now, &mut self.edge, request)?;
         self.edge.admission.begin(now, "");
         let key = CallKey(self.next_call);
         self.next_call += 1;
@@ -620,12 +595,7 @@ impl Gateway {
         app: &Arc<App>,
         stream: &StreamStep,
     ) -> Result<String, Refused> {
-        self.ask(now, sid, |parts, cx| {
-            if stream.name.as_deref().is_some_and(|name| streams::is_live(parts, cx, name)) {
-                return Err(Refused::StreamNameTaken);
-            }
-            streams::start(parts, cx, app, stream).map(|leg| stream_sid(cx.call, leg))
-        })
+        self.ask(now, sid, |parts, cx| streams::start_named(parts, cx, app, stream).map(|leg| stream_sid(cx.call, leg)))
     }
 
     /// Ends a stream that listens to a call, by its name or SID, and returns its SID.

@@ -30,7 +30,6 @@ use crate::app::{AppCallback, AppQuestion, AppWanted, DocumentRequest};
 use crate::apps::Apps;
 use crate::config::{GatewayConfig, Settings};
 use crate::deadlines::Deadlines;
-use crate::emergencies::EmergencyCalls;
 use crate::health::Healths;
 use crate::index::{ClientEntry, Index, Place, Purpose};
 use crate::io::{Cause, LogLine, Output, QueryId};
@@ -168,8 +167,6 @@ pub struct Edge {
     pub apps: Apps,
     /// Limits of the edge, and fair shares of them.
     pub admission: Admission,
-    /// Emergency calls of calls that requests have begun.
-    pub emergencies: EmergencyCalls,
     /// Emergency calls that go before others.
     pub urgent: TokenBucket,
     /// Counters.
@@ -216,7 +213,6 @@ impl Edge {
             endpoint,
             urgent: TokenBucket::new(URGENT_CALLS_PER_SECOND),
             admission: Admission::new(config.max_calls, config.calls_per_second),
-            emergencies: EmergencyCalls::default(),
             index: Index::default(),
             deadlines: Deadlines::default(),
             trunks: Trunks::default(),
@@ -263,7 +259,7 @@ impl Edge {
             addressing: self.addressing.clone(),
             calls,
             calls_per_second,
-            emergency_calls: self.emergencies.most(),
+            emergency_calls: self.admission.emergencies.most(),
             strangers: self.sources.strangers.limits(),
             captures: self.tracing.captures,
             recogniser: self.apps.recognition.spec().cloned(),
@@ -275,7 +271,7 @@ impl Edge {
     pub fn configure(&mut self, now: Instant, settings: Settings) {
         let Settings { table, addressing, strangers, captures, recogniser, sampling, .. } = settings;
         let Settings { calls, calls_per_second, emergency_calls, .. } = settings;
-        self.emergencies.set_most(emergency_calls);
+        self.admission.emergencies.set_most(emergency_calls);
         self.apps.recognition.configure(recogniser);
         (self.addressing, self.tracing.captures, self.tracing.sampling) = (addressing, captures, sampling);
         if self.admission.limits() != (calls, calls_per_second) {

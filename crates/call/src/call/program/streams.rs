@@ -138,9 +138,21 @@ pub(crate) fn start(parts: &mut Parts, cx: &mut Cx<'_>, app: &Arc<App>, stream: 
     Ok(leg)
 }
 
-/// Whether a stream that listens has this name and is not over.
-pub(crate) fn is_live(parts: &Parts, cx: &Cx<'_>, name: &str) -> bool {
-    parts.streams.as_ref().is_some_and(|streams| streams.live(cx.call, name).is_some())
+/// The same for a request, whose name is to be that of no other live stream.
+///
+/// # Errors
+/// Another stream has this name, or none is opened.
+pub(crate) fn start_named(
+    parts: &mut Parts,
+    cx: &mut Cx<'_>,
+    app: &Arc<App>,
+    stream: &StreamStep,
+) -> Result<LegId, Refused> {
+    let is_live = |name: &str| parts.streams.as_ref().is_some_and(|streams| streams.live(cx.call, name).is_some());
+    if stream.name.as_deref().is_some_and(is_live) {
+        return Err(Refused::StreamNameTaken);
+    }
+    start(parts, cx, app, stream)
 }
 
 /// Ends a stream that listens, by its name or SID. Returns its leg.

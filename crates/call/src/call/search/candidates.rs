@@ -435,8 +435,8 @@ impl Search {
         let Addressed { number: called, form, .. } = cx.call.addressed(cx.edge, attempt);
         if cx.edge.table.numbers().is_emergency(&called) {
             if cx.call.requested.is_some() {
-                let key = cx.edge.emergencies.key();
-                let begun = cx.edge.emergencies.begin(cx.now, (cx.call.key, branch));
+                let key = cx.edge.admission.emergencies.key();
+                let begun = cx.edge.admission.emergencies.begin(cx.now, (cx.call.key, branch));
                 begun.map_err(|reason| (reason, Some(key)))?;
             }
             cx.edge.resume_trunk_call(&trunk.name);

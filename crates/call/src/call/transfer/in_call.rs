@@ -254,7 +254,7 @@ impl Negotiation {
     pub(crate) fn count(&self, cx: &mut Cx<'_>) {
         cx.edge.admission.end(cx.call.legs.get(LegId::CALLER).map_or("", Leg::trunk_name));
         cx.edge.quotas.end_call(cx.call.key);
-        cx.edge.emergencies.end_call(cx.call.key);
+        cx.edge.admission.emergencies.end_call(cx.call.key);
         cx.edge.unproven_early.release(cx.now, cx.call.key);
         for leg in self.sides(cx.call) {
             if let Some(trunk) = cx.call.legs[leg].limited_by() {

@@ -1,0 +1,158 @@
+//! Requested calls as they are judged before they begin: limits of the edge, emergency calls, and the rules of the trunks that they leave by.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::emergencies::NO_EMERGENCY_CALLS;
+use trunkgate_route::{Denied, Number, SendNumbers, Shown, Table, Target, TargetSpec, Trunk};
+use trunkgate_story::reason::ReasonSlug;
+
+use crate::call::cx::reason_of;
+use crate::call::requested::{CallRequest, Onward};
+use crate::call::search::candidates::trunk_of_uri;
+
+/// Reason why a requested call does not begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotBegun {
+    /// A limit of the edge is reached, or it takes no calls.
+    Refused(ReasonSlug),
+    /// Requests have as many emergency calls under way, or have begun as many within a minute, as this key allows.
+    EmergencyLimit(String),
+    /// No target of the request is in the configuration.
+    NoTarget,
+    /// The rules of each target forbid the called number; the reason of the first as a clause.
+    Denied(String),
+    /// The rules of each target forbid the call, and those of the first the calling number: the reason as a clause.
+    CallerDenied(String),
+}
+
+/// Targets of a requested call that may begin.
+pub(crate) struct Admitted {
+    /// Targets by which the called party is reached.
+    pub(crate) targets: Vec<Target>,
+    /// Targets of the party once it has answered.
+    pub(crate) onward: Vec<Target>,
+}
+
+/// Judges a requested call.
+///
+/// # Errors
+/// Why it does not begin: the edge takes no calls, a limit is reached, the rules of each target forbid it, or it names no target that there
+/// is.
+pub(crate) fn admit(now: Instant, edge: &mut Edge, request: &CallRequest) -> Result<Admitted, NotBegun> {
+    let called = edge.table.numbers().normalise_caller(&request.to, None);
+    // A target may have a number of its own.
+    let is_called = |target: &TargetSpec| matches!(target, TargetSpec::Trunk { number: None, .. });
+    let is_emergency = edge.table.numbers().is_emergency(&called) && request.targets.iter().all(is_called);
+    let admitted = match is_emergency {
+        true => edge.admission.check_emergency(),
+        false => edge.admission.check(now, ""),
+    };
+    admitted.map_err(|reason| NotBegun::Refused(edge.note_limit(now, reason)))?;
+    if is_emergency {
+        check_emergency(now, edge, &request.targets)?;
+    }
+    let targets: Vec<Target> = request.targets.iter().filter_map(|target| edge.target(target)).collect();
+    let caller = edge.table.numbers().normalise_caller(&request.from, None);
+    let refusals = refusals(&targets, &edge.table, Some(&caller), &called);
+    refusals.iter().for_each(|refusal| refusal.alarm(now, edge));
+    if let Some(first) = refusals.first() {
+        return Err(first.into());
+    }
+    let onward = request.onward.iter().filter_map(|onward| match onward {
+        Onward::Target(target) => edge.target(target),
+        Onward::App(app) => Some(Target::App(app.clone())),
+    });
+    let onward: Vec<Target> = onward.collect();
+    if targets.is_empty() || onward.is_empty() {
+        return Err(NotBegun::NoTarget);
+    }
+    Ok(Admitted { targets, onward })
+}
+
+/// Judges whether requests may begin one more emergency call; the alarm of one that may not is that of the first trunk.
+///
+/// # Errors
+/// There are as many as there may be, or there may be none.
+fn check_emergency(now: Instant, edge: &mut Edge, targets: &[TargetSpec]) -> Result<(), NotBegun> {
+    let Err(reason) = edge.admission.emergencies.check(now) else { return Ok(()) };
+    let key = edge.admission.emergencies.key();
+    let named =
+        targets.iter().find_map(|target| if let TargetSpec::Trunk { name, .. } = target { Some(name) } else { None });
+    if let Some(trunk) = named.and_then(|name| edge.table.trunk(name).cloned()) {
+        edge.alarm(now, "", &trunk.name, reason, &key);
+    }
+    Err(match reason == ReasonSlug::Denied {
+        true => NotBegun::Denied(NO_EMERGENCY_CALLS.to_owned()),
+        false => NotBegun::EmergencyLimit(key),
+    })
+}
+
+/// Refusal of a call by the rules of a trunk.
+struct Refusal {
+    trunk: Arc<Trunk>,
+    /// What forbids the called number; `None`: the trunk forbids the calling number.
+    denied: Option<Denied>,
+}
+
+impl Refusal {
+    /// Raises the trunk's alarm for a number that it forbids.
+    fn alarm(&self, now: Instant, edge: &mut Edge) {
+        let Some(denied) = &self.denied else { return };
+        let shown = format!("{}, {}", edge.shown(&denied.number), denied.by);
+        edge.alarm(now, "", &self.trunk.name, reason_of(&denied.by), &shown);
+    }
+}
+
+impl From<&Refusal> for NotBegun {
+    fn from(Refusal { trunk, denied }: &Refusal) -> NotBegun {
+        let name = &trunk.name;
+        match denied {
+            Some(Denied { by, .. }) => {
+                NotBegun::Denied(format!("trunk {name} does not allow calls to this number ({by})"))
+            }
+            None => NotBegun::CallerDenied(format!("trunk {name} does not allow this caller ID (caller_id)")),
+        }
+    }
+}
+
+/// Judges a call by the rules of its targets, before any of them is called; without a caller by those for called numbers alone.
+///
+/// # Errors
+/// The rules of each target's trunk forbid the call: the reason of the first.
+pub fn judge_targets(
+    targets: &[Target],
+    table: &Table,
+    caller: Option<&Number>,
+    called: &Number,
+) -> Result<(), NotBegun> {
+    refusals(targets, table, caller, called).first().map_or(Ok(()), |first| Err(first.into()))
+}
+
+/// Returns the refusals of all targets; nothing where one of them may be called.
+fn refusals(targets: &[Target], table: &Table, caller: Option<&Number>, called: &Number) -> Vec<Refusal> {
+    let all: Option<Vec<Refusal>> = targets.iter().map(|target| refusal(target, table, caller, called)).collect();
+    all.unwrap_or_default()
+}
+
+/// Returns why a target's trunk takes no call from one number to another; `None`: it may, or it is no trunk.
+fn refusal(target: &Target, table: &Table, caller: Option<&Number>, called: &Number) -> Option<Refusal> {
+    let numbers = table.numbers();
+    let (trunk, number, form) = match target {
+        Target::Trunk { trunk, number, .. } => {
+            let own = number.as_deref().map(|number| numbers.normalise_caller(number, None));
+            (trunk, own.unwrap_or_else(|| called.clone()), trunk.send_numbers)
+        }
+        Target::Uri { uri, .. } => {
+            let (trunk, number) = trunk_of_uri(uri, table);
+            // It leaves as it is written.
+            (trunk?, number?, SendNumbers::AsIs)
+        }
+        Target::Agent(_) | Target::App(_) | Target::Reject(_) | Target::RingAll(_) => return None,
+    };
+    let denied = trunk.denied_as(numbers, &number, form);
+    let rule = trunk.caller_id.as_ref().filter(|_| !numbers.is_emergency(&number));
+    let is_hidden = || rule.zip(caller).is_some_and(|(rule, caller)| rule.judge(caller) == Shown::Refused);
+    (denied.is_some() || is_hidden()).then(|| Refusal { trunk: trunk.clone(), denied })
+}
