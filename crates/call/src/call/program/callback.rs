@@ -88,7 +88,7 @@ pub(crate) fn end(cx: &mut Cx<'_>) {
 fn final_code(call: &Shared) -> Option<u16> {
     let code = call.ending?.code;
     let said = call.legs.iter().filter_map(|leg| leg.said()).map(|said| said.code);
-    said.filter(|said| call.requested.is_some() && seen_code(*said) == code).last().or(Some(code))
+    said.rev().find(|said| call.requested.is_some() && seen_code(*said) == code).or(Some(code))
 }
 
 fn report(cx: &mut Cx<'_>, status: &'static str, further: Vec<(String, String)>) {
