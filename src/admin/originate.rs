@@ -150,7 +150,7 @@ fn refused(why: NotBegun) -> ApiError {
         }
         NotBegun::EmergencyLimit(key) => {
             let message = format!("to: too many emergency calls by requests ({key})");
-            ApiError::new(StatusCode::TOO_MANY_REQUESTS, ReasonSlug::LimitCalls.as_str(), message)
+            ApiError::new(StatusCode::TOO_MANY_REQUESTS, ReasonSlug::LimitEmergency.as_str(), message)
         }
         NotBegun::Refused(reason @ ReasonSlug::Draining) => {
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, reason.as_str(), reason.sentence())

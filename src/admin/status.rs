@@ -445,6 +445,9 @@ fn fix_of_limit(limited: &LimitView) -> String {
     };
     match (limited.reason, limited.outbound) {
         ("limit_calls", _) => format!("{raise}; `trunkgate calls` shows who has them"),
+        ("limit_emergency", _) => {
+            format!("find out who makes them (`trunkgate calls`, `/v1/api`); raise {key} only if so many are intended")
+        }
         ("limit_day", _) => format!("check whether so many calls are intended (`trunkgate calls`), then {raise}"),
         (_, true) => format!("{raise}, or set `pace`{section}: calls wait for their turn"),
         (_, false) => format!("{raise}; `trunkgate calls` shows whether a loop or an attack sends them"),

@@ -397,7 +397,7 @@ fn requests_have_few_emergency_calls_and_callers_any_number() {
     let (status, code, _) = call("911", silence);
     assert_eq!((status, code), (429, Some(20_429)));
     let native = native(&rig, &json!({"to": "911", "from": NUMBER, "connect": ["trunk:pbx/100"]}));
-    assert_eq!((native.0, &native.1["error"]["code"]), (429, &json!("limit_calls")), "{}", native.1);
+    assert_eq!((native.0, &native.1["error"]["code"]), (429, &json!("limit_emergency")), "{}", native.1);
     // A caller's own emergency call.
     let (sip, offer) = (rig.edge.address("udp"), rig.caller.description(1, ""));
     rig.caller.sip.send(sip, &rig.caller.sip.request_with("INVITE", "911", sip, "help", (1, ""), &offer));
@@ -416,7 +416,13 @@ fn requests_have_few_emergency_calls_and_callers_any_number() {
     rig.pbx.sip.receive("CANCEL ");
     rig.pbx.sip.send(*source, &rig.pbx.sip.answer(invite, "487 Request Terminated", false));
     assert_eq!(call("911", silence).0, 201);
-    assert!(rig.edge.log().contains("alarm: trunk pbx: too many concurrent calls (`[api] emergency_calls` 3)"));
+    let log = rig.edge.log();
+    assert!(
+        log.contains("alarm: trunk pbx: too many emergency calls by requests (`[api] emergency_calls` 3)"),
+        "{log}"
+    );
+    let status = String::from_utf8(finish(&["status", "--url", &rig.edge.url()]).stdout).unwrap();
+    assert!(status.contains("limit_emergency") && status.contains("find out who makes them"), "{status}");
 }
 
 #[test]

@@ -48,25 +48,20 @@ impl EmergencyCalls {
     /// Whether there may be one more.
     ///
     /// # Errors
-    /// What forbids it.
+    /// There are as many, or have been as many attempts within a minute, as there may be.
     pub fn check(&mut self, now: Instant) -> Result<(), ReasonSlug> {
         while self.begun.front().is_some_and(|at| now.saturating_duration_since(*at) >= MINUTE) {
             self.begun.pop_front();
         }
-        if self.most == 0 {
-            return Err(ReasonSlug::Denied);
-        }
-        if self.live.len() >= self.most {
-            return Err(ReasonSlug::LimitCalls);
-        }
-        let is_fast = self.begun.len() >= self.most.saturating_mul(EMERGENCY_ATTEMPTS_EACH);
-        if is_fast { Err(ReasonSlug::LimitRate) } else { Ok(()) }
+        let attempts = self.most.saturating_mul(EMERGENCY_ATTEMPTS_EACH);
+        let has_room = self.live.len() < self.most && self.begun.len() < attempts;
+        if has_room { Ok(()) } else { Err(ReasonSlug::LimitEmergency) }
     }
 
     /// Counts an attempt in.
     ///
     /// # Errors
-    /// What forbids it.
+    /// The same.
     pub fn begin(&mut self, now: Instant, who: (CallKey, Branch)) -> Result<(), ReasonSlug> {
         self.check(now)?;
         self.live.push(who);
@@ -108,17 +103,17 @@ mod tests {
         let who = |key: u64| (CallKey(key), Branch::ALONE);
         calls.set_most(2);
         assert_eq!((calls.begin(start, who(1)), calls.begin(start, who(2))), (Ok(()), Ok(())));
-        assert_eq!(calls.begin(start, who(3)), Err(ReasonSlug::LimitCalls));
+        assert_eq!(calls.begin(start, who(3)), Err(ReasonSlug::LimitEmergency));
         calls.end_call(CallKey(1));
         let mut attempts = 2;
         while calls.begin(start, who(3)).is_ok() {
             calls.end(who(3));
             attempts += 1;
         }
-        assert_eq!((attempts, calls.check(start)), (2 * EMERGENCY_ATTEMPTS_EACH, Err(ReasonSlug::LimitRate)));
+        assert_eq!((attempts, calls.check(start)), (2 * EMERGENCY_ATTEMPTS_EACH, Err(ReasonSlug::LimitEmergency)));
         assert_eq!(calls.begin(start + MINUTE, who(3)), Ok(()));
         assert_eq!(calls.live().collect::<Vec<_>>(), [CallKey(2), CallKey(3)]);
         calls.set_most(0);
-        assert_eq!(calls.check(start + MINUTE), Err(ReasonSlug::Denied));
+        assert_eq!(calls.check(start + MINUTE), Err(ReasonSlug::LimitEmergency));
     }
 }

@@ -23,7 +23,8 @@ pub struct Limit {
 
 impl Limit {
     /// Reasons that are limits of how many calls there may be.
-    pub const REASONS: [ReasonSlug; 3] = [ReasonSlug::LimitCalls, ReasonSlug::LimitRate, ReasonSlug::LimitDay];
+    pub const REASONS: [ReasonSlug; 4] =
+        [ReasonSlug::LimitCalls, ReasonSlug::LimitRate, ReasonSlug::LimitDay, ReasonSlug::LimitEmergency];
 
     /// Returns the limit that a refusal is of; `None`: it is of no limit.
     pub fn of(trunk: Option<&Arc<str>>, outbound: bool, reason: ReasonSlug) -> Option<Limit> {

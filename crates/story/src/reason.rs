@@ -217,8 +217,8 @@ reasons! {
     LimitCalls {
         slug: "limit_calls",
         sentence: "too many concurrent calls",
-        cause: "`[limits] calls`, `max_calls` of a trunk, `max_calls` of an entry of its `limits`, or `[api] emergency_calls` is \
-             reached. A call to a trunk waits for `pace` first.",
+        cause: "`[limits] calls`, `max_calls` of a trunk, or `max_calls` of an entry of its `limits` is reached. A call to a trunk \
+             waits for `pace` first.",
         fix: Some("raise `max_calls` of that trunk or of its `limits`, or `[limits] calls`; `trunkgate calls` shows the current calls"),
         q850: 42,
         outcome: "refused",
@@ -246,6 +246,16 @@ reasons! {
         sentence: "too many calls today",
         cause: "`calls_per_day` of a trunk or of an entry of its `limits` is reached. The alarm in the log names the limit.",
         fix: Some("check whether so many calls are intended, then raise `calls_per_day` of that trunk or of its `limits`"),
+        q850: 42,
+        outcome: "refused",
+    }
+    LimitEmergency {
+        slug: "limit_emergency",
+        sentence: "too many emergency calls by requests",
+        cause: "Calls that requests over HTTP have begun have as many emergency calls under way, or four times as many attempts within a minute, as \
+             `[api] emergency_calls` allows. Emergency calls of callers are never refused for this.",
+        fix: Some("find out who makes them (`trunkgate calls`, `/v1/api`), and withdraw a stolen key; raise `emergency_calls` of [api] only if so \
+                 many are intended"),
         q850: 42,
         outcome: "refused",
     }

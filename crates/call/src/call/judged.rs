@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::emergencies::NO_EMERGENCY_CALLS;
+use trunkgate_resources::limited::Limit;
 use trunkgate_route::{Denied, Number, SendNumbers, Shown, Table, Target, TargetSpec, Trunk};
 use trunkgate_story::reason::ReasonSlug;
 
@@ -81,9 +82,12 @@ fn check_emergency(now: Instant, edge: &mut Edge, targets: &[TargetSpec]) -> Res
     let named =
         targets.iter().find_map(|target| if let TargetSpec::Trunk { name, .. } = target { Some(name) } else { None });
     if let Some(trunk) = named.and_then(|name| edge.table.trunk(name).cloned()) {
+        if let Some(limit) = Limit::of(Some(&trunk.name), true, reason) {
+            edge.admission.limited.note(now, limit, &key, None);
+        }
         edge.alarm(now, "", &trunk.name, reason, &key);
     }
-    Err(match reason == ReasonSlug::Denied {
+    Err(match edge.admission.emergencies.most() == 0 {
         true => NotBegun::Denied(NO_EMERGENCY_CALLS.to_owned()),
         false => NotBegun::EmergencyLimit(key),
     })

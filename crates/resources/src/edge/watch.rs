@@ -605,7 +605,7 @@ impl Edge {
         }
         let trunks = self.table.trunks().iter().map(|trunk| trunk.name.clone()).chain(["".into()]);
         for trunk in trunks {
-            for reason in [ReasonSlug::LimitCalls, ReasonSlug::LimitRate] {
+            for reason in [ReasonSlug::LimitCalls, ReasonSlug::LimitRate, ReasonSlug::LimitEmergency] {
                 self.metrics.limits_reached.entry((trunk.clone(), reason.as_str())).or_default();
             }
         }
