@@ -292,7 +292,7 @@ fn agents(out: &mut Exposition, gateway: &Metrics, agents: &[AgentView]) {
         out.labelled_buckets(name, &[("agent", &agent.name)], (&bounds, &counts), agent.turns.seconds());
     }
     let name = "trunkgate_agent_silent_calls_total";
-    let help = "Answered calls that the agent had for at least 10 s without sending audio, or in which its audio was for another stream.";
+    let help = "Answered calls that the agent had for at least 10 s, or again and again for less, without sending audio, or in which its messages were invalid or for another stream.";
     out.family(name, Kind::Counter, help);
     for agent in agents {
         let calls = gateway.agent.silent.get(agent.name.as_str()).copied().unwrap_or_default();

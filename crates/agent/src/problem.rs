@@ -74,6 +74,21 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// Whether the message has a form that the protocol does not have: its sender cannot speak it.
+    pub const fn is_invalid(&self) -> bool {
+        matches!(
+            self,
+            Problem::Binary { .. }
+                | Problem::TooLarge { .. }
+                | Problem::BadJson { .. }
+                | Problem::NotAnObject
+                | Problem::WrongType { .. }
+                | Problem::MissingEvent
+                | Problem::MissingPayload
+                | Problem::BadBase64
+        )
+    }
+
     /// Its stable name.
     pub const fn slug(&self) -> &'static str {
         match self {

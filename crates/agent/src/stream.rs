@@ -194,6 +194,8 @@ pub struct Counts {
     pub problems: u64,
     /// Of these, for a stream that is not this socket's.
     pub foreign: u64,
+    /// Of those not acted upon, in a form that the protocol does not have.
+    pub invalid: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -592,6 +594,7 @@ impl Stream {
     fn tell(&mut self, problem: Problem) {
         self.counts.problems += 1;
         self.counts.foreign += u64::from(matches!(problem, Problem::ForeignStream(_)));
+        self.counts.invalid += u64::from(problem.is_invalid());
         self.events.push_back(Output::Problem(problem));
     }
 

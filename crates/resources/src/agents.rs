@@ -14,7 +14,7 @@ use trunkgate_story::wall::rfc3339;
 
 use crate::breaker::{Breaker, Leave, Stage};
 use crate::key::CallKey;
-use crate::limits::{PROBE_FAILURES, PROVEN_SECONDS, SESSION_ENDS};
+use crate::limits::{AGENT_SHORT_IN_ROW, PROBE_FAILURES, PROVEN_SECONDS, SESSION_ENDS};
 use crate::queue::{Entry, Line};
 use crate::trunks::fault_view;
 
@@ -60,15 +60,32 @@ struct Hearing {
     last: Option<(Diagnosis, String)>,
     /// Calls in which it was heard since.
     heard: u64,
+    /// Calls in a row in which it was not heard, up to now.
+    in_row: u64,
+    /// The latest of these that were too short to tell by themselves, and are not counted yet.
+    uncounted: u64,
 }
 
 impl Hearing {
     fn note(&mut self, now: Instant, sid: &str, silent: Option<&Diagnosis>) {
-        self.calls.count(now, [true, silent.is_some()]);
+        let uncounted = std::mem::take(&mut self.uncounted);
         match silent {
-            Some(found) => (self.last, self.heard) = (Some((found.clone(), sid.to_owned())), 0),
-            None => self.heard += 1,
+            Some(found) => {
+                self.calls.add(now, [1 + uncounted; 2]);
+                (self.last, self.heard) = (Some((found.clone(), sid.to_owned())), 0);
+            }
+            None => {
+                self.calls.count(now, [true, false]);
+                (self.heard, self.in_row) = (self.heard + 1, 0);
+            }
         }
+    }
+
+    fn is_told(&mut self, is_proven: bool) -> Option<u64> {
+        self.in_row += 1;
+        let is_told = is_proven || self.in_row >= AGENT_SHORT_IN_ROW;
+        self.uncounted += u64::from(!is_told);
+        is_told.then_some(self.in_row)
     }
 
     fn view(&self, now: Instant) -> Option<FaultView> {
@@ -286,6 +303,11 @@ impl Agents {
     /// Notes whether an agent was heard in a call that is over; `silent`: it had the caller for long enough, and why it was not.
     pub fn listened(&mut self, now: Instant, name: &Arc<str>, sid: &str, silent: Option<&Diagnosis>) {
         self.by_name.entry(name.clone()).or_default().hearing.note(now, sid, silent);
+    }
+    /// Counts a call that is over and in which an agent was not heard, before [`Self::listened`]; returns how many there were in a
+    /// row where that is to be reported: `is_proven`: this call alone shows it, a short one does not.
+    pub fn silent_in_row(&mut self, name: &Arc<str>, is_proven: bool) -> Option<u64> {
+        self.by_name.entry(name.clone()).or_default().hearing.is_told(is_proven)
     }
     /// Notes that a socket which was open is no longer ours.
     pub fn closed(&mut self, name: &str) {

@@ -176,6 +176,10 @@ pub const BREAKER_FIRST_PAUSE_SECONDS: u64 = 1;
 pub const BREAKER_LONGEST_PAUSE_SECONDS: u64 = 10;
 /// An agent that has had a caller for so long without a word of audio is reported. It may listen first: until then it is not.
 pub const AGENT_UNHEARD_AFTER: Duration = Duration::from_secs(10);
+/// A call that ends earlier counts as one without a word of its agent once the agent had the caller for so long …
+pub const AGENT_SHORT_AFTER: Duration = Duration::from_secs(2);
+/// … and so many of them in a row, with none in between in which it was heard, are reported: callers hang up on silence.
+pub const AGENT_SHORT_IN_ROW: u64 = 3;
 /// Calls in a row that are heard, after which a trunk that was not heard, or had a fault, has it no longer.
 pub const HEARD_AGAIN: u64 = 3;
 /// Mean opinion score below which a call counts as poor for its trunk: R = 60, below it "nearly all users dissatisfied"

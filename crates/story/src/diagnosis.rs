@@ -139,15 +139,27 @@ impl Diagnosis {
                 let plural = if messages == 1 { "message" } else { "messages" };
                 format!("it sent {messages} {plural} for another streamSid and no audio for this call{which}")
             }
+            SentInstead { invalid: 1.., problem, .. } => {
+                let which = problem.map(|problem| format!(", the last note: {problem}")).unwrap_or_default();
+                let plural = if sent.invalid == 1 { "message" } else { "messages" };
+                format!("it sent {} invalid {plural} and no audio{which}", sent.invalid)
+            }
             SentInstead { problem: Some(problem), .. } => format!("it sent nothing that can be played: {problem}"),
             SentInstead { problem: None, .. } => {
-                format!("its WebSocket is open, and no `media` message came in {seconds:.1} s")
+                let row = match sent.in_row {
+                    0 | 1 => String::new(),
+                    calls => format!(", in the {} call in a row", ordinal(calls)),
+                };
+                format!("its WebSocket is open, and no `media` message came in {seconds:.1} s{row}")
             }
         };
-        let fix = match sent.foreign {
-            0 if name.is_empty() => format!("{test} for what it heard and why it did not answer"),
-            0 => format!(
+        let fix = match (sent.foreign, sent.invalid) {
+            (0, 0) if name.is_empty() => format!("{test} for what it heard and why it did not answer"),
+            (0, 0) => format!(
                 "{test}; `first_audio_timeout = \"8s\"` in [agent.{name}] has calls go to their next target when it stays silent"
+            ),
+            (0, _) => format!(
+                "send text messages of JSON with `event`, and audio as base64 in `media.payload` (docs/agents.md); {test}"
             ),
             _ => format!("put the `streamSid` of this stream's `start` message into each `media` message; {test}"),
         };
@@ -160,8 +172,24 @@ impl Diagnosis {
 pub struct SentInstead<'a> {
     /// For a stream that is not its own.
     pub foreign: u64,
+    /// In a form that its protocol does not have.
+    pub invalid: u64,
     /// The last note on a message that was not acted upon.
     pub problem: Option<&'a str>,
+    /// Calls in a row, with this one, that it had without a word.
+    pub in_row: u64,
+}
+
+/// Returns a number as a place in a row: `3rd`.
+fn ordinal(n: u64) -> String {
+    let end = match (n % 10, n % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{n}{end}")
 }
 
 /// What had been counted of a side at an earlier look.

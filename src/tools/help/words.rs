@@ -201,7 +201,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "no_agent_audio",
         "cause of a fault",
-        "An agent had a caller who was heard for at least 10 s and sent no audio, or its messages were for another streamSid: `trunkgate agent test NAME`; `first_audio_timeout` has calls go to the next target.",
+        "An agent had a caller who was heard for at least 10 s, or in three calls in a row for at least 2 s, and sent no audio, or its messages were invalid or for another streamSid: `trunkgate agent test NAME`; `first_audio_timeout` has calls go to the next target.",
     ),
     ("payload", "cause of a fault", "A side sends payload types that were not agreed on: check `codecs` of its trunk."),
     (

@@ -80,6 +80,8 @@ fn each_is_named_and_the_next_message_counts() {
         assert!(problem.to_string().len() < 200, "{text}");
         assert_eq!(say(&mut stream, now, r#"{"event":"clear"}"#), [Told::Clear], "after {text}");
         assert_eq!((stream.counts().messages, stream.counts().problems), (2, 1));
+        let invalid = ["bad_json", "not_an_object", "wrong_type", "missing_event", "missing_payload", "bad_base64"];
+        assert_eq!(stream.counts().invalid == 1, invalid.contains(&slug), "{text}");
         assert!(stream.is_open());
     }
 }

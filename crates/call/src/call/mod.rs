@@ -132,6 +132,7 @@ use crate::call::search::redirect::Visited;
 use crate::call::setup::Incoming;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::story::noted::micros;
+use crate::call::story::silent_agent;
 use crate::call::story::verdict::head;
 use crate::call::transfer::in_call::{Consults, Transfers};
 use crate::call::transfer::refer::Refer;
@@ -624,7 +625,10 @@ impl Parts {
                 self.agent_wishes(cx, end, wish);
             }
             (_, E::AgentSpoke { end }) => cx.call.legs.agent_spoke(cx.now, cx.edge, end),
-            (_, E::AgentNote { end, text, logged }) => cx.call.legs.agent_note(cx.now, cx.edge, end, &text, logged),
+            (_, E::AgentNote { end, text, logged }) => {
+                cx.call.legs.agent_note(cx.now, cx.edge, end, &text, logged);
+                silent_agent::look(cx);
+            }
             (_, E::Key { end, key, .. }) if self.takes_digits_of(cx, end) => {
                 Runner::of(self).digit_for_program(cx, key)
             }

@@ -152,6 +152,78 @@ fn messages_for_another_stream_are_the_cause_and_need_no_ten_seconds() {
 }
 
 #[test]
+fn invalid_messages_alone_are_the_cause_and_need_no_ten_seconds() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk")]);
+    let (mut caller, asked) = talking(&mut bench);
+    let note = |text: &str| Event::AgentNote { end: asked.end, text: text.to_owned(), logged: true };
+    asked.queue.invalid.set(1);
+    news(&mut bench, &asked, note("no valid JSON: line 1, column 2"));
+    assert_eq!(flags(&bench), ["agent"], "one may be chance while the call is young");
+    asked.queue.invalid.set(10);
+    news(&mut bench, &asked, note("no valid JSON: line 1, column 2: the 10th of its kind"));
+    assert_eq!(flags(&bench), ["one_way", "agent"], "at once");
+    assert_eq!(bench.gateway.status(bench.now).silent[0].kind, "no_agent_audio");
+    asked.queue.invalid.set(100);
+    bench.pass(Duration::from_secs(2));
+    hang_up(&mut bench, &mut caller);
+    let told = "No media from desk: it sent 100 invalid messages and no audio, the last note: no valid JSON: line 1, column 2: the \
+                10th of its kind. Try: send text messages of JSON with `event`, and audio as base64 in `media.payload` (docs/agents.md); \
+                `trunkgate agent test desk` shows what it sends.";
+    assert!(verdict(&bench).contains(told), "{}", verdict(&bench));
+    assert_eq!((silent(&bench), bench.gateway.metrics().agent.silent["desk"]), (Some((1, 1, true)), 1));
+
+    // A whole greeting in one binary message.
+    let (mut caller, asked) = talking(&mut bench);
+    asked.queue.invalid.set(1);
+    asked.caller.rx_packets.set(0);
+    bench.pass(Duration::from_secs(1));
+    hang_up(&mut bench, &mut caller);
+    assert_eq!((flags(&bench), silent(&bench)), (vec!["one_way", "agent"], Some((2, 2, true))));
+
+    let (mut caller, asked) = talking(&mut bench);
+    asked.queue.invalid.set(40);
+    speak(&mut bench, &asked);
+    hang_up(&mut bench, &mut caller);
+    assert_eq!((flags(&bench), silent(&bench)), (vec!["agent"], Some((2, 3, true))), "audio came as well");
+    bench.finish();
+}
+
+#[test]
+fn short_calls_in_a_row_without_a_word_are_reported_from_the_third_on() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk")]);
+    let short = |bench: &mut Bench, seconds| {
+        let (mut caller, asked) = talking(bench);
+        bench.pass(Duration::from_secs(seconds));
+        hang_up(bench, &mut caller);
+        asked
+    };
+    short(&mut bench, 3);
+    short(&mut bench, 1);
+    short(&mut bench, 2);
+    assert_eq!((flags(&bench), silent(&bench)), (vec!["agent"], None), "two of them, and one too short to count");
+    let (mut caller, asked) = talking(&mut bench);
+    speak(&mut bench, &asked);
+    hang_up(&mut bench, &mut caller);
+    short(&mut bench, 3);
+    short(&mut bench, 4);
+    assert_eq!(silent(&bench), None, "it was heard in between");
+    short(&mut bench, 3);
+    assert_eq!((flags(&bench), silent(&bench)), (vec!["one_way", "agent"], Some((3, 4, true))), "all three count");
+    let told = "No media from desk: its WebSocket is open, and no `media` message came in 3.0 s, in the 3rd call in a row. Try: \
+                `trunkgate agent test desk` shows";
+    assert!(verdict(&bench).contains(told), "{}", verdict(&bench));
+    short(&mut bench, 2);
+    assert_eq!((flags(&bench), silent(&bench)), (vec!["one_way", "agent"], Some((4, 5, true))));
+    assert_eq!(bench.gateway.metrics().agent.silent["desk"], 2);
+    let (mut caller, asked) = talking(&mut bench);
+    asked.caller.rx_packets.set(0);
+    bench.pass(Duration::from_secs(3));
+    hang_up(&mut bench, &mut caller);
+    assert_eq!((flags(&bench), silent(&bench)), (vec!["agent"], Some((4, 5, true))), "the caller was not heard");
+    bench.finish();
+}
+
+#[test]
 fn a_silent_call_does_not_take_back_that_an_agent_failed() {
     let mut bench = Bench::with_agents(vec![to_agent("desk")]);
     let fail = |bench: &mut Bench| {

@@ -486,6 +486,7 @@ impl AgentEnd {
     fn count(&mut self) {
         let counts = self.stream.counts();
         self.queue.foreign.set(counts.foreign);
+        self.queue.invalid.set(counts.invalid);
         let dropped = counts.frames_dropped;
         let before = self.counters.frames_dropped.get();
         if dropped > before {

@@ -11,6 +11,8 @@ pub struct AgentQueue {
     pub unsent: Waiting,
     /// Messages of the agent for a stream that is not its own: they are not acted upon.
     pub foreign: Counter,
+    /// Messages of the agent in a form that its protocol does not have.
+    pub invalid: Counter,
 }
 
 impl AgentQueue {

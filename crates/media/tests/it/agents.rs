@@ -336,6 +336,7 @@ fn mistakes_are_noted_and_bounded() {
     }
     bench.agent(AGENT, AgentInput::Binary(9));
     assert!(matches!(&bench.events()[..], [Event::AgentNote { end: AGENT, .. }]));
+    assert_eq!((bench.queue.invalid.get(), bench.queue.foreign.get()), (5, 0), "all but the mark without a name");
     for n in 0..10_000 {
         bench.say(AGENT, "{");
         bench.say(AGENT, &format!("{{\"event\":\"{n}\"}}"));

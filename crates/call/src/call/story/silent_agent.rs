@@ -1,10 +1,14 @@
 //! Voice agents that have the caller and say nothing: told in the call's trace, log and verdict, and kept for the agent.
 //!
 //! An agent may listen first, so that silence at the beginning is no fault. One that has had a caller who is heard for
-//! [`AGENT_UNHEARD_AFTER`] without a word of audio is; so is one whose messages are for another stream, which the edge drops.
+//! [`AGENT_UNHEARD_AFTER`] without a word of audio is; so is one whose messages are for another stream, or in no form of its protocol,
+//! which the edge drops; and one without a word in several calls in a row whose callers hung up before ([`AGENT_SHORT_AFTER`]).
 
+use std::time::Duration;
+
+use trunkgate_media::AgentQueue;
 use trunkgate_resources::key::LegId;
-use trunkgate_resources::limits::AGENT_UNHEARD_AFTER;
+use trunkgate_resources::limits::{AGENT_SHORT_AFTER, AGENT_UNHEARD_AFTER};
 use trunkgate_story::diagnosis::{Diagnosis, SentInstead};
 use trunkgate_story::redact;
 use trunkgate_story::trace::TraceItem;
@@ -12,36 +16,44 @@ use trunkgate_story::trace::TraceItem;
 use crate::call::legs::agents::shortened;
 use crate::call::shared::{Cx, Shared};
 
-/// From so many messages for another stream on it is no chance: 200 ms of audio.
-const FOREIGN_LEAST: u64 = 10;
+/// From so many messages on that are for another stream, or in no form of the protocol, it is no chance: 200 ms of audio.
+const IN_VAIN_LEAST: u64 = 10;
 
 /// Notes, once, that the agent which has the caller is not heard.
 pub(crate) fn look(cx: &mut Cx<'_>) {
-    let Some((leg, found)) = silent(cx).filter(|(leg, _)| cx.call.legs[*leg].quality.unheard.is_none()) else { return };
+    let is_new = |found: &Silent| cx.call.legs[found.leg].quality.unheard.is_none();
+    let Some(found) = silent(cx, false).filter(is_new) else { return };
+    let leg = found.leg;
+    let found = found.into_diagnosis(cx, 1);
     let name = cx.edge.shown_name(&cx.call.legs.name_of(leg));
     let line = format!("no audio from {name}: {}; try: {}", found.text, found.fix);
     cx.edge.trace(cx.now, cx.call.key, TraceItem::Media { leg: leg.index(), text: line });
     note(cx, leg, found);
 }
 
-/// Judges the agent that has the caller as the call ends: heard, or silent for too long.
+/// Judges the agent that has the caller as the call ends: heard, or silent for too long, or again in a short call.
 pub(crate) fn settle(cx: &mut Cx<'_>) {
     let Some(leg) = talker(cx.call) else { return };
-    let found = silent(cx).map(|(_, found)| found);
+    let agent = cx.call.legs[leg].agent.as_ref().filter(|agent| !agent.has_failed && !agent.agent.name.is_empty());
+    let name = agent.map(|agent| agent.agent.name.clone());
     let was_noted = cx.call.legs[leg].quality.unheard.is_some();
+    let found = silent(cx, true).and_then(|found| match &name {
+        Some(name) => {
+            let in_row = cx.edge.agents.silent_in_row(name, found.is_proof)?;
+            Some(found.into_diagnosis(cx, in_row))
+        }
+        None => found.is_proof.then(|| found.into_diagnosis(cx, 1)),
+    });
     match found {
         Some(found) if !was_noted => note(cx, leg, found),
         Some(found) => cx.call.legs[leg].quality.unheard = Some(Box::new(found)),
         None => {}
     }
     let side = &cx.call.legs[leg];
-    let is_heard = side.view().rtp.rx_packets > 0;
-    let Some(agent) = side.agent.as_ref().filter(|agent| !agent.has_failed && !agent.agent.name.is_empty()) else {
-        return;
-    };
-    if is_heard || side.quality.unheard.is_some() {
-        let (name, unheard) = (agent.agent.name.clone(), side.quality.unheard.clone());
-        cx.edge.agents.listened(cx.now, &name, cx.call.legs.sid(), unheard.as_deref());
+    if let Some(name) = name
+        && (side.view().rtp.rx_packets > 0 || side.quality.unheard.is_some())
+    {
+        cx.edge.agents.listened(cx.now, &name, cx.call.legs.sid(), side.quality.unheard.clone().as_deref());
     }
 }
 
@@ -61,23 +73,46 @@ fn talker(call: &Shared) -> Option<LegId> {
     Some(leg)
 }
 
-/// The agent that has had the caller for too long without a word, and why it is not heard.
-fn silent(cx: &Cx<'_>) -> Option<(LegId, Diagnosis)> {
+/// An agent that has the caller and was not heard.
+struct Silent {
+    leg: LegId,
+    /// How long it had the caller.
+    held: Duration,
+    /// Its messages for another stream, and those in a form that its protocol does not have.
+    foreign: u64,
+    invalid: u64,
+    /// Whether this call alone shows that something is wrong.
+    is_proof: bool,
+}
+
+impl Silent {
+    /// Returns why it is not heard; `in_row`: calls without a word of it, with this one.
+    fn into_diagnosis(self, cx: &Cx<'_>, in_row: u64) -> Diagnosis {
+        let side = cx.call.legs[self.leg].agent.as_ref();
+        let problem = side.and_then(|side| side.fault.as_ref()).map(|(_, text)| redact::addresses(shortened(text)));
+        let in_row = if self.is_proof { 0 } else { in_row };
+        let sent = SentInstead { foreign: self.foreign, invalid: self.invalid, problem: problem.as_deref(), in_row };
+        Diagnosis::of_agent(side.map_or("", |side| &side.agent.name), self.held, &sent)
+    }
+}
+
+/// The agent that has had the caller for some time without a word; `is_over`: the call ends now.
+fn silent(cx: &Cx<'_>, is_over: bool) -> Option<Silent> {
     let call = &cx.call;
     let leg = talker(call)?;
     let side = call.legs[leg].agent.as_ref()?;
     let opened = side.opened?;
-    // Without a word of the caller, or on hold, it has nothing to answer.
-    let is_asked = call.legs.near_leg().view().rtp.rx_packets > 0 && call.legs.holds.is_empty();
-    if side.has_failed || !is_asked || call.legs[leg].view().rtp.rx_packets > 0 {
+    if side.has_failed || call.legs[leg].view().rtp.rx_packets > 0 {
         return None;
     }
     let held = cx.since_answer().min(cx.now.saturating_duration_since(opened));
-    let foreign = side.queue.as_ref().map_or(0, |queue| queue.foreign.get());
-    let is_late = held >= AGENT_UNHEARD_AFTER || foreign >= FOREIGN_LEAST;
-    is_late.then(|| {
-        let problem = side.fault.as_ref().map(|(_, text)| redact::addresses(shortened(text)));
-        let sent = SentInstead { foreign, problem: problem.as_deref() };
-        (leg, Diagnosis::of_agent(&side.agent.name, held, &sent))
-    })
+    let count = |of: fn(&AgentQueue) -> u64| side.queue.as_deref().map_or(0, of);
+    let (foreign, invalid) = (count(|queue| queue.foreign.get()), count(|queue| queue.invalid.get()));
+    // Without a word of the caller, or on hold, it has nothing to answer; what it sends in vain needs neither.
+    let is_asked = call.legs.near_leg().view().rtp.rx_packets > 0 && call.legs.holds.is_empty();
+    let is_settled = is_over || held >= AGENT_SHORT_AFTER;
+    let is_in_vain = foreign.max(invalid) >= IN_VAIN_LEAST || invalid > 0 && is_settled;
+    let is_proof = is_in_vain || is_asked && held >= AGENT_UNHEARD_AFTER;
+    let is_short = is_over && is_asked && held >= AGENT_SHORT_AFTER;
+    (is_proof || is_short).then_some(Silent { leg, held, foreign, invalid, is_proof })
 }
