@@ -600,8 +600,11 @@ pub(super) fn lately(harm: Harm, good_since: u64, how: &str, what: String) -> Pr
 fn rejecting(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
     let rejected = trunk.rejected.as_ref().filter(|rejected| rejects_many(rejected))?;
     let RejectedView { calls, of, recent, in_row, lost, good_since, fix, last_sid, .. } = rejected;
-    let row =
-        if is_large_share(rejected) { String::new() } else { format!(", {in_row} of them since it last answered") };
+    let row = if is_large_share(rejected) || in_row == of {
+        String::new()
+    } else {
+        format!(", {in_row} of them since it last answered")
+    };
     let (harm, instead) = way.without_rejecting(trunk, rejected);
     let last = recent.beside(*calls, *of);
     let what = format!("trunk {} rejected {calls} of {of} calls in the last hour{last}{row}{instead}", trunk.name);
@@ -642,7 +645,13 @@ fn rejections(trunk: &TrunkView, rejected: &RejectedView) -> String {
 
 /// Whether so many rejections are a problem now: of a trunk that went well for most of the hour the latest calls tell.
 fn rejects_many(rejected: &RejectedView) -> bool {
-    rejected.still && (is_large_share(rejected) || rejected.in_row >= limits::REJECTED_LEAST)
+    let is_many = is_large_share(rejected) || rejected.in_row >= limits::REJECTED_LEAST;
+    rejected.still && (is_many || refuses_credentials(rejected))
+}
+
+/// Whether the latest call was rejected for its credentials: the next one will be as well.
+fn refuses_credentials(rejected: &RejectedView) -> bool {
+    rejected.answers.first().is_some_and(|newest| newest.present && matches!(newest.code, 401 | 407))
 }
 
 fn is_large_share(rejected: &RejectedView) -> bool {

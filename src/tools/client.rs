@@ -32,7 +32,7 @@ use crate::tools::cli::{Calls, Listing, Remote};
 mod print;
 pub(crate) mod watch;
 
-pub(crate) use print::{CALL_HEADS, SHORT_SID, call_row, is_note, lasting};
+pub(crate) use print::{CALL_HEADS, SHORT_SID, call_row, is_note, lasting, newest_first};
 #[cfg(test)]
 pub(crate) use print::{HEADS, MARKED};
 

@@ -292,3 +292,37 @@ fn a_carrier_that_rejects_every_call_is_the_first_problem_with_its_codes_and_wor
     }
     assert_eq!(edge.json("/v1/status")["problems"], json!([]), "it is good again");
 }
+
+/// One call is enough where the next one ends as it did, and a trunk behind which nothing answers is at fault as well.
+#[test]
+fn a_trunk_that_refuses_credentials_or_times_out_behind_it_is_a_problem() {
+    let (caller, callee) = phones();
+    let edge = edge((&caller, ""), (&callee, ""));
+    let answers = |status: &'static str, calls: usize| {
+        let party = callee.sip.shared();
+        let answers = std::thread::spawn(move || {
+            for _ in 0..calls {
+                let (invite, from) = party.receive("INVITE ");
+                let challenge = "\r\nProxy-Authenticate: Digest realm=\"a\", nonce=\"1\"\r\nCSeq";
+                party.send(from, &party.answer(&invite, status, false).replacen("\r\nCSeq", challenge, 1));
+                party.receive("ACK ");
+            }
+        });
+        for n in 0..calls {
+            refused(&edge, &caller, &format!("{}-{n}", &status[..3]));
+        }
+        answers.join().unwrap();
+        let shown = String::from_utf8(finish(&["status", "--url", &edge.url()]).stdout).unwrap();
+        (edge.json("/v1/status")["problems"][0].as_str().unwrap_or_default().to_owned(), shown)
+    };
+    let (problem, shown) = answers("407 Proxy Authentication Required", 1);
+    let told = "trunk pbx rejected 1 of 1 calls in the last hour, and their callers were lost: 1× 407";
+    assert!(problem.starts_with(told), "{problem}");
+    assert!(problem.contains("Set `auth` of the trunk"), "{problem}");
+    assert!(shown.contains("answered 0 of 1, grade 9 "), "{shown}");
+    Call::set_up(&edge, "good", &caller, &callee).hang_up(2, &caller, &callee);
+    let (problem, shown) = answers("408 Request Timeout", 3);
+    assert!(problem.starts_with("trunk pbx rejected 4 of 5 calls"), "{problem}");
+    assert!(problem.contains("3× 408 Request Timeout"), "{problem}");
+    assert!(shown.contains("answered 1 of 5, grade "), "{shown}");
+}

@@ -10,7 +10,7 @@ use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::last_hour::LastHour;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::sounded::Sounded;
-use trunkgate_story::view::{FaultView, KindView, PeerView, Recent, TrunkView};
+use trunkgate_story::view::{FaultView, KindView, PeerView, Recent, TriedView, TrunkView};
 use trunkgate_story::wall::rfc3339;
 
 use crate::congestion::Congestion;
@@ -38,6 +38,8 @@ struct TrunkState {
     peer_rate: u32,
     addresses: BTreeMap<IpAddr, TokenBucket>,
     tried: u64,
+    /// Calls tried, and those answered.
+    tried_lately: LastHour<2>,
     answered: u64,
     failed: u64,
     /// Calls that did not reach it.
@@ -158,6 +160,7 @@ impl TrunkState {
             peer_rate: 0,
             addresses: BTreeMap::new(),
             tried: 0,
+            tried_lately: LastHour::default(),
             answered: 0,
             failed: 0,
             unreached: LastHour::default(),
@@ -341,9 +344,10 @@ impl Trunks {
     }
 
     /// Notes that an attempt towards a trunk began.
-    pub fn tried(&mut self, name: &str) {
+    pub fn tried(&mut self, now: Instant, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.tried += 1;
+            state.tried_lately.count(now, [true, false]);
         }
     }
 
@@ -362,6 +366,7 @@ impl Trunks {
     pub fn answered(&mut self, now: Instant, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.answered += 1;
+            state.tried_lately.count(now, [false, true]);
             state.rejections.answered(now);
             state.standing.count(now, true);
         }
@@ -523,6 +528,10 @@ impl Trunks {
             cps: state.map_or(0, |s| s.pace.last_second(now)),
             tried: state.map_or(0, |s| s.tried),
             answered_ratio: state.filter(|s| s.tried > 0).map(|s| s.answered as f64 / s.tried as f64),
+            last_hour: state.map_or_else(TriedView::default, |s| {
+                let [tried, answered] = s.tried_lately.sums(now);
+                TriedView { tried, answered }
+            }),
             lately: self.figures(now, &trunk.name),
             failures: state.map_or(0, |s| s.failed),
             unreached: state.map_or(0, |s| s.unreached.sums(now).iter().sum()),

@@ -151,17 +151,29 @@ impl Figures {
     }
 }
 
+impl Figures {
+    /// Returns the grade and the sound in words: `grade 9, MOS 4.1`.
+    pub fn standing(&self) -> String {
+        format!("grade {}{}", self.grade, self.sound())
+    }
+
+    fn sound(&self) -> String {
+        match self.mos {
+            Some(mos) if self.poor_audio => format!(", MOS {mos:.1} (poor)"),
+            Some(mos) => format!(", MOS {mos:.1}"),
+            None => String::new(),
+        }
+    }
+}
+
 /// `answered 87 % of 23, grade 9, MOS 4.1`
 impl std::fmt::Display for Figures {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.ratio {
-            Some(ratio) => write!(f, "answered {:.0} % of {:.0}, grade {}", ratio * 100.0, self.calls, self.grade)?,
-            None => f.write_str("no recent calls")?,
-        }
-        match self.mos {
-            Some(mos) if self.poor_audio => write!(f, ", MOS {mos:.1} (poor)"),
-            Some(mos) => write!(f, ", MOS {mos:.1}"),
-            None => Ok(()),
+            Some(ratio) => {
+                write!(f, "answered {:.0} % of {:.0}, {}", ratio * 100.0, self.calls, self.standing())
+            }
+            None => write!(f, "no recent calls{}", self.sound()),
         }
     }
 }

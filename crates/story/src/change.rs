@@ -118,12 +118,13 @@ pub struct Change {
 }
 
 /// What may set a call apart: what `flags` of a call holds.
-pub const FLAGS: [&str; 10] = [
+pub const FLAGS: [&str; 11] = [
     "one_way",
     "codec_mismatch",
     "unsent",
     "loss",
     "app_error",
+    "agent_failed",
     "failed_over",
     "agent",
     "listened",

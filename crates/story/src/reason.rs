@@ -641,6 +641,25 @@ impl ReasonSlug {
         self.row().cause
     }
 
+    /// Whether an agent has failed: it could not be had, or was lost.
+    pub const fn is_agent_failure(self) -> bool {
+        matches!(
+            self,
+            ReasonSlug::AgentUnreachable
+                | ReasonSlug::AgentTlsFailed
+                | ReasonSlug::AgentRefused
+                | ReasonSlug::AgentNotWebSocket
+                | ReasonSlug::AgentConnectTimeout
+                | ReasonSlug::AgentSilent
+                | ReasonSlug::AgentReset
+                | ReasonSlug::AgentProtocolError
+                | ReasonSlug::AgentClosed
+                | ReasonSlug::AgentPingUnanswered
+                | ReasonSlug::AgentDataUnacknowledged
+                | ReasonSlug::AgentUnread
+        )
+    }
+
     /// Returns what to do about it; `None` for a normal end: hang-up, busy, transfer, or a command.
     pub const fn fix(self) -> Option<&'static str> {
         self.row().fix

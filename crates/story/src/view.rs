@@ -27,7 +27,8 @@ pub struct CallView {
     pub reason: Option<Word>,
     /// What sets it apart: `one_way` (a side was not heard), `codec_mismatch` (no codec in common, or
     /// another than was agreed on), `unsent` (this machine lets no packets out to a side), `loss`,
-    /// `app_error` (a document of its application could not be run, or a prompt was not played), `failed_over`, `agent` (one talked or was to), `listened`,
+    /// `app_error` (a document of its application could not be run, or a prompt was not played),
+    /// `agent_failed` (its agent failed after the answer, and no target was left), `failed_over`, `agent` (one talked or was to), `listened`,
     /// `transcoded`, `srtp`.
     #[serde(default, deserialize_with = "word::many")]
     pub flags: Vec<Word>,
@@ -581,6 +582,15 @@ pub struct PhoneView {
     pub expires_at: String,
 }
 
+/// Calls tried towards a trunk in the last hour.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct TriedView {
+    /// All of them.
+    pub tried: u64,
+    /// Those that were answered.
+    pub answered: u64,
+}
+
 /// A trunk at a glance.
 #[derive(Debug, Clone, Serialize)]
 pub struct TrunkView {
@@ -598,6 +608,8 @@ pub struct TrunkView {
     pub tried: u64,
     /// Calls answered of those; `null` where none was tried.
     pub answered_ratio: Option<f64>,
+    /// The same of the last hour.
+    pub last_hour: TriedView,
     /// How it has done lately: what `order = "asr"` goes by.
     pub lately: Figures,
     /// Attempts towards it that failed, since start.

@@ -7,9 +7,9 @@ import { orderChoice, ordered } from './listing.js';
 import { bars } from './plot.js';
 
 const STATES = ['', 'trying', 'ringing', 'early', 'answered', 'held', 'transferring', 'ended'];
-const FLAGS = ['', 'one_way', 'codec_mismatch', 'unsent', 'loss', 'app_error', 'failed_over', 'agent', 'listened', 'transcoded', 'srtp'];
+const FLAGS = ['', 'one_way', 'codec_mismatch', 'unsent', 'loss', 'app_error', 'agent_failed', 'failed_over', 'agent', 'listened', 'transcoded', 'srtp'];
 /** Flags that report a fault. */
-export const BAD_FLAGS = ['one_way', 'codec_mismatch', 'unsent', 'loss', 'app_error'];
+export const BAD_FLAGS = ['one_way', 'codec_mismatch', 'unsent', 'loss', 'app_error', 'agent_failed'];
 const OUTCOMES = ['', 'answered', 'busy', 'no_answer', 'canceled', 'refused', 'failed'];
 const FIELDS = ['state', 'outcome', 'flag', 'trunk', 'reason', 'code', 'route', 'search', 'longer', 'shorter', 'within'];
 /** Choices of `within`, in seconds. */
@@ -26,7 +26,8 @@ function worst(call) {
 
 function score(call) {
   const legs = call.legs.filter((leg) => leg.rtp.mos !== null);
-  if (legs.length === 0) return '–';
+  // No other party's score makes good that one was not heard at all.
+  if (legs.length === 0 || call.flags.includes('one_way')) return '–';
   return h('span', { class: 'scores' }, legs.slice(0, 2).map((leg) => {
     const mos = leg.rtp.mos;
     const bar = h('span', { class: mos < 3.1 ? 'bad' : mos < 3.6 ? 'warn' : 'good' });

@@ -127,7 +127,7 @@ function detail(trunk) {
   return h('div', { class: 'details', id: `trunk-${trunk.name}` },
     facts([
       ['Live calls', `${count(hour.live_in)} from the trunk, ${count(hour.live_out)} to it${trunk.max_calls ? `, limit ${count(trunk.max_calls)}` : ''}`], ['Calls/s', count(trunk.cps)],
-      ['Calls to the trunk since start', `${count(trunk.tried)}, ${count(trunk.failures)} failed`], ['Codes in the last hour', codes(trunk, 8)],
+      ['Calls to the trunk since start', `${count(trunk.tried)}, ${count(Math.round((trunk.answered_ratio || 0) * trunk.tried))} answered`], ['Codes in the last hour', codes(trunk, 8)],
       ['Last problem', trunk.last_problem ? [masked(trunk.last_problem), ' · ', moment(trunk.last_problem_at)] : 'none'],
     ]),
     registration ? h('p', {}, 'Registration with ', h('code', {}, registration.registrar), ': ', chip(kind(registration.state), registration.state),

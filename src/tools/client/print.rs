@@ -167,7 +167,7 @@ fn trunks(answer: &Value, width: Option<usize>) -> String {
             trunk["cps"].to_string(),
             answered,
             mos(&trunk["quality"]),
-            lately(&trunk["lately"]),
+            lately(trunk),
             problem(trunk),
         ]);
     }
@@ -197,10 +197,16 @@ fn mos(quality: &Value) -> String {
     format!("{mos:.1}{}", if quality["is_poor"] == true { " poor" } else { "" })
 }
 
-/// How a trunk has done lately, in words.
-fn lately(figures: &Value) -> String {
-    let figures = serde_json::from_value::<trunkgate_route::Figures>(figures.clone());
-    figures.map_or_else(|_| "–".into(), |figures| figures.to_string())
+/// What has become of the calls to a trunk in the last hour, and its grade, in words.
+fn lately(trunk: &Value) -> String {
+    let Ok(figures) = trunkgate_route::Figures::deserialize(&trunk["lately"]) else { return "–".into() };
+    let [tried, answered] = ["tried", "answered"].map(|key| trunk["last_hour"][key].as_u64());
+    match (tried, answered) {
+        (Some(0), _) => "no recent calls".to_owned(),
+        (Some(tried), Some(answered)) => format!("answered {answered} of {tried}, {}", figures.standing()),
+        // An edge of an earlier version.
+        _ => figures.to_string(),
+    }
 }
 
 /// What went wrong last, and how long ago.
@@ -280,9 +286,7 @@ pub(super) fn calls_as_csv(answer: &Value) -> String {
 pub(super) fn calls(answer: &Value, width: Option<usize>) -> String {
     let answer = &terminal::harmless_json(answer);
     let mut rows = vec![CALL_HEADS.map(str::to_owned).to_vec()];
-    for call in answer["calls"].as_array().into_iter().flatten() {
-        rows.push(call_row(call).to_vec());
-    }
+    rows.extend(newest_first(answer).into_iter().map(|call| call_row(call).to_vec()));
     if rows.len() == 1 {
         return "no calls\n".to_owned();
     }
@@ -301,6 +305,14 @@ pub(super) fn calls(answer: &Value, width: Option<usize>) -> String {
         Some(wrapped(&head, 2, width) + &wrapped(&rest, 4, width))
     });
     two_lines.collect()
+}
+
+/// Returns calls in the order in which people look for them: the latest start first. The edge lists them by their end.
+pub(crate) fn newest_first(answer: &Value) -> Vec<&Value> {
+    let mut calls: Vec<&Value> = answer["calls"].as_array().into_iter().flatten().collect();
+    // Dates of one form: their order is that of time.
+    calls.sort_by(|a, b| b["started_at"].as_str().cmp(&a["started_at"].as_str()));
+    calls
 }
 
 /// What is not known, or does not apply.
@@ -348,8 +360,14 @@ fn code(call: &Value) -> String {
 }
 
 /// Flags that are told beside a call's state, and their words.
-pub(crate) const MARKED: [(&str, &str); 5] =
-    [("one_way", "silent"), ("codec_mismatch", "codecs"), ("unsent", "unsent"), ("loss", "loss"), ("app_error", "app")];
+pub(crate) const MARKED: [(&str, &str); 6] = [
+    ("one_way", "silent"),
+    ("codec_mismatch", "codecs"),
+    ("unsent", "unsent"),
+    ("loss", "loss"),
+    ("app_error", "app"),
+    ("agent_failed", "agent"),
+];
 
 /// What is wrong with a call, behind its state: ` !silent`, ` !codecs`.
 fn marks(call: &Value) -> String {
@@ -667,6 +685,14 @@ mod tests {
         ] {
             assert_eq!(days_left(days), says);
         }
+    }
+
+    #[test]
+    fn the_call_that_began_last_stands_first() {
+        let call = |sid: &str, at: &str| json!({"sid": sid, "started_at": at, "state": "ended"});
+        let answer = json!({"calls": [call("CA1", "2026-01-01T23:40:29.9Z"), call("CA2", "2026-01-01T23:40:31.0Z")]});
+        let shown = calls(&answer, None);
+        assert!(shown.find("CA2").unwrap() < shown.find("CA1").unwrap(), "{shown}");
     }
 
     #[test]

@@ -41,11 +41,25 @@ const WORDS: &[(&str, &str, &str)] = &[
         "A document of the call's application could not be run, or a prompt was not played. `trunkgate calls --flag app_error` lists such calls, `trunkgate trace SID` has the error with its line.",
     ),
     (
+        "agent_failed",
+        "flag of a call, mark !agent",
+        "The caller was answered and lost the call to a failure of its agent (crash, reset, no audio): no target was left. `trunkgate calls --flag agent_failed` lists such calls; give the route a second target, and test the agent (`trunkgate agent test NAME`).",
+    ),
+    (
+        "grade",
+        "figure of a trunk, column LATELY of status",
+        "How a trunk did lately, from 0 to 10: the share of its calls that were answered, in tenths. Routes with `order = \"asr\"` try higher grades first. Busy or absent parties do not count, failures between the same two numbers at most twice a minute, and ten imaginary calls, nine of them answered, stand beside the real ones: a few failures change it little, and a trunk without recent calls has 9 (docs/routing.md).",
+    ),
+    (
         "failed_over",
         "flag of a call",
         "A target failed and the next one was tried. `trunkgate trace SID` shows each target and why it failed.",
     ),
-    ("agent", "flag of a call", "A voice agent talked to the caller, or was to."),
+    (
+        "agent",
+        "flag of a call; mark !agent of the flag agent_failed",
+        "As a flag: a voice agent talked to the caller, or was to. As a mark: the caller lost the call to a failure of the agent (`trunkgate help agent_failed`).",
+    ),
     ("listened", "flag of a call", "A listener (`fork`) received the audio."),
     ("transcoded", "flag of a call", "Audio was converted between codecs; `trunkgate calls show SID` has both."),
     (

@@ -7,7 +7,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use serde_json::Value;
 
 use super::feed::{Page, Seen};
-use crate::tools::client::call_row;
+use crate::tools::client::{call_row, newest_first};
 
 /// Lines that a page key goes.
 const PAGE: usize = 20;
@@ -71,8 +71,7 @@ impl State {
 
     /// The calls that are shown: SID and cells.
     pub(super) fn rows(&self) -> Vec<(&str, [String; 11])> {
-        let all = self.seen.calls["calls"].as_array().into_iter().flatten();
-        let shown = all.filter_map(|call| {
+        let shown = newest_first(&self.seen.calls).into_iter().filter_map(|call| {
             let sid = call["sid"].as_str().filter(|sid| !self.cleared.contains(*sid))?;
             let row = call_row(call);
             let wanted = self.filter.to_lowercase();

@@ -11,19 +11,22 @@ use serde_json::Value;
 use super::feed::{Page, plain};
 use super::state::State;
 use crate::explain::ladder::wrapped;
-use crate::system::text::span;
+use crate::system::text::{number, span};
 use crate::tools::client::{CALL_HEADS, SHORT_SID, is_note, lasting};
 
 /// Widths that the columns of calls have at most, in characters.
 const WIDTHS: [usize; 11] = [SHORT_SID, 14, 16, 16, 10, 18, 24, 7, 10, 4, 18];
-/// Columns that a narrow terminal does without, the first one first: route, start, reason, code, time, caller.
-const DISPENSABLE: [usize; 6] = [4, 1, 10, 7, 8, 2];
+/// Columns that a narrow terminal does without, the first one first: route, caller, time, score, reason, legs, start, code.
+const DISPENSABLE: [usize; 8] = [4, 2, 8, 9, 10, 5, 1, 7];
 /// Codes of each direction that a trunk's line has.
 const CODES: usize = 3;
 /// Columns that a problem has at least.
 const NARROWEST: usize = 20;
-/// Trunks and agents that have a line; further ones are counted.
-const PARTIES: usize = 6;
+/// Part of the terminal that the header has, and lines that it may have in any terminal.
+const HEAD_ONE_IN: u16 = 3;
+const HEAD_LEAST: u16 = 6;
+/// Lines that trunks and agents have at least; those without a line are counted.
+const PARTY_LINES: usize = 3;
 /// Problems that are shown, and the lines of each: the rest of the terminal is for calls.
 const PROBLEMS: usize = 4;
 const PROBLEM_LINES: usize = 3;
@@ -50,10 +53,11 @@ Any key closes this page.";
 
 /// Draws it all.
 pub(super) fn draw(frame: &mut Frame, state: &State) {
-    let head = head(state, frame.area().width);
-    let rows = u16::try_from(head.lines.len()).unwrap_or(u16::MAX);
+    let (width, height) = (frame.area().width, frame.area().height);
     // Of a low terminal the calls have at least half.
-    let rows = rows.min(frame.area().height / 2);
+    let most = height / 2;
+    let head = head(state, width, (height / HEAD_ONE_IN).max(HEAD_LEAST.min(most)).into());
+    let rows = u16::try_from(head.lines.len()).unwrap_or(u16::MAX).min(most);
     let [top, body, foot] =
         Layout::vertical([Constraint::Length(rows), Constraint::Fill(1), Constraint::Length(1)]).areas(frame.area());
     frame.render_widget(Paragraph::new(head), top);
@@ -78,8 +82,8 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| "–".to_owned(), plain)
 }
 
-/// Health, trunks, agents, what is wrong.
-fn head(state: &State, width: u16) -> Text<'static> {
+/// Health, what is wrong, trunks and agents, in so many lines.
+fn head(state: &State, width: u16, room: usize) -> Text<'static> {
     let status = &state.seen.status;
     let bold = Style::new().add_modifier(Modifier::BOLD);
     let (word, style) = match status["state"].as_str() {
@@ -118,14 +122,45 @@ fn head(state: &State, width: u16) -> Text<'static> {
         lines.push(Line::styled(format!("! {}; trying again", plain(what)), colour(state, Color::Red)));
     }
     lines.extend(problem_lines(state, problems, usize::from(width).max(NARROWEST)));
-    for (key, name, said) in [("trunks", "trunk", &state.seen.trunks), ("agents", "agent", status)] {
-        let all = said[key].as_array().map(Vec::as_slice).unwrap_or_default();
-        lines.extend(all.iter().take(PARTIES).flat_map(|party| party_lines(state, (name, party), width)));
-        if all.len() > PARTIES {
-            lines.push(Line::raw(format!("  and {} more {key}: `trunkgate status`", all.len() - PARTIES)));
+    let room = room.saturating_sub(lines.len()).max(PARTY_LINES);
+    lines.extend(parties(state, problems, width, room));
+    Text::from(lines)
+}
+
+/// Trunks and agents in so many lines, those with a problem first; how many have none.
+fn parties(state: &State, problems: &[Value], width: u16, room: usize) -> Vec<Line<'static>> {
+    let of = |kind: &'static str, all: &'_ Value| -> Vec<(&'static str, Value)> {
+        all.as_array().into_iter().flatten().map(|party| (kind, party.clone())).collect()
+    };
+    let is_faulty = |kind: &str, party: &Value| {
+        matches!(party["state"].as_str(), Some("down" | "skipped"))
+            || problems.iter().any(|problem| problem[kind].is_string() && problem[kind] == party["name"])
+    };
+    let mut all = of("trunk", &state.seen.trunks["trunks"]);
+    all.extend(of("agent", &state.seen.status["agents"]));
+    let (faulty, good): (Vec<_>, Vec<_>) = all.into_iter().partition(|(kind, party)| is_faulty(kind, party));
+    let lines_of =
+        |is_faulty: bool| move |(kind, party): &(&str, Value)| party_lines(state, (kind, party), is_faulty, width);
+    let shown: Vec<Vec<Line<'static>>> =
+        faulty.iter().map(lines_of(true)).chain(good.iter().map(lines_of(false))).collect();
+    if shown.iter().map(Vec::len).sum::<usize>() <= room {
+        return shown.into_iter().flatten().collect();
+    }
+    let mut lines = Vec::new();
+    let mut left = [("trunk", 0_usize), ("agent", 0)];
+    let kinds = faulty.iter().chain(&good).map(|(kind, _)| *kind);
+    let mut is_full = false;
+    for (kind, own) in kinds.zip(shown) {
+        is_full |= lines.len() + own.len() >= room;
+        if is_full {
+            left.iter_mut().filter(|(of, _)| *of == kind).for_each(|(_, count)| *count += 1);
+        } else {
+            lines.extend(own);
         }
     }
-    Text::from(lines)
+    let left = left.iter().filter(|(_, count)| *count > 0).map(|(kind, count)| number(*count, &format!("more {kind}")));
+    lines.push(Line::raw(format!("  and {}: `trunkgate status`", left.collect::<Vec<_>>().join(", "))));
+    lines
 }
 
 /// What is wrong, before the trunks: a line each, the only one with its evidence and what to do.
@@ -166,8 +201,8 @@ fn cut(text: &str, width: usize) -> String {
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// One trunk or agent; codes and its last problem have a line of their own where they would be cut.
-fn party_lines(state: &State, (kind, party): (&str, &Value), width: u16) -> Vec<Line<'static>> {
+/// One trunk or agent; codes and the last problem of one that is faulty have a line of their own where they would be cut.
+fn party_lines(state: &State, (kind, party): (&str, &Value), is_faulty: bool, width: u16) -> Vec<Line<'static>> {
     let up = party["state"].as_str().unwrap_or("–");
     let style = colour(state, if up == "down" { Color::Red } else { Color::Green });
     let count = match kind {
@@ -187,8 +222,9 @@ fn party_lines(state: &State, (kind, party): (&str, &Value), width: u16) -> Vec<
         Span::styled(format!("{:8}", plain(up)), style),
         Span::raw(format!("{count}{}", answered.unwrap_or_default())),
     ]);
-    if line.width() + rest.chars().count() <= usize::from(width) {
-        line.push_span(Span::raw(rest));
+    let room = usize::from(width).saturating_sub(line.width());
+    if rest.chars().count() <= room || !is_faulty {
+        line.push_span(Span::raw(cut(&rest, room)));
         return vec![line];
     }
     vec![line, Line::raw(format!("   {rest}"))]
@@ -350,8 +386,8 @@ mod tests {
         let page = "\
 edge-1   0.1.0   up 1 h 1 min   taking calls   calls 1   media ports 4 of 16384
 ! trunk pbx is down: no answer; try: look there
-trunk carrier          up      in 1   out 0   cps 0   ASR 50 % of 4   got 2× 403, 1× 503   sent 2× 480
 trunk pbx              down    in 0   out 1   cps 0   last: no answer to OPTIONS
+trunk carrier          up      in 1   out 0   cps 0   ASR 50 % of 4   got 2× 403, 1× 503   sent 2× 480
 agent desk             up      sessions 2   lost 0   turn 810/1300 ms
 SID        STARTED        FROM         TO           ROUTE LEGS          STATE            CODE TIME      MOS REASON
 CA01234567 01-01 00:00:00 +1415****101 +1415****199 in    carrier → pbx answered !silent 200  1 min 5 s –   –
@@ -369,9 +405,39 @@ Enter ladder  r raw  / filter  F5 clear ended  Del hang up  p pause  F8 colours 
         call["flags"] = json!(["codec_mismatch", "loss"]);
         call["legs"][0]["rtp"] = json!({"mos": 2.26});
         let page = shown(&state, (80, 10));
-        let call = "\nSID        FROM         TO           LEGS          STATE                  MOS\n\
-                    CA01234567 +1415****101 +1415****199 carrier → pbx answered !codecs !loss 2.3\n";
+        let call = "\nSID        STARTED        TO           LEGS          STATE                  CODE\n\
+                    CA01234567 01-01 00:00:00 +1415****199 carrier → pbx answered !codecs !loss 200\n";
         assert!(page.contains(call), "{page}");
+        assert!(shown(&state, (110, 10)).contains(" CODE TIME      MOS REASON"), "{}", shown(&state, (110, 10)));
+    }
+
+    #[test]
+    fn parties_with_problems_come_first_and_the_calls_keep_two_thirds() {
+        let mut state = state();
+        let trunk = |n: usize| {
+            let what = if n == 11 { "down" } else { "up" };
+            json!({"name": format!("trunk{n}"), "state": what, "cps": 0, "last_problem": "a problem that was long ago, in many words",
+                "hour": {"live_in": 0, "live_out": 0, "codes": []}})
+        };
+        let agents = [("one", "up"), ("two", "skipped")]
+            .map(|(name, state)| json!({"name": name, "state": state, "sessions": 0, "lost": 0}));
+        state.seen.trunks = json!({"trunks": (1..=12).map(trunk).collect::<Vec<_>>()});
+        state.seen.status["agents"] = json!(agents);
+        state.seen.status["problem_details"] = json!([{"headline": "trunk trunk11 is down", "harm": "calls", "trunk": "trunk11"},
+            {"headline": "trunk trunk9 rejected 3 of 3 calls", "harm": "calls", "trunk": "trunk9"}]);
+        let page = shown(&state, (80, 36));
+        let names: Vec<&str> = page
+            .lines()
+            .filter(|line| line.starts_with("trunk ") || line.starts_with("agent "))
+            .filter_map(|line| line.split_whitespace().nth(1))
+            .collect();
+        assert_eq!(names, ["trunk9", "trunk11", "two", "trunk1", "trunk2", "trunk3"], "{page}");
+        assert!(page.contains("\n  and 7 more trunks, 1 more agent: `trunkgate status`\nSID "), "{page}");
+        assert_eq!(page.lines().position(|line| line.starts_with("SID ")), Some(12), "{page}");
+        assert!(
+            page.contains("\ntrunk trunk1           up      in 0   out 0   cps 0   last: a problem that was …\n"),
+            "{page}"
+        );
     }
 
     #[test]

@@ -234,6 +234,7 @@ fn a_silent_call_does_not_take_back_that_an_agent_failed() {
     (0..3).for_each(|_| fail(&mut bench));
     let in_row = |bench: &Bench| desk(bench).failed.unwrap().in_row;
     assert_eq!(in_row(&bench), 3);
+    assert_eq!(flags(&bench), ["agent_failed", "agent"], "the caller was answered and lost the call to it");
     let (mut caller, _) = talking(&mut bench);
     bench.pass(Duration::from_secs(15));
     bench.sent.clear();

@@ -390,6 +390,8 @@ impl Search {
                 300..=399 => None,
                 // Of one number only: that one may be wrong.
                 404 | 484 => Some(Rejected::OfNumber),
+                // Nothing behind the trunk has answered it, and no phone has rung.
+                408 if !attempt.has_rung => Some(Rejected::Always),
                 code if code == 408 || CALLED_PARTY.contains(&code) => Some(Rejected::OfParty),
                 _ => Some(Rejected::Always),
             };

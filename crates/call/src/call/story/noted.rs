@@ -299,6 +299,7 @@ impl Shared {
             self.is_held_back(),
             self.legs.iter().any(|leg| leg.quality.faults.as_ref().is_some_and(|faults| !faults.losses.is_empty())),
             self.story.app.as_ref().is_some_and(|app| app.flaws.is_any()),
+            self.lost_its_agent(),
             self.story.failovers > 0,
             agents.clone().any(|side| !side.listens()),
             agents.any(|side| side.listens()),
@@ -317,6 +318,11 @@ impl Shared {
         };
         let sides = self.legs.callee.map(|callee| [self.legs.near, callee]);
         self.talked_seconds() >= Some(1.0) && sides.is_some_and(|sides| sides.into_iter().all(is_silent))
+    }
+
+    /// Whether its caller was answered and lost the call to a failure of its agent: no target was left.
+    fn lost_its_agent(&self) -> bool {
+        self.times.answered.is_some() && self.ending.is_some_and(|ending| ending.reason.is_agent_failure())
     }
 
     /// Whether this machine lets no packets out to a side.
