@@ -221,8 +221,13 @@ fn a_crash_leaves_no_call_without_record() {
     let call = edge.json("/v1/calls")["calls"][0].clone();
     let (sid, second) = (&call["sid"], |call: &Value| call["answered_at"].as_str().unwrap()[..17].to_owned());
     drop(edge);
-    for _ in 0..2 {
+    for start in 0..2 {
         let edge = Process::start(&configuration);
+        let problems = edge.json("/v1/status")["problems"].clone();
+        let told = "the process before this one ended without a stop, and cut 1 call short: a crash, SIGKILL";
+        let is_told = problems[0].as_str().is_some_and(|problem| problem.starts_with(told));
+        assert_eq!(is_told, start == 0, "{problems}");
+        assert_eq!(edge.log().contains("and cut 1 call short"), start == 0, "{}", edge.log());
         let text = std::fs::read_to_string(&records).unwrap();
         assert_eq!(text.lines().count(), 1, "{text}");
         let record: Value = serde_json::from_str(&text).unwrap();

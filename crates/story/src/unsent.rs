@@ -4,6 +4,10 @@ use std::net::IpAddr;
 
 use trunkgate_media::{Undelivered, Unsent};
 
+/// Whose address it is that audio goes to.
+const THEIRS: &str = "the remote party's session description";
+const OF_THEIRS: &str = "in the remote party's session description";
+
 /// What is wrong where the system does not send to `to`.
 pub fn text(why: Unsent, to: &str) -> String {
     let why = match why {
@@ -26,16 +30,18 @@ pub fn fix(why: Unsent, to: IpAddr, from: Option<IpAddr>) -> String {
             "allow udp to {to} in the outgoing firewall rules of this machine (`nft list ruleset`, `iptables -S OUTPUT`)"
         ),
         Unsent::NoRoute => {
-            format!("add a route to {to} (`{route}`), or correct the address in the remote party's session description")
+            format!("add a route to {to} (`{route}`), or correct the address {OF_THEIRS}")
         }
         Unsent::NotFromThere => {
-            format!(
-                "run `{route}` and set `[[listen]] address` to an address with a route to it, or correct the remote party's session \
-                 description"
-            )
+            format!("run `{route}` and set `[[listen]] address` to an address with a route to it, or correct {THEIRS}")
         }
         Unsent::Other => format!("run `{route}`, and see the system log (`dmesg`)"),
     }
+}
+
+/// What would help where SIP, and no audio, is not sent: the address is of the configuration.
+pub fn fix_of_peer(why: Unsent, to: IpAddr, from: Option<IpAddr>) -> String {
+    fix(why, to, from).replace(OF_THEIRS, "in `peers`").replace(THEIRS, "the address in `peers`")
 }
 
 /// What an ICMP error for what was sent to it says of a far side.
@@ -58,6 +64,10 @@ mod tests {
         assert!(text(Unsent::Forbidden, "x").ends_with("local firewall rule forbids it (EPERM)"));
         assert!(fix(Unsent::Forbidden, to, from).contains("iptables -S OUTPUT"));
         assert!(fix(Unsent::NoRoute, to, from).contains("`ip route get 198.51.100.7 from 10.0.0.2`"));
+        for why in [Unsent::NoRoute, Unsent::NotFromThere] {
+            assert!(fix(why, to, from).ends_with("the remote party's session description"));
+            assert!(fix_of_peer(why, to, from).ends_with(", or correct the address in `peers`"));
+        }
         assert!(
             came_back(Undelivered::Host).contains("does not exist") && !came_back(Undelivered::Host).contains("closed")
         );

@@ -180,7 +180,11 @@ impl Target {
     }
 
     /// Connects to the first of its addresses that answers: to what was looked at, whatever its name is said to be later.
-    async fn connect(&self, spec: &SocketSpec, own: &watch::Receiver<OwnSockets>) -> Result<TcpStream, Fault> {
+    pub(super) async fn connect(
+        &self,
+        spec: &SocketSpec,
+        own: &watch::Receiver<OwnSockets>,
+    ) -> Result<TcpStream, Fault> {
         let known = look_up(&self.host, self.port).await.map_err(Fault::unreachable)?;
         let failed = match self.connect_to(&known, spec, own).await {
             Ok(stream) => return Ok(stream),

@@ -36,7 +36,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use trunkgate_call::socket_spec;
 use trunkgate_media::agent::Loss;
-use trunkgate_media::{Command, Counter, Event, MediaId, WorkerCounters};
+use trunkgate_media::{Command, Counter, Event, MediaId, SocketSpec, WorkerCounters};
 use trunkgate_route::Agent;
 
 use crate::limits;
@@ -186,7 +186,20 @@ pub(crate) async fn try_agent(agent: &Agent, local_networks: &[IpNet]) -> Result
         Ok(Ok(_)) => Ok(()),
         Ok(Err(fault)) if fault.detail.is_empty() => Err((fault.loss, fault.loss.to_string())),
         Ok(Err(fault)) => Err((fault.loss, format!("{}: {}", fault.loss, fault.detail))),
-        Err(_) => Err((Loss::ConnectTimeout, "no socket in time".to_owned())),
+        Err(_) => Err((Loss::ConnectTimeout, why_late(&spec, Duration::from_secs(limits::AGENT_TRIAL_SECONDS)).await)),
+    }
+}
+
+/// What is said of an agent that accepts connections and does not open the WebSocket.
+pub(crate) const NO_UPGRADE: &str = "it accepts the connection and does not answer the WebSocket handshake";
+
+/// Returns why an agent's socket is not open after this time: nothing accepts the connection, or what does says no more.
+pub(crate) async fn why_late(spec: &SocketSpec, waited: Duration) -> String {
+    let own = OwnSockets::none();
+    let connects = async { Target::new(spec)?.connect(spec, &own).await };
+    match tokio::time::timeout(Duration::from_secs(1), connects).await {
+        Ok(Ok(_)) => format!("not open in {} s: {NO_UPGRADE}", waited.as_secs()),
+        Ok(Err(_)) | Err(_) => format!("not connected in {} s", waited.as_secs()),
     }
 }
 

@@ -1,7 +1,8 @@
 //! What metrics and `status` tell of call records.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use trunkgate_media::counters::Counter;
 
@@ -9,6 +10,9 @@ use crate::limits::RECORDS_KEPT;
 use crate::sinks::store::Damage;
 use crate::system::problem::{Failure, Harm, Problem};
 use crate::system::text::number;
+
+/// How long calls that a crash cut short are a problem.
+const CUT_SHORT_FOR: Duration = Duration::from_secs(3_600);
 
 /// Of each place that records go to.
 #[derive(Debug, Default)]
@@ -25,6 +29,8 @@ pub(crate) struct Figures {
     pub(super) damage: Damage,
     /// Lines of the journal of live calls that could not be read.
     pub(crate) damaged: Counter,
+    /// Calls that the process before this one left without an end, and when that was found.
+    pub(super) cut_short: OnceLock<(usize, Instant)>,
     /// Records that neither the file nor the journal has.
     pub(super) only_in_memory: Counter,
 }
@@ -58,6 +64,29 @@ impl Figures {
         }
     }
 
+    /// Notes, and logs, that the process before this one ended with so many calls up.
+    pub(super) fn note_cut_short(&self, calls: usize) {
+        let _ = self.cut_short.set((calls, Instant::now()));
+        let calls = number(calls, "call");
+        tracing::warn!(
+            reason = "edge_restarted",
+            "the process before this one ended without a stop, and cut {calls} short: a crash, SIGKILL or a power cut; their records have reason edge_restarted"
+        );
+    }
+
+    fn cut_short(&self) -> Option<Problem> {
+        let (calls, _) = self.cut_short.get().filter(|(_, at)| at.elapsed() < CUT_SHORT_FOR)?;
+        let calls = number(*calls, "call");
+        let problem = Problem::new(
+            Harm::Past,
+            format!("the process before this one ended without a stop, and cut {calls} short"),
+        );
+        let problem = problem
+            .about("calls cut short")
+            .shown_by("a crash, SIGKILL or a power cut; their call records have reason edge_restarted");
+        Some(problem.fixed_by("look for its end in the log, `journalctl -u trunkgate` and `dmesg` (out of memory)"))
+    }
+
     /// Returns each thing that is wrong.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let of = |headline: &str, failure: Failure, more: &str| {
@@ -72,6 +101,7 @@ impl Figures {
         let days = self.days.problem();
         let counted = "; after a restart counting starts at 0";
         problems.extend(days.map(|failure| of("counts of `calls_per_day` are not stored", failure, counted)));
+        problems.extend(self.cut_short());
         problems.extend(self.damage.told().map(|what| Problem::new(Harm::Records, what)));
         let damaged = self.damaged.get();
         if damaged > 0 {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use trunkgate_call::{CallRecord, DayCount};
+use trunkgate_call::{CallRecord, DayCount, ReasonSlug};
 
 use super::days::DayCounts;
 use super::file::RecordsFile;
@@ -120,6 +120,12 @@ impl Writer {
     fn take_up(&mut self, left: Vec<Left>, written: Option<&BTreeSet<String>>) {
         if left.is_empty() {
             return;
+        }
+        let is_cut_short =
+            |left: &&Left| !left.is_filed && left.record.value()["reason"] == ReasonSlug::EdgeRestarted.as_str();
+        let cut_short = left.iter().filter(is_cut_short).count();
+        if cut_short > 0 {
+            self.figures.note_cut_short(cut_short);
         }
         let queued = self.outbox.with_queue(|queue| queue.sids());
         for Left { record, is_filed } in left {

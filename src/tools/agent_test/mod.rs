@@ -65,7 +65,7 @@ pub fn run(config: Option<&Path>, verb: &AgentTest) -> ExitCode {
         client::say(&terminal::json(&as_json(&plan.subject, holds, checks, &record, &times)));
     } else {
         let picture = if record.ticks.is_empty() { String::new() } else { format!("{}\n", picture::text(&record)) };
-        client::say(&format!("{picture}{}", findings::text(&found, u8::from(!holds))));
+        client::say(&format!("{picture}{}", findings::text(&found, u8::from(!holds), terminal::width().is_some())));
     }
     // An agent that was never reached costs nobody an older recording.
     if let Some(path) = verb.out.as_deref().filter(|_| record.connect_ms.is_some())

@@ -2,6 +2,7 @@
 
 use trunkgate_media::agent::Loss;
 
+use crate::runtime::worker::NO_UPGRADE;
 use crate::system::tls_words::NOT_TLS;
 
 /// Returns the fix for a loss, as in the table "When it does not work" of docs/agents.md. `words` is the message of the loss,
@@ -36,6 +37,10 @@ pub(crate) fn remedy(loss: Loss, words: &str, signed: bool) -> &'static str {
             "set `url` to the WebSocket, not to the webhook, and have each proxy in between forward the `Upgrade` header"
         }
         Loss::NotWebSocket => "check that the port is the bot's, and use `wss://` if it expects TLS",
+        Loss::ConnectTimeout if words.contains(NO_UPGRADE) => {
+            "look for what blocks the bot (its event loop, a stopped process), and check that the port is the bot's: something accepts \
+             the connection and says nothing"
+        }
         Loss::ConnectTimeout => {
             "open the firewall between edge and bot, or keep the bot running if it starts on demand"
         }
@@ -98,7 +103,7 @@ mod tests {
             Loss::Closed(Some(4001)),
         ];
         for loss in losses {
-            for words in [&loss.to_string(), "no address in local_networks", "failed to lookup", NOT_TLS] {
+            for words in [&loss.to_string(), "no address in local_networks", "failed to lookup", NOT_TLS, NO_UPGRADE] {
                 for signed in [false, true] {
                     let remedy = remedy(loss, words, signed);
                     assert!(docs.contains(remedy), "{loss}: {remedy}");

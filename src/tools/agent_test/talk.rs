@@ -10,7 +10,7 @@ use trunkgate_media::agent::{Format, Input, Loss, Output, Playout, Settings, Str
 use super::Plan;
 use super::record::{Interruption, Record, Tick};
 use crate::runtime::own_sockets::OwnSockets;
-use crate::runtime::worker::{Done, Failed, Visit};
+use crate::runtime::worker::{self, Done, Failed, Visit};
 
 /// Longest way to the socket.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -82,7 +82,7 @@ pub(super) async fn talk(plan: &Plan, whole: bool) -> Record {
         Ok(Ok(visit)) => visit,
         Ok(Err(failed)) => return Record { lost: Some(lost(failed)), ..Record::default() },
         Err(_) => {
-            let lost = format!("not connected in {} s", most.as_secs());
+            let lost = worker::why_late(&plan.subject.spec, most).await;
             return Record { lost: Some((Loss::ConnectTimeout, lost)), ..Record::default() };
         }
     };

@@ -24,10 +24,7 @@ pub(super) async fn problems(config: &Config, presence: &Presence) -> Vec<Findin
             let (text, fix) = why.split_once("; try: ").unwrap_or((why, "`ss -lntup` shows the program at the port"));
             return vec![Finding::fail(LINE, text, fix)];
         }
-        Presence::Other => {
-            let text = format!("none at http {}: no edge runs by this file", config.http.address);
-            return vec![Finding::ok(LINE, text)];
-        }
+        Presence::Other => return vec![none(config)],
     }
     match client::status_of(&config.http).await {
         Ok(status) => of_status(&status),
@@ -35,6 +32,22 @@ pub(super) async fn problems(config: &Config, presence: &Presence) -> Vec<Findin
             let fix = "let doctor read `[http] token`: run it as the service's user, or within its unit";
             vec![Finding::warn(LINE, format!("its problems are unknown: {why}"), fix)]
         }
+    }
+}
+
+/// No edge runs by this file: to be expected before the first start, and not where one has written call records.
+fn none(config: &Config) -> Finding {
+    let text = format!("none at http {}: no edge runs by this file", config.http.address);
+    match config.cdr.file.as_ref().filter(|file| file.path.exists()) {
+        Some(file) => {
+            let text = format!("{text}, and one has written {}", file.path.display());
+            Finding::warn(
+                LINE,
+                text,
+                "start it: `systemctl start trunkgate`, or `trunkgate run`; its log has why it ended",
+            )
+        }
+        None => Finding::ok(LINE, text),
     }
 }
 
@@ -108,6 +121,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn no_edge_is_a_warning_where_one_has_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("cdr.jsonl");
+        let config = super::super::configured(&format!("[cdr]\nfile = {file:?}\n"));
+        assert_eq!(none(&config).level, Level::Ok, "before the first start");
+        std::fs::write(&file, "").unwrap();
+        let found = none(&config);
+        assert_eq!(found.level, Level::Warn);
+        assert!(found.text.starts_with("none at http ") && found.fix.contains("systemctl start"), "{found:?}");
+    }
 
     #[test]
     fn problems_of_the_running_edge_are_lines_and_fail_by_their_harm() {

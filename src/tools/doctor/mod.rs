@@ -103,7 +103,7 @@ pub fn run(given: Option<&Path>, only: &[String], form: Form) -> ExitCode {
     let failed = findings.iter().any(|finding| finding.level == Level::Fail);
     let code = if found.iter().any(is_mistake) { run::USAGE } else { u8::from(failed) };
     match form {
-        Form::Text => client::say(&findings::text(&findings, code)),
+        Form::Text => client::say(&findings::text(&findings, code, terminal::width().is_some())),
         Form::Json => client::say(&terminal::json(&findings.iter().map(findings::json).collect())),
         Form::JsonLines => {}
     }

@@ -377,7 +377,7 @@ impl Unreached {
             Unsent::Other => plain(error).into(),
             why @ (Unsent::Forbidden | Unsent::NoRoute | Unsent::NotFromThere) => {
                 let from = Some(from).filter(|from| !from.is_unspecified());
-                Unreached { what: unsent::text(why, &to.to_string()), fix: unsent::fix(why, to.ip(), from) }
+                Unreached { what: unsent::text(why, &to.to_string()), fix: unsent::fix_of_peer(why, to.ip(), from) }
             }
         }
     }
