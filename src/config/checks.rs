@@ -14,6 +14,7 @@ use super::number_form::{national_beginning, number_form};
 use super::parts::parts;
 use super::pieces::pieces;
 use super::schema::{PORTS_PER_CALL, calls_that_fit};
+use super::types::Listen;
 use super::{apps, emergency, hold, messages, numbers, own, sms};
 
 /// Judges what was read; `ephemeral` is the kernel's range of ports for sockets without one.
@@ -231,6 +232,7 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
             findings.error(code::NO_SUCH_LISTENER, span.clone(), message, help);
             continue;
         }
+        to_itself(peer, span, draft, findings);
         on_loopback(peer, span, listeners.iter().filter(|placed| speaks(placed)).copied(), findings);
     }
 }
@@ -250,6 +252,24 @@ fn on_loopback<'a>(
         let message = format!("{} cannot be reached: each {} listener is on loopback", peer.uri, transport.as_str());
         let help = format!("let a [[listen]] have address = \"{any}:{}\"", transport.default_port());
         findings.warning(code::LOOPBACK_ONLY, Some(span.clone()), message, help);
+    }
+}
+
+/// Whether a peer's address is one at which the edge itself listens.
+fn to_itself(peer: &Peer, span: &Span, draft: &Draft, findings: &mut Findings) {
+    let Some(server) = peer.destination.literal() else { return };
+    let is_at = |listen: &Listen, to: SocketAddr| {
+        let own = listen.address;
+        let reaches = own.ip() == to.ip() || own.ip().is_unspecified() && to.ip().to_canonical().is_loopback();
+        // Without a certificate it takes no connections.
+        let accepts = listen.tls.as_ref().is_none_or(|tls| tls.own.is_some());
+        listen.transport == server.transport && own.port() == to.port() && reaches && accepts
+    };
+    let mut listeners = draft.listen.iter().map(|placed| &placed.listen);
+    if let Some(own) = listeners.find(|listen| server.sockets().any(|to| is_at(listen, to))) {
+        let message = format!("{} is the edge itself: listener {}", peer.uri, own.name);
+        let help = "enter the address of the remote party; on this machine, one of both needs another port";
+        findings.warning(code::OWN_LISTENER, Some(span.clone()), message, help);
     }
 }
 

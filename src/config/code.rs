@@ -184,6 +184,10 @@ codes! {
     LOOPBACK_ONLY = "TG0157", "listeners on loopback only",
         "A socket on 127.0.0.1 or ::1 sends to this machine alone: the kernel refuses packets to other addresses. Let a\n\
          [[listen]] of the peer's transport have an address that the peer reaches, or 0.0.0.0 for all.";
+    OWN_LISTENER = "TG0158", "peer is the edge itself",
+        "The peer's address and port are those of a [[listen]] of this file: calls to the trunk come back to the edge, as\n\
+         calls from that trunk, until a loop is refused. Enter the address of the PBX or carrier; where it runs on this\n\
+         machine, let it or the edge listen on another port.";
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",
         "The key, value or flag belongs to a feature that this version does not have. It is rejected instead of accepted\n\
          without effect. Remove it, or wait for a version that has the feature.";

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -142,7 +143,9 @@ fn read(
         if error.message() == "duplicate key" {
             // The key is read all the same: nothing else is in doubt.
             let key = source.get(span.clone()).unwrap_or_default();
-            findings.error(code::DUPLICATE, span, format!("duplicate key `{key}`"), "keep one of them");
+            let first =
+                first_of(source, &span).map(|line| format!(": the first is in line {line}")).unwrap_or_default();
+            findings.error(code::DUPLICATE, span, format!("duplicate key `{key}`{first}"), "keep one of them");
             continue;
         }
         // After an unclosed bracket every line to the end is one more missing comma.
@@ -176,6 +179,26 @@ fn read(
         config.written = Arc::new(Written::of(&config, source, file.folder()));
     }
     Ok((config, findings.into_sorted()))
+}
+
+/// The line, from 1, in which a key or header stands that is written again at `again`, where that is seen at once: at the beginning of
+/// a line, under the same header.
+fn first_of(source: &str, again: &Range<usize>) -> Option<usize> {
+    let (line, _) = line_and_column(source, again.start);
+    let text = source.lines().nth(line - 1)?.trim();
+    let header =
+        |text: &str| text.starts_with('[').then(|| text.split('#').next().unwrap_or_default().trim().to_owned());
+    let key = |text: &str| Some(text.split_once('=')?.0.trim().to_owned());
+    let mut lines = source.lines().map(str::trim).enumerate().take(line - 1);
+    if let Some(sought) = header(text) {
+        return lines.find(|(_, text)| header(text).as_ref() == Some(&sought)).map(|(at, _)| at + 1);
+    }
+    let (sought, under) = (key(text)?, header_over(source, line).and_then(header));
+    let mut above = None;
+    lines.find_map(|(at, text)| {
+        above = header(text).or_else(|| above.take());
+        (above == under && key(text).as_ref() == Some(&sought)).then_some(at + 1)
+    })
 }
 
 /// The lines of which nothing more is said: the damaged ones, and those that a damaged header stands over.

@@ -58,6 +58,15 @@ impl<'a> Section<'a> {
     pub(super) fn table(&self) -> &'a DeTable<'a> {
         self.table
     }
+    /// Whether a key that is unknown was meant as one of these; the finding about it says so.
+    pub(super) fn misspells(&self, meant: &[&str], keys: &[Key]) -> bool {
+        let names = self.table.iter().map(|(name, _)| name.get_ref().as_ref());
+        let mut unknown = names.filter(|name| !keys.iter().any(|key| key.name == *name));
+        unknown.any(|name| {
+            let help = suggestion(name, keys);
+            meant.iter().any(|key| help.contains(&format!("`{key}`")))
+        })
+    }
     /// The value of a key.
     pub(super) fn get(&self, key: &str) -> Option<&'a Value<'a>> {
         self.table.iter().find(|(name, _)| name.get_ref().as_ref() == key).map(|(_, value)| value)

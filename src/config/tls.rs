@@ -14,7 +14,7 @@ use super::section::{Section, Value};
 use super::types::{HttpTls, ListenTls, TrunkTls};
 use super::values;
 use crate::limits::CERTIFICATE_WARNING_DAYS;
-use crate::system::certificates::{PairFault, Trust, read_pair};
+use crate::system::certificates::{PairFault, Trust, read_certificate, read_key, read_pair};
 
 /// A listener's keys; `None` where something is missing or wrong.
 pub(super) fn listener(section: &Section<'_>, folder: &Path, findings: &mut Findings) -> Option<ListenTls> {
@@ -109,8 +109,14 @@ fn pair(section: &Section<'_>, folder: &Path, findings: &mut Findings) -> Option
     let (certificate, private_key) = match (section.get("certificate"), section.get("private_key")) {
         (Some(certificate), Some(private_key)) => (certificate, private_key),
         (None, None) => return None,
-        (Some(one), None) => return alone("certificate", "private_key", one.span(), findings),
-        (None, Some(one)) => return alone("private_key", "certificate", one.span(), findings),
+        (Some(one), None) => {
+            unreadable(("certificate", one), folder, read_certificate, CERTIFICATE_HELP, findings);
+            return alone("certificate", "private_key", one.span(), findings);
+        }
+        (None, Some(one)) => {
+            unreadable(("private_key", one), folder, read_key, KEY_HELP, findings);
+            return alone("private_key", "certificate", one.span(), findings);
+        }
     };
     let certificate_path = path_of("certificate", certificate, folder, findings);
     let private_key_path = path_of("private_key", private_key, folder, findings);
@@ -123,20 +129,33 @@ fn pair(section: &Section<'_>, folder: &Path, findings: &mut Findings) -> Option
         Err(fault) => {
             let (key, span, path, help) = match &fault {
                 PairFault::Certificate(_) => {
-                    let help = "use a readable PEM file: the certificate, then its intermediates";
-                    ("certificate", certificate.span(), certificate_path, help)
+                    // The key was not looked at for that.
+                    unreadable(("private_key", private_key), folder, read_key, KEY_HELP, findings);
+                    ("certificate", certificate.span(), certificate_path, CERTIFICATE_HELP)
                 }
-                PairFault::PrivateKey(_) => (
-                    "private_key",
-                    private_key.span(),
-                    private_key_path,
-                    "use a readable PEM file with the private key of the certificate",
-                ),
+                PairFault::PrivateKey(_) => ("private_key", private_key.span(), private_key_path, KEY_HELP),
             };
             let message = format!("`{key}`: {}: {}", path.display(), fault.what());
             findings.error(code::BAD_FILE, span, message, help);
             None
         }
+    }
+}
+
+const CERTIFICATE_HELP: &str = "use a readable PEM file: the certificate, then its intermediates";
+const KEY_HELP: &str = "use a readable PEM file with the private key of the certificate";
+
+/// Judges one file of a pair whose other one is missing or cannot be used.
+fn unreadable(
+    (key, value): (&str, &Value<'_>),
+    folder: &Path,
+    read: impl Fn(&Path) -> Result<(), String>,
+    help: &str,
+    findings: &mut Findings,
+) {
+    let Some(path) = path_of(key, value, folder, findings) else { return };
+    if let Err(what) = read(&path) {
+        findings.error(code::BAD_FILE, value.span(), format!("`{key}`: {}: {what}", path.display()), help);
     }
 }
 

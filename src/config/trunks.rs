@@ -65,6 +65,8 @@ fn read_one<'a>(
     let mut placed_peers = Vec::new();
     let mut placed_networks = Vec::new();
     let mut is_partial = ["register", "accept_register"].iter().any(|key| section.get(key).is_some());
+    // A key that was meant as one of these has been told of.
+    is_partial |= section.misspells(&["peers", "accept_from"], keys::TRUNK);
     // A preset that is not known, or a `domain` that leads nowhere, has been told of.
     is_partial |= section.get("preset").is_some() && completed.preset.is_none();
     let by_domain = completed.preset.as_ref().is_some_and(|(preset, _)| preset.domain.is_some());

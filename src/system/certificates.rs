@@ -63,8 +63,7 @@ impl PairFault {
 /// Reads a chain (its own certificate first) and the key that belongs to it.
 pub(crate) fn read_pair(certificate: &Path, private_key: &Path) -> Result<Pair, PairFault> {
     let chain = read_chain(certificate).map_err(PairFault::Certificate)?;
-    let pem = read(private_key).map_err(PairFault::PrivateKey)?;
-    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| PairFault::PrivateKey(no_key(&pem)))?;
+    let key = key_of(private_key).map_err(PairFault::PrivateKey)?;
     let dates: Option<Vec<Timestamp>> = chain.iter().map(|one| not_after(one)).collect();
     let expires = dates.and_then(|dates| dates.into_iter().min());
     let expires =
@@ -93,6 +92,27 @@ pub(crate) fn read_pair(certificate: &Path, private_key: &Path) -> Result<Pair, 
         }
     })?;
     Ok(Pair { key: Arc::new(key), expires })
+}
+
+/// Whether a file has a certificate, whatever key belongs to it.
+///
+/// # Errors
+/// What is wrong with the file.
+pub(crate) fn read_certificate(path: &Path) -> Result<(), String> {
+    read_chain(path).map(drop)
+}
+
+/// Whether a file has a private key, whatever certificate belongs to it.
+///
+/// # Errors
+/// What is wrong with the file.
+pub(crate) fn read_key(path: &Path) -> Result<(), String> {
+    key_of(path).map(drop)
+}
+
+fn key_of(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let pem = read(path)?;
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|_| no_key(&pem))
 }
 
 /// A certificate that nobody vouches for, and its key, for as long as the process lives.

@@ -5,6 +5,8 @@ use std::net::Ipv6Addr;
 use std::path::Path;
 use std::process::ExitCode;
 
+use trunkgate_route::nearest;
+
 use crate::config;
 use crate::system::files;
 use crate::tools::check;
@@ -12,7 +14,7 @@ use crate::tools::check;
 /// Name of the agent in the file.
 const AGENT: &str = "receptionist";
 /// Off by default, as an agent may listen first.
-const FIRST_AUDIO: &str = "# first_audio_timeout = \"8s\"       # for an agent that greets: without audio by then, the next target is tried\n";
+const FIRST_AUDIO: &str = "# first_audio_timeout = \"8s\"        # for an agent that greets: without audio by then, the next target is tried\n";
 
 /// Where an edge listens that is only tried on this machine.
 const TRIAL: &str = "127.0.0.1:5060";
@@ -128,10 +130,7 @@ impl Side {
     ///
     /// # Errors
     /// What may stand there.
-    fn read<'a>(&self, text: &'a str) -> Result<(&'a str, &'a str), String>
-    where
-        Self: 'a,
-    {
+    fn read<'a>(&self, text: &'a str) -> Result<(&'a str, &'a str), String> {
         let alone = (self.kinds.first().copied().unwrap_or_default(), text);
         let (kind, value) = match text.split_once(':') {
             Some((kind, value)) if self.kinds.contains(&kind) => (kind, value),
@@ -148,7 +147,34 @@ impl Side {
             return Ok((kind, value));
         }
         let forms: Vec<String> = self.kinds.iter().map(|kind| format!("{kind}:{}", place(kind))).collect();
-        Err(format!("{} {text}: expected {}", self.flag, forms.join(" or ")))
+        let hint = text.split_once(':').and_then(|(kind, value)| self.hint(kind, value)).unwrap_or_default();
+        Err(format!("{text}: expected {}{hint}", forms.join(" or ")))
+    }
+
+    /// Returns how to write a kind that is none of this side.
+    fn hint(&self, kind: &str, value: &str) -> Option<String> {
+        let other = if self.flag == TRUNK.flag { &PBX } else { &TRUNK };
+        if self.kinds.contains(&kind) || !kind.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+            return None;
+        }
+        if other.kinds.contains(&kind) {
+            return Some(format!("; {kind} belongs to {} {kind}:{}", other.flag, place(kind)));
+        }
+        Some(match nearest(kind, self.kinds.iter().copied()) {
+            Some(meant) => format!("; did you mean {meant}:{value}?"),
+            None => {
+                let first = self.kinds.first().copied().unwrap_or_default();
+                format!("; {kind} has no preset: write {first}:ADDRESS with the address of its SIP server")
+            }
+        })
+    }
+
+    /// The same of a flag's value, which the error names.
+    ///
+    /// # Errors
+    /// What may stand there.
+    fn read_flag<'a>(&self, text: &'a str) -> Result<(&'a str, &'a str), String> {
+        self.read(text).map_err(|message| format!("{} {message}", self.flag))
     }
 }
 
@@ -157,7 +183,7 @@ fn agent_url(text: &str) -> Result<(), String> {
     if ["wss://", "ws://"].iter().any(|scheme| text.starts_with(scheme)) {
         return Ok(());
     }
-    Err(format!("--agent {text}: expected wss://HOST/PATH, or ws://HOST:PORT/PATH in a local network"))
+    Err(format!("{text}: expected wss://HOST/PATH, or ws://HOST:PORT/PATH in a local network"))
 }
 
 /// What stands behind a kind.
@@ -173,13 +199,13 @@ fn compose(options: &InitOptions) -> Result<String, String> {
     let carriers = carriers(&options.trunks)?;
     let pbx = match (&options.pbx, &options.agent) {
         (None, Some(_)) => None,
-        (given, _) => Some(PBX.read(given.as_deref().unwrap_or(PBX.default))?),
+        (given, _) => Some(PBX.read_flag(given.as_deref().unwrap_or(PBX.default))?),
     };
     let (mut agent, mut connect) = (String::new(), Vec::new());
     if let Some(url) = &options.agent {
-        agent_url(url)?;
+        agent_url(url).map_err(|message| format!("--agent {message}"))?;
         agent = format!(
-            "[agent.{AGENT}]               # Twilio Media Streams protocol\nurl = {}\n{FIRST_AUDIO}\n",
+            "[agent.{AGENT}]                # Twilio Media Streams protocol\nurl = {}\n{FIRST_AUDIO}\n",
             quoted(url)
         );
         connect.push(quoted(&format!("agent:{AGENT}")));
@@ -188,8 +214,9 @@ fn compose(options: &InitOptions) -> Result<String, String> {
     if let Some((pbx_kind, pbx)) = pbx {
         connect.push(quoted("trunk:pbx"));
         let peer = quoted(&peer(pbx));
-        let stand_in = if options.pbx.is_none() { "    # placeholder: address of the PBX" } else { "" };
-        pbx_trunk = format!("[trunk.pbx]\n{}peers = [{peer}]{stand_in}\n{SRTP}\n", with_preset(pbx_kind));
+        let stand_in = if options.pbx.is_none() { "# placeholder: address of the PBX" } else { "" };
+        let peers = beside(&format!("peers = [{peer}]"), stand_in);
+        pbx_trunk = format!("[trunk.pbx]\n{}{peers}\n{SRTP}\n", with_preset(pbx_kind));
         let targets = carriers.iter().map(|one| quoted(&format!("trunk:{}", one.name))).collect::<Vec<_>>().join(", ");
         outbound = format!("[[route]]\nname = \"outbound\"\nfrom = [\"pbx\"]\nconnect = [{targets}]\n\n");
     }
@@ -206,12 +233,10 @@ fn compose(options: &InitOptions) -> Result<String, String> {
         .iter()
         .flat_map(|address| ["udp", "tcp"].map(|transport| (address, transport)))
         .map(|(address, transport)| {
-            let stand_in = if *address == TRIAL {
-                "    # placeholder: address that trunks reach, 0.0.0.0:5060 for all"
-            } else {
-                ""
-            };
-            format!("[[listen]]\ntransport = \"{transport}\"\naddress = \"{address}\"{stand_in}\n\n")
+            let stand_in =
+                if *address == TRIAL { "# placeholder: address that trunks reach, 0.0.0.0:5060 for all" } else { "" };
+            let line = beside(&format!("address = \"{address}\""), stand_in);
+            format!("[[listen]]\ntransport = \"{transport}\"\n{line}\n\n")
         })
         .collect();
     let tls = addresses.first().map_or_else(String::new, |address| tls_stub(address));
@@ -236,6 +261,14 @@ fn compose(options: &InitOptions) -> Result<String, String> {
     ))
 }
 
+/// Columns before a comment.
+const COMMENT_COLUMN: usize = 36;
+
+/// A line with its comment, under those of other lines.
+fn beside(line: &str, comment: &str) -> String {
+    if comment.is_empty() { line.to_owned() } else { format!("{line:<COMMENT_COLUMN$}{comment}") }
+}
+
 /// A trunk of `--trunk`.
 struct Carrier<'a> {
     /// Its name in the file: the kind, with a number from the second of a kind on.
@@ -251,11 +284,11 @@ struct Carrier<'a> {
 /// # Errors
 /// What is wrong with a flag, in words.
 fn carriers(given: &[String]) -> Result<Vec<Carrier<'_>>, String> {
-    let stand_in = if given.is_empty() { "    # placeholder: address of the carrier" } else { "" };
+    let stand_in = if given.is_empty() { "# placeholder: address of the carrier" } else { "" };
     let mut carriers: Vec<Carrier<'_>> = Vec::new();
     let written: Vec<&str> = given.iter().map(String::as_str).collect();
     for (at, text) in (if written.is_empty() { vec![TRUNK.default] } else { written }).into_iter().enumerate() {
-        let (kind, address) = TRUNK.read(text)?;
+        let (kind, address) = TRUNK.read_flag(text)?;
         if let Some(same) = carriers.iter().find(|one| one.address == address) {
             return Err(format!("{} {text}: the same as the trunk {}", TRUNK.flag, same.name));
         }
@@ -276,10 +309,10 @@ fn carriers(given: &[String]) -> Result<Vec<Carrier<'_>>, String> {
                 )
             }
             _ => format!(
-                "{}peers = [{}]{stand_in}\nmedia_from = []                     # networks of its media gateways, if they differ from peers\n\
+                "{}{}\nmedia_from = []                     # networks of its media gateways, if they differ from peers\n\
                  {auth}{SRTP}",
                 with_preset(kind),
-                quoted(&peer(address))
+                beside(&format!("peers = [{}]", quoted(&peer(address))), stand_in)
             ),
         };
         carriers.push(Carrier { name, address, keys });
@@ -441,7 +474,10 @@ mod tests {
     fn a_flag_that_cannot_be_used_is_named() {
         for (trunk, pbx, part) in [
             (Some("twilio"), None, "--trunk"),
-            (Some("telnyx:1"), None, "twilio:DOMAIN"),
+            (Some("telnyx:1"), None, "twilio:DOMAIN; telnyx has no preset: write carrier:ADDRESS"),
+            (Some("twillio:acme"), None, "; did you mean twilio:acme?"),
+            (Some("asterisk:10.0.0.5"), None, "; asterisk belongs to --pbx asterisk:ADDRESS"),
+            (None, Some("twilio:acme"), "; twilio belongs to --trunk twilio:DOMAIN"),
             (Some("twilio:10.0.0.5:5060"), None, "twilio:DOMAIN"),
             (Some("carrier:no host"), None, "--trunk carrier:no host"),
             (None, Some("avaya:1"), "freepbx"),
@@ -486,6 +522,17 @@ mod tests {
         assert_eq!(asked.agent.as_deref(), Some("ws://10.0.0.7/"));
         let asked = ask(&InitOptions::default(), &mut &b"\nfoo\n"[..]);
         assert_eq!((asked.trunks, asked.pbx, asked.agent), (Vec::new(), None, None));
+    }
+
+    #[test]
+    fn an_answer_is_not_called_a_flag_and_comments_stand_under_each_other() {
+        let refused = TRUNK.read("twillio:acme").unwrap_err();
+        assert!(refused.starts_with("twillio:acme: expected carrier:ADDRESS or twilio:DOMAIN"), "{refused}");
+        assert!(agent_url("bot").unwrap_err().starts_with("bot: expected wss://"));
+        let text = compose(&options(None, None)).unwrap();
+        let short = |line: &&str| line.find("  #").is_some_and(|at| at < 36) && !line.starts_with('#');
+        let columns = text.lines().filter(short).filter_map(|line| line.find('#')).collect::<Vec<_>>();
+        assert!(columns.len() >= 8 && columns.iter().all(|column| *column == 36), "{columns:?}\n{text}");
     }
 
     #[test]

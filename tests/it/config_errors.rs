@@ -722,3 +722,44 @@ fn a_peer_elsewhere_is_not_reached_from_loopback() {
     let told = String::from_utf8(output.stdout).unwrap();
     assert_eq!(told.matches("address = \"127.0.0.1:5060\" is a placeholder").count(), 2, "{told}");
 }
+
+#[test]
+fn a_misspelt_peers_is_one_error() {
+    for key in ["peer", "pears", "accept_form"] {
+        let text = format!("[trunk.pbx]\n{key} = ['sip:10.0.0.5']\n[[route]]\nconnect = ['trunk:pbx']\n");
+        check(&text, &[("TG0104", 2, 1)]);
+    }
+    let text = "[trunk.pbx]\nringtimeout = '3s'\n[[route]]\nconnect = ['trunk:pbx']\n";
+    check(text, &[("TG0127", 1, 8), ("TG0104", 2, 1), ("TG0128", 4, 12)]);
+}
+
+#[test]
+fn a_duplicate_names_the_line_of_the_first() {
+    let text = "# head\n[trunk.pbx]\npeers = ['sip:10.0.0.5']\n\n[trunk.pbx] # again\npeers = ['sip:10.0.0.6']\n[[route]]\nconnect = ['trunk:pbx']\n";
+    let messages = |text: &str| found(text).into_iter().map(|one| one.message).collect::<Vec<_>>();
+    assert_eq!(
+        messages(text),
+        ["duplicate key `pbx`: the first is in line 2", "duplicate key `peers`: the first is in line 3"]
+    );
+    let text = "[trunk.pbx]\npeers = ['sip:10.0.0.5']\nring_timeout = '3s'\nring_timeout = '4s'\n[[route]]\nconnect = ['trunk:pbx']\n";
+    assert_eq!(messages(text), ["duplicate key `ring_timeout`: the first is in line 3"]);
+    let inline = "[trunk.pbx]\npeers = ['sip:10.0.0.5']\nauth = { username = 'a', username = 'b', password = 'c' }\n[[route]]\nconnect = ['trunk:pbx']\n";
+    assert_eq!(messages(inline), ["duplicate key `username`"]);
+}
+
+#[test]
+fn a_peer_that_is_the_edge_itself_is_warned_of() {
+    let text = |listen: &str, peer: &str| {
+        format!(
+            "[[listen]]\naddress = '{listen}'\n[trunk.a]\npeers = ['sip:{peer}']\n[[route]]\nconnect = ['trunk:a']\n"
+        )
+    };
+    for (listen, peer) in [("127.0.0.1:5060", "127.0.0.1"), ("0.0.0.0:5070", "127.0.0.1:5070"), ("[::]:5060", "[::1]")]
+    {
+        check(&text(listen, peer), &[("wTG0158", 4, 10)]);
+    }
+    for (listen, peer) in [("127.0.0.1:5060", "127.0.0.1:5070"), ("0.0.0.0:5060", "127.0.0.1;transport=tcp")] {
+        let found = places(&text(listen, peer));
+        assert!(found.iter().all(|(code, ..)| code != "wTG0158"), "{found:?}");
+    }
+}

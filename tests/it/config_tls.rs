@@ -144,3 +144,27 @@ fn tcp_and_tls_share_their_ports() {
     let places: Vec<_> = found.iter().map(|one| (one.0.as_str(), one.1)).collect();
     assert_eq!(places, [("TG0126", 6), ("TG0126", 10)]);
 }
+
+#[test]
+fn each_file_of_a_pair_is_judged_where_the_other_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    Authority::new(folder, "authority").issue("good", &["localhost"]);
+    let places = |text: &str| found(folder, text).into_iter().map(|(code, line, ..)| (code, line)).collect::<Vec<_>>();
+    let of = |code: &str, line| (code.to_owned(), line);
+    let both = [of("TG0114", 4), of("TG0114", 5)];
+    assert_eq!(places(&listener("missing", "missing", "")), both, "both files are missing");
+    assert_eq!(places(&listener("missing", "good.pem", "")), both, "the key is none");
+    assert_eq!(places(&listener("missing", "good.key", "")), [of("TG0114", 4)]);
+    let alone = |key: &str, file: &str| {
+        listener("good.pem", "good.key", "")
+            .lines()
+            .filter(|line| line.starts_with(key) || !line.contains("good"))
+            .map(|line| line.replace("good.pem", file).replace("good.key", file) + "\n")
+            .collect::<String>()
+    };
+    for key in ["certificate", "private_key"] {
+        assert_eq!(places(&alone(key, "missing")), [of("TG0114", 4), of("TG0106", 4)], "{key}");
+    }
+    assert_eq!(places(&alone("private_key", "good.key")), [of("TG0106", 4)]);
+}
