@@ -272,7 +272,20 @@ fn one_of(key: &str, written: &mut Option<String>, words: &[&str]) -> Result<(),
     let meant = word.replace('-', "_");
     if !words.contains(&meant.as_str()) {
         let word: String = word.chars().take(limits::NAMES_SHOWN_CHARS).collect();
-        return Err(bad_request(format!("`{word}` is no {key}: {}", words.join(", "))));
+        let help = match nearest(&meant, words.iter().copied()) {
+            Some(like) => format!("did you mean `{like}`?"),
+            None if words.len() > limits::NAMES_SHOWN => {
+                let parts: Vec<&str> = meant.split('_').filter(|part| part.len() > 2).collect();
+                let like = words.iter().filter(|known| parts.iter().any(|part| known.contains(part)));
+                let like: Vec<&str> = like.copied().take(limits::NAMES_SHOWN).collect();
+                match like.as_slice() {
+                    [] => "docs/reasons.md has all".to_owned(),
+                    like => format!("did you mean one of {}?", like.join(", ")),
+                }
+            }
+            None => words.join(", "),
+        };
+        return Err(bad_request(format!("`{word}` is no {key}: {help}")));
     }
     *word = meant;
     Ok(())

@@ -3,6 +3,7 @@
 //! the terminal, its remark stands between the bars instead of right of them, and so do all that are lines of their own;
 //! parties for which there is no room share the last column.
 
+use jiff::Timestamp;
 use trunkgate_call::CallView;
 use trunkgate_call::trace::{TraceEntry, TraceItem, TraceView};
 
@@ -70,13 +71,23 @@ fn headline(call: &CallView, trace: &TraceView) -> String {
     format!("{}  {numbers}  {}  {outcome}", call.sid, names(&trace.legs).join(" → "))
 }
 
-/// A call as a page: who called whom, the ladder, the verdict; no line wider than `paper` where that can be.
+/// A time of RFC 3339 in UTC, as `2026-11-25 03:11:17.250 UTC`.
+fn moment(at: &str) -> String {
+    at.parse::<Timestamp>().map_or_else(|_| at.to_owned(), |at| at.strftime("%F %T.%3f UTC").to_string())
+}
+
+/// A call as a page: who called whom and when, the ladder, each leg's Call-ID, the verdict; no line wider than `paper` where that can be.
 pub(crate) fn page(call: &CallView, trace: &TraceView, paper: impl Into<Paper>) -> String {
     let paper = paper.into();
     let width = paper.width.map(|width| width.max(NARROWEST));
     let drawn = draw(trace, EDGE, &media_of(call), Paper { width, ..paper });
     let strong = |text: String| if paper.colour { row::painted(&text, Tone::Strong) } else { text };
-    let mut out = strong(wrapped(&headline(call, trace), 0, width)) + "\n" + &drawn;
+    let began = wrapped(&format!("began {}", moment(&call.started_at)), 0, width);
+    let mut out = strong(wrapped(&headline(call, trace), 0, width)) + &began + "\n" + &drawn;
+    // A carrier finds its own trace by these.
+    for (name, leg) in names(&trace.legs).into_iter().zip(&call.legs).filter(|(_, leg)| !leg.sip_call_id.is_empty()) {
+        out.push_str(&wrapped(&format!("  {name}: Call-ID {}", leg.sip_call_id), 4, width));
+    }
     for (name, leg) in names(&trace.legs).into_iter().zip(&call.legs) {
         let losses = leg.rtp.losses();
         if !losses.is_empty() {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Arg, Args, Parser, Subcommand, value_parser};
 
 use crate::config;
 
@@ -27,6 +27,11 @@ pub struct Cli {
     pub verb: Verb,
 }
 
+/// Returns `--config` of a verb that reads no file: its help does not offer it.
+fn no_config() -> Arg {
+    Arg::new("config").long("config").value_name("FILE").value_parser(value_parser!(PathBuf)).hide(true)
+}
+
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
@@ -38,7 +43,7 @@ pub enum Verb {
         drain: Duration,
     },
     /// Place four calls through a complete setup on loopback: carrier, edge, trunks, agent
-    #[command(after_help = examples::DEMO)]
+    #[command(after_help = examples::DEMO, arg = no_config())]
     Demo {
         /// Keep the edge running after the calls
         #[arg(long)]
@@ -219,20 +224,20 @@ pub enum Verb {
         json: bool,
     },
     /// Generate shell completions
-    #[command(after_help = examples::COMPLETIONS)]
+    #[command(after_help = examples::COMPLETIONS, arg = no_config())]
     Completions {
         /// Shell
         shell: clap_complete::Shell,
     },
     /// Write the manual pages to a directory
-    #[command(after_help = examples::MAN)]
+    #[command(after_help = examples::MAN, arg = no_config())]
     Man {
         /// Output directory [default: only list the pages and how to install them]
         #[arg(value_name = "DIR")]
         folder: Option<PathBuf>,
     },
     /// Explain a verb, an error code, a reason or a SIP status (TG0104, no_route, 503)
-    #[command(after_help = examples::HELP)]
+    #[command(after_help = examples::HELP, arg = no_config())]
     Help {
         /// Verb, error code, reason slug or SIP status code [default: list of verbs]
         topic: Vec<String>,

@@ -367,7 +367,7 @@ pub(crate) fn talk(
             let error = terminal::harmless(&error);
             // What a reload found in a file says itself what it is, and has all that could be warned of.
             if error.starts_with("error[") {
-                eprintln!("{error}");
+                eprintln!("{}\nreload rejected: the running configuration is unchanged", error.trim_end());
             } else {
                 eprintln!("error: {error}");
                 edge.warn();

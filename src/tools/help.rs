@@ -20,7 +20,7 @@ const WIDTH: usize = 96;
 
 /// Prints the explanation of a topic; for an unknown one suggests the nearest, and exits with 2.
 pub fn run(topic: &str, verbs: &[&str]) -> ExitCode {
-    if let Some(text) = explain(topic) {
+    if let Some(text) = explain(topic).or_else(|| explain_beginning(topic)) {
         client::say(&text);
         return ExitCode::SUCCESS;
     }
@@ -37,8 +37,16 @@ pub fn explain(topic: &str) -> Option<String> {
     let found = sip::explain(topic).or_else(|| reasons::explain(topic)).or_else(|| words::explain(topic));
     let found = found.or_else(|| pages::explain(topic)).or_else(|| twilio::explain(topic));
     let found = found.or_else(|| pages::api_code(topic));
-    let found = found.or_else(|| pages::alert(topic)).or_else(|| pages::key(topic));
-    found.map(|text| wrapped(&text))
+    let found = found.or_else(|| pages::alert(topic));
+    // A mark, or a column, may be called as a key is.
+    let all: Vec<String> = found.into_iter().chain(pages::key(topic)).collect();
+    (!all.is_empty()).then(|| wrapped(&all.join("\n")))
+}
+
+/// Returns the explanation of the beginning of several words: `one way audio`.
+fn explain_beginning(topic: &str) -> Option<String> {
+    let words: Vec<&str> = topic.split_whitespace().collect();
+    (1..words.len()).rev().find_map(|count| explain(&words.get(..count)?.join(" ")))
 }
 
 /// Breaks lines that are longer than a terminal is wide.
@@ -53,7 +61,11 @@ fn unknown(topic: &str, verbs: &[&str]) -> String {
     let near = near.or_else(|| nearest(&lower, ReasonSlug::ALL.iter().map(|reason| reason.as_str())));
     let near = near.or_else(|| nearest(&lower, words::all()));
     let near = near.or_else(|| nearest(&lower, verbs.iter().copied())).or_else(|| sip::nearest(topic));
-    let hint = near.map(|near| format!("Did you mean `trunkgate help {near}`?\n")).unwrap_or_default();
+    let hint = near.map(|near| format!("Did you mean `trunkgate help {near}`?\n"));
+    let hint = hint.unwrap_or_else(|| match words::mentioning(topic).as_slice() {
+        [] => String::new(),
+        all => format!("Topics that mention it: {}\n", all.join(", ")),
+    });
     format!(
         "error: unknown help topic: {topic}\n{hint}Topics are verbs (calls), error codes (TG0104), SIP status codes (503), Twilio's error codes (11200, 21215), reasons \
          (no_route), flags, outcomes, causes and figures of calls (one_way, busy, MOS), columns (CPS), lines of doctor (sip_alg), metrics and their labels (trunkgate_call_mos, udp_unread), alerts (TrunkgateDown), configuration keys (failover_on).\n`trunkgate --help` lists the verbs, docs/codes.md the error codes, docs/reasons.md the reasons.\n"
@@ -112,6 +124,23 @@ mod tests {
         }
         assert!(explain("503").unwrap().lines().all(|line| line.chars().count() <= WIDTH));
         assert_eq!(wrapped("a b\n\nc\n"), "a b\n\nc\n");
+    }
+
+    #[test]
+    fn a_key_is_explained_beside_a_mark_and_several_words_by_their_beginning() {
+        let text = explain("codecs").unwrap();
+        assert!(text.contains("mark of a call") && text.contains("codecs: key of [trunk.NAME]"), "{text}");
+        assert_eq!(explain("one way audio"), None);
+        assert_eq!(explain_beginning("one way audio"), explain("one_way"));
+        assert_eq!(explain_beginning("xyzzy audio"), None);
+        let text = unknown("callers hang up", &[]);
+        assert!(!text.contains("Topics that mention it"), "{text}");
+        let text = unknown("firewall rules", &[]);
+        assert!(!text.contains("Did you mean"), "{text}");
+        let text = unknown("dead air firewall", &[]);
+        assert!(text.starts_with("error: unknown help topic: dead air firewall\n"), "{text}");
+        let text = unknown("certificates peers", &[]);
+        assert!(text.contains("\nTopics that mention it: tls\n"), "{text}");
     }
 
     #[test]

@@ -565,3 +565,11 @@ fn a_drain_that_is_not_answered_in_time_says_how_to_take_it_back() {
     assert!(told.contains("`trunkgate drain --undo` accepts calls again"), "{told}");
     assert!(answering.join().unwrap().starts_with("POST /v1/drain"));
 }
+
+#[test]
+fn help_of_verbs_without_a_file_offers_none() {
+    for (verb, offers) in [("demo", false), ("completions", false), ("help", false), ("man", false), ("run", true)] {
+        let page = String::from_utf8(finish(&[verb, "--help"]).stdout).unwrap();
+        assert_eq!(page.contains("--config"), offers, "{page}");
+    }
+}

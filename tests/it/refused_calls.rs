@@ -87,6 +87,15 @@ fn a_limit_of_the_callers_trunk_is_named_and_recorded() {
     assert!(calls.lines().any(|line| line.contains("503") && line.contains("limit_calls")), "{calls}");
     let shown = String::from_utf8(finish(&["calls", "show", &ended(&edge), "--url", &edge.url()]).stdout).unwrap();
     assert!(shown.contains("sip_code     503\n"), "{shown}");
+    for (reason, help) in [
+        ("limit_cals", "did you mean `limit_calls`?"),
+        ("agent_xyzzyxyzzy", "did you mean one of agent_hung_up, "),
+        ("nosuch", "`nosuch` is no reason: docs/reasons.md has all"),
+    ] {
+        let refused = finish(&["calls", "--reason", reason, "--url", &edge.url()]).stderr;
+        let refused = String::from_utf8(refused).unwrap();
+        assert!(refused.contains(help) && refused.len() < 400, "{refused}");
+    }
     // It was none of the trunk's calls: the place is free once the first has ended, and not before.
     first.hang_up(2, &caller, &callee);
     assert_eq!(edge.metric("trunkgate_calls_active{trunk=\"carrier\"}"), 0.0);

@@ -293,6 +293,8 @@ fn a_far_end_that_is_not_who_it_should_be_is_a_failed_target() {
         assert_eq!(edge.metric("trunkgate_failovers_total{route=\"route-1\",reason=\"tls_failed\"}"), 1.0);
         until("the log says why", || edge.log().contains(what).then_some(()));
         assert!(edge.log().contains("tls_failed"), "{}", edge.log());
+        let verdict = edge.json(&format!("/v1/calls/{}/trace", edge.sid()))["verdict"].as_str().unwrap().to_owned();
+        assert!(verdict.contains(";transport=tls: TLS failed: ") && verdict.contains(what), "{verdict}");
     }
 }
 

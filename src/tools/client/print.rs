@@ -417,6 +417,11 @@ pub(super) fn call(call: &Value, width: Option<usize>) -> String {
     let mut rows = vec![LEG_HEADS.map(str::to_owned).to_vec()];
     let answers: Vec<String> = call["legs"].as_array().into_iter().flatten().filter_map(rejected).collect();
     answers.iter().for_each(|answer| out.push_str(&format!("{:<12} {answer}\n", "rejected")));
+    for leg in call["legs"].as_array().into_iter().flatten() {
+        if let Some(id) = leg["sip_call_id"].as_str().filter(|id| !id.is_empty()) {
+            out.push_str(&wrapped(&format!("{:<12} {} {id}", "call_id", party(leg)), 13, width));
+        }
+    }
     out.push_str(&answered(call, width));
     for leg in call["legs"].as_array().into_iter().flatten() {
         let rtp = &leg["rtp"];
@@ -705,11 +710,12 @@ mod tests {
         let rtp = json!({"rx_packets": 500, "tx_packets": 501, "lost": 3, "jitter_ms": 1.26, "rtt_ms": 20.0, "mos": 4.2,
             "far": {"lost": 0, "jitter_ms": 0.5, "mos": 3.9}});
         let leg = json!({"kind": "sip", "direction": "inbound", "trunk": "carrier", "state": "answered", "transport": "tls",
-            "remote": "198.51.100.7:5061", "codec": "PCMU", "srtp": "AES_CM_128_HMAC_SHA1_80", "rtp": rtp});
+            "sip_call_id": "a1@198.51.100.7", "remote": "198.51.100.7:5061", "codec": "PCMU", "srtp": "AES_CM_128_HMAC_SHA1_80", "rtp": rtp});
         let mut converted = leg.clone();
         converted["converted_to"] = "opus".into();
         let shown = call(&json!({"sid": "CA1", "legs": [converted]}), None);
         assert!(shown.contains("   PCMU → opus   "), "{shown}");
+        assert!(shown.contains("call_id      carrier a1@198.51.100.7\n"), "{shown}");
         let mut agent = json!({"kind": "agent", "agent": "desk", "rtp": rtp});
         agent["turn_ms"] =
             json!({"turns": 12, "p50": 812, "p95": 1320, "hops": {"edge": 11.0, "network": null, "agent": null}});

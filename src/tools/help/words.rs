@@ -292,6 +292,18 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("clock", "line of `doctor`", "Whether the clock of this machine is synchronised."),
 ];
 
+/// Topics that are listed for words which none has as its name.
+const MENTIONS: usize = 8;
+
+/// Returns words whose explanation has each of these.
+pub(super) fn mentioning(topic: &str) -> Vec<&'static str> {
+    let topic = topic.to_lowercase();
+    let sought: Vec<&str> = topic.split_whitespace().filter(|word| word.len() > 2).collect();
+    let has = |text: &str| sought.iter().all(|word| text.to_lowercase().contains(word));
+    let found = WORDS.iter().chain(DROPS).filter(|(_, _, text)| !sought.is_empty() && has(text));
+    found.map(|(word, ..)| *word).take(MENTIONS).collect()
+}
+
 /// Returns the explanation of a word, in either case, with `-` or a space for `_` and with the `!` of a mark.
 pub(super) fn explain(topic: &str) -> Option<String> {
     let topic = topic.trim_start_matches('!').to_lowercase().replace(['-', ' '], "_");

@@ -84,6 +84,9 @@ fn refused_credentials_are_a_failed_target() {
     assert_eq!(failovers.get(&("main".into(), "credentials_refused")), Some(&1));
     let fault = "401: user or password of the trunk's `auth` is wrong";
     assert!(bench.story().contains(&format!("pbx answered {fault}")), "{}", bench.story());
+    let sid = bench.gateway.calls(bench.now)[0].sid.clone();
+    let verdict = bench.gateway.trace(&sid).unwrap().verdict;
+    assert!(verdict.contains(&format!("pbx (answered {fault})")), "{verdict}");
     assert!(bench.logs.iter().any(|line| line.contains(fault)), "{:?}", bench.logs);
     let problem = format!("401 to INVITE from sip:{PBX}: user or password of the trunk's `auth` is wrong");
     assert_eq!(bench.gateway.status(bench.now).trunks[1].last_problem, Some(problem));
@@ -103,6 +106,12 @@ fn a_realm_that_is_configured_must_be_asked_for() {
     let refused = bench.expect(CARRIER, "SIP/2.0 500");
     assert!(!refused.text.contains("Digest"));
     assert_eq!(refused.header("Reason"), "Q.850;cause=41;text=\"credentials_refused\"");
+    let sid = bench.gateway.calls(bench.now)[0].sid.clone();
+    assert_eq!(
+        bench.gateway.trace(&sid).unwrap().verdict,
+        "Not answered (500): pbx answered 407: `realm` of the trunk's `auth` is \"other\", but the challenge has \"pbx\". Tried: \
+         pbx. Try: check `auth` of [trunk.pbx]: user, password, realm."
+    );
     bench.finish();
 }
 

@@ -89,6 +89,12 @@ fn what_is_wrong_decides_the_code() {
         assert_eq!(bench.reports[0].call.reason, Some(reason));
         assert_eq!(bench.reports[0].call.outcome, Some("refused"));
         assert!(sent.header("Reason").contains(reason), "{}", sent.text);
+        let sid = bench.gateway.calls(bench.now)[0].sid.clone();
+        let verdict = bench.gateway.trace(&sid).unwrap().verdict;
+        let told = |called: &str| format!("run `trunkgate why --from carrier --called {called}`");
+        if reason == "no_route" {
+            assert!([told("911"), told("+442071234567")].iter().any(|told| verdict.contains(told)), "{verdict}");
+        }
         if code == 488 {
             assert!(sent.header("Warning").contains("Trunkgate \""), "{}", sent.text);
         }
@@ -362,4 +368,14 @@ fn rfc6157_4_an_offer_of_the_other_family_is_refused_and_a_call_outlives_it() {
     bench.nothing();
     bench.bye(&mut caller, &callee);
     bench.finish();
+}
+
+/// The advice is pasted into a shell, and the number comes from outside.
+#[test]
+fn a_number_that_means_something_to_a_shell_stands_in_no_advice() {
+    let mut bench = Bench::new();
+    refused(&mut bench, invite("1&reboot", &offer()));
+    let sid = bench.gateway.calls(bench.now)[0].sid.clone();
+    let verdict = bench.gateway.trace(&sid).unwrap().verdict;
+    assert!(!verdict.contains("--called 1"), "{verdict}");
 }

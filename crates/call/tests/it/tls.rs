@@ -117,6 +117,13 @@ fn what_fails_for_one_trunk_fails_for_no_other_at_the_same_address() {
     bench.expect(BACKUP, "INVITE");
     bench.nothing();
     assert!(bench.logs.iter().any(|line| line.contains(&what)), "{:?}", bench.logs);
+    let traces: Vec<String> = bench
+        .gateway
+        .calls(bench.now)
+        .iter()
+        .map(|call| format!("{:?}", bench.gateway.trace(&call.sid).unwrap().entries))
+        .collect();
+    assert!(traces.iter().any(|trace| trace.contains("TLS failed: its certificate has expired")), "{traces:?}");
     let failovers = &bench.gateway.metrics().failovers;
     assert_eq!(failovers.get(&("second".into(), "tls_failed")), Some(&1), "{failovers:?}");
     // Without a word of TLS it was just not to be reached, and the trace says why.

@@ -35,6 +35,7 @@ use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::search::attempt::Attempt;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::story::mismatch::{CodecSide, judge};
+use crate::call::story::verdict::says_all;
 use crate::call::{Negotiation, Search, State};
 
 impl Negotiation {
@@ -57,6 +58,9 @@ impl Negotiation {
             None => {}
         }
         self.note_mismatch(cx, (leg, name), failure);
+        if says_all(failure.reason) && failure.detail.is_some() {
+            cx.call.story.proof = Some((failure.reason, failure.told_of(name).into()));
+        }
         // How an agent was lost stands in the trace as the agent's.
         if failure.loss.is_none() && !failure.is_told {
             cx.edge.decide(cx.now, cx.call.key, failure.told_of(name));

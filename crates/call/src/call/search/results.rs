@@ -295,8 +295,10 @@ impl Parts {
                 let (sid, peer) = (cx.call.legs.sid().to_owned(), cx.call.legs[leg].peer.clone());
                 let text = format!("TLS with {} failed: {what}", cx.edge.shown_name(&peer));
                 cx.edge.trunks.problem(cx.now, cx.call.legs[leg].trunk_name(), text.clone());
+                let detail = Some(format!("TLS failed: {what}"));
                 cx.edge.warn(&sid, text, Some(ReasonSlug::TlsFailed));
-                ReasonSlug::TlsFailed
+                let failure = Failure { detail, ..Failure::unreached(ReasonSlug::TlsFailed) };
+                return self.fail_candidate(cx, branch, failure);
             }
             Some(Cause::Unsent(why)) => {
                 let why = *why;

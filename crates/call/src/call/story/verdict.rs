@@ -15,6 +15,7 @@ use trunkgate_story::status::status;
 use trunkgate_story::trace::TraceView;
 
 use crate::call::legs::headers::Brought;
+use crate::call::legs::leg::Leg;
 use crate::call::search::answer::seen_code;
 use crate::call::shared::Ending;
 use crate::call::story::flaws::Flaws;
@@ -117,6 +118,8 @@ fn of_legs(call: &Shared, search: &Search) -> String {
             // Why nothing was heard says more than that nothing was.
             let is_said = ending.reason == ReasonSlug::MediaTimeout && !heard.is_empty();
             let fix = if is_said { String::new() } else { fix(call, ending.reason) };
+            // Behind the target that failed for the same reason it stands already.
+            let fix = if failovers.contains(fix.trim_start_matches(" Try: ")) { "" } else { &fix };
             format!(
                 "Answered by {by}, ended after {seconds:.1} s: {}.{failovers}{fix}{}{heard}",
                 why(call, ending.reason),
@@ -178,6 +181,11 @@ pub(crate) fn end_for_log(call: &Shared, reason: ReasonSlug) -> String {
     }
 }
 
+/// Whether what shows a reason names the target and says what is wrong there, so that the reason's own sentence adds nothing.
+pub(crate) const fn says_all(reason: ReasonSlug) -> bool {
+    matches!(reason, ReasonSlug::CredentialsRefused | ReasonSlug::TlsFailed)
+}
+
 /// Why a call ended, and what shows it.
 fn why(call: &Shared, reason: ReasonSlug) -> String {
     if let (None, Some((leg, said))) = (call.proof(reason), rejected(call, reason)) {
@@ -185,6 +193,9 @@ fn why(call: &Shared, reason: ReasonSlug) -> String {
         return format!("{} answered {said}{}", call.legs.name_of(leg), sent.unwrap_or_default());
     }
     let document = call.story.app.as_ref().and_then(|app| app.failed.as_deref());
+    if let Some(proof) = call.proof(reason).filter(|_| says_all(reason)) {
+        return proof.to_owned();
+    }
     // Of our own requests the error says it all.
     let is_code = |proof: &str| reason == ReasonSlug::AppFailed && !proof.contains(':');
     let document = document.filter(|_| call.proof(reason).is_some_and(is_code));
@@ -202,9 +213,22 @@ fn fix(call: &Shared, reason: ReasonSlug) -> String {
     fix.map(|fix| format!(" Try: {}.", with_names(call, fix))).unwrap_or_default()
 }
 
+/// Whether a shell takes it as one word that stands for itself: a number comes from a remote party.
+fn is_plain(word: &str) -> bool {
+    !word.is_empty() && !word.starts_with('-') && word.chars().all(|c| c.is_ascii_alphanumeric() || "+._-".contains(c))
+}
+
 /// Advice of a reason names no agent, no code of an application, and no call.
 fn with_names(call: &Shared, fix: &str) -> String {
     let mut fix = fix.replace("trace SID", &format!("trace {}", call.legs.sid()));
+    let (trunk, called) = (call.legs[LegId::CALLER].trunk_name(), call.facts.called.text.as_str());
+    if is_plain(trunk) && is_plain(called) {
+        fix = fix.replace("--from TRUNK --called NUMBER", &format!("--from {trunk} --called {called}"));
+    }
+    let refused = |leg: &&Leg| leg.shown_end().is_some_and(|end| end.reason == ReasonSlug::CredentialsRefused);
+    if let Some(leg) = call.legs.iter().filter(refused).next_back().filter(|leg| leg.trunk.is_some()) {
+        fix = fix.replace("`auth` of its trunk", &format!("`auth` of [trunk.{}]", leg.trunk_name()));
+    }
     let agent = call.legs.iter().filter_map(|leg| leg.agent.as_ref()).next_back();
     if let Some(side) = agent.filter(|side| !side.agent.name.is_empty()) {
         fix = fix.replace("agent test NAME", &format!("agent test {}", side.agent.name));
@@ -251,7 +275,7 @@ struct Outcome {
     said: Option<Said>,
     /// The caller ID that it was sent, where it may have rejected the call for that.
     sent: Option<String>,
-    /// Of an application: its error.
+    /// What shows why, where that is of this one: an application's error, or what is wrong with its credentials or TLS.
     error: Option<String>,
     /// One after the other, each with the same end.
     times: usize,
@@ -278,6 +302,13 @@ impl std::fmt::Display for Outcome {
             Some(said) => {
                 let sent = self.sent.as_ref().map(|sent| format!("; caller ID sent: {sent}")).unwrap_or_default();
                 Some(format!("{said}{sent}"))
+            }
+            None if self.why.is_some_and(says_all) && self.error.is_some() => {
+                // It begins with the name.
+                self.error
+                    .as_deref()
+                    .map(|error| error.strip_prefix(&self.name).unwrap_or(error))
+                    .map(|error| error.trim_start_matches(':').trim_start().to_owned())
             }
             None => self.why.map(|why| {
                 let error = self.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
@@ -313,6 +344,11 @@ fn outcomes(call: &Shared) -> Vec<Outcome> {
         let Some(leg) = call.legs.get(at).filter(|leg| !leg.listens()) else { continue };
         let why = leg.shown_end().filter(|end| end.failed).map(|end| end.reason);
         add(call.legs.name_of(at), why, leg.said(), leg.caller_id_rejected());
+    }
+    // What shows it is that of the last target that failed so.
+    let shown = all.iter_mut().rfind(|one| one.why.is_some_and(|why| says_all(why) && call.proof(why).is_some()));
+    if let Some(last) = shown {
+        last.error = last.why.and_then(|why| call.proof(why)).map(str::to_owned);
     }
     all
 }
