@@ -22,8 +22,10 @@ pub const USAGE: u8 = 2;
 
 /// Runs until a signal ends it; `drain` is how long live calls may go on then.
 pub fn run(given: Option<&Path>, drain: Duration) -> ExitCode {
-    let Some((mut config, warnings)) = load(given, true) else { return ExitCode::from(USAGE) };
-    log::init(&config.log);
+    let Some((mut config, found)) = load_by(config::load, given, false) else { return ExitCode::from(USAGE) };
+    let warnings = found.len();
+    let is_text = log::init(&config.log);
+    warn(&config.path, &found, is_text);
     speech::speak(&mut config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let code = match runtime {
@@ -41,6 +43,21 @@ pub fn run(given: Option<&Path>, drain: Duration) -> ExitCode {
     };
     log::flush();
     code
+}
+
+/// Says what is doubtful about a file: on a terminal with its lines, in a log that a program reads a line of it for each.
+fn warn(path: &Path, found: &[Diagnostic], is_text: bool) {
+    if found.is_empty() {
+        return;
+    }
+    let source = config::text(path).unwrap_or_default();
+    if is_text {
+        eprint!("{}", config::render(path, &source, found));
+        return;
+    }
+    for one in found {
+        tracing::warn!("{}", config::in_line(path, &source, one));
+    }
 }
 
 /// Reads the configuration that is meant; what is wrong is printed, and what is doubtful where `warn`.

@@ -188,6 +188,12 @@ pub fn brief(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> String {
     format!("[{}]: {place}: {}{more}", first.code, first.message)
 }
 
+/// A finding in one line, with its place and what would help: for the log.
+pub(crate) fn in_line(path: &Path, source: &str, found: &Diagnostic) -> String {
+    let help = if found.help.is_empty() { String::new() } else { format!("; {}", found.help) };
+    format!("[{}]: {}: {}{help}", found.code, place_of(path, source, found), found.message)
+}
+
 fn render_one(out: &mut String, path: &Path, (source, shown): (&str, &str), diagnostic: &Diagnostic) {
     let severity = if diagnostic.is_error { "error" } else { "warning" };
     // Writing to a String cannot fail.

@@ -69,6 +69,7 @@ pub(crate) use cdr::CDR_HELP;
 pub use cdr::{Cdr, CdrFile, CdrFormat, CdrUrl, Keep};
 pub use changes::{Difference, differences};
 pub use data::{DataDirectory, Previous};
+pub(crate) use diagnostic::in_line;
 pub use diagnostic::{Diagnostic, Excerpt, brief, render, summary, to_json};
 pub use hep::Hep;
 pub use json_schema::json_schema;

@@ -39,13 +39,18 @@ enum Entry {
     Flush(SyncSender<()>),
 }
 
-/// Sets up the log of the process; a second call only changes the level.
-pub fn init(log: &Log) {
+/// Sets up the log of the process; a second call only changes the level. Returns whether its lines are text, not JSON.
+pub fn init(log: &Log) -> bool {
     let terminal = std::io::stderr().is_terminal();
     let (queue, lines) = sync_channel(limits::LOG_LINES);
+    let text = match log.format.as_str() {
+        "text" => true,
+        "json" => false,
+        _ => terminal,
+    };
     if QUEUE.set(queue).is_err() {
         set_level(&log.level);
-        return;
+        return text;
     }
     let writer = std::thread::Builder::new().name("log".into()).spawn(move || write_lines(&lines));
     if let Err(error) = writer {
@@ -53,11 +58,6 @@ pub fn init(log: &Log) {
     }
     let (filter, handle) = reload::Layer::new(filter(&log.level));
     let _ = FILTER.set(handle);
-    let text = match log.format.as_str() {
-        "text" => true,
-        "json" => false,
-        _ => terminal,
-    };
     let registry = tracing_subscriber::registry().with(filter);
     let done = if text {
         let colour = terminal && std::env::var_os("NO_COLOR").is_none();
@@ -75,6 +75,7 @@ pub fn init(log: &Log) {
     if let Err(error) = done {
         eprintln!("trunkgate: no log: {error}");
     }
+    text
 }
 
 /// Changes the level of a running process. `$TRUNKGATE_LOG` outranks the configuration.

@@ -573,3 +573,17 @@ fn help_of_verbs_without_a_file_offers_none() {
         assert_eq!(page.contains("--config"), offers, "{page}");
     }
 }
+
+/// A program reads the log line by line.
+#[test]
+fn warnings_of_the_file_are_lines_of_the_log() {
+    let text = config("[trunk.a]\npeers = [\"sip:127.0.0.9\"]\n[trunk.b]\npeers = [\"sip:127.0.0.9\"]\n");
+    let edge = Process::start(&text);
+    let log = edge.log();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let told = |line: &Value| {
+        let message = line["message"].as_str().unwrap_or_default();
+        line["level"] == "WARN" && message.starts_with("[TG0131]: ") && message.contains("belongs to trunk a; ")
+    };
+    assert!(lines.iter().any(told), "{log}");
+}

@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { h, say } from './dom.js';
-import { maskNumbers, numbersAreMasked } from './format.js';
+import { maskNumbers, numbersAreMasked, zone } from './format.js';
 import { overviewPage } from './overview.js';
 import { callsPage } from './calls.js';
 import { callPage } from './call.js';
@@ -52,6 +52,7 @@ function address() {
 /** Shows the name of the edge on every page. */
 async function nameEdge() {
   const said = document.getElementById('edge');
+  document.getElementById('zone').textContent = zone();
   if (said.textContent) return;
   const { edge } = await api.get('/v1/status');
   said.textContent = edge;

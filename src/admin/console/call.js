@@ -60,6 +60,18 @@ function quality(call, series, axis) {
   return h('div', { class: 'plots' }, plots);
 }
 
+/** What the edge says of a route behind the one that matched. */
+const NOT_EVALUATED = 'an earlier route matched';
+
+/** The routes in order; those behind the one that matched were not evaluated, and several are one row. */
+function inOrder(routes) {
+  const all = routes.map((route, place) => ({ ...route, position: place + 1 }));
+  const rest = all.filter((route) => route.failed === NOT_EVALUATED);
+  if (rest.length < 2) return all;
+  const row = { name: `${rest.length} further routes`, position: `${rest[0].position}–${rest[rest.length - 1].position}`, matched: false, failed: `not evaluated: ${NOT_EVALUATED}`, place: null };
+  return [...all.filter((route) => route.failed !== NOT_EVALUATED), row];
+}
+
 /** Explains which route a call takes, condition by condition. */
 export function explanation(why) {
   const targets = why.targets.length ? h('ol', { class: 'targets' }, why.targets.map((target) => h('li', {}, h('code', {}, masked(typeof target === 'string' ? target : target.target || JSON.stringify(target)))))) : null;
@@ -78,7 +90,7 @@ export function explanation(why) {
       { name: 'Match', cell: (route) => (route.matched ? chip('good', 'yes') : chip('plain', 'no')) },
       { name: 'Reason', cell: (route) => masked(route.because || route.failed || '–') },
       { name: 'Defined at', cell: (route) => (route.place ? h('code', {}, route.place.split('/').pop()) : '–') },
-    ], { caption: 'Routes in order', rows: why.routes.map((route, place) => ({ ...route, position: place + 1 })), key: (route) => route.name, empty: 'No routes are configured.', mark: (route) => (route.matched ? 'chosen-route' : 'dead') }),
+    ], { caption: 'Routes in order', rows: inOrder(why.routes), key: (route) => route.name, empty: 'No routes are configured.', mark: (route) => (route.matched ? 'chosen-route' : 'dead') }),
     targets,
   ];
 }
@@ -175,9 +187,10 @@ function routingPart(node) {
 }
 
 /** Buttons for the downloads that the edge has of a call. */
-async function downloads(node, path, sid) {
-  const served = await Promise.all(DOWNLOADS.map(([name]) => api.isServed(`${path}/${name}`)));
-  const there = DOWNLOADS.filter((_, place) => served[place]);
+async function downloads(node, path, sid, hasQuality) {
+  const offered = DOWNLOADS.filter(([name]) => name !== 'quality.csv' || hasQuality);
+  const served = await Promise.all(offered.map(([name]) => api.isServed(`${path}/${name}`)));
+  const there = offered.filter((_, place) => served[place]);
   swap(node, h('div', { class: 'buttons left' }, there.map(([name, title]) => h('button', {
     type: 'button', class: 'quiet', key: name,
     on: { click: () => api.download(`${path}/${name}`, `${sid}.${name === 'trace' ? 'json' : name.replace('trace.', '')}`).catch((error) => say(error.message, true)) },
@@ -232,7 +245,7 @@ export function callPage(main, sid) {
       const [trace, series] = await Promise.all([
         api.get(`${path}/trace?raw=true`).catch((error) => (error.status === 400 ? api.get(`${path}/trace`) : null)).catch(() => null),
         // A call without a packet has no measurements.
-        call.legs.some((leg) => leg.rtp && leg.rtp.rx_packets + leg.rtp.tx_packets > 0) ? api.get(`${path}/quality`).catch((error) => ({ series: [], why: error.message })) : { series: [], why: 'No packet was received or sent.' },
+        call.answered_at && call.legs.some((leg) => leg.rtp && leg.rtp.rx_packets + leg.rtp.tx_packets > 0) ? api.get(`${path}/quality`).catch((error) => ({ series: [], why: error.message })) : { series: [], why: 'No packet was received or sent.' },
       ]);
       swap(parts.head, head(call, trace, act));
       showLadder(trace);
@@ -243,7 +256,7 @@ export function callPage(main, sid) {
       swap(parts.turns, answered);
       if (!axis.isDragged) swap(parts.quality, series.series.length ? quality(call, series, axis) : h('p', { class: 'empty' }, series.why || 'No measurements yet.'));
       swap(parts.legs, legs(call));
-      if (!offered) downloads(parts.downloads, path, sid);
+      if (!offered) downloads(parts.downloads, path, sid, !series.why);
       if (!offered || isTurned) showRouting(call);
       offered = true;
       wasMasked = numbersAreMasked();

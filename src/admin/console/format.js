@@ -19,6 +19,14 @@ export function dated(text) {
   return `${day.format(at)}${year} ${clock.format(at)}`;
 }
 
+/** The time zone of the pages: `UTC`, `UTC+9`, `UTC−3:30`. */
+export function zone(at = new Date()) {
+  const minutes = -at.getTimezoneOffset();
+  if (minutes === 0) return 'UTC';
+  const [whole, rest] = [Math.floor(Math.abs(minutes) / 60), Math.abs(minutes) % 60];
+  return `UTC${minutes < 0 ? '−' : '+'}${whole}${rest ? `:${String(rest).padStart(2, '0')}` : ''}`;
+}
+
 /** 0.4 s, 41 s, 3 min 05 s, 2 h 10 min, 12 d 4 h. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || Number.isNaN(seconds)) return '–';

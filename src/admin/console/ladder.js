@@ -98,6 +98,9 @@ function row(trace, place, at, { x, width, timeWidth, beside, below, notes, extr
     s('text', { x: timeWidth - 6, y: at, class: 'time', 'text-anchor': 'end' }, offset(entry.at_us)),
   ];
   const lines = notes[place].map((line, down) => s('tspan', { x: beside, y: at + below + down * NOTE_PITCH }, line));
+  // Below its row a remark lies across the columns: their lines end behind it.
+  const longest = Math.max(...notes[place].map((line) => line.length));
+  if (below && longest) inner.unshift(s('rect', { x: beside - 4, y: at + below - 12, width: Math.min(longest * CHAR + 8, width - beside), height: notes[place].length * NOTE_PITCH + 2, class: 'paper' }));
   if (isMessage) {
     inner.push(...arrow(entry, x, at), s('text', { class: 'note' }, lines));
   } else {

@@ -384,6 +384,9 @@ async function walk(browser, url, faults) {
   const queue = page.locator('section[aria-label=Quality] figure svg[aria-label^="Agent: queued audio"]');
   hold('the agent\u2019s queue is plotted and described in words', (await queue.getAttribute('aria-label')).includes(', not read yet: last '));
   await page.locator('section[aria-label="Routing"] tbody tr').first().waitFor();
+  hold('the time zone of the pages is named', /^UTC([+−]\d+(:\d\d)?)?$/.test(await page.locator('#zone').innerText()));
+  const passed = await page.locator('section[aria-label="Routing"] tbody tr', { hasText: 'an earlier route matched' }).count();
+  hold('routes that were not evaluated are one row at most', passed <= 1);
   const save = page.locator('section[aria-label=Downloads] button', { hasText: 'Ladder as text' });
   await save.waitFor();
   const [file] = await Promise.all([page.waitForEvent('download'), save.click()]);
