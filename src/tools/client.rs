@@ -31,6 +31,7 @@ use crate::tools::cli::{Calls, Listing, Remote};
 
 mod print;
 pub(crate) mod watch;
+mod wire;
 
 pub(crate) use print::{CALL_HEADS, SHORT_SID, call_row, is_note, lasting, newest_first};
 #[cfg(test)]
@@ -163,7 +164,7 @@ pub fn trace(config: Option<&Path>, remote: &Remote, json: bool, sid: &str) -> E
 
 /// `trace SID --raw`: the SIP messages as they were on the wire; with `json` as the edge sends them.
 pub fn messages(config: Option<&Path>, remote: &Remote, json: bool, sid: &str) -> ExitCode {
-    let show = |answer: &Value, _: &str| if json { raw(answer) } else { print::messages(answer) };
+    let show = |answer: &Value, _: &str| if json { raw(answer) } else { wire::messages(answer) };
     ask_of_call(config, remote, Method::GET, sid, |sid| format!("/v1/calls/{sid}/trace?raw=true"), show)
 }
 

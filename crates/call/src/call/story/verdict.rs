@@ -226,7 +226,7 @@ fn with_names(call: &Shared, fix: &str) -> String {
         fix = fix.replace("--from TRUNK --called NUMBER", &format!("--from {trunk} --called {called}"));
     }
     let refused = |leg: &&Leg| leg.shown_end().is_some_and(|end| end.reason == ReasonSlug::CredentialsRefused);
-    if let Some(leg) = call.legs.iter().filter(refused).next_back().filter(|leg| leg.trunk.is_some()) {
+    if let Some(leg) = call.legs.iter().rfind(refused).filter(|leg| leg.trunk.is_some()) {
         fix = fix.replace("`auth` of its trunk", &format!("`auth` of [trunk.{}]", leg.trunk_name()));
     }
     let agent = call.legs.iter().filter_map(|leg| leg.agent.as_ref()).next_back();
