@@ -239,7 +239,8 @@ fn http_errors_are_json_with_a_code() {
     let (_, text) = edge.get("/v1/calls?trunk=nobody");
     assert!(text.contains("unknown trunk `nobody`: known: carrier\""), "no agent is one: {text}");
     assert_eq!(edge.get("/v1/calls?trunk=echo").0, 200, "a leg of an agent has its name there");
-    assert!(edge.get("/v1/calls?flag=oneway").1.contains("one_way, codec_mismatch"), "which there are");
+    assert!(edge.get("/v1/calls?flag=oneway").1.contains("did you mean `one_way`?"));
+    assert!(edge.get("/v1/calls?flag=xyzzy").1.contains("one_way, codec_mismatch"), "which there are");
     let (status, text) = http("POST", &format!("{url}/v1/drain"), &[], &"x".repeat(100_000));
     assert_eq!(status, 413, "{text}");
     assert!(text.contains("\"bad_body\""), "{text}");

@@ -116,7 +116,7 @@ fn codes_that_lead_on_end_at_the_backup() {
     }
     let status = rig.edge.json("/v1/status");
     let problem = &status["problem_details"][0];
-    let headline = "trunk primary rejected 5 of 7 calls in the last hour, calls go to their next target";
+    let headline = "trunk primary rejected 6 of 7 calls in the last hour, calls go to their next target";
     assert_eq!((&problem["harm"], &problem["headline"]), (&"detour".into(), &headline.into()), "{status}");
     let code = |flag: &[&str]| finish(&[&["status", "--url", &rig.edge.url()], flag].concat()).status.code();
     assert_eq!((code(&[]), code(&["--check"]), code(&["--check", "--json"])), (Some(0), Some(1), Some(1)));

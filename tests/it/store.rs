@@ -139,7 +139,10 @@ fn no_record_text_or_webhook_is_lost_or_doubled_whenever_the_edge_is_killed() {
         let waiting = ["trunkgate_sms_queued", "trunkgate_cdr_waiting{sink=\"url\"}"].map(|name| edge.metric(name));
         (waiting == [0.0, 0.0]).then_some(())
     });
-    assert_eq!(edge.json("/v1/status")["problems"], Value::Array(vec![]));
+    let problems = edge.json("/v1/status")["problems"].clone();
+    let is_of_kill =
+        |problem: &Value| problem.as_str().unwrap().starts_with("the process before this one ended without a stop");
+    assert!(problems.as_array().unwrap().iter().all(is_of_kill), "{problems}");
 
     let (counts, callers) = records(edge.directory.path());
     assert!(counts.values().all(|count| *count == 1), "{counts:?}");
