@@ -77,6 +77,7 @@ fn a_limit_of_the_callers_trunk_is_named_and_recorded() {
         "{verdict}"
     );
     assert!(page.contains(&verdict) && page.contains("─INVITE─") && page.contains("503 Service"), "{page}");
+    assert!(page.contains(" began 20") && page.contains(" UTC ") && page.contains("carrier: Call-ID second"), "{page}");
     let record = until("it is recorded", || records(&edge).into_iter().next());
     assert_eq!(
         (&record["sip_code"], &record["outcome"], &record["reason"], &record["legs"][0]["trunk"]),
@@ -229,6 +230,8 @@ fn a_refused_reload_says_first_what_is_wrong() {
     let line =
         until("it is logged", || edge.log().lines().find(|line| line.contains("reload rejected")).map(str::to_owned));
     assert!(line.contains("ERROR"), "{line}");
+    let told = String::from_utf8(finish(&["reload", "--url", &edge.url()]).stderr).unwrap();
+    assert!(told.ends_with("\nreload rejected: the running configuration is unchanged\n"), "{told}");
 }
 
 /// A carrier that is `up` and takes no call.
