@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use serde_json::Value;
 use trunkgate_media::agent::sign_form;
 
-use crate::apps::{application, form};
+use crate::apps::{application, form, parameter};
 use crate::support::endpoint::Endpoint;
 use crate::support::trunkgate;
 
@@ -78,6 +78,85 @@ fn an_expectation_that_fails_says_what_the_caller_heard_instead() {
     let (code, reports) = run(&format!("http://{}/broken", menu.address), &[]);
     let failure = reports[0]["failures"][0].as_str().unwrap();
     assert!(code == 1 && failure.contains("error 12100"), "{failure}");
+}
+
+#[test]
+fn what_the_caller_says_reaches_the_application_as_speech() {
+    let asked = application(&[
+        (
+            "/voice",
+            "<Say>Hello.</Say><Gather input=\"speech\" speechTimeout=\"auto\" action=\"/said\" partialResultCallback=\"/partial\">\
+             <Say>What can I do for you?</Say></Gather><Say>Nothing was said.</Say>",
+        ),
+        (
+            "/said",
+            "<Gather input=\"dtmf speech\" bargeIn=\"false\" action=\"/more\"><Say>And when?</Say></Gather><Say>No time.</Say>",
+        ),
+        ("/more", "<Say>Noted.</Say>"),
+        ("/partial", ""),
+    ]);
+    let url = format!("http://{}/voice", asked.address);
+    let wanted =
+        steps(&["hear hello", "say Book a table", "hear And", "say \"At seven.\"", "hear Noted", "ends completed"]);
+    let (code, reports) = run(&url, &wanted);
+    assert_eq!(code, 0, "{reports:#}");
+    let heard = reports[0]["heard"].as_array().unwrap();
+    assert!(heard.contains(&"And when?".into()), "without barge-in the prompt is heard: {heard:?}");
+    let said = |path: &str| -> Vec<(String, String)> {
+        let posts = asked.posts();
+        let found: Vec<_> = posts.iter().filter(|post| crate::apps::path(post) == path).collect();
+        found.iter().map(|post| (parameter(post, "SpeechResult"), parameter(post, "Confidence"))).collect()
+    };
+    let result = |text: &str| (text.to_owned(), "1.0".to_owned());
+    assert_eq!((said("/said"), said("/more")), (vec![result("Book a table")], vec![result("At seven.")]));
+    let partial = asked.posts().into_iter().find(|post| crate::apps::path(post) == "/partial").unwrap();
+    assert_eq!(parameter(&partial, "UnstableSpeechResult"), "Book");
+    let (code, reports) = run(&url, &steps(&["hear Hello.", "hear Nothing was said", "say Hello"]));
+    let failure = reports[0]["failures"][0].as_str().unwrap();
+    assert!(code == 1 && failure.contains("say Hello: the application did not listen for speech"), "{failure}");
+}
+
+#[test]
+fn a_party_hears_its_own_document_and_presses_digits() {
+    let screened = application(&[
+        ("/voice", "<Dial action=\"/after\"><Number url=\"/screen\">+14155550177</Number></Dial>"),
+        (
+            "/screen",
+            "<Gather numDigits=\"1\" action=\"/accept\" timeout=\"1\"><Say>Press any key to accept.</Say></Gather><Hangup/>",
+        ),
+        ("/accept", "<Say>Connecting.</Say>"),
+        ("/after", "<Say>Goodbye.</Say>"),
+    ]);
+    let url = format!("http://{}/voice", screened.address);
+    let wanted = steps(&[
+        "dial +14155550177",
+        "party hears press any key",
+        "party presses 1",
+        "party hears Connecting.",
+        "hear audio",
+        "party hangs up",
+        "hear Goodbye",
+        "ends completed",
+    ]);
+    let (code, reports) = run(&url, &wanted);
+    assert_eq!(code, 0, "{reports:#}");
+    let transcript = reports[0]["transcript"].to_string();
+    assert!(transcript.contains("+14155550177 hears: Press any key"), "{transcript}");
+    let after = screened.posts().into_iter().find(|post| crate::apps::path(post) == "/after").unwrap();
+    assert_eq!(parameter(&after, "DialCallStatus"), "completed", "it hangs up once it has answered");
+    let (code, reports) = run(&url, &steps(&["dial +14155550177", "party hears Welcome"]));
+    let failure = reports[0]["failures"][0].as_str().unwrap();
+    assert!(code == 1 && failure.contains("the party heard \"Press any key to accept.\""), "{failure}");
+}
+
+#[test]
+fn a_file_that_cannot_be_had_fails_a_call_unless_that_is_allowed() {
+    let plays = application(&[("/voice", "<Play>/hello.mp3</Play><Say>Hello</Say>")]);
+    let url = format!("http://{}/voice", plays.address);
+    let (code, reports) = run(&url, &steps(&["hear Hello"]));
+    assert!(code == 3 && reports[0]["application"].as_str().unwrap().contains("hello.mp3"), "{reports:#}");
+    let (code, reports) = run(&url, &[&["--allow-missing-audio"], &steps(&["hear Hello"])[..]].concat());
+    assert!(code == 0 && reports[0]["transcript"].to_string().contains("hello.mp3"), "{reports:#}");
 }
 
 #[test]

@@ -105,6 +105,10 @@ impl Phone {
     pub fn expect(&mut self, answer: Answer) {
         self.answers.push_back(answer);
     }
+    /// Sets the answers to the next calls that come in, and forgets those set before.
+    pub fn set_answers(&mut self, answers: impl IntoIterator<Item = Answer>) {
+        self.answers = answers.into_iter().collect();
+    }
     /// Sets the answer to calls for which none was set.
     pub fn set_default_answer(&mut self, answer: Answer) {
         self.default_answer = answer;
@@ -137,6 +141,12 @@ impl Phone {
     /// such.
     pub fn press(&mut self, number: CallNumber, digits: &str) -> bool {
         self.calls.get_mut(&number).is_some_and(|call| call.press(digits))
+    }
+
+    /// Says samples, 8000 a second, in an answered call, behind those that are still being said and in the place of what its
+    /// [`Talk`](crate::Talk) says; returns whether the call is answered.
+    pub fn speak(&mut self, number: CallNumber, samples: &[i16]) -> bool {
+        self.calls.get_mut(&number).is_some_and(|call| call.speak(samples))
     }
 
     /// Registers at `uri` as `user` for so many seconds, by this flow; 0 takes the registration back.

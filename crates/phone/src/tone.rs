@@ -173,8 +173,11 @@ impl Voice {
     /// The same with what stands in `audio` instead of the tone, silence behind it.
     pub fn packet_of(&self, index: u32, payload_number: u8, audio: &[i16]) -> [u8; PACKET_BYTES] {
         let start = (index as usize).saturating_mul(FRAME_SAMPLES);
-        let rest = audio.get(start..).unwrap_or_default();
-        let sample = |at: usize| rest.get(at).copied().unwrap_or_default();
+        self.packet_saying(index, payload_number, audio.get(start..).unwrap_or_default())
+    }
+    /// The same with these samples instead of the tone, silence behind them.
+    pub fn packet_saying(&self, index: u32, payload_number: u8, samples: &[i16]) -> [u8; PACKET_BYTES] {
+        let sample = |at: usize| samples.get(at).copied().unwrap_or_default();
         self.packed(index, payload_number, &std::array::from_fn(|at| self.codec.encode(sample(at))))
     }
     fn packed(&self, index: u32, payload_number: u8, payload: &[u8; FRAME_SAMPLES]) -> [u8; PACKET_BYTES] {

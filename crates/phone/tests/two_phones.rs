@@ -524,6 +524,29 @@ fn each_side_reports_what_it_hears_and_audio_is_heard_as_it_was_played() {
 }
 
 #[test]
+fn samples_are_said_in_the_place_of_the_script_once_the_call_is_answered() {
+    let mut pair = Pair::new();
+    let talk = Talk { overheard: true, ..Talk::default() };
+    pair.phones[CALLEE].set_answers([Answer { talk, ..Answer::ring(Duration::ZERO) }]);
+    pair.dial(|dial| dial.talk = Talk { hang_up_after: after(3), audio: Some([0].into()), ..Talk::default() });
+    let number = pair.phones[CALLER].calls().next().unwrap().number();
+    assert!(!pair.phones[CALLER].speak(number, &[1000; 160]), "it is not answered yet");
+    pair.run(Duration::from_secs(1));
+    for _ in 0..2 {
+        assert!(pair.phones[CALLER].speak(number, &[8000; 240]));
+    }
+    pair.run(LONG);
+    let heard: Vec<i16> = pair.overheard.iter().flat_map(|(_, samples)| samples.clone()).collect();
+    let loud = heard.iter().filter(|sample| **sample > 4000).count();
+    let first = heard.iter().position(|sample| *sample > 4000).unwrap();
+    assert!(
+        loud == 480 && heard[first..first + 480].iter().all(|sample| *sample > 4000),
+        "{loud}, one behind the other"
+    );
+    assert!(heard[first + 480..].iter().all(|sample| sample.abs() < 100), "then the script's silence");
+}
+
+#[test]
 fn a_phone_without_an_epoch_makes_no_reports() {
     let mut pair = Pair::new();
     pair.dial(|dial| dial.talk.hang_up_after = after(12));

@@ -1,5 +1,6 @@
 //! The sending side of a call: its voice, its codec, its schedule and its DTMF digits.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,8 @@ pub(crate) struct Speech {
     events: Option<(u8, u32)>,
     /// DTMF digits that are sent, once they are.
     presses: Option<Sender>,
+    /// Samples that are said next, in the place of the script's.
+    spoken_next: VecDeque<i16>,
     payload: u8,
     to: Option<SocketAddr>,
     /// Where its RTCP goes.
@@ -48,6 +51,7 @@ impl Speech {
             coded: None,
             events: None,
             presses: None,
+            spoken_next: VecDeque::new(),
             payload: 0,
             to: None,
             reports_to: None,
@@ -157,7 +161,9 @@ impl Speech {
     /// or a DTMF digit; `None` where nothing may be said.
     pub(super) fn frame(&mut self, talk: &Talk) -> Option<(SocketAddr, [u8; PACKET_BYTES], Option<Vec<u8>>)> {
         let (Some(voice), Some(to), true) = (&self.voice, self.to, self.allowed) else { return None };
+        let next: Vec<i16> = self.spoken_next.drain(..FRAME_SAMPLES.min(self.spoken_next.len())).collect();
         let packet = match &talk.audio {
+            _ if !next.is_empty() => voice.packet_saying(self.sent, self.payload, &next),
             Some(audio) => voice.packet_of(self.sent, self.payload, audio),
             None => voice.packet(self.sent, self.payload),
         };
@@ -173,6 +179,11 @@ impl Speech {
             coded = digit(presses, coded.as_deref().unwrap_or(&packet)).or(coded);
         }
         Some((to, packet, coded))
+    }
+
+    /// Adds samples behind those that are said in the place of the script's.
+    pub(super) fn speak(&mut self, samples: &[i16]) {
+        self.spoken_next.extend(samples);
     }
 
     /// Adds digits behind those that are sent; returns whether the far side takes telephone-events.

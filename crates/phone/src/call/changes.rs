@@ -99,6 +99,15 @@ impl PhoneCall {
         self.state == State::Talking && self.audio.press(digits)
     }
 
+    /// Says samples in an answered call; returns whether it is one.
+    pub(crate) fn speak(&mut self, samples: &[i16]) -> bool {
+        let talks = self.state == State::Talking;
+        if talks {
+            self.audio.speak(samples);
+        }
+        talks
+    }
+
     /// Says something in an answered call.
     pub(crate) fn say_within(&mut self, cx: &mut Cx<'_>, what: Within) {
         if let Within::Offer { holds } = what {

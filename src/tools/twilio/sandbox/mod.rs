@@ -16,8 +16,10 @@ use crate::system::{sids, terminal};
 use crate::tools::cli::TwilioSandbox;
 use crate::tools::client;
 
+mod listener;
 mod phone;
 mod program;
+mod recogniser;
 mod script;
 mod speaker;
 mod talk;
@@ -25,8 +27,9 @@ mod voice;
 
 use phone::Telephone;
 use program::Program;
+use recogniser::Recogniser;
 use script::Script;
-use talk::{Line, Report};
+use talk::{Line, Means, Report};
 use voice::Codebook;
 
 /// Exit code where the application does not start, cannot be reached or answers with an error.
@@ -128,8 +131,9 @@ impl Plan<'_> {
     async fn carry_out(self) -> Result<ExitCode, Failed> {
         let book = Codebook::default();
         let speech = speaker::start(book.clone()).await.map_err(sandbox)?;
+        let recogniser = Recogniser::start(book.clone()).await.map_err(sandbox)?;
         let mut phone = Telephone::start().await.map_err(sandbox)?;
-        let edge = self.start_edge(&phone, &speech).await?;
+        let edge = self.start_edge(&phone, &speech, &recogniser).await?;
         let address =
             edge.listeners.first().map(|one| one.address).ok_or_else(|| sandbox("the edge does not listen"))?;
         let mut program = match &self.options.start {
@@ -141,10 +145,13 @@ impl Plan<'_> {
             ready.map_err(Failed::Application)?;
         }
         let (number, from) = (self.options.to.clone(), self.options.from.clone());
-        let line = Line { edge: address, number, from, patience: self.options.timeout };
+        let allow_missing_audio = self.options.allow_missing_audio;
+        let line = Line { edge: address, number, from, patience: self.options.timeout, allow_missing_audio };
+        let handle = edge.handle();
+        let means = Means { line: &line, book: &book, recogniser: &recogniser, edge: &handle };
         let mut reports = Vec::new();
         for script in &self.scripts {
-            let report = talk::run(script, &line, &book, &mut phone, &edge.handle()).await;
+            let report = talk::run(script, &means, &mut phone).await;
             if !self.options.json {
                 client::say(&as_text(&report));
             }
@@ -164,9 +171,9 @@ impl Plan<'_> {
         Ok(exit_code(&reports))
     }
 
-    async fn start_edge(&self, phone: &Telephone, speech: &str) -> Result<Edge, Failed> {
+    async fn start_edge(&self, phone: &Telephone, speech: &str, recogniser: &Recogniser) -> Result<Edge, Failed> {
         let ports = free_ports(MEDIA_PORTS).map_err(sandbox)?;
-        let text = self.configuration(phone, speech, ports);
+        let text = self.configuration(phone, speech, recogniser, ports);
         let path = Path::new("sandbox.toml");
         let parsed = config::parse(path, &text);
         let (config, _) = parsed.map_err(|wrong| sandbox(config::render(path, &text, &wrong)))?;
@@ -174,7 +181,7 @@ impl Plan<'_> {
         started.map_err(sandbox)?.map_err(sandbox)
     }
 
-    fn configuration(&self, phone: &Telephone, speech: &str, first_port: u16) -> String {
+    fn configuration(&self, phone: &Telephone, speech: &str, recogniser: &Recogniser, first_port: u16) -> String {
         let quoted = |text: &str| toml::Value::from(text).to_string();
         let (to, url, method) = (quoted(&self.options.to), quoted(self.url.as_str()), quoted(&self.options.method));
         format!(
@@ -184,6 +191,7 @@ impl Plan<'_> {
              [http]\naddress = \"{http}\"\n\
              [api]\naccount_sid = \"{account}\"\nauth_token = {token}\nconnect = [\"trunk:carrier\"]\nallow_private = true\nproxy = true\n\
              [speech]\nurl = \"{speech}\"\n\
+             [recognition]\nurl = \"{recogniser}\"\n\
              [trunk.carrier]\npeers = [\"sip:{phone}\"]\n\
              [app.sandbox]\nurl = {url}\nmethod = {method}\nallow_private = true\n\
              [[number]]\nnumber = {to}\napp = \"sandbox\"\n",
@@ -193,6 +201,7 @@ impl Plan<'_> {
             account = self.account,
             token = quoted(&self.token),
             phone = phone.address,
+            recogniser = recogniser.url,
         )
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
@@ -16,6 +16,8 @@ use crate::tools::datagrams::{Packet, bind, read, until};
 
 /// Calls that it has at once: the caller's, and parties.
 const CALLS: usize = 16;
+/// Time after which a party answers that does.
+pub(super) const ANSWER_AFTER: Duration = Duration::from_millis(100);
 /// News and orders that may wait.
 const WAITING: usize = 1024;
 
@@ -33,9 +35,15 @@ pub(super) enum News {
 #[derive(Debug)]
 enum Order {
     Dial(Box<Dial>, oneshot::Sender<Option<CallNumber>>),
-    Expect(Answer),
+    Answer(Vec<Answer>),
+    Speak(CallNumber, Vec<i16>, oneshot::Sender<bool>),
     Press(CallNumber, String, oneshot::Sender<bool>),
     HangUp(CallNumber),
+}
+
+/// Returns the same answer of a party whose ear is listened to.
+pub(super) fn overheard(answer: Answer) -> Answer {
+    Answer { talk: Talk { overheard: true, ..answer.talk }, ..answer }
 }
 
 /// The phone; its tasks end with it.
@@ -64,9 +72,11 @@ impl Telephone {
         config.media = media.keys().copied().collect();
         config.codecs = vec!["PCMU".to_owned()];
         config.give_up = None;
+        let mut phone = Phone::new(config);
+        phone.set_default_answer(overheard(Answer::ring(ANSWER_AFTER)));
         let (orders, orders_in) = mpsc::channel(WAITING);
         let (news, news_in) = mpsc::channel(WAITING);
-        let task = Task { phone: Phone::new(config), sip, media, news };
+        let task = Task { phone, sip, media, news };
         tokio::task::spawn_local(task.run(orders_in, packets_in));
         Ok(Telephone { address, orders, news: news_in })
     }
@@ -81,9 +91,16 @@ impl Telephone {
         wait.await.ok().flatten()
     }
 
-    /// Sets the answer to the next call that comes in, after those set before.
-    pub(super) async fn expect(&self, answer: Answer) {
-        let _ = self.orders.send(Order::Expect(answer)).await;
+    /// Sets the answers to the next calls that come in; those set before are forgotten.
+    pub(super) async fn answer(&self, answers: Vec<Answer>) {
+        let _ = self.orders.send(Order::Answer(answers)).await;
+    }
+
+    /// Says samples; returns whether the call is answered.
+    pub(super) async fn speak(&self, call: CallNumber, samples: Vec<i16>) -> bool {
+        let (reply, wait) = oneshot::channel();
+        let sent = self.orders.send(Order::Speak(call, samples, reply)).await;
+        sent.is_ok() && wait.await.unwrap_or(false)
     }
 
     /// Presses digits; returns whether the call takes them.
@@ -141,7 +158,8 @@ impl Task {
         let now = Instant::now();
         match order {
             Order::Dial(dial, reply) => drop(reply.send(self.phone.dial(now, *dial))),
-            Order::Expect(answer) => self.phone.expect(answer),
+            Order::Answer(answers) => self.phone.set_answers(answers),
+            Order::Speak(call, samples, reply) => drop(reply.send(self.phone.speak(call, &samples))),
             Order::Press(call, digits, reply) => drop(reply.send(self.phone.press(call, &digits))),
             Order::HangUp(call) => self.phone.hang_up(now, call),
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::tools::cli::duration;
 
 /// Steps that a script may have.
-const STEPS: &str = "hear TEXT, hear audio, press DIGITS, wait TIME, dial NUMBER [answers|busy|no answer|fails], party hangs up, hang up, ends [STATUS]";
+const STEPS: &str = "hear TEXT, hear audio, press DIGITS, say TEXT, wait TIME, dial NUMBER [answers|busy|no answer|fails], party hears TEXT, party presses DIGITS, party hangs up, hang up, ends [STATUS]";
 /// Statuses with which a call ends, in Twilio's words.
 const STATUSES: [&str; 4] = ["completed", "busy", "failed", "no-answer"];
 
@@ -36,9 +36,15 @@ pub(super) enum What {
     HearAudio,
     /// The caller presses digits.
     Press(String),
+    /// The caller says these words once the application listens for speech.
+    Say(String),
     Wait(Duration),
     /// The application calls a number, whose party does this.
     Dial(String, PartyActs),
+    /// The party that was called last hears these words of a Say.
+    PartyHears(String),
+    /// The party that was called last presses digits.
+    PartyPresses(String),
     /// The party that was called last hangs up.
     PartyHangsUp,
     HangUp,
@@ -105,23 +111,10 @@ impl What {
         let rest = rest.trim();
         let none = |what: What| if rest.is_empty() { Ok(what) } else { Err(format!("\"{rest}\" behind `{verb}`")) };
         match verb {
-            "hear" => {
-                let words = rest.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-                match (words, rest) {
-                    (None, "audio") => Ok(What::HearAudio),
-                    (Some(""), _) | (None, "") => Err("`hear` without text".to_owned()),
-                    (words, rest) => Ok(What::Hear(words.unwrap_or(rest).to_owned())),
-                }
-            }
-            "press" => {
-                let is_digit = |c: char| c.is_ascii_digit() || matches!(c, '*' | '#' | 'A'..='D');
-                let is_good = !rest.is_empty() && rest.chars().all(is_digit);
-                if is_good {
-                    Ok(What::Press(rest.to_owned()))
-                } else {
-                    Err(format!("`press`: \"{rest}\" are no digits (0-9, *, #, A-D)"))
-                }
-            }
+            "hear" if rest == "audio" => Ok(What::HearAudio),
+            "hear" => words(verb, rest).map(What::Hear),
+            "press" => digits(verb, rest).map(What::Press),
+            "say" => words(verb, rest).map(What::Say),
             "wait" => duration(rest).map(What::Wait).map_err(|why| format!("`wait`: {why}")),
             "dial" => {
                 let (number, acts) = rest.split_once(char::is_whitespace).unwrap_or((rest, "answers"));
@@ -135,7 +128,12 @@ impl What {
                     Ok(What::Dial(number.to_owned(), known))
                 }
             }
-            "party" if rest == "hangs up" => Ok(What::PartyHangsUp),
+            "party" => match rest.split_once(char::is_whitespace).unwrap_or((rest, "")) {
+                ("hangs", "up") => Ok(What::PartyHangsUp),
+                ("hears", rest) => words("party hears", rest).map(What::PartyHears),
+                ("presses", rest) => digits("party presses", rest).map(What::PartyPresses),
+                _ => Err(format!("`party`: \"{rest}\"; known: hears TEXT, presses DIGITS, hangs up")),
+            },
             "hang" if rest == "up" => Ok(What::HangUp),
             "ends" if rest.is_empty() => none(What::Ends(None)),
             "ends" => {
@@ -149,6 +147,21 @@ impl What {
     }
 }
 
+/// Reads the text of a step; quotation marks around it are optional.
+fn words(step: &str, rest: &str) -> Result<String, String> {
+    let rest = rest.trim();
+    let words = rest.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(rest);
+    if words.trim().is_empty() { Err(format!("`{step}` without text")) } else { Ok(words.to_owned()) }
+}
+
+/// Reads the digits of a step.
+fn digits(step: &str, rest: &str) -> Result<String, String> {
+    let rest = rest.trim();
+    let is_digit = |c: char| c.is_ascii_digit() || matches!(c, '*' | '#' | 'A'..='D');
+    let is_good = !rest.is_empty() && rest.chars().all(is_digit);
+    if is_good { Ok(rest.to_owned()) } else { Err(format!("`{step}`: \"{rest}\" are no digits (0-9, *, #, A-D)")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,7 +172,7 @@ mod tests {
 
     #[test]
     fn each_step_is_read() {
-        let text = "# a menu\n\nhear \"Welcome\"\nhear press one\n hear audio\npress 1#\nwait 500ms\ndial +14155550177\ndial +14155550178 no answer\nparty hangs up\nends\nends busy\nhang up\n";
+        let text = "# a menu\n\nhear \"Welcome\"\nhear press one\n hear audio\npress 1#\nwait 500ms\ndial +14155550177\ndial +14155550178 no answer\nsay \"Put me through\"\nparty hears Press one\nparty presses 1\nparty hangs up\nends\nends busy\nhang up\n";
         let expected = vec![
             What::Hear("Welcome".to_owned()),
             What::Hear("press one".to_owned()),
@@ -168,6 +181,9 @@ mod tests {
             What::Wait(Duration::from_millis(500)),
             What::Dial("+14155550177".to_owned(), PartyActs::Answers),
             What::Dial("+14155550178".to_owned(), PartyActs::RingsForEver),
+            What::Say("Put me through".to_owned()),
+            What::PartyHears("Press one".to_owned()),
+            What::PartyPresses("1".to_owned()),
             What::PartyHangsUp,
             What::Ends(None),
             What::Ends(Some("busy")),
@@ -182,6 +198,10 @@ mod tests {
             ("hear Hello\nshout", "a.call:2: \"shout\" is no step; known: hear TEXT"),
             ("press x", "a.call:1: `press`: \"x\" are no digits"),
             ("hear", "a.call:1: `hear` without text"),
+            ("say \"\"", "a.call:1: `say` without text"),
+            ("party presses one", "a.call:1: `party presses`: \"one\" are no digits"),
+            ("party hears", "a.call:1: `party hears` without text"),
+            ("party sleeps", "a.call:1: `party`: \"sleeps\"; known: hears TEXT"),
             ("dial +1415 sleeps", "a.call:1: `dial`: \"sleeps\"; known"),
             ("ends happily", "a.call:1: `ends`: \"happily\"; known: completed"),
             ("wait long", "a.call:1: `wait`: "),

@@ -1,0 +1,80 @@
+//! What one end of a call hears, and how far its script has followed that.
+
+use super::voice::{Codebook, Ear, Heard, Sound};
+
+/// One end of a call, the caller's or a party's.
+#[derive(Debug, Default)]
+pub(super) struct Listener {
+    ear: Ear,
+    /// Sound, and bytes of its text, behind which the next words are to be heard.
+    cursor: (usize, usize),
+}
+
+impl Listener {
+    /// Takes the samples of a packet that came so many seconds after the beginning of the call.
+    pub(super) fn take(&mut self, book: &Codebook, at: f64, samples: &[i16]) {
+        self.ear.take(book, at, samples);
+    }
+
+    /// Returns what was heard so far, in order.
+    pub(super) fn heard(&self) -> &[Heard] {
+        self.ear.heard()
+    }
+
+    /// Whether these words stand behind those of the last expectation.
+    pub(super) fn hears(&mut self, words: &str) -> Option<()> {
+        let wanted = plain(words);
+        for (at, heard) in self.ear.heard().iter().enumerate().skip(self.cursor.0) {
+            let Some(said) = heard.words() else { continue };
+            let said = plain(&said);
+            let from = if at == self.cursor.0 { self.cursor.1 } else { 0 };
+            if let Some(found) = said.get(from..).and_then(|rest| rest.find(&wanted)) {
+                self.cursor = (at, from + found + wanted.len());
+                return Some(());
+            }
+        }
+        None
+    }
+
+    /// Whether audio that is no Say stands behind the last expectation.
+    pub(super) fn hears_audio(&mut self) -> Option<()> {
+        let found = self.ear.heard().iter().enumerate().skip(self.cursor.0);
+        let (at, _) = found.into_iter().find(|(_, heard)| heard.what == Sound::Audio)?;
+        self.cursor = (at + 1, 0);
+        Some(())
+    }
+
+    /// Says what was heard behind the last expectation.
+    pub(super) fn instead(&self) -> String {
+        let rest = self.ear.heard().get(self.cursor.0..).unwrap_or_default();
+        let heard: Vec<String> =
+            rest.iter().map(|heard| heard.words().map_or("audio".to_owned(), |words| format!("\"{words}\""))).collect();
+        if heard.is_empty() { "heard nothing".to_owned() } else { format!("heard {}", heard.join(", ")) }
+    }
+}
+
+/// Returns a text as it is compared.
+fn plain(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_found_in_order_and_what_was_heard_instead_is_said() {
+        let (book, mut listener) = (Codebook::default(), Listener::default());
+        assert_eq!(listener.instead(), "heard nothing");
+        let said = [book.speak("Press one.  Press two."), vec![0; 4000], book.speak("Goodbye")].concat();
+        for (at, packet) in said.chunks(160).enumerate() {
+            listener.take(&book, at as f64 / 50.0, packet);
+        }
+        for words in ["press  ONE", "press two"] {
+            assert!(listener.hears(words).is_some(), "{words}");
+        }
+        assert!(listener.hears("press").is_none() && listener.hears_audio().is_none());
+        assert_eq!(listener.instead(), "heard \"Press one.  Press two.\", \"Goodbye\"");
+        assert!(listener.hears("good").is_some());
+    }
+}

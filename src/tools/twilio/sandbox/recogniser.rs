@@ -1,0 +1,161 @@
+//! The recogniser of a sandbox, as `[recognition] url` asks it (docs/recognition.md): the words of `say` arrive as the voice of the
+//! codebook, in the caller's own RTP, and are read back from what the edge passes on. No speech engine is needed, and nothing is guessed.
+
+use std::net::SocketAddr;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{WebSocketStream, accept_async};
+
+use super::voice::{Codebook, Ear, Sound};
+
+/// Samples of a second.
+const RATE: f64 = 8000.0;
+
+/// A recogniser that serves on loopback until the runtime ends.
+#[derive(Debug)]
+pub(super) struct Recogniser {
+    /// URL of its WebSocket.
+    pub(super) url: String,
+    sessions: watch::Sender<usize>,
+}
+
+impl Recogniser {
+    /// Binds a port of its own and serves.
+    pub(super) async fn start(book: Codebook) -> std::io::Result<Recogniser> {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+        let url = format!("ws://{}/", listener.local_addr()?);
+        let sessions = watch::Sender::new(0);
+        let counted = sessions.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, book.clone(), counted.clone()));
+            }
+        });
+        Ok(Recogniser { url, sessions })
+    }
+
+    /// Whether the application listens to the caller: the audio of one arrives.
+    pub(super) fn listens(&self) -> bool {
+        *self.sessions.borrow() > 0
+    }
+}
+
+/// A session that gets audio; the value ends with it.
+struct Listening(watch::Sender<usize>);
+
+impl Listening {
+    fn begin(sessions: &watch::Sender<usize>) -> Listening {
+        sessions.send_modify(|count| *count += 1);
+        Listening(sessions.clone())
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+async fn serve(stream: TcpStream, book: Codebook, sessions: watch::Sender<usize>) {
+    let Ok(mut socket) = accept_async(stream).await else { return };
+    let (mut understanding, mut listening) = (Understanding::default(), None);
+    while let Some(Ok(message)) = socket.next().await {
+        match message {
+            Message::Binary(audio) => {
+                listening.get_or_insert_with(|| Listening::begin(&sessions));
+                for result in understanding.take(&book, &audio) {
+                    if send(&mut socket, &result).await.is_err() {
+                        return;
+                    }
+                }
+            }
+            // `start` has nothing that matters to it; after `stop` the server closes.
+            Message::Text(text) if !text.contains("\"stop\"") => {}
+            Message::Text(_) | Message::Close(_) => break,
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+        }
+    }
+    drop(listening);
+    let _ = socket.close(None).await;
+}
+
+/// A result, partial or final.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Transcribed {
+    text: String,
+    is_final: bool,
+}
+
+async fn send(
+    socket: &mut WebSocketStream<TcpStream>,
+    result: &Transcribed,
+) -> Result<(), tokio_tungstenite::tungstenite::Error> {
+    let mut alternative = json!({ "transcript": result.text });
+    if result.is_final {
+        alternative["confidence"] = json!(1.0);
+    }
+    let message = json!({ "type": "transcription", "is_final": result.is_final, "alternatives": [alternative] });
+    socket.send(Message::text(message.to_string())).await
+}
+
+/// What one session has understood.
+#[derive(Debug, Default)]
+struct Understanding {
+    ear: Ear,
+    samples: usize,
+    /// Sounds whose text has had its final result, and characters of the next one that have been reported.
+    done: (usize, usize),
+}
+
+impl Understanding {
+    /// Takes audio, linear 16 bit; returns a partial result at the end of each word, and a final one at that of a text.
+    fn take(&mut self, book: &Codebook, audio: &[u8]) -> Vec<Transcribed> {
+        let samples: Vec<i16> = audio.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect();
+        self.ear.take(book, self.samples as f64 / RATE, &samples);
+        self.samples += samples.len();
+        let mut results = Vec::new();
+        for (at, heard) in self.ear.heard().iter().enumerate().skip(self.done.0) {
+            let (Sound::Text { text, last, .. }, Some(words)) = (&heard.what, heard.words()) else { continue };
+            let is_final = last + 1 == text.chars().count();
+            let is_word = words.ends_with(char::is_whitespace) && words.len() > self.done.1;
+            if is_final || is_word {
+                let text = words.trim_end().to_owned();
+                self.done = if is_final { (at + 1, 0) } else { (at, words.len()) };
+                results.push(Transcribed { text, is_final });
+            }
+        }
+        results
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(samples: &[i16]) -> Vec<u8> {
+        samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn words_are_partial_results_and_a_text_is_a_final_one() {
+        let (book, mut understanding) = (Codebook::default(), Understanding::default());
+        let said = [vec![0; 800], book.speak("Put me through"), vec![0; 800], book.speak("Now")].concat();
+        let results: Vec<Transcribed> =
+            said.chunks(160).flat_map(|packet| understanding.take(&book, &bytes(packet))).collect();
+        let result = |text: &str, is_final| Transcribed { text: text.to_owned(), is_final };
+        let wanted =
+            [result("Put", false), result("Put me", false), result("Put me through", true), result("Now", true)];
+        assert_eq!(results, wanted);
+    }
+
+    #[test]
+    fn other_audio_is_nothing_that_was_said() {
+        let (book, mut understanding) = (Codebook::default(), Understanding::default());
+        let tone: Vec<i16> = (0..1600).map(|n| if n % 20 < 10 { 4000 } else { -4000 }).collect();
+        assert!(understanding.take(&book, &bytes(&tone)).is_empty() && understanding.take(&book, &[1]).is_empty());
+    }
+}
