@@ -54,7 +54,7 @@ pub(crate) struct Options {
 
 /// Cases that --quick leaves out unless they are asked for by name: one measures time on a machine that must have nothing
 /// else to do, one waits for intervals of real time, the others install large packages.
-const FULL_ONLY: [&str; 12] = [
+const FULL_ONLY: [&str; 13] = [
     "sipp-timers",
     "agent-100",
     "agent-pipecat",
@@ -67,6 +67,7 @@ const FULL_ONLY: [&str; 12] = [
     "seeds",
     "twilio-snippets",
     "twilio-proxy",
+    "twilio-apps",
 ];
 
 /// Cases that need nothing from outside this machine, so that they can run in a network of their own. The others fetch

@@ -61,16 +61,11 @@ pub(crate) enum Packages {
 
 /// The interpreter of an environment that holds `packages`, made where it is missing.
 pub(crate) fn interpreter(packages: Packages) -> anyhow::Result<PathBuf> {
-    let name = if packages == Packages::Pinned { "interop-python-pinned" } else { "interop-python" };
-    let folder = super::edge::target().join(name);
-    let python = folder.join("bin/python");
-    if !python.is_file() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).context("python3 -m venv")?;
-    }
     if packages == Packages::Pinned {
-        install(&folder, "pinned", &[], PINNED)?;
-        return Ok(python);
+        return environment("pinned", PINNED);
     }
+    let folder = super::edge::target().join("interop-python");
+    let python = made(&folder)?;
     install(&folder, "base", &[], BASE)?;
     if matches!(packages, Packages::FastApi | Packages::Forms) {
         install(&folder, "fastapi", &[], FASTAPI)?;
@@ -81,6 +76,23 @@ pub(crate) fn interpreter(packages: Packages) -> anyhow::Result<PathBuf> {
     if packages == Packages::Pipecat {
         install(&folder, "pipecat", &["--no-deps"], &[PIPECAT])?;
         install(&folder, "pipecat-needs", &[], PIPECAT_NEEDS)?;
+    }
+    Ok(python)
+}
+
+/// The interpreter of an environment of its own, for packages that do not go with those of the others.
+pub(crate) fn environment(name: &str, packages: &[&str]) -> anyhow::Result<PathBuf> {
+    let folder = super::edge::target().join(format!("interop-python-{name}"));
+    let python = made(&folder)?;
+    install(&folder, name, &[], packages)?;
+    Ok(python)
+}
+
+/// Makes an environment where it is missing; returns its interpreter.
+fn made(folder: &Path) -> anyhow::Result<PathBuf> {
+    let python = folder.join("bin/python");
+    if !python.is_file() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(folder)).context("python3 -m venv")?;
     }
     Ok(python)
 }
@@ -129,7 +141,7 @@ fn install(folder: &Path, name: &str, flags: &[&str], packages: &[&str]) -> anyh
     Ok(())
 }
 
-pub(super) fn run(command: &mut Command) -> anyhow::Result<()> {
+pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     let output = command.stdin(Stdio::null()).output()?;
     if !output.status.success() {
         bail!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr));

@@ -53,6 +53,7 @@ mod toll_fraud;
 mod tone;
 mod torture;
 mod twilio_api;
+mod twilio_apps;
 mod twilio_proxy;
 mod twilio_snippets;
 mod webhook_requests;
@@ -353,6 +354,11 @@ fn applications() -> Vec<Case> {
             name: "twilio-snippets",
             proves: "the public snippets for calls, numbers and keys in Python and Node, unchanged; their sample outputs name the fields",
             run: twilio_snippets::run,
+        },
+        Case {
+            name: "twilio-apps",
+            proves: "three public demo applications, unmodified, by `trunkgate twilio --app` with scripts, as their CI would run it",
+            run: twilio_apps::run,
         },
         Case {
             name: "pipecat-hang-up",

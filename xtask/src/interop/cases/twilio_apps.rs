@@ -1,0 +1,230 @@
+//! Demo applications of TwilioDevEd for incoming calls, tested as a CI job of each would do it: `trunkgate twilio --app URL --start COMMAND`
+//! with scripts. Their code is fetched at a commit and not changed; where a pinned dependency can no longer be installed, the newest
+//! compatible version is. `TRUNKGATE_APPS` may name a folder with checkouts by name; without it they are cloned from their public address.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::Value;
+
+use crate::interop::{SKIPPED, Setting, edge, install, python};
+
+/// Environment variable with a folder of checkouts.
+const FOLDER: &str = "TRUNKGATE_APPS";
+/// Public address of the repositories, before their names.
+const PUBLIC: &str = "https://github.com/TwilioDevEd/";
+/// Longest run of an application's scripts, from the command to its end.
+const LONGEST_S: f64 = 10.0;
+
+/// Packages of call-forwarding-flask: those of its requirements that it imports.
+const FLASK: &[&str] = &[
+    "Flask==1.1.4",
+    "Flask-SQLAlchemy==2.5.1",
+    "SQLAlchemy==1.4.54",
+    "Werkzeug==1.0.1",
+    "Jinja2==2.11.3",
+    "MarkupSafe==2.0.1",
+    "itsdangerous==1.1.0",
+    "click==7.1.2",
+    "twilio==6.63.2",
+];
+/// The same of ivr-recording-django.
+const DJANGO: &[&str] = &["Django==3.2.25", "django-environ==0.4.5", "twilio==6.35.4"];
+
+/// Fills the database of call-forwarding-flask: its own senators, and one zip code as its own tests have it.
+const SENATORS: &str = "\
+from call_forward_flask import app, db, parsers
+with app.app_context():
+    db.drop_all()
+    db.create_all()
+    parsers.data_from_json(open('senators.json').read())
+    parsers.zips_from_csv([(0, None), (1, ['60616', '', '', 'IL'])])
+";
+
+/// An application.
+struct Application {
+    name: &'static str,
+    commit: &'static str,
+    /// Path of its webhook.
+    path: &'static str,
+    flags: &'static [&'static str],
+    scripts: &'static [&'static str],
+    /// Prepares it in its folder; returns the command that starts it, with `{port}`, and its variables.
+    prepare: fn(&Path) -> anyhow::Result<Start>,
+}
+
+/// Command and variables.
+type Start = (String, Vec<(&'static str, &'static str)>);
+
+const APPLICATIONS: [Application; 3] = [
+    Application {
+        name: "ivr-phone-tree-node",
+        commit: "272a414c9aa81b3eac1db399686090fdd7bfb3e4",
+        path: "/ivr/welcome",
+        flags: &[],
+        scripts: &[
+            "hear Thanks for calling the E T Phone Home Service\npress 2\nhear To call the planet Broh doe As O G\npress 3\n\
+             dial +17262043675\nhear audio\nparty hangs up\nends completed",
+            "hear press 1 for directions\npress 9\nhear Returning to the main menu\nhear Thanks for calling",
+        ],
+        prepare: node,
+    },
+    Application {
+        name: "call-forwarding-flask",
+        commit: "d361c916f7a9599e32dd99e3bd2de60238f7020d",
+        path: "/callcongress/welcome",
+        flags: &[],
+        scripts: &[
+            "hear Thank you for calling Call Congress\npress 60616\nhear Connecting you to Richard J. Durbin\ndial +14157671351\n\
+             party hangs up\nhear Connecting you to Tammy Duckworth\ndial +12174412652 busy\nhear Your voice makes a difference\n\
+             ends completed",
+        ],
+        prepare: flask,
+    },
+    Application {
+        name: "ivr-recording-django",
+        commit: "766a0c6cdf39e82206344324d58e015ddca49387",
+        path: "/ivr/welcome/",
+        // Its menu is a file at a host on the Internet.
+        flags: &["--allow-missing-audio"],
+        scripts: &[
+            "press 2\nhear To call the planet DuhGo bah, press 3\npress 3\nhear You'll be connected shortly to your planet\n\
+             dial +15558675309\nparty hears Press any key to accept\nparty presses 1#\n\
+             party hears Connecting you to the extraterrestrial\nhear audio\nhang up",
+        ],
+        prepare: django,
+    },
+];
+
+/// A script for the first application whose second expectation fails.
+const FAILS: &str = "hear press 1 for directions\npress 1\nhear list of planets";
+
+/// Tests each application by its scripts, and the first by one that must fail.
+pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
+    let mut figures = Vec::new();
+    for application in &APPLICATIONS {
+        let folder = match fetched(application) {
+            Ok(folder) => folder,
+            Err(error) if std::env::var_os(FOLDER).is_none() && !setting.sabotage => {
+                return Ok(format!(
+                    "{SKIPPED}{} cannot be cloned, and {FOLDER} is not set: {error:#}",
+                    application.name
+                ));
+            }
+            Err(error) => return Err(error.context(application.name)),
+        };
+        let start = (application.prepare)(&folder).context(application.name)?;
+        let job = Job { application, folder: &folder, start: &start };
+        let (code, reports, seconds) = job.run(application.scripts, setting.sabotage)?;
+        ensure!(code == 0, "{}: exit code {code}: {reports:#}", application.name);
+        ensure!(seconds < LONGEST_S, "{}: {seconds:.1} s", application.name);
+        figures.push(format!("{} {seconds:.1} s", application.name));
+        if figures.len() == 1 {
+            let (code, reports, _) = job.run(&[FAILS], false)?;
+            let failure = reports[0]["failures"][0].as_str().unwrap_or_default();
+            let is_said = failure.contains("did not hear it") && failure.contains("get on your bike");
+            ensure!(code == 1 && is_said, "an expectation that fails: exit code {code}: {reports:#}");
+        }
+    }
+    Ok(format!("{}; an expectation that fails exits 1 and prints what the caller heard instead", figures.join(", ")))
+}
+
+/// A test of an application, as its CI job runs it.
+struct Job<'a> {
+    application: &'a Application,
+    folder: &'a Path,
+    start: &'a Start,
+}
+
+impl Job<'_> {
+    /// Runs scripts: exit code, reports, and seconds from the command to its end.
+    fn run(&self, scripts: &[&str], sabotage: bool) -> anyhow::Result<(i32, Value, f64)> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let scratch = tempfile::tempdir()?;
+        let mut command = Command::new(std::path::absolute(edge::binary())?);
+        // Broken: the number leads to a page that is no webhook.
+        let path = if sabotage { "/" } else { self.application.path };
+        command.args(["twilio", "--json", "--timeout", "5s", "--app", &format!("http://127.0.0.1:{port}{path}")]);
+        command.args(["--start", &self.start.0.replace("{port}", &port.to_string())]).args(self.application.flags);
+        command.current_dir(self.folder).envs(self.start.1.iter().copied());
+        for (at, script) in scripts.iter().enumerate() {
+            let file = scratch.path().join(format!("{at}.call"));
+            std::fs::write(&file, script)?;
+            command.arg(file);
+        }
+        let began = Instant::now();
+        let output = command.output()?;
+        let seconds = began.elapsed().as_secs_f64();
+        let reports = serde_json::from_slice(&output.stdout);
+        let reports = reports.with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+        Ok((output.status.code().context("it was killed")?, reports, seconds))
+    }
+}
+
+/// Clones a repository at its commit, below the target folder.
+fn fetched(application: &Application) -> anyhow::Result<PathBuf> {
+    let Application { name, commit, .. } = *application;
+    let folder = std::path::absolute(edge::target())?.join("interop-apps").join(name);
+    let done = folder.join(".git/checked-out");
+    if std::fs::read_to_string(&done).is_ok_and(|known| known == commit) {
+        return Ok(folder);
+    }
+    let source = match std::env::var_os(FOLDER).filter(|folder| !folder.is_empty()) {
+        Some(given) => PathBuf::from(given).join(name).canonicalize()?.display().to_string(),
+        None => format!("{PUBLIC}{name}"),
+    };
+    println!("      fetching {name}");
+    drop(std::fs::remove_dir_all(&folder));
+    std::fs::create_dir_all(folder.parent().context("a folder")?)?;
+    git(Command::new("git").args(["clone", "--quiet", "--no-checkout", &source]).arg(&folder))?;
+    // Neither the large table of zip codes nor pictures are needed.
+    let files = ["checkout", "--quiet", commit, "--", ".", ":(exclude)*.csv", ":(exclude)*.jpg"];
+    git(Command::new("git").args(files).current_dir(&folder))?;
+    std::fs::write(done, commit)?;
+    Ok(folder)
+}
+
+fn git(command: &mut Command) -> anyhow::Result<()> {
+    // A clone that asks for a name waits for ever.
+    let output = command.env("GIT_TERMINAL_PROMPT", "0").output().context("git")?;
+    if !output.status.success() {
+        bail!("git: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}
+
+fn node(folder: &Path) -> anyhow::Result<Start> {
+    install::packages(&[("node", "nodejs"), ("npm", "npm")])?;
+    if !folder.join("node_modules").is_dir() {
+        println!("      installing its packages");
+        let flags = ["install", "--omit=dev", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"];
+        python::run(Command::new("npm").args(flags).current_dir(folder)).context("npm install")?;
+    }
+    Ok(("PORT={port} npm start".to_owned(), Vec::new()))
+}
+
+fn flask(folder: &Path) -> anyhow::Result<Start> {
+    let python = std::path::absolute(python::environment("flask-1", FLASK)?)?;
+    let variables = vec![
+        ("FLASK_APP", "call_forward_flask"),
+        ("FLASK_ENV", "development"),
+        ("PYTHONWARNINGS", "ignore"),
+        ("PYTHONDONTWRITEBYTECODE", "1"),
+    ];
+    let mut fill = Command::new(&python);
+    python::run(fill.args(["-c", SENATORS]).current_dir(folder).envs(variables.iter().copied()))?;
+    Ok((format!("exec '{}' -m flask run --no-reload --port {{port}}", python.display()), variables))
+}
+
+fn django(folder: &Path) -> anyhow::Result<Start> {
+    let python = std::path::absolute(python::environment("django-3", DJANGO)?)?;
+    let variables =
+        vec![("SECRET_KEY", "not a secret"), ("PYTHONWARNINGS", "ignore"), ("PYTHONDONTWRITEBYTECODE", "1")];
+    for arguments in [&["migrate"][..], &["loaddata", "ivr/fixtures/agents.json"]] {
+        let mut manage = Command::new(&python);
+        python::run(manage.arg("manage.py").args(arguments).current_dir(folder).envs(variables.iter().copied()))?;
+    }
+    Ok((format!("exec '{}' manage.py runserver --noreload {{port}}", python.display()), variables))
+}
