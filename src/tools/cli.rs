@@ -400,7 +400,7 @@ pub struct TwilioSandbox {
     /// Test this application: its webhook for voice calls
     #[arg(long, value_name = "URL")]
     pub app: Option<String>,
-    /// Scripts of calls, one step a line: hear TEXT, press DIGITS, say TEXT, dial NUMBER, ends
+    /// Scripts of calls, one step a line: hear TEXT, press DIGITS, say TEXT, ends
     #[arg(value_name = "SCRIPT")]
     pub scripts: Vec<PathBuf>,
     /// Add a step of one more call, instead of a script; repeatable
@@ -424,7 +424,7 @@ pub struct TwilioSandbox {
     /// Maximum time until an expectation is met
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub timeout: Duration,
-    /// Accept a Play whose file cannot be fetched: the caller hears nothing of it
+    /// Accept a Play whose file cannot be fetched
     #[arg(long)]
     pub allow_missing_audio: bool,
     /// Address of the API and the console

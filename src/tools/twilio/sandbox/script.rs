@@ -106,6 +106,11 @@ impl Script {
 }
 
 impl What {
+    /// Returns what the party does that this step expects to be called.
+    pub(super) fn acts(&self) -> Option<PartyActs> {
+        if let What::Dial(_, acts) = self { Some(*acts) } else { None }
+    }
+
     fn parse(text: &str) -> Result<What, String> {
         let (verb, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
         let rest = rest.trim();

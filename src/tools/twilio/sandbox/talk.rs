@@ -92,11 +92,7 @@ struct Talk<'a> {
 
 /// Runs a script.
 pub(super) async fn run(script: &Script, means: &Means<'_>, phone: &mut Telephone) -> Report {
-    let acts = script.steps.iter().filter_map(|step| match &step.what {
-        What::Dial(_, acts) => Some(*acts),
-        _ => None,
-    });
-    let acts: Vec<PartyActs> = acts.collect();
+    let acts: Vec<PartyActs> = script.steps.iter().filter_map(|step| step.what.acts()).collect();
     phone.answer(acts.iter().map(|acts| answer(*acts)).collect()).await;
     let (began, line) = (Instant::now(), means.line);
     let Some(caller) = phone.dial(line.edge, &line.number, &line.from).await else {
