@@ -86,6 +86,7 @@ mod transfer;
 mod transports;
 mod trunk_hold;
 mod twilio_api;
+mod twilio_compat;
 mod twilio_inbound;
 mod twilio_keys;
 mod twilio_messages;

@@ -8,6 +8,7 @@ use trunkgate_call::REQUESTED_APP;
 use trunkgate_call::twiml::{Secret, is_digits};
 use trunkgate_call::{CallRequest, Onward};
 use trunkgate_route::{App, AppDocument, StatusCallback, WebhookMethod};
+use trunkgate_twiml::compat::requests::CREATE_CALL;
 use url::Url;
 
 use super::error::{Error, shown};
@@ -25,41 +26,9 @@ const LIMIT_SECONDS: (u64, u64) = (14_400, CALL_LIMIT_SECONDS);
 const DIGITS: usize = 32;
 /// Events of `StatusCallbackEvent`.
 const EVENTS: [&str; 4] = ["initiated", "ringing", "answered", "completed"];
-/// Parameters that this version cannot carry out.
-const LATER: [&str; 25] = [
-    "ApplicationSid",
-    "AsyncAmd",
-    "AsyncAmdStatusCallback",
-    "AsyncAmdStatusCallbackMethod",
-    "Byoc",
-    "CallReason",
-    "CallToken",
-    "CallerId",
-    "ClientNotificationUrl",
-    "MachineDetection",
-    "MachineDetectionSilenceTimeout",
-    "MachineDetectionSpeechEndThreshold",
-    "MachineDetectionSpeechThreshold",
-    "MachineDetectionTimeout",
-    "Record",
-    "RecordingChannels",
-    "RecordingStatusCallback",
-    "RecordingStatusCallbackEvent",
-    "RecordingStatusCallbackMethod",
-    "RecordingTrack",
-    "SipAuthPassword",
-    "SipAuthUsername",
-    "StirPassportSid",
-    "Transcribe",
-    "Trim",
-];
-
 /// `POST …/Calls.json`: begins a call.
 pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
-    for (name, usual) in [("Record", "false"), ("AsyncAmd", "false"), ("Trim", "do-not-trim")] {
-        parameters.drop_default(name, usual);
-    }
-    parameters.refuse_filled(&LATER)?;
+    parameters.judge(&CREATE_CALL)?;
     let (to, from) = (parameters.take("To"), parameters.take("From"));
     let document = take_document(&mut parameters)?.ok_or_else(Error::no_url)?;
     let fallback = take_url(&mut parameters, "FallbackUrl", "FallbackMethod")?;

@@ -4,6 +4,7 @@ use axum::http::Method;
 use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::{Value, json};
+use trunkgate_twiml::compat::requests::CREATE_MESSAGE;
 
 use super::delivery::error_text;
 use super::error::Error;
@@ -22,38 +23,6 @@ use crate::system::sids;
 
 /// Longest text, in characters: Twilio's.
 const BODY_CHARS: usize = 1600;
-/// Parameters of a new message that this version cannot carry out.
-const LATER: [&str; 21] = [
-    "AddressRetention",
-    "ApplicationSid",
-    "Attempt",
-    "ContentRetention",
-    "ContentSid",
-    "ContentVariables",
-    "FallbackFrom",
-    "ForceDelivery",
-    "MaxPrice",
-    "MediaUrl",
-    "MessageIntent",
-    "PersistentAction",
-    "ProvideFeedback",
-    "RiskCheck",
-    "ScheduleType",
-    "SendAsMms",
-    "SendAt",
-    "ShortenUrls",
-    "SmartEncoded",
-    "Tags",
-    "TrafficType",
-];
-
-/// Parameters without effect here: they ask for what is done anyway. Libraries write `false` in two ways.
-const DEFAULTS: [(&str, &[&str]); 4] = [
-    ("ForceDelivery", &["false", "False"]),
-    ("ProvideFeedback", &["false", "False"]),
-    ("ShortenUrls", &["false", "False"]),
-    ("SmartEncoded", &["false", "False", "true", "True"]),
-];
 /// Longest `ValidityPeriod`, in seconds: Twilio's.
 const VALIDITY_SECONDS: u64 = 36_000;
 
@@ -110,11 +79,8 @@ async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Erro
 }
 
 async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Error> {
-    for (name, values) in DEFAULTS {
-        values.iter().for_each(|value| parameters.drop_default(name, value));
-    }
     take_validity(cx, &mut parameters)?;
-    parameters.refuse_filled(&LATER)?;
+    parameters.judge(&CREATE_MESSAGE)?;
     let message = read(cx, &mut parameters)?;
     parameters.finish()?;
     let outlets = cx.config(Outlets::of);

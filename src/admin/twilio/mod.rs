@@ -9,6 +9,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
+use trunkgate_twiml::compat::requests::LATER;
 
 use self::access::Caller;
 use self::error::Error;
@@ -40,28 +41,6 @@ mod text;
 
 /// Version of the API, and the first part of its paths.
 pub(super) const VERSION: &str = "2010-04-01";
-
-/// Lists of an account, or of a call, that are not in this version.
-const LATER: [&str; 18] = [
-    "Addresses",
-    "Applications",
-    "AvailablePhoneNumbers",
-    "Balance",
-    "Conferences",
-    "Events",
-    "Notifications",
-    "OutgoingCallerIds",
-    "Payments",
-    "Queues",
-    "Recordings",
-    "SIP",
-    "Siprec",
-    "SMS",
-    "Transcriptions",
-    "Usage",
-    "UserDefinedMessages",
-    "UserDefinedMessageSubscriptions",
-];
 
 /// Client of a request that was let in, and what it was judged by.
 #[derive(Clone)]

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use trunkgate_route::{App, AppDocument, WebhookMethod};
+use trunkgate_twiml::compat::requests::{LIST_NUMBERS, UPDATE_NUMBER};
 use url::Url;
 
 use super::Asked;
@@ -16,30 +17,10 @@ use crate::sinks::sms::outlets::Outlets;
 
 /// Longest `FriendlyName`, in characters.
 const NAME_CHARS: usize = 64;
-/// Parameters of an update that this version cannot carry out.
-const LATER: [&str; 13] = [
-    "AccountSid",
-    "AddressSid",
-    "ApiVersion",
-    "BundleSid",
-    "EmergencyAddressSid",
-    "EmergencyStatus",
-    "IdentitySid",
-    "SmsApplicationSid",
-    "StatusCallbackEvent",
-    "TrunkSid",
-    "VoiceApplicationSid",
-    "VoiceCallerIdLookup",
-    "VoiceReceiveMode",
-];
-
-/// Values of these that ask for what is done anyway: clients write whole records.
-const DEFAULTS: [(&str, &str); 3] =
-    [("VoiceCallerIdLookup", "false"), ("VoiceCallerIdLookup", "False"), ("VoiceReceiveMode", "voice")];
-
 /// `GET …/IncomingPhoneNumbers.json`
 pub(super) fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
     let page = Page::take(&cx.uri("IncomingPhoneNumbers"), cx.query, &mut parameters)?;
+    parameters.judge(&LIST_NUMBERS)?;
     // Part of a number, with * for any digit; a whole one in any form.
     let number = parameters.take("PhoneNumber").map(|part| (cx.number(&part), part));
     let name = parameters.take("FriendlyName");
@@ -66,10 +47,7 @@ pub(super) fn fetch(cx: &Asked<'_>, wanted: &str, parameters: Parameters) -> Res
 
 /// `POST …/IncomingPhoneNumbers/{sid}.json`: sets what stands above the configuration; an empty value removes it.
 pub(super) async fn update(cx: &Asked<'_>, wanted: &str, mut parameters: Parameters) -> Result<Value, Error> {
-    for (name, value) in DEFAULTS {
-        parameters.drop_default(name, value);
-    }
-    parameters.refuse_filled(&LATER)?;
+    parameters.judge(&UPDATE_NUMBER)?;
     let mut changes: Vec<NumberChange> = Vec::new();
     for (name, parameter, kind) in NumberParameter::ALL {
         let Some(value) = parameters.take_given(name) else { continue };

@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use trunkgate_twiml::compat::requests::Operation;
 
 use super::error::{Error, shown};
 
@@ -71,11 +72,6 @@ impl Parameters {
         found.into_iter().map(|(_, value)| value).collect()
     }
 
-    /// Drops a parameter that asks for what is done anyway.
-    pub(super) fn drop_default(&mut self, name: &str, value: &str) {
-        self.0.retain(|(key, given)| key != name || given != value);
-    }
-
     /// Takes a number.
     ///
     /// # Errors
@@ -110,24 +106,20 @@ impl Parameters {
         Ok(span)
     }
 
-    /// Refuses parameters of Twilio's that this version cannot carry out.
+    /// Takes what an operation accepts without effect: values that ask for what is done anyway, and parameters without a value. Refuses what
+    /// this version cannot carry out.
     ///
     /// # Errors
-    /// One of them is there.
-    pub(super) fn refuse(&self, names: &[&str]) -> Result<(), Error> {
-        match self.0.iter().find(|(key, _)| names.contains(&key.as_str())) {
+    /// There is such a parameter.
+    pub(super) fn judge(&mut self, operation: &Operation) -> Result<(), Error> {
+        for (name, values) in operation.without_effect() {
+            self.0.retain(|(key, given)| key != name || !given.is_empty() && !values.contains(&given.as_str()));
+        }
+        let is_left = |key: &str| operation.without_effect().any(|(name, _)| name == key);
+        match self.0.iter().find(|(key, _)| is_left(key)) {
             Some((key, _)) => Err(Error::later(key)),
             None => Ok(()),
         }
-    }
-
-    /// Takes such parameters without a value, which change nothing, and refuses those with one.
-    ///
-    /// # Errors
-    /// One of them has a value.
-    pub(super) fn refuse_filled(&mut self, names: &[&str]) -> Result<(), Error> {
-        self.0.retain(|(key, value)| !value.is_empty() || !names.contains(&key.as_str()));
-        self.refuse(names)
     }
 
     /// Refuses what was not taken.
@@ -185,6 +177,7 @@ impl Span {
 #[cfg(test)]
 mod tests {
     use axum::http::Request;
+    use trunkgate_twiml::compat::requests::CREATE_CALL;
 
     use super::*;
 
@@ -203,7 +196,9 @@ mod tests {
         assert_eq!(read("A=1", form, "").unwrap().finish().unwrap_err().code, 20_001);
         assert_eq!(read("A=x", form, "").unwrap().take_number("A").unwrap_err().code, 20_001);
         assert_eq!(read("", "application/json", "{}").unwrap_err().code, 20_001);
-        assert_eq!(read("Record=true", form, "").unwrap().refuse(&["Record"]).unwrap_err().code, 20_501);
+        let judged = |query: &str| read(query, form, "").unwrap().judge(&CREATE_CALL).map_err(|error| error.code);
+        assert_eq!((judged("Record=true"), judged("Byoc=BY1")), (Err(20_501), Err(20_501)));
+        assert_eq!((judged("Record=false"), judged("Byoc="), judged("Unheard=1")), (Ok(()), Ok(()), Ok(())));
     }
 
     #[test]

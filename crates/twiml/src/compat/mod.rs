@@ -1,13 +1,17 @@
-//! The table of verbs and attributes: what is read, what the interpreter carries out, where it differs from Twilio.
-//! The parser looks names up here, docs/twilio-compat.md is made from it, and the tests walk it.
+//! The tables of verbs and attributes, of requests to applications and their fields, and of the REST API with its parameters and
+//! resources: what is read, what is carried out, where it differs from Twilio. The parser and the API look names up here,
+//! docs/twilio-compat.md is made from it, and the tests walk it.
 
+mod callbacks;
 mod page;
-mod parameters;
+pub mod requests;
+mod resources;
 mod semantics;
 mod tables;
 
+pub use callbacks::{CALL, CALLBACKS, CALLER, Callback, Field, PARTY, Subject, is_named};
 pub use page::markdown;
-pub use parameters::{PARAMETERS, ParameterEntry};
+pub use resources::RESOURCES;
 pub use semantics::{SEMANTICS, Semantic};
 pub use tables::{MESSAGING, VOICE};
 

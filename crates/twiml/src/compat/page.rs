@@ -1,21 +1,48 @@
 //! docs/twilio-compat.md.
 
-use super::{Entry, MESSAGING, PARAMETERS, SEMANTICS, State, VOICE};
+use super::requests::{Given, Has, LATER, LATER_METHODS, OPERATIONS};
+use super::{CALL, CALLBACKS, CALLER, Entry, Field, MESSAGING, PARTY, RESOURCES, SEMANTICS, State, Subject, VOICE};
 
 const HEAD: &str = "\
 # Twilio compatibility
 
-Which verbs and attributes of TwiML the interpreter carries out, and where it differs from Twilio. The page is generated from the table
-that the interpreter's tests walk (`crates/twiml/src/compat`): `cargo run -p xtask -- twiml --page`.
+Which verbs and attributes of TwiML the interpreter carries out, which fields its requests have, which requests of the REST API it answers with
+which parameters and fields, and where it differs from Twilio. The page is generated from the tables that the parser and the API use and that
+the tests walk (`crates/twiml/src/compat`): `cargo run -p xtask -- twiml --page`.
 
 [applications.md](applications.md) has how applications are configured. Bounds: 64 KiB and 1,000 elements a document, 16 levels deep.
+[twilio-api.md](twilio-api.md) has how the API behaves.
 
 A verb or noun that is not supported is an application error that names it, so that no application waits for something that never
-happens; an attribute that is not supported is skipped with a warning, and so is everything that the table does not name.
+happens; an attribute that is not supported is skipped with a warning, and so is everything that the table does not name. A parameter of a
+request that is not supported is refused by name, so that no program believes in something that is not done.
 
-What will not be there: Verify, Studio, Pay, Flex and other services of Twilio's cloud; calls from Voice SDK clients. Applications that
+## What will not be there
+
+Services of Twilio's cloud: Verify, Lookup, Studio, Flex, TaskRouter, Conversations, Sync, Video, Pay, Functions, Autopilot, SendGrid, WhatsApp and
+other hosts than `api.twilio.com`; calls from Voice SDK clients; prices, subaccounts and the purchase of numbers, which are the carrier's. Applications that
 Twilio's own cloud calls on behalf of hosted systems cannot be moved to an edge: those systems speak to `api.twilio.com`
 from their own machines.
+";
+
+const CALLBACKS_HEAD: &str = "
+## Requests to applications
+
+Each kind of request has the fields of the call that it is about, and its own. Tests compare every request of the call tests with these tables, and
+those of whole calls and messages on the wire (`crates/call/tests/it/programs/parameters.rs`, `tests/it/twilio_compat.rs`).
+";
+
+const API_HEAD: &str = "
+## REST API
+
+Paths are below `/2010-04-01/Accounts`; the first line of the table is the list of accounts. A test sends each parameter of each request, and one that no table names.
+
+- *accepted with …*: the value asks for what is done anyway; with another one the parameter is refused as the next ones are.
+- *refused*: with status 501 and code 20501, which names the parameter. Without a value it is accepted, as libraries and whole records send it.
+- Any other parameter: status 400, code 20001, `Unknown parameter NAME`.
+
+| request | parameter | state |
+| --- | --- | --- |
 ";
 
 /// Returns docs/twilio-compat.md.
@@ -32,14 +59,83 @@ pub fn markdown() -> String {
     }
     page.push_str("\n## Verbs of calls\n");
     table(&mut page, VOICE);
-    page.push_str("\n## Parameters of requests\n\nA test sends each of them in a call (`crates/call/tests/it/programs/parameters.rs`).\n\n");
-    page.push_str("| parameter | requests | state |\n| --- | --- | --- |\n");
-    for entry in PARAMETERS {
-        page.push_str(&format!("| `{}` | {} | {} |\n", entry.name, entry.requests, shown(entry.state)));
-    }
     page.push_str("\n## Verbs of messages\n");
     table(&mut page, MESSAGING);
+    callbacks(&mut page);
+    api(&mut page);
     page
+}
+
+fn callbacks(page: &mut String) {
+    page.push_str(CALLBACKS_HEAD);
+    let groups = [
+        ("every request about a call", CALL),
+        ("those about the caller's call", CALLER),
+        ("those about the call of a dialled party", PARTY),
+    ];
+    page.push_str("\n| request | field | state |\n| --- | --- | --- |\n");
+    for (name, group) in groups {
+        fields(page, name, group);
+    }
+    page.push_str("\n| request | about | own field | state |\n| --- | --- | --- | --- |\n");
+    for callback in CALLBACKS {
+        let subject = match callback.subject {
+            Subject::Caller => "the caller's call",
+            Subject::Party => "the party's call",
+            Subject::Either => "the call whose document it is",
+            Subject::Itself => "",
+        };
+        if callback.own.is_empty() {
+            page.push_str(&format!("| {} | {subject} | | no further ones |\n", callback.name));
+        }
+        fields(page, &format!("{} | {subject}", callback.name), callback.own);
+    }
+}
+
+fn fields(page: &mut String, name: &str, fields: &[Field]) {
+    for (field, state) in fields {
+        page.push_str(&format!("| {name} | `{field}` | {} |\n", shown(*state)));
+    }
+}
+
+fn api(page: &mut String) {
+    page.push_str(API_HEAD);
+    for operation in OPERATIONS {
+        let name = format!("`{} {}`", operation.method, operation.path);
+        if operation.parameters.is_empty() {
+            page.push_str(&format!("| {name} | | no parameters |\n"));
+        }
+        for (parameter, given) in operation.parameters {
+            let state = match given {
+                Given::Supported => "supported".to_owned(),
+                Given::Differs(text) => format!("differs: {text}"),
+                Given::Only(values) => {
+                    let values: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();
+                    format!("accepted with {}", values.join(", "))
+                }
+                Given::Refused(text) => format!("refused: {text}"),
+            };
+            page.push_str(&format!("| {name} | `{parameter}` | {state} |\n"));
+        }
+    }
+    let lists: Vec<String> = LATER.iter().map(|list| format!("`{list}`")).collect();
+    let methods: Vec<String> = LATER_METHODS.iter().map(|(method, path)| format!("`{method} {path}`")).collect();
+    page.push_str(&format!(
+        "\nRefused by name with code 20501 as well: the lists {} below an account or a call; {}. Other paths: 404, code 20404.\n",
+        lists.join(", "),
+        methods.join(", ")
+    ));
+    page.push_str("\n### Fields of answers\n\n| resource | field | value |\n| --- | --- | --- |\n");
+    for resource in RESOURCES {
+        for (field, has) in resource.fields {
+            let has = match has {
+                Has::Value => "a value".to_owned(),
+                Has::Sometimes(text) => format!("{text}; else `null`"),
+                Has::Null(text) => format!("`null`: {text}"),
+            };
+            page.push_str(&format!("| {} | `{field}` | {has} |\n", resource.name));
+        }
+    }
 }
 
 fn table(page: &mut String, entries: &[Entry]) {

@@ -16,7 +16,7 @@ use trunkgate_call::{AppAnswer, AppWanted, DocumentRequest, Input};
 use trunkgate_media::{EndId, Event};
 use trunkgate_route::{App, AppDocument, Definition, Numbers, Table, TargetSpec, WebhookMethod};
 
-use trunkgate_twiml::compat::{PARAMETERS, State};
+use trunkgate_twiml::compat::{CALLBACKS, Callback, Field, State, is_named};
 
 use crate::bench::agents::agent;
 use crate::bench::{Bench, CARRIER, Dialed, Dialing, PBX, answer, offer, route, to_trunk, usual_trunks};
@@ -164,15 +164,19 @@ impl Menu {
     }
 }
 
-/// Every parameter stands on the page of what is supported.
+/// Returns the entry of the page that a request is of.
+pub(crate) fn entry_of(request: &DocumentRequest) -> &'static Callback {
+    let of_party = parameter(request, "ParentCallSid").is_some();
+    let found = CALLBACKS.iter().find(|callback| callback.is(request.purpose, of_party));
+    found.unwrap_or_else(|| panic!("no entry for {} (of a party: {of_party})", request.purpose))
+}
+
+/// Every field stands on the page of what is supported, with its kind of request.
 fn is_on_the_page(request: &DocumentRequest) {
+    let entry = entry_of(request);
     for (name, _) in &request.parameters {
-        let is_known = PARAMETERS.iter().any(|entry| match (entry.name.strip_suffix('…'), entry.state) {
-            (_, State::NotSupported(_)) => false,
-            (Some(start), _) => name.starts_with(start),
-            (None, _) => entry.name == name,
-        });
-        assert!(is_known, "{name}");
+        let is_sent = |field: &&Field| is_named(field, name) && !matches!(field.1, State::NotSupported(_));
+        assert!(entry.fields().any(|field| is_sent(&field)), "{name} of {}", entry.name);
     }
 }
 

@@ -1,0 +1,278 @@
+//! Requests that applications get, and the fields of each.
+
+use super::State::{self, Differs, NotSupported, Supported};
+
+/// A field; a name that ends with `…` stands for all that begin so.
+pub type Field = (&'static str, State);
+
+/// Call or message that a request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// The caller's call.
+    Caller,
+    /// The call of a dialled party.
+    Party,
+    /// Either, as the document is the caller's or the party's.
+    Either,
+    /// Neither: the fields are its own alone.
+    Itself,
+}
+
+/// A kind of request.
+#[derive(Debug, Clone, Copy)]
+pub struct Callback {
+    /// Name on the page.
+    pub name: &'static str,
+    /// Names of its purposes in traces.
+    pub purposes: &'static [&'static str],
+    /// Call or message that it is about.
+    pub subject: Subject,
+    /// Fields beside those of its subject.
+    pub own: &'static [Field],
+}
+
+impl Callback {
+    /// Whether a request of this purpose is of its kind; `of_party`: it is about a party's call.
+    pub fn is(&self, purpose: &str, of_party: bool) -> bool {
+        let fits = match self.subject {
+            Subject::Caller => !of_party,
+            Subject::Party => of_party,
+            Subject::Either | Subject::Itself => true,
+        };
+        fits && self.purposes.contains(&purpose)
+    }
+
+    /// Returns its fields with those of its subject.
+    pub fn fields(&self) -> impl Iterator<Item = &'static Field> {
+        let common: [&'static [Field]; 3] = match self.subject {
+            Subject::Caller => [CALL, CALLER, &[]],
+            Subject::Party => [CALL, &[], PARTY],
+            Subject::Either => [CALL, CALLER, PARTY],
+            Subject::Itself => [&[], &[], &[]],
+        };
+        common.into_iter().flatten().chain(self.own)
+    }
+}
+
+/// Whether a field is of this name.
+pub fn is_named((known, _): &Field, name: &str) -> bool {
+    known.strip_suffix('…').map_or(*known == name, |start| name.starts_with(start))
+}
+
+const COUNTRY: State = Differs("from the number alone; absent where it is no country's");
+const ALSO_OF_NUMBERS: State = Differs("also of numbers: every party is called by SIP");
+
+/// Fields of every request about a call.
+pub static CALL: &[Field] = &[
+    ("CallSid", Supported),
+    ("AccountSid", Supported),
+    ("From", Differs("a number, not a SIP URI, also of callers by SIP")),
+    ("To", Differs("a number, also of callers by SIP; of a dialled SIP party its URI")),
+    ("Caller", Supported),
+    ("Called", Supported),
+    ("CallStatus", Supported),
+    ("ApiVersion", Supported),
+    ("Direction", Supported),
+    ("FromCountry", COUNTRY),
+    ("ToCountry", COUNTRY),
+    ("CallerCountry", COUNTRY),
+    ("CalledCountry", COUNTRY),
+    (
+        "FromState",
+        NotSupported(
+            "no table of places is shipped; the same holds for ToState, CallerState, FromCity, FromZip and the like",
+        ),
+    ),
+];
+
+/// Fields of a request about the caller's call.
+pub static CALLER: &[Field] = &[
+    ("CallerName", Differs("the display name of its INVITE, from trunks that may assert it; Twilio looks names up")),
+    (
+        "ForwardedFrom",
+        Differs("from Diversion or History-Info, from trunks that may assert it; absent where it is the called number"),
+    ),
+    (
+        "StirVerstat",
+        Differs(
+            "as the trunk reports it (`verstat`, `X-Twilio-VerStat`, with the level of `Attestation-Info` or `P-Attestation-Indicator`), from trunks that may assert it",
+        ),
+    ),
+    ("StirPassportToken", NotSupported("signatures are not verified here")),
+    ("CallToken", NotSupported("calls are not signed")),
+    ("SipCallId", Differs("of every caller: each one calls by SIP")),
+    ("SipHeader_…", Differs("`X-…` and `User-to-User`, unless the trunk's header rules remove them; 32 at most")),
+    ("SipDomain", NotSupported("the edge has no SIP domains; the same holds for SipUsername and SipSourceIp")),
+];
+
+/// Fields of a request about the call of a dialled party.
+pub static PARTY: &[Field] = &[("ParentCallSid", Supported)];
+
+/// Fields of the callbacks of a call's progress.
+static PROGRESS: &[Field] = &[
+    ("Timestamp", Supported),
+    ("CallbackSource", Supported),
+    ("SequenceNumber", Supported),
+    ("CallDuration", Differs("of the end of the call")),
+    ("SipResponseCode", Differs("of the end of the call, also of numbers")),
+    ("Duration", NotSupported("the minutes that are charged: an edge charges nothing")),
+    ("RecordingUrl", NO_RECORDING),
+    ("AnsweredBy", NotSupported("answering-machine detection is not in this version")),
+];
+
+static FAILURE: &[Field] = &[("ErrorCode", Supported), ("ErrorUrl", Supported)];
+const NO_RECORDING: State = NotSupported("recording is not in this version");
+const NO_MEDIA: State = NotSupported("messages with media are not in this version");
+
+/// Every kind of request, in the page's order; those about messages are last.
+pub static CALLBACKS: &[Callback] = &[
+    Callback {
+        name: "voice webhook: `url` of an application, VoiceUrl, Url of a call, Redirect",
+        purposes: &["start", "redirect"],
+        subject: Subject::Caller,
+        own: &[],
+    },
+    Callback {
+        name: "`url` of Number and Sip: the document of a dialled party",
+        purposes: &["start", "redirect"],
+        subject: Subject::Party,
+        own: &[],
+    },
+    Callback { name: "`action` of Gather", purposes: &["gather"], subject: Subject::Either, own: GATHER },
+    Callback {
+        name: "`partialResultCallback` of Gather",
+        purposes: &["partial"],
+        subject: Subject::Caller,
+        own: &[
+            ("StableSpeechResult", Differs("the final results so far")),
+            ("UnstableSpeechResult", Supported),
+            ("SequenceNumber", Supported),
+            ("Language", Supported),
+            ("Stability", NotSupported("recognisers do not state it")),
+        ],
+    },
+    Callback { name: "`action` of Dial", purposes: &["dial"], subject: Subject::Caller, own: DIAL },
+    Callback { name: "`action` of Connect", purposes: &["connect"], subject: Subject::Caller, own: &[] },
+    Callback {
+        name: "`action` of Refer",
+        purposes: &["refer"],
+        subject: Subject::Caller,
+        own: &[
+            ("ReferCallStatus", Supported),
+            ("ReferSipResponseCode", Supported),
+            ("NotifySipResponseCode", Supported),
+        ],
+    },
+    Callback {
+        name: "voice fallback: VoiceFallbackUrl, FallbackUrl",
+        purposes: &["fallback"],
+        subject: Subject::Caller,
+        own: FAILURE,
+    },
+    Callback {
+        name: "StatusCallback of a call or a number",
+        purposes: &["status"],
+        subject: Subject::Caller,
+        own: PROGRESS,
+    },
+    Callback {
+        name: "`statusCallback` of Number and Sip",
+        purposes: &["status"],
+        subject: Subject::Party,
+        own: PROGRESS,
+    },
+    Callback {
+        name: "`statusCallback` of Stream",
+        purposes: &["stream"],
+        subject: Subject::Itself,
+        own: &[
+            ("AccountSid", Supported),
+            ("CallSid", Supported),
+            ("StreamSid", Supported),
+            ("StreamName", Supported),
+            ("StreamEvent", Supported),
+            ("StreamError", Differs("the edge's own words")),
+            ("Timestamp", Supported),
+        ],
+    },
+    Callback {
+        name: "message webhook: SmsUrl, Redirect",
+        purposes: &["message"],
+        subject: Subject::Itself,
+        own: MESSAGE,
+    },
+    Callback {
+        name: "message fallback: SmsFallbackUrl, beside the fields of the message webhook",
+        purposes: &["message fallback"],
+        subject: Subject::Itself,
+        own: FAILURE,
+    },
+    Callback {
+        name: "StatusCallback of a message, `statusCallback` and `action` of Message",
+        purposes: &["message status"],
+        subject: Subject::Itself,
+        own: MESSAGE_STATUS,
+    },
+];
+
+static GATHER: &[Field] = &[
+    ("msg", Supported),
+    ("Digits", Supported),
+    ("FinishedOnKey", Supported),
+    ("SpeechResult", Supported),
+    ("Confidence", Differs("absent where the recogniser states none")),
+    ("Language", Supported),
+];
+
+static DIAL: &[Field] = &[
+    ("DialCallStatus", Supported),
+    ("DialCallSid", Supported),
+    ("DialCallDuration", Supported),
+    ("DialBridged", Supported),
+    (
+        "DialSipResponseCode",
+        Differs(
+            "also of numbers; of a party without a final response, the code of the failure: 480 after the ring time-out",
+        ),
+    ),
+    ("DialSipCallId", ALSO_OF_NUMBERS),
+    (
+        "DialSipHeader_…",
+        Differs(
+            "`X-…` and `User-to-User` of the final response, unless the trunk's header rules remove them; 32 at most; also of numbers",
+        ),
+    ),
+    ("RecordingUrl", NO_RECORDING),
+];
+
+static MESSAGE: &[Field] = &[
+    ("MessageSid", Supported),
+    ("SmsSid", Supported),
+    ("SmsMessageSid", Supported),
+    ("AccountSid", Supported),
+    ("ApiVersion", Supported),
+    ("From", Supported),
+    ("To", Supported),
+    ("Body", Supported),
+    ("NumMedia", Differs("always 0")),
+    ("NumSegments", Supported),
+    ("SmsStatus", Supported),
+    ("OptOutType", Differs("of STOP, START and HELP")),
+    ("MediaUrl0", NO_MEDIA),
+    ("MessagingServiceSid", NotSupported("messages come for numbers")),
+    ("FromCountry", NotSupported("not sent with messages; the same holds for cities, states and zip codes")),
+];
+
+static MESSAGE_STATUS: &[Field] = &[
+    ("MessageSid", Supported),
+    ("SmsSid", Supported),
+    ("MessageStatus", Supported),
+    ("SmsStatus", Supported),
+    ("AccountSid", Supported),
+    ("ApiVersion", Supported),
+    ("From", Differs("absent where the service chooses the sender")),
+    ("To", Supported),
+    ("ErrorCode", Differs("of a message that failed")),
+    ("MessagingServiceSid", Differs("where the message was sent by one")),
+    ("RawDlrDoneDate", NotSupported("receipts of carriers are not passed on")),
+];

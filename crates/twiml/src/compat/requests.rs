@@ -1,0 +1,335 @@
+//! Requests of the REST API below `/2010-04-01`, their parameters, and the fields of the resources that they answer with. The API
+//! takes from this table what it refuses by name and what it accepts without effect.
+
+use super::requests::Given::{Differs, Only, Refused, Supported};
+
+/// Extent to which a parameter is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Given {
+    /// As Twilio does it.
+    Supported,
+    /// With the difference that the text describes.
+    Differs(&'static str),
+    /// Accepted with these values, which ask for what is done anyway; with others refused by name.
+    Only(&'static [&'static str]),
+    /// Refused by name with code 20501, for this reason. Without a value it is accepted: it changes nothing.
+    Refused(&'static str),
+}
+
+/// A method of a path.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation {
+    /// Method of HTTP.
+    pub method: &'static str,
+    /// Path below `/2010-04-01/Accounts`, with `{AC}` and other SIDs in braces.
+    pub path: &'static str,
+    /// Parameters by name; `{n}` in a name stands for 1 to 99.
+    pub parameters: &'static [(&'static str, Given)],
+}
+
+/// Extent to which a field of a resource has a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Has {
+    /// Always.
+    Value,
+    /// In the cases that the text names; else it is null.
+    Sometimes(&'static str),
+    /// Never: it is null, for this reason.
+    Null(&'static str),
+}
+
+/// A resource of an answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Resource {
+    /// Name on the page.
+    pub name: &'static str,
+    /// Fields by name.
+    pub fields: &'static [(&'static str, Has)],
+}
+
+const NO_RECORDING: Given = Refused("recording is not in this version");
+const NO_DETECTION: Given = Refused("answering-machine detection is not in this version");
+const NO_SIP_LOGIN: Given = Refused("a challenge is answered with the credentials of the trunk");
+const NO_TWIML_APP: Given = Refused("TwiML applications are not in this version");
+const NO_CLIENTS: Given = Refused("Voice SDK clients are not supported");
+const NOT_SIGNED: Given = Refused("calls are not signed");
+const NO_REGULATION: Given = Refused("numbers are the carrier's: the edge has no register of addresses");
+const NO_MEDIA: Given = Refused("messages with media are not in this version");
+const NO_SCHEDULE: Given = Refused("messages are not scheduled");
+const NOT_OF_AN_EDGE: Given = Refused("a function of Twilio's cloud");
+const FALSE: &[&str] = &["false", "False"];
+const NUMBER_FORM: Given = Differs("a number in any form");
+const PAGE: Given = Differs("with the `PageToken` of `next_page_uri`");
+const SPAN: Given = Differs("bounds belong to the range; a date is a day in UTC");
+
+/// `POST …/Calls.json`
+pub static CREATE_CALL: Operation = Operation {
+    method: "POST",
+    path: "{AC}/Calls.json",
+    parameters: &[
+        ("To", Differs("a number, or a SIP address whose host is that of a trunk; `client:` is refused")),
+        ("From", Differs("a `[[number]]` of the edge")),
+        ("Url", Supported),
+        ("Method", Supported),
+        ("Twiml", Supported),
+        ("FallbackUrl", Supported),
+        ("FallbackMethod", Supported),
+        ("StatusCallback", Supported),
+        ("StatusCallbackMethod", Supported),
+        ("StatusCallbackEvent", Supported),
+        ("SendDigits", Supported),
+        ("Timeout", Supported),
+        ("TimeLimit", Supported),
+        ("Record", Only(FALSE)),
+        ("AsyncAmd", Only(FALSE)),
+        ("Trim", Only(&["do-not-trim"])),
+        ("ApplicationSid", NO_TWIML_APP),
+        ("AsyncAmdStatusCallback", NO_DETECTION),
+        ("AsyncAmdStatusCallbackMethod", NO_DETECTION),
+        ("MachineDetection", NO_DETECTION),
+        ("MachineDetectionSilenceTimeout", NO_DETECTION),
+        ("MachineDetectionSpeechEndThreshold", NO_DETECTION),
+        ("MachineDetectionSpeechThreshold", NO_DETECTION),
+        ("MachineDetectionTimeout", NO_DETECTION),
+        ("RecordingChannels", NO_RECORDING),
+        ("RecordingConfigurationId", NO_RECORDING),
+        ("RecordingStatusCallback", NO_RECORDING),
+        ("RecordingStatusCallbackEvent", NO_RECORDING),
+        ("RecordingStatusCallbackMethod", NO_RECORDING),
+        ("RecordingTrack", NO_RECORDING),
+        ("Transcribe", Refused("transcription is not in this version")),
+        ("SipAuthPassword", NO_SIP_LOGIN),
+        ("SipAuthUsername", NO_SIP_LOGIN),
+        ("CallToken", NOT_SIGNED),
+        ("Passports", NOT_SIGNED),
+        ("StirPassportSid", NOT_SIGNED),
+        ("Byoc", Refused("trunks are chosen by `[api] connect`")),
+        ("CallReason", Refused("the reason is not passed on")),
+        ("CallerId", Refused("the party sees `From`")),
+        ("ClientNotificationUrl", NO_CLIENTS),
+    ],
+};
+
+/// `POST …/Messages.json`
+pub static CREATE_MESSAGE: Operation = Operation {
+    method: "POST",
+    path: "{AC}/Messages.json",
+    parameters: &[
+        ("To", NUMBER_FORM),
+        ("From", Differs("a `[[number]]` of the edge, or the SID of a messaging service")),
+        ("MessagingServiceSid", Differs("with `[twilio]`")),
+        ("Body", Supported),
+        ("StatusCallback", Supported),
+        (
+            "ValidityPeriod",
+            Differs("at least `expires` of `[sms]`, which holds anyway; a shorter one is refused by name"),
+        ),
+        ("ForceDelivery", Only(FALSE)),
+        ("ProvideFeedback", Only(FALSE)),
+        ("ShortenUrls", Only(FALSE)),
+        ("SmartEncoded", Only(&["false", "False", "true", "True"])),
+        ("AddressRetention", NOT_OF_AN_EDGE),
+        ("ApplicationSid", NO_TWIML_APP),
+        ("Attempt", NOT_OF_AN_EDGE),
+        ("ContentRetention", NOT_OF_AN_EDGE),
+        ("ContentSid", NOT_OF_AN_EDGE),
+        ("ContentVariables", NOT_OF_AN_EDGE),
+        ("FallbackFrom", NOT_OF_AN_EDGE),
+        ("MaxPrice", Refused("the edge knows no prices")),
+        ("MediaUrl", NO_MEDIA),
+        ("MessageIntent", NOT_OF_AN_EDGE),
+        ("PersistentAction", NOT_OF_AN_EDGE),
+        ("RiskCheck", NOT_OF_AN_EDGE),
+        ("ScheduleType", NO_SCHEDULE),
+        ("SendAsMms", NO_MEDIA),
+        ("SendAt", NO_SCHEDULE),
+        ("Tags", NOT_OF_AN_EDGE),
+        ("TrafficType", NOT_OF_AN_EDGE),
+    ],
+};
+
+/// `POST …/IncomingPhoneNumbers/{PN}.json`
+pub static UPDATE_NUMBER: Operation = Operation {
+    method: "POST",
+    path: "{AC}/IncomingPhoneNumbers/{PN}.json",
+    parameters: &[
+        ("VoiceUrl", Supported),
+        ("VoiceMethod", Supported),
+        ("VoiceFallbackUrl", Supported),
+        ("VoiceFallbackMethod", Supported),
+        ("StatusCallback", Supported),
+        ("StatusCallbackMethod", Supported),
+        ("SmsUrl", Supported),
+        ("SmsMethod", Supported),
+        ("SmsFallbackUrl", Supported),
+        ("SmsFallbackMethod", Supported),
+        ("FriendlyName", Supported),
+        ("VoiceCallerIdLookup", Only(FALSE)),
+        ("VoiceReceiveMode", Only(&["voice"])),
+        ("AccountSid", Refused("there is one account")),
+        ("AddressSid", NO_REGULATION),
+        ("ApiVersion", Refused("there is one version")),
+        ("BundleSid", NO_REGULATION),
+        ("EmergencyAddressSid", NO_REGULATION),
+        ("EmergencyStatus", NO_REGULATION),
+        ("IdentitySid", NO_REGULATION),
+        ("SmsApplicationSid", NO_TWIML_APP),
+        ("StatusCallbackEvent", Refused("a number reports the end of a call")),
+        ("TrunkSid", Refused("trunks are chosen by the configuration")),
+        ("VoiceApplicationSid", NO_TWIML_APP),
+    ],
+};
+
+/// `GET …/IncomingPhoneNumbers.json`
+pub static LIST_NUMBERS: Operation = Operation {
+    method: "GET",
+    path: "{AC}/IncomingPhoneNumbers.json",
+    parameters: &[
+        ("PhoneNumber", Supported),
+        ("FriendlyName", Supported),
+        ("PageSize", Supported),
+        ("Page", PAGE),
+        ("PageToken", Supported),
+        ("Beta", Only(FALSE)),
+        ("Origin", Refused("numbers are not bought here")),
+    ],
+};
+
+/// Requests that are answered, in the page's order.
+pub static OPERATIONS: &[&Operation] = &[
+    &Operation {
+        method: "GET",
+        path: ".json",
+        parameters: &[
+            ("FriendlyName", Supported),
+            ("Status", Supported),
+            ("PageSize", Supported),
+            ("Page", PAGE),
+            ("PageToken", Supported),
+        ],
+    },
+    &Operation { method: "GET", path: "{AC}.json", parameters: &[] },
+    &Operation {
+        method: "GET",
+        path: "{AC}/Calls.json",
+        parameters: &[
+            ("To", NUMBER_FORM),
+            ("From", NUMBER_FORM),
+            ("Status", Supported),
+            ("ParentCallSid", Supported),
+            ("StartTime", SPAN),
+            ("StartTime>", SPAN),
+            ("StartTime<", SPAN),
+            ("EndTime", SPAN),
+            ("EndTime>", SPAN),
+            ("EndTime<", SPAN),
+            ("PageSize", Supported),
+            ("Page", PAGE),
+            ("PageToken", Supported),
+        ],
+    },
+    &CREATE_CALL,
+    &Operation { method: "GET", path: "{AC}/Calls/{CA}.json", parameters: &[] },
+    &Operation {
+        method: "POST",
+        path: "{AC}/Calls/{CA}.json",
+        parameters: &[
+            ("Status", Supported),
+            ("Url", Supported),
+            ("Method", Supported),
+            ("Twiml", Supported),
+            ("FallbackUrl", Differs("with `Url` or `Twiml`")),
+            ("FallbackMethod", Supported),
+            ("StatusCallback", Supported),
+            ("StatusCallbackMethod", Supported),
+            ("StatusCallbackEvent", Supported),
+            ("TimeLimit", Supported),
+        ],
+    },
+    &Operation { method: "DELETE", path: "{AC}/Calls/{CA}.json", parameters: &[] },
+    &Operation {
+        method: "POST",
+        path: "{AC}/Calls/{CA}/Streams.json",
+        parameters: &[
+            ("Url", Differs("`ws:` is accepted beside `wss:`, where the configuration allows the address")),
+            ("Name", Supported),
+            ("Track", Supported),
+            ("StatusCallback", Supported),
+            ("StatusCallbackMethod", Supported),
+            ("Parameter{n}.Name", Supported),
+            ("Parameter{n}.Value", Supported),
+        ],
+    },
+    &Operation { method: "POST", path: "{AC}/Calls/{CA}/Streams/{MZ}.json", parameters: &[("Status", Supported)] },
+    &LIST_NUMBERS,
+    &Operation { method: "GET", path: "{AC}/IncomingPhoneNumbers/{PN}.json", parameters: &[] },
+    &UPDATE_NUMBER,
+    &Operation {
+        method: "GET",
+        path: "{AC}/Messages.json",
+        parameters: &[
+            ("To", NUMBER_FORM),
+            ("From", NUMBER_FORM),
+            ("DateSent", SPAN),
+            ("DateSent>", SPAN),
+            ("DateSent<", SPAN),
+            ("PageSize", Supported),
+            ("Page", PAGE),
+            ("PageToken", Supported),
+        ],
+    },
+    &CREATE_MESSAGE,
+    &Operation { method: "GET", path: "{AC}/Messages/{SM}.json", parameters: &[] },
+    &Operation { method: "DELETE", path: "{AC}/Messages/{SM}.json", parameters: &[] },
+    &Operation {
+        method: "GET",
+        path: "{AC}/Keys.json",
+        parameters: &[("PageSize", Supported), ("Page", PAGE), ("PageToken", Supported)],
+    },
+    &Operation { method: "POST", path: "{AC}/Keys.json", parameters: &[("FriendlyName", Supported)] },
+    &Operation { method: "GET", path: "{AC}/Keys/{SK}.json", parameters: &[] },
+    &Operation { method: "POST", path: "{AC}/Keys/{SK}.json", parameters: &[("FriendlyName", Supported)] },
+    &Operation { method: "DELETE", path: "{AC}/Keys/{SK}.json", parameters: &[] },
+];
+
+/// Lists below an account or a call that are refused by name.
+pub static LATER: [&str; 18] = [
+    "Addresses",
+    "Applications",
+    "AvailablePhoneNumbers",
+    "Balance",
+    "Conferences",
+    "Events",
+    "Notifications",
+    "OutgoingCallerIds",
+    "Payments",
+    "Queues",
+    "Recordings",
+    "SIP",
+    "Siprec",
+    "SMS",
+    "Transcriptions",
+    "Usage",
+    "UserDefinedMessages",
+    "UserDefinedMessageSubscriptions",
+];
+
+/// Methods and paths of resources above that are refused by name.
+pub static LATER_METHODS: &[(&str, &str)] = &[
+    ("POST", "{AC}/IncomingPhoneNumbers.json"),
+    ("DELETE", "{AC}/IncomingPhoneNumbers/{PN}.json"),
+    ("POST", "{AC}/Messages/{SM}.json"),
+    ("GET", "{AC}/Messages/{SM}/Media.json"),
+    ("POST", "{AC}/Messages/{SM}/Feedback.json"),
+];
+
+impl Operation {
+    /// Returns the values with which a parameter is accepted without effect, and whether it is refused by name with others.
+    pub fn without_effect(&self) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+        self.parameters.iter().filter_map(|(name, given)| match given {
+            Supported | Differs(_) => None,
+            Only(values) => Some((*name, *values)),
+            Refused(_) => Some((*name, &[][..])),
+        })
+    }
+}

@@ -1,0 +1,295 @@
+//! docs/twilio-compat.md against the running edge: each parameter of each request of the API, each field of its answers, and the fields of
+//! requests to applications on the wire.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use trunkgate_twiml::compat::requests::{Given, Has, LATER, LATER_METHODS, OPERATIONS, Operation};
+use trunkgate_twiml::compat::{CALL, CALLBACKS, Callback, Field, RESOURCES, State, Subject, is_named};
+
+use crate::apps::{application, path};
+use crate::support::calls::{Call, NUMBER as CALLED};
+use crate::support::endpoint::{Endpoint, Post};
+use crate::support::trunkgate;
+use crate::support::twilio::{Deed, Twilio};
+use crate::support::until;
+use crate::twilio_api::{Rig, SID};
+use crate::twilio_messages::{NUMBER, OURS, PUBLIC, THEIRS, field, form, from_twilio, of};
+
+/// An edge whose API sends no messages, and no calls.
+fn rig() -> Rig {
+    Rig::new(&format!("requests_per_second = 0\n{NUMBER}"))
+}
+
+/// Path below the account with SIDs that are none.
+fn path_of(operation: &str) -> String {
+    let path = operation.replacen("{AC}", SID, 1);
+    let path = ["CA", "PN", "SM", "SK", "MZ"]
+        .iter()
+        .fold(path, |path, kind| path.replace(&format!("{{{kind}}}"), &format!("{kind}{}", "0".repeat(32))));
+    // The list of accounts has no account in its path.
+    let separator = if path.starts_with('.') { "" } else { "/" };
+    format!("/2010-04-01/Accounts{separator}{path}")
+}
+
+/// Parameters without which an operation looks at nothing else.
+fn base(operation: &Operation) -> &'static [(&'static str, &'static str)] {
+    match (operation.method, operation.path) {
+        ("POST", "{AC}/Calls.json") => &[("Twiml", "<Response/>")],
+        ("POST", "{AC}/Calls/{CA}/Streams.json") => &[("Url", "wss://bot.example.com/")],
+        ("POST", "{AC}/Calls/{CA}/Streams/{MZ}.json") => &[("Status", "stopped")],
+        ("POST", "{AC}/Messages.json") => &[("To", THEIRS), ("From", OURS), ("Body", "Hello")],
+        _ => &[],
+    }
+}
+
+/// Asks with a parameter beside those that are needed: status, code and message of the answer.
+fn ask(rig: &Rig, operation: &Operation, name: &str, value: &str) -> (u16, u64, String) {
+    let others = base(operation).iter().filter(|(known, _)| *known != name && (*known, name) != ("Twiml", "Url"));
+    let named = name.ends_with(".Value").then(|| (name.replace(".Value", ".Name"), "n".to_owned()));
+    let all: Vec<(String, String)> = others
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .chain(named)
+        .chain([(name.to_owned(), value.to_owned())])
+        .collect();
+    let fields: Vec<(&str, &str)> = all.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let (path, encoded) = (path_of(operation.path), form(&fields));
+    let (status, answer) = match operation.method {
+        "POST" => rig.ask("POST", &path, &encoded),
+        method => rig.ask(method, &format!("{path}?{encoded}"), ""),
+    };
+    let message = answer["message"].as_str().unwrap_or_default().to_owned();
+    (status, answer["code"].as_u64().unwrap_or_default(), message)
+}
+
+#[test]
+fn each_parameter_of_each_request_is_taken_as_the_page_says() {
+    let rig = rig();
+    let mut asked = 0;
+    for operation in OPERATIONS {
+        let what = format!("{} {}", operation.method, operation.path);
+        let unknown = ask(&rig, operation, "Bogus", "1");
+        assert_eq!(unknown, (400, 20_001, "Unknown parameter Bogus".to_owned()), "{what}");
+        for (name, given) in operation.parameters {
+            asked += 1;
+            let name = name.replace("{n}", "7");
+            let is_refused = |value: &str| {
+                let (status, code, message) = ask(&rig, operation, &name, value);
+                let is_known = !message.starts_with("Unknown parameter");
+                assert!(is_known, "{what}: {name}={value}: {message}");
+                let is_refused = (status, code) == (501, 20_501);
+                assert!(!is_refused || message.starts_with(&name), "{what}: {message}");
+                is_refused
+            };
+            match given {
+                Given::Supported | Given::Differs(_) => assert!(!is_refused("14400"), "{what}: {name}"),
+                Given::Only(values) => {
+                    let taken = values.iter().chain([&""]).all(|value| !is_refused(value));
+                    assert!(taken && is_refused("another"), "{what}: {name}");
+                }
+                Given::Refused(_) => assert!(is_refused("1") && !is_refused(""), "{what}: {name}"),
+            }
+        }
+    }
+    assert!(asked > 120, "{asked} parameters");
+}
+
+#[test]
+fn what_is_not_in_this_version_is_refused_by_name() {
+    let rig = rig();
+    for list in LATER {
+        for path in [format!("{{AC}}/{list}.json"), format!("{{AC}}/Calls/{{CA}}/{list}.json")] {
+            let (status, answer) = rig.ask("GET", &path_of(&path), "");
+            assert_eq!((status, &answer["code"]), (501, &json!(20_501)), "{path}: {answer}");
+            assert!(answer["message"].as_str().unwrap().contains(list), "{answer}");
+        }
+    }
+    for (method, path) in LATER_METHODS {
+        let (status, answer) = rig.ask(method, &path_of(path), "");
+        assert_eq!((status, &answer["code"]), (501, &json!(20_501)), "{method} {path}: {answer}");
+    }
+    for path in ["{AC}/Verify.json", "{AC}/Calls/{CA}/Verify.json", "{AC}/Keys/{SK}/x.json"] {
+        assert_eq!(rig.ask("GET", &path_of(path), "").0, 404, "{path}");
+    }
+}
+
+/// Compares samples of a resource with the page: the same fields, and values where there are some.
+fn is_as_on_the_page(name: &str, samples: &[Value]) {
+    let resource = RESOURCES.iter().find(|resource| resource.name.starts_with(name)).unwrap();
+    for sample in samples {
+        let mut expected: Vec<&str> = resource.fields.iter().map(|(field, _)| *field).collect();
+        let mut found: Vec<&str> = sample.as_object().unwrap().keys().map(String::as_str).collect();
+        expected.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(found, expected, "{name}");
+    }
+    for (field, has) in resource.fields {
+        let (values, nulls): (Vec<&Value>, Vec<&Value>) =
+            samples.iter().map(|sample| &sample[field]).partition(|value| !value.is_null());
+        let holds = match has {
+            Has::Value => nulls.is_empty(),
+            Has::Sometimes(_) => !values.is_empty() && !nulls.is_empty(),
+            Has::Null(_) => values.is_empty(),
+        };
+        assert!(holds, "{name}: {field} is {has:?}, found {values:?} and {} times null", nulls.len());
+    }
+}
+
+#[test]
+fn fields_of_calls_streams_and_the_account_are_those_of_the_page() {
+    let number = format!("[[number]]\nnumber = \"{CALLED}\"\n");
+    let rig = Rig::new(&format!("requests_per_second = 0\nallow_private = true\n{number}"));
+    let _call = Call::set_up(&rig.edge, "first", &rig.caller, &rig.callee);
+    let sid = rig.edge.sid();
+    let live = rig.get("Calls.json")["calls"].as_array().unwrap().clone();
+    let streams = format!("Calls/{sid}/Streams");
+    let started = rig.post(&format!("{streams}.json"), "Url=ws%3A%2F%2F127.0.0.1%3A9%2F&Name=listener");
+    let nameless = rig.post(&format!("{streams}.json"), "Url=ws%3A%2F%2F127.0.0.1%3A9%2F");
+    is_as_on_the_page("stream", &[started, nameless]);
+    rig.post(&format!("Calls/{sid}.json"), "Status=completed");
+    let ended = until("both calls are over", || {
+        let calls = rig.get("Calls.json")["calls"].as_array().unwrap().clone();
+        Some(calls).filter(|calls| calls.iter().all(|call| call["end_time"].is_string()))
+    });
+    is_as_on_the_page("call", &[live, ended].concat());
+    is_as_on_the_page("account", &[rig.get(&format!("/2010-04-01/Accounts/{SID}.json"))]);
+    let mut pages = [rig.get("Calls.json?PageSize=1"), rig.get("Calls.json")];
+    for page in &mut pages {
+        page.as_object_mut().unwrap().remove("calls").unwrap();
+    }
+    is_as_on_the_page("page", &pages);
+}
+
+#[test]
+fn fields_of_numbers_and_keys_are_those_of_the_page() {
+    let rig = rig();
+    let number = rig.get("IncomingPhoneNumbers.json")["incoming_phone_numbers"][0].clone();
+    let names = ["VoiceUrl", "VoiceFallbackUrl", "StatusCallback", "SmsUrl", "SmsFallbackUrl"];
+    let urls: Vec<(&str, &str)> = names.iter().map(|name| (*name, "http://127.0.0.1:9/x")).collect();
+    let set = rig.post(&format!("IncomingPhoneNumbers/{}.json", number["sid"].as_str().unwrap()), &form(&urls));
+    is_as_on_the_page("number", &[number, set]);
+    let mut keys = [rig.post("Keys.json", "FriendlyName=one"), rig.post("Keys.json", "")];
+    for key in &mut keys {
+        // Shown this once.
+        assert!(key.as_object_mut().unwrap().remove("secret").unwrap().is_string());
+    }
+    is_as_on_the_page("key", &keys);
+}
+
+#[test]
+fn fields_of_messages_and_their_requests_are_those_of_the_page() {
+    let app = Endpoint::doing(|_, stream| crate::support::endpoint::say(stream, "500 Broken", ""));
+    let twilio = Twilio::start(|to, _| if to == THEIRS { Deed::Take } else { Deed::Refuse(400, 21_614) });
+    let rig = Rig::with(PUBLIC, &format!("{NUMBER}{}", twilio.keys("")));
+    let url = |path: &str| format!("http://{}/{path}", app.address);
+    let service = format!("MG{}", "0".repeat(32));
+    let send = |fields: &[(&str, &str)]| {
+        let states = url("states");
+        let all = [fields, &[("Body", "Hello"), ("StatusCallback", states.as_str())]].concat();
+        rig.post("Messages.json", &form(&all))["sid"].as_str().unwrap().to_owned()
+    };
+    let sent = [
+        (send(&[("To", THEIRS), ("From", OURS)]), "sent"),
+        (send(&[("To", THEIRS), ("MessagingServiceSid", &service)]), "sent"),
+        (send(&[("To", "+14155550198"), ("From", OURS)]), "failed"),
+    ];
+    let messages = sent.map(|(sid, status)| {
+        let message = || rig.get(&format!("Messages/{sid}.json"));
+        until(status, || Some(message()).filter(|message| message["status"] == status))
+    });
+    is_as_on_the_page("message", &messages);
+    let number = rig.get("IncomingPhoneNumbers.json")["incoming_phone_numbers"][0]["sid"].clone();
+    let urls = [("SmsUrl", url("sms")), ("SmsFallbackUrl", url("fallback"))];
+    let urls = urls.each_ref().map(|(name, url)| (*name, url.as_str()));
+    rig.post(&format!("IncomingPhoneNumbers/{}.json", number.as_str().unwrap()), &form(&urls));
+    let stop = [("MessageSid", "SMtheirs"), ("From", THEIRS), ("To", OURS), ("Body", "STOP"), ("NumMedia", "0")];
+    assert_eq!(from_twilio(&rig, "/sms/inbound", &stop).0, 200);
+    let of_kind = |kind: &str| {
+        let wanted = format!("/{kind}");
+        app.posts().into_iter().filter(|post| path(post) == wanted).collect::<Vec<Post>>()
+    };
+    until("the fallback", || Some(()).filter(|()| !of_kind("fallback").is_empty()));
+    let has_failed = |post: &Post| field(post, "MessageStatus") == "failed";
+    let has_service = |post: &Post| !field(post, "MessagingServiceSid").is_empty();
+    until("states", || {
+        let states = of_kind("states");
+        Some(()).filter(|()| states.iter().any(has_failed) && states.iter().any(has_service))
+    });
+    are_on_the_page("message", &of_kind("sms"));
+    are_on_the_page("message status", &of_kind("states"));
+    let fallback = of_kind("fallback");
+    let own: Vec<String> = names(&fallback).into_keys().filter(|name| name.starts_with("Error")).collect();
+    assert_eq!(own, ["ErrorCode", "ErrorUrl"]);
+    assert!(names(&of_kind("sms")).keys().all(|name| names(&fallback).contains_key(name)), "{fallback:?}");
+}
+
+/// Names of the fields of requests.
+fn names(posts: &[Post]) -> BTreeMap<String, ()> {
+    posts.iter().flat_map(of).map(|(name, _)| (name, ())).collect()
+}
+
+/// Compares the fields of requests with the page: those of a kind are all there, and no other.
+fn are_on_the_page(purpose: &str, posts: &[Post]) {
+    let of_party = posts.iter().any(|post| !field(post, "ParentCallSid").is_empty());
+    let callback: &Callback = CALLBACKS.iter().find(|callback| callback.is(purpose, of_party)).unwrap();
+    let (found, is_sent) = (names(posts), |field: &&Field| !matches!(field.1, State::NotSupported(_)));
+    for name in found.keys() {
+        assert!(callback.fields().filter(is_sent).any(|field| is_named(field, name)), "{name} of {}", callback.name);
+    }
+    let of_call = if callback.subject == Subject::Itself { &[][..] } else { CALL };
+    // A header of the network's own is in calls that have one.
+    for field in callback.own.iter().chain(of_call).filter(is_sent).filter(|(name, _)| !name.ends_with('…')) {
+        assert!(found.keys().any(|name| is_named(field, name)), "{} of {}: {found:?}", field.0, callback.name);
+    }
+}
+
+#[test]
+fn fields_of_a_whole_call_on_the_wire_are_those_of_the_page() {
+    let app = application(&[
+        ("/voice", "<Gather action=\"/pressed\" finishOnKey=\"#\"><Say>Press.</Say></Gather>"),
+        (
+            "/pressed",
+            "<Gather input=\"speech\" speechTimeout=\"auto\" action=\"/said\" partialResultCallback=\"/partial\"><Say>Speak.</Say></Gather>",
+        ),
+        ("/partial", ""),
+        (
+            "/said",
+            "<Dial action=\"/dialled\"><Number url=\"/screen\" statusCallback=\"/progress\" \
+             statusCallbackEvent=\"initiated ringing answered completed\">+14155550177</Number></Dial>",
+        ),
+        ("/screen", "<Say>A call.</Say>"),
+        ("/progress", ""),
+        ("/dialled", "<Redirect>/last</Redirect>"),
+        ("/last", "<Say>Goodbye.</Say>"),
+    ]);
+    let url = format!("http://{}/voice", app.address);
+    let steps = [
+        "hear Press",
+        "press 1#",
+        "hear Speak",
+        "say two words",
+        "dial +14155550177",
+        "party hears A call.",
+        "party hangs up",
+        "hear Goodbye",
+        "ends completed",
+    ];
+    let steps: Vec<&str> = steps.iter().flat_map(|step| ["--step", *step]).collect();
+    let output = trunkgate(&[&["twilio", "--app", &url], &steps[..]].concat()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let of_kind = |kind: &str| app.posts().into_iter().filter(|post| path(post) == kind).collect::<Vec<Post>>();
+    let has_all = |kind: &str| !of_kind(kind).is_empty();
+    for (kind, purpose) in [
+        ("/voice", "start"),
+        ("/last", "redirect"),
+        ("/partial", "partial"),
+        ("/screen", "start"),
+        ("/progress", "status"),
+        ("/dialled", "dial"),
+    ] {
+        assert!(has_all(kind), "{kind}");
+        are_on_the_page(purpose, &of_kind(kind));
+    }
+    // A Gather's input is of one of two kinds.
+    are_on_the_page("gather", &[of_kind("/pressed"), of_kind("/said")].concat());
+}
