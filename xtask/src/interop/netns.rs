@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, anyhow, ensure};
@@ -12,6 +13,8 @@ use super::{SKIPPED, install};
 
 /// Where `ip netns` keeps them.
 const FOLDER: &str = "/run/netns";
+/// Where files stand that programs in one see in the place of those of /etc, in a folder of its name.
+const FILES: &str = "/etc/netns";
 
 /// One network, taken down when dropped.
 #[derive(Debug)]
@@ -52,6 +55,13 @@ impl Namespace {
         done(other.command("ip").args(["route", "add", "default", "via", gateway]))
     }
 
+    /// Gives its programs a table of host names.
+    pub(crate) fn hosts(&self, table: &str) -> anyhow::Result<()> {
+        let folder = Path::new(FILES).join(&self.name);
+        std::fs::create_dir_all(&folder)?;
+        Ok(std::fs::write(folder.join("hosts"), table)?)
+    }
+
     /// A program in it.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("ip");
@@ -86,6 +96,7 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         drop(done(Command::new("ip").args(["netns", "delete", &self.name])));
+        drop(std::fs::remove_dir_all(Path::new(FILES).join(&self.name)));
     }
 }
 

@@ -17,13 +17,61 @@ pub(crate) struct Proxied {
     cli: PathBuf,
 }
 
+/// The certificate of an edge that answers HTTPS at localhost.
+#[derive(Debug)]
+pub(crate) struct Certificate {
+    folder: tempfile::TempDir,
+}
+
+impl Certificate {
+    /// Makes one, with its key, in a folder of its own.
+    pub(crate) fn make() -> anyhow::Result<Certificate> {
+        let folder = tempfile::tempdir()?;
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+        std::fs::write(folder.path().join("certificate.pem"), made.cert.pem())?;
+        std::fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem())?;
+        Ok(Certificate { folder })
+    }
+
+    /// Returns its folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Returns its file.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.path().join("certificate.pem")
+    }
+
+    /// Returns the front of a case's configuration, with `[http] tls`.
+    pub(crate) fn listeners(&self) -> String {
+        let (certificate, key) = (self.file(), self.folder.path().join("key.pem"));
+        let tls = format!(
+            "[http]\ntls = {{ certificate = \"{}\", private_key = \"{}\" }}\n",
+            certificate.display(),
+            key.display()
+        );
+        edge::LISTENERS.replace("[http]\n", &tls)
+    }
+}
+
 impl Proxied {
     /// Asks the edge, which listens there for HTTP.
     pub(crate) fn by(http: SocketAddr) -> anyhow::Result<Proxied> {
+        Proxied::at(&[&format!("http://{http}")])
+    }
+
+    /// The same of an edge that answers HTTPS with this certificate.
+    pub(crate) fn by_tls(http: SocketAddr, certificate: &Certificate) -> anyhow::Result<Proxied> {
+        let file = certificate.file().display().to_string();
+        Proxied::at(&[&format!("https://localhost:{}", http.port()), "--ca", &file])
+    }
+
+    fn at(url: &[&str]) -> anyhow::Result<Proxied> {
         let cli = node::modules(node::Packages::Cli)?.join(".bin");
         let folder = tempfile::tempdir()?;
         let mut env = Command::new(edge::binary());
-        env.args(["twilio", "env", "--url", &format!("http://{http}"), "--directory"]).arg(folder.path().join("ca"));
+        env.args(["twilio", "env", "--url"]).args(url).arg("--directory").arg(folder.path().join("ca"));
         std::fs::write(folder.path().join("edge.env"), python::ended(&mut env).context("trunkgate twilio env")?)?;
         Ok(Proxied { folder, cli })
     }

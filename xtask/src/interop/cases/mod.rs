@@ -56,6 +56,7 @@ mod twilio_api;
 mod twilio_apps;
 mod twilio_proxy;
 mod twilio_snippets;
+mod twilio_tunnel;
 mod webhook_requests;
 mod webhook_signature;
 
@@ -354,6 +355,11 @@ fn applications() -> Vec<Case> {
             name: "twilio-snippets",
             proves: "the public snippets for calls, numbers and keys in Python and Node, unchanged; their sample outputs name the fields",
             run: twilio_snippets::run,
+        },
+        Case {
+            name: "twilio-tunnel",
+            proves: "`proxy = \"tunnel\"` over TLS to the proxy: a host at a public address in a network of its own, and none that is private",
+            run: twilio_tunnel::run,
         },
         Case {
             name: "twilio-apps",

@@ -1,12 +1,14 @@
 //! Programs for api.twilio.com, whose base URL is not changed, as clients of the edge by its proxy.
 
+use std::process::Command;
+
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
 use crate::interop::applications::{ACCOUNT, TOKEN, accepted, open_tables};
 use crate::interop::callee::Callees;
-use crate::interop::edge::Edge;
-use crate::interop::proxied::Proxied;
+use crate::interop::edge::{self, Edge};
+use crate::interop::proxied::{Certificate, Proxied};
 use crate::interop::python::{self, Packages, Script};
 use crate::interop::{Setting, node};
 
@@ -55,7 +57,40 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
             figures.push(said.trim().to_owned());
         }
     }
-    Ok(format!("{}; {} calls reached a party", figures.join("; "), callees.called().len()))
+    by_tls()?;
+    Ok(format!(
+        "{}; {} calls reached a party; each also by TLS to the proxy",
+        figures.join("; "),
+        callees.called().len()
+    ))
+}
+
+/// Each program with an edge that answers HTTPS: it speaks TLS to the proxy, and within that to the API.
+fn by_tls() -> anyhow::Result<()> {
+    let certificate = Certificate::make()?;
+    let tables = open_tables(&NUMBERS, "requests_per_second = 0\nconnect = [\"trunk:pbx\"]\nproxy = true");
+    let edge = Edge::start_as(Command::new(edge::binary()), &(certificate.listeners() + &tables))?;
+    let proxied = Proxied::by_tls(edge.http, &certificate)?;
+    let account = format!("{CURL}.json\"").replace("curl ", "curl --proxy-cacert \"$CURL_CA_BUNDLE\" ");
+    ensure!(json(&proxied.shell(&account)?)?["sid"] == ACCOUNT, "curl by TLS");
+    let numbers = proxied.shell("twilio phone-numbers:list --properties phoneNumber")?;
+    ensure!(numbers.contains(NUMBERS[0]), "twilio-cli by TLS: {numbers}");
+    let folder = tempfile::tempdir()?;
+    let (python, node) = (folder.path().join("list_numbers.py"), folder.path().join("list_numbers.cjs"));
+    std::fs::write(
+        &python,
+        "from twilio.rest import Client\nprint([one.phone_number for one in Client().incoming_phone_numbers.list()])\n",
+    )?;
+    std::fs::write(
+        &node,
+        "require('twilio')().incomingPhoneNumbers.list().then((all) => console.log(all.map((one) => one.phoneNumber)))\n",
+    )?;
+    for (of_python, of_node) in [(Packages::Pinned, node::Packages::Pinned), (Packages::Base, node::Packages::Twilio)] {
+        for said in [proxied.python(of_python, &python, &[])?, proxied.node(of_node, &node, &[])?] {
+            ensure!(NUMBERS.iter().all(|number| said.contains(number)), "a library by TLS: {said}");
+        }
+    }
+    Ok(())
 }
 
 fn json(text: &str) -> anyhow::Result<Value> {
