@@ -170,6 +170,9 @@ fn an_application_that_fails_is_told_from_an_expectation_that_does() {
     assert!(code == 3 && error.as_str().unwrap().contains("`exit 7` ended before"), "{error}");
     let (code, error) = run(&url, &["--start", "sleep 60", "--start-timeout", "1s"]);
     assert!(code == 3 && error.as_str().unwrap().contains("nothing listens at"), "{error}");
+    let menu = menu();
+    let (code, error) = run(&format!("http://{}/voice", menu.address), &["--start", "sleep 60"]);
+    assert!(code == 2 && error.as_str().unwrap().contains("takes connections already"), "another one is left: {error}");
     for (arguments, why) in [(vec!["--step", "shout"], "is no step"), (vec!["nowhere.call"], "nowhere.call: ")] {
         let (code, error) = run(&url, &arguments);
         assert!(code == 2 && error.as_str().unwrap().contains(why), "{error}");

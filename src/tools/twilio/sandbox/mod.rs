@@ -1,6 +1,6 @@
 //! `trunkgate twilio --app URL`: a Twilio in a box. An edge with a number that leads to the application, a carrier and a telephone run in
 //! this process; each script is one call to the number. What the caller hears is known to the character: the texts of Say are spoken by a
-//! voice that can be read back. Nothing outside of this machine is called.
+//! voice that can be read back. No number outside of this machine is called.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -137,6 +137,13 @@ impl Plan<'_> {
         let address =
             edge.listeners.first().map(|one| one.address).ok_or_else(|| sandbox("the edge does not listen"))?;
         let mut program = match &self.options.start {
+            // The calls would test what has been left running, whatever becomes of the command.
+            Some(_) if program::is_open(&self.url).await => {
+                let place = program::place(&self.url);
+                return Err(Failed::Sandbox(format!(
+                    "{place} takes connections already: stop that, or leave out --start"
+                )));
+            }
             Some(command) => Some(Program::start(command, &self.variables(&edge)).map_err(Failed::Application)?),
             None => None,
         };

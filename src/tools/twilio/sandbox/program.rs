@@ -70,7 +70,8 @@ impl Drop for Program {
     }
 }
 
-async fn is_open(url: &Url) -> bool {
+/// Whether something takes connections at a URL.
+pub(super) async fn is_open(url: &Url) -> bool {
     let Some(host) = url.host_str() else { return false };
     let port = url.port_or_known_default().unwrap_or(80);
     let Ok(addresses) = (host.trim_matches(['[', ']']), port).to_socket_addrs() else { return false };

@@ -16,6 +16,8 @@ use crate::runtime::handle::Handle;
 const NO_PARTY: &str = "no party is in the call";
 /// How long the end of a call and its trace are waited for.
 const AT_END: Duration = Duration::from_secs(5);
+/// Samples of a second.
+const RATE: u32 = 8000;
 /// How often a condition that no news tells of is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -234,10 +236,13 @@ impl Talk<'_> {
         let listens = |talk: &mut Self| talk.means.recogniser.listens().then_some(());
         self.wait_for(listens, "the application did not listen for speech (Gather with input=\"speech\")").await?;
         self.note(format!("says: {words}"));
-        match self.phone.speak(self.caller, self.means.book.speak(words)).await {
-            true => Ok(()),
-            false => Err("the call is not answered".to_owned()),
+        let samples = self.means.book.speak(words);
+        let takes = Duration::from_secs(1) * u32::try_from(samples.len()).unwrap_or(u32::MAX) / RATE;
+        if !self.phone.speak(self.caller, samples).await {
+            return Err("the call is not answered".to_owned());
         }
+        self.listen_until(Instant::now() + takes).await;
+        Ok(())
     }
 
     /// Ends the call of the party that was called last. One that answers does so first.
