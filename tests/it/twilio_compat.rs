@@ -8,17 +8,27 @@ use trunkgate_twiml::compat::requests::{Given, Has, LATER, LATER_METHODS, OPERAT
 use trunkgate_twiml::compat::{CALL, CALLBACKS, Callback, Field, RESOURCES, State, Subject, is_named};
 
 use crate::apps::{application, path};
-use crate::support::calls::{Call, NUMBER as CALLED};
+use crate::support::calls::{Call, NUMBER as CALLED, Phone};
 use crate::support::endpoint::{Endpoint, Post};
-use crate::support::trunkgate;
 use crate::support::twilio::{Deed, Twilio};
-use crate::support::until;
-use crate::twilio_api::{Rig, SID};
+use crate::support::{Process, config, trunkgate, until};
+use crate::twilio_api::{Rig, SID, TOKEN};
 use crate::twilio_messages::{NUMBER, OURS, PUBLIC, THEIRS, field, form, from_twilio, of};
 
 /// An edge whose API sends no messages, and no calls.
 fn rig() -> Rig {
     Rig::new(&format!("requests_per_second = 0\n{NUMBER}"))
+}
+
+/// An edge whose carrier may say who calls.
+fn vouched_for() -> Rig {
+    let [caller, callee] = [(); 2].map(|()| Phone::new("127.0.0.1"));
+    let trunks = caller.trunk("carrier") + "identity = \"pass\"\n" + &callee.trunk("pbx");
+    let edge = Process::start(&config(&format!(
+        "{trunks}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n[api]\naccount_sid = \"{SID}\"\n\
+         auth_token = \"{TOKEN}\"\nrequests_per_second = 0\nallow_private = true\n[[number]]\nnumber = \"{CALLED}\"\n"
+    )));
+    Rig { caller, callee, edge }
 }
 
 /// Path below the account with SIDs that are none.
@@ -137,9 +147,13 @@ fn is_as_on_the_page(name: &str, samples: &[Value]) {
 
 #[test]
 fn fields_of_calls_streams_and_the_account_are_those_of_the_page() {
-    let number = format!("[[number]]\nnumber = \"{CALLED}\"\n");
-    let rig = Rig::new(&format!("requests_per_second = 0\nallow_private = true\n{number}"));
-    let _call = Call::set_up(&rig.edge, "first", &rig.caller, &rig.callee);
+    let rig = vouched_for();
+    let sip = rig.edge.address("udp");
+    let invite = rig.caller.sip.request_with("INVITE", CALLED, sip, "first", (1, ""), &rig.caller.description(1, ""));
+    let verstat = "\r\nP-Asserted-Identity: <sip:+14155550199;verstat=TN-Validation-Passed-A@x.example>\r\n";
+    rig.caller.sip.send(sip, &invite.replacen("\r\n", verstat, 1));
+    let there = (&rig.callee, rig.callee.description(1, ""));
+    let _call = Call::answered(sip, "first", &rig.caller, rig.callee.sip.receive("INVITE "), (there.0, &there.1));
     let sid = rig.edge.sid();
     let live = rig.get("Calls.json")["calls"].as_array().unwrap().clone();
     let streams = format!("Calls/{sid}/Streams");
