@@ -1,0 +1,129 @@
+//! The header: the file key, wrapped for each recipient, and the code that authenticates all of it.
+
+use std::fmt;
+
+use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::hmac;
+
+use super::stanza::{Stanza, decode, encode, line};
+use super::{FileKey, Identities, Identity, Recipient, derive};
+
+const VERSION: &[u8] = b"age-encryption.org/v1";
+const X25519: &[u8] = b"X25519";
+const WRAP: &[u8] = b"age-encryption.org/v1/X25519";
+const MAC: &[u8] = b"header";
+const TAG_BYTES: usize = 16;
+
+/// The reason why a file does not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It ends within its header.
+    Short,
+    /// Its header is not one of age v1.
+    Header,
+    /// It is sealed for other keys.
+    OtherKey,
+    /// Its header was changed.
+    Altered,
+    /// A chunk is damaged, missing, or not where it was.
+    Payload,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::Short => "the file ends within its header",
+            Refusal::Header => "the file has no valid age header",
+            Refusal::OtherKey => "the file is encrypted for another key",
+            Refusal::Altered => "the header of the file has been altered",
+            Refusal::Payload => "the encrypted contents are damaged or incomplete",
+        })
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+fn cipher(key: &[u8; 32]) -> Option<LessSafeKey> {
+    UnboundKey::new(&CHACHA20_POLY1305, key).ok().map(LessSafeKey::new)
+}
+
+/// Each wrapping key is used once.
+fn nonce() -> Nonce {
+    Nonce::assume_unique_for_key([0; 12])
+}
+
+fn mac_key(file_key: &FileKey) -> Option<hmac::Key> {
+    Some(hmac::Key::new(hmac::HMAC_SHA256, &file_key.derive(&[], MAC)?))
+}
+
+fn wrapping_key(shared: &[u8; 32], share: &[u8; 32], recipient: &[u8; 32]) -> Option<LessSafeKey> {
+    cipher(&derive(shared, &[&share[..], recipient].concat(), WRAP)?)
+}
+
+/// Writes the header of a file for a recipient; `None` where the cryptographic library refuses, for which no input gives cause.
+pub(super) fn write(file_key: &FileKey, ephemeral: [u8; 32], recipient: Recipient) -> Option<Vec<u8>> {
+    let ephemeral = Identity::of(ephemeral)?;
+    let share = ephemeral.recipient().public;
+    let shared = ephemeral.agree(&recipient.public)?;
+    let mut body = file_key.0.to_vec();
+    wrapping_key(&shared, &share, &recipient.public)?
+        .seal_in_place_append_tag(nonce(), Aad::empty(), &mut body)
+        .ok()?;
+    let mut header = VERSION.to_vec();
+    header.extend_from_slice(format!("\n-> X25519 {}\n{}\n---", encode(&share), encode(&body)).as_bytes());
+    let mac = hmac::sign(&mac_key(file_key)?, &header);
+    header.extend_from_slice(format!(" {}\n", encode(mac.as_ref())).as_bytes());
+    Some(header)
+}
+
+/// Reads the header at the beginning of a file; returns the file key and the header's length.
+pub(super) fn read(file: &[u8], identities: &Identities) -> Result<(FileKey, usize), Refusal> {
+    let mut rest = file;
+    if line(&mut rest).ok_or_else(|| short(file))? != VERSION {
+        return Err(Refusal::Header);
+    }
+    let mut stanzas = Vec::new();
+    let (mac, length) = loop {
+        let begins = file.len() - rest.len();
+        let text = line(&mut rest).ok_or(Refusal::Short)?;
+        if let Some(arguments) = text.strip_prefix(b"-> ") {
+            stanzas.push(Stanza::read(arguments, &mut rest).ok_or(Refusal::Header)?);
+        } else {
+            let mac = text.strip_prefix(b"--- ").and_then(decode).filter(|mac| mac.len() == 32);
+            break (mac.ok_or(Refusal::Header)?, (begins + 3, file.len() - rest.len()));
+        }
+    };
+    if stanzas.is_empty() {
+        return Err(Refusal::Header);
+    }
+    let file_key = unwrap(&stanzas, identities)?.ok_or(Refusal::OtherKey)?;
+    let signed = file.get(..length.0).ok_or(Refusal::Header)?;
+    let key = mac_key(&file_key).ok_or(Refusal::Altered)?;
+    hmac::verify(&key, signed, &mac).map_err(|_| Refusal::Altered)?;
+    Ok((file_key, length.1))
+}
+
+/// A beginning of the first line may still become one.
+fn short(file: &[u8]) -> Refusal {
+    if VERSION.starts_with(file) { Refusal::Short } else { Refusal::Header }
+}
+
+/// Finds the stanza that one of the identities opens.
+fn unwrap(stanzas: &[Stanza<'_>], identities: &Identities) -> Result<Option<FileKey>, Refusal> {
+    let mut found = None;
+    for stanza in stanzas.iter().filter(|stanza| stanza.kind == X25519) {
+        let [share] = stanza.arguments[..] else { return Err(Refusal::Header) };
+        let share: [u8; 32] = decode(share).and_then(|share| share.try_into().ok()).ok_or(Refusal::Header)?;
+        if stanza.body.len() != 16 + TAG_BYTES {
+            return Err(Refusal::Header);
+        }
+        for identity in identities.all() {
+            let shared = identity.agree(&share).ok_or(Refusal::Header)?;
+            let mut body = stanza.body.clone();
+            let opened = wrapping_key(&shared, &share, &identity.recipient().public)
+                .and_then(|key| key.open_in_place(nonce(), Aad::empty(), &mut body).ok().map(|key| key.to_vec()));
+            found = found.or_else(|| opened?.try_into().ok().map(FileKey));
+        }
+    }
+    Ok(found)
+}

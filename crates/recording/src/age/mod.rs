@@ -1,0 +1,71 @@
+//! The age file format (age-encryption.org/v1) for one X25519 recipient: a header with the wrapped file key, then chunks of 64 KiB.
+//!
+//! A chunk is sealed with its number and with whether it is the last one, so a file that was cut short does not open as a whole.
+//! [`completion`] says what makes it whole: the last whole chunk is sealed again as the last one, without a change of its length.
+
+mod bech32;
+mod completion;
+mod header;
+mod identity;
+mod payload;
+mod stanza;
+
+pub use completion::{Completion, completion};
+pub use header::Refusal;
+pub use identity::{Identities, Identity, InvalidIdentity, Recipient};
+pub use payload::{CHUNK_BYTES, Payload, SEALED_BYTES, Sealer};
+
+/// Fresh random bytes for one file: its key, the ephemeral secret that wraps it, and the nonce of the payload.
+#[derive(Clone)]
+pub struct Randomness([u8; 64]);
+
+impl Randomness {
+    /// Takes bytes of a cryptographic generator; each file needs its own.
+    pub const fn new(bytes: [u8; 64]) -> Randomness {
+        Randomness(bytes)
+    }
+
+    fn parts(&self) -> (FileKey, [u8; 32], [u8; 16]) {
+        let (mut key, mut secret, mut nonce) = ([0; 16], [0; 32], [0; 16]);
+        key.copy_from_slice(&self.0[..16]);
+        secret.copy_from_slice(&self.0[16..48]);
+        nonce.copy_from_slice(&self.0[48..]);
+        (FileKey(key), secret, nonce)
+    }
+}
+
+impl std::fmt::Debug for Randomness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Randomness(…)")
+    }
+}
+
+impl Drop for Randomness {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.0);
+    }
+}
+
+/// The key of one file, which its header wraps for each recipient.
+struct FileKey([u8; 16]);
+
+impl FileKey {
+    /// Derives a key of 32 bytes (HKDF with SHA-256).
+    fn derive(&self, salt: &[u8], info: &[u8]) -> Option<[u8; 32]> {
+        derive(&self.0, salt, info)
+    }
+}
+
+impl Drop for FileKey {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.0);
+    }
+}
+
+fn derive(secret: &[u8], salt: &[u8], info: &[u8]) -> Option<[u8; 32]> {
+    use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
+    let mut key = [0; 32];
+    let derived = Salt::new(HKDF_SHA256, salt).extract(secret);
+    derived.expand(&[info], HKDF_SHA256).ok()?.fill(&mut key).ok()?;
+    Some(key)
+}

@@ -1,0 +1,135 @@
+//! The payload: chunks of 64 KiB, each sealed with its number and with whether it is the last one.
+
+use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+
+use super::header::{self, Refusal};
+use super::{FileKey, Identities, Randomness, Recipient};
+
+/// Bytes of a whole chunk before it is sealed.
+pub const CHUNK_BYTES: usize = 64 << 10;
+/// Bytes of a whole chunk in the file.
+pub const SEALED_BYTES: u64 = (CHUNK_BYTES + TAG_BYTES) as u64;
+const TAG_BYTES: usize = 16;
+const NONCE_BYTES: usize = 16;
+
+/// The key of a file's payload, and where its chunks begin.
+pub struct Payload {
+    key: LessSafeKey,
+    begins: u64,
+}
+
+impl std::fmt::Debug for Payload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Payload").field("begins", &self.begins).finish_non_exhaustive()
+    }
+}
+
+impl Payload {
+    fn new(file_key: &FileKey, nonce: &[u8], begins: u64) -> Option<Payload> {
+        let key = file_key.derive(nonce, b"payload")?;
+        let key = UnboundKey::new(&CHACHA20_POLY1305, &key).ok().map(LessSafeKey::new)?;
+        Some(Payload { key, begins })
+    }
+
+    /// Reads the header at the beginning of a file, of which [`AGE_HEADER_BYTES`](crate::limits::AGE_HEADER_BYTES) are enough.
+    ///
+    /// # Errors
+    /// Why it does not open.
+    pub fn open(beginning: &[u8], identities: &Identities) -> Result<Payload, Refusal> {
+        let (file_key, length) = header::read(beginning, identities)?;
+        let nonce = beginning.get(length..length + NONCE_BYTES).ok_or(Refusal::Short)?;
+        Payload::new(&file_key, nonce, (length + NONCE_BYTES) as u64).ok_or(Refusal::Header)
+    }
+
+    /// Returns the place of a chunk in the file.
+    pub fn place(&self, chunk: u64) -> u64 {
+        self.begins + chunk * SEALED_BYTES
+    }
+
+    /// Returns how many whole chunks stand in a file of this length, and how many bytes follow them.
+    pub(super) fn chunks(&self, file_bytes: u64) -> (u64, u64) {
+        let bytes = file_bytes.saturating_sub(self.begins);
+        (bytes / SEALED_BYTES, bytes % SEALED_BYTES)
+    }
+
+    /// Returns the number of the last chunk of a whole file, and the length of its contents; `None` where no whole file has this length.
+    pub fn contents(&self, file_bytes: u64) -> Option<(u64, u64)> {
+        let (whole, rest) = self.chunks(file_bytes);
+        let chunks = whole + u64::from(rest > 0);
+        let last = chunks.checked_sub(1)?;
+        let bytes = file_bytes.checked_sub(self.begins)?.checked_sub(chunks * TAG_BYTES as u64)?;
+        // An empty chunk follows no other.
+        (rest == 0 || rest > TAG_BYTES as u64 || (rest == TAG_BYTES as u64 && whole == 0)).then_some((last, bytes))
+    }
+
+    /// Opens a chunk in its place.
+    ///
+    /// # Errors
+    /// [`Refusal::Payload`]: it is not that chunk.
+    pub fn open_chunk<'a>(&self, chunk: u64, is_last: bool, sealed: &'a mut [u8]) -> Result<&'a mut [u8], Refusal> {
+        self.key.open_in_place(nonce(chunk, is_last), Aad::empty(), sealed).map_err(|_| Refusal::Payload)
+    }
+
+    /// Seals a chunk and appends it.
+    pub(super) fn seal_chunk(&self, chunk: u64, is_last: bool, contents: &[u8], to: &mut Vec<u8>) {
+        let begins = to.len();
+        to.extend_from_slice(contents);
+        let sealed = to.get_mut(begins..).map(|part| {
+            self.key
+                .seal_in_place_separate_tag(nonce(chunk, is_last), Aad::empty(), part)
+                .map(|tag| tag.as_ref().to_vec())
+        });
+        match sealed {
+            Some(Ok(tag)) => to.extend_from_slice(&tag),
+            // It refuses contents of gigabytes only; nothing leaves unsealed.
+            _ => to.truncate(begins),
+        }
+    }
+}
+
+/// Eleven bytes of number, and whether it is the last.
+fn nonce(chunk: u64, is_last: bool) -> Nonce {
+    let mut nonce = [0; 12];
+    nonce[3..11].copy_from_slice(&chunk.to_be_bytes());
+    nonce[11] = u8::from(is_last);
+    Nonce::assume_unique_for_key(nonce)
+}
+
+/// Contents to sealed chunks.
+#[derive(Debug)]
+pub struct Sealer {
+    payload: Payload,
+    chunk: u64,
+    open: Vec<u8>,
+}
+
+impl Sealer {
+    /// Begins a file: its header is appended. `None` where the cryptographic library refuses, for which no input gives cause.
+    pub fn new(recipient: Recipient, randomness: &Randomness, to: &mut Vec<u8>) -> Option<Sealer> {
+        let (file_key, ephemeral, nonce) = randomness.parts();
+        let header = header::write(&file_key, ephemeral, recipient)?;
+        let payload = Payload::new(&file_key, &nonce, (header.len() + NONCE_BYTES) as u64)?;
+        to.extend_from_slice(&header);
+        to.extend_from_slice(&nonce);
+        Some(Sealer { payload, chunk: 0, open: Vec::with_capacity(CHUNK_BYTES) })
+    }
+
+    /// Takes contents; chunks that are full, and not the last ones, are appended.
+    pub fn push(&mut self, mut contents: &[u8], to: &mut Vec<u8>) {
+        while !contents.is_empty() {
+            if self.open.len() == CHUNK_BYTES {
+                self.payload.seal_chunk(self.chunk, false, &self.open, to);
+                self.chunk += 1;
+                self.open.clear();
+            }
+            let (now, later) = contents.split_at(contents.len().min(CHUNK_BYTES - self.open.len()));
+            self.open.extend_from_slice(now);
+            contents = later;
+        }
+    }
+
+    /// Appends the last chunk.
+    pub fn finish(self, to: &mut Vec<u8>) {
+        self.payload.seal_chunk(self.chunk, true, &self.open, to);
+    }
+}

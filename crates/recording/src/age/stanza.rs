@@ -1,0 +1,54 @@
+//! A recipient stanza of the header, and the base64 in it: without padding, and only in its canonical form.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+
+/// Columns of the body's lines; the last one is shorter.
+const COLUMNS: usize = 64;
+
+/// `-> TYPE ARGUMENT …` and its body.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Stanza<'a> {
+    pub(super) kind: &'a [u8],
+    pub(super) arguments: Vec<&'a [u8]>,
+    pub(super) body: Vec<u8>,
+}
+
+/// Takes a line with its end off a text.
+pub(super) fn line<'a>(text: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let end = text.iter().position(|byte| *byte == b'\n')?;
+    let (line, rest) = text.split_at(end);
+    *text = rest.get(1..)?;
+    Some(line)
+}
+
+impl<'a> Stanza<'a> {
+    /// Reads a stanza, `arguments` being its first line after `-> `; the body is taken off the text.
+    pub(super) fn read(arguments: &'a [u8], text: &mut &'a [u8]) -> Option<Stanza<'a>> {
+        let mut words = arguments.split(|byte| *byte == b' ');
+        let is_word = |word: &&[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_graphic);
+        let kind = words.next().filter(is_word)?;
+        let arguments = words.map(|word| Some(word).filter(is_word)).collect::<Option<_>>()?;
+        let mut body = Vec::new();
+        loop {
+            let line = line(text)?;
+            if line.len() > COLUMNS {
+                return None;
+            }
+            body.extend(decode(line)?);
+            if line.len() < COLUMNS {
+                return Some(Stanza { kind, arguments, body });
+            }
+        }
+    }
+}
+
+/// Reads base64.
+pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
+    STANDARD_NO_PAD.decode(text).ok()
+}
+
+/// Writes base64.
+pub(super) fn encode(bytes: &[u8]) -> String {
+    STANDARD_NO_PAD.encode(bytes)
+}

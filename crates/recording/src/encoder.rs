@@ -1,0 +1,251 @@
+//! Frames to the bytes of a file, in any container, encrypted or not.
+
+use crate::Channels;
+use crate::age::{Randomness, Recipient, Sealer};
+use crate::limits::{FRAME_MS, FRAME_SAMPLES};
+use crate::opus::OpusFile;
+use crate::wav::{self, DataBytes, HEADER_BYTES};
+
+/// Frames of silence that are made at once.
+const SILENCE_FRAMES: u64 = 50;
+
+/// Container of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Container {
+    /// WAV, linear 16-bit samples.
+    Wav,
+    /// Ogg Opus.
+    Opus,
+}
+
+/// Encryption of a file.
+#[derive(Debug)]
+pub struct Encryption {
+    /// The key that it is sealed for.
+    pub recipient: Recipient,
+    /// Fresh random bytes.
+    pub randomness: Randomness,
+}
+
+#[derive(Debug)]
+enum Body {
+    Wav,
+    Opus(Box<OpusFile>),
+}
+
+/// Encoder of one recording.
+#[derive(Debug)]
+pub struct Encoder {
+    channels: Channels,
+    body: Body,
+    sealer: Option<Sealer>,
+    frames: u64,
+    /// Kept for their memory.
+    samples: Vec<i16>,
+    plain: Vec<u8>,
+}
+
+impl Encoder {
+    /// Begins a file: its beginning is appended. `serial` tells streams of Ogg from each other. `None` where a library refuses, for which
+    /// no input gives cause.
+    pub fn new(
+        container: Container,
+        channels: Channels,
+        encryption: Option<&Encryption>,
+        serial: u32,
+        to: &mut Vec<u8>,
+    ) -> Option<Encoder> {
+        let sealer = match encryption {
+            Some(by) => Some(Sealer::new(by.recipient, &by.randomness, to)?),
+            None => None,
+        };
+        let mut plain = Vec::new();
+        let body = match container {
+            Container::Opus => Body::Opus(Box::new(OpusFile::new(channels, serial, &mut plain)?)),
+            Container::Wav => {
+                // Within encryption it is never written again.
+                let data = if sealer.is_some() { DataBytes::Unknown } else { DataBytes::Known(0) };
+                plain.extend_from_slice(&wav::header(channels, data));
+                Body::Wav
+            }
+        };
+        let mut encoder = Encoder { channels, body, sealer, frames: 0, samples: Vec::new(), plain };
+        encoder.seal(to);
+        Some(encoder)
+    }
+
+    /// Takes frames of both parties, caller first; a part of a frame at their end is left out. Bytes of the file are appended.
+    pub fn push(&mut self, stereo: &[i16], to: &mut Vec<u8>) {
+        let frames = stereo.len() / (2 * FRAME_SAMPLES);
+        let whole = stereo.get(..frames * 2 * FRAME_SAMPLES).unwrap_or_default();
+        self.frames += frames as u64;
+        self.samples.clear();
+        self.channels.take(whole, &mut self.samples);
+        match &mut self.body {
+            Body::Wav => self.plain.extend(self.samples.iter().flat_map(|sample| sample.to_le_bytes())),
+            Body::Opus(file) => file.push(&self.samples, &mut self.plain),
+        }
+        self.seal(to);
+    }
+
+    /// Takes frames of silence, at most 1 s of them; returns how many.
+    pub fn push_silence(&mut self, frames: u64, to: &mut Vec<u8>) -> u64 {
+        let frames = frames.min(SILENCE_FRAMES);
+        self.push(&vec![0; frames as usize * 2 * FRAME_SAMPLES], to);
+        frames
+    }
+
+    /// Appends what can stand alone: a page of Ogg that has begun. Contents of an open chunk of age stay.
+    pub fn flush(&mut self, to: &mut Vec<u8>) {
+        if let Body::Opus(file) = &mut self.body {
+            file.flush(&mut self.plain);
+        }
+        self.seal(to);
+    }
+
+    /// Appends the end of the file.
+    pub fn finish(mut self, to: &mut Vec<u8>) {
+        if let Body::Opus(file) = self.body {
+            file.finish(&mut self.plain);
+        }
+        match self.sealer {
+            Some(mut sealer) => {
+                sealer.push(&self.plain, to);
+                sealer.finish(to);
+            }
+            None => to.append(&mut self.plain),
+        }
+    }
+
+    /// Returns the header that stands for a file of this length; `None` where none is written again.
+    pub fn header(&self, file_bytes: u64) -> Option<[u8; HEADER_BYTES as usize]> {
+        let is_rewritten = matches!(self.body, Body::Wav) && self.sealer.is_none();
+        is_rewritten.then(|| wav::header(self.channels, DataBytes::Known(wav::data_bytes(self.channels, file_bytes))))
+    }
+
+    /// Returns how many frames it has taken.
+    pub fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Returns the duration of these, in milliseconds.
+    pub fn milliseconds(&self) -> u64 {
+        self.frames * u64::from(FRAME_MS)
+    }
+
+    fn seal(&mut self, to: &mut Vec<u8>) {
+        match &mut self.sealer {
+            Some(sealer) => sealer.push(&self.plain, to),
+            None => to.extend_from_slice(&self.plain),
+        }
+        self.plain.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ropus::{Channels as OpusChannels, DecodeMode, Decoder};
+
+    use super::*;
+    use crate::ogg::Count;
+
+    /// A tone for each party, in frames of 20 ms.
+    fn tones(frames: usize, (left, right): (f64, f64)) -> Vec<i16> {
+        let sample = |at: usize, hz: f64| ((at as f64 * hz * std::f64::consts::TAU / 8000.0).sin() * 8000.0) as i16;
+        (0..frames * FRAME_SAMPLES).flat_map(|at| [sample(at, left), sample(at, right)]).collect()
+    }
+
+    /// The level of a tone in one channel.
+    fn level(samples: &[i16], channel: usize, hz: f64) -> f64 {
+        let of: Vec<f64> = samples.chunks(2).map(|both| f64::from(both[channel])).collect();
+        let turn = |at: usize| at as f64 * hz * std::f64::consts::TAU / 8000.0;
+        let (sin, cos) = of.iter().enumerate().fold((0.0, 0.0), |(sin, cos), (at, sample)| {
+            (sin + sample * turn(at).sin(), cos + sample * turn(at).cos())
+        });
+        2.0 * (sin * sin + cos * cos).sqrt() / of.len() as f64
+    }
+
+    /// The packets of an Ogg file, by the lacing of its pages.
+    fn packets(file: &[u8]) -> Vec<Vec<u8>> {
+        let (mut at, mut packets, mut packet) = (0, Vec::new(), Vec::new());
+        while at + 27 <= file.len() {
+            let segments = usize::from(file[at + 26]);
+            let mut from = at + 27 + segments;
+            for length in &file[at + 27..at + 27 + segments] {
+                packet.extend_from_slice(&file[from..from + usize::from(*length)]);
+                from += usize::from(*length);
+                if *length < 255 {
+                    packets.push(std::mem::take(&mut packet));
+                }
+            }
+            at = from;
+        }
+        packets
+    }
+
+    fn opus(stereo: &[i16]) -> Vec<u8> {
+        let mut file = Vec::new();
+        let mut encoder = Encoder::new(Container::Opus, Channels::Dual, None, 7, &mut file).unwrap();
+        for block in stereo.chunks(3200) {
+            encoder.push(block, &mut file);
+        }
+        encoder.finish(&mut file);
+        file
+    }
+
+    #[test]
+    fn opus_keeps_the_parties_apart_and_the_length_to_the_sample() {
+        let file = opus(&tones(150, (500.0, 1250.0)));
+        let mut count = Count::default();
+        count.push(&file);
+        assert!(count.is_whole());
+        assert_eq!((count.bytes(), count.milliseconds()), (file.len() as u64, 3000));
+        let packets = packets(&file);
+        assert!(packets[0].starts_with(b"OpusHead") && packets[1].starts_with(b"OpusTags"));
+        let pre_skip = usize::from(u16::from_le_bytes([packets[0][10], packets[0][11]])) / 6;
+        let mut decoder = Decoder::new(8000, OpusChannels::Stereo).unwrap();
+        let mut samples = Vec::new();
+        for packet in &packets[2..] {
+            let mut frame = [0; 2 * FRAME_SAMPLES];
+            assert_eq!(decoder.decode(packet, &mut frame, DecodeMode::Normal).unwrap(), FRAME_SAMPLES);
+            samples.extend_from_slice(&frame);
+        }
+        let samples = &samples[2 * pre_skip..2 * pre_skip + 2 * 8000 * 3];
+        let last = &samples[16_000..];
+        assert!(level(last, 0, 500.0) > 4000.0 && level(last, 1, 1250.0) > 4000.0);
+        assert!(level(last, 1, 500.0) < 400.0, "{}", level(last, 1, 500.0));
+        assert!(level(last, 0, 1250.0) < 400.0, "{}", level(last, 0, 1250.0));
+    }
+
+    #[test]
+    fn pages_of_opus_are_at_most_a_second_apart() {
+        let mut file = Vec::new();
+        let mut encoder = Encoder::new(Container::Opus, Channels::Mono, None, 7, &mut file).unwrap();
+        let mut ends = vec![file.len()];
+        for block in tones(500, (300.0, 900.0)).chunks(3200) {
+            encoder.push(block, &mut file);
+            ends.push(file.len());
+            let mut count = Count::default();
+            count.push(&file);
+            assert_eq!(count.bytes(), file.len() as u64, "whole pages only");
+            assert!(encoder.milliseconds() < count.milliseconds() + 1100);
+        }
+    }
+
+    #[test]
+    fn wav_has_the_samples_and_a_header_of_its_length() {
+        let stereo = tones(10, (500.0, 700.0));
+        let mut file = Vec::new();
+        let mut encoder = Encoder::new(Container::Wav, Channels::Dual, None, 0, &mut file).unwrap();
+        encoder.push(&stereo, &mut file);
+        assert_eq!(encoder.push_silence(70, &mut file), 50);
+        let header = encoder.header(file.len() as u64).unwrap();
+        assert_eq!((encoder.frames(), encoder.milliseconds()), (60, 1200));
+        assert_eq!(header, wav::header(Channels::Dual, DataBytes::Known(60 * 640)));
+        let samples: Vec<i16> = file[80..].as_chunks().0.iter().map(|two| i16::from_le_bytes(*two)).collect();
+        assert_eq!(
+            (&samples[..stereo.len()], samples[stereo.len()..].iter().any(|sample| *sample != 0)),
+            (&stereo[..], false)
+        );
+    }
+}

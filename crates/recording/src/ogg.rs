@@ -1,0 +1,246 @@
+//! The Ogg container (RFC 3533) with Opus in it (RFC 7845): pages are written, and counted again in a file that was cut.
+
+/// Bytes of a page's header before its table of segments.
+const HEAD_BYTES: usize = 27;
+/// Longest page: all segments of 255 bytes.
+const PAGE_BYTES: usize = HEAD_BYTES + 255 + 255 * 255;
+const SEGMENTS: usize = 255;
+const CAPTURE: &[u8] = b"OggS";
+const FIRST: u8 = 2;
+const LAST: u8 = 4;
+/// Samples per millisecond of granule positions, whatever the rate of the audio (RFC 7845 §4).
+const GRANULES_PER_MS: u64 = 48;
+
+const CRC: [u32; 256] = crc_table();
+
+const fn crc_table() -> [u32; 256] {
+    let mut table = [0; 256];
+    let mut at = 0;
+    while at < 256 {
+        let mut value = (at as u32) << 24;
+        let mut bit = 0;
+        while bit < 8 {
+            value = if value & 0x8000_0000 == 0 { value << 1 } else { value << 1 ^ 0x04c1_1db7 };
+            bit += 1;
+        }
+        table[at] = value;
+        at += 1;
+    }
+    table
+}
+
+fn crc(bytes: impl Iterator<Item = u8>) -> u32 {
+    bytes.fold(0, |sum, byte| sum << 8 ^ CRC.get((sum >> 24) as usize ^ usize::from(byte)).copied().unwrap_or(0))
+}
+
+/// Packets to pages of one stream.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    serial: u32,
+    sequence: u32,
+    granule: u64,
+    segments: Vec<u8>,
+    contents: Vec<u8>,
+}
+
+impl Pages {
+    pub(crate) fn new(serial: u32) -> Pages {
+        Pages { serial, sequence: 0, granule: 0, segments: Vec::new(), contents: Vec::new() }
+    }
+
+    /// Returns how many packets wait for the end of their page.
+    pub(crate) fn waiting(&self) -> usize {
+        self.segments.iter().filter(|length| **length < 255).count()
+    }
+
+    /// Adds a packet, with the position of its last sample; a page that is full before it is appended.
+    pub(crate) fn push(&mut self, packet: &[u8], granule: u64, to: &mut Vec<u8>) {
+        let segments = packet.len() / 255 + 1;
+        if self.segments.len() + segments > SEGMENTS {
+            self.end(false, to);
+        }
+        self.segments.extend(std::iter::repeat_n(255, segments - 1));
+        self.segments.push((packet.len() % 255) as u8);
+        self.contents.extend_from_slice(packet);
+        self.granule = granule;
+    }
+
+    /// Corrects the position of the last sample.
+    pub(crate) fn set_position(&mut self, granule: u64) {
+        self.granule = granule;
+    }
+
+    /// Appends the page, where it holds a packet or is the last.
+    pub(crate) fn end(&mut self, is_last: bool, to: &mut Vec<u8>) {
+        if self.segments.is_empty() && !is_last {
+            return;
+        }
+        let begins = to.len();
+        let flags = if self.sequence == 0 { FIRST } else { 0 } | if is_last { LAST } else { 0 };
+        to.extend_from_slice(CAPTURE);
+        to.extend_from_slice(&[0, flags]);
+        to.extend_from_slice(&self.granule.to_le_bytes());
+        to.extend_from_slice(&self.serial.to_le_bytes());
+        to.extend_from_slice(&self.sequence.to_le_bytes());
+        to.extend_from_slice(&[0; 4]);
+        to.push(self.segments.len() as u8);
+        to.extend_from_slice(&self.segments);
+        to.extend_from_slice(&self.contents);
+        let sum = crc(to.iter().skip(begins).copied());
+        if let Some(place) = to.get_mut(begins + 22..begins + 26) {
+            place.copy_from_slice(&sum.to_le_bytes());
+        }
+        self.sequence += 1;
+        self.segments.clear();
+        self.contents.clear();
+    }
+}
+
+/// A page as it stands in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Page<'a> {
+    length: usize,
+    flags: u8,
+    granule: u64,
+    contents: &'a [u8],
+}
+
+/// A page at the beginning of `bytes`, or what stands there.
+enum Found<'a> {
+    Page(Page<'a>),
+    Part,
+    None,
+}
+
+fn page(bytes: &[u8]) -> Found<'_> {
+    let Some(head) = bytes.get(..HEAD_BYTES) else {
+        return if CAPTURE.iter().zip(bytes).all(|(a, b)| a == b) { Found::Part } else { Found::None };
+    };
+    if !head.starts_with(CAPTURE) || head[4] != 0 {
+        return Found::None;
+    }
+    let segments = HEAD_BYTES + usize::from(head[26]);
+    let Some(table) = bytes.get(HEAD_BYTES..segments) else { return Found::Part };
+    let length = segments + table.iter().map(|length| usize::from(*length)).sum::<usize>();
+    let Some(whole) = bytes.get(..length) else { return Found::Part };
+    let blank = whole.iter().enumerate().map(|(at, byte)| if (22..26).contains(&at) { 0 } else { *byte });
+    if crc(blank).to_le_bytes() != whole[22..26] {
+        return Found::None;
+    }
+    let mut granule = [0; 8];
+    granule.copy_from_slice(&head[6..14]);
+    Found::Page(Page { length, flags: head[5], granule: u64::from_le_bytes(granule), contents: &whole[segments..] })
+}
+
+/// Counts the whole pages at the beginning of an Ogg Opus file, which is given piece by piece.
+#[derive(Debug, Default)]
+pub struct Count {
+    held: Vec<u8>,
+    bytes: u64,
+    granule: u64,
+    pre_skip: u64,
+    is_over: bool,
+    has_last: bool,
+}
+
+impl Count {
+    /// Takes the next bytes of the file.
+    pub fn push(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() && !self.is_over {
+            let (now, later) = bytes.split_at(bytes.len().min(PAGE_BYTES));
+            self.held.extend_from_slice(now);
+            self.take();
+            bytes = later;
+        }
+    }
+
+    fn take(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        let mut at = 0;
+        while !self.is_over {
+            match page(held.get(at..).unwrap_or_default()) {
+                Found::Page(page) => {
+                    if page.flags & FIRST != 0
+                        && let Some([low, high]) =
+                            page.contents.strip_prefix(b"OpusHead").and_then(|head| head.get(2..4))
+                    {
+                        self.pre_skip = u64::from(u16::from_le_bytes([*low, *high]));
+                    }
+                    at += page.length;
+                    self.granule = page.granule;
+                    self.has_last = page.flags & LAST != 0;
+                    self.is_over = self.has_last;
+                }
+                Found::Part => break,
+                Found::None => self.is_over = true,
+            }
+        }
+        self.bytes += at as u64;
+        self.held = held.get(at..).unwrap_or_default().to_vec();
+    }
+
+    /// Returns the length of the whole pages.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Returns the duration of the audio in them, in milliseconds.
+    pub fn milliseconds(&self) -> u64 {
+        self.granule.saturating_sub(self.pre_skip) / GRANULES_PER_MS
+    }
+
+    /// Returns whether the last page of the stream is there.
+    pub fn is_whole(&self) -> bool {
+        self.has_last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_page_holds_one_packet_and_opens_again() {
+        let mut out = Vec::new();
+        let mut pages = Pages::new(0x0102_0304);
+        pages.push(b"OpusHead\x01\x01\x38\x01\x40\x1f\0\0\0\0\0", 0, &mut out);
+        pages.end(false, &mut out);
+        assert_eq!(&out[..6], b"OggS\0\x02");
+        assert_eq!((out[26], out[27], out.len()), (1, 19, HEAD_BYTES + 1 + 19));
+        let Found::Page(page) = page(&out) else { panic!() };
+        assert_eq!((page.length, page.granule, page.flags), (out.len(), 0, FIRST));
+    }
+
+    #[test]
+    fn the_check_sum_is_that_of_the_specification() {
+        // RFC 3533 names the polynomial; the value is of the well-known check input (CRC-32/MPEG-2 without its initial value).
+        assert_eq!(crc(b"123456789".iter().copied()), 0x89a1_897f);
+    }
+
+    #[test]
+    fn pages_are_counted_to_the_first_that_is_not_whole() {
+        let (mut out, mut ends) = (Vec::new(), Vec::new());
+        let mut pages = Pages::new(1);
+        for at in 0..40_u64 {
+            pages.push(&vec![at as u8; 1 + at as usize * 20], at * 960, &mut out);
+            if at % 3 == 0 {
+                pages.end(false, &mut out);
+                ends.push((out.len() as u64, at * 20));
+            }
+        }
+        pages.end(true, &mut out);
+        for cut in 0..out.len() {
+            let mut count = Count::default();
+            out[..cut].chunks(100).for_each(|part| count.push(part));
+            let expected = ends.iter().rev().find(|(bytes, _)| *bytes <= cut as u64).copied().unwrap_or((0, 0));
+            assert_eq!(
+                (count.bytes(), count.milliseconds(), count.is_whole()),
+                (expected.0, expected.1, false),
+                "{cut}"
+            );
+        }
+        let mut count = Count::default();
+        count.push(&out);
+        assert!(count.is_whole() && count.bytes() == out.len() as u64);
+    }
+}

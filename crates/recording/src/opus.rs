@@ -1,0 +1,107 @@
+//! Ogg Opus (RFC 7845): frames of 20 ms to pages.
+
+use ropus::{Application, Bitrate, Channels as OpusChannels, Signal};
+
+use crate::Channels;
+use crate::limits::{FRAME_SAMPLES, OPUS_COMPLEXITY, OPUS_DUAL_BIT_RATE, OPUS_MONO_BIT_RATE, RATE_HZ};
+use crate::ogg::Pages;
+
+/// Granule positions have this clock (RFC 7845 §4).
+const GRANULES_PER_SAMPLE: u64 = 48_000 / RATE_HZ as u64;
+const GRANULES_PER_FRAME: u64 = FRAME_SAMPLES as u64 * GRANULES_PER_SAMPLE;
+/// Packets of a page: 1 s.
+const PAGE_PACKETS: usize = 50;
+/// Longest packet (RFC 6716 §3.4).
+const PACKET_BYTES: usize = 1275;
+
+/// Samples to the pages of a file.
+pub(crate) struct OpusFile {
+    encoder: ropus::Encoder,
+    channels: Channels,
+    pages: Pages,
+    pre_skip: u64,
+    frames: u64,
+    packets: u64,
+    /// Samples that are no whole frame yet.
+    held: Vec<i16>,
+}
+
+impl std::fmt::Debug for OpusFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpusFile").field("frames", &self.frames).finish_non_exhaustive()
+    }
+}
+
+impl OpusFile {
+    /// Begins a file: its two header pages are appended. `None` where the codec refuses, for which no input gives cause.
+    pub(crate) fn new(channels: Channels, serial: u32, to: &mut Vec<u8>) -> Option<OpusFile> {
+        let (of_codec, bit_rate) = match channels {
+            Channels::Mono => (OpusChannels::Mono, OPUS_MONO_BIT_RATE),
+            Channels::Dual => (OpusChannels::Stereo, OPUS_DUAL_BIT_RATE),
+        };
+        let encoder = ropus::Encoder::builder(RATE_HZ, of_codec, Application::Voip)
+            .bitrate(Bitrate::Bits(bit_rate))
+            .complexity(OPUS_COMPLEXITY)
+            .signal(Signal::Voice)
+            .build()
+            .ok()?;
+        let pre_skip = u64::from(encoder.lookahead()) * GRANULES_PER_SAMPLE;
+        let mut pages = Pages::new(serial);
+        let mut head = b"OpusHead\x01".to_vec();
+        head.push(channels.count() as u8);
+        head.extend_from_slice(&(pre_skip as u16).to_le_bytes());
+        head.extend_from_slice(&RATE_HZ.to_le_bytes());
+        // No gain, and the mapping of one or two channels.
+        head.extend_from_slice(&[0, 0, 0]);
+        pages.push(&head, 0, to);
+        pages.end(false, to);
+        let vendor = b"trunkgate";
+        let mut tags = b"OpusTags".to_vec();
+        tags.extend_from_slice(&(vendor.len() as u32).to_le_bytes());
+        tags.extend_from_slice(vendor);
+        tags.extend_from_slice(&0_u32.to_le_bytes());
+        pages.push(&tags, 0, to);
+        pages.end(false, to);
+        Some(OpusFile { encoder, channels, pages, pre_skip, frames: 0, packets: 0, held: Vec::new() })
+    }
+
+    /// Takes samples of all channels; pages that are full are appended.
+    pub(crate) fn push(&mut self, samples: &[i16], to: &mut Vec<u8>) {
+        self.held.extend_from_slice(samples);
+        let frame = FRAME_SAMPLES * usize::from(self.channels.count());
+        let held = std::mem::take(&mut self.held);
+        let frames = held.chunks_exact(frame);
+        self.held = frames.remainder().to_vec();
+        for samples in frames {
+            self.frames += 1;
+            self.encode(samples, to);
+        }
+    }
+
+    fn encode(&mut self, samples: &[i16], to: &mut Vec<u8>) {
+        let mut packet = [0; PACKET_BYTES];
+        self.packets += 1;
+        // A frame of 20 ms always fits; a packet of no bytes would be one that was lost.
+        let bytes = self.encoder.encode(samples, &mut packet).unwrap_or(0);
+        self.pages.push(packet.get(..bytes).unwrap_or_default(), self.packets * GRANULES_PER_FRAME, to);
+        if self.pages.waiting() >= PAGE_PACKETS {
+            self.pages.end(false, to);
+        }
+    }
+
+    /// Appends the page that is begun.
+    pub(crate) fn flush(&mut self, to: &mut Vec<u8>) {
+        self.pages.end(false, to);
+    }
+
+    /// Appends what the codec holds back, and the last page: its position is that of the last sample (RFC 7845 §4.4).
+    pub(crate) fn finish(mut self, to: &mut Vec<u8>) {
+        let ends = self.pre_skip + self.frames * GRANULES_PER_FRAME;
+        let silence = vec![0; FRAME_SAMPLES * usize::from(self.channels.count())];
+        while self.packets * GRANULES_PER_FRAME < ends {
+            self.encode(&silence, to);
+        }
+        self.pages.set_position(ends);
+        self.pages.end(true, to);
+    }
+}

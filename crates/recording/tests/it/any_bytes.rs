@@ -1,0 +1,78 @@
+//! Any bytes instead of a file, and any cut of one.
+
+use proptest::prelude::*;
+use trunkgate_recording::age::{CHUNK_BYTES, Identities, Identity, Payload, Randomness, completion};
+use trunkgate_recording::ogg::Count;
+use trunkgate_recording::{Channels, Container, Encoder, Encryption};
+
+fn identities() -> Identities {
+    Identities::parse(&Identity::of([3; 32]).unwrap().reveal()).unwrap()
+}
+
+/// A file of so many frames of silence, and what it would be without encryption.
+fn files(container: Container, channels: Channels, frames: u64) -> (Vec<u8>, Vec<u8>) {
+    let encryption = Encryption { recipient: identities().recipient(), randomness: Randomness::new([5; 64]) };
+    let made = [Some(&encryption), None].map(|encryption| {
+        let mut file = Vec::new();
+        let mut encoder = Encoder::new(container, channels, encryption, 1, &mut file).unwrap();
+        let mut left = frames;
+        while left > 0 {
+            left -= encoder.push_silence(left, &mut file);
+            encoder.flush(&mut file);
+        }
+        encoder.finish(&mut file);
+        file
+    });
+    let [sealed, plain] = made;
+    (sealed, plain)
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_are_taken_for_an_age_file(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        prop_assert!(Payload::open(&bytes, &identities()).is_err());
+        let like = [b"age-encryption.org/v1\n-> X25519 ".as_slice(), &bytes].concat();
+        prop_assert!(Payload::open(&like, &identities()).is_err());
+    }
+
+    #[test]
+    fn no_bytes_are_taken_for_pages(bytes in prop::collection::vec(any::<u8>(), 0..3000), part in 1_usize..400) {
+        let like = [b"OggS\0".as_slice(), &bytes].concat();
+        for file in [&bytes, &like] {
+            let mut count = Count::default();
+            file.chunks(part).for_each(|part| count.push(part));
+            prop_assert_eq!((count.bytes(), count.milliseconds(), count.is_whole()), (0, 0, false));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn an_encrypted_recording_cut_anywhere_opens_after_completion(frames in 1_u64..600, is_dual: bool, share in 0.0..1.0) {
+        let channels = if is_dual { Channels::Dual } else { Channels::Mono };
+        let (sealed, plain) = files(Container::Wav, channels, frames);
+        let begins = Payload::open(&sealed, &identities()).unwrap().place(0) as usize;
+        let cut = begins + ((sealed.len() - begins) as f64 * share) as usize;
+        let mut file = sealed[..cut].to_vec();
+        let payload = Payload::open(&file, &identities()).unwrap();
+        let read = |place: u64, length: usize| Ok::<_, ()>(file[place as usize..place as usize + length].to_vec());
+        let done = completion(&payload, file.len() as u64, read).unwrap();
+        if let Some((place, bytes)) = done.write {
+            file.truncate(place as usize);
+            file.extend_from_slice(&bytes);
+        }
+        file.truncate(done.length as usize);
+        let (last, bytes) = payload.contents(file.len() as u64).unwrap();
+        let mut opened = Vec::new();
+        for chunk in 0..=last {
+            let (from, to) = (payload.place(chunk) as usize, (payload.place(chunk + 1) as usize).min(file.len()));
+            opened.extend_from_slice(payload.open_chunk(chunk, chunk == last, &mut file[from..to].to_vec()).unwrap());
+        }
+        prop_assert_eq!(opened.len() as u64, bytes);
+        // But for the sizes of its header, which are unknown.
+        prop_assert!(plain.get(80..opened.len()).is_none_or(|samples| samples == &opened[80..]));
+        prop_assert!(cut - begins < opened.len() + CHUNK_BYTES + 100);
+    }
+}
