@@ -188,6 +188,10 @@ codes! {
         "The peer's address and port are those of a [[listen]] of this file: calls to the trunk come back to the edge, as\n\
          calls from that trunk, until a loop is refused. Enter the address of the PBX or carrier; where it runs on this\n\
          machine, let it or the edge listen on another port.";
+    BAD_RECORDINGS = "TG0159", "directory of recordings not usable",
+        "`directory` of [recording] is a directory that the edge may write, or a new name in one. Symbolic links are not\n\
+         followed there, so that no other user of the machine redirects recordings: name the directory itself. As a warning:\n\
+         it does not exist or is not writable here, which may differ on the machine of the edge.";
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",
         "The key, value or flag belongs to a feature that this version does not have. It is rejected instead of accepted\n\
          without effect. Remove it, or wait for a version that has the feature.";

@@ -13,6 +13,7 @@ use super::messages::Messages;
 use super::numbers::PhoneNumber;
 use super::otel::Otel;
 use super::recognition::PlacedRecognition;
+use super::recording::Recording;
 use super::sms::Sms;
 use super::sounds::Sounds;
 use super::targets::Groups;
@@ -60,6 +61,7 @@ pub(super) struct Draft {
     /// `voices` in it, where written.
     pub(super) voices_span: Option<Span>,
     pub(super) cdr: Cdr,
+    pub(super) recording: Option<Recording>,
     pub(super) data: DataDirectory,
     pub(super) hep: Option<Hep>,
     pub(super) otel: Option<Otel>,

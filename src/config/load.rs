@@ -252,6 +252,7 @@ fn config(path: &Path, source: &str, draft: Draft) -> Config {
         routes: draft.routes.into_iter().map(|placed| placed.route).collect::<Vec<_>>().into(),
         log: draft.log,
         cdr: draft.cdr,
+        recording: draft.recording,
         data: draft.data,
         hep: draft.hep,
         otel: draft.otel,

@@ -26,8 +26,8 @@ use super::sounds::Sounds;
 use super::targets::{Groups, Means};
 use super::types::{Edge, Http, Limits, Listen, ListenTls, Media};
 use super::{
-    agents, api, apps, cdr, data, hep, hours, messages, numbers, otel, recognition, routes, sms, speech as speaking,
-    tls, trunks, values,
+    agents, api, apps, cdr, data, hep, hours, messages, numbers, otel, recognition, recording, routes, sms,
+    speech as speaking, tls, trunks, values,
 };
 use crate::system::log::Log;
 
@@ -73,7 +73,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let log = section("log", keys::LOG);
     let (cdr, hep, otel) = (section("cdr", keys::CDR), section("hep", keys::HEP), section("otel", keys::OTEL));
     let (api, speech) = (section("api", keys::API), section("speech", keys::SPEECH));
-    let recognition = section("recognition", keys::RECOGNITION);
+    let (recognition, recording) = (section("recognition", keys::RECOGNITION), section("recording", keys::RECORDING));
     let (twilio, texts) = (section("twilio", keys::TWILIO), section("sms", keys::SMS));
     let messages = section("messages", keys::MESSAGES);
 
@@ -105,6 +105,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         otel: otel.and_then(|section| otel::read(&section, around, findings)),
         hep: hep.and_then(|section| hep::read(&section, around, findings)),
         recognition: recognition.map(|section| recognition::read(&section, around, findings)),
+        recording: recording.and_then(|section| recording::read(&section, around, findings)),
         log: read_log(log.as_ref(), around, findings),
         edge,
         local_networks_span,

@@ -22,6 +22,7 @@ use super::messages::Messages;
 use super::numbers::PhoneNumber;
 use super::otel::Otel;
 use super::places::Places;
+use super::recording::Recording;
 use super::sms::Sms;
 use crate::system::log::Log;
 
@@ -72,6 +73,8 @@ pub struct Config {
     pub announcements: Vec<Announcement>,
     /// `[cdr]`
     pub cdr: Cdr,
+    /// `[recording]`
+    pub recording: Option<Recording>,
     /// `[edge] data_directory`
     pub data: DataDirectory,
     /// `[hep]`

@@ -263,9 +263,9 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
     let line = "record = true\nconnect = ['trunk:pbx']";
     let text = format!("[trunk.pbx]\npeers = ['sip:10.0.0.5']\n[[route]]\nto = ['100']\n{line}\n");
     check(&text, &[("TG0190", 5, 10)]);
-    check_behind("[recording]\n", &[("TG0190", 7, 2)]);
-    let message = &found("[recording]\n")[0].message;
-    assert_eq!(message, "not in this version: `recording`");
+    check_behind("[transcription]\n", &[("TG0190", 7, 2)]);
+    let message = &found("[transcription]\n")[0].message;
+    assert_eq!(message, "not in this version: `transcription`");
 }
 
 #[test]

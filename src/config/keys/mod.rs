@@ -17,8 +17,8 @@ pub(super) use edge::{
 };
 pub(super) use put::{Around, Put, fill};
 pub(super) use reports::{
-    CDR, HEP, MESSAGES, OTEL, PUT_CDR, PUT_HEP, PUT_MESSAGES, PUT_OTEL, PUT_REPLIES, PUT_SMS, PUT_TWILIO, REPLIES, SMS,
-    SMS_ON_FAILURE, TWILIO,
+    CDR, HEP, MESSAGES, OTEL, PUT_CDR, PUT_HEP, PUT_MESSAGES, PUT_OTEL, PUT_RECORDING, PUT_REPLIES, PUT_SMS,
+    PUT_TWILIO, RECORDING, REPLIES, SMS, SMS_ON_FAILURE, TWILIO,
 };
 pub(super) use route::{GROUP, RING_ALL, ROUTE};
 pub(super) use trunk::{
@@ -220,7 +220,11 @@ pub(super) const ROOT: &[Key] = keys! {
     "messages": Kind::Table(MESSAGES), NONE, "text messages of the Twilio-compatible API";
     "speech": Kind::Table(SPEECH), NONE, "text-to-speech for `hold` and apps";
     "recognition": Kind::Table(RECOGNITION), NONE, "speech recognition for Gather of apps";
-    "recording": Kind::Later("recording"), NONE, "recording";
+    "recording": Kind::Table(RECORDING), NONE, "files of call recordings";
+    "transcription": Kind::Later("transcription of recordings"), NONE, "transcription of recordings";
+    "siprec": Kind::Later("recording by SIPREC servers"), NONE, "recording by SIPREC servers";
+    "voicemail": Kind::Later("voicemail"), NONE, "voicemail";
+    "mail": Kind::Later("voicemail by e-mail"), NONE, "mail server for voicemail";
     "hep": Kind::Table(HEP), NONE, "copies of SIP messages for Homer (HEP)";
     "otel": Kind::Table(OTEL), NONE, "call traces for OpenTelemetry";
 };
@@ -252,6 +256,7 @@ pub(super) const TABLES: &[(&str, &[Key])] = &[
     ("[sms]", SMS),
     ("[log]", LOG),
     ("[cdr]", CDR),
+    ("[recording]", RECORDING),
     ("[hep]", HEP),
     ("[otel]", OTEL),
 ];

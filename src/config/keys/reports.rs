@@ -1,13 +1,15 @@
 //! Keys of what the edge tells, and of the services that it uses: `[cdr]`, `[hep]`, `[otel]`, `[twilio]`,
-//! `[sms]`, `[messages]`.
+//! `[sms]`, `[messages]`, `[recording]`.
 
 use trunkgate_call::Sampling;
+use trunkgate_recording::Container;
 
 use super::{COUNT, FILE, FOLDER, Key, Kind, MUST, NONE, OUTPUT, PREFIX, Put, TEXT, is, keyed, keys, read, told};
 use crate::config::cdr::{self, Both, CdrFormat};
 use crate::config::hep::{self, Hep};
 use crate::config::messages::{self, Messages};
 use crate::config::otel::{self, Otel};
+use crate::config::recording::{self, OnFull, Recording};
 use crate::config::sms::{self, Replies, Sms};
 use crate::config::{agents, api, schema, webhook_url};
 
@@ -35,6 +37,21 @@ keyed! {
     "spool": FOLDER, told("`cdr.spool` beside `file`, else beside this file"), "directory of an earlier version's queue; moved to `[edge] data_directory` at the start";
     "spool_size": Kind::Size
         => read!(cdr::spool_size, |to, bytes| to.url.most_waiting = bytes), is(r#""256 MiB""#).beside("url"), "maximum size of the records that wait for delivery";
+}
+
+keyed! {
+    /// `[recording]`
+    RECORDING, PUT_RECORDING: Recording;
+    "directory": FOLDER
+        => read!(in recording::directory, |to, path| to.directory = path), MUST, "directory of the recordings; the edge creates the last part of the path, with mode 700";
+    "format": Kind::Word(&["wav", "opus"])
+        => Put::Word(|to, word| to.container = if word == "opus" { Container::Opus } else { Container::Wav }), is(r#""wav""#), "format of new recordings: WAV (16-bit, 8 kHz) or Ogg Opus";
+    "keep": Kind::Duration
+        => read!(recording::keep, |to, keep| to.keep = keep), told("for ever"), "time after which a recording is deleted, from its start; minimum 1m";
+    "key": Kind::Secret
+        => read!(in recording::key, |to, key| to.key = Some(key)), told("recordings are not encrypted"), "age identity that recordings are encrypted for; further ones in the file open older recordings";
+    "on_full": Kind::Word(&["continue", "refuse_calls"])
+        => Put::Word(|to, word| to.on_full = if word == "refuse_calls" { OnFull::RefuseCalls } else { OnFull::Continue }), is(r#""continue""#), "new calls while recordings cannot be written: accepted with gaps in their recordings, or refused";
 }
 
 keyed! {

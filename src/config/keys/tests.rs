@@ -21,6 +21,7 @@ const PLACES: &[(&str, &[Key])] = &[
     ("[http]\ntls = { KEYS }", HTTP_TLS),
     ("[log]\nKEYS", LOG),
     ("[cdr]\nfile = 'x'\nurl = 'https://h/'\nKEYS", CDR),
+    ("[recording]\ndirectory = 'x'\nKEYS", RECORDING),
     ("[hep]\naddress = '127.0.0.1:9060'\nKEYS", HEP),
     ("[otel]\nendpoint = 'http://127.0.0.1:4318'\nKEYS", OTEL),
     ("[api]\nKEYS", API),
@@ -69,7 +70,15 @@ fn values(config: &Config) -> String {
     let listen: Vec<_> = config.listen.iter().map(|one| (&one.name, one.transport, one.address)).collect();
     let http = (config.http.address, &config.http.token, &config.http.public_url);
     let calls = (&config.trunks, &config.trunk_tls, &config.agents, &config.routes);
-    let told = (&config.log, &config.cdr, &config.api, &config.sms, &config.speech, &config.otel, &config.messages);
+    let told = (
+        &config.log,
+        (&config.cdr, &config.recording),
+        &config.api,
+        &config.sms,
+        &config.speech,
+        &config.otel,
+        &config.messages,
+    );
     // Nothing of an app's URLs is printed.
     let app = |app: &App| {
         let document = config.app_settings.get(&app.name).map(|one| one.document.clone());

@@ -1,0 +1,223 @@
+//! `[recording]`: where recordings of calls are stored, in which form, and for how long.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::unistd::{AccessFlags, access};
+use toml::Spanned;
+use trunkgate_recording::Container;
+use trunkgate_recording::age::Identities;
+
+use super::code;
+use super::diagnostic::Findings;
+use super::keys::{self, Around};
+use super::section::{Section, Value};
+use super::values;
+
+/// Shortest `keep`.
+const LEAST_TIME: Duration = Duration::from_secs(60);
+
+/// `[recording]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recording {
+    /// Directory of the files.
+    pub directory: PathBuf,
+    /// Container of new files.
+    pub container: Container,
+    /// Time that recordings are kept; `None`: for ever.
+    pub keep: Option<Duration>,
+    /// Keys that files are encrypted for and read with; `None`: they are not encrypted.
+    pub key: Option<Arc<Identities>>,
+    /// What is done with new calls while recordings cannot be written.
+    pub on_full: OnFull,
+}
+
+/// What is done with new calls while recordings cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFull {
+    /// They are accepted, and recorded with gaps or not at all.
+    Continue,
+    /// They are refused.
+    RefuseCalls,
+}
+
+/// Reads the section; `None` where it has no directory that can be used.
+pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Recording> {
+    if section.get("directory").is_none() {
+        let message = "[recording] has no `directory`";
+        findings.error(
+            code::MISSING,
+            section.span.clone(),
+            message,
+            "add directory = \"/var/lib/trunkgate/recordings\"",
+        );
+    }
+    let mut recording = Recording {
+        directory: PathBuf::new(),
+        container: Container::Wav,
+        keep: None,
+        key: None,
+        on_full: OnFull::Continue,
+    };
+    keys::fill((keys::RECORDING, keys::PUT_RECORDING), Some(section), &mut recording, around, findings);
+    Some(recording).filter(|recording| recording.directory != Path::new(""))
+}
+
+/// Reads the directory, and judges what stands there.
+pub(super) fn directory(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<PathBuf> {
+    let text = values::string(key, value, findings)?;
+    if Path::new(&text).file_name().is_none() {
+        let help = "use \"/var/lib/trunkgate/recordings\"";
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
+        return None;
+    }
+    let path = values::relative_to(around.folder, text.trim_end_matches('/'));
+    let mut wrong = |message: String, help: &str| findings.error(code::BAD_RECORDINGS, value.span(), message, help);
+    match std::fs::symlink_metadata(&path) {
+        Ok(about) if about.is_symlink() => {
+            let to = std::fs::read_link(&path).unwrap_or_default();
+            let message = format!("`{key}`: {} is a symbolic link, which is not followed", path.display());
+            wrong(message, &format!("name the directory itself: \"{}\"", to.display()));
+            return None;
+        }
+        Ok(about) if !about.is_dir() => {
+            wrong(format!("`{key}`: {} is not a directory", path.display()), "name a directory, or a new name");
+            return None;
+        }
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            let message = format!("`{key}`: a part of {} is not a directory", path.display());
+            wrong(message, "name a directory, or a new name in one");
+            return None;
+        }
+        Ok(_) | Err(_) => {}
+    }
+    doubt(key, value, &path, findings);
+    Some(path)
+}
+
+/// Warns of what may be otherwise on the machine of the edge, or for its user.
+fn doubt(key: &str, value: &Spanned<toml::de::DeValue<'_>>, path: &Path, findings: &mut Findings) {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (message, help) = if path.is_dir() {
+        if access(path, AccessFlags::W_OK | AccessFlags::X_OK).is_ok() {
+            return;
+        }
+        let help = "give it to the user of the edge: chown; chmod 700";
+        (format!("`{key}`: {} is not writable", path.display()), help)
+    } else if parent.is_dir() {
+        if access(parent, AccessFlags::W_OK | AccessFlags::X_OK).is_ok() {
+            return;
+        }
+        let help = "create the directory for the user of the edge, with mode 700";
+        (format!("`{key}`: {} does not exist and {} is not writable", path.display(), parent.display()), help)
+    } else {
+        let help = "create it on the machine of the edge: the edge creates the last directory of the path only";
+        (format!("`{key}`: directory {} does not exist", parent.display()), help)
+    };
+    findings.warning(code::BAD_RECORDINGS, Some(value.span()), message, help);
+}
+
+/// Reads how long recordings are kept.
+pub(super) fn keep(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Option<Duration>> {
+    let time = values::duration_as(key, value, "use \"30d\"; \"0s\" keeps recordings for ever", findings)?;
+    if !time.is_zero() && time < LEAST_TIME {
+        let help = "\"1m\" or more; \"0s\" keeps recordings for ever";
+        findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is too short"), help);
+        return None;
+    }
+    Some(Some(time).filter(|time| !time.is_zero()))
+}
+
+/// Reads the identity; its text is in no message.
+pub(super) fn key(
+    key: &str,
+    value: &Value<'_>,
+    around: Around<'_>,
+    findings: &mut Findings,
+) -> Option<Arc<Identities>> {
+    let secret = values::secret(key, value, findings, around.folder)?;
+    match Identities::parse(secret.reveal()) {
+        Ok(identities) => Some(Arc::new(identities)),
+        Err(error) => {
+            let help = "make one with `age-keygen -o recording.key`, keep a copy elsewhere, and write key = { file = \"recording.key\" }";
+            findings.error(code::BAD_SECRET, value.span(), format!("`{key}` {error}"), help);
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::config::parse;
+
+    const KEY: &str = "AGE-SECRET-KEY-1EGTZVFFV20835NWYV6270LXYVK2VKNX2MMDKWYKLMGR48UAWX40Q2P2LM0";
+
+    /// What is found, and the section where nothing is wrong.
+    fn read(folder: &Path, recording: &str) -> (Vec<(&'static str, String)>, Option<Recording>) {
+        let text = format!(
+            "[trunk.a]\npeers = ['sip:192.0.2.9']\n[[route]]\nconnect = ['trunk:a']\n[recording]\n{recording}\n"
+        );
+        let (found, config) = match parse(&folder.join("trunkgate.toml"), &text) {
+            Ok((config, found)) => (found, Some(config)),
+            Err(found) => (found, None),
+        };
+        let found = found.into_iter().filter(|one| one.code != "TG0123").map(|one| (one.code, one.message)).collect();
+        (found, config.and_then(|config| config.recording))
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_done() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("recording.key"), format!("# public key: age1…\n{KEY}\n")).unwrap();
+        let all = "directory = 'r'\nformat = 'opus'\nkeep = '30d'\nkey = { file = 'recording.key' }\non_full = 'refuse_calls'";
+        let (found, recording) = read(folder.path(), all);
+        assert_eq!(found, []);
+        let recording = recording.unwrap();
+        assert_eq!((recording.directory, recording.container), (folder.path().join("r"), Container::Opus));
+        assert_eq!((recording.keep, recording.on_full), (Some(Duration::from_secs(30 * 86_400)), OnFull::RefuseCalls));
+        assert!(recording.key.unwrap().recipient().to_string().starts_with("age1"));
+        let recording = read(folder.path(), "directory = 'r/'").1.unwrap();
+        let plain = (recording.container, recording.keep, recording.key, recording.on_full);
+        assert_eq!(plain, (Container::Wav, None, None, OnFull::Continue));
+        assert_eq!(read(folder.path(), "directory = 'r'\nkeep = '0s'").1.unwrap().keep, None);
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("real")).unwrap();
+        symlink("real", at("link")).unwrap();
+        std::fs::write(at("file"), "").unwrap();
+        for (recording, code, about) in [
+            ("", "TG0106", "no `directory`"),
+            ("directory = ''", "TG0105", "cannot be"),
+            ("directory = '/'", "TG0105", "cannot be"),
+            ("directory = 'link'", "TG0159", "symbolic link"),
+            ("directory = 'link/'", "TG0159", "symbolic link"),
+            ("directory = 'file'", "TG0159", "is not a directory"),
+            ("directory = 'file/below'", "TG0159", "is not a directory"),
+            ("directory = 'real'\nformat = 'mp3'", "TG0105", "mp3"),
+            ("directory = 'real'\nkeep = '30'", "TG0109", "not a duration"),
+            ("directory = 'real'\nkeep = '1s'", "TG0105", "too short"),
+            ("directory = 'real'\nkey = 'hunter2'", "TG0110", "line 1 is not an age identity"),
+            ("directory = 'real'\nkey = { file = 'nowhere' }", "TG0110", "nowhere"),
+            ("directory = 'real'\nkey = { file = 'link' }", "TG0110", "link"),
+            ("directory = 'real'\non_full = 'stop'", "TG0105", "stop"),
+            ("directory = 'real'\nurl = 'https://h/'", "TG0104", "url"),
+        ] {
+            let (found, read) = read(folder.path(), recording);
+            assert!(found.iter().any(|(id, text)| *id == code && text.contains(about)), "{recording}: {found:?}");
+            assert!(!found.iter().any(|(_, text)| text.contains("hunter2")), "{found:?}");
+            assert!(read.is_none(), "{recording}");
+        }
+        let (found, read) = read(folder.path(), "directory = 'no/where'");
+        assert_eq!((found.len(), found[0].0), (1, "TG0159"));
+        assert!(read.is_some(), "it may be there on the machine of the edge");
+    }
+}
