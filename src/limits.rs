@@ -599,3 +599,23 @@ pub const MEDIA_FETCHES_OF_SERVER: usize = 16;
 pub const MEDIA_FETCHED_BYTES: usize = 512 << 20;
 /// Time that fetched audio may be used without asking its server again, in seconds.
 pub const MEDIA_FRESH_SECONDS: u64 = 86_400;
+/// Frames of recordings that wait for the writer, in bytes: 10 s of 200 recordings; a block beyond is lost.
+pub const RECORDINGS_QUEUE_BYTES: usize = 64 << 20;
+/// Recordings that have ended and whose files wait to be closed; one beyond is closed by a later look at the index.
+pub const RECORDINGS_CLOSING: usize = 4096;
+/// Audio that is gathered before it is written to a file, in frames of 20 ms: with the block under way, a crash costs less than 1 s.
+pub const RECORDINGS_FLUSH_FRAMES: u64 = 20;
+/// Silence that is written for a gap before other recordings have their turn, in frames of 20 ms.
+pub const RECORDINGS_SILENCE_FRAMES: u64 = 90_000;
+/// Time after which a recording is tried again on a disk that has refused it, in milliseconds.
+pub const RECORDINGS_PAUSE_MILLISECONDS: u64 = 500;
+/// Time between two looks whether the disk takes recordings, in milliseconds.
+pub const RECORDINGS_PROBE_MILLISECONDS: u64 = 5000;
+/// Length of the file that shows whether the disk takes recordings, in bytes.
+pub const RECORDINGS_PROBE_BYTES: usize = 256 << 10;
+/// Time between two looks for recordings that are over their time, or were not completed, in seconds.
+pub const RECORDINGS_LOOK_SECONDS: u64 = 300;
+/// Recordings that are deleted or completed before others are closed.
+pub const RECORDINGS_AT_ONCE: usize = 100;
+/// Time that the entry of a deleted recording stays, in days, as at Twilio.
+pub const RECORDINGS_TOMBSTONE_DAYS: u32 = 40;

@@ -47,6 +47,7 @@ fn render(counted: &Counted, handle: &Handle) -> String {
     webhooks(&mut out, handle, counted);
     api(&mut out, handle);
     callbacks(&mut out, handle);
+    recordings(&mut out, handle);
     problems(&mut out, handle);
     captured(&mut out, handle);
     traced(&mut out, handle);
@@ -194,6 +195,62 @@ fn callbacks(out: &mut Exposition, handle: &Handle) {
     let name = "trunkgate_calls_unstored_total";
     let help = "Ended calls that the store did not take: the API does not list them after a restart.";
     out.single(name, Kind::Counter, help, handle.shared.calls.lost() as f64);
+}
+
+fn recordings(out: &mut Exposition, handle: &Handle) {
+    let figures = &handle.shared.recordings;
+    let gauges = [
+        ("trunkgate_recordings_active", "Recordings whose files are not closed.", figures.active.get()),
+        (
+            "trunkgate_recording_queue_bytes",
+            "Frames that wait for the recording writer.",
+            figures.queued_bytes() as u64,
+        ),
+        (
+            "trunkgate_recordings_unrecovered",
+            "Recordings of an earlier run that cannot be completed.",
+            figures.unrecovered.get(),
+        ),
+        ("trunkgate_recording_failing", "Whether the disk refuses recordings.", u64::from(figures.is_failing())),
+    ];
+    for (name, help, value) in gauges {
+        out.single(name, Kind::Gauge, help, value as f64);
+    }
+    let name = "trunkgate_recordings_total";
+    out.family(name, Kind::Counter, "Ended recordings by result; recovered and expired ones count a second time.");
+    let results = [
+        ("completed", &figures.completed),
+        ("absent", &figures.absent),
+        ("recovered", &figures.recovered),
+        ("expired", &figures.expired),
+    ];
+    for (result, counter) in results {
+        out.sample(name, &[("result", result)], counter.get() as f64);
+    }
+    let seconds = |counter: &Counter| counter.get() as f64 / 1000.0;
+    let counters = [
+        ("trunkgate_recording_seconds_total", "Audio written to recordings.", seconds(&figures.milliseconds)),
+        ("trunkgate_recording_bytes_total", "Bytes written to recordings.", figures.bytes.get() as f64),
+        ("trunkgate_recording_gaps_total", "Gaps of recordings, which contain silence.", figures.gaps.get() as f64),
+        (
+            "trunkgate_recording_lost_seconds_total",
+            "Audio that recordings lack, because the writer was behind or the disk refused it.",
+            seconds(&figures.lost_milliseconds),
+        ),
+        (
+            "trunkgate_recording_blocks_refused_total",
+            "Blocks of frames that came while the queue of the recording writer was full.",
+            figures.refused_blocks.get() as f64,
+        ),
+        (
+            "trunkgate_recording_disk_errors_total",
+            "Writes of recordings that the disk refused.",
+            figures.disk_errors.get() as f64,
+        ),
+    ];
+    for (name, help, value) in counters {
+        out.single(name, Kind::Counter, help, value);
+    }
 }
 
 fn problems(out: &mut Exposition, handle: &Handle) {

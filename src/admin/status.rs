@@ -266,6 +266,7 @@ impl StatusReport {
         let mut problems = shared.cdr.problems();
         problems.extend(shared.calls.problem());
         problems.extend(shared.callbacks.problems());
+        problems.extend(shared.recordings.problems());
         problems.extend(shared.sms.problem_now(jiff::Timestamp::now()));
         problems.extend(shared.hep_counters.problem().filter(|_| hep));
         problems.extend(shared.otel_counters.problem().filter(|_| otel));

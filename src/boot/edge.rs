@@ -1,6 +1,6 @@
 //! A whole edge in one value: everything is bound first, then the loops start, each on its own thread:
 //! signalling (with one more for TLS, where that is spoken), the media workers, one for call records, one for text messages, one for
-//! applications, one for callbacks, and one auxiliary thread for HTTP, names and addresses.
+//! applications, one for callbacks, two for recordings, and one auxiliary thread for HTTP, names and addresses.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -39,6 +39,7 @@ use crate::sinks::calls::CallList;
 use crate::sinks::events::Events;
 use crate::sinks::hep;
 use crate::sinks::otel;
+use crate::sinks::recordings::{self, Recordings};
 use crate::sinks::records::{self, ReportOrder};
 use crate::sinks::sms;
 use crate::sinks::sms::outlets::Outlets;
@@ -104,6 +105,7 @@ pub struct Edge {
     records: Option<JoinHandle<()>>,
     /// Those that ask applications and send callbacks to them.
     apps: Vec<JoinHandle<()>>,
+    recordings: Option<recordings::Threads>,
     stop: Arc<Notify>,
 }
 
@@ -153,7 +155,9 @@ impl Edge {
         let (names_in, names) = mpsc::channel(limits::NAME_QUESTIONS);
         let (load_in, load) = watch::channel(Load::default());
         let (table_in, table_seen) = watch::channel(Arc::clone(&table));
-        let handle = Handle { orders, load, table: table_seen, reports, sms, store, shared: Arc::clone(&shared) };
+        let (recordings, recording) = start_recordings(&store, &shared, &orders).map_err(system("recordings"))?;
+        let shared_too = Arc::clone(&shared);
+        let handle = Handle { orders, load, table: table_seen, reports, sms, store, recordings, shared: shared_too };
         let (texting, own) = (start_texts(sms_in, &handle).map_err(StartError::Store)?, handle.clone());
         let ((desk, callbacks), apps) = start_apps(&handle).map_err(system("the client of webhooks"))?;
         let begin = move || -> io::Result<Signalling> {
@@ -192,6 +196,7 @@ impl Edge {
             auxiliary: None,
             apps,
             records: Some(start_records(records, reports_in).map_err(system("the call record writer"))?),
+            recordings: Some(recording),
             stop: Arc::default(),
         };
         edge.start_auxiliary(http, (resolver, names), (copies, callbacks)).map_err(system("the HTTP server"))?;
@@ -265,6 +270,9 @@ impl Edge {
             // The signalling loop, which has ended, was the only one to ask.
             let _ = thread.join();
         }
+        if let Some(threads) = self.recordings.take() {
+            threads.stop();
+        }
         if let Some(thread) = self.auxiliary.take() {
             self.stop.notify_one();
             let _ = thread.join();
@@ -302,7 +310,7 @@ impl Configs {
 /// Starts the store, which is opened where somebody is lost without it, and opens where call records go.
 fn open_records(config: &Config) -> Result<(Store, records::Writer), StartError> {
     let store = Store::start(config.data.clone()).map_err(system("the store"))?;
-    if Outlets::of(config).is_any() || config.cdr.url.is_some() {
+    if Outlets::of(config).is_any() || config.cdr.url.is_some() || config.recording.is_some() {
         store.open_now().map_err(StartError::Store)?;
     }
     let calls = Arc::new(CallList::new(store.clone(), config.api.kept_calls()));
@@ -326,6 +334,24 @@ fn start_texts(texts: SmsThread, handle: &Handle) -> io::Result<JoinHandle<()>> 
         })));
     });
     texts.start(handle.store.clone(), settings.0, settings.1, Arc::clone(&handle.shared.sms), note)
+}
+
+/// Starts the threads of recordings; gaps and ends are noted in the trace of their call.
+fn start_recordings(
+    store: &Store,
+    shared: &Shared,
+    orders: &mpsc::Sender<Order>,
+) -> io::Result<(Recordings, recordings::Threads)> {
+    let settings = shared.running(|running| running.config.recording.clone());
+    let orders = orders.clone();
+    let tell = Arc::new(move |event: recordings::Event| {
+        let (sid, text) = event.in_words();
+        // Where the loop has too much to do, the log alone has it.
+        let _ = orders.try_send(Order::Act(Box::new(move |gateway: &mut Gateway, now| {
+            gateway.note(now, &sid, TraceItem::decision(text));
+        })));
+    });
+    Recordings::start(store.clone(), settings, Arc::clone(&shared.recordings), tell)
 }
 
 /// Returns the table of the file, before any name is looked up; what its calls need is made ready beside the start.
@@ -451,6 +477,7 @@ fn shared(
         webhooks: WebhookFigures::default(),
         api: ApiLog::default(),
         callbacks: Arc::default(),
+        recordings: Arc::default(),
         sms: Arc::default(),
         calls: records.calls(),
         hep: watch::Sender::new(to_hep),

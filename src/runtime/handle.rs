@@ -32,6 +32,7 @@ use crate::sinks::calls::CallList;
 use crate::sinks::events::Events;
 use crate::sinks::hep;
 use crate::sinks::otel;
+use crate::sinks::recordings::{RecordingFigures, Recordings};
 use crate::sinks::records::{Figures, ReportOrder};
 use crate::sinks::sms::{SmsCounters, SmsOrder};
 use crate::sinks::store::Store;
@@ -194,6 +195,7 @@ pub(crate) struct Shared {
     /// Requests to the Twilio-compatible API.
     pub(crate) api: ApiLog,
     pub(crate) callbacks: Arc<CallbackFigures>,
+    pub(crate) recordings: Arc<RecordingFigures>,
     /// Where messages and reports go, and what became of them.
     pub(crate) hep: watch::Sender<Option<hep::Target>>,
     pub(crate) hep_counters: Arc<hep::HepCounters>,
@@ -247,6 +249,7 @@ pub struct Handle {
     pub(crate) reports: mpsc::Sender<ReportOrder>,
     pub(crate) sms: mpsc::Sender<SmsOrder>,
     pub(crate) store: Store,
+    pub(crate) recordings: Recordings,
     pub(crate) shared: Arc<Shared>,
 }
 

@@ -190,7 +190,8 @@ impl Handle {
     /// tried again with the next record.
     async fn take_records(&self, config: &Config) -> Result<io::Result<()>, Gone> {
         let (answer, changed) = oneshot::channel();
-        let (cdr, needs_store) = (Box::new(config.cdr.clone()), Outlets::of(config).is_any());
+        let needs_store = Outlets::of(config).is_any() || config.recording.is_some();
+        let cdr = Box::new(config.cdr.clone());
         self.reports.send(ReportOrder::Reopen { cdr, needs_store, answer }).await.map_err(|_| Gone)?;
         let changed = changed.await.map_err(|_| Gone)?;
         let is_same = self
@@ -225,6 +226,7 @@ impl Handle {
         self.input(Input::Reconfigured(done.concerned.clone())).await?;
         let _ = self.sms.send(SmsOrder::Settings(Box::new(Outlets::of(&config)))).await;
         self.shared.calls.configure(config.api.kept_calls());
+        self.recordings.configure(config.recording.clone());
         set(&self.shared.hep, hep::Target::of(&config));
         set(&self.shared.otel, otel::Target::of(&config));
         self.shared.refresh.notify_one();

@@ -3,7 +3,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -87,6 +87,16 @@ impl Lines {
 pub(crate) fn is_there(path: &Path, lines: &Lines) -> bool {
     let (Ok(named), Ok(open)) = (std::fs::metadata(path), lines.file().metadata()) else { return false };
     (named.dev(), named.ino()) == (open.dev(), open.ino())
+}
+
+/// Writes bytes at a place of a file; returns how many of them it has taken, at least one.
+pub(crate) fn write_at(file: &File, bytes: &[u8], place: u64) -> io::Result<usize> {
+    #[cfg(test)]
+    let bytes = tests::fitting(file, bytes, place)?;
+    match file.write_at(bytes, place) {
+        Ok(0) => Err(io::Error::from(io::ErrorKind::WriteZero)),
+        done => done,
+    }
 }
 
 /// Opens a file that is nobody else's.
@@ -263,6 +273,18 @@ pub(crate) mod tests {
             ROOM.set(Some(room - size));
         }
         Ok(())
+    }
+
+    /// The part of a write at a place that there is room for; what a file has already takes none.
+    pub(in crate::sinks::store::disk) fn fitting<'a>(file: &File, bytes: &'a [u8], place: u64) -> io::Result<&'a [u8]> {
+        let Some(room) = ROOM.get() else { return Ok(bytes) };
+        let had = (file.metadata()?.len().saturating_sub(place) as usize).min(bytes.len());
+        let fits = bytes.len().min(had + room);
+        if fits == 0 && !bytes.is_empty() {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        ROOM.set(Some(room - (fits - had)));
+        Ok(&bytes[..fits])
     }
 
     /// What a write that failed got onto the disk.

@@ -19,10 +19,15 @@ pub(super) const NAME: &str = "trunkgate.db";
 /// What tells it from databases of others: `TGst`.
 const APPLICATION: i64 = 0x5447_7374;
 /// What makes each version of the tables of the one before.
-const MIGRATIONS: [&str; 4] =
-    [include_str!("schema.sql"), include_str!("api.sql"), include_str!("calls.sql"), include_str!("removed.sql")];
+const MIGRATIONS: [&str; 5] = [
+    include_str!("schema.sql"),
+    include_str!("api.sql"),
+    include_str!("calls.sql"),
+    include_str!("removed.sql"),
+    include_str!("recordings.sql"),
+];
 /// What is saved of a damaged file, and by which columns it is read forwards and backwards.
-const TABLES: [(&str, &str); 13] = [
+const TABLES: [(&str, &str); 14] = [
     ("sms", "rowid"),
     ("opted_out", "recipient"),
     ("call_record", "id"),
@@ -36,6 +41,7 @@ const TABLES: [(&str, &str); 13] = [
     ("call", "rowid"),
     ("call_party", "sid"),
     ("call_removed", "sid"),
+    ("recording", "rowid"),
 ];
 
 /// Opens the file, which is made where it is not there, and keeps it: no other process has it meanwhile. What earlier versions have left

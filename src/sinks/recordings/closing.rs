@@ -1,0 +1,189 @@
+//! The thread that closes: check sums and entries of recordings that have ended, completion of those that a crash has cut, deletion of
+//! those that are over their time.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::index::{self, Entry, State};
+use super::live::Ended;
+use super::place::Place;
+use super::repair::{NotRepaired, repair};
+use super::shared::Shared;
+use super::{Event, Finished, RecordingId, reader};
+use crate::limits::{RECORDINGS_AT_ONCE, RECORDINGS_LOOK_SECONDS, RECORDINGS_TOMBSTONE_DAYS};
+use crate::sinks::store::disk::named;
+
+const LOOK: Duration = Duration::from_secs(RECORDINGS_LOOK_SECONDS);
+/// Between two parts of a look, while there is more to do.
+const BREATH: Duration = Duration::from_millis(100);
+const TOMBSTONE_MILLISECONDS: i64 = RECORDINGS_TOMBSTONE_DAYS as i64 * 86_400_000;
+
+/// The thread's state.
+#[derive(Debug)]
+pub(super) struct Closer {
+    shared: Arc<Shared>,
+    /// Start and SID up to which recordings in progress were looked at; `None`: to their end.
+    looking: Option<(i64, String)>,
+    unrecovered: u64,
+}
+
+/// The beginning of the index.
+fn beginning() -> (i64, String) {
+    (i64::MIN, String::new())
+}
+
+impl Closer {
+    pub(super) fn new(shared: Arc<Shared>) -> Closer {
+        Closer { shared, looking: Some(beginning()), unrecovered: 0 }
+    }
+
+    /// Closes until the writer has ended.
+    pub(super) fn run(mut self, closing: &Receiver<Box<Ended>>) {
+        let mut due = Instant::now();
+        loop {
+            match closing.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(ended) => self.close(*ended),
+                Err(RecvTimeoutError::Timeout) => {
+                    let has_more = self.look(Timestamp::now());
+                    due = Instant::now() + if has_more { BREATH } else { LOOK };
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Closes the file of a recording that has ended.
+    pub(super) fn close(&mut self, ended: Ended) {
+        let Ended { id, place, entry, file, is_whole } = ended;
+        let sid = entry.sid.clone();
+        match self.closed(file.as_ref(), &place, &entry, is_whole) {
+            Ok(entry) => self.finished(id, entry),
+            // Its entry in the index stays as it is: a later look completes it.
+            Err(what) => {
+                let entry = Entry { error: Some(format!("not closed yet: {what}")), ..entry };
+                self.shared.tell(Event::Finished(Box::new(Finished { id, entry })));
+            }
+        }
+        self.shared.closed(&sid);
+    }
+
+    /// Closes a file and writes the entry that it has then; otherwise returns why it is left as it is.
+    fn closed(&self, file: Option<&File>, place: &Place, entry: &Entry, is_whole: bool) -> Result<Entry, String> {
+        let settings = self.shared.settings();
+        let identities = settings.as_ref().and_then(|settings| settings.key.as_deref());
+        let milliseconds = match file {
+            None => 0,
+            Some(_) if is_whole => entry.milliseconds,
+            Some(file) => repair(file, entry, identities).map_err(|error| error.to_string())?,
+        };
+        // What the disk has not taken to the end.
+        let lost = entry.milliseconds.saturating_sub(milliseconds);
+        self.shared.figures.lost_milliseconds.add(lost);
+        let updated = Timestamp::now().as_millisecond();
+        let lost_milliseconds = entry.lost_milliseconds + lost;
+        let entry = Entry { milliseconds, lost_milliseconds, updated, ..entry.clone() };
+        let done = match file.filter(|_| milliseconds > 0) {
+            Some(file) => {
+                let sum = file.sync_all().and_then(|()| reader::check_sum(file));
+                let (bytes, sha256) = sum.map_err(|error| error.to_string())?;
+                Entry { state: State::Completed, bytes, sha256: Some(sha256), ..entry }
+            }
+            None => {
+                // A file of this name that is not ours stays.
+                file.map_or(Ok(()), |_| place.remove()).map_err(|error| error.to_string())?;
+                Entry { state: State::Absent, file: None, bytes: 0, ..entry }
+            }
+        };
+        let written = done.clone();
+        let put = self.shared.change(move |store| index::put(store, &written));
+        put.map(|()| done).map_err(|error| format!("the index is not written: {error}"))
+    }
+
+    fn finished(&self, id: Option<RecordingId>, entry: Entry) {
+        let figures = &self.shared.figures;
+        let counter = if entry.state == State::Completed { &figures.completed } else { &figures.absent };
+        counter.add(1);
+        self.shared.tell(Event::Finished(Box::new(Finished { id, entry })));
+    }
+
+    /// Deletes and completes some recordings; whether there are more.
+    fn look(&mut self, now: Timestamp) -> bool {
+        if self.shared.settings().is_none() {
+            return false;
+        }
+        let from = self.looking.take().unwrap_or_else(|| {
+            self.unrecovered = 0;
+            beginning()
+        });
+        match self.recover(from).and_then(|next| Ok((next, self.expire(now)?))) {
+            Ok((next, has_expired)) => {
+                self.looking = next;
+                self.looking.is_some() || has_expired
+            }
+            Err(error) => {
+                tracing::warn!(reason = "recording_failed", "the index of recordings is not read: {error}");
+                false
+            }
+        }
+    }
+
+    /// Completes recordings of an earlier process; returns where to go on.
+    pub(super) fn recover(&mut self, from: (i64, String)) -> io::Result<Option<(i64, String)>> {
+        let entries = self
+            .shared
+            .change(move |store| index::of_state(store, State::InProgress, (i64::MAX, &from), RECORDINGS_AT_ONCE))?;
+        let next = entries.last().map(|entry| (entry.started, entry.sid.clone()));
+        let is_full = entries.len() >= RECORDINGS_AT_ONCE;
+        for entry in entries {
+            if self.shared.is_live(&entry.sid) {
+                continue;
+            }
+            let Some(place) = entry.file.as_ref().and_then(|(root, path)| Place::of(root, path)) else { continue };
+            let file = match place.open(true) {
+                Ok(file) => Some(file),
+                // Without its directory nothing is known of the file.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && place.root().is_dir() => None,
+                Err(error) => {
+                    self.refused(&entry, &NotRepaired::Io(named(place.root(), &error)));
+                    continue;
+                }
+            };
+            match self.closed(file.as_ref(), &place, &entry, false) {
+                Ok(entry) => {
+                    self.shared.figures.recovered.add(1);
+                    self.finished(None, entry);
+                }
+                Err(what) => self.refused(&entry, &what),
+            }
+        }
+        self.shared.figures.unrecovered.set(self.unrecovered);
+        Ok(next.filter(|_| is_full))
+    }
+
+    fn refused(&mut self, entry: &Entry, what: &dyn std::fmt::Display) {
+        self.unrecovered += 1;
+        tracing::error!(call = %entry.call_sid, reason = "recording_failed", "recording {} is not completed: {what}", entry.sid);
+    }
+
+    /// Deletes recordings that are over their time; whether there may be more.
+    pub(super) fn expire(&mut self, now: Timestamp) -> io::Result<bool> {
+        let now = now.as_millisecond();
+        self.shared.change(move |store| index::forget(store, now - TOMBSTONE_MILLISECONDS))?;
+        let Some(keep) = self.shared.keep() else { return Ok(false) };
+        let before = now - i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
+        let over = self.shared.change(move |store| {
+            index::of_state(store, State::Completed, (before, &beginning()), RECORDINGS_AT_ONCE)
+        })?;
+        let has_more = over.len() >= RECORDINGS_AT_ONCE;
+        for entry in over {
+            self.shared.remove(entry)?;
+            self.shared.figures.expired.add(1);
+        }
+        Ok(has_more)
+    }
+}

@@ -1,0 +1,113 @@
+//! Figures of recordings, and what `status` says of them.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use trunkgate_media::counters::Counter;
+
+use crate::system::problem::{Failure, Harm, Problem};
+use crate::system::text::number;
+
+/// Figures of all recordings since the start.
+#[derive(Debug, Default)]
+pub(crate) struct RecordingFigures {
+    /// Recordings that have begun and not ended.
+    pub(crate) active: Counter,
+    /// Recordings that have ended, with audio.
+    pub(crate) completed: Counter,
+    /// Recordings that have ended without any audio in their file.
+    pub(crate) absent: Counter,
+    /// Milliseconds of audio that were written.
+    pub(crate) milliseconds: Counter,
+    /// Bytes that were written.
+    pub(crate) bytes: Counter,
+    /// Gaps.
+    pub(crate) gaps: Counter,
+    /// Milliseconds of audio that were lost.
+    pub(crate) lost_milliseconds: Counter,
+    /// Blocks that came while too many waited.
+    pub(crate) refused_blocks: Counter,
+    /// Writes and other steps that the disk has refused.
+    pub(crate) disk_errors: Counter,
+    /// Recordings of an earlier process that were completed.
+    pub(crate) recovered: Counter,
+    /// Recordings of an earlier process that cannot be completed.
+    pub(crate) unrecovered: Counter,
+    /// Files that were deleted because they were over their time.
+    pub(crate) expired: Counter,
+    queued: AtomicUsize,
+    trouble: Mutex<Option<Failure>>,
+}
+
+impl RecordingFigures {
+    /// Reserves bytes of the queue, unless there would be more than `most`.
+    pub(super) fn reserve(&self, bytes: usize, most: usize) -> bool {
+        let more = |queued: usize| Some(queued + bytes).filter(|sum| *sum <= most);
+        self.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    pub(super) fn release(&self, bytes: usize) {
+        self.queued.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Returns how many bytes wait for the writer.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Option<Failure>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that the disk has refused a step.
+    pub(super) fn failed(&self, error: &io::Error, directory: &Path) {
+        self.disk_errors.add(1);
+        let failure = Failure::of(error, directory);
+        let mut trouble = self.trouble();
+        if trouble.is_none() {
+            tracing::error!(reason = "recording_failed", "recordings are not written: {failure}");
+        }
+        *trouble = Some(failure);
+    }
+
+    /// Notes that the disk takes recordings.
+    pub(super) fn took(&self) {
+        if self.trouble().take().is_some() {
+            let lost = self.lost_milliseconds.get() / 1000;
+            tracing::info!("recordings are written again; lost since the start: {lost} s");
+        }
+    }
+
+    /// Whether the disk refuses recordings.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.trouble().is_some()
+    }
+
+    /// Returns each thing that is wrong.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if let Some(failure) = &*self.trouble() {
+            let active = number(usize::try_from(self.active.get()).unwrap_or(usize::MAX), "active recording");
+            let problem = Problem::new(Harm::Records, "recordings are not written");
+            problems.push(problem.shown_by(format!("{failure}; {active}")).caused_by(failure));
+        }
+        let lost = self.lost_milliseconds.get();
+        if lost > 0 {
+            let gaps = number(usize::try_from(self.gaps.get()).unwrap_or(usize::MAX), "gap");
+            let what = format!("{}.{} s of recordings lost since the start", lost / 1000, lost % 1000 / 100);
+            problems.push(Problem::new(Harm::Records, what).about("recordings have gaps").shown_by(gaps));
+        }
+        let unrecovered = self.unrecovered.get();
+        if unrecovered > 0 {
+            let what = format!(
+                "{} of an earlier run not completed",
+                number(usize::try_from(unrecovered).unwrap_or(usize::MAX), "recording")
+            );
+            let problem = Problem::new(Harm::Records, what).about("recordings are not completed");
+            problems.push(problem.fixed_by("see the log; encrypted ones need the identity in `key` of [recording]"));
+        }
+        problems
+    }
+}

@@ -1,0 +1,230 @@
+//! The index of recordings in the store.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+/// State of a recording, by the names that Twilio gives them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Frames are still to come, or a crash has cut the file and the next start completes it.
+    InProgress,
+    /// The file is whole.
+    Completed,
+    /// There is no audio, and no file.
+    Absent,
+    /// The file was deleted.
+    Deleted,
+}
+
+impl State {
+    const ALL: [State; 4] = [State::InProgress, State::Completed, State::Absent, State::Deleted];
+
+    /// Returns its name.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            State::InProgress => "in-progress",
+            State::Completed => "completed",
+            State::Absent => "absent",
+            State::Deleted => "deleted",
+        }
+    }
+}
+
+/// A recording as the index has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) sid: String,
+    pub(crate) call_sid: String,
+    pub(crate) conference_sid: Option<String>,
+    pub(crate) source: String,
+    /// 1 or 2.
+    pub(crate) channels: u16,
+    pub(crate) state: State,
+    /// Directory of recordings and path below it; `None` once the file is deleted.
+    pub(crate) file: Option<(String, String)>,
+    pub(crate) is_opus: bool,
+    pub(crate) is_encrypted: bool,
+    /// Time of the first frame, in milliseconds since 1970.
+    pub(crate) started: i64,
+    /// Time of the last change, in milliseconds since 1970.
+    pub(crate) updated: i64,
+    pub(crate) milliseconds: u64,
+    /// Length of the file as it is stored.
+    pub(crate) bytes: u64,
+    /// Check sum of the file as it is stored, in hex.
+    pub(crate) sha256: Option<String>,
+    pub(crate) gaps: u64,
+    pub(crate) lost_milliseconds: u64,
+    pub(crate) error: Option<String>,
+}
+
+/// Conditions for a part of the list, the newest first.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Part {
+    /// Start and SID of the recording that the part is behind.
+    pub(crate) behind: Option<(i64, String)>,
+    /// Recordings that started at this time or later, in milliseconds since 1970.
+    pub(crate) since: Option<i64>,
+    /// Recordings that started before this time.
+    pub(crate) before: Option<i64>,
+    pub(crate) call_sid: Option<String>,
+    pub(crate) conference_sid: Option<String>,
+}
+
+const COLUMNS: &str = "sid, call, conference, source, channels, state, directory, path, is_opus, is_encrypted, started, updated, \
+                       milliseconds, bytes, sha256, gaps, lost_milliseconds, error";
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+    let state: String = row.get("state")?;
+    let whole = |name: &str| -> rusqlite::Result<u64> { Ok(row.get::<_, i64>(name)?.try_into().unwrap_or(0)) };
+    let file: (Option<String>, Option<String>) = (row.get("directory")?, row.get("path")?);
+    Ok(Entry {
+        sid: row.get("sid")?,
+        call_sid: row.get("call")?,
+        conference_sid: row.get("conference")?,
+        source: row.get("source")?,
+        channels: row.get("channels")?,
+        state: State::ALL.into_iter().find(|known| known.as_str() == state).unwrap_or(State::Absent),
+        file: file.0.zip(file.1),
+        is_opus: row.get("is_opus")?,
+        is_encrypted: row.get("is_encrypted")?,
+        started: row.get("started")?,
+        updated: row.get("updated")?,
+        milliseconds: whole("milliseconds")?,
+        bytes: whole("bytes")?,
+        sha256: row.get("sha256")?,
+        gaps: whole("gaps")?,
+        lost_milliseconds: whole("lost_milliseconds")?,
+        error: row.get("error")?,
+    })
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Writes an entry in the place of an earlier one.
+pub(super) fn put(store: &Connection, entry: &Entry) -> rusqlite::Result<()> {
+    let mut put = store.prepare(&format!(
+        "INSERT OR REPLACE INTO recording ({COLUMNS}) VALUES \
+         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
+    ))?;
+    let (directory, path) = entry.file.as_ref().map(|(directory, path)| (directory, path)).unzip();
+    put.execute(params![
+        entry.sid,
+        entry.call_sid,
+        entry.conference_sid,
+        entry.source,
+        entry.channels,
+        entry.state.as_str(),
+        directory,
+        path,
+        entry.is_opus,
+        entry.is_encrypted,
+        entry.started,
+        entry.updated,
+        signed(entry.milliseconds),
+        signed(entry.bytes),
+        entry.sha256,
+        signed(entry.gaps),
+        signed(entry.lost_milliseconds),
+        entry.error,
+    ])?;
+    Ok(())
+}
+
+/// Reads an entry.
+pub(super) fn find(store: &Connection, sid: &str) -> rusqlite::Result<Option<Entry>> {
+    store.prepare(&format!("SELECT {COLUMNS} FROM recording WHERE sid = ?1"))?.query_row([sid], entry).optional()
+}
+
+/// Reads a part of the list, `most` entries at most.
+pub(super) fn list(store: &Connection, part: &Part, most: usize) -> rusqlite::Result<Vec<Entry>> {
+    let mut rows = store.prepare(&format!(
+        "SELECT {COLUMNS} FROM recording
+         WHERE (?1 IS NULL OR (started, sid) < (?1, ?2)) AND (?3 IS NULL OR started >= ?3) AND (?4 IS NULL OR started < ?4)
+           AND (?5 IS NULL OR call = ?5) AND (?6 IS NULL OR conference = ?6)
+         ORDER BY started DESC, sid DESC LIMIT ?7"
+    ))?;
+    let Part { behind, since, before, call_sid, conference_sid } = part;
+    let (started, sid) = behind.clone().unzip();
+    let rows = rows.query_map(
+        params![started, sid, since, before, call_sid, conference_sid, i64::try_from(most).unwrap_or(i64::MAX)],
+        entry,
+    )?;
+    rows.collect()
+}
+
+/// Reads entries of a state whose recordings started before a time, the oldest first and behind another one.
+pub(super) fn of_state(
+    store: &Connection,
+    state: State,
+    (before, behind): (i64, &(i64, String)),
+    most: usize,
+) -> rusqlite::Result<Vec<Entry>> {
+    let mut rows = store.prepare(&format!(
+        "SELECT {COLUMNS} FROM recording WHERE state = ?1 AND started < ?2 AND (started, sid) > (?3, ?4)
+         ORDER BY started, sid LIMIT ?5"
+    ))?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let rows = rows.query_map(params![state.as_str(), before, behind.0, behind.1, most], entry)?;
+    rows.collect()
+}
+
+/// Removes entries of recordings without a file that were changed before a time.
+pub(super) fn forget(store: &Connection, updated_before: i64) -> rusqlite::Result<usize> {
+    store.execute("DELETE FROM recording WHERE state IN ('deleted', 'absent') AND updated < ?1", [updated_before])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> Connection {
+        let store = Connection::open_in_memory().unwrap();
+        store.execute_batch(include_str!("../store/recordings.sql")).unwrap();
+        store
+    }
+
+    fn entry(at: u8, call: &str) -> Entry {
+        Entry {
+            sid: format!("RE{at:032x}"),
+            call_sid: call.into(),
+            conference_sid: (at == 3).then(|| "CF1".into()),
+            source: "DialVerb".into(),
+            channels: 2,
+            state: State::Completed,
+            file: Some(("/r".into(), format!("2026/01/01/RE{at:032x}.wav"))),
+            is_opus: false,
+            is_encrypted: true,
+            started: i64::from(at) * 1000,
+            updated: 1,
+            milliseconds: 2,
+            bytes: 3,
+            sha256: Some("00".into()),
+            gaps: 4,
+            lost_milliseconds: 5,
+            error: None,
+        }
+    }
+
+    #[test]
+    fn entries_are_listed_by_page_call_conference_and_date() {
+        let store = store();
+        let all: Vec<Entry> = (1..=5).map(|at| entry(at, if at % 2 == 0 { "CA2" } else { "CA1" })).collect();
+        all.iter().for_each(|entry| put(&store, entry).unwrap());
+        let sids = |part: &Part, most| -> Vec<i64> {
+            list(&store, part, most).unwrap().iter().map(|entry| entry.started / 1000).collect()
+        };
+        assert_eq!(find(&store, &all[2].sid).unwrap().as_ref(), Some(&all[2]));
+        assert_eq!(sids(&Part::default(), 3), [5, 4, 3]);
+        let behind = Part { behind: Some((3000, all[2].sid.clone())), ..Part::default() };
+        assert_eq!(sids(&behind, 9), [2, 1]);
+        assert_eq!(sids(&Part { call_sid: Some("CA1".into()), ..Part::default() }, 9), [5, 3, 1]);
+        assert_eq!(sids(&Part { conference_sid: Some("CF1".into()), ..Part::default() }, 9), [3]);
+        assert_eq!(sids(&Part { since: Some(2000), before: Some(4000), ..Part::default() }, 9), [3, 2]);
+        let oldest = of_state(&store, State::Completed, (4000, &(1000, all[0].sid.clone())), 9).unwrap();
+        assert_eq!(oldest.iter().map(|entry| entry.started).collect::<Vec<_>>(), [2000, 3000]);
+        put(&store, &Entry { state: State::Deleted, file: None, ..all[0].clone() }).unwrap();
+        assert_eq!((forget(&store, 1).unwrap(), forget(&store, 2).unwrap()), (0, 1));
+    }
+}

@@ -1,0 +1,211 @@
+//! One recording that is being written: frames in, a file out. Frames that come while the disk refuses are left out; silence of their
+//! length takes their place once it is ready.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rand::TryRng as _;
+use trunkgate_recording::age::Randomness;
+use trunkgate_recording::limits::{FRAME_MS, FRAME_SAMPLES};
+use trunkgate_recording::{Container, Encoder, Encryption};
+
+use super::figures::RecordingFigures;
+use super::index::{Entry, State};
+use super::output::Output;
+use super::place::Place;
+use super::{Begin, Block, Gap, RecordingId};
+use crate::config::Recording;
+use crate::limits::{RECORDINGS_FLUSH_FRAMES, RECORDINGS_SILENCE_FRAMES};
+
+/// Samples of a frame, of both parties.
+const STEREO: usize = 2 * FRAME_SAMPLES;
+/// Cause of frames that never came to the writer.
+const BEHIND: &str = "the writer was behind";
+
+/// A recording.
+#[derive(Debug)]
+pub(super) struct Live {
+    id: RecordingId,
+    encoder: Encoder,
+    output: Output,
+    /// Its entry in the index as it began.
+    entry: Entry,
+    /// Frames that were encoded since the last write.
+    gathered: u64,
+    /// Frames up to the end of the latest block, written or lost.
+    heard: u64,
+    gaps: u64,
+    lost_frames: u64,
+    figures: Arc<RecordingFigures>,
+}
+
+/// A recording that has ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) id: Option<RecordingId>,
+    pub(super) place: Place,
+    pub(super) entry: Entry,
+    /// Its file; `None` where it could not be created.
+    pub(super) file: Option<File>,
+    /// Whether all of it was written.
+    pub(super) is_whole: bool,
+}
+
+fn random<const BYTES: usize>() -> io::Result<[u8; BYTES]> {
+    let mut bytes = [0; BYTES];
+    rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes)
+}
+
+fn milliseconds(frames: u64) -> u64 {
+    frames * u64::from(FRAME_MS)
+}
+
+impl Live {
+    /// Begins a recording.
+    ///
+    /// # Errors
+    /// The system's, where it has no random numbers.
+    pub(super) fn new(begin: &Begin, settings: &Recording, figures: Arc<RecordingFigures>) -> io::Result<Live> {
+        let encryption = match &settings.key {
+            Some(key) => Some(Encryption { recipient: key.recipient(), randomness: Randomness::new(random()?) }),
+            None => None,
+        };
+        let mut beginning = Vec::new();
+        let serial = u32::from_ne_bytes(random()?);
+        let encoder = Encoder::new(settings.container, begin.channels, encryption.as_ref(), serial, &mut beginning)
+            .ok_or_else(|| io::Error::other("the encoder cannot be made"))?;
+        let kind = (settings.container, encryption.is_some());
+        let place = Place::new(&settings.directory, &begin.sid, begin.started_at, kind);
+        let started = begin.started_at.as_millisecond();
+        let entry = Entry {
+            sid: begin.sid.clone(),
+            call_sid: begin.call_sid.clone(),
+            conference_sid: begin.conference_sid.clone(),
+            source: begin.source.as_str().to_owned(),
+            channels: begin.channels.count(),
+            state: State::InProgress,
+            file: Some((place.root().to_string_lossy().into_owned(), place.path())),
+            is_opus: settings.container == Container::Opus,
+            is_encrypted: encryption.is_some(),
+            started,
+            updated: started,
+            milliseconds: 0,
+            bytes: 0,
+            sha256: None,
+            gaps: 0,
+            lost_milliseconds: 0,
+            error: None,
+        };
+        let output = Output::new(place, beginning, Arc::clone(&figures));
+        Ok(Live { id: begin.id, encoder, output, entry, gathered: 0, heard: 0, gaps: 0, lost_frames: 0, figures })
+    }
+
+    /// Returns its entry in the index as it began.
+    pub(super) fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// Takes a block; returns the gap before it, where it closes one.
+    pub(super) fn take(&mut self, block: &Block, now: Instant) -> Option<Gap> {
+        let frames = (block.samples.len() / STEREO) as u64;
+        self.heard = self.heard.max(block.first.saturating_add(frames));
+        if !self.is_ready(now) {
+            return None;
+        }
+        let gap = self.silence(block.first, now);
+        let at = self.encoder.frames();
+        if self.output.is_refused() || at < block.first {
+            return gap;
+        }
+        let known = usize::try_from(at - block.first).unwrap_or(usize::MAX).saturating_mul(STEREO);
+        let new = block.samples.get(known..).unwrap_or_default();
+        self.encoder.push(new, self.output.pending());
+        self.gathered += (new.len() / STEREO) as u64;
+        if self.gathered >= RECORDINGS_FLUSH_FRAMES {
+            self.flush(now);
+        }
+        gap
+    }
+
+    /// Fills the file with silence up to a frame, as far as the disk takes it and other recordings are not kept waiting.
+    fn silence(&mut self, until: u64, now: Instant) -> Option<Gap> {
+        let at = self.encoder.frames();
+        let mut left = until.saturating_sub(at).min(RECORDINGS_SILENCE_FRAMES);
+        while left > 0 && !self.output.is_refused() {
+            let made = self.encoder.push_silence(left, self.output.pending());
+            left -= made;
+            self.gathered += made;
+            self.flush(now);
+        }
+        let frames = self.encoder.frames() - at;
+        if frames == 0 {
+            return None;
+        }
+        self.lost(frames);
+        self.gaps += 1;
+        self.figures.gaps.add(1);
+        Some(Gap {
+            sid: self.entry.sid.clone(),
+            call_sid: self.entry.call_sid.clone(),
+            at_milliseconds: milliseconds(at),
+            milliseconds: milliseconds(frames),
+            cause: self.output.error().unwrap_or(BEHIND).to_owned(),
+        })
+    }
+
+    fn lost(&mut self, frames: u64) {
+        self.lost_frames += frames;
+        self.figures.lost_milliseconds.add(milliseconds(frames));
+    }
+
+    /// Whether the disk takes what it has refused before; it is asked once in a while.
+    fn is_ready(&mut self, now: Instant) -> bool {
+        !self.output.is_refused() || self.output.may_try(now) && self.write(now)
+    }
+
+    fn write(&mut self, now: Instant) -> bool {
+        let encoder = &self.encoder;
+        self.output.write(now, |length| encoder.header(length))
+    }
+
+    /// Brings what was gathered to the file.
+    pub(super) fn flush(&mut self, now: Instant) {
+        if !self.is_ready(now) || self.gathered == 0 {
+            return;
+        }
+        self.encoder.flush(self.output.pending());
+        self.figures.milliseconds.add(milliseconds(self.gathered));
+        self.gathered = 0;
+        self.write(now);
+    }
+
+    /// Ends it; what the disk refuses now is lost.
+    pub(super) fn end(mut self, now: Instant) -> Ended {
+        if self.output.is_refused() {
+            self.write(now);
+        }
+        self.flush(now);
+        self.lost(self.heard.saturating_sub(self.encoder.frames()));
+        let Live { id, encoder, mut output, entry, gaps, lost_frames, .. } = self;
+        let has_header = encoder.header(output.written()).is_some();
+        let frames = encoder.milliseconds();
+        let mut is_whole = !output.is_refused();
+        if !has_header {
+            encoder.finish(output.pending());
+            is_whole = is_whole && output.write(now, |_| None);
+        }
+        let entry = Entry {
+            milliseconds: frames,
+            bytes: output.written(),
+            gaps,
+            lost_milliseconds: milliseconds(lost_frames),
+            error: output.error().map(str::to_owned),
+            ..entry
+        };
+        let (place, file) = output.into_parts();
+        Ended { id: Some(id), place, entry, file, is_whole }
+    }
+}

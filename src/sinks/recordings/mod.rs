@@ -1,0 +1,342 @@
+//! Recordings of calls: frames of media sessions become files, one thread writes them, and a second one closes them, completes those that a
+//! crash has cut, and deletes those that are over their time. Neither a slow nor a full disk delays anything else: frames that the writer
+//! cannot take leave a gap of their length.
+
+#![cfg_attr(not(test), expect(dead_code, reason = "no part of the edge begins a recording yet"))]
+
+mod closing;
+mod figures;
+mod index;
+mod live;
+mod output;
+mod place;
+mod reader;
+mod repair;
+mod shared;
+mod writer;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel, sync_channel};
+use std::thread::JoinHandle;
+
+use jiff::Timestamp;
+use trunkgate_recording::Channels;
+
+use crate::config::Recording;
+use crate::limits::{RECORDINGS_CLOSING, RECORDINGS_QUEUE_BYTES};
+use crate::sinks::store::Store;
+
+pub(crate) use figures::RecordingFigures;
+pub(crate) use index::{Entry, Part};
+pub(crate) use reader::Reader;
+pub(crate) use shared::{Deleted, NotOpened};
+
+use closing::Closer;
+use shared::Shared;
+use writer::Writer;
+
+/// What a command counts in the queue beside its samples, in bytes.
+const COMMAND_BYTES: usize = 256;
+
+/// Number of a recording, chosen by whoever begins it and unique in the life of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct RecordingId(pub(crate) u64);
+
+/// Consecutive frames of a recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// The recording.
+    pub(crate) recording: RecordingId,
+    /// Number of its first frame of 20 ms since the recording's start, in the time of the file: what a pause has cut does not count.
+    pub(crate) first: u64,
+    /// Whole frames of samples at 8 kHz, the caller's and what the caller hears in turn.
+    pub(crate) samples: Vec<i16>,
+}
+
+/// Origin of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// `record` of Dial.
+    DialVerb,
+    /// Record.
+    RecordVerb,
+    /// `record` of a conference.
+    Conference,
+    /// `Record` of a call that was created through the API.
+    OutboundApi,
+    /// A request to record a call.
+    StartCallRecordingApi,
+    /// `record` of a route.
+    Route,
+}
+
+impl Source {
+    /// As Twilio names it; recordings of its trunks are those of our routes.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Source::DialVerb => "DialVerb",
+            Source::RecordVerb => "RecordVerb",
+            Source::Conference => "Conference",
+            Source::OutboundApi => "OutboundAPI",
+            Source::StartCallRecordingApi => "StartCallRecordingAPI",
+            Source::Route => "Trunking",
+        }
+    }
+}
+
+/// A recording that begins.
+#[derive(Debug, Clone)]
+pub(crate) struct Begin {
+    /// Its number.
+    pub(crate) id: RecordingId,
+    /// `RE` and 32 hex digits, which name the file.
+    pub(crate) sid: String,
+    /// SID of the call.
+    pub(crate) call_sid: String,
+    /// SID of the conference, for a recording of one.
+    pub(crate) conference_sid: Option<String>,
+    /// Channels of the file.
+    pub(crate) channels: Channels,
+    /// Origin.
+    pub(crate) source: Source,
+    /// Time of its first frame.
+    pub(crate) started_at: Timestamp,
+}
+
+/// Reason why a recording does not begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotBegun {
+    /// There is no `[recording]`.
+    Off,
+    /// The writer has too much to do.
+    Busy,
+    /// The SID is not `RE` and 32 lower-case hex digits.
+    Sid,
+}
+
+impl fmt::Display for NotBegun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NotBegun::Off => "there is no [recording] in the configuration",
+            NotBegun::Busy => "the writer of recordings is behind: the disk is too slow",
+            NotBegun::Sid => "the SID is not one of a recording",
+        })
+    }
+}
+
+/// News of recordings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// Frames were lost: silence stands in their place.
+    Gap(Gap),
+    /// A recording has ended, and its file and index are on disk.
+    Finished(Box<Finished>),
+}
+
+impl Event {
+    /// Returns the SID of its call, and the news in words.
+    pub(crate) fn in_words(&self) -> (String, String) {
+        match self {
+            Event::Gap(gap) => {
+                let Gap { sid, call_sid, at_milliseconds: at, milliseconds, cause } = gap;
+                let text = format!("recording {sid} has a gap of {milliseconds} ms at {at} ms: {cause}");
+                (call_sid.clone(), text)
+            }
+            Event::Finished(finished) => {
+                let Entry { sid, state, milliseconds, gaps, lost_milliseconds: lost, .. } = &finished.entry;
+                let lost = if *lost > 0 { format!(", {gaps} gaps, {lost} ms lost") } else { String::new() };
+                let error = finished.entry.error.as_ref().map_or(String::new(), |error| format!(": {error}"));
+                let text = format!("recording {sid} {}: {milliseconds} ms{lost}{error}", state.as_str());
+                (finished.entry.call_sid.clone(), text)
+            }
+        }
+    }
+}
+
+/// Frames that were lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Gap {
+    /// The recording.
+    pub(crate) sid: String,
+    /// SID of its call.
+    pub(crate) call_sid: String,
+    /// Place in the file, in milliseconds.
+    pub(crate) at_milliseconds: u64,
+    /// Length.
+    pub(crate) milliseconds: u64,
+    /// Why.
+    pub(crate) cause: String,
+}
+
+/// A recording that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Finished {
+    /// Its number; `None` for one that an earlier process has begun.
+    pub(crate) id: Option<RecordingId>,
+    /// The recording as the index has it.
+    pub(crate) entry: Entry,
+}
+
+/// Receiver of news; it is called by the threads of recordings and must not wait.
+pub(crate) type Tell = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// A command to the writer.
+#[derive(Debug)]
+enum Command {
+    Begin(Box<Begin>),
+    Block(Block),
+    End(RecordingId),
+    Stop,
+}
+
+/// Way to the recordings; clones lead to the same ones.
+#[derive(Debug, Clone)]
+pub(crate) struct Recordings {
+    commands: Sender<Command>,
+    shared: Arc<Shared>,
+}
+
+/// Threads of recordings.
+#[derive(Debug)]
+pub(crate) struct Threads {
+    commands: Sender<Command>,
+    threads: [JoinHandle<()>; 2],
+}
+
+impl Threads {
+    /// Ends all recordings and waits until their files are closed.
+    pub(crate) fn stop(self) {
+        let _ = self.commands.send(Command::Stop);
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Recordings {
+    /// Starts the threads. Recordings that an earlier process has left are completed beside the start; `tell` hears of each.
+    ///
+    /// # Errors
+    /// The system's, where it has no thread.
+    pub(crate) fn start(
+        store: Store,
+        settings: Option<Recording>,
+        figures: Arc<RecordingFigures>,
+        tell: Tell,
+    ) -> io::Result<(Recordings, Threads)> {
+        let (commands, commands_in) = channel();
+        let (closing, closing_in) = sync_channel(RECORDINGS_CLOSING);
+        let shared = Arc::new(Shared::new(store, figures, tell));
+        shared.configure(settings);
+        let writer = Writer::new(Arc::clone(&shared), closing);
+        let closer = Closer::new(Arc::clone(&shared));
+        let begin = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let writing = begin("recordings").spawn(move || writer.run(&commands_in))?;
+        let closing = begin("recordings-end").spawn(move || closer.run(&closing_in))?;
+        let threads = Threads { commands: commands.clone(), threads: [writing, closing] };
+        Ok((Recordings { commands, shared }, threads))
+    }
+
+    /// Takes another configuration; recordings that have begun go on as they are.
+    pub(crate) fn configure(&self, settings: Option<Recording>) {
+        self.shared.configure(settings);
+    }
+
+    /// Whether there is a `[recording]`.
+    pub(crate) fn is_on(&self) -> bool {
+        self.shared.settings().is_some()
+    }
+
+    /// Whether new calls may be accepted: not while recordings cannot be written and `on_full` refuses calls.
+    pub(crate) fn takes_calls(&self) -> bool {
+        self.shared.takes_calls()
+    }
+
+    /// Begins a recording, without waiting for its file.
+    ///
+    /// # Errors
+    /// Why it does not begin.
+    pub(crate) fn begin(&self, begin: Begin) -> Result<(), NotBegun> {
+        if !self.is_on() {
+            return Err(NotBegun::Off);
+        }
+        if !place::is_sid(&begin.sid) {
+            return Err(NotBegun::Sid);
+        }
+        if self.queue(COMMAND_BYTES, Command::Begin(Box::new(begin))) { Ok(()) } else { Err(NotBegun::Busy) }
+    }
+
+    /// Hands frames over, without waiting; `false`: the writer is behind, and they are lost.
+    pub(crate) fn write(&self, block: Block) -> bool {
+        let bytes = COMMAND_BYTES + size_of_val(block.samples.as_slice());
+        let is_taken = self.queue(bytes, Command::Block(block));
+        if !is_taken {
+            self.shared.figures.refused_blocks.add(1);
+        }
+        is_taken
+    }
+
+    /// Ends a recording: [`Event::Finished`] follows once its file is closed.
+    pub(crate) fn end(&self, id: RecordingId) {
+        // It is as rare as its beginning, which was counted.
+        let _ = self.commands.send(Command::End(id));
+    }
+
+    fn queue(&self, bytes: usize, command: Command) -> bool {
+        self.shared.figures.reserve(bytes, RECORDINGS_QUEUE_BYTES) && self.commands.send(command).is_ok()
+    }
+
+    /// Reads a part of the list, the newest first, at most so many; waits for the disk.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) fn list(&self, part: Part, most: usize) -> io::Result<Vec<Entry>> {
+        self.shared.list(part, most)
+    }
+
+    /// Reads one; waits for the disk.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) fn find(&self, sid: &str) -> io::Result<Option<Entry>> {
+        self.shared.find(sid)
+    }
+
+    /// Opens the audio of a completed recording, decrypted where it is encrypted; waits for the disk.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub(crate) fn open(&self, sid: &str) -> Result<(Entry, Reader), NotOpened> {
+        self.shared.open(sid)
+    }
+
+    /// Returns whether the file is the one that was closed, by its check sum; waits for the disk.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub(crate) fn verify(&self, sid: &str) -> Result<bool, NotOpened> {
+        self.shared.verify(sid)
+    }
+
+    /// Deletes the file of a recording; its entry stays for a while. Waits for the disk.
+    ///
+    /// # Errors
+    /// Those of the disk and of the store.
+    pub(crate) fn delete(&self, sid: &str) -> io::Result<Deleted> {
+        self.shared.delete(sid)
+    }
+}
+
+/// Bytes that a command has in the queue.
+fn bytes_of(command: &Command) -> usize {
+    match command {
+        Command::Begin(_) => COMMAND_BYTES,
+        Command::Block(block) => COMMAND_BYTES + size_of_val(block.samples.as_slice()),
+        Command::End(_) | Command::Stop => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

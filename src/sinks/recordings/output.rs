@@ -1,0 +1,119 @@
+//! The file of a recording that is being written, with the bytes that it has not taken yet.
+//!
+//! Bytes that the disk refuses stay as they are and are tried again: a sealed chunk must never be made a second time of other contents.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::figures::RecordingFigures;
+use super::place::Place;
+use crate::limits::RECORDINGS_PAUSE_MILLISECONDS;
+use crate::sinks::store::disk;
+
+/// How long the disk is left alone after it has refused a file.
+const PAUSE: Duration = Duration::from_millis(RECORDINGS_PAUSE_MILLISECONDS);
+
+/// A file.
+#[derive(Debug)]
+pub(super) struct Output {
+    place: Place,
+    file: Option<File>,
+    /// Length of the file.
+    written: u64,
+    /// Bytes that are to follow.
+    pending: Vec<u8>,
+    /// Time until which the disk is left alone.
+    rests: Option<Instant>,
+    /// The first refusal.
+    error: Option<String>,
+    figures: Arc<RecordingFigures>,
+}
+
+impl Output {
+    /// Begins with these bytes; the file is created with the first write.
+    pub(super) fn new(place: Place, beginning: Vec<u8>, figures: Arc<RecordingFigures>) -> Output {
+        Output { place, file: None, written: 0, pending: beginning, rests: None, error: None, figures }
+    }
+
+    /// Returns the length of the file.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Returns the first refusal of the disk.
+    pub(super) fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+
+    /// Returns where bytes are appended that are to follow.
+    pub(super) fn pending(&mut self) -> &mut Vec<u8> {
+        &mut self.pending
+    }
+
+    /// Whether the last write was refused.
+    pub(super) fn is_refused(&self) -> bool {
+        self.rests.is_some()
+    }
+
+    /// Whether it is time to try again what was refused.
+    pub(super) fn may_try(&self, now: Instant) -> bool {
+        self.rests.is_none_or(|until| now >= until)
+    }
+
+    /// Writes what waits, and the header for the length that the file has then; whether the disk has taken all of it.
+    pub(super) fn write(&mut self, now: Instant, header: impl Fn(u64) -> Option<[u8; 80]>) -> bool {
+        match self.try_write(header) {
+            Ok(()) => {
+                if self.rests.take().is_some() {
+                    self.figures.took();
+                }
+                true
+            }
+            Err(error) => {
+                self.figures.failed(&error, self.place.root());
+                self.error.get_or_insert_with(|| error.to_string());
+                self.rests = Some(now + PAUSE);
+                false
+            }
+        }
+    }
+
+    fn try_write(&mut self, header: impl Fn(u64) -> Option<[u8; 80]>) -> io::Result<()> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => self.place.create()?,
+        };
+        let file = self.file.insert(file);
+        let mut taken = 0;
+        let done = loop {
+            let rest = self.pending.get(taken..).unwrap_or_default();
+            if rest.is_empty() {
+                break Ok(());
+            }
+            match disk::write_at(file, rest, self.written) {
+                Ok(bytes) => {
+                    taken += bytes;
+                    self.written += bytes as u64;
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        self.figures.bytes.add(taken as u64);
+        self.pending.drain(..taken);
+        done?;
+        if let Some(header) = header(self.written) {
+            let mut at = 0;
+            while let Some(rest) = header.get(at..).filter(|rest| !rest.is_empty()) {
+                at += disk::write_at(file, rest, at as u64)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends it: the place, and the file, where it could be created.
+    pub(super) fn into_parts(self) -> (Place, Option<File>) {
+        (self.place, self.file)
+    }
+}

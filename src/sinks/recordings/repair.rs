@@ -1,0 +1,98 @@
+//! Completion of files that were cut: by a crash, or by a disk that was full to the end.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
+use trunkgate_recording::Channels;
+use trunkgate_recording::age::{Identities, Payload, Refusal, completion};
+use trunkgate_recording::limits::AGE_HEADER_BYTES;
+use trunkgate_recording::ogg::Count;
+use trunkgate_recording::wav::{self, DataBytes, HEADER_BYTES};
+
+use super::index::Entry;
+use super::reader::{Contents, OPEN};
+use crate::sinks::store::disk;
+
+/// Reason why a file is not completed.
+#[derive(Debug)]
+pub(super) enum NotRepaired {
+    /// It is encrypted, and there is no identity.
+    NoKey,
+    /// It does not open.
+    Refused(Refusal),
+    /// The disk.
+    Io(io::Error),
+}
+
+impl From<io::Error> for NotRepaired {
+    fn from(error: io::Error) -> NotRepaired {
+        NotRepaired::Io(error)
+    }
+}
+
+impl std::fmt::Display for NotRepaired {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            NotRepaired::NoKey => f.write_str("it is encrypted, and [recording] has no `key`"),
+            NotRepaired::Refused(refusal) => refusal.fmt(f),
+            NotRepaired::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Makes a file whole, as the entry says what it is; returns the duration of its audio in milliseconds.
+///
+/// # Errors
+/// Why it is left as it was.
+pub(super) fn repair(file: &File, entry: &Entry, identities: Option<&Identities>) -> Result<u64, NotRepaired> {
+    let channels = Channels::of(entry.channels).unwrap_or(Channels::Dual);
+    if entry.is_encrypted {
+        return sealed(file, entry, channels, identities);
+    }
+    let length = file.metadata()?.len();
+    if entry.is_opus {
+        let mut count = Count::default();
+        Contents::plain(length).for_each(file, |part| count.push(part))?;
+        file.set_len(count.bytes())?;
+        return Ok(count.milliseconds());
+    }
+    let data = wav::data_bytes(channels, length);
+    if data > 0 {
+        file.set_len(HEADER_BYTES + data)?;
+        file.write_all_at(&wav::header(channels, DataBytes::Known(data)), 0)?;
+    }
+    Ok(wav::milliseconds(channels, data))
+}
+
+fn sealed(file: &File, entry: &Entry, channels: Channels, identities: Option<&Identities>) -> Result<u64, NotRepaired> {
+    let length = file.metadata()?.len();
+    let mut beginning = vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(AGE_HEADER_BYTES)];
+    file.read_exact_at(&mut beginning, 0)?;
+    let payload = match Payload::open(&beginning, identities.ok_or(NotRepaired::NoKey)?) {
+        Ok(payload) => payload,
+        // Nothing was sealed yet.
+        Err(Refusal::Short) => return Ok(0),
+        Err(refusal) => return Err(NotRepaired::Refused(refusal)),
+    };
+    let read = |place: u64, bytes: usize| -> io::Result<Vec<u8>> {
+        let mut sealed = vec![0; bytes];
+        file.read_exact_at(&mut sealed, place)?;
+        Ok(sealed)
+    };
+    let completion = completion(&payload, length, read)?;
+    if let Some((place, bytes)) = completion.write {
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            at += disk::write_at(file, rest, place + at as u64)?;
+        }
+    }
+    file.set_len(completion.length)?;
+    let contents = Contents::sealed(payload, completion.length).ok_or(NotRepaired::Refused(OPEN))?;
+    if !entry.is_opus {
+        return Ok(wav::milliseconds(channels, wav::data_bytes(channels, contents.bytes())));
+    }
+    let mut count = Count::default();
+    contents.for_each(file, |part| count.push(part))?;
+    Ok(count.milliseconds())
+}

@@ -1,0 +1,229 @@
+//! State that the threads of recordings and all who ask for recordings share.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use trunkgate_recording::age::Refusal;
+
+use super::figures::RecordingFigures;
+use super::index::{self, Entry, Part, State};
+use super::place::Place;
+use super::reader::{self, Reader};
+use super::{Event, Tell};
+use crate::config::{OnFull, Recording};
+use crate::sinks::store::{Commit, Store};
+
+/// Reason why the audio of a recording is not read.
+#[derive(Debug)]
+pub(crate) enum NotOpened {
+    /// There is no such recording, or no audio.
+    Absent,
+    /// It has not ended, or a crash has cut it and it is not completed yet.
+    InProgress,
+    /// It was deleted.
+    Deleted,
+    /// It is encrypted, and `[recording]` has no `key`.
+    NoKey,
+    /// It does not open with the identities of `key`, or is damaged.
+    Refused(Refusal),
+    /// The disk or the store.
+    Io(io::Error),
+}
+
+impl std::fmt::Display for NotOpened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            NotOpened::Absent => f.write_str("there is no such recording, or it has no audio"),
+            NotOpened::InProgress => f.write_str("the recording has not ended"),
+            NotOpened::Deleted => f.write_str("the recording was deleted"),
+            NotOpened::NoKey => f.write_str("the recording is encrypted, and [recording] has no `key`"),
+            NotOpened::Refused(refusal) => refusal.fmt(f),
+            NotOpened::Io(error) => write!(f, "the recording cannot be read: {error}"),
+        }
+    }
+}
+
+impl From<io::Error> for NotOpened {
+    fn from(error: io::Error) -> NotOpened {
+        NotOpened::Io(error)
+    }
+}
+
+/// Outcome of a deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deleted {
+    /// The file is deleted.
+    Done,
+    /// There is no such recording, or it was deleted before.
+    Absent,
+    /// It has not ended.
+    InProgress,
+}
+
+/// The shared state.
+pub(super) struct Shared {
+    store: Store,
+    pub(super) figures: Arc<RecordingFigures>,
+    tell: Tell,
+    settings: Mutex<Option<Arc<Recording>>>,
+    /// SIDs of recordings of this process whose files are not closed.
+    live: Mutex<HashSet<String>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(super) fn new(store: Store, figures: Arc<RecordingFigures>, tell: Tell) -> Shared {
+        Shared { store, figures, tell, settings: Mutex::default(), live: Mutex::default() }
+    }
+
+    pub(super) fn configure(&self, settings: Option<Recording>) {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings.map(Arc::new);
+    }
+
+    pub(super) fn settings(&self) -> Option<Arc<Recording>> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn takes_calls(&self) -> bool {
+        let refuses = self.settings().is_some_and(|settings| settings.on_full == OnFull::RefuseCalls);
+        !(refuses && self.figures.is_failing())
+    }
+
+    /// Logs the news, and tells it.
+    pub(super) fn tell(&self, event: Event) {
+        let (call, text) = event.in_words();
+        let is_bad = match &event {
+            Event::Gap(_) => true,
+            Event::Finished(finished) => finished.entry.error.is_some(),
+        };
+        if is_bad {
+            tracing::warn!(%call, reason = "recording_failed", "{text}");
+        } else {
+            tracing::info!(%call, "{text}");
+        }
+        (self.tell)(event);
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn begun(&self, sid: &str) {
+        let mut live = self.live();
+        live.insert(sid.to_owned());
+        self.figures.active.set(live.len() as u64);
+    }
+
+    pub(super) fn is_live(&self, sid: &str) -> bool {
+        self.live().contains(sid)
+    }
+
+    pub(super) fn closed(&self, sid: &str) {
+        let mut live = self.live();
+        live.remove(sid);
+        self.figures.active.set(live.len() as u64);
+    }
+
+    /// Writes an entry without waiting.
+    pub(super) fn note(&self, entry: Entry) {
+        self.store.submit(
+            Commit::Soon,
+            move |store| index::put(store, &entry),
+            |done| {
+                if let Err(error) = done {
+                    // Its end writes the whole entry.
+                    tracing::warn!(reason = "recording_failed", "a recording is not in the index yet: {error}");
+                }
+            },
+        );
+    }
+
+    /// Makes a change of the index, and waits for it.
+    pub(super) fn change<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        self.store.run_now(work)
+    }
+
+    pub(super) fn list(&self, part: Part, most: usize) -> io::Result<Vec<Entry>> {
+        self.change(move |store| index::list(store, &part, most))
+    }
+
+    pub(super) fn find(&self, sid: &str) -> io::Result<Option<Entry>> {
+        let sid = sid.to_owned();
+        self.change(move |store| index::find(store, &sid))
+    }
+
+    fn completed(&self, sid: &str) -> Result<(Entry, Place), NotOpened> {
+        let entry = self.find(sid)?.ok_or(NotOpened::Absent)?;
+        match entry.state {
+            State::Completed => {}
+            State::InProgress => return Err(NotOpened::InProgress),
+            State::Absent => return Err(NotOpened::Absent),
+            State::Deleted => return Err(NotOpened::Deleted),
+        }
+        let place = entry.file.as_ref().and_then(|(root, path)| Place::of(root, path)).ok_or(NotOpened::Absent)?;
+        Ok((entry, place))
+    }
+
+    pub(super) fn open(&self, sid: &str) -> Result<(Entry, Reader), NotOpened> {
+        let (entry, place) = self.completed(sid)?;
+        let file = place.open(false)?;
+        let settings = self.settings();
+        let identities = settings.as_ref().and_then(|settings| settings.key.as_deref());
+        let reader = Reader::new(file, &entry, identities)?;
+        Ok((entry, reader))
+    }
+
+    pub(super) fn verify(&self, sid: &str) -> Result<bool, NotOpened> {
+        let (entry, place) = self.completed(sid)?;
+        let (bytes, sha256) = reader::check_sum(&place.open(false)?)?;
+        Ok(bytes == entry.bytes && entry.sha256 == Some(sha256))
+    }
+
+    pub(super) fn delete(&self, sid: &str) -> io::Result<Deleted> {
+        let Some(entry) = self.find(sid)? else { return Ok(Deleted::Absent) };
+        match entry.state {
+            State::Deleted => return Ok(Deleted::Absent),
+            State::InProgress => return Ok(Deleted::InProgress),
+            State::Completed | State::Absent => {}
+        }
+        self.remove(entry)?;
+        Ok(Deleted::Done)
+    }
+
+    /// Removes the file of an entry, then leaves the entry without it.
+    pub(super) fn remove(&self, entry: Entry) -> io::Result<()> {
+        if let Some(place) = entry.file.as_ref().and_then(|(root, path)| Place::of(root, path)) {
+            place.remove()?;
+        }
+        let updated = Timestamp::now().as_millisecond();
+        let stone = Entry { state: State::Deleted, file: None, sha256: None, updated, ..entry };
+        self.change(move |store| index::put(store, &stone))
+    }
+
+    /// Returns how long recordings are kept.
+    pub(super) fn keep(&self) -> Option<Duration> {
+        self.settings()?.keep
+    }
+
+    /// Tries whether the disk takes recordings.
+    pub(super) fn probe(&self, probe: impl FnOnce(&Path) -> io::Result<()>) {
+        let Some(settings) = self.settings() else { return self.figures.took() };
+        match probe(&settings.directory) {
+            Ok(()) => self.figures.took(),
+            Err(error) => self.figures.failed(&error, &settings.directory),
+        }
+    }
+}

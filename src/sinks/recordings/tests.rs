@@ -1,0 +1,602 @@
+//! Recordings from frames to files, on disks that are full, gone, or in the middle of a crash.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Stdio};
+use std::sync::mpsc::Receiver;
+use std::sync::{Mutex, mpsc::sync_channel};
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use trunkgate_recording::Container;
+use trunkgate_recording::age::{Identities, Identity};
+use trunkgate_recording::limits::FRAME_SAMPLES;
+use trunkgate_recording::wav::{self, DataBytes};
+
+use super::index::State;
+use super::live::{Ended, Live};
+use super::*;
+use crate::config::{DataDirectory, OnFull};
+use crate::sinks::store::disk;
+
+/// Frames of a block.
+const FRAMES: u64 = 10;
+
+fn sid(number: u64) -> String {
+    format!("RE{number:032x}")
+}
+
+fn begin(number: u64, channels: Channels) -> Begin {
+    Begin {
+        id: RecordingId(number),
+        sid: sid(number),
+        call_sid: "CA1".into(),
+        conference_sid: None,
+        channels,
+        source: Source::DialVerb,
+        started_at: "2026-11-25T12:00:00Z".parse().unwrap(),
+    }
+}
+
+/// A block whose samples are the numbers of their frames: positive of the caller, negative of the other.
+fn block(number: u64, first: u64) -> Block {
+    let frame = |frame: u64| std::iter::repeat_n([(frame + 1) as i16, !(frame as i16)], FRAME_SAMPLES).flatten();
+    Block { recording: RecordingId(number), first, samples: (first..first + FRAMES).flat_map(frame).collect() }
+}
+
+/// A block that Opus does not make small.
+fn noise(number: u64, first: u64) -> Block {
+    let mut state = first as u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 18) as i16
+    };
+    let samples = (0..2 * FRAME_SAMPLES * FRAMES as usize).map(|_| next()).collect();
+    Block { recording: RecordingId(number), first, samples }
+}
+
+fn identities() -> Arc<Identities> {
+    Arc::new(Identities::parse(&Identity::of([4; 32]).unwrap().reveal()).unwrap())
+}
+
+fn settings(directory: &Path) -> Recording {
+    Recording {
+        directory: directory.to_owned(),
+        container: Container::Wav,
+        keep: None,
+        key: None,
+        on_full: OnFull::Continue,
+    }
+}
+
+/// The threads' work on the thread of a test.
+struct Bench {
+    folder: tempfile::TempDir,
+    recordings: Recordings,
+    writer: Writer,
+    closer: Closer,
+    closing: Receiver<Box<Ended>>,
+    events: Arc<Mutex<Vec<Event>>>,
+    now: Instant,
+}
+
+impl Bench {
+    fn new(change: impl FnOnce(&mut Recording)) -> Bench {
+        Bench::at(tempfile::tempdir().unwrap(), change)
+    }
+
+    fn at(folder: tempfile::TempDir, change: impl FnOnce(&mut Recording)) -> Bench {
+        let store = Store::start(DataDirectory::of(folder.path())).unwrap();
+        let events: Arc<Mutex<Vec<Event>>> = Arc::default();
+        let heard = Arc::clone(&events);
+        let tell: Tell = Arc::new(move |event| heard.lock().unwrap().push(event));
+        let shared = Arc::new(Shared::new(store, Arc::default(), tell));
+        let mut settings = settings(&folder.path().join("recordings"));
+        change(&mut settings);
+        shared.configure(Some(settings));
+        let (sender, closing) = sync_channel(16);
+        let writer = Writer::new(Arc::clone(&shared), sender);
+        let closer = Closer::new(Arc::clone(&shared));
+        let recordings = Recordings { commands: channel().0, shared };
+        Bench { folder, recordings, writer, closer, closing, events, now: Instant::now() }
+    }
+
+    fn take(&mut self, command: Command) {
+        assert!(self.writer.take(command, self.now));
+    }
+
+    fn begin(&mut self, number: u64, channels: Channels) {
+        self.take(Command::Begin(Box::new(begin(number, channels))));
+    }
+
+    fn blocks(&mut self, number: u64, firsts: impl IntoIterator<Item = u64>) {
+        for first in firsts {
+            self.take(Command::Block(block(number, first * FRAMES)));
+            self.now += Duration::from_millis(200);
+        }
+    }
+
+    fn end(&mut self, number: u64) -> Entry {
+        self.take(Command::End(RecordingId(number)));
+        let ended = self.closing.try_recv().unwrap();
+        self.closer.close(*ended);
+        self.entry(number)
+    }
+
+    fn entry(&self, number: u64) -> Entry {
+        self.recordings.find(&sid(number)).unwrap().unwrap()
+    }
+
+    fn path(&self, entry: &Entry) -> PathBuf {
+        let (root, path) = entry.file.as_ref().unwrap();
+        Path::new(root).join(path)
+    }
+
+    fn audio(&self, number: u64) -> Vec<u8> {
+        let (_, mut reader) = self.recordings.open(&sid(number)).unwrap();
+        let mut audio = vec![0; reader.bytes() as usize];
+        let mut at = 0;
+        while at < audio.len() {
+            at += reader.read_at(at as u64, &mut audio[at..]).unwrap();
+        }
+        audio
+    }
+}
+
+/// The first sample of each frame of the caller.
+fn frames(wav: &[u8], channels: Channels) -> Vec<i16> {
+    let frame = FRAME_SAMPLES * 2 * usize::from(channels.count());
+    assert_eq!((wav.len() - 80) % frame, 0);
+    let header = wav::header(channels, DataBytes::Known(wav.len() as u64 - 80));
+    assert_eq!(wav[..80], header, "the header is that of the length");
+    wav[80..].chunks(frame).map(|frame| i16::from_le_bytes([frame[0], frame[1]])).collect()
+}
+
+#[test]
+fn sources_have_the_names_of_twilio() {
+    let all = [
+        Source::DialVerb,
+        Source::RecordVerb,
+        Source::Conference,
+        Source::OutboundApi,
+        Source::StartCallRecordingApi,
+        Source::Route,
+    ];
+    let names = ["DialVerb", "RecordVerb", "Conference", "OutboundAPI", "StartCallRecordingAPI", "Trunking"];
+    assert_eq!(all.map(Source::as_str), names);
+}
+
+#[test]
+fn frames_become_a_file_with_an_entry_and_a_check_sum() {
+    let mut bench = Bench::new(|_| {});
+    bench.begin(1, Channels::Dual);
+    bench.blocks(1, 0..7);
+    let written = std::fs::read(bench.path(&bench.entry(1))).unwrap();
+    assert_eq!(frames(&written, Channels::Dual).len(), 60, "valid while it is written");
+    assert_eq!(bench.recordings.shared.figures.active.get(), 1);
+    assert!(matches!(bench.recordings.open(&sid(1)), Err(NotOpened::InProgress)));
+    assert_eq!(bench.recordings.delete(&sid(1)).unwrap(), Deleted::InProgress);
+    let entry = bench.end(1);
+    assert_eq!((entry.state, entry.milliseconds, entry.bytes), (State::Completed, 1400, 80 + 70 * 640));
+    assert_eq!((entry.gaps, entry.lost_milliseconds, &entry.error), (0, 0, &None));
+    let audio = bench.audio(1);
+    assert_eq!(frames(&audio, Channels::Dual), (1..=70).collect::<Vec<i16>>());
+    assert_eq!(i16::from_le_bytes([audio[82], audio[83]]), -1, "what the caller hears is on the right");
+    assert!(bench.recordings.verify(&sid(1)).unwrap());
+    let events = bench.events.lock().unwrap();
+    assert!(matches!(&events[..], [Event::Finished(finished)] if finished.entry == entry), "{events:?}");
+    assert_eq!(bench.recordings.shared.figures.active.get(), 0);
+    drop(events);
+    std::fs::write(bench.path(&entry), "x").unwrap();
+    assert!(!bench.recordings.verify(&sid(1)).unwrap());
+}
+
+#[test]
+fn lost_blocks_leave_silence_of_their_length_and_are_reported() {
+    let mut bench = Bench::new(|_| {});
+    bench.begin(1, Channels::Mono);
+    bench.blocks(1, [0, 1, 4, 5, 5, 6]);
+    let entry = bench.end(1);
+    assert_eq!((entry.milliseconds, entry.gaps, entry.lost_milliseconds), (1400, 1, 400));
+    let expected: Vec<i16> = (0..70).map(|_| 0).collect();
+    assert_eq!(frames(&bench.audio(1), Channels::Mono), expected, "the sum of both parties");
+    let events = bench.events.lock().unwrap();
+    let Event::Gap(gap) = &events[0] else { panic!("{events:?}") };
+    assert_eq!((gap.at_milliseconds, gap.milliseconds, gap.cause.as_str()), (400, 400, "the writer was behind"));
+    assert!(bench.recordings.shared.figures.problems()[0].headline.contains("0.4 s of recordings lost"));
+}
+
+#[test]
+fn a_recording_without_frames_is_absent() {
+    let mut bench = Bench::new(|_| {});
+    bench.begin(1, Channels::Dual);
+    let entry = bench.end(1);
+    assert_eq!((entry.state, entry.file, entry.milliseconds), (State::Absent, None, 0));
+    assert!(matches!(bench.recordings.open(&sid(1)), Err(NotOpened::Absent)));
+}
+
+/// Begins without a store, on a disk with so much room, and makes room again after the fifth block where `recovers`.
+fn on_full_disk(folder: &Path, room: usize, recovers: bool, change: impl Fn(&mut Recording)) -> (Ended, Vec<Gap>) {
+    let mut settings = settings(folder);
+    change(&mut settings);
+    let figures = Arc::default();
+    let mut live = Live::new(&begin(1, Channels::Dual), &settings, figures).unwrap();
+    let mut now = Instant::now();
+    disk::tests::set_room(Some(room));
+    let mut gaps = Vec::new();
+    for at in 0..10 {
+        if at == 5 && recovers {
+            disk::tests::set_room(None);
+            now += Duration::from_secs(1);
+        }
+        gaps.extend(live.take(&block(1, at * FRAMES), now));
+        now += Duration::from_millis(200);
+    }
+    let ended = live.end(now);
+    disk::tests::set_room(None);
+    (ended, gaps)
+}
+
+#[test]
+fn a_disk_that_is_full_at_any_byte_leaves_a_file_with_silence_in_place_of_what_was_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    for room in (0..5 * 6400 + 200).step_by(149).chain(0..170).chain(6470..6490) {
+        let (ended, gaps) = on_full_disk(folder.path(), room, true, |_| {});
+        let written = std::fs::read(folder.path().join(ended.place.path())).unwrap();
+        let frames = frames(&written, Channels::Dual);
+        let is_right = |(at, frame): (usize, &i16)| *frame == 0 || *frame == at as i16 + 1;
+        assert!(ended.is_whole && frames.len() == 100 && frames.iter().enumerate().all(is_right), "{room}: {frames:?}");
+        let lost = frames.iter().filter(|frame| **frame == 0).count() as u64;
+        assert_eq!((ended.entry.lost_milliseconds, ended.entry.gaps), (lost * 20, gaps.len() as u64), "{room}");
+        assert_eq!(gaps.iter().map(|gap| gap.milliseconds).sum::<u64>(), lost * 20, "{room}");
+        assert!(lost == 0 || gaps[0].cause.contains("full") || gaps[0].cause.contains("space"), "{gaps:?}");
+        std::fs::remove_file(folder.path().join(ended.place.path())).unwrap();
+    }
+}
+
+#[test]
+fn a_disk_that_stays_full_leaves_a_file_that_is_completed() {
+    let folder = tempfile::tempdir().unwrap();
+    for container in [Container::Wav, Container::Opus] {
+        for key in [None, Some(identities())] {
+            for room in (0..70_000).step_by(3701) {
+                let change = |settings: &mut Recording| {
+                    settings.container = container;
+                    settings.key.clone_from(&key);
+                };
+                let (ended, _) = on_full_disk(folder.path(), room, false, change);
+                let Some(file) = &ended.file else { continue };
+                let milliseconds = repair::repair(file, &ended.entry, key.as_deref()).unwrap();
+                assert!(milliseconds <= 2000, "{room}");
+                if milliseconds > 0 {
+                    let mut reader = Reader::new(file.try_clone().unwrap(), &ended.entry, key.as_deref()).unwrap();
+                    let mut start = [0; 4];
+                    assert_eq!(reader.read_at(0, &mut start).unwrap(), 4);
+                    let magic = if container == Container::Wav { b"RIFF" } else { b"OggS" };
+                    assert_eq!(&start, magic);
+                }
+                let again = repair::repair(file, &ended.entry, key.as_deref()).unwrap();
+                assert_eq!(again, milliseconds, "nothing is left to do");
+                std::fs::remove_file(folder.path().join(ended.place.path())).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn encrypted_recordings_open_after_a_full_disk_and_are_read_from_any_place() {
+    for container in [Container::Wav, Container::Opus] {
+        let mut bench = Bench::new(|settings| {
+            settings.key = Some(identities());
+            settings.container = container;
+        });
+        bench.begin(1, Channels::Dual);
+        bench.blocks(1, 0..12);
+        disk::tests::set_room(Some(30_000));
+        bench.blocks(1, 12..32);
+        disk::tests::set_room(None);
+        bench.blocks(1, 32..60);
+        let entry = bench.end(1);
+        assert_eq!((entry.state, entry.milliseconds), (State::Completed, 12_000), "{entry:?}");
+        let stored = std::fs::read(bench.path(&entry)).unwrap();
+        assert!(
+            stored.starts_with(b"age-encryption.org/v1\n")
+                && bench.path(&entry).ends_with(format!(
+                    "{}.{}.age",
+                    sid(1),
+                    if container == Container::Wav { "wav" } else { "opus" }
+                ))
+        );
+        let audio = bench.audio(1);
+        if container == Container::Wav {
+            let frames = frames(&audio, Channels::Dual);
+            let is_right = |(at, frame): (usize, &i16)| *frame == 0 || *frame == at as i16 + 1;
+            assert!(frames.len() == 600 && frames.iter().enumerate().all(is_right));
+            assert!(entry.lost_milliseconds > 0);
+        }
+        let (_, mut reader) = bench.recordings.open(&sid(1)).unwrap();
+        for place in [0, 1, 79, 80, 81, 65_535, 65_536, 65_537, audio.len() - 1] {
+            let Some(expected) = audio.get(place..(place + 100).min(audio.len())) else { continue };
+            let mut part = vec![0; expected.len()];
+            let read = reader.read_at(place as u64, &mut part).unwrap();
+            assert_eq!(part[..read], expected[..read], "{place}");
+            assert!(read > 0);
+        }
+        assert_eq!(reader.read_at(audio.len() as u64, &mut [0; 9]).unwrap(), 0);
+        let mut other = settings(Path::new("x"));
+        bench.recordings.configure(Some(other.clone()));
+        let refused = bench.recordings.open(&sid(1)).unwrap_err();
+        assert_eq!(refused.to_string(), "the recording is encrypted, and [recording] has no `key`");
+        other.key = Some(Arc::new(Identities::parse(&Identity::of([5; 32]).unwrap().reveal()).unwrap()));
+        bench.recordings.configure(Some(other));
+        let refused = bench.recordings.open(&sid(1)).unwrap_err();
+        assert_eq!(refused.to_string(), "the file is encrypted for another key");
+    }
+}
+
+#[test]
+fn a_file_of_the_same_name_is_not_overwritten() {
+    let mut bench = Bench::new(|_| {});
+    let path = bench.folder.path().join(format!("recordings/2026/11/25/{}.wav", sid(1)));
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, "of another").unwrap();
+    bench.begin(1, Channels::Dual);
+    bench.blocks(1, 0..5);
+    let entry = bench.end(1);
+    assert_eq!((entry.state, entry.lost_milliseconds), (State::Absent, 1000));
+    assert!(entry.error.unwrap().contains("exists"));
+    assert_eq!(std::fs::read(&path).unwrap(), b"of another");
+}
+
+#[test]
+fn while_the_directory_is_gone_frames_are_lost_and_calls_refused_as_configured() {
+    let mut bench = Bench::new(|settings| settings.on_full = OnFull::RefuseCalls);
+    let root = bench.folder.path().join("recordings");
+    std::fs::write(&root, "in its place").unwrap();
+    bench.begin(1, Channels::Dual);
+    assert!(bench.recordings.takes_calls());
+    bench.blocks(1, 0..6);
+    assert!(!bench.recordings.takes_calls());
+    let problem = bench.recordings.shared.figures.problems().remove(0).to_string();
+    assert!(problem.starts_with("recordings are not written: "), "{problem}");
+    bench.recordings.shared.probe(place::probe);
+    assert!(!bench.recordings.takes_calls());
+    std::fs::remove_file(&root).unwrap();
+    bench.recordings.shared.probe(place::probe);
+    assert!(bench.recordings.takes_calls());
+    bench.blocks(1, 6..20);
+    let entry = bench.end(1);
+    assert_eq!((entry.state, entry.milliseconds), (State::Completed, 4000));
+    let frames = frames(&bench.audio(1), Channels::Dual);
+    assert!(frames.starts_with(&[1, 2]) && frames.ends_with(&[199, 200]), "{frames:?}");
+    assert!(frames.iter().enumerate().all(|(at, frame)| *frame == 0 || *frame == at as i16 + 1));
+    assert!(entry.lost_milliseconds >= 400, "{entry:?}");
+}
+
+#[test]
+fn recordings_of_a_process_that_was_killed_are_completed() {
+    for (container, is_encrypted) in
+        [(Container::Wav, false), (Container::Opus, false), (Container::Wav, true), (Container::Opus, true)]
+    {
+        let change = |settings: &mut Recording| {
+            settings.container = container;
+            settings.key = is_encrypted.then(identities);
+        };
+        let mut bench = Bench::new(change);
+        bench.begin(1, Channels::Dual);
+        if container == Container::Wav {
+            bench.blocks(1, 0..101);
+        } else {
+            (0..101).for_each(|at| bench.take(Command::Block(noise(1, at * FRAMES))));
+        }
+        let path = bench.path(&bench.entry(1));
+        let Bench { folder, recordings, writer, closer, .. } = bench;
+        drop((recordings, writer, closer));
+        // In the middle of a write.
+        let length = std::fs::metadata(&path).unwrap().len();
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(length - 3).unwrap();
+        let mut bench = Bench::at(folder, change);
+        assert_eq!(bench.closer.recover((i64::MIN, String::new())).unwrap(), None);
+        let entry = bench.entry(1);
+        assert_eq!(entry.state, State::Completed, "{entry:?}");
+        // A chunk has 2 s of WAV, and 13 s and more of Opus.
+        let least = match (container, is_encrypted) {
+            (_, false) => 19_200,
+            // The cut has damaged one more.
+            (Container::Wav, true) => 16_000,
+            (Container::Opus, true) => 6000,
+        };
+        assert!((least..=20_200).contains(&entry.milliseconds), "{entry:?}");
+        assert!(bench.recordings.verify(&sid(1)).unwrap());
+        if container == Container::Wav {
+            let frames = frames(&bench.audio(1), Channels::Dual);
+            assert_eq!(frames, (1..=frames.len() as i16).collect::<Vec<_>>());
+        }
+        let events = bench.events.lock().unwrap();
+        assert!(matches!(&events[..], [Event::Finished(finished)] if finished.id.is_none()), "{events:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_completed_is_left_as_it_is_and_reported() {
+    let mut bench = Bench::new(|settings| settings.key = Some(identities()));
+    bench.begin(1, Channels::Dual);
+    bench.blocks(1, 0..61);
+    let path = bench.path(&bench.entry(1));
+    let Bench { folder, recordings, writer, closer, .. } = bench;
+    drop((recordings, writer, closer));
+    let before = std::fs::read(&path).unwrap();
+    let mut bench = Bench::at(folder, |_| {});
+    bench.closer.recover((i64::MIN, String::new())).unwrap();
+    assert_eq!((bench.entry(1).state, std::fs::read(&path).unwrap()), (State::InProgress, before));
+    let problems = bench.recordings.shared.figures.problems();
+    assert!(problems[0].headline.contains("1 recording of an earlier run not completed"), "{problems:?}");
+}
+
+#[test]
+fn what_is_over_its_time_or_deleted_leaves_an_entry_without_file() {
+    let mut bench = Bench::new(|settings| settings.keep = Some(Duration::from_secs(86_400)));
+    for number in [1, 2] {
+        bench.begin(number, Channels::Dual);
+        bench.blocks(number, 0..3);
+        bench.end(number);
+    }
+    let path = bench.path(&bench.entry(1));
+    assert_eq!(bench.recordings.delete(&sid(1)).unwrap(), Deleted::Done);
+    assert_eq!(bench.recordings.delete(&sid(1)).unwrap(), Deleted::Absent);
+    assert_eq!(bench.recordings.delete(&sid(9)).unwrap(), Deleted::Absent);
+    let entry = bench.entry(1);
+    assert_eq!((entry.state, entry.file, entry.milliseconds, path.exists()), (State::Deleted, None, 600, false));
+    assert!(matches!(bench.recordings.open(&sid(1)), Err(NotOpened::Deleted)));
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    assert!(!bench.closer.expire(at("2026-11-26T11:59:59Z")).unwrap());
+    assert_eq!(bench.entry(2).state, State::Completed);
+    bench.closer.expire(at("2026-11-26T12:00:01Z")).unwrap();
+    assert_eq!(bench.entry(2).state, State::Deleted);
+    assert_eq!(std::fs::read_dir(bench.folder.path().join("recordings")).unwrap().count(), 0);
+    assert_eq!(bench.recordings.list(Part::default(), 9).unwrap().len(), 2);
+    bench.closer.expire(Timestamp::now() + jiff::SignedDuration::from_hours(24 * 41)).unwrap();
+    assert_eq!(bench.recordings.list(Part::default(), 9).unwrap().len(), 0);
+}
+
+#[test]
+fn a_file_of_more_than_4_gib_is_completed_as_rf64() {
+    let mut bench = Bench::new(|_| {});
+    bench.begin(1, Channels::Dual);
+    bench.blocks(1, 0..3);
+    let entry = bench.entry(1);
+    let file = std::fs::File::options().read(true).write(true).open(bench.path(&entry)).unwrap();
+    // Without taking room on the disk.
+    let frames = 8_000_000;
+    file.set_len(80 + frames * 640 + 123).unwrap();
+    assert_eq!(repair::repair(&file, &entry, None).unwrap(), frames * 20);
+    let mut header = [0; 80];
+    std::os::unix::fs::FileExt::read_exact_at(&file, &mut header, 0).unwrap();
+    assert_eq!(header, wav::header(Channels::Dual, DataBytes::Known(frames * 640)));
+    assert_eq!((&header[..4], file.metadata().unwrap().len()), (&b"RF64"[..], 80 + frames * 640));
+}
+
+#[test]
+fn the_queue_has_a_bound_and_refuses_without_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let shared = Arc::new(Shared::new(
+        Store::start(DataDirectory::of(folder.path())).unwrap(),
+        Arc::default(),
+        Arc::new(|_| {}),
+    ));
+    let (commands, commands_in) = channel();
+    let recordings = Recordings { commands, shared };
+    assert_eq!(recordings.begin(begin(1, Channels::Dual)), Err(NotBegun::Off));
+    recordings.configure(Some(settings(folder.path())));
+    assert_eq!(recordings.begin(Begin { sid: "RE../../x".into(), ..begin(1, Channels::Dual) }), Err(NotBegun::Sid));
+    assert_eq!(recordings.begin(begin(1, Channels::Dual)), Ok(()));
+    let mut taken = 0;
+    while recordings.write(block(1, taken * FRAMES)) {
+        taken += 1;
+    }
+    assert!((9_000..11_000).contains(&taken), "{taken}");
+    let refused = (2..).map(|number| recordings.begin(begin(number, Channels::Dual))).find(Result::is_err);
+    assert_eq!(refused, Some(Err(NotBegun::Busy)));
+    let figures = &recordings.shared.figures;
+    assert_eq!(figures.refused_blocks.get(), 1);
+    recordings.end(RecordingId(1));
+    commands_in.try_iter().for_each(|command| figures.release(bytes_of(&command)));
+    assert_eq!(figures.queued_bytes(), 0);
+}
+
+/// Directory that a child of the test below writes to.
+const CHILD: &str = "TRUNKGATE_TEST_RECORDINGS";
+
+/// The child: writes until it is killed, and says how much it was given.
+#[test]
+fn a_process_that_writes_until_it_is_killed() {
+    let Some(folder) = std::env::var_os(CHILD) else { return };
+    let (store, folder) = (Store::start(DataDirectory::of(Path::new(&folder))).unwrap(), PathBuf::from(folder));
+    let mut settings = settings(&folder.join("recordings"));
+    settings.key = folder.join("encrypted").exists().then(identities);
+    let (recordings, _threads) = Recordings::start(store, Some(settings), Arc::default(), Arc::new(|_| {})).unwrap();
+    let numbers = 1..=4;
+    numbers.clone().for_each(|number| recordings.begin(begin(number, Channels::Dual)).unwrap());
+    for at in 0_u64.. {
+        for number in numbers.clone() {
+            // As fast as the writer takes them, which is some thousand times as fast as they come in a call.
+            while recordings.shared.figures.queued_bytes() > 30_000 {
+                std::thread::yield_now();
+            }
+            assert!(recordings.write(block(number, at * FRAMES)));
+        }
+        println!("\nwritten {}", at * FRAMES * 20);
+    }
+}
+
+#[test]
+fn after_kill_9_at_any_moment_files_open_and_lack_less_than_a_second() {
+    for round in 0..16_usize {
+        let folder = tempfile::tempdir().unwrap();
+        let is_encrypted = round % 4 == 3;
+        if is_encrypted {
+            std::fs::write(folder.path().join("encrypted"), "").unwrap();
+        }
+        let mut child = Process::new(std::env::current_exe().unwrap())
+            .args(["--exact", "sinks::recordings::tests::a_process_that_writes_until_it_is_killed", "--nocapture"])
+            .env(CHILD, folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut written = lines.filter_map(|line| line.strip_prefix("written ")?.parse::<u64>().ok());
+        // Another moment each time.
+        let said = written.by_ref().nth(20 + round * 37).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let said = written.last().unwrap_or(said);
+        let change = |settings: &mut Recording| settings.key = is_encrypted.then(identities);
+        // 30,000 bytes of the queue are four blocks, one of each recording.
+        let lacks = if is_encrypted { 1000 + 2100 } else { 1000 };
+        if !is_encrypted {
+            for number in 1..=4 {
+                let path = folder.path().join(format!("recordings/2026/11/25/{}.wav", sid(number)));
+                let file = std::fs::read(path).unwrap();
+                let says = u64::from(u32::from_le_bytes(file[76..80].try_into().unwrap()));
+                assert!(says <= file.len() as u64 - 80 && says / 32 + lacks >= said, "{round}: {says} of {said}");
+            }
+        }
+        let mut bench = Bench::at(folder, change);
+        bench.closer.recover((i64::MIN, String::new())).unwrap();
+        for number in 1..=4 {
+            let entry = bench.entry(number);
+            assert_eq!(entry.state, State::Completed, "{round}: {entry:?}");
+            assert!(entry.milliseconds + lacks >= said, "{round}: {} of {said}", entry.milliseconds);
+            assert!(bench.recordings.verify(&sid(number)).unwrap());
+            let frames = frames(&bench.audio(number), Channels::Dual);
+            assert!(frames.iter().zip(1_i64..).all(|(frame, at)| *frame == at as i16), "{round}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_blocks_in_order_stand_at_their_place(blocks in prop::collection::vec(any::<bool>(), 1..40), room in 0_usize..200_000) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut live = Live::new(&begin(1, Channels::Dual), &settings(folder.path()), Arc::default()).unwrap();
+        let mut now = Instant::now();
+        disk::tests::set_room(Some(room));
+        let mut heard = 0;
+        for (at, _) in (0..).zip(&blocks).filter(|(_, is_there)| **is_there) {
+            live.take(&block(1, at * FRAMES), now);
+            heard = (at + 1) * FRAMES;
+            now += Duration::from_millis(200);
+        }
+        disk::tests::set_room(None);
+        let ended = live.end(now);
+        if heard > 0 {
+            let frames = frames(&std::fs::read(folder.path().join(ended.place.path())).unwrap(), Channels::Dual);
+            prop_assert!(frames.iter().enumerate().all(|(at, frame)| *frame == 0 || *frame == at as i16 + 1));
+            let silent = frames.iter().filter(|frame| **frame == 0).count() as u64;
+            prop_assert_eq!((silent + heard - frames.len() as u64) * 20, ended.entry.lost_milliseconds);
+        }
+    }
+}
