@@ -134,14 +134,12 @@ impl Edge {
         let bound = transport::bind(&config.listen).map_err(StartError::Bind)?;
         let http = transport::bind_http(&config.http).map_err(StartError::Bind)?;
         let http_address = http.local_addr().map_err(system("the HTTP server"))?;
-        let settings = certificates(&config)?;
-        let (store, records) = open_records(&config)?;
+        let (settings, (store, records)) = (certificates(&config)?, open_records(&config)?);
         let listeners: Vec<Listener> = bound.iter().map(listener).collect();
         let own = watch::Sender::new(OwnSockets::new(&listeners, http_address, &config));
         let (workers, media) =
-            Workers::start(config.media.threads, own.subscribe()).map_err(system("a media worker"))?;
-        let resolver = resolver(&listeners)?;
-        let interfaces = interfaces::read();
+            Workers::start(config.media.threads, own.subscribe()).map_err(system("media workers"))?;
+        let (resolver, interfaces) = (resolver(&listeners)?, interfaces::read());
         let addressing = addressing(&config, &listeners, &interfaces);
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
         let (message_bytes, epoch) = (config.limits.sip_message_bytes, gateway_config.epoch);
@@ -154,10 +152,10 @@ impl Edge {
         let ((hep, otel), copies) = copies(&shared);
         let (names_in, names) = mpsc::channel(limits::NAME_QUESTIONS);
         let (load_in, load) = watch::channel(Load::default());
-        let (table_in, table_seen) = watch::channel(Arc::clone(&table));
+        let (table_in, tables) = watch::channel(Arc::clone(&table));
         let (recordings, recording) = start_recordings(&store, &shared, &orders).map_err(system("recordings"))?;
-        let shared_too = Arc::clone(&shared);
-        let handle = Handle { orders, load, table: table_seen, reports, sms, store, recordings, shared: shared_too };
+        let handle =
+            Handle { orders, load, table: tables, reports, sms, store, recordings, shared: Arc::clone(&shared) };
         let (texting, own) = (start_texts(sms_in, &handle).map_err(StartError::Store)?, handle.clone());
         let ((desk, callbacks), apps) = start_apps(&handle).map_err(system("the client of webhooks"))?;
         let begin = move || -> io::Result<Signalling> {

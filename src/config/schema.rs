@@ -69,8 +69,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     };
     let written = section("edge", keys::EDGE);
     let (media, limits) = (section("media", keys::MEDIA), section("limits", keys::LIMITS));
-    let http = section("http", keys::HTTP);
-    let log = section("log", keys::LOG);
+    let (http, log) = (section("http", keys::HTTP), section("log", keys::LOG));
     let (cdr, hep, otel) = (section("cdr", keys::CDR), section("hep", keys::HEP), section("otel", keys::OTEL));
     let (api, speech) = (section("api", keys::API), section("speech", keys::SPEECH));
     let (recognition, recording) = (section("recognition", keys::RECOGNITION), section("recording", keys::RECORDING));

@@ -179,11 +179,17 @@ impl Closer {
         let over = self.shared.change(move |store| {
             index::of_state(store, State::Completed, (before, &beginning()), RECORDINGS_AT_ONCE)
         })?;
-        let has_more = over.len() >= RECORDINGS_AT_ONCE;
+        let is_full = over.len() >= RECORDINGS_AT_ONCE;
+        let before = self.shared.figures.expired.get();
         for entry in over {
-            self.shared.remove(entry)?;
-            self.shared.figures.expired.add(1);
+            let (sid, call) = (entry.sid.clone(), entry.call_sid.clone());
+            match self.shared.remove(entry) {
+                Ok(()) => self.shared.figures.expired.add(1),
+                Err(error) => {
+                    tracing::warn!(%call, reason = "recording_failed", "recording {sid} is not deleted: {error}")
+                }
+            }
         }
-        Ok(has_more)
+        Ok(is_full && self.shared.figures.expired.get() > before)
     }
 }

@@ -12,7 +12,7 @@ use trunkgate_recording::limits::{FRAME_MS, FRAME_SAMPLES};
 use trunkgate_recording::{Container, Encoder, Encryption};
 
 use super::figures::RecordingFigures;
-use super::index::{Entry, State};
+use super::index::Entry;
 use super::output::Output;
 use super::place::Place;
 use super::{Begin, Block, Gap, RecordingId};
@@ -79,25 +79,11 @@ impl Live {
             .ok_or_else(|| io::Error::other("the encoder cannot be made"))?;
         let kind = (settings.container, encryption.is_some());
         let place = Place::new(&settings.directory, &begin.sid, begin.started_at, kind);
-        let started = begin.started_at.as_millisecond();
         let entry = Entry {
-            sid: begin.sid.clone(),
-            call_sid: begin.call_sid.clone(),
-            conference_sid: begin.conference_sid.clone(),
-            source: begin.source.as_str().to_owned(),
-            channels: begin.channels.count(),
-            state: State::InProgress,
             file: Some((place.root().to_string_lossy().into_owned(), place.path())),
             is_opus: settings.container == Container::Opus,
             is_encrypted: encryption.is_some(),
-            started,
-            updated: started,
-            milliseconds: 0,
-            bytes: 0,
-            sha256: None,
-            gaps: 0,
-            lost_milliseconds: 0,
-            error: None,
+            ..begin.entry()
         };
         let output = Output::new(place, beginning, Arc::clone(&figures));
         Ok(Live { id: begin.id, encoder, output, entry, gathered: 0, heard: 0, gaps: 0, lost_frames: 0, figures })

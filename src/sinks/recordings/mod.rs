@@ -29,7 +29,7 @@ use crate::limits::{RECORDINGS_CLOSING, RECORDINGS_QUEUE_BYTES};
 use crate::sinks::store::Store;
 
 pub(crate) use figures::RecordingFigures;
-pub(crate) use index::{Entry, Part};
+pub(crate) use index::{Entry, Part, State};
 pub(crate) use reader::Reader;
 pub(crate) use shared::{Deleted, NotOpened};
 
@@ -103,6 +103,32 @@ pub(crate) struct Begin {
     pub(crate) source: Source,
     /// Time of its first frame.
     pub(crate) started_at: Timestamp,
+}
+
+impl Begin {
+    /// Returns its entry in the index, without a file.
+    fn entry(&self) -> Entry {
+        let started = self.started_at.as_millisecond();
+        Entry {
+            sid: self.sid.clone(),
+            call_sid: self.call_sid.clone(),
+            conference_sid: self.conference_sid.clone(),
+            source: self.source.as_str().to_owned(),
+            channels: self.channels.count(),
+            state: State::InProgress,
+            file: None,
+            is_opus: false,
+            is_encrypted: false,
+            started,
+            updated: started,
+            milliseconds: 0,
+            bytes: 0,
+            sha256: None,
+            gaps: 0,
+            lost_milliseconds: 0,
+            error: None,
+        }
+    }
 }
 
 /// Reason why a recording does not begin.

@@ -72,7 +72,12 @@ impl Output {
                 true
             }
             Err(error) => {
-                self.figures.failed(&error, self.place.root());
+                if error.kind() == io::ErrorKind::AlreadyExists {
+                    // A matter of this file, and not of the disk.
+                    self.figures.disk_errors.add(1);
+                } else {
+                    self.figures.failed(&error, self.place.root());
+                }
                 self.error.get_or_insert_with(|| error.to_string());
                 self.rests = Some(now + PAUSE);
                 false

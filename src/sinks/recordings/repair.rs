@@ -14,6 +14,9 @@ use super::index::Entry;
 use super::reader::{Contents, OPEN};
 use crate::sinks::store::disk;
 
+/// Most that is cut off: the rest of a write, and two chunks. Where more does not open, the file is damaged otherwise, and stays as it is.
+const MOST_CUT_BYTES: u64 = 256 << 10;
+
 /// Reason why a file is not completed.
 #[derive(Debug)]
 pub(super) enum NotRepaired {
@@ -21,6 +24,8 @@ pub(super) enum NotRepaired {
     NoKey,
     /// It does not open.
     Refused(Refusal),
+    /// It is damaged far before its end.
+    Damaged,
     /// The disk.
     Io(io::Error),
 }
@@ -36,6 +41,7 @@ impl std::fmt::Display for NotRepaired {
         match self {
             NotRepaired::NoKey => f.write_str("it is encrypted, and [recording] has no `key`"),
             NotRepaired::Refused(refusal) => refusal.fmt(f),
+            NotRepaired::Damaged => f.write_str("it is damaged far before its end, and left as it is"),
             NotRepaired::Io(error) => error.fmt(f),
         }
     }
@@ -54,6 +60,7 @@ pub(super) fn repair(file: &File, entry: &Entry, identities: Option<&Identities>
     if entry.is_opus {
         let mut count = Count::default();
         Contents::plain(length).for_each(file, |part| count.push(part))?;
+        may_be_cut(length, count.bytes())?;
         file.set_len(count.bytes())?;
         return Ok(count.milliseconds());
     }
@@ -63,6 +70,10 @@ pub(super) fn repair(file: &File, entry: &Entry, identities: Option<&Identities>
         file.write_all_at(&wav::header(channels, DataBytes::Known(data)), 0)?;
     }
     Ok(wav::milliseconds(channels, data))
+}
+
+fn may_be_cut(length: u64, to: u64) -> Result<(), NotRepaired> {
+    if length.saturating_sub(to) <= MOST_CUT_BYTES { Ok(()) } else { Err(NotRepaired::Damaged) }
 }
 
 fn sealed(file: &File, entry: &Entry, channels: Channels, identities: Option<&Identities>) -> Result<u64, NotRepaired> {
@@ -81,6 +92,7 @@ fn sealed(file: &File, entry: &Entry, channels: Channels, identities: Option<&Id
         Ok(sealed)
     };
     let completion = completion(&payload, length, read)?;
+    may_be_cut(length, completion.length)?;
     if let Some((place, bytes)) = completion.write {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {

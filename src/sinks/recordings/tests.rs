@@ -13,7 +13,6 @@ use trunkgate_recording::age::{Identities, Identity};
 use trunkgate_recording::limits::FRAME_SAMPLES;
 use trunkgate_recording::wav::{self, DataBytes};
 
-use super::index::State;
 use super::live::{Ended, Live};
 use super::*;
 use crate::config::{DataDirectory, OnFull};
@@ -345,6 +344,7 @@ fn a_file_of_the_same_name_is_not_overwritten() {
     let entry = bench.end(1);
     assert_eq!((entry.state, entry.lost_milliseconds), (State::Absent, 1000));
     assert!(entry.error.unwrap().contains("exists"));
+    assert!(!bench.recordings.shared.figures.is_failing(), "the disk takes others");
     assert_eq!(std::fs::read(&path).unwrap(), b"of another");
 }
 
@@ -384,10 +384,11 @@ fn recordings_of_a_process_that_was_killed_are_completed() {
         };
         let mut bench = Bench::new(change);
         bench.begin(1, Channels::Dual);
+        let blocks = if container == Container::Wav { 101 } else { 300 };
         if container == Container::Wav {
-            bench.blocks(1, 0..101);
+            bench.blocks(1, 0..blocks);
         } else {
-            (0..101).for_each(|at| bench.take(Command::Block(noise(1, at * FRAMES))));
+            (0..blocks).for_each(|at| bench.take(Command::Block(noise(1, at * FRAMES))));
         }
         let path = bench.path(&bench.entry(1));
         let Bench { folder, recordings, writer, closer, .. } = bench;
@@ -399,14 +400,14 @@ fn recordings_of_a_process_that_was_killed_are_completed() {
         assert_eq!(bench.closer.recover((i64::MIN, String::new())).unwrap(), None);
         let entry = bench.entry(1);
         assert_eq!(entry.state, State::Completed, "{entry:?}");
-        // A chunk has 2 s of WAV, and 13 s and more of Opus.
-        let least = match (container, is_encrypted) {
-            (_, false) => 19_200,
-            // The cut has damaged one more.
-            (Container::Wav, true) => 16_000,
-            (Container::Opus, true) => 6000,
+        // The cut has damaged a chunk beside the open one: 2 s of WAV, up to 26 s of Opus.
+        let lacks = match (container, is_encrypted) {
+            (_, false) => 1000,
+            (Container::Wav, true) => 4200,
+            (Container::Opus, true) => 55_000,
         };
-        assert!((least..=20_200).contains(&entry.milliseconds), "{entry:?}");
+        let all = blocks * 200;
+        assert!((all - lacks..=all).contains(&entry.milliseconds), "{entry:?}");
         assert!(bench.recordings.verify(&sid(1)).unwrap());
         if container == Container::Wav {
             let frames = frames(&bench.audio(1), Channels::Dual);
@@ -431,6 +432,39 @@ fn what_cannot_be_completed_is_left_as_it_is_and_reported() {
     assert_eq!((bench.entry(1).state, std::fs::read(&path).unwrap()), (State::InProgress, before));
     let problems = bench.recordings.shared.figures.problems();
     assert!(problems[0].headline.contains("1 recording of an earlier run not completed"), "{problems:?}");
+}
+
+#[test]
+fn a_damaged_file_is_not_cut_down_to_what_opens() {
+    let key = identities();
+    for (is_opus, is_encrypted) in [(true, false), (true, true), (false, true)] {
+        let mut bench = Bench::new(|settings| {
+            settings.container = if is_opus { Container::Opus } else { Container::Wav };
+            settings.key = is_encrypted.then(identities);
+        });
+        bench.begin(1, Channels::Dual);
+        (0..30).for_each(|at| bench.take(Command::Block(noise(1, at * FRAMES))));
+        let entry = bench.entry(1);
+        let path = bench.path(&entry);
+        let mut damaged = std::fs::read(&path).unwrap();
+        damaged.resize(600_000, 0x55);
+        std::fs::write(&path, &damaged).unwrap();
+        let file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+        let refused = repair::repair(&file, &entry, is_encrypted.then_some(&*key)).unwrap_err();
+        assert_eq!(refused.to_string(), "it is damaged far before its end, and left as it is");
+        assert_eq!(std::fs::read(&path).unwrap(), damaged);
+    }
+}
+
+#[test]
+fn a_recording_that_cannot_begin_is_reported_as_absent() {
+    let mut bench = Bench::new(|_| {});
+    bench.recordings.configure(None);
+    bench.begin(1, Channels::Dual);
+    let events = bench.events.lock().unwrap();
+    let [Event::Finished(finished)] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((finished.id, finished.entry.state), (Some(RecordingId(1)), State::Absent));
+    assert_eq!(finished.entry.error.as_deref(), Some("there is no [recording] in the configuration"));
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! The thread that writes: commands in, files out.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
 use super::live::{Ended, Live};
 use super::shared::Shared;
-use super::{Begin, Command, Event, RecordingId, bytes_of, place};
+use super::{Begin, Command, Entry, Event, Finished, NotBegun, RecordingId, State, bytes_of, place};
 use crate::limits::{RECORDINGS_PAUSE_MILLISECONDS, RECORDINGS_PROBE_MILLISECONDS};
 
 /// How long the thread waits for a command before it looks at what was gathered.
@@ -72,8 +73,7 @@ impl Writer {
     fn begin(&mut self, begin: &Begin) {
         let Some(settings) = self.shared.settings() else {
             // A reload has just removed the section.
-            tracing::warn!(call = %begin.call_sid, "recording {} does not begin: there is no [recording]", begin.sid);
-            return;
+            return self.not_begun(begin, &NotBegun::Off);
         };
         match Live::new(begin, &settings, Arc::clone(&self.shared.figures)) {
             Ok(live) => {
@@ -81,8 +81,16 @@ impl Writer {
                 self.shared.note(live.entry().clone());
                 self.live.insert(begin.id, live);
             }
-            Err(error) => self.shared.figures.failed(&error, &settings.directory),
+            Err(error) => self.not_begun(begin, &error),
         }
+    }
+
+    /// Reports a recording that has not begun as one without audio.
+    fn not_begun(&self, begin: &Begin, why: &dyn Display) {
+        self.shared.figures.absent.add(1);
+        let entry = Entry { state: State::Absent, error: Some(why.to_string()), ..begin.entry() };
+        self.shared.note(entry.clone());
+        self.shared.tell(Event::Finished(Box::new(Finished { id: Some(begin.id), entry })));
     }
 
     fn end(&mut self, id: RecordingId, now: Instant) {
