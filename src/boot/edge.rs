@@ -138,7 +138,7 @@ impl Edge {
         let listeners: Vec<Listener> = bound.iter().map(listener).collect();
         let own = watch::Sender::new(OwnSockets::new(&listeners, http_address, &config));
         let (workers, media) =
-            Workers::start(config.media.threads, own.subscribe()).map_err(system("media workers"))?;
+            Workers::start(config.media.threads, own.subscribe()).map_err(system("a media worker"))?;
         let (resolver, interfaces) = (resolver(&listeners)?, interfaces::read());
         let addressing = addressing(&config, &listeners, &interfaces);
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
@@ -149,8 +149,7 @@ impl Edge {
         let (orders, orders_in) = mpsc::channel(limits::ORDERS);
         let (reports, reports_in) = mpsc::channel(limits::REPORTS);
         let (sms, texts, sms_in) = sms::desk();
-        let ((hep, otel), copies) = copies(&shared);
-        let (names_in, names) = mpsc::channel(limits::NAME_QUESTIONS);
+        let (((hep, otel), copies), (names_in, names)) = (copies(&shared), mpsc::channel(limits::NAME_QUESTIONS));
         let (load_in, load) = watch::channel(Load::default());
         let (table_in, tables) = watch::channel(Arc::clone(&table));
         let (recordings, recording) = start_recordings(&store, &shared, &orders).map_err(system("recordings"))?;
