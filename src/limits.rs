@@ -619,3 +619,9 @@ pub const RECORDINGS_LOOK_SECONDS: u64 = 300;
 pub const RECORDINGS_AT_ONCE: usize = 100;
 /// Time that the entry of a deleted recording stays, in days, as at Twilio.
 pub const RECORDINGS_TOMBSTONE_DAYS: u32 = 40;
+/// Recordings that a request lists without `limit`.
+pub const HTTP_RECORDINGS: usize = 50;
+/// Most recordings that a request lists.
+pub const HTTP_RECORDINGS_MOST: usize = 1000;
+/// Audio of a recording that is read at once for a client, in bytes.
+pub const HTTP_RECORDING_PART_BYTES: usize = 64 << 10;

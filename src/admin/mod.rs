@@ -35,6 +35,7 @@ mod process;
 mod proxy;
 mod quality;
 mod recognition;
+mod recordings;
 mod sms;
 mod status;
 mod summary;
@@ -122,6 +123,10 @@ fn router(handle: Handle) -> Router {
         .route("/v1/calls/{sid}/resume", post(control::resume))
         .route("/v1/calls/{sid}/play", post(control::play))
         .route("/v1/calls/{sid}/recording", post(control::not_in_this_version))
+        .route("/v1/recordings", get(recordings::list))
+        .route("/v1/recordings/{sid}", get(recordings::show).delete(recordings::remove))
+        .route("/v1/recordings/{sid}/audio", get(recordings::audio))
+        .route("/v1/recordings/{sid}/verify", post(recordings::verify))
         .merge(twilio_paths())
         .route(gate::CA_PATH, get(proxy::certificate).with_state(proxy.clone()))
         .route("/sms/inbound", post(sms::inbound))

@@ -4,7 +4,10 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::support::{Process, config, until};
+use rusqlite::Connection;
+use serde_json::json;
+
+use crate::support::{Process, config, http, http_with_headers, until};
 
 fn metric(edge: &Process, name: &str) -> String {
     let text = edge.get("/metrics").1;
@@ -31,4 +34,64 @@ fn a_directory_that_becomes_unusable_is_a_problem_until_it_is_usable_again() {
     std::fs::remove_file(&directory).unwrap();
     until("it is over", || (metric(&edge, "trunkgate_recording_failing") == "0").then_some(()));
     assert!(directory.is_dir());
+}
+
+const SID: &str = "RE0123456789abcdef0123456789abcdef";
+
+#[test]
+fn a_file_that_a_crash_has_cut_is_completed_and_served_by_range_and_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("recordings");
+    let edge = Process::start(&config(&format!("[recording]\ndirectory = '{}'\n", directory.display())));
+    assert_eq!(edge.json("/v1/recordings"), json!({"recordings": []}));
+    // As a process leaves it that is killed while it writes: the header of an earlier moment, and half a frame.
+    let path = format!("2026/11/25/{SID}.wav");
+    let file = directory.join(&path);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let mut wav = vec![0; 80];
+    wav.extend((0..50 * 640 + 300_u32).map(|at| at as u8));
+    std::fs::write(&file, &wav).unwrap();
+    let kept = std::sync::Arc::clone(&edge.directory);
+    let (ended, _, log) = {
+        edge.signal(nix::sys::signal::Signal::SIGTERM);
+        edge.end()
+    };
+    assert!(ended.success(), "{log}");
+    let store = Connection::open(kept.path().join("trunkgate.db")).unwrap();
+    store
+        .execute(
+            "INSERT INTO recording (sid, call, source, channels, state, directory, path, is_opus, is_encrypted, started, updated)
+             VALUES (?1, 'CA1', 'DialVerb', 2, 'in-progress', ?2, ?3, 0, 0, 1795608000000, 1795608000000)",
+            (SID, directory.to_str().unwrap(), &path),
+        )
+        .unwrap();
+    drop(store);
+    let text = std::fs::read_to_string(kept.path().join("trunkgate.toml")).unwrap();
+    let edge = Process::start_with(&text, &[("STATE_DIRECTORY", kept.path().to_str().unwrap())]);
+    let url = format!("{}/v1/recordings/{SID}", edge.url());
+    let shown = until("it is completed", || {
+        let shown = edge.json(&format!("/v1/recordings/{SID}"));
+        (shown["state"] == "completed").then_some(shown)
+    });
+    assert_eq!((&shown["duration_ms"], &shown["bytes"]), (&json!(1000), &json!(80 + 50 * 640)), "{shown}");
+    assert_eq!(shown["started_at"], "2026-11-25T12:00:00.000Z");
+    assert_eq!(edge.json("/v1/recordings?call=CA1&limit=1")["recordings"], json!([shown]));
+    assert_eq!(edge.json("/v1/recordings?call=CA2")["recordings"], json!([]));
+    assert_eq!(edge.json(&format!("/v1/recordings?after={SID}"))["recordings"], json!([]));
+    assert_eq!(http("POST", &format!("{url}/verify"), &[], "").1, json!({"intact": true, "sid": SID}).to_string());
+    let (status, headers, _) = http_with_headers("GET", &format!("{url}/audio"), &[("Range", "bytes=0-3")], "");
+    let field = |name: &str| headers[name].to_str().unwrap().to_owned();
+    assert_eq!(
+        (status, field("content-range").as_str(), field("content-length").as_str()),
+        (206, "bytes 0-3/32080", "4")
+    );
+    assert_eq!(http("GET", &format!("{url}/audio"), &[("Range", "bytes=0-3")], "").1, "RIFF");
+    assert_eq!(http("GET", &format!("{url}/audio"), &[("Range", "bytes=32080-")], "").0, 416);
+    assert_eq!(http_with_headers("GET", &format!("{url}/audio"), &[], "").1["content-length"], "32080");
+    assert_eq!(http("DELETE", &url, &[], ""), (200, json!({"sid": SID}).to_string()));
+    assert!(!file.exists());
+    assert_eq!((http("GET", &format!("{url}/audio"), &[], "").0, http("DELETE", &url, &[], "").0), (410, 404));
+    assert_eq!(edge.json(&format!("/v1/recordings/{SID}"))["state"], "deleted");
+    assert_eq!(edge.get("/v1/recordings/RE1").0, 404);
+    assert_eq!(edge.get("/v1/recordings?since=yesterday").0, 400);
 }
