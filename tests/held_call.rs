@@ -155,6 +155,7 @@ impl Rig {
                 | Output::Sampled(_)
                 | Output::App(_)
                 | Output::AppGivenUp(_)
+                | Output::Recording(_)
                 | Output::Callback(_) => panic!("nobody asked for that"),
             }
         }

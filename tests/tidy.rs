@@ -30,7 +30,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("trunkgate-route", &["trunkgate-terms"]),
     ("trunkgate-agent", &[]),
     ("trunkgate-twiml", &[]),
-    ("trunkgate-recording", &[]),
+    ("trunkgate-recording", &["trunkgate-terms"]),
     ("trunkgate-media", &["trunkgate-agent", "trunkgate-terms"]),
     ("trunkgate-story", &["trunkgate-sip", "trunkgate-route", "trunkgate-media"]),
     ("trunkgate-resources", &["trunkgate-sip", "trunkgate-route", "trunkgate-media", "trunkgate-story"]),

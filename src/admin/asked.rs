@@ -53,7 +53,7 @@ pub(super) fn unknown(refused: Refused, named: &str, known: impl Iterator<Item =
 impl From<Refused> for ApiError {
     fn from(refused: Refused) -> ApiError {
         let status = match refused {
-            Refused::UnknownCall | Refused::UnknownFork => StatusCode::NOT_FOUND,
+            Refused::UnknownCall | Refused::UnknownFork | Refused::UnknownRecording => StatusCode::NOT_FOUND,
             Refused::CallEnded
             | Refused::NotAnswered
             | Refused::TooManyForks
@@ -64,6 +64,9 @@ impl From<Refused> for ApiError {
             | Refused::HasAgent
             | Refused::InApplication
             | Refused::NotHeld
+            | Refused::NoRecording
+            | Refused::TooManyRecordings
+            | Refused::RecordingEnded
             | Refused::Changing
             | Refused::Transferring
             | Refused::TooManyTargets

@@ -197,13 +197,3 @@ fn read_parties(body: Body) -> Result<Option<Parties>, ApiError> {
 fn names(parties: &[CallParty]) -> Vec<&'static str> {
     parties.iter().map(|party| party.name()).collect()
 }
-
-/// Calls cannot be recorded over HTTP in this version.
-pub(super) async fn not_in_this_version(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<Value>, ApiError> {
-    find(&handle, &sid).await?;
-    Err(later("not in this version; forks, transfer, dtmf, hold, resume and play are"))
-}
-
-fn later(message: &str) -> ApiError {
-    ApiError::new(StatusCode::NOT_IMPLEMENTED, "not_in_this_version", message)
-}

@@ -137,7 +137,11 @@ fn texts(parameters: BTreeMap<String, Value>) -> Result<BTreeMap<String, String>
     parameters.into_iter().map(text).collect()
 }
 
-fn tracks(named: Option<Vec<String>>) -> Result<TrackSet, ApiError> {
+/// Reads names of tracks; none: both.
+///
+/// # Errors
+/// 422, where they are not names of tracks, each once.
+pub(super) fn tracks(named: Option<Vec<String>>) -> Result<TrackSet, ApiError> {
     let Some(named) = named else { return Ok(TrackSet::Both) };
     let has = |track: TrackName| named.iter().filter(|name| *name == track.name()).count();
     match (has(TrackName::Inbound), has(TrackName::Outbound), named.len()) {

@@ -35,6 +35,7 @@ mod process;
 mod proxy;
 mod quality;
 mod recognition;
+mod recording;
 mod recordings;
 mod sms;
 mod status;
@@ -122,7 +123,7 @@ fn router(handle: Handle) -> Router {
         .route("/v1/calls/{sid}/hold", post(control::hold))
         .route("/v1/calls/{sid}/resume", post(control::resume))
         .route("/v1/calls/{sid}/play", post(control::play))
-        .route("/v1/calls/{sid}/recording", post(control::not_in_this_version))
+        .route("/v1/calls/{sid}/recording", post(recording::change))
         .route("/v1/recordings", get(recordings::list))
         .route("/v1/recordings/{sid}", get(recordings::show).delete(recordings::remove))
         .route("/v1/recordings/{sid}/audio", get(recordings::audio))

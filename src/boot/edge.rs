@@ -29,6 +29,7 @@ use crate::runtime::history::History;
 use crate::runtime::names::{NameQuestion, Names};
 use crate::runtime::own_sockets::OwnSockets;
 use crate::runtime::probes::Probes;
+use crate::runtime::recording_desk::RecordingDesk;
 use crate::runtime::settings::{Found, Listener, addressing, settings, stamps};
 use crate::runtime::signalling::Signalling;
 use crate::runtime::transport::{self, BindError, Bound, SocketCounters, Transports};
@@ -146,21 +147,20 @@ impl Edge {
         let (configs, table) = Configs::start(config, &store)?;
         let first = first_inputs(&configs.written, &records, (&table, &addressing));
         let shared = shared(configs, (listeners.clone(), own), (interfaces, &table), settings, (&workers, &records));
-        let (orders, orders_in) = mpsc::channel(limits::ORDERS);
-        let (reports, reports_in) = mpsc::channel(limits::REPORTS);
+        let ((orders, orders_in), (reports, reports_in)) =
+            (mpsc::channel(limits::ORDERS), mpsc::channel(limits::REPORTS));
         let (sms, texts, sms_in) = sms::desk();
         let (((hep, otel), copies), (names_in, names)) = (copies(&shared), mpsc::channel(limits::NAME_QUESTIONS));
-        let (load_in, load) = watch::channel(Load::default());
-        let (table_in, tables) = watch::channel(Arc::clone(&table));
-        let (recordings, recording) = start_recordings(&store, &shared, &orders).map_err(system("recordings"))?;
+        let ((load_in, load), (table_in, tables)) =
+            (watch::channel(Load::default()), watch::channel(Arc::clone(&table)));
+        let (recordings, recording) = start_recordings(&store, &shared, &orders, &workers)?;
         let handle =
             Handle { orders, load, table: tables, reports, sms, store, recordings, shared: Arc::clone(&shared) };
         let (texting, own) = (start_texts(sms_in, &handle).map_err(StartError::Store)?, handle.clone());
         let ((desk, callbacks), apps) = start_apps(&handle).map_err(system("the client of webhooks"))?;
         let begin = move || -> io::Result<Signalling> {
-            let mut gateway = Gateway::new(gateway_config, table, addressing);
+            let (mut gateway, sockets) = (Gateway::new(gateway_config, table, addressing), Arc::clone(&shared.sockets));
             first.into_iter().for_each(|input| gateway.handle_input(Instant::now(), input));
-            let sockets = Arc::clone(&shared.sockets);
             Ok(Signalling {
                 transports: Transports::start(bound, own.table, shared.tls.subscribe(), message_bytes, sockets)?,
                 gateway,
@@ -179,6 +179,7 @@ impl Edge {
                 failed: VecDeque::new(),
                 unasked: VecDeque::new(),
                 leaving: VecDeque::new(),
+                recordings: RecordingDesk::new(own.recordings),
                 intake: trunkgate_call::Intake::default(),
                 clock: Clock::new(epoch),
             })
@@ -338,17 +339,27 @@ fn start_recordings(
     store: &Store,
     shared: &Shared,
     orders: &mpsc::Sender<Order>,
-) -> io::Result<(Recordings, recordings::Threads)> {
+    workers: &Workers,
+) -> Result<(Recordings, recordings::Threads), StartError> {
     let settings = shared.running(|running| running.config.recording.clone());
     let orders = orders.clone();
     let tell = Arc::new(move |event: recordings::Event| {
         let (sid, text) = event.in_words();
-        // Where the loop has too much to do, the log alone has it.
-        let _ = orders.try_send(Order::Act(Box::new(move |gateway: &mut Gateway, now| {
+        let done = event.done();
+        let is_end = done.is_some();
+        let order = Order::Act(Box::new(move |gateway: &mut Gateway, now| {
             gateway.note(now, &sid, TraceItem::decision(text));
-        })));
+            if let Some(done) = done {
+                gateway.handle_input(now, Input::Recorded(Box::new(done)));
+            }
+        }));
+        // The thread that closes files may wait for the loop, the one that writes them may not: the log has what the loop misses.
+        let _ = if is_end { orders.blocking_send(order).ok() } else { orders.try_send(order).ok() };
     });
-    Recordings::start(store.clone(), settings, Arc::clone(&shared.recordings), tell)
+    let started = Recordings::start(store.clone(), settings, Arc::clone(&shared.recordings), tell);
+    let started = started.map_err(system("recordings"))?;
+    workers.record_by(&started.0);
+    Ok(started)
 }
 
 /// Returns the table of the file, before any name is looked up; what its calls need is made ready beside the start.

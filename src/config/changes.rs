@@ -319,8 +319,7 @@ fn is_tellable(kind: Kind, node: &Node) -> bool {
             | Kind::Share
             | Kind::Choice(_)
             | Kind::Word(_)
-            | Kind::OnlyText(_)
-            | Kind::OnlyFalse,
+            | Kind::OnlyText(_),
             _,
         ) => true,
         _ => false,

@@ -103,7 +103,6 @@ fn of_kind(kind: Kind) -> Value {
         Kind::Rows(keys) => json!({ "type": "array", "items": of_table(keys) }),
         Kind::Either(kinds) => json!({ "anyOf": kinds.iter().map(|kind| of_kind(*kind)).collect::<Vec<_>>() }),
         Kind::OnlyText(text) => json!({ "const": text }),
-        Kind::OnlyFalse => json!({ "const": false }),
         // Left out by whoever asks.
         Kind::Later(_) => json!(false),
     }

@@ -12,6 +12,7 @@ use trunkgate_recording::age::Identities;
 
 use super::code;
 use super::diagnostic::Findings;
+use super::draft::Draft;
 use super::keys::{self, Around};
 use super::section::{Section, Value};
 use super::values;
@@ -41,6 +42,18 @@ pub enum OnFull {
     Continue,
     /// They are refused.
     RefuseCalls,
+}
+
+/// Judges what only shows when the tables are seen together.
+pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+    if draft.recording.is_some() {
+        return;
+    }
+    for route in draft.routes.iter().filter(|route| route.route.record) {
+        let message = format!("`record` of the route {} needs [recording]", route.route.name);
+        let help = "add [recording] with directory = \"/var/lib/trunkgate/recordings\"";
+        findings.error(code::MISSING, route.name.clone(), message, help);
+    }
 }
 
 /// Reads the section; `None` where it has no directory that can be used.

@@ -96,7 +96,6 @@ fn words(kind: Kind) -> String {
         Kind::Table(_) | Kind::Named(_) | Kind::Rows(_) => "table".to_owned(),
         Kind::Either(kinds) => kinds.iter().map(|kind| words(*kind)).collect::<Vec<_>>().join("; "),
         Kind::OnlyText(text) => format!("`{text}`"),
-        Kind::OnlyFalse => "`false`".to_owned(),
         Kind::Later(feature) => feature.to_owned(),
     }
 }

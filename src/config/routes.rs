@@ -48,17 +48,16 @@ fn read_one<'a>(
     let when = |key: &str, value: &Value<'_>, f: &mut Findings| hours::read(key, value, &edge.calendar, f);
     let when = conditions(&section, "when", findings, &mut is_partial, when);
     let header = section.get("header").map(|value| headers::conditions("header", value, findings, &mut is_partial));
-    let share = section.read("share", findings, percent);
-    is_partial |= share.is_none() && section.get("share").is_some();
-    let file = section.read("routes_file", findings, file_name);
-    is_partial |= file.is_none() && section.get("routes_file").is_some();
+    let share = condition(&section, "share", findings, &mut is_partial, percent);
+    let file = condition(&section, "routes_file", findings, &mut is_partial, file_name);
     let connect = connect(&section, (&name, file.is_some()), means, findings);
     let order = section.read("order", findings, targets::order).unwrap_or_default();
     if let Some(value) = section.get("order").filter(|_| order == Order::AnswerRatio && file.is_none()) {
         targets::order_decides(connect.iter().map(|(target, _)| target), value.span(), findings);
     }
     let fork = listeners(&section, findings);
-    let on_busy = section.read("on_busy", findings, values::boolean).unwrap_or(false);
+    let mut is_on = |key: &str| section.read(key, findings, values::boolean).unwrap_or(false);
+    let (on_busy, record) = (is_on("on_busy"), is_on("record"));
     let ring_timeout = section.read("ring_timeout", findings, values::duration);
     let caller_id =
         section.read("caller_id", findings, |key, value, f| caller_id::number(key, value, &edge.numbers, f));
@@ -83,6 +82,7 @@ fn read_one<'a>(
             order,
             by_ratio,
             fork,
+            record,
             on_busy,
             ring_timeout,
             file: None,
@@ -101,6 +101,20 @@ fn read_one<'a>(
         sms: section.get("sms_on_failure").map(Spanned::span),
         is_partial,
     })
+}
+
+/// Reads a key that decides on the calls that a route takes; notes one that cannot be read.
+fn condition<'a, T>(
+    section: &Section<'a>,
+    key: &str,
+    findings: &mut Findings,
+    is_partial: &mut bool,
+    read: impl FnOnce(&str, &'a Value<'a>, &mut Findings) -> Option<T>,
+) -> Option<T> {
+    let value = section.get(key)?;
+    let found = read(key, value, findings);
+    *is_partial |= found.is_none();
+    found
 }
 
 /// The targets of the route of this name; only where it has a file none need be there.

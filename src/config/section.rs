@@ -95,13 +95,11 @@ fn judge(title: &str, name: &str, span: Range<usize>, value: &Value<'_>, keys: &
         return;
     }
     let written = value.get_ref();
-    let only = if let Kind::OnlyText(text) = key.kind {
-        Some(format!("\"{text}\"")).filter(|_| written.as_str() != Some(text))
-    } else {
-        let is_other = matches!(key.kind, Kind::OnlyFalse) && written.as_bool() != Some(false);
-        is_other.then(|| "false".to_owned())
-    };
-    let Some(only) = only else { return };
+    let Kind::OnlyText(text) = key.kind else { return };
+    if written.as_str() == Some(text) {
+        return;
+    }
+    let only = format!("\"{text}\"");
     let message = format!("not in this version: this value of `{name}`{place}");
     findings.error(
         code::NOT_IN_THIS_VERSION,

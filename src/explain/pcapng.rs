@@ -267,6 +267,7 @@ mod tests {
 
     fn capture(entries: Vec<TraceEntry>) -> Capture {
         let call = CallView {
+            recordings: Vec::new(),
             requested: false,
             app: None,
             verstat: None,

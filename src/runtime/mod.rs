@@ -12,6 +12,7 @@ pub mod own_sockets;
 pub(crate) mod placing;
 pub(crate) mod probes;
 pub(crate) mod pulse;
+pub(crate) mod recording_desk;
 pub mod reload;
 pub(crate) mod sampling;
 pub mod settings;

@@ -37,6 +37,7 @@ pub(crate) fn settings(config: &Config, table: Arc<Table>, addressing: Addressin
         strangers: config.limits.strangers,
         captures: config.hep.is_some(),
         recogniser: config.recogniser.clone(),
+        records: config.recording.is_some(),
         sampling: config.sampling(),
     }
 }

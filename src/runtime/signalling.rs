@@ -19,6 +19,7 @@ use crate::limits;
 use crate::runtime::apps::{self, Asking};
 use crate::runtime::handle::{Load, Order, Shared};
 use crate::runtime::names::NameQuestion;
+use crate::runtime::recording_desk::RecordingDesk;
 use crate::runtime::transport::{Arrival, Moment, Transports};
 use crate::runtime::worker::Workers;
 use crate::sinks::hep;
@@ -60,6 +61,8 @@ pub(crate) struct Signalling {
     pub(crate) unasked: VecDeque<Input>,
     /// Messages that leave at the end of the turn.
     pub(crate) leaving: VecDeque<Transmit>,
+    /// The writer of recordings.
+    pub(crate) recordings: RecordingDesk,
     /// What was read and waits for its turn.
     pub(crate) intake: Intake<Arrival>,
     /// By what clock the gateway dates.
@@ -117,6 +120,9 @@ impl Signalling {
     fn turn(&mut self, wake: Wake) -> bool {
         let now = Instant::now();
         self.look_at_clock(now);
+        if let Some(news) = self.recordings.news() {
+            self.input(now, news);
+        }
         let mut go_on = true;
         match wake {
             Wake::Arrival(Some(arrival)) => self.arrived(now, arrival),
@@ -364,6 +370,7 @@ impl Signalling {
                 }
             }
             Output::Callback(callback) => self.apps.callbacks.hand_over(callback),
+            Output::Recording(begun) => self.unasked.extend(self.recordings.begin(*begun)),
             // Where that thread has much to do, the request goes on for as long as it may take.
             Output::AppGivenUp(query) => drop(self.apps.questions.try_send(Asking::GiveUp(query))),
             Output::Began(call) => {

@@ -259,10 +259,6 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
     for (line, column) in [("codecs = ['G729']", 11), ("codecs = ['PCMU', 'G729']", 19)] {
         check_behind(&format!("[trunk.x]\n{line}\npeers = ['sip:192.0.2.9']\n"), &[("TG0190", 8, column)]);
     }
-    // Before the route of GOOD, which takes all calls.
-    let line = "record = true\nconnect = ['trunk:pbx']";
-    let text = format!("[trunk.pbx]\npeers = ['sip:10.0.0.5']\n[[route]]\nto = ['100']\n{line}\n");
-    check(&text, &[("TG0190", 5, 10)]);
     check_behind("[transcription]\n", &[("TG0190", 7, 2)]);
     let message = &found("[transcription]\n")[0].message;
     assert_eq!(message, "not in this version: `transcription`");

@@ -280,7 +280,9 @@ fn what_a_call_cannot_be_asked_for_is_said_and_why() {
         ("POST", call_path("play"), r#"{"file":"../../etc/passwd"}"#, (422, "bad_file")),
         ("POST", call_path("play"), "", (400, "bad_json")),
         ("POST", "/v1/calls/CA0/play".to_owned(), r#"{"file":"a.wav"}"#, (404, "unknown_call")),
-        ("POST", call_path("recording"), "", (501, "not_in_this_version")),
+        ("POST", call_path("recording"), "", (400, "bad_json")),
+        ("POST", call_path("recording"), r#"{"action":"start"}"#, (409, "no_recording")),
+        ("POST", "/v1/calls/CA0/recording".to_owned(), r#"{"action":"stop"}"#, (404, "unknown_call")),
         ("POST", "/v1/calls/CA0/hold".to_owned(), "", (404, "unknown_call")),
     ] {
         let (status, text) = rig.refused(method, &path, body);

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::thread::JoinHandle;
 
 use crate::support::calls::{Call, NUMBER, Phone};
-use crate::support::{Process, config, finish, http, until, write};
+use crate::support::{Process, config, finish, until, write};
 use regex::Regex;
 use serde_json::Value;
 
@@ -262,20 +262,4 @@ fn what_verbs_print_without_an_edge_is_in_the_page() {
     page.hold("load test", &printed(&["loadtest", "--calls", "1", "--cps", "1", "--duration", "1s", "--json"]));
     page.hold("agent test", &printed(&["agent", "test", &format!("ws://{nobody}/"), "--times", "1", "--json"]));
     page.end(120);
-}
-
-#[test]
-fn what_is_not_built_is_said_to_be_so() {
-    let edge = Process::start(&config(
-        "[trunk.a]\npeers = [\"sip:127.0.0.1:9\"]\n[[number]]\nnumber = \"+14155550100\"\n[[route]]\nconnect = [\"trunk:a\"]\n",
-    ));
-    let ask = |method: &str, path: &str, body: &str| -> (u16, Value) {
-        let (status, answer) = http(method, &format!("{}{path}", edge.url()), &[], body);
-        (status, serde_json::from_str(&answer).unwrap())
-    };
-    let body = r#"{"to":"+14155550123","from":"+14155550100","connect":["trunk:a"],"via":["trunk:a"]}"#;
-    let (status, call) = ask("POST", "/v1/calls", body);
-    assert_eq!(status, 201, "{call}");
-    let (status, answer) = ask("POST", &format!("/v1/calls/{}/recording", call["sid"].as_str().unwrap()), "");
-    assert_eq!((status, &answer["error"]["code"]), (501, &Value::from("not_in_this_version")));
 }

@@ -60,6 +60,7 @@ mod policy;
 mod problems;
 mod quality;
 mod raw_fork;
+mod recorded;
 mod recordings;
 mod redirect;
 mod refused_calls;

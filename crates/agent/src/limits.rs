@@ -99,6 +99,12 @@ pub const FAST_TICKS: i64 = 320;
 pub const SLOW_TICKS: i64 = 480;
 /// Further than that by this much, it need not be quiet: 20 ms.
 pub const FORCED_TICKS: i64 = 160;
+/// The three of them where a recording is made, which keeps to the edge's clock within 40 ms: 10 ms …
+pub const RECORDED_FAST_TICKS: i64 = 80;
+/// … 25 ms, on top of the frame by which audio is placed before its packet comes …
+pub const RECORDED_SLOW_TICKS: i64 = 200;
+/// … 10 ms.
+pub const RECORDED_FORCED_TICKS: i64 = 80;
 /// How long a source's pace is observed before it is judged.
 pub const PACE_WINDOW: Duration = Duration::from_secs(4);
 /// A deadline that is met so late tells that this process did not run meanwhile, or its machine: that time does not count as silence.

@@ -21,8 +21,9 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::limits::{
-    EARLY_TICKS, FAST_TICKS, FORCED_TICKS, FRAME, LATE_FOR, LATE_TICKS, PACE_WINDOW, REORDER, SILENCE_AFTER,
-    SLOW_TICKS, STALL_TICKS, STALL_WINDOW, TRACK_FRAMES, TRACK_FRAMES_USUAL,
+    EARLY_TICKS, FAST_TICKS, FORCED_TICKS, FRAME, LATE_FOR, LATE_TICKS, PACE_WINDOW, RECORDED_FAST_TICKS,
+    RECORDED_FORCED_TICKS, RECORDED_SLOW_TICKS, REORDER, SILENCE_AFTER, SLOW_TICKS, STALL_TICKS, STALL_WINDOW,
+    TRACK_FRAMES, TRACK_FRAMES_USUAL,
 };
 use crate::reordering::Reordering;
 
@@ -131,10 +132,30 @@ struct Pace {
     before: Option<i64>,
 }
 
+/// How far a source may be away from the wall clock.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Tolerance {
+    /// Ahead of it before it gives up a quiet frame, in ticks.
+    fast: i64,
+    /// Behind it before it is given a quiet frame.
+    slow: i64,
+    /// Further than that before the frame need not be quiet.
+    forced: i64,
+}
+
+impl Tolerance {
+    /// That of audio for an agent, which is spared a click.
+    pub(crate) const HEARD: Tolerance = Tolerance { fast: FAST_TICKS, slow: SLOW_TICKS, forced: FORCED_TICKS };
+    /// That of a recording.
+    pub(crate) const RECORDED: Tolerance =
+        Tolerance { fast: RECORDED_FAST_TICKS, slow: RECORDED_SLOW_TICKS, forced: RECORDED_FORCED_TICKS };
+}
+
 /// One direction: packets in, frames out.
 #[derive(Debug)]
 pub(crate) struct Track<S> {
     start: Instant,
+    tolerance: &'static Tolerance,
     /// From the frame that leaves next to the furthest one of which something is there: the last one is never empty.
     slots: VecDeque<Slot<S>>,
     /// Number of the frame that leaves next.
@@ -171,9 +192,10 @@ fn ceil_to_frame(at: i64) -> i64 {
 
 impl<S: Sample> Track<S> {
     /// Its first frame begins at `start`.
-    pub(crate) fn new(start: Instant) -> Track<S> {
+    pub(crate) fn new(start: Instant, tolerance: &'static Tolerance) -> Track<S> {
         Track {
             start,
+            tolerance,
             slots: VecDeque::with_capacity(TRACK_FRAMES_USUAL),
             next: 0,
             owed: 0,
@@ -189,7 +211,7 @@ impl<S: Sample> Track<S> {
     pub(crate) fn with_samples<T: Sample>(&self) -> Track<T> {
         let ms = u64::try_from(FRAME.as_millis()).unwrap_or(0).saturating_mul(self.index());
         let start = self.start.checked_add(Duration::from_millis(ms)).unwrap_or(self.start);
-        Track { counts: self.counts, held: self.held, ..Track::new(start) }
+        Track { counts: self.counts, held: self.held, ..Track::new(start, self.tolerance) }
     }
     /// Takes a packet.
     pub(crate) fn push(&mut self, now: Instant, packet: &Packet<'_, S>) {
@@ -230,7 +252,11 @@ impl<S: Sample> Track<S> {
         if follows && source.may_move(filled) {
             at = source.move_on(now, at, filled);
         } else if ahead == 1 && in_step {
-            let placed = if at > source.end { source.after_pause(at) } else { source.in_pace(now, at, packet.payload) };
+            let placed = if at > source.end {
+                source.after_pause(at)
+            } else {
+                source.in_pace(now, at, packet.payload, self.tolerance)
+            };
             given_up = placed < at && at <= source.end;
             self.counts.slips += u64::from(placed != at && at <= source.end);
             at = placed;
@@ -458,19 +484,19 @@ impl Source {
     }
 
     /// The place of a packet that follows the last one: a frame earlier or later where the source has lost pace.
-    fn in_pace(&mut self, now: Instant, at: i64, payload: &[impl Sample]) -> i64 {
+    fn in_pace(&mut self, now: Instant, at: i64, payload: &[impl Sample], tolerance: &Tolerance) -> i64 {
         let Some(base) = self.pace.base() else { return at };
         let quiet = payload.iter().all(|sample| sample.is_quiet());
-        let patience = if quiet { 0 } else { FORCED_TICKS };
+        let patience = if quiet { 0 } else { tolerance.forced };
         let over = now >= self.moved_until;
-        if over && base <= FAST_TICKS {
+        if over && base <= tolerance.fast {
             self.moved = 0;
         }
         let ahead = if over && quiet { 0 } else { self.moved };
-        let slip = if base > FAST_TICKS + ahead + patience {
+        let slip = if base > tolerance.fast + ahead + patience {
             self.moved = (self.moved - FRAME_TICKS).max(0);
             -FRAME_TICKS
-        } else if base < -SLOW_TICKS - patience {
+        } else if base < -tolerance.slow - patience {
             FRAME_TICKS
         } else {
             0

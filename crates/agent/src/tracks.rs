@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::message::{TrackName, TrackSet};
-use crate::track::{Packet, SAMPLES, Sample, Track, TrackCounts};
+use crate::track::{Packet, SAMPLES, Sample, Tolerance, Track, TrackCounts};
 
 /// 20 ms of one direction. Each direction's frames come in their order and without a gap from the stream's start
 /// on.
@@ -25,8 +25,14 @@ pub struct Tracks<S = u8> {
 impl<S: Sample> Tracks<S> {
     /// The directions of `set`; media time 0 is `start`, the moment the stream's socket was open.
     pub fn new(start: Instant, set: TrackSet) -> Tracks<S> {
-        let track = |name| set.has(name).then(|| Track::new(start));
+        let track = |name| set.has(name).then(|| Track::new(start, &Tolerance::HEARD));
         Tracks { inbound: track(TrackName::Inbound), outbound: track(TrackName::Outbound) }
+    }
+    /// Both directions, kept within 40 ms of the wall clock as a recording needs it, at the cost of a click where a source that runs
+    /// fast or slow never pauses.
+    pub fn recorded(start: Instant) -> Tracks<S> {
+        let track = || Some(Track::new(start, &Tolerance::RECORDED));
+        Tracks { inbound: track(), outbound: track() }
     }
     /// The same with samples of another kind, from the frames that leave next on; what waits is left out.
     pub fn with_samples<T: Sample>(&self) -> Tracks<T> {

@@ -2,10 +2,11 @@
 //! I/O: a packet comes in its buffer, and the same buffer goes out.
 //!
 //! A [`Session`] has ends and wires; two of each is the common case, never the type. An end is a remote party's stream, an
-//! agent, or a player. Folders import each other in one direction only:
+//! agent, a player, or a recorder. Folders import each other in one direction only:
 //!
 //! ```text
-//! session → agent_audio → playout → spec → transcode → dtmf → codec → resample
+//! session → agent_audio → listening → spec → transcode → dtmf → codec → resample
+//!                       → playout → spec
 //!         → latch → spec → srtp → rtcp → rtp → counters
 //! ```
 
@@ -16,6 +17,7 @@ pub mod dtmf;
 pub mod fuzz;
 pub mod latch;
 pub mod limits;
+mod listening;
 pub mod mos;
 mod playout;
 pub mod resample;
@@ -35,14 +37,15 @@ pub use counters::{
 };
 pub use dtmf::{PartedSpec, PressSpec};
 pub use latch::canonical;
+pub use listening::Recorded;
 pub use playout::melody;
 pub use rtcp::{Epoch, Origin};
 pub use rtp::{JitterBuffer, PacketBuf, PacketPool};
 pub use session::{EndSnapshot, Session, SessionSnapshot, Transmit};
 pub use spec::{
     AgentInput, AgentSpec, AgentWish, Command, EndId, EndSpec, Event, HoldSound, LatchMode, MediaId, RawSpec,
-    RemoteSpec, SocketSpec, Sound, TapSpec, WireSpec,
+    RecorderSpec, RecordingId, RecordingPause, RemoteSpec, SocketSpec, Sound, TapSpec, WireSpec,
 };
 pub use srtp::{SrtpKey, SrtpSpec, Suite};
 pub use transcode::{EventsSpec, TranscodeSpec};
-pub use trunkgate_terms::UrlOrigin;
+pub use trunkgate_terms::{Channels, UrlOrigin};

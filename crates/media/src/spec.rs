@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use trunkgate_agent::{Loss, Settings, Transcript};
+use trunkgate_agent::{Loss, Settings, TrackSet, Transcript};
 use trunkgate_terms::UrlOrigin;
 
 use crate::codec::Coding;
@@ -228,6 +228,31 @@ pub struct RawSpec {
     pub outbound: u32,
 }
 
+/// A recording: audio of a call on its way to a file. Numbered by signalling, unique in the process's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct RecordingId(pub u64);
+
+/// An end that records what it hears by [`Command::Tap`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecorderSpec {
+    /// The recording that it makes.
+    pub recording: RecordingId,
+    /// Directions that are recorded; the other one is silence.
+    pub tracks: TrackSet,
+    /// Silence of the caller that is reported by [`Event::RecorderSilent`].
+    pub silence: Option<Duration>,
+}
+
+/// What a paused recording has in the place of the pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordingPause {
+    /// Silence of its length.
+    Silence,
+    /// Nothing: it is cut out.
+    Cut,
+}
+
 /// Input of an agent's socket, which the shell hands to the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AgentInput<'a> {
@@ -285,15 +310,29 @@ pub enum Command {
         /// The sound.
         sound: Sound,
     },
-    /// Lets the agent `listener` hear an RTP end, from now to the end: what comes from its far side (track `inbound`),
+    /// Lets the agent or recorder `listener` hear an RTP end, from now to the end: what comes from its far side (track `inbound`),
     /// and what is sent to it, by any feeder (`outbound`).
     Tap {
         /// The end that is heard: the caller's.
         of: EndId,
-        /// The agent that hears.
+        /// The end that hears.
         listener: EndId,
         /// The audio, instead of what the agent heard of this end before.
         audio: TapSpec,
+    },
+    /// Adds an end that records, from now on, what it hears by [`Command::Tap`].
+    AddRecorder {
+        /// The name of the end.
+        end: EndId,
+        /// The description of the end.
+        spec: RecorderSpec,
+    },
+    /// Pauses a recorder, or lets it go on.
+    PauseRecorder {
+        /// The recorder.
+        end: EndId,
+        /// What the recording has meanwhile; `None`: it goes on.
+        pause: Option<RecordingPause>,
     },
     /// Sender keys towards an end's far side, in the place of audio.
     Press {
@@ -414,6 +453,22 @@ pub enum Event {
     AgentSpoke {
         /// The end.
         end: EndId,
+    },
+    /// The caller has been silent for as long as a recorder reports; reported once until a sound comes.
+    RecorderSilent {
+        /// The recorder.
+        end: EndId,
+        /// Whether the recording has a sound of the caller.
+        was_heard: bool,
+    },
+    /// A recorder has ended: it was removed, or the session is over.
+    RecorderEnded {
+        /// The recorder.
+        end: EndId,
+        /// Frames of 20 ms in its file.
+        frames: u64,
+        /// Whether the caller was silent throughout.
+        is_silent: bool,
     },
     /// The agent could not be reached, or is lost; its end stays, silent, until it is removed.
     AgentLost {

@@ -2,6 +2,7 @@
 
 use crate::Channels;
 use crate::age::{Randomness, Recipient, Sealer};
+use crate::channels::mix;
 use crate::limits::{FRAME_MS, FRAME_SAMPLES};
 use crate::opus::OpusFile;
 use crate::wav::{self, DataBytes, HEADER_BYTES};
@@ -80,7 +81,7 @@ impl Encoder {
         let whole = stereo.get(..frames * 2 * FRAME_SAMPLES).unwrap_or_default();
         self.frames += frames as u64;
         self.samples.clear();
-        self.channels.take(whole, &mut self.samples);
+        mix(self.channels, whole, &mut self.samples);
         match &mut self.body {
             Body::Wav => self.plain.extend(self.samples.iter().flat_map(|sample| sample.to_le_bytes())),
             Body::Opus(file) => file.push(&self.samples, &mut self.plain),

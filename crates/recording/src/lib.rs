@@ -11,5 +11,5 @@ pub mod ogg;
 mod opus;
 pub mod wav;
 
-pub use channels::Channels;
 pub use encoder::{Container, Encoder, Encryption};
+pub use trunkgate_terms::Channels;

@@ -58,6 +58,8 @@ pub struct Settings {
     pub captures: bool,
     /// The recogniser of callers' speech.
     pub recogniser: Option<Arc<RecogniserSpec>>,
+    /// Whether calls may be recorded: there is a writer.
+    pub records: bool,
     /// The calls, of those that begin from now on, that OpenTelemetry is sent.
     pub sampling: Sampling,
 }

@@ -19,6 +19,7 @@ use trunkgate_story::view::CallView;
 use crate::app::{AppAnswer, AppCallback, AppQuestion};
 use crate::config::Settings;
 use crate::quotas::DayCount;
+use crate::recording::{RecordingBegun, RecordingDone};
 
 pub use crate::key::QueryId;
 
@@ -138,6 +139,10 @@ pub enum Input {
         /// The answer.
         answer: Box<AppAnswer>,
     },
+    /// A recording's file is complete, or will not be.
+    Recorded(Box<RecordingDone>),
+    /// Whether calls that are to be recorded are refused from now on: the disk takes no recordings, and `on_full` says so.
+    RecordingsRefused(bool),
     /// New settings: a reload, new addresses of peers, or of this machine.
     Configure(Box<Settings>),
     /// Peers' names that were looked up and not found, all of them: until they are, their peers are down.
@@ -220,6 +225,8 @@ pub enum Output {
     App(Box<AppQuestion>),
     /// An event that an application is notified of.
     Callback(Box<AppCallback>),
+    /// A recording has begun: its file is to be made. Its audio and its end come from its media session.
+    Recording(Box<RecordingBegun>),
     /// The answer to such a question is no longer wanted: what is under way for it is given up.
     AppGivenUp(QueryId),
     /// A call has begun and is not refused at once: once per call, before its record.

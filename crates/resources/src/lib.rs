@@ -27,6 +27,7 @@ pub mod quotas;
 pub mod random;
 pub mod recent;
 pub mod recognition;
+pub mod recording;
 pub mod register;
 pub mod registrar;
 pub mod rejections;

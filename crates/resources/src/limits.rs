@@ -159,6 +159,10 @@ pub const REFUSAL_LOG_SECONDS: u64 = 1;
 pub const LISTENERS_PER_CALL: usize = 4;
 /// Agents that have listened to one call, one after the other: each stands in its record.
 pub const FORKS_PER_CALL: usize = 32;
+/// Recordings of one call at once.
+pub const RECORDINGS_AT_ONCE: usize = 4;
+/// Recordings of one call, one after the other: each stands in its record.
+pub const RECORDINGS_PER_CALL: usize = 64;
 /// Keys that one request may press towards a caller, as many as an agent's message.
 pub const KEYS_PER_REQUEST: usize = 64;
 /// A worker tells that an agent's socket is not open within this time after its `connect_timeout`, in seconds; past it

@@ -57,6 +57,12 @@ impl Random {
         format!("MZ{random:032x}")
     }
 
+    /// A new recording's sid.
+    pub fn recording_sid(&mut self) -> String {
+        let random: u128 = self.rng.random();
+        format!("RE{random:032x}")
+    }
+
     /// Fills a key.
     pub fn draw(&mut self, bytes: &mut [u8]) {
         self.rng.fill_bytes(bytes);

@@ -9,6 +9,7 @@ use trunkgate_media::{EndCounters, EndId, MediaId};
 
 use crate::key::CallKey;
 use crate::ports::PortPool;
+use crate::recording::Recordings;
 
 /// One session.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct Session {
 pub struct Sessions {
     /// Port pairs that are free, held or resting.
     pub ports: PortPool,
+    /// Recordings that are made of them.
+    pub recordings: Recordings,
     pub(crate) next: u64,
     pub(crate) live: BTreeMap<MediaId, Session>,
 }
@@ -31,7 +34,7 @@ pub struct Sessions {
 impl Sessions {
     /// Returns the sessions of an edge without calls.
     pub fn new(ports: PortPool) -> Sessions {
-        Sessions { ports, next: 0, live: BTreeMap::new() }
+        Sessions { ports, recordings: Recordings::default(), next: 0, live: BTreeMap::new() }
     }
 
     /// The RTP ends of a session, and the name that its next end gets.

@@ -25,6 +25,8 @@ pub struct Summary {
     pub spoken: u64,
     /// Listeners that came in mid-call.
     pub forks: u64,
+    /// Recordings that were begun by requests.
+    pub recordings: u64,
     /// Calls that were given another document.
     pub redirects: u64,
     /// Calls that were requested over HTTP.
@@ -88,6 +90,7 @@ impl AddAssign for Summary {
         self.restarts += other.restarts;
         self.spoken += other.spoken;
         self.forks += other.forks;
+        self.recordings += other.recordings;
         self.redirects += other.redirects;
         self.requested += other.requested;
         self.failovers += other.failovers;

@@ -267,6 +267,16 @@ reasons! {
         q850: 47,
         outcome: "failed",
     }
+    RecordingUnavailable {
+        slug: "recording_unavailable",
+        sentence: "the call cannot be recorded",
+        cause: "Its route has `record = true`, the disk takes no recordings, and `[recording] on_full` is `refuse_calls`. Emergency calls are not \
+             refused for this.",
+        fix: Some("free space in the directory of recordings or repair its disk: `trunkgate status` names the error; `on_full = \"continue\"` accepts \
+                 such calls unrecorded"),
+        q850: 42,
+        outcome: "refused",
+    }
     TooManyHops {
         slug: "too_many_hops",
         sentence: "Max-Forwards is exhausted, or the call passed too many edges",

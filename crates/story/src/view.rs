@@ -58,6 +58,26 @@ pub struct CallView {
     pub ended_at: Option<String>,
     /// Its legs: the caller's first, then each attempt in order.
     pub legs: Vec<LegView>,
+    /// Its recordings, in the order in which they began; absent where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recordings: Vec<RecordingView>,
+}
+
+/// A recording of a call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordingView {
+    /// `RE` + 32 hex.
+    pub sid: String,
+    /// `in-progress`, `paused`, `stopped`.
+    #[serde(deserialize_with = "word::one")]
+    pub status: Word,
+    /// What began it: `Trunking` (`record` of the route), `StartCallRecordingAPI` (a request).
+    #[serde(deserialize_with = "word::one")]
+    pub source: Word,
+    /// 1, or 2: the caller left, what the caller hears right.
+    pub channels: u16,
+    /// Length of its file; `null` until it has ended.
+    pub seconds: Option<f64>,
 }
 
 /// Returns Twilio's word for a call that ended without an answer, of its outcome and its final SIP status code.

@@ -66,8 +66,6 @@ pub(super) enum Kind {
     Either(&'static [Kind]),
     /// This text only; any other is still to come.
     OnlyText(&'static str),
-    /// Only `false`; `true` is still to come.
-    OnlyFalse,
     /// Nothing: the feature is still to come. Its name, in words.
     Later(&'static str),
 }

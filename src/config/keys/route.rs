@@ -25,7 +25,7 @@ pub(in crate::config) const ROUTE: &[Key] = keys! {
     "search_timeout": Kind::Duration, is(r#""2m""#), "maximum total time for all targets but the last";
     "caller_id": NUMBER, told("the caller's number"), "caller ID sent to trunks and URIs of this route";
     "sms_on_failure": Kind::Table(SMS_ON_FAILURE), NONE, "text message sent after an unanswered call";
-    "record": Kind::OnlyFalse, is("false"), "recording of calls (not in this version)";
+    "record": Kind::Boolean, is("false"), "records calls from their answer on, by [recording]";
 };
 
 /// `[group.NAME]`

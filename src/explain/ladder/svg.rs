@@ -211,6 +211,7 @@ mod tests {
 
     fn call() -> CallView {
         CallView {
+            recordings: Vec::new(),
             requested: false,
             sid: "CA0".into(),
             state: "ended",

@@ -42,6 +42,7 @@ impl Worker {
                     live.session.handle_input(now, Command::Close);
                 }
                 self.see_off(at);
+                self.gather_recordings(at);
                 // Told last, so that who hears of it finds the figures right.
                 if let Some(mut live) = self.forget(at) {
                     live.tell_all(&self.events);
@@ -54,9 +55,16 @@ impl Worker {
                 }
                 self.hand_on(now, at, command);
             }
+            Command::AddRecorder { ref spec, .. } => {
+                if let Some(live) = self.sessions.get_mut(at) {
+                    live.recordings.push(spec.recording);
+                }
+                self.hand_on(now, at, command);
+            }
             Command::Open { .. }
             | Command::AddPlayer { .. }
             | Command::Play { .. }
+            | Command::PauseRecorder { .. }
             | Command::Tap { .. }
             | Command::Press { .. }
             | Command::TellKeys { .. }
@@ -75,6 +83,9 @@ impl Worker {
         let Some(live) = self.sessions.get(at) else { return };
         let id = live.id;
         tracing::error!(session = id.0, "a media session panicked and was ended");
+        if let Some(recordings) = &self.recordings {
+            live.recordings.iter().for_each(|recording| recordings.end(*recording));
+        }
         let closed: Vec<(EndId, u16)> = live.ends.iter().map(|(end, port, _)| (*end, *port)).collect();
         self.close_pairs(at, |_| true);
         self.forget(at);
@@ -96,6 +107,7 @@ impl Worker {
             session,
             ends: Vec::with_capacity(2),
             doors: Vec::new(),
+            recordings: Vec::new(),
             is_to_be_served: false,
             due: Due::default(),
         };
@@ -154,6 +166,7 @@ impl Worker {
             live.session.handle_input(now, command);
         }
         self.see_off(at);
+        self.gather_recordings(at);
         self.settle(at);
     }
 

@@ -41,6 +41,7 @@ use trunkgate_route::Agent;
 
 use crate::limits;
 use crate::runtime::own_sockets::OwnSockets;
+use crate::sinks::recordings::Recordings;
 
 pub(crate) use agent_names::keep as keep_agent_names;
 use connector::Connector;
@@ -114,6 +115,14 @@ impl Workers {
         if !link.is_some_and(|link| link.tell(order)) {
             tracing::error!(session = id.0, "the media worker of this session is gone");
         }
+    }
+    /// Gives the workers the writer of recordings; before the first session that is recorded.
+    pub(crate) fn record_by(&self, recordings: &Recordings) {
+        for link in &self.links {
+            // A worker that is gone records nothing.
+            let _ = link.tell(Order::RecordBy(recordings.clone()));
+        }
+        self.wake();
     }
     /// Wakes the workers that were handed something since the last time: once for all of it.
     pub fn wake(&self) {

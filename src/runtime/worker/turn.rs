@@ -14,8 +14,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use trunkgate_media::counters::RELAY_BOUNDS_US;
 use trunkgate_media::limits::WORKER_PACKET_BUFFERS;
 use trunkgate_media::{
-    Command, Counter, DropReason, EndId, EndSpec, Event, MediaId, PacketBuf, PacketPool, Session, Transmit,
-    WorkerCounters,
+    Command, Counter, DropReason, EndId, EndSpec, Event, MediaId, PacketBuf, PacketPool, Recorded, RecordingId,
+    Session, Transmit, WorkerCounters,
 };
 
 use super::agents::Door;
@@ -26,6 +26,7 @@ use super::gathering::Gathering;
 use super::port_set::{EndSockets, Owner, Pair, Port, PortSet, Told};
 use super::sockets::Sockets;
 use crate::runtime::transport::unsent;
+use crate::sinks::recordings::{Block, Recordings};
 
 /// Commands taken per turn, so that packets never wait for a burst of them.
 const COMMANDS_PER_TURN: usize = 32;
@@ -47,6 +48,8 @@ pub(super) enum Order {
     Session(MediaId, Command),
     /// A new end of one of its sessions, with its sockets or why there are none.
     AddEnd(MediaId, EndId, EndSpec, io::Result<EndSockets>),
+    /// The writer of recordings.
+    RecordBy(Recordings),
     /// The end.
     Stop,
 }
@@ -60,6 +63,8 @@ pub(super) struct Live {
     pub(super) ends: Vec<(EndId, u16, Pair)>,
     /// The way to its agents.
     pub(super) doors: Vec<Door>,
+    /// Its recordings that have begun and not ended.
+    pub(super) recordings: Vec<RecordingId>,
     /// Whether it waits for its agents to be served.
     pub(super) is_to_be_served: bool,
     /// When it is to be called.
@@ -110,6 +115,8 @@ pub(super) struct Worker {
     pub(super) next_socket: u64,
     /// Audio of agents held in the whole edge, in bytes.
     pub(super) held: Arc<Counter>,
+    /// The writer of recordings, once there is one.
+    pub(super) recordings: Option<Recordings>,
     inbox: UnboundedReceiver<News>,
     /// Of the events of this turn, those that have been looked at.
     heard: usize,
@@ -140,6 +147,7 @@ impl Worker {
             to_serve: VecDeque::new(),
             next_socket: 0,
             held,
+            recordings: None,
             inbox,
             heard: 0,
             deadlines: Deadlines::default(),
@@ -212,6 +220,7 @@ impl Worker {
                 Some(Order::AddEnd(id, end, spec, sockets)) => {
                     self.guarded(|worker, now| worker.add_end(now, id, (end, spec), sockets));
                 }
+                Some(Order::RecordBy(recordings)) => self.recordings = Some(recordings),
                 Some(Order::Stop) | None => return true,
             }
             if taken == COMMANDS_PER_TURN {
@@ -290,6 +299,7 @@ impl Worker {
             }
         }
         self.gather_copies(now, owner.session);
+        self.gather_recordings(owner.session);
         self.settle(owner.session);
     }
 
@@ -320,6 +330,23 @@ impl Worker {
         if let Some(live) = self.sessions.get_mut(at) {
             live.session.drain_copies(|to, packet| copies.push(now, to, packet, dropped));
         }
+    }
+
+    /// Hands over what a session has recorded. Never waits: what the writer does not take leaves a gap.
+    pub(super) fn gather_recordings(&mut self, at: usize) {
+        let Some(live) = self.sessions.get_mut(at).filter(|live| !live.recordings.is_empty()) else { return };
+        let Live { session, recordings: open, .. } = live;
+        let Some(writer) = &self.recordings else { return };
+        session.drain_recordings(|recording, piece| match piece {
+            Recorded::Audio { first, samples } => {
+                // Counted where it is refused.
+                let _ = writer.write(Block { recording, first, samples: samples.to_vec() });
+            }
+            Recorded::End { .. } => {
+                open.retain(|each| *each != recording);
+                writer.end(recording);
+            }
+        });
     }
 
     /// Calls the sessions whose time has come: silence, agents' deadlines, and the packets that the edge makes.
@@ -365,6 +392,7 @@ impl Worker {
         }
         self.send_made(at);
         self.gather_copies(now, at);
+        self.gather_recordings(at);
         self.settle(at);
     }
 

@@ -57,6 +57,7 @@ fn call() -> SampledCall {
     let mut busy = leg(2, "sip", "pbx");
     (busy.reason, busy.ended_by) = (Some("target_busy"), Some("far_end"));
     let view = CallView {
+        recordings: Vec::new(),
         requested: false,
         sid: sid(1),
         state: "ended",

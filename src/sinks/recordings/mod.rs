@@ -2,8 +2,6 @@
 //! crash has cut, and deletes those that are over their time. Neither a slow nor a full disk delays anything else: frames that the writer
 //! cannot take leave a gap of their length.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "no part of the edge begins a recording yet"))]
-
 mod closing;
 mod figures;
 mod index;
@@ -22,6 +20,8 @@ use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use jiff::Timestamp;
+use trunkgate_call::{RecordingBegun, RecordingDone, RecordingSource};
+use trunkgate_media::RecordingId;
 use trunkgate_recording::Channels;
 
 use crate::config::Recording;
@@ -40,10 +40,6 @@ use writer::Writer;
 /// What a command counts in the queue beside its samples, in bytes.
 const COMMAND_BYTES: usize = 256;
 
-/// Number of a recording, chosen by whoever begins it and unique in the life of the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct RecordingId(pub(crate) u64);
-
 /// Consecutive frames of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Block {
@@ -53,37 +49,6 @@ pub(crate) struct Block {
     pub(crate) first: u64,
     /// Whole frames of samples at 8 kHz, the caller's and what the caller hears in turn.
     pub(crate) samples: Vec<i16>,
-}
-
-/// Origin of a recording.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// `record` of Dial.
-    DialVerb,
-    /// Record.
-    RecordVerb,
-    /// `record` of a conference.
-    Conference,
-    /// `Record` of a call that was created through the API.
-    OutboundApi,
-    /// A request to record a call.
-    StartCallRecordingApi,
-    /// `record` of a route.
-    Route,
-}
-
-impl Source {
-    /// As Twilio names it; recordings of its trunks are those of our routes.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Source::DialVerb => "DialVerb",
-            Source::RecordVerb => "RecordVerb",
-            Source::Conference => "Conference",
-            Source::OutboundApi => "OutboundAPI",
-            Source::StartCallRecordingApi => "StartCallRecordingAPI",
-            Source::Route => "Trunking",
-        }
-    }
 }
 
 /// A recording that begins.
@@ -100,7 +65,7 @@ pub(crate) struct Begin {
     /// Channels of the file.
     pub(crate) channels: Channels,
     /// Origin.
-    pub(crate) source: Source,
+    pub(crate) source: RecordingSource,
     /// Time of its first frame.
     pub(crate) started_at: Timestamp,
 }
@@ -128,6 +93,14 @@ impl Begin {
             lost_milliseconds: 0,
             error: None,
         }
+    }
+}
+
+impl From<RecordingBegun> for Begin {
+    fn from(begun: RecordingBegun) -> Begin {
+        let RecordingBegun { id, sid, call, source, channels, began } = begun;
+        let started_at = Timestamp::try_from(began).unwrap_or(Timestamp::UNIX_EPOCH);
+        Begin { id, sid, call_sid: call, conference_sid: None, channels, source, started_at }
     }
 }
 
@@ -178,6 +151,16 @@ impl Event {
                 (finished.entry.call_sid.clone(), text)
             }
         }
+    }
+}
+
+impl Event {
+    /// Returns what signalling has to know: that a recording of this process has ended.
+    pub(crate) fn done(&self) -> Option<RecordingDone> {
+        let Event::Finished(finished) = self else { return None };
+        let Finished { id, entry } = &**finished;
+        let Entry { milliseconds, lost_milliseconds: lost_ms, error, .. } = entry;
+        Some(RecordingDone { id: (*id)?, milliseconds: *milliseconds, lost_ms: *lost_ms, error: error.clone() })
     }
 }
 

@@ -95,8 +95,8 @@ impl Shared {
     }
 
     pub(super) fn takes_calls(&self) -> bool {
-        let refuses = self.settings().is_some_and(|settings| settings.on_full == OnFull::RefuseCalls);
-        !(refuses && self.figures.is_failing())
+        let refuses = || self.settings().is_some_and(|settings| settings.on_full == OnFull::RefuseCalls);
+        !(self.figures.is_failing() && refuses())
     }
 
     /// Logs the news, and tells it.

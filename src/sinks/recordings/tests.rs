@@ -32,7 +32,7 @@ fn begin(number: u64, channels: Channels) -> Begin {
         call_sid: "CA1".into(),
         conference_sid: None,
         channels,
-        source: Source::DialVerb,
+        source: RecordingSource::Route,
         started_at: "2026-11-25T12:00:00Z".parse().unwrap(),
     }
 }
@@ -149,20 +149,6 @@ fn frames(wav: &[u8], channels: Channels) -> Vec<i16> {
     let header = wav::header(channels, DataBytes::Known(wav.len() as u64 - 80));
     assert_eq!(wav[..80], header, "the header is that of the length");
     wav[80..].chunks(frame).map(|frame| i16::from_le_bytes([frame[0], frame[1]])).collect()
-}
-
-#[test]
-fn sources_have_the_names_of_twilio() {
-    let all = [
-        Source::DialVerb,
-        Source::RecordVerb,
-        Source::Conference,
-        Source::OutboundApi,
-        Source::StartCallRecordingApi,
-        Source::Route,
-    ];
-    let names = ["DialVerb", "RecordVerb", "Conference", "OutboundAPI", "StartCallRecordingAPI", "Trunking"];
-    assert_eq!(all.map(Source::as_str), names);
 }
 
 #[test]
@@ -551,6 +537,12 @@ fn a_process_that_writes_until_it_is_killed() {
     let (recordings, _threads) = Recordings::start(store, Some(settings), Arc::default(), Arc::new(|_| {})).unwrap();
     let numbers = 1..=4;
     numbers.clone().for_each(|number| recordings.begin(begin(number, Channels::Dual)).unwrap());
+    // In a call the first block comes 200 ms later.
+    for number in numbers.clone() {
+        while recordings.find(&sid(number)).unwrap().is_none() {
+            std::thread::yield_now();
+        }
+    }
     for at in 0_u64.. {
         for number in numbers.clone() {
             // As fast as the writer takes them, which is some thousand times as fast as they come in a call.

@@ -30,6 +30,7 @@ pub(crate) mod tests {
 
     pub(crate) fn began(sid: &str) -> CallView {
         CallView {
+            recordings: Vec::new(),
             requested: false,
             sid: sid.into(),
             state: "trying",

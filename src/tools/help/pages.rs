@@ -130,7 +130,7 @@ mod tests {
             let text = key(name).unwrap_or_else(|| panic!("{name}"));
             assert!(text.starts_with(&format!("{name}: key of [")) && text.contains("default: "), "{text}");
         }
-        assert!(key("key").is_none() && key("").is_none());
+        assert!(key("meaning").is_none() && key("").is_none());
         let alert = alert("trunkgateappfails").unwrap();
         assert!(alert.starts_with("TrunkgateAppFails: alert\n\nMeans Webhooks of an application"), "{alert}");
         assert!(alert.contains("\n\nDo Correct the application") && super::alert("Runbook").is_none());

@@ -76,6 +76,7 @@ pub(crate) mod negotiation;
 pub(crate) mod operator;
 pub(crate) mod program;
 pub(crate) mod proof;
+pub(crate) mod recording;
 pub(crate) mod refused;
 pub(crate) mod requested;
 pub(crate) mod search;
@@ -278,6 +279,8 @@ pub(crate) enum CallEvent {
     AgentEnded { end: EndId },
     /// A recogniser has understood something.
     Recognised { end: EndId, transcript: Transcript },
+    /// A recorder has ended.
+    RecorderEnded { end: EndId, frames: u64 },
     /// An agent wants something of the call.
     AgentWish { end: EndId, wish: AgentWish },
     /// What the worker wants to be noted of an agent.
@@ -436,6 +439,9 @@ impl Parts {
             progress::report_progress(self, cx);
         }
         streams::report_streams(self, cx, false);
+        if cx.call.facts.record && cx.call.state == State::Answered {
+            recording::begin_by_route(&self.bridge.media, cx);
+        }
         progress_callback::follow(cx);
     }
 
@@ -615,6 +621,8 @@ impl Parts {
             }
             // Of a recogniser that was let go.
             (_, E::Recognised { .. }) => {}
+
+            (_, E::RecorderEnded { end, frames }) => recording::ended(cx, end, frames),
 
             (Searching | Answered | Rerouting | Leaving, E::AgentOpen { end }) => self.agent_open(cx, end),
             (Searching | Answered | Rerouting | Leaving, E::AgentLost { end, loss }) => {

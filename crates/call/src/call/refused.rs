@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use trunkgate_resources::limits::{ATTEMPTS_PER_CALL, FORKS_PER_CALL, KEYS_PER_REQUEST, LISTENERS_PER_CALL};
+use trunkgate_resources::limits::{
+    ATTEMPTS_PER_CALL, FORKS_PER_CALL, KEYS_PER_REQUEST, LISTENERS_PER_CALL, RECORDINGS_AT_ONCE, RECORDINGS_PER_CALL,
+};
 use trunkgate_story::reason::ReasonSlug;
 
 /// Why what was asked of a call is not done: nothing of it is.
@@ -58,6 +60,14 @@ pub enum Refused {
     BadDigits(Option<char>),
     /// The caller takes no telephone-event.
     NoTelephoneEvent,
+    /// The configuration has no `[recording]`.
+    NoRecording,
+    /// As many recordings as a call may have.
+    TooManyRecordings,
+    /// It has no such recording.
+    UnknownRecording,
+    /// That recording is over.
+    RecordingEnded,
     /// A fault of the edge's own.
     Internal,
 }
@@ -91,6 +101,10 @@ impl Refused {
             Refused::SameAgent => "same_agent",
             Refused::BadDigits(_) => "bad_digits",
             Refused::NoTelephoneEvent => "no_telephone_event",
+            Refused::NoRecording => "no_recording",
+            Refused::TooManyRecordings => "too_many_recordings",
+            Refused::UnknownRecording => "unknown_recording",
+            Refused::RecordingEnded => "recording_ended",
             Refused::Internal => "internal",
         }
     }
@@ -136,6 +150,15 @@ impl fmt::Display for Refused {
             }
             Refused::BadDigits(None) => return write!(f, "1 to {KEYS_PER_REQUEST} of 0 to 9, *, #, A to D"),
             Refused::NoTelephoneEvent => "the caller does not support telephone-event (RFC 4733)",
+            Refused::NoRecording => "the configuration has no [recording]",
+            Refused::TooManyRecordings => {
+                return write!(
+                    f,
+                    "a call has at most {RECORDINGS_AT_ONCE} recordings at once and {RECORDINGS_PER_CALL} in total"
+                );
+            }
+            Refused::UnknownRecording => "unknown recording",
+            Refused::RecordingEnded => "the recording has ended",
             Refused::Internal => "the request failed: see the log of the edge",
         };
         f.write_str(text)

@@ -149,6 +149,7 @@ pub(crate) fn requested_call(
         ring_timeout: Some(request.ring_timeout),
         shown_as: None,
         answered_elsewhere: false,
+        record: false,
     };
     let mut call = Call::begun(now, edge, key, facts, Leg::of_request(sid, LEG));
     let requested =

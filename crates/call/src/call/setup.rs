@@ -65,6 +65,7 @@ impl Call {
             ring_timeout: None,
             shown_as: None,
             answered_elsewhere: false,
+            record: false,
         };
         Call::begun(now, edge, key, facts, leg)
     }
@@ -80,6 +81,7 @@ impl Call {
             ending: None,
             is_programmed: false,
             recogniser: None,
+            recordings: None,
             callback: None,
             requested: None,
             legs: Legs::of_caller(key, leg),

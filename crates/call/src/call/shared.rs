@@ -25,6 +25,7 @@ use crate::call::legs::leg::LegState;
 use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
 use crate::call::program::recognition::Recogniser;
+use crate::call::recording::Recordings;
 use crate::call::requested::Requested;
 use crate::call::search::answer::FinalAnswer;
 use crate::call::search::candidates::number_of_uri;
@@ -55,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) is_programmed: bool,
     /// The recogniser that listens to the caller of an application.
     pub(crate) recogniser: Option<Box<Recogniser>>,
+    /// Its recordings.
+    pub(crate) recordings: Option<Box<Recordings>>,
     /// The application that is notified of the call's progress.
     pub(crate) callback: Option<Box<Callback>>,
     /// What records, verdicts and traces tell of the call beyond its legs.
@@ -143,6 +146,8 @@ pub(crate) struct Facts {
     pub(crate) shown_as: Option<Arc<Number>>,
     /// Whether the caller's CANCEL says that the call was answered elsewhere: what is withdrawn for it says so too.
     pub(crate) answered_elsewhere: bool,
+    /// Whether the route asks for a recording that has not begun.
+    pub(crate) record: bool,
 }
 
 impl Facts {
@@ -156,6 +161,11 @@ impl Shared {
     /// Whether an end of the media session is that of the recogniser.
     pub(crate) fn is_recogniser(&self, end: EndId) -> bool {
         self.recogniser.as_ref().is_some_and(|recogniser| recogniser.is_at(end))
+    }
+
+    /// Whether a recording of the call is being made.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.recordings.as_ref().is_some_and(|recordings| recordings.is_any_open())
     }
 
     /// Changes where the call stands, and returns where it stood.
@@ -205,6 +215,7 @@ impl Shared {
                 .with_ids()
                 .map(|(at, leg)| LegView { to_requested: self.leads_to_party(at), ..leg.view() })
                 .collect(),
+            recordings: self.recordings.as_ref().map(|recordings| recordings.views()).unwrap_or_default(),
         }
     }
 

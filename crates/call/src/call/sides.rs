@@ -524,6 +524,7 @@ impl Parts {
         let ring_timeout = plan.ring_timeout;
         cx.call.facts.spend_hop();
         cx.call.facts.ring_timeout = ring_timeout;
+        cx.call.facts.record |= plan.route.record && !cx.call.is_recorded();
         cx.call.facts.shown_as = plan.route.caller_id.clone();
         self.begin_transfer(cx, leg, Controller::plan(plan), refer);
     }

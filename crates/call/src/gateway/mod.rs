@@ -6,6 +6,7 @@ pub(crate) mod dispatch;
 pub mod fuzz;
 pub mod intake;
 pub(crate) mod invariants;
+mod recordings;
 pub mod snapshot;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -44,6 +45,7 @@ use crate::call::{Call, CallEvent, Parts, State};
 use crate::gateway::arrival::Arrivals;
 use crate::gateway::invariants::Invariants;
 
+pub use recordings::CallRecordings;
 pub use trunkgate_resources::config::{GatewayConfig, Settings};
 
 /// A call with its messages.
@@ -169,6 +171,8 @@ impl Gateway {
                     self.tell(now, key, CallEvent::AppAnswered { query, answer });
                 }
             }
+            Input::Recorded(done) => self.edge.recording_done(&done),
+            Input::RecordingsRefused(refused) => self.edge.sessions.recordings.refuse(refused),
             Input::Configure(settings) => self.edge.configure(now, *settings),
             Input::Unresolved(names) => {
                 self.edge.health.unresolved = names;
@@ -458,6 +462,9 @@ impl Gateway {
             Event::AgentLost { end, loss } => CallEvent::AgentLost { end, loss },
             Event::AgentEnded { end } => CallEvent::AgentEnded { end },
             Event::Recognised { end, transcript } => CallEvent::Recognised { end, transcript },
+            Event::RecorderEnded { end, frames, .. } => CallEvent::RecorderEnded { end, frames },
+            // Of a recording that ends by itself: none does yet.
+            Event::RecorderSilent { .. } => return,
             Event::AgentWish { end, wish } => CallEvent::AgentWish { end, wish },
             Event::AgentNote { end, text, logged } => CallEvent::AgentNote { end, text, logged },
             Event::Key { end, key, ms } => CallEvent::Key { end, key, ms },

@@ -64,6 +64,7 @@ mod quality_series;
 mod quotas;
 mod raw_trace;
 mod rebind;
+mod recordings;
 mod redirect;
 mod reflection;
 mod refusals;

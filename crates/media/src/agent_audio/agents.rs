@@ -1,44 +1,34 @@
-//! The agents of a session, and the listeners that get plain RTP.
+//! The agents of a session.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use trunkgate_agent::{Stream, TrackName, Transmit};
 
 use crate::counters::Shared;
+use crate::listening::{Listener, TrackPacket};
 use crate::playout::{Feed, Frame};
 use crate::spec::{AgentInput, AgentSpec, EndId, Event, TapSpec};
 
-use super::copies::Copies;
 use super::end::AgentEnd;
-use super::listener::{Listener, TrackPacket};
 
 /// All agents of a session.
 #[derive(Debug, Default)]
 pub(crate) struct Agents {
     all: Vec<AgentEnd>,
-    /// Listeners that get plain RTP instead of a conversation.
-    copies: Copies,
     /// Conversations of agents that were removed.
     departed: VecDeque<(EndId, Box<Stream>)>,
 }
 
 impl Agents {
-    /// Adds an agent whose socket, or whose address, is still to be found.
+    /// Adds an agent whose socket is still to be opened.
     pub(crate) fn add(&mut self, now: Instant, id: EndId, spec: &AgentSpec, shared: &Shared) {
-        match spec.raw {
-            Some(raw) => self.copies.add(id, raw, spec.settings.tracks, spec.counters.clone()),
-            None => {
-                // One is the common case, and not small.
-                self.all.reserve_exact(1);
-                self.all.push(AgentEnd::new(now, id, spec, shared.clone()));
-            }
-        }
+        // One is the common case, and not small.
+        self.all.reserve_exact(1);
+        self.all.push(AgentEnd::new(now, id, spec, shared.clone()));
     }
     /// Removes an agent; the rest of its conversation is handed over by [`Self::poll_departed`].
     pub(crate) fn remove(&mut self, now: Instant, id: EndId, events: &mut VecDeque<Event>) {
-        self.copies.remove(id);
         if let Some(at) = self.all.iter().position(|agent| agent.id() == id) {
             let stream = self.all.remove(at).leave(now, events);
             self.departed.push_back((id, Box::new(stream)));
@@ -46,7 +36,7 @@ impl Agents {
     }
     /// Lists their names.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
-        self.all.iter().map(AgentEnd::id).chain(self.copies.names())
+        self.all.iter().map(AgentEnd::id)
     }
     /// Returns an agent that has a conversation.
     pub(crate) fn get(&self, id: EndId) -> Option<&AgentEnd> {
@@ -67,16 +57,6 @@ impl Agents {
 
     /// Takes an input of an agent's socket; nothing for an agent that does not exist.
     pub(crate) fn handle(&mut self, now: Instant, id: EndId, input: AgentInput<'_>, events: &mut VecDeque<Event>) {
-        if let AgentInput::Found(to) = input
-            && self.copies.found(id, to)
-        {
-            events.push_back(Event::AgentOpen { end: id });
-        }
-        if let AgentInput::Lost(loss) = input
-            && self.copies.has(id)
-        {
-            events.push_back(Event::AgentLost { end: id, loss });
-        }
         if let Some(agent) = self.get_mut(id) {
             agent.handle(now, input, events);
         }
@@ -101,26 +81,21 @@ impl Agents {
     }
     /// Returns whether an agent's socket may be dropped.
     pub(crate) fn is_closed(&self, id: EndId) -> bool {
-        !self.copies.has(id) && self.get(id).is_none_or(AgentEnd::is_closed)
+        self.get(id).is_none_or(AgentEnd::is_closed)
     }
     /// Returns an agent that was removed, and the rest of its conversation.
     pub(crate) fn poll_departed(&mut self) -> Option<(EndId, Box<Stream>)> {
         self.departed.pop_front()
     }
-    /// Hands over the copies for listeners that get plain RTP. Allocates nothing.
-    pub(crate) fn drain_copies(&mut self, send: impl FnMut(SocketAddr, &[u8])) {
-        self.copies.drain(send);
-    }
 
     /// Sets the audio that a listener hears; returns whether there is such an agent.
     pub(crate) fn tune(&mut self, id: EndId, audio: &TapSpec) -> bool {
-        let Some(agent) = self.get_mut(id) else { return self.copies.has(id) };
+        let Some(agent) = self.get_mut(id) else { return false };
         agent.tune(TrackName::Inbound, &audio.inbound, None);
         agent.tune(TrackName::Outbound, &audio.outbound, None);
         true
     }
-    /// Lets all listeners of an end hear a packet; most ends have none.
-    #[inline]
+    /// Lets those that listen hear a packet.
     pub(crate) fn hear_all(
         &mut self,
         now: Instant,
@@ -128,25 +103,12 @@ impl Agents {
         packet: &TrackPacket<'_>,
         events: &mut VecDeque<Event>,
     ) {
-        if !listeners.is_empty() {
-            self.hear_each(now, listeners, packet, events);
-        }
-    }
-
-    fn hear_each(
-        &mut self,
-        now: Instant,
-        listeners: &[Listener],
-        packet: &TrackPacket<'_>,
-        events: &mut VecDeque<Event>,
-    ) {
         for listener in listeners {
-            if let Some(agent) = self.get_mut(listener.id) {
+            if let Some(agent) = self.get_mut(listener.id()) {
                 // A packet that it cannot use is its own loss.
                 let _ = agent.hear(now, packet, listener.coding(packet), events);
             }
         }
-        self.copies.hear_all(now, listeners, packet);
     }
 
     /// Connects an agent to the end that it feeds; returns whether there is such an agent.

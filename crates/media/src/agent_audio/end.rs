@@ -13,17 +13,14 @@ use crate::codec::g711::CLOCK_HZ;
 use crate::counters::{AgentQueue, CLEAR_BOUNDS_US, DropReason, EndCounters, LegTurns, Shared, TURN_BOUNDS_US, Turn};
 use crate::dtmf::Digit;
 use crate::limits::{AGENT_BYTES_HELD, AGENT_SHARE_MS, AGENT_WISHES_PER_SECOND};
+use crate::listening::{Hearing, TrackPacket};
 use crate::playout::{Feed, Frame, SILENT};
-use crate::rtp::Rtp;
 use crate::spec::{AgentInput, AgentSpec, AgentWish, EndId, Event, WireSpec};
 
 use super::clears::Clears;
-use super::decoder::{TrackDecoder, decoded};
 use super::downlink::Downlink;
-use super::listener::TrackPacket;
 use super::notes::Notes;
 use super::turns::{AUDIBLE, Answer, Turns};
-use super::uplink::Uplink;
 
 /// One agent.
 #[derive(Debug)]
@@ -35,10 +32,8 @@ pub(crate) struct AgentEnd {
     wire: Option<Feed>,
     stream: Stream,
     settings: Settings,
-    /// The uplink, once the socket is open; that of a recogniser from the beginning on.
-    uplink: Option<Uplink>,
-    /// Decoders of the inbound and the outbound track, where they are not G.711.
-    decoders: [Option<Box<TrackDecoder>>; 2],
+    /// Begun once the socket is open; that of a recogniser from the beginning on.
+    hearing: Hearing,
     /// The downlink, while it may talk.
     downlink: Option<Box<Downlink>>,
     turns: Turns,
@@ -84,15 +79,18 @@ impl AgentEnd {
     /// Creates an agent whose socket is being opened.
     pub(crate) fn new(now: Instant, id: EndId, spec: &AgentSpec, shared: Shared) -> AgentEnd {
         let settings = spec.settings.clone();
+        let mut hearing = Hearing::new(settings.format);
+        // The caller's first words may come before the socket of a recogniser is open.
+        if settings.recognition.is_some() {
+            hearing.begin(now, settings.tracks);
+        }
         AgentEnd {
             id,
             counters: spec.counters.clone(),
             queue: spec.queue.clone(),
             wire: None,
             stream: Stream::new(now, settings.clone()),
-            // The caller's first words may come before the socket of a recogniser is open.
-            uplink: settings.recognition.is_some().then(|| Uplink::new(now, settings.tracks, settings.format)),
-            decoders: [None, None],
+            hearing,
             downlink: settings.talks.then(|| Box::new(Downlink::new(settings.format, spec.clear_fade))),
             turns: Turns::new(),
             turn_times: spec.turns.clone(),
@@ -176,35 +174,21 @@ impl AgentEnd {
     }
     /// Sets the audio of a track that it hears, by payload number, and the number of telephone-events.
     pub(super) fn tune(&mut self, track: TrackName, audio: &[(u8, Coding)], keys: Option<u8>) {
-        let wanted = decoded(audio, keys, self.settings.format);
-        let decoder = of_track(&mut self.decoders, track);
-        if decoder.as_ref().map(|decoder| decoder.spec()) != wanted.as_ref() {
-            *decoder = wanted.and_then(TrackDecoder::new);
-            if let Some(uplink) = &mut self.uplink {
-                uplink.hold(track, false);
-            }
-        }
-    }
-    /// Sets whether DTMF tones in its caller's audio are digits, where that audio is decoded for it.
-    fn watch_tones(&mut self, now: Instant, wanted: bool) {
-        if let Some(decoder) = of_track(&mut self.decoders, TrackName::Inbound) {
-            decoder.watch_tones(now, wanted);
-        }
+        self.hearing.tune(track, audio, keys);
     }
     /// Returns whether audio is decoded for it: audio that is not G.711.
     pub(crate) fn decodes(&self) -> bool {
-        self.decoders.iter().any(Option::is_some)
+        self.hearing.decodes()
     }
     /// Returns whether a payload number of its caller is decoded for it.
     pub(crate) fn decodes_number(&self, number: u8) -> bool {
-        let [inbound, _] = &self.decoders;
-        inbound.as_ref().is_some_and(|decoder| decoder.takes(number))
+        self.hearing.decodes_number(number)
     }
     /// Takes the wire that leads to it: the audio of its caller, and the form of the caller's digits.
     pub(crate) fn take_wire(&mut self, now: Instant, spec: &WireSpec) {
         let audio = spec.payloads.first().map(|(number, _)| (*number, spec.coding));
         self.tune(TrackName::Inbound, audio.as_slice(), spec.keys);
-        self.watch_tones(now, spec.listens_for_tones());
+        self.hearing.watch_tones(now, spec.listens_for_tones());
     }
     /// Takes a packet that it hears; nothing before the socket is open and after its end. `coding`: that of its audio,
     /// `None` where it has none.
@@ -218,20 +202,7 @@ impl AgentEnd {
         coding: Option<Coding>,
         events: &mut VecDeque<Event>,
     ) -> Result<(), DropReason> {
-        let (track, rtp, bytes) = (packet.track, packet.rtp, packet.bytes);
-        let Some(uplink) = &mut self.uplink else { return Ok(()) };
-        let taken = match of_track(&mut self.decoders, track) {
-            Some(decoder) => {
-                let heard = |rtp: &Rtp, bytes: &[u8], coding| uplink.push(now, track, rtp, bytes, coding);
-                let taken = decoder.take(now, rtp, bytes, heard);
-                uplink.hold(track, decoder.waits());
-                taken
-            }
-            None => {
-                uplink.push(now, track, rtp, bytes, coding.filter(|coding| coding.is_g711()));
-                Ok(())
-            }
-        };
+        let taken = self.hearing.take(now, packet, coding);
         self.send_frames(now, events);
         taken
     }
@@ -272,22 +243,13 @@ impl AgentEnd {
         }
         self.stream.handle_timeout(now);
         self.settle(now, events);
-        if let Some(uplink) = &mut self.uplink {
-            for (track, decoder) in [TrackName::Inbound, TrackName::Outbound].into_iter().zip(&mut self.decoders) {
-                if let Some(decoder) = decoder {
-                    decoder.handle_timeout(now, |rtp, bytes, coding| uplink.push(now, track, rtp, bytes, coding));
-                    uplink.hold(track, decoder.waits());
-                }
-            }
-        }
+        self.hearing.handle_timeout(now);
         self.send_frames(now, events);
     }
     /// Returns the next deadline.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let stream = self.stream.poll_timeout().map(|(at, _)| at);
-        let Some(uplink) = &self.uplink else { return stream };
-        let decoders = self.decoders.iter().flatten().filter_map(|decoder| decoder.poll_timeout());
-        stream.into_iter().chain(uplink.poll_timeout()).chain(decoders).min()
+        stream.into_iter().chain(self.hearing.poll_timeout()).min()
     }
     /// Returns what to write to its socket next.
     pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
@@ -332,8 +294,7 @@ impl AgentEnd {
 
     fn begin(&mut self, now: Instant) {
         self.open = true;
-        let Settings { tracks, format, .. } = self.settings;
-        self.uplink.get_or_insert_with(|| Uplink::new(now, tracks, format));
+        self.hearing.begin(now, self.settings.tracks);
         if let Some(worker) = &self.shared.worker {
             worker.agents.add(1);
         }
@@ -345,7 +306,8 @@ impl AgentEnd {
             let rest = self.last_frame().faded_out();
             self.rest = (!rest.is_silent()).then(|| Box::new(rest));
         }
-        (self.uplink, self.downlink) = (None, None);
+        self.hearing.end();
+        self.downlink = None;
         if std::mem::take(&mut self.open)
             && let Some(worker) = &self.shared.worker
         {
@@ -356,13 +318,11 @@ impl AgentEnd {
     fn send_frames(&mut self, now: Instant, events: &mut VecDeque<Event>) {
         // What its socket has left of those before.
         self.queue.unsent.set(self.stream.frames_waiting() as u64);
-        while let [Some(decoder), _] = &mut self.decoders
-            && let Some(digit) = decoder.digit_begun()
-        {
+        while let Some(digit) = self.hearing.digit_begun() {
             self.tell_digit(now, digit, events);
         }
         let talks = self.settings.talks;
-        while let Some(heard) = self.uplink.as_mut().and_then(|uplink| uplink.poll(now, talks)) {
+        while let Some(heard) = self.hearing.poll(now, talks) {
             if talks {
                 self.turns.caller(now, heard.level);
             }
@@ -504,14 +464,6 @@ impl AgentEnd {
             self.shared.held.sub(self.held - held);
         }
         self.held = held;
-    }
-}
-
-/// Returns the one of a track, of the inbound and the outbound one's.
-fn of_track<T>([inbound, outbound]: &mut [T; 2], track: TrackName) -> &mut T {
-    match track {
-        TrackName::Inbound => inbound,
-        TrackName::Outbound => outbound,
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::agent_audio::Agents;
 use crate::counters::Shared;
+use crate::listening::{Copies, Listener, Recorders, TrackPacket};
 use crate::rtcp::Origin;
 use crate::spec::Event;
 
@@ -15,10 +16,30 @@ pub(super) struct Cx<'a> {
     pub(super) now: Instant,
     /// The agents that feed and hear ends.
     pub(super) agents: &'a mut Agents,
+    /// Listeners that get plain RTP.
+    pub(super) copies: &'a mut Copies,
+    /// Listeners that record.
+    pub(super) recorders: &'a mut Recorders,
     /// Counters of the worker and of the edge.
     pub(super) shared: &'a Shared,
     /// Date and chance.
     pub(super) origin: &'a Origin,
     /// Events for signalling.
     pub(super) events: &'a mut VecDeque<Event>,
+}
+
+impl Cx<'_> {
+    /// Lets all listeners of an end hear a packet, whichever their kind; most ends have none.
+    #[inline]
+    pub(super) fn hear_all(&mut self, listeners: &[Listener], packet: &TrackPacket<'_>) {
+        if !listeners.is_empty() {
+            self.hear_each(listeners, packet);
+        }
+    }
+
+    fn hear_each(&mut self, listeners: &[Listener], packet: &TrackPacket<'_>) {
+        self.agents.hear_all(self.now, listeners, packet, self.events);
+        self.copies.hear_all(self.now, listeners, packet);
+        self.recorders.hear_all(self.now, listeners, packet, self.events);
+    }
 }

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use trunkgate_agent::{Tick, TrackName};
 
-use crate::agent_audio::{Listener, TrackPacket};
 use crate::counters::{DropReason, EndCounters, Shared, Undelivered};
 use crate::dtmf::{Completed, EventReceiver, Injector, PressSpec};
 use crate::latch::{Latch, Taken, canonical};
 use crate::limits::{COMFORT_NOISE, DESCRIPTOR_BYTES, SENDING_WITHIN, STOPPED_AFTER, UNHEARD_AFTER};
+use crate::listening::{Listener, TrackPacket};
 use crate::playout::{Feed, Frame, Packetizer};
 use crate::rtcp::{self, Kind, Origin, Reports, Stream, VoipMetrics};
 use crate::rtp::{
@@ -596,7 +596,7 @@ impl End {
         rtp.write(packet.data_mut());
         let heard =
             TrackPacket { track: TrackName::Outbound, rtp: &rtp, bytes: packet.data(), clock_hz: feeder.clock_hz };
-        cx.agents.hear_all(cx.now, &self.listeners, &heard, cx.events);
+        cx.hear_all(&self.listeners, &heard);
         if let Some(srtp) = &mut self.srtp {
             srtp.protect(false, packet)?;
         }

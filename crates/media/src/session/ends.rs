@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::agent_audio::Listener;
 use crate::codec::{Coding, Encoding};
 use crate::counters::{DropReason, EndCounters, Shared};
+use crate::listening::Listener;
 use crate::playout::Feed;
 use crate::rtp::StreamStart;
 use crate::spec::{EndId, EndSpec, MediaId, WireSpec};
@@ -148,7 +148,7 @@ impl Ends {
         serial
     }
 
-    /// Lets the agent `id` listen to an end; it listens to one end at a time: two would be one stream in turn.
+    /// Lets the agent or recorder `id` listen to an end; it listens to one end at a time: two would be one stream in turn.
     pub(super) fn listen(&mut self, of: Slot, listener: Listener, id: EndId) {
         self.stop_listening(id);
         if let Some(end) = self.get_mut(of) {
@@ -254,7 +254,7 @@ impl Ends {
     }
     /// Counts the session in its worker while it converts audio, between two sides or for an agent.
     pub(super) fn count_transcoding(&mut self, cx: &Cx<'_>) {
-        let is_converting = self.iter().any(End::is_converting) || cx.agents.decode();
+        let is_converting = self.iter().any(End::is_converting) || (cx.agents.decode() || cx.recorders.decode());
         self.gauge.set(cx.shared.worker.as_ref().filter(|_| is_converting));
     }
 

@@ -40,15 +40,16 @@ use std::time::Instant;
 use trunkgate_agent::limits::FRAME;
 use trunkgate_agent::{Loss, Stream, Transmit as AgentTransmit};
 
-use crate::agent_audio::{Agents, Listener, TransferFailure};
+use crate::agent_audio::{Agents, TransferFailure};
 use crate::counters::{Counter, DropReason, EndCounters, Shared, Undelivered, Unsent, WorkerCounters};
 use crate::latch::canonical;
 use crate::limits::SESSION_ENDS;
+use crate::listening::{Copies, Listener, Recorded, Recorders};
 use crate::playout::{Feed, Packetizer, Players};
 use crate::rtcp::{Epoch, Origin};
 use crate::rtp::PacketBuf;
 use crate::spec::{
-    AgentInput, AgentSpec, Command, EndId, EndSpec, Event, MediaId, RemoteSpec, Sound, TapSpec, WireSpec,
+    AgentInput, AgentSpec, Command, EndId, EndSpec, Event, MediaId, RecordingId, RemoteSpec, Sound, TapSpec, WireSpec,
 };
 
 use cx::Cx;
@@ -63,6 +64,9 @@ pub struct Session {
     id: MediaId,
     ends: Ends,
     agents: Agents,
+    /// Listeners that get plain RTP instead of a conversation.
+    copies: Copies,
+    recorders: Recorders,
     players: Players,
     sweep: Sweep,
     events: VecDeque<Event>,
@@ -88,6 +92,8 @@ impl Session {
             id,
             ends: Ends::new(id),
             agents: Agents::default(),
+            copies: Copies::default(),
+            recorders: Recorders::default(),
             players: Players::default(),
             sweep: Sweep::new(idle_timeout_ms),
             events: VecDeque::new(),
@@ -165,6 +171,12 @@ impl Session {
                     playout.begin_by(now);
                 }
             }
+            Command::AddRecorder { end, spec } => {
+                if self.refuses(end).is_none() {
+                    self.recorders.add(now, end, &spec);
+                }
+            }
+            Command::PauseRecorder { end, pause } => self.recorders.set_pause(now, end, pause),
             Command::Tap { of, listener, audio } => self.listen(of, listener, audio),
             Command::Press { end, press, digits, ms } => {
                 let Parts { ends, mut cx, .. } = self.parts(now);
@@ -225,6 +237,7 @@ impl Session {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.ticked_at = Some(now);
         self.agents.handle_timeout(now, &mut self.events);
+        self.recorders.handle_timeout(now, &mut self.events);
         let Parts { ends, sweep, mut cx, .. } = self.parts(now);
         ends.release_lost_digits(&mut cx);
         sweep.handle_timeout(&mut cx, ends);
@@ -248,12 +261,31 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let playouts = self.ends.iter().filter_map(End::playout).map(Packetizer::due);
         let digits = self.ends.iter().flat_map(End::digits_due);
-        playouts.chain(self.agents.deadlines()).chain(digits).chain(self.sweep.due()).min()
+        playouts
+            .chain(self.agents.deadlines())
+            .chain(self.recorders.deadlines())
+            .chain(digits)
+            .chain(self.sweep.due())
+            .min()
     }
 
     /// Takes an input of an agent's socket; nothing for an agent that does not exist.
     pub fn handle_agent(&mut self, now: Instant, end: EndId, input: AgentInput<'_>) {
-        self.agents.handle(now, end, input, &mut self.events);
+        if !self.copies.has(end) {
+            return self.agents.handle(now, end, input, &mut self.events);
+        }
+        match input {
+            AgentInput::Found(to) => {
+                self.copies.found(end, to);
+                self.events.push_back(Event::AgentOpen { end });
+            }
+            AgentInput::Lost(loss) => self.events.push_back(Event::AgentLost { end, loss }),
+            AgentInput::Opened
+            | AgentInput::Text(_)
+            | AgentInput::Binary(_)
+            | AgentInput::Pong
+            | AgentInput::Closed(_) => {}
+        }
     }
     /// Returns what to write to an agent's socket next: asked when the socket takes it. What it does not take is
     /// bounded, so a slow agent only hurts itself.
@@ -266,12 +298,17 @@ impl Session {
     }
     /// Returns whether an agent's socket may be dropped: the conversation is over, or there is no such agent.
     pub fn agent_is_closed(&self, end: EndId) -> bool {
-        self.agents.is_closed(end)
+        !self.copies.has(end) && self.agents.is_closed(end)
     }
     /// Hands over the copies for listeners that get plain RTP: asked after each packet that came or was made. Allocates
     /// nothing.
     pub fn drain_copies(&mut self, send: impl FnMut(SocketAddr, &[u8])) {
-        self.agents.drain_copies(send);
+        self.copies.drain(send);
+    }
+    /// Hands over what its recorders have recorded: asked after each packet that came or was made, each command and each
+    /// deadline. Allocates nothing.
+    pub fn drain_recordings(&mut self, take: impl FnMut(RecordingId, Recorded<'_>)) {
+        self.recorders.drain(take);
     }
     /// Returns an agent that was removed, and the rest of its conversation: that goes on for
     /// [`CLOSE_TIMEOUT`](trunkgate_agent::limits::CLOSE_TIMEOUT) at most, and is closed already where it never was
@@ -327,13 +364,15 @@ impl Session {
 
     fn parts(&mut self, now: Instant) -> Parts<'_> {
         let (agents, events) = (&mut self.agents, &mut self.events);
-        let cx = Cx { now, agents, shared: &self.shared, origin: &self.origin, events };
+        let (copies, recorders) = (&mut self.copies, &mut self.recorders);
+        let cx = Cx { now, agents, copies, recorders, shared: &self.shared, origin: &self.origin, events };
         Parts { ends: &mut self.ends, players: &mut self.players, sweep: &mut self.sweep, cx }
     }
 
     /// Lists its ends of every kind.
     fn names(&self) -> impl Iterator<Item = EndId> {
-        self.ends.iter().map(End::id).chain(self.agents.names()).chain(self.players.names())
+        let listeners = self.copies.names().chain(self.recorders.names());
+        self.ends.iter().map(End::id).chain(self.agents.names()).chain(listeners).chain(self.players.names())
     }
 
     fn add_end(&mut self, now: Instant, id: EndId, spec: EndSpec) {
@@ -352,7 +391,10 @@ impl Session {
             self.events.push_back(Event::AgentLost { end: id, loss: Loss::Unreachable });
             return;
         }
-        self.agents.add(now, id, spec, &self.shared);
+        match spec.raw {
+            Some(raw) => self.copies.add(id, raw, spec.settings.tracks, spec.counters.clone()),
+            None => self.agents.add(now, id, spec, &self.shared),
+        }
     }
 
     fn add_player(&mut self, id: EndId, sound: Sound) {
@@ -363,7 +405,7 @@ impl Session {
 
     fn listen(&mut self, of: EndId, id: EndId, audio: TapSpec) {
         let Some(at) = self.ends.slot(of) else { return };
-        if self.agents.tune(id, &audio) {
+        if self.agents.tune(id, &audio) || self.recorders.tune(id, &audio) || self.copies.has(id) {
             self.ends.listen(at, Listener::new(id, audio), id);
         }
     }
@@ -436,6 +478,8 @@ impl Session {
         self.unwire(|from, to| from == id || to == id);
         self.players.remove(id);
         self.ends.stop_listening(id);
+        self.copies.remove(id);
+        self.recorders.remove(now, id, &mut self.events);
         self.agents.remove(now, id, &mut self.events);
         if let Some(port) = self.ends.remove(&self.shared, id) {
             self.events.push_back(Event::EndClosed { end: id, port });

@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 
 use trunkgate_agent::TrackName;
 
-use crate::agent_audio::TrackPacket;
 use crate::codec::Coding;
 use crate::counters::DropReason;
+use crate::listening::TrackPacket;
 use crate::rtp::{PacketBuf, Rtp};
 use crate::spec::{EndId, Event};
 
@@ -68,7 +68,7 @@ impl Ends {
             }
         };
         let heard = TrackPacket { track: TrackName::Inbound, rtp: &rtp, bytes: packet.data(), clock_hz };
-        cx.agents.hear_all(cx.now, end.listeners(), &heard, cx.events);
+        cx.hear_all(end.listeners(), &heard);
         let wire = end.wire().ok_or(DropReason::NoWire)?;
         let to = wire.to();
         if cx.agents.get(to).is_some() {

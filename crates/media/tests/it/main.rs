@@ -15,6 +15,7 @@ mod lossy;
 mod menu;
 mod one_port;
 mod presses;
+mod recordings;
 mod relay;
 mod reports;
 mod srtp;

@@ -42,6 +42,7 @@ use crate::quotas::{Counted, Numbered, Quotas, Reached};
 use crate::random::{Random, pick};
 use crate::recent::Recent;
 use crate::recognition::Recognised;
+use crate::recording::{RecordingBegun, RecordingDone, RecordingRequest};
 use crate::register::Registrations;
 use crate::registrar::Registrar;
 use crate::sessions::Sessions;
@@ -54,6 +55,7 @@ use crate::traced::Gathered;
 use crate::trunks::{Trunks, Waiting};
 use crate::unknown::Unknown;
 use crate::unproven::UnprovenEarly;
+use trunkgate_media::RecordingId;
 
 /// Methods that we serve; but for REGISTER also our Allow.
 pub const METHODS: [Method; 12] = [
@@ -263,16 +265,18 @@ impl Edge {
             strangers: self.sources.strangers.limits(),
             captures: self.tracing.captures,
             recogniser: self.apps.recognition.spec().cloned(),
+            records: self.sessions.recordings.is_on(),
             sampling: self.tracing.sampling,
         }
     }
 
     /// Puts settings in force, all of them at once.
     pub fn configure(&mut self, now: Instant, settings: Settings) {
-        let Settings { table, addressing, strangers, captures, recogniser, sampling, .. } = settings;
+        let Settings { table, addressing, strangers, captures, recogniser, records, sampling, .. } = settings;
         let Settings { calls, calls_per_second, emergency_calls, .. } = settings;
         self.admission.emergencies.set_most(emergency_calls);
         self.apps.recognition.configure(recogniser);
+        self.sessions.recordings.configure(records);
         (self.addressing, self.tracing.captures, self.tracing.sampling) = (addressing, captures, sampling);
         if self.admission.limits() != (calls, calls_per_second) {
             self.admission.limited.edge_reconfigured();
@@ -464,6 +468,28 @@ impl Edge {
     /// Notifies an application of an event.
     pub fn call_back(&mut self, callback: AppCallback) {
         self.turn.outputs.push_back(Output::Callback(Box::new(callback)));
+    }
+
+    /// Begins a recording of a call; returns the number of its audio, and its SID.
+    pub fn begin_recording(&mut self, now: Instant, call: &str, request: RecordingRequest) -> (RecordingId, String) {
+        let sid = self.random.recording_sid();
+        let id = self.sessions.recordings.begin(&sid, call);
+        let RecordingRequest { source, channels, tracks: _ } = request;
+        let (call, began) = (call.to_owned(), self.date(now));
+        let begun = RecordingBegun { id, sid: sid.clone(), call, source, channels, began };
+        self.turn.outputs.push_back(Output::Recording(Box::new(begun)));
+        (id, sid)
+    }
+
+    /// Takes note of a recording whose file is complete, or will not be.
+    pub fn recording_done(&mut self, done: &RecordingDone) {
+        let Some((sid, call)) = self.sessions.recordings.done(done.id) else { return };
+        if let Some(error) = &done.error {
+            self.log(&call, format!("recording {sid} failed: {error}"), None);
+        } else if done.lost_ms > 0 {
+            let text = format!("recording {sid} has gaps: {} ms were lost on the way to the disk", done.lost_ms);
+            self.log(&call, text, None);
+        }
     }
 
     fn app_question(&mut self, query: Option<QueryId>, call: &str, app: &Arc<App>, wanted: AppWanted) {

@@ -518,6 +518,8 @@ impl Edge {
             | Event::AgentEnded { .. }
             | Event::Recognised { .. }
             | Event::AgentWish { .. }
+            | Event::RecorderSilent { .. }
+            | Event::RecorderEnded { .. }
             | Event::AgentNote { .. }
             | Event::Key { .. }
             | Event::Played { .. } => None,

@@ -63,6 +63,8 @@ pub struct Route {
     pub by_ratio: Vec<Range<u32>>,
     /// Names of agents that listen to both directions.
     pub fork: Vec<String>,
+    /// Whether its calls are recorded from their answer on.
+    pub record: bool,
     /// 486 and 600 go on to the next target too.
     pub on_busy: bool,
     /// Per target, zero: no limit; else the trunk's.
@@ -194,6 +196,7 @@ impl Route {
             order: Order::Listed,
             by_ratio: Vec::new(),
             fork: Vec::new(),
+            record: false,
             on_busy: false,
             ring_timeout: None,
             file: None,

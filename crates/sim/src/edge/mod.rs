@@ -3,6 +3,7 @@
 //! This room holds the edge's own side: its configuration (`table`), its sockets to agents (`sockets`) and who talks with
 //! which agent (`talking`). What is done to it is in `world`.
 
+mod recorded;
 mod sockets;
 mod table;
 mod talking;
@@ -14,10 +15,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_call::{Gateway, GatewayConfig, Input, RecogniserSpec, Settings};
 use trunkgate_media::agent::Format;
-use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId, PacketBuf, Session, SessionSnapshot};
+use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId, PacketBuf, RecordingId, Session, SessionSnapshot};
 use trunkgate_route::Table;
 
 use crate::options::{Options, Sabotage};
+use recorded::Recordings;
 use sockets::Sockets;
 use table::addressing;
 use talking::Talking;
@@ -47,6 +49,10 @@ pub struct Edge {
     pub sockets: Sockets,
     /// Callers with agents.
     pub(crate) talking: Talking,
+    /// What was recorded.
+    pub(crate) recorded: Recordings,
+    /// Recorders, and their recordings.
+    recorders: BTreeMap<(MediaId, EndId), RecordingId>,
     /// Sessions that an agent or a tone talks in, or has: the voices in them are the edge's own.
     talked: BTreeSet<MediaId>,
     /// Sessions that outlived a restart and wait for the new gateway to speak of them.
@@ -94,6 +100,8 @@ impl Edge {
             told: VecDeque::new(),
             sockets: Sockets::default(),
             talking: Talking::default(),
+            recorded: Recordings::default(),
+            recorders: BTreeMap::new(),
             talked: BTreeSet::new(),
             kept: BTreeMap::new(),
             squatted: BTreeSet::new(),
@@ -151,6 +159,15 @@ impl Edge {
                     self.talking.begins(id, *end, &spec.socket.url);
                 }
                 self.sockets.ask(id, *end);
+            }
+            Command::AddRecorder { end, spec } => {
+                self.recorders.insert((id, *end), spec.recording);
+                self.recorded.begin(now, spec.recording);
+            }
+            Command::PauseRecorder { end, pause } => {
+                if let Some(recording) = self.recorders.get(&(id, *end)) {
+                    self.recorded.pause(*recording, *pause);
+                }
             }
             // After a restart a tone may play without an agent before it.
             Command::AddPlayer { .. } => {
@@ -262,6 +279,8 @@ impl Edge {
         self.sockets.forget(None);
         self.talking.forget(None);
         self.told.clear();
+        self.recorders.clear();
+        self.recorded.forget();
         for snapshot in sessions.into_iter().filter(|_| keep_media) {
             let id = snapshot.id;
             let session = Session::restore(now, snapshot);
@@ -282,8 +301,9 @@ impl Edge {
         }
     }
 
-    fn collect(&mut self, id: MediaId) {
+    fn collect(&mut self, now: Instant, id: MediaId) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.drain_recordings(|recording, piece| self.recorded.take(now, recording, piece));
         let mut closed = false;
         while let Some(event) = session.poll_output() {
             closed |= event == Event::Closed;
@@ -303,7 +323,7 @@ impl Edge {
         if let Some(session) = self.sessions.get_mut(&id) {
             self.sockets.serve(now, session);
         }
-        self.collect(id);
+        self.collect(now, id);
     }
 }
 
@@ -320,7 +340,7 @@ pub struct Left {
     pub spoken: bool,
 }
 
-/// A gateway with a recogniser, which a few calls at once may use.
+/// A gateway that records, with a recogniser, which a few calls at once may use.
 fn recognising(now: Instant, mut gateway: Gateway) -> Gateway {
     let recogniser = RecogniserSpec {
         url: "ws://10.0.0.9/recognise".to_owned(),
@@ -330,7 +350,7 @@ fn recognising(now: Instant, mut gateway: Gateway) -> Gateway {
         connect_timeout: Duration::from_secs(2),
         max_sessions: 3,
     };
-    let settings = Settings { recogniser: Some(Arc::new(recogniser)), ..gateway.settings() };
+    let settings = Settings { recogniser: Some(Arc::new(recogniser)), records: true, ..gateway.settings() };
     gateway.handle_input(now, Input::Configure(Box::new(settings)));
     gateway
 }

@@ -85,6 +85,7 @@ pub(super) fn end(world: &World, end: Instant) -> Result<(), String> {
         ("bound ports", world.edge.ports.len() as u64),
         ("agents' sockets", world.edge.sockets.live() as u64),
         ("agents' sockets counted", metrics.agent.sessions),
+        ("recordings", world.edge.recorded.open() as u64),
         ("callers that wait", metrics.agent.waiting.values().sum()),
         ("calls of trunks", metrics.calls_active.values().sum()),
     ] {

@@ -11,6 +11,7 @@ mod asked;
 mod check;
 mod line;
 mod recognisers;
+mod recordings;
 mod registrations;
 mod sessions;
 mod transfers;
@@ -23,7 +24,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
-use trunkgate_call::{AppAnswer, Input, Output, QueryId};
+use trunkgate_call::{AppAnswer, Input, Output, QueryId, RecordingDone};
 use trunkgate_phone::{Manner, Phone, PhoneConfig, Srtp};
 use trunkgate_route::Server;
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
@@ -78,6 +79,10 @@ pub(crate) enum Happening {
     Answered(QueryId, Box<AppAnswer>),
     /// A SIP message that arrives at the registrar.
     ToRegistrar(Bytes),
+    /// Something is asked of a call's recordings.
+    Record,
+    /// A recording's file is complete.
+    Recorded(Box<RecordingDone>),
     /// Something the seed planned.
     Act(Action),
 }
@@ -138,6 +143,7 @@ pub struct World {
     pub(crate) before: line::Before,
     pub(crate) apps: apps::Apps,
     pub(crate) recognisers: recognisers::Recognisers,
+    pub(crate) recordings: recordings::Requests,
     steps_at_once: u32,
 }
 
@@ -189,10 +195,12 @@ impl World {
             before: line::Before::default(),
             apps: apps::Apps::new(options.seed),
             recognisers: recognisers::Recognisers::new(options.seed),
+            recordings: recordings::Requests::new(options.seed),
             steps_at_once: 0,
             options,
         };
         actions::plan(&mut world);
+        recordings::plan(&mut world);
         world
     }
 
@@ -330,6 +338,8 @@ impl World {
             }
             Happening::Answered(query, answer) => apps::answer(self, query, answer),
             Happening::ToRegistrar(bytes) => self.registers(bytes),
+            Happening::Record => recordings::ask(self),
+            Happening::Recorded(done) => recordings::done(self, done),
             Happening::Act(action) => {
                 self.log.line(self.now, format_args!("action  {action}"));
                 actions::act(self, action);
@@ -376,6 +386,7 @@ impl World {
         self.drain_gateway();
         agents::decide(self);
         recognisers::decide(self);
+        recordings::finish(self);
         for at in 0..self.seats.len() {
             self.drain_phone(at);
         }
@@ -398,6 +409,7 @@ impl World {
                 Output::Callback(callback) => apps::called_back(self, &callback),
                 // Its answer is on its way already: the edge leaves it.
                 Output::AppGivenUp(_)
+                | Output::Recording(_)
                 | Output::Registered(_)
                 | Output::Sms(_)
                 | Output::Counted(_)
@@ -665,6 +677,8 @@ fn name_of(command: &trunkgate_media::Command) -> String {
         Command::AddPlayer { end, .. } => format!("AddPlayer {}", end.0),
         Command::Play { end, .. } => format!("Play {}", end.0),
         Command::Tap { of, listener, .. } => format!("Tap {} by {}", of.0, listener.0),
+        Command::AddRecorder { end, spec } => format!("AddRecorder {} {:?}", end.0, spec.recording),
+        Command::PauseRecorder { end, pause } => format!("PauseRecorder {} {pause:?}", end.0),
         Command::Press { end, digits, .. } => format!("Press {} {digits}", end.0),
         Command::TellKeys { end, digits } => format!("TellKeys {} {digits}", end.0),
         Command::TransferFailed { end, target, reason, .. } => format!("TransferFailed {} {target} {reason}", end.0),

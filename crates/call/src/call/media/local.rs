@@ -27,6 +27,7 @@ use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::wiring::{coding, name};
 use crate::call::negotiation::local::{ANY_PORT, Spoken, keys, talks, unusable};
+use crate::call::recording;
 use crate::call::refused::Refused;
 use crate::call::search::agents::{Player, SAMPLES_PER_MS};
 use crate::call::search::answer::Failure;
@@ -99,7 +100,8 @@ impl CallMedia {
     /// Lets the listeners hear the caller's side as it is wired now.
     pub(crate) fn tap_caller(&self, cx: &mut Cx<'_>) {
         let Some(media) = cx.call.session else { return };
-        if cx.call.recogniser.is_none() && !cx.call.legs.iter().any(|leg| leg.listens()) {
+        let is_heard = cx.call.recogniser.is_some() || cx.call.is_recorded();
+        if !is_heard && !cx.call.legs.iter().any(|leg| leg.listens()) {
             return;
         }
         let (understood, copied) = (self.audible(cx.call), self.copied_end(cx.call));
@@ -109,6 +111,7 @@ impl CallMedia {
         if let Some(tap) = recogniser.and_then(|(recogniser, heard)| recogniser.listen_to(heard)) {
             cx.edge.media(media, tap);
         }
+        recording::tap(cx, understood.as_ref());
         for leg in cx.call.legs.iter_mut().filter(|leg| leg.state != LegState::Ended) {
             let Some(side) = leg.agent.as_mut().filter(|side| side.listens()) else { continue };
             // Who gets plain RTP gets every payload as it is.

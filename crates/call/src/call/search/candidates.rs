@@ -688,6 +688,10 @@ impl Search {
         cx.edge.decide(cx.now, cx.call.key, format!("route {}{}", cx.call.facts.route, line.unwrap_or_default()));
         let is_emergency = cx.edge.table.numbers().is_emergency(&cx.call.facts.called);
         cx.edge.by_ratio(cx.now, cx.call.key, &mut plan, !is_emergency);
+        cx.call.facts.record |= plan.route.record;
+        if plan.route.record && !is_emergency && cx.edge.sessions.recordings.refuses() {
+            return Err(FinalAnswer::new(503, ReasonSlug::RecordingUnavailable));
+        }
         cx.call.facts.shown_as = plan.route.caller_id.clone();
         cx.watch_for_text(plan.route.sms.as_ref());
         let forks = plan.forks.clone();

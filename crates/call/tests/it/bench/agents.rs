@@ -3,7 +3,7 @@
 
 use trunkgate_media::agent::{Loss, Settings};
 use trunkgate_media::mos::Codec;
-use trunkgate_media::{AgentWish, HoldSound, PressSpec, Sound, TapSpec, WireSpec};
+use trunkgate_media::{AgentWish, HoldSound, PressSpec, RecorderSpec, RecordingPause, Sound, TapSpec, WireSpec};
 use trunkgate_route::Agent;
 
 use super::*;
@@ -38,6 +38,8 @@ pub enum Told {
     Wire(EndId, EndId, WireSpec),
     Unwire(EndId),
     Tap(EndId, EndId, TapSpec),
+    Record(EndId, RecorderSpec),
+    Pause(EndId, Option<RecordingPause>),
     Press(EndId, u8, String),
     Keys(EndId, String),
     TransferFailed(EndId, String, &'static str, Option<u16>),
@@ -68,6 +70,8 @@ impl Bench {
                     let (PressSpec::Event { payload, .. } | PressSpec::Tone { payload, .. }) = press;
                     Told::Press(end, payload, digits)
                 }
+                Command::AddRecorder { end, spec } => Told::Record(end, spec),
+                Command::PauseRecorder { end, pause } => Told::Pause(end, pause),
                 Command::TellKeys { end, digits } => Told::Keys(end, digits),
                 Command::TransferFailed { end, target, reason, code } => {
                     Told::TransferFailed(end, target, reason, code)

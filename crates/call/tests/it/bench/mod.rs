@@ -17,7 +17,7 @@ use bytes::Bytes;
 use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_call::{
     Addressing, AppCallback, AppQuestion, CallRecord, Control, DayCount, Gateway, GatewayConfig, Input, Interfaces,
-    ListenerSpec, Output, QueryId, Settings, SmsNews,
+    ListenerSpec, Output, QueryId, RecordingBegun, Settings, SmsNews,
 };
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId};
 use trunkgate_route::{Definition, Destination, Numbers, Pattern, Peer, Route, Server, Table, TargetSpec, Trunk};
@@ -181,6 +181,7 @@ pub struct Bench {
     /// Questions of applications.
     pub questions: VecDeque<AppQuestion>,
     /// Events that applications are notified of.
+    pub recordings: Vec<RecordingBegun>,
     pub callbacks: Vec<AppCallback>,
     /// Questions that were given up.
     pub given_up: Vec<QueryId>,
@@ -242,6 +243,7 @@ impl Bench {
             counts: vec![],
             resolves: vec![],
             questions: VecDeque::new(),
+            recordings: vec![],
             callbacks: vec![],
             given_up: Vec::new(),
             pongs: vec![],
@@ -305,6 +307,7 @@ impl Bench {
                 Output::Resolve { query, destination } => self.resolves.push((query, destination.host)),
                 Output::App(question) => self.questions.push_back(*question),
                 Output::Callback(callback) => self.callbacks.push(*callback),
+                Output::Recording(begun) => self.recordings.push(*begun),
                 Output::AppGivenUp(query) => self.given_up.push(query),
                 Output::Registered(connection) => self.registered.push(connection),
                 Output::Pong { flow } => self.pongs.push(flow.remote),
@@ -361,6 +364,8 @@ impl Bench {
             | Command::Unwire { .. }
             | Command::AddAgent { .. }
             | Command::AddPlayer { .. }
+            | Command::AddRecorder { .. }
+            | Command::PauseRecorder { .. }
             | Command::Tap { .. }
             | Command::Press { .. }
             | Command::TellKeys { .. }

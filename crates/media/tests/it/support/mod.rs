@@ -201,7 +201,10 @@ impl Bench {
     }
     /// The clock runs on: the RTP packets that the session makes meanwhile, with the time of each.
     pub(crate) fn run(&mut self, ms: u64) -> Vec<Made> {
-        let until = self.now + Duration::from_millis(ms);
+        self.run_until(self.now + Duration::from_millis(ms))
+    }
+    /// The same, until then.
+    pub(crate) fn run_until(&mut self, until: Instant) -> Vec<Made> {
         let mut made = Vec::new();
         let mut packet = PacketBuf::new();
         while let Some(due) = self.session.poll_timeout().filter(|due| *due <= until) {

@@ -58,13 +58,13 @@ impl Up {
 
 /// 20 ms of a track.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Heard<'a> {
+pub(crate) struct Heard<'a> {
     /// The track.
-    pub(super) track: TrackName,
+    pub(crate) track: TrackName,
     /// In the agent's format.
-    pub(super) audio: &'a [u8],
+    pub(crate) audio: &'a [u8],
     /// The level; 0 where that is not asked for.
-    pub(super) level: u16,
+    pub(crate) level: u16,
 }
 
 impl Uplink {
@@ -76,6 +76,13 @@ impl Uplink {
                 Samples::Linear { tracks: Tracks::new(now, tracks), up: Up::new(CLOCK_HZ, format.sample_rate()) }
             }
         };
+        Uplink { tracks, format, audio: Vec::with_capacity(format.frame_bytes()) }
+    }
+    /// Frames both tracks for a recording, from `now` on: linear at 8 kHz, and closer to the edge's clock than for an agent, which is
+    /// spared a click.
+    pub(super) fn recorded(now: Instant) -> Uplink {
+        let format = Format::L16Rate8000;
+        let tracks = Samples::Linear { tracks: Tracks::recorded(now), up: None };
         Uplink { tracks, format, audio: Vec::with_capacity(format.frame_bytes()) }
     }
     /// Takes a packet of a direction; `coding`: that of its audio, `None` where it has none.

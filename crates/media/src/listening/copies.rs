@@ -40,7 +40,7 @@ struct CopyListener {
 
 /// The listeners of a session that get plain RTP, and the copies that wait for the shell to send them.
 #[derive(Debug, Default)]
-pub(super) struct Copies {
+pub(crate) struct Copies {
     ends: Vec<CopyListener>,
     /// The packets of `waiting`, one behind the other.
     bytes: Vec<u8>,
@@ -49,7 +49,7 @@ pub(super) struct Copies {
 
 impl Copies {
     /// Adds a listener whose address is still to be found.
-    pub(super) fn add(&mut self, id: EndId, spec: RawSpec, tracks: TrackSet, counters: Arc<EndCounters>) {
+    pub(crate) fn add(&mut self, id: EndId, spec: RawSpec, tracks: TrackSet, counters: Arc<EndCounters>) {
         let (inbound, outbound) = (Stream::new(spec.inbound), Stream::new(spec.outbound));
         self.ends.push(CopyListener { id, tracks, counters, to: None, inbound, outbound });
         // A packet is heard on its way in and on its way out: so that none of its copies allocates.
@@ -57,24 +57,24 @@ impl Copies {
         self.waiting.reserve(2 * self.ends.len());
     }
     /// Takes a listener away.
-    pub(super) fn remove(&mut self, id: EndId) {
+    pub(crate) fn remove(&mut self, id: EndId) {
         self.ends.retain(|end| end.id != id);
     }
-    /// Their names.
-    pub(super) fn names(&self) -> impl Iterator<Item = EndId> {
+    /// Lists their names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
         self.ends.iter().map(|end| end.id)
     }
-    /// Whether it is one of them.
-    pub(super) fn has(&self, id: EndId) -> bool {
+    /// Returns whether an end is one of them.
+    pub(crate) fn has(&self, id: EndId) -> bool {
         self.names().any(|name| name == id)
     }
-    /// Says where a listener's copies go; whether there is such a listener.
-    pub(super) fn found(&mut self, id: EndId, to: SocketAddr) -> bool {
+    /// Sets where a listener's copies go; returns whether there is such a listener.
+    pub(crate) fn found(&mut self, id: EndId, to: SocketAddr) -> bool {
         let end = self.ends.iter_mut().find(|end| end.id == id);
         end.map(|end| end.to = Some(to)).is_some()
     }
     /// Makes the copies of a packet for those that listen.
-    pub(super) fn hear_all(&mut self, now: Instant, listeners: &[Listener], packet: &TrackPacket<'_>) {
+    pub(crate) fn hear_all(&mut self, now: Instant, listeners: &[Listener], packet: &TrackPacket<'_>) {
         if self.ends.is_empty() {
             return;
         }
@@ -98,7 +98,7 @@ impl Copies {
         }
     }
     /// Hands the copies over, in order.
-    pub(super) fn drain(&mut self, mut send: impl FnMut(SocketAddr, &[u8])) {
+    pub(crate) fn drain(&mut self, mut send: impl FnMut(SocketAddr, &[u8])) {
         let mut from = 0;
         for (to, len) in self.waiting.drain(..) {
             send(to, self.bytes.get(from..from + len).unwrap_or_default());

@@ -9,8 +9,8 @@ use crate::spec::{EndId, TapSpec};
 /// One listener of an end.
 #[derive(Debug, Clone)]
 pub(crate) struct Listener {
-    /// The agent that hears.
-    pub(super) id: EndId,
+    /// The one that hears.
+    id: EndId,
     audio: TapSpec,
 }
 
@@ -28,16 +28,20 @@ pub(crate) struct TrackPacket<'a> {
 }
 
 impl Listener {
-    /// Creates a listener: an agent, and the audio that it hears.
+    /// Creates a listener: the end that hears, and its audio.
     pub(crate) fn new(id: EndId, audio: TapSpec) -> Listener {
         Listener { id, audio }
     }
-    /// Returns whether the agent `id` is the listener.
+    /// Returns the end that hears.
+    pub(crate) fn id(&self) -> EndId {
+        self.id
+    }
+    /// Returns whether `id` is the listener.
     pub(crate) fn is(&self, id: EndId) -> bool {
         self.id == id
     }
     /// Returns the codec of a packet; `None` where it is not heard.
-    pub(super) fn coding(&self, packet: &TrackPacket<'_>) -> Option<Coding> {
+    pub(crate) fn coding(&self, packet: &TrackPacket<'_>) -> Option<Coding> {
         let numbers = match packet.track {
             TrackName::Inbound => &self.audio.inbound,
             TrackName::Outbound => &self.audio.outbound,

@@ -1,0 +1,185 @@
+//! Recordings of a call: what begins, pauses and ends them, and which side of the call they hear.
+//!
+//! A recorder is an end of the media session that listens to the caller's side, as a recogniser is, and no leg. The file is the shell's.
+
+use trunkgate_media::agent::TrackSet;
+use trunkgate_media::{Channels, Command, EndId, RecorderSpec, RecordingPause, TapSpec};
+use trunkgate_resources::limits::{RECORDINGS_AT_ONCE, RECORDINGS_PER_CALL};
+use trunkgate_resources::recording::{RecordingRequest, RecordingSource};
+use trunkgate_story::view::RecordingView;
+
+use crate::call::CallMedia;
+use crate::call::refused::Refused;
+use crate::call::shared::Cx;
+
+/// A change of a recording that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordingChange {
+    /// It pauses.
+    Pause(RecordingPause),
+    /// It goes on.
+    Resume,
+    /// It ends.
+    Stop,
+}
+
+/// The recordings of a call, those that have ended too.
+#[derive(Debug, Default)]
+pub(crate) struct Recordings {
+    list: Vec<Recording>,
+}
+
+/// One recording.
+#[derive(Debug)]
+struct Recording {
+    sid: String,
+    request: RecordingRequest,
+    /// Its end in the media session.
+    end: EndId,
+    pause: Option<RecordingPause>,
+    /// What of the caller's side it hears, and by which of its ends.
+    hears: Option<(EndId, TapSpec)>,
+    /// Frames of 20 ms in the file, once it has ended.
+    frames: Option<u64>,
+    is_over: bool,
+}
+
+impl Recordings {
+    /// Returns them as they are shown.
+    pub(crate) fn views(&self) -> Vec<RecordingView> {
+        self.list.iter().map(Recording::view).collect()
+    }
+
+    /// Returns whether one is being made.
+    pub(crate) fn is_any_open(&self) -> bool {
+        self.list.iter().any(|recording| !recording.is_over)
+    }
+
+    fn at(&mut self, end: EndId) -> Option<&mut Recording> {
+        self.list.iter_mut().find(|recording| recording.end == end)
+    }
+
+    /// Finds the recording that is asked for by its SID; without one, the newest that is being made.
+    fn find(&mut self, sid: Option<&str>) -> Option<&mut Recording> {
+        match sid {
+            Some(sid) => self.list.iter_mut().find(|recording| recording.sid == sid),
+            None => self.list.iter_mut().rev().find(|recording| !recording.is_over),
+        }
+    }
+}
+
+impl Recording {
+    fn view(&self) -> RecordingView {
+        let status = match (self.is_over, self.pause) {
+            (true, _) => "stopped",
+            (false, Some(_)) => "paused",
+            (false, None) => "in-progress",
+        };
+        RecordingView {
+            sid: self.sid.clone(),
+            status,
+            source: self.request.source.as_str(),
+            channels: self.request.channels.count(),
+            seconds: self.frames.map(|frames| frames as f64 / 50.0),
+        }
+    }
+
+    /// Takes what of the caller's side is there to be heard; returns the command for the media session, where that is new.
+    fn listen_to(&mut self, heard: &(EndId, TapSpec)) -> Option<Command> {
+        let is_new = !self.is_over && self.hears.as_ref() != Some(heard);
+        is_new.then(|| {
+            let (of, audio) = heard.clone();
+            self.hears = Some(heard.clone());
+            Command::Tap { of, listener: self.end, audio }
+        })
+    }
+}
+
+/// Begins the recording that the route asks for, once the call is answered.
+pub(crate) fn begin_by_route(media: &CallMedia, cx: &mut Cx<'_>) {
+    if !std::mem::take(&mut cx.call.facts.record) {
+        return;
+    }
+    let (source, channels) = (RecordingSource::Route, Channels::Dual);
+    if let Err(why) = begin(media, cx, RecordingRequest { source, channels, tracks: TrackSet::Both }) {
+        let sid = cx.call.legs.sid().to_owned();
+        cx.edge.decide(cx.now, cx.call.key, format!("not recorded: {why}"));
+        cx.edge.warn(&sid, format!("the call is not recorded, as its route asks for: {why}"), None);
+    }
+}
+
+/// Begins a recording.
+///
+/// # Errors
+/// There is nothing to record by, nothing that can be heard, or as many recordings as may be.
+pub(crate) fn begin(media: &CallMedia, cx: &mut Cx<'_>, request: RecordingRequest) -> Result<RecordingView, Refused> {
+    if !cx.edge.sessions.recordings.is_on() {
+        return Err(Refused::NoRecording);
+    }
+    if media.speaks_other_audio(cx.call) {
+        return Err(Refused::OtherAudio);
+    }
+    let list = cx.call.recordings.as_ref().map_or(&[][..], |recordings| &recordings.list);
+    let open = list.iter().filter(|recording| !recording.is_over).count();
+    if open >= RECORDINGS_AT_ONCE || list.len() >= RECORDINGS_PER_CALL {
+        return Err(Refused::TooManyRecordings);
+    }
+    let session = cx.call.session.ok_or(Refused::Internal)?;
+    let end = cx.edge.new_end(session).ok_or(Refused::Internal)?;
+    let (id, sid) = cx.edge.begin_recording(cx.now, cx.call.legs.sid(), request);
+    let spec = RecorderSpec { recording: id, tracks: request.tracks, silence: None };
+    cx.edge.media(session, Command::AddRecorder { end, spec });
+    cx.edge.decide(cx.now, cx.call.key, format!("recording {sid} begins"));
+    let recording = Recording { sid, request, end, pause: None, hears: None, frames: None, is_over: false };
+    let view = recording.view();
+    cx.call.recordings.get_or_insert_default().list.push(recording);
+    media.tap_caller(cx);
+    Ok(view)
+}
+
+/// Changes a recording: that of a SID, or the newest that is being made.
+///
+/// # Errors
+/// There is no such recording, or it has ended.
+pub(crate) fn change(cx: &mut Cx<'_>, sid: Option<&str>, change: RecordingChange) -> Result<RecordingView, Refused> {
+    let media = cx.call.session.ok_or(Refused::RecordingEnded)?;
+    let recordings = cx.call.recordings.as_mut().ok_or(Refused::UnknownRecording)?;
+    let recording = recordings.find(sid).ok_or(Refused::UnknownRecording)?;
+    if recording.is_over {
+        return Err(Refused::RecordingEnded);
+    }
+    let (end, shown) = (recording.end, recording.sid.clone());
+    let (command, what) = match change {
+        RecordingChange::Pause(pause) => {
+            recording.pause = Some(pause);
+            (Command::PauseRecorder { end, pause: Some(pause) }, "pauses")
+        }
+        RecordingChange::Resume => {
+            recording.pause = None;
+            (Command::PauseRecorder { end, pause: None }, "goes on")
+        }
+        RecordingChange::Stop => {
+            recording.is_over = true;
+            (Command::RemoveEnd { end }, "ends")
+        }
+    };
+    let view = recording.view();
+    cx.edge.media(media, command);
+    cx.edge.decide(cx.now, cx.call.key, format!("recording {shown} {what}, as requested"));
+    Ok(view)
+}
+
+/// Lets recorders hear the caller's side as it is wired now.
+pub(crate) fn tap(cx: &mut Cx<'_>, heard: Option<&(EndId, TapSpec)>) {
+    let Some((media, heard)) = cx.call.session.zip(heard) else { return };
+    let recordings = cx.call.recordings.iter_mut().flat_map(|recordings| &mut recordings.list);
+    for tap in recordings.filter_map(|recording| recording.listen_to(heard)) {
+        cx.edge.media(media, tap);
+    }
+}
+
+/// A recorder has ended, with so many frames of 20 ms in its file.
+pub(crate) fn ended(cx: &mut Cx<'_>, end: EndId, frames: u64) {
+    let Some(recording) = cx.call.recordings.as_mut().and_then(|recordings| recordings.at(end)) else { return };
+    (recording.is_over, recording.frames) = (true, Some(frames));
+}

@@ -1,0 +1,45 @@
+//! Requests for recordings of calls.
+
+use std::time::Instant;
+
+use trunkgate_resources::recording::RecordingRequest;
+use trunkgate_story::view::RecordingView;
+
+use crate::call::recording::{self, RecordingChange};
+use crate::call::refused::Refused;
+use crate::gateway::Gateway;
+
+/// Recordings of a live call, as requests begin and change them. Drain [`Gateway::poll_output`] afterwards.
+#[derive(Debug)]
+pub struct CallRecordings<'g> {
+    gateway: &'g mut Gateway,
+    sid: &'g str,
+}
+
+impl<'g> CallRecordings<'g> {
+    /// Names the call.
+    pub fn of(gateway: &'g mut Gateway, sid: &'g str) -> CallRecordings<'g> {
+        CallRecordings { gateway, sid }
+    }
+
+    /// Begins a recording.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn begin(&mut self, now: Instant, request: RecordingRequest) -> Result<RecordingView, Refused> {
+        self.gateway.ask(now, self.sid, |parts, cx| recording::begin(&parts.bridge.media, cx, request))
+    }
+
+    /// Changes a recording: that of a SID, or the newest that is being made.
+    ///
+    /// # Errors
+    /// Why it stays as it is.
+    pub fn change(
+        &mut self,
+        now: Instant,
+        recording: Option<&str>,
+        change: RecordingChange,
+    ) -> Result<RecordingView, Refused> {
+        self.gateway.ask(now, self.sid, |_, cx| recording::change(cx, recording, change))
+    }
+}

@@ -1,0 +1,163 @@
+//! Recordings of calls: what begins and ends them, and which side they hear.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::sync::Arc;
+
+use crate::bench::agents::{Told, agent, agent_table};
+use crate::bench::{Bench, CARRIER, PBX, offer, route, to_trunk};
+use trunkgate_call::limits::{RECORDINGS_AT_ONCE, RECORDINGS_PER_CALL};
+use trunkgate_call::view::RecordingView;
+use trunkgate_call::{
+    CallRecordings, Channels, Input, RecordingChange, RecordingDone, RecordingRequest, RecordingSource, Refused,
+    Settings,
+};
+use trunkgate_media::agent::TrackSet;
+use trunkgate_media::{Coding, EndId, Event, RecordingId, RecordingPause, TapSpec};
+use trunkgate_route::{Route, Table};
+
+const REQUEST: RecordingRequest =
+    RecordingRequest { source: RecordingSource::Request, channels: Channels::Dual, tracks: TrackSet::Both };
+
+fn table(record: bool) -> Arc<Table> {
+    agent_table(vec![agent("desk")], Route { record, ..route(vec![to_trunk("pbx")]) })
+}
+
+/// An edge with a writer.
+fn bench(record: bool) -> Bench {
+    let mut bench = Bench::with(table(record));
+    let settings = Settings { records: true, ..bench.gateway.settings() };
+    bench.input(Input::Configure(Box::new(settings)));
+    bench
+}
+
+fn sid(bench: &Bench) -> String {
+    bench.gateway.calls(bench.now)[0].sid.clone()
+}
+
+fn begin(bench: &mut Bench) -> Result<RecordingView, Refused> {
+    let sid = sid(bench);
+    let begun = CallRecordings::of(&mut bench.gateway, &sid).begin(bench.now, REQUEST);
+    bench.drain();
+    begun
+}
+
+fn change(bench: &mut Bench, recording: Option<&str>, change: RecordingChange) -> Result<RecordingView, Refused> {
+    let sid = sid(bench);
+    let changed = CallRecordings::of(&mut bench.gateway, &sid).change(bench.now, recording, change);
+    bench.drain();
+    changed
+}
+
+fn both() -> TapSpec {
+    TapSpec::both(0, Coding::Pcmu)
+}
+
+#[test]
+fn a_route_has_its_calls_recorded_from_their_answer_to_their_end() {
+    let mut bench = bench(true);
+    let (mut caller, callee) = bench.answered();
+    let told = bench.told();
+    let recorder =
+        told.iter().find_map(|told| if let Told::Record(end, spec) = told { Some((*end, spec.clone())) } else { None });
+    let (recorder, spec) = recorder.unwrap();
+    assert_eq!((spec.recording, spec.tracks, spec.silence), (RecordingId(1), TrackSet::Both, None));
+    assert!(told.contains(&Told::Tap(EndId(0), recorder, both())), "{told:?}");
+    let begun = bench.recordings.remove(0);
+    assert_eq!((begun.id, begun.source, begun.channels), (RecordingId(1), RecordingSource::Route, Channels::Dual));
+    assert_eq!((&begun.call, begun.sid.get(..2), begun.sid.len()), (&sid(&bench), Some("RE"), 34));
+    let call = bench.gateway.calls(bench.now).remove(0);
+    let view = RecordingView { sid: begun.sid, status: "in-progress", source: "Trunking", channels: 2, seconds: None };
+    assert_eq!(call.recordings, std::slice::from_ref(&view));
+    bench.nothing();
+    bench.bye(&mut caller, &callee);
+    assert_eq!(bench.reports[0].call.recordings, [view], "its SID stands in the call's record");
+    bench.input(Input::Recorded(Box::new(RecordingDone {
+        id: RecordingId(1),
+        milliseconds: 4_000,
+        lost_ms: 200,
+        error: None,
+    })));
+    assert!(bench.logs.last().unwrap().contains("200 ms were lost"), "{:?}", bench.logs);
+    bench.finish();
+}
+
+#[test]
+fn no_call_is_recorded_before_its_answer_or_without_being_asked_for() {
+    let mut bench = bench(false);
+    bench.answered();
+    assert!(bench.recordings.is_empty() && !bench.told().iter().any(|told| matches!(told, Told::Record(..))));
+    assert!(bench.gateway.calls(bench.now)[0].recordings.is_empty());
+}
+
+#[test]
+fn a_recording_that_cannot_be_made_costs_the_call_nothing() {
+    let mut bench = Bench::with(table(true));
+    bench.answered();
+    assert_eq!((bench.state(), bench.recordings.len()), ("answered", 0));
+    let said = "not recorded: the configuration has no [recording]";
+    assert!(bench.story().contains(said), "{}", bench.story());
+    assert!(bench.logs.iter().any(|line| line.contains("is not recorded")), "{:?}", bench.logs);
+    assert_eq!(begin(&mut bench), Err(Refused::NoRecording));
+}
+
+#[test]
+fn a_request_begins_pauses_and_ends_one() {
+    let mut bench = bench(false);
+    bench.answered();
+    bench.told();
+    assert_eq!(change(&mut bench, None, RecordingChange::Stop), Err(Refused::UnknownRecording));
+    let view = begin(&mut bench).unwrap();
+    assert_eq!((view.status, view.source, view.channels), ("in-progress", "StartCallRecordingAPI", 2));
+    let told = bench.told();
+    let [Told::Record(end, _), Told::Tap(EndId(0), listener, _)] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(listener, end);
+    let end = *end;
+    let pause = RecordingChange::Pause(RecordingPause::Cut);
+    assert_eq!(change(&mut bench, Some(&view.sid), pause).unwrap().status, "paused");
+    assert_eq!(bench.told(), [Told::Pause(end, Some(RecordingPause::Cut))]);
+    assert_eq!(change(&mut bench, None, RecordingChange::Resume).unwrap().status, "in-progress");
+    assert_eq!(bench.told(), [Told::Pause(end, None)]);
+    assert_eq!(change(&mut bench, Some("RE0"), RecordingChange::Stop), Err(Refused::UnknownRecording));
+    assert_eq!(change(&mut bench, None, RecordingChange::Stop).unwrap().status, "stopped");
+    assert_eq!(bench.told(), [Told::Remove(end)]);
+    bench.news(Event::RecorderEnded { end, frames: 110, is_silent: false });
+    assert_eq!(bench.gateway.calls(bench.now)[0].recordings[0].seconds, Some(2.2));
+    assert_eq!(change(&mut bench, Some(&view.sid), RecordingChange::Resume), Err(Refused::RecordingEnded));
+    bench.nothing();
+    assert_eq!(bench.state(), "answered");
+}
+
+#[test]
+fn a_call_has_so_many_recordings_and_no_more() {
+    let mut bench = bench(false);
+    bench.answered();
+    for _ in 0..RECORDINGS_AT_ONCE {
+        begin(&mut bench).unwrap();
+    }
+    assert_eq!(begin(&mut bench), Err(Refused::TooManyRecordings));
+    for _ in RECORDINGS_AT_ONCE..RECORDINGS_PER_CALL {
+        change(&mut bench, None, RecordingChange::Stop).unwrap();
+        begin(&mut bench).unwrap();
+    }
+    change(&mut bench, None, RecordingChange::Stop).unwrap();
+    assert_eq!(begin(&mut bench), Err(Refused::TooManyRecordings));
+}
+
+#[test]
+fn calls_to_be_recorded_are_refused_while_the_disk_takes_nothing_if_so_configured() {
+    for record in [true, false] {
+        let mut bench = bench(record);
+        bench.input(Input::RecordingsRefused(true));
+        if !record {
+            bench.answered();
+            continue;
+        }
+        bench.invite(CARRIER, "+14155550100", &offer());
+        bench.expect(CARRIER, "SIP/2.0 100");
+        let refused = bench.expect(CARRIER, "SIP/2.0 503");
+        assert!(refused.header("Reason").contains("recording_unavailable"), "{}", refused.text);
+        bench.input(Input::RecordingsRefused(false));
+        bench.invite(CARRIER, "+14155550100", &offer());
+        bench.expect(PBX, "INVITE ");
+    }
+}

@@ -1,0 +1,18 @@
+//! Listeners of a call: audio of one end, both directions, as agents, raw forks and recorders get it.
+//!
+//! Here belongs what is done to a packet for those that hear it without being its destination. The conversation with an agent that hears
+//! is [`agent_audio`](crate::agent_audio)'s; what hears a packet is decided by the session.
+
+mod copies;
+mod decoder;
+mod hearing;
+mod listener;
+mod recorder;
+mod recorders;
+mod uplink;
+
+pub(crate) use copies::Copies;
+pub(crate) use hearing::Hearing;
+pub(crate) use listener::{Listener, TrackPacket};
+pub use recorders::Recorded;
+pub(crate) use recorders::Recorders;

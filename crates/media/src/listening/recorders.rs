@@ -1,0 +1,119 @@
+//! The recorders of a session, and what they hand over to the writer of their files.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::spec::{EndId, Event, RecorderSpec, RecordingId, RecordingPause, TapSpec};
+
+use super::listener::{Listener, TrackPacket};
+use super::recorder::Recorder;
+
+/// A piece of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded<'a> {
+    /// Frames that follow each other.
+    Audio {
+        /// Number of the first frame in the file's time; a frame has 20 ms.
+        first: u64,
+        /// Samples of 8 kHz, interleaved: the caller, what the caller hears.
+        samples: &'a [i16],
+    },
+    /// The recording has ended.
+    End {
+        /// Frames in the file.
+        frames: u64,
+        /// The first and the last frame with a sound of the caller; `None`: the caller was silent.
+        sound: Option<(u64, u64)>,
+    },
+}
+
+/// All recorders of a session.
+#[derive(Debug, Default)]
+pub(crate) struct Recorders {
+    all: Vec<Recorder>,
+    /// Those that have ended and whose rest is not handed over yet.
+    over: Vec<Recorder>,
+}
+
+impl Recorders {
+    /// Adds a recorder, which records from now on.
+    pub(crate) fn add(&mut self, now: Instant, id: EndId, spec: &RecorderSpec) {
+        self.all.push(Recorder::new(now, id, spec));
+    }
+    /// Ends a recorder.
+    pub(crate) fn remove(&mut self, now: Instant, id: EndId, events: &mut VecDeque<Event>) {
+        if let Some(at) = self.position(id) {
+            let mut recorder = self.all.remove(at);
+            recorder.end(now);
+            let (frames, is_silent) = (recorder.frames(), recorder.sound().is_none());
+            events.push_back(Event::RecorderEnded { end: id, frames, is_silent });
+            self.over.push(recorder);
+        }
+    }
+    /// Lists their names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
+        self.all.iter().map(Recorder::id)
+    }
+    /// Returns whether audio is decoded for one of them.
+    pub(crate) fn decode(&self) -> bool {
+        self.all.iter().any(Recorder::decodes)
+    }
+    /// Sets the audio that a recorder hears; returns whether there is such a recorder.
+    pub(crate) fn tune(&mut self, id: EndId, audio: &TapSpec) -> bool {
+        self.get_mut(id).map(|recorder| recorder.tune(audio)).is_some()
+    }
+    /// Pauses a recorder, or lets it go on.
+    pub(crate) fn set_pause(&mut self, now: Instant, id: EndId, pause: Option<RecordingPause>) {
+        if let Some(recorder) = self.get_mut(id) {
+            recorder.set_pause(now, pause);
+        }
+    }
+    /// Lets those that listen hear a packet.
+    pub(crate) fn hear_all(
+        &mut self,
+        now: Instant,
+        listeners: &[Listener],
+        packet: &TrackPacket<'_>,
+        events: &mut VecDeque<Event>,
+    ) {
+        for listener in listeners {
+            if let Some(recorder) = self.get_mut(listener.id()) {
+                recorder.hear(now, packet, listener.coding(packet));
+                report_silence(recorder, events);
+            }
+        }
+    }
+    /// Acts on deadlines that have passed.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+        for recorder in &mut self.all {
+            recorder.handle_timeout(now);
+            report_silence(recorder, events);
+        }
+    }
+    /// Lists their next deadlines.
+    pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
+        self.all.iter().filter_map(Recorder::poll_timeout)
+    }
+    /// Hands over what is recorded: whole blocks, and all of those that have ended. Allocates nothing.
+    pub(crate) fn drain(&mut self, mut take: impl FnMut(RecordingId, Recorded<'_>)) {
+        self.all.iter_mut().for_each(|recorder| recorder.drain(false, &mut take));
+        for mut recorder in self.over.drain(..) {
+            recorder.drain(true, &mut take);
+            take(recorder.recording(), Recorded::End { frames: recorder.frames(), sound: recorder.sound() });
+        }
+    }
+
+    fn position(&self, id: EndId) -> Option<usize> {
+        self.all.iter().position(|recorder| recorder.id() == id)
+    }
+
+    fn get_mut(&mut self, id: EndId) -> Option<&mut Recorder> {
+        self.all.iter_mut().find(|recorder| recorder.id() == id)
+    }
+}
+
+fn report_silence(recorder: &mut Recorder, events: &mut VecDeque<Event>) {
+    if let Some(was_heard) = recorder.silence_over() {
+        events.push_back(Event::RecorderSilent { end: recorder.id(), was_heard });
+    }
+}

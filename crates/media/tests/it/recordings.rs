@@ -1,0 +1,299 @@
+//! Recorders: both directions on the edge's clock, caller left, what the caller hears right, whatever becomes of the call.
+
+use crate::support::*;
+use trunkgate_media::agent::TrackSet;
+use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
+use trunkgate_media::rtp::Rtp;
+use trunkgate_media::{
+    Coding, Command, EndId, Event, Recorded, RecorderSpec, RecordingId, RecordingPause, Sound, TapSpec,
+};
+
+const RECORDER: EndId = EndId(7);
+const PLAYER: EndId = EndId(8);
+const SPEC: RecorderSpec = RecorderSpec { recording: RecordingId(5), tracks: TrackSet::Both, silence: None };
+
+/// The file of a recording: its two channels.
+#[derive(Debug, Default)]
+struct File {
+    left: Vec<i16>,
+    right: Vec<i16>,
+    /// Frames, and those with a sound of the caller, once it has ended.
+    end: Option<(u64, Option<(u64, u64)>)>,
+}
+
+impl File {
+    fn drain(&mut self, bench: &mut Bench) {
+        bench.session.drain_recordings(|recording, piece| {
+            assert_eq!((recording, self.end), (SPEC.recording, None));
+            match piece {
+                Recorded::Audio { first, samples } => {
+                    assert_eq!(first * 160, self.left.len() as u64, "blocks follow each other");
+                    self.left.extend(samples.iter().step_by(2));
+                    self.right.extend(samples.iter().skip(1).step_by(2));
+                }
+                Recorded::End { frames, sound } => self.end = Some((frames, sound)),
+            }
+        });
+    }
+
+    /// The frames of a channel, as the code that each consists of; `None`: not one code throughout.
+    fn codes(channel: &[i16]) -> Vec<Option<u8>> {
+        let code = |frame: &[i16]| frame.iter().all(|sample| *sample == frame[0]).then(|| encode_ulaw(frame[0]));
+        channel.chunks(160).map(code).collect()
+    }
+}
+
+fn record(bench: &mut Bench, spec: RecorderSpec) -> File {
+    bench.command(Command::AddRecorder { end: RECORDER, spec });
+    bench.command(Command::Tap { of: A, listener: RECORDER, audio: TapSpec::both(0, Coding::Pcmu) });
+    File::default()
+}
+
+fn end(bench: &mut Bench, file: &mut File) {
+    bench.command(Command::RemoveEnd { end: RECORDER });
+    file.drain(bench);
+}
+
+fn packet(n: u16, code: u8) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    header(n).build(&[code; 160], &mut bytes);
+    bytes
+}
+
+fn said(codes: impl IntoIterator<Item = u8>) -> Vec<Option<u8>> {
+    codes.into_iter().map(Some).collect()
+}
+
+/// Lets both sides say a code each, for so many packets.
+fn talk(bench: &mut Bench, file: &mut File, numbers: std::ops::Range<u16>, codes: (u8, u8)) {
+    for n in numbers {
+        bench.feed(A, false, A_RTP, &packet(n, codes.0));
+        bench.feed(B, false, B_RTP, &packet(n, codes.1));
+        bench.run(20);
+        file.drain(bench);
+    }
+}
+
+#[test]
+fn both_directions_are_recorded_as_they_are_heard() {
+    let (mut bench, mut plain) = (Bench::connected(), Bench::connected());
+    let mut file = record(&mut bench, SPEC);
+    for n in 0..55_u16 {
+        for (end, source, code) in [(A, A_RTP, n as u8), (B, B_RTP, 130 + n as u8)] {
+            assert_eq!(
+                bench.feed(end, false, source, &packet(n, code)),
+                plain.feed(end, false, source, &packet(n, code))
+            );
+        }
+        bench.run(20);
+        plain.run(20);
+        file.drain(&mut bench);
+    }
+    assert_eq!(file.left.len(), 50 * 160, "whole blocks");
+    end(&mut bench, &mut file);
+    assert_eq!(File::codes(&file.left), said(0..55));
+    assert_eq!(File::codes(&file.right), said(130..185));
+    assert_eq!(file.end, Some((55, Some((0, 54)))));
+    assert!(bench.events().contains(&Event::RecorderEnded { end: RECORDER, frames: 55, is_silent: false }));
+    assert_eq!(bench.counters[0].tx_packets.get(), plain.counters[0].tx_packets.get());
+}
+
+#[test]
+fn what_the_edge_plays_to_the_caller_is_recorded_too() {
+    let mut bench = Bench::unconnected();
+    bench.set_remote(A, remote(A_RTP));
+    let mut file = record(&mut bench, SPEC);
+    bench.command(Command::AddPlayer { end: PLAYER, sound: Sound::Once(vec![66; 1600].into()) });
+    bench.command(Command::Wire { from: PLAYER, to: A, wire: ULAW.spec() });
+    for n in 0..10 {
+        bench.feed(A, false, A_RTP, &packet(n, 5));
+        bench.run(20);
+        file.drain(&mut bench);
+    }
+    end(&mut bench, &mut file);
+    assert_eq!(File::codes(&file.left), said([5; 10]));
+    assert_eq!(File::codes(&file.right), said([66; 10]));
+}
+
+#[test]
+fn lost_packets_and_silence_have_their_length() {
+    let mut bench = Bench::connected();
+    let mut file = record(&mut bench, SPEC);
+    for n in 0..400_u16 {
+        if n % 10 != 3 {
+            bench.feed(A, false, A_RTP, &packet(n, 5));
+        }
+        // The other side is on hold for 6 s.
+        if !(50..350).contains(&n) {
+            bench.feed(B, false, B_RTP, &packet(n, 6));
+        }
+        bench.run(20);
+        file.drain(&mut bench);
+    }
+    end(&mut bench, &mut file);
+    assert_eq!(file.end.map(|(frames, _)| frames), Some(400));
+    let left: Vec<Option<u8>> = (0..400).map(|n| Some(if n % 10 == 3 { 0xff } else { 5 })).collect();
+    assert_eq!(File::codes(&file.left), left);
+    let right: Vec<Option<u8>> = (0..400).map(|n| Some(if (50..350).contains(&n) { 0xff } else { 6 })).collect();
+    assert_eq!(File::codes(&file.right), right);
+}
+
+/// An hour with senders whose clocks are wrong: each sound stands within 40 ms of where it was heard.
+#[test]
+fn sounds_stay_where_they_were_heard_for_an_hour() {
+    // A packet lasts 20 ms by the sender's clock.
+    for (name, micros) in [("100 ppm fast", 19_998_u64), ("100 ppm slow", 20_002)] {
+        // Where nobody pauses it is harder: no frame is quiet.
+        for (talks, seconds) in [(true, 3_600), (false, 600)] {
+            let mut bench = Bench::connected();
+            let began = bench.now;
+            let mut file = record(&mut bench, SPEC);
+            let mut clicks = Vec::new();
+            let packets = seconds * 1_000_000 / micros;
+            for n in 0..packets {
+                let due = began + std::time::Duration::from_micros(n * micros);
+                bench.run_until(due);
+                // A click each 5 s; between two there is a noise throughout, or silence.
+                let click = n % 250 == 249;
+                clicks.extend(click.then_some(due));
+                let code = if click {
+                    0x80
+                } else if talks {
+                    0x40 + (n % 2) as u8
+                } else {
+                    0xff
+                };
+                let number = (n & 0xffff) as u16;
+                let mut bytes = Vec::new();
+                let timestamp = (n * 160) as u32;
+                Rtp { timestamp, ..header(number) }.build(&[code; 160], &mut bytes);
+                for (end, source) in [(A, A_RTP), (B, B_RTP)] {
+                    bench.feed(end, false, source, &bytes);
+                }
+                file.drain(&mut bench);
+            }
+            end(&mut bench, &mut file);
+            let loud = decode_ulaw(0x80);
+            for channel in [&file.left, &file.right] {
+                let mut places = Vec::new();
+                for (frame, samples) in channel.chunks(160).enumerate() {
+                    if samples.iter().filter(|sample| **sample == loud).count() > 80 {
+                        places.push(frame as i64 * 20);
+                    }
+                }
+                // Where a frame is given up it may be that of a click.
+                assert!(clicks.len() - places.len() <= 2 || !talks, "{name}: {} of {}", places.len(), clicks.len());
+                let mut at = places.iter();
+                let mut place = at.next();
+                let mut worst = 0;
+                for click in &clicks {
+                    let heard = click.saturating_duration_since(began).as_millis() as i64;
+                    let Some(found) = place else { break };
+                    if (found - heard).abs() < 1_000 {
+                        worst = worst.max((found - heard).abs());
+                        place = at.next();
+                    }
+                }
+                assert!(worst <= 40, "{name}: a click is {worst} ms off");
+                assert!(place.is_none(), "{name}: every click has its place");
+            }
+        }
+    }
+}
+
+/// After a transfer another end is the caller's side: the recording goes on with it.
+#[test]
+fn another_end_is_recorded_behind_the_first() {
+    let mut bench = Bench::connected();
+    let mut file = record(&mut bench, SPEC);
+    talk(&mut bench, &mut file, 0..20, (5, 6));
+    bench.set_remote(C, remote(C_RTP));
+    bench.wire(C, B);
+    bench.wire(B, C);
+    bench.command(Command::Tap { of: C, listener: RECORDER, audio: TapSpec::both(0, Coding::Pcmu) });
+    for n in 20..40 {
+        bench.feed(A, false, A_RTP, &packet(n, 5));
+        bench.feed(C, false, C_RTP, &packet(n + 3_000, 7));
+        bench.feed(B, false, B_RTP, &packet(n, 8));
+        bench.run(20);
+        file.drain(&mut bench);
+    }
+    end(&mut bench, &mut file);
+    assert_eq!(File::codes(&file.left), said([[5; 20], [7; 20]].concat()));
+    assert_eq!(File::codes(&file.right), said([[6; 20], [8; 20]].concat()));
+}
+
+#[test]
+fn a_pause_is_silence_or_is_cut_out() {
+    for (pause, frames) in [(RecordingPause::Silence, 60), (RecordingPause::Cut, 40)] {
+        let mut bench = Bench::connected();
+        let mut file = record(&mut bench, SPEC);
+        talk(&mut bench, &mut file, 0..20, (5, 6));
+        bench.command(Command::PauseRecorder { end: RECORDER, pause: Some(pause) });
+        talk(&mut bench, &mut file, 20..40, (7, 8));
+        bench.command(Command::PauseRecorder { end: RECORDER, pause: None });
+        talk(&mut bench, &mut file, 40..60, (9, 10));
+        end(&mut bench, &mut file);
+        assert_eq!(file.end, Some((frames, Some((0, frames - 1)))));
+        let silence = frames as usize - 40;
+        let heard = |before, after| said([vec![before; 20], vec![0xff; silence], vec![after; 20]].concat());
+        assert_eq!(File::codes(&file.left), heard(5, 9));
+        assert_eq!(File::codes(&file.right), heard(6, 10));
+    }
+}
+
+#[test]
+fn one_direction_alone_leaves_the_other_channel_silent() {
+    for (tracks, left, right) in [(TrackSet::Inbound, 5, 0xff), (TrackSet::Outbound, 0xff, 6)] {
+        let mut bench = Bench::connected();
+        let mut file = record(&mut bench, RecorderSpec { tracks, ..SPEC });
+        talk(&mut bench, &mut file, 0..20, (5, 6));
+        end(&mut bench, &mut file);
+        assert_eq!(File::codes(&file.left), said([left; 20]));
+        assert_eq!(File::codes(&file.right), said([right; 20]));
+    }
+}
+
+#[test]
+fn silence_of_the_caller_is_reported_once_until_a_sound() {
+    let mut bench = Bench::connected();
+    let limit = std::time::Duration::from_millis(500);
+    let mut file = record(&mut bench, RecorderSpec { silence: Some(limit), ..SPEC });
+    let silent = |events: Vec<Event>| {
+        let of_recorder = |event| {
+            if let Event::RecorderSilent { was_heard, .. } = event { Some(was_heard) } else { None }
+        };
+        events.into_iter().filter_map(of_recorder).collect::<Vec<bool>>()
+    };
+    talk(&mut bench, &mut file, 0..100, (0xff, 6));
+    assert_eq!(silent(bench.events()), [false]);
+    talk(&mut bench, &mut file, 100..110, (5, 6));
+    talk(&mut bench, &mut file, 110..130, (0xff, 6));
+    assert_eq!(silent(bench.events()), [false; 0]);
+    talk(&mut bench, &mut file, 130..160, (0xff, 6));
+    assert_eq!(silent(bench.events()), [true]);
+    // Nothing comes at all: the same.
+    talk(&mut bench, &mut file, 160..170, (5, 6));
+    for _ in 0..50 {
+        bench.run(20);
+    }
+    assert_eq!(silent(bench.events()), [true]);
+    // A pause is no silence.
+    talk(&mut bench, &mut file, 170..180, (5, 6));
+    bench.command(Command::PauseRecorder { end: RECORDER, pause: Some(RecordingPause::Silence) });
+    talk(&mut bench, &mut file, 180..240, (0xff, 6));
+    assert_eq!(silent(bench.events()), [false; 0]);
+    end(&mut bench, &mut file);
+}
+
+#[test]
+fn the_end_of_the_session_ends_the_recording() {
+    let mut bench = Bench::connected();
+    let mut file = record(&mut bench, SPEC);
+    talk(&mut bench, &mut file, 0..3, (5, 6));
+    bench.command(Command::Close);
+    file.drain(&mut bench);
+    assert_eq!(file.end.map(|(frames, _)| frames), Some(3));
+    let events = bench.events();
+    assert_eq!(events.last(), Some(&Event::Closed), "{events:?}");
+}

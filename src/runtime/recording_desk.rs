@@ -1,0 +1,33 @@
+//! Where signalling hands recordings over, and what it learns of their writer.
+
+use trunkgate_call::{Input, RecordingBegun, RecordingDone};
+
+use crate::sinks::recordings::{Begin, Recordings};
+
+/// The writer of recordings, as signalling sees it.
+#[derive(Debug)]
+pub(crate) struct RecordingDesk {
+    recordings: Recordings,
+    /// Whether the gateway knows that calls to be recorded are refused.
+    refuses: bool,
+}
+
+impl RecordingDesk {
+    /// Creates the desk of a writer that takes calls.
+    pub(crate) fn new(recordings: Recordings) -> RecordingDesk {
+        RecordingDesk { recordings, refuses: false }
+    }
+
+    /// Has the file of a recording made; where it is not, the gateway's input about that is returned.
+    pub(crate) fn begin(&self, begun: RecordingBegun) -> Option<Input> {
+        let id = begun.id;
+        let error = self.recordings.begin(Begin::from(begun)).err()?.to_string();
+        Some(Input::Recorded(Box::new(RecordingDone { id, milliseconds: 0, lost_ms: 0, error: Some(error) })))
+    }
+
+    /// Returns the gateway's input where calls to be recorded are refused from now on, or accepted again.
+    pub(crate) fn news(&mut self) -> Option<Input> {
+        let refuses = !self.recordings.takes_calls();
+        (std::mem::replace(&mut self.refuses, refuses) != refuses).then_some(Input::RecordingsRefused(refuses))
+    }
+}
