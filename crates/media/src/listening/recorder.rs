@@ -37,6 +37,7 @@ pub(super) struct Recorder {
     pause: Option<RecordingPause>,
     file: File,
     silence: Silence,
+    is_over: bool,
 }
 
 /// The audio of the file that is not handed over yet.
@@ -77,6 +78,7 @@ impl Recorder {
             pause: None,
             file: File { first: 0, frames: 0, block: Vec::with_capacity(BLOCK) },
             silence: Silence { limit: spec.silence, frames: 0, is_reported: false, sound: None },
+            is_over: false,
         }
     }
     /// Returns its name.
@@ -136,6 +138,11 @@ impl Recorder {
     /// Ends it: what was heard until `now` is in its file.
     pub(super) fn end(&mut self, now: Instant) {
         self.catch_up(now);
+        self.is_over = true;
+    }
+    /// Returns whether it has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
     }
     /// Hands over whole blocks; with `rest` also one that is not full.
     pub(super) fn drain(&mut self, rest: bool, take: &mut impl FnMut(RecordingId, Recorded<'_>)) {

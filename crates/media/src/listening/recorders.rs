@@ -30,9 +30,8 @@ pub enum Recorded<'a> {
 /// All recorders of a session.
 #[derive(Debug, Default)]
 pub(crate) struct Recorders {
+    /// Those that record, and those that have ended and whose rest is not handed over yet. One list: each session has room for it.
     all: Vec<Recorder>,
-    /// Those that have ended and whose rest is not handed over yet.
-    over: Vec<Recorder>,
 }
 
 impl Recorders {
@@ -42,21 +41,19 @@ impl Recorders {
     }
     /// Ends a recorder.
     pub(crate) fn remove(&mut self, now: Instant, id: EndId, events: &mut VecDeque<Event>) {
-        if let Some(at) = self.position(id) {
-            let mut recorder = self.all.remove(at);
+        if let Some(recorder) = self.get_mut(id) {
             recorder.end(now);
             let (frames, is_silent) = (recorder.frames(), recorder.sound().is_none());
             events.push_back(Event::RecorderEnded { end: id, frames, is_silent });
-            self.over.push(recorder);
         }
     }
     /// Lists their names.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
-        self.all.iter().map(Recorder::id)
+        self.live().map(Recorder::id)
     }
     /// Returns whether audio is decoded for one of them.
     pub(crate) fn decode(&self) -> bool {
-        self.all.iter().any(Recorder::decodes)
+        self.live().any(Recorder::decodes)
     }
     /// Sets the audio that a recorder hears; returns whether there is such a recorder.
     pub(crate) fn tune(&mut self, id: EndId, audio: &TapSpec) -> bool {
@@ -85,30 +82,32 @@ impl Recorders {
     }
     /// Acts on deadlines that have passed.
     pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<Event>) {
-        for recorder in &mut self.all {
+        for recorder in self.all.iter_mut().filter(|recorder| !recorder.is_over()) {
             recorder.handle_timeout(now);
             report_silence(recorder, events);
         }
     }
     /// Lists their next deadlines.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
-        self.all.iter().filter_map(Recorder::poll_timeout)
+        self.live().filter_map(Recorder::poll_timeout)
     }
     /// Hands over what is recorded: whole blocks, and all of those that have ended. Allocates nothing.
     pub(crate) fn drain(&mut self, mut take: impl FnMut(RecordingId, Recorded<'_>)) {
-        self.all.iter_mut().for_each(|recorder| recorder.drain(false, &mut take));
-        for mut recorder in self.over.drain(..) {
-            recorder.drain(true, &mut take);
-            take(recorder.recording(), Recorded::End { frames: recorder.frames(), sound: recorder.sound() });
-        }
+        self.all.retain_mut(|recorder| {
+            recorder.drain(recorder.is_over(), &mut take);
+            if recorder.is_over() {
+                take(recorder.recording(), Recorded::End { frames: recorder.frames(), sound: recorder.sound() });
+            }
+            !recorder.is_over()
+        });
     }
 
-    fn position(&self, id: EndId) -> Option<usize> {
-        self.all.iter().position(|recorder| recorder.id() == id)
+    fn live(&self) -> impl Iterator<Item = &Recorder> {
+        self.all.iter().filter(|recorder| !recorder.is_over())
     }
 
     fn get_mut(&mut self, id: EndId) -> Option<&mut Recorder> {
-        self.all.iter_mut().find(|recorder| recorder.id() == id)
+        self.all.iter_mut().find(|recorder| recorder.id() == id && !recorder.is_over())
     }
 }
 
