@@ -22,8 +22,8 @@ const WRONG: [&str; 12] = [
     "[trunk.x]\nptime = 25",
     "[trunk.x]\npeers = [{ priority = 1 }]",
     "[trunk.x]\ncodecs = 'PCMU'",
-    "[[route]]\nrecord = true",
-    "[recording]\ndirectory = 'x'",
+    "[[route]]\nrecord = 'yes'",
+    "[recording]\nformat = 'mp3'",
 ];
 
 /// Files of the tree, TOML of the documents, and what is made of both.
