@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use trunkgate::boot::run;
-use trunkgate::tools::cli::{Agents, Calls, Cli, Listing, Verb};
+use trunkgate::tools::cli::{Agents, Calls, Cli, Listing, RecordingListing, RecordingVerb, Verb};
 use trunkgate::tools::doctor::Form;
 use trunkgate::tools::init::InitOptions;
 use trunkgate::tools::why;
@@ -33,6 +33,15 @@ fn main() -> ExitCode {
         }
         Verb::Calls { remote, json, listing, what } => {
             client::calls(config, &remote, json, what.unwrap_or(Calls::Ls(listing)))
+        }
+        Verb::Recordings { listing, what: Some(_), .. } if listing != RecordingListing::default() => {
+            eprintln!(
+                "error: --call, --since, --until and --limit are flags of `recordings ls`: write them after `ls`"
+            );
+            ExitCode::from(run::USAGE)
+        }
+        Verb::Recordings { remote, json, listing, what } => {
+            client::recordings(config, &remote, json, what.unwrap_or(RecordingVerb::Ls(listing)))
         }
         Verb::Pcap { secrets: true, .. } => no_secrets("pcap"),
         Verb::Pcap { media: true, .. } => unbuilt("pcap --media"),

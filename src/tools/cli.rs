@@ -143,6 +143,22 @@ pub enum Verb {
         #[arg(long, hide = true)]
         secrets: bool,
     },
+    /// List, export, verify or delete recordings of a running edge
+    #[command(after_help = examples::RECORDINGS)]
+    Recordings {
+        /// The edge to connect to.
+        #[command(flatten)]
+        remote: Remote,
+        /// Print JSON
+        #[arg(long, global = true)]
+        json: bool,
+        /// Filters.
+        #[command(flatten)]
+        listing: RecordingListing,
+        /// The verb on recordings; `ls` if none is given.
+        #[command(subcommand)]
+        what: Option<RecordingVerb>,
+    },
     /// Place a test call and report its ladder, codec, loss, jitter and MOS
     #[command(after_help = examples::CALL)]
     Call(Call),
@@ -341,6 +357,63 @@ pub enum Calls {
     Hangup {
         /// Call SID (CA…), a prefix of one, or `last`
         sid: String,
+    },
+}
+
+/// Filters of listed recordings.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct RecordingListing {
+    /// Filter by call SID
+    #[arg(long, value_name = "CALL")]
+    pub call: Option<String>,
+    /// Filter by start: this time or later, e.g. 2026-11-25 or
+    /// 2026-11-25T09:00:00Z
+    #[arg(long, verbatim_doc_comment, value_name = "TIME", value_parser = time)]
+    pub since: Option<String>,
+    /// Filter by start: before this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub until: Option<String>,
+    /// Maximum number of recordings [default: 100]
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+/// `recordings …`
+#[derive(Debug, Subcommand)]
+pub enum RecordingVerb {
+    /// List recordings, the newest first
+    #[command(after_help = examples::RECORDINGS_LS)]
+    Ls(RecordingListing),
+    /// Show one recording in full
+    #[command(after_help = examples::RECORDINGS_SHOW)]
+    Show {
+        /// Recording SID (RE…), a prefix of one, or `last`
+        sid: String,
+    },
+    /// Write the audio of recordings to files, decrypted
+    #[command(after_help = examples::RECORDINGS_EXPORT)]
+    Export {
+        /// Recording SIDs (RE…), prefixes, or `last`
+        #[arg(value_name = "SID", required = true)]
+        sids: Vec<String>,
+        /// Output file, directory, or `-` for stdout
+        /// [default: SID.wav or SID.opus here]
+        #[arg(short, long, verbatim_doc_comment, value_name = "FILE|DIR")]
+        output: Option<PathBuf>,
+    },
+    /// Compare stored files with their check sums; exit with 1 if one differs
+    #[command(after_help = examples::RECORDINGS_VERIFY)]
+    Verify {
+        /// Recording SIDs (RE…), prefixes, or `last` [default: all]
+        #[arg(value_name = "SID")]
+        sids: Vec<String>,
+    },
+    /// Delete recordings; their entries stay for 40 days
+    #[command(after_help = examples::RECORDINGS_DELETE)]
+    Delete {
+        /// Recording SIDs (RE…), prefixes, or `last`
+        #[arg(value_name = "SID", required = true)]
+        sids: Vec<String>,
     },
 }
 
@@ -644,6 +717,13 @@ pub struct Why {
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     config::parse_duration(text).ok_or_else(|| "not a duration: write 500ms, 30s, 10m or 1h30m".to_owned())
+}
+
+/// Parses a date, or a date with a time and an offset, to a time in RFC 3339.
+fn time(text: &str) -> Result<String, String> {
+    let day = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
+    let time = text.parse::<jiff::Timestamp>().ok().or_else(|| day().map(|day| day.timestamp()));
+    time.map(|time| time.to_string()).ok_or_else(|| "not a time: write 2026-11-25 or 2026-11-25T09:00:00Z".to_owned())
 }
 
 /// Parses the interval of `--watch` in seconds, fractions included.

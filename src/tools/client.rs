@@ -1,4 +1,4 @@
-//! Verbs that talk to a running edge over its HTTP face: `status`, `calls`, `trace`, `reload`, `drain`.
+//! Verbs that talk to a running edge over its HTTP API: `status`, `calls`, `trace`, `recordings`, `reload`, `drain`.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use http_body_util::Full;
 use hyper::Method;
 use hyper::body::Bytes;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, RANGE};
 use rustls::ClientConfig;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -30,8 +30,11 @@ use crate::system::web::{self, Answer};
 use crate::tools::cli::{Calls, Listing, Remote};
 
 mod print;
+mod recordings;
 pub(crate) mod watch;
 mod wire;
+
+pub use recordings::recordings;
 
 pub(crate) use print::{CALL_HEADS, SHORT_SID, call_row, is_note, lasting, newest_first};
 #[cfg(test)]
@@ -665,6 +668,17 @@ async fn request_bytes(edge: &Target, method: Method, path: &str, body: Option<V
 }
 
 async fn exchange(edge: &Target, method: Method, path: &str, body: Option<Value>) -> Result<Vec<u8>, String> {
+    exchange_part(edge, method, path, body, None).await
+}
+
+/// Asks for an answer, or for a range of its bytes: the first and the last one.
+async fn exchange_part(
+    edge: &Target,
+    method: Method,
+    path: &str,
+    body: Option<Value>,
+    range: Option<(u64, u64)>,
+) -> Result<Vec<u8>, String> {
     let base = &edge.base;
     let absent = |what: &str| format!("no edge at {base}{}: {what}", edge.named);
     let url = Url::parse(&format!("{base}{path}")).map_err(|error| absent(&error.to_string()))?;
@@ -677,6 +691,9 @@ async fn exchange(edge: &Target, method: Method, path: &str, body: Option<Value>
     }
     if body.is_some() {
         request = request.header(CONTENT_TYPE, "application/json");
+    }
+    if let Some((first, last)) = range {
+        request = request.header(RANGE, format!("bytes={first}-{last}"));
     }
     let body = Bytes::from(body.map(|body| body.to_string()).unwrap_or_default());
     let request = request.body(Full::new(body)).map_err(|error| absent(&error.to_string()))?;

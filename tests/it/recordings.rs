@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` themselves
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::support::{Process, config, http, http_with_headers, until};
+use crate::support::{Process, config, finish, http, http_with_headers, until};
 
 fn metric(edge: &Process, name: &str) -> String {
     let text = edge.get("/metrics").1;
@@ -34,6 +35,37 @@ fn a_directory_that_becomes_unusable_is_a_problem_until_it_is_usable_again() {
     std::fs::remove_file(&directory).unwrap();
     until("it is over", || (metric(&edge, "trunkgate_recording_failing") == "0").then_some(()));
     assert!(directory.is_dir());
+}
+
+/// Lists, shows, exports and verifies the one recording of an edge by `trunkgate recordings`.
+fn by_the_verb(edge: &Process, folder: &Path) {
+    let recordings = |arguments: &[&str]| {
+        let url = edge.url();
+        let output = finish(&[&["recordings", "--url", &url], arguments].concat());
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, listed, _) = recordings(&[]);
+    let row = listed.lines().nth(1).unwrap();
+    assert!(code == Some(0) && row.starts_with(SID) && row.contains("1 s") && row.contains("wav dual"), "{listed}");
+    assert_eq!(recordings(&["ls", "--call", "CA2"]).1, "no recordings\n");
+    assert_eq!(recordings(&["ls", "--since", "2026-11-26"]).1, "no recordings\n");
+    assert_eq!(recordings(&["ls", "--since", "yesterday"]).0, Some(2));
+    assert!(recordings(&["show", "RE0123"]).1.contains("duration_ms    1000\n"));
+    assert!(recordings(&["show", "RE1"]).2.starts_with("error: unknown recording: RE1"));
+    let (code, done, error) = recordings(&["export", "last", "--output", folder.to_str().unwrap()]);
+    let exported = std::fs::read(folder.join(format!("{SID}.wav"))).unwrap();
+    assert_eq!((code, exported.len()), (Some(0), 80 + 50 * 640), "{done}{error}");
+    assert!(done.ends_with(&format!("{SID}.wav is written\n")) && exported.starts_with(b"RIFF"));
+    assert_eq!(recordings(&["verify"]), (Some(0), "1 recording intact\n".to_owned(), String::new()));
+    // A byte that something else has changed.
+    let stored = folder.join(format!("recordings/2026/11/25/{SID}.wav"));
+    let whole = std::fs::read(&stored).unwrap();
+    let changed = [&whole[..1000], &[!whole[1000]], &whole[1001..]].concat();
+    std::fs::write(&stored, changed).unwrap();
+    let (code, said, error) = recordings(&["verify"]);
+    assert_eq!((code, error.as_str()), (Some(1), "error: 1 of 1 recording not intact\n"));
+    assert_eq!(said, format!("{SID}  the file differs from its check sum\n"));
+    std::fs::write(&stored, whole).unwrap();
 }
 
 const SID: &str = "RE0123456789abcdef0123456789abcdef";
@@ -88,6 +120,7 @@ fn a_file_that_a_crash_has_cut_is_completed_and_served_by_range_and_deleted() {
     assert_eq!(http("GET", &format!("{url}/audio"), &[("Range", "bytes=0-3")], "").1, "RIFF");
     assert_eq!(http("GET", &format!("{url}/audio"), &[("Range", "bytes=32080-")], "").0, 416);
     assert_eq!(http_with_headers("GET", &format!("{url}/audio"), &[], "").1["content-length"], "32080");
+    by_the_verb(&edge, folder.path());
     assert_eq!(http("DELETE", &url, &[], ""), (200, json!({"sid": SID}).to_string()));
     assert!(!file.exists());
     assert_eq!((http("GET", &format!("{url}/audio"), &[], "").0, http("DELETE", &url, &[], "").0), (410, 404));

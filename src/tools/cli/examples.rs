@@ -60,6 +60,31 @@ pub(super) const TRACE: &str = "EXAMPLES:
   trunkgate trace CA0123 --svg call.svg
   trunkgate trace CA0123 --json";
 
+pub(super) const RECORDINGS: &str = "EXAMPLES:
+  trunkgate recordings --since 2026-11-25
+  trunkgate recordings export last
+  trunkgate recordings verify";
+
+pub(super) const RECORDINGS_LS: &str = "EXAMPLES:
+  trunkgate recordings ls --call CA0123456789abcdef0123456789abcdef
+  trunkgate recordings ls --since 2026-11-01 --until 2026-12-01 --json";
+
+pub(super) const RECORDINGS_SHOW: &str = "EXAMPLES:
+  trunkgate recordings show last
+  trunkgate recordings show RE0123 --json";
+
+pub(super) const RECORDINGS_EXPORT: &str = "EXAMPLES:
+  trunkgate recordings export RE0123
+  trunkgate recordings export RE0123 RE4567 --output /tmp/audio
+  trunkgate recordings export last --output - | ffplay -";
+
+pub(super) const RECORDINGS_VERIFY: &str = "EXAMPLES:
+  trunkgate recordings verify
+  trunkgate recordings verify RE0123 --json";
+
+pub(super) const RECORDINGS_DELETE: &str = "EXAMPLES:
+  trunkgate recordings delete RE0123";
+
 pub(super) const PCAP: &str = "EXAMPLES:
   trunkgate pcap last
   trunkgate pcap CA0123 --output call.pcapng";

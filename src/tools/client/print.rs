@@ -26,7 +26,8 @@ const LEG_HEADS: [&str; 13] =
     ["LEG", "PARTY", "STATE", "REMOTE", "CODEC", "SRTP", "RX", "LOST", "JITTER", "MOS", "TX", "FAR MOS", "RTT"];
 /// All of them, for tests.
 #[cfg(test)]
-pub(crate) const HEADS: [&[&str]; 5] = [&TRUNK_HEADS, &PEER_HEADS, &AGENT_HEADS, &CALL_HEADS, &LEG_HEADS];
+pub(crate) const HEADS: [&[&str]; 6] =
+    [&TRUNK_HEADS, &PEER_HEADS, &AGENT_HEADS, &CALL_HEADS, &LEG_HEADS, &super::recordings::RECORDING_HEADS];
 /// Characters of a SID where there is no room for all of it: enough to name the call.
 pub(crate) const SHORT_SID: usize = 10;
 
@@ -503,7 +504,7 @@ pub(super) fn reloaded(answer: &Value) -> String {
 
 /// A table, or where that does not fit into the terminal a sentence for each of its rows: what the first two columns
 /// say, and what the others do where there is something.
-fn fitting(rows: &[Vec<String>], width: Option<usize>) -> String {
+pub(super) fn fitting(rows: &[Vec<String>], width: Option<usize>) -> String {
     let all = table(rows);
     let bare = |text: &str| width.is_none_or(|width| text.trim_end().chars().count() <= width);
     let (Some(head), true) = (rows.first(), width.is_some()) else { return all };
@@ -584,7 +585,7 @@ fn duration(call: &Value) -> String {
 }
 
 /// Returns when a call began, in UTC: the time, before it the date where that is not today's.
-fn started(call: &Value, now: Timestamp) -> String {
+pub(super) fn started(call: &Value, now: Timestamp) -> String {
     let Some(at) = call["started_at"].as_str().and_then(|text| text.parse::<Timestamp>().ok()) else {
         return "–".into();
     };

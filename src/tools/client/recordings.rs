@@ -1,0 +1,262 @@
+//! `recordings`: list, export, verify and delete the recordings of a running edge.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use hyper::Method;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::{LAST, PATIENCE, Target, escape, exchange_part, print, raw, request, say, say_bytes, talk};
+use crate::system::text::{number, span};
+use crate::system::{files, terminal};
+use crate::tools::cli::{RecordingListing, RecordingVerb, Remote};
+use crate::tools::progress::Progress;
+
+/// Recordings that are listed where no number is asked for.
+const SHOWN: usize = 100;
+/// Recordings of one request.
+const PAGE: usize = 1_000;
+/// `RE` and 32 digits.
+const SID_CHARS: usize = 34;
+/// Bytes of audio of one request.
+const PART_BYTES: u64 = 8 << 20;
+/// End of the message of a range that lies outside of the audio.
+const OUTSIDE: &str = "(416)";
+/// Heads of the table. `help` explains each.
+pub(super) const RECORDING_HEADS: [&str; 8] =
+    ["RECORDING", "STATE", "STARTED", "LENGTH", "FORMAT", "MISSING", "SOURCE", "CALL"];
+/// Standard output, as a file.
+const STDOUT: &str = "-";
+
+/// `recordings [ls]`, `recordings show SID`, `recordings export SID…`, `recordings verify [SID…]`, `recordings delete SID…`
+pub fn recordings(config: Option<&Path>, remote: &Remote, json: bool, what: RecordingVerb) -> ExitCode {
+    talk(config, remote, async |edge| match what {
+        RecordingVerb::Ls(listing) => {
+            let all = listed(edge, &listing).await?;
+            let answer = json!({ "recordings": all });
+            Ok(if json { raw(&answer) } else { table(&answer, terminal::width()) })
+        }
+        RecordingVerb::Show { sid } => {
+            let recording = found(edge, &sid).await?;
+            Ok(if json { raw(&recording) } else { details(&recording) })
+        }
+        RecordingVerb::Export { sids, output } => export(edge, &sids, output.as_deref(), json).await,
+        RecordingVerb::Verify { sids } => verify(edge, &sids, json).await,
+        RecordingVerb::Delete { sids } => delete(edge, &sids, json).await,
+    })
+}
+
+/// Returns a table of recordings; one that does not fit into the terminal becomes sentences.
+fn table(answer: &Value, width: Option<usize>) -> String {
+    let answer = &terminal::harmless_json(answer);
+    let mut rows = vec![RECORDING_HEADS.map(str::to_owned).to_vec()];
+    rows.extend(answer["recordings"].as_array().into_iter().flatten().map(|one| {
+        let lost = one["lost_ms"].as_u64().filter(|lost| *lost > 0);
+        let channels = match (one["channels"].as_u64(), one["encrypted"] == true) {
+            (Some(2), is_encrypted) => if is_encrypted { "dual, encrypted" } else { "dual" }.to_owned(),
+            (_, is_encrypted) => if is_encrypted { "mono, encrypted" } else { "mono" }.to_owned(),
+        };
+        vec![
+            print::shown(&one["sid"]),
+            print::shown(&one["state"]),
+            print::started(one, Timestamp::now()),
+            span(one["duration_ms"].as_u64().unwrap_or(0).div_ceil(1000)),
+            format!("{} {channels}", print::shown(&one["format"])),
+            lost.map_or_else(|| "–".to_owned(), |lost| format!("{:.1} s", lost as f64 / 1e3)),
+            print::shown(&one["source"]),
+            print::shown(&one["call_sid"]),
+        ]
+    }));
+    if rows.len() == 1 { "no recordings\n".to_owned() } else { print::fitting(&rows, width) }
+}
+
+/// Returns all fields of a recording, a line each.
+fn details(recording: &Value) -> String {
+    let recording = terminal::harmless_json(recording);
+    let fields = recording.as_object().into_iter().flatten();
+    fields.map(|(key, value)| format!("{key:<14} {}\n", print::shown(value))).collect()
+}
+
+fn parsed(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|_| "the response is not from a Trunkgate edge".to_owned())
+}
+
+/// Returns the recordings that fit the filters, the newest first.
+async fn listed(edge: &Target, listing: &RecordingListing) -> Result<Vec<Value>, String> {
+    let RecordingListing { call, since, until, limit } = listing;
+    let limit = limit.unwrap_or(SHOWN);
+    let filters = [("call", call), ("since", since), ("until", until)];
+    let filters = filters.iter().filter_map(|(key, value)| Some(format!("&{key}={}", escape(value.as_deref()?))));
+    let filters: String = filters.collect();
+    let mut all: Vec<Value> = Vec::new();
+    while all.len() < limit {
+        let wanted = PAGE.min(limit - all.len());
+        let after = all.last().and_then(|last| last["sid"].as_str()).map(|sid| format!("&after={}", escape(sid)));
+        let path = format!("/v1/recordings?limit={wanted}{filters}{}", after.unwrap_or_default());
+        let mut page = parsed(&request(edge, Method::GET, &path, None).await?)?;
+        let Some(page) = page["recordings"].as_array_mut() else {
+            return Err("the response is not from a Trunkgate edge".to_owned());
+        };
+        let is_last = page.len() < wanted;
+        all.append(page);
+        if is_last {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+/// Returns the recording that is named by its SID, by the beginning of it, or as the `last` one.
+async fn found(edge: &Target, written: &str) -> Result<Value, String> {
+    if written.len() >= SID_CHARS {
+        return parsed(&request(edge, Method::GET, &format!("/v1/recordings/{}", escape(written)), None).await?);
+    }
+    let limit = if written == LAST { Some(1) } else { Some(PAGE) };
+    let all = listed(edge, &RecordingListing { limit, ..RecordingListing::default() }).await?;
+    if written == LAST {
+        return all.into_iter().next().ok_or_else(|| "no recordings yet".to_owned());
+    }
+    let is_meant = |one: &Value| one["sid"].as_str().is_some_and(|sid| sid.starts_with(written));
+    let mut fit: Vec<Value> = all.into_iter().filter(is_meant).collect();
+    match (fit.pop(), fit.len()) {
+        (Some(one), 0) => Ok(one),
+        (Some(_), others) => Err(format!("{written} is a prefix of {} recordings", others + 1)),
+        (None, _) => {
+            Err(format!("unknown recording: {written}. `trunkgate recordings` lists them, `{LAST}` is the newest"))
+        }
+    }
+}
+
+/// Returns the SID of a recording in a response. One with other characters than letters and digits would be another file's name.
+fn sid_of(recording: &Value) -> Result<&str, String> {
+    let sid = recording["sid"].as_str().filter(|sid| sid.bytes().all(|c| c.is_ascii_alphanumeric()));
+    sid.ok_or_else(|| "the response is not from a Trunkgate edge (invalid recording SID)".to_owned())
+}
+
+/// `recordings export`
+async fn export(edge: &Target, written: &[String], output: Option<&Path>, json: bool) -> Result<String, String> {
+    let is_directory = output.is_some_and(Path::is_dir);
+    if written.len() > 1 && output.is_some() && !is_directory {
+        let output = output.unwrap_or(Path::new("")).display().to_string();
+        return Err(format!("--output {output} is not a directory: several recordings need one"));
+    }
+    let mut done = Vec::new();
+    let mut progress = Progress::new();
+    for written in written {
+        let recording = found(edge, written).await?;
+        let sid = sid_of(&recording)?;
+        let name = format!("{sid}.{}", if recording["format"] == "opus" { "opus" } else { "wav" });
+        if output == Some(Path::new(STDOUT)) {
+            copy(edge, &recording, sid, &mut progress, |part| {
+                say_bytes(part);
+                Ok(())
+            })
+            .await?;
+            continue;
+        }
+        let path: PathBuf = match output {
+            Some(folder) if is_directory => folder.join(&name),
+            Some(file) => file.to_owned(),
+            None => name.into(),
+        };
+        let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+        let mut file: File = files::create(&path, files::CALL_DATA).map_err(failed)?;
+        let copied = copy(edge, &recording, sid, &mut progress, |part| file.write_all(part).map_err(failed)).await;
+        // A part of the audio must not pass for the whole of it.
+        let bytes = copied.inspect_err(|_| drop(std::fs::remove_file(&path)))?;
+        done.push(json!({ "sid": sid, "file": path.display().to_string(), "bytes": bytes }));
+    }
+    if json && output != Some(Path::new(STDOUT)) {
+        return Ok(raw(&json!({ "recordings": done })));
+    }
+    Ok(done.iter().map(|one| format!("{} is written\n", print::shown(&one["file"]))).collect())
+}
+
+/// Fetches the audio of a recording part by part. Returns how many bytes there were.
+async fn copy(
+    edge: &Target,
+    recording: &Value,
+    sid: &str,
+    progress: &mut Progress,
+    mut take: impl FnMut(&[u8]) -> Result<(), String>,
+) -> Result<u64, String> {
+    let path = format!("/v1/recordings/{sid}/audio");
+    let stored = recording["bytes"].as_u64().unwrap_or(0).max(1);
+    let mut bytes = 0;
+    loop {
+        let range = Some((bytes, bytes + PART_BYTES - 1));
+        let part = timeout(PATIENCE, exchange_part(edge, Method::GET, &path, None, range)).await;
+        let part = match part.map_err(|_| format!("{sid}: the edge does not answer"))? {
+            Err(error) if bytes > 0 && error.ends_with(OUTSIDE) => Vec::new(),
+            part => part?,
+        };
+        take(&part)?;
+        bytes += part.len() as u64;
+        if (part.len() as u64) < PART_BYTES {
+            progress.done();
+            return Ok(bytes);
+        }
+        progress.bar(sid, bytes as f64 / stored as f64);
+    }
+}
+
+/// `recordings verify`
+async fn verify(edge: &Target, written: &[String], json: bool) -> Result<String, String> {
+    let mut recordings = Vec::new();
+    for written in written {
+        recordings.push(found(edge, written).await?);
+    }
+    if written.is_empty() {
+        let all = RecordingListing { limit: Some(usize::MAX), ..RecordingListing::default() };
+        recordings = listed(edge, &all).await?;
+        recordings.retain(|one| one["state"] == "completed");
+    }
+    let (mut done, mut damaged) = (Vec::new(), 0);
+    let mut progress = Progress::new();
+    for (at, recording) in recordings.iter().enumerate() {
+        let sid = sid_of(recording)?;
+        progress.bar(sid, at as f64 / recordings.len() as f64);
+        let answer = request(edge, Method::POST, &format!("/v1/recordings/{sid}/verify"), None).await;
+        let (intact, error) = match answer {
+            Ok(answer) => (parsed(&answer)?["intact"].clone(), Value::Null),
+            Err(error) => (Value::from(false), Value::from(error)),
+        };
+        if intact != true {
+            damaged += 1;
+            progress.done();
+            if !json {
+                let why = error.as_str().unwrap_or("the file differs from its check sum");
+                say(&format!("{sid}  {}\n", terminal::harmless(why)));
+            }
+        }
+        done.push(json!({ "sid": sid, "intact": intact, "error": error }));
+    }
+    progress.done();
+    if json {
+        say(&raw(&json!({ "recordings": done })));
+    }
+    match (damaged, json) {
+        (0, true) => Ok(String::new()),
+        (0, false) => Ok(format!("{} intact\n", number(done.len(), "recording"))),
+        (damaged, _) => Err(format!("{damaged} of {} not intact", number(done.len(), "recording"))),
+    }
+}
+
+/// `recordings delete`
+async fn delete(edge: &Target, written: &[String], json: bool) -> Result<String, String> {
+    let mut done = Vec::new();
+    for written in written {
+        let recording = found(edge, written).await?;
+        let sid = sid_of(&recording)?;
+        request(edge, Method::DELETE, &format!("/v1/recordings/{sid}"), None).await?;
+        if !json {
+            say(&format!("{sid} is deleted\n"));
+        }
+        done.push(json!({ "sid": sid }));
+    }
+    Ok(if json { raw(&json!({ "recordings": done })) } else { String::new() })
+}
