@@ -196,6 +196,12 @@ impl Edge {
         Ok(())
     }
 
+    /// Waits until it has ended, of which a signal is the cause.
+    pub(crate) fn gone(&mut self) -> anyhow::Result<()> {
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// GET of a path, as text.
     pub(crate) fn get(&self, path: &str) -> anyhow::Result<String> {
         let response = self.client.get(format!("http://{}{path}", self.http)).send()?;

@@ -54,7 +54,7 @@ pub(crate) struct Options {
 
 /// Cases that --quick leaves out unless they are asked for by name: one measures time on a machine that must have nothing
 /// else to do, one waits for intervals of real time, the others install large packages.
-const FULL_ONLY: [&str; 13] = [
+const FULL_ONLY: [&str; 14] = [
     "sipp-timers",
     "agent-100",
     "agent-pipecat",
@@ -68,6 +68,7 @@ const FULL_ONLY: [&str; 13] = [
     "twilio-snippets",
     "twilio-proxy",
     "twilio-apps",
+    "recording-crash",
 ];
 
 /// Cases that need nothing from outside this machine, so that they can run in a network of their own. The others fetch

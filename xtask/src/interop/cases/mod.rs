@@ -36,6 +36,7 @@ mod options_health;
 mod opus_libopus;
 mod otel;
 mod record_route;
+mod recording_crash;
 mod reflection;
 mod reload_live;
 mod shell;
@@ -387,6 +388,11 @@ fn applications() -> Vec<Case> {
 /// Reports and records of calls.
 fn records() -> Vec<Case> {
     vec![
+        Case {
+            name: "recording-crash",
+            proves: "kill -9 of an edge that records 50 calls: each file opens in ffprobe and by age, and lacks at most 1 s and a chunk",
+            run: recording_crash::run,
+        },
         Case {
             name: "cdr-webhook",
             proves: "call records by HTTPS: each signature verified by the Standard Webhooks library, each record taken once",

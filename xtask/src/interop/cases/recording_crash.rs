@@ -1,0 +1,239 @@
+//! `kill -9` of an edge that records: each file opens in ffprobe and lacks at most 1 s of its call; encrypted ones open with `age` after the
+//! next start and lack at most one more chunk.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, ensure};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use super::deploy_files::{needs, output};
+use crate::interop::Setting;
+use crate::interop::edge::{self, Edge};
+
+/// Formats and whether files are encrypted, with the chunk's share of the audio in seconds: 64 KiB of dual WAV, or of Ogg Opus.
+const KINDS: [Kind; 4] = [
+    Kind { format: "wav", is_encrypted: false, chunk_s: 0.0 },
+    Kind { format: "opus", is_encrypted: false, chunk_s: 0.0 },
+    Kind { format: "wav", is_encrypted: true, chunk_s: 2.048 },
+    Kind { format: "opus", is_encrypted: true, chunk_s: 13.2 },
+];
+/// Most that a crash may cost a file.
+const LOST_S: f64 = 1.0;
+const CALLERS: &str = "127.0.0.2:15060";
+const CALLEES: &str = "127.0.0.3:15060";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Kind {
+    format: &'static str,
+    is_encrypted: bool,
+    chunk_s: f64,
+}
+
+/// Folder of one edge over its lives.
+struct Place {
+    folder: tempfile::TempDir,
+    kind: &'static Kind,
+}
+
+/// Load on an edge, which ends with it.
+struct Load(Child);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Returns a random part of a time.
+fn part_of(time: Duration) -> Duration {
+    let random = RandomState::new().hash_one(SystemTime::now()) % 10_000;
+    time * u32::try_from(random).unwrap_or(0) / 10_000
+}
+
+fn seconds(at: &Value) -> anyhow::Result<f64> {
+    let at: jiff::Timestamp = at.as_str().context("a time")?.parse()?;
+    Ok(at.as_millisecond() as f64 / 1e3)
+}
+
+fn now() -> anyhow::Result<f64> {
+    Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64())
+}
+
+/// Kills the edge at random moments, with each kind of file in turn.
+pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
+    if let Some(skipped) = needs(&[("ffprobe", "ffmpeg"), ("age", "age")]) {
+        return Ok(skipped);
+    }
+    let (kills, calls) = (setting.calls(100, 4), setting.calls(50, 10));
+    let (mut files, mut worst) = (0, [0.0_f64; 2]);
+    for kill in 0..kills {
+        let kind = KINDS.get(kill as usize % KINDS.len()).context("a kind")?;
+        let place = Place::new(kind)?;
+        let longest = Duration::from_secs(if kind.is_encrypted { 7 } else { 3 });
+        let lengths = place.kill(calls, part_of(longest)).with_context(|| format!("kill {kill}, {}", kind.format))?;
+        if setting.sabotage {
+            place.cut()?;
+        }
+        if !kind.is_encrypted {
+            let lost = place.judge(&lengths, LOST_S).with_context(|| format!("kill {kill}, {}", kind.format))?;
+            worst[0] = worst[0].max(lost);
+        }
+        place.complete().with_context(|| format!("kill {kill}, {}: the next start", kind.format))?;
+        let lost = place.judge(&lengths, LOST_S + kind.chunk_s);
+        let lost = lost.with_context(|| format!("kill {kill}, {}: after the next start", kind.format))?;
+        worst[usize::from(kind.is_encrypted)] = worst[usize::from(kind.is_encrypted)].max(lost);
+        files += lengths.len();
+    }
+    let [plain, encrypted] = worst;
+    Ok(format!(
+        "{kills} kills with {calls} calls each, {files} files: each opens; at most {plain:.2} s are missing, of encrypted ones {encrypted:.2} s"
+    ))
+}
+
+impl Place {
+    fn new(kind: &'static Kind) -> anyhow::Result<Place> {
+        let folder = tempfile::tempdir()?;
+        if kind.is_encrypted {
+            output(Command::new("age-keygen").arg("-o").arg(folder.path().join("recording.key")))?;
+        }
+        Ok(Place { folder, kind })
+    }
+
+    fn recordings(&self) -> PathBuf {
+        self.folder.path().join("recordings")
+    }
+
+    fn start(&self) -> anyhow::Result<Edge> {
+        let key = self.folder.path().join("recording.key");
+        let key = format!("key = {{ file = {:?} }}\n", key.display().to_string());
+        let configuration = format!(
+            "[limits]\ncalls_per_second = 0\n[recording]\ndirectory = {:?}\nformat = {:?}\n{}\
+             [trunk.callers]\npeers = [\"sip:{CALLERS}\"]\noptions_interval = \"0s\"\n\
+             [trunk.callees]\npeers = [\"sip:{CALLEES}\"]\noptions_interval = \"0s\"\n\
+             [[route]]\nfrom = [\"callers\"]\nconnect = [\"trunk:callees\"]\nrecord = true\n",
+            self.recordings().display().to_string(),
+            self.kind.format,
+            if self.kind.is_encrypted { key.as_str() } else { "" },
+        );
+        let mut command = Command::new(edge::binary());
+        command.env("STATE_DIRECTORY", self.folder.path());
+        Edge::start_by(command, &configuration)
+    }
+
+    /// Has an edge record calls, and kills it some time after the first. Returns the length of each recording by its SID.
+    fn kill(&self, calls: u32, after: Duration) -> anyhow::Result<BTreeMap<String, f64>> {
+        let mut edge = self.start()?;
+        let load = Command::new(edge::binary())
+            .args(["loadtest", "--to", &format!("sip:+14155550123@{}", edge.udp), "--bind", CALLERS])
+            .args(["--answer", CALLEES, "--calls", &calls.to_string(), "--cps", &(2 * calls).to_string()])
+            .args(["--duration", "30s", "--hold", "30s"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let _load = Load(load);
+        let live = |edge: &Edge| -> anyhow::Result<Vec<Value>> {
+            let list: Value = serde_json::from_str(&edge.get("/v1/recordings?limit=1000")?)?;
+            Ok(list["recordings"].as_array().cloned().unwrap_or_default())
+        };
+        edge.wait_until("a recording begins", PATIENCE, |edge| Ok(!live(edge)?.is_empty()))?;
+        std::thread::sleep(after);
+        let (list, at) = (live(&edge)?, now()?);
+        edge.signal(Signal::SIGKILL)?;
+        let lengths = list
+            .iter()
+            .map(|one| Ok((one["sid"].as_str().context("sid")?.to_owned(), at - seconds(&one["started_at"])?)));
+        let lengths = lengths.collect::<anyhow::Result<_>>()?;
+        edge.gone()?;
+        Ok(lengths)
+    }
+
+    /// Starts the edge again and waits until no recording is in progress.
+    fn complete(&self) -> anyhow::Result<()> {
+        let mut edge = self.start()?;
+        edge.wait_until("recordings are complete", PATIENCE, |edge| {
+            Ok(!edge.get("/v1/recordings?limit=1000")?.contains("\"in-progress\""))
+        })?;
+        edge.end()
+    }
+
+    /// The file of a recording.
+    fn file(&self, sid: &str) -> anyhow::Result<Option<PathBuf>> {
+        let mut folders = vec![self.recordings()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder)? {
+                let path = entry?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(sid)) {
+                    return Ok(Some(path));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Length of the audio of a file; of an encrypted one once it is decrypted.
+    fn length(&self, file: &Path) -> anyhow::Result<f64> {
+        let clear = self.folder.path().join("clear");
+        let file = if self.kind.is_encrypted {
+            let key = self.folder.path().join("recording.key");
+            output(Command::new("age").arg("-d").arg("-i").arg(key).arg("-o").arg(&clear).arg(file))?;
+            clear.as_path()
+        } else {
+            file
+        };
+        let said = output(
+            Command::new("ffprobe")
+                .args(["-v", "error", "-count_packets", "-select_streams", "a:0"])
+                .args(["-show_entries", "stream=duration,channels:format=duration", "-of", "json"])
+                .arg(file),
+        )?;
+        let said: Value = serde_json::from_str(&said)?;
+        ensure!(said["streams"][0]["channels"] == 2, "{said}");
+        let duration = said["format"]["duration"].as_str().or(said["streams"][0]["duration"].as_str());
+        Ok(duration.unwrap_or("0").parse()?)
+    }
+
+    /// Returns the most that a file lacks; an error where one does not open or lacks more than `may_lack` seconds.
+    fn judge(&self, lengths: &BTreeMap<String, f64>, may_lack: f64) -> anyhow::Result<f64> {
+        let mut worst = 0.0_f64;
+        for (sid, length) in lengths {
+            let has = match self.file(sid)? {
+                Some(file) => match self.length(&file) {
+                    Ok(has) => has,
+                    // A file that is as short may have a header alone.
+                    Err(_) if *length <= may_lack => 0.0,
+                    Err(error) => return Err(error.context(format!("{sid} of {length:.2} s"))),
+                },
+                None => 0.0,
+            };
+            ensure!(length - has <= may_lack, "{sid}: {has:.2} s of {length:.2} s");
+            worst = worst.max(length - has);
+        }
+        Ok(worst)
+    }
+
+    /// Cuts each file to a third.
+    fn cut(&self) -> anyhow::Result<()> {
+        let mut folders = vec![self.recordings()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder)? {
+                let path = entry?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let file = std::fs::File::options().write(true).open(&path)?;
+                file.set_len(file.metadata()?.len() / 3)?;
+            }
+        }
+        Ok(())
+    }
+}
