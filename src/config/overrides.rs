@@ -12,6 +12,7 @@ use super::diagnostic::Findings;
 use super::numbers::SmsWebhook;
 use super::types::Config;
 use super::webhook_url;
+use crate::system::reach::Reach;
 
 /// A parameter of a number that requests can set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,11 +94,12 @@ impl NumberParameter {
     }
 }
 
-/// What has been set of one number.
+/// What has been set of one number, and when it was first configured.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct NumberOverride {
     values: BTreeMap<NumberParameter, String>,
     updated: Timestamp,
+    first_seen: Option<Timestamp>,
 }
 
 /// Without the values, since URLs may hold secrets.
@@ -130,6 +132,18 @@ impl NumberOverride {
     /// Returns when it was changed last.
     pub fn updated(&self) -> Timestamp {
         self.updated
+    }
+
+    /// Notes when the number was first configured; the first note holds. Returns whether this one is it.
+    pub fn see(&mut self, at: Timestamp) -> bool {
+        let is_first = self.first_seen.is_none();
+        self.first_seen.get_or_insert(at);
+        is_first
+    }
+
+    /// Returns when the number was first configured, as far as the store knows.
+    pub fn first_seen(&self) -> Option<Timestamp> {
+        self.first_seen
     }
 
     /// Returns the parameters that are set.
@@ -207,11 +221,11 @@ pub type NumberOverrides = BTreeMap<String, NumberOverride>;
 ///
 /// # Errors
 /// The reason why it cannot be used, in a sentence without the URL.
-pub(crate) fn judge_url(parameter: &str, url: &str, allow_private: bool) -> Result<(), String> {
+pub(crate) fn judge_url(parameter: &str, url: &str, reach: &Reach) -> Result<(), String> {
     let mut findings = Findings::default();
     let value = Spanned::new(0..0, DeValue::String(url.into()));
     if webhook_url::read(parameter, &value, &mut findings).is_some() {
-        webhook_url::judge_reach(parameter, url, allow_private, 0..0, &mut findings);
+        webhook_url::judge_by(reach, parameter, url, 0..0, &mut findings);
     }
     match findings.into_sorted().into_iter().find(|found| found.is_error) {
         Some(found) => Err(format!("{}: {}", found.message, found.help)),
@@ -379,8 +393,10 @@ mod tests {
 
     #[test]
     fn urls_are_judged_as_those_of_applications() {
-        assert_eq!(judge_url("VoiceUrl", "https://app.example.com/?a=secret", false), Ok(()));
-        assert_eq!(judge_url("VoiceUrl", "http://127.0.0.1:9/", true), Ok(()));
+        let [strict, lax] = [false, true].map(|allow_private| Reach { allow_private, ..Reach::default() });
+        assert_eq!(judge_url("VoiceUrl", "https://app.example.com/?a=secret", &strict), Ok(()));
+        assert_eq!(judge_url("VoiceUrl", "http://127.0.0.1:9/", &lax), Ok(()));
+        assert_eq!(judge_url("VoiceUrl", "http://localhost:9/", &lax), Ok(()));
         for (url, part) in [
             ("ftp://app.example.com/", "is not a web address"),
             ("app.example.com", "is not a web address"),
@@ -388,7 +404,7 @@ mod tests {
             ("http://localhost:9/", "can never be reached"),
             ("http://169.254.169.254/", "can never be reached"),
         ] {
-            let why = judge_url("VoiceUrl", url, url.contains("169.254")).unwrap_err();
+            let why = judge_url("VoiceUrl", url, if url.contains("169.254") { &lax } else { &strict }).unwrap_err();
             assert!(why.starts_with("`VoiceUrl` ") && why.contains(part), "{url}: {why}");
         }
     }

@@ -1,7 +1,5 @@
 //! URLs of web applications that decide about calls: what they may be, and whether they can ever be reached.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use url::Url;
 
 use super::code;
@@ -88,17 +86,14 @@ fn overrides(key: &str, fragment: &str, value: &Value<'_>, findings: &mut Findin
 
 /// Refuses a URL whose address may never be connected to. Names are looked up when they are used.
 pub(super) fn judge_reach(key: &str, text: &str, allow_private: bool, span: Span, findings: &mut Findings) {
-    let Ok(mut url) = Url::parse(text) else { return };
-    // RFC 6761 §6.3.
-    let is_local =
-        |name: &str| name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost");
-    if url.domain().is_some_and(|name| is_local(name.trim_end_matches('.'))) {
-        // A URL with a host takes another one.
-        let _ = url.set_ip_host(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    }
-    let judge = |allow_private| Reach { allow_private, ..Reach::default() }.judge_url(&url);
-    let Err(why) = judge(allow_private) else { return };
-    let help = match judge(true) {
+    judge_by(&Reach { allow_private, ..Reach::default() }, key, text, span, findings);
+}
+
+/// Refuses a URL that these rules forbid.
+pub(super) fn judge_by(reach: &Reach, key: &str, text: &str, span: Span, findings: &mut Findings) {
+    let Ok(url) = Url::parse(text) else { return };
+    let Err(why) = reach.judge_url(&url) else { return };
+    let help = match (Reach { allow_private: true, ..reach.clone() }).judge_url(&url) {
         Ok(()) => "set allow_private = true if your own application is there, or use its public address",
         Err(_) => "use the address of your application",
     };

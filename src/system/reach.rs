@@ -117,8 +117,8 @@ impl Reach {
         }
     }
 
-    /// Judges the address that stands in a URL; a name is judged once it has been looked up. For URLs of the configuration: what fails
-    /// here can never be reached.
+    /// Judges the address that stands in a URL; a name is judged once it has been looked up, but for those of loopback (RFC 6761 §6.3).
+    /// For URLs of the configuration and of requests: what fails here can never be reached.
     ///
     /// # Errors
     /// The reason why it may not be reached.
@@ -127,9 +127,16 @@ impl Reach {
         match url.host() {
             Some(Host::Ipv4(ip)) => self.judge((ip, port).into()),
             Some(Host::Ipv6(ip)) => self.judge((ip, port).into()),
+            Some(Host::Domain(name)) if is_localhost(name) => self.judge((Ipv4Addr::LOCALHOST, port).into()),
             Some(Host::Domain(_)) | None => Ok(()),
         }
     }
+}
+
+/// Whether a name is always that of this machine.
+fn is_localhost(name: &str) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 /// An address and those inside of it that a gateway or the system would send to instead.
@@ -424,10 +431,13 @@ mod tests {
             "http://\u{ff11}27.0.0.1/",
             "http://[::ffff:7f00:1]/",
             "https://169.254.169.254/latest/meta-data/",
+            "http://localhost/",
+            "http://LOCALHOST.:8080/",
+            "ws://app.localhost/",
         ] {
             assert!(!judged(text), "{text}");
         }
-        for text in ["https://example.com/", "http://localhost/", "https://8.8.8.8:8443/"] {
+        for text in ["https://example.com/", "http://localhost.example.com/", "https://8.8.8.8:8443/"] {
             assert!(judged(text), "{text}");
         }
     }

@@ -182,6 +182,35 @@ fn a_call_that_cannot_be_made_has_a_code() {
 }
 
 #[test]
+fn urls_on_this_machine_are_refused_at_once_without_allow_private() {
+    let tables = format!("[[number]]\nnumber = \"{NUMBER}\"\n");
+    let rig = Rig::new(&tables, r#""trunk:pbx""#, &[]);
+    let (to, from, local) = (("To", TO), ("From", NUMBER), "http://localhost:9/voice");
+    let twiml = ("Twiml", "<Response><Pause length='60'/></Response>");
+    let (code, created) = ask(&rig, "POST", "Calls.json", &[to, from, twiml]);
+    assert_eq!(code, 201, "{created}");
+    rig.pbx_answers();
+    let call = format!("Calls/{}.json", created["sid"].as_str().unwrap());
+    let streams = call.replace(".json", "/Streams.json");
+    let stream = ("Url", "wss://bot.example.com/");
+    for (path, parameters, code) in [
+        ("Calls.json", vec![to, from, ("Url", local)], 21_205),
+        ("Calls.json", vec![to, from, ("Url", "https://a.example:0/")], 21_205),
+        ("Calls.json", vec![to, from, twiml, ("FallbackUrl", local)], 21_205),
+        ("Calls.json", vec![to, from, twiml, ("StatusCallback", "http://app.localhost/")], 21_205),
+        (&*call, vec![("Url", local)], 21_205),
+        (&*call, vec![("StatusCallback", local)], 21_205),
+        (&*call, vec![twiml, ("FallbackUrl", local)], 21_205),
+        (&*streams, vec![("Url", "ws://localhost:9/")], 21_205),
+        (&*streams, vec![stream, ("StatusCallback", local)], 21_205),
+        ("Messages.json", vec![to, from, ("Body", "Hello"), ("StatusCallback", local)], 21_609),
+    ] {
+        let (status, answer) = ask(&rig, "POST", path, &parameters);
+        assert_eq!((status, &answer["code"]), (400, &json!(code)), "{parameters:?}: {answer}");
+    }
+}
+
+#[test]
 fn a_stream_of_a_call_is_started_and_stopped() {
     let application = application(&[("/stream", "")]);
     let rig = rig("");
@@ -437,7 +466,11 @@ fn a_live_call_gets_another_receiver_and_a_time_limit() {
     rig.pbx.sip.receive("ACK ");
     let one = format!("Calls/{}.json", created["sid"].as_str().unwrap());
     let status = format!("http://{}/status?key=1", application.address);
-    assert_eq!(ask(&rig, "POST", &one, &[("StatusCallback", &status), ("TimeLimit", "1")]).0, 200);
+    assert_eq!(ask(&rig, "POST", &one, &[("StatusCallback", &status)]).0, 200);
+    let other = format!("http://{}/other", application.address);
+    let parameters = [("StatusCallback", &*other), ("Url", "http://169.254.169.254/")];
+    assert_eq!(ask(&rig, "POST", &one, &parameters).1["code"], 21_205, "and the receiver is the one before");
+    assert_eq!(ask(&rig, "POST", &one, &[("TimeLimit", "1")]).0, 200);
     let (bye, source) = rig.pbx.sip.receive("BYE ");
     rig.pbx.sip.send(source, &rig.pbx.sip.answer_with(&bye, "200 OK", ""));
     told(&application, &["completed"]);

@@ -139,6 +139,8 @@ fn what_cannot_be_set_is_refused_by_name() {
     for (body, expected) in [
         ("VoiceUrl=ftp%3A%2F%2Fa.example%2F", (400, 21_402)),
         ("VoiceUrl=http%3A%2F%2F127.0.0.1%3A9%2F", (400, 21_402)),
+        ("VoiceUrl=http%3A%2F%2Flocalhost%3A9%2F", (400, 21_402)),
+        ("SmsUrl=http%3A%2F%2Flocalhost%3A9%2F", (400, 21_402)),
         ("VoiceUrl=https%3A%2F%2Fa.example%2F&StatusCallback=here", (400, 21_402)),
         ("VoiceUrl=https%3A%2F%2Fa.example%2F&VoiceMethod=PUT", (400, 21_403)),
         ("VoiceFallbackUrl=https%3A%2F%2Fa.example%2F", (400, 21_405)),

@@ -161,13 +161,17 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
         let what = "Url, Twiml, StatusCallback and TimeLimit for a call that another one has made";
         return Err(Error::later(what));
     }
+    // All of it is judged before any of it changes the call.
+    let app = document.map(|document| {
+        let made = create::made(cx, document, found.call.app.as_deref())?;
+        let (fallback_url, fallback_method) = fallback.map(|(url, method)| (Some(url), method)).unwrap_or_default();
+        let app = App { fallback_url, fallback_method, ..made };
+        create::judge_reach(cx, &app).map(|()| app)
+    });
+    let app = app.transpose()?;
     change(cx, &found, receiver, limit).await?;
-    match (document, found.leg_view()) {
-        (Some(document), _) => {
-            let made = create::made(cx, document, found.call.app.as_deref())?;
-            let (fallback_url, fallback_method) = fallback.map(|(url, method)| (Some(url), method)).unwrap_or_default();
-            let app = App { fallback_url, fallback_method, ..made };
-            create::judge_reach(cx, &app)?;
+    match (app, found.leg_view()) {
+        (Some(app), _) => {
             let (call, app) = (sid.to_owned(), Arc::new(app));
             let done = cx.handle.act(move |gateway, now| gateway.redirect(now, &call, app)).await?;
             done.map_err(Error::of_redirect)?;

@@ -14,6 +14,7 @@ use url::Url;
 use super::error::{Error, shown};
 use super::parameters::Parameters;
 use super::{Asked, calls, dialled};
+use crate::config;
 use crate::limits::{CALL_LIMIT_SECONDS, CALL_RING_SECONDS};
 use crate::runtime::placing::{self, Fault, Placing};
 use crate::system::reach::Reach;
@@ -95,11 +96,19 @@ pub(super) fn judge_reach(cx: &Asked<'_>, app: &App) -> Result<(), Error> {
     Ok(())
 }
 
-/// Judges a URL by the rules for addresses that an application has.
+/// Judges a URL by the rules for those of an application.
+///
+/// # Errors
+/// It cannot be used, or can never be reached.
+pub(super) fn judge_url(cx: &Asked<'_>, name: &str, url: &str, app: &App) -> Result<(), Error> {
+    config::judge_url(name, url, &reach_of(cx, app.allow_private)).map_err(|what| Error::unusable_url(&what))
+}
+
+/// Judges the URL of a WebSocket by the rules for addresses that an application has.
 ///
 /// # Errors
 /// It can never be reached.
-pub(super) fn judge_url(cx: &Asked<'_>, name: &str, url: &str, app: &App) -> Result<(), Error> {
+pub(super) fn judge_socket(cx: &Asked<'_>, name: &str, url: &str, app: &App) -> Result<(), Error> {
     let Ok(url) = Url::parse(url) else { return Ok(()) };
     let judged = reach_of(cx, app.allow_private).judge_url(&url);
     judged.map_err(|why| Error::bad_url(name, &format!("it can never be reached: {why}")))
@@ -122,7 +131,7 @@ pub(super) fn keys_of(cx: &Asked<'_>, current: Option<&str>, document: AppDocume
 }
 
 /// Returns the rules for addresses that URLs may lead to.
-fn reach_of(cx: &Asked<'_>, allow_private: bool) -> Reach {
+pub(super) fn reach_of(cx: &Asked<'_>, allow_private: bool) -> Reach {
     cx.handle.shared.running(|running| cx.handle.shared.own.borrow().reach(allow_private, &running.interfaces))
 }
 

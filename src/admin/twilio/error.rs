@@ -94,6 +94,11 @@ impl Error {
         Error::new(StatusCode::BAD_REQUEST, 21_205, format!("{name}: {}", shown(what)))
     }
 
+    /// A URL of a call is judged unusable, in a sentence that names the parameter (21205).
+    pub(super) fn unusable_url(what: &str) -> Error {
+        Error::new(StatusCode::BAD_REQUEST, 21_205, what)
+    }
+
     /// A call without a document (21205).
     pub(super) fn no_url() -> Error {
         Error::bad_url("Url", "Url or Twiml is required")

@@ -11,7 +11,7 @@ use super::error::Error;
 use super::page::Page;
 use super::parameters::Parameters;
 use super::text::{moment, subresources};
-use super::{Answer, Asked};
+use super::{Answer, Asked, create};
 use crate::config::{is_service, judge_url};
 use crate::limits::{MESSAGE_EXPIRES_SECONDS, MESSAGES_QUEUED};
 use crate::sinks::sms::SmsOrder;
@@ -173,8 +173,8 @@ fn read(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<KeptMessage, Erro
     }
     let callback = parameters.take("StatusCallback");
     if let Some(url) = &callback {
-        let allow_private = cx.config(|config| config.api.allow_private);
-        judge_url("StatusCallback", url, allow_private).map_err(|what| Error::of_message(21_609, &what))?;
+        let reach = create::reach_of(cx, cx.config(|config| config.api.allow_private));
+        judge_url("StatusCallback", url, &reach).map_err(|what| Error::of_message(21_609, &what))?;
     }
     let now = Timestamp::now();
     Ok(KeptMessage {

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 use trunkgate_route::{App, AppDocument, WebhookMethod};
 use trunkgate_twiml::compat::requests::{LIST_NUMBERS, UPDATE_NUMBER};
-use url::Url;
 
 use super::Asked;
 use super::error::Error;
@@ -107,11 +106,7 @@ fn judge(cx: &Asked<'_>, running: &Running, number: &PhoneNumber, changes: &[Num
     for (parameter, value) in changes {
         let (name, Some(value)) = (parameter.as_str(), value) else { continue };
         if name.ends_with("Url") || *parameter == P::StatusCallback {
-            judge_url(name, value, allow_private).map_err(|what| Error::number_url(&what))?;
-            let barred = Url::parse(value).ok().and_then(|url| reach.judge_url(&url).err());
-            if let Some(why) = barred {
-                return Err(Error::number_url(&format!("`{name}` can never be reached: {why}")));
-            }
+            judge_url(name, value, &reach).map_err(|what| Error::number_url(&what))?;
         }
         let (is_of_calls, has_app) = (parameter.is_of_calls(), has_url || written.is_some());
         if is_of_calls && number.route.is_none() {

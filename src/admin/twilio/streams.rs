@@ -46,7 +46,10 @@ pub(super) async fn start(cx: &Asked<'_>, call: &str, mut parameters: Parameters
     let current = cx.handle.call(call).await?.ok_or_else(|| Error::not_found(cx.path))?;
     // The keys of the application that has the call, or of [api].
     let app = create::keys_of(cx, current.app.as_deref(), AppDocument::Text("".into()));
-    create::judge_url(cx, "Url", &url, &app)?;
+    create::judge_socket(cx, "Url", &url, &app)?;
+    if let Some((url, _)) = &status {
+        create::judge_url(cx, "StatusCallback", url, &app)?;
+    }
     let stream = StreamStep { id: 0, url, name: name.clone(), tracks, status, parameters: custom };
     let (of_call, app) = (call.to_owned(), Arc::new(app));
     let begun = cx.handle.act(move |gateway, now| gateway.start_stream(now, &of_call, &app, &stream)).await?;

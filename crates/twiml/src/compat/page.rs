@@ -40,6 +40,7 @@ Paths are below `/2010-04-01/Accounts`; the first line of the table is the list 
 - *accepted with …*: the value asks for what is done anyway; with another one the parameter is refused as the next ones are.
 - *refused*: with status 501 and code 20501, which names the parameter. Without a value it is accepted, as libraries and whole records send it.
 - Any other parameter: status 400, code 20001, `Unknown parameter NAME`.
+- A URL to request, whichever the parameter: at private and loopback addresses only where `allow_private` is set; else status 400 with 21205, 21402 of a number, 21609 of a message.
 
 | request | parameter | state |
 | --- | --- | --- |
