@@ -8,22 +8,44 @@ use rusqlite::{Connection, params};
 use trunkgate_call::{Concerned, Input};
 
 use super::handle::{Gone, Handle};
-use crate::config::{Config, NumberOverride, NumberOverrides, NumberParameter};
+use crate::config::{Config, NumberOverride, NumberOverrides, NumberParameter, PhoneNumber};
 use crate::sinks::store::{Commit, Store};
 
 /// A parameter with its new value; `None` removes what is set.
 pub(crate) type NumberChange = (NumberParameter, Option<String>);
+
+/// Parameter of the row that has the time when a number, or the account, was first configured. Earlier versions skip it.
+const FIRST_SEEN: &str = "first_seen";
 
 /// Reads what is set of numbers, where the API is open. `None`: it is not, and nothing was read.
 ///
 /// # Errors
 /// The store cannot be used.
 pub(crate) fn at_start(store: &Store, config: &Config) -> io::Result<Option<NumberOverrides>> {
-    match (config.api.auth_token.is_some(), store.has_any()) {
-        (false, _) => Ok(None),
-        (true, false) => Ok(Some(NumberOverrides::new())),
-        (true, true) => store.run_now(read_all).map(Some),
+    let mut all = match (config.api.auth_token.is_some(), store.has_any()) {
+        (false, _) => return Ok(None),
+        (true, false) => NumberOverrides::new(),
+        (true, true) => store.run_now(read_all)?,
+    };
+    note_first_seen(store, config, &mut all);
+    Ok(Some(all))
+}
+
+/// Notes when the account and each number of a configuration were first there, which are their dates of creation: neither a restart
+/// nor a change of the file moves them. Nothing waits for the store: where it fails, the notes hold until the process ends.
+pub(super) fn note_first_seen(store: &Store, config: &Config, all: &mut NumberOverrides) {
+    let now = Timestamp::now();
+    let sids = config.numbers.iter().map(PhoneNumber::sid).chain([config.api.account_sid.clone()]);
+    let new: Vec<String> = sids.filter(|sid| all.entry(sid.clone()).or_default().see(now)).collect();
+    if new.is_empty() {
+        return;
     }
+    let write = move |store: &Connection| new.iter().try_for_each(|sid| write_first_seen(store, sid, now));
+    store.submit(Commit::Soon, write, |done| {
+        if let Err(error) = done {
+            tracing::warn!("the date of creation of numbers is not kept: {error}");
+        }
+    });
 }
 
 /// Reads what is set of numbers where no earlier configuration had the API open.
@@ -96,6 +118,16 @@ fn write(store: &Connection, sid: &str, changes: &[NumberChange], now: Timestamp
     Ok(())
 }
 
+fn write_first_seen(store: &Connection, sid: &str, at: Timestamp) -> rusqlite::Result<()> {
+    let row = params![sid, FIRST_SEEN, at.as_millisecond()];
+    store
+        .execute(
+            "INSERT OR IGNORE INTO number_override (number, parameter, value, updated) VALUES (?1, ?2, '', ?3)",
+            row,
+        )
+        .map(drop)
+}
+
 fn read_all(store: &Connection) -> rusqlite::Result<NumberOverrides> {
     let mut all = NumberOverrides::new();
     let mut rows = store.prepare("SELECT number, parameter, value, updated FROM number_override")?;
@@ -103,6 +135,10 @@ fn read_all(store: &Connection) -> rusqlite::Result<NumberOverrides> {
     while let Some(row) = rows.next()? {
         let (sid, parameter, updated): (String, String, i64) = (row.get(0)?, row.get(1)?, row.get(3)?);
         let updated = Timestamp::from_millisecond(updated).unwrap_or_default();
+        if parameter == FIRST_SEEN {
+            all.entry(sid).or_default().see(updated);
+            continue;
+        }
         // One of a later version is none that this one can carry out.
         if let Some(parameter) = NumberParameter::named(&parameter) {
             let set: &mut NumberOverride = all.entry(sid).or_default();
@@ -129,5 +165,30 @@ mod tests {
         change(vec![(url, Some("https://b.example/".to_owned())), (name, None)]);
         let all = start().run_now(read_all).unwrap();
         assert_eq!((all.len(), all["PN1"].get(url), all["PN1"].get(name)), (1, Some("https://b.example/"), None));
+    }
+
+    #[test]
+    fn a_number_was_created_when_it_was_first_configured() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |numbers: &str| {
+            let text = format!("[api]\nauth_token = '0123456789abcdef0123456789abcdef'\n{numbers}");
+            crate::config::parse(std::path::Path::new("t.toml"), &text).unwrap().0
+        };
+        let (one, two) = ("[[number]]\nnumber = '+14155550100'\n", "[[number]]\nnumber = '+14155550101'\n");
+        let start = |config: &Config| {
+            let store = Store::start(DataDirectory::of(directory.path())).unwrap();
+            at_start(&store, config).unwrap().unwrap()
+        };
+        let first = file(one);
+        let sid = first.numbers[0].sid();
+        let seen = start(&first)[&sid].first_seen().unwrap();
+        // The store counts in milliseconds.
+        let kept = Timestamp::from_millisecond(seen.as_millisecond()).unwrap();
+        let both = file(&format!("{two}{one}"));
+        let all = start(&both);
+        assert_eq!(all[&sid].first_seen(), Some(kept));
+        assert!(all[&both.numbers[0].sid()].first_seen() >= Some(kept), "and the new one since this start");
+        assert_eq!(all[&both.api.account_sid].first_seen(), Some(kept));
+        assert!(all.values().all(NumberOverride::is_empty), "nothing is set of any");
     }
 }

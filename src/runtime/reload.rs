@@ -211,6 +211,9 @@ impl Handle {
             tracing::error!("what requests have set of numbers cannot be read from the store: {error}");
         }
         let settings = self.shared.running(|running| {
+            if let (Some(all), true) = (&mut running.overrides, config.api.auth_token.is_some()) {
+                overrides::note_first_seen(&self.store, &config, all);
+            }
             running.config = running.in_force(&config);
             running.table = Arc::new(running.config.table(&running.names));
             self.shared.own.send_modify(|own| own.follow(&running.boot, &config));

@@ -1,11 +1,14 @@
 //! The Twilio-compatible API over real sockets: who is let in, what calls and numbers look like, how a call is ended.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::support::calls::{Call, NUMBER, Phone};
-use crate::support::{Process, config, http, http_with_headers, until};
+use crate::support::{PATIENCE, Process, config, http, http_with_headers, until};
 
 pub(crate) const SID: &str = "AC0123456789abcdef0123456789abcdef";
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -270,10 +273,30 @@ fn what_cannot_be_answered_has_a_code() {
         ("GET", "Recordings.json", "", (501, 20_501)),
         ("GET", "AvailablePhoneNumbers/US/Local.json", "", (501, 20_501)),
         ("GET", "IncomingPhoneNumbers/PN0.json", "", (404, 20_404)),
+        ("GET", "IncomingPhoneNumbers/Local.json", "", (501, 20_501)),
+        ("GET", "IncomingPhoneNumbers/TollFree?PageSize=1", "", (501, 20_501)),
+        ("POST", "IncomingPhoneNumbers/Mobile.json", "PhoneNumber=%2B14155550123", (501, 20_501)),
+        ("PUT", "IncomingPhoneNumbers/Local.json", "", (501, 20_501)),
         ("POST", unknown.as_str(), &"x".repeat(70_000), (413, 20_413)),
     ] {
         assert_eq!(rig.refused(method, path, body), expected, "{method} {path}");
     }
+}
+
+#[test]
+fn a_body_that_is_announced_as_too_large_is_refused_before_it_has_come() {
+    let rig = Rig::new("");
+    let mut stream = TcpStream::connect(rig.edge.address("http")).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (name, credentials) = authorization(SID, TOKEN);
+    let head = format!(
+        "POST /2010-04-01/Accounts/{SID}/Calls.json HTTP/1.1\r\nHost: localhost\r\n{name}: {credentials}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 70000\r\nExpect: 100-continue\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the edge answers and closes, and nothing of the body was sent");
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("\"code\":20413"), "{answer}");
 }
 
 #[test]

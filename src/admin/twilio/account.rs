@@ -31,7 +31,7 @@ pub(super) fn fetch(cx: &Asked<'_>, parameters: Parameters) -> Result<Value, Err
 
 fn json(cx: &Asked<'_>) -> Value {
     let uri = format!("/2010-04-01/Accounts/{}", cx.account);
-    let since = moment(cx.handle.shared.started_at);
+    let since = moment(cx.handle.shared.running(|running| cx.created(running, &cx.account)));
     json!({
         "auth_token": null,
         "date_created": since,

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use axum::Json;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
 use serde_json::Value;
 use trunkgate_twiml::compat::requests::LATER;
 
@@ -19,7 +20,7 @@ use super::ApiError;
 use super::places::Occupant;
 use crate::config::{Api, Config, PhoneNumber};
 use crate::limits::HTTP_BODY_BYTES;
-use crate::runtime::handle::Handle;
+use crate::runtime::handle::{Handle, Running};
 
 pub(super) use self::access::Access;
 pub(super) use self::log::show as show_log;
@@ -116,6 +117,12 @@ impl Asked<'_> {
         number.map_or_else(|| text.to_owned(), |number| number.text)
     }
 
+    /// Returns when a number or the account was first configured; without a store that knows, the start of the edge.
+    fn created(&self, running: &Running, sid: &str) -> Timestamp {
+        let known = running.overrides.as_ref().and_then(|all| all.get(sid)?.first_seen());
+        known.unwrap_or(self.handle.shared.started_at)
+    }
+
     /// Returns the SID of a number of the edge's own.
     fn number_sid(&self, number: &str) -> Option<String> {
         self.config(|config| config.numbers.iter().find(|one| one.number == number).map(PhoneNumber::sid))
@@ -193,6 +200,10 @@ pub(super) async fn serve(State(handle): State<Handle>, request: Request) -> Res
 }
 
 async fn read(body: Body) -> Result<Vec<u8>, Error> {
+    // A Content-Length above the limit is answered at once: a client that waits for 100 Continue need not send the body.
+    if body.size_hint().lower() > HTTP_BODY_BYTES as u64 {
+        return Err(Error::too_large(HTTP_BODY_BYTES));
+    }
     let bytes = to_bytes(body, HTTP_BODY_BYTES).await;
     bytes.map(Vec::from).map_err(|_| Error::too_large(HTTP_BODY_BYTES))
 }
@@ -248,6 +259,14 @@ async fn answer(cx: &Asked<'_>, method: &Method, parameters: Parameters) -> Resu
             Err(Error::later(&format!("Calls/{{sid}}/{list}")))
         }
         [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), None, ..] if reads => numbers::list(cx, parameters),
+        [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), Some(kind), None, _]
+            if (reads || posts) && numbers::KINDS.contains(&kind) =>
+        {
+            let what = format!(
+                "IncomingPhoneNumbers/{kind} (the edge knows no kinds of numbers; IncomingPhoneNumbers has all)"
+            );
+            Err(Error::later(&what))
+        }
         [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), Some(sid), None, _] if reads => {
             numbers::fetch(cx, sid, parameters)
         }

@@ -16,6 +16,9 @@ use crate::sinks::sms::outlets::Outlets;
 
 /// Longest `FriendlyName`, in characters.
 const NAME_CHARS: usize = 64;
+/// Lists below the numbers, each of one kind. A number of the edge has none: to list it as local would be invented.
+pub(super) const KINDS: [&str; 3] = ["Local", "Mobile", "TollFree"];
+
 /// `GET …/IncomingPhoneNumbers.json`
 pub(super) fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
     let page = Page::take(&cx.uri("IncomingPhoneNumbers"), cx.query, &mut parameters)?;
@@ -148,8 +151,8 @@ fn json(cx: &Asked<'_>, running: &Running, number: &PhoneNumber) -> Value {
         }
     };
     let callback = app.and_then(|app| app.status_callback.as_ref());
-    let started = cx.handle.shared.started_at;
-    let changed = running.overrides.as_ref().and_then(|all| all.get(&sid)).map(|set| set.updated().max(started));
+    let created = cx.created(running, &sid);
+    let changed = running.overrides.as_ref().and_then(|all| all.get(&sid)).map(|set| set.updated().max(created));
     let sends = Outlets::of(&running.config).is_any();
     let uri = cx.uri(&format!("IncomingPhoneNumbers/{sid}"));
     json!({
@@ -160,8 +163,8 @@ fn json(cx: &Asked<'_>, running: &Running, number: &PhoneNumber) -> Value {
         "beta": false,
         "bundle_sid": null,
         "capabilities": { "voice": true, "sms": sends, "mms": false, "fax": false },
-        "date_created": moment(started),
-        "date_updated": moment(changed.unwrap_or(started)),
+        "date_created": moment(created),
+        "date_updated": moment(changed.unwrap_or(created)),
         "emergency_address_sid": null,
         "emergency_address_status": null,
         "emergency_status": null,

@@ -59,6 +59,7 @@ const NO_SCHEDULE: Given = Refused("messages are not scheduled");
 const NOT_OF_AN_EDGE: Given = Refused("a function of Twilio's cloud");
 const FALSE: &[&str] = &["false", "False"];
 const NUMBER_FORM: Given = Differs("a number in any form");
+const NOT_OF_PARTY: Given = Differs("of a caller's call; of the call of a dialled party it is refused (501)");
 const PAGE: Given = Differs("with the `PageToken` of `next_page_uri`");
 const SPAN: Given = Differs("bounds belong to the range; a date is a day in UTC");
 
@@ -235,15 +236,15 @@ pub static OPERATIONS: &[&Operation] = &[
         path: "{AC}/Calls/{CA}.json",
         parameters: &[
             ("Status", Supported),
-            ("Url", Supported),
+            ("Url", NOT_OF_PARTY),
             ("Method", Supported),
-            ("Twiml", Supported),
+            ("Twiml", NOT_OF_PARTY),
             ("FallbackUrl", Differs("with `Url` or `Twiml`")),
             ("FallbackMethod", Supported),
-            ("StatusCallback", Supported),
+            ("StatusCallback", NOT_OF_PARTY),
             ("StatusCallbackMethod", Supported),
             ("StatusCallbackEvent", Supported),
-            ("TimeLimit", Supported),
+            ("TimeLimit", NOT_OF_PARTY),
         ],
     },
     &Operation { method: "DELETE", path: "{AC}/Calls/{CA}.json", parameters: &[] },
@@ -317,6 +318,12 @@ pub static LATER: [&str; 18] = [
 /// Methods and paths of resources above that are refused by name.
 pub static LATER_METHODS: &[(&str, &str)] = &[
     ("POST", "{AC}/IncomingPhoneNumbers.json"),
+    ("GET", "{AC}/IncomingPhoneNumbers/Local.json"),
+    ("POST", "{AC}/IncomingPhoneNumbers/Local.json"),
+    ("GET", "{AC}/IncomingPhoneNumbers/Mobile.json"),
+    ("POST", "{AC}/IncomingPhoneNumbers/Mobile.json"),
+    ("GET", "{AC}/IncomingPhoneNumbers/TollFree.json"),
+    ("POST", "{AC}/IncomingPhoneNumbers/TollFree.json"),
     ("DELETE", "{AC}/IncomingPhoneNumbers/{PN}.json"),
     ("POST", "{AC}/Messages/{SM}.json"),
     ("GET", "{AC}/Messages/{SM}/Media.json"),
