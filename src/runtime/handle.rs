@@ -348,13 +348,40 @@ impl Handle {
     /// # Errors
     /// [`Gone`]
     pub async fn call(&self, sid: &str) -> Result<Option<CallView>, Gone> {
+        match self.known_call(sid).await? {
+            Some(call) => Ok(Some(call)),
+            None if self.shared.calls.is_removed(sid) => Ok(None),
+            None => Ok(self.shared.calls.find(sid).await.filter(|call| call.sid == sid)),
+        }
+    }
+
+    /// Returns a call that is live or recent.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub(crate) async fn known_call(&self, sid: &str) -> Result<Option<CallView>, Gone> {
         if self.shared.calls.is_removed(sid) {
             return Ok(None);
         }
         let wanted = sid.to_owned();
-        match self.ask(move |gateway, now| gateway.call(now, &wanted)).await? {
-            Some(call) => Ok(Some(call)),
-            None => Ok(self.shared.calls.find(sid).await.filter(|call| call.sid == sid)),
+        self.ask(move |gateway, now| gateway.call(now, &wanted)).await
+    }
+
+    /// Returns the call that has a leg with this SID: live, recent or in the store. No other call is copied to find it.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub(crate) async fn call_of_leg(&self, sid: &str) -> Result<Option<Arc<CallView>>, Gone> {
+        let wanted = sid.to_owned();
+        if let Some(call) = self.ask(move |gateway, _| gateway.call_of_leg(&wanted)).await? {
+            return Ok(Some(Arc::new(call)));
+        }
+        let ended = self.ask(|gateway, _| gateway.ended_calls()).await?;
+        let has =
+            |call: &CallView| call.legs.iter().any(|leg| leg.sid == sid) && !self.shared.calls.is_removed(&call.sid);
+        match ended.newest_first().find(|call| has(call)) {
+            Some(call) => Ok(Some(Arc::clone(call))),
+            None => Ok(self.shared.calls.find(sid).await.map(Arc::new)),
         }
     }
 

@@ -243,26 +243,17 @@ fn as_made(mut call: Value) -> Value {
     call
 }
 
-/// Finds a call; a party's by a look at all of them.
+/// Finds a call, that of a caller or of a party.
 async fn find(cx: &Asked<'_>, sid: &str) -> Result<Resource, Error> {
-    if let Some(call) = cx.handle.call(sid).await? {
-        return Ok(Resource { call: Arc::new(call), leg: None });
-    }
-    let mut found = None;
     let digits = sid.strip_prefix("CA").filter(|digits| digits.len() == SID_DIGITS);
     if !digits.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit())) {
         return Err(Error::not_found(cx.path));
     }
-    cx.handle
-        .visit_calls(|call| {
-            found = Resource::all(&call).find(|one| one.sid() == sid);
-            if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })
-        .await?;
-    if found.is_none() {
-        let call = cx.handle.shared.calls.find(sid).await.map(Arc::new);
-        found = call.and_then(|call| Resource::all(&call).find(|one| one.sid() == sid));
-    }
+    let call = match cx.handle.known_call(sid).await? {
+        Some(call) => Some(Arc::new(call)),
+        None => cx.handle.call_of_leg(sid).await?,
+    };
+    let found = call.and_then(|call| Resource::all(&call).find(|one| one.sid() == sid));
     found.ok_or_else(|| Error::not_found(cx.path))
 }
 

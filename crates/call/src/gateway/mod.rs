@@ -242,9 +242,8 @@ impl Gateway {
     }
     /// Returns `most` live calls, newest first, and where more may follow: those before that key.
     pub fn live_views(&self, before: Option<CallKey>, most: usize) -> (Vec<CallView>, Option<CallKey>) {
-        let end = before.map_or(Bound::Unbounded, Bound::Excluded);
         let mut last = None;
-        let all = self.calls.range((Bound::Unbounded, end)).rev();
+        let all = self.calls.range((Bound::Unbounded, before.map_or(Bound::Unbounded, Bound::Excluded))).rev();
         let live = all.filter(|(_, call)| call.shared.state != State::Ended).take(most);
         let views: Vec<CallView> = live.inspect(|(key, _)| last = Some(**key)).map(|(_, call)| call.view()).collect();
         let next = last.filter(|_| views.len() == most);
@@ -267,6 +266,11 @@ impl Gateway {
     pub fn call(&self, _now: Instant, sid: &str) -> Option<CallView> {
         let live = self.live(sid).filter(|call| call.shared.state != State::Ended).map(|call| call.view());
         live.or_else(|| self.edge.recent.call(sid).cloned())
+    }
+    /// Returns the live call that has a leg with this SID.
+    pub fn call_of_leg(&self, sid: &str) -> Option<CallView> {
+        let mut live = self.calls.values().filter(|call| call.shared.state != State::Ended);
+        live.find(|call| call.shared.legs.iter().any(|leg| leg.sid == sid)).map(|call| call.view())
     }
     /// A live call, and how often another target had to be tried for it.
     pub fn standing(&self, sid: &str) -> Option<(CallView, u32)> {
