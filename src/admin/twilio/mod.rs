@@ -1,12 +1,14 @@
 //! `/2010-04-01`: the API that Twilio's own clients speak. Names, paging and errors are Twilio's; what an edge cannot know is null.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -19,7 +21,7 @@ use self::parameters::Parameters;
 use super::ApiError;
 use super::places::Occupant;
 use crate::config::{Api, Config, PhoneNumber};
-use crate::limits::HTTP_BODY_BYTES;
+use crate::limits::{HTTP_BODY_BYTES, HTTP_REQUEST_SECONDS};
 use crate::runtime::handle::{Handle, Running};
 
 pub(super) use self::access::Access;
@@ -187,7 +189,7 @@ pub(super) async fn serve(State(handle): State<Handle>, request: Request) -> Res
     let watch = log::Watch::begin(&parts.method, (path, query), source, caller);
     let cx = Asked { handle: &handle, caller, keys: access.keys(), account, edge, path, query };
     let answered = async {
-        let body = read(body).await?;
+        let body = read(&parts.headers, body).await?;
         // The body may have come long after the head.
         if caller.is_key() && !access.keys().is_there(caller.key()) {
             return Err(Error::unauthorized("the key was deleted"));
@@ -199,13 +201,22 @@ pub(super) async fn serve(State(handle): State<Handle>, request: Request) -> Res
     answered.map_or_else(IntoResponse::into_response, IntoResponse::into_response)
 }
 
-async fn read(body: Body) -> Result<Vec<u8>, Error> {
-    // A Content-Length above the limit is answered at once: a client that waits for 100 Continue need not send the body.
+async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Error> {
+    // A Content-Length above the limit is answered at once. A client that waits for 100 Continue sends no body; another one is sending it,
+    // and would lose the answer if the connection were closed meanwhile.
     if body.size_hint().lower() > HTTP_BODY_BYTES as u64 {
+        if !headers.contains_key(header::EXPECT) {
+            tokio::spawn(tokio::time::timeout(Duration::from_secs(HTTP_REQUEST_SECONDS), discard(body)));
+        }
         return Err(Error::too_large(HTTP_BODY_BYTES));
     }
     let bytes = to_bytes(body, HTTP_BODY_BYTES).await;
     bytes.map(Vec::from).map_err(|_| Error::too_large(HTTP_BODY_BYTES))
+}
+
+/// Reads what is left of a refused body.
+async fn discard(mut body: Body) {
+    while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {}
 }
 
 async fn answer(cx: &Asked<'_>, method: &Method, parameters: Parameters) -> Result<Answer, Error> {
