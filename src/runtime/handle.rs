@@ -367,7 +367,7 @@ impl Handle {
         self.ask(move |gateway, now| gateway.call(now, &wanted)).await
     }
 
-    /// Returns the call that has a leg with this SID: live, recent or in the store. No other call is copied to find it.
+    /// Returns the call that has a leg with this SID: live, in the store or recent. No other call is copied to find it.
     ///
     /// # Errors
     /// [`Gone`]
@@ -376,13 +376,14 @@ impl Handle {
         if let Some(call) = self.ask(move |gateway, _| gateway.call_of_leg(&wanted)).await? {
             return Ok(Some(Arc::new(call)));
         }
-        let ended = self.ask(|gateway, _| gateway.ended_calls()).await?;
-        let has =
-            |call: &CallView| call.legs.iter().any(|leg| leg.sid == sid) && !self.shared.calls.is_removed(&call.sid);
-        match ended.newest_first().find(|call| has(call)) {
-            Some(call) => Ok(Some(Arc::clone(call))),
-            None => Ok(self.shared.calls.find(sid).await.map(Arc::new)),
+        if let Some(call) = self.shared.calls.find(sid).await {
+            return Ok(Some(Arc::new(call)));
         }
+        // The store has none that ended just now.
+        let ended = self.ask(|gateway, _| gateway.ended_calls()).await?;
+        let has = |call: &CallView| call.legs.iter().any(|leg| leg.sid == sid);
+        let found = ended.newest_first().find(|call| has(call) && !self.shared.calls.is_removed(&call.sid));
+        Ok(found.map(Arc::clone))
     }
 
     /// A call's trace.
