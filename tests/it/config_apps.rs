@@ -541,8 +541,7 @@ fn a_reload_tells_what_has_changed() {
 
 #[test]
 fn documents_that_a_document_leads_to_are_checked_with_their_sounds() {
-    let toml =
-        format!("{TRUNKS}[speech]\ncommand = ['espeak-ng', '{{text}}']\n{ROUTE}[app.ivr]\nfile = './menu.xml'\n");
+    let toml = format!("{TRUNKS}[speech]\ncommand = ['echo', '{{text}}']\n{ROUTE}[app.ivr]\nfile = './menu.xml'\n");
     let menu = "<Response>\n<Gather action='choice-{{Digits}}.xml'><Say>One</Say>\n <Play>sounds/none.wav</Play></Gather>\n\
                 <Dial action='sounds/after.xml'><Number url='whisper.xml'>100</Number></Dial>\n<Play digits='1'>x.wav</Play>\n\
                 <Play>https://a.example/x.wav</Play><Play>../up.wav</Play>\n<Redirect>menu.xml</Redirect></Response>";

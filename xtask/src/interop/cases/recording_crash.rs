@@ -167,7 +167,9 @@ impl Place {
     fn file(&self, sid: &str) -> anyhow::Result<Option<PathBuf>> {
         let mut folders = vec![self.recordings()];
         while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(&folder)? {
+            // An edge that has just begun may have none.
+            let entries = std::fs::read_dir(&folder).into_iter().flatten();
+            for entry in entries {
                 let path = entry?.path();
                 if path.is_dir() {
                     folders.push(path);
