@@ -16,6 +16,7 @@ mod listener;
 mod load;
 mod overload;
 pub(crate) mod process;
+mod record;
 mod rtp;
 mod rtpengine;
 mod sip;
@@ -43,6 +44,8 @@ pub(crate) enum Bench {
     App(app::Options),
     /// Calls on hold beside calls that are relayed.
     Hold(hold::Options),
+    /// Calls that are recorded beside calls that are not.
+    Record(record::Options),
     /// Twice the calls that the edge can carry, and a flood.
     Overload(overload::Options),
 }
@@ -56,6 +59,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<bool> {
         Bench::Api(options) => api::run(options),
         Bench::App(options) => app::run(options),
         Bench::Hold(options) => hold::run(options),
+        Bench::Record(options) => record::run(options),
         Bench::Overload(options) => overload::run(options),
     }
 }

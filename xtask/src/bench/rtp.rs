@@ -198,16 +198,33 @@ pub(super) fn start_relay(dialer: &Dialer) -> anyhow::Result<Edge> {
     start_edge(dialer, false, None, RELAYED.codecs)
 }
 
+/// The same with a section [recording]; `is_by_route`: every call is recorded.
+pub(super) fn start_recorded(dialer: &Dialer, section: &str, is_by_route: bool) -> anyhow::Result<Edge> {
+    let key = if is_by_route { "record = true\n" } else { "" };
+    start_with(dialer, "", section, key, RELAYED.codecs)
+}
+
 /// The same of sides that speak so; `fork`: where a listener of every call is.
 fn start_edge(dialer: &Dialer, srtp: bool, fork: Option<&str>, codecs: (Codec, Codec)) -> anyhow::Result<Edge> {
     let srtp = if srtp { "srtp = \"required\"\n" } else { "" };
     let agent = fork.map_or(String::new(), |url| format!("[agent.scribe]\nurl = \"{url}\"\n"));
     let fork = if fork.is_some() { "fork = [\"agent:scribe\"]\n" } else { "" };
+    start_with(dialer, srtp, &agent, fork, codecs)
+}
+
+/// The same with keys of the called trunk, sections, and keys of the route.
+fn start_with(
+    dialer: &Dialer,
+    called_keys: &str,
+    sections: &str,
+    route_keys: &str,
+    codecs: (Codec, Codec),
+) -> anyhow::Result<Edge> {
     let called = dialer.called()?;
     let rest = format!(
         "[limits]\ncalls_per_second = 0\n[trunk.near]\naccept_from = [\"{NEAR}/32\"]\ncodecs = [\"{}\"]\n\
-         [trunk.far]\naccept_from = [\"{FAR}/32\"]\npeers = [\"sip:{called}\"]\ncodecs = [\"{}\"]\n{srtp}\
-         {agent}[[route]]\nfrom = [\"near\"]\nconnect = [\"trunk:far\"]\n{fork}",
+         [trunk.far]\naccept_from = [\"{FAR}/32\"]\npeers = [\"sip:{called}\"]\ncodecs = [\"{}\"]\n{called_keys}\
+         {sections}[[route]]\nfrom = [\"near\"]\nconnect = [\"trunk:far\"]\n{route_keys}",
         codecs.0.name(),
         codecs.1.name()
     );
