@@ -32,6 +32,8 @@ impl Writer {
 
     /// Writes until it is stopped.
     pub(super) fn run(mut self, commands: &Receiver<Command>) {
+        // The directory is there before an entry leads to it: without it, nothing would be known of a recording that a crash cuts.
+        self.look(Instant::now());
         loop {
             let command = match commands.recv_timeout(PAUSE) {
                 Ok(command) => Some(command),
