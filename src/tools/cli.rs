@@ -473,7 +473,7 @@ pub struct TwilioSandbox {
     /// Test this application: its webhook for voice calls
     #[arg(long, value_name = "URL")]
     pub app: Option<String>,
-    /// Scripts of calls, one step a line: hear TEXT, press DIGITS, say TEXT, ends
+    /// Scripts of calls, one step a line: hear TEXT, press DIGITS, ends; or folders of them
     #[arg(value_name = "SCRIPT")]
     pub scripts: Vec<PathBuf>,
     /// Add a step of one more call, instead of a script; repeatable
@@ -494,12 +494,31 @@ pub struct TwilioSandbox {
     /// Number of the caller
     #[arg(long, value_name = "NUMBER", default_value = "+14155550199", value_parser = e164)]
     pub from: String,
+    /// Add a number of the account, with the same webhook; repeatable
+    #[arg(long = "number", value_name = "NUMBER", value_parser = e164)]
+    pub numbers: Vec<String>,
+    /// Webhook for text messages to the numbers
+    #[arg(long, value_name = "URL")]
+    pub sms: Option<String>,
+    /// Lead --start's requests for Twilio to the sandbox; tunnel: reach others
+    #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "on")]
+    #[arg(value_parser = ["on", "tunnel"], hide_possible_values = true, requires = "start")]
+    pub proxy: Option<String>,
     /// Maximum time until an expectation is met
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub timeout: Duration,
     /// Accept a Play whose file cannot be fetched
     #[arg(long)]
     pub allow_missing_audio: bool,
+    /// Accept documents with warnings, such as an unknown attribute
+    #[arg(long)]
+    pub allow_warnings: bool,
+    /// Accept dialled numbers that no step expects
+    #[arg(long)]
+    pub allow_undeclared_dials: bool,
+    /// Write the results as JUnit's XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
     /// Address of the API and the console
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub http: SocketAddr,

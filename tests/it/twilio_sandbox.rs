@@ -1,13 +1,14 @@
 //! `trunkgate twilio --app` through the real binary: calls by scripts to a web application, and what its caller heard.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use trunkgate_media::agent::sign_form;
 
 use crate::apps::{application, form, parameter};
 use crate::support::endpoint::Endpoint;
-use crate::support::trunkgate;
+use crate::support::{trunkgate, until};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -32,6 +33,12 @@ fn run(url: &str, arguments: &[&str]) -> (i32, Value) {
     let text = String::from_utf8(output.stdout).unwrap();
     let json = serde_json::from_str(&text).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&output.stderr)));
     (output.status.code().unwrap(), json)
+}
+
+/// Returns the first thing that a report says has failed.
+fn fault(reports: &Value) -> &str {
+    let report = &reports[0];
+    report["application"].as_str().or_else(|| report["failures"][0].as_str()).unwrap_or_default()
 }
 
 fn steps<'a>(steps: &[&'a str]) -> Vec<&'a str> {
@@ -167,15 +174,23 @@ fn an_application_that_fails_is_told_from_an_expectation_that_does() {
     let what = reports[0]["application"].as_str().unwrap_or_default();
     assert!(code == 3 && what.contains("not reachable"), "{reports:#}");
     let (code, error) = run(&url, &["--start", "exit 7"]);
-    assert!(code == 3 && error.as_str().unwrap().contains("`exit 7` ended before"), "{error}");
+    assert!(code == 3 && fault(&error).contains("`exit 7` ended before"), "{error}");
     let (code, error) = run(&url, &["--start", "sleep 60", "--start-timeout", "1s"]);
-    assert!(code == 3 && error.as_str().unwrap().contains("nothing listens at"), "{error}");
+    assert!(code == 3 && fault(&error).contains("nothing listens at"), "{error}");
     let menu = menu();
     let (code, error) = run(&format!("http://{}/voice", menu.address), &["--start", "sleep 60"]);
-    assert!(code == 2 && error.as_str().unwrap().contains("takes connections already"), "another one is left: {error}");
-    for (arguments, why) in [(vec!["--step", "shout"], "is no step"), (vec!["nowhere.call"], "nowhere.call: ")] {
+    assert!(code == 2 && fault(&error).contains("takes connections already"), "another one is left: {error}");
+    let empty = tempfile::Builder::new().suffix(".call").tempfile().unwrap();
+    std::fs::write(empty.path(), "# nothing yet\n").unwrap();
+    let empty = empty.path().display().to_string();
+    for (arguments, why) in [
+        (vec!["--step", "shout"], "is no step"),
+        (vec!["nowhere.call"], "nowhere.call: "),
+        (vec![empty.as_str()], ": no step"),
+        (vec!["--step", "send text Hello"], "needs --sms URL"),
+    ] {
         let (code, error) = run(&url, &arguments);
-        assert!(code == 2 && error.as_str().unwrap().contains(why), "{error}");
+        assert!(code == 2 && fault(&error).contains(why), "{error}");
     }
 }
 
@@ -188,7 +203,7 @@ fn scripts_are_calls_of_their_own_and_a_command_starts_the_application() {
          class H(http.server.BaseHTTPRequestHandler):\n\
          \x20   def do_POST(self):\n\
          \x20       self.rfile.read(int(self.headers['content-length']))\n\
-         \x20       body = ('<Response><Say>Number %s</Say><Reject/></Response>' % os.environ['TWILIO_NUMBER']).encode()\n\
+         \x20       body = ('<Response><Say>Number %s</Say><Hangup/></Response>' % os.environ['TWILIO_NUMBER']).encode()\n\
          \x20       self.send_response(200); self.send_header('content-type', 'text/xml')\n\
          \x20       self.send_header('content-length', str(len(body))); self.end_headers(); self.wfile.write(body)\n\
          http.server.HTTPServer(('127.0.0.1', {free}), H).serve_forever()\n"
@@ -206,7 +221,156 @@ fn scripts_are_calls_of_their_own_and_a_command_starts_the_application() {
     let (code, reports) = run(&url, &["--start", &start, &good, &good]);
     assert_eq!((code, reports.as_array().unwrap().len()), (0, 2), "{reports:#}");
     let (code, error) = run(&url, &["--start", &start, &bad]);
-    assert!(code == 2 && error.as_str().unwrap().contains("bad.call:3: `press`"), "{error}");
+    assert!(code == 2 && fault(&error).contains("bad.call:3: `press`"), "{error}");
+    std::fs::remove_file(&bad).unwrap();
+    let junit = folder.path().join("junit.xml").display().to_string();
+    let (code, reports) = run(&url, &["--start", &start, "--junit", &junit, &folder.path().display().to_string()]);
+    assert!(code == 0 && reports[0]["steps"][0]["ok"] == true, "a folder of scripts: {reports:#}");
+    let xml = std::fs::read_to_string(junit).unwrap();
+    assert!(xml.contains("tests=\"1\" failures=\"0\" errors=\"0\"") && xml.contains("good.call"), "{xml}");
     let is_over = std::net::TcpStream::connect(("127.0.0.1", free)).is_err();
     assert!(is_over, "the command ends with the sandbox");
+}
+
+#[test]
+fn warnings_and_what_is_not_called_fail_a_call() {
+    let wrong = application(&[
+        ("/voice", "<Gather numdigits=\"1\" timeout=\"1\"><Say>Press</Say></Gather><Hangop/>"),
+        ("/record", "<Dial record=\"record-from-answer\">+14155550177</Dial>"),
+        ("/sip", "<Dial><Sip>sip:bob@example.com</Sip></Dial><Say>Bye</Say>"),
+        ("/stream", "<Connect><Stream url=\"ws://127.0.0.1:1/x\"/></Connect>"),
+    ]);
+    let of = |path: &str, more: &[&str]| run(&format!("http://{}{path}", wrong.address), more);
+    let (code, reports) = of("/voice", &steps(&["hear Press", "ends"]));
+    let failures = reports[0]["failures"].to_string();
+    assert!(code == 1 && failures.contains("numdigits") && failures.contains("<Hangop>"), "{reports:#}");
+    let (code, reports) = of("/voice", &[&["--allow-warnings"], &steps(&["hear Press", "ends"])[..]].concat());
+    assert!(code == 0 && reports[0]["warnings"].as_array().unwrap().len() == 2, "{reports:#}");
+    let (code, reports) = of("/record", &steps(&["dial +14155550177", "party answers"]));
+    assert!(code == 1 && fault(&reports).contains("attribute \"record\" of <Dial>"), "{reports:#}");
+    let (code, reports) = of("/sip", &steps(&["hear Bye", "ends"]));
+    assert!(code == 1 && fault(&reports).contains("a SIP address at example.com"), "{reports:#}");
+    let (code, reports) = of("/stream", &[]);
+    let is_named = fault(&reports).contains("error 31901: the stream failed (ws://127.0.0.1:1/x: Connection refused");
+    assert!(code == 1 && is_named, "{reports:#}");
+}
+
+#[test]
+fn caller_ids_and_numbers_are_judged_as_twilio_judges_them() {
+    let dials = application(&[
+        ("/voice", "<Dial>+14155550177</Dial>"),
+        ("/own", "<Dial callerId=\"+14155550122\">+14155550177</Dial>"),
+        ("/name", "<Dial callerId=\"Bob\">+14155550177</Dial>"),
+        ("/word", "<Dial>sales</Dial>"),
+    ]);
+    let of = |path: &str, more: &[&str]| run(&format!("http://{}{path}", dials.address), more);
+    let (code, reports) = of("/voice", &steps(&["dial 415-555-0177 from +14155550199", "party answers", "hear party"]));
+    assert!(code == 0, "{reports:#}");
+    let transcript = reports[0]["transcript"].to_string();
+    assert!(transcript.contains("the application dials +14155550177 from +14155550199"), "{transcript}");
+    let (code, reports) = of("/voice", &steps(&["dial +14155550177 from +14155550100"]));
+    assert!(code == 1 && fault(&reports).contains("the party is shown +14155550199"), "{reports:#}");
+    let (code, reports) = of("/own", &steps(&["dial +14155550177"]));
+    assert!(code == 1 && fault(&reports).contains("error 13214"), "{reports:#}");
+    let declared = [&["--number", "+14155550122"], &steps(&["dial +14155550177 from +14155550122"])[..]].concat();
+    let (code, reports) = of("/own", &declared);
+    assert!(code == 0, "{reports:#}");
+    let (code, reports) = of("/name", &steps(&["dial +14155550177"]));
+    assert!(code == 1 && fault(&reports).contains("callerId \"Bob\""), "{reports:#}");
+    let (code, reports) = of("/word", &["--allow-undeclared-dials"]);
+    assert!(code == 1 && fault(&reports).contains("error 13224: \"sales\""), "{reports:#}");
+}
+
+#[test]
+fn a_party_acts_only_once_it_has_answered_and_ringing_is_no_audio() {
+    let dials = application(&[
+        ("/voice", "<Dial timeout=\"1\">+14155550177</Dial><Say>Bye</Say>"),
+        ("/both", "<Dial><Number>+14155550177</Number><Number>+14155550178</Number></Dial><Say>Bye</Say>"),
+    ]);
+    let of = |path: &str, wanted: &[&str]| run(&format!("http://{}{path}", dials.address), &steps(wanted));
+    for act in ["party hangs up", "party presses 1", "party hears Bye", "party answers"] {
+        let (code, reports) = of("/voice", &["dial +14155550177 no answer", act]);
+        let why = format!("steps:2: {act}: no party has answered, and none will");
+        assert!(code == 1 && fault(&reports).starts_with(&why), "{act}: {reports:#}");
+    }
+    let (code, reports) = of("/voice", &["dial +14155550177 no-answer", "hear ringing", "hear audio"]);
+    assert!(code == 1 && fault(&reports).starts_with("steps:3: hear audio"), "{reports:#}");
+    let (code, reports) = of("/voice", &["hear ringing", "hear Bye"]);
+    assert!(code == 1 && fault(&reports).contains("+14155550177, which no step expects"), "{reports:#}");
+    // In any order: each number's party does what its step says.
+    let wanted =
+        ["dial +14155550178", "dial +14155550177 no answer", "party answers", "party hangs up", "hear Bye", "ends"];
+    let (code, reports) = of("/both", &wanted);
+    assert!(code == 0, "{reports:#}");
+}
+
+#[test]
+fn a_silent_application_fails_as_such_and_an_error_has_its_body() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/voice", silent.local_addr().unwrap());
+    let (code, reports) = run(&url, &[&["--timeout", "2s"], &steps(&["hear Hello"])[..]].concat());
+    assert!(code == 3 && fault(&reports).contains("/voice was not answered"), "{reports:#}");
+    let broken = application(&[]);
+    let (code, reports) = run(&format!("http://{}/voice", broken.address), &[]);
+    assert!(
+        code == 3 && fault(&reports).contains("HTTP 500") && fault(&reports).contains("| it is broken"),
+        "{reports:#}"
+    );
+}
+
+#[test]
+fn texts_are_sent_to_the_application_and_come_from_it() {
+    let writes = application(&[("/voice", "<Say>Hello</Say>"), ("/sms", "<Message>We are open from seven.</Message>")]);
+    let (url, sms) = (format!("http://{}/voice", writes.address), format!("http://{}/sms", writes.address));
+    let of = |wanted: &[&str]| run(&url, &[&["--sms", &sms, "--timeout", "3s"], &steps(wanted)[..]].concat());
+    let (code, reports) = of(&["no call", "send text Are you open?", "get text from SEVEN"]);
+    assert!(code == 0, "{reports:#}");
+    let post = &writes.posts()[0];
+    assert_eq!((crate::apps::path(post), parameter(post, "Body")), ("/sms", "Are you open?".to_owned()));
+    assert_eq!(
+        (parameter(post, "From"), parameter(post, "To")),
+        ("+14155550199".to_owned(), "+14155550100".to_owned())
+    );
+    let (code, reports) = of(&["no call", "send text Hello", "get text from eight"]);
+    assert!(code == 1 && fault(&reports).contains("It sent +14155550199: \"We are open"), "{reports:#}");
+}
+
+/// An application in Python that answers a call with a long pause, as a child of the command's shell, and the port that it has.
+fn pausing(folder: &std::path::Path) -> (u16, String) {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let app = format!(
+        "import http.server\n\
+         class H(http.server.BaseHTTPRequestHandler):\n\
+         \x20   def do_POST(self):\n\
+         \x20       self.rfile.read(int(self.headers['content-length']))\n\
+         \x20       open('asked', 'w').close()\n\
+         \x20       body = b'<Response><Pause length=\"60\"/></Response>'\n\
+         \x20       self.send_response(200); self.send_header('content-type', 'text/xml')\n\
+         \x20       self.send_header('content-length', str(len(body))); self.end_headers(); self.wfile.write(body)\n\
+         http.server.HTTPServer(('127.0.0.1', {free}), H).serve_forever()\n"
+    );
+    std::fs::write(folder.join("app.py"), app).unwrap();
+    (free, "python3 app.py & wait".to_owned())
+}
+
+#[test]
+fn a_signal_ends_the_application_with_all_its_processes() {
+    for (signal, code) in [("INT", Some(130)), ("TERM", Some(143)), ("HUP", Some(129)), ("KILL", None)] {
+        let folder = tempfile::tempdir().unwrap();
+        let (port, start) = pausing(folder.path());
+        let url = format!("http://127.0.0.1:{port}/");
+        let arguments = ["twilio", "--app", &url, "--start", &start, "--timeout", "60s", "--step", "hear Hello"];
+        let mut command = trunkgate(&arguments);
+        command.current_dir(folder.path()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let child = command.spawn().unwrap();
+        until("the call", || folder.path().join("asked").exists().then_some(()));
+        let kill = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), code, "{signal}: {output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let is_said = text.contains("calls +14155550100") && text.contains(&format!("interrupted by SIG{signal}"));
+        assert!(code.is_none() || is_said, "{signal}: {text}");
+        until("the application's end", || TcpStream::connect(("127.0.0.1", port)).is_err().then_some(()));
+    }
 }

@@ -38,7 +38,7 @@ pub use counters::{
 pub use dtmf::{PartedSpec, PressSpec};
 pub use latch::canonical;
 pub use listening::Recorded;
-pub use playout::melody;
+pub use playout::{melody, ringback};
 pub use rtcp::{Epoch, Origin};
 pub use rtp::{JitterBuffer, PacketBuf, PacketPool};
 pub use session::{EndSnapshot, Session, SessionSnapshot, Transmit};

@@ -40,6 +40,8 @@ pub struct Phone {
     keys: ChaCha12Rng,
     free_media: VecDeque<SocketAddr>,
     answers: VecDeque<Answer>,
+    /// Of calls of a number.
+    answers_of: Vec<(String, Answer)>,
     default_answer: Answer,
     ignored: VecDeque<Ignored>,
     /// A call taken up late: it has its number already.
@@ -92,6 +94,7 @@ impl Phone {
             keys,
             free_media,
             answers: VecDeque::new(),
+            answers_of: Vec::new(),
             default_answer: Answer::ring(std::time::Duration::from_secs(1)),
             ignored: VecDeque::new(),
             late: None,
@@ -108,6 +111,11 @@ impl Phone {
     /// Sets the answers to the next calls that come in, and forgets those set before.
     pub fn set_answers(&mut self, answers: impl IntoIterator<Item = Answer>) {
         self.answers = answers.into_iter().collect();
+    }
+    /// Sets the answers to the next calls of these numbers, each for one call in the order of equal ones; they come before those for
+    /// calls of any number. Forgets those set before.
+    pub fn set_answers_of(&mut self, answers: impl IntoIterator<Item = (String, Answer)>) {
+        self.answers_of = answers.into_iter().collect();
     }
     /// Sets the answer to calls for which none was set.
     pub fn set_default_answer(&mut self, answer: Answer) {
@@ -256,7 +264,7 @@ impl Phone {
             && message.to().is_some_and(|to| to.tag().is_none())
             && !self.calls.values().any(|c| c.call_id() == call_id);
         if is_first {
-            let until = match self.answers.front().unwrap_or(&self.default_answer).manner {
+            let until = match self.answer_to(&self.called(&message)).manner {
                 Manner::Silent => Some(None),
                 Manner::Late { answer_after } => Some(Some(now + answer_after)),
                 Manner::Ring { .. }
@@ -277,9 +285,10 @@ impl Phone {
     }
 
     fn ignore(&mut self, call_id: Vec<u8>, until: Option<Instant>, flow: Flow, message: Message) {
-        let mut call = self.next_call();
+        let called = self.called(&message);
+        let mut call = self.next_call(&called);
         let number = call.number();
-        call.ignore(call_id.clone(), self.called(&message), until.is_none());
+        call.ignore(call_id.clone(), called, until.is_none());
         self.keep(call);
         self.outputs.push_back(Output::Event(Event::Incoming(number)));
         if self.ignored.len() == limits::IGNORED {
@@ -294,15 +303,16 @@ impl Phone {
         if refuses(&mut self.cx(now), id, request) {
             return;
         }
+        let called = self.called(request);
         let mut call = match self.late.take().and_then(|number| self.calls.remove(&number)) {
             Some(call) => call,
             None => {
-                let call = self.next_call();
+                let call = self.next_call(&called);
                 self.outputs.push_back(Output::Event(Event::Incoming(call.number())));
                 call
             }
         };
-        let (media, called) = (self.free_media.pop_front(), self.called(request));
+        let media = self.free_media.pop_front();
         call.begin(&mut self.cx(now), id, media, called, request);
         self.keep(call);
     }
@@ -457,9 +467,17 @@ impl Phone {
         if user == self.config.name { to().unwrap_or(user) } else { user }
     }
 
-    /// Makes the next call that comes in.
-    fn next_call(&mut self) -> PhoneCall {
-        let answer = self.answers.pop_front().unwrap_or_else(|| self.default_answer.clone());
+    /// Returns the answer to the next call of this number.
+    fn answer_to(&self, called: &str) -> &Answer {
+        let own = self.answers_of.iter().find(|(number, _)| number == called).map(|(_, answer)| answer);
+        own.or_else(|| self.answers.front()).unwrap_or(&self.default_answer)
+    }
+
+    /// Makes the next call that comes in, which is of this number.
+    fn next_call(&mut self, called: &str) -> PhoneCall {
+        let own = self.answers_of.iter().position(|(number, _)| number == called);
+        let own = own.map(|at| self.answers_of.remove(at).1);
+        let answer = own.or_else(|| self.answers.pop_front()).unwrap_or_else(|| self.default_answer.clone());
         let number = self.next_number();
         PhoneCall::incoming(number, self.ssrc(number), answer)
     }

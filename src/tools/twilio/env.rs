@@ -7,13 +7,14 @@ use std::process::ExitCode;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http_body_util::Full;
 use sha2::{Digest as _, Sha256};
 use url::{Host, Url};
 
 use crate::system::text::hex;
-use crate::system::{authority, certificates, files};
+use crate::system::{authority, certificates, files, web};
 use crate::tools::cli::TwilioEnv;
-use crate::tools::client::{self, Target};
+use crate::tools::client;
 
 /// Path of the edge's CA.
 const CA_PATH: &str = "/v1/twilio/ca";
@@ -21,6 +22,8 @@ const CA_PATH: &str = "/v1/twilio/ca";
 const DOMAIN: &str = "twilio.com";
 /// Hosts that are reached without the proxy.
 const NO_PROXY: &str = "localhost,127.0.0.1,::1";
+/// Longest CA that is read.
+const CA_BYTES: u64 = 1 << 20;
 /// Characters of a line of PEM (RFC 7468 §2).
 const PEM_COLUMNS: usize = 64;
 
@@ -33,7 +36,10 @@ pub(super) fn run(config: Option<&Path>, options: &TwilioEnv) -> ExitCode {
             return Err(format!("the CA of {} is not limited to {DOMAIN}: it is not used", edge.base()));
         }
         let directory = options.directory.clone().or_else(cache).ok_or("no $HOME: name a directory by --directory")?;
-        let files = Files::write(&directory, &ca, edge)?;
+        // A proxy by https shows the certificate of [http].
+        let of_edge =
+            if edge.base().starts_with("https:") { edge.trusted()?.unwrap_or_default() } else { String::new() };
+        let files = Files::write(&directory, &ca, &of_edge)?;
         if !proxy.is_here {
             eprintln!(
                 "note: {} is not on this machine: the lines take TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN from the shell, which must have them",
@@ -42,6 +48,28 @@ pub(super) fn run(config: Option<&Path>, options: &TwilioEnv) -> ExitCode {
         }
         Ok(lines(&proxy, &files))
     })
+}
+
+/// Returns the variables for a program that is started beside an edge on this machine, whose CA is written into a directory.
+///
+/// # Errors
+/// The CA cannot be had or written, in words.
+pub(super) async fn variables(base: &str, directory: &Path) -> Result<Vec<(&'static str, String)>, String> {
+    let url = Url::parse(base).and_then(|url| url.join(CA_PATH)).map_err(|error| error.to_string())?;
+    let request = web::request(hyper::Method::GET, &url).body(Full::default()).map_err(|error| error.to_string())?;
+    let answer = web::ask(&url, request, |_| CA_BYTES).await.map_err(|fault| fault.what().to_owned())?;
+    let ca = String::from_utf8(answer.body).map_err(|error| error.to_string())?;
+    if !authority::is_constrained(&ca, DOMAIN) {
+        return Err(format!("the CA of {base} is not limited to {DOMAIN}: it is not used"));
+    }
+    let files = Files::write(directory, &ca, "")?;
+    let shown = |path: &Path| path.display().to_string();
+    let without = |name: &str| {
+        let own = std::env::var(name).ok().filter(|value| !value.is_empty());
+        own.map_or_else(|| NO_PROXY.to_owned(), |own| format!("{NO_PROXY},{own}"))
+    };
+    let (proxy, bundle, alone) = (base.to_owned(), shown(&files.bundle), shown(&files.alone));
+    Ok(named(&proxy, &bundle, &alone, [without("NO_PROXY"), without("no_proxy")]).into())
 }
 
 /// Where this user's programs keep what can be made again.
@@ -95,10 +123,7 @@ struct Files {
 }
 
 impl Files {
-    fn write(directory: &Path, ca: &str, edge: &Target) -> Result<Files, String> {
-        // A proxy by https shows the certificate of [http].
-        let of_edge =
-            if edge.base().starts_with("https:") { edge.trusted()?.unwrap_or_default() } else { String::new() };
+    fn write(directory: &Path, ca: &str, of_edge: &str) -> Result<Files, String> {
         let own = format!("{}\n{of_edge}", ca.trim_end());
         let roots = certificates::system_certificates();
         let roots: Vec<_> = roots.iter().filter(|root| !is_ours(root)).map(|root| pem(root)).collect();
@@ -154,21 +179,28 @@ fn quoted(text: &str) -> String {
 
 fn lines(proxy: &Proxy, files: &Files) -> String {
     let (bundle, alone) = (quoted(&files.bundle.display().to_string()), quoted(&files.alone.display().to_string()));
-    let without = quoted(NO_PROXY);
-    // curl reads `http_proxy` in lower case only, Twilio's library for Node `HTTP_PROXY`.
-    let variables = [
-        ("HTTPS_PROXY", &proxy.word),
-        ("https_proxy", &proxy.word),
-        ("HTTP_PROXY", &proxy.word),
-        ("http_proxy", &proxy.word),
-        ("NO_PROXY", &without),
-        ("no_proxy", &without),
-        ("REQUESTS_CA_BUNDLE", &bundle),
-        ("SSL_CERT_FILE", &bundle),
-        ("CURL_CA_BUNDLE", &bundle),
-        ("NODE_EXTRA_CA_CERTS", &alone),
-    ];
+    // Hosts that the shell's own variable has stay without the proxy.
+    let without = |name: &str| format!("{}\"${{{name}:+,${name}}}\"", quoted(NO_PROXY));
+    let variables = named(&proxy.word, &bundle, &alone, [without("NO_PROXY"), without("no_proxy")]);
     variables.iter().map(|(name, word)| format!("export {name}={word}\n")).collect()
+}
+
+/// Returns the variables with their values, or words of the shell.
+fn named(proxy: &str, bundle: &str, alone: &str, without: [String; 2]) -> [(&'static str, String); 10] {
+    let [upper, lower] = without;
+    // curl reads `http_proxy` in lower case only, Twilio's library for Node `HTTP_PROXY`.
+    [
+        ("HTTPS_PROXY", proxy.to_owned()),
+        ("https_proxy", proxy.to_owned()),
+        ("HTTP_PROXY", proxy.to_owned()),
+        ("http_proxy", proxy.to_owned()),
+        ("NO_PROXY", upper),
+        ("no_proxy", lower),
+        ("REQUESTS_CA_BUNDLE", bundle.to_owned()),
+        ("SSL_CERT_FILE", bundle.to_owned()),
+        ("CURL_CA_BUNDLE", bundle.to_owned()),
+        ("NODE_EXTRA_CA_CERTS", alone.to_owned()),
+    ]
 }
 
 #[cfg(test)]
@@ -198,6 +230,8 @@ mod tests {
         let files = Files { bundle: "/srv/o'neill/$HOME/a b.pem".into(), alone: "/c.pem".into() };
         let printed = lines(&Proxy::of("http://127.0.0.1:8080").unwrap(), &files);
         assert!(printed.contains("export CURL_CA_BUNDLE='/srv/o'\\''neill/$HOME/a b.pem'\n"), "{printed}");
+        let without = "export no_proxy='localhost,127.0.0.1,::1'\"${no_proxy:+,$no_proxy}\"\n";
+        assert!(printed.contains(without), "{printed}");
         assert!(printed.ends_with("export NODE_EXTRA_CA_CERTS='/c.pem'\n"), "{printed}");
         assert!(printed.lines().all(|line| line.starts_with("export ")) && printed.lines().count() == 10);
     }

@@ -13,6 +13,7 @@ mod player;
 mod players;
 
 pub use melody::melody;
+pub use player::ringback;
 
 pub(crate) use feed::Feed;
 pub(crate) use frame::{FRAME_SAMPLES, Frame, SILENT, WIDE_SAMPLES};

@@ -43,6 +43,11 @@ const fn tone() -> [u8; PERIOD] {
     codes
 }
 
+/// Returns the code of μ-law of the ringback tone at this sample of a burst.
+pub fn ringback(sample: usize) -> u8 {
+    TONE.get(sample % PERIOD).copied().unwrap_or(ULAW_SILENCE)
+}
+
 /// An end that plays, from when it is wired.
 #[derive(Debug)]
 pub(super) struct Player {

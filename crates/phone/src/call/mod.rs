@@ -52,6 +52,7 @@ pub struct PhoneCall {
     answered_at: Option<Instant>,
     call_id: Vec<u8>,
     called: String,
+    calling: String,
     client: Option<ClientId>,
     server: Option<ServerId>,
     dialog: Option<DialogId>,
@@ -83,6 +84,7 @@ impl PhoneCall {
             answered_at: None,
             call_id: Vec::new(),
             called: String::new(),
+            calling: String::new(),
             client: None,
             server: None,
             dialog: None,
@@ -168,6 +170,11 @@ impl PhoneCall {
     /// Returns the Call-ID of its leg.
     pub fn call_id(&self) -> &[u8] {
         &self.call_id
+    }
+
+    /// Returns the user part of From in the INVITE of a call that came in.
+    pub fn calling(&self) -> &str {
+        &self.calling
     }
 
     /// Returns the user part that was called.

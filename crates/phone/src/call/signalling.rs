@@ -142,6 +142,8 @@ impl PhoneCall {
     ) {
         self.call_id = request.call_id().unwrap_or_default().to_vec();
         self.called = called;
+        let from = request.from();
+        self.calling = from.and_then(|from| Some(from.parsed_uri()?.user_unescaped())).unwrap_or_default();
         self.server = Some(id);
         self.audio.open(cx, media);
         if media.is_none() {

@@ -1,5 +1,6 @@
 //! What one end of a call hears, and how far its script has followed that.
 
+use super::script::Audible;
 use super::voice::{Codebook, Ear, Heard, Sound};
 
 /// One end of a call, the caller's or a party's.
@@ -36,25 +37,32 @@ impl Listener {
         None
     }
 
-    /// Whether audio that is no Say stands behind the last expectation.
-    pub(super) fn hears_audio(&mut self) -> Option<()> {
-        let found = self.ear.heard().iter().enumerate().skip(self.cursor.0);
-        let (at, _) = found.into_iter().find(|(_, heard)| heard.what == Sound::Audio)?;
-        self.cursor = (at + 1, 0);
+    /// Whether a sound of this kind stands behind the last expectation.
+    pub(super) fn hears_sound(&mut self, wanted: Audible) -> Option<()> {
+        let is_it = |heard: &Heard| match heard.what {
+            Sound::Text { .. } => false,
+            Sound::Party => matches!(wanted, Audible::Audio | Audible::Party),
+            Sound::Ringing => wanted == Audible::Ringing,
+            Sound::Audio => wanted == Audible::Audio && !heard.is_instant(),
+        };
+        let at = self.ear.heard().iter().skip(self.cursor.0).position(is_it)?;
+        self.cursor = (self.cursor.0 + at + 1, 0);
         Some(())
     }
 
     /// Says what was heard behind the last expectation.
     pub(super) fn instead(&self) -> String {
         let rest = self.ear.heard().get(self.cursor.0..).unwrap_or_default();
-        let heard: Vec<String> =
-            rest.iter().map(|heard| heard.words().map_or("audio".to_owned(), |words| format!("\"{words}\""))).collect();
+        let heard: Vec<String> = rest
+            .iter()
+            .map(|heard| heard.words().map_or(heard.name().to_owned(), |words| format!("\"{words}\"")))
+            .collect();
         if heard.is_empty() { "heard nothing".to_owned() } else { format!("heard {}", heard.join(", ")) }
     }
 }
 
 /// Returns a text as it is compared.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
@@ -73,7 +81,7 @@ mod tests {
         for words in ["press  ONE", "press two"] {
             assert!(listener.hears(words).is_some(), "{words}");
         }
-        assert!(listener.hears("press").is_none() && listener.hears_audio().is_none());
+        assert!(listener.hears("press").is_none() && listener.hears_sound(Audible::Audio).is_none());
         assert_eq!(listener.instead(), "heard \"Press one.  Press two.\", \"Goodbye\"");
         assert!(listener.hears("good").is_some());
     }

@@ -5,35 +5,41 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use serde_json::{Value, json};
 use url::Url;
 
 use crate::boot::edge::Edge;
 use crate::boot::run::USAGE;
 use crate::config;
 use crate::system::free_ports::free_ports;
-use crate::system::{sids, terminal};
+use crate::system::{files, sids, terminal};
 use crate::tools::cli::TwilioSandbox;
 use crate::tools::client;
+use crate::tools::twilio::env;
 
+mod application;
 mod listener;
 mod phone;
 mod program;
 mod recogniser;
+mod report;
 mod script;
 mod speaker;
+mod stop;
 mod talk;
+mod texts;
 mod voice;
 
+use application::Application;
 use phone::Telephone;
 use program::Program;
 use recogniser::Recogniser;
+use report::{APPLICATION, Report, Rules};
 use script::Script;
-use talk::{Line, Means, Report};
+use stop::{Signalled, Stop};
+use talk::{Line, Means};
+use texts::Texts;
 use voice::Codebook;
 
-/// Exit code where the application does not start, cannot be reached or answers with an error.
-const APPLICATION: u8 = 3;
 /// Media ports of the edge.
 const MEDIA_PORTS: u16 = 128;
 /// Digits of the token that is made.
@@ -46,16 +52,18 @@ struct Plan<'a> {
     scripts: Vec<Script>,
     account: String,
     token: String,
+    rules: Rules,
     data: DataDirectory,
 }
 
 /// Runs the calls: exit 0 if each went as its script expects, 1 if one did not, 2 for what cannot be tried, 3 where the application is
-/// what failed.
+/// what failed, and 128 and its number for a signal.
 pub(super) fn run(options: &TwilioSandbox) -> ExitCode {
     let plan = match Plan::new(options) {
         Ok(plan) => plan,
-        Err(error) => {
-            eprintln!("error: {error}");
+        Err(errors) => {
+            errors.iter().for_each(|error| eprintln!("error: {}", terminal::harmless(error)));
+            write(options, &[Report::of_failure(errors, None)]);
             return ExitCode::from(USAGE);
         }
     };
@@ -66,25 +74,62 @@ pub(super) fn run(options: &TwilioSandbox) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let code = match tokio::task::LocalSet::new().block_on(&runtime, plan.carry_out()) {
+    let ended = tokio::task::LocalSet::new().block_on(&runtime, async {
+        let stop = Stop::listen().map_err(sandbox)?;
+        tokio::select! {
+            ended = plan.carry_out(&stop) => ended,
+            signal = stop.is_overdue() => Err(Failed::Signalled(signal)),
+        }
+    });
+    let code = match ended {
         Ok(code) => code,
-        Err(Failed::Application(what)) => {
-            eprintln!("error: the application: {what}");
-            ExitCode::from(APPLICATION)
-        }
-        Err(Failed::Sandbox(what)) => {
-            eprintln!("error: the sandbox cannot be started: {what}");
-            ExitCode::from(USAGE)
-        }
+        Err(failed) => failed.report(options),
     };
     runtime.shutdown_background();
     code
+}
+
+/// Writes the results to where they are wanted; those of JSON go to stdout. Returns whether that was possible.
+fn write(options: &TwilioSandbox, reports: &[Report]) -> bool {
+    if options.json {
+        client::say(&report::as_json(reports));
+    }
+    let Some(path) = &options.junit else { return true };
+    let written = files::write(path, report::as_junit(reports).as_bytes(), files::REPORT);
+    if let Err(error) = &written {
+        eprintln!("error: --junit {}: {error}", path.display());
+    }
+    written.is_ok()
 }
 
 /// What keeps a sandbox from its calls.
 enum Failed {
     Application(String),
     Sandbox(String),
+    Signalled(Signalled),
+}
+
+impl Failed {
+    /// Reports it; returns the exit code.
+    fn report(self, options: &TwilioSandbox) -> ExitCode {
+        match self {
+            Failed::Application(what) => {
+                eprintln!("error: the application: {}", terminal::harmless(&what));
+                write(options, &[Report::of_failure(Vec::new(), Some(what))]);
+                ExitCode::from(APPLICATION)
+            }
+            Failed::Sandbox(what) => {
+                let what = format!("the sandbox cannot be started: {what}");
+                eprintln!("error: {}", terminal::harmless(&what));
+                write(options, &[Report::of_failure(vec![what], None)]);
+                ExitCode::from(USAGE)
+            }
+            Failed::Signalled(signal) => {
+                eprintln!("error: interrupted by {}", signal.name());
+                ExitCode::from(signal.exit_code())
+            }
+        }
+    }
 }
 
 fn sandbox(error: impl ToString) -> Failed {
@@ -109,99 +154,157 @@ impl Drop for DataDirectory {
     }
 }
 
+/// Reads the URL of a webhook.
+fn webhook(option: &str, text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.ok_or_else(|| format!("{option} {text}: not an http or https URL"))
+}
+
+/// Reads all scripts, and the steps of the command line.
+fn scripts(options: &TwilioSandbox) -> Result<Vec<Script>, Vec<String>> {
+    let is_plain_call = options.scripts.is_empty() && !options.serve;
+    let own = (!options.steps.is_empty() || is_plain_call).then(|| {
+        Script::parse("steps", options.steps.iter().map(String::as_str), &options.to).map(|script| vec![script])
+    });
+    let read = options.scripts.iter().map(|path| Script::read(path, &options.to));
+    Ok(script::all(read.chain(own))?.into_iter().flatten().collect())
+}
+
 impl Plan<'_> {
-    fn new(options: &TwilioSandbox) -> Result<Plan<'_>, String> {
-        let app = options.app.as_deref().ok_or("--app URL is needed: the webhook that your number has for voice")?;
-        let url = Url::parse(app).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        let url = url.ok_or_else(|| format!("--app {app}: not an http or https URL"))?;
-        let mut scripts = options.scripts.iter().map(|path| Script::read(path)).collect::<Result<Vec<_>, _>>()?;
-        if !options.steps.is_empty() || scripts.is_empty() && !options.serve {
-            let steps = options.steps.iter().map(String::as_str);
-            scripts.push(Script::parse("steps", steps)?);
+    fn new(options: &TwilioSandbox) -> Result<Plan<'_>, Vec<String>> {
+        let one = |error: String| vec![error];
+        let app = options.app.as_deref().ok_or("--app URL is needed: the webhook that your number has for voice");
+        let url = webhook("--app", app.map_err(|why| one(why.to_owned()))?).map_err(one)?;
+        options.sms.as_deref().map(|sms| webhook("--sms", sms)).transpose().map_err(one)?;
+        let scripts = scripts(options)?;
+        if let Some(script) = scripts.iter().find(|script| script.sends_text()).filter(|_| options.sms.is_none()) {
+            return Err(one(format!(
+                "{}: `send text` needs --sms URL, the number's webhook for messages",
+                script.name
+            )));
         }
         let given = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let account = given("TWILIO_ACCOUNT_SID").filter(|sid| sid.len() == 34 && sid.starts_with("AC"));
-        let made = || sids::random("AC").map_err(|error| error.to_string());
+        let made = || sids::random("AC").map_err(|error| one(error.to_string()));
         let account = account.map_or_else(made, Ok)?;
-        let token = given("TWILIO_AUTH_TOKEN")
-            .map_or_else(|| made().map(|sid| sid.chars().skip(2).take(TOKEN_DIGITS).collect()), Ok)?;
-        Ok(Plan { options, url, scripts, account, token, data: DataDirectory::make()? })
+        let token = given("TWILIO_AUTH_TOKEN");
+        let rules = Rules {
+            allow_missing_audio: options.allow_missing_audio,
+            allow_warnings: options.allow_warnings,
+            allow_undeclared_dials: options.allow_undeclared_dials,
+            is_started: options.start.is_some(),
+            has_token: token.is_some(),
+        };
+        let token = token.map_or_else(|| made().map(|sid| sid.chars().skip(2).take(TOKEN_DIGITS).collect()), Ok)?;
+        Ok(Plan { options, url, scripts, account, token, rules, data: DataDirectory::make().map_err(one)? })
     }
 
-    async fn carry_out(self) -> Result<ExitCode, Failed> {
+    async fn carry_out(self, stop: &Stop) -> Result<ExitCode, Failed> {
         let book = Codebook::default();
         let speech = speaker::start(book.clone()).await.map_err(sandbox)?;
         let recogniser = Recogniser::start(book.clone()).await.map_err(sandbox)?;
+        let mut texts = Texts::start().await.map_err(sandbox)?;
         let mut phone = Telephone::start().await.map_err(sandbox)?;
-        let edge = self.start_edge(&phone, &speech, &recogniser).await?;
+        let ports = free_ports(MEDIA_PORTS).map_err(sandbox)?;
+        let edge = start_edge(self.configuration(&phone, &speech, &recogniser, &texts, ports)).await?;
         let address =
             edge.listeners.first().map(|one| one.address).ok_or_else(|| sandbox("the edge does not listen"))?;
-        let mut program = match &self.options.start {
-            // The calls would test what has been left running, whatever becomes of the command.
-            Some(_) if program::is_open(&self.url).await => {
-                let place = program::place(&self.url);
-                return Err(Failed::Sandbox(format!(
-                    "{place} takes connections already: stop that, or leave out --start"
-                )));
-            }
-            Some(command) => Some(Program::start(command, &self.variables(&edge)).map_err(Failed::Application)?),
-            None => None,
+        texts.edge = Some(edge.http);
+        let program = self.start_application(&edge, stop).await?;
+        let line = self.line(address);
+        let (handle, application) = (edge.handle(), Application { url: self.url.clone() });
+        let means = Means {
+            line: &line,
+            book: &book,
+            recogniser: &recogniser,
+            texts: &texts,
+            application: &application,
+            edge: &handle,
+            stop,
+            rules: &self.rules,
         };
-        if let Some(program) = &mut program {
-            let ready = program.wait_until_ready(&self.url, self.options.start_timeout).await;
-            ready.map_err(Failed::Application)?;
-        }
-        let (number, from) = (self.options.to.clone(), self.options.from.clone());
-        let allow_missing_audio = self.options.allow_missing_audio;
-        let line = Line { edge: address, number, from, patience: self.options.timeout, allow_missing_audio };
-        let handle = edge.handle();
-        let means = Means { line: &line, book: &book, recogniser: &recogniser, edge: &handle };
         let mut reports = Vec::new();
         for script in &self.scripts {
             let report = talk::run(script, &means, &mut phone).await;
             if !self.options.json {
-                client::say(&as_text(&report));
+                client::say(&report.as_text());
             }
             reports.push(report);
+            if stop.came().is_some() {
+                break;
+            }
         }
-        if self.options.json {
-            client::say(&terminal::json(&Value::from(reports.iter().map(as_json).collect::<Vec<_>>())));
-        } else if !reports.is_empty() {
-            client::say(&summary(&reports));
+        if !self.options.json && !reports.is_empty() {
+            client::say(&report::summary(&reports));
         }
-        if self.options.serve {
-            self.serve(&edge, address).await?;
+        let is_written = write(self.options, &reports);
+        let interrupted = stop.came();
+        if self.options.serve && interrupted.is_none() {
+            self.explain(&edge, address);
+            talk::watch(&means, &mut phone).await;
         }
         drop(program);
         let stopped = tokio::task::spawn_blocking(move || edge.shutdown()).await;
         stopped.map_err(|_| sandbox("the edge did not stop"))?;
-        Ok(exit_code(&reports))
+        Ok(match interrupted {
+            Some(signal) => ExitCode::from(signal.exit_code()),
+            None if !is_written => ExitCode::from(USAGE),
+            None => report::exit_code(&reports),
+        })
     }
 
-    async fn start_edge(&self, phone: &Telephone, speech: &str, recogniser: &Recogniser) -> Result<Edge, Failed> {
-        let ports = free_ports(MEDIA_PORTS).map_err(sandbox)?;
-        let text = self.configuration(phone, speech, recogniser, ports);
-        let path = Path::new("sandbox.toml");
-        let parsed = config::parse(path, &text);
-        let (config, _) = parsed.map_err(|wrong| sandbox(config::render(path, &text, &wrong)))?;
-        let started = tokio::task::spawn_blocking(move || Edge::start(config)).await;
-        started.map_err(sandbox)?.map_err(sandbox)
+    /// Starts the command, if there is one, and waits until the application takes connections.
+    async fn start_application(&self, edge: &Edge, stop: &Stop) -> Result<Option<Program>, Failed> {
+        let Some(command) = &self.options.start else { return Ok(None) };
+        // The calls would test what has been left running, also where the command ends at once.
+        if program::is_open(&self.url).await {
+            let place = program::place(&self.url);
+            return Err(Failed::Sandbox(format!("{place} takes connections already: stop that, or leave out --start")));
+        }
+        let variables = self.variables(edge).await.map_err(sandbox)?;
+        let mut program = Program::start(command, &variables).map_err(Failed::Application)?;
+        let ready = tokio::select! {
+            ready = program.wait_until_ready(&self.url, self.options.start_timeout) => ready,
+            signal = stop.comes() => return Err(Failed::Signalled(signal)),
+        };
+        ready.map_err(Failed::Application)?;
+        Ok(Some(program))
     }
 
-    fn configuration(&self, phone: &Telephone, speech: &str, recogniser: &Recogniser, first_port: u16) -> String {
+    fn line(&self, edge: std::net::SocketAddr) -> Line {
+        let (number, from) = (self.options.to.clone(), self.options.from.clone());
+        let callers = self.options.numbers.iter().chain([&number, &from]).cloned().collect();
+        Line { edge, number, from, callers, patience: self.options.timeout }
+    }
+
+    fn configuration(
+        &self,
+        phone: &Telephone,
+        speech: &str,
+        recogniser: &Recogniser,
+        texts: &Texts,
+        first_port: u16,
+    ) -> String {
         let quoted = |text: &str| toml::Value::from(text).to_string();
-        let (to, url, method) = (quoted(&self.options.to), quoted(self.url.as_str()), quoted(&self.options.method));
+        let (url, method) = (quoted(self.url.as_str()), quoted(&self.options.method));
+        let inbound = self.options.sms.iter().map(|url| format!("inbound = {}\n", quoted(url))).collect::<String>();
+        let own = self.options.numbers.iter().filter(|number| **number != self.options.to);
+        let numbers = [&self.options.to].into_iter().chain(own);
+        let numbers = numbers.map(|number| format!("[[number]]\nnumber = {}\napp = \"sandbox\"\n", quoted(number)));
+        let proxy = if self.options.proxy.as_deref() == Some("tunnel") { "\"tunnel\"" } else { "true" };
         format!(
             "[edge]\nname = \"sandbox\"\ndata_directory = {data}\n\
              [[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n\
              [media]\naddress = [\"127.0.0.1\"]\nports = \"{first_port}-{last_port}\"\nthreads = 1\n\
              [http]\naddress = \"{http}\"\n\
-             [api]\naccount_sid = \"{account}\"\nauth_token = {token}\nconnect = [\"trunk:carrier\"]\nallow_private = true\nproxy = true\n\
+             [api]\naccount_sid = \"{account}\"\nauth_token = {token}\n\
+             connect = [\"trunk:carrier\"]\nallow_private = true\nproxy = {proxy}\n\
              [speech]\nurl = \"{speech}\"\n\
              [recognition]\nurl = \"{recogniser}\"\n\
+             [messages]\nurl = \"{texts}\"\ntoken = \"{texts_token}\"\n{inbound}\
              [trunk.carrier]\npeers = [\"sip:{phone}\"]\n\
              [app.sandbox]\nurl = {url}\nmethod = {method}\nallow_private = true\n\
-             [[number]]\nnumber = {to}\napp = \"sandbox\"\n",
+             {numbers}",
             data = quoted(&self.data.0.display().to_string()),
             last_port = first_port + MEDIA_PORTS - 1,
             http = self.options.http,
@@ -209,76 +312,46 @@ impl Plan<'_> {
             token = quoted(&self.token),
             phone = phone.address,
             recogniser = recogniser.url,
+            texts = texts.url,
+            texts_token = texts.token,
+            numbers = numbers.collect::<String>(),
         )
     }
 
-    /// Returns the variables that the application is started with: those of an account at Twilio.
-    fn variables(&self, edge: &Edge) -> Vec<(String, String)> {
-        let proxy = format!("http://{}", edge.http);
-        let named = [
-            ("TWILIO_ACCOUNT_SID", self.account.as_str()),
-            ("TWILIO_AUTH_TOKEN", &self.token),
-            ("TWILIO_NUMBER", &self.options.to),
-            ("TWILIO_PHONE_NUMBER", &self.options.to),
-            ("TRUNKGATE_URL", &proxy),
+    /// Returns the variables that the application is started with: those of an account at Twilio, and of the proxy.
+    async fn variables(&self, edge: &Edge) -> Result<Vec<(String, String)>, String> {
+        let url = format!("http://{}", edge.http);
+        let mut named = vec![
+            ("TWILIO_ACCOUNT_SID", self.account.clone()),
+            ("TWILIO_AUTH_TOKEN", self.token.clone()),
+            ("TWILIO_NUMBER", self.options.to.clone()),
+            ("TWILIO_PHONE_NUMBER", self.options.to.clone()),
+            ("TRUNKGATE_URL", url.clone()),
         ];
-        named.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+        if self.options.proxy.is_some() {
+            named.extend(env::variables(&url, &self.data.0).await?);
+        }
+        Ok(named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
-    async fn serve(&self, edge: &Edge, address: std::net::SocketAddr) -> Result<(), Failed> {
+    /// Says where the sandbox is.
+    fn explain(&self, edge: &Edge, address: std::net::SocketAddr) {
+        let http = edge.http;
         eprintln!(
-            "the sandbox keeps running: number {} at sip:{address}, API and console at http://{}\n\
+            "the sandbox keeps running: number {} at sip:{address}, API and console at http://{http}\n\
              account {}, token {}\n\
-             variables of a program with a base URL of its own: `trunkgate twilio env --url http://{}`. Press Ctrl-C to stop",
-            self.options.to, edge.http, self.account, self.token, edge.http
+             a program that calls api.twilio.com: `eval \"$(trunkgate twilio env --url http://{http})\"` before it\n\
+             Press Ctrl-C to stop; calls and texts of the application follow",
+            self.options.to, self.account, self.token
         );
-        tokio::signal::ctrl_c().await.map_err(sandbox)
     }
 }
 
-fn exit_code(reports: &[Report]) -> ExitCode {
-    match () {
-        () if reports.iter().any(|report| report.unreachable.is_some()) => ExitCode::from(APPLICATION),
-        () if reports.iter().all(Report::is_good) => ExitCode::SUCCESS,
-        () => ExitCode::FAILURE,
-    }
-}
-
-fn as_text(report: &Report) -> String {
-    let mut out = format!("{}\n", report.name);
-    for moment in &report.transcript {
-        out.push_str(&format!("  {:>7.2} s  {}\n", moment.at, moment.text));
-    }
-    let application = report.unreachable.iter().map(|what| format!("the application failed: {what}"));
-    for what in application.chain(report.failures.iter().cloned()) {
-        out.push_str(&format!("  FAIL {what}\n"));
-    }
-    if report.is_good() {
-        out.push_str(&format!("  ok, {:.1} s\n", report.seconds));
-    }
-    terminal::harmless(&out)
-}
-
-fn summary(reports: &[Report]) -> String {
-    let failed = reports.iter().filter(|report| !report.is_good()).count();
-    let seconds: f64 = reports.iter().map(|report| report.seconds).sum();
-    match failed {
-        0 => format!("\nok: {} calls in {seconds:.1} s\n", reports.len()),
-        _ => format!("\nFAILED: {failed} of {} calls\n", reports.len()),
-    }
-}
-
-fn as_json(report: &Report) -> Value {
-    let moments: Vec<Value> = report.transcript.iter().map(|one| json!({ "at": one.at, "text": one.text })).collect();
-    json!({
-        "name": report.name,
-        "ok": report.is_good(),
-        "sid": report.sid,
-        "status": report.status,
-        "seconds": report.seconds,
-        "heard": report.heard,
-        "failures": report.failures,
-        "application": report.unreachable,
-        "transcript": moments,
-    })
+/// Starts an edge.
+async fn start_edge(text: String) -> Result<Edge, Failed> {
+    let path = Path::new("sandbox.toml");
+    let parsed = config::parse(path, &text);
+    let (config, _) = parsed.map_err(|wrong| sandbox(config::render(path, &text, &wrong)))?;
+    let started = tokio::task::spawn_blocking(move || Edge::start(config)).await;
+    started.map_err(sandbox)?.map_err(sandbox)
 }

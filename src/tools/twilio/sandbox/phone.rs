@@ -24,8 +24,12 @@ const WAITING: usize = 1024;
 /// Something that happened to a call.
 #[derive(Debug)]
 pub(super) enum News {
-    /// A party is called, by this number.
-    Called(CallNumber, String),
+    /// A party is called.
+    Called {
+        call: CallNumber,
+        number: String,
+        from: String,
+    },
     Answered(CallNumber),
     Ended(CallNumber, Ending),
     /// Samples that a call has heard.
@@ -35,7 +39,7 @@ pub(super) enum News {
 #[derive(Debug)]
 enum Order {
     Dial(Box<Dial>, oneshot::Sender<Option<CallNumber>>),
-    Answer(Vec<Answer>),
+    Answer(Vec<(String, Answer)>),
     Speak(CallNumber, Vec<i16>, oneshot::Sender<bool>),
     Press(CallNumber, String, oneshot::Sender<bool>),
     HangUp(CallNumber),
@@ -91,8 +95,8 @@ impl Telephone {
         wait.await.ok().flatten()
     }
 
-    /// Sets the answers to the next calls that come in; those set before are forgotten.
-    pub(super) async fn answer(&self, answers: Vec<Answer>) {
+    /// Sets the answers to the next calls of these numbers; those set before are forgotten.
+    pub(super) async fn answer(&self, answers: Vec<(String, Answer)>) {
         let _ = self.orders.send(Order::Answer(answers)).await;
     }
 
@@ -158,7 +162,7 @@ impl Task {
         let now = Instant::now();
         match order {
             Order::Dial(dial, reply) => drop(reply.send(self.phone.dial(now, *dial))),
-            Order::Answer(answers) => self.phone.set_answers(answers),
+            Order::Answer(answers) => self.phone.set_answers_of(answers),
             Order::Speak(call, samples, reply) => drop(reply.send(self.phone.speak(call, &samples))),
             Order::Press(call, digits, reply) => drop(reply.send(self.phone.press(call, &digits))),
             Order::HangUp(call) => self.phone.hang_up(now, call),
@@ -182,7 +186,10 @@ impl Task {
                 Output::Rtcp { .. } => continue,
                 Output::Heard { call, samples, .. } => News::Heard(call, samples),
                 Output::Event(Event::Incoming(call)) => {
-                    News::Called(call, self.phone.call(call).map(|call| call.called().to_owned()).unwrap_or_default())
+                    let known = self.phone.call(call);
+                    let number = known.map(|call| call.called().to_owned()).unwrap_or_default();
+                    let from = known.map(|call| call.calling().to_owned()).unwrap_or_default();
+                    News::Called { call, number, from }
                 }
                 Output::Event(Event::Answered(call)) => News::Answered(call),
                 Output::Event(Event::Ended(call, ending)) => News::Ended(call, ending),

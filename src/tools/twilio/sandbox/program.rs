@@ -1,8 +1,10 @@
 //! The command that starts the application: it runs as long as the sandbox does, with all that it starts.
 
+use std::io::{BufRead as _, BufReader, PipeReader, PipeWriter, Write as _};
 use std::net::ToSocketAddrs as _;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
@@ -13,25 +15,46 @@ use url::Url;
 const LOOK: Duration = Duration::from_millis(50);
 /// How long it may take to end by itself.
 const LEAVE: Duration = Duration::from_secs(2);
+/// Longest wait for its last lines: a process that has left its group may keep the pipe.
+const LAST_LINES: Duration = Duration::from_millis(200);
+/// Stands before what the application prints.
+const PREFIX: &str = "app: ";
+
+/// Runs the command (`$1`) and beside it a shell that reads a pipe whose other end the sandbox has: where the sandbox is killed, the pipe
+/// ends, and the shell ends the process group. It is no child of the command, and ignores the signals that it sends.
+const SHELL: &str = "\
+exec 3<&0 </dev/null
+( ( trap '' HUP INT TERM; read -r end <&3; kill -TERM 0; sleep 2; kill -KILL 0 ) >/dev/null 2>&1 & )
+exec 3<&-
+exec sh -c \"$1\"";
 
 /// A running command, which ends with the value.
 #[derive(Debug)]
 pub(super) struct Program {
     command: String,
     child: Child,
+    /// The pipe by which its guard knows that the sandbox lives.
+    _life: PipeWriter,
+    /// Ends once all that it printed has been passed on.
+    printed: Receiver<()>,
 }
 
 impl Program {
-    /// Starts a command by the shell, in a process group of its own; what it prints goes to stderr.
+    /// Starts a command by the shell, in a process group of its own; what it prints goes to stderr, each line behind a prefix.
     ///
     /// # Errors
     /// The shell cannot be started.
     pub(super) fn start(command: &str, variables: &[(String, String)]) -> Result<Program, String> {
+        let failed = |error: std::io::Error| format!("`{command}` cannot be started: {error}");
+        let (guarded, life) = std::io::pipe().map_err(failed)?;
+        let (lines, output) = std::io::pipe().map_err(failed)?;
         let mut shell = Command::new("sh");
-        shell.arg("-c").arg(command).envs(variables.iter().map(|(name, value)| (name, value)));
-        shell.stdin(Stdio::null()).stdout(std::io::stderr()).process_group(0);
-        let child = shell.spawn().map_err(|error| format!("`{command}` cannot be started: {error}"))?;
-        Ok(Program { command: command.to_owned(), child })
+        shell.args(["-c", SHELL, "sh", command]).envs(variables.iter().map(|(name, value)| (name, value)));
+        shell.stdin(guarded).stdout(output.try_clone().map_err(failed)?).stderr(output).process_group(0);
+        let child = shell.spawn().map_err(failed)?;
+        // With it the ends of the pipes that the command has.
+        drop(shell);
+        Ok(Program { command: command.to_owned(), child, _life: life, printed: pass_on(lines) })
     }
 
     /// Waits until the application takes connections.
@@ -67,7 +90,27 @@ impl Drop for Program {
         // What the command has started may live longer than the command.
         let _ = killpg(group, Signal::SIGKILL);
         let _ = self.child.wait();
+        let _ = self.printed.recv_timeout(LAST_LINES);
     }
+}
+
+/// Passes what the application prints on to stderr.
+fn pass_on(lines: PipeReader) -> Receiver<()> {
+    let (end, printed) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut lines = BufReader::new(lines);
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+            if line.last() != Some(&b'\n') {
+                line.push(b'\n');
+            }
+            let mut stderr = std::io::stderr().lock();
+            let _ = stderr.write_all(PREFIX.as_bytes()).and_then(|()| stderr.write_all(&line));
+            line.clear();
+        }
+        drop(end);
+    });
+    printed
 }
 
 /// Whether something takes connections at a URL.

@@ -1,15 +1,21 @@
 //! Scripts of calls: what the caller does, and what it expects of the application.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::tools::cli::duration;
 
 /// Steps that a script may have.
-const STEPS: &str = "hear TEXT, hear audio, press DIGITS, say TEXT, wait TIME, dial NUMBER [answers|busy|no answer|fails], party hears TEXT, party presses DIGITS, party hangs up, hang up, ends [STATUS]";
+const STEPS: &str = "hear TEXT, hear audio, hear party, hear ringing, press DIGITS, say TEXT, wait TIME, dial NUMBER [from NUMBER] \
+                     [answers|busy|no answer|fails], party answers, party hears TEXT, party presses DIGITS, party hangs up, hang up, \
+                     ends [STATUS], send text TEXT, get text TEXT, text NUMBER TEXT, request METHOD PATH [FORM], no call";
+/// Behaviours of a party, for messages.
+const ACTS: &str = "answers, busy, no answer, fails";
 /// Statuses with which a call ends, in Twilio's words.
 const STATUSES: [&str; 4] = ["completed", "busy", "failed", "no-answer"];
+/// Extension of the files of a folder that are scripts.
+const EXTENSION: &str = "call";
 
 /// One call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,15 +38,16 @@ pub(super) struct Step {
 pub(super) enum What {
     /// The caller hears these words of a Say, in any letter case.
     Hear(String),
-    /// The caller hears audio that is no Say: a Play, a party, a stream.
-    HearAudio,
+    HearSound(Audible),
     /// The caller presses digits.
     Press(String),
     /// The caller says these words once the application listens for speech.
     Say(String),
     Wait(Duration),
-    /// The application calls a number, whose party does this.
-    Dial(String, PartyActs),
+    /// The application calls a number.
+    Dial(Dialled),
+    /// A party has answered.
+    PartyAnswers,
     /// The party that was called last hears these words of a Say.
     PartyHears(String),
     /// The party that was called last presses digits.
@@ -50,6 +57,33 @@ pub(super) enum What {
     HangUp,
     /// The application ends the call, with this status where one is written.
     Ends(Option<&'static str>),
+    /// The caller sends a text to the number.
+    SendText(String),
+    /// The application sends a text with these words to the caller, or to another number.
+    GetText(Option<String>, String),
+    /// A request to the application, with a form where one is written.
+    Request(String, String, String),
+    /// There is no call by the caller; the first step.
+    NoCall,
+}
+
+/// Sound that is no Say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Audible {
+    /// A Play, a party, a stream.
+    Audio,
+    /// The tone of a party.
+    Party,
+    /// The edge's ringback tone.
+    Ringing,
+}
+
+/// A number that is called, the caller ID that its party is to see, and the party's behaviour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Dialled {
+    pub(super) number: String,
+    pub(super) from: Option<String>,
+    pub(super) acts: PartyActs,
 }
 
 /// Behaviour of a party that is called.
@@ -78,77 +112,224 @@ impl fmt::Display for PartyActs {
 }
 
 impl Script {
-    /// Reads a file: one step a line, comments behind `#` at the beginning of a line.
+    /// Reads the files at a path: a file, or those of a folder that end in `.call`, by name. Numbers are written as `own` is.
     ///
     /// # Errors
-    /// The file cannot be read, or a line is no step: place and reason.
-    pub(super) fn read(path: &Path) -> Result<Script, String> {
-        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Script::parse(&path.display().to_string(), text.lines())
+    /// A file cannot be read, has no step, or has lines that are none: a line for each.
+    pub(super) fn read(path: &Path, own: &str) -> Result<Vec<Script>, Vec<String>> {
+        if !path.is_dir() {
+            return Script::of_file(path, own).map(|script| vec![script]);
+        }
+        let failed = |error: std::io::Error| vec![format!("{}: {error}", path.display())];
+        let entries = std::fs::read_dir(path).map_err(failed)?;
+        let found = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<PathBuf>, _>>();
+        let mut found = found.map_err(failed)?;
+        found.retain(|path| path.extension().is_some_and(|extension| extension == EXTENSION));
+        found.sort();
+        if found.is_empty() {
+            return Err(vec![format!("{}: no file NAME.{EXTENSION}", path.display())]);
+        }
+        all(found.iter().map(|path| Script::of_file(path, own)))
     }
 
-    /// Parses lines.
+    fn of_file(path: &Path, own: &str) -> Result<Script, Vec<String>> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| vec![format!("{name}: {error}")])?;
+        let script = Script::parse(&name, text.lines(), own)?;
+        if script.steps.is_empty() { Err(vec![format!("{name}: no step")]) } else { Ok(script) }
+    }
+
+    /// Parses lines: one step each; a line that begins with `#` is a comment.
     ///
     /// # Errors
-    /// A line is no step: place and reason.
-    pub(super) fn parse<'a>(name: &str, lines: impl Iterator<Item = &'a str>) -> Result<Script, String> {
-        let mut steps = Vec::new();
-        for (at, line) in lines.enumerate() {
-            let text = line.trim();
-            if text.is_empty() || text.starts_with('#') {
-                continue;
-            }
-            let what = What::parse(text).map_err(|why| format!("{name}:{}: {why}", at + 1))?;
-            steps.push(Step { line: at + 1, text: text.to_owned(), what });
-        }
-        Ok(Script { name: name.to_owned(), steps })
+    /// Lines that are no step: place and reason of each.
+    pub(super) fn parse<'a>(
+        name: &str,
+        lines: impl Iterator<Item = &'a str>,
+        own: &str,
+    ) -> Result<Script, Vec<String>> {
+        let lines = lines.map(str::trim).enumerate().filter(|(_, text)| !text.is_empty() && !text.starts_with('#'));
+        let steps = all(lines.map(|(at, text)| {
+            let what = What::parse(text, own).map_err(|why| vec![format!("{name}:{}: {why}", at + 1)])?;
+            Ok(Step { line: at + 1, text: text.to_owned(), what })
+        }))?;
+        let script = Script { name: name.to_owned(), steps };
+        let wrong: Vec<String> = script.without_call().map(|step| format!("{name}:{}: {step}", step.line)).collect();
+        if wrong.is_empty() { Ok(script) } else { Err(wrong) }
+    }
+
+    /// Whether the caller calls the number.
+    pub(super) fn has_call(&self) -> bool {
+        self.steps.first().is_none_or(|step| step.what != What::NoCall)
+    }
+
+    /// Whether a text is sent to the number.
+    pub(super) fn sends_text(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.what, What::SendText(_)))
+    }
+
+    /// Returns the numbers that are to be called, with the behaviour of their parties.
+    pub(super) fn dialled(&self) -> impl Iterator<Item = &Dialled> {
+        self.steps.iter().filter_map(|step| if let What::Dial(dialled) = &step.what { Some(dialled) } else { None })
+    }
+
+    /// Returns the steps that cannot be carried out where they stand.
+    fn without_call(&self) -> impl Iterator<Item = Misplaced<'_>> {
+        let has_call = self.has_call();
+        self.steps.iter().enumerate().filter_map(move |(at, step)| {
+            let needs_call = match step.what {
+                What::Hear(_) | What::HearSound(_) | What::Press(_) | What::Say(_) | What::HangUp | What::Ends(_) => {
+                    true
+                }
+                What::NoCall if at > 0 => {
+                    return Some(Misplaced { line: step.line, why: "`no call` is the first step" });
+                }
+                What::NoCall
+                | What::Wait(_)
+                | What::Dial(_)
+                | What::PartyAnswers
+                | What::PartyHears(_)
+                | What::PartyPresses(_)
+                | What::PartyHangsUp
+                | What::SendText(_)
+                | What::GetText(..)
+                | What::Request(..) => false,
+            };
+            let why = "a step of the caller's call, and the script begins with `no call`";
+            (needs_call && !has_call).then_some(Misplaced { line: step.line, why })
+        })
     }
 }
 
-impl What {
-    /// Returns what the party does that this step expects to be called.
-    pub(super) fn acts(&self) -> Option<PartyActs> {
-        if let What::Dial(_, acts) = self { Some(*acts) } else { None }
-    }
+/// A step that cannot be carried out where it stands.
+struct Misplaced<'a> {
+    line: usize,
+    why: &'a str,
+}
 
-    fn parse(text: &str) -> Result<What, String> {
-        let (verb, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-        let rest = rest.trim();
-        let none = |what: What| if rest.is_empty() { Ok(what) } else { Err(format!("\"{rest}\" behind `{verb}`")) };
-        match verb {
-            "hear" if rest == "audio" => Ok(What::HearAudio),
-            "hear" => words(verb, rest).map(What::Hear),
-            "press" => digits(verb, rest).map(What::Press),
-            "say" => words(verb, rest).map(What::Say),
+impl fmt::Display for Misplaced<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.why)
+    }
+}
+
+/// Returns all values, or all errors.
+pub(super) fn all<T>(found: impl Iterator<Item = Result<T, Vec<String>>>) -> Result<Vec<T>, Vec<String>> {
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for one in found {
+        match one {
+            Ok(value) => good.push(value),
+            Err(errors) => bad.extend(errors),
+        }
+    }
+    if bad.is_empty() { Ok(good) } else { Err(bad) }
+}
+
+impl What {
+    fn parse(text: &str, own: &str) -> Result<What, String> {
+        let (verb, rest) = first(text);
+        let plain = rest.to_ascii_lowercase();
+        match verb.to_ascii_lowercase().as_str() {
+            "hear" => Ok(match plain.as_str() {
+                "audio" => What::HearSound(Audible::Audio),
+                "party" => What::HearSound(Audible::Party),
+                "ringing" => What::HearSound(Audible::Ringing),
+                _ => What::Hear(words("hear", rest)?),
+            }),
+            "press" => digits("press", rest).map(What::Press),
+            "say" => words("say", rest).map(What::Say),
             "wait" => duration(rest).map(What::Wait).map_err(|why| format!("`wait`: {why}")),
-            "dial" => {
-                let (number, acts) = rest.split_once(char::is_whitespace).unwrap_or((rest, "answers"));
-                let acts = acts.trim();
-                let known = PartyActs::ALL.iter().find(|(name, _)| *name == acts).map(|(_, acts)| *acts);
-                let known =
-                    known.ok_or_else(|| format!("`dial`: \"{acts}\"; known: answers, busy, no answer, fails"))?;
-                if number.is_empty() {
-                    Err("`dial` without number".to_owned())
-                } else {
-                    Ok(What::Dial(number.to_owned(), known))
-                }
-            }
-            "party" => match rest.split_once(char::is_whitespace).unwrap_or((rest, "")) {
-                ("hangs", "up") => Ok(What::PartyHangsUp),
-                ("hears", rest) => words("party hears", rest).map(What::PartyHears),
-                ("presses", rest) => digits("party presses", rest).map(What::PartyPresses),
-                _ => Err(format!("`party`: \"{rest}\"; known: hears TEXT, presses DIGITS, hangs up")),
-            },
-            "hang" if rest == "up" => Ok(What::HangUp),
-            "ends" if rest.is_empty() => none(What::Ends(None)),
+            "dial" => Dialled::parse(rest, own).map(What::Dial),
+            "party" => What::party(rest),
+            "hang" if plain == "up" => Ok(What::HangUp),
+            "ends" if rest.is_empty() => Ok(What::Ends(None)),
             "ends" => {
-                let status = STATUSES.into_iter().find(|known| *known == rest);
+                let wanted = plain.replace(' ', "-");
+                let status = STATUSES.into_iter().find(|known| *known == wanted);
                 status
                     .map(|status| What::Ends(Some(status)))
                     .ok_or_else(|| format!("`ends`: \"{rest}\"; known: {}", STATUSES.join(", ")))
             }
+            "send" if first(&plain).0 == "text" => words("send text", first(rest).1).map(What::SendText),
+            "get" if first(&plain).0 == "text" => {
+                words("get text", first(rest).1).map(|text| What::GetText(None, text))
+            }
+            "text" => {
+                let (number, text) = first(rest);
+                Ok(What::GetText(Some(written(number, own)), words("text NUMBER", text)?))
+            }
+            "request" => {
+                let (method, rest) = first(rest);
+                let (place, form) = first(rest);
+                let method = method.to_ascii_uppercase();
+                if !matches!(method.as_str(), "GET" | "POST") || place.is_empty() {
+                    return Err("`request`: write GET or POST, a path or URL, and a form if there is one".to_owned());
+                }
+                Ok(What::Request(method, place.to_owned(), form.to_owned()))
+            }
+            "no" if plain == "call" => Ok(What::NoCall),
             _ => Err(format!("\"{text}\" is no step; known: {STEPS}")),
         }
+    }
+
+    fn party(rest: &str) -> Result<What, String> {
+        let (verb, words_of_it) = first(rest);
+        match (verb.to_ascii_lowercase().as_str(), words_of_it.to_ascii_lowercase().as_str()) {
+            ("answers", "") => Ok(What::PartyAnswers),
+            ("hangs", "up") => Ok(What::PartyHangsUp),
+            ("hears", _) => words("party hears", words_of_it).map(What::PartyHears),
+            ("presses", _) => digits("party presses", words_of_it).map(What::PartyPresses),
+            _ => Err(format!("`party`: \"{rest}\"; known: answers, hears TEXT, presses DIGITS, hangs up")),
+        }
+    }
+}
+
+impl Dialled {
+    /// Reads `NUMBER [from NUMBER] [ACTS]`; numbers may have spaces and the like.
+    fn parse(rest: &str, own: &str) -> Result<Dialled, String> {
+        let mut left: Vec<&str> = rest.split_whitespace().collect();
+        let acts = PartyActs::ALL.into_iter().find_map(|(name, acts)| {
+            let written = |count: usize| left.len().checked_sub(count).and_then(|at| left.get(at..));
+            let is_it = |count: usize| {
+                written(count).is_some_and(|words| words.join(" ").replace('-', " ").eq_ignore_ascii_case(name))
+            };
+            [1, 2].into_iter().find(|count| is_it(*count)).map(|count| (count, acts))
+        });
+        let (behind, acts) = acts.unwrap_or((0, PartyActs::Answers));
+        left.truncate(left.len() - behind);
+        let at = left.iter().position(|word| word.eq_ignore_ascii_case("from"));
+        let from = at.map(|at| left.split_off(at).split_off(1).concat());
+        let number = left.concat();
+        if number.is_empty() {
+            return Err("`dial` without number".to_owned());
+        }
+        if from.as_deref() == Some("") {
+            return Err("`dial`: no number behind `from`".to_owned());
+        }
+        let is_word = |word: &&&str| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_alphabetic());
+        if let Some(word) = left.iter().skip(1).find(is_word) {
+            return Err(format!("`dial`: \"{word}\"; known: {ACTS}"));
+        }
+        let from = from.map(|from| written(&from, own));
+        Ok(Dialled { number: written(&number, own), from, acts })
+    }
+}
+
+/// Returns the first word, and the rest.
+fn first(text: &str) -> (&str, &str) {
+    let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    (word, rest.trim())
+}
+
+/// Returns a number in E.164, as far as it can be known: of one without `+` only where the own number is of North America.
+fn written(number: &str, own: &str) -> String {
+    let bare: String = number.chars().filter(|c| !matches!(c, ' ' | '-' | '.' | '(' | ')')).collect();
+    let is_national = bare.bytes().all(|byte| byte.is_ascii_digit()) && own.starts_with("+1");
+    match (bare.len(), bare.as_bytes().first()) {
+        (10, _) if is_national => format!("+1{bare}"),
+        (11, Some(b'1')) if is_national => format!("+{bare}"),
+        _ if bare.strip_prefix('+').is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit())) => bare,
+        _ => number.to_owned(),
     }
 }
 
@@ -171,34 +352,54 @@ fn digits(step: &str, rest: &str) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Vec<What>, String> {
-        Script::parse("a.call", text.lines()).map(|script| script.steps.into_iter().map(|step| step.what).collect())
+    const OWN: &str = "+14155550100";
+
+    fn parse(text: &str) -> Result<Vec<What>, Vec<String>> {
+        let script = Script::parse("a.call", text.lines(), OWN);
+        script.map(|script| script.steps.into_iter().map(|step| step.what).collect())
+    }
+
+    fn dial(number: &str, from: Option<&str>, acts: PartyActs) -> What {
+        What::Dial(Dialled { number: number.to_owned(), from: from.map(str::to_owned), acts })
     }
 
     #[test]
     fn each_step_is_read() {
-        let text = "# a menu\n\nhear \"Welcome\"\nhear press one\n hear audio\npress 1#\nwait 500ms\ndial +14155550177\ndial +14155550178 no answer\nsay \"Put me through\"\nparty hears Press one\nparty presses 1\nparty hangs up\nends\nends busy\nhang up\n";
-        let expected = vec![
-            What::Hear("Welcome".to_owned()),
-            What::Hear("press one".to_owned()),
-            What::HearAudio,
-            What::Press("1#".to_owned()),
-            What::Wait(Duration::from_millis(500)),
-            What::Dial("+14155550177".to_owned(), PartyActs::Answers),
-            What::Dial("+14155550178".to_owned(), PartyActs::RingsForEver),
-            What::Say("Put me through".to_owned()),
-            What::PartyHears("Press one".to_owned()),
-            What::PartyPresses("1".to_owned()),
-            What::PartyHangsUp,
-            What::Ends(None),
-            What::Ends(Some("busy")),
-            What::HangUp,
-        ];
-        assert_eq!(parse(text), Ok(expected));
+        for (text, wanted) in [
+            ("hear \"Welcome\"", What::Hear("Welcome".to_owned())),
+            ("Hear press one", What::Hear("press one".to_owned())),
+            (" hear audio", What::HearSound(Audible::Audio)),
+            ("hear Party", What::HearSound(Audible::Party)),
+            ("hear \"party\"", What::Hear("party".to_owned())),
+            ("hear ringing", What::HearSound(Audible::Ringing)),
+            ("PRESS 1#", What::Press("1#".to_owned())),
+            ("wait 500ms", What::Wait(Duration::from_millis(500))),
+            ("dial +14155550177", dial("+14155550177", None, PartyActs::Answers)),
+            ("dial +14155550178 no answer", dial("+14155550178", None, PartyActs::RingsForEver)),
+            ("dial +14155550178 no-answer", dial("+14155550178", None, PartyActs::RingsForEver)),
+            ("dial (415) 555-0111 busy", dial("+14155550111", None, PartyActs::IsBusy)),
+            ("dial +14155550178 from 415-555-0100 Fails", dial("+14155550178", Some("+14155550100"), PartyActs::Fails)),
+            ("say \"Put me through\"", What::Say("Put me through".to_owned())),
+            ("party answers", What::PartyAnswers),
+            ("party hears Press one", What::PartyHears("Press one".to_owned())),
+            ("party presses 1", What::PartyPresses("1".to_owned())),
+            ("party hangs up", What::PartyHangsUp),
+            ("ends", What::Ends(None)),
+            ("ends busy", What::Ends(Some("busy"))),
+            ("ends no answer", What::Ends(Some("no-answer"))),
+            ("hang up", What::HangUp),
+            ("send text Are you open?", What::SendText("Are you open?".to_owned())),
+            ("get text \"from seven\"", What::GetText(None, "from seven".to_owned())),
+            ("text +14155550111 Hello", What::GetText(Some("+14155550111".to_owned()), "Hello".to_owned())),
+            ("request post /call to=1", What::Request("POST".to_owned(), "/call".to_owned(), "to=1".to_owned())),
+            ("no call", What::NoCall),
+        ] {
+            assert_eq!(parse(&format!("# a menu\n\n{text}\n")), Ok(vec![wanted]), "{text}");
+        }
     }
 
     #[test]
-    fn what_is_no_step_is_refused_at_its_line() {
+    fn each_line_that_is_no_step_is_refused_at_its_place() {
         for (text, why) in [
             ("hear Hello\nshout", "a.call:2: \"shout\" is no step; known: hear TEXT"),
             ("press x", "a.call:1: `press`: \"x\" are no digits"),
@@ -206,13 +407,32 @@ mod tests {
             ("say \"\"", "a.call:1: `say` without text"),
             ("party presses one", "a.call:1: `party presses`: \"one\" are no digits"),
             ("party hears", "a.call:1: `party hears` without text"),
-            ("party sleeps", "a.call:1: `party`: \"sleeps\"; known: hears TEXT"),
+            ("party sleeps", "a.call:1: `party`: \"sleeps\"; known: answers, hears TEXT"),
             ("dial +1415 sleeps", "a.call:1: `dial`: \"sleeps\"; known"),
+            ("dial", "a.call:1: `dial` without number"),
+            ("dial +14155550177 from", "a.call:1: `dial`: no number behind `from`"),
             ("ends happily", "a.call:1: `ends`: \"happily\"; known: completed"),
             ("wait long", "a.call:1: `wait`: "),
+            ("request PUT /a", "a.call:1: `request`: write GET or POST"),
+            ("no call\nhear Hello", "a.call:2: a step of the caller's call"),
+            ("dial +14155550177\nno call", "a.call:2: `no call` is the first step"),
         ] {
             let found = parse(text).unwrap_err();
-            assert!(found.starts_with(why), "{found}");
+            assert!(found.len() == 1 && found[0].starts_with(why), "{found:?}");
+        }
+        assert_eq!(parse("shout\nhear A\npress x").unwrap_err().len(), 2, "all of them");
+    }
+
+    #[test]
+    fn numbers_without_a_plus_are_national_ones_of_the_own_number() {
+        for (number, own, wanted) in [
+            ("415-555-0111", OWN, "+14155550111"),
+            ("1 415 555 0111", OWN, "+14155550111"),
+            ("+49 30 1234567", OWN, "+49301234567"),
+            ("0301234567", "+49301234560", "0301234567"),
+            ("Bob", OWN, "Bob"),
+        ] {
+            assert_eq!(written(number, own), wanted);
         }
     }
 }

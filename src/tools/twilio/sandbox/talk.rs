@@ -2,20 +2,28 @@
 
 use std::time::{Duration, Instant};
 
-use trunkgate_call::trace::{TraceItem, TraceView, Webhook};
+use jiff::Timestamp;
+use trunkgate_call::trace::TraceView;
 use trunkgate_phone::{Answer, CallNumber, Ending, Manner};
 
+use super::application::Application;
 use super::listener::Listener;
 use super::phone::{ANSWER_AFTER, News, Telephone, overheard};
 use super::recogniser::Recogniser;
-use super::script::{PartyActs, Script, Step, What};
+use super::report::{Moment, Outcome, Report, Rules, shown};
+use super::script::{Audible, Dialled, PartyActs, Script, Step, What};
+use super::stop::Stop;
+use super::texts::Texts;
 use super::voice::{Codebook, Heard};
 use crate::runtime::handle::Handle;
+use crate::system::terminal;
 
 /// A step asks for a party, and there is none.
-const NO_PARTY: &str = "no party is in the call";
-/// How long the end of a call and its trace are waited for.
+const NO_PARTY: &str = "no party has answered";
+/// Longest wait for the end of a call and its trace.
 const AT_END: Duration = Duration::from_secs(5);
+/// Longest wait for them after a signal.
+const AT_STOP: Duration = Duration::from_millis(300);
 /// Samples of a second.
 const RATE: u32 = 8000;
 /// How often a condition that no news tells of is looked at.
@@ -27,10 +35,10 @@ pub(super) struct Line {
     pub(super) edge: std::net::SocketAddr,
     pub(super) number: String,
     pub(super) from: String,
+    /// Numbers that a party may be shown: those of the account, and the caller's.
+    pub(super) callers: Vec<String>,
     /// Longest wait for an expectation.
     pub(super) patience: Duration,
-    /// Whether a Play whose file cannot be had fails no call.
-    pub(super) allow_missing_audio: bool,
 }
 
 /// What a sandbox has for its calls.
@@ -38,107 +46,103 @@ pub(super) struct Means<'a> {
     pub(super) line: &'a Line,
     pub(super) book: &'a Codebook,
     pub(super) recogniser: &'a Recogniser,
+    pub(super) texts: &'a Texts,
+    pub(super) application: &'a Application,
     pub(super) edge: &'a Handle,
-}
-
-/// Something that happened in a call, in seconds since it began.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Moment {
-    pub(super) at: f64,
-    pub(super) text: String,
-}
-
-/// Result of one script.
-#[derive(Debug, Default)]
-pub(super) struct Report {
-    pub(super) name: String,
-    /// What happened, in order.
-    pub(super) transcript: Vec<Moment>,
-    /// Expectations that failed, and errors of the application: a sentence each.
-    pub(super) failures: Vec<String>,
-    /// Why the application could not be asked; then it is what failed.
-    pub(super) unreachable: Option<String>,
-    pub(super) seconds: f64,
-    /// Words of Say that the caller heard, in order.
-    pub(super) heard: Vec<String>,
-    pub(super) sid: Option<String>,
-    pub(super) status: Option<String>,
+    pub(super) stop: &'a Stop,
+    pub(super) rules: &'a Rules,
 }
 
 /// A party that the application has called.
 struct Party {
     call: CallNumber,
     number: String,
+    from: String,
     acts: PartyActs,
+    /// Whether a step of the script expects its call.
+    is_declared: bool,
+    /// Whether a step has seen its call.
+    is_seen: bool,
     listener: Listener,
     is_answered: bool,
     is_live: bool,
 }
 
-/// A call under way.
+/// The calls of a script under way.
 struct Talk<'a> {
     means: &'a Means<'a>,
     phone: &'a mut Telephone,
     began: Instant,
-    caller: CallNumber,
+    /// The caller's call, where there is one.
+    caller: Option<CallNumber>,
     listener: Listener,
-    /// What the parties do that are yet to be called, in order.
-    acts: std::vec::IntoIter<PartyActs>,
+    /// Numbers that steps expect to be called, without those that were.
+    expected: Vec<Dialled>,
     parties: Vec<Party>,
     is_answered: bool,
     ending: Option<Ending>,
+    /// Whether the script knows that the caller's call is over.
+    knows_end: bool,
+    /// Whether moments are printed as they come.
+    is_shown: bool,
     notes: Vec<Moment>,
-    /// Dialled numbers that steps have seen.
-    seen: usize,
+    /// Findings that Twilio would have refused.
+    refused: Vec<String>,
+    /// Texts of the application before the next one that a step may mean, and before the next one of the transcript.
+    texts_seen: usize,
+    texts_noted: usize,
+}
+
+/// Whose call an expectation is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Caller,
+    Party,
+    /// Of no call, such as a text.
+    None,
 }
 
 /// Runs a script.
 pub(super) async fn run(script: &Script, means: &Means<'_>, phone: &mut Telephone) -> Report {
-    let acts: Vec<PartyActs> = script.steps.iter().filter_map(|step| step.what.acts()).collect();
-    phone.answer(acts.iter().map(|acts| answer(*acts)).collect()).await;
-    let (began, line) = (Instant::now(), means.line);
-    let Some(caller) = phone.dial(line.edge, &line.number, &line.from).await else {
-        let failures = vec!["the caller has no media port left".to_owned()];
-        return Report { name: script.name.clone(), failures, ..Report::default() };
-    };
-    let mut talk = Talk {
-        means,
-        phone,
-        began,
-        caller,
-        listener: Listener::default(),
-        acts: acts.into_iter(),
-        parties: Vec::new(),
-        is_answered: false,
-        ending: None,
-        notes: Vec::new(),
-        seen: 0,
-    };
-    talk.note(format!("calls {} from {}", line.number, line.from));
-    let mut failures = Vec::new();
+    let began_at = Timestamp::now();
+    let mut talk = Talk::new(means, phone, script.dialled().cloned().collect());
+    talk.phone.answer(talk.expected.iter().map(|one| (one.number.clone(), answer(one.acts))).collect()).await;
+    let mut report = Report { name: script.name.clone(), ..Report::default() };
+    if script.has_call() && !talk.call().await {
+        report.failures.push("the caller has no media port left".to_owned());
+        return report;
+    }
     for step in &script.steps {
-        if let Err(why) = talk.carry_out(step).await {
-            failures.push(format!("{}:{}: {}: {why}", script.name, step.line, step.text));
+        let failure = talk.carry_out(step).await.err();
+        if let Some(why) = &failure {
+            report.failures.push(format!("{}:{}: {}: {why}", script.name, step.line, step.text));
+        }
+        let is_failed = failure.is_some();
+        report.steps.push(Outcome { line: step.line, text: step.text.clone(), at: talk.seconds(), failure });
+        if is_failed {
             break;
         }
     }
+    if report.failures.is_empty() && !script.steps.is_empty() {
+        report.failures.extend(talk.undeclared().map(|what| format!("{}: {what}", script.name)));
+    }
     talk.leave(script.steps.is_empty()).await;
-    let seconds = began.elapsed().as_secs_f64();
-    let trace = trace_of(means.edge, &talk).await;
-    let mut report = Report { name: script.name.clone(), failures, seconds, ..Report::default() };
-    report.status = Some(talk.status().to_owned());
-    report.heard = talk.listener.heard().iter().filter_map(Heard::words).collect();
-    report.transcript = std::mem::take(&mut talk.notes);
-    report.transcript.extend(talk.listener.heard().iter().map(|heard| shown("", heard)));
-    for party in &talk.parties {
-        let words = party.listener.heard().iter().filter(|heard| heard.words().is_some());
-        report.transcript.extend(words.map(|heard| shown(&format!("{} ", party.number), heard)));
-    }
-    if let Some(trace) = trace {
-        report.add_trace(&trace, line.allow_missing_audio);
-    }
-    report.transcript.sort_by(|one, other| one.at.total_cmp(&other.at));
+    report.seconds = talk.began.elapsed().as_secs_f64();
+    let traces = traces_of(&talk, began_at).await;
+    talk.report(&mut report, &traces);
     report
+}
+
+/// Shows the calls that the application makes, until a signal ends the sandbox.
+pub(super) async fn watch(means: &Means<'_>, phone: &mut Telephone) {
+    phone.answer(Vec::new()).await;
+    let mut talk = Talk { is_shown: true, ..Talk::new(means, phone, Vec::new()) };
+    while talk.means.stop.came().is_none() {
+        talk.listen(Instant::now() + AT_END).await;
+        talk.note_texts();
+        talk.parties.retain(|party| party.is_live);
+        talk.notes.clear();
+    }
 }
 
 /// Returns how a party answers that is to do this.
@@ -152,78 +156,185 @@ fn answer(acts: PartyActs) -> Answer {
     })
 }
 
-/// Returns the trace of the call once the edge has done with it.
-async fn trace_of(edge: &Handle, talk: &Talk<'_>) -> Option<TraceView> {
-    let until = Instant::now() + AT_END;
+/// Returns the traces of the script's calls once the edge has done with them, the caller's first, with the seconds at which each began.
+async fn traces_of(talk: &Talk<'_>, began_at: Timestamp) -> Vec<(f64, TraceView)> {
+    let until = Instant::now() + talk.last_wait();
+    let began = |text: &str| {
+        let at: Timestamp = text.parse().ok()?;
+        // The edge's times have milliseconds, and no more.
+        (at.as_millisecond() >= began_at.as_millisecond()).then(|| at.duration_since(began_at).as_secs_f64().max(0.0))
+    };
     loop {
-        let calls = edge.calls().await.ok()?;
-        let own = calls.iter().filter(|call| !call.requested && call.to == talk.means.line.number);
-        let newest = own.max_by(|one, other| one.started_at.cmp(&other.started_at))?;
-        if newest.state == "ended" || Instant::now() >= until {
-            return edge.trace(&newest.sid).await.ok().flatten();
-        }
+        let Ok(mut calls) = talk.means.edge.calls().await else { return Vec::new() };
+        calls.retain(|call| began(&call.started_at).is_some());
+        // A request that was given up is noted behind the end.
         tokio::time::sleep(LOOK).await;
+        let is_over = calls.iter().all(|call| call.state == "ended");
+        if !is_over && Instant::now() < until {
+            continue;
+        }
+        calls.sort_by_key(|call| call.requested);
+        let mut traces = Vec::new();
+        for call in &calls {
+            if let (Some(at), Ok(Some(trace))) = (began(&call.started_at), talk.means.edge.trace(&call.sid).await) {
+                traces.push((at, trace));
+            }
+        }
+        return traces;
     }
 }
 
-/// Returns a sound as the transcript has it, of the caller or of the party that is named first.
-fn shown(who: &str, heard: &Heard) -> Moment {
-    let text = match heard.words() {
-        Some(words) => format!("{who}hears: {words}{}", if heard.is_cut_off() { " [cut off]" } else { "" }),
-        None => format!("{who}hears audio for {:.1} s", heard.to - heard.from + 0.02),
-    };
-    Moment { at: heard.from, text }
-}
+impl<'a> Talk<'a> {
+    fn new(means: &'a Means<'a>, phone: &'a mut Telephone, expected: Vec<Dialled>) -> Talk<'a> {
+        Talk {
+            means,
+            phone,
+            began: Instant::now(),
+            caller: None,
+            listener: Listener::default(),
+            expected,
+            parties: Vec::new(),
+            is_answered: false,
+            ending: None,
+            knows_end: false,
+            is_shown: false,
+            notes: Vec::new(),
+            refused: Vec::new(),
+            texts_seen: means.texts.count(),
+            texts_noted: means.texts.count(),
+        }
+    }
 
-impl Talk<'_> {
+    /// Calls the number. Returns whether that is possible.
+    async fn call(&mut self) -> bool {
+        let line = self.means.line;
+        self.caller = self.phone.dial(line.edge, &line.number, &line.from).await;
+        self.note(format!("calls {} from {}", line.number, line.from));
+        self.caller.is_some()
+    }
+
+    fn seconds(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+
     fn note(&mut self, text: String) {
-        let at = self.began.elapsed().as_secs_f64();
+        self.note_at(self.seconds(), text);
+    }
+
+    fn note_at(&mut self, at: f64, text: String) {
+        if self.is_shown {
+            eprintln!("  {at:>7.2} s  {}", terminal::harmless(&text));
+        }
         self.notes.push(Moment { at, text });
+    }
+
+    /// Notes the texts that have come since the last look.
+    fn note_texts(&mut self) {
+        for text in self.means.texts.since(self.texts_noted) {
+            self.texts_noted += 1;
+            let at = text.at.saturating_duration_since(self.began).as_secs_f64();
+            self.note_at(at, format!("a text to {} from {}: {}", text.to, text.from, text.body));
+        }
     }
 
     async fn carry_out(&mut self, step: &Step) -> Result<(), String> {
         match &step.what {
-            What::Hear(words) => self.wait_for(|talk| talk.listener.hears(words), "the caller did not hear it").await,
-            What::HearAudio => {
-                self.wait_for(|talk| talk.listener.hears_audio(), "the caller heard no audio but speech").await
+            What::NoCall => Ok(()),
+            What::Hear(words) => {
+                self.wait_for(Of::Caller, |talk| talk.listener.hears(words), "the caller did not hear it").await
+            }
+            What::HearSound(sound) => {
+                let otherwise = match sound {
+                    Audible::Audio => "the caller heard no audio but speech and ringing",
+                    Audible::Party => "the caller heard no party",
+                    Audible::Ringing => "the caller heard no ringing",
+                };
+                self.wait_for(Of::Caller, |talk| talk.listener.hears_sound(*sound), otherwise).await
             }
             What::Press(digits) => {
-                self.wait_for(|talk| talk.is_answered.then_some(()), "the call was not answered").await?;
+                let is_answered = |talk: &mut Self| talk.is_answered.then_some(());
+                self.wait_for(Of::Caller, is_answered, "the call was not answered").await?;
+                let Some(caller) = self.caller else { return Err("there is no call".to_owned()) };
                 self.note(format!("presses {digits}"));
-                self.press(self.caller, digits).await
+                self.press(caller, digits).await
             }
             What::Say(words) => self.say(words).await,
             What::Wait(time) => {
                 self.listen_until(Instant::now() + *time).await;
                 Ok(())
             }
-            What::Dial(number, _) => {
-                self.wait_for(Talk::dials, "the application dialled no number").await?;
-                let dialled = self.parties.get(self.seen).map(|party| party.number.clone()).unwrap_or_default();
-                self.seen += 1;
-                if dialled == *number { Ok(()) } else { Err(format!("the application dialled {dialled}")) }
-            }
-            What::PartyHears(words) => {
-                self.wait_for(|talk| talk.last_party()?.listener.hears(words), "the party did not hear it").await
-            }
-            What::PartyPresses(digits) => {
-                self.wait_for(|talk| talk.party()?.is_answered.then_some(()), "no party has answered").await?;
-                let Some(call) = self.party().map(|party| party.call) else { return Err(NO_PARTY.to_owned()) };
-                self.note(format!("the party presses {digits}"));
-                self.press(call, digits).await
-            }
-            What::PartyHangsUp => self.party_hangs_up().await,
             What::HangUp => {
                 self.hang_up().await;
+                self.knows_end = true;
                 Ok(())
             }
             What::Ends(status) => {
-                self.wait_for(|talk| talk.ending.map(drop), "the application did not end the call").await?;
+                let has_ended = |talk: &mut Self| talk.ending.map(drop);
+                self.wait_for(Of::Caller, has_ended, "the application did not end the call").await?;
+                self.knows_end = true;
                 match status {
                     Some(status) if *status != self.status() => Err(format!("it ended as {}", self.status())),
                     _ => Ok(()),
                 }
             }
+            What::Dial(_) | What::PartyAnswers | What::PartyHears(_) | What::PartyPresses(_) | What::PartyHangsUp => {
+                self.carry_out_of_party(&step.what).await
+            }
+            What::SendText(_) | What::GetText(..) | What::Request(..) => self.carry_out_beside(&step.what).await,
+        }
+    }
+
+    /// Carries out a step about a party.
+    async fn carry_out_of_party(&mut self, what: &What) -> Result<(), String> {
+        match what {
+            What::Dial(dialled) => self.dials(dialled).await,
+            What::PartyAnswers => self.has_answered().await,
+            What::PartyHears(words) => {
+                self.may_answer(|party| party.is_answered)?;
+                let hears = |talk: &mut Self| talk.listening_party()?.listener.hears(words);
+                self.wait_for(Of::Party, hears, "the party did not hear it").await
+            }
+            What::PartyPresses(digits) => {
+                self.has_answered().await?;
+                let Some(call) = self.party().map(|party| party.call) else { return Err(NO_PARTY.to_owned()) };
+                self.note(format!("the party presses {digits}"));
+                self.press(call, digits).await
+            }
+            What::PartyHangsUp => {
+                self.has_answered().await?;
+                let Some(call) = self.party().map(|party| party.call) else { return Err(NO_PARTY.to_owned()) };
+                self.note("the party hangs up".to_owned());
+                self.phone.hang_up(call).await;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Carries out a step beside the calls: a text message, or a request.
+    async fn carry_out_beside(&mut self, what: &What) -> Result<(), String> {
+        match what {
+            What::SendText(text) => {
+                self.note(format!("sends a text: {text}"));
+                let line = self.means.line;
+                self.means.texts.send(&line.from, &line.number, text).await
+            }
+            What::GetText(to, words) => {
+                let to = to.clone().unwrap_or_else(|| self.means.line.from.clone());
+                let comes = |talk: &mut Self| {
+                    let found = talk.means.texts.find(talk.texts_seen, &to, words)?;
+                    talk.texts_seen = found + 1;
+                    Some(())
+                };
+                let result = self.wait_for(Of::None, comes, "the application sent no such text").await;
+                result.map_err(|why| format!("{why}. {}", self.means.texts.instead(self.texts_seen)))
+            }
+            What::Request(method, place, form) => {
+                let answered = self.means.application.ask(method, place, form).await;
+                self.note(format!("{method} {place}: {}", answered.as_ref().unwrap_or_else(|why| why)));
+                answered.map(drop)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -234,145 +345,244 @@ impl Talk<'_> {
     /// Says words once the application listens.
     async fn say(&mut self, words: &str) -> Result<(), String> {
         let listens = |talk: &mut Self| talk.means.recogniser.listens().then_some(());
-        self.wait_for(listens, "the application did not listen for speech (Gather with input=\"speech\")").await?;
+        let otherwise = "the application did not listen for speech (Gather with input=\"speech\")";
+        self.wait_for(Of::Caller, listens, otherwise).await?;
+        let Some(caller) = self.caller else { return Err("there is no call".to_owned()) };
         self.note(format!("says: {words}"));
         let samples = self.means.book.speak(words);
         let takes = Duration::from_secs(1) * u32::try_from(samples.len()).unwrap_or(u32::MAX) / RATE;
-        if !self.phone.speak(self.caller, samples).await {
+        if !self.phone.speak(caller, samples).await {
             return Err("the call is not answered".to_owned());
         }
         self.listen_until(Instant::now() + takes).await;
         Ok(())
     }
 
-    /// Ends the call of the party that was called last. One that answers does so first.
-    async fn party_hangs_up(&mut self) -> Result<(), String> {
-        let is_ready = |talk: &mut Self| {
-            talk.party().filter(|party| party.is_answered || party.acts != PartyActs::Answers).map(|_| ())
-        };
-        self.wait_for(is_ready, NO_PARTY).await?;
-        let Some(call) = self.party().map(|party| party.call) else { return Err(NO_PARTY.to_owned()) };
-        self.note("the party hangs up".to_owned());
-        self.phone.hang_up(call).await;
-        Ok(())
+    /// Waits until the application dials a number, in any order of those that later steps expect.
+    async fn dials(&mut self, wanted: &Dialled) -> Result<(), String> {
+        let is_it = |party: &Party| !party.is_seen && party.number == wanted.number;
+        let dials = |talk: &mut Self| talk.parties.iter().any(is_it).then_some(());
+        // Behind the end it may still call back.
+        let of = if self.knows_end { Of::None } else { Of::Caller };
+        self.wait_for(of, dials, "the application did not dial it").await?;
+        let Some(party) = self.parties.iter_mut().find(|party| is_it(party)) else { return Err(NO_PARTY.to_owned()) };
+        party.is_seen = true;
+        match &wanted.from {
+            Some(from) if *from != party.from => Err(format!("the party is shown {}", party.from)),
+            _ => Ok(()),
+        }
     }
 
-    /// Returns the live party that was called last.
+    /// Waits until a party has answered.
+    async fn has_answered(&mut self) -> Result<(), String> {
+        self.may_answer(|party| party.is_live)?;
+        let has = |talk: &mut Self| talk.party().map(|_| ());
+        self.wait_for(Of::Party, has, NO_PARTY).await
+    }
+
+    /// Fails where no party that was called will answer.
+    fn may_answer(&self, is_there: impl Fn(&Party) -> bool) -> Result<(), String> {
+        let never = self
+            .parties
+            .last()
+            .filter(|_| !self.parties.iter().any(|party| party.may_answer() || is_there(party) && party.is_answered));
+        match never {
+            Some(party) => {
+                Err(format!("{NO_PARTY}, and none will: the script has `{}` for {}", party.acts, party.number))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the party that was called last of those that have answered and are in their call.
     fn party(&mut self) -> Option<&mut Party> {
-        self.parties.iter_mut().rev().find(|party| party.is_live)
+        self.parties.iter_mut().rev().find(|party| party.is_live && party.is_answered)
     }
 
-    /// Returns the party that was called last, also where its call has ended and no other is live.
-    fn last_party(&mut self) -> Option<&mut Party> {
-        let live = self.parties.iter().rposition(|party| party.is_live);
-        let at = live.or(self.parties.len().checked_sub(1))?;
+    /// Returns the party that was called last of those that have answered; one in its call comes first.
+    fn listening_party(&mut self) -> Option<&mut Party> {
+        let live = self.parties.iter().rposition(|party| party.is_live && party.is_answered);
+        let at = live.or_else(|| self.parties.iter().rposition(|party| party.is_answered))?;
         self.parties.get_mut(at)
     }
 
     /// Waits until something is so; the error says what was heard instead.
-    async fn wait_for(&mut self, holds: impl Fn(&mut Self) -> Option<()>, otherwise: &str) -> Result<(), String> {
+    async fn wait_for(
+        &mut self,
+        of: Of,
+        holds: impl Fn(&mut Self) -> Option<()>,
+        otherwise: &str,
+    ) -> Result<(), String> {
         let until = Instant::now() + self.means.line.patience;
         loop {
             if holds(self).is_some() {
                 return Ok(());
             }
-            let why = if self.ending.is_some() {
+            let is_over = self.ending.is_some()
+                && match of {
+                    Of::Caller => true,
+                    Of::Party => !self.parties.iter().any(|party| party.is_live),
+                    Of::None => false,
+                };
+            let why = if let Some(signal) = self.means.stop.came() {
+                return Err(format!("interrupted by {}", signal.name()));
+            } else if let Some(what) = self.undeclared().next() {
+                what
+            } else if is_over {
                 format!("{otherwise}: the call has ended ({})", self.status())
             } else if Instant::now() >= until {
                 format!("{otherwise} within {:.0} s", self.means.line.patience.as_secs_f64())
             } else {
                 self.listen(until.min(Instant::now() + LOOK)).await;
+                self.note_texts();
                 continue;
             };
-            let mut heard = format!("The caller {}", self.listener.instead());
-            if let Some(party) = self.last_party().filter(|party| party.is_answered) {
-                heard.push_str(&format!("; the party {}", party.listener.instead()));
+            let mut heard = String::new();
+            if self.caller.is_some() {
+                heard.push_str(&format!(". Since the step before, the caller {}", self.listener.instead()));
             }
-            return Err(format!("{why}. {heard}"));
+            if let Some(party) = self.listening_party() {
+                let separator = if heard.is_empty() { ". Since the step before" } else { ";" };
+                heard.push_str(&format!("{separator} the party {}", party.listener.instead()));
+            }
+            return Err(format!("{why}{heard}"));
         }
     }
 
-    fn dials(&mut self) -> Option<()> {
-        self.parties.get(self.seen).map(drop)
+    /// Returns calls to numbers that no step expects, unless these are allowed.
+    fn undeclared(&self) -> impl Iterator<Item = String> {
+        let strange = |party: &&Party| !party.is_declared && !self.means.rules.allow_undeclared_dials;
+        self.parties.iter().filter(strange).map(|party| {
+            format!(
+                "the application dialled {}, which no step expects (--allow-undeclared-dials accepts it)",
+                party.number
+            )
+        })
     }
 
     /// Takes what happens until then, or the next thing that does.
     async fn listen(&mut self, until: Instant) {
-        if let Ok(Some((at, news))) = tokio::time::timeout_at(until.into(), self.phone.next()).await {
+        let stop = self.means.stop;
+        let is_stopped = stop.came().is_some();
+        let next = tokio::time::timeout_at(until.into(), self.phone.next());
+        let news = tokio::select! {
+            news = next => news,
+            _ = stop.comes(), if !is_stopped => return,
+        };
+        if let Ok(Some((at, news))) = news {
             self.take(at, news);
         }
     }
 
     async fn listen_until(&mut self, until: Instant) {
-        while Instant::now() < until && self.ending.is_none() {
-            self.listen(until).await;
+        while Instant::now() < until && self.ending.is_none() && self.means.stop.came().is_none() {
+            self.listen(until.min(Instant::now() + AT_STOP)).await;
         }
+        self.note_texts();
     }
 
     fn take(&mut self, at: Instant, news: News) {
         let seconds = at.saturating_duration_since(self.began).as_secs_f64();
         let book = self.means.book;
+        let caller = self.caller;
         match news {
-            News::Heard(call, samples) if call == self.caller => self.listener.take(book, seconds, &samples),
+            News::Heard(call, samples) if Some(call) == caller => self.listener.take(book, seconds, &samples),
             News::Heard(call, samples) => {
                 if let Some(party) = self.called(call) {
                     party.listener.take(book, seconds, &samples);
                 }
             }
-            News::Called(call, number) => {
-                self.note(format!("the application dials {number}"));
-                let acts = self.acts.next().unwrap_or(PartyActs::Answers);
-                let listener = Listener::default();
-                self.parties.push(Party { call, number, acts, listener, is_answered: false, is_live: true });
-            }
-            News::Answered(call) if call == self.caller => {
+            News::Called { call, number, from } => self.is_called(seconds, call, number, from),
+            News::Answered(call) if Some(call) == caller => {
                 self.is_answered = true;
-                self.note("is answered".to_owned());
+                self.note_at(seconds, "is answered".to_owned());
             }
             News::Answered(call) => {
                 let answered = self.called(call).map(|party| {
                     party.is_answered = true;
                     format!("{} answers", party.number)
                 });
-                answered.into_iter().for_each(|text| self.note(text));
+                answered.into_iter().for_each(|text| self.note_at(seconds, text));
             }
-            News::Ended(call, ending) if call == self.caller => {
+            News::Ended(call, ending) if Some(call) == caller => {
                 self.ending = Some(ending);
                 let who = if ending == Ending::HungUp { "the caller hangs up" } else { "the call ends" };
-                self.note(format!("{who}: {}", self.status()));
+                self.note_at(seconds, format!("{who}: {}", self.status()));
             }
             News::Ended(call, _) => {
-                if let Some(party) = self.called(call) {
+                let is_shown = self.is_shown;
+                let ended = self.called(call).map(|party| {
                     party.is_live = false;
-                }
+                    let heard = party.listener.heard().iter().map(|heard| shown(&format!("{} ", party.number), heard));
+                    let heard: Vec<Moment> = heard.filter(|_| is_shown).collect();
+                    (heard, format!("the call to {} ends", party.number))
+                });
+                let Some((heard, text)) = ended else { return };
+                heard.into_iter().for_each(|moment| self.note_at(moment.at, moment.text));
+                self.note_at(seconds, text);
             }
         }
+    }
+
+    /// The application calls a number.
+    fn is_called(&mut self, seconds: f64, call: CallNumber, number: String, from: String) {
+        self.note_at(seconds, format!("the application dials {number} from {from}"));
+        let at = self.expected.iter().position(|dialled| dialled.number == number);
+        let declared = at.map(|at| self.expected.remove(at));
+        if !is_e164(&number) {
+            self.refused.push(format!("error 13224: \"{number}\" is dialled, and is no phone number"));
+        } else if !self.means.line.callers.contains(&from) {
+            self.refused.push(format!(
+                "error 13214: {number} is dialled with callerId \"{from}\", which is no number of the account and not the caller's \
+                 (--number adds one)"
+            ));
+        }
+        self.parties.push(Party {
+            call,
+            number,
+            from,
+            acts: declared.as_ref().map_or(PartyActs::Answers, |dialled| dialled.acts),
+            is_declared: declared.is_some(),
+            is_seen: false,
+            listener: Listener::default(),
+            is_answered: false,
+            is_live: true,
+        });
     }
 
     fn called(&mut self, call: CallNumber) -> Option<&mut Party> {
         self.parties.iter_mut().find(|party| party.call == call)
     }
 
+    /// Returns how long the end of a call is waited for.
+    fn last_wait(&self) -> Duration {
+        if self.means.stop.came().is_some() { AT_STOP } else { AT_END }
+    }
+
     async fn hang_up(&mut self) {
-        if self.ending.is_none() {
-            self.phone.hang_up(self.caller).await;
-            self.listen_until(Instant::now() + AT_END).await;
+        let until = Instant::now() + self.last_wait();
+        if let Some(caller) = self.caller.filter(|_| self.ending.is_none()) {
+            self.phone.hang_up(caller).await;
+            while self.ending.is_none() && Instant::now() < until {
+                self.listen(until).await;
+            }
         }
     }
 
-    /// Ends what is left of the call: without steps, once the application does or nothing has been heard for a while.
+    /// Ends what is left of the calls: without steps, once the application does or nothing has been heard for a while.
     async fn leave(&mut self, has_no_steps: bool) {
         if has_no_steps {
             self.listen_until(Instant::now() + self.means.line.patience).await;
         }
         self.hang_up().await;
-        let until = Instant::now() + AT_END;
+        let until = Instant::now() + self.last_wait();
         for party in self.parties.iter().filter(|party| party.is_live) {
             self.phone.hang_up(party.call).await;
         }
-        while self.party().is_some() && Instant::now() < until {
+        while self.parties.iter().any(|party| party.is_live) && Instant::now() < until {
             self.listen(until).await;
         }
+        self.note_texts();
     }
 
     /// Returns how the call has ended, in Twilio's word.
@@ -386,49 +596,37 @@ impl Talk<'_> {
             Some(_) => "failed",
         }
     }
-}
 
-impl Report {
-    /// Adds requests to the application, and its errors; of a Play without its file only where that is one.
-    fn add_trace(&mut self, trace: &TraceView, allow_missing_audio: bool) {
-        self.sid = Some(trace.sid.clone());
-        for entry in &trace.entries {
-            let at = entry.at_us as f64 / 1e6;
-            match &entry.what {
-                TraceItem::Webhook { webhook, .. } => {
-                    self.transcript.push(Moment { at, text: request(webhook) });
-                    let is_allowed = webhook.purpose == "play" && allow_missing_audio;
-                    if webhook.error.is_some() && webhook.purpose != "callback" && !is_allowed {
-                        self.unreachable.get_or_insert_with(|| request(webhook));
-                    }
-                }
-                // Of a request that failed, the line of the request says it all.
-                TraceItem::Decision { text } if text.contains(": error ") && self.unreachable.is_none() => {
-                    self.transcript.push(Moment { at, text: text.clone() });
-                    if allow_missing_audio && text.starts_with("Play") {
-                        continue;
-                    }
-                    self.failures.push(format!("{}: the application: {text}", self.name));
-                }
-                TraceItem::Decision { .. }
-                | TraceItem::Message { .. }
-                | TraceItem::Agent { .. }
-                | TraceItem::Media { .. } => {}
-            }
+    /// Puts together what happened.
+    fn report(mut self, report: &mut Report, traces: &[(f64, TraceView)]) {
+        report.status = self.caller.map(|_| self.status().to_owned());
+        report.heard = self.listener.heard().iter().filter_map(Heard::words).collect();
+        report.transcript = std::mem::take(&mut self.notes);
+        report.transcript.extend(self.listener.heard().iter().map(|heard| shown("", heard)));
+        for party in &self.parties {
+            let words = party.listener.heard().iter().filter(|heard| heard.words().is_some());
+            report.transcript.extend(words.map(|heard| shown(&format!("{} ", party.number), heard)));
         }
-    }
-
-    pub(super) fn is_good(&self) -> bool {
-        self.failures.is_empty() && self.unreachable.is_none()
+        let refused = self.refused.iter().map(|what| format!("{}: the application: {what}", report.name));
+        report.failures.extend(refused.collect::<Vec<_>>());
+        if let Some((_, trace)) = traces.first().filter(|_| self.caller.is_some()) {
+            report.sid = Some(trace.sid.clone());
+        }
+        for (at, trace) in traces {
+            report.add_trace(*at, trace, self.means.rules);
+        }
+        report.transcript.sort_by(|one, other| one.at.total_cmp(&other.at));
     }
 }
 
-/// Returns a request as one line, with its last try and without the body.
-fn request(webhook: &Webhook) -> String {
-    let Some(last) = webhook.tries.last() else { return webhook.method.clone() };
-    let status = last.status.map(|status| format!("HTTP {status}"));
-    let result = status.or_else(|| last.failure.clone()).unwrap_or_else(|| "no answer".to_owned());
-    let tries = if webhook.tries.len() > 1 { format!(", {} tries", webhook.tries.len()) } else { String::new() };
-    let error = webhook.error.map(|code| format!(" (error {code})")).unwrap_or_default();
-    format!("{} {}: {result} after {} ms{tries}{error}", webhook.method, last.url, last.duration_ms)
+impl Party {
+    /// Whether it is called and will answer.
+    fn may_answer(&self) -> bool {
+        self.is_live && self.acts == PartyActs::Answers
+    }
+}
+
+/// Whether a number is one in E.164.
+fn is_e164(number: &str) -> bool {
+    number.strip_prefix('+').is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
 }

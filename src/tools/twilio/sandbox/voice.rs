@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
+use trunkgate_media::ringback;
+use trunkgate_phone::{Codec, Voice};
 
 /// Samples of a character, at 8 kHz: 20 ms.
 const CHARACTER: usize = 160;
@@ -87,11 +89,12 @@ pub(super) struct Heard {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Sound {
     /// Characters of a text.
-    Text {
-        text: Arc<str>,
-        first: usize,
-        last: usize,
-    },
+    Text { text: Arc<str>, first: usize, last: usize },
+    /// The tone of a party of the sandbox.
+    Party,
+    /// The edge's ringback tone.
+    Ringing,
+    /// Other audio: a Play, a stream.
     Audio,
 }
 
@@ -102,10 +105,46 @@ impl Heard {
         Some(text.chars().skip(*first).take(last + 1 - first).collect())
     }
 
+    /// Returns the name of its kind.
+    pub(super) fn name(&self) -> &'static str {
+        match self.what {
+            Sound::Text { .. } => "speech",
+            Sound::Party => "the party",
+            Sound::Ringing => "ringing",
+            Sound::Audio => "audio",
+        }
+    }
+
+    /// Whether it is one packet of other audio than speech.
+    pub(super) fn is_instant(&self) -> bool {
+        self.what == Sound::Audio && self.from == self.to
+    }
+
     /// Whether the end of the text was not heard.
     pub(super) fn is_cut_off(&self) -> bool {
         matches!(&self.what, Sound::Text { text, last, .. } if last + 1 < text.chars().count())
     }
+}
+
+/// Samples of a period of the ringback tone, and of a packet.
+const RINGBACK: (usize, usize) = (200, 160);
+/// Samples of a party's tone that say nothing but the tone.
+const BARE: std::ops::Range<usize> = 96..160;
+/// Packets after which a party's tone begins again.
+const PARTY_CYCLE: u32 = 5;
+
+/// Returns the kind of a packet that is neither text nor silence. Both tones pass the edge bit by bit.
+fn kind(samples: &[i16]) -> Sound {
+    let is_code = |(sample, code): (&i16, u8)| *sample == decode_ulaw(code);
+    let rings = |phase: usize| samples.iter().zip((phase..).map(ringback)).all(is_code);
+    if samples.len() == RINGBACK.1 && (0..RINGBACK.0).step_by(40).any(rings) {
+        return Sound::Ringing;
+    }
+    let voice = Voice::new(0, Codec::Pcmu);
+    let bare = samples.get(BARE).unwrap_or_default();
+    let is_party =
+        |index| voice.payload(index).get(BARE).is_some_and(|tone| bare.iter().zip(tone.iter().copied()).all(is_code));
+    if !bare.is_empty() && (0..PARTY_CYCLE).any(is_party) { Sound::Party } else { Sound::Audio }
 }
 
 /// Puts together what a caller hears.
@@ -137,11 +176,16 @@ impl Ear {
         if power.sqrt() < SILENCE {
             return;
         }
+        let what = kind(samples);
         match last {
-            Some(heard) if heard.what == Sound::Audio && at - heard.to < GAP => heard.to = at,
+            Some(heard) if heard.what == what && at - heard.to < GAP => heard.to = at,
+            // The first packet of a tone is faded in.
+            Some(heard) if what != Sound::Audio && heard.is_instant() && at - heard.to < GAP => {
+                (heard.what, heard.to) = (what, at);
+            }
             // The end of a text that is not in line with the packets.
-            Some(heard) if heard.what != Sound::Audio && at - heard.to < GAP / 4.0 => {}
-            _ => self.heard.push(Heard { what: Sound::Audio, from: at, to: at }),
+            Some(Heard { what: Sound::Text { .. }, to, .. }) if what == Sound::Audio && at - *to < GAP / 4.0 => {}
+            _ => self.heard.push(Heard { what, from: at, to: at }),
         }
     }
 
@@ -185,5 +229,19 @@ mod tests {
         listen(&book, &mut ear, &[vec![3; 1600], tone, vec![0; 3200]].concat());
         assert_eq!(ear.heard().len(), 1, "{:?}", ear.heard());
         assert!(ear.heard()[0].what == Sound::Audio && ear.heard()[0].words().is_none());
+    }
+
+    #[test]
+    fn a_party_and_the_ringback_tone_are_known_from_other_audio() {
+        let (book, mut ear) = (Codebook::default(), Ear::default());
+        let ringing: Vec<i16> = (0..1600).map(|at| decode_ulaw(ringback(at))).collect();
+        // The edge fades it in.
+        let faded: Vec<i16> =
+            ringing.iter().take(160).enumerate().map(|(at, sample)| sample / 160 * at as i16).collect();
+        let voice = Voice::new(7, Codec::Pcmu);
+        let party: Vec<i16> = (0..20).flat_map(|index| voice.payload(index).map(decode_ulaw)).collect();
+        listen(&book, &mut ear, &[faded, ringing.get(160..).unwrap().to_vec(), vec![0; 3200], party].concat());
+        let kinds: Vec<_> = ear.heard().iter().map(|heard| heard.what.clone()).collect();
+        assert_eq!(kinds, [Sound::Ringing, Sound::Party], "{:?}", ear.heard());
     }
 }

@@ -87,8 +87,8 @@ const APPLICATIONS: [Application; 3] = [
         name: "ivr-recording-django",
         commit: "766a0c6cdf39e82206344324d58e015ddca49387",
         path: "/ivr/welcome/",
-        // Its menu is a file at a host on the Internet.
-        flags: &["--allow-missing-audio"],
+        // Its menu is a file at a host on the Internet; its callerId is the agent's own number, which an account would have verified.
+        flags: &["--allow-missing-audio", "--number", "+15558675309"],
         scripts: &[
             "press 2\nhear To call the planet DuhGo bah, press 3\npress 3\nhear You'll be connected shortly to your planet\n\
              dial +15558675309\nparty hears Press any key to accept\nparty presses 1#\n\

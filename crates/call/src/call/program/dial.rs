@@ -20,6 +20,8 @@ use crate::call::shared::Cx;
 
 /// What Twilio's error code of a stream says that could not be opened.
 const STREAM_FAILED: u16 = 31_901;
+/// Twilio's error code of a caller ID that may not be shown.
+const CALLER_ID: u16 = 13_214;
 
 impl Dialler<'_> {
     /// Calls the parties of a Dial.
@@ -29,7 +31,7 @@ impl Dialler<'_> {
         for party in dial.parties {
             match self.party(cx, party) {
                 Ok(party) => parties.push(party),
-                Err(why) => cx.edge.decide(cx.now, cx.call.key, format!("Dial: {why}")),
+                Err(why) => cx.edge.decide(cx.now, cx.call.key, format!("Dial: party not called: {why}")),
             }
         }
         if parties.is_empty() {
@@ -43,7 +45,10 @@ impl Dialler<'_> {
         let shown = dial.caller_id.as_deref().map(|number| cx.edge.table.numbers().normalise_caller(number, None));
         if let Some(shown) = shown {
             if !self.may_show(cx, &shown) {
-                let text = format!("Dial: callerId {} is not a number of the edge", cx.edge.shown(&shown.text));
+                let text = format!(
+                    "Dial: error {CALLER_ID}: callerId {} is not a number of the edge",
+                    cx.edge.shown(&shown.text)
+                );
                 cx.edge.decide(cx.now, cx.call.key, text);
                 let result = DialResult::unanswered(DialStatus::Failed);
                 return Runner::of(self.parts).tell_program(cx, Input::DialEnded { id, result });
@@ -165,7 +170,9 @@ impl Dialler<'_> {
         };
         match &self.parts.program {
             Some(run) if run.app.may_dial(wanted) => Ok(target),
-            Some(_) | None => Err("a SIP address is neither a trunk's nor in `sip_to`".to_owned()),
+            Some(_) | None => {
+                Err(format!("a SIP address at {} is neither a trunk's nor in `sip_to`", destination.host))
+            }
         }
     }
 

@@ -130,6 +130,7 @@ impl Runner<'_> {
     /// Connects the caller with a media stream.
     fn connect_stream(&mut self, cx: &mut Cx<'_>, stream: &StreamStep) {
         let Some(run) = &mut self.parts.program else { return };
+        cx.edge.decide(cx.now, cx.call.key, format!("Connect: stream to {}", stream.url));
         run.side = Some(Side::new(stream.id, true));
         let agent = Arc::new(streams::agent_of(&run.app, stream));
         self.parts.streams.get_or_insert_default().add_connected(&run.app, stream);

@@ -1,0 +1,409 @@
+//! What came of the calls of a sandbox: as text, as JSON and as JUnit's XML.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+use trunkgate_call::trace::{TraceItem, TraceView, Webhook};
+
+use super::voice::Heard;
+use crate::system::terminal;
+
+/// Exit code where the application does not start, cannot be reached or answers with an error.
+pub(super) const APPLICATION: u8 = 3;
+/// A request that was given up with its call says that the application is silent if it had this long, in milliseconds.
+const SILENT_MS: u64 = 1_000;
+/// Lines of an answer that is an error, and characters of each.
+const BODY: (usize, usize) = (6, 200);
+/// Says of a request that it was ended with its call.
+const GIVEN_UP: &str = ": given up after ";
+
+/// Findings that do not fail a call, and facts of the application.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rules {
+    /// Whether a Play whose file cannot be had fails no call.
+    pub(super) allow_missing_audio: bool,
+    /// Whether warnings fail no call.
+    pub(super) allow_warnings: bool,
+    /// Whether a number that no step expects may be called.
+    pub(super) allow_undeclared_dials: bool,
+    /// Whether the sandbox has started the application.
+    pub(super) is_started: bool,
+    /// Whether the token is that of the environment.
+    pub(super) has_token: bool,
+}
+
+/// Something that happened in a call, in seconds since it began.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Moment {
+    pub(super) at: f64,
+    pub(super) text: String,
+}
+
+/// Result of a step.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Outcome {
+    pub(super) line: usize,
+    pub(super) text: String,
+    /// Seconds from the script's beginning to the step's end.
+    pub(super) at: f64,
+    pub(super) failure: Option<String>,
+}
+
+/// Result of one script.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    pub(super) name: String,
+    /// What happened, in order.
+    pub(super) transcript: Vec<Moment>,
+    /// Steps that were begun.
+    pub(super) steps: Vec<Outcome>,
+    /// Expectations that failed, and errors of the application: a sentence each.
+    pub(super) failures: Vec<String>,
+    /// Parts of documents that are skipped.
+    pub(super) warnings: Vec<String>,
+    /// Why the application could not be asked; then it is what failed.
+    pub(super) unreachable: Option<String>,
+    pub(super) seconds: f64,
+    /// Words of Say that the caller heard, in order.
+    pub(super) heard: Vec<String>,
+    pub(super) sid: Option<String>,
+    pub(super) status: Option<String>,
+}
+
+/// Returns a sound as the transcript has it, of the caller or of the party that is named first.
+pub(super) fn shown(who: &str, heard: &Heard) -> Moment {
+    let text = match heard.words() {
+        Some(words) => format!("{who}hears: {words}{}", if heard.is_cut_off() { " [cut off]" } else { "" }),
+        None => format!("{who}hears {} for {:.1} s", heard.name(), heard.to - heard.from + 0.02),
+    };
+    Moment { at: heard.from, text }
+}
+
+impl Report {
+    /// Makes that of a sandbox that came to no call.
+    pub(super) fn of_failure(failures: Vec<String>, unreachable: Option<String>) -> Report {
+        Report { name: "sandbox".to_owned(), failures, unreachable, ..Report::default() }
+    }
+
+    /// Adds requests to the application, and its errors and warnings, of a call that began at this second.
+    pub(super) fn add_trace(&mut self, began: f64, trace: &TraceView, rules: &Rules) {
+        // A stream that fails has its reason in the lines before.
+        let (mut stream, mut cause) = (String::new(), String::new());
+        for entry in &trace.entries {
+            let at = began + entry.at_us as f64 / 1e6;
+            match &entry.what {
+                TraceItem::Webhook { webhook, .. } => self.add_request(at, webhook, rules),
+                TraceItem::Agent { text, .. } if !text.starts_with("failed: ") => cause.clone_from(text),
+                TraceItem::Decision { text } => match text.strip_prefix("Connect: stream to ") {
+                    Some(url) => url.clone_into(&mut stream),
+                    None if text.contains(": error 31901: ") => {
+                        self.add_decision(at, &format!("{text} ({stream}: {cause})"), rules);
+                    }
+                    None => self.add_decision(at, text, rules),
+                },
+                TraceItem::Message { .. } | TraceItem::Agent { .. } | TraceItem::Media { .. } => {}
+            }
+        }
+    }
+
+    fn add_request(&mut self, at: f64, webhook: &Webhook, rules: &Rules) {
+        let line = request(webhook);
+        let body: String = if webhook.error.is_some() { excerpt(&webhook.body) } else { String::new() };
+        self.transcript.push(Moment { at, text: format!("{line}{body}") });
+        let is_allowed = webhook.purpose == "play" && rules.allow_missing_audio;
+        if webhook.error.is_some() && webhook.purpose != "callback" && !is_allowed {
+            let hint = hint(webhook, rules).map(|hint| format!(". {hint}")).unwrap_or_default();
+            self.unreachable.get_or_insert_with(|| format!("{line}{hint}{body}"));
+        }
+    }
+
+    fn add_decision(&mut self, at: f64, text: &str, rules: &Rules) {
+        let moment = Moment { at, text: text.to_owned() };
+        // Of a request that failed, the line of the request says it all.
+        let is_summary = text.starts_with("failed with ");
+        if text.contains(": error ") && self.unreachable.is_none() && !is_summary {
+            self.transcript.push(moment);
+            if !(rules.allow_missing_audio && text.starts_with("Play")) {
+                self.failures.push(format!("{}: the application: {text}", self.name));
+            }
+        } else if text.contains(": warning ")
+            || text.starts_with("warning ")
+            || text.starts_with("Stream: ")
+            || text.starts_with("Stop: ")
+        {
+            self.transcript.push(moment);
+            self.warnings.push(text.to_owned());
+            if !rules.allow_warnings {
+                let name = &self.name;
+                self.failures.push(format!("{name}: the application: {text} (--allow-warnings accepts it)"));
+            }
+        } else if text.starts_with("Dial: party not called: ") {
+            self.transcript.push(moment);
+            self.failures.push(format!("{}: the application: {text}", self.name));
+        } else if let Some((what, waited)) = given_up(text).filter(|_| !self.failures.is_empty()) {
+            let text = format!("{what} was not answered: given up after {:.1} s, with the call", waited as f64 / 1e3);
+            self.transcript.push(Moment { at, text: text.clone() });
+            if waited >= SILENT_MS {
+                self.unreachable.get_or_insert(text);
+            }
+        } else if is_result(text) {
+            self.transcript.push(moment);
+        }
+    }
+
+    pub(super) fn is_good(&self) -> bool {
+        self.failures.is_empty() && self.unreachable.is_none()
+    }
+
+    pub(super) fn as_text(&self) -> String {
+        let mut out = format!("{}\n", self.name);
+        for moment in &self.transcript {
+            out.push_str(&format!("  {:>7.2} s  {}\n", moment.at, moment.text.replace('\n', "\n             ")));
+        }
+        for what in self.faults() {
+            out.push_str(&format!("  FAIL {}\n", what.replace('\n', "\n       ")));
+        }
+        if self.is_good() {
+            out.push_str(&format!("  ok, {:.1} s\n", self.seconds));
+        }
+        terminal::harmless(&out)
+    }
+
+    /// Returns what failed: the application alone, where it is what did.
+    fn faults(&self) -> Vec<String> {
+        match &self.unreachable {
+            Some(what) => vec![format!("the application failed: {what}")],
+            None => self.failures.clone(),
+        }
+    }
+
+    fn as_json(&self) -> Value {
+        let moments: Vec<Value> = self.transcript.iter().map(|one| json!({ "at": one.at, "text": one.text })).collect();
+        let step = |one: &Outcome| {
+            let is_good = one.failure.is_none();
+            json!({ "line": one.line, "text": one.text, "at": one.at, "ok": is_good, "failure": one.failure })
+        };
+        json!({
+            "name": self.name,
+            "ok": self.is_good(),
+            "sid": self.sid,
+            "status": self.status,
+            "seconds": self.seconds,
+            "heard": self.heard,
+            "failures": self.failures,
+            "warnings": self.warnings,
+            "application": self.unreachable,
+            "steps": self.steps.iter().map(step).collect::<Vec<_>>(),
+            "transcript": moments,
+        })
+    }
+
+    fn as_junit(&self) -> String {
+        let name = xml(&self.name);
+        let mut out =
+            format!("  <testcase classname=\"trunkgate.twilio\" name=\"{name}\" time=\"{:.3}\">\n", self.seconds);
+        let kind = if self.unreachable.is_some() { "error" } else { "failure" };
+        let faults = self.faults();
+        if let Some(first) = faults.first() {
+            let message = xml(first.lines().next().unwrap_or_default());
+            out.push_str(&format!("    <{kind} message=\"{message}\">{}</{kind}>\n", xml(&faults.join("\n"))));
+        }
+        out.push_str(&format!("    <system-out>{}</system-out>\n  </testcase>\n", xml(&self.as_text())));
+        out
+    }
+}
+
+/// Returns reports as JSON.
+pub(super) fn as_json(reports: &[Report]) -> String {
+    terminal::json(&Value::from(reports.iter().map(Report::as_json).collect::<Vec<_>>()))
+}
+
+/// Returns reports as a suite of JUnit's XML.
+pub(super) fn as_junit(reports: &[Report]) -> String {
+    let count = |is_it: fn(&Report) -> bool| reports.iter().filter(|report| is_it(report)).count();
+    let errors = count(|report| report.unreachable.is_some());
+    let failures = count(|report| report.unreachable.is_none() && !report.is_good());
+    let seconds: f64 = reports.iter().map(|report| report.seconds).sum();
+    let cases: String = reports.iter().map(Report::as_junit).collect();
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"trunkgate twilio\" tests=\"{}\" failures=\"{failures}\" \
+         errors=\"{errors}\" time=\"{seconds:.3}\">\n{cases}</testsuite>\n",
+        reports.len()
+    )
+}
+
+pub(super) fn exit_code(reports: &[Report]) -> ExitCode {
+    match () {
+        () if reports.iter().any(|report| report.unreachable.is_some()) => ExitCode::from(APPLICATION),
+        () if reports.iter().all(Report::is_good) => ExitCode::SUCCESS,
+        () => ExitCode::FAILURE,
+    }
+}
+
+pub(super) fn summary(reports: &[Report]) -> String {
+    let failed = reports.iter().filter(|report| !report.is_good()).count();
+    let seconds: f64 = reports.iter().map(|report| report.seconds).sum();
+    let calls = if reports.len() == 1 { "1 call".to_owned() } else { format!("{} calls", reports.len()) };
+    match failed {
+        0 => format!("\nok: {calls} in {seconds:.1} s\n"),
+        _ => format!("\nFAILED: {failed} of {calls}\n"),
+    }
+}
+
+/// Returns a request as one line, with its last try and without the body.
+fn request(webhook: &Webhook) -> String {
+    let Some(last) = webhook.tries.last() else { return webhook.method.clone() };
+    let status = last.status.map(|status| format!("HTTP {status}"));
+    let result = status.or_else(|| last.failure.clone()).unwrap_or_else(|| "no answer".to_owned());
+    let tries = if webhook.tries.len() > 1 { format!(", {} tries", webhook.tries.len()) } else { String::new() };
+    let error = webhook.error.map(|code| format!(" (error {code})")).unwrap_or_default();
+    format!("{} {}: {result} after {} ms{tries}{error}", webhook.method, last.url, last.duration_ms)
+}
+
+/// Returns the first lines of an answer, each behind a line break.
+fn excerpt(body: &str) -> String {
+    let lines = body.lines().map(str::trim_end).filter(|line| !line.is_empty()).take(BODY.0);
+    lines.map(|line| format!("\n| {}", line.chars().take(BODY.1).collect::<String>())).collect()
+}
+
+/// Says what to do about a request that failed.
+fn hint(webhook: &Webhook, rules: &Rules) -> Option<String> {
+    let last = webhook.tries.last()?;
+    match last.status {
+        Some(401 | 403) => Some(format!(
+            "If the application validates X-Twilio-Signature, its TWILIO_AUTH_TOKEN must be that of this run, which {}",
+            match (rules.has_token, rules.is_started) {
+                (true, _) => "is TWILIO_AUTH_TOKEN of this command's environment",
+                (false, true) =>
+                    "`--start` hands on: the application must read it from there, and not from a file of its own",
+                (false, false) =>
+                    "was made for it: set TWILIO_AUTH_TOKEN for both, or start the application by --start",
+            }
+        )),
+        None if webhook.error == Some(11_205) && !rules.is_started => {
+            Some("Start the application before, or by --start COMMAND".to_owned())
+        }
+        Some(_) | None => None,
+    }
+}
+
+/// Reads that a request for a document was given up: its name, and the milliseconds that it had.
+fn given_up(text: &str) -> Option<(&str, u64)> {
+    let (what, rest) = text.split_once(GIVEN_UP)?;
+    let waited = rest.split_once(" ms")?.0.parse().ok()?;
+    what.contains(" request to ").then_some((what, waited))
+}
+
+/// Whether a decision is what came of a verb.
+fn is_result(text: &str) -> bool {
+    let verb = ["Dial (", "Gather (", "Refer ("].into_iter().find(|verb| text.starts_with(verb));
+    verb.is_some() && text.contains("): ")
+}
+
+/// Returns a text as XML has it, in an attribute or between tags.
+fn xml(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            c if c.is_control() && !matches!(c, '\n' | '\t') => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trunkgate_call::trace::{TraceEntry, WebhookTry};
+
+    fn report(items: Vec<TraceItem>, rules: &Rules, failures: &[&str]) -> Report {
+        let mut trace = TraceView::of("CA1".to_owned(), String::new(), Vec::new());
+        trace.entries = items.into_iter().map(|item| TraceEntry::new(1_000, item)).collect();
+        let failures = failures.iter().map(|&text| text.to_owned()).collect();
+        let mut report = Report { name: "a.call".to_owned(), failures, ..Report::default() };
+        report.add_trace(0.0, &trace, rules);
+        report
+    }
+
+    fn answered(status: Option<u16>, error: u16, body: &str) -> TraceItem {
+        let failure = status.is_none().then(|| "Connection refused".to_owned());
+        let url = "http://localhost/voice".to_owned();
+        let tries = vec![WebhookTry { url, remote: None, status, failure, duration_ms: 3 }];
+        let (purpose, method) = ("start".to_owned(), "POST".to_owned());
+        TraceItem::webhook(Webhook { purpose, method, tries, error: Some(error), body: body.to_owned() })
+    }
+
+    #[test]
+    fn warnings_fail_a_call_unless_they_are_allowed() {
+        let text = "Response (line 1): warning 12200: unknown attribute \"numdigits\" of <Gather> is skipped";
+        let items = || vec![TraceItem::decision(text), TraceItem::decision("Stop: no stream has that name")];
+        let failed = report(items(), &Rules::default(), &[]);
+        assert!(failed.failures.len() == 2 && failed.failures[0].contains("numdigits"), "{failed:?}");
+        let allowed = report(items(), &Rules { allow_warnings: true, ..Rules::default() }, &[]);
+        assert!(allowed.is_good() && allowed.warnings.len() == 2 && allowed.transcript.len() == 2, "{allowed:?}");
+    }
+
+    #[test]
+    fn an_answer_that_is_an_error_has_its_body_and_what_to_do() {
+        let fault_of = |item, rules: &Rules| report(vec![item], rules, &[]).unreachable.unwrap_or_default();
+        let broken = fault_of(answered(Some(500), 11_200, "Traceback:\n\n  KeyError\n"), &Rules::default());
+        assert!(broken.ends_with("HTTP 500 after 3 ms (error 11200)\n| Traceback:\n|   KeyError"), "{broken}");
+        let refused = fault_of(answered(Some(403), 11_200, ""), &Rules::default());
+        assert!(refused.contains("set TWILIO_AUTH_TOKEN for both"), "{refused}");
+        let refused = fault_of(answered(Some(403), 11_200, ""), &Rules { is_started: true, ..Rules::default() });
+        assert!(refused.contains("`--start` hands on"), "{refused}");
+        let closed = fault_of(answered(None, 11_205, ""), &Rules::default());
+        assert!(closed.contains("--start COMMAND"), "{closed}");
+    }
+
+    #[test]
+    fn a_request_without_an_answer_is_the_application_s_failure_only_where_a_step_failed() {
+        let item = |ms: u64| {
+            let text = format!("start request to http://localhost/voice: given up after {ms} ms, no longer wanted");
+            vec![TraceItem::decision(text)]
+        };
+        let silent = report(item(9_990), &Rules::default(), &["a.call:1: hear Hello"]);
+        assert_eq!(
+            silent.unreachable.as_deref(),
+            Some("start request to http://localhost/voice was not answered: given up after 10.0 s, with the call")
+        );
+        assert!(report(item(9_990), &Rules::default(), &[]).is_good(), "the caller has hung up by its script");
+        assert!(report(item(20), &Rules::default(), &["a.call:1: hear Hello"]).unreachable.is_none());
+    }
+
+    #[test]
+    fn a_stream_that_fails_has_its_url_and_cause() {
+        let agent = |text: &str| TraceItem::Agent { leg: 1, text: text.to_owned() };
+        let items = vec![
+            TraceItem::decision("Connect: stream to ws://127.0.0.1:1/x"),
+            agent("connecting"),
+            agent("Connection refused (os error 111)"),
+            agent("failed: cannot be reached"),
+            TraceItem::decision("Connect (line 1): error 31901: the stream failed"),
+        ];
+        let report = report(items, &Rules::default(), &[]);
+        let end = "the stream failed (ws://127.0.0.1:1/x: Connection refused (os error 111))";
+        assert!(report.failures[0].ends_with(end), "{report:?}");
+    }
+
+    #[test]
+    fn a_suite_of_junit_has_a_case_for_each_script() {
+        let good = Report { name: "a & b.call".to_owned(), seconds: 1.25, ..Report::default() };
+        let bad = Report { failures: vec!["hear <x>".to_owned()], ..Report::default() };
+        let broken = Report::of_failure(Vec::new(), Some("it ended\n| trace".to_owned()));
+        let xml = as_junit(&[good, bad, broken]);
+        for part in [
+            "tests=\"3\" failures=\"1\" errors=\"1\" time=\"1.250\">",
+            "name=\"a &amp; b.call\" time=\"1.250\">",
+            "<failure message=\"hear &lt;x&gt;\">hear &lt;x&gt;</failure>",
+            "<error message=\"the application failed: it ended\">the application failed: it ended\n| trace</error>",
+        ] {
+            assert!(xml.contains(part), "{part}: {xml}");
+        }
+    }
+}

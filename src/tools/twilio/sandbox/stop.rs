@@ -1,0 +1,87 @@
+//! Signals that end a sandbox: the application it has started ends with it.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Longest time for the present call and its report after a signal.
+const GRACE: Duration = Duration::from_secs(3);
+/// Exit code of a process that a signal ends, without the signal's number.
+const SIGNALLED: u8 = 128;
+
+/// A signal that asks for the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signalled {
+    Hangup,
+    Interrupt,
+    Terminate,
+}
+
+impl Signalled {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Signalled::Hangup => "SIGHUP",
+            Signalled::Interrupt => "SIGINT",
+            Signalled::Terminate => "SIGTERM",
+        }
+    }
+
+    /// Returns the exit code that shells know for it.
+    pub(super) fn exit_code(self) -> u8 {
+        SIGNALLED
+            + match self {
+                Signalled::Hangup => 1,
+                Signalled::Interrupt => 2,
+                Signalled::Terminate => 15,
+            }
+    }
+}
+
+/// The first signal that came, for all that wait.
+#[derive(Debug, Clone)]
+pub(super) struct Stop(watch::Receiver<Option<Signalled>>);
+
+impl Stop {
+    /// Catches signals from now on.
+    ///
+    /// # Errors
+    /// They cannot be caught.
+    pub(super) fn listen() -> std::io::Result<Stop> {
+        let (mut hangup, mut interrupt) = (signal(SignalKind::hangup())?, signal(SignalKind::interrupt())?);
+        let mut terminate = signal(SignalKind::terminate())?;
+        let (sender, receiver) = watch::channel(None);
+        tokio::task::spawn_local(async move {
+            loop {
+                let came = tokio::select! {
+                    Some(()) = hangup.recv() => Signalled::Hangup,
+                    Some(()) = interrupt.recv() => Signalled::Interrupt,
+                    Some(()) = terminate.recv() => Signalled::Terminate,
+                };
+                sender.send_modify(|first| *first = first.or(Some(came)));
+            }
+        });
+        Ok(Stop(receiver))
+    }
+
+    /// Returns the signal that came.
+    pub(super) fn came(&self) -> Option<Signalled> {
+        *self.0.borrow()
+    }
+
+    /// Waits for one.
+    pub(super) async fn comes(&self) -> Signalled {
+        let mut receiver = self.0.clone();
+        match receiver.wait_for(Option::is_some).await.map(|came| *came) {
+            Ok(Some(came)) => came,
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Waits for one, and for as long as the end may take behind it.
+    pub(super) async fn is_overdue(&self) -> Signalled {
+        let came = self.comes().await;
+        tokio::time::sleep(GRACE).await;
+        came
+    }
+}
