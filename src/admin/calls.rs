@@ -157,6 +157,34 @@ pub(super) struct Calls {
     calls: Vec<Arc<CallView>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     summary: Option<Summary>,
+    #[serde(flatten)]
+    extent: Extent,
+}
+
+/// What the list has, and where the rest is.
+#[derive(Debug, Serialize)]
+struct Extent {
+    /// RFC 3339: calls that ended before are not listed; `null`: stored calls are.
+    listed_since: Option<String>,
+    /// Calls that the process before this one cut short by a crash; `null`: none.
+    cut_short: Option<usize>,
+    /// The file of call records; `null`: none is configured.
+    records: Option<String>,
+}
+
+impl Extent {
+    fn of(handle: &Handle) -> Extent {
+        let shared = &handle.shared;
+        Extent {
+            listed_since: (!shared.calls.is_stored()).then(|| shared.started_at.to_string()),
+            cut_short: shared.cdr.calls_cut_short(),
+            records: shared.running(|running| {
+                let path = &running.config.cdr.file.as_ref()?.path;
+                // Who reads it stands elsewhere.
+                Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string())
+            }),
+        }
+    }
 }
 
 pub(super) async fn list(
@@ -230,7 +258,7 @@ async fn found(handle: &Handle, filter: Filter) -> Result<Calls, ApiError> {
     if !is_done {
         visit_stored(handle, shown, filter.since.as_deref(), &mut see).await;
     }
-    Ok(Calls { calls, summary })
+    Ok(Calls { calls, summary, extent: Extent::of(handle) })
 }
 
 /// Shows calls that ended before the last restart, with those of memory as many as memory may have.
@@ -279,7 +307,7 @@ fn one_of(key: &str, written: &mut Option<String>, words: &[&str]) -> Result<(),
                 let like = words.iter().filter(|known| parts.iter().any(|part| known.contains(part)));
                 let like: Vec<&str> = like.copied().take(limits::NAMES_SHOWN).collect();
                 match like.as_slice() {
-                    [] => "docs/reasons.md has all".to_owned(),
+                    [] => "`trunkgate help reasons --markdown` lists all".to_owned(),
                     like => format!("did you mean one of {}?", like.join(", ")),
                 }
             }

@@ -41,11 +41,13 @@ mod sms;
 mod status;
 mod summary;
 mod traces;
+mod trunk_problems;
 mod twilio;
+mod way;
 
-pub(crate) use status::OWN_LINES;
 pub use status::StatusReport;
 pub(crate) use status::watch as watch_problems;
+pub(crate) use trunk_problems::OWN_LINES;
 
 /// An answer that says what went wrong, always as JSON.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use trunkgate_call::view::RecognitionView;
 
-use super::status::lately;
+use super::trunk_problems::lately;
 use crate::system::problem::{Harm, Problem};
 
 /// A recogniser that fails, with what its last failure asks for.

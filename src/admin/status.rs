@@ -9,36 +9,27 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
+use trunkgate_call::NO_AGENT_AUDIO;
 use trunkgate_call::view::{
-    AgentFailures, AgentView, AppView, FaultView, LimitView, LoginView, PeerView, Recent, RejectedView, RejectionView,
-    SilentView, StrayView, TrunkQuality, TrunkView, UnknownView,
+    AgentFailures, AgentView, AppView, FaultView, LimitView, LoginView, SilentView, StrayView, TrunkView, UnknownView,
 };
-use trunkgate_call::{NO_AGENT_AUDIO, UNSENT};
-use trunkgate_route::{Table, TargetSpec};
+use trunkgate_route::TargetSpec;
 
 use super::ApiError;
 use super::agents::AgentReport;
 use super::asked::bad_query;
 use super::recognition::recogniser_now;
+use super::trunk_problems::{ONE_WAY, is_many_of, is_unsent, lately, of_trunk};
+use super::way::Way;
 use crate::config::ToldOverride;
 use crate::explain::why::Question;
 use crate::limits;
 use crate::runtime::handle::{Gone, Handle, Phase};
 use crate::runtime::reload::{ReloadError, Reloaded};
 use crate::runtime::transport::TlsFaultsView;
-use crate::system::problem::{Harm, Party, Problem};
+use crate::system::problem::{Harm, Party, Problem, Urgency};
 use crate::system::text::number;
-use crate::system::tls_words;
 use crate::webhooks::codes;
-
-/// How problems begin that `doctor` has lines of its own for.
-pub(crate) const OWN_LINES: [&str; 3] = ["packets not sent", "codecs do not match", "packets lost"];
-
-/// `kind` of a problem: a side sends no audio.
-const ONE_WAY: &str = "one_way";
-
-/// Addresses of a trunk that is down, told with why.
-const DOWN_TOLD: usize = 3;
 
 /// What `trunkgate status` prints.
 #[derive(Debug, Serialize)]
@@ -177,7 +168,8 @@ impl StatusReport {
             problems: Vec::new(),
             problem_details: Vec::new(),
         };
-        let way = Way { table: &handle.table(), report: &report, apps: &gateway.failing_apps };
+        let (trunks, agents) = (&report.trunks[..], &report.agents[..]);
+        let way = Way { table: &handle.table(), trunks, agents, apps: &gateway.failing_apps };
         let mut problems = report.problems_now(handle, &gateway.silent, &way);
         report.add_live_silence(&gateway.silent, &mut problems);
         problems.extend(gateway.limited.iter().map(|limited| limit_now(limited, &way)));
@@ -286,53 +278,6 @@ fn rejected_reload(why: &str) -> Problem {
     rejected.shown_by(shown).fixed_by(fix)
 }
 
-/// What is wrong with a trunk.
-fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) -> Vec<Problem> {
-    let name = &trunk.name;
-    let party = || Party::Trunk(name.clone());
-    let mut problems = Vec::new();
-    if trunk.state == "down" {
-        let nobody = trunk.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
-        let why = if nobody { "no phone is registered".to_owned() } else { why_down(&trunk.peers) };
-        let (harm, instead) = way.without_trunk(name);
-        let down = Problem::new(harm, format!("trunk {name} is down{instead}"));
-        let lost = unreached(trunk).map(|lost| format!("{why}; {lost}"));
-        let down = down.about(format!("trunk {name} is down")).shown_by(lost.as_ref().unwrap_or(&why));
-        let fix = if nobody {
-            "check user, password and server in the phone".to_owned()
-        } else if let Some(fix) = tls_words::fix_of_trunk(&why, name) {
-            fix
-        } else {
-            format!(
-                "check that the peer runs, that its address in [trunk.{name}] is right, and the firewall (trunkgate doctor)"
-            )
-        };
-        problems.push(down.fixed_by(fix).of(party(), "down"));
-    } else {
-        problems.extend(not_responding(trunk, way).map(|problem| problem.of(party(), "down")));
-    }
-    problems.extend(rejecting(trunk, way));
-    if let Some(registration) = trunk.registration.as_ref().filter(|registration| registration.state == "failed") {
-        let why = registration.last_problem.as_deref().unwrap_or("no answer");
-        let ended = Problem::new(Harm::Calls, format!("trunk {name} is not registered")).shown_by(why);
-        problems.push(ended.of(party(), "not_registered"));
-    }
-    problems.extend(nothing_heard(trunk, silent));
-    let faults = [
-        (trunk.unsent.as_ref(), "unsent"),
-        (trunk.codec_mismatch.as_ref(), "codec_mismatch"),
-        (trunk.loss.as_ref(), "loss"),
-    ];
-    let found = faults.into_iter().zip(OWN_LINES);
-    problems.extend(found.filter_map(|((found, kind), what)| Some(fault(name, what, found?)?.of(party(), kind))));
-    // Lost packets explain a low score, and have a line already.
-    if trunk.loss.as_ref().is_none_or(|loss| !loss.still) {
-        let poor = trunk.quality.as_ref().and_then(|quality| poor_audio(name, quality));
-        problems.extend(poor.map(|problem| problem.of(party(), "poor_audio")));
-    }
-    problems
-}
-
 /// What is wrong with an agent.
 fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
     let failed = agent.failed.as_ref();
@@ -345,8 +290,9 @@ fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
             format!("failed in the latest {row} calls")
         }
     };
-    let (harm, instead) = way.without(|target| matches!(target, TargetSpec::Agent(name) if *name == agent.name));
-    let problem = Problem::new(harm, format!("agent {} {what}{instead}", agent.name));
+    let without = way.without(|target| matches!(target, TargetSpec::Agent(name) if *name == agent.name));
+    let urgency = without.urgency.max(Urgency::Agent);
+    let problem = without.problem(format!("agent {} {what}", agent.name)).urgent(urgency);
     let problem = problem.about(format!("agent {}", agent.name)).of(Party::Agent(agent.name.clone()), "fails");
     let problem = problem.fixed_by(format!("trunkgate agent test {}", agent.name));
     let why = agent.last_problem.as_deref().unwrap_or("no answer");
@@ -355,6 +301,8 @@ fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
             let AgentFailures { calls, of, recent, cause, last_sid, .. } = failed;
             let more = recent.beside(*calls, *of);
             let shown = format!("{cause}; it failed in {calls} of {of} calls of the last hour{more}");
+            let is_met = failed.in_row >= limits::AGENT_FAILED_LEAST;
+            let problem = if is_met { problem.harming(recent.calls, *calls) } else { problem };
             problem.shown_by(shown).traced_in(last_sid)
         }
         None => problem.shown_by(why),
@@ -375,6 +323,7 @@ fn of_app(app: &AppView) -> Option<Problem> {
         let what = format!("app {name}: {what} in {calls} of {of} calls of the last hour{more}");
         let problem = lately(harm, *good_since, "not", what).about(format!("app {name}"));
         let problem = problem.of(Party::App(name.clone()), "fails");
+        let problem = if harm == Harm::Calls { problem.harming(recent.calls, *calls) } else { problem };
         problem.shown_by(shown).fixed_by(codes::fix(*code, cause, last_sid)).traced_in(last_sid)
     })
 }
@@ -399,6 +348,7 @@ fn logins_now(logins: &[LoginView]) -> Vec<Problem> {
         let problem = Problem::new(harm, what).about(format!("wrong credentials at {trunk}")).shown_by(shown);
         let problem =
             problem.fixed_by(format!("correct the {part} at the remote party, or `require_auth` of [trunk.{trunk}]"));
+        let problem = problem.urgent(Urgency::Other);
         problems.push(problem.of(Party::Trunk(trunk.clone()), "wrong_credentials"));
     }
     problems
@@ -408,11 +358,11 @@ fn logins_now(logins: &[LoginView]) -> Vec<Problem> {
 fn limit_now(limited: &LimitView, way: &Way<'_>) -> Problem {
     let LimitView { trunk, outbound, reason, sentence, key, calls, recent, seconds_ago, last_sid } = limited;
     let refused = number(usize::try_from(*calls).unwrap_or(usize::MAX), "call");
-    let (harm, instead) = match trunk.as_deref().filter(|_| *outbound) {
-        Some(trunk) => way.without_trunk(trunk),
+    let (harm, instead) = match trunk.as_deref().filter(|_| *outbound).map(|trunk| way.without_trunk(trunk)) {
+        Some(without) => (without.harm, without.instead),
         None => (Harm::Calls, ""),
     };
-    let (harm, recent) = match recent {
+    let (harm, lately) = match recent {
         0 => (Harm::Past, ", none in the last 5 min".to_owned()),
         all if all == calls => (harm, String::new()),
         some => (harm, format!(" ({some} in the last 5 min)")),
@@ -424,8 +374,8 @@ fn limit_now(limited: &LimitView, way: &Way<'_>) -> Problem {
     };
     let lost = if *outbound { "" } else { "; their callers got 503" };
     let shown = format!("{sentence} ({reason}), limit {key}{lost}, the latest {seconds_ago} s ago");
-    let problem = Problem::new(harm, format!("{what} in the last hour{recent}{instead}")).about(about).shown_by(shown);
-    let problem = problem.fixed_by(fix_of_limit(limited));
+    let problem = Problem::new(harm, format!("{what} in the last hour{lately}{instead}")).about(about).shown_by(shown);
+    let problem = problem.fixed_by(fix_of_limit(limited)).harming(*recent, *calls);
     let problem = match last_sid {
         Some(sid) => problem.traced_in(sid),
         None => problem,
@@ -499,7 +449,11 @@ fn silent_now(silent: &SilentView, party: Option<Party>) -> Problem {
     };
     let problem = Problem::new(Harm::Media, what).about(about);
     let problem = problem.shown_by(cause).fixed_by(fix).traced_in(last_sid);
-    Problem { party, kind: Some(ONE_WAY), ..problem }
+    let problem = problem.harming(*calls, *calls);
+    match party {
+        Some(party) => problem.of(party, ONE_WAY),
+        None => problem.of_kind(ONE_WAY),
+    }
 }
 
 /// Calls of the last hour that an agent had for long enough without a word of it.
@@ -513,262 +467,6 @@ fn silent_agent(agent: &AgentView) -> Option<Problem> {
             lately(Harm::Media, *good_since, "heard", what).about(format!("no audio from agent {}", agent.name));
         let problem = problem.shown_by(cause).fixed_by(fix).traced_in(last_sid);
         problem.of(Party::Agent(agent.name.clone()), ONE_WAY)
-    })
-}
-
-/// Whether so many calls of the hour, or of the last five minutes, were not heard that it is no chance.
-fn is_many_of(calls: u64, of: u64, recent: Recent) -> bool {
-    let is_share = |calls: u64, of: u64| calls * limits::UNHEARD_ONE_IN >= of;
-    is_share(calls, of) || recent.calls >= limits::UNHEARD_LEAST && is_share(recent.calls, recent.of)
-}
-
-/// A trunk that is not down yet, and whose addresses have all missed what was sent to them last, calls among it.
-fn not_responding(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
-    let mut addresses = trunk.peers.iter().flat_map(|peer| &peer.addresses).peekable();
-    addresses.peek()?;
-    let lost = unreached(trunk).filter(|_| addresses.clone().all(|address| address.failures > 0))?;
-    let name = &trunk.name;
-    let (harm, instead) = way.without_trunk(name);
-    let why = addresses
-        .next()
-        .map(|address| format!("{}: {}", address.address, address.last_problem.as_deref().unwrap_or("no answer")));
-    let problem =
-        Problem::new(harm, format!("trunk {name} does not respond{instead}")).about(format!("trunk {name} is down"));
-    let fix = format!(
-        "check that the peer runs, and the firewall (trunkgate doctor); after {} failures in a row it counts as down",
-        trunkgate_call::limits::HEALTH_FAILURES
-    );
-    Some(problem.shown_by(format!("{}; {lost}", why.unwrap_or_default())).fixed_by(fix))
-}
-
-/// The calls of the last hour that did not reach a trunk, in words; `None`: all did.
-fn unreached(trunk: &TrunkView) -> Option<String> {
-    let calls = usize::try_from(trunk.unreached).unwrap_or(usize::MAX);
-    (calls > 0).then(|| format!("{} did not reach it in the last hour", number(calls, "call")))
-}
-
-/// Why none of a trunk's addresses is up: what each said last. What went wrong with the trunk besides, as a request of its own
-/// that was refused, is no reason.
-fn why_down(peers: &[PeerView]) -> String {
-    let addresses = peers.iter().flat_map(|peer| &peer.addresses).filter(|address| address.state == "down");
-    let mut why: Vec<String> = addresses
-        .map(|down| format!("{}: {}", down.address, down.last_problem.as_deref().unwrap_or("no answer")))
-        .collect();
-    let lost = peers.iter().filter(|peer| peer.state == "down" && peer.addresses.is_empty());
-    why.extend(lost.map(|peer| format!("{}: name not found in DNS (name_not_found)", peer.uri)));
-    let more = why.len().saturating_sub(DOWN_TOLD);
-    why.truncate(DOWN_TOLD);
-    match (why.is_empty(), more) {
-        (true, _) => "no answer".to_owned(),
-        (false, 0) => why.join("; "),
-        (false, more) => format!("{}; and {more} more", why.join("; ")),
-    }
-}
-
-/// Whether a trunk was not heard because this machine lets nothing out to it: it has a line for that.
-fn is_unsent(trunk: &TrunkView, calls: u64, kind: &str) -> bool {
-    kind == UNSENT && trunk.unsent.as_ref().is_some_and(|unsent| unsent.calls >= calls)
-}
-
-/// Calls of the last hour in which a trunk was not heard, where they are too many to be chance. The only one is not told while
-/// it is up: that is told of it.
-fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<Problem> {
-    let unheard = trunk.unheard.as_ref().filter(|unheard| unheard.still)?;
-    let (calls, of) = (unheard.calls, unheard.of);
-    let is_up = |silent: &SilentView| silent.name == trunk.name && silent.last_sid == unheard.last_sid;
-    let is_told = calls == 1 && silent.iter().any(is_up) || is_unsent(trunk, calls, unheard.kind);
-    let recent = unheard.recent;
-    (is_many_of(calls, of, recent) && !is_told).then(|| {
-        let more = recent.beside(calls, of);
-        let what = format!("no media from {} in {calls} of {of} calls of the last hour{more}", trunk.name);
-        let problem = lately(Harm::Media, unheard.good_since, "heard", what);
-        let problem = problem.about(format!("no media from {}", trunk.name));
-        let problem = problem.shown_by(&unheard.cause).fixed_by(&unheard.fix).traced_in(&unheard.last_sid);
-        problem.of(Party::Trunk(trunk.name.clone()), ONE_WAY)
-    })
-}
-
-/// A problem of a trunk's calls: where the latest calls had none, it stands behind what harms calls now.
-pub(super) fn lately(harm: Harm, good_since: u64, how: &str, what: String) -> Problem {
-    match good_since {
-        0 => Problem::new(harm, what),
-        1 => Problem::new(Harm::Past, format!("{what}; the latest was {how}")),
-        several => Problem::new(Harm::Past, format!("{what}; the latest {several} were {how}")),
-    }
-}
-
-/// A trunk that rejects most calls, and has not answered enough of them since.
-fn rejecting(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
-    let rejected = trunk.rejected.as_ref().filter(|rejected| rejects_many(rejected))?;
-    let RejectedView { calls, of, recent, in_row, lost, good_since, fix, last_sid, .. } = rejected;
-    let row = if is_large_share(rejected) || in_row == of {
-        String::new()
-    } else {
-        format!(", {in_row} of them since it last answered")
-    };
-    let (harm, instead) = way.without_rejecting(trunk, rejected);
-    let last = recent.beside(*calls, *of);
-    let what = format!("trunk {} rejected {calls} of {of} calls in the last hour{last}{row}{instead}", trunk.name);
-    let fix = match way.why_lost(trunk, rejected).filter(|_| *lost > 0) {
-        Some(why) => format!("{why}. {fix}"),
-        None => fix.clone(),
-    };
-    let problem = lately(harm, *good_since, "answered", what).about(format!("trunk {} rejects", trunk.name));
-    let problem = problem.shown_by(rejections(trunk, rejected)).fixed_by(fix).traced_in(last_sid);
-    Some(problem.of(Party::Trunk(trunk.name.clone()), "rejects"))
-}
-
-/// The codes and words of a trunk's rejections, the newest of now first; then those that were mended before, and for how long it
-/// wants no calls.
-fn rejections(trunk: &TrunkView, rejected: &RejectedView) -> String {
-    let said = |one: &RejectionView, text: Option<&String>| {
-        let text = text.map(|text| format!(" {text}")).unwrap_or_default();
-        format!("{}× {}{text}", one.calls, one.code)
-    };
-    let listed = |shown: Vec<String>, all: usize| {
-        let more = if all > shown.len() { ", …" } else { "" };
-        format!("{}{more}", shown.join(", "))
-    };
-    let (present, mended): (Vec<&RejectionView>, Vec<&RejectionView>) =
-        rejected.answers.iter().partition(|one| one.present);
-    let told = present.iter().take(limits::REJECTIONS_TOLD).map(|one| said(one, one.text.as_ref())).collect();
-    let mut shown = listed(told, present.len());
-    if !mended.is_empty() {
-        let told = mended.iter().take(limits::REJECTIONS_TOLD).map(|one| said(one, None)).collect();
-        shown.push_str(&format!("; before that, and mended: {}", listed(told, mended.len())));
-    }
-    let addresses = trunk.peers.iter().flat_map(|peer| &peer.addresses);
-    if let Some(seconds) = addresses.filter_map(|address| address.rests_seconds).max() {
-        shown.push_str(&format!("; it wants no calls for {seconds} s (Retry-After)"));
-    }
-    shown
-}
-
-/// Whether so many rejections are a problem now: of a trunk that went well for most of the hour the latest calls tell.
-fn rejects_many(rejected: &RejectedView) -> bool {
-    let is_many = is_large_share(rejected) || rejected.in_row >= limits::REJECTED_LEAST;
-    rejected.still && (is_many || refuses_credentials(rejected))
-}
-
-/// Whether the latest call was rejected for its credentials: the next one will be as well.
-fn refuses_credentials(rejected: &RejectedView) -> bool {
-    rejected.answers.first().is_some_and(|newest| newest.present && matches!(newest.code, 401 | 407))
-}
-
-fn is_large_share(rejected: &RejectedView) -> bool {
-    rejected.calls >= limits::REJECTED_LEAST && rejected.calls * limits::REJECTED_ONE_IN >= rejected.of
-}
-
-/// What is known of all targets: whether calls go on without one of them.
-struct Way<'a> {
-    table: &'a Table,
-    report: &'a StatusReport,
-    apps: &'a [AppView],
-}
-
-impl Way<'_> {
-    fn without_trunk(&self, trunk: &str) -> (Harm, &'static str) {
-        self.without(|target| matches!(target, TargetSpec::Trunk { name, .. } if name == trunk))
-    }
-
-    /// The harm of a trunk's rejections, and what becomes of the calls.
-    fn without_rejecting(&self, trunk: &TrunkView, rejected: &RejectedView) -> (Harm, String) {
-        match rejected.lost {
-            // Those of the hour may have been lost as well: the latest ones are told apart.
-            0 if rejected.in_row == 0 && rejected.answers.iter().any(|one| one.present && !one.leads_on) => {
-                (Harm::Calls, String::new())
-            }
-            0 => {
-                let (harm, instead) = self.without_trunk(&trunk.name);
-                (harm, instead.to_owned())
-            }
-            lost if self.table.behind(&trunk.name).is_none() => {
-                let whose =
-                    if lost == rejected.in_row { "their callers".to_owned() } else { format!("the callers of {lost}") };
-                (Harm::Calls, format!(", and {whose} were lost"))
-            }
-            lost if lost == rejected.in_row => (Harm::Calls, ", and their callers got no other target".to_owned()),
-            lost => (Harm::Calls, format!(", and the callers of {lost} got no other target")),
-        }
-    }
-
-    /// Why a target behind the trunk was not tried.
-    fn why_lost(&self, trunk: &TrunkView, rejected: &RejectedView) -> Option<String> {
-        let behind = self.table.behind(&trunk.name)?;
-        let ending = rejected.answers.iter().filter(|one| one.present && !one.leads_on);
-        let mut codes: Vec<u16> = Vec::new();
-        for code in ending.map(|one| one.code) {
-            if !codes.contains(&code) && codes.len() < limits::REJECTIONS_TOLD {
-                codes.push(code);
-            }
-        }
-        let codes: Vec<String> = codes.iter().map(u16::to_string).collect();
-        let name = &trunk.name;
-        match codes.as_slice() {
-            [] => None,
-            [one] => Some(format!(
-                "{behind} was not tried, because {one} is not in `failover_on` of [trunk.{name}]: add it if {behind} may take such calls"
-            )),
-            several => Some(format!(
-                "{behind} was not tried, because {} are not in `failover_on` of [trunk.{name}]: add those on which {behind} may take calls",
-                several.join(", ")
-            )),
-        }
-    }
-
-    /// The harm where some targets fail, and what becomes of calls.
-    fn without(&self, missing: impl Fn(&TargetSpec) -> bool) -> (Harm, &'static str) {
-        match self.table.goes_on_without(missing, |target| self.serves(target)) {
-            true => (Harm::Detour, ", calls go to their next target"),
-            false => (Harm::Calls, ""),
-        }
-    }
-
-    fn serves(&self, target: &TargetSpec) -> bool {
-        match target {
-            TargetSpec::Trunk { name, .. } => {
-                let its = |trunk: &&TrunkView| trunk.name == *name;
-                self.report.trunks.iter().find(its).is_some_and(|trunk| {
-                    let registers = trunk.registration.as_ref().is_none_or(|one| one.state != "failed");
-                    trunk.state != "down" && registers && !trunk.rejected.as_ref().is_some_and(rejects_many)
-                })
-            }
-            TargetSpec::Agent(name) => {
-                let its = |report: &&AgentReport| report.agent.name == *name;
-                let agent = self.report.agents.iter().find(its);
-                agent.is_some_and(|report| !matches!(report.agent.state, "down" | "skipped"))
-            }
-            TargetSpec::App(name) => !self.apps.iter().any(|app| app.name == *name && app.still),
-            TargetSpec::Uri { .. } | TargetSpec::Play(_) => true,
-            TargetSpec::Reject(_) | TargetSpec::RingAll(_) => false,
-        }
-    }
-}
-
-/// Audio that is poor in the mean of the last hour, for other reasons than lost packets.
-fn poor_audio(trunk: &str, quality: &TrunkQuality) -> Option<Problem> {
-    let TrunkQuality { mos, calls, poor, is_poor, still, good_since, cause, fix, last_sid } = quality;
-    (*is_poor && *still && *calls >= limits::POOR_LEAST).then(|| {
-        let what = format!("poor audio from {trunk}: MOS {mos:.1} on average in {calls} calls of the last hour");
-        let name = format!("poor audio from {trunk}");
-        let cause = cause.as_deref().unwrap_or_default();
-        let problem =
-            lately(Harm::Media, *good_since, "better", what).shown_by(format!("{poor} below 3.1, the latest: {cause}"));
-        problem
-            .about(name)
-            .fixed_by(fix.as_deref().unwrap_or_default())
-            .traced_in(last_sid.as_deref().unwrap_or("last"))
-    })
-}
-
-/// Calls of the last hour that had a fault of which one is too many.
-fn fault(trunk: &str, what: &str, found: &FaultView) -> Option<Problem> {
-    let FaultView { calls, of, recent, cause, fix, last_sid, still, good_since, .. } = found;
-    still.then(|| {
-        let name = format!("{what} with {trunk}");
-        let more = recent.beside(*calls, *of);
-        let what = format!("{what} in {calls} of {of} calls of the last hour{more} with {trunk}");
-        lately(Harm::Media, *good_since, "good", what).about(name).shown_by(cause).fixed_by(fix).traced_in(last_sid)
     })
 }
 
@@ -832,65 +530,4 @@ pub(super) async fn drain(
         tracing::info!("accepting calls again on request");
     }
     Ok((StatusCode::ACCEPTED, Json(json!({ "draining": on, "calls": calls }))))
-}
-
-#[cfg(test)]
-mod tests {
-    use trunkgate_call::view::AddressView;
-    use trunkgate_sip::Transport;
-
-    use super::*;
-
-    #[test]
-    fn poor_audio_is_a_problem_from_three_calls_on_until_it_is_better() {
-        let quality = TrunkQuality {
-            mos: 2.41,
-            calls: 12,
-            poor: 9,
-            is_poor: true,
-            still: true,
-            good_since: 0,
-            cause: Some("MOS 2.1, 0.0 % packet loss, jitter 60 ms, codec PCMU".to_owned()),
-            fix: Some("look for a full line".to_owned()),
-            last_sid: Some("CA1".to_owned()),
-        };
-        let problem = poor_audio("carrier", &quality).unwrap();
-        assert_eq!(problem.harm, Harm::Media);
-        assert_eq!(
-            problem.to_string(),
-            "poor audio from carrier: MOS 2.4 on average in 12 calls of the last hour: 9 below 3.1, the latest: MOS 2.1, 0.0 % packet \
-             loss, jitter 60 ms, codec PCMU; try: look for a full line; see: trunkgate trace CA1"
-        );
-        for other in [
-            TrunkQuality { calls: limits::POOR_LEAST - 1, ..quality.clone() },
-            TrunkQuality { is_poor: false, ..quality.clone() },
-            TrunkQuality { still: false, ..quality.clone() },
-        ] {
-            assert_eq!(poor_audio("carrier", &other), None, "{other:?}");
-        }
-    }
-
-    #[test]
-    fn a_trunk_is_down_for_what_its_own_addresses_said() {
-        let address = |n: u8, state, problem: Option<&str>| AddressView {
-            transport: Transport::Udp,
-            address: ([192, 0, 2, n], 5060).into(),
-            state,
-            down_since: None,
-            last_options: None,
-            rtt_ms: None,
-            failures: 3,
-            rests_seconds: None,
-            last_problem: problem.map(str::to_owned),
-        };
-        let peer = |addresses| PeerView { uri: "sip:pbx.example".to_owned(), state: "down", addresses };
-        let down = |n| address(n, "down", Some("503 to OPTIONS"));
-        let one = [peer(vec![address(1, "unknown", Some("no listener can reach it")), down(2)])];
-        assert_eq!(why_down(&one), "192.0.2.2:5060: 503 to OPTIONS");
-        assert_eq!(why_down(&[peer(vec![address(1, "down", None)])]), "192.0.2.1:5060: no answer");
-        let many = [peer((1..=4).map(down).collect()), peer(vec![down(5)])];
-        assert!(why_down(&many).ends_with("192.0.2.3:5060: 503 to OPTIONS; and 2 more"), "{}", why_down(&many));
-        assert_eq!(why_down(&[]), "no answer");
-        assert_eq!(why_down(&[peer(vec![])]), "sip:pbx.example: name not found in DNS (name_not_found)");
-    }
 }

@@ -28,7 +28,7 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
         oversize(trunk, draft, findings);
         own::media_networks(trunk, draft, findings);
         denied(trunk, &draft.edge.numbers, findings);
-        trunk_among(trunk, draft.trunks.get(..at).unwrap_or_default(), findings);
+        trunk_among(trunk, draft.trunks.get(..at).unwrap_or_default(), draft, findings);
     }
     draft.groups.judge(findings);
     let index = Index::new(draft.routes.iter().map(|placed| &placed.route));
@@ -346,7 +346,7 @@ fn tls_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
 }
 
 /// What the trunk shares with those before it.
-fn trunk_among(placed: &PlacedTrunk, before: &[PlacedTrunk], findings: &mut Findings) {
+fn trunk_among(placed: &PlacedTrunk, before: &[PlacedTrunk], draft: &Draft, findings: &mut Findings) {
     let registrant =
         |trunk: &Trunk| trunk.require_auth.clone().filter(|_| trunk.accept_register).map(|auth| auth.username);
     if let Some(user) = registrant(&placed.trunk)
@@ -361,31 +361,52 @@ fn trunk_among(placed: &PlacedTrunk, before: &[PlacedTrunk], findings: &mut Find
             "use another `username`: it identifies the trunk of a phone",
         );
     }
-    let mut shadowed = |what: String, span: &Span, other: &PlacedTrunk| {
-        let message = format!("{what} already belongs to trunk {}", other.trunk.name);
+    shadowed(placed, before, draft, findings);
+}
+
+/// Addresses that belong to a trunk before this one: one warning for each such trunk. Peers that are only called matter to none: a
+/// response belongs to the trunk that was asked.
+fn shadowed(placed: &PlacedTrunk, before: &[PlacedTrunk], draft: &Draft, findings: &mut Findings) {
+    let trunk = &placed.trunk;
+    let is_origin = draft.routes.iter().any(|route| route.route.from.iter().any(|name| **name == *trunk.name));
+    let expects_calls = is_origin || trunk.require_auth.is_some() || !trunk.accept_from.is_empty();
+    let mut taken: Vec<(&PlacedTrunk, &Span, Vec<String>)> = Vec::new();
+    for (peer, span) in trunk.peers.iter().zip(&placed.peers).filter(|_| expects_calls) {
+        let is_peer = |known: &Peer| {
+            known.destination.host.eq_ignore_ascii_case(&peer.destination.host)
+                && known.destination.port_or_default() == peer.destination.port_or_default()
+        };
+        if let Some(other) = before.iter().find(|other| other.trunk.peers.iter().any(is_peer)) {
+            add(&mut taken, other, span, format!("{}:{}", peer.destination.host, peer.destination.port_or_default()));
+        }
+    }
+    for (network, span) in trunk.accept_from.iter().zip(&placed.accept_from) {
+        if let Some(other) = before.iter().find(|other| other.trunk.accept_from.contains(network)) {
+            add(&mut taken, other, span, network.to_string());
+        }
+    }
+    for (other, span, what) in taken {
+        let belong = if what.len() == 1 { "belongs" } else { "belong" };
         findings.warning(
             code::SHADOWED,
             Some(span.clone()),
-            message,
+            format!("{} already {belong} to trunk {}", what.join(", "), other.trunk.name),
             "requests from there count as the first one's; calls to either trunk work",
         );
-    };
-    for (peer, span) in placed.trunk.peers.iter().zip(&placed.peers) {
-        let same = |other: &&PlacedTrunk| {
-            let is_peer = |known: &Peer| {
-                known.destination.host.eq_ignore_ascii_case(&peer.destination.host)
-                    && known.destination.port_or_default() == peer.destination.port_or_default()
-            };
-            other.trunk.peers.iter().any(is_peer)
-        };
-        if let Some(other) = before.iter().find(same) {
-            shadowed(format!("{}:{}", peer.destination.host, peer.destination.port_or_default()), span, other);
-        }
     }
-    for (network, span) in placed.trunk.accept_from.iter().zip(&placed.accept_from) {
-        if let Some(other) = before.iter().find(|other| other.trunk.accept_from.contains(network)) {
-            shadowed(network.to_string(), span, other);
-        }
+}
+
+/// Adds an address to those that another trunk has already.
+fn add<'a>(
+    taken: &mut Vec<(&'a PlacedTrunk, &'a Span, Vec<String>)>,
+    other: &'a PlacedTrunk,
+    span: &'a Span,
+    what: String,
+) {
+    match taken.iter_mut().find(|(known, ..)| known.trunk.name == other.trunk.name) {
+        Some((_, _, all)) if all.contains(&what) => {}
+        Some((_, _, all)) => all.push(what),
+        None => taken.push((other, span, vec![what])),
     }
 }
 

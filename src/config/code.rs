@@ -107,7 +107,8 @@ codes! {
     SHADOWED = "TG0131", "two trunks at one address",
         "A source address belongs to one trunk: an exact peer address and port first, then the longest network prefix, then\n\
          the first in the file. Requests from there never count as the later trunk's. Calls to either trunk, their OPTIONS and\n\
-         registrations work: a response belongs to the trunk that was asked.";
+         registrations work: a response belongs to the trunk that was asked. A peer is reported only of a trunk that expects\n\
+         calls: a route has it in `from`, or it has `require_auth` or `accept_from`.";
     OPEN_TO_ALL = "TG0132", "open to every address",
         "A network of length 0 in accept_from accepts calls from every address; scanners find such a port within hours. In\n\
          media_from it lets every address that finds a media port inject audio and receive the caller's audio before the\n\

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::limits;
 use crate::runtime::transport::TlsFaultsView;
-use crate::system::problem::{Harm, Problem};
+use crate::system::problem::{Harm, Problem, Urgency};
 use crate::system::text::number;
 
 /// What a certificate of a listener is called in metrics and messages.
@@ -66,7 +66,7 @@ impl Expiring {
         };
         let harm = if self.has_expired() { Harm::Calls } else { Harm::Configuration };
         let problem = Problem::new(harm, self.headline()).shown_by(shown).fixed_by(replace(self.file.as_ref()));
-        if self.has_expired() && !is_met { problem.expected() } else { problem }
+        if self.has_expired() && !is_met { problem.urgent(Urgency::Unmet) } else { problem }
     }
 }
 

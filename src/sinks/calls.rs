@@ -99,6 +99,11 @@ impl CallList {
         self.state.lock().keep = keep;
     }
 
+    /// Whether calls are stored, so that they outlive the process.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.state.lock().keep.is_some_and(|keep| !keep.is_zero())
+    }
+
     /// Adds a call that has ended, with its record.
     pub(crate) fn add(&self, call: &CallView, record: &Record) {
         let Some(stored) = stored(call, record) else { return };

@@ -1,5 +1,6 @@
 //! A problem that exists now: what harms calls, by which evidence, and what to do.
 
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
@@ -63,6 +64,27 @@ impl Harm {
     }
 }
 
+/// Calls in an hour below which a problem has harmed only a few.
+const FEW_CALLS: u64 = 3;
+
+/// How urgent a problem is among those of the same harm; the most urgent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) enum Urgency {
+    /// Calls are being lost.
+    Losing,
+    /// The next call meets it.
+    #[default]
+    Down,
+    /// The same of an agent.
+    Agent,
+    /// Calls were lost, and not in the last five minutes.
+    Other,
+    /// A few calls were lost.
+    Few,
+    /// No call has met it, and none may ever.
+    Unmet,
+}
+
 /// The party that a problem is of, by its name in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -97,9 +119,12 @@ pub struct Problem {
     /// The kind of a trunk's or agent's problem, a stable word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<&'static str>,
-    /// Whether no call has met it yet: it stands behind harm that calls have now.
+    /// How urgent it is among those of the same harm.
     #[serde(skip)]
-    pub(crate) is_expected: bool,
+    urgency: Urgency,
+    /// Calls that it harmed in the last five minutes, and in the last hour.
+    #[serde(skip)]
+    calls: (u64, u64),
     /// What it is about, whatever its figures are.
     #[serde(skip)]
     pub(crate) name: String,
@@ -118,7 +143,8 @@ impl Problem {
             since: None,
             party: None,
             kind: None,
-            is_expected: false,
+            urgency: Urgency::default(),
+            calls: (0, 0),
             name,
         }
     }
@@ -128,14 +154,43 @@ impl Problem {
         Problem { party: Some(party), kind: Some(kind), ..self }
     }
 
-    /// Says that no call has met it yet.
-    pub(crate) fn expected(self) -> Problem {
-        Problem { is_expected: true, ..self }
+    /// Says its kind, where no party of the configuration has it.
+    pub(crate) fn of_kind(self, kind: &'static str) -> Problem {
+        Problem { kind: Some(kind), ..self }
     }
 
-    /// Returns its place among others, the lowest first: by its harm; what no call has met stands behind calls without audio.
-    pub(crate) fn rank(&self) -> (Harm, bool) {
-        if self.is_expected { (self.harm.max(Harm::Media), true) } else { (self.harm, false) }
+    /// Says how urgent it is among those of the same harm.
+    pub(crate) fn urgent(self, urgency: Urgency) -> Problem {
+        Problem { urgency, ..self }
+    }
+
+    /// Says how many calls it harmed in the last five minutes and in the last hour: those that lose calls now come first, and a few
+    /// calls are less than a target that is down.
+    pub(crate) fn harming(self, recent: u64, of_hour: u64) -> Problem {
+        let urgency = match (recent, of_hour) {
+            (_, 0) => return self,
+            (_, 1..FEW_CALLS) => Urgency::Few,
+            (0, _) => Urgency::Other,
+            (1.., _) => Urgency::Losing,
+        };
+        Problem { urgency, calls: (recent, of_hour), ..self }
+    }
+
+    /// Says how many calls a target that is down has lost in the last hour.
+    pub(crate) fn lost(self, calls: u64) -> Problem {
+        let urgency = match calls {
+            0 => return self,
+            1..FEW_CALLS => Urgency::Down,
+            FEW_CALLS.. => Urgency::Losing,
+        };
+        Problem { urgency, calls: (calls, calls), ..self }
+    }
+
+    /// Returns its place among others, the lowest first: by its harm, then how urgent it is, then how many calls it harms. What harms no
+    /// call yet, or only a few, stands behind calls without audio.
+    pub(crate) fn rank(&self) -> (Harm, Urgency, Reverse<(u64, u64)>) {
+        let harm = if self.urgency >= Urgency::Few { self.harm.max(Harm::Media) } else { self.harm };
+        (harm, self.urgency, Reverse(self.calls))
     }
 
     /// Gives it a name that stays the same while figures of its headline change.
@@ -232,6 +287,40 @@ mod tests {
     }
 
     #[test]
+    fn calls_that_are_lost_now_come_first() {
+        let of = |headline: &str| Problem::new(Harm::Calls, headline);
+        let mut all = [
+            of("no route uses it").urgent(Urgency::Unmet),
+            of("one call").harming(1, 1),
+            Problem::new(Harm::Media, "no media"),
+            of("an hour ago").harming(0, 40),
+            of("agent down").urgent(Urgency::Agent),
+            of("trunk down"),
+            of("trunk down, two calls").lost(2),
+            of("trunk down, four calls").urgent(Urgency::Unmet).lost(4),
+            of("three calls").harming(3, 60),
+            of("nine calls").harming(9, 9),
+            Problem::new(Harm::Edge, "overloaded"),
+        ];
+        all.sort_by_key(Problem::rank);
+        let order: Vec<&str> = all.iter().map(|one| one.headline.as_str()).collect();
+        let expected = [
+            "overloaded",
+            "nine calls",
+            "trunk down, four calls",
+            "three calls",
+            "trunk down, two calls",
+            "trunk down",
+            "agent down",
+            "an hour ago",
+            "no media",
+            "one call",
+            "no route uses it",
+        ];
+        assert_eq!(order, expected);
+    }
+
+    #[test]
     fn a_problem_is_one_line() {
         let whole =
             Problem::new(Harm::Media, "no media from pbx").shown_by("NAT").fixed_by("media_from").traced_in("CA1");
@@ -241,7 +330,7 @@ mod tests {
         assert_eq!(forged.to_string(), "app menu failed: 500 ! trunk carrier is down   [31m");
         let live = Problem::new(Harm::Media, "no media from pbx in a live call");
         let expired = Problem::new(Harm::Calls, "certificate expired");
-        assert!(expired.rank() < live.rank() && live.rank() < expired.expected().rank());
+        assert!(expired.rank() < live.rank() && live.rank() < expired.urgent(Urgency::Unmet).rank());
         let json = serde_json::to_value(live.of(Party::Trunk("pbx".to_owned()), "one_way")).unwrap();
         assert_eq!((&json["trunk"], &json["kind"], &json["party"]), (&"pbx".into(), &"one_way".into(), &().into()));
         assert!(Harm::Edge < Harm::Calls && Harm::Configuration < Harm::Strangers);

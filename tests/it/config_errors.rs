@@ -369,6 +369,11 @@ fn what_can_never_be_used_is_warned_of() {
     let shadow = "[trunk.x]\npeers='sip:10.0.0.5'\naccept_from=['0.0.0.0/0', '10.0.0.0/8']\n\
                   [trunk.y]\npeers='sip:192.0.2.1'\naccept_from='10.0.0.0/8'\n";
     check_behind(shadow, &[("wTG0131", 8, 7), ("wTG0132", 9, 14), ("wTG0131", 12, 13)]);
+    // Trunks that are only called may share their peers; of one that calls come from, the warning is one.
+    let two = "[trunk.x]\npeers=['sip:10.0.0.5', 'sip:10.0.0.6']\n[trunk.y]\npeers=['sip:10.0.0.5', 'sip:10.0.0.6']\n";
+    check_behind(two, &[]);
+    let origin = format!("{two}[[route]]\nname='y'\nfrom=['y']\nto=['100']\nconnect='trunk:x'\n");
+    check_behind(&origin, &[("wTG0131", 10, 8), ("wTG0131", 10, 24), ("wTG0122", 12, 6)]);
     // Every trunk is taken for local, also one outside.
     let moot = |networks: &str, more: &str| {
         format!("{GOOD}{more}[edge]\npublic_address = '203.0.113.9'\nlocal_networks = [{networks}]\n")

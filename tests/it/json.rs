@@ -171,6 +171,7 @@ fn what_a_running_edge_answers_is_in_the_page() {
         ("trunks", "trunk", "trunks"),
         ("agents", "agent", "agents"),
         ("calls", "call", "calls"),
+        ("calls?limit=0&summary=true", "calls", ""),
         ("routes", "route", "routes"),
         ("security", "security", ""),
         ("why?from=carrier&called=%2B14155550123&caller=", "why", ""),
@@ -206,9 +207,8 @@ fn what_a_running_edge_answers_is_in_the_page() {
     });
     page.hold("call", &ended);
     page.hold("trace", &edge.json(&format!("/v1/calls/{sid}/trace")));
-    let file = edge.directory.path().join("cdr.jsonl");
     let records = until("both records are written", || {
-        let text = std::fs::read_to_string(&file).ok()?;
+        let text = std::fs::read_to_string(edge.directory.path().join("cdr.jsonl")).ok()?;
         (text.lines().count() == 2).then_some(text)
     });
     records.lines().for_each(|line| page.hold("call", &serde_json::from_str(line).unwrap()));

@@ -6,6 +6,11 @@ use trunkgate_sip::{Message, asked_realms};
 /// Longest realm that is shown, in characters.
 const REALM_SHOWN: usize = 64;
 
+/// Returns what to change where the `auth` of a trunk was refused.
+pub(crate) fn auth_fix(trunk: &str) -> String {
+    format!("check user, password and realm of `auth` in [trunk.{trunk}]")
+}
+
 /// What is wrong with the `auth` of a trunk whose request got this 401 or 407 for good.
 pub fn auth_fault(auth: Option<&Credentials>, refusal: &Message) -> String {
     let Some(auth) = auth else { return "the trunk has no `auth`".to_owned() };

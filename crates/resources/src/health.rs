@@ -314,8 +314,8 @@ impl Health {
     }
 }
 
-/// `120`, `120 (in a meeting)`, `120;duration=3600` (RFC 3261 §20.33).
-pub(crate) fn delta_seconds(value: &[u8]) -> Option<u32> {
+/// Returns the seconds of a Retry-After: `120`, `120 (in a meeting)`, `120;duration=3600` (RFC 3261 §20.33).
+pub fn delta_seconds(value: &[u8]) -> Option<u32> {
     let digits: Vec<u8> = value.trim_ascii_start().iter().copied().take_while(u8::is_ascii_digit).collect();
     let text = std::str::from_utf8(&digits).ok().filter(|text| !text.is_empty())?;
     Some(text.parse().unwrap_or(u32::MAX))

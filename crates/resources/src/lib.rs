@@ -41,3 +41,5 @@ pub mod traced;
 pub mod trunks;
 pub mod unknown;
 pub mod unproven;
+
+pub use health::delta_seconds;

@@ -14,8 +14,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_route::{Credentials, Register as Wanted};
-use trunkgate_sip::{ClientId, Flow, Local, Party, Register, Transport};
+use trunkgate_sip::{ClientId, Flow, Local, Message, Party, Register, Transport};
+use trunkgate_story::status::{Status, status};
 
+use crate::challenge::{auth_fault, auth_fix};
 use crate::io::QueryId;
 
 /// Where a registration stands.
@@ -61,6 +63,10 @@ pub(crate) struct Registration {
     /// The binding that the registrar holds, and until when.
     pub(crate) bound: Option<(Way, Instant)>,
     pub(crate) problem: Option<String>,
+    /// The code of the registrar's last response; `None`: no response since it was asked last.
+    pub(crate) code: Option<u16>,
+    /// Whether the registrar has seen `auth`.
+    pub(crate) has_shown: bool,
 }
 
 /// All of them by trunk.
@@ -134,7 +140,45 @@ impl Registrations {
     }
 }
 
+/// The problem of a registrar whose name is not found.
+pub(crate) const NOT_FOUND: &str = "name not found in DNS";
+
 impl Registration {
+    /// Returns why the registrar's response is a failure.
+    pub(crate) fn why(&self, code: u16, response: &Message) -> String {
+        match code {
+            401 | 407 => format!("{code} to REGISTER: {}", auth_fault(self.auth.as_ref(), response)),
+            403 if self.has_shown => {
+                "403 to REGISTER with the trunk's `auth`: its user or password is rejected, or the account may not register".to_owned()
+            }
+            _ => format!("{code} to REGISTER"),
+        }
+    }
+
+    /// Returns what would help against its last failure.
+    pub(crate) fn fix(&self, trunk: &str) -> String {
+        let has_auth = self.auth.is_some();
+        match self.code {
+            Some(401 | 407) if has_auth => auth_fix(trunk),
+            Some(401 | 407) => format!("set `auth` in [trunk.{trunk}] to user and password of the account"),
+            Some(403) if self.has_shown => {
+                format!("{}; then ask the carrier whether the account may register", auth_fix(trunk))
+            }
+            Some(403) => format!(
+                "check `user` of `register` in [trunk.{trunk}], and whether the carrier knows your public address (`trunkgate doctor` shows it)"
+            ),
+            Some(code) => status(code).and_then(Status::advice).unwrap_or("ask the carrier for the reason").to_owned(),
+            None if self.problem.as_deref() == Some(NOT_FOUND) => {
+                format!(
+                    "check the host name of `register` in [trunk.{trunk}], and the name servers of this machine (/etc/resolv.conf)"
+                )
+            }
+            None => format!(
+                "check address, port and transport of `register` in [trunk.{trunk}], and the firewall (`trunkgate doctor`)"
+            ),
+        }
+    }
+
     pub(crate) fn send(
         &mut self,
         endpoint: &mut trunkgate_sip::Endpoint,
@@ -143,6 +187,7 @@ impl Registration {
         expires: u32,
     ) -> ClientId {
         self.cseq = self.cseq.saturating_add(1);
+        self.code = None;
         let Wanted { uri, user, .. } = &self.wanted;
         let host = uri.split_once(':').map_or("", |(_, rest)| rest).split(';').next().unwrap_or_default();
         let scheme = uri.split(':').next().unwrap_or("sip");

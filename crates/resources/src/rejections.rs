@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use trunkgate_route::Trunk;
 use trunkgate_story::Said;
 use trunkgate_story::last_hour::LastHour;
 use trunkgate_story::status::{Status, status};
 use trunkgate_story::view::{Recent, RejectedView, RejectionView};
 
+use crate::challenge::auth_fix;
 use crate::limits::REJECTIONS_KEPT;
 
 /// Calls in a row that a trunk answers until its rejections are past.
@@ -41,6 +43,8 @@ pub struct FinalResponse<'a> {
     pub how: Rejected,
     /// Its code and words.
     pub said: &'a Said,
+    /// What is wrong with the trunk's `auth`, where it refused that.
+    pub fault: Option<&'a str>,
     /// Whether the call ended by it: no other target was tried.
     pub is_lost: bool,
 }
@@ -115,6 +119,7 @@ struct Rejection {
     is_present: bool,
     /// Of the last one, and its call's sid.
     said: Said,
+    fault: Option<Box<str>>,
     sid: String,
 }
 
@@ -140,7 +145,7 @@ impl Rejections {
 
     /// Notes its final response to a call.
     pub(crate) fn note(&mut self, now: Instant, response: &FinalResponse<'_>) {
-        let FinalResponse { sid, called, how, said, is_lost } = *response;
+        let FinalResponse { sid, called, how, said, fault, is_lost } = *response;
         let is_same = self.last.called.as_deref() == Some(called);
         let is_its = match how {
             Rejected::Always => true,
@@ -169,18 +174,20 @@ impl Rejections {
             self.by_words.remove(0);
         }
         calls.count(now, [true]);
-        self.by_words.push(Rejection { calls, is_present: true, said: said.clone(), sid: sid.to_owned() });
+        let (said, fault, sid) = (said.clone(), fault.map(Into::into), sid.to_owned());
+        self.by_words.push(Rejection { calls, is_present: true, said, fault, sid });
     }
 
-    /// Returns the rejections of the last hour; `leads_on`: whether another target is tried on a code.
-    pub(crate) fn view(&self, now: Instant, leads_on: impl Fn(u16) -> bool) -> Option<RejectedView> {
+    /// Returns the rejections of the last hour by `trunk`.
+    pub(crate) fn view(&self, now: Instant, trunk: &Trunk) -> Option<RejectedView> {
         let [of, calls] = self.decided.sums(now);
         let last = self.by_words.last().filter(|_| calls > 0)?;
         let answer = |one: &Rejection| {
             let [calls] = one.calls.sums(now);
             let (code, text) = (one.said.code, one.said.words());
-            let present = one.is_present;
-            (calls > 0).then(|| RejectionView { code, text, leads_on: leads_on(code), calls, present })
+            let (fault, retry_after) = (one.fault.as_deref().map(str::to_owned), one.said.retry_after);
+            let (leads_on, present) = (trunk.leads_on(code), one.is_present);
+            (calls > 0).then_some(RejectionView { code, text, fault, retry_after, leads_on, calls, present })
         };
         // The newest of those that may be so still, then what was mended before them, the most frequent first.
         let mut answers: Vec<RejectionView> = self.by_words.iter().rev().filter_map(answer).collect();
@@ -190,7 +197,7 @@ impl Rejections {
         let good_since = u64::from(ANSWERED_AGAIN - self.last.left);
         let in_row = self.unanswered.rejected.min(calls);
         let lost = self.unanswered.lost.min(in_row);
-        let fix = rejection_fix(&answers, in_row > 0 && lost == 0);
+        let fix = rejection_fix(&answers, in_row > 0 && lost == 0, trunk);
         let [recent_of, recent_calls] = self.decided.recent(now);
         let recent = Recent { calls: recent_calls, of: recent_of };
         Some(RejectedView { calls, of, recent, in_row, lost, still, good_since, answers, fix, last_sid })
@@ -202,7 +209,7 @@ const CODES_ADVISED: usize = 4;
 
 /// Returns what would help with the codes of now: the newest, then those of at least a quarter of the calls. What was mended
 /// before needs no advice. `has_next`: another target takes the calls.
-fn rejection_fix(answers: &[RejectionView], has_next: bool) -> String {
+fn rejection_fix(answers: &[RejectionView], has_next: bool, trunk: &Trunk) -> String {
     let present = || answers.iter().filter(|one| one.present);
     let mut by_code: BTreeMap<u16, u64> = BTreeMap::new();
     for one in present() {
@@ -217,22 +224,27 @@ fn rejection_fix(answers: &[RejectionView], has_next: bool) -> String {
         }
     }
     let of = if has_next { Status::advice_beside_a_target } else { Status::advice };
-    let advice = |code: &u16| Some((*code, status(*code).and_then(of)?));
-    let advice: Vec<(u16, &str)> = codes.iter().filter_map(advice).collect();
+    let advice = |code: &u16| {
+        let by_auth = (trunk.auth.is_some() && matches!(code, 401 | 407)).then(|| auth_fix(&trunk.name));
+        Some((*code, by_auth.or_else(|| status(*code).and_then(of).map(str::to_owned))?))
+    };
+    let advice: Vec<(u16, String)> = codes.iter().filter_map(advice).collect();
     match advice.as_slice() {
-        [(_, one)] => (*one).to_owned(),
+        [(_, one)] => one.clone(),
         several => several.iter().map(|(code, fix)| format!("{code}: {fix}")).collect::<Vec<_>>().join(". "),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use trunkgate_route::Credentials;
+
     use super::*;
 
     fn reject(rejections: &mut Rejections, now: Instant, code: u16) {
         let (sid, called, how) = ("CA1", "+14155550100", Rejected::Always);
         let said = Said { code, ..Said::default() };
-        rejections.note(now, &FinalResponse { sid, called, how, said: &said, is_lost: true });
+        rejections.note(now, &FinalResponse { sid, called, how, said: &said, fault: None, is_lost: true });
     }
 
     #[test]
@@ -242,7 +254,7 @@ mod tests {
         let mut rejections = Rejections::default();
         let still = |rejections: &Rejections, seconds| {
             let now = start + Duration::from_secs(seconds);
-            rejections.view(now, |_| false).map(|view| (view.still, view.good_since))
+            rejections.view(now, &Trunk::named("carrier")).map(|view| (view.still, view.good_since))
         };
         reject(&mut rejections, start, 403);
         reject(&mut rejections, start, 503);
@@ -252,17 +264,52 @@ mod tests {
         (0..2).for_each(|_| rejections.answered(start));
         assert_eq!(still(&rejections, 10), Some((false, 3)));
         reject(&mut rejections, start, 403);
-        let view = rejections.view(start, |code| code == 503).unwrap();
+        let view = rejections.view(start, &Trunk::named("carrier")).unwrap();
         assert_eq!((view.calls, view.in_row, view.lost), (3, 1, 1), "one since the last answer");
         assert_eq!(view.answers.iter().map(|one| one.leads_on).collect::<Vec<_>>(), [false, true]);
         assert!(view.fix.starts_with("Check the allow list") && !view.fix.contains("503"), "mended: {}", view.fix);
         assert_eq!(view.answers.iter().map(|one| one.present).collect::<Vec<_>>(), [true, false]);
-        let one = |(code, calls)| RejectionView { code, text: None, leads_on: false, calls, present: true };
-        let fix = rejection_fix(&[(500, 1), (502, 8), (503, 8), (504, 1), (429, 7)].map(one), false);
+        let one = |(code, calls)| RejectionView {
+            code,
+            text: None,
+            leads_on: false,
+            calls,
+            present: true,
+            fault: None,
+            retry_after: None,
+        };
+        let fix = rejection_fix(
+            &[(500, 1), (502, 8), (503, 8), (504, 1), (429, 7)].map(one),
+            false,
+            &Trunk::named("carrier"),
+        );
         assert!(fix.starts_with("500: ") && fix.contains(". 502: ") && !fix.contains("504: "), "{fix}");
         rejections.withdraw();
         assert!(!still(&rejections, 1).unwrap().0);
         assert_eq!(rejections.decisions(), [6, 3]);
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn refused_credentials_are_missing_or_wrong() {
+        let (now, mut rejections) = (Instant::now(), Rejections::default());
+        let said = Said { code: 407, retry_after: Some(9), ..Said::default() };
+        let (sid, called, how) = ("CA1", "+14155550100", Rejected::Always);
+        let fault = Some("user or password of the trunk's `auth` is wrong");
+        rejections.note(now, &FinalResponse { sid, called, how, said: &said, fault, is_lost: true });
+        let mut trunk = Trunk::named("carrier");
+        let view = rejections.view(now, &trunk).unwrap();
+        assert!(view.fix.starts_with("Set `auth` of the trunk"), "{}", view.fix);
+        let credentials = Credentials { username: "u".into(), password: "p".into(), realm: None };
+        trunk.auth = Some(credentials);
+        let view = rejections.view(now, &trunk).unwrap();
+        assert_eq!(view.fix, "check user, password and realm of `auth` in [trunk.carrier]");
+        assert_eq!((view.answers[0].fault.as_deref(), view.answers[0].retry_after), (fault, Some(9)));
+        reject(&mut rejections, now, 403);
+        assert!(
+            rejections.view(now, &trunk).unwrap().fix.starts_with("403: Check the allow list"),
+            "that is another fault"
+        );
     }
 
     #[test]
@@ -272,12 +319,12 @@ mod tests {
         let mut rejections = Rejections::default();
         for (code, calls) in [(403, 4), (503, 6), (402, 1)] {
             (0..calls).for_each(|_| reject(&mut rejections, start, code));
-            let view = rejections.view(start, |_| false).unwrap();
+            let view = rejections.view(start, &Trunk::named("carrier")).unwrap();
             assert_eq!((view.answers[0].code, view.answers[0].calls), (code, calls));
             assert!(view.answers.iter().all(|one| one.present == (one.code == code)), "{:?}", view.answers);
             (0..3).for_each(|_| rejections.answered(start));
         }
-        let view = rejections.view(start, |_| false).unwrap();
+        let view = rejections.view(start, &Trunk::named("carrier")).unwrap();
         assert_eq!(view.answers.iter().map(|one| one.code).collect::<Vec<_>>(), [402, 503, 403]);
         assert_eq!(view.fix, "Check the balance of the carrier account");
     }
@@ -291,9 +338,14 @@ mod tests {
             for (code, n) in codes.iter().flat_map(|(code, calls)| (0..*calls).map(move |n| (*code, n))) {
                 let (said, called) = (Said { code, ..Said::default() }, (n % numbers).to_string());
                 let how = if code == 403 { Rejected::Always } else { Rejected::OfParty };
-                rejections.note(now, &FinalResponse { sid: "CA1", called: &called, how, said: &said, is_lost: true });
+                rejections.note(
+                    now,
+                    &FinalResponse { sid: "CA1", called: &called, how, said: &said, fault: None, is_lost: true },
+                );
             }
-            let view = |rejections: &Rejections| rejections.view(now, |_| false).map(|view| (view.calls, view.in_row));
+            let view = |rejections: &Rejections| {
+                rejections.view(now, &Trunk::named("carrier")).map(|view| (view.calls, view.in_row))
+            };
             let before = view(&rejections);
             rejections.answered(now);
             assert_eq!(view(&rejections).map(|(_, in_row)| in_row), before.map(|_| 0), "an answered call ends the row");

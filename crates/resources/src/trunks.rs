@@ -538,7 +538,7 @@ impl Trunks {
             last_problem_at: problem.as_ref().map(|(_, at)| rfc3339(date(*at))),
             last_problem: problem.map(|(text, _)| text),
             congested_seconds: state.and_then(|state| state.congestion.seconds_left(now)),
-            rejected: state.and_then(|state| state.rejections.view(now, |code| trunk.leads_on(code))),
+            rejected: state.and_then(|state| state.rejections.view(now, trunk)),
             unheard: state.and_then(|state| state.unheard(now)),
             codec_mismatch: state.and_then(|state| state.fault(now, Kind::Codecs)),
             loss: state.and_then(|state| state.fault(now, Kind::Loss)),
@@ -688,8 +688,9 @@ mod tests {
         trunks.state(&name);
         let said = Said { code: 403, ..Said::default() };
         let (sid, called, how) = ("CA1", "+14155550100", Rejected::Always);
-        trunks.responded(now, "carrier", &FinalResponse { sid, called, how, said: &said, is_lost: true });
-        let still = |trunks: &Trunks| trunks.by_name["carrier"].rejections.view(now, |_| false).unwrap().still;
+        trunks.responded(now, "carrier", &FinalResponse { sid, called, how, said: &said, fault: None, is_lost: true });
+        let still =
+            |trunks: &Trunks| trunks.by_name["carrier"].rejections.view(now, &Trunk::named("carrier")).unwrap().still;
         let (media, calls) = (["carrier".into()].into(), ["pbx".into()].into());
         trunks.reconfigured(&Concerned { all_media: true, media, calls, ..Concerned::default() });
         assert!(still(&trunks), "nothing was changed for which that carrier rejects calls");

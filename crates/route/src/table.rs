@@ -242,12 +242,8 @@ impl Table {
     /// Whether calls go on without some of their targets: routes name one of `missing`, and each that does has a target beside
     /// them that `serves`.
     pub fn goes_on_without(&self, missing: impl Fn(&TargetSpec) -> bool, serves: impl Fn(&TargetSpec) -> bool) -> bool {
-        let lists = self.routes.iter().flat_map(|route| {
-            let lines = route.file.iter().flat_map(|file| file.targets());
-            lines.map(Cow::Owned).chain([Cow::Borrowed(&route.connect)])
-        });
         let mut is_named = false;
-        for list in lists {
+        for list in self.target_lists() {
             let each = || list.iter().flat_map(TargetSpec::singles);
             let names_it = each().any(&missing);
             if names_it && !each().any(|target| !missing(target) && serves(target)) {
@@ -256,6 +252,16 @@ impl Table {
             is_named |= names_it;
         }
         is_named
+    }
+    /// Whether a route, or a line of its file, names such a target.
+    pub fn names(&self, is_it: impl Fn(&TargetSpec) -> bool) -> bool {
+        self.target_lists().any(|list| list.iter().flat_map(TargetSpec::singles).any(&is_it))
+    }
+    fn target_lists(&self) -> impl Iterator<Item = Cow<'_, Vec<TargetSpec>>> {
+        self.routes.iter().flat_map(|route| {
+            let lines = route.file.iter().flat_map(|file| file.targets());
+            lines.map(Cow::Owned).chain([Cow::Borrowed(&route.connect)])
+        })
     }
     /// The trunk or agent that stands behind a trunk in the first route that has one there.
     pub fn behind(&self, trunk: &str) -> Option<&str> {

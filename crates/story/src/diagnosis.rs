@@ -132,17 +132,20 @@ impl Diagnosis {
             "" => "look at the agent's log".to_owned(),
             _ => format!("`trunkgate agent test {name}` shows what it sends"),
         };
+        let or_more = if sent.is_up { " or more" } else { "" };
         let text = match *sent {
             SentInstead { foreign: 1.., problem, .. } => {
                 let which = problem.map(|problem| format!(", the last note: {problem}")).unwrap_or_default();
-                let messages = sent.foreign;
-                let plural = if messages == 1 { "message" } else { "messages" };
-                format!("it sent {messages} {plural} for another streamSid and no audio for this call{which}")
+                let plural = if sent.foreign == 1 { "message" } else { "messages" };
+                format!(
+                    "it sent {}{or_more} {plural} for another streamSid and no audio for this call{which}",
+                    sent.foreign
+                )
             }
             SentInstead { invalid: 1.., problem, .. } => {
                 let which = problem.map(|problem| format!(", the last note: {problem}")).unwrap_or_default();
                 let plural = if sent.invalid == 1 { "message" } else { "messages" };
-                format!("it sent {} invalid {plural} and no audio{which}", sent.invalid)
+                format!("it sent {}{or_more} invalid {plural} and no audio{which}", sent.invalid)
             }
             SentInstead { problem: Some(problem), .. } => format!("it sent nothing that can be played: {problem}"),
             SentInstead { problem: None, .. } => {
@@ -178,6 +181,8 @@ pub struct SentInstead<'a> {
     pub problem: Option<&'a str>,
     /// Calls in a row, with this one, that it had without a word.
     pub in_row: u64,
+    /// Whether it may send more: the call is up.
+    pub is_up: bool,
 }
 
 /// Returns a number as a place in a row: `3rd`.

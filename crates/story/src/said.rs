@@ -11,6 +11,8 @@ pub struct Said {
     pub phrase: String,
     /// What it says besides: texts of Reason, Warning and headers of its own. No secrets and no whole numbers.
     pub texts: Vec<String>,
+    /// Seconds of its Retry-After.
+    pub retry_after: Option<u32>,
 }
 
 impl Said {
@@ -26,7 +28,8 @@ impl Said {
 impl fmt::Display for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.code)?;
-        self.words().map_or(Ok(()), |words| write!(f, " {words}"))
+        self.words().map_or(Ok(()), |words| write!(f, " {words}"))?;
+        self.retry_after.map_or(Ok(()), |seconds| write!(f, " (Retry-After {seconds})"))
     }
 }
 
@@ -40,11 +43,14 @@ mod tests {
             code: 403,
             phrase: phrase.into(),
             texts: texts.iter().map(ToString::to_string).collect(),
+            retry_after: None,
         };
         assert_eq!(
             said("Forbidden", &["Call Rejected", "no such CLI"]).to_string(),
             "403 Forbidden \"Call Rejected\" \"no such CLI\""
         );
         assert_eq!((said("", &[]).to_string(), said("", &[]).words()), ("403".to_owned(), None));
+        let full = Said { retry_after: Some(30), ..said("Busy", &[]) };
+        assert_eq!(full.to_string(), "403 Busy (Retry-After 30)");
     }
 }

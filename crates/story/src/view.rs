@@ -589,6 +589,9 @@ pub struct RegistrationView {
     pub expires_at: Option<String>,
     /// Why it failed, in words.
     pub last_problem: Option<String>,
+    /// What would help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
 }
 
 /// A phone or PBX that has registered here.
@@ -726,6 +729,12 @@ pub struct RejectionView {
     pub code: u16,
     /// Reason phrase, texts of Reason, Warning and X- headers.
     pub text: Option<String>,
+    /// What is wrong with the trunk's `auth`, where the last one refused that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// Seconds of the last one's Retry-After.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u32>,
     /// Whether the trunk's configuration has the next target tried on this code.
     pub leads_on: bool,
     /// How many.

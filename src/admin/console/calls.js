@@ -57,6 +57,13 @@ function code(call) {
   return theirs && call.sip_code >= 300 && theirs !== call.sip_code ? `${theirs} → ${call.sip_code}` : call.sip_code || '–';
 }
 
+/** Says since when there is no call, how many a crash cut short, and where the records of earlier ones are. */
+function none({ listed_since: since, cut_short: cut, records }) {
+  const crash = cut ? ` The process before ended without a stop and cut ${many(cut, 'call')} short.` : '';
+  const start = since ? `No calls since the edge was started ${ago(since)}.` : 'No calls.';
+  return [`${start} They appear here as they arrive.${crash}`, records ? [' Records of earlier calls: ', h('code', {}, records)] : ''];
+}
+
 /** What targets said as they rejected the call. */
 function said(call) {
   return call.legs.filter((leg) => leg.sip_code).map((leg) => `${leg.trunk || 'SIP URI'}: ${leg.sip_code} ${leg.sip_text || ''}`).join('; ') || null;
@@ -163,6 +170,7 @@ export function callsPage(main, query) {
   let summary = null;
   let next = 0;
   let calls = [];
+  let extent = {};
   const address = (changes) => `#/calls${api.query({ ...asked, ...changes, by: sorted.by === 'Started' ? '' : sorted.by, up: sorted.down ? '' : '1' })}`;
   const go = (changes) => { location.hash = address(changes); };
   const filter = filters(asked, go);
@@ -194,7 +202,7 @@ export function callsPage(main, query) {
     filter.show(summary);
     swap(parts.list, table(COLUMNS, {
       caption: 'Calls', rows: ordered(calls, find(sorted.by), sorted.down), key: (call) => call.sid, sorted, compact: true,
-      empty: isFiltered ? ['No call matches the filter. ', h('a', { href: '#/calls' }, 'Show all calls')] : 'No calls since the edge was started. They appear here as they arrive.',
+      empty: isFiltered ? ['No call matches the filter. ', h('a', { href: '#/calls' }, 'Show all calls')] : none(extent),
       mark: (call) => (call.flags.some((flag) => BAD_FLAGS.includes(flag)) ? 'marked' : null), onSort: order,
       open: (call) => { location.hash = `#/calls/${call.sid}`; },
     }));
@@ -209,6 +217,7 @@ export function callsPage(main, query) {
       const isWhole = summary === null || began >= next;
       const answer = await api.get(`/v1/calls${api.query({ ...parameters(asked), limit, summary: isWhole ? 'true' : '' })}`);
       ({ calls } = answer);
+      extent = answer;
       if (isWhole) {
         ({ summary } = answer);
         next = Date.now() + SUMMARY_SHARE * (Date.now() - began);

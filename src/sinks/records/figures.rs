@@ -74,6 +74,11 @@ impl Figures {
         );
     }
 
+    /// Returns how many calls the process before this one had up as it ended without a stop; `None`: none, or it was stopped.
+    pub(crate) fn calls_cut_short(&self) -> Option<usize> {
+        self.cut_short.get().map(|(calls, _)| *calls)
+    }
+
     fn cut_short(&self) -> Option<Problem> {
         let (calls, _) = self.cut_short.get().filter(|(_, at)| at.elapsed() < CUT_SHORT_FOR)?;
         let calls = number(*calls, "call");

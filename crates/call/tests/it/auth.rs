@@ -89,7 +89,11 @@ fn refused_credentials_are_a_failed_target() {
     assert!(verdict.contains(&format!("pbx (answered {fault})")), "{verdict}");
     assert!(bench.logs.iter().any(|line| line.contains(fault)), "{:?}", bench.logs);
     let problem = format!("401 to INVITE from sip:{PBX}: user or password of the trunk's `auth` is wrong");
-    assert_eq!(bench.gateway.status(bench.now).trunks[1].last_problem, Some(problem));
+    let status = bench.gateway.status(bench.now);
+    assert_eq!(status.trunks[1].last_problem, Some(problem));
+    let rejected = status.trunks[1].rejected.as_ref().unwrap();
+    assert_eq!(rejected.answers[0].fault.as_deref(), Some("user or password of the trunk's `auth` is wrong"));
+    assert_eq!(rejected.fix, "check user, password and realm of `auth` in [trunk.pbx]");
     bench.finish();
 }
 

@@ -55,6 +55,10 @@ fn state(bench: &Bench) -> (&'static str, Option<String>) {
     (view.state, view.last_problem)
 }
 
+fn fix(bench: &Bench) -> String {
+    bench.gateway.status(bench.now).trunks[0].registration.clone().unwrap().fix.unwrap()
+}
+
 fn silent_for(bench: &mut Bench, time: Duration) {
     bench.pass(time);
     bench.nothing();
@@ -254,6 +258,7 @@ fn a_password_that_was_mended_is_tried_at_once() {
     answer(&mut bench, &again, 401, &challenge.replace("\"n\"", "\"m\""));
     let problem = "401 to REGISTER: user or password of the trunk's `auth` is wrong";
     assert_eq!(state(&bench), ("failed", Some(problem.to_owned())));
+    assert_eq!(fix(&bench), "check user, password and realm of `auth` in [trunk.carrier]");
     let with = |password: &str| {
         let credentials = Credentials { username: "acme".into(), password: password.into(), realm: None };
         let carrier =
@@ -273,6 +278,25 @@ fn a_password_that_was_mended_is_tried_at_once() {
     bench.configure(|settings| settings.table = with("newer"));
     bench.pass(Duration::ZERO);
     bench.expect(FIRST, "REGISTER");
+}
+
+#[test]
+fn a_403_is_blamed_on_credentials_only_where_the_registrar_has_seen_them() {
+    let (mut bench, first) = begun();
+    answer(&mut bench, &first, 403, "");
+    assert_eq!(state(&bench), ("failed", Some("403 to REGISTER".to_owned())));
+    assert!(fix(&bench).starts_with("check `user` of `register` in [trunk.carrier]"), "{}", fix(&bench));
+    let (mut bench, first) = begun();
+    answer(&mut bench, &first, 401, "WWW-Authenticate: Digest realm=\"c\", nonce=\"n\", qop=\"auth\"\r\n");
+    let shown = bench.expect(FIRST, "REGISTER");
+    answer(&mut bench, &shown, 403, "");
+    let (_, problem) = state(&bench);
+    assert!(problem.unwrap().starts_with("403 to REGISTER with the trunk's `auth`: its user or password is rejected"));
+    assert!(
+        fix(&bench).starts_with("check user, password and realm of `auth` in [trunk.carrier]; "),
+        "{}",
+        fix(&bench)
+    );
 }
 
 /// A registrar at an address that no trunk names, and that asks for credentials each time.

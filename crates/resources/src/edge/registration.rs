@@ -10,14 +10,13 @@ use trunkgate_sip::{Answer, ClientId, Flow, HeaderName, Message, Method, Party, 
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::{PhoneView, RegistrationView};
 
-use crate::challenge::auth_fault;
 use crate::edge::Edge;
 use crate::io::{Output, QueryId};
 use crate::limits::{
     BINDING_LEAST_SECONDS, BINDINGS_PER_TRUNK, CONTACTS_PER_REGISTER, REGISTER_FIRST_PAUSE_SECONDS,
     REGISTER_LONGEST_PAUSE_SECONDS, REGISTER_LONGEST_SECONDS, REGISTER_WAIT_SECONDS, REGISTER_WAYS,
 };
-use crate::register::{Registration, State, Way};
+use crate::register::{NOT_FOUND, Registration, State, Way};
 use crate::registrar::{Binding, Source, Wish, refusal, wish};
 use crate::sip::extra;
 
@@ -43,7 +42,7 @@ impl Edge {
                 known.patience = patience;
                 if known.auth != trunk.auth {
                     known.auth.clone_from(&trunk.auth);
-                    known.failures = 0;
+                    (known.failures, known.has_shown) = (0, false);
                     self.registrations.let_go(&trunk.name);
                     self.registrations.set_due(&trunk.name, Some(now));
                 }
@@ -65,6 +64,8 @@ impl Edge {
                 failures: 0,
                 bound: None,
                 problem: None,
+                code: None,
+                has_shown: false,
             };
             self.registrations.by_trunk.insert(trunk.name.clone(), registration);
             self.registrations.set_due(&trunk.name, Some(now));
@@ -110,7 +111,7 @@ impl Edge {
                 State::Waiting | State::Registered => self.find_registrar(now, &name),
                 State::Resolving(_) => {
                     self.registrations.let_go(&name);
-                    self.registration_failed(now, &name, "name not found in DNS", None);
+                    self.registration_failed(now, &name, NOT_FOUND, None);
                 }
                 State::Asking(_) => {
                     self.registrations.let_go(&name);
@@ -154,7 +155,7 @@ impl Edge {
         ways.sort_by_key(|way| Some(*way) != bound);
         ways.truncate(REGISTER_WAYS);
         registration.ways = ways.into();
-        self.ask_registrar(now, name, "name not found in DNS", None);
+        self.ask_registrar(now, name, NOT_FOUND, None);
     }
 
     /// Asks at the next address; with none left it has failed, as `problem` says.
@@ -188,6 +189,7 @@ impl Edge {
         let Some(name) = self.registrations.clients.get(&id).cloned() else { return };
         let Some(registration) = self.registrations.by_trunk.get_mut(&name) else { return };
         registration.cseq = registration.cseq.saturating_add(1);
+        registration.has_shown = true;
         let patience = registration.patience;
         self.registrations.set_due(&name, Some(now + patience));
     }
@@ -208,6 +210,7 @@ impl Edge {
         let (Some(way), Some(response)) = (way, response) else {
             return self.ask_registrar(now, &name, "unreachable", None);
         };
+        registration.code = Some(code);
         match code {
             200..=299 => {
                 let asked = registration.expires;
@@ -226,10 +229,7 @@ impl Edge {
             },
             _ => {
                 let pause = response.seconds("Retry-After").map(|seconds| Duration::from_secs(seconds.into()));
-                let problem = match code {
-                    401 | 407 => format!("{code} to REGISTER: {}", auth_fault(registration.auth.as_ref(), response)),
-                    _ => format!("{code} to REGISTER"),
-                };
+                let problem = registration.why(code, response);
                 self.ask_registrar(now, &name, &problem, pause);
             }
         }
@@ -308,6 +308,7 @@ impl Edge {
             },
             expires_at: until.map(|until| trunkgate_story::wall::rfc3339(self.date(until))),
             last_problem: registration.problem.clone(),
+            fix: registration.problem.as_ref().map(|_| registration.fix(name)),
         })
     }
 

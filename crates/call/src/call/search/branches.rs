@@ -400,7 +400,8 @@ impl Search {
                 let is_last = !goes_on && self.attempts.values().count() <= 1;
                 let is_lost = is_last && cx.call.state == State::Searching && !cx.call.is_programmed;
                 let (sid, called) = (cx.call.legs.sid(), cx.call.facts.called.text.as_str());
-                let response = FinalResponse { sid, called, how, said, is_lost };
+                let fault = failure.detail.as_deref().filter(|_| matches!(said.code, 401 | 407));
+                let response = FinalResponse { sid, called, how, said, fault, is_lost };
                 cx.edge.trunks.responded(cx.now, &trunk.name, &response);
             }
         }

@@ -1,5 +1,6 @@
 //! What a far end says as it rejects a call, read from its response.
 
+use trunkgate_resources::delta_seconds;
 use trunkgate_resources::limits::{REJECTION_TEXT_CHARS, REJECTION_TEXTS};
 use trunkgate_sip::{HeaderName, Message, StartLine};
 use trunkgate_story::Said;
@@ -26,7 +27,8 @@ pub(crate) fn said(code: u16, response: &Message) -> Said {
             texts.push(text);
         }
     }
-    Said { code, phrase, texts }
+    let retry_after = response.header(HeaderName::RetryAfter).and_then(delta_seconds);
+    Said { code, phrase, texts, retry_after }
 }
 
 /// A header of the far end's own that tells why.
@@ -86,6 +88,7 @@ mod tests {
             ("403 No", "X-Reason: sip:bob:S3CR3T@h;token=x is bad\r\n", "403 No \"sip:bob@h is bad\""),
             ("403 No", "X-Twilio-Error: 21210 not verified\r\nX-Other: x\r\n", "403 No \"21210 not verified\""),
             ("403 No", "X-Error-Info: key inline:SECRET\r\n", "403 No \"key\""),
+            ("403 No", "Retry-After: 30 (maintenance)\r\n", "403 No (Retry-After 30)"),
         ] {
             assert_eq!(of(line, headers), shown, "{line} {headers}");
         }

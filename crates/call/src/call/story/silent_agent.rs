@@ -83,6 +83,8 @@ struct Silent {
     invalid: u64,
     /// Whether this call alone shows that something is wrong.
     is_proof: bool,
+    /// Whether the call goes on.
+    is_up: bool,
 }
 
 impl Silent {
@@ -91,7 +93,8 @@ impl Silent {
         let side = cx.call.legs[self.leg].agent.as_ref();
         let problem = side.and_then(|side| side.fault.as_ref()).map(|(_, text)| redact::addresses(shortened(text)));
         let in_row = if self.is_proof { 0 } else { in_row };
-        let sent = SentInstead { foreign: self.foreign, invalid: self.invalid, problem: problem.as_deref(), in_row };
+        let Silent { foreign, invalid, is_up, .. } = self;
+        let sent = SentInstead { foreign, invalid, problem: problem.as_deref(), in_row, is_up };
         Diagnosis::of_agent(side.map_or("", |side| &side.agent.name), self.held, &sent)
     }
 }
@@ -114,5 +117,5 @@ fn silent(cx: &Cx<'_>, is_over: bool) -> Option<Silent> {
     let is_in_vain = foreign.max(invalid) >= IN_VAIN_LEAST || invalid > 0 && is_settled;
     let is_proof = is_in_vain || is_asked && held >= AGENT_UNHEARD_AFTER;
     let is_short = is_over && is_asked && held >= AGENT_SHORT_AFTER;
-    (is_proof || is_short).then_some(Silent { leg, held, foreign, invalid, is_proof })
+    (is_proof || is_short).then_some(Silent { leg, held, foreign, invalid, is_proof, is_up: !is_over })
 }

@@ -1,0 +1,348 @@
+//! Problems of trunks as `status` has them: down, rejecting, not registered, not heard, with poor audio.
+
+use trunkgate_call::UNSENT;
+use trunkgate_call::view::{
+    FaultView, PeerView, Recent, RejectedView, RejectionView, SilentView, TrunkQuality, TrunkView,
+};
+
+use super::way::{Way, is_large_share, rejects_many};
+use crate::limits;
+use crate::system::problem::{Harm, Party, Problem, Urgency};
+use crate::system::text::number;
+use crate::system::tls_words;
+
+/// How problems begin that `doctor` has lines of its own for.
+pub(crate) const OWN_LINES: [&str; 3] = ["packets not sent", "codecs do not match", "packets lost"];
+
+/// `kind` of a problem: a side sends no audio.
+pub(super) const ONE_WAY: &str = "one_way";
+
+/// Addresses of a trunk that is down, told with why.
+const DOWN_TOLD: usize = 3;
+/// What is wrong with a peer without an address.
+const NOT_FOUND: &str = "name not found in DNS (name_not_found)";
+
+/// What is wrong with a trunk.
+pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) -> Vec<Problem> {
+    let name = &trunk.name;
+    let party = || Party::Trunk(name.clone());
+    let mut problems = Vec::new();
+    if trunk.state == "down" {
+        let nobody = trunk.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
+        let why = if nobody { "no phone is registered".to_owned() } else { why_down(&trunk.peers) };
+        let without = way.without_trunk(name);
+        let unused = (without.urgency == Urgency::Unmet).then(|| "no route sends calls to it".to_owned());
+        let lost = unreached(trunk).or(unused).map(|lost| format!("{why}; {lost}"));
+        let down = without.problem(format!("trunk {name} is down"));
+        let down = down.about(format!("trunk {name} is down")).shown_by(lost.as_ref().unwrap_or(&why));
+        let down = down.lost(trunk.unreached);
+        let fix = match nobody {
+            true => "check user, password and server in the phone".to_owned(),
+            false => fix_of_down(name, &trunk.peers, &why),
+        };
+        problems.push(down.fixed_by(fix).of(party(), "down"));
+    } else {
+        problems.extend(not_responding(trunk, way).map(|problem| problem.of(party(), "down")));
+    }
+    problems.extend(rejecting(trunk, way));
+    if let Some(registration) = trunk.registration.as_ref().filter(|registration| registration.state == "failed") {
+        let why = registration.last_problem.as_deref().unwrap_or("no answer");
+        let ended = Problem::new(Harm::Calls, format!("trunk {name} is not registered")).shown_by(why);
+        let ended = ended.fixed_by(registration.fix.as_deref().unwrap_or_default());
+        problems.push(ended.of(party(), "not_registered"));
+    }
+    problems.extend(nothing_heard(trunk, silent));
+    let faults = [
+        (trunk.unsent.as_ref(), "unsent"),
+        (trunk.codec_mismatch.as_ref(), "codec_mismatch"),
+        (trunk.loss.as_ref(), "loss"),
+    ];
+    let found = faults.into_iter().zip(OWN_LINES);
+    problems.extend(found.filter_map(|((found, kind), what)| Some(fault(name, what, found?)?.of(party(), kind))));
+    // Lost packets explain a low score, and have a line already.
+    if trunk.loss.as_ref().is_none_or(|loss| !loss.still) {
+        let poor = trunk.quality.as_ref().and_then(|quality| poor_audio(name, quality));
+        problems.extend(poor.map(|problem| problem.of(party(), "poor_audio")));
+    }
+    problems
+}
+
+/// A trunk that is not down yet, and whose addresses have all missed what was sent to them last, calls among it.
+fn not_responding(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
+    let mut addresses = trunk.peers.iter().flat_map(|peer| &peer.addresses).peekable();
+    addresses.peek()?;
+    let lost = unreached(trunk).filter(|_| addresses.clone().all(|address| address.failures > 0))?;
+    let name = &trunk.name;
+    let without = way.without_trunk(name);
+    let why = addresses
+        .next()
+        .map(|address| format!("{}: {}", address.address, address.last_problem.as_deref().unwrap_or("no answer")));
+    let problem = without.problem(format!("trunk {name} does not respond"));
+    let problem = problem.about(format!("trunk {name} is down")).lost(trunk.unreached);
+    let fix = format!(
+        "check that the peer runs, and the firewall (trunkgate doctor); after {} failures in a row it counts as down",
+        trunkgate_call::limits::HEALTH_FAILURES
+    );
+    Some(problem.shown_by(format!("{}; {lost}", why.unwrap_or_default())).fixed_by(fix))
+}
+
+/// The calls of the last hour that did not reach a trunk, in words; `None`: all did.
+fn unreached(trunk: &TrunkView) -> Option<String> {
+    let calls = usize::try_from(trunk.unreached).unwrap_or(usize::MAX);
+    (calls > 0).then(|| format!("{} did not reach it in the last hour", number(calls, "call")))
+}
+
+/// What would help a trunk that is down.
+fn fix_of_down(name: &str, peers: &[PeerView], why: &str) -> String {
+    if let Some(fix) = tls_words::fix_of_trunk(why, name) {
+        return fix;
+    }
+    let has_address = peers.iter().any(|peer| !peer.addresses.is_empty());
+    match peers.first().filter(|_| !has_address) {
+        Some(peer) => format!(
+            "check the host name in `peers` of [trunk.{name}], and the name servers of this machine (/etc/resolv.conf): `getent hosts {}`",
+            host_of(&peer.uri)
+        ),
+        None => format!(
+            "check that the peer runs, that its address in [trunk.{name}] is right, and the firewall (trunkgate doctor)"
+        ),
+    }
+}
+
+/// Returns the host of `sip:user@host:port;parameters`.
+fn host_of(uri: &str) -> &str {
+    let place = uri.split_once(':').map_or(uri, |(_, place)| place).split([';', '?']).next().unwrap_or_default();
+    let host = place.rsplit_once('@').map_or(place, |(_, host)| host);
+    host.rsplit_once(':').filter(|_| !host.ends_with(']')).map_or(host, |(host, _)| host)
+}
+
+/// Why none of a trunk's addresses is up: what each said last. What went wrong with the trunk besides, as a request of its own
+/// that was refused, is no reason.
+fn why_down(peers: &[PeerView]) -> String {
+    let addresses = peers.iter().flat_map(|peer| &peer.addresses).filter(|address| address.state == "down");
+    let mut why: Vec<String> = addresses
+        .map(|down| format!("{}: {}", down.address, down.last_problem.as_deref().unwrap_or("no answer")))
+        .collect();
+    let lost = peers.iter().filter(|peer| peer.state == "down" && peer.addresses.is_empty());
+    why.extend(lost.map(|peer| format!("{}: {NOT_FOUND}", peer.uri)));
+    let more = why.len().saturating_sub(DOWN_TOLD);
+    why.truncate(DOWN_TOLD);
+    match (why.is_empty(), more) {
+        (true, _) => "no answer".to_owned(),
+        (false, 0) => why.join("; "),
+        (false, more) => format!("{}; and {more} more", why.join("; ")),
+    }
+}
+
+/// Whether a trunk was not heard because this machine lets nothing out to it: it has a line for that.
+pub(super) fn is_unsent(trunk: &TrunkView, calls: u64, kind: &str) -> bool {
+    kind == UNSENT && trunk.unsent.as_ref().is_some_and(|unsent| unsent.calls >= calls)
+}
+
+/// Calls of the last hour in which a trunk was not heard, where they are too many to be chance. The only one is not told while
+/// it is up: that is told of it.
+fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<Problem> {
+    let unheard = trunk.unheard.as_ref().filter(|unheard| unheard.still)?;
+    let (calls, of) = (unheard.calls, unheard.of);
+    let is_up = |silent: &SilentView| silent.name == trunk.name && silent.last_sid == unheard.last_sid;
+    let is_told = calls == 1 && silent.iter().any(is_up) || is_unsent(trunk, calls, unheard.kind);
+    let recent = unheard.recent;
+    (is_many_of(calls, of, recent) && !is_told).then(|| {
+        let more = recent.beside(calls, of);
+        let what = format!("no media from {} in {calls} of {of} calls of the last hour{more}", trunk.name);
+        let problem = lately(Harm::Media, unheard.good_since, "heard", what);
+        let problem = problem.about(format!("no media from {}", trunk.name));
+        let problem = problem.shown_by(&unheard.cause).fixed_by(&unheard.fix).traced_in(&unheard.last_sid);
+        let problem = problem.harming(recent.calls, calls);
+        problem.of(Party::Trunk(trunk.name.clone()), ONE_WAY)
+    })
+}
+
+/// Whether so many calls of the hour, or of the last five minutes, were not heard that it is no chance.
+pub(super) fn is_many_of(calls: u64, of: u64, recent: Recent) -> bool {
+    let is_share = |calls: u64, of: u64| calls * limits::UNHEARD_ONE_IN >= of;
+    is_share(calls, of) || recent.calls >= limits::UNHEARD_LEAST && is_share(recent.calls, recent.of)
+}
+
+/// A problem of a trunk's calls: where the latest calls had none, it stands behind what harms calls now.
+pub(super) fn lately(harm: Harm, good_since: u64, how: &str, what: String) -> Problem {
+    match good_since {
+        0 => Problem::new(harm, what),
+        1 => Problem::new(Harm::Past, format!("{what}; the latest was {how}")),
+        several => Problem::new(Harm::Past, format!("{what}; the latest {several} were {how}")),
+    }
+}
+
+/// A trunk that rejects most calls, and has not answered enough of them since.
+fn rejecting(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
+    let rejected = trunk.rejected.as_ref().filter(|rejected| rejects_many(rejected))?;
+    let RejectedView { calls, of, recent, in_row, lost, good_since, fix, last_sid, .. } = rejected;
+    let row = if is_large_share(rejected) || in_row == of {
+        String::new()
+    } else {
+        format!(", {in_row} of them since it last answered")
+    };
+    let (harm, instead) = way.without_rejecting(trunk, rejected);
+    let last = recent.beside(*calls, *of);
+    let what = format!("trunk {} rejected {calls} of {of} calls in the last hour{last}{row}{instead}", trunk.name);
+    let fix = match way.why_lost(trunk, rejected).filter(|_| *lost > 0) {
+        Some(why) => format!("{why}. {fix}"),
+        None => fix.clone(),
+    };
+    let problem = lately(harm, *good_since, "answered", what).about(format!("trunk {} rejects", trunk.name));
+    let problem = problem.shown_by(rejections(trunk, rejected)).fixed_by(fix).traced_in(last_sid);
+    let problem = problem.harming(rejected.recent.calls, *calls);
+    Some(problem.of(Party::Trunk(trunk.name.clone()), "rejects"))
+}
+
+/// What else is known of rejections, in parentheses: what is wrong with `auth`, and the Retry-After.
+fn aside(one: &RejectionView) -> Option<String> {
+    let retry_after = one.retry_after.map(|seconds| format!("Retry-After {seconds}"));
+    let parts: Vec<String> = one.fault.clone().into_iter().chain(retry_after).collect();
+    (!parts.is_empty()).then(|| format!(" ({})", parts.join("; ")))
+}
+
+/// The codes and words of a trunk's rejections, the newest of now first; then those that were mended before, and for how long it
+/// wants no calls.
+fn rejections(trunk: &TrunkView, rejected: &RejectedView) -> String {
+    let said = |one: &RejectionView, text: Option<&String>| {
+        let mut said = format!("{}× {}", one.calls, one.code);
+        text.iter().for_each(|text| said.push_str(&format!(" {text}")));
+        said.push_str(&aside(one).filter(|_| one.present).unwrap_or_default());
+        said
+    };
+    let listed = |shown: Vec<String>, all: usize| {
+        let more = if all > shown.len() { ", …" } else { "" };
+        format!("{}{more}", shown.join(", "))
+    };
+    let (present, mended): (Vec<&RejectionView>, Vec<&RejectionView>) =
+        rejected.answers.iter().partition(|one| one.present);
+    let told = present.iter().take(limits::REJECTIONS_TOLD).map(|one| said(one, one.text.as_ref())).collect();
+    let mut shown = listed(told, present.len());
+    if !mended.is_empty() {
+        let told = mended.iter().take(limits::REJECTIONS_TOLD).map(|one| said(one, None)).collect();
+        shown.push_str(&format!("; before that, and mended: {}", listed(told, mended.len())));
+    }
+    let addresses = trunk.peers.iter().flat_map(|peer| &peer.addresses);
+    if let Some(seconds) = addresses.filter_map(|address| address.rests_seconds).max() {
+        shown.push_str(&format!("; it wants no calls for {seconds} s more"));
+    }
+    shown
+}
+
+/// Audio that is poor in the mean of the last hour, for other reasons than lost packets.
+fn poor_audio(trunk: &str, quality: &TrunkQuality) -> Option<Problem> {
+    let TrunkQuality { mos, calls, poor, is_poor, still, good_since, cause, fix, last_sid } = quality;
+    (*is_poor && *still && *calls >= limits::POOR_LEAST).then(|| {
+        let what = format!("poor audio from {trunk}: MOS {mos:.1} on average in {calls} calls of the last hour");
+        let name = format!("poor audio from {trunk}");
+        let cause = cause.as_deref().unwrap_or_default();
+        let problem =
+            lately(Harm::Media, *good_since, "better", what).shown_by(format!("{poor} below 3.1, the latest: {cause}"));
+        problem
+            .about(name)
+            .fixed_by(fix.as_deref().unwrap_or_default())
+            .traced_in(last_sid.as_deref().unwrap_or("last"))
+    })
+}
+
+/// Calls of the last hour that had a fault of which one is too many.
+fn fault(trunk: &str, what: &str, found: &FaultView) -> Option<Problem> {
+    let FaultView { calls, of, recent, cause, fix, last_sid, still, good_since, .. } = found;
+    still.then(|| {
+        let name = format!("{what} with {trunk}");
+        let more = recent.beside(*calls, *of);
+        let what = format!("{what} in {calls} of {of} calls of the last hour{more} with {trunk}");
+        let problem = lately(Harm::Media, *good_since, "good", what).about(name).shown_by(cause);
+        problem.fixed_by(fix).traced_in(last_sid).harming(recent.calls, *calls)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkgate_call::view::AddressView;
+    use trunkgate_sip::Transport;
+
+    use super::*;
+
+    #[test]
+    fn a_trunk_without_an_address_is_sought_in_dns() {
+        let peer = |uri: &str| PeerView { uri: uri.to_owned(), state: "down", addresses: Vec::new() };
+        let fix = fix_of_down("carrier", &[peer("sip:sbc.carrier.example:5070")], NOT_FOUND);
+        assert!(fix.starts_with("check the host name in `peers` of [trunk.carrier]"), "{fix}");
+        assert!(fix.ends_with("`getent hosts sbc.carrier.example`") && !fix.contains("firewall"), "{fix}");
+    }
+
+    #[test]
+    fn rejections_have_what_is_wrong_with_auth_and_how_long_no_calls_are_wanted() {
+        let one = |fault: Option<&str>, retry_after| RejectionView {
+            code: 503,
+            text: None,
+            fault: fault.map(str::to_owned),
+            retry_after,
+            leads_on: true,
+            calls: 2,
+            present: true,
+        };
+        assert_eq!(aside(&one(None, None)), None);
+        assert_eq!(aside(&one(None, Some(30))).as_deref(), Some(" (Retry-After 30)"));
+        assert_eq!(aside(&one(Some("wrong"), Some(9))).as_deref(), Some(" (wrong; Retry-After 9)"));
+    }
+
+    #[test]
+    fn poor_audio_is_a_problem_from_three_calls_on_until_it_is_better() {
+        let quality = TrunkQuality {
+            mos: 2.41,
+            calls: 12,
+            poor: 9,
+            is_poor: true,
+            still: true,
+            good_since: 0,
+            cause: Some("MOS 2.1, 0.0 % packet loss, jitter 60 ms, codec PCMU".to_owned()),
+            fix: Some("look for a full line".to_owned()),
+            last_sid: Some("CA1".to_owned()),
+        };
+        let problem = poor_audio("carrier", &quality).unwrap();
+        assert_eq!(problem.harm, Harm::Media);
+        assert_eq!(
+            problem.to_string(),
+            "poor audio from carrier: MOS 2.4 on average in 12 calls of the last hour: 9 below 3.1, the latest: MOS 2.1, 0.0 % packet \
+             loss, jitter 60 ms, codec PCMU; try: look for a full line; see: trunkgate trace CA1"
+        );
+        for other in [
+            TrunkQuality { calls: limits::POOR_LEAST - 1, ..quality.clone() },
+            TrunkQuality { is_poor: false, ..quality.clone() },
+            TrunkQuality { still: false, ..quality.clone() },
+        ] {
+            assert_eq!(poor_audio("carrier", &other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_trunk_is_down_for_what_its_own_addresses_said() {
+        let address = |n: u8, state, problem: Option<&str>| AddressView {
+            transport: Transport::Udp,
+            address: ([192, 0, 2, n], 5060).into(),
+            state,
+            down_since: None,
+            last_options: None,
+            rtt_ms: None,
+            failures: 3,
+            rests_seconds: None,
+            last_problem: problem.map(str::to_owned),
+        };
+        let peer = |addresses| PeerView { uri: "sip:pbx.example".to_owned(), state: "down", addresses };
+        let down = |n| address(n, "down", Some("503 to OPTIONS"));
+        let one = [peer(vec![address(1, "unknown", Some("no listener can reach it")), down(2)])];
+        assert_eq!(why_down(&one), "192.0.2.2:5060: 503 to OPTIONS");
+        assert_eq!(why_down(&[peer(vec![address(1, "down", None)])]), "192.0.2.1:5060: no answer");
+        let many = [peer((1..=4).map(down).collect()), peer(vec![down(5)])];
+        assert!(why_down(&many).ends_with("192.0.2.3:5060: 503 to OPTIONS; and 2 more"), "{}", why_down(&many));
+        assert_eq!(why_down(&[]), "no answer");
+        assert_eq!(why_down(&[peer(vec![])]), "sip:pbx.example: name not found in DNS (name_not_found)");
+        assert_eq!(
+            ["sip:a@pbx.example:5070;transport=tcp", "sip:[::1]", "pbx"].map(host_of),
+            ["pbx.example", "[::1]", "pbx"]
+        );
+    }
+}

@@ -1,0 +1,129 @@
+//! Targets and whether calls go on without them: the harm of one that is down or rejects calls.
+
+use trunkgate_call::view::{AppView, RejectedView, TrunkView};
+use trunkgate_route::{Table, TargetSpec};
+
+use super::agents::AgentReport;
+use crate::limits;
+use crate::system::problem::{Harm, Problem, Urgency};
+
+/// What is known of all targets: whether calls go on without one of them.
+pub(super) struct Way<'a> {
+    pub(super) table: &'a Table,
+    pub(super) trunks: &'a [TrunkView],
+    pub(super) agents: &'a [AgentReport],
+    pub(super) apps: &'a [AppView],
+}
+
+/// How much harm a missing target does.
+pub(super) struct Without {
+    pub(super) harm: Harm,
+    pub(super) urgency: Urgency,
+    /// What becomes of calls, as the end of a headline.
+    pub(super) instead: &'static str,
+}
+
+impl Without {
+    /// Returns the problem that a target is missing, as `what` says.
+    pub(super) fn problem(&self, what: impl std::fmt::Display) -> Problem {
+        Problem::new(self.harm, format!("{what}{}", self.instead)).urgent(self.urgency)
+    }
+}
+
+impl Way<'_> {
+    pub(super) fn without_trunk(&self, trunk: &str) -> Without {
+        self.without(|target| matches!(target, TargetSpec::Trunk { name, .. } if name == trunk))
+    }
+
+    /// The harm of a trunk's rejections, and what becomes of the calls.
+    pub(super) fn without_rejecting(&self, trunk: &TrunkView, rejected: &RejectedView) -> (Harm, String) {
+        match rejected.lost {
+            // Those of the hour may have been lost as well: the latest ones are told apart.
+            0 if rejected.in_row == 0 && rejected.answers.iter().any(|one| one.present && !one.leads_on) => {
+                (Harm::Calls, String::new())
+            }
+            0 => {
+                let Without { harm, instead, .. } = self.without_trunk(&trunk.name);
+                (harm, instead.to_owned())
+            }
+            lost if self.table.behind(&trunk.name).is_none() => {
+                let whose =
+                    if lost == rejected.in_row { "their callers".to_owned() } else { format!("the callers of {lost}") };
+                (Harm::Calls, format!(", and {whose} were lost"))
+            }
+            lost if lost == rejected.in_row => (Harm::Calls, ", and their callers got no other target".to_owned()),
+            lost => (Harm::Calls, format!(", and the callers of {lost} got no other target")),
+        }
+    }
+
+    /// Why a target behind the trunk was not tried.
+    pub(super) fn why_lost(&self, trunk: &TrunkView, rejected: &RejectedView) -> Option<String> {
+        let behind = self.table.behind(&trunk.name)?;
+        let ending = rejected.answers.iter().filter(|one| one.present && !one.leads_on);
+        let mut codes: Vec<u16> = Vec::new();
+        for code in ending.map(|one| one.code) {
+            if !codes.contains(&code) && codes.len() < limits::REJECTIONS_TOLD {
+                codes.push(code);
+            }
+        }
+        let codes: Vec<String> = codes.iter().map(u16::to_string).collect();
+        let name = &trunk.name;
+        match codes.as_slice() {
+            [] => None,
+            [one] => Some(format!(
+                "{behind} was not tried, because {one} is not in `failover_on` of [trunk.{name}]: add it if {behind} may take such calls"
+            )),
+            several => Some(format!(
+                "{behind} was not tried, because {} are not in `failover_on` of [trunk.{name}]: add those on which {behind} may take calls",
+                several.join(", ")
+            )),
+        }
+    }
+
+    /// The harm where some targets fail, and what becomes of calls.
+    pub(super) fn without(&self, missing: impl Fn(&TargetSpec) -> bool) -> Without {
+        let (harm, urgency) = (Harm::Calls, Urgency::Down);
+        if !self.table.names(&missing) {
+            return Without { harm, urgency: Urgency::Unmet, instead: "" };
+        }
+        match self.table.goes_on_without(missing, |target| self.serves(target)) {
+            true => Without { harm: Harm::Detour, urgency, instead: ", calls go to their next target" },
+            false => Without { harm, urgency, instead: "" },
+        }
+    }
+
+    fn serves(&self, target: &TargetSpec) -> bool {
+        match target {
+            TargetSpec::Trunk { name, .. } => {
+                let its = |trunk: &&TrunkView| trunk.name == *name;
+                self.trunks.iter().find(its).is_some_and(|trunk| {
+                    let registers = trunk.registration.as_ref().is_none_or(|one| one.state != "failed");
+                    trunk.state != "down" && registers && !trunk.rejected.as_ref().is_some_and(rejects_many)
+                })
+            }
+            TargetSpec::Agent(name) => {
+                let its = |report: &&AgentReport| report.agent.name == *name;
+                let agent = self.agents.iter().find(its);
+                agent.is_some_and(|report| !matches!(report.agent.state, "down" | "skipped"))
+            }
+            TargetSpec::App(name) => !self.apps.iter().any(|app| app.name == *name && app.still),
+            TargetSpec::Uri { .. } | TargetSpec::Play(_) => true,
+            TargetSpec::Reject(_) | TargetSpec::RingAll(_) => false,
+        }
+    }
+}
+
+/// Whether so many rejections are a problem now: of a trunk that went well for most of the hour the latest calls tell.
+pub(super) fn rejects_many(rejected: &RejectedView) -> bool {
+    let is_many = is_large_share(rejected) || rejected.in_row >= limits::REJECTED_LEAST;
+    rejected.still && (is_many || refuses_credentials(rejected))
+}
+
+/// Whether the latest call was rejected for its credentials: the next one will be as well.
+fn refuses_credentials(rejected: &RejectedView) -> bool {
+    rejected.answers.first().is_some_and(|newest| newest.present && matches!(newest.code, 401 | 407))
+}
+
+pub(super) fn is_large_share(rejected: &RejectedView) -> bool {
+    rejected.calls >= limits::REJECTED_LEAST && rejected.calls * limits::REJECTED_ONE_IN >= rejected.of
+}
