@@ -22,6 +22,7 @@ use trunkgate_route::{
 };
 
 use crate::config::Config;
+use crate::system::text::number;
 
 /// The call that is asked about.
 #[derive(Debug, Clone, Deserialize)]
@@ -327,8 +328,11 @@ fn peer(peer: &Peer) -> Value {
 /// A route behind the one that took the call.
 const NOT_REACHED: &str = "an earlier route matched";
 
-/// Returns an answer as text for people.
-pub(crate) fn text(answer: &Value) -> String {
+/// Routes that do not match, from which on they are counted instead of listed.
+const LISTED: usize = 8;
+
+/// Returns an answer as text for people: the result, then what led to it. `is_whole`: with each route, however many there are.
+pub(crate) fn text(answer: &Value, is_whole: bool) -> String {
     if let Some(text) = api::text(answer) {
         return text;
     }
@@ -359,17 +363,28 @@ pub(crate) fn text(answer: &Value) -> String {
     if let Some(at) = answer["at"].as_str() {
         out.push_str(&format!("at {at}\n"));
     }
+    out.push_str(&result(answer));
     if answer["media"].is_object() {
         out.push_str(&format!("{from} has {}\n", media::side(&answer["media"])));
     }
     out.push_str(&limits::text(&from, &answer["limits"]));
-    out.push_str(&routes_text(answer));
+    out.push_str(&routes_text(answer, is_whole));
+    out
+}
+
+/// Returns the route that takes the call and each target of it, or the rejection.
+fn result(answer: &Value) -> String {
+    let mut out = String::new();
     let attempts = answer["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
     out.push_str(&override_line(answer, attempts));
     match answer["route"].is_null() {
         true if answer["override"].is_string() => out.push_str("→ 404 by the file alone: no route\n"),
         true => out.push_str("→ 404: no route\n"),
-        false => attempts.iter().for_each(|attempt| out.push_str(&line_of(attempt))),
+        false => {
+            let because = answer["routes"].as_array().into_iter().flatten().find(|route| route["matched"] == true);
+            out.push_str(&because.map(|route| format!("route {}\n", taken_by(route))).unwrap_or_default());
+            attempts.iter().for_each(|attempt| out.push_str(&line_of(attempt)));
+        }
     }
     out.push_str(present::note(answer));
     // What rejects has said so itself.
@@ -384,13 +399,43 @@ pub(crate) fn text(answer: &Value) -> String {
     out
 }
 
-/// Returns the routes up to the one that takes the call, each on a line.
-fn routes_text(answer: &Value) -> String {
+/// Returns the name of the route that takes the call, with why and where it stands.
+fn taken_by(route: &Value) -> String {
+    let because = route["because"].as_str().map(|because| format!(": {because}")).unwrap_or_default();
+    let place = route["place"].as_str().map(|place| format!(" ({place})")).unwrap_or_default();
+    format!("{}{because}{place}", shown(&route["name"]))
+}
+
+/// Returns how many routes do not match, by the condition that failed first.
+fn counted(routes: &[Value]) -> String {
+    let mut by_key: Vec<(&str, usize)> = Vec::new();
+    for failed in routes.iter().filter_map(|route| route["failed"].as_str()) {
+        let key = failed.split(':').next().unwrap_or(failed);
+        match by_key.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, count)) => *count += 1,
+            None => by_key.push((key, 1)),
+        }
+    }
+    by_key.sort_by_key(|(_, count)| usize::MAX - count);
+    let counts: Vec<String> = by_key.iter().map(|(key, count)| format!("{count} by {key}")).collect();
+    format!(
+        "{} do not match ({}): --all lists them\n",
+        number(by_key.iter().map(|(_, count)| count).sum(), "route"),
+        counts.join(", ")
+    )
+}
+
+/// Returns the routes up to the one that takes the call, each on a line; many that do not match are counted.
+fn routes_text(answer: &Value, is_whole: bool) -> String {
     let mut out = String::new();
     let routes = answer["routes"].as_array().map(Vec::as_slice).unwrap_or_default();
     let width = routes.iter().filter_map(|route| route["name"].as_str()).map(|name| name.chars().count()).max();
     // Behind the one that took the call there is nothing to say of each.
     let asked = routes.iter().position(|route| route["failed"] == NOT_REACHED).unwrap_or(routes.len());
+    let unmatched = routes.iter().take(asked).filter(|route| route["failed"].is_string()).count();
+    if unmatched > LISTED && !is_whole {
+        return counted(routes.get(..asked).unwrap_or_default());
+    }
     for (position, route) in routes.iter().enumerate().take(asked) {
         let verdict = match (route["failed"].as_str(), route["because"].as_str()) {
             (Some(failed), _) => format!("no   {failed}"),
@@ -501,24 +546,37 @@ mod tests {
         let answer = asked(FILE, "198.51.100.9", "+1 415 555 0123");
         let expected = "source 198.51.100.9 → trunk carrier (accept_from 198.51.100.0/24, t.toml:3)\n\
                         called +14155550123\n\
-                        carrier has codecs PCMU PCMA opus, srtp off, dtmf rfc4733\n  \
-                        1 support-line   no   to: +14155550123 is none of +49301234567\n  \
-                        2 in             yes  from carrier, to +1* (t.toml:12)\n\
+                        route in: from carrier, to +1* (t.toml:12)\n\
                         → pbx 10.0.0.5:5060 udp, sip:pbx.example;transport=tls, number +14155550123, \
                         codecs PCMU PCMA opus, srtp off, dtmf rfc4733, hold relay; audio relayed if both sides support one of \
                         PCMU PCMA opus, otherwise transcoded; keys relayed\n  \
-                        states of the targets are unknown: no running edge was asked\n";
-        assert_eq!(text(&answer), expected);
+                        states of the targets are unknown: no running edge was asked\n\
+                        carrier has codecs PCMU PCMA opus, srtp off, dtmf rfc4733\n  \
+                        1 support-line   no   to: +14155550123 is none of +49301234567\n  \
+                        2 in             yes  from carrier, to +1* (t.toml:12)\n";
+        assert_eq!(text(&answer, false), expected);
     }
 
     #[test]
     fn routes_behind_the_one_that_takes_the_call_are_one_line() {
         let more = "[[route]]\nname = 'a'\nconnect = ['trunk:pbx']\n[[route]]\nname = 'b'\nconnect = ['trunk:pbx']\n";
-        let page = |file: &str| text(&asked(file, "carrier", "+14155550123"));
+        let page = |file: &str| text(&asked(file, "carrier", "+14155550123"), false);
         let two = page(&format!("{FILE}{more}"));
-        assert!(two.contains("t.toml:12)\n  3 to 4 not evaluated\n→ "), "{two}");
+        assert!(two.ends_with("t.toml:12)\n  3 to 4 not evaluated\n"), "{two}");
         let one = page(&format!("{FILE}[[route]]\nname = 'a'\nconnect = ['trunk:pbx']\n"));
-        assert!(one.contains("t.toml:12)\n  3 not evaluated\n→ "), "{one}");
+        assert!(one.ends_with("t.toml:12)\n  3 not evaluated\n"), "{one}");
+    }
+
+    #[test]
+    fn many_routes_that_do_not_match_are_counted_behind_the_result() {
+        let other = |n: usize| format!("[[route]]\nname = 'other{n}'\nto = ['+4411{n}']\nconnect = ['trunk:pbx']\n");
+        let own = "[[route]]\nname = 'pbx'\nfrom = ['pbx']\nconnect = ['trunk:carrier']\n";
+        let file = format!("{FILE}{}{own}", (0..LISTED).map(other).collect::<String>());
+        let answer = asked(&file, "carrier", "+81355550123");
+        let page = text(&answer, false);
+        assert!(page.contains("called +81355550123\n→ 404: no route\ncarrier has "), "{page}");
+        assert!(page.ends_with("\n11 routes do not match (10 by to, 1 by from): --all lists them\n"), "{page}");
+        assert!(text(&answer, true).contains("\n 11 pbx            no   from: carrier is none of pbx\n"));
     }
 
     #[test]
@@ -528,10 +586,10 @@ mod tests {
             answer["attempts"][0]["denied"],
             json!({ "number": "+493099887766", "by": "+4930*", "why": "deny +4930*" })
         );
-        let page = text(&answer);
+        let page = text(&answer, false);
         let denied = "✗ trunk:pbx  403: trunk pbx does not allow calls to +493099887766 (deny +4930*)\n\
                       → 403: no target is called\n";
-        assert!(page.starts_with("from trunk carrier (t.toml:1)\n") && page.ends_with(denied), "{page}");
+        assert!(page.starts_with("from trunk carrier (t.toml:1)\n") && page.contains(denied), "{page}");
         // A URI that leads to the trunk is no way round it.
         let by_uri = FILE.replace("'trunk:pbx'", "'sip:+4930555@10.0.0.5'");
         assert_eq!(asked(&by_uri, "carrier", "+14155550123")["attempts"][0]["denied"]["by"], "+4930*");
@@ -546,7 +604,7 @@ mod tests {
         let one = &answer["attempts"][0];
         assert_eq!((&one["dtmf"], &one["codecs"]), (&json!("info"), &json!(["G722", "PCMA"])));
         assert_eq!(one["media"], json!({ "audio": "relayed_if_common", "common": ["PCMA"], "keys": "converted" }));
-        let page = text(&answer);
+        let page = text(&answer, false);
         for part in [
             "\ncarrier has codecs PCMU PCMA opus, srtp off, dtmf rfc4733\n",
             "codecs G722 PCMA, srtp off, dtmf info, hold relay; audio relayed if both sides support one of PCMA, otherwise \
@@ -561,13 +619,13 @@ mod tests {
         let file = FILE.replace("connect = ['trunk:pbx']", "connect = ['trunk:pbx', 'trunk:pbx/+49301']");
         let answer = asked(&file, "carrier", "+493099887766");
         assert_eq!((&answer["answer"], &answer["search_timeout"]), (&json!(403), &Value::Null));
-        let page = text(&answer);
-        assert!(page.ends_with("(deny +4930*)\n→ 403: no target is called\n"), "{page}");
+        let page = text(&answer, false);
+        assert!(page.contains("(deny +4930*)\n→ 403: no target is called\n"), "{page}");
         assert_eq!(asked(FILE, "carrier", "+14155550123")["answer"], Value::Null);
         assert_eq!(asked(FILE, "pbx", "+14155550123")["answer"], 404);
         assert_eq!(asked(FILE, "pbx", "+49301234567")["answer"], 603);
-        let page = text(&asked(FILE, "pbx", "+49301234567"));
-        assert!(page.ends_with("→ reject:603\n"), "{page}");
+        let page = text(&asked(FILE, "pbx", "+49301234567"), false);
+        assert!(page.contains("(t.toml:8)\n→ reject:603\npbx has "), "{page}");
     }
 
     #[test]
@@ -577,8 +635,9 @@ mod tests {
         let answer = asked(&file, "carrier", "+14155550123");
         assert_eq!(answer["targets"][0], "{ ring_all = [\"trunk:pbx\", \"trunk:carrier/+49301\"] }");
         assert_eq!(answer["attempts"][0]["ring_all"][1]["number"], "+49301");
-        let page = text(&answer);
+        let page = text(&answer, false);
         let (_, targets) = page.split_once("t.toml:12)\n").unwrap();
+        let (targets, _) = targets.split_once("carrier has ").unwrap();
         let starts = [
             "→ ring simultaneously:",
             "  → pbx 10.0.0.5:5060 udp",
@@ -618,8 +677,8 @@ mod tests {
         ] {
             let answer = ask(caller);
             assert_eq!(answer["attempts"][0]["refused"].is_null(), allowed, "{caller}");
-            let told =
-                text(&answer).contains("✗ agent:bot  486, and the call ends: the caller is not in allow_callers");
+            let told = text(&answer, false)
+                .contains("✗ agent:bot  486, and the call ends: the caller is not in allow_callers");
             assert_eq!(told, !allowed, "{caller}");
         }
     }

@@ -725,6 +725,9 @@ pub struct Why {
     /// Header of the INVITE; repeatable
     #[arg(long, value_name = "NAME: VALUE")]
     pub header: Vec<String>,
+    /// List every route that does not match, however many there are
+    #[arg(long)]
+    pub all: bool,
     /// The edge to ask; without --url the configuration is read, and its
     /// own edge is asked for the states of the targets.
     #[command(flatten)]

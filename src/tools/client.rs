@@ -29,6 +29,7 @@ use crate::system::verifier::Servers;
 use crate::system::web::{self, Answer};
 use crate::tools::cli::{Calls, Listing, Remote};
 
+mod page;
 mod print;
 mod recordings;
 pub(crate) mod watch;
@@ -73,10 +74,14 @@ pub fn status(
     every: Option<Duration>,
     fails_on_problems: bool,
 ) -> ExitCode {
-    let show = |answer: &Value| if json { raw(answer) } else { print::status(answer, terminal::width()) };
+    let whole = |answer: &Value| if json { raw(answer) } else { print::status(answer, terminal::width()) };
     if let Some(every) = every {
-        return watch::watch(config, remote, every, "/v1/status", json, show);
+        return watch::watch(config, remote, every, "/v1/status", json, whole);
     }
+    let show = |answer: &Value| match terminal::size() {
+        Some((columns, rows)) if !json => page::with_its_head(whole(answer), columns, rows),
+        Some(_) | None => whole(answer),
+    };
     let mut has_problems = false;
     let code = ask(config, remote, Method::GET, "/v1/status", None, |answer| {
         let problems = answer["problem_details"].as_array();
@@ -376,7 +381,8 @@ pub(crate) fn talk(
                 eprintln!("error: {error}");
                 edge.warn();
             }
-            ExitCode::FAILURE
+            // The edge does not understand what was asked.
+            if error.ends_with("(400)") { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -19,7 +19,8 @@ pub fn run(config: Option<&Path>, verb: &Why) -> ExitCode {
     let (from, called, caller) = (verb.from.clone(), verb.called.clone(), verb.caller.clone());
     let header = (!verb.header.is_empty()).then(|| verb.header.join("\n"));
     let question = Question { from, called, caller, at: verb.at.clone(), header };
-    let show = |answer: &Value| if verb.json { client::raw(answer) } else { text(&terminal::harmless_json(answer)) };
+    let show =
+        |answer: &Value| if verb.json { client::raw(answer) } else { text(&terminal::harmless_json(answer), verb.all) };
     if let Err(error) = question.moment(&TimeZone::UTC).map(drop).and_then(|()| question.headers().map(drop)) {
         eprintln!("error: {error}");
         return ExitCode::from(run::USAGE);

@@ -213,7 +213,12 @@ fn an_echo_holds_and_the_page_shows_who_spoke() {
     assert_eq!(output.status.code(), Some(0), "{page}");
     assert!(page.contains("\n  caller    ") && page.contains("\n  agent     "), "{page}");
     // How far apart the seconds stand depends on how long it took.
-    assert!(page.starts_with("            0 s  "), "{page}");
+    let (steps, picture) = page.split_once("the call ends\n").unwrap();
+    assert!(
+        steps.starts_with(&format!("testing {url}, up to 57 s\n")) && steps.contains("\n  connected after "),
+        "{page}"
+    );
+    assert!(picture.starts_with("            0 s  "), "{page}");
     assert!(page.contains("  ok    connect") && page.contains("of 160 bytes (20 ms)"), "{page}");
 }
 
@@ -227,6 +232,26 @@ fn an_agent_that_is_not_there_or_refuses_fails() {
     let told = Told::of(&format!("ws://{closed}/"), &["--out", before.to_str().unwrap()], &[]);
     assert_eq!(std::fs::read_to_string(&before).unwrap(), "a recording");
     assert!(told.code == Some(1) && told.line("connect").1.starts_with("cannot be reached"), "{:#}", told.all);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut tcp in listener.incoming().map_while(Result::ok) {
+            let _ = std::io::Read::read(&mut tcp, &mut [0; 4_096]);
+            let _ = std::io::Write::write_all(&mut tcp, b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    for (variables, text, fix) in [
+        (&[][..], "it wants credentials, and no `auth_token` is set", "credentials are missing: set `auth_token`"),
+        (
+            &[("TRUNKGATE_AGENT_TOKEN", "wrong")],
+            "the signature made with `auth_token` is rejected",
+            "the bot rejects the signature",
+        ),
+    ] {
+        let told = Told::of(&url, &[], variables);
+        assert_eq!(told.line("connect").1, format!("answered the handshake with 401: {text}"));
+        assert!(told.all["checks"][0]["fix"].as_str().unwrap().starts_with(fix), "{:#}", told.all);
+    }
     let url = agent(answers_in_a_burst);
     let told = Told::of(&url, &[], &[("TRUNKGATE_AGENT_TOKEN", "another")]);
     assert_eq!((told.code, told.line("connect").1), (Some(1), "answered the handshake with 403"));

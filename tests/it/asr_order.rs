@@ -67,7 +67,7 @@ fn the_trunk_that_fails_is_asked_last_and_whoever_asks_is_told_why() {
     let page = String::from_utf8(page.stdout).unwrap();
     assert!(page.contains("  order asr: two (answered 100 % of 2, grade 9"), "{page}");
     let status = String::from_utf8(finish(&["status", "--url", &url]).stdout).unwrap();
-    assert!(status.contains("answered 0 of 2, grade 8"), "{status}");
+    assert!(status.contains("answered 0 of 2   "), "a grade of so few calls would mislead: {status}");
     // The same over a reload.
     let loaded = |rig: &Rig| rig.edge.json("/v1/status")["config"]["loaded_at"].clone();
     let before = loaded(&rig);

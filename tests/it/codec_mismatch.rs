@@ -65,7 +65,7 @@ fn is_told(edge: &Process, trunk: &str, (level, count): (&str, &str), cause: &st
     for arguments in [&["calls"][..], &["calls", "--flag", FLAG]] {
         assert!(told(edge, arguments).contains(" !codecs "), "{arguments:?}");
     }
-    assert_eq!(told(edge, &["calls", "--flag", "srtp"]), "no calls");
+    assert!(told(edge, &["calls", "--flag", "srtp"]).starts_with("no calls since the start at "));
     let file = edge.file.to_str().unwrap();
     let output = finish(&["--config", file, "doctor", "--json", "--only", "codecs"]);
     let lines: Value = serde_json::from_slice(&output.stdout).unwrap();

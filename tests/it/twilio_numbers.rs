@@ -103,7 +103,8 @@ fn what_is_set_is_reported_and_an_empty_value_removes_it() {
     let status = said(&["status", "--url", &url]);
     assert!(status.contains(&format!("NUMBER {NUMBER}: {told}")), "{status}");
     let why = said(&["why", "--url", &url, "--from", "carrier", "--called", NUMBER]);
-    assert!(why.contains(&format!("number {NUMBER}: {told} → app:api:{NUMBER} http://")), "{why}");
+    assert!(why.contains(&format!("number {NUMBER}: {told} route number {NUMBER}: to {NUMBER} ")), "{why}");
+    assert!(why.contains(&format!(" → app:api:{NUMBER} http://")), "{why}");
     let cleared = set(&rig, &[("VoiceUrl", ""), ("FriendlyName", "")]);
     assert_eq!((&cleared["voice_url"], &cleared["friendly_name"]), (&Value::Null, &json!("(415) 555-0123")));
     assert_eq!(rig.edge.json("/v1/status")["config"]["number_overrides"], json!([]));

@@ -145,7 +145,10 @@ fn rejected(rejected: &Value) -> Option<String> {
     let answer = |one: &Value| {
         let text = one["text"].as_str().map(|text| format!(" {text}")).unwrap_or_default();
         let ends = if one["leads_on"] == false { ", on which no other target is tried" } else { "" };
-        format!("{}× {}{text}{ends}", one["calls"], one["code"])
+        let wait = one["retry_after"].as_u64().map(|seconds| format!("Retry-After {seconds}"));
+        let aside: Vec<String> = one["fault"].as_str().map(str::to_owned).into_iter().chain(wait).collect();
+        let aside = if aside.is_empty() { String::new() } else { format!(" ({})", aside.join("; ")) };
+        format!("{}× {}{text}{aside}{ends}", one["calls"], one["code"])
     };
     let answers: Vec<String> = answers.map(answer).collect();
     let since = if rejected["still"] == true { "" } else { ", but has answered calls since" };

@@ -25,7 +25,12 @@ pub(super) fn judge(record: &Record, times: &[u64]) -> Vec<Finding> {
     let Some(connect) = record.connect_ms else {
         let (loss, words) = record.lost.clone().unwrap_or((Loss::Unreachable, String::new()));
         let fix = remedy(loss, &words, record.signed);
-        return vec![Finding::fail("connect", words, fix)];
+        let text = match (loss == Loss::Status(401), record.signed) {
+            (false, _) => words,
+            (true, true) => format!("{words}: the signature made with `auth_token` is rejected"),
+            (true, false) => format!("{words}: it wants credentials, and no `auth_token` is set"),
+        };
+        return vec![Finding::fail("connect", text, fix)];
     };
     let text = format!("101 after {connect} ms");
     let mut all = vec![match record.connect_most_ms.filter(|most| connect > *most) {

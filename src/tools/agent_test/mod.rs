@@ -40,6 +40,8 @@ struct Plan {
     speech: Arc<[u8]>,
     /// What the names of account, call and stream are made of.
     chance: [u8; 32],
+    /// Whether each step is printed as it comes: a test takes many seconds.
+    shows_steps: bool,
 }
 
 /// Talks with the agent; exit 1 where a line is FAIL, 2 for what cannot be tried.
@@ -148,23 +150,34 @@ impl Plan {
             speech: in_format(speech, subject.settings.format),
             subject,
             chance: edge::seed().map_err(|error| error.to_string())?,
+            shows_steps: !verb.json,
         })
     }
 
     /// A whole conversation, then such that end with the agent's first word.
     async fn talk(&self, times: u32) -> (Record, Vec<u64>) {
+        let (url, longest) = (trunkgate_route::url_place(&self.subject.spec.url), talk::longest(self).as_secs());
+        self.show(&format!("testing {url}, up to {longest} s"));
         let mut record = talk::talk(self, true).await;
         record.signed = self.subject.spec.auth_token.is_some();
         (record.connect_most_ms, record.first_audio_most_ms) = self.subject.most_ms;
         let mut first: Vec<u64> = record.first_voice_ms.into_iter().collect();
-        for _ in 1..times {
+        for n in 1..times {
             // Who says nothing, or is lost, is not asked again.
             if first.is_empty() || record.lost.is_some() {
                 break;
             }
+            self.show(&format!("  conversation {} of {times}, to its first word", n + 1));
             first.extend(talk::talk(self, false).await.first_voice_ms);
         }
         (record, first)
+    }
+
+    /// Prints a step, unless JSON is wanted.
+    fn show(&self, step: &str) {
+        if self.shows_steps {
+            client::say(&format!("{}\n", terminal::harmless(step)));
+        }
     }
 
     /// `MZ…` and the like: 34 characters.

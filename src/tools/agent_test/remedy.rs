@@ -24,11 +24,19 @@ pub(crate) fn remedy(loss: Loss, words: &str, signed: bool) -> &'static str {
             "for a private or self-signed certificate, set `ca` to the issuer's certificate or to the certificate itself"
         }
         Loss::Status(404) => "correct the path in `url`",
-        Loss::Status(401) | Loss::Status(403) if signed => {
+        Loss::Status(401) if signed => {
+            "the bot rejects the signature: set `auth_token` to the token that the bot verifies with, and have the bot verify the \
+             signature of exactly `url`"
+        }
+        Loss::Status(401) => {
+            "credentials are missing: set `auth_token` to the token that the bot verifies signatures (X-Twilio-Signature) with; the edge \
+             sends no user, password or other header"
+        }
+        Loss::Status(403) if signed => {
             "set `auth_token` to the token that the bot verifies with, and have the bot verify the signature of exactly \
              `url`; then check the path in `url`"
         }
-        Loss::Status(401 | 403) => {
+        Loss::Status(403) => {
             "check the path in `url` (FastAPI and Starlette answer an unknown path with 403); then set `auth_token` if the \
              bot verifies signatures"
         }
@@ -85,6 +93,7 @@ mod tests {
             Loss::Tls,
             Loss::Status(200),
             Loss::Status(302),
+            Loss::Status(401),
             Loss::Status(403),
             Loss::Status(404),
             Loss::NotWebSocket,

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
-use trunkgate_media::agent::limits::FRAME;
+use trunkgate_media::agent::limits::{FRAME, STOP_TIMEOUT};
 use trunkgate_media::agent::{Format, Input, Loss, Output, Playout, Settings, Stream, Ticks, TrackName, Transmit};
 
 use super::Plan;
@@ -73,10 +73,22 @@ struct Talk<'a> {
     record: Record,
 }
 
+/// How long the way to the socket may take.
+fn patience(plan: &Plan) -> Duration {
+    plan.subject.most_ms.0.map(Duration::from_millis).unwrap_or_default().max(CONNECT)
+}
+
+/// Returns the longest that a whole conversation may take.
+pub(super) fn longest(plan: &Plan) -> Duration {
+    let speech = u32::try_from(plan.speech.len() / plan.subject.settings.format.frame_bytes()).unwrap_or(u32::MAX);
+    let ticks = [GREETING, LONGEST, INTERRUPTION, REACTION, KEY, speech];
+    patience(plan) + FRAME * ticks.into_iter().fold(0, u32::saturating_add) + STOP_TIMEOUT
+}
+
 /// Talks with the agent; `whole`: through all acts, else until it is first heard.
 pub(super) async fn talk(plan: &Plan, whole: bool) -> Record {
     let asked = Instant::now();
-    let most = plan.subject.most_ms.0.map(Duration::from_millis).unwrap_or_default().max(CONNECT);
+    let most = patience(plan);
     let opened = timeout(most, Visit::open(&plan.subject.spec, &OwnSockets::none())).await;
     let mut visit = match opened {
         Ok(Ok(visit)) => visit,
@@ -89,6 +101,9 @@ pub(super) async fn talk(plan: &Plan, whole: bool) -> Record {
     let began = Instant::now();
     let mut talk = Talk::new(plan, whole, began);
     talk.record.connect_ms = Some(ms(began - asked));
+    if whole {
+        plan.show(&format!("  connected after {} ms; waiting for a greeting", ms(began - asked)));
+    }
     if let Err(failed) = talk.go(&mut visit).await {
         // After our own close the connection may end as it likes.
         if talk.left.is_none() {
@@ -295,6 +310,17 @@ impl<'a> Talk<'a> {
     }
 
     fn begin(&mut self, now: Instant, at_ms: u64, next: Act) {
+        let step = match next {
+            Act::Speaking if self.record.first_voice_ms.is_some() => Some("it greets; now the caller speaks"),
+            Act::Speaking => Some("no greeting; now the caller speaks"),
+            Act::Listening => Some("the caller has spoken; waiting for an answer"),
+            Act::Interrupting => Some("it answers; now the caller interrupts it"),
+            Act::Leaving if self.whole => Some("the call ends"),
+            Act::Beginning | Act::Greeted | Act::Waiting | Act::Key | Act::Leaving => None,
+        };
+        if let Some(step) = step {
+            self.plan.show(&format!("  {:.1} s: {step}", at_ms as f64 / 1e3));
+        }
         let interruption = Interruption { at_ms, held_ms: self.playout.held_ms(), cleared_ms: None, silent_ms: None };
         match next {
             Act::Speaking => {

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use trunkgate_call::turns::LegTurnView;
 
+use super::page::{no_calls, since};
 use crate::explain::ladder::wrapped;
 use crate::sinks::records::csv;
 use crate::system::terminal;
@@ -14,6 +15,8 @@ use crate::system::text::{number, span};
 
 /// Heads of the tables: trunks, peers, agents, calls, and legs of a call. `help` explains each.
 const TRUNK_HEADS: [&str; 8] = ["TRUNK", "STATE", "CALLS", "CPS", "EVER ANSWERED", "MOS", "LATELY", "LAST PROBLEM"];
+/// Calls in an hour from which the grade of a trunk says something of them.
+const GRADED: u64 = 10;
 /// Characters of a problem's evidence in the first line.
 const EVIDENCE_CHARS: usize = 80;
 const PEER_HEADS: [&str; 6] = ["PEER", "TRUNK", "STATE", "ADDRESS", "LAST OPTIONS", "RTT"];
@@ -204,6 +207,8 @@ fn lately(trunk: &Value) -> String {
     let [tried, answered] = ["tried", "answered"].map(|key| trunk["last_hour"][key].as_u64());
     match (tried, answered) {
         (Some(0), _) => "no recent calls".to_owned(),
+        // The grade begins with nine imaginary answers, which would hide that most of a few calls failed.
+        (Some(tried @ ..GRADED), Some(answered)) if !figures.poor_audio => format!("answered {answered} of {tried}"),
         (Some(tried), Some(answered)) => format!("answered {answered} of {tried}, {}", figures.standing()),
         // An edge of an earlier version.
         _ => figures.to_string(),
@@ -289,7 +294,7 @@ pub(super) fn calls(answer: &Value, width: Option<usize>) -> String {
     let mut rows = vec![CALL_HEADS.map(str::to_owned).to_vec()];
     rows.extend(newest_first(answer).into_iter().map(|call| call_row(call).to_vec()));
     if rows.len() == 1 {
-        return "no calls\n".to_owned();
+        return no_calls(answer);
     }
     let all = table(&rows);
     if fits(&all, width) {
@@ -605,11 +610,6 @@ pub(crate) fn lasting(problem: &Value, now: Timestamp) -> String {
 
 /// From so many seconds on a time is told with its date.
 const DAY_SECONDS: u64 = 86_400;
-
-fn since(when: Option<&str>) -> Option<u64> {
-    let when: Timestamp = when?.parse().ok()?;
-    u64::try_from(Timestamp::now().as_second() - when.as_second()).ok()
-}
 
 const BOLD: &str = "1";
 const RED: &str = "31";

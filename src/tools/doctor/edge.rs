@@ -1,4 +1,4 @@
-//! The edge that runs by this file: its problems, as `status` has them.
+//! The edge that runs by this file: how many problems `status` has of it, and the worst.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -16,7 +16,7 @@ const FAILURES: [&str; 5] = ["edge", "calls", "media", "restart", "records"];
 /// What is said without an answer of its own.
 const NO_FIX: &str = "`trunkgate status` shows more";
 
-/// One line for each problem of the edge that runs by this file, or that none runs or answers.
+/// One line for the problems of the edge that runs by this file, or that none runs or answers.
 pub(super) async fn problems(config: &Config, presence: &Presence) -> Vec<Finding> {
     match presence {
         Presence::Edge => {}
@@ -67,12 +67,14 @@ pub(super) fn contradict(findings: &mut [Finding], status: &Value) {
     }
 }
 
-/// Without the problems that have lines of their own further down.
+/// Without the problems that have lines of their own further down. Several are counted, and the first is shown: `status` lists them all,
+/// and what `doctor` finds by itself shall be in sight.
 fn of_status(status: &Value) -> Vec<Finding> {
     let all = status["problem_details"].as_array().map(Vec::as_slice).unwrap_or_default();
     let headline = |problem: &&Value| problem["headline"].as_str().unwrap_or_default().to_owned();
     let shown = all.iter().filter(|problem| !OWN_LINES.iter().any(|line| headline(problem).starts_with(line)));
-    let mut findings: Vec<Finding> = shown.map(of_problem).collect();
+    let problems: Vec<Finding> = shown.map(of_problem).collect();
+    let mut findings: Vec<Finding> = worst(problems).into_iter().collect();
     let set = status["config"]["number_overrides"].as_array().into_iter().flatten();
     let set = set.filter_map(|one| Some(format!("number {}: {}", one["number"].as_str()?, one["text"].as_str()?)));
     let set: Vec<Finding> = set.map(|text| Finding::ok(LINE, text)).collect();
@@ -89,6 +91,18 @@ fn of_status(status: &Value) -> Vec<Finding> {
     }
     findings.extend(set);
     findings
+}
+
+/// Returns the line of all problems: the first one, and how many there are besides.
+fn worst(problems: Vec<Finding>) -> Option<Finding> {
+    let level = problems.iter().map(|one| one.level).max()?;
+    let count = problems.len();
+    let first = problems.into_iter().next()?;
+    if count == 1 {
+        return Some(first);
+    }
+    let text = format!("{}, `trunkgate status` lists them; the first: {}", number(count, "problem"), first.text);
+    Some(Finding { level, text, ..first })
 }
 
 fn ready(status: &Value) -> &str {
@@ -135,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn problems_of_the_running_edge_are_lines_and_fail_by_their_harm() {
+    fn problems_of_the_running_edge_are_one_line_that_fails_by_their_harm() {
         let problem = |harm: &str, headline: &str| json!({"harm": harm, "headline": headline, "evidence": "shown", "fix": "do", "command": "trunkgate trace CA1"});
         let all = [
             problem("calls", "trunk carrier rejected 16 of 16 calls in the last hour"),
@@ -146,11 +160,16 @@ mod tests {
         let seen: Vec<_> = found.iter().map(|one| (one.level, one.text.as_str())).collect();
         assert_eq!(
             seen,
-            [
-                (Level::Fail, "trunk carrier rejected 16 of 16 calls in the last hour: shown"),
-                (Level::Warn, "SIP from unknown sources is dropped: shown"),
-            ],
+            [(
+                Level::Fail,
+                "2 problems, `trunkgate status` lists them; the first: trunk carrier rejected 16 of 16 calls in the last hour: shown"
+            ),],
             "packet loss has its own line"
+        );
+        let harmless = of_status(&json!({"edge": "edge-1", "state": "ready", "problem_details": [all[2]]}));
+        assert_eq!(
+            harmless,
+            [Finding::warn(LINE, "SIP from unknown sources is dropped: shown", "do (trunkgate trace CA1)")]
         );
         assert_eq!(found[0].fix, "do (trunkgate trace CA1)");
         let lossy = of_status(&json!({"edge": "edge-1", "state": "ready", "calls": 2, "problem_details": [all[1]]}));

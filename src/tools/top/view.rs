@@ -132,13 +132,17 @@ fn parties(state: &State, problems: &[Value], width: u16, room: usize) -> Vec<Li
     let of = |kind: &'static str, all: &'_ Value| -> Vec<(&'static str, Value)> {
         all.as_array().into_iter().flatten().map(|party| (kind, party.clone())).collect()
     };
+    let problem_of = |kind: &str, party: &Value| {
+        problems.iter().position(|problem| problem[kind].is_string() && problem[kind] == party["name"])
+    };
     let is_faulty = |kind: &str, party: &Value| {
-        matches!(party["state"].as_str(), Some("down" | "skipped"))
-            || problems.iter().any(|problem| problem[kind].is_string() && problem[kind] == party["name"])
+        matches!(party["state"].as_str(), Some("down" | "skipped")) || problem_of(kind, party).is_some()
     };
     let mut all = of("trunk", &state.seen.trunks["trunks"]);
     all.extend(of("agent", &state.seen.status["agents"]));
-    let (faulty, good): (Vec<_>, Vec<_>) = all.into_iter().partition(|(kind, party)| is_faulty(kind, party));
+    let (mut faulty, good): (Vec<_>, Vec<_>) = all.into_iter().partition(|(kind, party)| is_faulty(kind, party));
+    // In the order of their problems, the worst first.
+    faulty.sort_by_key(|(kind, party)| problem_of(kind, party).unwrap_or(usize::MAX));
     let lines_of =
         |is_faulty: bool| move |(kind, party): &(&str, Value)| party_lines(state, (kind, party), is_faulty, width);
     let shown: Vec<Vec<Line<'static>>> =
@@ -163,7 +167,7 @@ fn parties(state: &State, problems: &[Value], width: u16, room: usize) -> Vec<Li
     lines
 }
 
-/// What is wrong, before the trunks: a line each, the only one with its evidence and what to do.
+/// What is wrong, before the trunks: a line each, two for the first one; the only one with what to do as well.
 fn problem_lines(state: &State, problems: &[Value], width: usize) -> Vec<Line<'static>> {
     let style = |problem: &Value| match problem["harm"].as_str() {
         Some("edge" | "calls") => colour(state, Color::Red),
@@ -182,15 +186,37 @@ fn problem_lines(state: &State, problems: &[Value], width: usize) -> Vec<Line<'s
         }
         return lines;
     }
-    let line = |problem: &Value| {
-        let text = format!("! {}{}", text(&problem["headline"]), lasting(problem, Timestamp::now()));
-        Line::styled(cut(&text, width), style(problem))
-    };
-    let mut lines: Vec<Line<'static>> = problems.iter().take(PROBLEMS).map(line).collect();
+    let mut lines: Vec<Line<'static>> = Vec::new();
+    for (at, problem) in problems.iter().take(PROBLEMS).enumerate() {
+        let text = in_lines(problem, width, if at == 0 { 2 } else { 1 });
+        lines.extend(text.lines().map(|line| Line::styled(line.to_owned(), style(problem))));
+    }
     if problems.len() > PROBLEMS {
         lines.push(Line::raw(format!("! and {} more: `trunkgate status`", problems.len() - PROBLEMS)));
     }
     lines
+}
+
+/// A problem in so many lines: with its age where that fits, else with as much of its evidence as does.
+fn in_lines(problem: &Value, width: usize, most: usize) -> String {
+    let evidence = problem["evidence"].as_str().map(|text| format!(": {}", plain(text))).unwrap_or_default();
+    let headline = text(&problem["headline"]);
+    let whole = format!("! {headline}{evidence}{}", lasting(problem, Timestamp::now()));
+    let page = wrapped(&whole, 2, Some(width));
+    if page.lines().count() <= most {
+        return page;
+    }
+    let brief = format!("! {}{evidence}", headline.replace(" in the last hour", ""));
+    let page = wrapped(&brief, 2, Some(width));
+    let lines: Vec<&str> = page.lines().collect();
+    if lines.len() <= most {
+        return page;
+    }
+    let (shown, rest) = lines.split_at(most - 1);
+    let rest: Vec<&str> = rest.iter().map(|line| line.trim_start()).collect();
+    let indent = if shown.is_empty() { "" } else { "  " };
+    let last = cut(&format!("{indent}{}", rest.join(" ")), width);
+    shown.iter().copied().chain([last.as_str()]).collect::<Vec<_>>().join("\n")
 }
 
 /// A text of one line, with a sign where its end is missing.
@@ -431,7 +457,11 @@ Enter ladder  r raw  / filter  F5 clear ended  Del hang up  p pause  F8 colours 
             .filter(|line| line.starts_with("trunk ") || line.starts_with("agent "))
             .filter_map(|line| line.split_whitespace().nth(1))
             .collect();
-        assert_eq!(names, ["trunk9", "trunk11", "two", "trunk1", "trunk2", "trunk3"], "{page}");
+        assert_eq!(
+            names,
+            ["trunk11", "trunk9", "two", "trunk1", "trunk2", "trunk3"],
+            "the worst problem first: {page}"
+        );
         assert!(page.contains("\n  and 7 more trunks, 1 more agent: `trunkgate status`\nSID "), "{page}");
         assert_eq!(page.lines().position(|line| line.starts_with("SID ")), Some(12), "{page}");
         assert!(
@@ -476,9 +506,21 @@ Enter ladder  r raw  / filter  F5 clear ended  Del hang up  p pause  F8 colours 
             ["one", "two", "three", "four", "five", "six"].map(|name| json!({"headline": name, "evidence": long}));
         state.seen.status["problem_details"] = json!(several);
         let page = shown(&state, (80, 24));
-        assert!(page.contains("\n! one\n! two\n! three\n! four\n! and 2 more: `trunkgate status`\n"), "{page}");
-        state.seen.status["problem_details"][0]["headline"] = json!(long);
-        assert!(shown(&state, (80, 24)).contains("…\n! two\n"));
+        let heads: Vec<String> = page.lines().map(|line| line.chars().take(14).collect()).collect();
+        let expected = [
+            "! one: no answ",
+            "  no answer to",
+            "! two: no answ",
+            "! three: no an",
+            "! four: no ans",
+            "! and 2 more: ",
+        ];
+        assert!(heads.windows(6).any(|six| six == expected), "{page}");
+        let is_cut = |line: &&str| line.ends_with("…") && line.contains("no answer to OPTIONS, no");
+        assert_eq!(page.lines().filter(is_cut).count(), 4, "each has more: {page}");
+        state.seen.status["problem_details"][0] =
+            json!({"headline": "trunk a rejected 4 of 4 calls in the last hour", "evidence": "403"});
+        assert!(shown(&state, (80, 24)).contains("\n! trunk a rejected 4 of 4 calls in the last hour: 403\n! two: "));
     }
 
     #[test]
