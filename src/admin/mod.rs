@@ -16,6 +16,7 @@ use crate::runtime::handle::{Gone, Handle};
 
 mod agents;
 mod asked;
+mod audio;
 mod calls;
 mod calls_csv;
 mod console;

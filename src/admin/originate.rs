@@ -99,6 +99,7 @@ fn judge(handle: &Handle, wanted: &Wanted) -> Result<CallRequest, ApiError> {
         ring_timeout: seconds("ring_seconds", wanted.ring_seconds.unwrap_or(RING_SECONDS), 1, CALL_RING_SECONDS)?,
         time_limit: seconds("limit_seconds", wanted.limit_seconds.unwrap_or(0), 0, CALL_LIMIT_SECONDS)?,
         digits,
+        record: None,
     })
 }
 

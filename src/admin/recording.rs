@@ -64,9 +64,10 @@ pub(super) async fn change(
                 Form::Mono => Channels::Mono,
                 Form::Dual => Channels::Dual,
             };
-            let request = RecordingRequest { source: RecordingSource::Request, channels, tracks: tracks(wanted)? };
+            let tracks = tracks(wanted)?;
+            let request = RecordingRequest { tracks, ..RecordingRequest::new(RecordingSource::Request, channels) };
             let begun = handle.act(move |gateway, now| CallRecordings::of(gateway, &sid).begin(now, request)).await??;
-            return Ok((StatusCode::CREATED, Json(begun)));
+            return Ok((StatusCode::CREATED, Json(begun.view)));
         }
         Asked::Pause { recording, pause } => (recording, RecordingChange::Pause(pause)),
         Asked::Resume { recording } => (recording, RecordingChange::Resume),

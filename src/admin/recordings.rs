@@ -3,7 +3,6 @@
 use std::io;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -15,10 +14,11 @@ use tokio::task::spawn_blocking;
 
 use super::ApiError;
 use super::asked::bad_query;
+use super::audio::{Audio, RangeOutside};
 use super::calls::Sid;
-use crate::limits::{HTTP_RECORDING_PART_BYTES, HTTP_RECORDINGS, HTTP_RECORDINGS_MOST};
+use crate::limits::{HTTP_RECORDINGS, HTTP_RECORDINGS_MOST};
 use crate::runtime::handle::Handle;
-use crate::sinks::recordings::{Deleted, Entry, NotOpened, Part, Reader, Recordings};
+use crate::sinks::recordings::{Deleted, Entry, NotOpened, Part, Recordings};
 
 /// A recording as it is shown.
 #[derive(Debug, Serialize)]
@@ -133,7 +133,7 @@ pub(super) async fn list(
             },
             None => None,
         };
-        recordings.list(Part { behind, since, before, call_sid: call, conference_sid: None }, most).map(Ok)
+        recordings.list(Part { behind, since, before, call_sid: call, ..Part::default() }, most).map(Ok)
     });
     let entries = found.await?.map_err(|error| unreadable(&error))?.map_err(|sid| unknown(&sid))?;
     let shown: Vec<Shown> = entries.into_iter().map(Shown::from).collect();
@@ -166,22 +166,6 @@ pub(super) async fn verify(State(handle): State<Handle>, Sid(sid): Sid) -> Resul
     Ok(Json(json!({ "sid": sid, "intact": is_same })))
 }
 
-/// Bytes of a range request (RFC 9110 §14.1.2): first and last; `None`: all of them. The error: it lies outside.
-fn range(headers: &HeaderMap, bytes: u64) -> Result<Option<(u64, u64)>, ()> {
-    let written = headers.get(header::RANGE).and_then(|value| value.to_str().ok()?.strip_prefix("bytes="));
-    let Some((first, last)) = written.and_then(|range| range.split_once('-')) else { return Ok(None) };
-    let end = bytes.saturating_sub(1);
-    let (first, last) = match (first.parse::<u64>(), last.parse::<u64>()) {
-        (Ok(first), Ok(last)) if first <= last => (first, last.min(end)),
-        (Ok(first), Err(_)) if last.is_empty() => (first, end),
-        (Err(_), Ok(length)) if first.is_empty() && length > 0 => (bytes.saturating_sub(length), end),
-        (Err(_), Ok(_)) if first.is_empty() => return Err(()),
-        // One that is not valid, and several, are left aside.
-        _ => return Ok(None),
-    };
-    if first >= bytes { Err(()) } else { Ok(Some((first, last))) }
-}
-
 /// Sends the audio, or a range of it.
 pub(super) async fn audio(
     State(handle): State<Handle>,
@@ -191,82 +175,12 @@ pub(super) async fn audio(
     let wanted = sid.clone();
     let opened = on_disk(&handle, move |recordings| recordings.open(&wanted)).await?;
     let (entry, reader) = opened.map_err(|why| not_opened(&sid, &why))?;
-    let bytes = reader.bytes();
-    let Ok(range) = range(&headers, bytes) else {
-        let refused =
-            ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, "bad_range", "the range is outside of the audio");
-        return Ok(([(header::CONTENT_RANGE, format!("bytes */{bytes}"))], refused).into_response());
-    };
-    let (kind, ending) = if entry.is_opus { ("audio/ogg", "opus") } else { ("audio/wav", "wav") };
-    let (first, last) = range.unwrap_or((0, bytes.saturating_sub(1)));
-    let length = if bytes == 0 { 0 } else { last + 1 - first };
-    let mut response = Response::new(body(reader, first, length)).into_response();
-    let name = format!("attachment; filename=\"{}.{ending}\"", entry.sid);
-    let fields = [
-        (header::CONTENT_TYPE, kind.to_owned()),
-        (header::CONTENT_LENGTH, length.to_string()),
-        (header::ACCEPT_RANGES, "bytes".to_owned()),
-        (header::CONTENT_DISPOSITION, name),
-    ];
-    for (name, value) in fields {
-        response.headers_mut().extend(value.parse().ok().map(|value| (name, value)));
-    }
-    if range.is_some() {
-        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-        let value = format!("bytes {first}-{last}/{bytes}").parse().ok();
-        response.headers_mut().extend(value.map(|value| (header::CONTENT_RANGE, value)));
-    }
-    Ok(response)
-}
-
-/// Reads part by part as the client takes them.
-fn body(reader: Reader, first: u64, length: u64) -> Body {
-    let parts = futures_util::stream::try_unfold((reader, first, length), |(mut reader, at, left)| async move {
-        if left == 0 {
-            return Ok(None);
-        }
-        let read = spawn_blocking(move || {
-            let most = usize::try_from(left).unwrap_or(usize::MAX).min(HTTP_RECORDING_PART_BYTES);
-            let mut part = vec![0; most];
-            let bytes = reader.read_at(at, &mut part)?;
-            part.truncate(bytes);
-            Ok::<_, io::Error>((reader, part))
-        });
-        let (reader, part) = read.await.map_err(io::Error::other)??;
-        if part.is_empty() {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
-        }
-        let bytes = part.len() as u64;
-        Ok(Some((Bytes::from(part), (reader, at + bytes, left - bytes))))
-    });
-    Body::from_stream(parts)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_are_cut_to_the_audio_or_refused() {
-        let of = |text: &'static str| {
-            let headers = HeaderMap::from_iter([(header::RANGE, text.parse().unwrap())]);
-            range(&headers, 1000)
-        };
-        assert_eq!(range(&HeaderMap::new(), 1000), Ok(None));
-        for (text, expected) in [
-            ("bytes=0-99", (0, 99)),
-            ("bytes=990-2000", (990, 999)),
-            ("bytes=500-", (500, 999)),
-            ("bytes=-10", (990, 999)),
-            ("bytes=-5000", (0, 999)),
-        ] {
-            assert_eq!(of(text), Ok(Some(expected)), "{text}");
-        }
-        for text in ["bytes=1000-", "bytes=5000-6000", "bytes=-0"] {
-            assert_eq!(of(text), Err(()), "{text}");
-        }
-        for text in ["bytes=9-1", "bytes=0-1,5-6", "lines=0-1", "bytes=a-b", "bytes=-"] {
-            assert_eq!(of(text), Ok(None), "{text}");
+    match Audio::of(&entry, reader, &headers) {
+        Ok(audio) => Ok(audio.into_response()),
+        Err(RangeOutside(bytes)) => {
+            let refused =
+                ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, "bad_range", "the range is outside of the audio");
+            Ok(([(header::CONTENT_RANGE, format!("bytes */{bytes}"))], refused).into_response())
         }
     }
 }

@@ -20,7 +20,7 @@ use trunkgate_call::trace::TraceItem;
 use trunkgate_call::{Addressing, Gateway, GatewayConfig, Input, Interfaces};
 use trunkgate_route::Table;
 
-use crate::config::{CDR_HELP, Config, NumberOverrides};
+use crate::config::{self, CDR_HELP, Config, NumberOverrides};
 use crate::runtime::api_log::ApiLog;
 use crate::runtime::apps::callbacks::means as means_of_callbacks;
 use crate::runtime::apps::{self, Apps};
@@ -117,8 +117,13 @@ fn certificates(config: &Config) -> Result<transport::Settings, StartError> {
 }
 
 /// Returns the inputs of the gateway before anything else.
-fn first_inputs(config: &Config, records: &records::Writer, of: (&Arc<Table>, &Addressing)) -> [Input; 2] {
-    let settings = settings(config, Arc::clone(of.0), of.1.clone());
+fn first_inputs(
+    config: &Config,
+    records: &records::Writer,
+    (table, addressing, http): (&Arc<Table>, &Addressing, SocketAddr),
+) -> [Input; 2] {
+    let links = config::recording_links(config, &config.api.account_sid, http);
+    let settings = settings(config, Arc::clone(table), addressing.clone(), links);
     let is_counted = config.trunks.iter().flat_map(|trunk| &trunk.quotas).any(|quota| quota.calls_per_day > 0);
     let counts = if is_counted { records.day_counts() } else { Vec::new() };
     [Input::Configure(Box::new(settings)), Input::DayCounts(counts)]
@@ -145,7 +150,7 @@ impl Edge {
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
         let (message_bytes, epoch) = (config.limits.sip_message_bytes, gateway_config.epoch);
         let (configs, table) = Configs::start(config, &store)?;
-        let first = first_inputs(&configs.written, &records, (&table, &addressing));
+        let first = first_inputs(&configs.written, &records, (&table, &addressing, http_address));
         let shared = shared(configs, (listeners.clone(), own), (interfaces, &table), settings, (&workers, &records));
         let ((orders, orders_in), (reports, reports_in)) =
             (mpsc::channel(limits::ORDERS), mpsc::channel(limits::REPORTS));
@@ -341,7 +346,11 @@ fn start_recordings(
     orders: &mpsc::Sender<Order>,
     workers: &Workers,
 ) -> Result<(Recordings, recordings::Threads), StartError> {
-    let settings = shared.running(|running| running.config.recording.clone());
+    let http = shared.own.borrow().http();
+    let settings = shared.running(|running| {
+        let links = http.and_then(|http| config::recording_links(&running.config, &running.boot.api.account_sid, http));
+        (running.config.recording.clone(), links)
+    });
     let orders = orders.clone();
     let tell = Arc::new(move |event: recordings::Event| {
         let (sid, text) = event.in_words();
@@ -390,6 +399,7 @@ fn start_apps(handle: &Handle) -> io::Result<(AppDesks, Vec<JoinHandle<()>>)> {
         runtime.shutdown_background();
     })?;
     let stored = callbacks.for_stored();
+    handle.recordings.report_by(stored.clone());
     Ok(((apps::Desk { questions, callbacks }, stored), vec![thread, sender]))
 }
 

@@ -83,6 +83,7 @@ pub use otel::Otel;
 pub(crate) use overrides::judge_url;
 pub use overrides::{NumberOverride, NumberOverrides, NumberParameter, ParameterKind, ToldOverride};
 pub use places::Places;
+pub(crate) use recording::links as recording_links;
 pub use recording::{OnFull, Recording};
 pub use reference::markdown;
 pub use show::Shown;

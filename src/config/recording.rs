@@ -1,12 +1,14 @@
 //! `[recording]`: where recordings of calls are stored, in which form, and for how long.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
 use toml::Spanned;
+use trunkgate_call::RecordingLinks;
 use trunkgate_recording::Container;
 use trunkgate_recording::age::Identities;
 
@@ -15,10 +17,14 @@ use super::diagnostic::Findings;
 use super::draft::Draft;
 use super::keys::{self, Around};
 use super::section::{Section, Value};
+use super::types::{Config, Proxy};
 use super::values;
 
 /// Shortest `keep`.
 const LEAST_TIME: Duration = Duration::from_secs(60);
+
+/// Where clients of the proxy find the edge's own API.
+const TWILIO: &str = "https://api.twilio.com";
 
 /// `[recording]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +39,22 @@ pub struct Recording {
     pub key: Option<Arc<Identities>>,
     /// What is done with new calls while recordings cannot be written.
     pub on_full: OnFull,
+    /// URL that is notified of each recording.
+    pub notify: Option<String>,
+}
+
+/// Returns how recordings are named and reported; `None`: calls are not recorded. `account`: SID of the account in force, `http`: where the
+/// HTTP API is.
+pub(crate) fn links(config: &Config, account: &str, http: SocketAddr) -> Option<RecordingLinks> {
+    let recording = config.recording.as_ref()?;
+    let base = match &config.http.public_url {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None if config.api.open_proxy() != Proxy::Off => TWILIO.to_owned(),
+        None if config.http.tls.is_some() => format!("https://{http}"),
+        None => format!("http://{http}"),
+    };
+    let base = format!("{base}/2010-04-01/Accounts/{account}/Recordings");
+    Some(RecordingLinks { account: account.to_owned(), base, notify: recording.notify.clone() })
 }
 
 /// What is done with new calls while recordings cannot be written.
@@ -73,6 +95,7 @@ pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Fin
         keep: None,
         key: None,
         on_full: OnFull::Continue,
+        notify: None,
     };
     keys::fill((keys::RECORDING, keys::PUT_RECORDING), Some(section), &mut recording, around, findings);
     Some(recording).filter(|recording| recording.directory != Path::new(""))
@@ -222,7 +245,8 @@ mod tests {
             ("directory = 'real'\nkey = { file = 'nowhere' }", "TG0110", "nowhere"),
             ("directory = 'real'\nkey = { file = 'link' }", "TG0110", "link"),
             ("directory = 'real'\non_full = 'stop'", "TG0105", "stop"),
-            ("directory = 'real'\nurl = 'https://h/'", "TG0104", "url"),
+            ("directory = 'real'\nurl = 'ftp://h/'", "TG0154", "`url` is not a web address"),
+            ("directory = 'real'\nannounce = 'a.wav'", "TG0104", "announce"),
         ] {
             let (found, read) = read(folder.path(), recording);
             assert!(found.iter().any(|(id, text)| *id == code && text.contains(about)), "{recording}: {found:?}");

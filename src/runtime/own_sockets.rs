@@ -19,6 +19,8 @@ pub struct OwnSockets {
     datagrams: Vec<SocketAddr>,
     /// Where SIP comes by connections, and HTTP.
     connections: Vec<SocketAddr>,
+    /// Where HTTP is bound.
+    http: Option<SocketAddr>,
     /// Where media is bound, and to which ports.
     media: Vec<IpAddr>,
     ports: (u16, u16),
@@ -39,9 +41,15 @@ impl OwnSockets {
             listeners.iter().filter(fit).map(|one| one.address)
         };
         let connections = of(false).chain([http]).collect();
-        let mut own = OwnSockets { datagrams: of(true).collect(), connections, ..OwnSockets::default() };
+        let mut own =
+            OwnSockets { datagrams: of(true).collect(), connections, http: Some(http), ..OwnSockets::default() };
         own.follow(config, config);
         own
+    }
+
+    /// Returns where HTTP is bound.
+    pub(crate) fn http(&self) -> Option<SocketAddr> {
+        self.http
     }
 
     /// Takes what a reload changed: media that began before stays where `boot` says.
@@ -105,6 +113,7 @@ mod tests {
         OwnSockets {
             datagrams: vec![datagrams.parse().unwrap()],
             connections: vec![connections.parse().unwrap()],
+            http: None,
             media: vec![media.parse().unwrap()],
             ports: (20_000, 20_999),
             public: vec!["203.0.113.10".parse().unwrap()],

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::{Instant, interval, interval_at, timeout};
-use trunkgate_call::{Change, Concerned, Happening, Input, Settings as GatewaySettings};
+use trunkgate_call::{Change, Concerned, Happening, Input, RecordingLinks, Settings as GatewaySettings};
 use trunkgate_route::TargetSpec;
 
 use crate::config::{self, Config, Diagnostic, Difference};
@@ -229,7 +229,8 @@ impl Handle {
         self.input(Input::Reconfigured(done.concerned.clone())).await?;
         let _ = self.sms.send(SmsOrder::Settings(Box::new(Outlets::of(&config)))).await;
         self.shared.calls.configure(config.api.kept_calls());
-        self.recordings.configure(config.recording.clone());
+        let links = self.shared.running(|running| self.recording_links(running));
+        self.recordings.configure(config.recording.clone(), links);
         set(&self.shared.hep, hep::Target::of(&config));
         set(&self.shared.otel, otel::Target::of(&config));
         self.shared.refresh.notify_one();
@@ -237,10 +238,17 @@ impl Handle {
         Ok(())
     }
 
+    /// Returns how recordings are named and reported by the file in force.
+    pub(crate) fn recording_links(&self, running: &Running) -> Option<RecordingLinks> {
+        // The account's SID waits for a restart.
+        let account = &running.boot.api.account_sid;
+        config::recording_links(&running.config, account, self.shared.own.borrow().http()?)
+    }
+
     /// Returns the settings by the file in force and the machine's present addresses.
     pub(super) fn settings(&self, running: &Running) -> GatewaySettings {
         let addressing = settings::addressing(&running.config, &self.shared.listeners, &running.interfaces);
-        settings::settings(&running.config, Arc::clone(&running.table), addressing)
+        settings::settings(&running.config, Arc::clone(&running.table), addressing, self.recording_links(running))
     }
 
     /// Makes a new table of what the peers' names were found to be, where that has changed.

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use trunkgate_call::{Addressing, Interfaces, ListenerSpec, Settings};
+use trunkgate_call::{Addressing, Interfaces, ListenerSpec, RecordingLinks, Settings};
 use trunkgate_route::{Destination, Server, Table};
 use trunkgate_sip::{ListenerId, Transport};
 
@@ -27,7 +27,12 @@ pub struct Listener {
 pub type Found = HashMap<Destination, Vec<Server>>;
 
 /// Returns the settings that a reload may change.
-pub(crate) fn settings(config: &Config, table: Arc<Table>, addressing: Addressing) -> Settings {
+pub(crate) fn settings(
+    config: &Config,
+    table: Arc<Table>,
+    addressing: Addressing,
+    recordings: Option<RecordingLinks>,
+) -> Settings {
     Settings {
         table,
         addressing,
@@ -37,7 +42,7 @@ pub(crate) fn settings(config: &Config, table: Arc<Table>, addressing: Addressin
         strangers: config.limits.strangers,
         captures: config.hep.is_some(),
         recogniser: config.recogniser.clone(),
-        records: config.recording.is_some(),
+        recordings: recordings.map(Arc::new),
         sampling: config.sampling(),
     }
 }

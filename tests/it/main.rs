@@ -94,6 +94,7 @@ mod twilio_keys;
 mod twilio_messages;
 mod twilio_numbers;
 mod twilio_proxy;
+mod twilio_recordings;
 mod twilio_sandbox;
 mod unsent;
 mod verdicts;

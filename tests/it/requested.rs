@@ -172,7 +172,7 @@ fn a_call_that_cannot_be_made_has_a_code() {
         (vec![("To", TO), ("From", NUMBER), twiml, ("SendDigits", "1x")], (400, 20_001)),
         (vec![("To", TO), ("From", NUMBER), twiml, ("StatusCallbackEvent", "sneezed")], (400, 20_001)),
         (vec![("To", TO), ("From", NUMBER), twiml, ("MachineDetection", "Enable")], (501, 20_501)),
-        (vec![("To", TO), ("From", NUMBER), twiml, ("Record", "true")], (501, 20_501)),
+        (vec![("To", TO), ("From", NUMBER), twiml, ("Record", "true")], (400, 21_220)),
         (vec![("To", TO), ("From", NUMBER), twiml, ("Colour", "red")], (400, 20_001)),
     ] {
         let (status, answer) = ask(&rig, "POST", "Calls.json", &parameters);

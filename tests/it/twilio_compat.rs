@@ -14,6 +14,7 @@ use crate::support::twilio::{Deed, Twilio};
 use crate::support::{Process, config, trunkgate, until};
 use crate::twilio_api::{Rig, SID, TOKEN};
 use crate::twilio_messages::{NUMBER, OURS, PUBLIC, THEIRS, field, form, from_twilio, of};
+use crate::twilio_recordings::walk;
 
 /// An edge whose API sends no messages, and no calls.
 fn rig() -> Rig {
@@ -34,7 +35,7 @@ fn vouched_for() -> Rig {
 /// Path below the account with SIDs that are none.
 fn path_of(operation: &str) -> String {
     let path = operation.replacen("{AC}", SID, 1);
-    let path = ["CA", "PN", "SM", "SK", "MZ"]
+    let path = ["CA", "PN", "SM", "SK", "MZ", "RE"]
         .iter()
         .fold(path, |path, kind| path.replace(&format!("{{{kind}}}"), &format!("{kind}{}", "0".repeat(32))));
     // The list of accounts has no account in its path.
@@ -48,6 +49,7 @@ fn base(operation: &Operation) -> &'static [(&'static str, &'static str)] {
         ("POST", "{AC}/Calls.json") => &[("Twiml", "<Response/>")],
         ("POST", "{AC}/Calls/{CA}/Streams.json") => &[("Url", "wss://bot.example.com/")],
         ("POST", "{AC}/Calls/{CA}/Streams/{MZ}.json") => &[("Status", "stopped")],
+        ("POST", "{AC}/Calls/{CA}/Recordings/{RE}.json") => &[("Status", "paused")],
         ("POST", "{AC}/Messages.json") => &[("To", THEIRS), ("From", OURS), ("Body", "Hello")],
         _ => &[],
     }
@@ -175,6 +177,31 @@ fn fields_of_calls_streams_and_the_account_are_those_of_the_page() {
 }
 
 #[test]
+fn fields_of_recordings_are_those_of_the_page() {
+    let rig = Rig::new("requests_per_second = 0\n[recording]\ndirectory = \"recordings\"\n");
+    let _call = Call::set_up(&rig.edge, "recorded", &rig.caller, &rig.callee);
+    let of_call = format!("Calls/{}/Recordings", rig.edge.sid());
+    let begun = rig.post(&format!("{of_call}.json"), "");
+    let quiet = rig.post(&format!("{of_call}.json"), "Trim=trim-silence");
+    let sids = [&begun, &quiet].map(|recording| recording["sid"].as_str().unwrap().to_owned());
+    let folder = rig.edge.file.with_file_name("recordings");
+    until("both are written", || Some(()).filter(|()| walk(&folder) > 32_000));
+    for (sid, status) in sids.iter().zip(["completed", "absent"]) {
+        rig.post(&format!("{of_call}/{sid}.json"), "Status=stopped");
+        let one = format!("{of_call}/{sid}.json");
+        until(status, || Some(()).filter(|()| rig.get(&one)["status"] == status));
+    }
+    let of = |path: &str| sids.each_ref().map(|sid| rig.get(&format!("{path}/{sid}.json"))).to_vec();
+    is_as_on_the_page("call recording", &[vec![begun], of(&of_call)].concat());
+    let third = rig.post(&format!("{of_call}.json"), "")["sid"].as_str().unwrap().to_owned();
+    let live = until("the index has it", || {
+        let (status, recording) = rig.ask("GET", &format!("Recordings/{third}.json"), "");
+        Some(recording).filter(|_| status == 200)
+    });
+    is_as_on_the_page("recording", &[vec![live], of("Recordings")].concat());
+}
+
+#[test]
 fn fields_of_numbers_and_keys_are_those_of_the_page() {
     let rig = rig();
     let number = rig.get("IncomingPhoneNumbers.json")["incoming_phone_numbers"][0].clone();
@@ -268,11 +295,12 @@ fn fields_of_a_whole_call_on_the_wire_are_those_of_the_page() {
         ("/partial", ""),
         (
             "/said",
-            "<Dial action=\"/dialled\"><Number url=\"/screen\" statusCallback=\"/progress\" \
+            "<Dial action=\"/dialled\" record=\"record-from-ringing\" recordingStatusCallback=\"/recording\"><Number url=\"/screen\" statusCallback=\"/progress\" \
              statusCallbackEvent=\"initiated ringing answered completed\">+14155550177</Number></Dial>",
         ),
         ("/screen", "<Say>A call.</Say>"),
         ("/progress", ""),
+        ("/recording", ""),
         ("/dialled", "<Redirect>/last</Redirect>"),
         ("/last", "<Say>Goodbye.</Say>"),
     ]);
@@ -300,8 +328,9 @@ fn fields_of_a_whole_call_on_the_wire_are_those_of_the_page() {
         ("/screen", "start"),
         ("/progress", "status"),
         ("/dialled", "dial"),
+        ("/recording", "recording"),
     ] {
-        assert!(has_all(kind), "{kind}");
+        until(kind, || Some(()).filter(|()| has_all(kind)));
         are_on_the_page(purpose, &of_kind(kind));
     }
     // A Gather's input is of one of two kinds.

@@ -7,7 +7,7 @@ pub use call::agent::agent_leg::socket_spec;
 pub use call::judged::{NotBegun, judge_targets};
 pub use call::media::local::{ForkRequest, Listener};
 pub use call::operator::CallParty;
-pub use call::recording::RecordingChange;
+pub use call::recording::{BegunRecording, RecordingChange};
 pub use call::refused::Refused;
 pub use call::requested::{CallRequest, Onward, named_target};
 pub use call::search::candidates::trunk_of_uri;
@@ -24,7 +24,10 @@ pub use trunkgate_resources::key::CallKey;
 pub use trunkgate_resources::quotas::DayCount;
 pub use trunkgate_resources::recent::EndedCalls;
 pub use trunkgate_resources::recognition::RecogniserSpec;
-pub use trunkgate_resources::recording::{RecordingBegun, RecordingDone, RecordingRequest, RecordingSource};
+pub use trunkgate_resources::recording::{
+    RECORDING_PURPOSE, RecordingBegun, RecordingDone, RecordingEvents, RecordingLinks, RecordingReceiver,
+    RecordingReport, RecordingRequest, RecordingSource, seconds as recorded_seconds, track_name, trimmed,
+};
 pub use trunkgate_resources::strangers::{Ban, StrangerLimits};
 pub use trunkgate_resources::{addressing, io, limits, metrics};
 pub use trunkgate_story::change::{Change, Happening};

@@ -458,7 +458,7 @@ pub enum Event {
     RecorderSilent {
         /// The recorder.
         end: EndId,
-        /// Whether the recording has a sound of the caller.
+        /// Whether the recording has a sound.
         was_heard: bool,
     },
     /// A recorder has ended: it was removed, or the session is over.
@@ -467,8 +467,8 @@ pub enum Event {
         end: EndId,
         /// Frames of 20 ms in its file.
         frames: u64,
-        /// Whether the caller was silent throughout.
-        is_silent: bool,
+        /// The first and the last of them with a sound; `None`: all of it is silence.
+        sound: Option<(u64, u64)>,
     },
     /// The agent could not be reached, or is lost; its end stays, silent, until it is removed.
     AgentLost {

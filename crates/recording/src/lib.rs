@@ -5,11 +5,13 @@
 
 pub mod age;
 mod channels;
+mod cut;
 mod encoder;
 pub mod limits;
 pub mod ogg;
 mod opus;
 pub mod wav;
 
+pub use cut::Cut;
 pub use encoder::{Container, Encoder, Encryption};
 pub use trunkgate_terms::Channels;

@@ -1,5 +1,9 @@
 //! The Ogg container (RFC 3533) with Opus in it (RFC 7845): pages are written, and counted again in a file that was cut.
 
+use std::ops::Range;
+
+use crate::limits::FRAME_MS;
+
 /// Bytes of a page's header before its table of segments.
 const HEAD_BYTES: usize = 27;
 /// Longest page: all segments of 255 bytes.
@@ -10,6 +14,13 @@ const FIRST: u8 = 2;
 const LAST: u8 = 4;
 /// Samples per millisecond of granule positions, whatever the rate of the audio (RFC 7845 §4).
 const GRANULES_PER_MS: u64 = 48;
+
+/// The same of a frame of 20 ms.
+pub(crate) const GRANULES_PER_FRAME: u64 = FRAME_MS as u64 * GRANULES_PER_MS;
+/// Packets of a page: 1 s.
+pub(crate) const PAGE_PACKETS: usize = 50;
+/// Packets before those of the audio.
+const HEADER_PACKETS: u64 = 2;
 
 const CRC: [u32; 256] = crc_table();
 
@@ -102,6 +113,8 @@ struct Page<'a> {
     length: usize,
     flags: u8,
     granule: u64,
+    /// Lengths of the segments.
+    segments: &'a [u8],
     contents: &'a [u8],
 }
 
@@ -129,7 +142,88 @@ fn page(bytes: &[u8]) -> Found<'_> {
     }
     let mut granule = [0; 8];
     granule.copy_from_slice(&head[6..14]);
-    Found::Page(Page { length, flags: head[5], granule: u64::from_le_bytes(granule), contents: &whole[segments..] })
+    let granule = u64::from_le_bytes(granule);
+    Found::Page(Page { length, flags: head[5], granule, segments: table, contents: &whole[segments..] })
+}
+
+impl<'a> Page<'a> {
+    /// Lists its packets; in files of ours none goes on in the next page.
+    fn packets(&self) -> impl Iterator<Item = &'a [u8]> {
+        let (mut lengths, mut rest) = (self.segments.iter(), self.contents);
+        std::iter::from_fn(move || {
+            let mut length = 0;
+            loop {
+                let segment = *lengths.next()?;
+                length += usize::from(segment);
+                if segment < 255 {
+                    break;
+                }
+            }
+            let (packet, behind) = rest.split_at_checked(length)?;
+            rest = behind;
+            Some(packet)
+        })
+    }
+}
+
+/// Packets of a finished file to the pages of a file with some of its frames.
+#[derive(Debug)]
+pub(crate) struct OpusCut {
+    pages: Pages,
+    /// Bytes that are no whole page yet.
+    held: Vec<u8>,
+    /// Packets that have come, the two of the header among them.
+    seen: u64,
+    kept: Range<u64>,
+    pre_skip: u64,
+    /// Packets of audio in the new file.
+    packets: u64,
+}
+
+impl OpusCut {
+    pub(crate) fn new(kept: Range<u64>, serial: u32) -> OpusCut {
+        OpusCut { pages: Pages::new(serial), held: Vec::new(), seen: 0, kept, pre_skip: 0, packets: 0 }
+    }
+
+    /// Takes the next bytes of the file.
+    pub(crate) fn push(&mut self, bytes: &[u8], to: &mut Vec<u8>) {
+        self.held.extend_from_slice(bytes);
+        let held = std::mem::take(&mut self.held);
+        let mut at = 0;
+        while let Found::Page(page) = page(held.get(at..).unwrap_or_default()) {
+            at += page.length;
+            page.packets().for_each(|packet| self.take(packet, to));
+        }
+        self.held = held.get(at..).unwrap_or_default().to_vec();
+    }
+
+    fn take(&mut self, packet: &[u8], to: &mut Vec<u8>) {
+        let number = self.seen.checked_sub(HEADER_PACKETS);
+        self.seen += 1;
+        let Some(number) = number else {
+            if let Some([low, high]) = packet.strip_prefix(b"OpusHead").and_then(|head| head.get(2..4)) {
+                self.pre_skip = u64::from(u16::from_le_bytes([*low, *high]));
+            }
+            self.pages.push(packet, 0, to);
+            return self.pages.end(false, to);
+        };
+        // The codec is behind by `pre_skip`: what it says of the last frame is in the packets after it.
+        let end = self.kept.end + self.pre_skip.div_ceil(GRANULES_PER_FRAME);
+        if (self.kept.start..end).contains(&number) {
+            self.packets += 1;
+            self.pages.push(packet, self.packets * GRANULES_PER_FRAME, to);
+            if self.pages.waiting() >= PAGE_PACKETS {
+                self.pages.end(false, to);
+            }
+        }
+    }
+
+    /// Appends the last page.
+    pub(crate) fn finish(mut self, to: &mut Vec<u8>) {
+        let frames = self.kept.end - self.kept.start;
+        self.pages.set_position(self.pre_skip + frames * GRANULES_PER_FRAME);
+        self.pages.end(true, to);
+    }
 }
 
 /// Counts the whole pages at the beginning of an Ogg Opus file, which is given piece by piece.

@@ -4,13 +4,10 @@ use ropus::{Application, Bitrate, Channels as OpusChannels, Signal};
 
 use crate::Channels;
 use crate::limits::{FRAME_SAMPLES, OPUS_COMPLEXITY, OPUS_DUAL_BIT_RATE, OPUS_MONO_BIT_RATE, RATE_HZ};
-use crate::ogg::Pages;
+use crate::ogg::{GRANULES_PER_FRAME, PAGE_PACKETS, Pages};
 
 /// Granule positions have this clock (RFC 7845 §4).
 const GRANULES_PER_SAMPLE: u64 = 48_000 / RATE_HZ as u64;
-const GRANULES_PER_FRAME: u64 = FRAME_SAMPLES as u64 * GRANULES_PER_SAMPLE;
-/// Packets of a page: 1 s.
-const PAGE_PACKETS: usize = 50;
 /// Longest packet (RFC 6716 §3.4).
 const PACKET_BYTES: usize = 1275;
 

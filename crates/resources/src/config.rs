@@ -9,6 +9,7 @@ use trunkgate_story::sampled::Sampling;
 
 use crate::addressing::Addressing;
 use crate::recognition::RecogniserSpec;
+use crate::recording::RecordingLinks;
 use crate::strangers::StrangerLimits;
 
 /// What a gateway is told at the start.
@@ -58,8 +59,8 @@ pub struct Settings {
     pub captures: bool,
     /// The recogniser of callers' speech.
     pub recogniser: Option<Arc<RecogniserSpec>>,
-    /// Whether calls may be recorded: there is a writer.
-    pub records: bool,
+    /// How recordings are named and reported; `None`: there is no writer, and no call is recorded.
+    pub recordings: Option<Arc<RecordingLinks>>,
     /// The calls, of those that begin from now on, that OpenTelemetry is sent.
     pub sampling: Sampling,
 }

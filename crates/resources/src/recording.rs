@@ -4,10 +4,17 @@
 //! by the time that its file needs.
 
 use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
 use trunkgate_media::agent::TrackSet;
 use trunkgate_media::{Channels, RecordingId};
+use trunkgate_route::{App, WebhookMethod};
+use trunkgate_story::wall::rfc2822;
+
+use crate::app::{AppCallback, AppPlace, DocumentRequest};
 
 /// What a recording was begun by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +23,14 @@ pub enum RecordingSource {
     Route,
     /// A request over HTTP.
     Request,
+    /// A request that has begun the call, with `Record`.
+    OutboundApi,
+    /// `Record` of a document.
+    RecordVerb,
+    /// `record` of a Dial.
+    DialVerb,
+    /// `Recording` in Start of a document.
+    StartVerb,
 }
 
 impl RecordingSource {
@@ -24,12 +39,159 @@ impl RecordingSource {
         match self {
             RecordingSource::Route => "Trunking",
             RecordingSource::Request => "StartCallRecordingAPI",
+            RecordingSource::OutboundApi => "OutboundAPI",
+            RecordingSource::RecordVerb => "RecordVerb",
+            RecordingSource::DialVerb => "DialVerb",
+            RecordingSource::StartVerb => "StartCallRecordingTwiML",
         }
     }
 }
 
+/// Events of a recording that a receiver is notified of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordingEvents {
+    /// It has begun.
+    pub in_progress: bool,
+    /// Its file is complete.
+    pub completed: bool,
+    /// There is no audio, and no file.
+    pub absent: bool,
+}
+
+impl RecordingEvents {
+    /// All of them.
+    pub const ALL: RecordingEvents = RecordingEvents { in_progress: true, completed: true, absent: true };
+    /// Those that Twilio reports where nothing else is asked for.
+    pub const COMPLETED: RecordingEvents = RecordingEvents { in_progress: false, completed: true, absent: false };
+}
+
+/// A receiver of what becomes of a recording.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordingReceiver {
+    /// Name of the application, for figures.
+    pub app: String,
+    /// Absolute URL.
+    pub url: String,
+    /// Method.
+    pub method: WebhookMethod,
+    /// Events to report.
+    pub events: RecordingEvents,
+    /// Whether its URL may lead to private and loopback addresses.
+    pub allow_private: bool,
+}
+
+impl RecordingReceiver {
+    /// Returns the receiver that the configuration names for every recording.
+    pub fn of_all(url: &str) -> RecordingReceiver {
+        RecordingReceiver {
+            app: OF_ALL.to_owned(),
+            url: url.to_owned(),
+            method: WebhookMethod::Post,
+            events: RecordingEvents::ALL,
+            allow_private: true,
+        }
+    }
+}
+
+/// Name in figures of the receiver of every recording.
+const OF_ALL: &str = "recording";
+/// Purpose of the callbacks of recordings, in traces.
+pub const RECORDING_PURPOSE: &str = "recording";
+
+/// How recordings are named and reported.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordingLinks {
+    /// SID of the account.
+    pub account: String,
+    /// URL below which the recordings of the account are, without a slash at its end.
+    pub base: String,
+    /// URL that is notified of every recording.
+    pub notify: Option<String>,
+}
+
+impl RecordingLinks {
+    /// Returns the URL of a recording: that of its audio.
+    pub fn of(&self, sid: &str) -> String {
+        format!("{}/{sid}", self.base)
+    }
+
+    /// Lists the receivers of a recording: its own, and that of every recording.
+    pub fn receivers(&self, own: Option<&RecordingReceiver>) -> impl Iterator<Item = RecordingReceiver> {
+        own.cloned().into_iter().chain(self.notify.as_deref().map(RecordingReceiver::of_all))
+    }
+}
+
+/// What a report says of a recording.
+#[derive(Debug, Clone)]
+pub struct RecordingReport<'a> {
+    /// SID of its call.
+    pub call: &'a str,
+    /// Its SID.
+    pub sid: &'a str,
+    /// `in-progress`, `completed` or `absent`.
+    pub status: &'static str,
+    /// What it was begun by.
+    pub source: &'a str,
+    /// Channels of the file.
+    pub channels: u16,
+    /// Directions that are recorded.
+    pub track: &'a str,
+    /// When it began.
+    pub started: SystemTime,
+    /// Length of the file, once it is known.
+    pub milliseconds: Option<u64>,
+    /// Twilio's code of what is wrong.
+    pub error: Option<u32>,
+}
+
+impl RecordingReport<'_> {
+    /// Returns its parameters, in Twilio's names.
+    pub fn parameters(&self, links: &RecordingLinks) -> Vec<(String, String)> {
+        let named = [
+            ("AccountSid", links.account.clone()),
+            ("CallSid", self.call.to_owned()),
+            ("RecordingSid", self.sid.to_owned()),
+            ("RecordingUrl", links.of(self.sid)),
+            ("RecordingStatus", self.status.to_owned()),
+            ("RecordingChannels", self.channels.to_string()),
+            ("RecordingStartTime", rfc2822(self.started)),
+            ("RecordingSource", self.source.to_owned()),
+            ("RecordingTrack", self.track.to_owned()),
+            ("ErrorCode", self.error.unwrap_or_default().to_string()),
+        ];
+        let duration = self.milliseconds.map(|length| ("RecordingDuration", seconds(length).to_string()));
+        named.into_iter().chain(duration).map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+/// Returns the duration of a recording in whole seconds: rounded, and of one with any audio at least one.
+pub const fn seconds(milliseconds: u64) -> u64 {
+    let rounded = milliseconds.saturating_add(500) / 1000;
+    if rounded == 0 && milliseconds > 0 { 1 } else { rounded }
+}
+
+/// Frames of 20 ms that stay before the first sound of a trimmed recording, and behind its last: speech begins softly.
+const MARGIN: u64 = 5;
+
+/// Returns the frames of a recording that remain once silence at its beginning and its end is removed. `sound`: the first and the last
+/// frame with a sound.
+pub fn trimmed(frames: u64, sound: Option<(u64, u64)>) -> Range<u64> {
+    let Some((first, last)) = sound else { return 0..0 };
+    let end = last.saturating_add(1 + MARGIN).min(frames);
+    first.saturating_sub(MARGIN).min(end)..end
+}
+
+/// Returns the name of directions in Twilio's API.
+pub const fn track_name(tracks: TrackSet) -> &'static str {
+    match tracks {
+        TrackSet::Inbound => "inbound",
+        TrackSet::Outbound => "outbound",
+        TrackSet::Both => "both",
+    }
+}
+
 /// A recording that is to be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordingRequest {
     /// What it was begun by.
     pub source: RecordingSource,
@@ -37,6 +199,24 @@ pub struct RecordingRequest {
     pub channels: Channels,
     /// Directions that are recorded; the other one is silence.
     pub tracks: TrackSet,
+    /// Whether silence at its beginning and its end is removed.
+    pub trim: bool,
+    /// Receiver of what becomes of it.
+    pub receiver: Option<Box<RecordingReceiver>>,
+}
+
+impl RecordingRequest {
+    /// Requests a recording of both directions as it is heard, of which no receiver of its own is notified.
+    pub const fn new(source: RecordingSource, channels: Channels) -> RecordingRequest {
+        RecordingRequest { source, channels, tracks: TrackSet::Both, trim: false, receiver: None }
+    }
+
+    /// Returns the recording that begins by this request.
+    pub(crate) fn begun(self, (id, sid): (RecordingId, &str), call: &str, began: SystemTime) -> RecordingBegun {
+        let RecordingRequest { source, channels, tracks, trim, receiver } = self;
+        let (sid, call) = (sid.to_owned(), call.to_owned());
+        RecordingBegun { id, sid, call, source, channels, tracks, trim, receiver, began }
+    }
 }
 
 /// A recording that has begun: its file is to be made.
@@ -52,8 +232,41 @@ pub struct RecordingBegun {
     pub source: RecordingSource,
     /// The channels of the file.
     pub channels: Channels,
+    /// Directions that are recorded.
+    pub tracks: TrackSet,
+    /// Whether silence at its beginning and its end is removed.
+    pub trim: bool,
+    /// Receiver of what becomes of it.
+    pub receiver: Option<Box<RecordingReceiver>>,
     /// When it began.
     pub began: SystemTime,
+}
+
+impl RecordingBegun {
+    /// Returns the callbacks of its beginning. Its end is reported where its file is closed.
+    pub(crate) fn reports(&self, links: &RecordingLinks) -> Vec<AppCallback> {
+        let report = RecordingReport {
+            call: &self.call,
+            sid: &self.sid,
+            status: "in-progress",
+            source: self.source.as_str(),
+            channels: self.channels.count(),
+            track: track_name(self.tracks),
+            started: self.began,
+            milliseconds: None,
+            error: None,
+        };
+        let parameters = report.parameters(links);
+        let receivers = links.receivers(self.receiver.as_deref()).filter(|receiver| receiver.events.in_progress);
+        let callback = |receiver: RecordingReceiver| {
+            let RecordingReceiver { app, url, method, allow_private, .. } = receiver;
+            let (place, purpose, parameters) = (AppPlace::Url(url), RECORDING_PURPOSE, parameters.clone());
+            let request = DocumentRequest { place, method, purpose, parameters };
+            let (call, about) = (self.call.clone(), self.sid.clone());
+            AppCallback { call, about, app: app.as_str().into(), allow_private, request }
+        };
+        receivers.map(callback).collect()
+    }
 }
 
 /// A recording whose file is complete, or will not be.
@@ -69,27 +282,63 @@ pub struct RecordingDone {
     pub error: Option<String>,
 }
 
+/// A request that waits for the file of a recording: its caller has hung up, and what it says of the recording is not known yet.
+#[derive(Debug)]
+pub struct AfterRecording {
+    /// The application that makes it.
+    pub app: Arc<App>,
+    /// The request, without the duration.
+    pub request: DocumentRequest,
+}
+
+impl AfterRecording {
+    /// Returns the request, and whose it is, once the duration of the file is known.
+    pub(crate) fn request(self, milliseconds: u64) -> (Arc<App>, DocumentRequest) {
+        let AfterRecording { app, mut request } = self;
+        request.parameters.push(("RecordingDuration".to_owned(), seconds(milliseconds).to_string()));
+        (app, request)
+    }
+}
+
+/// A recording whose file is not complete.
+#[derive(Debug)]
+pub(crate) struct OpenRecording {
+    pub(crate) sid: String,
+    pub(crate) call: String,
+    pub(crate) after: Option<Box<AfterRecording>>,
+}
+
 /// The recordings of an edge.
 #[derive(Debug, Default)]
 pub struct Recordings {
-    /// Whether there is a writer.
-    is_on: bool,
+    /// How they are named, where there is a writer.
+    links: Option<Arc<RecordingLinks>>,
     /// Whether calls that are to be recorded are refused, because the writer cannot write.
     refuses: bool,
     next: u64,
-    /// Those whose files are not complete: SID of the recording, SID of the call.
-    open: HashMap<RecordingId, (String, String)>,
+    /// Those whose files are not complete.
+    open: HashMap<RecordingId, OpenRecording>,
 }
 
 impl Recordings {
-    /// Sets whether there is a writer.
-    pub(crate) fn configure(&mut self, is_on: bool) {
-        self.is_on = is_on;
+    /// Sets how recordings are named, where there is a writer.
+    pub(crate) fn configure(&mut self, links: Option<Arc<RecordingLinks>>) {
+        self.links = links;
     }
 
     /// Returns whether there is a writer.
     pub fn is_on(&self) -> bool {
-        self.is_on
+        self.links.is_some()
+    }
+
+    /// Returns how recordings are named.
+    pub fn links(&self) -> Option<&RecordingLinks> {
+        self.links.as_deref()
+    }
+
+    /// Returns the same, to be kept.
+    pub(crate) fn links_shared(&self) -> Option<Arc<RecordingLinks>> {
+        self.links.clone()
     }
 
     /// Sets whether calls that are to be recorded are refused.
@@ -99,24 +348,51 @@ impl Recordings {
 
     /// Returns whether a call that is to be recorded is refused.
     pub fn refuses(&self) -> bool {
-        self.is_on && self.refuses
+        self.is_on() && self.refuses
     }
 
     /// Enters a recording, and returns its number.
     pub(crate) fn begin(&mut self, sid: &str, call: &str) -> RecordingId {
         self.next += 1;
         let id = RecordingId(self.next);
-        self.open.insert(id, (sid.to_owned(), call.to_owned()));
+        self.open.insert(id, OpenRecording { sid: sid.to_owned(), call: call.to_owned(), after: None });
         id
     }
 
-    /// Takes a recording out whose file is complete: its SID, and that of its call.
-    pub(crate) fn done(&mut self, id: RecordingId) -> Option<(String, String)> {
+    /// Has a request made once the file of a recording is complete, unless that has no audio.
+    pub fn make_after(&mut self, sid: &str, after: AfterRecording) {
+        if let Some(open) = self.open.values_mut().find(|open| open.sid == sid) {
+            open.after = Some(Box::new(after));
+        }
+    }
+
+    /// Takes a recording out whose file is complete.
+    pub(crate) fn done(&mut self, id: RecordingId) -> Option<OpenRecording> {
         self.open.remove(&id)
     }
 
     /// Returns how many files are not complete.
     pub fn open(&self) -> usize {
         self.open.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_removed_but_for_a_margin() {
+        for (frames, sound, kept) in
+            [(100, Some((20, 40)), 15..46), (100, Some((2, 98)), 0..100), (100, Some((3, 3)), 0..9), (100, None, 0..0)]
+        {
+            assert_eq!(trimmed(frames, sound), kept, "{sound:?} of {frames}");
+        }
+    }
+
+    #[test]
+    fn durations_are_rounded_and_audio_has_one_second_at_least() {
+        let all = [0, 1, 499, 500, 1_499, 1_500, u64::MAX].map(seconds);
+        assert_eq!(all, [0, 1, 1, 1, 1, 2, u64::MAX / 1000]);
     }
 }

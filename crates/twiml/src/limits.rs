@@ -38,6 +38,8 @@ pub const PARAMETER_CHARS: usize = 500;
 pub const REPLIES: usize = 10;
 /// Longest time that an attribute in seconds may ask for; longer ones are cut.
 pub const SECONDS: u32 = 86_400;
+/// Longest `<Record>` in seconds.
+pub const RECORD_SECONDS: u32 = 14_400;
 /// Longest ringing time of a `<Dial>` in seconds.
 pub const RING_SECONDS: u32 = 600;
 

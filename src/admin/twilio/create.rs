@@ -6,14 +6,14 @@ use std::time::Duration;
 use serde_json::Value;
 use trunkgate_call::REQUESTED_APP;
 use trunkgate_call::twiml::{Secret, is_digits};
-use trunkgate_call::{CallRequest, Onward};
+use trunkgate_call::{CallRequest, Onward, RecordingRequest, RecordingSource};
 use trunkgate_route::{App, AppDocument, StatusCallback, WebhookMethod};
 use trunkgate_twiml::compat::requests::CREATE_CALL;
 use url::Url;
 
 use super::error::{Error, shown};
 use super::parameters::Parameters;
-use super::{Asked, calls, dialled};
+use super::{Asked, call_recordings, calls, dialled};
 use crate::config;
 use crate::limits::{CALL_LIMIT_SECONDS, CALL_RING_SECONDS};
 use crate::runtime::placing::{self, Fault, Placing};
@@ -38,6 +38,7 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     let ring_timeout = ring_timeout.unwrap_or(Duration::from_secs(TIMEOUT_SECONDS.0));
     let time_limit = take_time_limit(&mut parameters)?.unwrap_or(Duration::from_secs(LIMIT_SECONDS.0));
     let digits = parameters.take("SendDigits");
+    let record = take_record(cx, &mut parameters)?;
     parameters.finish()?;
     if digits.as_ref().is_some_and(|digits| digits.len() > DIGITS || !is_digits(digits)) {
         return Err(Error::bad_request(format!("SendDigits: 1 to {DIGITS} of 0-9, A-D, #, *, w and W")));
@@ -53,9 +54,26 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     judge_reach(cx, &app)?;
     let onward = vec![Onward::App(Arc::new(app))];
     let digits = digits.map(Secret::new);
-    let request = CallRequest { from, to, targets, onward, ring_timeout, time_limit, digits };
+    let request = CallRequest { from, to, targets, onward, ring_timeout, time_limit, digits, record };
     let begun = cx.handle.act(move |gateway, now| gateway.originate(now, &request)).await?;
     calls::show_new(cx, &begun.map_err(Fault::from)?).await
+}
+
+/// Takes what a new call says of its recording; without `Record` the rest holds for none.
+fn take_record(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<Option<RecordingRequest>, Error> {
+    let is_recorded = match parameters.take("Record").as_deref() {
+        None | Some("false" | "False") => false,
+        Some("true" | "True") => true,
+        Some(other) => return Err(Error::bad_request(format!("Record: \"{}\"; known: true, false", shown(other)))),
+    };
+    let request = call_recordings::take_request(parameters, RecordingSource::OutboundApi, true)?;
+    if !is_recorded {
+        return Ok(None);
+    }
+    if cx.config(|config| config.recording.is_none()) {
+        return Err(Error::of_change("Record: the edge records no calls: its configuration has no [recording]"));
+    }
+    call_recordings::reached(cx, None, request).map(Some)
 }
 
 /// Takes the document of a call.

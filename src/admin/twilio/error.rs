@@ -129,6 +129,11 @@ impl Error {
         Error::of_message(21_610, &format!("Attempt to send to unsubscribed recipient {recipient}"))
     }
 
+    /// The audio of a recording is not complete (20409).
+    pub(super) fn not_recorded_yet() -> Error {
+        Error::of(StatusCode::CONFLICT, "The recording has not ended, or its file is not complete")
+    }
+
     /// A message is still on its way, or a call has not ended (20009).
     pub(super) fn incomplete() -> Error {
         Error::new(StatusCode::CONFLICT, 20_009, "Cannot delete this resource before it is complete")

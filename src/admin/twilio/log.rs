@@ -17,7 +17,7 @@ use crate::runtime::api_log::{ApiRequest, Requests};
 use crate::runtime::handle::Handle;
 
 /// Resources that the API has, by the names that the log gives them.
-const RESOURCES: [&str; 4] = ["Calls", "IncomingPhoneNumbers", "Keys", "Messages"];
+const RESOURCES: [&str; 5] = ["Calls", "IncomingPhoneNumbers", "Keys", "Messages", "Recordings"];
 /// Name of the account itself.
 const ACCOUNT: &str = "Accounts";
 /// Name of requests that were not let in.
@@ -109,7 +109,7 @@ fn call_of(path: &str, answered: &Result<Answer, Error>) -> Option<String> {
     let sid = below.strip_prefix('/').and_then(|rest| rest.split(['/', '.']).next()).filter(|sid| !sid.is_empty());
     let made = || match answered {
         Ok(Answer::Created(json)) => json["sid"].as_str(),
-        Ok(Answer::Shown(_) | Answer::Deleted) | Err(_) => None,
+        Ok(Answer::Shown(_) | Answer::Audio(_) | Answer::Outside(_) | Answer::Deleted) | Err(_) => None,
     };
     sid.or_else(made).map(str::to_owned)
 }

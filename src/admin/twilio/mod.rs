@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use axum::Json;
 use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
@@ -18,7 +19,9 @@ use self::access::Caller;
 use self::error::Error;
 use self::keys::Keys;
 use self::parameters::Parameters;
+use self::recordings::Named;
 use super::ApiError;
+use super::audio::Audio;
 use super::places::Occupant;
 use crate::config::{Api, Config, PhoneNumber};
 use crate::limits::{HTTP_BODY_BYTES, HTTP_REQUEST_SECONDS};
@@ -29,6 +32,7 @@ pub(super) use self::log::show as show_log;
 
 mod access;
 mod account;
+mod call_recordings;
 mod calls;
 mod create;
 mod delivery;
@@ -39,6 +43,7 @@ mod messages;
 mod numbers;
 mod page;
 mod parameters;
+mod recordings;
 mod streams;
 mod text;
 
@@ -58,6 +63,10 @@ enum Answer {
     Shown(Value),
     /// A new resource.
     Created(Value),
+    /// Audio of a recording.
+    Audio(Box<Audio>),
+    /// None of it: the range lies outside of so many bytes.
+    Outside(u64),
     /// Nothing more: the resource is gone.
     Deleted,
 }
@@ -67,6 +76,8 @@ impl Answer {
         match self {
             Answer::Shown(_) => StatusCode::OK,
             Answer::Created(_) => StatusCode::CREATED,
+            Answer::Audio(audio) => audio.status(),
+            Answer::Outside(_) => StatusCode::RANGE_NOT_SATISFIABLE,
             Answer::Deleted => StatusCode::NO_CONTENT,
         }
     }
@@ -83,6 +94,11 @@ impl IntoResponse for Answer {
         match self {
             Answer::Shown(json) => Json(json).into_response(),
             Answer::Created(json) => (StatusCode::CREATED, Json(json)).into_response(),
+            Answer::Audio(audio) => audio.into_response(),
+            Answer::Outside(bytes) => {
+                let error = Error::of(StatusCode::RANGE_NOT_SATISFIABLE, "The range is outside of the audio");
+                ([(header::CONTENT_RANGE, format!("bytes */{bytes}"))], error).into_response()
+            }
             Answer::Deleted => StatusCode::NO_CONTENT.into_response(),
         }
     }
@@ -105,6 +121,12 @@ impl Asked<'_> {
     /// Returns the path of something of the account.
     fn uri(&self, of: &str) -> String {
         format!("/{VERSION}/Accounts/{}/{of}", self.account)
+    }
+
+    /// Returns the URL of a recording's audio; `None`: calls are not recorded any more.
+    fn recording_url(&self, sid: &str) -> Option<String> {
+        let links = self.handle.shared.running(|running| self.handle.recording_links(running));
+        links.map(|links| links.of(sid))
     }
 
     /// Looks at the configuration in force.
@@ -194,7 +216,7 @@ pub(super) async fn serve(State(handle): State<Handle>, request: Request) -> Res
         if caller.is_key() && !access.keys().is_there(caller.key()) {
             return Err(Error::unauthorized("the key was deleted"));
         }
-        answer(&cx, &parts.method, Parameters::read(&parts, &body)?).await
+        answer(&cx, &parts, Parameters::read(&parts, &body)?).await
     };
     let answered = answered.await;
     watch.end(&handle, &answered).await;
@@ -219,14 +241,16 @@ async fn discard(mut body: Body) {
     while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {}
 }
 
-async fn answer(cx: &Asked<'_>, method: &Method, parameters: Parameters) -> Result<Answer, Error> {
+async fn answer(cx: &Asked<'_>, request: &Parts, parameters: Parameters) -> Result<Answer, Error> {
+    let (method, headers) = (&request.method, &request.headers);
     let path = cx.path.strip_suffix(".json").unwrap_or(cx.path);
     let mut parts = path.split('/').filter(|part| !part.is_empty()).skip(1);
-    let parts: [Option<&str>; 6] = std::array::from_fn(|_| parts.next());
+    let named: [Option<&str>; 6] = std::array::from_fn(|_| parts.next());
+    let below = parts.next();
     let wrong_method = || Err(Error::method(method.as_str(), cx.path));
     let reads = matches!(*method, Method::GET | Method::HEAD);
     let posts = *method == Method::POST;
-    let shown = match parts {
+    let shown = match named {
         [Some("Accounts"), Some(sid), ..] if sid != cx.account => Err(Error::not_found(cx.path)),
         [Some("Accounts"), None | Some(_), None, ..] if cx.caller.is_key() => {
             Err(Error::standard_key("the account resource"))
@@ -266,6 +290,14 @@ async fn answer(cx: &Asked<'_>, method: &Method, parameters: Parameters) -> Resu
             streams::stop(cx, sid, stream, parameters).await
         }
         [Some("Accounts"), Some(_), Some("Calls"), Some(_), Some("Streams"), _] => wrong_method(),
+        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), Some("Recordings"), recording] => {
+            let named = (recording, below);
+            return call_recordings::answer(cx, (method, headers), sid, named, parameters).await;
+        }
+        [Some("Accounts"), Some(_), Some("Recordings"), recording, below, _] => {
+            let named = Named { call: None, recording, below };
+            return recordings::answer(cx, (method, headers), named, parameters).await;
+        }
         [Some("Accounts"), Some(_), Some("Calls"), Some(_), Some(list), _] if LATER.contains(&list) => {
             Err(Error::later(&format!("Calls/{{sid}}/{list}")))
         }

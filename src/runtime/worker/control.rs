@@ -84,7 +84,7 @@ impl Worker {
         let id = live.id;
         tracing::error!(session = id.0, "a media session panicked and was ended");
         if let Some(recordings) = &self.recordings {
-            live.recordings.iter().for_each(|recording| recordings.end(*recording));
+            live.recordings.iter().for_each(|recording| recordings.end(*recording, None));
         }
         let closed: Vec<(EndId, u16)> = live.ends.iter().map(|(end, port, _)| (*end, *port)).collect();
         self.close_pairs(at, |_| true);

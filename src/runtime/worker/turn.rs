@@ -342,9 +342,9 @@ impl Worker {
                 // Counted where it is refused.
                 let _ = writer.write(Block { recording, first, samples: samples.to_vec() });
             }
-            Recorded::End { .. } => {
+            Recorded::End { sound, .. } => {
                 open.retain(|each| *each != recording);
-                writer.end(recording);
+                writer.end(recording, sound);
             }
         });
     }

@@ -42,6 +42,13 @@ impl StoredDesk {
             let _ = callbacks.send(Handed::Stored(head)).await;
         }
     }
+
+    /// The same on a thread that may wait.
+    pub(crate) fn hand_over_blocking(&self, head: Head) {
+        if let Some(callbacks) = self.callbacks.upgrade() {
+            let _ = callbacks.blocking_send(Handed::Stored(head));
+        }
+    }
 }
 
 /// A callback on its way to the sender.

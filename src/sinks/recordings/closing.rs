@@ -8,13 +8,15 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use trunkgate_recording::age::Identities;
 
 use super::index::{self, Entry, State};
 use super::live::Ended;
 use super::place::Place;
 use super::repair::{NotRepaired, repair};
 use super::shared::Shared;
-use super::{Event, Finished, RecordingId, reader};
+use super::trim::trim;
+use super::{Event, Finished, RecordingId, Sound, reader};
 use crate::limits::{RECORDINGS_AT_ONCE, RECORDINGS_LOOK_SECONDS, RECORDINGS_TOMBSTONE_DAYS};
 use crate::sinks::store::disk::named;
 
@@ -22,6 +24,31 @@ const LOOK: Duration = Duration::from_secs(RECORDINGS_LOOK_SECONDS);
 /// Between two parts of a look, while there is more to do.
 const BREATH: Duration = Duration::from_millis(100);
 const TOMBSTONE_MILLISECONDS: i64 = RECORDINGS_TOMBSTONE_DAYS as i64 * 86_400_000;
+
+/// Twilio's code of a recording without audio.
+pub(super) const TOO_SHORT: u32 = 16_101;
+
+/// The same of one that had nothing but silence, which was removed.
+const SILENT: u32 = 16_102;
+
+/// Removes silence around the sound of a recording; where that fails, it stays as it is.
+fn trimmed(
+    file: File,
+    place: &Place,
+    entry: Entry,
+    sound: Sound,
+    identities: Option<&Identities>,
+) -> (Option<File>, Entry) {
+    match trim(&file, place, &entry, sound, identities) {
+        Ok(Some((file, milliseconds))) => (Some(file), Entry { milliseconds, ..entry }),
+        Ok(None) => (Some(file), entry),
+        Err(error) => {
+            let call = &entry.call_sid;
+            tracing::warn!(%call, reason = "recording_failed", "recording {} is not trimmed: {error}", entry.sid);
+            (Some(file), entry)
+        }
+    }
+}
 
 /// The thread's state.
 #[derive(Debug)]
@@ -59,9 +86,9 @@ impl Closer {
 
     /// Closes the file of a recording that has ended.
     pub(super) fn close(&mut self, ended: Ended) {
-        let Ended { id, place, entry, file, is_whole } = ended;
+        let Ended { id, place, entry, file, is_whole, trim } = ended;
         let sid = entry.sid.clone();
-        match self.closed(file.as_ref(), &place, &entry, is_whole) {
+        match self.closed(file, &place, &entry, (is_whole, trim)) {
             Ok(entry) => self.finished(id, entry),
             // Its entry in the index stays as it is: a later look completes it.
             Err(what) => {
@@ -73,10 +100,16 @@ impl Closer {
     }
 
     /// Closes a file and writes the entry that it has then; otherwise returns why it is left as it is.
-    fn closed(&self, file: Option<&File>, place: &Place, entry: &Entry, is_whole: bool) -> Result<Entry, String> {
+    fn closed(
+        &self,
+        file: Option<File>,
+        place: &Place,
+        entry: &Entry,
+        (is_whole, trim): (bool, Option<Sound>),
+    ) -> Result<Entry, String> {
         let settings = self.shared.settings();
         let identities = settings.as_ref().and_then(|settings| settings.key.as_deref());
-        let milliseconds = match file {
+        let milliseconds = match &file {
             None => 0,
             Some(_) if is_whole => entry.milliseconds,
             Some(file) => repair(file, entry, identities).map_err(|error| error.to_string())?,
@@ -87,7 +120,12 @@ impl Closer {
         let updated = Timestamp::now().as_millisecond();
         let lost_milliseconds = entry.lost_milliseconds + lost;
         let entry = Entry { milliseconds, lost_milliseconds, updated, ..entry.clone() };
-        let done = match file.filter(|_| milliseconds > 0) {
+        let is_silent = trim == Some(None) && milliseconds > 0;
+        let (file, entry) = match (trim, file) {
+            (Some(sound), Some(file)) => trimmed(file, place, entry, sound, identities),
+            (_, file) => (file, entry),
+        };
+        let done = match file.as_ref().filter(|_| milliseconds > 0 && !is_silent) {
             Some(file) => {
                 let sum = file.sync_all().and_then(|()| reader::check_sum(file));
                 let (bytes, sha256) = sum.map_err(|error| error.to_string())?;
@@ -96,12 +134,11 @@ impl Closer {
             None => {
                 // A file of this name that is not ours stays.
                 file.map_or(Ok(()), |_| place.remove()).map_err(|error| error.to_string())?;
-                Entry { state: State::Absent, file: None, bytes: 0, ..entry }
+                let error_code = Some(if is_silent { SILENT } else { TOO_SHORT });
+                Entry { state: State::Absent, file: None, milliseconds: 0, bytes: 0, error_code, ..entry }
             }
         };
-        let written = done.clone();
-        let put = self.shared.change(move |store| index::put(store, &written));
-        put.map(|()| done).map_err(|error| format!("the index is not written: {error}"))
+        self.shared.finish(&done).map(|()| done).map_err(|error| format!("the index is not written: {error}"))
     }
 
     fn finished(&self, id: Option<RecordingId>, entry: Entry) {
@@ -153,7 +190,9 @@ impl Closer {
                     continue;
                 }
             };
-            match self.closed(file.as_ref(), &place, &entry, false) {
+            // One that a crash has left while it was trimmed.
+            let _ = place.spare().remove_file();
+            match self.closed(file, &place, &entry, (false, None)) {
                 Ok(entry) => {
                     self.shared.figures.recovered.add(1);
                     self.finished(None, entry);

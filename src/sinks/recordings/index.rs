@@ -1,6 +1,7 @@
 //! The index of recordings in the store.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use trunkgate_call::RecordingReceiver;
 
 /// State of a recording, by the names that Twilio gives them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +56,12 @@ pub(crate) struct Entry {
     pub(crate) gaps: u64,
     pub(crate) lost_milliseconds: u64,
     pub(crate) error: Option<String>,
+    /// Directions that are recorded, by Twilio's names.
+    pub(crate) track: String,
+    /// Receiver of what becomes of it.
+    pub(crate) receiver: Option<RecordingReceiver>,
+    /// Twilio's code of a recording without audio.
+    pub(crate) error_code: Option<u32>,
 }
 
 /// Conditions for a part of the list, the newest first.
@@ -68,14 +75,17 @@ pub(crate) struct Part {
     pub(crate) before: Option<i64>,
     pub(crate) call_sid: Option<String>,
     pub(crate) conference_sid: Option<String>,
+    /// Whether those that were deleted are left out.
+    pub(crate) is_there: bool,
 }
 
 const COLUMNS: &str = "sid, call, conference, source, channels, state, directory, path, is_opus, is_encrypted, started, updated, \
-                       milliseconds, bytes, sha256, gaps, lost_milliseconds, error";
+                       milliseconds, bytes, sha256, gaps, lost_milliseconds, error, track, receiver, error_code";
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     let state: String = row.get("state")?;
     let whole = |name: &str| -> rusqlite::Result<u64> { Ok(row.get::<_, i64>(name)?.try_into().unwrap_or(0)) };
+    let receiver: Option<String> = row.get("receiver")?;
     let file: (Option<String>, Option<String>) = (row.get("directory")?, row.get("path")?);
     Ok(Entry {
         sid: row.get("sid")?,
@@ -95,6 +105,9 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         gaps: whole("gaps")?,
         lost_milliseconds: whole("lost_milliseconds")?,
         error: row.get("error")?,
+        track: row.get("track")?,
+        receiver: receiver.and_then(|receiver| serde_json::from_str(&receiver).ok()),
+        error_code: row.get("error_code")?,
     })
 }
 
@@ -106,8 +119,10 @@ fn signed(value: u64) -> i64 {
 pub(super) fn put(store: &Connection, entry: &Entry) -> rusqlite::Result<()> {
     let mut put = store.prepare(&format!(
         "INSERT OR REPLACE INTO recording ({COLUMNS}) VALUES \
-         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
+         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)"
     ))?;
+    // An object of texts and flags always becomes JSON.
+    let receiver = entry.receiver.as_ref().and_then(|receiver| serde_json::to_string(receiver).ok());
     let (directory, path) = entry.file.as_ref().map(|(directory, path)| (directory, path)).unzip();
     put.execute(params![
         entry.sid,
@@ -128,6 +143,9 @@ pub(super) fn put(store: &Connection, entry: &Entry) -> rusqlite::Result<()> {
         signed(entry.gaps),
         signed(entry.lost_milliseconds),
         entry.error,
+        entry.track,
+        receiver,
+        entry.error_code,
     ])?;
     Ok(())
 }
@@ -142,15 +160,13 @@ pub(super) fn list(store: &Connection, part: &Part, most: usize) -> rusqlite::Re
     let mut rows = store.prepare(&format!(
         "SELECT {COLUMNS} FROM recording
          WHERE (?1 IS NULL OR (started, sid) < (?1, ?2)) AND (?3 IS NULL OR started >= ?3) AND (?4 IS NULL OR started < ?4)
-           AND (?5 IS NULL OR call = ?5) AND (?6 IS NULL OR conference = ?6)
+           AND (?5 IS NULL OR call = ?5) AND (?6 IS NULL OR conference = ?6) AND (?8 = 0 OR state <> 'deleted')
          ORDER BY started DESC, sid DESC LIMIT ?7"
     ))?;
-    let Part { behind, since, before, call_sid, conference_sid } = part;
+    let Part { behind, since, before, call_sid, conference_sid, is_there } = part;
     let (started, sid) = behind.clone().unzip();
-    let rows = rows.query_map(
-        params![started, sid, since, before, call_sid, conference_sid, i64::try_from(most).unwrap_or(i64::MAX)],
-        entry,
-    )?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let rows = rows.query_map(params![started, sid, since, before, call_sid, conference_sid, most, is_there], entry)?;
     rows.collect()
 }
 
@@ -181,7 +197,9 @@ mod tests {
 
     fn store() -> Connection {
         let store = Connection::open_in_memory().unwrap();
-        store.execute_batch(include_str!("../store/recordings.sql")).unwrap();
+        for step in [include_str!("../store/recordings.sql"), include_str!("../store/recording_callbacks.sql")] {
+            store.execute_batch(step).unwrap();
+        }
         store
     }
 
@@ -204,6 +222,9 @@ mod tests {
             gaps: 4,
             lost_milliseconds: 5,
             error: None,
+            track: "inbound".into(),
+            receiver: Some(RecordingReceiver::of_all("https://a.example/")),
+            error_code: Some(16_101),
         }
     }
 
@@ -225,6 +246,7 @@ mod tests {
         let oldest = of_state(&store, State::Completed, (4000, &(1000, all[0].sid.clone())), 9).unwrap();
         assert_eq!(oldest.iter().map(|entry| entry.started).collect::<Vec<_>>(), [2000, 3000]);
         put(&store, &Entry { state: State::Deleted, file: None, ..all[0].clone() }).unwrap();
+        assert_eq!(sids(&Part { is_there: true, ..Part::default() }, 9), [5, 4, 3, 2]);
         assert_eq!((forget(&store, 1).unwrap(), forget(&store, 2).unwrap()), (0, 1));
     }
 }

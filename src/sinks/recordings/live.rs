@@ -15,7 +15,7 @@ use super::figures::RecordingFigures;
 use super::index::Entry;
 use super::output::Output;
 use super::place::Place;
-use super::{Begin, Block, Gap, RecordingId};
+use super::{Begin, Block, Gap, RecordingId, Sound};
 use crate::config::Recording;
 use crate::limits::{RECORDINGS_FLUSH_FRAMES, RECORDINGS_SILENCE_FRAMES};
 
@@ -38,6 +38,7 @@ pub(super) struct Live {
     heard: u64,
     gaps: u64,
     lost_frames: u64,
+    trim: bool,
     figures: Arc<RecordingFigures>,
 }
 
@@ -51,6 +52,8 @@ pub(super) struct Ended {
     pub(super) file: Option<File>,
     /// Whether all of it was written.
     pub(super) is_whole: bool,
+    /// What of it has a sound, where silence around that is to be removed.
+    pub(super) trim: Option<Sound>,
 }
 
 fn random<const BYTES: usize>() -> io::Result<[u8; BYTES]> {
@@ -86,7 +89,18 @@ impl Live {
             ..begin.entry()
         };
         let output = Output::new(place, beginning, Arc::clone(&figures));
-        Ok(Live { id: begin.id, encoder, output, entry, gathered: 0, heard: 0, gaps: 0, lost_frames: 0, figures })
+        Ok(Live {
+            id: begin.id,
+            encoder,
+            output,
+            entry,
+            gathered: 0,
+            heard: 0,
+            gaps: 0,
+            lost_frames: 0,
+            trim: begin.trim,
+            figures,
+        })
     }
 
     /// Returns its entry in the index as it began.
@@ -169,13 +183,13 @@ impl Live {
     }
 
     /// Ends it; what the disk refuses now is lost.
-    pub(super) fn end(mut self, now: Instant) -> Ended {
+    pub(super) fn end(mut self, sound: Sound, now: Instant) -> Ended {
         if self.output.is_refused() {
             self.write(now);
         }
         self.flush(now);
         self.lost(self.heard.saturating_sub(self.encoder.frames()));
-        let Live { id, encoder, mut output, entry, gaps, lost_frames, .. } = self;
+        let Live { id, encoder, mut output, entry, gaps, lost_frames, trim, .. } = self;
         let has_header = encoder.header(output.written()).is_some();
         let frames = encoder.milliseconds();
         let mut is_whole = !output.is_refused();
@@ -192,6 +206,6 @@ impl Live {
             ..entry
         };
         let (place, file) = output.into_parts();
-        Ended { id: Some(id), place, entry, file, is_whole }
+        Ended { id: Some(id), place, entry, file, is_whole, trim: trim.then_some(sound) }
     }
 }

@@ -10,7 +10,9 @@ mod output;
 mod place;
 mod reader;
 mod repair;
+mod report;
 mod shared;
+mod trim;
 mod writer;
 
 use std::fmt;
@@ -20,12 +22,14 @@ use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use jiff::Timestamp;
-use trunkgate_call::{RecordingBegun, RecordingDone, RecordingSource};
+use trunkgate_call::{RecordingBegun, RecordingDone, RecordingLinks, RecordingReceiver, RecordingSource, track_name};
 use trunkgate_media::RecordingId;
+use trunkgate_media::agent::TrackSet;
 use trunkgate_recording::Channels;
 
 use crate::config::Recording;
 use crate::limits::{RECORDINGS_CLOSING, RECORDINGS_QUEUE_BYTES};
+use crate::sinks::callbacks::StoredDesk;
 use crate::sinks::store::Store;
 
 pub(crate) use figures::RecordingFigures;
@@ -66,6 +70,12 @@ pub(crate) struct Begin {
     pub(crate) channels: Channels,
     /// Origin.
     pub(crate) source: RecordingSource,
+    /// Directions that are recorded.
+    pub(crate) tracks: TrackSet,
+    /// Whether silence at its beginning and its end is removed.
+    pub(crate) trim: bool,
+    /// Receiver of what becomes of it.
+    pub(crate) receiver: Option<Box<RecordingReceiver>>,
     /// Time of its first frame.
     pub(crate) started_at: Timestamp,
 }
@@ -92,15 +102,18 @@ impl Begin {
             gaps: 0,
             lost_milliseconds: 0,
             error: None,
+            track: track_name(self.tracks).to_owned(),
+            receiver: self.receiver.as_deref().cloned(),
+            error_code: None,
         }
     }
 }
 
 impl From<RecordingBegun> for Begin {
     fn from(begun: RecordingBegun) -> Begin {
-        let RecordingBegun { id, sid, call, source, channels, began } = begun;
+        let RecordingBegun { id, sid, call, source, channels, tracks, trim, receiver, began } = begun;
         let started_at = Timestamp::try_from(began).unwrap_or(Timestamp::UNIX_EPOCH);
-        Begin { id, sid, call_sid: call, conference_sid: None, channels, source, started_at }
+        Begin { id, sid, call_sid: call, conference_sid: None, channels, source, tracks, trim, receiver, started_at }
     }
 }
 
@@ -191,12 +204,16 @@ pub(crate) struct Finished {
 /// Receiver of news; it is called by the threads of recordings and must not wait.
 pub(crate) type Tell = Arc<dyn Fn(Event) + Send + Sync>;
 
+/// The first and the last frame with a sound; `None`: all of a recording is silence, or nothing is known of it.
+pub(crate) type Sound = Option<(u64, u64)>;
+
 /// A command to the writer.
 #[derive(Debug)]
 enum Command {
     Begin(Box<Begin>),
     Block(Block),
-    End(RecordingId),
+    /// The end of one, with the first and the last of its frames that have a sound.
+    End(RecordingId, Sound),
     Stop,
 }
 
@@ -231,7 +248,7 @@ impl Recordings {
     /// The system's, where it has no thread.
     pub(crate) fn start(
         store: Store,
-        settings: Option<Recording>,
+        (settings, links): (Option<Recording>, Option<RecordingLinks>),
         figures: Arc<RecordingFigures>,
         tell: Tell,
     ) -> io::Result<(Recordings, Threads)> {
@@ -239,6 +256,7 @@ impl Recordings {
         let (closing, closing_in) = sync_channel(RECORDINGS_CLOSING);
         let shared = Arc::new(Shared::new(store, figures, tell));
         shared.configure(settings);
+        shared.reports.configure(links.unwrap_or_default());
         let writer = Writer::new(Arc::clone(&shared), closing);
         let closer = Closer::new(Arc::clone(&shared));
         let begin = |name: &str| std::thread::Builder::new().name(name.to_owned());
@@ -249,8 +267,14 @@ impl Recordings {
     }
 
     /// Takes another configuration; recordings that have begun go on as they are.
-    pub(crate) fn configure(&self, settings: Option<Recording>) {
+    pub(crate) fn configure(&self, settings: Option<Recording>, links: Option<RecordingLinks>) {
         self.shared.configure(settings);
+        self.shared.reports.configure(links.unwrap_or_default());
+    }
+
+    /// Sets the sender of what receivers are notified of.
+    pub(crate) fn report_by(&self, desk: StoredDesk) {
+        self.shared.reports.send_by(desk);
     }
 
     /// Whether there is a `[recording]`.
@@ -288,9 +312,9 @@ impl Recordings {
     }
 
     /// Ends a recording: [`Event::Finished`] follows once its file is closed.
-    pub(crate) fn end(&self, id: RecordingId) {
+    pub(crate) fn end(&self, id: RecordingId, sound: Sound) {
         // It is as rare as its beginning, which was counted.
-        let _ = self.commands.send(Command::End(id));
+        let _ = self.commands.send(Command::End(id, sound));
     }
 
     fn queue(&self, bytes: usize, command: Command) -> bool {
@@ -343,7 +367,7 @@ fn bytes_of(command: &Command) -> usize {
     match command {
         Command::Begin(_) => COMMAND_BYTES,
         Command::Block(block) => COMMAND_BYTES + size_of_val(block.samples.as_slice()),
-        Command::End(_) | Command::Stop => 0,
+        Command::End(..) | Command::Stop => 0,
     }
 }
 

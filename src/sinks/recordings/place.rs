@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat};
+use nix::fcntl::{OFlag, open, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use trunkgate_recording::Container;
@@ -104,6 +104,25 @@ impl Place {
         let flags = access | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         let file = File::from(openat(&folder, self.name.as_str(), flags, Mode::empty())?);
         if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::from(io::ErrorKind::InvalidInput)) }
+    }
+
+    /// Returns the place of a file that is made to take the place of this one.
+    pub(super) fn spare(&self) -> Place {
+        Place { name: format!("{}.trimmed", self.name), ..self.clone() }
+    }
+
+    /// Moves the file to another place in the same folder.
+    pub(super) fn replace(&self, other: &Place) -> io::Result<()> {
+        let folder = self.folder()?;
+        Ok(renameat(&folder, self.name.as_str(), &folder, other.name.as_str())?)
+    }
+
+    /// Removes the file alone; one that is not there is no error.
+    pub(super) fn remove_file(&self) -> io::Result<()> {
+        match unlinkat(&self.folder()?, self.name.as_str(), UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Removes the file, and folders that are empty then; one that is not there is no error.

@@ -14,7 +14,8 @@ use super::figures::RecordingFigures;
 use super::index::{self, Entry, Part, State};
 use super::place::Place;
 use super::reader::{self, Reader};
-use super::{Event, Tell};
+use super::report::Reports;
+use super::{Event, Tell, report};
 use crate::config::{OnFull, Recording};
 use crate::sinks::store::{Commit, Store};
 
@@ -67,8 +68,9 @@ pub(crate) enum Deleted {
 
 /// The shared state.
 pub(super) struct Shared {
-    store: Store,
+    pub(super) store: Store,
     pub(super) figures: Arc<RecordingFigures>,
+    pub(super) reports: Reports,
     tell: Tell,
     settings: Mutex<Option<Arc<Recording>>>,
     /// SIDs of recordings of this process whose files are not closed.
@@ -83,7 +85,7 @@ impl std::fmt::Debug for Shared {
 
 impl Shared {
     pub(super) fn new(store: Store, figures: Arc<RecordingFigures>, tell: Tell) -> Shared {
-        Shared { store, figures, tell, settings: Mutex::default(), live: Mutex::default() }
+        Shared { store, figures, reports: Reports::default(), tell, settings: Mutex::default(), live: Mutex::default() }
     }
 
     pub(super) fn configure(&self, settings: Option<Recording>) {
@@ -154,6 +156,17 @@ impl Shared {
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         self.store.run_now(work)
+    }
+
+    /// Writes the entry of a recording that has ended, with its reports; they are sent from then on. Waits for the disk.
+    pub(super) fn finish(&self, entry: &Entry) -> io::Result<()> {
+        let (entry, reports) = (entry.clone(), self.reports.of(entry));
+        let heads = self.change(move |store| {
+            index::put(store, &entry)?;
+            report::write(store, &reports)
+        })?;
+        self.reports.hand_over(heads);
+        Ok(())
     }
 
     pub(super) fn list(&self, part: Part, most: usize) -> io::Result<Vec<Entry>> {

@@ -8,6 +8,7 @@ use std::sync::{Mutex, mpsc::sync_channel};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
+use trunkgate_call::RecordingEvents;
 use trunkgate_recording::Container;
 use trunkgate_recording::age::{Identities, Identity};
 use trunkgate_recording::limits::FRAME_SAMPLES;
@@ -33,6 +34,9 @@ fn begin(number: u64, channels: Channels) -> Begin {
         conference_sid: None,
         channels,
         source: RecordingSource::Route,
+        tracks: TrackSet::Both,
+        trim: false,
+        receiver: None,
         started_at: "2026-11-25T12:00:00Z".parse().unwrap(),
     }
 }
@@ -65,6 +69,7 @@ fn settings(directory: &Path) -> Recording {
         keep: None,
         key: None,
         on_full: OnFull::Continue,
+        notify: None,
     }
 }
 
@@ -116,7 +121,12 @@ impl Bench {
     }
 
     fn end(&mut self, number: u64) -> Entry {
-        self.take(Command::End(RecordingId(number)));
+        self.end_with(number, None)
+    }
+
+    /// Ends one that had a sound in these frames.
+    fn end_with(&mut self, number: u64, sound: Sound) -> Entry {
+        self.take(Command::End(RecordingId(number), sound));
         let ended = self.closing.try_recv().unwrap();
         self.closer.close(*ended);
         self.entry(number)
@@ -200,6 +210,90 @@ fn a_recording_without_frames_is_absent() {
     assert!(matches!(bench.recordings.open(&sid(1)), Err(NotOpened::Absent)));
 }
 
+/// All combinations of a container with and without encryption.
+fn kinds() -> impl Iterator<Item = (Container, bool)> {
+    [Container::Wav, Container::Opus].into_iter().flat_map(|container| [(container, false), (container, true)])
+}
+
+#[test]
+fn silence_at_both_ends_is_removed_and_what_is_left_is_a_file_of_its_own() {
+    for (container, is_encrypted) in kinds() {
+        let mut bench = Bench::new(|settings| {
+            settings.container = container;
+            settings.key = is_encrypted.then(identities);
+        });
+        bench.take(Command::Begin(Box::new(Begin { trim: true, ..begin(1, Channels::Dual) })));
+        bench.blocks(1, 0..30);
+        // From frame 95 to frame 205, with their margins.
+        let entry = bench.end_with(1, Some((100, 200)));
+        assert_eq!((entry.state, entry.milliseconds, &entry.error), (State::Completed, 111 * 20, &None));
+        assert_eq!(entry.bytes, std::fs::metadata(bench.path(&entry)).unwrap().len());
+        let audio = bench.audio(1);
+        if container == Container::Wav {
+            assert_eq!(frames(&audio, Channels::Dual), (96..=206).collect::<Vec<i16>>());
+        } else {
+            assert!(audio.starts_with(b"OggS"));
+        }
+        assert!(bench.recordings.verify(&sid(1)).unwrap());
+        let folder = bench.path(&entry).parent().unwrap().to_owned();
+        assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1, "no spare file is left");
+        // Where there is a sound at both ends the file stays as it is.
+        bench.take(Command::Begin(Box::new(Begin { trim: true, ..begin(2, Channels::Dual) })));
+        bench.blocks(2, 0..30);
+        assert_eq!(bench.end_with(2, Some((3, 297))).milliseconds, 6_000);
+    }
+}
+
+#[test]
+fn a_trimmed_recording_of_silence_is_absent() {
+    for (trim, expected) in [(true, (State::Absent, 0, Some(16_102))), (false, (State::Completed, 1_000, None))] {
+        let mut bench = Bench::new(|_| {});
+        bench.take(Command::Begin(Box::new(Begin { trim, ..begin(1, Channels::Dual) })));
+        bench.blocks(1, 0..5);
+        let path = bench.path(&bench.entry(1));
+        let entry = bench.end(1);
+        assert_eq!((entry.state, entry.milliseconds, entry.error_code), expected);
+        assert_eq!(path.exists(), !trim);
+    }
+}
+
+#[test]
+fn on_a_full_disk_a_recording_stays_untrimmed() {
+    let mut bench = Bench::new(|_| {});
+    bench.take(Command::Begin(Box::new(Begin { trim: true, ..begin(1, Channels::Dual) })));
+    bench.blocks(1, 0..30);
+    disk::tests::set_room(Some(10_000));
+    let entry = bench.end_with(1, Some((100, 200)));
+    disk::tests::set_room(None);
+    assert_eq!((entry.state, entry.milliseconds), (State::Completed, 6_000));
+    assert_eq!(frames(&bench.audio(1), Channels::Dual), (1..=300).collect::<Vec<i16>>());
+    assert!(bench.recordings.verify(&sid(1)).unwrap());
+}
+
+#[test]
+fn reports_of_an_end_are_in_the_store_with_the_entry() {
+    let mut bench = Bench::new(|_| {});
+    let events = RecordingEvents { in_progress: false, completed: true, absent: false };
+    let receiver =
+        RecordingReceiver { events, ..RecordingReceiver::of_all("https://app.example.com/recording".into()) };
+    let stored = |bench: &Bench| -> Vec<(String, String)> {
+        let read = |store: &rusqlite::Connection| {
+            let mut found = store.prepare("SELECT about, url FROM callback ORDER BY created")?;
+            found.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        };
+        bench.recordings.shared.store.run_now(read).unwrap()
+    };
+    for (number, blocks) in [(1, 5), (2, 0)] {
+        let receiver = Some(Box::new(receiver.clone()));
+        bench.take(Command::Begin(Box::new(Begin { receiver, ..begin(number, Channels::Mono) })));
+        bench.blocks(number, 0..blocks);
+        assert!(stored(&bench).len() < 2);
+        bench.end(number);
+    }
+    let expected = (sid(1), "https://app.example.com/recording".to_owned());
+    assert_eq!(stored(&bench), [expected], "of the completed one: its receiver does not ask for the absent");
+}
+
 /// Begins without a store, on a disk with so much room, and makes room again after the fifth block where `recovers`.
 fn on_full_disk(folder: &Path, room: usize, recovers: bool, change: impl Fn(&mut Recording)) -> (Ended, Vec<Gap>) {
     let mut settings = settings(folder);
@@ -217,7 +311,7 @@ fn on_full_disk(folder: &Path, room: usize, recovers: bool, change: impl Fn(&mut
         gaps.extend(live.take(&block(1, at * FRAMES), now));
         now += Duration::from_millis(200);
     }
-    let ended = live.end(now);
+    let ended = live.end(None, now);
     disk::tests::set_room(None);
     (ended, gaps)
 }
@@ -309,11 +403,11 @@ fn encrypted_recordings_open_after_a_full_disk_and_are_read_from_any_place() {
         }
         assert_eq!(reader.read_at(audio.len() as u64, &mut [0; 9]).unwrap(), 0);
         let mut other = settings(Path::new("x"));
-        bench.recordings.configure(Some(other.clone()));
+        bench.recordings.configure(Some(other.clone()), None);
         let refused = bench.recordings.open(&sid(1)).unwrap_err();
         assert_eq!(refused.to_string(), "the recording is encrypted, and [recording] has no `key`");
         other.key = Some(Arc::new(Identities::parse(&Identity::of([5; 32]).unwrap().reveal()).unwrap()));
-        bench.recordings.configure(Some(other));
+        bench.recordings.configure(Some(other), None);
         let refused = bench.recordings.open(&sid(1)).unwrap_err();
         assert_eq!(refused.to_string(), "the file is encrypted for another key");
     }
@@ -445,7 +539,7 @@ fn a_damaged_file_is_not_cut_down_to_what_opens() {
 #[test]
 fn a_recording_that_cannot_begin_is_reported_as_absent() {
     let mut bench = Bench::new(|_| {});
-    bench.recordings.configure(None);
+    bench.recordings.configure(None, None);
     bench.begin(1, Channels::Dual);
     let events = bench.events.lock().unwrap();
     let [Event::Finished(finished)] = &events[..] else { panic!("{events:?}") };
@@ -507,7 +601,7 @@ fn the_queue_has_a_bound_and_refuses_without_waiting() {
     let (commands, commands_in) = channel();
     let recordings = Recordings { commands, shared };
     assert_eq!(recordings.begin(begin(1, Channels::Dual)), Err(NotBegun::Off));
-    recordings.configure(Some(settings(folder.path())));
+    recordings.configure(Some(settings(folder.path())), None);
     assert_eq!(recordings.begin(Begin { sid: "RE../../x".into(), ..begin(1, Channels::Dual) }), Err(NotBegun::Sid));
     assert_eq!(recordings.begin(begin(1, Channels::Dual)), Ok(()));
     let mut taken = 0;
@@ -519,7 +613,7 @@ fn the_queue_has_a_bound_and_refuses_without_waiting() {
     assert_eq!(refused, Some(Err(NotBegun::Busy)));
     let figures = &recordings.shared.figures;
     assert_eq!(figures.refused_blocks.get(), 1);
-    recordings.end(RecordingId(1));
+    recordings.end(RecordingId(1), None);
     commands_in.try_iter().for_each(|command| figures.release(bytes_of(&command)));
     assert_eq!(figures.queued_bytes(), 0);
 }
@@ -534,7 +628,8 @@ fn a_process_that_writes_until_it_is_killed() {
     let (store, folder) = (Store::start(DataDirectory::of(Path::new(&folder))).unwrap(), PathBuf::from(folder));
     let mut settings = settings(&folder.join("recordings"));
     settings.key = folder.join("encrypted").exists().then(identities);
-    let (recordings, _threads) = Recordings::start(store, Some(settings), Arc::default(), Arc::new(|_| {})).unwrap();
+    let (recordings, _threads) =
+        Recordings::start(store, (Some(settings), None), Arc::default(), Arc::new(|_| {})).unwrap();
     let numbers = 1..=4;
     numbers.clone().for_each(|number| recordings.begin(begin(number, Channels::Dual)).unwrap());
     // In a call the first block comes 200 ms later.
@@ -617,7 +712,7 @@ proptest! {
             now += Duration::from_millis(200);
         }
         disk::tests::set_room(None);
-        let ended = live.end(now);
+        let ended = live.end(None, now);
         if heard > 0 {
             let frames = frames(&std::fs::read(folder.path().join(ended.place.path())).unwrap(), Channels::Dual);
             prop_assert!(frames.iter().enumerate().all(|(at, frame)| *frame == 0 || *frame == at as i16 + 1));

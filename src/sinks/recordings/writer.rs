@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
+use super::closing::TOO_SHORT;
 use super::live::{Ended, Live};
 use super::shared::Shared;
-use super::{Begin, Command, Entry, Event, Finished, NotBegun, RecordingId, State, bytes_of, place};
+use super::{Begin, Command, Entry, Event, Finished, NotBegun, RecordingId, Sound, State, bytes_of, place};
 use crate::limits::{RECORDINGS_PAUSE_MILLISECONDS, RECORDINGS_PROBE_MILLISECONDS};
 
 /// How long the thread waits for a command before it looks at what was gathered.
@@ -53,7 +54,7 @@ impl Writer {
         }
         let now = Instant::now();
         let all: Vec<RecordingId> = self.live.keys().copied().collect();
-        all.into_iter().for_each(|id| self.end(id, now));
+        all.into_iter().for_each(|id| self.end(id, None, now));
     }
 
     /// Takes a command; `false`: it was the last.
@@ -66,7 +67,7 @@ impl Writer {
                     self.shared.tell(Event::Gap(gap));
                 }
             }
-            Command::End(id) => self.end(id, now),
+            Command::End(id, sound) => self.end(id, sound, now),
             Command::Stop => return false,
         }
         true
@@ -90,14 +91,15 @@ impl Writer {
     /// Reports a recording that has not begun as one without audio.
     fn not_begun(&self, begin: &Begin, why: &dyn Display) {
         self.shared.figures.absent.add(1);
-        let entry = Entry { state: State::Absent, error: Some(why.to_string()), ..begin.entry() };
+        let (error, error_code) = (Some(why.to_string()), Some(TOO_SHORT));
+        let entry = Entry { state: State::Absent, error, error_code, ..begin.entry() };
         self.shared.note(entry.clone());
         self.shared.tell(Event::Finished(Box::new(Finished { id: Some(begin.id), entry })));
     }
 
-    fn end(&mut self, id: RecordingId, now: Instant) {
+    fn end(&mut self, id: RecordingId, sound: Sound, now: Instant) {
         let Some(live) = self.live.remove(&id) else { return };
-        match self.closing.try_send(Box::new(live.end(now))) {
+        match self.closing.try_send(Box::new(live.end(sound, now))) {
             Ok(()) => {}
             Err(TrySendError::Full(ended) | TrySendError::Disconnected(ended)) => {
                 // Its entry is in the index: it is completed like one of an earlier process.

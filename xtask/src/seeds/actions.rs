@@ -26,10 +26,15 @@ pub(super) const HUB_STEPS: [ApiStep; 3] = [
 ];
 
 /// The platform's, in order.
-pub(super) const PLATFORM_STEPS: [ApiStep; 4] = [
-    ApiStep { section: "make_call", name: "with twiml and callbacks: heard, completed", run: platform_call },
+pub(super) const PLATFORM_STEPS: [ApiStep; 5] = [
+    ApiStep { section: "make_call", name: "with twiml, record and callbacks: heard, completed", run: platform_call },
     ApiStep { section: "make_call", name: "timeout: no answer", run: platform_timeout },
-    ApiStep { section: "make_call", name: "record, machine_detection: refused by name", run: platform_refused },
+    ApiStep { section: "make_call", name: "machine_detection: refused by name", run: platform_refused },
+    ApiStep {
+        section: "get_recording",
+        name: "of list_calls with include_recordings, and its audio",
+        run: platform_recording,
+    },
     ApiStep { section: "list_calls", name: "every filter, within the page's schema", run: platform_list },
 ];
 
@@ -97,7 +102,11 @@ fn formats(page: &Page, rig: &Rig) -> anyhow::Result<String> {
 
 /// Runs an action of the platform; its result is judged by the schema of the page with this title.
 fn platform(page: &Page, rig: &Rig, action: &str, arguments: &Value) -> anyhow::Result<Value> {
-    let title = if action == "make_call" { "MakeCallOutput" } else { "ListCallsOutput" };
+    let title = match action {
+        "make_call" => "MakeCallOutput",
+        "get_recording" => "GetRecordingOutput",
+        _ => "ListCallsOutput",
+    };
     let schema = page.objects().into_iter().find(|object| object["title"] == title);
     let schema = schema.with_context(|| format!("the page has no schema {title}"))?.to_string();
     json(&rig.python(&program("call_actions.py"), &[action, &arguments.to_string(), &schema])?)
@@ -114,7 +123,9 @@ fn call_arguments(further: &Value) -> Value {
 fn platform_call(page: &Page, rig: &Rig) -> anyhow::Result<String> {
     let since = rig.judged();
     let callback = rig.callback();
-    let arguments = call_arguments(&value!({ "status_callback": callback, "status_callback_method": "POST" }));
+    let arguments = call_arguments(&value!({
+        "status_callback": callback, "status_callback_method": "POST", "record": true, "recording_status_callback": rig.url("/recorded"),
+    }));
     let made = platform(page, rig, "make_call", &arguments)?;
     ensure!(made["success"] == true && made["status"] == "queued" && made["price"].is_null(), "{made}");
     let answered = rig.answers(&rig.reached(PARTY, PLATFORM)?)?;
@@ -122,7 +133,11 @@ fn platform_call(page: &Page, rig: &Rig) -> anyhow::Result<String> {
     rig.hangs_up(answered)?;
     rig.reported(since, &["completed"])?;
     rig.bench.edge.api_call_is(made["call_sid"].as_str().context("call_sid")?, "completed")?;
-    Ok("prices are null, the party's BYE is reported".to_owned())
+    rig.requested(
+        since,
+        &["POST /recorded", "\"RecordingStatus\":\"completed\"", "\"RecordingSource\":\"OutboundAPI\""],
+    )?;
+    Ok("prices are null, the party's BYE and the recording are reported".to_owned())
 }
 
 fn platform_timeout(page: &Page, rig: &Rig) -> anyhow::Result<String> {
@@ -133,16 +148,29 @@ fn platform_timeout(page: &Page, rig: &Rig) -> anyhow::Result<String> {
 }
 
 fn platform_refused(page: &Page, rig: &Rig) -> anyhow::Result<String> {
-    for (further, name) in [
-        (value!({ "record": true }), "Record"),
-        (value!({ "recording_status_callback": rig.callback() }), "RecordingStatusCallback"),
-        (value!({ "machine_detection": "Enable" }), "MachineDetection"),
-    ] {
-        let made = platform(page, rig, "make_call", &call_arguments(&further))?;
-        let error = made["error"].as_str().unwrap_or_default();
-        ensure!(made["success"] == false && error.starts_with("20501: ") && error.contains(name), "{made}");
-    }
+    let made = platform(page, rig, "make_call", &call_arguments(&value!({ "machine_detection": "Enable" })))?;
+    let error = made["error"].as_str().unwrap_or_default();
+    ensure!(made["success"] == false && error.starts_with("20501: ") && error.contains("MachineDetection"), "{made}");
     Ok("success is false, the error has 20501 and the parameter".to_owned())
+}
+
+fn platform_recording(page: &Page, rig: &Rig) -> anyhow::Result<String> {
+    let filters = value!({ "from_": PLATFORM, "status": "completed", "include_recordings": true });
+    let list = platform(page, rig, "list_calls", &filters)?;
+    let sid = list["calls"][0]["recording_sids"][0].as_str().with_context(|| list.to_string())?;
+    let recording = platform(page, rig, "get_recording", &value!({ "recording_sid": sid }))?;
+    ensure!(recording["source"] == "OutboundAPI" && recording["status"] == "completed", "{recording}");
+    ensure!(recording["price"].is_null() && recording["duration"].as_u64() > Some(0), "{recording}");
+    let media = recording["media_url"].as_str().context("media_url")?;
+    let kind = rig.shell(&format!("curl -sSfL -u \"$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN\" '{media}' | head -c 4"))?;
+    ensure!(kind == "RIFF", "{kind}");
+    let deleted =
+        format!("curl -sS -u \"$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN\" -X DELETE -w '%{{http_code}}' '{media}.json'");
+    let deleted = rig.shell(&deleted)?;
+    ensure!(deleted == "204", "{deleted}");
+    let gone = platform(page, rig, "get_recording", &value!({ "recording_sid": sid }))?;
+    ensure!(gone["error"].as_str().is_some_and(|error| error.starts_with("20404: ")), "{gone}");
+    Ok("metadata within the page's schema, audio by its media_url, 20404 once it is deleted".to_owned())
 }
 
 fn platform_list(page: &Page, rig: &Rig) -> anyhow::Result<String> {

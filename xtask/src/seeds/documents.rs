@@ -1,14 +1,23 @@
 //! The page's documents and its example of use, each as an application of its own.
 
+use std::process::Command;
+use std::time::{Duration, Instant};
+
 use anyhow::{Context as _, ensure};
 
 use super::page::Page;
 use super::servers::{Environment, Server, free};
-use crate::interop::applications::{Application, Bench, TOKEN};
+use crate::interop::applications::{Application, Bench, TOKEN, accepted};
 use crate::interop::front::Front;
+use crate::interop::python::{self, Packages, Script};
+use crate::interop::sound::Sound;
 
 /// Caller ID of the page's documents.
 const CALLER_ID: &str = "+14155551234";
+/// Host of their callbacks.
+const APPLICATION: &str = "https://voice.prod.example.com";
+/// Frequency of the tone before a recording.
+const TONE_HZ: u32 = 1_000;
 
 /// Judges of them: section of the page, name, and the call.
 pub(super) struct Step {
@@ -18,9 +27,10 @@ pub(super) struct Step {
 }
 
 /// All of them.
-pub(super) const STEPS: [Step; 3] = [
-    Step { section: "stored templates", name: "outbound.xml: a text, then the number", run: template },
+pub(super) const STEPS: [Step; 4] = [
+    Step { section: "stored templates", name: "outbound.xml: a text, then the number, recorded", run: template },
     Step { section: "usage 1", name: "the handler for Node: a text, then the number", run: handler },
+    Step { section: "usage 4", name: "voicemail: a text, the tone, the message of the caller", run: voicemail },
     Step { section: "usage 5", name: "SIP to telephone: a text, the number is busy, another text", run: fallback },
 ];
 
@@ -36,16 +46,69 @@ fn with_file(text: &str) -> anyhow::Result<Bench> {
     Bench::with_file(TOKEN, &application, ("page.xml", text))
 }
 
+/// The same, whose calls are recorded, with the validator of the callbacks.
+fn with_recordings(text: &str) -> anyhow::Result<(Bench, Script)> {
+    let judge = Script::start(Packages::Forms, &python::script("webhook_application.py"), &["--token", TOKEN])?;
+    let text = text.replace(APPLICATION, &format!("http://{}", judge.address));
+    let keys = "file = \"page.xml\"\nallow_private = true\n[recording]\ndirectory = \"recordings\"";
+    let application = Application { number: CALLER_ID.to_owned(), keys: keys.to_owned() };
+    Ok((Bench::with_file(TOKEN, &application, ("page.xml", &text))?, judge))
+}
+
+/// Waits for the callback of a recording, and downloads its audio with the account's credentials: how long it is, in seconds.
+fn downloaded(judge: &Script, source: &str) -> anyhow::Result<f64> {
+    let words =
+        ["POST /webhooks/recording", "\"RecordingStatus\":\"completed\"", &format!("\"RecordingSource\":\"{source}\"")];
+    accepted(judge, 0, &words)?;
+    let line =
+        judge.lines().into_iter().find(|line| words.iter().all(|word| line.contains(word))).context("no line")?;
+    let field = |name: &str| {
+        let behind = line.split(&format!("\"{name}\":\"")).nth(1).and_then(|rest| rest.split('"').next());
+        behind.map(str::to_owned).with_context(|| format!("no {name} in {line}"))
+    };
+    let (account, url) = (field("AccountSid")?, field("RecordingUrl")?);
+    let audio =
+        Command::new("curl").args(["-sSfL", "-u", &format!("{account}:{TOKEN}"), &format!("{url}.wav")]).output()?;
+    ensure!(audio.status.success(), "{}", String::from_utf8_lossy(&audio.stderr));
+    let refused = Command::new("curl").args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", &url]).output()?;
+    ensure!(refused.stdout == b"401", "without credentials: {}", String::from_utf8_lossy(&refused.stdout));
+    let audio = Sound::of_wav(&audio.stdout)?;
+    let seconds = audio.samples.len() as f64 / f64::from(audio.rate_hz);
+    let said: f64 = field("RecordingDuration")?.parse()?;
+    ensure!((said - seconds).abs() <= 0.6, "RecordingDuration is {said}, the file has {seconds} s");
+    Ok(seconds)
+}
+
+fn voicemail(page: &Page) -> anyhow::Result<String> {
+    let (bench, judge) = with_recordings(&document(page, "leave a message")?)?;
+    let caller = bench.call(CALLER_ID)?;
+    bench.hears(&caller, "leave a message", "joanna", 0)?;
+    caller.hears(TONE_HZ, 0).context("the tone before the recording")?;
+    let began = Instant::now();
+    for number in 0..150 {
+        let due = began + Duration::from_millis(20) * number;
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        caller.says(number)?;
+    }
+    caller.hang_up()?;
+    let seconds = downloaded(&judge, "RecordVerb")?;
+    ensure!((1.5..4.0).contains(&seconds), "{seconds} s of 3 s that were said");
+    Ok(format!(
+        "text and tone heard, {seconds:.1} s of the message by curl -L -u, callback accepted by the SDK's validator"
+    ))
+}
+
 fn template(page: &Page) -> anyhow::Result<String> {
-    let bench = with_file(&document(page, "Connecting your call")?)?;
+    let (bench, judge) = with_recordings(&document(page, "Connecting your call")?)?;
     let caller = bench.call(CALLER_ID)?;
     bench.hears(&caller, "Connecting", "joanna", 0)?;
     let (invite, from) = bench.dialled("+14155559876", Some(CALLER_ID))?;
     let call = bench.connected(&caller, &invite, from)?;
     bench.hangs_up(&call)?;
     caller.is_hung_up_on()?;
-    bench.trace_has("record")?;
-    Ok("heard, dialled, connected; `record` is skipped with a warning (recording: not yet)".to_owned())
+    let seconds = downloaded(&judge, "DialVerb")?;
+    ensure!((1.5..6.0).contains(&seconds), "{seconds} s of a connection of 2 s");
+    Ok(format!("heard, dialled, connected; {seconds:.1} s recorded, callback accepted by the SDK's validator"))
 }
 
 fn handler(page: &Page) -> anyhow::Result<String> {
@@ -61,8 +124,9 @@ fn handler(page: &Page) -> anyhow::Result<String> {
     let call = bench.connected(&caller, &invite, from)?;
     caller.hang_up()?;
     bench.is_hung_up_on()?;
+    bench.trace_has("without a recording")?;
     drop(call);
-    Ok("heard in the other voice, dialled, connected, ended by the caller; `record`: not yet".to_owned())
+    Ok("heard in the other voice, dialled, connected, ended by the caller; without [recording] unrecorded, with a warning".to_owned())
 }
 
 fn fallback(page: &Page) -> anyhow::Result<String> {

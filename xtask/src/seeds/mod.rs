@@ -31,16 +31,13 @@ const FOLDER: &str = "TRUNKGATE_SEEDS";
 const PAGES: [&str; 5] = ["000", "001", "002", "003", "004"];
 
 /// Steps of the pages that need what is not in this version: page, section, name, and what is lacking.
-const NOT_YET: [(&str, &str, &str, &str); 9] = [
-    ("001", "SDK for Python", "Record with transcription", "recording, transcription"),
-    ("001", "CLI, curl", "recordings", "recording"),
+const NOT_YET: [(&str, &str, &str, &str); 6] = [
+    ("001", "SDK for Python", "transcribe of Record", "transcription"),
     ("001", "CLI, curl", "conferences", "conferences"),
     ("001", "answering machines", "MachineDetection", "answering-machine detection"),
-    ("001", "recording", "record of Dial and Conference, callbacks, files", "recording"),
+    ("001", "recording", "record of Conference", "conferences"),
     ("001", "usage 3", "warm transfer", "conferences"),
-    ("001", "usage 4", "voicemail", "recording"),
-    ("004", "list_calls", "include_recordings", "recording"),
-    ("004", "get_recording", "a recording with its transcription", "recording, transcription"),
+    ("004", "get_recording", "the transcription of a recording", "transcription"),
 ];
 
 /// Options of `seeds`.

@@ -1,6 +1,8 @@
 //! The page's own commands and code with nothing changed: the edge is api.twilio.com by the variables of `trunkgate twilio env`, and the hosts of
 //! the page's applications are this machine's.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, ensure};
 
 use super::ApiStep;
@@ -8,7 +10,9 @@ use super::commands::{CALLER_ID, PARTY, SDK_CALLER_ID, SDK_PARTY};
 use super::page::Page;
 use super::rig::{Rig, WELCOME, json};
 use crate::interop::applications::{ACCOUNT, TOKEN};
+use crate::interop::edge::Edge;
 use crate::interop::python;
+use crate::interop::sound::Sound;
 
 /// Hosts of the page's applications.
 pub(super) const HOSTS: [&str; 3] = ["voice.example.com", "voice.prod.example.com", "demo.twilio.com"];
@@ -21,7 +25,7 @@ pub(super) const GONE: [(&str, &str, &str, &str); 3] = [
 ];
 
 /// All of them, in order.
-pub(super) const STEPS: [ApiStep; 9] = [
+pub(super) const STEPS: [ApiStep; 10] = [
     ApiStep { section: "usage 2", name: "curl: the page's command, its callbacks at their own host", run: curl },
     ApiStep { section: "SDK for Python", name: "the page's code", run: by_sdk },
     ApiStep { section: "CLI", name: "twilio login, then keys and calls by its profile", run: login },
@@ -30,6 +34,7 @@ pub(super) const STEPS: [ApiStep; 9] = [
     ApiStep { section: "CLI", name: "api:core:calls:fetch", run: fetch },
     ApiStep { section: "CLI", name: "api:core:accounts:fetch", run: account },
     ApiStep { section: "CLI", name: "api:request: gone, the nearest ones", run: request },
+    ApiStep { section: "CLI, curl", name: "recordings: listed, fetched, the audio by curl -L -u", run: recordings },
     ApiStep { section: "CLI", name: "what is not yet is refused by name", run: later },
 ];
 
@@ -129,12 +134,35 @@ fn request(page: &Page, rig: &Rig) -> anyhow::Result<String> {
     Ok("the page's path by curl, the list by the program".to_owned())
 }
 
+fn recordings(page: &Page, rig: &Rig) -> anyhow::Result<String> {
+    let command = page.curl_example()?.replace("<Hangup/>", "<Pause length='60'/>");
+    let call = json(&rig.proxied()?.shell(&command)?)?;
+    let call = call["sid"].as_str().context("no SID")?;
+    let answered = rig.answers(&rig.reached(PARTY, CALLER_ID)?)?;
+    rig.bench.edge.api_call_is(call, "in-progress")?;
+    let begun = rig.bench.edge.api(&format!("POST Calls/{call}/Recordings.json"), &[("RecordingTrack", "both")])?;
+    rig.hears(&answered, "This is a test call", "joanna")?;
+    rig.hangs_up(answered)?;
+    rig.bench.edge.api_call_is(call, "completed")?;
+    let sid = begun["sid"].as_str().with_context(|| begun.to_string())?;
+    let path = format!("GET Recordings/{sid}.json");
+    let is_complete = |edge: &Edge| Ok(edge.api(&path, &[]).is_ok_and(|one| one["status"] == "completed"));
+    rig.bench.edge.wait_until("the recording is complete", Duration::from_secs(10), is_complete)?;
+    let list = rig.proxied()?.shell(&page.command("twilio api:core:recordings:list")?)?;
+    ensure!(list.contains(sid) && list.contains(call) && list.contains("completed"), "{list}");
+    let sample = "RE3f3b1b2c0d0f4a5b6c7d8e9f0a1b2c3";
+    let fetched = rig.proxied()?.shell(&page.command("twilio api:core:recordings:fetch")?.replace(sample, sid))?;
+    ensure!(fetched.contains(sid) && fetched.contains("StartCallRecordingAPI"), "{fetched}");
+    let curl = page.command("curl -u \"$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN\"")?.replace(sample, sid);
+    let folder = tempfile::tempdir()?;
+    rig.proxied()?.shell(&format!("cd '{}' && {curl}", folder.path().display()))?;
+    let audio = Sound::of_wav(&std::fs::read(folder.path().join("recording.wav"))?)?;
+    ensure!(audio.rate_hz == 8_000 && audio.samples.len() > 8_000, "{} samples", audio.samples.len());
+    Ok(format!("{:.1} s from https://api.twilio.com by the page's own command", audio.samples.len() as f64 / 8000.0))
+}
+
 fn later(page: &Page, rig: &Rig) -> anyhow::Result<String> {
-    for (beginning, resource) in
-        [("twilio api:core:recordings:list", "Recordings"), ("twilio api:core:conferences:list", "Conferences")]
-    {
-        let said = rig.proxied()?.shell(&format!("{} 2>&1; true", page.command(beginning)?))?;
-        ensure!(said.contains("20501") && said.contains(resource), "{said}");
-    }
-    Ok("recordings and conferences: 20501".to_owned())
+    let said = rig.proxied()?.shell(&format!("{} 2>&1; true", page.command("twilio api:core:conferences:list")?))?;
+    ensure!(said.contains("20501") && said.contains("Conferences"), "{said}");
+    Ok("conferences: 20501".to_owned())
 }

@@ -25,6 +25,8 @@ pub(super) const WELCOME: &str = "Welcome to the call.";
 const APPLICATION: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9)), 443);
 /// Longest wait for a text.
 const PATIENCE: Duration = Duration::from_secs(12);
+/// Calls may be recorded.
+const RECORDING: &str = "[recording]\ndirectory = \"recordings\"\nkeep = \"30d\"\n";
 /// Path of callbacks.
 const STATUS: &str = "/status?of=seed";
 
@@ -61,7 +63,7 @@ impl Rig {
         let judge = Script::start(Packages::Forms, &python::script("webhook_application.py"), &["--token", TOKEN])?;
         let front = Front::start(judge.address)?;
         let provider = Provider::start()?;
-        let bench = Bench::open(numbers, Some(&front), &provider.table())?;
+        let bench = Bench::open(numbers, Some(&front), &(provider.table() + RECORDING))?;
         Ok(Rig { bench, provider, front, judge, proxied: None, _hosts: tempfile::tempdir()? })
     }
 
@@ -75,7 +77,7 @@ impl Rig {
         let mut command = Command::new("unshare");
         let run = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
         command.args(["--mount", "sh", "-c", run]).arg(&file).arg(std::path::absolute(edge::binary())?);
-        let keys = ("proxy = true", provider.table());
+        let keys = ("proxy = true", provider.table() + RECORDING);
         let bench = Bench::open_by(command, numbers, Some(&front), (keys.0, &keys.1))?;
         let proxied = Some(Proxied::by(bench.edge.http)?);
         Ok(Rig { bench, provider, front, judge, proxied, _hosts: folder })

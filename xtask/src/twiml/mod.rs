@@ -158,7 +158,12 @@ fn unreached(verbs: &[trunkgate_twiml::Verb], runs: [&Run; 2]) -> usize {
         Kind::Play(play) => play.repeat == trunkgate_twiml::Loop::Forever,
         Kind::Refer(refer) => refer.action.is_some(),
         Kind::Gather(gather) => gather.action_on_empty_result,
-        Kind::Pause(_) | Kind::StartStream(_) | Kind::StopStream { .. } | Kind::Refused(_) => false,
+        Kind::Pause(_)
+        | Kind::Record(_)
+        | Kind::StartStream(_)
+        | Kind::StartRecording(_)
+        | Kind::StopStream { .. }
+        | Kind::Refused(_) => false,
     };
     let last = verbs.iter().position(|verb| ends(&verb.kind)).map_or(verbs.len(), |at| at + 1);
     let reached = |line: u32| runs.iter().any(|run| run.begun.contains(&line));
@@ -185,8 +190,9 @@ mod tests {
     fn a_document_is_judged_by_what_the_table_says() {
         let extent = |body: &str| judge(format!("<Response>{body}</Response>").as_bytes()).extent;
         assert_eq!(extent("<Say>One</Say><Connect><Stream url='wss://a.example/'/></Connect>"), Extent::Whole);
-        assert_eq!(extent("<Dial record='true'>5551234</Dial>"), Extent::WithWarnings);
-        assert_eq!(extent("<Say>One</Say><Record/>"), Extent::Refused);
+        assert_eq!(extent("<Dial record='true'>5551234</Dial><Record/><Say>One</Say>"), Extent::Whole);
+        assert_eq!(extent("<Record transcribe='true'/>"), Extent::WithWarnings);
+        assert_eq!(extent("<Say>One</Say><Enqueue/>"), Extent::Refused);
         assert_eq!(extent("<Dial><Conference>a</Conference></Dial>"), Extent::Refused);
         // No row, a warning that no row excuses, no document.
         assert_eq!(extent("<Teleport/>"), Extent::Wrong);

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use trunkgate_twiml::{
-    DialResult, DialStatus, Input, Location, Loop, Method, Note, Program, ReferResult, Settings, Source, Step,
+    DialResult, DialStatus, Input, Location, Loop, Method, Note, Program, RecordResult, ReferResult, Settings, Source,
+    Step,
 };
 
 /// Steps and events of one run at most.
@@ -38,7 +39,7 @@ pub(super) struct Run {
 /// Runs a document; an error if it does not end.
 pub(super) fn run(body: &[u8], manner: Manner) -> anyhow::Result<Run> {
     let mut driver = Driver {
-        program: Program::new(Settings { recognition: true, ..Settings::default() }),
+        program: Program::new(Settings { recognition: true, records: true, ..Settings::default() }),
         manner,
         now: Duration::ZERO,
         first: Some(body.to_vec()),
@@ -99,6 +100,13 @@ impl Driver {
             }
             Step::Say { id, say } => vec![Driver::sounded(id, say.repeat)],
             Step::Play { id, repeat, .. } | Step::PlayDigits { id, repeat, .. } => vec![Driver::sounded(id, repeat)],
+            Step::Beep { id } => vec![Input::Played { id }],
+            // The caller who is there says something; the other one is silent.
+            Step::Record(record) if present => vec![Input::Recorded { id: record.id, result: recorded(false) }],
+            Step::Record(record) => {
+                let (id, result) = (record.id, recorded(true));
+                vec![Input::Silent { id }, Input::Recorded { id, result }]
+            }
             Step::Dial(dial) if present => {
                 dial.parties.first().context("a Dial without a party")?;
                 let result = DialResult {
@@ -136,6 +144,9 @@ impl Driver {
                 Vec::new()
             }
             Step::Notify(_)
+            | Step::NotifyRecorded { .. }
+            | Step::StopRecord { .. }
+            | Step::StartRecording(_)
             | Step::StartRecognition(_)
             | Step::StopRecognition { .. }
             | Step::ReportPartial(_)
@@ -158,6 +169,11 @@ impl Driver {
             Loop::Forever => Input::HungUp,
         }
     }
+}
+
+fn recorded(is_silent: bool) -> RecordResult {
+    let sid = "RE00000000000000000000000000000001".to_owned();
+    RecordResult { url: format!("https://example.com/{sid}"), sid, seconds: 9, is_silent }
 }
 
 #[cfg(test)]

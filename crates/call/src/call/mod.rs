@@ -280,7 +280,9 @@ pub(crate) enum CallEvent {
     /// A recogniser has understood something.
     Recognised { end: EndId, transcript: Transcript },
     /// A recorder has ended.
-    RecorderEnded { end: EndId, frames: u64 },
+    RecorderEnded { end: EndId, frames: u64, sound: Option<(u64, u64)> },
+    /// The caller has been silent for as long as a recorder reports.
+    RecorderSilent { end: EndId },
     /// An agent wants something of the call.
     AgentWish { end: EndId, wish: AgentWish },
     /// What the worker wants to be noted of an agent.
@@ -621,8 +623,8 @@ impl Parts {
             }
             // Of a recogniser that was let go.
             (_, E::Recognised { .. }) => {}
-
-            (_, E::RecorderEnded { end, frames }) => recording::ended(cx, end, frames),
+            (_, E::RecorderEnded { end, frames, sound }) => recording::ended(self, cx, end, (frames, sound)),
+            (_, E::RecorderSilent { end }) => recording::silent(self, cx, end),
 
             (Searching | Answered | Rerouting | Leaving, E::AgentOpen { end }) => self.agent_open(cx, end),
             (Searching | Answered | Rerouting | Leaving, E::AgentLost { end, loss }) => {

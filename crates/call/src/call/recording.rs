@@ -2,15 +2,18 @@
 //!
 //! A recorder is an end of the media session that listens to the caller's side, as a recogniser is, and no leg. The file is the shell's.
 
-use trunkgate_media::agent::TrackSet;
+use std::time::{Duration, SystemTime};
+
 use trunkgate_media::{Channels, Command, EndId, RecorderSpec, RecordingPause, TapSpec};
 use trunkgate_resources::limits::{RECORDINGS_AT_ONCE, RECORDINGS_PER_CALL};
-use trunkgate_resources::recording::{RecordingRequest, RecordingSource};
+use trunkgate_resources::recording::{RecordingRequest, RecordingSource, trimmed};
 use trunkgate_story::view::RecordingView;
+use trunkgate_twiml::{Input, RecordResult};
 
-use crate::call::CallMedia;
+use crate::call::program::Runner;
 use crate::call::refused::Refused;
 use crate::call::shared::Cx;
+use crate::call::{CallMedia, Parts};
 
 /// A change of a recording that is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +26,24 @@ pub enum RecordingChange {
     Stop,
 }
 
+/// A recording that a request has begun.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BegunRecording {
+    /// The recording as it is shown.
+    pub view: RecordingView,
+    /// When it began.
+    pub began: SystemTime,
+}
+
+/// The Record of a program that waits for a recording.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Verb {
+    /// Id of its step.
+    pub(crate) id: u32,
+    /// Silence that it is to be notified of.
+    pub(crate) silence: Duration,
+}
+
 /// The recordings of a call, those that have ended too.
 #[derive(Debug, Default)]
 pub(crate) struct Recordings {
@@ -33,7 +54,11 @@ pub(crate) struct Recordings {
 #[derive(Debug)]
 struct Recording {
     sid: String,
-    request: RecordingRequest,
+    source: RecordingSource,
+    channels: Channels,
+    trim: bool,
+    /// Id of the program's step that waits for it.
+    verb: Option<u32>,
     /// Its end in the media session.
     end: EndId,
     pause: Option<RecordingPause>,
@@ -66,6 +91,11 @@ impl Recordings {
             None => self.list.iter_mut().rev().find(|recording| !recording.is_over),
         }
     }
+
+    /// Returns the SID of the recording that a step of the program waits for.
+    pub(crate) fn of_verb(&self, id: u32) -> Option<&str> {
+        self.list.iter().rev().find(|recording| recording.verb == Some(id)).map(|recording| recording.sid.as_str())
+    }
 }
 
 impl Recording {
@@ -78,8 +108,8 @@ impl Recording {
         RecordingView {
             sid: self.sid.clone(),
             status,
-            source: self.request.source.as_str(),
-            channels: self.request.channels.count(),
+            source: self.source.as_str(),
+            channels: self.channels.count(),
             seconds: self.frames.map(|frames| frames as f64 / 50.0),
         }
     }
@@ -97,14 +127,27 @@ impl Recording {
 
 /// Begins the recording that the route asks for, once the call is answered.
 pub(crate) fn begin_by_route(media: &CallMedia, cx: &mut Cx<'_>) {
-    if !std::mem::take(&mut cx.call.facts.record) {
-        return;
+    if std::mem::take(&mut cx.call.facts.record) {
+        let request = RecordingRequest::new(RecordingSource::Route, Channels::Dual);
+        begin_unasked(media, cx, request, "its route asks for");
     }
-    let (source, channels) = (RecordingSource::Route, Channels::Dual);
-    if let Err(why) = begin(media, cx, RecordingRequest { source, channels, tracks: TrackSet::Both }) {
-        let sid = cx.call.legs.sid().to_owned();
-        cx.edge.decide(cx.now, cx.call.key, format!("not recorded: {why}"));
-        cx.edge.warn(&sid, format!("the call is not recorded, as its route asks for: {why}"), None);
+}
+
+/// Begins a recording for which no request waits: the log and the trace have why there is none. Returns its SID.
+pub(crate) fn begin_unasked(
+    media: &CallMedia,
+    cx: &mut Cx<'_>,
+    request: RecordingRequest,
+    wanted: &str,
+) -> Option<String> {
+    match begin(media, cx, request, None) {
+        Ok(begun) => Some(begun.view.sid),
+        Err(why) => {
+            let sid = cx.call.legs.sid().to_owned();
+            cx.edge.decide(cx.now, cx.call.key, format!("not recorded: {why}"));
+            cx.edge.warn(&sid, format!("the call is not recorded, as {wanted}: {why}"), None);
+            None
+        }
     }
 }
 
@@ -112,7 +155,12 @@ pub(crate) fn begin_by_route(media: &CallMedia, cx: &mut Cx<'_>) {
 ///
 /// # Errors
 /// There is nothing to record by, nothing that can be heard, or as many recordings as may be.
-pub(crate) fn begin(media: &CallMedia, cx: &mut Cx<'_>, request: RecordingRequest) -> Result<RecordingView, Refused> {
+pub(crate) fn begin(
+    media: &CallMedia,
+    cx: &mut Cx<'_>,
+    request: RecordingRequest,
+    verb: Option<Verb>,
+) -> Result<BegunRecording, Refused> {
     if !cx.edge.sessions.recordings.is_on() {
         return Err(Refused::NoRecording);
     }
@@ -126,15 +174,18 @@ pub(crate) fn begin(media: &CallMedia, cx: &mut Cx<'_>, request: RecordingReques
     }
     let session = cx.call.session.ok_or(Refused::Internal)?;
     let end = cx.edge.new_end(session).ok_or(Refused::Internal)?;
+    let (source, channels, trim, tracks) = (request.source, request.channels, request.trim, request.tracks);
     let (id, sid) = cx.edge.begin_recording(cx.now, cx.call.legs.sid(), request);
-    let spec = RecorderSpec { recording: id, tracks: request.tracks, silence: None };
+    let spec = RecorderSpec { recording: id, tracks, silence: verb.map(|verb| verb.silence) };
     cx.edge.media(session, Command::AddRecorder { end, spec });
     cx.edge.decide(cx.now, cx.call.key, format!("recording {sid} begins"));
-    let recording = Recording { sid, request, end, pause: None, hears: None, frames: None, is_over: false };
+    let verb = verb.map(|verb| verb.id);
+    let recording =
+        Recording { sid, source, channels, trim, verb, end, pause: None, hears: None, frames: None, is_over: false };
     let view = recording.view();
     cx.call.recordings.get_or_insert_default().list.push(recording);
     media.tap_caller(cx);
-    Ok(view)
+    Ok(BegunRecording { view, began: cx.edge.date(cx.now) })
 }
 
 /// Changes a recording: that of a SID, or the newest that is being made.
@@ -142,31 +193,48 @@ pub(crate) fn begin(media: &CallMedia, cx: &mut Cx<'_>, request: RecordingReques
 /// # Errors
 /// There is no such recording, or it has ended.
 pub(crate) fn change(cx: &mut Cx<'_>, sid: Option<&str>, change: RecordingChange) -> Result<RecordingView, Refused> {
+    let view = carry_out(cx, sid, change)?;
+    let what = match change {
+        RecordingChange::Pause(_) => "pauses",
+        RecordingChange::Resume => "goes on",
+        RecordingChange::Stop => "ends",
+    };
+    cx.edge.decide(cx.now, cx.call.key, format!("recording {} {what}, as requested", view.sid));
+    Ok(view)
+}
+
+fn carry_out(cx: &mut Cx<'_>, sid: Option<&str>, change: RecordingChange) -> Result<RecordingView, Refused> {
     let media = cx.call.session.ok_or(Refused::RecordingEnded)?;
     let recordings = cx.call.recordings.as_mut().ok_or(Refused::UnknownRecording)?;
     let recording = recordings.find(sid).ok_or(Refused::UnknownRecording)?;
     if recording.is_over {
         return Err(Refused::RecordingEnded);
     }
-    let (end, shown) = (recording.end, recording.sid.clone());
-    let (command, what) = match change {
+    let end = recording.end;
+    let command = match change {
         RecordingChange::Pause(pause) => {
             recording.pause = Some(pause);
-            (Command::PauseRecorder { end, pause: Some(pause) }, "pauses")
+            Command::PauseRecorder { end, pause: Some(pause) }
         }
         RecordingChange::Resume => {
             recording.pause = None;
-            (Command::PauseRecorder { end, pause: None }, "goes on")
+            Command::PauseRecorder { end, pause: None }
         }
         RecordingChange::Stop => {
             recording.is_over = true;
-            (Command::RemoveEnd { end }, "ends")
+            Command::RemoveEnd { end }
         }
     };
     let view = recording.view();
     cx.edge.media(media, command);
-    cx.edge.decide(cx.now, cx.call.key, format!("recording {shown} {what}, as requested"));
     Ok(view)
+}
+
+/// Ends a recording, unless it has ended.
+pub(crate) fn stop(cx: &mut Cx<'_>, sid: &str) {
+    if let Ok(view) = carry_out(cx, Some(sid), RecordingChange::Stop) {
+        cx.edge.decide(cx.now, cx.call.key, format!("recording {} ends", view.sid));
+    }
 }
 
 /// Lets recorders hear the caller's side as it is wired now.
@@ -178,8 +246,23 @@ pub(crate) fn tap(cx: &mut Cx<'_>, heard: Option<&(EndId, TapSpec)>) {
     }
 }
 
-/// A recorder has ended, with so many frames of 20 ms in its file.
-pub(crate) fn ended(cx: &mut Cx<'_>, end: EndId, frames: u64) {
+/// The caller has been silent for as long as a recorder reports.
+pub(crate) fn silent(parts: &mut Parts, cx: &mut Cx<'_>, end: EndId) {
+    let verb = cx.call.recordings.as_mut().and_then(|recordings| recordings.at(end)).and_then(|one| one.verb);
+    if let Some(id) = verb {
+        Runner::of(parts).tell_program(cx, Input::Silent { id });
+    }
+}
+
+/// A recorder has ended, with so many frames of 20 ms in its file; `sound`: the first and the last of them with a sound.
+pub(crate) fn ended(parts: &mut Parts, cx: &mut Cx<'_>, end: EndId, (frames, sound): (u64, Option<(u64, u64)>)) {
     let Some(recording) = cx.call.recordings.as_mut().and_then(|recordings| recordings.at(end)) else { return };
     (recording.is_over, recording.frames) = (true, Some(frames));
+    let Some(id) = recording.verb.take() else { return };
+    let sid = recording.sid.clone();
+    let kept = if recording.trim { trimmed(frames, sound) } else { 0..frames };
+    let seconds = trunkgate_resources::recording::seconds((kept.end - kept.start) * 20);
+    let url = cx.edge.sessions.recordings.links().map(|links| links.of(&sid)).unwrap_or_default();
+    let result = RecordResult { sid, url, seconds, is_silent: sound.is_none() };
+    Runner::of(parts).tell_program(cx, Input::Recorded { id, result });
 }

@@ -12,6 +12,7 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::{Branch, CallKey, LegId};
 use trunkgate_resources::limits::NUMBER_CHARS;
+use trunkgate_resources::recording::RecordingRequest;
 use trunkgate_route::{App, Numbers, Target, TargetSpec};
 use trunkgate_story::change::Happening;
 use trunkgate_story::numbers::{Caller, plain};
@@ -24,6 +25,7 @@ use crate::call::legs::headers::{Brought, CallerIdentity};
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::negotiation::bridge::bad_media;
 use crate::call::program::callback;
+use crate::call::recording;
 use crate::call::refused::Refused;
 use crate::call::search::answer::FinalAnswer;
 use crate::call::setup::MAX_FORWARDS;
@@ -53,6 +55,8 @@ pub struct CallRequest {
     pub time_limit: Duration,
     /// Digits that the party is sent once it has answered, before its application begins.
     pub digits: Option<Secret>,
+    /// Recording that begins with the answer.
+    pub record: Option<RecordingRequest>,
 }
 
 /// A target of a party that has answered.
@@ -77,6 +81,10 @@ pub(crate) struct Requested {
     pub(crate) party: Option<LegId>,
     /// Time of the answer.
     since: Option<Instant>,
+    /// Recording that begins with the answer.
+    record: Option<RecordingRequest>,
+    /// SID of the recording that has begun.
+    pub(crate) recording: Option<String>,
 }
 
 /// The same of an answered call in plain data.
@@ -84,6 +92,8 @@ pub(crate) struct Requested {
 pub(crate) struct RequestedSnapshot {
     limit_ms: u64,
     talked_ms: u64,
+    #[serde(default)]
+    recording: Option<String>,
 }
 
 /// Reads a target of a requested call: `app:NAME`, or one that a transfer may name; `None` for anything else. Whether it exists, the table
@@ -105,7 +115,8 @@ impl Requested {
     pub(crate) fn snapshot(&self, now: Instant) -> RequestedSnapshot {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let talked = self.since.map(|since| now.saturating_duration_since(since)).unwrap_or_default();
-        RequestedSnapshot { limit_ms: millis(self.time_limit), talked_ms: millis(talked) }
+        let (limit_ms, talked_ms) = (millis(self.time_limit), millis(talked));
+        RequestedSnapshot { limit_ms, talked_ms, recording: self.recording.clone() }
     }
 }
 
@@ -118,6 +129,8 @@ impl RequestedSnapshot {
             time_limit: Duration::from_millis(self.limit_ms),
             party: Some(LegId::CALLER),
             since: now.checked_sub(Duration::from_millis(self.talked_ms)),
+            record: None,
+            recording: self.recording,
         }
     }
 }
@@ -152,8 +165,15 @@ pub(crate) fn requested_call(
         record: false,
     };
     let mut call = Call::begun(now, edge, key, facts, Leg::of_request(sid, LEG));
-    let requested =
-        Requested { onward, digits: request.digits.clone(), time_limit: request.time_limit, party: None, since: None };
+    let requested = Requested {
+        onward,
+        digits: request.digits.clone(),
+        time_limit: request.time_limit,
+        party: None,
+        since: None,
+        record: request.record.clone(),
+        recording: None,
+    };
     call.shared.requested = Some(Box::new(requested));
     call.shared.session = Some(edge.open_session(key));
     call
@@ -223,8 +243,14 @@ impl<'p> Originator<'p> {
         let Some(requested) = &mut cx.call.requested else { return };
         (requested.party, requested.since) = (Some(leg), Some(cx.now));
         let onward = std::mem::take(&mut requested.onward);
+        let record = requested.record.take();
         cx.call.facts.ring_timeout = None;
         arm_time_limit(cx);
+        if let Some(record) = record {
+            let media = &self.parts.bridge.media;
+            let recording = recording::begin_unasked(media, cx, record, "the request asks for");
+            cx.call.requested.iter_mut().for_each(|requested| requested.recording.clone_from(&recording));
+        }
         self.parts.search.controller = Controller::plan_of(onward);
         self.parts.search_on(cx);
     }

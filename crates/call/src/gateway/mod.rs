@@ -466,9 +466,8 @@ impl Gateway {
             Event::AgentLost { end, loss } => CallEvent::AgentLost { end, loss },
             Event::AgentEnded { end } => CallEvent::AgentEnded { end },
             Event::Recognised { end, transcript } => CallEvent::Recognised { end, transcript },
-            Event::RecorderEnded { end, frames, .. } => CallEvent::RecorderEnded { end, frames },
-            // Of a recording that ends by itself: none does yet.
-            Event::RecorderSilent { .. } => return,
+            Event::RecorderEnded { end, frames, sound } => CallEvent::RecorderEnded { end, frames, sound },
+            Event::RecorderSilent { end, .. } => CallEvent::RecorderSilent { end },
             Event::AgentWish { end, wish } => CallEvent::AgentWish { end, wish },
             Event::AgentNote { end, text, logged } => CallEvent::AgentNote { end, text, logged },
             Event::Key { end, key, ms } => CallEvent::Key { end, key, ms },

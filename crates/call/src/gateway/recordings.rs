@@ -5,7 +5,7 @@ use std::time::Instant;
 use trunkgate_resources::recording::RecordingRequest;
 use trunkgate_story::view::RecordingView;
 
-use crate::call::recording::{self, RecordingChange};
+use crate::call::recording::{self, BegunRecording, RecordingChange};
 use crate::call::refused::Refused;
 use crate::gateway::Gateway;
 
@@ -26,8 +26,8 @@ impl<'g> CallRecordings<'g> {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn begin(&mut self, now: Instant, request: RecordingRequest) -> Result<RecordingView, Refused> {
-        self.gateway.ask(now, self.sid, |parts, cx| recording::begin(&parts.bridge.media, cx, request))
+    pub fn begin(&mut self, now: Instant, request: RecordingRequest) -> Result<BegunRecording, Refused> {
+        self.gateway.ask(now, self.sid, |parts, cx| recording::begin(&parts.bridge.media, cx, request, None))
     }
 
     /// Changes a recording: that of a SID, or the newest that is being made.

@@ -8,15 +8,14 @@ use crate::bench::{Bench, CARRIER, PBX, offer, route, to_trunk};
 use trunkgate_call::limits::{RECORDINGS_AT_ONCE, RECORDINGS_PER_CALL};
 use trunkgate_call::view::RecordingView;
 use trunkgate_call::{
-    CallRecordings, Channels, Input, RecordingChange, RecordingDone, RecordingRequest, RecordingSource, Refused,
-    Settings,
+    CallRecordings, Channels, Input, RecordingChange, RecordingDone, RecordingLinks, RecordingRequest, RecordingSource,
+    Refused, Settings,
 };
 use trunkgate_media::agent::TrackSet;
 use trunkgate_media::{Coding, EndId, Event, RecordingId, RecordingPause, TapSpec};
 use trunkgate_route::{Route, Table};
 
-const REQUEST: RecordingRequest =
-    RecordingRequest { source: RecordingSource::Request, channels: Channels::Dual, tracks: TrackSet::Both };
+const REQUEST: RecordingRequest = RecordingRequest::new(RecordingSource::Request, Channels::Dual);
 
 fn table(record: bool) -> Arc<Table> {
     agent_table(vec![agent("desk")], Route { record, ..route(vec![to_trunk("pbx")]) })
@@ -25,9 +24,17 @@ fn table(record: bool) -> Arc<Table> {
 /// An edge with a writer.
 fn bench(record: bool) -> Bench {
     let mut bench = Bench::with(table(record));
-    let settings = Settings { records: true, ..bench.gateway.settings() };
-    bench.input(Input::Configure(Box::new(settings)));
+    record_all(&mut bench);
     bench
+}
+
+/// Gives an edge a writer.
+pub(crate) fn record_all(bench: &mut Bench) {
+    let (account, base) = ("AC1".to_owned(), "https://edge.example/Recordings".to_owned());
+    let notify = Some("https://all.example/recordings".to_owned());
+    let links = Arc::new(RecordingLinks { account, base, notify });
+    let settings = Settings { recordings: Some(links), ..bench.gateway.settings() };
+    bench.input(Input::Configure(Box::new(settings)));
 }
 
 fn sid(bench: &Bench) -> String {
@@ -38,7 +45,7 @@ fn begin(bench: &mut Bench) -> Result<RecordingView, Refused> {
     let sid = sid(bench);
     let begun = CallRecordings::of(&mut bench.gateway, &sid).begin(bench.now, REQUEST);
     bench.drain();
-    begun
+    begun.map(|begun| begun.view)
 }
 
 fn change(bench: &mut Bench, recording: Option<&str>, change: RecordingChange) -> Result<RecordingView, Refused> {
@@ -120,7 +127,7 @@ fn a_request_begins_pauses_and_ends_one() {
     assert_eq!(change(&mut bench, Some("RE0"), RecordingChange::Stop), Err(Refused::UnknownRecording));
     assert_eq!(change(&mut bench, None, RecordingChange::Stop).unwrap().status, "stopped");
     assert_eq!(bench.told(), [Told::Remove(end)]);
-    bench.news(Event::RecorderEnded { end, frames: 110, is_silent: false });
+    bench.news(Event::RecorderEnded { end, frames: 110, sound: None });
     assert_eq!(bench.gateway.calls(bench.now)[0].recordings[0].seconds, Some(2.2));
     assert_eq!(change(&mut bench, Some(&view.sid), RecordingChange::Resume), Err(Refused::RecordingEnded));
     bench.nothing();

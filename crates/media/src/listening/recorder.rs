@@ -58,7 +58,7 @@ struct Silence {
     /// Frames since the last sound.
     frames: u32,
     is_reported: bool,
-    /// The first and the last frame of the file with a sound of the caller.
+    /// The first and the last frame of the file with a sound.
     sound: Option<(u64, u64)>,
 }
 
@@ -192,9 +192,10 @@ impl Recorder {
                 Some(RecordingPause::Cut) => {}
                 Some(RecordingPause::Silence) => self.file.push(&[0; SAMPLES], &[0; SAMPLES]),
                 None => {
-                    self.silence.note(&left, self.file.frames);
                     let of = |track, samples| if self.tracks.has(track) { samples } else { [0; SAMPLES] };
-                    self.file.push(&of(TrackName::Inbound, left), &of(TrackName::Outbound, right));
+                    let recorded = [of(TrackName::Inbound, left), of(TrackName::Outbound, right)];
+                    self.silence.note(&left, &recorded, self.file.frames);
+                    self.file.push(&recorded[0], &recorded[1]);
                 }
             }
         }
@@ -209,13 +210,16 @@ impl File {
 }
 
 impl Silence {
-    /// Notes what the caller says in a frame of the file.
-    fn note(&mut self, caller: &Samples, frame: u64) {
-        if level(caller) < RECORDED_SOUND {
+    /// Notes what the caller says, and what is recorded in a frame of the file.
+    fn note(&mut self, caller: &Samples, recorded: &[Samples; 2], frame: u64) {
+        let is_sound = |samples: &Samples| level(samples) >= RECORDED_SOUND;
+        if is_sound(caller) {
+            (self.frames, self.is_reported) = (0, false);
+        } else {
             self.frames = self.frames.saturating_add(1);
-            return;
         }
-        (self.frames, self.is_reported) = (0, false);
-        self.sound = Some((self.sound.map_or(frame, |(first, _)| first), frame));
+        if recorded.iter().any(is_sound) {
+            self.sound = Some((self.sound.map_or(frame, |(first, _)| first), frame));
+        }
     }
 }

@@ -22,7 +22,7 @@ pub enum Recorded<'a> {
     End {
         /// Frames in the file.
         frames: u64,
-        /// The first and the last frame with a sound of the caller; `None`: the caller was silent.
+        /// The first and the last frame with a sound; `None`: all of it is silence.
         sound: Option<(u64, u64)>,
     },
 }
@@ -43,8 +43,8 @@ impl Recorders {
     pub(crate) fn remove(&mut self, now: Instant, id: EndId, events: &mut VecDeque<Event>) {
         if let Some(recorder) = self.get_mut(id) {
             recorder.end(now);
-            let (frames, is_silent) = (recorder.frames(), recorder.sound().is_none());
-            events.push_back(Event::RecorderEnded { end: id, frames, is_silent });
+            let (frames, sound) = (recorder.frames(), recorder.sound());
+            events.push_back(Event::RecorderEnded { end: id, frames, sound });
         }
     }
     /// Lists their names.

@@ -94,7 +94,7 @@ fn both_directions_are_recorded_as_they_are_heard() {
     assert_eq!(File::codes(&file.left), said(0..55));
     assert_eq!(File::codes(&file.right), said(130..185));
     assert_eq!(file.end, Some((55, Some((0, 54)))));
-    assert!(bench.events().contains(&Event::RecorderEnded { end: RECORDER, frames: 55, is_silent: false }));
+    assert!(bench.events().contains(&Event::RecorderEnded { end: RECORDER, frames: 55, sound: Some((0, 54)) }));
     assert_eq!(bench.counters[0].tx_packets.get(), plain.counters[0].tx_packets.get());
 }
 
@@ -251,6 +251,28 @@ fn one_direction_alone_leaves_the_other_channel_silent() {
         end(&mut bench, &mut file);
         assert_eq!(File::codes(&file.left), said([left; 20]));
         assert_eq!(File::codes(&file.right), said([right; 20]));
+        assert_eq!(file.end, Some((20, Some((0, 19)))));
+    }
+}
+
+#[test]
+fn the_sound_of_a_recording_is_that_of_what_is_recorded() {
+    for (tracks, sound) in
+        [(TrackSet::Both, Some((10, 34))), (TrackSet::Inbound, Some((10, 19))), (TrackSet::Outbound, Some((30, 34)))]
+    {
+        let mut bench = Bench::connected();
+        let mut file = record(&mut bench, RecorderSpec { tracks, ..SPEC });
+        for (range, codes) in [
+            (0..10, (0xff, 0xff)),
+            (10..20, (5, 0xff)),
+            (20..30, (0xff, 0xff)),
+            (30..35, (0xff, 6)),
+            (35..40, (0xff, 0xff)),
+        ] {
+            talk(&mut bench, &mut file, range, codes);
+        }
+        end(&mut bench, &mut file);
+        assert_eq!(file.end, Some((40, sound)), "{tracks:?}");
     }
 }
 
@@ -258,7 +280,7 @@ fn one_direction_alone_leaves_the_other_channel_silent() {
 fn silence_of_the_caller_is_reported_once_until_a_sound() {
     let mut bench = Bench::connected();
     let limit = std::time::Duration::from_millis(500);
-    let mut file = record(&mut bench, RecorderSpec { silence: Some(limit), ..SPEC });
+    let mut file = record(&mut bench, RecorderSpec { silence: Some(limit), tracks: TrackSet::Inbound, ..SPEC });
     let silent = |events: Vec<Event>| {
         let of_recorder = |event| {
             if let Event::RecorderSilent { was_heard, .. } = event { Some(was_heard) } else { None }

@@ -42,7 +42,7 @@ use crate::quotas::{Counted, Numbered, Quotas, Reached};
 use crate::random::{Random, pick};
 use crate::recent::Recent;
 use crate::recognition::Recognised;
-use crate::recording::{RecordingBegun, RecordingDone, RecordingRequest};
+use crate::recording::{OpenRecording, RecordingDone, RecordingRequest};
 use crate::register::Registrations;
 use crate::registrar::Registrar;
 use crate::sessions::Sessions;
@@ -265,18 +265,18 @@ impl Edge {
             strangers: self.sources.strangers.limits(),
             captures: self.tracing.captures,
             recogniser: self.apps.recognition.spec().cloned(),
-            records: self.sessions.recordings.is_on(),
+            recordings: self.sessions.recordings.links_shared(),
             sampling: self.tracing.sampling,
         }
     }
 
     /// Puts settings in force, all of them at once.
     pub fn configure(&mut self, now: Instant, settings: Settings) {
-        let Settings { table, addressing, strangers, captures, recogniser, records, sampling, .. } = settings;
+        let Settings { table, addressing, strangers, captures, recogniser, recordings, sampling, .. } = settings;
         let Settings { calls, calls_per_second, emergency_calls, .. } = settings;
         self.admission.emergencies.set_most(emergency_calls);
         self.apps.recognition.configure(recogniser);
-        self.sessions.recordings.configure(records);
+        self.sessions.recordings.configure(recordings);
         (self.addressing, self.tracing.captures, self.tracing.sampling) = (addressing, captures, sampling);
         if self.admission.limits() != (calls, calls_per_second) {
             self.admission.limited.edge_reconfigured();
@@ -474,21 +474,25 @@ impl Edge {
     pub fn begin_recording(&mut self, now: Instant, call: &str, request: RecordingRequest) -> (RecordingId, String) {
         let sid = self.random.recording_sid();
         let id = self.sessions.recordings.begin(&sid, call);
-        let RecordingRequest { source, channels, tracks: _ } = request;
-        let (call, began) = (call.to_owned(), self.date(now));
-        let begun = RecordingBegun { id, sid: sid.clone(), call, source, channels, began };
+        let begun = request.begun((id, &sid), call, self.date(now));
+        let reports = self.sessions.recordings.links().map(|links| begun.reports(links)).unwrap_or_default();
+        reports.into_iter().for_each(|report| self.call_back(report));
         self.turn.outputs.push_back(Output::Recording(Box::new(begun)));
         (id, sid)
     }
 
     /// Takes note of a recording whose file is complete, or will not be.
     pub fn recording_done(&mut self, done: &RecordingDone) {
-        let Some((sid, call)) = self.sessions.recordings.done(done.id) else { return };
+        let Some(OpenRecording { sid, call, after }) = self.sessions.recordings.done(done.id) else { return };
         if let Some(error) = &done.error {
             self.log(&call, format!("recording {sid} failed: {error}"), None);
         } else if done.lost_ms > 0 {
             let text = format!("recording {sid} has gaps: {} ms were lost on the way to the disk", done.lost_ms);
             self.log(&call, text, None);
+        }
+        if let Some(after) = after.filter(|_| done.milliseconds > 0) {
+            let (app, request) = after.request(done.milliseconds);
+            self.notify_app(&call, &app, request);
         }
     }
 

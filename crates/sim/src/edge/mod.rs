@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use trunkgate_call::{Gateway, GatewayConfig, Input, RecogniserSpec, Settings};
+use trunkgate_call::{Gateway, GatewayConfig, Input, RecogniserSpec, RecordingLinks, Settings};
 use trunkgate_media::agent::Format;
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId, PacketBuf, RecordingId, Session, SessionSnapshot};
 use trunkgate_route::Table;
@@ -340,6 +340,9 @@ pub struct Left {
     pub spoken: bool,
 }
 
+/// URL that is notified of every recording.
+pub(crate) const NOTIFIED: &str = "https://app.example/recordings";
+
 /// A gateway that records, with a recogniser, which a few calls at once may use.
 fn recognising(now: Instant, mut gateway: Gateway) -> Gateway {
     let recogniser = RecogniserSpec {
@@ -350,7 +353,13 @@ fn recognising(now: Instant, mut gateway: Gateway) -> Gateway {
         connect_timeout: Duration::from_secs(2),
         max_sessions: 3,
     };
-    let settings = Settings { recogniser: Some(Arc::new(recogniser)), records: true, ..gateway.settings() };
+    let links = RecordingLinks {
+        account: "AC0".to_owned(),
+        base: "https://edge.example/Recordings".to_owned(),
+        notify: Some(NOTIFIED.to_owned()),
+    };
+    let (recogniser, recordings) = (Some(Arc::new(recogniser)), Some(Arc::new(links)));
+    let settings = Settings { recogniser, recordings, ..gateway.settings() };
     gateway.handle_input(now, Input::Configure(Box::new(settings)));
     gateway
 }

@@ -61,6 +61,11 @@ impl Apps {
 /// Takes what the edge asks of the application, or tells it.
 pub(crate) fn asked(world: &mut World, question: AppQuestion) {
     let AppQuestion { query, wanted, .. } = question;
+    if let AppWanted::Document(request) = &wanted
+        && let Err(what) = world.recordings.requested(request)
+    {
+        world.fail(what);
+    }
     let Some(query) = query else {
         if let AppWanted::Document(request) = &wanted {
             log_report(world, request);
@@ -91,6 +96,9 @@ pub(crate) fn asked(world: &mut World, question: AppQuestion) {
 /// Takes a callback.
 pub(crate) fn called_back(world: &mut World, AppCallback { request, .. }: &AppCallback) {
     log_report(world, request);
+    if let Err(what) = world.recordings.reported(request) {
+        world.fail(what);
+    }
     if request.purpose == "status"
         && let Err(what) = world.apps.report(request)
     {
@@ -115,7 +123,7 @@ fn failed(code: u16) -> AppAnswer {
     AppAnswer::Failed { code, text: "no answer".to_owned() }
 }
 
-fn parameter<'r>(request: &'r DocumentRequest, name: &str) -> Option<&'r str> {
+pub(super) fn parameter<'r>(request: &'r DocumentRequest, name: &str) -> Option<&'r str> {
     request.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
@@ -136,7 +144,8 @@ fn document(world: &mut World, request: &DocumentRequest) -> AppAnswer {
         _ if is_whisper => ("text/xml", format!("<Response>{}</Response>", whisper(rng))),
         _ => {
             let verbs: String = (0..rng.random_range(0..4)).map(|_| verb(rng, &to)).collect();
-            ("text/xml", world.recognisers.speaking(format!("<Response>{verbs}</Response>")))
+            let document = world.recognisers.speaking(format!("<Response>{verbs}</Response>"));
+            ("text/xml", world.recordings.recorded(document))
         }
     };
     let content_type = Some(content_type.to_owned());

@@ -101,6 +101,7 @@ pub(crate) fn originate(world: &mut World, call: u32, wanted: Wanted, digits: bo
         ring_timeout: Duration::from_secs(15),
         time_limit: Duration::from_secs(40),
         digits: digits.then(|| Secret::new("1w2")),
+        record: world.recordings.of_requested(),
     };
     let begun = world.edge.gateway.originate(world.now, &request);
     world.summary.requested += u64::from(begun.is_ok());

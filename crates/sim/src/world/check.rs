@@ -102,6 +102,7 @@ pub(super) fn end(world: &World, end: Instant) -> Result<(), String> {
     transfers::news(world)?;
     records(world)?;
     Apps::check(world)?;
+    world.recordings.check()?;
     voices(world)?;
     registrations::bindings(world)?;
     registrations::reached(world)?;

@@ -406,10 +406,10 @@ impl World {
                 Output::Resolve { query, destination } => self.look_up(query, &destination.host),
                 Output::Pong { flow } => self.log.line(self.now, format_args!("pong to {}", flow.remote)),
                 Output::App(question) => apps::asked(self, *question),
+                Output::Recording(begun) => self.recordings.begun(&begun),
                 Output::Callback(callback) => apps::called_back(self, &callback),
                 // Its answer is on its way already: the edge leaves it.
                 Output::AppGivenUp(_)
-                | Output::Recording(_)
                 | Output::Registered(_)
                 | Output::Sms(_)
                 | Output::Counted(_)

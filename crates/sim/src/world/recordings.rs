@@ -1,32 +1,125 @@
-//! Recordings of calls, begun and changed by requests. Their chance is their own, so that nothing else of a seed's world shifts by them.
+//! Recordings of calls, begun and changed by requests and by documents, and what is reported of them. Their chance is their own, so that nothing else of a seed's world shifts by them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_call::{
-    CallRecordings, Channels, Input, RecordingChange, RecordingDone, RecordingRequest, RecordingSource, Refused,
+    AppPlace, CallRecordings, Channels, DocumentRequest, Input, RecordingBegun, RecordingChange, RecordingDone,
+    RecordingRequest, RecordingSource, Refused,
 };
 use trunkgate_media::RecordingPause;
 use trunkgate_media::agent::TrackSet;
 
+use super::apps::parameter;
 use super::{Happening, World};
+use crate::edge::NOTIFIED;
 
 /// In one seed of so many, calls are recorded.
 const RECORDED_IN: u64 = 3;
 /// Requests in such a seed.
 const REQUESTS: u32 = 24;
 
-/// Chance of requests for recordings.
+/// Verbs that record, in the place of a prompt.
+const RECORDS: [&str; 4] = [
+    "<Record timeout='3' maxLength='20' action='/recorded'/>",
+    "<Record playBeep='false' finishOnKey='1' recordingStatusCallback='/recording'/>",
+    "<Record trim='do-not-trim' action='/recorded'/>",
+    "<Start><Recording track='inbound'/></Start>",
+];
+/// Prompts that they take the place of.
+const PROMPTS: [&str; 2] = ["<Play>/music.wav</Play>", "<Say loop='2'>hello</Say>"];
+/// What records a Dial.
+const DIALS: [&str; 4] = ["record-from-answer", "record-from-ringing", "record-from-answer-dual", "do-not-record"];
+
+/// Chance of requests for recordings, and the recordings that have begun.
 #[derive(Debug)]
 pub(crate) struct Requests {
     rng: ChaCha12Rng,
+    is_used: bool,
+    begun: BTreeSet<String>,
+    /// Those whose beginning was reported.
+    reported: BTreeSet<String>,
 }
 
 impl Requests {
     /// Those of a seed.
     pub(crate) fn new(seed: u64) -> Requests {
-        Requests { rng: ChaCha12Rng::seed_from_u64(seed ^ 0x7265_636f_7264) }
+        Requests {
+            rng: ChaCha12Rng::seed_from_u64(seed ^ 0x7265_636f_7264),
+            is_used: seed.is_multiple_of(RECORDED_IN),
+            begun: BTreeSet::new(),
+            reported: BTreeSet::new(),
+        }
+    }
+
+    /// Has a document record its caller or its parties, now and then.
+    pub(crate) fn recorded(&mut self, document: String) -> String {
+        if !self.is_used {
+            return document;
+        }
+        let dial = DIALS.get(self.rng.random_range(0..8_usize));
+        let document = match dial {
+            Some(value) => document.replace("<Dial", &format!("<Dial record='{value}'")),
+            None => document,
+        };
+        let Some(prompt) = PROMPTS.iter().find(|prompt| document.contains(**prompt)) else { return document };
+        match RECORDS.get(self.rng.random_range(0..6_usize)) {
+            Some(verb) => document.replacen(prompt, verb, 1),
+            None => document,
+        }
+    }
+
+    /// Returns the recording of a call that a request begins, now and then.
+    pub(crate) fn of_requested(&mut self) -> Option<RecordingRequest> {
+        let is_recorded = self.is_used && self.rng.random_bool(0.3);
+        is_recorded.then(|| RecordingRequest::new(RecordingSource::OutboundApi, Channels::Mono))
+    }
+
+    /// A recording has begun.
+    pub(crate) fn begun(&mut self, begun: &RecordingBegun) {
+        self.begun.insert(begun.sid.clone());
+    }
+
+    /// Takes a request of a program.
+    ///
+    /// # Errors
+    /// It names a recording that there is not, or says less than it should of one.
+    pub(crate) fn requested(&self, request: &DocumentRequest) -> Result<(), String> {
+        let value = |name| parameter(request, name);
+        let (sid, url) = (value("RecordingSid"), value("RecordingUrl"));
+        let is_named = sid.zip(url).is_some_and(|(sid, url)| url.ends_with(sid) && self.begun.contains(sid));
+        let is_dated = value("RecordingDuration").is_some_and(|seconds| seconds != "0");
+        match request.purpose {
+            "record" if !is_named || !is_dated => Err(format!("a Record says {sid:?}, {url:?} of its recording")),
+            "dial" if (sid.is_some() || url.is_some()) && !is_named => {
+                Err(format!("a Dial says {sid:?}, {url:?} of its recording"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a callback.
+    ///
+    /// # Errors
+    /// It reports a beginning twice to the receiver of all recordings.
+    pub(crate) fn reported(&mut self, request: &DocumentRequest) -> Result<(), String> {
+        let is_of_all = request.place == AppPlace::Url(NOTIFIED.to_owned());
+        let Some(sid) = parameter(request, "RecordingSid").filter(|_| request.purpose == "recording" && is_of_all)
+        else {
+            return Ok(());
+        };
+        let is_new = self.reported.insert(sid.to_owned());
+        if is_new { Ok(()) } else { Err(format!("the beginning of {sid} is reported twice")) }
+    }
+
+    /// Checks that the beginning of each recording was reported.
+    pub(super) fn check(&self) -> Result<(), String> {
+        match self.begun.difference(&self.reported).next() {
+            Some(sid) => Err(format!("the beginning of {sid} was not reported")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -56,10 +149,11 @@ pub(crate) fn ask(world: &mut World) {
         4 => RecordingChange::Stop,
         _ => {
             let tracks = if rng.random_bool(0.8) { TrackSet::Both } else { TrackSet::Inbound };
-            let request = RecordingRequest { source: RecordingSource::Request, channels: Channels::Dual, tracks };
+            let request =
+                RecordingRequest { tracks, ..RecordingRequest::new(RecordingSource::Request, Channels::Dual) };
             let begun = CallRecordings::of(gateway, &call.sid).begin(now, request);
             world.summary.recordings += u64::from(begun.is_ok());
-            if begun == Err(Refused::Internal) {
+            if begun.is_err_and(|why| why == Refused::Internal) {
                 world.fail(format!("a recording of {}: a fault of the edge's own", call.sid));
             }
             return;

@@ -109,19 +109,27 @@ pub static CALLER: &[Field] = &[
 pub static PARTY: &[Field] = &[("ParentCallSid", Supported)];
 
 /// Fields of the callbacks of a call's progress.
-static PROGRESS: &[Field] = &[
-    ("Timestamp", Supported),
-    ("CallbackSource", Supported),
-    ("SequenceNumber", Supported),
-    ("CallDuration", Differs("of the end of the call")),
-    ("SipResponseCode", Differs("of the end of the call, also of numbers")),
-    ("Duration", NotSupported("the minutes that are charged: an edge charges nothing")),
-    ("RecordingUrl", NO_RECORDING),
-    ("AnsweredBy", NotSupported("answering-machine detection is not in this version")),
-];
+macro_rules! progress {
+    ($($further:expr),*) => {
+        &[
+            ("Timestamp", Supported),
+            ("CallbackSource", Supported),
+            ("SequenceNumber", Supported),
+            ("CallDuration", Differs("of the end of the call")),
+            ("SipResponseCode", Differs("of the end of the call, also of numbers")),
+            ("Duration", NotSupported("the minutes that are charged: an edge charges nothing")),
+            $($further,)*
+            ("RecordingDuration", NotSupported("the recording's own callback has it")),
+            ("AnsweredBy", NotSupported("answering-machine detection is not in this version")),
+        ]
+    };
+}
+
+static CALL_PROGRESS: &[Field] = progress!(("RecordingUrl", OF_RECORDED_CALL), ("RecordingSid", OF_RECORDED_CALL));
+static PARTY_PROGRESS: &[Field] = progress!();
 
 static FAILURE: &[Field] = &[("ErrorCode", Supported), ("ErrorUrl", Supported)];
-const NO_RECORDING: State = NotSupported("recording is not in this version");
+const OF_RECORDED_CALL: State = Differs("of the end of a call that was made with `Record`");
 const NO_MEDIA: State = NotSupported("messages with media are not in this version");
 
 /// Every kind of request, in the page's order; those about messages are last.
@@ -151,6 +159,17 @@ pub static CALLBACKS: &[Callback] = &[
             ("Stability", NotSupported("recognisers do not state it")),
         ],
     },
+    Callback {
+        name: "`action` of Record",
+        purposes: &["record"],
+        subject: Subject::Caller,
+        own: &[
+            ("RecordingUrl", Supported),
+            ("RecordingSid", Supported),
+            ("RecordingDuration", Supported),
+            ("Digits", Supported),
+        ],
+    },
     Callback { name: "`action` of Dial", purposes: &["dial"], subject: Subject::Caller, own: DIAL },
     Callback { name: "`action` of Connect", purposes: &["connect"], subject: Subject::Caller, own: &[] },
     Callback {
@@ -173,13 +192,13 @@ pub static CALLBACKS: &[Callback] = &[
         name: "StatusCallback of a call or a number",
         purposes: &["status"],
         subject: Subject::Caller,
-        own: PROGRESS,
+        own: CALL_PROGRESS,
     },
     Callback {
         name: "`statusCallback` of Number and Sip",
         purposes: &["status"],
         subject: Subject::Party,
-        own: PROGRESS,
+        own: PARTY_PROGRESS,
     },
     Callback {
         name: "`statusCallback` of Stream",
@@ -193,6 +212,24 @@ pub static CALLBACKS: &[Callback] = &[
             ("StreamEvent", Supported),
             ("StreamError", Differs("the edge's own words")),
             ("Timestamp", Supported),
+        ],
+    },
+    Callback {
+        name: "`recordingStatusCallback`, RecordingStatusCallback, `url` of `[recording]`",
+        purposes: &["recording"],
+        subject: Subject::Itself,
+        own: &[
+            ("AccountSid", Supported),
+            ("CallSid", Supported),
+            ("RecordingSid", Supported),
+            ("RecordingUrl", Supported),
+            ("RecordingStatus", Supported),
+            ("RecordingDuration", Differs("once the recording has ended")),
+            ("RecordingChannels", Supported),
+            ("RecordingSource", Supported),
+            ("RecordingStartTime", Supported),
+            ("RecordingTrack", Supported),
+            ("ErrorCode", Supported),
         ],
     },
     Callback {
@@ -242,7 +279,8 @@ static DIAL: &[Field] = &[
             "`X-…` and `User-to-User` of the final response, unless the trunk's header rules remove them; 32 at most; also of numbers",
         ),
     ),
-    ("RecordingUrl", NO_RECORDING),
+    ("RecordingUrl", Supported),
+    ("RecordingSid", Supported),
 ];
 
 static MESSAGE: &[Field] = &[

@@ -47,7 +47,7 @@ pub struct Resource {
     pub fields: &'static [(&'static str, Has)],
 }
 
-const NO_RECORDING: Given = Refused("recording is not in this version");
+const NEEDS_RECORDING: &str = "needs [`[recording]`](recording.md), else 21220";
 const NO_DETECTION: Given = Refused("answering-machine detection is not in this version");
 const NO_SIP_LOGIN: Given = Refused("a challenge is answered with the credentials of the trunk");
 const NO_TWIML_APP: Given = Refused("TwiML applications are not in this version");
@@ -81,9 +81,14 @@ pub static CREATE_CALL: Operation = Operation {
         ("SendDigits", Supported),
         ("Timeout", Supported),
         ("TimeLimit", Supported),
-        ("Record", Only(FALSE)),
+        ("Record", Differs(NEEDS_RECORDING)),
+        ("RecordingChannels", Supported),
+        ("RecordingTrack", Supported),
+        ("RecordingStatusCallback", Supported),
+        ("RecordingStatusCallbackMethod", Supported),
+        ("RecordingStatusCallbackEvent", Supported),
+        ("Trim", Supported),
         ("AsyncAmd", Only(FALSE)),
-        ("Trim", Only(&["do-not-trim"])),
         ("ApplicationSid", NO_TWIML_APP),
         ("AsyncAmdStatusCallback", NO_DETECTION),
         ("AsyncAmdStatusCallbackMethod", NO_DETECTION),
@@ -92,12 +97,7 @@ pub static CREATE_CALL: Operation = Operation {
         ("MachineDetectionSpeechEndThreshold", NO_DETECTION),
         ("MachineDetectionSpeechThreshold", NO_DETECTION),
         ("MachineDetectionTimeout", NO_DETECTION),
-        ("RecordingChannels", NO_RECORDING),
-        ("RecordingConfigurationId", NO_RECORDING),
-        ("RecordingStatusCallback", NO_RECORDING),
-        ("RecordingStatusCallbackEvent", NO_RECORDING),
-        ("RecordingStatusCallbackMethod", NO_RECORDING),
-        ("RecordingTrack", NO_RECORDING),
+        ("RecordingConfigurationId", NOT_OF_AN_EDGE),
         ("Transcribe", Refused("transcription is not in this version")),
         ("SipAuthPassword", NO_SIP_LOGIN),
         ("SipAuthUsername", NO_SIP_LOGIN),
@@ -108,6 +108,38 @@ pub static CREATE_CALL: Operation = Operation {
         ("CallReason", Refused("the reason is not passed on")),
         ("CallerId", Refused("the party sees `From`")),
         ("ClientNotificationUrl", NO_CLIENTS),
+    ],
+};
+
+/// `POST …/Calls/{CA}/Recordings.json`
+pub static CREATE_RECORDING: Operation = Operation {
+    method: "POST",
+    path: "{AC}/Calls/{CA}/Recordings.json",
+    parameters: &[
+        ("RecordingChannels", Supported),
+        ("RecordingTrack", Supported),
+        ("Trim", Supported),
+        ("RecordingStatusCallback", Supported),
+        ("RecordingStatusCallbackMethod", Supported),
+        ("RecordingStatusCallbackEvent", Supported),
+        ("RecordingConfigurationId", NOT_OF_AN_EDGE),
+    ],
+};
+
+/// `GET …/Recordings.json`
+pub static LIST_RECORDINGS: Operation = Operation {
+    method: "GET",
+    path: "{AC}/Recordings.json",
+    parameters: &[
+        ("CallSid", Supported),
+        ("ConferenceSid", Differs("finds none: conferences are not in this version")),
+        ("DateCreated", SPAN),
+        ("DateCreated>", SPAN),
+        ("DateCreated<", SPAN),
+        ("IncludeSoftDeleted", Supported),
+        ("PageSize", Supported),
+        ("Page", PAGE),
+        ("PageToken", Supported),
     ],
 };
 
@@ -262,6 +294,39 @@ pub static OPERATIONS: &[&Operation] = &[
         ],
     },
     &Operation { method: "POST", path: "{AC}/Calls/{CA}/Streams/{MZ}.json", parameters: &[("Status", Supported)] },
+    &Operation {
+        method: "GET",
+        path: "{AC}/Calls/{CA}/Recordings.json",
+        parameters: &[
+            ("DateCreated", SPAN),
+            ("DateCreated>", SPAN),
+            ("DateCreated<", SPAN),
+            ("IncludeSoftDeleted", Supported),
+            ("PageSize", Supported),
+            ("Page", PAGE),
+            ("PageToken", Supported),
+        ],
+    },
+    &CREATE_RECORDING,
+    &Operation {
+        method: "GET",
+        path: "{AC}/Calls/{CA}/Recordings/{RE}.json",
+        parameters: &[("IncludeSoftDeleted", Supported)],
+    },
+    &Operation {
+        method: "POST",
+        path: "{AC}/Calls/{CA}/Recordings/{RE}.json",
+        parameters: &[("Status", Supported), ("PauseBehavior", Supported)],
+    },
+    &Operation { method: "DELETE", path: "{AC}/Calls/{CA}/Recordings/{RE}.json", parameters: &[] },
+    &LIST_RECORDINGS,
+    &Operation { method: "GET", path: "{AC}/Recordings/{RE}.json", parameters: &[("IncludeSoftDeleted", Supported)] },
+    &Operation {
+        method: "GET",
+        path: "{AC}/Recordings/{RE}.wav",
+        parameters: &[("RequestedChannels", Differs("that of the recording; another is refused by name"))],
+    },
+    &Operation { method: "DELETE", path: "{AC}/Recordings/{RE}.json", parameters: &[] },
     &LIST_NUMBERS,
     &Operation { method: "GET", path: "{AC}/IncomingPhoneNumbers/{PN}.json", parameters: &[] },
     &UPDATE_NUMBER,
@@ -294,7 +359,7 @@ pub static OPERATIONS: &[&Operation] = &[
 ];
 
 /// Lists below an account or a call that are refused by name.
-pub static LATER: [&str; 18] = [
+pub static LATER: [&str; 17] = [
     "Addresses",
     "Applications",
     "AvailablePhoneNumbers",
@@ -305,7 +370,6 @@ pub static LATER: [&str; 18] = [
     "OutgoingCallerIds",
     "Payments",
     "Queues",
-    "Recordings",
     "SIP",
     "Siprec",
     "SMS",
@@ -326,6 +390,8 @@ pub static LATER_METHODS: &[(&str, &str)] = &[
     ("POST", "{AC}/IncomingPhoneNumbers/TollFree.json"),
     ("DELETE", "{AC}/IncomingPhoneNumbers/{PN}.json"),
     ("POST", "{AC}/Messages/{SM}.json"),
+    ("GET", "{AC}/Recordings/{RE}/AddOnResults.json"),
+    ("GET", "{AC}/Recordings/{RE}/Transcriptions.json"),
     ("GET", "{AC}/Messages/{SM}/Media.json"),
     ("POST", "{AC}/Messages/{SM}/Feedback.json"),
 ];

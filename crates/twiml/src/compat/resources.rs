@@ -5,6 +5,8 @@ use super::requests::Resource;
 
 const NO_PRICE: Has = Null("the edge knows no prices");
 const NO_REGULATION: Has = Null("numbers are the carrier's: the edge has no register of addresses");
+const NO_CONFERENCE: Has = Null("conferences are not in this version");
+const ENCRYPTION: Has = Null("the edge decrypts what it sends");
 const NO_TWIML_APP: Has = Null("TwiML applications are not in this version");
 const NOT_OF_AN_EDGE: Has = Null("a function of Twilio's cloud");
 
@@ -67,6 +69,53 @@ pub static RESOURCES: &[Resource] = &[
             ("name", Sometimes("where it was started with one, or stopped by it")),
             ("sid", Value),
             ("status", Value),
+            ("uri", Value),
+        ],
+    },
+    Resource {
+        name: "call recording, below `Calls/{CA}`",
+        fields: &[
+            ("account_sid", Value),
+            ("api_version", Value),
+            ("call_sid", Value),
+            ("channels", Value),
+            ("conference_sid", NO_CONFERENCE),
+            ("date_created", Value),
+            ("date_updated", Value),
+            ("duration", Sometimes("once it has ended")),
+            ("encryption_details", ENCRYPTION),
+            ("error_code", Sometimes("of one without audio")),
+            ("price", NO_PRICE),
+            ("price_unit", NO_PRICE),
+            ("sid", Value),
+            ("source", Value),
+            ("start_time", Value),
+            ("status", Value),
+            ("track", Value),
+            ("uri", Value),
+        ],
+    },
+    Resource {
+        name: "recording",
+        fields: &[
+            ("account_sid", Value),
+            ("api_version", Value),
+            ("call_sid", Value),
+            ("channels", Value),
+            ("conference_sid", NO_CONFERENCE),
+            ("date_created", Value),
+            ("date_updated", Value),
+            ("duration", Sometimes("once it has ended")),
+            ("encryption_details", ENCRYPTION),
+            ("error_code", Sometimes("of one without audio")),
+            ("media_url", Value),
+            ("price", NO_PRICE),
+            ("price_unit", NO_PRICE),
+            ("sid", Value),
+            ("source", Value),
+            ("start_time", Value),
+            ("status", Value),
+            ("subresource_uris", Value),
             ("uri", Value),
         ],
     },

@@ -17,10 +17,6 @@ const fn rule(name: &'static str, text: &'static str) -> Semantic {
     Semantic { name, text, state: State::Supported }
 }
 
-const fn not_yet(name: &'static str, text: &'static str, why: &'static str) -> Semantic {
-    Semantic { name, text, state: State::NotSupported(why) }
-}
-
 /// Every rule, in the page's order.
 pub static SEMANTICS: &[Semantic] = &[
     rule("default-action", "Without `action`, Gather asks the current document's URL."),
@@ -147,19 +143,27 @@ pub static SEMANTICS: &[Semantic] = &[
     ),
     Semantic {
         name: "whisper",
-        text: "The document of a noun's `url` runs on the called party's side; its end connects the parties, Hangup declines. Dial, Connect, Refer and Reject are errors there (13201).",
+        text: "The document of a noun's `url` runs on the called party's side; its end connects the parties, Hangup declines. Dial, Connect, Record, Refer and Reject are errors there (13201).",
         state: State::Differs(
             "a document that cannot be fetched or run declines too, so that no party is connected unscreened; Twilio does not document that case",
         ),
     },
-    not_yet(
+    rule(
         "record-defaults",
-        "Record answers, ends after 5 s of silence or 3,600 s, and asks the current document's URL without `action`.",
-        "recording is not in this version",
+        "Record answers, plays a tone, ends after 5 s of silence, 3,600 s or any key, and asks the current document's URL without `action`.",
     ),
-    not_yet(
+    rule(
         "record-silence",
         "A Record of silence only asks nothing: the next verb follows. A caller who hangs up causes the request with `Digits=hangup`.",
-        "recording is not in this version",
     ),
+    rule(
+        "record-parameters",
+        "A Record's request has `RecordingUrl`, `RecordingSid`, `RecordingDuration`, and `Digits` where a key has ended it.",
+    ),
+    Semantic {
+        name: "dial-record",
+        text: "`record` of a Dial records what the caller says and hears, from the connection or from the ringing on, to the end of the Dial.",
+        state: State::Differs("with `-dual` the caller is left, and right is what the caller hears"),
+    },
+    rule("recording-default", "A recording has one channel unless `dual` is asked for; in Start it has two."),
 ];

@@ -3,7 +3,11 @@
 use super::Entry;
 use super::State::{Differs, NotSupported, Supported};
 
-const NO_RECORDING: super::State = NotSupported("recording is not in this version");
+const NEEDS_SECTION: super::State =
+    Differs("needs [`[recording]`](recording.md): without it the verb is refused by name");
+const NEEDS_RECORDING: super::State =
+    Differs("needs [`[recording]`](recording.md): without it the parties are connected unrecorded, with a warning");
+const NO_CONFIGURATION: super::State = NotSupported("a function of Twilio's cloud");
 const BY_RECOGNISER: &str = "speech by the recogniser of `[recognition]`; without one, and in the document of a called party, `dtmf speech` gathers digits only, with a warning, and `speech` alone is refused by name";
 const PASSED_ON: &str = "passed on to the recogniser, which may ignore it";
 const NO_DETECTION: super::State = NotSupported("answering-machine detection is not in this version");
@@ -86,13 +90,13 @@ pub static VOICE: &[Entry] = &[
             ("answerOnBridge", Supported),
             ("sequential", Supported),
             ("(text)", Supported),
-            ("record", NO_RECORDING),
-            ("trim", NO_RECORDING),
-            ("recordingTrack", NO_RECORDING),
-            ("recordingStatusCallback", NO_RECORDING),
-            ("recordingStatusCallbackMethod", NO_RECORDING),
-            ("recordingStatusCallbackEvent", NO_RECORDING),
-            ("recordingConfigurationId", NO_RECORDING),
+            ("record", NEEDS_RECORDING),
+            ("trim", Supported),
+            ("recordingTrack", Supported),
+            ("recordingStatusCallback", Supported),
+            ("recordingStatusCallbackMethod", Supported),
+            ("recordingStatusCallbackEvent", Supported),
+            ("recordingConfigurationId", NO_CONFIGURATION),
             ("ringTone", NotSupported("the caller hears the edge's ringing")),
             ("referUrl", NO_TRANSFER),
             ("referMethod", NO_TRANSFER),
@@ -253,12 +257,23 @@ pub static VOICE: &[Entry] = &[
     element("Start/Stream/Parameter", &[("name", Supported), ("value", Supported)]),
     refused("Start/Siprec", NO_SIPREC, &[]),
     refused("Start/Transcription", NO_TRANSCRIPTION, &[]),
-    refused("Start/Recording", NO_RECORDING, &[]),
+    Entry {
+        path: "Start/Recording",
+        state: NEEDS_SECTION,
+        attributes: &[
+            ("channels", Supported),
+            ("track", Supported),
+            ("trim", Supported),
+            ("recordingStatusCallback", Supported),
+            ("recordingStatusCallbackMethod", Supported),
+            ("recordingStatusCallbackEvent", Supported),
+        ],
+    },
     element("Stop", &[]),
     element("Stop/Stream", &[("name", Supported)]),
     refused("Stop/Siprec", NO_SIPREC, &[]),
     refused("Stop/Transcription", NO_TRANSCRIPTION, &[]),
-    refused("Stop/Recording", NO_RECORDING, &[]),
+    refused("Stop/Recording", NotSupported("a recording is stopped through the API"), &[]),
     element("Redirect", &[("method", Supported), ("(text)", Supported)]),
     element("Reject", &[("reason", Differs("`busy` is SIP 486, `rejected` SIP 603; Twilio does not say its codes"))]),
     Entry {
@@ -282,25 +297,25 @@ pub static VOICE: &[Entry] = &[
             ),
         )],
     ),
-    refused(
-        "Record",
-        NO_RECORDING,
-        &[
-            ("action", NO_RECORDING),
-            ("method", NO_RECORDING),
-            ("timeout", NO_RECORDING),
-            ("finishOnKey", NO_RECORDING),
-            ("maxLength", NO_RECORDING),
-            ("playBeep", NO_RECORDING),
-            ("trim", NO_RECORDING),
-            ("transcribe", NO_RECORDING),
-            ("transcribeCallback", NO_RECORDING),
-            ("recordingStatusCallback", NO_RECORDING),
-            ("recordingStatusCallbackMethod", NO_RECORDING),
-            ("recordingStatusCallbackEvent", NO_RECORDING),
-            ("recordingConfigurationId", NO_RECORDING),
+    Entry {
+        path: "Record",
+        state: NEEDS_SECTION,
+        attributes: &[
+            ("action", Supported),
+            ("method", Supported),
+            ("timeout", Supported),
+            ("finishOnKey", Supported),
+            ("maxLength", Differs("at most 14,400 s")),
+            ("playBeep", Supported),
+            ("trim", Supported),
+            ("transcribe", NO_TRANSCRIPTION),
+            ("transcribeCallback", NO_TRANSCRIPTION),
+            ("recordingStatusCallback", Supported),
+            ("recordingStatusCallbackMethod", Supported),
+            ("recordingStatusCallbackEvent", Supported),
+            ("recordingConfigurationId", NO_CONFIGURATION),
         ],
-    ),
+    },
     refused(
         "Enqueue",
         NO_QUEUE,

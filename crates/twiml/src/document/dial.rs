@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::audio::is_digits;
 use super::fields::{Fields, Method};
+use super::record::{self, DialRecord};
 use super::verb::{Kind, Refused};
 use super::{Warnings, unknown};
 use crate::compat::{self, State, VOICE};
@@ -33,6 +34,9 @@ pub struct Dial {
     pub answer_on_bridge: bool,
     /// Whether parties are called in turn instead of all at once.
     pub sequential: bool,
+    /// Recording of what the caller and the party say.
+    #[serde(default)]
+    pub record: Option<Box<DialRecord>>,
     /// Parties in order.
     pub targets: Vec<Target>,
 }
@@ -134,6 +138,7 @@ pub(super) fn dial(mut fields: Fields<'_>) -> Kind {
         hangup_on_star: fields.flag("hangupOnStar", 13213),
         answer_on_bridge: fields.flag("answerOnBridge", 13219),
         sequential: fields.flag("sequential", 13218),
+        record: record::of_dial(&mut fields),
         targets: Vec::new(),
     };
     let (element, path, warnings) = (fields.element, fields.path(), fields.warnings);

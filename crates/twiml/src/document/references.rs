@@ -60,7 +60,7 @@ fn of_verb(verb: &Element, found: &mut Vec<Reference>) {
             parties.for_each(|party| document(party, party.attribute("url"), found));
             document(verb, verb.attribute("action"), found);
         }
-        "Connect" | "Refer" => document(verb, verb.attribute("action"), found),
+        "Connect" | "Record" | "Refer" => document(verb, verb.attribute("action"), found),
         _ => {}
     }
 }

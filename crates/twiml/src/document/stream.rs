@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::fields::{Fields, Method};
+use super::record::recording;
 use super::unknown;
 use super::verb::{Kind, Refused};
 use crate::compat::{self, State, VOICE};
@@ -92,6 +93,10 @@ pub(super) fn start(fields: Fields<'_>) -> Vec<Kind> {
             Some(entry) => match entry.state {
                 State::NotSupported(text) => {
                     steps.push(Kind::Refused(Refused::new(entry.path, code::SCHEMA, text)));
+                }
+                State::Supported | State::Differs(_) if entry.path == "Start/Recording" => {
+                    let noun = recording(Fields::open(entry, child, fields.warnings));
+                    steps.push(Kind::StartRecording(Box::new(noun)));
                 }
                 State::Supported | State::Differs(_) => {
                     let stream = stream(Fields::open(entry, child, fields.warnings));

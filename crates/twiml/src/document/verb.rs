@@ -6,6 +6,7 @@ use super::audio::{Pause, Play, Say, pause, play, say};
 use super::dial::{Dial, dial};
 use super::fields::Fields;
 use super::gather::{Gather, gather};
+use super::record::{Record, RecordingNoun, record};
 use super::stream::{Connect, Stream, connect, start, stop};
 use super::transfer::{Redirect, Refer, Reject, redirect, refer, reject};
 use super::{Warnings, unknown};
@@ -33,13 +34,17 @@ pub enum Kind {
     Pause(Pause),
     /// Collects digits or speech.
     Gather(Box<Gather>),
+    /// Records what the caller says.
+    Record(Box<Record>),
     /// Calls other parties.
     Dial(Box<Dial>),
     /// Connects a voice agent.
     Connect(Box<Connect>),
     /// Starts a listener's stream.
     StartStream(Box<Stream>),
-    /// Stops one.
+    /// Starts a recording of the call.
+    StartRecording(Box<RecordingNoun>),
+    /// Stops a listener's stream.
     StopStream {
         /// Name of the stream.
         name: String,
@@ -81,9 +86,10 @@ impl Kind {
             Kind::Play(_) => "Play",
             Kind::Pause(_) => "Pause",
             Kind::Gather(_) => "Gather",
+            Kind::Record(_) => "Record",
             Kind::Dial(_) => "Dial",
             Kind::Connect(_) => "Connect",
-            Kind::StartStream(_) => "Start",
+            Kind::StartStream(_) | Kind::StartRecording(_) => "Start",
             Kind::StopStream { .. } => "Stop",
             Kind::Redirect(_) => "Redirect",
             Kind::Reject(_) => "Reject",
@@ -102,7 +108,7 @@ pub(super) fn read(element: &Element, verbs: &mut Vec<Verb>, warnings: &mut Warn
         verbs.push(Verb { position: element.position, kind });
         return;
     }
-    if matches!(entry.path, "Play" | "Pause" | "Redirect" | "Reject" | "Hangup") {
+    if matches!(entry.path, "Play" | "Pause" | "Record" | "Redirect" | "Reject" | "Hangup") {
         element.elements().for_each(|child| without_effect(child, entry.path, warnings));
     }
     let fields = Fields::open(entry, element, warnings);
@@ -111,6 +117,7 @@ pub(super) fn read(element: &Element, verbs: &mut Vec<Verb>, warnings: &mut Warn
         "Play" => play(fields).map(Kind::Play).into_iter().collect(),
         "Pause" => vec![Kind::Pause(pause(fields))],
         "Gather" => vec![gather(fields)],
+        "Record" => vec![Kind::Record(Box::new(record(fields)))],
         "Dial" => vec![dial(fields)],
         "Connect" => connect(fields).into_iter().collect(),
         "Start" => start(fields),

@@ -92,6 +92,25 @@ pub enum Input {
         /// Result.
         result: DialResult,
     },
+    /// The caller has been silent for as long as ends a Record.
+    Silent {
+        /// Id of its step.
+        id: u32,
+    },
+    /// A Record is over.
+    Recorded {
+        /// Id of its step.
+        id: u32,
+        /// Result.
+        result: RecordResult,
+    },
+    /// A Record cannot be made.
+    RecordFailed {
+        /// Id of its step.
+        id: u32,
+        /// Reason.
+        text: String,
+    },
     /// A connected stream ended, or could not be opened.
     StreamEnded {
         /// Id of the stream.
@@ -108,6 +127,19 @@ pub enum Input {
     },
     /// The caller hung up, or the called party whose document this is.
     HungUp,
+}
+
+/// Result of a Record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordResult {
+    /// SID of the recording.
+    pub sid: String,
+    /// URL of its audio.
+    pub url: String,
+    /// Length of the audio.
+    pub seconds: u64,
+    /// Whether nothing was said.
+    pub is_silent: bool,
 }
 
 /// Result of a dial.

@@ -7,6 +7,7 @@
 mod gathering;
 mod input;
 mod pace;
+mod recording;
 mod redirect;
 mod spoken;
 mod step;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use gathering::{Ending, Gathering};
 use pace::{DOCUMENTS, Pace};
+use recording::Recording;
 use steps::{Sound, Steps};
 
 use crate::document::{self, Document, Kind, Loop, Method, Play, PlaySource, Say, Verb, Warnings};
@@ -27,11 +29,11 @@ use crate::location::Location;
 use crate::problem::{Error, Position, code};
 use crate::secret::Secret;
 
-pub use input::{DialResult, DialStatus, Input, ReferResult, Source};
+pub use input::{DialResult, DialStatus, Input, RecordResult, ReferResult, Source};
 pub use spoken::Heard;
 pub use step::{
-    Address, DialStep, Note, Parameter, Party, Purpose, RecognitionStep, Request, StatusCallback, Step, StreamStep,
-    Trace,
+    Address, DialRecordStep, DialStep, Note, Parameter, Party, Purpose, RecognitionStep, RecordStep, RecordingStep,
+    Request, StatusCallback, Step, StreamStep, Trace,
 };
 
 /// Settings of an application for its programs.
@@ -44,6 +46,9 @@ pub struct Settings {
     /// Whether speech can be recognised.
     #[serde(default)]
     pub recognition: bool,
+    /// Whether calls can be recorded.
+    #[serde(default)]
+    pub records: bool,
 }
 
 /// The party that a program serves.
@@ -107,6 +112,8 @@ enum State {
     Pausing { until: Duration },
     /// Digits or speech.
     Gathering(Box<Gathering>),
+    /// What the caller says, which is recorded.
+    Recording(Box<Recording>),
     /// Called parties.
     Dialling(Dialling),
     /// A connected stream.
@@ -199,6 +206,9 @@ impl Program {
             Input::Digit(digit) => self.digit(now, digit),
             Input::Speech { id, heard } => self.heard(now, id, &heard),
             Input::RecognitionFailed { id, text } => self.recognition_failed(now, id, text),
+            Input::Silent { id } => self.end_record(id, "silence"),
+            Input::Recorded { id, result } => self.recorded(now, id, result),
+            Input::RecordFailed { id, text } => self.record_failed(id, text),
             Input::DialAnswered { id } => self.dial_answered(id),
             Input::DialEnded { id, result } => self.dial_ended(now, id, result),
             Input::StreamEnded { id, error } => self.stream_ended(now, id, error),
@@ -218,6 +228,7 @@ impl Program {
                         self.gathered(now, ending);
                     }
                 }
+                State::Recording(recording) => recording.end("maxLength has passed", &mut self.steps),
                 State::Ready
                 | State::Fetching { .. }
                 | State::Playing(_)
@@ -240,6 +251,7 @@ impl Program {
         match &self.state {
             State::Pausing { until } => Some(*until),
             State::Gathering(gathering) => gathering.deadline(),
+            State::Recording(recording) => recording.deadline(),
             State::Ready
             | State::Fetching { .. }
             | State::Playing(_)
@@ -248,6 +260,11 @@ impl Program {
             | State::Referring { .. }
             | State::Over => None,
         }
+    }
+
+    /// Whether a Record waits for its result.
+    pub fn is_recording(&self) -> bool {
+        matches!(self.state, State::Recording(_))
     }
 
     /// Whether the program is over: no step follows those that wait.
@@ -417,6 +434,7 @@ impl Program {
             | State::Playing(_)
             | State::Pausing { .. }
             | State::Gathering(_)
+            | State::Recording(_)
             | State::Dialling(_)
             | State::Streaming { .. }
             | State::Referring { .. }
@@ -451,6 +469,10 @@ impl Program {
     fn played(&mut self, now: Duration, played: u32) {
         if let State::Gathering(gathering) = &mut self.state {
             gathering.played(played, now, &self.location, &mut self.steps);
+        } else if let State::Recording(recording) = &mut self.state
+            && recording.id == played
+        {
+            recording.open(now, &mut self.steps);
         } else if let State::Playing(sound) = self.state
             && sound.id == played
         {
@@ -461,6 +483,9 @@ impl Program {
     fn play_failed(&mut self, now: Duration, played: u32, note: Note) {
         if let State::Gathering(gathering) = &mut self.state {
             gathering.play_failed(played, note, now, &self.location, &mut self.steps);
+        } else if matches!(self.state, State::Recording(_)) {
+            // Without its tone it is recorded all the same.
+            self.played(now, played);
         } else if let State::Playing(sound) = self.state
             && sound.id == played
         {
@@ -477,6 +502,8 @@ impl Program {
             if let Some(ending) = gathering.digit(digit, now, &mut self.steps) {
                 self.gathered(now, ending);
             }
+        } else if let State::Recording(recording) = &mut self.state {
+            recording.digit(digit, &mut self.steps);
         } else if let State::Dialling(dialling) = &self.state
             && digit == '*'
             && dialling.hangup_on_star
@@ -517,6 +544,7 @@ impl Program {
             | State::Fetching { .. }
             | State::Playing(_)
             | State::Pausing { .. }
+            | State::Recording(_)
             | State::Dialling(_)
             | State::Streaming { .. }
             | State::Referring { .. }
@@ -556,6 +584,43 @@ impl Program {
                 self.steps.push(Step::Notify(Request { location, method: after.method, purpose, parameters }));
             }
             Err(text) => self.steps.trace(after.line, verb, Note::Error { code: code::BAD_URL, text }),
+        }
+    }
+
+    /// Ends a Record; its result is waited for.
+    fn end_record(&mut self, id: u32, why: &str) {
+        if let State::Recording(recording) = &mut self.state
+            && recording.id == id
+        {
+            recording.end(why, &mut self.steps);
+        }
+    }
+
+    /// A Record is over: its action follows, or after silence alone the next verb.
+    fn recorded(&mut self, now: Duration, id: u32, result: RecordResult) {
+        let State::Recording(recording) = &self.state else { return };
+        if recording.id != id {
+            return;
+        }
+        let (after, silent) = (recording.after.clone(), result.is_silent || result.seconds == 0);
+        let parameters = recording.parameters(result.clone());
+        self.state = State::Ready;
+        if silent {
+            let note = Note::Result("nothing was said: the next verb follows".to_owned());
+            return self.steps.trace(after.line, "Record", note);
+        }
+        self.steps.trace(after.line, "Record", Note::Result(format!("{} of {} s", result.sid, result.seconds)));
+        self.finish(now, "Record", after, Purpose::Record, parameters);
+    }
+
+    /// A Record cannot be made: the next verb follows.
+    fn record_failed(&mut self, id: u32, text: String) {
+        if let State::Recording(recording) = &self.state
+            && recording.id == id
+        {
+            let line = recording.after.line;
+            self.steps.trace(line, "Record", Note::Error { code: code::SCHEMA, text });
+            self.state = State::Ready;
         }
     }
 
@@ -632,6 +697,7 @@ impl Program {
                 }
             }
             State::Streaming { after, .. } => self.notify("Connect", &after, Purpose::Connect, Vec::new()),
+            State::Recording(recording) if recording.has_begun() => self.notify_recorded(&recording),
             // How far the transfer has come is reported once more.
             State::Referring { id, after, .. } if after.action.is_some() => {
                 self.state = State::Referring { id, after, abandoned: true };
@@ -641,8 +707,22 @@ impl Program {
             | State::Playing(_)
             | State::Pausing { .. }
             | State::Gathering(_)
+            | State::Recording(_)
             | State::Referring { .. }
             | State::Over => {}
+        }
+    }
+
+    /// Makes the request of a Record that its caller has ended by hanging up, once the audio is there.
+    fn notify_recorded(&mut self, recording: &Recording) {
+        let (id, after) = (recording.id, &recording.after);
+        match self.location.resolve(after.action.as_deref().unwrap_or_default()) {
+            Ok(location) => {
+                let parameters = vec![Parameter::new("Digits", "hangup")];
+                let request = Request { location, method: after.method, purpose: Purpose::Record, parameters };
+                self.steps.push(Step::NotifyRecorded { id, request });
+            }
+            Err(text) => self.steps.trace(after.line, "Record", Note::Error { code: code::BAD_URL, text }),
         }
     }
 }

@@ -31,6 +31,7 @@ impl Program {
             | State::Playing(_)
             | State::Pausing { .. }
             | State::Gathering(_)
+            | State::Recording(_)
             | State::Streaming { .. } => false,
         };
         if is_over || self.settings.role == Role::Called {
@@ -58,6 +59,10 @@ impl Program {
             }
             State::Gathering(mut gathering) => {
                 gathering.stop(&mut self.steps);
+                State::Ready
+            }
+            State::Recording(recording) => {
+                recording.abandon(&mut self.steps);
                 State::Ready
             }
             State::Dialling(dialling) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::document::{CallbackEvents, Header, Loop, Method, Reject, Say, SipUri, Tracks};
+use crate::document::{CallbackEvents, Header, Loop, Method, Reject, ReportedStates, Say, SipUri, Tracks};
 use crate::location::Location;
 use crate::secret::Secret;
 
@@ -23,6 +23,13 @@ pub enum Step {
     },
     /// Make a request whose response is not run: the caller is gone.
     Notify(Request),
+    /// Make such a request about a recording once its audio is complete, with what is known of it then; none where it has no audio.
+    NotifyRecorded {
+        /// Id of the Record.
+        id: u32,
+        /// The request.
+        request: Request,
+    },
     /// Have the caller's speech recognised, and report [`Input::Speech`](super::Input::Speech) and
     /// [`Input::RecognitionFailed`](super::Input::RecognitionFailed).
     StartRecognition(RecognitionStep),
@@ -61,6 +68,21 @@ pub enum Step {
         /// Number of repetitions.
         repeat: Loop,
     },
+    /// Play a short tone and report [`Input::Played`](super::Input::Played).
+    Beep {
+        /// Id of the report.
+        id: u32,
+    },
+    /// Record the caller; report [`Input::Silent`](super::Input::Silent), and at the end [`Input::Recorded`](super::Input::Recorded), or
+    /// [`Input::RecordFailed`](super::Input::RecordFailed).
+    Record(RecordStep),
+    /// End a Record; [`Input::Recorded`](super::Input::Recorded) still follows.
+    StopRecord {
+        /// Id of its step.
+        id: u32,
+    },
+    /// Record the call from now on; nothing is reported.
+    StartRecording(RecordingStep),
     /// Stop the sound with this id at once. It is not reported.
     StopPlaying {
         /// Id of its step.
@@ -134,6 +156,8 @@ pub enum Purpose {
     Redirect,
     /// The end of a Gather.
     Gather,
+    /// The end of a Record.
+    Record,
     /// The end of a Dial.
     Dial,
     /// The end of a Connect.
@@ -153,6 +177,7 @@ impl Purpose {
             Purpose::Start => "start",
             Purpose::Redirect => "redirect",
             Purpose::Gather => "gather",
+            Purpose::Record => "record",
             Purpose::Dial => "dial",
             Purpose::Connect => "connect",
             Purpose::Refer => "refer",
@@ -213,6 +238,42 @@ pub struct DialStep {
     pub answer_on_bridge: bool,
     /// Whether parties are called in turn.
     pub sequential: bool,
+    /// Recording of what the caller and the party say.
+    #[serde(default)]
+    pub record: Option<Box<DialRecordStep>>,
+}
+
+/// A recording of a dial.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DialRecordStep {
+    /// Whether it begins with the ringing.
+    pub from_ringing: bool,
+    /// How it is made.
+    pub recording: RecordingStep,
+}
+
+/// A recording to make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordingStep {
+    /// Whether the two sides have a channel each.
+    pub dual: bool,
+    /// Directions that are recorded.
+    pub track: Tracks,
+    /// Whether silence at its beginning and its end is removed.
+    pub trim: bool,
+    /// Receiver of what becomes of it: absolute URL, method, and the states to report.
+    pub status: Option<(String, Method, ReportedStates)>,
+}
+
+/// A Record to make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordStep {
+    /// Id of the reports.
+    pub id: u32,
+    /// Silence of the caller that is reported.
+    pub silence: Duration,
+    /// How it is made.
+    pub recording: RecordingStep,
 }
 
 /// A party to call.

@@ -4,10 +4,15 @@ use std::time::Duration;
 
 use super::gathering::{Ending, Gathering};
 use super::input::{DialResult, DialStatus, ReferResult};
-use super::step::{Address, DialStep, Note, Parameter, Party, Purpose, StatusCallback, Step, StreamStep};
+use super::recording::Recording;
+use super::step::{
+    Address, DialRecordStep, DialStep, Note, Parameter, Party, Purpose, RecordStep, RecordingStep, StatusCallback,
+    Step, StreamStep,
+};
 use super::{After, Dialling, Program, Role, State};
 use crate::document::{
-    Callback, Connect, Dial, Gather, Kind, Play, PlaySource, Refer, Reject, Say, Stream, Target, Verb,
+    Callback, Connect, Dial, Gather, Kind, Play, PlaySource, Record, RecordingNoun, Refer, Reject, Say, Stream, Target,
+    Verb,
 };
 use crate::problem::code;
 
@@ -17,7 +22,10 @@ impl Program {
         let line = verb.position.line;
         self.steps.trace(line, verb.kind.name(), Note::Began);
         if self.settings.role == Role::Called
-            && matches!(verb.kind, Kind::Dial(_) | Kind::Connect(_) | Kind::Refer(_) | Kind::Reject(_))
+            && matches!(
+                verb.kind,
+                Kind::Dial(_) | Kind::Connect(_) | Kind::Refer(_) | Kind::Record(_) | Kind::Reject(_)
+            )
         {
             let text = "not allowed in the document of a called party".to_owned();
             return self.fail(now, code::NOT_IN_WHISPER, line, verb.kind.name(), text);
@@ -27,6 +35,8 @@ impl Program {
             Kind::Play(play) => self.begin_play(now, play, line),
             Kind::Pause(pause) => self.state = State::Pausing { until: now.saturating_add(pause.length) },
             Kind::Gather(gather) => self.begin_gather(now, *gather, line),
+            Kind::Record(record) => self.begin_record(now, *record, line),
+            Kind::StartRecording(noun) => self.start_recording(now, *noun, line),
             Kind::Dial(dial) => self.begin_dial(now, *dial, line),
             Kind::Connect(connect) => self.begin_connect(now, *connect, line),
             Kind::StartStream(stream) => {
@@ -69,6 +79,36 @@ impl Program {
         self.answer();
         let gathering = Gathering::begin(gather, line, now, &self.location, &mut self.steps);
         self.state = State::Gathering(Box::new(gathering));
+    }
+
+    /// Begins to record the caller. An edge that records nothing refuses it.
+    fn begin_record(&mut self, now: Duration, record: Record, line: u32) {
+        if !self.settings.records {
+            return self.fail(now, code::SCHEMA, line, "Record", refused_recording("Record"));
+        }
+        self.answer();
+        let recording = self.recording(record.recording, line, "Record");
+        let step = RecordStep { id: self.steps.id(), silence: record.timeout, recording };
+        // Without one, the document asks for itself.
+        let action = Some(record.action.unwrap_or_default());
+        let after = After { line, action, method: record.method };
+        let ends = (record.finish_on_key, record.max_length, record.play_beep);
+        self.state = State::Recording(Box::new(Recording::begin(now, step, after, ends, &mut self.steps)));
+    }
+
+    fn start_recording(&mut self, now: Duration, noun: RecordingNoun, line: u32) {
+        if !self.settings.records {
+            return self.fail(now, code::SCHEMA, line, "Start", refused_recording("Start/Recording"));
+        }
+        let recording = self.recording(noun, line, "Start");
+        self.steps.push(Step::StartRecording(recording));
+    }
+
+    /// Resolves the callback of a recording.
+    fn recording(&mut self, noun: RecordingNoun, line: u32, verb: &str) -> RecordingStep {
+        let RecordingNoun { dual, track, trim, status, status_method, events } = noun;
+        let status = self.callback_url(status.as_deref(), line, verb).map(|url| (url, status_method, events));
+        RecordingStep { dual, track, trim, status }
     }
 
     fn begin_say(&mut self, now: Duration, say: Say, line: u32) {
@@ -155,6 +195,17 @@ impl Program {
         if !dial.answer_on_bridge {
             self.answer();
         }
+        let record = dial.record.filter(|_| {
+            if !self.settings.records {
+                let text = "the parties are connected without a recording: the edge has no [recording]".to_owned();
+                self.steps.trace(line, "Dial", Note::Warning { code: code::SCHEMA, text });
+            }
+            self.settings.records
+        });
+        let record = record.map(|record| {
+            let recording = self.recording(record.recording, line, "Dial");
+            Box::new(DialRecordStep { from_ringing: record.from_ringing, recording })
+        });
         let id = self.steps.id();
         self.state = State::Dialling(Dialling {
             id,
@@ -171,6 +222,7 @@ impl Program {
             caller_id: dial.caller_id,
             answer_on_bridge: dial.answer_on_bridge,
             sequential: dial.sequential,
+            record,
         }));
     }
 
@@ -195,6 +247,10 @@ impl Program {
             }
         }
     }
+}
+
+fn refused_recording(what: &str) -> String {
+    format!("<{what}> is refused: the edge records nothing ([recording])")
 }
 
 /// Parameters of the request after a Gather.

@@ -117,7 +117,7 @@ behaviours! {
     ["rule:refused-by-name"]
     fn a_known_verb_that_is_not_supported_ends_the_document() {
         for (body, code, name) in [
-            ("<Say>Hi</Say><Record/>", 12200, "<Record>"),
+            ("<Say>Hi</Say><Leave/>", 12200, "<Leave>"),
             ("<Say>Hi</Say><Enqueue>a</Enqueue>", 12200, "<Enqueue>"),
             ("<Say>Hi</Say><Dial><Conference>a</Conference></Dial>", 13215, "<Dial/Conference>"),
             ("<Say>Hi</Say><Dial><Client>a</Client></Dial>", 13215, "<Dial/Client>"),
@@ -129,9 +129,9 @@ behaviours! {
             assert_eq!(call.played(), [format!("failed {code}")], "{body}");
             call.noted(code, name);
         }
-        let (call, steps) = Call::begin("<Dial record='record-from-answer' trim='false'>1</Dial>");
+        let (call, steps) = Call::begin("<Dial ringTone='us' passports='false'>1</Dial>");
         assert_eq!(steps, ["answer", "dial 1"]);
-        call.noted(12200, "\"record\"");
+        call.noted(12200, "\"ringTone\"");
         assert_eq!(call.notes().len(), 1, "a value that asks for nothing needs no warning");
     }
 }

@@ -14,6 +14,7 @@ mod failures;
 mod gather;
 mod messaging;
 mod properties;
+mod recordings;
 mod redirects;
 mod streams;
 mod transfers;

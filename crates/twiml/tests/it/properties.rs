@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use trunkgate_twiml::{
-    DialResult, DialStatus, Heard, Input, Location, Method, Program, ReferResult, Role, Secret, Settings, Source, Step,
-    parse,
+    DialResult, DialStatus, Heard, Input, Location, Method, Program, RecordResult, ReferResult, Role, Secret, Settings,
+    Source, Step, parse,
 };
 
 const VERBS: [&str; 20] = [
@@ -43,6 +43,8 @@ enum Happens {
     DialEnds,
     StreamEnds,
     ReferEnds,
+    Recorded(bool),
+    Silent,
     Speaks(&'static str, bool),
     RecogniserFails,
     HangsUp,
@@ -61,6 +63,8 @@ fn happens() -> impl Strategy<Value = Happens> {
         2 => Just(Happens::Answered),
         2 => Just(Happens::DialEnds),
         1 => Just(Happens::StreamEnds),
+        2 => any::<bool>().prop_map(Happens::Recorded),
+        1 => Just(Happens::Silent),
         1 => Just(Happens::ReferEnds),
         3 => (proptest::sample::select(&["", "yes", "yes please"][..]), any::<bool>())
             .prop_map(|(text, is_final)| Happens::Speaks(text, is_final)),
@@ -86,6 +90,11 @@ fn input(happens: &Happens, id: u32, listening: Option<u32>) -> Option<Input> {
         Happens::Digit(digit) => Input::Digit(*digit),
         Happens::Answered => Input::DialAnswered { id },
         Happens::DialEnds => Input::DialEnded { id, result: DialResult::unanswered(DialStatus::Busy) },
+        Happens::Recorded(is_silent) => {
+            let (sid, url) = ("RE1".to_owned(), "https://e.example/RE1".to_owned());
+            Input::Recorded { id, result: RecordResult { sid, url, seconds: 3, is_silent: *is_silent } }
+        }
+        Happens::Silent => Input::Silent { id },
         Happens::StreamEnds => Input::StreamEnded { id, error: None },
         Happens::ReferEnds => {
             Input::ReferEnded { id, result: ReferResult { status: None, refer: Some(202), notify: None } }
@@ -108,8 +117,10 @@ fn drain(program: &mut Program, id: &mut u32) -> Vec<Step> {
             | Step::Say { id: new, .. }
             | Step::Play { id: new, .. }
             | Step::PlayDigits { id: new, .. }
+            | Step::Beep { id: new }
             | Step::Refer { id: new, .. } => *id = *new,
             Step::Dial(dial) => *id = dial.id,
+            Step::Record(record) => *id = record.id,
             Step::ConnectStream(stream) => *id = stream.id,
             _ => {}
         }
@@ -147,6 +158,7 @@ proptest! {
             fallback: fallback.then(|| (Location::url("https://f.example/").unwrap(), Method::Get)),
             role: if called { Role::Called } else { Role::Caller },
             recognition: recognition && !called,
+            records: restored_at % 2 == 0,
         };
         let mut program = Program::new(settings);
         let (mut now, mut id, mut all) = (Duration::ZERO, 0, Vec::new());

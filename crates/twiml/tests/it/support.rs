@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use trunkgate_twiml::{
-    Address, DialResult, DialStatus, Heard, Input, Location, Loop, Method, Note, Program, Purpose, Request, Secret,
-    Settings, Source, Step, Trace,
+    Address, DialResult, DialStatus, Heard, Input, Location, Loop, Method, Note, Program, Purpose, RecordingStep,
+    Request, Secret, Settings, Source, Step, Trace,
 };
 
 /// Defines tests with the rows that they show, and the list of both.
@@ -27,11 +27,14 @@ pub(crate) struct Call {
     /// Id of the last recognition.
     listening: u32,
     pub(crate) traces: Vec<Trace>,
+    /// Steps so far.
+    pub(crate) raw: Vec<Step>,
 }
 
 impl Call {
     pub(crate) fn with(settings: Settings) -> Self {
-        Call { program: Program::new(settings), now: Duration::from_secs(100), id: 0, listening: 0, traces: Vec::new() }
+        let (program, now) = (Program::new(settings), Duration::from_secs(100));
+        Call { program, now, id: 0, listening: 0, traces: Vec::new(), raw: Vec::new() }
     }
 
     /// A call whose first document is that of [`PAGE`]; returns what follows from it.
@@ -225,13 +228,16 @@ impl Call {
                 | Step::Say { id, .. }
                 | Step::Play { id, .. }
                 | Step::PlayDigits { id, .. }
+                | Step::Beep { id }
                 | Step::Refer { id, .. } => self.id = *id,
                 Step::Dial(dial) => self.id = dial.id,
+                Step::Record(record) => self.id = record.id,
                 Step::ConnectStream(stream) => self.id = stream.id,
                 Step::StartRecognition(step) => self.listening = step.id,
                 _ => {}
             }
             steps.push(shown(&step));
+            self.raw.push(step);
         }
         steps
     }
@@ -263,6 +269,20 @@ fn address(address: &Address) -> String {
     }
 }
 
+fn recording(step: &RecordingStep) -> String {
+    let RecordingStep { dual, track, trim, status } = step;
+    let status = status.as_ref().map(|(url, method, events)| {
+        let method = if *method == Method::Get { "GET" } else { "POST" };
+        let named =
+            [(events.in_progress, " in-progress"), (events.completed, " completed"), (events.absent, " absent")];
+        let events: String = named.iter().filter(|(wanted, _)| *wanted).map(|(_, name)| *name).collect();
+        format!(" {method} {url}{events}")
+    });
+    let (channels, trimmed) = (if *dual { "dual" } else { "mono" }, if *trim { " trimmed" } else { "" });
+    let track = format!("{track:?}").to_lowercase();
+    format!("{channels} {track}{trimmed}{}", status.unwrap_or_default())
+}
+
 /// A step in a few words.
 pub(crate) fn shown(step: &Step) -> String {
     match step {
@@ -281,9 +301,20 @@ pub(crate) fn shown(step: &Step) -> String {
         Step::Play { location, repeat, .. } => format!("play {location}{}", times(*repeat)),
         Step::PlayDigits { digits, repeat, .. } => format!("digits {}{}", digits.reveal(), times(*repeat)),
         Step::StopPlaying { .. } => "stop".to_owned(),
+        Step::NotifyRecorded { request: one, .. } => format!("notify once recorded {}", request(one)),
+        Step::Beep { .. } => "beep".to_owned(),
+        Step::Record(record) => {
+            format!("record {} silence {}", recording(&record.recording), record.silence.as_secs())
+        }
+        Step::StopRecord { .. } => "stop record".to_owned(),
+        Step::StartRecording(step) => format!("start recording {}", recording(step)),
         Step::Dial(dial) => {
             let parties: Vec<String> = dial.parties.iter().map(|party| address(&party.address)).collect();
-            format!("dial {}", parties.join(" "))
+            let recorded = dial.record.as_ref().map(|record| {
+                let from = if record.from_ringing { " from ringing" } else { "" };
+                format!(" recorded{from} {}", recording(&record.recording))
+            });
+            format!("dial {}{}", parties.join(" "), recorded.unwrap_or_default())
         }
         Step::EndDial { .. } => "end dial".to_owned(),
         Step::EndStream { .. } => "end stream".to_owned(),

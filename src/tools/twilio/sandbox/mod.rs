@@ -4,12 +4,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use url::Url;
 
 use crate::boot::edge::Edge;
 use crate::boot::run::USAGE;
 use crate::config;
+use crate::runtime::handle::Handle;
 use crate::system::free_ports::free_ports;
 use crate::system::{files, sids, terminal};
 use crate::tools::cli::TwilioSandbox;
@@ -42,8 +44,22 @@ use voice::Codebook;
 
 /// Media ports of the edge.
 const MEDIA_PORTS: u16 = 128;
+/// How long callbacks are waited for that recordings and calls leave behind, and how often they are looked for.
+const LAST_CALLBACKS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(20));
 /// Digits of the token that is made.
 const TOKEN_DIGITS: usize = 32;
+
+/// Waits until the application has the callbacks of the calls: it is stopped next.
+async fn delivered(edge: &Handle) {
+    let is_waiting = || {
+        let callbacks = edge.shared.callbacks.counts();
+        edge.shared.recordings.active.get() > 0 || callbacks.values().any(|counts| counts.waiting > 0)
+    };
+    let until = Instant::now() + LAST_CALLBACKS.0;
+    while is_waiting() && Instant::now() < until {
+        tokio::time::sleep(LAST_CALLBACKS.1).await;
+    }
+}
 
 /// Settings of a sandbox, all of them checked.
 struct Plan<'a> {
@@ -243,6 +259,7 @@ impl Plan<'_> {
             self.explain(&edge, address);
             talk::watch(&means, &mut phone).await;
         }
+        delivered(&handle).await;
         drop(program);
         let stopped = tokio::task::spawn_blocking(move || edge.shutdown()).await;
         stopped.map_err(|_| sandbox("the edge did not stop"))?;
@@ -299,6 +316,7 @@ impl Plan<'_> {
              [http]\naddress = \"{http}\"\n\
              [api]\naccount_sid = \"{account}\"\nauth_token = {token}\n\
              connect = [\"trunk:carrier\"]\nallow_private = true\nproxy = {proxy}\n\
+             [recording]\ndirectory = {recordings}\n\
              [speech]\nurl = \"{speech}\"\n\
              [recognition]\nurl = \"{recogniser}\"\n\
              [messages]\nurl = \"{texts}\"\ntoken = \"{texts_token}\"\n{inbound}\
@@ -306,6 +324,7 @@ impl Plan<'_> {
              [app.sandbox]\nurl = {url}\nmethod = {method}\nallow_private = true\n\
              {numbers}",
             data = quoted(&self.data.0.display().to_string()),
+            recordings = quoted(&self.data.0.join("recordings").display().to_string()),
             last_port = first_port + MEDIA_PORTS - 1,
             http = self.options.http,
             account = self.account,

@@ -1,10 +1,11 @@
-//! The snippets of TwilioDevEd/api-snippets for calls, numbers and keys in Python and Node, as clients of the edge by its base URL. Sample
+//! The snippets of TwilioDevEd/api-snippets for calls, recordings, numbers and keys in Python and Node, as clients of the edge by its base URL. Sample
 //! SIDs become those of the edge's own resources, as a reader would do it; nothing else changes. The keys of a sample output must
 //! be those of the edge's answer. The checkout is no part of this repository: its place stands in `TRUNKGATE_SNIPPETS`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
@@ -19,6 +20,8 @@ use crate::interop::{SKIPPED, Setting, node};
 const FOLDER: &str = "TRUNKGATE_SNIPPETS";
 /// Numbers that the snippets call from or look for.
 const NUMBERS: [&str; 3] = ["+15017122661", "+18668675310", "+12349013030"];
+/// Calls may be recorded.
+const RECORDING: &str = "[recording]\ndirectory = \"recordings\"";
 /// The party of the calls that snippets look at.
 const PARTY: &str = "+14155551201";
 /// Fields that old samples write in another order of words.
@@ -39,14 +42,16 @@ enum Expected {
     Refused(u32, &'static str),
     /// In Node the snippet has a mistake of its own, which it meets at the first entry.
     PrintsInPython(&'static str),
+    /// The snippet prints nothing in Python, and these words in Node.
+    PrintsInNode(&'static str),
     /// In Node the snippet has another number, from which calls can be made.
     RefusedInPython(u32, &'static str),
 }
 
-use Expected::{Creates, Nothing, Prints, PrintsEach, PrintsInPython, Refused, RefusedInPython};
+use Expected::{Creates, Nothing, Prints, PrintsEach, PrintsInNode, PrintsInPython, Refused, RefusedInPython};
 
-/// Snippets by their folder, and the resource that the sample output shows; `{CA}` stands for a call, `{PN}` for a number.
-const SNIPPETS: [(&str, Expected, &str); 28] = [
+/// Snippets by their folder, and the resource that the sample output shows; `{CA}` stands for a call, `{PN}` for a number, `{RE}` for a recording.
+const SNIPPETS: [(&str, Expected, &str); 35] = [
     ("call/instance-get-example-1", Prints(PARTY), "Calls/{CA}.json"),
     ("call/list-get-example-1", Prints("outbound-api"), "Calls.json"),
     ("call/list-get-example-2", Nothing, ""),
@@ -76,6 +81,13 @@ const SNIPPETS: [(&str, Expected, &str); 28] = [
     ("incoming-phone-numbers/list-get-example-2", Prints("+12349013030"), ""),
     ("incoming-phone-numbers/list-get-example-3", PrintsEach("+18668675310", "null"), ""),
     ("incoming-phone-numbers/list-post-example-1", Refused(20_501, "IncomingPhoneNumbers"), ""),
+    ("recording/get-recording-xml", PrintsInNode("StartCallRecordingAPI"), "Recordings/{RE}.json"),
+    ("recording/list-get-example-1", Prints("1"), "Recordings.json"),
+    ("recording/list-get-example-2", Nothing, "Recordings.json"),
+    ("recording/list-get-example-3", Prints("CA"), ""),
+    ("recording/list-get-example-4", Nothing, "Recordings.json"),
+    ("recording/list-get-example-5", PrintsEach("RecordingInstance", "1"), "Calls/{CA}/Recordings.json"),
+    ("recording/instance-delete-examples", PrintsInNode("deleted successfully"), ""),
     ("keys/instance-get-example", Prints("snippets"), "Keys/{SK}.json"),
     ("keys/list-get-example", PrintsInPython("snippets"), "Keys.json"),
     ("keys/list-post-example", Creates("SK"), "Keys/{SK}.json"),
@@ -86,6 +98,7 @@ struct Samples {
     call: String,
     number: String,
     key: String,
+    recording: String,
 }
 
 /// Runs every snippet in both languages.
@@ -98,12 +111,14 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     };
     // Broken: calls have no way out.
     let connect = if setting.sabotage { "" } else { "connect = [\"trunk:pbx\"]" };
-    let edge = Edge::start(&open_tables(&NUMBERS, connect))?;
+    let connect = format!("{connect}\n{RECORDING}");
+    let edge = Edge::start(&open_tables(&NUMBERS, &connect))?;
     let _callees = Callees::start()?;
     let number = edge.api("GET IncomingPhoneNumbers.json?PhoneNumber=%2B15017122661", &[])?;
     let number = sid(&number["incoming_phone_numbers"][0])?;
     let key = sid(&edge.api("POST Keys.json", &[("FriendlyName", "snippets")])?)?;
     let ended = live_call(&edge)?;
+    let recording = recorded(&edge, &ended)?;
     edge.api(&format!("POST Calls/{ended}.json"), &[("Status", "completed")])?;
     edge.api_call_is(&ended, "completed")?;
     let (mut ran, mut outputs) = (0, 0);
@@ -112,7 +127,13 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
         for ending in [".9.x.py", ".5.x.js"] {
             // A call that is to change must be in progress.
             let call = if name.starts_with("change-call-state") { live_call(&edge)? } else { ended.clone() };
-            let samples = Samples { call, number: number.clone(), key: key.clone() };
+            // One that is deleted is deleted once.
+            let recording = if name.ends_with("delete-examples") {
+                recorded(&edge, &live_call(&edge)?)?
+            } else {
+                recording.clone()
+            };
+            let samples = Samples { call, number: number.clone(), key: key.clone(), recording };
             let made = snippet(&edge, &at, ending, expected, &samples).with_context(|| format!("{name}{ending}"))?;
             ran += 1;
             let path = place(resource, &samples, made.as_deref());
@@ -136,10 +157,22 @@ fn live_call(edge: &Edge) -> anyhow::Result<String> {
     Ok(call)
 }
 
+/// A recording of a live call, of a second and some tenths.
+fn recorded(edge: &Edge, call: &str) -> anyhow::Result<String> {
+    let recording = sid(&edge.api(&format!("POST Calls/{call}/Recordings.json"), &[("RecordingChannels", "dual")])?)?;
+    std::thread::sleep(Duration::from_millis(1_200));
+    edge.api(&format!("POST Calls/{call}/Recordings/{recording}.json"), &[("Status", "stopped")])?;
+    let path = format!("GET Recordings/{recording}.json");
+    let is_complete = |edge: &Edge| Ok(edge.api(&path, &[])?["status"] == "completed");
+    edge.wait_until("the recording is complete", Duration::from_secs(10), is_complete)?;
+    Ok(recording)
+}
+
 fn place(resource: &str, samples: &Samples, made: Option<&str>) -> String {
     let key = made.filter(|sid| sid.starts_with("SK")).unwrap_or(&samples.key);
     let call = made.filter(|sid| sid.starts_with("CA")).unwrap_or(&samples.call);
-    resource.replace("{CA}", call).replace("{PN}", &samples.number).replace("{SK}", key)
+    let resource = resource.replace("{CA}", call).replace("{PN}", &samples.number);
+    resource.replace("{SK}", key).replace("{RE}", &samples.recording)
 }
 
 /// Runs one, and returns the SID that it prints.
@@ -183,6 +216,7 @@ fn snippet(
         Prints(words) => ended.is_ok() && said.contains(words),
         PrintsInPython(words) if !is_node => ended.is_ok() && said.contains(words),
         PrintsInPython(_) => said.contains("is not defined"),
+        PrintsInNode(words) => ended.is_ok() && if is_node { said.contains(words) } else { said.is_empty() },
         Nothing => ended.is_ok() && said.is_empty(),
         RefusedInPython(..) if is_node => ended.is_ok() && said.starts_with("CA"),
         Creates(prefix) => ended.is_ok() && said.starts_with(prefix),
@@ -198,8 +232,10 @@ fn snippet(
 /// A snippet whose sample SIDs are those of the edge's resources.
 fn with_own_sids(text: &str, samples: &Samples) -> String {
     let mut text = text.to_owned();
-    for (prefix, own) in [("CA", &samples.call), ("PN", &samples.number), ("SK", &samples.key)] {
-        let is_sid = |sid: &str| sid.len() == 34 && sid.bytes().skip(2).all(|byte| byte.is_ascii_hexdigit());
+    let own = [("CA", &samples.call), ("PN", &samples.number), ("SK", &samples.key), ("RE", &samples.recording)];
+    for (prefix, own) in own {
+        let is_digit = |byte: u8| byte.is_ascii_hexdigit() || byte == b'X';
+        let is_sid = |sid: &str| sid.len() == 34 && sid.bytes().skip(2).all(is_digit);
         let found: Vec<String> = text
             .split(['"', '\''])
             .filter(|part| part.starts_with(prefix) && is_sid(part))
@@ -264,7 +300,8 @@ mod tests {
 
     #[test]
     fn sample_sids_become_the_edge_s_own() {
-        let samples = Samples { call: "CAown".into(), number: "PNown".into(), key: "SKown".into() };
+        let samples =
+            Samples { call: "CAown".into(), number: "PNown".into(), key: "SKown".into(), recording: "REown".into() };
         let text = "client.calls(\"CA42ed11f93dc08b952027ffbc406d0868\").fetch() // CAlled 'PN2a0747eba6abf96b7e3c3ff0b4530f6e'";
         assert_eq!(with_own_sids(text, &samples), "client.calls(\"CAown\").fetch() // CAlled 'PNown'");
     }

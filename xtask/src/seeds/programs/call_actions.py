@@ -1,4 +1,4 @@
-"""Actions of an agent platform by plain HTTP: make_call and list_calls. Results are judged by the JSON Schemas of the platform's own page;
+"""Actions of an agent platform by plain HTTP: make_call, list_calls and get_recording. Results are judged by the JSON Schemas of the platform's own page;
 what the API refuses becomes success = false with its error."""
 import json
 import os
@@ -55,9 +55,15 @@ def list_calls(account_sid, page_size=50, include_recordings=True, **others):
     return {"calls": rows, "total": len(rows), "page": page["page"], "page_size": page["page_size"]}
 
 
+def get_recording(account_sid, recording_sid):
+    recording = ask("GET", f"/Recordings/{recording_sid}.json")
+    names = ["call_sid", "status", "channels", "source", "media_url", "price", "price_unit", "uri"]
+    return {name: recording[name] for name in names} | {"recording_sid": recording["sid"], "duration": seconds(recording)}
+
+
 action, given, schema = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
 try:
-    result = {"success": True} | {"make_call": make_call, "list_calls": list_calls}[action](account_sid=account, **given)
+    result = {"success": True} | {"make_call": make_call, "list_calls": list_calls, "get_recording": get_recording}[action](account_sid=account, **given)
 except ValueError as error:
     result = {"success": False, "error": str(error)}
 jsonschema.validate(result, schema)

@@ -78,6 +78,11 @@ pub(crate) fn end(cx: &mut Cx<'_>) {
     let mut further = vec![("CallDuration".to_owned(), talked.to_string())];
     let code = if cx.call.times.answered.is_some() { Some(200) } else { final_code(cx.call) };
     further.extend(code.map(|code| ("SipResponseCode".to_owned(), code.to_string())));
+    let recording = cx.call.requested.as_ref().and_then(|requested| requested.recording.as_deref());
+    if let Some((sid, links)) = recording.zip(cx.edge.sessions.recordings.links()) {
+        further.push(("RecordingUrl".to_owned(), links.of(sid)));
+        further.push(("RecordingSid".to_owned(), sid.to_owned()));
+    }
     let status = parameters::status_of(cx.call);
     report(cx, status, further);
     cx.call.callback = None;

@@ -13,7 +13,9 @@ use crate::call::State;
 use crate::call::controller::Controller;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::program::progress::PartyCall;
+use crate::call::program::records::Records;
 use crate::call::program::{Dialled, Dialler, Runner, Side, Whisper, progress};
+use crate::call::recording;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::search::candidates::trunk_of_uri;
 use crate::call::shared::Cx;
@@ -56,9 +58,11 @@ impl Dialler<'_> {
             cx.call.facts.shown_as = Some(Arc::new(shown));
         }
         cx.call.facts.ring_timeout = Some(dial.timeout);
+        let record = dial.record.and_then(|step| Records::of(self.parts).of_dial(*step)).map(Box::new);
         if let Some(run) = &mut self.parts.program {
-            run.side = Some(Side { limit: dial.time_limit, further, ..Side::new(id, false) });
+            run.side = Some(Side { limit: dial.time_limit, further, record, ..Side::new(id, false) });
         }
+        Records::of(self.parts).begin_dial(cx, false);
         if cx.call.state == State::Rerouting {
             self.parts.bridge.media.ring_to_caller(cx);
         }
@@ -238,6 +242,7 @@ impl Dialler<'_> {
         side.is_bridged = true;
         if !side.is_stream {
             self.parts.bridge.media.tell_digits(cx);
+            Records::of(self.parts).begin_dial(cx, true);
         }
         let Some(side) = self.parts.program.as_ref().and_then(|run| run.side.as_ref()) else { return };
         let (id, is_stream) = (side.id, side.is_stream);
@@ -305,6 +310,9 @@ impl Dialler<'_> {
         progress::complete_parties(self.parts, cx, None);
         let Some(run) = &mut self.parts.program else { return };
         let Some(side) = run.side.take() else { return };
+        if let Some(sid) = side.record.as_ref().and_then(|record| record.sid.as_deref()) {
+            recording::stop(cx, sid);
+        }
         cx.call.facts.shown_as.clone_from(&run.shown_as);
         cx.call.facts.ring_timeout = run.ring_timeout;
         self.parts.search.controller = Controller::Done;

@@ -16,6 +16,7 @@ pub(crate) mod parameters;
 pub(crate) mod progress;
 pub(crate) mod prompt;
 pub(crate) mod recognition;
+pub(crate) mod records;
 pub(crate) mod refer;
 pub(crate) mod run;
 pub(crate) mod snapshot;
@@ -36,6 +37,7 @@ use trunkgate_twiml::{Location, Loop, Method, Program, Secret, Source, Step};
 
 use crate::call::controller::Controller;
 use crate::call::program::progress::PartyCall;
+use crate::call::program::records::DialRecording;
 use crate::call::program::refer::Referral;
 pub(crate) use crate::call::program::takeover::Takeover;
 use crate::call::shared::Shared;
@@ -150,6 +152,8 @@ pub(crate) struct Side {
     pub(crate) is_bridged: bool,
     /// The parties that are called now, by their branches.
     pub(crate) parties: Vec<Dialled>,
+    /// Recording of the Dial.
+    pub(crate) record: Option<Box<DialRecording>>,
     /// Parties that are called after them: in turn, those of one turn at once.
     pub(crate) further: VecDeque<Vec<Dialled>>,
 }
@@ -186,6 +190,7 @@ impl Side {
             limit: Duration::ZERO,
             sid: None,
             is_bridged: false,
+            record: None,
             parties: Vec::new(),
             further: VecDeque::new(),
         }
@@ -221,7 +226,10 @@ impl Run {
     }
     /// Returns whether something of it is under way.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.waits != Waits::Nothing || self.referral.is_some() || self.program.poll_timeout().is_some()
+        self.waits != Waits::Nothing
+            || self.referral.is_some()
+            || self.program.is_recording()
+            || self.program.poll_timeout().is_some()
     }
     /// Returns whether its timer has to run.
     pub(crate) fn has_deadline(&self) -> bool {

@@ -10,7 +10,7 @@ use trunkgate_resources::key::LegId;
 use trunkgate_route::{App, TargetSpec};
 use trunkgate_sip::{Answer, ServerId};
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_twiml::{DialResult, DialStatus, Input, Program, Settings, Step};
+use trunkgate_twiml::{DialResult, DialStatus, Input, Parameter, Program, Settings, Step};
 
 use crate::call::State;
 use crate::call::controller::{Controller, TargetResult};
@@ -18,6 +18,7 @@ use crate::call::media::dtmf::{Told, told};
 use crate::call::negotiation::requests::Info;
 use crate::call::program::progress::PartyCall;
 use crate::call::program::recognition::Recognising;
+use crate::call::program::records::Records;
 use crate::call::program::{
     Dialler, Prompter, Referrer, Run, Runner, Side, Waits, callback, fallback_of, first_document, parameters, progress,
     streams,
@@ -35,7 +36,9 @@ impl Runner<'_> {
         cx.disarm(Timer::Search);
         let source = first_document(&app.document);
         let recognition = cx.edge.apps.recognition.spec().is_some();
-        let mut program = Program::new(Settings { fallback: fallback_of(&app), recognition, ..Settings::default() });
+        let records = cx.edge.sessions.recordings.is_on();
+        let settings = Settings { fallback: fallback_of(&app), recognition, records, ..Settings::default() };
+        let mut program = Program::new(settings);
         let digits = cx.call.requested.as_mut().and_then(|requested| requested.digits.take());
         program.start_after(Duration::ZERO, digits, source, cx.call.times.answered.is_some());
         let run = Run {
@@ -339,6 +342,7 @@ impl Runner<'_> {
                     cx.edge.notify_app(cx.call.legs.sid(), &app, request);
                 }
             }
+            Step::NotifyRecorded { id, request } => Records::of(self.parts).notify_recorded(cx, id, request),
             Step::Trace(trace) => self.trace_step(cx, &trace),
             Step::Fetch { .. }
             | Step::StartRecognition(_)
@@ -348,6 +352,10 @@ impl Runner<'_> {
             | Step::Say { .. }
             | Step::Play { .. }
             | Step::PlayDigits { .. }
+            | Step::Beep { .. }
+            | Step::Record(_)
+            | Step::StopRecord { .. }
+            | Step::StartRecording(_)
             | Step::StopPlaying { .. }
             | Step::Dial(_)
             | Step::EndDial { .. }
@@ -376,7 +384,12 @@ impl Runner<'_> {
             let code = side.since.map(|_| 200).or(said);
             parameters::of_dialled(&cx.call.legs[leg], code, call.extensions())
         };
-        let further = party.map(of_party).unwrap_or_default();
+        let mut further = party.map(of_party).unwrap_or_default();
+        let recording = side.record.as_ref().and_then(|record| record.sid.as_deref());
+        if let Some((sid, links)) = recording.zip(cx.edge.sessions.recordings.links()) {
+            further.push(Parameter::new("RecordingUrl", links.of(sid)));
+            further.push(Parameter::new("RecordingSid", sid));
+        }
         DialResult { status, sid, duration, bridged: side.is_bridged, further }
     }
 }

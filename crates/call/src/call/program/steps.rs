@@ -12,6 +12,7 @@ use trunkgate_twiml::{Note, Reject, Step, StreamStep, Trace};
 use crate::call::State;
 use crate::call::controller::Controller;
 use crate::call::program::recognition::Recognising;
+use crate::call::program::records::Records;
 use crate::call::program::{Dialler, Prompter, Referrer, Runner, Side, Waits, fallback_of, first_document, streams};
 use crate::call::refused::Refused;
 use crate::call::search::answer::FinalAnswer;
@@ -33,6 +34,11 @@ impl Runner<'_> {
             Step::Say { id, say } => Prompter::of(self.parts).say(cx, id, say),
             Step::Play { id, location, repeat } => Prompter::of(self.parts).play_file(cx, id, &location, repeat),
             Step::PlayDigits { id, digits, repeat } => Prompter::of(self.parts).play_digits(cx, id, digits, repeat),
+            Step::NotifyRecorded { .. } => {}
+            Step::Beep { id } => Records::of(self.parts).beep(cx, id),
+            Step::Record(step) => Records::of(self.parts).record(cx, step),
+            Step::StopRecord { id } => Records::of(self.parts).stop_record(cx, id),
+            Step::StartRecording(step) => Records::of(self.parts).start(cx, step),
             Step::StopPlaying { .. } => Prompter::of(self.parts).stop_playing(cx),
             Step::Dial(dial) => Dialler::of(self.parts).dial(cx, dial),
             Step::EndDial { id } | Step::EndStream { id } => Dialler::of(self.parts).end_side(cx, id),
@@ -196,10 +202,15 @@ const fn is_waited_for(step: &Step) -> bool {
         | Step::Say { .. }
         | Step::Play { .. }
         | Step::PlayDigits { .. }
+        | Step::Beep { .. }
+        | Step::Record(_)
         | Step::Dial(_)
         | Step::ConnectStream(_)
         | Step::Refer { .. } => true,
         Step::Notify(_)
+        | Step::NotifyRecorded { .. }
+        | Step::StopRecord { .. }
+        | Step::StartRecording(_)
         | Step::StartRecognition(_)
         | Step::StopRecognition { .. }
         | Step::ReportPartial(_)

@@ -5,6 +5,7 @@ mod callbacks;
 mod dialled;
 mod menus;
 mod parameters;
+mod recorded;
 mod redirected;
 mod referred;
 mod requested;
@@ -144,7 +145,9 @@ impl Menu {
         let callbacks = self.bench.callbacks.drain(..).map(|callback| {
             // The resource that it is about orders it, and the call's trace shows it.
             let named = |name| parameter(&callback.request, name).map(str::to_owned);
-            let about = named("StreamSid").or_else(|| named("CallSid"));
+            let about = named("StreamSid")
+                .or_else(|| named("RecordingSid").filter(|_| callback.request.purpose == "recording"));
+            let about = about.or_else(|| named("CallSid"));
             let call = named("ParentCallSid").or_else(|| named("CallSid"));
             assert_eq!((Some(&callback.about), Some(&callback.call)), (about.as_ref(), call.as_ref()));
             callback.request

@@ -116,10 +116,38 @@ fn failed(names: &mut Names) {
     names.note(&[menu.requested()]);
 }
 
+/// A caller that is recorded until it presses a key, and then with the party of a Dial, which is reported.
+fn recorded(names: &mut Names) {
+    let (mut menu, end) = recorded::recording("<Record action='/done'/>");
+    menu.press("#");
+    menu.bench.news(Event::RecorderEnded { end, frames: 620, sound: Some((0, 619)) });
+    names.note(&[menu.requested()]);
+    menu.document(
+        "<Dial record='record-from-answer' action='/after' recordingStatusCallback='/recording' \
+         recordingStatusCallbackEvent='in-progress'><Number>+14155550111</Number></Dial>",
+    );
+    let party = menu.joined();
+    names.note(&menu.reports());
+    menu.bench.receive(PBX, party.request("BYE", 1, ""));
+    menu.bench.expect(PBX, "SIP/2.0 200");
+    names.note(&[menu.requested()]);
+    // The writer of files says how long a recording is, and reports its end.
+    names.0.insert((entry_of_recordings().name, "RecordingDuration".to_owned()));
+}
+
+fn entry_of_recordings() -> &'static Callback {
+    CALLBACKS.iter().find(|entry| entry.purposes == ["recording"]).unwrap()
+}
+
+/// A requested call that is recorded and reported.
+fn requested_and_recorded(names: &mut Names) {
+    names.note(&recorded::reports_of_a_requested_call().1);
+}
+
 #[test]
 fn each_field_of_the_page_is_sent_with_its_request_and_no_other() {
     let mut names = Names::default();
-    for part in [caller, menu, elsewhere, speech, failed, connected] {
+    for part in [caller, menu, elsewhere, speech, failed, connected, recorded, requested_and_recorded] {
         part(&mut names);
     }
     let of_calls =

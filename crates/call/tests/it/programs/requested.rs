@@ -22,7 +22,7 @@ fn made(document: AppDocument) -> Onward {
     Onward::App(Arc::new(App { status_callback: Some(wanted), is_made: true, connect, ..App::new("api", document) }))
 }
 
-fn at_url() -> Onward {
+pub(crate) fn at_url() -> Onward {
     made(AppDocument::Url { url: URL.to_owned(), method: WebhookMethod::Post })
 }
 
@@ -30,7 +30,7 @@ fn text(document: &str) -> Onward {
     made(AppDocument::Text(format!("<Response>{document}</Response>").into()))
 }
 
-fn request(onward: Vec<Onward>) -> CallRequest {
+pub(crate) fn request(onward: Vec<Onward>) -> CallRequest {
     CallRequest {
         from: FROM.to_owned(),
         to: TO.to_owned(),
@@ -39,18 +39,23 @@ fn request(onward: Vec<Onward>) -> CallRequest {
         ring_timeout: Duration::from_secs(60),
         time_limit: Duration::ZERO,
         digits: None,
+        record: None,
     }
 }
 
 /// A requested call, with its SID.
-struct Requested {
-    bench: Bench,
+pub(crate) struct Requested {
+    pub(crate) bench: Bench,
     sid: String,
 }
 
 impl Requested {
     fn with(request: &CallRequest) -> Requested {
-        let mut bench = Bench::with(table(vec![to_trunk("pbx")]));
+        Requested::at(Bench::with(table(vec![to_trunk("pbx")])), request)
+    }
+
+    /// The same at a bench.
+    pub(crate) fn at(mut bench: Bench, request: &CallRequest) -> Requested {
         let sid = bench.gateway.originate(bench.now, request).unwrap();
         bench.drain();
         Requested { bench, sid }
@@ -66,7 +71,7 @@ impl Requested {
     }
 
     /// The same once it has answered.
-    fn answered(&mut self) -> Dialed {
+    pub(crate) fn answered(&mut self) -> Dialed {
         let party = self.party();
         self.bench.receive(CARRIER, party.answer(200, &answer()));
         self.bench.expect(CARRIER, "ACK");
@@ -74,7 +79,7 @@ impl Requested {
     }
 
     /// The rest of the test, as of a call to a menu.
-    fn menu(self) -> (Menu, String) {
+    pub(crate) fn menu(self) -> (Menu, String) {
         let peer = CARRIER.to_owned();
         let caller = Dialing { peer, number: TO.to_owned(), call: 0, cseq: 0, to_tag: String::new() };
         (Menu { bench: self.bench, caller }, self.sid)

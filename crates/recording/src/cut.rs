@@ -1,0 +1,148 @@
+//! A range of the frames of a finished file, as a file of its own.
+
+use std::ops::Range;
+
+use crate::age::Sealer;
+use crate::limits::FRAME_SAMPLES;
+use crate::ogg::OpusCut;
+use crate::wav::{self, DataBytes, HEADER_BYTES};
+use crate::{Channels, Container, Encryption};
+
+/// Contents of a finished file to those of a file with some of its frames; nothing is encoded again.
+#[derive(Debug)]
+pub struct Cut {
+    body: Body,
+    sealer: Option<Sealer>,
+    /// Kept for its memory.
+    plain: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Body {
+    /// Bytes of the contents that remain, and how many have come.
+    Wav {
+        kept: Range<u64>,
+        seen: u64,
+    },
+    Opus(Box<OpusCut>),
+}
+
+impl Cut {
+    /// Begins a file with frames of 20 ms of a recording: its beginning is appended. `serial` tells streams of Ogg from each other. `None`
+    /// where a library refuses, for which no input gives cause.
+    pub fn new(
+        (container, channels): (Container, Channels),
+        frames: Range<u64>,
+        encryption: Option<&Encryption>,
+        serial: u32,
+        to: &mut Vec<u8>,
+    ) -> Option<Cut> {
+        let sealer = match encryption {
+            Some(by) => Some(Sealer::new(by.recipient, &by.randomness, to)?),
+            None => None,
+        };
+        let mut plain = Vec::new();
+        let body = match container {
+            Container::Wav => {
+                let of_frame = u64::from(channels.count()) * 2 * FRAME_SAMPLES as u64;
+                let kept = HEADER_BYTES + frames.start * of_frame..HEADER_BYTES + frames.end * of_frame;
+                plain.extend_from_slice(&wav::header(channels, DataBytes::Known(kept.end - kept.start)));
+                Body::Wav { kept, seen: 0 }
+            }
+            Container::Opus => Body::Opus(Box::new(OpusCut::new(frames, serial))),
+        };
+        let mut cut = Cut { body, sealer, plain };
+        cut.seal(to);
+        Some(cut)
+    }
+
+    /// Takes the next bytes of the contents, in order and decrypted; bytes of the file are appended.
+    pub fn push(&mut self, contents: &[u8], to: &mut Vec<u8>) {
+        match &mut self.body {
+            Body::Wav { kept, seen } => {
+                let within = |place: u64| usize::try_from(place.saturating_sub(*seen)).unwrap_or(usize::MAX);
+                let end = within(kept.end).min(contents.len());
+                self.plain.extend_from_slice(contents.get(within(kept.start).min(end)..end).unwrap_or_default());
+                *seen += contents.len() as u64;
+            }
+            Body::Opus(cut) => cut.push(contents, &mut self.plain),
+        }
+        self.seal(to);
+    }
+
+    /// Appends the end of the file.
+    pub fn finish(mut self, to: &mut Vec<u8>) {
+        if let Body::Opus(cut) = self.body {
+            cut.finish(&mut self.plain);
+        }
+        match self.sealer {
+            Some(mut sealer) => {
+                sealer.push(&self.plain, to);
+                sealer.finish(to);
+            }
+            None => to.append(&mut self.plain),
+        }
+    }
+
+    fn seal(&mut self, to: &mut Vec<u8>) {
+        match &mut self.sealer {
+            Some(sealer) => sealer.push(&self.plain, to),
+            None => to.extend_from_slice(&self.plain),
+        }
+        self.plain.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Encoder;
+    use crate::ogg::Count;
+
+    /// A file whose samples are the numbers of their frames.
+    fn file(container: Container, channels: Channels, frames: i16) -> Vec<u8> {
+        let mut file = Vec::new();
+        let mut encoder = Encoder::new(container, channels, None, 1, &mut file).unwrap();
+        for frame in 0..frames {
+            encoder.push(&[frame, 0].repeat(FRAME_SAMPLES), &mut file);
+        }
+        let header = encoder.header(file.len() as u64);
+        encoder.finish(&mut file);
+        header.into_iter().for_each(|header| file[..header.len()].copy_from_slice(&header));
+        file
+    }
+
+    fn cut(container: Container, channels: Channels, file: &[u8], frames: Range<u64>) -> Vec<u8> {
+        let mut made = Vec::new();
+        let mut cut = Cut::new((container, channels), frames, None, 2, &mut made).unwrap();
+        for piece in file.chunks(997) {
+            cut.push(piece, &mut made);
+        }
+        cut.finish(&mut made);
+        made
+    }
+
+    #[test]
+    fn a_wav_file_has_the_frames_that_remain_and_a_header_of_their_length() {
+        for channels in [Channels::Mono, Channels::Dual] {
+            let whole = file(Container::Wav, channels, 50);
+            assert_eq!(cut(Container::Wav, channels, &whole, 0..50), whole);
+            let made = cut(Container::Wav, channels, &whole, 7..31);
+            let of_frame = usize::from(channels.count()) * 2 * FRAME_SAMPLES;
+            assert_eq!(made[..80], wav::header(channels, DataBytes::Known(24 * of_frame as u64)));
+            assert_eq!(made[80..], whole[80 + 7 * of_frame..80 + 31 * of_frame]);
+        }
+    }
+
+    #[test]
+    fn an_opus_file_has_the_packets_that_remain_and_the_length_to_the_sample() {
+        let whole = file(Container::Opus, Channels::Dual, 200);
+        for (frames, milliseconds) in [(0..200, 4000), (60..199, 2780), (120..130, 200)] {
+            let made = cut(Container::Opus, Channels::Dual, &whole, frames);
+            let mut count = Count::default();
+            count.push(&made);
+            assert!(count.is_whole());
+            assert_eq!((count.bytes(), count.milliseconds()), (made.len() as u64, milliseconds));
+        }
+    }
+}

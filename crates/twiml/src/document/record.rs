@@ -1,0 +1,167 @@
+//! Record, and recordings of what a Dial connects or a Start begins.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::fields::{Fields, Method};
+use super::stream::Tracks;
+use crate::limits::{RECORD_SECONDS, SECONDS};
+use crate::problem::code;
+
+/// Values of `trim`, those of an older version too.
+const TRIM: [(&str, bool); 4] = [("trim-silence", true), ("do-not-trim", false), ("true", true), ("false", false)];
+/// Keys that end a Record where it names none.
+const KEYS: &str = "1234567890*#";
+
+/// Records what the caller says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// URL that is requested at the end, as written; `None`: that of the document.
+    pub action: Option<String>,
+    /// Method of that request.
+    pub method: Method,
+    /// Silence that ends it.
+    pub timeout: Duration,
+    /// Longest time.
+    pub max_length: Duration,
+    /// Keys that end it.
+    pub finish_on_key: String,
+    /// Whether a tone is heard first.
+    pub play_beep: bool,
+    /// How it is made.
+    pub recording: RecordingNoun,
+}
+
+/// How a recording is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordingNoun {
+    /// Whether the two sides have a channel each.
+    pub dual: bool,
+    /// Directions that are recorded.
+    pub track: Tracks,
+    /// Whether silence at its beginning and its end is removed.
+    pub trim: bool,
+    /// Receiver of what becomes of it, as written.
+    pub status: Option<String>,
+    /// Method of those requests.
+    pub status_method: Method,
+    /// Events to report.
+    pub events: ReportedStates,
+}
+
+/// States of a recording that are reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedStates {
+    /// It has begun.
+    pub in_progress: bool,
+    /// Its file is complete.
+    pub completed: bool,
+    /// There is no audio.
+    pub absent: bool,
+}
+
+impl Default for ReportedStates {
+    fn default() -> Self {
+        ReportedStates { in_progress: false, completed: true, absent: false }
+    }
+}
+
+/// Recording of a Dial.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DialRecord {
+    /// Whether it begins with the ringing of the party.
+    pub from_ringing: bool,
+    /// How it is made.
+    pub recording: RecordingNoun,
+}
+
+/// Value of `record` of a Dial.
+#[derive(Debug, Clone, Copy)]
+enum From {
+    Never,
+    Answer { dual: bool },
+    Ringing { dual: bool },
+}
+
+/// Reads a Record.
+pub(super) fn record(mut fields: Fields<'_>) -> Record {
+    Record {
+        action: fields.text("action"),
+        method: fields.method("method", 13610),
+        timeout: fields.seconds_from_one("timeout", 13611, 5, SECONDS),
+        max_length: fields.seconds_from_one("maxLength", 13612, 3_600, RECORD_SECONDS),
+        finish_on_key: finish_on_key(&mut fields),
+        play_beep: fields.flag_or("playBeep", 13616, true),
+        recording: noun(&mut fields, (false, Tracks::Inbound), true),
+    }
+}
+
+/// Reads a Recording in Start.
+pub(super) fn recording(mut fields: Fields<'_>) -> RecordingNoun {
+    let dual = fields.choice("channels", code::SCHEMA, &[("dual", true), ("mono", false)], true);
+    let track = track(&mut fields, "track");
+    noun(&mut fields, (dual, track), true)
+}
+
+/// Reads what a Dial says of a recording; `None`: there is none.
+pub(super) fn of_dial(fields: &mut Fields<'_>) -> Option<Box<DialRecord>> {
+    let known = [
+        ("do-not-record", From::Never),
+        ("false", From::Never),
+        ("record-from-answer", From::Answer { dual: false }),
+        ("true", From::Answer { dual: false }),
+        ("record-from-ringing", From::Ringing { dual: false }),
+        ("record-from-answer-dual", From::Answer { dual: true }),
+        ("record-from-ringing-dual", From::Ringing { dual: true }),
+    ];
+    let (from_ringing, dual) = match fields.choice("record", code::SCHEMA, &known, From::Never) {
+        From::Never => return None,
+        From::Answer { dual } => (false, dual),
+        From::Ringing { dual } => (true, dual),
+    };
+    let track = track(fields, "recordingTrack");
+    Some(Box::new(DialRecord { from_ringing, recording: noun(fields, (dual, track), false) }))
+}
+
+fn track(fields: &mut Fields<'_>, name: &'static str) -> Tracks {
+    let known = [("inbound", Tracks::Inbound), ("outbound", Tracks::Outbound), ("both", Tracks::Both)];
+    fields.choice(name, code::SCHEMA, &known, Tracks::Both)
+}
+
+/// Reads the attributes that all recordings have; `trim`: whether silence is removed where nothing is said.
+fn noun(fields: &mut Fields<'_>, (dual, track): (bool, Tracks), trim: bool) -> RecordingNoun {
+    RecordingNoun {
+        dual,
+        track,
+        trim: fields.choice("trim", code::SCHEMA, &TRIM, trim),
+        status: fields.text("recordingStatusCallback"),
+        status_method: fields.method("recordingStatusCallbackMethod", code::SCHEMA),
+        events: events(fields),
+    }
+}
+
+/// Words with white space between, as in TwiML; commas are taken too.
+fn events(fields: &mut Fields<'_>) -> ReportedStates {
+    const NAME: &str = "recordingStatusCallbackEvent";
+    let Some(words) = fields.text(NAME) else { return ReportedStates::default() };
+    let mut events = ReportedStates { completed: false, ..ReportedStates::default() };
+    for word in words.split(|sign: char| sign.is_whitespace() || sign == ',').filter(|word| !word.is_empty()) {
+        match word {
+            "in-progress" => events.in_progress = true,
+            "completed" => events.completed = true,
+            "absent" => events.absent = true,
+            _ => fields.invalid(NAME, code::SCHEMA, "names an unknown event"),
+        }
+    }
+    events
+}
+
+fn finish_on_key(fields: &mut Fields<'_>) -> String {
+    let Some(keys) = fields.raw("finishOnKey").map(str::trim) else { return KEYS.to_owned() };
+    if keys.chars().all(|key| KEYS.contains(key)) {
+        return keys.to_owned();
+    }
+    fields.invalid("finishOnKey", 13613, "is not made of 0-9, # and *; every key ends it");
+    KEYS.to_owned()
+}

@@ -1,0 +1,135 @@
+//! Audio of a recording as a response: the whole, or a byte range (RFC 9110 §14).
+
+use std::io;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use tokio::task::spawn_blocking;
+
+use crate::limits::HTTP_RECORDING_PART_BYTES;
+use crate::sinks::recordings::{Entry, Reader};
+
+/// A range that lies outside of so many bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct RangeOutside(pub(super) u64);
+
+/// Audio that is sent.
+#[derive(Debug)]
+pub(super) struct Audio {
+    reader: Reader,
+    fields: Vec<(HeaderName, String)>,
+    first: u64,
+    length: u64,
+    is_part: bool,
+}
+
+impl Audio {
+    /// Returns what a request asks for of a recording.
+    ///
+    /// # Errors
+    /// Its range lies outside.
+    pub(super) fn of(entry: &Entry, reader: Reader, headers: &HeaderMap) -> Result<Audio, RangeOutside> {
+        let bytes = reader.bytes();
+        let range = range(headers, bytes).map_err(|()| RangeOutside(bytes))?;
+        let (kind, ending) = if entry.is_opus { ("audio/ogg", "opus") } else { ("audio/wav", "wav") };
+        let (first, last) = range.unwrap_or((0, bytes.saturating_sub(1)));
+        let length = if bytes == 0 { 0 } else { last + 1 - first };
+        let mut fields = vec![
+            (header::CONTENT_TYPE, kind.to_owned()),
+            (header::CONTENT_LENGTH, length.to_string()),
+            (header::ACCEPT_RANGES, "bytes".to_owned()),
+            (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}.{ending}\"", entry.sid)),
+        ];
+        if range.is_some() {
+            fields.push((header::CONTENT_RANGE, format!("bytes {first}-{last}/{bytes}")));
+        }
+        Ok(Audio { reader, fields, first, length, is_part: range.is_some() })
+    }
+
+    /// Returns the status of the response.
+    pub(super) fn status(&self) -> StatusCode {
+        if self.is_part { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK }
+    }
+}
+
+impl IntoResponse for Audio {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let Audio { reader, fields, first, length, .. } = self;
+        let mut response = Response::new(body(reader, first, length));
+        for (name, value) in fields {
+            response.headers_mut().extend(value.parse().ok().map(|value| (name, value)));
+        }
+        *response.status_mut() = status;
+        response
+    }
+}
+
+/// Bytes of a range request (RFC 9110 §14.1.2): first and last; `None`: all of them. The error: it lies outside.
+fn range(headers: &HeaderMap, bytes: u64) -> Result<Option<(u64, u64)>, ()> {
+    let written = headers.get(header::RANGE).and_then(|value| value.to_str().ok()?.strip_prefix("bytes="));
+    let Some((first, last)) = written.and_then(|range| range.split_once('-')) else { return Ok(None) };
+    let end = bytes.saturating_sub(1);
+    let (first, last) = match (first.parse::<u64>(), last.parse::<u64>()) {
+        (Ok(first), Ok(last)) if first <= last => (first, last.min(end)),
+        (Ok(first), Err(_)) if last.is_empty() => (first, end),
+        (Err(_), Ok(length)) if first.is_empty() && length > 0 => (bytes.saturating_sub(length), end),
+        (Err(_), Ok(_)) if first.is_empty() => return Err(()),
+        // One that is not valid, and several, are left aside.
+        _ => return Ok(None),
+    };
+    if first >= bytes { Err(()) } else { Ok(Some((first, last))) }
+}
+
+/// Reads part by part as the client takes them.
+fn body(reader: Reader, first: u64, length: u64) -> Body {
+    let parts = futures_util::stream::try_unfold((reader, first, length), |(mut reader, at, left)| async move {
+        if left == 0 {
+            return Ok(None);
+        }
+        let read = spawn_blocking(move || {
+            let most = usize::try_from(left).unwrap_or(usize::MAX).min(HTTP_RECORDING_PART_BYTES);
+            let mut part = vec![0; most];
+            let bytes = reader.read_at(at, &mut part)?;
+            part.truncate(bytes);
+            Ok::<_, io::Error>((reader, part))
+        });
+        let (reader, part) = read.await.map_err(io::Error::other)??;
+        if part.is_empty() {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+        }
+        let bytes = part.len() as u64;
+        Ok(Some((Bytes::from(part), (reader, at + bytes, left - bytes))))
+    });
+    Body::from_stream(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_cut_to_the_audio_or_refused() {
+        let of = |text: &'static str| {
+            let headers = HeaderMap::from_iter([(header::RANGE, text.parse().unwrap())]);
+            range(&headers, 1000)
+        };
+        assert_eq!(range(&HeaderMap::new(), 1000), Ok(None));
+        for (text, expected) in [
+            ("bytes=0-99", (0, 99)),
+            ("bytes=990-2000", (990, 999)),
+            ("bytes=500-", (500, 999)),
+            ("bytes=-10", (990, 999)),
+            ("bytes=-5000", (0, 999)),
+        ] {
+            assert_eq!(of(text), Ok(Some(expected)), "{text}");
+        }
+        for text in ["bytes=1000-", "bytes=5000-6000", "bytes=-0"] {
+            assert_eq!(of(text), Err(()), "{text}");
+        }
+        for text in ["bytes=9-1", "bytes=0-1,5-6", "lines=0-1", "bytes=a-b", "bytes=-"] {
+            assert_eq!(of(text), Ok(None), "{text}");
+        }
+    }
+}

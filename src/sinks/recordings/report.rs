@@ -1,0 +1,90 @@
+//! Reports of recordings that have ended: callbacks that are written with the entry of the index, in one change of the store.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use trunkgate_call::{RECORDING_PURPOSE, RecordingLinks, RecordingReceiver, RecordingReport};
+
+use super::index::{Entry, State};
+use crate::sinks::callbacks::{self, Callback, Head, StoredDesk};
+use crate::webhooks::request::{Method, idempotency_token};
+
+/// The way of reports to their sender.
+#[derive(Debug, Default)]
+pub(super) struct Reports {
+    links: Mutex<Arc<RecordingLinks>>,
+    desk: OnceLock<StoredDesk>,
+    /// Reports of recordings that were completed before there was a sender.
+    early: Mutex<Vec<Head>>,
+}
+
+impl Reports {
+    /// Sets how recordings are named, and which URL is notified of each.
+    pub(super) fn configure(&self, links: RecordingLinks) {
+        *self.links.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(links);
+    }
+
+    /// Sets the sender.
+    pub(super) fn send_by(&self, desk: StoredDesk) {
+        let early = std::mem::take(&mut *self.early.lock().unwrap_or_else(PoisonError::into_inner));
+        early.into_iter().for_each(|head| desk.hand_over_blocking(head));
+        let _ = self.desk.set(desk);
+    }
+
+    /// Returns the reports of a recording whose file is complete, or will not be.
+    pub(super) fn of(&self, entry: &Entry) -> Vec<Callback> {
+        let links = Arc::clone(&self.links.lock().unwrap_or_else(PoisonError::into_inner));
+        let wanted = |receiver: &RecordingReceiver| match entry.state {
+            State::Completed => receiver.events.completed,
+            State::Absent => receiver.events.absent,
+            State::InProgress | State::Deleted => false,
+        };
+        let receivers = links.receivers(entry.receiver.as_ref()).filter(wanted);
+        let created = Timestamp::now().as_microsecond();
+        receivers.map(|receiver| callback(entry, &links, receiver, created)).collect()
+    }
+
+    /// Hands reports over that are in the store. Waits for the sender where that has much to do.
+    pub(super) fn hand_over(&self, heads: Vec<Head>) {
+        match self.desk.get() {
+            Some(desk) => heads.into_iter().for_each(|head| desk.hand_over_blocking(head)),
+            None => self.early.lock().unwrap_or_else(PoisonError::into_inner).extend(heads),
+        }
+    }
+}
+
+/// Writes reports within a change of the store.
+pub(super) fn write(store: &Connection, reports: &[Callback]) -> rusqlite::Result<Vec<Head>> {
+    reports.iter().map(|report| callbacks::write(store, report)).collect()
+}
+
+fn callback(entry: &Entry, links: &RecordingLinks, receiver: RecordingReceiver, created: i64) -> Callback {
+    let started = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(entry.started).unwrap_or(0));
+    let report = RecordingReport {
+        call: &entry.call_sid,
+        sid: &entry.sid,
+        status: entry.state.as_str(),
+        source: &entry.source,
+        channels: entry.channels,
+        track: &entry.track,
+        started,
+        milliseconds: Some(entry.milliseconds),
+        error: entry.error_code,
+    };
+    let RecordingReceiver { app, url, method, allow_private, .. } = receiver;
+    let method = if method == trunkgate_route::WebhookMethod::Get { Method::Get } else { Method::Post };
+    Callback {
+        token: idempotency_token(),
+        created,
+        call: entry.call_sid.clone(),
+        about: entry.sid.clone(),
+        app,
+        allow_private,
+        url,
+        method,
+        purpose: RECORDING_PURPOSE.to_owned(),
+        parameters: report.parameters(links),
+    }
+}
