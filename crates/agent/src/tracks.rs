@@ -28,11 +28,11 @@ impl<S: Sample> Tracks<S> {
         let track = |name| set.has(name).then(|| Track::new(start, &Tolerance::HEARD));
         Tracks { inbound: track(TrackName::Inbound), outbound: track(TrackName::Outbound) }
     }
-    /// Both directions, kept within 40 ms of the wall clock as a recording needs it, at the cost of a click where a source that runs
+    /// Directions kept within 40 ms of the wall clock as a recording needs it, at the cost of a click where a source that runs
     /// fast or slow never pauses.
-    pub fn recorded(start: Instant) -> Tracks<S> {
-        let track = || Some(Track::new(start, &Tolerance::RECORDED));
-        Tracks { inbound: track(), outbound: track() }
+    pub fn recorded(start: Instant, set: TrackSet) -> Tracks<S> {
+        let track = |name| set.has(name).then(|| Track::new(start, &Tolerance::RECORDED));
+        Tracks { inbound: track(TrackName::Inbound), outbound: track(TrackName::Outbound) }
     }
     /// The same with samples of another kind, from the frames that leave next on; what waits is left out.
     pub fn with_samples<T: Sample>(&self) -> Tracks<T> {

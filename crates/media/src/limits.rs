@@ -166,3 +166,6 @@ pub const RECORDED_FRAMES_PER_BLOCK: usize = 10;
 /// Mean level of a frame, of 32,768, from which on it counts as a sound of the caller in a recording: −42 dB, above the noise of
 /// telephone lines and below quiet speech.
 pub const RECORDED_SOUND: u16 = 250;
+/// Frames of 20 ms that wait for their tick of the stream to a recording server; of more the oldest is left out. Ours: what a gap of
+/// the network may let come at once, and no more delay than that.
+pub const STREAMED_FRAMES: usize = 15;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use trunkgate_agent::{Loss, Settings, TrackSet, Transcript};
+use trunkgate_agent::{Loss, Settings, TrackName, TrackSet, Transcript};
 use trunkgate_terms::UrlOrigin;
 
 use crate::codec::Coding;
@@ -310,7 +310,7 @@ pub enum Command {
         /// The sound.
         sound: Sound,
     },
-    /// Lets the agent or recorder `listener` hear an RTP end, from now to the end: what comes from its far side (track `inbound`),
+    /// Lets the agent, recorder or streamer `listener` hear an RTP end, from now to the end: what comes from its far side (track `inbound`),
     /// and what is sent to it, by any feeder (`outbound`).
     Tap {
         /// The end that is heard: the caller's.
@@ -333,6 +333,14 @@ pub enum Command {
         end: EndId,
         /// What the recording has meanwhile; `None`: it goes on.
         pause: Option<RecordingPause>,
+    },
+    /// Adds an end that hears a direction of what it is tapped to by [`Command::Tap`], and feeds the end that it is wired to with it: the
+    /// stream of a recording server.
+    AddStreamer {
+        /// The name of the end.
+        end: EndId,
+        /// The direction.
+        track: TrackName,
     },
     /// Sender keys towards an end's far side, in the place of audio.
     Press {

@@ -32,9 +32,9 @@ impl Hearing {
         let format = self.format;
         self.uplink.get_or_insert_with(|| Uplink::new(now, tracks, format));
     }
-    /// Begins to hear both tracks with frames that stay close to the edge's clock, as a recording needs them.
-    pub(crate) fn begin_recorded(&mut self, now: Instant) {
-        self.uplink = Some(Uplink::recorded(now));
+    /// Begins to hear, or begins again, with frames that stay close to the edge's clock, as a recording needs them.
+    pub(crate) fn begin_recorded(&mut self, now: Instant, tracks: TrackSet) {
+        self.uplink = Some(Uplink::recorded(now, tracks));
     }
     /// Ends it.
     pub(crate) fn end(&mut self) {

@@ -1,4 +1,5 @@
-//! Listeners of a call: audio of one end, both directions, as agents, raw forks and recorders get it.
+//! Listeners of a call: audio of one end, both directions, as agents, raw forks, recorders and recording
+//! servers get it.
 //!
 //! Here belongs what is done to a packet for those that hear it without being its destination. The conversation with an agent that hears
 //! is [`agent_audio`](crate::agent_audio)'s; what hears a packet is decided by the session.
@@ -9,6 +10,8 @@ mod hearing;
 mod listener;
 mod recorder;
 mod recorders;
+mod streamer;
+mod streamers;
 mod uplink;
 
 pub(crate) use copies::Copies;
@@ -16,3 +19,4 @@ pub(crate) use hearing::Hearing;
 pub(crate) use listener::{Listener, TrackPacket};
 pub use recorders::Recorded;
 pub(crate) use recorders::Recorders;
+pub(crate) use streamers::Streamers;

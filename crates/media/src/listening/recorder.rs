@@ -66,7 +66,7 @@ impl Recorder {
     /// Creates a recorder that records from `now` on.
     pub(super) fn new(now: Instant, id: EndId, spec: &RecorderSpec) -> Recorder {
         let mut hearing = Hearing::new(Format::L16Rate8000);
-        hearing.begin_recorded(now);
+        hearing.begin_recorded(now, TrackSet::Both);
         Recorder {
             id,
             recording: spec.recording,

@@ -30,14 +30,20 @@ pub enum Recorded<'a> {
 /// All recorders of a session.
 #[derive(Debug, Default)]
 pub(crate) struct Recorders {
-    /// Those that record, and those that have ended and whose rest is not handed over yet. One list: each session has room for it.
+    /// Those that record, and those that have ended and whose rest is not handed over yet. Made with the first: each session has room
+    /// for it.
+    list: Option<Box<List>>,
+}
+
+#[derive(Debug, Default)]
+struct List {
     all: Vec<Recorder>,
 }
 
 impl Recorders {
     /// Adds a recorder, which records from now on.
     pub(crate) fn add(&mut self, now: Instant, id: EndId, spec: &RecorderSpec) {
-        self.all.push(Recorder::new(now, id, spec));
+        self.list.get_or_insert_default().all.push(Recorder::new(now, id, spec));
     }
     /// Ends a recorder.
     pub(crate) fn remove(&mut self, now: Instant, id: EndId, events: &mut VecDeque<Event>) {
@@ -82,7 +88,8 @@ impl Recorders {
     }
     /// Acts on deadlines that have passed.
     pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<Event>) {
-        for recorder in self.all.iter_mut().filter(|recorder| !recorder.is_over()) {
+        let all = self.list.iter_mut().flat_map(|list| &mut list.all);
+        for recorder in all.filter(|recorder| !recorder.is_over()) {
             recorder.handle_timeout(now);
             report_silence(recorder, events);
         }
@@ -93,7 +100,8 @@ impl Recorders {
     }
     /// Hands over what is recorded: whole blocks, and all of those that have ended. Allocates nothing.
     pub(crate) fn drain(&mut self, mut take: impl FnMut(RecordingId, Recorded<'_>)) {
-        self.all.retain_mut(|recorder| {
+        let Some(list) = &mut self.list else { return };
+        list.all.retain_mut(|recorder| {
             recorder.drain(recorder.is_over(), &mut take);
             if recorder.is_over() {
                 take(recorder.recording(), Recorded::End { frames: recorder.frames(), sound: recorder.sound() });
@@ -103,11 +111,12 @@ impl Recorders {
     }
 
     fn live(&self) -> impl Iterator<Item = &Recorder> {
-        self.all.iter().filter(|recorder| !recorder.is_over())
+        self.list.iter().flat_map(|list| &list.all).filter(|recorder| !recorder.is_over())
     }
 
     fn get_mut(&mut self, id: EndId) -> Option<&mut Recorder> {
-        self.all.iter_mut().find(|recorder| recorder.id() == id && !recorder.is_over())
+        let mut all = self.list.iter_mut().flat_map(|list| &mut list.all);
+        all.find(|recorder| recorder.id() == id && !recorder.is_over())
     }
 }
 

@@ -78,11 +78,11 @@ impl Uplink {
         };
         Uplink { tracks, format, audio: Vec::with_capacity(format.frame_bytes()) }
     }
-    /// Frames both tracks for a recording, from `now` on: linear at 8 kHz, and closer to the edge's clock than for an agent, which is
+    /// Frames tracks for a recording, from `now` on: linear at 8 kHz, and closer to the edge's clock than for an agent, which is
     /// spared a click.
-    pub(super) fn recorded(now: Instant) -> Uplink {
+    pub(super) fn recorded(now: Instant, tracks: TrackSet) -> Uplink {
         let format = Format::L16Rate8000;
-        let tracks = Samples::Linear { tracks: Tracks::recorded(now), up: None };
+        let tracks = Samples::Linear { tracks: Tracks::recorded(now, tracks), up: None };
         Uplink { tracks, format, audio: Vec::with_capacity(format.frame_bytes()) }
     }
     /// Takes a packet of a direction; `coding`: that of its audio, `None` where it has none.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::agent_audio::Agents;
 use crate::counters::Shared;
-use crate::listening::{Copies, Listener, Recorders, TrackPacket};
+use crate::listening::{Copies, Listener, Recorders, Streamers, TrackPacket};
 use crate::rtcp::Origin;
 use crate::spec::Event;
 
@@ -20,6 +20,8 @@ pub(super) struct Cx<'a> {
     pub(super) copies: &'a mut Copies,
     /// Listeners that record.
     pub(super) recorders: &'a mut Recorders,
+    /// Listeners whose audio goes to recording servers.
+    pub(super) streamers: &'a mut Streamers,
     /// Counters of the worker and of the edge.
     pub(super) shared: &'a Shared,
     /// Date and chance.
@@ -41,5 +43,6 @@ impl Cx<'_> {
         self.agents.hear_all(self.now, listeners, packet, self.events);
         self.copies.hear_all(self.now, listeners, packet);
         self.recorders.hear_all(self.now, listeners, packet, self.events);
+        self.streamers.hear_all(self.now, listeners, packet);
     }
 }

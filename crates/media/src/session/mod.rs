@@ -44,7 +44,7 @@ use crate::agent_audio::{Agents, TransferFailure};
 use crate::counters::{Counter, DropReason, EndCounters, Shared, Undelivered, Unsent, WorkerCounters};
 use crate::latch::canonical;
 use crate::limits::SESSION_ENDS;
-use crate::listening::{Copies, Listener, Recorded, Recorders};
+use crate::listening::{Copies, Listener, Recorded, Recorders, Streamers};
 use crate::playout::{Feed, Packetizer, Players};
 use crate::rtcp::{Epoch, Origin};
 use crate::rtp::PacketBuf;
@@ -67,6 +67,7 @@ pub struct Session {
     /// Listeners that get plain RTP instead of a conversation.
     copies: Copies,
     recorders: Recorders,
+    streamers: Streamers,
     players: Players,
     sweep: Sweep,
     events: VecDeque<Event>,
@@ -94,6 +95,7 @@ impl Session {
             agents: Agents::default(),
             copies: Copies::default(),
             recorders: Recorders::default(),
+            streamers: Streamers::default(),
             players: Players::default(),
             sweep: Sweep::new(idle_timeout_ms),
             events: VecDeque::new(),
@@ -177,6 +179,11 @@ impl Session {
                 }
             }
             Command::PauseRecorder { end, pause } => self.recorders.set_pause(now, end, pause),
+            Command::AddStreamer { end, track } => {
+                if self.refuses(end).is_none() {
+                    self.streamers.add(end, track);
+                }
+            }
             Command::Tap { of, listener, audio } => self.listen(of, listener, audio),
             Command::Press { end, press, digits, ms } => {
                 let Parts { ends, mut cx, .. } = self.parts(now);
@@ -238,6 +245,7 @@ impl Session {
         self.ticked_at = Some(now);
         self.agents.handle_timeout(now, &mut self.events);
         self.recorders.handle_timeout(now, &mut self.events);
+        self.streamers.handle_timeout(now);
         let Parts { ends, sweep, mut cx, .. } = self.parts(now);
         ends.release_lost_digits(&mut cx);
         sweep.handle_timeout(&mut cx, ends);
@@ -264,6 +272,7 @@ impl Session {
         playouts
             .chain(self.agents.deadlines())
             .chain(self.recorders.deadlines())
+            .chain(self.streamers.deadlines())
             .chain(digits)
             .chain(self.sweep.due())
             .min()
@@ -364,14 +373,14 @@ impl Session {
 
     fn parts(&mut self, now: Instant) -> Parts<'_> {
         let (agents, events) = (&mut self.agents, &mut self.events);
-        let (copies, recorders) = (&mut self.copies, &mut self.recorders);
-        let cx = Cx { now, agents, copies, recorders, shared: &self.shared, origin: &self.origin, events };
+        let (copies, recorders, streamers) = (&mut self.copies, &mut self.recorders, &mut self.streamers);
+        let cx = Cx { now, agents, copies, recorders, streamers, shared: &self.shared, origin: &self.origin, events };
         Parts { ends: &mut self.ends, players: &mut self.players, sweep: &mut self.sweep, cx }
     }
 
     /// Lists its ends of every kind.
     fn names(&self) -> impl Iterator<Item = EndId> {
-        let listeners = self.copies.names().chain(self.recorders.names());
+        let listeners = self.copies.names().chain(self.recorders.names()).chain(self.streamers.names());
         self.ends.iter().map(End::id).chain(self.agents.names()).chain(listeners).chain(self.players.names())
     }
 
@@ -405,7 +414,9 @@ impl Session {
 
     fn listen(&mut self, of: EndId, id: EndId, audio: TapSpec) {
         let Some(at) = self.ends.slot(of) else { return };
-        if self.agents.tune(id, &audio) || self.recorders.tune(id, &audio) || self.copies.has(id) {
+        let is_tuned =
+            self.agents.tune(id, &audio) || self.recorders.tune(id, &audio) || self.streamers.tune(id, &audio);
+        if is_tuned || self.copies.has(id) {
             self.ends.listen(at, Listener::new(id, audio), id);
         }
     }
@@ -441,14 +452,18 @@ impl Session {
         }
     }
 
-    /// Wires an agent or a player to an RTP end: the end's clock begins, or goes on with another feeder. With a player that has nothing
+    /// Wires an agent, a player or a streamer to an RTP end: the end's clock begins, or goes on with another feeder. With a player that has nothing
     /// to play yet it begins a frame later, so that a sound that follows at once is not kept waiting by a packet of silence.
     fn feed(&mut self, now: Instant, from: EndId, to: EndId, spec: &WireSpec) {
         let wide = self.agents.get(from).is_some_and(|agent| agent.is_wide());
         let Some(feed) = Feed::new(to, spec, wide).filter(|_| self.ends.named(to).is_some()) else { return };
-        if self.agents.connect(from, feed) || self.players.connect(from, feed) {
+        let begins = if self.agents.connect(from, feed) || self.players.connect(from, feed) {
+            Some(if self.players.is_silent(from) { now + FRAME } else { now })
+        } else {
+            self.streamers.connect(now, from, feed)
+        };
+        if let Some(begins) = begins {
             let start = self.ends.new_start(to);
-            let begins = if self.players.is_silent(from) { now + FRAME } else { now };
             self.ends.feed(begins, start, feed);
         }
     }
@@ -471,6 +486,7 @@ impl Session {
         self.ends.disconnect(&cut);
         self.agents.disconnect(&cut);
         self.players.disconnect(&cut);
+        self.streamers.disconnect(&cut);
     }
 
     fn remove_end(&mut self, now: Instant, id: EndId) {
@@ -480,6 +496,7 @@ impl Session {
         self.ends.stop_listening(id);
         self.copies.remove(id);
         self.recorders.remove(now, id, &mut self.events);
+        self.streamers.remove(id);
         self.agents.remove(now, id, &mut self.events);
         if let Some(port) = self.ends.remove(&self.shared, id) {
             self.events.push_back(Event::EndClosed { end: id, port });

@@ -67,6 +67,9 @@ impl Ends {
                     cx.events.push_back(Event::Played { end: played.by });
                 }
             }
+            if let Some((by, streamed)) = cx.streamers.next_frame(id) {
+                (feeder, frame) = (Some(by), streamed.unwrap_or(frame));
+            }
             frame = playout.end_softly(frame);
         }
         let spoken = Spoken { tick, feeder, frame };

@@ -20,6 +20,7 @@ mod relay;
 mod reports;
 mod srtp;
 mod srtp_legs;
+mod streamers;
 mod support;
 mod taps;
 mod tones;

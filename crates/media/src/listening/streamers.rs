@@ -1,0 +1,96 @@
+//! The streamers of a session.
+
+use std::time::Instant;
+
+use trunkgate_agent::TrackName;
+use trunkgate_agent::limits::{FRAME, SILENCE_AFTER};
+
+use crate::playout::{Feed, Frame};
+use crate::spec::{EndId, TapSpec};
+
+use super::listener::{Listener, TrackPacket};
+use super::streamer::Streamer;
+
+/// All streamers of a session. Few sessions have one: the list is made with the first.
+#[derive(Debug, Default)]
+pub(crate) struct Streamers {
+    list: Option<Box<List>>,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    all: Vec<Streamer>,
+}
+
+impl Streamers {
+    /// Adds a streamer of a direction.
+    pub(crate) fn add(&mut self, id: EndId, track: TrackName) {
+        self.list.get_or_insert_default().all.push(Streamer::new(id, track));
+    }
+    /// Removes a streamer.
+    pub(crate) fn remove(&mut self, id: EndId) {
+        if let Some(list) = &mut self.list {
+            list.all.retain(|streamer| streamer.id() != id);
+        }
+    }
+    /// Lists their names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
+        self.iter().map(Streamer::id)
+    }
+    /// Returns whether audio is decoded for one of them.
+    pub(crate) fn decode(&self) -> bool {
+        self.iter().any(Streamer::decodes)
+    }
+    /// Sets the audio that a streamer hears; returns whether there is such a streamer.
+    pub(crate) fn tune(&mut self, id: EndId, audio: &TapSpec) -> bool {
+        self.get_mut(id).map(|streamer| streamer.tune(audio)).is_some()
+    }
+    /// Lets those that listen hear a packet.
+    pub(crate) fn hear_all(&mut self, now: Instant, listeners: &[Listener], packet: &TrackPacket<'_>) {
+        for listener in listeners {
+            if let Some(streamer) = self.get_mut(listener.id()) {
+                streamer.hear(now, packet, listener.coding(packet));
+            }
+        }
+    }
+    /// Acts on deadlines that have passed.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.iter_mut().for_each(|streamer| streamer.handle_timeout(now));
+    }
+    /// Lists their next deadlines.
+    pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
+        self.iter().filter_map(Streamer::poll_timeout)
+    }
+
+    /// Wires a streamer to an end, whose stream is to begin at the time that is returned: the wait for late packets lets no tick go
+    /// empty then. `None` where there is no such streamer.
+    pub(crate) fn connect(&mut self, now: Instant, id: EndId, feed: Feed) -> Option<Instant> {
+        self.get_mut(id)?.connect(now, feed);
+        Some(now + SILENCE_AFTER + 2 * FRAME)
+    }
+    /// Takes away the wires for which `cut(from, to)` holds.
+    pub(crate) fn disconnect(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
+        for streamer in self.iter_mut() {
+            if streamer.feed().is_some_and(|feed| cut(streamer.id(), feed.to)) {
+                streamer.disconnect();
+            }
+        }
+    }
+    /// Returns the streamer that feeds the end `to`, and its next frame; `None` where none feeds it.
+    pub(crate) fn next_frame(&mut self, to: EndId) -> Option<(EndId, Option<Frame>)> {
+        let streamer = self.iter_mut().find(|streamer| streamer.feed().is_some_and(|feed| feed.to == to))?;
+        Some((streamer.id(), streamer.next_frame().map(Frame::Linear)))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Streamer> {
+        self.list.iter().flat_map(|list| &list.all)
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Streamer> {
+        self.list.iter_mut().flat_map(|list| &mut list.all)
+    }
+
+    fn get_mut(&mut self, id: EndId) -> Option<&mut Streamer> {
+        self.iter_mut().find(|streamer| streamer.id() == id)
+    }
+}
