@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use trunkgate_route::{Index, Numbers, Pattern, Peer, Route, Srtp, TargetSpec, Transport, Trunk};
+use trunkgate_route::{Index, Numbers, Pattern, Peer, Route, Siprec, Srtp, TargetSpec, Transport, Trunk};
 
 use super::code;
 use super::diagnostic::Findings;
@@ -61,7 +61,7 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
     }
     transfers(draft, findings);
     own::public_address(draft, findings);
-    if draft.trunks.is_empty() {
+    if draft.trunk_names().next().is_none() {
         findings.warning(code::NO_CALLS, None, "no [trunk.NAME]: every request is dropped", "add a trunk and a route");
     } else if draft.routes.is_empty() && !draft.api.places_calls() {
         findings.warning(code::NO_CALLS, None, "no [[route]]: every call is answered 404", "add a [[route]]");
@@ -414,7 +414,7 @@ fn add<'a>(
 pub(super) fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
     for (name, span) in placed.route.from.iter().zip(&placed.from) {
         if draft.trunk(name).is_none() {
-            let known = draft.trunks.iter().map(|placed| placed.trunk.name.as_ref());
+            let known = draft.trunk_names();
             let help = suggestion(name, known, "trunks");
             findings.error(code::NO_SUCH_TRUNK, span.clone(), format!("unknown trunk: {name}"), help);
         }
@@ -424,6 +424,13 @@ pub(super) fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Fi
     }
     for (name, span) in placed.route.fork.iter().zip(&placed.fork) {
         agent_named(name, None, span, draft, findings);
+    }
+    for (trunk, span) in placed.route.siprec.iter().zip(&placed.siprec) {
+        let name = trunk.strip_prefix(Siprec::PREFIX).unwrap_or(trunk);
+        if draft.recorder_names().all(|known| known != name) {
+            let help = suggestion(name, draft.recorder_names(), "recording servers");
+            findings.error(code::NO_SUCH_TRUNK, span.clone(), format!("`siprec`: no [siprec.{name}]"), help);
+        }
     }
     only_for_some(placed, draft, findings);
     let rejects = |target: &TargetSpec| matches!(target, TargetSpec::Reject(_));
@@ -444,7 +451,7 @@ fn target_names(target: &TargetSpec, span: &Span, draft: &Draft, findings: &mut 
     match target {
         TargetSpec::Trunk { name, .. } => match draft.trunk(name) {
             None => {
-                let known = draft.trunks.iter().map(|placed| placed.trunk.name.as_ref());
+                let known = draft.trunk_names();
                 let help = draft.meant(name).unwrap_or_else(|| suggestion(name, known, "trunks"));
                 findings.error(code::NO_SUCH_TRUNK, span.clone(), format!("unknown trunk: {name}"), help);
             }
@@ -485,7 +492,7 @@ fn target_names(target: &TargetSpec, span: &Span, draft: &Draft, findings: &mut 
 fn transfers(draft: &Draft, findings: &mut Findings) {
     for placed in &draft.agents {
         for (rule, span) in placed.agent.transfer_to.iter().flatten().zip(&placed.transfer_to) {
-            let known = draft.trunks.iter().map(|placed| placed.trunk.name.as_ref());
+            let known = draft.trunk_names();
             if let Some(name) = rule.trunk().filter(|name| known.clone().all(|trunk| trunk != *name)) {
                 let help = suggestion(name, known, "trunks");
                 findings.error(code::NO_SUCH_TRUNK, span.clone(), format!("no trunk is named {name}"), help);

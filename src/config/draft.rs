@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use trunkgate_route::{Agent, App, Route, TargetSpec, Trunk};
+use trunkgate_route::{Agent, App, Route, Siprec, TargetSpec, Trunk};
 
 use super::apps::AppSettings;
 use super::cdr::Cdr;
@@ -86,7 +86,16 @@ pub(super) struct Texts {
 impl Draft {
     /// Returns the trunk of this name.
     pub(super) fn trunk(&self, name: &str) -> Option<&PlacedTrunk> {
-        self.trunks.iter().find(|placed| *placed.trunk.name == *name)
+        self.trunks.iter().find(|placed| *placed.trunk.name == *name && placed.trunk.siprec.is_none())
+    }
+    /// Returns the names of the trunks that calls come from and go to.
+    pub(super) fn trunk_names(&self) -> impl Iterator<Item = &str> + Clone {
+        let trunks = self.trunks.iter().map(|placed| &placed.trunk);
+        trunks.filter(|trunk| trunk.siprec.is_none()).map(|trunk| trunk.name.as_ref())
+    }
+    /// Returns the names of recording servers, as the file has them.
+    pub(super) fn recorder_names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.trunks.iter().filter_map(|placed| placed.trunk.name.strip_prefix(Siprec::PREFIX))
     }
     /// Returns what a name that is none of its kind may have been meant as: a thing of that name of another kind.
     pub(super) fn meant(&self, name: &str) -> Option<String> {
@@ -246,6 +255,7 @@ impl PlacedRoute {
             caller: each(route.caller.len()),
             connect: route.connect.iter().map(place).collect(),
             fork: each(route.fork.len()),
+            siprec: each(route.siprec.len()),
             file: None,
             sms: None,
             is_partial: false,
@@ -280,6 +290,7 @@ pub(super) struct PlacedRoute {
     pub(super) caller: Vec<Span>,
     pub(super) connect: Vec<TargetPlace>,
     pub(super) fork: Vec<Span>,
+    pub(super) siprec: Vec<Span>,
     /// `routes_file` as written.
     pub(super) file: Option<(String, Span)>,
     /// `sms_on_failure`, where written.

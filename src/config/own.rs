@@ -83,7 +83,12 @@ pub(super) fn media_networks(placed: &PlacedTrunk, draft: &Draft, findings: &mut
     let calls =
         |route: &PlacedRoute| route.route.from.is_empty() || route.route.from.iter().any(|f| **f == *trunk.name);
     let by_udp = trunk.peers.is_empty() || trunk.peers.iter().any(|peer| peer.destination.transport == Transport::Udp);
-    if placed.media_from.is_some() || trunk.require_auth.is_some() || !by_udp || !draft.routes.iter().any(calls) {
+    if trunk.siprec.is_some()
+        || placed.media_from.is_some()
+        || trunk.require_auth.is_some()
+        || !by_udp
+        || !draft.routes.iter().any(calls)
+    {
         return;
     }
     let is_host = |network: &IpNet| network.prefix_len() == network.max_prefix_len();

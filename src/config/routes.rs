@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::DeValue;
-use trunkgate_call::limits::LISTENERS_PER_CALL;
-use trunkgate_route::{Order, Pattern, Route, SEARCH_TIMEOUT};
+use trunkgate_call::limits::{LISTENERS_PER_CALL, SIPREC_PER_CALL};
+use trunkgate_route::{Order, Pattern, Route, SEARCH_TIMEOUT, Siprec};
 
 use super::code;
 use super::diagnostic::Findings;
@@ -58,6 +58,7 @@ fn read_one<'a>(
     let fork = listeners(&section, findings);
     let mut is_on = |key: &str| section.read(key, findings, values::boolean).unwrap_or(false);
     let (on_busy, record) = (is_on("on_busy"), is_on("record"));
+    let (siprec, siprec_spans) = recorders(&section, findings);
     let ring_timeout = section.read("ring_timeout", findings, values::duration);
     let caller_id =
         section.read("caller_id", findings, |key, value, f| caller_id::number(key, value, &edge.numbers, f));
@@ -83,6 +84,7 @@ fn read_one<'a>(
             by_ratio,
             fork,
             record,
+            siprec,
             on_busy,
             ring_timeout,
             file: None,
@@ -97,6 +99,7 @@ fn read_one<'a>(
         caller: caller_spans,
         connect: connect_places,
         fork: fork_spans,
+        siprec: siprec_spans,
         file,
         sms: section.get("sms_on_failure").map(Spanned::span),
         is_partial,
@@ -157,6 +160,27 @@ fn listeners(section: &Section<'_>, findings: &mut Findings) -> Vec<(String, Spa
         findings.error(code::BAD_VALUE, value.span(), "`fork`: too many listeners", help);
     }
     fork.unwrap_or_default()
+}
+
+/// The trunks that are its recording servers, as many as may be, each once.
+fn recorders(section: &Section<'_>, findings: &mut Findings) -> (Vec<Arc<str>>, Vec<Span>) {
+    let Some(value) = section.get("siprec") else { return (Vec::new(), Vec::new()) };
+    let written = values::one_or_list("siprec", value, findings, values::string).unwrap_or_default();
+    if written.len() > SIPREC_PER_CALL {
+        let help = format!("{SIPREC_PER_CALL} at most");
+        findings.error(code::BAD_VALUE, value.span(), "`siprec`: too many recording servers", help);
+    }
+    let (mut names, mut spans): (Vec<Arc<str>>, Vec<Span>) = (Vec::new(), Vec::new());
+    for (name, span) in written {
+        let trunk = Arc::from(Siprec::trunk_name(&name));
+        if names.contains(&trunk) {
+            findings.error(code::DUPLICATE, span, format!("`siprec` has {name} twice"), "list each name once");
+        } else {
+            names.push(trunk);
+            spans.push(span);
+        }
+    }
+    (names, spans)
 }
 
 /// So many of a hundred.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::Spanned;
 use trunkgate_call::limits::SESSION_LEAST_SECONDS;
-use trunkgate_route::{Destination, NUMBER_PARAMETERS, Peer, Suite, Transport, Trunk};
+use trunkgate_route::{Destination, NUMBER_PARAMETERS, Peer, Siprec, Suite, Transport, Trunk};
 use trunkgate_sip::limits::SESSION_SECONDS;
 use trunkgate_sip::{Scheme, Uri};
 
@@ -111,6 +111,72 @@ fn read_one<'a>(
         accept_from: placed_networks,
         is_partial,
         preset: completed.preset.map(|(preset, places)| (preset.name, places)),
+    })
+}
+
+/// All recording servers, `[siprec.NAME]`, in the order of the file.
+pub(super) fn read_recorders<'a>(
+    value: &'a Value<'a>,
+    around: Around<'_>,
+    findings: &mut Findings,
+) -> Vec<PlacedTrunk> {
+    let Some(table) = value.get_ref().as_table() else {
+        values::wrong_type("siprec", value, "tables with names: [siprec.NAME]", findings);
+        return Vec::new();
+    };
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(name, _)| name.span().start);
+    entries.into_iter().filter_map(|(name, value)| read_recorder(name, value, around, findings)).collect()
+}
+
+fn read_recorder<'a>(
+    name: &'a Spanned<Cow<'a, str>>,
+    value: &'a Value<'a>,
+    around: Around<'_>,
+    findings: &mut Findings,
+) -> Option<PlacedTrunk> {
+    let (name, name_span) = (name.get_ref().as_ref(), name.span());
+    let title = format!("[siprec.{name}]");
+    let section = Section::open(&title, value, keys::SIPREC, findings)?;
+    values::name_text("siprec", name, name_span.clone(), findings);
+    // Metadata makes an INVITE longer than a packet: that is no news of a peer that is to get it by UDP.
+    let udp_mtu = usize::from(u16::MAX);
+    let mut trunk = Trunk { siprec: Some(Siprec::default()), udp_mtu, ..Trunk::named(&Siprec::trunk_name(name)) };
+    let mut is_partial = section.misspells(&["peers"], keys::SIPREC);
+    let mut placed_peers = Vec::new();
+    match section.get("peers") {
+        Some(value) => {
+            let peers = values::one_or_list("peers", value, findings, read_peer).unwrap_or_default();
+            is_partial |= peers.len() < written(value);
+            (trunk.peers, placed_peers) = peers.into_iter().unzip();
+        }
+        None if is_partial => {}
+        None => {
+            let help = "add peers = [\"sip:HOST\"]";
+            findings.error(code::MISSING, section.span.clone(), format!("{title} has no `peers`"), help);
+            is_partial = true;
+        }
+    }
+    let read = section.get("tls").and_then(|value| tls::trunk(value, around.folder, findings));
+    let (tls, names) = read.unzip();
+    trunk.certificate_names = names.unwrap_or_default();
+    trunk.shows_certificate = tls.as_ref().is_some_and(|tls| tls.own.is_some());
+    keys::fill((keys::SIPREC, keys::PUT_SIPREC), Some(&section), &mut trunk, around, findings);
+    Some(PlacedTrunk {
+        trunk,
+        name: name_span,
+        listen: section.get("listen").map(Spanned::span),
+        srtp: section.get("srtp").map(Spanned::span),
+        tls,
+        tls_span: section.get("tls").map(Spanned::span),
+        oversize: None,
+        require_auth: None,
+        media_from: None,
+        deny: Vec::new(),
+        peers: placed_peers,
+        accept_from: Vec::new(),
+        is_partial,
+        preset: None,
     })
 }
 

@@ -268,6 +268,7 @@ mod tests {
     fn capture(entries: Vec<TraceEntry>) -> Capture {
         let call = CallView {
             recordings: Vec::new(),
+            siprec: Vec::new(),
             requested: false,
             app: None,
             verstat: None,

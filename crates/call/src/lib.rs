@@ -11,6 +11,7 @@ pub use call::recording::{BegunRecording, RecordingChange};
 pub use call::refused::Refused;
 pub use call::requested::{CallRequest, Onward, named_target};
 pub use call::search::candidates::trunk_of_uri;
+pub use call::siprec::SiprecChange;
 pub use gateway::intake::Intake;
 pub use gateway::{CallRecordings, Capture, Gateway, GatewayConfig, Settings};
 pub use gateway::{fuzz, intake, snapshot};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use trunkgate_agent::limits::FRAME;
 
 /// Ends of one session; a further one is reported as `Event::BindFailed`.
-pub const SESSION_ENDS: usize = 16;
+pub const SESSION_ENDS: usize = 24;
 /// How often silence is looked for.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// From the answer on, or from when a description changed, a far side that should send and has sent nothing for so long

@@ -53,6 +53,9 @@ pub enum Timer {
     Key,
     /// Early media to an address that is not proven ends (ours: `UNPROVEN_EARLY_MEDIA`).
     Unproven,
+    /// A recording server is silent, or has not answered in time (ours: `no_response_timeout`, `SIPREC_ANSWER_SECONDS`); or a re-INVITE
+    /// that met one of its is sent again (RFC 3261 §14.1). Which of the call's recording sessions.
+    Siprec(u8),
 }
 
 impl Timer {
@@ -81,6 +84,7 @@ impl Timer {
             Timer::TimeLimit => "time_limit",
             Timer::Key => "key",
             Timer::Unproven => "unproven",
+            Timer::Siprec(_) => "siprec",
         }
     }
 }

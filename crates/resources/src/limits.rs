@@ -163,6 +163,12 @@ pub const FORKS_PER_CALL: usize = 32;
 pub const RECORDINGS_AT_ONCE: usize = 4;
 /// Recordings of one call, one after the other: each stands in its record.
 pub const RECORDINGS_PER_CALL: usize = 64;
+/// Groups of recording servers (`siprec`) that record one call at once.
+pub const SIPREC_PER_CALL: usize = 2;
+/// INVITEs to recording servers for one call and group; after that the call is not recorded by them.
+pub const SIPREC_ATTEMPTS: usize = 16;
+/// A recording server answers within this time, or the next one is asked, in seconds. Ours: it need not ring.
+pub const SIPREC_ANSWER_SECONDS: u64 = 10;
 /// Keys that one request may press towards a caller, as many as an agent's message.
 pub const KEYS_PER_REQUEST: usize = 64;
 /// A worker tells that an agent's socket is not open within this time after its `connect_timeout`, in seconds; past it

@@ -77,6 +77,28 @@ pub struct RecognitionMetrics {
     pub connect_seconds: Histogram,
 }
 
+/// Recording sessions (SIPREC), by the trunk that a group of recording servers is.
+#[derive(Debug, Clone, Default)]
+pub struct SiprecMetrics {
+    /// Gauge: sessions in which a server records.
+    pub sessions: BTreeMap<Arc<str>, u64>,
+    /// (trunk, result)
+    pub results: BTreeMap<(Arc<str>, &'static str), u64>,
+}
+
+impl SiprecMetrics {
+    /// Counts a session in or out.
+    pub fn count_session(&mut self, trunk: &Arc<str>, begins: bool) {
+        let sessions = self.sessions.entry(Arc::clone(trunk)).or_default();
+        *sessions = if begins { *sessions + 1 } else { sessions.saturating_sub(1) };
+    }
+
+    /// Counts a result.
+    pub fn count(&mut self, trunk: &Arc<str>, result: &'static str) {
+        *self.results.entry((Arc::clone(trunk), result)).or_default() += 1;
+    }
+}
+
 /// RTP packets of a trunk's parties.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TrunkPackets {
@@ -143,6 +165,8 @@ pub struct Metrics {
     pub agent: AgentMetrics,
     /// Recognitions of callers' speech.
     pub recognition: RecognitionMetrics,
+    /// Recording sessions.
+    pub siprec: SiprecMetrics,
 }
 
 /// Bounds for call set-up and for SIP transactions, in seconds.
@@ -204,6 +228,7 @@ impl Metrics {
                 results: BTreeMap::new(),
                 connect_seconds: Histogram::new(SETUP_BOUNDS),
             },
+            siprec: SiprecMetrics::default(),
         }
     }
     /// Counts a message that was dropped.

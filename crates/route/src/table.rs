@@ -222,7 +222,7 @@ impl Table {
     pub fn target(&self, target: &TargetSpec, pick: &mut dyn FnMut(u32) -> u32) -> Option<Target> {
         Some(match target {
             TargetSpec::Trunk { name, number, .. } => {
-                let trunk = self.trunk(name)?;
+                let trunk = self.trunk(name).filter(|trunk| trunk.siprec.is_none())?;
                 Target::Trunk { trunk: trunk.clone(), number: number.clone(), peers: trunk.ordered_peers(pick) }
             }
             TargetSpec::Uri { uri, destination, in_call } => {

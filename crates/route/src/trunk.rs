@@ -144,6 +144,23 @@ pub struct Register {
     pub expires: Duration,
 }
 
+/// What makes a trunk the recording servers of a `[siprec.NAME]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Siprec {
+    /// Whether a call goes on only while it is recorded.
+    pub required: bool,
+}
+
+impl Siprec {
+    /// Begins the names of such trunks. No name that is written in a file has a colon.
+    pub const PREFIX: &str = "siprec:";
+
+    /// Returns the name of the trunk that `[siprec.NAME]` is.
+    pub fn trunk_name(name: &str) -> String {
+        format!("{}{name}", Siprec::PREFIX)
+    }
+}
+
 /// A trunk as configured.
 #[derive(Debug, Clone)]
 pub struct Trunk {
@@ -243,6 +260,8 @@ pub struct Trunk {
     pub refer_to: ReferTo,
     /// What becomes of its redirections.
     pub redirect: RedirectMode,
+    /// Whether it is recording servers, which no call comes from or goes to.
+    pub siprec: Option<Siprec>,
 }
 
 /// Whether a code says that the called party is busy.
@@ -313,6 +332,7 @@ impl Trunk {
             number_parameters: Vec::new(),
             refer_to: ReferTo::Edge,
             redirect: RedirectMode::Follow,
+            siprec: None,
         }
     }
     /// Its peers in the order to try them, each with its servers in theirs: priority, then weighted chance (RFC 2782).

@@ -45,6 +45,8 @@ pub(crate) struct Peers {
     reusing: HashSet<Party>,
     /// Parties that may replace dialogs of their own (RFC 3891).
     replacing: HashSet<Party>,
+    /// Recording servers: our Contact towards them says that we are the source of recording sessions (RFC 7866 §6.1.1).
+    recording: HashSet<Party>,
 }
 
 impl Peers {
@@ -81,6 +83,16 @@ impl Peers {
     /// Reports whether a party may replace dialogs of its own.
     pub(crate) fn may_replace(&self, party: Party) -> bool {
         self.replacing.contains(&party)
+    }
+
+    /// Says whether a party is a recording server.
+    pub(crate) fn record_by(&mut self, party: Party, is_recorder: bool) {
+        set(&mut self.recording, party, is_recorder);
+    }
+
+    /// Returns the parameters of our Contact towards a party.
+    pub(crate) fn contact_parameters(&self, party: Party) -> &'static str {
+        if self.recording.contains(&party) { ";+sip.src" } else { "" }
     }
 }
 

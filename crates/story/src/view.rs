@@ -61,6 +61,9 @@ pub struct CallView {
     /// Its recordings, in the order in which they began; absent where there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recordings: Vec<RecordingView>,
+    /// Its recording sessions (SIPREC), in the order in which they began; absent where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub siprec: Vec<SiprecView>,
 }
 
 /// A recording of a call.
@@ -78,6 +81,24 @@ pub struct RecordingView {
     pub channels: u16,
     /// Length of its file; `null` until it has ended.
     pub seconds: Option<f64>,
+}
+
+/// A recording session of a call: a group of recording servers (`[siprec.NAME]`) that records it, or should.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiprecView {
+    /// The name of the group.
+    pub name: String,
+    /// `connecting`, `in-progress`, `paused`, `stopped`, `failed`.
+    #[serde(deserialize_with = "word::one")]
+    pub status: Word,
+    /// The server that records, recorded, or is asked; `null` where none has.
+    pub server: Option<String>,
+    /// The session's ID in the metadata.
+    pub session_id: String,
+    /// Call-ID of the dialog with the server; `null` where there is none.
+    pub sip_call_id: Option<String>,
+    /// Why the last server failed, or that it has ended the recording; `null`: neither.
+    pub problem: Option<String>,
 }
 
 /// Returns Twilio's word for a call that ended without an answer, of its outcome and its final SIP status code.

@@ -22,7 +22,8 @@ pub(super) use reports::{
 };
 pub(super) use route::{GROUP, RING_ALL, ROUTE};
 pub(super) use trunk::{
-    AUTH, CALLER_ID, HEADERS, PEER, PUT_TRUNK, QUOTA, RATES, REGISTER, REQUIRE_AUTH, TRUNK, TRUNK_PARTS, TRUNK_TLS,
+    AUTH, CALLER_ID, HEADERS, PEER, PUT_SIPREC, PUT_TRUNK, QUOTA, RATES, REGISTER, REQUIRE_AUTH, SIPREC, TRUNK,
+    TRUNK_PARTS, TRUNK_TLS,
 };
 
 /// What may stand behind a key.
@@ -220,7 +221,7 @@ pub(super) const ROOT: &[Key] = keys! {
     "recognition": Kind::Table(RECOGNITION), NONE, "speech recognition for Gather of apps";
     "recording": Kind::Table(RECORDING), NONE, "files of call recordings";
     "transcription": Kind::Later("transcription of recordings"), NONE, "transcription of recordings";
-    "siprec": Kind::Later("recording by SIPREC servers"), NONE, "recording by SIPREC servers";
+    "siprec": Kind::Named(SIPREC), NONE, "recording servers (SIPREC) of calls whose route names them";
     "voicemail": Kind::Later("voicemail"), NONE, "voicemail";
     "mail": Kind::Later("voicemail by e-mail"), NONE, "mail server for voicemail";
     "hep": Kind::Table(HEP), NONE, "copies of SIP messages for Homer (HEP)";
@@ -255,6 +256,7 @@ pub(super) const TABLES: &[(&str, &[Key])] = &[
     ("[log]", LOG),
     ("[cdr]", CDR),
     ("[recording]", RECORDING),
+    ("[siprec.NAME]", SIPREC),
     ("[hep]", HEP),
     ("[otel]", OTEL),
 ];

@@ -134,6 +134,7 @@ mod tests {
     #[test]
     fn each_place_is_for_the_kind_of_its_key() {
         assert_eq!(wrong(TRUNK, PUT_TRUNK), [""; 0]);
+        assert_eq!(wrong(SIPREC, PUT_SIPREC), [""; 0]);
         assert_eq!(wrong(AGENT, PUT_AGENT), [""; 0]);
         assert_eq!(wrong(MEDIA, PUT_MEDIA), [""; 0]);
         assert_eq!(wrong(LIMITS, PUT_LIMITS), [""; 0]);

@@ -26,6 +26,7 @@ pub(in crate::config) const ROUTE: &[Key] = keys! {
     "caller_id": NUMBER, told("the caller's number"), "caller ID sent to trunks and URIs of this route";
     "sms_on_failure": Kind::Table(SMS_ON_FAILURE), NONE, "text message sent after an unanswered call";
     "record": Kind::Boolean, is("false"), "records calls from their answer on, by [recording]";
+    "siprec": Kind::Many(&TEXT), NONE, "names of [siprec.NAME]: each records calls from their answer on";
 };
 
 /// `[group.NAME]`

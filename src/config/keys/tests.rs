@@ -28,6 +28,7 @@ const PLACES: &[(&str, &[Key])] = &[
     ("[api]\nauth_token = 't'\n[app.x]\nurl = 'https://h/'\nstatus_callback = 'https://h/'\nKEYS", APP),
     ("[[number]]\nnumber = '+14155550100'\nKEYS", NUMBERS),
     ("[trunk.x]\npeers = ['sip:192.0.2.9']\nKEYS", TRUNK),
+    ("[siprec.x]\npeers = ['sip:192.0.2.9']\nKEYS", SIPREC),
     ("[trunk.x]\npeers = ['sip:192.0.2.9;transport=tls']\ntls = { KEYS }", TRUNK_TLS),
     ("[trunk.x]\npeers = ['sip:192.0.2.9']\nauth = { username = 'u', password = 'p',KEYS }", AUTH),
     ("[trunk.x]\npeers = ['sip:192.0.2.9']\nrequire_auth = { username = 'u', password = 'p',KEYS }", REQUIRE_AUTH),

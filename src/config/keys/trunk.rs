@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use trunkgate_route::{
-    Dtmf, HoldMode, Identities, NUMBER_PARAMETERS, RedirectMode, ReferMode, ReferTo, SendNumbers, Srtp, Trunk,
+    Dtmf, HoldMode, Identities, NUMBER_PARAMETERS, RedirectMode, ReferMode, ReferTo, SendNumbers, Siprec, Srtp, Trunk,
 };
 
 use super::{
@@ -96,6 +96,29 @@ keyed! {
         => Put::Word(|trunk, word| trunk.redirect = match word { "peers" => RedirectMode::Peers, "refuse" => RedirectMode::Refuse, _ => RedirectMode::Follow }), is(r#""follow""#), "handling of a redirection (3xx) from this trunk: followed to the edge itself and to peers of trunks, to peers only, or a failure";
     "dtmf": Kind::Word(&["rfc4733", "info", "inband"])
         => Put::Word(|trunk, word| trunk.dtmf = match word { "info" => Dtmf::Info, "inband" => Dtmf::Inband, _ => Dtmf::Rfc4733 }), is(r#""rfc4733""#), "DTMF method of this trunk, both directions";
+}
+
+keyed! {
+    /// `[siprec.NAME]`
+    SIPREC, PUT_SIPREC: Trunk;
+    "peers": Kind::Many(&Kind::Either(&[Kind::Text("SIP URI"), Kind::Table(PEER)])), MUST, "SIP URIs of the recording servers: one records a call, the next one if it fails, by priority, then weight";
+    "required": Kind::Boolean
+        => Put::Boolean(|trunk, required| trunk.siprec = Some(Siprec { required })), is("false"), "rejects or ends calls that no server records";
+    "codecs": Kind::List(&Kind::Text("codec"))
+        => read!(trunks::codecs, |trunk, codecs| trunk.codecs = codecs), is(r#"["PCMU", "PCMA"]"#), "offered codecs in order of preference: PCMU, PCMA, G722, opus";
+    "srtp": Kind::Word(&["off", "optional", "required"])
+        => Put::Word(|trunk, word| trunk.srtp = match word { "optional" => Srtp::Optional, "required" => Srtp::Required, _ => Srtp::Off }), is(r#""off""#), "media encryption: SRTP with keys in SDP (SDES)";
+    "srtp_suites": Kind::List(&Kind::Word(&["AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32", "AES_256_CM_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_32", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM"]))
+        => read!(trunks::suites, |trunk, suites| trunk.srtp_suites = suites), told("offered: AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80, AEAD_AES_256_GCM, AES_256_CM_HMAC_SHA1_80; accepted: all six"), "SRTP cipher suites: offered in this order, others not accepted";
+    "listen": TEXT
+        => read!(values::string, |trunk, name| trunk.listen = Some(name)), told("the listener of its transport"), "listener used for requests to the servers";
+    "tls": Kind::Table(TRUNK_TLS), told("`{ verify = true }`"), "verification of the servers' certificates, and the client certificate";
+    "auth": Kind::Table(AUTH)
+        => read!(in credentials::auth, |trunk, credentials| trunk.auth = Some(credentials)), NONE, "credentials for digest challenges of the servers";
+    "no_response_timeout": Kind::Duration
+        => Put::DurationFrom((T1, "a lost packet is retransmitted after 500 ms"), |trunk, time| trunk.no_response_timeout = time), is(r#""4s""#), "maximum time without any response before the next server is tried";
+    "options_interval": Kind::Duration
+        => Put::DurationFrom((Duration::from_secs(1), "a peer may treat it as an attack"), |trunk, time| trunk.options_interval = time), is(r#""30s""#), "interval of OPTIONS health checks to each server; 0: no checks";
 }
 
 /// A trunk's `tls`.

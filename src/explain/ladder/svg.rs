@@ -212,6 +212,7 @@ mod tests {
     fn call() -> CallView {
         CallView {
             recordings: Vec::new(),
+            siprec: Vec::new(),
             requested: false,
             sid: "CA0".into(),
             state: "ended",

@@ -65,6 +65,7 @@ impl Worker {
             | Command::AddPlayer { .. }
             | Command::Play { .. }
             | Command::PauseRecorder { .. }
+            | Command::AddStreamer { .. }
             | Command::Tap { .. }
             | Command::Press { .. }
             | Command::TellKeys { .. }

@@ -58,6 +58,7 @@ fn call() -> SampledCall {
     (busy.reason, busy.ended_by) = (Some("target_busy"), Some("far_end"));
     let view = CallView {
         recordings: Vec::new(),
+        siprec: Vec::new(),
         requested: false,
         sid: sid(1),
         state: "ended",

@@ -31,6 +31,7 @@ pub(crate) mod tests {
     pub(crate) fn began(sid: &str) -> CallView {
         CallView {
             recordings: Vec::new(),
+            siprec: Vec::new(),
             requested: false,
             sid: sid.into(),
             state: "trying",

@@ -83,6 +83,7 @@ pub(crate) mod search;
 pub(crate) mod setup;
 pub(crate) mod shared;
 pub(crate) mod sides;
+pub(crate) mod siprec;
 pub(crate) mod story;
 pub(crate) mod transfer;
 use std::sync::Arc;
@@ -444,6 +445,7 @@ impl Parts {
         if cx.call.facts.record && cx.call.state == State::Answered {
             recording::begin_by_route(&self.bridge.media, cx);
         }
+        siprec::poll(&mut self.bridge.media, cx).act(self, cx);
         progress_callback::follow(cx);
     }
 
@@ -451,6 +453,10 @@ impl Parts {
     pub(crate) fn handle(&mut self, cx: &mut Cx<'_>, event: CallEvent) {
         use CallEvent as E;
         use State::{Answered, Ended, Leaving, Rerouting, Searching};
+        let event = match siprec::take(&mut self.bridge.media, cx, event) {
+            Ok(next) => return next.act(self, cx),
+            Err(event) => event,
+        };
         match (cx.call.state, event) {
             (Searching, E::Canceled { elsewhere, .. }) => {
                 cx.call.facts.answered_elsewhere = elsewhere;
@@ -590,6 +596,8 @@ impl Parts {
             (_, E::Due(Timer::Quality)) => self.bridge.sample_quality(cx),
             (_, E::Due(Timer::Key)) => self.bridge.negotiation.key_due(cx),
             (_, E::Due(Timer::Unproven)) => cx.early_grant_over(),
+            // Of a call without recording sessions: none is set.
+            (_, E::Due(Timer::Siprec(_))) => {}
 
             (Searching | Rerouting, E::BindFailed { end, error }) => self.bind_failed(cx, end, &error),
             (Answered | Leaving, E::BindFailed { end, error }) => {

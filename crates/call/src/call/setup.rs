@@ -82,6 +82,7 @@ impl Call {
             is_programmed: false,
             recogniser: None,
             recordings: None,
+            siprec: None,
             callback: None,
             requested: None,
             legs: Legs::of_caller(key, leg),

@@ -29,6 +29,7 @@ use crate::call::recording::Recordings;
 use crate::call::requested::Requested;
 use crate::call::search::answer::FinalAnswer;
 use crate::call::search::candidates::number_of_uri;
+use crate::call::siprec::RecordingSessions;
 use crate::call::story::verdict::Story;
 
 /// The state that every part of a call works with.
@@ -58,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) recogniser: Option<Box<Recogniser>>,
     /// Its recordings.
     pub(crate) recordings: Option<Box<Recordings>>,
+    /// Its recording sessions (SIPREC).
+    pub(crate) siprec: Option<Box<RecordingSessions>>,
     /// The application that is notified of the call's progress.
     pub(crate) callback: Option<Box<Callback>>,
     /// What records, verdicts and traces tell of the call beyond its legs.
@@ -216,6 +219,7 @@ impl Shared {
                 .map(|(at, leg)| LegView { to_requested: self.leads_to_party(at), ..leg.view() })
                 .collect(),
             recordings: self.recordings.as_ref().map(|recordings| recordings.views()).unwrap_or_default(),
+            siprec: self.siprec.as_ref().map(|sessions| sessions.views(self)).unwrap_or_default(),
         }
     }
 

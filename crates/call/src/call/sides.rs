@@ -30,6 +30,7 @@ use crate::call::program::{Dialler, Prompter, Runner, callback};
 use crate::call::refused::Refused;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::shared::{Cx, Ending, Shared};
+use crate::call::siprec;
 use crate::call::transfer::in_call::{Consult, Leaving, ReferStep, Transfer, WaitingRefer};
 use crate::call::transfer::refer::Refer;
 use crate::call::{Call, Parts, State, refuse_request};
@@ -259,6 +260,7 @@ impl Parts {
         }
         Runner::of(self).program_lost_caller(cx);
         self.search.drop_attempts(cx, &mut self.bridge, reason);
+        siprec::end(cx);
         cx.call.legs.end_legs_with(reason);
         cx.call.enter(State::Ended);
         let of_talk = [Timer::HoldCheck, Timer::Glare, Timer::Update, Timer::Session, Timer::MaxCall, Timer::TimeLimit];
@@ -525,6 +527,8 @@ impl Parts {
         cx.call.facts.spend_hop();
         cx.call.facts.ring_timeout = ring_timeout;
         cx.call.facts.record |= plan.route.record && !cx.call.is_recorded();
+        // The parties talk already: whether there is a server is seen once it is asked.
+        let _ = siprec::plan(cx, &plan.route.siprec, true);
         cx.call.facts.shown_as = plan.route.caller_id.clone();
         self.begin_transfer(cx, leg, Controller::plan(plan), refer);
     }

@@ -238,8 +238,8 @@ impl Gateway {
 
     fn invited(&mut self, now: Instant, server: ServerId, flow: trunkgate_sip::Flow, party: Party, request: Message) {
         let name = self.edge.party_name(party);
-        let Some(trunk) = self.edge.table.trunk(&name).cloned() else {
-            // Its trunk went with a reload between the look-up and now, or it has never been one.
+        let Some(trunk) = self.edge.table.trunk(&name).filter(|trunk| trunk.siprec.is_none()).cloned() else {
+            // Its trunk went with a reload between the look-up and now, or it has never been one; or it is a recording server.
             return refuse_request(now, &mut self.edge, server, 403);
         };
         if request.header(HeaderName::Replaces).is_some() {

@@ -7,6 +7,7 @@ pub mod fuzz;
 pub mod intake;
 pub(crate) mod invariants;
 mod recordings;
+mod siprec;
 pub mod snapshot;
 use std::collections::BTreeMap;
 use std::ops::Bound;

@@ -301,6 +301,7 @@ impl Call {
             is_programmed: program.is_some(),
             recogniser: None,
             recordings: None,
+            siprec: None,
             callback,
             requested: snapshot.requested.map(|requested| Box::new(requested.restore(now))),
             legs: Legs::restored(key, legs, callee, holds),

@@ -82,6 +82,7 @@ mod session_refreshes;
 mod session_timers;
 mod silent_agent;
 mod sip_answers;
+mod siprec;
 mod sms;
 mod spoofed;
 mod srtp;

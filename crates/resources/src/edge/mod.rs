@@ -312,6 +312,7 @@ impl Edge {
                 self.endpoint.require_credentials(party, None);
                 self.endpoint.offer_reuse(party, false);
                 self.endpoint.allow_replaces(party, false);
+                self.endpoint.record_by(party, false);
             }
         }
         for trunk in table.trunks() {
@@ -322,7 +323,8 @@ impl Edge {
             self.endpoint.challenge_with(party, &trunk.challenge_with);
             self.endpoint.compare_digest_uri(party, !trunk.any_digest_uri);
             self.endpoint.offer_reuse(party, trunk.shows_certificate);
-            self.endpoint.allow_replaces(party, trunk.refer != ReferMode::Refuse);
+            self.endpoint.allow_replaces(party, trunk.refer != ReferMode::Refuse && trunk.siprec.is_none());
+            self.endpoint.record_by(party, trunk.siprec.is_some());
             self.endpoint.set_reach(party, trunk.accept_from.iter().copied().chain(of_peers).collect());
         }
     }

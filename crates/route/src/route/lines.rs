@@ -365,6 +365,7 @@ impl RouteFile {
             by_ratio,
             fork: rest.filter(|rest| !rest.fork.is_empty()).map_or(&named.fork, |rest| &rest.fork).clone(),
             record: named.record,
+            siprec: named.siprec.clone(),
             on_busy: rest.and_then(|rest| rest.on_busy).unwrap_or(named.on_busy),
             ring_timeout: rest.and_then(|rest| rest.ring_timeout).or(named.ring_timeout),
             search_timeout: rest.and_then(|rest| rest.search_timeout).unwrap_or(named.search_timeout),

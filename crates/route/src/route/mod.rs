@@ -65,6 +65,8 @@ pub struct Route {
     pub fork: Vec<String>,
     /// Whether its calls are recorded from their answer on.
     pub record: bool,
+    /// Names of trunks that are recording servers (`siprec`): each records its calls from their answer on.
+    pub siprec: Vec<Arc<str>>,
     /// 486 and 600 go on to the next target too.
     pub on_busy: bool,
     /// Per target, zero: no limit; else the trunk's.
@@ -197,6 +199,7 @@ impl Route {
             by_ratio: Vec::new(),
             fork: Vec::new(),
             record: false,
+            siprec: Vec::new(),
             on_busy: false,
             ring_timeout: None,
             file: None,

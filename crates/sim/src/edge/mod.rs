@@ -174,6 +174,7 @@ impl Edge {
                 self.talked.insert(id);
             }
             Command::Play { .. }
+            | Command::AddStreamer { .. }
             | Command::Tap { .. }
             | Command::Press { .. }
             | Command::TellKeys { .. }

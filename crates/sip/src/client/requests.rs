@@ -76,7 +76,8 @@ impl Clients {
                 alias: cx.shared.peers.offers_reuse(party),
             }
             .begin();
-            writer.header("Contact", &contact(&invite.contact_user, local, flow.transport, is_sips(&invite.uri)));
+            let us = contact(&invite.contact_user, local, flow.transport, is_sips(&invite.uri));
+            writer.header("Contact", &(us + cx.shared.peers.contact_parameters(party)));
             cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.may_replace(party));
             write_extras(&mut writer, &invite.headers);
             write_extras(&mut writer, &credentials);
@@ -230,7 +231,7 @@ impl Clients {
         let plain = dialog.plain();
         if matches!(method, Method::Invite | Method::Update | Method::Subscribe | Method::Notify | Method::Refer) {
             let us = contact(&plain.contact_user, plain.local, flow.transport, plain.secure);
-            writer.header("Contact", &us);
+            writer.header("Contact", &(us + cx.shared.peers.contact_parameters(plain.party)));
         }
         if matches!(method, Method::Invite | Method::Update) {
             cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.may_replace(plain.party));

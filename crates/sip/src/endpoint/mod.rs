@@ -222,6 +222,11 @@ impl Endpoint {
         self.shared.peers.allow_replaces(party, allowed);
     }
 
+    /// Says whether a party is a recording server: our Contact towards it has the feature tag `+sip.src` (RFC 7866 §6.1.1).
+    pub fn record_by(&mut self, party: Party, is_recorder: bool) {
+        self.shared.peers.record_by(party, is_recorder);
+    }
+
     /// Sets our credentials towards a party: its challenges are answered with them, and those of no other.
     pub fn set_credentials(&mut self, party: Party, credentials: Option<Credentials>) {
         self.clients.set_credentials(party, credentials);

@@ -18,7 +18,7 @@ use crate::call::legs::list::Legs;
 impl Legs {
     /// Legs towards targets so far.
     pub(crate) fn attempts(&self) -> usize {
-        self.iter().skip(1).filter(|leg| !leg.listens()).count()
+        self.iter().skip(1).filter(|leg| !leg.is_beside()).count()
     }
 
     /// Notes a wish that does not end the agent's part, unless there were many; whether it is noted.

@@ -201,6 +201,8 @@ pub(crate) struct Leg {
     pub(crate) peer: String,
     /// Whether the far end called us.
     pub(crate) inbound: bool,
+    /// Whether it leads to a recording server: it takes no part in the call.
+    pub(crate) records: bool,
     /// What it was called by, where that is not what the call's caller dialled: a transfer brought it in.
     pub(crate) number: Option<Box<Number>>,
     /// It has asked for a join and has hung up: its trunk has one call less.
@@ -268,6 +270,7 @@ impl Leg {
             party,
             peer: String::new(),
             inbound: false,
+            records: false,
             number: None,
             has_left: false,
             named_to: None,
@@ -338,6 +341,11 @@ impl Leg {
     /// Whether it is an agent that only listens.
     pub(crate) fn listens(&self) -> bool {
         self.agent.as_ref().is_some_and(|side| side.listens())
+    }
+
+    /// Whether it takes no part in the call: it listens, or records.
+    pub(crate) fn is_beside(&self) -> bool {
+        self.records || self.listens()
     }
 
     /// Where its signalling comes from; unspecified for an agent.
@@ -495,6 +503,7 @@ impl Leg {
             kind: match &self.agent {
                 Some(_) => "agent",
                 None if self.is_request() => "api",
+                None if self.records => "siprec",
                 None => "sip",
             },
             to_requested: false,

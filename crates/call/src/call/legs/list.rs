@@ -168,7 +168,8 @@ impl Legs {
 
     /// The legs of far ends that have answered.
     pub(crate) fn talking(&self) -> impl Iterator<Item = LegId> + '_ {
-        self.ids().filter(|at| self[*at].state == LegState::Answered && self[*at].sip.dialog.is_some())
+        let talks = |leg: &Leg| leg.state == LegState::Answered && leg.sip.dialog.is_some() && !leg.records;
+        self.ids().filter(move |at| talks(&self[*at]))
     }
 
     /// Whether the caller's ports are known to be ours.

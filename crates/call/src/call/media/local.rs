@@ -32,6 +32,7 @@ use crate::call::refused::Refused;
 use crate::call::search::agents::{Player, SAMPLES_PER_MS};
 use crate::call::search::answer::Failure;
 use crate::call::shared::{Cx, Shared};
+use crate::call::siprec;
 use crate::call::{CallMedia, State};
 
 /// Usual clock of telephone-events, in Hz.
@@ -100,7 +101,8 @@ impl CallMedia {
     /// Lets the listeners hear the caller's side as it is wired now.
     pub(crate) fn tap_caller(&self, cx: &mut Cx<'_>) {
         let Some(media) = cx.call.session else { return };
-        let is_heard = cx.call.recogniser.is_some() || cx.call.is_recorded();
+        let is_streamed = cx.call.siprec.as_ref().is_some_and(|sessions| sessions.is_streaming());
+        let is_heard = cx.call.recogniser.is_some() || cx.call.is_recorded() || is_streamed;
         if !is_heard && !cx.call.legs.iter().any(|leg| leg.listens()) {
             return;
         }
@@ -112,6 +114,7 @@ impl CallMedia {
             cx.edge.media(media, tap);
         }
         recording::tap(cx, understood.as_ref());
+        siprec::tap(cx, understood.as_ref());
         for leg in cx.call.legs.iter_mut().filter(|leg| leg.state != LegState::Ended) {
             let Some(side) = leg.agent.as_mut().filter(|side| side.listens()) else { continue };
             // Who gets plain RTP gets every payload as it is.

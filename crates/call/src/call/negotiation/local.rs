@@ -373,7 +373,8 @@ impl Bridge {
         let left: Vec<LegId> =
             cx.call.legs.ids().filter(|at| self.negotiation.sides(cx.call).all(|side| side != *at)).collect();
         for leg in left {
-            if cx.call.legs[leg].agent.is_none() && cx.call.legs[leg].state == LegState::Answered {
+            let side = &cx.call.legs[leg];
+            if side.agent.is_none() && !side.records && side.state == LegState::Answered {
                 self.media.hang_up_leg(cx, leg, ReasonSlug::Transferred);
             }
         }

@@ -25,6 +25,7 @@ use crate::call::negotiation::requests::Offered;
 use crate::call::search::answer::{Failure, FinalAnswer, refused, seen_code};
 use crate::call::setup::Incoming;
 use crate::call::shared::{Cx, Next};
+use crate::call::siprec;
 use crate::call::{Bridge, Search, State, refuse_request};
 
 /// One leg's offer for the other.
@@ -322,10 +323,18 @@ impl Bridge {
                 let expires = cx.now + late.min(Duration::from_secs(u64::from(agreed.seconds)));
                 cx.call.legs[leg].timer.agreed = Some(Agreed { expires, was_put_off: true, ..agreed });
             } else if agreed.expires <= cx.now {
-                return self.session_over(cx, leg, agreed);
+                if !cx.call.legs[leg].records {
+                    return self.session_over(cx, leg, agreed);
+                }
+                match siprec::session_over(&mut self.media, cx, leg) {
+                    Next::Stay => continue,
+                    ends => return ends,
+                }
             }
-            if agreed.refresh.is_some_and(|at| at <= cx.now) {
-                self.negotiation.refresh(cx, leg);
+            match agreed.refresh.is_some_and(|at| at <= cx.now) {
+                true if cx.call.legs[leg].records => siprec::refresh(cx, leg),
+                true => self.negotiation.refresh(cx, leg),
+                false => {}
             }
         }
         cx.arm_sessions();

@@ -38,6 +38,7 @@ use crate::call::search::redirect::{
 };
 use crate::call::setup::Incoming;
 use crate::call::shared::{Cx, Next};
+use crate::call::siprec;
 use crate::call::{Bridge, Search, State};
 
 impl Search {
@@ -692,6 +693,7 @@ impl Search {
         if plan.route.record && !is_emergency && cx.edge.sessions.recordings.refuses() {
             return Err(FinalAnswer::new(503, ReasonSlug::RecordingUnavailable));
         }
+        siprec::plan(cx, &plan.route.siprec, is_emergency).map_err(|reason| FinalAnswer::new(503, reason))?;
         cx.call.facts.shown_as = plan.route.caller_id.clone();
         cx.watch_for_text(plan.route.sms.as_ref());
         let forks = plan.forks.clone();

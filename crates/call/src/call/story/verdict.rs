@@ -88,7 +88,7 @@ pub(crate) fn verdict(call: &Shared, search: &Search) -> String {
 
 /// What became of the call.
 fn of_legs(call: &Shared, search: &Search) -> String {
-    let tried = call.legs.ids().skip(1).filter(|at| !call.legs[*at].listens());
+    let tried = call.legs.ids().skip(1).filter(|at| !call.legs[*at].is_beside());
     let tried: Vec<String> = tried.map(|at| call.legs.name_of(at)).collect();
     let failovers = failed(call);
     let answered_by =
@@ -154,7 +154,7 @@ fn rejected(call: &Shared, reason: ReasonSlug) -> Option<(LegId, &Said)> {
     }
     let code = call.ending?.code;
     let ended_so = |at: &LegId| {
-        let (leg, end) = (&call.legs[*at], call.legs[*at].shown_end());
+        let (leg, end) = (&call.legs[*at], call.legs[*at].shown_end().filter(|_| !call.legs[*at].records));
         let is_seen = leg.said().is_some_and(|said| seen_code(said.code) == code);
         is_seen && end.is_some_and(|end| end.reason == reason)
     };
@@ -341,7 +341,7 @@ fn outcomes(call: &Shared) -> Vec<Outcome> {
         while let Some((name, why, _)) = passed_over.next_if(|(_, _, legs)| *legs <= at.index()) {
             add(name.to_string(), Some(*why), None, None);
         }
-        let Some(leg) = call.legs.get(at).filter(|leg| !leg.listens()) else { continue };
+        let Some(leg) = call.legs.get(at).filter(|leg| !leg.is_beside()) else { continue };
         let why = leg.shown_end().filter(|end| end.failed).map(|end| end.reason);
         add(call.legs.name_of(at), why, leg.said(), leg.caller_id_rejected());
     }

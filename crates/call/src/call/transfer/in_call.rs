@@ -293,7 +293,8 @@ impl Negotiation {
         let news = self.transfers.news.as_ref().and_then(|news| news.client());
         let refreshes = cx.call.legs.iter().filter_map(|leg| leg.timer.refresh);
         let asked = self.renegotiation.iter().map(|pending| pending.client).chain(self.hold_check.asked());
-        for client in asked.chain(refreshes).chain(news) {
+        let recording = cx.call.siprec.iter().flat_map(|sessions| sessions.pending());
+        for client in asked.chain(refreshes).chain(news).chain(recording) {
             cx.edge.index.clients.remove(&client);
         }
         cx.edge.index.sids.remove(cx.call.legs.sid());

@@ -1,7 +1,7 @@
 //! Agents on the bench: what the worker was told of them, and the worker's word for what they do.
 #![allow(clippy::wildcard_enum_match_arm)] // one command of many is looked for
 
-use trunkgate_media::agent::{Loss, Settings};
+use trunkgate_media::agent::{Loss, Settings, TrackName};
 use trunkgate_media::mos::Codec;
 use trunkgate_media::{AgentWish, HoldSound, PressSpec, RecorderSpec, RecordingPause, Sound, TapSpec, WireSpec};
 use trunkgate_route::Agent;
@@ -40,6 +40,7 @@ pub enum Told {
     Tap(EndId, EndId, TapSpec),
     Record(EndId, RecorderSpec),
     Pause(EndId, Option<RecordingPause>),
+    Stream(EndId, TrackName),
     Press(EndId, u8, String),
     Keys(EndId, String),
     TransferFailed(EndId, String, &'static str, Option<u16>),
@@ -72,6 +73,7 @@ impl Bench {
                 }
                 Command::AddRecorder { end, spec } => Told::Record(end, spec),
                 Command::PauseRecorder { end, pause } => Told::Pause(end, pause),
+                Command::AddStreamer { end, track } => Told::Stream(end, track),
                 Command::TellKeys { end, digits } => Told::Keys(end, digits),
                 Command::TransferFailed { end, target, reason, code } => {
                     Told::TransferFailed(end, target, reason, code)

@@ -365,6 +365,7 @@ impl Bench {
             | Command::AddAgent { .. }
             | Command::AddPlayer { .. }
             | Command::AddRecorder { .. }
+            | Command::AddStreamer { .. }
             | Command::PauseRecorder { .. }
             | Command::Tap { .. }
             | Command::Press { .. }
@@ -570,7 +571,7 @@ impl Dialed {
         let call_id = self.invite.header("Call-ID");
         let content = if body.is_empty() { String::new() } else { "Content-Type: application/sdp\r\n".to_owned() };
         let contact = self.invite.header("Contact");
-        let uri = contact.trim_start_matches('<').trim_end_matches('>');
+        let uri = contact.trim_start_matches('<').split('>').next().unwrap_or_default();
         format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {peer};branch=z9hG4bK-callee-{method}-{cseq}\r\nMax-Forwards: 70\r\nFrom: {to};tag={}\r\nTo: {from}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\nContact: <sip:bob@{peer}>\r\n{content}Content-Length: {}\r\n\r\n{body}",
             self.tag,

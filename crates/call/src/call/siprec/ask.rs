@@ -1,0 +1,212 @@
+//! A recording server is asked: which ones there are, the INVITE, and the body that goes with it.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::health::Spot;
+use trunkgate_resources::index::Named;
+use trunkgate_resources::limits::{SIPREC_ANSWER_SECONDS, SIPREC_ATTEMPTS};
+use trunkgate_resources::random::pick;
+use trunkgate_resources::rewrite;
+use trunkgate_resources::sip::extra;
+use trunkgate_route::{Srtp, Trunk};
+use trunkgate_sdp::Description;
+use trunkgate_sip::{Body, Flow, Invite, Local, Uri};
+
+use crate::call::legs::leg::{Leg, StreamEnd};
+use crate::call::shared::Cx;
+
+use super::metadata::{Metadata, Participant};
+use super::offer;
+use super::recorded::{RecordingSession, Server};
+
+/// Max-Forwards of a request that nobody has sent on yet (RFC 3261 §8.1.1.6).
+const MAX_FORWARDS: u8 = 70;
+
+/// Returns the servers of a group in the order in which they are asked: those that are known to be down only where no other is there.
+pub(super) fn servers(edge: &mut Edge, now: Instant, trunk: &Trunk) -> VecDeque<Server> {
+    let peers = trunk.ordered_peers(&mut pick(&mut edge.random.rng));
+    let each = peers.into_iter().flat_map(|peer| {
+        let host = (peer.destination.host, peer.destination.port);
+        let sockets: Vec<_> =
+            peer.servers.iter().flat_map(|one| one.sockets().map(|socket| (one.transport, socket))).collect();
+        let server = move |(transport, address)| Server {
+            peer: peer.uri.clone(),
+            host: host.clone(),
+            transport,
+            address,
+            plain: false,
+        };
+        sockets.into_iter().map(server)
+    });
+    let is_fit =
+        |server: &Server| edge.health.unfit(now, &Spot::new(&trunk.name, server.transport, server.address)).is_none();
+    let (fit, unfit): (VecDeque<Server>, VecDeque<Server>) = each.partition(is_fit);
+    if fit.is_empty() { unfit } else { fit }
+}
+
+/// Sends the INVITE of a session to the next server.
+///
+/// # Errors
+/// In words, why it cannot be asked; `None` where no server is left.
+pub(super) fn next(cx: &mut Cx<'_>, at: usize) -> Result<(), Option<String>> {
+    let session = cx.call.siprec.as_mut().and_then(|sessions| sessions.all.get_mut(at)).ok_or(None)?;
+    if session.attempts >= SIPREC_ATTEMPTS {
+        return Err(None);
+    }
+    let server = session.left.pop_front().ok_or(None)?;
+    session.attempts += 1;
+    session.current = Some(server.clone());
+    let trunk = session.trunk.clone();
+    let way = cx.edge.addressing.way(trunk.listen.as_deref(), server.transport, server.address);
+    let (flow, local) = way.ok_or_else(|| Some("no listener can reach it".to_owned()))?;
+    let mut leg = new_leg(cx, &trunk, &server, flow).ok_or_else(|| Some("no media port is free".to_owned()))?;
+    let sent = invite(cx, at, &mut leg, (flow, local), &server);
+    if sent.is_none() {
+        cx.close_ends(&mut leg);
+        return Err(Some("no offer can be made".to_owned()));
+    }
+    cx.call.legs.reserve_exact(1);
+    let leg = cx.call.legs.push(leg);
+    if let Some(session) = cx.call.siprec.as_mut().and_then(|sessions| sessions.all.get_mut(at)) {
+        session.leg = Some(leg);
+    }
+    cx.arm(timer(at), trunk.no_response_timeout);
+    Ok(())
+}
+
+/// Returns the timer of a session: its server is silent, or a re-INVITE is sent again.
+pub(super) fn timer(at: usize) -> Timer {
+    Timer::Siprec(u8::try_from(at).unwrap_or(u8::MAX))
+}
+
+/// Waits for the final answer of a server that has answered provisionally.
+pub(super) fn wait_for_answer(cx: &mut Cx<'_>, at: usize) {
+    cx.arm(timer(at), Duration::from_secs(SIPREC_ANSWER_SECONDS));
+}
+
+/// Makes the leg of an INVITE, with an end for each stream.
+fn new_leg(cx: &mut Cx<'_>, trunk: &std::sync::Arc<Trunk>, server: &Server, flow: Flow) -> Option<Leg> {
+    let media = cx.call.session?;
+    let party = cx.edge.party(&trunk.name);
+    let media_ip = cx.edge.addressing.media_shown_to(flow.remote.ip(), flow.listener)?;
+    let leg = Leg::new(cx.edge.random.sid(), party, flow, media_ip, cx.edge.random.session_id());
+    let mut leg = Leg { trunk: Some(trunk.clone()), peer: server.peer.clone(), records: true, ..leg };
+    let bind = cx.edge.addressing.media_bind(flow.remote.ip())?;
+    for index in 0..offer::STREAMS {
+        match cx.edge.add_end(media, bind) {
+            Some(end) => leg.ends.push(StreamEnd::new(index, end)),
+            None => {
+                cx.close_ends(&mut leg);
+                return None;
+            }
+        }
+    }
+    Some(leg)
+}
+
+/// Returns our next offer on a leg, with keys where it is to have some; `is_first`: nothing is agreed on yet.
+pub(super) fn offer_on(
+    edge: &mut Edge,
+    session: &RecordingSession,
+    leg: &mut Leg,
+    is_first: bool,
+) -> Option<Description> {
+    let is_plain = session.current.as_ref().is_some_and(|server| server.plain);
+    let ports = ports(leg)?;
+    let mut offer = offer::offer(&session.trunk.codecs, ports, &leg.identity(), session.paused.is_some());
+    let protected = match is_first {
+        true => leg.protect_first(edge, &mut offer, leg.first_form(is_plain)),
+        false => leg.protect_again(edge, &mut offer),
+    };
+    protected.ok()?;
+    Some(leg.stamp(offer))
+}
+
+/// Returns the ports of both streams on a leg.
+pub(super) fn ports(leg: &Leg) -> Option<[u16; offer::STREAMS]> {
+    Some([leg.end(0)?.bind.port(), leg.end(1)?.bind.port()])
+}
+
+fn invite(cx: &mut Cx<'_>, at: usize, leg: &mut Leg, (flow, local): (Flow, Local), server: &Server) -> Option<()> {
+    let session = cx.call.siprec.as_ref()?.all.get(at)?;
+    let sdp = offer_on(cx.edge, session, leg, true)?;
+    let user = Uri::parse(server.peer.as_bytes()).map(|uri| uri.user.to_owned());
+    let uri = request_uri(&user.unwrap_or_default(), server);
+    let ours = rewrite::host_port(&local.ip.to_string(), None);
+    let body = body(cx.edge, session, &sdp, local);
+    let mut headers = vec![extra("Require", "siprec")];
+    headers.extend(leg.session_headers());
+    let invite = Invite {
+        flow,
+        local,
+        oversize: None,
+        party: leg.party,
+        from: format!("<sip:trunkgate@{ours}>"),
+        to: format!("<{uri}>"),
+        uri,
+        contact_user: "trunkgate".to_owned(),
+        max_forwards: MAX_FORWARDS,
+        headers,
+        body: Some(body),
+    };
+    let place = cx.call.legs.place(cx.call.legs.next_id());
+    let client = cx.edge.invite(cx.now, place, invite);
+    leg.sip.call_id = cx.edge.endpoint.call_id(client).unwrap_or_default().to_owned();
+    leg.sip.invite = Some(client);
+    let named = Named { at: place, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
+    cx.edge.index.enter(leg.sip.call_id.as_bytes(), named);
+    Some(())
+}
+
+/// Returns the Request-URI of a server.
+fn request_uri(user: &str, server: &Server) -> String {
+    let (host, port) = (&server.host.0, server.host.1);
+    if !user.is_empty() {
+        return rewrite::request_uri(user, &server.peer, host, port);
+    }
+    let is_sips = server.peer.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"));
+    format!("{}:{}", if is_sips { "sips" } else { "sip" }, rewrite::host_port(host, port))
+}
+
+/// Returns the body of an INVITE or re-INVITE: our description, and the metadata (RFC 7866 §9.1).
+pub(super) fn body(edge: &mut Edge, session: &RecordingSession, sdp: &Description, local: Local) -> Body {
+    let host = rewrite::host_port(&local.ip.to_string(), None);
+    let shown = |of: &Participant| {
+        let aor = match of.aor.is_empty() {
+            true => "sip:anonymous@anonymous.invalid".to_owned(),
+            false => format!("sip:{}@{host}", rewrite::escape_user(&of.aor)),
+        };
+        Participant { aor, name: of.name.clone() }
+    };
+    let participants = session.participants.each_ref().map(shown);
+    let metadata = Metadata {
+        ids: &session.ids,
+        participants: &participants,
+        answered: session.answered,
+        began: session.began,
+        streaming: session.streaming,
+        paused: session.paused,
+    };
+    let mut random = [0; 12];
+    edge.random.draw(&mut random);
+    let boundary: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = format!(
+        "--{boundary}\r\nContent-Type: application/sdp\r\n\r\n{sdp}\r\n--{boundary}\r\n\
+         Content-Type: application/rs-metadata+xml\r\nContent-Disposition: recording-session\r\n\r\n{}\r\n--{boundary}--\r\n",
+        metadata.to_xml()
+    );
+    Body { content_type: format!("multipart/mixed;boundary={boundary}"), bytes: text.into() }
+}
+
+/// Returns the same server, to be asked without SRTP.
+pub(super) fn without_srtp(server: Server) -> Server {
+    Server { plain: true, ..server }
+}
+
+/// Whether a server that is asked for SRTP and refuses the offer is asked again without.
+pub(super) fn may_go_plain(leg: &Leg) -> bool {
+    leg.srtp_policy() == Srtp::Optional
+}

@@ -1,0 +1,357 @@
+//! Recording metadata (RFC 7865): who speaks in a call, and which stream has what they say. Pure: facts in, XML out.
+
+use std::fmt::Write as _;
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use trunkgate_resources::random::Random;
+use trunkgate_story::wall::rfc3339;
+
+/// Label of the stream with the caller's voice (RFC 4574), as in its m-line.
+pub(crate) const CALLER_LABEL: &str = "1";
+/// The same of what the caller hears.
+pub(crate) const CALLEE_LABEL: &str = "2";
+
+/// Names of the parts of a recording session: UUIDs in Base64 (RFC 7865 §6.9).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ids {
+    /// The group of communication sessions: the call.
+    pub(crate) group: String,
+    /// The communication session.
+    pub(crate) session: String,
+    /// The caller, then the other party.
+    pub(crate) participants: [String; 2],
+    /// What the caller says, then what it hears.
+    pub(crate) streams: [String; 2],
+}
+
+/// A party of the call, as the server is shown it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Participant {
+    /// Its address-of-record.
+    pub(crate) aor: String,
+    /// Its display name; empty: none.
+    pub(crate) name: String,
+}
+
+/// What the metadata of a session says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Metadata<'a> {
+    /// Its names.
+    pub(crate) ids: &'a Ids,
+    /// The caller, then the other party.
+    pub(crate) participants: &'a [Participant; 2],
+    /// When the call was answered.
+    pub(crate) answered: SystemTime,
+    /// When its recording began.
+    pub(crate) began: SystemTime,
+    /// When its streams began to run, or run again.
+    pub(crate) streaming: SystemTime,
+    /// When they stopped, while it is paused.
+    pub(crate) paused: Option<SystemTime>,
+}
+
+impl Ids {
+    /// Draws new names.
+    pub(crate) fn draw(random: &mut Random) -> Ids {
+        let mut id = || {
+            let mut uuid = [0; 16];
+            random.draw(&mut uuid);
+            // Version 4, variant 1 (RFC 4122 §4.4).
+            uuid[6] = uuid[6] & 0x0f | 0x40;
+            uuid[8] = uuid[8] & 0x3f | 0x80;
+            BASE64.encode(uuid)
+        };
+        Ids { group: id(), session: id(), participants: [id(), id()], streams: [id(), id()] }
+    }
+}
+
+impl Metadata<'_> {
+    /// Returns the whole document; its elements stand in the order of the schema.
+    pub(crate) fn to_xml(self) -> String {
+        let Metadata { ids, participants, answered, began, streaming, paused } = self;
+        let Ids { group, session, .. } = ids;
+        let mut xml = String::with_capacity(2048);
+        xml.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n");
+        xml.push_str("<recording xmlns=\"urn:ietf:params:xml:ns:recording:1\">\r\n<datamode>complete</datamode>\r\n");
+        let (answered, began) = (rfc3339(answered), rfc3339(began));
+        let mut line = |text: std::fmt::Arguments<'_>| {
+            // A String takes everything.
+            let _ = xml.write_fmt(text);
+            xml.push_str("\r\n");
+        };
+        line(format_args!("<group group_id=\"{group}\"><associate-time>{answered}</associate-time></group>"));
+        line(format_args!(
+            "<session session_id=\"{session}\"><group-ref>{group}</group-ref><start-time>{answered}</start-time></session>"
+        ));
+        for (id, Participant { aor, name }) in ids.participants.iter().zip(participants) {
+            let aor = escaped(aor);
+            match name.is_empty() {
+                true => {
+                    line(format_args!("<participant participant_id=\"{id}\"><nameID aor=\"{aor}\"/></participant>"))
+                }
+                false => line(format_args!(
+                    "<participant participant_id=\"{id}\"><nameID aor=\"{aor}\"><name>{}</name></nameID></participant>",
+                    escaped(name)
+                )),
+            }
+        }
+        for (id, label) in ids.streams.iter().zip([CALLER_LABEL, CALLEE_LABEL]) {
+            line(format_args!("<stream stream_id=\"{id}\" session_id=\"{session}\"><label>{label}</label></stream>"));
+        }
+        line(format_args!(
+            "<sessionrecordingassoc session_id=\"{session}\"><associate-time>{began}</associate-time></sessionrecordingassoc>"
+        ));
+        for id in &ids.participants {
+            line(format_args!(
+                "<participantsessionassoc participant_id=\"{id}\" session_id=\"{session}\"><associate-time>{answered}</associate-time></participantsessionassoc>"
+            ));
+        }
+        let stopped = paused.map(|at| format!("<disassociate-time>{}</disassociate-time>", rfc3339(at)));
+        let (stopped, streaming) = (stopped.unwrap_or_default(), rfc3339(streaming));
+        let [one, other] = &ids.streams;
+        for (id, (sent, received)) in ids.participants.iter().zip([(one, other), (other, one)]) {
+            line(format_args!(
+                "<participantstreamassoc participant_id=\"{id}\"><send>{sent}</send><recv>{received}</recv><associate-time>{streaming}</associate-time>{stopped}</participantstreamassoc>"
+            ));
+        }
+        xml.push_str("</recording>\r\n");
+        xml
+    }
+}
+
+/// Returns a text as the content of an element or attribute; characters that XML does not know are left out.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\u{fffe}' | '\u{ffff}' => {}
+            character if character.is_control() => {}
+            character => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    /// The children that the schema of RFC 7865 allows an element, in their order, each with how often it may stand there; and the
+    /// attributes that it must have.
+    type Rule = (&'static str, &'static [(&'static str, usize, usize)], &'static [&'static str]);
+
+    const MANY: usize = usize::MAX;
+    const TIMES: &[(&str, usize, usize)] = &[("associate-time", 0, 1), ("disassociate-time", 0, 1)];
+    const SCHEMA: &[Rule] = &[
+        (
+            "recording",
+            &[
+                ("datamode", 0, 1),
+                ("group", 0, MANY),
+                ("session", 0, MANY),
+                ("participant", 0, MANY),
+                ("stream", 0, MANY),
+                ("sessionrecordingassoc", 0, MANY),
+                ("participantsessionassoc", 0, MANY),
+                ("participantstreamassoc", 0, MANY),
+            ],
+            &["xmlns"],
+        ),
+        ("group", TIMES, &["group_id"]),
+        (
+            "session",
+            &[
+                ("sipSessionID", 0, MANY),
+                ("reason", 0, MANY),
+                ("group-ref", 0, 1),
+                ("start-time", 0, 1),
+                ("stop-time", 0, 1),
+            ],
+            &["session_id"],
+        ),
+        ("participant", &[("nameID", 1, MANY)], &["participant_id"]),
+        ("nameID", &[("name", 0, 1)], &["aor"]),
+        ("stream", &[("label", 0, 1)], &["stream_id", "session_id"]),
+        ("sessionrecordingassoc", TIMES, &["session_id"]),
+        ("participantsessionassoc", TIMES, &["participant_id", "session_id"]),
+        (
+            "participantstreamassoc",
+            &[("send", 0, MANY), ("recv", 0, MANY), ("associate-time", 0, 1), ("disassociate-time", 0, 1)],
+            &["participant_id"],
+        ),
+    ];
+
+    #[derive(Debug, Default)]
+    struct Element {
+        name: String,
+        attributes: BTreeMap<String, String>,
+        children: Vec<Element>,
+        text: String,
+    }
+
+    impl Element {
+        fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Element> {
+            self.children.iter().filter(move |child| child.name == name)
+        }
+        fn text_of(&self, name: &str) -> &str {
+            self.all(name).next().map_or("", |child| &child.text)
+        }
+    }
+
+    /// Reads a document of elements, attributes in double quotes and text.
+    fn read(xml: &str) -> Element {
+        let xml = xml.split_once("?>").unwrap().1;
+        let mut open = vec![Element::default()];
+        for piece in xml.split('<').skip(1) {
+            let (tag, text) = piece.split_once('>').unwrap();
+            if let Some(name) = tag.strip_prefix('/') {
+                let ended = open.pop().unwrap();
+                assert_eq!(ended.name, name);
+                open.last_mut().unwrap().children.push(ended);
+                continue;
+            }
+            let (tag, is_empty) = tag.strip_suffix('/').map_or((tag, false), |tag| (tag, true));
+            let (name, mut rest) = tag.split_once(' ').unwrap_or((tag, ""));
+            let mut element = Element { name: name.to_owned(), text: text.trim().to_owned(), ..Element::default() };
+            while let Some((name, behind)) = rest.split_once("=\"") {
+                let (value, behind) = behind.split_once('"').unwrap();
+                element.attributes.insert(name.trim().to_owned(), value.to_owned());
+                rest = behind;
+            }
+            if is_empty { open.last_mut().unwrap().children.push(element) } else { open.push(element) }
+        }
+        assert_eq!(open.len(), 1);
+        open.remove(0).children.remove(0)
+    }
+
+    fn obeys_schema(element: &Element) {
+        let rule = SCHEMA.iter().find(|(name, ..)| *name == element.name);
+        let (children, attributes) =
+            rule.map_or((&[][..], &[][..]), |(_, children, attributes)| (*children, *attributes));
+        let names: Vec<&str> = element.attributes.keys().map(String::as_str).collect();
+        let mut wanted = attributes.to_vec();
+        wanted.sort_unstable();
+        assert_eq!(names, wanted, "{}", element.name);
+        let mut at = 0;
+        for (name, least, most) in children {
+            let count = element.children.iter().skip(at).take_while(|child| child.name == *name).count();
+            assert!((*least..=*most).contains(&count), "{count} {name} in {}", element.name);
+            at += count;
+        }
+        assert_eq!(at, element.children.len(), "{element:?}: what is left is not allowed there");
+        for (name, value) in &element.attributes {
+            if name.ends_with("_id") {
+                assert_eq!(BASE64.decode(value).unwrap().len(), 16, "{name}");
+            }
+        }
+        if element.name.ends_with("-time") {
+            assert!(element.text.len() == 24 && element.text.ends_with('Z'), "{}", element.text);
+        }
+        element.children.iter().for_each(obeys_schema);
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_800_000_000 + seconds)
+    }
+
+    fn document(name: &str, paused: Option<SystemTime>) -> (Ids, Element) {
+        let ids = Ids::draw(&mut Random::new([3; 32]));
+        let participants = [
+            Participant { aor: "sip:+14155551234@203.0.113.10".into(), name: name.into() },
+            Participant { aor: "sip:+14155550100@203.0.113.10".into(), name: String::new() },
+        ];
+        let metadata = Metadata {
+            ids: &ids,
+            participants: &participants,
+            answered: at(0),
+            began: at(1),
+            streaming: at(2),
+            paused,
+        };
+        let xml = metadata.to_xml();
+        (ids, read(&xml))
+    }
+
+    #[test]
+    fn rfc7865_every_document_obeys_the_schema() {
+        for name in ["", "Alice", "<&\">\u{1}\u{fffe}]]>"] {
+            for paused in [None, Some(at(9))] {
+                obeys_schema(&document(name, paused).1);
+            }
+        }
+    }
+
+    #[test]
+    fn each_party_sends_its_own_stream_and_receives_the_others() {
+        let (ids, root) = document("Alice", None);
+        assert_eq!(root.text_of("datamode"), "complete");
+        let labels: Vec<(&str, &str)> = root
+            .all("stream")
+            .map(|stream| (stream.attributes["stream_id"].as_str(), stream.text_of("label")))
+            .collect();
+        assert_eq!(labels, [(ids.streams[0].as_str(), "1"), (ids.streams[1].as_str(), "2")]);
+        let associated: Vec<_> = root
+            .all("participantstreamassoc")
+            .map(|one| (one.attributes["participant_id"].as_str(), one.text_of("send"), one.text_of("recv")))
+            .collect();
+        let (people, streams) = (&ids.participants, &ids.streams);
+        assert_eq!(associated, [(&*people[0], &*streams[0], &*streams[1]), (&*people[1], &*streams[1], &*streams[0])]);
+        let names: Vec<(&str, &str)> = root
+            .all("participant")
+            .map(|one| one.all("nameID").next().unwrap())
+            .map(|id| (id.attributes["aor"].as_str(), id.text_of("name")))
+            .collect();
+        assert_eq!(names, [("sip:+14155551234@203.0.113.10", "Alice"), ("sip:+14155550100@203.0.113.10", "")]);
+        let session = root.all("session").next().unwrap();
+        assert_eq!(session.text_of("start-time"), "2027-01-15T08:00:00.000Z");
+        assert_eq!(session.text_of("group-ref"), ids.group);
+        let recorded = root.all("sessionrecordingassoc").next().unwrap();
+        assert_eq!(recorded.text_of("associate-time"), "2027-01-15T08:00:01.000Z");
+        assert_eq!(recorded.attributes["session_id"], ids.session);
+    }
+
+    #[test]
+    fn a_pause_ends_the_association_with_the_streams() {
+        for (paused, ended) in [(None, ""), (Some(at(9)), "2027-01-15T08:00:09.000Z")] {
+            let (_, root) = document("", paused);
+            for one in root.all("participantstreamassoc") {
+                assert_eq!(one.text_of("associate-time"), "2027-01-15T08:00:02.000Z");
+                assert_eq!(one.text_of("disassociate-time"), ended);
+            }
+        }
+    }
+
+    #[test]
+    fn what_parties_call_themselves_changes_no_document() {
+        let (_, root) = document("</name><stream stream_id=\"x\"/>\u{0}", None);
+        assert_eq!(root.all("stream").count(), 2);
+        assert_eq!(escaped("a\u{1}<b>&\"'\u{ffff}ü"), "a&lt;b&gt;&amp;&quot;'ü");
+    }
+
+    #[test]
+    fn names_are_uuids_and_differ() {
+        let mut random = Random::new([1; 32]);
+        let (one, other) = (Ids::draw(&mut random), Ids::draw(&mut random));
+        let all = |ids: &Ids| {
+            let Ids { group, session, participants, streams } = ids.clone();
+            [vec![group, session], participants.to_vec(), streams.to_vec()].concat()
+        };
+        let mut names = [all(&one), all(&other)].concat();
+        for name in &names {
+            let uuid = BASE64.decode(name).unwrap();
+            assert_eq!((uuid.len(), uuid[6] >> 4, uuid[8] >> 6), (16, 4, 2));
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), 12);
+    }
+}

@@ -1,0 +1,273 @@
+//! The recording sessions of a call: what begins them, requests about them, and what their streams hear.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use trunkgate_media::{Command, EndId, TapSpec};
+use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::NUMBER_CHARS;
+use trunkgate_route::{Siprec, Transport, Trunk};
+use trunkgate_sip::ClientId;
+use trunkgate_story::numbers::plain;
+use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::view::SiprecView;
+
+use crate::call::refused::Refused;
+use crate::call::shared::{Cx, Next, Shared};
+use crate::call::{CallMedia, State};
+
+use super::ask;
+use super::events;
+use super::metadata::{Ids, Participant};
+use super::session::{News, Stage};
+
+/// A change of a recording session that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SiprecChange {
+    /// Its streams pause.
+    Pause,
+    /// They run again.
+    Resume,
+    /// It ends.
+    Stop,
+}
+
+/// The recording sessions of a call.
+#[derive(Debug, Default)]
+pub(crate) struct RecordingSessions {
+    /// Trunks of groups that are to record the call once it is answered.
+    pub(super) waiting: Vec<Arc<str>>,
+    pub(super) all: Vec<RecordingSession>,
+}
+
+/// One way to a recording server.
+#[derive(Debug, Clone)]
+pub(super) struct Server {
+    /// The peer as written.
+    pub(super) peer: String,
+    /// Its host and port.
+    pub(super) host: (String, Option<u16>),
+    pub(super) transport: Transport,
+    pub(super) address: SocketAddr,
+    /// Whether it has refused SRTP, and is asked again without.
+    pub(super) plain: bool,
+}
+
+/// One recording session: a call, recorded by a group of servers.
+#[derive(Debug)]
+pub(crate) struct RecordingSession {
+    /// The servers, as the call knows them.
+    pub(super) trunk: Arc<Trunk>,
+    pub(super) stage: Stage,
+    /// Servers that are still to be asked.
+    pub(super) left: VecDeque<Server>,
+    /// The server that is asked or records.
+    pub(super) current: Option<Server>,
+    /// INVITEs sent.
+    pub(super) attempts: usize,
+    /// The leg of the last one.
+    pub(super) leg: Option<LegId>,
+    pub(super) ids: Ids,
+    pub(super) participants: [Participant; 2],
+    /// When the call was answered.
+    pub(super) answered: SystemTime,
+    /// When its recording began.
+    pub(super) began: SystemTime,
+    /// When its streams began to run, or run again.
+    pub(super) streaming: SystemTime,
+    /// Since when it is paused.
+    pub(super) paused: Option<SystemTime>,
+    /// Ends that feed its streams.
+    pub(super) streamers: Vec<EndId>,
+    /// What of the caller's side they hear, and by which of its ends.
+    pub(super) hears: Option<(EndId, TapSpec)>,
+    /// Our re-INVITE that is not answered yet.
+    pub(super) pending: Option<ClientId>,
+    /// Whether the server does not know yet that the streams have paused, or run again.
+    pub(super) owes: bool,
+    /// Whether the server is to say in its ACK where its media is.
+    pub(super) is_late: bool,
+    /// Why the last server failed.
+    pub(super) problem: Option<String>,
+}
+
+impl RecordingSessions {
+    /// Returns them as they are shown.
+    pub(crate) fn views(&self, call: &Shared) -> Vec<SiprecView> {
+        self.all.iter().map(|session| session.view(call)).collect()
+    }
+
+    /// Returns the names of the groups that record the call, or are to.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &Arc<str>> {
+        let live = self.all.iter().filter(|session| !session.stage.is_over());
+        self.waiting.iter().chain(live.map(|session| &session.trunk.name))
+    }
+
+    /// Returns whether a stream hears the call.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.all.iter().any(|session| !session.streamers.is_empty())
+    }
+
+    /// Returns the requests of ours that are not answered yet.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = ClientId> {
+        self.all.iter().filter_map(|session| session.pending)
+    }
+
+    /// Returns the place of the session whose server is on a leg.
+    pub(super) fn on_leg(&self, leg: LegId) -> Option<usize> {
+        self.all.iter().position(|session| session.leg == Some(leg))
+    }
+}
+
+impl RecordingSession {
+    /// Returns the name of the group, as the file has it.
+    pub(super) fn name(&self) -> &str {
+        self.trunk.name.strip_prefix(Siprec::PREFIX).unwrap_or(&self.trunk.name)
+    }
+
+    fn view(&self, call: &Shared) -> SiprecView {
+        let server = self.current.as_ref().map(|server| server.peer.clone());
+        let call_id = self.leg.and_then(|leg| call.legs.get(leg)).map(|leg| leg.sip.call_id.clone());
+        SiprecView {
+            name: self.name().to_owned(),
+            status: self.stage.as_str(self.paused.is_some()),
+            server: server.filter(|_| self.stage != Stage::Failed),
+            session_id: self.ids.session.clone(),
+            sip_call_id: call_id.filter(|_| self.stage != Stage::Failed),
+            problem: self.problem.clone(),
+        }
+    }
+}
+
+/// Notes that groups of servers are to record the call once it is answered; those that record it already do so once.
+///
+/// # Errors
+/// One of them has to and cannot: all of its servers are known to be down.
+pub(crate) fn plan(cx: &mut Cx<'_>, groups: &[Arc<str>], is_emergency: bool) -> Result<(), ReasonSlug> {
+    for group in groups {
+        let Some(trunk) = cx.edge.table.trunk(group).cloned() else { continue };
+        let is_required = trunk.siprec.is_some_and(|siprec| siprec.required) && !is_emergency;
+        if is_required && cx.edge.is_trunk_up(&trunk) == Some(false) {
+            let text = format!("no server of [siprec.{}] answers", group.trim_start_matches(Siprec::PREFIX));
+            cx.call.story.proof = Some((ReasonSlug::RecordingUnavailable, text.into()));
+            return Err(ReasonSlug::RecordingUnavailable);
+        }
+        let sessions = cx.call.siprec.get_or_insert_default();
+        if sessions.groups().all(|known| known != group) {
+            sessions.waiting.push(Arc::clone(group));
+        }
+    }
+    Ok(())
+}
+
+/// Begins the sessions that the answered call waits for.
+pub(crate) fn poll(media: &mut CallMedia, cx: &mut Cx<'_>) -> Next {
+    let is_up = matches!(cx.call.state, State::Answered | State::Rerouting) && cx.call.times.answered.is_some();
+    let Some(sessions) = cx.call.siprec.as_mut().filter(|sessions| is_up && !sessions.waiting.is_empty()) else {
+        return Next::Stay;
+    };
+    for group in std::mem::take(&mut sessions.waiting) {
+        let Some(trunk) = cx.edge.table.trunk(&group).cloned() else { continue };
+        let now = cx.edge.date(cx.now);
+        let session = RecordingSession {
+            left: ask::servers(cx.edge, cx.now, &trunk),
+            trunk,
+            stage: Stage::Asking,
+            current: None,
+            attempts: 0,
+            leg: None,
+            ids: Ids::draw(&mut cx.edge.random),
+            participants: participants(cx),
+            answered: cx.call.times.answered.unwrap_or(now),
+            began: now,
+            streaming: now,
+            paused: None,
+            streamers: Vec::new(),
+            hears: None,
+            pending: None,
+            owes: false,
+            is_late: false,
+            problem: None,
+        };
+        let Some(sessions) = cx.call.siprec.as_mut() else { return Next::Stay };
+        sessions.all.push(session);
+        let at = sessions.all.len() - 1;
+        match events::ask_next(media, cx, at) {
+            Next::Stay => {}
+            ends => return ends,
+        }
+    }
+    Next::Stay
+}
+
+/// Returns the caller and the other party, as a server is shown them: numbers at our own address.
+fn participants(cx: &Cx<'_>) -> [Participant; 2] {
+    let caller = &cx.call.facts.caller;
+    let called = Participant { aor: plain(&cx.call.facts.called.text, NUMBER_CHARS), name: other_name(cx) };
+    if caller.anonymous {
+        return [Participant { aor: String::new(), name: "Anonymous".to_owned() }, called];
+    }
+    [Participant { aor: plain(&caller.number.text, NUMBER_CHARS), name: caller.display.clone() }, called]
+}
+
+/// Returns the name of the agent that has the call, where one has.
+fn other_name(cx: &Cx<'_>) -> String {
+    let agent = cx.call.legs.callee.and_then(|leg| cx.call.legs[leg].agent.as_ref());
+    agent.map(|side| side.agent.name.to_string()).unwrap_or_default()
+}
+
+/// Lets streams hear the caller's side as it is wired now.
+pub(crate) fn tap(cx: &mut Cx<'_>, heard: Option<&(EndId, TapSpec)>) {
+    let Some((media, heard)) = cx.call.session.zip(heard) else { return };
+    let sessions = cx.call.siprec.iter_mut().flat_map(|sessions| &mut sessions.all);
+    for session in sessions.filter(|session| session.hears.as_ref() != Some(heard)) {
+        for listener in &session.streamers {
+            let (of, audio) = heard.clone();
+            cx.edge.media(media, Command::Tap { of, listener: *listener, audio });
+        }
+        session.hears = (!session.streamers.is_empty()).then(|| heard.clone());
+    }
+}
+
+/// Changes the session of a group.
+///
+/// # Errors
+/// There is no such session, or it is over.
+pub(crate) fn change(
+    media: &mut CallMedia,
+    cx: &mut Cx<'_>,
+    name: &str,
+    change: SiprecChange,
+) -> Result<SiprecView, Refused> {
+    let sessions = cx.call.siprec.as_mut().ok_or(Refused::UnknownRecording)?;
+    let at = sessions.all.iter().rposition(|session| session.name() == name).ok_or(Refused::UnknownRecording)?;
+    let session = sessions.all.get_mut(at).ok_or(Refused::UnknownRecording)?;
+    if session.stage.is_over() {
+        return Err(Refused::RecordingEnded);
+    }
+    let now = cx.edge.date(cx.now);
+    let what = match change {
+        SiprecChange::Pause if session.paused.is_some() => "is paused already",
+        SiprecChange::Pause => {
+            (session.paused, session.owes) = (Some(now), true);
+            "pauses"
+        }
+        SiprecChange::Resume if session.paused.is_none() => "runs already",
+        SiprecChange::Resume => {
+            (session.paused, session.streaming, session.owes) = (None, now, true);
+            "goes on"
+        }
+        SiprecChange::Stop => "ends",
+    };
+    cx.edge.decide(cx.now, cx.call.key, format!("the recording by {name} {what}, as requested"));
+    if change == SiprecChange::Stop {
+        // Whoever ends it wants the call to go on without.
+        let _ = events::happen(media, cx, at, News::Stop);
+    } else {
+        events::tell(cx, at);
+    }
+    let sessions = cx.call.siprec.as_ref().ok_or(Refused::UnknownRecording)?;
+    sessions.all.get(at).map(|session| session.view(cx.call)).ok_or(Refused::UnknownRecording)
+}
