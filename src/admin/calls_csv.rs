@@ -24,7 +24,7 @@ fn row(call: &CallView) -> String {
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
     let code = |code: Option<u16>| code.map(|code| code.to_string()).unwrap_or_default();
     let source = call.legs.first();
-    let target = call.legs.get(1..).unwrap_or_default().last();
+    let target = call.legs.iter().skip(1).rfind(|leg| leg.kind != "siprec");
     let mos = call.legs.iter().filter_map(|leg| leg.rtp.mos).reduce(f64::min);
     let fields = [
         call.sid.clone(),

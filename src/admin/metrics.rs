@@ -10,6 +10,7 @@ use trunkgate_call::metrics::Metrics;
 use trunkgate_call::view::AgentView;
 use trunkgate_media::counters::{CLEAR_BOUNDS_US, Counter, RELAY_BOUNDS_US, TURN_BOUNDS_US, Times};
 use trunkgate_media::{DropReason, WorkerCounters};
+use trunkgate_route::Siprec;
 
 use super::ApiError;
 use super::exposition::{Exposition, Kind};
@@ -36,6 +37,7 @@ fn render(counted: &Counted, handle: &Handle) -> String {
     trunks(&mut out, gateway);
     agents(&mut out, gateway, &counted.agents);
     recognitions(&mut out, gateway);
+    recording_sessions(&mut out, gateway);
     keepalive(&mut out, gateway);
     media(&mut out, gateway, handle.workers());
     of_trunks(&mut out, gateway);
@@ -389,6 +391,22 @@ fn recognitions(out: &mut Exposition, gateway: &Metrics) {
     }
     let help = "Time to open a connection to the recogniser.";
     out.histogram("trunkgate_recognition_connect_seconds", help, &recognition.connect_seconds);
+}
+
+fn recording_sessions(out: &mut Exposition, gateway: &Metrics) {
+    let group = |trunk: &str| trunk.trim_start_matches(Siprec::PREFIX).to_owned();
+    let name = "trunkgate_siprec_sessions";
+    out.family(name, Kind::Gauge, "Recording sessions (SIPREC) in which a server records a call.");
+    for (trunk, count) in &gateway.siprec.sessions {
+        out.sample(name, &[("siprec", &group(trunk))], *count as f64);
+    }
+    let name = "trunkgate_siprec_total";
+    let help = "Recording sessions by result: `recorded` (a server has taken the call), `failed` (none has), `lost` (the server \
+                vanished in mid-call), `ended_by_server`.";
+    out.family(name, Kind::Counter, help);
+    for ((trunk, result), count) in &gateway.siprec.results {
+        out.sample(name, &[("siprec", &group(trunk)), ("result", result)], *count as f64);
+    }
 }
 
 fn trunks(out: &mut Exposition, gateway: &Metrics) {

@@ -38,6 +38,7 @@ mod quality;
 mod recognition;
 mod recording;
 mod recordings;
+mod siprec;
 mod sms;
 mod status;
 mod summary;
@@ -127,6 +128,7 @@ fn router(handle: Handle) -> Router {
         .route("/v1/calls/{sid}/resume", post(control::resume))
         .route("/v1/calls/{sid}/play", post(control::play))
         .route("/v1/calls/{sid}/recording", post(recording::change))
+        .route("/v1/calls/{sid}/siprec", post(siprec::change))
         .route("/v1/recordings", get(recordings::list))
         .route("/v1/recordings/{sid}", get(recordings::show).delete(recordings::remove))
         .route("/v1/recordings/{sid}/audio", get(recordings::audio))

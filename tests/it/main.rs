@@ -74,6 +74,7 @@ mod routes_file;
 mod routing;
 mod session_timers;
 mod sim;
+mod siprec;
 mod sms;
 mod speech_input;
 mod srtp_rollover;

@@ -43,6 +43,7 @@ use crate::call::program::snapshot::RunSnapshot;
 use crate::call::proof::Proof;
 use crate::call::requested::RequestedSnapshot;
 use crate::call::shared::{Facts, Times};
+use crate::call::siprec::RecordingSessions;
 use crate::call::story::noted::earlier_totals;
 use crate::call::story::verdict::Story;
 use crate::call::{Bridge, Call, CallMedia, State};
@@ -95,6 +96,9 @@ pub struct CallSnapshot {
     #[serde(default)]
     holder: Option<(String, u64)>,
     pub(crate) agents: AgentsSnapshot,
+    /// Groups of recording servers that record the call: each begins another session.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    siprec: Vec<String>,
     /// The application that has the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) program: Option<RunSnapshot>,
@@ -249,6 +253,7 @@ impl Call {
                 },
                 listeners: listeners(&self.shared.legs),
             },
+            siprec: self.shared.siprec.iter().flat_map(|sessions| sessions.groups()).map(ToString::to_string).collect(),
             legs,
         })
     }
@@ -301,7 +306,7 @@ impl Call {
             is_programmed: program.is_some(),
             recogniser: None,
             recordings: None,
-            siprec: None,
+            siprec: RecordingSessions::waiting(&snapshot.siprec),
             callback,
             requested: snapshot.requested.map(|requested| Box::new(requested.restore(now))),
             legs: Legs::restored(key, legs, callee, holds),

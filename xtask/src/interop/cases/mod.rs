@@ -46,6 +46,7 @@ mod sipp_dialog;
 mod sipp_reliable;
 mod sipp_targets;
 mod sipp_timers;
+mod siprec;
 mod sipvicious;
 mod srtp_baresip;
 mod strangers;
@@ -239,6 +240,11 @@ fn peers() -> Vec<Case> {
             name: "srtp-baresip",
             proves: "two baresip phones, one with SRTP over TLS, hear each other's tone; so does a listener",
             run: srtp_baresip::run,
+        },
+        Case {
+            name: "siprec",
+            proves: "a recording server gets each party's tone in a stream of its own, and metadata that is valid by the schema",
+            run: siprec::run,
         },
         Case {
             name: "codecs-baresip",

@@ -94,6 +94,12 @@ pub(crate) struct RecordingSession {
 }
 
 impl RecordingSessions {
+    /// Returns those of a call that is restored, which groups are to record again; `None` where there is none.
+    pub(crate) fn waiting(groups: &[String]) -> Option<Box<RecordingSessions>> {
+        let waiting: Vec<Arc<str>> = groups.iter().map(|group| Arc::from(group.as_str())).collect();
+        (!waiting.is_empty()).then(|| Box::new(RecordingSessions { waiting, all: Vec::new() }))
+    }
+
     /// Returns them as they are shown.
     pub(crate) fn views(&self, call: &Shared) -> Vec<SiprecView> {
         self.all.iter().map(|session| session.view(call)).collect()

@@ -1,0 +1,242 @@
+//! Calls that recording servers record, through the real binary: both streams as RTP, SRTP, failover, pause, and `required`.
+
+#![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` themselves
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::support::calls::{Call, Phone, Speaking};
+use crate::support::sip::{Party, field};
+use crate::support::{Process, config, until, whole_lines};
+use serde_json::{Value, json};
+
+/// What each side says throughout.
+const NEAR: u8 = 0x21;
+const FAR: u8 = 0xa3;
+
+/// A recording server: its SIP, and a socket for each stream.
+struct Server {
+    sip: Party,
+    rtp: [UdpSocket; 2],
+}
+
+impl Server {
+    fn new(ip: &str) -> Server {
+        let socket = || {
+            let socket = UdpSocket::bind((ip, 0)).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            socket
+        };
+        Server { sip: Party::new(ip), rtp: [socket(), socket()] }
+    }
+
+    fn uri(&self) -> String {
+        format!("sip:{}", self.sip.address)
+    }
+
+    fn described(&self, version: u32, direction: &str) -> String {
+        let ip = self.sip.address.ip();
+        let streams: String = self
+            .rtp
+            .iter()
+            .map(|rtp| format!("m=audio {} RTP/AVP 0\r\na={direction}\r\n", rtp.local_addr().unwrap().port()))
+            .collect();
+        format!("v=0\r\no=- 9 {version} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n{streams}")
+    }
+
+    /// Takes the INVITE of a recording session; the INVITE.
+    fn record(&self) -> (String, SocketAddr) {
+        let (invite, from) = self.sip.receive("INVITE ");
+        self.sip.send(from, &self.sip.answer_with(&invite, "200 OK", &self.described(1, "recvonly")));
+        self.sip.receive("ACK ");
+        (invite, from)
+    }
+
+    /// Refuses it.
+    fn refuse(&self) {
+        let (invite, from) = self.sip.receive("INVITE ");
+        self.sip.send(from, &self.sip.answer_with(&invite, "488 Not Acceptable Here", ""));
+        self.sip.receive("ACK ");
+    }
+
+    /// Receives a stream until so many of its packets consist of a code alone; the numbers of all packets.
+    fn hears(&self, stream: usize, code: u8, count: usize) -> Vec<u16> {
+        let (mut numbers, mut whole) = (Vec::new(), 0);
+        let mut bytes = [0; 2048];
+        while whole < count {
+            let length = self.rtp[stream].recv(&mut bytes).expect("RTP of the stream");
+            let packet = &bytes[..length];
+            assert_eq!((packet[0], packet[1] & 0x7f, length), (0x80, 0, 172));
+            // Silence before the party speaks, and where a packet of its is late.
+            assert!(packet[12..].iter().all(|byte| [code, 0xff].contains(byte)), "{packet:?}");
+            whole += usize::from(packet[12..].iter().all(|byte| *byte == code));
+            numbers.push(u16::from_be_bytes([packet[2], packet[3]]));
+        }
+        numbers
+    }
+
+    fn bye(&self) {
+        let (bye, from) = self.sip.receive("BYE ");
+        self.sip.send(from, &self.sip.answer_with(&bye, "200 OK", ""));
+    }
+}
+
+fn edge(caller: &Phone, callee: &Phone, servers: &[&Server], more: &str) -> Process {
+    let peers: Vec<String> = servers.iter().map(|server| format!("\"{}\"", server.uri())).collect();
+    Process::start(&config(&format!(
+        "{}{}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\nsiprec = [\"vault\"]\n[cdr]\nfile = \"cdr.jsonl\"\n\
+         [siprec.vault]\npeers = [{}]\noptions_interval = \"0s\"\n{more}",
+        caller.trunk("carrier"),
+        callee.trunk("pbx"),
+        peers.join(", "),
+    )))
+}
+
+fn phones() -> (Phone, Phone) {
+    (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"))
+}
+
+/// One packet of 20 ms that consists of a code.
+fn packet(ssrc: u32, n: u16, code: u8) -> Vec<u8> {
+    let mut bytes = vec![0x80, 0];
+    bytes.extend(n.to_be_bytes());
+    bytes.extend((u32::from(n) * 160).to_be_bytes());
+    bytes.extend(ssrc.to_be_bytes());
+    bytes.extend([code; 160]);
+    bytes
+}
+
+fn speaking(call: &Call, caller: &Phone, callee: &Phone) -> [Speaking; 2] {
+    [
+        Speaking::new(&caller.rtp, call.near, |n| packet(1, n, NEAR)),
+        Speaking::new(&callee.rtp, call.far, |n| packet(2, n, FAR)),
+    ]
+}
+
+fn ended(edge: &Process) -> Value {
+    let records = edge.file.with_file_name("cdr.jsonl");
+    until("the record is written", || {
+        let text = std::fs::read_to_string(&records).ok()?;
+        whole_lines(&text).next().map(|line| serde_json::from_str(line).unwrap())
+    })
+}
+
+#[test]
+fn both_streams_reach_the_second_server_where_the_first_refuses() {
+    let (caller, callee) = phones();
+    let (first, second) = (Server::new("127.0.0.5"), Server::new("127.0.0.6"));
+    // Of two peers of one weight the first is asked first.
+    let edge = edge(&caller, &callee, &[&first, &second], "");
+    let (invites, call) = std::thread::scope(|scope| {
+        let served = scope.spawn(|| {
+            first.refuse();
+            second.record()
+        });
+        let call = Call::set_up(&edge, "recorded", &caller, &callee);
+        (served.join().unwrap(), call)
+    });
+    let (invite, _) = invites;
+    assert_eq!(field(&invite, "Require"), "siprec");
+    assert!(field(&invite, "Contact").ends_with(";+sip.src"), "{invite}");
+    assert!(invite.contains("Content-Type: application/rs-metadata+xml") && invite.contains("<label>2</label>"));
+    let speaking = speaking(&call, &caller, &callee);
+    for (stream, code) in [NEAR, FAR].into_iter().enumerate() {
+        let numbers = second.hears(stream, code, 50);
+        let follow = numbers.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1));
+        assert!(follow, "stream {stream} without a gap: {numbers:?}");
+    }
+    let live = edge.json(&format!("/v1/calls/{}", edge.sid()))["siprec"][0].clone();
+    assert_eq!((&live["name"], &live["status"]), (&"vault".into(), &"in-progress".into()));
+    assert_eq!(live["server"], second.uri());
+    assert_eq!(edge.metric("trunkgate_siprec_sessions{siprec=\"vault\"}"), 1.0);
+    drop(speaking);
+    std::thread::scope(|scope| {
+        scope.spawn(|| second.bye());
+        call.hang_up(2, &caller, &callee);
+    });
+    let record = ended(&edge);
+    assert_eq!((&record["siprec"][0]["status"], &record["outcome"]), (&"stopped".into(), &"answered".into()));
+    let kinds: Vec<&str> = record["legs"].as_array().unwrap().iter().map(|leg| leg["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["sip", "sip", "siprec", "siprec"]);
+    assert_eq!(edge.metric("trunkgate_siprec_total{siprec=\"vault\",result=\"recorded\"}"), 1.0);
+    assert_eq!(edge.metric("trunkgate_siprec_sessions{siprec=\"vault\"}"), 0.0);
+}
+
+#[test]
+fn a_pause_by_request_stops_both_streams() {
+    let (caller, callee) = phones();
+    let server = Server::new("127.0.0.5");
+    let edge = edge(&caller, &callee, &[&server], "");
+    let call = std::thread::scope(|scope| {
+        let served = scope.spawn(|| server.record());
+        let call = Call::set_up(&edge, "paused", &caller, &callee);
+        served.join().unwrap();
+        call
+    });
+    let speaking = speaking(&call, &caller, &callee);
+    server.hears(0, NEAR, 10);
+    server.hears(1, FAR, 10);
+    let path = format!("/v1/calls/{}/siprec", edge.sid());
+    let said = Arc::new(Mutex::new(String::new()));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (invite, from) = server.sip.receive("INVITE ");
+            server.sip.send(from, &server.sip.answer_with(&invite, "200 OK", &server.described(2, "inactive")));
+            server.sip.receive("ACK ");
+            *said.lock().unwrap() = invite;
+        });
+        let (status, paused) = edge.post(&path, &json!({"name": "vault", "action": "pause"}));
+        assert_eq!((status, &paused["status"]), (200, &"paused".into()), "{paused}");
+    });
+    let invite = said.lock().unwrap().clone();
+    assert_eq!(
+        (invite.matches("a=inactive").count(), invite.matches("<disassociate-time>").count()),
+        (2, 2),
+        "{invite}"
+    );
+    // What was under way is read; then nothing comes.
+    for rtp in &server.rtp {
+        rtp.set_nonblocking(true).unwrap();
+        let mut bytes = [0; 2048];
+        while rtp.recv(&mut bytes).is_ok() {}
+        rtp.set_nonblocking(false).unwrap();
+        rtp.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let mut came = 0;
+        while rtp.recv(&mut bytes).is_ok() {
+            came += 1;
+            assert!(came < 3, "packets come during the pause");
+        }
+    }
+    let (status, error) = edge.post(&path, &json!({"name": "attic", "action": "pause"}));
+    assert_eq!((status, &error["code"]), (404, &"unknown_recording".into()));
+    drop(speaking);
+    std::thread::scope(|scope| {
+        scope.spawn(|| server.bye());
+        call.hang_up(2, &caller, &callee);
+    });
+    assert_eq!(ended(&edge)["siprec"][0]["status"], "stopped");
+}
+
+#[test]
+fn a_call_that_has_to_be_recorded_ends_where_every_server_refuses() {
+    let (caller, callee) = phones();
+    let server = Server::new("127.0.0.5");
+    let edge = edge(&caller, &callee, &[&server], "required = true\n");
+    std::thread::scope(|scope| {
+        scope.spawn(|| server.refuse());
+        Call::set_up(&edge, "required", &caller, &callee);
+        let (bye, from) = caller.sip.receive("BYE ");
+        assert!(bye.contains("recording_unavailable"), "{bye}");
+        caller.sip.send(from, &caller.sip.answer_with(&bye, "200 OK", ""));
+        let (bye, from) = callee.sip.receive("BYE ");
+        callee.sip.send(from, &callee.sip.answer_with(&bye, "200 OK", ""));
+    });
+    let record = ended(&edge);
+    assert_eq!(
+        (&record["reason"], &record["siprec"][0]["status"]),
+        (&"recording_unavailable".into(), &"failed".into())
+    );
+    let problem = record["siprec"][0]["problem"].as_str().unwrap();
+    assert!(problem.contains("488"), "{problem}");
+}
