@@ -146,7 +146,7 @@ fn read_recorder<'a>(
     let mut placed_peers = Vec::new();
     match section.get("peers") {
         Some(value) => {
-            let peers = values::one_or_list("peers", value, findings, read_peer).unwrap_or_default();
+            let peers = values::one_or_list("peers", value, findings, read_server).unwrap_or_default();
             is_partial |= peers.len() < written(value);
             (trunk.peers, placed_peers) = peers.into_iter().unzip();
         }
@@ -325,8 +325,22 @@ fn read_codec(text: &str, span: Span, findings: &mut Findings) -> Option<String>
 
 /// `"sip:host"` or `{ uri = "sip:host", priority = 10, weight = 50 }`.
 fn read_peer<'a>(key: &str, value: &'a Value<'a>, findings: &mut Findings) -> Option<Peer> {
+    peer(key, value, peer_of_uri, findings)
+}
+
+/// As a peer of a trunk, but with a user part where its URI has one: nobody dials a recording server.
+fn read_server<'a>(key: &str, value: &'a Value<'a>, findings: &mut Findings) -> Option<Peer> {
+    peer(key, value, host_of_uri, findings)
+}
+
+fn peer<'a>(
+    key: &str,
+    value: &'a Value<'a>,
+    of_uri: fn(&str, Span, &mut Findings) -> Option<Peer>,
+    findings: &mut Findings,
+) -> Option<Peer> {
     if let Some(text) = value.get_ref().as_str() {
-        return peer_of_uri(text, value.span(), findings);
+        return of_uri(text, value.span(), findings);
     }
     if !value.get_ref().is_table() {
         values::wrong_type(key, value, "\"sip:HOST\" or { uri = \"sip:HOST\", priority = 10, weight = 50 }", findings);
@@ -344,18 +358,23 @@ fn read_peer<'a>(key: &str, value: &'a Value<'a>, findings: &mut Findings) -> Op
         return None;
     };
     let text = values::string("uri", uri, findings)?;
-    let peer = peer_of_uri(&text, uri.span(), findings)?;
+    let peer = of_uri(&text, uri.span(), findings)?;
     Some(Peer { priority, weight, ..peer })
 }
 
 fn peer_of_uri(text: &str, span: Span, findings: &mut Findings) -> Option<Peer> {
-    let SipAddress { user, destination } = sip_uri(text, "a peer", span.clone(), findings)?;
+    let user = sip_uri(text, "a peer", span.clone(), findings)?.user;
     if !user.is_empty() {
         let (text, user) = (told(text), user.split(':').next().unwrap_or_default());
         let help = format!("remove `{user}@`: a peer is a host, the called number is added");
         findings.error(code::BAD_ADDRESS, span, format!("\"{text}\" contains a user part"), help);
         return None;
     }
+    host_of_uri(text, span, findings)
+}
+
+fn host_of_uri(text: &str, span: Span, findings: &mut Findings) -> Option<Peer> {
+    let SipAddress { destination, .. } = sip_uri(text, "a peer", span.clone(), findings)?;
     let address: Option<IpAddr> = destination.host.parse().ok();
     if address.is_some_and(|address| address.is_unspecified() || address.is_multicast()) {
         findings.error(

@@ -303,6 +303,11 @@ impl Api {
 }
 
 impl Config {
+    /// How many trunks it has, recording servers left out.
+    pub(crate) fn trunk_count(&self) -> usize {
+        self.trunks.iter().filter(|trunk| trunk.siprec.is_none()).count()
+    }
+
     /// Of which calls traces are sent.
     pub(crate) fn sampling(&self) -> Sampling {
         self.otel.as_ref().map_or(Sampling::NONE, |otel| otel.sampling)

@@ -152,7 +152,7 @@ impl Handle {
                 speech::speak(&mut config);
                 let differences = config::differences(&before, &config);
                 let done = Reloaded {
-                    trunks: config.trunks.len(),
+                    trunks: config.trunk_count(),
                     routes: config.routes.len(),
                     warnings: warnings.len(),
                     changed: told_changes(&differences),

@@ -39,7 +39,7 @@ pub fn run(path: &Path, strict: bool, json: bool) -> ExitCode {
                     0 => String::new(),
                     number => format!("{}, ", count(number, "agent")),
                 };
-                let (trunks, routes) = (count(config.trunks.len(), "trunk"), count(config.routes.len(), "route"));
+                let (trunks, routes) = (count(config.trunk_count(), "trunk"), count(config.routes.len(), "route"));
                 let lines = config.routes.iter().filter_map(|route| route.file.as_ref());
                 let lines = lines.map(|file| format!(", {} of {}", count(file.len(), "line"), file.file()));
                 println!("ok: {trunks}, {agents}{routes}{}", lines.collect::<String>());

@@ -14,6 +14,7 @@ mod places;
 mod proxy;
 mod registrar;
 mod summary;
+mod vault;
 pub mod world;
 
 pub use options::{Options, Sabotage};

@@ -20,6 +20,8 @@ pub const MOBILE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 
 pub const REGISTRAR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 15)), 5060);
 /// Name of the first trunk's registrar.
 pub const REGISTRAR_HOST: &str = "registrar.example";
+/// A recording server.
+pub const VAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 50)), 5060);
 /// Numbers that lead to the phone that registers.
 pub const REGISTERED: &str = "+1666";
 /// Numbers that ring at both trunks at once.

@@ -25,6 +25,8 @@ pub struct Summary {
     pub spoken: u64,
     /// Listeners that came in mid-call.
     pub forks: u64,
+    /// Sessions with the recording server that it agreed to, or refused in so many words.
+    pub vaulted: u64,
     /// Recordings that were begun by requests.
     pub recordings: u64,
     /// Calls that were given another document.
@@ -90,6 +92,7 @@ impl AddAssign for Summary {
         self.restarts += other.restarts;
         self.spoken += other.spoken;
         self.forks += other.forks;
+        self.vaulted += other.vaulted;
         self.recordings += other.recordings;
         self.redirects += other.redirects;
         self.requested += other.requested;

@@ -225,7 +225,7 @@ fn not_read(config: &Config, found: &[Diagnostic]) -> Vec<Finding> {
 /// The file: how many trunks and routes it has, its first mistake, and what cannot be read here.
 fn of_file(config: &Config, found: &[Diagnostic]) -> Vec<Finding> {
     let file = config.path.display();
-    let (trunks, routes) = (number(config.trunks.len(), "trunk"), number(config.routes.len(), "route"));
+    let (trunks, routes) = (number(config.trunk_count(), "trunk"), number(config.routes.len(), "route"));
     let text = format!("{file}, {trunks}, {routes}");
     // The mistakes first; what only the service may read counts as well, as for `check`.
     let (mut errors, unread): (Vec<Diagnostic>, Vec<Diagnostic>) =

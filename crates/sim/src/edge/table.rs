@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use trunkgate_call::{Addressing, Interfaces, ListenerSpec};
 use trunkgate_route::{
     Agent, App, AppDocument, Definition, Destination, Hold, HoldMode, Numbers, OnClose, Pattern, Peer, ReferMode,
-    Register, Route, Server, Srtp, Table, TargetSpec, Trunk, WebhookMethod,
+    Register, Route, Server, Siprec, Srtp, Table, TargetSpec, Trunk, WebhookMethod,
 };
 use trunkgate_sip::{ListenerId, Transport};
 
@@ -16,7 +16,7 @@ use crate::credentials;
 use crate::options::{Options, Oversize, Sabotage};
 use crate::places::{
     AGENTS, APPS, CARRIER, DEAD, DESK, EDGE, ELSEWHERE, FAR_HOST, FORKED, MOBILE, REGISTERED, REGISTRAR_HOST, TOGETHER,
-    TRUNK_A, TRUNK_B, TRUNK_B2,
+    TRUNK_A, TRUNK_B, TRUNK_B2, VAULT,
 };
 
 /// For how long the edge registers, in seconds.
@@ -160,6 +160,19 @@ fn application() -> App {
     app
 }
 
+/// The recording server, which calls may need.
+fn vault(options: &Options) -> Trunk {
+    let at =
+        |address: SocketAddr, priority| Peer { priority, weight: 10, ..Peer::at(address.ip(), None, Transport::Udp) };
+    let dead = options.trust.dead_first.then(|| at(DEAD, 1));
+    Trunk {
+        peers: dead.into_iter().chain([at(VAULT, 2)]).collect(),
+        udp_mtu: usize::from(u16::MAX),
+        siprec: Some(Siprec { required: options.trust.two_phones }),
+        ..Trunk::named(&Siprec::trunk_name("vault"))
+    }
+}
+
 /// The configuration; an odd `version` has the second trunk only, a `quiet` one has nothing that goes on by itself.
 pub fn table(options: &Options, version: u32, quiet: bool) -> Arc<Table> {
     let over = |trunk: u8| if options.tcp_trunk == trunk { Transport::Tcp } else { Transport::Udp };
@@ -208,6 +221,11 @@ pub fn table(options: &Options, version: u32, quiet: bool) -> Arc<Table> {
         routes.push(route("out", &["carrier"], "+1", vec![to_trunk("b")]));
     }
     trunks.push(second_trunk(options, b));
+    if options.forks {
+        let recorded = |route: &&mut Route| ["forked", "out"].contains(&route.name.as_ref());
+        routes.iter_mut().filter(recorded).for_each(|route| route.siprec.push(Siprec::trunk_name("vault").into()));
+        trunks.push(vault(options));
+    }
     if quiet {
         trunks.iter_mut().for_each(|trunk| trunk.options_interval = Duration::ZERO);
     }

@@ -36,11 +36,12 @@ use crate::net::{Carriage, Net};
 use crate::options::{Options, Oversize, Sabotage, is_withheld, knows};
 use crate::places::{
     CARRIER, DEAD, EDGE, FAR_HOST, MOBILE, REGISTRAR, REGISTRAR_HOST, STRANGER, TRUNK_A, TRUNK_A_SEAT, TRUNK_B,
-    TRUNK_B_SEAT, TRUNK_B2, TRUNK_B2_SEAT, owner,
+    TRUNK_B_SEAT, TRUNK_B2, TRUNK_B2_SEAT, VAULT, owner,
 };
 use crate::proxy::{Passing, Proxy};
 use crate::registrar::{Mood, Registrar};
 use crate::summary::Summary;
+use crate::vault;
 use actions::Action;
 
 pub use check::Failure;
@@ -79,6 +80,8 @@ pub(crate) enum Happening {
     Answered(QueryId, Box<AppAnswer>),
     /// A SIP message that arrives at the registrar.
     ToRegistrar(Bytes),
+    /// A SIP message that arrives at the recording server.
+    ToVault(Bytes),
     /// Something is asked of a call's recordings.
     Record,
     /// A recording's file is complete.
@@ -338,6 +341,7 @@ impl World {
             }
             Happening::Answered(query, answer) => apps::answer(self, query, answer),
             Happening::ToRegistrar(bytes) => self.registers(bytes),
+            Happening::ToVault(bytes) => self.is_recorded(&bytes),
             Happening::Record => recordings::ask(self),
             Happening::Recorded(done) => recordings::done(self, done),
             Happening::Act(action) => {
@@ -450,6 +454,12 @@ impl World {
         if flow.remote == REGISTRAR {
             for arrival in self.net.arrivals(self.now, Carriage::Datagram) {
                 self.at(arrival, Happening::ToRegistrar(bytes.clone()));
+            }
+            return;
+        }
+        if flow.remote == VAULT {
+            for arrival in self.net.arrivals(self.now, Carriage::Datagram) {
+                self.at(arrival, Happening::ToVault(bytes.clone()));
             }
             return;
         }
@@ -592,6 +602,18 @@ impl World {
         self.summary.registered += u64::from(bytes.starts_with(b"SIP/2.0 200") && is_of_register(bytes));
     }
 
+    /// A message arrives at the recording server.
+    fn is_recorded(&mut self, bytes: &[u8]) {
+        self.log.line(self.now, format_args!("vault   ← {}", describe(bytes)));
+        self.summary.vaulted += u64::from(bytes.starts_with(b"ACK "));
+        let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: VAULT, connection: None };
+        for (after, answer) in vault::receive(bytes) {
+            for arrival in self.net.arrivals(self.now + after, Carriage::Datagram) {
+                self.at(arrival, Happening::ToEdge(flow, answer.clone()));
+            }
+        }
+    }
+
     /// A message arrives at the registrar, which is of changing mood until all is well.
     pub(crate) fn registers(&mut self, bytes: Bytes) {
         let mood = match self.rng.random_range(0..100) {
@@ -640,7 +662,8 @@ impl World {
         self.failure.get_or_insert(what);
     }
     fn is_known(&self, address: SocketAddr) -> bool {
-        address != STRANGER && self.seats.iter().any(|seat| seat.address.ip() == address.ip())
+        address.ip() == VAULT.ip()
+            || address != STRANGER && self.seats.iter().any(|seat| seat.address.ip() == address.ip())
     }
 }
 

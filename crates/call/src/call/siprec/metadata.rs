@@ -202,7 +202,7 @@ mod tests {
         fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Element> {
             self.children.iter().filter(move |child| child.name == name)
         }
-        fn text_of(&self, name: &str) -> &str {
+        fn text_of<'a>(&'a self, name: &'a str) -> &'a str {
             self.all(name).next().map_or("", |child| &child.text)
         }
     }
