@@ -79,10 +79,10 @@ fn signalling(out: &mut Exposition, gateway: &Metrics) {
     let name = "trunkgate_sip_dialogs_active";
     out.single(name, Kind::Gauge, "SIP dialogs alive, including early dialogs.", gateway.sip.dialogs_active as f64);
     let name = "trunkgate_trace_message_bytes";
-    out.single(name, Kind::Gauge, "Memory used by SIP messages kept in traces.", gateway.message_text_bytes as f64);
+    out.single(name, Kind::Gauge, "Memory used by SIP messages kept in traces.", gateway.message_texts.bytes as f64);
     let name = "trunkgate_trace_messages_dropped_total";
     let help = "SIP messages removed from traces to make room for later calls.";
-    out.single(name, Kind::Counter, help, gateway.message_texts_dropped as f64);
+    out.single(name, Kind::Counter, help, gateway.message_texts.dropped as f64);
 }
 
 /// Messages dropped by the gateway and by the sockets, one family.

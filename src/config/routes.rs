@@ -58,7 +58,7 @@ fn read_one<'a>(
     let fork = listeners(&section, findings);
     let mut is_on = |key: &str| section.read(key, findings, values::boolean).unwrap_or(false);
     let (on_busy, record) = (is_on("on_busy"), is_on("record"));
-    let (siprec, siprec_spans) = recorders(&section, findings);
+    let siprec = recorders(&section, findings);
     let ring_timeout = section.read("ring_timeout", findings, values::duration);
     let caller_id =
         section.read("caller_id", findings, |key, value, f| caller_id::number(key, value, &edge.numbers, f));
@@ -72,26 +72,23 @@ fn read_one<'a>(
     let (connect, connect_places) = connect.into_iter().unzip();
     Some(PlacedRoute {
         route: Route {
-            name: Arc::from(name),
             from,
             to,
             caller,
             header: header.unwrap_or_default(),
             when: when.into_iter().map(|(hours, _)| hours).collect(),
             share: share.and_then(|share| u8::try_from(share).ok()).unwrap_or(100),
-            connect,
             order,
             by_ratio,
             fork,
             record,
-            siprec,
+            siprec: siprec.0,
             on_busy,
             ring_timeout,
-            file: None,
-            line: None,
             caller_id: caller_id.map(Arc::new),
             search_timeout,
             sms: text.map(Arc::new),
+            ..Route::named(&name, connect)
         },
         name: section.get("name").map_or(section.span.clone(), Spanned::span),
         from: from_spans,
@@ -99,7 +96,7 @@ fn read_one<'a>(
         caller: caller_spans,
         connect: connect_places,
         fork: fork_spans,
-        siprec: siprec_spans,
+        siprec: siprec.1,
         file,
         sms: section.get("sms_on_failure").map(Spanned::span),
         is_partial,

@@ -86,8 +86,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let http = read_http(file, http.as_ref(), around, findings);
     let said_by =
         speech.as_ref().and_then(|section| speaking::read(section, &edge.local_networks, file.folder(), findings));
-    let mut trunks = root.get("trunk").map(|value| trunks::read(value, around, &edge, findings)).unwrap_or_default();
-    trunks.extend(root.get("siprec").into_iter().flat_map(|value| trunks::read_recorders(value, around, findings)));
+    let trunks = trunks::read_all(&root, around, &edge, findings);
     let agents = root.get("agent").map(|value| agents::read(value, around, findings)).unwrap_or_default();
     let texts_to = sms::allowed(texts.as_ref(), findings);
     let Calls { apps, sounds, api, groups, numbers, routes } =

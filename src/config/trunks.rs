@@ -30,13 +30,20 @@ const CODECS: [&str; 4] = ["PCMU", "PCMA", "G722", "opus"];
 /// Codecs that others know and this version does not convert.
 const LATER_CODECS: [&str; 7] = ["G729", "AMR", "AMR-WB", "G723", "GSM", "ILBC", "SPEEX"];
 
-/// All trunks in the order of the file.
-pub(super) fn read<'a>(
-    value: &'a Value<'a>,
+/// All trunks, `[trunk.NAME]`, and behind them the recording servers, `[siprec.NAME]`.
+pub(super) fn read_all<'a>(
+    root: &Section<'a>,
     around: Around<'_>,
     edge: &Edge,
     findings: &mut Findings,
 ) -> Vec<PlacedTrunk> {
+    let mut trunks = root.get("trunk").map(|value| read(value, around, edge, findings)).unwrap_or_default();
+    trunks.extend(root.get("siprec").into_iter().flat_map(|value| read_recorders(value, around, findings)));
+    trunks
+}
+
+/// All trunks in the order of the file.
+fn read<'a>(value: &'a Value<'a>, around: Around<'_>, edge: &Edge, findings: &mut Findings) -> Vec<PlacedTrunk> {
     let Some(table) = value.get_ref().as_table() else {
         values::wrong_type("trunk", value, "tables with names: [trunk.NAME]", findings);
         return Vec::new();
@@ -115,11 +122,7 @@ fn read_one<'a>(
 }
 
 /// All recording servers, `[siprec.NAME]`, in the order of the file.
-pub(super) fn read_recorders<'a>(
-    value: &'a Value<'a>,
-    around: Around<'_>,
-    findings: &mut Findings,
-) -> Vec<PlacedTrunk> {
+fn read_recorders<'a>(value: &'a Value<'a>, around: Around<'_>, findings: &mut Findings) -> Vec<PlacedTrunk> {
     let Some(table) = value.get_ref().as_table() else {
         values::wrong_type("siprec", value, "tables with names: [siprec.NAME]", findings);
         return Vec::new();

@@ -768,15 +768,15 @@ fn a_peer_that_is_the_edge_itself_is_warned_of() {
 #[test]
 fn recording_servers_that_are_not_there_are_told() {
     let server = "[siprec.vault]\npeers = ['sip:srs@192.0.2.9;transport=tcp', 'sip:192.0.2.10']\nrequired = true\n";
-    let route = "[[route]]\nconnect = ['trunk:pbx']\n";
-    check_behind(&format!("{server}{route}siprec = 'vault'\n"), &[]);
-    // Line 12 is the key of the route.
-    check_behind(&format!("{server}{route}siprec = ['vault', 'vaullt']\n"), &[("TG0120", 12, 20)]);
-    check_behind(&format!("{server}{route}siprec = ['vault', 'vault']\n"), &[("TG0107", 12, 20)]);
-    check_behind(&format!("{route}siprec = 'carrier'\n"), &[("TG0120", 9, 10)]);
-    check_line("[siprec.vault]", "required = true", &[("TG0106", 1)]);
+    // Line 7 is a key of the route.
+    check_behind(&format!("siprec = 'vault'\n{server}"), &[]);
+    check_behind(&format!("siprec = ['vault', 'vaullt']\n{server}"), &[("TG0120", 7, 20)]);
+    check_behind(&format!("siprec = ['vault', 'vault']\n{server}"), &[("TG0107", 7, 20)]);
+    check_behind("siprec = 'carrier'\n", &[("TG0120", 7, 10)]);
+    check_behind("[siprec.vault]\nrequired = true\n", &[("TG0106", 7, 1)]);
     check_line("[siprec.vault]", "peers = ['sip:0.0.0.0']", &[("TG0108", 10)]);
     check_behind("[siprec]\nservers = ['sip:192.0.2.9']\n", &[("TG0103", 8, 11)]);
     // A target is a trunk, never a recording server.
-    check_behind(&format!("{server}[[route]]\nconnect = ['trunk:siprec:vault']\n"), &[("TG0120", 11, 12)]);
+    let targets = GOOD.replace("trunk:pbx'", "trunk:pbx', 'trunk:siprec:vault'");
+    check(&format!("{targets}{server}"), &[("TG0120", 6, 25)]);
 }

@@ -58,6 +58,8 @@ fn a_hundred_seeds_leave_nothing_behind() {
     assert!(sum.redirected > SEEDS / 10 && sum.forked > SEEDS / 10, "{sum:?}");
     assert!(sum.answered_twice > SEEDS / 100 && sum.changed_early > SEEDS / 100, "{sum:?}");
     assert!(sum.to_nobody > SEEDS / 10, "{sum:?}");
+    // Recording servers take sessions, and refuse some.
+    assert!(sum.vaulted > SEEDS / 10, "{sum:?}");
     // Applications have callers' speech recognised.
     assert!(sum.recognitions > 0, "{sum:?}");
 }

@@ -209,7 +209,7 @@ fn a_pause_by_request_stops_both_streams() {
         }
     }
     let (status, error) = edge.post(&path, &json!({"name": "attic", "action": "pause"}));
-    assert_eq!((status, &error["code"]), (404, &"unknown_recording".into()));
+    assert_eq!((status, &error["error"]["code"]), (404, &"unknown_recording".into()));
     drop(speaking);
     std::thread::scope(|scope| {
         scope.spawn(|| server.bye());

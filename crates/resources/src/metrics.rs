@@ -99,6 +99,15 @@ impl SiprecMetrics {
     }
 }
 
+/// Messages that traces keep.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TextMetrics {
+    /// Gauge: what they take, in bytes.
+    pub bytes: u64,
+    /// Those that are no longer kept, to make room for those of later calls.
+    pub dropped: u64,
+}
+
 /// RTP packets of a trunk's parties.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TrunkPackets {
@@ -155,10 +164,8 @@ pub struct Metrics {
     pub trunk_keepalive_rtt_seconds: Histogram,
     /// Gauge.
     pub draining: bool,
-    /// Gauge: what messages in traces take, in bytes.
-    pub message_text_bytes: u64,
-    /// Messages that are no longer kept, to make room for those of later calls.
-    pub message_texts_dropped: u64,
+    /// Messages in traces.
+    pub message_texts: TextMetrics,
     /// Messages, transactions and dialogs.
     pub sip: SipMetrics,
     /// Sessions of agents, and callers that wait for one.
@@ -203,8 +210,7 @@ impl Metrics {
             sources_banned: 0,
             peer_up: BTreeMap::new(),
             trunk_keepalive_rtt_seconds: Histogram::new(TRIP_BOUNDS),
-            message_text_bytes: 0,
-            message_texts_dropped: 0,
+            message_texts: TextMetrics::default(),
             draining: false,
             sip: SipMetrics {
                 requests: BTreeMap::new(),

@@ -48,7 +48,7 @@ impl Day {
         let mut options = Options::of_seed(1);
         options.port_pairs = 4 * calls + 8;
         options.srtp = [(Srtp::Off, Srtp::Off); 3];
-        (options.tcp_trunk, options.forks) = (0, false);
+        (options.tcp_trunk, options.siprec) = (0, false);
         options.sessions.by_edge = [seconds[0], seconds[1], seconds[1]];
         let trust = &mut options.trust;
         (trust.of_edge, trust.of_phones) = ([Asked::Nothing; 3], [Asked::Nothing; 3]);

@@ -90,9 +90,9 @@ impl Peers {
         set(&mut self.recording, party, is_recorder);
     }
 
-    /// Returns the parameters of our Contact towards a party.
-    pub(crate) fn contact_parameters(&self, party: Party) -> &'static str {
-        if self.recording.contains(&party) { ";+sip.src" } else { "" }
+    /// Returns our Contact with the parameters that it has towards a party.
+    pub(crate) fn contact(&self, contact: String, party: Party) -> String {
+        if self.recording.contains(&party) { contact + ";+sip.src" } else { contact }
     }
 }
 

@@ -86,7 +86,7 @@ impl Cx<'_> {
         let leg = &mut self.call.legs[leg];
         leg.enter(LegState::Closing);
         // Only trunks are told why: a bare URI is nobody that we know.
-        let farewell = farewell.filter(|_| !leg.records);
+        let farewell = farewell.filter(|_| !leg.records());
         let headers = leg.trunk.as_ref().map(|_| extra("Reason", reason.header(reason.q850())));
         let headers: Vec<_> = headers.into_iter().chain(farewell.into_iter().flatten()).collect();
         leg.sip.bye =

@@ -407,8 +407,13 @@ impl Call {
     pub(crate) fn take(&mut self, now: Instant, edge: &mut Edge, event: CallEvent) {
         let (parts, cx) = &mut self.act(now, edge);
         cx.note_proof(&event);
-        parts.handle(cx, event);
+        if siprec::concerns(cx, &event) {
+            siprec::take(&mut parts.bridge.media, cx, event).act(parts, cx);
+        } else {
+            parts.handle(cx, event);
+        }
         parts.poll(cx);
+        siprec::poll(&mut parts.bridge.media, cx).act(parts, cx);
         cx.note_legs();
     }
 
@@ -442,10 +447,7 @@ impl Parts {
             progress::report_progress(self, cx);
         }
         streams::report_streams(self, cx, false);
-        if cx.call.facts.record && cx.call.state == State::Answered {
-            recording::begin_by_route(&self.bridge.media, cx);
-        }
-        siprec::poll(&mut self.bridge.media, cx).act(self, cx);
+        recording::begin_by_route(&self.bridge.media, cx);
         progress_callback::follow(cx);
     }
 
@@ -453,10 +455,6 @@ impl Parts {
     pub(crate) fn handle(&mut self, cx: &mut Cx<'_>, event: CallEvent) {
         use CallEvent as E;
         use State::{Answered, Ended, Leaving, Rerouting, Searching};
-        let event = match siprec::take(&mut self.bridge.media, cx, event) {
-            Ok(next) => return next.act(self, cx),
-            Err(event) => event,
-        };
         match (cx.call.state, event) {
             (Searching, E::Canceled { elsewhere, .. }) => {
                 cx.call.facts.answered_elsewhere = elsewhere;
@@ -596,7 +594,6 @@ impl Parts {
             (_, E::Due(Timer::Quality)) => self.bridge.sample_quality(cx),
             (_, E::Due(Timer::Key)) => self.bridge.negotiation.key_due(cx),
             (_, E::Due(Timer::Unproven)) => cx.early_grant_over(),
-            // Of a call without recording sessions: none is set.
             (_, E::Due(Timer::Siprec(_))) => {}
 
             (Searching | Rerouting, E::BindFailed { end, error }) => self.bind_failed(cx, end, &error),

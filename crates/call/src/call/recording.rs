@@ -13,7 +13,7 @@ use trunkgate_twiml::{Input, RecordResult};
 use crate::call::program::Runner;
 use crate::call::refused::Refused;
 use crate::call::shared::Cx;
-use crate::call::{CallMedia, Parts};
+use crate::call::{CallMedia, Parts, State};
 
 /// A change of a recording that is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +127,7 @@ impl Recording {
 
 /// Begins the recording that the route asks for, once the call is answered.
 pub(crate) fn begin_by_route(media: &CallMedia, cx: &mut Cx<'_>) {
-    if std::mem::take(&mut cx.call.facts.record) {
+    if cx.call.state == State::Answered && std::mem::take(&mut cx.call.facts.record) {
         let request = RecordingRequest::new(RecordingSource::Route, Channels::Dual);
         begin_unasked(media, cx, request, "its route asks for");
     }

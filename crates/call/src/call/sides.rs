@@ -264,13 +264,12 @@ impl Parts {
         cx.call.legs.end_legs_with(reason);
         cx.call.enter(State::Ended);
         let of_talk = [Timer::HoldCheck, Timer::Glare, Timer::Update, Timer::Session, Timer::MaxCall, Timer::TimeLimit];
-        for timer in [Timer::Search, Timer::Goodbye, Timer::Referrer].into_iter().chain(of_talk) {
+        for timer in [Timer::Search, Timer::Goodbye, Timer::Referrer, Timer::Quality].into_iter().chain(of_talk) {
             cx.disarm(timer);
         }
         if cx.call.times.answered.is_some() {
             cx.capture_reports();
         }
-        cx.disarm(Timer::Quality);
         self.bridge.close_open_reinvite(cx);
         self.bridge.negotiation.refuse_infos(cx);
         self.bridge.negotiation.transfers.end_news(cx);
@@ -527,8 +526,7 @@ impl Parts {
         cx.call.facts.spend_hop();
         cx.call.facts.ring_timeout = ring_timeout;
         cx.call.facts.record |= plan.route.record && !cx.call.is_recorded();
-        // The parties talk already: whether there is a server is seen once it is asked.
-        let _ = siprec::plan(cx, &plan.route.siprec, true);
+        siprec::plan_later(cx, &plan.route.siprec);
         cx.call.facts.shown_as = plan.route.caller_id.clone();
         self.begin_transfer(cx, leg, Controller::plan(plan), refer);
     }

@@ -76,7 +76,7 @@ impl Gateway {
         let counts = self.edge.endpoint.counts();
         self.edge.metrics.sip.transactions_active = (counts.servers + counts.clients) as u64;
         self.edge.metrics.sip.dialogs_active = counts.dialogs as u64;
-        self.edge.metrics.message_text_bytes = self.edge.tracing.message_bytes as u64;
+        self.edge.metrics.message_texts.bytes = self.edge.tracing.message_bytes as u64;
         self.edge.metrics.media_ports_in_use = 2 * self.edge.sessions.ports.in_use() as u64;
         self.forget_done(now);
     }

@@ -7,7 +7,6 @@ pub mod fuzz;
 pub mod intake;
 pub(crate) mod invariants;
 mod recordings;
-mod siprec;
 pub mod snapshot;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -872,7 +871,7 @@ mod tests {
         let newest = kept.len() as u64;
         assert!((5..20).contains(&newest), "{kept:?}");
         assert_eq!(kept, (30 - newest..30).collect::<Vec<_>>(), "the newest");
-        assert_eq!(edge.metrics.message_texts_dropped, 3 * (30 - newest));
+        assert_eq!(edge.metrics.message_texts.dropped, 3 * (30 - newest));
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use trunkgate_resources::recording::RecordingRequest;
-use trunkgate_story::view::RecordingView;
+use trunkgate_story::view::{RecordingView, SiprecView};
 
 use crate::call::recording::{self, BegunRecording, RecordingChange};
 use crate::call::refused::Refused;
+use crate::call::siprec::{self, SiprecChange};
 use crate::gateway::Gateway;
 
 /// Recordings of a live call, as requests begin and change them. Drain [`Gateway::poll_output`] afterwards.
@@ -41,5 +42,13 @@ impl<'g> CallRecordings<'g> {
         change: RecordingChange,
     ) -> Result<RecordingView, Refused> {
         self.gateway.ask(now, self.sid, |_, cx| recording::change(cx, recording, change))
+    }
+
+    /// Pauses, resumes or ends the recording by a group of recording servers (`[siprec.NAME]`).
+    ///
+    /// # Errors
+    /// Why it stays as it is.
+    pub fn change_siprec(&mut self, now: Instant, name: &str, change: SiprecChange) -> Result<SiprecView, Refused> {
+        self.gateway.ask(now, self.sid, |parts, cx| siprec::change(&mut parts.bridge.media, cx, name, change))
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::bench::agents::Told;
 use crate::bench::*;
 use trunkgate_call::view::SiprecView;
-use trunkgate_call::{Input, Refused, SiprecChange};
+use trunkgate_call::{CallRecordings, Input, Refused, SiprecChange};
 use trunkgate_media::agent::TrackName;
 use trunkgate_media::{Coding, Command, EndId, RemoteSpec, TapSpec};
 use trunkgate_route::{Route, Siprec, Srtp, Trunk};
@@ -73,7 +73,7 @@ fn view(bench: &Bench) -> SiprecView {
 
 fn change(bench: &mut Bench, change: SiprecChange) -> Result<SiprecView, Refused> {
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
-    let changed = bench.gateway.change_siprec(bench.now, &sid, "vault", change);
+    let changed = CallRecordings::of(&mut bench.gateway, &sid).change_siprec(bench.now, "vault", change);
     bench.drain();
     changed
 }
@@ -158,7 +158,7 @@ fn both_streams_run_until_the_call_ends_and_the_record_says_so() {
     let bye = bench.expect(SRS, "BYE");
     assert!(bye.header("Reason").contains("caller_hung_up"));
     assert_eq!(bench.reports[0].call.siprec[0].status, "stopped");
-    let legs: Vec<&str> = bench.reports[0].call.legs.iter().map(|leg| &*leg.kind).collect();
+    let legs: Vec<&str> = bench.reports[0].call.legs.iter().map(|leg| leg.kind).collect();
     assert_eq!(legs, ["sip", "sip", "siprec"]);
     bench.receive(SRS, server.respond(&bye, 200, ""));
     assert_eq!(bench.gateway.metrics().siprec.sessions.get("siprec:vault"), Some(&0));
@@ -255,7 +255,7 @@ fn a_call_goes_on_without_servers_unless_they_are_required() {
             assert!(problem.unwrap().contains("403"));
             bench.bye(&mut caller, &callee);
         }
-        let reason = bench.reports[0].call.reason.as_deref();
+        let reason = bench.reports[0].call.reason;
         assert_eq!(reason, Some(if required { "recording_unavailable" } else { "caller_hung_up" }));
         bench.finish();
     }

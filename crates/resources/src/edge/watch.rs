@@ -401,7 +401,7 @@ impl Edge {
                 return;
             }
             self.tracing.message_bytes = self.tracing.message_bytes.saturating_sub(trace.message_bytes());
-            self.metrics.message_texts_dropped += trace.forget_messages() as u64;
+            self.metrics.message_texts.dropped += trace.forget_messages() as u64;
         }
     }
 

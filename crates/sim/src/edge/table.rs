@@ -221,9 +221,8 @@ pub fn table(options: &Options, version: u32, quiet: bool) -> Arc<Table> {
         routes.push(route("out", &["carrier"], "+1", vec![to_trunk("b")]));
     }
     trunks.push(second_trunk(options, b));
-    if options.forks {
-        let recorded = |route: &&mut Route| ["forked", "out"].contains(&route.name.as_ref());
-        routes.iter_mut().filter(recorded).for_each(|route| route.siprec.push(Siprec::trunk_name("vault").into()));
+    if options.siprec {
+        routes.iter_mut().for_each(|route| route.siprec.push(Siprec::trunk_name("vault").into()));
         trunks.push(vault(options));
     }
     if quiet {

@@ -167,6 +167,8 @@ pub struct Options {
     pub redirects: bool,
     /// Whether there is an application.
     pub apps: bool,
+    /// Whether there is a recording server.
+    pub siprec: bool,
     /// A fault put in on purpose.
     pub sabotage: Sabotage,
 }
@@ -222,6 +224,7 @@ impl Options {
             forks: rng.random_bool(0.3),
             redirects: rng.random_bool(0.3),
             apps: ChaCha12Rng::seed_from_u64(seed ^ 0x6170_7073_2121).random_bool(0.4),
+            siprec: ChaCha12Rng::seed_from_u64(seed ^ 0x7661_756c_7421).random_bool(0.4),
             sabotage: Sabotage::Nothing,
         }
     }
@@ -234,7 +237,7 @@ impl fmt::Display for Options {
             f,
             "calls={} busy={}s disturbances={} loss={} duplicate={} reorder={} delay={}+{}us tcp_trunk={} deaths={} \
              restarts={} idle={}s port_pairs={} srtp={:?} {:?} {:?} holds_end_here={:?} {:?} {:?} {:?} \
-             forks={} redirects={} apps={}",
+             forks={} redirects={} apps={} siprec={}",
             self.calls,
             self.busy.as_secs(),
             self.disturbances,
@@ -257,7 +260,8 @@ impl fmt::Display for Options {
             self.transfers,
             self.forks,
             self.redirects,
-            self.apps
+            self.apps,
+            self.siprec
         )?;
         if self.sabotage != Sabotage::Nothing {
             write!(f, " sabotage={:?}", self.sabotage)?;

@@ -46,8 +46,7 @@ impl Clients {
     /// Sends an INVITE that begins a dialog, as [`Endpoint::invite`](crate::Endpoint::invite) says.
     pub(crate) fn invite(&mut self, cx: &mut Cx<'_>, invite: Invite) -> ClientId {
         let id = ClientId(cx.shared.fresh_id());
-        let full = self.is_full(cx);
-        if full || cx.dialogs.is_full() {
+        if self.is_full(cx) || cx.dialogs.is_full() {
             cx.shared.drop_message(DropReason::Full);
             cx.shared.tell(Event::TransportFailed { id });
             return id;
@@ -77,7 +76,7 @@ impl Clients {
             }
             .begin();
             let us = contact(&invite.contact_user, local, flow.transport, is_sips(&invite.uri));
-            writer.header("Contact", &(us + cx.shared.peers.contact_parameters(party)));
+            writer.header("Contact", &cx.shared.peers.contact(us, party));
             cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.may_replace(party));
             write_extras(&mut writer, &invite.headers);
             write_extras(&mut writer, &credentials);
@@ -231,7 +230,7 @@ impl Clients {
         let plain = dialog.plain();
         if matches!(method, Method::Invite | Method::Update | Method::Subscribe | Method::Notify | Method::Refer) {
             let us = contact(&plain.contact_user, plain.local, flow.transport, plain.secure);
-            writer.header("Contact", &(us + cx.shared.peers.contact_parameters(plain.party)));
+            writer.header("Contact", &cx.shared.peers.contact(us, plain.party));
         }
         if matches!(method, Method::Invite | Method::Update) {
             cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.may_replace(plain.party));

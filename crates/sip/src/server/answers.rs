@@ -188,7 +188,7 @@ impl Servers {
             // A dialog that stands has the one that it began with.
             let user = dialog.map_or(&answer.contact_user, |plain| &plain.contact_user);
             let us = contact(user, server.local, source.transport, secure);
-            writer.header("Contact", &(us + cx.shared.peers.contact_parameters(server.party)));
+            writer.header("Contact", &cx.shared.peers.contact(us, server.party));
         }
         if class == Class::Success && matches!(method, Method::Invite | Method::Options | Method::Update) {
             cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.may_replace(server.party));

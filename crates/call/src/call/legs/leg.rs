@@ -201,8 +201,6 @@ pub(crate) struct Leg {
     pub(crate) peer: String,
     /// Whether the far end called us.
     pub(crate) inbound: bool,
-    /// Whether it leads to a recording server: it takes no part in the call.
-    pub(crate) records: bool,
     /// What it was called by, where that is not what the call's caller dialled: a transfer brought it in.
     pub(crate) number: Option<Box<Number>>,
     /// It has asked for a join and has hung up: its trunk has one call less.
@@ -270,7 +268,6 @@ impl Leg {
             party,
             peer: String::new(),
             inbound: false,
-            records: false,
             number: None,
             has_left: false,
             named_to: None,
@@ -343,9 +340,14 @@ impl Leg {
         self.agent.as_ref().is_some_and(|side| side.listens())
     }
 
+    /// Whether it leads to a recording server: it takes no part in the call.
+    pub(crate) fn records(&self) -> bool {
+        self.trunk.as_ref().is_some_and(|trunk| trunk.siprec.is_some())
+    }
+
     /// Whether it takes no part in the call: it listens, or records.
     pub(crate) fn is_beside(&self) -> bool {
-        self.records || self.listens()
+        self.records() || self.listens()
     }
 
     /// Where its signalling comes from; unspecified for an agent.
@@ -503,7 +505,7 @@ impl Leg {
             kind: match &self.agent {
                 Some(_) => "agent",
                 None if self.is_request() => "api",
-                None if self.records => "siprec",
+                None if self.records() => "siprec",
                 None => "sip",
             },
             to_requested: false,

@@ -168,7 +168,7 @@ impl Legs {
 
     /// The legs of far ends that have answered.
     pub(crate) fn talking(&self) -> impl Iterator<Item = LegId> + '_ {
-        let talks = |leg: &Leg| leg.state == LegState::Answered && leg.sip.dialog.is_some() && !leg.records;
+        let talks = |leg: &Leg| leg.state == LegState::Answered && leg.sip.dialog.is_some() && !leg.records();
         self.ids().filter(move |at| talks(&self[*at]))
     }
 

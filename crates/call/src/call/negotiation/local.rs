@@ -374,7 +374,7 @@ impl Bridge {
             cx.call.legs.ids().filter(|at| self.negotiation.sides(cx.call).all(|side| side != *at)).collect();
         for leg in left {
             let side = &cx.call.legs[leg];
-            if side.agent.is_none() && !side.records && side.state == LegState::Answered {
+            if side.agent.is_none() && !side.records() && side.state == LegState::Answered {
                 self.media.hang_up_leg(cx, leg, ReasonSlug::Transferred);
             }
         }

@@ -323,16 +323,17 @@ impl Bridge {
                 let expires = cx.now + late.min(Duration::from_secs(u64::from(agreed.seconds)));
                 cx.call.legs[leg].timer.agreed = Some(Agreed { expires, was_put_off: true, ..agreed });
             } else if agreed.expires <= cx.now {
-                if !cx.call.legs[leg].records {
+                if !cx.call.legs[leg].records() {
                     return self.session_over(cx, leg, agreed);
                 }
-                match siprec::session_over(&mut self.media, cx, leg) {
-                    Next::Stay => continue,
-                    ends => return ends,
+                let next = siprec::session_over(&mut self.media, cx, leg);
+                if !matches!(next, Next::Stay) {
+                    return next;
                 }
+                continue;
             }
             match agreed.refresh.is_some_and(|at| at <= cx.now) {
-                true if cx.call.legs[leg].records => siprec::refresh(cx, leg),
+                true if cx.call.legs[leg].records() => siprec::refresh(cx, leg),
                 true => self.negotiation.refresh(cx, leg),
                 false => {}
             }

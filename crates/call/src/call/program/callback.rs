@@ -92,7 +92,7 @@ pub(crate) fn end(cx: &mut Cx<'_>) {
 /// a code between the party and the edge would be kept.
 fn final_code(call: &Shared) -> Option<u16> {
     let code = call.ending?.code;
-    let said = call.legs.iter().filter(|leg| !leg.records).filter_map(|leg| leg.said()).map(|said| said.code);
+    let said = call.legs.iter().filter(|leg| !leg.records()).filter_map(|leg| leg.said()).map(|said| said.code);
     said.rev().find(|said| call.requested.is_some() && seen_code(*said) == code).or(Some(code))
 }
 

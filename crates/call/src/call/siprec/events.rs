@@ -8,7 +8,7 @@ use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
 use trunkgate_sdp::{Description, Direction, Far, far};
 use trunkgate_sip::header::SessionExpires;
-use trunkgate_sip::{Answer, ClientId, DialogId, ServerId};
+use trunkgate_sip::{Answer, DialogId, ServerId};
 use trunkgate_story::Said;
 use trunkgate_story::reason::ReasonSlug;
 
@@ -38,41 +38,48 @@ impl RecordingSession {
     }
 }
 
-/// Takes an event of a recording server.
-///
-/// # Errors
-/// The event, where it is none.
-pub(crate) fn take(media: &mut CallMedia, cx: &mut Cx<'_>, event: CallEvent) -> Result<Next, CallEvent> {
-    let Some(sessions) = &cx.call.siprec else { return Err(event) };
-    let by_client = |client: ClientId| sessions.all.iter().position(|session| session.pending == Some(client));
+/// Returns whether an event is of a recording server.
+pub(crate) fn concerns(cx: &Cx<'_>, event: &CallEvent) -> bool {
+    use CallEvent as E;
+    let Some(sessions) = &cx.call.siprec else { return false };
+    if let E::ReinviteAnswered { client, .. } | E::ReinviteUnanswered { client } = event {
+        return sessions.that_asked(*client).is_some();
+    }
+    if let E::Bound { end }
+    | E::Latched { end, .. }
+    | E::Idle { end }
+    | E::Unheard { end, .. }
+    | E::Stopped { end, .. }
+    | E::BindFailed { end, .. } = event
+    {
+        return leg_of(cx, *end).is_some();
+    }
+    let records = |leg: LegId| cx.call.legs.get(leg).is_some_and(|leg| leg.records());
+    matches!(event, E::Due(Timer::Siprec(_))) || leg_named(event).is_some_and(records)
+}
+
+/// Takes an event that [`concerns`] a recording server.
+#[expect(clippy::wildcard_enum_match_arm, reason = "there are dozens, and the others are of one leg or of no use here")]
+pub(crate) fn take(media: &mut CallMedia, cx: &mut Cx<'_>, event: CallEvent) -> Next {
+    use CallEvent as E;
+    let that_asked = |cx: &Cx<'_>, client| cx.call.siprec.as_ref().and_then(|sessions| sessions.that_asked(client));
     match event {
-        CallEvent::ReinviteAnswered { client, code, dialog, sdp, session } => match by_client(client) {
-            Some(at) => Ok(reinvite_answered(media, cx, at, code, (dialog, sdp), session)),
-            None => Err(CallEvent::ReinviteAnswered { client, code, dialog, sdp, session }),
+        E::ReinviteAnswered { client, code, dialog, sdp, session } => match that_asked(cx, client) {
+            Some(at) => reinvite_answered(media, cx, at, code, (dialog, sdp), session),
+            None => Next::Stay,
         },
-        CallEvent::ReinviteUnanswered { client } => match by_client(client) {
-            Some(at) => Ok(reinvite_answered(media, cx, at, 408, (None, None), None)),
-            None => Err(event),
+        E::ReinviteUnanswered { client } => match that_asked(cx, client) {
+            Some(at) => reinvite_answered(media, cx, at, 408, (None, None), None),
+            None => Next::Stay,
         },
-        CallEvent::Due(Timer::Siprec(at)) => Ok(due(media, cx, at.into())),
-        CallEvent::Bound { end }
-        | CallEvent::Latched { end, .. }
-        | CallEvent::Idle { end }
-        | CallEvent::Unheard { end, .. }
-        | CallEvent::Stopped { end, .. } => match leg_of(cx, end) {
-            Some(_) => Ok(Next::Stay),
-            None => Err(event),
+        E::Due(Timer::Siprec(at)) => due(media, cx, at.into()),
+        E::BindFailed { end, error } => match leg_of(cx, end) {
+            Some(leg) => lose(media, cx, leg, format!("its media ports could not be bound: {error}")),
+            None => Next::Stay,
         },
-        CallEvent::BindFailed { end, ref error } => match leg_of(cx, end) {
-            Some(leg) => {
-                let why = format!("its media ports could not be bound: {error}");
-                Ok(lose(media, cx, leg, why))
-            }
-            None => Err(event),
-        },
-        event => match leg_named(&event).filter(|leg| cx.call.legs.get(*leg).is_some_and(|leg| leg.records)) {
-            Some(leg) => Ok(of_leg(media, cx, leg, event)),
-            None => Err(event),
+        event => match leg_named(&event) {
+            Some(leg) => of_leg(media, cx, leg, event),
+            None => Next::Stay,
         },
     }
 }
@@ -80,32 +87,35 @@ pub(crate) fn take(media: &mut CallMedia, cx: &mut Cx<'_>, event: CallEvent) -> 
 /// The leg that an event of a dialog is about.
 fn leg_named(event: &CallEvent) -> Option<LegId> {
     use CallEvent as E;
-    match event {
-        E::Acked { leg, .. }
-        | E::Pracked { leg, .. }
-        | E::AckMissing { leg }
-        | E::Bye { leg, .. }
-        | E::EarlyBye { leg }
-        | E::Reinvite { leg, .. }
-        | E::Update { leg, .. }
-        | E::Info { leg, .. }
-        | E::Refer { leg, .. }
-        | E::Told { leg, .. }
-        | E::Trying { leg }
-        | E::Challenged { leg }
-        | E::Provisional { leg, .. }
-        | E::Accepted { leg, .. }
-        | E::Rejected { leg, .. }
-        | E::Unanswered { leg, .. } => Some(*leg),
-        _ => None,
+    if let E::Acked { leg, .. }
+    | E::Pracked { leg, .. }
+    | E::AckMissing { leg }
+    | E::Bye { leg, .. }
+    | E::EarlyBye { leg }
+    | E::Reinvite { leg, .. }
+    | E::Update { leg, .. }
+    | E::Info { leg, .. }
+    | E::Refer { leg, .. }
+    | E::Told { leg, .. }
+    | E::Trying { leg }
+    | E::Challenged { leg }
+    | E::Provisional { leg, .. }
+    | E::Accepted { leg, .. }
+    | E::Rejected { leg, .. }
+    | E::Unanswered { leg, .. } = event
+    {
+        Some(*leg)
+    } else {
+        None
     }
 }
 
 fn leg_of(cx: &Cx<'_>, end: EndId) -> Option<LegId> {
-    cx.call.legs.leg_of(end).filter(|leg| cx.call.legs[*leg].records)
+    cx.call.legs.leg_of(end).filter(|leg| cx.call.legs[*leg].records())
 }
 
 /// Takes an event of a leg that leads to a recording server.
+#[expect(clippy::wildcard_enum_match_arm, reason = "there are dozens, and a recording server has these")]
 fn of_leg(media: &mut CallMedia, cx: &mut Cx<'_>, leg: LegId, event: CallEvent) -> Next {
     use CallEvent as E;
     let at = cx.call.siprec.as_ref().and_then(|sessions| sessions.on_leg(leg));
@@ -157,6 +167,7 @@ fn of_leg(media: &mut CallMedia, cx: &mut Cx<'_>, leg: LegId, event: CallEvent) 
 }
 
 /// Takes an event of a leg that was let go.
+#[expect(clippy::wildcard_enum_match_arm, reason = "there are dozens, and a recording server has these")]
 fn over(cx: &mut Cx<'_>, leg: LegId, event: CallEvent) {
     use CallEvent as E;
     match event {

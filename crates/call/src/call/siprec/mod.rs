@@ -15,6 +15,6 @@ mod offer;
 mod recorded;
 mod session;
 
-pub(crate) use events::{end, refresh, session_over, take};
+pub(crate) use events::{concerns, end, refresh, session_over, take};
 pub use recorded::SiprecChange;
-pub(crate) use recorded::{RecordingSessions, change, plan, poll, tap};
+pub(crate) use recorded::{RecordingSessions, change, plan, plan_later, poll, tap};

@@ -125,6 +125,11 @@ impl RecordingSessions {
     pub(super) fn on_leg(&self, leg: LegId) -> Option<usize> {
         self.all.iter().position(|session| session.leg == Some(leg))
     }
+
+    /// Returns the place of the session whose re-INVITE of ours that is.
+    pub(super) fn that_asked(&self, client: ClientId) -> Option<usize> {
+        self.all.iter().position(|session| session.pending == Some(client))
+    }
 }
 
 impl RecordingSession {
@@ -168,6 +173,11 @@ pub(crate) fn plan(cx: &mut Cx<'_>, groups: &[Arc<str>], is_emergency: bool) -> 
     Ok(())
 }
 
+/// As [`plan`] where the parties talk already: whether a server is up is seen once it is asked.
+pub(crate) fn plan_later(cx: &mut Cx<'_>, groups: &[Arc<str>]) {
+    let _ = plan(cx, groups, true);
+}
+
 /// Begins the sessions that the answered call waits for.
 pub(crate) fn poll(media: &mut CallMedia, cx: &mut Cx<'_>) -> Next {
     let is_up = matches!(cx.call.state, State::Answered | State::Rerouting) && cx.call.times.answered.is_some();
@@ -200,9 +210,9 @@ pub(crate) fn poll(media: &mut CallMedia, cx: &mut Cx<'_>) -> Next {
         let Some(sessions) = cx.call.siprec.as_mut() else { return Next::Stay };
         sessions.all.push(session);
         let at = sessions.all.len() - 1;
-        match events::ask_next(media, cx, at) {
-            Next::Stay => {}
-            ends => return ends,
+        let next = events::ask_next(media, cx, at);
+        if !matches!(next, Next::Stay) {
+            return next;
         }
     }
     Next::Stay

@@ -304,7 +304,7 @@ impl Shared {
             agents.clone().any(|side| !side.listens()),
             agents.any(|side| side.listens()),
             self.legs.iter().any(|leg| leg.converted_to.is_some()),
-            self.legs.iter().any(|leg| leg.srtp.is_some() && !leg.records),
+            self.legs.iter().any(|leg| leg.srtp.is_some() && !leg.records()),
         ];
         FLAGS.into_iter().zip(hold).filter_map(|(flag, holds)| holds.then_some(flag)).collect()
     }

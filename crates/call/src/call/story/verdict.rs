@@ -154,7 +154,7 @@ fn rejected(call: &Shared, reason: ReasonSlug) -> Option<(LegId, &Said)> {
     }
     let code = call.ending?.code;
     let ended_so = |at: &LegId| {
-        let (leg, end) = (&call.legs[*at], call.legs[*at].shown_end().filter(|_| !call.legs[*at].records));
+        let (leg, end) = (&call.legs[*at], call.legs[*at].shown_end().filter(|_| !call.legs[*at].records()));
         let is_seen = leg.said().is_some_and(|said| seen_code(said.code) == code);
         is_seen && end.is_some_and(|end| end.reason == reason)
     };
