@@ -4,6 +4,7 @@ use trunkgate_call::UNSENT;
 use trunkgate_call::view::{
     FaultView, PeerView, Recent, RejectedView, RejectionView, SilentView, TrunkQuality, TrunkView,
 };
+use trunkgate_route::Siprec;
 
 use super::way::{Way, is_large_share, rejects_many};
 use crate::limits;
@@ -27,6 +28,10 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
     let name = &trunk.name;
     let party = || Party::Trunk(name.clone());
     let mut problems = Vec::new();
+    if let Some(group) = name.strip_prefix(Siprec::PREFIX) {
+        let required = way.table.trunk(name).and_then(|trunk| trunk.siprec).is_some_and(|siprec| siprec.required);
+        return super::siprec::problem(trunk, group, required, &why_down(&trunk.peers)).into_iter().collect();
+    }
     if trunk.state == "down" {
         let nobody = trunk.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
         let why = if nobody { "no phone is registered".to_owned() } else { why_down(&trunk.peers) };

@@ -228,7 +228,7 @@ fn scripts_are_calls_of_their_own_and_a_command_starts_the_application() {
     assert!(code == 0 && reports[0]["steps"][0]["ok"] == true, "a folder of scripts: {reports:#}");
     let xml = std::fs::read_to_string(junit).unwrap();
     assert!(xml.contains("tests=\"1\" failures=\"0\" errors=\"0\"") && xml.contains("good.call"), "{xml}");
-    let is_over = std::net::TcpStream::connect(("127.0.0.1", free)).is_err();
+    let is_over = TcpStream::connect(("127.0.0.1", free)).is_err();
     assert!(is_over, "the command ends with the sandbox");
 }
 

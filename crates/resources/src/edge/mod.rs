@@ -492,8 +492,8 @@ impl Edge {
             let text = format!("recording {sid} has gaps: {} ms were lost on the way to the disk", done.lost_ms);
             self.log(&call, text, None);
         }
-        if let Some(after) = after.filter(|_| done.milliseconds > 0) {
-            let (app, request) = after.request(done.milliseconds);
+        let after = after.filter(|_| done.milliseconds > 0).map(|after| after.request(done.milliseconds));
+        if let Some((app, request)) = after {
             self.notify_app(&call, &app, request);
         }
     }

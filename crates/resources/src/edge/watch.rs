@@ -99,12 +99,10 @@ impl Edge {
         // Any other answer comes from somebody who is there and takes calls.
         if matches!(code, 408 | 503) {
             self.peer_missed(now, &spot, format!("{code} to OPTIONS"));
+            self.peer_rests(now, &spot, response);
         } else {
             self.metrics.trunk_keepalive_rtt_seconds.observe(rtt.as_secs_f64());
             self.peer_heard(&spot, Some(rtt));
-        }
-        if code == 503 {
-            self.peer_rests(now, &spot, response);
         }
         self.plan_check(now, &spot);
         true
@@ -113,8 +111,7 @@ impl Edge {
     /// An OPTIONS of ours that could not be sent, or has had its time; `false`: it is none.
     pub fn peer_unanswered(&mut self, now: Instant, client: ClientId, sent: bool) -> bool {
         let Some((spot, _)) = self.health.ended(now, client) else { return false };
-        let problem = self.why_unanswered("OPTIONS", &spot, sent);
-        self.peer_missed(now, &spot, problem);
+        self.peer_missed(now, &spot, self.why_unanswered("OPTIONS", &spot, sent));
         self.plan_check(now, &spot);
         true
     }
@@ -192,7 +189,7 @@ impl Edge {
         }
     }
 
-    /// 503 with Retry-After (RFC 3261 §21.5.4): that address is left alone for so long.
+    /// Leaves an address alone for the time that Retry-After of its response names (RFC 3261 §20.33).
     pub fn peer_rests(&mut self, now: Instant, spot: &Spot, response: &Message) {
         if let Some(seconds) = response.header(HeaderName::RetryAfter).and_then(delta_seconds) {
             self.health.rest(now, spot, seconds);
