@@ -274,8 +274,7 @@ fn on_a_full_disk_a_recording_stays_untrimmed() {
 fn reports_of_an_end_are_in_the_store_with_the_entry() {
     let mut bench = Bench::new(|_| {});
     let events = RecordingEvents { in_progress: false, completed: true, absent: false };
-    let receiver =
-        RecordingReceiver { events, ..RecordingReceiver::of_all("https://app.example.com/recording".into()) };
+    let receiver = RecordingReceiver { events, ..RecordingReceiver::of_all("https://app.example.com/recording") };
     let stored = |bench: &Bench| -> Vec<(String, String)> {
         let read = |store: &rusqlite::Connection| {
             let mut found = store.prepare("SELECT about, url FROM callback ORDER BY created")?;

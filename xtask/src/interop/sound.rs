@@ -100,10 +100,22 @@ pub(crate) fn wav(rate_hz: u32, channels: u16, seconds: u32, sample: impl Fn(f64
 impl Sound {
     /// Reads a WAV file of 16 bits; of several channels the mean.
     pub(crate) fn of_wav(bytes: &[u8]) -> anyhow::Result<Sound> {
-        let header = bytes.get(..44).context("not a WAV file")?;
-        let rate = header.get(24..28).and_then(|four| four.try_into().ok()).map(u32::from_le_bytes);
-        let channels = usize::from(*header.get(22).context("no channels")?).max(1);
-        let samples = bytes.get(44..).unwrap_or_default().chunks_exact(2 * channels).map(|frame| {
+        // Chunks stand in any order, with a reserve for RF64 before the format.
+        let (mut rest, mut format) = (bytes.get(12..).context("not a WAV file")?, &[][..]);
+        let audio = loop {
+            let (head, behind) = rest.split_at_checked(8).context("no audio")?;
+            let length = head.get(4..).and_then(|four| four.try_into().ok()).map(u32::from_le_bytes);
+            let length = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+            if head.starts_with(b"data") {
+                break behind.get(..length).unwrap_or(behind);
+            }
+            let (chunk, next) = behind.split_at_checked(length + length % 2).context("no audio")?;
+            format = if head.starts_with(b"fmt ") { chunk } else { format };
+            rest = next;
+        };
+        let rate = format.get(4..8).and_then(|four| four.try_into().ok()).map(u32::from_le_bytes);
+        let channels = usize::from(*format.get(2).context("no channels")?).max(1);
+        let samples = audio.chunks_exact(2 * channels).map(|frame| {
             let sum: i32 = frame.as_chunks::<2>().0.iter().map(|sample| i32::from(i16::from_le_bytes(*sample))).sum();
             f64::from(sum) / f64::from(u8::try_from(channels).unwrap_or(1))
         });

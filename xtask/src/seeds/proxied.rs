@@ -152,7 +152,7 @@ fn recordings(page: &Page, rig: &Rig) -> anyhow::Result<String> {
     ensure!(list.contains(sid) && list.contains(call) && list.contains("completed"), "{list}");
     let sample = "RE3f3b1b2c0d0f4a5b6c7d8e9f0a1b2c3";
     let fetched = rig.proxied()?.shell(&page.command("twilio api:core:recordings:fetch")?.replace(sample, sid))?;
-    ensure!(fetched.contains(sid) && fetched.contains("StartCallRecordingAPI"), "{fetched}");
+    ensure!(fetched.contains(sid) && fetched.contains("completed"), "{fetched}");
     let curl = page.command("curl -u \"$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN\"")?.replace(sample, sid);
     let folder = tempfile::tempdir()?;
     rig.proxied()?.shell(&format!("cd '{}' && {curl}", folder.path().display()))?;

@@ -307,7 +307,14 @@ impl<'a> Talk<'a> {
                 self.phone.hang_up(call).await;
                 Ok(())
             }
-            _ => Ok(()),
+            What::Hear(_)
+            | What::HearSound(_)
+            | What::Press(_)
+            | What::Say(_)
+            | What::Wait(_)
+            | What::HangUp
+            | What::Ends(_) => Ok(()),
+            What::SendText(_) | What::GetText(..) | What::Request(..) | What::NoCall => Ok(()),
         }
     }
 
@@ -334,7 +341,19 @@ impl<'a> Talk<'a> {
                 self.note(format!("{method} {place}: {}", answered.as_ref().unwrap_or_else(|why| why)));
                 answered.map(drop)
             }
-            _ => Ok(()),
+            What::Hear(_)
+            | What::HearSound(_)
+            | What::Press(_)
+            | What::Say(_)
+            | What::Wait(_)
+            | What::HangUp
+            | What::Ends(_) => Ok(()),
+            What::Dial(_)
+            | What::PartyAnswers
+            | What::PartyHears(_)
+            | What::PartyPresses(_)
+            | What::PartyHangsUp
+            | What::NoCall => Ok(()),
         }
     }
 
