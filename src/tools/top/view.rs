@@ -509,7 +509,7 @@ Enter ladder  r raw  / filter  F5 clear ended  Del hang up  p pause  F8 colours 
         let heads: Vec<String> = page.lines().map(|line| line.chars().take(14).collect()).collect();
         let expected = [
             "! one: no answ",
-            "  no answer to",
+            "  answer to OP",
             "! two: no answ",
             "! three: no an",
             "! four: no ans",
