@@ -500,7 +500,7 @@ pub struct TwilioSandbox {
     /// Webhook for text messages to the numbers
     #[arg(long, value_name = "URL")]
     pub sms: Option<String>,
-    /// Lead --start's requests for Twilio to the sandbox; tunnel: reach others
+    /// Lead its requests for Twilio to the sandbox; tunnel: reach others
     #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "on")]
     #[arg(value_parser = ["on", "tunnel"], hide_possible_values = true, requires = "start")]
     pub proxy: Option<String>,
