@@ -33,7 +33,7 @@ pub(crate) struct Options {
     begun: usize,
 }
 
-/// Kinds of recording: name, and keys of [recording]; none: unrecorded.
+/// Kinds of recording: name, and keys of its section; none: unrecorded.
 const KINDS: [(&str, Option<&str>); 4] = [
     ("not recorded", None),
     ("dual WAV", Some("")),
@@ -96,7 +96,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Starts an edge that records its calls with keys of [recording] into a folder, and whether by the route.
+/// Starts an edge that records its calls with keys of the section `recording` into a folder, and whether by the route.
 fn start(dialer: &Dialer, folder: &Path, keys: &str, is_by_route: bool) -> anyhow::Result<Edge> {
     let key = folder.join("recording.key");
     if keys.contains("KEY") {

@@ -198,7 +198,7 @@ pub(super) fn start_relay(dialer: &Dialer) -> anyhow::Result<Edge> {
     start_edge(dialer, false, None, RELAYED.codecs)
 }
 
-/// The same with a section [recording]; `is_by_route`: every call is recorded.
+/// The same with a section `recording`; `is_by_route`: every call is recorded.
 pub(super) fn start_recorded(dialer: &Dialer, section: &str, is_by_route: bool) -> anyhow::Result<Edge> {
     let key = if is_by_route { "record = true\n" } else { "" };
     start_with(dialer, "", section, key, RELAYED.codecs)
