@@ -139,7 +139,7 @@ async function errors() {
   await refused(400, 21211, create({ to: "+1415555" }));
   await refused(501, 20501, create({ to: "client:charlie" }), "client:");
   await refused(400, 21210, create({ from: "+12025550143" }));
-  await refused(501, 20501, create({ record: true }), "Record");
+  await refused(400, 21220, create({ record: true }), "[recording]");
   await refused(501, 20501, create({ machineDetection: "Enable" }), "MachineDetection");
   await refused(404, 20404, () => api.calls(NOBODY).fetch());
   await refused(401, 20003, () => client(ACCOUNT, "f".repeat(32)).calls.list({ limit: 1 }));

@@ -171,7 +171,7 @@ def errors():
     refused(400, 21211, create(to="+1415555"))
     refused(501, 20501, create(to="client:charlie"), "client:")
     refused(400, 21210, create(from_="+12025550143"))
-    refused(501, 20501, create(record=True), "Record")
+    refused(400, 21220, create(record=True), "[recording]")
     refused(501, 20501, create(machine_detection="Enable"), "MachineDetection")
     refused(404, 20404, lambda: api.calls("CA" + "0" * 32).fetch())
     refused(401, 20003, lambda: client(ACCOUNT, "f" * 32).calls.list(limit=1))
