@@ -14,6 +14,9 @@ use crate::interop::edge::Edge;
 use crate::interop::python;
 use crate::interop::sound::Sound;
 
+/// How much longer the call with a recording lasts.
+const RECORDED: Duration = Duration::from_secs(2);
+
 /// Hosts of the page's applications.
 pub(super) const HOSTS: [&str; 3] = ["voice.example.com", "voice.prod.example.com", "demo.twilio.com"];
 
@@ -142,6 +145,8 @@ fn recordings(page: &Page, rig: &Rig) -> anyhow::Result<String> {
     rig.bench.edge.api_call_is(call, "in-progress")?;
     let begun = rig.bench.edge.api(&format!("POST Calls/{call}/Recordings.json"), &[("RecordingTrack", "both")])?;
     rig.hears(&answered, "This is a test call", "joanna")?;
+    // The call was heard from its answer on, the recording began later.
+    std::thread::sleep(RECORDED);
     rig.hangs_up(answered)?;
     rig.bench.edge.api_call_is(call, "completed")?;
     let sid = begun["sid"].as_str().with_context(|| begun.to_string())?;
