@@ -2,19 +2,17 @@
 
 use std::ops::Range;
 
-use crate::age::Sealer;
+use crate::envelope::{Encryption, Envelope};
 use crate::limits::FRAME_SAMPLES;
 use crate::ogg::OpusCut;
 use crate::wav::{self, DataBytes, HEADER_BYTES};
-use crate::{Channels, Container, Encryption};
+use crate::{Channels, Container};
 
 /// Contents of a finished file to those of a file with some of its frames; nothing is encoded again.
 #[derive(Debug)]
 pub struct Cut {
     body: Body,
-    sealer: Option<Sealer>,
-    /// Kept for its memory.
-    plain: Vec<u8>,
+    envelope: Envelope,
 }
 
 #[derive(Debug)]
@@ -37,23 +35,18 @@ impl Cut {
         serial: u32,
         to: &mut Vec<u8>,
     ) -> Option<Cut> {
-        let sealer = match encryption {
-            Some(by) => Some(Sealer::new(by.recipient, &by.randomness, to)?),
-            None => None,
-        };
-        let mut plain = Vec::new();
+        let mut envelope = Envelope::new(encryption, to)?;
         let body = match container {
             Container::Wav => {
                 let of_frame = u64::from(channels.count()) * 2 * FRAME_SAMPLES as u64;
                 let kept = HEADER_BYTES + frames.start * of_frame..HEADER_BYTES + frames.end * of_frame;
-                plain.extend_from_slice(&wav::header(channels, DataBytes::Known(kept.end - kept.start)));
+                envelope.plain().extend_from_slice(&wav::header(channels, DataBytes::Known(kept.end - kept.start)));
                 Body::Wav { kept, seen: 0 }
             }
             Container::Opus => Body::Opus(Box::new(OpusCut::new(frames, serial))),
         };
-        let mut cut = Cut { body, sealer, plain };
-        cut.seal(to);
-        Some(cut)
+        envelope.write(to);
+        Some(Cut { body, envelope })
     }
 
     /// Takes the next bytes of the contents, in order and decrypted; bytes of the file are appended.
@@ -62,34 +55,22 @@ impl Cut {
             Body::Wav { kept, seen } => {
                 let within = |place: u64| usize::try_from(place.saturating_sub(*seen)).unwrap_or(usize::MAX);
                 let end = within(kept.end).min(contents.len());
-                self.plain.extend_from_slice(contents.get(within(kept.start).min(end)..end).unwrap_or_default());
+                self.envelope
+                    .plain()
+                    .extend_from_slice(contents.get(within(kept.start).min(end)..end).unwrap_or_default());
                 *seen += contents.len() as u64;
             }
-            Body::Opus(cut) => cut.push(contents, &mut self.plain),
+            Body::Opus(cut) => cut.push(contents, self.envelope.plain()),
         }
-        self.seal(to);
+        self.envelope.write(to);
     }
 
     /// Appends the end of the file.
     pub fn finish(mut self, to: &mut Vec<u8>) {
         if let Body::Opus(cut) = self.body {
-            cut.finish(&mut self.plain);
+            cut.finish(self.envelope.plain());
         }
-        match self.sealer {
-            Some(mut sealer) => {
-                sealer.push(&self.plain, to);
-                sealer.finish(to);
-            }
-            None => to.append(&mut self.plain),
-        }
-    }
-
-    fn seal(&mut self, to: &mut Vec<u8>) {
-        match &mut self.sealer {
-            Some(sealer) => sealer.push(&self.plain, to),
-            None => to.extend_from_slice(&self.plain),
-        }
-        self.plain.clear();
+        self.envelope.finish(to);
     }
 }
 

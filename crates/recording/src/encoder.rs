@@ -1,8 +1,8 @@
 //! Frames to the bytes of a file, in any container, encrypted or not.
 
 use crate::Channels;
-use crate::age::{Randomness, Recipient, Sealer};
 use crate::channels::mix;
+use crate::envelope::{Encryption, Envelope};
 use crate::limits::{FRAME_MS, FRAME_SAMPLES};
 use crate::opus::OpusFile;
 use crate::wav::{self, DataBytes, HEADER_BYTES};
@@ -19,15 +19,6 @@ pub enum Container {
     Opus,
 }
 
-/// Encryption of a file.
-#[derive(Debug)]
-pub struct Encryption {
-    /// The key that it is sealed for.
-    pub recipient: Recipient,
-    /// Fresh random bytes.
-    pub randomness: Randomness,
-}
-
 #[derive(Debug)]
 enum Body {
     Wav,
@@ -39,11 +30,10 @@ enum Body {
 pub struct Encoder {
     channels: Channels,
     body: Body,
-    sealer: Option<Sealer>,
+    envelope: Envelope,
     frames: u64,
-    /// Kept for their memory.
+    /// Kept for its memory.
     samples: Vec<i16>,
-    plain: Vec<u8>,
 }
 
 impl Encoder {
@@ -56,23 +46,18 @@ impl Encoder {
         serial: u32,
         to: &mut Vec<u8>,
     ) -> Option<Encoder> {
-        let sealer = match encryption {
-            Some(by) => Some(Sealer::new(by.recipient, &by.randomness, to)?),
-            None => None,
-        };
-        let mut plain = Vec::new();
+        let mut envelope = Envelope::new(encryption, to)?;
         let body = match container {
-            Container::Opus => Body::Opus(Box::new(OpusFile::new(channels, serial, &mut plain)?)),
+            Container::Opus => Body::Opus(Box::new(OpusFile::new(channels, serial, envelope.plain())?)),
             Container::Wav => {
                 // Within encryption it is never written again.
-                let data = if sealer.is_some() { DataBytes::Unknown } else { DataBytes::Known(0) };
-                plain.extend_from_slice(&wav::header(channels, data));
+                let data = if envelope.is_sealed() { DataBytes::Unknown } else { DataBytes::Known(0) };
+                envelope.plain().extend_from_slice(&wav::header(channels, data));
                 Body::Wav
             }
         };
-        let mut encoder = Encoder { channels, body, sealer, frames: 0, samples: Vec::new(), plain };
-        encoder.seal(to);
-        Some(encoder)
+        envelope.write(to);
+        Some(Encoder { channels, body, envelope, frames: 0, samples: Vec::new() })
     }
 
     /// Takes frames of both parties, caller first; a part of a frame at their end is left out. Bytes of the file are appended.
@@ -83,10 +68,10 @@ impl Encoder {
         self.samples.clear();
         mix(self.channels, whole, &mut self.samples);
         match &mut self.body {
-            Body::Wav => self.plain.extend(self.samples.iter().flat_map(|sample| sample.to_le_bytes())),
-            Body::Opus(file) => file.push(&self.samples, &mut self.plain),
+            Body::Wav => self.envelope.plain().extend(self.samples.iter().flat_map(|sample| sample.to_le_bytes())),
+            Body::Opus(file) => file.push(&self.samples, self.envelope.plain()),
         }
-        self.seal(to);
+        self.envelope.write(to);
     }
 
     /// Takes frames of silence, at most 1 s of them; returns how many.
@@ -99,28 +84,22 @@ impl Encoder {
     /// Appends what can stand alone: a page of Ogg that has begun. Contents of an open chunk of age stay.
     pub fn flush(&mut self, to: &mut Vec<u8>) {
         if let Body::Opus(file) = &mut self.body {
-            file.flush(&mut self.plain);
+            file.flush(self.envelope.plain());
         }
-        self.seal(to);
+        self.envelope.write(to);
     }
 
     /// Appends the end of the file.
     pub fn finish(mut self, to: &mut Vec<u8>) {
         if let Body::Opus(file) = self.body {
-            file.finish(&mut self.plain);
+            file.finish(self.envelope.plain());
         }
-        match self.sealer {
-            Some(mut sealer) => {
-                sealer.push(&self.plain, to);
-                sealer.finish(to);
-            }
-            None => to.append(&mut self.plain),
-        }
+        self.envelope.finish(to);
     }
 
     /// Returns the header that stands for a file of this length; `None` where none is written again.
     pub fn header(&self, file_bytes: u64) -> Option<[u8; HEADER_BYTES as usize]> {
-        let is_rewritten = matches!(self.body, Body::Wav) && self.sealer.is_none();
+        let is_rewritten = matches!(self.body, Body::Wav) && !self.envelope.is_sealed();
         is_rewritten.then(|| wav::header(self.channels, DataBytes::Known(wav::data_bytes(self.channels, file_bytes))))
     }
 
@@ -132,14 +111,6 @@ impl Encoder {
     /// Returns the duration of these, in milliseconds.
     pub fn milliseconds(&self) -> u64 {
         self.frames * u64::from(FRAME_MS)
-    }
-
-    fn seal(&mut self, to: &mut Vec<u8>) {
-        match &mut self.sealer {
-            Some(sealer) => sealer.push(&self.plain, to),
-            None => to.extend_from_slice(&self.plain),
-        }
-        self.plain.clear();
     }
 }
 

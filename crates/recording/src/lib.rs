@@ -7,11 +7,13 @@ pub mod age;
 mod channels;
 mod cut;
 mod encoder;
+mod envelope;
 pub mod limits;
 pub mod ogg;
 mod opus;
 pub mod wav;
 
 pub use cut::Cut;
-pub use encoder::{Container, Encoder, Encryption};
+pub use encoder::{Container, Encoder};
+pub use envelope::Encryption;
 pub use trunkgate_terms::Channels;
