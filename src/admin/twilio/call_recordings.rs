@@ -17,7 +17,7 @@ use super::error::{Error, shown};
 use super::parameters::Parameters;
 use super::recordings::{self, Named};
 use super::{Answer, Asked, calls, create};
-use crate::sinks::recordings::{Entry, State};
+use crate::sinks::recordings::Entry;
 
 /// Name of the newest recording that is being made, in the place of a SID.
 const CURRENT: &str = "Twilio.CURRENT";
@@ -65,24 +65,10 @@ fn as_begun(call: &str, begun: &BegunRecording, request: &RecordingRequest) -> E
     Entry {
         sid: sid.clone(),
         call_sid: call.to_owned(),
-        conference_sid: None,
         source: (*source).to_owned(),
         channels: *channels,
-        state: State::InProgress,
-        file: None,
-        is_opus: false,
-        is_encrypted: false,
-        started,
-        updated: started,
-        milliseconds: 0,
-        bytes: 0,
-        sha256: None,
-        gaps: 0,
-        lost_milliseconds: 0,
-        error: None,
         track: trunkgate_call::track_name(request.tracks).to_owned(),
-        receiver: None,
-        error_code: None,
+        ..Entry::begun(started)
     }
 }
 

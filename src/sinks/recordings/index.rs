@@ -64,6 +64,34 @@ pub(crate) struct Entry {
     pub(crate) error_code: Option<u32>,
 }
 
+impl Entry {
+    /// Returns an entry of a recording in progress without file and names, which begins at this time, in milliseconds since 1970.
+    pub(crate) fn begun(started: i64) -> Entry {
+        Entry {
+            sid: String::new(),
+            call_sid: String::new(),
+            conference_sid: None,
+            source: String::new(),
+            channels: 0,
+            state: State::InProgress,
+            file: None,
+            is_opus: false,
+            is_encrypted: false,
+            started,
+            updated: started,
+            milliseconds: 0,
+            bytes: 0,
+            sha256: None,
+            gaps: 0,
+            lost_milliseconds: 0,
+            error: None,
+            track: String::new(),
+            receiver: None,
+            error_code: None,
+        }
+    }
+}
+
 /// Conditions for a part of the list, the newest first.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Part {

@@ -6,11 +6,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rand::TryRng as _;
-use trunkgate_recording::age::Randomness;
 use trunkgate_recording::limits::{FRAME_MS, FRAME_SAMPLES};
-use trunkgate_recording::{Container, Encoder, Encryption};
+use trunkgate_recording::{Container, Encoder};
 
+use super::drawn;
 use super::figures::RecordingFigures;
 use super::index::Entry;
 use super::output::Output;
@@ -56,12 +55,6 @@ pub(super) struct Ended {
     pub(super) trim: Option<Sound>,
 }
 
-fn random<const BYTES: usize>() -> io::Result<[u8; BYTES]> {
-    let mut bytes = [0; BYTES];
-    rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;
-    Ok(bytes)
-}
-
 fn milliseconds(frames: u64) -> u64 {
     frames * u64::from(FRAME_MS)
 }
@@ -72,12 +65,9 @@ impl Live {
     /// # Errors
     /// The system's, where it has no random numbers.
     pub(super) fn new(begin: &Begin, settings: &Recording, figures: Arc<RecordingFigures>) -> io::Result<Live> {
-        let encryption = match &settings.key {
-            Some(key) => Some(Encryption { recipient: key.recipient(), randomness: Randomness::new(random()?) }),
-            None => None,
-        };
+        let encryption = drawn::encryption(settings.key.as_deref())?;
         let mut beginning = Vec::new();
-        let serial = u32::from_ne_bytes(random()?);
+        let serial = drawn::serial()?;
         let encoder = Encoder::new(settings.container, begin.channels, encryption.as_ref(), serial, &mut beginning)
             .ok_or_else(|| io::Error::other("the encoder cannot be made"))?;
         let kind = (settings.container, encryption.is_some());

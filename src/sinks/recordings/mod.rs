@@ -3,6 +3,7 @@
 //! cannot take leave a gap of their length.
 
 mod closing;
+mod drawn;
 mod figures;
 mod index;
 mod live;
@@ -83,28 +84,15 @@ pub(crate) struct Begin {
 impl Begin {
     /// Returns its entry in the index, without a file.
     fn entry(&self) -> Entry {
-        let started = self.started_at.as_millisecond();
         Entry {
             sid: self.sid.clone(),
             call_sid: self.call_sid.clone(),
             conference_sid: self.conference_sid.clone(),
             source: self.source.as_str().to_owned(),
             channels: self.channels.count(),
-            state: State::InProgress,
-            file: None,
-            is_opus: false,
-            is_encrypted: false,
-            started,
-            updated: started,
-            milliseconds: 0,
-            bytes: 0,
-            sha256: None,
-            gaps: 0,
-            lost_milliseconds: 0,
-            error: None,
             track: track_name(self.tracks).to_owned(),
             receiver: self.receiver.as_deref().cloned(),
-            error_code: None,
+            ..Entry::begun(self.started_at.as_millisecond())
         }
     }
 }

@@ -109,10 +109,7 @@ impl Output {
         self.pending.drain(..taken);
         done?;
         if let Some(header) = header(self.written) {
-            let mut at = 0;
-            while let Some(rest) = header.get(at..).filter(|rest| !rest.is_empty()) {
-                at += disk::write_at(file, rest, at as u64)?;
-            }
+            disk::write_all_at(file, &header, 0)?;
         }
         Ok(())
     }

@@ -94,10 +94,7 @@ fn sealed(file: &File, entry: &Entry, channels: Channels, identities: Option<&Id
     let completion = completion(&payload, length, read)?;
     may_be_cut(length, completion.length)?;
     if let Some((place, bytes)) = completion.write {
-        let mut at = 0;
-        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            at += disk::write_at(file, rest, place + at as u64)?;
-        }
+        disk::write_all_at(file, &bytes, place)?;
     }
     file.set_len(completion.length)?;
     let contents = Contents::sealed(payload, completion.length).ok_or(NotRepaired::Refused(OPEN))?;

@@ -99,7 +99,17 @@ pub(crate) fn write_at(file: &File, bytes: &[u8], place: u64) -> io::Result<usiz
     }
 }
 
-/// Opens a file that is nobody else's.
+/// Writes all bytes at a place of a file; after an error some of them may be there.
+pub(crate) fn write_all_at(file: &File, mut bytes: &[u8], mut place: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let taken = write_at(file, bytes, place)?;
+        bytes = bytes.get(taken..).unwrap_or_default();
+        place += taken as u64;
+    }
+    Ok(())
+}
+
+/// Opens a file that no other process holds.
 pub(crate) fn locked(path: &Path) -> io::Result<Lines> {
     let lines = Lines::open(path)?;
     lock(lines.file()).map_err(|error| named(path, &error))?;
