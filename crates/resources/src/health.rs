@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use trunkgate_media::canonical;
 use trunkgate_route::{Destination, Peer, Table, Trunk};
-use trunkgate_sip::{ClientId, Flow, Transport};
+use trunkgate_sip::{ClientId, Flow, HeaderName, Message, Transport};
 
 use crate::limits::{
     HEALTH_BACKOFF_SECONDS, HEALTH_DOUBT, HEALTH_FAILURES, HEALTH_FIRST_SECONDS, HEALTH_SPOTS, HEALTH_WAIT_SECONDS,
@@ -228,9 +228,9 @@ impl Healths {
         }
     }
 
-    /// Notes that an address wants to be left alone for so long.
-    pub fn rest(&mut self, now: Instant, spot: &Spot, seconds: u32) {
-        if let Some(health) = self.by_spot.get_mut(spot) {
+    /// Leaves an address alone for as long as Retry-After of its 503 says (RFC 3261 §21.5.4), if it says so.
+    pub fn rest(&mut self, now: Instant, spot: &Spot, response: &Message) {
+        if let Some((health, seconds)) = self.by_spot.get_mut(spot).zip(retry_after(response)) {
             let seconds = u64::from(seconds).min(RETRY_AFTER_MOST_SECONDS);
             health.rests_until = Some(now + Duration::from_secs(seconds));
         }
@@ -314,8 +314,13 @@ impl Health {
     }
 }
 
+/// Returns the seconds that a response names in Retry-After.
+pub fn retry_after(response: &Message) -> Option<u32> {
+    response.header(HeaderName::RetryAfter).and_then(delta_seconds)
+}
+
 /// Returns the seconds of a Retry-After: `120`, `120 (in a meeting)`, `120;duration=3600` (RFC 3261 §20.33).
-pub fn delta_seconds(value: &[u8]) -> Option<u32> {
+fn delta_seconds(value: &[u8]) -> Option<u32> {
     let digits: Vec<u8> = value.trim_ascii_start().iter().copied().take_while(u8::is_ascii_digit).collect();
     let text = std::str::from_utf8(&digits).ok().filter(|text| !text.is_empty())?;
     Some(text.parse().unwrap_or(u32::MAX))

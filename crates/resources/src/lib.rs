@@ -42,4 +42,4 @@ pub mod trunks;
 pub mod unknown;
 pub mod unproven;
 
-pub use health::delta_seconds;
+pub use health::retry_after;

@@ -188,7 +188,8 @@ impl Edge {
     pub fn register_challenged(&mut self, now: Instant, id: ClientId) {
         let Some(name) = self.registrations.clients.get(&id).cloned() else { return };
         let Some(registration) = self.registrations.by_trunk.get_mut(&name) else { return };
-        (registration.cseq, registration.has_shown) = (registration.cseq.saturating_add(1), true);
+        registration.cseq = registration.cseq.saturating_add(1);
+        registration.has_shown = true;
         let patience = registration.patience;
         self.registrations.set_due(&name, Some(now + patience));
     }

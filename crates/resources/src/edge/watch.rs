@@ -9,7 +9,7 @@ use bytes::Bytes;
 use trunkgate_media::{Command, EndCounters, EndId, EndSpec, Event, MediaId};
 use trunkgate_route::acl::translated;
 use trunkgate_route::{Figures, Peer, Plan, Rank, Target, Trunk};
-use trunkgate_sip::{ClientId, Flow, HeaderName, Message, Method, Party, ServerId, Transmit, Transport};
+use trunkgate_sip::{ClientId, Flow, Message, Method, Party, ServerId, Transmit, Transport};
 use trunkgate_story::captured::{Captured, CapturedItem};
 use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::messages::{Way, Wire};
@@ -24,7 +24,7 @@ use crate::addressing::is_no_host;
 use crate::agents::Probed;
 use crate::breaker::is_failure;
 use crate::edge::Edge;
-use crate::health::delta_seconds;
+use crate::health::retry_after;
 use crate::health::{Due, Health, Spot};
 use crate::index::Place;
 use crate::io::{AgentProbe, Cause, Concerned, Output};
@@ -99,10 +99,12 @@ impl Edge {
         // Any other answer comes from somebody who is there and takes calls.
         if matches!(code, 408 | 503) {
             self.peer_missed(now, &spot, format!("{code} to OPTIONS"));
-            self.peer_rests(now, &spot, response);
         } else {
             self.metrics.trunk_keepalive_rtt_seconds.observe(rtt.as_secs_f64());
             self.peer_heard(&spot, Some(rtt));
+        }
+        if code == 503 {
+            self.health.rest(now, &spot, response);
         }
         self.plan_check(now, &spot);
         true
@@ -189,17 +191,9 @@ impl Edge {
         }
     }
 
-    /// Leaves an address alone for the time that Retry-After of its response names (RFC 3261 §20.33).
-    pub fn peer_rests(&mut self, now: Instant, spot: &Spot, response: &Message) {
-        if let Some(seconds) = response.header(HeaderName::RetryAfter).and_then(delta_seconds) {
-            self.health.rest(now, spot, seconds);
-        }
-    }
-
     /// A trunk has refused a call because it has too many (`congested_on`): other targets come first for a time.
     pub fn trunk_congested(&mut self, now: Instant, trunk: &Trunk, response: &Message, code: u16) {
-        let retry_after = response.header(HeaderName::RetryAfter).and_then(delta_seconds);
-        let Some(pause) = self.trunks.congested(now, &trunk.name, retry_after) else { return };
+        let Some(pause) = self.trunks.congested(now, &trunk.name, retry_after(response)) else { return };
         let text = format!(
             "trunk {}: too many calls ({code}): calls that have another target skip it for {} s",
             trunk.name,

@@ -246,11 +246,7 @@ impl Search {
     pub(crate) fn heard(&self, cx: &mut Cx<'_>, leg: LegId) {
         let Some(branch) = self.calling_on(cx.call, leg) else { return };
         cx.disarm(Timer::NoResponse(branch));
-        let leg = &mut cx.call.legs[leg];
-        leg.sip.heard = true;
-        if let Some(spot) = leg.spot() {
-            cx.edge.peer_heard(&spot, None);
-        }
+        cx.heard(leg);
     }
 
     /// It asks for credentials, and has got them with the INVITE once more: that one is to be answered in time, too.

@@ -1,7 +1,7 @@
 //! What a far end says as it rejects a call, read from its response.
 
-use trunkgate_resources::delta_seconds;
 use trunkgate_resources::limits::{REJECTION_TEXT_CHARS, REJECTION_TEXTS};
+use trunkgate_resources::retry_after;
 use trunkgate_sip::{HeaderName, Message, StartLine};
 use trunkgate_story::Said;
 use trunkgate_story::numbers::plain;
@@ -27,8 +27,7 @@ pub(crate) fn said(code: u16, response: &Message) -> Said {
             texts.push(text);
         }
     }
-    let retry_after = response.header(HeaderName::RetryAfter).and_then(delta_seconds);
-    Said { code, phrase, texts, retry_after }
+    Said { code, phrase, texts, retry_after: retry_after(response) }
 }
 
 /// A header of the far end's own that tells why.
