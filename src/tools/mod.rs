@@ -12,6 +12,7 @@ pub mod doctor;
 pub(crate) mod findings;
 pub mod help;
 pub mod init;
+pub(crate) mod junit;
 pub(crate) mod line;
 pub mod loadtest;
 pub mod preset;

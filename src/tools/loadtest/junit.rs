@@ -2,52 +2,22 @@
 
 use std::io;
 
-use quick_xml::Writer;
-use quick_xml::events::{BytesDecl, BytesText, Event};
-
 use super::report::Judged;
+use crate::tools::junit::{Case, Wrong, suite};
 
 /// The file's text.
 ///
 /// # Errors
 /// What cannot be written.
 pub(super) fn xml(judged: &[Judged], faults: &[String], seconds: f64) -> io::Result<Vec<u8>> {
-    let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
-    let failures = judged.iter().filter(|one| !one.holds).count().to_string();
-    let (tests, errors) = ((judged.len() + 1).to_string(), u8::from(!faults.is_empty()).to_string());
-    let time = format!("{seconds:.3}");
-    let counts = [
-        ("name", "trunkgate loadtest"),
-        ("tests", tests.as_str()),
-        ("failures", failures.as_str()),
-        ("errors", errors.as_str()),
-        ("time", time.as_str()),
-    ];
-    writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
-    writer.create_element("testsuites").with_attributes(counts).write_inner_content(|writer| {
-        writer.create_element("testsuite").with_attributes(counts).write_inner_content(|writer| {
-            judged.iter().try_for_each(|one| case(writer, &one.text, "failure", one.failure()))?;
-            let faults = (!faults.is_empty()).then(|| format!("not valid: {}", faults.join("; ")));
-            case(writer, "the generator kept its pace", "error", faults)
-        })?;
-        Ok(())
-    })?;
-    let mut xml = writer.into_inner();
-    xml.push(b'\n');
-    Ok(xml)
-}
-
-fn case(writer: &mut Writer<Vec<u8>>, name: &str, kind: &str, wrong: Option<String>) -> io::Result<()> {
-    let element = writer.create_element("testcase").with_attributes([("classname", "loadtest"), ("name", name)]);
-    match wrong {
-        None => element.write_empty()?,
-        Some(what) => element.write_inner_content(|writer| {
-            let told = writer.create_element(kind).with_attribute(("message", what.as_str()));
-            told.write_text_content(BytesText::new(&what))?;
-            Ok(())
-        })?,
+    let case = |name: &str, is_error: bool, wrong: Option<String>| {
+        let wrong = wrong.map(|what| Wrong { is_error, message: what.clone(), text: what });
+        Case { name: name.to_owned(), seconds: None, wrong, output: None }
     };
-    Ok(())
+    let faults = (!faults.is_empty()).then(|| format!("not valid: {}", faults.join("; ")));
+    let mut cases: Vec<Case> = judged.iter().map(|one| case(&one.text, false, one.failure())).collect();
+    cases.push(case("the generator kept its pace", true, faults));
+    suite("trunkgate loadtest", "loadtest", seconds, &cases)
 }
 
 #[cfg(test)]

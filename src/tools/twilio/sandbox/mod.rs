@@ -111,7 +111,7 @@ fn write(options: &TwilioSandbox, reports: &[Report]) -> bool {
         client::say(&report::as_json(reports));
     }
     let Some(path) = &options.junit else { return true };
-    let written = files::write(path, report::as_junit(reports).as_bytes(), files::REPORT);
+    let written = report::as_junit(reports).and_then(|xml| files::write(path, &xml, files::REPORT));
     if let Err(error) = &written {
         eprintln!("error: --junit {}: {error}", path.display());
     }

@@ -1,5 +1,6 @@
 //! What came of the calls of a sandbox: as text, as JSON and as JUnit's XML.
 
+use std::io;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -7,6 +8,7 @@ use trunkgate_call::trace::{TraceItem, TraceView, Webhook};
 
 use super::voice::Heard;
 use crate::system::terminal;
+use crate::tools::junit::{Case, Wrong, suite};
 
 /// Exit code where the application does not start, cannot be reached or answers with an error.
 pub(super) const APPLICATION: u8 = 3;
@@ -198,18 +200,14 @@ impl Report {
         })
     }
 
-    fn as_junit(&self) -> String {
-        let name = xml(&self.name);
-        let mut out =
-            format!("  <testcase classname=\"trunkgate.twilio\" name=\"{name}\" time=\"{:.3}\">\n", self.seconds);
-        let kind = if self.unreachable.is_some() { "error" } else { "failure" };
+    fn as_case(&self) -> Case {
         let faults = self.faults();
-        if let Some(first) = faults.first() {
-            let message = xml(first.lines().next().unwrap_or_default());
-            out.push_str(&format!("    <{kind} message=\"{message}\">{}</{kind}>\n", xml(&faults.join("\n"))));
-        }
-        out.push_str(&format!("    <system-out>{}</system-out>\n  </testcase>\n", xml(&self.as_text())));
-        out
+        let wrong = faults.first().map(|first| Wrong {
+            is_error: self.unreachable.is_some(),
+            message: first.lines().next().unwrap_or_default().to_owned(),
+            text: faults.join("\n"),
+        });
+        Case { name: self.name.clone(), seconds: Some(self.seconds), wrong, output: Some(self.as_text()) }
     }
 }
 
@@ -219,17 +217,12 @@ pub(super) fn as_json(reports: &[Report]) -> String {
 }
 
 /// Returns reports as a suite of JUnit's XML.
-pub(super) fn as_junit(reports: &[Report]) -> String {
-    let count = |is_it: fn(&Report) -> bool| reports.iter().filter(|report| is_it(report)).count();
-    let errors = count(|report| report.unreachable.is_some());
-    let failures = count(|report| report.unreachable.is_none() && !report.is_good());
-    let seconds: f64 = reports.iter().map(|report| report.seconds).sum();
-    let cases: String = reports.iter().map(Report::as_junit).collect();
-    format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"trunkgate twilio\" tests=\"{}\" failures=\"{failures}\" \
-         errors=\"{errors}\" time=\"{seconds:.3}\">\n{cases}</testsuite>\n",
-        reports.len()
-    )
+///
+/// # Errors
+/// What cannot be written.
+pub(super) fn as_junit(reports: &[Report]) -> io::Result<Vec<u8>> {
+    let cases: Vec<Case> = reports.iter().map(Report::as_case).collect();
+    suite("trunkgate twilio", "trunkgate.twilio", reports.iter().map(|report| report.seconds).sum(), &cases)
 }
 
 pub(super) fn exit_code(reports: &[Report]) -> ExitCode {
@@ -298,22 +291,6 @@ fn given_up(text: &str) -> Option<(&str, u64)> {
 fn is_result(text: &str) -> bool {
     let verb = ["Dial (", "Gather (", "Refer ("].into_iter().find(|verb| text.starts_with(verb));
     verb.is_some() && text.contains("): ")
-}
-
-/// Returns a text as XML has it, in an attribute or between tags.
-fn xml(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c if c.is_control() && !matches!(c, '\n' | '\t') => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -396,7 +373,7 @@ mod tests {
         let good = Report { name: "a & b.call".to_owned(), seconds: 1.25, ..Report::default() };
         let bad = Report { failures: vec!["hear <x>".to_owned()], ..Report::default() };
         let broken = Report::of_failure(Vec::new(), Some("it ended\n| trace".to_owned()));
-        let xml = as_junit(&[good, bad, broken]);
+        let xml = String::from_utf8(as_junit(&[good, bad, broken]).unwrap()).unwrap();
         for part in [
             "tests=\"3\" failures=\"1\" errors=\"1\" time=\"1.250\">",
             "name=\"a &amp; b.call\" time=\"1.250\">",

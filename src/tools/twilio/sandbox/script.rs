@@ -46,25 +46,36 @@ pub(super) enum What {
     Wait(Duration),
     /// The application calls a number.
     Dial(Dialled),
-    /// A party has answered.
-    PartyAnswers,
-    /// The party that was called last hears these words of a Say.
-    PartyHears(String),
-    /// The party that was called last presses digits.
-    PartyPresses(String),
-    /// The party that was called last hangs up.
-    PartyHangsUp,
+    Party(PartyStep),
     HangUp,
     /// The application ends the call, with this status where one is written.
     Ends(Option<&'static str>),
+    Beside(Beside),
+    /// There is no call by the caller; the first step.
+    NoCall,
+}
+
+/// A step of the party that was called last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum PartyStep {
+    /// A party has answered.
+    Answers,
+    /// It hears these words of a Say.
+    Hears(String),
+    /// It presses digits.
+    Presses(String),
+    HangsUp,
+}
+
+/// A step beside the calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Beside {
     /// The caller sends a text to the number.
     SendText(String),
     /// The application sends a text with these words to the caller, or to another number.
     GetText(Option<String>, String),
     /// A request to the application, with a form where one is written.
     Request(String, String, String),
-    /// There is no call by the caller; the first step.
-    NoCall,
 }
 
 /// Sound that is no Say.
@@ -165,7 +176,7 @@ impl Script {
 
     /// Whether a text is sent to the number.
     pub(super) fn sends_text(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step.what, What::SendText(_)))
+        self.steps.iter().any(|step| matches!(step.what, What::Beside(Beside::SendText(_))))
     }
 
     /// Returns the numbers that are to be called, with the behaviour of their parties.
@@ -184,16 +195,7 @@ impl Script {
                 What::NoCall if at > 0 => {
                     return Some(Misplaced { line: step.line, why: "`no call` is the first step" });
                 }
-                What::NoCall
-                | What::Wait(_)
-                | What::Dial(_)
-                | What::PartyAnswers
-                | What::PartyHears(_)
-                | What::PartyPresses(_)
-                | What::PartyHangsUp
-                | What::SendText(_)
-                | What::GetText(..)
-                | What::Request(..) => false,
+                What::NoCall | What::Wait(_) | What::Dial(_) | What::Party(_) | What::Beside(_) => false,
             };
             let why = "a step of the caller's call, and the script begins with `no call`";
             (needs_call && !has_call).then_some(Misplaced { line: step.line, why })
@@ -240,7 +242,7 @@ impl What {
             "say" => words("say", rest).map(What::Say),
             "wait" => duration(rest).map(What::Wait).map_err(|why| format!("`wait`: {why}")),
             "dial" => Dialled::parse(rest, own).map(What::Dial),
-            "party" => What::party(rest),
+            "party" => PartyStep::parse(rest).map(What::Party),
             "hang" if plain == "up" => Ok(What::HangUp),
             "ends" if rest.is_empty() => Ok(What::Ends(None)),
             "ends" => {
@@ -250,13 +252,15 @@ impl What {
                     .map(|status| What::Ends(Some(status)))
                     .ok_or_else(|| format!("`ends`: \"{rest}\"; known: {}", STATUSES.join(", ")))
             }
-            "send" if first(&plain).0 == "text" => words("send text", first(rest).1).map(What::SendText),
+            "send" if first(&plain).0 == "text" => {
+                words("send text", first(rest).1).map(Beside::SendText).map(What::Beside)
+            }
             "get" if first(&plain).0 == "text" => {
-                words("get text", first(rest).1).map(|text| What::GetText(None, text))
+                words("get text", first(rest).1).map(|text| What::Beside(Beside::GetText(None, text)))
             }
             "text" => {
                 let (number, text) = first(rest);
-                Ok(What::GetText(Some(written(number, own)), words("text NUMBER", text)?))
+                Ok(What::Beside(Beside::GetText(Some(written(number, own)), words("text NUMBER", text)?)))
             }
             "request" => {
                 let (method, rest) = first(rest);
@@ -265,20 +269,22 @@ impl What {
                 if !matches!(method.as_str(), "GET" | "POST") || place.is_empty() {
                     return Err("`request`: write GET or POST, a path or URL, and a form if there is one".to_owned());
                 }
-                Ok(What::Request(method, place.to_owned(), form.to_owned()))
+                Ok(What::Beside(Beside::Request(method, place.to_owned(), form.to_owned())))
             }
             "no" if plain == "call" => Ok(What::NoCall),
             _ => Err(format!("\"{text}\" is no step; known: {STEPS}")),
         }
     }
+}
 
-    fn party(rest: &str) -> Result<What, String> {
+impl PartyStep {
+    fn parse(rest: &str) -> Result<PartyStep, String> {
         let (verb, words_of_it) = first(rest);
         match (verb.to_ascii_lowercase().as_str(), words_of_it.to_ascii_lowercase().as_str()) {
-            ("answers", "") => Ok(What::PartyAnswers),
-            ("hangs", "up") => Ok(What::PartyHangsUp),
-            ("hears", _) => words("party hears", words_of_it).map(What::PartyHears),
-            ("presses", _) => digits("party presses", words_of_it).map(What::PartyPresses),
+            ("answers", "") => Ok(PartyStep::Answers),
+            ("hangs", "up") => Ok(PartyStep::HangsUp),
+            ("hears", _) => words("party hears", words_of_it).map(PartyStep::Hears),
+            ("presses", _) => digits("party presses", words_of_it).map(PartyStep::Presses),
             _ => Err(format!("`party`: \"{rest}\"; known: answers, hears TEXT, presses DIGITS, hangs up")),
         }
     }
@@ -380,18 +386,24 @@ mod tests {
             ("dial (415) 555-0111 busy", dial("+14155550111", None, PartyActs::IsBusy)),
             ("dial +14155550178 from 415-555-0100 Fails", dial("+14155550178", Some("+14155550100"), PartyActs::Fails)),
             ("say \"Put me through\"", What::Say("Put me through".to_owned())),
-            ("party answers", What::PartyAnswers),
-            ("party hears Press one", What::PartyHears("Press one".to_owned())),
-            ("party presses 1", What::PartyPresses("1".to_owned())),
-            ("party hangs up", What::PartyHangsUp),
+            ("party answers", What::Party(PartyStep::Answers)),
+            ("party hears Press one", What::Party(PartyStep::Hears("Press one".to_owned()))),
+            ("party presses 1", What::Party(PartyStep::Presses("1".to_owned()))),
+            ("party hangs up", What::Party(PartyStep::HangsUp)),
             ("ends", What::Ends(None)),
             ("ends busy", What::Ends(Some("busy"))),
             ("ends no answer", What::Ends(Some("no-answer"))),
             ("hang up", What::HangUp),
-            ("send text Are you open?", What::SendText("Are you open?".to_owned())),
-            ("get text \"from seven\"", What::GetText(None, "from seven".to_owned())),
-            ("text +14155550111 Hello", What::GetText(Some("+14155550111".to_owned()), "Hello".to_owned())),
-            ("request post /call to=1", What::Request("POST".to_owned(), "/call".to_owned(), "to=1".to_owned())),
+            ("send text Are you open?", What::Beside(Beside::SendText("Are you open?".to_owned()))),
+            ("get text \"from seven\"", What::Beside(Beside::GetText(None, "from seven".to_owned()))),
+            (
+                "text +14155550111 Hello",
+                What::Beside(Beside::GetText(Some("+14155550111".to_owned()), "Hello".to_owned())),
+            ),
+            (
+                "request post /call to=1",
+                What::Beside(Beside::Request("POST".to_owned(), "/call".to_owned(), "to=1".to_owned())),
+            ),
             ("no call", What::NoCall),
         ] {
             assert_eq!(parse(&format!("# a menu\n\n{text}\n")), Ok(vec![wanted]), "{text}");

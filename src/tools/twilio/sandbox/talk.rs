@@ -11,7 +11,7 @@ use super::listener::Listener;
 use super::phone::{ANSWER_AFTER, News, Telephone, overheard};
 use super::recogniser::Recogniser;
 use super::report::{Moment, Outcome, Report, Rules, shown};
-use super::script::{Audible, Dialled, PartyActs, Script, Step, What};
+use super::script::{Audible, Beside, Dialled, PartyActs, PartyStep, Script, Step, What};
 use super::stop::Stop;
 use super::texts::Texts;
 use super::voice::{Codebook, Heard};
@@ -277,56 +277,46 @@ impl<'a> Talk<'a> {
                     _ => Ok(()),
                 }
             }
-            What::Dial(_) | What::PartyAnswers | What::PartyHears(_) | What::PartyPresses(_) | What::PartyHangsUp => {
-                self.carry_out_of_party(&step.what).await
-            }
-            What::SendText(_) | What::GetText(..) | What::Request(..) => self.carry_out_beside(&step.what).await,
+            What::Dial(dialled) => self.dials(dialled).await,
+            What::Party(step) => self.carry_out_of_party(step).await,
+            What::Beside(step) => self.carry_out_beside(step).await,
         }
     }
 
     /// Carries out a step about a party.
-    async fn carry_out_of_party(&mut self, what: &What) -> Result<(), String> {
-        match what {
-            What::Dial(dialled) => self.dials(dialled).await,
-            What::PartyAnswers => self.has_answered().await,
-            What::PartyHears(words) => {
+    async fn carry_out_of_party(&mut self, step: &PartyStep) -> Result<(), String> {
+        match step {
+            PartyStep::Answers => self.has_answered().await,
+            PartyStep::Hears(words) => {
                 self.may_answer(|party| party.is_answered)?;
                 let hears = |talk: &mut Self| talk.listening_party()?.listener.hears(words);
                 self.wait_for(Of::Party, hears, "the party did not hear it").await
             }
-            What::PartyPresses(digits) => {
+            PartyStep::Presses(digits) => {
                 self.has_answered().await?;
                 let Some(call) = self.party().map(|party| party.call) else { return Err(NO_PARTY.to_owned()) };
                 self.note(format!("the party presses {digits}"));
                 self.press(call, digits).await
             }
-            What::PartyHangsUp => {
+            PartyStep::HangsUp => {
                 self.has_answered().await?;
                 let Some(call) = self.party().map(|party| party.call) else { return Err(NO_PARTY.to_owned()) };
                 self.note("the party hangs up".to_owned());
                 self.phone.hang_up(call).await;
                 Ok(())
             }
-            What::Hear(_)
-            | What::HearSound(_)
-            | What::Press(_)
-            | What::Say(_)
-            | What::Wait(_)
-            | What::HangUp
-            | What::Ends(_) => Ok(()),
-            What::SendText(_) | What::GetText(..) | What::Request(..) | What::NoCall => Ok(()),
         }
     }
 
     /// Carries out a step beside the calls: a text message, or a request.
-    async fn carry_out_beside(&mut self, what: &What) -> Result<(), String> {
-        match what {
-            What::SendText(text) => {
+    async fn carry_out_beside(&mut self, step: &Beside) -> Result<(), String> {
+        match step {
+            Beside::SendText(text) => {
                 self.note(format!("sends a text: {text}"));
                 let line = self.means.line;
                 self.means.texts.send(&line.from, &line.number, text).await
             }
-            What::GetText(to, words) => {
+            Beside::GetText(to, words) => {
                 let to = to.clone().unwrap_or_else(|| self.means.line.from.clone());
                 let comes = |talk: &mut Self| {
                     let found = talk.means.texts.find(talk.texts_seen, &to, words)?;
@@ -336,24 +326,11 @@ impl<'a> Talk<'a> {
                 let result = self.wait_for(Of::None, comes, "the application sent no such text").await;
                 result.map_err(|why| format!("{why}. {}", self.means.texts.instead(self.texts_seen)))
             }
-            What::Request(method, place, form) => {
+            Beside::Request(method, place, form) => {
                 let answered = self.means.application.ask(method, place, form).await;
                 self.note(format!("{method} {place}: {}", answered.as_ref().unwrap_or_else(|why| why)));
                 answered.map(drop)
             }
-            What::Hear(_)
-            | What::HearSound(_)
-            | What::Press(_)
-            | What::Say(_)
-            | What::Wait(_)
-            | What::HangUp
-            | What::Ends(_) => Ok(()),
-            What::Dial(_)
-            | What::PartyAnswers
-            | What::PartyHears(_)
-            | What::PartyPresses(_)
-            | What::PartyHangsUp
-            | What::NoCall => Ok(()),
         }
     }
 
