@@ -45,7 +45,7 @@ pub(crate) use print::{HEADS, MARKED};
 const CALLS_SHOWN: usize = 100;
 /// How an edge that is not well answers `/healthz`.
 const EDGE_REFUSALS: [&str; 2] = ["is stuck (503)", " ms (503)"];
-/// `CA` and 32 digits.
+/// `CA` or `RE`, and 32 digits.
 const SID_CHARS: usize = 34;
 /// Calls that are looked through for the beginning of a SID, or for sides that are heard.
 const SEARCHED: usize = 1_000;
@@ -55,6 +55,8 @@ const PIPE_COLUMNS: usize = 132;
 const LAST: &str = "last";
 /// Longest answer that is read.
 const ANSWER_BYTES: u64 = 256 << 20;
+/// What is said of an answer that no edge gives.
+const NOT_AN_EDGE: &str = "the response is not from a Trunkgate edge";
 /// What is said of an edge that takes longer.
 const SILENT: &str = "it does not answer";
 /// Longest wait for an answer that a verb can do without.
@@ -139,9 +141,6 @@ pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Calls) ->
 fn show_call(config: Option<&Path>, remote: &Remote, written: &str) -> ExitCode {
     talk(config, remote, async |edge| {
         let sid = escape(&sid_of(edge, written).await?);
-        let parsed = |text: &str| {
-            serde_json::from_str::<Value>(text).map_err(|_| "the response is not from a Trunkgate edge".to_owned())
-        };
         let mut call = parsed(&request(edge, Method::GET, &format!("/v1/calls/{sid}"), None).await?)?;
         if let Ok(text) = request(edge, Method::GET, &format!("/v1/calls/{sid}/trace"), None).await
             && let Some(call) = call.as_object_mut()
@@ -193,7 +192,7 @@ fn download(config: Option<&Path>, remote: &Remote, written: &str, form: &str, f
         let path = format!("/v1/calls/{}/{form}", escape(&sid));
         let bytes = request_bytes(edge, Method::GET, &path, None).await?;
         if file.is_none() && !sid.chars().all(|c| c.is_ascii_alphanumeric()) {
-            return Err("the response is not from a Trunkgate edge (invalid call SID)".to_owned());
+            return Err(format!("{NOT_AN_EDGE} (invalid call SID)"));
         }
         let name = format!("{sid}.{}", form.trim_start_matches("trace."));
         let file = file.unwrap_or(Path::new(&name));
@@ -232,7 +231,7 @@ fn ask_of_call(
     show: impl FnOnce(&Value, &str) -> String,
 ) -> ExitCode {
     of_call(config, remote, method, written, path, |text, sid| {
-        let answer = serde_json::from_str(&text).map_err(|_| "the response is not from a Trunkgate edge".to_owned())?;
+        let answer = parsed(&text)?;
         Ok(show(&answer, sid))
     })
 }
@@ -243,13 +242,12 @@ async fn sid_of(edge: &Target, written: &str) -> Result<String, String> {
         return Ok(written.to_owned());
     }
     let list = request(edge, Method::GET, &format!("/v1/calls?limit={SEARCHED}"), None).await?;
-    let list: Value =
-        serde_json::from_str(&list).map_err(|_| "the response is not from a Trunkgate edge".to_owned())?;
+    let list = parsed(&list)?;
     let all = list["calls"].as_array().map(Vec::as_slice).unwrap_or_default();
     if written == LAST {
         return newest(all).map(str::to_owned).ok_or_else(|| "no calls yet".to_owned());
     }
-    only(all.iter().filter_map(|call| call["sid"].as_str()), written).map(str::to_owned)
+    only("call", all.iter().filter_map(|call| call["sid"].as_str()), written).map(str::to_owned)
 }
 
 /// The call that began last: the list has live ones before others.
@@ -258,13 +256,13 @@ fn newest(calls: &[Value]) -> Option<&str> {
     calls.iter().rev().max_by(newer)?["sid"].as_str()
 }
 
-/// The one of these SIDs that is meant.
-fn only<'a>(all: impl Iterator<Item = &'a str>, written: &str) -> Result<&'a str, String> {
+/// Returns the one of these SIDs, all of calls or of recordings, that is meant.
+fn only<'a>(what: &str, all: impl Iterator<Item = &'a str>, written: &str) -> Result<&'a str, String> {
     let fit: Vec<&str> = all.filter(|sid| sid.starts_with(written)).collect();
     match fit.as_slice() {
         [one] => Ok(one),
-        [] => Err(format!("unknown call: {written}. `trunkgate calls` lists them, `{LAST}` is the newest")),
-        [one, other, ..] => Err(format!("{written} is a prefix of {} calls: {one}, {other} …", fit.len())),
+        [] => Err(format!("unknown {what}: {written}. `trunkgate {what}s` lists them, `{LAST}` is the newest")),
+        [one, other, ..] => Err(format!("{written} is a prefix of {} {what}s: {one}, {other} …", fit.len())),
     }
 }
 
@@ -291,7 +289,7 @@ pub fn drain(config: Option<&Path>, remote: &Remote, undo: bool, json: bool) -> 
             true => format!("{error}; it may be draining nevertheless (`trunkgate status`): {UNDO}"),
             false => error,
         })?;
-        let answer = serde_json::from_str(&text).map_err(|_| "the response is not from a Trunkgate edge".to_owned())?;
+        let answer = parsed(&text)?;
         Ok(show(&answer))
     })
 }
@@ -337,7 +335,7 @@ fn ask(
     show: impl FnOnce(&Value) -> String,
 ) -> ExitCode {
     fetch(config, remote, method, path, body, |text| {
-        let answer = serde_json::from_str(&text).map_err(|_| "the response is not from a Trunkgate edge".to_owned())?;
+        let answer = parsed(&text)?;
         Ok(show(&answer))
     })
 }
@@ -483,7 +481,7 @@ impl Reached {
     /// The same, or that it is none.
     pub(crate) async fn json(&self, path: &str) -> Result<Value, String> {
         let text = self.ask(Method::GET, path, None).await?;
-        serde_json::from_str(&text).map_err(|_| "the response is not from a Trunkgate edge".to_owned())
+        parsed(&text)
     }
 }
 
@@ -587,7 +585,7 @@ pub(crate) async fn metrics(http: &Http) -> Option<String> {
 pub(crate) async fn status_of(http: &Http) -> Result<Value, String> {
     let edge = of_file(http).ok_or("its port is known only once it runs")?;
     let text = request(&edge, Method::GET, "/v1/status", None).await?;
-    serde_json::from_str(&text).map_err(|_| "the response is not from a Trunkgate edge".to_owned())
+    parsed(&text)
 }
 
 /// `/v1/status` of the edge of this file, where one runs and answers soon.
@@ -655,6 +653,11 @@ fn silent(edge: &Target) -> String {
         }
         None => format!("no edge at {base}{named}: {SILENT}"),
     }
+}
+
+/// Parses an answer as JSON.
+fn parsed(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|_| NOT_AN_EDGE.to_owned())
 }
 
 async fn request(edge: &Target, method: Method, path: &str, body: Option<Value>) -> Result<String, String> {
@@ -764,7 +767,7 @@ mod tests {
     #[test]
     fn a_call_is_named_by_the_beginning_of_its_sid() {
         let all = ["CA12", "CA1a", "CAff"];
-        let found = |written: &str| only(all.into_iter(), written);
+        let found = |written: &str| only("call", all.into_iter(), written);
         assert_eq!((found("CAf"), found("CA1a")), (Ok("CAff"), Ok("CA1a")));
         assert_eq!(found("CA1").unwrap_err(), "CA1 is a prefix of 2 calls: CA12, CA1a …");
         assert!(found("CB").unwrap_err().starts_with("unknown call: CB"));

@@ -10,7 +10,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{LAST, PATIENCE, Target, escape, exchange_part, print, raw, request, say, say_bytes, talk};
+use super::{
+    LAST, NOT_AN_EDGE, PATIENCE, SID_CHARS, Target, escape, exchange_part, only, parsed, print, raw, request, say,
+    say_bytes, talk,
+};
 use crate::system::text::{number, span};
 use crate::system::{files, terminal};
 use crate::tools::cli::{RecordingListing, RecordingVerb, Remote};
@@ -20,8 +23,6 @@ use crate::tools::progress::Progress;
 const SHOWN: usize = 100;
 /// Recordings of one request.
 const PAGE: usize = 1_000;
-/// `RE` and 32 digits.
-const SID_CHARS: usize = 34;
 /// Bytes of audio of one request.
 const PART_BYTES: u64 = 8 << 20;
 /// End of the message of a range that lies outside of the audio.
@@ -56,16 +57,14 @@ fn table(answer: &Value, width: Option<usize>) -> String {
     let mut rows = vec![RECORDING_HEADS.map(str::to_owned).to_vec()];
     rows.extend(answer["recordings"].as_array().into_iter().flatten().map(|one| {
         let lost = one["lost_ms"].as_u64().filter(|lost| *lost > 0);
-        let channels = match (one["channels"].as_u64(), one["encrypted"] == true) {
-            (Some(2), is_encrypted) => if is_encrypted { "dual, encrypted" } else { "dual" }.to_owned(),
-            (_, is_encrypted) => if is_encrypted { "mono, encrypted" } else { "mono" }.to_owned(),
-        };
+        let channels = if one["channels"] == 2 { "dual" } else { "mono" };
+        let encrypted = if one["encrypted"] == true { ", encrypted" } else { "" };
         vec![
             print::shown(&one["sid"]),
             print::shown(&one["state"]),
             print::started(one, Timestamp::now()),
             span(one["duration_ms"].as_u64().unwrap_or(0).div_ceil(1000)),
-            format!("{} {channels}", print::shown(&one["format"])),
+            format!("{} {channels}{encrypted}", print::shown(&one["format"])),
             lost.map_or_else(|| "–".to_owned(), |lost| format!("{:.1} s", lost as f64 / 1e3)),
             print::shown(&one["source"]),
             print::shown(&one["call_sid"]),
@@ -79,10 +78,6 @@ fn details(recording: &Value) -> String {
     let recording = terminal::harmless_json(recording);
     let fields = recording.as_object().into_iter().flatten();
     fields.map(|(key, value)| format!("{key:<14} {}\n", print::shown(value))).collect()
-}
-
-fn parsed(text: &str) -> Result<Value, String> {
-    serde_json::from_str(text).map_err(|_| "the response is not from a Trunkgate edge".to_owned())
 }
 
 /// Returns the recordings that fit the filters, the newest first.
@@ -99,7 +94,7 @@ async fn listed(edge: &Target, listing: &RecordingListing) -> Result<Vec<Value>,
         let path = format!("/v1/recordings?limit={wanted}{filters}{}", after.unwrap_or_default());
         let mut page = parsed(&request(edge, Method::GET, &path, None).await?)?;
         let Some(page) = page["recordings"].as_array_mut() else {
-            return Err("the response is not from a Trunkgate edge".to_owned());
+            return Err(NOT_AN_EDGE.to_owned());
         };
         let is_last = page.len() < wanted;
         all.append(page);
@@ -115,26 +110,19 @@ async fn found(edge: &Target, written: &str) -> Result<Value, String> {
     if written.len() >= SID_CHARS {
         return parsed(&request(edge, Method::GET, &format!("/v1/recordings/{}", escape(written)), None).await?);
     }
-    let limit = if written == LAST { Some(1) } else { Some(PAGE) };
+    let limit = Some(if written == LAST { 1 } else { PAGE });
     let all = listed(edge, &RecordingListing { limit, ..RecordingListing::default() }).await?;
     if written == LAST {
         return all.into_iter().next().ok_or_else(|| "no recordings yet".to_owned());
     }
-    let is_meant = |one: &Value| one["sid"].as_str().is_some_and(|sid| sid.starts_with(written));
-    let mut fit: Vec<Value> = all.into_iter().filter(is_meant).collect();
-    match (fit.pop(), fit.len()) {
-        (Some(one), 0) => Ok(one),
-        (Some(_), others) => Err(format!("{written} is a prefix of {} recordings", others + 1)),
-        (None, _) => {
-            Err(format!("unknown recording: {written}. `trunkgate recordings` lists them, `{LAST}` is the newest"))
-        }
-    }
+    let sid = only("recording", all.iter().filter_map(|one| one["sid"].as_str()), written)?;
+    Ok(all.iter().find(|one| one["sid"] == sid).cloned().unwrap_or_default())
 }
 
 /// Returns the SID of a recording in a response. One with other characters than letters and digits would be another file's name.
 fn sid_of(recording: &Value) -> Result<&str, String> {
     let sid = recording["sid"].as_str().filter(|sid| sid.bytes().all(|c| c.is_ascii_alphanumeric()));
-    sid.ok_or_else(|| "the response is not from a Trunkgate edge (invalid recording SID)".to_owned())
+    sid.ok_or_else(|| format!("{NOT_AN_EDGE} (invalid recording SID)"))
 }
 
 /// `recordings export`
