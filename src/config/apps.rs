@@ -62,14 +62,8 @@ const URLS: [&str; 3] = ["url", "fallback_url", "status_callback"];
 
 /// All applications in the order of the file.
 pub(super) fn read<'a>(value: &'a Value<'a>, around: Around<'_>, findings: &mut Findings) -> Vec<PlacedApp> {
-    let Some(table) = value.get_ref().as_table() else {
-        values::wrong_type("app", value, "tables with names: [app.NAME]", findings);
-        return Vec::new();
-    };
-    let mut entries: Vec<_> = table.iter().collect();
-    entries.sort_by_key(|(name, _)| name.span().start);
-    let read = |(name, value): (&'a Spanned<_>, &'a Value<'a>)| read_one(name, value, around, findings);
-    entries.into_iter().filter_map(read).collect()
+    let entries = values::named_tables("app", value, findings);
+    entries.into_iter().filter_map(|(name, value)| read_one(name, value, around, findings)).collect()
 }
 
 fn read_one<'a>(

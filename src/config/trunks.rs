@@ -20,7 +20,7 @@ use super::keys::{self, Around};
 use super::nearest;
 use super::schema::not_yet;
 use super::section::{Section, Value};
-use super::types::Edge;
+use super::types::{Edge, TrunkTls};
 use super::{caller_id, credentials, headers, hold, preset, quotas, routes, tls, values};
 use crate::audio::Use;
 use crate::limits::MUSIC_SECONDS;
@@ -44,15 +44,8 @@ pub(super) fn read_all<'a>(
 
 /// All trunks in the order of the file.
 fn read<'a>(value: &'a Value<'a>, around: Around<'_>, edge: &Edge, findings: &mut Findings) -> Vec<PlacedTrunk> {
-    let Some(table) = value.get_ref().as_table() else {
-        values::wrong_type("trunk", value, "tables with names: [trunk.NAME]", findings);
-        return Vec::new();
-    };
-    let mut entries: Vec<_> = table.iter().collect();
-    entries.sort_by_key(|(name, _)| name.span().start);
-    let read =
-        |(name, value): (&'a Spanned<Cow<'a, str>>, &'a Value<'a>)| read_one(name, value, around, edge, findings);
-    entries.into_iter().filter_map(read).collect()
+    let entries = values::named_tables("trunk", value, findings);
+    entries.into_iter().filter_map(|(name, value)| read_one(name, value, around, edge, findings)).collect()
 }
 
 fn read_one<'a>(
@@ -89,11 +82,8 @@ fn read_one<'a>(
         (trunk.accept_from, placed_networks) = networks.into_iter().unzip();
     }
     trunk.media_from = media_networks(name, &section, findings);
-    let read = section.get("tls").and_then(|value| tls::trunk(value, around.folder, findings));
-    is_partial |= read.is_none() && section.get("tls").is_some();
-    let (tls, names) = read.unzip();
-    trunk.certificate_names = names.unwrap_or_default();
-    trunk.shows_certificate = tls.as_ref().is_some_and(|tls| tls.own.is_some());
+    let tls = read_tls(&section, &mut trunk, around, findings);
+    is_partial |= tls.is_none() && section.get("tls").is_some();
     keys::fill((keys::TRUNK, keys::PUT_TRUNK), Some(&section), &mut trunk, around, findings);
     let required =
         section.read("require_auth", findings, |_, value, f| credentials::require_auth(value, around.folder, f));
@@ -123,12 +113,7 @@ fn read_one<'a>(
 
 /// All recording servers, `[siprec.NAME]`, in the order of the file.
 fn read_recorders<'a>(value: &'a Value<'a>, around: Around<'_>, findings: &mut Findings) -> Vec<PlacedTrunk> {
-    let Some(table) = value.get_ref().as_table() else {
-        values::wrong_type("siprec", value, "tables with names: [siprec.NAME]", findings);
-        return Vec::new();
-    };
-    let mut entries: Vec<_> = table.iter().collect();
-    entries.sort_by_key(|(name, _)| name.span().start);
+    let entries = values::named_tables("siprec", value, findings);
     entries.into_iter().filter_map(|(name, value)| read_recorder(name, value, around, findings)).collect()
 }
 
@@ -160,10 +145,7 @@ fn read_recorder<'a>(
             is_partial = true;
         }
     }
-    let read = section.get("tls").and_then(|value| tls::trunk(value, around.folder, findings));
-    let (tls, names) = read.unzip();
-    trunk.certificate_names = names.unwrap_or_default();
-    trunk.shows_certificate = tls.as_ref().is_some_and(|tls| tls.own.is_some());
+    let tls = read_tls(&section, &mut trunk, around, findings);
     keys::fill((keys::SIPREC, keys::PUT_SIPREC), Some(&section), &mut trunk, around, findings);
     Some(PlacedTrunk {
         trunk,
@@ -181,6 +163,14 @@ fn read_recorder<'a>(
         is_partial,
         preset: None,
     })
+}
+
+/// Reads `tls` of a peer: its settings, and what of them the trunk itself has.
+fn read_tls(section: &Section<'_>, trunk: &mut Trunk, around: Around<'_>, findings: &mut Findings) -> Option<TrunkTls> {
+    let (tls, names) = section.get("tls").and_then(|value| tls::trunk(value, around.folder, findings))?;
+    trunk.certificate_names = names;
+    trunk.shows_certificate = tls.own.is_some();
+    Some(tls)
 }
 
 /// What of a call goes on to it and from it; the places of `deny`.

@@ -1,11 +1,13 @@
 //! Single values: each reader takes the key's name for its message, and reports at the value's place what it cannot use.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use toml::Spanned;
 use toml::de::DeValue;
 
 use super::code;
@@ -18,6 +20,20 @@ use crate::system::files;
 
 /// Longest name of a trunk, listener, route or edge, in bytes: names are metric labels and parts of paths.
 const MAX_NAME_BYTES: usize = 64;
+
+/// A table with its name.
+pub(super) type Named<'a> = (&'a Spanned<Cow<'a, str>>, &'a Value<'a>);
+
+/// Returns the tables of a kind, `[KIND.NAME]`, in the order of the file.
+pub(super) fn named_tables<'a>(kind: &str, value: &'a Value<'a>, findings: &mut Findings) -> Vec<Named<'a>> {
+    let Some(table) = value.get_ref().as_table() else {
+        wrong_type(kind, value, &format!("tables with names: [{kind}.NAME]"), findings);
+        return Vec::new();
+    };
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(name, _)| name.span().start);
+    entries
+}
 
 /// Reports that `value` is none of what `wanted` says.
 pub(super) fn wrong_type(key: &str, value: &Value<'_>, wanted: &str, findings: &mut Findings) {
