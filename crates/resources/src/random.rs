@@ -63,6 +63,13 @@ impl Random {
         format!("RE{random:032x}")
     }
 
+    /// Returns a new boundary of a multipart body (RFC 2046 §5.1.1): no text of a remote party can contain it.
+    pub fn boundary(&mut self) -> String {
+        let mut bytes = [0; 12];
+        self.draw(&mut bytes);
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Fills a key.
     pub fn draw(&mut self, bytes: &mut [u8]) {
         self.rng.fill_bytes(bytes);

@@ -176,11 +176,7 @@ impl Cx<'_> {
         if sent.is_empty() {
             return sdp;
         }
-        // Nobody knows it who could have put it into a document.
-        let mut random = [0; 12];
-        self.edge.random.draw(&mut random);
-        let boundary: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        with_locations(sdp, &sent, &boundary)
+        with_locations(sdp, &sent, &self.edge.random.boundary())
     }
 
     /// Sets a deadline; zero: none.
@@ -689,6 +685,15 @@ impl Cx<'_> {
         self.edge.trunks.answered(self.now, leg.trunk_name());
         if let Some(spot) = leg.spot() {
             self.edge.health.took_call(&spot);
+        }
+    }
+
+    /// A leg has shown that it lives.
+    pub(crate) fn heard(&mut self, leg: LegId) {
+        let leg = &mut self.call.legs[leg];
+        leg.sip.heard = true;
+        if let Some(spot) = leg.spot() {
+            self.edge.peer_heard(&spot, None);
         }
     }
 

@@ -475,7 +475,7 @@ impl Gateway {
                 let trunk = trunk.clone();
                 self.edge.trunk_congested(now, &trunk, response, code);
             }
-            (_, Some(spot)) if code == 503 => self.edge.peer_rests(now, &spot, response),
+            (_, Some(spot)) if code == 503 => self.edge.health.rest(now, &spot, response),
             (_, Some(_) | None) => {}
         }
     }

@@ -469,7 +469,7 @@ fn a_call_that_ends_while_a_server_is_asked_withdraws_its_invite() {
 }
 
 #[test]
-fn a_server_calls_nobody_and_other_requests_of_its_change_nothing() {
+fn an_invite_of_a_server_is_rejected_and_its_other_requests_change_nothing() {
     let mut bench = bench(|_| {});
     let (.., server) = recorded(&mut bench);
     bench.invite(SRS, "+14155550100", &offer());

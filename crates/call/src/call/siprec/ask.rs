@@ -16,14 +16,12 @@ use trunkgate_sdp::Description;
 use trunkgate_sip::{Body, Flow, Invite, Local, Uri};
 
 use crate::call::legs::leg::{Leg, StreamEnd};
+use crate::call::setup::MAX_FORWARDS;
 use crate::call::shared::Cx;
 
 use super::metadata::{Metadata, Participant};
 use super::offer;
 use super::recorded::{RecordingSession, Server};
-
-/// Max-Forwards of a request that nobody has sent on yet (RFC 3261 §8.1.1.6).
-const MAX_FORWARDS: u8 = 70;
 
 /// Returns the servers of a group in the order in which they are asked: those that are known to be down only where no other is there.
 pub(super) fn servers(edge: &mut Edge, now: Instant, trunk: &Trunk) -> VecDeque<Server> {
@@ -190,9 +188,7 @@ pub(super) fn body(edge: &mut Edge, session: &RecordingSession, sdp: &Descriptio
         streaming: session.streaming,
         paused: session.paused,
     };
-    let mut random = [0; 12];
-    edge.random.draw(&mut random);
-    let boundary: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let boundary = edge.random.boundary();
     let text = format!(
         "--{boundary}\r\nContent-Type: application/sdp\r\n\r\n{sdp}\r\n--{boundary}\r\n\
          Content-Type: application/rs-metadata+xml\r\nContent-Disposition: recording-session\r\n\r\n{}\r\n--{boundary}--\r\n",

@@ -126,12 +126,12 @@ fn of_leg(media: &mut CallMedia, cx: &mut Cx<'_>, leg: LegId, event: CallEvent) 
     };
     match event {
         E::Trying { .. } | E::Provisional { .. } => {
-            heard(cx, leg);
+            cx.heard(leg);
             ask::wait_for_answer(cx, at);
             Next::Stay
         }
         E::Challenged { .. } => {
-            heard(cx, leg);
+            cx.heard(leg);
             Next::Stay
         }
         E::Accepted { dialog, sdp, session, .. } => accepted(media, cx, at, dialog, (leg, sdp, session)),
@@ -189,14 +189,6 @@ fn refuse(cx: &mut Cx<'_>, server: ServerId, code: u16) -> Next {
     Next::Stay
 }
 
-/// A server has shown that it lives.
-fn heard(cx: &mut Cx<'_>, leg: LegId) {
-    cx.call.legs[leg].sip.heard = true;
-    if let Some(spot) = cx.call.legs[leg].spot() {
-        cx.edge.peer_heard(&spot, None);
-    }
-}
-
 fn accepted(media: &mut CallMedia, cx: &mut Cx<'_>, at: usize, dialog: DialogId, answered: Answered) -> Next {
     let (leg, sdp, session) = answered;
     if cx.call.legs[leg].sip.dialog.is_some() {
@@ -207,7 +199,7 @@ fn accepted(media: &mut CallMedia, cx: &mut Cx<'_>, at: usize, dialog: DialogId,
     cx.disarm(ask::timer(at));
     cx.call.legs.own_dialog(cx.edge, leg, dialog);
     cx.call.legs[leg].enter(LegState::Answered);
-    heard(cx, leg);
+    cx.heard(leg);
     cx.session_taken(leg, session);
     match agreed(cx, leg, sdp.as_deref()) {
         Ok((streams, relatch)) => {
@@ -229,7 +221,7 @@ fn rejected(
     said: Said,
     detail: Option<String>,
 ) -> Next {
-    heard(cx, leg);
+    cx.heard(leg);
     cx.call.legs[leg].enter(LegState::Ended);
     let code = said.code;
     let why = detail.map_or_else(|| said.to_string(), |detail| format!("{said}, {detail}"));

@@ -279,7 +279,7 @@ pub(crate) fn change(
     };
     cx.edge.decide(cx.now, cx.call.key, format!("the recording by {name} {what}, as requested"));
     if change == SiprecChange::Stop {
-        // Whoever ends it wants the call to go on without.
+        // The request that ends it lets the call go on without.
         let _ = events::happen(media, cx, at, News::Stop);
     } else {
         events::tell(cx, at);
