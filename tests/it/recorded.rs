@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::support::calls::{Call, NUMBER, Phone, Speaking};
+use crate::support::calls::{Call, NUMBER, Phone, Speaking, packet};
 use crate::support::secure::{Media, described, offered};
 use crate::support::{Process, config, finish, until, whole_lines};
 use nix::sys::signal::Signal;
@@ -32,21 +32,8 @@ fn phones() -> (Phone, Phone) {
 
 const RECORDING: &str = "[recording]\ndirectory = \"recordings\"\n";
 
-/// One packet of 20 ms that consists of a code.
-fn packet(ssrc: u32, n: u16, code: u8) -> Vec<u8> {
-    let mut bytes = vec![0x80, 0];
-    bytes.extend(n.to_be_bytes());
-    bytes.extend((u32::from(n) * 160).to_be_bytes());
-    bytes.extend(ssrc.to_be_bytes());
-    bytes.extend([code; 160]);
-    bytes
-}
-
 fn speaking(call: &Call, caller: &Phone, callee: &Phone) -> [Speaking; 2] {
-    [
-        Speaking::new(&caller.rtp, call.near, |n| packet(1, n, NEAR)),
-        Speaking::new(&callee.rtp, call.far, |n| packet(2, n, FAR)),
-    ]
+    Speaking::codes(call, caller, callee, (NEAR, FAR))
 }
 
 /// The files of recordings, whatever their state.

@@ -97,21 +97,8 @@ fn phones() -> (Phone, Phone) {
     (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"))
 }
 
-/// One packet of 20 ms that consists of a code.
-fn packet(ssrc: u32, n: u16, code: u8) -> Vec<u8> {
-    let mut bytes = vec![0x80, 0];
-    bytes.extend(n.to_be_bytes());
-    bytes.extend((u32::from(n) * 160).to_be_bytes());
-    bytes.extend(ssrc.to_be_bytes());
-    bytes.extend([code; 160]);
-    bytes
-}
-
 fn speaking(call: &Call, caller: &Phone, callee: &Phone) -> [Speaking; 2] {
-    [
-        Speaking::new(&caller.rtp, call.near, |n| packet(1, n, NEAR)),
-        Speaking::new(&callee.rtp, call.far, |n| packet(2, n, FAR)),
-    ]
+    Speaking::codes(call, caller, callee, (NEAR, FAR))
 }
 
 fn ended(edge: &Process) -> Value {

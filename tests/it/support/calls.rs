@@ -232,6 +232,16 @@ pub(crate) fn is_silent(socket: &UdpSocket) -> bool {
     silent
 }
 
+/// One packet of 20 ms that consists of a code.
+pub(crate) fn packet(ssrc: u32, n: u16, code: u8) -> Vec<u8> {
+    let mut bytes = vec![0x80, 0];
+    bytes.extend(n.to_be_bytes());
+    bytes.extend((u32::from(n) * 160).to_be_bytes());
+    bytes.extend(ssrc.to_be_bytes());
+    bytes.extend([code; 160]);
+    bytes
+}
+
 /// Sends one packet after the other from a socket, 20 ms apart, until it is dropped.
 pub(crate) struct Speaking {
     stop: Arc<AtomicBool>,
@@ -256,6 +266,13 @@ impl Speaking {
             }
         });
         Speaking { stop, thread: Some(thread) }
+    }
+    /// As both phones of a call that say one code each: the caller's and the callee's.
+    pub(crate) fn codes(call: &Call, caller: &Phone, callee: &Phone, codes: (u8, u8)) -> [Speaking; 2] {
+        [
+            Speaking::new(&caller.rtp, call.near, move |n| packet(1, n, codes.0)),
+            Speaking::new(&callee.rtp, call.far, move |n| packet(2, n, codes.1)),
+        ]
     }
     /// As a phone that speaks.
     pub(crate) fn tone(socket: &UdpSocket, to: SocketAddr) -> Speaking {

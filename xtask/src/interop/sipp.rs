@@ -58,6 +58,25 @@ impl Callee {
         })
     }
 
+    /// The same, which writes its messages to a file.
+    pub(crate) fn start_with_messages(address: &str, port: u16, scenario: &str) -> anyhow::Result<Callee> {
+        Callee::start_by(address, port, |folder| {
+            std::fs::write(folder.join("scenario.xml"), scenario)?;
+            let arguments = ["-sf", "scenario.xml", "-trace_msg", "-message_file", MESSAGES];
+            Ok(arguments.map(str::to_owned).to_vec())
+        })
+    }
+
+    /// Its folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The messages of one that was started so.
+    pub(crate) fn messages(&self) -> anyhow::Result<String> {
+        Ok(std::fs::read_to_string(self.folder.path().join(MESSAGES))?)
+    }
+
     fn start_by(
         address: &str,
         port: u16,
@@ -103,6 +122,8 @@ impl Drop for Callee {
     }
 }
 
+/// File of messages in a folder.
+const MESSAGES: &str = "messages.log";
 /// Has SIPp write what it counts, and what it minds.
 const STATISTICS: [&str; 8] =
     ["-trace_stat", "-stf", "stat.csv", "-fd", "1", "-trace_err", "-error_file", "errors.log"];

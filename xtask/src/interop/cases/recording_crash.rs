@@ -163,22 +163,21 @@ impl Place {
         edge.end()
     }
 
-    /// The file of a recording.
-    fn file(&self, sid: &str) -> anyhow::Result<Option<PathBuf>> {
-        let mut folders = vec![self.recordings()];
+    /// The files of recordings, by their names.
+    fn files(&self) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+        let (mut folders, mut files) = (vec![self.recordings()], BTreeMap::new());
         while let Some(folder) = folders.pop() {
             // An edge that has just begun may have none.
-            let entries = std::fs::read_dir(&folder).into_iter().flatten();
-            for entry in entries {
+            for entry in std::fs::read_dir(&folder).into_iter().flatten() {
                 let path = entry?.path();
                 if path.is_dir() {
                     folders.push(path);
-                } else if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(sid)) {
-                    return Ok(Some(path));
+                } else if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
+                    files.insert(name.to_owned(), path);
                 }
             }
         }
-        Ok(None)
+        Ok(files)
     }
 
     /// Length of the audio of a file; of an encrypted one once it is decrypted.
@@ -205,10 +204,11 @@ impl Place {
 
     /// Returns the most that a file lacks; an error where one does not open or lacks more than `may_lack` seconds.
     fn judge(&self, lengths: &BTreeMap<String, f64>, may_lack: f64) -> anyhow::Result<f64> {
-        let mut worst = 0.0_f64;
+        let (files, mut worst) = (self.files()?, 0.0_f64);
         for (sid, length) in lengths {
-            let has = match self.file(sid)? {
-                Some(file) => match self.length(&file) {
+            let named = files.range(sid.clone()..).next().filter(|(name, _)| name.starts_with(sid));
+            let has = match named {
+                Some((_, file)) => match self.length(file) {
                     Ok(has) => has,
                     // A file that is as short may have a header alone.
                     Err(_) if *length <= may_lack => 0.0,
@@ -224,17 +224,9 @@ impl Place {
 
     /// Cuts each file to a third.
     fn cut(&self) -> anyhow::Result<()> {
-        let mut folders = vec![self.recordings()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(&folder)? {
-                let path = entry?.path();
-                if path.is_dir() {
-                    folders.push(path);
-                    continue;
-                }
-                let file = std::fs::File::options().write(true).open(&path)?;
-                file.set_len(file.metadata()?.len() / 3)?;
-            }
+        for path in self.files()?.values() {
+            let file = std::fs::File::options().write(true).open(path)?;
+            file.set_len(file.metadata()?.len() / 3)?;
         }
         Ok(())
     }

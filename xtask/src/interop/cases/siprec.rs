@@ -1,10 +1,9 @@
 //! SIPp as a recording server behind one that refuses: two baresip phones talk, and each stream has the tone of its party; the
 //! metadata is valid by the schema.
 
-use std::fs::File;
 use std::net::UdpSocket;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -43,7 +42,8 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
         &Scenario::callee(1, &["siprec"]).answer("488 Not Acceptable Here", "", "").expect("ACK", &[]).text(),
     )?;
     let (first, second) = (Stream::receive()?, Stream::receive()?);
-    let recorder = Recorder::start(first.port, second.port)?;
+    let server = SERVER.replace("FIRST_PORT", &first.port.to_string()).replace("SECOND_PORT", &second.port.to_string());
+    let recorder = Callee::start_with_messages(RECORDER, PORT, &server)?;
     // Broken: the route names no recording server.
     let records = if setting.sabotage { "" } else { "siprec = [\"vault\"]" };
     let edge = Edge::start(&format!(
@@ -77,7 +77,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     if !trace.contains("siprec:vault") {
         bail!("the ladder does not show the recording server:\n{trace}");
     }
-    let bytes = recorder.metadata_is_valid().with_context(told)?;
+    let bytes = metadata_is_valid(&recorder).with_context(told)?;
     Ok(format!("{}, after a server that refuses; {bytes} bytes of valid metadata", figures.join(", ")))
 }
 
@@ -131,55 +131,22 @@ impl Stream {
     }
 }
 
-/// SIPp that takes recording sessions and writes down what it is sent.
-struct Recorder {
-    child: Child,
-    folder: tempfile::TempDir,
-}
-
-impl Recorder {
-    fn start(first: u16, second: u16) -> anyhow::Result<Recorder> {
-        let folder = tempfile::tempdir()?;
-        let scenario = SERVER.replace("FIRST_PORT", &first.to_string()).replace("SECOND_PORT", &second.to_string());
-        std::fs::write(folder.path().join("scenario.xml"), scenario)?;
-        let out = File::create(folder.path().join("out.log"))?;
-        let child = Command::new("sipp")
-            .args(["-sf", "scenario.xml", "-i", RECORDER, "-p", &PORT.to_string(), "-nostdin"])
-            .args(["-trace_msg", "-message_file", "messages.log"])
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(out.try_clone()?)
-            .stderr(out)
-            .spawn()
-            .context("sipp")?;
-        std::thread::sleep(Duration::from_millis(500));
-        Ok(Recorder { child, folder })
+/// Has `xmllint` validate the metadata of each INVITE that a server got; its length.
+fn metadata_is_valid(recorder: &Callee) -> anyhow::Result<usize> {
+    let at = recorder.folder();
+    std::fs::write(at.join("schema.xsd"), SCHEMA)?;
+    let messages = recorder.messages()?;
+    let documents: Vec<&str> = messages
+        .split("<?xml")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("</recording>").map(|(document, _)| document))
+        .collect();
+    let Some(first) = documents.first() else { bail!("the server got no metadata:\n{messages}") };
+    let length = first.len();
+    for document in documents {
+        validated(at, &format!("<?xml{document}</recording>"))?;
     }
-
-    /// Has `xmllint` validate the metadata of each INVITE; its length.
-    fn metadata_is_valid(&self) -> anyhow::Result<usize> {
-        let at = self.folder.path();
-        std::fs::write(at.join("schema.xsd"), SCHEMA)?;
-        let messages = std::fs::read_to_string(at.join("messages.log"))?;
-        let documents: Vec<&str> = messages
-            .split("<?xml")
-            .skip(1)
-            .filter_map(|rest| rest.split_once("</recording>").map(|(document, _)| document))
-            .collect();
-        let Some(first) = documents.first() else { bail!("the server got no metadata:\n{messages}") };
-        let length = first.len();
-        for document in documents {
-            validated(at, &format!("<?xml{document}</recording>"))?;
-        }
-        Ok(length)
-    }
-}
-
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+    Ok(length)
 }
 
 fn validated(folder: &Path, document: &str) -> anyhow::Result<()> {
