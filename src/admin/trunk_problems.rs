@@ -33,15 +33,15 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
         return super::siprec::problem(trunk, group, required, &why_down(&trunk.peers)).into_iter().collect();
     }
     if trunk.state == "down" {
-        let nobody = trunk.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
-        let why = if nobody { "no phone is registered".to_owned() } else { why_down(&trunk.peers) };
+        let is_unregistered = trunk.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
+        let why = if is_unregistered { "no phone is registered".to_owned() } else { why_down(&trunk.peers) };
         let without = way.without_trunk(name);
         let unused = (without.urgency == Urgency::Unmet).then(|| "no route sends calls to it".to_owned());
         let lost = unreached(trunk).or(unused).map(|lost| format!("{why}; {lost}"));
         let down = without.problem(format!("trunk {name} is down"));
         let down = down.about(format!("trunk {name} is down")).shown_by(lost.as_ref().unwrap_or(&why));
         let down = down.lost(trunk.unreached);
-        let fix = match nobody {
+        let fix = match is_unregistered {
             true => "check user, password and server in the phone".to_owned(),
             false => fix_of_down(name, &trunk.peers, &why),
         };
@@ -121,8 +121,7 @@ fn host_of(uri: &str) -> &str {
     host.rsplit_once(':').filter(|_| !host.ends_with(']')).map_or(host, |(host, _)| host)
 }
 
-/// Why none of a trunk's addresses is up: what each said last. What went wrong with the trunk besides, as a request of its own
-/// that was refused, is no reason.
+/// Returns why none of a trunk's addresses is up: what each said last. A refusal of a request of the trunk itself is no reason.
 fn why_down(peers: &[PeerView]) -> String {
     let addresses = peers.iter().flat_map(|peer| &peer.addresses).filter(|address| address.state == "down");
     let mut why: Vec<String> = addresses

@@ -93,7 +93,7 @@ fn of_status(status: &Value) -> Vec<Finding> {
     findings
 }
 
-/// Returns the line of all problems: the first one, and how many there are besides.
+/// Returns the line of all problems: the first one, and the number of others.
 fn worst(problems: Vec<Finding>) -> Option<Finding> {
     let level = problems.iter().map(|one| one.level).max()?;
     let count = problems.len();
