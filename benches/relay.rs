@@ -1,5 +1,5 @@
 //! What one packet costs in user space: `Session::handle_packet` for a relayed PCMU packet, both ends latched, and for
-//! one whose stream is rewritten.
+//! one whose stream is rewritten; and for one of a call that is recorded, with what is handed over to the writer.
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use trunkgate_media::agent::TrackSet;
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::{
-    Command, EndCounters, EndId, EndSpec, MediaId, PacketBuf, RemoteSpec, Session, WireSpec, WorkerCounters,
+    Coding, Command, EndCounters, EndId, EndSpec, MediaId, PacketBuf, RecorderSpec, RecordingId, RemoteSpec, Session,
+    TapSpec, WireSpec, WorkerCounters,
 };
 
 fn far_side(n: u16) -> SocketAddr {
@@ -45,23 +47,63 @@ fn wire(session: &mut Session, now: Instant, from: u16, to: u16) {
     session.handle_input(now, Command::Wire { from: EndId(from), to: EndId(to), wire });
 }
 
-/// Packets of 20 ms from `from`, each with the next numbers.
+/// A stream of PCMU from an end.
+struct Stream {
+    from: u16,
+    header: Rtp,
+    packet: PacketBuf,
+}
+
+impl Stream {
+    fn new(from: u16) -> Stream {
+        let header =
+            Rtp { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: u32::from(from) + 7, payload: 0..0 };
+        let mut bytes = Vec::new();
+        header.build(&[0xff; 160], &mut bytes);
+        let mut packet = PacketBuf::new();
+        packet.receive_area()[..bytes.len()].copy_from_slice(&bytes);
+        packet.set_len(bytes.len());
+        Stream { from, header, packet }
+    }
+
+    /// Sends the next packet, of 20 ms.
+    fn send(&mut self, session: &mut Session, now: Instant) {
+        self.header.sequence = self.header.sequence.wrapping_add(1);
+        self.header.timestamp = self.header.timestamp.wrapping_add(160);
+        self.header.write(self.packet.data_mut());
+        black_box(session.handle_packet(now, EndId(self.from), false, far_side(self.from), &mut self.packet));
+    }
+}
+
 fn relay(bench: &mut criterion::Bencher<'_>, session: &mut Session, start: Instant, from: u16) {
-    let mut header =
-        Rtp { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: u32::from(from) + 7, payload: 0..0 };
-    let mut bytes = Vec::new();
-    header.build(&[0xff; 160], &mut bytes);
-    let mut packet = PacketBuf::new();
-    packet.receive_area()[..bytes.len()].copy_from_slice(&bytes);
-    packet.set_len(bytes.len());
+    let mut stream = Stream::new(from);
     let mut now = start;
     bench.iter(|| {
-        header.sequence = header.sequence.wrapping_add(1);
-        header.timestamp = header.timestamp.wrapping_add(160);
-        header.write(packet.data_mut());
         now += Duration::from_millis(20);
-        black_box(session.handle_packet(now, EndId(from), false, far_side(from), &mut packet))
+        stream.send(session, now);
     });
+}
+
+/// Packets of both parties in turn: the figure is that of two packets.
+fn relay_both(bench: &mut criterion::Bencher<'_>, session: &mut Session, start: Instant) {
+    let mut streams = [Stream::new(0), Stream::new(1)];
+    let mut now = start;
+    bench.iter(|| {
+        now += Duration::from_millis(20);
+        for stream in &mut streams {
+            stream.send(session, now);
+            session.drain_recordings(|_, piece| {
+                black_box(piece);
+            });
+        }
+    });
+}
+
+fn record(session: &mut Session, now: Instant) {
+    let end = EndId(9);
+    let spec = RecorderSpec { recording: RecordingId(1), tracks: TrackSet::Both, silence: None };
+    session.handle_input(now, Command::AddRecorder { end, spec });
+    session.handle_input(now, Command::Tap { of: EndId(0), listener: end, audio: TapSpec::both(0, Coding::Pcmu) });
 }
 
 fn benches(criterion: &mut Criterion) {
@@ -69,8 +111,15 @@ fn benches(criterion: &mut Criterion) {
     let mut session = session(now);
     wire(&mut session, now, 0, 1);
     criterion.bench_function("relay/unchanged", |bench| relay(bench, &mut session, now, 0));
+    wire(&mut session, now, 1, 0);
+    criterion.bench_function("relay/both", |bench| relay_both(bench, &mut session, now));
     wire(&mut session, now, 2, 1);
     criterion.bench_function("relay/rewritten", |bench| relay(bench, &mut session, now, 2));
+    let mut recorded = self::session(now);
+    wire(&mut recorded, now, 0, 1);
+    wire(&mut recorded, now, 1, 0);
+    record(&mut recorded, now);
+    criterion.bench_function("relay/both recorded", |bench| relay_both(bench, &mut recorded, now));
 }
 
 criterion_group!(relay_benches, benches);

@@ -4,17 +4,17 @@ use super::g711::decode_ulaw;
 
 /// Of linear samples.
 pub(crate) fn level(samples: &[i16]) -> u16 {
-    mean(samples.iter().map(|sample| u32::from(sample.unsigned_abs())), samples.len())
+    mean(samples.iter().map(|sample| sample.unsigned_abs()), samples.len())
 }
 
 /// Of μ-law.
 pub(crate) fn ulaw_level(codes: &[u8]) -> u16 {
-    mean(codes.iter().map(|code| u32::from(decode_ulaw(*code).unsigned_abs())), codes.len())
+    mean(codes.iter().map(|code| decode_ulaw(*code).unsigned_abs()), codes.len())
 }
 
-fn mean(samples: impl Iterator<Item = u32>, count: usize) -> u16 {
-    let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
-    u16::try_from(samples.fold(0, u32::saturating_add) / count).unwrap_or(u16::MAX)
+fn mean(samples: impl Iterator<Item = u16>, count: usize) -> u16 {
+    let sum: u64 = samples.map(u64::from).sum();
+    u16::try_from(sum / (count as u64).max(1)).unwrap_or(u16::MAX)
 }
 
 #[cfg(test)]

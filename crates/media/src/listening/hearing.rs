@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use trunkgate_agent::{Format, TrackName, TrackSet};
+use trunkgate_agent::{Format, Frame, TrackName, TrackSet};
 
 use crate::codec::Coding;
 use crate::counters::DropReason;
@@ -109,6 +109,10 @@ impl Hearing {
     /// Returns the next frame that is complete or whose time is over; its level, if wanted.
     pub(crate) fn poll(&mut self, now: Instant, measured: bool) -> Option<Heard<'_>> {
         self.uplink.as_mut()?.poll(now, measured)
+    }
+    /// Returns the next frame of a hearing that [`Self::begin_recorded`] has begun.
+    pub(crate) fn poll_recorded(&mut self, now: Instant) -> Option<Frame<i16>> {
+        self.uplink.as_mut()?.poll_recorded(now)
     }
     /// Returns when there is something to do at the latest.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {

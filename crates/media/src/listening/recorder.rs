@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use trunkgate_agent::limits::{FRAME, SILENCE_AFTER};
-use trunkgate_agent::{Format, TrackName, TrackSet};
+use trunkgate_agent::{Format, Frame, TrackName, TrackSet};
 
 use crate::codec::Coding;
 use crate::codec::level::level;
@@ -17,8 +17,8 @@ use super::recorders::Recorded;
 
 /// Samples of one direction in a frame: 20 ms at 8 kHz.
 const SAMPLES: usize = 160;
-/// Samples of both in a block.
-const BLOCK: usize = 2 * SAMPLES * RECORDED_FRAMES_PER_BLOCK;
+/// Samples of a direction in a block.
+const BLOCK: usize = SAMPLES * RECORDED_FRAMES_PER_BLOCK;
 
 type Samples = [i16; SAMPLES];
 
@@ -30,7 +30,7 @@ pub(super) struct Recorder {
     tracks: TrackSet,
     begun: Instant,
     hearing: Hearing,
-    /// Frames of the inbound and the outbound track whose other half is not there yet.
+    /// Frames of the inbound and the outbound track whose other half is not there yet: of one of them at most.
     halves: [VecDeque<Samples>; 2],
     /// Frames heard since it began, whether written or cut out.
     heard: u64,
@@ -47,7 +47,7 @@ struct File {
     first: u64,
     /// Frames in the file.
     frames: u64,
-    block: Vec<i16>,
+    block: Vec<[i16; 2]>,
 }
 
 /// Silence of the caller.
@@ -148,7 +148,7 @@ impl Recorder {
     pub(super) fn drain(&mut self, rest: bool, take: &mut impl FnMut(RecordingId, Recorded<'_>)) {
         let is_full = self.file.block.len() >= BLOCK;
         if is_full || (rest && !self.file.block.is_empty()) {
-            take(self.recording, Recorded::Audio { first: self.file.first, samples: &self.file.block });
+            take(self.recording, Recorded::Audio { first: self.file.first, samples: self.file.block.as_flattened() });
             self.file.block.clear();
             self.file.first = self.file.frames;
         }
@@ -160,43 +160,39 @@ impl Recorder {
         self.record(now);
         let frames = now.saturating_duration_since(self.begun).as_millis() / FRAME.as_millis();
         let over = now + SILENCE_AFTER;
-        while u128::from(self.heard) < frames && self.take_half(over) {
-            self.join_halves();
-        }
+        while u128::from(self.heard) < frames && self.take_half(over) {}
     }
 
     fn record(&mut self, now: Instant) {
-        while self.take_half(now) {
-            self.join_halves();
-        }
+        while self.take_half(now) {}
     }
 
+    /// Takes the next frame of either direction, and records it where its other half is there; returns whether there was one.
     fn take_half(&mut self, now: Instant) -> bool {
-        let Some(heard) = self.hearing.poll(now, false) else { return false };
-        let mut samples = [0; SAMPLES];
-        samples.iter_mut().zip(heard.audio.as_chunks().0).for_each(|(to, pair)| *to = i16::from_le_bytes(*pair));
+        let Some(Frame { track, audio }) = self.hearing.poll_recorded(now) else { return false };
         let [inbound, outbound] = &mut self.halves;
-        match heard.track {
-            TrackName::Inbound => inbound.push_back(samples),
-            TrackName::Outbound => outbound.push_back(samples),
+        let (own, other) = match track {
+            TrackName::Inbound => (inbound, outbound),
+            TrackName::Outbound => (outbound, inbound),
+        };
+        match (other.pop_front(), track) {
+            (None, _) => own.push_back(audio),
+            (Some(right), TrackName::Inbound) => self.join(&audio, &right),
+            (Some(left), TrackName::Outbound) => self.join(&left, &audio),
         }
         true
     }
 
-    fn join_halves(&mut self) {
-        let [inbound, outbound] = &mut self.halves;
-        while !inbound.is_empty() && !outbound.is_empty() {
-            let Some((left, right)) = inbound.pop_front().zip(outbound.pop_front()) else { return };
-            self.heard += 1;
-            match self.pause {
-                Some(RecordingPause::Cut) => {}
-                Some(RecordingPause::Silence) => self.file.push(&[0; SAMPLES], &[0; SAMPLES]),
-                None => {
-                    let of = |track, samples| if self.tracks.has(track) { samples } else { [0; SAMPLES] };
-                    let recorded = [of(TrackName::Inbound, left), of(TrackName::Outbound, right)];
-                    self.silence.note(&left, &recorded, self.file.frames);
-                    self.file.push(&recorded[0], &recorded[1]);
-                }
+    /// Records a frame of both directions.
+    fn join(&mut self, left: &Samples, right: &Samples) {
+        self.heard += 1;
+        match self.pause {
+            Some(RecordingPause::Cut) => {}
+            Some(RecordingPause::Silence) => self.file.push(&[0; SAMPLES], &[0; SAMPLES]),
+            None => {
+                self.silence.note([level(left), level(right)], self.tracks, self.file.frames);
+                let of = |track, samples| if self.tracks.has(track) { samples } else { &[0; SAMPLES] };
+                self.file.push(of(TrackName::Inbound, left), of(TrackName::Outbound, right));
             }
         }
     }
@@ -204,21 +200,21 @@ impl Recorder {
 
 impl File {
     fn push(&mut self, left: &Samples, right: &Samples) {
-        self.block.extend(left.iter().zip(right).flat_map(|(left, right)| [*left, *right]));
+        self.block.extend(left.iter().zip(right).map(|(left, right)| [*left, *right]));
         self.frames += 1;
     }
 }
 
 impl Silence {
-    /// Notes what the caller says, and what is recorded in a frame of the file.
-    fn note(&mut self, caller: &Samples, recorded: &[Samples; 2], frame: u64) {
-        let is_sound = |samples: &Samples| level(samples) >= RECORDED_SOUND;
-        if is_sound(caller) {
+    /// Notes the levels of the caller and of what the caller hears in a frame of the file, and which of them are recorded.
+    fn note(&mut self, levels: [u16; 2], recorded: TrackSet, frame: u64) {
+        let [caller, heard] = levels.map(|level| level >= RECORDED_SOUND);
+        if caller {
             (self.frames, self.is_reported) = (0, false);
         } else {
             self.frames = self.frames.saturating_add(1);
         }
-        if recorded.iter().any(is_sound) {
+        if caller && recorded.has(TrackName::Inbound) || heard && recorded.has(TrackName::Outbound) {
             self.sound = Some((self.sound.map_or(frame, |(first, _)| first), frame));
         }
     }

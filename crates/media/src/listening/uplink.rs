@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use trunkgate_agent::{Format, Packet, TrackName, TrackSet, Tracks};
+use trunkgate_agent::{Format, Frame, Packet, TrackName, TrackSet, Tracks};
 
 use crate::codec::g711::{CLOCK_HZ, alaw_to_ulaw, decode_alaw, decode_ulaw};
 use crate::codec::level::{level, ulaw_level};
@@ -153,6 +153,13 @@ impl Uplink {
             }
         };
         Some(Heard { track, audio: &self.audio, level })
+    }
+    /// Does the same for a recording, of which the frame is not kept here: fewer lines of the cache for each call.
+    pub(super) fn poll_recorded(&mut self, now: Instant) -> Option<Frame<i16>> {
+        match &mut self.tracks {
+            Samples::Linear { tracks, up: None } => tracks.poll(now),
+            Samples::Linear { .. } | Samples::Ulaw(_) | Samples::Wide { .. } => None,
+        }
     }
     /// Returns when [`Self::poll`] has something at the latest.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
