@@ -193,6 +193,8 @@ codes! {
         "`directory` of [recording] is a directory that the edge may write, or a new name in one. Symbolic links are not\n\
          followed there, so that no other user of the machine redirects recordings: name the directory itself. As a warning:\n\
          it does not exist or is not writable here, which may differ on the machine of the edge.";
+    NO_SUCH_MAILBOX = "TG0160", "unknown mailbox",
+        "`connect` of a route names a mailbox (`voicemail:NAME`) without a [voicemail.NAME] in the file.";
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",
         "The key, value or flag belongs to a feature that this version does not have. It is rejected instead of accepted\n\
          without effect. Remove it, or wait for a version that has the feature.";

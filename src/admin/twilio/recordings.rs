@@ -97,6 +97,7 @@ async fn list(cx: &Asked<'_>, call: Option<&str>, mut parameters: Parameters) ->
         before: bound(created.to).map(|last| last + 1),
         call_sid,
         conference_sid,
+        mailbox: None,
         is_there: !includes_deleted,
     };
     let most = page.size + 1;

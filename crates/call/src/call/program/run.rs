@@ -55,9 +55,7 @@ impl Runner<'_> {
             ring_timeout: cx.call.facts.ring_timeout,
         };
         cx.call.is_programmed = true;
-        if !run.is_announcement() {
-            cx.call.story.app.get_or_insert_default().name = Some(run.app.name.clone());
-        }
+        run.note(cx.call);
         callback::begin(cx, &run.app);
         self.parts.program = Some(Box::new(run));
         if cx.call.times.answered.is_some() {
@@ -74,9 +72,7 @@ impl Runner<'_> {
         let Some(run) = &mut self.parts.program else { return };
         run.behind = Controller::resume(behind);
         run.shown_as.clone_from(&cx.call.facts.shown_as);
-        if !run.is_announcement() {
-            cx.call.story.app.get_or_insert_default().name = Some(run.app.name.clone());
-        }
+        run.note(cx.call);
         if let Some(side) = run.side.as_ref().filter(|side| !side.limit.is_zero()) {
             let talked = side.since.map_or(Duration::ZERO, |since| cx.now.saturating_duration_since(since));
             cx.arm_left(Timer::DialLimit, side.limit.saturating_sub(talked));
@@ -244,12 +240,14 @@ impl Runner<'_> {
         // What the last step has ended is reported before another program may have a step of its id.
         streams::report_streams(self.parts, cx, false);
         let Some(run) = self.end_program(cx) else { return };
-        let is_announcement = run.is_announcement();
+        let (is_announcement, is_mailbox) = (run.is_announcement(), run.app.as_mailbox().is_some());
         cx.edge.apps.over(cx.now, &run.app.name, cx.call.legs.sid(), code.is_some());
         self.parts.search.controller = run.behind;
         let reason = match code {
+            Some(_) if is_mailbox => ReasonSlug::RecordingUnavailable,
             Some(_) => ReasonSlug::AppFailed,
             None if is_announcement => ReasonSlug::Announced,
+            None if is_mailbox => return self.end_or_refuse(cx, ReasonSlug::VoicemailEnded),
             None => return self.end_or_refuse(cx, ReasonSlug::AppHungUp),
         };
         if code.is_none() && !self.parts.search.controller.has_more() {
