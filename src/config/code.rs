@@ -56,7 +56,8 @@ codes! {
         "`connect` contains trunk:NAME, trunk:NAME/NUMBER, trunk:NAME/NUMBER@WEIGHT, agent:NAME, app:NAME, play:FILE,\n\
          voicemail:NAME, group:NAME, sip:URI and reject:CODE (300 to 699), with {called}, {caller} or named groups of\n\
          patterns, and tables { ring_all = [...] } of trunks and URIs that ring simultaneously, each listed once. FILE is\n\
-         relative to the directory of the configuration and below it. `fork` contains agent:NAME; `connect` of [api] contains trunk:NAME.";
+         relative to the directory of the configuration and below it. `fork` contains agent:NAME; `connect` of [api]\n\
+         contains trunk:NAME.";
     BAD_URL = "TG0113", "invalid agent URL",
         "`url` of an agent is a WebSocket URL: wss://HOST[:PORT]/PATH. ws:// is allowed for loopback and [edge]\n\
          local_networks only, because audio would otherwise cross the network unencrypted. A host name with ws:// passes\n\

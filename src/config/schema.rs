@@ -77,7 +77,6 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let (recognition, recording) = (section("recognition", keys::RECOGNITION), section("recording", keys::RECORDING));
     let (twilio, texts) = (section("twilio", keys::TWILIO), section("sms", keys::SMS));
     let messages = section("messages", keys::MESSAGES);
-
     let local_networks_span = written.as_ref().and_then(|edge| edge.get("local_networks")).map(Spanned::span);
     let edge = read_edge(written.as_ref(), findings);
     let around = Around { folder: file.folder(), local_networks: &edge.local_networks, numbers: &edge.numbers };

@@ -158,9 +158,9 @@ mod tests {
             ),
             (
                 format!("{REST}{RECORDING}[voicemail.front]\n[voicemail.back]\n"),
-                "TG0122 8:12 no route uses voicemail back. add \"voicemail:back\" to `connect` of a route",
+                "TG0145 8:12 no route uses voicemail back. add \"voicemail:back\" to `connect` of a route",
             ),
-            (of("greeting = 'no.wav'"), "TG0111 8:12 `greeting`: "),
+            (of("greeting = 'no.wav'"), "TG0114 8:12 `greeting`: no such file"),
             (of("greeting = '../no.wav'"), "8:12 `greeting`: "),
             (of("max_length = '2h'"), "TG0105 8:14 `max_length` is out of range. use \"1s\" to \"1h\""),
             (of("max_length = 60"), "TG0109 8:14 `max_length` has no unit"),

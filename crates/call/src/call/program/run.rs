@@ -33,6 +33,9 @@ impl Runner<'_> {
     /// Gives the call to an application; the targets behind it wait.
     pub(crate) fn begin_program(&mut self, cx: &mut Cx<'_>, app: Arc<App>) {
         cx.edge.decide(cx.now, cx.call.key, format!("target {}", app.target()));
+        if app.as_mailbox().is_some() && !cx.edge.sessions.recordings.takes_messages() {
+            return self.go_on(cx, &app, Failure::unreached(ReasonSlug::RecordingUnavailable));
+        }
         cx.disarm(Timer::Search);
         let source = first_document(&app.document);
         let recognition = cx.edge.apps.recognition.spec().is_some();
@@ -263,7 +266,12 @@ impl Runner<'_> {
             format!("{}, {told}", reason.sentence())
         });
         let failure = Failure { detail, ..Failure::unreached(reason) };
-        self.parts.bridge.negotiation.note_failure(cx, None, &run.app.target(), &failure);
+        self.go_on(cx, &run.app, failure);
+    }
+
+    /// Has the call go on with the target behind an application that does not have it, or has it no longer.
+    fn go_on(&mut self, cx: &mut Cx<'_>, app: &App, failure: Failure) {
+        self.parts.bridge.negotiation.note_failure(cx, None, &app.target(), &failure);
         if cx.call.state == State::Rerouting {
             self.parts.search.controller.failed(failure);
             return self.parts.search_on(cx);

@@ -169,11 +169,6 @@ impl Parts {
                     Ok(next) => return next.act(self, cx),
                     Err(failed) => result = Some(StepResult::NotConnected(failed)),
                 },
-                Step::Run(app) if app.as_mailbox().is_some() && !cx.edge.sessions.recordings.takes_messages() => {
-                    let failure = Failure::unreached(ReasonSlug::RecordingUnavailable);
-                    self.bridge.negotiation.note_failure(cx, None, &app.target(), &failure);
-                    result = Some(StepResult::NotConnected(TargetResult::Failed(failure)));
-                }
                 Step::Run(app) => return Runner::of(self).begin_program(cx, app),
                 // Of a party that a program has dialled: the program decides.
                 Step::Answer(answer) if self.program.is_some() => return Dialler::of(self).side_failed(cx, &answer),
