@@ -113,7 +113,7 @@ fn named(handle: &Handle, key: &str, texts: &[String], numbers: &Numbers) -> Res
         let allowed = |target: &TargetSpec| match target {
             TargetSpec::App(_) | TargetSpec::Agent(_) => key == "connect",
             TargetSpec::Trunk { .. } | TargetSpec::Uri { .. } => true,
-            TargetSpec::Play(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => false,
+            TargetSpec::Play(_) | TargetSpec::Voicemail(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => false,
         };
         let target = named_target(text, numbers).filter(allowed).ok_or_else(|| {
             let more = if key == "connect" { ", agent:NAME or app:NAME" } else { "" };

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
+use trunkgate_call::VoicemailMessage;
 
 use super::ApiError;
 use super::asked::bad_query;
@@ -38,11 +39,21 @@ pub(super) struct Shown {
     gaps: u64,
     lost_ms: u64,
     error: Option<String>,
+    /// The mailbox that has taken it, and the numbers of its call; absent for other recordings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    voicemail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
 }
 
 impl From<Entry> for Shown {
     fn from(entry: Entry) -> Shown {
         let started = Timestamp::from_millisecond(entry.started).unwrap_or_default();
+        let message = entry.message.map(|VoicemailMessage { mailbox, from, to }| (mailbox, (from, to)));
+        let (voicemail, numbers) = message.unzip();
+        let (from, to) = numbers.unzip();
         Shown {
             sid: entry.sid,
             call_sid: entry.call_sid,
@@ -59,6 +70,9 @@ impl From<Entry> for Shown {
             gaps: entry.gaps,
             lost_ms: entry.lost_milliseconds,
             error: entry.error,
+            voicemail,
+            from,
+            to,
         }
     }
 }
@@ -69,6 +83,8 @@ impl From<Entry> for Shown {
 pub(super) struct Wanted {
     /// SID of the call.
     call: Option<String>,
+    /// Name of the mailbox.
+    voicemail: Option<String>,
     /// Recordings that started at this time or later …
     since: Option<String>,
     /// … and before this one.
@@ -122,7 +138,7 @@ pub(super) async fn list(
     State(handle): State<Handle>,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Json<Value>, ApiError> {
-    let Query(Wanted { call, since, until, after, limit }) = wanted.map_err(|error| bad_query(&error))?;
+    let Query(Wanted { call, voicemail, since, until, after, limit }) = wanted.map_err(|error| bad_query(&error))?;
     let (since, before) = (time("since", since.as_deref())?, time("until", until.as_deref())?);
     let most = limit.unwrap_or(HTTP_RECORDINGS).clamp(1, HTTP_RECORDINGS_MOST);
     let found = on_disk(&handle, move |recordings| -> io::Result<Result<Vec<Entry>, String>> {
@@ -133,7 +149,8 @@ pub(super) async fn list(
             },
             None => None,
         };
-        recordings.list(Part { behind, since, before, call_sid: call, ..Part::default() }, most).map(Ok)
+        let (call_sid, mailbox) = (call, voicemail);
+        recordings.list(Part { behind, since, before, call_sid, mailbox, ..Part::default() }, most).map(Ok)
     });
     let entries = found.await?.map_err(|error| unreadable(&error))?.map_err(|sid| unknown(&sid))?;
     let shown: Vec<Shown> = entries.into_iter().map(Shown::from).collect();

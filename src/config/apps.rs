@@ -194,14 +194,8 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
             });
         }
         let is_it = |target: &TargetSpec| matches!(target, TargetSpec::App(name) if **name == *placed.app.name);
-        let by_route = draft.routes.iter().any(|placed| {
-            let file = placed.route.file.as_ref();
-            placed.route.connect.iter().any(is_it)
-                || placed.file.is_some() && file.is_none()
-                || file.is_some_and(|file| file.targets().any(|connect| connect.iter().any(is_it)))
-        });
         // A number that could not be read may have been its.
-        if !by_route && !draft.groups.has(is_it) && draft.numbers.iter().all(|number| !number.is_partial) {
+        if !draft.is_target(is_it) && draft.numbers.iter().all(|number| !number.is_partial) {
             let name = &placed.app.name;
             let message = format!("no route and no [[number]] uses the app {name}");
             let help = format!("add \"app:{name}\" to `connect` of a route, or app = \"{name}\" to a [[number]]");

@@ -15,7 +15,7 @@ use super::parts::parts;
 use super::pieces::pieces;
 use super::schema::{PORTS_PER_CALL, calls_that_fit};
 use super::types::Listen;
-use super::{apps, emergency, hold, messages, numbers, own, recording, sms};
+use super::{apps, emergency, hold, messages, numbers, own, recording, sms, voicemail};
 
 /// Judges what was read; `ephemeral` is the kernel's range of ports for sockets without one.
 pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut Findings) {
@@ -54,6 +54,7 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
     apps::judge(draft, findings);
     numbers::judge(draft, findings);
     recording::judge(draft, findings);
+    voicemail::judge(draft, findings);
     route_names(&draft.api.route(), draft, findings);
     // Those with an app are routes.
     for placed in draft.numbers.iter().filter(|placed| placed.number.app.is_none()) {
@@ -482,6 +483,13 @@ fn target_names(target: &TargetSpec, span: &Span, draft: &Draft, findings: &mut 
             if known.clone().all(|app| app != name) {
                 let help = draft.meant(name).unwrap_or_else(|| suggestion(name, known, "apps"));
                 findings.error(code::NO_SUCH_APP, span.clone(), format!("unknown app: {name}"), help);
+            }
+        }
+        TargetSpec::Voicemail(name) => {
+            let known = draft.mailboxes.iter().map(|placed| placed.mailbox.name.as_ref());
+            if known.clone().all(|mailbox| mailbox != name) {
+                let help = draft.meant(name).unwrap_or_else(|| suggestion(name, known, "mailboxes"));
+                findings.error(code::NO_SUCH_MAILBOX, span.clone(), format!("unknown voicemail: {name}"), help);
             }
         }
         TargetSpec::Play(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => {}

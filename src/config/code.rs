@@ -54,9 +54,10 @@ codes! {
          numbers to 1.41556E+10 and lose the last digits: format the column as text before entering numbers.";
     BAD_TARGET = "TG0112", "invalid target",
         "`connect` contains trunk:NAME, trunk:NAME/NUMBER, trunk:NAME/NUMBER@WEIGHT, agent:NAME, app:NAME, play:FILE,\n\
-         group:NAME, sip:URI and reject:CODE (300 to 699), with {called}, {caller} or named groups of patterns, and tables\n\
-         { ring_all = [...] } of trunks and URIs that ring simultaneously, each listed once. FILE is relative to the\n\
-         directory of the configuration and below it. `fork` contains agent:NAME; `connect` of [api] contains trunk:NAME.";
+         voicemail:NAME, group:NAME, sip:URI and reject:CODE (300 to 699), with {called}, {caller} or named groups of\n\
+         patterns, and tables { ring_all = [...] } of trunks and URIs that ring simultaneously, each listed once. FILE is\n\
+         relative to the directory of the configuration and below it. `fork` contains agent:NAME; `connect` of [api]\n\
+         contains trunk:NAME.";
     BAD_URL = "TG0113", "invalid agent URL",
         "`url` of an agent is a WebSocket URL: wss://HOST[:PORT]/PATH. ws:// is allowed for loopback and [edge]\n\
          local_networks only, because audio would otherwise cross the network unencrypted. A host name with ws:// passes\n\
@@ -193,6 +194,8 @@ codes! {
         "`directory` of [recording] is a directory that the edge may write, or a new name in one. Symbolic links are not\n\
          followed there, so that no other user of the machine redirects recordings: name the directory itself. As a warning:\n\
          it does not exist or is not writable here, which may differ on the machine of the edge.";
+    NO_SUCH_MAILBOX = "TG0160", "unknown mailbox",
+        "`connect` of a route names a mailbox (`voicemail:NAME`) without a [voicemail.NAME] in the file.";
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",
         "The key, value or flag belongs to a feature that this version does not have. It is rejected instead of accepted\n\
          without effect. Remove it, or wait for a version that has the feature.";

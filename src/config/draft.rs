@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use trunkgate_route::{Agent, App, Route, Siprec, TargetSpec, Trunk};
+use trunkgate_route::{Agent, App, Mailbox, Route, Siprec, TargetSpec, Trunk};
 
 use super::apps::AppSettings;
 use super::cdr::Cdr;
@@ -46,6 +46,7 @@ pub(super) struct Draft {
     pub(super) trunks: Vec<PlacedTrunk>,
     pub(super) agents: Vec<PlacedAgent>,
     pub(super) apps: Vec<PlacedApp>,
+    pub(super) mailboxes: Vec<PlacedMailbox>,
     pub(super) numbers: Vec<PlacedNumber>,
     /// Those of numbers come first.
     pub(super) routes: Vec<PlacedRoute>,
@@ -97,12 +98,23 @@ impl Draft {
     pub(super) fn recorder_names(&self) -> impl Iterator<Item = &str> + Clone {
         self.trunks.iter().filter_map(|placed| placed.trunk.name.strip_prefix(Siprec::PREFIX))
     }
+    /// Returns whether a route, a line of its file, or a group that routes use, has such a target; also where a file was not read.
+    pub(super) fn is_target(&self, is_it: impl Fn(&TargetSpec) -> bool) -> bool {
+        let by_route = self.routes.iter().any(|placed| {
+            let file = placed.route.file.as_ref();
+            placed.route.connect.iter().any(&is_it)
+                || placed.file.is_some() && file.is_none()
+                || file.is_some_and(|file| file.targets().any(|connect| connect.iter().any(&is_it)))
+        });
+        by_route || self.groups.has(is_it)
+    }
     /// Returns what a name that is none of its kind may have been meant as: a thing of that name of another kind.
     pub(super) fn meant(&self, name: &str) -> Option<String> {
         let kind = match name {
             _ if self.trunk(name).is_some() => "trunk",
             _ if self.agents.iter().any(|placed| *placed.agent.name == *name) => "agent",
             _ if self.apps.iter().any(|placed| *placed.app.name == *name) => "app",
+            _ if self.mailboxes.iter().any(|placed| *placed.mailbox.name == *name) => "voicemail",
             _ => return None,
         };
         Some(format!("did you mean \"{kind}:{name}\"?"))
@@ -178,6 +190,14 @@ pub(super) struct PlacedApp {
     pub(super) speech_input: Option<Excerpt>,
 }
 
+/// A mailbox with its places.
+#[derive(Debug)]
+pub(super) struct PlacedMailbox {
+    pub(super) mailbox: Mailbox,
+    /// Its name in the header.
+    pub(super) name: Span,
+}
+
 /// `[api]` with its places.
 #[derive(Debug)]
 pub(super) struct PlacedApi {
@@ -245,6 +265,7 @@ impl PlacedRoute {
                 | TargetSpec::Agent(_)
                 | TargetSpec::App(_)
                 | TargetSpec::Play(_)
+                | TargetSpec::Voicemail(_)
                 | TargetSpec::Reject(_) => Vec::new(),
             };
             TargetPlace { span: span.clone(), members, by_ratio: None }
@@ -272,6 +293,7 @@ impl PlacedRoute {
             | TargetSpec::Agent(_)
             | TargetSpec::App(_)
             | TargetSpec::Play(_)
+            | TargetSpec::Voicemail(_)
             | TargetSpec::Reject(_) => {
                 vec![(target, &place.span)]
             }

@@ -247,6 +247,7 @@ fn config(path: &Path, source: &str, draft: Draft) -> Config {
         app_settings: draft.apps.iter().map(|one| (one.app.name.clone(), one.settings.clone())).collect(),
         apps: apps(draft.apps, &draft.api.api),
         sounds: draft.sounds.into_audio(),
+        mailboxes: draft.mailboxes.into_iter().map(|placed| placed.mailbox).collect(),
         numbers: draft.numbers.into_iter().map(|placed| placed.number).collect(),
         api: draft.api.api,
         routes: draft.routes.into_iter().map(|placed| placed.route).collect::<Vec<_>>().into(),

@@ -63,6 +63,7 @@ mod tls;
 mod trunks;
 mod types;
 mod values;
+mod voicemail;
 mod webhook_url;
 
 pub use apps::AppSettings;

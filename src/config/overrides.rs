@@ -175,9 +175,10 @@ impl NumberOverride {
             (Some(url), written) => {
                 let method = match written.map(|written| &written.document) {
                     Some(AppDocument::Url { method, .. }) => *method,
-                    Some(AppDocument::File(_) | AppDocument::Text(_) | AppDocument::Sound(_)) | None => {
-                        WebhookMethod::default()
-                    }
+                    Some(
+                        AppDocument::File(_) | AppDocument::Text(_) | AppDocument::Sound(_) | AppDocument::Mailbox(_),
+                    )
+                    | None => WebhookMethod::default(),
                 };
                 let document = AppDocument::Url { url: url.to_owned(), method };
                 App { document, ..written.cloned().unwrap_or(shared) }

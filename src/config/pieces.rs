@@ -19,6 +19,7 @@ pub(super) fn pieces(placed: &PlacedRoute, findings: &mut Findings) {
             | TargetSpec::Agent(_)
             | TargetSpec::App(_)
             | TargetSpec::Play(_)
+            | TargetSpec::Voicemail(_)
             | TargetSpec::Reject(_)
             | TargetSpec::RingAll(_) => {
                 continue;

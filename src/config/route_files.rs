@@ -483,6 +483,7 @@ fn has_pieces(targets: &[TargetSpec]) -> bool {
         | TargetSpec::Agent(_)
         | TargetSpec::App(_)
         | TargetSpec::Play(_)
+        | TargetSpec::Voicemail(_)
         | TargetSpec::Reject(_)
         | TargetSpec::RingAll(_) => String::new(),
     };
@@ -497,6 +498,7 @@ fn has_pieces(targets: &[TargetSpec]) -> bool {
         | TargetSpec::Agent(_)
         | TargetSpec::App(_)
         | TargetSpec::Play(_)
+        | TargetSpec::Voicemail(_)
         | TargetSpec::Reject(_) => named(target),
     })
 }

@@ -17,7 +17,9 @@ use super::code;
 use super::cover::told;
 use super::data::DataDirectory;
 use super::diagnostic::{Findings, place};
-use super::draft::{Draft, PlacedApi, PlacedApp, PlacedListen, PlacedNumber, PlacedRoute, PlacedTrunk, Span, Texts};
+use super::draft::{
+    Draft, PlacedApi, PlacedApp, PlacedListen, PlacedMailbox, PlacedNumber, PlacedRoute, PlacedTrunk, Span, Texts,
+};
 use super::emergency;
 use super::keys::{self, Around};
 use super::nearest;
@@ -27,7 +29,7 @@ use super::targets::{Groups, Means};
 use super::types::{Edge, Http, Limits, Listen, ListenTls, Media};
 use super::{
     agents, api, apps, cdr, data, hep, hours, messages, numbers, otel, recognition, recording, routes, sms,
-    speech as speaking, tls, trunks, values,
+    speech as speaking, tls, trunks, values, voicemail,
 };
 use crate::system::log::Log;
 
@@ -75,7 +77,6 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let (recognition, recording) = (section("recognition", keys::RECOGNITION), section("recording", keys::RECORDING));
     let (twilio, texts) = (section("twilio", keys::TWILIO), section("sms", keys::SMS));
     let messages = section("messages", keys::MESSAGES);
-
     let local_networks_span = written.as_ref().and_then(|edge| edge.get("local_networks")).map(Spanned::span);
     let edge = read_edge(written.as_ref(), findings);
     let around = Around { folder: file.folder(), local_networks: &edge.local_networks, numbers: &edge.numbers };
@@ -89,7 +90,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let trunks = trunks::read_all(&root, around, &edge, findings);
     let agents = root.get("agent").map(|value| agents::read(value, around, findings)).unwrap_or_default();
     let texts_to = sms::allowed(texts.as_ref(), findings);
-    let Calls { apps, sounds, api, groups, numbers, routes } =
+    let Calls { apps, mailboxes, sounds, api, groups, numbers, routes } =
         read_calls(&root, (&edge, around), (api.as_ref(), &trunks, &texts_to), findings);
     let (cdr, data) = read_kept([written.as_ref(), cdr.as_ref(), texts.as_ref()], around, findings);
     let texts = read_texts([twilio, texts, messages], texts_to, around, findings);
@@ -118,6 +119,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         trunks,
         agents,
         apps,
+        mailboxes,
         numbers,
         routes,
         groups,
@@ -152,6 +154,7 @@ fn read_texts(
 /// What decides where calls go.
 struct Calls {
     apps: Vec<PlacedApp>,
+    mailboxes: Vec<PlacedMailbox>,
     sounds: Sounds,
     api: PlacedApi,
     groups: Groups,
@@ -168,6 +171,8 @@ fn read_calls<'a>(
 ) -> Calls {
     let apps = root.get("app").map(|value| apps::read(value, around, findings)).unwrap_or_default();
     let sounds = Sounds::below(around.folder);
+    let mailboxes = root.get("voicemail").map(|value| voicemail::read(value, (around, &sounds), findings));
+    let mailboxes = mailboxes.unwrap_or_default();
     let means = Means { numbers: around.numbers, sounds: &sounds, groups: None };
     let api = api::read(api, &edge.name, means, around, findings);
     let groups = root.get("group").map(|value| Groups::read(value, means, findings)).unwrap_or_default();
@@ -177,7 +182,7 @@ fn read_calls<'a>(
     let mut routes = numbers::routes(&mut numbers, trunks, findings);
     let own = root.get("route").map(|value| routes::read(value, edge, means, texts_to, findings));
     routes.extend(own.unwrap_or_default());
-    Calls { apps, sounds, api, groups, numbers, routes }
+    Calls { apps, mailboxes, sounds, api, groups, numbers, routes }
 }
 
 /// `[cdr]`, and where what has to survive the process is kept, which stands in `[edge]` and stood in `[cdr]` and `[sms]`.

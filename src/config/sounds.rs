@@ -1,4 +1,4 @@
-//! `play:FILE`: sounds that are targets, each read and decoded once.
+//! Sounds that are targets (`play:FILE`) and greetings of mailboxes, each read and decoded once.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -30,13 +30,13 @@ impl Sounds {
         Sounds { folder: folder.to_owned(), read: RefCell::default() }
     }
 
-    /// Reads a sound unless it has been read before, and returns whether it can be played.
-    pub(super) fn judge(&self, name: &str, span: Span, findings: &mut Findings) -> bool {
+    /// Reads a sound unless it has been read before. `of`: the text or key that names it.
+    pub(super) fn judge(&self, (of, name): (&str, &str), span: Span, findings: &mut Findings) {
         let mut read = self.read.borrow_mut();
         let found = read.entry(name.to_owned()).or_insert_with(|| self.decode(name));
-        let Err((code, message, help)) = found else { return true };
-        findings.error(*code, span, message.clone(), help.clone());
-        false
+        if let Err((code, message, help)) = found {
+            findings.error(*code, span, format!("{of}: {message}"), help.clone());
+        }
     }
 
     /// Returns those that can be played: μ-law at 8 kHz.
@@ -48,10 +48,9 @@ impl Sounds {
     fn decode(&self, name: &str) -> Decoded {
         let path = below(&self.folder, name).map_err(|error| {
             let code = if error.is_name() { code::BAD_TARGET } else { code::BAD_FILE };
-            let help = "use a file below the directory of this configuration: play:sounds/closed.wav";
-            (code, format!("\"play:{name}\": {error}"), help.to_owned())
+            let help = "use a file below the directory of this configuration: sounds/closed.wav";
+            (code, error.to_string(), help.to_owned())
         })?;
-        hold::sound(&path, ANNOUNCEMENT_SECONDS, Use::Once)
-            .map_err(|(what, help)| (code::BAD_FILE, format!("\"play:{name}\": {what}"), help))
+        hold::sound(&path, ANNOUNCEMENT_SECONDS, Use::Once).map_err(|(what, help)| (code::BAD_FILE, what, help))
     }
 }

@@ -18,7 +18,7 @@ use super::trunks::{SipAddress, sip_uri};
 use super::values;
 
 /// Kinds of targets, as they are written.
-const KINDS: [&str; 7] = ["trunk", "agent", "app", "play", "group", "sip", "reject"];
+const KINDS: [&str; 8] = ["trunk", "agent", "app", "play", "voicemail", "group", "sip", "reject"];
 
 /// A target with its place.
 pub(super) type Placed = (TargetSpec, TargetPlace);
@@ -181,9 +181,14 @@ fn target(text: &str, span: Span, means: Means<'_>, findings: &mut Findings) -> 
         "app" => Some(TargetSpec::App(rest.to_owned())),
         // One that cannot be played keeps its place.
         "play" => {
-            means.sounds.judge(rest, span, findings);
+            means.sounds.judge((&format!("\"{text}\""), rest), span, findings);
             Some(TargetSpec::Play(rest.to_owned()))
         }
+        "voicemail" if rest.is_empty() => {
+            findings.error(code::BAD_TARGET, span, format!("\"{text}\" is not a mailbox"), "voicemail:NAME");
+            None
+        }
+        "voicemail" => Some(TargetSpec::Voicemail(rest.to_owned())),
         "reject" => {
             let code = rest.parse::<u16>().ok().filter(|code| (300..=699).contains(code));
             if code.is_none() {
@@ -208,7 +213,7 @@ fn meant(text: &str, kind: &str, rest: &str) -> String {
         _ if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) => {
             format!("did you mean \"trunk:{text}\" or \"agent:{text}\"?")
         }
-        _ => "trunk:NAME, trunk:NAME/NUMBER, agent:NAME, app:NAME, play:FILE, group:NAME, sip:URI, reject:CODE or \
+        _ => "trunk:NAME, trunk:NAME/NUMBER, agent:NAME, app:NAME, play:FILE, voicemail:NAME, group:NAME, sip:URI, reject:CODE or \
               { ring_all = [...] }"
             .to_owned(),
     }
@@ -264,6 +269,7 @@ fn rings(value: &Value<'_>, means: Means<'_>, findings: &mut Findings) -> Option
         TargetSpec::Trunk { weight: Some(_), .. } => "weights have no effect in `ring_all`: remove it",
         TargetSpec::Agent(_) => "an agent answers immediately: list it before or after the table",
         TargetSpec::App(_) => "an app answers immediately: list it before or after the table",
+        TargetSpec::Voicemail(_) => "a mailbox answers immediately: list it after the table",
         TargetSpec::Play(_) | TargetSpec::Reject(_) => "list it after the table",
         rings @ (TargetSpec::Trunk { .. } | TargetSpec::Uri { .. } | TargetSpec::RingAll(_)) => return Some(rings),
     };

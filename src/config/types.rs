@@ -10,7 +10,8 @@ use ipnet::IpNet;
 use trunkgate_call::{RecogniserSpec, Sampling, StrangerLimits};
 use trunkgate_media::LatchMode;
 use trunkgate_route::{
-    Agent, App, Calendar, Definition, Destination, Numbers, Routes, Server, Table, TargetSpec, Transport, Trunk,
+    Agent, App, Calendar, Definition, Destination, Mailbox, Numbers, Routes, Server, Table, TargetSpec, Transport,
+    Trunk,
 };
 
 use super::apps::AppSettings;
@@ -57,6 +58,8 @@ pub struct Config {
     pub app_settings: BTreeMap<Arc<str>, AppSettings>,
     /// Sounds of `play:FILE` by name: μ-law at 8 kHz.
     pub sounds: BTreeMap<String, Arc<[u8]>>,
+    /// `[voicemail.NAME]` in the order of the file.
+    pub mailboxes: Vec<Mailbox>,
     /// `[[number]]` in the order of the file.
     pub numbers: Vec<PhoneNumber>,
     /// `[api]`
@@ -365,6 +368,6 @@ impl Config {
     }
     /// The routing table; `found` has the servers of [`Config::destinations`] as far as known.
     pub fn table(&self, found: &HashMap<Destination, Vec<Server>>) -> Table {
-        Table::new(self.definition(found)).with_apps(self.apps.clone())
+        Table::new(self.definition(found)).with_apps(self.apps.clone()).with_mailboxes(self.mailboxes.clone())
     }
 }

@@ -271,6 +271,7 @@ mod tests {
             siprec: Vec::new(),
             requested: false,
             app: None,
+            voicemail: None,
             verstat: None,
             sid: "CA0".into(),
             state: "ended",

@@ -10,12 +10,14 @@ pub(crate) struct RecordingDesk {
     recordings: Recordings,
     /// Whether the gateway knows that calls to be recorded are refused.
     refuses: bool,
+    /// Whether the gateway knows that recordings cannot be written.
+    fails: bool,
 }
 
 impl RecordingDesk {
     /// Creates the desk of a writer that takes calls.
     pub(crate) fn new(recordings: Recordings) -> RecordingDesk {
-        RecordingDesk { recordings, refuses: false }
+        RecordingDesk { recordings, refuses: false, fails: false }
     }
 
     /// Has the file of a recording made; where it is not, the gateway's input about that is returned.
@@ -25,8 +27,13 @@ impl RecordingDesk {
         Some(Input::Recorded(Box::new(RecordingDone { id, milliseconds: 0, lost_ms: 0, error: Some(error) })))
     }
 
-    /// Returns the gateway's input where calls to be recorded are refused from now on, or accepted again.
+    /// Returns the gateway's next input where recordings cannot be written from now on, or can be again, or calls to be recorded are
+    /// refused or accepted again.
     pub(crate) fn news(&mut self) -> Option<Input> {
+        let fails = self.recordings.is_failing();
+        if std::mem::replace(&mut self.fails, fails) != fails {
+            return Some(Input::RecordingsFail(fails));
+        }
         let refuses = !self.recordings.takes_calls();
         (std::mem::replace(&mut self.refuses, refuses) != refuses).then_some(Input::RecordingsRefused(refuses))
     }

@@ -531,6 +531,7 @@ fn led_to<'a>(config: &'a Config, route: &'a str) -> impl Iterator<Item = Arc<st
         | TargetSpec::Agent(_)
         | TargetSpec::App(_)
         | TargetSpec::Play(_)
+        | TargetSpec::Voicemail(_)
         | TargetSpec::Reject(_)
         | TargetSpec::RingAll(_) => None,
     })

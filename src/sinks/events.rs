@@ -86,7 +86,7 @@ impl Events {
 
 /// Whether an answered call that ends so ended as calls do.
 pub(crate) fn is_usual(reason: &str) -> bool {
-    const USUAL: [ReasonSlug; 8] = [
+    const USUAL: [ReasonSlug; 9] = [
         ReasonSlug::CallerHungUp,
         ReasonSlug::CalleeHungUp,
         ReasonSlug::AgentHungUp,
@@ -95,6 +95,7 @@ pub(crate) fn is_usual(reason: &str) -> bool {
         ReasonSlug::MaxCall,
         ReasonSlug::AppHungUp,
         ReasonSlug::Announced,
+        ReasonSlug::VoicemailEnded,
     ];
     USUAL.iter().any(|usual| usual.as_str() == reason)
 }

@@ -366,6 +366,9 @@ pub struct RecordingListing {
     /// Filter by call SID
     #[arg(long, value_name = "CALL")]
     pub call: Option<String>,
+    /// Filter by mailbox
+    #[arg(long, value_name = "NAME")]
+    pub voicemail: Option<String>,
     /// Filter by start: this time or later, e.g. 2026-11-25 or
     /// 2026-11-25T09:00:00Z
     #[arg(long, verbatim_doc_comment, value_name = "TIME", value_parser = time)]

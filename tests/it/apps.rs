@@ -26,7 +26,7 @@ const DESK: &str = "+14155550199";
 const LEVEL: i16 = 8000;
 
 /// WAV of one level, 8 kHz.
-fn wav(milliseconds: usize) -> Vec<u8> {
+pub(crate) fn wav(milliseconds: usize) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     let spec =
         hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };

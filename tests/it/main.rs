@@ -99,5 +99,6 @@ mod twilio_recordings;
 mod twilio_sandbox;
 mod unsent;
 mod verdicts;
+mod voicemail;
 mod watch;
 mod worker;

@@ -48,6 +48,7 @@ fn by_the_verb(edge: &Process, folder: &Path) {
     let row = listed.lines().nth(1).unwrap();
     assert!(code == Some(0) && row.starts_with(SID) && row.contains("1 s") && row.contains("wav dual"), "{listed}");
     assert_eq!(recordings(&["ls", "--call", "CA2"]).1, "no recordings\n");
+    assert_eq!(recordings(&["ls", "--voicemail", "front"]).1, "no recordings\n");
     assert_eq!(recordings(&["ls", "--since", "2026-11-26"]).1, "no recordings\n");
     assert_eq!(recordings(&["ls", "--since", "yesterday"]).0, Some(2));
     assert!(recordings(&["show", "RE0123"]).1.contains("duration_ms    1000\n"));

@@ -16,7 +16,7 @@ use crate::twilio_api::{Rig, SID, TOKEN, assert_shape, authorization};
 const RECORDING: &str = "requests_per_second = 0\nallow_private = true\n[recording]\ndirectory = \"recordings\"\n";
 
 /// Speaks from a socket until it is dropped.
-fn speaking(socket: &UdpSocket, to: std::net::SocketAddr) -> Speaking {
+pub(crate) fn speaking(socket: &UdpSocket, to: std::net::SocketAddr) -> Speaking {
     Speaking::new(socket, to, |n| {
         let mut bytes = vec![0x80, 0];
         bytes.extend(n.to_be_bytes());

@@ -143,6 +143,8 @@ pub enum Input {
     Recorded(Box<RecordingDone>),
     /// Whether calls that are to be recorded are refused from now on: the disk takes no recordings, and `on_full` says so.
     RecordingsRefused(bool),
+    /// Recordings cannot be written for now, or can be again.
+    RecordingsFail(bool),
     /// New settings: a reload, new addresses of peers, or of this machine.
     Configure(Box<Settings>),
     /// Peers' names that were looked up and not found, all of them: until they are, their peers are down.

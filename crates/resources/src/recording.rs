@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use trunkgate_media::agent::TrackSet;
 use trunkgate_media::{Channels, RecordingId};
-use trunkgate_route::{App, WebhookMethod};
+use trunkgate_route::{App, Mailbox, WebhookMethod};
 use trunkgate_story::wall::rfc2822;
 
 use crate::app::{AppCallback, AppPlace, DocumentRequest};
@@ -31,6 +31,8 @@ pub enum RecordingSource {
     DialVerb,
     /// `Recording` in Start of a document.
     StartVerb,
+    /// A mailbox: the message of a caller.
+    Voicemail,
 }
 
 impl RecordingSource {
@@ -43,6 +45,7 @@ impl RecordingSource {
             RecordingSource::RecordVerb => "RecordVerb",
             RecordingSource::DialVerb => "DialVerb",
             RecordingSource::StartVerb => "StartCallRecordingTwiML",
+            RecordingSource::Voicemail => "Voicemail",
         }
     }
 }
@@ -91,6 +94,28 @@ impl RecordingReceiver {
             allow_private: true,
         }
     }
+
+    /// Returns the receiver that a mailbox names for its messages.
+    pub fn of_mailbox(mailbox: &Mailbox) -> Option<RecordingReceiver> {
+        Some(RecordingReceiver {
+            app: mailbox.target(),
+            url: mailbox.notify.clone()?,
+            method: WebhookMethod::Post,
+            events: RecordingEvents::COMPLETED,
+            allow_private: true,
+        })
+    }
+}
+
+/// A message in a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VoicemailMessage {
+    /// Name of the mailbox.
+    pub mailbox: String,
+    /// Number of the caller.
+    pub from: String,
+    /// Number that was called.
+    pub to: String,
 }
 
 /// Name in figures of the receiver of every recording.
@@ -142,6 +167,8 @@ pub struct RecordingReport<'a> {
     pub milliseconds: Option<u64>,
     /// Twilio's code of what is wrong.
     pub error: Option<u32>,
+    /// The message that it is, where a mailbox has taken it.
+    pub message: Option<&'a VoicemailMessage>,
 }
 
 impl RecordingReport<'_> {
@@ -160,7 +187,11 @@ impl RecordingReport<'_> {
             ("ErrorCode", self.error.unwrap_or_default().to_string()),
         ];
         let duration = self.milliseconds.map(|length| ("RecordingDuration", seconds(length).to_string()));
-        named.into_iter().chain(duration).map(|(name, value)| (name.to_owned(), value)).collect()
+        let message = self.message.into_iter().flat_map(|message| {
+            let VoicemailMessage { mailbox, from, to } = message.clone();
+            [("From", from), ("To", to), ("Voicemail", mailbox)]
+        });
+        named.into_iter().chain(duration).chain(message).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }
 
@@ -203,19 +234,21 @@ pub struct RecordingRequest {
     pub trim: bool,
     /// Receiver of what becomes of it.
     pub receiver: Option<Box<RecordingReceiver>>,
+    /// The message that it is, where a mailbox takes it.
+    pub message: Option<Box<VoicemailMessage>>,
 }
 
 impl RecordingRequest {
     /// Requests a recording of both directions as it is heard, of which no receiver of its own is notified.
     pub const fn new(source: RecordingSource, channels: Channels) -> RecordingRequest {
-        RecordingRequest { source, channels, tracks: TrackSet::Both, trim: false, receiver: None }
+        RecordingRequest { source, channels, tracks: TrackSet::Both, trim: false, receiver: None, message: None }
     }
 
     /// Returns the recording that begins by this request.
     pub(crate) fn begun(self, (id, sid): (RecordingId, &str), call: &str, began: SystemTime) -> RecordingBegun {
-        let RecordingRequest { source, channels, tracks, trim, receiver } = self;
+        let RecordingRequest { source, channels, tracks, trim, receiver, message } = self;
         let (sid, call) = (sid.to_owned(), call.to_owned());
-        RecordingBegun { id, sid, call, source, channels, tracks, trim, receiver, began }
+        RecordingBegun { id, sid, call, source, channels, tracks, trim, receiver, message, began }
     }
 }
 
@@ -238,6 +271,8 @@ pub struct RecordingBegun {
     pub trim: bool,
     /// Receiver of what becomes of it.
     pub receiver: Option<Box<RecordingReceiver>>,
+    /// The message that it is, where a mailbox takes it.
+    pub message: Option<Box<VoicemailMessage>>,
     /// When it began.
     pub began: SystemTime,
 }
@@ -255,6 +290,7 @@ impl RecordingBegun {
             started: self.began,
             milliseconds: None,
             error: None,
+            message: self.message.as_deref(),
         };
         let parameters = report.parameters(links);
         let receivers = links.receivers(self.receiver.as_deref()).filter(|receiver| receiver.events.in_progress);
@@ -315,6 +351,8 @@ pub struct Recordings {
     links: Option<Arc<RecordingLinks>>,
     /// Whether calls that are to be recorded are refused, because the writer cannot write.
     refuses: bool,
+    /// Whether the writer cannot write.
+    fails: bool,
     next: u64,
     /// Those whose files are not complete.
     open: HashMap<RecordingId, OpenRecording>,
@@ -349,6 +387,16 @@ impl Recordings {
     /// Returns whether a call that is to be recorded is refused.
     pub fn refuses(&self) -> bool {
         self.is_on() && self.refuses
+    }
+
+    /// Sets whether the writer cannot write.
+    pub fn fail(&mut self, fails: bool) {
+        self.fails = fails;
+    }
+
+    /// Returns whether mailboxes take messages.
+    pub fn takes_messages(&self) -> bool {
+        self.is_on() && !self.fails
     }
 
     /// Enters a recording, and returns its number.

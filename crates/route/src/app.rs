@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::agent::url_place;
+use crate::mailbox::Mailbox;
 use crate::target::TargetSpec;
 use crate::transfer_to::{TransferRule, Wanted};
 
@@ -44,6 +45,8 @@ pub enum AppDocument {
     /// One sound that is played: a file below the folder of the configuration, by its relative path. The next target of the
     /// route follows.
     Sound(String),
+    /// A mailbox: a greeting, a tone, and the caller's message, which is recorded.
+    Mailbox(Mailbox),
 }
 
 /// Receiver of reports about the calls that an application has.
@@ -74,7 +77,7 @@ impl fmt::Debug for StatusCallback {
 /// An application.
 #[derive(Clone)]
 pub struct App {
-    /// Name in the configuration; of a sound its path.
+    /// Name in the configuration; of a sound its path, of a mailbox its target.
     pub name: Arc<str>,
     /// Its first document.
     pub document: AppDocument,
@@ -119,18 +122,34 @@ impl App {
     pub fn playing(file: &str) -> App {
         App::new(file, AppDocument::Sound(file.to_owned()))
     }
+    /// Makes one that is a mailbox. Its name is that of the target, which no application of the configuration has.
+    pub fn mailbox(mailbox: Mailbox) -> App {
+        App::new(&mailbox.target(), AppDocument::Mailbox(mailbox))
+    }
+    /// Returns the mailbox that it is, where it is one.
+    pub fn as_mailbox(&self) -> Option<&Mailbox> {
+        match &self.document {
+            AppDocument::Mailbox(mailbox) => Some(mailbox),
+            AppDocument::Url { .. } | AppDocument::File(_) | AppDocument::Text(_) | AppDocument::Sound(_) => None,
+        }
+    }
     /// Returns its target, as written in `connect`.
     pub fn spec(&self) -> TargetSpec {
         match &self.document {
             AppDocument::Sound(file) => TargetSpec::Play(file.clone()),
+            AppDocument::Mailbox(mailbox) => TargetSpec::Voicemail(mailbox.name.to_string()),
             AppDocument::Url { .. } | AppDocument::File(_) | AppDocument::Text(_) => {
                 TargetSpec::App(self.name.to_string())
             }
         }
     }
-    /// Returns the same as text: `app:NAME`, `play:FILE`.
+    /// Returns the same as text: `app:NAME`, `play:FILE`, `voicemail:NAME`.
     pub fn target(&self) -> String {
-        let kind = if matches!(self.document, AppDocument::Sound(_)) { "play" } else { "app" };
+        let kind = match &self.document {
+            AppDocument::Mailbox(mailbox) => return mailbox.target(),
+            AppDocument::Sound(_) => "play",
+            AppDocument::Url { .. } | AppDocument::File(_) | AppDocument::Text(_) => "app",
+        };
         format!("{kind}:{}", self.name)
     }
     /// Returns the place of its first document as messages show it: without user information and query, which may hold secrets.
@@ -145,6 +164,7 @@ impl App {
             }
             AppDocument::File(file) | AppDocument::Sound(file) => file.clone(),
             AppDocument::Text(_) => "Twiml".to_owned(),
+            AppDocument::Mailbox(mailbox) => mailbox.greeting.clone().unwrap_or_else(|| "tone".to_owned()),
         }
     }
     /// Returns whether it may send its caller to a target that it names by a SIP address.

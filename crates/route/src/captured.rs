@@ -70,6 +70,7 @@ impl Route {
             | TargetSpec::Agent(_)
             | TargetSpec::App(_)
             | TargetSpec::Play(_)
+            | TargetSpec::Voicemail(_)
             | TargetSpec::Reject(_) => Cow::Borrowed(target),
         }
     }

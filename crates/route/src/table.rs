@@ -10,6 +10,7 @@ use crate::agent::{Agent, Template};
 use crate::app::App;
 use crate::headers::HeaderPattern;
 use crate::locate::{Destination, same_host};
+use crate::mailbox::Mailbox;
 use crate::nearest::nearest;
 use crate::number::Numbers;
 use crate::plan::{Matched, Plan, RouteVerdict, Target};
@@ -42,6 +43,7 @@ pub struct Table {
     by_name: HashMap<Arc<str>, usize>,
     agents: Vec<Arc<Agent>>,
     apps: Vec<Arc<App>>,
+    mailboxes: Vec<Arc<App>>,
     /// Headers of a caller's INVITE that agents' parameters and routes ask for, each once.
     headers: Vec<String>,
     /// Every header that some trunk lets pass.
@@ -84,6 +86,7 @@ impl Table {
             passed,
             agents: definition.agents.into_iter().map(Arc::new).collect(),
             apps: Vec::new(),
+            mailboxes: Vec::new(),
             routes,
             registrants,
         }
@@ -92,6 +95,11 @@ impl Table {
     #[must_use]
     pub fn with_apps(self, apps: Vec<App>) -> Table {
         Table { apps: apps.into_iter().map(Arc::new).collect(), ..self }
+    }
+    /// Adds mailboxes, in the order of the file.
+    #[must_use]
+    pub fn with_mailboxes(self, mailboxes: Vec<Mailbox>) -> Table {
+        Table { mailboxes: mailboxes.into_iter().map(|mailbox| Arc::new(App::mailbox(mailbox))).collect(), ..self }
     }
     /// The trunk that a user registers with.
     pub fn registrant(&self, user: &str) -> Option<&Arc<Trunk>> {
@@ -167,6 +175,10 @@ impl Table {
     pub fn app(&self, name: &str) -> Option<&Arc<App>> {
         self.apps.iter().find(|app| *app.name == *name)
     }
+    /// Returns a mailbox by name.
+    pub fn mailbox(&self, name: &str) -> Option<&Arc<App>> {
+        self.mailboxes.iter().find(|app| app.as_mailbox().is_some_and(|mailbox| *mailbox.name == *name))
+    }
     /// Headers of a caller's INVITE that agents' parameters and routes ask for, each once.
     pub fn headers(&self) -> &[String] {
         &self.headers
@@ -215,7 +227,7 @@ impl Table {
             TargetSpec::Trunk { number: Some(number), .. } => self.numbers.normalise(number, None).is_ok(),
             TargetSpec::Uri { uri, .. } => !uri.split_once(':').is_some_and(|(_, rest)| rest.starts_with('@')),
             TargetSpec::Trunk { .. } | TargetSpec::Agent(_) | TargetSpec::App(_) => true,
-            TargetSpec::Play(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => true,
+            TargetSpec::Play(_) | TargetSpec::Voicemail(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => true,
         }
     }
     /// One target as a route would have it, for calls that go past the routes.
@@ -232,6 +244,7 @@ impl Table {
             TargetSpec::Agent(name) => Target::Agent(self.agent(name)?.clone()),
             TargetSpec::App(name) => Target::App(self.app(name)?.clone()),
             TargetSpec::Play(file) => Target::App(Arc::new(App::playing(file))),
+            TargetSpec::Voicemail(name) => Target::App(self.mailbox(name)?.clone()),
             TargetSpec::Reject(code) => Target::Reject(*code),
             TargetSpec::RingAll(targets) => {
                 let rings = |target: &&TargetSpec| matches!(target, TargetSpec::Trunk { .. } | TargetSpec::Uri { .. });
@@ -272,7 +285,7 @@ impl Table {
                 TargetSpec::Trunk { name, .. } if name != trunk => Some(name.as_str()),
                 TargetSpec::Agent(name) | TargetSpec::App(name) => Some(name.as_str()),
                 TargetSpec::Trunk { .. } | TargetSpec::Uri { .. } | TargetSpec::Play(_) => None,
-                TargetSpec::Reject(_) | TargetSpec::RingAll(_) => None,
+                TargetSpec::Voicemail(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => None,
             })
         })
     }
@@ -300,7 +313,7 @@ fn in_order<'a>(targets: &'a [TargetSpec], pick: &mut dyn FnMut(u32) -> u32) -> 
     let weight = |target: &TargetSpec| match target {
         TargetSpec::Trunk { weight, .. } => *weight,
         TargetSpec::Uri { .. } | TargetSpec::Agent(_) | TargetSpec::App(_) => None,
-        TargetSpec::Play(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => None,
+        TargetSpec::Play(_) | TargetSpec::Voicemail(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => None,
     };
     let runs = targets.chunk_by(|one, next| weight(one).is_some() && weight(next).is_some());
     let ordered = |run: &'a [TargetSpec]| match run {

@@ -32,6 +32,8 @@ pub enum TargetSpec {
     App(String),
     /// `play:FILE`
     Play(String),
+    /// `voicemail:NAME`
+    Voicemail(String),
     /// `reject:CODE`
     Reject(u16),
     /// `{ ring_all = [...] }`: trunks and URIs that ring at once.

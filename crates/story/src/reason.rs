@@ -271,7 +271,7 @@ reasons! {
         slug: "recording_unavailable",
         sentence: "the call cannot be recorded",
         cause: "Its route has `record = true`, the disk takes no recordings, and `[recording] on_full` is `refuse_calls`. Emergency calls are not \
-             refused for this.",
+             refused for this. Of a target `voicemail:NAME`: messages cannot be recorded, and calls go to the next target.",
         fix: Some("free space in the directory of recordings or repair its disk: `trunkgate status` names the error; `on_full = \"continue\"` accepts \
                  such calls unrecorded"),
         q850: 42,
@@ -474,6 +474,14 @@ reasons! {
         slug: "announced",
         sentence: "the announcement was played",
         cause: "The route's target `play:FILE` was played to its end, and no target follows it.",
+        fix: None,
+        q850: 16,
+        outcome: "failed",
+    }
+    VoicemailEnded {
+        slug: "voicemail_ended",
+        sentence: "the mailbox ended the call",
+        cause: "The message to the route's target `voicemail:NAME` was over: `silence` of the mailbox, its `max_length`, or the key #.",
         fix: None,
         q850: 16,
         outcome: "failed",

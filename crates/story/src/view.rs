@@ -35,6 +35,9 @@ pub struct CallView {
     /// The application that has or had it last; absent where none had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app: Option<String>,
+    /// The mailbox that has or had it last; absent where none had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voicemail: Option<String>,
     /// Whether a request over HTTP began it: its first leg stands for the request. Absent for all others.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub requested: bool,

@@ -26,6 +26,6 @@ pub use problem::{Error, Position, Warning, code};
 pub use program::{
     Address, DialRecordStep, DialResult, DialStatus, DialStep, Heard, Input, Note, Parameter, Party, Program, Purpose,
     RecognitionStep, RecordResult, RecordStep, RecordingStep, ReferResult, Request, Role, Settings, Source,
-    StatusCallback, Step, StreamStep, Trace,
+    StatusCallback, Step, StreamStep, Trace, VoiceMessage,
 };
 pub use secret::Secret;

@@ -153,6 +153,7 @@ pub(super) fn take_request(
         },
         trim: trim == "trim-silence",
         receiver,
+        message: None,
     })
 }
 

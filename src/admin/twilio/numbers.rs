@@ -146,7 +146,7 @@ fn json(cx: &Asked<'_>, running: &Running, number: &PhoneNumber) -> Value {
     let app = app(&running.config, number);
     let (voice_url, method) = match app.map(|app| &app.document) {
         Some(AppDocument::Url { url, method }) => (Some(url.as_str()), *method),
-        Some(AppDocument::File(_) | AppDocument::Sound(_) | AppDocument::Text(_)) | None => {
+        Some(AppDocument::File(_) | AppDocument::Sound(_) | AppDocument::Mailbox(_) | AppDocument::Text(_)) | None => {
             (None, WebhookMethod::default())
         }
     };

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, Method};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
-use trunkgate_call::{CallView, recorded_seconds};
+use trunkgate_call::{CallView, RecordingSource, recorded_seconds};
 
 use super::error::Error;
 use super::page::Page;
@@ -97,6 +97,7 @@ async fn list(cx: &Asked<'_>, call: Option<&str>, mut parameters: Parameters) ->
         before: bound(created.to).map(|last| last + 1),
         call_sid,
         conference_sid,
+        mailbox: None,
         is_there: !includes_deleted,
     };
     let most = page.size + 1;
@@ -104,6 +105,11 @@ async fn list(cx: &Asked<'_>, call: Option<&str>, mut parameters: Parameters) ->
     let live = statuses(cx, &found).await?;
     let show = |entry: &Entry| json(cx, entry, call.is_some(), status_of(&live, entry));
     Ok(page.json("recordings", found, key, show))
+}
+
+/// Returns the origin in one of Twilio's words: a mailbox records as a document does.
+fn source(entry: &Entry) -> &str {
+    if entry.message.is_some() { RecordingSource::RecordVerb.as_str() } else { &entry.source }
 }
 
 /// Returns a bound of a span in milliseconds, unless it is none.
@@ -228,7 +234,7 @@ pub(super) fn json(cx: &Asked<'_>, entry: &Entry, is_of_call: bool, status: &'st
         "price": null,
         "price_unit": null,
         "sid": entry.sid,
-        "source": entry.source,
+        "source": source(entry),
         "start_time": moment(started),
         "status": status,
         "uri": format!("{uri}.json"),

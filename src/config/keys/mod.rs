@@ -18,7 +18,7 @@ pub(super) use edge::{
 pub(super) use put::{Around, Put, fill};
 pub(super) use reports::{
     CDR, HEP, MESSAGES, OTEL, PUT_CDR, PUT_HEP, PUT_MESSAGES, PUT_OTEL, PUT_RECORDING, PUT_REPLIES, PUT_SMS,
-    PUT_TWILIO, RECORDING, REPLIES, SMS, SMS_ON_FAILURE, TWILIO,
+    PUT_TWILIO, PUT_VOICEMAIL, RECORDING, REPLIES, SMS, SMS_ON_FAILURE, TWILIO, VOICEMAIL,
 };
 pub(super) use route::{GROUP, RING_ALL, ROUTE};
 pub(super) use trunk::{
@@ -222,7 +222,7 @@ pub(super) const ROOT: &[Key] = keys! {
     "recording": Kind::Table(RECORDING), NONE, "files of call recordings";
     "transcription": Kind::Later("transcription of recordings"), NONE, "transcription of recordings";
     "siprec": Kind::Named(SIPREC), NONE, "recording servers (SIPREC) of calls whose route names them";
-    "voicemail": Kind::Later("voicemail"), NONE, "voicemail";
+    "voicemail": Kind::Named(VOICEMAIL), NONE, "mailboxes that take messages of callers";
     "mail": Kind::Later("voicemail by e-mail"), NONE, "mail server for voicemail";
     "hep": Kind::Table(HEP), NONE, "copies of SIP messages for Homer (HEP)";
     "otel": Kind::Table(OTEL), NONE, "call traces for OpenTelemetry";
@@ -257,6 +257,7 @@ pub(super) const TABLES: &[(&str, &[Key])] = &[
     ("[cdr]", CDR),
     ("[recording]", RECORDING),
     ("[siprec.NAME]", SIPREC),
+    ("[voicemail.NAME]", VOICEMAIL),
     ("[hep]", HEP),
     ("[otel]", OTEL),
 ];

@@ -1,8 +1,9 @@
 //! Keys of what the edge tells, and of the services that it uses: `[cdr]`, `[hep]`, `[otel]`, `[twilio]`,
-//! `[sms]`, `[messages]`, `[recording]`.
+//! `[sms]`, `[messages]`, `[recording]`, `[voicemail.NAME]`.
 
 use trunkgate_call::Sampling;
 use trunkgate_recording::Container;
+use trunkgate_route::Mailbox;
 
 use super::{COUNT, FILE, FOLDER, Key, Kind, MUST, NONE, OUTPUT, PREFIX, Put, TEXT, is, keyed, keys, read, told};
 use crate::config::cdr::{self, Both, CdrFormat};
@@ -11,7 +12,7 @@ use crate::config::messages::{self, Messages};
 use crate::config::otel::{self, Otel};
 use crate::config::recording::{self, OnFull, Recording};
 use crate::config::sms::{self, Replies, Sms};
-use crate::config::{agents, api, schema, webhook_url};
+use crate::config::{agents, api, schema, values, voicemail, webhook_url};
 
 keyed! {
     /// `[cdr]`
@@ -54,6 +55,19 @@ keyed! {
         => Put::Word(|to, word| to.on_full = if word == "refuse_calls" { OnFull::RefuseCalls } else { OnFull::Continue }), is(r#""continue""#), "new calls while recordings cannot be written: accepted with gaps in their recordings, or refused";
     "url": Kind::Url
         => read!(webhook_url::read, |to, url| to.notify = Some(url)), NONE, "webhook that is notified of the beginning and the end of each recording (form, at least once)";
+}
+
+keyed! {
+    /// `[voicemail.NAME]`
+    VOICEMAIL, PUT_VOICEMAIL: Mailbox;
+    "greeting": FILE
+        => read!(values::string, |to, file| to.greeting = Some(file)), told("the tone alone"), "sound that callers hear before the tone: a file below the directory of this file";
+    "max_length": Kind::Duration
+        => read!(voicemail::max_length, |to, time| to.max_length = time), is(r#""3m""#), "longest message: 1s to 1h";
+    "silence": Kind::Duration
+        => read!(voicemail::silence, |to, time| to.silence = time), is(r#""5s""#), "silence that ends a message: 1s to 1m";
+    "notify": Kind::Url
+        => read!(voicemail::notify, |to, url| to.notify = Some(url)), NONE, "webhook that is notified of each message (form, at least once)";
 }
 
 keyed! {

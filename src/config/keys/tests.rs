@@ -22,6 +22,7 @@ const PLACES: &[(&str, &[Key])] = &[
     ("[log]\nKEYS", LOG),
     ("[cdr]\nfile = 'x'\nurl = 'https://h/'\nKEYS", CDR),
     ("[recording]\ndirectory = 'x'\nKEYS", RECORDING),
+    ("[recording]\ndirectory = 'x'\n[[route]]\nconnect = ['voicemail:x']\n[voicemail.x]\nKEYS", VOICEMAIL),
     ("[hep]\naddress = '127.0.0.1:9060'\nKEYS", HEP),
     ("[otel]\nendpoint = 'http://127.0.0.1:4318'\nKEYS", OTEL),
     ("[api]\nKEYS", API),
@@ -73,7 +74,7 @@ fn values(config: &Config) -> String {
     let calls = (&config.trunks, &config.trunk_tls, &config.agents, &config.routes);
     let told = (
         &config.log,
-        (&config.cdr, &config.recording),
+        (&config.cdr, &config.recording, &config.mailboxes),
         &config.api,
         &config.sms,
         &config.speech,

@@ -221,6 +221,7 @@ mod tests {
             sip_code: None,
             flags: Vec::new(),
             app: None,
+            voicemail: None,
             verstat: None,
             route: "main".into(),
             from: "<b>&\"".into(),

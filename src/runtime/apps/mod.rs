@@ -183,6 +183,9 @@ impl Means {
             folder: running.config.path.parent().map(Path::to_path_buf).unwrap_or_default(),
             sound: match &app.document {
                 AppDocument::Sound(name) => running.config.sounds.get(name).cloned(),
+                AppDocument::Mailbox(mailbox) => {
+                    mailbox.greeting.as_ref().and_then(|name| running.config.sounds.get(name).cloned())
+                }
                 AppDocument::Url { .. } | AppDocument::File(_) | AppDocument::Text(_) => None,
             },
             reach: shared.own.borrow().reach(app.allow_private, &running.interfaces),
@@ -250,7 +253,7 @@ fn asks_by_https(config: &Config) -> bool {
     let asks = |app: &App| {
         let first = match &app.document {
             AppDocument::Url { url, .. } => Some(url),
-            AppDocument::File(_) | AppDocument::Sound(_) | AppDocument::Text(_) => None,
+            AppDocument::File(_) | AppDocument::Sound(_) | AppDocument::Mailbox(_) | AppDocument::Text(_) => None,
         };
         let callback = app.status_callback.as_ref().map(|callback| &callback.url);
         [first, app.fallback_url.as_ref(), callback].into_iter().flatten().any(|url| url.starts_with("https:"))

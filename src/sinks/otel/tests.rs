@@ -67,6 +67,7 @@ fn call() -> SampledCall {
         sip_code: Some(200),
         flags: vec!["failed_over", "agent"],
         app: None,
+        voicemail: None,
         verstat: None,
         route: "reception".into(),
         from: "+14155550100".into(),

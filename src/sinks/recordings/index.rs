@@ -1,7 +1,7 @@
 //! The index of recordings in the store.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use trunkgate_call::RecordingReceiver;
+use trunkgate_call::{RecordingReceiver, VoicemailMessage};
 
 /// State of a recording, by the names that Twilio gives them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +62,8 @@ pub(crate) struct Entry {
     pub(crate) receiver: Option<RecordingReceiver>,
     /// Twilio's code of a recording without audio.
     pub(crate) error_code: Option<u32>,
+    /// The message that it is, where a mailbox has taken it.
+    pub(crate) message: Option<VoicemailMessage>,
 }
 
 impl Entry {
@@ -88,6 +90,7 @@ impl Entry {
             track: String::new(),
             receiver: None,
             error_code: None,
+            message: None,
         }
     }
 }
@@ -103,18 +106,23 @@ pub(crate) struct Part {
     pub(crate) before: Option<i64>,
     pub(crate) call_sid: Option<String>,
     pub(crate) conference_sid: Option<String>,
+    /// Name of the mailbox whose messages are listed.
+    pub(crate) mailbox: Option<String>,
     /// Whether those that were deleted are left out.
     pub(crate) is_there: bool,
 }
 
 const COLUMNS: &str = "sid, call, conference, source, channels, state, directory, path, is_opus, is_encrypted, started, updated, \
-                       milliseconds, bytes, sha256, gaps, lost_milliseconds, error, track, receiver, error_code";
+                       milliseconds, bytes, sha256, gaps, lost_milliseconds, error, track, receiver, error_code, mailbox, caller, called";
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     let state: String = row.get("state")?;
     let whole = |name: &str| -> rusqlite::Result<u64> { Ok(row.get::<_, i64>(name)?.try_into().unwrap_or(0)) };
     let receiver: Option<String> = row.get("receiver")?;
     let file: (Option<String>, Option<String>) = (row.get("directory")?, row.get("path")?);
+    let mailbox: Option<String> = row.get("mailbox")?;
+    let (from, to): (Option<String>, Option<String>) = (row.get("caller")?, row.get("called")?);
+    let message = |mailbox| VoicemailMessage { mailbox, from: from.unwrap_or_default(), to: to.unwrap_or_default() };
     Ok(Entry {
         sid: row.get("sid")?,
         call_sid: row.get("call")?,
@@ -136,6 +144,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         track: row.get("track")?,
         receiver: receiver.and_then(|receiver| serde_json::from_str(&receiver).ok()),
         error_code: row.get("error_code")?,
+        message: mailbox.map(message),
     })
 }
 
@@ -147,10 +156,11 @@ fn signed(value: u64) -> i64 {
 pub(super) fn put(store: &Connection, entry: &Entry) -> rusqlite::Result<()> {
     let mut put = store.prepare(&format!(
         "INSERT OR REPLACE INTO recording ({COLUMNS}) VALUES \
-         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)"
+         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)"
     ))?;
     // An object of texts and flags always becomes JSON.
     let receiver = entry.receiver.as_ref().and_then(|receiver| serde_json::to_string(receiver).ok());
+    let message = entry.message.as_ref();
     let (directory, path) = entry.file.as_ref().map(|(directory, path)| (directory, path)).unzip();
     put.execute(params![
         entry.sid,
@@ -174,6 +184,9 @@ pub(super) fn put(store: &Connection, entry: &Entry) -> rusqlite::Result<()> {
         entry.track,
         receiver,
         entry.error_code,
+        message.map(|message| &message.mailbox),
+        message.map(|message| &message.from),
+        message.map(|message| &message.to),
     ])?;
     Ok(())
 }
@@ -188,14 +201,14 @@ pub(super) fn list(store: &Connection, part: &Part, most: usize) -> rusqlite::Re
     let mut rows = store.prepare(&format!(
         "SELECT {COLUMNS} FROM recording
          WHERE (?1 IS NULL OR (started, sid) < (?1, ?2)) AND (?3 IS NULL OR started >= ?3) AND (?4 IS NULL OR started < ?4)
-           AND (?5 IS NULL OR call = ?5) AND (?6 IS NULL OR conference = ?6) AND (?8 = 0 OR state <> 'deleted')
+           AND (?5 IS NULL OR call = ?5) AND (?6 IS NULL OR conference = ?6) AND (?8 = 0 OR state <> 'deleted') AND (?9 IS NULL OR mailbox = ?9)
          ORDER BY started DESC, sid DESC LIMIT ?7"
     ))?;
-    let Part { behind, since, before, call_sid, conference_sid, is_there } = part;
+    let Part { behind, since, before, call_sid, conference_sid, mailbox, is_there } = part;
     let (started, sid) = behind.clone().unzip();
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let rows = rows.query_map(params![started, sid, since, before, call_sid, conference_sid, most, is_there], entry)?;
-    rows.collect()
+    let values = params![started, sid, since, before, call_sid, conference_sid, most, is_there, mailbox];
+    rows.query_map(values, entry)?.collect()
 }
 
 /// Reads entries of a state whose recordings started before a time, the oldest first and behind another one.
@@ -225,7 +238,11 @@ mod tests {
 
     fn store() -> Connection {
         let store = Connection::open_in_memory().unwrap();
-        for step in [include_str!("../store/recordings.sql"), include_str!("../store/recording_callbacks.sql")] {
+        for step in [
+            include_str!("../store/recordings.sql"),
+            include_str!("../store/recording_callbacks.sql"),
+            include_str!("../store/voicemail.sql"),
+        ] {
             store.execute_batch(step).unwrap();
         }
         store
@@ -253,6 +270,11 @@ mod tests {
             track: "inbound".into(),
             receiver: Some(RecordingReceiver::of_all("https://a.example/")),
             error_code: Some(16_101),
+            message: (at == 4).then(|| VoicemailMessage {
+                mailbox: "front".into(),
+                from: "+1".into(),
+                to: "+2".into(),
+            }),
         }
     }
 
@@ -270,6 +292,8 @@ mod tests {
         assert_eq!(sids(&behind, 9), [2, 1]);
         assert_eq!(sids(&Part { call_sid: Some("CA1".into()), ..Part::default() }, 9), [5, 3, 1]);
         assert_eq!(sids(&Part { conference_sid: Some("CF1".into()), ..Part::default() }, 9), [3]);
+        assert_eq!(sids(&Part { mailbox: Some("front".into()), ..Part::default() }, 9), [4]);
+        assert_eq!(find(&store, &all[3].sid).unwrap().as_ref(), Some(&all[3]));
         assert_eq!(sids(&Part { since: Some(2000), before: Some(4000), ..Part::default() }, 9), [3, 2]);
         let oldest = of_state(&store, State::Completed, (4000, &(1000, all[0].sid.clone())), 9).unwrap();
         assert_eq!(oldest.iter().map(|entry| entry.started).collect::<Vec<_>>(), [2000, 3000]);

@@ -23,7 +23,9 @@ use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use jiff::Timestamp;
-use trunkgate_call::{RecordingBegun, RecordingDone, RecordingLinks, RecordingReceiver, RecordingSource, track_name};
+use trunkgate_call::{
+    RecordingBegun, RecordingDone, RecordingLinks, RecordingReceiver, RecordingSource, VoicemailMessage, track_name,
+};
 use trunkgate_media::RecordingId;
 use trunkgate_media::agent::TrackSet;
 use trunkgate_recording::Channels;
@@ -77,6 +79,8 @@ pub(crate) struct Begin {
     pub(crate) trim: bool,
     /// Receiver of what becomes of it.
     pub(crate) receiver: Option<Box<RecordingReceiver>>,
+    /// The message that it is, where a mailbox takes it.
+    pub(crate) message: Option<Box<VoicemailMessage>>,
     /// Time of its first frame.
     pub(crate) started_at: Timestamp,
 }
@@ -92,6 +96,7 @@ impl Begin {
             channels: self.channels.count(),
             track: track_name(self.tracks).to_owned(),
             receiver: self.receiver.as_deref().cloned(),
+            message: self.message.as_deref().cloned(),
             ..Entry::begun(self.started_at.as_millisecond())
         }
     }
@@ -99,9 +104,10 @@ impl Begin {
 
 impl From<RecordingBegun> for Begin {
     fn from(begun: RecordingBegun) -> Begin {
-        let RecordingBegun { id, sid, call, source, channels, tracks, trim, receiver, began } = begun;
+        let RecordingBegun { id, sid, call, source, channels, tracks, trim, receiver, message, began } = begun;
         let started_at = Timestamp::try_from(began).unwrap_or(Timestamp::UNIX_EPOCH);
-        Begin { id, sid, call_sid: call, conference_sid: None, channels, source, tracks, trim, receiver, started_at }
+        let (call_sid, conference_sid) = (call, None);
+        Begin { id, sid, call_sid, conference_sid, channels, source, tracks, trim, receiver, message, started_at }
     }
 }
 
@@ -273,6 +279,11 @@ impl Recordings {
     /// Whether new calls may be accepted: not while recordings cannot be written and `on_full` refuses calls.
     pub(crate) fn takes_calls(&self) -> bool {
         self.shared.takes_calls()
+    }
+
+    /// Whether recordings cannot be written for now.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.shared.figures.is_failing()
     }
 
     /// Begins a recording, without waiting for its file.

@@ -72,6 +72,7 @@ fn callback(entry: &Entry, links: &RecordingLinks, receiver: RecordingReceiver, 
         started,
         milliseconds: Some(entry.milliseconds),
         error: entry.error_code,
+        message: entry.message.as_ref(),
     };
     let RecordingReceiver { app, url, method, allow_private, .. } = receiver;
     let method = if method == trunkgate_route::WebhookMethod::Get { Method::Get } else { Method::Post };

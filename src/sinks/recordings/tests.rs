@@ -28,6 +28,7 @@ fn sid(number: u64) -> String {
 
 fn begin(number: u64, channels: Channels) -> Begin {
     Begin {
+        message: None,
         id: RecordingId(number),
         sid: sid(number),
         call_sid: "CA1".into(),

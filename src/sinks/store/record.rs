@@ -40,6 +40,7 @@ pub(crate) mod tests {
             flags: vec![],
             sip_code: None,
             app: None,
+            voicemail: None,
             verstat: None,
             route: "r".into(),
             from: "+1".into(),

@@ -572,6 +572,9 @@ fn parties(call: &Value) -> String {
     if let Some(app) = call["app"].as_str() {
         all.insert(1.min(all.len()), (format!("app:{app}"), 1));
     }
+    if let Some(mailbox) = call["voicemail"].as_str() {
+        all.push((format!("voicemail:{mailbox}"), 1));
+    }
     let shown = |(party, times)| if times == 1 { party } else { format!("{party} ×{times}") };
     all.into_iter().map(shown).collect::<Vec<_>>().join(" → ")
 }

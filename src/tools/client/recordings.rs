@@ -82,9 +82,9 @@ fn details(recording: &Value) -> String {
 
 /// Returns the recordings that fit the filters, the newest first.
 async fn listed(edge: &Target, listing: &RecordingListing) -> Result<Vec<Value>, String> {
-    let RecordingListing { call, since, until, limit } = listing;
+    let RecordingListing { call, voicemail, since, until, limit } = listing;
     let limit = limit.unwrap_or(SHOWN);
-    let filters = [("call", call), ("since", since), ("until", until)];
+    let filters = [("call", call), ("voicemail", voicemail), ("since", since), ("until", until)];
     let filters = filters.iter().filter_map(|(key, value)| Some(format!("&{key}={}", escape(value.as_deref()?))));
     let filters: String = filters.collect();
     let mut all: Vec<Value> = Vec::new();

@@ -204,6 +204,7 @@ impl Shared {
             reason: self.ending.map(|e| e.reason.as_str()),
             sip_code: self.ending.map(|e| e.code).or(self.times.answered.map(|_| 200)),
             app: self.story.app.as_ref().and_then(|app| app.name.as_deref()).map(str::to_owned),
+            voicemail: self.story.app.as_ref().and_then(|app| app.mailbox.as_deref()).map(str::to_owned),
             requested: self.requested.is_some(),
             verstat: self.facts.identity.verstat().map(str::to_owned),
             route: self.facts.route.to_string(),

@@ -173,6 +173,7 @@ impl Gateway {
             }
             Input::Recorded(done) => self.edge.recording_done(&done),
             Input::RecordingsRefused(refused) => self.edge.sessions.recordings.refuse(refused),
+            Input::RecordingsFail(fails) => self.edge.sessions.recordings.fail(fails),
             Input::Configure(settings) => self.edge.configure(now, *settings),
             Input::Unresolved(names) => {
                 self.edge.health.unresolved = names;

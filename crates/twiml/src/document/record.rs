@@ -17,7 +17,7 @@ const KEYS: &str = "1234567890*#";
 /// Records what the caller says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// URL that is requested at the end, as written; `None`: that of the document.
+    /// URL that is requested at the end, as written; empty: that of the document. `None`, which no document has: there is no request.
     pub action: Option<String>,
     /// Method of that request.
     pub method: Method,
@@ -87,7 +87,7 @@ enum From {
 /// Reads a Record.
 pub(super) fn record(mut fields: Fields<'_>) -> Record {
     Record {
-        action: fields.text("action"),
+        action: Some(fields.text("action").unwrap_or_default()),
         method: fields.method("method", 13610),
         timeout: fields.seconds_from_one("timeout", 13611, 5, SECONDS),
         max_length: fields.seconds_from_one("maxLength", 13612, 3_600, RECORD_SECONDS),

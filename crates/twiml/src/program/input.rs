@@ -8,6 +8,7 @@ use crate::document::Method;
 use crate::location::Location;
 use crate::secret::Secret;
 
+use super::message::VoiceMessage;
 use super::spoken::Heard;
 use super::step::Parameter;
 
@@ -25,6 +26,8 @@ pub enum Source {
     Text(String),
     /// None: these digits are sent, and then it is over.
     Digits(Secret),
+    /// None: the caller leaves a message.
+    Message(VoiceMessage),
 }
 
 /// An event of the call.

@@ -6,6 +6,7 @@
 
 mod gathering;
 mod input;
+mod message;
 mod pace;
 mod recording;
 mod redirect;
@@ -30,6 +31,7 @@ use crate::problem::{Error, Position, code};
 use crate::secret::Secret;
 
 pub use input::{DialResult, DialStatus, Input, RecordResult, ReferResult, Source};
+pub use message::VoiceMessage;
 pub use spoken::Heard;
 pub use step::{
     Address, DialRecordStep, DialStep, Note, Parameter, Party, Purpose, RecognitionStep, RecordStep, RecordingStep,
@@ -179,6 +181,11 @@ impl Program {
                 self.verbs = VecDeque::from([Verb { position: Position::START, kind: Kind::Play(play) }]);
                 self.state = State::Ready;
             }
+            Source::Message(message) => {
+                self.location = message.location();
+                self.verbs = message.verbs().into();
+                self.state = State::Ready;
+            }
         }
         self.run(now);
     }
@@ -208,7 +215,7 @@ impl Program {
             Input::RecognitionFailed { id, text } => self.recognition_failed(now, id, text),
             Input::Silent { id } => self.end_record(id, "silence"),
             Input::Recorded { id, result } => self.recorded(now, id, result),
-            Input::RecordFailed { id, text } => self.record_failed(id, text),
+            Input::RecordFailed { id, text } => self.record_failed(now, id, text),
             Input::DialAnswered { id } => self.dial_answered(id),
             Input::DialEnded { id, result } => self.dial_ended(now, id, result),
             Input::StreamEnded { id, error } => self.stream_ended(now, id, error),
@@ -613,12 +620,15 @@ impl Program {
         self.finish(now, "Record", after, Purpose::Record, parameters);
     }
 
-    /// A Record cannot be made: the next verb follows.
-    fn record_failed(&mut self, id: u32, text: String) {
+    /// A Record cannot be made: the next verb follows. A message that cannot be taken is the end of its program.
+    fn record_failed(&mut self, now: Duration, id: u32, text: String) {
         if let State::Recording(recording) = &self.state
             && recording.id == id
         {
             let line = recording.after.line;
+            if recording.after.action.is_none() {
+                return self.fail(now, code::SCHEMA, line, "Record", text);
+            }
             self.steps.trace(line, "Record", Note::Error { code: code::SCHEMA, text });
             self.state = State::Ready;
         }
@@ -716,7 +726,8 @@ impl Program {
     /// Makes the request of a Record that its caller has ended by hanging up, once the audio is there.
     fn notify_recorded(&mut self, recording: &Recording) {
         let (id, after) = (recording.id, &recording.after);
-        match self.location.resolve(after.action.as_deref().unwrap_or_default()) {
+        let Some(action) = &after.action else { return };
+        match self.location.resolve(action) {
             Ok(location) => {
                 let parameters = vec![Parameter::new("Digits", "hangup")];
                 let request = Request { location, method: after.method, purpose: Purpose::Record, parameters };

@@ -47,6 +47,7 @@ impl Program {
                 let play = Play { source: PlaySource::Digits(digits.clone()), repeat: Loop::Times(1) };
                 document_of(Kind::Play(play))
             }
+            Source::Message(message) => Document { verbs: message.verbs(), warnings: Warnings::default() },
         };
         self.steps.trace(0, "Response", Note::Result("another document was requested".to_owned()));
         let none = |after: After| After { action: None, ..after };
@@ -75,7 +76,8 @@ impl Program {
             }
             State::Referring { id, after, abandoned } => State::Referring { id, after: none(after), abandoned },
         };
-        (self.location, self.in_fallback, self.then) = (Location::Inline, false, None);
+        let location = if let Source::Message(message) = &source { message.location() } else { Location::Inline };
+        (self.location, self.in_fallback, self.then) = (location, false, None);
         self.settings.fallback = fallback.or(self.settings.fallback.take());
         self.warn(document.warnings);
         self.verbs = document.verbs.into();

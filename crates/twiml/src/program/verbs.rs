@@ -89,9 +89,7 @@ impl Program {
         self.answer();
         let recording = self.recording(record.recording, line, "Record");
         let step = RecordStep { id: self.steps.id(), silence: record.timeout, recording };
-        // Without one, the document asks for itself.
-        let action = Some(record.action.unwrap_or_default());
-        let after = After { line, action, method: record.method };
+        let after = After { line, action: record.action, method: record.method };
         let ends = (record.finish_on_key, record.max_length, record.play_beep);
         self.state = State::Recording(Box::new(Recording::begin(now, step, after, ends, &mut self.steps)));
     }

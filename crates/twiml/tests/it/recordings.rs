@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use trunkgate_twiml::{
-    DialStatus, Input, Method, RecordResult, RecordStep, RecordingStep, ReportedStates, Settings, Source, Step, Tracks,
+    DialStatus, Input, Location, Method, RecordResult, RecordStep, RecordingStep, ReportedStates, Settings, Source,
+    Step, Tracks, VoiceMessage,
 };
 
 use super::support::{Call, PAGE};
@@ -178,4 +179,40 @@ fn another_document_ends_it_without_its_action() {
     assert_eq!(call.redirect(text()), ["stop record", "say Other"]);
     let result = RecordResult { sid: "RE1".into(), url: String::new(), seconds: 3, is_silent: false };
     assert_eq!(call.input(Input::Recorded { id, result }), [""; 0], "what became of it is of no use");
+}
+
+/// The message of a mailbox with this greeting.
+fn message(greeting: Option<&str>) -> Source {
+    let greeting = greeting.map(|name| Location::File(name.to_owned()));
+    let (silence, max_length) = (Duration::from_secs(4), Duration::from_secs(90));
+    Source::Message(VoiceMessage { greeting, silence, max_length })
+}
+
+#[test]
+fn a_message_has_a_greeting_a_tone_and_no_request() {
+    let begun = |greeting| {
+        let mut call = Call::with(Settings { records: true, ..Settings::default() });
+        let steps = call.start_with(message(greeting), false);
+        (call, steps)
+    };
+    let (mut call, steps) = begun(Some("sounds/hello.wav"));
+    assert_eq!(steps, ["answer", "play sounds/hello.wav"]);
+    assert_eq!(call.played(), ["beep"]);
+    assert_eq!(call.played(), ["record mono inbound trimmed silence 4"]);
+    assert_eq!(call.digits("12*"), [""; 0]);
+    assert_eq!(call.digits("#"), ["stop record"]);
+    assert_eq!(recorded(&mut call, 12, false), ["hangup"]);
+    let (mut call, steps) = begun(None);
+    assert_eq!(steps, ["answer", "beep"]);
+    call.played();
+    assert_eq!(call.wait(90_000), ["stop record"]);
+    assert_eq!(recorded(&mut call, 5, true), ["hangup"], "silence is no message");
+    let (mut call, _) = begun(None);
+    call.played();
+    assert_eq!(call.hung_up(), [""; 0]);
+    assert!(call.is_over());
+    let (mut call, _) = begun(None);
+    call.played();
+    let failed = Input::RecordFailed { id: call.id(), text: "no room".into() };
+    assert_eq!(call.input(failed), ["failed 12200"], "the caller is the next target's");
 }

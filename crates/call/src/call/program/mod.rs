@@ -33,7 +33,7 @@ use trunkgate_media::{EndId, WireSpec};
 use trunkgate_resources::io::QueryId;
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_route::{App, AppDocument, Number, Target};
-use trunkgate_twiml::{Location, Loop, Method, Program, Secret, Source, Step};
+use trunkgate_twiml::{Location, Loop, Method, Program, Secret, Source, Step, VoiceMessage};
 
 use crate::call::controller::Controller;
 use crate::call::program::progress::PartyCall;
@@ -279,6 +279,21 @@ impl Run {
     pub(crate) fn is_announcement(&self) -> bool {
         matches!(self.app.document, AppDocument::Sound(_))
     }
+    /// Returns whether documents decide about the call: it is neither an announcement nor a mailbox.
+    pub(crate) fn is_application(&self) -> bool {
+        match self.app.document {
+            AppDocument::Url { .. } | AppDocument::File(_) | AppDocument::Text(_) => true,
+            AppDocument::Sound(_) | AppDocument::Mailbox(_) => false,
+        }
+    }
+    /// Notes for the story of the call which application or mailbox has it.
+    pub(crate) fn note(&self, call: &mut Shared) {
+        if let Some(mailbox) = self.app.as_mailbox() {
+            call.story.app.get_or_insert_default().mailbox = Some(mailbox.name.clone());
+        } else if self.is_application() {
+            call.story.app.get_or_insert_default().name = Some(self.app.name.clone());
+        }
+    }
 }
 
 /// Returns an application's first document.
@@ -287,6 +302,11 @@ pub(crate) fn first_document(document: &AppDocument) -> Source {
         AppDocument::Url { url, method } => (Location::Url(url.clone()), parameters::method_of(*method)),
         AppDocument::File(path) | AppDocument::Sound(path) => (Location::File(path.clone()), Method::Get),
         AppDocument::Text(text) => return Source::Text(text.to_string()),
+        AppDocument::Mailbox(mailbox) => {
+            let greeting = mailbox.greeting.clone().map(Location::File);
+            let (silence, max_length) = (mailbox.silence, mailbox.max_length);
+            return Source::Message(VoiceMessage { greeting, silence, max_length });
+        }
     };
     Source::Fetch { location, method }
 }

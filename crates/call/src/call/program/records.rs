@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use trunkgate_media::Channels;
 use trunkgate_media::agent::TrackSet;
 use trunkgate_resources::recording::{
-    AfterRecording, RecordingEvents, RecordingReceiver, RecordingRequest, RecordingSource,
+    AfterRecording, RecordingEvents, RecordingReceiver, RecordingRequest, RecordingSource, VoicemailMessage,
 };
 use trunkgate_route::App;
 use trunkgate_twiml::{
@@ -54,6 +54,7 @@ impl Records<'_> {
     pub(crate) fn record(&mut self, cx: &mut Cx<'_>, step: RecordStep) {
         let RecordStep { id, silence, recording } = step;
         let Some(request) = self.request(RecordingSource::RecordVerb, recording) else { return };
+        let request = self.message(cx, request);
         if let Err(why) = recording::begin(&self.parts.bridge.media, cx, request, Some(Verb { id, silence })) {
             let failed = Input::RecordFailed { id, text: format!("the caller is not recorded: {why}") };
             Runner::of(self.parts).tell_program(cx, failed);
@@ -113,6 +114,20 @@ impl Records<'_> {
         }
     }
 
+    /// Makes the recording of a mailbox a message in it.
+    fn message(&self, cx: &Cx<'_>, request: RecordingRequest) -> RecordingRequest {
+        let app = self.parts.program.as_ref().map(|run| &run.app);
+        let Some(mailbox) = app.and_then(|app| app.as_mailbox()) else { return request };
+        let (from, to) = (cx.call.facts.caller.shown(), cx.call.shown_called());
+        let message = VoicemailMessage { mailbox: mailbox.name.to_string(), from, to };
+        RecordingRequest {
+            source: RecordingSource::Voicemail,
+            receiver: RecordingReceiver::of_mailbox(mailbox).map(Box::new),
+            message: Some(Box::new(message)),
+            ..request
+        }
+    }
+
     fn app(&self) -> Option<Arc<App>> {
         self.parts.program.as_ref().map(|run| Arc::clone(&run.app))
     }
@@ -127,7 +142,7 @@ impl Records<'_> {
             Tracks::Outbound => TrackSet::Outbound,
             Tracks::Both => TrackSet::Both,
         };
-        Some(RecordingRequest { source, channels, tracks, trim: step.trim, receiver })
+        Some(RecordingRequest { source, channels, tracks, trim: step.trim, receiver, message: None })
     }
 }
 

@@ -33,6 +33,9 @@ impl Runner<'_> {
     /// Gives the call to an application; the targets behind it wait.
     pub(crate) fn begin_program(&mut self, cx: &mut Cx<'_>, app: Arc<App>) {
         cx.edge.decide(cx.now, cx.call.key, format!("target {}", app.target()));
+        if app.as_mailbox().is_some() && !cx.edge.sessions.recordings.takes_messages() {
+            return self.go_on(cx, &app, Failure::unreached(ReasonSlug::RecordingUnavailable));
+        }
         cx.disarm(Timer::Search);
         let source = first_document(&app.document);
         let recognition = cx.edge.apps.recognition.spec().is_some();
@@ -55,9 +58,7 @@ impl Runner<'_> {
             ring_timeout: cx.call.facts.ring_timeout,
         };
         cx.call.is_programmed = true;
-        if !run.is_announcement() {
-            cx.call.story.app.get_or_insert_default().name = Some(run.app.name.clone());
-        }
+        run.note(cx.call);
         callback::begin(cx, &run.app);
         self.parts.program = Some(Box::new(run));
         if cx.call.times.answered.is_some() {
@@ -74,9 +75,7 @@ impl Runner<'_> {
         let Some(run) = &mut self.parts.program else { return };
         run.behind = Controller::resume(behind);
         run.shown_as.clone_from(&cx.call.facts.shown_as);
-        if !run.is_announcement() {
-            cx.call.story.app.get_or_insert_default().name = Some(run.app.name.clone());
-        }
+        run.note(cx.call);
         if let Some(side) = run.side.as_ref().filter(|side| !side.limit.is_zero()) {
             let talked = side.since.map_or(Duration::ZERO, |since| cx.now.saturating_duration_since(since));
             cx.arm_left(Timer::DialLimit, side.limit.saturating_sub(talked));
@@ -244,12 +243,14 @@ impl Runner<'_> {
         // What the last step has ended is reported before another program may have a step of its id.
         streams::report_streams(self.parts, cx, false);
         let Some(run) = self.end_program(cx) else { return };
-        let is_announcement = run.is_announcement();
+        let (is_announcement, is_mailbox) = (run.is_announcement(), run.app.as_mailbox().is_some());
         cx.edge.apps.over(cx.now, &run.app.name, cx.call.legs.sid(), code.is_some());
         self.parts.search.controller = run.behind;
         let reason = match code {
+            Some(_) if is_mailbox => ReasonSlug::RecordingUnavailable,
             Some(_) => ReasonSlug::AppFailed,
             None if is_announcement => ReasonSlug::Announced,
+            None if is_mailbox => return self.end_or_refuse(cx, ReasonSlug::VoicemailEnded),
             None => return self.end_or_refuse(cx, ReasonSlug::AppHungUp),
         };
         if code.is_none() && !self.parts.search.controller.has_more() {
@@ -265,7 +266,12 @@ impl Runner<'_> {
             format!("{}, {told}", reason.sentence())
         });
         let failure = Failure { detail, ..Failure::unreached(reason) };
-        self.parts.bridge.negotiation.note_failure(cx, None, &run.app.target(), &failure);
+        self.go_on(cx, &run.app, failure);
+    }
+
+    /// Has the call go on with the target behind an application that does not have it, or has it no longer.
+    fn go_on(&mut self, cx: &mut Cx<'_>, app: &App, failure: Failure) {
+        self.parts.bridge.negotiation.note_failure(cx, None, &app.target(), &failure);
         if cx.call.state == State::Rerouting {
             self.parts.search.controller.failed(failure);
             return self.parts.search_on(cx);

@@ -111,6 +111,7 @@ impl RunSnapshot {
             _ if self.made.is_some() => self.made.map(|made| Arc::new(made.restore())),
             TargetSpec::App(name) => edge.table.app(name).cloned(),
             TargetSpec::Play(file) => Some(Arc::new(App::playing(file))),
+            TargetSpec::Voicemail(name) => edge.table.mailbox(name).cloned(),
             TargetSpec::Trunk { .. }
             | TargetSpec::Uri { .. }
             | TargetSpec::Agent(_)

@@ -103,7 +103,9 @@ impl Runner<'_> {
             Err(failure) => return self.parts.refuse(cx, &failure.answer()),
         }
         let sid = cx.call.legs.sid().to_owned();
-        cx.edge.log(&sid, "answered for an application".to_owned(), None);
+        let mailbox = self.parts.program.as_ref().and_then(|run| run.app.as_mailbox());
+        let by = mailbox.map_or_else(|| "an application".to_owned(), |mailbox| mailbox.target());
+        cx.edge.log(&sid, format!("answered for {by}"), None);
         let app = self.parts.program.as_ref().map(|run| run.app.target().into());
         cx.call.story.app.get_or_insert_default().answered = app;
         if self.parts.bridge.waits_for_ack(cx.call) {

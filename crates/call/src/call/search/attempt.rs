@@ -248,6 +248,7 @@ impl Attempt {
             | TargetSpec::Agent(_)
             | TargetSpec::App(_)
             | TargetSpec::Play(_)
+            | TargetSpec::Voicemail(_)
             | TargetSpec::Reject(_)
             | TargetSpec::RingAll(_) => None,
         }

@@ -69,6 +69,8 @@ pub(crate) struct Story {
 pub(crate) struct AppStory {
     /// The one that has or had the call last.
     pub(crate) name: Option<Arc<str>>,
+    /// The mailbox that has or had the call last.
+    pub(crate) mailbox: Option<Arc<str>>,
     /// The one that answered the call.
     pub(crate) answered: Option<Box<str>>,
     /// The error that ended its part in the call, with its line; the code and our own words alone are in `proof`.

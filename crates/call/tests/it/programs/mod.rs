@@ -3,6 +3,7 @@
 
 mod callbacks;
 mod dialled;
+mod mailboxes;
 mod menus;
 mod parameters;
 mod recorded;

@@ -1,0 +1,183 @@
+//! Calls that reach a mailbox: greeting, tone, message, and what is known of it.
+
+use std::time::Duration;
+
+use trunkgate_call::{AppPlace, RecordingDone, RecordingSource, VoicemailMessage};
+use trunkgate_media::Sound;
+use trunkgate_media::agent::TrackSet;
+use trunkgate_route::{Mailbox, Route};
+
+use super::*;
+use crate::bench::BACKUP;
+use crate::bench::agents::{Told, hang_up};
+use crate::recordings::record_all;
+
+const NOTIFY: &str = "https://app.example.com/voicemail?key=1";
+
+fn front() -> Mailbox {
+    Mailbox { greeting: Some("hello.wav".into()), notify: Some(NOTIFY.into()), ..Mailbox::new("front") }
+}
+
+fn voicemail() -> TargetSpec {
+    TargetSpec::Voicemail("front".into())
+}
+
+/// An edge with this mailbox, whose route has these targets.
+fn edge(mailbox: Mailbox, connect: Vec<TargetSpec>) -> Bench {
+    let definition = Definition {
+        numbers: Numbers::new("US").unwrap(),
+        trunks: usual_trunks(),
+        agents: Vec::new(),
+        routes: vec![Route { on_busy: true, ..route(connect) }],
+    };
+    let mut bench = Bench::with(Arc::new(Table::new(definition).with_mailboxes(vec![mailbox])));
+    record_all(&mut bench);
+    bench
+}
+
+fn called(mut bench: Bench) -> Menu {
+    let caller = bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    Menu { bench, caller }
+}
+
+/// A caller whom the mailbox has answered.
+fn answered(mailbox: Mailbox) -> Menu {
+    let mut menu = called(edge(mailbox, vec![voicemail()]));
+    menu.bench.expect(CARRIER, "SIP/2.0 180");
+    menu.is_answered();
+    menu
+}
+
+/// The greeting is heard, and the tone after it.
+fn greeted(menu: &mut Menu) {
+    let AppWanted::Sound(AppPlace::File(file)) = &menu.bench.questions[0].wanted else { panic!() };
+    assert_eq!(file, "hello.wav");
+    menu.answer(AppAnswer::Sound { sound: vec![0x80; 320].into(), told: String::new() });
+    assert!(menu.bench.recordings.is_empty());
+    menu.played();
+    beeped(menu);
+}
+
+fn beeped(menu: &mut Menu) {
+    let told = menu.bench.told();
+    let is_tone = |told: &Told| matches!(told, Told::Play(PLAYER, Sound::Once(tone)) if tone.len() == 4_000);
+    assert!(told.iter().any(is_tone) && menu.bench.recordings.is_empty(), "{told:?}");
+    menu.played();
+}
+
+/// The recorder of the message.
+fn recorder(menu: &mut Menu) -> (EndId, Option<Duration>) {
+    let told = menu.bench.told();
+    let found =
+        told.iter().find_map(|told| if let Told::Record(end, spec) = told { Some((*end, spec.silence)) } else { None });
+    found.unwrap_or_else(|| panic!("{told:?}"))
+}
+
+/// The edge hangs up.
+fn hung_up_on(menu: &mut Menu) {
+    let bye = menu.bench.expect(CARRIER, "BYE");
+    menu.bench.receive(CARRIER, menu.caller.respond(&bye, 200, ""));
+}
+
+#[test]
+fn a_caller_leaves_a_message_until_it_is_silent() {
+    let mut menu = answered(front());
+    greeted(&mut menu);
+    let (end, silence) = recorder(&mut menu);
+    assert_eq!(silence, Some(Duration::from_secs(5)));
+    let begun = menu.bench.recordings[0].clone();
+    assert_eq!((begun.source, begun.tracks, begun.trim), (RecordingSource::Voicemail, TrackSet::Inbound, true));
+    let message = VoicemailMessage { mailbox: "front".into(), from: "+14155551234".into(), to: "+14155550100".into() };
+    assert_eq!(begun.message.as_deref(), Some(&message));
+    let receiver = begun.receiver.unwrap();
+    assert_eq!((receiver.url.as_str(), receiver.app.as_str()), (NOTIFY, "voicemail:front"));
+    assert!(receiver.events.completed && !receiver.events.absent && !receiver.events.in_progress);
+    let view = menu.bench.gateway.calls(menu.bench.now).remove(0);
+    assert_eq!((view.voicemail.as_deref(), view.app), (Some("front"), None));
+    menu.bench.news(Event::RecorderSilent { end, was_heard: true });
+    assert!(menu.bench.told().contains(&Told::Remove(end)));
+    menu.bench.news(Event::RecorderEnded { end, frames: 620, sound: Some((10, 360)) });
+    hung_up_on(&mut menu);
+    assert!(menu.bench.story().contains("target voicemail:front"), "{}", menu.bench.story());
+    assert_eq!(menu.bench.reports[0].call.voicemail.as_deref(), Some("front"));
+    assert!(menu.bench.questions.is_empty(), "no request follows");
+    menu.ends("voicemail_ended");
+}
+
+#[test]
+fn the_key_and_the_longest_time_end_a_message_and_another_key_does_not() {
+    let mut menu = answered(Mailbox { greeting: None, ..front() });
+    beeped(&mut menu);
+    let (end, _) = recorder(&mut menu);
+    menu.press("1");
+    assert!(!menu.bench.told().contains(&Told::Remove(end)));
+    menu.press("#");
+    assert!(menu.bench.told().contains(&Told::Remove(end)));
+    menu.bench.news(Event::RecorderEnded { end, frames: 250, sound: None });
+    hung_up_on(&mut menu);
+    let mut menu = answered(Mailbox { greeting: None, max_length: Duration::from_secs(20), ..front() });
+    beeped(&mut menu);
+    let (end, _) = recorder(&mut menu);
+    menu.bench.pass(Duration::from_millis(19_900));
+    assert!(!menu.bench.told().contains(&Told::Remove(end)));
+    menu.bench.pass(Duration::from_millis(200));
+    assert!(menu.bench.told().contains(&Told::Remove(end)));
+}
+
+#[test]
+fn a_caller_that_hangs_up_leaves_its_message_and_no_request_is_made() {
+    let mut menu = answered(front());
+    greeted(&mut menu);
+    recorder(&mut menu);
+    menu.bench.callbacks.clear();
+    hang_up(&mut menu.bench, &mut menu.caller);
+    let id = menu.bench.recordings[0].id;
+    let done = RecordingDone { id, milliseconds: 2_600, lost_ms: 0, error: None };
+    menu.bench.input(Input::Recorded(Box::new(done)));
+    assert!(menu.reports().is_empty(), "the writer of the file reports it");
+    menu.ends("caller_hung_up");
+}
+
+#[test]
+fn a_greeting_that_cannot_be_played_is_no_reason_to_lose_the_message() {
+    let mut menu = answered(front());
+    menu.answer(AppAnswer::Failed { code: 13_420, text: "hello.wav: no audio".to_owned() });
+    beeped(&mut menu);
+    recorder(&mut menu);
+    assert!(menu.bench.story().contains("hello.wav: no audio"), "{}", menu.bench.story());
+}
+
+#[test]
+fn a_mailbox_that_cannot_record_leaves_its_caller_to_the_next_target() {
+    let mut bench = edge(front(), vec![voicemail(), to_trunk("backup")]);
+    bench.input(Input::RecordingsFail(true));
+    let mut menu = called(bench);
+    menu.bench.expect(BACKUP, "INVITE");
+    assert!(menu.bench.questions.is_empty());
+    assert!(menu.bench.story().contains("the call cannot be recorded"), "{}", menu.bench.story());
+
+    let mut bench = edge(front(), vec![voicemail()]);
+    bench.input(Input::RecordingsFail(true));
+    let mut menu = called(bench);
+    menu.bench.expect(CARRIER, "SIP/2.0 503");
+    menu.ends("recording_unavailable");
+
+    let mut bench = edge(front(), vec![voicemail(), to_trunk("backup")]);
+    bench.input(Input::RecordingsFail(true));
+    bench.input(Input::RecordingsFail(false));
+    let mut menu = called(bench);
+    menu.bench.expect(CARRIER, "SIP/2.0 180");
+    menu.is_answered();
+}
+
+#[test]
+fn a_mailbox_takes_the_call_that_another_target_has_not_taken() {
+    let mut menu = called(edge(front(), vec![to_trunk("backup"), voicemail()]));
+    let party = Dialed::new(BACKUP, menu.bench.expect(BACKUP, "INVITE"));
+    menu.bench.receive(BACKUP, party.answer(486, ""));
+    menu.bench.expect(BACKUP, "ACK");
+    menu.bench.expect(CARRIER, "SIP/2.0 180");
+    menu.is_answered();
+    assert!(matches!(&menu.bench.questions[0].wanted, AppWanted::Sound(_)), "it hears the greeting");
+}

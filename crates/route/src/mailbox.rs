@@ -1,0 +1,47 @@
+//! A mailbox: takes messages of callers.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A mailbox of the configuration: `[voicemail.NAME]`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mailbox {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Sound that callers hear before the tone: a file below the folder of the configuration, by its relative path.
+    pub greeting: Option<String>,
+    /// Longest message.
+    pub max_length: Duration,
+    /// Silence that ends a message.
+    pub silence: Duration,
+    /// Receiver that is notified of each message.
+    pub notify: Option<String>,
+}
+
+impl Mailbox {
+    /// Longest message where nothing else is configured.
+    pub const MAX_LENGTH: Duration = Duration::from_secs(180);
+    /// Silence that ends a message where nothing else is configured.
+    pub const SILENCE: Duration = Duration::from_secs(5);
+
+    /// Makes a mailbox with a tone alone, of which no receiver is notified.
+    pub fn new(name: &str) -> Mailbox {
+        let (max_length, silence) = (Mailbox::MAX_LENGTH, Mailbox::SILENCE);
+        Mailbox { name: name.into(), greeting: None, max_length, silence, notify: None }
+    }
+
+    /// Returns it as a target: `voicemail:NAME`.
+    pub fn target(&self) -> String {
+        format!("voicemail:{}", self.name)
+    }
+}
+
+/// Without the receiver, whose query may hold secrets.
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,131 @@
+//! Mailboxes through the real binary: greeting, tone, message, notification, list.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use serde_json::{Value, json};
+use trunkgate_media::agent::sign_form;
+
+use crate::apps::{self, Rig, application, form, parameter, path, wav};
+use crate::support::calls::{NUMBER, media_of};
+use crate::support::endpoint::{Endpoint, Post};
+use crate::support::sip::to_tag;
+use crate::support::{http_with_headers, until};
+use crate::twilio_api::authorization;
+use crate::twilio_recordings::{speaking, walk};
+
+/// An edge with a mailbox that answers at once.
+fn rig(keys: &str) -> Rig {
+    let tables = format!("[recording]\ndirectory = \"recordings\"\n[voicemail.front]\n{keys}");
+    Rig::new(&tables, r#""voicemail:front""#, &[("hello.wav", &wav(200))])
+}
+
+fn notified(receiver: &Endpoint) -> Post {
+    until("the notification", || receiver.posts().into_iter().find(|post| path(post) == "/voicemail"))
+}
+
+/// The call's one recording, once it is being made.
+fn recording(rig: &Rig) -> String {
+    until("the recording begins", || {
+        let call = rig.edge.json(&format!("/v1/calls/{}", rig.edge.sid()));
+        call["recordings"][0]["sid"].as_str().map(str::to_owned)
+    })
+}
+
+/// The list of recordings of a mailbox.
+fn list(rig: &Rig, mailbox: &str) -> Vec<Value> {
+    rig.edge.json(&format!("/v1/recordings?voicemail={mailbox}"))["recordings"].as_array().unwrap().clone()
+}
+
+fn long_enough(rig: &Rig) {
+    until("some of it is recorded", || (walk(&rig.edge.file.with_file_name("recordings")) > 16_000).then_some(()));
+}
+
+#[test]
+fn a_message_is_taken_notified_and_listed() {
+    let receiver = application(&[("/voicemail", "")]);
+    let url = format!("http://{}/voicemail", receiver.address);
+    let rig = rig(&format!("greeting = \"hello.wav\"\nnotify = \"{url}\"\n"));
+    rig.invite();
+    let ok = rig.answered();
+    rig.hears_the_prompt();
+    let sid = recording(&rig);
+    let speaker = speaking(&rig.caller.rtp, media_of(&ok));
+    long_enough(&rig);
+    drop(speaker);
+    rig.press(&ok, 11, 4_000);
+    rig.hung_up();
+    let post = notified(&receiver);
+    for (name, value) in [
+        ("RecordingSid", sid.as_str()),
+        ("RecordingStatus", "completed"),
+        ("RecordingSource", "Voicemail"),
+        ("RecordingChannels", "1"),
+        ("Voicemail", "front"),
+        ("From", "+14155550100"),
+        ("To", NUMBER),
+        ("CallSid", rig.edge.sid().as_str()),
+    ] {
+        assert_eq!(parameter(&post, name), value, "{name}");
+    }
+    assert!(parameter(&post, "RecordingDuration").parse::<u64>().unwrap() >= 1);
+    assert_eq!(post.headers["x-twilio-signature"], sign_form(apps::TOKEN, &url, &form(&post)));
+    let (name, value) = authorization(apps::ACCOUNT, apps::TOKEN);
+    let (status, _, audio) = http_with_headers("GET", &parameter(&post, "RecordingUrl"), &[(name, &value)], "");
+    assert!(status == 200 && audio.starts_with("RIFF"), "{status}");
+    let shown = list(&rig, "front");
+    assert_eq!(shown.len(), 1);
+    for (field, value) in
+        [("sid", json!(sid)), ("voicemail", json!("front")), ("from", json!("+14155550100")), ("to", json!(NUMBER))]
+    {
+        assert_eq!(shown[0][field], value, "{field}");
+    }
+    assert!(list(&rig, "back").is_empty());
+    let record = rig.edge.json(&format!("/v1/calls/{}", rig.edge.sid()));
+    assert_eq!((&record["voicemail"], &record["reason"]), (&json!("front"), &json!("voicemail_ended")));
+}
+
+#[test]
+fn a_caller_that_hangs_up_in_its_message_has_left_it() {
+    let receiver = application(&[("/voicemail", "")]);
+    let rig = rig(&format!("notify = \"http://{}/voicemail\"\n", receiver.address));
+    rig.invite();
+    let ok = rig.answered();
+    let speaker = speaking(&rig.caller.rtp, media_of(&ok));
+    recording(&rig);
+    long_enough(&rig);
+    let (sip, tag) = (rig.edge.address("udp"), to_tag(&ok));
+    rig.caller.sip.send(sip, &rig.caller.sip.request_with("BYE", NUMBER, sip, "app", (2, tag), ""));
+    drop(speaker);
+    assert_eq!(parameter(&notified(&receiver), "RecordingStatus"), "completed");
+    assert_eq!(list(&rig, "front")[0]["state"], "completed");
+}
+
+#[test]
+fn silence_is_no_message() {
+    let receiver = application(&[("/voicemail", ""), ("/all", "")]);
+    let address = receiver.address;
+    let tables = format!(
+        "[recording]\ndirectory = \"recordings\"\nurl = \"http://{address}/all\"\n[voicemail.front]\nnotify = \"http://{address}/voicemail\"\n"
+    );
+    let rig = Rig::new(&tables, r#""voicemail:front""#, &[]);
+    rig.invite();
+    let ok = rig.answered();
+    let sid = recording(&rig);
+    rig.press(&ok, 11, 4_000);
+    rig.hung_up();
+    let is_over = |post: &Post| path(post) == "/all" && parameter(post, "RecordingStatus") == "absent";
+    until("its end is reported to the receiver of all", || receiver.posts().iter().any(is_over).then_some(()));
+    assert!(receiver.posts().iter().all(|post| path(post) == "/all"), "the mailbox's own is not notified");
+    let shown = rig.edge.json(&format!("/v1/recordings/{sid}"));
+    assert_eq!((&shown["state"], &shown["bytes"]), (&json!("absent"), &json!(0)));
+    assert_eq!(walk(&rig.edge.file.with_file_name("recordings")), 0, "no file is kept");
+}
+
+#[test]
+fn why_and_routes_name_a_mailbox() {
+    let rig = rig("");
+    let why = rig.edge.json("/v1/why?from=carrier&called=%2B14155550123&caller=%2B14155550100");
+    assert_eq!(why["targets"], json!(["voicemail:front"]), "{why}");
+    let routes = rig.edge.json("/v1/routes");
+    assert_eq!(routes["routes"][0]["connect"], json!(["voicemail:front"]), "{routes}");
+}
