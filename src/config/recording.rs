@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
 use toml::Spanned;
-use trunkgate_call::RecordingLinks;
+use trunkgate_call::{RecordingAnnouncement, RecordingLinks};
 use trunkgate_recording::Container;
 use trunkgate_recording::age::Identities;
 
@@ -17,6 +17,7 @@ use super::diagnostic::Findings;
 use super::draft::Draft;
 use super::keys::{self, Around};
 use super::section::{Section, Value};
+use super::sounds::Sounds;
 use super::types::{Config, Proxy};
 use super::values;
 
@@ -41,6 +42,45 @@ pub struct Recording {
     pub on_full: OnFull,
     /// URL that is notified of each recording.
     pub notify: Option<String>,
+    /// File with the announcement of recordings that routes ask for.
+    pub announce: Option<String>,
+    /// Parties that hear it.
+    pub announce_to: AnnounceTo,
+}
+
+/// Parties that hear the announcement of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnnounceTo {
+    /// Caller and called party.
+    Both,
+    /// The caller.
+    Caller,
+    /// The called party.
+    Callee,
+}
+
+impl AnnounceTo {
+    /// Returns those that a word of the configuration names.
+    pub(super) fn of(word: &str) -> AnnounceTo {
+        match word {
+            "caller" => AnnounceTo::Caller,
+            "callee" => AnnounceTo::Callee,
+            _ => AnnounceTo::Both,
+        }
+    }
+}
+
+/// Returns the announcement of recordings that routes ask for.
+pub(crate) fn announcement(config: &Config) -> Option<RecordingAnnouncement> {
+    let recording = config.recording.as_ref()?;
+    let file = recording.announce.clone()?;
+    let sound = config.sounds.get(&file)?.clone();
+    let (to_caller, to_callee) = match recording.announce_to {
+        AnnounceTo::Both => (true, true),
+        AnnounceTo::Caller => (true, false),
+        AnnounceTo::Callee => (false, true),
+    };
+    Some(RecordingAnnouncement { file, sound, to_caller, to_callee })
 }
 
 /// Returns how recordings are named and reported; `None`: calls are not recorded. `account`: SID of the account in force, `http`: where the
@@ -79,7 +119,11 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
 }
 
 /// Reads the section; `None` where it has no directory that can be used.
-pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Recording> {
+pub(super) fn read(
+    section: &Section<'_>,
+    (around, sounds): (Around<'_>, &Sounds),
+    findings: &mut Findings,
+) -> Option<Recording> {
     if section.get("directory").is_none() {
         let message = "[recording] has no `directory`";
         findings.error(
@@ -96,8 +140,13 @@ pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Fin
         key: None,
         on_full: OnFull::Continue,
         notify: None,
+        announce: None,
+        announce_to: AnnounceTo::Both,
     };
     keys::fill((keys::RECORDING, keys::PUT_RECORDING), Some(section), &mut recording, around, findings);
+    if let Some((file, value)) = recording.announce.as_deref().zip(section.get("announce")) {
+        sounds.judge((&format!("`announce` \"{file}\""), file), value.span(), findings);
+    }
     Some(recording).filter(|recording| recording.directory != Path::new(""))
 }
 
@@ -246,7 +295,9 @@ mod tests {
             ("directory = 'real'\nkey = { file = 'link' }", "TG0110", "link"),
             ("directory = 'real'\non_full = 'stop'", "TG0105", "stop"),
             ("directory = 'real'\nurl = 'ftp://h/'", "TG0154", "`url` is not a web address"),
-            ("directory = 'real'\nannounce = 'a.wav'", "TG0104", "announce"),
+            ("directory = 'real'\nannounce = 'a.wav'", "TG0114", "a.wav"),
+            ("directory = 'real'\nannounce = '../a.wav'", "TG0112", "a.wav"),
+            ("directory = 'real'\nannounce = 'a.wav'\nannounce_to = 'all'", "TG0105", "all"),
         ] {
             let (found, read) = read(folder.path(), recording);
             assert!(found.iter().any(|(id, text)| *id == code && text.contains(about)), "{recording}: {found:?}");

@@ -105,7 +105,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         otel: otel.and_then(|section| otel::read(&section, around, findings)),
         hep: hep.and_then(|section| hep::read(&section, around, findings)),
         recognition: recognition.map(|section| recognition::read(&section, around, findings)),
-        recording: recording.and_then(|section| recording::read(&section, around, findings)),
+        recording: recording.and_then(|section| recording::read(&section, (around, &sounds), findings)),
         log: read_log(log.as_ref(), around, findings),
         edge,
         local_networks_span,

@@ -10,7 +10,7 @@ use trunkgate_call::{Addressing, Interfaces, ListenerSpec, RecordingLinks, Setti
 use trunkgate_route::{Destination, Server, Table};
 use trunkgate_sip::{ListenerId, Transport};
 
-use crate::config::Config;
+use crate::config::{self, Config};
 
 /// One bound SIP listener.
 #[derive(Debug, Clone)]
@@ -43,6 +43,7 @@ pub(crate) fn settings(
         captures: config.hep.is_some(),
         recogniser: config.recogniser.clone(),
         recordings: recordings.map(Arc::new),
+        announcement: config::recording_announcement(config).map(Arc::new),
         sampling: config.sampling(),
     }
 }

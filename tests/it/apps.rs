@@ -23,7 +23,7 @@ pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 /// Number that documents dial.
 const DESK: &str = "+14155550199";
 /// Level of the recorded prompt.
-const LEVEL: i16 = 8000;
+pub(crate) const LEVEL: i16 = 8000;
 
 /// WAV of one level, 8 kHz.
 pub(crate) fn wav(milliseconds: usize) -> Vec<u8> {

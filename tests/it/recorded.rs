@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::support::calls::{Call, NUMBER, Phone, Speaking, packet};
+use crate::apps::{LEVEL, wav};
+use crate::support::calls::{Call, NUMBER, Phone, Speaking, packet, received};
 use crate::support::secure::{Media, described, offered};
 use crate::support::{Process, config, finish, until, whole_lines};
 use nix::sys::signal::Signal;
@@ -119,6 +120,37 @@ fn a_route_has_both_sides_recorded_from_the_answer_to_the_end() {
     assert!((length - took).abs() < 0.2, "{length} s of a call of {took} s");
     let trace = edge.get(&format!("/v1/calls/{}/trace.txt", record["sid"].as_str().unwrap())).1;
     assert!(trace.contains("recording RE") && trace.contains(" completed: "), "{trace}");
+}
+
+#[test]
+fn parties_hear_the_announcement_and_then_each_other() {
+    let (caller, callee) = phones();
+    let file = config(&format!(
+        "{}{}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\nrecord = true\n[recording]\ndirectory = \"recordings\"\nannounce = \"notice.wav\"\n",
+        caller.trunk("carrier"),
+        callee.trunk("pbx")
+    ));
+    let edge = Process::start_with_documents(&file, &[("notice.wav", &wav(400))]);
+    let call = Call::set_up(&edge, "announced", &caller, &callee);
+    let notice = heard(encode_ulaw(LEVEL));
+    let hears = |phone: &Phone, code: u8| {
+        until("it is heard", || {
+            let (packet, _) = received(&phone.rtp);
+            packet.get(12..)?.iter().all(|sample| heard(*sample) == heard(code)).then_some(())
+        });
+    };
+    let speaking = speaking(&call, &caller, &callee);
+    for (phone, other) in [(&caller, FAR), (&callee, NEAR)] {
+        hears(phone, notice);
+        hears(phone, other);
+    }
+    drop(speaking);
+    call.hang_up(2, &caller, &callee);
+    completed(&edge, 1.0);
+    let [left, right] = channels(&files(&edge).pop().unwrap());
+    assert!(left.iter().all(|sample| [heard(NEAR), heard(0xff)].contains(sample)), "the caller's words alone");
+    let place = |code: u8| right.iter().position(|sample| *sample == heard(code)).unwrap();
+    assert!(place(notice) < place(FAR), "what the caller hears has the notice first");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use trunkgate_story::sampled::Sampling;
 
 use crate::addressing::Addressing;
 use crate::recognition::RecogniserSpec;
-use crate::recording::RecordingLinks;
+use crate::recording::{RecordingAnnouncement, RecordingLinks};
 use crate::strangers::StrangerLimits;
 
 /// What a gateway is told at the start.
@@ -61,6 +61,8 @@ pub struct Settings {
     pub recogniser: Option<Arc<RecogniserSpec>>,
     /// How recordings are named and reported; `None`: there is no writer, and no call is recorded.
     pub recordings: Option<Arc<RecordingLinks>>,
+    /// The announcement of recordings that routes ask for.
+    pub announcement: Option<Arc<RecordingAnnouncement>>,
     /// The calls, of those that begin from now on, that OpenTelemetry is sent.
     pub sampling: Sampling,
 }

@@ -146,6 +146,19 @@ impl RecordingLinks {
     }
 }
 
+/// What parties hear before they are connected in a call that its route records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordingAnnouncement {
+    /// Name of the file, below the directory of the configuration.
+    pub file: String,
+    /// The sound: μ-law at 8 kHz.
+    pub sound: Arc<[u8]>,
+    /// Whether callers hear it.
+    pub to_caller: bool,
+    /// Whether called parties hear it.
+    pub to_callee: bool,
+}
+
 /// What a report says of a recording.
 #[derive(Debug, Clone)]
 pub struct RecordingReport<'a> {
@@ -349,6 +362,7 @@ pub(crate) struct OpenRecording {
 pub struct Recordings {
     /// How they are named, where there is a writer.
     links: Option<Arc<RecordingLinks>>,
+    announcement: Option<Arc<RecordingAnnouncement>>,
     /// Whether calls that are to be recorded are refused, because the writer cannot write.
     refuses: bool,
     /// Whether the writer cannot write.
@@ -359,9 +373,18 @@ pub struct Recordings {
 }
 
 impl Recordings {
-    /// Sets how recordings are named, where there is a writer.
-    pub(crate) fn configure(&mut self, links: Option<Arc<RecordingLinks>>) {
-        self.links = links;
+    /// Sets how recordings are named, where there is a writer, and how those of routes are announced.
+    pub(crate) fn configure(
+        &mut self,
+        links: Option<Arc<RecordingLinks>>,
+        announcement: Option<Arc<RecordingAnnouncement>>,
+    ) {
+        (self.links, self.announcement) = (links, announcement);
+    }
+
+    /// Returns how recordings of routes are announced.
+    pub fn announcement(&self) -> Option<&Arc<RecordingAnnouncement>> {
+        self.announcement.as_ref().filter(|_| self.is_on())
     }
 
     /// Returns whether there is a writer.

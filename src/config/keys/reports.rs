@@ -10,7 +10,7 @@ use crate::config::cdr::{self, Both, CdrFormat};
 use crate::config::hep::{self, Hep};
 use crate::config::messages::{self, Messages};
 use crate::config::otel::{self, Otel};
-use crate::config::recording::{self, OnFull, Recording};
+use crate::config::recording::{self, AnnounceTo, OnFull, Recording};
 use crate::config::sms::{self, Replies, Sms};
 use crate::config::{agents, api, schema, values, voicemail, webhook_url};
 
@@ -51,6 +51,10 @@ keyed! {
         => read!(recording::keep, |to, keep| to.keep = keep), told("for ever"), "time after which a recording is deleted, from its start; minimum 1m";
     "key": Kind::Secret
         => read!(in recording::key, |to, key| to.key = Some(key)), told("recordings are not encrypted"), "age identity that recordings are encrypted for; further ones in the file open older recordings";
+    "announce": FILE
+        => read!(values::string, |to, file| to.announce = Some(file)), NONE, "sound that the parties of a call hear before a recording that its route asks for; a file below the directory of this configuration";
+    "announce_to": Kind::Word(&["both", "caller", "callee"])
+        => Put::Word(|to, word| to.announce_to = AnnounceTo::of(word)), is(r#""both""#).beside("announce"), "parties that hear `announce`";
     "on_full": Kind::Word(&["continue", "refuse_calls"])
         => Put::Word(|to, word| to.on_full = if word == "refuse_calls" { OnFull::RefuseCalls } else { OnFull::Continue }), is(r#""continue""#), "new calls while recordings cannot be written: accepted with gaps in their recordings, or refused";
     "url": Kind::Url

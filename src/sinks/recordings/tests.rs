@@ -16,7 +16,7 @@ use trunkgate_recording::wav::{self, DataBytes};
 
 use super::live::{Ended, Live};
 use super::*;
-use crate::config::{DataDirectory, OnFull};
+use crate::config::{AnnounceTo, DataDirectory, OnFull};
 use crate::sinks::store::disk;
 
 /// Frames of a block.
@@ -65,6 +65,8 @@ fn identities() -> Arc<Identities> {
 
 fn settings(directory: &Path) -> Recording {
     Recording {
+        announce: None,
+        announce_to: AnnounceTo::Both,
         directory: directory.to_owned(),
         container: Container::Wav,
         keep: None,

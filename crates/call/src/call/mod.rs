@@ -447,7 +447,7 @@ impl Parts {
             progress::report_progress(self, cx);
         }
         streams::report_streams(self, cx, false);
-        recording::begin_by_route(&self.bridge.media, cx);
+        recording::begin_by_route(self, cx);
         progress_callback::follow(cx);
     }
 

@@ -126,12 +126,32 @@ impl<'p> Operator<'p> {
         Ok(())
     }
 
-    /// Plays a sound to parties, which hear it instead of the other one.
+    /// Plays a sound to parties, which hear it instead of the other one, as requested.
     pub(crate) fn play(
         &mut self,
         cx: &mut Cx<'_>,
         parties: &[CallParty],
+        sound: (&str, &Arc<[u8]>),
+    ) -> Result<(), Refused> {
+        self.play_because(cx, parties, sound, "as requested")
+    }
+
+    /// Plays the announcement that the call is recorded, in the same way.
+    pub(crate) fn announce(
+        &mut self,
+        cx: &mut Cx<'_>,
+        parties: &[CallParty],
+        sound: (&str, &Arc<[u8]>),
+    ) -> Result<(), Refused> {
+        self.play_because(cx, parties, sound, "because the call is recorded")
+    }
+
+    fn play_because(
+        &mut self,
+        cx: &mut Cx<'_>,
+        parties: &[CallParty],
         (name, sound): (&str, &Arc<[u8]>),
+        why: &str,
     ) -> Result<(), Refused> {
         let held = self.audible(cx, parties)?;
         for (party, leg, holder) in held {
@@ -142,7 +162,7 @@ impl<'p> Operator<'p> {
                 cx.edge.media(media, Command::Play { end: player, sound: heard });
             }
             cx.call.legs.holds.insert(holder, hold);
-            self.note(cx, party, leg, &format!("hears {name}, as requested"));
+            self.note(cx, party, leg, &format!("hears {name}, {why}"));
         }
         self.play_to_held(cx);
         Ok(())

@@ -2,17 +2,20 @@
 //!
 //! A recorder is an end of the media session that listens to the caller's side, as a recogniser is, and no leg. The file is the shell's.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use trunkgate_media::{Channels, Command, EndId, RecorderSpec, RecordingPause, TapSpec};
 use trunkgate_resources::limits::{RECORDINGS_AT_ONCE, RECORDINGS_PER_CALL};
 use trunkgate_resources::recording::{RecordingRequest, RecordingSource, trimmed};
+use trunkgate_route::{App, AppDocument, Plan, Route, Target};
 use trunkgate_story::view::RecordingView;
 use trunkgate_twiml::{Input, RecordResult};
 
+use crate::call::operator::{CallParty, Operator};
 use crate::call::program::Runner;
 use crate::call::refused::Refused;
-use crate::call::shared::Cx;
+use crate::call::shared::{Cx, Unannounced};
 use crate::call::{CallMedia, Parts, State};
 
 /// A change of a recording that is asked for.
@@ -125,12 +128,86 @@ impl Recording {
     }
 }
 
-/// Begins the recording that the route asks for, once the call is answered.
-pub(crate) fn begin_by_route(media: &CallMedia, cx: &mut Cx<'_>) {
-    if cx.call.state == State::Answered && std::mem::take(&mut cx.call.facts.record) {
-        let request = RecordingRequest::new(RecordingSource::Route, Channels::Dual);
-        begin_unasked(media, cx, request, "its route asks for");
+/// Plans the recording that a route asks for. Before the first agent, application or mailbox among the targets, the caller hears the
+/// announcement; parties of a call between two hear it once they are connected. Emergency calls lose no time with it.
+pub(crate) fn plan(cx: &mut Cx<'_>, plan: &mut Plan, is_emergency: bool) {
+    if !plan.route.record {
+        return;
     }
+    cx.call.facts.record = true;
+    let Some(announcement) = cx.edge.sessions.recordings.announcement().filter(|_| !is_emergency) else { return };
+    cx.call.facts.unannounced = Unannounced::Both;
+    let talks = |target: &Target| match target {
+        Target::Agent(_) => true,
+        Target::App(app) => !matches!(app.document, AppDocument::Sound(_)),
+        Target::Trunk { .. } | Target::Uri { .. } | Target::Reject(_) | Target::RingAll(_) => false,
+    };
+    if let Some(first) = plan.targets.iter().position(talks).filter(|_| announcement.to_caller) {
+        plan.targets.insert(first, Target::App(Arc::new(App::playing(&announcement.file))));
+    }
+}
+
+/// Plans the recording that the route of a transfer asks for: the party that comes hears the announcement, too.
+pub(crate) fn plan_later(cx: &mut Cx<'_>, route: &Route) {
+    if !route.record {
+        return;
+    }
+    cx.call.facts.record |= !cx.call.is_recorded();
+    if cx.edge.sessions.recordings.announcement().is_some() {
+        cx.call.facts.unannounced = Unannounced::Both;
+    }
+}
+
+/// Notes that the caller hears a sound, which may be the announcement.
+pub(crate) fn caller_hears(cx: &mut Cx<'_>, app: &App) {
+    let AppDocument::Sound(file) = &app.document else { return };
+    let announcement = cx.edge.sessions.recordings.announcement();
+    if cx.call.facts.unannounced == Unannounced::Both && announcement.is_some_and(|own| own.file == *file) {
+        cx.call.facts.unannounced = Unannounced::Callee;
+    }
+}
+
+/// Begins the recording that the route asks for, once the call is answered, and has it announced.
+pub(crate) fn begin_by_route(parts: &mut Parts, cx: &mut Cx<'_>) {
+    if cx.call.state != State::Answered {
+        return;
+    }
+    if std::mem::take(&mut cx.call.facts.record) {
+        let request = RecordingRequest::new(RecordingSource::Route, Channels::Dual);
+        if begin_unasked(&parts.bridge.media, cx, request, "its route asks for").is_none() {
+            cx.call.facts.unannounced = Unannounced::None;
+        }
+    }
+    if cx.call.facts.unannounced != Unannounced::None {
+        announce(parts, cx);
+    }
+}
+
+/// Plays the announcement once two parties talk with each other.
+fn announce(parts: &mut Parts, cx: &mut Cx<'_>) {
+    let Some(announcement) = cx.edge.sessions.recordings.announcement().cloned() else { return };
+    let is_wanted = |party: &CallParty| match party {
+        CallParty::Caller => announcement.to_caller && cx.call.facts.unannounced == Unannounced::Both,
+        CallParty::Callee => announcement.to_callee,
+    };
+    let parties: Vec<CallParty> = CallParty::ALL.into_iter().filter(is_wanted).collect();
+    let played = match parties.is_empty() {
+        true => Ok(()),
+        false => Operator::of(parts).announce(cx, &parties, (&announcement.file, &announcement.sound)),
+    };
+    match played {
+        // Those who are not connected yet hear it when they are.
+        Err(
+            Refused::NotAnswered
+            | Refused::Transferring
+            | Refused::Changing
+            | Refused::HasAgent
+            | Refused::InApplication,
+        ) => return,
+        Err(why) => cx.edge.decide(cx.now, cx.call.key, format!("the recording is not announced: {why}")),
+        Ok(()) => {}
+    }
+    cx.call.facts.unannounced = Unannounced::None;
 }
 
 /// Begins a recording for which no request waits: the log and the trace have why there is none. Returns its SID.

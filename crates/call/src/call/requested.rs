@@ -29,7 +29,7 @@ use crate::call::recording;
 use crate::call::refused::Refused;
 use crate::call::search::answer::FinalAnswer;
 use crate::call::setup::MAX_FORWARDS;
-use crate::call::shared::{Cx, Facts};
+use crate::call::shared::{Cx, Facts, Unannounced};
 use crate::call::transfer::wish;
 use crate::call::{Call, Parts, State};
 
@@ -163,6 +163,7 @@ pub(crate) fn requested_call(
         shown_as: None,
         answered_elsewhere: false,
         record: false,
+        unannounced: Unannounced::None,
     };
     let mut call = Call::begun(now, edge, key, facts, Leg::of_request(sid, LEG));
     let requested = Requested {

@@ -19,7 +19,7 @@ use crate::call::legs::headers::{CallerIdentity, brought};
 use crate::call::legs::leg::Leg;
 use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
-use crate::call::shared::{Facts, Shared, Times};
+use crate::call::shared::{Facts, Shared, Times, Unannounced};
 use crate::call::story::verdict::Story;
 use crate::call::{Call, State};
 
@@ -66,6 +66,7 @@ impl Call {
             shown_as: None,
             answered_elsewhere: false,
             record: false,
+            unannounced: Unannounced::None,
         };
         Call::begun(now, edge, key, facts, leg)
     }

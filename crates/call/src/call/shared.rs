@@ -151,6 +151,20 @@ pub(crate) struct Facts {
     pub(crate) answered_elsewhere: bool,
     /// Whether the route asks for a recording that has not begun.
     pub(crate) record: bool,
+    /// Parties that the announcement of that recording is still to be played to.
+    pub(crate) unannounced: Unannounced,
+}
+
+/// Parties that do not know yet that the call is recorded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Unannounced {
+    /// None: the announcement has been played, or there is none.
+    #[default]
+    None,
+    /// The called party.
+    Callee,
+    /// Both.
+    Both,
 }
 
 impl Facts {

@@ -27,6 +27,7 @@ use crate::call::media::wiring::turned;
 use crate::call::negotiation::bridge::bad_media;
 use crate::call::operator::{Hold, Operator};
 use crate::call::program::{Dialler, Prompter, Runner, callback};
+use crate::call::recording;
 use crate::call::refused::Refused;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::shared::{Cx, Ending, Shared};
@@ -525,7 +526,7 @@ impl Parts {
         let ring_timeout = plan.ring_timeout;
         cx.call.facts.spend_hop();
         cx.call.facts.ring_timeout = ring_timeout;
-        cx.call.facts.record |= plan.route.record && !cx.call.is_recorded();
+        recording::plan_later(cx, &plan.route);
         siprec::plan_later(cx, &plan.route.siprec);
         cx.call.facts.shown_as = plan.route.caller_id.clone();
         self.begin_transfer(cx, leg, Controller::plan(plan), refer);

@@ -42,7 +42,7 @@ use crate::call::operator::{Hold, HoldKind};
 use crate::call::program::snapshot::RunSnapshot;
 use crate::call::proof::Proof;
 use crate::call::requested::RequestedSnapshot;
-use crate::call::shared::{Facts, Times};
+use crate::call::shared::{Facts, Times, Unannounced};
 use crate::call::siprec::RecordingSessions;
 use crate::call::story::noted::earlier_totals;
 use crate::call::story::verdict::Story;
@@ -299,6 +299,7 @@ impl Call {
                 shown_as: snapshot.shown_as.map(|number| Arc::new(number.into())),
                 answered_elsewhere: false,
                 record: false,
+                unannounced: Unannounced::None,
             },
             times,
             deadlines: Few::default(),

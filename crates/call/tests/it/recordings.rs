@@ -4,16 +4,16 @@
 use std::sync::Arc;
 
 use crate::bench::agents::{Told, agent, agent_table};
-use crate::bench::{Bench, CARRIER, PBX, offer, route, to_trunk};
+use crate::bench::{Bench, CARRIER, Dialed, Dialing, PBX, answer, offer, route, to_trunk};
 use trunkgate_call::limits::{RECORDINGS_AT_ONCE, RECORDINGS_PER_CALL};
 use trunkgate_call::view::RecordingView;
 use trunkgate_call::{
-    CallRecordings, Channels, Input, RecordingChange, RecordingDone, RecordingLinks, RecordingRequest, RecordingSource,
-    Refused, Settings,
+    AppPlace, AppWanted, CallRecordings, Channels, Input, RecordingAnnouncement, RecordingChange, RecordingDone,
+    RecordingLinks, RecordingRequest, RecordingSource, Refused, Settings,
 };
 use trunkgate_media::agent::TrackSet;
-use trunkgate_media::{Coding, EndId, Event, RecordingId, RecordingPause, TapSpec};
-use trunkgate_route::{Route, Table};
+use trunkgate_media::{Coding, Command, EndId, Event, RecordingId, RecordingPause, Sound, TapSpec};
+use trunkgate_route::{Route, Table, TargetSpec};
 
 const REQUEST: RecordingRequest = RecordingRequest::new(RecordingSource::Request, Channels::Dual);
 
@@ -166,5 +166,95 @@ fn calls_to_be_recorded_are_refused_while_the_disk_takes_nothing_if_so_configure
         bench.input(Input::RecordingsRefused(false));
         bench.invite(CARRIER, "+14155550100", &offer());
         bench.expect(PBX, "INVITE ");
+    }
+}
+
+fn announcement(to: (bool, bool)) -> RecordingAnnouncement {
+    RecordingAnnouncement {
+        file: "recorded.wav".to_owned(),
+        sound: vec![0x10; 1600].into(),
+        to_caller: to.0,
+        to_callee: to.1,
+    }
+}
+
+/// An edge that announces recordings.
+fn announcing(table: Arc<Table>, to: (bool, bool)) -> Bench {
+    let mut bench = Bench::with(table);
+    record_all(&mut bench);
+    bench.configure(|settings| settings.announcement = Some(Arc::new(announcement(to))));
+    bench
+}
+
+/// Players that were added, with what they play.
+fn players(bench: &mut Bench) -> Vec<(EndId, Sound)> {
+    let added = |command| if let Command::AddPlayer { end, sound } = command { Some((end, sound)) } else { None };
+    bench.take_media().into_iter().filter_map(added).collect()
+}
+
+/// A call to the PBX whose caller has acknowledged the answer.
+fn connected(bench: &mut Bench, number: &str) -> (Dialing, Dialed) {
+    let mut caller = bench.invite(CARRIER, number, &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    (caller, callee)
+}
+
+#[test]
+fn the_parties_of_a_call_hear_that_it_is_recorded_and_then_each_other() {
+    for to in [(true, true), (true, false), (false, true)] {
+        let mut bench = announcing(table(true), to);
+        let (mut caller, callee) = connected(&mut bench, "+14155550100");
+        assert_eq!(bench.recordings.len(), 1, "what they hear is recorded");
+        let players = players(&mut bench);
+        let count = usize::from(to.0) + usize::from(to.1);
+        assert_eq!(players.len(), count);
+        assert!(players.iter().all(|(_, sound)| *sound == Sound::Once(announcement(to).sound)), "{players:?}");
+        for (end, _) in players {
+            bench.news(Event::Played { end });
+        }
+        let wired = bench.take_media().iter().filter(|command| matches!(command, Command::Wire { .. })).count();
+        assert_eq!(wired, 2, "they hear each other");
+        let story = bench.story();
+        for (party, is_told) in [("carrier (the caller)", to.0), ("pbx (the callee)", to.1)] {
+            let line = format!("{party} hears recorded.wav, because the call is recorded");
+            assert_eq!(story.matches(&line).count(), usize::from(is_told), "{story}");
+        }
+        bench.bye(&mut caller, &callee);
+        bench.finish();
+    }
+}
+
+#[test]
+fn what_is_not_recorded_and_emergency_calls_are_not_announced() {
+    let mut bench = announcing(table(false), (true, true));
+    bench.answered();
+    assert_eq!(players(&mut bench), []);
+    let mut bench = Bench::with(table(true));
+    bench.configure(|settings| settings.announcement = Some(Arc::new(announcement((true, true)))));
+    bench.answered();
+    assert_eq!(players(&mut bench), [], "there is no writer");
+    let mut bench = announcing(table(true), (true, true));
+    connected(&mut bench, "911");
+    assert_eq!((bench.recordings.len(), players(&mut bench)), (1, vec![]));
+}
+
+#[test]
+fn a_caller_hears_it_before_an_agent() {
+    for to in [(true, true), (false, true)] {
+        let definition =
+            agent_table(vec![agent("desk")], Route { record: true, ..route(vec![TargetSpec::Agent("desk".into())]) });
+        let mut bench = announcing(definition, to);
+        bench.invite(CARRIER, "+14155550100", &offer());
+        bench.expect(CARRIER, "SIP/2.0 100");
+        let asked = bench.questions.front().map(|question| question.wanted.clone());
+        let is_announced = matches!(&asked, Some(AppWanted::Sound(AppPlace::File(file))) if file == "recorded.wav");
+        assert_eq!(is_announced, to.0, "{asked:?}");
+        let first = if to.0 { "target play:recorded.wav" } else { "target desk" };
+        assert!(bench.story().contains(first), "{}", bench.story());
     }
 }

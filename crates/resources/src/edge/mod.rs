@@ -266,6 +266,7 @@ impl Edge {
             captures: self.tracing.captures,
             recogniser: self.apps.recognition.spec().cloned(),
             recordings: self.sessions.recordings.links_shared(),
+            announcement: self.sessions.recordings.announcement().cloned(),
             sampling: self.tracing.sampling,
         }
     }
@@ -273,10 +274,10 @@ impl Edge {
     /// Puts settings in force, all of them at once.
     pub fn configure(&mut self, now: Instant, settings: Settings) {
         let Settings { table, addressing, strangers, captures, recogniser, recordings, sampling, .. } = settings;
-        let Settings { calls, calls_per_second, emergency_calls, .. } = settings;
+        let Settings { calls, calls_per_second, emergency_calls, announcement, .. } = settings;
         self.admission.emergencies.set_most(emergency_calls);
         self.apps.recognition.configure(recogniser);
-        self.sessions.recordings.configure(recordings);
+        self.sessions.recordings.configure(recordings, announcement);
         (self.addressing, self.tracing.captures, self.tracing.sampling) = (addressing, captures, sampling);
         if self.admission.limits() != (calls, calls_per_second) {
             self.admission.limited.edge_reconfigured();

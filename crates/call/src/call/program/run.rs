@@ -23,6 +23,7 @@ use crate::call::program::{
     Dialler, Prompter, Referrer, Run, Runner, Side, Waits, callback, fallback_of, first_document, parameters, progress,
     streams,
 };
+use crate::call::recording;
 use crate::call::search::answer::Failure;
 use crate::call::shared::Cx;
 
@@ -59,6 +60,7 @@ impl Runner<'_> {
         };
         cx.call.is_programmed = true;
         run.note(cx.call);
+        recording::caller_hears(cx, &run.app);
         callback::begin(cx, &run.app);
         self.parts.program = Some(Box::new(run));
         if cx.call.times.answered.is_some() {

@@ -31,6 +31,7 @@ use crate::call::legs::headers::Side;
 use crate::call::legs::leg::Leg;
 use crate::call::negotiation::early::EarlyMedia;
 use crate::call::negotiation::refresh::Asked;
+use crate::call::recording;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::search::attempt::{Attempt, Candidate, Progress};
 use crate::call::search::redirect::{
@@ -685,7 +686,7 @@ impl Search {
         cx.edge.decide(cx.now, cx.call.key, format!("route {}{}", cx.call.facts.route, line.unwrap_or_default()));
         let is_emergency = cx.edge.table.numbers().is_emergency(&cx.call.facts.called);
         cx.edge.by_ratio(cx.now, cx.call.key, &mut plan, !is_emergency);
-        cx.call.facts.record |= plan.route.record;
+        recording::plan(cx, &mut plan, is_emergency);
         if plan.route.record && !is_emergency && cx.edge.sessions.recordings.refuses() {
             return Err(FinalAnswer::new(503, ReasonSlug::RecordingUnavailable));
         }
