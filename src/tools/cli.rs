@@ -329,8 +329,9 @@ pub struct Listing {
     /// transcoded, srtp
     #[arg(long, verbatim_doc_comment)]
     pub flag: Option<String>,
-    /// Maximum number of calls [default: 100]
-    #[arg(long)]
+    /// Maximum number of calls [default: 100; on a terminal those that
+    /// fit into it]
+    #[arg(long, verbatim_doc_comment, value_parser = at_least_one)]
     pub limit: Option<usize>,
     /// Print CSV (columns as in `[cdr] format = "csv"`)
     #[arg(long, conflicts_with = "json")]
@@ -749,6 +750,11 @@ fn time(text: &str) -> Result<String, String> {
     let day = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
     let time = text.parse::<jiff::Timestamp>().ok().or_else(|| day().map(|day| day.timestamp()));
     time.map(|time| time.to_string()).ok_or_else(|| "not a time: write 2026-11-25 or 2026-11-25T09:00:00Z".to_owned())
+}
+
+/// Parses a number of calls.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|calls| *calls > 0).ok_or_else(|| "not a number from 1 on".to_owned())
 }
 
 /// Parses the interval of `--watch` in seconds, fractions included.

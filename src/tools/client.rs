@@ -97,32 +97,7 @@ pub fn status(
 /// `calls [ls]`, `calls show SID`, `calls hangup SID`
 pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Calls) -> ExitCode {
     match what {
-        Calls::Ls(Listing { state, trunk, outcome, reason, code, flag, limit, csv, watch }) => {
-            let mut query = format!("/v1/calls?limit={}", limit.unwrap_or(CALLS_SHOWN));
-            let code = code.map(|code| code.to_string());
-            let wanted = [
-                ("state", state),
-                ("trunk", trunk),
-                ("outcome", outcome),
-                ("reason", reason),
-                ("code", code),
-                ("flag", flag),
-            ];
-            for (key, value) in wanted {
-                if let Some(value) = value {
-                    query.push_str(&format!("&{key}={}", escape(&value)));
-                }
-            }
-            let show = |answer: &Value| match (json, csv) {
-                (true, _) => raw(answer),
-                (false, true) => print::calls_as_csv(answer),
-                (false, false) => print::calls(answer, terminal::width()),
-            };
-            match watch {
-                Some(every) => watch::watch(config, remote, every, &query, json, show),
-                None => ask(config, remote, Method::GET, &query, None, show),
-            }
-        }
+        Calls::Ls(listing) => list_calls(config, remote, json, &listing),
         Calls::Show { sid } => {
             if !json {
                 return show_call(config, remote, &sid);
@@ -134,6 +109,29 @@ pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Calls) ->
                 |answer: &Value, sid: &str| if json { raw(answer) } else { format!("{sid}: hang-up requested\n") };
             ask_of_call(config, remote, Method::DELETE, &sid, |sid| format!("/v1/calls/{sid}"), show)
         }
+    }
+}
+
+/// `calls [ls]`
+fn list_calls(config: Option<&Path>, remote: &Remote, json: bool, listing: &Listing) -> ExitCode {
+    let Listing { state, trunk, outcome, reason, code, flag, limit, csv, watch } = listing;
+    let code = code.map(|code| code.to_string());
+    let wanted =
+        [("state", state), ("trunk", trunk), ("outcome", outcome), ("reason", reason), ("code", &code), ("flag", flag)];
+    let filters: Vec<(&str, &str)> =
+        wanted.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?))).collect();
+    let mut query = format!("/v1/calls?limit={}", limit.unwrap_or(CALLS_SHOWN));
+    filters.iter().for_each(|(key, value)| query.push_str(&format!("&{key}={}", escape(value))));
+    // What is asked for by number, or painted over, need not fit.
+    let rows = terminal::size().map(|(_, rows)| rows).filter(|_| limit.is_none() && watch.is_none());
+    let show = |answer: &Value| match (json, csv) {
+        (true, _) => raw(answer),
+        (false, true) => print::calls_as_csv(answer),
+        (false, false) => print::calls(answer, terminal::width(), rows, &filters),
+    };
+    match watch {
+        Some(every) => watch::watch(config, remote, *every, &query, json, show),
+        None => ask(config, remote, Method::GET, &query, None, show),
     }
 }
 

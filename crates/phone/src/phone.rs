@@ -341,7 +341,7 @@ impl Phone {
                 let number = self.find(|c| c.is_server(id));
                 self.at(now, number, |cx, call| call.ended(cx, Ending::CanceledThere));
             }
-            SipEvent::Response { id, dialog, code, response } => self.response(now, (id, dialog), code, &response),
+            SipEvent::Response { id, dialog, code, response, .. } => self.response(now, (id, dialog), code, &response),
             SipEvent::TimedOut { id } => self.failed(now, id, Ending::TimedOut),
             SipEvent::TransportFailed { id } => self.failed(now, id, Ending::Unreachable),
             SipEvent::AckMissing { dialog } => {

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use trunkgate_route::Trunk;
 use trunkgate_story::Said;
 use trunkgate_story::last_hour::LastHour;
-use trunkgate_story::status::{Status, status};
 use trunkgate_story::view::{Recent, RejectedView, RejectionView};
 
 use crate::challenge::auth_fix;
@@ -43,7 +42,7 @@ pub struct FinalResponse<'a> {
     pub how: Rejected,
     /// Its code and words.
     pub said: &'a Said,
-    /// What is wrong with the trunk's `auth`, where it refused that.
+    /// What is wrong with the trunk's `auth`, where it refused that; or that it was shown, where a 403 followed.
     pub fault: Option<&'a str>,
     /// Whether the call ended by it: no other target was tried.
     pub is_lost: bool,
@@ -223,10 +222,12 @@ fn rejection_fix(answers: &[RejectionView], has_next: bool, trunk: &Trunk) -> St
             codes.push(code);
         }
     }
-    let of = if has_next { Status::advice_beside_a_target } else { Status::advice };
+    let of = if has_next { Said::advice_beside_a_target } else { Said::advice };
     let advice = |code: &u16| {
         let by_auth = (trunk.auth.is_some() && matches!(code, 401 | 407)).then(|| auth_fix(&trunk.name));
-        Some((*code, by_auth.or_else(|| status(*code).and_then(of).map(str::to_owned))?))
+        let had_credentials = present().any(|one| one.code == *code && one.fault.is_some());
+        let said = Said { code: *code, had_credentials, ..Said::default() };
+        Some((*code, by_auth.or_else(|| of(&said).map(str::to_owned))?))
     };
     let advice: Vec<(u16, String)> = codes.iter().filter_map(advice).collect();
     match advice.as_slice() {
@@ -310,6 +311,11 @@ mod tests {
             rejections.view(now, &trunk).unwrap().fix.starts_with("403: Check the allow list"),
             "that is another fault"
         );
+        let said = Said { code: 403, had_credentials: true, ..Said::default() };
+        let fault = Some("to a request with credentials");
+        rejections.note(now, &FinalResponse { sid, called, how, said: &said, fault, is_lost: true });
+        let fix = rejections.view(now, &trunk).unwrap().fix;
+        assert!(fix.starts_with("403: The credentials of `auth` were not challenged again"), "{fix}");
     }
 
     #[test]

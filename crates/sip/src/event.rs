@@ -271,6 +271,8 @@ pub enum Event {
         code: u16,
         /// The response.
         response: Message,
+        /// Whether it refuses an INVITE that had credentials.
+        had_credentials: bool,
     },
     /// A 401 or 407 came for a request of ours, and credentials for it are at hand: the same request goes out again with
     /// them, to the address that asked. Or a 422 did: it goes out again, once, with the interval that is asked for. Its end

@@ -2,6 +2,12 @@
 
 use std::fmt;
 
+use crate::status::{Status, status};
+
+/// What to do about a 403 to a request with credentials.
+const OF_THE_ACCOUNT: &str = "The credentials of `auth` were not challenged again, so ask the carrier whether the account may call this \
+     number and show this caller ID (`caller_id` of the route, `send_numbers` of the trunk); some PBXs send 403 for a wrong password, too";
+
 /// A final response that is no 2xx.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Said {
@@ -13,6 +19,8 @@ pub struct Said {
     pub texts: Vec<String>,
     /// Seconds of its Retry-After.
     pub retry_after: Option<u32>,
+    /// Whether the request had credentials, which this response does not challenge.
+    pub had_credentials: bool,
 }
 
 impl Said {
@@ -23,12 +31,34 @@ impl Said {
         let words: Vec<String> = phrase.into_iter().chain(texts).collect();
         (!words.is_empty()).then(|| words.join(" "))
     }
+
+    /// Returns whether it is about the account, not about its password or our address (RFC 3261 §21.4.4).
+    pub const fn is_of_the_account(&self) -> bool {
+        self.code == 403 && self.had_credentials
+    }
+
+    /// Returns what to do about it, as the end of a sentence; `None`: nothing.
+    pub fn advice(&self) -> Option<&'static str> {
+        if self.is_of_the_account() { Some(OF_THE_ACCOUNT) } else { status(self.code)?.advice() }
+    }
+
+    /// Returns the same as [`advice`](Self::advice) for calls that another target takes.
+    pub fn advice_beside_a_target(&self) -> Option<&'static str> {
+        if self.is_of_the_account() {
+            self.advice()
+        } else {
+            status(self.code).and_then(Status::advice_beside_a_target)
+        }
+    }
 }
 
 impl fmt::Display for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.code)?;
         self.words().map_or(Ok(()), |words| write!(f, " {words}"))?;
+        if self.is_of_the_account() {
+            f.write_str(" to a request with credentials")?;
+        }
         self.retry_after.map_or(Ok(()), |seconds| write!(f, " (Retry-After {seconds})"))
     }
 }
@@ -44,6 +74,7 @@ mod tests {
             phrase: phrase.into(),
             texts: texts.iter().map(ToString::to_string).collect(),
             retry_after: None,
+            had_credentials: false,
         };
         assert_eq!(
             said("Forbidden", &["Call Rejected", "no such CLI"]).to_string(),
@@ -52,5 +83,19 @@ mod tests {
         assert_eq!((said("", &[]).to_string(), said("", &[]).words()), ("403".to_owned(), None));
         let full = Said { retry_after: Some(30), ..said("Busy", &[]) };
         assert_eq!(full.to_string(), "403 Busy (Retry-After 30)");
+    }
+
+    #[test]
+    fn a_403_to_credentials_is_about_the_account() {
+        let said = |code, had_credentials| Said { code, had_credentials, ..Said::default() };
+        assert_eq!(said(403, true).to_string(), "403 to a request with credentials");
+        for advice in [said(403, true).advice(), said(403, true).advice_beside_a_target()] {
+            assert!(advice.unwrap().contains("whether the account may call this number"), "{advice:?}");
+        }
+        assert!(said(403, false).advice().unwrap().starts_with("Check the allow list"));
+        for other in [said(403, false), said(404, true)] {
+            assert_eq!(other.advice(), status(other.code).unwrap().advice());
+            assert_eq!(other.advice_beside_a_target(), status(other.code).unwrap().advice_beside_a_target());
+        }
     }
 }

@@ -753,7 +753,7 @@ pub struct RejectionView {
     pub code: u16,
     /// Reason phrase, texts of Reason, Warning and X- headers.
     pub text: Option<String>,
-    /// What is wrong with the trunk's `auth`, where the last one refused that.
+    /// What is wrong with the trunk's `auth`, where the last one refused that; or that it was shown, where a 403 followed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
     /// Seconds of the last one's Retry-After.

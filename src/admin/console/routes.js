@@ -26,15 +26,14 @@ export function routesPage(main, query) {
   let last = 0;
   let explained = null;
   let wasMasked = numbersAreMasked();
+  /** Names of the trunks. */
+  let known = null;
 
   async function ask() {
     const data = Object.fromEntries(new FormData(form));
-    if (!data.from) {
-      swap(answer, h('p', { class: 'empty' }, 'No trunks are configured: no call can arrive.'));
-      return;
-    }
     if (!data.called) {
-      swap(answer, h('p', { class: 'empty' }, 'Enter a called number to see which route matches, and why the others do not.'));
+      const alone = known === '' ? 'No trunks are configured: only requests to the API make calls. ' : '';
+      swap(answer, h('p', { class: 'empty' }, alone, 'Enter a called number to see which route matches, and why the others do not.'));
       return;
     }
     last += 1;
@@ -54,7 +53,6 @@ export function routesPage(main, query) {
   form.addEventListener('submit', (event) => { event.preventDefault(); ask(); });
   form.addEventListener('input', () => { clearTimeout(timer); timer = setTimeout(ask, ASK_MS); });
   main.append(h('h1', {}, 'Routes'), section('Test a call', form, answer), section('Routes in order; the first match is used', routes));
-  let known = null;
   return {
     title: 'Routes',
     async refresh() {

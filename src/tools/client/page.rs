@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::CALLS_SHOWN;
+use crate::system::terminal;
 use crate::system::text::{number, span};
 
 /// Repeats the first line of a page below it where the page is longer than the terminal: that line is what matters most.
@@ -22,15 +24,42 @@ pub(super) fn with_its_head(page: String, columns: usize, rows: usize) -> String
     format!("{page}{rule}\n{head}\n")
 }
 
-/// Says since when there is no call, how many a crash cut short, and where the records of earlier ones are.
-pub(super) fn no_calls(answer: &Value) -> String {
-    let mut out = match answer["listed_since"].as_str() {
-        Some(start) => {
-            let ago = since(Some(start)).map(|seconds| format!(" ({} ago)", span(seconds))).unwrap_or_default();
-            let (second, _) = start.split_once('.').unwrap_or((start, ""));
-            format!("no calls since the start at {}Z{ago}\n", second.trim_end_matches('Z'))
-        }
-        None => "no calls\n".to_owned(),
+/// Returns a list of calls, the newest first: as many as the terminal has room for, and how many more there are.
+pub(super) fn newest_that_fit(head: String, calls: Vec<String>, rows: Option<usize>) -> String {
+    let height = |text: &String| text.lines().count();
+    let lines: usize = calls.iter().map(height).sum::<usize>() + height(&head);
+    // The shell's prompt needs a line as well.
+    let Some(rows) = rows.filter(|rows| lines >= *rows) else { return head + &calls.concat() };
+    let mut room = rows.saturating_sub(2 + height(&head));
+    let fit = calls.iter().take_while(|call| {
+        let fits = height(call) <= room;
+        room = room.saturating_sub(height(call));
+        fits
+    });
+    let shown = fit.count().max(1);
+    let more = calls.len() - shown;
+    let at_least = if calls.len() >= CALLS_SHOWN { "at least " } else { "" };
+    let note = match more {
+        0 => String::new(),
+        more => format!("… {at_least}{} (all: --limit N, or through a pipe)\n", number(more, "older call")),
+    };
+    head + &calls.into_iter().take(shown).collect::<String>() + &note
+}
+
+/// Says since when there is no call that matches, or none at all, how many a crash cut short, and where the records of earlier ones are.
+pub(super) fn no_calls(answer: &Value, filters: &[(&str, &str)]) -> String {
+    let start = answer["listed_since"].as_str().map(|start| {
+        let ago = since(Some(start)).map(|seconds| format!(" ({} ago)", span(seconds))).unwrap_or_default();
+        let (second, _) = start.split_once('.').unwrap_or((start, ""));
+        format!(" since the start at {}Z{ago}", second.trim_end_matches('Z'))
+    });
+    let start = start.unwrap_or_default();
+    let mut out = if filters.is_empty() {
+        format!("no calls{start}\n")
+    } else {
+        let written: Vec<String> =
+            filters.iter().map(|(key, value)| format!("--{key} {}", terminal::harmless(value))).collect();
+        format!("no call{start} matches {}\n", written.join(" "))
     };
     if let Some(calls) = answer["cut_short"].as_u64().and_then(|calls| usize::try_from(calls).ok()) {
         let calls = number(calls, "call");
@@ -70,7 +99,7 @@ mod tests {
     #[test]
     fn no_calls_says_since_when_and_where_others_are() {
         let crashed = json!({"calls": [], "listed_since": "2026-01-01T10:00:00.25Z", "cut_short": 2, "records": "/var/cdr.jsonl"});
-        let page = no_calls(&crashed);
+        let page = no_calls(&crashed, &[]);
         assert!(page.starts_with("no calls since the start at 2026-01-01T10:00:00Z ("), "{page}");
         assert!(
             page.contains(
@@ -80,7 +109,37 @@ mod tests {
         );
         assert!(page.ends_with("\n  records of earlier calls: /var/cdr.jsonl\n"), "{page}");
         let stored = json!({"calls": [], "listed_since": null, "cut_short": null, "records": null});
-        assert_eq!(no_calls(&stored), "no calls\n");
-        assert_eq!(no_calls(&json!({"calls": []})), "no calls\n", "an edge of an earlier version");
+        assert_eq!(no_calls(&stored, &[]), "no calls\n");
+        assert_eq!(no_calls(&json!({"calls": []}), &[]), "no calls\n", "an edge of an earlier version");
+    }
+
+    #[test]
+    fn a_filter_that_matches_no_call_is_named() {
+        let filters = [("trunk", "pbx"), ("code", "486")];
+        let page = no_calls(&json!({"calls": [], "listed_since": null}), &filters);
+        assert_eq!(page, "no call matches --trunk pbx --code 486\n");
+        let started = json!({"calls": [], "listed_since": "2026-01-01T10:00:00.25Z"});
+        let page = no_calls(&started, &filters);
+        assert!(page.starts_with("no call since the start at 2026-01-01T10:00:00Z ("), "{page}");
+        assert!(page.contains(") matches --trunk pbx --code 486\n"), "{page}");
+    }
+
+    #[test]
+    fn the_newest_calls_are_those_that_fit() {
+        let calls = |many: usize| (0..many).map(|n| format!("{n}\n")).collect::<Vec<_>>();
+        let page = |many, rows| newest_that_fit("HEAD\n".to_owned(), calls(many), rows);
+        assert_eq!(page(3, None), "HEAD\n0\n1\n2\n");
+        assert_eq!(page(3, Some(5)), "HEAD\n0\n1\n2\n");
+        assert_eq!(page(4, Some(5)), "HEAD\n0\n1\n… 2 older calls (all: --limit N, or through a pipe)\n");
+        assert_eq!(page(1, Some(1)), "HEAD\n0\n", "one is always shown");
+        assert!(
+            page(CALLS_SHOWN, Some(24)).contains("\n20\n… at least 79 older calls ("),
+            "{}",
+            page(CALLS_SHOWN, Some(24))
+        );
+        // Two lines a call: none is cut.
+        let pairs: Vec<String> = (0..20).map(|n| format!("{n}\n  to\n")).collect();
+        let page = newest_that_fit(String::new(), pairs, Some(24));
+        assert_eq!((page.lines().count(), page.contains("\n10\n  to\n…")), (23, true), "{page}");
     }
 }

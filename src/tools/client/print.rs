@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use trunkgate_call::turns::LegTurnView;
 
-use super::page::{no_calls, since};
+use super::page::{newest_that_fit, no_calls, since};
 use crate::explain::ladder::wrapped;
 use crate::sinks::records::csv;
 use crate::system::terminal;
@@ -288,19 +288,22 @@ pub(super) fn calls_as_csv(answer: &Value) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// `calls ls`; where the table does not fit into the terminal, two lines a call, with the beginning of its SID.
-pub(super) fn calls(answer: &Value, width: Option<usize>) -> String {
+/// `calls ls`; where the table does not fit into the terminal, two lines a call, with the beginning of its SID. Of more than `rows`
+/// lines the newest calls are shown.
+pub(super) fn calls(answer: &Value, width: Option<usize>, rows: Option<usize>, filters: &[(&str, &str)]) -> String {
     let answer = &terminal::harmless_json(answer);
-    let mut rows = vec![CALL_HEADS.map(str::to_owned).to_vec()];
-    rows.extend(newest_first(answer).into_iter().map(|call| call_row(call).to_vec()));
-    if rows.len() == 1 {
-        return no_calls(answer);
+    let mut cells = vec![CALL_HEADS.map(str::to_owned).to_vec()];
+    cells.extend(newest_first(answer).into_iter().map(|call| call_row(call).to_vec()));
+    if cells.len() == 1 {
+        return no_calls(answer, filters);
     }
-    let all = table(&rows);
+    let all = table(&cells);
     if fits(&all, width) {
-        return all;
+        let mut lines = all.split_inclusive('\n').map(str::to_owned);
+        let head = lines.next().unwrap_or_default();
+        return newest_that_fit(head, lines.collect(), rows);
     }
-    let two_lines = rows.iter().skip(1).filter_map(|row| {
+    let two_lines = cells.iter().skip(1).filter_map(|row| {
         let [sid, started, from, to, route, legs, state, code, time, mos, reason] = row.as_slice() else { return None };
         let sid: String = sid.chars().take(SHORT_SID).collect();
         let mos = if mos == UNKNOWN { String::new() } else { format!("MOS {mos}  ") };
@@ -310,7 +313,7 @@ pub(super) fn calls(answer: &Value, width: Option<usize>) -> String {
         );
         Some(wrapped(&head, 2, width) + &wrapped(&rest, 4, width))
     });
-    two_lines.collect()
+    newest_that_fit(String::new(), two_lines.collect(), rows)
 }
 
 /// Returns calls in the order in which people look for them: the latest start first. The edge lists them by their end.
@@ -659,7 +662,7 @@ mod tests {
     fn the_call_that_began_last_stands_first() {
         let call = |sid: &str, at: &str| json!({"sid": sid, "started_at": at, "state": "ended"});
         let answer = json!({"calls": [call("CA1", "2026-01-01T23:40:29.9Z"), call("CA2", "2026-01-01T23:40:31.0Z")]});
-        let shown = calls(&answer, None);
+        let shown = calls(&answer, None, None, &[]);
         assert!(shown.find("CA2").unwrap() < shown.find("CA1").unwrap(), "{shown}");
     }
 
@@ -838,7 +841,7 @@ mod tests {
             "legs": [leg("carrier", 4.4, 4.1), leg("pbx", 4.3, 2.26)],
             "started_at": "2026-01-01T14:08:12Z", "answered_at": "2026-01-01T14:08:14Z", "ended_at": "2026-01-01T14:09:17Z"});
         call["started_at"] = json!(Timestamp::now().strftime("%FT00:00:00Z").to_string());
-        let narrow = calls(&json!({ "calls": [call] }), Some(80));
+        let narrow = calls(&json!({ "calls": [call] }), Some(80), None, &[]);
         assert_eq!(
             narrow.lines().nth(1),
             Some("  +14155550102 → +14155550123  reception  carrier → pbx"),
@@ -858,7 +861,7 @@ mod tests {
         let call = json!({"sid": "CA1", "from": "+1", "to": "+2", "route": "r", "state": "ended", "outcome": "answered",
             "reason": "caller_hung_up", "sip_code": 200, "legs": [{"trunk": "a"}, {"trunk": "b"}],
             "started_at": "2026-01-01T00:00:00Z", "answered_at": "2026-01-01T00:00:02Z", "ended_at": "2026-01-01T00:01:07Z"});
-        let text = calls(&json!({ "calls": [call.clone()] }), None);
+        let text = calls(&json!({ "calls": [call.clone()] }), None, None, &[]);
         assert_eq!(text.lines().count(), 2);
         let row: Vec<&str> =
             text.lines().nth(1).unwrap().split("   ").map(str::trim).filter(|c| !c.is_empty()).collect();
@@ -866,15 +869,15 @@ mod tests {
             row,
             ["CA1", "01-01 00:00:00", "+1", "+2", "r", "a → b", "answered", "200", "1 min 5 s", "–", "caller_hung_up"]
         );
-        assert_eq!(calls(&json!({ "calls": [] }), None), "no calls\n");
-        let narrow = calls(&json!({ "calls": [call] }), Some(60));
+        assert_eq!(calls(&json!({ "calls": [] }), None, None, &[]), "no calls\n");
+        let narrow = calls(&json!({ "calls": [call] }), Some(60), None, &[]);
         assert_eq!(narrow, "CA1  01-01 00:00:00  answered 200  1 min 5 s  caller_hung_up\n  +1 → +2  r  a → b\n");
         let mut crowd = vec![json!({"trunk": "a"})];
         crowd.extend((0..30).map(|_| json!({"kind": "agent", "agent": "scribe"})));
         crowd.extend((0..12).map(|n| json!({"trunk": format!("target-{n}")})));
         let call = json!({"sid": format!("CA{}", "0".repeat(32)), "from": "+14155550123", "to": "+14155550199", "state": "answered",
             "route": "everything that comes", "legs": crowd});
-        let narrow = calls(&json!({ "calls": [call] }), Some(80));
+        let narrow = calls(&json!({ "calls": [call] }), Some(80), None, &[]);
         assert!(narrow.lines().all(|line| line.chars().count() <= 80) && narrow.contains("scribe ×30"), "{narrow}");
     }
 }

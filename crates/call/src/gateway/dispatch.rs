@@ -22,6 +22,7 @@ use trunkgate_sip::{
     Answer, Body, ClientId, DIGEST_URI_DIFFERS, DialogId, DropReason, Event, HeaderName, Message, Method, Party,
     ServerId, Transmit, Transport,
 };
+use trunkgate_story::Said;
 use trunkgate_story::numbers::{called, caller, is_emergency, plain};
 use trunkgate_story::reason::{ReasonSlug, q850_of};
 use trunkgate_story::unsent;
@@ -173,7 +174,9 @@ impl Gateway {
             Event::Response { id, response, .. } if self.edge.registrations.owns(id) => {
                 self.edge.register_answered(now, id, Some(&response));
             }
-            Event::Response { id, dialog, code, response } => self.responded(now, id, dialog, code, &response),
+            Event::Response { id, dialog, code, response, had_credentials } => {
+                self.responded(now, id, dialog, code, (&response, had_credentials));
+            }
             Event::Trying { id } => {
                 if let Some(entry) = self.edge.index.clients.get(&id).copied() {
                     self.edge.trace_received(now, entry.at);
@@ -386,7 +389,14 @@ impl Gateway {
         Answer { code: 200, ..Answer::default() }
     }
 
-    fn responded(&mut self, now: Instant, id: ClientId, dialog: Option<DialogId>, code: u16, response: &Message) {
+    fn responded(
+        &mut self,
+        now: Instant,
+        id: ClientId,
+        dialog: Option<DialogId>,
+        code: u16,
+        (response, had_credentials): (&Message, bool),
+    ) {
         if self.edge.peer_answered(now, id, code, response) {
             return;
         }
@@ -424,7 +434,8 @@ impl Gateway {
                 };
                 let contacts = if code < 400 { redirect::contacts(response) } else { Vec::new() };
                 let headers = self.brought(entry.at, response);
-                CallEvent::Rejected { leg, said: said(code, response), q850: q850(), detail, headers, contacts }
+                let said = Said { had_credentials, ..said(code, response) };
+                CallEvent::Rejected { leg, said, q850: q850(), detail, headers, contacts }
             }
             (_, 0..=199, _) => return,
             (Purpose::Join, _, _) => {

@@ -98,6 +98,44 @@ fn refused_credentials_are_a_failed_target() {
 }
 
 #[test]
+fn a_403_after_the_challenge_is_about_the_account() {
+    for over in [403, 404] {
+        let mut bench = bench(vec![to_trunk("pbx")]);
+        let (_, _, again) = challenged(&mut bench);
+        bench.receive(PBX, again.answer(over, ""));
+        bench.expect(PBX, "ACK");
+        bench.expect(CARRIER, &format!("SIP/2.0 {over}"));
+        let sid = bench.gateway.calls(bench.now)[0].sid.clone();
+        let verdict = bench.gateway.trace(&sid).unwrap().verdict;
+        let status = bench.gateway.status(bench.now);
+        let rejected = status.trunks[1].rejected.as_ref();
+        let advice = "were not challenged again, so ask the carrier whether the account may call this number";
+        let is_of_the_account = over == 403;
+        assert_eq!(verdict.contains(advice), is_of_the_account, "{verdict}");
+        assert_eq!(rejected.is_some_and(|all| all.fix.contains(advice)), is_of_the_account, "{rejected:?}");
+        let fault = rejected.and_then(|all| all.answers[0].fault.as_deref());
+        assert_eq!(fault, is_of_the_account.then_some("to a request with credentials"));
+        bench.finish();
+    }
+}
+
+#[test]
+fn a_403_without_a_challenge_may_be_about_our_address() {
+    let mut bench = bench(vec![to_trunk("pbx")]);
+    bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, callee.answer(403, ""));
+    bench.expect(PBX, "ACK");
+    bench.expect(CARRIER, "SIP/2.0 403");
+    let status = bench.gateway.status(bench.now);
+    let rejected = status.trunks[1].rejected.as_ref().unwrap();
+    assert!(rejected.fix.starts_with("Check the allow list"), "{}", rejected.fix);
+    assert_eq!(rejected.answers[0].fault, None);
+    bench.finish();
+}
+
+#[test]
 fn a_realm_that_is_configured_must_be_asked_for() {
     let mut trunks = with_auth();
     trunks[1].auth.as_mut().unwrap().realm = Some("other".into());

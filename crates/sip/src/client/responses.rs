@@ -225,7 +225,7 @@ impl Clients {
             },
         };
         if self.acknowledge_provisional(cx, id, dialog, &response) {
-            cx.shared.tell(Event::Response { id, dialog, code, response });
+            cx.shared.tell(Event::Response { id, dialog, code, response, had_credentials: false });
         }
     }
 
@@ -283,7 +283,7 @@ impl Clients {
             Some(_) => {
                 self.ack_without_dialog(cx, id, &response);
                 if !silent {
-                    cx.shared.tell(Event::Response { id, dialog: None, code, response });
+                    cx.shared.tell(Event::Response { id, dialog: None, code, response, had_credentials: false });
                 }
                 return None;
             }
@@ -310,13 +310,14 @@ impl Clients {
         if silent {
             return Some(HangUp { invite: id, dialog, is_caused: false });
         }
-        cx.shared.tell(Event::Response { id, dialog: Some(dialog), code, response });
+        cx.shared.tell(Event::Response { id, dialog: Some(dialog), code, response, had_credentials: false });
         None
     }
 
     fn on_invite_failure(&mut self, cx: &mut Cx<'_>, id: ClientId, code: u16, response: Message) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         let (silent, within) = (client.silent, client.dialog);
+        let had_credentials = client.invite.as_deref().is_some_and(|inviting| !inviting.credentials.is_empty());
         let early: Vec<DialogId> =
             client.invite.as_deref_mut().map(|i| i.forks.drain(..).map(|f| f.dialog).collect()).unwrap_or_default();
         for dialog in early {
@@ -326,7 +327,7 @@ impl Clients {
             dialog.invite_out_refused(id);
         }
         if !silent {
-            cx.shared.tell(Event::Response { id, dialog: within, code, response });
+            cx.shared.tell(Event::Response { id, dialog: within, code, response, had_credentials });
         }
     }
 
@@ -345,7 +346,7 @@ impl Clients {
                 live.refresh_target(&response);
             }
         }
-        cx.shared.tell(Event::Response { id, dialog, code, response });
+        cx.shared.tell(Event::Response { id, dialog, code, response, had_credentials: false });
     }
 
     /// The dialog of an answer to our INVITE: the one its To tag names, or a new one (RFC 3261 §12.1.2). `None` past

@@ -20,9 +20,9 @@ use trunkgate_sdp::{
     Description, Direction, Identity, anchored_streams, answer_offer, codec_names, offer_own, relay_offer,
 };
 use trunkgate_sip::{Answer, Body, Extra, Message, ServerId};
+use trunkgate_story::Said;
 use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::status::status;
 
 use crate::call::controller::TargetResult;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd, policy};
@@ -73,8 +73,8 @@ impl Negotiation {
         let target = trunk.clone().or_else(|| Some(cx.edge.shown_name(name)).filter(|name| !name.is_empty()));
         let is_rejected = matches!(failure.reason, ReasonSlug::TargetRejected | ReasonSlug::TrunkCongested);
         let code = failure.answered().filter(|_| is_rejected);
-        let advice = code.filter(|_| failure.reason == ReasonSlug::TargetRejected);
-        let advice = advice.and_then(|code| status(code)?.advice_beside_a_target()).map(str::to_owned);
+        let said = failure.said.as_deref().filter(|_| failure.reason == ReasonSlug::TargetRejected);
+        let advice = said.and_then(Said::advice_beside_a_target).map(str::to_owned);
         let fix = cx.call.own_fix(failure.reason).or(advice);
         cx.call.story.failed_over = Some(Box::new((failure.reason, Change { trunk, target, code, fix, ..change })));
         cx.edge.log(&sid, line, Some(failure.reason));

@@ -27,7 +27,7 @@ pub(crate) fn said(code: u16, response: &Message) -> Said {
             texts.push(text);
         }
     }
-    Said { code, phrase, texts, retry_after: retry_after(response) }
+    Said { code, phrase, texts, retry_after: retry_after(response), had_credentials: false }
 }
 
 /// A header of the far end's own that tells why.

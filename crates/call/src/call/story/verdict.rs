@@ -11,7 +11,6 @@ use trunkgate_story::change::Change;
 use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::Series;
-use trunkgate_story::status::status;
 use trunkgate_story::trace::TraceView;
 
 use crate::call::legs::headers::Brought;
@@ -167,7 +166,7 @@ fn rejected(call: &Shared, reason: ReasonSlug) -> Option<(LegId, &Said)> {
 /// What the target answered for which a call ended, and the advice for its code.
 pub(crate) fn rejection_in_words(call: &Shared, reason: ReasonSlug) -> Option<(String, Option<&'static str>)> {
     let (_, said) = rejected(call, reason)?;
-    Some((why(call, reason), status(said.code).and_then(|status| status.advice())))
+    Some((why(call, reason), said.advice()))
 }
 
 /// Why a call ended as the log has it: who rejected it with which words, or the error of its application.
@@ -209,7 +208,7 @@ fn why(call: &Shared, reason: ReasonSlug) -> String {
 fn fix(call: &Shared, reason: ReasonSlug) -> String {
     let of_code = || {
         let (_, said) = rejected(call, reason)?;
-        status(said.code)?.advice()
+        said.advice()
     };
     let fix = fault_of(call, reason).map(|found| found.fix.as_str()).or_else(of_code).or(reason.fix());
     fix.map(|fix| format!(" Try: {}.", with_names(call, fix))).unwrap_or_default()
@@ -287,7 +286,7 @@ impl Outcome {
     /// Returns what would help where another target was tried after it: by its code where it rejected the call, else by the reason.
     fn fix(&self) -> Option<&'static str> {
         let said = self.said.as_ref().filter(|_| is_rejection(self.why));
-        said.and_then(|said| status(said.code)?.advice_beside_a_target()).or_else(|| self.why?.fix())
+        said.and_then(Said::advice_beside_a_target).or_else(|| self.why?.fix())
     }
 }
 
