@@ -33,6 +33,16 @@ fn links_lead_somewhere() {
 }
 
 #[test]
+fn no_merge_is_half_done() {
+    let is_mark = |text: &str| text.starts_with("<<<<<<< ") || text.starts_with(">>>>>>> ");
+    let files = sources();
+    let marks = files.iter().flat_map(|source| source.lines().map(move |line| (source, line)));
+    let marks = marks.filter(|(_, line)| is_mark(line.text));
+    let broken = marks.map(|(source, line)| format!("{}:{}", source.path, line.number)).collect();
+    report("a file has no marks of a conflict", broken);
+}
+
+#[test]
 fn files_named_in_documents_exist() {
     let path = Regex::new(r"`((?:crates|src|tests|config|docs|xtask|benches|\.ci)/[\w./-]+)`").unwrap();
     let mut broken = Vec::new();
