@@ -22,7 +22,6 @@ use trunkgate_sip::{
     Answer, Body, ClientId, DIGEST_URI_DIFFERS, DialogId, DropReason, Event, HeaderName, Message, Method, Party,
     ServerId, Transmit, Transport,
 };
-use trunkgate_story::Said;
 use trunkgate_story::numbers::{called, caller, is_emergency, plain};
 use trunkgate_story::reason::{ReasonSlug, q850_of};
 use trunkgate_story::unsent;
@@ -424,7 +423,7 @@ impl Gateway {
             (Purpose::Invite, 200..=299, Some(dialog)) => {
                 CallEvent::Accepted { leg, dialog, sdp, headers: self.brought_by_answer(entry.at, response), session }
             }
-            (Purpose::Invite, 200..=299, None) => return,
+            (Purpose::Invite, 200..=299, None) | (_, 0..=199, _) => return,
             (Purpose::Invite, _, _) => {
                 self.target_rests(now, entry.at, response, code);
                 let detail = match code {
@@ -433,11 +432,9 @@ impl Gateway {
                     _ => None,
                 };
                 let contacts = if code < 400 { redirect::contacts(response) } else { Vec::new() };
-                let headers = self.brought(entry.at, response);
-                let said = Said { had_credentials, ..said(code, response) };
+                let (said, headers) = (said(code, had_credentials, response), self.brought(entry.at, response));
                 CallEvent::Rejected { leg, said, q850: q850(), detail, headers, contacts }
             }
-            (_, 0..=199, _) => return,
             (Purpose::Join, _, _) => {
                 self.edge.turn.finished.push(id);
                 return self.join_answered(now, entry.at, id, (code, dialog), (sdp, session));

@@ -11,8 +11,8 @@ use trunkgate_story::sentence::without_numbers;
 /// Parts of names of headers in which carriers say why.
 const TELLING: [&str; 5] = ["reason", "error", "cause", "warning", "message"];
 
-/// Code and words of a final response.
-pub(crate) fn said(code: u16, response: &Message) -> Said {
+/// Code and words of a final response, to a request with or without credentials.
+pub(crate) fn said(code: u16, had_credentials: bool, response: &Message) -> Said {
     let phrase = match response.start_line() {
         StartLine::Response { reason, .. } => words(reason, REJECTION_TEXT_CHARS).replace('"', "'"),
         StartLine::Request { .. } => String::new(),
@@ -27,7 +27,7 @@ pub(crate) fn said(code: u16, response: &Message) -> Said {
             texts.push(text);
         }
     }
-    Said { code, phrase, texts, retry_after: retry_after(response), had_credentials: false }
+    Said { code, phrase, texts, retry_after: retry_after(response), had_credentials }
 }
 
 /// A header of the far end's own that tells why.
@@ -70,7 +70,7 @@ mod tests {
              Call-ID: c\r\nCSeq: 1 INVITE\r\n{headers}Content-Length: 0\r\n\r\n"
         );
         let message = Message::parse(text.into()).unwrap();
-        said(403, &message).to_string()
+        said(403, false, &message).to_string()
     }
 
     #[test]
