@@ -625,3 +625,11 @@ pub const HTTP_RECORDINGS: usize = 50;
 pub const HTTP_RECORDINGS_MOST: usize = 1000;
 /// Audio of a recording that is read at once for a client, in bytes.
 pub const HTTP_RECORDING_PART_BYTES: usize = 64 << 10;
+/// Audio of a recording that is read for a waveform, in bytes: of a longer one evenly distributed parts.
+pub const WAVEFORM_READ_BYTES: u64 = 128 << 20;
+/// Audio that is read at once for it, in bytes.
+pub const WAVEFORM_PART_BYTES: usize = 64 << 10;
+/// Waveforms that are kept in memory.
+pub const WAVEFORMS_KEPT: usize = 64;
+/// Time for which a cookie opens the audio of a recording, in seconds.
+pub const LISTENING_SECONDS: u64 = 3600;

@@ -39,6 +39,8 @@ impl Audio {
             (header::CONTENT_TYPE, kind.to_owned()),
             (header::CONTENT_LENGTH, length.to_string()),
             (header::ACCEPT_RANGES, "bytes".to_owned()),
+            // No copy stays on the disk of a browser.
+            (header::CACHE_CONTROL, "no-store".to_owned()),
             (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}.{ending}\"", entry.sid)),
         ];
         if range.is_some() {

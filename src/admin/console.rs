@@ -27,7 +27,7 @@ macro_rules! file {
 }
 
 /// All of them.
-const FILES: [File; 22] = [
+const FILES: [File; 23] = [
     File { path: "/", kind: HTML, text: include_str!("console/index.html") },
     file!("style.css", CSS),
     file!("icon.svg", SVG),
@@ -43,6 +43,7 @@ const FILES: [File; 22] = [
     file!("calls.js", SCRIPT),
     file!("call.js", SCRIPT),
     file!("media.js", SCRIPT),
+    file!("recordings.js", SCRIPT),
     file!("webhooks.js", SCRIPT),
     file!("trunks.js", SCRIPT),
     file!("routes.js", SCRIPT),

@@ -7,7 +7,9 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
 
+use super::listening::Tickets;
 use super::places::Occupant;
 use super::{ApiError, console, sms, twilio};
 use crate::limits;
@@ -22,6 +24,8 @@ pub(super) struct Gate {
     pub(super) handle: Handle,
     /// Of the Twilio-compatible API.
     pub(super) access: twilio::Access,
+    /// Of the audio of recordings.
+    pub(super) tickets: Tickets,
 }
 
 /// Lets a request in, or answers it. `/healthz` and `/readyz` are open: probes have no token, and they tell nothing; what comes
@@ -64,6 +68,7 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
             match &http.token {
                 // Somebody has to be asked for the token.
                 Some(_) if console::is_file(path) => Ok(()),
+                Some(token) if is_listening(&gate.tickets, &request, token.reveal()) => Ok(()),
                 Some(token) => bearer(headers, token.reveal()),
                 None => from_here(headers, http.public_url.as_deref()),
             }
@@ -83,6 +88,12 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
         }
         Err(error) => twilio::shaped(path, error),
     }
+}
+
+/// Whether a request for audio has a cookie in the place of the token.
+fn is_listening(tickets: &Tickets, request: &Request, token: &str) -> bool {
+    let is_reading = matches!(*request.method(), Method::GET | Method::HEAD);
+    is_reading && tickets.open(request.uri().path(), request.headers(), token, Timestamp::now().as_second())
 }
 
 /// Returns the connection of a request.

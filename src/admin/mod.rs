@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde_json::json;
 
 use crate::limits;
@@ -27,6 +27,7 @@ mod forks;
 mod gate;
 mod health;
 mod listener;
+mod listening;
 mod metrics;
 mod originate;
 mod overview;
@@ -94,15 +95,23 @@ pub(crate) async fn serve(socket: std::net::TcpListener, handle: Handle) {
             return;
         }
     };
-    let service = router(handle).into_make_service_with_connect_info::<places::Occupant>();
+    let tickets = match listening::Tickets::new() {
+        Ok(tickets) => tickets,
+        Err(error) => {
+            tracing::error!("no HTTP: {error}");
+            return;
+        }
+    };
+    let service = router(handle, tickets).into_make_service_with_connect_info::<places::Occupant>();
     if let Err(error) = axum::serve(listener, service).await {
         tracing::error!("the HTTP server has stopped: {error}");
     }
 }
 
 /// Every path.
-fn router(handle: Handle) -> Router {
-    let gate = gate::Gate { handle: handle.clone(), access: twilio::Access::new(handle.store.clone()) };
+fn router(handle: Handle, tickets: listening::Tickets) -> Router {
+    let access = twilio::Access::new(handle.store.clone());
+    let gate = gate::Gate { handle: handle.clone(), access, tickets: tickets.clone() };
     let proxy = proxy::Proxy::new(gate.clone(), api(handle.clone(), gate.clone()));
     let console = console::paths().fold(Router::new(), |router, path| router.route(path, get(console::serve)));
     console
@@ -132,6 +141,8 @@ fn router(handle: Handle) -> Router {
         .route("/v1/recordings", get(recordings::list))
         .route("/v1/recordings/{sid}", get(recordings::show).delete(recordings::remove))
         .route("/v1/recordings/{sid}/audio", get(recordings::audio))
+        .route("/v1/recordings/{sid}/listen", post(listening::begin))
+        .route("/v1/recordings/{sid}/peaks", get(recordings::peaks))
         .route("/v1/recordings/{sid}/verify", post(recordings::verify))
         .merge(twilio_paths())
         .route(gate::CA_PATH, get(proxy::certificate).with_state(proxy.clone()))
@@ -147,6 +158,8 @@ fn router(handle: Handle) -> Router {
         .route("/v1/drain", post(status::drain))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
+        .layer(Extension(tickets))
+        .layer(Extension(recordings::OneWaveform::default()))
         .layer(middleware::from_fn_with_state(gate, gate::check))
         .layer(middleware::from_fn_with_state(proxy, proxy::intercept))
         .layer(middleware::from_fn(in_time))

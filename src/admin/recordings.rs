@@ -1,15 +1,17 @@
 //! `/v1/recordings`: the list of recordings, their audio by byte range, check and deletion.
 
 use std::io;
+use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use trunkgate_call::VoicemailMessage;
 
@@ -181,6 +183,40 @@ pub(super) async fn verify(State(handle): State<Handle>, Sid(sid): Sid) -> Resul
     let is_same = on_disk(&handle, move |recordings| recordings.verify(&wanted)).await?;
     let is_same = is_same.map_err(|why| not_opened(&sid, &why))?;
     Ok(Json(json!({ "sid": sid, "intact": is_same })))
+}
+
+/// Refuses a recording that is not there.
+pub(super) async fn known(handle: &Handle, sid: &str) -> Result<(), ApiError> {
+    let wanted = sid.to_owned();
+    let found = on_disk(handle, move |recordings| recordings.find(&wanted)).await?;
+    found.map_err(|error| unreadable(&error))?.map(drop).ok_or_else(|| unknown(sid))
+}
+
+/// One waveform is read at a time: each takes a core for as long.
+#[derive(Debug, Clone)]
+pub(super) struct OneWaveform(Arc<Semaphore>);
+
+impl Default for OneWaveform {
+    fn default() -> OneWaveform {
+        OneWaveform(Arc::new(Semaphore::new(1)))
+    }
+}
+
+/// Sends the levels of a recording over its time.
+pub(super) async fn peaks(
+    State(handle): State<Handle>,
+    Extension(OneWaveform(one)): Extension<OneWaveform>,
+    Sid(sid): Sid,
+) -> Result<Json<Value>, ApiError> {
+    let turn = one.acquire_owned().await.map_err(|error| unreadable(&error))?;
+    let wanted = sid.clone();
+    let read = on_disk(&handle, move |recordings| {
+        // The next one waits also where the client of this one is gone.
+        let _turn = turn;
+        recordings.waveform(&wanted)
+    });
+    let waveform = read.await?.map_err(|why| not_opened(&sid, &why))?;
+    Ok(Json(json!({ "sid": sid, "peaks": waveform.levels, "sampled": waveform.is_sampled })))
 }
 
 /// Sends the audio, or a range of it.

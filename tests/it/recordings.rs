@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` themselves
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 use serde_json::json;
@@ -71,10 +71,9 @@ fn by_the_verb(edge: &Process, folder: &Path) {
 
 const SID: &str = "RE0123456789abcdef0123456789abcdef";
 
-#[test]
-fn a_file_that_a_crash_has_cut_is_completed_and_served_by_range_and_deleted() {
-    let folder = tempfile::tempdir().unwrap();
-    let directory = folder.path().join("recordings");
+/// Leaves one recording as a process does that is killed while it writes; returns the configuration, the state's folder and the file.
+fn cut_by_a_crash(folder: &Path) -> (String, std::sync::Arc<tempfile::TempDir>, PathBuf) {
+    let directory = folder.join("recordings");
     let edge = Process::start(&config(&format!("[recording]\ndirectory = '{}'\n", directory.display())));
     assert_eq!(edge.json("/v1/recordings"), json!({"recordings": []}));
     // As a process leaves it that is killed while it writes: the header of an earlier moment, and half a frame.
@@ -100,6 +99,13 @@ fn a_file_that_a_crash_has_cut_is_completed_and_served_by_range_and_deleted() {
         .unwrap();
     drop(store);
     let text = std::fs::read_to_string(kept.path().join("trunkgate.toml")).unwrap();
+    (text, kept, file)
+}
+
+#[test]
+fn a_file_that_a_crash_has_cut_is_completed_and_served_by_range_and_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (text, kept, file) = cut_by_a_crash(folder.path());
     let edge = Process::start_with(&text, &[("STATE_DIRECTORY", kept.path().to_str().unwrap())]);
     let url = format!("{}/v1/recordings/{SID}", edge.url());
     let shown = until("it is completed", || {
@@ -121,11 +127,47 @@ fn a_file_that_a_crash_has_cut_is_completed_and_served_by_range_and_deleted() {
     assert_eq!(http("GET", &format!("{url}/audio"), &[("Range", "bytes=0-3")], "").1, "RIFF");
     assert_eq!(http("GET", &format!("{url}/audio"), &[("Range", "bytes=32080-")], "").0, 416);
     assert_eq!(http_with_headers("GET", &format!("{url}/audio"), &[], "").1["content-length"], "32080");
+    let peaks = edge.json(&format!("/v1/recordings/{SID}/peaks"));
+    assert_eq!((&peaks["sid"], &peaks["sampled"]), (&json!(SID), &json!(false)));
+    let levels = |channel: usize| peaks["peaks"][channel].as_array().unwrap().iter().map(|one| one.as_u64().unwrap());
+    assert_eq!((levels(0).count(), levels(1).count(), peaks["peaks"][2].is_null()), (50, 50, true));
+    assert!(levels(0).chain(levels(1)).all(|level| (200..=255).contains(&level)), "{peaks}");
+    let (status, headers, _) = http_with_headers("POST", &format!("{url}/listen"), &[], "");
+    assert_eq!((status, headers.get("set-cookie")), (200, None), "there is no token");
     by_the_verb(&edge, folder.path());
     assert_eq!(http("DELETE", &url, &[], ""), (200, json!({"sid": SID}).to_string()));
     assert!(!file.exists());
     assert_eq!((http("GET", &format!("{url}/audio"), &[], "").0, http("DELETE", &url, &[], "").0), (410, 404));
     assert_eq!(edge.json(&format!("/v1/recordings/{SID}"))["state"], "deleted");
+    assert_eq!(http("GET", &format!("{url}/peaks"), &[], "").0, 410, "what was read before is not shown");
     assert_eq!(edge.get("/v1/recordings/RE1").0, 404);
+    assert_eq!(http("POST", &format!("{}/v1/recordings/RE1/listen", edge.url()), &[], "").0, 404);
     assert_eq!(edge.get("/v1/recordings?since=yesterday").0, 400);
+}
+
+#[test]
+fn a_cookie_opens_the_audio_of_one_recording_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (text, kept, _) = cut_by_a_crash(folder.path());
+    let text = text.replace("[http]\n", "[http]\ntoken = 'hunter2'\n");
+    assert!(text.contains("hunter2"));
+    let edge = Process::start_with(&text, &[("STATE_DIRECTORY", kept.path().to_str().unwrap())]);
+    let url = format!("{}/v1/recordings/{SID}", edge.url());
+    let token = [("Authorization", "Bearer hunter2")];
+    until("it is completed", || http("GET", &url, &token, "").1.contains("completed").then_some(()));
+    assert_eq!(http("POST", &format!("{url}/listen"), &[], "").0, 401);
+    let (status, headers, body) = http_with_headers("POST", &format!("{url}/listen"), &token, "");
+    assert_eq!((status, body), (200, json!({"seconds": 3600, "sid": SID}).to_string()));
+    let set = headers["set-cookie"].to_str().unwrap();
+    let (cookie, attributes) = set.split_once("; ").unwrap();
+    assert_eq!(attributes, format!("Path=/v1/recordings/{SID}/audio; Max-Age=3600; HttpOnly; SameSite=Strict"));
+    assert!(!set.contains("hunter2"));
+    let by_cookie = |method: &str, url: &str| http(method, url, &[("Cookie", cookie), ("Range", "bytes=0-3")], "").0;
+    assert_eq!(by_cookie("GET", &format!("{url}/audio")), 206);
+    assert_eq!(http("GET", &format!("{url}/audio"), &[], "").0, 401);
+    let other = format!("{}/v1/recordings/{}/audio", edge.url(), SID.replace('0', "1"));
+    for (method, url) in [("GET", &url), ("DELETE", &url), ("GET", &format!("{url}/peaks")), ("GET", &other)] {
+        assert_eq!(by_cookie(method, url), 401, "{method} {url}");
+    }
+    assert_eq!(http("GET", &format!("{url}/audio"), &[("Cookie", &format!("{cookie}0"))], "").0, 401);
 }

@@ -11,9 +11,11 @@ mod envelope;
 pub mod limits;
 pub mod ogg;
 mod opus;
+mod peaks;
 pub mod wav;
 
 pub use cut::Cut;
 pub use encoder::{Container, Encoder};
 pub use envelope::Encryption;
+pub use peaks::Peaks;
 pub use trunkgate_terms::Channels;

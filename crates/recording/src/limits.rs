@@ -14,3 +14,7 @@ pub(crate) const OPUS_MONO_BIT_RATE: u32 = 20_000;
 pub(crate) const OPUS_DUAL_BIT_RATE: u32 = 40_000;
 /// Opus encoder complexity, of 0 to 10: one thread serves all recordings.
 pub(crate) const OPUS_COMPLEXITY: u8 = 3;
+/// Parts of a recording that a waveform tells apart.
+pub const PEAKS: usize = 1000;
+/// Opus packets that are decoded for a waveform: 20 min of audio.
+pub(crate) const PEAK_PACKETS: u64 = 60_000;

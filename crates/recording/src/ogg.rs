@@ -166,6 +166,33 @@ impl<'a> Page<'a> {
     }
 }
 
+/// Packets of audio of a file that is given piece by piece.
+#[derive(Debug, Default)]
+pub(crate) struct Packets {
+    /// Bytes that are no whole page yet.
+    held: Vec<u8>,
+    /// Packets that have come, the two of the header among them.
+    seen: u64,
+}
+
+impl Packets {
+    /// Takes the next bytes of the file, and shows the packets that are whole.
+    pub(crate) fn push(&mut self, bytes: &[u8], mut show: impl FnMut(&[u8])) {
+        self.held.extend_from_slice(bytes);
+        let mut at = 0;
+        while let Found::Page(page) = page(self.held.get(at..).unwrap_or_default()) {
+            at += page.length;
+            for packet in page.packets() {
+                self.seen += 1;
+                if self.seen > HEADER_PACKETS {
+                    show(packet);
+                }
+            }
+        }
+        self.held.drain(..at);
+    }
+}
+
 /// Packets of a finished file to the pages of a file with some of its frames.
 #[derive(Debug)]
 pub(crate) struct OpusCut {

@@ -7,6 +7,7 @@ import { BAD_FLAGS, flags, result } from './calls.js';
 import { ladder } from './ladder.js';
 import { mediaMap } from './media.js';
 import { plot, timeAxis } from './plot.js';
+import { recordingsPart } from './recordings.js';
 import { webhooks } from './webhooks.js';
 
 const DOWNLOADS = [['trace.txt', 'Ladder as text'], ['trace.svg', 'Ladder as SVG'], ['trace.pcapng', 'Messages as pcapng'], ['trace', 'Trace as JSON'], ['quality.csv', 'Quality as CSV']];
@@ -149,9 +150,20 @@ function ladderPart(node) {
     swap(node, trace ? ladder(trace, state, width) : h('p', { class: 'empty' }, 'No ladder: traces are kept for the newest calls only.'));
   }
   new ResizeObserver(() => { if (drawn) draw(); }).observe(node);
-  return (next) => {
-    trace = next;
-    draw();
+  return {
+    show(next) {
+      trace = next;
+      draw();
+    },
+    /** Marks the last row before a time that is played, in microseconds; `null`: none is. */
+    mark(us) {
+      let last = null;
+      for (const row of node.querySelectorAll('g.row')) {
+        row.classList.remove('played');
+        if (us !== null && Number(row.dataset.at) <= us) last = row;
+      }
+      if (last) last.classList.add('played');
+    },
   };
 }
 
@@ -199,13 +211,15 @@ async function downloads(node, path, sid, hasQuality) {
 
 export function callPage(main, sid) {
   const path = `/v1/calls/${encodeURIComponent(sid)}`;
-  const parts = Object.fromEntries(['head', 'ladder', 'media', 'turns', 'quality', 'why', 'legs', 'webhooks', 'downloads'].map((name) => [name, h('div', {})]));
+  const parts = Object.fromEntries(['head', 'ladder', 'recordings', 'media', 'turns', 'quality', 'why', 'legs', 'webhooks', 'downloads'].map((name) => [name, h('div', {})]));
   const response = section('Response time', parts.turns);
   response.hidden = true;
   const requests = section('Webhooks', parts.webhooks);
   requests.hidden = true;
   response.title = 'From the end of the caller\'s speech to the first audio of the agent';
-  const about = h('div', {}, section('Ladder', parts.ladder), requests, section('Media map', parts.media), response, section('Quality', parts.quality), section('Routing', parts.why),
+  const recorded = section('Recordings', parts.recordings);
+  recorded.hidden = true;
+  const about = h('div', {}, section('Ladder', parts.ladder), recorded, requests, section('Media map', parts.media), response, section('Quality', parts.quality), section('Routing', parts.why),
     section('Legs', parts.legs), section('Downloads', parts.downloads));
   main.append(h('p', { class: 'crumbs' }, h('a', { href: '#/calls' }, 'Calls')), parts.head, about);
   const act = {
@@ -222,7 +236,8 @@ export function callPage(main, sid) {
     },
   };
   const axis = timeAxis();
-  const showLadder = ladderPart(parts.ladder);
+  const ladderOf = ladderPart(parts.ladder);
+  const showRecordings = recordingsPart(recorded, parts.recordings, ladderOf.mark);
   const showRequests = webhooksPart(requests, parts.webhooks);
   const showRouting = routingPart(parts.why);
   let done = false;
@@ -248,7 +263,8 @@ export function callPage(main, sid) {
         call.answered_at && call.legs.some((leg) => leg.rtp && leg.rtp.rx_packets + leg.rtp.tx_packets > 0) ? api.get(`${path}/quality`).catch((error) => ({ series: [], why: error.message })) : { series: [], why: 'No packet was received or sent.' },
       ]);
       swap(parts.head, head(call, trace, act));
-      showLadder(trace);
+      ladderOf.show(trace);
+      showRecordings(call, trace);
       swap(parts.media, mediaMap(call));
       showRequests(trace);
       const answered = turns(call);

@@ -108,8 +108,8 @@ function row(trace, place, at, { x, width, timeWidth, beside, below, notes, extr
     inner.push(s('circle', { cx: x(column), cy: at - 4, r: 4, class: `event ${entry.kind}` }), s('text', { class: `note ${entry.kind}` }, lines));
   }
   const group = s('g', isMessage
-    ? { class: 'row opens', tabindex: '0', role: 'button', 'aria-label': label(trace, entry), 'data-key': `row ${place}`, 'data-row': place }
-    : { class: 'row', role: 'listitem', 'aria-label': label(trace, entry) },
+    ? { class: 'row opens', tabindex: '0', role: 'button', 'aria-label': label(trace, entry), 'data-key': `row ${place}`, 'data-row': place, 'data-at': entry.at_us }
+    : { class: 'row', role: 'listitem', 'aria-label': label(trace, entry), 'data-at': entry.at_us },
   s('title', {}, label(trace, entry)), inner);
   if (!isMessage) return group;
   group.addEventListener('click', () => choose(place));

@@ -96,7 +96,7 @@ impl Proxy {
     async fn authenticate(&self, occupant: &Occupant, headers: &HeaderMap) -> Result<(), Response> {
         let given = headers.get_all(header::PROXY_AUTHORIZATION).iter();
         let given = HeaderMap::from_iter(given.map(|value| (header::AUTHORIZATION, value.clone())));
-        let Gate { handle, access } = &self.0.gate;
+        let Gate { handle, access, .. } = &self.0.gate;
         let judged = twilio::judge(handle, access, occupant.source(), &given).await;
         judged.map(drop).map_err(|response| {
             if response.status() != StatusCode::UNAUTHORIZED {

@@ -14,6 +14,7 @@ mod repair;
 mod report;
 mod shared;
 mod trim;
+mod waveform;
 mod writer;
 
 use std::fmt;
@@ -39,6 +40,7 @@ pub(crate) use figures::RecordingFigures;
 pub(crate) use index::{Entry, Part, State};
 pub(crate) use reader::Reader;
 pub(crate) use shared::{Deleted, NotOpened};
+pub(crate) use waveform::Waveform;
 
 use closing::Closer;
 use shared::Shared;
@@ -342,6 +344,14 @@ impl Recordings {
     /// Why it cannot be read.
     pub(crate) fn open(&self, sid: &str) -> Result<(Entry, Reader), NotOpened> {
         self.shared.open(sid)
+    }
+
+    /// Returns the levels of a completed recording over its time; reads its file, unless they were asked for lately.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub(crate) fn waveform(&self, sid: &str) -> Result<Arc<Waveform>, NotOpened> {
+        self.shared.waveform(sid)
     }
 
     /// Returns whether the file is the one that was closed, by its check sum; waits for the disk.

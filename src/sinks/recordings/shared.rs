@@ -15,6 +15,7 @@ use super::index::{self, Entry, Part, State};
 use super::place::Place;
 use super::reader::{self, Reader};
 use super::report::Reports;
+use super::waveform::{Waveform, Waveforms};
 use super::{Event, Tell, report};
 use crate::config::{OnFull, Recording};
 use crate::sinks::store::{Commit, Store};
@@ -75,6 +76,7 @@ pub(super) struct Shared {
     settings: Mutex<Option<Arc<Recording>>>,
     /// SIDs of recordings of this process whose files are not closed.
     live: Mutex<HashSet<String>>,
+    waveforms: Waveforms,
 }
 
 impl std::fmt::Debug for Shared {
@@ -85,7 +87,15 @@ impl std::fmt::Debug for Shared {
 
 impl Shared {
     pub(super) fn new(store: Store, figures: Arc<RecordingFigures>, tell: Tell) -> Shared {
-        Shared { store, figures, reports: Reports::default(), tell, settings: Mutex::default(), live: Mutex::default() }
+        Shared {
+            store,
+            figures,
+            reports: Reports::default(),
+            tell,
+            settings: Mutex::default(),
+            live: Mutex::default(),
+            waveforms: Waveforms::default(),
+        }
     }
 
     pub(super) fn configure(&self, settings: Option<Recording>) {
@@ -197,6 +207,11 @@ impl Shared {
         let identities = settings.as_ref().and_then(|settings| settings.key.as_deref());
         let reader = Reader::new(file, &entry, identities)?;
         Ok((entry, reader))
+    }
+
+    pub(super) fn waveform(&self, sid: &str) -> Result<Arc<Waveform>, NotOpened> {
+        let (entry, reader) = self.open(sid)?;
+        Ok(self.waveforms.of(&entry, reader)?)
     }
 
     pub(super) fn verify(&self, sid: &str) -> Result<bool, NotOpened> {

@@ -62,6 +62,9 @@ connect = ["trunk:branch", "trunk:carrier-west"]
 name = "office"
 from = ["carrier-east"]
 connect = ["trunk:pbx"]
+record = true
+[recording]
+directory = "recordings"
 "#;
 
 /// What a phone answers to an INVITE.

@@ -1,5 +1,5 @@
 //! Tests the console in headless Chromium: every page with the demo's calls and with 0 to 50 trunks, the response times of an agent that takes
-//! turns, then sign-in with a token and hang-up of a SIPp call. Screenshots are kept in `target/interop-console`.
+//! turns, then sign-in with a token and hang-up of a SIPp call, whose recording is played. Screenshots are kept in `target/interop-console`.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -66,7 +66,8 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
 
     let token = "as long as it is secret";
     let listeners = LISTENERS.replace("[http]\n", &format!("[http]\ntoken = \"{token}\"\n"));
-    let mut edge = Edge::start_as(Command::new(edge::binary()), &format!("{listeners}{CARRIER_TO_PBX}"))?;
+    let recorded = format!("{CARRIER_TO_PBX}record = true\n[recording]\ndirectory = \"recordings\"\n");
+    let mut edge = Edge::start_as(Command::new(edge::binary()), &format!("{listeners}{recorded}"))?;
     let _callee = Callee::start(PBX, 5060)?;
     let mut calls = Calls::new(1, 1, Duration::from_secs(120));
     calls.rtp = true;

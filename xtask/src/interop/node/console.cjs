@@ -474,6 +474,9 @@ async function live(browser, url, token, faults) {
   const button = page.locator('.title-row button.danger', { hasText: 'Hang up' });
   await button.waitFor();
   await picture(page, 'call-live', true);
+  await page.locator('section[aria-label="Recordings"] .empty', { hasText: 'has not ended' }).waitFor();
+  // Enough audio to seek in.
+  await page.locator('dd', { hasText: /^([6-9](\.\d)?|[1-9]\d) s$|^\d+ min/ }).first().waitFor();
   await button.click();
   await page.locator('#ask-dialog[open]').waitFor();
   await page.keyboard.press('Escape');
@@ -481,6 +484,7 @@ async function live(browser, url, token, faults) {
   await button.click();
   await page.locator('#ask-yes').click();
   await page.locator('dd', { hasText: 'operator' }).first().waitFor();
+  await recording(page, token);
   await page.goto(`${url}/#/system`);
   await page.locator('button', { hasText: 'Reload' }).click();
   await page.locator('p.good', { hasText: "Reloaded" }).waitFor();
@@ -490,6 +494,56 @@ async function live(browser, url, token, faults) {
   await picture(page, 'drain');
   await page.locator('button', { hasText: 'Accept calls again' }).click();
   await page.locator('main button.danger', { hasText: 'Drain' }).waitFor();
+}
+
+/** Plays the recording of the call on the page, seeks in it by mouse and keyboard, and looks at its waveform. */
+async function recording(page, token) {
+  const part = page.locator('section[aria-label="Recordings"]');
+  const parts = [];
+  page.on('response', (response) => {
+    if (new URL(response.url()).pathname.endsWith('/audio')) parts.push({ status: response.status(), url: response.url() });
+  });
+  const wave = part.locator('canvas[data-drawn=true]');
+  await wave.waitFor();
+  // Pixels of a lane above the background of a recording.
+  const painted = () => wave.evaluate((canvas) => {
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    const colours = new Set();
+    for (let at = 0; at < data.length; at += 4) if (data[at + 3] === 255) colours.add(`${data[at]} ${data[at + 1]} ${data[at + 2]}`);
+    return colours.size;
+  });
+  hold('the waveform is drawn', await painted() > 3);
+  const place = () => part.locator('audio').evaluate((audio) => audio.currentTime);
+  await part.getByRole('button', { name: 'Play the recording' }).click();
+  await until(page, () => document.querySelector('audio').currentTime > 0.5);
+  hold('the row of the ladder that is played is marked', await page.locator('svg.ladder g.played').count() === 1);
+  await part.getByRole('button', { name: 'Pause the recording' }).click();
+  await until(page, () => document.querySelector('audio').paused);
+  const box = await wave.boundingBox();
+  await wave.click({ position: { x: box.width * 0.8, y: box.height / 2 } });
+  await until(page, () => document.querySelector('audio').currentTime > 2.5);
+  const before = await place();
+  await wave.focus();
+  await page.keyboard.press('ArrowLeft');
+  await until(page, () => !document.querySelector('audio').seeking);
+  hold(`the arrow key seeks: ${before}, ${await place()}`, before - await place() > 1);
+  await page.keyboard.press(' ');
+  await until(page, () => !document.querySelector('audio').paused);
+  await page.keyboard.press(' ');
+  await until(page, () => document.querySelector('audio').paused);
+  hold(`audio comes by byte ranges: ${JSON.stringify(parts)}`, parts.length > 0 && parts.every(({ status }) => status === 206));
+  hold('the token is in no address of audio', parts.every(({ url }) => !url.includes(encodeURIComponent(token)) && !url.includes('?')));
+  hold('the place has words', /^\d:\d\d of \d:\d\d$/.test(await wave.getAttribute('aria-valuetext')));
+  const unnamed = await page.evaluate(nameless);
+  hold(`controls of the recording without a name: ${unnamed.join('; ')}`, unnamed.length === 0);
+  await picture(page, 'recording', true);
+  await page.setViewportSize(NARROW);
+  hold('the recording fits a phone', await overflow(page) <= 0);
+  await picture(page, 'recording-narrow', true);
+  await page.setViewportSize(WIDE);
+  await page.emulateMedia({ colorScheme: 'light' });
+  hold('the waveform is drawn in light colours', await painted() > 3);
+  await page.emulateMedia({ colorScheme: 'dark' });
 }
 
 async function told(browser, url, sid, faults) {
@@ -552,7 +606,7 @@ async function pictures(browser, url, faults) {
   };
   const all = [
     ['console-overview', '/overview', '.plots svg', 1120],
-    ['console-call', `/calls/${await newest('search=%2B13125550170')}`, 'svg.ladder', 920, '403 Caller Not Permitted from carrier-west'],
+    ['console-call', `/calls/${await newest('search=%2B13125550170')}`, 'svg.ladder', 880, '403 Caller Not Permitted from carrier-west'],
     ['call-failover', `/calls/${await newest('search=%2B13125550120')}`, 'svg.ladder', 920, '200 OK from pbx'],
     ['console-trunks', '/trunks?trunk=branch', 'tr.detail .details', 640],
     ['console-agents', '/agents?agent=booking', 'tr.detail .details', 500],
@@ -567,6 +621,11 @@ async function pictures(browser, url, faults) {
     await picture(page, name);
     console.log(`${name}.png`);
   }
+  await page.goto(`${url}/#/calls/${await newest('search=%2B13125550131&state=ended')}`);
+  const part = page.locator('section[aria-label="Recordings"]');
+  await part.locator('canvas[data-drawn=true]').waitFor();
+  await part.screenshot({ path: `${OUT}/console-recording.png` });
+  console.log('console-recording.png');
 }
 
 async function run() {
