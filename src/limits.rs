@@ -619,6 +619,24 @@ pub const RECORDINGS_LOOK_SECONDS: u64 = 300;
 pub const RECORDINGS_AT_ONCE: usize = 100;
 /// Time that the entry of a deleted recording stays, in days, as at Twilio.
 pub const RECORDINGS_TOMBSTONE_DAYS: u32 = 40;
+/// Requests for transcriptions under way; each may have [`TRANSCRIPTION_AUDIO_BYTES`] in memory.
+pub const TRANSCRIPTIONS_AT_ONCE: usize = 2;
+/// Longest audio that is sent to be transcribed, in bytes: 27 min of WAV, 2.8 h of mono Opus.
+pub const TRANSCRIPTION_AUDIO_BYTES: usize = 25 << 20;
+/// Longest answer of the service that transcribes, in bytes.
+pub const TRANSCRIPTION_ANSWER_BYTES: u64 = 1 << 20;
+/// Longest text in the callback of a transcription, in bytes.
+pub const TRANSCRIPTION_REPORT_BYTES: usize = 64 << 10;
+/// Time of one request for a transcription, in seconds.
+pub const TRANSCRIPTION_SECONDS: u64 = 600;
+/// Pause after the first failure of such a request, in seconds.
+pub const TRANSCRIPTION_PAUSE_SECONDS: u64 = 5;
+/// Longest pause between two such requests, in seconds.
+pub const TRANSCRIPTION_PAUSE_MOST_SECONDS: u64 = 600;
+/// Most that `Retry-After` of the service has effect for, in seconds.
+pub const TRANSCRIPTION_RETRY_AFTER_SECONDS: u64 = 3600;
+/// Time after which a transcription is given up, in seconds.
+pub const TRANSCRIPTION_TRIED_SECONDS: u64 = 86_400;
 /// Recordings that a request lists without `limit`.
 pub const HTTP_RECORDINGS: usize = 50;
 /// Most recordings that a request lists.

@@ -199,6 +199,24 @@ fn callbacks(out: &mut Exposition, handle: &Handle) {
     out.single(name, Kind::Counter, help, handle.shared.calls.lost() as f64);
 }
 
+fn transcriptions(out: &mut Exposition, handle: &Handle) {
+    let figures = &handle.shared.recordings.transcriptions;
+    let waiting = figures.waiting.get() as f64;
+    out.single("trunkgate_transcriptions_waiting", Kind::Gauge, "Transcriptions that wait for the service.", waiting);
+    let name = "trunkgate_transcriptions_total";
+    out.family(name, Kind::Counter, "Ended transcriptions by result.");
+    for (result, counter) in [("completed", &figures.completed), ("failed", &figures.failed)] {
+        out.sample(name, &[("result", result)], counter.get() as f64);
+    }
+    let name = "trunkgate_transcription_retries_total";
+    out.single(
+        name,
+        Kind::Counter,
+        "Failed requests for transcriptions that are repeated.",
+        figures.retried.get() as f64,
+    );
+}
+
 fn recordings(out: &mut Exposition, handle: &Handle) {
     let figures = &handle.shared.recordings;
     let gauges = [
@@ -229,6 +247,7 @@ fn recordings(out: &mut Exposition, handle: &Handle) {
     for (result, counter) in results {
         out.sample(name, &[("result", result)], counter.get() as f64);
     }
+    transcriptions(out, handle);
     let seconds = |counter: &Counter| counter.get() as f64 / 1000.0;
     let counters = [
         ("trunkgate_recording_seconds_total", "Audio written to recordings.", seconds(&figures.milliseconds)),

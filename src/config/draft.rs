@@ -17,6 +17,7 @@ use super::recording::Recording;
 use super::sms::Sms;
 use super::sounds::Sounds;
 use super::targets::Groups;
+use super::transcription::Transcription;
 use super::types::{Announcement, Api, Edge, Http, Limits, Listen, Media, Speech, TrunkTls};
 use crate::system::log::Log;
 
@@ -63,6 +64,8 @@ pub(super) struct Draft {
     pub(super) voices_span: Option<Span>,
     pub(super) cdr: Cdr,
     pub(super) recording: Option<Recording>,
+    /// `[transcription]`, with its place.
+    pub(super) transcription: Option<(Transcription, Span)>,
     pub(super) data: DataDirectory,
     pub(super) hep: Option<Hep>,
     pub(super) otel: Option<Otel>,

@@ -253,7 +253,10 @@ fn config(path: &Path, source: &str, draft: Draft) -> Config {
         routes: draft.routes.into_iter().map(|placed| placed.route).collect::<Vec<_>>().into(),
         log: draft.log,
         cdr: draft.cdr,
-        recording: draft.recording,
+        recording: draft.recording.map(|recording| {
+            let transcription = draft.transcription.map(|(transcription, _)| Arc::new(transcription));
+            super::recording::Recording { transcription, ..recording }
+        }),
         data: draft.data,
         hep: draft.hep,
         otel: draft.otel,

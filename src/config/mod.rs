@@ -60,6 +60,7 @@ mod speech;
 mod spreadsheet;
 mod targets;
 mod tls;
+mod transcription;
 mod trunks;
 mod types;
 mod values;
@@ -90,6 +91,7 @@ pub use reference::markdown;
 pub use show::Shown;
 pub use sms::{Replies, Sms};
 pub(crate) use sms::{is_service, is_short_code};
+pub use transcription::Transcription;
 pub(crate) use trunkgate_route::nearest;
 pub(crate) use trunks::sip_address;
 pub use types::{

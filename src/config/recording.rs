@@ -18,6 +18,7 @@ use super::draft::Draft;
 use super::keys::{self, Around};
 use super::section::{Section, Value};
 use super::sounds::Sounds;
+use super::transcription::Transcription;
 use super::types::{Config, Proxy};
 use super::values;
 
@@ -46,6 +47,8 @@ pub struct Recording {
     pub announce: Option<String>,
     /// Parties that hear it.
     pub announce_to: AnnounceTo,
+    /// `[transcription]`: the service that makes texts of recordings.
+    pub transcription: Option<Arc<Transcription>>,
 }
 
 /// Parties that hear the announcement of a recording.
@@ -94,7 +97,8 @@ pub(crate) fn links(config: &Config, account: &str, http: SocketAddr) -> Option<
         None => format!("http://{http}"),
     };
     let base = format!("{base}/2010-04-01/Accounts/{account}/Recordings");
-    Some(RecordingLinks { account: account.to_owned(), base, notify: recording.notify.clone() })
+    let transcribes = recording.transcription.is_some();
+    Some(RecordingLinks { account: account.to_owned(), base, notify: recording.notify.clone(), transcribes })
 }
 
 /// What is done with new calls while recordings cannot be written.
@@ -142,6 +146,7 @@ pub(super) fn read(
         notify: None,
         announce: None,
         announce_to: AnnounceTo::Both,
+        transcription: None,
     };
     keys::fill((keys::RECORDING, keys::PUT_RECORDING), Some(section), &mut recording, around, findings);
     if let Some((file, value)) = recording.announce.as_deref().zip(section.get("announce")) {

@@ -29,7 +29,7 @@ use super::targets::{Groups, Means};
 use super::types::{Edge, Http, Limits, Listen, ListenTls, Media};
 use super::{
     agents, api, apps, cdr, data, hep, hours, messages, numbers, otel, recognition, recording, routes, sms,
-    speech as speaking, tls, trunks, values, voicemail,
+    speech as speaking, tls, transcription, trunks, values, voicemail,
 };
 use crate::system::log::Log;
 
@@ -75,6 +75,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let (cdr, hep, otel) = (section("cdr", keys::CDR), section("hep", keys::HEP), section("otel", keys::OTEL));
     let (api, speech) = (section("api", keys::API), section("speech", keys::SPEECH));
     let (recognition, recording) = (section("recognition", keys::RECOGNITION), section("recording", keys::RECORDING));
+    let transcription = section("transcription", keys::TRANSCRIPTION);
     let (twilio, texts) = (section("twilio", keys::TWILIO), section("sms", keys::SMS));
     let messages = section("messages", keys::MESSAGES);
     let local_networks_span = written.as_ref().and_then(|edge| edge.get("local_networks")).map(Spanned::span);
@@ -106,6 +107,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         hep: hep.and_then(|section| hep::read(&section, around, findings)),
         recognition: recognition.map(|section| recognition::read(&section, around, findings)),
         recording: recording.and_then(|section| recording::read(&section, (around, &sounds), findings)),
+        transcription: transcription.and_then(|section| transcription::read(&section, around, findings)),
         log: read_log(log.as_ref(), around, findings),
         edge,
         local_networks_span,

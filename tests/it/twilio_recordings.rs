@@ -237,7 +237,8 @@ fn what_cannot_be_recorded_or_changed_is_an_error() {
         ("POST", one.clone(), "Status=deleted", (400, 20_001)),
         ("POST", one.clone(), "Status=stopped&PauseBehavior=skip", (400, 20_001)),
         ("POST", one.clone(), "Status=paused&PauseBehavior=beep", (400, 20_001)),
-        ("GET", format!("Recordings/{begun}/Transcriptions.json"), "", (501, 20_501)),
+        ("GET", format!("Recordings/{begun}/AddOnResults.json"), "", (501, 20_501)),
+        ("GET", "Recordings/RE0/Transcriptions.json".into(), "", (404, 20_404)),
     ] {
         assert_eq!(rig.refused(method, &path, form), expected, "{method} {path} {form}");
     }

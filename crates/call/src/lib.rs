@@ -27,8 +27,8 @@ pub use trunkgate_resources::recent::EndedCalls;
 pub use trunkgate_resources::recognition::RecogniserSpec;
 pub use trunkgate_resources::recording::{
     RECORDING_PURPOSE, RecordingAnnouncement, RecordingBegun, RecordingDone, RecordingEvents, RecordingLinks,
-    RecordingReceiver, RecordingReport, RecordingRequest, RecordingSource, VoicemailMessage,
-    seconds as recorded_seconds, track_name, trimmed,
+    RecordingReceiver, RecordingReport, RecordingRequest, RecordingSource, TRANSCRIPTION_PURPOSE, TranscriptionReport,
+    TranscriptionRequest, VoicemailMessage, seconds as recorded_seconds, track_name, trimmed,
 };
 pub use trunkgate_resources::strangers::{Ban, StrangerLimits};
 pub use trunkgate_resources::{addressing, io, limits, metrics};

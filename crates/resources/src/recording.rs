@@ -107,6 +107,21 @@ impl RecordingReceiver {
     }
 }
 
+/// A transcription that a recording asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TranscriptionRequest {
+    /// Name of the application, for figures.
+    pub app: String,
+    /// Absolute URL that is notified of the result.
+    pub url: Option<String>,
+    /// Whether that URL may lead to private and loopback addresses.
+    pub allow_private: bool,
+    /// Number of the caller.
+    pub from: String,
+    /// Number that was called.
+    pub to: String,
+}
+
 /// A message in a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VoicemailMessage {
@@ -122,6 +137,8 @@ pub struct VoicemailMessage {
 const OF_ALL: &str = "recording";
 /// Purpose of the callbacks of recordings, in traces.
 pub const RECORDING_PURPOSE: &str = "recording";
+/// Purpose of the callbacks of transcriptions, in traces.
+pub const TRANSCRIPTION_PURPOSE: &str = "transcription";
 
 /// How recordings are named and reported.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -132,6 +149,8 @@ pub struct RecordingLinks {
     pub base: String,
     /// URL that is notified of every recording.
     pub notify: Option<String>,
+    /// Whether recordings that ask for it are transcribed.
+    pub transcribes: bool,
 }
 
 impl RecordingLinks {
@@ -208,6 +227,45 @@ impl RecordingReport<'_> {
     }
 }
 
+/// What a report says of a transcription that has ended.
+#[derive(Debug, Clone)]
+pub struct TranscriptionReport<'a> {
+    /// Its SID.
+    pub sid: &'a str,
+    /// SID of the recording.
+    pub recording: &'a str,
+    /// SID of the call.
+    pub call: &'a str,
+    /// The text; `None`: the transcription has failed.
+    pub text: Option<&'a str>,
+    /// The request, where the recording has asked for it.
+    pub request: Option<&'a TranscriptionRequest>,
+}
+
+impl TranscriptionReport<'_> {
+    /// Returns its parameters, in Twilio's names.
+    pub fn parameters(&self, links: &RecordingLinks) -> Vec<(String, String)> {
+        let status = if self.text.is_some() { "completed" } else { "failed" };
+        let named = [
+            ("AccountSid", links.account.clone()),
+            ("ApiVersion", "2010-04-01".to_owned()),
+            ("CallSid", self.call.to_owned()),
+            ("RecordingSid", self.recording.to_owned()),
+            ("RecordingUrl", links.of(self.recording)),
+            ("TranscriptionSid", self.sid.to_owned()),
+            ("TranscriptionStatus", status.to_owned()),
+            ("TranscriptionText", self.text.unwrap_or_default().to_owned()),
+            ("TranscriptionType", "fast".to_owned()),
+            ("TranscriptionUrl", format!("{}/Transcriptions/{}", links.of(self.recording), self.sid)),
+        ];
+        let parties = self.request.into_iter().flat_map(|request| {
+            let (from, to) = (request.from.clone(), request.to.clone());
+            [("Called", to.clone()), ("Caller", from.clone()), ("From", from), ("To", to)]
+        });
+        named.into_iter().chain(parties).map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
 /// Returns the duration of a recording in whole seconds: rounded, and of one with any audio at least one.
 pub const fn seconds(milliseconds: u64) -> u64 {
     let rounded = milliseconds.saturating_add(500) / 1000;
@@ -249,19 +307,29 @@ pub struct RecordingRequest {
     pub receiver: Option<Box<RecordingReceiver>>,
     /// The message that it is, where a mailbox takes it.
     pub message: Option<Box<VoicemailMessage>>,
+    /// The transcription that it asks for.
+    pub transcription: Option<Box<TranscriptionRequest>>,
 }
 
 impl RecordingRequest {
     /// Requests a recording of both directions as it is heard, of which no receiver of its own is notified.
     pub const fn new(source: RecordingSource, channels: Channels) -> RecordingRequest {
-        RecordingRequest { source, channels, tracks: TrackSet::Both, trim: false, receiver: None, message: None }
+        RecordingRequest {
+            source,
+            channels,
+            tracks: TrackSet::Both,
+            trim: false,
+            receiver: None,
+            message: None,
+            transcription: None,
+        }
     }
 
     /// Returns the recording that begins by this request.
     pub(crate) fn begun(self, (id, sid): (RecordingId, &str), call: &str, began: SystemTime) -> RecordingBegun {
-        let RecordingRequest { source, channels, tracks, trim, receiver, message } = self;
+        let RecordingRequest { source, channels, tracks, trim, receiver, message, transcription } = self;
         let (sid, call) = (sid.to_owned(), call.to_owned());
-        RecordingBegun { id, sid, call, source, channels, tracks, trim, receiver, message, began }
+        RecordingBegun { id, sid, call, source, channels, tracks, trim, receiver, message, transcription, began }
     }
 }
 
@@ -286,6 +354,8 @@ pub struct RecordingBegun {
     pub receiver: Option<Box<RecordingReceiver>>,
     /// The message that it is, where a mailbox takes it.
     pub message: Option<Box<VoicemailMessage>>,
+    /// The transcription that it asks for.
+    pub transcription: Option<Box<TranscriptionRequest>>,
     /// When it began.
     pub began: SystemTime,
 }

@@ -19,13 +19,14 @@ pub use document::{
     Callback, CallbackEvents, Connect, Dial, DialRecord, Document, Gather, Header, Kind, Loop, MessagingDocument,
     Method, Pause, Play, PlaySource, Prompt, PromptKind, Record, RecordingNoun, Redirect, Refer, Reference,
     ReferenceKind, Refused, Reject, Reply, ReplyKind, ReportedStates, Say, SipParty, SipUri, SpeechEnd, SpeechInput,
-    Stream, Target, Tracks, Verb, Warnings, is_digits, parse, parse_body, parse_messaging, references,
+    Stream, Target, Tracks, TranscriptionNoun, Verb, Warnings, is_digits, parse, parse_body, parse_messaging,
+    references,
 };
 pub use location::Location;
 pub use problem::{Error, Position, Warning, code};
 pub use program::{
     Address, DialRecordStep, DialResult, DialStatus, DialStep, Heard, Input, Note, Parameter, Party, Program, Purpose,
     RecognitionStep, RecordResult, RecordStep, RecordingStep, ReferResult, Request, Role, Settings, Source,
-    StatusCallback, Step, StreamStep, Trace, VoiceMessage,
+    StatusCallback, Step, StreamStep, Trace, TranscriptionStep, VoiceMessage,
 };
 pub use secret::Secret;

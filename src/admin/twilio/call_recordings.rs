@@ -154,6 +154,7 @@ pub(super) fn take_request(
         trim: trim == "trim-silence",
         receiver,
         message: None,
+        transcription: None,
     })
 }
 

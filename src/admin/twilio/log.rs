@@ -109,7 +109,9 @@ fn call_of(path: &str, answered: &Result<Answer, Error>) -> Option<String> {
     let sid = below.strip_prefix('/').and_then(|rest| rest.split(['/', '.']).next()).filter(|sid| !sid.is_empty());
     let made = || match answered {
         Ok(Answer::Created(json)) => json["sid"].as_str(),
-        Ok(Answer::Shown(_) | Answer::Audio(_) | Answer::Outside(_) | Answer::Deleted) | Err(_) => None,
+        Ok(Answer::Shown(_) | Answer::Text(_) | Answer::Audio(_) | Answer::Outside(_) | Answer::Deleted) | Err(_) => {
+            None
+        }
     };
     sid.or_else(made).map(str::to_owned)
 }

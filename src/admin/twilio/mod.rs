@@ -46,6 +46,7 @@ mod parameters;
 mod recordings;
 mod streams;
 mod text;
+mod transcriptions;
 
 /// Version of the API, and the first part of its paths.
 pub(super) const VERSION: &str = "2010-04-01";
@@ -65,6 +66,8 @@ enum Answer {
     Created(Value),
     /// Audio of a recording.
     Audio(Box<Audio>),
+    /// A text alone.
+    Text(String),
     /// None of it: the range lies outside of so many bytes.
     Outside(u64),
     /// Nothing more: the resource is gone.
@@ -74,7 +77,7 @@ enum Answer {
 impl Answer {
     fn status(&self) -> StatusCode {
         match self {
-            Answer::Shown(_) => StatusCode::OK,
+            Answer::Shown(_) | Answer::Text(_) => StatusCode::OK,
             Answer::Created(_) => StatusCode::CREATED,
             Answer::Audio(audio) => audio.status(),
             Answer::Outside(_) => StatusCode::RANGE_NOT_SATISFIABLE,
@@ -95,6 +98,7 @@ impl IntoResponse for Answer {
             Answer::Shown(json) => Json(json).into_response(),
             Answer::Created(json) => (StatusCode::CREATED, Json(json)).into_response(),
             Answer::Audio(audio) => audio.into_response(),
+            Answer::Text(text) => text.into_response(),
             Answer::Outside(bytes) => {
                 let error = Error::of(StatusCode::RANGE_NOT_SATISFIABLE, "The range is outside of the audio");
                 ([(header::CONTENT_RANGE, format!("bytes */{bytes}"))], error).into_response()
@@ -293,6 +297,13 @@ async fn answer(cx: &Asked<'_>, request: &Parts, parameters: Parameters) -> Resu
         [Some("Accounts"), Some(_), Some("Calls"), Some(sid), Some("Recordings"), recording] => {
             let named = (recording, below);
             return call_recordings::answer(cx, (method, headers), sid, named, parameters).await;
+        }
+        [Some("Accounts"), Some(_), Some("Recordings"), Some(recording), Some("Transcriptions"), sid] => {
+            let named = (Some(recording), [sid, below]);
+            return transcriptions::answer(cx, method, named, parameters).await;
+        }
+        [Some("Accounts"), Some(_), Some("Transcriptions"), sid, more, _] => {
+            return transcriptions::answer(cx, method, (None, [sid, more]), parameters).await;
         }
         [Some("Accounts"), Some(_), Some("Recordings"), recording, below, _] => {
             let named = Named { call: None, recording, below };

@@ -17,7 +17,7 @@ use crate::admin::audio::{Audio, RangeOutside};
 use crate::sinks::recordings::{Deleted, Entry, NotOpened, Part, Recordings, State};
 
 /// Lists below a recording that are refused by name.
-const BELOW: [&str; 2] = ["AddOnResults", "Transcriptions"];
+const BELOW: [&str; 1] = ["AddOnResults"];
 /// Digits of the time in the key of a page's entry.
 const TIME_DIGITS: usize = 20;
 
@@ -57,7 +57,7 @@ pub(super) async fn answer(
 }
 
 /// Does what waits for the disk. The default is the answer where there is no store, which the first recording makes.
-async fn on_disk<T: Default + Send + 'static>(
+pub(super) async fn on_disk<T: Default + Send + 'static>(
     cx: &Asked<'_>,
     work: impl FnOnce(&Recordings) -> io::Result<T> + Send + 'static,
 ) -> Result<T, Error> {
@@ -130,10 +130,16 @@ fn take_flag(parameters: &mut Parameters, name: &str) -> Result<bool, Error> {
 
 /// Returns the key of an entry of a page: its time and its SID, of which the newest is the greatest.
 fn key(entry: &Entry) -> String {
-    format!("{:0width$}{}", entry.started, entry.sid, width = TIME_DIGITS)
+    key_of(entry.started, &entry.sid)
 }
 
-fn place(key: &str) -> Option<(i64, String)> {
+/// Returns the key of what has this time and this SID.
+pub(super) fn key_of(time: i64, sid: &str) -> String {
+    format!("{time:0TIME_DIGITS$}{sid}")
+}
+
+/// Reads such a key.
+pub(super) fn place(key: &str) -> Option<(i64, String)> {
     let (time, sid) = key.split_at_checked(TIME_DIGITS)?;
     Some((time.parse().ok()?, sid.to_owned()))
 }

@@ -18,7 +18,8 @@ pub(super) use edge::{
 pub(super) use put::{Around, Put, fill};
 pub(super) use reports::{
     CDR, HEP, MESSAGES, OTEL, PUT_CDR, PUT_HEP, PUT_MESSAGES, PUT_OTEL, PUT_RECORDING, PUT_REPLIES, PUT_SMS,
-    PUT_TWILIO, PUT_VOICEMAIL, RECORDING, REPLIES, SMS, SMS_ON_FAILURE, TWILIO, VOICEMAIL,
+    PUT_TRANSCRIPTION, PUT_TWILIO, PUT_VOICEMAIL, RECORDING, REPLIES, SMS, SMS_ON_FAILURE, TRANSCRIPTION, TWILIO,
+    VOICEMAIL,
 };
 pub(super) use route::{GROUP, RING_ALL, ROUTE};
 pub(super) use trunk::{
@@ -220,7 +221,7 @@ pub(super) const ROOT: &[Key] = keys! {
     "speech": Kind::Table(SPEECH), NONE, "text-to-speech for `hold` and apps";
     "recognition": Kind::Table(RECOGNITION), NONE, "speech recognition for Gather of apps";
     "recording": Kind::Table(RECORDING), NONE, "files of call recordings";
-    "transcription": Kind::Later("transcription of recordings"), NONE, "transcription of recordings";
+    "transcription": Kind::Table(TRANSCRIPTION), NONE, "transcription of recordings";
     "siprec": Kind::Named(SIPREC), NONE, "recording servers (SIPREC) of calls whose route names them";
     "voicemail": Kind::Named(VOICEMAIL), NONE, "mailboxes that take messages of callers";
     "mail": Kind::Later("voicemail by e-mail"), NONE, "mail server for voicemail";
@@ -256,6 +257,7 @@ pub(super) const TABLES: &[(&str, &[Key])] = &[
     ("[log]", LOG),
     ("[cdr]", CDR),
     ("[recording]", RECORDING),
+    ("[transcription]", TRANSCRIPTION),
     ("[siprec.NAME]", SIPREC),
     ("[voicemail.NAME]", VOICEMAIL),
     ("[hep]", HEP),

@@ -12,6 +12,7 @@ use crate::config::messages::{self, Messages};
 use crate::config::otel::{self, Otel};
 use crate::config::recording::{self, AnnounceTo, OnFull, Recording};
 use crate::config::sms::{self, Replies, Sms};
+use crate::config::transcription::{self, Transcription};
 use crate::config::{agents, api, schema, values, voicemail, webhook_url};
 
 keyed! {
@@ -72,6 +73,21 @@ keyed! {
         => read!(voicemail::silence, |to, time| to.silence = time), is(r#""5s""#), "silence that ends a message: 1s to 1m";
     "notify": Kind::Url
         => read!(voicemail::notify, |to, url| to.notify = Some(url)), NONE, "webhook that is notified of each message (form, at least once)";
+}
+
+keyed! {
+    /// `[transcription]`
+    TRANSCRIPTION, PUT_TRANSCRIPTION: Transcription;
+    "url": Kind::Url
+        => read!(in transcription::url, |to, url| to.url = url), MUST, "service compatible with OpenAI's `/audio/transcriptions`; `http://` only to loopback and `[edge] local_networks`";
+    "token": Kind::Secret
+        => Put::Secret(|to, secret| to.token = Some(secret)), NONE, "key of the service, sent as `Authorization: Bearer`";
+    "model": TEXT
+        => read!(transcription::name, |to, name| to.model = name), is(r#""whisper-1""#), "model that the service is asked for";
+    "language": TEXT
+        => read!(transcription::name, |to, name| to.language = Some(name)), told("recognised by the service"), "language of the recordings, in the words of the service: \"en\"";
+    "all": Kind::Boolean
+        => Put::Boolean(|to, is_so| to.all = is_so), is("false"), "transcribes every recording, not only those that ask for it";
 }
 
 keyed! {

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use trunkgate_media::counters::Counter;
 
+use super::transcription::TranscriptionFigures;
 use crate::system::problem::{Failure, Harm, Problem};
 use crate::system::text::number;
 
@@ -37,6 +38,8 @@ pub(crate) struct RecordingFigures {
     pub(crate) unrecovered: Counter,
     /// Files that were deleted because they were over their time.
     pub(crate) expired: Counter,
+    /// Those of transcriptions.
+    pub(crate) transcriptions: TranscriptionFigures,
     queued: AtomicUsize,
     trouble: Mutex<Option<Failure>>,
 }
@@ -108,6 +111,7 @@ impl RecordingFigures {
             let problem = Problem::new(Harm::Records, what).about("recordings are not completed");
             problems.push(problem.fixed_by("see the log; encrypted ones need the identity in `key` of [recording]"));
         }
+        problems.extend(self.transcriptions.problem());
         problems
     }
 }

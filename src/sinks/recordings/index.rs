@@ -1,7 +1,7 @@
 //! The index of recordings in the store.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use trunkgate_call::{RecordingReceiver, VoicemailMessage};
+use trunkgate_call::{RecordingReceiver, TranscriptionRequest, VoicemailMessage};
 
 /// State of a recording, by the names that Twilio gives them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,8 @@ pub(crate) struct Entry {
     pub(crate) error_code: Option<u32>,
     /// The message that it is, where a mailbox has taken it.
     pub(crate) message: Option<VoicemailMessage>,
+    /// The transcription that it asks for.
+    pub(crate) transcription: Option<TranscriptionRequest>,
 }
 
 impl Entry {
@@ -91,6 +93,7 @@ impl Entry {
             receiver: None,
             error_code: None,
             message: None,
+            transcription: None,
         }
     }
 }
@@ -113,14 +116,14 @@ pub(crate) struct Part {
 }
 
 const COLUMNS: &str = "sid, call, conference, source, channels, state, directory, path, is_opus, is_encrypted, started, updated, \
-                       milliseconds, bytes, sha256, gaps, lost_milliseconds, error, track, receiver, error_code, mailbox, caller, called";
+                       milliseconds, bytes, sha256, gaps, lost_milliseconds, error, track, receiver, error_code, mailbox, caller, called, transcription";
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     let state: String = row.get("state")?;
     let whole = |name: &str| -> rusqlite::Result<u64> { Ok(row.get::<_, i64>(name)?.try_into().unwrap_or(0)) };
     let receiver: Option<String> = row.get("receiver")?;
     let file: (Option<String>, Option<String>) = (row.get("directory")?, row.get("path")?);
-    let mailbox: Option<String> = row.get("mailbox")?;
+    let (mailbox, transcription): (Option<String>, Option<String>) = (row.get("mailbox")?, row.get("transcription")?);
     let (from, to): (Option<String>, Option<String>) = (row.get("caller")?, row.get("called")?);
     let message = |mailbox| VoicemailMessage { mailbox, from: from.unwrap_or_default(), to: to.unwrap_or_default() };
     Ok(Entry {
@@ -145,6 +148,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         receiver: receiver.and_then(|receiver| serde_json::from_str(&receiver).ok()),
         error_code: row.get("error_code")?,
         message: mailbox.map(message),
+        transcription: transcription.and_then(|asked| serde_json::from_str(&asked).ok()),
     })
 }
 
@@ -156,10 +160,11 @@ fn signed(value: u64) -> i64 {
 pub(super) fn put(store: &Connection, entry: &Entry) -> rusqlite::Result<()> {
     let mut put = store.prepare(&format!(
         "INSERT OR REPLACE INTO recording ({COLUMNS}) VALUES \
-         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)"
+         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)"
     ))?;
     // An object of texts and flags always becomes JSON.
     let receiver = entry.receiver.as_ref().and_then(|receiver| serde_json::to_string(receiver).ok());
+    let transcription = entry.transcription.as_ref().and_then(|asked| serde_json::to_string(asked).ok());
     let message = entry.message.as_ref();
     let (directory, path) = entry.file.as_ref().map(|(directory, path)| (directory, path)).unzip();
     put.execute(params![
@@ -187,6 +192,7 @@ pub(super) fn put(store: &Connection, entry: &Entry) -> rusqlite::Result<()> {
         message.map(|message| &message.mailbox),
         message.map(|message| &message.from),
         message.map(|message| &message.to),
+        transcription,
     ])?;
     Ok(())
 }
@@ -242,6 +248,7 @@ mod tests {
             include_str!("../store/recordings.sql"),
             include_str!("../store/recording_callbacks.sql"),
             include_str!("../store/voicemail.sql"),
+            include_str!("../store/transcription.sql"),
         ] {
             store.execute_batch(step).unwrap();
         }
@@ -272,6 +279,13 @@ mod tests {
             error_code: Some(16_101),
             message: (at == 4).then(|| VoicemailMessage {
                 mailbox: "front".into(),
+                from: "+1".into(),
+                to: "+2".into(),
+            }),
+            transcription: (at == 3).then(|| TranscriptionRequest {
+                app: "front".into(),
+                url: Some("https://a.example/t".into()),
+                allow_private: true,
                 from: "+1".into(),
                 to: "+2".into(),
             }),

@@ -13,6 +13,7 @@ mod reader;
 mod repair;
 mod report;
 mod shared;
+mod transcription;
 mod trim;
 mod writer;
 
@@ -24,7 +25,8 @@ use std::thread::JoinHandle;
 
 use jiff::Timestamp;
 use trunkgate_call::{
-    RecordingBegun, RecordingDone, RecordingLinks, RecordingReceiver, RecordingSource, VoicemailMessage, track_name,
+    RecordingBegun, RecordingDone, RecordingLinks, RecordingReceiver, RecordingSource, TranscriptionRequest,
+    VoicemailMessage, track_name,
 };
 use trunkgate_media::RecordingId;
 use trunkgate_media::agent::TrackSet;
@@ -39,9 +41,11 @@ pub(crate) use figures::RecordingFigures;
 pub(crate) use index::{Entry, Part, State};
 pub(crate) use reader::Reader;
 pub(crate) use shared::{Deleted, NotOpened};
+pub(crate) use transcription::{Part as TranscriptionPart, Transcription};
 
 use closing::Closer;
 use shared::Shared;
+use transcription::{Pace, Transcriber};
 use writer::Writer;
 
 /// What a command counts in the queue beside its samples, in bytes.
@@ -81,6 +85,8 @@ pub(crate) struct Begin {
     pub(crate) receiver: Option<Box<RecordingReceiver>>,
     /// The message that it is, where a mailbox takes it.
     pub(crate) message: Option<Box<VoicemailMessage>>,
+    /// The transcription that it asks for.
+    pub(crate) transcription: Option<Box<TranscriptionRequest>>,
     /// Time of its first frame.
     pub(crate) started_at: Timestamp,
 }
@@ -97,6 +103,7 @@ impl Begin {
             track: track_name(self.tracks).to_owned(),
             receiver: self.receiver.as_deref().cloned(),
             message: self.message.as_deref().cloned(),
+            transcription: self.transcription.as_deref().cloned(),
             ..Entry::begun(self.started_at.as_millisecond())
         }
     }
@@ -104,10 +111,24 @@ impl Begin {
 
 impl From<RecordingBegun> for Begin {
     fn from(begun: RecordingBegun) -> Begin {
-        let RecordingBegun { id, sid, call, source, channels, tracks, trim, receiver, message, began } = begun;
+        let RecordingBegun { id, sid, call, source, channels, tracks, trim, receiver, message, transcription, began } =
+            begun;
         let started_at = Timestamp::try_from(began).unwrap_or(Timestamp::UNIX_EPOCH);
         let (call_sid, conference_sid) = (call, None);
-        Begin { id, sid, call_sid, conference_sid, channels, source, tracks, trim, receiver, message, started_at }
+        Begin {
+            id,
+            sid,
+            call_sid,
+            conference_sid,
+            channels,
+            source,
+            tracks,
+            trim,
+            receiver,
+            message,
+            transcription,
+            started_at,
+        }
     }
 }
 
@@ -222,13 +243,15 @@ pub(crate) struct Recordings {
 #[derive(Debug)]
 pub(crate) struct Threads {
     commands: Sender<Command>,
-    threads: [JoinHandle<()>; 2],
+    threads: [JoinHandle<()>; 3],
+    shared: Arc<Shared>,
 }
 
 impl Threads {
     /// Ends all recordings and waits until their files are closed.
     pub(crate) fn stop(self) {
         let _ = self.commands.send(Command::Stop);
+        self.shared.transcribing.stop();
         for thread in self.threads {
             let _ = thread.join();
         }
@@ -256,7 +279,11 @@ impl Recordings {
         let begin = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let writing = begin("recordings").spawn(move || writer.run(&commands_in))?;
         let closing = begin("recordings-end").spawn(move || closer.run(&closing_in))?;
-        let threads = Threads { commands: commands.clone(), threads: [writing, closing] };
+        let transcriber = Transcriber::new(Arc::clone(&shared), Pace::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let transcribing = begin("transcription").spawn(move || transcriber.run(runtime))?;
+        let threads = [writing, closing, transcribing];
+        let threads = Threads { commands: commands.clone(), threads, shared: Arc::clone(&shared) };
         Ok((Recordings { commands, shared }, threads))
     }
 
@@ -264,6 +291,7 @@ impl Recordings {
     pub(crate) fn configure(&self, settings: Option<Recording>, links: Option<RecordingLinks>) {
         self.shared.configure(settings);
         self.shared.reports.configure(links.unwrap_or_default());
+        self.shared.transcribing.wake();
     }
 
     /// Sets the sender of what receivers are notified of.
@@ -352,7 +380,39 @@ impl Recordings {
         self.shared.verify(sid)
     }
 
-    /// Deletes the file of a recording; its entry stays for a while. Waits for the disk.
+    /// Reads a part of the list of transcriptions, the newest first, at most so many; waits for the disk.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) fn transcriptions(&self, part: TranscriptionPart, most: usize) -> io::Result<Vec<Transcription>> {
+        transcription::list(&self.shared, part, most)
+    }
+
+    /// Reads a transcription; waits for the disk.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) fn transcription(&self, sid: &str) -> io::Result<Option<Transcription>> {
+        transcription::find(&self.shared, sid)
+    }
+
+    /// Returns the text of a transcription, decrypted where it is encrypted; `None`: there is none.
+    ///
+    /// # Errors
+    /// It does not open with the identities of `key`.
+    pub(crate) fn text_of(&self, one: &Transcription) -> Result<Option<String>, NotOpened> {
+        transcription::opened(one, self.shared.settings().and_then(|settings| settings.key.clone()).as_deref())
+    }
+
+    /// Deletes a transcription; whether it was there. Waits for the disk.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) fn delete_transcription(&self, sid: &str) -> io::Result<bool> {
+        transcription::delete(&self.shared, sid)
+    }
+
+    /// Deletes the file of a recording and its transcriptions; its entry stays for a while. Waits for the disk.
     ///
     /// # Errors
     /// Those of the disk and of the store.

@@ -26,6 +26,11 @@ impl Reports {
         *self.links.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(links);
     }
 
+    /// Returns how recordings are named, and which URL is notified of each.
+    pub(super) fn links(&self) -> Arc<RecordingLinks> {
+        Arc::clone(&self.links.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Sets the sender.
     pub(super) fn send_by(&self, desk: StoredDesk) {
         let early = std::mem::take(&mut *self.early.lock().unwrap_or_else(PoisonError::into_inner));
@@ -35,7 +40,7 @@ impl Reports {
 
     /// Returns the reports of a recording whose file is complete, or will not be.
     pub(super) fn of(&self, entry: &Entry) -> Vec<Callback> {
-        let links = Arc::clone(&self.links.lock().unwrap_or_else(PoisonError::into_inner));
+        let links = self.links();
         let wanted = |receiver: &RecordingReceiver| match entry.state {
             State::Completed => receiver.events.completed,
             State::Absent => receiver.events.absent,

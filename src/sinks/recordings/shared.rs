@@ -15,6 +15,7 @@ use super::index::{self, Entry, Part, State};
 use super::place::Place;
 use super::reader::{self, Reader};
 use super::report::Reports;
+use super::transcription::{self, Wake};
 use super::{Event, Tell, report};
 use crate::config::{OnFull, Recording};
 use crate::sinks::store::{Commit, Store};
@@ -71,6 +72,8 @@ pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) figures: Arc<RecordingFigures>,
     pub(super) reports: Reports,
+    /// The thread of transcriptions.
+    pub(super) transcribing: Wake,
     tell: Tell,
     settings: Mutex<Option<Arc<Recording>>>,
     /// SIDs of recordings of this process whose files are not closed.
@@ -85,7 +88,15 @@ impl std::fmt::Debug for Shared {
 
 impl Shared {
     pub(super) fn new(store: Store, figures: Arc<RecordingFigures>, tell: Tell) -> Shared {
-        Shared { store, figures, reports: Reports::default(), tell, settings: Mutex::default(), live: Mutex::default() }
+        Shared {
+            store,
+            figures,
+            reports: Reports::default(),
+            transcribing: Wake::default(),
+            tell,
+            settings: Mutex::default(),
+            live: Mutex::default(),
+        }
     }
 
     pub(super) fn configure(&self, settings: Option<Recording>) {
@@ -160,12 +171,20 @@ impl Shared {
 
     /// Writes the entry of a recording that has ended, with its reports; they are sent from then on. Waits for the disk.
     pub(super) fn finish(&self, entry: &Entry) -> io::Result<()> {
+        let settings = self.settings();
+        let transcribes = settings.as_ref().and_then(|settings| settings.transcription.as_deref());
+        let transcription = transcription::wanted(entry, transcribes)?;
+        let is_wanted = transcription.is_some();
         let (entry, reports) = (entry.clone(), self.reports.of(entry));
         let heads = self.change(move |store| {
             index::put(store, &entry)?;
+            transcription.iter().try_for_each(|new| transcription::table::add(store, new))?;
             report::write(store, &reports)
         })?;
         self.reports.hand_over(heads);
+        if is_wanted {
+            self.transcribing.wake();
+        }
         Ok(())
     }
 
@@ -216,14 +235,17 @@ impl Shared {
         Ok(Deleted::Done)
     }
 
-    /// Removes the file of an entry, then leaves the entry without it.
+    /// Removes the file of an entry and its transcriptions, then leaves the entry without it.
     pub(super) fn remove(&self, entry: Entry) -> io::Result<()> {
         if let Some(place) = entry.file.as_ref().and_then(|(root, path)| Place::of(root, path)) {
             place.remove()?;
         }
         let updated = Timestamp::now().as_millisecond();
         let stone = Entry { state: State::Deleted, file: None, sha256: None, updated, ..entry };
-        self.change(move |store| index::put(store, &stone))
+        self.change(move |store| {
+            transcription::table::delete_of(store, &stone.sid)?;
+            index::put(store, &stone)
+        })
     }
 
     /// Returns how long recordings are kept.

@@ -29,6 +29,7 @@ fn sid(number: u64) -> String {
 fn begin(number: u64, channels: Channels) -> Begin {
     Begin {
         message: None,
+        transcription: None,
         id: RecordingId(number),
         sid: sid(number),
         call_sid: "CA1".into(),
@@ -67,6 +68,7 @@ fn settings(directory: &Path) -> Recording {
     Recording {
         announce: None,
         announce_to: AnnounceTo::Both,
+        transcription: None,
         directory: directory.to_owned(),
         container: Container::Wav,
         keep: None,

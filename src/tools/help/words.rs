@@ -51,6 +51,11 @@ const WORDS: &[(&str, &str, &str)] = &[
         "A recording is not written, not completed or not deleted: the line says which and why. `trunkgate status` names the error while it lasts; check space and permissions of `directory` in [recording] (docs/recording.md).",
     ),
     (
+        "transcription_failed",
+        "reason of a line of the log",
+        "A recording is not transcribed, or not yet: the line says which and why. `trunkgate status` names the error while requests to `url` in [transcription] fail; they are repeated for 24 hours (docs/recording.md).",
+    ),
+    (
         "grade",
         "figure of a trunk, column LATELY of status",
         "How a trunk did lately, from 0 to 10: the share of its calls that were answered, in tenths. Routes with `order = \"asr\"` try higher grades first. Busy or absent parties do not count, failures between the same two numbers at most twice a minute, and ten imaginary calls, nine of them answered, stand beside the real ones: a few failures change it little, and a trunk without recent calls has 9 (docs/routing.md).",

@@ -32,7 +32,7 @@ fn bench(record: bool) -> Bench {
 pub(crate) fn record_all(bench: &mut Bench) {
     let (account, base) = ("AC1".to_owned(), "https://edge.example/Recordings".to_owned());
     let notify = Some("https://all.example/recordings".to_owned());
-    let links = Arc::new(RecordingLinks { account, base, notify });
+    let links = Arc::new(RecordingLinks { account, base, notify, transcribes: true });
     let settings = Settings { recordings: Some(links), ..bench.gateway.settings() };
     bench.input(Input::Configure(Box::new(settings)));
 }

@@ -358,6 +358,7 @@ fn recognising(now: Instant, mut gateway: Gateway) -> Gateway {
         account: "AC0".to_owned(),
         base: "https://edge.example/Recordings".to_owned(),
         notify: Some(NOTIFIED.to_owned()),
+        transcribes: true,
     };
     let (recogniser, recordings) = (Some(Arc::new(recogniser)), Some(Arc::new(links)));
     let settings = Settings { recogniser, recordings, ..gateway.settings() };

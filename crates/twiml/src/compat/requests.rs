@@ -327,6 +327,20 @@ pub static OPERATIONS: &[&Operation] = &[
         parameters: &[("RequestedChannels", Differs("that of the recording; another is refused by name"))],
     },
     &Operation { method: "DELETE", path: "{AC}/Recordings/{RE}.json", parameters: &[] },
+    &Operation {
+        method: "GET",
+        path: "{AC}/Recordings/{RE}/Transcriptions.json",
+        parameters: &[("PageSize", Supported), ("Page", PAGE), ("PageToken", Supported)],
+    },
+    &Operation { method: "GET", path: "{AC}/Recordings/{RE}/Transcriptions/{TR}.json", parameters: &[] },
+    &Operation { method: "DELETE", path: "{AC}/Recordings/{RE}/Transcriptions/{TR}.json", parameters: &[] },
+    &Operation {
+        method: "GET",
+        path: "{AC}/Transcriptions.json",
+        parameters: &[("PageSize", Supported), ("Page", PAGE), ("PageToken", Supported)],
+    },
+    &Operation { method: "GET", path: "{AC}/Transcriptions/{TR}.json", parameters: &[] },
+    &Operation { method: "DELETE", path: "{AC}/Transcriptions/{TR}.json", parameters: &[] },
     &LIST_NUMBERS,
     &Operation { method: "GET", path: "{AC}/IncomingPhoneNumbers/{PN}.json", parameters: &[] },
     &UPDATE_NUMBER,
@@ -359,7 +373,7 @@ pub static OPERATIONS: &[&Operation] = &[
 ];
 
 /// Lists below an account or a call that are refused by name.
-pub static LATER: [&str; 17] = [
+pub static LATER: [&str; 16] = [
     "Addresses",
     "Applications",
     "AvailablePhoneNumbers",
@@ -373,7 +387,6 @@ pub static LATER: [&str; 17] = [
     "SIP",
     "Siprec",
     "SMS",
-    "Transcriptions",
     "Usage",
     "UserDefinedMessages",
     "UserDefinedMessageSubscriptions",
@@ -391,7 +404,6 @@ pub static LATER_METHODS: &[(&str, &str)] = &[
     ("DELETE", "{AC}/IncomingPhoneNumbers/{PN}.json"),
     ("POST", "{AC}/Messages/{SM}.json"),
     ("GET", "{AC}/Recordings/{RE}/AddOnResults.json"),
-    ("GET", "{AC}/Recordings/{RE}/Transcriptions.json"),
     ("GET", "{AC}/Messages/{SM}/Media.json"),
     ("POST", "{AC}/Messages/{SM}/Feedback.json"),
 ];

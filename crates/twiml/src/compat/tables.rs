@@ -5,6 +5,9 @@ use super::State::{Differs, NotSupported, Supported};
 
 const NEEDS_SECTION: super::State =
     Differs("needs [`[recording]`](recording.md): without it the verb is refused by name");
+const NEEDS_TRANSCRIPTION: super::State = Differs(
+    "needs [`[transcription]`](recording.md#transcription): without it the recording is not transcribed, with a warning",
+);
 const NEEDS_RECORDING: super::State =
     Differs("needs [`[recording]`](recording.md): without it the parties are connected unrecorded, with a warning");
 const NO_CONFIGURATION: super::State = NotSupported("a function of Twilio's cloud");
@@ -308,8 +311,8 @@ pub static VOICE: &[Entry] = &[
             ("maxLength", Differs("at most 14,400 s")),
             ("playBeep", Supported),
             ("trim", Supported),
-            ("transcribe", NO_TRANSCRIPTION),
-            ("transcribeCallback", NO_TRANSCRIPTION),
+            ("transcribe", NEEDS_TRANSCRIPTION),
+            ("transcribeCallback", Differs("asks for a transcription by itself; the request is repeated for 24 hours")),
             ("recordingStatusCallback", Supported),
             ("recordingStatusCallbackMethod", Supported),
             ("recordingStatusCallbackEvent", Supported),

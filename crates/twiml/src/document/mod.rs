@@ -26,7 +26,7 @@ pub use dial::{Callback, CallbackEvents, Dial, Header, SipParty, SipUri, Target}
 pub use fields::Method;
 pub use gather::{Gather, Prompt, PromptKind};
 pub use messaging::{MessagingDocument, Reply, ReplyKind, parse_messaging};
-pub use record::{DialRecord, Record, RecordingNoun, ReportedStates};
+pub use record::{DialRecord, Record, RecordingNoun, ReportedStates, TranscriptionNoun};
 pub use references::{Reference, ReferenceKind, references};
 pub use speech::{SpeechEnd, SpeechInput};
 pub use stream::{Connect, Stream, Tracks};

@@ -29,8 +29,17 @@ pub struct Record {
     pub finish_on_key: String,
     /// Whether a tone is heard first.
     pub play_beep: bool,
+    /// The transcription that it asks for.
+    pub transcription: Option<TranscriptionNoun>,
     /// How it is made.
     pub recording: RecordingNoun,
+}
+
+/// A transcription of a Record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TranscriptionNoun {
+    /// Receiver of its result, as written.
+    pub status: Option<String>,
 }
 
 /// How a recording is made.
@@ -93,8 +102,16 @@ pub(super) fn record(mut fields: Fields<'_>) -> Record {
         max_length: fields.seconds_from_one("maxLength", 13612, 3_600, RECORD_SECONDS),
         finish_on_key: finish_on_key(&mut fields),
         play_beep: fields.flag_or("playBeep", 13616, true),
+        transcription: transcription(&mut fields),
         recording: noun(&mut fields, (false, Tracks::Inbound), true),
     }
+}
+
+/// Reads whether a Record is transcribed: a receiver of the result asks for it too.
+fn transcription(fields: &mut Fields<'_>) -> Option<TranscriptionNoun> {
+    let status = fields.text("transcribeCallback");
+    let is_wanted = fields.flag_or("transcribe", code::SCHEMA, status.is_some());
+    is_wanted.then_some(TranscriptionNoun { status })
 }
 
 /// Reads a Recording in Start.

@@ -49,6 +49,7 @@ impl VoiceMessage {
             max_length: self.max_length,
             finish_on_key: KEY.to_owned(),
             play_beep: true,
+            transcription: None,
             recording,
         };
         let kinds = greeting.into_iter().chain([Kind::Record(Box::new(record))]);

@@ -35,7 +35,7 @@ pub use message::VoiceMessage;
 pub use spoken::Heard;
 pub use step::{
     Address, DialRecordStep, DialStep, Note, Parameter, Party, Purpose, RecognitionStep, RecordStep, RecordingStep,
-    Request, StatusCallback, Step, StreamStep, Trace,
+    Request, StatusCallback, Step, StreamStep, Trace, TranscriptionStep,
 };
 
 /// Settings of an application for its programs.
@@ -51,6 +51,9 @@ pub struct Settings {
     /// Whether calls can be recorded.
     #[serde(default)]
     pub records: bool,
+    /// Whether recordings are transcribed.
+    #[serde(default)]
+    pub transcribes: bool,
 }
 
 /// The party that a program serves.

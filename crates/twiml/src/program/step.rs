@@ -274,6 +274,15 @@ pub struct RecordStep {
     pub silence: Duration,
     /// How it is made.
     pub recording: RecordingStep,
+    /// The transcription that it asks for.
+    pub transcription: Option<TranscriptionStep>,
+}
+
+/// A transcription to make of a Record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TranscriptionStep {
+    /// Receiver of its result.
+    pub status: Option<String>,
 }
 
 /// A party to call.

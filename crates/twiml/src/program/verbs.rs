@@ -7,12 +7,12 @@ use super::input::{DialResult, DialStatus, ReferResult};
 use super::recording::Recording;
 use super::step::{
     Address, DialRecordStep, DialStep, Note, Parameter, Party, Purpose, RecordStep, RecordingStep, StatusCallback,
-    Step, StreamStep,
+    Step, StreamStep, TranscriptionStep,
 };
 use super::{After, Dialling, Program, Role, State};
 use crate::document::{
     Callback, Connect, Dial, Gather, Kind, Play, PlaySource, Record, RecordingNoun, Refer, Reject, Say, Stream, Target,
-    Verb,
+    TranscriptionNoun, Verb,
 };
 use crate::problem::code;
 
@@ -88,10 +88,22 @@ impl Program {
         }
         self.answer();
         let recording = self.recording(record.recording, line, "Record");
-        let step = RecordStep { id: self.steps.id(), silence: record.timeout, recording };
+        let transcription = self.transcription(record.transcription, line);
+        let step = RecordStep { id: self.steps.id(), silence: record.timeout, recording, transcription };
         let after = After { line, action: record.action, method: record.method };
         let ends = (record.finish_on_key, record.max_length, record.play_beep);
         self.state = State::Recording(Box::new(Recording::begin(now, step, after, ends, &mut self.steps)));
+    }
+
+    /// Resolves the callback of a transcription; an edge that transcribes nothing leaves it out.
+    fn transcription(&mut self, noun: Option<TranscriptionNoun>, line: u32) -> Option<TranscriptionStep> {
+        let noun = noun?;
+        if !self.settings.transcribes {
+            let text = "the recording is not transcribed: there is no [transcription] in the configuration".to_owned();
+            self.steps.trace(line, "Record", Note::Warning { code: code::SCHEMA, text });
+            return None;
+        }
+        Some(TranscriptionStep { status: self.callback_url(noun.status.as_deref(), line, "Record") })
     }
 
     fn start_recording(&mut self, now: Duration, noun: RecordingNoun, line: u32) {

@@ -109,7 +109,7 @@ behaviours! {
         let (mut call, _) = begin("<Record timeout='x' transcribe='true' playBeep='no' recordingStatusCallbackEvent='x'/>");
         call.played();
         for (code, text) in
-            [(13611, "default"), (12200, "transcription"), (13616, "default"), (12200, "unknown event")]
+            [(13611, "default"), (12200, "no [transcription]"), (13616, "default"), (12200, "unknown event")]
         {
             call.noted(code, text);
         }

@@ -5,11 +5,13 @@ use std::sync::{Arc, LazyLock};
 use trunkgate_media::Channels;
 use trunkgate_media::agent::TrackSet;
 use trunkgate_resources::recording::{
-    AfterRecording, RecordingEvents, RecordingReceiver, RecordingRequest, RecordingSource, VoicemailMessage,
+    AfterRecording, RecordingEvents, RecordingReceiver, RecordingRequest, RecordingSource, TranscriptionRequest,
+    VoicemailMessage,
 };
 use trunkgate_route::App;
 use trunkgate_twiml::{
     DialRecordStep, Input, Loop, Method, Parameter, RecordStep, RecordingStep, ReportedStates, Request, Tracks,
+    TranscriptionStep,
 };
 
 use crate::call::Parts;
@@ -52,8 +54,9 @@ impl Records<'_> {
 
     /// Records what the caller says to the program.
     pub(crate) fn record(&mut self, cx: &mut Cx<'_>, step: RecordStep) {
-        let RecordStep { id, silence, recording } = step;
-        let Some(request) = self.request(RecordingSource::RecordVerb, recording) else { return };
+        let RecordStep { id, silence, recording, transcription } = step;
+        let Some(mut request) = self.request(RecordingSource::RecordVerb, recording) else { return };
+        request.transcription = transcription.and_then(|step| self.transcription(cx, step)).map(Box::new);
         let request = self.message(cx, request);
         if let Err(why) = recording::begin(&self.parts.bridge.media, cx, request, Some(Verb { id, silence })) {
             let failed = Input::RecordFailed { id, text: format!("the caller is not recorded: {why}") };
@@ -128,6 +131,14 @@ impl Records<'_> {
         }
     }
 
+    /// Returns the transcription that a Record asks for.
+    fn transcription(&self, cx: &Cx<'_>, step: TranscriptionStep) -> Option<TranscriptionRequest> {
+        let app = self.app()?;
+        let (from, to) = (cx.call.facts.caller.shown(), cx.call.shown_called());
+        let (app, allow_private) = (app.name.to_string(), app.allow_private);
+        Some(TranscriptionRequest { app, url: step.status, allow_private, from, to })
+    }
+
     fn app(&self) -> Option<Arc<App>> {
         self.parts.program.as_ref().map(|run| Arc::clone(&run.app))
     }
@@ -142,7 +153,7 @@ impl Records<'_> {
             Tracks::Outbound => TrackSet::Outbound,
             Tracks::Both => TrackSet::Both,
         };
-        Some(RecordingRequest { source, channels, tracks, trim: step.trim, receiver, message: None })
+        Some(RecordingRequest { tracks, trim: step.trim, receiver, ..RecordingRequest::new(source, channels) })
     }
 }
 

@@ -40,8 +40,10 @@ impl Runner<'_> {
         cx.disarm(Timer::Search);
         let source = first_document(&app.document);
         let recognition = cx.edge.apps.recognition.spec().is_some();
-        let records = cx.edge.sessions.recordings.is_on();
-        let settings = Settings { fallback: fallback_of(&app), recognition, records, ..Settings::default() };
+        let (records, transcribes) =
+            cx.edge.sessions.recordings.links().map_or((false, false), |it| (true, it.transcribes));
+        let settings =
+            Settings { fallback: fallback_of(&app), recognition, records, transcribes, ..Settings::default() };
         let mut program = Program::new(settings);
         let digits = cx.call.requested.as_mut().and_then(|requested| requested.digits.take());
         program.start_after(Duration::ZERO, digits, source, cx.call.times.answered.is_some());

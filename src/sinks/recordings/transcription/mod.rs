@@ -1,0 +1,376 @@
+//! Transcription of recordings: a thread that sends the audio of completed recordings to a service and stores the texts. Transcriptions
+//! that wait are in the store, so a crash loses none; a request that it has cut is repeated.
+
+mod audio;
+mod figures;
+mod service;
+pub(super) mod table;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::runtime::Runtime;
+use tokio::sync::Notify;
+use tokio::task::{Id, JoinSet, spawn_blocking};
+use trunkgate_call::{RecordingLinks, TRANSCRIPTION_PURPOSE, TranscriptionReport, TranscriptionRequest};
+use trunkgate_recording::age::{CHUNK_BYTES, Identities, Payload, Sealer};
+
+use super::drawn;
+use super::index::Entry;
+use super::shared::{NotOpened, Shared};
+use crate::config;
+use crate::limits::{
+    TRANSCRIPTION_PAUSE_MOST_SECONDS, TRANSCRIPTION_PAUSE_SECONDS, TRANSCRIPTION_REPORT_BYTES, TRANSCRIPTION_SECONDS,
+    TRANSCRIPTION_TRIED_SECONDS, TRANSCRIPTIONS_AT_ONCE,
+};
+use crate::sinks::callbacks::Callback;
+use crate::system::backoff::Backoff;
+use crate::system::sids;
+use crate::webhooks::request::{Method, idempotency_token};
+
+pub(crate) use figures::TranscriptionFigures;
+pub(crate) use table::{Part, Transcription};
+
+use service::NoText;
+use table::{State, Stored, Waiting};
+
+/// Name in figures of the receiver of every transcription.
+const OF_ALL: &str = "recording";
+/// Longest time between two looks at the store.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Times of requests.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// Longest time of one request.
+    pub(super) within: Duration,
+    /// Pauses after failures.
+    pub(super) backoff: Backoff,
+    /// Time after which a transcription is given up.
+    pub(super) tried: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        let seconds = Duration::from_secs;
+        Pace {
+            within: seconds(TRANSCRIPTION_SECONDS),
+            backoff: Backoff::new(seconds(TRANSCRIPTION_PAUSE_SECONDS), seconds(TRANSCRIPTION_PAUSE_MOST_SECONDS)),
+            tried: seconds(TRANSCRIPTION_TRIED_SECONDS),
+        }
+    }
+}
+
+/// Returns the transcription of a recording that is complete, where there is to be one.
+///
+/// # Errors
+/// The system's, where it has no random numbers.
+pub(super) fn wanted(entry: &Entry, settings: Option<&config::Transcription>) -> io::Result<Option<Transcription>> {
+    let Some(settings) = settings.filter(|_| entry.state == super::State::Completed) else { return Ok(None) };
+    if entry.transcription.is_none() && !settings.all {
+        return Ok(None);
+    }
+    let now = Timestamp::now().as_millisecond();
+    Ok(Some(Transcription {
+        sid: sids::random("TR")?,
+        recording: entry.sid.clone(),
+        call: entry.call_sid.clone(),
+        state: State::InProgress,
+        created: now,
+        updated: now,
+        milliseconds: entry.milliseconds,
+        attempts: 0,
+        due: now,
+        text: None,
+        error: None,
+        asked: entry.transcription.clone(),
+    }))
+}
+
+/// Wakes the thread that transcribes, and stops it.
+#[derive(Debug, Default)]
+pub(super) struct Wake {
+    notify: Notify,
+    is_stopped: AtomicBool,
+}
+
+impl Wake {
+    /// Has the thread look at the store.
+    pub(super) fn wake(&self) {
+        self.notify.notify_one();
+    }
+
+    /// Ends the thread.
+    pub(super) fn stop(&self) {
+        self.is_stopped.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Acquire)
+    }
+
+    async fn woken(&self) {
+        self.notify.notified().await;
+    }
+}
+
+/// Reads a part of the list.
+pub(super) fn list(shared: &Shared, part: Part, most: usize) -> io::Result<Vec<Transcription>> {
+    shared.change(move |store| table::list(store, &part, most))
+}
+
+/// Reads one.
+pub(super) fn find(shared: &Shared, sid: &str) -> io::Result<Option<Transcription>> {
+    let sid = sid.to_owned();
+    shared.change(move |store| table::find(store, &sid))
+}
+
+/// Deletes one; whether it was there.
+pub(super) fn delete(shared: &Shared, sid: &str) -> io::Result<bool> {
+    let sid = sid.to_owned();
+    shared.change(move |store| table::delete(store, &sid))
+}
+
+/// The thread's state.
+#[derive(Debug)]
+pub(super) struct Transcriber {
+    shared: Arc<Shared>,
+    pace: Pace,
+}
+
+impl Transcriber {
+    pub(super) fn new(shared: Arc<Shared>, pace: Pace) -> Transcriber {
+        Transcriber { shared, pace }
+    }
+
+    /// Transcribes until it is stopped; requests that are under way then are repeated by the next start.
+    pub(super) fn run(self, runtime: Runtime) {
+        runtime.block_on(self.keep());
+        // A name may still be looked up.
+        runtime.shutdown_background();
+    }
+
+    async fn keep(self) {
+        let mut tasks = JoinSet::new();
+        let mut active: HashMap<Id, String> = HashMap::new();
+        while !self.shared.transcribing.is_stopped() {
+            let pause = self.begin(&mut tasks, &mut active).await;
+            tokio::select! {
+                Some(done) = tasks.join_next_with_id() => {
+                    let id = match done {
+                        Ok((id, ())) => id,
+                        Err(error) => error.id(),
+                    };
+                    active.remove(&id);
+                }
+                () = self.shared.transcribing.woken() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Begins requests that are due, as many as may be under way; returns when to look again.
+    async fn begin(&self, tasks: &mut JoinSet<()>, active: &mut HashMap<Id, String>) -> Duration {
+        let settings = self.shared.settings().and_then(|settings| settings.transcription.clone());
+        let Some(settings) = settings.filter(|_| self.shared.store.has_any()) else { return LOOK };
+        let now = Timestamp::now().as_millisecond();
+        // Those that are under way are due as well.
+        let most = TRANSCRIPTIONS_AT_ONCE;
+        let waiting = on_disk(&self.shared, move |shared| shared.change(move |store| table::waiting(store, now, most)));
+        let Waiting { due, next, all } = match waiting.await {
+            Ok(waiting) => waiting,
+            Err(error) => {
+                tracing::warn!(reason = "transcription_failed", "the list of transcriptions is not read: {error}");
+                return LOOK;
+            }
+        };
+        self.shared.figures.transcriptions.waiting.set(all);
+        for one in due {
+            if active.len() >= TRANSCRIPTIONS_AT_ONCE {
+                break;
+            }
+            if active.values().any(|sid| *sid == one.sid) {
+                continue;
+            }
+            let sid = one.sid.clone();
+            let task = tasks.spawn(transcribe(Arc::clone(&self.shared), settings.clone(), self.pace, one));
+            active.insert(task.id(), sid);
+        }
+        let left = next.map(|next| Duration::from_millis(u64::try_from(next - now).unwrap_or(0)));
+        left.unwrap_or(LOOK).min(LOOK)
+    }
+}
+
+async fn on_disk<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&Shared) -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let shared = Arc::clone(shared);
+    spawn_blocking(move || work(&shared)).await.map_err(io::Error::other).and_then(|done| done)
+}
+
+/// Makes one request, and stores what it has led to.
+async fn transcribe(shared: Arc<Shared>, settings: Arc<config::Transcription>, pace: Pace, one: Transcription) {
+    let recording = one.recording.clone();
+    let read = on_disk(&shared, move |shared| Ok(audio_of(shared, &recording))).await;
+    let result = match read {
+        Ok(Ok(audio)) => service::ask(&settings, audio, pace.within).await,
+        Ok(Err(no)) => Err(no),
+        Err(error) => Err(NoText::Yet(error.to_string(), None)),
+    };
+    let sid = one.sid.clone();
+    let stored = on_disk(&shared, move |shared| conclude(shared, pace, one, result)).await;
+    if let Err(error) = stored {
+        // It waits still, and the request is repeated.
+        tracing::error!(reason = "transcription_failed", "transcription {sid} is not stored: {error}");
+        tokio::time::sleep(pace.backoff.pause(1, u32::MAX)).await;
+    }
+}
+
+fn audio_of(shared: &Shared, recording: &str) -> Result<audio::Audio, NoText> {
+    let (entry, mut reader) = shared.open(recording).map_err(|error| match error {
+        NotOpened::Absent | NotOpened::Deleted => NoText::Ever(error.to_string()),
+        NotOpened::InProgress | NotOpened::NoKey | NotOpened::Refused(_) | NotOpened::Io(_) => {
+            NoText::Yet(error.to_string(), None)
+        }
+    })?;
+    audio::read(&entry, &mut reader).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => NoText::Ever(error.to_string()),
+        _ => NoText::Yet(error.to_string(), None),
+    })
+}
+
+/// Stores the text, or when the request is repeated, or that there is none. A transcription that was deleted meanwhile stays so.
+fn conclude(shared: &Shared, pace: Pace, one: Transcription, result: Result<String, NoText>) -> io::Result<()> {
+    let now = Timestamp::now().as_millisecond();
+    let is_over = |tried: Duration| now - one.created >= i64::try_from(tried.as_millis()).unwrap_or(i64::MAX);
+    let figures = &shared.figures.transcriptions;
+    let attempts = one.attempts.saturating_add(u32::from(result.is_err()));
+    let mut next = Transcription { updated: now, attempts, ..one.clone() };
+    let mut said = None;
+    match result {
+        Ok(text) => {
+            figures.answered();
+            let settings = shared.settings();
+            let key = settings.as_ref().and_then(|settings| settings.key.as_deref());
+            next = Transcription { state: State::Completed, text: Some(sealed(&text, key)?), error: None, ..next };
+            said = Some(text);
+        }
+        Err(NoText::Yet(what, later)) => {
+            figures.refused(what.clone());
+            let pause = pace.backoff.pause(attempts, rand::random()).max(later.unwrap_or_default());
+            next.due = now.saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
+            next.error = Some(what);
+            if is_over(pace.tried) {
+                next.state = State::Failed;
+            }
+        }
+        Err(NoText::Ever(what)) => {
+            next.error = Some(what);
+            next.state = State::Failed;
+        }
+    }
+    let state = next.state;
+    let reports = if state == State::InProgress { Vec::new() } else { reports(shared, &next, said.as_deref()) };
+    let changed = next.clone();
+    let written = shared.change(move |store| {
+        if !table::update(store, &changed)? {
+            return Ok(None);
+        }
+        super::report::write(store, &reports).map(Some)
+    })?;
+    let Some(heads) = written else { return Ok(()) };
+    let Transcription { sid, recording, call, error, .. } = next;
+    match state {
+        State::InProgress => {}
+        State::Completed => {
+            figures.completed.add(1);
+            tracing::info!(%call, "recording {recording} is transcribed: {sid}");
+        }
+        State::Failed => {
+            figures.failed.add(1);
+            let why = error.unwrap_or_default();
+            tracing::warn!(%call, reason = "transcription_failed", "recording {recording} is not transcribed: {why}");
+        }
+    }
+    shared.reports.hand_over(heads);
+    Ok(())
+}
+
+/// Returns the callbacks of a transcription that has ended: to its own receiver, and to that of every recording.
+fn reports(shared: &Shared, one: &Transcription, text: Option<&str>) -> Vec<Callback> {
+    let links: Arc<RecordingLinks> = shared.reports.links();
+    let text = text.map(|text| cut(text, TRANSCRIPTION_REPORT_BYTES));
+    let (sid, recording, call) = (one.sid.as_str(), one.recording.as_str(), one.call.as_str());
+    let report = TranscriptionReport { sid, recording, call, text, request: one.asked.as_ref() };
+    let parameters = report.parameters(&links);
+    let own = one.asked.as_ref().and_then(|asked| {
+        let TranscriptionRequest { app, url, allow_private, .. } = asked.clone();
+        Some((app, url?, allow_private))
+    });
+    let of_all = links.notify.clone().map(|url| (OF_ALL.to_owned(), url, true));
+    let callback = |(app, url, allow_private)| Callback {
+        token: idempotency_token(),
+        created: Timestamp::now().as_microsecond(),
+        call: one.call.clone(),
+        about: one.recording.clone(),
+        app,
+        allow_private,
+        url,
+        method: Method::Post,
+        purpose: TRANSCRIPTION_PURPOSE.to_owned(),
+        parameters: parameters.clone(),
+    };
+    own.into_iter().chain(of_all).map(callback).collect()
+}
+
+/// Returns the beginning of a text, of so many bytes at most.
+fn cut(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most)).unwrap_or(text)
+}
+
+/// Returns a text as it is stored: encrypted where there is a key.
+fn sealed(text: &str, key: Option<&Identities>) -> io::Result<Stored> {
+    let Some(by) = drawn::encryption(key)? else { return Ok(Stored::Plain(text.to_owned())) };
+    let mut bytes = Vec::new();
+    let sealer = Sealer::new(by.recipient, &by.randomness, &mut bytes);
+    let mut sealer = sealer.ok_or_else(|| io::Error::other("the text is not encrypted"))?;
+    sealer.push(text.as_bytes(), &mut bytes);
+    sealer.finish(&mut bytes);
+    Ok(Stored::Sealed(bytes))
+}
+
+/// Opens the text of a transcription; `None`: there is none.
+///
+/// # Errors
+/// It does not open with the identities of `key`.
+pub(super) fn opened(one: &Transcription, key: Option<&Identities>) -> Result<Option<String>, NotOpened> {
+    let sealed = match &one.text {
+        None => return Ok(None),
+        Some(Stored::Plain(text)) => return Ok(Some(text.clone())),
+        Some(Stored::Sealed(sealed)) => sealed,
+    };
+    let payload = Payload::open(sealed, key.ok_or(NotOpened::NoKey)?).map_err(NotOpened::Refused)?;
+    let refused = || NotOpened::Refused(super::reader::OPEN);
+    let (last, bytes) = payload.contents(sealed.len() as u64).ok_or_else(refused)?;
+    let mut text = Vec::new();
+    for chunk in 0..=last {
+        let begins = usize::try_from(payload.place(chunk)).unwrap_or(usize::MAX);
+        let left = bytes.saturating_sub(chunk * CHUNK_BYTES as u64).min(CHUNK_BYTES as u64);
+        let tag = trunkgate_recording::age::SEALED_BYTES - CHUNK_BYTES as u64;
+        let length = usize::try_from(left + tag).unwrap_or(usize::MAX);
+        let part = sealed.get(begins..begins.saturating_add(length)).ok_or_else(refused)?;
+        let mut part = part.to_vec();
+        let plain = payload.open_chunk(chunk, chunk == last, &mut part).map_err(NotOpened::Refused)?;
+        text.extend_from_slice(plain);
+    }
+    String::from_utf8(text).map(Some).map_err(|_| refused())
+}
