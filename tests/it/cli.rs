@@ -39,9 +39,8 @@ fn run_says_ready_once_answers_health_and_ends_by_sigterm() {
 
 #[test]
 fn every_mistake_of_a_file_is_told_at_once() {
-    let (_directory, file) = write(
-        "[edge]\ncountri = \"US\"\n[[listen]]\ntransport = \"carrier-pigeon\"\naddress = 5060\n[mail]\n",
-    );
+    let (_directory, file) =
+        write("[edge]\ncountri = \"US\"\n[[listen]]\ntransport = \"carrier-pigeon\"\naddress = 5060\n[mail]\n");
     let file = file.to_str().unwrap();
     for arguments in [["--config", file, "run"], ["--config", file, "check"], ["--config", file, "doctor"]] {
         let output = finish(&arguments);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
+use std::io::Write as _;
 use std::net::UdpSocket;
 
 use reqwest::header::HeaderMap;
@@ -392,6 +393,67 @@ fn a_voicemail_is_recorded_after_the_tone_and_its_action_has_the_audio() {
         ("RecordVerb".into(), "completed".into())
     );
     assert!(matches!(audio(&told), (200, body) if body.starts_with("RIFF")));
+}
+
+#[test]
+fn a_transcribed_record_has_its_text_in_a_callback_and_in_the_api_until_it_is_deleted() {
+    let service = Endpoint::doing(|_, stream| {
+        let body = r#"{"text":"Please call me back."}"#;
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).is_ok()
+    });
+    let record = r##"<Record action="/done" finishOnKey="#" playBeep="false" transcribeCallback="/text"/>"##;
+    let documents: Vec<(&'static str, &'static str)> = vec![("/voice", record), ("/done", "<Hangup/>"), ("/text", "")];
+    let application = application(Vec::leak(documents));
+    let keys = format!("[transcription]\nurl = \"http://{}/v1/audio/transcriptions\"\n", service.address);
+    let rig = app_rig(&application, &keys);
+    rig.invite();
+    let ok = rig.answered();
+    let speaker = speaking(&rig.caller.rtp, media_of(&ok));
+    until("some of it is recorded", || (walk(&rig.edge.file.with_file_name("recordings")) > 16_000).then_some(()));
+    drop(speaker);
+    rig.press(&ok, 11, 4_000);
+    let done = posted(&application, "/done");
+    rig.hung_up();
+    let text = posted(&application, "/text");
+    let (recording, sid) = (parameter(&done, "RecordingSid"), parameter(&text, "TranscriptionSid"));
+    for (name, value) in [
+        ("TranscriptionText", "Please call me back."),
+        ("TranscriptionStatus", "completed"),
+        ("RecordingSid", &recording),
+        ("CallSid", &parameter(&done, "CallSid")),
+        ("From", &parameter(&done, "From")),
+        ("To", &parameter(&done, "To")),
+        ("AccountSid", apps::ACCOUNT),
+    ] {
+        assert_eq!(parameter(&text, name), value, "{name}");
+    }
+    let url = format!("http://{}/text", application.address);
+    let signature = trunkgate_media::agent::sign_form(apps::TOKEN, &url, &form(&text));
+    assert_eq!(text.headers["x-twilio-signature"], signature);
+    assert!(service.posts()[0].body.contains("RIFF"), "the audio");
+    let account = format!("{}/2010-04-01/Accounts/{}", rig.edge.url(), apps::ACCOUNT);
+    assert_eq!(parameter(&text, "TranscriptionUrl"), format!("{account}/Recordings/{recording}/Transcriptions/{sid}"));
+    let ask = |method: &str, path: &str| {
+        let (name, value) = authorization(apps::ACCOUNT, apps::TOKEN);
+        let (status, _, body) = http_with_headers(method, &format!("{account}/{path}"), &[(name, &value)], "");
+        (status, serde_json::from_str::<Value>(&body).unwrap_or(Value::String(body)))
+    };
+    let (status, shown) = ask("GET", &format!("Transcriptions/{sid}.json"));
+    assert_eq!((status, &shown["transcription_text"]), (200, &json!("Please call me back.")));
+    assert_eq!((&shown["status"], &shown["recording_sid"]), (&json!("completed"), &json!(recording)));
+    for list in [format!("Recordings/{recording}/Transcriptions.json"), "Transcriptions.json?PageSize=1".to_owned()] {
+        assert_eq!(ask("GET", &list).1["transcriptions"], json!([shown]), "{list}");
+    }
+    let one = format!("Recordings/{recording}/Transcriptions/{sid}");
+    assert_eq!(ask("GET", &format!("{one}.json")), (200, shown));
+    assert_eq!(ask("GET", &format!("{one}.txt")), (200, json!("Please call me back.")));
+    for path in [format!("Recordings/RE0/Transcriptions/{sid}.json"), "Transcriptions/TR0.json".to_owned()] {
+        assert_eq!(ask("GET", &path).0, 404, "{path}");
+        assert_eq!(ask("DELETE", &path).0, 404, "{path}");
+    }
+    assert_eq!(ask("DELETE", &format!("Transcriptions/{sid}.json")).0, 204);
+    assert_eq!(ask("GET", "Transcriptions.json").1["transcriptions"], json!([]));
 }
 
 #[test]

@@ -309,7 +309,9 @@ async fn answer(cx: &Asked<'_>, request: &Parts, parameters: Parameters) -> Resu
             let named = Named { call: None, recording, below };
             return recordings::answer(cx, (method, headers), named, parameters).await;
         }
-        [Some("Accounts"), Some(_), Some("Calls"), Some(_), Some(list), _] if LATER.contains(&list) => {
+        [Some("Accounts"), Some(_), Some("Calls"), Some(_), Some(list), _]
+            if LATER.contains(&list) || list == "Transcriptions" =>
+        {
             Err(Error::later(&format!("Calls/{{sid}}/{list}")))
         }
         [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), None, ..] if reads => numbers::list(cx, parameters),

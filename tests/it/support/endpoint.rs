@@ -91,7 +91,8 @@ fn serve(mut stream: TcpStream, posts: &Mutex<Vec<Post>>, answer: &impl Fn(usize
         if reader.read_exact(&mut body).is_err() {
             return;
         }
-        let post = Post { line: line.trim_end().to_owned(), headers, body: String::from_utf8(body).unwrap() };
+        let post =
+            Post { line: line.trim_end().to_owned(), headers, body: String::from_utf8_lossy(&body).into_owned() };
         let number = {
             let mut posts = posts.lock().unwrap();
             posts.push(post.clone());

@@ -402,6 +402,7 @@ pub static LATER_METHODS: &[(&str, &str)] = &[
     ("GET", "{AC}/IncomingPhoneNumbers/TollFree.json"),
     ("POST", "{AC}/IncomingPhoneNumbers/TollFree.json"),
     ("DELETE", "{AC}/IncomingPhoneNumbers/{PN}.json"),
+    ("POST", "{AC}/Calls/{CA}/Transcriptions.json"),
     ("POST", "{AC}/Messages/{SM}.json"),
     ("GET", "{AC}/Recordings/{RE}/AddOnResults.json"),
     ("GET", "{AC}/Messages/{SM}/Media.json"),
