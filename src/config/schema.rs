@@ -69,15 +69,13 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         let value = root.get(name)?;
         Section::open(&format!("[{name}]"), value, keys, findings)
     };
-    let written = section("edge", keys::EDGE);
-    let (media, limits) = (section("media", keys::MEDIA), section("limits", keys::LIMITS));
-    let (http, log) = (section("http", keys::HTTP), section("log", keys::LOG));
+    let (written, media) = (section("edge", keys::EDGE), section("media", keys::MEDIA));
+    let (limits, http, log) = (section("limits", keys::LIMITS), section("http", keys::HTTP), section("log", keys::LOG));
     let (cdr, hep, otel) = (section("cdr", keys::CDR), section("hep", keys::HEP), section("otel", keys::OTEL));
     let (api, speech) = (section("api", keys::API), section("speech", keys::SPEECH));
     let (recognition, recording) = (section("recognition", keys::RECOGNITION), section("recording", keys::RECORDING));
-    let transcription = section("transcription", keys::TRANSCRIPTION);
-    let (twilio, texts) = (section("twilio", keys::TWILIO), section("sms", keys::SMS));
-    let messages = section("messages", keys::MESSAGES);
+    let (messages, texts) = (section("messages", keys::MESSAGES), section("sms", keys::SMS));
+    let (twilio, transcription) = (section("twilio", keys::TWILIO), section("transcription", keys::TRANSCRIPTION));
     let local_networks_span = written.as_ref().and_then(|edge| edge.get("local_networks")).map(Spanned::span);
     let edge = read_edge(written.as_ref(), findings);
     let around = Around { folder: file.folder(), local_networks: &edge.local_networks, numbers: &edge.numbers };

@@ -191,7 +191,7 @@ mod tests {
         let extent = |body: &str| judge(format!("<Response>{body}</Response>").as_bytes()).extent;
         assert_eq!(extent("<Say>One</Say><Connect><Stream url='wss://a.example/'/></Connect>"), Extent::Whole);
         assert_eq!(extent("<Dial record='true'>5551234</Dial><Record/><Say>One</Say>"), Extent::Whole);
-        assert_eq!(extent("<Record transcribe='true'/>"), Extent::WithWarnings);
+        assert_eq!(extent("<Record recordingConfigurationId='1'/>"), Extent::WithWarnings);
         assert_eq!(extent("<Say>One</Say><Enqueue/>"), Extent::Refused);
         assert_eq!(extent("<Dial><Conference>a</Conference></Dial>"), Extent::Refused);
         // No row, a warning that no row excuses, no document.

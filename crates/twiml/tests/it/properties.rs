@@ -158,6 +158,7 @@ proptest! {
             fallback: fallback.then(|| (Location::url("https://f.example/").unwrap(), Method::Get)),
             role: if called { Role::Called } else { Role::Caller },
             recognition: recognition && !called,
+            transcribes: false,
             records: restored_at % 2 == 0,
         };
         let mut program = Program::new(settings);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use trunkgate_twiml::{
     DialStatus, Input, Location, Method, RecordResult, RecordStep, RecordingStep, ReportedStates, Settings, Source,
-    Step, Tracks, VoiceMessage,
+    Step, Tracks, TranscriptionStep, VoiceMessage,
 };
 
 use super::support::{Call, PAGE};
@@ -113,6 +113,25 @@ behaviours! {
         {
             call.noted(code, text);
         }
+    }
+
+    ["Record@transcribe", "Record@transcribeCallback"]
+    fn a_record_asks_for_its_transcription() {
+        let status = |url: &str| Some(TranscriptionStep { status: Some(url.to_owned()) });
+        for (attributes, expected) in [
+            ("", None),
+            ("transcribe='false' transcribeCallback='/t'", None),
+            ("transcribe='true'", Some(TranscriptionStep { status: None })),
+            ("transcribe='true' transcribeCallback='/t'", status("https://app.example/t")),
+            ("transcribeCallback='https://other.example/t'", status("https://other.example/t")),
+        ] {
+            let mut call = Call::with(Settings { records: true, transcribes: true, ..Settings::default() });
+            call.start_at(PAGE);
+            call.document(&format!("<Record playBeep='false' {attributes}/>"));
+            let step = |step: &Step| if let Step::Record(record) = step { Some(record.transcription.clone()) } else { None };
+            assert_eq!(call.raw.iter().find_map(step), Some(expected), "{attributes}");
+        }
+        assert_eq!(step("transcribe='true'").transcription, None, "there is no [transcription]");
     }
 
     [

@@ -242,9 +242,12 @@ fn audio_of(shared: &Shared, recording: &str) -> Result<audio::Audio, NoText> {
             NoText::Yet(error.to_string(), None)
         }
     })?;
-    audio::read(&entry, &mut reader).map_err(|error| match error.kind() {
-        io::ErrorKind::FileTooLarge => NoText::Ever(error.to_string()),
-        _ => NoText::Yet(error.to_string(), None),
+    audio::read(&entry, &mut reader).map_err(|error| {
+        if error.kind() == io::ErrorKind::FileTooLarge {
+            NoText::Ever(error.to_string())
+        } else {
+            NoText::Yet(error.to_string(), None)
+        }
     })
 }
 
