@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { h, say } from './dom.js';
-import { maskNumbers, numbersAreMasked, zone } from './format.js';
+import { maskNumbers, numbersAreMasked, time, zone } from './format.js';
 import { overviewPage } from './overview.js';
 import { callsPage } from './calls.js';
 import { callPage } from './call.js';
@@ -58,6 +58,18 @@ async function nameEdge() {
   said.textContent = edge;
 }
 
+/** Says above the page that what it shows is old, until the edge answers again. */
+function unanswered() {
+  if (document.getElementById('lost')) return;
+  const now = new Date().toISOString();
+  main.before(h('p', { id: 'lost', class: 'verdict bad', role: 'alert' }, h('strong', {}, 'The edge does not answer'), ' since ', h('time', { datetime: now }, time(now)), '. This page shows what was known then. Try: check that the process runs (', h('code', {}, 'trunkgate status'), ' on its machine) and that the network reaches it.'));
+}
+
+function answered() {
+  const lost = document.getElementById('lost');
+  if (lost) lost.remove();
+}
+
 /** Refreshes the page; one request at a time. */
 async function refresh() {
   if (!page || asking) {
@@ -71,11 +83,13 @@ async function refresh() {
     await asked.refresh();
     await nameEdge();
     if (asked === page) main.classList.remove('stale');
+    answered();
   } catch (error) {
     if (asked === page && error.status !== 401) {
       main.classList.add('stale');
       if (!main.firstChild) main.append(h('p', { class: 'bad' }, error.message));
       document.getElementById('link').textContent = error.status === 0 ? 'unreachable' : error.message;
+      if (error.status === 0) unanswered();
     }
   }
   asking = false;

@@ -110,19 +110,19 @@ export function table(columns, options) {
     const detail = options.detail ? options.detail(row) : null;
     return [h('tr', properties, cells), detail ? h('tr', { class: 'detail' }, h('td', { colspan: columns.length }, detail)) : null].filter(Boolean);
   });
-  // On phones a long table shows its first rows until the rest is asked for.
-  const late = rows.filter((row) => !row.classList.contains('detail')).slice(PHONE_ROWS);
+  // A table that is not what the page is for shows its first rows until the rest is asked for; on phones every long one does.
+  const late = rows.filter((row) => !row.classList.contains('detail')).slice(options.short || PHONE_ROWS);
   const isFolded = late.length > 0 && !unfolded.has(options.caption);
   if (isFolded) rows.slice(rows.indexOf(late[0])).forEach((row) => row.classList.add('late'));
   if (rows.length === 0) rows.push(h('tr', {}, h('td', { colspan: columns.length, class: 'empty' }, options.empty || 'None.')));
   return h('div', { class: 'scroll', 'data-scroll': options.caption, tabindex: '0', role: 'region', 'aria-label': options.caption },
-    h('table', { class: [options.compact ? 'compact' : null, isFolded ? 'folded' : null].filter(Boolean).join(' ') || null }, h('caption', { class: 'unseen' }, options.caption), h('thead', {}, h('tr', {}, columns.map((column) => header(column, options)))), h('tbody', {}, rows)),
+    h('table', { class: [options.compact ? 'compact' : null, isFolded ? 'folded' : null, isFolded && options.short ? 'short' : null].filter(Boolean).join(' ') || null }, h('caption', { class: 'unseen' }, options.caption), h('thead', {}, h('tr', {}, columns.map((column) => header(column, options)))), h('tbody', {}, rows)),
     isFolded ? h('button', { type: 'button', class: 'more', key: `more ${options.caption}`, on: { click: (event) => unfold(event.target, options.caption) } }, `Show ${late.length} more`) : null);
 }
 
 function unfold(button, caption) {
   unfolded.add(caption);
-  button.previousElementSibling.classList.remove('folded');
+  button.previousElementSibling.classList.remove('folded', 'short');
   button.remove();
 }
 

@@ -100,16 +100,22 @@ function troubles(all, said, status) {
   const now = status.problem_details.filter((one) => one.harm !== 'past');
   const isNow = (one) => now.some(({ trunk, agent, app }) => [trunk, agent, app && `app:${app}`].some((name) => name && [one.target, one.trunk].includes(name)));
   const colour = (one) => (isNow(one) ? (one.kind === 'failed_over' ? 'warn' : 'bad') : 'plain');
-  const filter = (one) => (FLAGS.includes(one.kind) ? { flag: one.kind } : { reason: one.reason });
+  const rank = (one) => ['bad', 'warn', 'plain'].indexOf(colour(one));
+  const isTrunk = (name) => status.trunks.some((trunk) => trunk.name === name);
+  const filter = (one) => ({
+    ...(FLAGS.includes(one.kind) ? { flag: one.kind } : { reason: one.reason }),
+    trunk: [one.target, one.trunk].find(isTrunk),
+    code: one.code,
+  });
   return table([
     { name: 'Problem', cell: (one) => [chip(colour(one), KINDS[one.kind] || one.kind), ' ', one.reason ? h('code', { class: 'slug' }, one.reason) : null, one.code ? ` ${one.code}` : null] },
     { name: 'Description', cell: (one) => meaning(one, said) },
-    { name: 'Party', title: 'Who failed, and the trunk of the caller', cell: (one) => (one.target ? [h('strong', {}, masked(one.target)), one.trunk && one.trunk !== one.target ? h('span', { class: 'dim' }, ` called by ${one.trunk}`) : null] : one.trunk || '–') },
+    { name: 'Party', title: 'Who failed, and the trunk of the last caller', cell: (one) => (one.target ? [h('strong', {}, masked(one.target)), one.trunk && one.trunk !== one.target ? h('span', { class: 'dim' }, `, last called by ${one.trunk}`) : null] : one.trunk || '–') },
     { name: 'Count', cell: (one) => count(one.count), class: 'number' },
     { name: 'Latest', cell: (one) => h('a', { href: `#/calls/${one.last_sid}`, title: time(one.last_at) }, ago(one.last_at)), class: 'nowrap' },
-    { name: 'Calls', cell: (one) => h('a', { href: `#/calls${api.query({ ...filter(one), ...(one.code ? { code: one.code } : {}) })}` }, 'show') },
+    { name: 'Calls', cell: (one) => h('a', { href: `#/calls${api.query(filter(one))}` }, 'show') },
   ], {
-    caption: 'Problems in the last hour', rows: all, key: (one) => `${one.kind} ${one.reason} ${one.target || one.trunk || ''} ${one.code || ''}`, empty: 'No problems in the last hour.',
+    caption: 'Problems in the last hour', short: 12, rows: [...all].sort((a, b) => rank(a) - rank(b)), key: (one) => `${one.kind} ${one.reason} ${one.target || one.trunk || ''} ${one.code || ''}`, empty: 'No problems in the last hour.',
     open: (one) => { location.hash = `#/calls/${one.last_sid}`; },
   });
 }

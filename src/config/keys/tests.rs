@@ -22,6 +22,7 @@ const PLACES: &[(&str, &[Key])] = &[
     ("[log]\nKEYS", LOG),
     ("[cdr]\nfile = 'x'\nurl = 'https://h/'\nKEYS", CDR),
     ("[recording]\ndirectory = 'x'\nKEYS", RECORDING),
+    ("[recording]\ndirectory = 'x'\n[transcription]\nurl = 'https://h/'\nKEYS", TRANSCRIPTION),
     ("[recording]\ndirectory = 'x'\n[[route]]\nconnect = ['voicemail:x']\n[voicemail.x]\nKEYS", VOICEMAIL),
     ("[hep]\naddress = '127.0.0.1:9060'\nKEYS", HEP),
     ("[otel]\nendpoint = 'http://127.0.0.1:4318'\nKEYS", OTEL),

@@ -252,7 +252,8 @@ async function mended(browser, url, faults) {
   const faulty = (body) => { body.trunks = body.trunks.map((trunk) => ({ ...trunk, state: 'up', unheard: fault, rejected })); };
   await rewrite('/v1/trunks', faulty);
   await rewrite('/v1/status', (body) => { faulty(body); body.problem_details = problems.map((problem) => ({ ...problem, trunk: body.trunks[0].name })); });
-  const failed = (code, count) => ({ kind: 'failed', reason: 'target_rejected', code, sentence: 'a target rejected the call', count, fix: `advice for ${code}`, last_at: new Date().toISOString(), last_sid: fault.last_sid, trunk: 'pbx', target: 'carrier', text: null });
+  const { trunks: [{ name: known }] } = await (await page.request.get(`${url}/v1/status`)).json();
+  const failed = (code, count) => ({ kind: 'failed', reason: 'target_rejected', code, sentence: 'a target rejected the call', count, fix: `advice for ${code}`, last_at: new Date().toISOString(), last_sid: fault.last_sid, trunk: 'pbx', target: known, text: null });
   await rewrite('/v1/history', (body) => { body.troubles = [failed(403, 12), failed(503, 6), failed(402, 4)]; });
   const show = async (name) => {
     await page.goto(`${url}/#/nowhere`);
@@ -263,6 +264,14 @@ async function mended(browser, url, faults) {
   await page.locator('.health.good', { hasText: 'No problems' }).waitFor();
   hold('mended faults: the history has a row for each code', await page.locator('section[aria-label="Problems in the last hour"] tbody tr').count() === 3);
   hold('mended faults: nothing of the hour is a problem of now', await page.locator('.chip.bad, .chip.warn, .strip .bad').count() === 0);
+  const shown = await page.locator('section[aria-label="Problems in the last hour"] tbody a', { hasText: 'show' }).first().getAttribute('href');
+  hold('mended faults: the calls of a row are those of its trunk', shown.includes(`trunk=${known}`) && shown.includes('code=403'));
+  const isCut = (route) => route.abort();
+  await page.route('**/v1/**', isCut);
+  await page.locator('#lost', { hasText: 'does not answer' }).waitFor();
+  await page.unroute('**/v1/**', isCut);
+  await page.locator('#lost').waitFor({ state: 'detached' });
+  hold('an edge that does not answer is named above the page until it does', true);
   await show('trunks');
   hold('mended faults: no trunk is marked', await page.locator('tr.marked, .chip.bad, .chip.warn').count() === 0);
   problems = [{ harm: 'strangers', headline: 'SIP from unknown sources is dropped', evidence: '1 message', fix: null, command: null }];
