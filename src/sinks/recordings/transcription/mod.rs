@@ -2,12 +2,9 @@
 //! that wait are in the store, so a crash loses none; a request that it has cut is repeated.
 
 mod audio;
+mod endpoint;
 mod figures;
-mod service;
 pub(super) mod table;
-
-#[cfg(test)]
-mod tests;
 
 use std::collections::HashMap;
 use std::io;
@@ -38,7 +35,7 @@ use crate::webhooks::request::{Method, idempotency_token};
 pub(crate) use figures::TranscriptionFigures;
 pub(crate) use table::{Part, Transcription};
 
-use service::NoText;
+use endpoint::NoText;
 use table::{State, Stored, Waiting};
 
 /// Name in figures of the receiver of every transcription.
@@ -222,7 +219,7 @@ async fn transcribe(shared: Arc<Shared>, settings: Arc<config::Transcription>, p
     let recording = one.recording.clone();
     let read = on_disk(&shared, move |shared| Ok(audio_of(shared, &recording))).await;
     let result = match read {
-        Ok(Ok(audio)) => service::ask(&settings, audio, pace.within).await,
+        Ok(Ok(audio)) => endpoint::ask(&settings, audio, pace.within).await,
         Ok(Err(no)) => Err(no),
         Err(error) => Err(NoText::Yet(error.to_string(), None)),
     };
@@ -377,3 +374,6 @@ pub(super) fn opened(one: &Transcription, key: Option<&Identities>) -> Result<Op
     }
     String::from_utf8(text).map(Some).map_err(|_| refused())
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ const TEXT: &str = r#"{"text":" Good morning, Jörg. "}"#;
 const MOST: Duration = Duration::from_secs(30);
 
 /// A service that answers each request as the next text says; an empty one closes the connection, `hang` leaves it open.
-struct Service {
+struct Endpoint {
     url: String,
     requests: Receiver<Vec<u8>>,
 }
@@ -48,8 +48,8 @@ fn answer(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len())
 }
 
-impl Service {
-    fn new(answers: Vec<String>) -> Service {
+impl Endpoint {
+    fn new(answers: Vec<String>) -> Endpoint {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/v1/audio/transcriptions", listener.local_addr().unwrap());
         let (sender, requests) = channel();
@@ -65,7 +65,7 @@ impl Service {
                 }
             }
         });
-        Service { url, requests }
+        Endpoint { url, requests }
     }
 
     fn request(&self) -> Vec<u8> {
@@ -204,7 +204,7 @@ fn file_of(request: &[u8]) -> Vec<u8> {
 #[test]
 fn a_recording_is_uploaded_as_one_channel_and_its_text_is_stored_and_reported() {
     for (channels, sum) in [(Channels::Dual, [3, i16::MAX, -2]), (Channels::Mono, [3, i16::MAX, -2])] {
-        let service = Service::new(vec![answer("200 OK", "", TEXT)]);
+        let service = Endpoint::new(vec![answer("200 OK", "", TEXT)]);
         let bench = Bench::new(&service.url, channels, None);
         let one = bench.over();
         assert_eq!((one.state, one.recording.as_str(), one.milliseconds), (State::Completed, RECORDING, 1_700));
@@ -254,7 +254,7 @@ fn what_the_service_cannot_do_now_is_repeated() {
         "hang".to_owned(),
     ];
     for (at, bad) in bad.into_iter().enumerate() {
-        let service = Service::new(vec![bad, answer("200 OK", "", TEXT)]);
+        let service = Endpoint::new(vec![bad, answer("200 OK", "", TEXT)]);
         let bench = Bench::new(&service.url, Channels::Mono, None);
         let thread = bench.start();
         let failed = bench.once(|one| one.attempts == 1);
@@ -275,7 +275,7 @@ fn what_the_service_cannot_do_now_is_repeated() {
 
 #[test]
 fn audio_that_the_service_refuses_has_failed() {
-    let service = Service::new(vec![answer("400 Bad Request", "", "{\"error\":{\"message\":\"not speech\"}}")]);
+    let service = Endpoint::new(vec![answer("400 Bad Request", "", "{\"error\":{\"message\":\"not speech\"}}")]);
     let bench = Bench::new(&service.url, Channels::Mono, None);
     let one = bench.over();
     assert!(
@@ -307,7 +307,7 @@ fn a_service_that_is_away_is_a_problem_until_it_is_back() {
 
 #[test]
 fn a_request_that_the_end_of_the_process_cuts_is_repeated_by_the_next_one() {
-    let service = Service::new(vec!["hang".to_owned(), answer("200 OK", "", TEXT)]);
+    let service = Endpoint::new(vec!["hang".to_owned(), answer("200 OK", "", TEXT)]);
     let Bench { folder, shared } = Bench::new(&service.url, Channels::Mono, None);
     let first = Bench { folder, shared };
     let thread = first.start();
@@ -324,7 +324,7 @@ fn a_request_that_the_end_of_the_process_cuts_is_repeated_by_the_next_one() {
 #[test]
 fn texts_of_encrypted_recordings_are_encrypted_and_go_with_their_recording() {
     let key = Arc::new(Identities::parse(&Identity::of([4; 32]).unwrap().reveal()).unwrap());
-    let service = Service::new(vec![answer("200 OK", "", TEXT)]);
+    let service = Endpoint::new(vec![answer("200 OK", "", TEXT)]);
     let bench = Bench::new(&service.url, Channels::Mono, Some(Arc::clone(&key)));
     let one = bench.over();
     assert!(matches!(&one.text, Some(Stored::Sealed(_))), "{one:?}");

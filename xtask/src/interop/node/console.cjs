@@ -41,6 +41,8 @@ async function opened(browser, url, options, faults) {
     if (message.type() !== 'error') return;
     // Responses that the console expects: a download that is not available, a wrong token.
     if (/the server responded with a status of (401|404|405|400)/.test(message.text())) return;
+    // Of requests that a check cuts off.
+    if (/net::ERR_FAILED/.test(message.text())) return;
     faults.push(`console: ${message.text()} (${message.location().url})`);
   });
   page.on('request', (request) => {
