@@ -6,7 +6,7 @@ use trunkgate_terms::Channels;
 ///
 /// Mono is the sum of both, limited to the range of a sample: a party that speaks alone keeps its level, as in Twilio's mono
 /// recordings, where an average would halve it.
-pub(crate) fn mix(channels: Channels, stereo: &[i16], to: &mut Vec<i16>) {
+pub fn mix(channels: Channels, stereo: &[i16], to: &mut Vec<i16>) {
     match channels {
         Channels::Dual => to.extend_from_slice(stereo),
         Channels::Mono => to.extend(stereo.as_chunks::<2>().0.iter().map(|[left, right]| left.saturating_add(*right))),

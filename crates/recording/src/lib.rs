@@ -14,6 +14,7 @@ mod opus;
 mod peaks;
 pub mod wav;
 
+pub use channels::mix;
 pub use cut::Cut;
 pub use encoder::{Container, Encoder};
 pub use envelope::Encryption;

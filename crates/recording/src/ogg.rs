@@ -166,27 +166,25 @@ impl<'a> Page<'a> {
     }
 }
 
-/// Packets of audio of a file that is given piece by piece.
+/// Packets of a file that is given piece by piece.
 #[derive(Debug, Default)]
 pub(crate) struct Packets {
     /// Bytes that are no whole page yet.
     held: Vec<u8>,
-    /// Packets that have come, the two of the header among them.
+    /// Packets that have come, those of the header among them.
     seen: u64,
 }
 
 impl Packets {
-    /// Takes the next bytes of the file, and shows the packets that are whole.
-    pub(crate) fn push(&mut self, bytes: &[u8], mut show: impl FnMut(&[u8])) {
+    /// Takes the next bytes of the file, and shows the packets that are whole with their numbers among those of audio; `None`: of the header.
+    pub(crate) fn push(&mut self, bytes: &[u8], mut show: impl FnMut(Option<u64>, &[u8])) {
         self.held.extend_from_slice(bytes);
         let mut at = 0;
         while let Found::Page(page) = page(self.held.get(at..).unwrap_or_default()) {
             at += page.length;
             for packet in page.packets() {
+                show(self.seen.checked_sub(HEADER_PACKETS), packet);
                 self.seen += 1;
-                if self.seen > HEADER_PACKETS {
-                    show(packet);
-                }
             }
         }
         self.held.drain(..at);
@@ -197,10 +195,7 @@ impl Packets {
 #[derive(Debug)]
 pub(crate) struct OpusCut {
     pages: Pages,
-    /// Bytes that are no whole page yet.
-    held: Vec<u8>,
-    /// Packets that have come, the two of the header among them.
-    seen: u64,
+    read: Packets,
     kept: Range<u64>,
     pre_skip: u64,
     /// Packets of audio in the new file.
@@ -209,24 +204,17 @@ pub(crate) struct OpusCut {
 
 impl OpusCut {
     pub(crate) fn new(kept: Range<u64>, serial: u32) -> OpusCut {
-        OpusCut { pages: Pages::new(serial), held: Vec::new(), seen: 0, kept, pre_skip: 0, packets: 0 }
+        OpusCut { pages: Pages::new(serial), read: Packets::default(), kept, pre_skip: 0, packets: 0 }
     }
 
     /// Takes the next bytes of the file.
     pub(crate) fn push(&mut self, bytes: &[u8], to: &mut Vec<u8>) {
-        self.held.extend_from_slice(bytes);
-        let held = std::mem::take(&mut self.held);
-        let mut at = 0;
-        while let Found::Page(page) = page(held.get(at..).unwrap_or_default()) {
-            at += page.length;
-            page.packets().for_each(|packet| self.take(packet, to));
-        }
-        self.held = held.get(at..).unwrap_or_default().to_vec();
+        let mut read = std::mem::take(&mut self.read);
+        read.push(bytes, |number, packet| self.take(number, packet, to));
+        self.read = read;
     }
 
-    fn take(&mut self, packet: &[u8], to: &mut Vec<u8>) {
-        let number = self.seen.checked_sub(HEADER_PACKETS);
-        self.seen += 1;
+    fn take(&mut self, number: Option<u64>, packet: &[u8], to: &mut Vec<u8>) {
         let Some(number) = number else {
             if let Some([low, high]) = packet.strip_prefix(b"OpusHead").and_then(|head| head.get(2..4)) {
                 self.pre_skip = u64::from(u16::from_le_bytes([*low, *high]));

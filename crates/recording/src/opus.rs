@@ -29,14 +29,22 @@ impl std::fmt::Debug for OpusFile {
     }
 }
 
+/// Returns the channels of a recording as the codec names them.
+pub(crate) fn of_codec(channels: Channels) -> OpusChannels {
+    match channels {
+        Channels::Mono => OpusChannels::Mono,
+        Channels::Dual => OpusChannels::Stereo,
+    }
+}
+
 impl OpusFile {
     /// Begins a file: its two header pages are appended. `None` where the codec refuses, for which no input gives cause.
     pub(crate) fn new(channels: Channels, serial: u32, to: &mut Vec<u8>) -> Option<OpusFile> {
-        let (of_codec, bit_rate) = match channels {
-            Channels::Mono => (OpusChannels::Mono, OPUS_MONO_BIT_RATE),
-            Channels::Dual => (OpusChannels::Stereo, OPUS_DUAL_BIT_RATE),
+        let bit_rate = match channels {
+            Channels::Mono => OPUS_MONO_BIT_RATE,
+            Channels::Dual => OPUS_DUAL_BIT_RATE,
         };
-        let encoder = ropus::Encoder::builder(RATE_HZ, of_codec, Application::Voip)
+        let encoder = ropus::Encoder::builder(RATE_HZ, of_codec(channels), Application::Voip)
             .bitrate(Bitrate::Bits(bit_rate))
             .complexity(OPUS_COMPLEXITY)
             .signal(Signal::Voice)

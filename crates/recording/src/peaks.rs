@@ -1,9 +1,10 @@
 //! Levels of a finished file over its time, as a waveform shows them.
 
-use ropus::{Channels as OpusChannels, DecodeMode, Decoder};
+use ropus::{DecodeMode, Decoder};
 
 use crate::limits::{FRAME_MS, FRAME_SAMPLES, PEAK_PACKETS, PEAKS, RATE_HZ};
 use crate::ogg::Packets;
+use crate::opus::of_codec;
 use crate::wav::HEADER_BYTES;
 use crate::{Channels, Container};
 
@@ -36,8 +37,6 @@ enum Body {
 struct Opus {
     packets: Packets,
     decoder: Decoder,
-    /// Packets of audio that have come.
-    seen: u64,
     /// One run of so many is decoded.
     one_in: u64,
 }
@@ -62,10 +61,9 @@ impl Peaks {
         let body = match container {
             Container::Wav => Body::Wav { seen: 0, half: None },
             Container::Opus => {
-                let of_codec = if channels == Channels::Dual { OpusChannels::Stereo } else { OpusChannels::Mono };
-                let decoder = Decoder::new(RATE_HZ, of_codec).ok()?;
+                let decoder = Decoder::new(RATE_HZ, of_codec(channels)).ok()?;
                 let one_in = frames.div_ceil(packets).max(1);
-                Body::Opus(Box::new(Opus { packets: Packets::default(), decoder, seen: 0, one_in }))
+                Body::Opus(Box::new(Opus { packets: Packets::default(), decoder, one_in }))
             }
         };
         let levels = vec![vec![0; parts]; usize::from(channels.count())];
@@ -127,11 +125,10 @@ impl Peaks {
 
 impl Opus {
     fn push(&mut self, contents: &[u8], channels: u16, note: &mut impl FnMut(u64, usize, i16)) {
-        let Opus { packets, decoder, seen, one_in } = self;
+        let Opus { packets, decoder, one_in } = self;
         let mut decoded = [0; PACKET_SAMPLES * 2];
-        packets.push(contents, |packet| {
-            let number = *seen;
-            *seen += 1;
+        packets.push(contents, |number, packet| {
+            let Some(number) = number else { return };
             let is_left_out = !(number / RUN_PACKETS).is_multiple_of(*one_in) || packet.is_empty();
             if is_left_out {
                 return;

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 
 use sha2::{Digest as _, Sha256};
 use trunkgate_recording::Channels;
-use trunkgate_recording::age::{CHUNK_BYTES, Identities, Payload, Refusal, SEALED_BYTES};
+use trunkgate_recording::age::{CHUNK_BYTES, Identities, Payload, Refusal};
 use trunkgate_recording::limits::AGE_HEADER_BYTES;
 use trunkgate_recording::wav::{self, DataBytes, HEADER_BYTES};
 
@@ -63,10 +63,9 @@ impl Contents {
                 Ok(part)
             }
             Contents::Sealed { payload, last, bytes } => {
-                let left = bytes - (at * CHUNK_BYTES as u64).min(*bytes);
-                let tag = SEALED_BYTES - CHUNK_BYTES as u64;
-                let mut sealed = vec![0; (left.min(CHUNK_BYTES as u64) + tag) as usize];
-                file.read_exact_at(&mut sealed, payload.place(at))?;
+                let place = payload.range(at, *bytes);
+                let mut sealed = vec![0; (place.end - place.start) as usize];
+                file.read_exact_at(&mut sealed, place.start)?;
                 let opened = payload.open_chunk(at, at == *last, &mut sealed).map_err(io::Error::other)?.len();
                 sealed.truncate(opened);
                 Ok(sealed)

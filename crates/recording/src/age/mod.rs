@@ -13,7 +13,7 @@ mod stanza;
 pub use completion::{Completion, completion};
 pub use header::Refusal;
 pub use identity::{Identities, Identity, InvalidIdentity, Recipient};
-pub use payload::{CHUNK_BYTES, Payload, SEALED_BYTES, Sealer};
+pub use payload::{CHUNK_BYTES, Payload, Sealer};
 
 /// Fresh random bytes for one file: its key, the ephemeral secret that wraps it, and the nonce of the payload.
 #[derive(Clone)]

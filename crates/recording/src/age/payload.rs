@@ -1,5 +1,7 @@
 //! The payload: chunks of 64 KiB, each sealed with its number and with whether it is the last one.
 
+use std::ops::Range;
+
 use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 
 use super::header::{self, Refusal};
@@ -8,7 +10,7 @@ use super::{FileKey, Identities, Randomness, Recipient};
 /// Bytes of a whole chunk before it is sealed.
 pub const CHUNK_BYTES: usize = 64 << 10;
 /// Bytes of a whole chunk in the file.
-pub const SEALED_BYTES: u64 = (CHUNK_BYTES + TAG_BYTES) as u64;
+pub(super) const SEALED_BYTES: u64 = (CHUNK_BYTES + TAG_BYTES) as u64;
 const TAG_BYTES: usize = 16;
 const NONCE_BYTES: usize = 16;
 
@@ -60,6 +62,29 @@ impl Payload {
         let bytes = file_bytes.checked_sub(self.begins)?.checked_sub(chunks * TAG_BYTES as u64)?;
         // An empty chunk follows no other.
         (rest == 0 || rest > TAG_BYTES as u64 || (rest == TAG_BYTES as u64 && whole == 0)).then_some((last, bytes))
+    }
+
+    /// Returns the place of a sealed chunk in the file, of which the contents have this length.
+    pub fn range(&self, chunk: u64, bytes: u64) -> Range<u64> {
+        let begins = self.place(chunk);
+        let left = bytes.saturating_sub(chunk * CHUNK_BYTES as u64).min(CHUNK_BYTES as u64);
+        begins..begins + left + TAG_BYTES as u64
+    }
+
+    /// Opens all chunks of a whole file.
+    ///
+    /// # Errors
+    /// [`Refusal::Payload`]: it is not whole, or they are not its chunks.
+    pub fn open_all(&self, file: &[u8]) -> Result<Vec<u8>, Refusal> {
+        let (last, bytes) = self.contents(file.len() as u64).ok_or(Refusal::Payload)?;
+        let mut contents = Vec::new();
+        for chunk in 0..=last {
+            let place = self.range(chunk, bytes);
+            let sealed = usize::try_from(place.start).ok().zip(usize::try_from(place.end).ok());
+            let mut sealed = sealed.and_then(|(from, to)| file.get(from..to)).ok_or(Refusal::Payload)?.to_vec();
+            contents.extend_from_slice(self.open_chunk(chunk, chunk == last, &mut sealed)?);
+        }
+        Ok(contents)
     }
 
     /// Opens a chunk in its place.

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use trunkgate_recording::Channels;
 use trunkgate_recording::wav::{self, DataBytes, HEADER_BYTES};
+use trunkgate_recording::{Channels, mix};
 
 use crate::limits::TRANSCRIPTION_AUDIO_BYTES;
 use crate::sinks::recordings::index::Entry;
@@ -36,14 +36,17 @@ pub(super) fn read(entry: &Entry, reader: &mut Reader) -> io::Result<Audio> {
     if is_mixed {
         bytes.extend_from_slice(&[0; HEADER_BYTES as usize]);
     }
-    let mut part = vec![0; PART_BYTES];
+    let (mut part, mut mono) = (vec![0; PART_BYTES], Vec::new());
     let mut at = if is_mixed { HEADER_BYTES } else { 0 };
     loop {
         let read = fill(reader, at, &mut part)?;
         let part = part.get(..read).unwrap_or_default();
         at += read as u64;
         if is_mixed {
-            bytes.extend(part.chunks_exact(4).flat_map(mixed));
+            let stereo: Vec<i16> = part.as_chunks().0.iter().map(|sample| i16::from_le_bytes(*sample)).collect();
+            mono.clear();
+            mix(Channels::Mono, &stereo, &mut mono);
+            bytes.extend(mono.iter().flat_map(|sample| sample.to_le_bytes()));
         } else {
             bytes.extend_from_slice(part);
         }
@@ -70,13 +73,4 @@ fn fill(reader: &mut Reader, at: u64, to: &mut [u8]) -> io::Result<usize> {
         filled += read;
     }
     Ok(filled)
-}
-
-/// Returns the sum of both channels, limited to 16 bits.
-fn mixed(frame: &[u8]) -> [u8; 2] {
-    let sample = |at: usize| {
-        let bytes = frame.get(at..at + 2).and_then(|bytes| <[u8; 2]>::try_from(bytes).ok());
-        bytes.map_or(0, i16::from_le_bytes)
-    };
-    sample(0).saturating_add(sample(2)).to_le_bytes()
 }

@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet, spawn_blocking};
 use trunkgate_call::{RecordingLinks, TRANSCRIPTION_PURPOSE, TranscriptionReport, TranscriptionRequest};
-use trunkgate_recording::age::{CHUNK_BYTES, Identities, Payload, Sealer};
+use trunkgate_recording::age::{Identities, Payload, Sealer};
 
 use super::drawn;
 use super::index::Entry;
@@ -359,20 +359,8 @@ pub(super) fn opened(one: &Transcription, key: Option<&Identities>) -> Result<Op
         Some(Stored::Sealed(sealed)) => sealed,
     };
     let payload = Payload::open(sealed, key.ok_or(NotOpened::NoKey)?).map_err(NotOpened::Refused)?;
-    let refused = || NotOpened::Refused(super::reader::OPEN);
-    let (last, bytes) = payload.contents(sealed.len() as u64).ok_or_else(refused)?;
-    let mut text = Vec::new();
-    for chunk in 0..=last {
-        let begins = usize::try_from(payload.place(chunk)).unwrap_or(usize::MAX);
-        let left = bytes.saturating_sub(chunk * CHUNK_BYTES as u64).min(CHUNK_BYTES as u64);
-        let tag = trunkgate_recording::age::SEALED_BYTES - CHUNK_BYTES as u64;
-        let length = usize::try_from(left + tag).unwrap_or(usize::MAX);
-        let part = sealed.get(begins..begins.saturating_add(length)).ok_or_else(refused)?;
-        let mut part = part.to_vec();
-        let plain = payload.open_chunk(chunk, chunk == last, &mut part).map_err(NotOpened::Refused)?;
-        text.extend_from_slice(plain);
-    }
-    String::from_utf8(text).map(Some).map_err(|_| refused())
+    let text = payload.open_all(sealed).map_err(NotOpened::Refused)?;
+    String::from_utf8(text).map(Some).map_err(|_| NotOpened::Refused(super::reader::OPEN))
 }
 
 #[cfg(test)]

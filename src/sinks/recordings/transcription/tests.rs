@@ -283,6 +283,8 @@ fn audio_that_the_service_refuses_has_failed() {
         "{one:?}"
     );
     assert!(bench.callbacks()[0].1.contains("[\"TranscriptionStatus\",\"failed\"]"));
+    // The figures follow the store.
+    bench.once(|_| bench.shared.figures.transcriptions.failed.get() > 0);
     assert_eq!((bench.retried(), bench.shared.figures.transcriptions.failed.get()), (0, 1));
     assert_eq!(bench.shared.figures.transcriptions.problem(), None, "the service works");
 }
