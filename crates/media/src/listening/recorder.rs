@@ -30,8 +30,10 @@ pub(super) struct Recorder {
     tracks: TrackSet,
     begun: Instant,
     hearing: Hearing,
-    /// Frames of the inbound and the outbound track whose other half is not there yet: of one of them at most.
-    halves: [VecDeque<Samples>; 2],
+    /// Frames whose other half is not there yet: all of one track.
+    halves: VecDeque<Samples>,
+    /// The track that they are of.
+    ahead: TrackName,
     /// Frames heard since it began, whether written or cut out.
     heard: u64,
     pause: Option<RecordingPause>,
@@ -73,7 +75,8 @@ impl Recorder {
             tracks: spec.tracks,
             begun: now,
             hearing,
-            halves: Default::default(),
+            halves: VecDeque::new(),
+            ahead: TrackName::Inbound,
             heard: 0,
             pause: None,
             file: File { first: 0, frames: 0, block: Vec::with_capacity(BLOCK) },
@@ -170,13 +173,12 @@ impl Recorder {
     /// Takes the next frame of either direction, and records it where its other half is there; returns whether there was one.
     fn take_half(&mut self, now: Instant) -> bool {
         let Some(Frame { track, audio }) = self.hearing.poll_recorded(now) else { return false };
-        let [inbound, outbound] = &mut self.halves;
-        let (own, other) = match track {
-            TrackName::Inbound => (inbound, outbound),
-            TrackName::Outbound => (outbound, inbound),
-        };
-        match (other.pop_front(), track) {
-            (None, _) => own.push_back(audio),
+        if self.halves.is_empty() {
+            self.ahead = track;
+        }
+        let other = if track == self.ahead { None } else { self.halves.pop_front() };
+        match (other, track) {
+            (None, _) => self.halves.push_back(audio),
             (Some(right), TrackName::Inbound) => self.join(&audio, &right),
             (Some(left), TrackName::Outbound) => self.join(&left, &audio),
         }
