@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::bench::agents::{Told, agent, agent_table};
-use crate::bench::{Bench, CARRIER, Dialed, Dialing, PBX, answer, offer, route, to_trunk};
+use crate::bench::{Bench, CARRIER, PBX, answer, offer, route, to_trunk};
 use trunkgate_call::limits::{RECORDINGS_AT_ONCE, RECORDINGS_PER_CALL};
 use trunkgate_call::view::RecordingView;
 use trunkgate_call::{
@@ -192,23 +192,11 @@ fn players(bench: &mut Bench) -> Vec<(EndId, Sound)> {
     bench.take_media().into_iter().filter_map(added).collect()
 }
 
-/// A call to the PBX whose caller has acknowledged the answer.
-fn connected(bench: &mut Bench, number: &str) -> (Dialing, Dialed) {
-    let mut caller = bench.invite(CARRIER, number, &offer());
-    bench.expect(CARRIER, "SIP/2.0 100");
-    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
-    bench.receive(PBX, callee.answer(200, &answer()));
-    bench.expect(PBX, "ACK");
-    caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
-    bench.receive(CARRIER, caller.request("ACK", "", ""));
-    (caller, callee)
-}
-
 #[test]
 fn the_parties_of_a_call_hear_that_it_is_recorded_and_then_each_other() {
     for to in [(true, true), (true, false), (false, true)] {
         let mut bench = announcing(table(true), to);
-        let (mut caller, callee) = connected(&mut bench, "+14155550100");
+        let (mut caller, callee) = bench.connected("+14155550100", &offer(), &answer());
         assert_eq!(bench.recordings.len(), 1, "what they hear is recorded");
         let players = players(&mut bench);
         let count = usize::from(to.0) + usize::from(to.1);
@@ -239,7 +227,7 @@ fn what_is_not_recorded_and_emergency_calls_are_not_announced() {
     bench.answered();
     assert_eq!(players(&mut bench), [], "there is no writer");
     let mut bench = announcing(table(true), (true, true));
-    connected(&mut bench, "911");
+    bench.connected("911", &offer(), &answer());
     assert_eq!((bench.recordings.len(), players(&mut bench)), (1, vec![]));
 }
 

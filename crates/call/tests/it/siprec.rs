@@ -35,13 +35,7 @@ fn bench(change: impl FnOnce(&mut Trunk)) -> Bench {
 
 /// A call from the carrier that the PBX has answered, and the INVITE that a server got.
 fn answered(bench: &mut Bench) -> (Dialing, Dialed, Dialed) {
-    let mut caller = bench.invite(CARRIER, "+14155550100", &offer());
-    bench.expect(CARRIER, "SIP/2.0 100");
-    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
-    bench.receive(PBX, callee.answer(200, &answer()));
-    bench.expect(PBX, "ACK");
-    caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
-    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    let (caller, callee) = bench.connected("+14155550100", &offer(), &answer());
     let server = Dialed::new(SRS, bench.expect(SRS, "INVITE"));
     bench.nothing();
     (caller, callee, server)

@@ -419,17 +419,21 @@ impl Bench {
         dialing
     }
 
+    /// A call to the PBX, by these descriptions, whose caller has acknowledged the answer.
+    pub fn connected(&mut self, number: &str, offer: &str, answer: &str) -> (Dialing, Dialed) {
+        let mut caller = self.invite(CARRIER, number, offer);
+        self.expect(CARRIER, "SIP/2.0 100");
+        let callee = Dialed::new(PBX, self.expect(PBX, "INVITE"));
+        self.receive(PBX, callee.answer(200, answer));
+        self.expect(PBX, "ACK");
+        caller.to_tag = self.expect(CARRIER, "SIP/2.0 200").tag("To");
+        self.receive(CARRIER, caller.request("ACK", "", ""));
+        (caller, callee)
+    }
+
     /// The whole way to an answered call from the carrier to the PBX.
     pub fn answered(&mut self) -> (Dialing, Dialed) {
-        let mut caller = self.invite(CARRIER, "+14155550100", &offer());
-        self.expect(CARRIER, "SIP/2.0 100");
-        let invite = self.expect(PBX, "INVITE");
-        let callee = Dialed::new(PBX, invite);
-        self.receive(PBX, callee.answer(200, &answer()));
-        self.expect(PBX, "ACK");
-        let ok = self.expect(CARRIER, "SIP/2.0 200");
-        caller.to_tag = ok.tag("To");
-        self.receive(CARRIER, caller.request("ACK", "", ""));
+        let (caller, callee) = self.connected("+14155550100", &offer(), &answer());
         self.nothing();
         assert_eq!(self.gateway.calls(self.now)[0].state, "answered");
         (caller, callee)
