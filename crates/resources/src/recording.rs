@@ -462,6 +462,11 @@ impl Recordings {
         self.links.is_some()
     }
 
+    /// Returns whether recordings that ask for it are transcribed.
+    pub fn transcribes(&self) -> bool {
+        self.links.as_ref().is_some_and(|links| links.transcribes)
+    }
+
     /// Returns how recordings are named.
     pub fn links(&self) -> Option<&RecordingLinks> {
         self.links.as_deref()

@@ -126,6 +126,13 @@ impl App {
     pub fn mailbox(mailbox: Mailbox) -> App {
         App::new(&mailbox.target(), AppDocument::Mailbox(mailbox))
     }
+    /// Returns the file of the sound that it plays, where that is all that it does.
+    pub fn as_sound(&self) -> Option<&str> {
+        match &self.document {
+            AppDocument::Sound(file) => Some(file),
+            AppDocument::Url { .. } | AppDocument::File(_) | AppDocument::Text(_) | AppDocument::Mailbox(_) => None,
+        }
+    }
     /// Returns the mailbox that it is, where it is one.
     pub fn as_mailbox(&self) -> Option<&Mailbox> {
         match &self.document {

@@ -8,6 +8,9 @@ use crate::status::{Status, status};
 const OF_THE_ACCOUNT: &str = "The credentials of `auth` were not challenged again, so ask the carrier whether the account may call this \
      number and show this caller ID (`caller_id` of the route, `send_numbers` of the trunk); some PBXs send 403 for a wrong password, too";
 
+/// What a 403 answers where the account is meant, as the end of a sentence.
+pub const TO_CREDENTIALS: &str = "to a request with credentials";
+
 /// A final response that is no 2xx.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Said {
@@ -57,7 +60,7 @@ impl fmt::Display for Said {
         write!(f, "{}", self.code)?;
         self.words().map_or(Ok(()), |words| write!(f, " {words}"))?;
         if self.is_of_the_account() {
-            f.write_str(" to a request with credentials")?;
+            write!(f, " {TO_CREDENTIALS}")?;
         }
         self.retry_after.map_or(Ok(()), |seconds| write!(f, " (Retry-After {seconds})"))
     }

@@ -126,27 +126,8 @@ impl<'p> Operator<'p> {
         Ok(())
     }
 
-    /// Plays a sound to parties, which hear it instead of the other one, as requested.
+    /// Plays a sound to parties, which hear it instead of the other one; `why`: as the trace has it.
     pub(crate) fn play(
-        &mut self,
-        cx: &mut Cx<'_>,
-        parties: &[CallParty],
-        sound: (&str, &Arc<[u8]>),
-    ) -> Result<(), Refused> {
-        self.play_because(cx, parties, sound, "as requested")
-    }
-
-    /// Plays the announcement that the call is recorded, in the same way.
-    pub(crate) fn announce(
-        &mut self,
-        cx: &mut Cx<'_>,
-        parties: &[CallParty],
-        sound: (&str, &Arc<[u8]>),
-    ) -> Result<(), Refused> {
-        self.play_because(cx, parties, sound, "because the call is recorded")
-    }
-
-    fn play_because(
         &mut self,
         cx: &mut Cx<'_>,
         parties: &[CallParty],

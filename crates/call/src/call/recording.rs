@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use trunkgate_media::{Channels, Command, EndId, RecorderSpec, RecordingPause, TapSpec};
 use trunkgate_resources::limits::{RECORDINGS_AT_ONCE, RECORDINGS_PER_CALL};
 use trunkgate_resources::recording::{RecordingRequest, RecordingSource, trimmed};
-use trunkgate_route::{App, AppDocument, Plan, Route, Target};
+use trunkgate_route::{App, Plan, Route, Target};
 use trunkgate_story::view::RecordingView;
 use trunkgate_twiml::{Input, RecordResult};
 
@@ -139,7 +139,7 @@ pub(crate) fn plan(cx: &mut Cx<'_>, plan: &mut Plan, is_emergency: bool) {
     cx.call.facts.unannounced = Unannounced::Both;
     let talks = |target: &Target| match target {
         Target::Agent(_) => true,
-        Target::App(app) => !matches!(app.document, AppDocument::Sound(_)),
+        Target::App(app) => app.as_sound().is_none(),
         Target::Trunk { .. } | Target::Uri { .. } | Target::Reject(_) | Target::RingAll(_) => false,
     };
     if let Some(first) = plan.targets.iter().position(talks).filter(|_| announcement.to_caller) {
@@ -160,9 +160,8 @@ pub(crate) fn plan_later(cx: &mut Cx<'_>, route: &Route) {
 
 /// Notes that the caller hears a sound, which may be the announcement.
 pub(crate) fn caller_hears(cx: &mut Cx<'_>, app: &App) {
-    let AppDocument::Sound(file) = &app.document else { return };
-    let announcement = cx.edge.sessions.recordings.announcement();
-    if cx.call.facts.unannounced == Unannounced::Both && announcement.is_some_and(|own| own.file == *file) {
+    let Some(announcement) = cx.edge.sessions.recordings.announcement() else { return };
+    if cx.call.facts.unannounced == Unannounced::Both && app.as_sound() == Some(&announcement.file) {
         cx.call.facts.unannounced = Unannounced::Callee;
     }
 }
@@ -191,11 +190,12 @@ fn announce(parts: &mut Parts, cx: &mut Cx<'_>) {
         CallParty::Callee => announcement.to_callee,
     };
     let parties: Vec<CallParty> = CallParty::ALL.into_iter().filter(is_wanted).collect();
-    let played = match parties.is_empty() {
-        true => Ok(()),
-        false => Operator::of(parts).announce(cx, &parties, (&announcement.file, &announcement.sound)),
-    };
-    match played {
+    if parties.is_empty() {
+        cx.call.facts.unannounced = Unannounced::None;
+        return;
+    }
+    let sound = (announcement.file.as_str(), &announcement.sound);
+    match Operator::of(parts).play(cx, &parties, sound, "because the call is recorded") {
         // Those who are not connected yet hear it when they are.
         Err(
             Refused::NotAnswered

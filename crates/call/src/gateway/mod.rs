@@ -652,7 +652,7 @@ impl Gateway {
         parties: &[CallParty],
         sound: (&str, &Arc<[u8]>),
     ) -> Result<(), Refused> {
-        self.ask(now, sid, |parts, cx| Operator::of(parts).play(cx, parties, sound))
+        self.ask(now, sid, |parts, cx| Operator::of(parts).play(cx, parties, sound, "as requested"))
     }
 
     /// Sends the caller of an agent to another target once that answers; until then the caller stays with its agent.

@@ -277,7 +277,7 @@ impl Run {
     }
     /// Returns whether its end leads to the next target of the route.
     pub(crate) fn is_announcement(&self) -> bool {
-        matches!(self.app.document, AppDocument::Sound(_))
+        self.app.as_sound().is_some()
     }
     /// Returns whether documents decide about the call: it is neither an announcement nor a mailbox.
     pub(crate) fn is_application(&self) -> bool {

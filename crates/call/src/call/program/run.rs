@@ -40,10 +40,14 @@ impl Runner<'_> {
         cx.disarm(Timer::Search);
         let source = first_document(&app.document);
         let recognition = cx.edge.apps.recognition.spec().is_some();
-        let (records, transcribes) =
-            cx.edge.sessions.recordings.links().map_or((false, false), |it| (true, it.transcribes));
-        let settings =
-            Settings { fallback: fallback_of(&app), recognition, records, transcribes, ..Settings::default() };
+        let recordings = &cx.edge.sessions.recordings;
+        let settings = Settings {
+            fallback: fallback_of(&app),
+            recognition,
+            records: recordings.is_on(),
+            transcribes: recordings.transcribes(),
+            ..Settings::default()
+        };
         let mut program = Program::new(settings);
         let digits = cx.call.requested.as_mut().and_then(|requested| requested.digits.take());
         program.start_after(Duration::ZERO, digits, source, cx.call.times.answered.is_some());

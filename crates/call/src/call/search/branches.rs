@@ -16,6 +16,7 @@ use trunkgate_sip::{Answer, Body, DialogId};
 use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::few::Few;
 use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::said::TO_CREDENTIALS;
 
 use crate::call::controller::{Controller, TargetResult};
 use crate::call::legs::leg::LegState;
@@ -401,7 +402,7 @@ impl Search {
                 let is_lost = is_last && cx.call.state == State::Searching && !cx.call.is_programmed;
                 let (sid, called) = (cx.call.legs.sid(), cx.call.facts.called.text.as_str());
                 let fault = failure.detail.as_deref().filter(|_| matches!(said.code, 401 | 407));
-                let fault = fault.or(said.is_of_the_account().then_some("to a request with credentials"));
+                let fault = fault.or(said.is_of_the_account().then_some(TO_CREDENTIALS));
                 let response = FinalResponse { sid, called, how, said, fault, is_lost };
                 cx.edge.trunks.responded(cx.now, &trunk.name, &response);
             }
