@@ -25,6 +25,9 @@ use super::values;
 /// Shortest `keep`.
 const LEAST_TIME: Duration = Duration::from_secs(60);
 
+/// What helps where a part of the file needs the section.
+pub(super) const ADD_RECORDING: &str = "add [recording] with directory = \"/var/lib/trunkgate/recordings\"";
+
 /// Where clients of the proxy find the edge's own API.
 const TWILIO: &str = "https://api.twilio.com";
 
@@ -117,8 +120,7 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     }
     for route in draft.routes.iter().filter(|route| route.route.record) {
         let message = format!("`record` of the route {} needs [recording]", route.route.name);
-        let help = "add [recording] with directory = \"/var/lib/trunkgate/recordings\"";
-        findings.error(code::MISSING, route.name.clone(), message, help);
+        findings.error(code::MISSING, route.name.clone(), message, ADD_RECORDING);
     }
 }
 

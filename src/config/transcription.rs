@@ -4,6 +4,7 @@ use super::code;
 use super::diagnostic::Findings;
 use super::draft::{Draft, Span};
 use super::keys::{self, Around};
+use super::recording::ADD_RECORDING;
 use super::section::{Section, Value};
 use super::speech::{self, UrlWords};
 use super::types::Secret;
@@ -71,8 +72,8 @@ pub(super) fn name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Opt
 /// Judges what only shows when the tables are seen together.
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     if let Some((_, span)) = draft.transcription.as_ref().filter(|_| draft.recording.is_none()) {
-        let help = "add [recording] with directory = \"/var/lib/trunkgate/recordings\"";
-        findings.warning(code::IDLE_PART, Some(span.clone()), "[transcription] is not used without [recording]", help);
+        let message = "[transcription] is not used without [recording]";
+        findings.warning(code::IDLE_PART, Some(span.clone()), message, ADD_RECORDING);
     }
 }
 

@@ -10,6 +10,7 @@ use super::code;
 use super::diagnostic::Findings;
 use super::draft::{Draft, PlacedMailbox};
 use super::keys::{self, Around};
+use super::recording::ADD_RECORDING;
 use super::section::{Section, Value};
 use super::sounds::Sounds;
 use super::{values, webhook_url};
@@ -89,8 +90,7 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
         let name = &placed.mailbox.name;
         if draft.recording.is_none() {
             let message = format!("voicemail {name} needs [recording]");
-            let help = "add [recording] with directory = \"/var/lib/trunkgate/recordings\"";
-            findings.error(code::MISSING, placed.name.clone(), message, help);
+            findings.error(code::MISSING, placed.name.clone(), message, ADD_RECORDING);
         }
         let is_it = |target: &TargetSpec| matches!(target, TargetSpec::Voicemail(named) if **named == **name);
         if !draft.is_target(is_it) {
