@@ -122,6 +122,19 @@ pub struct TranscriptionRequest {
     pub to: String,
 }
 
+impl TranscriptionRequest {
+    /// Returns the receiver of the result, where it names one.
+    pub fn receiver(&self) -> Option<RecordingReceiver> {
+        Some(RecordingReceiver {
+            app: self.app.clone(),
+            url: self.url.clone()?,
+            method: WebhookMethod::Post,
+            events: RecordingEvents::COMPLETED,
+            allow_private: self.allow_private,
+        })
+    }
+}
+
 /// A message in a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VoicemailMessage {

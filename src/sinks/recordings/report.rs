@@ -79,18 +79,30 @@ fn callback(entry: &Entry, links: &RecordingLinks, receiver: RecordingReceiver, 
         error: entry.error_code,
         message: entry.message.as_ref(),
     };
+    let about = (entry.call_sid.as_str(), entry.sid.as_str());
+    callback_to(receiver, about, RECORDING_PURPOSE, report.parameters(links), created)
+}
+
+/// Returns a callback to a receiver, about a call and a recording of it, which is created at this time in microseconds since 1970.
+pub(super) fn callback_to(
+    receiver: RecordingReceiver,
+    (call, recording): (&str, &str),
+    purpose: &str,
+    parameters: Vec<(String, String)>,
+    created: i64,
+) -> Callback {
     let RecordingReceiver { app, url, method, allow_private, .. } = receiver;
     let method = if method == trunkgate_route::WebhookMethod::Get { Method::Get } else { Method::Post };
     Callback {
         token: idempotency_token(),
         created,
-        call: entry.call_sid.clone(),
-        about: entry.sid.clone(),
+        call: call.to_owned(),
+        about: recording.to_owned(),
         app,
         allow_private,
         url,
         method,
-        purpose: RECORDING_PURPOSE.to_owned(),
-        parameters: report.parameters(links),
+        purpose: purpose.to_owned(),
+        parameters,
     }
 }

@@ -8,15 +8,13 @@ use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use serde_json::Value;
-use trunkgate_call::numbers::plain;
 use trunkgate_route::url_place;
 use url::Url;
 
 use super::audio::Audio;
 use crate::config::Transcription;
-use crate::limits::{
-    SPEECH_COMPLAINT_BYTES, SPEECH_COMPLAINT_CHARACTERS, TRANSCRIPTION_ANSWER_BYTES, TRANSCRIPTION_RETRY_AFTER_SECONDS,
-};
+use crate::limits::{COMPLAINT_BYTES, TRANSCRIPTION_ANSWER_BYTES, TRANSCRIPTION_RETRY_AFTER_SECONDS};
+use crate::system::cover::covered;
 use crate::system::web;
 
 /// Answers that are about this audio and not about the service: the request is not repeated.
@@ -41,7 +39,13 @@ pub(super) enum NoText {
 /// # Errors
 /// Why there is none.
 pub(super) async fn ask(settings: &Transcription, audio: Audio, within: Duration) -> Result<String, NoText> {
-    let named = |what: &str| format!("{}: {}", url_place(&settings.url), covered(what, settings));
+    let named = |what: &str| {
+        format!(
+            "{}: {}",
+            url_place(&settings.url),
+            covered(what, &settings.url, settings.token.as_ref().map(|token| token.reveal()))
+        )
+    };
     let asked = tokio::time::timeout(within, upload(settings, audio)).await;
     let late = || NoText::Yet(format!("no answer within {} s", within.as_secs_f32()), None);
     asked.unwrap_or_else(|_| Err(late())).map_err(|no| match no {
@@ -54,13 +58,12 @@ async fn upload(settings: &Transcription, audio: Audio) -> Result<String, NoText
     let yet = |what: String| NoText::Yet(what, None);
     let url = Url::parse(&settings.url).map_err(|error| yet(error.to_string()))?;
     let request = request(settings, &url, audio).map_err(yet)?;
-    let most =
-        |status: StatusCode| if status.is_success() { TRANSCRIPTION_ANSWER_BYTES } else { SPEECH_COMPLAINT_BYTES };
+    let most = |status: StatusCode| if status.is_success() { TRANSCRIPTION_ANSWER_BYTES } else { COMPLAINT_BYTES };
     let answer = web::ask(&url, request, most).await.map_err(|fault| yet(fault.what().to_owned()))?;
     if !answer.status.is_success() {
         let reason = match answer.status.is_redirection() {
             true => "redirections are not followed".to_owned(),
-            false => reason_of(&answer.body),
+            false => web::complaint(&answer.body),
         };
         let what = format!("answered {}{}{reason}", answer.status, if reason.is_empty() { "" } else { ": " });
         if OF_AUDIO.contains(&answer.status) {
@@ -110,23 +113,4 @@ fn form(settings: &Transcription, audio: Audio, boundary: &str) -> Vec<u8> {
     body.extend_from_slice(&bytes);
     body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     body
-}
-
-/// Returns why it was refused, in one line.
-fn reason_of(body: &[u8]) -> String {
-    let json: Option<Value> = serde_json::from_slice(body).ok();
-    let message = json.as_ref().and_then(|json| {
-        let places = [json.pointer("/error/message"), json.get("error"), json.get("message"), json.get("detail")];
-        places.into_iter().flatten().find_map(Value::as_str)
-    });
-    let text = message.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
-    plain(text.trim().lines().next().unwrap_or_default(), SPEECH_COMPLAINT_CHARACTERS)
-}
-
-/// Returns words of the service without our key, which it may have repeated.
-fn covered(what: &str, settings: &Transcription) -> String {
-    match &settings.token {
-        Some(token) if !token.reveal().is_empty() => what.replace(token.reveal(), "…"),
-        _ => what.to_owned(),
-    }
 }

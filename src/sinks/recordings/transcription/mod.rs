@@ -16,11 +16,12 @@ use jiff::Timestamp;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet, spawn_blocking};
-use trunkgate_call::{RecordingLinks, TRANSCRIPTION_PURPOSE, TranscriptionReport, TranscriptionRequest};
+use trunkgate_call::{TRANSCRIPTION_PURPOSE, TranscriptionReport, TranscriptionRequest};
 use trunkgate_recording::age::{Identities, Payload, Sealer};
 
 use super::drawn;
 use super::index::Entry;
+use super::report::callback_to;
 use super::shared::{NotOpened, Shared};
 use crate::config;
 use crate::limits::{
@@ -30,7 +31,6 @@ use crate::limits::{
 use crate::sinks::callbacks::Callback;
 use crate::system::backoff::Backoff;
 use crate::system::sids;
-use crate::webhooks::request::{Method, idempotency_token};
 
 pub(crate) use figures::TranscriptionFigures;
 pub(crate) use table::{Part, Transcription};
@@ -38,8 +38,6 @@ pub(crate) use table::{Part, Transcription};
 use endpoint::NoText;
 use table::{State, Stored, Waiting};
 
-/// Name in figures of the receiver of every transcription.
-const OF_ALL: &str = "recording";
 /// Longest time between two looks at the store.
 const LOOK: Duration = Duration::from_secs(60);
 
@@ -251,7 +249,6 @@ fn audio_of(shared: &Shared, recording: &str) -> Result<audio::Audio, NoText> {
 /// Stores the text, or when the request is repeated, or that there is none. A transcription that was deleted meanwhile stays so.
 fn conclude(shared: &Shared, pace: Pace, one: Transcription, result: Result<String, NoText>) -> io::Result<()> {
     let now = Timestamp::now().as_millisecond();
-    let is_over = |tried: Duration| now - one.created >= i64::try_from(tried.as_millis()).unwrap_or(i64::MAX);
     let figures = &shared.figures.transcriptions;
     let attempts = one.attempts.saturating_add(u32::from(result.is_err()));
     let mut next = Transcription { updated: now, attempts, ..one.clone() };
@@ -269,7 +266,7 @@ fn conclude(shared: &Shared, pace: Pace, one: Transcription, result: Result<Stri
             let pause = pace.backoff.pause(attempts, rand::random()).max(later.unwrap_or_default());
             next.due = now.saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
             next.error = Some(what);
-            if is_over(pace.tried) {
+            if now - one.created >= i64::try_from(pace.tried.as_millis()).unwrap_or(i64::MAX) {
                 next.state = State::Failed;
             }
         }
@@ -307,29 +304,16 @@ fn conclude(shared: &Shared, pace: Pace, one: Transcription, result: Result<Stri
 
 /// Returns the callbacks of a transcription that has ended: to its own receiver, and to that of every recording.
 fn reports(shared: &Shared, one: &Transcription, text: Option<&str>) -> Vec<Callback> {
-    let links: Arc<RecordingLinks> = shared.reports.links();
+    let links = shared.reports.links();
     let text = text.map(|text| cut(text, TRANSCRIPTION_REPORT_BYTES));
     let (sid, recording, call) = (one.sid.as_str(), one.recording.as_str(), one.call.as_str());
     let report = TranscriptionReport { sid, recording, call, text, request: one.asked.as_ref() };
     let parameters = report.parameters(&links);
-    let own = one.asked.as_ref().and_then(|asked| {
-        let TranscriptionRequest { app, url, allow_private, .. } = asked.clone();
-        Some((app, url?, allow_private))
-    });
-    let of_all = links.notify.clone().map(|url| (OF_ALL.to_owned(), url, true));
-    let callback = |(app, url, allow_private)| Callback {
-        token: idempotency_token(),
-        created: Timestamp::now().as_microsecond(),
-        call: one.call.clone(),
-        about: one.recording.clone(),
-        app,
-        allow_private,
-        url,
-        method: Method::Post,
-        purpose: TRANSCRIPTION_PURPOSE.to_owned(),
-        parameters: parameters.clone(),
-    };
-    own.into_iter().chain(of_all).map(callback).collect()
+    let own = one.asked.as_ref().and_then(TranscriptionRequest::receiver);
+    let created = Timestamp::now().as_microsecond();
+    let callback =
+        |receiver| callback_to(receiver, (call, recording), TRANSCRIPTION_PURPOSE, parameters.clone(), created);
+    links.receivers(own.as_ref()).map(callback).collect()
 }
 
 /// Returns the beginning of a text, of so many bytes at most.
