@@ -319,10 +319,10 @@ pub const CHANGES_IN_A_LINE: usize = 12;
 pub const SPEECH_CACHE_BYTES: u64 = 64 << 20;
 /// Largest file that it may write, in bytes.
 pub const SPEECH_BYTES: u64 = 16 << 20;
-/// What is read of its complaints, in bytes.
-pub const SPEECH_COMPLAINT_BYTES: u64 = 4096;
+/// What is read of the complaints of a program or a web service, in bytes.
+pub const COMPLAINT_BYTES: u64 = 4096;
 /// What is told of them, in characters.
-pub const SPEECH_COMPLAINT_CHARACTERS: usize = 200;
+pub const COMPLAINT_CHARACTERS: usize = 200;
 /// Longest `text` of `hold`, in bytes.
 pub const SPEECH_TEXT_BYTES: usize = 4096;
 /// Largest file of certificates that an agent's keys name, in bytes.

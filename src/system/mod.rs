@@ -8,6 +8,7 @@ pub(crate) mod below;
 pub(crate) mod certificates;
 pub(crate) mod clock;
 pub(crate) mod connector;
+pub(crate) mod cover;
 pub mod dns;
 pub(crate) mod files;
 pub(crate) mod free_ports;

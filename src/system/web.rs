@@ -15,11 +15,13 @@ use hyper::http::request::Builder;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OnceCell;
+use trunkgate_call::numbers::plain;
 use url::Url;
 
-use crate::limits::WEB_HEAD_BYTES;
+use crate::limits::{COMPLAINT_CHARACTERS, WEB_HEAD_BYTES};
 use crate::system::certificates::{Trust, provider};
 use crate::system::connector::Connector;
 use crate::system::verifier::Servers;
@@ -174,6 +176,17 @@ pub(crate) fn post(url: &Url) -> Builder {
 pub(crate) fn retry_after(headers: &HeaderMap, most: u64) -> Option<Duration> {
     let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds.min(most)))
+}
+
+/// Returns the reason that the body of a refusal gives, in one line: the message of the JSON that services like OpenAI's send, or its text.
+pub(crate) fn complaint(body: &[u8]) -> String {
+    let json: Option<Value> = serde_json::from_slice(body).ok();
+    let message = json.as_ref().and_then(|json| {
+        let places = [json.pointer("/error/message"), json.get("error"), json.get("message"), json.get("detail")];
+        places.into_iter().flatten().find_map(Value::as_str)
+    });
+    let text = message.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
+    plain(text.trim().lines().next().unwrap_or_default(), COMPLAINT_CHARACTERS)
 }
 
 /// What is wrong with an answer, or with there being none.

@@ -7,15 +7,14 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use hyper::{Request, StatusCode};
-use serde_json::{Value, json};
-use trunkgate_call::numbers::plain;
+use serde_json::json;
 use trunkgate_route::url_place;
 use url::Url;
 
-use super::cover::covered;
 use super::{LOOK, in_time};
 use crate::config::Endpoint;
-use crate::limits::{SPEECH_BYTES, SPEECH_COMPLAINT_BYTES, SPEECH_COMPLAINT_CHARACTERS};
+use crate::limits::{COMPLAINT_BYTES, SPEECH_BYTES};
+use crate::system::cover::covered;
 use crate::system::web;
 
 /// Samples a second of `pcm`, which says nothing of itself.
@@ -23,7 +22,13 @@ const PCM_HZ: u32 = 24_000;
 
 /// The file that the endpoint makes of a text.
 pub(super) fn ask(endpoint: &Endpoint, voice: &str, text: &str, until: Instant) -> Result<Vec<u8>, String> {
-    let named = |what: String| format!("{}: {}", url_place(&endpoint.url), covered(&what, endpoint));
+    let named = |what: String| {
+        format!(
+            "{}: {}",
+            url_place(&endpoint.url),
+            covered(&what, &endpoint.url, endpoint.token.as_ref().map(|token| token.reveal()))
+        )
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| named(error.to_string()))?;
     let began = Instant::now();
@@ -48,10 +53,10 @@ async fn late(until: Instant) {
 async fn fetch(endpoint: &Endpoint, voice: &str, text: &str) -> Result<Vec<u8>, String> {
     let url = Url::parse(&endpoint.url).map_err(|error| error.to_string())?;
     let request = request(endpoint, &url, voice, text)?;
-    let most = |status: StatusCode| if status.is_success() { SPEECH_BYTES } else { SPEECH_COMPLAINT_BYTES };
+    let most = |status: StatusCode| if status.is_success() { SPEECH_BYTES } else { COMPLAINT_BYTES };
     let answer = web::ask(&url, request, most).await.map_err(|fault| fault.what().to_owned())?;
     if !answer.status.is_success() {
-        let reason = reason_of(&answer.body);
+        let reason = web::complaint(&answer.body);
         return Err(format!("answered {}{}{reason}", answer.status, if reason.is_empty() { "" } else { ": " }));
     }
     if answer.is_whole { Ok(answer.body) } else { Err(format!("sent more than {} MiB", SPEECH_BYTES >> 20)) }
@@ -65,19 +70,6 @@ fn request(endpoint: &Endpoint, url: &Url, voice: &str, text: &str) -> Result<Re
     }
     // The library's words could hold a header's value.
     request.body(Full::new(Bytes::from(body.to_string()))).map_err(|_| "invalid `url` or `token`".to_owned())
-}
-
-/// Why it was refused, in one line.
-fn reason_of(body: &[u8]) -> String {
-    let json: Option<Value> = serde_json::from_slice(body).ok();
-    let message = json.as_ref().and_then(|json| {
-        [json.pointer("/error/message"), json.get("error"), json.get("message"), json.get("detail")]
-            .into_iter()
-            .flatten()
-            .find_map(Value::as_str)
-    });
-    let text = message.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
-    plain(text.trim().lines().next().unwrap_or_default(), SPEECH_COMPLAINT_CHARACTERS)
 }
 
 /// Samples of 16 bits with the head of a WAV file.

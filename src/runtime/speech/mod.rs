@@ -2,7 +2,6 @@
 //! say. A text that was spoken once is not spoken again while its sound is in use, nor while the cache has it.
 
 mod cache;
-mod cover;
 mod endpoint;
 mod program;
 

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use trunkgate_call::numbers::plain;
 
 use super::{LOOK, in_time};
-use crate::limits::{SPEECH_BYTES, SPEECH_COMPLAINT_BYTES, SPEECH_COMPLAINT_CHARACTERS};
+use crate::limits::{COMPLAINT_BYTES, COMPLAINT_CHARACTERS, SPEECH_BYTES};
 
 /// The values of the placeholders in a program's words.
 pub(super) struct Filling<'a> {
@@ -57,7 +57,7 @@ pub(super) fn run(words: &[String], until: Instant) -> Result<Vec<u8>, String> {
         .spawn();
     let mut child = started.map_err(|error| format!("{name} cannot be run: {error}"))?;
     let output = child.stdout.take().map(|from| gather(from, SPEECH_BYTES + 1));
-    let complaint = child.stderr.take().map(|from| gather(from, SPEECH_COMPLAINT_BYTES));
+    let complaint = child.stderr.take().map(|from| gather(from, COMPLAINT_BYTES));
     let file = output.and_then(|output| gathered(&output, until));
     let too_much = file.as_ref().is_some_and(|file| file.len() as u64 > SPEECH_BYTES);
     let status = if file.is_none() || too_much { None } else { ended(&mut child, until) };
@@ -78,7 +78,7 @@ pub(super) fn run(words: &[String], until: Instant) -> Result<Vec<u8>, String> {
     }
     let complaint = complaint.and_then(|complaint| complaint.recv_timeout(LOOK * 20).ok()).unwrap_or_default();
     let complaint = String::from_utf8_lossy(&complaint);
-    let line = plain(complaint.trim().lines().next().unwrap_or_default(), SPEECH_COMPLAINT_CHARACTERS);
+    let line = plain(complaint.trim().lines().next().unwrap_or_default(), COMPLAINT_CHARACTERS);
     Err(format!("{name} failed ({status}){}{line}", if line.is_empty() { "" } else { ": " }))
 }
 

@@ -1,19 +1,17 @@
-//! What others write, without the secrets of an endpoint: some repeat them, and logs go further than the configuration.
+//! Words of web services without the secrets of their address and token: some repeat them, and logs go further than the configuration.
 
 use url::Url;
-
-use crate::config::Endpoint;
 
 /// So many characters of a secret, one after the other, are hidden wherever they stand.
 const PIECE: usize = 8;
 /// A shorter value of a query is no secret.
 const VALUE: usize = 4;
 
-/// Without any piece of the token or of the values in the URL's query.
-pub(super) fn covered(what: &str, endpoint: &Endpoint) -> String {
+/// Returns words of the service at `url` without any piece of the token or of the values in the URL's query.
+pub(crate) fn covered(what: &str, url: &str, token: Option<&str>) -> String {
     let text: Vec<char> = what.chars().collect();
     let mut hidden = vec![false; text.len()];
-    for secret in secrets(endpoint) {
+    for secret in secrets(url, token) {
         hide(&text, &secret, &mut hidden);
     }
     let mut covered = String::new();
@@ -29,8 +27,8 @@ pub(super) fn covered(what: &str, endpoint: &Endpoint) -> String {
     covered
 }
 
-fn secrets(endpoint: &Endpoint) -> Vec<Vec<char>> {
-    let url = Url::parse(&endpoint.url).ok();
+fn secrets(url: &str, token: Option<&str>) -> Vec<Vec<char>> {
+    let url = Url::parse(url).ok();
     let decoded = url
         .iter()
         .flat_map(Url::query_pairs)
@@ -38,7 +36,7 @@ fn secrets(endpoint: &Endpoint) -> Vec<Vec<char>> {
     let query = url.as_ref().and_then(Url::query).unwrap_or_default();
     let written = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value).to_owned());
     let values = decoded.chain(written).map(|value| value.chars().collect::<Vec<_>>());
-    let token = endpoint.token.iter().map(|token| token.reveal().chars().collect());
+    let token = token.into_iter().map(|token| token.chars().collect());
     values.filter(|value| value.len() >= VALUE).chain(token).collect()
 }
 
@@ -64,39 +62,31 @@ fn hide(text: &[char], secret: &[char], hidden: &mut [bool]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Secret;
 
     #[test]
     fn no_piece_of_a_secret_is_told() {
-        let of = |url: &str, token: &str| Endpoint {
-            url: url.to_owned(),
-            token: (!token.is_empty()).then(|| Secret::new(token.to_owned())),
-            model: String::new(),
-            format: "wav",
-        };
+        let of = |url: &'static str, token: &'static str| (url, Some(token).filter(|token| !token.is_empty()));
         let usual = of("https://a.example/speech", "sk-SECRETTOKEN0123456789abcdef");
         let query = of("https://a.example/v1?key=QUERY%2FSECRET&api=v1&TOKENALONE", "");
-        for (what, endpoint, expected) in [
-            ("bad sk-SECRETTOKEN0123456789abcdef.", &usual, "bad …."),
-            ("bad sk-SECRETTOKEN0123456789abcde", &usual, "bad …"),
-            ("bad k-secrettoken01, or 456789abcdef", &usual, "bad …, or …"),
-            ("a TOKEN is wanted", &usual, "a TOKEN is wanted"),
-            ("bad /v1?key=QUERY%2FSECRET&api=v1", &query, "bad /v1?key=…&api=v1"),
-            ("bad QUERY/SECRET and TOKENALONE", &query, "bad … and …"),
-            ("bad abc", &of("https://a.example/", "abc"), "bad …"),
-            ("nothing", &of("https://a.example/", ""), "nothing"),
-            ("", &usual, ""),
+        for (what, (url, token), expected) in [
+            ("bad sk-SECRETTOKEN0123456789abcdef.", usual, "bad …."),
+            ("bad sk-SECRETTOKEN0123456789abcde", usual, "bad …"),
+            ("bad k-secrettoken01, or 456789abcdef", usual, "bad …, or …"),
+            ("a TOKEN is wanted", usual, "a TOKEN is wanted"),
+            ("bad /v1?key=QUERY%2FSECRET&api=v1", query, "bad /v1?key=…&api=v1"),
+            ("bad QUERY/SECRET and TOKENALONE", query, "bad … and …"),
+            ("bad abc", of("https://a.example/", "abc"), "bad …"),
+            ("nothing", of("https://a.example/", ""), "nothing"),
+            ("", usual, ""),
         ] {
-            assert_eq!(covered(what, endpoint), expected, "{what}");
+            assert_eq!(covered(what, url, token), expected, "{what}");
         }
     }
 
     proptest::proptest! {
         #[test]
         fn whatever_stands_around_a_token_it_is_hidden(around in ".{0,40}", token in "[!-~]{8,40}", tail in ".{0,40}") {
-            let url = "https://a.example/".to_owned();
-            let endpoint = Endpoint { url, token: Some(Secret::new(token.clone())), model: String::new(), format: "wav" };
-            let covered = covered(&[around, token.clone(), tail].concat(), &endpoint);
+            let covered = covered(&[around, token.clone(), tail].concat(), "https://a.example/", Some(&token));
             proptest::prop_assert!(!covered.contains(&token));
         }
     }
