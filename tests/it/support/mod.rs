@@ -125,11 +125,17 @@ impl Process {
         Process::spawn(trunkgate(&["--config", file.to_str().unwrap(), "run"]), directory, file)
     }
 
-    /// Kills it, and starts it anew with the same files.
-    pub(crate) fn kill_and_start_again(mut self) -> Process {
+    /// Kills it, and starts it again with the same files.
+    pub(crate) fn kill_and_start_again(self) -> Process {
+        self.kill_and_start_after(|_| ())
+    }
+
+    /// Kills it, lets `change` have its directory, and starts it again.
+    pub(crate) fn kill_and_start_after(mut self, change: impl FnOnce(&std::path::Path)) -> Process {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         let (directory, file) = (Arc::clone(&self.directory), self.file.clone());
+        change(directory.path());
         Process::spawn(trunkgate(&["--config", file.to_str().unwrap(), "run"]), directory, file)
     }
 
