@@ -62,6 +62,10 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
         (trunk.codec_mismatch.as_ref(), "codec_mismatch"),
         (trunk.loss.as_ref(), "loss"),
     ];
+    // A single stream that stops is a phone that was muted, or went out of reach.
+    let stopped = trunk.stopped.as_ref().filter(|found| is_many_of(found.calls, found.of, found.recent));
+    let stopped = stopped.and_then(|found| fault(name, "audio stopped", found));
+    problems.extend(stopped.map(|problem| problem.of(party(), "stopped")));
     let found = faults.into_iter().zip(OWN_LINES);
     problems.extend(found.filter_map(|((found, kind), what)| Some(fault(name, what, found?)?.of(party(), kind))));
     // Lost packets explain a low score, and have a line already.

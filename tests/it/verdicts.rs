@@ -11,7 +11,7 @@ use crate::support::secure::{Media, described, offered};
 use crate::support::sip::to_tag;
 use crate::support::{Process, config, finish, media_ports, until};
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const ROUTE: &str = "[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n";
 /// Longer than 32 s, the time in which an ACK must come, on a loaded machine.
@@ -411,6 +411,11 @@ fn audio_that_stops_in_mid_call_is_one_way_from_then_on() {
     let shown = String::from_utf8(finish(&["calls", "show", "last", "--url", &edge.url()]).stdout).unwrap();
     assert!(shown.contains("flags        one_way\n") && shown.contains("\nverdict      Answered by pbx."), "{shown}");
     assert!(edge.get("/metrics").1.contains("trunkgate_media_one_way_total{trunk=\"pbx\",silent=\"callee\"} 1"));
+    let status = edge.json("/v1/status");
+    let problem = &status["problem_details"][0];
+    assert_eq!((&problem["trunk"], &problem["kind"]), (&json!("pbx"), &json!("stopped")), "{status}");
+    assert!(problem["headline"].as_str().unwrap().starts_with("audio stopped in 1 of 1 calls"), "{problem}");
+    assert!(problem["fix"].as_str().unwrap().contains("check whether pbx is muted"), "{problem}");
 }
 
 #[test]

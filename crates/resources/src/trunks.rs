@@ -63,7 +63,7 @@ struct TrunkState {
     /// How its audio sounded.
     sound: Sound,
     /// By their kind.
-    faults: [Faults; 3],
+    faults: [Faults; 4],
     /// Calls that it has answered or rejected.
     rejections: Rejections,
     /// When an INVITE that is too long for UDP was logged last.
@@ -79,6 +79,8 @@ pub enum Kind {
     Unsent,
     /// Much of the audio is lost on the way.
     Loss,
+    /// Its stream stops in mid-call, while something is sent to it. No cause alone: a stream may pause for good reasons.
+    Stopped,
 }
 
 impl Kind {
@@ -542,6 +544,7 @@ impl Trunks {
             unheard: state.and_then(|state| state.unheard(now)),
             codec_mismatch: state.and_then(|state| state.fault(now, Kind::Codecs)),
             loss: state.and_then(|state| state.fault(now, Kind::Loss)),
+            stopped: state.and_then(|state| state.fault(now, Kind::Stopped)),
             unsent: state.and_then(|state| state.fault(now, Kind::Unsent)),
             quality: state.and_then(|state| state.sound.view(now)),
             peers,

@@ -685,6 +685,9 @@ pub struct TrunkView {
     /// Calls that lost much of its audio, or of ours on the way to it, where there were some in the last hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<FaultView>,
+    /// Calls in which its audio stopped and did not end with the call, where there were some in the last hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<FaultView>,
     /// How its audio sounded in calls that ended in the last hour; absent where no score is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quality: Option<TrunkQuality>,

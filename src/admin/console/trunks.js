@@ -27,6 +27,7 @@ const KINDS = {
   rejects: ({ rejected }) => ({ text: `rejects${share(rejected)}`, calls: rejected ? { code: rejected.answers[0].code } : null }),
   not_registered: () => ({ text: 'not registered' }),
   one_way: ({ unheard, silent }) => ({ text: `no audio in${share(unheard || silent) || ' a live call'}`, calls: { flag: 'one_way' } }),
+  stopped: ({ stopped }) => ({ text: `audio stopped in${share(stopped)}`, calls: { flag: 'one_way' } }),
   unsent: ({ unsent }) => ({ text: `packets not sent in${share(unsent)}`, calls: { flag: 'unsent' } }),
   codec_mismatch: (trunk) => ({ text: `codecs in${share(trunk.codec_mismatch)}`, calls: { flag: 'codec_mismatch' } }),
   loss: ({ loss }) => ({ text: `packet loss in${share(loss)}`, calls: { flag: 'loss' } }),

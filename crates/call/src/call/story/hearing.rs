@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use trunkgate_media::EndId;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
+use trunkgate_resources::trunks::Kind;
 use trunkgate_story::diagnosis::{Cause, Diagnosis, Look, Side};
 use trunkgate_story::impairment::Stopped;
 use trunkgate_story::trace::TraceItem;
@@ -132,6 +133,8 @@ impl CallMedia {
             let line = stopped.sentence(&cx.edge.shown_name(&name));
             let fix = stopped.found.fix.clone();
             cx.count_one_way(leg, false, line, fix);
+            let (trunk, sid) = (cx.call.legs[leg].trunk_name().to_owned(), cx.call.legs.sid().to_owned());
+            cx.edge.trunks.at_fault(cx.now, &trunk, &sid, (Kind::Stopped, &stopped.found), false);
         }
         cx.call.legs[leg].quality.faults.get_or_insert_default().stopped = Some(stopped);
     }

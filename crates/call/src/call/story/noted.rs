@@ -123,7 +123,8 @@ impl Cx<'_> {
             Some(Kind::Codecs) => Happening::MediaMismatch,
             Some(Kind::Unsent) => Happening::MediaUnsent,
             Some(Kind::Loss) => Happening::MediaLoss,
-            None => return,
+            // Told as one-way audio.
+            Some(Kind::Stopped) | None => return,
         };
         let change = self.call.change_for(what, &found.text, None);
         self.edge.changed(Change { trunk: Some(trunk.to_string()), fix: Some(found.fix.clone()), ..change });
