@@ -148,6 +148,10 @@ pub const OTEL_TEXT_CHARS: usize = 1024;
 pub const REPORTS: usize = 32_768;
 /// Lines in the journal of live calls beyond two for each, before it is written anew.
 pub const JOURNAL_SPARE_LINES: usize = 4096;
+/// Free space of a disk that the edge writes to, in bytes, below which `doctor` fails …
+pub const DISK_LEAST_BYTES: u64 = 64 << 20;
+/// … and below which it warns.
+pub const DISK_LOW_BYTES: u64 = 1 << 30;
 /// Changes that wait for the store; one too many fails.
 pub const STORE_JOBS: usize = 4096;
 /// Changes that one write to the disk serves.
@@ -158,6 +162,8 @@ pub const STORE_GATHER_MILLISECONDS: u64 = 10;
 pub const STORE_PATIENCE_SECONDS: u64 = 2;
 /// How long the store's file is left alone after it could not be opened, in milliseconds.
 pub const STORE_PAUSE_MILLISECONDS: u64 = 1000;
+/// How often a store that refuses changes is tried, in milliseconds.
+pub const STORE_PROBE_MILLISECONDS: u64 = 2000;
 /// Ended calls that are stored for the API's lists; beyond them the oldest go.
 pub const CALLS_STORED: usize = 250_000;
 /// Calls that `/v1/calls` looks through, those of memory and of the store together: as many as memory has of ended ones.
@@ -615,6 +621,14 @@ pub const RECORDINGS_PROBE_MILLISECONDS: u64 = 5000;
 pub const RECORDINGS_PROBE_BYTES: usize = 256 << 10;
 /// Time between two looks for recordings that are over their time, or were not completed, in seconds.
 pub const RECORDINGS_LOOK_SECONDS: u64 = 300;
+/// Time after which entries of recordings that the store has refused are tried again, in seconds.
+pub const RECORDINGS_RETRY_SECONDS: u64 = 5;
+/// Time for which lost audio of recordings is a problem, in seconds.
+pub const RECORDINGS_LOSS_SHOWN_SECONDS: u64 = 3600;
+/// Entries of recordings that wait for the store; further ones are read from their files later, or lost where there is no file.
+pub const RECORDINGS_UNINDEXED: usize = 10_000;
+/// Bytes of an entry's file.
+pub const RECORDINGS_UNINDEXED_BYTES: u64 = 64 << 10;
 /// Recordings that are deleted or completed before others are closed.
 pub const RECORDINGS_AT_ONCE: usize = 100;
 /// Time that the entry of a deleted recording stays, in days, as at Twilio.

@@ -231,6 +231,11 @@ fn recordings(out: &mut Exposition, handle: &Handle) {
             "Recordings of an earlier run that cannot be completed.",
             figures.unrecovered.get(),
         ),
+        (
+            "trunkgate_recordings_unindexed",
+            "Recordings whose entries the store has not taken yet.",
+            figures.unindexed.get(),
+        ),
         ("trunkgate_recording_failing", "Whether the disk refuses recordings.", u64::from(figures.is_failing())),
     ];
     for (name, help, value) in gauges {
@@ -627,6 +632,11 @@ fn edge(out: &mut Exposition, gateway: &Metrics, handle: &Handle) {
     out.sample(name, &[("reason", "evicted")], handle.shared.http.evicted.get() as f64);
     out.sample(name, &[("reason", "limit")], handle.shared.http.refused.get() as f64);
     call_records(out, &handle.shared.cdr);
+    let store = handle.store.health();
+    let help = "Whether the store refuses changes.";
+    out.single("trunkgate_store_failing", Kind::Gauge, help, f64::from(u8::from(store.is_failing())));
+    let help = "Times that the store refused changes.";
+    out.single("trunkgate_store_refused_total", Kind::Counter, help, store.refused_changes() as f64);
     let help = "Panics, each caught; please report them.";
     out.single("trunkgate_panics_total", Kind::Counter, help, log::panics() as f64);
     let help = "Log lines lost because the log reader was too slow.";

@@ -255,7 +255,8 @@ impl StatusReport {
     fn of_sinks(&self, handle: &Handle) -> Vec<Problem> {
         let shared = &handle.shared;
         let (hep, otel) = shared.running(|running| (running.config.hep.is_some(), running.config.otel.is_some()));
-        let mut problems = shared.cdr.problems();
+        let mut problems = handle.store.health().problems();
+        problems.extend(shared.cdr.problems());
         problems.extend(shared.calls.problem());
         problems.extend(shared.callbacks.problems());
         problems.extend(shared.recordings.problems());

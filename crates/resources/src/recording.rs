@@ -136,7 +136,7 @@ impl TranscriptionRequest {
 }
 
 /// A message in a mailbox.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VoicemailMessage {
     /// Name of the mailbox.
     pub mailbox: String,

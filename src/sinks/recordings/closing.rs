@@ -16,11 +16,14 @@ use super::place::Place;
 use super::repair::{NotRepaired, repair};
 use super::shared::Shared;
 use super::trim::trim;
+use super::unindexed::Unindexed;
 use super::{Event, Finished, RecordingId, Sound, reader};
-use crate::limits::{RECORDINGS_AT_ONCE, RECORDINGS_LOOK_SECONDS, RECORDINGS_TOMBSTONE_DAYS};
+use crate::limits::{RECORDINGS_AT_ONCE, RECORDINGS_LOOK_SECONDS, RECORDINGS_RETRY_SECONDS, RECORDINGS_TOMBSTONE_DAYS};
 use crate::sinks::store::disk::named;
 
 const LOOK: Duration = Duration::from_secs(RECORDINGS_LOOK_SECONDS);
+/// Between two tries of what the store has refused.
+const RETRY: Duration = Duration::from_secs(RECORDINGS_RETRY_SECONDS);
 /// Between two parts of a look, while there is more to do.
 const BREATH: Duration = Duration::from_millis(100);
 const TOMBSTONE_MILLISECONDS: i64 = RECORDINGS_TOMBSTONE_DAYS as i64 * 86_400_000;
@@ -57,6 +60,10 @@ pub(super) struct Closer {
     /// Start and SID up to which recordings in progress were looked at; `None`: to their end.
     looking: Option<(i64, String)>,
     unrecovered: u64,
+    /// Entries that the store has refused.
+    unindexed: Unindexed,
+    /// Whether the index leads to recordings that could not be closed.
+    is_left: bool,
 }
 
 /// The beginning of the index.
@@ -66,22 +73,31 @@ fn beginning() -> (i64, String) {
 
 impl Closer {
     pub(super) fn new(shared: Arc<Shared>) -> Closer {
-        Closer { shared, looking: Some(beginning()), unrecovered: 0 }
+        Closer { shared, looking: Some(beginning()), unrecovered: 0, unindexed: Unindexed::default(), is_left: false }
     }
 
     /// Closes until the writer has ended.
     pub(super) fn run(mut self, closing: &Receiver<Box<Ended>>) {
-        let mut due = Instant::now();
+        let (mut due, mut retried) = (Instant::now(), Instant::now());
+        self.read_unindexed();
         loop {
-            match closing.recv_timeout(due.saturating_duration_since(Instant::now())) {
+            match closing.recv_timeout(due.saturating_duration_since(Instant::now()).min(RETRY)) {
                 Ok(ended) => self.close(*ended),
-                Err(RecvTimeoutError::Timeout) => {
-                    let has_more = self.look(Timestamp::now());
-                    due = Instant::now() + if has_more { BREATH } else { LOOK };
-                }
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let now = Instant::now();
+            if now.duration_since(retried) >= RETRY {
+                retried = now;
+                self.index_late();
+                due = if std::mem::take(&mut self.is_left) { now } else { due };
+            }
+            if now >= due {
+                let has_more = self.look(Timestamp::now());
+                due = Instant::now() + if has_more { BREATH } else { LOOK };
             }
         }
+        self.index_late();
     }
 
     /// Closes the file of a recording that has ended.
@@ -89,9 +105,15 @@ impl Closer {
         let Ended { id, place, entry, file, is_whole, trim } = ended;
         let sid = entry.sid.clone();
         match self.closed(file, &place, &entry, (is_whole, trim)) {
-            Ok(entry) => self.finished(id, entry),
+            Ok(entry) => {
+                if let Err(error) = self.shared.finish(&entry) {
+                    self.waits(entry.clone(), &error);
+                }
+                self.finished(id, entry);
+            }
             // Its entry in the index stays as it is: a later look completes it.
             Err(what) => {
+                self.is_left = true;
                 let entry = Entry { error: Some(format!("not closed yet: {what}")), ..entry };
                 self.shared.tell(Event::Finished(Box::new(Finished { id, entry })));
             }
@@ -99,7 +121,7 @@ impl Closer {
         self.shared.closed(&sid);
     }
 
-    /// Closes a file and writes the entry that it has then; otherwise returns why it is left as it is.
+    /// Closes a file and returns the entry that it has then; otherwise returns why it is left as it is.
     fn closed(
         &self,
         file: Option<File>,
@@ -116,29 +138,68 @@ impl Closer {
         };
         // What the disk has not taken to the end.
         let lost = entry.milliseconds.saturating_sub(milliseconds);
-        self.shared.figures.lost_milliseconds.add(lost);
+        self.shared.figures.lost(lost);
+        self.shared.figures.gaps.add(u64::from(lost > 0));
         let updated = Timestamp::now().as_millisecond();
-        let lost_milliseconds = entry.lost_milliseconds + lost;
-        let entry = Entry { milliseconds, lost_milliseconds, updated, ..entry.clone() };
+        let (gaps, lost_milliseconds) = (entry.gaps + u64::from(lost > 0), entry.lost_milliseconds + lost);
+        let entry = Entry { milliseconds, gaps, lost_milliseconds, updated, ..entry.clone() };
         let is_silent = trim == Some(None) && milliseconds > 0;
         let (file, entry) = match (trim, file) {
             (Some(sound), Some(file)) => trimmed(file, place, entry, sound, identities),
             (_, file) => (file, entry),
         };
-        let done = match file.as_ref().filter(|_| milliseconds > 0 && !is_silent) {
+        match file.as_ref().filter(|_| milliseconds > 0 && !is_silent) {
             Some(file) => {
                 let sum = file.sync_all().and_then(|()| reader::check_sum(file));
                 let (bytes, sha256) = sum.map_err(|error| error.to_string())?;
-                Entry { state: State::Completed, bytes, sha256: Some(sha256), ..entry }
+                Ok(Entry { state: State::Completed, bytes, sha256: Some(sha256), ..entry })
             }
             None => {
                 // A file of this name that is not ours stays.
                 file.map_or(Ok(()), |_| place.remove()).map_err(|error| error.to_string())?;
                 let error_code = Some(if is_silent { SILENT } else { TOO_SHORT });
-                Entry { state: State::Absent, file: None, milliseconds: 0, bytes: 0, error_code, ..entry }
+                Ok(Entry { state: State::Absent, file: None, milliseconds: 0, bytes: 0, error_code, ..entry })
             }
-        };
-        self.shared.finish(&done).map(|()| done).map_err(|error| format!("the index is not written: {error}"))
+        }
+    }
+
+    /// Keeps an entry that the store has refused until it takes it.
+    fn waits(&mut self, entry: Entry, error: &io::Error) {
+        let (call, sid) = (&entry.call_sid, &entry.sid);
+        tracing::warn!(%call, reason = "recording_failed", "recording {sid} is not in the index yet: {error}");
+        let directory = self.shared.settings().map(|settings| settings.directory.clone()).unwrap_or_default();
+        self.unindexed.add(entry, &directory);
+        self.unindexed.keep();
+        self.shared.figures.unindexed.set(self.unindexed.len() as u64);
+    }
+
+    /// Reads what an earlier process could not bring to the index.
+    pub(super) fn read_unindexed(&mut self) {
+        let Some(settings) = self.shared.settings() else { return };
+        if let Err(error) = self.unindexed.read(&settings.directory) {
+            let directory = settings.directory.display();
+            tracing::warn!(reason = "recording_failed", "entries of recordings in {directory} are not read: {error}");
+        }
+    }
+
+    /// Brings entries that the store has refused to the index.
+    pub(super) fn index_late(&mut self) {
+        let directory = self.shared.settings().map(|settings| settings.directory.clone()).unwrap_or_default();
+        for entry in self.shared.refused.take() {
+            self.unindexed.add(entry, &directory);
+        }
+        if self.unindexed.is_empty() && self.shared.figures.unindexed.get() == 0 {
+            return;
+        }
+        let shared = &self.shared;
+        if self.unindexed.settle(RECORDINGS_AT_ONCE, |entry| shared.note_late(entry)).is_err() {
+            self.unindexed.keep();
+        }
+        if self.unindexed.is_empty() {
+            self.read_unindexed();
+            self.is_left = true;
+        }
+        self.shared.figures.unindexed.set(self.unindexed.len() as u64);
     }
 
     fn finished(&self, id: Option<RecordingId>, entry: Entry) {
@@ -192,7 +253,11 @@ impl Closer {
             };
             // One that a crash has left while it was trimmed.
             let _ = place.spare().remove_file();
-            match self.closed(file, &place, &entry, (false, None)) {
+            let closed = self.closed(file, &place, &entry, (false, None)).and_then(|entry| {
+                let noted = self.shared.finish(&entry);
+                noted.map(|()| entry).map_err(|error| format!("the index is not written: {error}"))
+            });
+            match closed {
                 Ok(entry) => {
                     self.shared.figures.recovered.add(1);
                     self.finished(None, entry);

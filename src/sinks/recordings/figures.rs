@@ -4,10 +4,12 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use trunkgate_media::counters::Counter;
 
 use super::transcription::TranscriptionFigures;
+use crate::limits::RECORDINGS_LOSS_SHOWN_SECONDS;
 use crate::system::problem::{Failure, Harm, Problem};
 use crate::system::text::number;
 
@@ -36,12 +38,16 @@ pub(crate) struct RecordingFigures {
     pub(crate) recovered: Counter,
     /// Recordings of an earlier process that cannot be completed.
     pub(crate) unrecovered: Counter,
+    /// Recordings whose entries the store has not taken yet.
+    pub(crate) unindexed: Counter,
     /// Files that were deleted because they were over their time.
     pub(crate) expired: Counter,
     /// Those of transcriptions.
     pub(crate) transcriptions: TranscriptionFigures,
     queued: AtomicUsize,
     trouble: Mutex<Option<Failure>>,
+    /// Time of the latest loss.
+    lost_at: Mutex<Option<Instant>>,
 }
 
 impl RecordingFigures {
@@ -53,6 +59,29 @@ impl RecordingFigures {
 
     pub(super) fn release(&self, bytes: usize) {
         self.queued.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Notes that audio is lost.
+    pub(super) fn lost(&self, milliseconds: u64) {
+        if milliseconds > 0 {
+            self.lost_milliseconds.add(milliseconds);
+            *self.lost_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+    }
+
+    /// Returns the loss of the last hour, as a problem that is over.
+    fn loss(&self) -> Option<Problem> {
+        let ago = self.lost_at.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())?;
+        let is_recent = ago < Duration::from_secs(RECORDINGS_LOSS_SHOWN_SECONDS);
+        let problem = Problem::new(Harm::Past, format!("recordings lack {}", self.lost_seconds()));
+        let shown = format!("the disk was full or too slow; the latest loss was {} min ago", ago.as_secs() / 60);
+        let fix = "`trunkgate recordings` shows each; `trunkgate help recording_failed`";
+        is_recent.then(|| problem.about("recordings have gaps").shown_by(shown).fixed_by(fix))
+    }
+
+    fn lost_seconds(&self) -> String {
+        let (lost, gaps) = (self.lost_milliseconds.get(), usize::try_from(self.gaps.get()).unwrap_or(usize::MAX));
+        format!("{}.{} s of audio in {} since the start", lost / 1000, lost % 1000 / 100, number(gaps, "gap"))
     }
 
     /// Returns how many bytes wait for the writer.
@@ -93,14 +122,18 @@ impl RecordingFigures {
         let mut problems = Vec::new();
         if let Some(failure) = &*self.trouble() {
             let active = number(usize::try_from(self.active.get()).unwrap_or(usize::MAX), "active recording");
+            let lost = if self.lost_milliseconds.get() > 0 { format!("; lost: {}", self.lost_seconds()) } else { String::new() };
             let problem = Problem::new(Harm::Records, "recordings are not written");
-            problems.push(problem.shown_by(format!("{failure}; {active}")).caused_by(failure));
+            problems.push(problem.shown_by(format!("{failure}; {active}{lost}")).caused_by(failure));
+        } else {
+            problems.extend(self.loss());
         }
-        let lost = self.lost_milliseconds.get();
-        if lost > 0 {
-            let gaps = number(usize::try_from(self.gaps.get()).unwrap_or(usize::MAX), "gap");
-            let what = format!("{}.{} s of recordings lost since the start", lost / 1000, lost % 1000 / 100);
-            problems.push(Problem::new(Harm::Records, what).about("recordings have gaps").shown_by(gaps));
+        let unindexed = self.unindexed.get();
+        if unindexed > 0 {
+            let count = number(usize::try_from(unindexed).unwrap_or(usize::MAX), "recording");
+            let problem = Problem::new(Harm::Records, format!("{count} not in the list of recordings yet"));
+            let shown = "the store has refused their entries; they are listed once it takes them, also after a restart";
+            problems.push(problem.about("recordings are not listed").shown_by(shown));
         }
         let unrecovered = self.unrecovered.get();
         if unrecovered > 0 {

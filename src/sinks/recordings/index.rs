@@ -1,10 +1,12 @@
 //! The index of recordings in the store.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use serde::{Deserialize, Serialize};
 use trunkgate_call::{RecordingReceiver, TranscriptionRequest, VoicemailMessage};
 
 /// State of a recording, by the names that Twilio gives them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum State {
     /// Frames are still to come, or a crash has cut the file and the next start completes it.
     InProgress,
@@ -31,7 +33,7 @@ impl State {
 }
 
 /// A recording as the index has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
     pub(crate) sid: String,
     pub(crate) call_sid: String,

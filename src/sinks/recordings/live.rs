@@ -148,7 +148,7 @@ impl Live {
 
     fn lost(&mut self, frames: u64) {
         self.lost_frames += frames;
-        self.figures.lost_milliseconds.add(milliseconds(frames));
+        self.figures.lost(milliseconds(frames));
     }
 
     /// Whether the disk takes what it has refused before; it is asked once in a while.
@@ -178,7 +178,12 @@ impl Live {
             self.write(now);
         }
         self.flush(now);
-        self.lost(self.heard.saturating_sub(self.encoder.frames()));
+        let missing = self.heard.saturating_sub(self.encoder.frames());
+        if missing > 0 {
+            self.lost(missing);
+            self.gaps += 1;
+            self.figures.gaps.add(1);
+        }
         let Live { id, encoder, mut output, entry, gaps, lost_frames, trim, .. } = self;
         let has_header = encoder.header(output.written()).is_some();
         let frames = encoder.milliseconds();

@@ -15,6 +15,7 @@ mod report;
 mod shared;
 mod transcription;
 mod trim;
+mod unindexed;
 mod waveform;
 mod writer;
 

@@ -21,6 +21,8 @@ const OF_DIRECTORIES: Mode = Mode::S_IRWXU;
 const OF_FILES: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 /// File that shows whether the disk takes any.
 const PROBE: &str = ".probe";
+/// Folder of entries that are not in the index.
+pub(super) const UNINDEXED: &str = ".unindexed";
 
 /// Place of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,6 +178,44 @@ fn below(folder: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
 fn named(path: &Path, error: Errno) -> io::Error {
     let error = io::Error::from(error);
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// Opens the folder of entries that are not in the index.
+pub(super) fn unindexed(path: &Path, is_created: bool) -> io::Result<OwnedFd> {
+    if !is_created {
+        return below(&existing(path)?, UNINDEXED);
+    }
+    let root = root(path)?;
+    match mkdirat(&root, UNINDEXED, OF_DIRECTORIES) {
+        Ok(()) | Err(Errno::EEXIST) => below(&root, UNINDEXED),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Writes a file of a folder in the place of an earlier one: at once, and on the disk.
+pub(super) fn write_in(folder: &OwnedFd, name: &str, bytes: &[u8]) -> io::Result<()> {
+    use std::io::Write as _;
+
+    let new = format!("{name}.new");
+    let flags = OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut file = File::from(openat(folder, new.as_str(), flags, OF_FILES)?);
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    Ok(renameat(folder, new.as_str(), folder, name)?)
+}
+
+/// Opens a file of a folder.
+pub(super) fn open_in(folder: &OwnedFd, name: &str) -> io::Result<File> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    Ok(File::from(openat(folder, name, flags, Mode::empty())?))
+}
+
+/// Removes a file of a folder; one that is not there is no error.
+pub(super) fn remove_in(folder: &OwnedFd, name: &str) -> io::Result<()> {
+    match unlinkat(folder, name, UnlinkatFlags::NoRemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Tries whether the disk takes a file.

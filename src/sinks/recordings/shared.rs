@@ -16,6 +16,7 @@ use super::place::Place;
 use super::reader::{self, Reader};
 use super::report::Reports;
 use super::transcription::{self, Wake};
+use super::unindexed::Refused;
 use super::waveform::{Waveform, Waveforms};
 use super::{Event, Tell, report};
 use crate::config::{OnFull, Recording};
@@ -73,6 +74,8 @@ pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) figures: Arc<RecordingFigures>,
     pub(super) reports: Reports,
+    /// Entries that the store has refused when their recordings began.
+    pub(super) refused: Refused,
     /// The thread of transcriptions.
     pub(super) transcribing: Wake,
     tell: Tell,
@@ -94,6 +97,7 @@ impl Shared {
             store,
             figures,
             reports: Reports::default(),
+            refused: Refused::default(),
             transcribing: Wake::default(),
             tell,
             settings: Mutex::default(),
@@ -150,18 +154,32 @@ impl Shared {
         self.figures.active.set(live.len() as u64);
     }
 
-    /// Writes an entry without waiting.
+    /// Writes an entry without waiting; one that the store refuses is written later.
     pub(super) fn note(&self, entry: Entry) {
-        self.store.submit(
-            Commit::Soon,
-            move |store| index::put(store, &entry),
-            |done| {
-                if let Err(error) = done {
-                    // Its end writes the whole entry.
-                    tracing::warn!(reason = "recording_failed", "a recording is not in the index yet: {error}");
-                }
-            },
-        );
+        let (refused, kept) = (self.refused.clone(), entry.clone());
+        let work = move |store: &Connection| index::put(store, &entry);
+        self.store.submit(Commit::Soon, work, move |done| {
+            if let Err(error) = done {
+                let (call, sid) = (&kept.call_sid, &kept.sid);
+                tracing::warn!(%call, reason = "recording_failed", "recording {sid} is not in the index yet: {error}");
+                refused.push(kept);
+            }
+        });
+    }
+
+    /// Writes an entry that the store has refused before, where the index has not come to know more of the recording since then.
+    pub(super) fn note_late(&self, entry: &Entry) -> io::Result<()> {
+        let is_over = |known: Entry| known.state != State::InProgress;
+        if self.find(&entry.sid)?.is_some_and(is_over) {
+            return Ok(());
+        }
+        match entry.state {
+            State::InProgress => {
+                let entry = entry.clone();
+                self.change(move |store| index::put(store, &entry))
+            }
+            State::Completed | State::Absent | State::Deleted => self.finish(entry),
+        }
     }
 
     /// Makes a change of the index, and waits for it.

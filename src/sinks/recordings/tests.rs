@@ -49,6 +49,55 @@ fn block(number: u64, first: u64) -> Block {
     Block { recording: RecordingId(number), first, samples: (first..first + FRAMES).flat_map(frame).collect() }
 }
 
+#[test]
+fn recordings_that_the_store_refuses_are_in_the_index_later_also_after_a_restart() {
+    let mut bench = Bench::new(|_| {});
+    disk::tests::refuse_changes(true);
+    for number in 1..=3 {
+        bench.begin(number, Channels::Dual);
+        bench.blocks(number, 0..10);
+    }
+    for number in 1..=2 {
+        bench.take(Command::End(RecordingId(number), None));
+        let ended = bench.closing.try_recv().unwrap();
+        bench.closer.close(*ended);
+        bench.closer.index_late();
+    }
+    let unindexed = bench.folder.path().join("recordings/.unindexed");
+    let files = || std::fs::read_dir(&unindexed).unwrap().count();
+    let figures = Arc::clone(&bench.recordings.shared.figures);
+    assert_eq!((files(), figures.unindexed.get(), figures.completed.get()), (3, 3, 2));
+    assert!(figures.problems()[0].to_string().starts_with("3 recordings not in the list of recordings yet: "));
+    disk::tests::refuse_changes(false);
+    let unknown = "RE9999999999999999999999999999999a.json";
+    std::fs::write(unindexed.join(unknown), "{}").unwrap();
+    // A crash: the third one has not ended.
+    let Bench { folder, recordings, writer, closer, .. } = bench;
+    drop((recordings, writer, closer));
+    let mut bench = Bench::at(folder, |_| {});
+    bench.closer.read_unindexed();
+    bench.closer.index_late();
+    bench.closer.recover((i64::MIN, String::new())).unwrap();
+    for number in 1..=3 {
+        let entry = bench.entry(number);
+        assert_eq!((entry.state, entry.call_sid.as_str(), entry.milliseconds), (State::Completed, "CA1", 2000));
+        assert!(bench.recordings.verify(&sid(number)).unwrap());
+    }
+    assert_eq!((files(), bench.recordings.shared.figures.unindexed.get()), (1, 0), "but for what is no entry");
+}
+
+#[test]
+fn an_entry_that_was_refused_takes_nothing_from_what_the_index_knows_since() {
+    let mut bench = Bench::new(|_| {});
+    disk::tests::refuse_changes(true);
+    bench.begin(1, Channels::Mono);
+    disk::tests::refuse_changes(false);
+    bench.blocks(1, 0..10);
+    assert_eq!(bench.end(1).state, State::Completed);
+    bench.closer.index_late();
+    assert_eq!((bench.entry(1).state, bench.recordings.shared.figures.unindexed.get()), (State::Completed, 0));
+}
+
 /// A block that Opus does not make small.
 fn noise(number: u64, first: u64) -> Block {
     let mut state = first as u32;
@@ -203,7 +252,7 @@ fn lost_blocks_leave_silence_of_their_length_and_are_reported() {
     let events = bench.events.lock().unwrap();
     let Event::Gap(gap) = &events[0] else { panic!("{events:?}") };
     assert_eq!((gap.at_milliseconds, gap.milliseconds, gap.cause.as_str()), (400, 400, "the writer was behind"));
-    assert!(bench.recordings.shared.figures.problems()[0].headline.contains("0.4 s of recordings lost"));
+    assert!(bench.recordings.shared.figures.problems()[0].headline.contains("lack 0.4 s of audio in 1 gap "));
 }
 
 #[test]

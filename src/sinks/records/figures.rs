@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use trunkgate_media::counters::Counter;
 
 use crate::limits::RECORDS_KEPT;
-use crate::sinks::store::Damage;
 use crate::system::problem::{Failure, Harm, Problem};
 use crate::system::text::number;
 
@@ -25,8 +24,6 @@ pub(crate) struct Figures {
     pub(super) store: Sink,
     /// What keeps the day counts of limits.
     pub(super) days: Sink,
-    /// What was wrong with the store's file.
-    pub(super) damage: Damage,
     /// Lines of the journal of live calls that could not be read.
     pub(crate) damaged: Counter,
     /// Calls that the process before this one left without an end, and when that was found.
@@ -107,7 +104,6 @@ impl Figures {
         let counted = "; after a restart counting starts at 0";
         problems.extend(days.map(|failure| of("counts of `calls_per_day` are not stored", failure, counted)));
         problems.extend(self.cut_short());
-        problems.extend(self.damage.told().map(|what| Problem::new(Harm::Records, what)));
         let damaged = self.damaged.get();
         if damaged > 0 {
             problems.push(

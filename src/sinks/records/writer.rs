@@ -72,7 +72,7 @@ impl Writer {
     /// # Errors
     /// The system's, or the store's where records wait in it.
     pub(crate) fn open(cdr: &Cdr, store: Store, calls: Arc<CallList>) -> io::Result<Writer> {
-        let figures = Arc::new(Figures { damage: store.damage(), ..Figures::default() });
+        let figures = Arc::<Figures>::default();
         let mut writer = Writer {
             file: None,
             outbox: Arc::new(Outbox::new(store.clone())),

@@ -254,6 +254,17 @@ pub(super) fn remove_all(path: &Path) -> io::Result<()> {
     ["-wal", "-shm", ""].iter().try_for_each(|ending| disk::remove(&with_ending(path, ending)))
 }
 
+/// Whether an error is of the file or its disk, and not of one change.
+pub(super) fn is_of_disk(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{
+        CannotOpen, DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, PermissionDenied, ReadOnly, SystemIoFailure,
+    };
+
+    let of_disk =
+        [CannotOpen, DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, PermissionDenied, ReadOnly, SystemIoFailure];
+    error.sqlite_error_code().is_some_and(|code| of_disk.contains(&code))
+}
+
 /// SQLite's error in words; damage has a kind of its own.
 pub(super) fn words(error: &rusqlite::Error) -> io::Error {
     match error.sqlite_error_code() {

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,15 +14,17 @@ use tokio::sync::oneshot;
 use disk::Step;
 
 use crate::config::DataDirectory;
-use crate::limits::{STORE_BATCH, STORE_GATHER_MILLISECONDS, STORE_JOBS, STORE_PAUSE_MILLISECONDS};
+use crate::limits::{STORE_BATCH, STORE_GATHER_MILLISECONDS, STORE_JOBS, STORE_PAUSE_MILLISECONDS, STORE_PROBE_MILLISECONDS};
 
 pub(crate) mod calls;
 pub(crate) mod disk;
 mod file;
+mod health;
 pub(crate) mod journal;
 mod previous;
 pub(crate) mod record;
 
+pub(crate) use health::Health;
 pub(crate) use previous::{JOURNAL, REFUSED};
 pub(crate) use record::Record;
 
@@ -30,6 +32,8 @@ pub(crate) use record::Record;
 const GATHER: Duration = Duration::from_millis(STORE_GATHER_MILLISECONDS);
 /// How long the file is left alone after it could not be opened.
 const PAUSE: Duration = Duration::from_millis(STORE_PAUSE_MILLISECONDS);
+/// Between two tries of a file that refuses changes.
+const PROBE: Duration = Duration::from_millis(STORE_PROBE_MILLISECONDS);
 
 /// When a change is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,21 +57,7 @@ struct Inner {
     data: DataDirectory,
     jobs: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
-    damage: Damage,
-}
-
-/// What was wrong with the file when it was opened, in a sentence; does not keep the store open.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Damage(Arc<Mutex<Option<String>>>);
-
-impl Damage {
-    pub(crate) fn told(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn tell(&self, what: String) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
-    }
+    health: Health,
 }
 
 impl Drop for Inner {
@@ -88,7 +78,8 @@ type Work = Box<dyn FnOnce(Result<&Connection, &io::Error>) -> Done + Send>;
 
 /// What came of a change, until the transaction is over.
 struct Done {
-    is_damaged: bool,
+    /// The error of the file or its disk, if that was the reason.
+    failed: Option<io::Error>,
     tell: Tell,
 }
 
@@ -99,11 +90,11 @@ impl Store {
     /// The system's, where it has no thread.
     pub(crate) fn start(data: DataDirectory) -> io::Result<Store> {
         let (jobs, jobs_in) = sync_channel(STORE_JOBS);
-        let damage = Damage::default();
+        let health = Health::default();
         let keeper =
-            Keeper { data: data.clone(), file: None, is_suspect: false, refused: None, damage: damage.clone() };
+            Keeper { data: data.clone(), file: None, is_suspect: false, refused: None, health: health.clone() };
         let thread = std::thread::Builder::new().name("store".into()).spawn(move || keeper.run(&jobs_in))?;
-        Ok(Store { inner: Arc::new(Inner { data, jobs: Some(jobs), thread: Some(thread), damage }) })
+        Ok(Store { inner: Arc::new(Inner { data, jobs: Some(jobs), thread: Some(thread), health }) })
     }
 
     /// Where it is.
@@ -124,9 +115,9 @@ impl Store {
         self.run_now(|_| Ok(()))
     }
 
-    /// What was wrong with the file.
-    pub(crate) fn damage(&self) -> Damage {
-        self.inner.damage.clone()
+    /// Returns whether it takes changes, as it is from moment to moment.
+    pub(crate) fn health(&self) -> Health {
+        self.inner.health.clone()
     }
 
     /// Makes a change; what it gives is known once it is on disk. Without anybody who waits it is made as well.
@@ -164,14 +155,20 @@ impl Store {
             return tell(Err(error));
         }
         let work: Work = Box::new(move |file| {
-            let done = file.map_err(copied).and_then(|file| within(file, work).map_err(|error| file::words(&error)));
-            let is_damaged = done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidData);
+            let mut failed = None;
+            let done = file.map_err(copied).and_then(|file| {
+                within(file, work).map_err(|error| {
+                    let words = file::words(&error);
+                    failed = file::is_of_disk(&error).then(|| copied(&words));
+                    words
+                })
+            });
             let tell = Box::new(move |committed: Result<(), &io::Error>| match committed {
                 Ok(()) => tell(done),
                 // What went wrong first is told.
                 Err(error) => tell(done.and(Err(copied(error)))),
             });
-            Done { is_damaged, tell }
+            Done { failed, tell }
         });
         let Some(jobs) = &self.inner.jobs else { return };
         if let Err(refused) = jobs.try_send(Job { commit, work }) {
@@ -205,12 +202,12 @@ struct Keeper {
     is_suspect: bool,
     /// Why it could not be opened, and when that was.
     refused: Option<(Instant, io::Error)>,
-    damage: Damage,
+    health: Health,
 }
 
 impl Keeper {
     fn run(mut self, jobs: &Receiver<Job>) {
-        while let Ok(first) = jobs.recv() {
+        while let Some(first) = self.next(jobs) {
             let until = Instant::now() + GATHER;
             let mut is_urgent = first.commit != Commit::Soon;
             let mut batch = vec![first];
@@ -228,6 +225,41 @@ impl Keeper {
         }
     }
 
+    /// Waits for a change. While the last ones were refused, tries meanwhile whether the file takes any.
+    fn next(&mut self, jobs: &Receiver<Job>) -> Option<Job> {
+        while self.health.is_failing() {
+            match jobs.recv_timeout(PROBE) {
+                Err(RecvTimeoutError::Timeout) => self.probe(),
+                done => return done.ok(),
+            }
+        }
+        jobs.recv().ok()
+    }
+
+    /// Writes what the file has already.
+    fn probe(&mut self) {
+        let written = |file: &Connection| -> rusqlite::Result<()> {
+            let version: u32 = file.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+            file.execute_batch(&format!("BEGIN IMMEDIATE; PRAGMA user_version = {version}; COMMIT"))
+        };
+        let done = self.open().and_then(|file| {
+            written(file).map_err(|error| {
+                let _ = file.execute_batch("ROLLBACK");
+                file::words(&error)
+            })
+        });
+        self.note(done.as_ref().err(), true);
+    }
+
+    /// Notes whether the file took changes; `has_written`: there were any.
+    fn note(&self, failed: Option<&io::Error>, has_written: bool) {
+        match failed {
+            Some(error) => self.health.refused(error, &self.data.directory),
+            None if has_written => self.health.took(),
+            None => {}
+        }
+    }
+
     /// Makes changes in one transaction, and tells what came of each.
     fn make(&mut self, batch: Vec<Job>) {
         let wipes = batch.iter().any(|job| job.commit == Commit::Wiped);
@@ -239,9 +271,11 @@ impl Keeper {
             Ok(file) => file,
             Err(error) => {
                 self.suspect(error.kind() == io::ErrorKind::InvalidData);
+                self.note(Some(&error), false);
                 return batch.into_iter().for_each(|job| ((job.work)(Err(&error)).tell)(Err(&error)));
             }
         };
+        let changes = file.total_changes();
         let ended = io::Error::other("another change that was made with it failed");
         let done: Vec<Done> = batch
             .into_iter()
@@ -258,8 +292,14 @@ impl Keeper {
         if wipes && let Err(error) = file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
             tracing::warn!("what was removed from the store can still be read in its file: {error}");
         }
-        let damaged = committed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidData);
-        self.suspect(damaged || done.iter().any(|done| done.is_damaged));
+        let has_written = file.total_changes() > changes;
+        let failed = || done.iter().filter_map(|done| done.failed.as_ref());
+        // A disk that was full for one change has ended the transaction of the others.
+        let failure = failed().next().or(committed.as_ref().err()).map(copied);
+        let is_damaged = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
+        let damaged = committed.as_ref().is_err_and(is_damaged) || failed().any(is_damaged);
+        self.note(failure.as_ref(), has_written);
+        self.suspect(damaged);
         for done in done {
             (done.tell)(committed.as_ref().copied());
         }
@@ -289,7 +329,7 @@ impl Keeper {
     fn open_anew(&mut self) -> io::Result<Connection> {
         let (file, damage) = file::open(&self.data, self.is_suspect)?;
         self.is_suspect = false;
-        damage.into_iter().for_each(|damage| self.damage.tell(damage));
+        damage.into_iter().for_each(|damage| self.health.damaged(damage));
         Ok(file)
     }
 }

@@ -106,6 +106,11 @@ fn a_full_disk_refuses_changes_until_there_is_room_and_loses_nothing() {
     limit(1);
     let error = add(&store, 10..500).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error}");
+    let problem = store.health().problems()[0].to_string();
+    assert!(problem.starts_with("the store is not written: ") && problem.contains(NAME), "{problem}");
+    assert!(problem.ends_with(&format!("`df -h {}`", directory.path().display())), "{problem}");
+    // Reading alone does not show that there is room.
+    assert_eq!((sids(&store).len(), store.health().is_failing()), (10, true));
     // Another of the same batch is told so as well.
     let (one, two) = (
         store.run(Commit::Soon, |file| file.execute("UPDATE call_record SET json = zeroblob(9000000)", []).map(drop)),
@@ -117,6 +122,22 @@ fn a_full_disk_refuses_changes_until_there_is_room_and_loses_nothing() {
     add(&store, 10..20).unwrap();
     let expected: Vec<String> = (u32::from(two.is_ok())..20).map(|n| format!("CA{n}")).collect();
     assert_eq!(sids(&store), expected);
+    assert!(!store.health().is_failing());
+    assert!(store.health().problems().is_empty());
+}
+
+#[test]
+fn a_store_that_refuses_changes_is_tried_without_any() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = start(directory.path());
+    add(&store, 0..1).unwrap();
+    // There is room for changes within the pages that it has, as the try is one.
+    store.run_now(|file| file.pragma_update(None, "max_page_count", 1)).unwrap();
+    assert!(add(&store, 1..500).is_err() && store.health().is_failing());
+    while store.health().is_failing() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(store.health().refused_changes(), 1);
 }
 
 /// Noise over a part of the file; what can be read after that.
@@ -134,7 +155,7 @@ fn damaged(at: impl FnOnce(u64) -> std::ops::Range<u64>) -> (Vec<String>, Option
     let before = std::fs::read(&path).unwrap();
     let store = start(directory.path());
     let read = sids(&store);
-    let told = store.damage().told();
+    let told = store.health().damage();
     if told.is_some() {
         assert_eq!(std::fs::read(directory.path().join("trunkgate.db.damaged")).unwrap(), before);
     }
@@ -142,7 +163,7 @@ fn damaged(at: impl FnOnce(u64) -> std::ops::Range<u64>) -> (Vec<String>, Option
     add(&store, 1000..1001).unwrap();
     drop(store);
     let store = start(directory.path());
-    assert_eq!((sids(&store).len(), store.damage().told()), (read.len() + 1, None));
+    assert_eq!((sids(&store).len(), store.health().damage()), (read.len() + 1, None));
     (read, told)
 }
 
@@ -181,13 +202,13 @@ fn a_file_that_proves_damaged_while_it_is_used_is_saved_with_the_next_change() {
     add(&store, 0..50).unwrap();
     let corrupt = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
     let error = store.run_now::<()>(move |_| Err(rusqlite::Error::SqliteFailure(corrupt, None))).unwrap_err();
-    assert_eq!((error.kind(), store.damage().told()), (io::ErrorKind::InvalidData, None));
+    assert_eq!((error.kind(), store.health().damage()), (io::ErrorKind::InvalidData, None));
     assert_eq!(sids(&store).len(), 50);
-    assert!(store.damage().told().unwrap().contains("50 entries were read"));
+    assert!(store.health().damage().unwrap().contains("50 entries were read"));
     assert!(directory.path().join("trunkgate.db.damaged").exists());
     drop(store);
     let store = start(directory.path());
-    assert_eq!((sids(&store).len(), store.damage().told()), (50, None));
+    assert_eq!((sids(&store).len(), store.health().damage()), (50, None));
 }
 
 const OLD_TEXTS: &str = "

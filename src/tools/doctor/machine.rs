@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use nix::sys::resource::{Resource, getrlimit};
 
-use super::{Report, container};
+use super::{Report, container, disks};
 use crate::config::Config;
 use crate::limits;
 use crate::runtime::transport;
@@ -29,6 +29,7 @@ pub(super) fn examine(config: &Config, report: &Report, presence: &Presence) -> 
         ephemeral_range(config, number_pair("/proc/sys/net/ipv4/ip_local_port_range")),
         open_files(config, getrlimit(Resource::RLIMIT_NOFILE).map(|(_, hard)| hard).ok()),
         udp_buffers(number_pair("/proc/sys/net/core/rmem_max").map(|(bytes, _)| bytes)),
+        disks::examine(config),
     ]));
     all.extend(report.take(container::judge(config, &container::Facts::read()).into_iter().collect()));
     all

@@ -27,6 +27,7 @@ mod apps;
 mod calls;
 mod clock;
 mod container;
+mod disks;
 mod edge;
 mod machine;
 mod only;

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::tools::findings::Finding;
 
 /// The lines; of `options TRUNK`, `codecs TRUNK`, `agent NAME` and `app NAME` the first word.
-pub(crate) const KINDS: [&str; 21] = [
+pub(crate) const KINDS: [&str; 22] = [
     "config",
     "running edge",
     "ports",
@@ -14,6 +14,7 @@ pub(crate) const KINDS: [&str; 21] = [
     "ephemeral range",
     "open files",
     "udp buffers",
+    "disk",
     "container",
     "tls",
     "dns",
@@ -35,7 +36,7 @@ const OUTBOUND: &str = "outbound udp";
 
 /// Names for several lines.
 const GROUPS: [(&str, &[&str]); 5] = [
-    ("machine", &["ports", "media ports", "ephemeral range", "open files", "udp buffers", "container", "clock"]),
+    ("machine", &["ports", "media ports", "ephemeral range", "open files", "udp buffers", "disk", "container", "clock"]),
     (
         "media",
         &[

@@ -51,6 +51,11 @@ const WORDS: &[(&str, &str, &str)] = &[
         "A recording is not written, not completed or not deleted: the line says which and why. `trunkgate status` names the error while it lasts; check space and permissions of `directory` in [recording] (docs/recording.md).",
     ),
     (
+        "store_failed",
+        "reason of a line of the log",
+        "The store (trunkgate.db in [edge] data_directory) takes no changes: the line says why. Recordings, text messages, callbacks and changes by the API are not noted until it does; `trunkgate status` names the error while it lasts (docs/deploy.md, The store).",
+    ),
+    (
         "transcription_failed",
         "reason of a line of the log",
         "A recording is not transcribed, or not yet: the line says which and why. `trunkgate status` names the error while requests to `url` in [transcription] fail; they are repeated for 24 hours (docs/recording.md).",
@@ -266,6 +271,11 @@ const WORDS: &[(&str, &str, &str)] = &[
         "Whether the system hands out ports of the media range to other programs (net.ipv4.ip_local_port_range).",
     ),
     ("open_files", "line of `doctor`", "Whether the limit of open files is enough for the calls that [limits] allows."),
+    (
+        "disk",
+        "line of `doctor`",
+        "Whether there is room for the store, call records and recordings: below 1 GiB it warns, below 64 MiB it fails.",
+    ),
     ("udp_buffers", "line of `doctor`", "Whether net.core.rmem_max is enough for a burst of SIP."),
     (
         "container",

@@ -263,7 +263,9 @@ fn what_the_service_cannot_do_now_is_repeated() {
             assert!(why.starts_with("http://127.0.0.1:") && !why.contains("hunter2"), "{at}: {why}");
             assert!(at != 1 || failed.due - failed.updated >= 1000, "Retry-After");
             assert!(at != 3 || why.contains("redirections are not followed"), "{why}");
-            assert!(bench.callbacks().is_empty());
+            let is_silent = bench.callbacks().is_empty();
+            // It may have been repeated meanwhile.
+            assert!(is_silent || bench.once(|_| true).state != State::InProgress);
         }
         let one = bench.once(|one| one.state != State::InProgress);
         assert_eq!((one.state, one.attempts, one.error.as_deref()), (State::Completed, 1, None), "{at}");

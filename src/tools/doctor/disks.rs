@@ -1,0 +1,95 @@
+//! Disks: is there room for what the edge writes.
+
+use std::path::{Path, PathBuf};
+
+use nix::sys::statvfs::statvfs;
+
+use crate::config::Config;
+use crate::limits::{DISK_LEAST_BYTES, DISK_LOW_BYTES};
+use crate::tools::findings::Finding;
+
+/// A directory that is written to, by what is in it.
+type Use = (&'static str, PathBuf);
+
+fn uses(config: &Config) -> Vec<Use> {
+    let records = config.cdr.file.as_ref().and_then(|file| file.path.parent()).map(Path::to_owned);
+    let recordings = config.recording.as_ref().map(|recording| recording.directory.clone());
+    let store = Some(config.data.directory.clone());
+    let all = [("store", store), ("call records", records), ("recordings", recordings)];
+    all.into_iter().filter_map(|(what, directory)| Some((what, directory?))).collect()
+}
+
+/// Returns the directory, or the nearest above it that there is.
+fn existing(directory: &Path) -> PathBuf {
+    let absolute = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+    absolute.ancestors().find(|one| one.is_dir()).unwrap_or(Path::new("/")).to_owned()
+}
+
+/// Bytes that the user of the edge may still write, and files.
+fn free(directory: &Path) -> nix::Result<(u64, u64)> {
+    let there = statvfs(directory)?;
+    // Of file systems that count none there are always enough.
+    let files = if there.files() == 0 { u64::MAX } else { there.files_available() };
+    Ok((there.blocks_available().saturating_mul(there.fragment_size()), files))
+}
+
+fn size(bytes: u64) -> String {
+    let mebibytes = bytes >> 20;
+    if mebibytes < 10 << 10 { format!("{mebibytes} MiB") } else { format!("{} GiB", mebibytes >> 10) }
+}
+
+/// The line.
+pub(super) fn examine(config: &Config) -> Finding {
+    judge(uses(config), free)
+}
+
+fn judge(uses: Vec<Use>, free: impl Fn(&Path) -> nix::Result<(u64, u64)>) -> Finding {
+    let (mut told, mut least) = (Vec::new(), u64::MAX);
+    let mut worst: Option<PathBuf> = None;
+    for (what, directory) in uses {
+        let there = existing(&directory);
+        let (bytes, files) = match free(&there) {
+            Ok(free) => free,
+            Err(error) => {
+                let fix = format!("`ls -ld {}`", there.display());
+                return Finding::warn("disk", format!("{what} in {}: {error}", directory.display()), fix);
+            }
+        };
+        let room = if files == 0 { 0 } else { bytes };
+        let files = if files == 0 { ", but no file more" } else { "" };
+        told.push(format!("{what} in {}: {} free{files}", directory.display(), size(bytes)));
+        if room < least {
+            (least, worst) = (room, Some(there));
+        }
+    }
+    let text = told.join("; ");
+    let Some(worst) = worst else { return Finding::ok("disk", text) };
+    let fix = format!("free space: `df -h {0}`, `df -i {0}`", worst.display());
+    match least {
+        ..DISK_LEAST_BYTES => Finding::fail("disk", text, fix),
+        ..DISK_LOW_BYTES => Finding::warn("disk", text, fix),
+        _ => Finding::ok("disk", text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools::findings::Level;
+
+    #[test]
+    fn a_disk_that_is_full_fails_and_one_that_soon_is_warns() {
+        let uses = || vec![("store", PathBuf::from("/")), ("recordings", PathBuf::from("/not/there/yet"))];
+        let level = |bytes, files| judge(uses(), |_| Ok((bytes, files))).level;
+        assert_eq!(level(DISK_LOW_BYTES, 1), Level::Ok);
+        assert_eq!(level(DISK_LOW_BYTES - 1, 1), Level::Warn);
+        assert_eq!(level(DISK_LEAST_BYTES - 1, 1), Level::Fail);
+        assert_eq!(level(u64::MAX, 0), Level::Fail);
+        let full = judge(uses(), |_| Ok((0, 1)));
+        assert_eq!(full.text, "store in /: 0 MiB free; recordings in /not/there/yet: 0 MiB free");
+        assert_eq!(full.fix, "free space: `df -h /`, `df -i /`");
+        assert!(free(&existing(Path::new("/not/there"))).unwrap().0 > 0);
+        let gone = judge(uses(), |_| Err(nix::errno::Errno::EIO));
+        assert_eq!((gone.level, gone.fix.as_str()), (Level::Warn, "`ls -ld /`"));
+    }
+}
