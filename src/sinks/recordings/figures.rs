@@ -122,7 +122,11 @@ impl RecordingFigures {
         let mut problems = Vec::new();
         if let Some(failure) = &*self.trouble() {
             let active = number(usize::try_from(self.active.get()).unwrap_or(usize::MAX), "active recording");
-            let lost = if self.lost_milliseconds.get() > 0 { format!("; lost: {}", self.lost_seconds()) } else { String::new() };
+            let lost = if self.lost_milliseconds.get() > 0 {
+                format!("; lost: {}", self.lost_seconds())
+            } else {
+                String::new()
+            };
             let problem = Problem::new(Harm::Records, "recordings are not written");
             problems.push(problem.shown_by(format!("{failure}; {active}{lost}")).caused_by(failure));
         } else {

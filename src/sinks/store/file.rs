@@ -260,8 +260,16 @@ pub(super) fn is_of_disk(error: &rusqlite::Error) -> bool {
         CannotOpen, DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, PermissionDenied, ReadOnly, SystemIoFailure,
     };
 
-    let of_disk =
-        [CannotOpen, DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, PermissionDenied, ReadOnly, SystemIoFailure];
+    let of_disk = [
+        CannotOpen,
+        DatabaseBusy,
+        DatabaseCorrupt,
+        DiskFull,
+        NotADatabase,
+        PermissionDenied,
+        ReadOnly,
+        SystemIoFailure,
+    ];
     error.sqlite_error_code().is_some_and(|code| of_disk.contains(&code))
 }
 

@@ -3,8 +3,8 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,9 @@ use tokio::sync::oneshot;
 use disk::Step;
 
 use crate::config::DataDirectory;
-use crate::limits::{STORE_BATCH, STORE_GATHER_MILLISECONDS, STORE_JOBS, STORE_PAUSE_MILLISECONDS, STORE_PROBE_MILLISECONDS};
+use crate::limits::{
+    STORE_BATCH, STORE_GATHER_MILLISECONDS, STORE_JOBS, STORE_PAUSE_MILLISECONDS, STORE_PROBE_MILLISECONDS,
+};
 
 pub(crate) mod calls;
 pub(crate) mod disk;

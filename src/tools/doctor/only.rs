@@ -36,7 +36,10 @@ const OUTBOUND: &str = "outbound udp";
 
 /// Names for several lines.
 const GROUPS: [(&str, &[&str]); 5] = [
-    ("machine", &["ports", "media ports", "ephemeral range", "open files", "udp buffers", "disk", "container", "clock"]),
+    (
+        "machine",
+        &["ports", "media ports", "ephemeral range", "open files", "udp buffers", "disk", "container", "clock"],
+    ),
     (
         "media",
         &[

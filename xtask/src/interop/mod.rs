@@ -23,6 +23,7 @@ pub(crate) mod screenshots;
 pub(crate) mod sipp;
 pub(crate) mod sound;
 pub(crate) mod speech;
+pub(crate) mod transcriber;
 
 use std::collections::VecDeque;
 use std::sync::Mutex;

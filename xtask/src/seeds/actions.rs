@@ -1,11 +1,14 @@
 //! Actions of an agent hub and of an agent platform: calls that a model asks for.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json as value};
 
 use super::ApiStep;
 use super::page::Page;
 use super::rig::{Rig, WELCOME, json, program};
+use crate::interop::transcriber::TEXT;
 
 /// The hub's own number, and the platform's.
 const HUB: &str = "+14155550100";
@@ -158,7 +161,12 @@ fn platform_recording(page: &Page, rig: &Rig) -> anyhow::Result<String> {
     let filters = value!({ "from_": PLATFORM, "status": "completed", "include_recordings": true });
     let list = platform(page, rig, "list_calls", &filters)?;
     let sid = list["calls"][0]["recording_sids"][0].as_str().with_context(|| list.to_string())?;
+    rig.bench.edge.wait_until("the recording is transcribed", Duration::from_secs(10), |edge| {
+        let path = format!("GET Recordings/{sid}/Transcriptions.json");
+        Ok(edge.api(&path, &[])?["transcriptions"][0]["status"] == "completed")
+    })?;
     let recording = platform(page, rig, "get_recording", &value!({ "recording_sid": sid }))?;
+    ensure!(recording["transcription_text"] == TEXT && recording["transcription_status"] == "completed", "{recording}");
     ensure!(recording["source"] == "OutboundAPI" && recording["status"] == "completed", "{recording}");
     ensure!(recording["price"].is_null() && recording["duration"].as_u64() > Some(0), "{recording}");
     let media = recording["media_url"].as_str().context("media_url")?;
@@ -170,7 +178,7 @@ fn platform_recording(page: &Page, rig: &Rig) -> anyhow::Result<String> {
     ensure!(deleted == "204", "{deleted}");
     let gone = platform(page, rig, "get_recording", &value!({ "recording_sid": sid }))?;
     ensure!(gone["error"].as_str().is_some_and(|error| error.starts_with("20404: ")), "{gone}");
-    Ok("metadata within the page's schema, audio by its media_url, 20404 once it is deleted".to_owned())
+    Ok("metadata and text within the page's schema, audio by its media_url, 20404 once it is deleted".to_owned())
 }
 
 fn platform_list(page: &Page, rig: &Rig) -> anyhow::Result<String> {

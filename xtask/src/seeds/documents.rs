@@ -11,6 +11,7 @@ use crate::interop::applications::{Application, Bench, TOKEN, accepted};
 use crate::interop::front::Front;
 use crate::interop::python::{self, Packages, Script};
 use crate::interop::sound::Sound;
+use crate::interop::transcriber::{TEXT, Transcriber};
 
 /// Caller ID of the page's documents.
 const CALLER_ID: &str = "+14155551234";
@@ -27,10 +28,11 @@ pub(super) struct Step {
 }
 
 /// All of them.
-pub(super) const STEPS: [Step; 4] = [
+pub(super) const STEPS: [Step; 5] = [
     Step { section: "stored templates", name: "outbound.xml: a text, then the number, recorded", run: template },
     Step { section: "usage 1", name: "the handler for Node: a text, then the number", run: handler },
     Step { section: "usage 4", name: "voicemail: a text, the tone, the message of the caller", run: voicemail },
+    Step { section: "SDK for Python", name: "transcribe of Record: the text by its callback", run: transcribed },
     Step { section: "usage 5", name: "SIP to telephone: a text, the number is busy, another text", run: fallback },
 ];
 
@@ -47,11 +49,11 @@ fn with_file(text: &str) -> anyhow::Result<Bench> {
 }
 
 /// The same, whose calls are recorded, with the validator of the callbacks.
-fn with_recordings(text: &str) -> anyhow::Result<(Bench, Script)> {
+fn with_recordings(text: &str, further: &str) -> anyhow::Result<(Bench, Script)> {
     let judge = Script::start(Packages::Forms, &python::script("webhook_application.py"), &["--token", TOKEN])?;
     let text = text.replace(APPLICATION, &format!("http://{}", judge.address));
-    let keys = "file = \"page.xml\"\nallow_private = true\n[recording]\ndirectory = \"recordings\"";
-    let application = Application { number: CALLER_ID.to_owned(), keys: keys.to_owned() };
+    let keys = format!("file = \"page.xml\"\nallow_private = true\n[recording]\ndirectory = \"recordings\"\n{further}");
+    let application = Application { number: CALLER_ID.to_owned(), keys };
     Ok((Bench::with_file(TOKEN, &application, ("page.xml", &text))?, judge))
 }
 
@@ -79,10 +81,10 @@ fn downloaded(judge: &Script, source: &str) -> anyhow::Result<f64> {
     Ok(seconds)
 }
 
-fn voicemail(page: &Page) -> anyhow::Result<String> {
-    let (bench, judge) = with_recordings(&document(page, "leave a message")?)?;
+/// A caller hears a text and the tone, says something for 3 s and hangs up.
+fn leaves_a_message(bench: &Bench, words: &str, voice: &str) -> anyhow::Result<()> {
     let caller = bench.call(CALLER_ID)?;
-    bench.hears(&caller, "leave a message", "joanna", 0)?;
+    bench.hears(&caller, words, voice, 0)?;
     caller.hears(TONE_HZ, 0).context("the tone before the recording")?;
     let began = Instant::now();
     for number in 0..150 {
@@ -90,7 +92,31 @@ fn voicemail(page: &Page) -> anyhow::Result<String> {
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         caller.says(number)?;
     }
-    caller.hang_up()?;
+    caller.hang_up()
+}
+
+/// The document that the page's example for Python makes for the handler of a call.
+fn transcribed(page: &Page) -> anyhow::Result<String> {
+    let example = page.python_example()?;
+    let made: Vec<&str> =
+        example.lines().filter(|line| line.contains("VoiceResponse") || line.starts_with("resp")).collect();
+    let folder = tempfile::tempdir()?;
+    let program = folder.path().join("document.py");
+    std::fs::write(&program, format!("{}\nprint(resp)\n", made.join("\n")))?;
+    let text = python::ended(Command::new(python::interpreter(Packages::Base)?).arg(&program))?;
+    let transcriber = Transcriber::start()?;
+    let text = text.trim().replace("\"/transcription\"", &format!("\"{APPLICATION}/transcription\""));
+    let (bench, judge) = with_recordings(&text, &transcriber.table(false))?;
+    leaves_a_message(&bench, "Hello from Twilio Python!", "en-us")?;
+    accepted(&judge, 0, &["POST /transcription", "\"TranscriptionStatus\":\"completed\"", TEXT])?;
+    ensure!(transcriber.answered() == 1, "{} recordings were transcribed", transcriber.answered());
+    Ok("its document recorded, sent as a form with WAV, the text in a callback that the SDK's validator accepts"
+        .to_owned())
+}
+
+fn voicemail(page: &Page) -> anyhow::Result<String> {
+    let (bench, judge) = with_recordings(&document(page, "leave a message")?, "")?;
+    leaves_a_message(&bench, "leave a message", "joanna")?;
     let seconds = downloaded(&judge, "RecordVerb")?;
     ensure!((1.5..4.0).contains(&seconds), "{seconds} s of 3 s that were said");
     Ok(format!(
@@ -99,7 +125,7 @@ fn voicemail(page: &Page) -> anyhow::Result<String> {
 }
 
 fn template(page: &Page) -> anyhow::Result<String> {
-    let (bench, judge) = with_recordings(&document(page, "Connecting your call")?)?;
+    let (bench, judge) = with_recordings(&document(page, "Connecting your call")?, "")?;
     let caller = bench.call(CALLER_ID)?;
     bench.hears(&caller, "Connecting", "joanna", 0)?;
     let (invite, from) = bench.dialled("+14155559876", Some(CALLER_ID))?;

@@ -31,13 +31,11 @@ const FOLDER: &str = "TRUNKGATE_SEEDS";
 const PAGES: [&str; 5] = ["000", "001", "002", "003", "004"];
 
 /// Steps of the pages that need what is not in this version: page, section, name, and what is lacking.
-const NOT_YET: [(&str, &str, &str, &str); 6] = [
-    ("001", "SDK for Python", "transcribe of Record", "transcription"),
+const NOT_YET: [(&str, &str, &str, &str); 4] = [
     ("001", "CLI, curl", "conferences", "conferences"),
     ("001", "answering machines", "MachineDetection", "answering-machine detection"),
     ("001", "recording", "record of Conference", "conferences"),
     ("001", "usage 3", "warm transfer", "conferences"),
-    ("004", "get_recording", "the transcription of a recording", "transcription"),
 ];
 
 /// Options of `seeds`.

@@ -18,6 +18,7 @@ use crate::interop::node;
 use crate::interop::proxied::Proxied;
 use crate::interop::python::{self, Packages, Script};
 use crate::interop::raw::{Call, Text};
+use crate::interop::transcriber::Transcriber;
 
 /// Text of a document that does not name another.
 pub(super) const WELCOME: &str = "Welcome to the call.";
@@ -63,7 +64,8 @@ impl Rig {
         let judge = Script::start(Packages::Forms, &python::script("webhook_application.py"), &["--token", TOKEN])?;
         let front = Front::start(judge.address)?;
         let provider = Provider::start()?;
-        let bench = Bench::open(numbers, Some(&front), &(provider.table() + RECORDING))?;
+        let tables = provider.table() + RECORDING + &Transcriber::start()?.table(true);
+        let bench = Bench::open(numbers, Some(&front), &tables)?;
         Ok(Rig { bench, provider, front, judge, proxied: None, _hosts: tempfile::tempdir()? })
     }
 

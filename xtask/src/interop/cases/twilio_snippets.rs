@@ -1,4 +1,4 @@
-//! The snippets of TwilioDevEd/api-snippets for calls, recordings, numbers and keys in Python and Node, as clients of the edge by its base URL. Sample
+//! The snippets of TwilioDevEd/api-snippets for calls, recordings, transcriptions, numbers and keys in Python and Node, as clients of the edge by its base URL. Sample
 //! SIDs become those of the edge's own resources, as a reader would do it; nothing else changes. The keys of a sample output must
 //! be those of the edge's answer. The checkout is no part of this repository: its place stands in `TRUNKGATE_SNIPPETS`.
 
@@ -14,6 +14,7 @@ use crate::interop::applications::{ACCOUNT, TOKEN, open_tables};
 use crate::interop::callee::Callees;
 use crate::interop::edge::Edge;
 use crate::interop::python::{self, Packages};
+use crate::interop::transcriber::{TEXT, Transcriber};
 use crate::interop::{SKIPPED, Setting, node};
 
 /// Environment variable with the checkout.
@@ -40,7 +41,7 @@ enum Expected {
     Creates(&'static str),
     /// An error with this code, the message of which has these words.
     Refused(u32, &'static str),
-    /// In Node the snippet has a mistake of its own, which it meets at the first entry.
+    /// In Node the snippet has a mistake of its own.
     PrintsInPython(&'static str),
     /// The snippet prints nothing in Python, and these words in Node.
     PrintsInNode(&'static str),
@@ -51,7 +52,7 @@ enum Expected {
 use Expected::{Creates, Nothing, Prints, PrintsEach, PrintsInNode, PrintsInPython, Refused, RefusedInPython};
 
 /// Snippets by their folder, and the resource that the sample output shows; `{CA}` stands for a call, `{PN}` for a number, `{RE}` for a recording.
-const SNIPPETS: [(&str, Expected, &str); 35] = [
+const SNIPPETS: [(&str, Expected, &str); 39] = [
     ("call/instance-get-example-1", Prints(PARTY), "Calls/{CA}.json"),
     ("call/list-get-example-1", Prints("outbound-api"), "Calls.json"),
     ("call/list-get-example-2", Nothing, ""),
@@ -87,6 +88,10 @@ const SNIPPETS: [(&str, Expected, &str); 35] = [
     ("recording/list-get-example-3", Prints("CA"), ""),
     ("recording/list-get-example-4", Nothing, "Recordings.json"),
     ("recording/list-get-example-5", PrintsEach("RecordingInstance", "1"), "Calls/{CA}/Recordings.json"),
+    ("recording/list-recording-transcriptions", PrintsInPython(TEXT), ""),
+    ("transcription/instance-get-example-1", Prints(TEXT), "Transcriptions/{TR}.json"),
+    ("transcription/list-get-example-1", Prints(TEXT), "Transcriptions.json"),
+    ("transcription/instance-delete-examples", PrintsInNode("deleted"), ""),
     ("recording/instance-delete-examples", PrintsInNode("deleted successfully"), ""),
     ("keys/instance-get-example", Prints("snippets"), "Keys/{SK}.json"),
     ("keys/list-get-example", PrintsInPython("snippets"), "Keys.json"),
@@ -99,6 +104,7 @@ struct Samples {
     number: String,
     key: String,
     recording: String,
+    transcription: String,
 }
 
 /// Runs every snippet in both languages.
@@ -111,7 +117,8 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     };
     // Broken: calls have no way out.
     let connect = if setting.sabotage { "" } else { "connect = [\"trunk:pbx\"]" };
-    let connect = format!("{connect}\n{RECORDING}");
+    let transcriber = Transcriber::start()?;
+    let connect = format!("{connect}\n{RECORDING}\n{}", transcriber.table(true));
     let edge = Edge::start(&open_tables(&NUMBERS, &connect))?;
     let _callees = Callees::start()?;
     let number = edge.api("GET IncomingPhoneNumbers.json?PhoneNumber=%2B15017122661", &[])?;
@@ -119,6 +126,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let key = sid(&edge.api("POST Keys.json", &[("FriendlyName", "snippets")])?)?;
     let ended = live_call(&edge)?;
     let recording = recorded(&edge, &ended)?;
+    let transcription = transcribed(&edge, &recording)?;
     edge.api(&format!("POST Calls/{ended}.json"), &[("Status", "completed")])?;
     edge.api_call_is(&ended, "completed")?;
     let (mut ran, mut outputs) = (0, 0);
@@ -128,12 +136,14 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
             // A call that is to change must be in progress.
             let call = if name.starts_with("change-call-state") { live_call(&edge)? } else { ended.clone() };
             // One that is deleted is deleted once.
-            let recording = if name.ends_with("delete-examples") {
-                recorded(&edge, &live_call(&edge)?)?
+            let (recording, transcription) = if name.ends_with("delete-examples") {
+                let recording = recorded(&edge, &live_call(&edge)?)?;
+                let transcription = transcribed(&edge, &recording)?;
+                (recording, transcription)
             } else {
-                recording.clone()
+                (recording.clone(), transcription.clone())
             };
-            let samples = Samples { call, number: number.clone(), key: key.clone(), recording };
+            let samples = Samples { call, number: number.clone(), key: key.clone(), recording, transcription };
             let made = snippet(&edge, &at, ending, expected, &samples).with_context(|| format!("{name}{ending}"))?;
             ran += 1;
             let path = place(resource, &samples, made.as_deref());
@@ -168,11 +178,20 @@ fn recorded(edge: &Edge, call: &str) -> anyhow::Result<String> {
     Ok(recording)
 }
 
+/// The transcription of a recording, once it has its text.
+fn transcribed(edge: &Edge, recording: &str) -> anyhow::Result<String> {
+    let path = format!("GET Recordings/{recording}/Transcriptions.json");
+    let first = |edge: &Edge| -> anyhow::Result<Value> { Ok(edge.api(&path, &[])?["transcriptions"][0].clone()) };
+    let is_complete = |edge: &Edge| Ok(first(edge)?["status"] == "completed");
+    edge.wait_until("the recording is transcribed", Duration::from_secs(10), is_complete)?;
+    sid(&first(edge)?)
+}
+
 fn place(resource: &str, samples: &Samples, made: Option<&str>) -> String {
     let key = made.filter(|sid| sid.starts_with("SK")).unwrap_or(&samples.key);
     let call = made.filter(|sid| sid.starts_with("CA")).unwrap_or(&samples.call);
     let resource = resource.replace("{CA}", call).replace("{PN}", &samples.number);
-    resource.replace("{SK}", key).replace("{RE}", &samples.recording)
+    resource.replace("{SK}", key).replace("{RE}", &samples.recording).replace("{TR}", &samples.transcription)
 }
 
 /// Runs one, and returns the SID that it prints.
@@ -184,7 +203,9 @@ fn snippet(
     samples: &Samples,
 ) -> anyhow::Result<Option<String>> {
     let name = at.file_name().context("a name")?.to_string_lossy().into_owned();
-    let file = at.join(format!("{name}{ending}"));
+    // One folder names its files with a hyphen.
+    let names = [format!("{name}{ending}"), format!("{name}-{}", ending.trim_start_matches('.'))];
+    let file = names.map(|name| at.join(name)).into_iter().find(|file| file.exists()).context("no file")?;
     let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     let folder = tempfile::tempdir()?;
     let program = folder.path().join(format!("snippet{ending}"));
@@ -215,7 +236,7 @@ fn snippet(
         PrintsEach(by_python, by_node) => ended.is_ok() && said.contains(if is_node { by_node } else { by_python }),
         Prints(words) => ended.is_ok() && said.contains(words),
         PrintsInPython(words) if !is_node => ended.is_ok() && said.contains(words),
-        PrintsInPython(_) => said.contains("is not defined"),
+        PrintsInPython(_) => said.contains("is not defined") || said.contains("done is not a function"),
         PrintsInNode(words) => ended.is_ok() && if is_node { said.contains(words) } else { said.is_empty() },
         Nothing => ended.is_ok() && said.is_empty(),
         RefusedInPython(..) if is_node => ended.is_ok() && said.starts_with("CA"),
@@ -232,7 +253,13 @@ fn snippet(
 /// A snippet whose sample SIDs are those of the edge's resources.
 fn with_own_sids(text: &str, samples: &Samples) -> String {
     let mut text = text.to_owned();
-    let own = [("CA", &samples.call), ("PN", &samples.number), ("SK", &samples.key), ("RE", &samples.recording)];
+    let own = [
+        ("CA", &samples.call),
+        ("PN", &samples.number),
+        ("SK", &samples.key),
+        ("RE", &samples.recording),
+        ("TR", &samples.transcription),
+    ];
     for (prefix, own) in own {
         let is_digit = |byte: u8| byte.is_ascii_hexdigit() || byte == b'X';
         let is_sid = |sid: &str| sid.len() == 34 && sid.bytes().skip(2).all(is_digit);
@@ -300,8 +327,13 @@ mod tests {
 
     #[test]
     fn sample_sids_become_the_edge_s_own() {
-        let samples =
-            Samples { call: "CAown".into(), number: "PNown".into(), key: "SKown".into(), recording: "REown".into() };
+        let samples = Samples {
+            call: "CAown".into(),
+            number: "PNown".into(),
+            key: "SKown".into(),
+            recording: "REown".into(),
+            transcription: "TRown".into(),
+        };
         let text = "client.calls(\"CA42ed11f93dc08b952027ffbc406d0868\").fetch() // CAlled 'PN2a0747eba6abf96b7e3c3ff0b4530f6e'";
         assert_eq!(with_own_sids(text, &samples), "client.calls(\"CAown\").fetch() // CAlled 'PNown'");
     }

@@ -58,7 +58,10 @@ def list_calls(account_sid, page_size=50, include_recordings=True, **others):
 def get_recording(account_sid, recording_sid):
     recording = ask("GET", f"/Recordings/{recording_sid}.json")
     names = ["call_sid", "status", "channels", "source", "media_url", "price", "price_unit", "uri"]
-    return {name: recording[name] for name in names} | {"recording_sid": recording["sid"], "duration": seconds(recording)}
+    texts = ask("GET", f"/Recordings/{recording_sid}/Transcriptions.json")["transcriptions"]
+    names_of_text = {"text": "transcription_text", "status": "status", "price": "price", "price_unit": "price_unit"}
+    text = {f"transcription_{name}": texts[0].get(field) for name, field in names_of_text.items()} if texts else {}
+    return {name: recording[name] for name in names} | {"recording_sid": recording["sid"], "duration": seconds(recording)} | text
 
 
 action, given, schema = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
