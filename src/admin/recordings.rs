@@ -21,7 +21,7 @@ use super::audio::{Audio, RangeOutside};
 use super::calls::Sid;
 use crate::limits::{HTTP_RECORDINGS, HTTP_RECORDINGS_MOST};
 use crate::runtime::handle::Handle;
-use crate::sinks::recordings::{Deleted, Entry, NotOpened, Part, Recordings};
+use crate::sinks::recordings::{Deleted, Entry, NotOpened, Part, Recordings, Transcription, TranscriptionPart};
 
 /// A recording as it is shown.
 #[derive(Debug, Serialize)]
@@ -48,6 +48,31 @@ pub(super) struct Shown {
     from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<String>,
+    /// The newest first; absent in lists, and where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    transcriptions: Vec<ShownTranscription>,
+}
+
+/// A transcription as it is shown.
+#[derive(Debug, Serialize)]
+struct ShownTranscription {
+    sid: String,
+    state: &'static str,
+    created_at: String,
+    text: Option<String>,
+    error: Option<String>,
+}
+
+impl ShownTranscription {
+    fn of(recordings: &Recordings, one: Transcription) -> ShownTranscription {
+        let created = Timestamp::from_millisecond(one.created).unwrap_or_default();
+        let (text, refusal) = match recordings.text_of(&one) {
+            Ok(text) => (text, None),
+            Err(why) => (None, Some(why.to_string())),
+        };
+        let (state, created_at) = (one.state.as_str(), format!("{created:.3}"));
+        ShownTranscription { state, created_at, text, error: refusal.or(one.error), sid: one.sid }
+    }
 }
 
 impl From<Entry> for Shown {
@@ -75,6 +100,7 @@ impl From<Entry> for Shown {
             voicemail,
             from,
             to,
+            transcriptions: Vec::new(),
         }
     }
 }
@@ -162,8 +188,14 @@ pub(super) async fn list(
 /// Shows one recording.
 pub(super) async fn show(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<Shown>, ApiError> {
     let wanted = sid.clone();
-    let found = on_disk(&handle, move |recordings| recordings.find(&wanted)).await?;
-    found.map_err(|error| unreadable(&error))?.map(|entry| Json(entry.into())).ok_or_else(|| unknown(&sid))
+    let found = on_disk(&handle, move |recordings| -> io::Result<Option<Shown>> {
+        let Some(entry) = recordings.find(&wanted)? else { return Ok(None) };
+        let part = TranscriptionPart { recording: Some(wanted), ..TranscriptionPart::default() };
+        let all = recordings.transcriptions(part, HTTP_RECORDINGS)?;
+        let transcriptions = all.into_iter().map(|one| ShownTranscription::of(recordings, one)).collect();
+        Ok(Some(Shown { transcriptions, ..entry.into() }))
+    });
+    found.await?.map_err(|error| unreadable(&error))?.map(Json).ok_or_else(|| unknown(&sid))
 }
 
 /// Deletes the file of a recording.

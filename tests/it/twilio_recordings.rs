@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::apps::{self, application, form, parameter, path};
 use crate::support::calls::{Call, Speaking, media_of};
 use crate::support::endpoint::{Endpoint, Post};
-use crate::support::{http_with_headers, until};
+use crate::support::{finish, http_with_headers, until};
 use crate::twilio_api::{Rig, SID, TOKEN, assert_shape, authorization};
 
 const RECORDING: &str = "requests_per_second = 0\nallow_private = true\n[recording]\ndirectory = \"recordings\"\n";
@@ -448,6 +448,11 @@ fn a_transcribed_record_has_its_text_in_a_callback_and_in_the_api_until_it_is_de
     let one = format!("Recordings/{recording}/Transcriptions/{sid}");
     assert_eq!(ask("GET", &format!("{one}.json")), (200, shown));
     assert_eq!(ask("GET", &format!("{one}.txt")), (200, json!("Please call me back.")));
+    let own = &rig.edge.json(&format!("/v1/recordings/{recording}"))["transcriptions"][0];
+    assert_eq!((&own["state"], &own["text"]), (&json!("completed"), &json!("Please call me back.")));
+    let by_verb = finish(&["recordings", "--url", &rig.edge.url(), "show", &recording]);
+    let by_verb = String::from_utf8(by_verb.stdout).unwrap();
+    assert!(by_verb.ends_with("\ntranscription  completed: Please call me back.\n"), "{by_verb}");
     for path in [format!("Recordings/RE0/Transcriptions/{sid}.json"), "Transcriptions/TR0.json".to_owned()] {
         assert_eq!(ask("GET", &path).0, 404, "{path}");
         assert_eq!(ask("DELETE", &path).0, 404, "{path}");

@@ -94,10 +94,15 @@ impl Closer {
             }
             if now >= due {
                 let has_more = self.look(Timestamp::now());
-                due = Instant::now() + if has_more { BREATH } else { LOOK };
+                due = Instant::now() + if has_more { BREATH } else { self.pause() };
             }
         }
         self.index_late();
+    }
+
+    /// Returns how long it is until the next look: shorter where recordings are kept for a short time.
+    fn pause(&self) -> Duration {
+        self.shared.keep().map_or(LOOK, |keep| LOOK.min(keep / 2))
     }
 
     /// Closes the file of a recording that has ended.

@@ -76,8 +76,13 @@ fn table(answer: &Value, width: Option<usize>) -> String {
 /// Returns all fields of a recording, a line each.
 fn details(recording: &Value) -> String {
     let recording = terminal::harmless_json(recording);
-    let fields = recording.as_object().into_iter().flatten();
-    fields.map(|(key, value)| format!("{key:<14} {}\n", print::shown(value))).collect()
+    let fields = recording.as_object().into_iter().flatten().filter(|(_, value)| !value.is_array());
+    let fields = fields.map(|(key, value)| format!("{key:<14} {}\n", print::shown(value)));
+    let transcriptions = recording["transcriptions"].as_array().into_iter().flatten().map(|one| {
+        let what = ["text", "error"].into_iter().find_map(|key| one[key].as_str()).unwrap_or("–");
+        format!("{:<14} {}: {what}\n", "transcription", print::shown(&one["state"]))
+    });
+    fields.chain(transcriptions).collect()
 }
 
 /// Returns the recordings that fit the filters, the newest first.

@@ -8,6 +8,7 @@ use anyhow::{Context as _, ensure};
 use super::page::Page;
 use super::servers::{Environment, Server, free};
 use crate::interop::applications::{Application, Bench, TOKEN, accepted};
+use crate::interop::edge::Edge;
 use crate::interop::front::Front;
 use crate::interop::python::{self, Packages, Script};
 use crate::interop::sound::Sound;
@@ -28,11 +29,12 @@ pub(super) struct Step {
 }
 
 /// All of them.
-pub(super) const STEPS: [Step; 5] = [
+pub(super) const STEPS: [Step; 6] = [
     Step { section: "stored templates", name: "outbound.xml: a text, then the number, recorded", run: template },
     Step { section: "usage 1", name: "the handler for Node: a text, then the number", run: handler },
     Step { section: "usage 4", name: "voicemail: a text, the tone, the message of the caller", run: voicemail },
     Step { section: "SDK for Python", name: "transcribe of Record: the text by its callback", run: transcribed },
+    Step { section: "data protection", name: "retention: a recording is gone after `keep`", run: retention },
     Step { section: "usage 5", name: "SIP to telephone: a text, the number is busy, another text", run: fallback },
 ];
 
@@ -93,6 +95,26 @@ fn leaves_a_message(bench: &Bench, words: &str, voice: &str) -> anyhow::Result<(
         caller.says(number)?;
     }
     caller.hang_up()
+}
+
+/// The audio and its file are gone; the entry stays, without them.
+fn retention(page: &Page) -> anyhow::Result<String> {
+    let (bench, _judge) = with_recordings(&document(page, "leave a message")?, "keep = \"1m\"\n")?;
+    leaves_a_message(&bench, "leave a message", "joanna")?;
+    let newest = |edge: &Edge| -> anyhow::Result<serde_json::Value> {
+        Ok(serde_json::from_str::<serde_json::Value>(&edge.get("/v1/recordings")?)?["recordings"][0].clone())
+    };
+    let state_is = |state: &'static str| move |edge: &Edge| Ok(newest(edge)?["state"] == state);
+    bench.edge.wait_until("the message is stored", Duration::from_secs(10), state_is("completed"))?;
+    let stored = newest(&bench.edge)?;
+    bench.edge.wait_until("it is over its time", Duration::from_secs(120), state_is("deleted"))?;
+    let sid = stored["sid"].as_str().context("sid")?;
+    let url = format!("http://{}/v1/recordings/{sid}/audio", bench.edge.http);
+    let audio = Command::new("curl").args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", &url]).output()?;
+    ensure!(audio.stdout == b"410", "{}", String::from_utf8_lossy(&audio.stdout));
+    let entry = newest(&bench.edge)?;
+    ensure!(entry["sid"] == stored["sid"] && entry["duration_ms"] == stored["duration_ms"], "{entry}");
+    Ok("`keep = \"1m\"`: file and audio are gone within 2 min, the entry says deleted".to_owned())
 }
 
 /// The document that the page's example for Python makes for the handler of a call.
