@@ -199,8 +199,8 @@ fn rejecting(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
     };
     let problem = lately(harm, *good_since, "answered", what).about(format!("trunk {} rejects", trunk.name));
     let problem = problem.shown_by(rejections(trunk, rejected)).fixed_by(fix).traced_in(last_sid);
-    let problem = problem.harming(rejected.recent.calls, *calls);
-    Some(problem.of(Party::Trunk(trunk.name.clone()), "rejects"))
+    let [recent, of_hour] = rejected.present;
+    Some(problem.harming(recent, of_hour).of(Party::Trunk(trunk.name.clone()), "rejects"))
 }
 
 /// What else is known of rejections, in parentheses: what is wrong with `auth`, and the Retry-After.

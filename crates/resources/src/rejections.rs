@@ -17,6 +17,8 @@ const ANSWERED_AGAIN: u8 = 3;
 const UNANSWERED_OF_TRUNK: u64 = 10;
 /// … where they are more than a busy line of fewer numbers than these.
 const NUMBERS_OF_TRUNK: usize = 3;
+/// Numbers in a row that are not taken, with no call answered between, from which on that is the trunk's fault.
+const REFUSED_NUMBERS_OF_TRUNK: usize = 3;
 /// Rejections with an answered call since are past after this time, too.
 const REJECTED_WHILE: Duration = Duration::from_secs(300);
 
@@ -25,7 +27,7 @@ const REJECTED_WHILE: Duration = Duration::from_secs(300);
 pub enum Rejected {
     /// It does not take the call.
     Always,
-    /// It does not take that number: where several are not taken, all are written in a form that it does not take.
+    /// It does not take that number: where several in a row are not taken, all are written in a form that it does not take.
     OfNumber,
     /// Nothing of a single call: the called party is busy or absent, or it is what the caller has sent.
     OfParty,
@@ -59,15 +61,15 @@ pub(crate) struct Rejections {
     last: LastRejected,
     /// Since it last answered one.
     unanswered: Unanswered,
-    /// The same as `decided` since the start.
+    /// Calls that it rejected since those before were mended.
+    present: LastHour<1>,
+    /// Calls decided and rejected since the start.
     decisions: [u64; 2],
 }
 
 /// The last call that a trunk rejected.
 #[derive(Debug, Default)]
 struct LastRejected {
-    /// To whom it was.
-    called: Option<Box<str>>,
     /// Calls that are still to be answered until that is past.
     left: u8,
     /// When it was.
@@ -87,9 +89,34 @@ struct Unanswered {
     called: Vec<Box<str>>,
     /// One of these parties was not just busy.
     is_more_than_busy: bool,
+    /// Numbers that it did not take, each once, and the calls of the first ones that were lost.
+    refused: Vec<Box<str>>,
+    refused_lost: u64,
+}
+
+/// Calls to be counted as rejections, and those of them that were lost.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    calls: u64,
+    lost: u64,
 }
 
 impl Unanswered {
+    /// Notes a number that is not taken; returns the calls that count now: one wrong number is no fault of the trunk.
+    fn note_number(&mut self, called: &str, is_lost: bool) -> Option<Counted> {
+        let lost = u64::from(is_lost);
+        let is_known = self.refused.iter().any(|one| **one == *called);
+        if self.refused.len() >= REFUSED_NUMBERS_OF_TRUNK {
+            return (!is_known).then_some(Counted { calls: 1, lost });
+        }
+        if !is_known {
+            self.refused.push(called.into());
+            self.refused_lost += lost;
+        }
+        let (calls, lost) = (self.refused.len() as u64, self.refused_lost);
+        (!is_known && self.refused.len() == REFUSED_NUMBERS_OF_TRUNK).then_some(Counted { calls, lost })
+    }
+
     /// Notes a response that speaks of the called party; whether there are so many that they speak of the trunk.
     fn note_of_party(&mut self, called: &str, code: u16) -> bool {
         self.of_party += 1;
@@ -145,26 +172,26 @@ impl Rejections {
     /// Notes its final response to a call.
     pub(crate) fn note(&mut self, now: Instant, response: &FinalResponse<'_>) {
         let FinalResponse { sid, called, how, said, fault, is_lost } = *response;
-        let is_same = self.last.called.as_deref() == Some(called);
-        let is_its = match how {
-            Rejected::Always => true,
-            Rejected::OfNumber => !is_same,
-            Rejected::OfParty => self.unanswered.note_of_party(called, said.code),
+        let one = Counted { calls: 1, lost: u64::from(is_lost) };
+        let counted = match how {
+            Rejected::Always => Some(one),
+            Rejected::OfNumber => self.unanswered.note_number(called, is_lost),
+            Rejected::OfParty => self.unanswered.note_of_party(called, said.code).then_some(one),
         };
-        self.decided.count(now, [true, is_its]);
+        self.decided.add(now, [1, counted.map_or(0, |counted| counted.calls)]);
         self.decisions[0] += 1;
-        self.last.called = Some(called.into());
-        if !is_its {
-            return;
-        }
+        let Some(counted) = counted else { return };
+        // Those before were counted as other calls, and a counter does not go down.
         self.decisions[1] += 1;
         if !self.last.is_still(now) {
             // Those before are mended: these may have another cause.
             self.by_words.iter_mut().for_each(|one| one.is_present = false);
+            self.present = LastHour::default();
         }
+        self.present.add(now, [counted.calls]);
         (self.last.left, self.last.at) = (ANSWERED_AGAIN, Some(now));
-        self.unanswered.rejected += 1;
-        self.unanswered.lost += u64::from(is_lost);
+        self.unanswered.rejected += counted.calls;
+        self.unanswered.lost += counted.lost;
         let same = |one: &Rejection| (one.said.code, &one.said.phrase) == (said.code, &said.phrase);
         let at = self.by_words.iter().position(same);
         let mut calls = at.map(|at| self.by_words.remove(at).calls).unwrap_or_default();
@@ -172,7 +199,7 @@ impl Rejections {
         if self.by_words.len() >= REJECTIONS_KEPT {
             self.by_words.remove(0);
         }
-        calls.count(now, [true]);
+        calls.add(now, [counted.calls]);
         let (said, fault, sid) = (said.clone(), fault.map(Into::into), sid.to_owned());
         self.by_words.push(Rejection { calls, is_present: true, said, fault, sid });
     }
@@ -180,6 +207,7 @@ impl Rejections {
     /// Returns the rejections of the last hour by `trunk`.
     pub(crate) fn view(&self, now: Instant, trunk: &Trunk) -> Option<RejectedView> {
         let [of, calls] = self.decided.sums(now);
+        let calls = calls.min(of);
         let last = self.by_words.last().filter(|_| calls > 0)?;
         let answer = |one: &Rejection| {
             let [calls] = one.calls.sums(now);
@@ -198,8 +226,9 @@ impl Rejections {
         let lost = self.unanswered.lost.min(in_row);
         let fix = rejection_fix(&answers, in_row > 0 && lost == 0, trunk);
         let [recent_of, recent_calls] = self.decided.recent(now);
-        let recent = Recent { calls: recent_calls, of: recent_of };
-        Some(RejectedView { calls, of, recent, in_row, lost, still, good_since, answers, fix, last_sid })
+        let recent = Recent { calls: recent_calls.min(recent_of), of: recent_of };
+        let present = [self.present.recent(now), self.present.sums(now)].map(|[calls]| calls);
+        Some(RejectedView { calls, of, recent, present, in_row, lost, still, good_since, answers, fix, last_sid })
     }
 }
 
@@ -363,5 +392,37 @@ mod tests {
         assert_eq!(of(&[(486, 40)], 2), None, "two lines that are busy");
         assert_eq!(of(&[(486, 12)], 3), Some((3, 3)), "no line is ever free");
         assert_eq!(of(&[(603, 9)], 9), None, "chance");
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn a_wrong_number_brings_no_mended_rejections_back_and_only_those_of_now_rank() {
+        let now = Instant::now();
+        let mut rejections = Rejections::default();
+        let not_found = |rejections: &mut Rejections, called: &str| {
+            let (sid, how, said) = ("CA2", Rejected::OfNumber, Said { code: 404, ..Said::default() });
+            rejections.note(now, &FinalResponse { sid, called, how, said: &said, fault: None, is_lost: true });
+        };
+        let view = |rejections: &Rejections| rejections.view(now, &Trunk::named("carrier")).unwrap();
+        (0..5).for_each(|_| reject(&mut rejections, now, 403));
+        // Calls overlap: the wrong number is refused before, between or after the answers of the others.
+        not_found(&mut rejections, "1");
+        rejections.answered(now);
+        not_found(&mut rejections, "2");
+        assert_eq!((view(&rejections).calls, view(&rejections).good_since), (5, 1), "an answer counts all the same");
+        (0..2).for_each(|_| rejections.answered(now));
+        not_found(&mut rejections, "3");
+        not_found(&mut rejections, "4");
+        not_found(&mut rejections, "4");
+        let mended = view(&rejections);
+        assert_eq!((mended.calls, mended.of, mended.still, mended.in_row), (5, 13, false, 0));
+        // The third number in a row: they are written in a form that the carrier does not take.
+        not_found(&mut rejections, "5");
+        let again = view(&rejections);
+        assert_eq!((again.calls, again.still, again.in_row, again.lost, again.present), (8, true, 3, 3, [3, 3]));
+        assert_eq!(again.answers.iter().map(|one| (one.code, one.calls)).collect::<Vec<_>>(), [(404, 3), (403, 5)]);
+        not_found(&mut rejections, "5");
+        not_found(&mut rejections, "6");
+        assert_eq!((view(&rejections).calls, view(&rejections).present), (9, [4, 4]));
     }
 }

@@ -733,6 +733,9 @@ pub struct RejectedView {
     pub of: u64,
     /// The same of the last five minutes.
     pub recent: Recent,
+    /// How many came in the last five minutes, and in the last hour, since those before were mended.
+    #[serde(skip)]
+    pub present: [u64; 2],
     /// How many of them came since it last answered a call.
     pub in_row: u64,
     /// Of how many of these the caller got no other target: the call was lost.
