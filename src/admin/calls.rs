@@ -105,8 +105,7 @@ impl Filter {
     /// Returns which conditions that have a count for each choice fail; `None` if another condition fails.
     fn judge(&self, call: &CallView) -> Option<Failed> {
         let state = self.state.as_deref().is_none_or(|state| state == call.state);
-        let trunk =
-            self.trunk.as_deref().is_none_or(|name| call.legs.iter().any(|leg| leg.trunk == name || leg.agent == name));
+        let trunk = self.trunk.as_deref().is_none_or(|name| concerns(call, name));
         let same =
             |wanted: &Option<String>, is: Option<&str>| wanted.as_deref().is_none_or(|wanted| is == Some(wanted));
         let others = state
@@ -138,6 +137,12 @@ impl Filter {
 pub(super) fn answered_seconds(call: &CallView) -> Option<f64> {
     let time = |text: &Option<String>| text.as_ref()?.parse::<Timestamp>().ok();
     Some(time(&call.ended_at)?.duration_since(time(&call.answered_at)?).as_secs_f64())
+}
+
+/// Whether a call has a leg of a trunk or an agent, or has passed it over.
+fn concerns(call: &CallView, name: &str) -> bool {
+    call.legs.iter().any(|leg| leg.trunk == name || leg.agent == name)
+        || call.passed_over.iter().any(|one| one.target == name)
 }
 
 /// Whether a leg of a call was rejected with a code.

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use trunkgate_call::view::TrunkView;
+use trunkgate_call::view::{PassedOverView, TrunkView};
 use trunkgate_call::{CallView, Gateway, LegView};
 
 use super::ApiError;
@@ -25,7 +25,7 @@ pub(super) struct Activity {
     live_out: u64,
     /// Calls from it that ended in the last hour.
     calls_in: u64,
-    /// Calls to it that ended in the last hour.
+    /// Calls to it that ended in the last hour, those that passed it over among them.
     calls_out: u64,
     /// Codes of 300 and above that ended those calls, the most frequent first, each with its direction.
     codes: Vec<CodeCount>,
@@ -120,14 +120,18 @@ fn live(gateway: &Gateway) -> BTreeMap<String, Counts> {
     legs.into_iter().map(counts).collect()
 }
 
-/// Counts an ended call for each of its legs' parties.
+fn counts_of<'a>(counts: &'a mut BTreeMap<String, Counts>, name: &str) -> &'a mut Counts {
+    counts.entry(name.to_owned()).or_default()
+}
+
+/// Counts an ended call for each of its legs' parties, and for those that it passed over.
 fn count(counts: &mut BTreeMap<String, Counts>, call: &CallView) {
+    let has_leg = |name: &str| call.legs.iter().any(|leg| party(leg) == name);
+    for PassedOverView { target, .. } in call.passed_over.iter().filter(|one| !has_leg(&one.target)) {
+        counts_of(counts, target).activity.calls_out += 1;
+    }
     for leg in call.legs.iter().filter(|leg| !party(leg).is_empty()) {
-        let name = party(leg);
-        if !counts.contains_key(name) {
-            counts.insert(name.to_owned(), Counts::default());
-        }
-        let Some(counts) = counts.get_mut(name) else { continue };
+        let counts = counts_of(counts, party(leg));
         let code = if leg.direction == "inbound" {
             counts.activity.calls_in += 1;
             call.sip_code.filter(|code| *code >= 300).map(|code| (code, Direction::Sent))

@@ -19,7 +19,7 @@ use super::ApiError;
 use super::agents::AgentReport;
 use super::asked::bad_query;
 use super::recognition::recogniser_now;
-use super::trunk_problems::{ONE_WAY, is_many_of, is_unsent, lately, of_trunk};
+use super::trunk_problems::{ONE_WAY, is_many_of, is_unsent, lately, lost, of_trunk, unreached};
 use super::way::Way;
 use crate::config::ToldOverride;
 use crate::explain::why::Question;
@@ -297,17 +297,24 @@ fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
     let problem = problem.about(format!("agent {}", agent.name)).of(Party::Agent(agent.name.clone()), "fails");
     let problem = problem.fixed_by(format!("trunkgate agent test {}", agent.name));
     let why = agent.last_problem.as_deref().unwrap_or("no answer");
-    Some(match failed.filter(|failed| failed.in_row > 0) {
+    let (problem, mut shown) = match failed.filter(|failed| failed.in_row > 0) {
         Some(failed) => {
             let AgentFailures { calls, of, recent, cause, last_sid, .. } = failed;
             let more = recent.beside(*calls, *of);
             let shown = format!("{cause}; it failed in {calls} of {of} calls of the last hour{more}");
             let is_met = failed.in_row >= limits::AGENT_FAILED_LEAST;
             let problem = if is_met { problem.harming(recent.calls, *calls) } else { problem };
-            problem.shown_by(shown).traced_in(last_sid)
+            (problem.traced_in(last_sid), shown)
         }
-        None => problem.shown_by(why),
-    })
+        None => (problem, why.to_owned()),
+    };
+    // Those that did not reach it are most often those in which it failed: then it is enough to say what became of the callers.
+    let failures = failed.map_or(0, |failed| failed.calls);
+    match unreached(&agent.unreached).filter(|_| agent.unreached.calls != failures) {
+        Some(words) => shown.push_str(&format!("; {words}")),
+        None => shown.push_str(&lost(&agent.unreached)),
+    }
+    Some(without.losing(problem.shown_by(shown), &agent.unreached))
 }
 
 /// An application that fails, or whose prompts are not heard.

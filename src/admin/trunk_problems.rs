@@ -2,7 +2,7 @@
 
 use trunkgate_call::UNSENT;
 use trunkgate_call::view::{
-    FaultView, PeerView, Recent, RejectedView, RejectionView, SilentView, TrunkQuality, TrunkView,
+    FaultView, PeerView, Recent, RejectedView, RejectionView, SilentView, TrunkQuality, TrunkView, UnreachedView,
 };
 use trunkgate_route::Siprec;
 
@@ -37,10 +37,10 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
         let why = if is_unregistered { "no phone is registered".to_owned() } else { why_down(&trunk.peers) };
         let without = way.without_trunk(name);
         let unused = (without.urgency == Urgency::Unmet).then(|| "no route sends calls to it".to_owned());
-        let lost = unreached(trunk).or(unused).map(|lost| format!("{why}; {lost}"));
+        let lost = unreached(&trunk.unreached).or(unused).map(|lost| format!("{why}; {lost}"));
         let down = without.problem(format!("trunk {name} is down"));
         let down = down.about(format!("trunk {name} is down")).shown_by(lost.as_ref().unwrap_or(&why));
-        let down = down.lost(trunk.unreached);
+        let down = without.losing(down, &trunk.unreached);
         let fix = match is_unregistered {
             true => "check user, password and server in the phone".to_owned(),
             false => fix_of_down(name, &trunk.peers, &why),
@@ -80,14 +80,14 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
 fn not_responding(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
     let mut addresses = trunk.peers.iter().flat_map(|peer| &peer.addresses).peekable();
     addresses.peek()?;
-    let lost = unreached(trunk).filter(|_| addresses.clone().all(|address| address.failures > 0))?;
+    let lost = unreached(&trunk.unreached).filter(|_| addresses.clone().all(|address| address.failures > 0))?;
     let name = &trunk.name;
     let without = way.without_trunk(name);
     let why = addresses
         .next()
         .map(|address| format!("{}: {}", address.address, address.last_problem.as_deref().unwrap_or("no answer")));
     let problem = without.problem(format!("trunk {name} does not respond"));
-    let problem = problem.about(format!("trunk {name} is down")).lost(trunk.unreached);
+    let problem = without.losing(problem.about(format!("trunk {name} is down")), &trunk.unreached);
     let fix = format!(
         "check that the peer runs, and the firewall (trunkgate doctor); after {} failures in a row it counts as down",
         trunkgate_call::limits::HEALTH_FAILURES
@@ -95,10 +95,22 @@ fn not_responding(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
     Some(problem.shown_by(format!("{}; {lost}", why.unwrap_or_default())).fixed_by(fix))
 }
 
-/// The calls of the last hour that did not reach a trunk, in words; `None`: all did.
-fn unreached(trunk: &TrunkView) -> Option<String> {
-    let calls = usize::try_from(trunk.unreached).unwrap_or(usize::MAX);
-    (calls > 0).then(|| format!("{} did not reach it in the last hour", number(calls, "call")))
+/// The calls of the last hour that did not reach a trunk or an agent, in words; `None`: all did.
+pub(super) fn unreached(of: &UnreachedView) -> Option<String> {
+    let calls = usize::try_from(of.calls).unwrap_or(usize::MAX);
+    let lost = lost(of);
+    (calls > 0).then(|| format!("{} did not reach it in the last hour{lost}", number(calls, "call")))
+}
+
+/// What became of the callers of such calls, where some got no other target.
+pub(super) fn lost(of: &UnreachedView) -> String {
+    match of.lost {
+        0 => String::new(),
+        1 if of.calls == 1 => ", and its caller was lost".to_owned(),
+        all if all == of.calls => ", and their callers were lost".to_owned(),
+        1 => ", and the caller of one was lost".to_owned(),
+        some => format!(", and the callers of {some} were lost"),
+    }
 }
 
 /// What would help a trunk that is down.

@@ -1,6 +1,6 @@
 //! Targets and whether calls go on without them: the harm of one that is down or rejects calls.
 
-use trunkgate_call::view::{AppView, RejectedView, TrunkView};
+use trunkgate_call::view::{AppView, RejectedView, TrunkView, UnreachedView};
 use trunkgate_route::{Table, TargetSpec};
 
 use super::agents::AgentReport;
@@ -27,6 +27,13 @@ impl Without {
     /// Returns the problem that a target is missing, as `what` says.
     pub(super) fn problem(&self, what: impl std::fmt::Display) -> Problem {
         Problem::new(self.harm, format!("{what}{}", self.instead)).urgent(self.urgency)
+    }
+
+    /// Says how many calls the missing target has lost, and traces the last one. Calls that another target served are not lost.
+    pub(super) fn losing(&self, problem: Problem, unreached: &UnreachedView) -> Problem {
+        let is_detour = unreached.lost > 0 || self.harm != Harm::Calls;
+        let problem = problem.lost(if is_detour { unreached.lost } else { unreached.calls });
+        unreached.last_sid.iter().fold(problem, |problem, sid| problem.traced_in(sid))
     }
 }
 

@@ -269,7 +269,14 @@ fn an_agent_that_keeps_failing_is_skipped_and_had_again_by_one_call() {
     assert!((5..15).contains(&tried), "{tried} of 25 calls have tried it");
     assert_eq!(edge.metric("trunkgate_agent_skipped{agent=\"bot\"}"), 1.0);
     let status = edge.json("/v1/status");
-    assert!(status["problems"].to_string().contains("agent bot keeps failing and is skipped"), "{status}");
+    let problem = status["problems"].to_string();
+    assert!(problem.contains("agent bot keeps failing and is skipped, calls go to their next target"), "{status}");
+    assert!(problem.contains("25 calls did not reach it in the last hour; try: "), "no caller was lost: {status}");
+    let (bot, of_bot) = (state(), edge.json("/v1/calls?trunk=bot&limit=100")["calls"].as_array().unwrap().len());
+    assert_eq!((&bot["unreached"], &bot["unreached_lost"], &bot["hour"]["calls_out"]), (&25.into(), &0.into(), &25.into()));
+    assert_eq!(of_bot, 25, "those that passed it over are its calls as well");
+    let calls = edge.json("/v1/calls?trunk=bot&limit=1")["calls"].clone();
+    assert_eq!(calls[0]["passed_over"], serde_json::json!([{"target": "bot", "reason": "agent_skipped"}]));
     is_well.store(true, Ordering::SeqCst);
     until("it may be tried", || state()["next_try_ms"].is_null().then_some(()));
     invite(&caller, sip, "back");

@@ -17,6 +17,7 @@ use crate::key::CallKey;
 use crate::limits::{AGENT_SHORT_IN_ROW, PROBE_FAILURES, PROVEN_SECONDS, SESSION_ENDS};
 use crate::queue::{Entry, Line};
 use crate::trunks::fault_view;
+use crate::unreached::{Unreached, UnreachedCall};
 
 /// One agent's state.
 #[derive(Debug, Default)]
@@ -43,6 +44,8 @@ struct AgentState {
     failed_in_row: u64,
     /// The last of these.
     last_failed: Option<LastFailed>,
+    /// Calls that did not reach it: skipped, or its WebSocket never opened.
+    unreached: Unreached,
     /// Whether it was heard in calls that it had for long enough.
     hearing: Hearing,
     /// Calls that have a session, and those that wait for one.
@@ -351,6 +354,10 @@ impl Agents {
         }
         opens
     }
+    /// Notes a call that did not reach an agent: it was skipped, or could not be connected with.
+    pub fn unreached(&mut self, now: Instant, name: &Arc<str>, call: UnreachedCall<'_>) {
+        self.by_name.entry(name.clone()).or_default().unreached.note(now, call);
+    }
     /// Notes that an agent has answered a probe, asked at `began`.
     pub fn probed(&mut self, now: Instant, name: &Arc<str>, (began, took): (Instant, Duration)) -> Probed {
         let state = self.by_name.entry(name.clone()).or_default();
@@ -415,6 +422,7 @@ impl Agents {
             talking: state.map_or(0, |state| state.line.sessions().len() as u64),
             waiting: state.map_or(0, |state| state.line.waiting().len() as u64),
             failed: state.and_then(|state| state.failures(now)),
+            unreached: state.map(|state| state.unreached.view(now)).unwrap_or_default(),
             silent: state.and_then(|state| state.hearing.view(now)),
             opened: state.map_or(0, |state| state.opened),
             lost: state.map_or(0, |state| state.lost),

@@ -41,5 +41,6 @@ pub mod traced;
 pub mod trunks;
 pub mod unknown;
 pub mod unproven;
+pub mod unreached;
 
 pub use health::retry_after;

@@ -21,6 +21,7 @@ use crate::limits::{
 };
 use crate::rejections::{FinalResponse, Rejections};
 use crate::sound::Sound;
+use crate::unreached::{Unreached, UnreachedCall};
 
 /// An attempt that waits, and its call.
 pub type Waiting = (CallKey, Branch);
@@ -43,7 +44,7 @@ struct TrunkState {
     answered: u64,
     failed: u64,
     /// Calls that did not reach it.
-    unreached: LastHour<1>,
+    unreached: Unreached,
     pace: Pace,
     congestion: Congestion,
     /// How it has done lately.
@@ -165,7 +166,7 @@ impl TrunkState {
             tried_lately: LastHour::default(),
             answered: 0,
             failed: 0,
-            unreached: LastHour::default(),
+            unreached: Unreached::default(),
             pace: Pace::default(),
             congestion: Congestion::default(),
             standing: Standing::default(),
@@ -396,9 +397,9 @@ impl Trunks {
     }
 
     /// Notes a call that did not reach a trunk: none of its addresses answered.
-    pub fn unreached(&mut self, now: Instant, name: &str) {
+    pub fn unreached(&mut self, now: Instant, name: &str, call: UnreachedCall<'_>) {
         if let Some(state) = self.by_name.get_mut(name) {
-            state.unreached.count(now, [true]);
+            state.unreached.note(now, call);
         }
     }
 
@@ -536,7 +537,7 @@ impl Trunks {
             }),
             lately: self.figures(now, &trunk.name),
             failures: state.map_or(0, |s| s.failed),
-            unreached: state.map_or(0, |s| s.unreached.sums(now).iter().sum()),
+            unreached: state.map(|state| state.unreached.view(now)).unwrap_or_default(),
             last_problem_at: problem.as_ref().map(|(_, at)| rfc3339(date(*at))),
             last_problem: problem.map(|(text, _)| text),
             congested_seconds: state.and_then(|state| state.congestion.seconds_left(now)),

@@ -67,6 +67,20 @@ pub struct CallView {
     /// Its recording sessions (SIPREC), in the order in which they began; absent where there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub siprec: Vec<SiprecView>,
+    /// Targets that were passed over, and have no leg: an agent that is skipped, a trunk that has too many calls, phones of which none is
+    /// registered. Absent where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed_over: Vec<PassedOverView>,
+}
+
+/// A target that a call passed over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassedOverView {
+    /// The name of the trunk or agent, or the URI.
+    pub target: String,
+    /// Reason slug.
+    #[serde(deserialize_with = "word::one")]
+    pub reason: Word,
 }
 
 /// A recording of a call.
@@ -541,6 +555,9 @@ pub struct AgentView {
     /// Calls in which it failed, where there were some in the last hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<AgentFailures>,
+    /// Calls of the last hour that did not reach it: it was skipped, or its WebSocket did not open.
+    #[serde(flatten)]
+    pub unreached: UnreachedView,
     /// Calls that it had for at least 10 s without a word of it, where there were some in the last hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub silent: Option<FaultView>,
@@ -600,6 +617,20 @@ impl Recent {
             _ => format!(" ({} of {} in the last 5 min)", self.calls, self.of),
         }
     }
+}
+
+/// Calls of the last hour that did not reach a trunk or an agent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct UnreachedView {
+    /// How many.
+    #[serde(rename = "unreached")]
+    pub calls: u64,
+    /// Those of them whose callers got no other target.
+    #[serde(rename = "unreached_lost")]
+    pub lost: u64,
+    /// The last of them.
+    #[serde(rename = "unreached_sid")]
+    pub last_sid: Option<String>,
 }
 
 /// How we are registered with a trunk.
@@ -662,7 +693,8 @@ pub struct TrunkView {
     /// Attempts towards it that failed, since start.
     pub failures: u64,
     /// Calls of the last hour that it did not get: no response, or they could not be sent.
-    pub unreached: u64,
+    #[serde(flatten)]
+    pub unreached: UnreachedView,
     /// Its last failure in words.
     pub last_problem: Option<String>,
     /// When that was, RFC 3339.

@@ -235,6 +235,7 @@ impl Shared {
                 .collect(),
             recordings: self.recordings.as_ref().map(|recordings| recordings.views()).unwrap_or_default(),
             siprec: self.siprec.as_ref().map(|sessions| sessions.views(self)).unwrap_or_default(),
+            passed_over: self.story.passed_over(),
         }
     }
 

@@ -76,6 +76,38 @@ fn after_five_failures_calls_go_straight_on() {
 }
 
 #[test]
+fn calls_that_do_not_reach_it_are_counted_with_those_whose_callers_are_lost() {
+    for (connect, lost) in [(vec![to_agent("desk"), to_trunk("pbx")], 0), (vec![to_agent("desk")], 6)] {
+        let mut bench = failing(connect);
+        let (_, asked) = call(&mut bench);
+        assert!(asked.is_none(), "it is skipped");
+        let desk = bench.gateway.status(bench.now).agents.remove(0);
+        let calls = bench.gateway.calls(bench.now);
+        assert_eq!((desk.unreached.calls, desk.unreached.lost), (6, lost));
+        let passed_over = calls.iter().flat_map(|call| &call.passed_over);
+        let passed_over: Vec<_> = passed_over.map(|one| (one.target.as_str(), one.reason)).collect();
+        assert_eq!(passed_over, [("desk", "agent_skipped")]);
+    }
+    // One that opens with a new stream was reached.
+    let again = Agent { retry: 1, ..agent("desk") };
+    let mut bench = Bench::with(agent_table(vec![again], route(vec![to_agent("desk")])));
+    let (_, asked) = call(&mut bench);
+    bench.media.clear();
+    lose(&mut bench, asked.unwrap());
+    bench.pass(Duration::from_secs(2));
+    let (id, end) = bench
+        .media
+        .iter()
+        .find_map(|(id, command)| match command {
+            Command::AddAgent { end, .. } => Some((*id, *end)),
+            _ => None,
+        })
+        .unwrap();
+    opens(&mut bench, (id, end));
+    assert_eq!(bench.gateway.status(bench.now).agents[0].unreached.calls, 0);
+}
+
+#[test]
 fn one_call_at_a_time_tries_it_again() {
     let mut bench = failing(vec![to_agent("desk"), to_trunk("pbx")]);
     bench.pass(Duration::from_secs(1));

@@ -10,6 +10,7 @@ use trunkgate_resources::health::Unfit;
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::{ATTEMPTS_PER_CALL, PARTIES_AT_ONCE, SILENT_SECONDS};
 use trunkgate_resources::rejections::{FinalResponse, Rejected};
+use trunkgate_resources::unreached::UnreachedCall;
 use trunkgate_route::{Target, TargetSpec};
 use trunkgate_sdp::Description;
 use trunkgate_sip::{Answer, Body, DialogId};
@@ -397,9 +398,7 @@ impl Search {
                 _ => Some(Rejected::Always),
             };
             if let Some(how) = counts {
-                // What an application has dialled ends as the application wishes.
-                let is_last = !goes_on && self.attempts.values().count() <= 1;
-                let is_lost = is_last && cx.call.state == State::Searching && !cx.call.is_programmed;
+                let is_lost = self.loses_caller(cx.call, goes_on);
                 let (sid, called) = (cx.call.legs.sid(), cx.call.facts.called.text.as_str());
                 let fault = failure.detail.as_deref().filter(|_| matches!(said.code, 401 | 407));
                 let fault = fault.or(said.is_of_the_account().then_some(TO_CREDENTIALS));
@@ -411,8 +410,28 @@ impl Search {
         let caller = cx.call.facts.caller.known_number().unwrap_or_default();
         cx.edge.trunks.let_down(cx.now, &trunk.name, caller, &cx.call.facts.called.text);
         if failure.said.is_none() {
-            cx.edge.trunks.unreached(cx.now, &trunk.name);
+            let is_lost = self.loses_caller(cx.call, goes_on);
+            let call = UnreachedCall { key: cx.call.key, sid: cx.call.legs.sid(), is_lost };
+            cx.edge.trunks.unreached(cx.now, &trunk.name, call);
         }
+    }
+
+    /// Whether the caller gets no other target after one that has failed. What an application has dialled ends as the application
+    /// wishes.
+    pub(crate) fn loses_caller(&self, call: &Shared, goes_on: bool) -> bool {
+        let is_last = !goes_on && self.attempts.values().count() <= 1;
+        is_last && call.state == State::Searching && !call.is_programmed
+    }
+
+    /// Notes that an agent could not be had: it is skipped, or its WebSocket did not open.
+    pub(crate) fn agent_unreached(&self, cx: &mut Cx<'_>, name: &Arc<str>, goes_on: bool) {
+        if name.is_empty() {
+            return;
+        }
+        let waits = cx.call.state == State::Rerouting && !goes_on && !self.is_consulting() && !cx.call.is_programmed;
+        let is_lost = waits || self.loses_caller(cx.call, goes_on);
+        let call = UnreachedCall { key: cx.call.key, sid: cx.call.legs.sid(), is_lost };
+        cx.edge.agents.unreached(cx.now, name, call);
     }
 
     /// Leaves addresses out that are down or want a rest, unless no other is left.

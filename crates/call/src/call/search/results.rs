@@ -426,9 +426,11 @@ impl Parts {
             Some(Progress::Opening(leg)) => self.bridge.media.close_agent(cx, leg),
             Some(_) | None => {}
         }
+        let unreached = self.search.attempt(branch).and_then(|attempt| attempt.unreached_agent(cx.call, result.failure()));
         self.search.end_attempt(cx, branch);
-        if let Some(leg) = failed_agent {
-            self.search.retry(cx, leg);
+        let gets_another = failed_agent.is_some_and(|leg| self.search.retry(cx, leg));
+        if let Some(name) = unreached.filter(|_| !gets_another) {
+            self.search.agent_unreached(cx, &name, goes_on);
         }
         self.branch_over(cx, branch, result);
     }

@@ -12,6 +12,7 @@ use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::Series;
 use trunkgate_story::trace::TraceView;
+use trunkgate_story::view::PassedOverView;
 
 use crate::call::legs::headers::Brought;
 use crate::call::legs::leg::Leg;
@@ -61,6 +62,21 @@ pub(crate) struct Story {
     pub(crate) failovers: u32,
     /// Why the last candidate failed, and the change that is reported once another one is tried.
     pub(crate) failed_over: Option<Box<(ReasonSlug, Change)>>,
+}
+
+impl Story {
+    /// Returns the targets that were passed over, each once, with the last reason.
+    pub(crate) fn passed_over(&self) -> Vec<PassedOverView> {
+        let mut all: Vec<PassedOverView> = Vec::new();
+        for (target, reason, _) in self.passed_over.iter().filter(|(target, ..)| !target.is_empty()) {
+            let reason = reason.as_str();
+            match all.iter_mut().find(|one| *one.target == **target) {
+                Some(one) => one.reason = reason,
+                None => all.push(PassedOverView { target: target.to_string(), reason }),
+            }
+        }
+        all
+    }
 }
 
 /// What the applications of a call did in it.

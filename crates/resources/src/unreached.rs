@@ -1,0 +1,71 @@
+//! Calls that did not reach a target: how many in the last hour, and of how many the caller was lost by that.
+
+use std::time::Instant;
+
+use trunkgate_story::last_hour::LastHour;
+use trunkgate_story::view::UnreachedView;
+
+use crate::key::CallKey;
+
+/// A call that did not reach a target.
+#[derive(Debug, Clone, Copy)]
+pub struct UnreachedCall<'a> {
+    /// The call.
+    pub key: CallKey,
+    /// The same for people.
+    pub sid: &'a str,
+    /// Whether its caller got no other target.
+    pub is_lost: bool,
+}
+
+/// Calls that did not reach one target.
+#[derive(Debug, Default)]
+pub(crate) struct Unreached {
+    /// All of them, and those whose callers were lost.
+    calls: LastHour<2>,
+    last: Option<Last>,
+}
+
+/// The last of them.
+#[derive(Debug)]
+struct Last {
+    key: CallKey,
+    sid: String,
+    is_lost: bool,
+}
+
+impl Unreached {
+    /// Notes a call. One that tries the target again counts once.
+    pub(crate) fn note(&mut self, now: Instant, call: UnreachedCall<'_>) {
+        let UnreachedCall { key, sid, is_lost } = call;
+        let before = self.last.as_ref().filter(|last| last.key == key).map(|last| last.is_lost);
+        self.calls.count(now, [before.is_none(), is_lost && before != Some(true)]);
+        let is_lost = is_lost || before == Some(true);
+        self.last = Some(Last { key, sid: sid.to_owned(), is_lost });
+    }
+
+    /// Returns those of the last hour.
+    pub(crate) fn view(&self, now: Instant) -> UnreachedView {
+        let [calls, lost] = self.calls.sums(now);
+        let last_sid = self.last.as_ref().filter(|_| calls > 0).map(|last| last.sid.clone());
+        UnreachedView { calls, lost, last_sid }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn a_call_counts_once_however_often_it_tries() {
+        let (now, mut unreached) = (Instant::now(), Unreached::default());
+        assert_eq!(unreached.view(now), UnreachedView::default());
+        for (key, is_lost) in [(1, false), (2, false), (2, true), (2, true), (3, true)] {
+            unreached.note(now, UnreachedCall { key: CallKey(key), sid: &format!("CA{key}"), is_lost });
+        }
+        let view = unreached.view(now);
+        assert_eq!((view.calls, view.lost, view.last_sid.as_deref()), (3, 2, Some("CA3")));
+        assert_eq!(unreached.view(now + std::time::Duration::from_secs(7_200)), UnreachedView::default());
+    }
+}
