@@ -30,6 +30,7 @@ mod listener;
 mod listening;
 mod metrics;
 mod originate;
+mod outages;
 mod overview;
 mod parties;
 mod places;

@@ -18,6 +18,7 @@ use trunkgate_route::TargetSpec;
 use super::ApiError;
 use super::agents::AgentReport;
 use super::asked::bad_query;
+use super::outages;
 use super::recognition::recogniser_now;
 use super::trunk_problems::{ONE_WAY, is_many_of, is_unsent, lately, lost, of_trunk, unreached};
 use super::way::Way;
@@ -175,6 +176,7 @@ impl StatusReport {
         problems.extend(gateway.limited.iter().map(|limited| limit_now(limited, &way)));
         problems.extend(logins_now(&gateway.logins));
         problems.extend(gateway.failing_apps.iter().filter_map(of_app));
+        let mut problems = outages::joined(problems, &way);
         problems.extend(gateway.recognition.as_ref().and_then(recogniser_now));
         problems.extend(gateway.stray.map(stray_now));
         problems.extend(gateway.unknown.map(unknown_now));

@@ -1,8 +1,10 @@
 //! Problems of trunks as `status` has them: down, rejecting, not registered, not heard, with poor audio.
 
+use std::time::Duration;
+
 use trunkgate_call::UNSENT;
 use trunkgate_call::view::{
-    FaultView, PeerView, Recent, RejectedView, RejectionView, SilentView, TrunkQuality, TrunkView, UnreachedView,
+    AddressView, FaultView, PeerView, Recent, RejectedView, RejectionView, SilentView, TrunkQuality, TrunkView, UnreachedView,
 };
 use trunkgate_route::Siprec;
 
@@ -37,14 +39,18 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
         let why = if is_unregistered { "no phone is registered".to_owned() } else { why_down(&trunk.peers) };
         let without = way.without_trunk(name);
         let unused = (without.urgency == Urgency::Unmet).then(|| "no route sends calls to it".to_owned());
-        let lost = unreached(&trunk.unreached).or(unused).map(|lost| format!("{why}; {lost}"));
+        let wait = waited_for(trunk, way).filter(|_| without.harm == Harm::Detour);
+        let waits = wait.map(|wait| format!("each call waits {} s for it before its next target", wait.as_secs_f64()));
+        let parts = [Some(why.clone()), unreached(&trunk.unreached).or(unused), waits, next_check(&trunk.peers)];
+        let shown = parts.into_iter().flatten().collect::<Vec<_>>().join("; ");
         let down = without.problem(format!("trunk {name} is down"));
-        let down = down.about(format!("trunk {name} is down")).shown_by(lost.as_ref().unwrap_or(&why));
+        let down = down.about(format!("trunk {name} is down")).shown_by(shown);
         let down = without.losing(down, &trunk.unreached);
         let fix = match is_unregistered {
             true => "check user, password and server in the phone".to_owned(),
             false => fix_of_down(name, &trunk.peers, &why),
         };
+        let fix = wait.map_or(fix.clone(), |_| format!("{fix}; {}", how_not_to_wait(name)));
         problems.push(down.fixed_by(fix).of(party(), "down"));
     } else {
         problems.extend(not_responding(trunk, way).map(|problem| problem.of(party(), "down")));
@@ -74,6 +80,38 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
         problems.extend(poor.map(|problem| problem.of(party(), "poor_audio")));
     }
     problems
+}
+
+/// How long each call waits for a trunk that is down before it goes on to a target behind it; `None`: its addresses refuse calls at once, or no
+/// target is behind it.
+fn waited_for(trunk: &TrunkView, way: &Way<'_>) -> Option<Duration> {
+    way.table.behind(&trunk.name)?;
+    let silent = |address: &&AddressView| {
+        let is_silent = |problem: &str| problem.starts_with("no answer to");
+        address.state == "down" && address.last_problem.as_deref().is_none_or(is_silent)
+    };
+    let addresses = trunk.peers.iter().flat_map(|peer| &peer.addresses).filter(silent).count();
+    let one = way.table.trunk(&trunk.name)?.no_response_timeout;
+    Some(one.saturating_mul(u32::try_from(addresses).unwrap_or(u32::MAX))).filter(|wait| !wait.is_zero())
+}
+
+/// When a trunk that is down is asked next; `None`: it has no address.
+fn next_check(peers: &[PeerView]) -> Option<String> {
+    let mut addresses = peers.iter().flat_map(|peer| &peer.addresses).peekable();
+    addresses.peek()?;
+    Some(match addresses.filter_map(|address| address.next_check_seconds).min() {
+        Some(0 | 1) => "checked again now".to_owned(),
+        Some(seconds) => format!("checked again in {seconds} s"),
+        None => "not checked (`options_interval = \"0s\"`): the next call to it shows whether it is back".to_owned(),
+    })
+}
+
+/// What keeps calls from waiting for a trunk that is down.
+fn how_not_to_wait(name: &str) -> String {
+    format!(
+        "until then calls do not wait with `order = \"asr\"` in the route, another order of `connect`, or a shorter \
+         `no_response_timeout` of [trunk.{name}]"
+    )
 }
 
 /// A trunk that is not down yet, and whose addresses have all missed what was sent to them last, calls among it.
@@ -280,7 +318,6 @@ fn fault(trunk: &str, what: &str, found: &FaultView) -> Option<Problem> {
 
 #[cfg(test)]
 mod tests {
-    use trunkgate_call::view::AddressView;
     use trunkgate_sip::Transport;
 
     use super::*;
@@ -349,6 +386,7 @@ mod tests {
             rtt_ms: None,
             failures: 3,
             rests_seconds: None,
+            next_check_seconds: None,
             last_problem: problem.map(str::to_owned),
         };
         let peer = |addresses| PeerView { uri: "sip:pbx.example".to_owned(), state: "down", addresses };

@@ -112,6 +112,7 @@ pub(crate) fn explain(
     let mut attempts: Vec<Value> =
         plan.iter().flat_map(|plan| &plan.targets).map(|target| attempt(table, &asked, target)).collect();
     attempts.iter_mut().for_each(|attempt| present::add(attempt, status));
+    present::add_waits(&mut attempts, table, status);
     let code = if plan.is_some() { answer::of(&attempts) } else { Some(if refused { 403 } else { 404 }) };
     let timeout = plan.as_ref().and_then(|plan| plan.search_timeout()).filter(|_| answer::has_search(&attempts));
     Ok(json!({

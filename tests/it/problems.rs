@@ -216,3 +216,70 @@ fn a_limit_of_a_trunk_is_a_problem_of_that_trunk() {
     assert!(problem["evidence"].as_str().unwrap().contains("limit `max_calls` 1; their callers got 503"), "{problem}");
     first.hang_up(2, &caller, &callee);
 }
+
+/// Calls, and acknowledges the refusal by the edge itself; its status line.
+fn lost(edge: &Process, caller: &Phone, id: &str) -> String {
+    let sip = edge.address("udp");
+    caller.sip.send(sip, &caller.sip.request("INVITE", NUMBER, sip, id, 1, ""));
+    let refused = loop {
+        let (answer, _) = caller.sip.receive("SIP/2.0 ");
+        if field(&answer, "Call-ID") == id && !answer.starts_with("SIP/2.0 1") {
+            break answer;
+        }
+    };
+    let ack = caller.sip.request_with("ACK", NUMBER, sip, id, (1, to_tag(&refused)), "");
+    caller.sip.send(sip, &ack.replacen("ACK1;", "INVITE1;", 1));
+    refused.lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_route_without_any_target_is_one_problem_with_the_callers_that_were_lost() {
+    let (caller, silent) = (Phone::new("127.0.0.1"), UdpSocket::bind("127.0.0.1:0").unwrap());
+    let second = Phone::new("127.0.0.1");
+    let address = second.sip.address;
+    let first = format!(
+        "[trunk.first]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\nno_response_timeout = \"200ms\"\n",
+        silent.local_addr().unwrap()
+    );
+    let route = "[[route]]\nname = \"out\"\nfrom = [\"pbx\"]\nconnect = [\"trunk:first\", \"trunk:second\"]\n";
+    let trunks = caller.trunk("pbx") + &first + &second.trunk("second");
+    let edge = Process::start(&config(&(trunks + route)));
+    // The second trunk has the call: nothing is lost, and the caller waited.
+    let (sip, id) = (edge.address("udp"), "detour");
+    caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, id, (1, ""), &caller.description(1, "")));
+    let invite = second.sip.receive("INVITE ");
+    Call::answered(sip, id, &caller, invite, (&second, &second.description(1, ""))).hang_up(2, &caller, &second);
+    let problem = problems(&edge)[0].clone();
+    assert_eq!(problem["headline"], "trunk first is down, calls go to their next target", "{problem}");
+    let shown = problem["evidence"].as_str().unwrap();
+    assert!(
+        shown.contains("; 1 call did not reach it in the last hour; each call waits 0.2 s for it before its next target; not checked"),
+        "{problem}"
+    );
+    let fix = problem["fix"].as_str().unwrap();
+    assert!(fix.contains("until then calls do not wait with `order = \"asr\"` in the route"), "{problem}");
+    assert!(problem["command"].as_str().unwrap().ends_with(&edge.sid()), "{problem}");
+    let why = finish(&["why", "--url", &edge.url(), "--from", "pbx", "--called", NUMBER]).stdout;
+    let why = String::from_utf8(why).unwrap();
+    assert!(why.contains("each call waits 0.2 s for it before the next target (`no_response_timeout`)"), "{why}");
+    let verdict = edge.json(&format!("/v1/calls/{}/trace", edge.sid()))["verdict"].as_str().unwrap().to_owned();
+    assert!(verdict.contains("until it responds each call waits `no_response_timeout` for it"), "{verdict}");
+    // Nothing listens there any more: two callers are lost.
+    drop(second);
+    for id in ["lost-1", "lost-2"] {
+        assert!(lost(&edge, &caller, id).starts_with("SIP/2.0 503"), "{id}");
+    }
+    let all = problems(&edge);
+    assert_eq!(all.as_array().unwrap().len(), 1, "one outage is one problem: {all}");
+    let problem = &all[0];
+    let headline = "route out has no target left, and 2 callers were lost in the last hour";
+    assert_eq!((&problem["headline"], &problem["harm"]), (&json!(headline), &json!("calls")), "{problem}");
+    let shown = problem["evidence"].as_str().unwrap();
+    assert!(shown.starts_with("trunk first is down: ") && shown.contains("; trunk second is down: "), "{shown}");
+    assert!(shown.contains("3 calls did not reach it in the last hour; not"), "the callers of none were lost there: {shown}");
+    assert!(shown.contains(&format!("{address}: INVITE was refused")), "{shown}");
+    assert!(shown.contains("2 calls did not reach it in the last hour, and their callers were lost"), "{shown}");
+    let fix = problem["fix"].as_str().unwrap();
+    assert!(fix.contains("[trunk.first]") && fix.contains("[trunk.second]"), "{fix}");
+    assert_eq!(check(&edge), Some(1));
+}

@@ -2,7 +2,7 @@
 //! that has asked for a rest (503 with Retry-After), is left out of searches. Kept over a reload.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use trunkgate_route::{Destination, Peer, Table, Trunk};
 use trunkgate_sip::{ClientId, Flow, HeaderName, Message, Transport};
 
 use crate::limits::{
-    HEALTH_BACKOFF_SECONDS, HEALTH_DOUBT, HEALTH_FAILURES, HEALTH_FIRST_SECONDS, HEALTH_SPOTS, HEALTH_WAIT_SECONDS,
+    HEALTH_BACKOFF_SECONDS, HEALTH_DOUBT, HEALTH_FAILURES, HEALTH_FIRST_SECONDS, HEALTH_HASTE, HEALTH_SPOTS, HEALTH_WAIT_SECONDS,
     RETRY_AFTER_MOST_SECONDS,
 };
 
@@ -198,6 +198,19 @@ impl Healths {
         self.set_due(spot, Some(due));
     }
 
+    /// Has addresses of a trunk that fail asked at once: their host has sent a call, and may answer again.
+    pub fn hasten(&mut self, now: Instant, trunk: &Arc<str>, host: IpAddr) {
+        let first = Spot { trunk: Arc::clone(trunk), transport: Transport::Udp, address: ([0; 4], 0).into() };
+        let is_due = |(spot, health): &(&Spot, &Health)| {
+            let waits = health.asked.is_none() && !health.interval.is_zero();
+            let is_new = health.last_options.is_none_or(|at| now.saturating_duration_since(at) >= HEALTH_HASTE);
+            spot.address.ip() == host && health.failures > 0 && waits && is_new
+        };
+        let of_trunk = self.by_spot.range(first..).take_while(|(spot, _)| spot.trunk == *trunk);
+        let due: Vec<Spot> = of_trunk.filter(is_due).map(|(spot, _)| spot.clone()).collect();
+        due.iter().for_each(|spot| self.set_due(spot, Some(now)));
+    }
+
     /// Notes an answer; what was known before of whether the address is up, `None` where it is no address of a trunk.
     pub fn heard(&mut self, spot: &Spot, rtt: Option<Duration>) -> Option<Option<bool>> {
         let health = self.by_spot.get_mut(spot)?;
@@ -296,6 +309,11 @@ impl Healths {
 }
 
 impl Health {
+    /// How long until it is asked again, or its answer is overdue; `None`: it is not asked.
+    pub fn next_check(&self, now: Instant) -> Option<Duration> {
+        self.due.map(|due| due.saturating_duration_since(now))
+    }
+
     fn new(peer: String) -> Health {
         Health {
             peer,

@@ -41,6 +41,8 @@ pub const CONGESTED_FIRST: Duration = Duration::from_secs(1);
 pub const CONGESTED_MOST: Duration = Duration::from_secs(30);
 /// After so long without one, the next refusal is the first.
 pub const CONGESTED_FORGOTTEN: Duration = Duration::from_secs(60);
+/// An address that fails, and whose host has just sent a call, is asked at once, but not again within this time.
+pub const HEALTH_HASTE: Duration = Duration::from_secs(2);
 /// An address that is down is asked again after this time at the latest, in seconds, or after its `options_interval`.
 pub const HEALTH_BACKOFF_SECONDS: u64 = 120;
 /// An address that says 503 with Retry-After is left alone no longer than this, in seconds.

@@ -877,6 +877,8 @@ pub struct AddressView {
     pub failures: u32,
     /// Seconds for which it wants no calls (503 with Retry-After).
     pub rests_seconds: Option<u64>,
+    /// Seconds until it is asked by OPTIONS again, or an answer is overdue; `null` where it is not asked (`options_interval = "0s"`).
+    pub next_check_seconds: Option<u64>,
     /// Its last failure in words.
     pub last_problem: Option<String>,
 }

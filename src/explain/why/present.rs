@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use trunkgate_route::Table;
 
 use super::answer::is_refused;
 use crate::system::text::span;
@@ -40,6 +41,27 @@ pub(super) fn add(attempt: &mut Value, status: Option<&Value>) {
     };
     attempt["state"] = state;
     attempt["now"] = json!(now);
+}
+
+/// Adds to each trunk that is down, and has another target behind it, how long calls wait for it.
+pub(super) fn add_waits(attempts: &mut [Value], table: &Table, status: Option<&Value>) {
+    let Some(last) = attempts.len().checked_sub(1) else { return };
+    for attempt in attempts.iter_mut().take(last).filter(|attempt| attempt["state"] == "down") {
+        let Some(name) = attempt["trunk"].as_str() else { continue };
+        let known = status.and_then(|status| find(status, "trunks", name)).zip(table.trunk(name));
+        let Some((trunk, one)) = known else { continue };
+        let peers = trunk["peers"].as_array().into_iter().flatten();
+        let addresses = peers.filter_map(|peer| peer["addresses"].as_array()).flatten();
+        let silent = addresses.filter(|address| {
+            let is_silent = |problem: &str| problem.starts_with("no answer to");
+            address["state"] == "down" && address["last_problem"].as_str().is_none_or(is_silent)
+        });
+        let wait = one.no_response_timeout.saturating_mul(u32::try_from(silent.count()).unwrap_or(u32::MAX));
+        if let Some(now) = attempt["now"].as_array_mut().filter(|_| !wait.is_zero()) {
+            let wait = wait.as_secs_f64();
+            now.push(json!(format!("each call waits {wait} s for it before the next target (`no_response_timeout`)")));
+        }
+    }
 }
 
 fn is_app(attempt: &Value) -> bool {

@@ -110,6 +110,22 @@ fn a_dead_address_is_asked_less_and_less_often_and_never_stops_being_asked() {
 }
 
 #[test]
+fn a_dead_address_whose_host_sends_a_call_is_asked_at_once_and_not_for_each_call() {
+    let mut bench = Bench::with(trunks());
+    live(&mut bench, Duration::from_secs(1_000), &[(PBX2, 200, "")]);
+    assert_eq!(state(&bench, PBX).0, "down");
+    // Just asked in vain: the next time would come in 2 min or so.
+    while live(&mut bench, Duration::from_secs(1), &[(PBX2, 200, "")]).iter().all(|(to, _)| to != PBX) {}
+    live(&mut bench, Duration::from_secs(10), &[(PBX2, 200, "")]);
+    for n in 0..10 {
+        bench.invite(PBX, &format!("+1415555010{n}"), &offer());
+    }
+    let asked = live(&mut bench, Duration::from_secs(1), &[(PBX, 200, ""), (PBX2, 200, "")]);
+    assert_eq!(asked.iter().filter(|(to, _)| to == PBX).count(), 1, "{asked:?}");
+    assert_eq!(state(&bench, PBX), ("up", 0));
+}
+
+#[test]
 fn where_all_are_down_they_are_tried_all_the_same() {
     let mut bench = Bench::with(trunks());
     live(&mut bench, Duration::from_secs(200), &[]);

@@ -251,6 +251,7 @@ impl Edge {
             rtt_ms: health.rtt.map(|rtt| (rtt.as_secs_f64() * 1e5).round() / 100.0),
             failures: health.failures,
             rests_seconds: rests.filter(|seconds| *seconds > 0),
+            next_check_seconds: health.next_check(now).map(|wait| wait.as_secs_f64().ceil() as u64),
             last_problem: health.last_problem.clone(),
         }
     }

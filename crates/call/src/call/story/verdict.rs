@@ -302,9 +302,18 @@ impl Outcome {
     /// Returns what would help where another target was tried after it: by its code where it rejected the call, else by the reason.
     fn fix(&self) -> Option<&'static str> {
         let said = self.said.as_ref().filter(|_| is_rejection(self.why));
-        said.and_then(Said::advice_beside_a_target).or_else(|| self.why?.fix())
+        let of_reason = || match self.why? {
+            ReasonSlug::NoResponse => Some(SILENT_BESIDE_A_TARGET),
+            other => other.fix(),
+        };
+        said.and_then(Said::advice_beside_a_target).or_else(of_reason)
     }
 }
+
+/// What would help where a target did not respond and the next one was tried.
+const SILENT_BESIDE_A_TARGET: &str =
+    "check its address, firewalls, and whether it accepts our address: `trunkgate doctor`, line options; until it responds each call waits \
+     `no_response_timeout` for it, but not with `order = \"asr\"` in the route or another order of `connect`";
 
 /// Whether a target's own words say why it failed.
 fn is_rejection(why: Option<ReasonSlug>) -> bool {

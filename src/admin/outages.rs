@@ -1,0 +1,114 @@
+//! Routes that have no target left: one problem of the outage, in place of those of its targets.
+
+use trunkgate_route::{Route, TargetSpec};
+
+use super::way::Way;
+use crate::system::problem::{Harm, Party, Problem};
+use crate::system::text::number;
+
+/// Kinds of problems by which a target gets no calls.
+const KINDS: [&str; 4] = ["down", "rejects", "not_registered", "fails"];
+/// Routes that are named.
+const ROUTES_TOLD: usize = 3;
+
+/// Routes without a target.
+struct Outage<'a> {
+    routes: Vec<&'a str>,
+    /// The problems of their targets.
+    of: Vec<usize>,
+}
+
+/// Replaces the problems of targets by one for the routes that are without any.
+pub(super) fn joined(problems: Vec<Problem>, way: &Way<'_>) -> Vec<Problem> {
+    let mut outages: Vec<Outage<'_>> = Vec::new();
+    for route in way.table.routes() {
+        let Some(of) = of_targets(route, &problems) else { continue };
+        match outages.iter_mut().find(|outage| outage.of == of) {
+            Some(outage) => outage.routes.push(&route.name),
+            None => outages.push(Outage { routes: vec![&route.name], of }),
+        }
+    }
+    if outages.is_empty() {
+        return problems;
+    }
+    let whole = outages.iter().filter_map(|outage| outage.problem(&problems, way)).collect::<Vec<_>>();
+    let is_part = |at: usize| outages.iter().any(|outage| outage.of.contains(&at));
+    let others = problems.into_iter().enumerate().filter(|(at, _)| !is_part(*at)).map(|(_, problem)| problem);
+    whole.into_iter().chain(others).collect()
+}
+
+/// The problems of a route's targets, in their order; `None`: one of them may get calls, or there is only one.
+fn of_targets(route: &Route, problems: &[Problem]) -> Option<Vec<usize>> {
+    let mut all = Vec::new();
+    for target in route.connect.iter().flat_map(TargetSpec::singles) {
+        let party = match target {
+            TargetSpec::Reject(_) => continue,
+            TargetSpec::Trunk { name, .. } => Party::Trunk(name.clone()),
+            TargetSpec::Agent(name) => Party::Agent(name.clone()),
+            TargetSpec::App(name) => Party::App(name.clone()),
+            TargetSpec::Uri { .. } | TargetSpec::Play(_) | TargetSpec::Voicemail(_) | TargetSpec::RingAll(_) => {
+                return None;
+            }
+        };
+        let is_its = |problem: &Problem| {
+            let is_kind = problem.kind.is_some_and(|kind| KINDS.contains(&kind));
+            is_kind && problem.harm == Harm::Calls && problem.party.as_ref() == Some(&party)
+        };
+        let at = problems.iter().position(is_its)?;
+        if !all.contains(&at) {
+            all.push(at);
+        }
+    }
+    (all.len() > 1).then_some(all)
+}
+
+impl Outage<'_> {
+    fn problem(&self, problems: &[Problem], way: &Way<'_>) -> Option<Problem> {
+        let parts: Vec<&Problem> = self.of.iter().filter_map(|at| problems.get(*at)).collect();
+        let (party, kind) = parts.first().and_then(|first| Some((first.party.clone()?, first.kind?)))?;
+        let lost: u64 = parts.iter().filter_map(|part| part.party.as_ref()).map(|party| lost_by(party, way)).sum();
+        let (routes, has) = match self.routes.as_slice() {
+            [one] => (format!("route {one}"), "has"),
+            all => {
+                let more = all.len().saturating_sub(ROUTES_TOLD);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                let told: Vec<&str> = all.iter().take(ROUTES_TOLD).copied().collect();
+                (format!("routes {}{more}", told.join(", ")), "have")
+            }
+        };
+        let what = format!("{routes} {has} no target left");
+        let callers = number(usize::try_from(lost).unwrap_or(usize::MAX), "caller");
+        let were = if lost == 1 { "was" } else { "were" };
+        let headline =
+            if lost == 0 { what.clone() } else { format!("{what}, and {callers} {were} lost in the last hour") };
+        let mut fixes: Vec<&str> = Vec::new();
+        for fix in parts.iter().filter_map(|part| part.fix.as_deref()) {
+            if !fixes.contains(&fix) {
+                fixes.push(fix);
+            }
+        }
+        let shown = parts.iter().map(|part| match &part.evidence {
+            Some(evidence) => format!("{}: {evidence}", part.headline),
+            None => part.headline.clone(),
+        });
+        let shown = shown.collect::<Vec<_>>().join("; ");
+        let whole = Problem::new(Harm::Calls, headline).about(what).shown_by(shown).fixed_by(fixes.join("; "));
+        let mut whole = whole.lost(lost).of(party, kind);
+        whole.command = parts.iter().rev().find_map(|part| part.command.clone());
+        Some(whole)
+    }
+}
+
+/// Callers that were lost by a target in the last hour, as no other one was left.
+fn lost_by(party: &Party, way: &Way<'_>) -> u64 {
+    match party {
+        Party::Trunk(name) => way.trunks.iter().find(|trunk| trunk.name == *name).map_or(0, |trunk| {
+            trunk.unreached.lost + trunk.rejected.as_ref().map_or(0, |rejected| rejected.lost)
+        }),
+        Party::Agent(name) => {
+            let its = way.agents.iter().find(|report| report.agent.name == *name);
+            its.map_or(0, |report| report.agent.unreached.lost)
+        }
+        Party::App(_) => 0,
+    }
+}
