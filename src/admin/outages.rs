@@ -102,9 +102,11 @@ impl Outage<'_> {
 /// Callers that were lost by a target in the last hour, as no other one was left.
 fn lost_by(party: &Party, way: &Way<'_>) -> u64 {
     match party {
-        Party::Trunk(name) => way.trunks.iter().find(|trunk| trunk.name == *name).map_or(0, |trunk| {
-            trunk.unreached.lost + trunk.rejected.as_ref().map_or(0, |rejected| rejected.lost)
-        }),
+        Party::Trunk(name) => way
+            .trunks
+            .iter()
+            .find(|trunk| trunk.name == *name)
+            .map_or(0, |trunk| trunk.unreached.lost + trunk.rejected.as_ref().map_or(0, |rejected| rejected.lost)),
         Party::Agent(name) => {
             let its = way.agents.iter().find(|report| report.agent.name == *name);
             its.map_or(0, |report| report.agent.unreached.lost)

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use trunkgate_call::UNSENT;
 use trunkgate_call::view::{
-    AddressView, FaultView, PeerView, Recent, RejectedView, RejectionView, SilentView, TrunkQuality, TrunkView, UnreachedView,
+    AddressView, FaultView, PeerView, Recent, RejectedView, RejectionView, SilentView, TrunkQuality, TrunkView,
+    UnreachedView,
 };
 use trunkgate_route::Siprec;
 

@@ -273,7 +273,10 @@ fn an_agent_that_keeps_failing_is_skipped_and_had_again_by_one_call() {
     assert!(problem.contains("agent bot keeps failing and is skipped, calls go to their next target"), "{status}");
     assert!(problem.contains("25 calls did not reach it in the last hour; try: "), "no caller was lost: {status}");
     let (bot, of_bot) = (state(), edge.json("/v1/calls?trunk=bot&limit=100")["calls"].as_array().unwrap().len());
-    assert_eq!((&bot["unreached"], &bot["unreached_lost"], &bot["hour"]["calls_out"]), (&25.into(), &0.into(), &25.into()));
+    assert_eq!(
+        (&bot["unreached"], &bot["unreached_lost"], &bot["hour"]["calls_out"]),
+        (&25.into(), &0.into(), &25.into())
+    );
     assert_eq!(of_bot, 25, "those that passed it over are its calls as well");
     let calls = edge.json("/v1/calls?trunk=bot&limit=1")["calls"].clone();
     assert_eq!(calls[0]["passed_over"], serde_json::json!([{"target": "bot", "reason": "agent_skipped"}]));

@@ -276,7 +276,10 @@ fn a_route_without_any_target_is_one_problem_with_the_callers_that_were_lost() {
     assert_eq!((&problem["headline"], &problem["harm"]), (&json!(headline), &json!("calls")), "{problem}");
     let shown = problem["evidence"].as_str().unwrap();
     assert!(shown.starts_with("trunk first is down: ") && shown.contains("; trunk second is down: "), "{shown}");
-    assert!(shown.contains("3 calls did not reach it in the last hour; not"), "the callers of none were lost there: {shown}");
+    assert!(
+        shown.contains("3 calls did not reach it in the last hour; not"),
+        "the callers of none were lost there: {shown}"
+    );
     assert!(shown.contains(&format!("{address}: INVITE was refused")), "{shown}");
     assert!(shown.contains("2 calls did not reach it in the last hour, and their callers were lost"), "{shown}");
     let fix = problem["fix"].as_str().unwrap();

@@ -11,8 +11,8 @@ use trunkgate_route::{Destination, Peer, Table, Trunk};
 use trunkgate_sip::{ClientId, Flow, HeaderName, Message, Transport};
 
 use crate::limits::{
-    HEALTH_BACKOFF_SECONDS, HEALTH_DOUBT, HEALTH_FAILURES, HEALTH_FIRST_SECONDS, HEALTH_HASTE, HEALTH_SPOTS, HEALTH_WAIT_SECONDS,
-    RETRY_AFTER_MOST_SECONDS,
+    HEALTH_BACKOFF_SECONDS, HEALTH_DOUBT, HEALTH_FAILURES, HEALTH_FIRST_SECONDS, HEALTH_HASTE, HEALTH_SPOTS,
+    HEALTH_WAIT_SECONDS, RETRY_AFTER_MOST_SECONDS,
 };
 
 /// One address of a trunk and how it is spoken to.

@@ -49,6 +49,7 @@ impl Call {
         let at = Place { key, leg: LegId::CALLER };
         let named = Named { at, party: *party, trunk: Some(trunk.clone()), remote: flow.remote.ip() };
         enter(now, edge, *server, &leg, named);
+        edge.health.hasten(now, &trunk.name, flow.remote.ip());
         let numbers = edge.table.numbers();
         let headers = brought(request, &trunk.headers, &edge.table);
         let (caller, called) = (caller(request, numbers), called(request, trunk, numbers));

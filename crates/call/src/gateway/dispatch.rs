@@ -244,7 +244,6 @@ impl Gateway {
             // Its trunk went with a reload between the look-up and now, or it has never been one; or it is a recording server.
             return refuse_request(now, &mut self.edge, server, 403);
         };
-        self.edge.health.hasten(now, &trunk.name, flow.remote.ip());
         if request.header(HeaderName::Replaces).is_some() {
             return self.replacing(now, &Incoming { server, flow, party, trunk, request });
         }

@@ -30,6 +30,7 @@ use crate::call::legs::leg::LegState;
 use crate::call::negotiation::local::talks;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::{Attempt, Progress};
+use crate::call::search::unreached::agent_unreached;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::{Bridge, Search, State};
 
@@ -142,7 +143,7 @@ impl Search {
         }
         self.attempts.remove(Branch::ALONE);
         cx.edge.agents.leave_line(&name, cx.call.key);
-        self.agent_unreached(cx, &name, self.controller.has_more());
+        agent_unreached(self, cx, &name, self.controller.has_more());
         let detail = Some(format!("skipped, it keeps failing; {why}"));
         let failure = Failure { detail, ..Failure::unreached(ReasonSlug::AgentSkipped) };
         bridge.negotiation.note_failure(cx, None, &name, &failure);
@@ -387,14 +388,6 @@ pub(crate) struct Retries {
 }
 
 impl Attempt {
-    /// The agent that a failure says could not be had: it is skipped, or its WebSocket was never open.
-    pub(crate) fn unreached_agent(&self, call: &Shared, failure: &Failure) -> Option<Arc<str>> {
-        let agent = self.agent.as_ref()?;
-        let was_open = |leg| call.legs[leg].agent.as_ref().is_some_and(|side| side.opened.is_some());
-        let is_closed = self.progress.opening().is_some_and(|leg| !was_open(leg));
-        (is_closed || failure.reason == ReasonSlug::AgentSkipped).then(|| agent.name.clone())
-    }
-
     /// The leg of an agent that is being opened, where that is what failed.
     pub(crate) fn failed_agent(&self, result: &TargetResult) -> Option<LegId> {
         let TargetResult::Failed(failure) = result else { return None };

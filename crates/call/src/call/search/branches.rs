@@ -28,6 +28,7 @@ use crate::call::refused::Refused;
 use crate::call::search::answer::{Failure, rank};
 use crate::call::search::attempt::{Attempt, Progress};
 use crate::call::search::redirect::{Followed, Onward, Redirects};
+use crate::call::search::unreached::loses_caller;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::transfer::wish;
 use crate::call::{Bridge, Search, State};
@@ -398,7 +399,7 @@ impl Search {
                 _ => Some(Rejected::Always),
             };
             if let Some(how) = counts {
-                let is_lost = self.loses_caller(cx.call, goes_on);
+                let is_lost = loses_caller(self, cx.call, goes_on);
                 let (sid, called) = (cx.call.legs.sid(), cx.call.facts.called.text.as_str());
                 let fault = failure.detail.as_deref().filter(|_| matches!(said.code, 401 | 407));
                 let fault = fault.or(said.is_of_the_account().then_some(TO_CREDENTIALS));
@@ -410,28 +411,10 @@ impl Search {
         let caller = cx.call.facts.caller.known_number().unwrap_or_default();
         cx.edge.trunks.let_down(cx.now, &trunk.name, caller, &cx.call.facts.called.text);
         if failure.said.is_none() {
-            let is_lost = self.loses_caller(cx.call, goes_on);
+            let is_lost = loses_caller(self, cx.call, goes_on);
             let call = UnreachedCall { key: cx.call.key, sid: cx.call.legs.sid(), is_lost };
             cx.edge.trunks.unreached(cx.now, &trunk.name, call);
         }
-    }
-
-    /// Whether the caller gets no other target after one that has failed. What an application has dialled ends as the application
-    /// wishes.
-    pub(crate) fn loses_caller(&self, call: &Shared, goes_on: bool) -> bool {
-        let is_last = !goes_on && self.attempts.values().count() <= 1;
-        is_last && call.state == State::Searching && !call.is_programmed
-    }
-
-    /// Notes that an agent could not be had: it is skipped, or its WebSocket did not open.
-    pub(crate) fn agent_unreached(&self, cx: &mut Cx<'_>, name: &Arc<str>, goes_on: bool) {
-        if name.is_empty() {
-            return;
-        }
-        let waits = cx.call.state == State::Rerouting && !goes_on && !self.is_consulting() && !cx.call.is_programmed;
-        let is_lost = waits || self.loses_caller(cx.call, goes_on);
-        let call = UnreachedCall { key: cx.call.key, sid: cx.call.legs.sid(), is_lost };
-        cx.edge.agents.unreached(cx.now, name, call);
     }
 
     /// Leaves addresses out that are down or want a rest, unless no other is left.

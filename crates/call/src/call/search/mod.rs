@@ -8,3 +8,4 @@ pub(crate) mod candidates;
 pub(crate) mod redirect;
 pub(crate) mod rejection;
 pub(crate) mod results;
+pub(crate) mod unreached;

@@ -29,6 +29,7 @@ use crate::call::search::answer::Failure;
 use crate::call::search::attempt::{Attempt, Candidate, Judgement, Progress};
 use crate::call::search::branches::is_global;
 use crate::call::search::redirect::Followed;
+use crate::call::search::unreached::end_failed;
 use crate::call::shared::Cx;
 use crate::call::{Parts, State};
 
@@ -426,12 +427,7 @@ impl Parts {
             Some(Progress::Opening(leg)) => self.bridge.media.close_agent(cx, leg),
             Some(_) | None => {}
         }
-        let unreached = self.search.attempt(branch).and_then(|attempt| attempt.unreached_agent(cx.call, result.failure()));
-        self.search.end_attempt(cx, branch);
-        let gets_another = failed_agent.is_some_and(|leg| self.search.retry(cx, leg));
-        if let Some(name) = unreached.filter(|_| !gets_another) {
-            self.search.agent_unreached(cx, &name, goes_on);
-        }
+        end_failed(&mut self.search, cx, branch, (failed_agent, result.failure()), goes_on);
         self.branch_over(cx, branch, result);
     }
 

@@ -311,8 +311,7 @@ impl Outcome {
 }
 
 /// What would help where a target did not respond and the next one was tried.
-const SILENT_BESIDE_A_TARGET: &str =
-    "check its address, firewalls, and whether it accepts our address: `trunkgate doctor`, line options; until it responds each call waits \
+const SILENT_BESIDE_A_TARGET: &str = "check its address, firewalls, and whether it accepts our address: `trunkgate doctor`, line options; until it responds each call waits \
      `no_response_timeout` for it, but not with `order = \"asr\"` in the route or another order of `connect`";
 
 /// Whether a target's own words say why it failed.

@@ -1,0 +1,54 @@
+//! Which calls did not reach their agent, and whose callers get no other target: what `status` says of both.
+
+use std::sync::Arc;
+
+use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::unreached::UnreachedCall;
+use trunkgate_story::reason::ReasonSlug;
+
+use crate::call::search::answer::Failure;
+use crate::call::search::attempt::Attempt;
+use crate::call::shared::{Cx, Shared};
+use crate::call::{Search, State};
+
+/// Whether the caller gets no other target after one that has failed. What an application has dialled ends as the application wishes.
+pub(crate) fn loses_caller(search: &Search, call: &Shared, goes_on: bool) -> bool {
+    let is_last = !goes_on && search.attempts.values().count() <= 1;
+    is_last && call.state == State::Searching && !call.is_programmed
+}
+
+/// Notes that an agent could not be had: it is skipped, or its WebSocket did not open.
+pub(crate) fn agent_unreached(search: &Search, cx: &mut Cx<'_>, name: &Arc<str>, goes_on: bool) {
+    if name.is_empty() {
+        return;
+    }
+    let waits = cx.call.state == State::Rerouting && !goes_on && !search.is_consulting() && !cx.call.is_programmed;
+    let is_lost = waits || loses_caller(search, cx.call, goes_on);
+    let call = UnreachedCall { key: cx.call.key, sid: cx.call.legs.sid(), is_lost };
+    cx.edge.agents.unreached(cx.now, name, call);
+}
+
+/// Gives a target up that has failed. An agent that failed on `leg` may get a new stream; where it gets none, and none was open, the call did
+/// not reach it.
+pub(crate) fn end_failed(
+    search: &mut Search,
+    cx: &mut Cx<'_>,
+    branch: Branch,
+    (leg, failure): (Option<LegId>, &Failure),
+    goes_on: bool,
+) {
+    let unreached = search.attempt(branch).and_then(|attempt| unreached_agent(attempt, cx.call, failure));
+    search.end_attempt(cx, branch);
+    let gets_another = leg.is_some_and(|leg| search.retry(cx, leg));
+    if let Some(name) = unreached.filter(|_| !gets_another) {
+        agent_unreached(search, cx, &name, goes_on);
+    }
+}
+
+/// The agent that a failure says could not be had: it is skipped, or its WebSocket was never open.
+fn unreached_agent(attempt: &Attempt, call: &Shared, failure: &Failure) -> Option<Arc<str>> {
+    let agent = attempt.agent.as_ref()?;
+    let was_open = |leg| call.legs[leg].agent.as_ref().is_some_and(|side| side.opened.is_some());
+    let is_closed = attempt.progress.opening().is_some_and(|leg| !was_open(leg));
+    (is_closed || failure.reason == ReasonSlug::AgentSkipped).then(|| agent.name.clone())
+}
