@@ -23,6 +23,7 @@ use super::recognition::recogniser_now;
 use super::trunk_problems::{ONE_WAY, is_many_of, is_unsent, lately, lost, of_trunk, unreached};
 use super::way::Way;
 use crate::config::ToldOverride;
+use crate::explain::remedy::remedy;
 use crate::explain::why::Question;
 use crate::limits;
 use crate::runtime::handle::{Gone, Handle, Phase};
@@ -297,7 +298,7 @@ fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
     let urgency = without.urgency.max(Urgency::Agent);
     let problem = without.problem(format!("agent {} {what}", agent.name)).urgent(urgency);
     let problem = problem.about(format!("agent {}", agent.name)).of(Party::Agent(agent.name.clone()), "fails");
-    let problem = problem.fixed_by(format!("trunkgate agent test {}", agent.name));
+    let problem = problem.fixed_by(fix_of_agent(agent, way));
     let why = agent.last_problem.as_deref().unwrap_or("no answer");
     let (problem, mut shown) = match failed.filter(|failed| failed.in_row > 0) {
         Some(failed) => {
@@ -317,6 +318,14 @@ fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
         None => shown.push_str(&lost(&agent.unreached)),
     }
     Some(without.losing(problem.shown_by(shown), &agent.unreached))
+}
+
+/// What would help an agent by the cause of its last failure, and how to see whether it did: the next call or probe withdraws the problem.
+fn fix_of_agent(agent: &AgentView, way: &Way<'_>) -> String {
+    let test = format!("`trunkgate agent test {}`", agent.name);
+    let Some((loss, words)) = agent.loss.zip(agent.last_problem.as_deref()) else { return test };
+    let signed = way.table.agent(&agent.name).is_some_and(|agent| agent.auth_token.is_some());
+    format!("{}; {test} shows whether it helped, and the next call tries it", remedy(loss, words, signed))
 }
 
 /// An application that fails, or whose prompts are not heard.

@@ -2,4 +2,5 @@
 
 pub(crate) mod ladder;
 pub(crate) mod pcapng;
+pub(crate) mod remedy;
 pub(crate) mod why;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_media::AgentTurns;
+use trunkgate_media::agent::Loss;
 use trunkgate_route::Table;
 use trunkgate_story::diagnosis::Diagnosis;
 use trunkgate_story::last_hour::LastHour;
@@ -32,7 +33,7 @@ struct AgentState {
     /// Probes that have failed in a row.
     missed_probes: u32,
     /// What went wrong last, and when.
-    last_problem: Option<(String, Instant)>,
+    last_problem: Option<(String, Instant, Loss)>,
     /// Whether a probe says so, and no call.
     is_probes: bool,
     /// Where it is; one that has moved begins anew.
@@ -335,13 +336,13 @@ impl Agents {
         state.breaker.went_well(began)
     }
     /// Notes that a socket was refused, or lost where it `was_open`: that says nothing of whether the next one opens.
-    pub fn lost(&mut self, now: Instant, name: &Arc<str>, problem: String, was_open: bool) {
+    pub fn lost(&mut self, now: Instant, name: &Arc<str>, (loss, problem): (Loss, String), was_open: bool) {
         let state = self.by_name.entry(name.clone()).or_default();
         state.lost += 1;
         if !was_open {
             state.reached = Some(false);
         }
-        (state.last_problem, state.is_probes) = (Some((problem, now)), false);
+        (state.last_problem, state.is_probes) = (Some((problem, now, loss)), false);
     }
     /// Notes that this was one that talks; whether it is skipped from now on.
     pub fn failed(&mut self, now: Instant, name: &Arc<str>, stream: &FailedStream<'_>) -> bool {
@@ -373,14 +374,14 @@ impl Agents {
         &mut self,
         now: Instant,
         name: &Arc<str>,
-        problem: String,
+        (loss, problem): (Loss, String),
         (counts, pause): (bool, Duration),
     ) -> Probed {
         let state = self.by_name.entry(name.clone()).or_default();
         state.missed_probes = state.missed_probes.saturating_add(1);
         state.reached = Some(false);
         state.last_probe = Some((now, None));
-        (state.last_problem, state.is_probes) = (Some((problem, now)), true);
+        (state.last_problem, state.is_probes) = (Some((problem, now, loss)), true);
         if counts && state.missed_probes >= PROBE_FAILURES && state.breaker.missed(now, pause) {
             self.woken.extend(state.line.waiting());
             return Probed::Skipped;
@@ -426,8 +427,9 @@ impl Agents {
             silent: state.and_then(|state| state.hearing.view(now)),
             opened: state.map_or(0, |state| state.opened),
             lost: state.map_or(0, |state| state.lost),
-            last_problem_at: problem.as_ref().map(|(_, at)| rfc3339(date(*at))),
-            last_problem: problem.map(|(text, _)| text),
+            last_problem_at: problem.as_ref().map(|(_, at, _)| rfc3339(date(*at))),
+            loss: problem.as_ref().map(|(.., loss)| *loss),
+            last_problem: problem.map(|(text, ..)| text),
             last_probe: probe.map(|(at, _)| rfc3339(date(at))),
             probe_ms: probe.and_then(|(_, took)| took).map(|took| (took.as_secs_f64() * 1e4).round() / 10.0),
             next_try_ms: wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use trunkgate_media::agent::Loss;
 use trunkgate_media::{AgentTurns, LOSS_RUNS, LossRuns};
 use trunkgate_route::Figures;
 use trunkgate_sip::Transport;
@@ -567,6 +568,9 @@ pub struct AgentView {
     pub lost: u64,
     /// Its last failure in words.
     pub last_problem: Option<String>,
+    /// The same in its kind.
+    #[serde(skip)]
+    pub loss: Option<Loss>,
     /// When that was, RFC 3339.
     pub last_problem_at: Option<String>,
     /// When its last probe was answered or had failed, RFC 3339; `None` without `probe`.

@@ -4,7 +4,7 @@ use trunkgate_media::agent::limits::STOP_TIMEOUT;
 use trunkgate_media::agent::{Format, Loss};
 
 use super::record::Record;
-use super::remedy::remedy;
+use crate::explain::remedy::remedy;
 use crate::system::text::number;
 use crate::tools::findings::Finding;
 use crate::tools::sound::disguised;

@@ -22,7 +22,6 @@ use crate::tools::findings::{self, Level};
 mod judge;
 mod picture;
 mod record;
-pub(crate) mod remedy;
 mod speech;
 mod subject;
 mod talk;

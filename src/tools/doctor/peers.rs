@@ -22,6 +22,7 @@ use super::machine::is_local;
 use super::path::Told;
 use super::{Report, all};
 use crate::config::Config;
+use crate::explain::remedy::remedy;
 use crate::limits::CERTIFICATE_WARNING_DAYS;
 use crate::runtime::settings::{self, Listener};
 use crate::runtime::transport;
@@ -30,7 +31,6 @@ use crate::runtime::worker;
 use crate::system::certificates::{Pair, Trust, is_self_signed, not_after};
 use crate::system::dns::{Resolver, means};
 use crate::system::{interfaces, tls_words};
-use crate::tools::agent_test::remedy::remedy;
 use crate::tools::findings::{Finding, Level};
 use crate::tools::line::{Line, plain};
 

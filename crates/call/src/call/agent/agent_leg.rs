@@ -257,7 +257,7 @@ impl Cx<'_> {
         let (name, began, was_open) = (side.agent.name.clone(), side.began, side.opened.is_some());
         let (listens, problem) = (side.listens(), side.why_lost(self.now, loss));
         side.problem = Some(problem.as_str().into());
-        self.edge.agents.lost(self.now, &name, problem.clone(), was_open);
+        self.edge.agents.lost(self.now, &name, (loss, problem.clone()), was_open);
         let change = self.call.change_for(Happening::AgentFailed, &problem, None);
         self.edge.changed(Change { agent: Some(self.edge.shown_name(&name)), ..change });
         if listens {

@@ -20,6 +20,12 @@ pub(crate) fn remedy(loss: Loss, words: &str, signed: bool) -> &'static str {
              connections from its own machine only"
         }
         Loss::Tls if words.contains(NOT_TLS) => "use `ws://`, or the port of the bot's TLS proxy",
+        Loss::Tls if words.contains("is not valid for") => {
+            "use a name of the bot's certificate in `url`, or have it issued for the host of `url`: `ca` does not help here"
+        }
+        Loss::Tls if words.contains("has expired") => {
+            "have the bot's certificate renewed: no key of the agent accepts an expired one"
+        }
         Loss::Tls => {
             "for a private or self-signed certificate, set `ca` to the issuer's certificate or to the certificate itself"
         }
@@ -87,7 +93,7 @@ mod tests {
 
     #[test]
     fn docs_contain_every_fix() {
-        let docs = include_str!("../../../docs/agents.md").split_whitespace().collect::<Vec<_>>().join(" ");
+        let docs = include_str!("../../docs/agents.md").split_whitespace().collect::<Vec<_>>().join(" ");
         let losses = [
             Loss::Unreachable,
             Loss::Tls,
@@ -112,7 +118,15 @@ mod tests {
             Loss::Closed(Some(4001)),
         ];
         for loss in losses {
-            for words in [&loss.to_string(), "no address in local_networks", "failed to lookup", NOT_TLS, NO_UPGRADE] {
+            for words in [
+                &loss.to_string(),
+                "no address in local_networks",
+                "failed to lookup",
+                NOT_TLS,
+                NO_UPGRADE,
+                "is not valid for name",
+                "has expired on",
+            ] {
                 for signed in [false, true] {
                     let remedy = remedy(loss, words, signed);
                     assert!(docs.contains(remedy), "{loss}: {remedy}");
