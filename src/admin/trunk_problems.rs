@@ -124,14 +124,14 @@ fn not_responding(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
     let without = way.without_trunk(name);
     let why = addresses
         .next()
-        .map(|address| format!("{}: {}", address.address, address.last_problem.as_deref().unwrap_or("no answer")));
+        .map(|address| format!("{}: {}", address.address, address.last_problem.as_deref().unwrap_or("no answer")))
+        .unwrap_or_default();
     let problem = without.problem(format!("trunk {name} does not respond"));
     let problem = without.losing(problem.about(format!("trunk {name} is down")), &trunk.unreached);
-    let fix = format!(
-        "check that the peer runs, and the firewall (trunkgate doctor); after {} failures in a row it counts as down",
-        trunkgate_call::limits::HEALTH_FAILURES
-    );
-    Some(problem.shown_by(format!("{}; {lost}", why.unwrap_or_default())).fixed_by(fix))
+    let fix = fix_of_down(name, &trunk.peers, &why);
+    let failures = trunkgate_call::limits::HEALTH_FAILURES;
+    let fix = format!("{fix}; after {failures} failures in a row it counts as down");
+    Some(problem.shown_by(format!("{why}; {lost}")).fixed_by(fix))
 }
 
 /// The calls of the last hour that did not reach a trunk or an agent, in words; `None`: all did.

@@ -23,7 +23,7 @@ pub(crate) fn remedy(loss: Loss, words: &str, signed: bool) -> &'static str {
         Loss::Tls if words.contains("is not valid for") => {
             "use a name of the bot's certificate in `url`, or have it issued for the host of `url`: `ca` does not help here"
         }
-        Loss::Tls if words.contains("has expired") => {
+        Loss::Tls if words.contains("expired") => {
             "have the bot's certificate renewed: no key of the agent accepts an expired one"
         }
         Loss::Tls => {
@@ -125,7 +125,7 @@ mod tests {
                 NOT_TLS,
                 NO_UPGRADE,
                 "is not valid for name",
-                "has expired on",
+                "its certificate expired on",
             ] {
                 for signed in [false, true] {
                     let remedy = remedy(loss, words, signed);

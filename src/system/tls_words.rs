@@ -27,6 +27,8 @@ const PURPOSE: &str =
 const CRITICAL: &str = "contains a critical extension that is not supported: have it issued without that extension";
 /// Words of a certificate outside of its dates.
 const EXPIRED: &str = "has expired";
+/// The same where the date follows.
+const EXPIRED_ON: &str = "expired";
 const EARLY: &str = "is not valid yet: compare the clocks of both machines";
 /// Words of a certificate whose issuer is not known.
 const UNKNOWN_ISSUER: &str = "the certificate chain does not end in a trusted root: add its issuer, or itself, to `ca`";
@@ -98,7 +100,7 @@ pub(crate) fn of_certificate(subject: &str, fault: &CertificateError) -> String 
         return UNKNOWN_ISSUER.to_owned();
     }
     if let C::ExpiredContext { not_after, .. } = fault {
-        return format!("{subject} {EXPIRED}{}", on(*not_after));
+        return format!("{subject} {EXPIRED_ON}{}", on(*not_after));
     }
     if let C::Other(other) = fault {
         let words = other.0.downcast_ref().map_or(OTHER, of_chain);
@@ -150,9 +152,11 @@ fn on(time: UnixTime) -> String {
 pub(crate) fn fix_of_trunk(what: &str, trunk: &str) -> Option<String> {
     let (_, why) = what.split_once("TLS failed: ")?;
     let is = |words: &str| why.contains(words);
-    Some(if is(EXPIRED) {
-        "its operator has to renew it: it is the certificate of the remote party, and no key of this edge accepts it"
-            .to_owned()
+    Some(if is(EXPIRED) || is("expired on ") {
+        format!(
+            "its operator has to renew it: it is the certificate of the remote party. Until then `tls = {{ verify = false }}` in [trunk.{trunk}] and \
+             `trunkgate reload` accept it, at the risk that any server may pose as this peer: take it out once it is renewed"
+        )
     } else if is("is not valid yet") {
         "compare the clocks of both machines (`trunkgate doctor`, line clock); else its operator has to replace it"
             .to_owned()
@@ -366,11 +370,13 @@ mod tests {
     fn a_fault_of_a_trunk_has_its_own_advice() {
         let (time, not_after) = (UnixTime::now(), UnixTime::since_unix_epoch(std::time::Duration::from_secs(86_400)));
         let expired = of(&CertificateError::ExpiredContext { time, not_after }.into());
-        assert_eq!(expired, "its certificate has expired on 1970-01-02 00:00 UTC");
+        assert_eq!(expired, "its certificate expired on 1970-01-02 00:00 UTC");
         let fix = |error: &Error| fix_of_trunk(&format!("192.0.2.1:5061: TLS failed: {}", of(error)), "alpha").unwrap();
-        assert!(
-            fix(&CertificateError::ExpiredContext { time, not_after }.into()).starts_with("its operator has to renew")
-        );
+        for of_expired in [CertificateError::ExpiredContext { time, not_after }, CertificateError::Expired] {
+            let fix = fix(&of_expired.into());
+            let meanwhile = "`tls = { verify = false }` in [trunk.alpha] and `trunkgate reload` accept it, at the risk";
+            assert!(fix.starts_with("its operator has to renew") && fix.contains(meanwhile), "{fix}");
+        }
         assert!(fix(&CertificateError::UnknownIssuer.into()).contains("`ca` of [trunk.alpha]"));
         let name = ServerName::try_from("pbx.example").unwrap();
         let wrong = CertificateError::NotValidForNameContext { expected: name, presented: vec![] };

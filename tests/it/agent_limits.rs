@@ -271,7 +271,10 @@ fn an_agent_that_keeps_failing_is_skipped_and_had_again_by_one_call() {
     let status = edge.json("/v1/status");
     let problem = status["problems"].to_string();
     assert!(problem.contains("agent bot keeps failing and is skipped, calls go to their next target"), "{status}");
-    assert!(problem.contains("25 calls did not reach it in the last hour; try: "), "no caller was lost: {status}");
+    let fix = "set `url` to the WebSocket, not to the webhook, and have each proxy in between forward the `Upgrade` header; \
+               `trunkgate agent test bot` shows whether it helped";
+    let told = format!("25 calls did not reach it in the last hour; try: {fix}");
+    assert!(problem.contains(&told), "no caller was lost: {status}");
     let (bot, of_bot) = (state(), edge.json("/v1/calls?trunk=bot&limit=100")["calls"].as_array().unwrap().len());
     assert_eq!(
         (&bot["unreached"], &bot["unreached_lost"], &bot["hour"]["calls_out"]),

@@ -272,7 +272,7 @@ fn a_far_end_that_is_not_who_it_should_be_is_a_failed_target() {
     let other_name = papers.authority.issue("else", &["127.0.0.7", "else.example"]);
     let last = Server::new("127.0.0.6", &good, None);
     for (what, pair) in
-        [("has expired", &expired), ("does not end in a trusted root", &forged), ("127.0.0.6", &other_name)]
+        [("expired on", &expired), ("does not end in a trusted root", &forged), ("127.0.0.6", &other_name)]
     {
         let first = Server::new("127.0.0.6", pair, None);
         // No connection but that of the call: it would find the handshake of an OPTIONS failed already, and make another.

@@ -508,7 +508,7 @@ reasons! {
         slug: "agent_tls_failed",
         sentence: "TLS with an agent failed",
         cause: "The TLS handshake with the agent failed: expired certificate, wrong name, or unknown CA.",
-        fix: Some("check the agent's certificate, and `ca`"),
+        fix: Some("check the agent's certificate, and `ca`: `trunkgate agent test NAME`"),
         q850: 38,
         outcome: "failed",
     }
@@ -516,7 +516,7 @@ reasons! {
         slug: "agent_refused",
         sentence: "an agent rejected the WebSocket handshake",
         cause: "The agent answered the WebSocket handshake with another status than 101. The trace contains it.",
-        fix: Some("check the path of its `url`, and `auth_token`; the trace shows the status"),
+        fix: Some("check the path of its `url`, and `auth_token`: `trunkgate agent test NAME`"),
         q850: 21,
         outcome: "failed",
     }

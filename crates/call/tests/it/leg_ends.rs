@@ -88,7 +88,7 @@ fn and_so_does_a_target_that_refuses_or_says_nothing() {
         recorded(&bench),
         [("target_busy", "edge"), ("agent_refused", "far_end"), ("no_response", "edge"), ("target_busy", "far_end")]
     );
-    let told = "Not answered (486): desk (an agent rejected the WebSocket handshake), pbx (no response from the target), backup (the callee \
+    let told = "Not answered (486): desk (an agent rejected the WebSocket handshake: status 401), pbx (no response from the target), backup (the callee \
                 is busy).";
     assert_eq!(verdict(&bench), told);
 }

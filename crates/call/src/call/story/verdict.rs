@@ -216,8 +216,23 @@ fn why(call: &Shared, reason: ReasonSlug) -> String {
     // Of our own requests the error says it all.
     let is_code = |proof: &str| reason == ReasonSlug::AppFailed && !proof.contains(':');
     let document = document.filter(|_| call.proof(reason).is_some_and(is_code));
-    let proof = document.or(call.proof(reason)).map(|proof| format!(": {proof}")).unwrap_or_default();
+    let failed = |leg: &&Leg| leg.shown_end().is_some_and(|end| end.reason == reason);
+    let of_agent = || call.legs.iter().rfind(failed).and_then(of_agent);
+    let proof = document.or(call.proof(reason)).map(str::to_owned).or_else(of_agent);
+    let proof = proof.map(|proof| format!(": {proof}")).unwrap_or_default();
     format!("{}{proof}", reason.sentence())
+}
+
+/// What shows why an agent failed: the status of its handshake, the code of its close, what is wrong with its certificate.
+fn of_agent(leg: &Leg) -> Option<String> {
+    let problem = leg.agent.as_ref()?.problem.as_deref()?;
+    let (loss, fault) = problem.split_once(": ").map_or((problem, None), |(loss, fault)| (loss, Some(fault)));
+    let number = |words: &str, what: &str| loss.strip_prefix(words).map(|number| format!("{what} {number}"));
+    let number = number("answered the handshake with ", "status").or_else(|| number("closed with ", "code"));
+    match (number, fault) {
+        (Some(number), Some(fault)) => Some(format!("{number}, {fault}")),
+        (number, fault) => number.or(fault.map(str::to_owned)),
+    }
 }
 
 /// What would help.
@@ -352,23 +367,25 @@ impl std::fmt::Display for Outcome {
 /// Those who were called, in their order.
 fn outcomes(call: &Shared) -> Vec<Outcome> {
     let mut all: Vec<Outcome> = Vec::new();
-    let mut add = |name: String, why: Option<ReasonSlug>, said: Option<&Said>, sent: Option<&str>| match all.last_mut()
-    {
-        Some(last) if last.name == name && last.why == why && last.said.as_ref() == said => last.times += 1,
-        Some(_) | None => {
-            let error = why.filter(|why| *why == ReasonSlug::AppFailed).and_then(|why| call.proof(why));
-            let (sent, error) = (sent.map(str::to_owned), error.map(str::to_owned));
-            all.push(Outcome { name, why, said: said.cloned(), sent, error, times: 1 });
-        }
-    };
+    let mut add =
+        |name: String, why: Option<ReasonSlug>, said: Option<&Said>, sent: Option<&str>, of_agent: Option<String>| {
+            match all.last_mut() {
+                Some(last) if last.name == name && last.why == why && last.said.as_ref() == said => last.times += 1,
+                Some(_) | None => {
+                    let error = why.filter(|why| *why == ReasonSlug::AppFailed).and_then(|why| call.proof(why));
+                    let (sent, error) = (sent.map(str::to_owned), error.map(str::to_owned).or(of_agent));
+                    all.push(Outcome { name, why, said: said.cloned(), sent, error, times: 1 });
+                }
+            }
+        };
     let mut passed_over = call.story.passed_over.iter().peekable();
     for at in call.legs.ids().chain([call.legs.next_id()]).skip(1) {
         while let Some((name, why, _)) = passed_over.next_if(|(_, _, legs)| *legs <= at.index()) {
-            add(name.to_string(), Some(*why), None, None);
+            add(name.to_string(), Some(*why), None, None, None);
         }
         let Some(leg) = call.legs.get(at).filter(|leg| !leg.is_beside()) else { continue };
         let why = leg.shown_end().filter(|end| end.failed).map(|end| end.reason);
-        add(call.legs.name_of(at), why, leg.said(), leg.caller_id_rejected());
+        add(call.legs.name_of(at), why, leg.said(), leg.caller_id_rejected(), why.and_then(|_| of_agent(leg)));
     }
     // What shows it is that of the last target that failed so.
     let shown = all.iter_mut().rfind(|one| one.why.is_some_and(|why| says_all(why) && call.proof(why).is_some()));
