@@ -32,7 +32,17 @@ let page = null;
 let asking = false;
 let again = false;
 let soon = null;
-let row = -1;
+/** Key of the chosen row. */
+let row = null;
+/** What is kept of the pages that were left, by the number of their entry in the browser's history. */
+const left = new Map();
+/** Entries of the history that are kept. */
+const KEPT_PAGES = 20;
+/** Number of the open entry, and the place to scroll to once its page is filled. */
+let entry = 0;
+let place = null;
+/** Address of the page before. */
+let cameFrom = '';
 
 /** Decodes a part of the fragment; returns it unchanged if it is not a valid escape. */
 function plain(part) {
@@ -82,7 +92,11 @@ async function refresh() {
   try {
     await asked.refresh();
     await nameEdge();
-    if (asked === page) main.classList.remove('stale');
+    if (asked === page) {
+      main.classList.remove('stale');
+      if (place !== null) scrollTo(0, place);
+      place = null;
+    }
     answered();
   } catch (error) {
     if (asked === page && error.status !== 401) {
@@ -109,19 +123,36 @@ function noPage(wanted) {
 }
 
 /** Accepts `#/call/SID` as well, which is easily typed. */
-function pageOf({ name, rest, query }) {
+function pageOf({ name, rest, query }, kept) {
   if (['calls', 'call'].includes(name) && rest[0]) return callPage(main, rest[0]);
   const found = PAGES.find(([known]) => known === name);
-  return found && !rest[0] ? found[2](main, query) : noPage(location.hash);
+  return found && !rest[0] ? found[2](main, query, kept) : noPage(location.hash);
+}
+
+/** Numbers the open entry of the history; returns what is kept of its page, if it was open before. */
+function turn() {
+  if (page) left.set(entry, { at: scrollY, row, kept: page.keep ? page.keep() : null });
+  while (left.size > KEPT_PAGES) left.delete(left.keys().next().value);
+  // A new entry has no number; that of the page before is where its way back leads.
+  const { entry: known, from = cameFrom } = history.state || {};
+  entry = known ?? Math.max(Date.now(), entry + 1);
+  history.replaceState({ entry, from }, '');
+  cameFrom = location.hash;
+  const before = left.get(entry);
+  left.delete(entry);
+  return before;
 }
 
 function open() {
   const wanted = address();
+  const before = turn();
   if (page && page.close) page.close();
   main.replaceChildren();
-  row = -1;
+  row = before ? before.row : null;
+  place = before ? before.at : 0;
   document.getElementById('search').value = wanted.query.get('search') || '';
-  page = pageOf(wanted);
+  page = pageOf(wanted, before?.kept);
+  scrollTo(0, place);
   document.title = `${page.title} · Trunkgate`;
   for (const link of document.querySelectorAll('#nav a')) {
     if (link.dataset.page === (wanted.name === 'call' ? 'calls' : wanted.name)) {
@@ -147,16 +178,18 @@ function rows() {
 
 /** Marks the selected row again after the table was redrawn. */
 function mark() {
-  rows().forEach((one, place) => one.classList.toggle('chosen', place === row));
+  for (const one of rows()) one.classList.toggle('chosen', one.dataset.row === row);
 }
 
 function move(by) {
   const all = rows();
   if (all.length === 0) return;
-  row = Math.max(0, Math.min(all.length - 1, row + by));
+  const at = all.findIndex((one) => one.dataset.row === row);
+  const next = all[Math.max(0, Math.min(all.length - 1, at + by))];
+  row = next.dataset.row;
   mark();
-  all[row].scrollIntoView({ block: 'nearest' });
-  document.getElementById('said').textContent = all[row].textContent.slice(0, 200);
+  next.focus({ preventScroll: true });
+  next.scrollIntoView({ block: 'nearest' });
 }
 
 function theme(next) {
@@ -193,9 +226,9 @@ function onKey(event) {
   if (digit >= 1 && digit <= PAGES.length) location.hash = `#/${PAGES[digit - 1][0]}`;
   else if (event.key === '/') document.getElementById('search').focus();
   else if (event.key === '?') showHelp();
-  else if (event.key === 'j' || event.key === 'ArrowDown' && row >= 0) move(1);
-  else if (event.key === 'k' || event.key === 'ArrowUp' && row >= 0) move(-1);
-  else if (event.key === 'Enter' && row >= 0 && !event.target.closest('a, button, [role=button]')) rows()[row]?.click();
+  else if (event.key === 'j' || event.key === 'ArrowDown' && row !== null) move(1);
+  else if (event.key === 'k' || event.key === 'ArrowUp' && row !== null) move(-1);
+  else if (event.key === 'Enter' && row !== null && !event.target.closest('a, button, [role=button]')) rows().find((one) => one.dataset.row === row)?.click();
   else if (event.key === 'h' || event.key === 'Escape') history.back();
   else if (event.key === 't') otherTheme();
   else if (event.key === 'm') {
@@ -214,6 +247,8 @@ function askForToken() {
 
 function start() {
   theme();
+  // A page is filled after it was opened: the browser would scroll too early.
+  history.scrollRestoration = 'manual';
   document.getElementById('nav').append(...PAGES.map(([name, title], place) => h('a', { href: `#/${name}`, 'data-page': name, title: `${title} (${place + 1})` }, title)));
   document.getElementById('theme').addEventListener('click', otherTheme);
   document.getElementById('help').addEventListener('click', showHelp);

@@ -221,7 +221,10 @@ export function callPage(main, sid) {
   recorded.hidden = true;
   const about = h('div', {}, section('Ladder', parts.ladder), recorded, requests, section('Media map', parts.media), response, section('Quality', parts.quality), section('Routing', parts.why),
     section('Legs', parts.legs), section('Downloads', parts.downloads));
-  main.append(h('p', { class: 'crumbs' }, h('a', { href: '#/calls' }, 'Calls')), parts.head, about);
+  // Back to the list as it was left.
+  const list = /^#\/calls(\?|$)/.test(history.state?.from || '') ? history.state.from : null;
+  const back = (event) => { if (list && !event.ctrlKey && !event.metaKey) { event.preventDefault(); history.back(); } };
+  main.append(h('p', { class: 'crumbs' }, h('a', { href: list || '#/calls', on: { click: back } }, '← Calls')), parts.head, about);
   const act = {
     copy: () => navigator.clipboard?.writeText(location.href).then(() => say('Link copied.'), () => say('The browser does not allow copying.', true)) ?? say(location.href),
     hangUp: async () => {

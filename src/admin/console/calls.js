@@ -15,6 +15,10 @@ const FIELDS = ['state', 'outcome', 'flag', 'trunk', 'reason', 'code', 'route', 
 /** Choices of `within`, in seconds. */
 const WITHIN = [['', 'any time'], ['900', 'last 15 min'], ['3600', 'last hour'], ['21600', 'last 6 h'], ['86400', 'last 24 h']];
 const PAGE = 100;
+/** New calls that are counted and asked for while the rows stand still. */
+const NEW_CALLS = 1000;
+/** A list that is scrolled by less than this is at its top, in pixels. */
+const AT_TOP = 80;
 /** The totals of an edge with many calls take longer: they are computed for one part in so many of the time. */
 const SUMMARY_SHARE = 20;
 
@@ -161,23 +165,36 @@ function save(asked) {
   return api.download(path, `calls-${new Date().toISOString().slice(0, 16).replaceAll(':', '')}.csv`).catch((error) => say(error.message, true));
 }
 
-export function callsPage(main, query) {
+/** Whether the reader is at a row of the list, which must not move then: by the pointer or the focus, or by having scrolled. */
+function isRead(list) {
+  const isHovered = matchMedia('(hover: hover)').matches && list.querySelector('tbody:hover');
+  return Boolean(isHovered || (list.contains(document.activeElement) && document.activeElement.closest('tbody')) || (scrollY > AT_TOP && list.getBoundingClientRect().top < innerHeight / 2));
+}
+
+export function callsPage(main, query, kept) {
   const asked = Object.fromEntries(FIELDS.map((name) => [name, query.get(name) || '']));
   const find = (name) => COLUMNS.find((column) => column.sort && column.name === name);
   const isFiltered = FIELDS.some((name) => asked[name]);
   let sorted = { by: find(query.get('by')) ? query.get('by') : 'Started', down: query.get('up') === null };
-  let limit = PAGE;
-  let summary = null;
+  let { limit, summary, calls, extent } = kept || { limit: PAGE, summary: null, calls: [], extent: {} };
   let next = 0;
-  let calls = [];
-  let extent = {};
+  /** Calls that are newer than the rows, while these stand still. */
+  let waiting = 0;
   const address = (changes) => `#/calls${api.query({ ...asked, ...changes, by: sorted.by === 'Started' ? '' : sorted.by, up: sorted.down ? '' : '1' })}`;
   const go = (changes) => { location.hash = address(changes); };
   const filter = filters(asked, go);
-  const parts = Object.fromEntries(['bars', 'total', 'list', 'more'].map((name) => [name, h('div', {})]));
+  const parts = Object.fromEntries(['bars', 'total', 'news', 'list', 'more'].map((name) => [name, h('div', {})]));
+  /** Shows the newest calls again, from the top. */
+  const renew = () => {
+    document.activeElement?.blur();
+    scrollTo(0, 0);
+    isRenewed = true;
+    page.refresh();
+  };
+  let isRenewed = false;
   const order = (by) => {
     sorted = { by, down: sorted.by === by ? !sorted.down : Boolean(find(by).down) };
-    history.replaceState(null, '', address({}));
+    history.replaceState(history.state, '', address({}));
     choice.show(sorted);
     draw();
   };
@@ -186,44 +203,64 @@ export function callsPage(main, query) {
   const isNarrow = matchMedia('(max-width: 560px)').matches;
   const used = FIELDS.filter((name) => asked[name]).length;
   const box = h('details', { class: 'filters-box', open: !isNarrow }, h('summary', {}, used ? `Filters (${used} used)` : 'Filters'), filter.form);
-  main.append(h('h1', {}, 'Calls'), box, parts.bars, parts.total, choice.node, parts.list, parts.more);
+  main.append(h('h1', {}, 'Calls'), box, parts.bars, parts.total, choice.node, parts.news, parts.list, parts.more);
+  parts.news.className = 'news';
 
   function total() {
     const { total: all, live } = summary;
-    const shown = calls.length < all ? ` The newest ${count(calls.length)} are shown${sorted.by === 'Started' && sorted.down ? '' : ' and sorted'}.` : '';
+    const shown = calls.length < all - waiting ? ` ${waiting ? '' : 'The newest '}${count(calls.length)} are shown${sorted.by === 'Started' && sorted.down ? '' : ' and sorted'}.` : '';
     return h('div', { class: 'total' }, h('p', { role: 'status' }, h('strong', {}, many(all, 'call')), `${isFiltered ? ` ${all === 1 ? 'matches' : 'match'} the filter` : ''}, ${count(live)} live.${shown}`),
       h('button', { type: 'button', class: 'quiet', key: 'csv', title: 'All calls that match the filter, at most 10,000, as a table for a spreadsheet', on: { click: () => save(asked) } }, 'Download CSV'));
   }
 
-  function draw() {
+  /** Draws the page, with the rows in order, or in the places that they have. */
+  function draw(isInPlace) {
     swap(parts.bars, summary.durations.some((bin) => bin.calls) ? histogram(summary, asked, go) : null);
     swap(parts.total, total());
     choice.node.hidden = calls.length < 2;
     filter.show(summary);
+    swap(parts.news, waiting ? h('button', { type: 'button', class: 'main', key: 'news', on: { click: renew } }, `↑ ${waiting >= NEW_CALLS ? `${count(NEW_CALLS)} or more new calls` : many(waiting, 'new call')}`) : null);
     swap(parts.list, table(COLUMNS, {
-      caption: 'Calls', rows: ordered(calls, find(sorted.by), sorted.down), key: (call) => call.sid, sorted, compact: true,
+      caption: 'Calls', rows: isInPlace ? calls : ordered(calls, find(sorted.by), sorted.down), key: (call) => call.sid, sorted, compact: true,
       empty: isFiltered ? ['No call matches the filter. ', h('a', { href: '#/calls' }, 'Show all calls')] : none(extent),
       mark: (call) => (call.flags.some((flag) => BAD_FLAGS.includes(flag)) ? 'marked' : null), onSort: order,
       open: (call) => { location.hash = `#/calls/${call.sid}`; },
     }));
-    swap(parts.more, calls.length < summary.total && calls.length === limit
-      ? h('p', {}, h('button', { type: 'button', class: 'quiet', key: 'more', on: { click: () => { limit *= 4; page.refresh(); } } }, 'Show older calls')) : null);
+    swap(parts.more, calls.length < summary.total - waiting && calls.length >= limit
+      ? h('p', {}, h('button', { type: 'button', class: 'quiet', key: 'more', on: { click: () => { limit *= 4; page.refresh(true); } } }, 'Show older calls')) : null);
+  }
+
+  /** Returns the rows in their places with what has changed in them, behind them the older ones if these are wanted; counts the calls that are newer. */
+  function inPlace(answer, isWider) {
+    const found = new Map(answer.map((call) => [call.sid, call]));
+    const newest = calls.reduce((last, call) => (call.started_at > last ? call.started_at : last), '');
+    const stay = ordered(calls, find(sorted.by), sorted.down).map((call) => found.get(call.sid) || call);
+    stay.forEach(({ sid }) => found.delete(sid));
+    const others = [...found.values()];
+    waiting = others.filter((call) => call.started_at > newest).length;
+    return isWider ? [...stay, ...others.filter((call) => call.started_at <= newest)].slice(0, limit) : stay;
   }
 
   const page = {
     title: 'Calls',
-    async refresh() {
+    keep: () => (summary ? { limit, summary, calls, extent } : null),
+    async refresh(isWider) {
       const began = Date.now();
       const isWhole = summary === null || began >= next;
-      const answer = await api.get(`/v1/calls${api.query({ ...parameters(asked), limit, summary: isWhole ? 'true' : '' })}`);
-      ({ calls } = answer);
+      const asks = limit + (calls.length ? Math.min(NEW_CALLS, waiting + PAGE) : 0);
+      const answer = await api.get(`/v1/calls${api.query({ ...parameters(asked), limit: asks, summary: isWhole ? 'true' : '' })}`);
+      const holds = calls.length > 0 && !isRenewed && isRead(parts.list);
+      isRenewed = false;
+      if (!holds) waiting = 0;
+      calls = holds ? inPlace(answer.calls, isWider) : answer.calls.slice(0, limit);
       extent = answer;
       if (isWhole) {
         ({ summary } = answer);
         next = Date.now() + SUMMARY_SHARE * (Date.now() - began);
       }
-      draw();
+      draw(holds && !isWider);
     },
   };
+  if (summary) draw();
   return page;
 }

@@ -105,6 +105,8 @@ export function table(columns, options) {
     const properties = { 'data-row': options.key ? options.key(row) : null, class: options.mark ? options.mark(row) : null };
     if (options.open) {
       properties.class = `${properties.class || ''} opens`;
+      // The keys `j` and `k` focus a row.
+      if (options.key) Object.assign(properties, { tabindex: '-1', key: `row ${options.key(row)}` });
       properties.on = { click: (event) => { if (!event.target.closest('a,button,input')) options.open(row); } };
     }
     const detail = options.detail ? options.detail(row) : null;

@@ -48,7 +48,7 @@ export function listing(columns, options) {
     if (sorted.by !== options.first || sorted.down) kept.set('by', sorted.by);
     if (sorted.down) kept.set('down', '1');
     if (open.size === 1) kept.set(options.name, [...open][0]);
-    history.replaceState(null, '', `#/${page}${kept.size ? `?${kept}` : ''}`);
+    history.replaceState(history.state, '', `#/${page}${kept.size ? `?${kept}` : ''}`);
   }
 
   function order(by) {

@@ -166,13 +166,10 @@ function problems(all) {
   return h('ul', { class: 'problems' }, all.map((one) => h('li', { class: one.kind }, inParts(one))));
 }
 
-export function overviewPage(main) {
-  let span = 'hour';
-  let samples = { hour: [], day: [] };
-  const events = [];
+export function overviewPage(main, query, kept) {
+  let { span, samples, events, isOpen } = kept || { span: 'hour', samples: { hour: [], day: [] }, events: [], isOpen: false };
   const head = h('div', { class: 'health', role: 'status', 'aria-live': 'polite' });
   const rest = h('div', {});
-  let isOpen = false;
   const parts = { strip: h('div', {}), troubles: h('div', {}), plots: h('div', {}), events: h('ul', { class: 'events' }) };
   const axis = timeAxis();
   const choose = (wanted) => { span = wanted; resetZoom(axis); page.refresh(); };
@@ -185,6 +182,7 @@ export function overviewPage(main) {
   let said = '';
   const page = {
     title: 'Overview',
+    keep: () => ({ span, samples, events, isOpen }),
     async refresh() {
       const known = samples[span];
       const since = known.length ? known[known.length - 1].at : '';
