@@ -17,6 +17,8 @@ const NOTE_CHARS = 64;
 const NOTE_TEXT = 384;
 const NOTE_PITCH = 15;
 const HEAD = 34;
+/** Names of parties: the size of a line, lines of one name at most, and the least space between two names. */
+const NAME = { line: 13, lines: 3, gap: 10, font: 650 };
 const PAUSE = 14;
 /** A longer pause than this is shown as a gap between two rows. */
 const PAUSE_US = 1_000_000;
@@ -89,6 +91,52 @@ function layout(columns, room) {
   return { time: NARROW_TIME, apart, beside: 12, below: NOTE_PITCH + 2, width: Math.max(room, NARROW_TIME + columns * apart), chars: Math.floor((room - 24) / CHAR) };
 }
 
+const measure = document.createElement('canvas').getContext('2d');
+
+/** Returns the width of a name of a party in pixels. */
+function widthOf(text, size) {
+  measure.font = `${NAME.font} ${size}px ${getComputedStyle(document.body).fontFamily}`;
+  return measure.measureText(text).width;
+}
+
+/** Breaks a name behind its separators into lines of a width; a part that is too long alone, or a further line, is cut. */
+function broken(name, most, size) {
+  const fits = (text) => widthOf(text, size) <= most;
+  const shorten = (text) => {
+    let end = text.length;
+    while (end > 1 && !fits(`${text.slice(0, end)}…`)) end -= 1;
+    return fits(text) ? text : `${text.slice(0, end)}…`;
+  };
+  const lines = [];
+  for (const part of name.match(/[^-._:@ ]*[-._:@ ]*/g).filter(Boolean)) {
+    const last = lines[lines.length - 1];
+    if (last !== undefined && fits(last + part)) lines[lines.length - 1] = last + part;
+    else lines.push(part);
+  }
+  if (lines.length > NAME.lines) lines.splice(NAME.lines - 1, lines.length, lines.slice(NAME.lines - 1).join(''));
+  return lines.map(shorten);
+}
+
+/** Places the names of the columns: in one row if they fit, else in two rows by turns, so that each has the room of two columns. */
+function heads(names, apart, x, width) {
+  const isOne = names.every((name) => widthOf(name, 13) <= apart - NAME.gap);
+  const size = isOne ? 13 : 11;
+  // A name at the edge has half a column less.
+  const room = isOne ? apart : apart * 1.5;
+  const lines = names.map((name) => broken(name, room - NAME.gap, size));
+  const deep = (row) => Math.max(0, ...lines.filter((_, at) => isOne || at % 2 === row).map((all) => all.length)) * NAME.line;
+  const upper = deep(0);
+  const height = isOne ? HEAD : 14 + upper + deep(1) + 6;
+  const text = (name, at) => {
+    const widest = Math.max(...lines[at].map((line) => widthOf(line, size)));
+    const middle = Math.max(2 + widest / 2, Math.min(width - 2 - widest / 2, x(at)));
+    const y = isOne ? 20 : 16 + (at % 2 ? upper : 0);
+    return s('text', { class: `party${at === 1 ? ' own' : ''}`, 'text-anchor': 'middle', 'font-size': size }, s('title', {}, name),
+      lines[at].map((line, down) => s('tspan', { x: middle, y: y + down * NAME.line }, line)));
+  };
+  return { height, texts: names.map(text) };
+}
+
 /** Draws one entry at a height: time, arrow or event, remark. A message can be chosen. */
 function row(trace, place, at, { x, width, timeWidth, beside, below, notes, extra }, choose) {
   const entry = trace.entries[place];
@@ -129,7 +177,9 @@ export function ladder(trace, state, given) {
   // Of a wide page the ladder has three fifths, as in style.css; the border of its box is 2 pixels.
   const { time: timeWidth, apart, beside, below, width, chars } = layout(columns, Math.floor(isBeside ? (given - 14) * 0.6 : given) - 2);
   const x = (column) => timeWidth + apart / 2 + column * apart;
-  let y = HEAD + 6;
+  const names = [trace.legs[0], 'edge', ...trace.legs.slice(1)].map((name) => name || 'caller');
+  const head = heads(names, apart, x, width);
+  let y = head.height + 6;
   let before = null;
   const notes = trace.entries.map((entry) => folded(remark(trace, entry), chars));
   const extra = (place) => (notes[place].length - 1) * NOTE_PITCH + (notes[place][0] ? below : 0);
@@ -142,11 +192,7 @@ export function ladder(trace, state, given) {
     return at;
   });
   const height = y + 18;
-  const names = [trace.legs[0], 'edge', ...trace.legs.slice(1)];
-  const parts = names.flatMap((name, column) => [
-    s('text', { x: x(column), y: 20, class: `party${column === 1 ? ' own' : ''}`, 'text-anchor': 'middle' }, cut(name || 'caller', Math.floor(apart / 7.4))),
-    s('line', { x1: x(column), x2: x(column), y1: HEAD, y2: height - 6, class: `pole${column === 1 ? ' own' : ''}` }),
-  ]);
+  const parts = [...names.map((_, column) => s('line', { x1: x(column), x2: x(column), y1: head.height, y2: height - 6, class: `pole${column === 1 ? ' own' : ''}` })), ...head.texts];
   const detail = h('div', { class: 'message', role: 'region', 'aria-label': 'Selected message' });
   const groups = [];
   const show = (place) => {
