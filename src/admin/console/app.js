@@ -19,7 +19,7 @@ const PAGES = [
 ];
 const KEYS = [
   ['1 … 8', 'open a page, in menu order'], ['/', 'search calls: number, sid, Call-ID'], ['j  k', 'next and previous row'],
-  ['Enter', 'open the row, or its details'], ['h  Esc', 'back'], ['m', 'mask or unmask numbers'], ['t', 'light or dark theme'], ['?', 'show this list'],
+  ['Enter', 'open the row, or its details'], ['h  Esc', 'back; Esc closes a message first'], ['m', 'mask or unmask numbers'], ['t', 'light or dark theme'], ['?', 'show this list'],
 ];
 /** How often a page refreshes while no events come, and while they do. */
 const ALONE_MS = 3000;
@@ -229,6 +229,7 @@ function onKey(event) {
   else if (event.key === 'j' || event.key === 'ArrowDown' && row !== null) move(1);
   else if (event.key === 'k' || event.key === 'ArrowUp' && row !== null) move(-1);
   else if (event.key === 'Enter' && row !== null && !event.target.closest('a, button, [role=button]')) rows().find((one) => one.dataset.row === row)?.click();
+  else if (event.key === 'Escape' && page?.escape?.()) { /* what was open on the page is closed */ }
   else if (event.key === 'h' || event.key === 'Escape') history.back();
   else if (event.key === 't') otherTheme();
   else if (event.key === 'm') {

@@ -139,20 +139,40 @@ function legs(call) {
 
 /** The ladder in a node: drawn at the width there is; an unchanged one is left alone: the user may be reading it. */
 function ladderPart(node) {
-  const state = { chosen: null };
+  const state = { chosen: null, began: null, close };
   let trace = null;
   let drawn = '';
+  /** Draws the ladder again at another width; its row `place` stays where it is and has the focus. */
+  function redraw(place) {
+    const row = () => node.querySelector(`g[data-row="${place}"]`);
+    const before = row()?.getBoundingClientRect().top;
+    drawn = '';
+    draw();
+    const now = row();
+    if (!now) return;
+    scrollBy(0, now.getBoundingClientRect().top - before);
+    now.focus({ preventScroll: true });
+  }
+  function close() {
+    const place = state.chosen;
+    if (place === null) return false;
+    state.chosen = null;
+    redraw(place);
+    return true;
+  }
   function draw() {
     const width = node.clientWidth;
     const print = trace ? `${trace.entries.length} ${trace.dropped} ${trace.legs.length} ${trace.entries.filter((entry) => entry.raw).length} ${width} ${numbersAreMasked()}` : 'none';
     if (print === drawn || (trace && width === 0)) return;
     drawn = print;
-    swap(node, trace ? ladder(trace, state, width) : h('p', { class: 'empty' }, 'No ladder: traces are kept for the newest calls only.'));
+    swap(node, trace ? ladder(trace, state, width, redraw) : h('p', { class: 'empty' }, 'No ladder: traces are kept for the newest calls only.'));
   }
   new ResizeObserver(() => { if (drawn) draw(); }).observe(node);
   return {
-    show(next) {
+    close,
+    show(next, call) {
       trace = next;
+      state.began = call.started_at;
       draw();
     },
     /** Marks the last row before a time that is played, in microseconds; `null`: none is. */
@@ -248,6 +268,8 @@ export function callPage(main, sid) {
   let wasMasked = numbersAreMasked();
   const page = {
     title: 'Call',
+    /** Closes the selected message; whether there was one. */
+    escape: ladderOf.close,
     async refresh() {
       const isTurned = wasMasked !== numbersAreMasked();
       if (done && !isTurned) {
@@ -266,7 +288,7 @@ export function callPage(main, sid) {
         call.answered_at && call.legs.some((leg) => leg.rtp && leg.rtp.rx_packets + leg.rtp.tx_packets > 0) ? api.get(`${path}/quality`).catch((error) => ({ series: [], why: error.message })) : { series: [], why: 'No packet was received or sent.' },
       ]);
       swap(parts.head, head(call, trace, act));
-      ladderOf.show(trace);
+      ladderOf.show(trace, call);
       showRecordings(call, trace);
       swap(parts.media, mediaMap(call));
       showRequests(trace);

@@ -19,6 +19,11 @@ export function dated(text) {
   return `${day.format(at)}${year} ${clock.format(at)}`;
 }
 
+/** Time of day with milliseconds. */
+export function clocked(ms) {
+  return `${clock.format(new Date(ms))}.${String(Math.floor(ms % 1000)).padStart(3, '0')}`;
+}
+
 /** The time zone of the pages: `UTC`, `UTC+9`, `UTC−3:30`. */
 export function zone(at = new Date()) {
   const minutes = -at.getTimezoneOffset();

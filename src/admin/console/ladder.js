@@ -6,14 +6,14 @@ import { masked, offset } from './format.js';
 import { message } from './message.js';
 
 const ROW = 24;
-/** Widths: the time, a column, a remark beside its row, a character of it. With less space than that remarks are below their rows. */
+/** Widths: the time, a column, a remark beside its row at least and at best, a character of it. With less space than that remarks are below their rows. */
 const TIME = 84;
 const NARROW_TIME = 70;
 const COLUMN = { least: 112, most: 170, narrow: 72 };
-const NOTE = 250;
+const NOTE = { least: 250, best: 440 };
 const CHAR = 6.7;
 /** Characters per line of a remark at most, characters of a remark, and the distance of its lines. */
-const NOTE_CHARS = 64;
+const NOTE_CHARS = 96;
 const NOTE_TEXT = 384;
 const NOTE_PITCH = 15;
 const HEAD = 34;
@@ -82,8 +82,8 @@ function arrow(entry, x, y) {
 
 /** Divides the width: distance of the columns, and the place and the characters of remarks. */
 function layout(columns, room) {
-  if (room >= TIME + columns * COLUMN.least + NOTE) {
-    const apart = Math.min(COLUMN.most, (room - TIME - NOTE) / columns);
+  if (room >= TIME + columns * COLUMN.least + NOTE.least) {
+    const apart = Math.max(COLUMN.least, Math.min(COLUMN.most, (room - TIME - NOTE.best) / columns));
     const beside = TIME + columns * apart;
     return { time: TIME, apart, beside, below: 0, width: room, chars: Math.min(NOTE_CHARS, Math.floor((room - beside - 12) / CHAR)) };
   }
@@ -170,10 +170,11 @@ function row(trace, place, at, { x, width, timeWidth, beside, below, notes, extr
   return group;
 }
 
-/** Draws the ladder at a width and, beside or below it, the selected message. */
-export function ladder(trace, state, given) {
+/** Draws the ladder at a width and, beside or below it, the selected message; `redraw` is called where that takes another width. */
+export function ladder(trace, state, given, redraw) {
   const columns = trace.legs.length + 1;
-  const isBeside = given >= 1000;
+  const isWide = given >= 1000;
+  const isBeside = isWide && trace.entries[state.chosen]?.kind === 'message';
   // Of a wide page the ladder has three fifths, as in style.css; the border of its box is 2 pixels.
   const { time: timeWidth, apart, beside, below, width, chars } = layout(columns, Math.floor(isBeside ? (given - 14) * 0.6 : given) - 2);
   const x = (column) => timeWidth + apart / 2 + column * apart;
@@ -199,10 +200,15 @@ export function ladder(trace, state, given) {
     state.chosen = place;
     groups.forEach((group, at) => group && group.classList.toggle('chosen', at === place));
     const back = h('button', { type: 'button', class: 'quiet back', on: { click: () => { groups[place].scrollIntoView({ block: 'center' }); groups[place].focus({ preventScroll: true }); } } }, '↑ Ladder');
-    detail.replaceChildren(back, ...message(trace, place));
+    const close = h('button', { type: 'button', class: 'quiet close', 'aria-label': 'Close the message', title: 'Close (Esc)', on: { click: state.close } }, '✕');
+    detail.replaceChildren(h('div', { class: 'message-buttons' }, back, close), ...message(trace, place, state.began));
   };
   const choose = (place) => {
     show(place);
+    if (isWide && !isBeside) {
+      redraw(place);
+      return;
+    }
     detail.scrollTop = 0;
     if (!isBeside) detail.scrollIntoView({ block: 'start' });
   };
@@ -214,8 +220,9 @@ export function ladder(trace, state, given) {
   });
   const svg = s('svg', { class: 'ladder', width, height, viewBox: `0 0 ${width} ${height}`, role: 'group', 'aria-label': `Ladder: ${names.join(', ')}` }, parts);
   if (Number.isInteger(state.chosen) && trace.entries[state.chosen]?.kind === 'message') show(state.chosen);
-  else detail.append(h('p', { class: 'empty' }, 'Select a message of the ladder (click, or Tab and Enter) to see its text and the changes by the edge.'));
+  const hint = groups.length && !isBeside && state.chosen === null ? h('p', { class: 'dim' }, 'Select a message (click, or Tab and Enter) to see its text and the changes by the edge.') : null;
   return [
+    hint,
     trace.dropped ? h('p', { class: 'warn' }, `${trace.dropped} earlier entries were dropped.`) : null,
     h('div', { class: isBeside ? 'ladder-pair' : null },
       h('div', { class: 'scroll ladder-box', 'data-scroll': 'ladder', tabindex: '0', role: 'region', 'aria-label': 'Ladder, scrolls horizontally' }, svg), detail),

@@ -1,7 +1,7 @@
 // The text of a SIP message, and the differences between the received and the sent message.
 
 import { h } from './dom.js';
-import { offset } from './format.js';
+import { clocked, offset } from './format.js';
 
 /** Line differences by longest common subsequence: [kind, line] with kind ' ', '-' or '+'. */
 export function differences(before, after) {
@@ -48,13 +48,13 @@ function raw(entry) {
     : h('p', { class: 'empty' }, 'No text: messages are stored for the newest calls only.');
 }
 
-/** Builds the view of a selected message. */
-export function message(trace, place) {
+/** Builds the view of a selected message of a call that started at a time. */
+export function message(trace, place, began) {
   const entry = trace.entries[place];
   const party = trace.legs[entry.leg] || 'remote party';
   const way = entry.received ? `${party} → edge` : `edge → ${party}`;
   const other = counterpart(trace.entries, place);
-  const parts = [h('h3', {}, `${entry.text}  `, h('span', { class: 'dim' }, `${way}, ${offset(entry.at_us)}${entry.again ? ', retransmission' : ''}`)), raw(entry)];
+  const parts = [h('h3', {}, `${entry.text}  `, h('span', { class: 'dim' }, `${way}, ${clocked(Date.parse(began) + entry.at_us / 1000)}, ${offset(entry.at_us)}${entry.again ? ', retransmission' : ''}`)), raw(entry)];
   if (other && typeof entry.raw === 'string' && typeof other.raw === 'string') {
     const [came, went] = entry.received ? [entry, other] : [other, entry];
     const lines = differences(came.raw, went.raw).filter(([kind, line]) => kind !== ' ' || line !== '');
