@@ -124,6 +124,7 @@ fn router(handle: Handle, tickets: listening::Tickets) -> Router {
         .route("/v1/agents", get(agents::list))
         .route("/v1/calls", get(calls::list).post(originate::begin))
         .route("/v1/calls/{sid}", get(calls::show).delete(calls::hang_up))
+        .route("/v1/calls/{sid}/kept", get(traces::kept))
         .route("/v1/calls/{sid}/trace", get(traces::json))
         .route("/v1/calls/{sid}/trace.txt", get(traces::text))
         .route("/v1/calls/{sid}/trace.svg", get(traces::svg))

@@ -1,4 +1,5 @@
-//! `/v1/calls/{sid}/trace`: what happened in a call, as JSON, as text, as a picture and as a capture file.
+//! `/v1/calls/{sid}/trace`: what happened in a call, as JSON, as text, as a picture and as a capture file. `/v1/calls/{sid}/kept`: whether
+//! there is one.
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -7,6 +8,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use trunkgate_call::trace::TraceView;
+use trunkgate_call::view::KeptView;
 
 use super::ApiError;
 use super::asked::bad_query;
@@ -32,6 +34,16 @@ pub(super) async fn json(
     let Query(Wanted { raw }) = wanted.map_err(|error| bad_query(&error))?;
     let trace = if raw { handle.raw_trace(&sid).await? } else { handle.trace(&sid).await? };
     trace.map(Json).ok_or_else(|| unknown(&sid))
+}
+
+/// Says which parts of a call are kept.
+pub(super) async fn kept(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<KeptView>, ApiError> {
+    if let Some(kept) = handle.kept(&sid).await? {
+        return Ok(Json(kept));
+    }
+    // A call from before a restart.
+    find(&handle, &sid).await?;
+    Ok(Json(KeptView { trace: false, messages: false, quality: false }))
 }
 
 /// How a ladder is wanted.

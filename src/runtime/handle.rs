@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use trunkgate_call::redact;
 use trunkgate_call::trace::TraceView;
-use trunkgate_call::view::{QualityView, StatusView};
+use trunkgate_call::view::{KeptView, QualityView, StatusView};
 use trunkgate_call::{CallView, Capture, Change, Control, Gateway, Happening, Input, Interfaces};
 use trunkgate_media::WorkerCounters;
 use trunkgate_media::counters::Counter;
@@ -420,6 +420,15 @@ impl Handle {
     pub async fn quality(&self, sid: &str) -> Result<Option<QualityView>, Gone> {
         let sid = sid.to_owned();
         self.ask(move |gateway, now| gateway.quality(now, &sid)).await
+    }
+
+    /// What is kept of a call that is live or recent.
+    ///
+    /// # Errors
+    /// [`Gone`]
+    pub(crate) async fn kept(&self, sid: &str) -> Result<Option<KeptView>, Gone> {
+        let sid = sid.to_owned();
+        self.ask(move |gateway, now| gateway.kept(now, &sid)).await
     }
 
     /// The gateway at a glance.

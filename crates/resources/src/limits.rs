@@ -107,6 +107,8 @@ pub const TURNED_DOWN_TRACES: usize = 100;
 pub const TURNED_DOWN_PER_SECOND: u32 = 10;
 /// Ended calls whose trace is still shown.
 pub const RECENT_TRACES: usize = 1_000;
+/// Of these, those in which nothing failed, where there are so many of both kinds.
+pub const USUAL_TRACES: usize = 500;
 /// Ended calls whose quality over time is still shown.
 pub const RECENT_SERIES: usize = 1_000;
 /// Targets of a call without a leg that its verdict names.

@@ -9,8 +9,9 @@ use trunkgate_story::series::Kept;
 use trunkgate_story::trace::{Trace, TraceItem, TraceView};
 use trunkgate_story::view::CallView;
 
+use crate::faulty::{Fault, Faulty};
 use crate::limits::{
-    RECENT_CALLS, RECENT_SERIES, RECENT_TRACES, RECENT_TURNED_DOWN, TRACE_ENTRIES, TURNED_DOWN_TRACES,
+    RECENT_CALLS, RECENT_SERIES, RECENT_TRACES, RECENT_TURNED_DOWN, TRACE_ENTRIES, TURNED_DOWN_TRACES, USUAL_TRACES,
 };
 
 /// A ring that can be asked by sid.
@@ -30,14 +31,17 @@ impl<T> Ring<T> {
     }
     /// Adds one; the oldest, where there is no room for both.
     fn push(&mut self, sid: &str, entry: T) -> Option<T> {
-        let gone = if self.entries.len() >= self.limit { self.entries.pop_front() } else { None };
-        if let Some((oldest, _)) = &gone {
-            self.numbers.remove(oldest);
-            self.first += 1;
-        }
+        let gone = if self.entries.len() >= self.limit { self.pop() } else { None };
         self.numbers.insert(sid.to_owned(), self.first + self.entries.len() as u64);
         self.entries.push_back((sid.to_owned(), entry));
-        gone.map(|(_, entry)| entry)
+        gone
+    }
+    /// Removes the oldest.
+    fn pop(&mut self) -> Option<T> {
+        let (oldest, entry) = self.entries.pop_front()?;
+        self.numbers.remove(&oldest);
+        self.first += 1;
+        Some(entry)
     }
     /// The oldest first.
     fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
@@ -65,7 +69,10 @@ struct Ended {
 #[derive(Debug)]
 pub struct Recent {
     calls: Ring<Arc<CallView>>,
+    /// Traces of calls in which nothing failed …
     traces: Ring<Ended>,
+    /// … and of the others.
+    faulty: Faulty<Ended>,
     series: Ring<Kept>,
     /// Calls that were turned down, and their traces: no flood of them pushes others out.
     turned_down: Ring<Arc<CallView>>,
@@ -77,6 +84,7 @@ impl Default for Recent {
         Recent {
             calls: Ring::new(RECENT_CALLS),
             traces: Ring::new(RECENT_TRACES),
+            faulty: Faulty::default(),
             series: Ring::new(RECENT_SERIES),
             turned_down: Ring::new(RECENT_TURNED_DOWN),
             turned_down_traces: Ring::new(TURNED_DOWN_TRACES),
@@ -90,35 +98,58 @@ impl Recent {
         let sid = call.sid.clone();
         if turned_down { &mut self.turned_down } else { &mut self.calls }.push(&sid, Arc::new(call));
     }
-    /// Adds a call's trace, and the head of its view; the oldest that there is no room for any more.
+    /// Adds a call's trace, and the head of its view; returns the trace that there is no room for any more. Of calls in which
+    /// something failed, traces are kept longer.
     pub fn push_trace(&mut self, head: TraceView, trace: Trace, turned_down: bool) -> Option<Trace> {
         let sid = head.sid.clone();
-        let traces = if turned_down { &mut self.turned_down_traces } else { &mut self.traces };
-        traces.push(&sid, Ended { head, trace }).map(|gone| gone.trace)
+        let ended = Ended { head, trace };
+        if turned_down {
+            return self.turned_down_traces.push(&sid, ended).map(|gone| gone.trace);
+        }
+        let is_full = self.traces.entries.len() + self.faulty.len() >= RECENT_TRACES;
+        let gone = match (is_full, self.traces.entries.len() > USUAL_TRACES) {
+            (false, _) => None,
+            (true, true) => self.traces.pop(),
+            (true, false) => self.faulty.pop(),
+        };
+        match self.calls.find(&sid).and_then(|call| Fault::of(call)) {
+            Some(fault) => self.faulty.push(&sid, fault, ended),
+            None => drop(self.traces.push(&sid, ended)),
+        }
+        gone.map(|gone| gone.trace)
     }
-    /// The traces of ended calls, the oldest first.
+    fn ended(&self, sid: &str) -> Option<&Ended> {
+        let ended = self.traces.find(sid).or_else(|| self.faulty.get(sid));
+        ended.or_else(|| self.turned_down_traces.find(sid))
+    }
+    /// The trace of an ended call that may have further entries.
+    fn open(&mut self, sid: &str) -> Option<&mut Trace> {
+        let ended = match self.traces.find_mut(sid) {
+            Some(ended) => Some(ended),
+            None => self.faulty.get_mut(sid),
+        };
+        ended.map(|ended| &mut ended.trace).filter(|trace| trace.count() < TRACE_ENTRIES)
+    }
+    /// The traces of ended calls: of those that were turned down, then of those in which nothing failed, the oldest first.
     pub fn traces_mut(&mut self) -> impl Iterator<Item = &mut Trace> {
         let turned_down = self.turned_down_traces.entries.iter_mut();
-        turned_down.chain(self.traces.entries.iter_mut()).map(|(_, ended)| &mut ended.trace)
+        let usual = turned_down.chain(self.traces.entries.iter_mut()).map(|(_, ended)| ended);
+        usual.chain(self.faulty.values_mut()).map(|ended| &mut ended.trace)
     }
     /// What the messages in them take, in bytes.
     pub fn message_bytes(&self) -> usize {
-        let all = self.turned_down_traces.entries.iter().chain(&self.traces.entries);
-        all.map(|(_, ended)| ended.trace.message_bytes()).sum()
+        let all = self.turned_down_traces.iter().chain(self.traces.iter()).chain(self.faulty.values());
+        all.map(|ended| ended.trace.message_bytes()).sum()
     }
     /// Adds what has become known of a call since its end.
     pub fn note(&mut self, now: Instant, sid: &str, item: &TraceItem) {
-        if let Some(Ended { trace, .. }) = self.traces.find_mut(sid)
-            && trace.count() < TRACE_ENTRIES
-        {
+        if let Some(trace) = self.open(sid) {
             trace.push(now, item, None);
         }
     }
     /// The same of a request over HTTP about the call.
     pub fn note_request(&mut self, now: Instant, sid: &str, text: String) {
-        if let Some(Ended { trace, .. }) = self.traces.find_mut(sid)
-            && trace.count() < TRACE_ENTRIES
-        {
+        if let Some(trace) = self.open(sid) {
             trace.push_request(now, text);
         }
     }
@@ -137,8 +168,11 @@ impl Recent {
     }
     /// One trace, and when its call began.
     pub fn trace(&self, sid: &str, raw: bool) -> Option<(Instant, TraceView)> {
-        let ended = self.traces.find(sid).or_else(|| self.turned_down_traces.find(sid));
-        ended.map(|ended| (ended.trace.began(), ended.trace.view(ended.head.clone(), raw)))
+        self.ended(sid).map(|ended| (ended.trace.began(), ended.trace.view(ended.head.clone(), raw)))
+    }
+    /// Whether one call's trace is kept, and messages of it.
+    pub fn is_traced(&self, sid: &str) -> Option<bool> {
+        self.ended(sid).map(|ended| ended.trace.message_bytes() > 0)
     }
     /// All calls, newest first.
     pub fn newest_first(&self) -> impl Iterator<Item = &Arc<CallView>> {
@@ -195,6 +229,53 @@ mod tests {
         let found: Vec<Option<&i32>> = (0..5).map(|n| ring.find(&format!("CA{n}"))).collect();
         assert_eq!(found, [None, None, Some(&2), Some(&3), Some(&4)]);
         assert_eq!(ring.numbers.len(), 3);
+    }
+
+    // The clock is only a number here.
+    #[allow(clippy::disallowed_methods)]
+    fn push(recent: &mut Recent, n: usize, outcome: &'static str, code: u16) {
+        let sid = format!("CA{n}");
+        let call = CallView {
+            sid: sid.clone(),
+            state: "ended",
+            outcome: Some(outcome),
+            reason: None,
+            flags: vec![],
+            app: None,
+            voicemail: None,
+            requested: false,
+            verstat: None,
+            sip_code: Some(code),
+            route: String::new(),
+            from: String::new(),
+            to: String::new(),
+            started_at: String::new(),
+            answered_at: None,
+            ended_at: None,
+            legs: vec![],
+            recordings: vec![],
+            siprec: vec![],
+        };
+        recent.push(call, false);
+        let head = TraceView::of(sid.clone(), String::new(), vec![]);
+        recent.push_trace(head, Trace::new(Instant::now(), &sid), false);
+    }
+
+    #[test]
+    fn the_trace_of_a_failed_call_outlives_those_of_ordinary_calls_and_of_other_faults() {
+        let mut recent = Recent::default();
+        let kept = |recent: &Recent| recent.traces.entries.len() + recent.faulty.len();
+        push(&mut recent, 0, "failed", 403);
+        for n in 1..3 * RECENT_TRACES {
+            push(&mut recent, n, "answered", 200);
+            assert!(kept(&recent) <= RECENT_TRACES);
+        }
+        assert!(recent.trace("CA0", false).is_some() && recent.trace("CA1", false).is_none());
+        for n in 10_000..10_000 + 3 * RECENT_TRACES {
+            push(&mut recent, n, "failed", 404);
+        }
+        assert_eq!((kept(&recent), recent.traces.entries.len()), (RECENT_TRACES, USUAL_TRACES));
+        assert!(recent.is_traced("CA0").is_some() && recent.is_traced("CA10000").is_none());
     }
 
     #[test]

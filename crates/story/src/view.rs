@@ -304,6 +304,17 @@ pub struct FarView {
     pub mos: Option<f64>,
 }
 
+/// `GET /v1/calls/{sid}/kept`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct KeptView {
+    /// Whether there is a trace of the call.
+    pub trace: bool,
+    /// Whether the trace has SIP messages.
+    pub messages: bool,
+    /// Whether there is the quality over time.
+    pub quality: bool,
+}
+
 /// `GET /v1/calls/{sid}/quality`.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct QualityView {

@@ -65,16 +65,6 @@ export async function remove(path) {
   return (await ask(path, { method: 'DELETE' })).json();
 }
 
-/** Returns whether a path is served (HEAD). */
-export async function isServed(path) {
-  try {
-    await ask(path, { method: 'HEAD' });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /** Downloads a path as a file. */
 export async function download(path, name) {
   const blob = await (await ask(path)).blob();

@@ -10,7 +10,26 @@ import { plot, timeAxis } from './plot.js';
 import { recordingsPart } from './recordings.js';
 import { webhooks } from './webhooks.js';
 
-const DOWNLOADS = [['trace.txt', 'Ladder as text'], ['trace.svg', 'Ladder as SVG'], ['trace.pcapng', 'Messages as pcapng'], ['trace', 'Trace as JSON'], ['quality.csv', 'Quality as CSV']];
+/** Downloads: path, title, and the part of the call that has to be kept. */
+const DOWNLOADS = [['trace.txt', 'Ladder as text', 'trace'], ['trace.svg', 'Ladder as SVG', 'trace'], ['trace.pcapng', 'Messages as pcapng', 'messages'], ['trace', 'Trace as JSON', 'trace'], ['quality.csv', 'Quality as CSV', 'quality']];
+
+/** What an outcome means, for a call without a trace. */
+const OUTCOMES = { answered: 'Answered', busy: 'Busy', no_answer: 'Not answered', canceled: 'Cancelled by the caller before the answer', refused: 'Rejected by the edge', failed: 'Failed' };
+
+/** The verdict of a call whose trace is no longer kept: what the call itself and its legs have. */
+function verdict(call) {
+  const name = (leg) => leg.trunk || leg.agent || 'SIP URI';
+  const [first, ...others] = call.legs;
+  const seconds = talked(call);
+  const head = call.state !== 'ended' ? `The call is ${words(call.state)}`
+    : `${OUTCOMES[call.outcome] || words(call.outcome)}${seconds === null ? (call.sip_code ? ` with ${call.sip_code}` : '') : `, ended after ${duration(seconds)}`}${call.reason ? `: ${words(call.reason)}` : ''}`;
+  const rejected = others.filter((leg) => leg.sip_code).map((leg) => `${name(leg)} answered ${leg.sip_code}${leg.sip_text ? ` ${leg.sip_text}` : ''}`);
+  const lost = others.filter((leg) => !leg.sip_code && leg.reason && leg.state === 'ended' && leg.reason !== call.reason).map((leg) => `${name(leg)}: ${words(leg.reason)}`);
+  const silent = call.flags.includes('one_way') ? [first, ...others].filter((leg) => leg?.rtp && leg.rtp.tx_packets > 0 && leg.rtp.rx_packets === 0).map((leg) => `no media from ${name(leg)}`) : [];
+  const why = [...rejected, ...lost, ...silent].join('; ');
+  const help = call.reason && !['caller_hung_up', 'callee_hung_up'].includes(call.reason) ? `\nTry: \`trunkgate help ${call.reason}\`, which explains the reason and its fix.` : '';
+  return `${head}${why ? `. ${why[0].toUpperCase()}${why.slice(1)}` : ''}.${help}`;
+}
 
 function head(call, trace, act) {
   const known = [
@@ -23,7 +42,7 @@ function head(call, trace, act) {
       h('div', { class: 'buttons' },
         h('button', { type: 'button', class: 'quiet', key: 'copy', on: { click: act.copy } }, 'Copy link'),
         call.state === 'ended' ? null : h('button', { type: 'button', class: 'danger', key: 'hangup', on: { click: act.hangUp } }, 'Hang up'))),
-    h('p', { class: `verdict ${call.flags.some((flag) => BAD_FLAGS.includes(flag)) || ['failed', 'refused'].includes(call.outcome) ? 'bad' : ''}` }, trace ? rich(masked(trace.verdict)) : 'The trace of this call is no longer available; its statistics are below.'),
+    h('p', { class: `verdict ${call.flags.some((flag) => BAD_FLAGS.includes(flag)) || ['failed', 'refused'].includes(call.outcome) ? 'bad' : ''}` }, rich(masked(trace ? trace.verdict : verdict(call)))),
     h('p', { class: 'tags' }, flags(call)),
     facts(known),
   ];
@@ -165,7 +184,7 @@ function ladderPart(node) {
     const print = trace ? `${trace.entries.length} ${trace.dropped} ${trace.legs.length} ${trace.entries.filter((entry) => entry.raw).length} ${width} ${numbersAreMasked()}` : 'none';
     if (print === drawn || (trace && width === 0)) return;
     drawn = print;
-    swap(node, trace ? ladder(trace, state, width, redraw) : h('p', { class: 'empty' }, 'No ladder: traces are kept for the newest calls only.'));
+    swap(node, trace ? ladder(trace, state, width, redraw) : h('p', { class: 'empty' }, 'No ladder: the traces of the newest calls are kept, those of calls with a fault longer. This call has its legs, their codes and reasons below.'));
   }
   new ResizeObserver(() => { if (drawn) draw(); }).observe(node);
   return {
@@ -219,14 +238,11 @@ function routingPart(node) {
 }
 
 /** Buttons for the downloads that the edge has of a call. */
-async function downloads(node, path, sid, hasQuality) {
-  const offered = DOWNLOADS.filter(([name]) => name !== 'quality.csv' || hasQuality);
-  const served = await Promise.all(offered.map(([name]) => api.isServed(`${path}/${name}`)));
-  const there = offered.filter((_, place) => served[place]);
-  swap(node, h('div', { class: 'buttons left' }, there.map(([name, title]) => h('button', {
+function downloads(path, sid, kept) {
+  return h('div', { class: 'buttons left' }, DOWNLOADS.filter(([, , part]) => kept[part]).map(([name, title]) => h('button', {
     type: 'button', class: 'quiet', key: name,
     on: { click: () => api.download(`${path}/${name}`, `${sid}.${name === 'trace' ? 'json' : name.replace('trace.', '')}`).catch((error) => say(error.message, true)) },
-  }, title))));
+  }, title)));
 }
 
 export function callPage(main, sid) {
@@ -239,8 +255,9 @@ export function callPage(main, sid) {
   response.title = 'From the end of the caller\'s speech to the first audio of the agent';
   const recorded = section('Recordings', parts.recordings);
   recorded.hidden = true;
+  const saved = section('Downloads', parts.downloads);
   const about = h('div', {}, section('Ladder', parts.ladder), recorded, requests, section('Media map', parts.media), response, section('Quality', parts.quality), section('Routing', parts.why),
-    section('Legs', parts.legs), section('Downloads', parts.downloads));
+    section('Legs', parts.legs), saved);
   // Back to the list as it was left.
   const list = /^#\/calls(\?|$)/.test(history.state?.from || '') ? history.state.from : null;
   const back = (event) => { if (list && !event.ctrlKey && !event.metaKey) { event.preventDefault(); history.back(); } };
@@ -264,7 +281,8 @@ export function callPage(main, sid) {
   const showRequests = webhooksPart(requests, parts.webhooks);
   const showRouting = routingPart(parts.why);
   let done = false;
-  let offered = false;
+  /** Number of the parts that downloads are offered of. */
+  let offered = null;
   let wasMasked = numbersAreMasked();
   const page = {
     title: 'Call',
@@ -282,10 +300,13 @@ export function callPage(main, sid) {
       });
       about.hidden = !call;
       if (!call) return;
+      const kept = await api.get(`${path}/kept`);
+      // A call without a packet has no measurements.
+      const isHeard = call.answered_at && call.legs.some((leg) => leg.rtp && leg.rtp.rx_packets + leg.rtp.tx_packets > 0);
       const [trace, series] = await Promise.all([
-        api.get(`${path}/trace?raw=true`).catch((error) => (error.status === 400 ? api.get(`${path}/trace`) : null)).catch(() => null),
-        // A call without a packet has no measurements.
-        call.answered_at && call.legs.some((leg) => leg.rtp && leg.rtp.rx_packets + leg.rtp.tx_packets > 0) ? api.get(`${path}/quality`).catch((error) => ({ series: [], why: error.message })) : { series: [], why: 'No packet was received or sent.' },
+        kept.trace ? api.get(`${path}/trace?raw=true`).catch(() => null) : null,
+        isHeard && kept.quality ? api.get(`${path}/quality`).catch((error) => ({ series: [], why: error.message }))
+          : { series: [], why: isHeard ? 'Only the totals are kept: see the media map.' : 'No packet was received or sent.' },
       ]);
       swap(parts.head, head(call, trace, act));
       ladderOf.show(trace, call);
@@ -297,11 +318,13 @@ export function callPage(main, sid) {
       swap(parts.turns, answered);
       if (!axis.isDragged) swap(parts.quality, series.series.length ? quality(call, series, axis) : h('p', { class: 'empty' }, series.why || 'No measurements yet.'));
       swap(parts.legs, legs(call));
-      if (!offered) downloads(parts.downloads, path, sid, !series.why);
-      if (!offered || isTurned) showRouting(call);
-      offered = true;
+      const files = Object.values(kept).filter(Boolean).length;
+      saved.hidden = files === 0;
+      if (files !== offered) swap(parts.downloads, downloads(path, sid, kept));
+      if (offered === null || isTurned) showRouting(call);
+      offered = files;
       wasMasked = numbersAreMasked();
-      if (call.state === 'ended' && trace) {
+      if (call.state === 'ended') {
         // Late entries arrive within a minute after the end.
         done = Date.now() - new Date(call.ended_at) > 60_000;
       }

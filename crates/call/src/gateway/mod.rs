@@ -28,7 +28,7 @@ use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::Kept;
 use trunkgate_story::trace::{TraceItem, TraceView};
-use trunkgate_story::view::{AgentView, BanView, CallView, ForkView, QualityView, SilentView, StatusView, UnknownView};
+use trunkgate_story::view::{AgentView, BanView, CallView, ForkView, KeptView, QualityView, SilentView, StatusView, UnknownView};
 
 use trunkgate_twiml::StreamStep;
 
@@ -303,6 +303,14 @@ impl Gateway {
         let live = self.live(sid).filter(|call| call.shared.state != State::Ended);
         let live = live.and_then(|call| call.shared.quality(now)).map(|kept| kept.view());
         live.or_else(|| self.edge.recent.series(sid).map(Kept::view))
+    }
+    /// What is kept of a call, live or recent; `None` if there is no such call.
+    pub fn kept(&self, now: Instant, sid: &str) -> Option<KeptView> {
+        let (live, quality) = (self.live(sid), self.quality(now, sid).is_some());
+        let trace = live.and_then(|call| self.edge.tracing.traces.get(&call.shared.key));
+        let messages = trace.map(|trace| trace.message_bytes() > 0).or_else(|| self.edge.recent.is_traced(sid));
+        let is_known = live.is_some() || self.edge.recent.call(sid).is_some();
+        is_known.then(|| KeptView { trace: messages.is_some(), messages: messages == Some(true), quality })
     }
     /// A call's event ring.
     pub fn trace(&self, sid: &str) -> Option<TraceView> {

@@ -1,0 +1,107 @@
+//! Traces of ended calls in which something failed: many calls with one fault displace no trace of another fault.
+
+use std::cmp::Reverse;
+use std::collections::{HashMap, VecDeque};
+
+use trunkgate_story::view::CallView;
+
+/// Flags of calls in which something failed that may have ended well all the same.
+const FLAGS: [&str; 7] =
+    ["one_way", "codec_mismatch", "unsent", "loss", "app_error", "agent_failed", "failed_over"];
+
+/// What failed in a call: calls that are the same in all of it are one group.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Fault {
+    /// Reason slug; the flag of a call that ended as usual.
+    what: &'static str,
+    /// The code with which the last target rejected the call, else that of the caller.
+    code: Option<u16>,
+    /// The trunk or agent that was called last.
+    party: Box<str>,
+}
+
+impl Fault {
+    /// Returns the fault of an ended call; `None` if nothing failed in it.
+    pub(crate) fn of(call: &CallView) -> Option<Fault> {
+        let flag = FLAGS.into_iter().find(|flag| call.flags.contains(flag));
+        let has_failed = matches!(call.outcome, Some("failed" | "refused"));
+        let what = if has_failed { call.reason.unwrap_or_default() } else { flag? };
+        let last = call.legs.last();
+        let party = last.map(|leg| if leg.trunk.is_empty() { leg.agent.as_str() } else { leg.trunk.as_str() });
+        let code = call.legs.iter().rev().find_map(|leg| leg.sip_code).or(call.sip_code).filter(|_| has_failed);
+        Some(Fault { what, code, party: party.unwrap_or_default().into() })
+    }
+}
+
+/// Entries of calls by their SID, in groups by fault.
+#[derive(Debug)]
+pub(crate) struct Faulty<T> {
+    entries: HashMap<String, T>,
+    /// The calls of each fault, the oldest first, with their number in the order of all.
+    groups: HashMap<Fault, VecDeque<(u64, String)>>,
+    next: u64,
+}
+
+impl<T> Default for Faulty<T> {
+    fn default() -> Faulty<T> {
+        Faulty { entries: HashMap::new(), groups: HashMap::new(), next: 0 }
+    }
+}
+
+impl<T> Faulty<T> {
+    /// Adds an entry.
+    pub(crate) fn push(&mut self, sid: &str, fault: Fault, entry: T) {
+        self.entries.insert(sid.to_owned(), entry);
+        self.groups.entry(fault).or_default().push_back((self.next, sid.to_owned()));
+        self.next += 1;
+    }
+    /// Removes the oldest entry of the fault that has the most; of several such faults, of the one with the oldest entry.
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let rank = |calls: &VecDeque<(u64, String)>| (calls.len(), Reverse(calls.front().map(|(number, _)| *number)));
+        let (fault, calls) = self.groups.iter_mut().max_by_key(|(_, calls)| rank(calls))?;
+        let (_, sid) = calls.pop_front()?;
+        if calls.is_empty() {
+            let fault = fault.clone();
+            self.groups.remove(&fault);
+        }
+        self.entries.remove(&sid)
+    }
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+    pub(crate) fn get(&self, sid: &str) -> Option<&T> {
+        self.entries.get(sid)
+    }
+    pub(crate) fn get_mut(&mut self, sid: &str) -> Option<&mut T> {
+        self.entries.get_mut(sid)
+    }
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.entries.values()
+    }
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.entries.values_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(code: u16) -> Fault {
+        Fault { what: "target_rejected", code: Some(code), party: "carrier".into() }
+    }
+
+    #[test]
+    fn many_calls_with_one_fault_displace_no_other_fault() {
+        let mut faulty = Faulty::default();
+        faulty.push("CA403", fault(403), 403);
+        for n in 0..5 {
+            faulty.push(&format!("CA{n}"), fault(404), n);
+        }
+        assert_eq!([faulty.pop(), faulty.pop(), faulty.pop(), faulty.pop()], [0, 1, 2, 3].map(Some));
+        assert_eq!(faulty.get("CA403"), Some(&403));
+        // One each: the oldest goes.
+        assert_eq!([faulty.pop(), faulty.pop(), faulty.pop()], [Some(403), Some(4), None]);
+        assert_eq!((faulty.len(), faulty.groups.len()), (0, 0));
+    }
+}
