@@ -153,7 +153,22 @@ fn was_rejected(call: &CallView, code: u16) -> bool {
 /// Whether a call has this in a number, a sid or a Call-ID.
 fn mentions(call: &CallView, part: &str) -> bool {
     let legs = call.legs.iter().flat_map(|leg| [&leg.sid, &leg.sip_call_id]);
-    [&call.sid, &call.from, &call.to].into_iter().chain(legs).any(|text| text.contains(part))
+    let has = [&call.sid, &call.from, &call.to].into_iter().chain(legs).any(|text| text.contains(part));
+    has || [&call.from, &call.to].into_iter().any(|number| is_number(number, part))
+}
+
+/// Whether a number is written as `part`, with spaces, hyphens, brackets, dots or slashes, or masked: `1415****112`.
+fn is_number(number: &str, part: &str) -> bool {
+    let is_digit = |c: &char| c.is_ascii_digit();
+    if part.chars().any(|c| !c.is_ascii_digit() && !"+*-. ()/".contains(c)) || part.chars().filter(is_digit).count() < 3 {
+        return false;
+    }
+    let digits: String = number.chars().filter(is_digit).collect();
+    let mut pieces = part.split('*').map(|piece| piece.chars().filter(is_digit).collect::<String>());
+    let first = pieces.next().unwrap_or_default();
+    let Some(last) = pieces.next_back() else { return digits.contains(&first) };
+    // A number is masked in its middle: it begins and ends so.
+    digits.len() > first.len() + last.len() && digits.starts_with(&first) && digits.ends_with(&last)
 }
 
 /// `{"calls":[…],"summary":{…}}`
@@ -375,4 +390,20 @@ pub(super) fn unknown(sid: &str) -> ApiError {
 
 fn bad_request(message: String) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_found_as_people_write_it() {
+        let found = |part| is_number("+14155550112", part);
+        for part in ["+1 415-555-0112", "(415) 555-0112", "415.555", "1415****112", "+1415****112", "****112", "1415*"] {
+            assert!(found(part), "{part}");
+        }
+        for part in ["(415) 555-0113", "1415****113", "2415****112", "+14155550112****0112", "41", "555a", "(*)", ""] {
+            assert!(!found(part), "{part}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use trunkgate_call::view::{BanView, LoginView, UnknownView};
+use trunkgate_call::view::{BanView, LoginView, SourceView, UnknownView};
 use trunkgate_route::{Route, TargetSpec};
 
 use super::ApiError;
@@ -140,6 +140,8 @@ fn target(target: &TargetSpec) -> String {
 pub(super) struct Security {
     /// SIP from addresses of no trunk, where some came lately.
     unknown: Option<UnknownView>,
+    /// Addresses of no trunk that sent SIP in the last hour, the most active first.
+    sources: Vec<SourceView>,
     /// TLS handshakes that others began and that failed, where some did lately.
     tls_failures: Option<TlsFaultsView>,
     /// Addresses that are banned, the first that will be heard again first.
@@ -168,6 +170,7 @@ pub(super) async fn security(State(handle): State<Handle>) -> Result<Json<Securi
         let refused = metrics.limits_reached.iter().filter(|(_, count)| **count > 0);
         Security {
             unknown: gateway.unknown_sources(now),
+            sources: gateway.unknown_senders(now),
             tls_failures,
             banned: gateway.banned(now, limits::BANS_SHOWN),
             banned_in_all: metrics.sources_banned,

@@ -116,6 +116,8 @@ pub const LATE_REMOVED_EVERY_MS: i64 = 100;
 pub const AGENT_WISHES_PER_SECOND: u32 = 16;
 /// Keys that wait to be pressed towards one far side; further ones are left out, and noted.
 pub const KEYS_WAITING: usize = 128;
+/// Digits of one end that pass, to another end or an agent, of which signalling is told; a sender may make one of each packet.
+pub const KEYS_TOLD: u16 = 1_000;
 /// A key whose far side says nothing more of it for so long is no longer pressed: its last packets were lost. Ours: three
 /// packets in a row of the slowest senders, one each 50 ms, and jitter.
 pub const KEY_LOST_AFTER: Duration = Duration::from_millis(200);

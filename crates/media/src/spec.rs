@@ -106,7 +106,8 @@ pub struct WireSpec {
     /// the audio's number.
     #[serde(default)]
     pub coding: Coding,
-    /// Towards an agent: the RTP end's telephone-event number (RFC 4733).
+    /// The source's telephone-event number (RFC 4733): towards an agent, which is sent the digits, or towards an RTP end, to which they
+    /// pass as they are, by the number in `payloads`. Signalling is told of each digit when it begins, with a length of 0 ms.
     #[serde(default)]
     pub keys: Option<u8>,
     /// Whether every datagram passes as it is: what is not RTP (T.38 over UDPTL). `payloads` is empty then.

@@ -285,6 +285,8 @@ pub const PACKET_MS: RangeInclusive<u32> = 10..=60;
 pub const LOGIN_FAILURES: u64 = 3;
 /// Sources with wrong credentials that are kept.
 pub const LOGINS_KEPT: usize = 256;
+/// Addresses of no trunk that are listed with the number of their messages.
+pub const UNKNOWN_SOURCES: usize = 20;
 /// Between two lines of the log about SIP from addresses of no trunk, in seconds.
 pub const UNKNOWN_TOLD_SECONDS: u64 = 60;
 /// Users of REGISTERs that are compared a second with those that there are, where no trunk has them.

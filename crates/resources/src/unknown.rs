@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use trunkgate_story::last_hour::LastHour;
 
-use crate::limits::UNKNOWN_TOLD_SECONDS;
+use crate::limits::{UNKNOWN_SOURCES, UNKNOWN_TOLD_SECONDS};
+
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// What has come.
 #[derive(Debug, Default)]
@@ -14,6 +16,8 @@ pub struct Unknown {
     count: u64,
     lately: LastHour<1>,
     last: Option<(IpAddr, Instant)>,
+    /// Sources of the last hour, the one that was heard last at the end: how many messages, and when the last one came.
+    sources: Vec<(IpAddr, u64, Instant)>,
     /// When a line was last written, and how many had come by then.
     told: Option<(Instant, u64)>,
 }
@@ -24,6 +28,7 @@ impl Unknown {
         self.count += 1;
         self.lately.count(now, [true]);
         self.last = Some((source, now));
+        self.count_source(now, source);
         let every = Duration::from_secs(UNKNOWN_TOLD_SECONDS);
         let before = self.told;
         if before.is_some_and(|(at, _)| now.saturating_duration_since(at) < every) {
@@ -37,9 +42,29 @@ impl Unknown {
         Some(format!("SIP from {source} is dropped: unknown source (in no `peers` or `accept_from`){more}"))
     }
 
+    fn count_source(&mut self, now: Instant, source: IpAddr) {
+        let at = self.sources.iter().position(|(known, ..)| *known == source);
+        let (_, before, _) = at.map_or((source, 0, now), |at| self.sources.remove(at));
+        if self.sources.len() >= UNKNOWN_SOURCES {
+            self.sources.remove(0);
+        }
+        self.sources.push((source, before + 1, now));
+    }
+
+    /// The sources that were heard last, at most [`UNKNOWN_SOURCES`], the one with the most messages first: how many of each since it
+    /// is among them, and how long ago the last one came. A source is forgotten after an hour without a message.
+    pub fn sources(&self, now: Instant) -> Vec<(IpAddr, u64, Duration)> {
+        let ago = |at: Instant| now.saturating_duration_since(at);
+        let all = self.sources.iter().map(|(source, count, at)| (*source, *count, ago(*at)));
+        let mut lately: Vec<_> = all.filter(|(.., ago)| *ago < HOUR).collect();
+        lately.sort_by_key(|(_, count, ago)| (std::cmp::Reverse(*count), *ago));
+        lately
+    }
+
     /// Whoever is there is known now, as a phone that has registered: its own messages before that are no news any more.
     pub fn known(&mut self, source: IpAddr) {
         self.last = self.last.filter(|(last, _)| *last != source);
+        self.sources.retain(|(known, ..)| *known != source);
     }
 
     /// How many there were in the last hour, if any, and where the last one came from, so long ago.
@@ -55,6 +80,22 @@ mod tests {
     #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
 
     use super::*;
+
+    #[test]
+    fn sources_are_listed_the_most_active_first_and_bounded() {
+        let start = Instant::now();
+        let mut unknown = Unknown::default();
+        let source = |n: u16| IpAddr::from([192, 0, (n >> 8) as u8, n as u8]);
+        for n in 0..500 {
+            unknown.note(start, source(n));
+            unknown.note(start + Duration::from_secs(1), source(7));
+        }
+        let all = unknown.sources(start + Duration::from_secs(2));
+        assert_eq!((all.len(), all[0]), (UNKNOWN_SOURCES, (source(7), 501, Duration::from_secs(1))));
+        assert!(unknown.sources(start + 2 * HOUR).is_empty());
+        unknown.known(source(7));
+        assert!(unknown.sources(start).iter().all(|(known, ..)| *known != source(7)));
+    }
 
     #[test]
     fn one_line_a_minute_however_many_come() {

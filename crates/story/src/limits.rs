@@ -20,6 +20,8 @@ pub const MESSAGE_BLOCK_BYTES: usize = 1_024;
 pub const SILENT_PACKETS: u64 = 250;
 /// RTP packets that the system has refused since the last look at a call before that is told as a fault of its own.
 pub const UNSENT_LATELY: u64 = 50;
+/// DTMF digits of a call that its trace lists.
+pub const TRACE_DIGITS: u32 = 16;
 /// ICMP errors before a side that is heard is said not to be reached: more than come where it closes its port at the end.
 pub const ICMP_TOLD: u64 = 10;
 /// ICMP errors before the same is said where nothing but keep-alive packets has left: more than meet the port of who has gone.

@@ -526,6 +526,17 @@ pub struct UnknownView {
     pub seconds_ago: u64,
 }
 
+/// A source of SIP that is the address of no trunk.
+#[derive(Debug, Clone, Serialize)]
+pub struct SourceView {
+    /// The address.
+    pub source: String,
+    /// Messages since it is listed.
+    pub messages: u64,
+    /// Time since the last one, in seconds.
+    pub seconds_ago: u64,
+}
+
 /// A phone that wants to register as a user whom no trunk has; users as the log shows them.
 #[derive(Debug, Clone, Serialize)]
 pub struct StrayView {

@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { chip, facts, h, moment, section, swap } from './dom.js';
-import { count, duration, figure, kind, masked } from './format.js';
+import { count, duration, figure, kind, lapse, masked } from './format.js';
 import { lastHour, listing } from './listing.js';
 import { spark } from './plot.js';
 import { faultChips, faults, isFaulty, lastProblem, score } from './trunks.js';
@@ -17,7 +17,7 @@ function mean(families, name) {
 function turn(percentile) {
   const value = (agent) => agent.turn_ms?.[percentile] ?? null;
   return {
-    name: `Turn ${percentile}`, title: 'End of caller speech to first audio', cell: (agent) => figure(value(agent), 0, ' ms'), sort: value, down: true, class: 'number nowrap',
+    name: `Turn ${percentile}`, title: 'End of caller speech to first audio', cell: (agent) => lapse(value(agent)), sort: value, down: true, class: 'number nowrap',
     when: (agents) => agents.some((agent) => agent.turn_ms),
   };
 }
@@ -58,7 +58,7 @@ export function agentsPage(main, query) {
   let problems = [];
   const all = h('div', {});
   const list = listing(columns(() => samples, () => problems), {
-    page: 'agents', query, first: 'Agent', caption: 'Agents', name: 'agent', key: (agent) => agent.name, detail, empty: 'No agents are configured.',
+    page: 'agents', query, first: 'Agent', caption: 'Agents', name: 'agent', key: (agent) => agent.name, detail, empty: ['No agents are configured. An agent is a voice bot behind a WebSocket (or plain RTP): add a section ', h('code', {}, '[agent.NAME]'), ' with its ', h('code', {}, 'url'), ' and ', h('code', {}, 'connect = ["agent:NAME"]'), ' to a route, then reload.'],
     mark: (agent) => (['down', 'skipped'].includes(agent.state) || isFaulty(faults(agent, problems, 'agents')) ? 'marked' : null),
   });
   const figures = section('All agents', all);

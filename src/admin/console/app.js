@@ -75,9 +75,22 @@ function unanswered() {
   main.before(h('p', { id: 'lost', class: 'verdict bad', role: 'alert' }, h('strong', {}, 'The edge does not answer'), ' since ', h('time', { datetime: now }, time(now)), '. This page shows what was known then. Try: check that the process runs (', h('code', {}, 'trunkgate status'), ' on its machine) and that the network reaches it.'));
 }
 
+/** Shows on the page why the edge rejects its request: a filter in its address, most often. */
+function refused(why) {
+  document.getElementById('refused')?.remove();
+  const [path] = location.hash.split('?');
+  main.prepend(h('p', { id: 'refused', class: 'verdict bad', role: 'alert' }, h('strong', {}, 'The edge rejects the request of this page'), `: ${why}. `,
+    location.hash.includes('?') ? ['Change the filter, or ', h('a', { href: path }, 'open the page without it'), '.'] : ''));
+}
+
 function answered() {
+  document.getElementById('refused')?.remove();
   const lost = document.getElementById('lost');
-  if (lost) lost.remove();
+  if (!lost) return;
+  lost.remove();
+  const link = document.getElementById('link');
+  link.textContent = api.isLive ? 'live' : 'polling';
+  link.className = `link ${api.isLive ? 'good' : 'warn'}`;
 }
 
 /** Refreshes the page; one request at a time. */
@@ -101,9 +114,12 @@ async function refresh() {
   } catch (error) {
     if (asked === page && error.status !== 401) {
       main.classList.add('stale');
-      if (!main.firstChild) main.append(h('p', { class: 'bad' }, error.message));
-      document.getElementById('link').textContent = error.status === 0 ? 'unreachable' : error.message;
-      if (error.status === 0) unanswered();
+      if (error.status === 0) {
+        const link = document.getElementById('link');
+        link.textContent = 'unreachable';
+        link.className = 'link bad';
+        unanswered();
+      } else refused(error.message);
     }
   }
   asking = false;

@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { age, chip, confirmed, facts, h, moment, rich, say, section, swap, table } from './dom.js';
-import { duration, figure, kind, masked, number, numbersAreMasked, talked, words } from './format.js';
+import { duration, figure, kind, lapse, masked, number, numbersAreMasked, talked, words } from './format.js';
 import { BAD_FLAGS, flags, result } from './calls.js';
 import { ladder } from './ladder.js';
 import { mediaMap } from './media.js';
@@ -43,7 +43,7 @@ function head(call, trace, act) {
         h('button', { type: 'button', class: 'quiet', key: 'copy', on: { click: act.copy } }, 'Copy link'),
         call.state === 'ended' ? null : h('button', { type: 'button', class: 'danger', key: 'hangup', on: { click: act.hangUp } }, 'Hang up'))),
     h('p', { class: `verdict ${call.flags.some((flag) => BAD_FLAGS.includes(flag)) || ['failed', 'refused'].includes(call.outcome) ? 'bad' : ''}` }, rich(masked(trace ? trace.verdict : verdict(call)))),
-    h('p', { class: 'tags' }, flags(call)),
+    call.flags.length ? h('p', { class: 'tags' }, flags(call)) : null,
     facts(known),
   ];
 }
@@ -82,36 +82,62 @@ function quality(call, series, axis) {
 
 /** What the edge says of a route behind the one that matched. */
 const NOT_EVALUATED = 'an earlier route matched';
+/** Routes that do not match which are shown before the one that does; of more, the first and the last ones. */
+const PASSED = { shown: 8, first: 2, last: 3 };
 
-/** The routes in order; those behind the one that matched were not evaluated, and several are one row. */
+/** The routes in order; those behind the one that matched, and many before it, are one row each. */
 function inOrder(routes) {
   const all = routes.map((route, place) => ({ ...route, position: place + 1 }));
+  const one = (some, name, failed) => ({ name, position: `${some[0].position}–${some[some.length - 1].position}`, matched: false, failed, place: null });
   const rest = all.filter((route) => route.failed === NOT_EVALUATED);
-  if (rest.length < 2) return all;
-  const row = { name: `${rest.length} further routes`, position: `${rest[0].position}–${rest[rest.length - 1].position}`, matched: false, failed: `not evaluated: ${NOT_EVALUATED}`, place: null };
-  return [...all.filter((route) => route.failed !== NOT_EVALUATED), row];
+  const tried = all.filter((route) => route.failed !== NOT_EVALUATED);
+  const passed = tried.filter((route) => !route.matched);
+  if (passed.length > PASSED.shown) {
+    const between = passed.slice(PASSED.first, passed.length - PASSED.last);
+    tried.splice(PASSED.first, between.length, one(between, `${between.length} routes`, 'do not match'));
+  }
+  return [...tried, ...(rest.length < 2 ? rest : [{ ...one(rest, `${rest.length} further routes`, `not evaluated: ${NOT_EVALUATED}`), isOpen: true }])];
+}
+
+function routeTable(routes, caption) {
+  const match = (route) => (route.matched ? chip('good', 'yes') : route.isOpen || route.failed === NOT_EVALUATED ? chip('plain', 'not evaluated') : chip('plain', 'no'));
+  return table([
+    { name: 'Route', cell: (route) => [h('span', { class: 'dim position' }, route.position), ' ', route.name] },
+    { name: 'Match', cell: match },
+    { name: 'Reason', cell: (route) => masked(route.because || route.failed || '–') },
+    { name: 'Defined at', cell: (route) => (route.place ? h('code', {}, route.place.split('/').pop()) : '–') },
+  ], { caption, rows: routes, key: (route) => route.name, empty: 'No routes are configured.', mark: (route) => (route.matched ? 'chosen-route' : 'dead'), isWhole: true });
+}
+
+/** The targets of a route in order, with what the edge knows of each now. */
+function targetList(why) {
+  const one = (target) => {
+    const text = typeof target === 'string' ? target : target.target || JSON.stringify(target);
+    const attempts = (why.attempts || []).flatMap((attempt) => [attempt, ...(attempt.ring_all || [])]);
+    const attempt = attempts.find((known) => known.target === text);
+    return h('li', {}, h('code', {}, masked(text)), attempt?.state ? [' ', chip(kind(attempt.state), attempt.state)] : '', attempt?.now?.length ? h('span', { class: 'dim' }, ` now: ${masked(attempt.now.join('; '))}`) : '');
+  };
+  return why.targets.length ? h('ol', { class: 'targets' }, why.targets.map(one)) : null;
 }
 
 /** Explains which route a call takes, condition by condition. */
 export function explanation(why) {
-  const targets = why.targets.length ? h('ol', { class: 'targets' }, why.targets.map((target) => h('li', {}, h('code', {}, masked(typeof target === 'string' ? target : target.target || JSON.stringify(target)))))) : null;
+  const targets = targetList(why);
   if (why.api) {
     return [
       h('p', {}, h('strong', {}, 'Request to the API'), `: to ${number(why.called)}${why.caller ? `, from ${number(why.caller)}` : ''}. Response: ${why.api.status}${why.api.code ? `, code ${why.api.code}: ${masked(why.api.message)}` : ': the call begins'}.`),
       targets,
     ];
   }
+  const short = inOrder(why.routes);
+  const whole = () => routeTable(why.routes.map((route, place) => ({ ...route, position: place + 1 })), 'All routes');
+  const box = h('details', { class: 'all-routes', on: { toggle: () => { if (box.open && box.children.length === 1) box.append(whole()); } } }, h('summary', {}, `All ${why.routes.length} routes`));
   return [
     h('p', {}, h('strong', {}, why.route ? `Route ${why.route}` : 'No route matches'), `: call from trunk ${why.from} to ${number(why.called)}${why.caller ? `, caller ${number(why.caller)}` : ''}.`,
       why.answer ? ` Response: ${why.answer}.` : ''),
-    table([
-      { name: '#', cell: (route) => route.position, class: 'number' },
-      { name: 'Route', cell: (route) => route.name },
-      { name: 'Match', cell: (route) => (route.matched ? chip('good', 'yes') : chip('plain', 'no')) },
-      { name: 'Reason', cell: (route) => masked(route.because || route.failed || '–') },
-      { name: 'Defined at', cell: (route) => (route.place ? h('code', {}, route.place.split('/').pop()) : '–') },
-    ], { caption: 'Routes in order', rows: inOrder(why.routes), key: (route) => route.name, empty: 'No routes are configured.', mark: (route) => (route.matched ? 'chosen-route' : 'dead') }),
     targets,
+    routeTable(short, 'Routes in order'),
+    short.length < why.routes.length ? box : null,
   ];
 }
 
@@ -126,7 +152,7 @@ const HOPS = [
 function turns(call) {
   const answering = call.legs.filter((leg) => leg.turn_ms);
   if (answering.length === 0) return null;
-  const ms = (value, digits = 0) => figure(value ?? null, digits, ' ms');
+  const ms = (value, digits = 0) => lapse(value ?? null, digits);
   const caller = call.legs[0].rtp.rtt_ms;
   return answering.map((leg) => {
     const rows = HOPS.map(([key, name, meaning]) => ({ name, meaning, value: leg.turn_ms.hops[key] }))

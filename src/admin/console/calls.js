@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { chip, h, say, swap, table } from './dom.js';
-import { ago, count, dated, duration, figure, kind, many, number, numbersAreMasked, talked, words } from './format.js';
+import { ago, count, duration, figure, kind, many, number, numbersAreMasked, talked, time, words } from './format.js';
 import { orderChoice, ordered } from './listing.js';
 import { bars } from './plot.js';
 
@@ -14,11 +14,13 @@ const OUTCOMES = ['', 'answered', 'busy', 'no_answer', 'canceled', 'refused', 'f
 const FIELDS = ['state', 'outcome', 'flag', 'trunk', 'reason', 'code', 'route', 'search', 'longer', 'shorter', 'within'];
 /** Choices of `within`, in seconds. */
 const WITHIN = [['', 'any time'], ['900', 'last 15 min'], ['3600', 'last hour'], ['21600', 'last 6 h'], ['86400', 'last 24 h']];
-const PAGE = 100;
+const PAGE = matchMedia('(max-width: 560px)').matches ? 25 : 100;
 /** New calls that are counted and asked for while the rows stand still. */
 const NEW_CALLS = 1000;
 /** A list that is scrolled by less than this is at its top, in pixels. */
 const AT_TOP = 80;
+/** Ended calls that the edge keeps, and so the most that a CSV file has. */
+const KEPT_CALLS = 10_000;
 /** The totals of an edge with many calls take longer: they are computed for one part in so many of the time. */
 const SUMMARY_SHARE = 20;
 
@@ -83,16 +85,16 @@ export function flags(call) {
 }
 
 const COLUMNS = [
-  { name: 'Started', cell: (call) => [h('a', { href: `#/calls/${call.sid}`, key: call.sid, title: call.started_at }, dated(call.started_at)), h('span', { class: 'dim age' }, ago(call.started_at))], sort: (call) => call.started_at, class: 'nowrap', down: true },
-  { name: 'From → to', cell: (call) => `${number(call.from)} → ${number(call.to)}`, sort: (call) => call.to, wide: true },
-  { name: 'Trunk → target', cell: parties, sort: parties, wide: true },
+  { name: 'Started', cell: (call) => [h('a', { href: `#/calls/${call.sid}`, key: call.sid, title: call.started_at }, time(call.started_at)), h('span', { class: 'dim age' }, ago(call.started_at))], sort: (call) => call.started_at, class: 'nowrap', down: true },
+  { name: 'From → to', cell: (call) => `${number(call.from)} → ${number(call.to)}`, sort: (call) => call.to, wide: true, class: 'pair' },
+  { name: 'Trunk → target', cell: parties, sort: parties, wide: true, class: 'pair' },
   { name: 'State', cell: result, sort: (call) => call.state + call.outcome },
   { name: 'SIP code', cell: (call) => h('span', { title: said(call) }, code(call)), sort: (call) => call.sip_code, class: 'nowrap', down: true },
   { name: 'Duration', cell: (call) => duration(talked(call)), sort: talked, class: 'number nowrap', down: true },
   { name: 'Codec', cell: codecs, sort: codecs },
-  { name: 'MOS', cell: score, wide: true, title: 'Score of each party; the number is that of the worst', sort: worst },
-  { name: 'Flags', cell: (call) => h('span', { class: 'tags' }, flags(call)), wide: true },
-  { name: 'Reason', cell: (call) => (call.reason ? h('code', {}, call.reason.split('_').map((word, place) => (place ? ['_', h('wbr', {}), word] : word))) : '–'), sort: (call) => call.reason, wide: true },
+  { name: 'MOS', cell: score, wide: true, title: 'Score of each party; the number is that of the worst', sort: worst, when: (calls) => calls.some((call) => worst(call) !== null) },
+  { name: 'Flags', cell: (call) => h('span', { class: 'tags' }, flags(call)), wide: true, when: (calls) => calls.some((call) => call.flags.length) },
+  { name: 'Reason', cell: (call) => (call.reason ? h('code', { class: 'slug' }, call.reason) : '–'), sort: (call) => call.reason, wide: true },
 ];
 
 /** Name of a bin of durations. */
@@ -134,9 +136,8 @@ function filters(asked, go) {
     pick('state', 'State', STATES), pick('outcome', 'Outcome', OUTCOMES), pick('flag', 'Flag', FLAGS), trunk,
     select('reason', 'Reason'), select('code', 'SIP code'),
     select('within', 'Started', WITHIN.map(([value, text]) => h('option', { value, selected: value === asked.within }, text))),
-    h('span', { class: 'pair' }, type('longer', 'Duration from (s)', 5), type('shorter', 'below (s)', 5)), type('search', 'Search', 16),
+    h('span', { class: 'pair' }, type('longer', 'From (s)', 4), type('shorter', 'below (s)', 4)), type('search', 'Search', 12),
     h('button', { type: 'submit', class: 'quiet' }, 'Apply'),
-    h('button', { type: 'button', class: 'quiet', on: { click: () => { location.hash = '#/calls?longer=30&shorter=34'; } }, title: 'Calls with a lost ACK end after this time' }, 'Ended at 30–34 s'),
     h('a', { href: '#/calls', class: 'button quiet' }, 'Clear'));
   form.addEventListener('submit', (event) => {
     event.preventDefault();
@@ -209,7 +210,8 @@ export function callsPage(main, query, kept) {
   function total() {
     const { total: all, live } = summary;
     const shown = calls.length < all - waiting ? ` ${waiting ? '' : 'The newest '}${count(calls.length)} are shown${sorted.by === 'Started' && sorted.down ? '' : ' and sorted'}.` : '';
-    return h('div', { class: 'total' }, h('p', { role: 'status' }, h('strong', {}, many(all, 'call')), `${isFiltered ? ` ${all === 1 ? 'matches' : 'match'} the filter` : ''}, ${count(live)} live.${shown}`),
+    const bounded = all - live >= KEPT_CALLS ? ` The edge keeps the newest ${count(KEPT_CALLS)} ended calls.` : '';
+    return h('div', { class: 'total' }, h('p', { role: 'status' }, h('strong', {}, many(all, 'call')), `${isFiltered ? ` ${all === 1 ? 'matches' : 'match'} the filter` : ''}, ${count(live)} live.${shown}${bounded}`),
       h('button', { type: 'button', class: 'quiet', key: 'csv', title: 'All calls that match the filter, at most 10,000, as a table for a spreadsheet', on: { click: () => save(asked) } }, 'Download CSV'));
   }
 
@@ -220,8 +222,8 @@ export function callsPage(main, query, kept) {
     choice.node.hidden = calls.length < 2;
     filter.show(summary);
     swap(parts.news, waiting ? h('button', { type: 'button', class: 'main', key: 'news', on: { click: renew } }, `↑ ${waiting >= NEW_CALLS ? `${count(NEW_CALLS)} or more new calls` : many(waiting, 'new call')}`) : null);
-    swap(parts.list, table(COLUMNS, {
-      caption: 'Calls', rows: isInPlace ? calls : ordered(calls, find(sorted.by), sorted.down), key: (call) => call.sid, sorted, compact: true,
+    swap(parts.list, table(COLUMNS.filter((column) => !column.when || column.when(calls) || column.name === sorted.by), {
+      caption: 'Calls', isWhole: true, rows: isInPlace ? calls : ordered(calls, find(sorted.by), sorted.down), key: (call) => call.sid, sorted, compact: true,
       empty: isFiltered ? ['No call matches the filter. ', h('a', { href: '#/calls' }, 'Show all calls')] : none(extent),
       mark: (call) => (call.flags.some((flag) => BAD_FLAGS.includes(flag)) ? 'marked' : null), onSort: order,
       open: (call) => { location.hash = `#/calls/${call.sid}`; },

@@ -94,13 +94,15 @@ function header(column, { sorted = {}, onSort }) {
 /**
  * A table. `columns`: {name, cell(row), sort(row)?, class?, label?, title?, wide?: whole width on phones}. `options`: {caption, rows, key(row), open(row)?,
  * detail(row)?: what is shown below the row, sorted: {by, down}, onSort(by)?, mark(row)?: class of the row,
- * compact?: two cells beside each other on phones, empty}.
+ * compact?: two cells beside each other on phones, isWhole?: all rows are shown on phones too, empty}. Cells without a value are not shown on phones.
  */
 export function table(columns, options) {
   const rows = options.rows.flatMap((row) => {
     const cells = columns.map((column, place) => {
       const name = column.label === undefined ? column.name : column.label;
-      return h('td', { class: [column.class, column.wide ? 'wide' : null].filter(Boolean).join(' ') || null, 'data-label': place ? name : null }, h('div', { class: 'cell' }, column.cell(row)));
+      const cell = h('div', { class: 'cell' }, column.cell(row));
+      const isBlank = place > 0 && (['', '–', 'none'].includes(cell.textContent.trim()) || cell.querySelector('.default')) && !cell.querySelector('svg');
+      return h('td', { class: [column.class, column.wide ? 'wide' : null, isBlank ? 'blank' : null].filter(Boolean).join(' ') || null, 'data-label': place ? name : null }, cell);
     });
     const properties = { 'data-row': options.key ? options.key(row) : null, class: options.mark ? options.mark(row) : null };
     if (options.open) {
@@ -113,7 +115,7 @@ export function table(columns, options) {
     return [h('tr', properties, cells), detail ? h('tr', { class: 'detail' }, h('td', { colspan: columns.length }, detail)) : null].filter(Boolean);
   });
   // A table that is not what the page is for shows its first rows until the rest is asked for; on phones every long one does.
-  const late = rows.filter((row) => !row.classList.contains('detail')).slice(options.short || PHONE_ROWS);
+  const late = options.isWhole ? [] : rows.filter((row) => !row.classList.contains('detail')).slice(options.short || PHONE_ROWS);
   const isFolded = late.length > 0 && !unfolded.has(options.caption);
   if (isFolded) rows.slice(rows.indexOf(late[0])).forEach((row) => row.classList.add('late'));
   if (rows.length === 0) rows.push(h('tr', {}, h('td', { colspan: columns.length, class: 'empty' }, options.empty || 'None.')));

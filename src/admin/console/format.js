@@ -44,6 +44,13 @@ export function duration(seconds) {
   return `${Math.floor(whole / 86400)} d ${Math.floor(whole / 3600) % 24} h`;
 }
 
+/** Milliseconds: 340 ms, 4.3 s, 27.5 s, 3 min 05 s. */
+export function lapse(ms, digits = 0) {
+  if (ms === null || ms === undefined) return '–';
+  if (ms < 1000) return `${ms.toFixed(digits)} ms`;
+  return ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : duration(ms / 1000);
+}
+
 /** Since when something lasts: `since 12:58:16, 3 min 05 s`. */
 export function lasting(text) {
   return `since ${time(text)}, ${duration(Math.max(0, (Date.now() - new Date(text)) / 1000))}`;

@@ -31,7 +31,7 @@ export function orderChoice(columns, sorted, choose) {
 /**
  * A sortable table with details. `columns` as of `table`, with `down: true` where the first click sorts descending; the first
  * column is the name, which opens the details. `options`: {page, query, first: column of the order, caption, key(row), name: what a row is,
- * detail(row), mark(row)?, empty}.
+ * detail(row), mark(row)?, kept()?: what else of the page the URL has, empty}. Rows that are equal by the order are in that of their keys.
  */
 export function listing(columns, options) {
   const { query, page, key } = options;
@@ -48,6 +48,7 @@ export function listing(columns, options) {
     if (sorted.by !== options.first || sorted.down) kept.set('by', sorted.by);
     if (sorted.down) kept.set('down', '1');
     if (open.size === 1) kept.set(options.name, [...open][0]);
+    for (const [name, value] of Object.entries(options.kept ? options.kept() : {})) if (value) kept.set(name, value);
     history.replaceState(history.state, '', `#/${page}${kept.size ? `?${kept}` : ''}`);
   }
 
@@ -64,6 +65,7 @@ export function listing(columns, options) {
     draw();
   }
 
+  const byKey = (all) => [...all].sort((a, b) => key(a).localeCompare(key(b), undefined, { numeric: true }));
   const [first, ...others] = columns;
   const name = {
     ...first,
@@ -76,13 +78,14 @@ export function listing(columns, options) {
     const shown = [name, ...others].filter((column) => !column.when || column.when(rows));
     const chosen = document.querySelector('tr.chosen')?.dataset.row;
     swap(list, table(shown, {
-      caption: options.caption, rows: ordered(rows, find(sorted.by), sorted.down), key, sorted, onSort: order, open: toggle, mark: options.mark, empty, compact: true,
+      caption: options.caption, rows: ordered(byKey(rows), find(sorted.by), sorted.down), key, sorted, onSort: order, open: toggle, mark: options.mark, empty, compact: true,
       detail: (row) => (open.has(key(row)) ? options.detail(row) : null),
     }));
     if (chosen !== undefined) [...list.querySelectorAll('tr[data-row]')].find((row) => row.dataset.row === chosen)?.classList.add('chosen');
   }
 
   return {
+    keep,
     node: h('div', {}, choice.node, list),
     show(next, none) {
       rows = next;

@@ -34,10 +34,17 @@ function inParts({ text, since, evidence, fix, link, name }) {
 function sentence(status) {
   const problems = status.problem_details.filter((one) => !isNote(one)).map(problem);
   const notes = status.problem_details.filter(isNote).map(problem);
+  if (problems.length === 0 && status.trunks.length === 0) {
+    return {
+      kind: 'warn', text: 'No trunks are configured: SIP from every source is dropped without a reply.', rest: notes,
+      evidence: 'A trunk is a carrier, a PBX or a group of phones; a route says where its calls go. Only requests to the API make calls without them.',
+      fix: 'add `[trunk.NAME]` and `[[route]]` to the configuration file (`trunkgate preset` prints trunks of known carriers and PBXs, `trunkgate init` a whole file), then reload on the page System',
+    };
+  }
   if (problems.length === 0) {
     const up = status.trunks.filter((trunk) => trunk.state === 'up').length;
     const rest = status.trunks.length - up;
-    const trunks = status.trunks.length ? `${many(up, 'trunk')} up${rest ? `, ${rest} not monitored` : ''}` : 'no trunks are configured';
+    const trunks = `${many(up, 'trunk')} up${rest ? `, ${rest} unknown` : ''}`;
     const calls = many(status.calls, 'call');
     return { kind: 'good', text: `No problems: ${calls}, ${trunks}.`, rest: notes };
   }
@@ -141,7 +148,7 @@ function plots(past, span, status, axis) {
   const rate = (value) => (sample) => value(sample) / past.seconds;
   return h('div', { class: 'plots' }, [
     plot({ title: 'Calls', series: byTrunk(samples), most: 1, ...ends }),
-    plot({ title: 'Calls/s', series: [{ name: 'new', points: points(rate(({ begun }) => begun)) }], digits: 1, ...ends }),
+    plot({ title: 'Calls/s', most: 1, series: [{ name: 'new', points: points(rate(({ begun }) => begun)) }], digits: 1, ...ends }),
     plot({ title: 'Answer rate (ASR)', unit: ' %', ceiling: 100, ...ends, series: [{ name: 'answered', points: points(({ begun, answered }) => (begun ? Math.min(100, (100 * answered) / begun) : null)) }], note: 'No calls yet.' }),
     plot({
       title: 'MOS of ended calls', digits: 2, floor: 1, ceiling: 4.5, ...ends, note: 'No measurements yet.',

@@ -8,7 +8,7 @@ import { explanation } from './call.js';
 const ASK_MS = 250;
 
 function list(all, none) {
-  return all.length ? all.map((one) => h('code', {}, masked(one))) : h('span', { class: 'dim' }, none);
+  return all.length ? all.map((one) => h('code', {}, masked(one))) : h('span', { class: 'dim default' }, none);
 }
 
 function sum(route) {
@@ -68,8 +68,7 @@ export function routesPage(main, query) {
       if (explained && wasMasked !== numbersAreMasked()) swap(answer, explanation(explained));
       wasMasked = numbersAreMasked();
       swap(routes, table([
-        { name: '#', cell: (route) => route.position, class: 'number' },
-        { name: 'Route', cell: (route) => [h('strong', {}, route.name), route.line ? h('span', { class: 'dim' }, ` line ${route.line}`) : null] },
+        { name: 'Route', cell: (route) => [h('span', { class: 'dim position' }, route.position), ' ', h('strong', {}, route.name), route.line ? h('span', { class: 'dim' }, ` line ${route.line}`) : null] },
         { name: 'From', cell: (route) => list(route.from, 'any trunk') },
         { name: 'To', cell: (route) => (route.has_file ? 'routes_file' : list(route.to, 'any number')) },
         { name: 'Caller', cell: (route) => list(route.caller, 'any caller') },
@@ -79,7 +78,7 @@ export function routesPage(main, query) {
         { name: 'Calls', cell: (route) => h('a', { href: `#/calls${api.query({ route: route.name })}`, title: Object.entries(route.calls).map(([name, many]) => `${name} ${many}`).join(', ') }, count(sum(route))), class: 'number' },
         { name: 'ASR', cell: (route) => (sum(route) ? `${Math.round((100 * (route.calls.answered || 0)) / sum(route))} %` : '–'), class: 'number' },
       ], {
-        caption: 'Routes', rows: all.map((route, place) => ({ ...route, position: place + 1 })), key: (route) => route.name, empty: 'No routes are configured: every call gets 404.',
+        caption: 'Routes', rows: all.map((route, place) => ({ ...route, position: place + 1 })), key: (route) => route.name, empty: names.length ? 'No routes are configured: every call gets 404.' : 'No routes and no trunks are configured: SIP from every source is dropped without a reply.',
         mark: (route) => (sum(route) ? null : 'dead'), open: (route) => { location.hash = `#/calls${api.query({ route: route.name })}`; },
       }), h('p', { class: 'dim' }, 'Ended calls since the edge started. Routes without calls are grey.'));
     },

@@ -1,29 +1,67 @@
 // Security: unknown sources, wrong credentials, bans, dropped SIP and media, rejected calls.
 
 import * as api from './api.js';
-import { chip, h, section, swap, table } from './dom.js';
-import { count, duration, words } from './format.js';
+import { chip, h, rich, section, swap, table } from './dom.js';
+import { count, duration, many, words } from './format.js';
+
+/** Words of drops, as `trunkgate help WORD` explains them. */
+const DROPS = {
+  no_wire: 'A packet came before the call connected its two sides, or after it ended. Single ones are usual.',
+  unknown_payload: 'The payload type was not agreed on: see calls with a codec mismatch, and `codecs` of the trunk.',
+  no_destination: 'The other side has no media address yet, or is on hold.',
+  not_sending: 'The session description of this side says that it sends nothing (hold).',
+  send_failed: 'The operating system refused to send: firewall, no route, or a full queue.',
+  no_buffer: 'All packet buffers were in use: the machine is overloaded, or a limit is too low.',
+  late: 'A packet to be transcoded arrived after its turn, or twice: jitter or reordering on the path.',
+  withheld: 'The media address of the remote party is not proven yet: its packets have to come from there first.',
+  too_fast: 'More audio arrived than time passed: a faulty sender.',
+  key_pressed: 'The audio was replaced by a DTMF digit.',
+  srtp_auth: 'An SRTP packet does not authenticate: the two sides have different keys.',
+  srtp_plain: 'A side that agreed to SRTP sends plain RTP or RTCP: check `srtp` of both sides.',
+  srtp_replay: 'An SRTP packet arrived twice, or too late. Many are an attack or a loop.',
+  unknown_source: 'SIP from an address of no trunk: add it to `peers` or `accept_from` if it belongs to one; otherwise it is a scanner.',
+  unknown_limit: 'Unknown sources sent more SIP than `[limits]` allows.',
+  banned: 'SIP from an address that is banned (`[limits] ban`).',
+  not_sip: 'Datagrams that are not SIP.',
+  stray_response: 'A response that belongs to no request of the edge: late, or forged.',
+  stray_ack: 'An ACK that belongs to no call: late, or forged.',
+  unanswerable: 'A request so malformed that no response can be made.',
+  full: 'The table of transactions or dialogs is full: too many calls, or an attack. Check `[limits]`.',
+  queue_full: 'No room for the message to wait: the edge is overloaded.',
+  repeated: 'An INVITE arrived again while the first one waited.',
+  udp_unread: 'The receive buffer of a socket was full: raise net.core.rmem_max, or find what uses the CPU.',
+  connection_unknown_source: 'A TCP or TLS connection from an address of no trunk was closed.',
+  connection_slow: 'A connection was closed because its message took too long.',
+  connection_limit: 'A connection was refused by a limit of `[limits]`.',
+  tls_handshake_failed: 'A TLS handshake failed or took too long: check TLS version, CA and certificate.',
+};
 
 function numbers(caption, rows, empty) {
   return table([
-    { name: 'Reason', cell: ([name]) => [h('code', {}, name), ' ', words(name)] },
-    { name: 'Count since start', cell: ([, many]) => count(many), class: 'number' },
-  ], { caption, rows: rows.filter(([, many]) => many > 0).sort((a, b) => b[1] - a[1]), empty });
+    { name: 'Reason', cell: ([name]) => h('code', { class: 'slug' }, name) },
+    { name: 'Meaning', cell: ([name]) => rich(DROPS[name] || `\`trunkgate help ${name}\` explains it.`), wide: true },
+    { name: 'Count since start', cell: ([, often]) => count(often), class: 'number' },
+  ], { caption, rows: rows.filter(([, often]) => often > 0).sort((a, b) => b[1] - a[1]), empty });
 }
 
 export function securityPage(main) {
-  const parts = Object.fromEntries(['head', 'tls', 'logins', 'banned', 'dropped', 'refused', 'media'].map((name) => [name, h('div', {})]));
-  main.append(h('h1', {}, 'Security'), parts.head, parts.tls, section('Wrong credentials', parts.logins), section('Banned addresses', parts.banned), section('SIP dropped without a reply', parts.dropped),
+  const parts = Object.fromEntries(['head', 'sources', 'tls', 'logins', 'banned', 'dropped', 'refused', 'media'].map((name) => [name, h('div', {})]));
+  main.append(h('h1', {}, 'Security'), parts.head, parts.sources, parts.tls, section('Wrong credentials', parts.logins), section('Banned addresses', parts.banned), section('SIP dropped without a reply', parts.dropped),
     section('Calls rejected by a limit or rule', parts.refused), section('Media dropped', parts.media));
   return {
     title: 'Security',
     async refresh() {
       const [seen, families] = await Promise.all([api.get('/v1/security'), api.metrics()]);
       swap(parts.head, seen.unknown
-        ? h('p', { class: 'verdict warn' }, `SIP from unknown sources: ${count(seen.unknown.messages)} messages in the last hour, the latest ${seen.unknown.seconds_ago} s ago from ${seen.unknown.last}. They are dropped without a reply. To accept a source, add it to `, h('code', {}, 'peers'), ' or ', h('code', {}, 'accept_from'), ' of its trunk.')
+        ? h('p', { class: 'verdict warn' }, `SIP from unknown sources: ${many(seen.unknown.messages, 'message')} in the last hour, the latest ${duration(seen.unknown.seconds_ago)} ago from ${seen.unknown.last}. They are dropped without a reply. To accept a source, add it to `, h('code', {}, 'peers'), ' or ', h('code', {}, 'accept_from'), ' of its trunk.')
         : h('p', { class: 'verdict good' }, 'No SIP from unknown sources in the last hour.'));
+      swap(parts.sources, seen.sources.length ? table([
+        { name: 'Unknown source', cell: (row) => row.source },
+        { name: 'Messages', title: 'Since the source is listed', cell: (row) => count(row.messages), class: 'number' },
+        { name: 'Latest', cell: (row) => `${duration(row.seconds_ago)} ago`, class: 'number' },
+      ], { caption: 'Unknown sources of the last hour', rows: seen.sources, key: (row) => row.source }) : null);
       swap(parts.tls, seen.tls_failures
-        ? h('p', { class: 'verdict warn' }, `TLS to listener ${seen.tls_failures.listener} fails: ${count(seen.tls_failures.handshakes)} in the last hour, the latest ${seen.tls_failures.seconds_ago} s ago from ${seen.tls_failures.last}: ${seen.tls_failures.why}.`)
+        ? h('p', { class: 'verdict warn' }, `TLS to listener ${seen.tls_failures.listener} fails: ${count(seen.tls_failures.handshakes)} in the last hour, the latest ${duration(seen.tls_failures.seconds_ago)} ago from ${seen.tls_failures.last}: ${seen.tls_failures.why}.`)
         : null);
       swap(parts.logins, table([
         { name: 'Trunk', cell: (row) => row.trunk },
@@ -41,7 +79,7 @@ export function securityPage(main) {
       swap(parts.dropped, numbers('SIP dropped', Object.entries(seen.dropped), 'No SIP dropped.'));
       swap(parts.refused, table([
         { name: 'Trunk', cell: (row) => row.trunk || '–' },
-        { name: 'Reason', cell: (row) => chip('warn', row.reason) },
+        { name: 'Reason', cell: (row) => [chip('warn', words(row.reason)), ' ', h('code', { class: 'slug' }, row.reason)] },
         { name: 'Count since start', cell: (row) => count(row.count), class: 'number' },
       ], { caption: 'Calls rejected', rows: seen.refused, key: (row) => `${row.trunk} ${row.reason}`, empty: 'No call rejected.', open: (row) => { location.hash = `#/calls${api.query({ reason: row.reason })}`; } }));
       const dropped = (name) => (families[name] || []).map(({ labels, value }) => [labels.reason, value]);

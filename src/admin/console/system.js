@@ -1,13 +1,14 @@
 // System: version, configuration, reload, drain, listeners and process.
 
 import * as api from './api.js';
-import { chip, confirmed, facts, h, say, section, swap, table } from './dom.js';
-import { ago, bytes, count, duration, kind, lasting, many, maskNumbers, numbersAreMasked, time } from './format.js';
+import { chip, confirmed, facts, h, moment, say, section, swap, table } from './dom.js';
+import { bytes, count, duration, kind, lasting, many, maskNumbers, numbersAreMasked } from './format.js';
 
 /** Days until the certificate expires, as in `status`; null without a certificate. */
 function certificate(days) {
   if (days === null) return '–';
   if (days < 0) return chip('bad', 'expired');
+  if (days < 30) return chip(days < 7 ? 'bad' : 'warn', `${many(days, 'day')} left`);
   if (days >= 36500) return 'no expiry within 100 years';
   return days >= 3650 ? `${Math.floor(days / 365)} years left` : `${many(days, 'day')} left`;
 }
@@ -64,12 +65,13 @@ export function systemPage(main) {
     async refresh() {
       const [status, families] = await Promise.all([api.get('/v1/status'), api.metrics()]);
       const value = (name) => families[name]?.[0]?.value ?? 0;
+      const sum = (name) => (families[name] || []).reduce((all, one) => all + one.value, 0);
       swap(parts.head, facts([
-        ['Edge', status.edge], ['Version', status.version], ['State', chip(kind(status.state), status.state)], ['Uptime', duration(status.uptime_seconds)], ['Started', time(status.started_at)],
+        ['Edge', status.edge], ['Version', status.version], ['State', chip(kind(status.state), status.state)], ['Uptime', duration(status.uptime_seconds)], ['Started', moment(status.started_at)],
         ['Phone numbers', h('button', { type: 'button', class: 'quiet', key: 'mask', on: { click: () => { maskNumbers(!numbersAreMasked()); page.refresh(); } } }, numbersAreMasked() ? 'masked (show in full)' : 'in full (mask)')],
       ]));
       swap(parts.config, facts([
-        ['File', h('code', {}, status.config.path)], ['Loaded', `${time(status.config.loaded_at)} (${ago(status.config.loaded_at)})`], ['Warnings', count(status.config.warnings)],
+        ['File', h('code', {}, status.config.path)], ['Loaded', moment(status.config.loaded_at)], ['Warnings', count(status.config.warnings)],
         ['Last reload', status.config.last_reload_success ? chip('good', 'successful') : rejected(status)],
         ...(status.config.restart_needed.length ? [['Restart required for', status.config.restart_needed.map((one) => [h('code', {}, one), ' '])]] : []),
       ]), h('button', { type: 'button', class: 'main', key: 'reload', on: { click: reload } }, 'Reload'));
@@ -85,7 +87,7 @@ export function systemPage(main) {
         ['Memory', bytes(value('process_resident_memory_bytes'))], ['CPU', share === null ? `${duration(now.used)} in total` : `${share.toFixed(0)} % of one core`],
         ['Open files', count(value('process_open_fds'))], ['Media ports', `${count(status.media.ports_in_use)} of ${count(status.media.ports)}`], ['Media sessions', count(status.media.sessions)],
         ['Packet buffers', count(value('trunkgate_packet_buffers_in_use'))], ['SIP transactions', count(value('trunkgate_sip_transactions_active'))],
-        ['Call records lost', count((families.trunkgate_cdr_lost_total || []).reduce((sum, one) => sum + one.value, 0))], ['Log lines lost', count(value('trunkgate_log_lines_lost_total'))], ['Panics', count(value('trunkgate_panics_total'))],
+        ['Call records waiting', count(sum('trunkgate_cdr_waiting'))], ['Call records lost', count(sum('trunkgate_cdr_lost_total'))], ['Log lines lost', count(value('trunkgate_log_lines_lost_total'))], ['Panics', count(value('trunkgate_panics_total'))],
       ]));
     },
   };

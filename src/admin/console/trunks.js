@@ -65,7 +65,7 @@ export function score(mos) {
 /** The last problem, with its age. */
 export function lastProblem(one) {
   if (!one.last_problem) return h('span', { class: 'dim' }, 'none');
-  return [h('span', { class: 'why' }, masked(one.last_problem)), ' ', h('span', { class: 'dim nowrap', title: one.last_problem_at }, ago(one.last_problem_at))];
+  return [h('span', { class: 'why', title: masked(one.last_problem) }, masked(one.last_problem)), ' ', h('span', { class: 'dim nowrap', title: one.last_problem_at }, ago(one.last_problem_at))];
 }
 
 /** Directions of codes, with the word and the explanation that the page has for each. */
@@ -88,7 +88,7 @@ function columns(samples, problems) {
   const own = (trunk) => faults(trunk, problems());
   return [
     { name: 'Trunk', cell: (trunk) => h('strong', {}, trunk.name), sort: (trunk) => trunk.name },
-    { name: 'State', cell: (trunk) => [chip(kind(trunk.state), trunk.state), trunk.registration && trunk.registration.state === 'trying' ? [' ', chip('plain', 'registering')] : null,
+    { name: 'State', cell: (trunk) => [chip(kind(trunk.state), trunk.state, trunk.state === 'unknown' ? 'Not monitored, or nothing heard of it yet' : null), trunk.registration && trunk.registration.state === 'trying' ? [' ', chip('plain', 'registering')] : null,
       faultChips(own(trunk))], sort: (trunk) => (trunk.state === 'down' ? 0 : isFaulty(own(trunk)) ? 1 : { unknown: 2, up: 3 }[trunk.state] ?? 4), wide: true },
     { name: 'Sessions', title: 'Live calls, of the limit', cell: (trunk) => h('span', { title: `${trunk.hour.live_in} from the trunk, ${trunk.hour.live_out} to it` }, `${count(trunk.calls)}${trunk.max_calls ? ` / ${count(trunk.max_calls)}` : ''}`), sort: (trunk) => trunk.calls, down: true, class: 'number' },
     { name: 'In, 1 h', title: 'Calls from the trunk that ended in the last hour', cell: (trunk) => count(trunk.hour.calls_in), sort: (trunk) => trunk.hour.calls_in, down: true, class: 'number' },
@@ -138,12 +138,17 @@ function detail(trunk) {
     h('p', {}, calls('All calls', {}), ' · ', calls('failed calls', { outcome: 'failed' }), ' · ', calls('calls with one-way audio', { flag: 'one_way' }), ' · ', calls('calls with packet loss', { flag: 'loss' })));
 }
 
+/** Whether calls of a trunk fail now, or would. */
+function isBad(trunk, problems) {
+  return trunk.state === 'down' || isFaulty(faults(trunk, problems));
+}
+
 /** The trunks in one sentence. */
 function sentence(trunks, problems) {
   const number = (state) => trunks.filter((trunk) => trunk.state === state).length;
-  const states = [['up', 'up'], ['down', 'down'], ['unknown', 'not monitored']].filter(([state]) => number(state)).map(([state, word]) => `${number(state)} ${word}`);
-  const bad = trunks.filter((trunk) => trunk.state !== 'down' && isFaulty(faults(trunk, problems))).length;
-  return `${many(trunks.length, 'trunk')}: ${states.join(', ')}${bad ? `; ${count(bad)} with a problem` : ''}.`;
+  const states = ['up', 'down', 'unknown'].filter(number).map((state) => `${number(state)} ${state}`);
+  const bad = trunks.filter((trunk) => isBad(trunk, problems)).length;
+  return `${many(trunks.length, 'trunk')}: ${states.join(', ')}. ${bad ? `${count(bad)} with a problem, marked red.` : 'None has a problem.'}`;
 }
 
 export function trunksPage(main, query) {
@@ -151,13 +156,13 @@ export function trunksPage(main, query) {
   let samples = [];
   let trunks = [];
   let problems = [];
-  const text = h('input', { type: 'search', size: 22, placeholder: 'name, address, problem', autocomplete: 'off', spellcheck: 'false', 'data-field': 'trunk' });
-  const state = h('select', { 'data-field': 'state' }, STATES.map((value) => h('option', { value }, value === 'unknown' ? 'not monitored' : value || 'any')));
-  const form = h('form', { class: 'filters', 'aria-label': 'Filters', on: { submit: (event) => event.preventDefault(), input: () => show() } }, h('label', {}, 'Filter', text), h('label', {}, 'State', state));
+  const text = h('input', { type: 'search', size: 22, value: query.get('filter') || '', placeholder: 'name, address', title: 'Part of a name, an address or a problem', autocomplete: 'off', spellcheck: 'false', 'data-field': 'trunk' });
+  const state = h('select', { 'data-field': 'state' }, STATES.map((value) => h('option', { value, selected: value === (query.get('state') || ''), title: value === 'unknown' ? 'not monitored, or nothing heard of it yet' : null }, value || 'any')));
+  const form = h('form', { class: 'filters', 'aria-label': 'Filters', on: { submit: (event) => event.preventDefault(), input: () => { list.keep(); show(); } } }, h('label', {}, 'Filter', text), h('label', {}, 'State', state));
   const said = h('p', { class: 'dim', role: 'status' });
   const list = listing(columns(() => samples, () => problems), {
-    page: 'trunks', query, first: 'Trunk', caption: 'Trunks', name: 'trunk', key: (trunk) => trunk.name, detail, empty: ['No trunks are configured. A trunk is a carrier, a PBX or a group of phones: add a section ', h('code', {}, '[trunk.NAME]'), ' to the configuration, then reload.'],
-    mark: (trunk) => (trunk.state === 'down' || isFaulty(faults(trunk, problems)) ? 'marked' : null),
+    page: 'trunks', query, first: 'State', caption: 'Trunks', name: 'trunk', key: (trunk) => trunk.name, detail, empty: ['No trunks are configured. A trunk is a carrier, a PBX or a group of phones: add a section ', h('code', {}, '[trunk.NAME]'), ' to the configuration, then reload.'],
+    mark: (trunk) => (isBad(trunk, problems) ? 'marked' : null), kept: () => ({ filter: text.value.trim(), state: state.value }),
   });
   main.append(h('h1', {}, 'Trunks'), form, said, list.node);
 

@@ -644,10 +644,14 @@ impl Parts {
                 cx.call.legs.agent_note(cx.now, cx.edge, end, &text, logged);
                 silent_agent::look(cx);
             }
-            (_, E::Key { end, key, .. }) if self.takes_digits_of(cx, end) => {
-                Runner::of(self).digit_for_program(cx, key)
+            (_, E::Key { end, key, ms }) => {
+                cx.note_digit(end);
+                if self.takes_digits_of(cx, end) {
+                    Runner::of(self).digit_for_program(cx, key);
+                } else {
+                    self.bridge.negotiation.key_pressed(cx, end, (key, ms));
+                }
             }
-            (_, E::Key { end, key, ms }) => self.bridge.negotiation.key_pressed(cx, end, (key, ms)),
             (_, E::AppAnswered { query, answer }) => Runner::of(self).app_answered(cx, query, *answer),
             (_, E::Due(Timer::Program)) => Runner::of(self).program_due(cx),
             (_, E::Due(Timer::DialLimit)) => Dialler::of(self).dial_limit_over(cx),

@@ -28,7 +28,9 @@ use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::Kept;
 use trunkgate_story::trace::{TraceItem, TraceView};
-use trunkgate_story::view::{AgentView, BanView, CallView, ForkView, KeptView, QualityView, SilentView, StatusView, UnknownView};
+use trunkgate_story::view::{
+    AgentView, BanView, CallView, ForkView, KeptView, QualityView, SilentView, SourceView, StatusView, UnknownView,
+};
 
 use trunkgate_twiml::StreamStep;
 
@@ -291,6 +293,16 @@ impl Gateway {
             last: last.to_string(),
             seconds_ago: ago.as_secs(),
         })
+    }
+    /// Returns the sources of SIP that are addresses of no trunk, of the last hour.
+    pub fn unknown_senders(&self, now: Instant) -> Vec<SourceView> {
+        let all = self.edge.sources.unknown.sources(now).into_iter();
+        all.map(|(source, messages, ago)| SourceView {
+            source: source.to_string(),
+            messages,
+            seconds_ago: ago.as_secs(),
+        })
+        .collect()
     }
     /// Addresses that are banned, `most` of them, the one whose ban ends first first.
     pub fn banned(&self, now: Instant, most: usize) -> Vec<BanView> {

@@ -13,7 +13,13 @@ use trunkgate_route::TargetSpec;
 /// What a caller is relayed by: its audio and its keys.
 fn relay(keys: (u8, u8)) -> WireSpec {
     let clocks = vec![(0, 8000), (keys.0, 8000)];
-    WireSpec { payloads: vec![(0, 0), keys], clocks, codec: Some(Codec::G711), ..WireSpec::default() }
+    WireSpec {
+        payloads: vec![(0, 0), keys],
+        clocks,
+        codec: Some(Codec::G711),
+        keys: Some(keys.0),
+        ..WireSpec::default()
+    }
 }
 
 /// The caller talks with an agent that is then lost; what the worker was told before the INVITE to the PBX went out.
@@ -57,6 +63,7 @@ fn the_caller_hears_ringback_and_then_the_trunk() {
                     payloads: vec![(0, 0), (96, 101), (101, 101)],
                     clocks: vec![(0, 8000), (96, 8000), (101, 8000)],
                     codec: Some(Codec::G711),
+                    keys: Some(96),
                     ..WireSpec::default()
                 }
             ),

@@ -193,6 +193,21 @@ fn a_far_end_that_lost_the_call_ends_it_and_the_call_s_end_ends_its_keys() {
 }
 
 #[test]
+fn a_digit_that_passes_is_a_row_of_the_trace_and_not_named() {
+    let mut bench = parted_bench(Dtmf::Rfc4733, Dtmf::Rfc4733);
+    let (mut caller, callee, _, wires) = answered(&mut bench, "0 101");
+    assert_eq!((wires[0].keys, wires[1].keys), (Some(101), Some(101)));
+    for key in ['4', '2'] {
+        bench.news(Event::Key { end: EndId(0), key, ms: 0 });
+    }
+    bench.nothing();
+    let story = bench.story();
+    assert_eq!(story.matches("media 0: DTMF digit (masked) by telephone-event").count(), 2, "{story}");
+    bench.bye(&mut caller, &callee);
+    bench.finish();
+}
+
+#[test]
 fn sides_of_the_same_way_are_left_alone() {
     for dtmf in [Dtmf::Rfc4733, Dtmf::Info, Dtmf::Inband] {
         let mut bench = parted_bench(dtmf, dtmf);

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use crate::limits::{KEY_LOST_AFTER, KEY_MOST_MS};
+use crate::limits::{KEY_LOST_AFTER, KEY_MOST_MS, KEYS_TOLD};
 use crate::rtp::Rtp;
 
 use super::digit::Digit;
@@ -111,9 +111,16 @@ pub(crate) struct Completed {
 pub(crate) struct EventReceiver {
     receiver: Receiver,
     held: Option<HeldDigit>,
+    /// Digits of which signalling was told as they passed.
+    told: u16,
 }
 
 impl EventReceiver {
+    /// Counts a digit that passes; returns whether signalling is told of it.
+    pub(crate) fn may_tell(&mut self) -> bool {
+        self.told = self.told.saturating_add(1);
+        self.told <= KEYS_TOLD
+    }
     /// Takes a packet; returns the digit at the first packet of its press that came.
     pub(crate) fn take(&mut self, rtp: &Rtp, payload: &[u8]) -> Option<char> {
         self.receiver.take(rtp, payload)

@@ -12,10 +12,6 @@ pub struct PartedSpec {
     pub tones: bool,
     /// Their form towards the sink; `None`: they are passed to signalling, by `Event::Key`.
     pub press: Option<PressSpec>,
-    /// Telephone-events that pass as they are, and of which signalling is told when they begin, with a length of 0 ms: payload
-    /// numbers as the source sends them and as the sink expects them. They stand in no other list.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub passed: Option<(u8, u8)>,
     /// Digits are all that is wanted of the source: payload number and codec of its audio, which goes no further. A digit is
     /// passed to signalling when it begins, with a length of 0 ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]

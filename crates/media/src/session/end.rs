@@ -500,8 +500,11 @@ impl End {
     ) -> Result<(), DropReason> {
         let wire = self.wire.as_mut().ok_or(DropReason::NoWire)?;
         let agent = cx.agents.get_mut(to).ok_or(DropReason::NoWire)?;
+        let told =
+            |events: &mut EventReceiver, key| events.may_tell().then_some(Event::Key { end: self.id, key, ms: 0 });
         if let Some(digit) = wire.watch_mut().and_then(|watch| watch.take_begun()) {
             agent.tell_digit(cx.now, digit, cx.events);
+            cx.events.extend(told(&mut self.events, digit));
         }
         let number = packet.rtp.payload_type;
         let is_event = wire.spec().keys == Some(number);
@@ -509,6 +512,7 @@ impl End {
         let payload = packet.bytes.get(packet.rtp.payload.clone()).unwrap_or_default();
         if is_event && let Some(digit) = self.events.take(packet.rtp, payload) {
             agent.tell_digit(cx.now, digit, cx.events);
+            cx.events.extend(told(&mut self.events, digit));
         }
         agent.hear(cx.now, packet, is_audio.then_some(wire.spec().coding), cx.events)?;
         // Comfort noise.
@@ -690,9 +694,10 @@ impl End {
         let payload = packet.get(rtp.payload.clone()).unwrap_or_default();
         Ok(self.events.take_timed(now, clock_hz, rtp, payload))
     }
-    /// Takes a packet of a telephone-event that passes as it is; returns the digit that begins with it.
+    /// Takes a packet of a telephone-event that passes as it is; returns the digit that begins with it, up to a number of them.
     pub(super) fn take_passed(&mut self, rtp: &Rtp, packet: &[u8]) -> Option<char> {
-        self.events.take(rtp, packet.get(rtp.payload.clone()).unwrap_or_default())
+        let digit = self.events.take(rtp, packet.get(rtp.payload.clone()).unwrap_or_default());
+        digit.filter(|_| self.events.may_tell())
     }
     /// Takes a packet of a source of which only digits are wanted; returns the digit that begins with it, as a
     /// telephone-event or as a tone.

@@ -185,7 +185,10 @@ impl Ends {
         let (id, Some(wire)) = (end.id(), end.wire()) else { return };
         let (to, press) = (wire.to(), wire.spec().parted.as_deref().and_then(|parted| parted.press));
         match press {
-            Some(press) => self.pass_digit(cx, to, press, over),
+            Some(press) => {
+                cx.events.push_back(Event::Key { end: id, key: over.digit, ms: over.ms });
+                self.pass_digit(cx, to, press, over);
+            }
             None => cx.events.push_back(Event::Key { end: id, key: over.digit, ms: over.ms }),
         }
     }

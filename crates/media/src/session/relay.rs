@@ -171,7 +171,12 @@ impl Ends {
         rtp: &Rtp,
         packet: &mut PacketBuf,
     ) -> Result<Option<Transmit>, DropReason> {
-        let wire = self.get_mut(at).and_then(End::wire_mut).ok_or(DropReason::NoWire)?;
+        let end = self.get_mut(at).ok_or(DropReason::NoWire)?;
+        let is_event = end.wire().is_some_and(|wire| wire.converts_event(rtp.payload_type));
+        if is_event && let Some(key) = end.take_passed(rtp, packet.data()) {
+            cx.events.push_back(Event::Key { end: end.id(), key, ms: 0 });
+        }
+        let wire = end.wire_mut().ok_or(DropReason::NoWire)?;
         let to = wire.to();
         if wire.transcoder_mut().ok_or(DropReason::UnknownPayload)?.begins() {
             self.go_on_from_playout(at, to);

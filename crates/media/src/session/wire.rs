@@ -40,7 +40,8 @@ impl Wire {
     /// Creates a wire to `to`, as `spec` says; payload numbers above 127 do not exist.
     pub(super) fn new(to: EndId, spec: WireSpec) -> Wire {
         let mut payloads = [Payload { to: NOT_AGREED, clock: 0 }; 128];
-        for (from, to) in spec.payloads.iter().filter(|(_, to)| *to < 128) {
+        // Telephone-events that are looked at are not in the table: no packet of audio is compared with their number.
+        for (from, to) in spec.payloads.iter().filter(|(from, to)| *to < 128 && spec.keys != Some(*from)) {
             if let Some(entry) = payloads.get_mut(usize::from(*from)) {
                 entry.to = *to;
             }
@@ -90,6 +91,11 @@ impl Wire {
     pub(super) fn converts(&self, number: u8) -> bool {
         self.transcoder.as_ref().is_some_and(|transcoder| transcoder.takes(number))
     }
+    /// Returns whether it converts a payload number that is one of telephone-events.
+    pub(super) fn converts_event(&self, number: u8) -> bool {
+        let spec = self.transcoder.as_ref().map(|transcoder| transcoder.spec());
+        spec.is_some_and(|spec| spec.events.iter().any(|events| events.from.0 == number))
+    }
     /// Returns its transcoder.
     pub(super) fn transcoder_mut(&mut self) -> Option<&mut Transcoder> {
         self.transcoder.as_deref_mut()
@@ -123,8 +129,8 @@ impl Wire {
     }
     /// Returns the payload number that the sink expects of telephone-events that pass while signalling is told of them.
     pub(super) fn passed(&self, number: u8) -> Option<u8> {
-        let (from, to) = self.spec.parted.as_ref().and_then(|parted| parted.passed)?;
-        (from == number).then_some(to)
+        let pair = |number: u8| self.spec.payloads.iter().find(|(from, _)| *from == number);
+        self.spec.keys.filter(|keys| *keys == number).and_then(pair).map(|(_, to)| *to)
     }
     /// Returns number and codec of the audio of a source of which only digits are wanted.
     pub(super) fn digits_only(&self) -> Option<(u8, Coding)> {
@@ -160,10 +166,7 @@ impl Wire {
     }
     /// Returns whether a payload number means something here.
     pub(super) fn knows(&self, number: u8) -> bool {
-        self.converts(number)
-            || self.coding(number).is_some()
-            || self.passed(number).is_some()
-            || self.spec.keys == Some(number)
+        self.converts(number) || self.coding(number).is_some() || self.spec.keys == Some(number)
     }
     /// Returns the payload number that the sink expects.
     pub(super) fn payload(&self, from: u8) -> Option<u8> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use trunkgate_media::codec::g711::encode_ulaw;
 use trunkgate_media::counters::DropReason;
+use trunkgate_media::limits::KEYS_TOLD;
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::{Coding, Command, EndId, Event, PartedSpec, Sound, WireSpec};
 
@@ -144,8 +145,7 @@ fn sounds_follow_each_other_in_one_stream_and_each_is_reported_at_its_end() {
 #[test]
 fn digits_that_pass_are_told_at_their_beginning() {
     let mut bench = Bench::connected();
-    let parted = PartedSpec { passed: Some((101, 96)), ..PartedSpec::default() };
-    let wire = WireSpec { payloads: vec![(0, 0)], parted: Some(Box::new(parted)), ..WireSpec::default() };
+    let wire = WireSpec { payloads: vec![(0, 0), (101, 96)], keys: Some(101), ..WireSpec::default() };
     bench.command(Command::Wire { from: A, to: B, wire });
     for n in 0..6_u16 {
         let end = if n > 2 { 0x80 } else { 0 };
@@ -156,4 +156,9 @@ fn digits_that_pass_are_told_at_their_beginning() {
     }
     let (_, audio) = bench.feed(A, false, A_RTP, &two_tones(6, (0.0, 0.0))).unwrap();
     assert_eq!(Rtp::parse(&audio).unwrap().payload_type, 0);
+    // A sender that makes a digit of each packet has them passed, and no more than a number of them told.
+    for n in 0..2 * KEYS_TOLD {
+        assert!(bench.feed(A, false, A_RTP, &packet(7 + n, 101, 160 * u32::from(n + 1), &[1, 10, 0, 160])).is_some());
+    }
+    assert_eq!(keys(&mut bench).len(), usize::from(KEYS_TOLD) - 1);
 }

@@ -308,6 +308,13 @@ impl Edge {
         self.trace(now, key, TraceItem::decision(text));
     }
 
+    /// Adds a DTMF digit of a leg to a call's trace.
+    pub fn trace_digit(&mut self, now: Instant, at: Place, way: &str) {
+        if let Some(trace) = self.tracing.traces.get_mut(&at.key) {
+            trace.push_digit(now, at.leg.index(), way);
+        }
+    }
+
     /// Adds the message that is being dealt with to a leg's trace, unless it is there.
     pub fn trace_received(&mut self, now: Instant, at: Place) {
         let Some(arriving) = self.turn.arriving.as_mut().filter(|arriving| !arriving.traced) else { return };

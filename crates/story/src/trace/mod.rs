@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use self::packed::Packed;
 pub use self::webhook::{Webhook, WebhookTry};
-use crate::limits::{TRACE_ENTRIES, TRACE_REQUESTS, TRACE_TEXT_CHARS};
+use crate::limits::{TRACE_DIGITS, TRACE_ENTRIES, TRACE_REQUESTS, TRACE_TEXT_CHARS};
 use crate::messages::{Messages, RawMessage, Wire};
 use crate::numbers::plain;
 use crate::redact;
@@ -121,7 +121,9 @@ pub struct Trace {
     sid: Box<str>,
     began: Instant,
     entries: Packed,
-    dropped: u64,
+    dropped: u32,
+    /// DTMF digits, listed or not.
+    digits: u32,
     messages: Messages,
     requests: Requests,
 }
@@ -144,6 +146,7 @@ impl Trace {
             began,
             entries: Packed::default(),
             dropped: 0,
+            digits: 0,
             messages: Messages::default(),
             requests: Requests::default(),
         }
@@ -172,7 +175,7 @@ impl Trace {
     pub fn push(&mut self, now: Instant, what: &TraceItem, message: Option<Wire<'_>>) {
         if self.entries.len() >= TRACE_ENTRIES {
             self.entries.pop_first();
-            self.dropped += 1;
+            self.dropped = self.dropped.saturating_add(1);
         }
         let at_us = self.micros(now);
         let again = matches!(what, TraceItem::Message { again: true, .. });
@@ -188,6 +191,16 @@ impl Trace {
         } else {
             self.requests.left_out = self.requests.left_out.saturating_add(1);
         }
+    }
+    /// Adds a DTMF digit of a leg, not which one it is: the first ones, then once that there are more.
+    pub fn push_digit(&mut self, now: Instant, leg: usize, way: &str) {
+        self.digits = self.digits.saturating_add(1);
+        let text = match self.digits {
+            1..=TRACE_DIGITS => format!("DTMF digit (masked) by {way}"),
+            digits if digits == TRACE_DIGITS + 1 => "more DTMF digits, which are not listed".to_owned(),
+            _ => return,
+        };
+        self.push(now, &TraceItem::Media { leg, text }, None);
     }
     fn micros(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX)
@@ -205,7 +218,7 @@ impl Trace {
             let place = entries.partition_point(|entry| entry.at_us <= last_us);
             entries.insert(place, TraceEntry::new(last_us, TraceItem::Decision { text }));
         }
-        TraceView { entries, dropped: self.dropped, ..head }
+        TraceView { entries, dropped: self.dropped.into(), ..head }
     }
 }
 
@@ -218,6 +231,9 @@ pub fn body_note(bytes: &[u8]) -> String {
     let body = end.and_then(|end| bytes.get(end + 4..)).unwrap_or_default();
     if body.is_empty() {
         return String::new();
+    }
+    if is_digit(bytes.get(..end.unwrap_or_default()).unwrap_or_default()) {
+        return "DTMF digit (masked)".to_owned();
     }
     let mut media: Vec<(String, Vec<String>)> = Vec::new();
     let mut begins = 0;
@@ -252,6 +268,12 @@ pub fn body_note(bytes: &[u8]) -> String {
         format!("{kind}: {names}")
     });
     plain(&media.collect::<Vec<_>>().join(", "), TRACE_TEXT_CHARS)
+}
+
+/// Whether the headers of a request are those of a DTMF digit by INFO.
+fn is_digit(head: &[u8]) -> bool {
+    let kind = b"application/dtmf";
+    head.starts_with(b"INFO ") && head.windows(kind.len()).any(|part| part.eq_ignore_ascii_case(kind))
 }
 
 /// The name of a static payload number (RFC 3551 §6), which needs no rtpmap.
@@ -319,6 +341,27 @@ mod tests {
         let left_out = format!("API requests: {} more, the last one here", 1_000 - TRACE_REQUESTS);
         assert_eq!(last, ["request 17", "between", &left_out, "ends"]);
         assert_eq!((view.entries.len(), view.dropped), (4 + TRACE_REQUESTS as usize, 0));
+    }
+
+    #[test]
+    fn digits_are_listed_up_to_a_number_and_never_named() {
+        let began = start();
+        let mut trace = Trace::new(began, "CA1");
+        (0..3 * TRACE_DIGITS).for_each(|_| trace.push_digit(began, 1, "telephone-event"));
+        let view = trace.view(TraceView::of("CA1".into(), String::new(), vec![]), false);
+        let texts: Vec<&str> = view
+            .entries
+            .iter()
+            .map(|entry| {
+                let TraceItem::Media { leg: 1, text } = &entry.what else { panic!("{entry:?}") };
+                text.as_str()
+            })
+            .collect();
+        assert_eq!(texts.len(), TRACE_DIGITS as usize + 1);
+        assert!(texts[..16].iter().all(|text| *text == "DTMF digit (masked) by telephone-event"));
+        assert_eq!(texts.last(), Some(&"more DTMF digits, which are not listed"));
+        let info = b"INFO sip:x SIP/2.0\r\nContent-Type: Application/DTMF-relay\r\n\r\nSignal=5\r\n";
+        assert_eq!(body_note(info), "DTMF digit (masked)");
     }
 
     #[test]

@@ -23,6 +23,9 @@ use crate::call::search::answer::FinalAnswer;
 use crate::call::search::rejection::words;
 use crate::call::shared::{Cx, Next, Shared};
 
+/// The first payload number that has no meaning of its own (RFC 3551 §6).
+const FIRST_DYNAMIC: u8 = 96;
+
 impl CallMedia {
     /// Closes the media session and keeps what its ends counted.
     pub(crate) fn close_media(&mut self, cx: &mut Cx<'_>) {
@@ -235,7 +238,7 @@ impl CallMedia {
     /// Connects two ends, unless they are so already.
     pub(crate) fn connect_ends(&mut self, cx: &mut Cx<'_>, from: EndId, to: EndId, wire: WireSpec) {
         let Some(media) = cx.call.session else { return };
-        let wire = if self.tells_digits { telling(cx.call, from, wire) } else { wire };
+        let wire = telling(cx.call, (from, to), wire);
         if self.wires.get(from) == Some(&(to, wire.clone())) {
             return;
         }
@@ -427,15 +430,20 @@ pub(crate) fn refused_offer(leg: &Leg, response: &Message) -> Option<String> {
     Some(format!("it was offered {} by {}{}", codec_names(section), section.proto, said.unwrap_or_default()))
 }
 
-/// A wire of the caller towards a party that a program has dialled: the program is told of the caller's digits, which pass.
-fn telling(call: &Shared, from: EndId, wire: WireSpec) -> WireSpec {
-    let near = call.legs.near;
-    let is_callers = call.legs.leg_of(from) == Some(near);
-    let keys = || call.legs.offer_of(near)?.1?.keys;
-    let Some(keys) = is_callers.then(keys).flatten() else { return wire };
-    let Some(passed) = wire.payloads.iter().copied().find(|(number, _)| *number == keys) else { return wire };
-    let mut wire = wire;
-    wire.payloads.retain(|known| *known != passed);
-    wire.parted.get_or_insert_default().passed = Some(passed);
-    wire
+/// A wire whose telephone-events pass as they are: the call is told of the digits.
+fn telling(call: &Shared, (from, to): (EndId, EndId), wire: WireSpec) -> WireSpec {
+    // Static payload numbers are none (RFC 3551 §6).
+    let may_be = |(from, to): &&(u8, u8)| *from >= FIRST_DYNAMIC && *to >= FIRST_DYNAMIC;
+    if wire.parted.is_some() || wire.keys.is_some() || !wire.payloads.iter().any(|pair| may_be(&pair)) {
+        return wire;
+    }
+    let theirs = |end: EndId| call.legs.leg_of(end).and_then(|leg| call.legs[leg].theirs());
+    let (source, sink) = (theirs(from), theirs(to));
+    let is_event = |side: &Option<Description>, number: u8| {
+        let mut maps = side.iter().flat_map(|side| &side.media).filter_map(|section| section.rtpmap(number));
+        maps.any(|map| map.is("telephone-event"))
+    };
+    let mut pairs = wire.payloads.iter().filter(may_be);
+    let keys = pairs.find(|(from, to)| is_event(&source, *from) || is_event(&sink, *to)).map(|(from, _)| *from);
+    WireSpec { keys, ..wire }
 }

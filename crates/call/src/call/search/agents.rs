@@ -133,7 +133,7 @@ impl Search {
                 cx.edge.decide(cx.now, cx.call.key, format!("{name} keeps failing: this call tests it"));
                 None
             }
-            Leave::Wait(wait) => Some(format!("next test in {} ms", wait.as_millis())),
+            Leave::Wait(wait) => Some(format!("next test in {:.1} s", wait.as_secs_f64())),
             Leave::Tried => Some("another call is testing it".to_owned()),
         };
         let Some(why) = why else { return self.open_agent(cx, bridge) };

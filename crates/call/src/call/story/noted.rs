@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trunkgate_media::{AgentQueue, EndCounters, Unsent};
+use trunkgate_media::{AgentQueue, EndCounters, EndId, Unsent};
 use trunkgate_resources::addressing::Addressing;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
@@ -13,7 +13,7 @@ use trunkgate_resources::io::Output;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::trunks::Kind;
 use trunkgate_route::sms::EndedCall;
-use trunkgate_route::{NoText, SmsRule, TextOutcome};
+use trunkgate_route::{Dtmf, NoText, SmsRule, TextOutcome};
 use trunkgate_story::captured::{CapturedItem, Report};
 use trunkgate_story::change::{CallChange, Change, FLAGS, Happening};
 use trunkgate_story::diagnosis::{Cause, Diagnosis};
@@ -97,6 +97,13 @@ impl Cx<'_> {
         let agent = Some(self.edge.shown_name(&name)).filter(|name| !name.is_empty());
         self.edge.changed(Change { target: agent.clone(), agent, fix: Some(fix), ..change });
         self.edge.warn(&sid, line, None);
+    }
+
+    /// Notes in the trace that the party of an end has sent a DTMF digit, not which one.
+    pub(crate) fn note_digit(&mut self, end: EndId) {
+        let Some(leg) = self.call.legs.leg_of(end) else { return };
+        let way = if self.call.legs[leg].dtmf() == Dtmf::Inband { "tone" } else { "telephone-event" };
+        self.edge.trace_digit(self.now, self.call.legs.place(leg), way);
     }
 
     /// Returns the time since the answer; zero before.
