@@ -160,7 +160,8 @@ fn mentions(call: &CallView, part: &str) -> bool {
 /// Whether a number is written as `part`, with spaces, hyphens, brackets, dots or slashes, or masked: `1415****112`.
 fn is_number(number: &str, part: &str) -> bool {
     let is_digit = |c: &char| c.is_ascii_digit();
-    if part.chars().any(|c| !c.is_ascii_digit() && !"+*-. ()/".contains(c)) || part.chars().filter(is_digit).count() < 3 {
+    if part.chars().any(|c| !c.is_ascii_digit() && !"+*-. ()/".contains(c)) || part.chars().filter(is_digit).count() < 3
+    {
         return false;
     }
     let digits: String = number.chars().filter(is_digit).collect();
@@ -399,7 +400,8 @@ mod tests {
     #[test]
     fn a_number_is_found_as_people_write_it() {
         let found = |part| is_number("+14155550112", part);
-        for part in ["+1 415-555-0112", "(415) 555-0112", "415.555", "1415****112", "+1415****112", "****112", "1415*"] {
+        for part in ["+1 415-555-0112", "(415) 555-0112", "415.555", "1415****112", "+1415****112", "****112", "1415*"]
+        {
             assert!(found(part), "{part}");
         }
         for part in ["(415) 555-0113", "1415****113", "2415****112", "+14155550112****0112", "41", "555a", "(*)", ""] {

@@ -29,7 +29,7 @@ function ofLimit(value, limit) {
 function columns(samples, problems) {
   return [
     { name: 'Agent', cell: (agent) => h('strong', {}, agent.name), sort: (agent) => agent.name },
-    { name: 'State', cell: (agent) => [chip(kind(agent.state), agent.state), agent.next_try_ms ? ` next attempt in ${duration(agent.next_try_ms / 1000)}` : '', faultChips(faults(agent, problems(), 'agents'))], sort: (agent) => ({ down: 0, skipped: 1, unknown: 2, up: 3 })[agent.state] ?? 4 },
+    { name: 'State', cell: (agent) => [chip(kind(agent.state), agent.state), agent.next_try_ms ? ` next attempt in ${duration(agent.next_try_ms / 1000)}` : '', faultChips(faults(agent, problems(), 'agents'))], sort: (agent) => ({ down: 0, skipped: 1, unknown: 2, up: 3 })[agent.state] ?? 4, wide: true },
     { name: 'Callers', title: 'Callers connected or being connected, of the limit', cell: (agent) => ofLimit(agent.talking, agent.max_sessions), sort: (agent) => agent.talking, down: true, class: 'number' },
     { name: 'Waiting', title: 'Callers in its queue, of the limit', cell: (agent) => ofLimit(agent.waiting, agent.queue_size), sort: (agent) => agent.waiting, down: true, class: 'number' },
     { name: 'Calls, 1 h', title: 'Calls with the agent that ended in the last hour', cell: (agent) => h('a', { href: `#/calls${api.query({ trunk: agent.name })}` }, count(agent.hour.calls_out)), sort: (agent) => agent.hour.calls_out, down: true, class: 'number' },

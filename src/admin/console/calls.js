@@ -87,7 +87,7 @@ export function flags(call) {
 const COLUMNS = [
   { name: 'Started', cell: (call) => [h('a', { href: `#/calls/${call.sid}`, key: call.sid, title: call.started_at }, time(call.started_at)), h('span', { class: 'dim age' }, ago(call.started_at))], sort: (call) => call.started_at, class: 'nowrap', down: true },
   { name: 'From → to', cell: (call) => `${number(call.from)} → ${number(call.to)}`, sort: (call) => call.to, wide: true, class: 'pair' },
-  { name: 'Trunk → target', cell: parties, sort: parties, wide: true, class: 'pair' },
+  { name: 'Trunk → target', cell: parties, sort: parties, wide: true },
   { name: 'State', cell: result, sort: (call) => call.state + call.outcome },
   { name: 'SIP code', cell: (call) => h('span', { title: said(call) }, code(call)), sort: (call) => call.sip_code, class: 'nowrap', down: true },
   { name: 'Duration', cell: (call) => duration(talked(call)), sort: talked, class: 'number nowrap', down: true },

@@ -101,7 +101,7 @@ export function table(columns, options) {
     const cells = columns.map((column, place) => {
       const name = column.label === undefined ? column.name : column.label;
       const cell = h('div', { class: 'cell' }, column.cell(row));
-      const isBlank = place > 0 && (['', '–', 'none'].includes(cell.textContent.trim()) || cell.querySelector('.default')) && !cell.querySelector('svg');
+      const isBlank = place > 0 && (['', '–', 'none'].includes(cell.textContent.trim()) || cell.querySelector('.default')) && !cell.querySelector('svg:has(.line:not(.idle))');
       return h('td', { class: [column.class, column.wide ? 'wide' : null, isBlank ? 'blank' : null].filter(Boolean).join(' ') || null, 'data-label': place ? name : null }, cell);
     });
     const properties = { 'data-row': options.key ? options.key(row) : null, class: options.mark ? options.mark(row) : null };
@@ -120,13 +120,13 @@ export function table(columns, options) {
   if (isFolded) rows.slice(rows.indexOf(late[0])).forEach((row) => row.classList.add('late'));
   if (rows.length === 0) rows.push(h('tr', {}, h('td', { colspan: columns.length, class: 'empty' }, options.empty || 'None.')));
   return h('div', { class: 'scroll', 'data-scroll': options.caption, tabindex: '0', role: 'region', 'aria-label': options.caption },
-    h('table', { class: [options.compact ? 'compact' : null, isFolded ? 'folded' : null, isFolded && options.short ? 'short' : null].filter(Boolean).join(' ') || null }, h('caption', { class: 'unseen' }, options.caption), h('thead', {}, h('tr', {}, columns.map((column) => header(column, options)))), h('tbody', {}, rows)),
+    h('table', { class: [options.compact ? 'compact' : null, isFolded ? 'folded' : null, isFolded && options.short ? 'first' : null].filter(Boolean).join(' ') || null }, h('caption', { class: 'unseen' }, options.caption), h('thead', {}, h('tr', {}, columns.map((column) => header(column, options)))), h('tbody', {}, rows)),
     isFolded ? h('button', { type: 'button', class: 'more', key: `more ${options.caption}`, on: { click: (event) => unfold(event.target, options.caption) } }, `Show ${late.length} more`) : null);
 }
 
 function unfold(button, caption) {
   unfolded.add(caption);
-  button.previousElementSibling.classList.remove('folded', 'short');
+  button.previousElementSibling.classList.remove('folded', 'first');
   button.remove();
 }
 

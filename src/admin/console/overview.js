@@ -7,8 +7,11 @@ import { plot, resetZoom, timeAxis } from './plot.js';
 import { HARMS, faults, isFaulty, roundTrip } from './trunks.js';
 
 const KEPT_EVENTS = 12;
-/** Further problems shown at once; the rest is one click away. */
-const PROBLEMS = 8;
+/** Whether the page is a phone's, where tables are lists of cards. */
+const IS_NARROW = matchMedia('(max-width: 560px)').matches;
+/** Further problems, and rows of the history, shown at once; the rest is one click away. */
+const PROBLEMS = IS_NARROW ? 4 : 8;
+const HISTORY = IS_NARROW ? 5 : 12;
 /** With more trunks than this, the strip shows those with a problem and the busiest. */
 const STRIP_TRUNKS = 12;
 const KINDS = { failed: 'call failed', ended: 'ended abnormally', failed_over: 'failed over', one_way: 'one-way audio', unsent: 'packets not sent', codec_mismatch: 'codec mismatch', loss: 'packet loss' };
@@ -122,7 +125,7 @@ function troubles(all, said, status) {
     { name: 'Latest', cell: (one) => h('a', { href: `#/calls/${one.last_sid}`, title: time(one.last_at) }, ago(one.last_at)), class: 'nowrap' },
     { name: 'Calls', cell: (one) => h('a', { href: `#/calls${api.query(filter(one))}` }, 'show') },
   ], {
-    caption: 'Problems in the last hour', short: 12, rows: [...all].sort((a, b) => rank(a) - rank(b)), key: (one) => `${one.kind} ${one.reason} ${one.target || one.trunk || ''} ${one.code || ''}`, empty: 'No problems in the last hour.',
+    caption: 'Problems in the last hour', short: HISTORY, rows: [...all].sort((a, b) => rank(a) - rank(b)), key: (one) => `${one.kind} ${one.reason} ${one.target || one.trunk || ''} ${one.code || ''}`, empty: 'No problems in the last hour.',
     open: (one) => { location.hash = `#/calls/${one.last_sid}`; },
   });
 }

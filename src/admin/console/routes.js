@@ -69,16 +69,16 @@ export function routesPage(main, query) {
       wasMasked = numbersAreMasked();
       swap(routes, table([
         { name: 'Route', cell: (route) => [h('span', { class: 'dim position' }, route.position), ' ', h('strong', {}, route.name), route.line ? h('span', { class: 'dim' }, ` line ${route.line}`) : null] },
-        { name: 'From', cell: (route) => list(route.from, 'any trunk') },
-        { name: 'To', cell: (route) => (route.has_file ? 'routes_file' : list(route.to, 'any number')) },
-        { name: 'Caller', cell: (route) => list(route.caller, 'any caller') },
-        { name: 'When', cell: (route) => [list(route.when, 'always'), route.share < 100 ? `, ${route.share} % of calls` : ''] },
-        { name: 'Targets', cell: (route) => list(route.connect, route.has_file ? 'routes_file' : 'none') },
-        { name: 'Listeners', cell: (route) => list(route.fork, '–') },
+        { name: 'From', wide: true, cell: (route) => list(route.from, 'any trunk') },
+        { name: 'To', wide: true, cell: (route) => (route.has_file ? 'routes_file' : list(route.to, 'any number')) },
+        { name: 'Caller', wide: true, cell: (route) => list(route.caller, 'any caller') },
+        { name: 'When', wide: true, cell: (route) => [list(route.when, 'always'), route.share < 100 ? `, ${route.share} % of calls` : ''] },
+        { name: 'Targets', wide: true, cell: (route) => list(route.connect, route.has_file ? 'routes_file' : 'none') },
+        { name: 'Listeners', wide: true, cell: (route) => list(route.fork, '–') },
         { name: 'Calls', cell: (route) => h('a', { href: `#/calls${api.query({ route: route.name })}`, title: Object.entries(route.calls).map(([name, many]) => `${name} ${many}`).join(', ') }, count(sum(route))), class: 'number' },
         { name: 'ASR', cell: (route) => (sum(route) ? `${Math.round((100 * (route.calls.answered || 0)) / sum(route))} %` : '–'), class: 'number' },
       ], {
-        caption: 'Routes', rows: all.map((route, place) => ({ ...route, position: place + 1 })), key: (route) => route.name, empty: names.length ? 'No routes are configured: every call gets 404.' : 'No routes and no trunks are configured: SIP from every source is dropped without a reply.',
+        caption: 'Routes', compact: true, rows: all.map((route, place) => ({ ...route, position: place + 1 })), key: (route) => route.name, empty: names.length ? 'No routes are configured: every call gets 404.' : 'No routes and no trunks are configured: SIP from every source is dropped without a reply.',
         mark: (route) => (sum(route) ? null : 'dead'), open: (route) => { location.hash = `#/calls${api.query({ route: route.name })}`; },
       }), h('p', { class: 'dim' }, 'Ended calls since the edge started. Routes without calls are grey.'));
     },
