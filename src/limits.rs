@@ -317,6 +317,8 @@ pub const RELOAD_SECONDS: u64 = 120;
 pub const RELOADS_READING: usize = 4;
 /// Reloads that wait for their turn or are under way.
 pub const RELOADS: usize = 8;
+/// Warnings of the configuration file that are kept with their text.
+pub const WARNINGS_TOLD: usize = 100;
 /// Changes that a reload names in its answer, and how many of them in a line of the log and in its event.
 pub const CHANGES_TOLD: usize = 200;
 /// See [`CHANGES_TOLD`].

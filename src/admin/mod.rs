@@ -156,6 +156,7 @@ fn router(handle: Handle, tickets: listening::Tickets) -> Router {
         .route("/v1/routes", get(overview::routes))
         .route("/v1/security", get(overview::security))
         .route("/v1/why", get(status::why))
+        .route("/v1/warnings", get(status::warnings))
         .route("/v1/reload", post(status::reload))
         .route("/v1/drain", post(status::drain))
         .fallback(unknown_path)

@@ -123,6 +123,11 @@ pub(crate) async fn watch(handle: Handle) {
     }
 }
 
+/// `{"warnings":[…]}`: the first warnings of the configuration in force, in a line each.
+pub(super) async fn warnings(State(handle): State<Handle>) -> Json<Value> {
+    Json(json!({ "warnings": handle.shared.running(|running| running.warned.clone()) }))
+}
+
 impl StatusReport {
     async fn of(handle: &Handle) -> Result<StatusReport, Gone> {
         let gateway = handle.status().await?;

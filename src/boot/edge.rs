@@ -466,6 +466,7 @@ fn shared(
         written,
         overrides,
         warnings: 0,
+        warned: Vec::new(),
         loaded_at: now,
         names: Found::new(),
         table: Arc::clone(table),

@@ -23,7 +23,7 @@ pub const USAGE: u8 = 2;
 /// Runs until a signal ends it; `drain` is how long live calls may go on then.
 pub fn run(given: Option<&Path>, drain: Duration) -> ExitCode {
     let Some((mut config, found)) = load_by(config::load, given, false) else { return ExitCode::from(USAGE) };
-    let warnings = found.len();
+    let warnings = (found.len(), config::in_lines(&config.path, &found));
     let is_text = log::init(&config.log);
     warn(&config.path, &found, is_text);
     speech::speak(&mut config);
@@ -122,7 +122,7 @@ pub fn no_config() -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-async fn serve(config: Config, warnings: usize, drain: Duration) -> ExitCode {
+async fn serve(config: Config, warnings: (usize, Vec<String>), drain: Duration) -> ExitCode {
     let started = Signals::new()
         .map_err(|error| format!("error[TG0203]: signals cannot be received: {error}"))
         .and_then(|signals| Edge::start(config).map(|edge| (signals, edge)).map_err(|error| error.to_string()));
@@ -135,7 +135,7 @@ async fn serve(config: Config, warnings: usize, drain: Duration) -> ExitCode {
         }
     };
     let handle = edge.handle();
-    handle.shared.running(|running| running.warnings = warnings);
+    handle.shared.running(|running| (running.warnings, running.warned) = warnings);
     say_ready(&edge);
     let told =
         Arc::new(Told { notify: Notify::from_environment(), status: format!("taking calls: {}", edge.addresses()) });

@@ -9,6 +9,7 @@ use regex::Regex;
 
 use super::code::Code;
 use super::cover;
+use crate::limits;
 use crate::system::terminal;
 
 /// One thing wrong with the file.
@@ -192,6 +193,12 @@ pub fn brief(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> String {
 pub(crate) fn in_line(path: &Path, source: &str, found: &Diagnostic) -> String {
     let help = if found.help.is_empty() { String::new() } else { format!("; {}", found.help) };
     format!("[{}]: {}: {}{help}", found.code, place_of(path, source, found), found.message)
+}
+
+/// Findings in a line each, at most [`limits::WARNINGS_TOLD`] of them.
+pub(crate) fn in_lines(path: &Path, found: &[Diagnostic]) -> Vec<String> {
+    let source = if found.is_empty() { String::new() } else { super::text(path).unwrap_or_default() };
+    found.iter().take(limits::WARNINGS_TOLD).map(|one| in_line(path, &source, one)).collect()
 }
 
 fn render_one(out: &mut String, path: &Path, (source, shown): (&str, &str), diagnostic: &Diagnostic) {

@@ -120,6 +120,8 @@ pub(crate) struct Running {
     pub(crate) last_rejected: Option<String>,
     /// Warnings of the last reading.
     pub(crate) warnings: usize,
+    /// The first of them, in a line each.
+    pub(crate) warned: Vec<String>,
     /// When it was read.
     pub(crate) loaded_at: Timestamp,
     /// What the peers' names were found to be.

@@ -42,6 +42,9 @@ pub struct Reloaded {
     pub routes: usize,
     /// Warnings of the file.
     pub warnings: usize,
+    /// The first of them, in a line each.
+    #[serde(skip)]
+    pub warned: Vec<String>,
     /// What is another than in the file that was in force, a sentence each, without secrets and numbers; at most
     /// [`limits::CHANGES_TOLD`] and how many more.
     pub changed: Vec<String>,
@@ -155,6 +158,7 @@ impl Handle {
                     trunks: config.trunk_count(),
                     routes: config.routes.len(),
                     warnings: warnings.len(),
+                    warned: config::in_lines(&file, &warnings),
                     changed: told_changes(&differences),
                     changes: differences.len(),
                     concerned: concerned((&before, &config), &differences),
@@ -219,6 +223,7 @@ impl Handle {
             self.shared.own.send_modify(|own| own.follow(&running.boot, &config));
             running.written = config.clone();
             running.warnings = done.warnings;
+            running.warned.clone_from(&done.warned);
             running.restart_needed.clone_from(&done.needs_restart);
             running.loaded_at = Timestamp::now();
             self.settings(running)
@@ -599,6 +604,7 @@ mod tests {
                 trunks: 1,
                 routes: 1,
                 warnings: 0,
+                warned: Vec::new(),
                 changed,
                 changes,
                 concerned: Concerned::default(),

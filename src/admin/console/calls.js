@@ -85,7 +85,7 @@ export function flags(call) {
 }
 
 const COLUMNS = [
-  { name: 'Started', cell: (call) => [h('a', { href: `#/calls/${call.sid}`, key: call.sid, title: call.started_at }, time(call.started_at)), h('span', { class: 'dim age' }, ago(call.started_at))], sort: (call) => call.started_at, class: 'nowrap', down: true },
+  { name: 'Started', cell: (call) => [h('a', { href: `#/calls/${call.sid}`, key: call.sid, title: call.started_at }, time(call.started_at)), ' ', h('span', { class: 'dim age' }, ago(call.started_at))], sort: (call) => call.started_at, class: 'nowrap', down: true },
   { name: 'From → to', cell: (call) => `${number(call.from)} → ${number(call.to)}`, sort: (call) => call.to, wide: true, class: 'pair' },
   { name: 'Trunk → target', cell: parties, sort: parties, wide: true },
   { name: 'State', cell: result, sort: (call) => call.state + call.outcome },
@@ -130,13 +130,13 @@ function offer(select, counts, asked, text) {
 function filters(asked, go) {
   const select = (name, label, options) => h('label', {}, label, h('select', { 'data-select': name, on: { change: (event) => { event.target.blur(); go({ [name]: event.target.value }); } } }, options));
   const pick = (name, label, all) => select(name, label, all.map((value) => h('option', { value, selected: value === asked[name] }, value ? words(value) : 'any')));
-  const type = (name, label, width) => h('label', {}, label, h('input', { value: asked[name], size: width, 'data-field': name, spellcheck: 'false', autocomplete: 'off' }));
+  const type = (name, label, width, hint) => h('label', {}, label, h('input', { value: asked[name], size: width, placeholder: hint, 'data-field': name, spellcheck: 'false', autocomplete: 'off' }));
   const trunk = h('span', {});
   const form = h('form', { class: 'filters', 'aria-label': 'Filters' },
     pick('state', 'State', STATES), pick('outcome', 'Outcome', OUTCOMES), pick('flag', 'Flag', FLAGS), trunk,
     select('reason', 'Reason'), select('code', 'SIP code'),
     select('within', 'Started', WITHIN.map(([value, text]) => h('option', { value, selected: value === asked.within }, text))),
-    h('span', { class: 'pair' }, type('longer', 'From (s)', 4), type('shorter', 'below (s)', 4)), type('search', 'Search', 12),
+    h('span', { class: 'pair' }, type('longer', 'Lasting (s)', 4, 'from'), type('shorter', 'below (s)', 4)), type('search', 'Search', 12),
     h('button', { type: 'submit', class: 'quiet' }, 'Apply'),
     h('a', { href: '#/calls', class: 'button quiet' }, 'Clear'));
   form.addEventListener('submit', (event) => {

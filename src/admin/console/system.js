@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { chip, confirmed, facts, h, moment, say, section, swap, table } from './dom.js';
-import { bytes, count, duration, kind, lasting, many, maskNumbers, numbersAreMasked } from './format.js';
+import { bytes, count, duration, kind, lasting, many, maskNumbers, masked, numbersAreMasked } from './format.js';
 
 /** Days until the certificate expires, as in `status`; null without a certificate. */
 function certificate(days) {
@@ -24,6 +24,8 @@ export function systemPage(main) {
   const outcome = h('div', { 'aria-live': 'polite' });
   let cpu = null;
   let drained = null;
+  let areShown = false;
+  const warnings = h('div', {});
 
   async function reload() {
     try {
@@ -33,6 +35,16 @@ export function systemPage(main) {
       swap(outcome, h('p', { class: 'good' }, `Reloaded: ${done.trunks} trunks, ${done.routes} routes, ${done.warnings} ${done.warnings === 1 ? 'warning' : 'warnings'}. Live calls are not affected.`), changed, rest);
     } catch (error) {
       swap(outcome, h('p', { class: 'bad' }, 'Reload rejected; configuration unchanged.'), h('pre', {}, error.message));
+    }
+    page.refresh();
+  }
+
+  /** Shows the warnings of the file, or hides them. */
+  async function showWarnings() {
+    areShown = !areShown;
+    if (areShown) {
+      const all = await api.get('/v1/warnings').catch((error) => ({ warnings: [error.message] }));
+      swap(warnings, h('ul', { class: 'warnings' }, all.warnings.map((one) => h('li', {}, masked(one)))));
     }
     page.refresh();
   }
@@ -71,10 +83,10 @@ export function systemPage(main) {
         ['Phone numbers', h('button', { type: 'button', class: 'quiet', key: 'mask', on: { click: () => { maskNumbers(!numbersAreMasked()); page.refresh(); } } }, numbersAreMasked() ? 'masked (show in full)' : 'in full (mask)')],
       ]));
       swap(parts.config, facts([
-        ['File', h('code', {}, status.config.path)], ['Loaded', moment(status.config.loaded_at)], ['Warnings', count(status.config.warnings)],
+        ['File', h('code', {}, status.config.path)], ['Loaded', moment(status.config.loaded_at)], ['Warnings', status.config.warnings ? h('button', { type: 'button', class: 'quiet', key: 'warnings', 'aria-expanded': String(areShown), on: { click: showWarnings } }, `${count(status.config.warnings)} ${areShown ? '▴' : '▾'}`) : 'none'],
         ['Last reload', status.config.last_reload_success ? chip('good', 'successful') : rejected(status)],
         ...(status.config.restart_needed.length ? [['Restart required for', status.config.restart_needed.map((one) => [h('code', {}, one), ' '])]] : []),
-      ]), h('button', { type: 'button', class: 'main', key: 'reload', on: { click: reload } }, 'Reload'));
+      ]), areShown && status.config.warnings ? warnings : null, h('button', { type: 'button', class: 'main', key: 'reload', on: { click: reload } }, 'Reload'));
       swap(parts.drain, drainPart(status));
       swap(parts.listeners, table([
         { name: 'Name', cell: (one) => one.name }, { name: 'Transport', cell: (one) => one.transport }, { name: 'Address', cell: (one) => h('code', {}, one.address) },

@@ -129,7 +129,9 @@ async function plots(page) {
   hold('every plot is zoomed', await reset.count() > 1);
   await page.keyboard.press('0');
   hold('the zoom is reset', await reset.count() === 0);
-  const box = await first.boundingBox();
+  // A refresh replaces the plot.
+  let box = null;
+  while (!box) box = await first.boundingBox();
   await page.mouse.move(box.x + 100, box.y + 50);
   await page.mouse.down();
   await page.mouse.move(box.x + 200, box.y + 50);
@@ -519,7 +521,8 @@ async function walk(browser, url, faults) {
     if (title === 'Routes') {
       await page.fill('#why-called', '+12125550101');
       await page.locator('section[aria-label^="Test a call"] tbody tr').first().waitFor();
-      hold('the test of a call shows the matching route', (await page.locator('section[aria-label^="Test a call"] .chip.good').count()) === 1);
+      hold('the test of a call shows the matching route', (await page.locator('section[aria-label^="Test a call"] .chosen-route .chip.good').count()) === 1);
+      hold('the targets have their states', await page.locator('section[aria-label^="Test a call"] .targets .chip').count() > 0);
       await page.locator('h1').click();
       const whole = () => page.evaluate(() => document.querySelector('main').innerText.includes('+12125550101'));
       hold('the explanation of a route is masked', !await whole());
