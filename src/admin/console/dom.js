@@ -120,7 +120,7 @@ export function table(columns, options) {
   if (isFolded) rows.slice(rows.indexOf(late[0])).forEach((row) => row.classList.add('late'));
   if (rows.length === 0) rows.push(h('tr', {}, h('td', { colspan: columns.length, class: 'empty' }, options.empty || 'None.')));
   return h('div', { class: 'scroll', 'data-scroll': options.caption, tabindex: '0', role: 'region', 'aria-label': options.caption },
-    h('table', { class: [options.compact ? 'compact' : null, isFolded ? 'folded' : null, isFolded && options.short ? 'first' : null].filter(Boolean).join(' ') || null }, h('caption', { class: 'unseen' }, options.caption), h('thead', {}, h('tr', {}, columns.map((column) => header(column, options)))), h('tbody', {}, rows)),
+    h('table', { class: [options.compact ? 'compact' : null, isFolded ? 'folded' : null, isFolded && options.short ? 'first' : null, options.rows.length ? null : 'void'].filter(Boolean).join(' ') || null }, h('caption', { class: 'unseen' }, options.caption), h('thead', {}, h('tr', {}, columns.map((column) => header(column, options)))), h('tbody', {}, rows)),
     isFolded ? h('button', { type: 'button', class: 'more', key: `more ${options.caption}`, on: { click: (event) => unfold(event.target, options.caption) } }, `Show ${late.length} more`) : null);
 }
 

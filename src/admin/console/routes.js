@@ -8,7 +8,7 @@ import { explanation } from './call.js';
 const ASK_MS = 250;
 
 function list(all, none) {
-  return all.length ? all.map((one) => h('code', {}, masked(one))) : h('span', { class: 'dim default' }, none);
+  return all.length ? all.map((one) => h('code', { class: 'item' }, masked(one))) : h('span', { class: 'dim default' }, none);
 }
 
 function sum(route) {

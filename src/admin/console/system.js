@@ -62,7 +62,7 @@ export function systemPage(main) {
   }
 
   function drainPart(status) {
-    if (status.state !== 'draining') return [h('p', {}, `${many(status.calls, 'live call')}. `), h('button', { type: 'button', class: 'danger', key: 'drain', on: { click: () => drain(true) } }, 'Drain')];
+    if (status.state !== 'draining') return [h('p', {}, `${many(status.calls, 'live call')}. `, h('span', { class: 'dim' }, 'To drain before maintenance: new calls get 503, so that carriers try their next destination; live calls continue.')), h('button', { type: 'button', class: 'danger', key: 'drain', on: { click: () => drain(true) } }, 'Drain')];
     const most = Math.max(drained || 0, status.calls);
     return [
       h('p', { class: 'verdict warn' }, status.calls === 0 ? 'Drained: no live calls. The edge can be stopped.' : `Draining: ${many(status.calls, 'call')} left${most > status.calls ? ` of ${count(most)}` : ''}.`),
