@@ -163,7 +163,7 @@ function turns(call) {
       rows.length === 0 ? null : table([
         { name: 'Hop', cell: (hop) => hop.name },
         { name: 'Median', cell: (hop) => ms(hop.value, 1), class: 'number nowrap' },
-        { name: 'Meaning', cell: (hop) => hop.meaning, wide: true },
+        { name: 'Meaning', cell: (hop) => hop.meaning, wide: true, class: 'prose' },
       ], { caption: `Hops of a turn with ${leg.agent}`, rows, key: (hop) => hop.name }));
   });
 }

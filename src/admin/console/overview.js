@@ -54,12 +54,11 @@ function sentence(status) {
   return { ...problems[0], rest: [...problems.slice(1), ...notes] };
 }
 
-/** Trunks that the strip shows: all if they are few, else those that are down or have failing calls, then the busiest, in the order of the file. */
+/** Trunks that the strip shows: all if they are few, else those that are down or have failing calls, then the busiest. */
 function important(trunks, problems) {
   if (trunks.length <= STRIP_TRUNKS) return trunks;
   const worth = (trunk) => (trunk.state === 'down' ? 1e9 : isFaulty(faults(trunk, problems)) ? 1e8 : 0) + trunk.calls;
-  const best = [...trunks].sort((a, b) => worth(b) - worth(a)).slice(0, STRIP_TRUNKS - 1);
-  return trunks.filter((trunk) => best.includes(trunk));
+  return [...trunks].sort((a, b) => worth(b) - worth(a)).slice(0, STRIP_TRUNKS - 1);
 }
 
 /** Cards of agents, those with a problem first, and of applications that have one. */
@@ -119,7 +118,7 @@ function troubles(all, said, status) {
   });
   return table([
     { name: 'Problem', cell: (one) => [chip(colour(one), KINDS[one.kind] || one.kind), ' ', one.reason ? h('code', { class: 'slug' }, one.reason) : null, one.code ? ` ${one.code}` : null] },
-    { name: 'Description', cell: (one) => meaning(one, said) },
+    { name: 'Description', cell: (one) => meaning(one, said), class: 'prose' },
     { name: 'Party', title: 'Who failed, and the trunk of the last caller', cell: (one) => (one.target ? [h('strong', {}, masked(one.target)), one.trunk && one.trunk !== one.target ? h('span', { class: 'dim' }, `, last called by ${one.trunk}`) : null] : one.trunk || '–') },
     { name: 'Count', cell: (one) => count(one.count), class: 'number' },
     { name: 'Latest', cell: (one) => h('a', { href: `#/calls/${one.last_sid}`, title: time(one.last_at) }, ago(one.last_at)), class: 'nowrap' },

@@ -39,7 +39,7 @@ const DROPS = {
 function numbers(caption, rows, empty) {
   return table([
     { name: 'Reason', cell: ([name]) => h('code', { class: 'slug' }, name) },
-    { name: 'Meaning', cell: ([name]) => rich(DROPS[name] || `\`trunkgate help ${name}\` explains it.`), wide: true },
+    { name: 'Meaning', cell: ([name]) => rich(DROPS[name] || `\`trunkgate help ${name}\` explains it.`), class: 'prose' },
     { name: 'Count since start', cell: ([, often]) => count(often), class: 'number' },
   ], { caption, rows: rows.filter(([, often]) => often > 0).sort((a, b) => b[1] - a[1]), empty });
 }

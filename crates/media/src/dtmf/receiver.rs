@@ -16,10 +16,14 @@ pub(crate) const END: u8 = 0x80;
 /// Tells each press of one remote party once.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Receiver {
-    last: Option<Press>,
+    last: Press,
+    /// Whether there is a last press.
+    has_last: bool,
+    /// Digits of which signalling was told as they passed.
+    told: u16,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Press {
     ssrc: u32,
     /// The beginning: the same in all packets of a segment.
@@ -31,18 +35,19 @@ impl Receiver {
     /// Takes a telephone-event packet; returns the digit at the first packet of its press that came.
     pub fn take(&mut self, rtp: &Rtp, payload: &[u8]) -> Option<char> {
         let &[event, _, _, _, ..] = payload else { return None };
-        if let Some(last) = self.last.filter(|last| last.ssrc == rtp.ssrc) {
+        let last = self.last;
+        if self.has_last && last.ssrc == rtp.ssrc {
             let ahead = rtp.timestamp.wrapping_sub(last.timestamp);
             // The same press, or a late packet of an earlier one.
             if ahead == 0 || ahead > u32::MAX / 2 {
                 return None;
             }
             if ahead == SEGMENT_TICKS && event == last.event && !rtp.marker {
-                self.last = Some(Press { timestamp: rtp.timestamp, ..last });
+                self.last = Press { timestamp: rtp.timestamp, ..last };
                 return None;
             }
         }
-        self.last = Some(Press { ssrc: rtp.ssrc, timestamp: rtp.timestamp, event });
+        (self.last, self.has_last) = (Press { ssrc: rtp.ssrc, timestamp: rtp.timestamp, event }, true);
         Digit::from_event(event).map(Digit::as_char)
     }
 }
@@ -111,15 +116,13 @@ pub(crate) struct Completed {
 pub(crate) struct EventReceiver {
     receiver: Receiver,
     held: Option<HeldDigit>,
-    /// Digits of which signalling was told as they passed.
-    told: u16,
 }
 
 impl EventReceiver {
     /// Counts a digit that passes; returns whether signalling is told of it.
     pub(crate) fn may_tell(&mut self) -> bool {
-        self.told = self.told.saturating_add(1);
-        self.told <= KEYS_TOLD
+        self.receiver.told = self.receiver.told.saturating_add(1);
+        self.receiver.told <= KEYS_TOLD
     }
     /// Takes a packet; returns the digit at the first packet of its press that came.
     pub(crate) fn take(&mut self, rtp: &Rtp, payload: &[u8]) -> Option<char> {
