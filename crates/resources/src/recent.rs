@@ -253,6 +253,7 @@ mod tests {
             answered_at: None,
             ended_at: None,
             legs: vec![],
+            passed_over: vec![],
             recordings: vec![],
             siprec: vec![],
         };
