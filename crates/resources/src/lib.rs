@@ -31,6 +31,7 @@ pub mod recognition;
 pub mod recording;
 pub mod register;
 pub mod registrar;
+pub mod rejection;
 pub mod rejections;
 pub mod rewrite;
 pub mod sessions;

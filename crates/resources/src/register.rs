@@ -19,6 +19,7 @@ use trunkgate_story::status::{Status, status};
 
 use crate::challenge::{auth_fault, auth_fix};
 use crate::io::QueryId;
+use crate::rejection::said;
 
 /// Where a registration stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,15 +144,25 @@ impl Registrations {
 /// The problem of a registrar whose name is not found.
 pub(crate) const NOT_FOUND: &str = "name not found in DNS";
 
+/// Returns the registrar's own words, those of Reason, Warning and the like among them; a phrase alone says what the code says.
+fn said_of(code: u16, response: &Message) -> String {
+    let said = said(code, false, response);
+    match said.words() {
+        Some(words) if !said.texts.is_empty() => format!(": it says {words}"),
+        _ => String::new(),
+    }
+}
+
 impl Registration {
     /// Returns why the registrar's response is a failure.
     pub(crate) fn why(&self, code: u16, response: &Message) -> String {
         match code {
             401 | 407 => format!("{code} to REGISTER: {}", auth_fault(self.auth.as_ref(), response)),
-            403 if self.has_shown => {
-                "403 to REGISTER with the trunk's `auth`: its user or password is rejected, or the account may not register".to_owned()
-            }
-            _ => format!("{code} to REGISTER"),
+            403 if self.has_shown => format!(
+                "403 to REGISTER with the trunk's `auth`: its user or password is rejected, or the account may not register{}",
+                said_of(code, response)
+            ),
+            _ => format!("{code} to REGISTER{}", said_of(code, response)),
         }
     }
 

@@ -23,6 +23,9 @@ use crate::rejections::{FinalResponse, Rejections};
 use crate::sound::Sound;
 use crate::unreached::{Unreached, UnreachedCall};
 
+/// The beginning of the problem of a trunk that the edge is not registered with.
+pub const NOT_REGISTERED: &str = "not registered: ";
+
 /// An attempt that waits, and its call.
 pub type Waiting = (CallKey, Branch);
 
@@ -499,6 +502,13 @@ impl Trunks {
     pub fn answers_again(&mut self, name: &str, address: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.last_problem.take_if(|(text, _)| text.starts_with(address));
+        }
+    }
+
+    /// Forgets what went wrong last where it was that the edge was not registered.
+    pub fn registered(&mut self, name: &str) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.last_problem.take_if(|(text, _)| text.starts_with(NOT_REGISTERED));
         }
     }
 

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::call::search::rejection::said;
 use trunkgate_resources::challenge::auth_fault;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::index::{Place, Purpose};
@@ -16,6 +15,7 @@ use trunkgate_resources::key::CallKey;
 use trunkgate_resources::limited::Limit;
 use trunkgate_resources::limits::{HEADER_NAME_CHARS, RETRY_AFTER_SECONDS};
 use trunkgate_resources::quotas::Numbered;
+use trunkgate_resources::rejection::said;
 use trunkgate_resources::sip::extra;
 use trunkgate_route::{HeaderRules, SendNumbers, Trunk};
 use trunkgate_sip::{

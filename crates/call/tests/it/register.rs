@@ -55,6 +55,10 @@ fn state(bench: &Bench) -> (&'static str, Option<String>) {
     (view.state, view.last_problem)
 }
 
+fn last_problem(bench: &Bench) -> Option<String> {
+    bench.gateway.status(bench.now).trunks[0].last_problem.clone()
+}
+
 fn fix(bench: &Bench) -> String {
     bench.gateway.status(bench.now).trunks[0].registration.clone().unwrap().fix.unwrap()
 }
@@ -258,7 +262,10 @@ fn a_password_that_was_mended_is_tried_at_once() {
     answer(&mut bench, &again, 401, &challenge.replace("\"n\"", "\"m\""));
     let problem = "401 to REGISTER: user or password of the trunk's `auth` is wrong";
     assert_eq!(state(&bench), ("failed", Some(problem.to_owned())));
-    assert_eq!(fix(&bench), "check user, password and realm of `auth` in [trunk.carrier]");
+    let told = "check user, password and realm of `auth` in [trunk.carrier]; the next try is in ";
+    assert!(fix(&bench).starts_with(told), "{}", fix(&bench));
+    assert!(fix(&bench).ends_with(" s, at once after a `trunkgate reload` that changes `auth` or `register`"));
+    assert_eq!(last_problem(&bench), Some(format!("not registered: {problem}")));
     let with = |password: &str| {
         let credentials = Credentials { username: "acme".into(), password: password.into(), realm: None };
         let carrier =
@@ -273,7 +280,7 @@ fn a_password_that_was_mended_is_tried_at_once() {
     answer(&mut bench, &third, 401, challenge);
     let shown = bench.expect(FIRST, "REGISTER");
     answer(&mut bench, &shown, 200, &granted(&third, 600));
-    assert_eq!(state(&bench), ("registered", None));
+    assert_eq!((state(&bench), last_problem(&bench)), (("registered", None), None));
     // While it holds, another password is shown at once, too.
     bench.configure(|settings| settings.table = with("newer"));
     bench.pass(Duration::ZERO);
@@ -285,6 +292,10 @@ fn a_403_is_blamed_on_credentials_only_where_the_registrar_has_seen_them() {
     let (mut bench, first) = begun();
     answer(&mut bench, &first, 403, "");
     assert_eq!(state(&bench), ("failed", Some("403 to REGISTER".to_owned())));
+    let (mut telling, asked) = begun();
+    answer(&mut telling, &asked, 403, "Reason: SIP;cause=403;text=\"account suspended\"\r\n");
+    let (_, problem) = state(&telling);
+    assert!(problem.clone().unwrap().ends_with(" \"account suspended\""), "{problem:?}");
     assert!(fix(&bench).starts_with("check `user` of `register` in [trunk.carrier]"), "{}", fix(&bench));
     let (mut bench, first) = begun();
     answer(&mut bench, &first, 401, "WWW-Authenticate: Digest realm=\"c\", nonce=\"n\", qop=\"auth\"\r\n");

@@ -19,6 +19,7 @@ use crate::limits::{
 use crate::register::{NOT_FOUND, Registration, State, Way};
 use crate::registrar::{Binding, Source, Wish, refusal, wish};
 use crate::sip::extra;
+use crate::trunks::NOT_REGISTERED;
 
 impl Edge {
     /// Takes over which trunks we register with: what is new begins at once, what has gone is taken back.
@@ -242,6 +243,7 @@ impl Edge {
         registration.state = State::Registered;
         registration.failures = 0;
         registration.problem = None;
+        self.trunks.registered(name);
         registration.bound = Some((way, now + lasts));
         let text = format!("trunk {name}: registered with {} for {seconds} s", way.flow.remote);
         self.metrics.registration_ends.insert(name.clone(), self.wall.at(now + lasts));
@@ -268,7 +270,7 @@ impl Edge {
         self.metrics.registration_ends.entry(Arc::clone(name)).or_insert(SystemTime::UNIX_EPOCH);
         let text = format!("trunk {name}: not registered with {}: {problem}", registration.wanted.uri);
         self.registrations.set_due(name, Some(now + pause.max(asked)));
-        self.trunks.problem(now, name, format!("not registered: {problem}"));
+        self.trunks.problem(now, name, format!("{NOT_REGISTERED}{problem}"));
         self.warn("", text, Some(ReasonSlug::NotRegistered));
     }
 
@@ -308,7 +310,14 @@ impl Edge {
             },
             expires_at: until.map(|until| trunkgate_story::wall::rfc3339(self.date(until))),
             last_problem: registration.problem.clone(),
-            fix: registration.problem.as_ref().map(|_| registration.fix(name)),
+            fix: registration.problem.as_ref().map(|_| {
+                let next = registration.due.map(|due| due.saturating_duration_since(now).as_secs() + 1);
+                let next = next.map(|seconds| format!(" in {seconds} s,")).unwrap_or_default();
+                let fix = registration.fix(name);
+                format!(
+                    "{fix}; the next try is{next} at once after a `trunkgate reload` that changes `auth` or `register`"
+                )
+            }),
         })
     }
 

@@ -20,8 +20,8 @@ use crate::call::legs::leg_end::EndedBy;
 use crate::call::negotiation::reinvite::Renegotiation;
 use crate::call::operator::{Hold, HoldKind};
 use crate::call::search::answer::FinalAnswer;
-use crate::call::search::rejection::words;
 use crate::call::shared::{Cx, Next, Shared};
+use trunkgate_resources::rejection::words;
 
 /// The first payload number that has no meaning of its own (RFC 3551 §6).
 const FIRST_DYNAMIC: u8 = 96;

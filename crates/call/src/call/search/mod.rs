@@ -6,6 +6,5 @@ pub(crate) mod attempt;
 pub(crate) mod branches;
 pub(crate) mod candidates;
 pub(crate) mod redirect;
-pub(crate) mod rejection;
 pub(crate) mod results;
 pub(crate) mod unreached;

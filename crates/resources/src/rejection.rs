@@ -1,18 +1,19 @@
 //! What a far end says as it rejects a call, read from its response.
 
-use trunkgate_resources::limits::{REJECTION_TEXT_CHARS, REJECTION_TEXTS};
-use trunkgate_resources::retry_after;
 use trunkgate_sip::{HeaderName, Message, StartLine};
 use trunkgate_story::Said;
 use trunkgate_story::numbers::plain;
 use trunkgate_story::redact::addresses;
 use trunkgate_story::sentence::without_numbers;
 
+use crate::health::retry_after;
+use crate::limits::{REJECTION_TEXT_CHARS, REJECTION_TEXTS};
+
 /// Parts of names of headers in which carriers say why.
 const TELLING: [&str; 5] = ["reason", "error", "cause", "warning", "message"];
 
-/// Code and words of a final response, to a request with or without credentials.
-pub(crate) fn said(code: u16, had_credentials: bool, response: &Message) -> Said {
+/// Returns code and words of a final response, to a request with or without credentials.
+pub fn said(code: u16, had_credentials: bool, response: &Message) -> Said {
     let phrase = match response.start_line() {
         StartLine::Response { reason, .. } => words(reason, REJECTION_TEXT_CHARS).replace('"', "'"),
         StartLine::Request { .. } => String::new(),
@@ -50,8 +51,8 @@ fn quoted(value: &[u8]) -> Option<&[u8]> {
     rest.get(..rest.iter().position(|byte| *byte == b'"')?)
 }
 
-/// Whatever a far end says: no key, no whole number, and no more than so many characters.
-pub(crate) fn words(text: &[u8], longest: usize) -> String {
+/// Returns the words of a remote party without keys and whole numbers, and no more than so many characters.
+pub fn words(text: &[u8], longest: usize) -> String {
     let text = String::from_utf8_lossy(text);
     let key = text.to_ascii_lowercase().find("inline").unwrap_or(text.len());
     // Bounded before it is looked through.
