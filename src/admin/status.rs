@@ -283,7 +283,10 @@ impl StatusReport {
 fn rejected_reload(why: &str) -> Problem {
     let rejected = Problem::new(Harm::Restart, "the configuration file is rejected: a restart would fail");
     let shown = format!("{why}; the configuration before it stays in force");
-    let fix = "correct the file until `trunkgate reload` accepts it; do not restart the edge before that";
+    let is_missing = why.contains("No such file");
+    let what = if is_missing { "restore the file and" } else { "correct the file until" };
+    let how = if is_missing { "`trunkgate reload`" } else { "`trunkgate reload` accepts it" };
+    let fix = format!("{what} {how}; do not restart the edge before that");
     rejected.shown_by(shown).fixed_by(fix)
 }
 
@@ -554,4 +557,18 @@ pub(super) async fn drain(
         tracing::info!("accepting calls again on request");
     }
     Ok((StatusCode::ACCEPTED, Json(json!({ "draining": on, "calls": calls }))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_gone_is_restored_and_one_with_an_error_is_corrected() {
+        let fix = |why: &str| rejected_reload(why).fix.unwrap();
+        let gone = fix("trunkgate.toml: No such file or directory (os error 2)");
+        assert!(gone.starts_with("restore the file and `trunkgate reload`; do not restart"), "{gone}");
+        let wrong = fix("trunkgate.toml:3: unknown key");
+        assert!(wrong.starts_with("correct the file until `trunkgate reload` accepts it; do not restart"), "{wrong}");
+    }
 }

@@ -160,7 +160,8 @@ fn fix_of_down(name: &str, peers: &[PeerView], why: &str) -> String {
     let has_address = peers.iter().any(|peer| !peer.addresses.is_empty());
     match peers.first().filter(|_| !has_address) {
         Some(peer) => format!(
-            "check the host name in `peers` of [trunk.{name}], and the name servers of this machine (/etc/resolv.conf): `getent hosts {}`",
+            "check the host name in `peers` of [trunk.{name}], and the name servers of this machine (/etc/resolv.conf): `trunkgate doctor`, line dns, looks up \
+             NAPTR, SRV, A and AAAA of {}",
             host_of(&peer.uri)
         ),
         None => format!(
@@ -328,7 +329,7 @@ mod tests {
         let peer = |uri: &str| PeerView { uri: uri.to_owned(), state: "down", addresses: Vec::new() };
         let fix = fix_of_down("carrier", &[peer("sip:sbc.carrier.example:5070")], NOT_FOUND);
         assert!(fix.starts_with("check the host name in `peers` of [trunk.carrier]"), "{fix}");
-        assert!(fix.ends_with("`getent hosts sbc.carrier.example`") && !fix.contains("firewall"), "{fix}");
+        assert!(fix.ends_with("AAAA of sbc.carrier.example") && !fix.contains("firewall"), "{fix}");
     }
 
     #[test]

@@ -42,7 +42,7 @@ const STATUSES: &[Status] = statuses! {
         "The source address is not on the carrier's allow list, the caller ID is not yours, or the destination is not permitted.",
         "Check the allow list for your public address (`trunkgate doctor` shows it), the caller ID (`caller_id` of the route, `send_numbers` of the trunk), and the account's permissions for that country.";
     404: "No route matches the call (no_route).", "The number does not exist at the carrier, or has the wrong format.",
-        "`trunkgate why --from TRUNK --called NUMBER`; for a carrier's 404 check `send_numbers`.";
+        "For a carrier's 404 check `send_numbers` of the trunk (the form of the number), and whether the number exists; for the edge's own: `trunkgate why --from TRUNK --called NUMBER`.";
     405: "A method that is not supported; REGISTER to a trunk without `accept_register`.", "The method is not supported. An OPTIONS answered so still proves that the peer is up.",
         "For REGISTER set `accept_register = true` and `require_auth`.";
     406: "The request accepts no SDP.", "The peer cannot produce an acceptable body.", "Check the Accept header in the trace.";
@@ -101,6 +101,9 @@ const STATUSES: &[Status] = statuses! {
     608: "", "An analytics service of the carrier blocked the call.", "Call-Info in the trace names whom to contact; check the reputation of your caller ID.";
 };
 
+/// What begins the advice for a code that the edge itself has sent, behind that for a carrier's.
+const OWN: &str = "; for the edge's own: ";
+
 /// Advice that is of no use where the calls have another target already.
 const ADDS_A_TARGET: [&str; 3] = [
     "; add a second carrier to the route",
@@ -117,7 +120,8 @@ impl Status {
 
     /// What to do, as the end of a sentence; `None`: nothing.
     pub fn advice(&self) -> Option<&'static str> {
-        Some(self.fix.trim_end_matches('.')).filter(|fix| !fix.is_empty() && !fix.starts_with("Nothing"))
+        let of_theirs = self.fix.split_once(OWN).map_or(self.fix, |(theirs, _)| theirs);
+        Some(of_theirs.trim_end_matches('.')).filter(|fix| !fix.is_empty() && !fix.starts_with("Nothing"))
     }
 }
 
@@ -142,6 +146,11 @@ mod tests {
             assert!(!beside.contains("add a"), "{}: {beside}", status.code);
         }
         assert_eq!(status(504).unwrap().advice_beside_a_target(), Some("Ask the carrier with the Call-ID"));
+        let not_found = status(404).unwrap();
+        assert!(
+            not_found.fix.contains(OWN) && !not_found.advice().unwrap().contains("TRUNK"),
+            "a name to be filled in"
+        );
         assert!(!status(503).unwrap().advice().unwrap().contains("503"), "nothing of the edge's own");
     }
 }
