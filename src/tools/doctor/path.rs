@@ -184,10 +184,14 @@ impl Carried {
     pub(super) fn explain(&mut self, trunks: &Value) {
         let trunks = trunks["trunks"].as_array().into_iter().flatten();
         let cause = |trunk: &Value| {
-            let [name, cause, fix] =
-                [&trunk["name"], &trunk["unheard"]["cause"], &trunk["unheard"]["fix"]].map(Value::as_str);
-            let past = if trunk["unheard"]["still"] == false { " (not in the latest calls)" } else { "" };
-            Some((name?.to_owned(), format!("{}{past}", cause?), fix?.to_owned()))
+            // A stream that stopped in mid-call is counted with those that never came, and has another cause.
+            let (found, how) = match trunk["unheard"].is_object() {
+                true => (&trunk["unheard"], ""),
+                false => (&trunk["stopped"], "its audio stopped in mid-call: "),
+            };
+            let [name, cause, fix] = [&trunk["name"], &found["cause"], &found["fix"]].map(Value::as_str);
+            let past = if found["still"] == false { " (not in the latest calls)" } else { "" };
+            Some((name?.to_owned(), format!("{how}{}{past}", cause?), fix?.to_owned()))
         };
         self.causes = trunks.filter_map(cause).collect();
     }
@@ -278,6 +282,22 @@ mod tests {
         let inside = Told { is_outside: false, ..told("pbx", "10.0.0.2", "10.0.9.9:40000") };
         let found = public_address(&[inside], PORTS);
         assert!(found[0].level == Level::Warn && found[0].fix.contains("local_networks"));
+    }
+
+    #[test]
+    fn audio_that_stopped_in_mid_call_is_no_closed_port() {
+        let mut carried =
+            Carried { answered: 6, heard: 6, silent: vec![("carrier".to_owned(), 6)], causes: Vec::new() };
+        assert!(inbound(Some(&carried), true, PORTS).fix.starts_with("open udp 16384-32767"));
+        let stopped = serde_json::json!({"cause": "nothing came since 8 s after the answer", "fix": "look at its hold", "still": true});
+        carried.explain(&serde_json::json!({"trunks": [{"name": "carrier", "stopped": stopped}]}));
+        let found = inbound(Some(&carried), true, PORTS);
+        assert!(
+            found.text.ends_with(
+                "the last of carrier: its audio stopped in mid-call: nothing came since 8 s after the answer"
+            )
+        );
+        assert_eq!((found.level, found.fix.as_str()), (Level::Fail, "look at its hold"));
     }
 
     #[test]
