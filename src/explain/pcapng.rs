@@ -269,6 +269,7 @@ mod tests {
         let call = CallView {
             recordings: Vec::new(),
             siprec: Vec::new(),
+            passed_over: Vec::new(),
             requested: false,
             app: None,
             voicemail: None,

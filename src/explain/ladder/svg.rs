@@ -213,6 +213,7 @@ mod tests {
         CallView {
             recordings: Vec::new(),
             siprec: Vec::new(),
+            passed_over: Vec::new(),
             requested: false,
             sid: "CA0".into(),
             state: "ended",

@@ -59,6 +59,7 @@ fn call() -> SampledCall {
     let view = CallView {
         recordings: Vec::new(),
         siprec: Vec::new(),
+        passed_over: Vec::new(),
         requested: false,
         sid: sid(1),
         state: "ended",

@@ -32,6 +32,7 @@ pub(crate) mod tests {
         CallView {
             recordings: Vec::new(),
             siprec: Vec::new(),
+            passed_over: Vec::new(),
             requested: false,
             sid: sid.into(),
             state: "trying",

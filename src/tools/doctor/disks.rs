@@ -67,7 +67,7 @@ fn judge(uses: Vec<Use>, free: impl Fn(&Path) -> nix::Result<(u64, u64)>) -> Fin
     let fix = format!("free space: `df -h {0}`, `df -i {0}`", worst.display());
     match least {
         ..DISK_LEAST_BYTES => Finding::fail("disk", text, fix),
-        ..DISK_LOW_BYTES => Finding::warn("disk", text, fix),
+        DISK_LEAST_BYTES..DISK_LOW_BYTES => Finding::warn("disk", text, fix),
         _ => Finding::ok("disk", text),
     }
 }

@@ -317,10 +317,8 @@ impl Outcome {
     /// Returns what would help where another target was tried after it: by its code where it rejected the call, else by the reason.
     fn fix(&self) -> Option<&'static str> {
         let said = self.said.as_ref().filter(|_| is_rejection(self.why));
-        let of_reason = || match self.why? {
-            ReasonSlug::NoResponse => Some(SILENT_BESIDE_A_TARGET),
-            other => other.fix(),
-        };
+        let is_silent = self.why == Some(ReasonSlug::NoResponse);
+        let of_reason = || if is_silent { Some(SILENT_BESIDE_A_TARGET) } else { self.why?.fix() };
         said.and_then(Said::advice_beside_a_target).or_else(of_reason)
     }
 }
