@@ -430,7 +430,7 @@ impl Handle {
     /// [`Gone`]
     pub(crate) async fn kept(&self, sid: &str) -> Result<Option<KeptView>, Gone> {
         let sid = sid.to_owned();
-        self.ask(move |gateway, now| gateway.kept(now, &sid)).await
+        self.ask(move |gateway, now| trunkgate_call::gateway::kept(gateway, now, &sid)).await
     }
 
     /// The gateway at a glance.

@@ -4,11 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_media::canonical;
 use trunkgate_route::{Destination, Peer, Table, Trunk};
 use trunkgate_sip::{ClientId, Flow, HeaderName, Message, Transport};
+use trunkgate_story::view::{AddressView, state_word};
+use trunkgate_story::wall::rfc3339;
 
 use crate::limits::{
     HEALTH_BACKOFF_SECONDS, HEALTH_DOUBT, HEALTH_FAILURES, HEALTH_FIRST_SECONDS, HEALTH_HASTE, HEALTH_SPOTS,
@@ -309,9 +311,21 @@ impl Healths {
 }
 
 impl Health {
-    /// How long until it is asked again, or its answer is overdue; `None`: it is not asked.
-    pub fn next_check(&self, now: Instant) -> Option<Duration> {
-        self.due.map(|due| due.saturating_duration_since(now))
+    /// Returns how its address does.
+    pub fn view(&self, now: Instant, spot: &Spot, date: impl Fn(Instant) -> SystemTime) -> AddressView {
+        let left = |until: Instant| until.saturating_duration_since(now);
+        AddressView {
+            transport: spot.transport,
+            address: spot.address,
+            state: state_word(self.is_up),
+            down_since: self.down_since.map(|at| rfc3339(date(at))),
+            last_options: self.last_options.map(|at| rfc3339(date(at))),
+            rtt_ms: self.rtt.map(|rtt| (rtt.as_secs_f64() * 1e5).round() / 100.0),
+            failures: self.failures,
+            rests_seconds: self.rests_until.map(|until| left(until).as_secs()).filter(|seconds| *seconds > 0),
+            next_check_seconds: self.due.map(|due| left(due).as_secs_f64().ceil() as u64),
+            last_problem: self.last_problem.clone(),
+        }
     }
 
     fn new(peer: String) -> Health {

@@ -166,8 +166,15 @@ impl Registration {
         }
     }
 
-    /// Returns what would help against its last failure.
-    pub(crate) fn fix(&self, trunk: &str) -> String {
+    /// Returns what would help against its last failure, and when it is tried again.
+    pub(crate) fn fix(&self, now: Instant, trunk: &str) -> String {
+        let next = self.due.map(|due| due.saturating_duration_since(now).as_secs() + 1);
+        let next = next.map(|seconds| format!(" in {seconds} s,")).unwrap_or_default();
+        let fix = self.remedy(trunk);
+        format!("{fix}; the next try is{next} at once after a `trunkgate reload` that changes `auth` or `register`")
+    }
+
+    fn remedy(&self, trunk: &str) -> String {
         let has_auth = self.auth.is_some();
         match self.code {
             Some(401 | 407) if has_auth => auth_fix(trunk),

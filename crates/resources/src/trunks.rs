@@ -10,7 +10,7 @@ use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::last_hour::LastHour;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::sounded::Sounded;
-use trunkgate_story::view::{FaultView, KindView, PeerView, Recent, TriedView, TrunkView};
+use trunkgate_story::view::{FaultView, KindView, PeerView, Recent, TriedView, TrunkView, state_word};
 use trunkgate_story::wall::rfc3339;
 
 use crate::congestion::Congestion;
@@ -579,15 +579,6 @@ pub(crate) fn fault_view((calls, of, good_since): (u64, u64, u64), found: &Diagn
         still: good_since < HEARD_AGAIN,
         good_since,
         kinds: Vec::new(),
-    }
-}
-
-/// `up`, `down`, `unknown`.
-pub const fn state_word(up: Option<bool>) -> &'static str {
-    match up {
-        Some(true) => "up",
-        Some(false) => "down",
-        None => "unknown",
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use trunkgate_story::last_hour::LastHour;
+use trunkgate_story::view::{SourceView, UnknownView};
 
 use crate::limits::{UNKNOWN_SOURCES, UNKNOWN_TOLD_SECONDS};
 
@@ -53,18 +54,32 @@ impl Unknown {
 
     /// The sources that were heard last, at most [`UNKNOWN_SOURCES`], the one with the most messages first: how many of each since it
     /// is among them, and how long ago the last one came. A source is forgotten after an hour without a message.
-    pub fn sources(&self, now: Instant) -> Vec<(IpAddr, u64, Duration)> {
+    pub fn sources(&self, now: Instant) -> Vec<SourceView> {
         let ago = |at: Instant| now.saturating_duration_since(at);
         let all = self.sources.iter().map(|(source, count, at)| (*source, *count, ago(*at)));
         let mut lately: Vec<_> = all.filter(|(.., ago)| *ago < HOUR).collect();
         lately.sort_by_key(|(_, count, ago)| (std::cmp::Reverse(*count), *ago));
-        lately
+        let view = |(source, messages, ago): (IpAddr, u64, Duration)| SourceView {
+            source: source.to_string(),
+            messages,
+            seconds_ago: ago.as_secs(),
+        };
+        lately.into_iter().map(view).collect()
     }
 
     /// Whoever is there is known now, as a phone that has registered: its own messages before that are no news any more.
     pub fn known(&mut self, source: IpAddr) {
         self.last = self.last.filter(|(last, _)| *last != source);
         self.sources.retain(|(known, ..)| *known != source);
+    }
+
+    /// Returns those of the last hour; `None`: there were none.
+    pub fn view(&self, now: Instant) -> Option<UnknownView> {
+        self.lately(now).map(|(messages, last, ago)| UnknownView {
+            messages,
+            last: last.to_string(),
+            seconds_ago: ago.as_secs(),
+        })
     }
 
     /// How many there were in the last hour, if any, and where the last one came from, so long ago.
@@ -91,10 +106,11 @@ mod tests {
             unknown.note(start + Duration::from_secs(1), source(7));
         }
         let all = unknown.sources(start + Duration::from_secs(2));
-        assert_eq!((all.len(), all[0]), (UNKNOWN_SOURCES, (source(7), 501, Duration::from_secs(1))));
+        let first = (all[0].source.as_str(), all[0].messages, all[0].seconds_ago);
+        assert_eq!((all.len(), first), (UNKNOWN_SOURCES, ("192.0.0.7", 501, 1)));
         assert!(unknown.sources(start + 2 * HOUR).is_empty());
         unknown.known(source(7));
-        assert!(unknown.sources(start).iter().all(|(known, ..)| *known != source(7)));
+        assert!(unknown.sources(start).iter().all(|known| known.source != "192.0.0.7"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod limits;
 pub mod masked;
 pub mod messages;
 pub mod numbers;
+pub mod party_view;
 pub mod quality;
 pub mod reason;
 pub mod redact;

@@ -409,7 +409,7 @@ mod tests {
             between(&source("src/runtime/history.rs"), "self.trouble(*at, \"", "\","),
             between(&source("src/runtime/history.rs"), "self.trouble(at, \"", "\","),
             between(&source("crates/call/src/call/shared.rs"), "=> \"", "\","),
-            between(&source("crates/resources/src/trunks.rs"), ") => \"", "\","),
+            between(&source("crates/story/src/party_view.rs"), ") => \"", "\","),
         ];
         assert!(texts.iter().all(|words| !words.is_empty()), "{texts:?}");
         let harms = source("src/system/problem.rs");

@@ -646,10 +646,9 @@ impl Parts {
             }
             (_, E::Key { end, key, ms }) => {
                 cx.note_digit(end);
-                if self.takes_digits_of(cx, end) {
-                    Runner::of(self).digit_for_program(cx, key);
-                } else {
-                    self.bridge.negotiation.key_pressed(cx, end, (key, ms));
+                match self.takes_digits_of(cx, end) {
+                    true => Runner::of(self).digit_for_program(cx, key),
+                    false => self.bridge.negotiation.key_pressed(cx, end, (key, ms)),
                 }
             }
             (_, E::AppAnswered { query, answer }) => Runner::of(self).app_answered(cx, query, *answer),

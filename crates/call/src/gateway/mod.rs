@@ -6,12 +6,13 @@ pub(crate) mod dispatch;
 pub mod fuzz;
 pub mod intake;
 pub(crate) mod invariants;
+mod kept;
 mod recordings;
 pub mod snapshot;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use trunkgate_media::{Event, MediaId, canonical};
@@ -29,9 +30,8 @@ use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::Kept;
 use trunkgate_story::trace::{TraceItem, TraceView};
 use trunkgate_story::view::{
-    AgentView, BanView, CallView, ForkView, KeptView, QualityView, SilentView, SourceView, StatusView, UnknownView,
+    AgentView, BanView, CallView, ForkView, QualityView, SilentView, SourceView, StatusView, UnknownView,
 };
-
 use trunkgate_twiml::StreamStep;
 
 use crate::call::judged::{self, Admitted, NotBegun};
@@ -47,19 +47,9 @@ use crate::call::{Call, CallEvent, Parts, State};
 use crate::gateway::arrival::Arrivals;
 use crate::gateway::invariants::Invariants;
 
+pub use kept::{Capture, kept};
 pub use recordings::CallRecordings;
 pub use trunkgate_resources::config::{GatewayConfig, Settings};
-
-/// A call with its messages.
-#[derive(Debug, Clone)]
-pub struct Capture {
-    /// The call.
-    pub call: CallView,
-    /// Its trace, with the messages that are still kept.
-    pub trace: TraceView,
-    /// What the trace counts its time from.
-    pub began: SystemTime,
-}
 
 /// Answered calls in plain data.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
@@ -288,21 +278,11 @@ impl Gateway {
     }
     /// Returns the SIP from addresses of no trunk, where some came in the last hour.
     pub fn unknown_sources(&self, now: Instant) -> Option<UnknownView> {
-        self.edge.sources.unknown.lately(now).map(|(messages, last, ago)| UnknownView {
-            messages,
-            last: last.to_string(),
-            seconds_ago: ago.as_secs(),
-        })
+        self.edge.sources.unknown.view(now)
     }
     /// Returns the sources of SIP that are addresses of no trunk, of the last hour.
     pub fn unknown_senders(&self, now: Instant) -> Vec<SourceView> {
-        let all = self.edge.sources.unknown.sources(now).into_iter();
-        all.map(|(source, messages, ago)| SourceView {
-            source: source.to_string(),
-            messages,
-            seconds_ago: ago.as_secs(),
-        })
-        .collect()
+        self.edge.sources.unknown.sources(now)
     }
     /// Addresses that are banned, `most` of them, the one whose ban ends first first.
     pub fn banned(&self, now: Instant, most: usize) -> Vec<BanView> {
@@ -315,14 +295,6 @@ impl Gateway {
         let live = self.live(sid).filter(|call| call.shared.state != State::Ended);
         let live = live.and_then(|call| call.shared.quality(now)).map(|kept| kept.view());
         live.or_else(|| self.edge.recent.series(sid).map(Kept::view))
-    }
-    /// What is kept of a call, live or recent; `None` if there is no such call.
-    pub fn kept(&self, now: Instant, sid: &str) -> Option<KeptView> {
-        let (live, quality) = (self.live(sid), self.quality(now, sid).is_some());
-        let trace = live.and_then(|call| self.edge.tracing.traces.get(&call.shared.key));
-        let messages = trace.map(|trace| trace.message_bytes() > 0).or_else(|| self.edge.recent.is_traced(sid));
-        let is_known = live.is_some() || self.edge.recent.call(sid).is_some();
-        is_known.then(|| KeptView { trace: messages.is_some(), messages: messages == Some(true), quality })
     }
     /// A call's event ring.
     pub fn trace(&self, sid: &str) -> Option<TraceView> {
@@ -787,7 +759,7 @@ mod tests {
         let now = Instant::now();
         let config = GatewayConfig {
             name: "edge".into(),
-            epoch: (now, SystemTime::UNIX_EPOCH),
+            epoch: (now, std::time::SystemTime::UNIX_EPOCH),
             seed: [1; 32],
             max_calls: 10,
             calls_per_second: 0,

@@ -310,14 +310,7 @@ impl Edge {
             },
             expires_at: until.map(|until| trunkgate_story::wall::rfc3339(self.date(until))),
             last_problem: registration.problem.clone(),
-            fix: registration.problem.as_ref().map(|_| {
-                let next = registration.due.map(|due| due.saturating_duration_since(now).as_secs() + 1);
-                let next = next.map(|seconds| format!(" in {seconds} s,")).unwrap_or_default();
-                let fix = registration.fix(name);
-                format!(
-                    "{fix}; the next try is{next} at once after a `trunkgate reload` that changes `auth` or `register`"
-                )
-            }),
+            fix: registration.problem.as_ref().map(|_| registration.fix(now, name)),
         })
     }
 

@@ -18,14 +18,14 @@ use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::sampled::traceparent;
 use trunkgate_story::trace::{Trace, TraceItem, TraceView, body_note, first_line};
 use trunkgate_story::unsent;
-use trunkgate_story::view::{AddressView, PeerView, TrunkView};
+use trunkgate_story::view::{PeerView, TrunkView, state_word};
 
 use crate::addressing::is_no_host;
 use crate::agents::Probed;
 use crate::breaker::is_failure;
 use crate::edge::Edge;
 use crate::health::retry_after;
-use crate::health::{Due, Health, Spot};
+use crate::health::{Due, Spot};
 use crate::index::Place;
 use crate::io::{AgentProbe, Cause, Concerned, Output};
 use crate::key::CallKey;
@@ -36,7 +36,6 @@ use crate::random::pick;
 use crate::sessions::{NewEnd, Session};
 use crate::traced::Arriving;
 use crate::traced::Gathered;
-use crate::trunks::state_word;
 
 impl Edge {
     /// Takes over which addresses the table has.
@@ -211,7 +210,7 @@ impl Edge {
                 .health
                 .of(&trunk.name)
                 .filter(|(_, health)| health.peer == peer.uri)
-                .map(|(spot, health)| self.address_view(now, spot, health))
+                .map(|(spot, health)| health.view(now, spot, |at| self.date(at)))
                 .collect(),
         };
         let peers = trunk.peers.iter().map(peer).collect();
@@ -237,22 +236,6 @@ impl Edge {
         };
         if self.metrics.trunk_up.insert(trunk.name.clone(), up) != Some(up) {
             self.trunk_changed(name, up);
-        }
-    }
-
-    fn address_view(&self, now: Instant, spot: &Spot, health: &Health) -> AddressView {
-        let rests = health.rests_until.map(|until| until.saturating_duration_since(now).as_secs());
-        AddressView {
-            transport: spot.transport,
-            address: spot.address,
-            state: state_word(health.is_up),
-            down_since: health.down_since.map(|at| trunkgate_story::wall::rfc3339(self.date(at))),
-            last_options: health.last_options.map(|at| trunkgate_story::wall::rfc3339(self.date(at))),
-            rtt_ms: health.rtt.map(|rtt| (rtt.as_secs_f64() * 1e5).round() / 100.0),
-            failures: health.failures,
-            rests_seconds: rests.filter(|seconds| *seconds > 0),
-            next_check_seconds: health.next_check(now).map(|wait| wait.as_secs_f64().ceil() as u64),
-            last_problem: health.last_problem.clone(),
         }
     }
 

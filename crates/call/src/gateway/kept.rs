@@ -1,0 +1,28 @@
+//! What is kept of a call beside its record, and what a capture of it has.
+
+use std::time::{Instant, SystemTime};
+
+use trunkgate_story::trace::TraceView;
+use trunkgate_story::view::{CallView, KeptView};
+
+use crate::gateway::Gateway;
+
+/// A call with its messages.
+#[derive(Debug, Clone)]
+pub struct Capture {
+    /// The call.
+    pub call: CallView,
+    /// Its trace, with the messages that are still kept.
+    pub trace: TraceView,
+    /// What the trace counts its time from.
+    pub began: SystemTime,
+}
+
+/// Returns what is kept of a call, live or recent; `None` if there is no such call.
+pub fn kept(gateway: &Gateway, now: Instant, sid: &str) -> Option<KeptView> {
+    let (live, quality) = (gateway.live(sid), gateway.quality(now, sid).is_some());
+    let trace = live.and_then(|call| gateway.edge.tracing.traces.get(&call.shared.key));
+    let messages = trace.map(|trace| trace.message_bytes() > 0).or_else(|| gateway.edge.recent.is_traced(sid));
+    let is_known = live.is_some() || gateway.edge.recent.call(sid).is_some();
+    is_known.then(|| KeptView { trace: messages.is_some(), messages: messages == Some(true), quality })
+}
