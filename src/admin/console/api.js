@@ -49,8 +49,26 @@ async function ask(path, options = {}) {
   throw new Refused(response.status, code, message);
 }
 
+/** How long a page is not drawn again while a pointer is down or text of it is selected. */
+const HAND_MS = 10_000;
+let isPressed = false;
+addEventListener('pointerdown', () => { isPressed = true; }, true);
+// The click follows the release.
+for (const over of ['pointerup', 'pointercancel', 'dragend', 'blur']) addEventListener(over, () => setTimeout(() => { isPressed = false; }, 50), true);
+
+/** Waits for the hand of the reader: a page that is drawn again between press and release loses the click, and a selection. */
+async function handIsOff() {
+  const isBusy = () => {
+    const selection = getSelection();
+    return isPressed || (selection && !selection.isCollapsed && document.getElementById('main').contains(selection.anchorNode));
+  };
+  for (const end = Date.now() + HAND_MS; isBusy() && Date.now() < end;) await new Promise((resolve) => { setTimeout(resolve, 50); });
+}
+
 export async function get(path) {
-  return (await ask(path)).json();
+  const answer = await (await ask(path)).json();
+  await handIsOff();
+  return answer;
 }
 
 export async function text(path) {

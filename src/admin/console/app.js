@@ -1,7 +1,7 @@
 // The console's frame: pages by the fragment of the URL, keyboard shortcuts, theme, token and the connection to the edge.
 
 import * as api from './api.js';
-import { h, say } from './dom.js';
+import { h, rich, say } from './dom.js';
 import { maskNumbers, numbersAreMasked, time, zone } from './format.js';
 import { overviewPage } from './overview.js';
 import { callsPage } from './calls.js';
@@ -79,7 +79,7 @@ function unanswered() {
 function refused(why) {
   document.getElementById('refused')?.remove();
   const [path] = location.hash.split('?');
-  main.prepend(h('p', { id: 'refused', class: 'verdict bad', role: 'alert' }, h('strong', {}, 'The edge rejects the request of this page'), `: ${why}. `,
+  main.prepend(h('p', { id: 'refused', class: 'verdict bad', role: 'alert' }, h('strong', {}, 'The edge rejects the request of this page'), ': ', rich(why), '. ',
     location.hash.includes('?') ? ['Change the filter, or ', h('a', { href: path }, 'open the page without it'), '.'] : ''));
 }
 
@@ -113,7 +113,7 @@ async function refresh() {
     answered();
   } catch (error) {
     if (asked === page && error.status !== 401) {
-      main.classList.add('stale');
+      main.classList.toggle('stale', error.status === 0);
       if (error.status === 0) {
         const link = document.getElementById('link');
         link.textContent = 'unreachable';
