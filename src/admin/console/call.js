@@ -25,8 +25,9 @@ function verdict(call) {
     : `${OUTCOMES[call.outcome] || words(call.outcome)}${seconds === null ? (call.sip_code ? ` with ${call.sip_code}` : '') : `, ended after ${duration(seconds)}`}${call.reason ? `: ${words(call.reason)}` : ''}`;
   const rejected = others.filter((leg) => leg.sip_code).map((leg) => `${name(leg)} answered ${leg.sip_code}${leg.sip_text ? ` ${leg.sip_text}` : ''}`);
   const lost = others.filter((leg) => !leg.sip_code && leg.reason && leg.state === 'ended' && leg.reason !== call.reason).map((leg) => `${name(leg)}: ${words(leg.reason)}`);
+  const left = (call.passed_over || []).map(({ target, reason }) => `${target} was passed over: ${words(reason)}`);
   const silent = call.flags.includes('one_way') ? [first, ...others].filter((leg) => leg?.rtp && leg.rtp.tx_packets > 0 && leg.rtp.rx_packets === 0).map((leg) => `no media from ${name(leg)}`) : [];
-  const why = [...rejected, ...lost, ...silent].join('; ');
+  const why = [...rejected, ...lost, ...left, ...silent].join('; ');
   const help = call.reason && !['caller_hung_up', 'callee_hung_up'].includes(call.reason) ? `\nTry: \`trunkgate help ${call.reason}\`, which explains the reason and its fix.` : '';
   return `${head}${why ? `. ${why[0].toUpperCase()}${why.slice(1)}` : ''}.${help}`;
 }
@@ -169,8 +170,9 @@ function turns(call) {
 }
 
 function legs(call) {
-  return table([
-    { name: 'Leg', cell: (leg) => leg.trunk || leg.agent || (leg.kind === 'api' ? 'API' : 'SIP URI') },
+  const left = (call.passed_over || []).map(({ target, reason }) => [h('strong', {}, target), ` (${words(reason)}) `]);
+  return [left.length ? h('p', {}, 'Passed over, without a leg: ', left) : null, table([
+    { name: 'Leg', cell: (leg) => leg.trunk || leg.agent || (leg.kind === 'api' ? 'API' : 'SIP URI'), class: 'nowrap' },
     { name: 'Direction', cell: (leg) => leg.direction },
     { name: 'State', cell: (leg) => chip(kind(leg.state), leg.state) },
     { name: 'Rejected with', cell: (leg) => (leg.sip_code ? masked(`${leg.sip_code} ${leg.sip_text || ''}`) : '–') },
@@ -179,7 +181,7 @@ function legs(call) {
     { name: 'Call-ID', cell: (leg) => (leg.sip_call_id ? h('code', { class: 'long' }, leg.sip_call_id) : '–') },
     { name: 'sid', cell: (leg) => h('code', { class: 'long' }, leg.sid) },
     { name: 'MOS', cell: (leg) => figure(leg.rtp.mos, 2), class: 'number' },
-  ], { caption: 'Legs', rows: call.legs, key: (leg) => leg.sid });
+  ], { caption: 'Legs', rows: call.legs, key: (leg) => leg.sid })];
 }
 
 /** The ladder in a node: drawn at the width there is; an unchanged one is left alone: the user may be reading it. */

@@ -46,7 +46,8 @@ function parties(call) {
   const [first, ...others] = call.legs;
   const last = others.filter((leg) => leg.state === 'answered' || !leg.reason).pop() || others.pop();
   const name = (leg) => (leg ? leg.trunk || leg.agent || 'SIP URI' : '–');
-  return `${name(first)} → ${name(last)}`;
+  // A target that was passed over has no leg.
+  return `${name(first)} → ${last ? name(last) : call.passed_over?.at(-1)?.target || '–'}`;
 }
 
 /** State of a live call or outcome of an ended one; a fault of its media has the colour of a fault. */
