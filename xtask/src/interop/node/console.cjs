@@ -722,7 +722,7 @@ async function pictures(browser, url, faults) {
     return calls[0].sid;
   };
   const all = [
-    ['console-overview', '/overview', '.plots svg', 1120],
+    ['console-overview', '/overview', '.plots svg', 1060],
     ['console-call', `/calls/${await newest('search=%2B13125550170')}`, 'svg.ladder', 880, '403 Caller Not Permitted from carrier-west'],
     ['call-failover', `/calls/${await newest('search=%2B13125550120')}`, 'svg.ladder', 920, '200 OK from pbx'],
     ['console-trunks', '/trunks?trunk=branch', 'tr.detail .details', 640],
