@@ -653,6 +653,26 @@ pub const TRANSCRIPTION_PAUSE_MOST_SECONDS: u64 = 600;
 pub const TRANSCRIPTION_RETRY_AFTER_SECONDS: u64 = 3600;
 /// Time after which a transcription is given up, in seconds.
 pub const TRANSCRIPTION_TRIED_SECONDS: u64 = 86_400;
+/// Longest line of a reply of a mail server, in bytes: RFC 5321 §4.5.3.1.5 has 512, some send more.
+pub const SMTP_LINE_BYTES: usize = 2048;
+/// Lines of one such reply.
+pub const SMTP_REPLY_LINES: usize = 64;
+/// E-mails under way; each may have [`MAIL_AUDIO_BYTES`] in memory, and a third more as text.
+pub const MAILS_AT_ONCE: usize = 2;
+/// Longest audio that is attached to an e-mail, in bytes: 11 min of mono WAV.
+pub const MAIL_AUDIO_BYTES: u64 = 10 << 20;
+/// Time of one attempt to send an e-mail, in seconds.
+pub const MAIL_SECONDS: u64 = 300;
+/// Time that a mail server has to answer QUIT, in seconds.
+pub const MAIL_QUIT_SECONDS: u64 = 5;
+/// Pause after the first failure of such an attempt, in seconds.
+pub const MAIL_PAUSE_SECONDS: u64 = 30;
+/// Longest pause between two attempts, in seconds.
+pub const MAIL_PAUSE_MOST_SECONDS: u64 = 1800;
+/// Time after which an e-mail is given up, in seconds.
+pub const MAIL_TRIED_SECONDS: u64 = 2 * 86_400;
+/// Time for which an e-mail that was given up is a problem of `status`, in seconds.
+pub const MAIL_FAILED_SECONDS: u64 = 86_400;
 /// Recordings that a request lists without `limit`.
 pub const HTTP_RECORDINGS: usize = 50;
 /// Most recordings that a request lists.

@@ -217,6 +217,24 @@ fn transcriptions(out: &mut Exposition, handle: &Handle) {
     );
 }
 
+fn mails(out: &mut Exposition, handle: &Handle) {
+    let figures = &handle.shared.recordings.mails;
+    let waiting = figures.waiting.get() as f64;
+    out.single(
+        "trunkgate_mails_waiting",
+        Kind::Gauge,
+        "E-mails about voicemail that wait for the mail server.",
+        waiting,
+    );
+    let name = "trunkgate_mails_total";
+    out.family(name, Kind::Counter, "Ended e-mails about voicemail by result.");
+    for (result, counter) in [("sent", &figures.sent), ("failed", &figures.failed)] {
+        out.sample(name, &[("result", result)], counter.get() as f64);
+    }
+    let help = "Failed attempts to send e-mail about voicemail that are repeated.";
+    out.single("trunkgate_mail_retries_total", Kind::Counter, help, figures.retried.get() as f64);
+}
+
 fn recordings(out: &mut Exposition, handle: &Handle) {
     let figures = &handle.shared.recordings;
     let gauges = [
@@ -253,6 +271,7 @@ fn recordings(out: &mut Exposition, handle: &Handle) {
         out.sample(name, &[("result", result)], counter.get() as f64);
     }
     transcriptions(out, handle);
+    mails(out, handle);
     let seconds = |counter: &Counter| counter.get() as f64 / 1000.0;
     let counters = [
         ("trunkgate_recording_seconds_total", "Audio written to recordings.", seconds(&figures.milliseconds)),

@@ -15,7 +15,7 @@ use super::parts::parts;
 use super::pieces::pieces;
 use super::schema::{PORTS_PER_CALL, calls_that_fit};
 use super::types::Listen;
-use super::{apps, emergency, hold, messages, numbers, own, recording, sms, transcription, voicemail};
+use super::{apps, emergency, hold, mail, messages, numbers, own, recording, sms, transcription, voicemail};
 
 /// Judges what was read; `ephemeral` is the kernel's range of ports for sockets without one.
 pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut Findings) {
@@ -56,6 +56,7 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
     recording::judge(draft, findings);
     transcription::judge(draft, findings);
     voicemail::judge(draft, findings);
+    mail::judge(draft, findings);
     route_names(&draft.api.route(), draft, findings);
     // Those with an app are routes.
     for placed in draft.numbers.iter().filter(|placed| placed.number.app.is_none()) {

@@ -9,6 +9,7 @@ use super::cdr::Cdr;
 use super::data::DataDirectory;
 use super::diagnostic::Excerpt;
 use super::hep::Hep;
+use super::mail::Mail;
 use super::messages::Messages;
 use super::numbers::PhoneNumber;
 use super::otel::Otel;
@@ -72,7 +73,7 @@ pub(super) struct Draft {
     pub(super) texts: Texts,
 }
 
-/// `[twilio]`, `[sms]` and `[messages]` with their places, be they usable or not.
+/// `[twilio]`, `[sms]`, `[messages]` and `[mail]` with their places, be they usable or not.
 #[derive(Debug)]
 pub(super) struct Texts {
     pub(super) sms: Option<Sms>,
@@ -85,6 +86,9 @@ pub(super) struct Texts {
     pub(super) messages_span: Option<Span>,
     /// `inbound` in it, where written.
     pub(super) inbound_span: Option<Span>,
+    pub(super) mail: Option<Mail>,
+    /// `[mail]`
+    pub(super) mail_span: Option<Span>,
 }
 
 impl Draft {
@@ -199,6 +203,8 @@ pub(super) struct PlacedMailbox {
     pub(super) mailbox: Mailbox,
     /// Its name in the header.
     pub(super) name: Span,
+    /// `notify`, where written.
+    pub(super) notify: Option<Span>,
 }
 
 /// `[api]` with its places.

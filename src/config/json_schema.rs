@@ -40,10 +40,9 @@ fn one_text(key: &str) -> Value {
 }
 
 fn of_table(keys: &[Key]) -> Value {
-    let built = || keys.iter().filter(|key| !matches!(key.kind, Kind::Later(_)));
-    let properties: Map<String, Value> = built().map(|key| (key.name.to_owned(), of_key(key))).collect();
+    let properties: Map<String, Value> = keys.iter().map(|key| (key.name.to_owned(), of_key(key))).collect();
     let required: Vec<&str> =
-        built().filter(|key| matches!(key.default.is, Absent::Required)).map(|key| key.name).collect();
+        keys.iter().filter(|key| matches!(key.default.is, Absent::Required)).map(|key| key.name).collect();
     let mut schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
     if let (Some(schema), false) = (schema.as_object_mut(), required.is_empty()) {
         schema.insert("required".to_owned(), json!(required));
@@ -103,7 +102,5 @@ fn of_kind(kind: Kind) -> Value {
         Kind::Rows(keys) => json!({ "type": "array", "items": of_table(keys) }),
         Kind::Either(kinds) => json!({ "anyOf": kinds.iter().map(|kind| of_kind(*kind)).collect::<Vec<_>>() }),
         Kind::OnlyText(text) => json!({ "const": text }),
-        // Left out by whoever asks.
-        Kind::Later(_) => json!(false),
     }
 }

@@ -255,7 +255,8 @@ fn config(path: &Path, source: &str, draft: Draft) -> Config {
         cdr: draft.cdr,
         recording: draft.recording.map(|recording| {
             let transcription = draft.transcription.map(|(transcription, _)| Arc::new(transcription));
-            super::recording::Recording { transcription, ..recording }
+            let mail = draft.texts.mail.map(Arc::new);
+            super::recording::Recording { transcription, mail, ..recording }
         }),
         data: draft.data,
         hep: draft.hep,

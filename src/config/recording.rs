@@ -16,6 +16,7 @@ use super::code;
 use super::diagnostic::Findings;
 use super::draft::Draft;
 use super::keys::{self, Around};
+use super::mail::Mail;
 use super::section::{Section, Value};
 use super::sounds::Sounds;
 use super::transcription::Transcription;
@@ -52,6 +53,8 @@ pub struct Recording {
     pub announce_to: AnnounceTo,
     /// `[transcription]`: the service that makes texts of recordings.
     pub transcription: Option<Arc<Transcription>>,
+    /// `[mail]`: the server that takes e-mail about messages in mailboxes.
+    pub mail: Option<Arc<Mail>>,
 }
 
 /// Parties that hear the announcement of a recording.
@@ -149,6 +152,7 @@ pub(super) fn read(
         announce: None,
         announce_to: AnnounceTo::Both,
         transcription: None,
+        mail: None,
     };
     keys::fill((keys::RECORDING, keys::PUT_RECORDING), Some(section), &mut recording, around, findings);
     if let Some((file, value)) = recording.announce.as_deref().zip(section.get("announce")) {

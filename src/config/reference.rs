@@ -36,9 +36,6 @@ pub fn markdown() -> String {
 fn table(keys: &[Key], out: &mut String) {
     out.push_str("| key | type | default | description |\n| --- | --- | --- | --- |\n");
     for Key { name, kind, default, about } in keys {
-        if matches!(kind, Kind::Later(_)) {
-            continue;
-        }
         let beside = default.beside.map_or(String::new(), |other| format!(", with `{other}`"));
         let default = match default.is {
             Absent::Value(value) => format!("`{value}`{beside}"),
@@ -96,6 +93,5 @@ fn words(kind: Kind) -> String {
         Kind::Table(_) | Kind::Named(_) | Kind::Rows(_) => "table".to_owned(),
         Kind::Either(kinds) => kinds.iter().map(|kind| words(*kind)).collect::<Vec<_>>().join("; "),
         Kind::OnlyText(text) => format!("`{text}`"),
-        Kind::Later(feature) => feature.to_owned(),
     }
 }

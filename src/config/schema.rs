@@ -28,7 +28,7 @@ use super::sounds::Sounds;
 use super::targets::{Groups, Means};
 use super::types::{Edge, Http, Limits, Listen, ListenTls, Media};
 use super::{
-    agents, api, apps, cdr, data, hep, hours, messages, numbers, otel, recognition, recording, routes, sms,
+    agents, api, apps, cdr, data, hep, hours, mail, messages, numbers, otel, recognition, recording, routes, sms,
     speech as speaking, tls, transcription, trunks, values, voicemail,
 };
 use crate::system::log::Log;
@@ -72,7 +72,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let (written, media) = (section("edge", keys::EDGE), section("media", keys::MEDIA));
     let (limits, http, log) = (section("limits", keys::LIMITS), section("http", keys::HTTP), section("log", keys::LOG));
     let (cdr, hep, otel) = (section("cdr", keys::CDR), section("hep", keys::HEP), section("otel", keys::OTEL));
-    let (api, speech) = (section("api", keys::API), section("speech", keys::SPEECH));
+    let (api, speech, mail) = (section("api", keys::API), section("speech", keys::SPEECH), section("mail", keys::MAIL));
     let (recognition, recording) = (section("recognition", keys::RECOGNITION), section("recording", keys::RECORDING));
     let (messages, texts) = (section("messages", keys::MESSAGES), section("sms", keys::SMS));
     let (twilio, transcription) = (section("twilio", keys::TWILIO), section("transcription", keys::TRANSCRIPTION));
@@ -92,7 +92,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let Calls { apps, mailboxes, sounds, api, groups, numbers, routes } =
         read_calls(&root, (&edge, around), (api.as_ref(), &trunks, &texts_to), findings);
     let (cdr, data) = read_kept([written.as_ref(), cdr.as_ref(), texts.as_ref()], around, findings);
-    let texts = read_texts([twilio, texts, messages], texts_to, around, findings);
+    let texts = read_texts([twilio, texts, messages, mail], texts_to, around, findings);
     let listeners = root.get("listen").map_or(2, |value| value.get_ref().as_array().map_or(1, |list| list.len()));
     let listen = match root.get("listen") {
         Some(value) => read_listeners(file, value, findings),
@@ -136,7 +136,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
 
 /// Reads `[twilio]`, `[sms]` and `[messages]`; `allow_prefixes` is that of `[sms]`.
 fn read_texts(
-    [twilio, sms, messages]: [Option<Section<'_>>; 3],
+    [twilio, sms, messages, mail]: [Option<Section<'_>>; 4],
     allow_prefixes: Vec<String>,
     around: Around<'_>,
     findings: &mut Findings,
@@ -148,6 +148,8 @@ fn read_texts(
         messages_span: messages.map(|section| section.span),
         twilio_span: twilio.map(|section| section.span),
         sms_span: sms.map(|section| section.span),
+        mail: mail.as_ref().and_then(|section| mail::read(section, around, findings)),
+        mail_span: mail.map(|section| section.span),
     }
 }
 

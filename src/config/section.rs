@@ -89,11 +89,6 @@ fn judge(title: &str, name: &str, span: Range<usize>, value: &Value<'_>, keys: &
         findings.error(code::UNKNOWN_KEY, span, format!("unknown key `{name}`{place}"), suggestion(name, keys));
         return;
     };
-    if let Kind::Later(feature) = key.kind {
-        let help = format!("{feature}: planned");
-        findings.error(code::NOT_IN_THIS_VERSION, span, format!("not in this version: `{name}`{place}"), help);
-        return;
-    }
     let written = value.get_ref();
     let Kind::OnlyText(text) = key.kind else { return };
     if written.as_str() == Some(text) {

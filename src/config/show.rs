@@ -247,7 +247,6 @@ fn lines(
         }
         let holds = key.default.beside.is_none_or(|other| find(table, other).is_some());
         match (key.kind, key.default.is) {
-            (Kind::Later(_), _) => {}
             (_, Absent::Value(_)) if !holds => {}
             (_, Absent::Value(text)) => {
                 lines.push(line(Node::Plain(text.to_owned()), default(key.name), Raw::default()));

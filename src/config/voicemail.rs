@@ -13,14 +13,12 @@ use super::keys::{self, Around};
 use super::recording::ADD_RECORDING;
 use super::section::{Section, Value};
 use super::sounds::Sounds;
-use super::{values, webhook_url};
+use super::{mail, values, webhook_url};
 
 /// Range of `max_length`.
 const LENGTHS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
 /// Range of `silence`.
 const SILENCES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// Scheme of e-mail addresses.
-const MAILTO: &str = "mailto:";
 
 /// Reads all mailboxes in the order of the file.
 pub(super) fn read<'a>(
@@ -46,7 +44,8 @@ fn read_one<'a>(
     if let (Some(name), Some(value)) = (&mailbox.greeting, section.get("greeting")) {
         sounds.judge(("`greeting`", name), value.span(), findings);
     }
-    Some(PlacedMailbox { mailbox, name: span })
+    let notify = section.get("notify").map(|value| value.span());
+    Some(PlacedMailbox { mailbox, name: span, notify })
 }
 
 /// Reads `max_length`.
@@ -76,9 +75,13 @@ fn within(
 
 /// Reads `notify`.
 pub(super) fn notify(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
-    if value.get_ref().as_str().is_some_and(|text| text.starts_with(MAILTO)) {
-        let message = format!("`{key}`: notification by e-mail is not in this version");
-        findings.error(code::NOT_IN_THIS_VERSION, value.span(), message, "use a URL");
+    let text = value.get_ref().as_str().unwrap_or_default();
+    if text.get(..Mailbox::MAILTO.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(Mailbox::MAILTO)) {
+        return mail::mailto(key, value, findings);
+    }
+    if mail::wrong_address(text).is_none() {
+        let (message, help) = (format!("`{key}` is not a web address"), "write mailto: before the address");
+        findings.error(code::BAD_WEBHOOK, value.span(), message, help);
         return None;
     }
     webhook_url::read(key, value, findings)
@@ -166,10 +169,6 @@ mod tests {
             (of("max_length = 60"), "TG0109 8:14 `max_length` has no unit"),
             (of("silence = '0s'"), "TG0105 8:11 `silence` is out of range. use \"1s\" to \"1m\""),
             (of("notify = 'ftp://h/'"), "TG0154 8:10 `notify` is not a web address"),
-            (
-                of("notify = 'mailto:desk@example.com'"),
-                "TG0190 8:10 `notify`: notification by e-mail is not in this version",
-            ),
             (of("greetings = 'a'"), "did you mean `greeting`?"),
             (REST.replace("'voicemail:front'", "'voicemail:'"), "4:23 \"voicemail:\" is not a mailbox. voicemail:NAME"),
             (

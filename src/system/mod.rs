@@ -20,6 +20,7 @@ pub mod problem;
 pub(crate) mod reach;
 pub(crate) mod shares;
 pub(crate) mod sids;
+pub(crate) mod smtp;
 pub(crate) mod terminal;
 pub(crate) mod text;
 pub(crate) mod tls_words;

@@ -39,15 +39,16 @@ fn run_says_ready_once_answers_health_and_ends_by_sigterm() {
 
 #[test]
 fn every_mistake_of_a_file_is_told_at_once() {
-    let (_directory, file) =
-        write("[edge]\ncountri = \"US\"\n[[listen]]\ntransport = \"carrier-pigeon\"\naddress = 5060\n[mail]\n");
+    let (_directory, file) = write(
+        "[edge]\ncountri = \"US\"\n[[listen]]\ntransport = \"carrier-pigeon\"\naddress = 5060\n[media]\nengine = \"kernel\"\n",
+    );
     let file = file.to_str().unwrap();
     for arguments in [["--config", file, "run"], ["--config", file, "check"], ["--config", file, "doctor"]] {
         let output = finish(&arguments);
         let errors = format!("{}{}", text(&output.stdout), text(&output.stderr));
         assert_eq!(output.status.code(), Some(2), "{arguments:?} {errors}");
         assert!(errors.matches("error[TG").count() >= 4, "{errors}");
-        for place in [":2:1", ":4:", ":5:", ":6:"] {
+        for place in [":2:1", ":4:", ":5:", ":7:"] {
             assert!(errors.contains(&format!("{file}{place}")), "{place} in {errors}");
         }
         assert!(errors.contains("did you mean `country`?"), "{errors}");

@@ -147,13 +147,6 @@ fn plain_rtp_listens_and_has_no_conversation() {
 }
 
 #[test]
-fn what_comes_later_is_refused_at_its_place() {
-    let later = "[mail]\n";
-    let found = parse(&format!("{TRUNK}[[route]]\nconnect = 'trunk:carrier'\n{later}")).unwrap_err();
-    assert_eq!(found.iter().map(|found| found.code).collect::<Vec<_>>(), ["TG0190"]);
-}
-
-#[test]
 fn mistakes_in_an_agent_are_named() {
     for (line, code, about) in [
         ("ca = '/nowhere/ca.pem'", "TG0114", "'/nowhere/ca.pem'"),

@@ -259,9 +259,8 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
     for (line, column) in [("codecs = ['G729']", 11), ("codecs = ['PCMU', 'G729']", 19)] {
         check_behind(&format!("[trunk.x]\n{line}\npeers = ['sip:192.0.2.9']\n"), &[("TG0190", 8, column)]);
     }
-    check_behind("[mail]\n", &[("TG0190", 7, 2)]);
-    let message = &found("[mail]\n")[0].message;
-    assert_eq!(message, "not in this version: `mail`");
+    let message = &found("[media]\nengine = 'kernel'\n")[0].message;
+    assert_eq!(message, "not in this version: engine = \"kernel\"");
 }
 
 #[test]

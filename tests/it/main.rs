@@ -49,6 +49,7 @@ mod https;
 mod json;
 mod leg_ends;
 mod loadtest;
+mod mail;
 mod media_attacks;
 mod media_relay;
 mod metrics;

@@ -17,13 +17,15 @@ pub struct Mailbox {
     pub max_length: Duration,
     /// Silence that ends a message.
     pub silence: Duration,
-    /// Receiver that is notified of each message.
+    /// URL of the receiver that is notified of each message: of a web application, or `mailto:` and an address.
     pub notify: Option<String>,
 }
 
 impl Mailbox {
     /// Longest message where nothing else is configured.
     pub const MAX_LENGTH: Duration = Duration::from_secs(180);
+    /// Scheme of the URLs that lead to an address of e-mail.
+    pub const MAILTO: &str = "mailto:";
     /// Silence that ends a message where nothing else is configured.
     pub const SILENCE: Duration = Duration::from_secs(5);
 
@@ -31,6 +33,11 @@ impl Mailbox {
     pub fn new(name: &str) -> Mailbox {
         let (max_length, silence) = (Mailbox::MAX_LENGTH, Mailbox::SILENCE);
         Mailbox { name: name.into(), greeting: None, max_length, silence, notify: None }
+    }
+
+    /// Returns whether its messages are sent by e-mail.
+    pub fn is_mailed(&self) -> bool {
+        self.notify.as_deref().is_some_and(|url| url.starts_with(Mailbox::MAILTO))
     }
 
     /// Returns it as a target: `voicemail:NAME`.

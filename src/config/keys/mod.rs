@@ -17,9 +17,9 @@ pub(super) use edge::{
 };
 pub(super) use put::{Around, Put, fill};
 pub(super) use reports::{
-    CDR, HEP, MESSAGES, OTEL, PUT_CDR, PUT_HEP, PUT_MESSAGES, PUT_OTEL, PUT_RECORDING, PUT_REPLIES, PUT_SMS,
-    PUT_TRANSCRIPTION, PUT_TWILIO, PUT_VOICEMAIL, RECORDING, REPLIES, SMS, SMS_ON_FAILURE, TRANSCRIPTION, TWILIO,
-    VOICEMAIL,
+    CDR, HEP, MAIL, MESSAGES, OTEL, PUT_CDR, PUT_HEP, PUT_MAIL, PUT_MESSAGES, PUT_OTEL, PUT_RECORDING, PUT_REPLIES,
+    PUT_SMS, PUT_TRANSCRIPTION, PUT_TWILIO, PUT_VOICEMAIL, RECORDING, REPLIES, SMS, SMS_ON_FAILURE, TRANSCRIPTION,
+    TWILIO, VOICEMAIL,
 };
 pub(super) use route::{GROUP, RING_ALL, ROUTE};
 pub(super) use trunk::{
@@ -68,8 +68,6 @@ pub(super) enum Kind {
     Either(&'static [Kind]),
     /// This text only; any other is still to come.
     OnlyText(&'static str),
-    /// Nothing: the feature is still to come. Its name, in words.
-    Later(&'static str),
 }
 
 impl Kind {
@@ -224,7 +222,7 @@ pub(super) const ROOT: &[Key] = keys! {
     "transcription": Kind::Table(TRANSCRIPTION), NONE, "transcription of recordings";
     "siprec": Kind::Named(SIPREC), NONE, "recording servers (SIPREC) of calls whose route names them";
     "voicemail": Kind::Named(VOICEMAIL), NONE, "mailboxes that take messages of callers";
-    "mail": Kind::Later("voicemail by e-mail"), NONE, "mail server for voicemail";
+    "mail": Kind::Table(MAIL), NONE, "mail server for voicemail";
     "hep": Kind::Table(HEP), NONE, "copies of SIP messages for Homer (HEP)";
     "otel": Kind::Table(OTEL), NONE, "call traces for OpenTelemetry";
 };
@@ -260,6 +258,7 @@ pub(super) const TABLES: &[(&str, &[Key])] = &[
     ("[transcription]", TRANSCRIPTION),
     ("[siprec.NAME]", SIPREC),
     ("[voicemail.NAME]", VOICEMAIL),
+    ("[mail]", MAIL),
     ("[hep]", HEP),
     ("[otel]", OTEL),
 ];

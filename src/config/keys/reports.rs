@@ -1,5 +1,5 @@
 //! Keys of what the edge tells, and of the services that it uses: `[cdr]`, `[hep]`, `[otel]`, `[twilio]`,
-//! `[sms]`, `[messages]`, `[recording]`, `[voicemail.NAME]`.
+//! `[sms]`, `[messages]`, `[recording]`, `[transcription]`, `[voicemail.NAME]`, `[mail]`.
 
 use trunkgate_call::Sampling;
 use trunkgate_recording::Container;
@@ -8,6 +8,7 @@ use trunkgate_route::Mailbox;
 use super::{COUNT, FILE, FOLDER, Key, Kind, MUST, NONE, OUTPUT, PREFIX, Put, TEXT, is, keyed, keys, read, told};
 use crate::config::cdr::{self, Both, CdrFormat};
 use crate::config::hep::{self, Hep};
+use crate::config::mail::{self, Mail};
 use crate::config::messages::{self, Messages};
 use crate::config::otel::{self, Otel};
 use crate::config::recording::{self, AnnounceTo, OnFull, Recording};
@@ -72,7 +73,20 @@ keyed! {
     "silence": Kind::Duration
         => read!(voicemail::silence, |to, time| to.silence = time), is(r#""5s""#), "silence that ends a message: 1s to 1m";
     "notify": Kind::Url
-        => read!(voicemail::notify, |to, url| to.notify = Some(url)), NONE, "webhook that is notified of each message (form, at least once)";
+        => read!(voicemail::notify, |to, url| to.notify = Some(url)), NONE, "receiver that is notified of each message: a webhook (form), or \"mailto:ADDRESS\" (e-mail with the audio, needs `[mail]`); at least once";
+}
+
+keyed! {
+    /// `[mail]`
+    MAIL, PUT_MAIL: Mail;
+    "server": Kind::Text("smtps:// or smtp:// URL")
+        => read!(mail::server, |to, place| place.put(to)), MUST, "mail server with its user: `smtps://user@host` (TLS), or `smtp://user@host` (STARTTLS required, except to loopback)";
+    "password": Kind::Secret
+        => Put::Secret(|to, secret| to.password = Some(secret)), NONE, "password of the user in `server`";
+    "from": TEXT
+        => read!(mail::address, |to, address| to.from = address), MUST, "address of the sender";
+    "ca": FILE
+        => read!(in agents::certificates, |to, pem| to.ca = Some(pem)), told("system roots"), "CA bundle (PEM) to verify the server; with it `smtp://` to loopback requires STARTTLS, too";
 }
 
 keyed! {

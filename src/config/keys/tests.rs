@@ -24,6 +24,10 @@ const PLACES: &[(&str, &[Key])] = &[
     ("[recording]\ndirectory = 'x'\nKEYS", RECORDING),
     ("[recording]\ndirectory = 'x'\n[transcription]\nurl = 'https://h/'\nKEYS", TRANSCRIPTION),
     ("[recording]\ndirectory = 'x'\n[[route]]\nconnect = ['voicemail:x']\n[voicemail.x]\nKEYS", VOICEMAIL),
+    (
+        "[recording]\ndirectory = 'x'\n[[route]]\nconnect = ['voicemail:x']\n[voicemail.x]\nnotify = 'mailto:a@b'\n[mail]\nserver = 'smtp://u@h'\nKEYS",
+        MAIL,
+    ),
     ("[hep]\naddress = '127.0.0.1:9060'\nKEYS", HEP),
     ("[otel]\nendpoint = 'http://127.0.0.1:4318'\nKEYS", OTEL),
     ("[api]\nKEYS", API),
@@ -97,8 +101,7 @@ fn values(config: &Config) -> String {
 
 /// The keys of each place that the place does not have itself.
 fn all() -> impl Iterator<Item = (&'static str, Key)> {
-    let free =
-        |place: &str, key: &Key| !place.contains(&format!("{} =", key.name)) && !matches!(key.kind, Kind::Later(_));
+    let free = |place: &str, key: &Key| !place.contains(&format!("{} =", key.name));
     PLACES
         .iter()
         .flat_map(move |(place, keys)| keys.iter().filter(move |key| free(place, key)).map(move |key| (*place, *key)))
@@ -226,7 +229,7 @@ fn docs_say_the_default_of_every_key() {
     let rows = rows(include_str!("../../../docs/configuration.md"));
     let mut wrong = Vec::new();
     for (table, keys) in TABLES {
-        for key in keys.iter().filter(|key| !matches!(key.kind, Kind::Later(_))) {
+        for key in *keys {
             let quoted = format!("`{}`", key.name);
             let of_table = |(heading, head, cells): &&(&str, &str, Vec<&str>)| {
                 let others = TABLES.iter().filter(|(other, _)| other != table);

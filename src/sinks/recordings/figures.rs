@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use trunkgate_media::counters::Counter;
 
+use super::mail::MailFigures;
 use super::transcription::TranscriptionFigures;
 use crate::limits::RECORDINGS_LOSS_SHOWN_SECONDS;
 use crate::system::problem::{Failure, Harm, Problem};
@@ -44,6 +45,8 @@ pub(crate) struct RecordingFigures {
     pub(crate) expired: Counter,
     /// Those of transcriptions.
     pub(crate) transcriptions: TranscriptionFigures,
+    /// Those of e-mails about messages in mailboxes.
+    pub(crate) mails: MailFigures,
     queued: AtomicUsize,
     trouble: Mutex<Option<Failure>>,
     /// Time of the latest loss.
@@ -149,6 +152,7 @@ impl RecordingFigures {
             problems.push(problem.fixed_by("see the log; encrypted ones need the identity in `key` of [recording]"));
         }
         problems.extend(self.transcriptions.problem());
+        problems.extend(self.mails.problems());
         problems
     }
 }

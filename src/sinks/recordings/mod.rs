@@ -7,6 +7,7 @@ mod drawn;
 mod figures;
 mod index;
 mod live;
+mod mail;
 mod output;
 mod place;
 mod reader;
@@ -15,6 +16,7 @@ mod report;
 mod shared;
 mod transcription;
 mod trim;
+mod under_way;
 mod unindexed;
 mod waveform;
 mod writer;
@@ -47,8 +49,9 @@ pub(crate) use transcription::{Part as TranscriptionPart, Transcription};
 pub(crate) use waveform::Waveform;
 
 use closing::Closer;
+use mail::Mailer;
 use shared::Shared;
-use transcription::{Pace, Transcriber};
+use transcription::Transcriber;
 use writer::Writer;
 
 /// What a command counts in the queue beside its samples, in bytes.
@@ -255,6 +258,7 @@ impl Threads {
     pub(crate) fn stop(self) {
         let _ = self.commands.send(Command::Stop);
         self.shared.transcribing.stop();
+        self.shared.mailing.stop();
         for thread in self.threads {
             let _ = thread.join();
         }
@@ -282,10 +286,15 @@ impl Recordings {
         let begin = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let writing = begin("recordings").spawn(move || writer.run(&commands_in))?;
         let closing = begin("recordings-end").spawn(move || closer.run(&closing_in))?;
-        let transcriber = Transcriber::new(Arc::clone(&shared), Pace::default());
+        let transcriber = Transcriber::new(Arc::clone(&shared), transcription::Pace::default());
+        let mailer = Mailer::new(Arc::clone(&shared), mail::Pace::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let transcribing = begin("transcription").spawn(move || transcriber.run(runtime))?;
-        let threads = [writing, closing, transcribing];
+        let sending = begin("recordings-sent").spawn(move || {
+            runtime.block_on(async { tokio::join!(transcriber.keep(), mailer.keep()) });
+            // A name may still be looked up.
+            runtime.shutdown_background();
+        })?;
+        let threads = [writing, closing, sending];
         let threads = Threads { commands: commands.clone(), threads, shared: Arc::clone(&shared) };
         Ok((Recordings { commands, shared }, threads))
     }
@@ -295,6 +304,7 @@ impl Recordings {
         self.shared.configure(settings);
         self.shared.reports.configure(links.unwrap_or_default());
         self.shared.transcribing.wake();
+        self.shared.mailing.wake();
     }
 
     /// Sets the sender of what receivers are notified of.

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use trunkgate_call::{RECORDING_PURPOSE, RecordingLinks, RecordingReceiver, RecordingReport};
 
 use super::index::{Entry, State};
+use super::mail;
 use crate::sinks::callbacks::{self, Callback, Head, StoredDesk};
 use crate::webhooks::request::{Method, idempotency_token};
 
@@ -46,7 +47,8 @@ impl Reports {
             State::Absent => receiver.events.absent,
             State::InProgress | State::Deleted => false,
         };
-        let receivers = links.receivers(entry.receiver.as_ref()).filter(wanted);
+        let is_url = |receiver: &RecordingReceiver| mail::address(&receiver.url).is_none();
+        let receivers = links.receivers(entry.receiver.as_ref()).filter(is_url).filter(wanted);
         let created = Timestamp::now().as_microsecond();
         receivers.map(|receiver| callback(entry, &links, receiver, created)).collect()
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
+use tokio::task::spawn_blocking;
 use trunkgate_recording::age::Refusal;
 
 use super::figures::RecordingFigures;
@@ -15,10 +16,10 @@ use super::index::{self, Entry, Part, State};
 use super::place::Place;
 use super::reader::{self, Reader};
 use super::report::Reports;
-use super::transcription::{self, Wake};
+use super::under_way::Wake;
 use super::unindexed::Refused;
 use super::waveform::{Waveform, Waveforms};
-use super::{Event, Tell, report};
+use super::{Event, Tell, mail, report, transcription};
 use crate::config::{OnFull, Recording};
 use crate::sinks::store::{Commit, Store};
 
@@ -76,8 +77,10 @@ pub(super) struct Shared {
     pub(super) reports: Reports,
     /// Entries that the store has refused when their recordings began.
     pub(super) refused: Refused,
-    /// The thread of transcriptions.
+    /// The task of transcriptions.
     pub(super) transcribing: Wake,
+    /// The task of e-mails.
+    pub(super) mailing: Wake,
     tell: Tell,
     settings: Mutex<Option<Arc<Recording>>>,
     /// SIDs of recordings of this process whose files are not closed.
@@ -99,6 +102,7 @@ impl Shared {
             reports: Reports::default(),
             refused: Refused::default(),
             transcribing: Wake::default(),
+            mailing: Wake::default(),
             tell,
             settings: Mutex::default(),
             live: Mutex::default(),
@@ -195,16 +199,21 @@ impl Shared {
         let settings = self.settings();
         let transcribes = settings.as_ref().and_then(|settings| settings.transcription.as_deref());
         let transcription = transcription::wanted(entry, transcribes)?;
-        let is_wanted = transcription.is_some();
+        let letter = mail::wanted(entry);
+        let (is_wanted, is_mailed) = (transcription.is_some(), letter.is_some());
         let (entry, reports) = (entry.clone(), self.reports.of(entry));
         let heads = self.change(move |store| {
             index::put(store, &entry)?;
             transcription.iter().try_for_each(|new| transcription::table::add(store, new))?;
+            letter.iter().try_for_each(|new| mail::table::put(store, new))?;
             report::write(store, &reports)
         })?;
         self.reports.hand_over(heads);
         if is_wanted {
             self.transcribing.wake();
+        }
+        if is_mailed {
+            self.mailing.wake();
         }
         Ok(())
     }
@@ -261,7 +270,7 @@ impl Shared {
         Ok(Deleted::Done)
     }
 
-    /// Removes the file of an entry and its transcriptions, then leaves the entry without it.
+    /// Removes the file of an entry, its transcriptions and its e-mail, then leaves the entry without it.
     pub(super) fn remove(&self, entry: Entry) -> io::Result<()> {
         if let Some(place) = entry.file.as_ref().and_then(|(root, path)| Place::of(root, path)) {
             place.remove()?;
@@ -270,6 +279,7 @@ impl Shared {
         let stone = Entry { state: State::Deleted, file: None, sha256: None, updated, ..entry };
         self.change(move |store| {
             transcription::table::delete_of(store, &stone.sid)?;
+            mail::table::delete_of(store, &stone.sid)?;
             index::put(store, &stone)
         })
     }
@@ -287,4 +297,13 @@ impl Shared {
             Err(error) => self.figures.failed(&error, &settings.directory),
         }
     }
+}
+
+/// Does what waits for the disk beside the task that needs it.
+pub(super) async fn on_disk<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&Shared) -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let shared = Arc::clone(shared);
+    spawn_blocking(move || work(&shared)).await.map_err(io::Error::other).and_then(|done| done)
 }

@@ -118,6 +118,7 @@ fn settings(directory: &Path) -> Recording {
         announce: None,
         announce_to: AnnounceTo::Both,
         transcription: None,
+        mail: None,
         directory: directory.to_owned(),
         container: Container::Wav,
         keep: None,

@@ -19,7 +19,7 @@ pub(super) const NAME: &str = "trunkgate.db";
 /// What tells it from databases of others: `TGst`.
 const APPLICATION: i64 = 0x5447_7374;
 /// What makes each version of the tables of the one before.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("schema.sql"),
     include_str!("api.sql"),
     include_str!("calls.sql"),
@@ -28,9 +28,10 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("recording_callbacks.sql"),
     include_str!("voicemail.sql"),
     include_str!("transcription.sql"),
+    include_str!("mail.sql"),
 ];
 /// What is saved of a damaged file, and by which columns it is read forwards and backwards.
-const TABLES: [(&str, &str); 14] = [
+const TABLES: [(&str, &str); 16] = [
     ("sms", "rowid"),
     ("opted_out", "recipient"),
     ("call_record", "id"),
@@ -45,6 +46,8 @@ const TABLES: [(&str, &str); 14] = [
     ("call_party", "sid"),
     ("call_removed", "sid"),
     ("recording", "rowid"),
+    ("transcription", "rowid"),
+    ("mail", "recording"),
 ];
 
 /// Opens the file, which is made where it is not there, and keeps it: no other process has it meanwhile. What earlier versions have left

@@ -61,6 +61,11 @@ const WORDS: &[(&str, &str, &str)] = &[
         "A recording is not transcribed, or not yet: the line says which and why. `trunkgate status` names the error while requests to `url` in [transcription] fail; they are repeated for 24 hours (docs/recording.md).",
     ),
     (
+        "mail_failed",
+        "reason of a line of the log",
+        "An e-mail about a voicemail message is not sent, or not yet: the line says which and why. `trunkgate status` names the answer of the mail server while attempts fail, and for a day e-mails that were given up; attempts are repeated for 48 hours (docs/voicemail.md).",
+    ),
+    (
         "grade",
         "figure of a trunk, column LATELY of status",
         "How a trunk did lately, from 0 to 10: the share of its calls that were answered, in tenths. Routes with `order = \"asr\"` try higher grades first. Busy or absent parties do not count, failures between the same two numbers at most twice a minute, and ten imaginary calls, nine of them answered, stand beside the real ones: a few failures change it little, and a trunk without recent calls has 9 (docs/routing.md).",

@@ -7,6 +7,7 @@ pub(crate) mod codecs;
 pub(crate) mod dns;
 pub(crate) mod endpoint;
 pub(crate) mod listener;
+pub(crate) mod mail;
 pub(crate) mod media_ports;
 pub(crate) mod secure;
 pub(crate) mod sip;

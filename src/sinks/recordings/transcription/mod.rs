@@ -1,4 +1,4 @@
-//! Transcription of recordings: a thread that sends the audio of completed recordings to a service and stores the texts. Transcriptions
+//! Transcription of recordings: a task that sends the audio of completed recordings to a service and stores the texts. Transcriptions
 //! that wait are in the store, so a crash loses none; a request that it has cut is repeated.
 
 mod audio;
@@ -6,23 +6,19 @@ mod endpoint;
 mod figures;
 pub(super) mod table;
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::runtime::Runtime;
-use tokio::sync::Notify;
-use tokio::task::{Id, JoinSet, spawn_blocking};
 use trunkgate_call::{TRANSCRIPTION_PURPOSE, TranscriptionReport, TranscriptionRequest};
 use trunkgate_recording::age::{Identities, Payload, Sealer};
 
 use super::drawn;
 use super::index::Entry;
 use super::report::callback_to;
-use super::shared::{NotOpened, Shared};
+use super::shared::{NotOpened, Shared, on_disk};
+use super::under_way::UnderWay;
 use crate::config;
 use crate::limits::{
     TRANSCRIPTION_PAUSE_MOST_SECONDS, TRANSCRIPTION_PAUSE_SECONDS, TRANSCRIPTION_REPORT_BYTES, TRANSCRIPTION_SECONDS,
@@ -89,34 +85,6 @@ pub(super) fn wanted(entry: &Entry, settings: Option<&config::Transcription>) ->
     }))
 }
 
-/// Wakes the thread that transcribes, and stops it.
-#[derive(Debug, Default)]
-pub(super) struct Wake {
-    notify: Notify,
-    is_stopped: AtomicBool,
-}
-
-impl Wake {
-    /// Has the thread look at the store.
-    pub(super) fn wake(&self) {
-        self.notify.notify_one();
-    }
-
-    /// Ends the thread.
-    pub(super) fn stop(&self) {
-        self.is_stopped.store(true, Ordering::Release);
-        self.wake();
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.is_stopped.load(Ordering::Acquire)
-    }
-
-    async fn woken(&self) {
-        self.notify.notified().await;
-    }
-}
-
 /// Reads a part of the list.
 pub(super) fn list(shared: &Shared, part: Part, most: usize) -> io::Result<Vec<Transcription>> {
     shared.change(move |store| table::list(store, &part, most))
@@ -134,7 +102,7 @@ pub(super) fn delete(shared: &Shared, sid: &str) -> io::Result<bool> {
     shared.change(move |store| table::delete(store, &sid))
 }
 
-/// The thread's state.
+/// Requester of texts.
 #[derive(Debug)]
 pub(super) struct Transcriber {
     shared: Arc<Shared>,
@@ -147,25 +115,12 @@ impl Transcriber {
     }
 
     /// Transcribes until it is stopped; requests that are under way then are repeated by the next start.
-    pub(super) fn run(self, runtime: Runtime) {
-        runtime.block_on(self.keep());
-        // A name may still be looked up.
-        runtime.shutdown_background();
-    }
-
-    async fn keep(self) {
-        let mut tasks = JoinSet::new();
-        let mut active: HashMap<Id, String> = HashMap::new();
+    pub(super) async fn keep(self) {
+        let mut under_way = UnderWay::new(TRANSCRIPTIONS_AT_ONCE);
         while !self.shared.transcribing.is_stopped() {
-            let pause = self.begin(&mut tasks, &mut active).await;
+            let pause = self.begin(&mut under_way).await;
             tokio::select! {
-                Some(done) = tasks.join_next_with_id() => {
-                    let id = match done {
-                        Ok((id, ())) => id,
-                        Err(error) => error.id(),
-                    };
-                    active.remove(&id);
-                }
+                () = under_way.ended() => {}
                 () = self.shared.transcribing.woken() => {}
                 () = tokio::time::sleep(pause) => {}
             }
@@ -173,7 +128,7 @@ impl Transcriber {
     }
 
     /// Begins requests that are due, as many as may be under way; returns when to look again.
-    async fn begin(&self, tasks: &mut JoinSet<()>, active: &mut HashMap<Id, String>) -> Duration {
+    async fn begin(&self, under_way: &mut UnderWay) -> Duration {
         let settings = self.shared.settings().and_then(|settings| settings.transcription.clone());
         let Some(settings) = settings.filter(|_| self.shared.store.has_any()) else { return LOOK };
         let now = Timestamp::now().as_millisecond();
@@ -189,27 +144,12 @@ impl Transcriber {
         };
         self.shared.figures.transcriptions.waiting.set(all);
         for one in due {
-            if active.len() >= TRANSCRIPTIONS_AT_ONCE {
-                break;
-            }
-            if active.values().any(|sid| *sid == one.sid) {
-                continue;
-            }
             let sid = one.sid.clone();
-            let task = tasks.spawn(transcribe(Arc::clone(&self.shared), settings.clone(), self.pace, one));
-            active.insert(task.id(), sid);
+            under_way.begin(&sid, transcribe(Arc::clone(&self.shared), settings.clone(), self.pace, one));
         }
         let left = next.map(|next| Duration::from_millis(u64::try_from(next - now).unwrap_or(0)));
         left.unwrap_or(LOOK).min(LOOK)
     }
-}
-
-async fn on_disk<T: Send + 'static>(
-    shared: &Arc<Shared>,
-    work: impl FnOnce(&Shared) -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    let shared = Arc::clone(shared);
-    spawn_blocking(move || work(&shared)).await.map_err(io::Error::other).and_then(|done| done)
 }
 
 /// Makes one request, and stores what it has led to.

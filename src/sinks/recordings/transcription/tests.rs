@@ -112,6 +112,7 @@ impl Bench {
             announce: None,
             announce_to: AnnounceTo::Both,
             transcription: Some(Arc::new(transcription)),
+            mail: None,
         }));
         Bench { folder, shared }
     }
@@ -148,7 +149,7 @@ impl Bench {
 
     fn start(&self) -> std::thread::JoinHandle<()> {
         let transcriber = Transcriber::new(Arc::clone(&self.shared), PACE);
-        std::thread::spawn(move || transcriber.run(runtime()))
+        std::thread::spawn(move || runtime().block_on(transcriber.keep()))
     }
 
     fn one(&self) -> Transcription {
@@ -190,7 +191,7 @@ impl Bench {
     }
 }
 
-fn runtime() -> Runtime {
+fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
