@@ -47,6 +47,7 @@ mod summary;
 mod traces;
 mod trunk_problems;
 mod twilio;
+mod voicemail;
 mod way;
 
 pub use status::StatusReport;
@@ -146,6 +147,8 @@ fn router(handle: Handle, tickets: listening::Tickets) -> Router {
         .route("/v1/recordings/{sid}/listen", post(listening::begin))
         .route("/v1/recordings/{sid}/peaks", get(recordings::peaks))
         .route("/v1/recordings/{sid}/verify", post(recordings::verify))
+        .route("/v1/voicemail", get(voicemail::list))
+        .route("/v1/voicemail/{name}/heard", post(voicemail::heard))
         .merge(twilio_paths())
         .route(gate::CA_PATH, get(proxy::certificate).with_state(proxy.clone()))
         .route("/sms/inbound", post(sms::inbound))

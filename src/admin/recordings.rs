@@ -48,6 +48,9 @@ pub(super) struct Shown {
     from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<String>,
+    /// When the message was heard first: null before; absent for other recordings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heard_at: Option<Option<String>>,
     /// The newest first; absent in lists, and where there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     transcriptions: Vec<ShownTranscription>,
@@ -81,6 +84,8 @@ impl From<Entry> for Shown {
         let message = entry.message.map(|VoicemailMessage { mailbox, from, to }| (mailbox, (from, to)));
         let (voicemail, numbers) = message.unzip();
         let (from, to) = numbers.unzip();
+        let moment = |time| format!("{:.3}", Timestamp::from_millisecond(time).unwrap_or_default());
+        let heard_at = voicemail.is_some().then(|| entry.heard.map(moment));
         Shown {
             sid: entry.sid,
             call_sid: entry.call_sid,
@@ -100,6 +105,7 @@ impl From<Entry> for Shown {
             voicemail,
             from,
             to,
+            heard_at,
             transcriptions: Vec::new(),
         }
     }
@@ -135,7 +141,7 @@ fn unknown(sid: &str) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "unknown_recording", format!("there is no recording {sid:?}"))
 }
 
-fn unreadable(error: &dyn std::fmt::Display) -> ApiError {
+pub(super) fn unreadable(error: &dyn std::fmt::Display) -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "recordings_unreadable", error.to_string())
 }
 
@@ -153,7 +159,7 @@ fn not_opened(sid: &str, why: &NotOpened) -> ApiError {
 }
 
 /// Does what waits for the disk.
-async fn on_disk<T: Send + 'static>(
+pub(super) async fn on_disk<T: Send + 'static>(
     handle: &Handle,
     work: impl FnOnce(&Recordings) -> T + Send + 'static,
 ) -> Result<T, ApiError> {
@@ -251,7 +257,7 @@ pub(super) async fn peaks(
     Ok(Json(json!({ "sid": sid, "peaks": waveform.levels, "sampled": waveform.is_sampled })))
 }
 
-/// Sends the audio, or a range of it.
+/// Sends the audio, or a range of it; a message is heard by that.
 pub(super) async fn audio(
     State(handle): State<Handle>,
     Sid(sid): Sid,
@@ -260,6 +266,13 @@ pub(super) async fn audio(
     let wanted = sid.clone();
     let opened = on_disk(&handle, move |recordings| recordings.open(&wanted)).await?;
     let (entry, reader) = opened.map_err(|why| not_opened(&sid, &why))?;
+    if let (Some(message), None) = (&entry.message, entry.heard) {
+        let (mailbox, heard) = (message.mailbox.clone(), sid.clone());
+        // The audio is sent also where the store does not take that.
+        if let Err(error) = on_disk(&handle, move |recordings| recordings.heard(&mailbox, Some(&heard))).await? {
+            tracing::warn!(reason = "recording_failed", "message {sid} is not noted as heard: {error}");
+        }
+    }
     match Audio::of(&entry, reader, &headers) {
         Ok(audio) => Ok(audio.into_response()),
         Err(RangeOutside(bytes)) => {

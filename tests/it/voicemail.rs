@@ -40,6 +40,26 @@ fn long_enough(rig: &Rig) {
     until("some of it is recorded", || (walk(&rig.edge.file.with_file_name("recordings")) > 16_000).then_some(()));
 }
 
+/// The one message of the mailbox is heard by its audio; audio through the Twilio-compatible API was fetched before.
+fn is_new_until_heard(rig: &Rig, sid: &str) {
+    let counts = |new: u64, heard: u64| json!({ "mailboxes": [{ "name": "front", "new": new, "heard": heard }] });
+    assert_eq!(rig.edge.json("/v1/voicemail"), counts(1, 0));
+    assert!(list(rig, "front")[0]["heard_at"].is_null());
+    let heard = |path: &str| rig.edge.ask("POST", path, "");
+    assert_eq!(heard("/v1/voicemail/back/heard").0, 404);
+    let (status, refused) = heard("/v1/voicemail/front/heard?sid=RE1");
+    assert_eq!((status, &refused["error"]["code"]), (404, &json!("unknown_recording")), "{refused}");
+    assert_eq!(heard("/v1/voicemail/front/heard?id=RE1").0, 400);
+    assert_eq!(rig.edge.get(&format!("/v1/recordings/{sid}/peaks")).0, 200);
+    assert_eq!(rig.edge.json("/v1/voicemail"), counts(1, 0), "a picture of it is not heard");
+    assert_eq!(http_with_headers("GET", &format!("{}/v1/recordings/{sid}/audio", rig.edge.url()), &[], "").0, 200);
+    assert_eq!(rig.edge.json("/v1/voicemail"), counts(0, 1));
+    assert!(list(rig, "front")[0]["heard_at"].is_string());
+    let left = json!({ "name": "front", "new": 0, "heard": 1 });
+    assert_eq!(heard(&format!("/v1/voicemail/front/heard?sid={sid}")), (200, left.clone()));
+    assert_eq!(heard("/v1/voicemail/front/heard"), (200, left));
+}
+
 #[test]
 fn a_message_is_taken_notified_and_listed() {
     let receiver = application(&[("/voicemail", "")]);
@@ -80,6 +100,7 @@ fn a_message_is_taken_notified_and_listed() {
         assert_eq!(shown[0][field], value, "{field}");
     }
     assert!(list(&rig, "back").is_empty());
+    is_new_until_heard(&rig, &sid);
     let record = rig.edge.json(&format!("/v1/calls/{}", rig.edge.sid()));
     assert_eq!((&record["voicemail"], &record["reason"]), (&json!("front"), &json!("voicemail_ended")));
 }

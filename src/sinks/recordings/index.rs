@@ -68,6 +68,8 @@ pub(crate) struct Entry {
     pub(crate) message: Option<VoicemailMessage>,
     /// The transcription that it asks for.
     pub(crate) transcription: Option<TranscriptionRequest>,
+    /// When the message was heard first, in milliseconds since 1970.
+    pub(crate) heard: Option<i64>,
 }
 
 impl Entry {
@@ -96,6 +98,7 @@ impl Entry {
             error_code: None,
             message: None,
             transcription: None,
+            heard: None,
         }
     }
 }
@@ -118,7 +121,7 @@ pub(crate) struct Part {
 }
 
 const COLUMNS: &str = "sid, call, conference, source, channels, state, directory, path, is_opus, is_encrypted, started, updated, \
-                       milliseconds, bytes, sha256, gaps, lost_milliseconds, error, track, receiver, error_code, mailbox, caller, called, transcription";
+                       milliseconds, bytes, sha256, gaps, lost_milliseconds, error, track, receiver, error_code, mailbox, caller, called, transcription, heard";
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     let state: String = row.get("state")?;
@@ -151,6 +154,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         error_code: row.get("error_code")?,
         message: mailbox.map(message),
         transcription: transcription.and_then(|asked| serde_json::from_str(&asked).ok()),
+        heard: row.get("heard")?,
     })
 }
 
@@ -162,7 +166,7 @@ fn signed(value: u64) -> i64 {
 pub(super) fn put(store: &Connection, entry: &Entry) -> rusqlite::Result<()> {
     let mut put = store.prepare(&format!(
         "INSERT OR REPLACE INTO recording ({COLUMNS}) VALUES \
-         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)"
+         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)"
     ))?;
     // An object of texts and flags always becomes JSON.
     let receiver = entry.receiver.as_ref().and_then(|receiver| serde_json::to_string(receiver).ok());
@@ -195,6 +199,7 @@ pub(super) fn put(store: &Connection, entry: &Entry) -> rusqlite::Result<()> {
         message.map(|message| &message.from),
         message.map(|message| &message.to),
         transcription,
+        entry.heard,
     ])?;
     Ok(())
 }
@@ -217,6 +222,38 @@ pub(super) fn list(store: &Connection, part: &Part, most: usize) -> rusqlite::Re
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let values = params![started, sid, since, before, call_sid, conference_sid, most, is_there, mailbox];
     rows.query_map(values, entry)?.collect()
+}
+
+/// Messages of a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Messages {
+    /// Its name.
+    pub(crate) mailbox: String,
+    /// Messages that were not heard.
+    pub(crate) new: u64,
+    /// Messages that were.
+    pub(crate) heard: u64,
+}
+
+/// Counts the messages of each mailbox that has any.
+pub(super) fn messages(store: &Connection) -> rusqlite::Result<Vec<Messages>> {
+    let mut rows = store.prepare(
+        "SELECT mailbox, count(*) - count(heard), count(heard) FROM recording
+         WHERE mailbox IS NOT NULL AND state = 'completed' GROUP BY mailbox ORDER BY mailbox",
+    )?;
+    let count =
+        |row: &Row<'_>, at: usize| -> rusqlite::Result<u64> { Ok(row.get::<_, i64>(at)?.try_into().unwrap_or(0)) };
+    let messages = |row: &Row<'_>| Ok(Messages { mailbox: row.get(0)?, new: count(row, 1)?, heard: count(row, 2)? });
+    rows.query_map([], messages)?.collect()
+}
+
+/// Notes that a message of a mailbox, or with no SID all of them, were heard; how many there are. A message that was heard before keeps its time.
+pub(super) fn heard(store: &Connection, mailbox: &str, sid: Option<&str>, now: i64) -> rusqlite::Result<usize> {
+    let mut heard = store.prepare(
+        "UPDATE recording SET heard = coalesce(heard, ?1)
+         WHERE mailbox = ?2 AND state = 'completed' AND (?3 IS NULL OR sid = ?3)",
+    )?;
+    heard.execute(params![now, mailbox, sid])
 }
 
 /// Reads entries of a state whose recordings started before a time, the oldest first and behind another one.
@@ -251,6 +288,7 @@ mod tests {
             include_str!("../store/recording_callbacks.sql"),
             include_str!("../store/voicemail.sql"),
             include_str!("../store/transcription.sql"),
+            include_str!("../store/heard.sql"),
         ] {
             store.execute_batch(step).unwrap();
         }
@@ -291,7 +329,30 @@ mod tests {
                 from: "+1".into(),
                 to: "+2".into(),
             }),
+            heard: (at == 4).then_some(7),
         }
+    }
+
+    #[test]
+    fn messages_are_new_until_they_are_heard() {
+        let store = store();
+        for (at, mailbox) in [(1, "front"), (2, "front"), (4, "back"), (5, "")] {
+            let message = VoicemailMessage { mailbox: mailbox.into(), from: "+1".into(), to: "+2".into() };
+            let message = Some(message).filter(|message| !message.mailbox.is_empty());
+            put(&store, &Entry { message, heard: None, ..entry(at, "CA1") }).unwrap();
+        }
+        let counts = || -> Vec<(String, u64, u64)> {
+            messages(&store).unwrap().into_iter().map(|one| (one.mailbox, one.new, one.heard)).collect()
+        };
+        assert_eq!(counts(), [("back".into(), 1, 0), ("front".into(), 2, 0)]);
+        let first = format!("RE{:032x}", 1);
+        assert_eq!(heard(&store, "front", Some(&first), 10).unwrap(), 1);
+        assert_eq!(heard(&store, "back", Some(&first), 10).unwrap(), 0, "it is another mailbox's");
+        assert_eq!(counts(), [("back".into(), 1, 0), ("front".into(), 1, 1)]);
+        assert_eq!(heard(&store, "front", None, 20).unwrap(), 2);
+        assert_eq!(find(&store, &first).unwrap().unwrap().heard, Some(10), "the first time stays");
+        put(&store, &Entry { state: State::Deleted, file: None, ..find(&store, &first).unwrap().unwrap() }).unwrap();
+        assert_eq!(counts(), [("back".into(), 1, 0), ("front".into(), 0, 1)]);
     }
 
     #[test]

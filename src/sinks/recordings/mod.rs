@@ -42,7 +42,7 @@ use crate::sinks::callbacks::StoredDesk;
 use crate::sinks::store::Store;
 
 pub(crate) use figures::RecordingFigures;
-pub(crate) use index::{Entry, Part, State};
+pub(crate) use index::{Entry, Messages, Part, State};
 pub(crate) use reader::Reader;
 pub(crate) use shared::{Deleted, NotOpened};
 pub(crate) use transcription::{Part as TranscriptionPart, Transcription};
@@ -375,6 +375,24 @@ impl Recordings {
     /// Those of the store.
     pub(crate) fn find(&self, sid: &str) -> io::Result<Option<Entry>> {
         self.shared.find(sid)
+    }
+
+    /// Counts the messages of each mailbox that has any; waits for the disk.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) fn messages(&self) -> io::Result<Vec<Messages>> {
+        self.shared.change(index::messages)
+    }
+
+    /// Notes that a message of a mailbox, or with no SID all of them, were heard; how many there are. Waits for the disk.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) fn heard(&self, mailbox: &str, sid: Option<&str>) -> io::Result<usize> {
+        let (mailbox, sid) = (mailbox.to_owned(), sid.map(str::to_owned));
+        let now = Timestamp::now().as_millisecond();
+        self.shared.change(move |store| index::heard(store, &mailbox, sid.as_deref(), now))
     }
 
     /// Opens the audio of a completed recording, decrypted where it is encrypted; waits for the disk.

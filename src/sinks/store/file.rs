@@ -19,7 +19,7 @@ pub(super) const NAME: &str = "trunkgate.db";
 /// What tells it from databases of others: `TGst`.
 const APPLICATION: i64 = 0x5447_7374;
 /// What makes each version of the tables of the one before.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("schema.sql"),
     include_str!("api.sql"),
     include_str!("calls.sql"),
@@ -29,6 +29,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("voicemail.sql"),
     include_str!("transcription.sql"),
     include_str!("mail.sql"),
+    include_str!("heard.sql"),
 ];
 /// What is saved of a damaged file, and by which columns it is read forwards and backwards.
 const TABLES: [(&str, &str); 16] = [
