@@ -671,6 +671,10 @@ pub const MAIL_PAUSE_SECONDS: u64 = 30;
 pub const MAIL_PAUSE_MOST_SECONDS: u64 = 1800;
 /// Time after which an e-mail is given up, in seconds.
 pub const MAIL_TRIED_SECONDS: u64 = 2 * 86_400;
+/// Time that an e-mail waits for the transcription of its message, in seconds.
+pub const MAIL_TEXT_SECONDS: u64 = 300;
+/// Longest text of a transcription in an e-mail, in bytes.
+pub const MAIL_TEXT_BYTES: usize = 64 << 10;
 /// Time for which an e-mail that was given up is a problem of `status`, in seconds.
 pub const MAIL_FAILED_SECONDS: u64 = 86_400;
 /// Recordings that a request lists without `limit`.

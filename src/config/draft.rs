@@ -205,6 +205,8 @@ pub(super) struct PlacedMailbox {
     pub(super) name: Span,
     /// `notify`, where written.
     pub(super) notify: Option<Span>,
+    /// `transcribe`, where written.
+    pub(super) transcribe: Option<Span>,
 }
 
 /// `[api]` with its places.

@@ -45,7 +45,8 @@ fn read_one<'a>(
         sounds.judge(("`greeting`", name), value.span(), findings);
     }
     let notify = section.get("notify").map(|value| value.span());
-    Some(PlacedMailbox { mailbox, name: span, notify })
+    let transcribe = section.get("transcribe").map(|value| value.span());
+    Some(PlacedMailbox { mailbox, name: span, notify, transcribe })
 }
 
 /// Reads `max_length`.
@@ -95,6 +96,13 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
             let message = format!("voicemail {name} needs [recording]");
             findings.error(code::MISSING, placed.name.clone(), message, ADD_RECORDING);
         }
+        if let Some(span) = placed.transcribe.as_ref().filter(|_| placed.mailbox.transcribe)
+            && draft.transcription.is_none()
+        {
+            let message = format!("`transcribe` of voicemail {name} needs [transcription]");
+            let help = "add [transcription] with url = \"https://asr.example.com/v1/audio/transcriptions\"";
+            findings.error(code::MISSING, span.clone(), message, help);
+        }
         let is_it = |target: &TargetSpec| matches!(target, TargetSpec::Voicemail(named) if **named == **name);
         if !draft.is_target(is_it) {
             let message = format!("no route uses voicemail {name}");
@@ -134,8 +142,9 @@ mod tests {
         let (found, config) = read(&format!("{REST}{RECORDING}[voicemail.front]\n"));
         assert_eq!(found, [""; 0]);
         assert_eq!(config.unwrap().mailboxes, [Mailbox::new("front")]);
-        let keys = "greeting = 'hello.mp3'\nmax_length = '90s'\nsilence = '3s'\nnotify = 'https://h.example/?key=1'\n";
-        let (found, config) = read(&format!("{REST}{RECORDING}[voicemail.front]\n{keys}"));
+        let keys = "greeting = 'hello.mp3'\nmax_length = '90s'\nsilence = '3s'\ntranscribe = true\nnotify = 'https://h.example/?key=1'\n";
+        let (found, config) =
+            read(&format!("{REST}{RECORDING}[transcription]\nurl = 'https://asr.example/'\n[voicemail.front]\n{keys}"));
         assert_eq!(found, [""; 0]);
         let config = config.unwrap();
         let expected = Mailbox {
@@ -143,6 +152,7 @@ mod tests {
             max_length: Duration::from_secs(90),
             silence: Duration::from_secs(3),
             notify: Some("https://h.example/?key=1".into()),
+            transcribe: true,
             ..Mailbox::new("front")
         };
         assert_eq!(config.mailboxes, [expected]);
@@ -169,6 +179,10 @@ mod tests {
             (of("max_length = 60"), "TG0109 8:14 `max_length` has no unit"),
             (of("silence = '0s'"), "TG0105 8:11 `silence` is out of range. use \"1s\" to \"1m\""),
             (of("notify = 'ftp://h/'"), "TG0154 8:10 `notify` is not a web address"),
+            (
+                of("transcribe = true"),
+                "TG0106 8:14 `transcribe` of voicemail front needs [transcription]. add [transcription] with",
+            ),
             (of("greetings = 'a'"), "did you mean `greeting`?"),
             (REST.replace("'voicemail:front'", "'voicemail:'"), "4:23 \"voicemail:\" is not a mailbox. voicemail:NAME"),
             (

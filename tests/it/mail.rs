@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` themselves
 
+use std::io::Write as _;
+use std::net::TcpListener;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nix::sys::signal::Signal;
 
-use crate::apps::Rig;
+use crate::apps::{Rig, application, form, parameter};
 use crate::support::calls::{NUMBER, media_of};
+use crate::support::endpoint::{Endpoint, Post};
 use crate::support::mail::{ABSENT, MailServer, Offers};
 use crate::support::tls::Authority;
 use crate::support::{Process, until};
@@ -87,6 +91,59 @@ fn a_message_is_sent_after_a_kill_in_mid_attempt() {
         !log.contains("hunter2") && !log.contains(&STANDARD.encode("\0ann\0hunter2")) && !log.contains(NUMBER),
         "{log}"
     );
+}
+
+/// A service that makes the same text of every recording.
+fn transcribing() -> Endpoint {
+    Endpoint::reading(TcpListener::bind("127.0.0.1:0").unwrap(), |_, _, stream| {
+        let body = "{\"text\":\"Call me back, Jörg.\"}";
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).is_ok()
+    })
+}
+
+#[test]
+fn an_e_mail_waits_for_the_text_of_its_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path(), "ca");
+    let server = MailServer::start(&authority.issue("mail", &["127.0.0.1"]), Offers::Tls, false);
+    let service = transcribing();
+    let tables = format!(
+        "[recording]\ndirectory = \"recordings\"\n[transcription]\nurl = \"http://{}/t\"\n[voicemail.front]\n\
+         notify = \"mailto:desk@example.com\"\ntranscribe = true\n[mail]\nserver = \"smtps://ann@{}\"\n\
+         password = \"hunter2\"\nfrom = \"voicemail@example.com\"\nca = {:?}\n",
+        service.address, server.address, authority.file
+    );
+    let rig = Rig::new(&tables, r#""voicemail:front""#, &[]);
+    leave(&rig);
+    let text = server.taken().text;
+    let part = text.split("--=_RE").find(|part| part.contains("Content-Type: text/plain")).unwrap();
+    let body = part.split_once("\r\n\r\n").unwrap().1.split_whitespace().collect::<String>();
+    let body = String::from_utf8(STANDARD.decode(body).unwrap()).unwrap();
+    assert!(body.contains("\r\n\r\nCall me back, Jörg.\r\n"), "{body}");
+}
+
+#[test]
+fn a_webhook_gets_the_text_of_a_message() {
+    let (receiver, service) = (application(&[("/voicemail", "")]), transcribing());
+    let tables = format!(
+        "[recording]\ndirectory = \"recordings\"\n[transcription]\nurl = \"http://{}/t\"\n[voicemail.front]\n\
+         notify = \"http://{}/voicemail\"\ntranscribe = true\n",
+        service.address, receiver.address
+    );
+    let rig = Rig::new(&tables, r#""voicemail:front""#, &[]);
+    let sid = leave(&rig);
+    let is_text = |post: &Post| form(post).iter().any(|(name, _)| name == "TranscriptionText");
+    let post = until("the text is posted", || receiver.posts().into_iter().find(is_text));
+    for (name, value) in [
+        ("TranscriptionText", "Call me back, Jörg."),
+        ("TranscriptionStatus", "completed"),
+        ("RecordingSid", sid.as_str()),
+        ("From", "+14155550100"),
+        ("To", NUMBER),
+    ] {
+        assert_eq!(parameter(&post, name), value, "{name}");
+    }
 }
 
 #[test]

@@ -19,6 +19,9 @@ pub struct Mailbox {
     pub silence: Duration,
     /// URL of the receiver that is notified of each message: of a web application, or `mailto:` and an address.
     pub notify: Option<String>,
+    /// Whether its messages are transcribed.
+    #[serde(default)]
+    pub transcribe: bool,
 }
 
 impl Mailbox {
@@ -32,7 +35,7 @@ impl Mailbox {
     /// Makes a mailbox with a tone alone, of which no receiver is notified.
     pub fn new(name: &str) -> Mailbox {
         let (max_length, silence) = (Mailbox::MAX_LENGTH, Mailbox::SILENCE);
-        Mailbox { name: name.into(), greeting: None, max_length, silence, notify: None }
+        Mailbox { name: name.into(), greeting: None, max_length, silence, notify: None, transcribe: false }
     }
 
     /// Returns whether its messages are sent by e-mail.

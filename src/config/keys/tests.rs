@@ -23,7 +23,10 @@ const PLACES: &[(&str, &[Key])] = &[
     ("[cdr]\nfile = 'x'\nurl = 'https://h/'\nKEYS", CDR),
     ("[recording]\ndirectory = 'x'\nKEYS", RECORDING),
     ("[recording]\ndirectory = 'x'\n[transcription]\nurl = 'https://h/'\nKEYS", TRANSCRIPTION),
-    ("[recording]\ndirectory = 'x'\n[[route]]\nconnect = ['voicemail:x']\n[voicemail.x]\nKEYS", VOICEMAIL),
+    (
+        "[recording]\ndirectory = 'x'\n[transcription]\nurl = 'https://h/'\n[[route]]\nconnect = ['voicemail:x']\n[voicemail.x]\nKEYS",
+        VOICEMAIL,
+    ),
     (
         "[recording]\ndirectory = 'x'\n[[route]]\nconnect = ['voicemail:x']\n[voicemail.x]\nnotify = 'mailto:a@b'\n[mail]\nserver = 'smtp://u@h'\nKEYS",
         MAIL,

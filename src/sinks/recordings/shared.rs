@@ -199,8 +199,8 @@ impl Shared {
         let settings = self.settings();
         let transcribes = settings.as_ref().and_then(|settings| settings.transcription.as_deref());
         let transcription = transcription::wanted(entry, transcribes)?;
-        let letter = mail::wanted(entry);
-        let (is_wanted, is_mailed) = (transcription.is_some(), letter.is_some());
+        let (is_wanted, letter) = (transcription.is_some(), mail::wanted(entry, transcription.is_some()));
+        let is_mailed = letter.is_some();
         let (entry, reports) = (entry.clone(), self.reports.of(entry));
         let heads = self.change(move |store| {
             index::put(store, &entry)?;

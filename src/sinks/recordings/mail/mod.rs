@@ -20,11 +20,12 @@ use super::State;
 use super::index::Entry;
 use super::reader::Reader;
 use super::shared::{NotOpened, Shared, on_disk};
+use super::transcription;
 use super::under_way::UnderWay;
 use crate::config::Mail;
 use crate::limits::{
     MAIL_AUDIO_BYTES, MAIL_FAILED_SECONDS, MAIL_PAUSE_MOST_SECONDS, MAIL_PAUSE_SECONDS, MAIL_QUIT_SECONDS,
-    MAIL_SECONDS, MAIL_TRIED_SECONDS, MAILS_AT_ONCE,
+    MAIL_SECONDS, MAIL_TEXT_BYTES, MAIL_TEXT_SECONDS, MAIL_TRIED_SECONDS, MAILS_AT_ONCE,
 };
 use crate::system::backoff::Backoff;
 use crate::system::certificates::Trust;
@@ -67,18 +68,19 @@ pub(super) fn address(url: &str) -> Option<&str> {
     url.strip_prefix(Mailbox::MAILTO)
 }
 
-/// Returns the e-mail about a message that is complete, where there is to be one.
-pub(super) fn wanted(entry: &Entry) -> Option<Letter> {
+/// Returns the e-mail about a message that is complete, where there is to be one. One whose text is awaited waits for that, but not for long.
+pub(super) fn wanted(entry: &Entry, awaits_text: bool) -> Option<Letter> {
     let message = entry.message.as_ref().filter(|_| entry.state == State::Completed)?;
     let recipient = address(&entry.receiver.as_ref()?.url)?;
     let now = Timestamp::now().as_millisecond();
+    let pause = if awaits_text { milliseconds(Duration::from_secs(MAIL_TEXT_SECONDS)) } else { 0 };
     Some(Letter {
         recording: entry.sid.clone(),
         mailbox: message.mailbox.clone(),
         recipient: recipient.to_owned(),
         created: now,
         updated: now,
-        due: now,
+        due: now.saturating_add(pause),
         attempts: 0,
         is_failed: false,
         error: None,
@@ -218,8 +220,21 @@ fn written(
         Err(error) => Err(error.to_string()),
     };
     let url = shared.reports.links().of(recording);
-    let audio = audio.as_deref().map_err(String::as_str);
-    Ok(Some(Text { entry: &entry, from, to, url: &url, audio }.written()))
+    let (audio, said) = (audio.as_deref().map_err(String::as_str), said(shared, recording)?);
+    Ok(Some(Text { entry: &entry, from, to, url: &url, said: said.as_deref(), audio }.written()))
+}
+
+/// Returns the beginning of what was said in a message, where that is known and can be opened.
+fn said(shared: &Shared, recording: &str) -> io::Result<Option<String>> {
+    let part = transcription::Part { recording: Some(recording.to_owned()), ..transcription::Part::default() };
+    let Some(one) = transcription::list(shared, part, 1)?.pop() else { return Ok(None) };
+    let settings = shared.settings();
+    let key = settings.as_ref().and_then(|settings| settings.key.as_deref());
+    let mut said = transcription::opened(&one, key).ok().flatten();
+    if let Some(said) = &mut said {
+        said.truncate(said.floor_char_boundary(MAIL_TEXT_BYTES));
+    }
+    Ok(said)
 }
 
 /// Reads all of the audio.

@@ -69,6 +69,16 @@ pub(super) fn update(store: &Connection, changed: &Letter) -> rusqlite::Result<b
     Ok(update.execute(params![recording, updated, due, attempts, is_failed, error])? > 0)
 }
 
+/// Has the e-mail about a message sent now whose text it has waited for.
+pub(in crate::sinks::recordings) fn text_is_known(
+    store: &Connection,
+    recording: &str,
+    now: i64,
+) -> rusqlite::Result<()> {
+    let sent = "UPDATE mail SET due = min(due, ?2) WHERE recording = ?1 AND is_failed = 0 AND attempts = 0";
+    store.execute(sent, params![recording, now]).map(drop)
+}
+
 /// Removes one that was sent, and with it those to the same address that were given up: it takes e-mail again.
 pub(super) fn sent(store: &Connection, one: &Letter) -> rusqlite::Result<()> {
     delete_of(store, &one.recording)?;

@@ -289,7 +289,7 @@ fn an_e_mail_is_given_up_after_its_time_and_forgotten_a_day_later() {
 fn audio_beyond_what_the_server_takes_is_not_attached() {
     const SMALL: Replies = &[
         "220 hi\r\n",
-        "250-m\r\n250-SIZE 17000\r\n250 AUTH PLAIN\r\n",
+        "250-m\r\n250-SIZE 110000\r\n250 AUTH PLAIN\r\n",
         "235 in\r\n",
         OK,
         OK,
@@ -300,7 +300,7 @@ fn audio_beyond_what_the_server_takes_is_not_attached() {
     let (listener, port) = listener();
     let taken = serve(listener, vec![SMALL]);
     let bench = Bench::at(tempfile::tempdir().unwrap(), port, None);
-    bench.record(&[1; 2000]);
+    bench.record(&[1; 20_000]);
     let thread = bench.start(PACE);
     let mail = taken.recv_timeout(MOST).unwrap();
     bench.stop(thread);

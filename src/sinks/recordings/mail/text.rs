@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use trunkgate_call::numbers::plain;
 use trunkgate_call::{recorded_seconds, rfc2822};
 
+use crate::limits::MAIL_TEXT_BYTES;
 use crate::sinks::recordings::index::Entry;
 
 /// Characters of a number in the subject.
@@ -28,6 +29,8 @@ pub(super) struct Text<'a> {
     pub(super) to: &'a str,
     /// URL of the audio.
     pub(super) url: &'a str,
+    /// What was said, where that is known.
+    pub(super) said: Option<&'a str>,
     /// Audio that is attached; `Err`: why there is none.
     pub(super) audio: Result<&'a [u8], &'a str>,
 }
@@ -35,8 +38,8 @@ pub(super) struct Text<'a> {
 impl Text<'_> {
     /// Returns the bytes that an e-mail has at most with so much audio.
     pub(super) const fn bytes_with(audio: u64) -> u64 {
-        // Of 76 characters in a line two are its end; texts and headers are short.
-        audio / LINE_BYTES as u64 * 78 + 16_384
+        // Of 78 bytes in a line two are its end; headers are short.
+        (audio + MAIL_TEXT_BYTES as u64) / LINE_BYTES as u64 * 78 + 16_384
     }
 
     /// Returns the name of the audio file.
@@ -62,6 +65,10 @@ impl Text<'_> {
         ];
         for (name, value) in lines {
             let _ = write!(body, "{name}: {value}\r\n");
+        }
+        if let Some(said) = self.said {
+            let said = said.lines().collect::<Vec<_>>().join("\r\n");
+            let _ = write!(body, "\r\n{said}\r\n");
         }
         if let Err(why) = self.audio {
             let _ = write!(body, "\r\nThe audio is not attached: {why}.\r\n");
@@ -163,7 +170,7 @@ mod tests {
     fn written(entry: &Entry, audio: Result<&[u8], &str>) -> String {
         let (from, to) = ("voicemail@example.com", "desk@example.com");
         let url = "https://edge.example.com/2010-04-01/Accounts/AC1/Recordings/RE1";
-        String::from_utf8(Text { entry, from, to, url, audio }.written()).unwrap()
+        String::from_utf8(Text { entry, from, to, url, said: Some("Call me\nback, Jörg."), audio }.written()).unwrap()
     }
 
     fn decoded(lines: &str) -> Vec<u8> {
@@ -198,6 +205,8 @@ mod tests {
             "To: +14155550199",
             "Received: 2026-11-25 09:46:40 UTC",
             "Length: 1:02",
+            "Call me",
+            "back, Jörg.",
             "Recording: RE0123456789abcdef0123456789abcdef",
             "Audio: https://edge.example.com/2010-04-01/Accounts/AC1/Recordings/RE1.wav",
         ] {

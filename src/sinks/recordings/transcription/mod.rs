@@ -16,6 +16,7 @@ use trunkgate_recording::age::{Identities, Payload, Sealer};
 
 use super::drawn;
 use super::index::Entry;
+use super::mail;
 use super::report::callback_to;
 use super::shared::{NotOpened, Shared, on_disk};
 use super::under_way::UnderWay;
@@ -222,9 +223,15 @@ fn conclude(shared: &Shared, pace: Pace, one: Transcription, result: Result<Stri
         if !table::update(store, &changed)? {
             return Ok(None);
         }
+        if changed.state != State::InProgress {
+            mail::table::text_is_known(store, &changed.recording, now)?;
+        }
         super::report::write(store, &reports).map(Some)
     })?;
     let Some(heads) = written else { return Ok(()) };
+    if state != State::InProgress {
+        shared.mailing.wake();
+    }
     let Transcription { sid, recording, call, error, .. } = next;
     match state {
         State::InProgress => {}

@@ -122,8 +122,15 @@ impl Records<'_> {
         let app = self.parts.program.as_ref().map(|run| &run.app);
         let Some(mailbox) = app.and_then(|app| app.as_mailbox()) else { return request };
         let (from, to) = (cx.call.facts.caller.shown(), cx.call.shown_called());
+        let transcription = mailbox.transcribe.then(|| {
+            // An address of e-mail gets the text with the message.
+            let url = mailbox.notify.clone().filter(|_| !mailbox.is_mailed());
+            let (app, from, to) = (mailbox.target(), from.clone(), to.clone());
+            Box::new(TranscriptionRequest { app, url, allow_private: true, from, to })
+        });
         let message = VoicemailMessage { mailbox: mailbox.name.to_string(), from, to };
         RecordingRequest {
+            transcription,
             source: RecordingSource::Voicemail,
             receiver: RecordingReceiver::of_mailbox(mailbox).map(Box::new),
             message: Some(Box::new(message)),

@@ -89,7 +89,7 @@ fn a_caller_leaves_a_message_until_it_is_silent() {
     let begun = menu.bench.recordings[0].clone();
     assert_eq!((begun.source, begun.tracks, begun.trim), (RecordingSource::Voicemail, TrackSet::Inbound, true));
     let message = VoicemailMessage { mailbox: "front".into(), from: "+14155551234".into(), to: "+14155550100".into() };
-    assert_eq!(begun.message.as_deref(), Some(&message));
+    assert_eq!((begun.message.as_deref(), &begun.transcription), (Some(&message), &None));
     let receiver = begun.receiver.unwrap();
     assert_eq!((receiver.url.as_str(), receiver.app.as_str()), (NOTIFY, "voicemail:front"));
     assert!(receiver.events.completed && !receiver.events.absent && !receiver.events.in_progress);
@@ -103,6 +103,20 @@ fn a_caller_leaves_a_message_until_it_is_silent() {
     assert_eq!(menu.bench.reports[0].call.voicemail.as_deref(), Some("front"));
     assert!(menu.bench.questions.is_empty(), "no request follows");
     menu.ends("voicemail_ended");
+}
+
+#[test]
+fn a_message_asks_for_its_text_where_the_mailbox_does() {
+    for (notify, url) in [(NOTIFY, Some(NOTIFY)), ("mailto:desk@example.com", None)] {
+        let mailbox = Mailbox { greeting: None, notify: Some(notify.into()), transcribe: true, ..front() };
+        let mut menu = answered(mailbox);
+        beeped(&mut menu);
+        let begun = menu.bench.recordings[0].clone();
+        let asked = begun.transcription.unwrap();
+        assert_eq!((asked.url.as_deref(), asked.app.as_str()), (url, "voicemail:front"));
+        assert_eq!((asked.from.as_str(), asked.to.as_str()), ("+14155551234", "+14155550100"));
+        assert_eq!(begun.receiver.unwrap().url, notify);
+    }
 }
 
 #[test]
