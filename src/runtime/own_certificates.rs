@@ -13,7 +13,7 @@ use crate::system::text::number;
 pub(crate) const LISTENER: &str = "listener";
 
 /// How soon a replaced file counts.
-const SOON: &str = "it is read again within a minute";
+const SOON: &str = "it is read again within seconds";
 
 /// A certificate of ours that has expired, or soon will.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,7 +129,7 @@ mod tests {
             expired.to_string(),
             "certificate of listener secure expired on 2026-03-01 08:30 UTC (/etc/edge.pem): remote parties that verify it refuse TLS; \
              3 failed handshakes in the last hour, the latest from 192.0.2.1 4 s ago: the remote party rejected our certificate; \
-             try: renew it and replace /etc/edge.pem; it is read again within a minute"
+             try: renew it and replace /etc/edge.pem; it is read again within seconds"
         );
         let soon = ending("2026-03-03T13:00:00Z").unwrap().problem(None);
         assert_eq!((soon.harm, soon.evidence.as_deref()), (Harm::Configuration, Some("1 day left")));

@@ -326,7 +326,7 @@ impl Handle {
         let kept = |fault: String| {
             let kept = Problem::new(Harm::Restart, "a certificate file cannot be used: a restart would fail");
             kept.shown_by(format!("{fault}; what was read before stays in force"))
-                .fixed_by("replace the file, it is read again within a minute; do not restart the edge before that")
+                .fixed_by("replace the file, it is read again within seconds; do not restart the edge before that")
         };
         let mut problems: Vec<Problem> = faults.into_iter().map(kept).collect();
         let tls = Arc::clone(&self.shared.tls.borrow());

@@ -50,6 +50,8 @@ impl Finding {
 const COLUMNS: usize = 80;
 /// Lines up to which those that fail are not listed again.
 const SHORT: usize = 5;
+/// Bytes of a fix up to which it is said again.
+const SHORT_FIX: usize = 40;
 /// Where a remedy begins that is too long to stand under its line.
 const REMEDY_COLUMN: usize = 8;
 
@@ -60,13 +62,18 @@ pub(crate) fn text(findings: &[Finding], code: u8, is_terminal: bool) -> String 
     let width = findings.iter().map(|finding| finding.name.chars().count()).max().unwrap_or(0);
     let behind = " ".repeat(width + 10);
     let mut out = String::new();
+    // Several lines may have one cause: the fix stands at the first.
+    let mut given: Vec<(&str, &str)> = Vec::new();
     for Finding { level, name, text, fix } in findings {
         let head = format!("  {:<4}  {name:<width$}  ", level.as_str());
         out.push_str(&wrapped(&head, &behind, text, columns));
         if fix.is_empty() {
             continue;
         }
-        let fix = format!("try: {fix}");
+        let known = given.iter().find(|(earlier, _)| *earlier == fix && fix.len() > SHORT_FIX);
+        let known = known.map(|(_, name)| format!("try: as for {name}, above"));
+        given.push((fix, name));
+        let fix = known.unwrap_or_else(|| format!("try: {fix}"));
         let length = fix.chars().count();
         // What is to be copied into a shell stays in one piece where it can.
         let is_too_long = behind.len() + length > columns && REMEDY_COLUMN + length <= COLUMNS;
@@ -158,6 +165,17 @@ mod tests {
         assert_eq!(again.iter().filter(|word| **word == "so").count(), 60, "nothing is lost");
         let piped = text(&findings, 1, false);
         assert!(piped.lines().count() == 5 && piped.contains(long.trim()), "{piped}");
+    }
+
+    #[test]
+    fn a_fix_of_several_lines_is_said_once() {
+        let long = "look at the firewall between the carrier and the media ports";
+        let findings =
+            ["edge", "inbound udp", "outbound udp"].map(|name| Finding::fail(name, "no audio of carrier", long));
+        let page = text(&findings, 1, false);
+        assert_eq!(page.matches(long).count(), 1, "{page}");
+        assert_eq!(page.matches("try: as for edge, above").count(), 2, "{page}");
+        assert!(findings.iter().all(|finding| json(finding)["fix"] == long), "programs get it with each");
     }
 
     #[test]

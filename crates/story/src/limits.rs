@@ -10,11 +10,11 @@ pub const MESSAGE_TEXTS_BYTES_PER_CALL: usize = 64 << 10;
 pub const MESSAGE_TEXT_BYTES: usize = 8_192;
 /// Characters of one text in a trace: a far end's reason phrase, its m-lines.
 pub const TRACE_TEXT_CHARS: usize = 128;
-/// Bytes of a call's first messages, which are packed together …
-pub const FIRST_MESSAGES_BYTES: usize = 2_048;
+/// Bytes of a call's messages before they are packed although the call is not settled: more than a call needs that is set up.
+pub const OPEN_MESSAGES_BYTES: usize = 16 << 10;
 /// What messages that are packed together take besides their texts, in bytes, about.
 pub const MESSAGE_BLOCK_OVERHEAD_BYTES: usize = 64;
-/// … and of later ones.
+/// Bytes of messages from which on they are packed together once the call is settled.
 pub const MESSAGE_BLOCK_BYTES: usize = 1_024;
 /// Packets of a side that are nothing but digital silence before that is told: 5 s, whoever listens first.
 pub const SILENT_PACKETS: u64 = 250;

@@ -1,5 +1,7 @@
-//! A call's messages as they were on the wire, with what is secret overwritten: kept for as long as there is room, the
-//! beginning of a call and its latest.
+//! A call's messages as they were on the wire: kept for as long as there is room, the beginning of a call and its latest.
+//!
+//! Almost no message is ever looked at. While a call is set up its messages are therefore only copied; what is secret is
+//! overwritten when they are shown, or when they are [settled](Messages::settle), whichever is first.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
@@ -10,8 +12,8 @@ use serde::{Serialize, Serializer};
 use trunkgate_sip::Transport;
 
 use crate::limits::{
-    FIRST_MESSAGES_BYTES, MESSAGE_BLOCK_BYTES, MESSAGE_BLOCK_OVERHEAD_BYTES, MESSAGE_TEXT_BYTES,
-    MESSAGE_TEXTS_BYTES_PER_CALL,
+    MESSAGE_BLOCK_BYTES, MESSAGE_BLOCK_OVERHEAD_BYTES, MESSAGE_TEXT_BYTES, MESSAGE_TEXTS_BYTES_PER_CALL,
+    OPEN_MESSAGES_BYTES,
 };
 use crate::masked::mask;
 
@@ -69,14 +71,14 @@ impl Wire<'_> {
     /// As it may be shown.
     pub fn masked(&self) -> RawMessage {
         let (kept, cut) = self.kept();
-        let mut raw = kept.to_vec();
-        mask(&mut raw);
-        RawMessage { raw: raw.into(), cut, way: self.way }
+        RawMessage { raw: as_shown(kept).into(), cut, way: self.way }
     }
 }
 
 /// Room is made for so many places of a block at a time.
-const PLACES_STEP: usize = 4;
+const PLACES_STEP: usize = 8;
+/// Bytes of room for texts that a block begins with: an INVITE, its answers and an ACK on both sides.
+const FIRST_ROOM_BYTES: usize = 6 << 10;
 
 /// A message in a block.
 #[derive(Debug, Clone, Copy)]
@@ -104,69 +106,103 @@ impl std::fmt::Debug for Block {
 
 /// The texts of a block, one behind the other.
 enum Text {
-    /// Further ones follow.
-    Open(Vec<u8>),
-    /// As LZ4 has it: messages of a call are much alike, and read by nobody, most of the time.
+    /// Further ones follow. The first octets are masked, the others as they were on the wire.
+    Open { text: Vec<u8>, masked: usize },
+    /// As LZ4 has it, masked: messages of a call are much alike.
     Packed(Box<[u8]>),
 }
 
 impl Block {
     fn new(first: u32) -> Block {
-        Block { first, places: Vec::new(), text: Text::Open(Vec::new()) }
+        Block { first, places: Vec::new(), text: Text::Open { text: Vec::new(), masked: 0 } }
     }
 
     fn bytes(&self) -> usize {
         let text = match &self.text {
-            Text::Open(text) => text.capacity(),
+            Text::Open { text, .. } => text.capacity(),
             Text::Packed(text) => text.len(),
         };
         text + self.places.capacity() * size_of::<Place>() + MESSAGE_BLOCK_OVERHEAD_BYTES
     }
 
-    fn open(&self) -> Option<&Vec<u8>> {
+    /// Octets of an open block; `None`: it is packed.
+    fn open(&self) -> Option<usize> {
         match &self.text {
-            Text::Open(text) => Some(text),
+            Text::Open { text, .. } => Some(text.len()),
             Text::Packed(_) => None,
         }
     }
 
-    /// Adds a message, masked where it then stands, unless it was sent `again` and is there; its number.
+    /// Adds a message, unless it was sent `again` and is there; its number.
     fn add(&mut self, place: Place, bytes: &[u8], again: bool) -> Option<u32> {
-        let Text::Open(text) = &mut self.text else { return None };
-        let begins = text.len();
-        text.reserve_exact(bytes.len());
-        text.extend_from_slice(bytes);
-        mask(text.get_mut(begins..)?);
-        let before = if again { self.repeated(place.way, begins) } else { None };
-        match (before, &mut self.text) {
-            (Some(_), Text::Open(text)) => text.truncate(begins),
-            _ => {
+        let before = if again { self.repeated(place.way, bytes) } else { None };
+        let at = match before {
+            Some(at) => at,
+            None => {
+                let Text::Open { text, .. } = &mut self.text else { return None };
+                if text.capacity() - text.len() < bytes.len() {
+                    let room = OPEN_MESSAGES_BYTES.saturating_sub(text.len());
+                    text.reserve_exact(room.min(FIRST_ROOM_BYTES).max(bytes.len()));
+                }
+                text.extend_from_slice(bytes);
                 if self.places.len() == self.places.capacity() {
                     self.places.reserve_exact(PLACES_STEP);
                 }
                 self.places.push(place);
+                self.places.len().checked_sub(1)?
             }
-        }
-        let at = before.unwrap_or(self.places.len().checked_sub(1)?);
+        };
         self.first.checked_add(u32::try_from(at).ok()?)
     }
 
-    /// The place of the message that stands last, where the same was sent before.
-    fn repeated(&self, way: u8, last: usize) -> Option<usize> {
-        let (before, message) = self.open()?.split_at_checked(last)?;
-        let is_it = |(begins, place): (usize, Place)| {
-            place.way == way && before.get(begins..begins + usize::from(place.length)) == Some(message)
+    /// The place where the same message was sent before.
+    fn repeated(&self, way: u8, bytes: &[u8]) -> Option<usize> {
+        let Text::Open { text, masked } = &self.text else { return None };
+        let mut hidden = None;
+        let mut is_it = |(begins, place): (usize, Place)| {
+            if place.way != way || usize::from(place.length) != bytes.len() {
+                return false;
+            }
+            let kept = text.get(begins..begins + bytes.len());
+            match begins < *masked {
+                true => kept == Some(hidden.get_or_insert_with(|| as_shown(bytes)).as_slice()),
+                false => kept == Some(bytes),
+            }
         };
-        self.begins().position(is_it)
+        self.begins().position(&mut is_it)
     }
 
-    /// All its texts; `like` is those of the call's first block.
+    /// All its texts, masked; `like` is those of the call's first block.
     fn texts(&self, like: &[u8]) -> Option<Cow<'_, [u8]>> {
-        let length = self.places.iter().map(|place| usize::from(place.length)).sum();
         match &self.text {
-            Text::Open(text) => Some(Cow::Borrowed(text)),
-            Text::Packed(text) => lz4_flex::block::decompress_with_dict(text, length, like).ok().map(Cow::Owned),
+            Text::Open { text, masked } if *masked == text.len() => Some(Cow::Borrowed(text)),
+            Text::Open { text, masked } => {
+                let mut text = text.clone();
+                self.mask(&mut text, *masked);
+                Some(Cow::Owned(text))
+            }
+            Text::Packed(text) => {
+                let length = self.places.iter().map(|place| usize::from(place.length)).sum();
+                lz4_flex::block::decompress_with_dict(text, length, like).ok().map(Cow::Owned)
+            }
         }
+    }
+
+    /// Overwrites what is secret in the messages of `text` that begin at `from` or later.
+    fn mask(&self, text: &mut [u8], from: usize) {
+        for (begins, place) in self.begins().filter(|(begins, _)| *begins >= from) {
+            text.get_mut(begins..begins + usize::from(place.length)).into_iter().for_each(mask);
+        }
+    }
+
+    /// Overwrites what is secret, and gives back room that is not used.
+    fn hide(&mut self) {
+        let Text::Open { text, masked } = &mut self.text else { return };
+        let (mut text, from) = (std::mem::take(text), *masked);
+        self.mask(&mut text, from);
+        text.shrink_to_fit();
+        self.places.shrink_to_fit();
+        self.text = Text::Open { masked: text.len(), text };
     }
 
     /// Each place with where its text begins.
@@ -177,6 +213,13 @@ impl Block {
             Some((begins, *place))
         })
     }
+}
+
+/// A message with its secrets overwritten.
+fn as_shown(bytes: &[u8]) -> Vec<u8> {
+    let mut shown = bytes.to_vec();
+    mask(&mut shown);
+    shown
 }
 
 /// A call's messages.
@@ -197,14 +240,15 @@ impl Messages {
         self.bytes
     }
 
-    /// Keeps one, masked; its number. What was sent `again` lately is kept once.
+    /// Keeps one as it is; its number. What was sent `again` lately is kept once.
     pub fn keep(&mut self, message: &Wire<'_>, again: bool) -> Option<u32> {
         // A call of more ways has more to it than its texts.
         let way = u8::try_from(self.way(message.way)).ok()?;
         let (kept, cut) = message.kept();
         let place = Place { way, length: u16::try_from(kept.len()).ok()?, cut: u32::try_from(cut).unwrap_or(u32::MAX) };
         let after = self.next.checked_add(1)?;
-        if self.blocks.back().and_then(Block::open).is_none() {
+        if self.blocks.back().and_then(Block::open).is_none_or(|open| open + kept.len() > OPEN_MESSAGES_BYTES) {
+            self.pack();
             self.blocks.push_back(Block::new(self.next));
             self.bytes += MESSAGE_BLOCK_OVERHEAD_BYTES;
         }
@@ -215,11 +259,22 @@ impl Messages {
         if number == self.next {
             self.next = after;
         }
-        let enough = if block.first == 0 { FIRST_MESSAGES_BYTES } else { MESSAGE_BLOCK_BYTES };
-        if block.open().is_some_and(|text| text.len() >= enough) {
-            self.pack();
-        }
         Some(number)
+    }
+
+    /// Overwrites what is secret in those that came last, and packs them where they are worth it: done once a call is set up,
+    /// so that what is held takes little.
+    pub fn settle(&mut self) {
+        match self.blocks.back().and_then(Block::open) {
+            Some(open) if open >= MESSAGE_BLOCK_BYTES => self.pack(),
+            Some(_) => {
+                let Some(block) = self.blocks.back_mut() else { return };
+                let before = block.bytes();
+                block.hide();
+                self.bytes = (self.bytes + block.bytes()).saturating_sub(before);
+            }
+            None => {}
+        }
     }
 
     fn way(&mut self, way: Way) -> usize {
@@ -232,19 +287,22 @@ impl Messages {
 
     /// Closes the last block, and makes room where the call has too many.
     fn pack(&mut self) {
+        if self.blocks.back().and_then(Block::open).is_none() {
+            return;
+        }
         // The first block is a pattern for the others: Via, numbers, tags and descriptions come again and again.
         let like = if self.blocks.len() > 1 { self.pattern() } else { Vec::new() };
         let Some(block) = self.blocks.back_mut() else { return };
-        let Some(text) = block.open() else { return };
-        let packed = lz4_flex::block::compress_with_dict(text, &like).into_boxed_slice();
         let before = block.bytes();
-        block.text = Text::Packed(packed);
+        block.hide();
+        let Text::Open { text, .. } = &block.text else { return };
+        block.text = Text::Packed(lz4_flex::block::compress_with_dict(text, &like).into_boxed_slice());
         self.bytes = (self.bytes + block.bytes()).saturating_sub(before);
         if self.first + 1 == self.blocks.len() && self.bytes <= MESSAGE_TEXTS_BYTES_PER_CALL / 2 {
             self.first += 1;
         }
         // What is open comes besides.
-        while self.bytes + MESSAGE_BLOCK_BYTES + MESSAGE_TEXT_BYTES > MESSAGE_TEXTS_BYTES_PER_CALL
+        while self.bytes + OPEN_MESSAGES_BYTES + MESSAGE_BLOCK_OVERHEAD_BYTES > MESSAGE_TEXTS_BYTES_PER_CALL
             && let Some(gone) = self.blocks.remove(self.first.max(1))
         {
             self.bytes = self.bytes.saturating_sub(gone.bytes());
@@ -333,12 +391,47 @@ mod tests {
         for n in 0..20 {
             keep(&mut messages, 1, &text(n), false);
         }
+        messages.settle();
         let all = messages.all();
         for n in 0..20 {
             assert_eq!(all[&(n as u32)].raw, text(n).as_bytes(), "{n}");
         }
         let plain: usize = (0..20).map(|n| text(n).len()).sum();
         assert!(messages.bytes() * 2 < plain, "{} of {plain}", messages.bytes());
+    }
+
+    #[test]
+    fn a_secret_is_overwritten_wherever_a_message_is_shown_settled_or_not() {
+        let text = |n: u32| {
+            format!(
+                "INVITE sip:x SIP/2.0\r\nProxy-Authorization: Digest response=\"{n:032}\"\r\nCSeq: {n} INVITE\r\n\r\n"
+            )
+        };
+        let secret = |n: u32| format!("{n:032}");
+        let mut messages = Messages::default();
+        for n in 0..40 {
+            let number = keep(&mut messages, 1, &text(n), false);
+            assert_eq!(keep(&mut messages, 1, &text(n), true), number, "sent again");
+            if n % 7 == 6 {
+                messages.settle();
+                let is_open = messages.blocks.back().and_then(Block::open).is_some();
+                assert!(!is_open || keep(&mut messages, 1, &text(n), true) == number, "sent again, masked before");
+            }
+            let all = messages.all();
+            assert_eq!(all.len(), n as usize + 1);
+            for message in all.values() {
+                let shown = String::from_utf8_lossy(&message.raw);
+                assert!(shown.contains("Digest response=") && !(0..=n).any(|n| shown.contains(&secret(n))), "{shown}");
+            }
+        }
+        messages.settle();
+        let kept = |block: &Block| match &block.text {
+            Text::Open { text, .. } => text.clone(),
+            Text::Packed(text) => text.to_vec(),
+        };
+        let held: Vec<u8> = messages.blocks.iter().flat_map(kept).collect();
+        let held = String::from_utf8_lossy(&held);
+        assert!((0..40).all(|n| !held.contains(&secret(n))), "a settled call holds no secret");
     }
 
     #[test]

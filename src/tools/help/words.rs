@@ -144,7 +144,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "certificate_expired",
         "alert of TLS",
-        "The remote party rejected our certificate because it has expired: renew it and replace the file that `trunkgate status` names; it is read again within a minute.",
+        "The remote party rejected our certificate because it has expired: renew it and replace the file that `trunkgate status` names; it is read again within seconds.",
     ),
     ("registered", "state of a registration", "The carrier has accepted the edge's REGISTER."),
     ("starting", "state of the edge", "Calls are not accepted yet."),

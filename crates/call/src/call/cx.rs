@@ -28,6 +28,7 @@ use crate::call::agent::agent_leg::AT_ONCE;
 use crate::call::legs::caller_id::Addressed;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd};
 use crate::call::legs::location::{GEOLOCATION, Location, cid, keep_sent, with_locations};
+use crate::call::legs::written::Written;
 use crate::call::negotiation::offers::glare_wait;
 use crate::call::negotiation::refresh::Asked;
 use crate::call::search::answer::{Failure, FinalAnswer};
@@ -244,7 +245,7 @@ impl Cx<'_> {
                 TraceItem::Media { leg: leg.index(), text: "no RTP for too long".into() },
             );
             let seconds = self.edge.config.idle_timeout.as_secs();
-            let came = self.call.legs[leg].view().rtp.rx_packets;
+            let came = self.call.legs[leg].rtp().rx_packets;
             let before = if came > 0 { format!(", after {came} packets") } else { String::new() };
             let text = format!("{} sent no RTP for {seconds} s{before}", self.call.legs.name_of(leg));
             self.call.story.proof = Some((ReasonSlug::MediaTimeout, text.into()));
@@ -529,7 +530,9 @@ impl Cx<'_> {
     /// It cannot be read, or names an address that media must not be sent to.
     pub(crate) fn read_answer(&mut self, leg: LegId, sdp: &[u8]) -> Result<Description, Failure> {
         let answer = self.call.legs.read(self.edge, leg, sdp)?;
-        let fitted = self.call.legs[leg].sent().and_then(|sent| Some((sent.media.len(), fitted(&sent, &answer)?)));
+        let sent = self.call.legs[leg].sdp.last_sent.as_ref();
+        let sent = sent.filter(|sent| sent.sections() != answer.media.len()).and_then(Written::read);
+        let fitted = sent.and_then(|sent| Some((sent.media.len(), fitted(&sent, &answer)?)));
         let Some((offered, fitted)) = fitted else { return Ok(answer) };
         let name = self.call.legs.name_of(leg);
         let text = format!("{name} answers {offered} m-lines with {}: taken as far as they fit", answer.media.len());

@@ -364,7 +364,7 @@ impl FormerAgent {
         let side = leg.agent.as_ref()?;
         let (sid, name) = (leg.sid.clone(), side.agent.name.to_string());
         let ended = leg.shown_end().map(WrittenLegEnd::from);
-        Some(FormerAgent { sid, name, end: side.end, figures: leg.view().rtp, turns: side.turns.view(), ended })
+        Some(FormerAgent { sid, name, end: side.end, figures: leg.rtp(), turns: side.turns.view(), ended })
     }
 
     /// Its leg, ended: for the call's record.

@@ -374,10 +374,26 @@ impl Edge {
         }
     }
 
-    /// Makes room for messages, more than for one, so that this is seldom done: those of the calls go that have ended first,
-    /// then of the oldest.
+    /// Packs the messages of a call that is set up.
+    pub fn settle_trace(&mut self, key: CallKey) {
+        let Some(trace) = self.tracing.traces.get_mut(&key) else { return };
+        let before = trace.message_bytes();
+        trace.settle_messages();
+        self.tracing.message_bytes = (self.tracing.message_bytes + trace.message_bytes()).saturating_sub(before);
+    }
+
+    /// Makes room for messages, more than for one, so that this is seldom done: all are packed, then those of the calls go that
+    /// have ended first, then of the oldest.
     fn forget_messages(&mut self) {
         let enough = self.tracing.message_bytes_most - self.tracing.message_bytes_most / 16;
+        for trace in self.recent.traces_mut().chain(self.tracing.traces.values_mut()) {
+            if self.tracing.message_bytes <= enough {
+                return;
+            }
+            let before = trace.message_bytes();
+            trace.settle_messages();
+            self.tracing.message_bytes = (self.tracing.message_bytes + trace.message_bytes()).saturating_sub(before);
+        }
         for trace in self.recent.traces_mut().chain(self.tracing.traces.values_mut()) {
             if self.tracing.message_bytes <= enough {
                 return;

@@ -3,6 +3,7 @@
 mod packed;
 mod webhook;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -167,6 +168,10 @@ impl Trace {
     pub fn message_bytes(&self) -> usize {
         self.messages.bytes()
     }
+    /// Overwrites what is secret in its messages, and packs them: its call is set up.
+    pub fn settle_messages(&mut self) {
+        self.messages.settle();
+    }
     /// Lets its messages go; how many.
     pub fn forget_messages(&mut self) -> usize {
         self.messages.forget()
@@ -235,39 +240,60 @@ pub fn body_note(bytes: &[u8]) -> String {
     if is_digit(bytes.get(..end.unwrap_or_default()).unwrap_or_default()) {
         return "DTMF digit (masked)".to_owned();
     }
-    let mut media: Vec<(String, Vec<String>)> = Vec::new();
-    let mut begins = 0;
-    while let Some(rest) = body.get(begins..).filter(|rest| !rest.is_empty()) {
-        let line = rest.get(..memchr::memchr(b'\n', rest).unwrap_or(rest.len())).unwrap_or(rest);
-        begins += line.len() + 1;
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if let Some(line) = line.strip_prefix(b"m=") {
+    let body = readable(body);
+    let mut media: Vec<Section<'_>> = Vec::new();
+    for line in body.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)) {
+        if let Some(line) = line.strip_prefix("m=") {
             if media.len() == NOTED.0 {
                 break;
             }
-            let line = String::from_utf8_lossy(line);
-            let mut words = line.split_ascii_whitespace();
-            let mut kind = [words.next(), words.next()].map(Option::unwrap_or_default).join(" ");
-            if words.next().is_some_and(|proto| proto.contains("RTP/SAVP")) {
-                kind.push_str(" SRTP");
-            }
-            // A format is a number or a token; what else stands there (a line that was not ended) may be a key.
-            let is_format = |word: &&str| {
-                word.len() <= 32 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._*".contains(&b))
-            };
-            media.push((kind, words.take_while(is_format).take(NOTED.1).map(str::to_owned).collect()));
-        } else if let (Some(map), Some((_, payloads))) = (line.strip_prefix(b"a=rtpmap:"), media.last_mut()) {
-            let map = String::from_utf8_lossy(map);
+            media.push(Section::of(line));
+        } else if let (Some(map), Some(section)) = (line.strip_prefix("a=rtpmap:"), media.last_mut()) {
             let (number, encoding) = map.split_once(' ').unwrap_or_default();
-            let name = encoding.split('/').next().unwrap_or_default();
-            payloads.iter_mut().filter(|payload| *payload == number).for_each(|payload| name.clone_into(payload));
+            let name = encoding.split('/').next().filter(|name| !name.is_empty() && !number.is_empty());
+            let its = section.payloads.iter_mut().filter(|payload| **payload == number);
+            its.for_each(|payload| *payload = name.unwrap_or(payload));
         }
     }
-    let media = media.into_iter().map(|(kind, payloads)| {
-        let names = payloads.iter().map(|payload| static_name(payload)).collect::<Vec<_>>().join(" ");
-        format!("{kind}: {names}")
-    });
-    plain(&media.collect::<Vec<_>>().join(", "), TRACE_TEXT_CHARS)
+    let mut note = String::new();
+    for (at, Section { kind, port, is_secure, payloads }) in media.iter().enumerate() {
+        let comma = if at == 0 { "" } else { ", " };
+        let srtp = if *is_secure { " SRTP" } else { "" };
+        note.extend([comma, *kind, " ", *port, srtp, ":"]);
+        let names = payloads.iter().take_while(|payload| !payload.is_empty()).map(|payload| static_name(payload));
+        if payloads.iter().all(|payload| payload.is_empty()) {
+            note.push(' ');
+        }
+        names.for_each(|name| note.extend([" ", name]));
+    }
+    plain(&note, TRACE_TEXT_CHARS)
+}
+
+/// An m-line as the ladder shows it.
+struct Section<'a> {
+    kind: &'a str,
+    port: &'a str,
+    is_secure: bool,
+    payloads: [&'a str; NOTED.1],
+}
+
+impl Section<'_> {
+    fn of(line: &str) -> Section<'_> {
+        let mut words = line.split_ascii_whitespace();
+        let [kind, port] = [words.next(), words.next()].map(Option::unwrap_or_default);
+        let is_secure = words.next().is_some_and(|proto| proto.contains("RTP/SAVP"));
+        // A format is a number or a token; what else stands there (a line that was not ended) may be a key.
+        let is_format =
+            |word: &&str| word.len() <= 32 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._*".contains(&b));
+        let mut payloads = [""; NOTED.1];
+        payloads.iter_mut().zip(words.take_while(is_format)).for_each(|(place, word)| *place = word);
+        Section { kind, port, is_secure, payloads }
+    }
+}
+
+/// Octets as text, those that are none replaced.
+fn readable(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// Whether the headers of a request are those of a DTMF digit by INFO.
@@ -290,7 +316,7 @@ fn static_name(payload: &str) -> &str {
 /// The first line of a message as the ladder shows it: the method, or code and reason.
 pub fn first_line(bytes: &[u8]) -> String {
     let line = bytes.get(..memchr::memchr2(b'\r', b'\n', bytes).unwrap_or(bytes.len())).unwrap_or(bytes);
-    let line = String::from_utf8_lossy(line);
+    let line = readable(line);
     match line.strip_prefix("SIP/2.0 ") {
         Some(status) => plain(status, TRACE_TEXT_CHARS),
         None => plain(line.split(' ').next().unwrap_or_default(), TRACE_TEXT_CHARS),

@@ -489,8 +489,8 @@ impl Leg {
         self.end.filter(|_| matches!(self.state, LegState::Canceling | LegState::Closing | LegState::Ended))
     }
 
-    /// As shown.
-    pub(crate) fn view(&self) -> LegView {
+    /// Media figures of its whole life.
+    pub(crate) fn rtp(&self) -> RtpView {
         let mut rtp = self.quality.earlier.clone();
         for end in &self.ends {
             add_counters(&mut rtp, &end.counters);
@@ -500,6 +500,11 @@ impl Leg {
         }
         rtp.latched = self.latched;
         score_view(&mut rtp, Codec::named(&self.codec).filter(|_| self.agent.is_none()));
+        rtp
+    }
+
+    /// As shown.
+    pub(crate) fn view(&self) -> LegView {
         LegView {
             sid: self.sid.clone(),
             kind: match &self.agent {
@@ -539,7 +544,7 @@ impl Leg {
                 .map(|raw| SourcesView { inbound: raw.inbound, outbound: raw.outbound }),
             media: self.media_view(),
             turn_ms: self.agent.as_ref().and_then(|side| side.turns.view()),
-            rtp,
+            rtp: self.rtp(),
         }
     }
 
@@ -728,7 +733,7 @@ impl Leg {
         for end in &self.ends {
             all.add(Scored::of(&end.counters));
         }
-        all.or_whole(self.view().rtp.mos)
+        all.or_whole(self.rtp().mos)
     }
 }
 

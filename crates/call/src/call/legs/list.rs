@@ -180,7 +180,7 @@ impl Legs {
     /// The side of an answered call of which no media has come while the other side's has.
     pub(crate) fn silent_leg(&self) -> Option<LegId> {
         let callee = self.callee?;
-        let heard = |leg: LegId| self[leg].view().rtp.rx_packets > 0;
+        let heard = |leg: LegId| self[leg].rtp().rx_packets > 0;
         match (heard(self.near), heard(callee)) {
             (true, false) => Some(callee),
             (false, true) => Some(self.near),

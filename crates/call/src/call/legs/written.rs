@@ -36,6 +36,10 @@ impl Written {
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
+    /// How many m-lines it has.
+    pub(crate) fn sections(&self) -> usize {
+        self.0.lines().filter(|line| line.starts_with("m=")).count()
+    }
     /// Whether it says the same.
     pub(crate) fn says(&self, description: &Description) -> bool {
         *self.0 == *description.to_string()
@@ -82,6 +86,7 @@ mod tests {
         let (one, description) = written(3, "ptime:20");
         assert_eq!(one.read().as_ref(), Some(&description));
         assert!(one.says(&description) && one.version() == 3 && !one.has_keys());
+        assert_eq!((one.sections(), description.media.len()), (1, 1));
         let (two, other) = written(4, "ptime:20");
         assert!(!one.says(&other) && one.has_other_origin(&two) && !one.has_other_origin(&one.clone()));
         assert!(written(3, "crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x").0.has_keys());

@@ -338,6 +338,7 @@ impl Bridge {
     pub(crate) fn sample_quality(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::Quality);
         if cx.call.state != State::Ended {
+            cx.edge.settle_trace(cx.call.key);
             cx.capture_reports();
             let next = cx.call.story.series.take(cx.now, cx.call.legs.iter().map(reading));
             cx.call.legs.iter().filter_map(queue).for_each(AgentQueue::forget);

@@ -212,13 +212,16 @@ impl Negotiation {
 
     /// A target that has answered and was told less than what the caller wants by now, since it could not be asked before.
     pub(crate) fn owe_turned(&mut self, call: &mut Shared, leg: LegId) {
+        if self.early != EarlySession::Changed {
+            return;
+        }
         let Some((offer, sent)) = self.offer.as_ref().zip(call.legs[leg].sent()) else { return };
         let is_told = |at: usize| {
             let direction = |of: &Description| of.media.get(at).map(|media| of.direction_of(media));
             direction(offer) == direction(&sent)
         };
         let streams = anchored_streams(offer);
-        if self.early == EarlySession::Changed && !streams.into_iter().all(is_told) {
+        if !streams.into_iter().all(is_told) {
             self.owe(leg, false);
         }
     }

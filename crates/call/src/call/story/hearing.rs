@@ -206,7 +206,7 @@ impl CallMedia {
         cx.call.story.both_silent = cx.call.is_mute();
         silent_agent::settle(cx);
         for leg in [Some(cx.call.legs.near), cx.call.legs.callee].into_iter().flatten() {
-            let is_heard = cx.call.legs[leg].view().rtp.rx_packets > 0;
+            let is_heard = cx.call.legs[leg].rtp().rx_packets > 0;
             if !is_heard && (cx.call.legs[leg].quality.unheard.is_some() || silent == Some(leg)) {
                 let told = cx.call.legs[leg].quality.unheard.take();
                 let is_told = told.is_some();

@@ -49,7 +49,7 @@ pub(crate) fn look(cx: &mut Cx<'_>, leg: LegId, ended: bool) {
 fn path<'a>(call: &Shared, leg: LegId, name: &'a str) -> Path<'a> {
     let side = &call.legs[leg];
     let announced = side.ends.iter().find_map(|end| end.remote.as_ref()?.rtp);
-    let rtp = side.view().rtp;
+    let rtp = side.rtp();
     let us = |ms: f64| (ms * 1000.0) as u64;
     Path {
         name,

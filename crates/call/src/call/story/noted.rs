@@ -140,7 +140,7 @@ impl Cx<'_> {
     /// What was heard of the two sides of an answered call.
     pub(crate) fn count_media(&mut self) {
         for leg in [Some(self.call.legs.near), self.call.legs.callee].into_iter().flatten() {
-            let (heard, scores) = (self.call.legs[leg].view().rtp, self.call.legs[leg].scores());
+            let (heard, scores) = (self.call.legs[leg].rtp(), self.call.legs[leg].scores());
             if heard.rx_packets > 0 {
                 self.edge.metrics.rtp_jitter_seconds.observe(heard.jitter_ms / 1000.0);
             }
@@ -322,7 +322,7 @@ impl Shared {
         let is_silent = |leg: LegId| {
             let side = &self.legs[leg];
             let should_send = side.ends.iter().any(|end| end.remote.as_ref().is_some_and(|remote| remote.watch_idle));
-            should_send && side.view().rtp.rx_packets == 0
+            should_send && side.rtp().rx_packets == 0
         };
         let sides = self.legs.callee.map(|callee| [self.legs.near, callee]);
         self.talked_seconds() >= Some(1.0) && sides.is_some_and(|sides| sides.into_iter().all(is_silent))
@@ -498,15 +498,14 @@ const OPUS_CLOCK_HZ: f64 = 48_000.0;
 
 /// Both reports of a leg: what we hear of it, and, where it says so by RTCP, what it hears of us.
 pub(crate) fn reports(leg: &Leg, party: &str, addressing: &Addressing) -> impl Iterator<Item = Report> + use<> {
-    let view = leg.view();
     let ends = leg.ends.first().and_then(|end| {
         let far = leg.latched.or(end.remote.as_ref().and_then(|remote| remote.rtp))?;
         Some((addressing.as_reached(end.bind, far.ip()), far))
     });
-    let RtpView { rx_packets, tx_packets, lost, jitter_ms, rtt_ms, mos, far, .. } = view.rtp;
-    let clock = if view.codec.eq_ignore_ascii_case("opus") { OPUS_CLOCK_HZ } else { CLOCK_HZ };
+    let RtpView { rx_packets, tx_packets, lost, jitter_ms, rtt_ms, mos, far, .. } = leg.rtp();
+    let clock = if leg.codec.eq_ignore_ascii_case("opus") { OPUS_CLOCK_HZ } else { CLOCK_HZ };
     let units = move |ms: f64| (ms * clock / 1000.0) as u32;
-    let (party, codec) = (party.to_owned(), view.codec);
+    let (party, codec) = (party.to_owned(), leg.codec.clone());
     let make = move |from, to, heard: (u64, u64, u64, f64, Option<f64>)| {
         let (sent, expected, lost, jitter_ms, mos) = heard;
         let (party, codec, jitter) = (party.clone(), codec.clone(), units(jitter_ms));

@@ -51,7 +51,7 @@ pub(crate) fn settle(cx: &mut Cx<'_>) {
     }
     let side = &cx.call.legs[leg];
     if let Some(name) = name
-        && (side.view().rtp.rx_packets > 0 || side.quality.unheard.is_some())
+        && (side.rtp().rx_packets > 0 || side.quality.unheard.is_some())
     {
         cx.edge.agents.listened(cx.now, &name, cx.call.legs.sid(), side.quality.unheard.clone().as_deref());
     }
@@ -105,14 +105,14 @@ fn silent(cx: &Cx<'_>, is_over: bool) -> Option<Silent> {
     let leg = talker(call)?;
     let side = call.legs[leg].agent.as_ref()?;
     let opened = side.opened?;
-    if side.has_failed || call.legs[leg].view().rtp.rx_packets > 0 {
+    if side.has_failed || call.legs[leg].rtp().rx_packets > 0 {
         return None;
     }
     let held = cx.since_answer().min(cx.now.saturating_duration_since(opened));
     let count = |of: fn(&AgentQueue) -> u64| side.queue.as_deref().map_or(0, of);
     let (foreign, invalid) = (count(|queue| queue.foreign.get()), count(|queue| queue.invalid.get()));
     // Without a word of the caller, or on hold, it has nothing to answer; what it sends in vain needs neither.
-    let is_asked = call.legs.near_leg().view().rtp.rx_packets > 0 && call.legs.holds.is_empty();
+    let is_asked = call.legs.near_leg().rtp().rx_packets > 0 && call.legs.holds.is_empty();
     let is_settled = is_over || held >= AGENT_SHORT_AFTER;
     let is_in_vain = foreign.max(invalid) >= IN_VAIN_LEAST || invalid > 0 && is_settled;
     let is_proof = is_in_vain || is_asked && held >= AGENT_UNHEARD_AFTER;

@@ -500,7 +500,7 @@ fn hearing(call: &Shared) -> String {
 fn findings(call: &Shared, leg: LegId) -> Vec<(String, &str)> {
     let (side, name) = (&call.legs[leg], call.legs.name_of(leg));
     let (unheard, stopped) = (side.quality.unheard.as_deref(), side.quality.stopped());
-    let what = if side.view().rtp.rx_packets > 0 { "No media at first from" } else { "No media from" };
+    let what = if side.rtp().rx_packets > 0 { "No media at first from" } else { "No media from" };
     let mut all: Vec<(String, &str)> = Vec::new();
     all.extend(unheard.map(|found| (format!("{what} {name}: {}", found.text), found.fix.as_str())));
     all.extend(stopped.map(|stopped| (stopped.finding(&name), stopped.found.fix.as_str())));
