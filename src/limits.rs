@@ -477,8 +477,10 @@ pub const AGENT_FAILED_LEAST: u64 = 3;
 /// Between two looks at the problems of now, in seconds.
 pub const PROBLEMS_EVERY_SECONDS: u64 = 5;
 /// One in so many calls of the last hour to a trunk that it rejected, and `status` says so …
-pub const REJECTED_ONE_IN: u64 = 2;
-/// … where there were as many.
+pub const REJECTED_ONE_IN: u64 = 5;
+/// … where there were as many …
+pub const REJECTED_OFTEN: u64 = 5;
+/// … or as many, and half of its calls or all of the latest.
 pub const REJECTED_LEAST: u64 = 3;
 /// Calls of the last hour from which on a trunk's mean score is a problem.
 pub const POOR_LEAST: u64 = 3;

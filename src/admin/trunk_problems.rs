@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use trunkgate_call::UNSENT;
+use trunkgate_call::diagnosis::Cause;
 use trunkgate_call::view::{
     AddressView, FaultView, PeerView, Recent, RejectedView, RejectionView, SilentView, TrunkQuality, TrunkView,
     UnreachedView,
@@ -71,10 +72,10 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
     ];
     // A single stream that stops is a phone that was muted, or went out of reach.
     let stopped = trunk.stopped.as_ref().filter(|found| is_many_of(found.calls, found.of, found.recent));
-    let stopped = stopped.and_then(|found| fault(name, "audio stopped", found));
+    let stopped = stopped.and_then(|found| fault(name, "audio stopped", found, way));
     problems.extend(stopped.map(|problem| problem.of(party(), "stopped")));
     let found = faults.into_iter().zip(OWN_LINES);
-    problems.extend(found.filter_map(|((found, kind), what)| Some(fault(name, what, found?)?.of(party(), kind))));
+    problems.extend(found.filter_map(|((found, kind), what)| Some(fault(name, what, found?, way)?.of(party(), kind))));
     // Lost packets explain a low score, and have a line already.
     if trunk.loss.as_ref().is_none_or(|loss| !loss.still) {
         let poor = trunk.quality.as_ref().and_then(|quality| poor_audio(name, quality));
@@ -307,13 +308,21 @@ fn poor_audio(trunk: &str, quality: &TrunkQuality) -> Option<Problem> {
 }
 
 /// Calls of the last hour that had a fault of which one is too many.
-fn fault(trunk: &str, what: &str, found: &FaultView) -> Option<Problem> {
+fn fault(trunk: &str, what: &str, found: &FaultView, way: &Way<'_>) -> Option<Problem> {
     let FaultView { calls, of, recent, cause, fix, last_sid, still, good_since, .. } = found;
     still.then(|| {
         let name = format!("{what} with {trunk}");
         let more = recent.beside(*calls, *of);
-        let what = format!("{what} in {calls} of {of} calls of the last hour{more} with {trunk}");
-        let problem = lately(Harm::Media, *good_since, "good", what).about(name).shown_by(cause);
+        let (harm, instead) = match way.without_trunk(trunk) {
+            // Such a call does not come about with this trunk.
+            without if found.kind == Cause::Codecs.slug() && without.harm == Harm::Detour => {
+                (Harm::Detour, without.instead)
+            }
+            _ if found.kind == Cause::Codecs.slug() => (Harm::Calls, ", which failed"),
+            _ => (Harm::Media, ""),
+        };
+        let what = format!("{what} in {calls} of {of} calls of the last hour{more} with {trunk}{instead}");
+        let problem = lately(harm, *good_since, "good", what).about(name).shown_by(cause);
         problem.fixed_by(fix).traced_in(last_sid).harming(recent.calls, *calls)
     })
 }

@@ -105,7 +105,7 @@ impl Way<'_> {
                 let its = |trunk: &&TrunkView| trunk.name == *name;
                 self.trunks.iter().find(its).is_some_and(|trunk| {
                     let registers = trunk.registration.as_ref().is_none_or(|one| one.state != "failed");
-                    trunk.state != "down" && registers && !trunk.rejected.as_ref().is_some_and(rejects_many)
+                    trunk.state != "down" && registers && !trunk.rejected.as_ref().is_some_and(rejects_most)
                 })
             }
             TargetSpec::Agent(name) => {
@@ -122,8 +122,13 @@ impl Way<'_> {
 
 /// Whether so many rejections are a problem now: of a trunk that went well for most of the hour the latest calls tell.
 pub(super) fn rejects_many(rejected: &RejectedView) -> bool {
-    let is_many = is_large_share(rejected) || rejected.in_row >= limits::REJECTED_LEAST;
-    rejected.still && (is_many || refuses_credentials(rejected))
+    rejects_most(rejected) || rejected.still && is_large_share(rejected)
+}
+
+/// Whether a call to the trunk is likelier to be rejected than not.
+fn rejects_most(rejected: &RejectedView) -> bool {
+    let is_most = is_share(rejected, limits::REJECTED_LEAST, 2) || rejected.in_row >= limits::REJECTED_LEAST;
+    rejected.still && (is_most || refuses_credentials(rejected))
 }
 
 /// Whether the latest call was rejected for its credentials: the next one will be as well.
@@ -132,5 +137,10 @@ fn refuses_credentials(rejected: &RejectedView) -> bool {
 }
 
 pub(super) fn is_large_share(rejected: &RejectedView) -> bool {
-    rejected.calls >= limits::REJECTED_LEAST && rejected.calls * limits::REJECTED_ONE_IN >= rejected.of
+    is_share(rejected, limits::REJECTED_LEAST, 2) || is_share(rejected, limits::REJECTED_OFTEN, limits::REJECTED_ONE_IN)
+}
+
+/// Whether it rejected at least so many calls, and one in so many.
+fn is_share(rejected: &RejectedView, least: u64, one_in: u64) -> bool {
+    rejected.calls >= least && rejected.calls * one_in >= rejected.of
 }

@@ -1,6 +1,6 @@
 //! What is known of each agent at run time: its sockets, what went wrong last, and whether it is skipped.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -41,6 +41,8 @@ struct AgentState {
     breaker: Breaker,
     /// Calls in which it spoke or failed, and those of them in which it failed.
     hour: LastHour<2>,
+    /// Calls that are up in which it has said something.
+    words: BTreeSet<CallKey>,
     /// Calls in a row in which it failed, up to now.
     failed_in_row: u64,
     /// The last of these.
@@ -108,6 +110,8 @@ struct LastFailed {
     sid: String,
     /// In words.
     cause: String,
+    /// Whether it had said something before: that it speaks in a later call is no sign that it will not fail there.
+    had_spoken: bool,
 }
 
 /// A stream of an agent that talks, which has failed.
@@ -128,13 +132,38 @@ pub struct FailedStream<'a> {
 impl AgentState {
     /// Counts a call in which it failed, whose further streams count no more.
     fn note_failed(&mut self, now: Instant, stream: &FailedStream<'_>) {
-        let is_same = self.failed_in_row > 0 && self.last_failed.as_ref().is_some_and(|last| last.key == stream.key);
+        let had_spoken = self.words.remove(&stream.key);
+        let is_same = self.has_failed_in(stream.key);
         if !is_same {
-            self.hour.count(now, [true, true]);
+            self.hour.count(now, [!had_spoken, true]);
             self.failed_in_row += 1;
         }
+        let had_spoken = had_spoken || is_same && self.last_failed.as_ref().is_some_and(|last| last.had_spoken);
         let (sid, cause) = (stream.sid.to_owned(), stream.cause.to_owned());
-        self.last_failed = Some(LastFailed { key: stream.key, sid, cause });
+        self.last_failed = Some(LastFailed { key: stream.key, sid, cause, had_spoken });
+    }
+
+    /// Whether the last call in which it failed is this one.
+    fn has_failed_in(&self, key: CallKey) -> bool {
+        self.failed_in_row > 0 && self.last_failed.as_ref().is_some_and(|last| last.key == key)
+    }
+
+    /// Notes its first words in a stream of a call.
+    fn note_words(&mut self, now: Instant, key: CallKey) {
+        if self.has_failed_in(key) || !self.words.insert(key) {
+            return;
+        }
+        self.hour.count(now, [true, false]);
+        if !self.last_failed.as_ref().is_some_and(|last| last.had_spoken) {
+            self.failed_in_row = 0;
+        }
+    }
+
+    /// Notes that a call has no more use for it, and it has not failed since it spoke there, if it did.
+    fn note_kept(&mut self, key: CallKey) {
+        if self.words.remove(&key) {
+            self.failed_in_row = 0;
+        }
     }
 
     fn failures(&self, now: Instant) -> Option<AgentFailures> {
@@ -298,10 +327,9 @@ impl Agents {
         self.by_name.entry(name.clone()).or_default().breaker.opened(now, began)
     }
     /// Notes that one that talks, asked for at `began`, has said its first words in a call; whether it is no longer skipped.
-    pub fn spoke(&mut self, now: Instant, name: &Arc<str>, began: Instant) -> bool {
+    pub fn spoke(&mut self, now: Instant, name: &Arc<str>, key: CallKey, began: Instant) -> bool {
         let state = self.by_name.entry(name.clone()).or_default();
-        state.hour.count(now, [true, false]);
-        state.failed_in_row = 0;
+        state.note_words(now, key);
         state.breaker.spoke(began)
     }
     /// Notes whether an agent was heard in a call that is over; `silent`: it had the caller for long enough, and why it was not.
@@ -324,16 +352,24 @@ impl Agents {
     pub fn let_go(&mut self, now: Instant, name: &str, key: CallKey, began: Instant, open: Option<Instant>) -> bool {
         let is_proven = |open| now.saturating_duration_since(open) >= Duration::from_secs(PROVEN_SECONDS);
         let Some(state) = self.by_name.get_mut(name) else { return false };
-        // That it kept the call is no sign that it spoke: what it failed in before stands.
+        // That it kept the call is no sign that it spoke: if it did not, what it failed in before stands.
+        state.note_kept(key);
         let is_back = open.is_some_and(is_proven) && state.breaker.went_well(began);
         state.breaker.given_up(key);
         is_back
     }
     /// Notes that the agent itself ended its part, in good order; whether it is no longer skipped.
-    pub fn went_well(&mut self, name: &str, began: Instant) -> bool {
+    pub fn went_well(&mut self, name: &str, key: CallKey, began: Instant) -> bool {
         let Some(state) = self.by_name.get_mut(name) else { return false };
+        state.words.remove(&key);
         state.failed_in_row = 0;
         state.breaker.went_well(began)
+    }
+    /// Notes that a call has dropped its stream, also where it failed without a fault of the agent.
+    pub fn dropped(&mut self, name: &str, key: CallKey) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.words.remove(&key);
+        }
     }
     /// Notes that a socket was refused, or lost where it `was_open`: that says nothing of whether the next one opens.
     pub fn lost(&mut self, now: Instant, name: &Arc<str>, (loss, problem): (Loss, String), was_open: bool) {
@@ -436,5 +472,43 @@ impl Agents {
             turn_ms: TurnView::of_agent(&turns),
             turns,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn a_call_in_which_it_spoke_and_failed_is_one_call() {
+        let (now, name) = (Instant::now(), Arc::from("bot"));
+        let mut agents = Agents::default();
+        let failed = |agents: &mut Agents, call: u64| {
+            let (stage, cause) = (Stage::Open(None), "reset");
+            agents.failed(now, &name, &FailedStream { key: CallKey(call), sid: "CA1", began: now, stage, cause });
+        };
+        let shown = |agents: &Agents| {
+            let failures = agents.by_name[&name].failures(now).unwrap();
+            (failures.calls, failures.of, failures.in_row)
+        };
+        for call in 1..=4 {
+            agents.spoke(now, &name, CallKey(call), now);
+            failed(&mut agents, call);
+            // Its second stream of the same call.
+            agents.spoke(now, &name, CallKey(call), now);
+            failed(&mut agents, call);
+            agents.dropped(&name, CallKey(call));
+            assert_eq!(shown(&agents), (call, call, call));
+        }
+        agents.spoke(now, &name, CallKey(5), now);
+        assert_eq!(shown(&agents), (4, 5, 4), "it spoke in the others as well");
+        agents.let_go(now, &name, CallKey(5), now, Some(now));
+        assert_eq!(shown(&agents), (4, 5, 0), "a caller had it to the end");
+        failed(&mut agents, 6);
+        assert_eq!(shown(&agents), (5, 6, 1));
+        agents.spoke(now, &name, CallKey(7), now);
+        assert_eq!(shown(&agents), (5, 7, 0), "it had not come to words, and now it has");
+        assert!(agents.by_name[&name].words.len() == 1);
     }
 }

@@ -11,8 +11,11 @@ use trunkgate_story::view::{Recent, RejectedView, RejectionView};
 use crate::challenge::auth_fix;
 use crate::limits::REJECTIONS_KEPT;
 
-/// Calls in a row that a trunk answers until its rejections are past.
-const ANSWERED_AGAIN: u8 = 3;
+/// Calls in a row that a trunk answers until its rejections are past, where it answered none before: of one that rejects some of its
+/// calls so many times as many as come for each rejection …
+const ANSWERED_AGAIN: u64 = 3;
+/// … and never more than these.
+const ANSWERED_AGAIN_MOST: u64 = 15;
 /// Calls in a row without an answer, from which on also responses that speak of the called party count against the trunk …
 const UNANSWERED_OF_TRUNK: u64 = 10;
 /// … where they are more than a busy line of fewer numbers than these.
@@ -70,10 +73,15 @@ pub(crate) struct Rejections {
 /// The last call that a trunk rejected.
 #[derive(Debug, Default)]
 struct LastRejected {
-    /// Calls that are still to be answered until that is past.
-    left: u8,
+    /// Calls that are to be answered in a row until that is past.
+    needed: u64,
+    /// Those of them that are still to come.
+    left: u64,
     /// When it was.
     at: Option<Instant>,
+    /// Calls that it answered and rejected since the rejections before were past.
+    answered: u64,
+    rejected: u64,
 }
 
 /// Final responses of a trunk other than 2xx since it last answered a call.
@@ -133,7 +141,30 @@ impl LastRejected {
     /// Whether the trunk may still reject calls: too few were answered since, and one alone tells it only after a while.
     fn is_still(&self, now: Instant) -> bool {
         let is_recent = self.at.is_some_and(|at| now.saturating_duration_since(at) < REJECTED_WHILE);
-        self.left == ANSWERED_AGAIN || self.left > 0 && is_recent
+        self.left > 0 && (self.left == self.needed || is_recent)
+    }
+
+    /// Notes one; `is_first`: those before are past.
+    fn note(&mut self, now: Instant, is_first: bool) {
+        if is_first {
+            (self.answered, self.rejected) = (0, 0);
+        }
+        self.rejected += 1;
+        let of = self.answered + self.rejected;
+        self.needed = (ANSWERED_AGAIN * of).div_ceil(self.rejected).min(ANSWERED_AGAIN_MOST);
+        (self.left, self.at) = (self.needed, Some(now));
+    }
+
+    fn answered(&mut self) {
+        self.answered = self.answered.saturating_add(1);
+        self.left = self.left.saturating_sub(1);
+    }
+
+    /// Returns how many in a row were answered since; of a trunk that rejects some of its calls none until they are more than chance.
+    const fn good_since(&self) -> u64 {
+        let good = self.needed - self.left;
+        let is_chance = self.needed > ANSWERED_AGAIN && good * 2 < self.needed;
+        if is_chance { 0 } else { good }
     }
 }
 
@@ -154,7 +185,7 @@ impl Rejections {
     pub(crate) fn answered(&mut self, now: Instant) {
         self.decided.count(now, [true, false]);
         self.decisions[0] += 1;
-        self.last.left = self.last.left.saturating_sub(1);
+        self.last.answered();
         self.unanswered = Unanswered::default();
     }
 
@@ -183,13 +214,14 @@ impl Rejections {
         let Some(counted) = counted else { return };
         // Those before were counted as other calls, and a counter does not go down.
         self.decisions[1] += 1;
-        if !self.last.is_still(now) {
+        let is_first = !self.last.is_still(now);
+        if is_first {
             // Those before are mended: these may have another cause.
             self.by_words.iter_mut().for_each(|one| one.is_present = false);
             self.present = LastHour::default();
         }
         self.present.add(now, [counted.calls]);
-        (self.last.left, self.last.at) = (ANSWERED_AGAIN, Some(now));
+        self.last.note(now, is_first);
         self.unanswered.rejected += counted.calls;
         self.unanswered.lost += counted.lost;
         let same = |one: &Rejection| (one.said.code, &one.said.phrase) == (said.code, &said.phrase);
@@ -221,7 +253,7 @@ impl Rejections {
         answers.sort_by_key(|one| if one.present { (false, 0) } else { (true, u64::MAX - one.calls) });
         let last_sid = last.sid.clone();
         let still = self.last.is_still(now);
-        let good_since = u64::from(ANSWERED_AGAIN - self.last.left);
+        let good_since = self.last.good_since();
         let in_row = self.unanswered.rejected.min(calls);
         let lost = self.unanswered.lost.min(in_row);
         let fix = rejection_fix(&answers, in_row > 0 && lost == 0, trunk);
@@ -317,6 +349,30 @@ mod tests {
         rejections.withdraw();
         assert!(!still(&rejections, 1).unwrap().0);
         assert_eq!(rejections.decisions(), [6, 3]);
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn of_a_trunk_that_rejects_some_calls_more_are_to_be_answered_in_a_row() {
+        let (now, mut rejections) = (Instant::now(), Rejections::default());
+        let state = |rejections: &Rejections| {
+            rejections.view(now, &Trunk::named("carrier")).map(|view| (view.still, view.good_since))
+        };
+        for _ in 0..8 {
+            reject(&mut rejections, now, 503);
+            assert_eq!(state(&rejections), Some((true, 0)));
+            for _ in 0..2 {
+                rejections.answered(now);
+            }
+        }
+        assert_eq!(state(&rejections), Some((true, 0)), "two of three are answered: two more say nothing");
+        (0..3).for_each(|_| rejections.answered(now));
+        assert_eq!(state(&rejections), Some((true, 5)));
+        (0..4).for_each(|_| rejections.answered(now));
+        assert_eq!(state(&rejections), Some((false, 9)));
+        reject(&mut rejections, now, 503);
+        (0..3).for_each(|_| rejections.answered(now));
+        assert_eq!(state(&rejections), Some((false, 3)), "those before are past");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use trunkgate_terms::{Srtp, Suite};
 
 use crate::keying::{Form, OFFERED, admit, agreed, check_answer, protect_answer, protect_offer};
 use crate::limits;
-use crate::negotiate::{Identity, Policy, accept, anchored_streams, relay_offer};
+use crate::negotiate::{Identity, Policy, accept, anchored_streams, may_relay, relay_offer};
 
 const PORTS: [u16; 4] = [16384, 16386, 16388, 16390];
 /// An offer with something of everything.
@@ -28,9 +28,12 @@ fn identity() -> Identity {
 /// Any bytes: read, turned into our offer, written, read again.
 ///
 /// # Panics
-/// Where a description of ours does not read back as it was.
+/// Where a description of ours does not read back as it was, or can be made although it is said that it cannot.
 pub fn offer(data: &[u8]) {
     let Ok(offer) = Description::parse(data) else { return };
+    let ports = vec![9; anchored_streams(&offer).len()];
+    let made = relay_offer(&offer, &policy(), &ports, &identity());
+    assert_eq!(may_relay(&offer, &policy()), made.map(drop), "what can be offered");
     let Ok(ours) = relay_offer(&offer, &policy(), &PORTS, &identity()) else { return };
     reads_back(&ours);
 }

@@ -248,9 +248,10 @@ pub struct RejectedView {
     pub in_row: u64,
     /// Of how many of these the caller got no other target: the call was lost.
     pub lost: u64,
-    /// Whether it may reject calls still: it has not answered three in a row since, nor one and rejected none for five minutes.
+    /// Whether it may reject calls still: it has not answered three in a row since (more where it rejects only some), nor one and
+    /// rejected none for five minutes.
     pub still: bool,
-    /// How many in a row it has answered since, at most three.
+    /// How many in a row it has answered since, where that is more than chance.
     pub good_since: u64,
     /// With what: the newest of now first, then what was mended before, the most frequent first.
     pub answers: Vec<RejectionView>,

@@ -164,6 +164,7 @@ pub(crate) fn requested_call(
         answered_elsewhere: false,
         record: false,
         unannounced: Unannounced::None,
+        is_incomplete: false,
     };
     let mut call = Call::begun(now, edge, key, facts, Leg::of_request(sid, LEG));
     let requested = Requested {

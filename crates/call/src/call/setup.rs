@@ -55,6 +55,7 @@ impl Call {
         let (caller, called) = (caller(request, numbers), called(request, trunk, numbers));
         let facts = Facts {
             caller,
+            is_incomplete: called.is_err(),
             called: called.unwrap_or_else(|_| unreadable(request)),
             number_parameters: number_parameters(request, trunk, numbers),
             locations: Location::of(request, &headers),

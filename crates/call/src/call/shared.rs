@@ -129,6 +129,8 @@ pub(crate) struct Facts {
     pub(crate) caller: Caller,
     /// The called number.
     pub(crate) called: Number,
+    /// Whether that is no number or name that could be called (484).
+    pub(crate) is_incomplete: bool,
     /// Parameters of that number that its trunk is trusted with: `;npdi;rn=+14155550199`.
     pub(crate) number_parameters: Box<str>,
     /// Headers of its INVITE that may go on, or that agents are told.

@@ -300,6 +300,7 @@ impl Call {
                 answered_elsewhere: false,
                 record: false,
                 unannounced: Unannounced::None,
+                is_incomplete: false,
             },
             times,
             deadlines: Few::default(),

@@ -15,7 +15,7 @@ mod terms;
 mod udptl;
 
 pub use payload::EDGE_CODECS;
-pub use relay::{accept, fitted, keep_family, relay_offer};
+pub use relay::{accept, fitted, keep_family, may_relay, relay_offer};
 pub use section::{anchored_streams, codec_names, far};
 pub use terms::{
     Agreed, AgreedStream, Audio, Conversion, Converted, Dtmf, Events, Far, Identity, OpusParameters, OwnEvents, Policy,

@@ -1,5 +1,7 @@
 //! Payload numbers and their meaning: those of a section, those that match in an offer and its answer, and our own.
 
+use std::fmt::{Display, Write as _};
+
 use crate::description::{Attribute, Media};
 use crate::format::{Rtpmap, fmtp_fits, static_payload};
 
@@ -62,10 +64,18 @@ pub(crate) fn free(wanted: u8, offered: &[Payload], added: &[Payload]) -> Option
 /// Adds a format with its rtpmap, also where it is static: nobody has to know the table.
 pub(crate) fn describe(section: &mut Media, number: u8, map: &Rtpmap, fmtp: Option<&str>) {
     section.formats.push(number.to_string());
-    section.attributes.push(Attribute::new("rtpmap", format!("{number} {map}")));
+    section.attributes.push(Attribute::new("rtpmap", numbered(number, map)));
     if let Some(fmtp) = fmtp.filter(|fmtp| !fmtp.is_empty()) {
-        section.attributes.push(Attribute::new("fmtp", format!("{number} {fmtp}")));
+        section.attributes.push(Attribute::new("fmtp", numbered(number, &fmtp)));
     }
+}
+
+/// A payload number and what is said of it, with room for `101 telephone-event/8000` from the beginning.
+fn numbered(number: u8, what: &impl Display) -> String {
+    let mut text = String::with_capacity(24);
+    // Writing into a String cannot fail.
+    let _ = write!(text, "{number} {what}");
+    text
 }
 
 pub(crate) fn is_edge_codec(map: &Rtpmap) -> bool {

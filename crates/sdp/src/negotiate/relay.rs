@@ -23,6 +23,9 @@ use crate::limits;
 use crate::refusal::{Refusal, list, plain};
 use trunkgate_terms::Suite;
 
+/// A port for offers that are not sent.
+const ANY_PORT: u16 = 9;
+
 /// Turns one side's offer into ours to the other: same m-line order; anchored sections with our address and
 /// `ports[i]` (in the order of [`anchored_streams`]), codecs that `policy` allows in its order, those that were offered
 /// before those that the edge would make of them, then what else was offered; further attributes kept where they may be (ptime, maxptime, fmtp, rtcp-fb, label …; not ICE, crypto,
@@ -51,6 +54,24 @@ pub fn relay_offer(
         return Err(nothing_offered(offer, policy));
     }
     Ok(ours(identity, session_attributes(offer), sections))
+}
+
+/// Says whether [`relay_offer`] could make an offer of this one.
+///
+/// # Errors
+/// The [`Refusal`] that it would return.
+pub fn may_relay(offer: &Description, policy: &Policy) -> Result<(), Refusal> {
+    let streams = anchored_streams(offer);
+    let is_usual = |payload: &Payload| {
+        let (map, names) = (&payload.map, &policy.codecs);
+        is_edge_codec(map) && policy.lets_from(map) && names.iter().any(|codec| map.is(codec))
+    };
+    let suits = |media: &Media| !media.is_udptl() && payloads(media).iter().any(is_usual);
+    if streams.iter().filter_map(|index| offer.media.get(*index)).any(suits) {
+        return Ok(());
+    }
+    let nowhere = Identity { session_id: 0, version: 0, ip: std::net::Ipv4Addr::LOCALHOST.into() };
+    relay_offer(offer, policy, &vec![ANY_PORT; streams.len()], &nowhere).map(drop)
 }
 
 /// Turns the answer to our offer (`sent`, made by [`relay_offer`] from `offer`) into our answer to the offerer, and

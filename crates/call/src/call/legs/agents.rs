@@ -75,14 +75,14 @@ impl Legs {
         // One that listened first is not at fault.
         self[leg].quality.unheard = None;
         let Some(side) = self.talker(leg) else { return };
-        let is_back = edge.agents.spoke(now, &side.agent.name, side.began);
+        let is_back = edge.agents.spoke(now, &side.agent.name, self.key, side.began);
         tell_back(edge, &side.agent.name, is_back);
     }
 
     /// Notes that the agent on `leg` has ended its part of the call as it wished.
     pub(crate) fn agent_went_well(&self, edge: &mut Edge, leg: LegId) {
         let Some(side) = self.talker(leg) else { return };
-        let is_back = edge.agents.went_well(&side.agent.name, side.began);
+        let is_back = edge.agents.went_well(&side.agent.name, self.key, side.began);
         tell_back(edge, &side.agent.name, is_back);
     }
 

@@ -60,6 +60,9 @@ impl CallMedia {
             let is_back = cx.edge.agents.let_go(cx.now, name, cx.call.key, side.began, side.opened);
             tell_back(cx.edge, name, is_back);
         }
+        if !side.listens() {
+            cx.edge.agents.dropped(&side.agent.name, cx.call.key);
+        }
         let gone = side.end;
         self.wires.retain(|from, (to, _)| from != gone && *to != gone);
         cx.edge.remove_end(media, gone);

@@ -17,7 +17,7 @@ use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{GLARE_OTHER_UNITS, GLARE_OWNER_UNITS, GLARE_TRIES, GLARE_UNIT_MS, PASSED_OVER};
 use trunkgate_route::Agent;
 use trunkgate_sdp::{
-    Description, Direction, Identity, anchored_streams, answer_offer, codec_names, offer_own, relay_offer,
+    Description, Direction, Identity, anchored_streams, answer_offer, codec_names, may_relay, offer_own, relay_offer,
 };
 use trunkgate_sip::{Answer, Body, Extra, Message, ServerId};
 use trunkgate_story::Said;
@@ -350,12 +350,7 @@ impl Negotiation {
         let theirs = policy(attempt.trunk.as_deref());
         let ours = call.legs.near_leg().policy();
         let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
-        if let Some(offer) = &self.offer {
-            let nowhere = Identity { session_id: 0, version: 0, ip: std::net::Ipv4Addr::LOCALHOST.into() };
-            let ports = vec![9; anchored_streams(offer).len()];
-            relay_offer(offer, &theirs.towards(ours), &ports, &nowhere).map_err(unusable)?;
-        }
-        Ok(())
+        self.offer.as_ref().map_or(Ok(()), |offer| may_relay(offer, &theirs.towards(ours)).map_err(unusable))
     }
 
     /// Our offer to a leg, which is closed where none can be made.

@@ -21,7 +21,6 @@ use trunkgate_resources::rewrite;
 use trunkgate_route::{CallInfo, Number, Numbers, Plan, RedirectMode, SendNumbers, Table, Target, Trunk};
 use trunkgate_sip::uri::unescape;
 use trunkgate_sip::{Extra, Flow, Invite, Local, Party, Transport, Uri};
-use trunkgate_story::numbers::called;
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::controller::{Controller, TargetResult};
@@ -662,7 +661,7 @@ impl Search {
             return Err(FinalAnswer::new(483, ReasonSlug::TooManyHops));
         }
         cx.call.not_again(cx.edge)?;
-        if called(request, &incoming.trunk, cx.edge.table.numbers()).is_err() {
+        if cx.call.facts.is_incomplete {
             return Err(FinalAnswer::new(484, ReasonSlug::IncompleteNumber));
         }
         if cx.edge.table.numbers().is_emergency(&cx.call.facts.called) {

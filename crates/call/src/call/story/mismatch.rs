@@ -51,8 +51,20 @@ impl CodecSide {
     }
 }
 
-/// What would help, and whether it is the caller's trunk that needs it.
-fn fix(caller: &CodecSide, target: Option<&CodecSide>) -> (String, bool) {
+/// Codecs that far ends ask for and the edge passes through without converting them.
+const FOREIGN: [&str; 9] = ["G729", "G729A", "G723", "G726", "GSM", "iLBC", "AMR", "Speex", "EVS"];
+
+/// The codecs that a Warning names, of the edge's and of others.
+fn wanted(detail: &str) -> (Vec<&'static str>, Vec<&'static str>) {
+    let warning = detail.split_once("Warning: ").map_or("", |(_, warning)| warning);
+    let words: Vec<&str> = warning.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    let named = |codec: &&&str| words.iter().any(|word| word.eq_ignore_ascii_case(codec));
+    let of = |all: &[&'static str]| all.iter().filter(named).copied().collect();
+    (of(&EDGE_CODECS), of(&FOREIGN))
+}
+
+/// What would help, and whether it is the caller's trunk that needs it; `detail`: what the target said.
+fn fix(caller: &CodecSide, target: Option<&CodecSide>, detail: &str) -> (String, bool) {
     let all = EDGE_CODECS.join(", ");
     if let Some((_, unnamed)) = caller.offered_of_the_edge().filter(|(named, _)| named.is_empty()) {
         if !unnamed.is_empty() {
@@ -74,7 +86,17 @@ fn fix(caller: &CodecSide, target: Option<&CodecSide>) -> (String, bool) {
     let lacks = |codec: &&&str| !own.iter().any(|own| own.eq_ignore_ascii_case(codec));
     let missing: Vec<&str> = EDGE_CODECS.iter().filter(lacks).copied().collect();
     let (name, own) = (&target.name, own.join(", "));
+    let (wanted, foreign) = wanted(detail);
+    let asked: Vec<&str> = missing.iter().filter(|codec| wanted.contains(codec)).copied().collect();
     let text = match missing.as_slice() {
+        _ if !asked.is_empty() => format!("set {}: {name} asks for it", target.with(&asked)),
+        _ if wanted.is_empty() && !foreign.is_empty() => {
+            let foreign = foreign.join(", ");
+            format!(
+                "enable one of {own} at {name}, or {foreign} at {}: {foreign} is passed through, but not transcoded",
+                caller.name
+            )
+        }
         [] => format!("enable one of {own} at {name}: all codecs that the edge transcodes are offered already"),
         some => format!("add a codec of {name} with {}, or enable one of {own} at {name}", target.with(some)),
     };
@@ -95,15 +117,15 @@ pub(crate) fn judge(caller: &CodecSide, target: Option<&CodecSide>, failure: &Fa
             return None;
         }
         let code = failure.answered().unwrap_or_default();
-        return found(format!("{name} accepts no offered codec ({code}: {detail})"), fix(caller, target));
+        return found(format!("{name} accepts no offered codec ({code}: {detail})"), fix(caller, target, detail));
     }
     let warning = failure.warning.as_ref().filter(|_| failure.reason == ReasonSlug::CodecMismatch)?;
     let (text, who) = (&warning.text, &caller.name);
     match warning.warn_code {
         FORMAT if text.contains("; answered ") => {
-            found(format!("{name} answered without a usable codec ({text})"), fix(caller, target))
+            found(format!("{name} answered without a usable codec ({text})"), fix(caller, target, ""))
         }
-        FORMAT => found(format!("{who} offers no usable codec ({text})"), fix(caller, target)),
+        FORMAT => found(format!("{who} offers no usable codec ({text})"), fix(caller, target, "")),
         MEDIA_TYPE => {
             let fix = format!(
                 "configure audio over RTP, or SRTP with keys in SDP (SDES), at {who}: ICE and DTLS are not supported"
@@ -156,6 +178,14 @@ mod tests {
             found.fix.starts_with(
                 "add a codec of pbx with `codecs = [\"PCMU\", \"PCMA\", \"G722\", \"opus\"]` in [trunk.pbx]"
             )
+        );
+        let (found, _) = judge(&carrier, Some(&narrow), &said("x, Warning: 305 pbx \"PCMA only\"")).unwrap();
+        assert_eq!(found.fix, "set `codecs = [\"PCMU\", \"PCMA\"]` in [trunk.pbx]: pbx asks for it");
+        let (found, _) = judge(&carrier, Some(&narrow), &said("x, Warning: 305 pbx \"G729 only\"")).unwrap();
+        assert!(
+            found.fix.starts_with("enable one of PCMU at pbx, or G729 at carrier: G729 is passed"),
+            "{}",
+            found.fix
         );
         let wide = party("pbx", &["PCMU", "PCMA", "G722", "opus"], &[]);
         let (found, _) = judge(&carrier, Some(&wide), &said("it was offered PCMU by RTP/AVP")).unwrap();
