@@ -508,7 +508,7 @@ reasons! {
         slug: "agent_tls_failed",
         sentence: "TLS with an agent failed",
         cause: "The TLS handshake with the agent failed: expired certificate, wrong name, or unknown CA.",
-        fix: Some("check the agent's certificate, and `ca`: `trunkgate agent test NAME`"),
+        fix: Some("`trunkgate agent test NAME` shows what is wrong with the certificate: its name, its time, or its issuer (`ca`)"),
         q850: 38,
         outcome: "failed",
     }

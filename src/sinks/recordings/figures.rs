@@ -77,7 +77,11 @@ impl RecordingFigures {
         let ago = self.lost_at.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())?;
         let is_recent = ago < Duration::from_secs(RECORDINGS_LOSS_SHOWN_SECONDS);
         let problem = Problem::new(Harm::Past, format!("recordings lack {}", self.lost_seconds()));
-        let shown = format!("the disk was full or too slow; the latest loss was {} min ago", ago.as_secs() / 60);
+        let when = match ago.as_secs() / 60 {
+            0 => "less than a minute ago".to_owned(),
+            minutes => format!("{minutes} min ago"),
+        };
+        let shown = format!("the disk was full or too slow; the latest loss was {when}");
         let fix = "`trunkgate recordings` shows each; `trunkgate help recording_failed`";
         is_recent.then(|| problem.about("recordings have gaps").shown_by(shown).fixed_by(fix))
     }
