@@ -224,7 +224,12 @@ impl Rejections {
         self.last.note(now, is_first);
         self.unanswered.rejected += counted.calls;
         self.unanswered.lost += counted.lost;
-        let same = |one: &Rejection| (one.said.code, &one.said.phrase) == (said.code, &said.phrase);
+        // Those that were mended, or had another cause, are told apart.
+        let same = |one: &Rejection| {
+            one.is_present
+                && one.fault.as_deref() == fault
+                && (one.said.code, &one.said.phrase) == (said.code, &said.phrase)
+        };
         let at = self.by_words.iter().position(same);
         let mut calls = at.map(|at| self.by_words.remove(at).calls).unwrap_or_default();
         self.by_words.retain(|one| one.calls.sums(now) != [0]);
@@ -328,9 +333,10 @@ mod tests {
         reject(&mut rejections, start, 403);
         let view = rejections.view(start, &Trunk::named("carrier")).unwrap();
         assert_eq!((view.calls, view.in_row, view.lost), (3, 1, 1), "one since the last answer");
-        assert_eq!(view.answers.iter().map(|one| one.leads_on).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(view.answers.iter().map(|one| one.leads_on).collect::<Vec<_>>(), [false, true, false]);
         assert!(view.fix.starts_with("Check the allow list") && !view.fix.contains("503"), "mended: {}", view.fix);
-        assert_eq!(view.answers.iter().map(|one| one.present).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(view.answers.iter().map(|one| one.present).collect::<Vec<_>>(), [true, false, false]);
+        assert_eq!(view.answers[0].calls, 1, "the same code before the mend is not counted with it");
         let one = |(code, calls)| RejectionView {
             code,
             text: None,
