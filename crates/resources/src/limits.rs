@@ -91,6 +91,10 @@ pub const URI_SESSION_SECONDS: u32 = 1_800;
 pub const REFRESH_RETRY_SECONDS: u64 = 2;
 /// Bytes of all calls' messages that are kept. Past it those of the calls go that have ended first, then of the oldest.
 pub const MESSAGE_TEXTS_BYTES: usize = 32 << 20;
+/// Time from the answer of a call until its messages are packed.
+pub const TRACE_SETTLES: Duration = Duration::from_secs(1);
+/// Calls whose messages are packed in one turn, at most: more than are answered in one.
+pub const TRACES_SETTLED: usize = 4;
 /// Characters of a header's name where it is told.
 pub const HEADER_NAME_CHARS: usize = 40;
 /// Characters of a far end's Call-ID in views and records: RFC 3261 sets no limit, a message does.

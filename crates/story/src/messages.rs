@@ -1,6 +1,6 @@
 //! A call's messages as they were on the wire: kept for as long as there is room, the beginning of a call and its latest.
 //!
-//! Almost no message is ever looked at. While a call is set up its messages are therefore only copied; what is secret is
+//! Almost no message is ever looked at. While a call is set up its messages are therefore only held; what is secret is
 //! overwritten when they are shown, or when they are [settled](Messages::settle), whichever is first.
 
 use std::borrow::Cow;
@@ -56,29 +56,31 @@ fn is_zero(number: &usize) -> bool {
 #[derive(Clone, Copy)]
 pub struct Wire<'a> {
     /// Its octets.
-    pub bytes: &'a [u8],
+    pub bytes: &'a Bytes,
     /// Where from and where to.
     pub way: Way,
 }
 
 impl Wire<'_> {
-    /// What is kept of it, and how many octets are not.
-    fn kept(&self) -> (&[u8], usize) {
-        let kept = self.bytes.get(..MESSAGE_TEXT_BYTES).unwrap_or(self.bytes);
-        (kept, self.bytes.len() - kept.len())
+    /// What is kept of it, and how many octets are not. A message of a stream is copied: it is a part of what was read with others.
+    fn kept(&self) -> (Bytes, usize) {
+        let kept = self.bytes.slice(..self.bytes.len().min(MESSAGE_TEXT_BYTES));
+        let cut = self.bytes.len() - kept.len();
+        match self.way.transport {
+            Transport::Udp => (kept, cut),
+            Transport::Tcp | Transport::Tls => (Bytes::copy_from_slice(&kept), cut),
+        }
     }
 
     /// As it may be shown.
     pub fn masked(&self) -> RawMessage {
         let (kept, cut) = self.kept();
-        RawMessage { raw: as_shown(kept).into(), cut, way: self.way }
+        RawMessage { raw: as_shown(&kept).into(), cut, way: self.way }
     }
 }
 
 /// Room is made for so many places of a block at a time.
 const PLACES_STEP: usize = 8;
-/// Bytes of room for texts that a block begins with: an INVITE, its answers and an ACK on both sides.
-const FIRST_ROOM_BYTES: usize = 6 << 10;
 
 /// A message in a block.
 #[derive(Debug, Clone, Copy)]
@@ -106,48 +108,52 @@ impl std::fmt::Debug for Block {
 
 /// The texts of a block, one behind the other.
 enum Text {
-    /// Further ones follow. The first octets are masked, the others as they were on the wire.
-    Open { text: Vec<u8>, masked: usize },
+    /// Further ones follow: the first ones masked, one behind the other, the others as they were on the wire, where the transactions hold
+    /// them as well.
+    Open { masked: Vec<u8>, raw: Vec<Bytes> },
     /// As LZ4 has it, masked: messages of a call are much alike.
     Packed(Box<[u8]>),
 }
 
 impl Block {
     fn new(first: u32) -> Block {
-        Block { first, places: Vec::new(), text: Text::Open { text: Vec::new(), masked: 0 } }
+        Block { first, places: Vec::new(), text: Text::Open { masked: Vec::new(), raw: Vec::new() } }
     }
 
     fn bytes(&self) -> usize {
         let text = match &self.text {
-            Text::Open { text, .. } => text.capacity(),
+            Text::Open { masked, raw } => {
+                let texts: usize = raw.iter().map(Bytes::len).sum();
+                masked.capacity() + raw.capacity() * size_of::<Bytes>() + texts
+            }
             Text::Packed(text) => text.len(),
         };
         text + self.places.capacity() * size_of::<Place>() + MESSAGE_BLOCK_OVERHEAD_BYTES
     }
 
-    /// Octets of an open block; `None`: it is packed.
-    fn open(&self) -> Option<usize> {
-        match &self.text {
-            Text::Open { text, .. } => Some(text.len()),
-            Text::Packed(_) => None,
-        }
+    /// Octets of its texts.
+    fn length(&self) -> usize {
+        self.places.iter().map(|place| usize::from(place.length)).sum()
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.text, Text::Open { .. })
     }
 
     /// Adds a message, unless it was sent `again` and is there; its number.
-    fn add(&mut self, place: Place, bytes: &[u8], again: bool) -> Option<u32> {
-        let before = if again { self.repeated(place.way, bytes) } else { None };
-        let at = match before {
-            Some(at) => at,
-            None => {
-                let Text::Open { text, .. } = &mut self.text else { return None };
-                if text.capacity() - text.len() < bytes.len() {
-                    let room = OPEN_MESSAGES_BYTES.saturating_sub(text.len());
-                    text.reserve_exact(room.min(FIRST_ROOM_BYTES).max(bytes.len()));
-                }
-                text.extend_from_slice(bytes);
+    fn add(&mut self, place: Place, bytes: Bytes, again: bool) -> Option<u32> {
+        let before = if again { self.repeated(place.way, &bytes) } else { None };
+        let at = match (before, &mut self.text) {
+            (Some(at), _) => at,
+            (None, Text::Packed(_)) => return None,
+            (None, Text::Open { raw, .. }) => {
                 if self.places.len() == self.places.capacity() {
                     self.places.reserve_exact(PLACES_STEP);
                 }
+                if raw.len() == raw.capacity() {
+                    raw.reserve_exact(PLACES_STEP);
+                }
+                raw.push(bytes);
                 self.places.push(place);
                 self.places.len().checked_sub(1)?
             }
@@ -157,52 +163,45 @@ impl Block {
 
     /// The place where the same message was sent before.
     fn repeated(&self, way: u8, bytes: &[u8]) -> Option<usize> {
-        let Text::Open { text, masked } = &self.text else { return None };
-        let mut hidden = None;
-        let mut is_it = |(begins, place): (usize, Place)| {
+        let Text::Open { masked, raw } = &self.text else { return None };
+        let hidden = self.places.len().checked_sub(raw.len())?;
+        let mut shown = None;
+        let mut is_it = |(at, (begins, place)): (usize, (usize, Place))| {
             if place.way != way || usize::from(place.length) != bytes.len() {
                 return false;
             }
-            let kept = text.get(begins..begins + bytes.len());
-            match begins < *masked {
-                true => kept == Some(hidden.get_or_insert_with(|| as_shown(bytes)).as_slice()),
-                false => kept == Some(bytes),
+            match at.checked_sub(hidden) {
+                Some(at) => raw.get(at).is_some_and(|kept| **kept == *bytes),
+                None => {
+                    let shown = shown.get_or_insert_with(|| as_shown(bytes));
+                    masked.get(begins..begins + bytes.len()) == Some(shown.as_slice())
+                }
             }
         };
-        self.begins().position(&mut is_it)
+        self.begins().enumerate().position(&mut is_it)
     }
 
     /// All its texts, masked; `like` is those of the call's first block.
     fn texts(&self, like: &[u8]) -> Option<Cow<'_, [u8]>> {
         match &self.text {
-            Text::Open { text, masked } if *masked == text.len() => Some(Cow::Borrowed(text)),
-            Text::Open { text, masked } => {
-                let mut text = text.clone();
-                self.mask(&mut text, *masked);
-                Some(Cow::Owned(text))
+            Text::Open { masked, raw } if raw.is_empty() => Some(Cow::Borrowed(masked)),
+            Text::Open { masked, raw } => {
+                let mut texts = Vec::with_capacity(self.length());
+                texts.extend_from_slice(masked);
+                add_masked(&mut texts, raw);
+                Some(Cow::Owned(texts))
             }
-            Text::Packed(text) => {
-                let length = self.places.iter().map(|place| usize::from(place.length)).sum();
-                lz4_flex::block::decompress_with_dict(text, length, like).ok().map(Cow::Owned)
-            }
+            Text::Packed(text) => lz4_flex::block::decompress_with_dict(text, self.length(), like).ok().map(Cow::Owned),
         }
     }
 
-    /// Overwrites what is secret in the messages of `text` that begin at `from` or later.
-    fn mask(&self, text: &mut [u8], from: usize) {
-        for (begins, place) in self.begins().filter(|(begins, _)| *begins >= from) {
-            text.get_mut(begins..begins + usize::from(place.length)).into_iter().for_each(mask);
-        }
-    }
-
-    /// Overwrites what is secret, and gives back room that is not used.
+    /// Overwrites what is secret.
     fn hide(&mut self) {
-        let Text::Open { text, masked } = &mut self.text else { return };
-        let (mut text, from) = (std::mem::take(text), *masked);
-        self.mask(&mut text, from);
-        text.shrink_to_fit();
+        let Text::Open { masked, raw } = &mut self.text else { return };
+        masked.reserve_exact(raw.iter().map(Bytes::len).sum());
+        add_masked(masked, raw);
+        *raw = Vec::new();
         self.places.shrink_to_fit();
-        self.text = Text::Open { masked: text.len(), text };
     }
 
     /// Each place with where its text begins.
@@ -212,6 +211,15 @@ impl Block {
             *at += usize::from(place.length);
             Some((begins, *place))
         })
+    }
+}
+
+/// Adds messages to others, with their secrets overwritten.
+fn add_masked(masked: &mut Vec<u8>, raw: &[Bytes]) {
+    for message in raw {
+        let begins = masked.len();
+        masked.extend_from_slice(message);
+        masked.get_mut(begins..).into_iter().for_each(mask);
     }
 }
 
@@ -247,7 +255,8 @@ impl Messages {
         let (kept, cut) = message.kept();
         let place = Place { way, length: u16::try_from(kept.len()).ok()?, cut: u32::try_from(cut).unwrap_or(u32::MAX) };
         let after = self.next.checked_add(1)?;
-        if self.blocks.back().and_then(Block::open).is_none_or(|open| open + kept.len() > OPEN_MESSAGES_BYTES) {
+        let has_room = |block: &Block| block.is_open() && block.length() + kept.len() <= OPEN_MESSAGES_BYTES;
+        if !self.blocks.back().is_some_and(has_room) {
             self.pack();
             self.blocks.push_back(Block::new(self.next));
             self.bytes += MESSAGE_BLOCK_OVERHEAD_BYTES;
@@ -265,16 +274,13 @@ impl Messages {
     /// Overwrites what is secret in those that came last, and packs them where they are worth it: done once a call is set up,
     /// so that what is held takes little.
     pub fn settle(&mut self) {
-        match self.blocks.back().and_then(Block::open) {
-            Some(open) if open >= MESSAGE_BLOCK_BYTES => self.pack(),
-            Some(_) => {
-                let Some(block) = self.blocks.back_mut() else { return };
-                let before = block.bytes();
-                block.hide();
-                self.bytes = (self.bytes + block.bytes()).saturating_sub(before);
-            }
-            None => {}
+        let Some(block) = self.blocks.back_mut().filter(|block| block.is_open()) else { return };
+        if block.length() >= MESSAGE_BLOCK_BYTES {
+            return self.pack();
         }
+        let before = block.bytes();
+        block.hide();
+        self.bytes = (self.bytes + block.bytes()).saturating_sub(before);
     }
 
     fn way(&mut self, way: Way) -> usize {
@@ -287,7 +293,7 @@ impl Messages {
 
     /// Closes the last block, and makes room where the call has too many.
     fn pack(&mut self) {
-        if self.blocks.back().and_then(Block::open).is_none() {
+        if !self.blocks.back().is_some_and(Block::is_open) {
             return;
         }
         // The first block is a pattern for the others: Via, numbers, tags and descriptions come again and again.
@@ -295,8 +301,8 @@ impl Messages {
         let Some(block) = self.blocks.back_mut() else { return };
         let before = block.bytes();
         block.hide();
-        let Text::Open { text, .. } = &block.text else { return };
-        block.text = Text::Packed(lz4_flex::block::compress_with_dict(text, &like).into_boxed_slice());
+        let Text::Open { masked, .. } = &block.text else { return };
+        block.text = Text::Packed(lz4_flex::block::compress_with_dict(masked, &like).into_boxed_slice());
         self.bytes = (self.bytes + block.bytes()).saturating_sub(before);
         if self.first + 1 == self.blocks.len() && self.bytes <= MESSAGE_TEXTS_BYTES_PER_CALL / 2 {
             self.first += 1;
@@ -348,7 +354,7 @@ mod tests {
     }
 
     fn keep(messages: &mut Messages, port: u16, text: &str, again: bool) -> Option<u32> {
-        messages.keep(&Wire { bytes: text.as_bytes(), way: way(port) }, again)
+        messages.keep(&Wire { bytes: &Bytes::copy_from_slice(text.as_bytes()), way: way(port) }, again)
     }
 
     /// Text that is like none before.
@@ -414,7 +420,7 @@ mod tests {
             assert_eq!(keep(&mut messages, 1, &text(n), true), number, "sent again");
             if n % 7 == 6 {
                 messages.settle();
-                let is_open = messages.blocks.back().and_then(Block::open).is_some();
+                let is_open = messages.blocks.back().is_some_and(Block::is_open);
                 assert!(!is_open || keep(&mut messages, 1, &text(n), true) == number, "sent again, masked before");
             }
             let all = messages.all();
@@ -426,7 +432,7 @@ mod tests {
         }
         messages.settle();
         let kept = |block: &Block| match &block.text {
-            Text::Open { text, .. } => text.clone(),
+            Text::Open { masked, raw } => [masked.as_slice(), &raw.concat()].concat(),
             Text::Packed(text) => text.to_vec(),
         };
         let held: Vec<u8> = messages.blocks.iter().flat_map(kept).collect();
@@ -436,7 +442,7 @@ mod tests {
 
     #[test]
     fn a_long_one_is_cut_and_says_so() {
-        let kept = Wire { bytes: "x".repeat(MESSAGE_TEXT_BYTES + 7).as_bytes(), way: way(1) }.masked();
+        let kept = Wire { bytes: &"x".repeat(MESSAGE_TEXT_BYTES + 7).into(), way: way(1) }.masked();
         assert_eq!((kept.raw.len(), kept.cut), (MESSAGE_TEXT_BYTES, 7));
         let told = serde_json::to_value(&kept).unwrap();
         assert_eq!((told["cut"].as_u64(), told["transport"].as_str()), (Some(7), Some("udp")));

@@ -6,6 +6,7 @@ mod agents;
 mod api;
 mod app;
 mod bare;
+pub(crate) mod counters;
 pub(crate) mod dialer;
 mod echo;
 mod fork;
@@ -46,6 +47,8 @@ pub(crate) enum Bench {
     Hold(hold::Options),
     /// Calls that are recorded beside calls that are not.
     Record(record::Options),
+    /// Instructions, system calls and wake-ups of one call.
+    Counters(counters::Options),
     /// Twice the calls that the edge can carry, and a flood.
     Overload(overload::Options),
 }
@@ -60,6 +63,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<bool> {
         Bench::App(options) => app::run(options),
         Bench::Hold(options) => hold::run(options),
         Bench::Record(options) => record::run(options),
+        Bench::Counters(options) => counters::run(options),
         Bench::Overload(options) => overload::run(options),
     }
 }

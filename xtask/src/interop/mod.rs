@@ -74,7 +74,8 @@ const FULL_ONLY: [&str; 14] = [
 
 /// Cases that need nothing from outside this machine, so that they can run in a network of their own. The others fetch
 /// packages.
-const SELF_CONTAINED: [&str; 32] = [
+const SELF_CONTAINED: [&str; 33] = [
+    "instructions",
     "sipp-rtp",
     "sipp-tcp",
     "sipp-dialog",

@@ -184,6 +184,7 @@ impl Gateway {
             Input::Control(control) => self.control(now, control),
         }
         self.settle(now);
+        self.edge.settle_traces(now);
         self.edge.turn.cause = None;
         self.edge.trace_canceled(now);
         self.edge.turn.arriving = None;
@@ -204,6 +205,7 @@ impl Gateway {
             self.tell(now, key, CallEvent::Due(timer));
             self.settle(now);
         }
+        self.edge.settle_traces(now);
     }
     /// After a panic that the caller has caught: ends the call that was at work, as its state is in doubt.
     pub fn recover(&mut self, now: Instant) {

@@ -122,6 +122,8 @@ pub struct Turn {
 pub struct Tracing {
     /// Traces of calls that are held.
     pub traces: BTreeMap<CallKey, Trace>,
+    /// Calls that were answered lately, and when their messages are to be packed.
+    pub answered: VecDeque<(Instant, CallKey)>,
     /// Whether a capture agent is told of messages and reports.
     pub captures: bool,
     /// Which calls are told of once they are over.
@@ -237,6 +239,7 @@ impl Edge {
             turn: Turn::default(),
             tracing: Tracing {
                 traces: BTreeMap::new(),
+                answered: VecDeque::new(),
                 captures: false,
                 sampling: Sampling::NONE,
                 sampled: BTreeMap::new(),

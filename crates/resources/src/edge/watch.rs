@@ -30,7 +30,10 @@ use crate::index::Place;
 use crate::io::{AgentProbe, Cause, Concerned, Output};
 use crate::key::CallKey;
 use crate::limited::Limit;
-use crate::limits::{AGENT_TEXT_CHARS, ALARM_SECONDS, HEALTH_WAIT_SECONDS, PROBED_ONE_IN, STRAY_USER_CHARS};
+use crate::limits::{
+    AGENT_TEXT_CHARS, ALARM_SECONDS, HEALTH_WAIT_SECONDS, PROBED_ONE_IN, STRAY_USER_CHARS, TRACE_SETTLES,
+    TRACES_SETTLED,
+};
 use crate::logins::WrongLogin;
 use crate::random::pick;
 use crate::sessions::{NewEnd, Session};
@@ -371,6 +374,20 @@ impl Edge {
         }
         if let Some((call, message, received)) = captured {
             self.capture(now, call, CapturedItem::Message(message, received));
+        }
+    }
+
+    /// Notes a call that is answered: its messages are packed a little later, if it is still up.
+    pub fn trace_answered(&mut self, now: Instant, key: CallKey) {
+        self.tracing.answered.push_back((now + TRACE_SETTLES, key));
+    }
+
+    /// Packs the messages of calls that were answered a while ago, of a few at a time. It has no deadline of its own: calls that are up
+    /// have others.
+    pub fn settle_traces(&mut self, now: Instant) {
+        for _ in 0..TRACES_SETTLED {
+            let Some((_, key)) = self.tracing.answered.pop_front_if(|(at, _)| *at <= now) else { return };
+            self.settle_trace(key);
         }
     }
 

@@ -26,6 +26,7 @@ mod failover;
 mod failover_times;
 mod faults;
 mod floods;
+mod instructions;
 mod ivr;
 pub(crate) mod kamailio;
 mod kamailio_digest;
@@ -84,6 +85,11 @@ fn calls() -> Vec<Case> {
             name: "simulator",
             proves: "calls, agents, restarts and faults in virtual time: nothing is left of any call",
             run: simulator::run,
+        },
+        Case {
+            name: "instructions",
+            proves: "a call of SIPp takes as many instructions as the repository says, by callgrind",
+            run: instructions::run,
         },
         Case {
             name: "sipp-rtp",

@@ -204,6 +204,7 @@ impl Cx<'_> {
     /// The call is answered, or goes on after a restart of the edge: its series begins.
     pub(crate) fn begin_series(&mut self) {
         self.call.story.series.begin(self.now, self.edge.date(self.now), self.call.legs.iter().map(reading));
+        self.edge.trace_answered(self.now, self.call.key);
         self.arm(Timer::Quality, self.call.story.series.interval());
     }
 
