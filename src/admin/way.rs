@@ -46,12 +46,20 @@ impl Way<'_> {
     pub(super) fn without_rejecting(&self, trunk: &TrunkView, rejected: &RejectedView) -> (Harm, String) {
         match rejected.lost {
             // Those of the hour may have been lost as well: the latest ones are told apart.
-            0 if rejected.in_row == 0 && rejected.answers.iter().any(|one| one.present && !one.leads_on) => {
+            0 if rejected.in_row == 0
+                && self.table.behind(&trunk.name).is_some()
+                && rejected.answers.iter().any(|one| one.present && !one.leads_on) =>
+            {
                 (Harm::Calls, String::new())
             }
             0 => {
-                let Without { harm, instead, .. } = self.without_trunk(&trunk.name);
-                (harm, instead.to_owned())
+                let Without { harm, instead, urgency } = self.without_trunk(&trunk.name);
+                let is_last = urgency != Urgency::Unmet && self.table.behind(&trunk.name).is_none();
+                match instead {
+                    // Some were answered since, and those between were lost.
+                    "" if is_last => (harm, ", and their callers were lost".to_owned()),
+                    instead => (harm, instead.to_owned()),
+                }
             }
             lost if self.table.behind(&trunk.name).is_none() => {
                 let whose =

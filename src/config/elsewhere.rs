@@ -119,6 +119,10 @@ const OF_TRUNKS: Words = &[
 /// An agent's.
 const OF_AGENTS: Words = &[
     (
+        &["tls", "tls_ca", "verify", "certificate"],
+        "`wss://` in `url` is TLS; ca = \"ca.pem\" for a private or self-signed certificate",
+    ),
+    (
         &["hold_music", "hold_audio", "moh", "musiconhold", "music_on_hold", "music", "audio"],
         "hold = { strategy = \"music\", music = \"hold.mp3\" }",
     ),
@@ -161,6 +165,10 @@ const OF_SPEECH: Words = &[
 
 /// `[[route]]`.
 const OF_ROUTES: Words = &[
+    (
+        &["called", "callee", "called_number", "number", "numbers", "did", "dialled", "dialed", "destination", "exten"],
+        "to = \"+14155551234\" or to = \"+4930*\" is the called number; `caller` the calling one",
+    ),
     (&["headers"], "`header`"),
     (&["hours", "schedule", "time", "times", "business_hours", "days"], "when = \"mon-fri 09:00-17:00\""),
     (

@@ -157,7 +157,17 @@ fn of_trunk(trunk: &Value) -> Vec<String> {
         now.push(format!("not registered: {}", registration["last_problem"].as_str().unwrap_or("no answer")));
     }
     now.extend(rejected(&trunk["rejected"]));
+    let faults = [("codec_mismatch", "codecs did not match"), ("unheard", "was not heard")];
+    now.extend(faults.iter().filter_map(|(key, what)| fault(&trunk[key], what)));
     now
+}
+
+/// Returns a fault of its calls in the last hour, where it is one still.
+fn fault(found: &Value, what: &str) -> Option<String> {
+    let (calls, of) = (found["calls"].as_u64()?, found["of"].as_u64()?);
+    let cause = found["cause"].as_str().filter(|cause| !cause.is_empty()).map(|cause| format!(": {cause}"));
+    (found["still"] == true)
+        .then(|| format!("{what} in {calls} of {of} calls of the last hour{}", cause.unwrap_or_default()))
 }
 
 /// Returns the calls that a trunk rejected in the last hour, with their codes.
@@ -204,6 +214,11 @@ fn of_agent(agent: &Value) -> Vec<String> {
     {
         now.push(format!("full: {talking} of {most} sessions, {} waiting (max_sessions)", agent["waiting"]));
     }
+    let failed = &agent["failed"];
+    if failed["in_row"].as_u64() > Some(0) {
+        let cause = failed["cause"].as_str().unwrap_or_default();
+        now.push(format!("failed in {} of {} calls of the last hour: {cause}", failed["calls"], failed["of"]));
+    }
     now
 }
 
@@ -244,10 +259,13 @@ mod tests {
              "rejected": {"calls": 5, "of": 6, "still": true, "answers": [{"code": 403, "text": "Forbidden", "leads_on": false, "calls": 5}]}},
             {"name": "down", "state": "down", "peers": [{"addresses": [down]}]},
             {"name": "phones", "state": "down", "peers": [], "phones": []},
+            {"name": "g729", "state": "up", "peers": [], "codec_mismatch": {"calls": 2, "of": 2, "still": true, "cause": "488"},
+             "unheard": {"calls": 1, "of": 9, "still": false, "cause": "x"}},
         ], "failing_apps": [
             {"name": "ivr", "calls": 2, "of": 3, "still": true, "code": 11_205, "cause": "connection refused"},
         ], "agents": [
             {"name": "skipped", "state": "skipped", "next_try_ms": 11_200, "last_problem": "connection refused"},
+            {"name": "resets", "state": "up", "failed": {"calls": 3, "of": 4, "in_row": 2, "cause": "the connection was reset"}},
             {"name": "full", "state": "up", "talking": 2, "max_sessions": 2, "waiting": 1, "last_probe": "2099-01-01T00:00:00Z", "probe_ms": null},
         ]})
     }
@@ -274,10 +292,18 @@ mod tests {
         );
         assert_eq!(line(trunk("phones"), Some(&status)), "    now down; no phone is registered\n");
         assert_eq!(line(trunk("else"), Some(&status)), "    now not in the configuration of the running edge\n");
+        assert_eq!(
+            line(trunk("g729"), Some(&status)),
+            "    now up; codecs did not match in 2 of 2 calls of the last hour: 488\n"
+        );
         let agent = |name: &str| json!({"target": format!("agent:{name}"), "url": "ws://192.0.2.1/"});
         assert_eq!(
             line(agent("skipped"), Some(&status)),
             "    now skipped; it keeps failing, next try in 12 s: connection refused\n"
+        );
+        assert_eq!(
+            line(agent("resets"), Some(&status)),
+            "    now up; failed in 3 of 4 calls of the last hour: the connection was reset\n"
         );
         let app = json!({"target": "app:ivr"});
         assert_eq!(
