@@ -78,6 +78,8 @@ fn signalling(out: &mut Exposition, gateway: &Metrics) {
     out.single(name, Kind::Gauge, "SIP transactions alive.", gateway.sip.transactions_active as f64);
     let name = "trunkgate_sip_dialogs_active";
     out.single(name, Kind::Gauge, "SIP dialogs alive, including early dialogs.", gateway.sip.dialogs_active as f64);
+    let (name, subscriptions) = ("trunkgate_sip_subscriptions_active", gateway.sip.subscriptions_active as f64);
+    out.single(name, Kind::Gauge, "Subscriptions to the messages of mailboxes.", subscriptions);
     let name = "trunkgate_trace_message_bytes";
     out.single(name, Kind::Gauge, "Memory used by SIP messages kept in traces.", gateway.message_texts.bytes as f64);
     let name = "trunkgate_trace_messages_dropped_total";

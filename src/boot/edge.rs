@@ -17,7 +17,7 @@ use rand::TryRng;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use trunkgate_call::trace::TraceItem;
-use trunkgate_call::{Addressing, Gateway, GatewayConfig, Input, Interfaces};
+use trunkgate_call::{Addressing, Gateway, GatewayConfig, Input, Interfaces, MailboxMessages, MessageCount};
 use trunkgate_route::Table;
 
 use crate::config::{self, CDR_HELP, Config, NumberOverrides};
@@ -355,20 +355,34 @@ fn start_recordings(
     let tell = Arc::new(move |event: recordings::Event| {
         let (sid, text) = event.in_words();
         let done = event.done();
-        let is_end = done.is_some();
-        let order = Order::Act(Box::new(move |gateway: &mut Gateway, now| {
-            gateway.note(now, &sid, TraceItem::decision(text));
-            if let Some(done) = done {
-                gateway.handle_input(now, Input::Recorded(Box::new(done)));
+        let may_wait = !matches!(event, recordings::Event::Gap(_));
+        let order = match event {
+            recordings::Event::Messages(messages) => Order::Input(Input::Messages(counts(messages))),
+            recordings::Event::Gap(_) | recordings::Event::Finished(_) => {
+                Order::Act(Box::new(move |gateway: &mut Gateway, now| {
+                    gateway.note(now, &sid, TraceItem::decision(text));
+                    if let Some(done) = done {
+                        gateway.handle_input(now, Input::Recorded(Box::new(done)));
+                    }
+                }))
             }
-        }));
-        // The thread that closes files may wait for the loop, the one that writes them may not: the log has what the loop misses.
-        let _ = if is_end { orders.blocking_send(order).ok() } else { orders.try_send(order).ok() };
+        };
+        // Threads that close files may wait for the loop, the one that writes them may not: the log has what the loop misses.
+        let _ = if may_wait { orders.blocking_send(order).ok() } else { orders.try_send(order).ok() };
     });
     let started = Recordings::start(store.clone(), settings, Arc::clone(&shared.recordings), tell);
     let started = started.map_err(system("recordings"))?;
     workers.record_by(&started.0);
     Ok(started)
+}
+
+/// The messages of mailboxes, for signalling.
+fn counts(messages: Vec<recordings::Messages>) -> Vec<MailboxMessages> {
+    let counted = |one: recordings::Messages| MailboxMessages {
+        name: one.mailbox,
+        count: MessageCount { new: one.new, old: one.heard },
+    };
+    messages.into_iter().map(counted).collect()
 }
 
 /// Returns the table of the file, before any name is looked up; what its calls need is made ready beside the start.

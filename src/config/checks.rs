@@ -56,6 +56,7 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
     recording::judge(draft, findings);
     transcription::judge(draft, findings);
     voicemail::judge(draft, findings);
+    indications(draft, findings);
     mail::judge(draft, findings);
     route_names(&draft.api.route(), draft, findings);
     // Those with an app are routes.
@@ -509,6 +510,23 @@ fn transfers(draft: &Draft, findings: &mut Findings) {
             }
             if let Some(name) = rule.agent() {
                 agent_named(name, None, span, draft, findings);
+            }
+        }
+    }
+}
+
+/// Trunks in `mwi` of a mailbox that there are not, and entries that stand there twice.
+fn indications(draft: &Draft, findings: &mut Findings) {
+    for placed in &draft.mailboxes {
+        for (at, (party, span)) in placed.mailbox.mwi.iter().zip(&placed.mwi).enumerate() {
+            let name = &party.trunk;
+            if draft.trunk(name).is_none() {
+                let help = suggestion(name, draft.trunk_names(), "trunks");
+                findings.error(code::NO_SUCH_TRUNK, span.clone(), format!("unknown trunk: {name}"), help);
+            }
+            if placed.mailbox.mwi[..at].contains(party) {
+                let message = format!("`mwi` of voicemail {} has an entry twice", placed.mailbox.name);
+                findings.error(code::DUPLICATE, span.clone(), message, "list each entry once");
             }
         }
     }

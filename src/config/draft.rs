@@ -207,6 +207,8 @@ pub(super) struct PlacedMailbox {
     pub(super) notify: Option<Span>,
     /// `transcribe`, where written.
     pub(super) transcribe: Option<Span>,
+    /// The entries of `mwi`.
+    pub(super) mwi: Vec<Span>,
 }
 
 /// `[api]` with its places.

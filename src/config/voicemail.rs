@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use toml::Spanned;
-use trunkgate_route::{Mailbox, TargetSpec};
+use trunkgate_route::{Mailbox, MwiParty, TargetSpec};
 
 use super::code;
 use super::diagnostic::Findings;
@@ -17,6 +17,8 @@ use super::{mail, values, webhook_url};
 
 /// Range of `max_length`.
 const LENGTHS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+/// Longest user of `mwi`.
+const USER_BYTES: usize = 128;
 /// Range of `silence`.
 const SILENCES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
@@ -46,7 +48,31 @@ fn read_one<'a>(
     }
     let notify = section.get("notify").map(|value| value.span());
     let transcribe = section.get("transcribe").map(|value| value.span());
-    Some(PlacedMailbox { mailbox, name: span, notify, transcribe })
+    let parties = section.get("mwi").and_then(|value| values::one_or_list("mwi", value, findings, mwi_party));
+    let (parties, mwi) = parties.unwrap_or_default().into_iter().unzip();
+    mailbox.mwi = parties;
+    Some(PlacedMailbox { mailbox, name: span, notify, transcribe, mwi })
+}
+
+/// Reads an entry of `mwi`.
+fn mwi_party(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<MwiParty> {
+    let text = values::string(key, value, findings)?;
+    let named =
+        text.strip_prefix("trunk:").map(|rest| rest.split_once('/').map_or((rest, None), |(a, b)| (a, Some(b))));
+    let is_user =
+        |user: &str| !user.is_empty() && user.len() <= USER_BYTES && user.bytes().all(|byte| byte.is_ascii_graphic());
+    match named {
+        Some((trunk, user))
+            if !trunk.is_empty() && user.is_none_or(|user| is_user(user) && !user.contains(['@', '/'])) =>
+        {
+            Some(MwiParty { trunk: trunk.into(), user: user.map(str::to_owned) })
+        }
+        _ => {
+            let message = format!("`{key}`: \"{text}\" is neither a trunk nor a user of one");
+            findings.error(code::BAD_TARGET, value.span(), message, "use \"trunk:NAME\" or \"trunk:NAME/USER\"");
+            None
+        }
+    }
 }
 
 /// Reads `max_length`.
@@ -142,7 +168,7 @@ mod tests {
         let (found, config) = read(&format!("{REST}{RECORDING}[voicemail.front]\n"));
         assert_eq!(found, [""; 0]);
         assert_eq!(config.unwrap().mailboxes, [Mailbox::new("front")]);
-        let keys = "greeting = 'hello.mp3'\nmax_length = '90s'\nsilence = '3s'\ntranscribe = true\nnotify = 'https://h.example/?key=1'\n";
+        let keys = "greeting = 'hello.mp3'\nmax_length = '90s'\nsilence = '3s'\ntranscribe = true\nmwi = ['trunk:a', 'trunk:a/100']\nnotify = 'https://h.example/?key=1'\n";
         let (found, config) =
             read(&format!("{REST}{RECORDING}[transcription]\nurl = 'https://asr.example/'\n[voicemail.front]\n{keys}"));
         assert_eq!(found, [""; 0]);
@@ -153,6 +179,10 @@ mod tests {
             silence: Duration::from_secs(3),
             notify: Some("https://h.example/?key=1".into()),
             transcribe: true,
+            mwi: vec![
+                MwiParty { trunk: "a".into(), user: None },
+                MwiParty { trunk: "a".into(), user: Some("100".into()) },
+            ],
             ..Mailbox::new("front")
         };
         assert_eq!(config.mailboxes, [expected]);
@@ -183,6 +213,18 @@ mod tests {
                 of("transcribe = true"),
                 "TG0106 8:14 `transcribe` of voicemail front needs [transcription]. add [transcription] with",
             ),
+            (of("mwi = 'trunk:b'"), "TG0120 8:7 unknown trunk: b. did you mean \"a\"?"),
+            (
+                of("mwi = ['trunk:a', 'trunk:a/10', 'trunk:a']"),
+                "TG0107 8:34 `mwi` of voicemail front has an entry twice",
+            ),
+            (
+                of("mwi = 'a'"),
+                "8:7 `mwi`: \"a\" is neither a trunk nor a user of one. use \"trunk:NAME\" or \"trunk:NAME/USER\"",
+            ),
+            (of("mwi = 'trunk:a/1 0'"), "\"trunk:a/1 0\" is neither a trunk nor"),
+            (of("mwi = 'trunk:a/10@h'"), "\"trunk:a/10@h\" is neither a trunk nor"),
+            (of("mwi = 'trunk:'"), "\"trunk:\" is neither a trunk nor"),
             (of("greetings = 'a'"), "did you mean `greeting`?"),
             (REST.replace("'voicemail:front'", "'voicemail:'"), "4:23 \"voicemail:\" is not a mailbox. voicemail:NAME"),
             (

@@ -20,7 +20,10 @@ pub use trunkgate_resources::addressing::{Addressing, Interfaces, ListenerSpec};
 pub use trunkgate_resources::app::{AppAnswer, AppCallback, AppPlace, AppQuestion, AppWanted, DocumentRequest};
 pub use trunkgate_resources::apps::REQUESTED_APP;
 pub use trunkgate_resources::emergencies::NO_EMERGENCY_CALLS;
-pub use trunkgate_resources::io::{AgentProbe, Cause, Concerned, Control, Identity, Input, Output, QueryId};
+pub use trunkgate_resources::indications::MessageCount;
+pub use trunkgate_resources::io::{
+    AgentProbe, Cause, Concerned, Control, Identity, Input, MailboxMessages, Output, QueryId,
+};
 pub use trunkgate_resources::key::CallKey;
 pub use trunkgate_resources::quotas::DayCount;
 pub use trunkgate_resources::recent::EndedCalls;

@@ -14,7 +14,9 @@ use trunkgate_story::reason::ReasonSlug;
 
 use crate::emergencies::EmergencyCalls;
 use crate::limited::Limited;
-use crate::limits::{FAIR_ACTIVE_SECONDS, FAIR_RESERVE_ONE_IN, REFUSAL_LOG_SECONDS, TURNED_DOWN_PER_SECOND};
+use crate::limits::{
+    FAIR_ACTIVE_SECONDS, FAIR_RESERVE_ONE_IN, REFUSAL_LOG_SECONDS, TURNED_DOWN_PER_SECOND, URGENT_CALLS_PER_SECOND,
+};
 
 /// The edge's own limits.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub struct Admission {
     pub limited: Limited,
     /// Emergency calls of calls that requests have begun.
     pub emergencies: EmergencyCalls,
+    /// Emergency calls that go before others.
+    pub urgent: TokenBucket,
     /// Whether new calls are refused.
     pub draining: bool,
 }
@@ -84,6 +88,7 @@ impl Admission {
             records: TokenBucket::new(TURNED_DOWN_PER_SECOND),
             limited: Limited::default(),
             emergencies: EmergencyCalls::default(),
+            urgent: TokenBucket::new(URGENT_CALLS_PER_SECOND),
             draining: false,
         }
     }

@@ -18,6 +18,7 @@ use trunkgate_story::view::CallView;
 
 use crate::app::{AppAnswer, AppCallback, AppQuestion};
 use crate::config::Settings;
+use crate::indications::MessageCount;
 use crate::quotas::DayCount;
 use crate::recording::{RecordingBegun, RecordingDone};
 
@@ -153,6 +154,8 @@ pub enum Input {
     DayCounts(Vec<DayCount>),
     /// An operator has changed keys: what was wrong with calls of these trunks may be mended, until a call shows otherwise.
     Reconfigured(Concerned),
+    /// Messages of these mailboxes; the first time all that have any.
+    Messages(Vec<MailboxMessages>),
     /// How an agent has answered a probe.
     AgentProbed(Box<AgentProbe>),
     /// What the wall clock reads now, where it was set: reports, days and hours follow it from here on, and calls that are up
@@ -160,6 +163,15 @@ pub enum Input {
     Clock(SystemTime),
     /// An operator's wish.
     Control(Control),
+}
+
+/// Messages of a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailboxMessages {
+    /// Its name.
+    pub name: String,
+    /// The number of its messages.
+    pub count: MessageCount,
 }
 
 /// Trunks whose calls a change of the configuration may have mended.

@@ -16,6 +16,7 @@ pub mod emergencies;
 mod faulty;
 pub mod health;
 pub mod index;
+pub mod indications;
 pub mod io;
 pub mod key;
 pub mod limited;

@@ -283,6 +283,24 @@ pub const BINDING_CONTACT_BYTES: usize = 512;
 pub const BINDING_SECONDS: u32 = 3_600;
 /// It lasts no shorter, in seconds: 423 says so.
 pub const BINDING_LEAST_SECONDS: u32 = 60;
+/// Subscriptions to mailboxes at once.
+pub const MWI_SUBSCRIPTIONS: usize = 10_000;
+/// The same, of one trunk.
+pub const MWI_SUBSCRIPTIONS_PER_TRUNK: usize = 1_000;
+/// A subscription lasts this long where the subscriber does not say (RFC 3842 §3.4), and no longer, in seconds.
+pub const MWI_SECONDS: u32 = 3_600;
+/// The least time that a subscription is asked for, in seconds: 423 says so.
+pub const MWI_LEAST_SECONDS: u32 = 60;
+/// Bytes of the `id` of an Event header.
+pub const MWI_EVENT_ID_BYTES: usize = 64;
+/// Characters of a user that no mailbox is for that are shown.
+pub const MWI_USER_CHARS: usize = 64;
+/// The Retry-After of a SUBSCRIBE that finds no room, in seconds.
+pub const MWI_RETRY_AFTER_SECONDS: u32 = 300;
+/// Between two unsolicited NOTIFYs of the same counts, in seconds: a PBX that was restarted has forgotten them.
+pub const MWI_REPEAT_SECONDS: u64 = 3_600;
+/// The pause after an unsolicited NOTIFY without an answer, in seconds.
+pub const MWI_PAUSE_SECONDS: u64 = 60;
 /// The length of packets that the edge makes of converted audio, in milliseconds, whatever a far side asks for.
 pub const PACKET_MS: RangeInclusive<u32> = 10..=60;
 /// Requests in a row with wrong credentials that are no slip.

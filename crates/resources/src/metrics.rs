@@ -45,6 +45,8 @@ pub struct SipMetrics {
     pub transactions_active: u64,
     /// Gauge.
     pub dialogs_active: u64,
+    /// Gauge: subscriptions to the messages of mailboxes.
+    pub subscriptions_active: u64,
     /// Request to final answer of our client transactions, seconds.
     pub transaction_seconds: Histogram,
 }
@@ -219,6 +221,7 @@ impl Metrics {
                 dropped: BTreeMap::new(),
                 transactions_active: 0,
                 dialogs_active: 0,
+                subscriptions_active: 0,
                 transaction_seconds: Histogram::new(SETUP_BOUNDS),
             },
             agent: AgentMetrics {

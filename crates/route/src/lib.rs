@@ -36,7 +36,7 @@ pub use caller_id::{CallerIdRule, Shown};
 pub use expression::Expression;
 pub use headers::{HeaderPattern, HeaderRules, Identities};
 pub use locate::{Destination, Server};
-pub use mailbox::Mailbox;
+pub use mailbox::{Mailbox, MwiParty};
 pub use nearest::nearest;
 pub use number::{Incomplete, Number, Numbers, SendNumbers, emergency};
 pub use pattern::{Pattern, PatternError};

@@ -22,6 +22,18 @@ pub struct Mailbox {
     /// Whether its messages are transcribed.
     #[serde(default)]
     pub transcribe: bool,
+    /// Phones and extensions that show its new messages.
+    #[serde(default)]
+    pub mwi: Vec<MwiParty>,
+}
+
+/// A phone or an extension that shows new messages of a mailbox (RFC 3842).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MwiParty {
+    /// Its trunk, which may subscribe.
+    pub trunk: Arc<str>,
+    /// The user that is notified without a subscription; `None`: only subscribers are notified.
+    pub user: Option<String>,
 }
 
 impl Mailbox {
@@ -35,7 +47,8 @@ impl Mailbox {
     /// Makes a mailbox with a tone alone, of which no receiver is notified.
     pub fn new(name: &str) -> Mailbox {
         let (max_length, silence) = (Mailbox::MAX_LENGTH, Mailbox::SILENCE);
-        Mailbox { name: name.into(), greeting: None, max_length, silence, notify: None, transcribe: false }
+        let (name, greeting, notify) = (name.into(), None, None);
+        Mailbox { name, greeting, max_length, silence, notify, transcribe: false, mwi: Vec::new() }
     }
 
     /// Returns whether its messages are sent by e-mail.

@@ -179,6 +179,10 @@ impl Table {
     pub fn mailbox(&self, name: &str) -> Option<&Arc<App>> {
         self.mailboxes.iter().find(|app| app.as_mailbox().is_some_and(|mailbox| *mailbox.name == *name))
     }
+    /// Returns mailboxes in the order of the file.
+    pub fn mailboxes(&self) -> impl Iterator<Item = &Mailbox> {
+        self.mailboxes.iter().filter_map(|app| app.as_mailbox())
+    }
     /// Headers of a caller's INVITE that agents' parameters and routes ask for, each once.
     pub fn headers(&self) -> &[String] {
         &self.headers

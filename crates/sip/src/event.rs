@@ -142,6 +142,27 @@ pub struct Register {
     pub cseq: u32,
 }
 
+/// A NOTIFY of ours outside of any dialog, which no SUBSCRIBE has asked for.
+#[derive(Debug, Clone)]
+pub struct Notify {
+    /// Where it goes.
+    pub flow: Flow,
+    /// Via and Contact.
+    pub local: Local,
+    /// Whose answer it waits for.
+    pub party: Party,
+    /// Request-URI.
+    pub uri: String,
+    /// From, without tag.
+    pub from: String,
+    /// To.
+    pub to: String,
+    /// Further headers, in order.
+    pub headers: Vec<Extra>,
+    /// The body.
+    pub body: Body,
+}
+
 /// An answer of ours to a request.
 #[derive(Debug, Clone, Default)]
 pub struct Answer {
@@ -153,8 +174,8 @@ pub struct Answer {
     pub headers: Vec<Extra>,
     /// Body, if any.
     pub body: Option<Body>,
-    /// User part of our Contact in the dialog that a 1xx above 100 or a 2xx to an INVITE begins; empty for none. A dialog
-    /// that stands keeps its own.
+    /// User part of our Contact in the dialog that a 1xx above 100 or a 2xx to an INVITE, or a 2xx to a SUBSCRIBE, begins; empty for
+    /// none. A dialog that stands keeps its own.
     pub contact_user: String,
     /// Of a provisional answer to an INVITE: whether it goes out reliably where the far end can acknowledge it. Where that
     /// insists, all do (RFC 3262 §3).
@@ -191,7 +212,7 @@ pub enum Event {
         /// The request.
         request: Message,
     },
-    /// Any other request that wants an answer: outside a dialog (`dialog` is `None`: OPTIONS), or inside one
+    /// Any other request that wants an answer: outside a dialog (`dialog` is `None`: OPTIONS, SUBSCRIBE), or inside one
     /// (BYE, re-INVITE). A BYE has been answered 200 and its dialog is gone: only the news is left, and an INVITE of
     /// theirs that was open in that dialog has been answered 487. One of ours is withdrawn; its end is still to come.
     Request {

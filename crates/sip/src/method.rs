@@ -56,6 +56,11 @@ impl Method {
         Method::Publish,
     ];
 
+    /// Whether a 2xx to it, sent outside of any dialog, begins one (RFC 3261 §12.1, RFC 6665 §4.2.1).
+    pub(crate) const fn begins_dialog(self) -> bool {
+        matches!(self, Method::Invite | Method::Subscribe)
+    }
+
     /// The method a token names; `Other` where we know none (RFC 3261 §7.1: case-sensitive).
     pub fn from_token(token: &[u8]) -> Method {
         Self::ALL.into_iter().find(|m| m.as_str().as_bytes() == token).unwrap_or(Method::Other)

@@ -61,8 +61,9 @@ pub(crate) struct Rules {
 impl Rules {
     /// Rules for these methods and option tags.
     pub(crate) fn new(methods: Vec<Method>, extensions: Vec<String>) -> Rules {
-        // REGISTER is taken from some parties only: it is not advertised.
-        let names: Vec<&str> = methods.iter().filter(|m| **m != Method::Register).map(|m| m.as_str()).collect();
+        // These are taken from some parties only: they are not advertised.
+        let is_for_all = |method: &&Method| !matches!(method, Method::Register | Method::Subscribe);
+        let names: Vec<&str> = methods.iter().filter(is_for_all).map(|m| m.as_str()).collect();
         let supported = extensions.join(", ");
         let replacing = [supported.as_str(), REPLACES].map(str::to_owned).into_iter().filter(|part| !part.is_empty());
         let supported = [supported.clone(), replacing.collect::<Vec<_>>().join(", ")];

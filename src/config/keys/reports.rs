@@ -74,6 +74,7 @@ keyed! {
         => read!(voicemail::silence, |to, time| to.silence = time), is(r#""5s""#), "silence that ends a message: 1s to 1m";
     "notify": Kind::Url
         => read!(voicemail::notify, |to, url| to.notify = Some(url)), NONE, "receiver that is notified of each message: a webhook (form), or \"mailto:ADDRESS\" (e-mail with the audio, needs `[mail]`); at least once";
+    "mwi": Kind::Many(&Kind::Text("trunk:NAME or trunk:NAME/USER")), NONE, "phones and extensions that show new messages (MWI): trunks that may subscribe, and users of a trunk that are notified without a subscription";
     "transcribe": Kind::Boolean
         => Put::Boolean(|to, is_so| to.transcribe = is_so), is("false"), "transcribes messages by `[transcription]`; `notify` gets the text";
 }

@@ -64,6 +64,8 @@ pub(super) struct Closer {
     unindexed: Unindexed,
     /// Whether the index leads to recordings that could not be closed.
     is_left: bool,
+    /// Whether the messages of all mailboxes were told.
+    is_counted: bool,
 }
 
 /// The beginning of the index.
@@ -73,7 +75,8 @@ fn beginning() -> (i64, String) {
 
 impl Closer {
     pub(super) fn new(shared: Arc<Shared>) -> Closer {
-        Closer { shared, looking: Some(beginning()), unrecovered: 0, unindexed: Unindexed::default(), is_left: false }
+        let (looking, unindexed) = (Some(beginning()), Unindexed::default());
+        Closer { shared, looking, unrecovered: 0, unindexed, is_left: false, is_counted: false }
     }
 
     /// Closes until the writer has ended.
@@ -219,6 +222,8 @@ impl Closer {
         if self.shared.settings().is_none() {
             return false;
         }
+        // One that cannot be read is told of below.
+        self.is_counted = self.is_counted || self.shared.tell_all_messages().is_ok();
         let from = self.looking.take().unwrap_or_else(|| {
             self.unrecovered = 0;
             beginning()

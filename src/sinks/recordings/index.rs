@@ -247,6 +247,16 @@ pub(super) fn messages(store: &Connection) -> rusqlite::Result<Vec<Messages>> {
     rows.query_map([], messages)?.collect()
 }
 
+/// Counts the messages of a mailbox.
+pub(super) fn messages_of(store: &Connection, mailbox: String) -> rusqlite::Result<Messages> {
+    let mut count = store.prepare(
+        "SELECT count(*) - count(heard), count(heard) FROM recording WHERE mailbox = ?1 AND state = 'completed'",
+    )?;
+    let [new, heard] = count.query_row([&mailbox], |row| Ok([row.get::<_, i64>(0)?, row.get(1)?]))?;
+    let unsigned = |count: i64| count.try_into().unwrap_or(0);
+    Ok(Messages { mailbox, new: unsigned(new), heard: unsigned(heard) })
+}
+
 /// Notes that a message of a mailbox, or with no SID all of them, were heard; how many there are. A message that was heard before keeps its time.
 pub(super) fn heard(store: &Connection, mailbox: &str, sid: Option<&str>, now: i64) -> rusqlite::Result<usize> {
     let mut heard = store.prepare(
@@ -349,6 +359,11 @@ mod tests {
         assert_eq!(heard(&store, "front", Some(&first), 10).unwrap(), 1);
         assert_eq!(heard(&store, "back", Some(&first), 10).unwrap(), 0, "it is another mailbox's");
         assert_eq!(counts(), [("back".into(), 1, 0), ("front".into(), 1, 1)]);
+        for all in messages(&store).unwrap() {
+            assert_eq!(messages_of(&store, all.mailbox.clone()).unwrap(), all);
+        }
+        let none = Messages { mailbox: "none".into(), new: 0, heard: 0 };
+        assert_eq!(messages_of(&store, "none".into()).unwrap(), none);
         assert_eq!(heard(&store, "front", None, 20).unwrap(), 2);
         assert_eq!(find(&store, &first).unwrap().unwrap().heard, Some(10), "the first time stays");
         put(&store, &Entry { state: State::Deleted, file: None, ..find(&store, &first).unwrap().unwrap() }).unwrap();

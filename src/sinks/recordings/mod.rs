@@ -166,6 +166,8 @@ pub(crate) enum Event {
     Gap(Gap),
     /// A recording has ended, and its file and index are on disk.
     Finished(Box<Finished>),
+    /// The messages of these mailboxes; the first time all that have any.
+    Messages(Vec<Messages>),
 }
 
 impl Event {
@@ -183,6 +185,10 @@ impl Event {
                 let error = finished.entry.error.as_ref().map_or(String::new(), |error| format!(": {error}"));
                 let text = format!("recording {sid} {}: {milliseconds} ms{lost}{error}", state.as_str());
                 (finished.entry.call_sid.clone(), text)
+            }
+            Event::Messages(messages) => {
+                let one = |one: &Messages| format!("voicemail {}: {} new, {} heard", one.mailbox, one.new, one.heard);
+                (String::new(), messages.iter().map(one).collect::<Vec<_>>().join("; "))
             }
         }
     }
@@ -392,7 +398,12 @@ impl Recordings {
     pub(crate) fn heard(&self, mailbox: &str, sid: Option<&str>) -> io::Result<usize> {
         let (mailbox, sid) = (mailbox.to_owned(), sid.map(str::to_owned));
         let now = Timestamp::now().as_millisecond();
-        self.shared.change(move |store| index::heard(store, &mailbox, sid.as_deref(), now))
+        let name = mailbox.clone();
+        let heard = self.shared.change(move |store| index::heard(store, &name, sid.as_deref(), now))?;
+        if heard > 0 {
+            self.shared.tell_messages(&mailbox);
+        }
+        Ok(heard)
     }
 
     /// Opens the audio of a completed recording, decrypted where it is encrypted; waits for the disk.

@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use trunkgate_recording::age::Refusal;
 
 use super::figures::RecordingFigures;
-use super::index::{self, Entry, Part, State};
+use super::index::{self, Entry, Messages, Part, State};
 use super::place::Place;
 use super::reader::{self, Reader};
 use super::report::Reports;
@@ -86,6 +86,8 @@ pub(super) struct Shared {
     /// SIDs of recordings of this process whose files are not closed.
     live: Mutex<HashSet<String>>,
     waveforms: Waveforms,
+    /// Held from the count of messages until it is told, so that the last one told is the last one counted.
+    telling: Mutex<()>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -107,6 +109,7 @@ impl Shared {
             settings: Mutex::default(),
             live: Mutex::default(),
             waveforms: Waveforms::default(),
+            telling: Mutex::default(),
         }
     }
 
@@ -129,6 +132,7 @@ impl Shared {
         let is_bad = match &event {
             Event::Gap(_) => true,
             Event::Finished(finished) => finished.entry.error.is_some(),
+            Event::Messages(_) => false,
         };
         if is_bad {
             tracing::warn!(%call, reason = "recording_failed", "{text}");
@@ -136,6 +140,29 @@ impl Shared {
             tracing::info!(%call, "{text}");
         }
         (self.tell)(event);
+    }
+
+    /// Tells the messages of a mailbox that have changed. Waits for the disk.
+    pub(super) fn tell_messages(&self, mailbox: &str) {
+        let name = mailbox.to_owned();
+        if let Err(error) = self.tell_counted(move |store| Ok(vec![index::messages_of(store, name)?])) {
+            tracing::warn!(reason = "recording_failed", "messages of voicemail {mailbox} are not counted: {error}");
+        }
+    }
+
+    /// Tells the messages of all mailboxes that have any. Waits for the disk.
+    pub(super) fn tell_all_messages(&self) -> io::Result<()> {
+        self.tell_counted(index::messages)
+    }
+
+    fn tell_counted(
+        &self,
+        count: impl FnOnce(&Connection) -> rusqlite::Result<Vec<Messages>> + Send + 'static,
+    ) -> io::Result<()> {
+        let _held = self.telling.lock().unwrap_or_else(PoisonError::into_inner);
+        let messages = self.change(count)?;
+        (self.tell)(Event::Messages(messages));
+        Ok(())
     }
 
     fn live(&self) -> MutexGuard<'_, HashSet<String>> {
@@ -201,6 +228,7 @@ impl Shared {
         let transcription = transcription::wanted(entry, transcribes)?;
         let (is_wanted, letter) = (transcription.is_some(), mail::wanted(entry, transcription.is_some()));
         let is_mailed = letter.is_some();
+        let mailbox = entry.message.as_ref().map(|message| message.mailbox.clone());
         let (entry, reports) = (entry.clone(), self.reports.of(entry));
         let heads = self.change(move |store| {
             index::put(store, &entry)?;
@@ -214,6 +242,9 @@ impl Shared {
         }
         if is_mailed {
             self.mailing.wake();
+        }
+        if let Some(mailbox) = mailbox {
+            self.tell_messages(&mailbox);
         }
         Ok(())
     }
@@ -276,12 +307,17 @@ impl Shared {
             place.remove()?;
         }
         let updated = Timestamp::now().as_millisecond();
+        let mailbox = entry.message.as_ref().map(|message| message.mailbox.clone());
         let stone = Entry { state: State::Deleted, file: None, sha256: None, updated, ..entry };
         self.change(move |store| {
             transcription::table::delete_of(store, &stone.sid)?;
             mail::table::delete_of(store, &stone.sid)?;
             index::put(store, &stone)
-        })
+        })?;
+        if let Some(mailbox) = mailbox {
+            self.tell_messages(&mailbox);
+        }
+        Ok(())
     }
 
     /// Returns how long recordings are kept.

@@ -77,6 +77,7 @@ pub(super) const DROPS: &[(&str, &str, &str)] = &[
     ("not_sip", MESSAGES, "Datagrams that are not SIP."),
     ("no_local_address", MESSAGES, "A packet arrived for an address that this machine does not have."),
     ("bindings_full", MESSAGES, "A REGISTER found no room: too many registrations of the trunk's users."),
+    ("subscriptions_full", MESSAGES, "A SUBSCRIBE found no room: too many subscriptions of the trunk, or of all."),
     ("unknown_limit", MESSAGES, "Unknown sources sent more SIP than `[limits]` allows."),
     (
         "udp_unread",

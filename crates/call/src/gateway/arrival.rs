@@ -77,7 +77,7 @@ impl Arrivals<'_> {
         let table = Arc::clone(&self.edge.table);
         let trunk = table.trunk_of(canonical(flow.remote)).filter(|_| is_new);
         let is_emergency = trunk.is_some_and(|trunk| is_emergency(message, trunk, table.numbers()));
-        is_emergency && self.edge.urgent.take(now)
+        is_emergency && self.edge.admission.urgent.take(now)
     }
 
     /// The trunk that a sorted INVITE waits among the calls of; nobody's are one as well.

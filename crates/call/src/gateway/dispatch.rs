@@ -9,6 +9,8 @@ use std::time::Instant;
 
 use trunkgate_resources::challenge::auth_fault;
 use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::indicator::Indicator;
+use trunkgate_resources::edge::not_served;
 use trunkgate_resources::index::{Place, Purpose};
 use trunkgate_resources::io::{Cause, Output};
 use trunkgate_resources::key::CallKey;
@@ -125,6 +127,24 @@ impl Gateway {
             Event::Request { id: Some(id), dialog: None, method: Method::Register, flow, party, request } => {
                 self.edge.right_credentials(party, flow.remote);
                 self.edge.registering(now, id, party, flow, &request);
+                Indicator::of(&mut self.edge).registered(now, party);
+            }
+            Event::Request { id: Some(id), dialog: None, method: Method::Subscribe, flow, party, request } => {
+                self.edge.right_credentials(party, flow.remote);
+                Indicator::of(&mut self.edge).subscribing(now, id, (party, flow), &request);
+            }
+            Event::Request {
+                id,
+                dialog: Some(dialog),
+                method: method @ (Method::Subscribe | Method::Bye),
+                request,
+                ..
+            } if self.edge.indications.has_dialog(dialog) => {
+                let mut indicator = Indicator::of(&mut self.edge);
+                match id {
+                    Some(id) if method == Method::Subscribe => indicator.refreshing(now, id, dialog, &request),
+                    Some(_) | None => indicator.left(dialog),
+                }
             }
             // In a dialog it goes to the other side; none begins one.
             Event::Request { id: Some(id), dialog: None, method: Method::Message, party, .. } => {
@@ -173,6 +193,9 @@ impl Gateway {
             Event::Response { id, response, .. } if self.edge.registrations.owns(id) => {
                 self.edge.register_answered(now, id, Some(&response));
             }
+            Event::Response { id, code, .. } if self.edge.indications.owns(id) => {
+                Indicator::of(&mut self.edge).answered(now, id, Some(code));
+            }
             Event::Response { id, dialog, code, response, had_credentials } => {
                 self.responded(now, id, dialog, code, (&response, had_credentials));
             }
@@ -206,6 +229,9 @@ impl Gateway {
             }
             Event::TimedOut { id } | Event::TransportFailed { id } if self.edge.registrations.owns(id) => {
                 self.edge.register_answered(now, id, None);
+            }
+            Event::TimedOut { id } | Event::TransportFailed { id } if self.edge.indications.owns(id) => {
+                Indicator::of(&mut self.edge).answered(now, id, None);
             }
             Event::TimedOut { id } => self.unanswered(now, id, true),
             Event::TransportFailed { id } => self.unanswered(now, id, false),
@@ -350,6 +376,10 @@ impl Gateway {
             (Method::Options, _, Some(server)) => {
                 let answer = self.options_answer(dialog.is_some());
                 self.edge.respond(now, server, answer);
+            }
+            // In the dialog of a call there is nothing to subscribe to.
+            (Method::Subscribe, _, Some(server)) => {
+                self.edge.respond(now, server, not_served(Method::Subscribe));
             }
             // Other methods than these are refused by the endpoint.
             (_, _, Some(server)) => refuse_request(now, &mut self.edge, server, 481),

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use trunkgate_media::{Event, MediaId, canonical};
 use trunkgate_resources::addressing::Addressing;
 use trunkgate_resources::edge::Edge;
+use trunkgate_resources::edge::indicator::Indicator;
 use trunkgate_resources::io::{Cause, Control, Input, Output};
 use trunkgate_resources::key::{CallKey, LegId};
 use trunkgate_resources::limits::{SILENT_TOLD, TRACE_TEXT_CHARS};
@@ -166,7 +167,11 @@ impl Gateway {
             Input::Recorded(done) => self.edge.recording_done(&done),
             Input::RecordingsRefused(refused) => self.edge.sessions.recordings.refuse(refused),
             Input::RecordingsFail(fails) => self.edge.sessions.recordings.fail(fails),
-            Input::Configure(settings) => self.edge.configure(now, *settings),
+            Input::Configure(settings) => {
+                self.edge.configure(now, *settings);
+                Indicator::of(&mut self.edge).configure(now);
+            }
+            Input::Messages(messages) => Indicator::of(&mut self.edge).messages(now, messages),
             Input::Unresolved(names) => {
                 self.edge.health.unresolved = names;
                 self.edge.configure_health(now);
@@ -197,6 +202,7 @@ impl Gateway {
         self.edge.check_peers(now);
         self.edge.registrations_due(now);
         self.edge.bindings_due(now);
+        Indicator::of(&mut self.edge).due(now);
         self.edge.sources.strangers.release(now);
         self.edge.agents.sessions_due(now);
         self.edge.metrics.sources_banned = self.edge.sources.strangers.banned() as u64;
@@ -225,9 +231,10 @@ impl Gateway {
         let health = self.edge.health.next().map(|at| (at, "options"));
         let registration = self.edge.registrations.next().map(|at| (at, "registration"));
         let binding = self.edge.registrar.next().map(|at| (at, "binding"));
+        let message = self.edge.indications.next().map(|at| (at, "message waiting"));
         let ban = self.edge.sources.strangers.next().map(|at| (at, "ban"));
         let session = self.edge.agents.next_end().map(|at| (at, "session"));
-        let all = [own, sip, health, registration, binding, ban, session];
+        let all = [own, sip, health, registration, binding, message, ban, session];
         all.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
     /// Live and recent calls, newest first.

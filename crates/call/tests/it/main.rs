@@ -53,6 +53,7 @@ mod late_answer_after_reload;
 mod late_offer;
 mod leg_ends;
 mod location;
+mod message_waiting;
 mod messages;
 mod number_parameters;
 mod one_to_one_nat;

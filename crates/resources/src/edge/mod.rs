@@ -1,6 +1,7 @@
 //! What all calls share: the SIP endpoint, the look-ups, ports, trunks, counters, and what waits to go out. Calls
 //! speak to the endpoint only through here, so that every transaction and dialog is entered in the look-ups.
 
+pub mod indicator;
 pub(crate) mod registration;
 pub(crate) mod watch;
 
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use rand::RngExt as _;
-use trunkgate_route::{App, CallInfo, Destination, Plan, ReferMode, Table, Target, TargetSpec, TokenBucket};
+use trunkgate_route::{App, CallInfo, Destination, Plan, ReferMode, Table, Target, TargetSpec};
 use trunkgate_sip::{
     Answer, Body, ClientId, DialogId, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite, Method, Party, ServerId,
 };
@@ -32,9 +33,10 @@ use crate::config::{GatewayConfig, Settings};
 use crate::deadlines::Deadlines;
 use crate::health::Healths;
 use crate::index::{ClientEntry, Index, Place, Purpose};
+use crate::indications::Indications;
 use crate::io::{Cause, LogLine, Output, QueryId};
 use crate::key::CallKey;
-use crate::limits::{MESSAGE_TEXTS_BYTES, URGENT_CALLS_PER_SECOND};
+use crate::limits::MESSAGE_TEXTS_BYTES;
 use crate::logins::Logins;
 use crate::metrics::Metrics;
 use crate::ports::PortPool;
@@ -57,8 +59,8 @@ use crate::unknown::Unknown;
 use crate::unproven::UnprovenEarly;
 use trunkgate_media::RecordingId;
 
-/// Methods that we serve; but for REGISTER also our Allow.
-pub const METHODS: [Method; 12] = [
+/// Methods that we serve; but for REGISTER and SUBSCRIBE also our Allow.
+pub const METHODS: [Method; 13] = [
     Method::Invite,
     Method::Ack,
     Method::Bye,
@@ -71,11 +73,13 @@ pub const METHODS: [Method; 12] = [
     Method::Notify,
     Method::Message,
     Method::Register,
+    Method::Subscribe,
 ];
 
 /// Returns the answer to a method that is served elsewhere and not here: 405 with those that are (RFC 3261 §21.4.6).
 pub fn not_served(method: Method) -> Answer {
-    let served = METHODS.iter().filter(|served| **served != method && **served != Method::Register);
+    let is_for_some = |served: Method| served == method || matches!(served, Method::Register | Method::Subscribe);
+    let served = METHODS.iter().filter(|served| !is_for_some(**served));
     let allow = served.map(|method| method.as_str()).collect::<Vec<_>>().join(", ");
     Answer { code: 405, headers: vec![extra("Allow", allow)], ..Answer::default() }
 }
@@ -165,14 +169,14 @@ pub struct Edge {
     pub registrations: Registrations,
     /// Phones that are registered here.
     pub registrar: Registrar,
+    /// Messages of mailboxes, and the parties that are notified of them.
+    pub indications: Indications,
     /// State of each agent.
     pub agents: Agents,
     /// How calls of each application went.
     pub apps: Apps,
     /// Limits of the edge, and fair shares of them.
     pub admission: Admission,
-    /// Emergency calls that go before others.
-    pub urgent: TokenBucket,
     /// Counters.
     pub metrics: Metrics,
     /// Calls that have ended.
@@ -215,7 +219,6 @@ impl Edge {
         let ports = PortPool::new(config.media_ports, &mut random.rng);
         let mut edge = Edge {
             endpoint,
-            urgent: TokenBucket::new(URGENT_CALLS_PER_SECOND),
             admission: Admission::new(config.max_calls, config.calls_per_second),
             index: Index::default(),
             deadlines: Deadlines::default(),
@@ -225,6 +228,7 @@ impl Edge {
             health: Healths::default(),
             registrations: Registrations::default(),
             registrar: Registrar::default(),
+            indications: Indications::default(),
             agents: Agents::default(),
             apps: Apps::default(),
             metrics: Metrics::new(),

@@ -12,7 +12,7 @@ use crate::cx::Cx;
 use crate::dialog::{Dialog, LAST_CSEQ, PrackDue};
 use crate::digest::Subject;
 use crate::event::{
-    Body, ClientId, DialogId, DropReason, Event, Extra, Flow, Invite, Local, Party, Reason, Register, Sent,
+    Body, ClientId, DialogId, DropReason, Event, Extra, Flow, Invite, Local, Notify, Party, Reason, Register, Sent,
 };
 use crate::header::{HeaderName, RAck, SessionExpires};
 use crate::limits;
@@ -40,6 +40,20 @@ pub(crate) struct Within<'a> {
     pub(crate) body: Option<&'a Body>,
     /// Whether the layer above is told nothing of it.
     pub(crate) silent: bool,
+}
+
+/// A request outside of any dialog that begins none, to be composed.
+#[derive(Debug)]
+struct Outside<'a> {
+    method: Method,
+    way: (Flow, Local, Party),
+    uri: &'a str,
+    /// Without tag.
+    from: &'a str,
+    to: &'a str,
+    contact: &'a str,
+    headers: &'a [Extra],
+    body: Option<&'a Body>,
 }
 
 impl Clients {
@@ -116,43 +130,56 @@ impl Clients {
     }
 
     /// Sends OPTIONS outside of any dialog. Where the table is full it ends at once.
-    pub(crate) fn options(
-        &mut self,
-        cx: &mut Cx<'_>,
-        (flow, local, party): (Flow, Local, Party),
-        uri: &str,
-    ) -> ClientId {
+    pub(crate) fn options(&mut self, cx: &mut Cx<'_>, way: (Flow, Local, Party), uri: &str) -> ClientId {
+        let us = contact("", way.1, way.0.transport, is_sips(uri));
+        let accept = [Extra { name: "Accept".into(), value: "application/sdp".into() }];
+        let (to, method) = (name_addr(uri), Method::Options);
+        self.outside(cx, &Outside { method, way, uri, from: &us, to: &to, contact: &us, headers: &accept, body: None })
+    }
+
+    /// Sends a NOTIFY that no SUBSCRIBE has asked for. Where the table is full it ends at once.
+    pub(crate) fn notify(&mut self, cx: &mut Cx<'_>, notify: &Notify) -> ClientId {
+        let Notify { flow, local, party, uri, headers, .. } = notify;
+        let contact = &contact("", *local, flow.transport, is_sips(uri));
+        let (from, to) = (&name_addr(&notify.from), &name_addr(&notify.to));
+        let (way, body) = ((*flow, *local, *party), Some(&notify.body));
+        self.outside(cx, &Outside { method: Method::Notify, way, uri, from, to, contact, headers, body })
+    }
+
+    /// Sends a request outside of any dialog that begins none. Where the table is full it ends at once.
+    fn outside(&mut self, cx: &mut Cx<'_>, request: &Outside<'_>) -> ClientId {
         let id = ClientId(cx.shared.fresh_id());
         if self.is_full(cx) {
             cx.shared.drop_message(DropReason::Full);
             cx.shared.tell(Event::TransportFailed { id });
             return id;
         }
+        let Outside { method, way: (flow, local, party), uri, from, to, contact, headers, body } = *request;
         let (call_id, tag, branch) = (cx.shared.tokens.call_id(), cx.shared.tokens.tag(), cx.shared.tokens.branch());
-        let us = contact("", local, flow.transport, is_sips(uri));
         let mut writer = Head {
-            method: Method::Options,
+            method,
             uri,
             transport: flow.transport,
             local,
             branch: &branch,
             max_forwards: MAX_FORWARDS,
             routes: &[],
-            from: &tagged(&us, &tag),
-            to: &name_addr(uri),
+            from: &tagged(from, &tag),
+            to,
             call_id: &call_id,
             cseq: 1,
             product: cx.shared.product(),
             alias: cx.shared.peers.offers_reuse(party),
         }
         .begin();
-        writer.header("Contact", &us);
-        writer.header("Accept", "application/sdp");
-        let credentials = self.credentials(cx.shared, party, flow.remote, Method::Options, uri, None);
+        writer.header("Contact", contact);
+        write_extras(&mut writer, headers);
+        let credentials = self.credentials(cx.shared, party, flow.remote, method, uri, body);
         write_extras(&mut writer, &credentials);
-        key::client(&mut cx.shared.scratch, branch.as_bytes(), Method::Options);
-        let (way, request) = ((flow, local, party), writer.finish(None));
-        let (client, step) = Client::new(Method::Options, cx.shared.scratch.as_slice().into(), way, request, &call_id);
+        key::client(&mut cx.shared.scratch, branch.as_bytes(), method);
+        let message = writer.finish(body);
+        let key = cx.shared.scratch.as_slice().into();
+        let (client, step) = Client::new(method, key, (flow, local, party), message, &call_id);
         self.start(cx, id, client, step);
         id
     }

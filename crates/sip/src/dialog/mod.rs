@@ -204,6 +204,11 @@ impl Dialog {
         Dialog { invite_in: Some(invite), ..Dialog::new(plain, confirmed) }
     }
 
+    /// Makes a dialog that a SUBSCRIBE of theirs begins: nothing is left to acknowledge.
+    pub(crate) fn of_subscription(plain: DialogSnapshot) -> Dialog {
+        Dialog { acknowledged: true, ..Dialog::new(plain, true) }
+    }
+
     /// Takes a dialog back from a snapshot.
     pub(crate) fn restored(plain: DialogSnapshot) -> Dialog {
         let flow_lost = plain.flow.connection.is_none();
@@ -360,7 +365,7 @@ impl Dialog {
     /// Takes what a request of theirs says of the dialog. Reports whether its way is the dialog's from now on.
     pub(crate) fn take_request(&mut self, method: Method, number: u32, request: &Message) -> bool {
         self.plain.remote_cseq = Some(number);
-        let refreshes = matches!(method, Method::Invite | Method::Update);
+        let refreshes = matches!(method, Method::Invite | Method::Update | Method::Subscribe);
         if refreshes {
             self.refresh_target(request);
         }

@@ -27,7 +27,7 @@ pub enum Replaced {
     Ended,
 }
 
-/// All dialogs of an endpoint, and the places that open INVITEs have reserved.
+/// All dialogs of an endpoint, and the places that open INVITEs and SUBSCRIBEs have reserved.
 #[derive(Debug)]
 pub(crate) struct Dialogs {
     dialogs: HashMap<DialogId, Box<Dialog>>,
@@ -36,7 +36,7 @@ pub(crate) struct Dialogs {
     ended: VecDeque<(u64, Option<ClientId>)>,
     /// Dialogs that live on a stream.
     streams: BTreeSet<(ConnectionId, DialogId)>,
-    /// INVITEs that have not made a dialog yet but may.
+    /// INVITEs and SUBSCRIBEs that have not made a dialog yet but may.
     reserved: usize,
     /// Dialogs at most, reserved places included.
     most: usize,
@@ -108,12 +108,16 @@ impl Dialogs {
 
     /// Takes a dialog out; its transactions go on by themselves.
     pub(crate) fn remove(&mut self, shared: &mut Shared, id: DialogId) {
-        let Some(dialog) = self.dialogs.remove(&id) else { return };
+        if let Some(party) = self.forget(shared, id) {
+            self.remember_ended(shared.name_of_dialog(party));
+        }
+    }
+
+    /// Takes a dialog out and remembers nothing of it. Returns the party of a confirmed one, whose key stands in the scratch buffer.
+    pub(crate) fn forget(&mut self, shared: &mut Shared, id: DialogId) -> Option<Party> {
+        let dialog = self.dialogs.remove(&id)?;
         key_of(&mut shared.scratch, &dialog.plain);
         self.keys.remove(shared.scratch.as_slice());
-        if dialog.confirmed {
-            self.remember_ended(shared.name_of_dialog(dialog.plain.party));
-        }
         if let Some(connection) = dialog.plain.flow.connection {
             self.streams.remove(&(connection, id));
         }
@@ -121,6 +125,7 @@ impl Dialogs {
             shared.timers.cancel(unacked.retransmit);
             shared.timers.cancel(unacked.wait);
         }
+        dialog.confirmed.then_some(dialog.plain.party)
     }
 
     /// Returns the dialog that a request names; only its own party may speak in it. The key stays in the scratch buffer.

@@ -24,7 +24,7 @@ use crate::cx::Cx;
 use crate::dialog::{Dialog, DialogSnapshot, Dialogs};
 use crate::digest::challenger::Challenger;
 use crate::event::{
-    Answer, Body, ClientId, Deadline, DialogId, DropReason, Flow, Input, Invite, Local, Output, Party, Reason,
+    Answer, Body, ClientId, Deadline, DialogId, DropReason, Flow, Input, Invite, Local, Notify, Output, Party, Reason,
     Register, ServerId,
 };
 use crate::header::Replaces;
@@ -63,7 +63,7 @@ pub struct Limits {
     pub server_bytes: usize,
     /// Client transactions. A CANCEL and a BYE of ours go out all the same: each ends something else.
     pub clients: usize,
-    /// Dialogs, those that an open INVITE may still make included.
+    /// Dialogs, those that an open INVITE or SUBSCRIBE may still make included.
     pub dialogs: usize,
     /// Dialogs that one INVITE of ours may make by forked answers.
     pub forks: usize,
@@ -263,6 +263,13 @@ impl Endpoint {
         clients.options(&mut cx, (flow, local, party), uri)
     }
 
+    /// Sends a NOTIFY that no SUBSCRIBE has asked for. With a full table it ends at once with
+    /// [`Event::TransportFailed`](crate::Event::TransportFailed).
+    pub fn notify(&mut self, now: Instant, notify: Notify) -> ClientId {
+        let Parts { mut cx, clients, .. } = self.parts(now);
+        clients.notify(&mut cx, &notify)
+    }
+
     /// Sends a REGISTER: a binding of an address of record to our Contact, refreshed or taken back (RFC 3261 §10.2). With a
     /// full table it ends at once with [`Event::TransportFailed`](crate::Event::TransportFailed).
     pub fn register(&mut self, now: Instant, register: Register) -> ClientId {
@@ -312,7 +319,8 @@ impl Endpoint {
         self.clients.forget(&mut self.shared, &mut self.dialogs, id);
     }
 
-    /// Answers a request. For an INVITE: provisionals above 100 carry our tag and make an early dialog, a 2xx a
+    /// Answers a request. A 2xx to a SUBSCRIBE outside of any dialog makes a confirmed one, which lives until [`Self::forget_dialog`] or a
+    /// BYE. For an INVITE: provisionals above 100 carry our tag and make an early dialog, a 2xx a
     /// confirmed one (retransmitted until its ACK); the dialog is returned. `None` too where the transaction is gone.
     /// A reliable provisional answer, and a 2xx behind one with a session description, may have to wait for a PRACK: they are
     /// kept, and go out by themselves (RFC 3262 §3).
@@ -334,6 +342,11 @@ impl Endpoint {
     /// Reports whether a provisional answer to an INVITE waits for its PRACK.
     pub fn awaits_prack(&self, id: ServerId) -> bool {
         self.servers.awaits_prack(id)
+    }
+
+    /// Forgets the dialog of a subscription that is over (RFC 6665 §4.1.3): what comes in it from now on gets 481.
+    pub fn forget_dialog(&mut self, dialog: DialogId) {
+        self.dialogs.forget(&mut self.shared, dialog);
     }
 
     /// Returns the dialog of a request of the far end, while its transaction lives.

@@ -71,7 +71,7 @@ impl Endpoint {
         let invite = method == Method::Invite;
         let Parts { mut cx, servers, .. } = self.parts(now);
         servers.make_room(&mut cx, arrival.party);
-        if (invite && cx.dialogs.is_full()) || servers.is_full(arrival.party) {
+        if (method.begins_dialog() && cx.dialogs.is_full()) || servers.is_full(arrival.party) {
             return cx.shared.refuse_full(&arrival, &request);
         }
         let id = servers.begin(&mut cx, arrival, key, request.clone(), None);

@@ -23,12 +23,16 @@ impl Servers {
             return None;
         }
         let (class, invite) = (Class::of(answer.code), server.method == Method::Invite);
+        let subscribes = server.method == Method::Subscribe;
         let turn = if invite { self.turn_of(cx.shared, id, &answer) } else { Turn::Now };
         if turn == Turn::Never {
             return None;
         }
         if invite && class != Class::Failure {
             self.answered_dialog(cx, id, class == Class::Success && turn != Turn::Later, &answer.contact_user);
+        }
+        if subscribes && class == Class::Success {
+            self.answered_dialog(cx, id, true, &answer.contact_user);
         }
         if turn == Turn::Later {
             self.weigh(id);
@@ -40,6 +44,9 @@ impl Servers {
         server.last = Some((bytes.clone(), answer.code));
         if class != Class::Provisional {
             server.request = None;
+        }
+        if subscribes && class == Class::Failure {
+            cx.dialogs.release(std::mem::take(&mut server.reserved));
         }
         let (dialog, initial, cseq, flow) = (server.dialog, server.initial, server.cseq, server.reply);
         self.weigh(id);
@@ -177,8 +184,11 @@ impl Servers {
         let server = self.servers.get(&id)?;
         let request = server.request.as_ref()?;
         let (class, method) = (Class::of(answer.code), server.method);
-        let invite = method == Method::Invite;
-        let makes_dialog = invite && class != Class::Failure;
+        let makes_dialog = match method {
+            Method::Invite => class != Class::Failure,
+            Method::Subscribe => class == Class::Success,
+            _ => false,
+        };
         let (source, tag) = (server.source, server.tag.as_str());
         let mut writer = compose::answer(request, source, answer.code, &answer.reason, tag, makes_dialog);
         // RFC 3261 §13.3.1.1, RFC 3311 §5.2, RFC 3515 §2.2: these answers say where we are to be found.
@@ -204,7 +214,8 @@ impl Servers {
         Some(writer.finish(answer.body.as_ref()))
     }
 
-    /// Makes the dialog of an INVITE with the first response (RFC 3261 §12.1.1), or confirms it with the 2xx.
+    /// Makes the dialog of an INVITE with the first response (RFC 3261 §12.1.1), or confirms it with the 2xx; makes that of a SUBSCRIBE,
+    /// which is confirmed at once (RFC 6665 §4.2.1).
     fn answered_dialog(&mut self, cx: &mut Cx<'_>, id: ServerId, confirmed: bool, contact_user: &str) {
         let Some(server) = self.servers.get_mut(&id) else { return };
         if let Some(dialog) = server.dialog {
@@ -233,7 +244,11 @@ impl Servers {
             party: server.party,
         };
         cx.dialogs.release(std::mem::take(&mut server.reserved));
-        server.dialog = Some(cx.dialogs.insert(cx.shared, Dialog::of_server(plain, confirmed, id)));
+        let dialog = match server.method {
+            Method::Subscribe => Dialog::of_subscription(plain),
+            _ => Dialog::of_server(plain, confirmed, id),
+        };
+        server.dialog = Some(cx.dialogs.insert(cx.shared, dialog));
     }
 }
 

@@ -157,7 +157,7 @@ impl Servers {
         if let Some(merged) = &merged {
             self.merged.insert(merged.clone(), id);
         }
-        let reserved = method == Method::Invite && initial;
+        let reserved = method.begins_dialog() && initial;
         cx.dialogs.reserve(reserved);
         self.keys.insert(key.clone(), id);
         let mut slots = Slots::default();

@@ -15,5 +15,6 @@ mod refusals;
 mod reliable;
 mod rfc5118;
 mod session_timers;
+mod subscriptions;
 mod torture;
 mod update;

@@ -1,0 +1,433 @@
+//! Notifications of waiting messages: SUBSCRIBEs are judged and answered, and every NOTIFY is sent here.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use trunkgate_route::{MwiParty, Trunk};
+use trunkgate_sip::{Answer, ClientId, DialogId, Flow, Local, Message, Method, Notify, Party, ServerId};
+use trunkgate_story::numbers::plain;
+
+use crate::edge::Edge;
+use crate::health::Spot;
+use crate::indications::{
+    Lamp, LampKey, MessageCount, Notified, Owner, PACKAGE, Subscribe, Subscription, Way, mailboxes_for,
+};
+use crate::io::MailboxMessages;
+use crate::limits::{
+    MWI_PAUSE_SECONDS, MWI_REPEAT_SECONDS, MWI_RETRY_AFTER_SECONDS, MWI_SUBSCRIPTIONS, MWI_SUBSCRIPTIONS_PER_TRUNK,
+    MWI_USER_CHARS,
+};
+use crate::random::pick;
+use crate::rewrite::{escape_user, host_port, request_uri};
+use crate::sip::extra;
+
+/// The notifier of an edge (RFC 6665 §4.2) for messages of its mailboxes.
+#[derive(Debug)]
+pub struct Indicator<'e> {
+    edge: &'e mut Edge,
+}
+
+impl<'e> Indicator<'e> {
+    /// Acts on an edge.
+    pub fn of(edge: &'e mut Edge) -> Indicator<'e> {
+        Indicator { edge }
+    }
+
+    /// Takes over which parties the table has.
+    pub fn configure(&mut self, now: Instant) {
+        let table = Arc::clone(&self.edge.table);
+        let mut wanted: BTreeMap<LampKey, Vec<Arc<str>>> = BTreeMap::new();
+        for mailbox in table.mailboxes() {
+            for MwiParty { trunk, user } in &mailbox.mwi {
+                let Some(user) = user else { continue };
+                let key = LampKey { trunk: Arc::clone(trunk), user: user.as_str().into() };
+                wanted.entry(key).or_default().push(Arc::clone(&mailbox.name));
+            }
+        }
+        let known: Vec<LampKey> = self.edge.indications.lamps.keys().cloned().collect();
+        for key in known.iter().filter(|key| !wanted.contains_key(key)) {
+            self.edge.indications.set_due(key, None);
+            let asking = self.edge.indications.lamps.remove(key).map(|lamp| lamp.asking).unwrap_or_default();
+            asking.iter().for_each(|one| drop(self.edge.indications.asked.remove(&one.client)));
+        }
+        for (key, mailboxes) in wanted {
+            let lamp = self.edge.indications.lamps.entry(key.clone()).or_insert_with(|| Lamp {
+                mailboxes: Vec::new(),
+                told: Default::default(),
+                asking: Vec::new(),
+                ways: VecDeque::new(),
+                due: None,
+                repeat: now + Duration::from_secs(MWI_REPEAT_SECONDS),
+                is_failing: false,
+            });
+            lamp.mailboxes = mailboxes;
+            self.light(now, &key);
+        }
+        let dialogs: Vec<DialogId> = self.edge.indications.subscriptions.keys().copied().collect();
+        for dialog in dialogs {
+            let Some(one) = self.edge.indications.subscriptions.get_mut(&dialog) else { continue };
+            one.mailboxes = mailboxes_for(&table, &one.trunk, &one.user);
+            if one.mailboxes.is_empty() {
+                self.end(now, dialog, "noresource");
+            } else {
+                self.notify_of_change(now, dialog);
+            }
+        }
+    }
+
+    /// Notes messages of mailboxes, and notifies the parties of those that have changed.
+    pub fn messages(&mut self, now: Instant, messages: Vec<MailboxMessages>) {
+        self.edge.indications.note_known();
+        for MailboxMessages { name, count } in messages {
+            self.edge.indications.note(name, count);
+        }
+        let dialogs: Vec<DialogId> = self.edge.indications.subscriptions.keys().copied().collect();
+        dialogs.into_iter().for_each(|dialog| self.notify_of_change(now, dialog));
+        let lamps: Vec<LampKey> = self.edge.indications.lamps.keys().cloned().collect();
+        lamps.iter().for_each(|key| self.light(now, key));
+    }
+
+    /// Answers a SUBSCRIBE outside of any dialog whose sender has shown its credentials.
+    pub fn subscribing(&mut self, now: Instant, server: ServerId, (party, flow): (Party, Flow), request: &Message) {
+        let trunk = self.edge.party_name(party);
+        let uri = request.uri().map(|uri| uri.user_unescaped()).unwrap_or_default();
+        let mailboxes = mailboxes_for(&self.edge.table, &trunk, &uri);
+        let wanted = match self.judge(now, party, &trunk, (&uri, &mailboxes), request) {
+            Ok(wanted) => wanted,
+            Err(answer) => {
+                self.edge.respond(now, server, answer);
+                return;
+            }
+        };
+        let headers = vec![extra("Expires", wanted.seconds.to_string())];
+        let contact_user = escape_user(&uri);
+        let dialog = self.edge.respond(now, server, Answer { code: 200, headers, contact_user, ..Answer::default() });
+        let Some(dialog) = dialog else { return };
+        let until = now + Duration::from_secs(wanted.seconds.into());
+        let ends = (wanted.seconds == 0).then_some("timeout");
+        if ends.is_none() && self.edge.admission.may_log(now) {
+            let names = mailboxes.join(", ");
+            self.edge.log("", format!("trunk {trunk}: {} subscribed to voicemail {names}", flow.remote), None);
+        }
+        let (id, user) = (wanted.id, uri);
+        let subscription =
+            Subscription { party, trunk, user, mailboxes, id, until, told: None, asking: None, is_owed: false, ends };
+        self.edge.indications.insert(dialog, subscription);
+        self.note_count();
+        self.notify(now, dialog);
+    }
+
+    /// Reads a SUBSCRIBE, or returns the answer that refuses it.
+    fn judge(
+        &mut self,
+        now: Instant,
+        party: Party,
+        trunk: &str,
+        (user, mailboxes): (&str, &[Arc<str>]),
+        request: &Message,
+    ) -> Result<Subscribe, Answer> {
+        let is_of_trunk = |party: &MwiParty| *party.trunk == *trunk;
+        if !self.edge.table.mailboxes().any(|mailbox| mailbox.mwi.iter().any(is_of_trunk)) {
+            return Err(self.edge.refuse_method(now, trunk, Method::Subscribe));
+        }
+        let problem = |edge: &mut Edge, code: u16, why: &str| {
+            edge.trunks.problem(now, trunk, format!("its SUBSCRIBE was rejected with {code}{why}"));
+        };
+        let wanted = Subscribe::read(request).inspect_err(|answer| problem(self.edge, answer.code, ""))?;
+        if mailboxes.is_empty() {
+            let shown = plain(&self.edge.shown(user), MWI_USER_CHARS);
+            problem(self.edge, 404, &format!(": no mailbox with `mwi` for \"trunk:{trunk}/{shown}\""));
+            return Err(Answer { code: 404, ..Answer::default() });
+        }
+        let indications = &self.edge.indications;
+        let is_full = indications.subscriptions() >= MWI_SUBSCRIPTIONS
+            || indications.of_party(party) >= MWI_SUBSCRIPTIONS_PER_TRUNK;
+        if is_full {
+            self.edge.metrics.dropped("subscriptions_full");
+            problem(self.edge, 503, ": too many subscriptions");
+            let headers = vec![extra("Retry-After", MWI_RETRY_AFTER_SECONDS.to_string())];
+            return Err(Answer { code: 503, headers, ..Answer::default() });
+        }
+        Ok(wanted)
+    }
+
+    /// Takes a SUBSCRIBE in the dialog of a subscription: it goes on, or ends.
+    pub fn refreshing(&mut self, now: Instant, server: ServerId, dialog: DialogId, request: &Message) {
+        let known = self.edge.indications.subscriptions.get(&dialog);
+        let is_over = known.is_none_or(|one| one.ends.is_some());
+        let wanted = if is_over { Err(Answer { code: 481, ..Answer::default() }) } else { Subscribe::read(request) };
+        let wanted = wanted.and_then(|wanted| match known {
+            // Another `id` would be another subscription, and the dialog has one.
+            Some(one) if one.id != wanted.id => Err(Answer { code: 481, ..Answer::default() }),
+            _ => Ok(wanted),
+        });
+        let wanted = match wanted {
+            Ok(wanted) => wanted,
+            Err(answer) => {
+                self.edge.respond(now, server, answer);
+                return;
+            }
+        };
+        let headers = vec![extra("Expires", wanted.seconds.to_string())];
+        self.edge.respond(now, server, Answer { code: 200, headers, ..Answer::default() });
+        if wanted.seconds == 0 {
+            return self.end(now, dialog, "timeout");
+        }
+        self.edge.indications.last_until(dialog, now + Duration::from_secs(wanted.seconds.into()));
+        self.notify(now, dialog);
+    }
+
+    /// Forgets a subscription whose dialog has ended by a BYE.
+    pub fn left(&mut self, dialog: DialogId) {
+        self.edge.indications.remove(dialog);
+        self.note_count();
+    }
+
+    /// Notifies a phone that has registered.
+    pub fn registered(&mut self, now: Instant, party: Party) {
+        let trunk = self.edge.party_name(party);
+        let lamps = self.edge.indications.lamps.keys().filter(|key| key.trunk == trunk);
+        let lamps: Vec<LampKey> = lamps.cloned().collect();
+        lamps.iter().for_each(|key| self.light(now, key));
+    }
+
+    /// Does what is due.
+    pub fn due(&mut self, now: Instant) {
+        while let Some((at, owner)) = self.edge.indications.due.first().cloned().filter(|(at, _)| *at <= now) {
+            self.edge.indications.due.remove(&(at, owner.clone()));
+            match owner {
+                Owner::Subscription(dialog) => self.end(now, dialog, "timeout"),
+                Owner::Lamp(key) => {
+                    let Some(lamp) = self.edge.indications.lamps.get_mut(&key) else { continue };
+                    lamp.due = None;
+                    if lamp.repeat <= now {
+                        lamp.told.clear();
+                        lamp.repeat = now + Duration::from_secs(MWI_REPEAT_SECONDS);
+                    }
+                    self.light(now, &key);
+                }
+            }
+        }
+    }
+
+    /// Takes the answer to a NOTIFY; `None`: there is none.
+    pub fn answered(&mut self, now: Instant, id: ClientId, code: Option<u16>) {
+        if code.is_some_and(|code| code < 200) {
+            return;
+        }
+        match self.edge.indications.asked.remove(&id) {
+            Some(Owner::Subscription(dialog)) => self.subscriber_answered(now, dialog, code),
+            Some(Owner::Lamp(key)) => self.lamp_answered(now, &key, id, code),
+            None => {}
+        }
+    }
+
+    fn subscriber_answered(&mut self, now: Instant, dialog: DialogId, code: Option<u16>) {
+        let Some(one) = self.edge.indications.subscriptions.get_mut(&dialog) else { return };
+        one.asking = None;
+        let is_taken = code.is_some_and(|code| (200..300).contains(&code));
+        match (is_taken, one.is_owed, one.ends) {
+            (true, true, _) => self.notify(now, dialog),
+            (true, false, None) => self.notify_of_change(now, dialog),
+            (true, false, Some(_)) => self.forget(dialog),
+            // RFC 6665 §4.2.2: a subscriber that does not take it has no subscription any more.
+            (false, _, ends) => {
+                let (trunk, names) = (Arc::clone(&one.trunk), one.mailboxes.join(", "));
+                let why = code.map_or_else(|| "no answer".to_owned(), |code| code.to_string());
+                if ends.is_none() && self.edge.admission.may_log(now) {
+                    self.edge.log(
+                        "",
+                        format!("trunk {trunk}: subscription to voicemail {names} ended: {why} to NOTIFY"),
+                        None,
+                    );
+                }
+                self.forget(dialog);
+            }
+        }
+    }
+
+    fn forget(&mut self, dialog: DialogId) {
+        self.edge.indications.remove(dialog);
+        self.edge.endpoint.forget_dialog(dialog);
+        self.note_count();
+    }
+
+    fn note_count(&mut self) {
+        self.edge.metrics.sip.subscriptions_active = self.edge.indications.subscriptions() as u64;
+    }
+
+    /// Ends a subscription, with a NOTIFY that says so.
+    fn end(&mut self, now: Instant, dialog: DialogId, why: &'static str) {
+        let Some(one) = self.edge.indications.subscriptions.get_mut(&dialog) else { return };
+        if one.ends.replace(why).is_none() {
+            self.notify(now, dialog);
+        }
+    }
+
+    /// Notifies a subscriber where it knows other counts.
+    fn notify_of_change(&mut self, now: Instant, dialog: DialogId) {
+        let Some(one) = self.edge.indications.subscriptions.get(&dialog) else { return };
+        if one.is_owed || one.told != Some(self.edge.indications.count(&one.mailboxes)) {
+            self.notify(now, dialog);
+        }
+    }
+
+    /// Sends a NOTIFY in the dialog of a subscription, at once or after the answer to the last one.
+    fn notify(&mut self, now: Instant, dialog: DialogId) {
+        let indications = &mut self.edge.indications;
+        let is_known = indications.is_known();
+        let Some(one) = indications.subscriptions.get_mut(&dialog) else { return };
+        one.is_owed = one.asking.is_some() || !is_known;
+        if one.is_owed {
+            return;
+        }
+        let event = one.id.as_ref().map_or_else(|| PACKAGE.to_owned(), |id| format!("{PACKAGE};id={id}"));
+        let state = match one.ends {
+            Some(why) => format!("terminated;reason={why}"),
+            None => format!("active;expires={}", one.until.saturating_duration_since(now).as_secs()),
+        };
+        let mailboxes = one.mailboxes.clone();
+        let count = indications.count(&mailboxes);
+        let headers = vec![extra("Event", event), extra("Subscription-State", state)];
+        let id = self.edge.endpoint.request(now, dialog, Method::Notify, headers, Some(count.body(None)));
+        self.edge.pump();
+        match (id, self.edge.indications.subscriptions.get_mut(&dialog)) {
+            (Some(id), Some(one)) => {
+                (one.asking, one.told) = (Some(id), Some(count));
+                self.edge.indications.asked.insert(id, Owner::Subscription(dialog));
+            }
+            // No room for it: the subscriber learns by its next SUBSCRIBE that there is none.
+            _ => self.forget(dialog),
+        }
+    }
+
+    /// Notifies each place of a lamp that knows other counts.
+    fn light(&mut self, now: Instant, key: &LampKey) {
+        let indications = &self.edge.indications;
+        let Some(lamp) = indications.lamps.get(key) else { return };
+        let Some(trunk) = self.edge.table.trunk(&key.trunk).cloned() else { return };
+        if !indications.is_known() || indications.is_subscribed(&key.trunk, &lamp.mailboxes) {
+            return;
+        }
+        let (count, repeat) = (indications.count(&lamp.mailboxes), lamp.repeat);
+        let bindings = self.edge.registrar.bindings(&key.trunk).to_vec();
+        if lamp.due.is_none() {
+            self.edge.indications.set_due(key, Some(repeat));
+        }
+        if bindings.is_empty() {
+            // A phone is notified once it registers.
+            if !trunk.peers.is_empty() {
+                self.light_peer(now, key, &trunk, count);
+            }
+            return;
+        }
+        let place = |call_id: &[u8], contact: &str| [call_id, b"\n", contact.as_bytes()].concat();
+        let places: Vec<Vec<u8>> = bindings.iter().map(|one| place(&one.call_id, &one.contact)).collect();
+        if let Some(lamp) = self.edge.indications.lamps.get_mut(key) {
+            lamp.told.retain(|known, _| places.contains(known));
+        }
+        for (binding, place) in bindings.into_iter().zip(places) {
+            let local = self.edge.addressing.local(binding.flow.remote.ip(), binding.flow.listener);
+            if let Some(local) = local.filter(|_| self.is_to_be_told(key, &place, count)) {
+                self.send(now, key, (binding.flow, local, binding.contact), place, count);
+            }
+        }
+    }
+
+    fn is_to_be_told(&self, key: &LampKey, place: &[u8], count: MessageCount) -> bool {
+        self.edge.indications.lamps.get(key).is_some_and(|lamp| {
+            let is_asked = lamp.asking.iter().any(|one| one.place == place);
+            !is_asked && lamp.told.get(place) != Some(&count)
+        })
+    }
+
+    fn light_peer(&mut self, now: Instant, key: &LampKey, trunk: &Trunk, count: MessageCount) {
+        if !self.is_to_be_told(key, &[], count) {
+            return;
+        }
+        let peers = trunk.ordered_peers(&mut pick(&mut self.edge.random.rng));
+        let user = escape_user(&key.user);
+        let mut ways: Vec<Way> = Vec::new();
+        for peer in &peers {
+            let uri = request_uri(&user, &peer.uri, &peer.destination.host, peer.destination.port);
+            let of_server = peer.servers.iter().flat_map(|server| {
+                server.sockets().map(|socket| (server.transport, socket, uri.clone())).collect::<Vec<_>>()
+            });
+            ways.extend(of_server);
+        }
+        let is_unfit = |(transport, socket, _): &Way| {
+            self.edge.health.unfit(now, &Spot::new(&trunk.name, *transport, *socket)).is_some()
+        };
+        ways.sort_by_key(is_unfit);
+        if let Some(lamp) = self.edge.indications.lamps.get_mut(key) {
+            lamp.ways = ways.into();
+        }
+        self.try_next(now, key, count);
+    }
+
+    /// Notifies a lamp at the next address; with none left it is tried again later.
+    fn try_next(&mut self, now: Instant, key: &LampKey, count: MessageCount) {
+        let listen = self.edge.table.trunk(&key.trunk).and_then(|trunk| trunk.listen.clone());
+        while let Some((transport, remote, uri)) =
+            self.edge.indications.lamps.get_mut(key).and_then(|lamp| lamp.ways.pop_front())
+        {
+            let way = self.edge.addressing.way(listen.as_deref(), transport, remote);
+            if let Some((flow, local)) = way {
+                return self.send(now, key, (flow, local, uri), Vec::new(), count);
+            }
+        }
+        self.edge.indications.set_due(key, Some(now + Duration::from_secs(MWI_PAUSE_SECONDS)));
+    }
+
+    fn send(
+        &mut self,
+        now: Instant,
+        key: &LampKey,
+        (flow, local, uri): (Flow, Local, String),
+        place: Vec<u8>,
+        count: MessageCount,
+    ) {
+        let party = self.edge.party(&key.trunk);
+        let Some(lamp) = self.edge.indications.lamps.get(key) else { return };
+        let account = if let [one] = lamp.mailboxes.as_slice() { Arc::clone(one) } else { Arc::clone(&key.user) };
+        let at_us = |user: &str| format!("sip:{}@{}", escape_user(user), host_port(&local.ip.to_string(), None));
+        let (from, to) = (at_us(&account), if place.is_empty() { uri.clone() } else { at_us(&key.user) });
+        let headers = vec![extra("Event", PACKAGE), extra("Subscription-State", "active")];
+        let body = count.body(Some(&from));
+        let id = self.edge.endpoint.notify(now, Notify { flow, local, party, uri, from, to, headers, body });
+        self.edge.pump();
+        self.edge.indications.asked.insert(id, Owner::Lamp(key.clone()));
+        if let Some(lamp) = self.edge.indications.lamps.get_mut(key) {
+            lamp.asking.push(Notified { client: id, place, count });
+        }
+    }
+
+    fn lamp_answered(&mut self, now: Instant, key: &LampKey, id: ClientId, code: Option<u16>) {
+        let Some(lamp) = self.edge.indications.lamps.get_mut(key) else { return };
+        let Some(at) = lamp.asking.iter().position(|one| one.client == id) else { return };
+        let Notified { place, count, .. } = lamp.asking.swap_remove(at);
+        let is_taken = code.is_some_and(|code| (200..300).contains(&code));
+        // Whether the same may be taken later, or elsewhere.
+        let is_lost = code.is_none_or(|code| code == 408 || (500..600).contains(&code));
+        let was_failing = std::mem::replace(&mut lamp.is_failing, !is_taken);
+        if !is_taken {
+            let why = code.map_or_else(|| "no answer".to_owned(), |code| code.to_string());
+            let text = format!("NOTIFY of waiting messages to {} of it: {why}", self.edge.shown(&key.user));
+            self.edge.trunks.problem(now, &key.trunk, text.clone());
+            if !was_failing {
+                self.edge.warn("", format!("trunk {}: {text}", key.trunk), None);
+            }
+        }
+        if !is_lost {
+            if let Some(lamp) = self.edge.indications.lamps.get_mut(key) {
+                lamp.told.insert(place, count);
+            }
+            return self.light(now, key);
+        }
+        if place.is_empty() {
+            return self.try_next(now, key, count);
+        }
+        self.edge.indications.set_due(key, Some(now + Duration::from_secs(MWI_PAUSE_SECONDS)));
+    }
+}

@@ -1,0 +1,294 @@
+//! Message-waiting indications (RFC 3842): the messages of mailboxes, and the parties that are notified of them. Subscribers are notified in
+//! the dialog of their SUBSCRIBE (RFC 6665), lamps (`mwi = "trunk:NAME/USER"` of a mailbox) by a NOTIFY of its own.
+//!
+//! | party | its deadline | answer to a NOTIFY |
+//! | --- | --- | --- |
+//! | subscription | its time is over: one NOTIFY more | 2xx: it goes on, or is over; else it is over |
+//! | lamp | an hour since the last answer, or a minute without one: once more | 2xx, 3xx, 4xx: known; else the next address, then a pause |
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use trunkgate_route::{Mailbox, Table};
+use trunkgate_sip::{Answer, Body, ClientId, DialogId, Extra, HeaderName, Message, Party, Transport};
+
+use crate::limits::{MWI_EVENT_ID_BYTES, MWI_LEAST_SECONDS, MWI_SECONDS};
+use crate::sip::extra;
+
+/// The event package (RFC 3842 §3.1).
+pub(crate) const PACKAGE: &str = "message-summary";
+/// The type of its bodies.
+const CONTENT_TYPE: &str = "application/simple-message-summary";
+
+/// The number of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MessageCount {
+    /// Messages that were not heard.
+    pub new: u64,
+    /// Messages that were.
+    pub old: u64,
+}
+
+impl MessageCount {
+    /// Returns the body of a NOTIFY (RFC 3842 §5.2); no message is urgent. `account`: the URI that the messages belong to.
+    pub(crate) fn body(self, account: Option<&str>) -> Body {
+        let MessageCount { new, old } = self;
+        let waiting = if new > 0 { "yes" } else { "no" };
+        let account = account.map(|uri| format!("Message-Account: {uri}\r\n")).unwrap_or_default();
+        let text = format!("Messages-Waiting: {waiting}\r\n{account}Voice-Message: {new}/{old} (0/0)\r\n");
+        Body { content_type: CONTENT_TYPE.to_owned(), bytes: Bytes::from(text) }
+    }
+}
+
+/// A readable SUBSCRIBE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Subscribe {
+    /// The `id` of its Event, which NOTIFYs repeat.
+    pub(crate) id: Option<String>,
+    /// The time that it asks for, in seconds; 0: the counts once, and the end.
+    pub(crate) seconds: u32,
+}
+
+impl Subscribe {
+    /// Reads a SUBSCRIBE, or returns the answer that refuses it.
+    pub(crate) fn read(request: &Message) -> Result<Subscribe, Answer> {
+        let bad_event = || refused(489, vec![extra("Allow-Events", PACKAGE)]);
+        let event = request.header_text(HeaderName::Event).filter(|_| request.count(HeaderName::Event) == 1);
+        let event = event.ok_or_else(bad_event)?;
+        let mut parts = event.split(';').map(str::trim);
+        if parts.next() != Some(PACKAGE) {
+            return Err(bad_event());
+        }
+        let id = parts.find_map(|part| {
+            let (name, value) = part.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("id").then(|| value.trim().to_owned())
+        });
+        if id.as_ref().is_some_and(|id| !is_token(id)) {
+            return Err(refused(400, Vec::new()));
+        }
+        if !accepts(request) {
+            return Err(refused(406, vec![extra("Accept", CONTENT_TYPE)]));
+        }
+        // One that cannot be read counts as none (RFC 3261 §10.2.1.1).
+        let asked = request.header_str(HeaderName::Expires).map(str::trim);
+        let asked = asked.filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
+        let seconds = asked.map_or(MWI_SECONDS, |text| text.parse().unwrap_or(u32::MAX)).min(MWI_SECONDS);
+        if (1..MWI_LEAST_SECONDS).contains(&seconds) {
+            return Err(refused(423, vec![extra("Min-Expires", MWI_LEAST_SECONDS.to_string())]));
+        }
+        Ok(Subscribe { id, seconds })
+    }
+}
+
+fn refused(code: u16, headers: Vec<Extra>) -> Answer {
+    Answer { code, headers, ..Answer::default() }
+}
+
+fn is_token(text: &str) -> bool {
+    let is_of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte);
+    !text.is_empty() && text.len() <= MWI_EVENT_ID_BYTES && text.bytes().all(is_of_token)
+}
+
+/// Whether a request takes the bodies of the package: without Accept it does (RFC 3842 §3.5).
+fn accepts(request: &Message) -> bool {
+    let is_taken = |range: &[u8]| {
+        let range = range.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
+        range == CONTENT_TYPE.as_bytes() || range == b"application/*" || range == b"*/*"
+    };
+    request.header(HeaderName::Accept).is_none() || request.tokens(HeaderName::Accept).into_iter().any(is_taken)
+}
+
+/// The mailboxes whose messages a user of a trunk is shown: those whose `mwi` has the user, else the mailbox of that name; by the user that
+/// the trunk's phones register as, all that have the trunk.
+pub(crate) fn mailboxes_for(table: &Table, trunk: &str, user: &str) -> Vec<Arc<str>> {
+    let names = |is_it: &dyn Fn(&Mailbox) -> bool| -> Vec<Arc<str>> {
+        let of_trunk = table.mailboxes().filter(|mailbox| mailbox.mwi.iter().any(|party| *party.trunk == *trunk));
+        of_trunk.filter(|mailbox| is_it(mailbox)).map(|mailbox| Arc::clone(&mailbox.name)).collect()
+    };
+    let shows = |mailbox: &Mailbox| {
+        let mut parties = mailbox.mwi.iter().filter(|party| *party.trunk == *trunk);
+        parties.any(|party| party.user.as_deref() == Some(user))
+    };
+    let required = table.trunk(trunk).and_then(|trunk| trunk.require_auth.as_ref());
+    let is_account = required.is_some_and(|required| required.username == user);
+    let found = names(&shows);
+    let found = if found.is_empty() { names(&|mailbox| *mailbox.name == *user) } else { found };
+    if found.is_empty() && is_account { names(&|_| true) } else { found }
+}
+
+/// A subscription.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    pub(crate) party: Party,
+    pub(crate) trunk: Arc<str>,
+    /// The user that was subscribed to.
+    pub(crate) user: String,
+    pub(crate) mailboxes: Vec<Arc<str>>,
+    /// The `id` of its Event.
+    pub(crate) id: Option<String>,
+    pub(crate) until: Instant,
+    /// The counts of the last NOTIFY.
+    pub(crate) told: Option<MessageCount>,
+    /// The NOTIFY that has no answer yet.
+    pub(crate) asking: Option<ClientId>,
+    /// Whether one more has to follow.
+    pub(crate) is_owed: bool,
+    /// Why it ends (RFC 6665 §4.1.3), where its last NOTIFY is sent or to be sent.
+    pub(crate) ends: Option<&'static str>,
+}
+
+/// A user of a trunk that is notified without a subscription.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct LampKey {
+    pub(crate) trunk: Arc<str>,
+    pub(crate) user: Arc<str>,
+}
+
+/// A NOTIFY to a lamp that has no answer yet.
+#[derive(Debug)]
+pub(crate) struct Notified {
+    pub(crate) client: ClientId,
+    /// Where it went: a registration of a phone, by its Call-ID and Contact; empty: a peer.
+    pub(crate) place: Vec<u8>,
+    pub(crate) count: MessageCount,
+}
+
+/// The state of such a user.
+#[derive(Debug)]
+pub(crate) struct Lamp {
+    pub(crate) mailboxes: Vec<Arc<str>>,
+    /// The counts that each place knows.
+    pub(crate) told: HashMap<Vec<u8>, MessageCount>,
+    pub(crate) asking: Vec<Notified>,
+    /// Addresses of peers that are left to try.
+    pub(crate) ways: VecDeque<Way>,
+    pub(crate) due: Option<Instant>,
+    /// When all places are notified again.
+    pub(crate) repeat: Instant,
+    /// Whether the last NOTIFY failed.
+    pub(crate) is_failing: bool,
+}
+
+/// An address of a peer, and the Request-URI there.
+pub(crate) type Way = (Transport, SocketAddr, String);
+
+/// Owner of a NOTIFY, or of a deadline.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Owner {
+    Subscription(DialogId),
+    Lamp(LampKey),
+}
+
+/// The messages of mailboxes, and the parties that are notified of them.
+#[derive(Debug, Default)]
+pub struct Indications {
+    /// `None`: nothing is known yet.
+    counts: Option<BTreeMap<String, MessageCount>>,
+    pub(crate) subscriptions: BTreeMap<DialogId, Subscription>,
+    by_trunk: HashMap<Party, usize>,
+    pub(crate) lamps: BTreeMap<LampKey, Lamp>,
+    pub(crate) asked: HashMap<ClientId, Owner>,
+    pub(crate) due: BTreeSet<(Instant, Owner)>,
+}
+
+impl Indications {
+    /// Whether a transaction is a NOTIFY to one of them.
+    pub fn owns(&self, id: ClientId) -> bool {
+        self.asked.contains_key(&id)
+    }
+
+    /// Whether a dialog is a subscription's.
+    pub fn has_dialog(&self, dialog: DialogId) -> bool {
+        self.subscriptions.contains_key(&dialog)
+    }
+
+    /// Returns the earliest deadline.
+    pub fn next(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Returns the number of subscriptions.
+    pub fn subscriptions(&self) -> usize {
+        self.subscriptions.len()
+    }
+
+    /// Returns the number of a party's.
+    pub(crate) fn of_party(&self, party: Party) -> usize {
+        self.by_trunk.get(&party).copied().unwrap_or_default()
+    }
+
+    /// Whether the messages are known.
+    pub(crate) fn is_known(&self) -> bool {
+        self.counts.is_some()
+    }
+
+    /// Notes the messages of a mailbox.
+    pub(crate) fn note(&mut self, mailbox: String, count: MessageCount) {
+        self.counts.get_or_insert_default().insert(mailbox, count);
+    }
+
+    /// Notes that all messages are known.
+    pub(crate) fn note_known(&mut self) {
+        self.counts.get_or_insert_default();
+    }
+
+    /// Returns the messages of mailboxes together.
+    pub(crate) fn count(&self, mailboxes: &[Arc<str>]) -> MessageCount {
+        let counts = mailboxes.iter().filter_map(|name| self.counts.as_ref()?.get(&**name));
+        counts.fold(MessageCount::default(), |sum, one| MessageCount {
+            new: sum.new.saturating_add(one.new),
+            old: sum.old.saturating_add(one.old),
+        })
+    }
+
+    /// Takes a subscription into the table.
+    pub(crate) fn insert(&mut self, dialog: DialogId, subscription: Subscription) {
+        *self.by_trunk.entry(subscription.party).or_default() += 1;
+        self.due.insert((subscription.until, Owner::Subscription(dialog)));
+        self.subscriptions.insert(dialog, subscription);
+    }
+
+    /// Takes a subscription out.
+    pub(crate) fn remove(&mut self, dialog: DialogId) -> Option<Subscription> {
+        let gone = self.subscriptions.remove(&dialog)?;
+        self.due.remove(&(gone.until, Owner::Subscription(dialog)));
+        if let Some(client) = gone.asking {
+            self.asked.remove(&client);
+        }
+        if let Some(count) = self.by_trunk.get_mut(&gone.party) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_trunk.remove(&gone.party);
+            }
+        }
+        Some(gone)
+    }
+
+    /// Sets the end of a subscription.
+    pub(crate) fn last_until(&mut self, dialog: DialogId, until: Instant) {
+        let Some(subscription) = self.subscriptions.get_mut(&dialog) else { return };
+        let before = std::mem::replace(&mut subscription.until, until);
+        self.due.remove(&(before, Owner::Subscription(dialog)));
+        self.due.insert((until, Owner::Subscription(dialog)));
+    }
+
+    /// Sets the deadline of a lamp.
+    pub(crate) fn set_due(&mut self, key: &LampKey, at: Option<Instant>) {
+        let Some(lamp) = self.lamps.get_mut(key) else { return };
+        if let Some(before) = std::mem::replace(&mut lamp.due, at) {
+            self.due.remove(&(before, Owner::Lamp(key.clone())));
+        }
+        if let Some(at) = at {
+            self.due.insert((at, Owner::Lamp(key.clone())));
+        }
+    }
+
+    /// Whether a subscriber of a trunk is notified of one of these mailboxes.
+    pub(crate) fn is_subscribed(&self, trunk: &str, mailboxes: &[Arc<str>]) -> bool {
+        let mut of_trunk = self.subscriptions.values().filter(|one| *one.trunk == *trunk && one.ends.is_none());
+        of_trunk.any(|one| one.mailboxes.iter().any(|name| mailboxes.contains(name)))
+    }
+}
