@@ -8,7 +8,7 @@ use trunkgate_media::agent::sign_form;
 use crate::apps::{self, Rig, application, form, parameter, path, wav};
 use crate::support::calls::{NUMBER, media_of};
 use crate::support::endpoint::{Endpoint, Post};
-use crate::support::sip::to_tag;
+use crate::support::sip::{field, to_tag};
 use crate::support::{http_with_headers, until};
 use crate::twilio_api::authorization;
 use crate::twilio_recordings::{speaking, walk};
@@ -119,6 +119,71 @@ fn a_caller_that_hangs_up_in_its_message_has_left_it() {
     drop(speaker);
     assert_eq!(parameter(&notified(&receiver), "RecordingStatus"), "completed");
     assert_eq!(list(&rig, "front")[0]["state"], "completed");
+}
+
+/// The PBX subscribes to a user.
+fn subscribe(rig: &Rig, user: &str) {
+    let (sip, party) = (rig.edge.address("udp"), &rig.pbx.sip);
+    let text = party.request("SUBSCRIBE", user, sip, "mwi", 1, "");
+    let lines =
+        "Event: message-summary\r\nAccept: application/simple-message-summary\r\nExpires: 600\r\nContent-Length";
+    party.send(sip, &text.replacen("Content-Length", lines, 1));
+    let (ok, _) = party.receive("SIP/2.0 200");
+    assert_eq!(field(&ok, "Expires"), "600", "{ok}");
+}
+
+/// The next NOTIFY to a user, or in a subscription, has these counts, and is taken.
+fn shown(rig: &Rig, begins: &str, waiting: &str, count: &str) -> String {
+    let (notify, from) = rig.pbx.sip.receive(begins);
+    assert_eq!(field(&notify, "Event"), "message-summary", "{notify}");
+    assert_eq!(field(&notify, "Content-Type"), "application/simple-message-summary", "{notify}");
+    let body = notify.split_once("\r\n\r\n").unwrap().1;
+    assert!(body.starts_with(&format!("Messages-Waiting: {waiting}\r\n")), "{notify}");
+    assert!(body.ends_with(&format!("Voice-Message: {count} (0/0)\r\n")), "{notify}");
+    rig.pbx.sip.send(from, &rig.pbx.sip.answer(&notify, "200 OK", false));
+    notify
+}
+
+/// The caller leaves a message of its voice.
+fn leave_a_message(rig: &Rig) -> String {
+    rig.invite();
+    let ok = rig.answered();
+    let sid = recording(rig);
+    let speaker = speaking(&rig.caller.rtp, media_of(&ok));
+    long_enough(rig);
+    drop(speaker);
+    rig.press(&ok, 11, 4_000);
+    rig.hung_up();
+    sid
+}
+
+#[test]
+fn a_subscriber_and_an_extension_show_a_new_message_until_it_is_heard() {
+    let rig = rig("mwi = [\"trunk:pbx/200\", \"trunk:pbx\"]\n[voicemail.back]\nmwi = \"trunk:pbx/300\"\n");
+    shown(&rig, "NOTIFY sip:200@", "no", "0/0");
+    shown(&rig, "NOTIFY sip:300@", "no", "0/0");
+    subscribe(&rig, "front");
+    let first = shown(&rig, "NOTIFY sip:", "no", "0/0");
+    assert_eq!(field(&first, "Subscription-State"), "active;expires=600", "{first}");
+    assert_eq!(rig.edge.metric("trunkgate_sip_subscriptions_active"), 1.0);
+    let sid = leave_a_message(&rig);
+    let second = shown(&rig, "NOTIFY sip:", "yes", "1/0");
+    assert_eq!(field(&second, "Call-ID"), field(&first, "Call-ID"), "in its dialog, and there alone");
+    assert_eq!(http_with_headers("GET", &format!("{}/v1/recordings/{sid}/audio", rig.edge.url()), &[], "").0, 200);
+    shown(&rig, "NOTIFY sip:", "no", "0/1");
+    assert_eq!(rig.edge.ask("DELETE", &format!("/v1/recordings/{sid}"), "").0, 200);
+    shown(&rig, "NOTIFY sip:", "no", "0/0");
+}
+
+#[test]
+fn messages_of_an_earlier_process_are_shown_at_the_start() {
+    let rig = rig("mwi = \"trunk:pbx/200\"\n");
+    shown(&rig, "NOTIFY sip:200@", "no", "0/0");
+    leave_a_message(&rig);
+    shown(&rig, "NOTIFY sip:200@", "yes", "1/0");
+    let Rig { edge, caller, pbx } = rig;
+    let rig = Rig { edge: edge.stop_and_start_again(), caller, pbx };
+    shown(&rig, "NOTIFY sip:200@", "yes", "1/0");
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) ip: &'a str,
     /// Its SIP port for UDP and TCP; 0: any, it only calls.
     pub(crate) port: u16,
-    /// Its account line.
+    /// Its account line; with `mwi=yes` it subscribes to messages.
     pub(crate) account: &'a str,
     /// A WAV file that it says, at the rate and with the channels of its codec.
     pub(crate) says: Vec<u8>,
@@ -144,6 +144,7 @@ impl Drop for Baresip {
 
 fn configuration(path: &Path, setup: &Setup<'_>) -> String {
     let (path, ip) = (path.display(), setup.ip);
+    let mwi = if setup.account.contains(";mwi=yes") { "module_app mwi.so\n" } else { "" };
     let ca = setup.ca.map(|ca| format!("sip_cafile {}\n", ca.display())).unwrap_or_default();
     format!(
         "sip_listen {ip}:{}\n{ca}net_interface {ip}\ncall_local_timeout 30\ncall_max_calls 2\n\
@@ -151,7 +152,7 @@ fn configuration(path: &Path, setup: &Setup<'_>) -> String {
          ausrc_format s16\nauplay_format s16\nauenc_format s16\naudec_format s16\naudio_buffer 20-160\n\
          rtcp_mux no\njitter_buffer_delay 1-20\nsnd_path {path}\nmodule_path /usr/lib/baresip/modules\n\
          module g711.so\nmodule g722.so\nmodule opus.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\nmodule srtp.so\n\
-         module_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\nctrl_tcp_listen {ip}:{CONTROL_PORT}\n",
+         module_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\nctrl_tcp_listen {ip}:{CONTROL_PORT}\n{mwi}",
         setup.port
     )
 }

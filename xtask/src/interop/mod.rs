@@ -74,7 +74,7 @@ const FULL_ONLY: [&str; 14] = [
 
 /// Cases that need nothing from outside this machine, so that they can run in a network of their own. The others fetch
 /// packages.
-const SELF_CONTAINED: [&str; 33] = [
+const SELF_CONTAINED: [&str; 34] = [
     "instructions",
     "sipp-rtp",
     "sipp-tcp",
@@ -101,6 +101,7 @@ const SELF_CONTAINED: [&str; 33] = [
     "kamailio-digest",
     "kamailio-register",
     "baresip-register",
+    "mwi",
     "baresip-hold",
     "baresip-transfer",
     "options-health",

@@ -33,6 +33,7 @@ mod kamailio_digest;
 mod kamailio_register;
 mod latch;
 mod leaks;
+mod mwi;
 mod options_health;
 mod opus_libopus;
 mod otel;
@@ -226,6 +227,11 @@ fn peers() -> Vec<Case> {
             name: "baresip-register",
             proves: "baresip behind a NAT registers by UDP and TLS and is called over its flow, also after a reload",
             run: baresip_register::run,
+        },
+        Case {
+            name: "mwi",
+            proves: "baresip subscribes and shows a new message until it is heard; a PBX is notified without a subscription",
+            run: mwi::run,
         },
         Case {
             name: "baresip-hold",
