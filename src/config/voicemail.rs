@@ -216,7 +216,7 @@ mod tests {
             (of("mwi = 'trunk:b'"), "TG0120 8:7 unknown trunk: b. did you mean \"a\"?"),
             (
                 of("mwi = ['trunk:a', 'trunk:a/10', 'trunk:a']"),
-                "TG0107 8:34 `mwi` of voicemail front has an entry twice",
+                "TG0107 8:33 `mwi` of voicemail front has an entry twice",
             ),
             (
                 of("mwi = 'a'"),

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use trunkgate_route::{Mailbox, Table};
@@ -54,7 +54,7 @@ pub(crate) struct Subscribe {
 
 impl Subscribe {
     /// Reads a SUBSCRIBE, or returns the answer that refuses it.
-    pub(crate) fn read(request: &Message) -> Result<Subscribe, Answer> {
+    pub(crate) fn read(request: &Message) -> Result<Subscribe, Box<Answer>> {
         let bad_event = || refused(489, vec![extra("Allow-Events", PACKAGE)]);
         let event = request.header_text(HeaderName::Event).filter(|_| request.count(HeaderName::Event) == 1);
         let event = event.ok_or_else(bad_event)?;
@@ -83,8 +83,9 @@ impl Subscribe {
     }
 }
 
-fn refused(code: u16, headers: Vec<Extra>) -> Answer {
-    Answer { code, headers, ..Answer::default() }
+/// Returns the answer that refuses a SUBSCRIBE.
+pub(crate) fn refused(code: u16, headers: Vec<Extra>) -> Box<Answer> {
+    Box::new(Answer { code, headers, ..Answer::default() })
 }
 
 fn is_token(text: &str) -> bool {
@@ -192,16 +193,18 @@ pub struct Indications {
     pub(crate) lamps: BTreeMap<LampKey, Lamp>,
     pub(crate) asked: HashMap<ClientId, Owner>,
     pub(crate) due: BTreeSet<(Instant, Owner)>,
+    /// The time of the last line about a subscription in the log.
+    logged: Option<Instant>,
 }
 
 impl Indications {
     /// Whether a transaction is a NOTIFY to one of them.
-    pub fn owns(&self, id: ClientId) -> bool {
+    pub(crate) fn owns(&self, id: ClientId) -> bool {
         self.asked.contains_key(&id)
     }
 
     /// Whether a dialog is a subscription's.
-    pub fn has_dialog(&self, dialog: DialogId) -> bool {
+    pub(crate) fn has_dialog(&self, dialog: DialogId) -> bool {
         self.subscriptions.contains_key(&dialog)
     }
 
@@ -211,8 +214,17 @@ impl Indications {
     }
 
     /// Returns the number of subscriptions.
-    pub fn subscriptions(&self) -> usize {
+    pub(crate) fn subscriptions(&self) -> usize {
         self.subscriptions.len()
+    }
+
+    /// Whether a subscription may be logged: one a second.
+    pub(crate) fn may_log(&mut self, now: Instant) -> bool {
+        let may = self.logged.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1));
+        if may {
+            self.logged = Some(now);
+        }
+        may
     }
 
     /// Returns the number of a party's.
@@ -290,5 +302,70 @@ impl Indications {
     pub(crate) fn is_subscribed(&self, trunk: &str, mailboxes: &[Arc<str>]) -> bool {
         let mut of_trunk = self.subscriptions.values().filter(|one| *one.trunk == *trunk && one.ends.is_none());
         of_trunk.any(|one| one.mailboxes.iter().any(|name| mailboxes.contains(name)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn subscribe(lines: &str) -> Result<Subscribe, u16> {
+        let text = format!(
+            "SUBSCRIBE sip:front@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
+             From: <sip:a@192.0.2.2>;tag=1\r\nTo: <sip:front@192.0.2.1>\r\nCall-ID: 1\r\nCSeq: 1 SUBSCRIBE\r\n{lines}\
+             Content-Length: 0\r\n\r\n"
+        );
+        Subscribe::read(&Message::parse(Bytes::from(text)).unwrap()).map_err(|answer| answer.code)
+    }
+
+    #[test]
+    fn rfc3842_3_what_a_subscribe_asks_for() {
+        let taken = |id: Option<&str>, seconds| Ok(Subscribe { id: id.map(str::to_owned), seconds });
+        for (lines, expected) in [
+            ("Event: message-summary\r\n", taken(None, 3_600)),
+            ("o: message-summary\r\nExpires: 120\r\n", taken(None, 120)),
+            ("Event: message-summary ; x=1 ; ID = 7\r\nExpires: 0\r\n", taken(Some("7"), 0)),
+            ("Event: message-summary\r\nExpires: 3601\r\n", taken(None, 3_600)),
+            ("Event: message-summary\r\nExpires: 60, 70\r\n", taken(None, 3_600)),
+            ("Event: message-summary\r\nAccept: text/plain, */*;q=0.1\r\n", taken(None, 3_600)),
+            ("Event: message-summary\r\nAccept: Application/Simple-Message-Summary\r\n", taken(None, 3_600)),
+            ("Event: Message-Summary\r\n", Err(489)),
+            ("Event: message-summary.winfo\r\n", Err(489)),
+            ("Event: message-summary;id=\r\n", Err(400)),
+            ("Event: message-summary\r\nExpires: 1\r\n", Err(423)),
+            ("Event: message-summary\r\nAccept: application/pidf+xml\r\n", Err(406)),
+        ] {
+            assert_eq!(subscribe(lines), expected, "{lines}");
+        }
+        let long = format!("Event: message-summary;id={}\r\n", "7".repeat(MWI_EVENT_ID_BYTES + 1));
+        assert_eq!(subscribe(&long), Err(400));
+    }
+
+    #[test]
+    fn rfc3842_5_2_a_body_counts_messages() {
+        let body =
+            |new, old, account| String::from_utf8(MessageCount { new, old }.body(account).bytes.to_vec()).unwrap();
+        assert_eq!(body(0, 0, None), "Messages-Waiting: no\r\nVoice-Message: 0/0 (0/0)\r\n");
+        let account = Some("sip:front@192.0.2.1");
+        assert_eq!(
+            body(2, 7, account),
+            "Messages-Waiting: yes\r\nMessage-Account: sip:front@192.0.2.1\r\nVoice-Message: 2/7 (0/0)\r\n"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_headers_are_read_or_refused(event in "[ -~]{0,80}", expires in "[ -~]{0,12}", accept in "[ -~]{0,40}") {
+            let read = subscribe(&format!("Event: {event}\r\nExpires: {expires}\r\nAccept: {accept}\r\n"));
+            match read {
+                Ok(Subscribe { id, seconds }) => {
+                    prop_assert!(id.is_none_or(|id| is_token(&id)));
+                    prop_assert!(seconds == 0 || (MWI_LEAST_SECONDS..=MWI_SECONDS).contains(&seconds));
+                }
+                Err(code) => prop_assert!([400, 406, 423, 489].contains(&code)),
+            }
+        }
     }
 }

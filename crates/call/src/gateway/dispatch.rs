@@ -119,6 +119,7 @@ impl Gateway {
     }
 
     fn sip_event(&mut self, now: Instant, event: Event) {
+        let Some(event) = Indicator::of(&mut self.edge).take(now, event) else { return };
         match event {
             Event::Invite { id, flow, party, request } => {
                 self.edge.right_credentials(party, flow.remote);
@@ -128,23 +129,6 @@ impl Gateway {
                 self.edge.right_credentials(party, flow.remote);
                 self.edge.registering(now, id, party, flow, &request);
                 Indicator::of(&mut self.edge).registered(now, party);
-            }
-            Event::Request { id: Some(id), dialog: None, method: Method::Subscribe, flow, party, request } => {
-                self.edge.right_credentials(party, flow.remote);
-                Indicator::of(&mut self.edge).subscribing(now, id, (party, flow), &request);
-            }
-            Event::Request {
-                id,
-                dialog: Some(dialog),
-                method: method @ (Method::Subscribe | Method::Bye),
-                request,
-                ..
-            } if self.edge.indications.has_dialog(dialog) => {
-                let mut indicator = Indicator::of(&mut self.edge);
-                match id {
-                    Some(id) if method == Method::Subscribe => indicator.refreshing(now, id, dialog, &request),
-                    Some(_) | None => indicator.left(dialog),
-                }
             }
             // In a dialog it goes to the other side; none begins one.
             Event::Request { id: Some(id), dialog: None, method: Method::Message, party, .. } => {
@@ -193,9 +177,6 @@ impl Gateway {
             Event::Response { id, response, .. } if self.edge.registrations.owns(id) => {
                 self.edge.register_answered(now, id, Some(&response));
             }
-            Event::Response { id, code, .. } if self.edge.indications.owns(id) => {
-                Indicator::of(&mut self.edge).answered(now, id, Some(code));
-            }
             Event::Response { id, dialog, code, response, had_credentials } => {
                 self.responded(now, id, dialog, code, (&response, had_credentials));
             }
@@ -229,9 +210,6 @@ impl Gateway {
             }
             Event::TimedOut { id } | Event::TransportFailed { id } if self.edge.registrations.owns(id) => {
                 self.edge.register_answered(now, id, None);
-            }
-            Event::TimedOut { id } | Event::TransportFailed { id } if self.edge.indications.owns(id) => {
-                Indicator::of(&mut self.edge).answered(now, id, None);
             }
             Event::TimedOut { id } => self.unanswered(now, id, true),
             Event::TransportFailed { id } => self.unanswered(now, id, false),

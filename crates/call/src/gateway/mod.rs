@@ -8,6 +8,7 @@ pub mod intake;
 pub(crate) mod invariants;
 mod kept;
 mod recordings;
+mod silent;
 pub mod snapshot;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -21,7 +22,7 @@ use trunkgate_resources::edge::Edge;
 use trunkgate_resources::edge::indicator::Indicator;
 use trunkgate_resources::io::{Cause, Control, Input, Output};
 use trunkgate_resources::key::{CallKey, LegId};
-use trunkgate_resources::limits::{SILENT_TOLD, TRACE_TEXT_CHARS};
+use trunkgate_resources::limits::TRACE_TEXT_CHARS;
 use trunkgate_resources::metrics::Metrics;
 use trunkgate_resources::recent::EndedCalls;
 use trunkgate_route::{App, Table};
@@ -30,9 +31,7 @@ use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::Kept;
 use trunkgate_story::trace::{TraceItem, TraceView};
-use trunkgate_story::view::{
-    AgentView, BanView, CallView, ForkView, QualityView, SilentView, SourceView, StatusView, UnknownView,
-};
+use trunkgate_story::view::{AgentView, BanView, CallView, ForkView, QualityView, SourceView, StatusView, UnknownView};
 use trunkgate_twiml::StreamStep;
 
 use crate::call::judged::{self, Admitted, NotBegun};
@@ -43,10 +42,10 @@ use crate::call::program::{Takeover, callback, streams};
 use crate::call::refused::Refused;
 use crate::call::requested::{self, CallRequest, Originator, requested_call};
 use crate::call::shared::{Cx, Shared};
-use crate::call::story::hearing::heard;
 use crate::call::{Call, CallEvent, Parts, State};
 use crate::gateway::arrival::Arrivals;
 use crate::gateway::invariants::Invariants;
+use crate::gateway::silent::silent_now;
 
 pub use kept::{Capture, kept};
 pub use recordings::CallRecordings;
@@ -351,7 +350,7 @@ impl Gateway {
             recognition: edge.apps.recognition.view(now),
             unknown: self.unknown_sources(now),
             stray: self.edge.sources.strays.lately(now),
-            silent: self.silent_now(),
+            silent: silent_now(self),
         }
     }
     /// Each agent of the table at a glance.
@@ -709,25 +708,6 @@ impl Gateway {
     fn missing(&self, sid: &str) -> Refused {
         let known = self.edge.index.sids.contains_key(sid) || self.edge.recent.call(sid).is_some();
         if known { Refused::CallEnded } else { Refused::UnknownCall }
-    }
-
-    /// Who is not heard in calls that are up, the newest of each told.
-    pub(crate) fn silent_now(&self) -> Vec<SilentView> {
-        let mut all: Vec<SilentView> = Vec::new();
-        for call in self.calls.values().rev().filter(|call| call.shared.state == State::Answered) {
-            let silent = call.shared.legs.with_ids().filter(|(_, leg)| !leg.ends.iter().any(heard));
-            for (at, found) in silent.filter_map(|(at, leg)| Some((at, leg.quality.unheard.as_ref()?))) {
-                let name = self.edge.shown_name(&call.shared.legs.name_of(at));
-                if let Some(known) = all.iter_mut().find(|known| known.name == name) {
-                    known.calls += 1;
-                } else if all.len() < SILENT_TOLD {
-                    let (cause, fix, last_sid) =
-                        (found.text.clone(), found.fix.clone(), call.shared.legs.sid().to_owned());
-                    all.push(SilentView { name, calls: 1, kind: found.cause.slug(), cause, fix, last_sid });
-                }
-            }
-        }
-        all
     }
 
     /// Tells of calls that are over and still wait for an answer to what ended them: nobody will hear it any more.

@@ -1,17 +1,18 @@
 //! Notifications of waiting messages: SUBSCRIBEs are judged and answered, and every NOTIFY is sent here.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_route::{MwiParty, Trunk};
-use trunkgate_sip::{Answer, ClientId, DialogId, Flow, Local, Message, Method, Notify, Party, ServerId};
+use trunkgate_sip::{Answer, ClientId, DialogId, Event, Flow, Local, Message, Method, Notify, Party, ServerId};
 use trunkgate_story::numbers::plain;
 
 use crate::edge::Edge;
 use crate::health::Spot;
 use crate::indications::{
-    Lamp, LampKey, MessageCount, Notified, Owner, PACKAGE, Subscribe, Subscription, Way, mailboxes_for,
+    Indications, Lamp, LampKey, MessageCount, Notified, Owner, PACKAGE, Subscribe, Subscription, Way, mailboxes_for,
+    refused,
 };
 use crate::io::MailboxMessages;
 use crate::limits::{
@@ -32,6 +33,48 @@ impl<'e> Indicator<'e> {
     /// Acts on an edge.
     pub fn of(edge: &'e mut Edge) -> Indicator<'e> {
         Indicator { edge }
+    }
+
+    /// Takes what the endpoint reports of subscriptions and of NOTIFYs to their parties; any other event is given back.
+    pub fn take(&mut self, now: Instant, event: Event) -> Option<Event> {
+        match event {
+            Event::Request { id: Some(id), dialog: None, method: Method::Subscribe, flow, party, request } => {
+                self.edge.right_credentials(party, flow.remote);
+                self.subscribing(now, id, (party, flow), &request);
+            }
+            Event::Request { id: Some(id), dialog: Some(dialog), method: Method::Subscribe, request, .. }
+                if self.edge.indications.has_dialog(dialog) =>
+            {
+                self.refreshing(now, id, dialog, &request);
+            }
+            Event::Request { id: None, dialog: Some(dialog), method: Method::Bye, .. }
+                if self.edge.indications.has_dialog(dialog) =>
+            {
+                self.left(dialog);
+            }
+            Event::Response { id, code, .. } if self.edge.indications.owns(id) => self.answered(now, id, Some(code)),
+            Event::TimedOut { id } | Event::TransportFailed { id } if self.edge.indications.owns(id) => {
+                self.answered(now, id, None);
+            }
+            other @ (Event::Invite { .. }
+            | Event::Request { .. }
+            | Event::Ack { .. }
+            | Event::Prack { .. }
+            | Event::PrackMissing { .. }
+            | Event::Canceled { .. }
+            | Event::Expired { .. }
+            | Event::EarlyBye { .. }
+            | Event::Response { .. }
+            | Event::Challenged { .. }
+            | Event::WrongCredentials { .. }
+            | Event::Trying { .. }
+            | Event::TimedOut { .. }
+            | Event::TransportFailed { .. }
+            | Event::AckMissing { .. }
+            | Event::Refused { .. }
+            | Event::Dropped(_)) => return Some(other),
+        }
+        None
     }
 
     /// Takes over which parties the table has.
@@ -78,25 +121,30 @@ impl<'e> Indicator<'e> {
 
     /// Notes messages of mailboxes, and notifies the parties of those that have changed.
     pub fn messages(&mut self, now: Instant, messages: Vec<MailboxMessages>) {
+        let were_known = self.edge.indications.is_known();
         self.edge.indications.note_known();
+        let changed: BTreeSet<String> = messages.iter().map(|one| one.name.clone()).collect();
         for MailboxMessages { name, count } in messages {
             self.edge.indications.note(name, count);
         }
-        let dialogs: Vec<DialogId> = self.edge.indications.subscriptions.keys().copied().collect();
+        let is_concerned = |names: &[Arc<str>]| !were_known || names.iter().any(|name| changed.contains(&**name));
+        let Indications { subscriptions, lamps, .. } = &self.edge.indications;
+        let dialogs = subscriptions.iter().filter(|(_, one)| is_concerned(&one.mailboxes)).map(|(dialog, _)| *dialog);
+        let lamps = lamps.iter().filter(|(_, lamp)| is_concerned(&lamp.mailboxes)).map(|(key, _)| key.clone());
+        let (dialogs, lamps): (Vec<DialogId>, Vec<LampKey>) = (dialogs.collect(), lamps.collect());
         dialogs.into_iter().for_each(|dialog| self.notify_of_change(now, dialog));
-        let lamps: Vec<LampKey> = self.edge.indications.lamps.keys().cloned().collect();
         lamps.iter().for_each(|key| self.light(now, key));
     }
 
     /// Answers a SUBSCRIBE outside of any dialog whose sender has shown its credentials.
-    pub fn subscribing(&mut self, now: Instant, server: ServerId, (party, flow): (Party, Flow), request: &Message) {
+    fn subscribing(&mut self, now: Instant, server: ServerId, (party, flow): (Party, Flow), request: &Message) {
         let trunk = self.edge.party_name(party);
         let uri = request.uri().map(|uri| uri.user_unescaped()).unwrap_or_default();
         let mailboxes = mailboxes_for(&self.edge.table, &trunk, &uri);
         let wanted = match self.judge(now, party, &trunk, (&uri, &mailboxes), request) {
             Ok(wanted) => wanted,
             Err(answer) => {
-                self.edge.respond(now, server, answer);
+                self.edge.respond(now, server, *answer);
                 return;
             }
         };
@@ -106,7 +154,7 @@ impl<'e> Indicator<'e> {
         let Some(dialog) = dialog else { return };
         let until = now + Duration::from_secs(wanted.seconds.into());
         let ends = (wanted.seconds == 0).then_some("timeout");
-        if ends.is_none() && self.edge.admission.may_log(now) {
+        if ends.is_none() && self.edge.indications.may_log(now) {
             let names = mailboxes.join(", ");
             self.edge.log("", format!("trunk {trunk}: {} subscribed to voicemail {names}", flow.remote), None);
         }
@@ -126,10 +174,10 @@ impl<'e> Indicator<'e> {
         trunk: &str,
         (user, mailboxes): (&str, &[Arc<str>]),
         request: &Message,
-    ) -> Result<Subscribe, Answer> {
+    ) -> Result<Subscribe, Box<Answer>> {
         let is_of_trunk = |party: &MwiParty| *party.trunk == *trunk;
         if !self.edge.table.mailboxes().any(|mailbox| mailbox.mwi.iter().any(is_of_trunk)) {
-            return Err(self.edge.refuse_method(now, trunk, Method::Subscribe));
+            return Err(Box::new(self.edge.refuse_method(now, trunk, Method::Subscribe)));
         }
         let problem = |edge: &mut Edge, code: u16, why: &str| {
             edge.trunks.problem(now, trunk, format!("its SUBSCRIBE was rejected with {code}{why}"));
@@ -138,7 +186,7 @@ impl<'e> Indicator<'e> {
         if mailboxes.is_empty() {
             let shown = plain(&self.edge.shown(user), MWI_USER_CHARS);
             problem(self.edge, 404, &format!(": no mailbox with `mwi` for \"trunk:{trunk}/{shown}\""));
-            return Err(Answer { code: 404, ..Answer::default() });
+            return Err(refused(404, Vec::new()));
         }
         let indications = &self.edge.indications;
         let is_full = indications.subscriptions() >= MWI_SUBSCRIPTIONS
@@ -147,25 +195,25 @@ impl<'e> Indicator<'e> {
             self.edge.metrics.dropped("subscriptions_full");
             problem(self.edge, 503, ": too many subscriptions");
             let headers = vec![extra("Retry-After", MWI_RETRY_AFTER_SECONDS.to_string())];
-            return Err(Answer { code: 503, headers, ..Answer::default() });
+            return Err(refused(503, headers));
         }
         Ok(wanted)
     }
 
     /// Takes a SUBSCRIBE in the dialog of a subscription: it goes on, or ends.
-    pub fn refreshing(&mut self, now: Instant, server: ServerId, dialog: DialogId, request: &Message) {
+    fn refreshing(&mut self, now: Instant, server: ServerId, dialog: DialogId, request: &Message) {
         let known = self.edge.indications.subscriptions.get(&dialog);
         let is_over = known.is_none_or(|one| one.ends.is_some());
-        let wanted = if is_over { Err(Answer { code: 481, ..Answer::default() }) } else { Subscribe::read(request) };
+        let wanted = if is_over { Err(refused(481, Vec::new())) } else { Subscribe::read(request) };
         let wanted = wanted.and_then(|wanted| match known {
             // Another `id` would be another subscription, and the dialog has one.
-            Some(one) if one.id != wanted.id => Err(Answer { code: 481, ..Answer::default() }),
+            Some(one) if one.id != wanted.id => Err(refused(481, Vec::new())),
             _ => Ok(wanted),
         });
         let wanted = match wanted {
             Ok(wanted) => wanted,
             Err(answer) => {
-                self.edge.respond(now, server, answer);
+                self.edge.respond(now, server, *answer);
                 return;
             }
         };
@@ -179,7 +227,7 @@ impl<'e> Indicator<'e> {
     }
 
     /// Forgets a subscription whose dialog has ended by a BYE.
-    pub fn left(&mut self, dialog: DialogId) {
+    fn left(&mut self, dialog: DialogId) {
         self.edge.indications.remove(dialog);
         self.note_count();
     }
@@ -212,7 +260,7 @@ impl<'e> Indicator<'e> {
     }
 
     /// Takes the answer to a NOTIFY; `None`: there is none.
-    pub fn answered(&mut self, now: Instant, id: ClientId, code: Option<u16>) {
+    fn answered(&mut self, now: Instant, id: ClientId, code: Option<u16>) {
         if code.is_some_and(|code| code < 200) {
             return;
         }
@@ -235,7 +283,7 @@ impl<'e> Indicator<'e> {
             (false, _, ends) => {
                 let (trunk, names) = (Arc::clone(&one.trunk), one.mailboxes.join(", "));
                 let why = code.map_or_else(|| "no answer".to_owned(), |code| code.to_string());
-                if ends.is_none() && self.edge.admission.may_log(now) {
+                if ends.is_none() && self.edge.indications.may_log(now) {
                     self.edge.log(
                         "",
                         format!("trunk {trunk}: subscription to voicemail {names} ended: {why} to NOTIFY"),

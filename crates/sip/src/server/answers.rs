@@ -184,11 +184,8 @@ impl Servers {
         let server = self.servers.get(&id)?;
         let request = server.request.as_ref()?;
         let (class, method) = (Class::of(answer.code), server.method);
-        let makes_dialog = match method {
-            Method::Invite => class != Class::Failure,
-            Method::Subscribe => class == Class::Success,
-            _ => false,
-        };
+        let subscribes = method == Method::Subscribe && class == Class::Success;
+        let makes_dialog = subscribes || (method == Method::Invite && class != Class::Failure);
         let (source, tag) = (server.source, server.tag.as_str());
         let mut writer = compose::answer(request, source, answer.code, &answer.reason, tag, makes_dialog);
         // RFC 3261 §13.3.1.1, RFC 3311 §5.2, RFC 3515 §2.2: these answers say where we are to be found.
@@ -244,9 +241,10 @@ impl Servers {
             party: server.party,
         };
         cx.dialogs.release(std::mem::take(&mut server.reserved));
-        let dialog = match server.method {
-            Method::Subscribe => Dialog::of_subscription(plain),
-            _ => Dialog::of_server(plain, confirmed, id),
+        let dialog = if server.method == Method::Subscribe {
+            Dialog::of_subscription(plain)
+        } else {
+            Dialog::of_server(plain, confirmed, id)
         };
         server.dialog = Some(cx.dialogs.insert(cx.shared, dialog));
     }

@@ -72,6 +72,7 @@ pub(crate) fn all() -> Vec<Case> {
     all.extend(attacks());
     all.extend(floods());
     all.extend(peers());
+    all.extend(phones());
     all.extend(agents());
     all.extend(applications());
     all.extend(records());
@@ -199,7 +200,33 @@ fn floods() -> Vec<Case> {
     ]
 }
 
-/// Proxies, registrars and phones.
+/// Phones.
+fn phones() -> Vec<Case> {
+    vec![
+        Case {
+            name: "baresip-register",
+            proves: "baresip behind a NAT registers by UDP and TLS and is called over its flow, also after a reload",
+            run: baresip_register::run,
+        },
+        Case {
+            name: "mwi",
+            proves: "baresip subscribes and shows a new message until it is heard; a PBX is notified without a subscription",
+            run: mwi::run,
+        },
+        Case {
+            name: "baresip-hold",
+            proves: "baresip holds its caller, which hears silence or the edge's music, then baresip again",
+            run: baresip_hold::run,
+        },
+        Case {
+            name: "baresip-transfer",
+            proves: "baresip transfers its caller: one that fails, and it hears why; one that the target takes",
+            run: baresip_transfer::run,
+        },
+    ]
+}
+
+/// Proxies, registrars, PBXes and media.
 fn peers() -> Vec<Case> {
     vec![
         Case {
@@ -222,26 +249,6 @@ fn peers() -> Vec<Case> {
             name: "kamailio-register",
             proves: "the edge registers at Kamailio, refreshes, is called there, takes it back at its end",
             run: kamailio_register::run,
-        },
-        Case {
-            name: "baresip-register",
-            proves: "baresip behind a NAT registers by UDP and TLS and is called over its flow, also after a reload",
-            run: baresip_register::run,
-        },
-        Case {
-            name: "mwi",
-            proves: "baresip subscribes and shows a new message until it is heard; a PBX is notified without a subscription",
-            run: mwi::run,
-        },
-        Case {
-            name: "baresip-hold",
-            proves: "baresip holds its caller, which hears silence or the edge's music, then baresip again",
-            run: baresip_hold::run,
-        },
-        Case {
-            name: "baresip-transfer",
-            proves: "baresip transfers its caller: one that fails, and it hears why; one that the target takes",
-            run: baresip_transfer::run,
         },
         Case {
             name: "options-health",
