@@ -514,6 +514,12 @@ impl Program {
             }
         } else if let State::Recording(recording) = &mut self.state {
             recording.digit(digit, &mut self.steps);
+        } else if let State::Playing(sound) = self.state
+            && self.ends_greeting(digit)
+        {
+            self.steps.trace(0, "Play", Note::Result("skipped: a key was pressed".to_owned()));
+            self.steps.push(Step::StopPlaying { id: sound.id });
+            self.state = State::Ready;
         } else if let State::Dialling(dialling) = &self.state
             && digit == '*'
             && dialling.hangup_on_star
@@ -523,6 +529,12 @@ impl Program {
             self.steps.trace(line, "Dial", Note::Result("the caller pressed *".to_owned()));
             self.steps.push(Step::EndDial { id });
         }
+    }
+
+    /// Returns whether a key skips the sound that plays: the greeting of a mailbox, by the key that ends a message.
+    fn ends_greeting(&self, digit: char) -> bool {
+        let next = self.verbs.front().map(|verb| &verb.kind);
+        matches!(next, Some(Kind::Record(record)) if record.action.is_none() && record.finish_on_key.contains(digit))
     }
 
     fn heard(&mut self, now: Duration, id: u32, heard: &Heard) {

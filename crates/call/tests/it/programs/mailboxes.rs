@@ -140,6 +140,30 @@ fn the_key_and_the_longest_time_end_a_message_and_another_key_does_not() {
 }
 
 #[test]
+fn the_key_skips_the_greeting_and_another_key_does_not() {
+    let mut menu = answered(front());
+    menu.answer(AppAnswer::Sound { sound: vec![0x80; 320].into(), told: String::new() });
+    menu.press("1*");
+    let is_tone = |told: &Told| matches!(told, Told::Play(PLAYER, Sound::Once(tone)) if tone.len() == 4_000);
+    assert!(!menu.bench.told().iter().any(is_tone), "the greeting goes on");
+    menu.press("#");
+    beeped(&mut menu);
+    let (end, _) = recorder(&mut menu);
+    assert!(menu.bench.story().contains("skipped: a key was pressed"), "{}", menu.bench.story());
+    menu.press("#");
+    assert!(menu.bench.told().contains(&Told::Remove(end)), "the second time it ends the message");
+}
+
+#[test]
+fn the_key_skips_a_greeting_that_is_not_read_yet() {
+    let mut menu = answered(front());
+    menu.press("#");
+    beeped(&mut menu);
+    recorder(&mut menu);
+    menu.press("##");
+}
+
+#[test]
 fn a_caller_that_hangs_up_leaves_its_message_and_no_request_is_made() {
     let mut menu = answered(front());
     greeted(&mut menu);
