@@ -127,9 +127,9 @@ fn read_recorder<'a>(
     let title = format!("[siprec.{name}]");
     let section = Section::open(&title, value, keys::SIPREC, findings)?;
     values::name_text("siprec", name, name_span.clone(), findings);
-    // Metadata makes an INVITE longer than a packet: that is no news of a peer that is to get it by UDP.
-    let udp_mtu = usize::from(u16::MAX);
-    let mut trunk = Trunk { siprec: Some(Siprec::default()), udp_mtu, ..Trunk::named(&Siprec::trunk_name(name)) };
+    // Metadata makes an INVITE longer than a packet, which goes by TCP. That is no news of a server that takes it by UDP only.
+    let (udp_mtu, siprec) = (usize::from(u16::MAX), Some(Siprec::default()));
+    let mut trunk = Trunk { siprec, udp_mtu, oversize_by_tcp: true, ..Trunk::named(&Siprec::trunk_name(name)) };
     let mut is_partial = section.misspells(&["peers"], keys::SIPREC);
     let mut placed_peers = Vec::new();
     match section.get("peers") {

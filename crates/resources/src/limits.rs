@@ -173,6 +173,10 @@ pub const RECORDINGS_AT_ONCE: usize = 4;
 pub const RECORDINGS_PER_CALL: usize = 64;
 /// Groups of recording servers (`siprec`) that record one call at once.
 pub const SIPREC_PER_CALL: usize = 2;
+/// Parties that have left a call which metadata for recording servers still names.
+pub const SIPREC_LEFT_PARTIES: usize = 4;
+/// Longest INVITE that goes to a recording server by UDP while TCP is possible (RFC 3261 §18.1.1), in bytes.
+pub const SIPREC_UDP_BYTES: usize = 1_300;
 /// INVITEs to recording servers for one call and group; after that the call is not recorded by them.
 pub const SIPREC_ATTEMPTS: usize = 16;
 /// A recording server answers within this time, or the next one is asked, in seconds. Ours: it need not ring.

@@ -414,6 +414,9 @@ impl Call {
         }
         parts.poll(cx);
         siprec::poll(&mut parts.bridge.media, cx).act(parts, cx);
+        if parts.bridge.negotiation.transfers.now.is_none() {
+            siprec::follow(cx, parts.program.is_some());
+        }
         cx.note_legs();
     }
 

@@ -9,7 +9,7 @@ use trunkgate_call::view::SiprecView;
 use trunkgate_call::{CallRecordings, Input, Refused, SiprecChange};
 use trunkgate_media::agent::TrackName;
 use trunkgate_media::{Coding, Command, EndId, RemoteSpec, TapSpec};
-use trunkgate_route::{Route, Siprec, Srtp, Trunk};
+use trunkgate_route::{Pattern, Route, Siprec, Srtp, Trunk};
 
 /// The recording servers.
 const SRS: &str = "10.0.0.40:5060";
@@ -522,6 +522,143 @@ fn streams_are_encrypted_where_the_group_says_so() {
     bench.expect(SRS, "ACK");
     bench.expect(SRS, "BYE");
     bench.expect(SRS2, "INVITE");
+}
+
+/// A call whose callee may transfer it to the backup; a server records it.
+fn transferable() -> (Bench, Dialing, Dialed, Dialed) {
+    let to = |prefix: &str, trunk: &str| Route {
+        to: vec![Pattern::parse(prefix).unwrap()],
+        ..route(vec![to_trunk(trunk)])
+    };
+    let mut trunks = usual_trunks();
+    trunks.push(vault(|_| {}));
+    let recorded_route = Route { siprec: vec!["siprec:vault".into()], ..to("+1415*", "pbx") };
+    let mut bench = Bench::with(table(trunks, vec![recorded_route, to("+1212*", "backup")]));
+    let (caller, callee, server) = recorded(&mut bench);
+    (bench, caller, callee, server)
+}
+
+/// A REFER of a party to the backup, up to the INVITE there; `notified` answers a NOTIFY.
+fn referred(bench: &mut Bench, by: &str, request: &str, notified: impl Fn(&Sent) -> String) -> Dialed {
+    let refer_to = format!("Refer-To: <sip:+12125550100@{LOCAL}>\r\nContent-Length:");
+    bench.receive(by, request.replace("Content-Length:", &refer_to));
+    bench.expect(by, "SIP/2.0 202");
+    let notify = bench.expect(by, "NOTIFY");
+    bench.receive(by, notified(&notify));
+    Dialed { tag: "target".into(), ..Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE")) }
+}
+
+/// The elements of a kind in the metadata of a request: each with its attributes and contents.
+fn elements(sent: &Sent, name: &str) -> Vec<String> {
+    let xml = parts(sent)[1].1.clone();
+    let of_name = |line: &&str| line.starts_with(&format!("<{name} "));
+    xml.lines().filter(of_name).map(str::to_owned).collect()
+}
+
+#[test]
+fn rfc7866_a_transfer_is_told_to_the_server_once_it_is_done() {
+    let (mut bench, mut caller, callee, server) = transferable();
+    let before = elements(&server.invite, "participant");
+    let target = referred(&mut bench, PBX, &callee.request("REFER", 1, ""), |told| callee.respond(told, 200, ""));
+    bench.nothing();
+    bench.receive(BACKUP, target.answer(200, &sdp("10.0.0.30", 32_000, 1, "0 101", "sendrecv")));
+    bench.expect(BACKUP, "ACK");
+    let done = bench.expect(PBX, "NOTIFY");
+    bench.receive(PBX, callee.respond(&done, 200, ""));
+    let told = bench.expect(SRS, "INVITE");
+    bench.nothing();
+    assert_eq!(parts(&told)[0].1.matches("a=sendonly").count(), 2);
+    let participants = elements(&told, "participant");
+    assert_eq!(participants[..2], before[..], "the first two keep their names");
+    assert!(participants[2].contains("aor=\"sip:+12125550100@10.0.0.5\""), "{participants:?}");
+    for kind in ["participantsessionassoc", "participantstreamassoc"] {
+        let ended: Vec<bool> = elements(&told, kind).iter().map(|one| one.contains("<disassociate-time>")).collect();
+        assert_eq!(ended, [false, true, false], "{kind}");
+    }
+    let speaks = elements(&told, "participantstreamassoc");
+    let stream = |at: usize| speaks[at].split("<send>").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    assert_eq!((stream(1) == stream(2), stream(0) == stream(2)), (true, false));
+    bench.receive(SRS, server.respond(&told, 200, &taken("0", "recvonly", 2)));
+    bench.expect(SRS, "ACK");
+    bench.receive(PBX, callee.request("BYE", 2, ""));
+    bench.expect(PBX, "SIP/2.0 200");
+    bench.nothing();
+    bench.bye(&mut caller, &target);
+    let bye = bench.expect(SRS, "BYE");
+    bench.receive(SRS, server.respond(&bye, 200, ""));
+    bench.finish();
+}
+
+#[test]
+fn a_transfer_by_the_caller_changes_whose_voice_is_in_which_stream() {
+    let (mut bench, mut caller, callee, server) = transferable();
+    let refer = caller.request("REFER", "", "");
+    let target = referred(&mut bench, CARRIER, &refer, |told| caller.respond(told, 200, ""));
+    bench.receive(BACKUP, target.answer(200, &sdp("10.0.0.30", 32_000, 1, "0 101", "sendrecv")));
+    bench.expect(BACKUP, "ACK");
+    bench.sent.retain(|sent| sent.to == SRS.parse().unwrap());
+    let told = bench.expect(SRS, "INVITE");
+    let of_caller = elements(&server.invite, "participantstreamassoc")[0].clone();
+    let sends = |one: &str| one.split("<send>").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    let speaks = elements(&told, "participantstreamassoc");
+    let ended: Vec<bool> = speaks.iter().map(|one| one.contains("<disassociate-time>")).collect();
+    assert_eq!(ended, [true, false, false], "the caller has left");
+    let in_first: Vec<bool> = speaks.iter().map(|one| sends(one) == sends(&of_caller)).collect();
+    assert_eq!(in_first, [true, true, false], "the callee is heard where the caller was");
+    let _ = callee;
+}
+
+#[test]
+fn a_transfer_that_fails_is_no_news_for_the_server() {
+    let (mut bench, mut caller, callee, _) = transferable();
+    let target = referred(&mut bench, PBX, &callee.request("REFER", 1, ""), |told| callee.respond(told, 200, ""));
+    bench.receive(BACKUP, target.answer(486, ""));
+    bench.expect(BACKUP, "ACK");
+    let failed = bench.expect(PBX, "NOTIFY");
+    bench.receive(PBX, callee.respond(&failed, 200, ""));
+    bench.nothing();
+    assert_eq!(bench.state(), "answered");
+    bench.bye(&mut caller, &callee);
+}
+
+#[test]
+fn rfc3261_18_1_1_a_long_invite_goes_to_a_server_by_tcp_and_by_udp_where_it_takes_none() {
+    let via = |sent: &Sent| sent.header("Via").split(' ').next().unwrap().to_owned();
+    let asked = || {
+        let mut bench = bench(|trunk| trunk.oversize_by_tcp = true);
+        let (.., server) = answered(&mut bench);
+        assert!(server.invite.text.len() > 1_300, "{}", server.invite.text.len());
+        assert_eq!(via(&server.invite), "SIP/2.0/TCP");
+        (bench, server)
+    };
+    // It takes it: TCP it stays.
+    let (mut bench, server) = asked();
+    let flow = tcp(SRS, 5);
+    bench.input(Input::Received { flow, bytes: server.answer(200, &taken("0", "recvonly", 1)).into() });
+    assert_eq!(via(&bench.expect(SRS, "ACK")), "SIP/2.0/TCP");
+    assert_eq!((view(&bench).status.to_string().as_str(), bench.gateway.calls(bench.now)[0].legs[2].transport), ("in-progress", "tcp"));
+    // Refused: at once by UDP, to the same server. Silent: after a second.
+    for refused in [true, false] {
+        let (mut bench, _) = asked();
+        if refused {
+            bench.input(Input::Disconnected { flow, made_for: None, cause: None, was_up: false });
+        } else {
+            bench.pass(Duration::from_millis(900));
+            bench.nothing();
+            bench.pass(Duration::from_millis(200));
+        }
+        bench.sent.retain(|sent| via(sent) == "SIP/2.0/UDP");
+        let server = Dialed::new(SRS, bench.expect(SRS, "INVITE"));
+        bench.receive(SRS, server.answer(200, &taken("0", "recvonly", 1)));
+        bench.expect(SRS, "ACK");
+        assert_eq!(view(&bench).status, "in-progress");
+        assert!(bench.story().contains("does not support TCP"), "{}", bench.story());
+    }
+    // Silent by both: the next one.
+    let (mut bench, _) = asked();
+    bench.pass(Duration::from_millis(5_300));
+    bench.sent.retain(|sent| sent.to == SRS2.parse().unwrap());
+    assert_eq!(via(&bench.expect(SRS2, "INVITE")), "SIP/2.0/TCP");
 }
 
 #[test]

@@ -169,6 +169,7 @@ fn vault(options: &Options) -> Trunk {
         peers: dead.into_iter().chain([at(VAULT, 2)]).collect(),
         udp_mtu: usize::from(u16::MAX),
         siprec: Some(Siprec { required: options.trust.two_phones }),
+        oversize_by_tcp: options.trust.oversize != Oversize::Never,
         ..Trunk::named(&Siprec::trunk_name("vault"))
     }
 }

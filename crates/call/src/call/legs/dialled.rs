@@ -26,6 +26,11 @@ impl Dialled {
         Dialled { from: from.into(), to: to.into(), started_ms: unix_ms(now), answered_ms: None, ended_ms: None }
     }
 
+    /// Returns the number or URI by which the party is called.
+    pub(crate) fn to(&self) -> &str {
+        &self.to
+    }
+
     /// Whether the time at which its leg came to this state is not known yet.
     pub(crate) fn lacks_time_of(&self, state: LegState) -> bool {
         match state {

@@ -7,19 +7,20 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::health::Spot;
 use trunkgate_resources::index::Named;
-use trunkgate_resources::limits::{SIPREC_ANSWER_SECONDS, SIPREC_ATTEMPTS};
+use trunkgate_resources::limits::{SIPREC_ANSWER_SECONDS, SIPREC_ATTEMPTS, SIPREC_UDP_BYTES};
 use trunkgate_resources::random::pick;
 use trunkgate_resources::rewrite;
 use trunkgate_resources::sip::extra;
-use trunkgate_route::{Srtp, Trunk};
+use trunkgate_route::{Srtp, Transport, Trunk};
 use trunkgate_sdp::Description;
 use trunkgate_sip::{Body, Flow, Invite, Local, Uri};
 
 use crate::call::legs::leg::{Leg, StreamEnd};
+use crate::call::search::candidates::silence;
 use crate::call::setup::MAX_FORWARDS;
 use crate::call::shared::Cx;
 
-use super::metadata::{Metadata, Participant};
+use super::metadata::{Metadata, Participant, Person};
 use super::offer;
 use super::recorded::{RecordingSession, Server};
 
@@ -36,6 +37,7 @@ pub(super) fn servers(edge: &mut Edge, now: Instant, trunk: &Trunk) -> VecDeque<
             transport,
             address,
             plain: false,
+            by_udp: false,
         };
         sockets.into_iter().map(server)
     });
@@ -71,7 +73,9 @@ pub(super) fn next(cx: &mut Cx<'_>, at: usize) -> Result<(), Option<String>> {
     if let Some(session) = cx.call.siprec.as_mut().and_then(|sessions| sessions.all.get_mut(at)) {
         session.leg = Some(leg);
     }
-    cx.arm(timer(at), trunk.no_response_timeout);
+    let is_by_tcp = goes_by_tcp_instead(&cx.call.legs[leg], &server);
+    let wait = trunk.no_response_timeout;
+    cx.arm(timer(at), if is_by_tcp { silence(wait) } else { wait });
     Ok(())
 }
 
@@ -140,7 +144,7 @@ fn invite(cx: &mut Cx<'_>, at: usize, leg: &mut Leg, (flow, local): (Flow, Local
     let invite = Invite {
         flow,
         local,
-        oversize: None,
+        oversize: by_tcp(cx, session, flow, server),
         party: leg.party,
         from: format!("<sip:trunkgate@{ours}>"),
         to: format!("<{uri}>"),
@@ -152,11 +156,26 @@ fn invite(cx: &mut Cx<'_>, at: usize, leg: &mut Leg, (flow, local): (Flow, Local
     };
     let place = cx.call.legs.place(cx.call.legs.next_id());
     let client = cx.edge.invite(cx.now, place, invite);
+    leg.flow = Some(cx.edge.endpoint.client_flow(client).unwrap_or(flow));
     leg.sip.call_id = cx.edge.endpoint.call_id(client).unwrap_or_default().to_owned();
     leg.sip.invite = Some(client);
     let named = Named { at: place, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
     cx.edge.index.enter(leg.sip.call_id.as_bytes(), named);
     Some(())
+}
+
+/// Returns the way of an INVITE that is too long for UDP (RFC 3261 §18.1.1): TCP to the same place.
+fn by_tcp(cx: &Cx<'_>, session: &RecordingSession, flow: Flow, server: &Server) -> Option<(usize, Flow, Local)> {
+    if !session.trunk.oversize_by_tcp || flow.transport != Transport::Udp || server.by_udp {
+        return None;
+    }
+    let (flow, local) = cx.edge.addressing.way(session.trunk.listen.as_deref(), Transport::Tcp, server.address)?;
+    Some((SIPREC_UDP_BYTES, flow, local))
+}
+
+/// Whether the INVITE of a leg has gone by TCP because it is too long for UDP.
+pub(super) fn goes_by_tcp_instead(leg: &Leg, server: &Server) -> bool {
+    server.transport == Transport::Udp && leg.flow.is_some_and(|flow| flow.transport == Transport::Tcp)
 }
 
 /// Returns the Request-URI of a server.
@@ -179,10 +198,11 @@ pub(super) fn body(edge: &mut Edge, session: &RecordingSession, sdp: &Descriptio
         };
         Participant { aor, name: of.name.clone() }
     };
-    let participants = session.participants.each_ref().map(shown);
+    let people: Vec<Person> =
+        session.parties.people().map(|person| Person { who: shown(&person.who), ..person.clone() }).collect();
     let metadata = Metadata {
         ids: &session.ids,
-        participants: &participants,
+        people: &people,
         answered: session.answered,
         began: session.began,
         streaming: session.streaming,

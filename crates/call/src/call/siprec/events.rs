@@ -25,8 +25,12 @@ use crate::call::{CallEvent, CallMedia, State, refuse_request};
 
 use super::ask;
 use super::offer::{self, STREAMS, Stream};
-use super::recorded::RecordingSession;
+use super::parties;
+use super::recorded::{RecordingSession, Server};
 use super::session::{News, Stage, Step};
+
+/// What becomes of an INVITE that was too long for UDP.
+const NO_TCP: &str = "it does not support TCP: the INVITE is sent over UDP";
 
 /// A 2xx that brings a description: of whom, and what it says.
 type Answered = (LegId, Option<Bytes>, Option<SessionExpires>);
@@ -138,6 +142,9 @@ fn of_leg(media: &mut CallMedia, cx: &mut Cx<'_>, leg: LegId, event: CallEvent) 
         E::Rejected { said, detail, .. } => rejected(media, cx, (at, leg), said, detail),
         E::Unanswered { sent, .. } => {
             cx.call.legs[leg].enter(LegState::Ended);
+            if again_by_udp(cx, at, leg) {
+                return failed_with(media, cx, at, NO_TCP.to_owned(), News::Refused);
+            }
             cx.silent(leg, sent);
             let why = if sent { "no final answer" } else { "the INVITE could not be sent" };
             failed_with(media, cx, at, why.to_owned(), News::Refused)
@@ -234,6 +241,18 @@ fn rejected(
         session.left.push_front(ask::without_srtp(server));
     }
     failed_with(media, cx, at, why, News::Refused)
+}
+
+/// Puts a server first that does not take a long INVITE by TCP, to be asked by UDP; `false`: it went by what it is configured for.
+fn again_by_udp(cx: &mut Cx<'_>, at: usize, leg: LegId) -> bool {
+    let Some(server) = session_at(cx, at).and_then(|session| session.current.clone()) else { return false };
+    let is_refused = ask::goes_by_tcp_instead(&cx.call.legs[leg], &server);
+    if let Some(session) = session_at(cx, at).filter(|_| is_refused) {
+        session.left.push_front(Server { by_udp: true, ..server });
+        // The same server once more is no further attempt.
+        session.attempts = session.attempts.saturating_sub(1);
+    }
+    is_refused
 }
 
 /// Takes the description of a server into force; returns its streams, and whether their latches open again.
@@ -440,7 +459,16 @@ fn unrecorded(cx: &mut Cx<'_>, at: usize) -> Next {
     Next::End(ReasonSlug::RecordingUnavailable)
 }
 
-/// Tells the server by a re-INVITE that the streams have paused, or run again; nothing where it knows.
+/// Notifies servers by re-INVITEs of parties that have come or left; `has_program`: an application or a mailbox speaks with a party that
+/// is alone.
+pub(crate) fn follow(cx: &mut Cx<'_>, has_program: bool) {
+    let count = cx.call.siprec.as_ref().map_or(0, |sessions| sessions.all.len());
+    if count > 0 && parties::follow(cx, has_program) {
+        (0..count).for_each(|at| tell(cx, at));
+    }
+}
+
+/// Tells the server by a re-INVITE that the streams have paused, or run again, or who came and left; nothing where it knows.
 pub(super) fn tell(cx: &mut Cx<'_>, at: usize) {
     let Some(sessions) = cx.call.siprec.as_mut() else { return };
     let Some(session) = sessions.all.get_mut(at) else { return };
@@ -594,6 +622,9 @@ fn due(media: &mut CallMedia, cx: &mut Cx<'_>, at: usize) -> Next {
         return Next::Stay;
     }
     let was_heard = cx.call.legs[leg].sip.heard;
+    if !was_heard && again_by_udp(cx, at, leg) {
+        return failed_with(media, cx, at, NO_TCP.to_owned(), News::Silent);
+    }
     cx.silent(leg, true);
     let why = if was_heard { "no final answer in time" } else { "no response" };
     failed_with(media, cx, at, why.to_owned(), News::Silent)

@@ -20,9 +20,7 @@ pub(crate) struct Ids {
     pub(crate) group: String,
     /// The communication session.
     pub(crate) session: String,
-    /// The caller, then the other party.
-    pub(crate) participants: [String; 2],
-    /// What the caller says, then what it hears.
+    /// What the near party says, then what it hears.
     pub(crate) streams: [String; 2],
 }
 
@@ -35,13 +33,30 @@ pub(crate) struct Participant {
     pub(crate) name: String,
 }
 
+/// A participant of the recorded call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Person {
+    /// Its name in the metadata.
+    pub(crate) id: String,
+    /// The party.
+    pub(crate) who: Participant,
+    /// Place of the stream with its voice; it hears the other one.
+    pub(crate) stream: usize,
+    /// When it came.
+    pub(crate) joined: SystemTime,
+    /// Since when its voice is in that stream.
+    pub(crate) since: SystemTime,
+    /// When it left.
+    pub(crate) left: Option<SystemTime>,
+}
+
 /// What the metadata of a session says.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Metadata<'a> {
     /// Its names.
     pub(crate) ids: &'a Ids,
-    /// The caller, then the other party.
-    pub(crate) participants: &'a [Participant; 2],
+    /// Those who talk or have talked with each other.
+    pub(crate) people: &'a [Person],
     /// When the call was answered.
     pub(crate) answered: SystemTime,
     /// When its recording began.
@@ -55,22 +70,25 @@ pub(crate) struct Metadata<'a> {
 impl Ids {
     /// Draws new names.
     pub(crate) fn draw(random: &mut Random) -> Ids {
-        let mut id = || {
-            let mut uuid = [0; 16];
-            random.draw(&mut uuid);
-            // Version 4, variant 1 (RFC 4122 §4.4).
-            uuid[6] = uuid[6] & 0x0f | 0x40;
-            uuid[8] = uuid[8] & 0x3f | 0x80;
-            BASE64.encode(uuid)
-        };
-        Ids { group: id(), session: id(), participants: [id(), id()], streams: [id(), id()] }
+        let mut next = || id(random);
+        Ids { group: next(), session: next(), streams: [next(), next()] }
     }
+}
+
+/// Draws a name: a UUID in Base64.
+pub(crate) fn id(random: &mut Random) -> String {
+    let mut uuid = [0; 16];
+    random.draw(&mut uuid);
+    // Version 4, variant 1 (RFC 4122 §4.4).
+    uuid[6] = uuid[6] & 0x0f | 0x40;
+    uuid[8] = uuid[8] & 0x3f | 0x80;
+    BASE64.encode(uuid)
 }
 
 impl Metadata<'_> {
     /// Returns the whole document; its elements stand in the order of the schema.
     pub(crate) fn to_xml(self) -> String {
-        let Metadata { ids, participants, answered, began, streaming, paused } = self;
+        let Metadata { ids, people, answered, began, streaming, paused } = self;
         let Ids { group, session, .. } = ids;
         let mut xml = String::with_capacity(2048);
         xml.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n");
@@ -85,7 +103,7 @@ impl Metadata<'_> {
         line(format_args!(
             "<session session_id=\"{session}\"><group-ref>{group}</group-ref><start-time>{answered}</start-time></session>"
         ));
-        for (id, Participant { aor, name }) in ids.participants.iter().zip(participants) {
+        for Person { id, who: Participant { aor, name }, .. } in people {
             let aor = escaped(aor);
             match name.is_empty() {
                 true => {
@@ -103,17 +121,23 @@ impl Metadata<'_> {
         line(format_args!(
             "<sessionrecordingassoc session_id=\"{session}\"><associate-time>{began}</associate-time></sessionrecordingassoc>"
         ));
-        for id in &ids.participants {
+        let ended = |at: Option<SystemTime>| {
+            at.map(|at| format!("<disassociate-time>{}</disassociate-time>", rfc3339(at))).unwrap_or_default()
+        };
+        for Person { id, joined, left, .. } in people {
+            let (joined, left) = (rfc3339(*joined), ended(*left));
             line(format_args!(
-                "<participantsessionassoc participant_id=\"{id}\" session_id=\"{session}\"><associate-time>{answered}</associate-time></participantsessionassoc>"
+                "<participantsessionassoc participant_id=\"{id}\" session_id=\"{session}\"><associate-time>{joined}</associate-time>{left}</participantsessionassoc>"
             ));
         }
-        let stopped = paused.map(|at| format!("<disassociate-time>{}</disassociate-time>", rfc3339(at)));
-        let (stopped, streaming) = (stopped.unwrap_or_default(), rfc3339(streaming));
         let [one, other] = &ids.streams;
-        for (id, (sent, received)) in ids.participants.iter().zip([(one, other), (other, one)]) {
+        for Person { id, stream, since, left, .. } in people {
+            let (sent, received) = if *stream == 0 { (one, other) } else { (other, one) };
+            // One that left before a pause was over heard nothing after it.
+            let began = if left.is_some_and(|left| left < streaming) { *since } else { streaming.max(*since) };
+            let (since, stopped) = (rfc3339(began), ended(left.or(paused)));
             line(format_args!(
-                "<participantstreamassoc participant_id=\"{id}\"><send>{sent}</send><recv>{received}</recv><associate-time>{streaming}</associate-time>{stopped}</participantstreamassoc>"
+                "<participantstreamassoc participant_id=\"{id}\"><send>{sent}</send><recv>{received}</recv><associate-time>{since}</associate-time>{stopped}</participantstreamassoc>"
             ));
         }
         xml.push_str("</recording>\r\n");
@@ -263,15 +287,28 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(1_800_000_000 + seconds)
     }
 
+    /// The caller, a party that it had transferred to another one, and that one.
+    fn people(name: &str) -> Vec<Person> {
+        let person = |id: u8, number: &str, name: &str, stream, joined, left| Person {
+            id: BASE64.encode([id; 16]),
+            who: Participant { aor: format!("sip:{number}@203.0.113.10"), name: name.to_owned() },
+            stream,
+            joined,
+            since: joined,
+            left,
+        };
+        vec![
+            person(1, "+14155551234", name, 0, at(0), None),
+            person(2, "+14155550100", "", 1, at(0), Some(at(5))),
+            person(3, "+14155550111", "", 1, at(5), None),
+        ]
+    }
+
     fn document(name: &str, paused: Option<SystemTime>) -> (Ids, Element) {
         let ids = Ids::draw(&mut Random::new([3; 32]));
-        let participants = [
-            Participant { aor: "sip:+14155551234@203.0.113.10".into(), name: name.into() },
-            Participant { aor: "sip:+14155550100@203.0.113.10".into(), name: String::new() },
-        ];
         let metadata = Metadata {
             ids: &ids,
-            participants: &participants,
+            people: &people(name),
             answered: at(0),
             began: at(1),
             streaming: at(2),
@@ -303,14 +340,25 @@ mod tests {
             .all("participantstreamassoc")
             .map(|one| (one.attributes["participant_id"].as_str(), one.text_of("send"), one.text_of("recv")))
             .collect();
-        let (people, streams) = (&ids.participants, &ids.streams);
-        assert_eq!(associated, [(&*people[0], &*streams[0], &*streams[1]), (&*people[1], &*streams[1], &*streams[0])]);
+        let (people, streams) = (people("Alice"), &ids.streams);
+        let (one, other) = (&*streams[0], &*streams[1]);
+        assert_eq!(
+            associated,
+            [(&*people[0].id, one, other), (&*people[1].id, other, one), (&*people[2].id, other, one)]
+        );
         let names: Vec<(&str, &str)> = root
             .all("participant")
             .map(|one| one.all("nameID").next().unwrap())
             .map(|id| (id.attributes["aor"].as_str(), id.text_of("name")))
             .collect();
-        assert_eq!(names, [("sip:+14155551234@203.0.113.10", "Alice"), ("sip:+14155550100@203.0.113.10", "")]);
+        assert_eq!(
+            names,
+            [
+                ("sip:+14155551234@203.0.113.10", "Alice"),
+                ("sip:+14155550100@203.0.113.10", ""),
+                ("sip:+14155550111@203.0.113.10", "")
+            ]
+        );
         let session = root.all("session").next().unwrap();
         assert_eq!(session.text_of("start-time"), "2027-01-15T08:00:00.000Z");
         assert_eq!(session.text_of("group-ref"), ids.group);
@@ -320,14 +368,28 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_ends_the_association_with_the_streams() {
-        for (paused, ended) in [(None, ""), (Some(at(9)), "2027-01-15T08:00:09.000Z")] {
+    fn a_pause_ends_the_association_with_the_streams_and_so_does_leaving() {
+        let time = |second: u64| format!("2027-01-15T08:00:0{second}.000Z");
+        for (paused, ended) in [(None, String::new()), (Some(at(9)), time(9))] {
             let (_, root) = document("", paused);
-            for one in root.all("participantstreamassoc") {
-                assert_eq!(one.text_of("associate-time"), "2027-01-15T08:00:02.000Z");
-                assert_eq!(one.text_of("disassociate-time"), ended);
-            }
+            let times: Vec<(&str, &str)> = root
+                .all("participantstreamassoc")
+                .map(|one| (one.text_of("associate-time"), one.text_of("disassociate-time")))
+                .collect();
+            let expected = [(time(2), ended.clone()), (time(2), time(5)), (time(5), ended)];
+            assert_eq!(times, expected.each_ref().map(|(from, to)| (from.as_str(), to.as_str())));
         }
+    }
+
+    #[test]
+    fn rfc7865_6_5_who_leaves_the_session_is_no_longer_associated_with_it() {
+        let (_, root) = document("", None);
+        let times: Vec<(&str, &str)> = root
+            .all("participantsessionassoc")
+            .map(|one| (one.text_of("associate-time"), one.text_of("disassociate-time")))
+            .collect();
+        let (answer, transfer) = ("2027-01-15T08:00:00.000Z", "2027-01-15T08:00:05.000Z");
+        assert_eq!(times, [(answer, ""), (answer, transfer), (transfer, "")]);
     }
 
     #[test]
@@ -342,8 +404,8 @@ mod tests {
         let mut random = Random::new([1; 32]);
         let (one, other) = (Ids::draw(&mut random), Ids::draw(&mut random));
         let all = |ids: &Ids| {
-            let Ids { group, session, participants, streams } = ids.clone();
-            [vec![group, session], participants.to_vec(), streams.to_vec()].concat()
+            let Ids { group, session, streams } = ids.clone();
+            [vec![group, session], streams.to_vec()].concat()
         };
         let mut names = [all(&one), all(&other)].concat();
         for name in &names {
@@ -352,6 +414,6 @@ mod tests {
         }
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 12);
+        assert_eq!(names.len(), 8);
     }
 }

@@ -7,10 +7,8 @@ use std::time::SystemTime;
 
 use trunkgate_media::{Command, EndId, TapSpec};
 use trunkgate_resources::key::LegId;
-use trunkgate_resources::limits::NUMBER_CHARS;
 use trunkgate_route::{Siprec, Transport, Trunk};
 use trunkgate_sip::ClientId;
-use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::SiprecView;
 
@@ -20,7 +18,8 @@ use crate::call::{CallMedia, State};
 
 use super::ask;
 use super::events;
-use super::metadata::{Ids, Participant};
+use super::metadata::Ids;
+use super::parties::{self, Parties};
 use super::session::{News, Stage};
 
 /// A change of a recording session that is asked for.
@@ -53,6 +52,8 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     /// Whether it has refused SRTP, and is asked again without.
     pub(super) plain: bool,
+    /// Whether it does not take a long INVITE by TCP, and is asked by UDP.
+    pub(super) by_udp: bool,
 }
 
 /// One recording session: a call, recorded by a group of servers.
@@ -70,7 +71,7 @@ pub(crate) struct RecordingSession {
     /// The leg of the last one.
     pub(super) leg: Option<LegId>,
     pub(super) ids: Ids,
-    pub(super) participants: [Participant; 2],
+    pub(super) parties: Parties,
     /// When the call was answered.
     pub(super) answered: SystemTime,
     /// When its recording began.
@@ -85,7 +86,7 @@ pub(crate) struct RecordingSession {
     pub(super) hears: Option<(EndId, TapSpec)>,
     /// Our re-INVITE that is not answered yet.
     pub(super) pending: Option<ClientId>,
-    /// Whether the server does not know yet that the streams have paused, or run again.
+    /// Whether the server does not know yet that the streams have paused, or run again, or who came and left.
     pub(super) owes: bool,
     /// Whether the server is to say in its ACK where its media is.
     pub(super) is_late: bool,
@@ -187,6 +188,7 @@ pub(crate) fn poll(media: &mut CallMedia, cx: &mut Cx<'_>) -> Next {
     for group in std::mem::take(&mut sessions.waiting) {
         let Some(trunk) = cx.edge.table.trunk(&group).cloned() else { continue };
         let now = cx.edge.date(cx.now);
+        let answered = cx.call.times.answered.unwrap_or(now);
         let session = RecordingSession {
             left: ask::servers(cx.edge, cx.now, &trunk),
             trunk,
@@ -195,8 +197,8 @@ pub(crate) fn poll(media: &mut CallMedia, cx: &mut Cx<'_>) -> Next {
             attempts: 0,
             leg: None,
             ids: Ids::draw(&mut cx.edge.random),
-            participants: participants(cx),
-            answered: cx.call.times.answered.unwrap_or(now),
+            parties: parties::begin(cx, answered),
+            answered,
             began: now,
             streaming: now,
             paused: None,
@@ -216,22 +218,6 @@ pub(crate) fn poll(media: &mut CallMedia, cx: &mut Cx<'_>) -> Next {
         }
     }
     Next::Stay
-}
-
-/// Returns the caller and the other party, as a server is shown them: numbers at our own address.
-fn participants(cx: &Cx<'_>) -> [Participant; 2] {
-    let caller = &cx.call.facts.caller;
-    let called = Participant { aor: plain(&cx.call.facts.called.text, NUMBER_CHARS), name: other_name(cx) };
-    if caller.anonymous {
-        return [Participant { aor: String::new(), name: "Anonymous".to_owned() }, called];
-    }
-    [Participant { aor: plain(&caller.number.text, NUMBER_CHARS), name: caller.display.clone() }, called]
-}
-
-/// Returns the name of the agent that has the call, where one has.
-fn other_name(cx: &Cx<'_>) -> String {
-    let agent = cx.call.legs.callee.and_then(|leg| cx.call.legs[leg].agent.as_ref());
-    agent.map(|side| side.agent.name.to_string()).unwrap_or_default()
 }
 
 /// Lets streams hear the caller's side as it is wired now.

@@ -1,0 +1,219 @@
+//! Parties of a recorded call, as its recording servers are shown them: which leg each is on, which stream has its voice, and when it came
+//! and left.
+
+use std::time::SystemTime;
+
+use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::{NUMBER_CHARS, SIPREC_LEFT_PARTIES};
+use trunkgate_resources::random::Random;
+use trunkgate_sip::Uri;
+use trunkgate_story::numbers::plain;
+
+use crate::call::State;
+use crate::call::shared::Cx;
+
+use super::metadata::{self, Participant, Person};
+
+/// A party, and the leg by which it is known; without one, the edge itself, where an application or a mailbox has the call.
+type Party = (Option<String>, Participant);
+
+/// The parties of a recording session.
+#[derive(Debug, Default)]
+pub(super) struct Parties {
+    list: Vec<Known>,
+}
+
+/// A party that a server is shown.
+#[derive(Debug)]
+struct Known {
+    /// SID of its leg.
+    leg: Option<String>,
+    person: Person,
+}
+
+impl Parties {
+    /// Returns them as metadata has them: those who have left, too.
+    pub(super) fn people(&self) -> impl Iterator<Item = &Person> {
+        self.list.iter().map(|known| &known.person)
+    }
+
+    /// Takes who is in the call now, first the party that the call knows as its near side; whether that is news.
+    fn update(&mut self, now: SystemTime, current: [Option<Party>; 2], random: &mut Random) -> bool {
+        let mut is_new = false;
+        let is_there = |leg: &Option<String>| current.iter().flatten().any(|(other, _)| other == leg);
+        for known in self.list.iter_mut().filter(|known| known.person.left.is_none() && !is_there(&known.leg)) {
+            known.person.left = Some(now);
+            is_new = true;
+        }
+        for (stream, (leg, who)) in current.into_iter().enumerate().filter_map(|(at, party)| Some((at, party?))) {
+            match self.list.iter_mut().find(|known| known.person.left.is_none() && known.leg == leg) {
+                Some(known) if known.person.stream == stream => {}
+                Some(known) => {
+                    (known.person.stream, known.person.since) = (stream, now);
+                    is_new = true;
+                }
+                None => {
+                    let id = metadata::id(random);
+                    self.list.push(Known { leg, person: Person { id, who, stream, joined: now, since: now, left: None } });
+                    is_new = true;
+                }
+            }
+        }
+        self.forget();
+        is_new
+    }
+
+    /// Leaves out those who left first, where there are more than the metadata of a long call should have.
+    fn forget(&mut self) {
+        let mut over = self.people().filter(|person| person.left.is_some()).count().saturating_sub(SIPREC_LEFT_PARTIES);
+        self.list.retain(|known| {
+            let goes = known.person.left.is_some() && over > 0;
+            over -= usize::from(goes);
+            !goes
+        });
+    }
+}
+
+/// Returns the parties of a call that begins to be recorded; they are in it since its answer.
+pub(super) fn begin(cx: &mut Cx<'_>, answered: SystemTime) -> Parties {
+    let mut parties = Parties::default();
+    let current = current(cx, true).unwrap_or_default();
+    parties.update(answered, current, &mut cx.edge.random);
+    parties
+}
+
+/// Brings the parties of all sessions up to date; whether a server has to be notified.
+pub(super) fn follow(cx: &mut Cx<'_>, has_program: bool) -> bool {
+    let Some(current) = current(cx, has_program) else { return false };
+    let now = cx.edge.date(cx.now);
+    let mut is_any = false;
+    for session in cx.call.siprec.iter_mut().flat_map(|sessions| &mut sessions.all) {
+        if session.stage.is_over() {
+            continue;
+        }
+        let is_new = session.parties.update(now, current.clone(), &mut cx.edge.random);
+        session.owes |= is_new;
+        is_any |= is_new;
+    }
+    is_any
+}
+
+/// Returns who talks with each other; `None` where that is not decided.
+fn current(cx: &Cx<'_>, has_program: bool) -> Option<[Option<Party>; 2]> {
+    let legs = &cx.call.legs;
+    let of_leg = |leg: LegId| (Some(legs[leg].sid.clone()), participant(cx, leg));
+    let near = Some(of_leg(legs.near));
+    match (cx.call.state, legs.callee) {
+        (State::Answered | State::Rerouting, Some(callee)) => Some([near, Some(of_leg(callee))]),
+        (State::Answered | State::Rerouting, None) => Some([near, has_program.then(|| (None, edge(cx)))]),
+        _ => None,
+    }
+}
+
+/// Returns the party on a leg: its number at our own address, or the name of the agent that it is.
+fn participant(cx: &Cx<'_>, leg: LegId) -> Participant {
+    if leg == LegId::CALLER {
+        return caller(cx);
+    }
+    let side = &cx.call.legs[leg];
+    if let Some(agent) = &side.agent {
+        return Participant { name: agent.agent.name.to_string(), ..edge(cx) };
+    }
+    let dialled = side.sip.dialled.as_ref().map(|dialled| user_of(dialled.to()));
+    let number = side.number.as_ref().map(|number| number.text.as_str()).or(dialled);
+    match number.filter(|number| !number.is_empty()) {
+        Some(number) => Participant { aor: plain(number, NUMBER_CHARS), name: String::new() },
+        // A party that has called the edge itself, and took the place of another one.
+        None => Participant { aor: String::new(), name: cx.call.legs.name_of(leg) },
+    }
+}
+
+/// Returns the user of a URI, or a number as it is.
+fn user_of(called: &str) -> &str {
+    let is_uri = called.get(..3).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sip"));
+    match Uri::parse(called.as_bytes()).filter(|_| is_uri) {
+        Some(uri) => uri.user,
+        None => called,
+    }
+}
+
+fn caller(cx: &Cx<'_>) -> Participant {
+    let caller = &cx.call.facts.caller;
+    if caller.anonymous {
+        return Participant { aor: String::new(), name: "Anonymous".to_owned() };
+    }
+    Participant { aor: plain(&caller.number.text, NUMBER_CHARS), name: caller.display.clone() }
+}
+
+/// Returns the edge as a party: the number by which the caller has reached it.
+fn edge(cx: &Cx<'_>) -> Participant {
+    match cx.call.requested.is_some() {
+        true => caller(cx),
+        false => Participant { aor: plain(&cx.call.facts.called.text, NUMBER_CHARS), name: String::new() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    /// Streams of the near party and of the one that it hears.
+    const NEAR: usize = 0;
+    const FAR: usize = 1;
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn party(leg: &str) -> Option<Party> {
+        Some((Some(leg.to_owned()), Participant { aor: leg.to_owned(), name: String::new() }))
+    }
+
+    /// Each party: its address, its stream, and when it came, spoke in that stream, and left.
+    fn shown(parties: &Parties) -> Vec<(String, usize, [u64; 3])> {
+        let seconds = |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let one = |person: &Person| {
+            let times = [seconds(person.joined), seconds(person.since), person.left.map_or(0, seconds)];
+            (person.who.aor.clone(), person.stream, times)
+        };
+        parties.people().map(one).collect()
+    }
+
+    #[test]
+    fn parties_come_change_sides_and_leave() {
+        let (mut parties, mut random) = (Parties::default(), Random::new([1; 32]));
+        assert!(parties.update(at(1), [party("a"), party("b")], &mut random));
+        assert!(!parties.update(at(2), [party("a"), party("b")], &mut random));
+        // The caller has the called party connected with a third one: what that one says is heard in the caller's stream from then on.
+        assert!(parties.update(at(3), [party("b"), party("c")], &mut random));
+        let expected = [("a", NEAR, [1, 1, 3]), ("b", NEAR, [1, 3, 0]), ("c", FAR, [3, 3, 0])];
+        assert_eq!(shown(&parties), expected.map(|(who, stream, times)| (who.to_owned(), stream, times)));
+        assert!(parties.update(at(4), [party("b"), None], &mut random));
+        assert!(!parties.update(at(5), [party("b"), None], &mut random));
+        assert_eq!(shown(&parties)[2], ("c".to_owned(), FAR, [3, 3, 4]));
+        // One that comes back is a participant of its own.
+        assert!(parties.update(at(6), [party("b"), party("c")], &mut random));
+        let ids: std::collections::HashSet<&str> = parties.people().map(|person| person.id.as_str()).collect();
+        assert_eq!((ids.len(), shown(&parties).len()), (4, 4));
+    }
+
+    #[test]
+    fn few_of_those_who_left_are_kept() {
+        let (mut parties, mut random) = (Parties::default(), Random::new([1; 32]));
+        for second in 1..=20 {
+            parties.update(at(second), [party("a"), party(&format!("b{second}"))], &mut random);
+        }
+        let left: Vec<String> = shown(&parties).into_iter().map(|(who, ..)| who).collect();
+        assert_eq!(left.len(), SIPREC_LEFT_PARTIES + 2);
+        assert_eq!((left[0].as_str(), left.last().unwrap().as_str()), ("a", "b20"));
+    }
+
+    #[test]
+    fn a_uri_is_shown_by_its_user_alone() {
+        for (called, user) in [("+14155550100", "+14155550100"), ("sip:bob@192.0.2.1", "bob"), ("sip:192.0.2.1", "")] {
+            assert_eq!(user_of(called), user);
+        }
+    }
+}
