@@ -1,6 +1,6 @@
 //! Where signalling hands recordings over, and what it learns of their writer.
 
-use trunkgate_call::{Input, RecordingBegun, RecordingDone};
+use trunkgate_call::{Input, Losses, RecordingBegun, RecordingDone};
 
 use crate::sinks::recordings::{Begin, Recordings};
 
@@ -24,7 +24,12 @@ impl RecordingDesk {
     pub(crate) fn begin(&self, begun: RecordingBegun) -> Option<Input> {
         let id = begun.id;
         let error = self.recordings.begin(Begin::from(begun)).err()?.to_string();
-        Some(Input::Recorded(Box::new(RecordingDone { id, milliseconds: 0, lost_ms: 0, error: Some(error) })))
+        Some(Input::Recorded(Box::new(RecordingDone {
+            id,
+            milliseconds: 0,
+            lost: Losses::default(),
+            error: Some(error),
+        })))
     }
 
     /// Returns the gateway's next input where recordings cannot be written from now on, or can be again, or calls to be recorded are

@@ -25,6 +25,7 @@ pub use trunkgate_resources::io::{
     AgentProbe, Cause, Concerned, Control, Identity, Input, MailboxMessages, Output, QueryId,
 };
 pub use trunkgate_resources::key::CallKey;
+pub use trunkgate_resources::losses::{LossReason, Losses};
 pub use trunkgate_resources::quotas::DayCount;
 pub use trunkgate_resources::recent::EndedCalls;
 pub use trunkgate_resources::recognition::RecogniserSpec;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use trunkgate_media::agent::Loss;
-use trunkgate_media::{Command, Event, MediaId, Unsent};
+use trunkgate_media::{Command, Event, MediaId, RecordingId, Unsent};
 use trunkgate_route::{Destination, Server};
 use trunkgate_sip::{ConnectionId, Flow, Message, Transmit};
 use trunkgate_story::captured::Captured;
@@ -19,6 +19,7 @@ use trunkgate_story::view::CallView;
 use crate::app::{AppAnswer, AppCallback, AppQuestion};
 use crate::config::Settings;
 use crate::indications::MessageCount;
+use crate::losses::Losses;
 use crate::quotas::DayCount;
 use crate::recording::{RecordingBegun, RecordingDone};
 
@@ -142,6 +143,8 @@ pub enum Input {
     },
     /// A recording's file is complete, or will not be.
     Recorded(Box<RecordingDone>),
+    /// What a recording lacks until now, all in all.
+    RecordingLost(RecordingId, Losses),
     /// Whether calls that are to be recorded are refused from now on: the disk takes no recordings, and `on_full` says so.
     RecordingsRefused(bool),
     /// Recordings cannot be written for now, or can be again.

@@ -22,6 +22,7 @@ pub mod key;
 pub mod limited;
 pub mod limits;
 pub mod logins;
+pub mod losses;
 pub mod metrics;
 pub mod ports;
 pub mod queue;

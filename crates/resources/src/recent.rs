@@ -13,6 +13,7 @@ use crate::faulty::{Fault, Faulty};
 use crate::limits::{
     RECENT_CALLS, RECENT_SERIES, RECENT_TRACES, RECENT_TURNED_DOWN, TRACE_ENTRIES, TURNED_DOWN_TRACES, USUAL_TRACES,
 };
+use crate::losses::Losses;
 
 /// A ring that can be asked by sid.
 #[derive(Debug)]
@@ -145,6 +146,16 @@ impl Recent {
     pub fn note(&mut self, now: Instant, sid: &str, item: &TraceItem) {
         if let Some(trace) = self.open(sid) {
             trace.push(now, item, None);
+        }
+    }
+    /// Notes what a recording of an ended call lacks.
+    pub fn recording_lost(&mut self, sid: &str, recording: &str, lost: &Losses) {
+        let Some(call) = self.calls.find_mut(sid) else { return };
+        let known = |call: &CallView| call.recordings.iter().position(|known| known.sid == recording);
+        if let Some(at) = known(call)
+            && let Some(recording) = Arc::make_mut(call).recordings.get_mut(at)
+        {
+            recording.lost = lost.views();
         }
     }
     /// The same of a request over HTTP about the call.

@@ -15,6 +15,7 @@ use trunkgate_route::{App, Mailbox, WebhookMethod};
 use trunkgate_story::wall::rfc2822;
 
 use crate::app::{AppCallback, AppPlace, DocumentRequest};
+use crate::losses::Losses;
 
 /// What a recording was begun by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -408,8 +409,8 @@ pub struct RecordingDone {
     pub id: RecordingId,
     /// Length of the file, in milliseconds.
     pub milliseconds: u64,
-    /// Audio that was lost between the call and the disk, in milliseconds.
-    pub lost_ms: u64,
+    /// Audio that was lost between the call and the disk.
+    pub lost: Losses,
     /// Why there is no file, or why it ends before its time.
     pub error: Option<String>,
 }
@@ -523,6 +524,11 @@ impl Recordings {
         if let Some(open) = self.open.values_mut().find(|open| open.sid == sid) {
             open.after = Some(Box::new(after));
         }
+    }
+
+    /// Returns the SIDs of a recording whose file is not complete, and of its call.
+    pub fn sids(&self, id: RecordingId) -> Option<(String, String)> {
+        self.open.get(&id).map(|open| (open.sid.clone(), open.call.clone()))
     }
 
     /// Takes a recording out whose file is complete.

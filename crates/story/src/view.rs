@@ -99,6 +99,19 @@ pub struct RecordingView {
     pub channels: u16,
     /// Length of its file; `null` until it has ended.
     pub seconds: Option<f64>,
+    /// Audio that it lacks, by reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<RecordingLoss>,
+}
+
+/// Audio that a recording lacks for one reason.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordingLoss {
+    /// `disk_slow`, `disk_full`, `disk_failed`, `restart`.
+    #[serde(deserialize_with = "word::one")]
+    pub reason: Word,
+    /// Length.
+    pub seconds: f64,
 }
 
 /// A recording session of a call: a group of recording servers (`[siprec.NAME]`) that records it, or should.

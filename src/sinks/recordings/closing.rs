@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use trunkgate_call::Losses;
 use trunkgate_recording::age::Identities;
 
 use super::index::{self, Entry, State};
@@ -110,20 +111,22 @@ impl Closer {
 
     /// Closes the file of a recording that has ended.
     pub(super) fn close(&mut self, ended: Ended) {
-        let Ended { id, place, entry, file, is_whole, trim } = ended;
+        let Ended { id, place, entry, file, is_whole, trim, lost: (mut lost, reason) } = ended;
         let sid = entry.sid.clone();
         match self.closed(file, &place, &entry, (is_whole, trim)) {
             Ok(entry) => {
                 if let Err(error) = self.shared.finish(&entry) {
                     self.waits(entry.clone(), &error);
                 }
-                self.finished(id, entry);
+                // What was not taken at the end counts as well.
+                lost.add(reason, entry.lost_milliseconds.saturating_sub(lost.total()));
+                self.finished(id, entry, lost);
             }
             // Its entry in the index stays as it is: a later look completes it.
             Err(what) => {
                 self.is_left = true;
                 let entry = Entry { error: Some(format!("not closed yet: {what}")), ..entry };
-                self.shared.tell(Event::Finished(Box::new(Finished { id, entry })));
+                self.shared.tell(Event::Finished(Box::new(Finished { id, entry, lost })));
             }
         }
         self.shared.closed(&sid);
@@ -210,11 +213,11 @@ impl Closer {
         self.shared.figures.unindexed.set(self.unindexed.len() as u64);
     }
 
-    fn finished(&self, id: Option<RecordingId>, entry: Entry) {
+    fn finished(&self, id: Option<RecordingId>, entry: Entry, lost: Losses) {
         let figures = &self.shared.figures;
         let counter = if entry.state == State::Completed { &figures.completed } else { &figures.absent };
         counter.add(1);
-        self.shared.tell(Event::Finished(Box::new(Finished { id, entry })));
+        self.shared.tell(Event::Finished(Box::new(Finished { id, entry, lost })));
     }
 
     /// Deletes and completes some recordings; whether there are more.
@@ -270,7 +273,7 @@ impl Closer {
             match closed {
                 Ok(entry) => {
                     self.shared.figures.recovered.add(1);
-                    self.finished(None, entry);
+                    self.finished(None, entry, Losses::default());
                 }
                 Err(what) => self.refused(&entry, &what),
             }

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use trunkgate_call::{LossReason, Losses};
 use trunkgate_recording::limits::{FRAME_MS, FRAME_SAMPLES};
 use trunkgate_recording::{Container, Encoder};
 
@@ -20,6 +21,8 @@ use crate::limits::{RECORDINGS_FLUSH_FRAMES, RECORDINGS_SILENCE_FRAMES};
 
 /// Samples of a frame, of both parties.
 const STEREO: usize = 2 * FRAME_SAMPLES;
+/// Loss of which the call is notified while it goes on, in milliseconds.
+const TOLD_MS: u64 = 1_000;
 /// Cause of frames that never came to the writer.
 const BEHIND: &str = "the writer was behind";
 
@@ -36,7 +39,9 @@ pub(super) struct Live {
     /// Frames up to the end of the latest block, written or lost.
     heard: u64,
     gaps: u64,
-    lost_frames: u64,
+    lost: Losses,
+    /// Milliseconds of loss that the call knows of.
+    told: u64,
     trim: bool,
     figures: Arc<RecordingFigures>,
 }
@@ -53,6 +58,8 @@ pub(super) struct Ended {
     pub(super) is_whole: bool,
     /// What of it has a sound, where silence around that is to be removed.
     pub(super) trim: Option<Sound>,
+    /// What it lacks, and why it lacks what the disk has not taken at its end.
+    pub(super) lost: (Losses, LossReason),
 }
 
 fn milliseconds(frames: u64) -> u64 {
@@ -87,7 +94,8 @@ impl Live {
             gathered: 0,
             heard: 0,
             gaps: 0,
-            lost_frames: 0,
+            lost: Losses::default(),
+            told: 0,
             trim: begin.trim,
             figures,
         })
@@ -134,21 +142,42 @@ impl Live {
         if frames == 0 {
             return None;
         }
-        self.lost(frames);
-        self.gaps += 1;
-        self.figures.gaps.add(1);
+        let reason = self.output.take_reason();
+        self.lose(frames, reason);
+        let cause = match reason {
+            LossReason::DiskSlow => BEHIND,
+            LossReason::DiskFull | LossReason::DiskFailed | LossReason::Restart => {
+                self.output.error().unwrap_or(BEHIND)
+            }
+        };
         Some(Gap {
             sid: self.entry.sid.clone(),
             call_sid: self.entry.call_sid.clone(),
             at_milliseconds: milliseconds(at),
             milliseconds: milliseconds(frames),
-            cause: self.output.error().unwrap_or(BEHIND).to_owned(),
+            cause: cause.to_owned(),
         })
     }
 
-    fn lost(&mut self, frames: u64) {
-        self.lost_frames += frames;
+    fn lose(&mut self, frames: u64, reason: LossReason) {
+        self.lost.add(reason, milliseconds(frames));
         self.figures.lost(milliseconds(frames));
+        self.gaps += 1;
+        self.figures.gaps.add(1);
+    }
+
+    /// Returns what is lost until now, a gap that is still open too, where that is news for the call: each second of it.
+    pub(super) fn losing(&mut self) -> Option<(RecordingId, Losses)> {
+        let mut lost = self.lost;
+        if self.output.is_refused() {
+            let missing = self.heard.saturating_sub(self.encoder.frames());
+            lost.add(self.output.reason(), milliseconds(missing));
+        }
+        let is_new = lost.total() >= self.told + TOLD_MS || lost == self.lost && lost.total() != self.told;
+        is_new.then(|| {
+            self.told = lost.total();
+            (self.id, lost)
+        })
     }
 
     /// Whether the disk takes what it has refused before; it is asked once in a while.
@@ -178,13 +207,11 @@ impl Live {
             self.write(now);
         }
         self.flush(now);
-        let missing = self.heard.saturating_sub(self.encoder.frames());
+        let (missing, reason) = (self.heard.saturating_sub(self.encoder.frames()), self.output.reason());
         if missing > 0 {
-            self.lost(missing);
-            self.gaps += 1;
-            self.figures.gaps.add(1);
+            self.lose(missing, reason);
         }
-        let Live { id, encoder, mut output, entry, gaps, lost_frames, trim, .. } = self;
+        let Live { id, encoder, mut output, entry, gaps, lost, trim, .. } = self;
         let has_header = encoder.header(output.written()).is_some();
         let frames = encoder.milliseconds();
         let mut is_whole = !output.is_refused();
@@ -196,11 +223,11 @@ impl Live {
             milliseconds: frames,
             bytes: output.written(),
             gaps,
-            lost_milliseconds: milliseconds(lost_frames),
+            lost_milliseconds: lost.total(),
             error: output.error().map(str::to_owned),
             ..entry
         };
         let (place, file) = output.into_parts();
-        Ended { id: Some(id), place, entry, file, is_whole, trim: trim.then_some(sound) }
+        Ended { id: Some(id), place, entry, file, is_whole, trim: trim.then_some(sound), lost: (lost, reason) }
     }
 }

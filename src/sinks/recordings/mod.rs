@@ -29,8 +29,8 @@ use std::thread::JoinHandle;
 
 use jiff::Timestamp;
 use trunkgate_call::{
-    RecordingBegun, RecordingDone, RecordingLinks, RecordingReceiver, RecordingSource, TranscriptionRequest,
-    VoicemailMessage, track_name,
+    Input, Losses, RecordingBegun, RecordingDone, RecordingLinks, RecordingReceiver, RecordingSource,
+    TranscriptionRequest, VoicemailMessage, track_name,
 };
 use trunkgate_media::RecordingId;
 use trunkgate_media::agent::TrackSet;
@@ -164,6 +164,8 @@ impl fmt::Display for NotBegun {
 pub(crate) enum Event {
     /// Frames were lost: silence stands in their place.
     Gap(Gap),
+    /// What a recording that goes on lacks until now.
+    Losing(RecordingId, Losses),
     /// A recording has ended, and its file and index are on disk.
     Finished(Box<Finished>),
     /// The messages of these mailboxes; the first time all that have any.
@@ -171,36 +173,42 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    /// Returns the SID of its call, and the news in words.
-    pub(crate) fn in_words(&self) -> (String, String) {
+    /// Returns the SID of its call, and the news in words; `None` for one that others tell of in words.
+    pub(crate) fn in_words(&self) -> Option<(String, String)> {
         match self {
+            Event::Losing(..) => None,
             Event::Gap(gap) => {
                 let Gap { sid, call_sid, at_milliseconds: at, milliseconds, cause } = gap;
                 let text = format!("recording {sid} has a gap of {milliseconds} ms at {at} ms: {cause}");
-                (call_sid.clone(), text)
+                Some((call_sid.clone(), text))
             }
             Event::Finished(finished) => {
                 let Entry { sid, state, milliseconds, gaps, lost_milliseconds: lost, .. } = &finished.entry;
                 let lost = if *lost > 0 { format!(", {gaps} gaps, {lost} ms lost") } else { String::new() };
                 let error = finished.entry.error.as_ref().map_or(String::new(), |error| format!(": {error}"));
                 let text = format!("recording {sid} {}: {milliseconds} ms{lost}{error}", state.as_str());
-                (finished.entry.call_sid.clone(), text)
+                Some((finished.entry.call_sid.clone(), text))
             }
             Event::Messages(messages) => {
                 let one = |one: &Messages| format!("voicemail {}: {} new, {} heard", one.mailbox, one.new, one.heard);
-                (String::new(), messages.iter().map(one).collect::<Vec<_>>().join("; "))
+                Some((String::new(), messages.iter().map(one).collect::<Vec<_>>().join("; ")))
             }
         }
     }
 }
 
 impl Event {
-    /// Returns what signalling has to know: that a recording of this process has ended.
-    pub(crate) fn done(&self) -> Option<RecordingDone> {
-        let Event::Finished(finished) = self else { return None };
-        let Finished { id, entry } = &**finished;
-        let Entry { milliseconds, lost_milliseconds: lost_ms, error, .. } = entry;
-        Some(RecordingDone { id: (*id)?, milliseconds: *milliseconds, lost_ms: *lost_ms, error: error.clone() })
+    /// Returns what signalling has to know: that a recording of this process lacks audio, or has ended.
+    pub(crate) fn input(&self) -> Option<Input> {
+        match self {
+            Event::Gap(_) | Event::Messages(_) => None,
+            Event::Losing(id, lost) => Some(Input::RecordingLost(*id, *lost)),
+            Event::Finished(finished) => {
+                let Finished { id, entry, lost } = &**finished;
+                let (milliseconds, error) = (entry.milliseconds, entry.error.clone());
+                Some(Input::Recorded(Box::new(RecordingDone { id: (*id)?, milliseconds, lost: *lost, error })))
+            }
+        }
     }
 }
 
@@ -226,6 +234,8 @@ pub(crate) struct Finished {
     pub(crate) id: Option<RecordingId>,
     /// The recording as the index has it.
     pub(crate) entry: Entry,
+    /// What it lacks, by reason; of one that an earlier process has begun, what is known of it.
+    pub(crate) lost: Losses,
 }
 
 /// Receiver of news; it is called by the threads of recordings and must not wait.

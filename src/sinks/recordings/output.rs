@@ -7,6 +7,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use trunkgate_call::LossReason;
+
 use super::figures::RecordingFigures;
 use super::place::Place;
 use crate::limits::RECORDINGS_PAUSE_MILLISECONDS;
@@ -14,6 +16,14 @@ use crate::sinks::store::disk;
 
 /// How long the disk is left alone after it has refused a file.
 const PAUSE: Duration = Duration::from_millis(RECORDINGS_PAUSE_MILLISECONDS);
+
+/// Returns which kind of loss a refusal of the disk is.
+pub(super) fn reason_of(error: &io::Error) -> LossReason {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => LossReason::DiskFull,
+        _ => LossReason::DiskFailed,
+    }
+}
 
 /// A file.
 #[derive(Debug)]
@@ -28,13 +38,15 @@ pub(super) struct Output {
     rests: Option<Instant>,
     /// The first refusal.
     error: Option<String>,
+    /// What kind the latest one is of that no gap was noted for.
+    reason: Option<LossReason>,
     figures: Arc<RecordingFigures>,
 }
 
 impl Output {
     /// Begins with these bytes; the file is created with the first write.
     pub(super) fn new(place: Place, beginning: Vec<u8>, figures: Arc<RecordingFigures>) -> Output {
-        Output { place, file: None, written: 0, pending: beginning, rests: None, error: None, figures }
+        Output { place, file: None, written: 0, pending: beginning, rests: None, error: None, reason: None, figures }
     }
 
     /// Returns the length of the file.
@@ -45,6 +57,16 @@ impl Output {
     /// Returns the first refusal of the disk.
     pub(super) fn error(&self) -> Option<&str> {
         self.error.as_deref()
+    }
+
+    /// Returns why audio is lost now: the disk has refused it, or the writer was behind.
+    pub(super) fn reason(&self) -> LossReason {
+        self.reason.unwrap_or(LossReason::DiskSlow)
+    }
+
+    /// The same for a gap that is noted now: a later one has its own reason.
+    pub(super) fn take_reason(&mut self) -> LossReason {
+        self.reason.take().unwrap_or(LossReason::DiskSlow)
     }
 
     /// Returns where bytes are appended that are to follow.
@@ -78,6 +100,7 @@ impl Output {
                 } else {
                     self.figures.failed(&error, self.place.root());
                 }
+                self.reason = Some(reason_of(&error));
                 self.error.get_or_insert_with(|| error.to_string());
                 self.rests = Some(now + PAUSE);
                 false

@@ -128,16 +128,17 @@ impl Shared {
 
     /// Logs the news, and tells it.
     pub(super) fn tell(&self, event: Event) {
-        let (call, text) = event.in_words();
         let is_bad = match &event {
-            Event::Gap(_) => true,
+            Event::Gap(_) | Event::Losing(..) => true,
             Event::Finished(finished) => finished.entry.error.is_some(),
             Event::Messages(_) => false,
         };
-        if is_bad {
-            tracing::warn!(%call, reason = "recording_failed", "{text}");
-        } else {
-            tracing::info!(%call, "{text}");
+        if let Some((call, text)) = event.in_words() {
+            if is_bad {
+                tracing::warn!(%call, reason = "recording_failed", "{text}");
+            } else {
+                tracing::info!(%call, "{text}");
+            }
         }
         (self.tell)(event);
     }

@@ -252,6 +252,10 @@ fn lost_blocks_leave_silence_of_their_length_and_are_reported() {
     assert_eq!(frames(&bench.audio(1), Channels::Mono), expected, "the sum of both parties");
     let events = bench.events.lock().unwrap();
     let Event::Gap(gap) = &events[0] else { panic!("{events:?}") };
+    let Event::Losing(_, lost) = &events[1] else { panic!("{events:?}") };
+    assert_eq!((lost.views()[0].reason, lost.total()), ("disk_slow", 400));
+    let Event::Finished(finished) = &events[2] else { panic!("{events:?}") };
+    assert_eq!(finished.lost, *lost);
     assert_eq!((gap.at_milliseconds, gap.milliseconds, gap.cause.as_str()), (400, 400, "the writer was behind"));
     assert!(bench.recordings.shared.figures.problems()[0].headline.contains("lack 0.4 s of audio in 1 gap "));
 }
@@ -382,6 +386,8 @@ fn a_disk_that_is_full_at_any_byte_leaves_a_file_with_silence_in_place_of_what_w
         let lost = frames.iter().filter(|frame| **frame == 0).count() as u64;
         assert_eq!((ended.entry.lost_milliseconds, ended.entry.gaps), (lost * 20, gaps.len() as u64), "{room}");
         assert_eq!(gaps.iter().map(|gap| gap.milliseconds).sum::<u64>(), lost * 20, "{room}");
+        let reasons: Vec<&str> = ended.lost.0.views().iter().map(|loss| loss.reason).collect();
+        assert_eq!(reasons, vec!["disk_full"; usize::from(lost > 0)], "{room}");
         assert!(lost == 0 || gaps[0].cause.contains("full") || gaps[0].cause.contains("space"), "{gaps:?}");
         std::fs::remove_file(folder.path().join(ended.place.path())).unwrap();
     }
@@ -505,6 +511,11 @@ fn while_the_directory_is_gone_frames_are_lost_and_calls_refused_as_configured()
     assert!(frames.starts_with(&[1, 2]) && frames.ends_with(&[199, 200]), "{frames:?}");
     assert!(frames.iter().enumerate().all(|(at, frame)| *frame == 0 || *frame == at as i16 + 1));
     assert!(entry.lost_milliseconds >= 400, "{entry:?}");
+    let events = bench.events.lock().unwrap();
+    let Some(Event::Losing(id, losing)) = events.first() else { panic!("{events:?}") };
+    assert_eq!((*id, losing.views()[0].reason), (RecordingId(1), "disk_failed"), "while it lasts");
+    let Some(Event::Finished(finished)) = events.last() else { panic!("{events:?}") };
+    assert_eq!(finished.lost.total(), entry.lost_milliseconds);
 }
 
 #[test]

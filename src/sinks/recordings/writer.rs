@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
+use trunkgate_call::Losses;
+
 use super::closing::TOO_SHORT;
 use super::live::{Ended, Live};
 use super::shared::Shared;
@@ -62,9 +64,13 @@ impl Writer {
         match command {
             Command::Begin(begin) => self.begin(&begin),
             Command::Block(block) => {
-                let gap = self.live.get_mut(&block.recording).and_then(|live| live.take(&block, now));
+                let Some(live) = self.live.get_mut(&block.recording) else { return true };
+                let (gap, losing) = (live.take(&block, now), live.losing());
                 if let Some(gap) = gap {
                     self.shared.tell(Event::Gap(gap));
+                }
+                if let Some((id, lost)) = losing {
+                    self.shared.tell(Event::Losing(id, lost));
                 }
             }
             Command::End(id, sound) => self.end(id, sound, now),
@@ -94,7 +100,7 @@ impl Writer {
         let (error, error_code) = (Some(why.to_string()), Some(TOO_SHORT));
         let entry = Entry { state: State::Absent, error, error_code, ..begin.entry() };
         self.shared.note(entry.clone());
-        self.shared.tell(Event::Finished(Box::new(Finished { id: Some(begin.id), entry })));
+        self.shared.tell(Event::Finished(Box::new(Finished { id: Some(begin.id), entry, lost: Losses::default() })));
     }
 
     fn end(&mut self, id: RecordingId, sound: Sound, now: Instant) {

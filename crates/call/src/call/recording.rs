@@ -5,11 +5,14 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
 use trunkgate_media::{Channels, Command, EndId, RecorderSpec, RecordingPause, TapSpec};
 use trunkgate_resources::limits::{RECORDINGS_AT_ONCE, RECORDINGS_PER_CALL};
+use trunkgate_resources::losses::{LossReason, Losses};
 use trunkgate_resources::recording::{RecordingRequest, RecordingSource, trimmed};
 use trunkgate_route::{App, Plan, Route, Target};
-use trunkgate_story::view::RecordingView;
+use trunkgate_story::view::{RecordingLoss, RecordingView};
+use trunkgate_story::wall::{of_unix_ms, unix_ms};
 use trunkgate_twiml::{Input, RecordResult};
 
 use crate::call::operator::{CallParty, Operator};
@@ -17,6 +20,9 @@ use crate::call::program::Runner;
 use crate::call::refused::Refused;
 use crate::call::shared::{Cx, Unannounced};
 use crate::call::{CallMedia, Parts, State};
+
+/// State of a recording that has ended.
+const STOPPED: &str = "stopped";
 
 /// A change of a recording that is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +56,33 @@ pub(crate) struct Verb {
 /// The recordings of a call, those that have ended too.
 #[derive(Debug, Default)]
 pub(crate) struct Recordings {
+    /// Those that a restart of the edge has ended, as they are shown.
+    earlier: Vec<RecordingView>,
+    /// When that was, where the route's recording is to go on and has not yet.
+    cut: Option<SystemTime>,
     list: Vec<Recording>,
+}
+
+/// Recordings of a call that goes on over a restart, as they are shown after it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RecordingsSnapshot {
+    views: Vec<RecordingView>,
+    /// Whether the route's recording is to go on, as another one.
+    goes_on: bool,
+    taken_ms: u64,
+}
+
+impl RecordingsSnapshot {
+    /// Returns whether the call is to be recorded again.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
+    /// Makes the recordings of the restored call.
+    pub(crate) fn restore(self) -> Box<Recordings> {
+        let cut = self.goes_on.then(|| of_unix_ms(self.taken_ms));
+        Box::new(Recordings { earlier: self.views, cut, list: Vec::new() })
+    }
 }
 
 /// One recording.
@@ -69,13 +101,42 @@ struct Recording {
     hears: Option<(EndId, TapSpec)>,
     /// Frames of 20 ms in the file, once it has ended.
     frames: Option<u64>,
+    /// Audio that it lacks.
+    lost: Losses,
     is_over: bool,
 }
 
 impl Recordings {
     /// Returns them as they are shown.
     pub(crate) fn views(&self) -> Vec<RecordingView> {
-        self.list.iter().map(Recording::view).collect()
+        self.earlier.iter().cloned().chain(self.list.iter().map(Recording::view)).collect()
+    }
+
+    /// Returns them in plain data, as a restart leaves them: all have ended.
+    pub(crate) fn snapshot(&self, now: SystemTime) -> RecordingsSnapshot {
+        let is_cut = |recording: &Recording| {
+            recording.source == RecordingSource::Route && !recording.is_over && recording.pause.is_none()
+        };
+        RecordingsSnapshot {
+            views: self.views().into_iter().map(|view| RecordingView { status: STOPPED, ..view }).collect(),
+            goes_on: self.cut.is_some() || self.list.iter().any(is_cut),
+            taken_ms: unix_ms(self.cut.unwrap_or(now)),
+        }
+    }
+
+    /// Notes that the recording that a restart has cut goes on now; returns how long it has not.
+    fn goes_on(&mut self, now: SystemTime) -> Option<Duration> {
+        let missed = now.duration_since(self.cut.take()?).unwrap_or_default();
+        let of_route = |view: &&mut RecordingView| view.source == RecordingSource::Route.as_str();
+        let cut = self.earlier.iter_mut().rev().find(of_route)?;
+        let loss = RecordingLoss { reason: LossReason::Restart.as_str(), seconds: missed.as_millis() as f64 / 1000.0 };
+        cut.lost.push(loss);
+        Some(missed)
+    }
+
+    /// Returns whether a restart has ended a recording.
+    fn is_earlier(&self, sid: Option<&str>) -> bool {
+        sid.is_some_and(|sid| self.earlier.iter().any(|view| view.sid == sid))
     }
 
     /// Returns whether one is being made.
@@ -85,6 +146,13 @@ impl Recordings {
 
     fn at(&mut self, end: EndId) -> Option<&mut Recording> {
         self.list.iter_mut().find(|recording| recording.end == end)
+    }
+
+    /// Notes what a recording lacks until now.
+    pub(crate) fn lack(&mut self, sid: &str, lost: &Losses) {
+        if let Some(recording) = self.list.iter_mut().find(|recording| recording.sid == sid) {
+            recording.lost = *lost;
+        }
     }
 
     /// Finds the recording that is asked for by its SID; without one, the newest that is being made.
@@ -104,7 +172,7 @@ impl Recordings {
 impl Recording {
     fn view(&self) -> RecordingView {
         let status = match (self.is_over, self.pause) {
-            (true, _) => "stopped",
+            (true, _) => STOPPED,
             (false, Some(_)) => "paused",
             (false, None) => "in-progress",
         };
@@ -114,6 +182,7 @@ impl Recording {
             source: self.source.as_str(),
             channels: self.channels.count(),
             seconds: self.frames.map(|frames| frames as f64 / 50.0),
+            lost: self.lost.views(),
         }
     }
 
@@ -257,10 +326,28 @@ pub(crate) fn begin(
     cx.edge.media(session, Command::AddRecorder { end, spec });
     cx.edge.decide(cx.now, cx.call.key, format!("recording {sid} begins"));
     let verb = verb.map(|verb| verb.id);
-    let recording =
-        Recording { sid, source, channels, trim, verb, end, pause: None, hears: None, frames: None, is_over: false };
+    let recording = Recording {
+        sid,
+        source,
+        channels,
+        trim,
+        verb,
+        end,
+        pause: None,
+        hears: None,
+        frames: None,
+        lost: Losses::default(),
+        is_over: false,
+    };
     let view = recording.view();
-    cx.call.recordings.get_or_insert_default().list.push(recording);
+    let now = cx.edge.date(cx.now);
+    let recordings = cx.call.recordings.get_or_insert_default();
+    let missed = if source == RecordingSource::Route { recordings.goes_on(now) } else { None };
+    recordings.list.push(recording);
+    if let Some(missed) = missed {
+        let text = format!("the restart has cost the recording {} ms", missed.as_millis());
+        cx.edge.decide(cx.now, cx.call.key, text);
+    }
     media.tap_caller(cx);
     Ok(BegunRecording { view, began: cx.edge.date(cx.now) })
 }
@@ -283,7 +370,9 @@ pub(crate) fn change(cx: &mut Cx<'_>, sid: Option<&str>, change: RecordingChange
 fn carry_out(cx: &mut Cx<'_>, sid: Option<&str>, change: RecordingChange) -> Result<RecordingView, Refused> {
     let media = cx.call.session.ok_or(Refused::RecordingEnded)?;
     let recordings = cx.call.recordings.as_mut().ok_or(Refused::UnknownRecording)?;
-    let recording = recordings.find(sid).ok_or(Refused::UnknownRecording)?;
+    let is_earlier = recordings.is_earlier(sid);
+    let unknown = if is_earlier { Refused::RecordingEnded } else { Refused::UnknownRecording };
+    let recording = recordings.find(sid).ok_or(unknown)?;
     if recording.is_over {
         return Err(Refused::RecordingEnded);
     }

@@ -163,7 +163,11 @@ impl Gateway {
                     self.tell(now, key, CallEvent::AppAnswered { query, answer });
                 }
             }
-            Input::Recorded(done) => self.edge.recording_done(&done),
+            Input::Recorded(done) => {
+                self.recording_lost(done.id, &done.lost);
+                self.edge.recording_done(&done);
+            }
+            Input::RecordingLost(id, lost) => self.recording_lost(id, &lost),
             Input::RecordingsRefused(refused) => self.edge.sessions.recordings.refuse(refused),
             Input::RecordingsFail(fails) => self.edge.sessions.recordings.fail(fails),
             Input::Configure(settings) => {

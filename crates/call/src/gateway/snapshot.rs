@@ -41,6 +41,7 @@ use crate::call::negotiation::refresh::{SessionTimer, WrittenTimer};
 use crate::call::operator::{Hold, HoldKind};
 use crate::call::program::snapshot::RunSnapshot;
 use crate::call::proof::Proof;
+use crate::call::recording::RecordingsSnapshot;
 use crate::call::requested::RequestedSnapshot;
 use crate::call::shared::{Facts, Times, Unannounced};
 use crate::call::siprec::RecordingSessions;
@@ -96,6 +97,9 @@ pub struct CallSnapshot {
     #[serde(default)]
     holder: Option<(String, u64)>,
     pub(crate) agents: AgentsSnapshot,
+    /// Its recordings, and whether it is recorded again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recordings: Option<RecordingsSnapshot>,
     /// Groups of recording servers that record the call: each begins another session.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     siprec: Vec<String>,
@@ -253,6 +257,7 @@ impl Call {
                 },
                 listeners: listeners(&self.shared.legs),
             },
+            recordings: self.shared.recordings.as_ref().map(|recordings| recordings.snapshot(edge.date(now))),
             siprec: self.shared.siprec.iter().flat_map(|sessions| sessions.groups()).map(ToString::to_string).collect(),
             legs,
         })
@@ -298,7 +303,7 @@ impl Call {
                 ring_timeout: snapshot.ring_timeout_ms.map(Duration::from_millis),
                 shown_as: snapshot.shown_as.map(|number| Arc::new(number.into())),
                 answered_elsewhere: false,
-                record: false,
+                record: snapshot.recordings.as_ref().is_some_and(RecordingsSnapshot::goes_on),
                 unannounced: Unannounced::None,
                 is_incomplete: false,
             },
@@ -307,7 +312,7 @@ impl Call {
             ending: None,
             is_programmed: program.is_some(),
             recogniser: None,
-            recordings: None,
+            recordings: snapshot.recordings.map(RecordingsSnapshot::restore),
             siprec: RecordingSessions::waiting(&snapshot.siprec),
             callback,
             requested: snapshot.requested.map(|requested| Box::new(requested.restore(now))),

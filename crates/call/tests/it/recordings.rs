@@ -2,14 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::bench::agents::{Told, agent, agent_table};
 use crate::bench::{Bench, CARRIER, PBX, answer, offer, route, to_trunk};
 use trunkgate_call::limits::{RECORDINGS_AT_ONCE, RECORDINGS_PER_CALL};
 use trunkgate_call::view::RecordingView;
 use trunkgate_call::{
-    AppPlace, AppWanted, CallRecordings, Channels, Input, RecordingAnnouncement, RecordingChange, RecordingDone,
-    RecordingLinks, RecordingRequest, RecordingSource, Refused, Settings,
+    AppPlace, AppWanted, CallRecordings, Channels, Input, LossReason, Losses, RecordingAnnouncement, RecordingChange,
+    RecordingDone, RecordingLinks, RecordingRequest, RecordingSource, Refused, Settings,
 };
 use trunkgate_media::agent::TrackSet;
 use trunkgate_media::{Coding, Command, EndId, Event, RecordingId, RecordingPause, Sound, TapSpec};
@@ -73,7 +74,14 @@ fn a_route_has_its_calls_recorded_from_their_answer_to_their_end() {
     assert_eq!((begun.id, begun.source, begun.channels), (RecordingId(1), RecordingSource::Route, Channels::Dual));
     assert_eq!((&begun.call, begun.sid.get(..2), begun.sid.len()), (&sid(&bench), Some("RE"), 34));
     let call = bench.gateway.calls(bench.now).remove(0);
-    let view = RecordingView { sid: begun.sid, status: "in-progress", source: "Trunking", channels: 2, seconds: None };
+    let view = RecordingView {
+        sid: begun.sid,
+        status: "in-progress",
+        source: "Trunking",
+        channels: 2,
+        seconds: None,
+        lost: Vec::new(),
+    };
     assert_eq!(call.recordings, std::slice::from_ref(&view));
     bench.nothing();
     bench.bye(&mut caller, &callee);
@@ -81,11 +89,74 @@ fn a_route_has_its_calls_recorded_from_their_answer_to_their_end() {
     bench.input(Input::Recorded(Box::new(RecordingDone {
         id: RecordingId(1),
         milliseconds: 4_000,
-        lost_ms: 200,
+        lost: lost(LossReason::DiskSlow, 200),
         error: None,
     })));
     assert!(bench.logs.last().unwrap().contains("200 ms were lost"), "{:?}", bench.logs);
+    let ended = bench.gateway.calls(bench.now).remove(0);
+    let shown = serde_json::to_value(&ended.recordings[0].lost).unwrap();
+    assert_eq!(shown, serde_json::json!([{ "reason": "disk_slow", "seconds": 0.2 }]), "after its end, too");
     bench.finish();
+}
+
+fn lost(reason: LossReason, milliseconds: u64) -> Losses {
+    let mut lost = Losses::default();
+    lost.add(reason, milliseconds);
+    lost
+}
+
+#[test]
+fn the_call_and_its_record_name_what_its_recording_lacks() {
+    let mut bench = bench(true);
+    let (mut caller, callee) = bench.answered();
+    let mut losses = lost(LossReason::DiskFull, 1_500);
+    bench.input(Input::RecordingLost(RecordingId(1), losses));
+    bench.input(Input::RecordingLost(RecordingId(7), losses));
+    let shown = |recording: &RecordingView| {
+        recording.lost.iter().map(|loss| (loss.reason.to_string(), loss.seconds)).collect::<Vec<_>>()
+    };
+    let full = |seconds| ("disk_full".to_owned(), seconds);
+    assert_eq!(shown(&bench.gateway.calls(bench.now)[0].recordings[0]), [full(1.5)]);
+    losses.add(LossReason::DiskFull, 500);
+    losses.add(LossReason::DiskSlow, 40);
+    bench.input(Input::RecordingLost(RecordingId(1), losses));
+    bench.bye(&mut caller, &callee);
+    assert_eq!(shown(&bench.reports[0].call.recordings[0]), [("disk_slow".to_owned(), 0.04), full(2.0)]);
+    bench.finish();
+}
+
+#[test]
+fn a_recording_of_the_route_goes_on_after_a_restart_and_the_call_names_what_that_cost() {
+    for paused in [false, true] {
+        let mut bench = bench(true);
+        let (mut caller, callee) = bench.answered();
+        let first = bench.gateway.calls(bench.now)[0].recordings[0].sid.clone();
+        begin(&mut bench).unwrap();
+        if paused {
+            change(&mut bench, Some(&first), RecordingChange::Pause(RecordingPause::Cut)).unwrap();
+        }
+        bench.recordings.clear();
+        bench.restart(table(true));
+        record_all(&mut bench);
+        bench.pass(Duration::from_millis(1_500));
+        let told = bench.told();
+        assert_eq!(told.iter().any(|told| matches!(told, Told::Record(..))), !paused, "{told:?}");
+        assert_eq!(change(&mut bench, Some(&first), RecordingChange::Resume), Err(Refused::RecordingEnded));
+        bench.bye(&mut caller, &callee);
+        let shown = &bench.reports[0].call.recordings;
+        let states: Vec<&str> = shown.iter().map(|one| one.status).collect();
+        let lost: Vec<(&str, bool)> =
+            shown[0].lost.iter().map(|loss| (loss.reason, (0.0..=1.5).contains(&loss.seconds))).collect();
+        match paused {
+            true => assert_eq!((states, lost), (vec!["stopped", "stopped"], vec![])),
+            false => {
+                assert_eq!((states, lost), (vec!["stopped", "stopped", "in-progress"], vec![("restart", true)]));
+                assert_eq!(bench.recordings.len(), 1);
+                assert_ne!(shown[2].sid, first, "it is another recording");
+            }
+        }
+        bench.finish();
+    }
 }
 
 #[test]

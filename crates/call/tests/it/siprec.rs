@@ -526,10 +526,8 @@ fn streams_are_encrypted_where_the_group_says_so() {
 
 /// A call whose callee may transfer it to the backup; a server records it.
 fn transferable() -> (Bench, Dialing, Dialed, Dialed) {
-    let to = |prefix: &str, trunk: &str| Route {
-        to: vec![Pattern::parse(prefix).unwrap()],
-        ..route(vec![to_trunk(trunk)])
-    };
+    let to =
+        |prefix: &str, trunk: &str| Route { to: vec![Pattern::parse(prefix).unwrap()], ..route(vec![to_trunk(trunk)]) };
     let mut trunks = usual_trunks();
     trunks.push(vault(|_| {}));
     let recorded_route = Route { siprec: vec!["siprec:vault".into()], ..to("+1415*", "pbx") };
@@ -591,7 +589,7 @@ fn rfc7866_a_transfer_is_told_to_the_server_once_it_is_done() {
 
 #[test]
 fn a_transfer_by_the_caller_changes_whose_voice_is_in_which_stream() {
-    let (mut bench, mut caller, callee, server) = transferable();
+    let (mut bench, caller, callee, server) = transferable();
     let refer = caller.request("REFER", "", "");
     let target = referred(&mut bench, CARRIER, &refer, |told| caller.respond(told, 200, ""));
     bench.receive(BACKUP, target.answer(200, &sdp("10.0.0.30", 32_000, 1, "0 101", "sendrecv")));
@@ -636,7 +634,10 @@ fn rfc3261_18_1_1_a_long_invite_goes_to_a_server_by_tcp_and_by_udp_where_it_take
     let flow = tcp(SRS, 5);
     bench.input(Input::Received { flow, bytes: server.answer(200, &taken("0", "recvonly", 1)).into() });
     assert_eq!(via(&bench.expect(SRS, "ACK")), "SIP/2.0/TCP");
-    assert_eq!((view(&bench).status.to_string().as_str(), bench.gateway.calls(bench.now)[0].legs[2].transport), ("in-progress", "tcp"));
+    assert_eq!(
+        (view(&bench).status.to_string().as_str(), bench.gateway.calls(bench.now)[0].legs[2].transport),
+        ("in-progress", "tcp")
+    );
     // Refused: at once by UDP, to the same server. Silent: after a second.
     for refused in [true, false] {
         let (mut bench, _) = asked();

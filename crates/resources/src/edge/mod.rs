@@ -496,8 +496,8 @@ impl Edge {
         let Some(OpenRecording { sid, call, after }) = self.sessions.recordings.done(done.id) else { return };
         if let Some(error) = &done.error {
             self.log(&call, format!("recording {sid} failed: {error}"), None);
-        } else if done.lost_ms > 0 {
-            let text = format!("recording {sid} has gaps: {} ms were lost on the way to the disk", done.lost_ms);
+        } else if done.lost.total() > 0 {
+            let text = format!("recording {sid} has gaps: {} ms were lost on the way to the disk", done.lost.total());
             self.log(&call, text, None);
         }
         let after = after.filter(|_| done.milliseconds > 0).map(|after| after.request(done.milliseconds));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_call::{
-    AppPlace, CallRecordings, Channels, DocumentRequest, Input, RecordingBegun, RecordingChange, RecordingDone,
+    AppPlace, CallRecordings, Channels, DocumentRequest, Input, Losses, RecordingBegun, RecordingChange, RecordingDone,
     RecordingRequest, RecordingSource, Refused,
 };
 use trunkgate_media::RecordingPause;
@@ -167,7 +167,7 @@ pub(crate) fn ask(world: &mut World) {
 pub(crate) fn finish(world: &mut World) {
     while let Some((id, frames)) = world.edge.recorded.finished.pop_front() {
         let error = world.recordings.rng.random_bool(0.1).then(|| "no space left on device".to_owned());
-        let done = RecordingDone { id, milliseconds: frames * 20, lost_ms: 0, error };
+        let done = RecordingDone { id, milliseconds: frames * 20, lost: Losses::default(), error };
         let after = Duration::from_millis(world.recordings.rng.random_range(1..3_000));
         world.at(world.now + after, Happening::Recorded(Box::new(done)));
     }

@@ -306,14 +306,8 @@ mod tests {
 
     fn document(name: &str, paused: Option<SystemTime>) -> (Ids, Element) {
         let ids = Ids::draw(&mut Random::new([3; 32]));
-        let metadata = Metadata {
-            ids: &ids,
-            people: &people(name),
-            answered: at(0),
-            began: at(1),
-            streaming: at(2),
-            paused,
-        };
+        let metadata =
+            Metadata { ids: &ids, people: &people(name), answered: at(0), began: at(1), streaming: at(2), paused };
         let xml = metadata.to_xml();
         (ids, read(&xml))
     }

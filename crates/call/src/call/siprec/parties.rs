@@ -54,7 +54,8 @@ impl Parties {
                 }
                 None => {
                     let id = metadata::id(random);
-                    self.list.push(Known { leg, person: Person { id, who, stream, joined: now, since: now, left: None } });
+                    self.list
+                        .push(Known { leg, person: Person { id, who, stream, joined: now, since: now, left: None } });
                     is_new = true;
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trunkgate_call::{AppPlace, RecordingDone, RecordingSource, VoicemailMessage};
+use trunkgate_call::{AppPlace, Losses, RecordingDone, RecordingSource, VoicemailMessage};
 use trunkgate_media::Sound;
 use trunkgate_media::agent::TrackSet;
 use trunkgate_route::{Mailbox, Route};
@@ -171,7 +171,7 @@ fn a_caller_that_hangs_up_leaves_its_message_and_no_request_is_made() {
     menu.bench.callbacks.clear();
     hang_up(&mut menu.bench, &mut menu.caller);
     let id = menu.bench.recordings[0].id;
-    let done = RecordingDone { id, milliseconds: 2_600, lost_ms: 0, error: None };
+    let done = RecordingDone { id, milliseconds: 2_600, lost: Losses::default(), error: None };
     menu.bench.input(Input::Recorded(Box::new(done)));
     assert!(menu.reports().is_empty(), "the writer of the file reports it");
     menu.ends("caller_hung_up");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trunkgate_call::{AppPlace, Channels, RecordingDone, RecordingRequest, RecordingSource};
+use trunkgate_call::{AppPlace, Channels, Losses, RecordingDone, RecordingRequest, RecordingSource};
 use trunkgate_media::agent::TrackSet;
 use trunkgate_media::{RecorderSpec, Sound};
 
@@ -106,7 +106,7 @@ fn a_caller_that_hangs_up_is_reported_once_the_file_is_there() {
         let (id, _) = (menu.bench.recordings[0].id, menu.bench.callbacks.clear());
         hang_up(&mut menu.bench, &mut menu.caller);
         assert!(menu.reports().is_empty(), "its length is not known yet");
-        let done = RecordingDone { id, milliseconds, lost_ms: 0, error: None };
+        let done = RecordingDone { id, milliseconds, lost: Losses::default(), error: None };
         menu.bench.input(Input::Recorded(Box::new(done)));
         let told = menu.reports();
         assert_eq!(told.len(), reports, "{told:?}");
