@@ -226,6 +226,8 @@ mod tests {
             (of("mwi = 'trunk:a/10@h'"), "\"trunk:a/10@h\" is neither a trunk nor"),
             (of("mwi = 'trunk:'"), "\"trunk:\" is neither a trunk nor"),
             (of("greetings = 'a'"), "did you mean `greeting`?"),
+            (format!("{REST}{RECORDING}[voicemail.'../front']\n"), "7:12 "),
+            (REST.replace("voicemail:front", "voicemail:../front"), "TG0160 4:23 unknown voicemail: ../front"),
             (REST.replace("'voicemail:front'", "'voicemail:'"), "4:23 \"voicemail:\" is not a mailbox. voicemail:NAME"),
             (
                 REST.replace("['trunk:a', 'voicemail:front']", "[{ ring_all = ['trunk:a', 'voicemail:front'] }]"),

@@ -229,6 +229,49 @@ fn requests_begin_pause_and_end_recordings() {
 }
 
 #[test]
+fn a_flood_of_requests_for_recordings_ends_at_the_most_that_a_call_may_have() {
+    let (caller, callee) = phones();
+    let edge = edge(&caller, &callee, "", RECORDING);
+    let call = Call::set_up(&edge, "flood", &caller, &callee);
+    let path = format!("/v1/calls/{}/recording", edge.sid());
+    let mut statuses = std::collections::BTreeMap::new();
+    for _ in 0..500 {
+        for action in ["start", "stop"] {
+            let (status, _) = edge.post(&path, &json!({ "action": action }));
+            *statuses.entry((action, status)).or_insert(0) += 1;
+        }
+    }
+    let expected = [(("start", 201), 64), (("start", 409), 436), (("stop", 200), 64), (("stop", 404), 436)];
+    assert_eq!(statuses, expected.into_iter().collect());
+    call.hang_up(2, &caller, &callee);
+    assert_eq!(ended(&edge)["recordings"].as_array().unwrap().len(), 64);
+    until("all are closed", || (edge.metric("trunkgate_recordings_active") == 0.0).then_some(()));
+}
+
+#[test]
+fn a_call_and_its_record_name_what_a_broken_disk_has_cost_its_recording() {
+    let (caller, callee) = phones();
+    let edge = edge(&caller, &callee, "record = true", RECORDING);
+    let root = edge.file.with_file_name("recordings");
+    until("the directory is there", || root.is_dir().then_some(()));
+    std::fs::remove_dir_all(&root).unwrap();
+    std::fs::write(&root, "in its place").unwrap();
+    let call = Call::set_up(&edge, "broken", &caller, &callee);
+    let speaking = speaking(&call, &caller, &callee);
+    let path = format!("/v1/calls/{}", edge.sid());
+    let lost = |call: &Value| {
+        let lost = &call["recordings"][0]["lost"][0];
+        Some((lost["reason"].as_str()?.to_owned(), lost["seconds"].as_f64()?)).filter(|(_, seconds)| *seconds >= 1.0)
+    };
+    let live = until("the loss is shown while it goes on", || lost(&edge.json(&path)));
+    assert_eq!(live.0, "disk_failed");
+    drop(speaking);
+    call.hang_up(2, &caller, &callee);
+    let record = lost(&ended(&edge)).unwrap();
+    assert!(record.0 == "disk_failed" && record.1 >= live.1, "{record:?}");
+}
+
+#[test]
 fn without_recording_there_is_an_answer_that_says_so() {
     let (caller, callee) = phones();
     let edge = edge(&caller, &callee, "", "");

@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` themselves
 
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -201,6 +202,54 @@ fn a_pause_by_request_stops_both_streams() {
     std::thread::scope(|scope| {
         scope.spawn(|| server.bye());
         call.hang_up(2, &caller, &callee);
+    });
+    assert_eq!(ended(&edge)["siprec"][0]["status"], "stopped");
+}
+
+/// The next message of a stream.
+fn message(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        bytes.extend(byte);
+    }
+    let head = String::from_utf8(bytes).unwrap();
+    let mut body = vec![0; field(&head, "Content-Length").parse().unwrap()];
+    stream.read_exact(&mut body).unwrap();
+    head + &String::from_utf8(body).unwrap()
+}
+
+#[test]
+fn a_server_that_listens_for_tcp_gets_its_long_invite_there() {
+    let (caller, callee) = phones();
+    let server = Server::new("127.0.0.5");
+    let listener = TcpListener::bind(server.sip.address).unwrap();
+    let edge = edge(&caller, &callee, &[&server], "");
+    std::thread::scope(|scope| {
+        let served = scope.spawn(|| {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            let invite = message(&mut stream);
+            assert!(invite.len() > 1_300 && field(&invite, "Via").starts_with("SIP/2.0/TCP"), "{invite}");
+            let answer = server.sip.answer_with(&invite, "200 OK", &server.described(1, "recvonly"));
+            stream.write_all(answer.as_bytes()).unwrap();
+            assert!(message(&mut stream).starts_with("ACK "));
+            stream
+        });
+        let call = Call::set_up(&edge, "by-tcp", &caller, &callee);
+        let mut stream = served.join().unwrap();
+        let speaking = speaking(&call, &caller, &callee);
+        server.hears(0, NEAR, 10);
+        server.hears(1, FAR, 10);
+        drop(speaking);
+        let ending = scope.spawn(move || {
+            let bye = message(&mut stream);
+            assert!(bye.starts_with("BYE "), "{bye}");
+            stream
+        });
+        call.hang_up(2, &caller, &callee);
+        ending.join().unwrap();
     });
     assert_eq!(ended(&edge)["siprec"][0]["status"], "stopped");
 }

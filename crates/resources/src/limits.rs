@@ -173,6 +173,8 @@ pub const RECORDINGS_AT_ONCE: usize = 4;
 pub const RECORDINGS_PER_CALL: usize = 64;
 /// Groups of recording servers (`siprec`) that record one call at once.
 pub const SIPREC_PER_CALL: usize = 2;
+/// Recording sessions of one call, those that are over too.
+pub const SIPREC_SESSIONS_PER_CALL: usize = 16;
 /// Parties that have left a call which metadata for recording servers still names.
 pub const SIPREC_LEFT_PARTIES: usize = 4;
 /// Longest INVITE that goes to a recording server by UDP while TCP is possible (RFC 3261 §18.1.1), in bytes.

@@ -63,6 +63,12 @@ impl Random {
         format!("RE{random:032x}")
     }
 
+    /// Returns the SID of a recording by servers that a document asks for.
+    pub fn siprec_sid(&mut self) -> String {
+        let random: u128 = self.rng.random();
+        format!("SR{random:032x}")
+    }
+
     /// Returns a new boundary of a multipart body (RFC 2046 §5.1.1): no text of a remote party can contain it.
     pub fn boundary(&mut self) -> String {
         let mut bytes = [0; 12];

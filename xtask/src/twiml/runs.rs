@@ -156,6 +156,8 @@ impl Driver {
             | Step::EndStream { .. }
             | Step::StartStream(_)
             | Step::StopStream { .. }
+            | Step::StartSiprec(_)
+            | Step::StopSiprec { .. }
             | Step::Reject(_)
             | Step::Hangup
             | Step::Join => Vec::new(),

@@ -413,10 +413,12 @@ impl Call {
             parts.handle(cx, event);
         }
         parts.poll(cx);
-        siprec::poll(&mut parts.bridge.media, cx).act(parts, cx);
+        let has_program = parts.program.is_some();
+        siprec::poll(&mut parts.bridge.media, cx, has_program).act(parts, cx);
         if parts.bridge.negotiation.transfers.now.is_none() {
             siprec::follow(cx, parts.program.is_some());
         }
+        siprec::report(cx);
         cx.note_legs();
     }
 
@@ -739,6 +741,7 @@ impl Parts {
         if cx.call.legs.callee.is_some() {
             self.bridge.media.play_to_held(cx);
             Operator::of(self).end_lost_sounds(cx);
+            recording::begin_by_route(self, cx);
             return self.bridge.media.tap_caller(cx);
         }
         let targets = targets.iter().filter_map(|target| cx.edge.target(target)).collect();

@@ -215,6 +215,21 @@ pub static CALLBACKS: &[Callback] = &[
         ],
     },
     Callback {
+        name: "`statusCallback` of Siprec",
+        purposes: &["siprec"],
+        subject: Subject::Itself,
+        own: &[
+            ("AccountSid", Supported),
+            ("CallSid", Supported),
+            ("SiprecSid", Supported),
+            ("SiprecName", Supported),
+            ("SiprecEvent", Supported),
+            ("SiprecError", Differs("the edge's own words")),
+            ("SiprecErrorCode", NotSupported("the edge has no codes of its own")),
+            ("Timestamp", Supported),
+        ],
+    },
+    Callback {
         name: "`recordingStatusCallback`, RecordingStatusCallback, `url` of `[recording]`",
         purposes: &["recording"],
         subject: Subject::Itself,

@@ -18,7 +18,7 @@ const NO_CONFERENCE: super::State = NotSupported("conferences are not in this ve
 const NO_QUEUE: super::State = NotSupported("queues are not in this version");
 const NO_PAYMENT: super::State = NotSupported("payments are not supported");
 const NO_CLIENT: super::State = NotSupported("Voice SDK clients are not supported");
-const NO_SIPREC: super::State = NotSupported("SIPREC is not in this version");
+const NO_SIPREC: super::State = NotSupported("a recording by servers is started by `Start`");
 const NO_TRANSCRIPTION: super::State = NotSupported("transcription is not in this version");
 const NO_PRODUCT: super::State = NotSupported("this product of Twilio's is not supported");
 const NO_RECEIVER: super::State = Differs("has no effect, with a warning");
@@ -258,7 +258,24 @@ pub static VOICE: &[Entry] = &[
         ],
     ),
     element("Start/Stream/Parameter", &[("name", Supported), ("value", Supported)]),
-    refused("Start/Siprec", NO_SIPREC, &[]),
+    Entry {
+        path: "Start/Siprec",
+        state: Differs(
+            "a document goes on where the edge has no [`[siprec]`](recording.md#recording-servers-siprec) of that name",
+        ),
+        attributes: &[
+            ("connectorName", Differs("the name of a `[siprec.NAME]`, which records a call once at a time")),
+            ("name", Supported),
+            ("track", Differs("`both_tracks` alone: a recording server gets both")),
+            ("statusCallback", Supported),
+            ("statusCallbackMethod", Supported),
+        ],
+    },
+    Entry {
+        path: "Start/Siprec/Parameter",
+        state: NO_RECEIVER,
+        attributes: &[("name", NO_RECEIVER), ("value", NO_RECEIVER)],
+    },
     refused("Start/Transcription", NO_TRANSCRIPTION, &[]),
     Entry {
         path: "Start/Recording",
@@ -274,7 +291,7 @@ pub static VOICE: &[Entry] = &[
     },
     element("Stop", &[]),
     element("Stop/Stream", &[("name", Supported)]),
-    refused("Stop/Siprec", NO_SIPREC, &[]),
+    element("Stop/Siprec", &[("name", Supported)]),
     refused("Stop/Transcription", NO_TRANSCRIPTION, &[]),
     refused("Stop/Recording", NotSupported("a recording is stopped through the API"), &[]),
     element("Redirect", &[("method", Supported), ("(text)", Supported)]),

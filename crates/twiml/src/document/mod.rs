@@ -29,7 +29,7 @@ pub use messaging::{MessagingDocument, Reply, ReplyKind, parse_messaging};
 pub use record::{DialRecord, Record, RecordingNoun, ReportedStates, TranscriptionNoun};
 pub use references::{Reference, ReferenceKind, references};
 pub use speech::{SpeechEnd, SpeechInput};
-pub use stream::{Connect, Stream, Tracks};
+pub use stream::{Connect, SiprecNoun, Stream, Tracks};
 pub use transfer::{Redirect, Refer, Reject};
 pub use verb::{Kind, Refused, Verb};
 

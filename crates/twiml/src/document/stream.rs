@@ -38,6 +38,19 @@ pub struct Stream {
     pub parameters: Vec<(String, String)>,
 }
 
+/// A recording of the call by a group of recording servers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiprecNoun {
+    /// Name of the group.
+    pub connector: String,
+    /// Name to end it by.
+    pub name: Option<String>,
+    /// Receiver of its progress, as written.
+    pub status: Option<String>,
+    /// Method of those requests.
+    pub status_method: Method,
+}
+
 /// Directions of audio that a stream carries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Tracks {
@@ -98,6 +111,10 @@ pub(super) fn start(fields: Fields<'_>) -> Vec<Kind> {
                     let noun = recording(Fields::open(entry, child, fields.warnings));
                     steps.push(Kind::StartRecording(Box::new(noun)));
                 }
+                State::Supported | State::Differs(_) if entry.path == "Start/Siprec" => {
+                    let noun = siprec(Fields::open(entry, child, fields.warnings));
+                    steps.extend(noun.map(|noun| Kind::StartSiprec(Box::new(noun))));
+                }
                 State::Supported | State::Differs(_) => {
                     let stream = stream(Fields::open(entry, child, fields.warnings));
                     steps.extend(stream.map(|stream| Kind::StartStream(Box::new(stream))));
@@ -120,15 +137,42 @@ pub(super) fn stop(fields: Fields<'_>) -> Vec<Kind> {
                 }
                 State::Supported | State::Differs(_) => {
                     let inner = Fields::open(entry, child, fields.warnings);
+                    let is_siprec = entry.path == "Stop/Siprec";
                     match inner.text("name") {
+                        Some(name) if is_siprec => steps.push(Kind::StopSiprec { name }),
                         Some(name) => steps.push(Kind::StopStream { name }),
-                        None => inner.warnings.add(code::SCHEMA, child.position, "<Stop><Stream> needs a name"),
+                        None => {
+                            let message = format!("<Stop><{}> needs a name", child.name);
+                            inner.warnings.add(code::SCHEMA, child.position, message);
+                        }
                     }
                 }
             },
         }
     }
     steps
+}
+
+/// Reads a Siprec; `None` if it names no group of servers.
+fn siprec(mut fields: Fields<'_>) -> Option<SiprecNoun> {
+    let position = fields.element.position;
+    for child in fields.element.elements() {
+        match compat::entry(VOICE, fields.path(), &child.name) {
+            None => unknown(child, fields.path(), fields.warnings),
+            Some(_) => {
+                let message = format!("<{}> in <{}> has no effect", child.name, fields.path());
+                fields.warnings.add(code::SCHEMA, child.position, message);
+            }
+        }
+    }
+    let Some(connector) = fields.text("connectorName") else {
+        fields.warnings.add(code::SCHEMA, position, "<Siprec> without a connectorName is skipped");
+        return None;
+    };
+    fields.choice("track", code::SCHEMA, &[("both_tracks", Tracks::Both)], Tracks::Both);
+    let (name, status) = (fields.text("name"), fields.text("statusCallback"));
+    let status_method = fields.method("statusCallbackMethod", code::SCHEMA);
+    Some(SiprecNoun { connector, name, status, status_method })
 }
 
 /// Reads a Stream; `None` if it has no URL.

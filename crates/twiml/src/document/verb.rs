@@ -7,7 +7,7 @@ use super::dial::{Dial, dial};
 use super::fields::Fields;
 use super::gather::{Gather, gather};
 use super::record::{Record, RecordingNoun, record};
-use super::stream::{Connect, Stream, connect, start, stop};
+use super::stream::{Connect, SiprecNoun, Stream, connect, start, stop};
 use super::transfer::{Redirect, Refer, Reject, redirect, refer, reject};
 use super::{Warnings, unknown};
 use crate::compat::{self, State, VOICE};
@@ -44,6 +44,13 @@ pub enum Kind {
     StartStream(Box<Stream>),
     /// Starts a recording of the call.
     StartRecording(Box<RecordingNoun>),
+    /// Starts a recording by a group of recording servers.
+    StartSiprec(Box<SiprecNoun>),
+    /// Ends a recording by recording servers.
+    StopSiprec {
+        /// Name of the recording.
+        name: String,
+    },
     /// Stops a listener's stream.
     StopStream {
         /// Name of the stream.
@@ -89,8 +96,8 @@ impl Kind {
             Kind::Record(_) => "Record",
             Kind::Dial(_) => "Dial",
             Kind::Connect(_) => "Connect",
-            Kind::StartStream(_) | Kind::StartRecording(_) => "Start",
-            Kind::StopStream { .. } => "Stop",
+            Kind::StartStream(_) | Kind::StartRecording(_) | Kind::StartSiprec(_) => "Start",
+            Kind::StopStream { .. } | Kind::StopSiprec { .. } => "Stop",
             Kind::Redirect(_) => "Redirect",
             Kind::Reject(_) => "Reject",
             Kind::Hangup => "Hangup",

@@ -35,7 +35,7 @@ pub use message::VoiceMessage;
 pub use spoken::Heard;
 pub use step::{
     Address, DialRecordStep, DialStep, Note, Parameter, Party, Purpose, RecognitionStep, RecordStep, RecordingStep,
-    Request, StatusCallback, Step, StreamStep, Trace, TranscriptionStep,
+    Request, SiprecStep, StatusCallback, Step, StreamStep, Trace, TranscriptionStep,
 };
 
 /// Settings of an application for its programs.

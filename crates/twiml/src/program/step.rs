@@ -105,6 +105,13 @@ pub enum Step {
     ConnectStream(StreamStep),
     /// Start a listener's stream; nothing is reported.
     StartStream(StreamStep),
+    /// Have a group of recording servers record the call; nothing is reported.
+    StartSiprec(SiprecStep),
+    /// End a recording by recording servers.
+    StopSiprec {
+        /// Name of the recording.
+        name: String,
+    },
     /// Stop a listener's stream.
     StopStream {
         /// Name of the stream.
@@ -358,6 +365,17 @@ pub struct StreamStep {
     pub status: Option<(String, Method)>,
     /// Custom parameters of its start message.
     pub parameters: Vec<(String, String)>,
+}
+
+/// A recording by a group of recording servers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiprecStep {
+    /// Name of the group.
+    pub connector: String,
+    /// Name to end it by.
+    pub name: Option<String>,
+    /// Receiver of its progress: URL and method.
+    pub status: Option<(String, Method)>,
 }
 
 /// A note for the call's trace. It holds neither digits nor passwords.

@@ -6,13 +6,13 @@ use super::gathering::{Ending, Gathering};
 use super::input::{DialResult, DialStatus, ReferResult};
 use super::recording::Recording;
 use super::step::{
-    Address, DialRecordStep, DialStep, Note, Parameter, Party, Purpose, RecordStep, RecordingStep, StatusCallback,
-    Step, StreamStep, TranscriptionStep,
+    Address, DialRecordStep, DialStep, Note, Parameter, Party, Purpose, RecordStep, RecordingStep, SiprecStep,
+    StatusCallback, Step, StreamStep, TranscriptionStep,
 };
 use super::{After, Dialling, Program, Role, State};
 use crate::document::{
-    Callback, Connect, Dial, Gather, Kind, Play, PlaySource, Record, RecordingNoun, Refer, Reject, Say, Stream, Target,
-    TranscriptionNoun, Verb,
+    Callback, Connect, Dial, Gather, Kind, Play, PlaySource, Record, RecordingNoun, Refer, Reject, Say, SiprecNoun,
+    Stream, Target, TranscriptionNoun, Verb,
 };
 use crate::problem::code;
 
@@ -45,6 +45,8 @@ impl Program {
                 }
             }
             Kind::StopStream { name } => self.steps.push(Step::StopStream { name }),
+            Kind::StartSiprec(noun) => self.start_siprec(*noun, line),
+            Kind::StopSiprec { name } => self.steps.push(Step::StopSiprec { name }),
             Kind::Redirect(redirect) => {
                 let after = After { line, action: Some(redirect.url), method: redirect.method };
                 self.finish(now, "Redirect", after, Purpose::Redirect, Vec::new());
@@ -112,6 +114,13 @@ impl Program {
         }
         let recording = self.recording(noun, line, "Start");
         self.steps.push(Step::StartRecording(recording));
+    }
+
+    /// Resolves the callback of a recording by servers.
+    fn start_siprec(&mut self, noun: SiprecNoun, line: u32) {
+        let SiprecNoun { connector, name, status, status_method } = noun;
+        let status = self.callback_url(status.as_deref(), line, "Start").map(|url| (url, status_method));
+        self.steps.push(Step::StartSiprec(SiprecStep { connector, name, status }));
     }
 
     /// Resolves the callback of a recording.

@@ -8,7 +8,7 @@ use trunkgate_twiml::{
     Source, Step, parse,
 };
 
-const VERBS: [&str; 20] = [
+const VERBS: [&str; 21] = [
     "<Say loop='2'>Hello</Say>",
     "<Play>a.wav</Play>",
     "<Play digits='12w'/>",
@@ -23,6 +23,7 @@ const VERBS: [&str; 20] = [
     "<Dial/>",
     "<Connect action='x'><Stream url='wss://a.example/'/></Connect>",
     "<Start><Stream url='/ws' name='n'/></Start><Stop><Stream name='n'/></Stop>",
+    "<Start><Siprec connectorName='vault' name='n' statusCallback='/s'/></Start><Stop><Siprec name='n'/></Stop>",
     "<Redirect>next</Redirect>",
     "<Redirect>ftp://x/</Redirect>",
     "<Reject/>",

@@ -82,6 +82,27 @@ behaviours! {
         assert_eq!(steps, ["stop stream n", "answer", "hangup"]);
         call.noted(12200, "needs a name");
     }
+
+    ["Start/Siprec", "Start/Siprec@connectorName", "Start/Siprec@name", "Start/Siprec@track",
+     "Start/Siprec@statusCallback", "Start/Siprec@statusCallbackMethod", "Start/Siprec/Parameter",
+     "Start/Siprec/Parameter@name", "Start/Siprec/Parameter@value", "Stop/Siprec", "Stop/Siprec@name"]
+    fn servers_record_beside_the_document_and_are_stopped_by_name() {
+        let given = "name='n' track='both_tracks' statusCallback='https://s.example/' statusCallbackMethod='GET'";
+        let (_, steps) = Call::begin(&format!("<Start><Siprec connectorName='vault' {given}/></Start><Say>Hi</Say>"));
+        assert_eq!(steps, ["siprec vault n Get https://s.example/", "answer", "say Hi"]);
+        let (_, steps) = Call::begin("<Start><Siprec connectorName='cellar'/></Start><Stop><Siprec name='n'/></Stop><Say>Hi</Say>");
+        assert_eq!(steps, ["siprec cellar - -", "stop siprec n", "answer", "say Hi"]);
+        let (call, steps) = Call::begin("<Start><Siprec/></Start><Stop><Siprec/></Stop><Say>Hi</Say>");
+        assert_eq!(steps, ["answer", "say Hi"]);
+        call.noted(12200, "without a connectorName");
+        call.noted(12200, "<Stop><Siprec> needs a name");
+        let (call, steps) = Call::begin(
+            "<Start><Siprec connectorName='vault' track='inbound_track'><Parameter name='a' value='b'/></Siprec></Start><Say>Hi</Say>",
+        );
+        assert_eq!(steps, ["siprec vault - -", "answer", "say Hi"]);
+        call.noted(12200, "<Parameter> in <Start/Siprec> has no effect");
+        call.noted(12200, "track");
+    }
 }
 
 #[test]

@@ -321,6 +321,11 @@ pub(crate) fn shown(step: &Step) -> String {
         Step::ConnectStream(stream) => format!("connect {}", stream.url),
         Step::StartStream(stream) => format!("start {} {}", stream.name.as_deref().unwrap_or("-"), stream.url),
         Step::StopStream { name } => format!("stop stream {name}"),
+        Step::StartSiprec(step) => {
+            let status = step.status.as_ref().map_or("-".to_owned(), |(url, method)| format!("{method:?} {url}"));
+            format!("siprec {} {} {status}", step.connector, step.name.as_deref().unwrap_or("-"))
+        }
+        Step::StopSiprec { name } => format!("stop siprec {name}"),
         Step::Refer { uri, headers, .. } => {
             let headers: String = headers.iter().map(|one| format!(" {}={}", one.name, one.value)).collect();
             format!("refer {uri}{headers}")

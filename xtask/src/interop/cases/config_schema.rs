@@ -11,7 +11,7 @@ use crate::interop::edge::binary;
 use crate::interop::{Setting, python};
 
 /// What no file may say, each by itself.
-const WRONG: [&str; 12] = [
+const WRONG: [&str; 24] = [
     "[edge]\nnam = 'x'",
     "[edge]\nname = 'a b'",
     "[media]\nthreads = 300",
@@ -24,6 +24,18 @@ const WRONG: [&str; 12] = [
     "[trunk.x]\ncodecs = 'PCMU'",
     "[[route]]\nrecord = 'yes'",
     "[recording]\nformat = 'mp3'",
+    "[recording]\ndirectory = 'x'\nannounce_to = 'none'",
+    "[siprec.x]\nrequired = true",
+    "[siprec.'x y']\npeers = 'sip:192.0.2.9'",
+    "[siprec.x]\npeers = 5060",
+    "[siprec.x]\npeers = [{ weight = 1 }]",
+    "[siprec.x]\npeers = 'sip:192.0.2.9'\nrequired = 'yes'",
+    "[siprec.x]\npeers = 'sip:192.0.2.9'\nsrtp = 'always'",
+    "[siprec.x]\npeers = 'sip:192.0.2.9'\nsrtp_suites = ['AES']",
+    "[siprec.x]\npeers = 'sip:192.0.2.9'\nring_timeout = '30s'",
+    "[siprec.x]\npeers = 'sip:192.0.2.9'\nno_response_timeout = 4",
+    "[[route]]\nsiprec = [{ name = 'x' }]",
+    "[voicemail.x]\nsilence = 5",
 ];
 
 /// Files of the tree, TOML of the documents, and what is made of both.

@@ -377,6 +377,8 @@ impl Runner<'_> {
             | Step::ConnectStream(_)
             | Step::StartStream(_)
             | Step::StopStream { .. }
+            | Step::StartSiprec(_)
+            | Step::StopSiprec { .. }
             | Step::Refer { .. }
             | Step::Reject(_)
             | Step::Hangup

@@ -7,7 +7,7 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::limits::PORTS_NEWS;
 use trunkgate_route::{App, Target};
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_twiml::{Note, Reject, Step, StreamStep, Trace};
+use trunkgate_twiml::{Note, Reject, SiprecStep, Step, StreamStep, Trace};
 
 use crate::call::State;
 use crate::call::controller::Controller;
@@ -17,6 +17,7 @@ use crate::call::program::{Dialler, Prompter, Referrer, Runner, Side, Waits, fal
 use crate::call::refused::Refused;
 use crate::call::search::answer::FinalAnswer;
 use crate::call::shared::{Cx, Next};
+use crate::call::siprec;
 
 impl Runner<'_> {
     /// Carries out one step.
@@ -45,6 +46,8 @@ impl Runner<'_> {
             Step::ConnectStream(stream) => self.connect_stream(cx, &stream),
             Step::StartStream(stream) => self.start_stream(cx, &stream),
             Step::StopStream { name } => self.stop_stream(cx, &name),
+            Step::StartSiprec(step) => self.start_siprec(cx, &step),
+            Step::StopSiprec { name } => siprec::stop(&mut self.parts.bridge.media, cx, &name),
             Step::Refer { id, uri, headers } => Referrer::of(self.parts).refer(cx, id, uri, &headers),
             Step::Reject(reject) => self.reject_for_program(cx, reject),
             Step::Hangup => self.program_over(cx, None),
@@ -154,6 +157,12 @@ impl Runner<'_> {
         }
     }
 
+    fn start_siprec(&self, cx: &mut Cx<'_>, step: &SiprecStep) {
+        if let Some(run) = &self.parts.program {
+            siprec::start(cx, &run.app, step);
+        }
+    }
+
     fn stop_stream(&mut self, cx: &mut Cx<'_>, name: &str) {
         if streams::stop(self.parts, cx, name).is_err() {
             cx.edge.decide(cx.now, cx.call.key, "Stop: no stream has that name");
@@ -222,6 +231,8 @@ const fn is_waited_for(step: &Step) -> bool {
         | Step::EndStream { .. }
         | Step::StartStream(_)
         | Step::StopStream { .. }
+        | Step::StartSiprec(_)
+        | Step::StopSiprec { .. }
         | Step::Reject(_)
         | Step::Hangup
         | Step::Join

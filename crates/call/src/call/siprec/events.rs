@@ -23,11 +23,11 @@ use crate::call::search::answer::FinalAnswer;
 use crate::call::shared::{Cx, Next};
 use crate::call::{CallEvent, CallMedia, State, refuse_request};
 
-use super::ask;
 use super::offer::{self, STREAMS, Stream};
 use super::parties;
 use super::recorded::{RecordingSession, Server};
 use super::session::{News, Stage, Step};
+use super::{ask, asked};
 
 /// What becomes of an INVITE that was too long for UDP.
 const NO_TCP: &str = "it does not support TCP: the INVITE is sent over UDP";
@@ -664,4 +664,5 @@ pub(crate) fn end(cx: &mut Cx<'_>) {
     if let Some(sessions) = &mut cx.call.siprec {
         sessions.waiting.clear();
     }
+    asked::report(cx);
 }

@@ -6,10 +6,11 @@
 //! call's media session, each fed by a streamer that listens to the caller's side as a recorder does. The server is notified of
 //! parties that come and leave.
 //!
-//! Here belongs what begins, changes and ends such sessions. The descriptions are in `offer`, the metadata in `metadata`, who is in the call in `parties`, the rules by
+//! Here belongs what begins, changes and ends such sessions. The descriptions are in `offer`, the metadata in `metadata`, who is in the call in `parties`, requests of documents in `asked`, the rules by
 //! which one server follows another in `session`.
 
 mod ask;
+mod asked;
 mod events;
 mod metadata;
 mod offer;
@@ -17,6 +18,7 @@ mod parties;
 mod recorded;
 mod session;
 
+pub(crate) use asked::{report, start, stop};
 pub(crate) use events::{concerns, end, follow, refresh, session_over, take};
 pub use recorded::SiprecChange;
 pub(crate) use recorded::{RecordingSessions, change, plan, plan_later, poll, tap};

@@ -76,9 +76,9 @@ impl Parties {
 }
 
 /// Returns the parties of a call that begins to be recorded; they are in it since its answer.
-pub(super) fn begin(cx: &mut Cx<'_>, answered: SystemTime) -> Parties {
+pub(super) fn begin(cx: &mut Cx<'_>, answered: SystemTime, has_program: bool) -> Parties {
     let mut parties = Parties::default();
-    let current = current(cx, true).unwrap_or_default();
+    let current = current(cx, has_program).unwrap_or_default();
     parties.update(answered, current, &mut cx.edge.random);
     parties
 }

@@ -17,6 +17,7 @@ use crate::call::shared::{Cx, Next, Shared};
 use crate::call::{CallMedia, State};
 
 use super::ask;
+use super::asked::Asked;
 use super::events;
 use super::metadata::Ids;
 use super::parties::{self, Parties};
@@ -36,9 +37,18 @@ pub enum SiprecChange {
 /// The recording sessions of a call.
 #[derive(Debug, Default)]
 pub(crate) struct RecordingSessions {
-    /// Trunks of groups that are to record the call once it is answered.
-    pub(super) waiting: Vec<Arc<str>>,
+    /// Groups that are to record the call once it is answered.
+    pub(super) waiting: Vec<Waiting>,
     pub(super) all: Vec<RecordingSession>,
+}
+
+/// A group of servers that is to record the call.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// The name of its trunk.
+    pub(super) group: Arc<str>,
+    /// The request of a document for it.
+    pub(super) asked: Option<Box<Asked>>,
 }
 
 /// One way to a recording server.
@@ -92,12 +102,15 @@ pub(crate) struct RecordingSession {
     pub(super) is_late: bool,
     /// Why the last server failed.
     pub(super) problem: Option<String>,
+    /// The request of a document for it.
+    pub(super) asked: Option<Box<Asked>>,
 }
 
 impl RecordingSessions {
     /// Returns those of a call that is restored, which groups are to record again; `None` where there is none.
     pub(crate) fn waiting(groups: &[String]) -> Option<Box<RecordingSessions>> {
-        let waiting: Vec<Arc<str>> = groups.iter().map(|group| Arc::from(group.as_str())).collect();
+        let waiting = |group: &String| Waiting { group: Arc::from(group.as_str()), asked: None };
+        let waiting: Vec<Waiting> = groups.iter().map(waiting).collect();
         (!waiting.is_empty()).then(|| Box::new(RecordingSessions { waiting, all: Vec::new() }))
     }
 
@@ -109,7 +122,7 @@ impl RecordingSessions {
     /// Returns the names of the groups that record the call, or are to.
     pub(crate) fn groups(&self) -> impl Iterator<Item = &Arc<str>> {
         let live = self.all.iter().filter(|session| !session.stage.is_over());
-        self.waiting.iter().chain(live.map(|session| &session.trunk.name))
+        self.waiting.iter().map(|waiting| &waiting.group).chain(live.map(|session| &session.trunk.name))
     }
 
     /// Returns whether a stream hears the call.
@@ -168,7 +181,7 @@ pub(crate) fn plan(cx: &mut Cx<'_>, groups: &[Arc<str>], is_emergency: bool) -> 
         }
         let sessions = cx.call.siprec.get_or_insert_default();
         if sessions.groups().all(|known| known != group) {
-            sessions.waiting.push(Arc::clone(group));
+            sessions.waiting.push(Waiting { group: Arc::clone(group), asked: None });
         }
     }
     Ok(())
@@ -179,13 +192,13 @@ pub(crate) fn plan_later(cx: &mut Cx<'_>, groups: &[Arc<str>]) {
     let _ = plan(cx, groups, true);
 }
 
-/// Begins the sessions that the answered call waits for.
-pub(crate) fn poll(media: &mut CallMedia, cx: &mut Cx<'_>) -> Next {
+/// Begins the sessions that the answered call waits for; `has_program`: an application or a mailbox has it.
+pub(crate) fn poll(media: &mut CallMedia, cx: &mut Cx<'_>, has_program: bool) -> Next {
     let is_up = matches!(cx.call.state, State::Answered | State::Rerouting) && cx.call.times.answered.is_some();
     let Some(sessions) = cx.call.siprec.as_mut().filter(|sessions| is_up && !sessions.waiting.is_empty()) else {
         return Next::Stay;
     };
-    for group in std::mem::take(&mut sessions.waiting) {
+    for Waiting { group, asked } in std::mem::take(&mut sessions.waiting) {
         let Some(trunk) = cx.edge.table.trunk(&group).cloned() else { continue };
         let now = cx.edge.date(cx.now);
         let answered = cx.call.times.answered.unwrap_or(now);
@@ -197,7 +210,7 @@ pub(crate) fn poll(media: &mut CallMedia, cx: &mut Cx<'_>) -> Next {
             attempts: 0,
             leg: None,
             ids: Ids::draw(&mut cx.edge.random),
-            parties: parties::begin(cx, answered),
+            parties: parties::begin(cx, answered, has_program),
             answered,
             began: now,
             streaming: now,
@@ -208,6 +221,7 @@ pub(crate) fn poll(media: &mut CallMedia, cx: &mut Cx<'_>) -> Next {
             owes: false,
             is_late: false,
             problem: None,
+            asked,
         };
         let Some(sessions) = cx.call.siprec.as_mut() else { return Next::Stay };
         sessions.all.push(session);

@@ -266,9 +266,9 @@ impl Bench {
     pub fn restart(&mut self, table: Arc<Table>) {
         let text = serde_json::to_string(&self.gateway.snapshot(self.now)).unwrap();
         let snapshot: GatewaySnapshot = serde_json::from_str(&text).unwrap();
-        let recogniser = self.gateway.settings().recogniser;
+        let Settings { recogniser, recordings, .. } = self.gateway.settings();
         self.gateway = Gateway::new(GatewayConfig { seed: [8; 32], ..self.config.clone() }, table, addressing());
-        let settings = Settings { recogniser, ..self.gateway.settings() };
+        let settings = Settings { recogniser, recordings, ..self.gateway.settings() };
         self.gateway.handle_input(self.now, Input::Configure(Box::new(settings)));
         self.ends.clear();
         self.media.clear();

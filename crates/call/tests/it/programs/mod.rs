@@ -10,6 +10,7 @@ mod recorded;
 mod redirected;
 mod referred;
 mod requested;
+mod siprec;
 mod speech;
 
 use std::sync::Arc;
@@ -147,6 +148,7 @@ impl Menu {
             // The resource that it is about orders it, and the call's trace shows it.
             let named = |name| parameter(&callback.request, name).map(str::to_owned);
             let about = named("StreamSid")
+                .or_else(|| named("SiprecSid"))
                 .or_else(|| named("RecordingSid").filter(|_| callback.request.purpose == "recording"));
             let about = about.or_else(|| named("CallSid"));
             let call = named("ParentCallSid").or_else(|| named("CallSid"));

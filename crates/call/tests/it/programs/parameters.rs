@@ -144,10 +144,15 @@ fn requested_and_recorded(names: &mut Names) {
     names.note(&recorded::reports_of_a_requested_call().1);
 }
 
+/// A recording by servers that there are not.
+fn by_servers(names: &mut Names) {
+    names.note(&siprec::refused().reports());
+}
+
 #[test]
 fn each_field_of_the_page_is_sent_with_its_request_and_no_other() {
     let mut names = Names::default();
-    for part in [caller, menu, elsewhere, speech, failed, connected, recorded, requested_and_recorded] {
+    for part in [caller, menu, elsewhere, speech, failed, connected, recorded, requested_and_recorded, by_servers] {
         part(&mut names);
     }
     let of_calls =

@@ -1,0 +1,159 @@
+//! Recording sessions that documents ask for (`Start` with `Siprec`): their names, and the requests that report them (`statusCallback`).
+
+use std::sync::Arc;
+
+use trunkgate_resources::app::{AppCallback, AppPlace, DocumentRequest};
+use trunkgate_resources::limits::{NUMBER_CHARS, SIPREC_PER_CALL, SIPREC_SESSIONS_PER_CALL};
+use trunkgate_route::{App, Siprec};
+use trunkgate_story::numbers::plain;
+use trunkgate_story::wall::rfc3339;
+use trunkgate_twiml::{Method, SiprecStep};
+
+use crate::call::CallMedia;
+use crate::call::program::parameters;
+use crate::call::shared::Cx;
+
+use super::events;
+use super::recorded::Waiting;
+use super::session::{News, Stage};
+
+/// A request of a document for a recording session.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// The application whose document that is.
+    app: Arc<App>,
+    /// `SR` and 32 hex digits.
+    sid: String,
+    /// Name to end it by.
+    name: Option<String>,
+    receiver: Option<(String, Method)>,
+    /// Whether its beginning is reported.
+    has_begun: bool,
+    /// Whether its end is.
+    is_over: bool,
+}
+
+impl Asked {
+    /// Returns what is new of a session at this stage, for its receiver.
+    fn follow(&mut self, stage: Stage) -> Option<&'static str> {
+        if self.is_over {
+            return None;
+        }
+        self.is_over = stage.is_over();
+        match stage {
+            Stage::Asking => None,
+            Stage::Recording if self.has_begun => None,
+            Stage::Recording => {
+                self.has_begun = true;
+                Some("siprec-started")
+            }
+            Stage::Failed => Some("siprec-error"),
+            Stage::Ended => self.has_begun.then_some("siprec-stopped"),
+        }
+    }
+
+    /// Makes one report.
+    fn report(&self, cx: &mut Cx<'_>, event: &'static str, problem: Option<&str>) {
+        let Some((url, method)) = &self.receiver else { return };
+        let call = cx.call.legs.sid().to_owned();
+        let mut named = vec![
+            ("AccountSid", cx.edge.config.account_sid.clone()),
+            ("CallSid", call.clone()),
+            ("SiprecSid", self.sid.clone()),
+            ("SiprecName", self.name.clone().unwrap_or_else(|| self.sid.clone())),
+            ("SiprecEvent", event.to_owned()),
+            ("Timestamp", rfc3339(cx.edge.date(cx.now))),
+        ];
+        named.extend(problem.map(|problem| ("SiprecError", problem.to_owned())));
+        let parameters = named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let place = AppPlace::Url(url.clone());
+        let request = DocumentRequest { place, method: parameters::method(*method), purpose: "siprec", parameters };
+        let (app, allow_private, about) = (self.app.name.clone(), self.app.allow_private, self.sid.clone());
+        cx.edge.call_back(AppCallback { call, about, app, allow_private, request });
+    }
+}
+
+/// Has a group of servers record the call, as a document asks. Where that cannot be, the receiver is notified, and the call goes on.
+pub(crate) fn start(cx: &mut Cx<'_>, app: &Arc<App>, step: &SiprecStep) {
+    let asked = Asked {
+        app: Arc::clone(app),
+        sid: cx.edge.random.siprec_sid(),
+        name: step.name.clone(),
+        receiver: step.status.clone(),
+        has_begun: false,
+        is_over: false,
+    };
+    let group: Arc<str> = Siprec::trunk_name(&step.connector).into();
+    let connector = plain(&step.connector, NUMBER_CHARS);
+    if let Some(why) = refused(cx, &group, step.name.as_deref()) {
+        let text = format!("Siprec: the call is not recorded by {connector}: {why}");
+        let sid = cx.call.legs.sid().to_owned();
+        cx.edge.decide(cx.now, cx.call.key, text.clone());
+        cx.edge.warn(&sid, text, None);
+        return asked.report(cx, "siprec-error", Some(why));
+    }
+    let sessions = cx.call.siprec.get_or_insert_default();
+    sessions.waiting.push(Waiting { group, asked: Some(Box::new(asked)) });
+}
+
+/// Returns why a group does not begin to record the call.
+fn refused(cx: &Cx<'_>, group: &Arc<str>, name: Option<&str>) -> Option<&'static str> {
+    if cx.edge.table.trunk(group).is_none_or(|trunk| trunk.siprec.is_none()) {
+        return Some("the configuration has no [siprec] of that name");
+    }
+    let sessions = cx.call.siprec.as_ref()?;
+    let named = |asked: &Asked| name.is_some() && asked.name.as_deref() == name && !asked.is_over;
+    let waiting = sessions.waiting.iter().filter_map(|waiting| waiting.asked.as_deref());
+    let mut known = sessions.all.iter().filter_map(|session| session.asked.as_deref()).chain(waiting);
+    if sessions.groups().any(|known| known == group) {
+        return Some("it records the call already");
+    }
+    if known.any(named) {
+        return Some("another recording of the call has this name");
+    }
+    let is_full = sessions.groups().count() >= SIPREC_PER_CALL
+        || sessions.all.len() + sessions.waiting.len() >= SIPREC_SESSIONS_PER_CALL;
+    is_full.then_some("the call has as many recordings as it may")
+}
+
+/// Ends the recording of a name that a document has asked for.
+pub(crate) fn stop(media: &mut CallMedia, cx: &mut Cx<'_>, name: &str) {
+    let is_it = |asked: &Option<Box<Asked>>| {
+        asked.as_ref().is_some_and(|asked| asked.name.as_deref() == Some(name) && !asked.is_over)
+    };
+    let (mut at, mut waited) = (None, false);
+    if let Some(sessions) = &mut cx.call.siprec {
+        let before = sessions.waiting.len();
+        sessions.waiting.retain(|waiting| !is_it(&waiting.asked));
+        waited = sessions.waiting.len() < before;
+        at = sessions.all.iter().position(|session| is_it(&session.asked));
+    }
+    match at {
+        // What is asked to end lets the call go on without.
+        Some(at) => {
+            let _ = events::happen(media, cx, at, News::Stop);
+        }
+        None if waited => {}
+        None => cx.edge.decide(cx.now, cx.call.key, "Stop: no recording by servers has that name"),
+    }
+    report(cx);
+}
+
+/// Reports what is new of the sessions that documents have asked for.
+pub(crate) fn report(cx: &mut Cx<'_>) {
+    let mut news = Vec::new();
+    for (at, session) in cx.call.siprec.iter_mut().flat_map(|sessions| &mut sessions.all).enumerate() {
+        let stage = session.stage;
+        news.extend(session.asked.as_mut().and_then(|asked| asked.follow(stage)).map(|event| (at, event)));
+    }
+    for (at, event) in news {
+        let Some(sessions) = cx.call.siprec.take() else { return };
+        if let Some(session) = sessions.all.get(at)
+            && let Some(asked) = &session.asked
+        {
+            let problem = session.problem.as_deref().filter(|_| event == "siprec-error");
+            asked.report(cx, event, problem);
+        }
+        cx.call.siprec = Some(sessions);
+    }
+}
