@@ -5,7 +5,7 @@
 //! agent, a player, or a recorder. Folders import each other in one direction only:
 //!
 //! ```text
-//! session → agent_audio → listening → spec → transcode → dtmf → codec → resample
+//! session → agent_audio → listening → spec → transcode → dtmf → codec
 //!                       → playout → spec
 //!         → latch → spec → srtp → rtcp → rtp → counters
 //! ```
@@ -20,7 +20,6 @@ pub mod limits;
 mod listening;
 pub mod mos;
 mod playout;
-pub mod resample;
 pub mod rtcp;
 pub mod rtp;
 pub mod session;
@@ -29,6 +28,7 @@ pub mod srtp;
 pub mod transcode;
 
 pub use trunkgate_agent as agent;
+pub use trunkgate_resample as resample;
 
 pub use codec::Coding;
 pub use counters::{

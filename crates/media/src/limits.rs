@@ -1,6 +1,5 @@
 //! Limits of the media core, the unit in the name.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use trunkgate_agent::limits::FRAME;
@@ -139,8 +138,6 @@ pub const SRTP_ROLLED: u32 = 61;
 pub const SRTP_REPLAY_PACKETS: u32 = 128;
 /// Keys of one direction that are remembered after a change; one that comes back after more is taken for a new one.
 pub const SRTP_FORMER_KEYS: usize = 4;
-/// Rates of audio files that can be played, in Hz.
-pub const FILE_RATES_HZ: RangeInclusive<u32> = 8000..=192_000;
 /// The longest packet whose audio is converted whole, in milliseconds (RFC 6716 §2.1.4); of a longer one the rest is left
 /// out.
 pub const AUDIO_PACKET_MOST_MS: usize = 120;

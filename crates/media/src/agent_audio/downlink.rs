@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use trunkgate_agent::{Cleared, Format, Mark, Playout};
+use trunkgate_resample::Resampler;
 
 use crate::codec::g711::{CLOCK_HZ, decode_ulaw, encode_ulaw};
 use crate::codec::g722;
 use crate::codec::level::level;
 use crate::limits::CLEAR_FADE_MOST;
 use crate::playout::{FRAME_SAMPLES, Frame, WIDE_SAMPLES};
-use crate::resample::Resampler;
 
 use super::lateness::Lateness;
 

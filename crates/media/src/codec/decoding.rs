@@ -1,7 +1,8 @@
 //! Payloads to samples at the rate that a transcoder works at.
 
+use trunkgate_resample::Resampler;
+
 use crate::limits::AUDIO_PACKET_MOST_MS;
-use crate::resample::Resampler;
 
 use super::coding::Coding;
 use super::g711::{decode_alaw, decode_ulaw};

@@ -4,11 +4,11 @@
 use std::time::Instant;
 
 use trunkgate_agent::{Format, Frame, Packet, TrackName, TrackSet, Tracks};
+use trunkgate_resample::Resampler;
 
 use crate::codec::g711::{CLOCK_HZ, alaw_to_ulaw, decode_alaw, decode_ulaw};
 use crate::codec::level::{level, ulaw_level};
 use crate::codec::{Coding, g722};
-use crate::resample::Resampler;
 use crate::rtp::{PACKET, Rtp};
 
 /// Frames the audio that one agent hears.

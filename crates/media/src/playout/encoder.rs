@@ -1,9 +1,10 @@
 //! Encoder of the edge's own stream to a remote party that has neither PCMU nor PCMA; it goes on over every change
 //! of its feeder.
 
+use trunkgate_resample::Resampler;
+
 use crate::codec::g711::CLOCK_HZ;
 use crate::codec::{Coding, Encoding, g722};
-use crate::resample::Resampler;
 
 use super::frame::{Frame, Linear, WIDE_SAMPLES, Wide};
 

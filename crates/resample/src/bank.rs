@@ -6,29 +6,29 @@ const SPAN: usize = 24;
 /// Kaiser's β: flat to 0.85 of the lower rate's band, and 58 dB down from 1.15 of it on.
 const BETA: f64 = 5.55;
 /// Coefficients are in 1/16384: the products of a phase's with any samples fit into 32 bits.
-pub(super) const UNITY_BITS: u32 = 14;
+pub(crate) const UNITY_BITS: u32 = 14;
 
 /// The filter of one ratio.
 #[derive(Debug)]
-pub(super) struct Bank {
+pub(crate) struct Bank {
     /// Outputs that lie between two inputs, each with its own coefficients.
-    pub(super) phases: usize,
+    pub(crate) phases: usize,
     /// Inputs that make an output.
-    pub(super) taps: usize,
+    pub(crate) taps: usize,
     /// Phase after phase, the coefficient of the newest input last.
-    pub(super) coefficients: &'static [i16],
+    pub(crate) coefficients: &'static [i16],
 }
 
 /// 1 to 2.
-pub(super) static UP_2: Bank = Bank { phases: 2, taps: SPAN, coefficients: &coefficients::<{ 2 * SPAN }>(2, 2) };
+pub(crate) static UP_2: Bank = Bank { phases: 2, taps: SPAN, coefficients: &coefficients::<{ 2 * SPAN }>(2, 2) };
 /// 1 to 3, and 2 to 3.
-pub(super) static UP_3: Bank = Bank { phases: 3, taps: SPAN, coefficients: &coefficients::<{ 3 * SPAN }>(3, 3) };
+pub(crate) static UP_3: Bank = Bank { phases: 3, taps: SPAN, coefficients: &coefficients::<{ 3 * SPAN }>(3, 3) };
 /// 2 to 1.
-pub(super) static DOWN_2: Bank = Bank { phases: 1, taps: 2 * SPAN, coefficients: &coefficients::<{ 2 * SPAN }>(2, 1) };
+pub(crate) static DOWN_2: Bank = Bank { phases: 1, taps: 2 * SPAN, coefficients: &coefficients::<{ 2 * SPAN }>(2, 1) };
 /// 3 to 1.
-pub(super) static DOWN_3: Bank = Bank { phases: 1, taps: 3 * SPAN, coefficients: &coefficients::<{ 3 * SPAN }>(3, 1) };
+pub(crate) static DOWN_3: Bank = Bank { phases: 1, taps: 3 * SPAN, coefficients: &coefficients::<{ 3 * SPAN }>(3, 1) };
 /// 3 to 2.
-pub(super) static DOWN_3_UP_2: Bank =
+pub(crate) static DOWN_3_UP_2: Bank =
     Bank { phases: 2, taps: 3 * SPAN / 2, coefficients: &coefficients::<{ 3 * SPAN }>(3, 2) };
 
 /// The modified Bessel function I₀(2√y), by its series.

@@ -1,16 +1,6 @@
-//! Resamplers of our own: from one rate to another as it comes, with 1.5 ms of delay, and audio files of any rate to
-//! 8 kHz ([`FileResampler`]), with none.
-//!
-//! What comes as it does: 16-bit samples, whole numbers throughout, so that how it is cut changes nothing and every machine
-//! makes the same. Flat to 3.4 kHz where 8 kHz is the lower rate, as telephony is; what lies at 4.6 kHz or above, and
-//! what it would make there, is 58 dB down.
+//! Streams from one rate to another.
 
-mod bank;
-mod file;
-
-pub use file::FileResampler;
-
-use bank::{Bank, DOWN_2, DOWN_3, DOWN_3_UP_2, UNITY_BITS, UP_2, UP_3};
+use crate::bank::{Bank, DOWN_2, DOWN_3, DOWN_3_UP_2, UNITY_BITS, UP_2, UP_3};
 
 /// The most inputs that make an output.
 const TAPS: usize = 72;
@@ -30,14 +20,18 @@ pub struct Resampler {
 }
 
 impl Resampler {
-    /// Between two of 8000, 16000 and 24000 Hz; `None` for other rates, and where they are the same.
+    /// Between two of 8000, 16000 and 24000 Hz, and between 48000 Hz and the latter two; `None` for other rates, and where
+    /// they are the same.
     pub fn new(from_hz: u32, to_hz: u32) -> Option<Resampler> {
         let (bank, step) = match (from_hz, to_hz) {
             (8000, 16_000) => (&UP_2, 1),
             (8000, 24_000) => (&UP_3, 1),
             (16_000, 24_000) => (&UP_3, 2),
+            (16_000, 48_000) => (&UP_3, 1),
+            (24_000, 48_000) => (&UP_2, 1),
             (16_000, 8000) => (&DOWN_2, 2),
-            (24_000, 8000) => (&DOWN_3, 3),
+            (48_000, 24_000) => (&DOWN_2, 2),
+            (24_000, 8000) | (48_000, 16_000) => (&DOWN_3, 3),
             (24_000, 16_000) => (&DOWN_3_UP_2, 3),
             _ => return None,
         };
@@ -103,8 +97,18 @@ mod tests {
 
     use super::*;
 
-    const PAIRS: [(u32, u32); 6] =
-        [(8000, 16_000), (8000, 24_000), (16_000, 24_000), (16_000, 8000), (24_000, 8000), (24_000, 16_000)];
+    const PAIRS: [(u32, u32); 10] = [
+        (8000, 16_000),
+        (8000, 24_000),
+        (16_000, 24_000),
+        (16_000, 48_000),
+        (24_000, 48_000),
+        (16_000, 8000),
+        (24_000, 8000),
+        (24_000, 16_000),
+        (48_000, 16_000),
+        (48_000, 24_000),
+    ];
 
     fn resampled(from: u32, to: u32, input: &[i16]) -> Vec<i16> {
         let mut out = Vec::new();
