@@ -1,0 +1,37 @@
+//! Limits of conferences, the unit in the name.
+
+use std::time::Duration;
+
+/// Audio in one frame, and the time between two ticks of a mixer.
+pub const FRAME: Duration = Duration::from_millis(20);
+/// Parties of one conference.
+pub const PARTIES: usize = 50;
+/// Parties of all conferences of one edge.
+pub const EDGE_PARTIES: usize = 500;
+/// Clips that one mixer plays at once: an announcement to each party, and some to all.
+pub const SOURCES: usize = PARTIES + 4;
+/// Frames that wait for a tick, for each party; the oldest is dropped for a new one: 120 ms.
+pub const WAITING_FRAMES: usize = 6;
+/// Frames made up for lost ones in a row, fading to silence.
+pub const CONCEALED_FRAMES: u32 = 2;
+/// Ticks in which a frame has to be left over each time before one is skipped: 5 s.
+pub const SURPLUS_TICKS: u32 = 250;
+/// Look-ahead of a limiter, in milliseconds.
+pub const LOOK_AHEAD_MS: usize = 2;
+/// Ticks for which a party stays in the mix after it became quiet: 500 ms.
+pub const GATE_TICKS: u32 = 25;
+/// Ticks of quiet after which a party does not speak any more: 800 ms.
+pub const SPEECH_TICKS: u32 = 40;
+/// Ticks for which a party has to be louder than the active speaker to become it: 500 ms.
+pub const SPEAKER_TICKS: u32 = 25;
+/// Longest delay after which an echo is recognised, in ticks: 2 s.
+pub const ECHO_TICKS: usize = 100;
+
+/// Characters of the name of a conference.
+pub const NAME_CHARS: usize = 128;
+/// Characters of a participant's label.
+pub const LABEL_CHARS: usize = 128;
+/// Announcements of one conference that play or wait.
+pub const ANNOUNCEMENTS: usize = 50;
+/// Time from one beep to the next. Ours: parties that come or leave together make one beep.
+pub const BEEP_PAUSE: Duration = Duration::from_millis(500);

@@ -1,0 +1,81 @@
+//! Frames of one rate as frames of another.
+
+use trunkgate_resample::Resampler;
+
+use super::rate::Rate;
+
+/// Samples of a frame at the rate in the middle, where a conversion has two steps: 16 kHz.
+const MIDDLE: usize = 320;
+
+/// A stream of frames from one rate to another; 8 and 48 kHz are converted by way of 16 kHz.
+#[derive(Debug, Clone)]
+pub(super) struct Conversion {
+    first: Option<Resampler>,
+    second: Option<Resampler>,
+}
+
+impl Conversion {
+    pub(super) fn new(from: Rate, to: Rate) -> Conversion {
+        let between = |from: Rate, to: Rate| Resampler::new(from.hz(), to.hz());
+        let two_steps = from != to && from != Rate::Wide && to != Rate::Wide;
+        let (first, second) =
+            if two_steps { (between(from, Rate::Wide), between(Rate::Wide, to)) } else { (between(from, to), None) };
+        Conversion { first, second }
+    }
+    /// Converts one frame.
+    pub(super) fn run(&mut self, input: &[i16], out: &mut [i16]) {
+        match (&mut self.first, &mut self.second) {
+            (Some(first), Some(second)) => {
+                let mut middle = [0; MIDDLE];
+                fill(first, input, &mut middle);
+                fill(second, &middle, out);
+            }
+            (Some(only), None) | (None, Some(only)) => fill(only, input, out),
+            (None, None) => out.iter_mut().zip(input).for_each(|(to, from)| *to = *from),
+        }
+    }
+    /// Whether nothing but silence is left in it.
+    pub(super) fn is_at_rest(&self) -> bool {
+        [&self.first, &self.second].into_iter().flatten().all(Resampler::is_at_rest)
+    }
+}
+
+fn fill(resampler: &mut Resampler, input: &[i16], out: &mut [i16]) {
+    let mut places = out.iter_mut();
+    resampler.process(input, |sample| {
+        if let Some(place) = places.next() {
+            *place = sample;
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::f64::consts::TAU;
+
+    use super::*;
+
+    /// A tone that every rate has, there and in all others: the same level, a constant delay.
+    #[test]
+    fn a_tone_passes_between_all_rates() {
+        for (from, to) in Rate::ALL.into_iter().flat_map(|from| Rate::ALL.map(|to| (from, to))) {
+            let mut conversion = from.to(to);
+            let mut heard = Vec::new();
+            for frame in 0..10 {
+                let at = |n: usize| TAU * 1000.0 * (frame * from.frame() + n) as f64 / f64::from(from.hz());
+                let input: Vec<i16> = (0..from.frame()).map(|n| (10_000.0 * at(n).sin()) as i16).collect();
+                let mut out = vec![0; to.frame()];
+                conversion.run(&input, &mut out);
+                heard.extend(out);
+            }
+            let settled = &heard[heard.len() / 2..];
+            let power = settled.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() / settled.len() as f64;
+            assert!((power.sqrt() / (10_000.0 / 2_f64.sqrt()) - 1.0).abs() < 0.01, "{from:?} {to:?}");
+            let silence = vec![0; from.frame()];
+            let mut out = vec![0; to.frame()];
+            conversion.run(&silence, &mut out);
+            conversion.run(&silence, &mut out);
+            assert!(conversion.is_at_rest() && out.iter().all(|sample| *sample == 0));
+        }
+    }
+}

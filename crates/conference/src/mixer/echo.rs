@@ -1,0 +1,272 @@
+//! Echo of one party: audio that it sends back a while after it was sent there. A loudspeaker makes one, and so do two
+//! conferences that have dialled each other twice.
+//!
+//! The changes of level from frame to frame that a party sends are compared with those that it was sent before, at every
+//! delay up to two seconds. Where they agree at one delay for long enough, frames that are no louder than the echo must be
+//! are turned down; the party's own voice, which is louder, passes. A loop through two conferences thus loses level with
+//! each turn.
+
+use crate::limits::ECHO_TICKS;
+
+use super::level::SILENT_DB;
+
+/// Levels below this are one: noise says nothing about an echo.
+const LEAST_DB: f32 = -60.0;
+/// Weight of a tick: 3 s.
+const WEIGHT: f32 = 1.0 / 150.0;
+/// Ticks until a correlation is believed: 2 s.
+const WARM_TICKS: u32 = 100;
+/// Correlation of an echo: an echo between two frames has 0.7 with each. And of none.
+const ECHO_AT: f32 = 0.55;
+const NO_ECHO_AT: f32 = 0.35;
+/// Ticks for which the greatest correlation stays at one delay, or is gone: 1 s.
+const STEADY_TICKS: u32 = 50;
+/// Least variance of the changes, in dB²: a steady tone resembles every steady tone.
+const LEAST_VARIANCE: f32 = 6.0;
+/// Levels above this tell how loud the echo is.
+const TELLING_DB: f32 = -45.0;
+/// Steps by which the level of the echo is followed, in dB: frames with the party's own voice are louder.
+const DOWN_DB: f32 = 0.2;
+const UP_DB: f32 = 0.1;
+/// An echo is louder than what was sent by so much at most.
+const COUPLING_MOST_DB: f32 = 9.0;
+/// A frame so much above the expected echo is the party's own voice.
+const MARGIN_DB: f32 = 6.0;
+/// Gain of an echo.
+const SUPPRESSED_DB: f32 = -24.0;
+
+/// Detector of one party.
+#[derive(Debug)]
+pub(super) struct Echo {
+    /// Levels that it was sent, and their changes, rings; the newest before `next`.
+    sent: [f32; ECHO_TICKS],
+    sent_changes: [f32; ECHO_TICKS],
+    next: usize,
+    sent_variance: f32,
+    level_db: f32,
+    variance: f32,
+    /// Covariance at each delay, from one tick on.
+    covariance: [f32; ECHO_TICKS],
+    observed: u32,
+    /// Delay of the greatest correlation, and for how many ticks it has been that.
+    best: usize,
+    steady: u32,
+    /// The delay of an echo, from one tick on.
+    found: Option<usize>,
+    /// Ticks for which a found echo is not to be seen.
+    gone: u32,
+    /// Level of the echo above what was sent.
+    coupling_db: f32,
+}
+
+impl Echo {
+    pub(super) fn new() -> Echo {
+        Echo {
+            sent: [LEAST_DB; ECHO_TICKS],
+            sent_changes: [0.0; ECHO_TICKS],
+            next: 0,
+            sent_variance: 0.0,
+            level_db: LEAST_DB,
+            variance: 0.0,
+            covariance: [0.0; ECHO_TICKS],
+            observed: 0,
+            best: 0,
+            steady: 0,
+            found: None,
+            gone: 0,
+            coupling_db: SILENT_DB,
+        }
+    }
+    /// Notes the level that the party is sent in this tick.
+    pub(super) fn sent(&mut self, level_db: f32) {
+        let level_db = level_db.max(LEAST_DB);
+        let change = level_db - self.sent_before(0);
+        if let (Some(level), Some(place)) = (self.sent.get_mut(self.next), self.sent_changes.get_mut(self.next)) {
+            (*level, *place) = (level_db, change);
+        }
+        self.next = (self.next + 1) % ECHO_TICKS;
+        self.sent_variance += (change * change - self.sent_variance) * WEIGHT;
+    }
+    /// Takes the level of a frame that the party sends. Returns whether it is an echo.
+    pub(super) fn take(&mut self, level_db: f32) -> bool {
+        let level_db = level_db.max(LEAST_DB);
+        let change = level_db - self.level_db;
+        self.level_db = level_db;
+        self.correlate(change);
+        self.look();
+        let Some(delay) = self.found else { return false };
+        let around = [delay.saturating_sub(1), delay, delay + 1];
+        let sent = around.into_iter().map(|delay| self.sent_before(delay)).fold(LEAST_DB, f32::max);
+        let at_delay = self.sent_before(delay);
+        if at_delay > TELLING_DB {
+            let step = if level_db - at_delay < self.coupling_db { -DOWN_DB } else { UP_DB };
+            self.coupling_db = (self.coupling_db + step).min(COUPLING_MOST_DB);
+        }
+        level_db <= sent + self.coupling_db + MARGIN_DB
+    }
+    /// Returns the gain of a frame that is an echo.
+    pub(super) const fn gain_db() -> f32 {
+        SUPPRESSED_DB
+    }
+    /// Whether the party is known to have one.
+    pub(super) fn is_found(&self) -> bool {
+        self.found.is_some()
+    }
+
+    /// The level that was sent so many ticks before the last.
+    fn sent_before(&self, ticks: usize) -> f32 {
+        let at = (self.next + 2 * ECHO_TICKS - 1 - ticks.min(ECHO_TICKS - 1)) % ECHO_TICKS;
+        self.sent.get(at).copied().unwrap_or(LEAST_DB)
+    }
+
+    fn correlate(&mut self, change: f32) {
+        self.variance += (change * change - self.variance) * WEIGHT;
+        self.observed = self.observed.saturating_add(1);
+        // The newest first: the ring from before `next` backwards.
+        let (new, old) = self.sent_changes.split_at(self.next.min(ECHO_TICKS));
+        let newest_first = new.iter().rev().chain(old.iter().rev());
+        for (covariance, sent) in self.covariance.iter_mut().zip(newest_first) {
+            *covariance += (change * sent - *covariance) * WEIGHT;
+        }
+    }
+
+    fn look(&mut self) {
+        let scale = (self.variance * self.sent_variance).sqrt();
+        let is_telling = self.observed >= WARM_TICKS && self.variance.min(self.sent_variance) > LEAST_VARIANCE;
+        let all = self.covariance.iter().enumerate();
+        let (best, most) =
+            all.fold((0, 0.0_f32), |most, (delay, one)| if *one > most.1 { (delay, *one) } else { most });
+        let is_same = best.abs_diff(self.best) <= 1;
+        let is_echo = is_telling && most > ECHO_AT * scale;
+        self.steady = if is_echo && is_same { self.steady + 1 } else { 0 };
+        self.best = best;
+        if self.steady >= STEADY_TICKS {
+            if self.found.is_none_or(|found| found.abs_diff(best) > 1) {
+                self.coupling_db = 0.0;
+            }
+            (self.found, self.gone) = (Some(best), 0);
+        }
+        let Some(found) = self.found else { return };
+        let around = [found.saturating_sub(1), found, found + 1];
+        let now =
+            around.into_iter().filter_map(|delay| self.covariance.get(delay)).fold(0.0_f32, |most, one| most.max(*one));
+        self.gone = if is_telling && now < NO_ECHO_AT * scale { self.gone + 1 } else { 0 };
+        if self.gone >= STEADY_TICKS {
+            (self.found, self.gone, self.steady) = (None, 0, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::{Rng, SeedableRng};
+
+    use super::*;
+
+    /// Levels of somebody who speaks: syllables and pauses of random length.
+    struct Talk {
+        random: ChaCha8Rng,
+        left: u32,
+        level_db: f32,
+    }
+
+    impl Talk {
+        fn new(seed: u64) -> Talk {
+            Talk { random: ChaCha8Rng::seed_from_u64(seed), left: 0, level_db: LEAST_DB }
+        }
+        fn below(&mut self, most: u32) -> u32 {
+            self.random.next_u32() % most
+        }
+        fn next(&mut self) -> f32 {
+            if self.left == 0 {
+                let (syllable, long) = (self.below(3) > 0, self.below(10) == 0);
+                self.left = if syllable { 4 + self.below(12) } else { 2 + self.below(6) + if long { 60 } else { 0 } };
+                self.level_db = if syllable { -30.0 + self.below(16) as f32 } else { -58.0 };
+            }
+            self.left -= 1;
+            self.level_db + self.below(4) as f32
+        }
+    }
+
+    #[test]
+    fn an_echo_is_found_at_any_delay_and_level() {
+        for (delay, coupling) in [(1, 0.0), (4, -6.0), (15, -15.0), (50, -3.0), (98, 0.0)] {
+            let (mut echo, mut talk) = (Echo::new(), Talk::new(7));
+            let mut sent = vec![LEAST_DB; delay];
+            let (mut loud, mut suppressed) = (0, 0);
+            for tick in 0..1000 {
+                let level = talk.next();
+                sent.push(level);
+                echo.sent(level);
+                let heard = (sent[sent.len() - 1 - delay] + coupling).max(-65.0);
+                let is_echo = echo.take(heard);
+                assert!(tick > 100 || !is_echo);
+                if tick >= 500 && heard > -52.0 {
+                    (loud, suppressed) = (loud + 1, suppressed + u32::from(is_echo));
+                }
+            }
+            assert!(echo.is_found(), "{delay} {coupling}");
+            assert!(loud > 100 && suppressed * 10 > loud * 9, "{delay} {coupling}: {suppressed} of {loud}");
+        }
+    }
+
+    /// Ten hours of conversation, in seeds: nobody's voice is taken for an echo of another's.
+    #[test]
+    fn voices_that_know_nothing_of_each_other_are_no_echo() {
+        for seed in 0..60 {
+            let (mut echo, mut one, mut other) = (Echo::new(), Talk::new(seed), Talk::new(seed + 1000));
+            for tick in 0..3000 {
+                // In turns of three seconds, or both at once.
+                let in_turns = seed % 2 == 0;
+                let first = tick / 150 % 2 == 0;
+                echo.sent(if in_turns && !first { LEAST_DB } else { one.next() });
+                let is_echo = echo.take(if in_turns && first { LEAST_DB } else { other.next() });
+                assert!(!is_echo, "seed {seed}, tick {tick}");
+            }
+        }
+    }
+
+    #[test]
+    fn steady_sounds_on_both_sides_are_no_echo() {
+        let mut echo = Echo::new();
+        assert!((0..2000).all(|tick| {
+            echo.sent(-20.0 + (tick % 3) as f32);
+            !echo.take(-20.0 + (tick % 3) as f32)
+        }));
+    }
+
+    /// A party with a loudspeaker that speaks itself is heard; afterwards its echo is turned down as before.
+    #[test]
+    fn a_voice_above_its_echo_passes() {
+        let (mut echo, mut talk, mut own) = (Echo::new(), Talk::new(3), Talk::new(4));
+        let mut sent = vec![LEAST_DB; 10];
+        let (mut passed, mut spoken) = (0, 0);
+        for tick in 0..2000 {
+            let level = talk.next();
+            sent.push(level);
+            echo.sent(level);
+            let back = sent[sent.len() - 11] - 20.0;
+            let speaks = tick >= 1000 && own.next() > -50.0;
+            let is_echo = echo.take(if speaks { -22.0 } else { back });
+            if speaks {
+                (spoken, passed) = (spoken + 1, passed + u32::from(!is_echo));
+            }
+        }
+        assert!(spoken > 300 && passed * 10 > spoken * 9, "{passed} of {spoken}");
+    }
+
+    #[test]
+    fn an_echo_that_has_gone_is_forgotten() {
+        let (mut echo, mut talk, mut own) = (Echo::new(), Talk::new(5), Talk::new(6));
+        let mut sent = vec![LEAST_DB; 10];
+        for tick in 0..3000 {
+            let level = talk.next();
+            sent.push(level);
+            echo.sent(level);
+            echo.take(if tick < 1000 { sent[sent.len() - 11] } else { own.next() });
+            assert!(tick != 999 || echo.is_found());
+        }
+        assert!(!echo.is_found());
+    }
+}

@@ -1,0 +1,453 @@
+//! The mixer of one conference: a tick every 20 ms takes a frame of each party and makes what each of them hears, the sum of
+//! all without itself.
+//!
+//! Here belongs audio: queues, levels, gains, mixes. Who may speak is decided elsewhere ([`Room`](crate::Room)), and so is
+//! when a tick is due.
+//!
+//! Everything is mixed at the highest rate of the parties that are there. A party that is quiet adds nothing and costs a
+//! level. All that add nothing and hear no clip of their own hear the same sum: it is made once, and converted once for
+//! each rate; [`Heard::mix`] says which parties share it, so that it may be encoded once as well. Each party that speaks has
+//! a sum of its own, total less itself. Sums wait for the look-ahead of their limiter, 2 ms; a frame waits at most 20 ms for
+//! its tick. Nothing allocates but joining, leaving and playing.
+
+mod conversion;
+mod echo;
+mod intake;
+mod level;
+mod limiter;
+mod party;
+mod rate;
+mod source;
+mod speaker;
+mod strip;
+mod voice;
+
+use std::collections::VecDeque;
+
+use crate::limits::{PARTIES, SOURCES};
+
+pub use intake::Intaken;
+pub use party::{Part, PartyId};
+pub use rate::Rate;
+pub use source::{Audience, Clip, SourceId};
+
+use conversion::Conversion;
+use level::{SILENT_DB, wide_level_db};
+use limiter::Limiter;
+use party::Party;
+use rate::FRAME_MOST;
+use source::Source;
+use speaker::Speaker;
+use strip::{Strip, WINDOW_MOST, window};
+
+/// Events that wait to be taken; the oldest is dropped for a new one.
+const EVENTS: usize = 4 * PARTIES;
+
+/// What a tick brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A party began to speak.
+    SpeechStarted(PartyId),
+    /// A party stopped to speak.
+    SpeechStopped(PartyId),
+    /// Another party is the active speaker, or none.
+    ActiveSpeaker(Option<PartyId>),
+    /// A clip has been played to its end, or its party has left.
+    Ended(SourceId),
+}
+
+/// A mix of a tick; parties with the same one hear the same samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mix {
+    /// The sum of all, at one rate.
+    Shared(Rate),
+    /// A sum for one party.
+    Own(PartyId),
+}
+
+/// What a party hears in a tick.
+#[derive(Debug, Clone, Copy)]
+pub struct Heard<'a> {
+    /// The mix that it is.
+    pub mix: Mix,
+    /// A frame at the party's rate.
+    pub samples: &'a [i16],
+    /// Whether all samples are zero.
+    pub is_silent: bool,
+}
+
+/// The mix of those that add nothing to it.
+#[derive(Debug)]
+struct Shared {
+    limiter: Limiter,
+    /// One for each rate.
+    conversions: [Conversion; 3],
+    /// Both as they were before this tick: a party that gets a mix of its own goes on from there.
+    limiter_before: Limiter,
+    conversions_before: [Conversion; 3],
+    frames: [Box<[i16]>; 3],
+    is_silent: [bool; 3],
+    level_db: f32,
+}
+
+impl Shared {
+    fn new(mixed_at: Rate) -> Shared {
+        Shared {
+            limiter: Limiter::new(),
+            conversions: Rate::ALL.map(|rate| mixed_at.to(rate)),
+            limiter_before: Limiter::new(),
+            conversions_before: Rate::ALL.map(|rate| mixed_at.to(rate)),
+            frames: Rate::ALL.map(|rate| vec![0; rate.frame()].into()),
+            is_silent: [true; 3],
+            level_db: SILENT_DB,
+        }
+    }
+}
+
+/// Mixer of one conference.
+#[derive(Debug)]
+pub struct Mixer {
+    mixed_at: Rate,
+    parties: Vec<Option<Box<Party>>>,
+    generation: u32,
+    sources: Vec<Source>,
+    next_source: u64,
+    speaker: Speaker,
+    shared: Shared,
+    /// The sum of all, and one without a party.
+    total: Box<[i32]>,
+    own: Box<[i32]>,
+    events: VecDeque<Event>,
+}
+
+impl Default for Mixer {
+    fn default() -> Mixer {
+        Mixer::new()
+    }
+}
+
+impl Mixer {
+    /// Creates a mixer without parties.
+    pub fn new() -> Mixer {
+        Mixer {
+            mixed_at: Rate::Narrow,
+            parties: Vec::new(),
+            generation: 0,
+            sources: Vec::new(),
+            next_source: 0,
+            speaker: Speaker::default(),
+            shared: Shared::new(Rate::Narrow),
+            total: vec![0; WINDOW_MOST].into(),
+            own: vec![0; WINDOW_MOST].into(),
+            events: VecDeque::with_capacity(EVENTS),
+        }
+    }
+    /// Adds a party, as a [`Part::Speaker`]; `None` where there are as many as may be.
+    pub fn join(&mut self, rate: Rate) -> Option<PartyId> {
+        let free = self.parties.iter().position(Option::is_none);
+        let index = free.unwrap_or(self.parties.len());
+        if index >= PARTIES {
+            return None;
+        }
+        self.generation = self.generation.wrapping_add(1);
+        let id = PartyId::new(index, self.generation);
+        let party = Some(Box::new(Party::new(id, rate, self.mixed_at)));
+        match self.parties.get_mut(index) {
+            Some(place) => *place = party,
+            None => self.parties.push(party),
+        }
+        self.retune();
+        Some(id)
+    }
+    /// Removes a party; its clips end, and those that coached it are heard by nobody.
+    pub fn leave(&mut self, id: PartyId) {
+        if self.party(id).is_none() {
+            return;
+        }
+        if let Some(place) = self.parties.get_mut(id.index()) {
+            *place = None;
+        }
+        while self.parties.last().is_some_and(Option::is_none) {
+            self.parties.pop();
+        }
+        let events = &mut self.events;
+        self.sources.retain(|source| {
+            let stays = source.audience != Audience::One(id);
+            if !stays {
+                note(events, Event::Ended(source.id));
+            }
+            stays
+        });
+        self.retune();
+    }
+    /// Returns the number of parties.
+    pub fn len(&self) -> usize {
+        self.parties.iter().flatten().count()
+    }
+    /// Whether no party is there.
+    pub fn is_empty(&self) -> bool {
+        self.parties.is_empty()
+    }
+    /// Returns the rate that all is mixed at.
+    pub fn mixed_at(&self) -> Rate {
+        self.mixed_at
+    }
+    /// Gives a party another part.
+    pub fn set_part(&mut self, id: PartyId, part: Part) {
+        if let Some(party) = self.party_mut(id) {
+            party.set_part(part);
+        }
+    }
+    /// Takes the next frame of a party, 20 ms at its rate. One of another length is refused and counted.
+    pub fn push(&mut self, id: PartyId, samples: &[i16]) {
+        if let Some(party) = self.party_mut(id) {
+            party.intake.push(Some(samples));
+        }
+    }
+    /// Notes that the next frame of a party was lost.
+    pub fn push_lost(&mut self, id: PartyId) {
+        if let Some(party) = self.party_mut(id) {
+            party.intake.push(None);
+        }
+    }
+    /// Plays a clip; `None` where as many play as may, or its party is not there.
+    pub fn play(&mut self, audience: Audience, clip: Clip, is_repeated: bool) -> Option<SourceId> {
+        let is_there = match audience {
+            Audience::All => true,
+            Audience::One(id) => self.party(id).is_some(),
+        };
+        if !is_there || self.sources.len() >= SOURCES {
+            return None;
+        }
+        self.next_source += 1;
+        let id = SourceId(self.next_source);
+        self.sources.push(Source::new(id, audience, clip, is_repeated, self.mixed_at));
+        Some(id)
+    }
+    /// Lets a clip fade out; [`Event::Ended`] follows.
+    pub fn stop(&mut self, id: SourceId) {
+        if let Some(source) = self.sources.iter_mut().find(|source| source.id == id) {
+            source.stop();
+        }
+    }
+    /// Mixes the next 20 ms.
+    pub fn tick(&mut self) {
+        self.advance();
+        let is_live = self.add_up();
+        self.make_shared(is_live);
+        let is_coached = self.parties.iter().flatten().any(|party| matches!(party.part, Part::Coach(_)));
+        let is_private = is_coached || self.sources.iter().any(|source| source.audience != Audience::All);
+        for index in 0..self.parties.len() {
+            self.make_own(index, is_private);
+        }
+        let speakers =
+            self.parties.iter().flatten().filter(|party| party.part == Part::Speaker && party.voice.speaks());
+        if self.speaker.choose(speakers.map(|party| (party.id, party.voice.loudness_db()))) {
+            note(&mut self.events, Event::ActiveSpeaker(self.speaker.active()));
+        }
+    }
+    /// Returns what a party hears in this tick; `None` where that is nothing at all.
+    pub fn heard(&self, id: PartyId) -> Option<Heard<'_>> {
+        let party = self.party(id)?;
+        if party.outlet.is_apart {
+            let (samples, is_silent) = (&party.outlet.frame, party.outlet.is_silent);
+            return Some(Heard { mix: Mix::Own(id), samples, is_silent });
+        }
+        if !party.part.hears() {
+            return None;
+        }
+        let index = party.rate.index();
+        let (samples, is_silent) = (self.shared.frames.get(index)?, *self.shared.is_silent.get(index)?);
+        Some(Heard { mix: Mix::Shared(party.rate), samples, is_silent })
+    }
+    /// Returns the party that speaks, the loudest where several do.
+    pub fn active_speaker(&self) -> Option<PartyId> {
+        self.speaker.active()
+    }
+    /// Returns the level of a party's speech in dB below full scale, as it comes; `None` before it has spoken.
+    pub fn loudness_db(&self, id: PartyId) -> Option<f32> {
+        self.party(id).map(|party| party.voice.loudness_db()).filter(|loudness| *loudness > SILENT_DB)
+    }
+    /// Whether a party sends back what it is sent.
+    pub fn has_echo(&self, id: PartyId) -> bool {
+        self.party(id).is_some_and(|party| party.echo.is_found())
+    }
+    /// Returns what became of a party's frames.
+    pub fn intaken(&self, id: PartyId) -> Option<Intaken> {
+        self.party(id).map(|party| party.intake.intaken())
+    }
+    /// Takes the next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn party(&self, id: PartyId) -> Option<&Party> {
+        self.parties.get(id.index())?.as_deref().filter(|party| party.id == id)
+    }
+
+    fn party_mut(&mut self, id: PartyId) -> Option<&mut Party> {
+        self.parties.get_mut(id.index())?.as_deref_mut().filter(|party| party.id == id)
+    }
+
+    /// Mixes at the highest rate that is there.
+    fn retune(&mut self) {
+        let rate = self.parties.iter().flatten().map(|party| party.rate).max().unwrap_or(Rate::Narrow);
+        if rate == self.mixed_at {
+            return;
+        }
+        self.mixed_at = rate;
+        self.parties.iter_mut().flatten().for_each(|party| party.retune(rate));
+        self.sources.iter_mut().for_each(|source| source.retune(rate));
+        self.shared = Shared::new(rate);
+        self.total.fill(0);
+    }
+
+    /// Makes the frame of every party and clip.
+    fn advance(&mut self) {
+        let rate = self.mixed_at;
+        for party in self.parties.iter_mut().flatten() {
+            match party.advance(rate) {
+                Some(true) => note(&mut self.events, Event::SpeechStarted(party.id)),
+                Some(false) => note(&mut self.events, Event::SpeechStopped(party.id)),
+                None => {}
+            }
+        }
+        let events = &mut self.events;
+        self.sources.retain_mut(|source| {
+            let goes_on = source.advance(rate);
+            if !goes_on {
+                note(events, Event::Ended(source.id));
+            }
+            goes_on
+        });
+    }
+
+    /// Adds up what all hear; returns whether that is anything.
+    fn add_up(&mut self) -> bool {
+        let rate = self.mixed_at;
+        let total = self.total.get_mut(..window(rate)).unwrap_or_default();
+        let parties = self.parties.iter().flatten().filter(|party| is_common(party)).map(|party| &party.strip);
+        let clips = self.sources.iter().filter(|source| source.audience == Audience::All).map(|source| &source.strip);
+        let mut live = parties.chain(clips).filter(|strip| strip.is_live()).peekable();
+        let is_live = live.peek().is_some();
+        total.fill(0);
+        live.for_each(|strip| add(total, strip.window(rate)));
+        is_live
+    }
+
+    /// Makes the mix of those that add nothing to it.
+    fn make_shared(&mut self, is_live: bool) {
+        let rate = self.mixed_at;
+        let mut mixed = [0; FRAME_MOST];
+        let mixed = mixed.get_mut(..rate.frame()).unwrap_or_default();
+        self.shared.limiter_before.clone_from(&self.shared.limiter);
+        self.shared.conversions_before.clone_from(&self.shared.conversions);
+        if is_live {
+            let total = self.total.get(..window(rate)).unwrap_or_default();
+            self.shared.limiter.run(total, rate.millisecond(), mixed);
+        } else {
+            self.shared.limiter.rest(20);
+        }
+        let Shared { conversions, frames, is_silent, .. } = &mut self.shared;
+        for ((to, conversion), (frame, is_silent)) in
+            Rate::ALL.into_iter().zip(conversions).zip(frames.iter_mut().zip(is_silent))
+        {
+            if !self.parties.iter().flatten().any(|party| party.rate == to) {
+                continue;
+            }
+            let rests = !is_live && conversion.is_at_rest();
+            match (rests, *is_silent) {
+                (false, _) => conversion.run(mixed, frame),
+                (true, false) => frame.fill(0),
+                (true, true) => {}
+            }
+            *is_silent = rests || frame.iter().all(|sample| *sample == 0);
+        }
+        // What goes to those that share it is the same for all: its level is measured once.
+        let heard = self.total.get(..rate.frame()).unwrap_or_default();
+        self.shared.level_db = if is_live { wide_level_db(heard) } else { SILENT_DB };
+    }
+
+    /// Makes the mix of a party that has one of its own.
+    fn make_own(&mut self, index: usize, is_private: bool) {
+        let rate = self.mixed_at;
+        let Some(party) = self.parties.get(index).and_then(Option::as_deref) else { return };
+        let (id, hears) = (party.id, party.part.hears());
+        let adds = hears && is_common(party) && party.strip.is_live();
+        let has_extras = is_private && self.extras(id, hears).next().is_some();
+        if adds || has_extras || party.outlet.is_apart {
+            let mut own = std::mem::take(&mut self.own);
+            self.add_up_own(own.get_mut(..window(rate)).unwrap_or_default(), index, adds, is_private);
+            self.own = own;
+        }
+        let Some(party) = self.parties.get_mut(index).and_then(Option::as_deref_mut) else { return };
+        let outlet = &mut party.outlet;
+        if !outlet.is_apart {
+            if !adds && !has_extras {
+                party.echo.sent(if hears { self.shared.level_db } else { SILENT_DB });
+                return;
+            }
+            // It goes on from what it heard so far, so that nothing is missing or heard twice.
+            outlet.is_apart = true;
+            outlet.limiter = self.shared.limiter_before.clone();
+            if let Some(conversion) = self.shared.conversions_before.get(party.rate.index()) {
+                outlet.conversion = conversion.clone();
+            }
+        }
+        let own = self.own.get(..window(rate)).unwrap_or_default();
+        let mut mixed = [0; FRAME_MOST];
+        let mixed = mixed.get_mut(..rate.frame()).unwrap_or_default();
+        outlet.limiter.run(own, rate.millisecond(), mixed);
+        outlet.conversion.run(mixed, &mut outlet.frame);
+        outlet.is_silent = outlet.frame.iter().all(|sample| *sample == 0);
+        party.echo.sent(wide_level_db(own.get(..rate.frame()).unwrap_or_default()));
+        let agrees = if hears { outlet.limiter.agrees_with(&self.shared.limiter) } else { outlet.is_silent };
+        outlet.is_apart = adds || has_extras || !agrees;
+    }
+
+    /// Adds up what one party hears.
+    fn add_up_own(&self, own: &mut [i32], index: usize, adds: bool, is_private: bool) {
+        let Some(party) = self.parties.get(index).and_then(Option::as_deref) else { return };
+        let hears = party.part.hears();
+        if hears {
+            own.iter_mut().zip(&self.total).for_each(|(own, total)| *own = *total);
+        } else {
+            own.fill(0);
+        }
+        if adds {
+            subtract(own, party.strip.window(self.mixed_at));
+        }
+        if is_private {
+            self.extras(party.id, hears).for_each(|strip| add(own, strip.window(self.mixed_at)));
+        }
+    }
+
+    /// What one party hears alone: clips, and its coaches.
+    fn extras(&self, id: PartyId, hears: bool) -> impl Iterator<Item = &Strip> {
+        let coaches = self.parties.iter().flatten().filter(move |other| hears && other.part == Part::Coach(id));
+        let clips = self.sources.iter().filter(move |source| source.audience == Audience::One(id));
+        let strips = coaches.map(|other| &other.strip).chain(clips.map(|source| &source.strip));
+        strips.filter(|strip| strip.is_live())
+    }
+}
+
+/// Whether a party adds to what all hear.
+fn is_common(party: &Party) -> bool {
+    // One that was muted just now fades out.
+    !matches!(party.part, Part::Coach(_))
+}
+
+fn note(events: &mut VecDeque<Event>, event: Event) {
+    if events.len() >= EVENTS {
+        events.pop_front();
+    }
+    events.push_back(event);
+}
+
+fn add(sum: &mut [i32], part: &[i16]) {
+    sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += i32::from(*part));
+}
+
+fn subtract(sum: &mut [i32], part: &[i16]) {
+    sum.iter_mut().zip(part).for_each(|(sum, part)| *sum -= i32::from(*part));
+}

@@ -1,0 +1,91 @@
+//! The active speaker of a conference: the loudest of those who speak, and nobody else for a syllable.
+
+use crate::limits::SPEAKER_TICKS;
+
+use super::party::PartyId;
+
+/// Another speaker has to be louder by so much.
+const LOUDER_DB: f32 = 3.0;
+
+/// Chooses the active speaker.
+#[derive(Debug, Default)]
+pub(super) struct Speaker {
+    active: Option<PartyId>,
+    challenger: Option<PartyId>,
+    /// Ticks for which the challenger has been the louder one.
+    ticks: u32,
+}
+
+impl Speaker {
+    pub(super) fn active(&self) -> Option<PartyId> {
+        self.active
+    }
+    /// Takes those who speak, each with its loudness. Returns whether the active speaker is another one.
+    pub(super) fn choose(&mut self, speakers: impl Iterator<Item = (PartyId, f32)> + Clone) -> bool {
+        let loudest = speakers.clone().max_by(|one, other| one.1.total_cmp(&other.1));
+        let own = speakers.clone().find(|(id, _)| Some(*id) == self.active).map(|(_, loudness)| loudness);
+        let Some(own) = own else {
+            let next = loudest.map(|(id, _)| id);
+            let changed = next != self.active;
+            *self = Speaker { active: next, challenger: None, ticks: 0 };
+            return changed;
+        };
+        let louder = loudest.filter(|(_, loudness)| *loudness > own + LOUDER_DB).map(|(id, _)| id);
+        if louder.is_none() || louder != self.challenger {
+            (self.challenger, self.ticks) = (louder, 0);
+        }
+        if louder.is_none() {
+            return false;
+        }
+        self.ticks += 1;
+        if self.ticks < SPEAKER_TICKS {
+            return false;
+        }
+        *self = Speaker { active: louder, challenger: None, ticks: 0 };
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(index: usize) -> PartyId {
+        PartyId::new(index, 0)
+    }
+
+    fn choose(speaker: &mut Speaker, speakers: &[(usize, f32)]) -> Option<usize> {
+        speaker.choose(speakers.iter().map(|(index, loudness)| (id(*index), *loudness)));
+        speaker.active().map(PartyId::index)
+    }
+
+    #[test]
+    fn the_first_who_speaks_is_active_until_it_stops() {
+        let mut speaker = Speaker::default();
+        assert_eq!(choose(&mut speaker, &[]), None);
+        assert_eq!(choose(&mut speaker, &[(3, -30.0)]), Some(3));
+        assert_eq!(choose(&mut speaker, &[(3, -30.0), (4, -28.0)]), Some(3));
+        assert_eq!(choose(&mut speaker, &[(4, -28.0)]), Some(4));
+        assert_eq!(choose(&mut speaker, &[]), None);
+    }
+
+    #[test]
+    fn of_several_who_begin_at_once_the_loudest_is_active() {
+        assert_eq!(choose(&mut Speaker::default(), &[(1, -30.0), (2, -20.0), (3, -25.0)]), Some(2));
+    }
+
+    #[test]
+    fn a_louder_one_takes_over_after_half_a_second_and_not_by_a_syllable() {
+        let mut speaker = Speaker::default();
+        choose(&mut speaker, &[(1, -30.0)]);
+        for _ in 0..5 {
+            for _ in 0..SPEAKER_TICKS - 1 {
+                assert_eq!(choose(&mut speaker, &[(1, -30.0), (2, -20.0)]), Some(1));
+            }
+            assert_eq!(choose(&mut speaker, &[(1, -30.0), (2, -28.0)]), Some(1), "no louder: counts from zero");
+        }
+        (1..SPEAKER_TICKS).for_each(|_| assert_eq!(choose(&mut speaker, &[(1, -30.0), (2, -20.0)]), Some(1)));
+        assert_eq!(choose(&mut speaker, &[(1, -30.0), (2, -20.0)]), Some(2));
+        assert_eq!(choose(&mut speaker, &[(1, -30.0), (2, -20.0)]), Some(2));
+    }
+}

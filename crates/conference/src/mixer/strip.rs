@@ -1,0 +1,104 @@
+//! What one party or clip adds to the mix: a frame and the look-ahead behind it, at the rate of the mix.
+
+use crate::limits::LOOK_AHEAD_MS;
+
+use super::rate::{FRAME_MOST, Rate};
+
+/// Samples of a frame and the look-ahead at the highest rate.
+pub(super) const WINDOW_MOST: usize = FRAME_MOST + LOOK_AHEAD_MS * 48;
+
+/// Returns the samples of a frame and the look-ahead.
+pub(super) const fn window(rate: Rate) -> usize {
+    rate.frame() + LOOK_AHEAD_MS * rate.millisecond()
+}
+
+/// One contribution to a mix.
+#[derive(Debug)]
+pub(super) struct Strip {
+    samples: Box<[i16]>,
+    /// Gain at the end of the last frame.
+    gain: f32,
+    /// Whether anything is in the frame, and in the look-ahead of the frame before.
+    is_fed: bool,
+    has_tail: bool,
+}
+
+impl Strip {
+    pub(super) fn new() -> Strip {
+        Strip { samples: vec![0; WINDOW_MOST].into(), gain: 0.0, is_fed: false, has_tail: false }
+    }
+    /// Forgets all audio.
+    pub(super) fn clear(&mut self) {
+        self.samples.fill(0);
+        (self.gain, self.is_fed, self.has_tail) = (0.0, false, false);
+    }
+    /// Sets the gain of the next frame; returns it behind the one before. `at_once` where nothing would be heard of a ramp.
+    pub(super) fn ramp(&mut self, gain: f32, at_once: bool) -> (f32, f32) {
+        let was = if at_once { gain } else { self.gain };
+        self.gain = gain;
+        (was, gain)
+    }
+    pub(super) fn gain(&self) -> f32 {
+        self.gain
+    }
+    /// Whether it adds anything to the window of this tick.
+    pub(super) fn is_live(&self) -> bool {
+        self.is_fed || self.has_tail
+    }
+    /// Returns the window of this tick.
+    pub(super) fn window(&self, rate: Rate) -> &[i16] {
+        self.samples.get(..window(rate)).unwrap_or_default()
+    }
+    /// Takes the frame of this tick.
+    pub(super) fn push(&mut self, frame: &[i16], rate: Rate) {
+        if let Some(place) = self.next(rate) {
+            place.iter_mut().zip(frame).for_each(|(to, from)| *to = *from);
+        }
+        self.is_fed = true;
+    }
+    /// Takes silence for this tick; costs nothing once there was silence before.
+    pub(super) fn push_silence(&mut self, rate: Rate) {
+        if self.is_live() {
+            if let Some(place) = self.next(rate) {
+                place.fill(0);
+            }
+        }
+        self.is_fed = false;
+    }
+
+    /// Moves on by a frame; returns the place of the new one.
+    fn next(&mut self, rate: Rate) -> Option<&mut [i16]> {
+        self.has_tail = self.is_fed;
+        let (frame, window) = (rate.frame(), window(rate));
+        self.samples.copy_within(frame..window, 0);
+        self.samples.get_mut(window - frame..window)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_frame_is_heard_late_by_the_look_ahead() {
+        for rate in Rate::ALL {
+            let (frame, ahead) = (rate.frame(), LOOK_AHEAD_MS * rate.millisecond());
+            let mut strip = Strip::new();
+            let mut heard = Vec::new();
+            let numbers: Vec<i16> = (0..4 * frame).map(|n| n as i16 + 1).collect();
+            for part in numbers.chunks(frame) {
+                strip.push(part, rate);
+                assert_eq!(strip.window(rate).len(), frame + ahead);
+                heard.extend_from_slice(&strip.window(rate)[..frame]);
+            }
+            assert!(heard[..ahead].iter().all(|sample| *sample == 0));
+            assert_eq!(heard[ahead..], numbers[..4 * frame - ahead]);
+            strip.push_silence(rate);
+            assert!(strip.is_live(), "its look-ahead is still to be heard");
+            assert_eq!(strip.window(rate)[..ahead], numbers[4 * frame - ahead..]);
+            assert!(strip.window(rate)[ahead..].iter().all(|sample| *sample == 0));
+            strip.push_silence(rate);
+            assert!(!strip.is_live());
+        }
+    }
+}

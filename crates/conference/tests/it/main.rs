@@ -1,0 +1,6 @@
+//! Conferences: their audio and their semantics.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod mixing;
+mod support;
