@@ -1,8 +1,16 @@
-//! Conferences: audio of up to 50 parties mixed in frames of 20 ms ([`Mixer`]). Without I/O: frames go in, a mix for each
-//! party comes out, and the caller says when 20 ms have passed.
+//! Conferences: audio of up to 50 parties mixed in frames of 20 ms ([`Mixer`]), and what happens in a conference, with
+//! Twilio's semantics ([`Room`], [`Rooms`]). Without I/O: frames, events and `now` go in; mixes, actions and the next
+//! deadline come out.
+//!
+//! The two parts do not know each other: a [`Room`] says who is heard by whom, and the caller sets it in the [`Mixer`].
 #![deny(clippy::indexing_slicing)]
 
 pub mod limits;
 mod mixer;
+mod room;
 
 pub use mixer::{Audience, Clip, Event, Heard, Intaken, Mix, Mixer, Part, PartyId, Rate, SourceId};
+pub use room::{
+    Action, AnnouncementId, Beep, CallStatus, Callback, Callbacks, Change, Departure, EndReason, EventSet, Joining,
+    LeaveReason, Member, MemberId, Method, Music, Occasion, Refusal, Room, RoomId, Rooms, Standing, Status,
+};

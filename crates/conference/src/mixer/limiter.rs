@@ -137,7 +137,7 @@ mod tests {
     fn syllables_of_a_loud_voice_do_not_pump_a_quiet_one() {
         let quiet = tone(1000.0, 2000.0, 32_000);
         let loud = tone(200.0, 60_000.0, 32_000);
-        let burst = |n: usize| n / 1000 % 2 == 0;
+        let burst = |n: usize| (n / 1000).is_multiple_of(2);
         let signal: Vec<i32> = (0..quiet.len()).map(|n| quiet[n] + if burst(n) { loud[n] } else { 0 }).collect();
         let out = limit(&signal, 8);
         // Levels of the quiet tone between two bursts, from the first burst on.

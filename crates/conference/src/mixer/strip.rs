@@ -58,10 +58,10 @@ impl Strip {
     }
     /// Takes silence for this tick; costs nothing once there was silence before.
     pub(super) fn push_silence(&mut self, rate: Rate) {
-        if self.is_live() {
-            if let Some(place) = self.next(rate) {
-                place.fill(0);
-            }
+        if self.is_live()
+            && let Some(place) = self.next(rate)
+        {
+            place.fill(0);
         }
         self.is_fed = false;
     }

@@ -391,11 +391,8 @@ fn any_order_of_events_keeps_the_mixer_sound() {
                 5 if !ids.is_empty() => {
                     let audience = if below(2) == 0 { Audience::All } else { Audience::One(ids[below(ids.len())].0) };
                     let clip = vec![below(30_000) as i16; below(2000)];
-                    if let Some(source) = mixer.play(audience, clip.into(), below(2) == 0) {
-                        if below(2) == 0 {
-                            mixer.stop(source);
-                        }
-                    }
+                    let source = mixer.play(audience, clip.into(), below(2) == 0);
+                    source.filter(|_| below(2) == 0).into_iter().for_each(|source| mixer.stop(source));
                 }
                 _ => {}
             }

@@ -24,7 +24,7 @@ impl Talker {
     pub(crate) fn frame(&mut self, rate: Rate) -> Vec<i16> {
         if self.left == 0 {
             self.is_syllable = !self.is_syllable;
-            let long = !self.is_syllable && self.random.next_u32() % 8 == 0;
+            let long = !self.is_syllable && self.random.next_u32().is_multiple_of(8);
             self.left = if self.is_syllable { 5 } else { 2 } + self.random.next_u32() % 8 + if long { 50 } else { 0 };
         }
         self.left -= 1;

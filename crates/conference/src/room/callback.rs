@@ -1,0 +1,208 @@
+//! Callbacks of a conference: their occasions, and the fields of each.
+
+use std::sync::Arc;
+
+use super::options::{Callbacks, Method};
+
+/// An event that is reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Occasion {
+    /// The parties hear each other from now on.
+    ConferenceStart,
+    /// The conference is over.
+    ConferenceEnd,
+    /// A party has joined.
+    ParticipantJoin,
+    /// A party has left.
+    ParticipantLeave,
+    /// A party was muted.
+    ParticipantMute,
+    /// A party was unmuted.
+    ParticipantUnmute,
+    /// A party was put on hold.
+    ParticipantHold,
+    /// A party was taken back from hold.
+    ParticipantUnhold,
+    /// Another setting of a party was changed.
+    ParticipantModify,
+    /// A party began to speak.
+    SpeechStart,
+    /// A party stopped to speak.
+    SpeechStop,
+    /// An announcement was played to its end.
+    AnnouncementEnd,
+    /// An announcement could not be played.
+    AnnouncementFail,
+}
+
+impl Occasion {
+    /// All occasions.
+    pub const ALL: [Occasion; 13] = [
+        Occasion::ConferenceStart,
+        Occasion::ConferenceEnd,
+        Occasion::ParticipantJoin,
+        Occasion::ParticipantLeave,
+        Occasion::ParticipantMute,
+        Occasion::ParticipantUnmute,
+        Occasion::ParticipantHold,
+        Occasion::ParticipantUnhold,
+        Occasion::ParticipantModify,
+        Occasion::SpeechStart,
+        Occasion::SpeechStop,
+        Occasion::AnnouncementEnd,
+        Occasion::AnnouncementFail,
+    ];
+
+    /// Returns the value of `StatusCallbackEvent`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Occasion::ConferenceStart => "conference-start",
+            Occasion::ConferenceEnd => "conference-end",
+            Occasion::ParticipantJoin => "participant-join",
+            Occasion::ParticipantLeave => "participant-leave",
+            Occasion::ParticipantMute => "participant-mute",
+            Occasion::ParticipantUnmute => "participant-unmute",
+            Occasion::ParticipantHold => "participant-hold",
+            Occasion::ParticipantUnhold => "participant-unhold",
+            Occasion::ParticipantModify => "participant-modify",
+            Occasion::SpeechStart => "participant-speech-start",
+            Occasion::SpeechStop => "participant-speech-stop",
+            Occasion::AnnouncementEnd => "announcement-end",
+            Occasion::AnnouncementFail => "announcement-fail",
+        }
+    }
+    /// Returns the word of `statusCallbackEvent` that asks for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Occasion::ConferenceStart => "start",
+            Occasion::ConferenceEnd => "end",
+            Occasion::ParticipantJoin => "join",
+            Occasion::ParticipantLeave => "leave",
+            Occasion::ParticipantMute | Occasion::ParticipantUnmute => "mute",
+            Occasion::ParticipantHold | Occasion::ParticipantUnhold => "hold",
+            Occasion::ParticipantModify => "modify",
+            Occasion::SpeechStart | Occasion::SpeechStop => "speaker",
+            Occasion::AnnouncementEnd | Occasion::AnnouncementFail => "announcement",
+        }
+    }
+}
+
+/// One request. The caller adds `AccountSid` and `Timestamp`, the time in the format of RFC 2822.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Callback {
+    /// Event that it reports.
+    pub occasion: Occasion,
+    /// URL and method.
+    pub callbacks: Arc<Callbacks>,
+    /// Fields in the order in which they are sent.
+    pub fields: Vec<(&'static str, String)>,
+}
+
+impl Callback {
+    /// Returns the value of a field.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+    /// Returns the method of the request.
+    pub fn method(&self) -> Method {
+        self.callbacks.method
+    }
+}
+
+/// Status of a party's call when it leaves (`ParticipantCallStatus`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallStatus {
+    /// The call goes on without the conference.
+    InProgress,
+    /// The call is over.
+    Completed,
+    /// The party was called and busy.
+    Busy,
+    /// The party was called and could not be reached.
+    Failed,
+    /// The party was called and did not answer.
+    NoAnswer,
+    /// The party was called, and given up before it answered.
+    Canceled,
+}
+
+impl CallStatus {
+    /// Returns the value of the field.
+    pub fn name(self) -> &'static str {
+        match self {
+            CallStatus::InProgress => "in-progress",
+            CallStatus::Completed => "completed",
+            CallStatus::Busy => "busy",
+            CallStatus::Failed => "failed",
+            CallStatus::NoAnswer => "no-answer",
+            CallStatus::Canceled => "canceled",
+        }
+    }
+}
+
+/// Cause of a party's leaving (`ReasonParticipantLeft`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaveReason {
+    /// It hung up, pressed the star key, or its time was over.
+    HungUp,
+    /// It was removed, or its call was given other instructions.
+    UpdatedViaApi,
+    /// A party whose leaving ends the conference has left.
+    ModeratorEnded,
+    /// The conference was ended by a request.
+    ConferenceEndedViaApi,
+    /// It was called for the conference, and never came.
+    AddFailed,
+}
+
+impl LeaveReason {
+    /// Returns the value of the field.
+    pub fn name(self) -> &'static str {
+        match self {
+            LeaveReason::HungUp => "participant_hung_up",
+            LeaveReason::UpdatedViaApi => "participant_updated_via_api",
+            LeaveReason::ModeratorEnded => "moderator_ended_conference",
+            LeaveReason::ConferenceEndedViaApi => "conference_ended_via_api",
+            LeaveReason::AddFailed => "participant_add_failed",
+        }
+    }
+}
+
+/// Cause of a conference's end (`ReasonConferenceEnded`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndReason {
+    /// The last party left.
+    LastLeft,
+    /// The last party was removed.
+    LastKicked,
+    /// A party whose leaving ends the conference left.
+    ModeratorLeft,
+    /// A party whose leaving ends the conference was removed.
+    ModeratorKicked,
+    /// It was ended by a request.
+    ViaApi,
+}
+
+impl EndReason {
+    /// Returns the value of the field.
+    pub fn name(self) -> &'static str {
+        match self {
+            EndReason::LastLeft => "last-participant-left",
+            EndReason::LastKicked => "last-participant-kicked",
+            EndReason::ModeratorLeft => "participant-with-end-conference-on-exit-left",
+            EndReason::ModeratorKicked => "participant-with-end-conference-on-exit-kicked",
+            EndReason::ViaApi => "conference-ended-via-api",
+        }
+    }
+    /// Returns the text of `Reason`.
+    pub(super) fn text(self, call_sid: Option<&str>) -> String {
+        let call_sid = call_sid.unwrap_or_default();
+        match self {
+            EndReason::LastLeft => format!("Last participant {call_sid} left"),
+            EndReason::LastKicked => format!("Last participant {call_sid} was removed"),
+            EndReason::ModeratorLeft => format!("Participant {call_sid} with endConferenceOnExit left"),
+            EndReason::ModeratorKicked => format!("Participant {call_sid} with endConferenceOnExit was removed"),
+            EndReason::ViaApi => "Conference ended via API".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! One party of a room.
+
+use std::time::Instant;
+
+use super::options::{Beep, Joining, Music};
+
+/// A party of a room; never used for another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemberId(pub(super) u32);
+
+/// What a party may hear, and by whom it is heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Hears the others, and is heard.
+    Speaker,
+    /// Hears the others, and is not heard.
+    Listener,
+    /// Hears the others, and is heard by this one alone.
+    Coach(MemberId),
+    /// Neither hears the others nor is heard.
+    Away,
+}
+
+/// One party with its settings.
+#[derive(Debug, Clone)]
+pub struct Member {
+    pub(super) id: MemberId,
+    pub(super) call_sid: String,
+    pub(super) label: Option<String>,
+    pub(super) is_muted: bool,
+    pub(super) hold: Option<Music>,
+    pub(super) coached: Option<String>,
+    pub(super) beep: Beep,
+    pub(super) starts: bool,
+    pub(super) ends: bool,
+    pub(super) wait: Music,
+    pub(super) leaves_on_star: bool,
+    pub(super) leaves_at: Option<Instant>,
+    /// What the caller was asked for last.
+    pub(super) standing: Option<Standing>,
+    pub(super) music: Option<Music>,
+}
+
+impl Member {
+    pub(super) fn new(id: MemberId, now: Instant, joining: Joining) -> Member {
+        Member {
+            id,
+            call_sid: joining.call_sid,
+            label: joining.label,
+            is_muted: joining.is_muted,
+            hold: None,
+            coached: joining.coached,
+            beep: joining.beep,
+            starts: joining.starts,
+            ends: joining.ends,
+            wait: joining.wait,
+            leaves_on_star: joining.leaves_on_star,
+            leaves_at: joining.time_limit.and_then(|limit| now.checked_add(limit)),
+            standing: None,
+            music: None,
+        }
+    }
+    /// Returns its id.
+    pub fn id(&self) -> MemberId {
+        self.id
+    }
+    /// Returns the SID of its call.
+    pub fn call_sid(&self) -> &str {
+        &self.call_sid
+    }
+    /// Returns its label.
+    pub fn label(&self) -> Option<&str> {
+        self.label.as_deref()
+    }
+    /// Whether it is muted.
+    pub fn is_muted(&self) -> bool {
+        self.is_muted
+    }
+    /// Whether it is on hold.
+    pub fn is_held(&self) -> bool {
+        self.hold.is_some()
+    }
+    /// Returns the SID of the call that it coaches.
+    pub fn coached(&self) -> Option<&str> {
+        self.coached.as_deref()
+    }
+    /// Whether the conference may start with it.
+    pub fn starts(&self) -> bool {
+        self.starts
+    }
+    /// Whether the conference ends when it leaves.
+    pub fn ends(&self) -> bool {
+        self.ends
+    }
+
+    /// Returns the fields of callbacks that tell of it.
+    pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
+        let flag = |flag: bool| flag.to_string();
+        let mut fields = vec![
+            ("CallSid", self.call_sid.clone()),
+            ("Muted", flag(self.is_muted)),
+            ("Hold", flag(self.hold.is_some())),
+            ("Coaching", flag(self.coached.is_some())),
+            ("EndConferenceOnExit", flag(self.ends)),
+            ("StartConferenceOnEnter", flag(self.starts)),
+        ];
+        fields.extend(self.label.clone().map(|label| ("ParticipantLabel", label)));
+        fields
+    }
+}

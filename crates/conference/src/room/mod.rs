@@ -1,0 +1,523 @@
+//! What happens in one conference, with Twilio's semantics: who waits, who is heard by whom, when it starts and ends, beeps,
+//! announcements, recording, and callbacks with their fields.
+//!
+//! Here belongs no audio: an [`Action`] says what a party is to hear. Calls are known by their SIDs alone.
+
+mod callback;
+mod member;
+mod options;
+mod rooms;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::limits::{ANNOUNCEMENTS, BEEP_PAUSE, LABEL_CHARS, PARTIES};
+
+pub use callback::{CallStatus, Callback, EndReason, LeaveReason, Occasion};
+pub use member::{Member, MemberId, Standing};
+pub use options::{Beep, Callbacks, Change, EventSet, Joining, Method, Music};
+pub use rooms::{RoomId, Rooms};
+
+/// State of a conference, by Twilio's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Its parties wait: fewer than two are there, or none with which it may start.
+    Init,
+    /// Its parties hear each other.
+    InProgress,
+    /// It is over.
+    Completed,
+}
+
+impl Status {
+    /// Returns its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Init => "init",
+            Status::InProgress => "in-progress",
+            Status::Completed => "completed",
+        }
+    }
+}
+
+/// Why a party may not join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The conference has as many parties as it may have.
+    Full,
+    /// The edge has as many parties of conferences as it may have.
+    EdgeFull,
+    /// The call is in a conference already.
+    AlreadyIn,
+    /// Another party of the conference has the label.
+    LabelTaken,
+    /// The label is empty or too long.
+    BadLabel,
+    /// The call that it is to coach is not in the conference, or the conference has not started.
+    NoneToCoach,
+    /// The name of the conference is empty or too long.
+    BadName,
+    /// The conference is over.
+    Ended,
+}
+
+impl Refusal {
+    /// Returns the code of Twilio's error; `None` where it has none.
+    pub fn code(self) -> Option<u16> {
+        match self {
+            Refusal::LabelTaken => Some(16_025),
+            Refusal::NoneToCoach => Some(13_240),
+            Refusal::Full
+            | Refusal::EdgeFull
+            | Refusal::AlreadyIn
+            | Refusal::BadLabel
+            | Refusal::BadName
+            | Refusal::Ended => None,
+        }
+    }
+}
+
+/// How a party leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// Its call is over.
+    HungUp,
+    /// Its call was given other instructions by a request.
+    Redirected,
+    /// It was removed by a request; its call goes on behind the conference.
+    Removed,
+}
+
+/// An announcement of a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AnnouncementId(u32);
+
+/// What the caller has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Let a party hear, and be heard, in this way.
+    Stand {
+        /// The party.
+        member: MemberId,
+        /// By whom it is heard.
+        standing: Standing,
+    },
+    /// Play music to a party in place of what it heard of this kind, or stop.
+    Music {
+        /// The party.
+        member: MemberId,
+        /// The music; `None` for none any more.
+        music: Option<Music>,
+    },
+    /// Play a beep to all that hear the conference.
+    Beep,
+    /// Play an announcement; [`Room::announced`] is to follow.
+    Announce {
+        /// The announcement.
+        id: AnnouncementId,
+        /// The party that hears it; `None` for all.
+        member: Option<MemberId>,
+        /// URL of an audio file or a document of TwiML.
+        url: String,
+        /// Method by which it is fetched.
+        method: Method,
+    },
+    /// Record what is heard of the conference.
+    Record {
+        /// Whether silence at its ends is cut.
+        is_trimmed: bool,
+    },
+    /// End the recording.
+    StopRecording,
+    /// Take a party out; its call goes on behind the conference.
+    Release {
+        /// The party.
+        member: MemberId,
+        /// The cause.
+        reason: LeaveReason,
+    },
+    /// Send a callback.
+    Callback(Callback),
+}
+
+/// An announcement that plays or waits.
+#[derive(Debug)]
+struct Announcement {
+    id: AnnouncementId,
+    member: Option<MemberId>,
+    url: String,
+}
+
+/// One conference.
+#[derive(Debug)]
+pub struct Room {
+    sid: String,
+    name: String,
+    status: Status,
+    members: Vec<Member>,
+    next_member: u32,
+    /// Most parties, by the first of them.
+    most: usize,
+    callbacks: Option<Arc<Callbacks>>,
+    sequence: u64,
+    announcements: Vec<Announcement>,
+    next_announcement: u32,
+    /// A recording that is wanted, with whether it is trimmed; and whether it runs.
+    recording: Option<bool>,
+    is_recording: bool,
+    beeped_at: Option<Instant>,
+    ended: Option<(EndReason, Option<String>)>,
+    actions: VecDeque<Action>,
+}
+
+impl Room {
+    /// Creates a conference without parties.
+    pub fn new(sid: String, name: String) -> Room {
+        Room {
+            sid,
+            name,
+            status: Status::Init,
+            members: Vec::new(),
+            next_member: 0,
+            most: PARTIES,
+            callbacks: None,
+            sequence: 0,
+            announcements: Vec::new(),
+            next_announcement: 0,
+            recording: None,
+            is_recording: false,
+            beeped_at: None,
+            ended: None,
+            actions: VecDeque::new(),
+        }
+    }
+    /// Returns its SID.
+    pub fn sid(&self) -> &str {
+        &self.sid
+    }
+    /// Returns its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+    /// Returns its state.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+    /// Returns its parties in the order in which they came.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+    /// Returns a party.
+    pub fn member(&self, id: MemberId) -> Option<&Member> {
+        self.members.iter().find(|member| member.id == id)
+    }
+    /// Returns the party of a call SID or label.
+    pub fn find(&self, call_sid_or_label: &str) -> Option<&Member> {
+        let by_sid = self.members.iter().find(|member| member.call_sid == call_sid_or_label);
+        by_sid.or_else(|| self.members.iter().find(|member| member.label.as_deref() == Some(call_sid_or_label)))
+    }
+    /// Returns the cause of its end, and the call whose leaving ended it.
+    pub fn ended(&self) -> Option<(EndReason, Option<&str>)> {
+        self.ended.as_ref().map(|(reason, call_sid)| (*reason, call_sid.as_deref()))
+    }
+    /// Takes the next action.
+    pub fn poll_output(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+    /// Returns when [`Room::handle_timeout`] is to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.members.iter().filter_map(|member| member.leaves_at).min()
+    }
+    /// Lets parties leave whose time is over.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(member) = self.members.iter().find(|member| member.leaves_at.is_some_and(|at| at <= now)) {
+            self.release(now, member.id, LeaveReason::HungUp);
+        }
+    }
+    /// Takes a party in.
+    pub fn join(&mut self, now: Instant, joining: Joining) -> Result<MemberId, Refusal> {
+        self.may_join(&joining)?;
+        if self.members.is_empty() && self.next_member == 0 {
+            self.most = joining.max_participants.clamp(1, PARTIES);
+            self.callbacks = joining.callbacks.clone().map(Arc::new);
+        }
+        if joining.is_recorded && self.recording.is_none() {
+            self.recording = Some(joining.is_trimmed);
+        }
+        let id = MemberId(self.next_member);
+        self.next_member = self.next_member.wrapping_add(1);
+        self.members.push(Member::new(id, now, joining));
+        if self.status == Status::Init && self.members.len() > 1 && self.members.iter().any(|member| member.starts) {
+            self.status = Status::InProgress;
+            self.report(Occasion::ConferenceStart, Vec::new());
+        }
+        self.report_of(Occasion::ParticipantJoin, id, Vec::new());
+        if self.status == Status::InProgress {
+            if let (Some(is_trimmed), false) = (self.recording, self.is_recording) {
+                self.is_recording = true;
+                self.actions.push_back(Action::Record { is_trimmed });
+            }
+            if self.member(id).is_some_and(|member| member.beep.on_enter()) {
+                self.beep(now);
+            }
+        }
+        self.settle();
+        Ok(id)
+    }
+    /// Lets a party leave.
+    pub fn leave(&mut self, now: Instant, id: MemberId, departure: Departure) {
+        let (reason, status, is_kicked) = match departure {
+            Departure::HungUp => (LeaveReason::HungUp, CallStatus::Completed, false),
+            Departure::Redirected => (LeaveReason::UpdatedViaApi, CallStatus::InProgress, false),
+            Departure::Removed => (LeaveReason::UpdatedViaApi, CallStatus::InProgress, true),
+        };
+        if is_kicked && self.member(id).is_some() {
+            self.actions.push_back(Action::Release { member: id, reason });
+        }
+        self.remove(now, id, reason, status, is_kicked);
+    }
+    /// Notes that a call which was made for the conference has failed; only its callback comes of it.
+    pub fn add_failed(&mut self, call_sid: &str, label: Option<&str>, status: CallStatus) {
+        if self.status == Status::Completed || self.members.iter().any(|member| member.call_sid == call_sid) {
+            return;
+        }
+        let mut fields = vec![("CallSid", call_sid.to_owned())];
+        fields.extend(label.map(|label| ("ParticipantLabel", label.to_owned())));
+        fields.extend(left(LeaveReason::AddFailed, status));
+        self.report(Occasion::ParticipantLeave, fields);
+    }
+    /// Changes settings of a party; `Err` where the call that it is to coach is not there, in which case nothing changes.
+    pub fn change(&mut self, id: MemberId, changes: &[Change]) -> Result<(), Refusal> {
+        let is_own = |sid: &String| self.member(id).is_some_and(|member| member.call_sid == *sid);
+        let is_there = |sid: &String| self.members.iter().any(|member| member.call_sid == *sid);
+        let lost = changes
+            .iter()
+            .any(|change| matches!(change, Change::Coached(Some(coached)) if is_own(coached) || !is_there(coached)));
+        if lost {
+            return Err(Refusal::NoneToCoach);
+        }
+        let mut is_modified = false;
+        for change in changes {
+            let Some(member) = self.members.iter_mut().find(|member| member.id == id) else { return Ok(()) };
+            let occasion = apply(member, change);
+            is_modified |= occasion == Some(Occasion::ParticipantModify);
+            if let Some(occasion) = occasion.filter(|occasion| *occasion != Occasion::ParticipantModify) {
+                self.report_of(occasion, id, Vec::new());
+            }
+        }
+        if is_modified {
+            self.report_of(Occasion::ParticipantModify, id, Vec::new());
+        }
+        self.settle();
+        Ok(())
+    }
+    /// Plays an announcement to a party or to all; `None` where it is not there, or too many wait.
+    pub fn announce(&mut self, member: Option<MemberId>, url: &str, method: Method) -> Option<AnnouncementId> {
+        let is_there = member.is_none_or(|id| self.member(id).is_some());
+        if !is_there || self.status == Status::Completed || self.announcements.len() >= ANNOUNCEMENTS {
+            return None;
+        }
+        let id = AnnouncementId(self.next_announcement);
+        self.next_announcement = self.next_announcement.wrapping_add(1);
+        self.announcements.push(Announcement { id, member, url: url.to_owned() });
+        self.actions.push_back(Action::Announce { id, member, url: url.to_owned(), method });
+        Some(id)
+    }
+    /// Notes that an announcement has ended; with the cause where it failed.
+    pub fn announced(&mut self, id: AnnouncementId, failed: Option<&str>) {
+        let Some(place) = self.announcements.iter().position(|announcement| announcement.id == id) else { return };
+        let Announcement { member, url, .. } = self.announcements.remove(place);
+        let mut fields = member.and_then(|member| self.member(member)).map(Member::fields).unwrap_or_default();
+        fields.push(("AnnounceUrl", url));
+        fields.extend(failed.map(|cause| ("ReasonAnnouncementFailed", cause.to_owned())));
+        let occasion = if failed.is_some() { Occasion::AnnouncementFail } else { Occasion::AnnouncementEnd };
+        self.report(occasion, fields);
+    }
+    /// Notes that a party began or stopped to speak.
+    pub fn spoke(&mut self, id: MemberId, speaks: bool) {
+        self.report_of(if speaks { Occasion::SpeechStart } else { Occasion::SpeechStop }, id, Vec::new());
+    }
+    /// Takes a key that a party pressed.
+    pub fn key(&mut self, now: Instant, id: MemberId, digit: char) {
+        if digit == '*' && self.member(id).is_some_and(|member| member.leaves_on_star) {
+            self.release(now, id, LeaveReason::HungUp);
+        }
+    }
+    /// Ends the conference by a request.
+    pub fn end(&mut self) {
+        self.close(EndReason::ViaApi, None);
+    }
+
+    fn may_join(&self, joining: &Joining) -> Result<(), Refusal> {
+        let label = joining.label.as_deref();
+        let most = self.most.min(joining.max_participants);
+        let coached = joining.coached.as_deref();
+        let is_there = |sid: &str| self.members.iter().any(|member| member.call_sid == sid);
+        if self.status == Status::Completed {
+            Err(Refusal::Ended)
+        } else if is_there(&joining.call_sid) {
+            Err(Refusal::AlreadyIn)
+        } else if self.members.len() >= most {
+            Err(Refusal::Full)
+        } else if label.is_some_and(|label| label.is_empty() || label.chars().count() > LABEL_CHARS) {
+            Err(Refusal::BadLabel)
+        } else if label.is_some() && self.members.iter().any(|member| member.label.as_deref() == label) {
+            Err(Refusal::LabelTaken)
+        } else if coached.is_some_and(|sid| self.status != Status::InProgress || !is_there(sid)) {
+            Err(Refusal::NoneToCoach)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Takes a party out whose call goes on.
+    fn release(&mut self, now: Instant, id: MemberId, reason: LeaveReason) {
+        self.actions.push_back(Action::Release { member: id, reason });
+        self.remove(now, id, reason, CallStatus::InProgress, false);
+    }
+
+    fn remove(&mut self, now: Instant, id: MemberId, reason: LeaveReason, status: CallStatus, is_kicked: bool) {
+        let Some(place) = self.members.iter().position(|member| member.id == id) else { return };
+        self.report_of(Occasion::ParticipantLeave, id, left(reason, status).to_vec());
+        let gone = self.members.remove(place);
+        let end = match (gone.ends, self.members.is_empty(), is_kicked) {
+            (true, _, false) => Some(EndReason::ModeratorLeft),
+            (true, _, true) => Some(EndReason::ModeratorKicked),
+            (false, true, false) => Some(EndReason::LastLeft),
+            (false, true, true) => Some(EndReason::LastKicked),
+            (false, false, _) => None,
+        };
+        if let Some(end) = end {
+            self.close(end, Some(&gone));
+            return;
+        }
+        if self.status == Status::InProgress && gone.beep.on_exit() {
+            self.beep(now);
+        }
+        self.settle();
+    }
+
+    /// Ends the conference; `by` was the party whose leaving ends it.
+    fn close(&mut self, end: EndReason, by: Option<&Member>) {
+        if self.status == Status::Completed {
+            return;
+        }
+        self.status = Status::Completed;
+        let reason =
+            if end == EndReason::ViaApi { LeaveReason::ConferenceEndedViaApi } else { LeaveReason::ModeratorEnded };
+        for member in std::mem::take(&mut self.members) {
+            self.actions.push_back(Action::Release { member: member.id, reason });
+            let mut fields = member.fields();
+            fields.extend(left(reason, CallStatus::InProgress));
+            self.report(Occasion::ParticipantLeave, fields);
+        }
+        if std::mem::take(&mut self.is_recording) {
+            self.actions.push_back(Action::StopRecording);
+        }
+        let call_sid = by.map(|member| member.call_sid.clone());
+        let mut fields = Vec::new();
+        fields.extend(call_sid.clone().map(|sid| ("CallSidEndingConference", sid)));
+        fields.extend(
+            by.and_then(|member| member.label.clone()).map(|label| ("ParticipantLabelEndingConference", label)),
+        );
+        fields.push(("ReasonConferenceEnded", end.name().to_owned()));
+        fields.push(("Reason", end.text(call_sid.as_deref())));
+        self.report(Occasion::ConferenceEnd, fields);
+        self.ended = Some((end, call_sid));
+    }
+
+    fn beep(&mut self, now: Instant) {
+        if self.beeped_at.is_none_or(|at| now.saturating_duration_since(at) >= BEEP_PAUSE) {
+            self.beeped_at = Some(now);
+            self.actions.push_back(Action::Beep);
+        }
+    }
+
+    /// Asks for all that has changed in what the parties hear.
+    fn settle(&mut self) {
+        let is_started = self.status == Status::InProgress;
+        let by_sid =
+            |sid: &str, members: &[Member]| members.iter().find(|member| member.call_sid == sid).map(|one| one.id);
+        for place in 0..self.members.len() {
+            let Some(member) = self.members.get(place) else { return };
+            let coached = member.coached.as_deref().map(|sid| by_sid(sid, &self.members));
+            let standing = match (is_started && member.hold.is_none(), member.is_muted, coached) {
+                (false, _, _) => Standing::Away,
+                // One whose coached party is not there is heard by nobody.
+                (true, true, _) | (true, false, Some(None)) => Standing::Listener,
+                (true, false, Some(Some(coached))) => Standing::Coach(coached),
+                (true, false, None) => Standing::Speaker,
+            };
+            let music = member.hold.as_ref().or_else(|| (!is_started).then_some(&member.wait));
+            let (id, is_moved, is_other) =
+                (member.id, member.standing != Some(standing), member.music.as_ref() != music);
+            let music = music.cloned();
+            let Some(member) = self.members.get_mut(place) else { return };
+            if is_moved {
+                member.standing = Some(standing);
+                self.actions.push_back(Action::Stand { member: id, standing });
+            }
+            if is_other {
+                member.music.clone_from(&music);
+                self.actions.push_back(Action::Music { member: id, music });
+            }
+        }
+    }
+
+    /// Reports something of a party that is there.
+    fn report_of(&mut self, occasion: Occasion, id: MemberId, more: Vec<(&'static str, String)>) {
+        let Some(mut fields) = self.member(id).map(Member::fields) else { return };
+        fields.extend(more);
+        self.report(occasion, fields);
+    }
+
+    fn report(&mut self, occasion: Occasion, fields: Vec<(&'static str, String)>) {
+        let Some(callbacks) = self.callbacks.as_ref().filter(|callbacks| callbacks.events.contains(occasion)) else {
+            return;
+        };
+        self.sequence += 1;
+        let mut all = vec![
+            ("ConferenceSid", self.sid.clone()),
+            ("FriendlyName", self.name.clone()),
+            ("SequenceNumber", self.sequence.to_string()),
+            ("StatusCallbackEvent", occasion.name().to_owned()),
+        ];
+        all.extend(fields);
+        let callbacks = Arc::clone(callbacks);
+        self.actions.push_back(Action::Callback(Callback { occasion, callbacks, fields: all }));
+    }
+}
+
+/// Applies a change; returns what is reported of it, if it changes anything.
+fn apply(member: &mut Member, change: &Change) -> Option<Occasion> {
+    match change {
+        Change::Muted(muted) => {
+            let occasion = if *muted { Occasion::ParticipantMute } else { Occasion::ParticipantUnmute };
+            (std::mem::replace(&mut member.is_muted, *muted) != *muted).then_some(occasion)
+        }
+        Change::Hold(music) => {
+            let was_held = std::mem::replace(&mut member.hold, music.clone()).is_some();
+            let occasion = if music.is_some() { Occasion::ParticipantHold } else { Occasion::ParticipantUnhold };
+            (was_held != music.is_some()).then_some(occasion)
+        }
+        Change::Coached(coached) => modified(&mut member.coached, coached.clone()),
+        Change::BeepOnExit(on_exit) => {
+            let beep = member.beep.with_exit(*on_exit);
+            modified(&mut member.beep, beep)
+        }
+        Change::Ends(ends) => modified(&mut member.ends, *ends),
+        Change::Wait(music) => modified(&mut member.wait, music.clone()),
+    }
+}
+
+fn modified<T: PartialEq>(place: &mut T, value: T) -> Option<Occasion> {
+    (*place != value).then(|| {
+        *place = value;
+        Occasion::ParticipantModify
+    })
+}
+
+fn left(reason: LeaveReason, status: CallStatus) -> [(&'static str, String); 2] {
+    [("ParticipantCallStatus", status.name().to_owned()), ("ReasonParticipantLeft", reason.name().to_owned())]
+}

@@ -1,0 +1,117 @@
+//! All conferences of an edge, by name. A conference is there as long as a party is: none stays empty.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use crate::limits::{EDGE_PARTIES, NAME_CHARS};
+
+use super::member::MemberId;
+use super::options::Joining;
+use super::{Action, Refusal, Room, Status};
+
+/// A conference of an edge; never used for another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RoomId(u64);
+
+/// Conferences that go on.
+#[derive(Debug, Default)]
+pub struct Rooms {
+    rooms: BTreeMap<RoomId, Room>,
+    next: u64,
+    actions: VecDeque<(RoomId, Action)>,
+}
+
+impl Rooms {
+    /// Creates a registry without conferences.
+    pub fn new() -> Rooms {
+        Rooms::default()
+    }
+    /// Returns the number of conferences.
+    pub fn len(&self) -> usize {
+        self.rooms.len()
+    }
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
+    }
+    /// Returns the number of parties of all conferences.
+    pub fn parties(&self) -> usize {
+        self.rooms.values().map(|room| room.members().len()).sum()
+    }
+    /// Returns the conferences, the oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = (RoomId, &Room)> {
+        self.rooms.iter().map(|(id, room)| (*id, room))
+    }
+    /// Returns a conference.
+    pub fn get(&self, id: RoomId) -> Option<&Room> {
+        self.rooms.get(&id)
+    }
+    /// Returns the conference of a name.
+    pub fn find(&self, name: &str) -> Option<RoomId> {
+        let name = name.trim();
+        self.iter().find(|(_, room)| room.name() == name).map(|(id, _)| id)
+    }
+    /// Takes a party into the conference of this name, which begins with its first; `sid` makes the SID of a new one.
+    pub fn join(
+        &mut self,
+        now: Instant,
+        name: &str,
+        sid: impl FnOnce() -> String,
+        joining: Joining,
+    ) -> Result<(RoomId, MemberId), Refusal> {
+        let name = name.trim();
+        if name.is_empty() || name.chars().count() > NAME_CHARS || name.chars().any(char::is_control) {
+            return Err(Refusal::BadName);
+        }
+        if self.parties() >= EDGE_PARTIES {
+            return Err(Refusal::EdgeFull);
+        }
+        let mut others = self.rooms.values().flat_map(Room::members);
+        if others.any(|member| member.call_sid() == joining.call_sid) {
+            return Err(Refusal::AlreadyIn);
+        }
+        if let Some(id) = self.find(name) {
+            let member = self.act(id, |room| room.join(now, joining)).ok_or(Refusal::Ended)??;
+            return Ok((id, member));
+        }
+        let mut room = Room::new(sid(), name.to_owned());
+        let member = room.join(now, joining)?;
+        let id = RoomId(self.next);
+        self.next += 1;
+        self.rooms.insert(id, room);
+        self.collect(id);
+        Ok((id, member))
+    }
+    /// Does something with a conference, and takes over the actions that come of it; `None` where it is over.
+    pub fn act<R>(&mut self, id: RoomId, act: impl FnOnce(&mut Room) -> R) -> Option<R> {
+        let done = act(self.rooms.get_mut(&id)?);
+        self.collect(id);
+        Some(done)
+    }
+    /// Takes the next action.
+    pub fn poll_output(&mut self) -> Option<(RoomId, Action)> {
+        self.actions.pop_front()
+    }
+    /// Returns when [`Rooms::handle_timeout`] is to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.rooms.values().filter_map(Room::poll_timeout).min()
+    }
+    /// Lets parties leave whose time is over.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let due = |room: &Room| room.poll_timeout().is_some_and(|at| at <= now);
+        while let Some(id) = self.rooms.iter().find(|(_, room)| due(room)).map(|(id, _)| *id) {
+            self.act(id, |room| room.handle_timeout(now));
+        }
+    }
+
+    /// Takes over the actions of a conference; one that is over is forgotten.
+    fn collect(&mut self, id: RoomId) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        while let Some(action) = room.poll_output() {
+            self.actions.push_back((id, action));
+        }
+        if room.status() == Status::Completed {
+            self.rooms.remove(&id);
+        }
+    }
+}

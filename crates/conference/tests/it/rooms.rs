@@ -1,0 +1,644 @@
+//! Semantics of conferences: start, end, music, beeps, callbacks and their fields.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use trunkgate_conference::limits::{EDGE_PARTIES, PARTIES};
+use trunkgate_conference::{
+    Action, Beep, CallStatus, Callback, Callbacks, Change, Departure, EndReason, EventSet, Joining, LeaveReason,
+    Member, MemberId, Method, Music, Occasion, Refusal, Room, RoomId, Rooms, Standing, Status,
+};
+
+/// A room whose actions are kept by kind.
+struct Bench {
+    room: Room,
+    now: Instant,
+}
+
+const ALL: &str = "start end join leave mute hold modify speaker announcement";
+
+fn joining(call_sid: &str) -> Joining {
+    Joining { callbacks: Some(callbacks(ALL)), ..Joining::new(call_sid) }
+}
+
+fn callbacks(events: &str) -> Callbacks {
+    let events = EventSet::parse(events).unwrap();
+    Callbacks { url: "https://app.example.com/events".to_owned(), method: Method::Post, events }
+}
+
+impl Bench {
+    #[expect(clippy::disallowed_methods, reason = "a test begins somewhere in time")]
+    fn new() -> Bench {
+        Bench { room: Room::new("CF1".to_owned(), "weekly".to_owned()), now: Instant::now() }
+    }
+    fn join(&mut self, joining: Joining) -> MemberId {
+        self.now += Duration::from_secs(1);
+        self.room.join(self.now, joining).unwrap()
+    }
+    fn leave(&mut self, id: MemberId, departure: Departure) {
+        self.now += Duration::from_secs(1);
+        self.room.leave(self.now, id, departure);
+    }
+    /// What has come since the last time.
+    fn actions(&mut self) -> Vec<Action> {
+        std::iter::from_fn(|| self.room.poll_output()).collect()
+    }
+    /// Names of the callbacks that have come, each with its call and number.
+    fn reported(&mut self) -> Vec<String> {
+        named(&self.actions())
+    }
+}
+
+fn callbacks_of(actions: &[Action]) -> Vec<&Callback> {
+    actions.iter().filter_map(|action| if let Action::Callback(one) = action { Some(one) } else { None }).collect()
+}
+
+fn named(actions: &[Action]) -> Vec<String> {
+    let text = |one: &&Callback| {
+        let field = |name| one.field(name).unwrap_or("-").to_owned();
+        format!("{} {} {}", field("SequenceNumber"), field("StatusCallbackEvent"), field("CallSid"))
+    };
+    callbacks_of(actions).iter().map(text).collect()
+}
+
+fn stands(actions: &[Action]) -> Vec<(MemberId, Standing)> {
+    let one = |action: &Action| {
+        if let Action::Stand { member, standing } = action { Some((*member, *standing)) } else { None }
+    };
+    actions.iter().filter_map(one).collect()
+}
+
+fn music(actions: &[Action]) -> Vec<(MemberId, Option<Music>)> {
+    let one = |action: &Action| {
+        if let Action::Music { member, music } = action { Some((*member, music.clone())) } else { None }
+    };
+    actions.iter().filter_map(one).collect()
+}
+
+fn releases(actions: &[Action]) -> Vec<(MemberId, LeaveReason)> {
+    let one = |action: &Action| {
+        if let Action::Release { member, reason } = action { Some((*member, *reason)) } else { None }
+    };
+    actions.iter().filter_map(one).collect()
+}
+
+fn beeps(actions: &[Action]) -> usize {
+    actions.iter().filter(|action| **action == Action::Beep).count()
+}
+
+#[test]
+fn the_first_waits_with_music_and_the_second_starts_the_conference() {
+    let mut bench = Bench::new();
+    let one = bench.join(joining("CA1"));
+    let actions = bench.actions();
+    assert_eq!(bench.room.status(), Status::Init);
+    assert_eq!(stands(&actions), [(one, Standing::Away)]);
+    assert_eq!(music(&actions), [(one, Some(Music::BuiltIn))]);
+    assert_eq!((beeps(&actions), named(&actions)), (0, vec!["1 participant-join CA1".to_owned()]));
+    let two = bench.join(joining("CA2"));
+    let actions = bench.actions();
+    assert_eq!(bench.room.status(), Status::InProgress);
+    assert_eq!(stands(&actions), [(one, Standing::Speaker), (two, Standing::Speaker)]);
+    assert_eq!(music(&actions), [(one, None)], "the second never hears music");
+    assert_eq!(beeps(&actions), 1);
+    assert_eq!(named(&actions), ["2 conference-start -", "3 participant-join CA2"]);
+}
+
+#[test]
+fn a_moderated_conference_starts_with_its_moderator() {
+    let mut bench = Bench::new();
+    let waiting = |sid: &str| Joining { starts: false, ..joining(sid) };
+    let ids = ["CA1", "CA2", "CA3"].map(|sid| bench.join(waiting(sid)));
+    let actions = bench.actions();
+    assert_eq!(bench.room.status(), Status::Init);
+    assert_eq!(music(&actions).len(), 3);
+    assert!(stands(&actions).iter().all(|(_, standing)| *standing == Standing::Away));
+    let moderator = bench.join(Joining { ends: true, ..joining("CA4") });
+    assert_eq!(bench.room.status(), Status::InProgress);
+    assert_eq!(music(&bench.actions()), ids.map(|id| (id, None)));
+    // It leaves: all others go on behind the conference.
+    bench.leave(moderator, Departure::HungUp);
+    let actions = bench.actions();
+    assert_eq!(releases(&actions), ids.map(|id| (id, LeaveReason::ModeratorEnded)));
+    assert_eq!(
+        named(&actions),
+        [
+            "6 participant-leave CA4",
+            "7 participant-leave CA1",
+            "8 participant-leave CA2",
+            "9 participant-leave CA3",
+            "10 conference-end -"
+        ]
+    );
+    let reported = callbacks_of(&actions);
+    assert_eq!(reported[0].field("ReasonParticipantLeft"), Some("participant_hung_up"));
+    assert_eq!(reported[0].field("ParticipantCallStatus"), Some("completed"));
+    assert_eq!(reported[1].field("ReasonParticipantLeft"), Some("moderator_ended_conference"));
+    assert_eq!(reported[1].field("ParticipantCallStatus"), Some("in-progress"));
+    assert_eq!(
+        reported[4].fields,
+        [
+            ("ConferenceSid", "CF1"),
+            ("FriendlyName", "weekly"),
+            ("SequenceNumber", "10"),
+            ("StatusCallbackEvent", "conference-end"),
+            ("CallSidEndingConference", "CA4"),
+            ("ReasonConferenceEnded", "participant-with-end-conference-on-exit-left"),
+            ("Reason", "Participant CA4 with endConferenceOnExit left"),
+        ]
+        .map(|(name, value)| (name, value.to_owned()))
+    );
+    assert_eq!(bench.room.status(), Status::Completed);
+    assert_eq!(bench.room.ended(), Some((EndReason::ModeratorLeft, Some("CA4"))));
+    assert_eq!(bench.room.join(bench.now, joining("CA5")), Err(Refusal::Ended));
+}
+
+#[test]
+fn a_party_is_reported_with_all_its_fields() {
+    let mut bench = Bench::new();
+    let label = Some("customer".to_owned());
+    bench.join(Joining { label, is_muted: true, starts: false, ends: true, ..joining("CA1") });
+    let actions = bench.actions();
+    assert_eq!(
+        callbacks_of(&actions)[0].fields,
+        [
+            ("ConferenceSid", "CF1"),
+            ("FriendlyName", "weekly"),
+            ("SequenceNumber", "1"),
+            ("StatusCallbackEvent", "participant-join"),
+            ("CallSid", "CA1"),
+            ("Muted", "true"),
+            ("Hold", "false"),
+            ("Coaching", "false"),
+            ("EndConferenceOnExit", "true"),
+            ("StartConferenceOnEnter", "false"),
+            ("ParticipantLabel", "customer"),
+        ]
+        .map(|(name, value)| (name, value.to_owned()))
+    );
+    assert_eq!(callbacks_of(&actions)[0].method(), Method::Post);
+}
+
+#[test]
+fn only_the_events_that_the_first_party_asked_for_are_reported() {
+    let mut bench = Bench::new();
+    bench.join(Joining { callbacks: Some(callbacks("start leave")), ..Joining::new("CA1") });
+    let two = bench.join(joining("CA2"));
+    bench.leave(two, Departure::HungUp);
+    assert_eq!(bench.reported(), ["1 conference-start -", "2 participant-leave CA2"]);
+    let mut silent = Bench::new();
+    silent.join(Joining::new("CA1"));
+    silent.join(joining("CA2"));
+    assert_eq!(silent.reported(), [""; 0], "the first asked for none");
+}
+
+#[test]
+fn beeps_are_played_as_each_party_wants_and_once_for_those_that_come_together() {
+    for (beep, entering, leaving) in
+        [(Beep::Both, 1, 1), (Beep::Never, 0, 0), (Beep::OnEnter, 1, 0), (Beep::OnExit, 0, 1)]
+    {
+        let mut bench = Bench::new();
+        for sid in ["CA1", "CA2"] {
+            bench.join(joining(sid));
+        }
+        bench.actions();
+        let id = bench.join(Joining { beep, ..joining("CA3") });
+        assert_eq!(beeps(&bench.actions()), entering, "{beep:?}");
+        bench.leave(id, Departure::HungUp);
+        assert_eq!(beeps(&bench.actions()), leaving, "{beep:?}");
+    }
+    let mut bench = Bench::new();
+    let now = bench.now;
+    let ids: Vec<MemberId> = (0..40).map(|n| bench.room.join(now, joining(&format!("CA{n}"))).unwrap()).collect();
+    assert_eq!(beeps(&bench.actions()), 1);
+    let now = now + Duration::from_secs(9);
+    ids.iter().for_each(|id| bench.room.leave(now, *id, Departure::HungUp));
+    assert_eq!(beeps(&bench.actions()), 1);
+}
+
+#[test]
+fn muting_holding_and_modifying_are_reported_once_and_change_what_is_heard() {
+    let mut bench = Bench::new();
+    let (one, two) = (bench.join(joining("CA1")), bench.join(joining("CA2")));
+    bench.actions();
+    let url = || Music::Url { url: "https://app.example.com/hold.mp3".to_owned(), method: Method::Get };
+    // A change, what is reported, where it stands then, and what is played to it.
+    type Row = (Change, &'static [&'static str], Option<Standing>, Option<Option<Music>>);
+    let table: [Row; 12] = [
+        (Change::Muted(true), &["participant-mute"], Some(Standing::Listener), None),
+        (Change::Muted(true), &[], None, None),
+        (Change::Hold(Some(url())), &["participant-hold"], Some(Standing::Away), Some(Some(url()))),
+        (Change::Hold(Some(Music::BuiltIn)), &[], None, Some(Some(Music::BuiltIn))),
+        (Change::Muted(false), &["participant-unmute"], None, None),
+        (Change::Hold(None), &["participant-unhold"], Some(Standing::Speaker), Some(None)),
+        (Change::Hold(None), &[], None, None),
+        (Change::Coached(Some("CA1".to_owned())), &["participant-modify"], Some(Standing::Coach(one)), None),
+        (Change::Coached(None), &["participant-modify"], Some(Standing::Speaker), None),
+        (Change::BeepOnExit(false), &["participant-modify"], None, None),
+        (Change::Ends(true), &["participant-modify"], None, None),
+        (Change::Wait(Music::Silence), &["participant-modify"], None, None),
+    ];
+    for (change, reported, standing, plays) in table {
+        bench.room.change(two, std::slice::from_ref(&change)).unwrap();
+        let actions = bench.actions();
+        let names: Vec<&str> =
+            callbacks_of(&actions).iter().filter_map(|one| one.field("StatusCallbackEvent")).collect();
+        assert_eq!(names, reported, "{change:?}");
+        assert_eq!(
+            stands(&actions),
+            standing.map(|standing| (two, standing)).into_iter().collect::<Vec<_>>(),
+            "{change:?}"
+        );
+        assert_eq!(music(&actions), plays.map(|music| (two, music)).into_iter().collect::<Vec<_>>(), "{change:?}");
+    }
+    // Several at once are one modification; a call that is not there changes nothing.
+    bench.room.change(two, &[Change::Ends(false), Change::BeepOnExit(true), Change::Muted(true)]).unwrap();
+    assert_eq!(bench.reported().len(), 2);
+    let lost = [Change::Ends(true), Change::Coached(Some("CA9".to_owned()))];
+    assert_eq!(bench.room.change(two, &lost), Err(Refusal::NoneToCoach));
+    assert!(bench.actions().is_empty() && !bench.room.member(two).unwrap().ends());
+    let itself = [Change::Coached(Some("CA2".to_owned()))];
+    assert_eq!(bench.room.change(two, &itself), Err(Refusal::NoneToCoach));
+}
+
+#[test]
+fn a_coach_is_heard_by_one_and_by_nobody_when_that_one_has_left() {
+    let mut bench = Bench::new();
+    let coach = |sid: &str, of: &str| Joining { coached: Some(of.to_owned()), ..joining(sid) };
+    let early = bench.room.join(bench.now, coach("CA9", "CA1"));
+    assert_eq!(early.map_err(Refusal::code), Err(Some(13_240)), "not in progress");
+    let agent = bench.join(joining("CA1"));
+    bench.join(joining("CA2"));
+    assert_eq!(bench.room.join(bench.now, coach("CA9", "CA7")), Err(Refusal::NoneToCoach));
+    bench.actions();
+    let id = bench.join(coach("CA9", "CA1"));
+    let actions = bench.actions();
+    assert_eq!(stands(&actions), [(id, Standing::Coach(agent))]);
+    assert_eq!(callbacks_of(&actions)[0].field("Coaching"), Some("true"));
+    bench.leave(agent, Departure::HungUp);
+    assert_eq!(stands(&bench.actions()), [(id, Standing::Listener)]);
+    let again = bench.join(joining("CA1"));
+    assert_eq!(stands(&bench.actions()), [(id, Standing::Coach(again)), (again, Standing::Speaker)]);
+}
+
+#[test]
+fn a_conference_ends_with_its_last_party() {
+    for (departure, reason, why, status) in [
+        (Departure::HungUp, "last-participant-left", "participant_hung_up", "completed"),
+        (Departure::Redirected, "last-participant-left", "participant_updated_via_api", "in-progress"),
+        (Departure::Removed, "last-participant-kicked", "participant_updated_via_api", "in-progress"),
+    ] {
+        let mut bench = Bench::new();
+        let id = bench.join(Joining { label: Some("first".to_owned()), ..joining("CA1") });
+        bench.actions();
+        bench.leave(id, departure);
+        let actions = bench.actions();
+        assert_eq!(releases(&actions).len(), usize::from(departure == Departure::Removed));
+        let reported = callbacks_of(&actions);
+        assert_eq!(reported[0].field("ReasonParticipantLeft"), Some(why));
+        assert_eq!(reported[0].field("ParticipantCallStatus"), Some(status));
+        assert_eq!(reported[1].field("ReasonConferenceEnded"), Some(reason));
+        assert_eq!(reported[1].field("CallSidEndingConference"), Some("CA1"));
+        assert_eq!(reported[1].field("ParticipantLabelEndingConference"), Some("first"));
+    }
+}
+
+#[test]
+fn a_conference_that_a_request_ends_names_no_call() {
+    let mut bench = Bench::new();
+    let ids = ["CA1", "CA2"].map(|sid| bench.join(joining(sid)));
+    bench.actions();
+    bench.room.end();
+    let actions = bench.actions();
+    assert_eq!(releases(&actions), ids.map(|id| (id, LeaveReason::ConferenceEndedViaApi)));
+    let end = *callbacks_of(&actions).last().unwrap();
+    assert_eq!(end.field("ReasonConferenceEnded"), Some("conference-ended-via-api"));
+    assert_eq!(end.field("CallSidEndingConference"), None);
+    bench.room.end();
+    assert!(bench.actions().is_empty(), "only once");
+}
+
+#[test]
+fn announcements_are_reported_with_the_party_that_is_still_there() {
+    let mut bench = Bench::new();
+    let (one, two) = (bench.join(joining("CA1")), bench.join(joining("CA2")));
+    bench.actions();
+    let url = "https://app.example.com/news.wav";
+    let all = bench.room.announce(None, url, Method::Get).unwrap();
+    let own = bench.room.announce(Some(two), url, Method::Post).unwrap();
+    let lost = bench.room.announce(Some(two), url, Method::Post).unwrap();
+    let asked = bench.actions();
+    assert_eq!(asked[0], Action::Announce { id: all, member: None, url: url.to_owned(), method: Method::Get });
+    assert_eq!(asked.len(), 3);
+    bench.room.announced(all, None);
+    bench.room.announced(own, Some("404 Not Found"));
+    bench.leave(two, Departure::HungUp);
+    bench.room.announced(lost, None);
+    bench.room.announced(all, None);
+    let actions = bench.actions();
+    let reported: Vec<_> =
+        callbacks_of(&actions).into_iter().filter(|one| one.field("AnnounceUrl") == Some(url)).collect();
+    let told: Vec<_> = (reported.iter())
+        .map(|one| {
+            (one.field("StatusCallbackEvent").unwrap(), one.field("CallSid"), one.field("ReasonAnnouncementFailed"))
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("announcement-end", None, None),
+            ("announcement-fail", Some("CA2"), Some("404 Not Found")),
+            ("announcement-end", None, None)
+        ]
+    );
+    assert!(bench.room.announce(Some(two), url, Method::Get).is_none(), "it has left");
+    let many = (0..PARTIES + 5).filter_map(|_| bench.room.announce(Some(one), url, Method::Get)).count();
+    assert_eq!(many, PARTIES, "bounded");
+}
+
+#[test]
+fn speech_is_reported_of_parties_that_are_there() {
+    let mut bench = Bench::new();
+    let (one, two) = (bench.join(joining("CA1")), bench.join(joining("CA2")));
+    bench.actions();
+    bench.room.spoke(one, true);
+    bench.room.spoke(one, false);
+    bench.leave(two, Departure::HungUp);
+    bench.room.spoke(two, true);
+    let reported = bench.reported();
+    assert_eq!(
+        reported,
+        ["4 participant-speech-start CA1", "5 participant-speech-stop CA1", "6 participant-leave CA2"]
+    );
+}
+
+#[test]
+fn a_call_that_never_came_is_reported_as_such() {
+    let mut bench = Bench::new();
+    bench.join(joining("CA1"));
+    bench.actions();
+    for (status, name) in [
+        (CallStatus::Busy, "busy"),
+        (CallStatus::NoAnswer, "no-answer"),
+        (CallStatus::Failed, "failed"),
+        (CallStatus::Canceled, "canceled"),
+    ] {
+        bench.room.add_failed("CA2", Some("guest"), status);
+        let actions = bench.actions();
+        let reported = callbacks_of(&actions)[0];
+        assert_eq!(reported.field("ParticipantCallStatus"), Some(name));
+        assert_eq!(reported.field("ReasonParticipantLeft"), Some("participant_add_failed"));
+        assert_eq!((reported.field("CallSid"), reported.field("ParticipantLabel")), (Some("CA2"), Some("guest")));
+    }
+}
+
+#[test]
+fn the_star_key_and_the_time_limit_let_a_party_leave() {
+    let mut bench = Bench::new();
+    bench.join(joining("CA1"));
+    let star = bench.join(Joining { leaves_on_star: true, ..joining("CA2") });
+    let brief = bench.join(Joining { time_limit: Some(Duration::from_secs(30)), ..joining("CA3") });
+    bench.actions();
+    bench.room.key(bench.now, star, '#');
+    bench.room.key(bench.now, brief, '*');
+    assert!(bench.actions().is_empty());
+    bench.room.key(bench.now, star, '*');
+    assert_eq!(releases(&bench.actions()), [(star, LeaveReason::HungUp)]);
+    let at = bench.room.poll_timeout().unwrap();
+    assert_eq!(at, bench.now + Duration::from_secs(30));
+    bench.room.handle_timeout(at - Duration::from_millis(1));
+    assert!(bench.actions().is_empty());
+    bench.room.handle_timeout(at);
+    assert_eq!(releases(&bench.actions()), [(brief, LeaveReason::HungUp)]);
+    assert_eq!(bench.room.poll_timeout(), None);
+}
+
+#[test]
+fn a_recording_runs_from_the_start_to_the_end() {
+    let mut bench = Bench::new();
+    bench.join(Joining { is_recorded: true, is_trimmed: false, ..joining("CA1") });
+    let records = |actions: &[Action]| {
+        let of = |action: &&Action| matches!(action, Action::Record { .. } | Action::StopRecording);
+        actions.iter().filter(of).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(records(&bench.actions()), [], "hold music is not recorded");
+    bench.join(joining("CA2"));
+    assert_eq!(records(&bench.actions()), [Action::Record { is_trimmed: false }]);
+    bench.join(Joining { is_recorded: true, ..joining("CA3") });
+    assert_eq!(records(&bench.actions()), [], "one recording");
+    bench.room.end();
+    assert_eq!(records(&bench.actions()), [Action::StopRecording]);
+}
+
+#[test]
+fn who_may_not_join_is_refused() {
+    let mut bench = Bench::new();
+    let labelled = |sid: &str, label: &str| Joining { label: Some(label.to_owned()), ..joining(sid) };
+    bench.join(Joining { max_participants: 3, ..labelled("CA1", "one") });
+    let mut refused = |joining: Joining| bench.room.join(bench.now, joining).unwrap_err();
+    assert_eq!(refused(joining("CA1")), Refusal::AlreadyIn, "joins twice");
+    assert_eq!(refused(labelled("CA2", "one")).code(), Some(16_025));
+    assert_eq!(refused(labelled("CA2", "")), Refusal::BadLabel);
+    assert_eq!(refused(labelled("CA2", &"x".repeat(129))), Refusal::BadLabel);
+    bench.join(joining("CA2"));
+    bench.join(joining("CA3"));
+    assert_eq!(bench.room.join(bench.now, joining("CA4")), Err(Refusal::Full), "by the first party's number");
+    let found = ["CA2", "one", "two"].map(|name| bench.room.find(name).map(|member| member.call_sid().to_owned()));
+    assert_eq!(found, [Some("CA2".to_owned()), Some("CA1".to_owned()), None]);
+    // A number beyond what there is room for is that.
+    let mut large = Bench::new();
+    let now = large.now;
+    let many = |n: usize| Joining { max_participants: 250, ..joining(&format!("CA{n}")) };
+    let taken = (0..60).filter(|n| large.room.join(now, many(*n)).is_ok()).count();
+    assert_eq!(taken, PARTIES);
+    // All leave at once.
+    let ids: Vec<MemberId> = large.room.members().iter().map(|member| member.id()).collect();
+    large.actions();
+    ids.iter().for_each(|id| large.room.leave(now, *id, Departure::HungUp));
+    assert_eq!((named(&large.actions()).len(), large.room.status()), (PARTIES + 1, Status::Completed));
+}
+
+#[test]
+fn conferences_of_an_edge_are_found_by_name_and_never_empty() {
+    let now = Bench::new().now;
+    let mut rooms = Rooms::new();
+    let sid = || "CF1".to_owned();
+    let (id, one) = rooms.join(now, " weekly ", sid, joining("CA1")).unwrap();
+    let (same, _) = rooms.join(now, "weekly", || unreachable!("no new one"), joining("CA2")).unwrap();
+    assert_eq!((id, rooms.find("weekly"), rooms.find("Weekly")), (same, Some(id), None));
+    assert_eq!(rooms.join(now, "other", sid, joining("CA1")).unwrap_err(), Refusal::AlreadyIn, "in another one");
+    for name in ["", "  ", "a\nb", &"x".repeat(129)] {
+        assert_eq!(rooms.join(now, name, sid, joining("CA3")).unwrap_err(), Refusal::BadName);
+    }
+    let coach = Joining { coached: Some("CA1".to_owned()), ..joining("CA3") };
+    assert!(rooms.join(now, "other", sid, coach).is_err());
+    assert_eq!(rooms.len(), 1, "a refused party leaves no empty conference");
+    rooms.act(id, |room| room.leave(now, one, Departure::HungUp));
+    rooms.act(id, |room| room.end());
+    assert!(rooms.is_empty() && rooms.get(id).is_none() && rooms.act(id, |_| ()).is_none());
+    let actions: Vec<_> = std::iter::from_fn(|| rooms.poll_output()).collect();
+    assert!(actions.iter().all(|(of, _)| *of == id));
+    let last = actions.last().map(|(_, action)| action.clone()).unwrap();
+    assert!(matches!(last, Action::Callback(end) if end.field("StatusCallbackEvent") == Some("conference-end")));
+    // A new one of the name is another conference.
+    assert_ne!(rooms.join(now, "weekly", sid, joining("CA1")).unwrap().0, id);
+}
+
+#[test]
+fn a_thousand_conferences_are_bounded_and_leave_nothing() {
+    let now = Bench::new().now;
+    let mut rooms = Rooms::new();
+    let mut joined = Vec::new();
+    for n in 0..1000 {
+        match rooms.join(now, &format!("room {n}"), || format!("CF{n}"), joining(&format!("CA{n}"))) {
+            Ok(ids) => joined.push(ids),
+            Err(refusal) => assert_eq!(refusal, Refusal::EdgeFull),
+        }
+    }
+    assert_eq!((joined.len(), rooms.len(), rooms.parties()), (EDGE_PARTIES, EDGE_PARTIES, EDGE_PARTIES));
+    for (room, member) in joined {
+        rooms.act(room, |room| room.leave(now, member, Departure::HungUp));
+    }
+    assert!(rooms.is_empty() && rooms.parties() == 0);
+    // One after the other, a thousand times.
+    for n in 0..1000 {
+        let (room, member) = rooms.join(now, "empty", || format!("CF{n}"), joining("CA1")).unwrap();
+        rooms.act(room, |room| room.leave(now, member, Departure::HungUp));
+    }
+    assert!(rooms.is_empty());
+}
+
+/// Everything at random, in seeds: what holds of every conference holds after each event.
+#[test]
+fn any_order_of_events_keeps_conferences_sound() {
+    for seed in 0..200 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut below = |most: usize| random.next_u32() as usize % most;
+        let (mut now, mut rooms, mut judge) = (Bench::new().now, Rooms::new(), Judge::default());
+        let mut ids: Vec<(RoomId, MemberId)> = Vec::new();
+        for step in 0..150 {
+            now += Duration::from_millis(below(3000) as u64);
+            rooms.handle_timeout(now);
+            let pick = ids.get(below(ids.len().max(1))).copied();
+            match (below(10), pick) {
+                (0..4, _) | (_, None) => {
+                    let sid = format!("CA{}", below(30));
+                    let coached = (below(5) == 0).then(|| format!("CA{}", below(30)));
+                    let time_limit = (below(4) == 0).then(|| Duration::from_secs(below(20) as u64));
+                    let joining = Joining {
+                        starts: below(3) > 0,
+                        ends: below(6) == 0,
+                        is_muted: below(4) == 0,
+                        is_recorded: below(4) == 0,
+                        max_participants: 2 + below(6),
+                        coached,
+                        time_limit,
+                        ..joining(&sid)
+                    };
+                    let name = format!("room {}", below(3));
+                    ids.extend(rooms.join(now, &name, || format!("CF{step}"), joining));
+                }
+                (4, Some((room, member))) => {
+                    let how = [Departure::HungUp, Departure::Redirected, Departure::Removed][below(3)];
+                    rooms.act(room, |room| room.leave(now, member, how));
+                }
+                (5, Some((room, _))) if below(4) == 0 => {
+                    rooms.act(room, Room::end);
+                }
+                (6, Some((room, member))) => {
+                    rooms.act(room, |room| room.spoke(member, below(2) == 0));
+                }
+                (_, Some((room, member))) => {
+                    let change = match below(5) {
+                        0 => Change::Muted(below(2) == 0),
+                        1 => Change::Hold((below(2) == 0).then(Music::default)),
+                        2 => Change::Coached((below(2) == 0).then(|| format!("CA{}", below(30)))),
+                        3 => Change::Ends(below(2) == 0),
+                        _ => Change::BeepOnExit(below(2) == 0),
+                    };
+                    rooms.act(room, |room| room.change(member, &[change]));
+                }
+            }
+            while let Some((room, action)) = rooms.poll_output() {
+                judge.take(room, action);
+            }
+            judge.compare(&rooms);
+        }
+    }
+}
+
+/// What an attentive caller knows of the conferences by their actions alone.
+#[derive(Default)]
+struct Judge {
+    standing: BTreeMap<(RoomId, MemberId), Standing>,
+    music: BTreeMap<(RoomId, MemberId), Music>,
+    /// Last number of each conference, how many parties were reported as there, and whether it has ended.
+    reported: BTreeMap<RoomId, (u64, i64, bool)>,
+    recording: BTreeMap<RoomId, bool>,
+}
+
+impl Judge {
+    fn take(&mut self, room: RoomId, action: Action) {
+        let (number, there, is_over) = self.reported.entry(room).or_default();
+        assert!(!*is_over, "nothing after the end");
+        match action {
+            Action::Stand { member, standing } => drop(self.standing.insert((room, member), standing)),
+            Action::Music { member, music: Some(music) } => drop(self.music.insert((room, member), music)),
+            Action::Music { member, music: None } => drop(self.music.remove(&(room, member))),
+            Action::Record { .. } => assert_eq!(self.recording.insert(room, true), None, "one recording"),
+            Action::StopRecording => assert_eq!(self.recording.insert(room, false), Some(true)),
+            Action::Callback(callback) => {
+                *number += 1;
+                assert_eq!(callback.field("SequenceNumber"), Some(number.to_string().as_str()), "no number is missing");
+                let is = |occasion: Occasion| callback.occasion == occasion;
+                *there += i64::from(is(Occasion::ParticipantJoin)) - i64::from(is(Occasion::ParticipantLeave));
+                *is_over = is(Occasion::ConferenceEnd);
+            }
+            Action::Beep | Action::Announce { .. } | Action::Release { .. } => {}
+        }
+    }
+    fn compare(&self, rooms: &Rooms) {
+        for (id, room) in rooms.iter() {
+            assert!(!room.members().is_empty() && room.status() != Status::Completed, "no empty conference");
+            let (_, there, is_over) = self.reported[&id];
+            assert_eq!((there, is_over), (room.members().len() as i64, false));
+            let is_started = room.status() == Status::InProgress;
+            for member in room.members() {
+                let standing = self.standing[&(id, member.id())];
+                assert_eq!(standing == Standing::Away, !is_started || member.is_held());
+                assert_eq!(
+                    self.music.contains_key(&(id, member.id())),
+                    standing == Standing::Away,
+                    "music, or the others"
+                );
+                assert!(!member.is_muted() || !matches!(standing, Standing::Speaker | Standing::Coach(_)));
+                if let Standing::Coach(coached) = standing {
+                    assert_eq!(room.member(coached).map(Member::call_sid), member.coached());
+                }
+            }
+            let has_two = room.members().len() > 1 && room.members().iter().any(Member::starts);
+            assert!(is_started || !has_two, "two parties do not wait");
+        }
+        let over = self.reported.iter().filter(|(id, _)| rooms.get(**id).is_none());
+        over.for_each(|(id, (_, there, is_over))| {
+            assert_eq!((*there, *is_over), (0, true), "{id:?}");
+            assert_ne!(self.recording.get(id), Some(&true), "its recording has ended");
+        });
+    }
+}
+
+#[test]
+fn time_limits_are_kept_in_all_conferences() {
+    let now = Bench::new().now;
+    let mut rooms = Rooms::new();
+    for n in 1..4 {
+        let limit = Some(Duration::from_secs(n));
+        let (name, call) = (format!("room {n}"), format!("CA{n}"));
+        rooms.join(now, &name, || name.clone(), Joining { time_limit: limit, ..joining(&call) }).unwrap();
+    }
+    assert_eq!(rooms.poll_timeout(), Some(now + Duration::from_secs(1)));
+    rooms.handle_timeout(now + Duration::from_secs(2));
+    assert_eq!((rooms.len(), rooms.poll_timeout()), (1, Some(now + Duration::from_secs(3))));
+}
