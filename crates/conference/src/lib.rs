@@ -7,9 +7,11 @@
 
 pub mod limits;
 mod mixer;
+mod ring;
 mod room;
 
 pub use mixer::{Audience, Clip, Event, Heard, Intaken, Mix, Mixer, Part, PartyId, Rate, SourceId};
+pub use ring::{Frame, FrameReceiver, FrameSender, ring};
 pub use room::{
     Action, AnnouncementId, Beep, CallStatus, Callback, Callbacks, Change, Departure, EndReason, EventSet, Joining,
     LeaveReason, Member, MemberId, Method, Music, Occasion, Refusal, Room, RoomId, Rooms, Standing, Status,

@@ -12,6 +12,8 @@ pub const EDGE_PARTIES: usize = 500;
 pub const SOURCES: usize = PARTIES + 4;
 /// Frames that wait for a tick, for each party; the oldest is dropped for a new one: 120 ms.
 pub const WAITING_FRAMES: usize = 6;
+/// Frames that a ring between two threads holds: 160 ms.
+pub const RING_FRAMES: usize = 8;
 /// Frames made up for lost ones in a row, fading to silence.
 pub const CONCEALED_FRAMES: u32 = 2;
 /// Ticks in which a frame has to be left over each time before one is skipped: 5 s.

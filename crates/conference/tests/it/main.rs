@@ -4,5 +4,6 @@
 
 mod loops;
 mod mixing;
+mod rings;
 mod rooms;
 mod support;

@@ -1,0 +1,221 @@
+//! Rings of frames between two threads: one writes, one reads, neither waits for the other. A party's session lives on one
+//! worker, the mixer of its conference on another thread.
+//!
+//! Samples lie in atomic words, four in each, so that no lock and no `unsafe` is needed; a frame is published by one
+//! counter. Where the reader stands still, new frames are dropped and counted: the [`Mixer`](crate::Mixer) drops the oldest
+//! of those that it gets.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::limits::RING_FRAMES;
+use crate::mixer::Rate;
+
+/// Samples in a word.
+const PER_WORD: usize = 4;
+
+/// Both halves' own.
+#[derive(Debug)]
+struct Shared {
+    rate: Rate,
+    words: Box<[AtomicU64]>,
+    lost: [AtomicBool; RING_FRAMES],
+    /// Frames written and read since the beginning; the difference is what waits.
+    written: AtomicU64,
+    read: AtomicU64,
+    dropped: AtomicU64,
+    is_closed: AtomicBool,
+}
+
+impl Shared {
+    /// The words of a frame by its number.
+    fn frame(&self, number: u64) -> &[AtomicU64] {
+        let words = self.rate.frame() / PER_WORD;
+        let place = place(number) * words;
+        self.words.get(place..place + words).unwrap_or_default()
+    }
+
+    fn lost(&self, number: u64) -> Option<&AtomicBool> {
+        self.lost.get(place(number))
+    }
+}
+
+fn place(number: u64) -> usize {
+    usize::try_from(number % RING_FRAMES as u64).unwrap_or(0)
+}
+
+/// The half that writes.
+#[derive(Debug)]
+pub struct FrameSender(Arc<Shared>);
+
+/// The half that reads.
+#[derive(Debug)]
+pub struct FrameReceiver(Arc<Shared>);
+
+/// A frame that was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Frame {
+    /// Its samples are there.
+    Audio,
+    /// It was lost on its way to the writer.
+    Lost,
+}
+
+/// Creates a ring for frames of 20 ms at this rate.
+pub fn ring(rate: Rate) -> (FrameSender, FrameReceiver) {
+    let words = RING_FRAMES * rate.frame() / PER_WORD;
+    let shared = Arc::new(Shared {
+        rate,
+        words: (0..words).map(|_| AtomicU64::new(0)).collect(),
+        lost: [const { AtomicBool::new(false) }; RING_FRAMES],
+        written: AtomicU64::new(0),
+        read: AtomicU64::new(0),
+        dropped: AtomicU64::new(0),
+        is_closed: AtomicBool::new(false),
+    });
+    (FrameSender(Arc::clone(&shared)), FrameReceiver(shared))
+}
+
+impl FrameSender {
+    /// Writes a frame, `None` for one that was lost; false where it is dropped, as it has another length or none fits.
+    pub fn push(&mut self, samples: Option<&[i16]>) -> bool {
+        let Shared { rate, written, read, dropped, .. } = &*self.0;
+        let number = written.load(Ordering::Relaxed);
+        let is_full = number.wrapping_sub(read.load(Ordering::Acquire)) >= RING_FRAMES as u64;
+        if is_full || samples.is_some_and(|samples| samples.len() != rate.frame()) {
+            dropped.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        if let Some(lost) = self.0.lost(number) {
+            lost.store(samples.is_none(), Ordering::Relaxed);
+        }
+        let parts = samples.unwrap_or_default().as_chunks::<PER_WORD>().0;
+        for (word, part) in self.0.frame(number).iter().zip(parts) {
+            let [a, b, c, d] = part.map(|sample| u64::from(sample as u16));
+            word.store(a | b << 16 | c << 32 | d << 48, Ordering::Relaxed);
+        }
+        written.store(number.wrapping_add(1), Ordering::Release);
+        true
+    }
+    /// Returns how many frames were dropped.
+    pub fn dropped(&self) -> u64 {
+        self.0.dropped.load(Ordering::Relaxed)
+    }
+    /// Whether the reader is gone.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed.load(Ordering::Relaxed)
+    }
+}
+
+impl FrameReceiver {
+    /// Reads the next frame; `None` where none waits.
+    pub fn pop(&mut self, samples: &mut [i16]) -> Option<Frame> {
+        let Shared { written, read, .. } = &*self.0;
+        let number = read.load(Ordering::Relaxed);
+        if number == written.load(Ordering::Acquire) {
+            return None;
+        }
+        let is_lost = self.0.lost(number).is_some_and(|lost| lost.load(Ordering::Relaxed));
+        if !is_lost {
+            for (word, part) in self.0.frame(number).iter().zip(samples.as_chunks_mut::<PER_WORD>().0) {
+                let word = word.load(Ordering::Relaxed);
+                // Truncation is meant: each takes its own bits.
+                *part = [word as i16, (word >> 16) as i16, (word >> 32) as i16, (word >> 48) as i16];
+            }
+        }
+        read.store(number.wrapping_add(1), Ordering::Release);
+        Some(if is_lost { Frame::Lost } else { Frame::Audio })
+    }
+    /// Returns the rate of its frames.
+    pub fn rate(&self) -> Rate {
+        self.0.rate
+    }
+    /// Whether the writer is gone; frames may still wait.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for FrameSender {
+    fn drop(&mut self) {
+        self.0.is_closed.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for FrameReceiver {
+    fn drop(&mut self) {
+        self.0.is_closed.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn frames_pass_unchanged_at_every_rate() {
+        for rate in Rate::ALL {
+            let (mut sender, mut receiver) = ring(rate);
+            assert_eq!(receiver.rate(), rate);
+            let mut out = vec![0; rate.frame()];
+            for number in 0..50_i16 {
+                let frame: Vec<i16> =
+                    (0..rate.frame()).map(|n| (n as i16).wrapping_mul(977).wrapping_sub(number)).collect();
+                assert!(sender.push(Some(&frame)));
+                assert_eq!(receiver.pop(&mut out), Some(Frame::Audio));
+                assert_eq!(out, frame);
+                assert_eq!(receiver.pop(&mut out), None);
+            }
+        }
+    }
+
+    #[test]
+    fn each_half_knows_when_the_other_is_gone() {
+        let (mut sender, receiver) = ring(Rate::Narrow);
+        assert!(!sender.is_closed() && !receiver.is_closed());
+        drop(receiver);
+        assert!(sender.is_closed() && sender.push(Some(&[0; 160])));
+        let (mut sender, mut receiver) = ring(Rate::Narrow);
+        sender.push(None);
+        drop(sender);
+        assert!(receiver.is_closed());
+        assert_eq!(receiver.pop(&mut [0; 160]), Some(Frame::Lost), "what was written is still there");
+    }
+
+    proptest! {
+        /// As a queue of so many frames, whatever the order of writing and reading.
+        #[test]
+        fn a_ring_is_a_bounded_queue(steps in proptest::collection::vec(0_u8..5, 0..200)) {
+            let (mut sender, mut receiver) = ring(Rate::Wide);
+            let (mut model, mut number, mut dropped) = (VecDeque::new(), 0_i16, 0);
+            for step in steps {
+                number += 1;
+                let frame = vec![number; 320];
+                let pushed = match step {
+                    0 | 1 => Some((Some(number), sender.push(Some(&frame)))),
+                    2 => Some((None, sender.push(None))),
+                    3 => {
+                        prop_assert!(!sender.push(Some(&frame[..319])));
+                        dropped += 1;
+                        None
+                    }
+                    _ => {
+                        let mut out = vec![0; 320];
+                        let popped = receiver.pop(&mut out).map(|kind| (kind == Frame::Audio).then(|| out[0]));
+                        prop_assert_eq!(popped, model.pop_front());
+                        None
+                    }
+                };
+                if let Some((frame, is_taken)) = pushed {
+                    prop_assert_eq!(is_taken, model.len() < RING_FRAMES);
+                    if is_taken { model.push_back(frame) } else { dropped += 1 }
+                }
+            }
+            prop_assert_eq!(sender.dropped(), dropped);
+        }
+    }
+}
