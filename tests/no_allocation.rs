@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use trunkgate_conference::{Audience, Mixer, Part, PartyId, Rate, ring};
 use trunkgate_media::agent::{Format, Settings, TrackSet};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::srtp::Outbound;
@@ -461,4 +462,39 @@ fn a_call_with_a_talking_agent_allocates_only_messages() {
         assert_eq!((made, written), (2500, 2500), "{}", format.name());
         assert!(allocations() - before <= written, "{}: {}", format.name(), allocations() - before);
     }
+}
+
+/// Speech, silence, loss, parts that change, clips: once all have joined, a tick allocates nothing, nor does a ring.
+#[test]
+fn mixing_a_conference_allocates_nothing() {
+    let mut mixer = Mixer::new();
+    let parties: Vec<(PartyId, Rate)> =
+        (0..50).map(|n| Rate::ALL[n % 3]).map(|rate| (mixer.join(rate).unwrap(), rate)).collect();
+    let (mut sender, mut receiver) = ring(Rate::Full);
+    let clip: Arc<[i16]> = vec![3000; 4000].into();
+    mixer.play(Audience::All, clip.clone(), true).unwrap();
+    mixer.play(Audience::One(parties[3].0), clip, false).unwrap();
+    let loud: Vec<i16> = (0..960_i32).map(|n| ((n * 7919 % 20_000) - 10_000) as i16).collect();
+    let mut frame = [0; 960];
+    let (mut heard, before) = (0, allocations());
+    for tick in 0..500 {
+        for (n, (id, rate)) in parties.iter().enumerate() {
+            let quiet = [0; 960];
+            let samples = if (tick / 20 + n) % 5 == 0 { &loud } else { &quiet[..] };
+            match (tick + n) % 40 {
+                39 => mixer.push_lost(*id),
+                38 => {}
+                _ => mixer.push(*id, &samples[..rate.frame()]),
+            }
+        }
+        let part = [Part::Coach(parties[1].0), Part::Listener, Part::Away, Part::Speaker][tick / 50 % 4];
+        mixer.set_part(parties[tick / 200].0, part);
+        mixer.tick();
+        while mixer.poll_event().is_some() {}
+        sender.push(Some(&loud));
+        receiver.pop(&mut frame);
+        heard += parties.iter().filter(|(id, _)| mixer.heard(*id).is_some_and(|heard| !heard.is_silent)).count();
+    }
+    assert_eq!(allocations() - before, 0);
+    assert!(heard > 20_000, "{heard}");
 }

@@ -7,10 +7,12 @@
 
 pub mod limits;
 mod mixer;
+mod node;
 mod ring;
 mod room;
 
 pub use mixer::{Audience, Clip, Event, Heard, Intaken, Mix, Mixer, Part, PartyId, Rate, SourceId};
+pub use node::{ClipId, ConferenceId, Node, NodeCommand, NodeEvent, SeatId, SeatPart};
 pub use ring::{Frame, FrameReceiver, FrameSender, ring};
 pub use room::{
     Action, AnnouncementId, Beep, CallStatus, Callback, Callbacks, Change, Departure, EndReason, EventSet, Joining,

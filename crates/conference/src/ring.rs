@@ -97,6 +97,10 @@ impl FrameSender {
         written.store(number.wrapping_add(1), Ordering::Release);
         true
     }
+    /// Returns the rate of its frames.
+    pub fn rate(&self) -> Rate {
+        self.0.rate
+    }
     /// Returns how many frames were dropped.
     pub fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
@@ -125,6 +129,11 @@ impl FrameReceiver {
         }
         read.store(number.wrapping_add(1), Ordering::Release);
         Some(if is_lost { Frame::Lost } else { Frame::Audio })
+    }
+    /// Returns how many frames wait.
+    pub fn waiting(&self) -> usize {
+        let waiting = self.0.written.load(Ordering::Acquire).wrapping_sub(self.0.read.load(Ordering::Relaxed));
+        usize::try_from(waiting).unwrap_or(RING_FRAMES)
     }
     /// Returns the rate of its frames.
     pub fn rate(&self) -> Rate {
@@ -160,7 +169,7 @@ mod tests {
     fn frames_pass_unchanged_at_every_rate() {
         for rate in Rate::ALL {
             let (mut sender, mut receiver) = ring(rate);
-            assert_eq!(receiver.rate(), rate);
+            assert_eq!((sender.rate(), receiver.rate(), receiver.waiting()), (rate, rate, 0));
             let mut out = vec![0; rate.frame()];
             for number in 0..50_i16 {
                 let frame: Vec<i16> =
@@ -207,6 +216,7 @@ mod tests {
                         let mut out = vec![0; 320];
                         let popped = receiver.pop(&mut out).map(|kind| (kind == Frame::Audio).then(|| out[0]));
                         prop_assert_eq!(popped, model.pop_front());
+                        prop_assert_eq!(receiver.waiting(), model.len());
                         None
                     }
                 };

@@ -4,6 +4,7 @@
 
 mod loops;
 mod mixing;
+mod nodes;
 mod rings;
 mod rooms;
 mod support;

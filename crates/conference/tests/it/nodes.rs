@@ -1,0 +1,143 @@
+//! The node: conferences of an edge with the rings of their parties.
+
+use trunkgate_conference::limits::{EDGE_PARTIES, PARTIES};
+use trunkgate_conference::{
+    ClipId, ConferenceId, Frame, FrameReceiver, FrameSender, Node, NodeCommand, NodeEvent, Rate, SeatId, SeatPart, ring,
+};
+
+use crate::support::{level_db, tone, tone_db};
+
+/// A session's halves of the rings of one party.
+struct Session {
+    seat: SeatId,
+    says: FrameSender,
+    hears: FrameReceiver,
+    tone: Option<f64>,
+    heard: Vec<i16>,
+}
+
+fn sit(node: &mut Node, conference: u64, seat: u64, rate: Rate) -> Session {
+    let ((says, from), (to, hears)) = (ring(rate), ring(rate));
+    let seat = SeatId(seat);
+    node.handle_input(NodeCommand::Seat { conference: ConferenceId(conference), seat, from, to });
+    Session { seat, says, hears, tone: None, heard: Vec::new() }
+}
+
+fn speaks(node: &mut Node, session: &Session) {
+    node.handle_input(NodeCommand::Part { seat: session.seat, part: SeatPart::Speaker });
+}
+
+/// So many ticks; what each session heard in the last ten.
+fn run(node: &mut Node, sessions: &mut [Session], ticks: u64) {
+    for at in 0..ticks {
+        for session in sessions.iter_mut() {
+            let (rate, peak) = (session.says.rate(), if session.tone.is_some() { 3000.0 } else { 0.0 });
+            session.says.push(Some(&tone(rate, session.tone.unwrap_or(440.0), peak, at)));
+        }
+        node.tick();
+        for session in sessions.iter_mut() {
+            let mut frame = vec![0; session.hears.rate().frame()];
+            if at + 10 == ticks {
+                session.heard.clear();
+            }
+            while session.hears.pop(&mut frame) == Some(Frame::Audio) {
+                session.heard.extend(&frame);
+            }
+        }
+    }
+}
+
+fn events(node: &mut Node) -> Vec<NodeEvent> {
+    std::iter::from_fn(|| node.poll_output()).collect()
+}
+
+#[test]
+fn parties_hear_their_own_conference_alone() {
+    let mut node = Node::new();
+    let mut sessions: Vec<Session> = [(1, Rate::Narrow), (1, Rate::Wide), (2, Rate::Narrow), (2, Rate::Narrow)]
+        .into_iter()
+        .zip(0..)
+        .map(|((conference, rate), seat)| sit(&mut node, conference, seat, rate))
+        .collect();
+    assert_eq!((node.conferences(), node.parties()), (2, 4));
+    (sessions[0].tone, sessions[2].tone) = (Some(500.0), Some(900.0));
+    run(&mut node, &mut sessions, 20);
+    assert!(sessions.iter().all(|session| session.heard.is_empty()), "nobody hears before the start");
+    sessions.iter().for_each(|session| speaks(&mut node, session));
+    run(&mut node, &mut sessions, 40);
+    let level = |at: usize, hz| tone_db(&sessions[at].heard, sessions[at].hears.rate(), hz);
+    assert!(level(1, 500.0) > -22.0 && level(1, 900.0) < -75.0);
+    assert!(level(3, 900.0) > -22.0 && level(3, 500.0) < -75.0);
+    assert!(level_db(&sessions[0].heard) < -75.0 && sessions[0].heard.len() == 1600);
+    let reported = events(&mut node);
+    assert!(reported.contains(&NodeEvent::SpeechStarted(SeatId(0))), "{reported:?}");
+    assert!(reported.contains(&NodeEvent::ActiveSpeaker(ConferenceId(2), Some(SeatId(2)))), "{reported:?}");
+}
+
+#[test]
+fn coaches_are_heard_by_one_and_held_parties_hear_clips() {
+    let mut node = Node::new();
+    let mut sessions: Vec<Session> = (0..3).map(|seat| sit(&mut node, 1, seat, Rate::Narrow)).collect();
+    sessions.iter().for_each(|session| speaks(&mut node, session));
+    sessions[0].tone = Some(500.0);
+    node.handle_input(NodeCommand::Part { seat: SeatId(0), part: SeatPart::Coach(SeatId(1)) });
+    run(&mut node, &mut sessions, 40);
+    let level = |sessions: &[Session], at: usize, hz| tone_db(&sessions[at].heard, Rate::Narrow, hz);
+    assert!(level(&sessions, 1, 500.0) > -22.0 && level(&sessions, 2, 500.0) < -75.0);
+    // Its coached party is unknown: it is heard by nobody.
+    node.handle_input(NodeCommand::Part { seat: SeatId(0), part: SeatPart::Coach(SeatId(9)) });
+    node.handle_input(NodeCommand::Part { seat: SeatId(2), part: SeatPart::Away });
+    let samples: Vec<i16> = tone(Rate::Full, 1300.0 * 6.0, 3000.0, 0)[..800].to_vec();
+    let play = |clip, to, is_repeated| NodeCommand::Play {
+        conference: ConferenceId(1),
+        clip: ClipId(clip),
+        to,
+        samples: samples.clone().into(),
+        is_repeated,
+    };
+    node.handle_input(play(1, Some(SeatId(2)), true));
+    node.handle_input(play(2, Some(SeatId(7)), true));
+    run(&mut node, &mut sessions, 40);
+    assert!(level(&sessions, 1, 500.0) < -75.0);
+    assert!(level_db(&sessions[2].heard) > -30.0 && level_db(&sessions[1].heard) < -75.0);
+    node.handle_input(NodeCommand::Stop { clip: ClipId(1) });
+    run(&mut node, &mut sessions, 10);
+    let ended: Vec<NodeEvent> =
+        events(&mut node).into_iter().filter(|event| matches!(event, NodeEvent::ClipEnded(_))).collect();
+    assert_eq!(ended, [NodeEvent::ClipEnded(ClipId(2)), NodeEvent::ClipEnded(ClipId(1))]);
+}
+
+#[test]
+fn a_session_that_is_gone_leaves_and_an_empty_conference_is_none() {
+    let mut node = Node::new();
+    let mut sessions: Vec<Session> = (0..3).map(|seat| sit(&mut node, 1, seat, Rate::Narrow)).collect();
+    let samples = vec![1000; 8000].into();
+    let (conference, clip) = (ConferenceId(1), ClipId(5));
+    node.handle_input(NodeCommand::Play { conference, clip, to: None, samples, is_repeated: true });
+    sessions.pop();
+    node.tick();
+    assert_eq!(events(&mut node), [NodeEvent::Gone(SeatId(2))]);
+    node.handle_input(NodeCommand::Leave { seat: SeatId(0) });
+    assert!(sessions[0].hears.is_closed());
+    drop(sessions);
+    node.tick();
+    assert_eq!((node.conferences(), node.parties()), (0, 0));
+    assert_eq!(events(&mut node), [NodeEvent::ClipEnded(clip), NodeEvent::Gone(SeatId(1))]);
+}
+
+#[test]
+fn parties_are_bounded_in_a_conference_and_in_the_edge() {
+    let mut node = Node::new();
+    let sessions: Vec<Session> = (0..600).map(|seat| sit(&mut node, seat / 55, seat, Rate::Narrow)).collect();
+    let refused = events(&mut node).len();
+    assert_eq!((node.parties(), refused), (EDGE_PARTIES, 600 - EDGE_PARTIES));
+    assert!(node.conferences() >= EDGE_PARTIES / PARTIES);
+    assert_eq!(sessions.iter().filter(|session| session.says.is_closed()).count(), refused);
+    // A number that is taken, and rings of two rates.
+    let again = sit(&mut node, 900, 0, Rate::Narrow);
+    assert!(again.says.is_closed());
+    let ((_says, from), (to, _hears)) = (ring(Rate::Narrow), ring(Rate::Wide));
+    node.handle_input(NodeCommand::Leave { seat: SeatId(1) });
+    node.handle_input(NodeCommand::Seat { conference: ConferenceId(1), seat: SeatId(999), from, to });
+    assert_eq!(events(&mut node), [NodeEvent::Refused(SeatId(0)), NodeEvent::Refused(SeatId(999))]);
+}
