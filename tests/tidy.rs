@@ -33,7 +33,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("trunkgate-recording", &["trunkgate-terms"]),
     ("trunkgate-resample", &[]),
     ("trunkgate-conference", &["trunkgate-resample"]),
-    ("trunkgate-media", &["trunkgate-agent", "trunkgate-terms", "trunkgate-resample"]),
+    ("trunkgate-media", &["trunkgate-agent", "trunkgate-terms", "trunkgate-resample", "trunkgate-conference"]),
     ("trunkgate-story", &["trunkgate-sip", "trunkgate-route", "trunkgate-media"]),
     ("trunkgate-resources", &["trunkgate-sip", "trunkgate-route", "trunkgate-media", "trunkgate-story"]),
     (

@@ -47,6 +47,14 @@ impl Ticks {
             self.start = self.start.min(now);
         }
     }
+    /// Has all ticks to come due at `phase` or whole frames from there, each less than a frame later than it would be.
+    pub fn align(&mut self, phase: Instant) {
+        let (next, frame) = (self.next_due(), FRAME.as_nanos());
+        let ahead = phase.saturating_duration_since(next).as_nanos() % frame;
+        let behind = next.saturating_duration_since(phase).as_nanos() % frame;
+        let later = u64::try_from((ahead + frame - behind) % frame).unwrap_or(0);
+        self.start = self.start.checked_add(Duration::from_nanos(later)).unwrap_or(self.start);
+    }
     /// The next tick before it is due.
     pub fn take_early(&mut self) -> Tick {
         let index = self.next;
@@ -121,5 +129,22 @@ mod tests {
     fn nothing_before_the_start() {
         let start = Instant::now() + FRAME;
         assert_eq!(Ticks::new(start).take(start - MS), None);
+    }
+
+    #[test]
+    fn ticks_are_aligned_by_less_than_a_frame() {
+        let start = Instant::now();
+        let ms = Duration::from_millis;
+        for (taken, phase_ms, due_ms) in
+            [(0, 0, 0), (0, 7, 7), (3, 7, 67), (3, 60, 60), (3, 1000, 60), (3, 1019, 79), (0, 45, 5), (5, 99, 119)]
+        {
+            let mut ticks = Ticks::new(start);
+            (0..taken).for_each(|index| assert_eq!(ticks.take_early().index, index));
+            ticks.align(start + ms(phase_ms));
+            assert_eq!(ticks.next_due(), start + ms(due_ms), "{taken} {phase_ms}");
+            let index = ticks.take(start + ms(due_ms)).map(|tick| (tick.index, tick.skipped));
+            assert_eq!(index, Some((taken, 0)), "no tick is left out");
+            assert_eq!(ticks.next_due(), start + ms(due_ms + 20));
+        }
     }
 }

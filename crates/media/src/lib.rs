@@ -28,6 +28,7 @@ pub mod srtp;
 pub mod transcode;
 
 pub use trunkgate_agent as agent;
+pub use trunkgate_conference as conference;
 pub use trunkgate_resample as resample;
 
 pub use codec::Coding;
@@ -44,7 +45,7 @@ pub use rtp::{JitterBuffer, PacketBuf, PacketPool};
 pub use session::{EndSnapshot, Session, SessionSnapshot, Transmit};
 pub use spec::{
     AgentInput, AgentSpec, AgentWish, Command, EndId, EndSpec, Event, HoldSound, LatchMode, MediaId, RawSpec,
-    RecorderSpec, RecordingId, RecordingPause, RemoteSpec, SocketSpec, Sound, TapSpec, WireSpec,
+    RecorderSpec, RecordingId, RecordingPause, RemoteSpec, SeatSpec, SocketSpec, Sound, TapSpec, WireSpec,
 };
 pub use srtp::{SrtpKey, SrtpSpec, Suite};
 pub use transcode::{EventsSpec, TranscodeSpec};

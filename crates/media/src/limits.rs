@@ -168,3 +168,8 @@ pub const RECORDED_SOUND: u16 = 250;
 /// Frames of 20 ms that wait for their tick of the stream to a recording server; of more the oldest is left out. Ours: what a gap of
 /// the network may let come at once, and no more delay than that.
 pub const STREAMED_FRAMES: usize = 15;
+/// Frames of a conference that wait for their tick of a party's stream; of more the oldest are left out. Ours: one that is early,
+/// and one that the thread of the mixer was late with.
+pub const SEAT_FRAMES: usize = 2;
+/// Time from a tick of a mixer to that of the streams which it feeds: what mixing and the way between two threads take.
+pub const SEAT_LEAD: Duration = Duration::from_millis(2);

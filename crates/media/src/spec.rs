@@ -2,12 +2,13 @@
 //! that a kernel table would need.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
 use trunkgate_agent::{Loss, Settings, TrackName, TrackSet, Transcript};
+use trunkgate_conference::{FrameReceiver, FrameSender, Rate};
 use trunkgate_terms::UrlOrigin;
 
 use crate::codec::Coding;
@@ -244,6 +245,31 @@ pub struct RecorderSpec {
     pub silence: Option<Duration>,
 }
 
+/// An end that is a party's seat in a conference: rings to the mixer and from it.
+#[derive(Debug, Clone)]
+pub struct SeatSpec {
+    /// Taken by the session that the seat is added to.
+    rings: Arc<Mutex<Option<(FrameSender, FrameReceiver)>>>,
+    ticks_at: Instant,
+}
+
+impl SeatSpec {
+    /// Creates the description of a seat: what the party says, what it hears, and the time of a tick of the mixer. `None` where
+    /// the rings have different rates, or one that no stream has.
+    pub fn new(to_mixer: FrameSender, from_mixer: FrameReceiver, ticks_at: Instant) -> Option<SeatSpec> {
+        let fits = to_mixer.rate() == from_mixer.rate() && to_mixer.rate() != Rate::Full;
+        fits.then(|| SeatSpec { rings: Arc::new(Mutex::new(Some((to_mixer, from_mixer)))), ticks_at })
+    }
+    /// Takes the rings, once.
+    pub(crate) fn take(&self) -> Option<(FrameSender, FrameReceiver)> {
+        self.rings.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+    /// Returns the time of a tick of the mixer.
+    pub(crate) fn ticks_at(&self) -> Instant {
+        self.ticks_at
+    }
+}
+
 /// What a paused recording has in the place of the pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -311,7 +337,7 @@ pub enum Command {
         /// The sound.
         sound: Sound,
     },
-    /// Lets the agent, recorder or streamer `listener` hear an RTP end, from now to the end: what comes from its far side (track `inbound`),
+    /// Lets the agent, recorder, streamer or seat `listener` hear an RTP end, from now to the end: what comes from its far side (track `inbound`),
     /// and what is sent to it, by any feeder (`outbound`).
     Tap {
         /// The end that is heard: the caller's.
@@ -342,6 +368,14 @@ pub enum Command {
         end: EndId,
         /// The direction.
         track: TrackName,
+    },
+    /// Adds an end that is a party's seat in a conference: it hears by [`Command::Tap`] what comes from the party, and feeds the end
+    /// that it is wired to with what the party hears of the conference.
+    AddSeat {
+        /// The name of the end.
+        end: EndId,
+        /// The description of the end.
+        spec: SeatSpec,
     },
     /// Sender keys towards an end's far side, in the place of audio.
     Press {

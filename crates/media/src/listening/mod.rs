@@ -1,5 +1,5 @@
-//! Listeners of a call: audio of one end, both directions, as agents, raw forks, recorders and recording
-//! servers get it.
+//! Listeners of a call: audio of one end, both directions, as agents, raw forks, recorders, recording servers and mixers
+//! get it.
 //!
 //! Here belongs what is done to a packet for those that hear it without being its destination. The conversation with an agent that hears
 //! is [`agent_audio`](crate::agent_audio)'s; what hears a packet is decided by the session.
@@ -10,6 +10,8 @@ mod hearing;
 mod listener;
 mod recorder;
 mod recorders;
+mod seat;
+mod seats;
 mod streamer;
 mod streamers;
 mod uplink;
@@ -19,4 +21,5 @@ pub(crate) use hearing::Hearing;
 pub(crate) use listener::{Listener, TrackPacket};
 pub use recorders::Recorded;
 pub(crate) use recorders::Recorders;
+pub(crate) use seats::Seats;
 pub(crate) use streamers::Streamers;

@@ -74,6 +74,10 @@ impl Packetizer {
     pub(crate) fn begin_by(&mut self, now: Instant) {
         self.ticks.begin_by(now);
     }
+    /// Goes on with ticks at `phase`, from the next one on.
+    pub(crate) fn align(&mut self, phase: Instant) {
+        self.ticks.align(phase);
+    }
     /// Returns its name among the feeders of its end.
     pub(crate) fn serial(&self) -> u32 {
         self.serial

@@ -44,7 +44,7 @@ use crate::agent_audio::{Agents, TransferFailure};
 use crate::counters::{Counter, DropReason, EndCounters, Shared, Undelivered, Unsent, WorkerCounters};
 use crate::latch::canonical;
 use crate::limits::SESSION_ENDS;
-use crate::listening::{Copies, Listener, Recorded, Recorders, Streamers};
+use crate::listening::{Copies, Listener, Recorded, Recorders, Seats, Streamers};
 use crate::playout::{Feed, Packetizer, Players};
 use crate::rtcp::{Epoch, Origin};
 use crate::rtp::PacketBuf;
@@ -68,6 +68,7 @@ pub struct Session {
     copies: Copies,
     recorders: Recorders,
     streamers: Streamers,
+    seats: Seats,
     players: Players,
     sweep: Sweep,
     events: VecDeque<Event>,
@@ -96,6 +97,7 @@ impl Session {
             copies: Copies::default(),
             recorders: Recorders::default(),
             streamers: Streamers::default(),
+            seats: Seats::default(),
             players: Players::default(),
             sweep: Sweep::new(idle_timeout_ms),
             events: VecDeque::new(),
@@ -182,6 +184,11 @@ impl Session {
             Command::AddStreamer { end, track } => {
                 if self.refuses(end).is_none() {
                     self.streamers.add(end, track);
+                }
+            }
+            Command::AddSeat { end, spec } => {
+                if self.refuses(end).is_none() {
+                    self.seats.add(end, &spec);
                 }
             }
             Command::Tap { of, listener, audio } => self.listen(of, listener, audio),
@@ -374,13 +381,15 @@ impl Session {
     fn parts(&mut self, now: Instant) -> Parts<'_> {
         let (agents, events) = (&mut self.agents, &mut self.events);
         let (copies, recorders, streamers) = (&mut self.copies, &mut self.recorders, &mut self.streamers);
-        let cx = Cx { now, agents, copies, recorders, streamers, shared: &self.shared, origin: &self.origin, events };
+        let (seats, shared, origin) = (&mut self.seats, &self.shared, &self.origin);
+        let cx = Cx { now, agents, copies, recorders, streamers, seats, shared, origin, events };
         Parts { ends: &mut self.ends, players: &mut self.players, sweep: &mut self.sweep, cx }
     }
 
     /// Lists its ends of every kind.
     fn names(&self) -> impl Iterator<Item = EndId> {
         let listeners = self.copies.names().chain(self.recorders.names()).chain(self.streamers.names());
+        let listeners = listeners.chain(self.seats.names());
         self.ends.iter().map(End::id).chain(self.agents.names()).chain(listeners).chain(self.players.names())
     }
 
@@ -414,8 +423,10 @@ impl Session {
 
     fn listen(&mut self, of: EndId, id: EndId, audio: TapSpec) {
         let Some(at) = self.ends.slot(of) else { return };
-        let is_tuned =
-            self.agents.tune(id, &audio) || self.recorders.tune(id, &audio) || self.streamers.tune(id, &audio);
+        let is_tuned = self.agents.tune(id, &audio)
+            || self.recorders.tune(id, &audio)
+            || self.streamers.tune(id, &audio)
+            || self.seats.tune(id, &audio);
         if is_tuned || self.copies.has(id) {
             self.ends.listen(at, Listener::new(id, audio), id);
         }
@@ -432,9 +443,9 @@ impl Session {
         match self.agents.get_mut(to) {
             Some(agent) => agent.take_wire(now, &spec),
             None if self.ends.named(to).is_some() => {}
-            // Digits go to signalling while a player speaks to their source.
-            None if self.players.has(to) && spec.parted.as_ref().is_some_and(|parted| parted.digits_only.is_some()) => {
-            }
+            // Digits go to signalling while a player or a conference speaks to their source.
+            None if (self.players.has(to) || self.seats.has(to))
+                && spec.parted.as_ref().is_some_and(|parted| parted.digits_only.is_some()) => {}
             None => return,
         }
         // Two streams for one listener would need a mixer; one that is cut off is faded out.
@@ -452,19 +463,22 @@ impl Session {
         }
     }
 
-    /// Wires an agent, a player or a streamer to an RTP end: the end's clock begins, or goes on with another feeder. With a player that has nothing
+    /// Wires an agent, a player, a streamer or a seat to an RTP end: the end's clock begins, or goes on with another feeder. With a player that has nothing
     /// to play yet it begins a frame later, so that a sound that follows at once is not kept waiting by a packet of silence.
     fn feed(&mut self, now: Instant, from: EndId, to: EndId, spec: &WireSpec) {
-        let wide = self.agents.get(from).is_some_and(|agent| agent.is_wide());
+        let wide = self.agents.get(from).is_some_and(|agent| agent.is_wide()) || self.seats.is_wide(from);
         let Some(feed) = Feed::new(to, spec, wide).filter(|_| self.ends.named(to).is_some()) else { return };
         let begins = if self.agents.connect(from, feed) || self.players.connect(from, feed) {
             Some(if self.players.is_silent(from) { now + FRAME } else { now })
         } else {
-            self.streamers.connect(now, from, feed)
+            self.streamers.connect(now, from, feed).or_else(|| self.seats.connect(now, from, feed))
         };
         if let Some(begins) = begins {
             let start = self.ends.new_start(to);
             self.ends.feed(begins, start, feed);
+            // A stream that is there already goes on in step with the mixer.
+            let playout = self.ends.named_mut(to).filter(|_| self.seats.has(from)).and_then(End::playout_mut);
+            playout.into_iter().for_each(|playout| playout.align(begins));
         }
     }
 
@@ -487,6 +501,7 @@ impl Session {
         self.agents.disconnect(&cut);
         self.players.disconnect(&cut);
         self.streamers.disconnect(&cut);
+        self.seats.disconnect(&cut);
     }
 
     fn remove_end(&mut self, now: Instant, id: EndId) {
@@ -497,6 +512,7 @@ impl Session {
         self.copies.remove(id);
         self.recorders.remove(now, id, &mut self.events);
         self.streamers.remove(id);
+        self.seats.remove(id);
         self.agents.remove(now, id, &mut self.events);
         if let Some(port) = self.ends.remove(&self.shared, id) {
             self.events.push_back(Event::EndClosed { end: id, port });

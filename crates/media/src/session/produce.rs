@@ -70,6 +70,9 @@ impl Ends {
             if let Some((by, streamed)) = cx.streamers.next_frame(id) {
                 (feeder, frame) = (Some(by), streamed.unwrap_or(frame));
             }
+            if let Some((by, mixed)) = cx.seats.next_frame(id) {
+                (feeder, frame) = (Some(by), mixed.unwrap_or(frame));
+            }
             frame = playout.end_softly(frame);
         }
         let spoken = Spoken { tick, feeder, frame };

@@ -18,6 +18,7 @@ mod presses;
 mod recordings;
 mod relay;
 mod reports;
+mod seats;
 mod srtp;
 mod srtp_legs;
 mod streamers;

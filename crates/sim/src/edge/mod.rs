@@ -175,6 +175,7 @@ impl Edge {
             }
             Command::Play { .. }
             | Command::AddStreamer { .. }
+            | Command::AddSeat { .. }
             | Command::Tap { .. }
             | Command::Press { .. }
             | Command::TellKeys { .. }

@@ -702,6 +702,7 @@ fn name_of(command: &trunkgate_media::Command) -> String {
         Command::Tap { of, listener, .. } => format!("Tap {} by {}", of.0, listener.0),
         Command::AddRecorder { end, spec } => format!("AddRecorder {} {:?}", end.0, spec.recording),
         Command::AddStreamer { end, track } => format!("AddStreamer {} {track:?}", end.0),
+        Command::AddSeat { end, .. } => format!("AddSeat {}", end.0),
         Command::PauseRecorder { end, pause } => format!("PauseRecorder {} {pause:?}", end.0),
         Command::Press { end, digits, .. } => format!("Press {} {digits}", end.0),
         Command::TellKeys { end, digits } => format!("TellKeys {} {digits}", end.0),

@@ -80,7 +80,9 @@ impl Bench {
                 }
                 Command::RemoveEnd { end } => Told::Remove(end),
                 Command::Close => Told::Close,
-                Command::Open { .. } | Command::AddEnd { .. } | Command::SetRemote { .. } => return None,
+                Command::Open { .. } | Command::AddEnd { .. } | Command::AddSeat { .. } | Command::SetRemote { .. } => {
+                    return None;
+                }
             })
         };
         self.take_media().into_iter().filter_map(short).collect()

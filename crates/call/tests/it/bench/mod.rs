@@ -366,6 +366,7 @@ impl Bench {
             | Command::AddPlayer { .. }
             | Command::AddRecorder { .. }
             | Command::AddStreamer { .. }
+            | Command::AddSeat { .. }
             | Command::PauseRecorder { .. }
             | Command::Tap { .. }
             | Command::Press { .. }

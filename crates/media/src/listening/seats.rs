@@ -1,0 +1,75 @@
+//! The seats of a session.
+
+use std::time::Instant;
+
+use crate::playout::{Feed, Frame};
+use crate::spec::{EndId, SeatSpec, TapSpec};
+
+use super::listener::{Listener, TrackPacket};
+use super::seat::Seat;
+
+/// All seats of a session.
+#[derive(Debug, Default)]
+pub(crate) struct Seats {
+    all: Vec<Seat>,
+}
+
+impl Seats {
+    /// Adds a seat.
+    pub(crate) fn add(&mut self, id: EndId, spec: &SeatSpec) {
+        self.all.extend(Seat::new(id, spec));
+    }
+    /// Removes a seat; the mixer sees that its rings are closed.
+    pub(crate) fn remove(&mut self, id: EndId) {
+        self.all.retain(|seat| seat.id() != id);
+    }
+    /// Lists their names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
+        self.all.iter().map(Seat::id)
+    }
+    /// Whether an end is one of them.
+    pub(crate) fn has(&self, id: EndId) -> bool {
+        self.names().any(|name| name == id)
+    }
+    /// Whether a seat has audio of more than 4 kHz.
+    pub(crate) fn is_wide(&self, id: EndId) -> bool {
+        self.all.iter().any(|seat| seat.id() == id && seat.is_wide())
+    }
+    /// Returns whether audio is decoded for one of them.
+    pub(crate) fn decode(&self) -> bool {
+        self.all.iter().any(Seat::decodes)
+    }
+    /// Sets the audio that a seat hears; returns whether there is such a seat.
+    pub(crate) fn tune(&mut self, id: EndId, audio: &TapSpec) -> bool {
+        self.get_mut(id).map(|seat| seat.tune(audio)).is_some()
+    }
+    /// Lets those that listen hear a packet.
+    pub(crate) fn hear_all(&mut self, now: Instant, listeners: &[Listener], packet: &TrackPacket<'_>) {
+        for listener in listeners {
+            if let Some(seat) = self.get_mut(listener.id()) {
+                seat.hear(now, packet, listener.coding(packet));
+            }
+        }
+    }
+    /// Wires a seat to an end, whose stream is to begin at the time that is returned; `None` where there is no such seat.
+    pub(crate) fn connect(&mut self, now: Instant, id: EndId, feed: Feed) -> Option<Instant> {
+        Some(self.get_mut(id)?.connect(now, feed))
+    }
+    /// Takes away the wires for which `cut(from, to)` holds.
+    pub(crate) fn disconnect(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
+        for seat in &mut self.all {
+            if seat.feed().is_some_and(|feed| cut(seat.id(), feed.to)) {
+                seat.disconnect();
+            }
+        }
+    }
+    /// Returns the seat that feeds the end `to`, and its next frame; `None` where none feeds it.
+    pub(crate) fn next_frame(&mut self, to: EndId) -> Option<(EndId, Option<Frame>)> {
+        let seat = self.all.iter_mut().find(|seat| seat.feed().is_some_and(|feed| feed.to == to))?;
+        Some((seat.id(), seat.next_frame()))
+    }
+
+    fn get_mut(&mut self, id: EndId) -> Option<&mut Seat> {
+        self.all.iter_mut().find(|seat| seat.id() == id)
+    }
+}

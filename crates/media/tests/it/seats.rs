@@ -1,0 +1,295 @@
+//! Seats: remote parties in a conference, with a mixer beside the session.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+use std::f64::consts::TAU;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::support::*;
+use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw, encode_alaw, encode_ulaw};
+use trunkgate_media::codec::g722;
+use trunkgate_media::conference::{Frame, FrameReceiver, FrameSender, Mixer, PartyId, Rate, ring};
+use trunkgate_media::limits::SEAT_LEAD;
+use trunkgate_media::{Coding, Command, EndId, EndSpec, Event, PartedSpec, SeatSpec, Sound, TapSpec, WireSpec};
+
+/// One party: its end, its seat, and the mixer's halves of its rings.
+struct Party {
+    end: EndId,
+    at: &'static str,
+    coding: Coding,
+    id: PartyId,
+    from: FrameReceiver,
+    to: FrameSender,
+    number: u16,
+    encoder: g722::Encoder,
+    decoder: g722::Decoder,
+    heard: Vec<i16>,
+}
+
+/// A session whose ends all sit in one conference.
+struct Conference {
+    bench: Bench,
+    mixer: Mixer,
+    parties: Vec<Party>,
+}
+
+const ENDS: [(EndId, &str); 3] = [(A, A_RTP), (B, B_RTP), (C, C_RTP)];
+
+fn payload_of(coding: Coding) -> u8 {
+    match coding {
+        Coding::Pcmu => 0,
+        Coding::Pcma => 8,
+        _ => 9,
+    }
+}
+
+fn seat_of(end: EndId) -> EndId {
+    EndId(20 + end.0)
+}
+
+impl Conference {
+    fn new(codings: &[Coding]) -> Conference {
+        let (mut bench, mut mixer) = (Bench::unconnected(), Mixer::new());
+        let mut parties = Vec::new();
+        for ((end, at), coding) in ENDS.into_iter().zip(codings) {
+            let (seat, payload) = (seat_of(end), payload_of(*coding));
+            let rate = if coding.is_g711() { Rate::Narrow } else { Rate::Wide };
+            let ((to_mixer, from), (to, from_mixer)) = (ring(rate), ring(rate));
+            let spec = SeatSpec::new(to_mixer, from_mixer, bench.now).unwrap();
+            bench.set_remote(end, remote(at));
+            bench.command(Command::AddSeat { end: seat, spec });
+            let audio = TapSpec::both(payload, *coding);
+            bench.command(Command::Tap { of: end, listener: seat, audio });
+            let wire = WireSpec { payloads: vec![(payload, payload)], coding: *coding, ..WireSpec::default() };
+            bench.command(Command::Wire { from: seat, to: end, wire });
+            let parted = PartedSpec {
+                events: vec![(101, 8000)],
+                tones: true,
+                digits_only: Some((payload, *coding)),
+                ..PartedSpec::default()
+            };
+            let wire = WireSpec { parted: Some(Box::new(parted)), ..WireSpec::default() };
+            bench.command(Command::Wire { from: end, to: seat, wire });
+            let (encoder, decoder) = (g722::Encoder::new(), g722::Decoder::new());
+            let (id, coding) = (mixer.join(rate).unwrap(), *coding);
+            parties.push(Party { end, at, coding, id, from, to, number: 0, encoder, decoder, heard: Vec::new() });
+        }
+        Conference { bench, mixer, parties }
+    }
+    /// What a party says in its next packet, unless that is lost.
+    fn say(&mut self, at: usize, hz: f64, is_lost: bool) {
+        let party = &mut self.parties[at];
+        let rate = if party.coding.is_g711() { 8000 } else { 16_000 };
+        let sample = |n: usize| (8000.0 * (TAU * hz * n as f64 / f64::from(rate)).sin()) as i16;
+        let first = usize::from(party.number) * rate as usize / 50;
+        let samples: Vec<i16> = (first..first + rate as usize / 50).map(sample).collect();
+        let payload: Vec<u8> = match party.coding {
+            Coding::Pcmu => samples.iter().map(|sample| encode_ulaw(*sample)).collect(),
+            Coding::Pcma => samples.iter().map(|sample| encode_alaw(*sample)).collect(),
+            _ => samples.chunks(2).map(|pair| party.encoder.encode(pair[0], pair[1])).collect(),
+        };
+        let mut bytes = Vec::new();
+        let mut rtp = header(party.number);
+        (rtp.payload_type, rtp.ssrc) = (payload_of(party.coding), u32::from(party.end.0) + 1);
+        rtp.build(&payload, &mut bytes);
+        party.number += 1;
+        if !is_lost {
+            let (end, source) = (party.end, party.at);
+            assert!(self.bench.feed(end, false, source, &bytes).is_none(), "it goes to the mixer alone");
+        }
+    }
+    /// A tick of the mixer, and 20 ms of the session; the times of the packets that left.
+    fn tick(&mut self) -> Vec<Instant> {
+        for party in &mut self.parties {
+            let mut samples = [0; 320];
+            let samples = &mut samples[..party.from.rate().frame()];
+            while let Some(frame) = party.from.pop(samples) {
+                match frame {
+                    Frame::Audio => self.mixer.push(party.id, samples),
+                    Frame::Lost => self.mixer.push_lost(party.id),
+                }
+            }
+        }
+        self.mixer.tick();
+        for party in &mut self.parties {
+            let heard = self.mixer.heard(party.id).map(|heard| heard.samples);
+            party.to.push(heard);
+        }
+        let made = self.bench.run(20);
+        for one in &made {
+            let party = self.parties.iter_mut().find(|party| party.end == one.transmit.via).unwrap();
+            let Party { coding, decoder, heard, .. } = party;
+            match coding {
+                Coding::Pcmu => heard.extend(one.payload().iter().map(|code| decode_ulaw(*code))),
+                Coding::Pcma => heard.extend(one.payload().iter().map(|code| decode_alaw(*code))),
+                _ => heard.extend(one.payload().iter().flat_map(|code| decoder.decode(*code))),
+            }
+        }
+        made.iter().map(|one| one.at).collect()
+    }
+    /// The level of a tone in the last 200 ms that a party has heard, in dB below full scale.
+    fn level(&self, at: usize, hz: f64) -> f64 {
+        let party = &self.parties[at];
+        let rate = if party.coding.is_g711() { 8000.0 } else { 16_000.0 };
+        let last = &party.heard[party.heard.len() - rate as usize / 5..];
+        let (mut re, mut im) = (0.0, 0.0);
+        for (n, sample) in last.iter().enumerate() {
+            let angle = TAU * hz * n as f64 / rate;
+            re += f64::from(*sample) * angle.cos();
+            im += f64::from(*sample) * angle.sin();
+        }
+        20.0 * (2.0 * re.hypot(im) / last.len() as f64 / 32_768.0).max(1e-6).log10()
+    }
+}
+
+#[test]
+fn parties_of_all_codecs_hear_each_other_and_not_themselves() {
+    for codings in [
+        [Coding::Pcmu, Coding::Pcma, Coding::Pcmu],
+        [Coding::G722, Coding::Pcma, Coding::G722],
+        [Coding::Pcmu, Coding::G722, Coding::G722],
+    ] {
+        let mut conference = Conference::new(&codings);
+        // One of a wide band that is only heard where there is one.
+        let high = if codings[0] == Coding::G722 { 5000.0 } else { 1000.0 };
+        for _ in 0..60 {
+            conference.say(0, high, false);
+            conference.say(1, 600.0, false);
+            conference.say(2, 0.0, false);
+            conference.tick();
+        }
+        // A tone of 8,000 is 12.2 dB below full scale; it may be levelled by a little.
+        assert!(conference.level(2, high) > -22.0, "{codings:?}: {}", conference.level(2, high));
+        assert!(conference.level(2, 600.0) > -22.0 && conference.level(0, 600.0) > -22.0, "{codings:?}");
+        assert!(conference.level(0, high) < -45.0 && conference.level(1, 600.0) < -45.0, "{codings:?}");
+        if high < 4000.0 {
+            assert!(conference.level(1, high) > -22.0, "{codings:?}");
+        }
+    }
+}
+
+/// From the packet that comes to the one that leaves: the tick of the mixer, its look-ahead, and that of the stream.
+#[test]
+fn the_way_through_a_conference_takes_less_than_25_ms() {
+    let mut conference = Conference::new(&[Coding::Pcmu, Coding::Pcmu]);
+    let ticks_at = conference.bench.now;
+    let (mut said, mut left) = (None, Vec::new());
+    for at in 0..40 {
+        if at == 20 {
+            said = Some(conference.parties[1].heard.len());
+        }
+        conference.say(0, if at >= 20 { 1000.0 } else { 0.0 }, false);
+        conference.say(1, 0.0, false);
+        left.extend(conference.tick());
+    }
+    for at in left {
+        let since = at.saturating_duration_since(ticks_at).as_micros() % 20_000;
+        assert_eq!(Duration::from_micros(since as u64), SEAT_LEAD, "each packet leaves behind a tick of the mixer");
+    }
+    let heard = &conference.parties[1].heard[said.unwrap()..];
+    let begins = heard.iter().position(|sample| sample.abs() > 2000).unwrap();
+    // In the frame that leaves 2 ms behind the tick, behind the look-ahead of 2 ms.
+    assert!(begins < 8 * 5, "{begins} samples");
+}
+
+/// Music before the start has a clock of its own; behind it the stream is in step with the mixer, and goes on in its numbers.
+#[test]
+fn a_stream_that_is_there_already_goes_on_in_step_with_the_mixer() {
+    let mut conference = Conference::new(&[Coding::Pcmu, Coding::Pcmu]);
+    let ticks_at = conference.bench.now;
+    let player = EndId(30);
+    conference.bench.command(Command::RemoveEnd { end: A });
+    let spec = EndSpec { bind: addr("127.0.0.1:17000"), counters: Arc::default() };
+    conference.bench.command(Command::AddEnd { end: A, spec });
+    conference.bench.set_remote(A, remote(A_RTP));
+    conference.bench.wait(7);
+    conference.bench.command(Command::AddPlayer { end: player, sound: Sound::Ringback });
+    conference.bench.wire(player, A);
+    let before = conference.bench.run(73);
+    conference.bench.wire(seat_of(A), A);
+    let after = conference.bench.run(100);
+    let of_a = |made: &[Made]| made.iter().filter(|one| one.transmit.via == A).cloned().collect::<Vec<_>>();
+    let (before, after) = (of_a(&before), of_a(&after));
+    let phase = |one: &Made| one.at.saturating_duration_since(ticks_at).as_millis() % 20;
+    assert!(before.iter().all(|one| phase(one) == 7) && before.len() == 4);
+    assert!(after.iter().all(|one| phase(one) == 2) && after.len() == 4);
+    let (last, next) = (before[3].rtp(), after[0].rtp());
+    assert_eq!((next.sequence, next.timestamp), (last.sequence + 1, last.timestamp + 160));
+    assert_eq!(next.ssrc, last.ssrc);
+}
+
+#[test]
+fn a_lost_packet_is_concealed_for_the_other() {
+    let mut conference = Conference::new(&[Coding::Pcmu, Coding::Pcmu]);
+    for at in 0..60 {
+        conference.say(0, 300.0, at == 40);
+        conference.say(1, 0.0, false);
+        conference.tick();
+    }
+    let heard = &conference.parties[1].heard;
+    let frames: Vec<u32> =
+        heard.chunks(160).map(|frame| frame.iter().map(|sample| u32::from(sample.unsigned_abs())).sum()).collect();
+    let quietest = frames[10..58].iter().min().unwrap();
+    assert!(*quietest > frames[20] / 2, "no hole: {frames:?}");
+    assert_eq!(conference.mixer.intaken(conference.parties[0].id).unwrap().absent, 1);
+}
+
+#[test]
+fn digits_go_to_signalling_and_are_not_heard() {
+    let mut conference = Conference::new(&[Coding::Pcmu, Coding::Pcmu]);
+    (0..20).for_each(|_| {
+        conference.say(0, 300.0, false);
+        conference.tick();
+    });
+    let number = conference.parties[0].number;
+    let mut rtp = header(number);
+    (rtp.payload_type, rtp.ssrc, rtp.marker) = (101, 1, true);
+    let mut bytes = Vec::new();
+    // RFC 4733: the star, 160 ticks.
+    rtp.build(&[10, 10, 0, 160], &mut bytes);
+    conference.bench.feed(A, false, A_RTP, &bytes);
+    let keys: Vec<char> = (conference.bench.events().into_iter())
+        .filter_map(|event| if let Event::Key { end: A, key, .. } = event { Some(key) } else { None })
+        .collect();
+    assert_eq!(keys, ['*']);
+}
+
+#[test]
+fn a_party_without_a_frame_hears_silence_and_one_that_waits_too_long_is_left_out() {
+    let mut conference = Conference::new(&[Coding::Pcmu, Coding::Pcmu]);
+    conference.say(0, 300.0, false);
+    conference.say(1, 300.0, false);
+    (0..10).for_each(|_| drop(conference.tick()));
+    // The mixer stands still, its thread has no turn.
+    let before = conference.parties[0].heard.len();
+    assert!(!conference.bench.run(100).is_empty(), "the stream goes on");
+    // Then it makes up for that at once: the newest are heard.
+    for number in 1..=8_i16 {
+        conference.parties[0].to.push(Some(&[number * 1000; 160]));
+    }
+    let made = conference.bench.run(80);
+    let heard: Vec<i16> =
+        made.iter().filter(|one| one.transmit.via == A).map(|one| decode_ulaw(one.payload()[0]) / 900).collect();
+    assert_eq!(heard, [6, 7, 8, 0], "{before}");
+}
+
+#[test]
+fn a_seat_that_is_removed_closes_its_rings_and_is_taken_once() {
+    let mut conference = Conference::new(&[Coding::Pcmu, Coding::Pcmu]);
+    conference.bench.command(Command::RemoveEnd { end: seat_of(A) });
+    assert!(conference.parties[0].from.is_closed() && conference.parties[0].to.is_closed());
+    assert!(!conference.parties[1].from.is_closed());
+    conference.say(0, 300.0, false);
+    conference.tick();
+    let ((to_mixer, from), (to, from_mixer)) = (ring(Rate::Narrow), ring(Rate::Narrow));
+    let spec = SeatSpec::new(to_mixer, from_mixer, conference.bench.now).unwrap();
+    conference.bench.command(Command::AddSeat { end: EndId(40), spec: spec.clone() });
+    conference.bench.command(Command::AddSeat { end: EndId(41), spec });
+    conference.bench.command(Command::RemoveEnd { end: EndId(41) });
+    assert!(!from.is_closed(), "the second got nothing");
+    conference.bench.command(Command::Close);
+    assert!(from.is_closed() && to.is_closed());
+    let (narrow, wide, full) = (ring(Rate::Narrow), ring(Rate::Wide), ring(Rate::Full));
+    assert!(SeatSpec::new(narrow.0, wide.1, conference.bench.now).is_none(), "of different rates");
+    assert!(SeatSpec::new(full.0, ring(Rate::Full).1, conference.bench.now).is_none());
+}
