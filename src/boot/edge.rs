@@ -356,14 +356,16 @@ fn start_recordings(
         let may_wait = matches!(event, recordings::Event::Finished(_) | recordings::Event::Messages(_));
         let order = match event {
             recordings::Event::Messages(messages) => Order::Input(Input::Messages(counts(messages))),
-            event => Order::Act(Box::new(move |gateway: &mut Gateway, now| {
-                if let Some((sid, text)) = event.in_words() {
-                    gateway.note(now, &sid, TraceItem::decision(text));
-                }
-                if let Some(input) = event.input() {
-                    gateway.handle_input(now, input);
-                }
-            })),
+            event @ (recordings::Event::Gap(_) | recordings::Event::Losing(..) | recordings::Event::Finished(_)) => {
+                Order::Act(Box::new(move |gateway: &mut Gateway, now| {
+                    if let Some((sid, text)) = event.in_words() {
+                        gateway.note(now, &sid, TraceItem::decision(text));
+                    }
+                    if let Some(input) = event.input() {
+                        gateway.handle_input(now, input);
+                    }
+                }))
+            }
         };
         // Threads that close files may wait for the loop, the one that writes them may not: the log has what the loop misses.
         let _ = if may_wait { orders.blocking_send(order).ok() } else { orders.try_send(order).ok() };
