@@ -19,10 +19,8 @@ const PAUSE: Duration = Duration::from_millis(RECORDINGS_PAUSE_MILLISECONDS);
 
 /// Returns which kind of loss a refusal of the disk is.
 pub(super) fn reason_of(error: &io::Error) -> LossReason {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => LossReason::DiskFull,
-        _ => LossReason::DiskFailed,
-    }
+    let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    if is_full { LossReason::DiskFull } else { LossReason::DiskFailed }
 }
 
 /// A file.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use trunkgate_twiml::{
     DialResult, DialStatus, Input, Location, Loop, Method, Note, Program, RecordResult, ReferResult, Settings, Source,
-    Step,
+    Step, Trace,
 };
 
 /// Steps and events of one run at most.
@@ -34,6 +34,19 @@ pub(super) struct Run {
     pub(super) notes: Vec<(u16, String)>,
     /// Whether the program ended by an error.
     pub(super) failed: bool,
+}
+
+impl Run {
+    /// Takes what the program says of itself.
+    fn note(&mut self, trace: Trace) {
+        match trace.note {
+            Note::Began => _ = self.begun.insert(trace.line),
+            Note::Warning { code, text } | Note::Unheard { code, text } | Note::Error { code, text } => {
+                self.notes.push((code, text));
+            }
+            Note::Result(_) => {}
+        }
+    }
 }
 
 /// Runs a document; an error if it does not end.
@@ -134,13 +147,7 @@ impl Driver {
                 Vec::new()
             }
             Step::Trace(trace) => {
-                match trace.note {
-                    Note::Began => _ = self.run.begun.insert(trace.line),
-                    Note::Warning { code, text } | Note::Unheard { code, text } | Note::Error { code, text } => {
-                        self.run.notes.push((code, text));
-                    }
-                    Note::Result(_) => {}
-                }
+                self.run.note(trace);
                 Vec::new()
             }
             Step::Notify(_)

@@ -732,13 +732,11 @@ impl Parts {
                 None => cx.edge.decide(cx.now, cx.call.key, listener.left_out()),
             }
         }
-        if self.program.is_some() {
+        let has_program = self.program.is_some();
+        if has_program {
             Runner::of(self).resume_program(cx, targets);
-            self.bridge.media.play_to_held(cx);
-            Operator::of(self).end_lost_sounds(cx);
-            return self.bridge.media.tap_caller(cx);
         }
-        if cx.call.legs.callee.is_some() {
+        if has_program || cx.call.legs.callee.is_some() {
             self.bridge.media.play_to_held(cx);
             Operator::of(self).end_lost_sounds(cx);
             recording::begin_by_route(self, cx);

@@ -163,11 +163,8 @@ impl Gateway {
                     self.tell(now, key, CallEvent::AppAnswered { query, answer });
                 }
             }
-            Input::Recorded(done) => {
-                self.recording_lost(done.id, &done.lost);
-                self.edge.recording_done(&done);
-            }
-            Input::RecordingLost(id, lost) => self.recording_lost(id, &lost),
+            Input::Recorded(done) => recordings::done(self, &done),
+            Input::RecordingLost(id, lost) => recordings::lack(self, id, &lost),
             Input::RecordingsRefused(refused) => self.edge.sessions.recordings.refuse(refused),
             Input::RecordingsFail(fails) => self.edge.sessions.recordings.fail(fails),
             Input::Configure(settings) => {

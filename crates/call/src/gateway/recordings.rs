@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use trunkgate_media::RecordingId;
 use trunkgate_resources::losses::Losses;
-use trunkgate_resources::recording::RecordingRequest;
+use trunkgate_resources::recording::{RecordingDone, RecordingRequest};
 use trunkgate_story::view::{RecordingView, SiprecView};
 
 use crate::call::recording::{self, BegunRecording, RecordingChange};
@@ -12,19 +12,23 @@ use crate::call::refused::Refused;
 use crate::call::siprec::{self, SiprecChange};
 use crate::gateway::Gateway;
 
-impl Gateway {
-    /// Notes what a recording lacks, in the call that has it or had it.
-    pub(crate) fn recording_lost(&mut self, id: RecordingId, lost: &Losses) {
-        if lost.total() == 0 {
-            return;
-        }
-        let Some((recording, call)) = self.edge.sessions.recordings.sids(id) else { return };
-        let live = self.edge.index.sids.get(&call).and_then(|key| self.calls.get_mut(key));
-        if let Some(recordings) = live.and_then(|call| call.shared.recordings.as_mut()) {
-            recordings.lack(&recording, lost);
-        }
-        self.edge.recent.recording_lost(&call, &recording, lost);
+/// Takes note of a recording whose file is complete, or will not be.
+pub(super) fn done(gateway: &mut Gateway, done: &RecordingDone) {
+    lack(gateway, done.id, &done.lost);
+    gateway.edge.recording_done(done);
+}
+
+/// Notes what a recording lacks, in the call that has it or had it.
+pub(super) fn lack(gateway: &mut Gateway, id: RecordingId, lost: &Losses) {
+    if lost.total() == 0 {
+        return;
     }
+    let Some((recording, call)) = gateway.edge.sessions.recordings.sids(id) else { return };
+    let live = gateway.edge.index.sids.get(&call).and_then(|key| gateway.calls.get_mut(key));
+    if let Some(recordings) = live.and_then(|call| call.shared.recordings.as_mut()) {
+        recordings.lack(&recording, lost);
+    }
+    gateway.edge.recent.recording_lost(&call, &recording, lost);
 }
 
 /// Recordings of a live call, as requests begin and change them. Drain [`Gateway::poll_output`] afterwards.
