@@ -6,8 +6,8 @@
 //! call's media session, each fed by a streamer that listens to the caller's side as a recorder does. The server is notified of
 //! parties that come and leave.
 //!
-//! Here belongs what begins, changes and ends such sessions. The descriptions are in `offer`, the metadata in `metadata`, who is in the call in `parties`, requests of documents in `asked`, the rules by
-//! which one server follows another in `session`.
+//! Here belongs what begins, changes and ends such sessions. The descriptions are in `offer`, the metadata in `metadata`, who is in the
+//! call in `parties`, requests of documents in `asked`, the rules by which one server follows another in `session`.
 
 mod ask;
 mod asked;
