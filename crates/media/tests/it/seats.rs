@@ -39,7 +39,7 @@ fn payload_of(coding: Coding) -> u8 {
     match coding {
         Coding::Pcmu => 0,
         Coding::Pcma => 8,
-        _ => 9,
+        Coding::G722 | Coding::Opus(_) | Coding::Linear(_) => 9,
     }
 }
 
@@ -86,7 +86,9 @@ impl Conference {
         let payload: Vec<u8> = match party.coding {
             Coding::Pcmu => samples.iter().map(|sample| encode_ulaw(*sample)).collect(),
             Coding::Pcma => samples.iter().map(|sample| encode_alaw(*sample)).collect(),
-            _ => samples.chunks(2).map(|pair| party.encoder.encode(pair[0], pair[1])).collect(),
+            Coding::G722 | Coding::Opus(_) | Coding::Linear(_) => {
+                samples.chunks(2).map(|pair| party.encoder.encode(pair[0], pair[1])).collect()
+            }
         };
         let mut bytes = Vec::new();
         let mut rtp = header(party.number);
@@ -122,7 +124,9 @@ impl Conference {
             match coding {
                 Coding::Pcmu => heard.extend(one.payload().iter().map(|code| decode_ulaw(*code))),
                 Coding::Pcma => heard.extend(one.payload().iter().map(|code| decode_alaw(*code))),
-                _ => heard.extend(one.payload().iter().flat_map(|code| decoder.decode(*code))),
+                Coding::G722 | Coding::Opus(_) | Coding::Linear(_) => {
+                    heard.extend(one.payload().iter().flat_map(|code| decoder.decode(*code)))
+                }
             }
         }
         made.iter().map(|one| one.at).collect()
