@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use trunkgate_call::change::FLAGS;
 use trunkgate_call::numbers::mask;
-use trunkgate_call::{CallView, ReasonSlug};
+use trunkgate_call::{CallView, LegView, ReasonSlug};
 
 use super::ApiError;
 use super::asked::bad_query;
@@ -44,6 +44,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Sid {
     }
 }
 
+/// Ways of a call and its code, seen from the edge.
+const DIRECTIONS: [&str; 2] = ["received", "sent"];
+
 /// Formats of the list.
 const FORMATS: [&str; 2] = ["json", "csv"];
 
@@ -57,6 +60,8 @@ pub(super) struct Filter {
     reason: Option<String>,
     /// The final code that its caller got, or with which a leg was rejected.
     code: Option<u16>,
+    /// With `trunk`: `received`, calls to it, and a code that it sent to the edge; `sent`, calls from it, and a code that it got.
+    direction: Option<String>,
     route: Option<String>,
     flag: Option<String>,
     /// A part of a number, a sid or a Call-ID.
@@ -105,7 +110,11 @@ impl Filter {
     /// Returns which conditions that have a count for each choice fail; `None` if another condition fails.
     fn judge(&self, call: &CallView) -> Option<Failed> {
         let state = self.state.as_deref().is_none_or(|state| state == call.state);
-        let trunk = self.trunk.as_deref().is_none_or(|name| concerns(call, name));
+        let trunk = self.trunk.as_deref().is_none_or(|name| match self.direction.as_deref() {
+            Some("sent") => call.legs.iter().any(|leg| is_of(leg, name) && leg.direction == "inbound"),
+            Some(_) => call.legs.iter().any(|leg| is_of(leg, name) && leg.direction != "inbound"),
+            None => concerns(call, name),
+        });
         let same =
             |wanted: &Option<String>, is: Option<&str>| wanted.as_deref().is_none_or(|wanted| is == Some(wanted));
         let others = state
@@ -119,9 +128,21 @@ impl Filter {
             && self.until.as_deref().is_none_or(|until| call.started_at.as_str() < until);
         others.then(|| Failed {
             reason: !same(&self.reason, call.reason),
-            code: !self.code.is_none_or(|code| call.sip_code == Some(code) || was_rejected(call, code)),
+            code: !self.code.is_none_or(|code| self.codes(call).any(|its| its == code)),
             duration: !self.lasted(call),
         })
+    }
+
+    /// The code that the caller got and those with which legs were rejected; with a direction, only those of that side of the trunk.
+    pub(super) fn codes<'a>(&'a self, call: &'a CallView) -> impl Iterator<Item = u16> + 'a {
+        let (direction, trunk) = (self.direction.as_deref(), self.trunk.as_deref());
+        let of_caller = call.sip_code.filter(|_| direction != Some("received"));
+        let legs = call.legs.iter().filter(move |leg| match direction {
+            None => true,
+            Some("received") => leg.direction != "inbound" && trunk.is_none_or(|name| is_of(leg, name)),
+            Some(_) => false,
+        });
+        legs.filter_map(|leg| leg.sip_code).chain(of_caller)
     }
 
     fn lasted(&self, call: &CallView) -> bool {
@@ -141,13 +162,12 @@ pub(super) fn answered_seconds(call: &CallView) -> Option<f64> {
 
 /// Whether a call has a leg of a trunk or an agent, or has passed it over.
 fn concerns(call: &CallView, name: &str) -> bool {
-    call.legs.iter().any(|leg| leg.trunk == name || leg.agent == name)
-        || call.passed_over.iter().any(|one| one.target == name)
+    call.legs.iter().any(|leg| is_of(leg, name)) || call.passed_over.iter().any(|one| one.target == name)
 }
 
-/// Whether a leg of a call was rejected with a code.
-fn was_rejected(call: &CallView, code: u16) -> bool {
-    call.legs.iter().any(|leg| leg.sip_code == Some(code))
+/// Whether a leg is of a trunk or an agent.
+fn is_of(leg: &LegView, name: &str) -> bool {
+    leg.trunk == name || leg.agent == name
 }
 
 /// Whether a call has this in a number, a sid or a Call-ID.
@@ -218,6 +238,10 @@ pub(super) async fn list(
     one_of("outcome", &mut filter.outcome, &OUTCOMES)?;
     one_of("flag", &mut filter.flag, &FLAGS)?;
     one_of("reason", &mut filter.reason, &reasons)?;
+    one_of("direction", &mut filter.direction, &DIRECTIONS)?;
+    if filter.direction.is_some() && filter.trunk.is_none() {
+        return Err(bad_request("`direction` is seen from a trunk or agent: add `trunk`".to_owned()));
+    }
     one_of("format", &mut filter.format, &FORMATS)?;
     date("since", &mut filter.since)?;
     date("until", &mut filter.until)?;
@@ -260,7 +284,7 @@ async fn found(handle: &Handle, filter: Filter) -> Result<Calls, ApiError> {
     let mut see = |call: Arc<CallView>| {
         if let Some(failed) = filter.judge(&call) {
             if let Some(summary) = &mut summary {
-                summary.count(&call, failed);
+                summary.count(&call, filter.codes(&call), failed);
             }
             if failed == Failed::NONE && calls.len() < limit {
                 calls.push(call);
@@ -396,6 +420,33 @@ fn bad_request(message: String) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sinks::otel::tests::leg;
+    use crate::sinks::store::record::tests::began;
+
+    #[test]
+    fn a_code_of_one_direction_is_not_found_in_the_other() {
+        let call = |caller: &str, target: &str, code: u16| {
+            let rejected = LegView { sip_code: Some(code), ..leg(2, "sip", target) };
+            CallView { legs: vec![leg(1, "sip", caller), rejected], sip_code: Some(code), ..began("CA1") }
+        };
+        let (to_pbx, from_pbx) = (call("carrier", "pbx", 486), call("pbx", "carrier", 486));
+        let filter = |direction: Option<&str>, code| Filter {
+            trunk: Some("pbx".to_owned()),
+            direction: direction.map(str::to_owned),
+            code: Some(code),
+            ..Filter::default()
+        };
+        let finds = |filter: &Filter, call| filter.judge(call) == Some(Failed::NONE);
+        for (direction, found) in
+            [(Some("received"), [true, false]), (Some("sent"), [false, true]), (None, [true, true])]
+        {
+            let filter = filter(direction, 486);
+            assert_eq!([finds(&filter, &to_pbx), finds(&filter, &from_pbx)], found, "{direction:?}");
+        }
+        // A caller of the trunk got 503 after the next target had rejected the call with 486.
+        let other = CallView { sip_code: Some(503), ..from_pbx.clone() };
+        assert!(finds(&filter(Some("sent"), 503), &other) && !finds(&filter(Some("sent"), 486), &other));
+    }
 
     #[test]
     fn a_number_is_found_as_people_write_it() {

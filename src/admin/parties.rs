@@ -130,6 +130,8 @@ fn count(counts: &mut BTreeMap<String, Counts>, call: &CallView) {
     for PassedOverView { target, .. } in call.passed_over.iter().filter(|one| !has_leg(&one.target)) {
         counts_of(counts, target).activity.calls_out += 1;
     }
+    // Several peers of a trunk may reject one call with the same code.
+    let mut seen: Vec<(&str, (u16, Direction))> = Vec::new();
     for leg in call.legs.iter().filter(|leg| !party(leg).is_empty()) {
         let counts = counts_of(counts, party(leg));
         let code = if leg.direction == "inbound" {
@@ -139,7 +141,8 @@ fn count(counts: &mut BTreeMap<String, Counts>, call: &CallView) {
             counts.activity.calls_out += 1;
             leg.sip_code.map(|code| (code, Direction::Received))
         };
-        if let Some(code) = code {
+        if let Some(code) = code.filter(|code| !seen.contains(&(party(leg), *code))) {
+            seen.push((party(leg), code));
             *counts.codes.entry(code).or_default() += 1;
         }
         if let Some(mos) = leg.rtp.mos {
@@ -170,4 +173,22 @@ pub(super) async fn trunks(State(handle): State<Handle>) -> Result<Json<Trunks>,
     let trunks = handle.status().await?.trunks.into_iter();
     let trunks = trunks.map(|trunk| TrunkReport { hour: parties.take(&trunk.name), trunk }).collect();
     Ok(Json(Trunks { trunks }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sinks::otel::tests::leg;
+    use crate::sinks::store::record::tests::began;
+
+    #[test]
+    fn a_code_of_two_peers_counts_one_call() {
+        let rejected = |n| LegView { sip_code: Some(486), ..leg(n, "sip", "pbx") };
+        let legs = vec![leg(1, "sip", "carrier"), rejected(2), rejected(3)];
+        let mut counts = BTreeMap::new();
+        count(&mut counts, &CallView { legs, sip_code: Some(486), ..began("CA1") });
+        let codes = |name: &str| counts[name].codes.clone();
+        assert_eq!(codes("pbx"), BTreeMap::from([((486, Direction::Received), 1)]));
+        assert_eq!(codes("carrier"), BTreeMap::from([((486, Direction::Sent), 1)]));
+    }
 }

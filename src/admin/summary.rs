@@ -48,8 +48,8 @@ impl Summary {
         }
     }
 
-    /// Counts a call that matches all of the filter but what `failed` names.
-    pub(super) fn count(&mut self, call: &CallView, failed: Failed) {
+    /// Counts a call that matches all of the filter but what `failed` names; `codes` are those that the filter looks at.
+    pub(super) fn count(&mut self, call: &CallView, codes: impl Iterator<Item = u16>, failed: Failed) {
         if failed == Failed::NONE {
             self.total += 1;
             self.live += u64::from(call.state != "ended");
@@ -60,8 +60,7 @@ impl Summary {
             *self.reasons.entry(reason).or_default() += 1;
         }
         if failed.only(Failed { code: true, ..Failed::NONE }) {
-            let mut codes: Vec<u16> =
-                call.legs.iter().map(|leg| leg.sip_code).chain([call.sip_code]).flatten().collect();
+            let mut codes: Vec<u16> = codes.collect();
             codes.sort_unstable();
             codes.dedup();
             for code in codes {

@@ -64,6 +64,16 @@ impl Harm {
     }
 }
 
+/// Whether a call may have met the problem.
+fn is_met(urgency: &Urgency) -> bool {
+    *urgency != Urgency::Unmet
+}
+
+/// Writes that no call has met the problem.
+fn as_unmet<S: serde::Serializer>(urgency: &Urgency, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(!is_met(urgency))
+}
+
 /// Calls in an hour below which a problem has harmed only a few.
 const FEW_CALLS: u64 = 3;
 
@@ -119,8 +129,8 @@ pub struct Problem {
     /// The kind of a trunk's or agent's problem, a stable word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<&'static str>,
-    /// How urgent it is among those of the same harm.
-    #[serde(skip)]
+    /// How urgent it is among those of the same harm: whether no call has met it.
+    #[serde(rename = "unmet", skip_serializing_if = "is_met", serialize_with = "as_unmet")]
     urgency: Urgency,
     /// Calls that it harmed in the last five minutes, and in the last hour.
     #[serde(skip)]
@@ -186,10 +196,10 @@ impl Problem {
         Problem { urgency, calls: (calls, calls), ..self }
     }
 
-    /// Returns its place among others, the lowest first: by its harm, then how urgent it is, then how many calls it harms. What harms no
-    /// call yet, or only a few, stands behind calls without audio.
+    /// Returns its place among others, the lowest first: by its harm, then how urgent it is, then how many calls it harms. What no call
+    /// has met stands behind calls without audio.
     pub(crate) fn rank(&self) -> (Harm, Urgency, Reverse<(u64, u64)>) {
-        let harm = if self.urgency >= Urgency::Few { self.harm.max(Harm::Media) } else { self.harm };
+        let harm = if self.urgency >= Urgency::Unmet { self.harm.max(Harm::Media) } else { self.harm };
         (harm, self.urgency, Reverse(self.calls))
     }
 
@@ -313,8 +323,8 @@ mod tests {
             "trunk down",
             "agent down",
             "an hour ago",
-            "no media",
             "one call",
+            "no media",
             "no route uses it",
         ];
         assert_eq!(order, expected);
@@ -331,8 +341,12 @@ mod tests {
         let live = Problem::new(Harm::Media, "no media from pbx in a live call");
         let expired = Problem::new(Harm::Calls, "certificate expired");
         assert!(expired.rank() < live.rank() && live.rank() < expired.urgent(Urgency::Unmet).rank());
+        let unmet =
+            serde_json::to_value(Problem::new(Harm::Calls, "trunk pbx is down").urgent(Urgency::Unmet)).unwrap();
+        assert_eq!(unmet["unmet"], true);
         let json = serde_json::to_value(live.of(Party::Trunk("pbx".to_owned()), "one_way")).unwrap();
         assert_eq!((&json["trunk"], &json["kind"], &json["party"]), (&"pbx".into(), &"one_way".into(), &().into()));
+        assert!(json.get("unmet").is_none());
         assert!(Harm::Edge < Harm::Calls && Harm::Configuration < Harm::Strangers);
         assert!(Harm::Media < Harm::Detour && Harm::Detour < Harm::Restart && Harm::Restart < Harm::Configuration);
     }

@@ -36,8 +36,8 @@ function columns(samples, problems) {
     turn('p50'), turn('p95'),
     { name: 'MOS, 1 h', title: 'Mean score of the audio received from the agent', cell: (agent) => score(agent.hour.mos), sort: (agent) => agent.hour.mos, class: 'number', when: (agents) => agents.some((agent) => agent.hour.mos !== null) },
     { name: 'Sockets', title: 'Open sockets, those of forks too', cell: (agent) => count(agent.sessions), sort: (agent) => agent.sessions, down: true, class: 'number' },
-    { name: 'Opened', title: 'Sockets opened since the start', cell: (agent) => count(agent.opened), sort: (agent) => agent.opened, down: true, class: 'number' },
-    { name: 'Lost', title: 'Sockets rejected or lost since the start', cell: (agent) => count(agent.lost), sort: (agent) => agent.lost, down: true, class: 'number' },
+    { name: 'Sockets opened', title: 'Sockets opened since the start', cell: (agent) => count(agent.opened), sort: (agent) => agent.opened, down: true, class: 'number' },
+    { name: 'Sockets lost', title: 'Sockets that the agent rejected or that broke since the start; a caller may have got another target', cell: (agent) => count(agent.lost), sort: (agent) => agent.lost, down: true, class: 'number' },
     { name: 'Last hour', cell: (agent) => spark(samples(), (sample) => (sample.agents || {})[agent.name] || 0, 'Callers'), wide: true },
     { name: 'Last problem', cell: lastProblem, sort: (agent) => (agent.last_problem_at ? Date.parse(agent.last_problem_at) : null), down: true, wide: true },
   ];

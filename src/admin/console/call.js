@@ -34,7 +34,7 @@ function verdict(call) {
 
 function head(call, trace, act) {
   const known = [
-    ['Route', call.route || 'none'], ['Started', moment(call.started_at)], ['Answered', moment(call.answered_at)], ['Ended', moment(call.ended_at)], ['Duration', duration(talked(call))],
+    ['Route', masked(call.route) || 'none'], ['Started', moment(call.started_at)], ['Answered', moment(call.answered_at)], ['Ended', moment(call.ended_at)], ['Duration', duration(talked(call))],
     ['SIP code', call.sip_code || '–'], ['Reason', call.reason ? words(call.reason) : '–'], ['sid', h('code', {}, call.sid)],
   ];
   return [
@@ -103,7 +103,7 @@ function inOrder(routes) {
 function routeTable(routes, caption) {
   const match = (route) => (route.matched ? chip('good', 'yes') : route.isOpen || route.failed === NOT_EVALUATED ? chip('plain', 'not evaluated') : chip('plain', 'no'));
   return table([
-    { name: 'Route', cell: (route) => [h('span', { class: 'dim position' }, route.position), ' ', route.name] },
+    { name: 'Route', cell: (route) => [h('span', { class: 'dim position' }, route.position), ' ', masked(route.name)] },
     { name: 'Match', cell: match },
     { name: 'Reason', cell: (route) => masked(route.because || route.failed || '–') },
     { name: 'Defined at', cell: (route) => (route.place ? h('code', {}, route.place.split('/').pop()) : '–') },
@@ -134,8 +134,8 @@ export function explanation(why) {
   const whole = () => routeTable(why.routes.map((route, place) => ({ ...route, position: place + 1 })), 'All routes');
   const box = h('details', { class: 'all-routes', on: { toggle: () => { if (box.open && box.children.length === 1) box.append(whole()); } } }, h('summary', {}, `All ${why.routes.length} routes`));
   return [
-    h('p', {}, h('strong', {}, why.route ? `Route ${why.route}` : 'No route matches'), `: call from trunk ${why.from} to ${number(why.called)}${why.caller ? `, caller ${number(why.caller)}` : ''}.`,
-      why.answer ? ` Response: ${why.answer}.` : ''),
+    h('p', {}, h('strong', {}, why.route ? `Route ${masked(why.route)}` : 'No route matches'), `: call from trunk ${why.from} to ${number(why.called)}${why.caller ? `, caller ${number(why.caller)}` : ''}.`,
+      why.answer ? ` Response: ${masked(why.answer)}.` : ''),
     targets,
     routeTable(short, 'Routes in order'),
     short.length < why.routes.length ? box : null,
@@ -258,7 +258,7 @@ function routingPart(node) {
     }
     try {
       route ||= await api.get(`/v1/why${api.query({ from, called: call.to, caller: call.from })}`);
-      swap(node, h('p', { class: 'dim' }, `Evaluated with the current routes. At the time of the call: ${call.route ? `route ${call.route}` : 'no match'}.`), explanation(route));
+      swap(node, h('p', { class: 'dim' }, `Evaluated with the current routes. At the time of the call: ${call.route ? `route ${masked(call.route)}` : 'no match'}.`), explanation(route));
     } catch (error) {
       swap(node, h('p', { class: 'empty' }, masked(error.message)));
     }

@@ -11,7 +11,9 @@ const FLAGS = ['', 'one_way', 'codec_mismatch', 'unsent', 'loss', 'app_error', '
 /** Flags that report a fault. */
 export const BAD_FLAGS = ['one_way', 'codec_mismatch', 'unsent', 'loss', 'app_error', 'agent_failed'];
 const OUTCOMES = ['', 'answered', 'busy', 'no_answer', 'canceled', 'refused', 'failed'];
-const FIELDS = ['state', 'outcome', 'flag', 'trunk', 'reason', 'code', 'route', 'search', 'longer', 'shorter', 'within'];
+const FIELDS = ['state', 'outcome', 'flag', 'trunk', 'direction', 'reason', 'code', 'route', 'search', 'longer', 'shorter', 'within'];
+/** Choices of `direction`, which a link from a trunk sets: calls to it with the code that it sent, or calls from it with the code that it got. */
+const DIRECTIONS = [['', 'any'], ['received', 'to it, code it sent'], ['sent', 'from it, code it got']];
 /** Choices of `within`, in seconds. */
 const WITHIN = [['', 'any time'], ['900', 'last 15 min'], ['3600', 'last hour'], ['21600', 'last 6 h'], ['86400', 'last 24 h']];
 const PAGE = matchMedia('(max-width: 560px)').matches ? 25 : 100;
@@ -81,13 +83,26 @@ function codecs(call) {
   return all.join(' / ') || '–';
 }
 
+/** Whether neither side of a call was heard. */
+function isMute(call) {
+  const [first, ...others] = call.legs;
+  const last = others.filter((leg) => leg.state === 'answered' || leg.rtp.tx_packets > 0 || !leg.sip_code).pop();
+  return Boolean(last) && [first, last].every((leg) => leg.rtp.rx_packets === 0);
+}
+
 export function flags(call) {
-  return call.flags.map((flag) => chip(BAD_FLAGS.includes(flag) ? 'bad' : flag === 'failed_over' ? 'warn' : 'plain', words(flag)));
+  const text = (flag) => (flag === 'one_way' && isMute(call) ? 'no audio' : words(flag));
+  return call.flags.map((flag) => chip(BAD_FLAGS.includes(flag) ? 'bad' : flag === 'failed_over' ? 'warn' : 'plain', text(flag)));
+}
+
+/** A number or user; the tooltip has all of one that is too long for its column. */
+function end(text) {
+  return h('span', { class: 'end', title: number(text) }, number(text));
 }
 
 const COLUMNS = [
   { name: 'Started', cell: (call) => [h('a', { href: `#/calls/${call.sid}`, key: call.sid, title: call.started_at }, time(call.started_at)), ' ', h('span', { class: 'dim age' }, ago(call.started_at))], sort: (call) => call.started_at, class: 'nowrap', down: true },
-  { name: 'From → to', cell: (call) => `${number(call.from)} → ${number(call.to)}`, sort: (call) => call.to, wide: true, class: 'pair' },
+  { name: 'From → to', cell: (call) => [end(call.from), ' → ', end(call.to)], sort: (call) => call.to, wide: true, class: 'pair' },
   { name: 'Trunk → target', cell: parties, sort: parties, wide: true },
   { name: 'State', cell: result, sort: (call) => call.state + call.outcome },
   { name: 'SIP code', cell: (call) => h('span', { title: said(call) }, code(call)), sort: (call) => call.sip_code, class: 'nowrap', down: true },
@@ -135,6 +150,7 @@ function filters(asked, go) {
   const trunk = h('span', {});
   const form = h('form', { class: 'filters', 'aria-label': 'Filters' },
     pick('state', 'State', STATES), pick('outcome', 'Outcome', OUTCOMES), pick('flag', 'Flag', FLAGS), trunk,
+    asked.direction ? select('direction', 'Calls', DIRECTIONS.map(([value, text]) => h('option', { value, selected: value === asked.direction }, text))) : null,
     select('reason', 'Reason', h('option', { value: '' }, 'any')), select('code', 'SIP code', h('option', { value: '' }, 'any')),
     select('within', 'Started', WITHIN.map(([value, text]) => h('option', { value, selected: value === asked.within }, text))),
     h('span', { class: 'pair' }, type('longer', 'Lasting (s)', 4, 'from'), type('shorter', 'below (s)', 4)), type('search', 'Search', 12),
@@ -145,7 +161,7 @@ function filters(asked, go) {
     go(Object.fromEntries([...form.querySelectorAll('[data-field]')].map((field) => [field.dataset.field, field.value.trim()])));
   });
   Promise.all([api.get('/v1/trunks'), api.get('/v1/agents')])
-    .then(([{ trunks }, { agents }]) => swap(trunk, pick('trunk', 'Trunk or agent', ['', ...new Set([...trunks, ...agents].map(({ name }) => name))])))
+    .then(([{ trunks }, { agents }]) => swap(trunk, pick('trunk', 'Trunk or agent', [...(asked.direction ? [] : ['']), ...new Set([...trunks, ...agents].map(({ name }) => name))])))
     .catch(() => {});
   const find = (name) => form.querySelector(`[data-select=${name}]`);
   return {

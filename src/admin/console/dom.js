@@ -109,7 +109,7 @@ export function table(columns, options) {
       properties.class = `${properties.class || ''} opens`;
       // The keys `j` and `k` focus a row.
       if (options.key) Object.assign(properties, { tabindex: '-1', key: `row ${options.key(row)}` });
-      properties.on = { click: (event) => { if (!event.target.closest('a,button,input')) options.open(row); } };
+      properties.on = { click: (event) => { if (!event.target.closest('a,button,input,summary')) options.open(row); } };
     }
     const detail = options.detail ? options.detail(row) : null;
     return [h('tr', properties, cells), detail ? h('tr', { class: 'detail' }, h('td', { colspan: columns.length }, detail)) : null].filter(Boolean);

@@ -19,9 +19,9 @@ const KINDS = { failed: 'call failed', ended: 'ended abnormally', failed_over: '
 const FLAGS = ['failed_over', 'one_way', 'unsent', 'codec_mismatch', 'loss'];
 
 /** Returns a problem of `status` with a link to its call. */
-function problem({ headline, evidence, fix, command, harm, since }) {
+function problem({ headline, evidence, fix, command, harm, unmet, since }) {
   const sid = /^trunkgate trace (CA[0-9a-f]+)$/.exec(command || '')?.[1];
-  return { kind: HARMS[harm] || 'plain', since, text: headline, evidence, fix: fix || (sid ? null : command), ...(sid ? { link: `#/calls/${sid}`, name: 'Open the call' } : {}) };
+  return { kind: unmet && HARMS[harm] === 'bad' ? 'warn' : HARMS[harm] || 'plain', since, text: masked(headline), evidence: evidence && masked(evidence), fix: masked(fix || (sid ? '' : command)), ...(sid ? { link: `#/calls/${sid}`, name: 'Open the call' } : {}) };
 }
 
 /** What unknown sources do is no problem of the edge. */
@@ -68,10 +68,13 @@ function others(status) {
   const agents = [...status.agents].sort((a, b) => isBad(b) - isBad(a) || b.sessions - a.sessions).slice(0, STRIP_TRUNKS);
   const card = (link, colour, name, state, what, why) => h('li', { class: `${colour}${why ? ' wide' : ''}` }, h('a', { href: link, key: `card ${name}` },
     h('strong', {}, name), state, h('span', { class: 'dim' }, what), why ? h('span', { class: 'why', title: masked(why) }, masked(why)) : null));
-  const apps = status.problem_details.flatMap((one) => {
+  // An application may have several problems: its tile has all of them, the worst first.
+  const wrongs = new Map();
+  for (const one of status.problem_details.filter(({ harm }) => harm !== 'past')) {
     const parts = /^app ([^:]+): (.*)$/.exec(one.headline);
-    return parts && one.harm !== 'past' ? [card('#/calls?flag=app_error', HARMS[one.harm], parts[1], chip('bad', 'fails'), 'application', `${parts[2]}: ${one.evidence || ''}`)] : [];
-  });
+    if (parts) wrongs.set(parts[1], [...(wrongs.get(parts[1]) || []), { harm: one.harm, text: `${parts[2]}: ${one.evidence || ''}` }]);
+  }
+  const apps = [...wrongs].map(([name, all]) => card(all.some(({ harm }) => harm !== 'records') ? '#/calls?flag=app_error' : '#/api', HARMS[all[0].harm], name, chip(HARMS[all[0].harm] || 'bad', 'fails'), 'application', all.map(({ text }) => text).join('; ')));
   return [
     agents.map((agent) => card('#/agents', wrong(agent) ? HARMS[wrong(agent).harm] || 'bad' : isBad(agent) ? 'bad' : kind(agent.state), agent.name, chip(kind(agent.state), agent.state), `agent, ${many(agent.sessions, 'session')}`,
       isBad(agent) ? (wrong(agent) ? `${wrong(agent).headline}: ${wrong(agent).evidence || ''}` : agent.last_problem) : null)),
@@ -101,14 +104,56 @@ function meaning(one, said) {
   const isOfReason = one.kind === 'failed' || one.kind === 'ended';
   const text = (isOfReason && one.text ? `${one.sentence}: ${one.text}` : one.kind !== 'one_way' && one.text) || one.sentence;
   const fix = one.fix && !said.includes(one.fix) ? `. Try: ${one.fix}.` : '';
-  return rich(`${text}${fix}`);
+  return rich(masked(`${text}${fix}`));
 }
 
-/** The history of the hour: what is a problem now, by `/v1/status`, has its colour. */
+/** Which kinds of problems of `status` are those of a row of the history. */
+const SAME = { one_way: ['one_way', 'stopped'], unsent: ['unsent'], codec_mismatch: ['codec_mismatch'], loss: ['loss', 'poor_audio'] };
+/** Parties with the same row of the history, from which on they share one. */
+const SHARED = 3;
+/** Shared rows that are open. */
+const openRows = new Set();
+
+/** Whether `/v1/status` has a row of the history as a problem now. A rejection is one with the codes for which the trunk is one: a wrong number of a caller is not. */
+function isNow(one, now, trunks) {
+  const same = SAME[one.kind];
+  return now.some(({ trunk, agent, app, kind: of }) => {
+    const own = trunk || agent || (app && `app:${app}`);
+    if (!own || ![one.target, ...(one.target && !same ? [] : [one.trunk])].includes(own)) return false;
+    if (same) return same.includes(of);
+    if (Object.values(SAME).flat().includes(of)) return false;
+    const rejected = trunks.find(({ name }) => name === one.target)?.rejected;
+    return !one.code || of !== 'rejects' || !rejected || rejected.answers.some(({ code, present }) => present && code === one.code);
+  });
+}
+
+/** Rows of the history: what many parties have in common, and is no problem of one of them now, is one row. */
+function joined(all, isCurrent) {
+  const groups = new Map();
+  for (const one of all) {
+    const name = isCurrent(one) ? `${one.kind} ${one.reason} ${one.target || one.trunk || ''} ${one.code || ''}` : `${one.kind} ${one.reason} ${one.code || ''}`;
+    groups.set(name, [...(groups.get(name) || []), one]);
+  }
+  return [...groups.values()].flatMap((group) => {
+    if (group.length < SHARED) return group;
+    const last = group.reduce((a, b) => (a.last_at > b.last_at ? a : b));
+    return [{ ...last, count: group.reduce((sum, { count: calls }) => sum + calls, 0), text: null, target: null, trunk: null, group: [...group].sort((a, b) => b.count - a.count) }];
+  });
+}
+
+/** The parties of a shared row, most calls first, each with its calls. */
+function sharers(one, filter) {
+  const name = `${one.kind} ${one.reason} ${one.code}`;
+  return h('details', { open: openRows.has(name), on: { toggle: (event) => { openRows[event.target.open ? 'add' : 'delete'](name); } } },
+    h('summary', { key: `parties ${name}` }, `${count(one.group.length)} parties`),
+    one.group.map((each) => h('div', {}, h('a', { href: `#/calls${api.query(filter(each))}` }, masked(each.target || each.trunk || 'the edge')), ` ${count(each.count)}`)));
+}
+
+/** The history of the hour: what is a problem now, by `/v1/status`, is first and has its colour. */
 function troubles(all, said, status) {
   const now = status.problem_details.filter((one) => one.harm !== 'past');
-  const isNow = (one) => now.some(({ trunk, agent, app }) => [trunk, agent, app && `app:${app}`].some((name) => name && [one.target, one.trunk].includes(name)));
-  const colour = (one) => (isNow(one) ? (one.kind === 'failed_over' ? 'warn' : 'bad') : 'plain');
+  const isCurrent = (one) => isNow(one, now, status.trunks);
+  const colour = (one) => (!one.group && isCurrent(one) ? (one.kind === 'failed_over' || SAME[one.kind] ? 'warn' : 'bad') : 'plain');
   const rank = (one) => ['bad', 'warn', 'plain'].indexOf(colour(one));
   const isTrunk = (name) => status.trunks.some((trunk) => trunk.name === name);
   const filter = (one) => ({
@@ -116,15 +161,16 @@ function troubles(all, said, status) {
     trunk: [one.target, one.trunk].find(isTrunk),
     code: one.code,
   });
+  const rows = joined(all, isCurrent);
   return table([
     { name: 'Problem', cell: (one) => [chip(colour(one), KINDS[one.kind] || one.kind), ' ', one.reason ? h('code', { class: 'slug' }, one.reason) : null, one.code ? ` ${one.code}` : null] },
-    { name: 'Description', cell: (one) => meaning(one, said), class: 'prose' },
-    { name: 'Party', title: 'Who failed, and the trunk of the last caller', cell: (one) => (one.target ? [h('strong', {}, masked(one.target)), one.trunk && one.trunk !== one.target ? h('span', { class: 'dim' }, `, last called by ${one.trunk}`) : null] : one.trunk || '–') },
+    { name: 'Description', cell: (one) => meaning(one.group ? { ...one, fix: one.group.every(({ fix }) => fix === one.fix) ? one.fix : null } : one, said), class: 'prose' },
+    { name: 'Party', title: 'Who failed, and the trunk of the last caller', cell: (one) => (one.group ? sharers(one, filter) : one.target ? [h('strong', {}, masked(one.target)), one.trunk && one.trunk !== one.target ? h('span', { class: 'dim' }, `, last called by ${one.trunk}`) : null] : one.trunk || '–') },
     { name: 'Count', cell: (one) => count(one.count), class: 'number' },
     { name: 'Latest', cell: (one) => h('a', { href: `#/calls/${one.last_sid}`, title: time(one.last_at) }, ago(one.last_at)), class: 'nowrap' },
     { name: 'Calls', cell: (one) => h('a', { href: `#/calls${api.query(filter(one))}` }, 'show') },
   ], {
-    caption: 'Problems in the last hour', short: HISTORY, rows: [...all].sort((a, b) => rank(a) - rank(b)), key: (one) => `${one.kind} ${one.reason} ${one.target || one.trunk || ''} ${one.code || ''}`, empty: 'No problems in the last hour.',
+    caption: 'Problems in the last hour', short: HISTORY, rows: rows.sort((a, b) => rank(a) - rank(b)), key: (one) => `${one.kind} ${one.reason} ${one.target || one.trunk || ''} ${one.code || ''}`, empty: 'No problems in the last hour.',
     open: (one) => { location.hash = `#/calls/${one.last_sid}`; },
   });
 }

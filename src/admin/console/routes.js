@@ -2,13 +2,51 @@
 
 import * as api from './api.js';
 import { h, section, swap, table } from './dom.js';
-import { count, masked, numbersAreMasked } from './format.js';
+import { count, many, masked, numbersAreMasked } from './format.js';
 import { explanation } from './call.js';
 
 const ASK_MS = 250;
+/** Rejected calls from which on a trunk counts as rejecting, as in `status`. */
+const REJECTED_LEAST = 3;
 
 function list(all, none) {
   return all.length ? all.map((one) => h('code', { class: 'item' }, masked(one))) : h('span', { class: 'dim default' }, none);
+}
+
+/** What keeps calls from a target, as text and link; null if it may get calls, undefined if it gets none by design. */
+function trouble(target, { trunks, agents, problem_details: problems }) {
+  const [, kind, name] = /^(trunk|agent|app|reject):([^/@]+)/.exec(target) || [];
+  if (kind === 'reject') return undefined;
+  const one = (text, page) => ({ text, link: `#/${page}${api.query({ [kind]: name })}` });
+  if (kind === 'trunk') {
+    const trunk = trunks.find((each) => each.name === name);
+    if (!trunk) return null;
+    if (trunk.state === 'down') return one('down', 'trunks');
+    if (trunk.registration?.state === 'failed') return one('not registered', 'trunks');
+    const { still, calls, of, in_row: row } = trunk.rejected || {};
+    return still && (row >= REJECTED_LEAST || (calls >= REJECTED_LEAST && calls * 2 >= of)) ? one(`rejects ${count(calls)} of ${count(of)}`, 'trunks') : null;
+  }
+  if (kind === 'agent') {
+    const agent = agents.find((each) => each.name === name);
+    return agent && ['down', 'skipped'].includes(agent.state) ? one(agent.state, 'agents') : null;
+  }
+  return kind === 'app' && problems.some((each) => each.app === name && each.harm === 'calls') ? { text: 'fails', link: '#/calls?flag=app_error' } : null;
+}
+
+/** The single targets of one that is written; all of `ring all`. */
+const singles = (target) => target.replace(/^ring all: /, '').split(', ');
+
+/** Whether calls of a route find no target now. */
+function isStranded(route, status) {
+  const all = route.connect.flatMap(singles).map((target) => trouble(target, status)).filter((one) => one !== undefined);
+  return !route.has_file && all.length > 0 && all.every(Boolean);
+}
+
+/** Targets as written, each with what keeps calls from it now. */
+function targets(route, status) {
+  if (route.connect.length === 0) return list([], route.has_file ? 'routes_file' : 'none');
+  return route.connect.map((target) => [h('code', { class: 'item' }, masked(target)), ' ',
+    singles(target).map((each) => [each, trouble(each, status)]).filter(([, one]) => one).map(([each, one]) => [h('a', { href: one.link, class: 'chip bad', title: masked(each) }, one.text), ' '])]);
 }
 
 function sum(route) {
@@ -56,30 +94,32 @@ export function routesPage(main, query) {
   return {
     title: 'Routes',
     async refresh() {
-      const [{ routes: all }, { trunks }] = await Promise.all([api.get('/v1/routes'), api.get('/v1/trunks')]);
+      const [{ routes: all }, status] = await Promise.all([api.get('/v1/routes'), api.get('/v1/status')]);
+      const { trunks } = status;
+      const stranded = all.filter((route) => isStranded(route, status));
       const names = trunks.map(({ name }) => name);
       if (known !== names.join()) {
         known = names.join();
         const wanted = from.value || query.get('from');
-        const api = names.includes('api') ? [] : [h('option', { value: 'api', selected: wanted === 'api' }, 'a request to the API')];
-        swap(from, names.map((name) => h('option', { value: name, selected: name === wanted }, name)).concat(api));
+        const request = names.includes('api') ? [] : [h('option', { value: 'api', selected: wanted === 'api' }, 'a request to the API')];
+        swap(from, names.map((name) => h('option', { value: name, selected: name === wanted }, name)).concat(request));
         ask();
       }
       if (explained && wasMasked !== numbersAreMasked()) swap(answer, explanation(explained));
       wasMasked = numbersAreMasked();
-      swap(routes, table([
-        { name: 'Route', cell: (route) => [h('span', { class: 'dim position' }, route.position), ' ', h('strong', {}, route.name), route.line ? h('span', { class: 'dim' }, ` line ${route.line}`) : null] },
+      swap(routes, stranded.length ? h('p', { class: 'bad' }, `${many(stranded.length, 'route')} without a target that takes calls now: ${masked(stranded.slice(0, 5).map(({ name }) => name).join(', '))}${stranded.length > 5 ? ', …' : ''}.`) : null, table([
+        { name: 'Route', cell: (route) => [h('span', { class: 'dim position' }, route.position), ' ', h('strong', {}, masked(route.name)), route.line ? h('span', { class: 'dim' }, ` line ${route.line}`) : null] },
         { name: 'From', wide: true, cell: (route) => list(route.from, 'any trunk') },
         { name: 'To', wide: true, cell: (route) => (route.has_file ? 'routes_file' : list(route.to, 'any number')) },
         { name: 'Caller', wide: true, cell: (route) => list(route.caller, 'any caller') },
         { name: 'When', wide: true, cell: (route) => [list(route.when, 'always'), route.share < 100 ? `, ${route.share} % of calls` : ''] },
-        { name: 'Targets', wide: true, cell: (route) => list(route.connect, route.has_file ? 'routes_file' : 'none') },
+        { name: 'Targets', wide: true, cell: (route) => targets(route, status) },
         { name: 'Listeners', wide: true, cell: (route) => list(route.fork, '–') },
-        { name: 'Calls', cell: (route) => h('a', { href: `#/calls${api.query({ route: route.name })}`, title: Object.entries(route.calls).map(([name, many]) => `${name} ${many}`).join(', ') }, count(sum(route))), class: 'number' },
+        { name: 'Calls', cell: (route) => h('a', { href: `#/calls${api.query({ route: route.name })}`, title: Object.entries(route.calls).map(([name, calls]) => `${name} ${calls}`).join(', ') }, count(sum(route))), class: 'number' },
         { name: 'ASR', cell: (route) => (sum(route) ? `${Math.round((100 * (route.calls.answered || 0)) / sum(route))} %` : '–'), class: 'number' },
       ], {
         caption: 'Routes', compact: true, rows: all.map((route, place) => ({ ...route, position: place + 1 })), key: (route) => route.name, empty: names.length ? 'No routes are configured: every call gets 404.' : 'No routes and no trunks are configured: SIP from every source is dropped without a reply.',
-        mark: (route) => (sum(route) ? null : 'dead'), open: (route) => { location.hash = `#/calls${api.query({ route: route.name })}`; },
+        mark: (route) => (stranded.includes(all[route.position - 1]) ? 'marked' : sum(route) ? null : 'dead'), open: (route) => { location.hash = `#/calls${api.query({ route: route.name })}`; },
       }), h('p', { class: 'dim' }, 'Ended calls since the edge started. Routes without calls are grey.'));
     },
   };

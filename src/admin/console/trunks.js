@@ -7,7 +7,7 @@ import { lastHour, listing } from './listing.js';
 import { spark } from './plot.js';
 
 /** Codes of rejections shown in a row. */
-const CODES = 3;
+const CODES = 2;
 const STATES = ['', 'up', 'down', 'unknown'];
 
 /** The shortest response time to OPTIONS of its addresses. */
@@ -74,12 +74,12 @@ const DIRECTIONS = [
   ['sent', 'sent', (trunk) => `sent by the edge to ${trunk}`],
 ];
 
-/** The most frequent codes: those that the trunk sent to the edge, then those that the edge sent to it. */
+/** The most frequent codes: those that the trunk sent to the edge, then those that the edge sent to it; each leads to the calls that are counted. */
 function codes(trunk, most) {
-  const one = (by) => ({ code, calls }) => [h('a', { href: `#/calls${api.query({ trunk: trunk.name, code })}`, title: `${many(calls, 'call')} with ${code}, ${by}` }, code), `\u00a0×${count(calls)} `];
+  const one = (by) => ({ code, calls, direction }) => h('span', { class: 'nowrap' }, h('a', { href: `#/calls${api.query({ trunk: trunk.name, direction, code, within: 3600 })}`, title: `${many(calls, 'call')} with ${code}, ${by}` }, code), `\u00a0×${count(calls)} `);
   const shown = DIRECTIONS.map(([direction, word, by]) => {
     const all = trunk.hour.codes.filter((each) => each.direction === direction);
-    return all.length ? h('span', { class: 'codes' }, h('span', { class: 'dim', title: by(trunk.name) }, `${word} `), all.slice(0, most).map(one(by(trunk.name))), all.length > most ? '…' : '') : null;
+    return all.length ? h('span', { class: 'codes' }, h('span', { class: 'dim', title: by(trunk.name) }, `${word} `), all.slice(0, most).map(one(by(trunk.name))), all.length > most ? h('span', { class: 'dim', title: all.slice(most).map(({ code, calls }) => `${code} ×${calls}`).join(', ') }, `+${all.length - most}`) : '') : null;
   });
   return shown.some(Boolean) ? shown : '–';
 }
@@ -148,7 +148,7 @@ function sentence(trunks, problems) {
   const number = (state) => trunks.filter((trunk) => trunk.state === state).length;
   const states = ['up', 'down', 'unknown'].filter(number).map((state) => `${number(state)} ${state}`);
   const bad = trunks.filter((trunk) => isBad(trunk, problems)).length;
-  return `${many(trunks.length, 'trunk')}: ${states.join(', ')}. ${bad ? `${count(bad)} with a problem, marked red.` : 'None has a problem.'}`;
+  return `${many(trunks.length, 'trunk')}: ${states.join(', ')}. ${bad ? `${count(bad)} with a problem, marked at its left.` : 'None has a problem.'}`;
 }
 
 export function trunksPage(main, query) {

@@ -1,6 +1,7 @@
 //! The log of requests to the API, its notes in the traces of calls, and `GET /v1/api`.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
@@ -15,6 +16,7 @@ use super::error::{Error, shown};
 use super::{Answer, LATER};
 use crate::runtime::api_log::{ApiRequest, Requests};
 use crate::runtime::handle::Handle;
+use crate::sinks::callbacks::{CallbackCounts, LastFailure};
 
 /// Resources that the API has, by the names that the log gives them.
 const RESOURCES: [&str; 5] = ["Calls", "IncomingPhoneNumbers", "Keys", "Messages", "Recordings"];
@@ -122,9 +124,10 @@ pub(in crate::admin) async fn show(State(handle): State<Handle>) -> Json<Value> 
     let mut failures: Vec<ApiRequest> = failed.into_iter().chain(refused).collect();
     failures.sort_by_key(|one| std::cmp::Reverse(one.at));
     let is_open = handle.shared.running(|running| running.config.api.auth_token.is_some());
+    let dated = |at: Timestamp| at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string();
     let request = |one: ApiRequest| {
         json!({
-            "at": one.at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
+            "at": dated(one.at),
             "method": one.method,
             "path": one.path,
             "query": one.query,
@@ -139,8 +142,16 @@ pub(in crate::admin) async fn show(State(handle): State<Handle>) -> Json<Value> 
         })
     };
     let count = |((resource, status), count): ((&str, u16), u64)| json!({ "resource": resource, "status": status, "count": count });
+    let last = |(app, counts): (Arc<str>, CallbackCounts)| {
+        let LastFailure { code, what, call, at, next } = counts.last?;
+        let call = Some(call).filter(|sid| !sid.is_empty());
+        // Of a callback that was delivered since there is no next attempt.
+        let next = next.filter(|_| counts.waiting > 0).map(dated);
+        Some(json!({ "app": app, "code": code, "message": what, "call": call, "at": dated(at), "next_at": next }))
+    };
     Json(json!({
         "open": is_open,
+        "callback_errors": handle.shared.callbacks.counts().into_iter().filter_map(last).collect::<Vec<_>>(),
         "counts": counts.into_iter().map(count).collect::<Vec<_>>(),
         "requests": latest.into_iter().map(request).collect::<Vec<_>>(),
         "failures": failures.into_iter().map(request).collect::<Vec<_>>(),

@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
+
 use crate::limits::CALLBACK_FAILED_IN_ROW;
 use crate::system::problem::{Failure, Harm, Problem};
 use crate::system::text::number;
@@ -32,17 +34,21 @@ pub(crate) struct Counts {
     failing: u64,
     /// Attempts that failed since one was delivered.
     in_row: u64,
-    last: Option<Last>,
+    pub(crate) last: Option<Last>,
 }
 
 /// The last attempt that failed.
 #[derive(Debug, Clone)]
-pub(super) struct Last {
+pub(crate) struct Last {
     /// Twilio's error code.
-    pub(super) code: u32,
+    pub(crate) code: u32,
     /// The reason, as a clause.
-    pub(super) what: String,
-    pub(super) call: String,
+    pub(crate) what: String,
+    /// SID of the call that the callback is about; empty where that is not known.
+    pub(crate) call: String,
+    pub(crate) at: Timestamp,
+    /// When that callback is tried again; `None`: it is given up.
+    pub(crate) next: Option<Timestamp>,
 }
 
 impl CallbackFigures {
@@ -92,6 +98,11 @@ impl CallbackFigures {
         });
     }
 
+    /// The last attempt of one that is given up failed.
+    pub(super) fn gave_up(&self, app: &Arc<str>, last: Last) {
+        self.of(app, |counts| counts.last = Some(Last { next: None, ..last }));
+    }
+
     /// One waits no more; `was_failing`: it counted as failing.
     pub(super) fn over(&self, app: &Arc<str>, was_failing: bool, is_delivered: bool) {
         self.of(app, |counts| {
@@ -130,7 +141,7 @@ fn not_stored(failure: &Failure) -> Problem {
     Problem::new(Harm::Records, "callbacks are not stored").shown_by(shown).caused_by(failure)
 }
 
-fn failing(app: &str, counts: &Counts, Last { code, what, call }: &Last) -> Problem {
+fn failing(app: &str, counts: &Counts, Last { code, what, call, .. }: &Last) -> Problem {
     let problem = Problem::new(Harm::Records, format!("app {app}: callbacks are not delivered"));
     let shown = format!("error {code}: {what}; {} queued, each is retried for 24 hours", counts.waiting);
     problem.shown_by(shown).fixed_by(codes::fix(*code, what, call)).traced_in(call)
@@ -151,7 +162,13 @@ mod tests {
     #[test]
     fn an_application_that_takes_none_is_a_problem_until_it_does() {
         let (figures, app) = (CallbackFigures::default(), Arc::from("ivr"));
-        let last = || Last { code: 11_205, what: "not reachable: refused".to_owned(), call: "CA1".to_owned() };
+        let last = || Last {
+            code: 11_205,
+            what: "not reachable: refused".to_owned(),
+            call: "CA1".to_owned(),
+            at: Timestamp::UNIX_EPOCH,
+            next: Some(Timestamp::UNIX_EPOCH),
+        };
         figures.added(&app);
         figures.failed(&app, last(), false);
         assert!(figures.problems().is_empty(), "one attempt says little");
@@ -173,6 +190,7 @@ mod tests {
         (0..CALLBACK_FAILED_IN_ROW).for_each(|_| figures.over(&app, false, true));
         assert!(figures.problems().is_empty());
         figures.added(&app);
+        figures.gave_up(&app, last());
         figures.over(&app, false, false);
         figures.dropped(&app);
         let told = figures.problems()[0].to_string();
@@ -181,6 +199,7 @@ mod tests {
             "app ivr: 2 callbacks lost since the start: 1 given up, 1 dropped because too many were queued"
         );
         let counts = figures.counts()["ivr"].clone();
+        assert_eq!(counts.last.unwrap().next, None, "a callback that is given up is not tried again");
         assert_eq!(
             (counts.waiting, counts.delivered, counts.retried, counts.given_up, counts.dropped),
             (0, 11, 1, 1, 1)

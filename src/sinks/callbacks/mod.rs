@@ -18,7 +18,7 @@ use crate::limits::CALLBACK_QUEUE;
 use crate::system::reach::Reach;
 use crate::webhooks::outcome::{Failure, Reply};
 
-pub(crate) use figures::CallbackFigures;
+pub(crate) use figures::{CallbackFigures, Counts as CallbackCounts, Last as LastFailure};
 pub(crate) use sender::Callbacks;
 pub(crate) use stored::{Callback, Head, write};
 

@@ -85,6 +85,14 @@ impl Waiting {
         &self.share[0]
     }
 
+    /// Returns the time until its next attempt, where one has failed.
+    pub(super) fn rests_for(&self, now: Instant) -> Option<Duration> {
+        match self.place {
+            Place::Resting(at) => Some(at.saturating_duration_since(now)),
+            Place::Behind | Place::Ready(_) | Place::UnderWay => None,
+        }
+    }
+
     /// Whether so many attempts failed that `status` has a problem; `attempts`: those that failed.
     pub(super) fn is_failing(attempts: u32) -> bool {
         attempts >= CALLBACK_ATTEMPTS_TOLD

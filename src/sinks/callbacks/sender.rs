@@ -272,10 +272,12 @@ impl Callbacks {
                 call = %last.call, "callback of app {} is given up after {attempts} attempts: error {}: {}",
                 waiting.app(), last.code, last.what
             );
+            self.figures.gave_up(waiting.app(), last);
             let waiting = self.queue.remove(id);
             return self.over(waiting, attempts.saturating_sub(1), false);
         }
-        self.figures.failed(waiting.app(), last, begins);
+        let next = waiting.rests_for(Instant::now()).and_then(|rest| Timestamp::now().checked_add(rest).ok());
+        self.figures.failed(waiting.app(), Last { next, ..last }, begins);
         if let Some(whole) = waiting.whole.as_ref().filter(|_| !waiting.is_stored) {
             let again = (id, Arc::clone(whole));
             self.store(vec![again]);
@@ -379,12 +381,13 @@ struct Failed {
 impl Failed {
     fn of(callback: &Callback, failure: &Failure) -> Failed {
         let what = format!("{} ({})", failure.what, shown_url(&callback.url));
-        let last = Last { code: failure.code, what, call: callback.call.clone() };
+        let last = Last { code: failure.code, what, call: callback.call.clone(), at: Timestamp::now(), next: None };
         Failed { last, is_heard: failure.answer.is_some(), is_final: UNUSABLE.contains(&failure.code) }
     }
 
     fn here(what: String, is_final: bool) -> Failed {
-        Failed { last: Last { code: 11_200, what, call: String::new() }, is_heard: true, is_final }
+        let last = Last { code: 11_200, what, call: String::new(), at: Timestamp::now(), next: None };
+        Failed { last, is_heard: true, is_final }
     }
 }
 

@@ -126,4 +126,4 @@ impl Written {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

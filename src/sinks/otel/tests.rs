@@ -20,7 +20,7 @@ fn sid(n: u64) -> String {
     format!("CA0123456789abcdef{n:016x}")
 }
 
-fn leg(n: u64, kind: &'static str, name: &str) -> LegView {
+pub(crate) fn leg(n: u64, kind: &'static str, name: &str) -> LegView {
     let is_agent = kind == "agent";
     LegView {
         to_requested: false,

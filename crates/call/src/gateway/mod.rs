@@ -445,7 +445,12 @@ impl Gateway {
     fn traced(&self, sid: &str, raw: bool) -> Option<(Instant, TraceView)> {
         let live = self.live(sid).and_then(|call| {
             let trace = self.edge.tracing.traces.get(&call.shared.key)?;
-            Some((trace.began(), trace.view(crate::call::story::verdict::head(call), raw)))
+            let mut view = trace.view(crate::call::story::verdict::head(call), raw);
+            let missing = view.unacknowledged().filter(|_| call.shared.ending.is_none());
+            let missing = missing
+                .and_then(|(leg, sent)| Some(crate::call::story::verdict::without_ack(view.legs.get(leg)?, sent)));
+            view.verdict.extend(missing);
+            Some((trace.began(), view))
         });
         live.or_else(|| self.edge.recent.trace(sid, raw))
     }

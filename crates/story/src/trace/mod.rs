@@ -109,11 +109,32 @@ pub struct TraceView {
 }
 
 impl TraceView {
+    /// Returns the leg whose 200 OK was sent again and again, and how often, while no ACK came from it.
+    pub fn unacknowledged(&self) -> Option<(usize, u32)> {
+        let mut sent: Vec<u32> = vec![0; self.legs.len()];
+        for entry in &self.entries {
+            let TraceItem::Message { leg, received, text, note, again } = &entry.what else { continue };
+            let Some(count) = sent.get_mut(*leg) else { continue };
+            match (received, text.as_str()) {
+                (true, "ACK") => *count = 0,
+                // Those of other requests have no description.
+                (false, text) if text.starts_with("200 ") && !note.is_empty() => {
+                    *count = if *again { count.saturating_add(1) } else { 1 };
+                }
+                _ => {}
+            }
+        }
+        sent.into_iter().enumerate().find(|(_, count)| *count >= UNACKNOWLEDGED)
+    }
+
     /// One without entries.
     pub fn of(sid: String, verdict: String, legs: Vec<String>) -> TraceView {
         TraceView { sid, verdict, legs, entries: Vec::new(), dropped: 0 }
     }
 }
+
+/// How often a 200 OK is sent until the view says that no ACK comes.
+const UNACKNOWLEDGED: u32 = 3;
 
 /// A call's ring.
 #[derive(Debug)]
@@ -351,6 +372,26 @@ mod tests {
         let view = trace.view(TraceView::of("CA1".into(), String::new(), vec![]), false);
         assert_eq!((view.entries.len(), view.dropped), (TRACE_ENTRIES, 3));
         assert_eq!(view.entries[0].at_us, 3);
+    }
+
+    #[test]
+    fn a_200_that_no_ack_follows_is_named_with_its_leg() {
+        let began = start();
+        let mut trace = Trace::new(began, "CA1");
+        let mut push = |received, text: &str, note: &str, again| {
+            let what = TraceItem::Message { leg: 0, received, text: text.into(), note: note.into(), again };
+            trace.push(began, &what, None);
+            let legs = vec!["carrier".to_owned()];
+            trace.view(TraceView::of("CA1".into(), String::new(), legs), false).unacknowledged()
+        };
+        assert_eq!(push(true, "INVITE", "audio 4000 PCMU", false), None);
+        assert_eq!(push(false, "200 OK", "audio 4002 PCMU", false), None);
+        assert_eq!(push(false, "200 OK", "audio 4002 PCMU", true), None);
+        assert_eq!(push(false, "200 OK", "audio 4002 PCMU", true), Some((0, 3)));
+        // That to an INFO is none of the INVITE.
+        assert_eq!(push(false, "200 OK", "", false), Some((0, 3)));
+        assert_eq!(push(false, "200 OK", "audio 4002 PCMU", true), Some((0, 4)));
+        assert_eq!(push(true, "ACK", "", false), None);
     }
 
     #[test]

@@ -159,6 +159,12 @@ fn of_legs(call: &Shared, search: &Search) -> String {
     }
 }
 
+/// Says of a live call that a party has not acknowledged its 200 OK, which was sent so often.
+pub(crate) fn without_ack(name: &str, sent: u32) -> String {
+    let fix = ReasonSlug::AckTimeout.fix().unwrap_or_default();
+    format!(" 200 OK sent {sent} times, no ACK from {name}: the call ends 32 s after the first. Try: {fix}.")
+}
+
 /// The application that answered the call.
 fn answered_for(call: &Shared) -> Option<&str> {
     call.story.app.as_ref()?.answered.as_deref()
