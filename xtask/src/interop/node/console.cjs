@@ -380,6 +380,112 @@ async function read(browser, url, faults) {
   await page.context().close();
 }
 
+/** Parties that name themselves at length, many that reject alike, routes without a target, callers of the API that are not let in: made of the edge's own answers. */
+async function crowded(browser, url, faults) {
+  const page = await opened(browser, url, { viewport: { width: 1440, height: 900 } }, faults);
+  const rewrite = (path, change) => page.route((at) => at.pathname === path, async (route) => {
+    const response = await route.fetch();
+    const body = await response.json();
+    change(body);
+    await route.fulfill({ response, json: body });
+  });
+  const show = async (name, there) => {
+    await page.goto(`${url}/#/nowhere`);
+    await page.goto(`${url}/#/${name}`);
+    await page.locator(there || 'main table tbody tr').first().waitFor();
+  };
+  const user = 'u'.repeat(60) + '12'.repeat(30);
+  const rejecting = { name: 'sip-exchange', calls: 5, of: 6, in_row: 5, lost: 5, still: true, good_since: 0, recent: { calls: 5, of: 6 }, answers: [{ code: 503, text: 'Service Unavailable', leads_on: false, calls: 5, present: true }], fix: 'call the carrier', last_sid: `CA${'0'.repeat(32)}` };
+  const codes = [486, 404, 480, 603].flatMap((code, at) => ['received', 'sent'].map((direction) => ({ direction, code, calls: 54 - at })));
+  const crowd = (trunks) => {
+    const some = (name, more) => ({ ...structuredClone(trunks[0]), name, state: 'up', ...more });
+    return [some('down', { state: 'down', last_problem: 'no answer to OPTIONS' }), some('full', { rejected: rejecting }), ...Array.from({ length: 40 }, (_, at) => some(`customer-${at}`))];
+  };
+  await rewrite('/v1/calls', (body) => {
+    body.calls.forEach((call, at) => Object.assign(call, { from: at ? user : '1'.repeat(120), reason: 'caller_hung_up', flags: at ? call.flags : ['one_way'] }));
+    body.calls[0].legs.forEach((leg) => { leg.rtp.rx_packets = 0; });
+  });
+  await rewrite('/v1/trunks', (body) => { body.trunks = crowd(body.trunks).map((trunk) => ({ ...trunk, hour: { ...body.trunks[0].hour, codes } })); });
+  const problem = (harm, headline, more = {}) => ({ harm, headline, evidence: 'seen', fix: null, command: null, ...more });
+  await rewrite('/v1/status', (body) => {
+    body.trunks = crowd(body.trunks);
+    // In the order in which the edge has them.
+    body.problem_details = [
+      problem('calls', 'route number +13105550110 has no target left'), problem('calls', 'trunk down is down', { trunk: 'down', kind: 'down' }), problem('calls', 'trunk full rejected 5 of 6 calls', { trunk: 'full', kind: 'rejects' }),
+      problem('calls', 'app hook: failed in 1 of 1 calls', { app: 'hook', kind: 'fails' }), problem('media', 'no media from customer-1', { trunk: 'customer-1', kind: 'one_way' }),
+      problem('calls', 'trunk spare is down', { unmet: true, trunk: 'spare', kind: 'down' }), problem('records', 'app hook: callbacks are not delivered'),
+    ];
+  });
+  const row = (target, code, count, more) => ({ kind: 'failed', reason: 'target_rejected', code, sentence: 'a target rejected the call', count, fix: 'advice', last_at: new Date().toISOString(), last_sid: rejecting.last_sid, trunk: 'customer-2', target, text: `${target} answered ${code}`, ...more });
+  await rewrite('/v1/history', (body) => { body.troubles = [...Array.from({ length: 40 }, (_, at) => row(`customer-${at}`, 404, 300 - at)), row('full', 503, 5), { ...row('customer-1', null, 1), kind: 'one_way', reason: null }]; });
+  await rewrite('/v1/routes', (body) => {
+    const [some] = body.routes;
+    body.routes = [{ ...some, name: 'number +13105550110', connect: ['trunk:down', 'trunk:full@2'], has_file: false }, { ...some, name: 'half', connect: ['trunk:down', 'trunk:customer-0'], has_file: false }, { ...some, name: 'refused', connect: ['reject:403'], has_file: false }];
+  });
+  const request = (more) => ({ at: new Date().toISOString(), method: 'GET', path: 'Calls.json', query: '', resource: 'Calls', status: 200, code: null, message: null, call: null, ms: 1, source: '192.0.2.7', key: null, ...more });
+  const refused = (source) => request({ method: '', path: '', resource: 'authentication', status: 401, code: 20003, message: 'Authenticate', source });
+  const gone = request({ path: `Calls/${rejecting.last_sid}.json`, status: 404, code: 20404, message: 'not found', call: rejecting.last_sid });
+  await rewrite('/v1/api', (body) => Object.assign(body, {
+    open: true, requests: [request(), gone], failures: [refused('192.0.2.8'), refused('192.0.2.8'), gone, refused('192.0.2.9')],
+    callback_errors: [{ app: 'api', code: 11200, message: 'the application answered 500', call: rejecting.last_sid, at: new Date().toISOString(), next_at: new Date(Date.now() + 60_000).toISOString() }],
+  }));
+  await page.route((at) => at.pathname === '/metrics', async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, body: `${await response.text()}\ntrunkgate_callbacks_waiting{app="api"} 1\n` });
+  });
+
+  const whole = () => page.evaluate(() => { const list = document.querySelector('main .scroll'); return list.scrollWidth <= list.clientWidth + 1; });
+  for (const key of ['', 'm']) {
+    await show('calls');
+    if (key) await page.keyboard.press(key);
+    await until(page, key ? () => document.querySelector('.end').textContent.length === 120 : () => document.querySelector('.end') !== null);
+    hold(`a party that names itself at length leaves room for all columns ${key}`, await whole() && await page.locator('td .end').first().getAttribute('title') === await page.locator('td .end').first().textContent());
+    await picture(page, `crowded-calls${key}`);
+  }
+  await page.keyboard.press('m');
+  hold('a call without audio of both sides is no one-way call', (await page.locator('tbody tr[data-row]').first().innerText()).includes('no audio'));
+  await show('trunks');
+  const link = page.locator('.codes a').first();
+  hold('a code leads to the calls that are counted', /trunk=.*&direction=received&code=486&within=3600$/.test(await link.getAttribute('href')));
+  const rows = await page.evaluate(() => Math.max(...[...document.querySelectorAll('.codes')].map((one) => one.getBoundingClientRect().height)));
+  hold(`the codes of one direction take one line: ${rows}`, rows < 30 && (await page.locator('.codes').first().innerText()).includes('+2'));
+  await picture(page, 'crowded-trunks');
+  await show('overview', '.health.bad');
+  await page.locator('.problems li').nth(4).waitFor();
+  const kinds = await page.locator('.problems > li').evaluateAll((all) => all.map((one) => one.className));
+  hold(`red problems are before amber ones: ${kinds}`, kinds.includes('warn') && kinds.lastIndexOf('bad') < kinds.indexOf('warn'));
+  hold('a number in a problem is masked', !(await page.locator('main').innerText()).includes('+13105550110'));
+  const history = page.locator('section[aria-label="Problems in the last hour"] tbody tr');
+  const texts = await history.allInnerTexts();
+  hold(`the history begins with what is a problem now: ${texts.slice(0, 3)}`, texts.length === 3 && texts[0].includes('full') && texts[1].includes('customer-1') && texts[2].includes('40 parties'));
+  hold('what callers dial wrong is not red', await history.nth(2).locator('.chip.bad, .chip.warn').count() === 0 && await history.nth(0).locator('.chip.bad').count() === 1);
+  await history.nth(2).locator('summary').click();
+  hold('the parties of a shared row have links to their calls', await history.nth(2).locator('details a').count() === 40 && page.url().endsWith('#/overview'));
+  hold('an application has one tile', await page.locator('.strip strong', { hasText: /^hook$/ }).count() === 1);
+  await picture(page, 'crowded-overview', true);
+  await show('routes', 'section[aria-label^="Routes in order"] tbody tr');
+  const routes = page.locator('section[aria-label^="Routes in order"] tbody tr');
+  hold('a route without a target is marked, with the state of each', await routes.nth(0).evaluate((one) => one.matches('.marked')) && (await routes.nth(0).locator('a.chip.bad').allInnerTexts()).join() === 'down,rejects 5 of 6');
+  hold('a route with a target, and one that refuses, are not marked', await routes.nth(1).evaluate((one) => !one.matches('.marked')) && await routes.nth(2).evaluate((one) => !one.matches('.marked')));
+  hold('a number in the name of a route is masked', (await routes.nth(0).innerText()).includes('number +1310****110'));
+  await picture(page, 'crowded-routes');
+  await show('api', 'section[aria-label="Latest requests"] tbody tr');
+  const latest = page.locator('section[aria-label="Latest requests"] tbody tr');
+  const told = await latest.allInnerTexts();
+  hold(`requests that were not let in are a row of each client: ${told}`, told.length === 4 && told.filter((text) => text.includes('not let in')).length === 2 && told.some((text) => text.includes('2 times') && text.includes('192.0.2.8')));
+  hold('there is no link to a call that is not there', await latest.locator('a').count() === 0);
+  const callbacks = page.locator('section[aria-label=Callbacks] tbody tr', { hasText: 'requests to the API named' });
+  hold('a callback that fails has its error, call and next attempt', /11200.*answered 500.*call.*next attempt in/s.test(await callbacks.innerText()) && await callbacks.locator('a[href*="#/calls/CA"]').count() === 1);
+  await picture(page, 'crowded-api');
+  await page.setViewportSize(NARROW);
+  for (const name of ['overview', 'calls', 'trunks', 'routes', 'api']) {
+    await show(name);
+    hold(`${name} of many fits a phone`, await overflow(page) <= 0);
+    await picture(page, `crowded-${name}-narrow`);
+  }
+  await page.context().close();
+}
+
 /** Every page with no, one and 50 trunks, and with 10,000 calls, wide and narrow, light and dark. */
 async function sizes(browser, url, faults) {
   const says = { overview: 'No trunks are configured', calls: 'No calls since the edge was started', trunks: '[trunk.NAME]', routes: 'No trunks are configured' };
@@ -754,6 +860,7 @@ async function run() {
       await sizes(browser, flag('walk'), faults);
       await mended(browser, flag('walk'), faults);
       await read(browser, flag('walk'), faults);
+      await crowded(browser, flag('walk'), faults);
     }
     if (flag('told')) await told(browser, flag('told'), flag('sid'), faults);
     if (flag('turns')) await turns(browser, flag('turns'), faults);
