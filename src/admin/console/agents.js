@@ -5,7 +5,7 @@ import { chip, facts, h, moment, section, swap } from './dom.js';
 import { count, duration, figure, kind, lapse, masked } from './format.js';
 import { lastHour, listing } from './listing.js';
 import { spark } from './plot.js';
-import { faultChips, faults, isFaulty, lastProblem, score } from './trunks.js';
+import { faultChips, faults, lastProblem, markOf, score } from './trunks.js';
 
 /** Mean of a histogram of /metrics, in the histogram's unit. */
 function mean(families, name) {
@@ -59,7 +59,7 @@ export function agentsPage(main, query) {
   const all = h('div', {});
   const list = listing(columns(() => samples, () => problems), {
     page: 'agents', query, first: 'Agent', caption: 'Agents', name: 'agent', key: (agent) => agent.name, detail, empty: ['No agents are configured. An agent is a voice bot behind a WebSocket (or plain RTP): add a section ', h('code', {}, '[agent.NAME]'), ' with its ', h('code', {}, 'url'), ' and ', h('code', {}, 'connect = ["agent:NAME"]'), ' to a route, then reload.'],
-    mark: (agent) => (['down', 'skipped'].includes(agent.state) || isFaulty(faults(agent, problems, 'agents')) ? 'marked' : null),
+    mark: (agent) => markOf(['down', 'skipped'].includes(agent.state), faults(agent, problems, 'agents')),
   });
   const figures = section('All agents', all);
   main.append(h('h1', {}, 'Agents'), list.node, figures);

@@ -146,7 +146,7 @@ function sharers(one, filter) {
   const name = `${one.kind} ${one.reason} ${one.code}`;
   return h('details', { open: openRows.has(name), on: { toggle: (event) => { openRows[event.target.open ? 'add' : 'delete'](name); } } },
     h('summary', { key: `parties ${name}` }, `${count(one.group.length)} parties`),
-    one.group.map((each) => h('div', {}, h('a', { href: `#/calls${api.query(filter(each))}` }, masked(each.target || each.trunk || 'the edge')), ` ${count(each.count)}`)));
+    one.group.map((each) => [h('span', { class: 'nowrap' }, h('a', { href: `#/calls${api.query(filter(each))}` }, masked(each.target || each.trunk || 'the edge')), ` ×${count(each.count)}`), ' ']));
 }
 
 /** The history of the hour: what is a problem now, by `/v1/status`, is first and has its colour. */

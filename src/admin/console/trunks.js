@@ -43,13 +43,19 @@ export function faults(party, problems, page = 'trunks') {
     const { text, calls } = KINDS[problem.kind](party);
     const link = calls ? `#/calls${api.query({ trunk: party.name, ...calls })}` : `#/${page}${api.query({ [key]: party.name })}`;
     const title = [`${problem.headline}${problem.evidence ? `: ${problem.evidence}` : ''}`, problem.fix && `Try: ${problem.fix}`].filter(Boolean).join('. ');
-    return { text, title, link, kind: HARMS[problem.harm] || 'plain', isNow: problem.harm !== 'past' };
+    return { text, title, link, kind: problem.unmet && HARMS[problem.harm] === 'bad' ? 'warn' : HARMS[problem.harm] || 'plain', isNow: problem.harm !== 'past' };
   });
 }
 
 /** Chips of faults. */
 export function faultChips(all) {
   return all.map((fault) => [' ', h('a', { href: fault.link, title: masked(fault.title), class: `chip ${fault.kind}` }, fault.text)]);
+}
+
+/** Class of the row of a party: a red mark where calls fail, an amber one for less. */
+export function markOf(isDown, all) {
+  if (!isDown && !isFaulty(all)) return null;
+  return isDown || all.some((fault) => fault.isNow && fault.kind === 'bad') ? 'marked' : 'marked warned';
 }
 
 /** Whether one of them harms calls now. */
@@ -89,7 +95,7 @@ function columns(samples, problems) {
   return [
     { name: 'Trunk', cell: (trunk) => h('strong', {}, trunk.name), sort: (trunk) => trunk.name },
     { name: 'State', cell: (trunk) => [chip(kind(trunk.state), trunk.state, trunk.state === 'unknown' ? 'Not monitored, or nothing heard of it yet' : null), trunk.registration && trunk.registration.state === 'trying' ? [' ', chip('plain', 'registering')] : null,
-      faultChips(own(trunk))], sort: (trunk) => (trunk.state === 'down' ? 0 : isFaulty(own(trunk)) ? 1 : { unknown: 2, up: 3 }[trunk.state] ?? 4), wide: true },
+      faultChips(own(trunk))], sort: (trunk) => ({ marked: trunk.state === 'down' ? 0 : 1, 'marked warned': 2 }[markOf(trunk.state === 'down', own(trunk))] ?? { unknown: 3, up: 4 }[trunk.state] ?? 5), wide: true },
     { name: 'Sessions', title: 'Live calls, of the limit', cell: (trunk) => h('span', { title: `${trunk.hour.live_in} from the trunk, ${trunk.hour.live_out} to it` }, `${count(trunk.calls)}${trunk.max_calls ? ` / ${count(trunk.max_calls)}` : ''}`), sort: (trunk) => trunk.calls, down: true, class: 'number' },
     { name: 'In, 1 h', title: 'Calls from the trunk that ended in the last hour', cell: (trunk) => count(trunk.hour.calls_in), sort: (trunk) => trunk.hour.calls_in, down: true, class: 'number' },
     { name: 'Out, 1 h', title: 'Calls to the trunk that ended in the last hour', cell: (trunk) => count(trunk.hour.calls_out), sort: (trunk) => trunk.hour.calls_out, down: true, class: 'number' },
@@ -162,7 +168,7 @@ export function trunksPage(main, query) {
   const said = h('p', { class: 'dim', role: 'status' });
   const list = listing(columns(() => samples, () => problems), {
     page: 'trunks', query, first: 'State', caption: 'Trunks', name: 'trunk', key: (trunk) => trunk.name, detail, empty: ['No trunks are configured. A trunk is a carrier, a PBX or a group of phones: add a section ', h('code', {}, '[trunk.NAME]'), ' to the configuration, then reload.'],
-    mark: (trunk) => (isBad(trunk, problems) ? 'marked' : null), kept: () => ({ filter: text.value.trim(), state: state.value }),
+    mark: (trunk) => markOf(trunk.state === 'down', faults(trunk, problems)), kept: () => ({ filter: text.value.trim(), state: state.value }),
   });
   main.append(h('h1', {}, 'Trunks'), form, said, list.node);
 

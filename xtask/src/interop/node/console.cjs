@@ -449,6 +449,7 @@ async function crowded(browser, url, faults) {
   hold('a code leads to the calls that are counted', /trunk=.*&direction=received&code=486&within=3600$/.test(await link.getAttribute('href')));
   const rows = await page.evaluate(() => Math.max(...[...document.querySelectorAll('.codes')].map((one) => one.getBoundingClientRect().height)));
   hold(`the codes of one direction take one line: ${rows}`, rows < 30 && (await page.locator('.codes').first().innerText()).includes('+2'));
+  hold('trunks with lost calls are before those with less', (await page.locator('tr.marked strong').allInnerTexts()).join() === 'down,full,customer-1' && await page.locator('tr.warned').count() === 1);
   await picture(page, 'crowded-trunks');
   await show('overview', '.health.bad');
   await page.locator('.problems li').nth(4).waitFor();
