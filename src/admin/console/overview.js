@@ -159,6 +159,7 @@ function troubles(all, said, status) {
   const filter = (one) => ({
     ...(FLAGS.includes(one.kind) ? { flag: one.kind } : { reason: one.reason }),
     trunk: [one.target, one.trunk].find(isTrunk),
+    direction: one.code && isTrunk(one.target) ? 'received' : '',
     code: one.code,
   });
   const rows = joined(all, isCurrent);

@@ -24,7 +24,7 @@ const share = (fault) => (fault ? ` ${count(fault.calls)} of ${count(fault.of)}`
 /** Problems of a trunk or agent by `kind`: the text of their chip, and the filter of their calls. */
 const KINDS = {
   down: () => ({ text: 'does not respond' }),
-  rejects: ({ rejected }) => ({ text: `rejects${share(rejected)}`, calls: rejected ? { code: rejected.answers[0].code } : null }),
+  rejects: ({ rejected }) => ({ text: `rejects${share(rejected)}`, calls: rejected ? { direction: 'received', code: rejected.answers[0].code } : null }),
   not_registered: () => ({ text: 'not registered' }),
   one_way: ({ unheard, silent }) => ({ text: `no audio in${share(unheard || silent) || ' a live call'}`, calls: { flag: 'one_way' } }),
   stopped: ({ stopped }) => ({ text: `audio stopped in${share(stopped)}`, calls: { flag: 'one_way' } }),

@@ -31,7 +31,13 @@ fn an_answer_that_is_never_acknowledged() {
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(PBX, "ACK");
     bench.pass(Duration::from_secs(31));
-    assert!(bench.sent.iter().filter(|s| s.code() == 200).count() > 5, "the 2xx is repeated");
+    let sent = bench.sent.iter().filter(|s| s.code() == 200).count();
+    assert!(sent > 5, "the 2xx is repeated");
+    let verdict = bench.gateway.trace(&bench.gateway.calls(bench.now)[0].sid).unwrap().verdict;
+    assert!(
+        verdict.contains(" times, no ACK from carrier: the call ends 32 s after the first. Try: check"),
+        "{verdict}"
+    );
     bench.pass(Duration::from_secs(2));
     bench.sent.retain(|s| s.code() != 200);
     let bye = bench.expect(CARRIER, "BYE");
