@@ -479,10 +479,14 @@ async function crowded(browser, url, faults) {
   hold('a callback that fails has its error, call and next attempt', /11200.*answered 500.*call.*next attempt in/s.test(await callbacks.innerText()) && await callbacks.locator('a[href*="#/calls/CA"]').count() === 1);
   await picture(page, 'crowded-api');
   await page.setViewportSize(NARROW);
-  for (const name of ['overview', 'calls', 'trunks', 'routes', 'api']) {
+  const { calls: [call] } = await (await page.request.get(`${url}/v1/calls?limit=1`)).json();
+  await rewrite(`/v1/calls/${call.sid}`, (body) => Object.assign(body, { from: user, to: user, route: user }));
+  await rewrite('/v1/why', (body) => Object.assign(body, { called: user, caller: user }));
+  for (const name of ['overview', 'calls', 'trunks', 'routes', 'api', `calls/${call.sid}`]) {
     await show(name);
+    if (name.includes('/')) await page.locator('section[aria-label="Routing"] tbody tr').first().waitFor();
     hold(`${name} of many fits a phone`, await overflow(page) <= 0);
-    await picture(page, `crowded-${name}-narrow`);
+    await picture(page, `crowded-${name.split('/')[0]}-narrow`);
   }
   await page.context().close();
 }
