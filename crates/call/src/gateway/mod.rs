@@ -445,12 +445,7 @@ impl Gateway {
     fn traced(&self, sid: &str, raw: bool) -> Option<(Instant, TraceView)> {
         let live = self.live(sid).and_then(|call| {
             let trace = self.edge.tracing.traces.get(&call.shared.key)?;
-            let mut view = trace.view(crate::call::story::verdict::head(call), raw);
-            let missing = view.unacknowledged().filter(|_| call.shared.ending.is_none());
-            let missing = missing
-                .and_then(|(leg, sent)| Some(crate::call::story::verdict::without_ack(view.legs.get(leg)?, sent)));
-            view.verdict.extend(missing);
-            Some((trace.began(), view))
+            Some((trace.began(), crate::call::story::verdict::of_live(call, trace, raw)))
         });
         live.or_else(|| self.edge.recent.trace(sid, raw))
     }

@@ -11,7 +11,7 @@ use trunkgate_story::change::Change;
 use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::Series;
-use trunkgate_story::trace::TraceView;
+use trunkgate_story::trace::{Trace, TraceView};
 use trunkgate_story::view::PassedOverView;
 
 use crate::call::legs::headers::Brought;
@@ -31,6 +31,19 @@ const OUTCOMES_TOLD: usize = 6;
 pub(crate) fn head(Call { shared: call, parts }: &Call) -> TraceView {
     let legs = call.legs.with_ids().map(|(at, _)| call.legs.name_of(at)).collect();
     TraceView::of(call.legs.sid().to_owned(), verdict(call, &parts.search), legs)
+}
+
+/// The ladder of a call that the gateway has.
+pub(crate) fn of_live(call: &Call, trace: &Trace, raw: bool) -> TraceView {
+    let mut view = trace.view(head(call), raw);
+    let missing = view.unacknowledged().filter(|_| call.shared.ending.is_none());
+    if let Some((name, sent)) = missing.and_then(|(leg, sent)| Some((view.legs.get(leg)?, sent))) {
+        let fix = ReasonSlug::AckTimeout.fix().unwrap_or_default();
+        let text =
+            format!(" 200 OK sent {sent} times, no ACK from {name}: the call ends 32 s after the first. Try: {fix}.");
+        view.verdict.push_str(&text);
+    }
+    view
 }
 
 /// What a call's legs and its reason do not say.
@@ -157,12 +170,6 @@ fn of_legs(call: &Shared, search: &Search) -> String {
         (State::Ended, _, Some(ending)) => not_answered(call, ending),
         (State::Ended, _, None) => String::new(),
     }
-}
-
-/// Says of a live call that a party has not acknowledged its 200 OK, which was sent so often.
-pub(crate) fn without_ack(name: &str, sent: u32) -> String {
-    let fix = ReasonSlug::AckTimeout.fix().unwrap_or_default();
-    format!(" 200 OK sent {sent} times, no ACK from {name}: the call ends 32 s after the first. Try: {fix}.")
 }
 
 /// The application that answered the call.
