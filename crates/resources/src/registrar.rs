@@ -12,6 +12,7 @@ use trunkgate_sip::header::NameAddr;
 use trunkgate_sip::{Answer, ConnectionId, Flow, HeaderName, ListenerId, Message, Party, Scheme};
 
 use crate::limits::{BINDING_CONTACT_BYTES, BINDING_SECONDS};
+use crate::sip::extra;
 
 /// What makes a flow another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,6 +87,16 @@ impl Registrar {
     /// When the next binding ends.
     pub fn next(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Returns the answer that lists what is bound now (RFC 3261 §10.3 step 8).
+    pub(crate) fn listing(&self, now: Instant, trunk: &str) -> Answer {
+        let contact = |binding: &Binding| {
+            let left = binding.until.saturating_duration_since(now).as_secs();
+            extra("Contact", format!("<{}>;expires={left}", binding.contact))
+        };
+        let headers = self.bindings(trunk).iter().map(contact).collect();
+        Answer { code: 200, headers, ..Answer::default() }
     }
 
     /// Keeps the bindings that are wanted, and the look-ups in step.

@@ -580,24 +580,12 @@ impl Edge {
 
     /// Writes a line of the log.
     pub fn log(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
-        let reason = reason.map(ReasonSlug::as_str);
-        self.turn.outputs.push_back(Output::Log(LogLine {
-            call: call.to_owned(),
-            warn: false,
-            text: redact::addresses(text),
-            reason,
-        }));
+        self.turn.outputs.push_back(Output::Log(log_line(call, false, text, reason)));
     }
 
     /// The same for a line that asks an operator to act.
     pub fn warn(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
-        let reason = reason.map(ReasonSlug::as_str);
-        self.turn.outputs.push_back(Output::Log(LogLine {
-            call: call.to_owned(),
-            warn: true,
-            text: redact::addresses(text),
-            reason,
-        }));
+        self.turn.outputs.push_back(Output::Log(log_line(call, true, text, reason)));
     }
 
     /// A number as log lines may show it.
@@ -632,6 +620,12 @@ impl Edge {
     pub fn date(&self, now: Instant) -> SystemTime {
         self.wall.at(now)
     }
+}
+
+/// Makes a line of the log.
+fn log_line(call: &str, warn: bool, text: String, reason: Option<ReasonSlug>) -> LogLine {
+    let (call, text, reason) = (call.to_owned(), redact::addresses(text), reason.map(ReasonSlug::as_str));
+    LogLine { call, warn, text, reason }
 }
 
 /// Trunk names as numbers that stay the same for ever, so that a reload leaves dialogs with their owners.

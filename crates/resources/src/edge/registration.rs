@@ -395,7 +395,7 @@ impl Edge {
             self.registrar.keep(name, party, |_| false);
             self.show_trunk(name);
             self.log("", format!("trunk {name}: all registrations removed by {}", flow.remote), None);
-            return self.listing(now, name);
+            return self.registrar.listing(now, name);
         }
         let wishes: Option<Vec<Wish>> = contacts.iter().map(|contact| wish(contact, request)).collect();
         let Some(wishes) = wishes.filter(|wishes| wishes.len() <= CONTACTS_PER_REGISTER) else { return refusal(400) };
@@ -440,16 +440,6 @@ impl Edge {
                 self.log("", format!("trunk {name}: a registration removed by {}", flow.remote), None);
             }
         }
-        self.listing(now, name)
-    }
-
-    /// What is bound now (RFC 3261 §10.3 step 8).
-    fn listing(&self, now: Instant, name: &str) -> Answer {
-        let contact = |binding: &Binding| {
-            let left = binding.until.saturating_duration_since(now).as_secs();
-            extra("Contact", format!("<{}>;expires={left}", binding.contact))
-        };
-        let headers = self.registrar.bindings(name).iter().map(contact).collect();
-        Answer { code: 200, headers, ..Answer::default() }
+        self.registrar.listing(now, name)
     }
 }
