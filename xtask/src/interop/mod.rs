@@ -55,7 +55,8 @@ pub(crate) struct Options {
 
 /// Cases that --quick leaves out unless they are asked for by name: one measures time on a machine that must have nothing
 /// else to do, one waits for intervals of real time, the others install large packages.
-const FULL_ONLY: [&str; 14] = [
+const FULL_ONLY: [&str; 15] = [
+    "mwi",
     "sipp-timers",
     "agent-100",
     "agent-pipecat",
