@@ -119,9 +119,10 @@ fn ports_are_free_once_told_closed_and_a_taken_one_is_named() {
     // … and free as soon as its end is told closed, RTP and RTCP.
     rig.workers.send(id, Command::RemoveEnd { end: A });
     assert_eq!(rig.event(), (id, Event::EndClosed { end: A, port: side.edge.port() }));
-    drop((UdpSocket::bind(side.edge).unwrap(), UdpSocket::bind(next_port(side.edge)).unwrap()));
-    rig.workers.send(id, Command::AddEnd { end: B, spec: spec.clone() });
-    assert_eq!(rig.event(), (id, Event::Bound { end: B }));
+    rig.until("both ports are free", |_| {
+        UdpSocket::bind(side.edge).is_ok() && UdpSocket::bind(next_port(side.edge)).is_ok()
+    });
+    rig.bind_again(id, B, &spec);
     // An end of a session that is gone is told, other commands are not.
     rig.workers.send(MediaId(4), Command::Close);
     rig.workers.send(MediaId(4), Command::AddEnd { end: A, spec });
@@ -141,8 +142,7 @@ fn late_packets_of_an_earlier_call_do_not_reach_the_next_on_its_ports() {
     rig.close(first, &a, &b);
     rig.workers.send(next, Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
     let counters = Arc::new(EndCounters::default());
-    rig.workers.send(next, Command::AddEnd { end: A, spec: EndSpec { bind: a.edge, counters: counters.clone() } });
-    assert_eq!(rig.event(), (next, Event::Bound { end: A }));
+    rig.bind_again(next, A, &EndSpec { bind: a.edge, counters: counters.clone() });
     a.rtp.send_to(&rtp(7, 1), a.edge).unwrap();
     rig.until("refused", |_| counters.dropped[DropReason::UnexpectedSource as usize].get() == 1);
     rig.workers.stop();

@@ -118,6 +118,19 @@ impl Rig {
         }
         panic!("no free ports");
     }
+    /// Binds an end on ports that were closed just now.
+    ///
+    /// A process that another test starts has a copy of every socket until its exec, so a closed port may be in use for a moment.
+    pub(crate) fn bind_again(&mut self, id: MediaId, end: EndId, spec: &EndSpec) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.workers.send(id, Command::AddEnd { end, spec: spec.clone() });
+            match self.event() {
+                (_, Event::BindFailed { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
+                event => break assert_eq!(event, (id, Event::Bound { end })),
+            }
+        }
+    }
     pub(crate) fn side(&mut self, id: MediaId, end: EndId, ip: IpAddr) -> Side {
         let (edge, counters) = self.bind(id, end, ip);
         let side = Side { edge, rtp: phone(ip), rtcp: phone(ip), counters };
