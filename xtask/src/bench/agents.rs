@@ -191,6 +191,12 @@ impl Seen {
     }
 }
 
+/// Memory in the edge of each of so many calls that an agent has, in bytes.
+pub(super) fn memory(calls: usize, format: &str) -> anyhow::Result<u64> {
+    let options = Options { calls, seconds: 3, format: vec![] };
+    Ok(measure(&options, format)?.bytes)
+}
+
 /// What the edge had used when all was said.
 struct Used {
     /// CPU time from when it was warm.

@@ -92,9 +92,9 @@ impl Dialer {
         first: usize,
         pairs: &[Pair],
         suite: Option<Suite>,
-    ) -> anyhow::Result<()> {
-        let mut pairs = pairs.iter().enumerate();
-        pairs.try_for_each(|(n, pair)| self.call(edge, first + n, pair, suite).map(drop)).context("setting up calls")
+    ) -> anyhow::Result<Vec<Paths>> {
+        let dialed = pairs.iter().enumerate().map(|(n, pair)| Ok(self.call(edge, first + n, pair, suite)?.paths));
+        dialed.collect::<anyhow::Result<_>>().context("setting up calls")
     }
 
     /// The same with all that is needed to end them.

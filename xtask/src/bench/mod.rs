@@ -15,6 +15,7 @@ mod hold;
 pub(crate) mod line;
 mod listener;
 mod load;
+mod memory;
 mod overload;
 pub(crate) mod process;
 mod record;
@@ -49,6 +50,8 @@ pub(crate) enum Bench {
     Record(record::Options),
     /// Instructions, system calls and wake-ups of one call.
     Counters(counters::Options),
+    /// Memory of a held call by its kind, of an idle process, after many calls and after a flood.
+    Memory(memory::Options),
     /// Twice the calls that the edge can carry, and a flood.
     Overload(overload::Options),
 }
@@ -64,6 +67,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<bool> {
         Bench::Hold(options) => hold::run(options),
         Bench::Record(options) => record::run(options),
         Bench::Counters(options) => counters::run(options),
+        Bench::Memory(options) => memory::run(options),
         Bench::Overload(options) => overload::run(options),
     }
 }

@@ -13,7 +13,7 @@ use crate::interop::edge::{self, Edge};
 use crate::interop::sipp::CARRIER_TO_PBX;
 
 /// The called side's port.
-const CALLED_PORT: u16 = 5060;
+pub(super) const CALLED_PORT: u16 = 5060;
 /// Calls before anything is measured.
 const WARM_UP: (f64, Duration) = (200.0, Duration::from_secs(2));
 /// How much the next rate that is tried is higher.
@@ -150,8 +150,8 @@ impl Percentiles {
     }
 }
 
-/// Memory of the process before a flood, at its peak, and when all of it is forgotten.
-fn flood(load: &mut Load) -> anyhow::Result<String> {
+/// Memory of the process before a flood, at its peak, and when all of it is forgotten, in a sentence.
+pub(super) fn flood(load: &mut Load) -> anyhow::Result<String> {
     let edge = start("")?;
     load.run(edge.udp, &[WARM_UP])?;
     load.listen(FORGOTTEN)?;

@@ -205,7 +205,12 @@ pub(super) fn start_recorded(dialer: &Dialer, section: &str, is_by_route: bool) 
 }
 
 /// The same of sides that speak so; `fork`: where a listener of every call is.
-fn start_edge(dialer: &Dialer, srtp: bool, fork: Option<&str>, codecs: (Codec, Codec)) -> anyhow::Result<Edge> {
+pub(super) fn start_edge(
+    dialer: &Dialer,
+    srtp: bool,
+    fork: Option<&str>,
+    codecs: (Codec, Codec),
+) -> anyhow::Result<Edge> {
     let srtp = if srtp { "srtp = \"required\"\n" } else { "" };
     let agent = fork.map_or(String::new(), |url| format!("[agent.scribe]\nurl = \"{url}\"\n"));
     let fork = if fork.is_some() { "fork = [\"agent:scribe\"]\n" } else { "" };

@@ -1,0 +1,187 @@
+//! `cargo xtask bench memory`: what the edge takes of memory, with traces, records and log as by default: the idle process, a held call
+//! by its kind, what many calls that are over leave behind, and a flood. Private resident memory, read from outside.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+
+use super::agents;
+use super::dialer::Dialer;
+use super::generator;
+use super::listener::Listener;
+use super::load::Load;
+use super::overload::{self, CALLED_PORT};
+use super::process::{self, machine};
+use super::rtp::{start_edge, start_recorded};
+use super::speech::Codec;
+use super::srtp::Suite;
+use crate::interop::edge::{self, Edge};
+use crate::interop::install;
+use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, PBX};
+
+/// Until a new process has done all that it does at its start.
+const STARTED: Duration = Duration::from_secs(2);
+/// Seconds in which both sides of every call speak.
+const SPOKEN_SECONDS: u32 = 2;
+/// Until the transactions of a call are forgotten (64·T1) and its messages are packed.
+const FORGOTTEN: Duration = Duration::from_secs(40);
+/// Calls that were and are over before memory is read: the first touch of memory is not what a call costs.
+const WARM_UP: usize = 20;
+/// Calls a second of those that are over at once, and their length.
+const RATE: u32 = 500;
+const LENGTH: Duration = Duration::from_millis(100);
+/// Stretches into which they are divided, with a look at memory after each.
+const STRETCHES: u32 = 5;
+/// Formats of agents' calls.
+const FORMATS: [&str; 2] = ["mulaw/8000", "l16/16000"];
+
+/// Flags of `cargo xtask bench memory`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Calls of each kind that are held.
+    #[arg(long, default_value_t = 300)]
+    calls: usize,
+    /// Calls, one after the other, after which memory is as before.
+    #[arg(long, default_value_t = 100_000)]
+    over: u32,
+    /// Only the kinds whose name contains this; nothing else then.
+    #[arg(long)]
+    only: Option<String>,
+    /// Leaves the flood out.
+    #[arg(long)]
+    no_flood: bool,
+    /// Writes the tables to this file as well (Markdown).
+    #[arg(long)]
+    out: Option<std::path::PathBuf>,
+}
+
+/// Who else has a call's audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    No,
+    Recorded,
+    Forked,
+}
+
+/// A kind of call.
+struct Kind {
+    name: &'static str,
+    /// Whether the called side speaks SRTP.
+    srtp: bool,
+    codecs: (Codec, Codec),
+    heard: Heard,
+}
+
+const RELAYED: Kind = Kind { name: "relayed", srtp: false, codecs: (Codec::Pcmu, Codec::Pcmu), heard: Heard::No };
+
+const KINDS: [Kind; 6] = [
+    RELAYED,
+    Kind { name: "relayed, SRTP on one side", srtp: true, ..RELAYED },
+    Kind { name: "PCMU to PCMA", codecs: (Codec::Pcmu, Codec::Pcma), ..RELAYED },
+    Kind { name: "PCMU to Opus", codecs: (Codec::Pcmu, Codec::Opus), ..RELAYED },
+    Kind { name: "relayed, recorded (dual WAV)", heard: Heard::Recorded, ..RELAYED },
+    Kind { name: "relayed, forked to an agent by WebSocket", heard: Heard::Forked, ..RELAYED },
+];
+
+/// Measures and prints.
+pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
+    install::packages(&[("sipp", "sip-tester"), ("taskset", "util-linux"), ("espeak-ng", "espeak-ng")])?;
+    edge::build()?;
+    process::raise_descriptor_limit()?;
+    let (private, resident) = idle()?;
+    let mut text = format!(
+        "Machine: {}. Idle process: {:.1} MiB of its own, {:.1} MiB with the pages of its file.\n\n\
+         | {} held calls | KiB of a call that has just begun | KiB of a call after {} s |\n| --- | --- | --- |\n",
+        machine(),
+        mib(private),
+        mib(resident),
+        options.calls,
+        FORGOTTEN.as_secs()
+    );
+    let chosen = |name: &str| options.only.as_ref().is_none_or(|part| name.contains(part.as_str()));
+    for kind in KINDS.iter().filter(|kind| chosen(kind.name)) {
+        let (fresh, held) = held(kind, options.calls).with_context(|| kind.name)?;
+        eprintln!("{}: {:.1} KiB, {:.1} KiB", kind.name, kib(fresh), kib(held));
+        let _ = writeln!(text, "| {} | {:.1} | {:.1} |", kind.name, kib(fresh), kib(held));
+    }
+    for format in FORMATS.into_iter().filter(|format| chosen(format)) {
+        let bytes = agents::memory(options.calls, format).with_context(|| format.to_owned())?;
+        eprintln!("with an agent, {format}: {:.1} KiB", kib(bytes));
+        let _ = writeln!(text, "| with an agent, {format} | {:.1} | |", kib(bytes));
+    }
+    if options.only.is_none() {
+        text.push_str(&over(options.over)?);
+    }
+    if options.only.is_none() && !options.no_flood {
+        text.push_str(&overload::flood(&mut Load::new(CALLED_PORT)?)?);
+    }
+    println!("{text}");
+    if let Some(file) = &options.out {
+        std::fs::write(file, text).with_context(|| file.display().to_string())?;
+    }
+    Ok(true)
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / 1024.0 / 1024.0
+}
+
+fn kib(bytes: u64) -> f64 {
+    bytes as f64 / 1024.0
+}
+
+/// (private, resident) bytes of a process without calls.
+fn idle() -> anyhow::Result<(u64, u64)> {
+    let edge = Edge::start(CARRIER_TO_PBX)?;
+    std::thread::sleep(STARTED);
+    Ok((process::private_bytes(edge.pid())?, edge.resident_bytes()? as u64))
+}
+
+/// Bytes of a held call of this kind: once both sides have spoken, and when what its set-up left is forgotten.
+fn held(kind: &Kind, calls: usize) -> anyhow::Result<(u64, u64)> {
+    let folder = tempfile::tempdir()?;
+    let dialer = Dialer::new()?;
+    let listener = Listener::start()?;
+    let edge = match kind.heard {
+        Heard::No => start_edge(&dialer, kind.srtp, None, kind.codecs)?,
+        Heard::Forked => {
+            start_edge(&dialer, kind.srtp, Some(&format!("ws://{}/media", listener.address)), kind.codecs)?
+        }
+        Heard::Recorded => {
+            let directory = folder.path().join("recordings").display().to_string();
+            start_recorded(&dialer, &format!("[recording]\ndirectory = {directory:?}\n"), true)?
+        }
+    };
+    let suite = kind.srtp.then_some(Suite::AesCm128HmacSha1_80);
+    let first = generator::coded_pairs(WARM_UP, kind.codecs)?;
+    for dialed in dialer.dial_all(edge.udp, &first, suite).with_context(|| edge.log_tail())? {
+        dialer.hang_up(edge.udp, &dialed)?;
+    }
+    std::thread::sleep(STARTED);
+    let bytes = || process::private_bytes(edge.pid());
+    let before = bytes()?;
+    let pairs = generator::coded_pairs(calls, kind.codecs)?;
+    let paths = dialer.dial_from(edge.udp, WARM_UP, &pairs, suite).with_context(|| edge.log_tail())?;
+    let seen = generator::drive(&pairs, &paths, SPOKEN_SECONDS, &|| process::cpu(edge.pid()))?;
+    ensure!(seen.packets > 0, "nothing was heard");
+    let of_one = |bytes: u64| bytes.saturating_sub(before) / calls as u64;
+    let fresh = of_one(bytes()?);
+    std::thread::sleep(FORGOTTEN);
+    Ok((fresh, of_one(bytes()?)))
+}
+
+/// Memory of a process after calls that are over, in a sentence.
+fn over(calls: u32) -> anyhow::Result<String> {
+    let _callee = Callee::start(PBX, 5060)?;
+    let mut edge = Edge::start(&format!("[limits]\ncalls_per_second = 0\n{CARRIER_TO_PBX}"))?;
+    let mut seen = Vec::new();
+    for stretch in 1..=STRETCHES {
+        Calls::new(calls / STRETCHES, RATE, LENGTH).all_succeed(&mut edge)?;
+        std::thread::sleep(FORGOTTEN);
+        let bytes = process::private_bytes(edge.pid())?;
+        eprintln!("{} calls that are over: {:.1} MiB", calls / STRETCHES * stretch, mib(bytes));
+        seen.push(format!("{:.1} MiB after {}", mib(bytes), calls / STRETCHES * stretch));
+    }
+    Ok(format!("\nCalls that are over: {}.\n", seen.join(", ")))
+}
