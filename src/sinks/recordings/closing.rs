@@ -25,9 +25,14 @@ use crate::sinks::store::disk::named;
 const LOOK: Duration = Duration::from_secs(RECORDINGS_LOOK_SECONDS);
 /// Between two tries of what the store has refused.
 const RETRY: Duration = Duration::from_secs(RECORDINGS_RETRY_SECONDS);
+/// Between two looks at entries that the store has refused, while recordings are written: a crash would leave their files without entry.
+const KEEP: Duration = Duration::from_secs(1);
 /// Between two parts of a look, while there is more to do.
 const BREATH: Duration = Duration::from_millis(100);
 const TOMBSTONE_MILLISECONDS: i64 = RECORDINGS_TOMBSTONE_DAYS as i64 * 86_400_000;
+
+/// What is said of a recording that a crash has cut.
+const CUT: &str = "the edge ended while it was recorded: its end is missing";
 
 /// Twilio's code of a recording without audio.
 pub(super) const TOO_SHORT: u32 = 16_101;
@@ -85,12 +90,16 @@ impl Closer {
         let (mut due, mut retried) = (Instant::now(), Instant::now());
         self.read_unindexed();
         loop {
-            match closing.recv_timeout(due.saturating_duration_since(Instant::now()).min(RETRY)) {
+            let most = if self.shared.figures.active.get() > 0 { KEEP } else { RETRY };
+            match closing.recv_timeout(due.saturating_duration_since(Instant::now()).min(most)) {
                 Ok(ended) => self.close(*ended),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             let now = Instant::now();
+            if self.take_refused() {
+                self.unindexed.keep();
+            }
             if now.duration_since(retried) >= RETRY {
                 retried = now;
                 self.index_late();
@@ -193,12 +202,20 @@ impl Closer {
         }
     }
 
+    /// Takes entries that the store has refused; whether there are any.
+    fn take_refused(&mut self) -> bool {
+        let refused = self.shared.refused.take();
+        if refused.is_empty() {
+            return false;
+        }
+        let directory = self.shared.settings().map(|settings| settings.directory.clone()).unwrap_or_default();
+        refused.into_iter().for_each(|entry| self.unindexed.add(entry, &directory));
+        true
+    }
+
     /// Brings entries that the store has refused to the index.
     pub(super) fn index_late(&mut self) {
-        let directory = self.shared.settings().map(|settings| settings.directory.clone()).unwrap_or_default();
-        for entry in self.shared.refused.take() {
-            self.unindexed.add(entry, &directory);
-        }
+        self.take_refused();
         if self.unindexed.is_empty() && self.shared.figures.unindexed.get() == 0 {
             return;
         }
@@ -266,13 +283,14 @@ impl Closer {
             };
             // One that a crash has left while it was trimmed.
             let _ = place.spare().remove_file();
+            let entry = Entry { error: entry.error.or_else(|| Some(CUT.to_owned())), ..entry };
             let closed = self.closed(file, &place, &entry, (false, None)).and_then(|entry| {
                 let noted = self.shared.finish(&entry);
                 noted.map(|()| entry).map_err(|error| format!("the index is not written: {error}"))
             });
             match closed {
                 Ok(entry) => {
-                    self.shared.figures.recovered.add(1);
+                    self.shared.figures.cut(entry.state == State::Absent);
                     self.finished(None, entry, Losses::default());
                 }
                 Err(what) => self.refused(&entry, &what),

@@ -35,8 +35,10 @@ pub(crate) struct RecordingFigures {
     pub(crate) refused_blocks: Counter,
     /// Writes and other steps that the disk has refused.
     pub(crate) disk_errors: Counter,
-    /// Recordings of an earlier process that were completed.
+    /// Recordings of an earlier process that were completed, those without audio too.
     pub(crate) recovered: Counter,
+    /// Those of them without any audio.
+    recovered_absent: Counter,
     /// Recordings of an earlier process that cannot be completed.
     pub(crate) unrecovered: Counter,
     /// Recordings whose entries the store has not taken yet.
@@ -51,6 +53,8 @@ pub(crate) struct RecordingFigures {
     trouble: Mutex<Option<Failure>>,
     /// Time of the latest loss.
     lost_at: Mutex<Option<Instant>>,
+    /// Time of the latest completion of a recording that a crash has cut.
+    cut_at: Mutex<Option<Instant>>,
 }
 
 impl RecordingFigures {
@@ -72,6 +76,33 @@ impl RecordingFigures {
         }
     }
 
+    /// Notes that a recording that a crash has cut is completed.
+    pub(super) fn cut(&self, is_absent: bool) {
+        self.recovered.add(1);
+        self.recovered_absent.add(u64::from(is_absent));
+        *self.cut_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Returns the recordings that a crash has cut, for an hour.
+    fn cuts(&self) -> Option<Problem> {
+        let at = (*self.cut_at.lock().unwrap_or_else(PoisonError::into_inner))?;
+        if at.elapsed() >= Duration::from_secs(RECORDINGS_LOSS_SHOWN_SECONDS) {
+            return None;
+        }
+        let count = |counter: &Counter| usize::try_from(counter.get()).unwrap_or(usize::MAX);
+        let (all, absent) = (count(&self.recovered), count(&self.recovered_absent));
+        let what = format!("{} cut by the end of an earlier run", number(all, "recording"));
+        let shown = match absent {
+            0 => "their ends are missing".to_owned(),
+            absent => format!(
+                "their ends are missing; {} no audio at all",
+                if absent == 1 { "1 has".to_owned() } else { format!("{absent} have") }
+            ),
+        };
+        let problem = Problem::new(Harm::Past, what).about("recordings were cut").shown_by(shown);
+        Some(problem.fixed_by("the log of the earlier run says how it ended; `trunkgate recordings` shows each"))
+    }
+
     /// Returns the loss of the last hour, as a problem that is over.
     fn loss(&self) -> Option<Problem> {
         let ago = self.lost_at.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())?;
@@ -81,7 +112,7 @@ impl RecordingFigures {
             0 => "less than a minute ago".to_owned(),
             minutes => format!("{minutes} min ago"),
         };
-        let shown = format!("the disk was full or too slow; the latest loss was {when}");
+        let shown = format!("the disk was full, failed or too slow; the latest loss was {when}");
         let fix = "`trunkgate recordings` shows each; `trunkgate help recording_failed`";
         is_recent.then(|| problem.about("recordings have gaps").shown_by(shown).fixed_by(fix))
     }
@@ -155,6 +186,7 @@ impl RecordingFigures {
             let problem = Problem::new(Harm::Records, what).about("recordings are not completed");
             problems.push(problem.fixed_by("see the log; encrypted ones need the identity in `key` of [recording]"));
         }
+        problems.extend(self.cuts());
         problems.extend(self.transcriptions.problem());
         problems.extend(self.mails.problems());
         problems

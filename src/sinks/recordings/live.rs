@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use trunkgate_call::{LossReason, Losses};
+use trunkgate_recording::age::Identities;
 use trunkgate_recording::limits::{FRAME_MS, FRAME_SAMPLES};
-use trunkgate_recording::{Container, Encoder};
+use trunkgate_recording::{Channels, Container, Encoder};
 
 use super::drawn;
 use super::figures::RecordingFigures;
@@ -43,6 +44,7 @@ pub(super) struct Live {
     /// Milliseconds of loss that the call knows of.
     told: u64,
     trim: bool,
+    key: Option<Arc<Identities>>,
     figures: Arc<RecordingFigures>,
 }
 
@@ -66,23 +68,31 @@ fn milliseconds(frames: u64) -> u64 {
     frames * u64::from(FRAME_MS)
 }
 
+/// Makes an encoder, and what stands at the beginning of its file.
+///
+/// # Errors
+/// The system's, where it has no random numbers.
+fn encoder(container: Container, channels: Channels, key: Option<&Identities>) -> io::Result<(Encoder, Vec<u8>)> {
+    let encryption = drawn::encryption(key)?;
+    let mut beginning = Vec::new();
+    let encoder = Encoder::new(container, channels, encryption.as_ref(), drawn::serial()?, &mut beginning)
+        .ok_or_else(|| io::Error::other("the encoder cannot be made"))?;
+    Ok((encoder, beginning))
+}
+
 impl Live {
     /// Begins a recording.
     ///
     /// # Errors
     /// The system's, where it has no random numbers.
     pub(super) fn new(begin: &Begin, settings: &Recording, figures: Arc<RecordingFigures>) -> io::Result<Live> {
-        let encryption = drawn::encryption(settings.key.as_deref())?;
-        let mut beginning = Vec::new();
-        let serial = drawn::serial()?;
-        let encoder = Encoder::new(settings.container, begin.channels, encryption.as_ref(), serial, &mut beginning)
-            .ok_or_else(|| io::Error::other("the encoder cannot be made"))?;
-        let kind = (settings.container, encryption.is_some());
+        let (encoder, beginning) = encoder(settings.container, begin.channels, settings.key.as_deref())?;
+        let kind = (settings.container, settings.key.is_some());
         let place = Place::new(&settings.directory, &begin.sid, begin.started_at, kind);
         let entry = Entry {
             file: Some((place.root().to_string_lossy().into_owned(), place.path())),
             is_opus: settings.container == Container::Opus,
-            is_encrypted: encryption.is_some(),
+            is_encrypted: settings.key.is_some(),
             ..begin.entry()
         };
         let output = Output::new(place, beginning, Arc::clone(&figures));
@@ -97,6 +107,7 @@ impl Live {
             lost: Losses::default(),
             told: 0,
             trim: begin.trim,
+            key: settings.key.clone(),
             figures,
         })
     }
@@ -110,6 +121,7 @@ impl Live {
     pub(super) fn take(&mut self, block: &Block, now: Instant) -> Option<Gap> {
         let frames = (block.samples.len() / STEREO) as u64;
         self.heard = self.heard.max(block.first.saturating_add(frames));
+        self.look(now);
         if !self.is_ready(now) {
             return None;
         }
@@ -180,6 +192,21 @@ impl Live {
         })
     }
 
+    /// Begins again where the file was removed: all that it had is a gap then.
+    fn look(&mut self, now: Instant) {
+        if !self.output.is_gone(now) {
+            return;
+        }
+        let container = if self.entry.is_opus { Container::Opus } else { Container::Wav };
+        let channels = Channels::of(self.entry.channels).unwrap_or(Channels::Dual);
+        // Without random numbers the next look tries again.
+        let Ok((encoder, beginning)) = encoder(container, channels, self.key.as_deref()) else { return };
+        (self.encoder, self.gathered) = (encoder, 0);
+        // Gaps that the file had are parts of the one that follows.
+        (self.gaps, self.lost) = (0, Losses::default());
+        self.output.begin_again(beginning, now);
+    }
+
     /// Whether the disk takes what it has refused before; it is asked once in a while.
     fn is_ready(&mut self, now: Instant) -> bool {
         !self.output.is_refused() || self.output.may_try(now) && self.write(now)
@@ -192,6 +219,7 @@ impl Live {
 
     /// Brings what was gathered to the file.
     pub(super) fn flush(&mut self, now: Instant) {
+        self.look(now);
         if !self.is_ready(now) || self.gathered == 0 {
             return;
         }
@@ -203,6 +231,8 @@ impl Live {
 
     /// Ends it; what the disk refuses now is lost.
     pub(super) fn end(mut self, sound: Sound, now: Instant) -> Ended {
+        self.output.look_again();
+        self.look(now);
         if self.output.is_refused() {
             self.write(now);
         }

@@ -17,6 +17,11 @@ use crate::sinks::store::disk;
 /// How long the disk is left alone after it has refused a file.
 const PAUSE: Duration = Duration::from_millis(RECORDINGS_PAUSE_MILLISECONDS);
 
+/// Time between two looks whether the file still has its name.
+const LOOK: Duration = Duration::from_secs(1);
+/// What became of a file that has lost its name.
+pub(super) const GONE: &str = "its file was removed while it was written";
+
 /// Returns which kind of loss a refusal of the disk is.
 pub(super) fn reason_of(error: &io::Error) -> LossReason {
     let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
@@ -34,6 +39,8 @@ pub(super) struct Output {
     pending: Vec<u8>,
     /// Time until which the disk is left alone.
     rests: Option<Instant>,
+    /// Time of the next look whether the file still has its name.
+    looks: Option<Instant>,
     /// The first refusal.
     error: Option<String>,
     /// What kind the latest one is of that no gap was noted for.
@@ -44,7 +51,17 @@ pub(super) struct Output {
 impl Output {
     /// Begins with these bytes; the file is created with the first write.
     pub(super) fn new(place: Place, beginning: Vec<u8>, figures: Arc<RecordingFigures>) -> Output {
-        Output { place, file: None, written: 0, pending: beginning, rests: None, error: None, reason: None, figures }
+        Output {
+            place,
+            file: None,
+            written: 0,
+            pending: beginning,
+            rests: None,
+            looks: None,
+            error: None,
+            reason: None,
+            figures,
+        }
     }
 
     /// Returns the length of the file.
@@ -82,6 +99,38 @@ impl Output {
         self.rests.is_none_or(|until| now >= until)
     }
 
+    /// Whether the file has lost its name, and all that was written with it; looked at once in a while.
+    pub(super) fn is_gone(&mut self, now: Instant) -> bool {
+        let Some(file) = self.file.as_ref().filter(|_| self.looks.is_none_or(|due| now >= due)) else { return false };
+        self.looks = Some(now + LOOK);
+        // Where it cannot be seen, the next write shows what is wrong.
+        !self.place.leads_to(file).unwrap_or(true)
+    }
+
+    /// Has the next look be the next thing.
+    pub(super) fn look_again(&mut self) {
+        self.looks = None;
+    }
+
+    /// Begins again with another file of the same name.
+    pub(super) fn begin_again(&mut self, beginning: Vec<u8>, now: Instant) {
+        (self.file, self.written, self.pending) = (None, 0, beginning);
+        self.refused(&io::Error::new(io::ErrorKind::NotFound, GONE), now);
+        self.rests = Some(now);
+    }
+
+    fn refused(&mut self, error: &io::Error, now: Instant) {
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            // A matter of this file, and not of the disk.
+            self.figures.disk_errors.add(1);
+        } else {
+            self.figures.failed(error, self.place.root());
+        }
+        self.reason = Some(reason_of(error));
+        self.error.get_or_insert_with(|| error.to_string());
+        self.rests = Some(now + PAUSE);
+    }
+
     /// Writes what waits, and the header for the length that the file has then; whether the disk has taken all of it.
     pub(super) fn write(&mut self, now: Instant, header: impl Fn(u64) -> Option<[u8; 80]>) -> bool {
         match self.try_write(header) {
@@ -92,15 +141,7 @@ impl Output {
                 true
             }
             Err(error) => {
-                if error.kind() == io::ErrorKind::AlreadyExists {
-                    // A matter of this file, and not of the disk.
-                    self.figures.disk_errors.add(1);
-                } else {
-                    self.figures.failed(&error, self.place.root());
-                }
-                self.reason = Some(reason_of(&error));
-                self.error.get_or_insert_with(|| error.to_string());
-                self.rests = Some(now + PAUSE);
+                self.refused(&error, now);
                 false
             }
         }

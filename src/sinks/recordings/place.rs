@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -106,6 +107,22 @@ impl Place {
         let flags = access | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         let file = File::from(openat(&folder, self.name.as_str(), flags, Mode::empty())?);
         if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::from(io::ErrorKind::InvalidInput)) }
+    }
+
+    /// Whether this place leads to an open file: not where the file was removed, or another disk is mounted over its folder.
+    ///
+    /// # Errors
+    /// The system's, where it cannot be seen.
+    pub(super) fn leads_to(&self, file: &File) -> io::Result<bool> {
+        let named = match self.open(false) {
+            Ok(named) => named.metadata()?,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        let open = file.metadata()?;
+        Ok((named.dev(), named.ino()) == (open.dev(), open.ino()))
     }
 
     /// Returns the place of a file that is made to take the place of this one.

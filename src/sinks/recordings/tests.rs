@@ -518,6 +518,61 @@ fn while_the_directory_is_gone_frames_are_lost_and_calls_refused_as_configured()
     assert_eq!(finished.lost.total(), entry.lost_milliseconds);
 }
 
+/// Removes a file, or has another stand in its place.
+type Removal = fn(&Path, &Path);
+
+#[test]
+fn a_file_that_is_removed_while_it_is_written_begins_again_and_what_it_had_is_a_gap() {
+    let ways: [Removal; 3] = [
+        |_, path| std::fs::remove_file(path).unwrap(),
+        |root, _| std::fs::remove_dir_all(root).unwrap(),
+        |_, path| {
+            std::fs::remove_file(path).unwrap();
+            std::fs::create_dir(path.with_extension("other")).unwrap();
+        },
+    ];
+    for (remove, container) in ways.iter().flat_map(|way| [(way, Container::Wav), (way, Container::Opus)]) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("recordings");
+        let settings = Recording { container, ..settings(&root) };
+        let figures = Arc::new(RecordingFigures::default());
+        let mut live = Live::new(&begin(1, Channels::Dual), &settings, Arc::clone(&figures)).unwrap();
+        let mut now = Instant::now();
+        let mut gaps = Vec::new();
+        for at in 0..30 {
+            if at == 12 {
+                let (root, path) = live.entry().file.clone().unwrap();
+                remove(root.as_ref(), &Path::new(&root).join(path));
+            }
+            gaps.extend(live.take(&block(1, at * FRAMES), now));
+            now += Duration::from_millis(200);
+        }
+        let ended = live.end(None, now);
+        assert!(ended.is_whole && ended.entry.milliseconds == 6000, "{:?}", ended.entry);
+        let [gap] = &gaps[..] else { panic!("{gaps:?}") };
+        assert_eq!((gap.at_milliseconds, gap.cause.as_str()), (0, output::GONE));
+        assert!((2400..=3600).contains(&gap.milliseconds), "noticed within a second: {gap:?}");
+        assert_eq!((ended.entry.lost_milliseconds, ended.lost.0.views()[0].reason), (gap.milliseconds, "disk_failed"));
+        let path = root.join(ended.place.path());
+        assert!(std::fs::metadata(&path).unwrap().len() > 1000);
+        let shown = figures.problems().remove(0).to_string();
+        assert!(shown.starts_with("recordings lack "), "the disk takes the new file: {shown}");
+    }
+}
+
+#[test]
+fn a_recording_whose_file_is_removed_before_its_end_is_absent() {
+    let mut bench = Bench::new(|_| {});
+    bench.begin(1, Channels::Dual);
+    bench.blocks(1, 0..6);
+    std::fs::remove_dir_all(bench.folder.path().join("recordings")).unwrap();
+    let entry = bench.end(1);
+    assert_eq!(
+        (entry.state, entry.lost_milliseconds, entry.error.as_deref()),
+        (State::Absent, 1200, Some(output::GONE))
+    );
+}
+
 #[test]
 fn recordings_of_a_process_that_was_killed_are_completed() {
     for (container, is_encrypted) in
@@ -545,6 +600,9 @@ fn recordings_of_a_process_that_was_killed_are_completed() {
         assert_eq!(bench.closer.recover((i64::MIN, String::new())).unwrap(), None);
         let entry = bench.entry(1);
         assert_eq!(entry.state, State::Completed, "{entry:?}");
+        assert!(entry.error.as_ref().unwrap().contains("the edge ended"), "{entry:?}");
+        let shown = bench.recordings.shared.figures.problems().remove(0).to_string();
+        assert!(shown.starts_with("1 recording cut by the end of an earlier run"), "{shown}");
         // The cut has damaged a chunk beside the open one: 2 s of WAV, up to 26 s of Opus.
         let lacks = match (container, is_encrypted) {
             (_, false) => 1000,
