@@ -4,7 +4,7 @@
 
 use std::net::UdpSocket;
 
-use crate::support::calls::{Call, NUMBER, Phone, rtp};
+use crate::support::calls::{Call, NUMBER, Phone, Speaking, rtp};
 use crate::support::sip::{field, to_tag};
 use crate::support::talk::{Rig, speech};
 use crate::support::{Process, config, finish, until};
@@ -285,4 +285,72 @@ fn a_route_without_any_target_is_one_problem_with_the_callers_that_were_lost() {
     let fix = problem["fix"].as_str().unwrap();
     assert!(fix.contains("[trunk.first]") && fix.contains("[trunk.second]"), "{fix}");
     assert_eq!(check(&edge), Some(1));
+}
+
+/// A call in which both are heard, and which ends.
+fn good_call(edge: &Process, id: &str, caller: &Phone, callee: &Phone) {
+    let call = Call::set_up(edge, id, caller, callee);
+    let speaking = [Speaking::tone(&caller.rtp, call.near), Speaking::tone(&callee.rtp, call.far)];
+    until("both are heard", || {
+        let legs = edge.json(&format!("/v1/calls/{}", edge.sid()))["legs"].clone();
+        let heard = |leg: &Value| leg["rtp"]["rx_packets"].as_u64() >= Some(5);
+        legs.as_array().unwrap().iter().all(heard).then_some(())
+    });
+    drop(speaking);
+    call.hang_up(2, caller, callee);
+    until("it is over", || (edge.json("/v1/status")["calls"] == 0).then_some(()));
+}
+
+#[test]
+fn audio_that_stops_in_several_calls_is_named_until_good_calls_came_after_them() {
+    let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let trunks = caller.trunk("pbx") + &callee.trunk("carrier");
+    let route = "[[route]]\nfrom = [\"pbx\"]\nconnect = [\"trunk:carrier\"]\n";
+    let edge = Process::start(&config(&(trunks + route)));
+    let calls: Vec<Call> = (0..4).map(|n| Call::set_up(&edge, &format!("stops-{n}"), &caller, &callee)).collect();
+    let speaking: Vec<Speaking> = calls.iter().map(|call| Speaking::tone(&caller.rtp, call.near)).collect();
+    let answering: Vec<Speaking> = calls.iter().map(|call| Speaking::tone(&callee.rtp, call.far)).collect();
+    let all_heard = |leg: usize, packets: u64| {
+        let list = edge.json("/v1/calls")["calls"].clone();
+        let heard = |call: &Value| call["legs"][leg]["rtp"]["rx_packets"].as_u64() >= Some(packets);
+        list.as_array().unwrap().iter().all(heard).then_some(())
+    };
+    until("the callees have been heard for some seconds", || all_heard(1, 170));
+    drop(answering);
+    let stopped = || edge.json("/v1/trunks")["trunks"][1]["stopped"].clone();
+    let named = || {
+        let problem = problems(&edge)[0].clone();
+        assert_eq!((&problem["kind"], &problem["harm"]), (&json!("stopped"), &json!("media")), "{}", stopped());
+        assert_eq!(check(&edge), Some(1));
+        problem
+    };
+    until("each is known to have stopped", || (stopped()["calls"] == 4).then_some(()));
+    named();
+    // Ten seconds after its answer each side is known to have been heard.
+    until("the calls go on", || all_heard(0, 520));
+    named();
+    drop(speaking);
+    calls.iter().for_each(|call| call.hang_up(2, &caller, &callee));
+    until("all are over", || (edge.json("/v1/status")["calls"] == 0).then_some(()));
+    let problem = named();
+    assert!(
+        problem["headline"].as_str().unwrap().starts_with("audio stopped in 4 of 4 calls of the last hour"),
+        "{problem}"
+    );
+    assert_eq!((&stopped()["still"], &stopped()["good_since"]), (&json!(true), &json!(0)));
+    let why = finish(&["why", "--url", &edge.url(), "--from", "pbx", "--called", NUMBER]).stdout;
+    let why = String::from_utf8(why).unwrap();
+    assert!(
+        why.contains("its audio stopped in mid-call in 4 of 4 calls of the last hour: no packets arrived"),
+        "{why}"
+    );
+    good_call(&edge, "good-1", &caller, &callee);
+    good_call(&edge, "good-2", &caller, &callee);
+    let problem = problems(&edge)[0].clone();
+    assert_eq!(
+        problem["headline"],
+        "audio stopped in 4 of 6 calls of the last hour with carrier; the latest 2 were good"
+    );
+    good_call(&edge, "good-3", &caller, &callee);
+    assert_eq!(problems(&edge), json!([]), "three good calls came after them");
 }

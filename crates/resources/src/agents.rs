@@ -14,10 +14,10 @@ use trunkgate_story::view::{AgentFailures, AgentView, FaultView, Recent};
 use trunkgate_story::wall::rfc3339;
 
 use crate::breaker::{Breaker, Leave, Stage};
+use crate::faults::fault_view;
 use crate::key::CallKey;
 use crate::limits::{AGENT_SHORT_IN_ROW, PROBE_FAILURES, PROVEN_SECONDS, SESSION_ENDS};
 use crate::queue::{Entry, Line};
-use crate::trunks::fault_view;
 use crate::unreached::{Unreached, UnreachedCall};
 
 /// One agent's state.

@@ -13,6 +13,7 @@ mod congestion;
 pub mod deadlines;
 pub mod edge;
 pub mod emergencies;
+mod faults;
 mod faulty;
 pub mod health;
 pub mod index;

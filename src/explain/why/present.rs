@@ -157,7 +157,13 @@ fn of_trunk(trunk: &Value) -> Vec<String> {
         now.push(format!("not registered: {}", registration["last_problem"].as_str().unwrap_or("no answer")));
     }
     now.extend(rejected(&trunk["rejected"]));
-    let faults = [("codec_mismatch", "codecs did not match"), ("unheard", "was not heard")];
+    let faults = [
+        ("codec_mismatch", "codecs did not match"),
+        ("unsent", "packets to it did not leave this machine"),
+        ("unheard", "was not heard"),
+        ("stopped", "its audio stopped in mid-call"),
+        ("loss", "packets were lost"),
+    ];
     now.extend(faults.iter().filter_map(|(key, what)| fault(&trunk[key], what)));
     now
 }
@@ -261,6 +267,8 @@ mod tests {
             {"name": "phones", "state": "down", "peers": [], "phones": []},
             {"name": "g729", "state": "up", "peers": [], "codec_mismatch": {"calls": 2, "of": 2, "still": true, "cause": "488"},
              "unheard": {"calls": 1, "of": 9, "still": false, "cause": "x"}},
+            {"name": "stops", "state": "up", "peers": [], "stopped": {"calls": 4, "of": 9, "still": true, "cause": "no packets for 5 s"},
+             "loss": {"calls": 3, "of": 9, "still": true, "cause": "26 % packet loss"}},
         ], "failing_apps": [
             {"name": "ivr", "calls": 2, "of": 3, "still": true, "code": 11_205, "cause": "connection refused"},
         ], "agents": [
@@ -295,6 +303,11 @@ mod tests {
         assert_eq!(
             line(trunk("g729"), Some(&status)),
             "    now up; codecs did not match in 2 of 2 calls of the last hour: 488\n"
+        );
+        assert_eq!(
+            line(trunk("stops"), Some(&status)),
+            "    now up; its audio stopped in mid-call in 4 of 9 calls of the last hour: no packets for 5 s; packets were lost in 3 of 9 \
+             calls of the last hour: 26 % packet loss\n"
         );
         let agent = |name: &str| json!({"target": format!("agent:{name}"), "url": "ws://192.0.2.1/"});
         assert_eq!(

@@ -184,10 +184,14 @@ impl Carried {
     pub(super) fn explain(&mut self, trunks: &Value) {
         let trunks = trunks["trunks"].as_array().into_iter().flatten();
         let cause = |trunk: &Value| {
-            // A stream that stopped in mid-call is counted with those that never came, and has another cause.
-            let (found, how) = match trunk["unheard"].is_object() {
-                true => (&trunk["unheard"], ""),
-                false => (&trunk["stopped"], "its audio stopped in mid-call: "),
+            // A stream that stopped in mid-call is counted with those that never came, and has another cause: the one after which fewer
+            // good calls came is the later one.
+            let good_since =
+                |found: &Value| if found.is_object() { found["good_since"].as_u64() } else { Some(u64::MAX) };
+            let [unheard, stopped] = ["unheard", "stopped"].map(|key| &trunk[key]);
+            let (found, how) = match good_since(unheard) <= good_since(stopped) && unheard.is_object() {
+                true => (unheard, ""),
+                false => (stopped, "its audio stopped in mid-call: "),
             };
             let [name, cause, fix] = [&trunk["name"], &found["cause"], &found["fix"]].map(Value::as_str);
             let past = if found["still"] == false { " (not in the latest calls)" } else { "" };
@@ -298,6 +302,14 @@ mod tests {
             )
         );
         assert_eq!((found.level, found.fix.as_str()), (Level::Fail, "look at its hold"));
+        // Calls before, without a packet, were another fault, and are mended.
+        let stopped =
+            serde_json::json!({"cause": "no packets arrived for 5 s", "fix": "hold", "still": true, "good_since": 0});
+        let unheard =
+            serde_json::json!({"cause": "no packets arrived", "fix": "ports", "still": false, "good_since": 24});
+        carried.explain(&serde_json::json!({"trunks": [{"name": "carrier", "stopped": stopped, "unheard": unheard}]}));
+        let found = inbound(Some(&carried), true, PORTS);
+        assert!(found.text.ends_with("its audio stopped in mid-call: no packets arrived for 5 s"), "{found:?}");
     }
 
     #[test]
