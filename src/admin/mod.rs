@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::limits;
 use crate::runtime::handle::{Gone, Handle};
 
+mod agent_problems;
 mod agents;
 mod asked;
 mod audio;

@@ -6,7 +6,7 @@ use std::net::UdpSocket;
 
 use crate::support::calls::{Call, NUMBER, Phone, Speaking, rtp};
 use crate::support::sip::{field, to_tag};
-use crate::support::talk::{Rig, speech};
+use crate::support::talk::{Rig, Talk, speech};
 use crate::support::{Process, config, finish, until};
 use serde_json::{Value, json};
 
@@ -28,6 +28,59 @@ fn hang_up(rig: &Rig, id: &str, tag: &str) {
     caller.sip.receive("SIP/2.0 200");
     let sid = rig.edge.sid();
     until("the call is over", || (rig.edge.json(&format!("/v1/calls/{sid}"))["state"] == "ended").then_some(()));
+}
+
+/// A call in which the agent is heard.
+fn heard(rig: &Rig, id: &str) -> Talk {
+    let mut talk = rig.call(id, "0");
+    (0..10).for_each(|n| drop(talk.rtp.send_to(&rtp(7, n), talk.near)));
+    talk.next("media");
+    talk.say(&speech(1600));
+    talk.mark("said");
+    talk.next("mark");
+    talk
+}
+
+/// A call whose agent is heard and breaks its connection; the caller is hung up on.
+fn dropped(rig: &Rig, id: &str) {
+    drop(heard(rig, id));
+    let (bye, from) = rig.caller.sip.receive("BYE ");
+    rig.caller.sip.send(from, &rig.caller.sip.answer(&bye, "200 OK", false));
+    let sid = rig.edge.sid();
+    until("the call is over", || (rig.edge.json(&format!("/v1/calls/{sid}"))["state"] == "ended").then_some(()));
+}
+
+#[test]
+fn an_agent_that_drops_some_of_its_callers_is_named_until_as_many_are_good_as_its_share_asks_for() {
+    let rig = Rig::new("");
+    let good = |id: &str| hang_up(&rig, id, &heard(&rig, id).tag);
+    for n in 0..3 {
+        dropped(&rig, &format!("drop-{n}"));
+        good(&format!("kept-{n}"));
+    }
+    let problem = problems(&rig.edge)[0].clone();
+    let headline = "agent bot failed in 3 of 6 calls of the last hour, and their callers were hung up on";
+    assert_eq!(
+        (&problem["headline"], &problem["harm"], &problem["agent"], &problem["kind"]),
+        (&json!(headline), &json!("calls"), &json!("bot"), &json!("fails"))
+    );
+    assert!(problem["evidence"].as_str().unwrap().contains("connection"), "{problem}");
+    assert!(problem["fix"].as_str().unwrap().contains("`trunkgate agent test bot`"), "{problem}");
+    assert!(problem["command"].as_str().unwrap().starts_with("trunkgate trace CA"), "{problem}");
+    assert_eq!(check(&rig.edge), Some(1));
+    let why = finish(&["why", "--url", &rig.edge.url(), "--from", "carrier", "--called", NUMBER]).stdout;
+    let why = String::from_utf8(why).unwrap();
+    let told = "failed in 3 of 6 calls of the last hour, 3 of which hung up on their callers: ";
+    assert!(why.contains(told), "{why}");
+    until("the log has it", || rig.edge.log().contains(&format!("problem: {headline}")).then_some(()));
+    // One of two is dropped: two good calls are chance, six in a row are not.
+    (3..5).for_each(|n| good(&format!("kept-{n}")));
+    let problem = problems(&rig.edge)[0].clone();
+    let headline =
+        "agent bot failed in 3 of 8 calls of the last hour, and their callers were hung up on; the latest 3 were good";
+    assert_eq!((&problem["headline"], &problem["harm"]), (&json!(headline), &json!("past")));
+    (5..7).for_each(|n| good(&format!("kept-{n}")));
+    assert_eq!(problems(&rig.edge), json!([]), "{}", rig.edge.json("/v1/status")["agents"]);
 }
 
 #[test]
@@ -65,13 +118,7 @@ fn an_agent_whose_audio_is_for_another_stream_is_named_until_it_is_heard() {
     let (kind, target, count) = (&happened[0]["kind"], &happened[0]["target"], &happened[0]["count"]);
     assert_eq!((kind, target, count), (&json!("one_way"), &json!("bot"), &json!(2)), "{happened}");
     for id in ["heard-1", "heard-2", "heard-3"] {
-        let mut talk = rig.call(id, "0");
-        (0..10).for_each(|n| drop(talk.rtp.send_to(&rtp(7, n), talk.near)));
-        talk.next("media");
-        talk.say(&speech(1600));
-        talk.mark("said");
-        talk.next("mark");
-        hang_up(&rig, id, &talk.tag);
+        hang_up(&rig, id, &heard(&rig, id).tag);
     }
     assert_eq!(problems(&rig.edge), json!([]));
 }

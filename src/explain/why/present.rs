@@ -221,9 +221,12 @@ fn of_agent(agent: &Value) -> Vec<String> {
         now.push(format!("full: {talking} of {most} sessions, {} waiting (max_sessions)", agent["waiting"]));
     }
     let failed = &agent["failed"];
-    if failed["in_row"].as_u64() > Some(0) {
+    if failed["still"] == true {
         let cause = failed["cause"].as_str().unwrap_or_default();
-        now.push(format!("failed in {} of {} calls of the last hour: {cause}", failed["calls"], failed["of"]));
+        let hung_up = failed["hung_up"].as_u64().filter(|callers| *callers > 0);
+        let hung_up =
+            hung_up.map(|callers| format!(", {callers} of which hung up on their callers")).unwrap_or_default();
+        now.push(format!("failed in {} of {} calls of the last hour{hung_up}: {cause}", failed["calls"], failed["of"]));
     }
     now
 }
@@ -273,7 +276,7 @@ mod tests {
             {"name": "ivr", "calls": 2, "of": 3, "still": true, "code": 11_205, "cause": "connection refused"},
         ], "agents": [
             {"name": "skipped", "state": "skipped", "next_try_ms": 11_200, "last_problem": "connection refused"},
-            {"name": "resets", "state": "up", "failed": {"calls": 3, "of": 4, "in_row": 2, "cause": "the connection was reset"}},
+            {"name": "resets", "state": "up", "failed": {"calls": 3, "of": 4, "hung_up": 2, "still": true, "cause": "the connection was reset"}},
             {"name": "full", "state": "up", "talking": 2, "max_sessions": 2, "waiting": 1, "last_probe": "2099-01-01T00:00:00Z", "probe_ms": null},
         ]})
     }
@@ -316,7 +319,7 @@ mod tests {
         );
         assert_eq!(
             line(agent("resets"), Some(&status)),
-            "    now up; failed in 3 of 4 calls of the last hour: the connection was reset\n"
+            "    now up; failed in 3 of 4 calls of the last hour, 2 of which hung up on their callers: the connection was reset\n"
         );
         let app = json!({"target": "app:ivr"});
         assert_eq!(
