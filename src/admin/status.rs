@@ -18,7 +18,7 @@ use super::agents::AgentReport;
 use super::asked::bad_query;
 use super::outages;
 use super::recognition::recogniser_now;
-use super::trunk_problems::{ONE_WAY, is_unsent, lately, of_trunk};
+use super::trunk_problems::{ONE_WAY, is_unsent, lately, of_trunk, stale_names};
 use super::way::Way;
 use crate::config::ToldOverride;
 use crate::explain::why::Question;
@@ -213,6 +213,8 @@ impl StatusReport {
             problems.push(panicked.shown_by("please report them with the log"));
         }
         problems.extend(self.trunks.iter().flat_map(|trunk| of_trunk(trunk, silent, way)));
+        let stale = handle.shared.stale_names.all();
+        problems.extend(way.table.trunks().iter().filter_map(|trunk| stale_names(trunk, &stale)));
         problems.extend(self.agents.iter().filter_map(|report| of_agent(&report.agent, way)));
         problems.extend(self.agents.iter().filter_map(|report| silent_agent(&report.agent)));
         problems.extend(handle.certificate_problems());
@@ -453,8 +455,17 @@ pub(super) async fn why(
         "trunks": gateway.trunks,
         "agents": agents,
         "failing_apps": gateway.failing_apps,
+        "lost_names": lost_names(&handle),
     });
     crate::explain::why::explain(&handle.table(), &config, &question, Some(&now)).map(Json).map_err(bad)
+}
+
+/// What `why` says of each trunk whose peer a restart would not find.
+fn lost_names(handle: &Handle) -> Vec<Value> {
+    let stale = handle.shared.stale_names.all();
+    let table = handle.table();
+    let problems = table.trunks().iter().filter_map(|trunk| Some((trunk, stale_names(trunk, &stale)?)));
+    problems.map(|(trunk, problem)| json!({ "name": *trunk.name, "text": problem.headline })).collect()
 }
 
 pub(super) async fn reload(State(handle): State<Handle>) -> Result<Json<Reloaded>, ApiError> {

@@ -24,7 +24,10 @@ pub(super) fn add(attempt: &mut Value, status: Option<&Value>) {
     }
     let known = match (attempt["trunk"].as_str(), status) {
         (_, None) => None,
-        (Some(trunk), Some(status)) => find(status, "trunks", trunk).map(|trunk| (trunk, of_trunk(trunk))),
+        (Some(name), Some(status)) => find(status, "trunks", name).map(|trunk| {
+            let lost = find(status, "lost_names", name).and_then(|lost| lost["text"].as_str());
+            (trunk, of_trunk(trunk).into_iter().chain(lost.map(str::to_owned)).collect())
+        }),
         (None, Some(status)) if is_app(attempt) => {
             attempt["now"] = json!(of_app(attempt, status));
             return;
