@@ -51,6 +51,7 @@ mod twilio;
 mod voicemail;
 mod way;
 
+pub(crate) use calls::MARKED;
 pub use status::StatusReport;
 pub(crate) use status::watch as watch_problems;
 pub(crate) use trunk_problems::OWN_LINES;

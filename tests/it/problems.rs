@@ -114,6 +114,10 @@ fn an_agent_whose_audio_is_for_another_stream_is_named_until_it_is_heard() {
     assert_eq!(rig.edge.metric("trunkgate_agent_silent_calls_total{agent=\"bot\"}"), 2.0);
     let list = String::from_utf8(finish(&["calls", "--url", &rig.edge.url()]).stdout).unwrap();
     assert_eq!(list.matches("!silent").count(), 2, "{list}");
+    // The list shows a flag by another word.
+    let wrong = finish(&["calls", "--flag", "silent", "--url", &rig.edge.url()]).stderr;
+    let wrong = String::from_utf8(wrong).unwrap();
+    assert!(wrong.contains("`silent` is no flag: did you mean `one_way`?"), "{wrong}");
     let happened = rig.edge.json("/v1/history")["troubles"].clone();
     let (kind, target, count) = (&happened[0]["kind"], &happened[0]["target"], &happened[0]["count"]);
     assert_eq!((kind, target, count), (&json!("one_way"), &json!("bot"), &json!(2)), "{happened}");
@@ -400,4 +404,5 @@ fn audio_that_stops_in_several_calls_is_named_until_good_calls_came_after_them()
     );
     good_call(&edge, "good-3", &caller, &callee);
     assert_eq!(problems(&edge), json!([]), "three good calls came after them");
+    until("the log says that it is over", || edge.log().contains("problem over after ").then_some(()));
 }

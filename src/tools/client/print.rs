@@ -8,6 +8,7 @@ use serde_json::Value;
 use trunkgate_call::turns::LegTurnView;
 
 use super::page::{newest_that_fit, no_calls, since};
+use crate::admin::MARKED;
 use crate::explain::ladder::wrapped;
 use crate::sinks::records::csv;
 use crate::system::terminal;
@@ -367,16 +368,6 @@ fn code(call: &Value) -> String {
         Some(_) | None => shown(ours),
     }
 }
-
-/// Flags that are told beside a call's state, and their words.
-pub(crate) const MARKED: [(&str, &str); 6] = [
-    ("one_way", "silent"),
-    ("codec_mismatch", "codecs"),
-    ("unsent", "unsent"),
-    ("loss", "loss"),
-    ("app_error", "app"),
-    ("agent_failed", "agent"),
-];
 
 /// What is wrong with a call, behind its state: ` !silent`, ` !codecs`.
 fn marks(call: &Value) -> String {
