@@ -5,7 +5,7 @@ use trunkgate_route::TargetSpec;
 
 use super::trunk_problems::{ONE_WAY, is_many_of, lately, lost, unreached};
 use super::way::{Way, is_share};
-use crate::explain::remedy::remedy;
+use crate::explain::remedy::{remedy, remedy_of};
 use crate::limits;
 use crate::system::problem::{Harm, Party, Problem, Urgency};
 
@@ -80,8 +80,9 @@ fn hung_up(failed: &AgentFailures) -> String {
 fn fix_of_agent(agent: &AgentView, way: &Way<'_>) -> String {
     let test = format!("`trunkgate agent test {}`", agent.name);
     let Some((loss, words)) = agent.loss.zip(agent.last_problem.as_deref()) else { return test };
-    let signed = way.table.agent(&agent.name).is_some_and(|agent| agent.auth_token.is_some());
-    format!("{}; {test} shows whether it helped, and the next call tries it", remedy(loss, words, signed))
+    let fix =
+        way.table.agent(&agent.name).map_or_else(|| remedy(loss, words, false), |agent| remedy_of(agent, loss, words));
+    format!("{fix}; {test} shows whether it helped, and the next call tries it")
 }
 
 /// Calls of the last hour that an agent had for long enough without a word of it.
