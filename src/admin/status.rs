@@ -177,7 +177,8 @@ impl StatusReport {
         let mut problems = report.problems_now(handle, &gateway.silent, &way);
         report.add_live_silence(&gateway.silent, &mut problems);
         problems.extend(gateway.limited.iter().map(|limited| limit_now(limited, &way)));
-        problems.extend(logins_now(&gateway.logins));
+        let logins = blame_password(&mut problems, &gateway.logins, trunks);
+        problems.extend(logins_now(&logins));
         problems.extend(gateway.failing_apps.iter().filter_map(of_app));
         let mut problems = outages::joined(problems, &way);
         problems.extend(gateway.recognition.as_ref().and_then(recogniser_now));
@@ -306,6 +307,28 @@ fn of_app(app: &AppView) -> Option<Problem> {
         let problem = if harm == Harm::Calls { problem.harming(recent.calls, *calls) } else { problem };
         problem.shown_by(shown).fixed_by(codes::fix(*code, cause, last_sid)).traced_in(last_sid)
     })
+}
+
+/// Adds to trunks of phones of which none is registered that a phone shows a wrong password for its user; returns the other logins.
+fn blame_password(problems: &mut [Problem], logins: &[LoginView], trunks: &[TrunkView]) -> Vec<LoginView> {
+    let is_empty = |trunk: &&TrunkView| trunk.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
+    let mut blamed: Vec<&str> = Vec::new();
+    for trunk in trunks.iter().filter(is_empty) {
+        let party = Some(Party::Trunk(trunk.name.clone()));
+        let is_its = |problem: &&mut Problem| problem.party == party && problem.kind == Some("down");
+        let newest = logins.iter().find(|login| login.trunk == trunk.name && login.is_user_known);
+        let Some((problem, login)) = problems.iter_mut().find(is_its).zip(newest) else { continue };
+        let LoginView { fault, source, in_row, seconds_ago, .. } = login;
+        let shown = format!("{fault} from {source}, {in_row} in a row, the latest {seconds_ago} s ago");
+        problem.evidence = Some(match &problem.evidence {
+            Some(evidence) => format!("{shown}; {evidence}"),
+            None => shown,
+        });
+        problem.fix =
+            Some(format!("correct the password in the phone at {source}, or `require_auth` of [trunk.{}]", trunk.name));
+        blamed.push(&trunk.name);
+    }
+    logins.iter().filter(|login| !(login.is_user_known && blamed.contains(&login.trunk.as_str()))).cloned().collect()
 }
 
 /// Requests with wrong credentials: one problem a trunk, of its newest source. Sources that are no trunk's may be scans.

@@ -128,7 +128,12 @@ fn not_responding(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
         .next()
         .map(|address| format!("{}: {}", address.address, address.last_problem.as_deref().unwrap_or("no answer")))
         .unwrap_or_default();
-    let problem = without.problem(format!("trunk {name} does not respond"));
+    let callers = match trunk.unreached.lost {
+        0 => String::new(),
+        1 => ", and 1 caller was lost".to_owned(),
+        several => format!(", and {several} callers were lost"),
+    };
+    let problem = without.problem(format!("trunk {name} does not respond{callers}"));
     let problem = without.losing(problem.about(format!("trunk {name} is down")), &trunk.unreached);
     let fix = fix_of_down(name, &trunk.peers, &why);
     let failures = trunkgate_call::limits::HEALTH_FAILURES;

@@ -19,7 +19,7 @@ const TRUNK_HEADS: [&str; 8] = ["TRUNK", "STATE", "CALLS", "CPS", "EVER ANSWERED
 /// Calls in an hour from which the grade of a trunk says something of them.
 const GRADED: u64 = 10;
 /// Characters of a problem's evidence in the first line.
-const EVIDENCE_CHARS: usize = 80;
+const EVIDENCE_CHARS: usize = 200;
 const PEER_HEADS: [&str; 6] = ["PEER", "TRUNK", "STATE", "ADDRESS", "LAST OPTIONS", "RTT"];
 const AGENT_HEADS: [&str; 8] =
     ["AGENT", "STATE", "SESSIONS", "LOST", "PROBE MS", "TURN P50/P95", "LAST PROBLEM", "URL"];
@@ -754,6 +754,11 @@ mod tests {
             &["trunk carrier rejected 16 of 16 calls in the last hour", "changed keys wait for a restart"],
         );
         assert_eq!(two, "edge-1   taking calls, 2 problems: trunk carrier rejected 16 of 16 calls in the last hour");
+        // The decisive word may stand behind what was offered.
+        let shown = "carrier accepts no offered codec (488: it was offered PCMU, PCMA, opus by RTP/AVP, Warning: 304 sip.carrier.example \"G729 only\")";
+        let codecs = json!([{"headline": "codecs do not match in 5 of 8 calls", "harm": "calls", "evidence": shown}]);
+        let named = status(&json!({"edge": "edge-1", "state": "ready", "problem_details": codecs}), None);
+        assert!(named.lines().next().unwrap().ends_with("\"G729 only\")"), "{named}");
         let stray = json!([{"headline": "SIP from unknown sources is dropped", "harm": "strangers", "evidence": "1 message", "fix": "add"}]);
         let noted = status(&json!({"edge": "edge-1", "state": "ready", "problem_details": stray}), None);
         let line = "edge-1   taking calls, no problems; SIP from unknown sources is dropped: 1 message";
