@@ -108,7 +108,11 @@ fn a_phone_with_a_wrong_password_is_the_cause_of_its_trunk_being_down() {
         caller.address
     )));
     let at = registrar.address("udp");
-    let problems = || registrar.json("/v1/status")["problem_details"].clone();
+    // What another test has sent to a port that was somebody else's is of no trunk.
+    let problems = || -> Vec<serde_json::Value> {
+        let all = registrar.json("/v1/status")["problem_details"].clone();
+        all.as_array().unwrap().iter().filter(|problem| problem["trunk"] == "phones").cloned().collect()
+    };
     let phone = |password: &str| {
         let phone = format!(
             "[trunk.office]\nregister = {{ registrar = \"sip:{at}\", user = \"desk\" }}\n\
@@ -126,9 +130,9 @@ fn a_phone_with_a_wrong_password_is_the_cause_of_its_trunk_being_down() {
     let wrong: Vec<Process> = (0..3).map(|_| phone("wrong")).collect();
     wrong.iter().for_each(|phone| registered(phone, "failed"));
     let all = problems();
-    assert_eq!(all.as_array().unwrap().len(), 1, "one problem: {all}");
+    assert_eq!(all.len(), 1, "one problem: {all:?}");
     let (headline, evidence, fix) = (&all[0]["headline"], &all[0]["evidence"], &all[0]["fix"]);
-    assert_eq!((headline, &all[0]["harm"]), (&"trunk phones is down".into(), &"calls".into()), "{all}");
+    assert_eq!((headline, &all[0]["harm"]), (&"trunk phones is down".into(), &"calls".into()), "{all:?}");
     let shown = evidence.as_str().unwrap();
     assert!(
         shown.starts_with("wrong password for user \"desk\" from 127.0.0.1, ") && shown.contains(" in a row, "),
@@ -139,5 +143,5 @@ fn a_phone_with_a_wrong_password_is_the_cause_of_its_trunk_being_down() {
     drop(wrong);
     let right = phone("right");
     registered(&right, "registered");
-    assert_eq!(problems(), serde_json::json!([]));
+    assert_eq!(problems(), Vec::<serde_json::Value>::new());
 }
