@@ -339,13 +339,24 @@ fn date(key: &str, written: &mut Option<String>) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// Flags that are told beside a call's state, and their words.
+pub(crate) const MARKED: [(&str, &str); 6] = [
+    ("one_way", "silent"),
+    ("codec_mismatch", "codecs"),
+    ("unsent", "unsent"),
+    ("loss", "loss"),
+    ("app_error", "app"),
+    ("agent_failed", "agent"),
+];
+
 /// Takes `-` for `_`; what is none of these words is refused.
 fn one_of(key: &str, written: &mut Option<String>, words: &[&str]) -> Result<(), ApiError> {
     let Some(word) = written else { return Ok(()) };
     let meant = word.replace('-', "_");
     if !words.contains(&meant.as_str()) {
         let word: String = word.chars().take(limits::NAMES_SHOWN_CHARS).collect();
-        let help = match nearest(&meant, words.iter().copied()) {
+        let shown = MARKED.iter().filter(|_| key == "flag").find(|(_, mark)| *mark == meant).map(|(flag, _)| *flag);
+        let help = match shown.or_else(|| nearest(&meant, words.iter().copied())) {
             Some(like) => format!("did you mean `{like}`?"),
             None if words.len() > limits::NAMES_SHOWN => {
                 let parts: Vec<&str> = meant.split('_').filter(|part| part.len() > 2).collect();

@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::limits;
 use crate::runtime::handle::{Gone, Handle};
 
+mod agent_problems;
 mod agents;
 mod asked;
 mod audio;
@@ -50,6 +51,7 @@ mod twilio;
 mod voicemail;
 mod way;
 
+pub(crate) use calls::MARKED;
 pub use status::StatusReport;
 pub(crate) use status::watch as watch_problems;
 pub(crate) use trunk_problems::OWN_LINES;

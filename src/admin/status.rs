@@ -10,20 +10,17 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 use trunkgate_call::NO_AGENT_AUDIO;
-use trunkgate_call::view::{
-    AgentFailures, AgentView, AppView, FaultView, LimitView, LoginView, SilentView, StrayView, TrunkView, UnknownView,
-};
-use trunkgate_route::TargetSpec;
+use trunkgate_call::view::{AppView, LimitView, LoginView, SilentView, StrayView, TrunkView, UnknownView};
 
 use super::ApiError;
+use super::agent_problems::{of_agent, silent_agent};
 use super::agents::AgentReport;
 use super::asked::bad_query;
 use super::outages;
 use super::recognition::recogniser_now;
-use super::trunk_problems::{ONE_WAY, is_many_of, is_unsent, lately, lost, of_trunk, unreached};
+use super::trunk_problems::{ONE_WAY, is_unsent, lately, of_trunk, stale_names};
 use super::way::Way;
 use crate::config::ToldOverride;
-use crate::explain::remedy::remedy;
 use crate::explain::why::Question;
 use crate::limits;
 use crate::runtime::handle::{Gone, Handle, Phase};
@@ -180,7 +177,8 @@ impl StatusReport {
         let mut problems = report.problems_now(handle, &gateway.silent, &way);
         report.add_live_silence(&gateway.silent, &mut problems);
         problems.extend(gateway.limited.iter().map(|limited| limit_now(limited, &way)));
-        problems.extend(logins_now(&gateway.logins));
+        let logins = blame_password(&mut problems, &gateway.logins, trunks);
+        problems.extend(logins_now(&logins));
         problems.extend(gateway.failing_apps.iter().filter_map(of_app));
         let mut problems = outages::joined(problems, &way);
         problems.extend(gateway.recognition.as_ref().and_then(recogniser_now));
@@ -216,6 +214,8 @@ impl StatusReport {
             problems.push(panicked.shown_by("please report them with the log"));
         }
         problems.extend(self.trunks.iter().flat_map(|trunk| of_trunk(trunk, silent, way)));
+        let stale = handle.shared.stale_names.all();
+        problems.extend(way.table.trunks().iter().filter_map(|trunk| stale_names(trunk, &stale)));
         problems.extend(self.agents.iter().filter_map(|report| of_agent(&report.agent, way)));
         problems.extend(self.agents.iter().filter_map(|report| silent_agent(&report.agent)));
         problems.extend(handle.certificate_problems());
@@ -290,52 +290,6 @@ fn rejected_reload(why: &str) -> Problem {
     rejected.shown_by(shown).fixed_by(fix)
 }
 
-/// What is wrong with an agent.
-fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
-    let failed = agent.failed.as_ref();
-    let what = match agent.state {
-        "down" => "is down".to_owned(),
-        "skipped" => "keeps failing and is skipped".to_owned(),
-        // It is not skipped yet.
-        _ => {
-            let row = failed.map(|failed| failed.in_row).filter(|row| *row >= limits::AGENT_FAILED_LEAST)?;
-            format!("failed in the latest {row} calls")
-        }
-    };
-    let without = way.without(|target| matches!(target, TargetSpec::Agent(name) if *name == agent.name));
-    let urgency = without.urgency.max(Urgency::Agent);
-    let problem = without.problem(format!("agent {} {what}", agent.name)).urgent(urgency);
-    let problem = problem.about(format!("agent {}", agent.name)).of(Party::Agent(agent.name.clone()), "fails");
-    let problem = problem.fixed_by(fix_of_agent(agent, way));
-    let why = agent.last_problem.as_deref().unwrap_or("no answer");
-    let (problem, mut shown) = match failed.filter(|failed| failed.in_row > 0) {
-        Some(failed) => {
-            let AgentFailures { calls, of, recent, cause, last_sid, .. } = failed;
-            let more = recent.beside(*calls, *of);
-            let shown = format!("{cause}; it failed in {calls} of {of} calls of the last hour{more}");
-            let is_met = failed.in_row >= limits::AGENT_FAILED_LEAST;
-            let problem = if is_met { problem.harming(recent.calls, *calls) } else { problem };
-            (problem.traced_in(last_sid), shown)
-        }
-        None => (problem, why.to_owned()),
-    };
-    // Those that did not reach it are most often those in which it failed: then it is enough to say what became of the callers.
-    let failures = failed.map_or(0, |failed| failed.calls);
-    match unreached(&agent.unreached).filter(|_| agent.unreached.calls != failures) {
-        Some(words) => shown.push_str(&format!("; {words}")),
-        None => shown.push_str(&lost(&agent.unreached)),
-    }
-    Some(without.losing(problem.shown_by(shown), &agent.unreached))
-}
-
-/// What would help an agent by the cause of its last failure, and how to see whether it did: the next call or probe withdraws the problem.
-fn fix_of_agent(agent: &AgentView, way: &Way<'_>) -> String {
-    let test = format!("`trunkgate agent test {}`", agent.name);
-    let Some((loss, words)) = agent.loss.zip(agent.last_problem.as_deref()) else { return test };
-    let signed = way.table.agent(&agent.name).is_some_and(|agent| agent.auth_token.is_some());
-    format!("{}; {test} shows whether it helped, and the next call tries it", remedy(loss, words, signed))
-}
-
 /// An application that fails, or whose prompts are not heard.
 fn of_app(app: &AppView) -> Option<Problem> {
     let AppView { name, calls, of, recent, unheard, still, good_since, code, cause, last_sid } = app;
@@ -353,6 +307,28 @@ fn of_app(app: &AppView) -> Option<Problem> {
         let problem = if harm == Harm::Calls { problem.harming(recent.calls, *calls) } else { problem };
         problem.shown_by(shown).fixed_by(codes::fix(*code, cause, last_sid)).traced_in(last_sid)
     })
+}
+
+/// Adds to trunks of phones of which none is registered that a phone shows a wrong password for its user; returns the other logins.
+fn blame_password(problems: &mut [Problem], logins: &[LoginView], trunks: &[TrunkView]) -> Vec<LoginView> {
+    let is_empty = |trunk: &&TrunkView| trunk.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
+    let mut blamed: Vec<&str> = Vec::new();
+    for trunk in trunks.iter().filter(is_empty) {
+        let party = Some(Party::Trunk(trunk.name.clone()));
+        let is_its = |problem: &&mut Problem| problem.party == party && problem.kind == Some("down");
+        let newest = logins.iter().find(|login| login.trunk == trunk.name && login.is_user_known);
+        let Some((problem, login)) = problems.iter_mut().find(is_its).zip(newest) else { continue };
+        let LoginView { fault, source, in_row, seconds_ago, .. } = login;
+        let shown = format!("{fault} from {source}, {in_row} in a row, the latest {seconds_ago} s ago");
+        problem.evidence = Some(match &problem.evidence {
+            Some(evidence) => format!("{shown}; {evidence}"),
+            None => shown,
+        });
+        problem.fix =
+            Some(format!("correct the password in the phone at {source}, or `require_auth` of [trunk.{}]", trunk.name));
+        blamed.push(&trunk.name);
+    }
+    logins.iter().filter(|login| !(login.is_user_known && blamed.contains(&login.trunk.as_str()))).cloned().collect()
 }
 
 /// Requests with wrong credentials: one problem a trunk, of its newest source. Sources that are no trunk's may be scans.
@@ -483,20 +459,6 @@ fn silent_now(silent: &SilentView, party: Option<Party>) -> Problem {
     }
 }
 
-/// Calls of the last hour that an agent had for long enough without a word of it.
-fn silent_agent(agent: &AgentView) -> Option<Problem> {
-    let silent = agent.silent.as_ref().filter(|silent| silent.still)?;
-    let FaultView { calls, of, recent, cause, fix, last_sid, good_since, .. } = silent;
-    is_many_of(*calls, *of, *recent).then(|| {
-        let more = recent.beside(*calls, *of);
-        let what = format!("agent {} sent no audio in {calls} of {of} calls of the last hour{more}", agent.name);
-        let problem =
-            lately(Harm::Media, *good_since, "heard", what).about(format!("no audio from agent {}", agent.name));
-        let problem = problem.shown_by(cause).fixed_by(fix).traced_in(last_sid);
-        problem.of(Party::Agent(agent.name.clone()), ONE_WAY)
-    })
-}
-
 pub(super) async fn status(State(handle): State<Handle>) -> Result<Json<StatusReport>, ApiError> {
     Ok(Json(StatusReport::of(&handle).await?))
 }
@@ -516,8 +478,17 @@ pub(super) async fn why(
         "trunks": gateway.trunks,
         "agents": agents,
         "failing_apps": gateway.failing_apps,
+        "lost_names": lost_names(&handle),
     });
     crate::explain::why::explain(&handle.table(), &config, &question, Some(&now)).map(Json).map_err(bad)
+}
+
+/// What `why` says of each trunk whose peer a restart would not find.
+fn lost_names(handle: &Handle) -> Vec<Value> {
+    let stale = handle.shared.stale_names.all();
+    let table = handle.table();
+    let problems = table.trunks().iter().filter_map(|trunk| Some((trunk, stale_names(trunk, &stale)?)));
+    problems.map(|(trunk, problem)| json!({ "name": *trunk.name, "text": problem.headline })).collect()
 }
 
 pub(super) async fn reload(State(handle): State<Handle>) -> Result<Json<Reloaded>, ApiError> {

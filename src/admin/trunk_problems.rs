@@ -8,10 +8,11 @@ use trunkgate_call::view::{
     AddressView, FaultView, PeerView, Recent, RejectedView, RejectionView, SilentView, TrunkQuality, TrunkView,
     UnreachedView,
 };
-use trunkgate_route::Siprec;
+use trunkgate_route::{Peer, Siprec, Transport, Trunk};
 
 use super::way::{Way, is_large_share, rejects_many};
 use crate::limits;
+use crate::runtime::stale_names::StaleName;
 use crate::system::problem::{Harm, Party, Problem, Urgency};
 use crate::system::text::number;
 use crate::system::tls_words;
@@ -127,7 +128,12 @@ fn not_responding(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
         .next()
         .map(|address| format!("{}: {}", address.address, address.last_problem.as_deref().unwrap_or("no answer")))
         .unwrap_or_default();
-    let problem = without.problem(format!("trunk {name} does not respond"));
+    let callers = match trunk.unreached.lost {
+        0 => String::new(),
+        1 => ", and 1 caller was lost".to_owned(),
+        several => format!(", and {several} callers were lost"),
+    };
+    let problem = without.problem(format!("trunk {name} does not respond{callers}"));
     let problem = without.losing(problem.about(format!("trunk {name} is down")), &trunk.unreached);
     let fix = fix_of_down(name, &trunk.peers, &why);
     let failures = trunkgate_call::limits::HEALTH_FAILURES;
@@ -193,6 +199,38 @@ fn why_down(peers: &[PeerView]) -> String {
         (false, 0) => why.join("; "),
         (false, more) => format!("{}; and {more} more", why.join("; ")),
     }
+}
+
+/// Peers of a trunk whose names a restart would not find; those that it has in DNS or as addresses are not among them.
+pub(super) fn stale_names(trunk: &Trunk, stale: &[StaleName]) -> Option<Problem> {
+    let name = &trunk.name;
+    let of_peer = |peer: &Peer| stale.iter().find(|stale| stale.destination == peer.destination);
+    let (first, one) = trunk.peers.iter().find_map(|peer| Some((peer, of_peer(peer)?)))?;
+    let is_all = trunk.peers.iter().all(|peer| peer.servers.is_empty() || of_peer(peer).is_some());
+    let host = &one.destination.host;
+    let lost = match is_all {
+        true => format!("a restart would lose all calls to {name}"),
+        false => format!("a restart would lose this peer of {name}"),
+    };
+    let what = if one.is_gone { "is no longer in DNS" } else { "is not answered for by any DNS server" };
+    let socket = one.servers.iter().find_map(|server| Some((server, server.sockets().next()?)));
+    let known = socket.map(|(server, at)| format!("{} {at}", server.transport.as_str())).unwrap_or_default();
+    let shown = format!("DNS had {known} before, which calls still use ({})", first.uri);
+    let problem =
+        Problem::new(Harm::Restart, format!("{host} {what}: {lost}")).about(format!("{host} of {name} in DNS"));
+    let restored = match one.is_gone {
+        true => format!("have the DNS record of {host} restored, or correct `peers` of [trunk.{name}]"),
+        false => format!(
+            "check the name servers of this machine (/etc/resolv.conf): `trunkgate doctor`, line dns, asks them for {host}"
+        ),
+    };
+    // A certificate is not issued for an address.
+    let bridge = socket.filter(|(server, _)| server.transport != Transport::Tls).map(|(server, at)| {
+        let transport = if server.transport == Transport::Udp { "" } else { ";transport=tcp" };
+        format!("; if it has to restart, write `peers = [\"sip:{at}{transport}\"]` for the time being")
+    });
+    let fix = format!("do not restart the edge; {restored}{}", bridge.unwrap_or_default());
+    Some(problem.shown_by(shown).fixed_by(fix).of(Party::Trunk(name.to_string()), "name_lost"))
 }
 
 /// Whether a trunk was not heard because this machine lets nothing out to it: it has a line for that.

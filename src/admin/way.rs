@@ -135,7 +135,8 @@ pub(super) fn rejects_many(rejected: &RejectedView) -> bool {
 
 /// Whether a call to the trunk is likelier to be rejected than not.
 fn rejects_most(rejected: &RejectedView) -> bool {
-    let is_most = is_share(rejected, limits::REJECTED_LEAST, 2) || rejected.in_row >= limits::REJECTED_LEAST;
+    let is_most =
+        is_share((rejected.calls, rejected.of), limits::REJECTED_LEAST, 2) || rejected.in_row >= limits::REJECTED_LEAST;
     rejected.still && (is_most || refuses_credentials(rejected))
 }
 
@@ -145,10 +146,11 @@ fn refuses_credentials(rejected: &RejectedView) -> bool {
 }
 
 pub(super) fn is_large_share(rejected: &RejectedView) -> bool {
-    is_share(rejected, limits::REJECTED_LEAST, 2) || is_share(rejected, limits::REJECTED_OFTEN, limits::REJECTED_ONE_IN)
+    let calls = (rejected.calls, rejected.of);
+    is_share(calls, limits::REJECTED_LEAST, 2) || is_share(calls, limits::REJECTED_OFTEN, limits::REJECTED_ONE_IN)
 }
 
-/// Whether it rejected at least so many calls, and one in so many.
-fn is_share(rejected: &RejectedView, least: u64, one_in: u64) -> bool {
-    rejected.calls >= least && rejected.calls * one_in >= rejected.of
+/// Whether at least so many calls failed, and one in so many.
+pub(super) fn is_share((calls, of): (u64, u64), least: u64, one_in: u64) -> bool {
+    calls >= least && calls * one_in >= of
 }

@@ -32,6 +32,7 @@ use crate::runtime::probes::Probes;
 use crate::runtime::recording_desk::RecordingDesk;
 use crate::runtime::settings::{Found, Listener, addressing, settings, stamps};
 use crate::runtime::signalling::Signalling;
+use crate::runtime::stale_names::StaleNames;
 use crate::runtime::transport::{self, BindError, Bound, SocketCounters, Transports};
 use crate::runtime::worker::{self, Workers};
 use crate::runtime::{messages, overrides, reload, sampling};
@@ -522,6 +523,7 @@ fn shared(
         events,
         refresh: Notify::new(),
         renamed: Notify::new(),
+        stale_names: StaleNames::default(),
         tls: watch::Sender::new(Arc::new(settings)),
     })
 }

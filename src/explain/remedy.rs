@@ -1,9 +1,40 @@
 //! Fixes for an agent that was not reached or was lost; docs/agents.md has the same words.
 
+use std::net::IpAddr;
+
 use trunkgate_media::agent::Loss;
+use trunkgate_route::Agent;
 
 use crate::runtime::worker::NO_UPGRADE;
-use crate::system::tls_words::NOT_TLS;
+use crate::system::tls_words::{NOT_TLS, UNKNOWN_ISSUER};
+
+/// Fix for a bot of this machine that is not reached.
+const NOT_STARTED: &str = "start the bot: nothing of this machine accepts connections at the port of `url`; a bot in a container needs its port published";
+/// Fix for a certificate that does not come from the configured `ca`.
+const OTHER_CA: &str = "`ca` contains another certificate: set it to the certificate of the CA that issued the one which the bot presents now, and have the \
+                        bot send its intermediate certificates";
+
+/// Returns the fix for a loss of an agent by what its section says; where that changes nothing the same as [`remedy`].
+pub(crate) fn remedy_of(agent: &Agent, loss: Loss, words: &str) -> &'static str {
+    let is_refused = loss == Loss::Unreachable && words.contains("refused");
+    let is_other_ca = loss == Loss::Tls && agent.ca.is_some() && words.contains(UNKNOWN_ISSUER);
+    match (is_refused && is_of_this_machine(&agent.url), is_other_ca) {
+        (true, _) => NOT_STARTED,
+        (_, true) => OTHER_CA,
+        (false, false) => remedy(loss, words, agent.auth_token.is_some()),
+    }
+}
+
+/// Whether a URL names this machine by a loopback address.
+fn is_of_this_machine(url: &str) -> bool {
+    let place = url.split_once("://").map_or(url, |(_, place)| place).split(['/', '?', '#']).next().unwrap_or_default();
+    let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
+    let host = match place.strip_prefix('[') {
+        Some(six) => six.split(']').next().unwrap_or_default(),
+        None => place.split(':').next().unwrap_or_default(),
+    };
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
 
 /// Returns the fix for a loss, as in the table "When it does not work" of docs/agents.md. `words` is the message of the loss,
 /// `signed` whether the handshake was signed (`auth_token`).
@@ -92,8 +123,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_fix_fits_the_url_and_the_ca_of_the_agent() {
+        let refused =
+            |url: &str| remedy_of(&Agent::at("bot", url), Loss::Unreachable, "cannot be reached: Connection refused");
+        for url in ["wss://127.0.0.1:25101/media", "ws://localhost/", "wss://[::1]:9/x", "ws://user@127.1.2.3"] {
+            assert_eq!(refused(url), NOT_STARTED, "{url}");
+        }
+        for url in ["wss://192.0.2.7:25101/media", "ws://localhost.example/", "wss://bot.example/127.0.0.1"] {
+            assert!(refused(url).contains("bind it to an address that the edge can reach"), "{url}");
+        }
+        let other = |ca: Option<&[u8]>| {
+            let agent = Agent { ca: ca.map(Into::into), ..Agent::at("bot", "wss://127.0.0.1/") };
+            remedy_of(&agent, Loss::Tls, UNKNOWN_ISSUER)
+        };
+        assert_eq!(other(Some(b"pem")), OTHER_CA, "a key that is set is not advised");
+        assert!(other(None).contains("set `ca` to the issuer's certificate"));
+    }
+
+    #[test]
     fn docs_contain_every_fix() {
         let docs = include_str!("../../docs/agents.md").split_whitespace().collect::<Vec<_>>().join(" ");
+        for remedy in [NOT_STARTED, OTHER_CA] {
+            assert!(docs.contains(remedy), "{remedy}");
+        }
         let losses = [
             Loss::Unreachable,
             Loss::Tls,

@@ -26,6 +26,7 @@ use crate::runtime::own_sockets::OwnSockets;
 use crate::runtime::settings::Found;
 use crate::runtime::settings::Listener;
 use crate::runtime::settings::Stamp;
+use crate::runtime::stale_names::StaleNames;
 use crate::runtime::transport::{Settings, SocketCounters};
 use crate::sinks::callbacks::CallbackFigures;
 use crate::sinks::calls::CallList;
@@ -214,6 +215,8 @@ pub(crate) struct Shared {
     pub(crate) refresh: Notify,
     /// Wakes whoever keeps the names: others are wanted.
     pub(crate) renamed: Notify,
+    /// Names of peers that a restart would not find.
+    pub(crate) stale_names: StaleNames,
     /// Certificates and trust in force.
     pub(crate) tls: watch::Sender<Arc<Settings>>,
 }

@@ -18,5 +18,6 @@ pub(crate) mod sampling;
 pub mod settings;
 pub mod signalling;
 pub(crate) mod speech;
+pub(crate) mod stale_names;
 pub mod transport;
 pub mod worker;

@@ -15,6 +15,7 @@ use trunkgate_route::{Destination, Server};
 use crate::limits;
 use crate::runtime::handle::{Gone, Handle};
 use crate::runtime::settings::Found;
+use crate::runtime::stale_names::{Missed, StaleName};
 use crate::system::dns::{Resolver, shown};
 
 /// A call's question.
@@ -29,6 +30,8 @@ struct Entry {
     is_under_way: bool,
     /// Failures in a row.
     failures: u32,
+    /// What these found.
+    missed: Missed,
     /// When it is to be looked up again.
     due: Instant,
     /// Calls that wait for it.
@@ -71,6 +74,7 @@ impl Names {
             if self.publish(Instant::now()).await.is_err() {
                 return;
             }
+            self.tell_stale();
             let due = self.next_due();
             tokio::select! {
                 Some(done) = self.looking.join_next_with_id() => self.done(done).await,
@@ -170,6 +174,11 @@ impl Names {
             }
         }
         let is_good = is_news && located.is_complete;
+        if is_good {
+            entry.missed = Missed::default();
+        } else {
+            entry.missed.note(located.is_complete);
+        }
         entry.failures = if is_good { 0 } else { entry.failures.saturating_add(1) };
         if entry.failures == 1 && entry.servers.is_empty() {
             if entry.is_peer {
@@ -218,6 +227,15 @@ impl Names {
         Ok(())
     }
 
+    /// Tells which names of peers a restart would not find.
+    fn tell_stale(&self) {
+        let peers = self.entries.iter().filter(|(_, entry)| entry.is_peer);
+        let mut stale: Vec<StaleName> =
+            peers.filter_map(|(name, entry)| entry.missed.stale(name, &entry.servers)).collect();
+        stale.sort_by(|one, other| one.destination.host.cmp(&other.destination.host));
+        self.handle.shared.stale_names.set(stale);
+    }
+
     /// Lets go of names of calls that are past their time.
     fn forget(&mut self, now: Instant) {
         self.entries.retain(|_, entry| entry.is_peer || entry.is_under_way || entry.due > now);
@@ -233,7 +251,8 @@ impl Names {
 impl Entry {
     fn new(now: Instant) -> Entry {
         let (servers, waiting) = (Vec::new(), Vec::new());
-        Entry { servers, is_peer: false, is_under_way: false, failures: 0, due: now, waiting }
+        let missed = Missed::default();
+        Entry { servers, is_peer: false, is_under_way: false, failures: 0, missed, due: now, waiting }
     }
 
     /// How long the name is not looked up after a failure. While a peer has no address at all its trunk takes no call, so

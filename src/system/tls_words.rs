@@ -31,7 +31,8 @@ const EXPIRED: &str = "has expired";
 const EXPIRED_ON: &str = "expired";
 const EARLY: &str = "is not valid yet: compare the clocks of both machines";
 /// Words of a certificate whose issuer is not known.
-const UNKNOWN_ISSUER: &str = "the certificate chain does not end in a trusted root: add its issuer, or itself, to `ca`";
+pub(crate) const UNKNOWN_ISSUER: &str =
+    "the certificate chain does not end in a trusted root: add its issuer, or itself, to `ca`";
 /// Words of lists and answers of a CA, which the edge does not ask for.
 const REVOCATION: &str = "has a revocation status that cannot be verified: ask its CA for a new certificate";
 /// Words of all other faults.

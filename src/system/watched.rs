@@ -8,8 +8,10 @@ use jiff::Timestamp;
 use super::problem::{Harm, Problem};
 use super::text::span;
 
-/// One that has not been found for so long is over.
-const OVER_AFTER: Duration = Duration::from_secs(60);
+/// One that has not been found for so long is over; at once where the calls before had gone well again.
+const OVER_AFTER: Duration = Duration::from_secs(10);
+/// The same of one that is past, and listed still.
+const PAST_AFTER: Duration = Duration::from_secs(60);
 /// Time between two log lines of one that lasts.
 const LOGGED_EVERY: Duration = Duration::from_secs(600);
 /// Problems that an operator causes and knows of.
@@ -34,7 +36,23 @@ struct Known {
     began: Instant,
     /// When it was last found.
     found: Instant,
+    /// When it was first found to be past, since it was last found as one of now.
+    past: Option<Instant>,
+    /// When it was first missed, neither found nor past, since then.
+    missed: Option<Instant>,
     logged: Instant,
+}
+
+impl Known {
+    /// Whether it is over, and when it ended.
+    fn ended(&self, now: Instant) -> Option<Instant> {
+        let lasts = |since: Instant| now.saturating_duration_since(since);
+        match (self.missed, self.past) {
+            (Some(missed), past) => (past.is_some() || lasts(missed) >= OVER_AFTER).then_some(missed),
+            (None, Some(past)) => (lasts(past) >= PAST_AFTER).then_some(past),
+            (None, None) => None,
+        }
+    }
 }
 
 /// A line of the log.
@@ -51,11 +69,18 @@ impl Watched {
     pub(crate) fn note(&mut self, (now, wall): (Instant, Timestamp), problems: &mut [Problem]) -> Vec<News> {
         let mut news = Vec::new();
         self.looked = Some(now);
+        for known in self.known.values_mut() {
+            known.missed.get_or_insert(now);
+        }
         self.past = problems.iter().filter(|problem| problem.harm == Harm::Past).count();
         for problem in problems {
             // What is past is no problem of now, and says since when it was one.
             if problem.harm == Harm::Past {
-                problem.since = self.known.get(&problem.name).map(|known| known.since.to_string());
+                problem.since = self.known.get_mut(&problem.name).map(|known| {
+                    known.missed = None;
+                    known.past.get_or_insert(now);
+                    known.since.to_string()
+                });
                 continue;
             }
             let is_new = !self.known.contains_key(&problem.name);
@@ -65,6 +90,8 @@ impl Watched {
                 since: wall,
                 began: now,
                 found: now,
+                past: None,
+                missed: None,
                 logged: now,
             });
             if is_logged(problem) && (is_new || now.saturating_duration_since(known.logged) >= LOGGED_EVERY) {
@@ -73,17 +100,17 @@ impl Watched {
                 news.push(News::Problem(format!("problem{time}: {problem}")));
                 known.logged = now;
             }
-            (known.harm, known.found) = (problem.harm, now);
+            (known.harm, known.found, known.past, known.missed) = (problem.harm, now, None, None);
             known.headline.clone_from(&problem.headline);
             problem.since = Some(known.since.to_string());
         }
         self.known.retain(|name, known| {
-            let is_over = now.saturating_duration_since(known.found) >= OVER_AFTER;
-            if is_over && known.harm < Harm::Past && !WANTED.contains(&name.as_str()) {
-                let lasted = span(known.found.saturating_duration_since(known.began).as_secs());
+            let Some(ended) = known.ended(now) else { return true };
+            if known.harm < Harm::Past && !WANTED.contains(&name.as_str()) {
+                let lasted = span(ended.saturating_duration_since(known.began).as_secs());
                 news.push(News::Over(format!("problem over after {lasted}: {}", known.headline)));
             }
-            !is_over
+            false
         });
         news
     }
@@ -141,11 +168,31 @@ mod tests {
         assert_eq!(at(5, &[(Harm::Calls, "4")]), (String::new(), since.clone()), "figures make no other problem");
         assert_eq!(at(30, &[]), (String::new(), None), "gone, and back at once");
         let lasts = "problem for 10 min 0 s: trunk a rejected 9 calls".to_owned();
-        assert_eq!(at(60, &[(Harm::Calls, "5")]).0, "");
-        assert_eq!(at(600, &[(Harm::Calls, "9")]).0, lasts, "found again after less than a minute … or asked late");
-        assert_eq!(at(630, &[(Harm::Past, "9")]), (String::new(), since));
-        assert_eq!(at(660, &[]).0, "problem over after 10 min 0 s: trunk a rejected 9 calls");
-        assert_eq!(at(665, &[(Harm::Past, "9")]), (String::new(), None));
-        assert_eq!(at(670, &[(Harm::Strangers, "1")]).0, "", "strangers fill no log");
+        assert_eq!(at(35, &[(Harm::Calls, "5")]).0, "");
+        assert_eq!(at(600, &[(Harm::Calls, "9")]).0, lasts);
+        assert_eq!(at(630, &[(Harm::Past, "9")]), (String::new(), since.clone()), "listed with its time");
+        assert_eq!(
+            at(640, &[]).0,
+            "problem over after 10 min 40 s: trunk a rejected 9 calls",
+            "calls went well before"
+        );
+        let since = Some("1970-01-01T00:10:41Z".to_owned());
+        assert_eq!(
+            at(641, &[(Harm::Calls, "1")]),
+            ("problem: trunk a rejected 1 calls".to_owned(), since),
+            "another one"
+        );
+        assert_eq!(at(650, &[]).0, "");
+        assert_eq!(at(655, &[]).0, "");
+        assert_eq!(at(660, &[]).0, "problem over after 9 s: trunk a rejected 1 calls");
+        assert_eq!(at(661, &[(Harm::Calls, "2")]).0, "problem: trunk a rejected 2 calls");
+        assert_eq!(at(664, &[(Harm::Past, "2")]).0, "");
+        assert_eq!(
+            at(724, &[(Harm::Past, "2")]).0,
+            "problem over after 3 s: trunk a rejected 2 calls",
+            "listed for an hour"
+        );
+        assert_eq!(at(729, &[(Harm::Past, "2")]), (String::new(), None));
+        assert_eq!(at(730, &[(Harm::Strangers, "1")]).0, "", "strangers fill no log");
     }
 }

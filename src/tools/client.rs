@@ -37,9 +37,11 @@ mod wire;
 
 pub use recordings::recordings;
 
-pub(crate) use print::{CALL_HEADS, SHORT_SID, call_row, is_note, lasting, newest_first};
 #[cfg(test)]
-pub(crate) use print::{HEADS, MARKED};
+pub(crate) use crate::admin::MARKED;
+#[cfg(test)]
+pub(crate) use print::HEADS;
+pub(crate) use print::{CALL_HEADS, SHORT_SID, call_row, is_note, lasting, newest_first};
 
 /// Calls that a terminal is shown where no number is asked for.
 const CALLS_SHOWN: usize = 100;

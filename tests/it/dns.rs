@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::support::dns::{Mood, NameServer};
 use crate::support::sip::Party;
-use crate::support::{Process, config, until};
+use crate::support::{Process, config, finish, until};
+use serde_json::json;
 
 /// The caller's trunk, and a trunk by name, which is asked by calls alone: OPTIONS that nobody answers would have it down.
 fn two_trunks(caller: &Party, peers: &str) -> String {
@@ -209,4 +210,38 @@ fn a_trunk_whose_name_is_not_found_is_down_and_says_why() {
         problems.contains("trunk pbx is down: sip:lost.test:5060: name not found in DNS (name_not_found)"),
         "{problems}"
     );
+}
+
+#[test]
+fn a_name_that_dns_loses_while_the_edge_runs_is_a_problem_of_the_next_restart() {
+    let names = NameServer::start();
+    let (caller, callee) = (Party::new("127.0.0.1"), Party::new("127.0.0.2"));
+    let port = callee.address.port();
+    names.addresses("gw.test", 1, &["127.0.0.2"]);
+    let edge = start(&names, &two_trunks(&caller, &format!("\"sip:gw.test:{port}\"")));
+    let named = || {
+        let all = edge.json("/v1/status")["problem_details"].clone();
+        all.as_array().unwrap().iter().find(|problem| problem["kind"] == "name_lost").cloned()
+    };
+    assert_eq!(named(), None);
+    names.addresses("gw.test", 1, &[]);
+    let what = "gw.test is no longer in DNS: a restart would lose all calls to pbx";
+    let problem = until("it is a problem", named);
+    assert_eq!((&problem["harm"], &problem["trunk"]), (&json!("restart"), &json!("pbx")), "{problem}");
+    assert_eq!(problem["headline"], what);
+    let shown = format!("DNS had udp 127.0.0.2:{port} before, which calls still use (sip:gw.test:{port})");
+    assert_eq!(problem["evidence"], shown);
+    let fix = problem["fix"].as_str().unwrap();
+    assert!(fix.starts_with("do not restart the edge; have the DNS record of gw.test restored"), "{fix}");
+    assert!(fix.contains(&format!("write `peers = [\"sip:127.0.0.2:{port}\"]`")), "{fix}");
+    assert_eq!(finish(&["status", "--check", "--url", &edge.url()]).status.code(), Some(1));
+    let why = finish(&["why", "--url", &edge.url(), "--from", "caller", "--called", "+14155550123"]).stdout;
+    assert!(String::from_utf8(why).unwrap().contains(what));
+    until("the log has it", || edge.log().contains(&format!("problem: {what}")).then_some(()));
+    // Calls go on, and the problem goes with its cause.
+    call(&edge, &caller, "still");
+    refuse(&callee, "404 Not Found");
+    refused(&caller, edge.address("udp"), "still", "404");
+    names.addresses("gw.test", 1, &["127.0.0.2"]);
+    until("it is found again", || named().is_none().then_some(()));
 }

@@ -186,6 +186,14 @@ fn certificates_on_both_sides_are_judged() {
     assert_eq!(told.line("tls", "days left").0, "warn");
     let told = doctor(&secure(&over, &closed, ""));
     assert_eq!((told.line("tls", "expired on 2020").0, told.code), ("fail", Some(1)));
+    // Without our own certificate nothing is asked, and no peer or firewall is to blame.
+    let gone = authority.issue("gone", &["127.0.0.1"]);
+    std::fs::remove_file(&gone.certificate).unwrap();
+    let told = doctor(&secure(&gone, &closed, ""));
+    told.line("options pbx", "not examined: the certificate of our listener s cannot be used");
+    let options = told.lines.iter().find(|line| line["name"] == "options pbx").unwrap();
+    let fix = options["fix"].as_str().unwrap();
+    assert!(fix.starts_with("correct `certificate` and `private_key` of [[listen]] s"), "{fix}");
 
     let server = Server::new("127.0.0.1", &ending, None);
     let peer = server.address.to_string();

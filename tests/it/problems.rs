@@ -4,9 +4,9 @@
 
 use std::net::UdpSocket;
 
-use crate::support::calls::{Call, NUMBER, Phone, rtp};
+use crate::support::calls::{Call, NUMBER, Phone, Speaking, rtp};
 use crate::support::sip::{field, to_tag};
-use crate::support::talk::{Rig, speech};
+use crate::support::talk::{Rig, Talk, speech};
 use crate::support::{Process, config, finish, until};
 use serde_json::{Value, json};
 
@@ -28,6 +28,59 @@ fn hang_up(rig: &Rig, id: &str, tag: &str) {
     caller.sip.receive("SIP/2.0 200");
     let sid = rig.edge.sid();
     until("the call is over", || (rig.edge.json(&format!("/v1/calls/{sid}"))["state"] == "ended").then_some(()));
+}
+
+/// A call in which the agent is heard.
+fn heard(rig: &Rig, id: &str) -> Talk {
+    let mut talk = rig.call(id, "0");
+    (0..10).for_each(|n| drop(talk.rtp.send_to(&rtp(7, n), talk.near)));
+    talk.next("media");
+    talk.say(&speech(1600));
+    talk.mark("said");
+    talk.next("mark");
+    talk
+}
+
+/// A call whose agent is heard and breaks its connection; the caller is hung up on.
+fn dropped(rig: &Rig, id: &str) {
+    drop(heard(rig, id));
+    let (bye, from) = rig.caller.sip.receive("BYE ");
+    rig.caller.sip.send(from, &rig.caller.sip.answer(&bye, "200 OK", false));
+    let sid = rig.edge.sid();
+    until("the call is over", || (rig.edge.json(&format!("/v1/calls/{sid}"))["state"] == "ended").then_some(()));
+}
+
+#[test]
+fn an_agent_that_drops_some_of_its_callers_is_named_until_as_many_are_good_as_its_share_asks_for() {
+    let rig = Rig::new("");
+    let good = |id: &str| hang_up(&rig, id, &heard(&rig, id).tag);
+    for n in 0..3 {
+        dropped(&rig, &format!("drop-{n}"));
+        good(&format!("kept-{n}"));
+    }
+    let problem = problems(&rig.edge)[0].clone();
+    let headline = "agent bot failed in 3 of 6 calls of the last hour, and their callers were hung up on";
+    assert_eq!(
+        (&problem["headline"], &problem["harm"], &problem["agent"], &problem["kind"]),
+        (&json!(headline), &json!("calls"), &json!("bot"), &json!("fails"))
+    );
+    assert!(problem["evidence"].as_str().unwrap().contains("connection"), "{problem}");
+    assert!(problem["fix"].as_str().unwrap().contains("`trunkgate agent test bot`"), "{problem}");
+    assert!(problem["command"].as_str().unwrap().starts_with("trunkgate trace CA"), "{problem}");
+    assert_eq!(check(&rig.edge), Some(1));
+    let why = finish(&["why", "--url", &rig.edge.url(), "--from", "carrier", "--called", NUMBER]).stdout;
+    let why = String::from_utf8(why).unwrap();
+    let told = "failed in 3 of 6 calls of the last hour, 3 of which hung up on their callers: ";
+    assert!(why.contains(told), "{why}");
+    until("the log has it", || rig.edge.log().contains(&format!("problem: {headline}")).then_some(()));
+    // One of two is dropped: two good calls are chance, six in a row are not.
+    (3..5).for_each(|n| good(&format!("kept-{n}")));
+    let problem = problems(&rig.edge)[0].clone();
+    let headline =
+        "agent bot failed in 3 of 8 calls of the last hour, and their callers were hung up on; the latest 3 were good";
+    assert_eq!((&problem["headline"], &problem["harm"]), (&json!(headline), &json!("past")));
+    (5..7).for_each(|n| good(&format!("kept-{n}")));
+    assert_eq!(problems(&rig.edge), json!([]), "{}", rig.edge.json("/v1/status")["agents"]);
 }
 
 #[test]
@@ -61,17 +114,15 @@ fn an_agent_whose_audio_is_for_another_stream_is_named_until_it_is_heard() {
     assert_eq!(rig.edge.metric("trunkgate_agent_silent_calls_total{agent=\"bot\"}"), 2.0);
     let list = String::from_utf8(finish(&["calls", "--url", &rig.edge.url()]).stdout).unwrap();
     assert_eq!(list.matches("!silent").count(), 2, "{list}");
+    // The list shows a flag by another word.
+    let wrong = finish(&["calls", "--flag", "silent", "--url", &rig.edge.url()]).stderr;
+    let wrong = String::from_utf8(wrong).unwrap();
+    assert!(wrong.contains("`silent` is no flag: did you mean `one_way`?"), "{wrong}");
     let happened = rig.edge.json("/v1/history")["troubles"].clone();
     let (kind, target, count) = (&happened[0]["kind"], &happened[0]["target"], &happened[0]["count"]);
     assert_eq!((kind, target, count), (&json!("one_way"), &json!("bot"), &json!(2)), "{happened}");
     for id in ["heard-1", "heard-2", "heard-3"] {
-        let mut talk = rig.call(id, "0");
-        (0..10).for_each(|n| drop(talk.rtp.send_to(&rtp(7, n), talk.near)));
-        talk.next("media");
-        talk.say(&speech(1600));
-        talk.mark("said");
-        talk.next("mark");
-        hang_up(&rig, id, &talk.tag);
+        hang_up(&rig, id, &heard(&rig, id).tag);
     }
     assert_eq!(problems(&rig.edge), json!([]));
 }
@@ -285,4 +336,73 @@ fn a_route_without_any_target_is_one_problem_with_the_callers_that_were_lost() {
     let fix = problem["fix"].as_str().unwrap();
     assert!(fix.contains("[trunk.first]") && fix.contains("[trunk.second]"), "{fix}");
     assert_eq!(check(&edge), Some(1));
+}
+
+/// A call in which both are heard, and which ends.
+fn good_call(edge: &Process, id: &str, caller: &Phone, callee: &Phone) {
+    let call = Call::set_up(edge, id, caller, callee);
+    let speaking = [Speaking::tone(&caller.rtp, call.near), Speaking::tone(&callee.rtp, call.far)];
+    until("both are heard", || {
+        let legs = edge.json(&format!("/v1/calls/{}", edge.sid()))["legs"].clone();
+        let heard = |leg: &Value| leg["rtp"]["rx_packets"].as_u64() >= Some(5);
+        legs.as_array().unwrap().iter().all(heard).then_some(())
+    });
+    drop(speaking);
+    call.hang_up(2, caller, callee);
+    until("it is over", || (edge.json("/v1/status")["calls"] == 0).then_some(()));
+}
+
+#[test]
+fn audio_that_stops_in_several_calls_is_named_until_good_calls_came_after_them() {
+    let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let trunks = caller.trunk("pbx") + &callee.trunk("carrier");
+    let route = "[[route]]\nfrom = [\"pbx\"]\nconnect = [\"trunk:carrier\"]\n";
+    let edge = Process::start(&config(&(trunks + route)));
+    let calls: Vec<Call> = (0..4).map(|n| Call::set_up(&edge, &format!("stops-{n}"), &caller, &callee)).collect();
+    let speaking: Vec<Speaking> = calls.iter().map(|call| Speaking::tone(&caller.rtp, call.near)).collect();
+    let answering: Vec<Speaking> = calls.iter().map(|call| Speaking::tone(&callee.rtp, call.far)).collect();
+    let all_heard = |leg: usize, packets: u64| {
+        let list = edge.json("/v1/calls")["calls"].clone();
+        let heard = |call: &Value| call["legs"][leg]["rtp"]["rx_packets"].as_u64() >= Some(packets);
+        list.as_array().unwrap().iter().all(heard).then_some(())
+    };
+    until("the callees have been heard for some seconds", || all_heard(1, 170));
+    drop(answering);
+    let stopped = || edge.json("/v1/trunks")["trunks"][1]["stopped"].clone();
+    let named = || {
+        let problem = problems(&edge)[0].clone();
+        assert_eq!((&problem["kind"], &problem["harm"]), (&json!("stopped"), &json!("media")), "{}", stopped());
+        assert_eq!(check(&edge), Some(1));
+        problem
+    };
+    until("each is known to have stopped", || (stopped()["calls"] == 4).then_some(()));
+    named();
+    // Ten seconds after its answer each side is known to have been heard.
+    until("the calls go on", || all_heard(0, 520));
+    named();
+    drop(speaking);
+    calls.iter().for_each(|call| call.hang_up(2, &caller, &callee));
+    until("all are over", || (edge.json("/v1/status")["calls"] == 0).then_some(()));
+    let problem = named();
+    assert!(
+        problem["headline"].as_str().unwrap().starts_with("audio stopped in 4 of 4 calls of the last hour"),
+        "{problem}"
+    );
+    assert_eq!((&stopped()["still"], &stopped()["good_since"]), (&json!(true), &json!(0)));
+    let why = finish(&["why", "--url", &edge.url(), "--from", "pbx", "--called", NUMBER]).stdout;
+    let why = String::from_utf8(why).unwrap();
+    assert!(
+        why.contains("its audio stopped in mid-call in 4 of 4 calls of the last hour: no packets arrived"),
+        "{why}"
+    );
+    good_call(&edge, "good-1", &caller, &callee);
+    good_call(&edge, "good-2", &caller, &callee);
+    let problem = problems(&edge)[0].clone();
+    assert_eq!(
+        problem["headline"],
+        "audio stopped in 4 of 6 calls of the last hour with carrier; the latest 2 were good"
+    );
+    good_call(&edge, "good-3", &caller, &callee);
+    assert_eq!(problems(&edge), json!([]), "three good calls came after them");
+    until("the log says that it is over", || edge.log().contains("problem over after ").then_some(()));
 }

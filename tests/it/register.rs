@@ -98,3 +98,50 @@ fn a_phone_registers_from_an_unknown_address_and_is_called() {
         assert!(stranger.heard_nothing());
     }
 }
+
+#[test]
+fn a_phone_with_a_wrong_password_is_the_cause_of_its_trunk_being_down() {
+    let caller = Party::new("127.0.0.5");
+    let registrar = Process::start(&config(&format!(
+        "[trunk.phones]\naccept_register = true\nrequire_auth = {{ username = \"desk\", password = \"right\" }}\n\
+         [trunk.carrier]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:phones\"]\n",
+        caller.address
+    )));
+    let at = registrar.address("udp");
+    // What another test has sent to a port that was somebody else's is of no trunk.
+    let problems = || -> Vec<serde_json::Value> {
+        let all = registrar.json("/v1/status")["problem_details"].clone();
+        all.as_array().unwrap().iter().filter(|problem| problem["trunk"] == "phones").cloned().collect()
+    };
+    let phone = |password: &str| {
+        let phone = format!(
+            "[trunk.office]\nregister = {{ registrar = \"sip:{at}\", user = \"desk\" }}\n\
+             auth = {{ username = \"desk\", password = \"{password}\" }}\n"
+        );
+        Process::start(&config(&phone))
+    };
+    let registered = |phone: &Process, state: &str| {
+        until("it has its answer", || {
+            (phone.json("/v1/status")["trunks"][0]["registration"]["state"] == *state).then_some(())
+        });
+    };
+    assert_eq!(problems()[0]["evidence"], "no phone is registered");
+    // One of each keeps its source; each asks once.
+    let wrong: Vec<Process> = (0..3).map(|_| phone("wrong")).collect();
+    wrong.iter().for_each(|phone| registered(phone, "failed"));
+    let all = problems();
+    assert_eq!(all.len(), 1, "one problem: {all:?}");
+    let (headline, evidence, fix) = (&all[0]["headline"], &all[0]["evidence"], &all[0]["fix"]);
+    assert_eq!((headline, &all[0]["harm"]), (&"trunk phones is down".into(), &"calls".into()), "{all:?}");
+    let shown = evidence.as_str().unwrap();
+    assert!(
+        shown.starts_with("wrong password for user \"desk\" from 127.0.0.1, ") && shown.contains(" in a row, "),
+        "{shown}"
+    );
+    assert!(shown.ends_with("; no phone is registered"), "{shown}");
+    assert_eq!(*fix, "correct the password in the phone at 127.0.0.1, or `require_auth` of [trunk.phones]");
+    drop(wrong);
+    let right = phone("right");
+    registered(&right, "registered");
+    assert_eq!(problems(), Vec::<serde_json::Value>::new());
+}

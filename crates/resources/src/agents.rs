@@ -1,6 +1,6 @@
 //! What is known of each agent at run time: its sockets, what went wrong last, and whether it is skipped.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,14 +10,16 @@ use trunkgate_route::Table;
 use trunkgate_story::diagnosis::Diagnosis;
 use trunkgate_story::last_hour::LastHour;
 use trunkgate_story::turns::TurnView;
-use trunkgate_story::view::{AgentFailures, AgentView, FaultView, Recent};
+use trunkgate_story::view::{AgentView, FaultView, Recent};
 use trunkgate_story::wall::rfc3339;
 
-use crate::breaker::{Breaker, Leave, Stage};
+use crate::breaker::{Breaker, Leave};
+use crate::faults::fault_view;
+pub use crate::kept::FailedStream;
+use crate::kept::Kept;
 use crate::key::CallKey;
 use crate::limits::{AGENT_SHORT_IN_ROW, PROBE_FAILURES, PROVEN_SECONDS, SESSION_ENDS};
 use crate::queue::{Entry, Line};
-use crate::trunks::fault_view;
 use crate::unreached::{Unreached, UnreachedCall};
 
 /// One agent's state.
@@ -39,14 +41,8 @@ struct AgentState {
     /// Where it is; one that has moved begins anew.
     url: String,
     breaker: Breaker,
-    /// Calls in which it spoke or failed, and those of them in which it failed.
-    hour: LastHour<2>,
-    /// Calls that are up in which it has said something.
-    words: BTreeSet<CallKey>,
-    /// Calls in a row in which it failed, up to now.
-    failed_in_row: u64,
-    /// The last of these.
-    last_failed: Option<LastFailed>,
+    /// Calls in which it spoke or failed.
+    kept: Kept,
     /// Calls that did not reach it: skipped, or its WebSocket never opened.
     unreached: Unreached,
     /// Whether it was heard in calls that it had for long enough.
@@ -103,83 +99,7 @@ impl Hearing {
     }
 }
 
-/// The last call in which an agent failed.
-#[derive(Debug)]
-struct LastFailed {
-    key: CallKey,
-    sid: String,
-    /// In words.
-    cause: String,
-    /// Whether it had said something before: that it speaks in a later call is no sign that it will not fail there.
-    had_spoken: bool,
-}
-
-/// A stream of an agent that talks, which has failed.
-#[derive(Debug, Clone, Copy)]
-pub struct FailedStream<'a> {
-    /// Its call.
-    pub key: CallKey,
-    /// The same for people.
-    pub sid: &'a str,
-    /// When it was asked for.
-    pub began: Instant,
-    /// How far it came.
-    pub stage: Stage<'a>,
-    /// Why, in words.
-    pub cause: &'a str,
-}
-
 impl AgentState {
-    /// Counts a call in which it failed, whose further streams count no more.
-    fn note_failed(&mut self, now: Instant, stream: &FailedStream<'_>) {
-        let had_spoken = self.words.remove(&stream.key);
-        let is_same = self.has_failed_in(stream.key);
-        if !is_same {
-            self.hour.count(now, [!had_spoken, true]);
-            self.failed_in_row += 1;
-        }
-        let had_spoken = had_spoken || is_same && self.last_failed.as_ref().is_some_and(|last| last.had_spoken);
-        let (sid, cause) = (stream.sid.to_owned(), stream.cause.to_owned());
-        self.last_failed = Some(LastFailed { key: stream.key, sid, cause, had_spoken });
-    }
-
-    /// Whether the last call in which it failed is this one.
-    fn has_failed_in(&self, key: CallKey) -> bool {
-        self.failed_in_row > 0 && self.last_failed.as_ref().is_some_and(|last| last.key == key)
-    }
-
-    /// Notes its first words in a stream of a call.
-    fn note_words(&mut self, now: Instant, key: CallKey) {
-        if self.has_failed_in(key) || !self.words.insert(key) {
-            return;
-        }
-        self.hour.count(now, [true, false]);
-        if !self.last_failed.as_ref().is_some_and(|last| last.had_spoken) {
-            self.failed_in_row = 0;
-        }
-    }
-
-    /// Notes that a call has no more use for it, and it has not failed since it spoke there, if it did.
-    fn note_kept(&mut self, key: CallKey) {
-        if self.words.remove(&key) {
-            self.failed_in_row = 0;
-        }
-    }
-
-    fn failures(&self, now: Instant) -> Option<AgentFailures> {
-        let [of, calls] = self.hour.sums(now);
-        let last = self.last_failed.as_ref().filter(|_| calls > 0)?;
-        let [recent_of, recent_calls] = self.hour.recent(now);
-        Some(AgentFailures {
-            calls,
-            of,
-            recent: Recent { calls: recent_calls, of: recent_of },
-            in_row: self.failed_in_row.min(calls),
-            cause: last.cause.clone(),
-            last_sid: last.sid.clone(),
-        })
-    }
-
     /// Whether a call has anything of it.
     fn is_used(&self) -> bool {
         self.sessions > 0 || !self.line.is_empty()
@@ -239,7 +159,7 @@ impl Agents {
             if state.url != agent.url {
                 state.url.clone_from(&agent.url);
                 state.breaker = Breaker::begin(now);
-                state.failed_in_row = 0;
+                state.kept.withdraw();
                 state.hearing = Hearing::default();
                 state.forget_problem();
                 (state.last_probe, state.missed_probes) = (None, 0);
@@ -329,7 +249,7 @@ impl Agents {
     /// Notes that one that talks, asked for at `began`, has said its first words in a call; whether it is no longer skipped.
     pub fn spoke(&mut self, now: Instant, name: &Arc<str>, key: CallKey, began: Instant) -> bool {
         let state = self.by_name.entry(name.clone()).or_default();
-        state.note_words(now, key);
+        state.kept.note_words(now, key);
         state.breaker.spoke(began)
     }
     /// Notes whether an agent was heard in a call that is over; `silent`: it had the caller for long enough, and why it was not.
@@ -353,7 +273,7 @@ impl Agents {
         let is_proven = |open| now.saturating_duration_since(open) >= Duration::from_secs(PROVEN_SECONDS);
         let Some(state) = self.by_name.get_mut(name) else { return false };
         // That it kept the call is no sign that it spoke: if it did not, what it failed in before stands.
-        state.note_kept(key);
+        state.kept.note_end(key);
         let is_back = open.is_some_and(is_proven) && state.breaker.went_well(began);
         state.breaker.given_up(key);
         is_back
@@ -361,14 +281,13 @@ impl Agents {
     /// Notes that the agent itself ended its part, in good order; whether it is no longer skipped.
     pub fn went_well(&mut self, name: &str, key: CallKey, began: Instant) -> bool {
         let Some(state) = self.by_name.get_mut(name) else { return false };
-        state.words.remove(&key);
-        state.failed_in_row = 0;
+        state.kept.note_went_well(key);
         state.breaker.went_well(began)
     }
     /// Notes that a call has dropped its stream, also where it failed without a fault of the agent.
     pub fn dropped(&mut self, name: &str, key: CallKey) {
         if let Some(state) = self.by_name.get_mut(name) {
-            state.words.remove(&key);
+            state.kept.drop(key);
         }
     }
     /// Notes that a socket was refused, or lost where it `was_open`: that says nothing of whether the next one opens.
@@ -383,13 +302,19 @@ impl Agents {
     /// Notes that this was one that talks; whether it is skipped from now on.
     pub fn failed(&mut self, now: Instant, name: &Arc<str>, stream: &FailedStream<'_>) -> bool {
         let state = self.by_name.entry(name.clone()).or_default();
-        state.note_failed(now, stream);
+        state.kept.note_failed(now, stream);
         let opens = state.breaker.failed(now, stream.began, stream.key, stream.stage);
         if opens {
             // Nobody is to wait for one that is skipped.
             self.woken.extend(state.line.waiting());
         }
         opens
+    }
+    /// Notes that a call has ended because the agent failed in it: its caller got no other target.
+    pub fn hung_up(&mut self, now: Instant, name: &str, key: CallKey) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.kept.note_hung_up(now, key);
+        }
     }
     /// Notes a call that did not reach an agent: it was skipped, or could not be connected with.
     pub fn unreached(&mut self, now: Instant, name: &Arc<str>, call: UnreachedCall<'_>) {
@@ -458,7 +383,7 @@ impl Agents {
             sessions: state.map_or(0, |state| state.sessions),
             talking: state.map_or(0, |state| state.line.sessions().len() as u64),
             waiting: state.map_or(0, |state| state.line.waiting().len() as u64),
-            failed: state.and_then(|state| state.failures(now)),
+            failed: state.and_then(|state| state.kept.view(now)),
             unreached: state.map(|state| state.unreached.view(now)).unwrap_or_default(),
             silent: state.and_then(|state| state.hearing.view(now)),
             opened: state.map_or(0, |state| state.opened),
@@ -472,43 +397,5 @@ impl Agents {
             turn_ms: TurnView::of_agent(&turns),
             turns,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    #[allow(clippy::disallowed_methods)] // only the start of virtual time
-    fn a_call_in_which_it_spoke_and_failed_is_one_call() {
-        let (now, name) = (Instant::now(), Arc::from("bot"));
-        let mut agents = Agents::default();
-        let failed = |agents: &mut Agents, call: u64| {
-            let (stage, cause) = (Stage::Open(None), "reset");
-            agents.failed(now, &name, &FailedStream { key: CallKey(call), sid: "CA1", began: now, stage, cause });
-        };
-        let shown = |agents: &Agents| {
-            let failures = agents.by_name[&name].failures(now).unwrap();
-            (failures.calls, failures.of, failures.in_row)
-        };
-        for call in 1..=4 {
-            agents.spoke(now, &name, CallKey(call), now);
-            failed(&mut agents, call);
-            // Its second stream of the same call.
-            agents.spoke(now, &name, CallKey(call), now);
-            failed(&mut agents, call);
-            agents.dropped(&name, CallKey(call));
-            assert_eq!(shown(&agents), (call, call, call));
-        }
-        agents.spoke(now, &name, CallKey(5), now);
-        assert_eq!(shown(&agents), (4, 5, 4), "it spoke in the others as well");
-        agents.let_go(now, &name, CallKey(5), now, Some(now));
-        assert_eq!(shown(&agents), (4, 5, 0), "a caller had it to the end");
-        failed(&mut agents, 6);
-        assert_eq!(shown(&agents), (5, 6, 1));
-        agents.spoke(now, &name, CallKey(7), now);
-        assert_eq!(shown(&agents), (5, 7, 0), "it had not come to words, and now it has");
-        assert!(agents.by_name[&name].words.len() == 1);
     }
 }

@@ -1,7 +1,7 @@
 //! Calls that a trunk answers or rejects: how many, with what words, and whether it rejects calls still.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use trunkgate_route::Trunk;
 use trunkgate_story::Said;
@@ -10,20 +10,14 @@ use trunkgate_story::view::{Recent, RejectedView, RejectionView};
 
 use crate::challenge::auth_fix;
 use crate::limits::REJECTIONS_KEPT;
+use crate::recovery::Recovery;
 
-/// Calls in a row that a trunk answers until its rejections are past, where it answered none before: of one that rejects some of its
-/// calls so many times as many as come for each rejection …
-const ANSWERED_AGAIN: u64 = 3;
-/// … and never more than these.
-const ANSWERED_AGAIN_MOST: u64 = 15;
 /// Calls in a row without an answer, from which on also responses that speak of the called party count against the trunk …
 const UNANSWERED_OF_TRUNK: u64 = 10;
 /// … where they are more than a busy line of fewer numbers than these.
 const NUMBERS_OF_TRUNK: usize = 3;
 /// Numbers in a row that are not taken, with no call answered between, from which on that is the trunk's fault.
 const REFUSED_NUMBERS_OF_TRUNK: usize = 3;
-/// Rejections with an answered call since are past after this time, too.
-const REJECTED_WHILE: Duration = Duration::from_secs(300);
 
 /// What a rejection says of the trunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,28 +54,14 @@ pub(crate) struct Rejections {
     decided: LastHour<2>,
     /// With what, the newest last.
     by_words: Vec<Rejection>,
-    /// The last call that it rejected.
-    last: LastRejected,
+    /// Whether it rejects calls still.
+    recovery: Recovery,
     /// Since it last answered one.
     unanswered: Unanswered,
     /// Calls that it rejected since those before were mended.
     present: LastHour<1>,
     /// Calls decided and rejected since the start.
     decisions: [u64; 2],
-}
-
-/// The last call that a trunk rejected.
-#[derive(Debug, Default)]
-struct LastRejected {
-    /// Calls that are to be answered in a row until that is past.
-    needed: u64,
-    /// Those of them that are still to come.
-    left: u64,
-    /// When it was.
-    at: Option<Instant>,
-    /// Calls that it answered and rejected since the rejections before were past.
-    answered: u64,
-    rejected: u64,
 }
 
 /// Final responses of a trunk other than 2xx since it last answered a call.
@@ -137,37 +117,6 @@ impl Unanswered {
     }
 }
 
-impl LastRejected {
-    /// Whether the trunk may still reject calls: too few were answered since, and one alone tells it only after a while.
-    fn is_still(&self, now: Instant) -> bool {
-        let is_recent = self.at.is_some_and(|at| now.saturating_duration_since(at) < REJECTED_WHILE);
-        self.left > 0 && (self.left == self.needed || is_recent)
-    }
-
-    /// Notes one; `is_first`: those before are past.
-    fn note(&mut self, now: Instant, is_first: bool) {
-        if is_first {
-            (self.answered, self.rejected) = (0, 0);
-        }
-        self.rejected += 1;
-        let of = self.answered + self.rejected;
-        self.needed = (ANSWERED_AGAIN * of).div_ceil(self.rejected).min(ANSWERED_AGAIN_MOST);
-        (self.left, self.at) = (self.needed, Some(now));
-    }
-
-    fn answered(&mut self) {
-        self.answered = self.answered.saturating_add(1);
-        self.left = self.left.saturating_sub(1);
-    }
-
-    /// Returns how many in a row were answered since; of a trunk that rejects some of its calls none until they are more than chance.
-    const fn good_since(&self) -> u64 {
-        let good = self.needed - self.left;
-        let is_chance = self.needed > ANSWERED_AGAIN && good * 2 < self.needed;
-        if is_chance { 0 } else { good }
-    }
-}
-
 /// Calls that were rejected with the same code and phrase.
 #[derive(Debug)]
 struct Rejection {
@@ -185,13 +134,13 @@ impl Rejections {
     pub(crate) fn answered(&mut self, now: Instant) {
         self.decided.count(now, [true, false]);
         self.decisions[0] += 1;
-        self.last.answered();
+        self.recovery.note_good();
         self.unanswered = Unanswered::default();
     }
 
     /// Takes its rejections as mended, until the next one; counts stay.
     pub(crate) fn withdraw(&mut self) {
-        self.last.left = 0;
+        self.recovery.withdraw();
         self.unanswered = Unanswered::default();
     }
 
@@ -214,14 +163,12 @@ impl Rejections {
         let Some(counted) = counted else { return };
         // Those before were counted as other calls, and a counter does not go down.
         self.decisions[1] += 1;
-        let is_first = !self.last.is_still(now);
-        if is_first {
+        if self.recovery.note_bad(now) {
             // Those before are mended: these may have another cause.
             self.by_words.iter_mut().for_each(|one| one.is_present = false);
             self.present = LastHour::default();
         }
         self.present.add(now, [counted.calls]);
-        self.last.note(now, is_first);
         self.unanswered.rejected += counted.calls;
         self.unanswered.lost += counted.lost;
         // Those that were mended, or had another cause, are told apart.
@@ -257,8 +204,8 @@ impl Rejections {
         let mut answers: Vec<RejectionView> = self.by_words.iter().rev().filter_map(answer).collect();
         answers.sort_by_key(|one| if one.present { (false, 0) } else { (true, u64::MAX - one.calls) });
         let last_sid = last.sid.clone();
-        let still = self.last.is_still(now);
-        let good_since = self.last.good_since();
+        let still = self.recovery.is_still(now);
+        let good_since = self.recovery.good_since();
         let in_row = self.unanswered.rejected.min(calls);
         let lost = self.unanswered.lost.min(in_row);
         let fix = rejection_fix(&answers, in_row > 0 && lost == 0, trunk);
@@ -304,6 +251,8 @@ fn rejection_fix(answers: &[RejectionView], has_next: bool, trunk: &Trunk) -> St
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use trunkgate_route::Credentials;
 
     use super::*;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_route::{Figures, Standing, Table, TokenBucket, Trunk};
-use trunkgate_story::diagnosis::{Cause, Diagnosis};
+use trunkgate_story::diagnosis::Diagnosis;
 use trunkgate_story::last_hour::LastHour;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::sounded::Sounded;
@@ -14,6 +14,8 @@ use trunkgate_story::view::{FaultView, KindView, PeerView, Recent, TriedView, Tr
 use trunkgate_story::wall::rfc3339;
 
 use crate::congestion::Congestion;
+use crate::faults::{Faults, fault_view};
+pub use crate::faults::{Found, Kind};
 use crate::io::Concerned;
 use crate::key::{Branch, CallKey};
 use crate::limits::{
@@ -66,60 +68,12 @@ struct TrunkState {
     heard: u64,
     /// How its audio sounded.
     sound: Sound,
-    /// By their kind.
-    faults: [Faults; 4],
+    /// Faults of its calls, besides sides that were not heard.
+    faults: Faults,
     /// Calls that it has answered or rejected.
     rejections: Rejections,
     /// When an INVITE that is too long for UDP was logged last.
     oversize_told: Option<Instant>,
-}
-
-/// Faults that are kept for their trunk, besides sides that are not heard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Codecs do not fit.
-    Codecs,
-    /// This machine does not let packets out.
-    Unsent,
-    /// Much of the audio is lost on the way.
-    Loss,
-    /// Its stream stops in mid-call, while something is sent to it. No cause alone: a stream may pause for good reasons.
-    Stopped,
-}
-
-impl Kind {
-    /// Of a cause; `None`: it is not kept.
-    pub const fn of(cause: Cause) -> Option<Kind> {
-        match cause {
-            Cause::Codecs | Cause::Payload => Some(Kind::Codecs),
-            Cause::Unsent => Some(Kind::Unsent),
-            Cause::Loss => Some(Kind::Loss),
-            Cause::OnHold
-            | Cause::Srtp
-            | Cause::UnexpectedSource
-            | Cause::NotRtp
-            | Cause::Unreachable
-            | Cause::NoPhone
-            | Cause::PrivateAddress
-            | Cause::OurAddress(_)
-            | Cause::Nothing
-            | Cause::Silence
-            | Cause::Ceased
-            | Cause::Unread
-            | Cause::AgentSilent => None,
-        }
-    }
-}
-
-/// Faults of one kind.
-#[derive(Debug, Default)]
-struct Faults {
-    /// Calls that had one, and those of them that had to do without their target.
-    calls: LastHour<2>,
-    /// The last one, and the call's sid.
-    last: Option<(Diagnosis, String)>,
-    /// The trunk's `heard` at that time.
-    heard: u64,
 }
 
 /// Sides that were not heard for one cause.
@@ -180,7 +134,7 @@ impl TrunkState {
             unheard: Vec::new(),
             heard: 0,
             sound: Sound::default(),
-            faults: Default::default(),
+            faults: Faults::default(),
             rejections: Rejections::default(),
             oversize_told: None,
         }
@@ -230,15 +184,8 @@ impl TrunkState {
         self.unheard.push(Unheard { calls, found: found.clone(), sid: sid.to_owned(), heard: self.heard });
     }
     fn fault(&self, now: Instant, kind: Kind) -> Option<FaultView> {
-        let faults = &self.faults[kind as usize];
-        let [calls, refused] = faults.calls.sums(now);
-        let [answered, _] = self.hearing.sums(now);
-        let (what, sid) = faults.last.as_ref().filter(|_| calls > 0)?;
-        let of = (answered + refused).max(calls);
-        let ([recent_calls, recent_refused], [recent_answered, _]) =
-            (faults.calls.recent(now), self.hearing.recent(now));
-        let recent = Recent { calls: recent_calls, of: (recent_answered + recent_refused).max(recent_calls) };
-        Some(FaultView { recent, ..fault_view((calls, of, self.heard - faults.heard), what, sid) })
+        let ([answered, _], [recent, _]) = (self.hearing.sums(now), self.hearing.recent(now));
+        self.faults.view(now, kind, (answered, recent))
     }
     fn of(&mut self, direction: usize) -> impl Iterator<Item = &mut TokenBucket> {
         self.buckets.iter_mut().enumerate().filter(move |(at, _)| [BOTH, direction].contains(at)).map(|(_, one)| one)
@@ -268,6 +215,7 @@ impl Trunks {
         for (name, state) in &mut self.by_name {
             if concerned.all_media || concerned.media.contains(name) {
                 state.heard += HEARD_AGAIN;
+                state.faults.withdraw();
                 state.sound.withdraw();
             }
             if concerned.calls.contains(name) {
@@ -432,12 +380,16 @@ impl Trunks {
     }
 
     /// Notes a fault in a call; `refused`: it had to do without its target.
-    pub fn at_fault(&mut self, now: Instant, name: &str, sid: &str, (kind, found): (Kind, &Diagnosis), refused: bool) {
-        let Some(state) = self.by_name.get_mut(name) else { return };
-        if let Some(faults) = state.faults.get_mut(kind as usize) {
-            faults.calls.count(now, [true, refused]);
-            faults.last = Some((found.clone(), sid.to_owned()));
-            faults.heard = state.heard;
+    pub fn at_fault(&mut self, now: Instant, name: &str, sid: &str, found: Found<'_>, refused: bool) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.faults.note(now, sid, found, refused);
+        }
+    }
+
+    /// Notes that a call which was answered at `answered` had no fault of this kind.
+    pub fn without_fault(&mut self, name: &str, kind: Kind, answered: Instant) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.faults.note_good(kind, answered);
         }
     }
 
@@ -565,23 +517,6 @@ impl Trunks {
     }
 }
 
-/// Returns a fault by the calls that had it, of how many, and how many were good since.
-pub(crate) fn fault_view((calls, of, good_since): (u64, u64, u64), found: &Diagnosis, sid: &str) -> FaultView {
-    let (cause, fix) = (found.text.clone(), found.fix.clone());
-    FaultView {
-        calls,
-        of,
-        recent: Recent::default(),
-        kind: found.cause.slug(),
-        cause,
-        fix,
-        last_sid: sid.to_owned(),
-        still: good_since < HEARD_AGAIN,
-        good_since,
-        kinds: Vec::new(),
-    }
-}
-
 /// New calls of the second that is over.
 #[derive(Debug, Default)]
 struct Pace {
@@ -619,6 +554,7 @@ const SECOND: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use trunkgate_story::Said;
+    use trunkgate_story::diagnosis::Cause;
 
     use super::*;
     use crate::rejections::Rejected;
@@ -662,13 +598,14 @@ mod tests {
             [state.unheard(now), state.fault(now, Kind::Codecs)].map(|view| view.map(|view| view.still))
         };
         let bad = |trunks: &mut Trunks| {
-            trunks.at_fault(now, "pbx", "CA1", (Kind::Codecs, &found), false);
+            trunks.at_fault(now, "pbx", "CA1", Found { kind: Kind::Codecs, what: &found }, false);
             trunks.listened(now, "pbx", "CA1", Some(&found));
         };
         bad(&mut trunks);
         for _ in 0..HEARD_AGAIN {
             assert_eq!(still(&trunks), [Some(true); 2]);
             trunks.listened(now, "pbx", "CA2", None);
+            trunks.without_fault("pbx", Kind::Codecs, now);
         }
         assert_eq!(still(&trunks), [Some(false); 2]);
         bad(&mut trunks);

@@ -67,8 +67,18 @@ pub struct AgentFailures {
     pub of: u64,
     /// The same of the last five minutes.
     pub recent: Recent,
+    /// Those of them whose callers were hung up on, as no other target was left.
+    pub hung_up: u64,
     /// How many of them in a row are the latest ones.
     pub in_row: u64,
+    /// Whether it may fail still: three in a row were not good since (more where it fails in some calls only), nor one good and none bad for
+    /// five minutes.
+    pub still: bool,
+    /// How many in a row were good since, where that is more than chance.
+    pub good_since: u64,
+    /// In how many calls it failed since the failures before were past, up to the last one, and of how many.
+    #[serde(skip)]
+    pub lately: [u64; 2],
     /// Why the last of them failed.
     pub cause: String,
     /// That call.

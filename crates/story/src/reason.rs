@@ -325,7 +325,8 @@ reasons! {
         slug: "wrong_credentials",
         sentence: "a request had wrong credentials for the trunk's `require_auth`",
         cause: "A request from the trunk had wrong digest credentials for its `require_auth`: it gets 401 and never becomes a call. The \
-             log and `trunkgate status` say whether the user or the password is wrong; after three in a row it is a problem.",
+             log and `trunkgate status` say whether the user or the password is wrong; after three in a row from an \
+             address of the trunk it is a problem, and of a trunk without a registered phone the cause of its problem.",
         fix: Some("check user and password at the remote party, or `require_auth`"),
         q850: 21,
         outcome: "refused",
@@ -547,7 +548,7 @@ reasons! {
     AgentReset {
         slug: "agent_reset",
         sentence: "the connection to an agent was reset",
-        cause: "The TCP connection to the agent was reset: its process crashed or was killed.",
+        cause: "The agent's TCP connection was reset, or ended without a WebSocket close: its process crashed or was killed, or its handler returned or raised an exception.",
         fix: Some("see the agent's log: its process or its server ended the connection"),
         q850: 38,
         outcome: "failed",

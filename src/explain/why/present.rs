@@ -24,7 +24,10 @@ pub(super) fn add(attempt: &mut Value, status: Option<&Value>) {
     }
     let known = match (attempt["trunk"].as_str(), status) {
         (_, None) => None,
-        (Some(trunk), Some(status)) => find(status, "trunks", trunk).map(|trunk| (trunk, of_trunk(trunk))),
+        (Some(name), Some(status)) => find(status, "trunks", name).map(|trunk| {
+            let lost = find(status, "lost_names", name).and_then(|lost| lost["text"].as_str());
+            (trunk, of_trunk(trunk).into_iter().chain(lost.map(str::to_owned)).collect())
+        }),
         (None, Some(status)) if is_app(attempt) => {
             attempt["now"] = json!(of_app(attempt, status));
             return;
@@ -157,7 +160,13 @@ fn of_trunk(trunk: &Value) -> Vec<String> {
         now.push(format!("not registered: {}", registration["last_problem"].as_str().unwrap_or("no answer")));
     }
     now.extend(rejected(&trunk["rejected"]));
-    let faults = [("codec_mismatch", "codecs did not match"), ("unheard", "was not heard")];
+    let faults = [
+        ("codec_mismatch", "codecs did not match"),
+        ("unsent", "packets to it did not leave this machine"),
+        ("unheard", "was not heard"),
+        ("stopped", "its audio stopped in mid-call"),
+        ("loss", "packets were lost"),
+    ];
     now.extend(faults.iter().filter_map(|(key, what)| fault(&trunk[key], what)));
     now
 }
@@ -215,9 +224,12 @@ fn of_agent(agent: &Value) -> Vec<String> {
         now.push(format!("full: {talking} of {most} sessions, {} waiting (max_sessions)", agent["waiting"]));
     }
     let failed = &agent["failed"];
-    if failed["in_row"].as_u64() > Some(0) {
+    if failed["still"] == true {
         let cause = failed["cause"].as_str().unwrap_or_default();
-        now.push(format!("failed in {} of {} calls of the last hour: {cause}", failed["calls"], failed["of"]));
+        let hung_up = failed["hung_up"].as_u64().filter(|callers| *callers > 0);
+        let hung_up =
+            hung_up.map(|callers| format!(", {callers} of which hung up on their callers")).unwrap_or_default();
+        now.push(format!("failed in {} of {} calls of the last hour{hung_up}: {cause}", failed["calls"], failed["of"]));
     }
     now
 }
@@ -261,11 +273,13 @@ mod tests {
             {"name": "phones", "state": "down", "peers": [], "phones": []},
             {"name": "g729", "state": "up", "peers": [], "codec_mismatch": {"calls": 2, "of": 2, "still": true, "cause": "488"},
              "unheard": {"calls": 1, "of": 9, "still": false, "cause": "x"}},
+            {"name": "stops", "state": "up", "peers": [], "stopped": {"calls": 4, "of": 9, "still": true, "cause": "no packets for 5 s"},
+             "loss": {"calls": 3, "of": 9, "still": true, "cause": "26 % packet loss"}},
         ], "failing_apps": [
             {"name": "ivr", "calls": 2, "of": 3, "still": true, "code": 11_205, "cause": "connection refused"},
         ], "agents": [
             {"name": "skipped", "state": "skipped", "next_try_ms": 11_200, "last_problem": "connection refused"},
-            {"name": "resets", "state": "up", "failed": {"calls": 3, "of": 4, "in_row": 2, "cause": "the connection was reset"}},
+            {"name": "resets", "state": "up", "failed": {"calls": 3, "of": 4, "hung_up": 2, "still": true, "cause": "the connection was reset"}},
             {"name": "full", "state": "up", "talking": 2, "max_sessions": 2, "waiting": 1, "last_probe": "2099-01-01T00:00:00Z", "probe_ms": null},
         ]})
     }
@@ -296,6 +310,11 @@ mod tests {
             line(trunk("g729"), Some(&status)),
             "    now up; codecs did not match in 2 of 2 calls of the last hour: 488\n"
         );
+        assert_eq!(
+            line(trunk("stops"), Some(&status)),
+            "    now up; its audio stopped in mid-call in 4 of 9 calls of the last hour: no packets for 5 s; packets were lost in 3 of 9 \
+             calls of the last hour: 26 % packet loss\n"
+        );
         let agent = |name: &str| json!({"target": format!("agent:{name}"), "url": "ws://192.0.2.1/"});
         assert_eq!(
             line(agent("skipped"), Some(&status)),
@@ -303,7 +322,7 @@ mod tests {
         );
         assert_eq!(
             line(agent("resets"), Some(&status)),
-            "    now up; failed in 3 of 4 calls of the last hour: the connection was reset\n"
+            "    now up; failed in 3 of 4 calls of the last hour, 2 of which hung up on their callers: the connection was reset\n"
         );
         let app = json!({"target": "app:ivr"});
         assert_eq!(

@@ -8,6 +8,7 @@ use serde_json::Value;
 use trunkgate_call::turns::LegTurnView;
 
 use super::page::{newest_that_fit, no_calls, since};
+use crate::admin::MARKED;
 use crate::explain::ladder::wrapped;
 use crate::sinks::records::csv;
 use crate::system::terminal;
@@ -18,7 +19,7 @@ const TRUNK_HEADS: [&str; 8] = ["TRUNK", "STATE", "CALLS", "CPS", "EVER ANSWERED
 /// Calls in an hour from which the grade of a trunk says something of them.
 const GRADED: u64 = 10;
 /// Characters of a problem's evidence in the first line.
-const EVIDENCE_CHARS: usize = 80;
+const EVIDENCE_CHARS: usize = 200;
 const PEER_HEADS: [&str; 6] = ["PEER", "TRUNK", "STATE", "ADDRESS", "LAST OPTIONS", "RTT"];
 const AGENT_HEADS: [&str; 8] =
     ["AGENT", "STATE", "SESSIONS", "LOST", "PROBE MS", "TURN P50/P95", "LAST PROBLEM", "URL"];
@@ -367,16 +368,6 @@ fn code(call: &Value) -> String {
         Some(_) | None => shown(ours),
     }
 }
-
-/// Flags that are told beside a call's state, and their words.
-pub(crate) const MARKED: [(&str, &str); 6] = [
-    ("one_way", "silent"),
-    ("codec_mismatch", "codecs"),
-    ("unsent", "unsent"),
-    ("loss", "loss"),
-    ("app_error", "app"),
-    ("agent_failed", "agent"),
-];
 
 /// What is wrong with a call, behind its state: ` !silent`, ` !codecs`.
 fn marks(call: &Value) -> String {
@@ -763,6 +754,11 @@ mod tests {
             &["trunk carrier rejected 16 of 16 calls in the last hour", "changed keys wait for a restart"],
         );
         assert_eq!(two, "edge-1   taking calls, 2 problems: trunk carrier rejected 16 of 16 calls in the last hour");
+        // The decisive word may stand behind what was offered.
+        let shown = "carrier accepts no offered codec (488: it was offered PCMU, PCMA, opus by RTP/AVP, Warning: 304 sip.carrier.example \"G729 only\")";
+        let codecs = json!([{"headline": "codecs do not match in 5 of 8 calls", "harm": "calls", "evidence": shown}]);
+        let named = status(&json!({"edge": "edge-1", "state": "ready", "problem_details": codecs}), None);
+        assert!(named.lines().next().unwrap().ends_with("\"G729 only\")"), "{named}");
         let stray = json!([{"headline": "SIP from unknown sources is dropped", "harm": "strangers", "evidence": "1 message", "fix": "add"}]);
         let noted = status(&json!({"edge": "edge-1", "state": "ready", "problem_details": stray}), None);
         let line = "edge-1   taking calls, no problems; SIP from unknown sources is dropped: 1 message";

@@ -73,15 +73,17 @@ fn of_trunks(trunks: &Value, name: &str, key: &str, well: &str) -> Vec<Finding> 
     if findings.is_empty() { vec![Finding::ok(name, well)] } else { findings }
 }
 
-/// From half of a trunk's calls on it is a failure.
+/// Is a failure as long as it is a problem of `status`: its exit code is that of `status --check`.
 fn of_trunk(trunk: &Value, name: &str, key: &str) -> Option<Finding> {
     let found = trunk.get(key)?;
     let (calls, of) = (found["calls"].as_u64()?, found["of"].as_u64()?);
     let text = |key: &str| found[key].as_str();
     let (of_trunk, cause, fix, sid) = (trunk["name"].as_str()?, text("cause")?, text("fix")?, text("last_sid")?);
-    let text = format!("in {calls} of {of} calls of the last hour: {cause}; see: trunkgate trace {sid}");
+    let is_still = found["still"] == true;
+    let past = if is_still { "" } else { " (not in the latest calls)" };
+    let text = format!("in {calls} of {of} calls of the last hour: {cause}{past}; see: trunkgate trace {sid}");
     let finding = Finding::warn(format!("{name} {of_trunk}"), text, fix);
-    Some(if calls * 2 >= of { Finding { level: Level::Fail, ..finding } } else { finding })
+    Some(if is_still { Finding { level: Level::Fail, ..finding } } else { finding })
 }
 
 #[cfg(test)]
@@ -132,21 +134,28 @@ mod tests {
 
     #[test]
     fn a_trunk_whose_codecs_do_not_fit_has_a_line_with_the_key() {
-        let trunks = |calls: u64| {
-            let found = json!({"calls": calls, "of": 9, "last_sid": "CA1", "fix": "`codecs = [\"PCMU\"]` in [trunk.pbx]",
+        let trunks = |still: bool| {
+            let found = json!({"calls": 2, "of": 9, "still": still, "last_sid": "CA1", "fix": "`codecs = [\"PCMU\"]` in [trunk.pbx]",
                 "cause": "pbx accepts no offered codec (488: it was offered PCMA by RTP/AVP)"});
             json!({"trunks": [{"name": "carrier"}, {"name": "pbx", "codec_mismatch": found}]})
         };
-        let found = codecs(&trunks(2));
-        assert_eq!((found.len(), found[0].level, found[0].name.as_str()), (1, Level::Warn, "codecs pbx"));
+        let found = codecs(&trunks(true));
+        assert_eq!((found.len(), found[0].level, found[0].name.as_str()), (1, Level::Fail, "codecs pbx"));
         assert!(
             found[0].text.starts_with("in 2 of 9 calls of the last hour: pbx accepts no offered codec"),
             "{:?}",
             found[0]
         );
         assert!(found[0].fix.contains("[trunk.pbx]"));
-        assert_eq!(codecs(&trunks(5))[0].level, Level::Fail);
-        assert_eq!((outbound(&trunks(5))[0].level, outbound(&trunks(5))[0].name.as_str()), (Level::Ok, "outbound udp"));
+        assert!(!found[0].text.contains("not in the latest calls"), "{:?}", found[0]);
+        let mended = codecs(&trunks(false));
+        assert_eq!(mended[0].level, Level::Warn);
+        assert!(
+            mended[0].text.contains("by RTP/AVP) (not in the latest calls); see: trunkgate trace CA1"),
+            "{mended:?}"
+        );
+        let outbound = outbound(&trunks(true));
+        assert_eq!((outbound[0].level, outbound[0].name.as_str()), (Level::Ok, "outbound udp"));
         assert_eq!(codecs(&json!({"trunks": [{"name": "carrier"}]}))[0].level, Level::Ok);
     }
 }

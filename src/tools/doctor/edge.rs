@@ -11,8 +11,6 @@ use crate::tools::findings::{Finding, Level};
 
 /// The line of the running edge.
 pub(super) const LINE: &str = "running edge";
-/// Harms of which one line is a failure.
-const FAILURES: [&str; 5] = ["edge", "calls", "media", "restart", "records"];
 /// What is said without an answer of its own.
 const NO_FIX: &str = "`trunkgate status` shows more";
 
@@ -68,13 +66,15 @@ pub(super) fn contradict(findings: &mut [Finding], status: &Value) {
 }
 
 /// Without the problems that have lines of their own further down. Several are counted, and the first is shown: `status` lists them all,
-/// and what `doctor` finds by itself shall be in sight.
+/// and what `doctor` finds by itself shall be in sight. Each is a failure, as for `status --check`; what unknown sources do is shown alone.
 fn of_status(status: &Value) -> Vec<Finding> {
     let all = status["problem_details"].as_array().map(Vec::as_slice).unwrap_or_default();
     let headline = |problem: &&Value| problem["headline"].as_str().unwrap_or_default().to_owned();
     let shown = all.iter().filter(|problem| !OWN_LINES.iter().any(|line| headline(problem).starts_with(line)));
-    let problems: Vec<Finding> = shown.map(of_problem).collect();
-    let mut findings: Vec<Finding> = worst(problems).into_iter().collect();
+    let (notes, problems): (Vec<&Value>, Vec<&Value>) = shown.partition(|problem| client::is_note(problem));
+    let of = |all: Vec<&Value>, what| worst(all.into_iter().map(of_problem).collect(), what);
+    let found = if problems.is_empty() { of(notes, "note") } else { of(problems, "problem") };
+    let mut findings: Vec<Finding> = found.into_iter().collect();
     let set = status["config"]["number_overrides"].as_array().into_iter().flatten();
     let set = set.filter_map(|one| Some(format!("number {}: {}", one["number"].as_str()?, one["text"].as_str()?)));
     let set: Vec<Finding> = set.map(|text| Finding::ok(LINE, text)).collect();
@@ -93,15 +93,15 @@ fn of_status(status: &Value) -> Vec<Finding> {
     findings
 }
 
-/// Returns the line of all problems: the first one, and the number of others.
-fn worst(problems: Vec<Finding>) -> Option<Finding> {
+/// Returns the line of all problems: the first one, and the number of all.
+fn worst(problems: Vec<Finding>, what: &str) -> Option<Finding> {
     let level = problems.iter().map(|one| one.level).max()?;
     let count = problems.len();
     let first = problems.into_iter().next()?;
     if count == 1 {
         return Some(first);
     }
-    let text = format!("{}, `trunkgate status` lists them; the first: {}", number(count, "problem"), first.text);
+    let text = format!("{}, `trunkgate status` lists them; the first: {}", number(count, what), first.text);
     Some(Finding { level, text, ..first })
 }
 
@@ -126,8 +126,7 @@ fn of_problem(problem: &Value) -> Finding {
         (None, None) => NO_FIX.to_owned(),
     };
     let finding = Finding::warn(LINE, text, fix);
-    let harms = problem["harm"].as_str().is_some_and(|harm| FAILURES.contains(&harm));
-    if harms { Finding { level: Level::Fail, ..finding } } else { finding }
+    if client::is_note(problem) { finding } else { Finding { level: Level::Fail, ..finding } }
 }
 
 #[cfg(test)]
@@ -154,6 +153,7 @@ mod tests {
         let all = [
             problem("calls", "trunk carrier rejected 16 of 16 calls in the last hour"),
             problem("media", "packets lost in 3 of 4 calls of the last hour with carrier"),
+            problem("detour", "trunk pbx is down, calls go to their next target"),
             problem("strangers", "SIP from unknown sources is dropped"),
         ];
         let found = of_status(&json!({"edge": "edge-1", "state": "ready", "problem_details": all}));
@@ -164,14 +164,17 @@ mod tests {
                 Level::Fail,
                 "2 problems, `trunkgate status` lists them; the first: trunk carrier rejected 16 of 16 calls in the last hour: shown"
             ),],
-            "packet loss has its own line"
+            "packet loss has its own line, and strangers are no problem"
         );
-        let harmless = of_status(&json!({"edge": "edge-1", "state": "ready", "problem_details": [all[2]]}));
+        let harmless = of_status(&json!({"edge": "edge-1", "state": "ready", "problem_details": [all[3]]}));
         assert_eq!(
             harmless,
             [Finding::warn(LINE, "SIP from unknown sources is dropped: shown", "do (trunkgate trace CA1)")]
         );
         assert_eq!(found[0].fix, "do (trunkgate trace CA1)");
+        let detour = of_status(&json!({"edge": "edge-1", "state": "ready", "problem_details": [all[2], all[3]]}));
+        assert_eq!((detour.len(), detour[0].level), (1, Level::Fail), "`status --check` has exit code 1");
+        assert!(detour[0].text.starts_with("trunk pbx is down"), "{detour:?}");
         let lossy = of_status(&json!({"edge": "edge-1", "state": "ready", "calls": 2, "problem_details": [all[1]]}));
         assert_eq!(
             lossy[0].text,

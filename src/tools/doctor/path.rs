@@ -144,6 +144,8 @@ pub(super) struct Carried {
     silent: Vec<(String, u64)>,
     /// Why a trunk was not heard in the last hour, as the edge found it, and what would help.
     causes: Vec<(String, String, String)>,
+    /// Trunks of which that was not so in the latest calls.
+    mended: Vec<String>,
 }
 
 impl Carried {
@@ -166,7 +168,7 @@ impl Carried {
                 None => by_trunk.push((trunk, count)),
             }
         }
-        Some(Carried { answered, heard, silent: by_trunk, causes: Vec::new() })
+        Some(Carried { answered, heard, silent: by_trunk, ..Carried::default() })
     }
 }
 
@@ -183,17 +185,25 @@ impl Carried {
     /// Takes what `/v1/trunks` says of trunks that were not heard.
     pub(super) fn explain(&mut self, trunks: &Value) {
         let trunks = trunks["trunks"].as_array().into_iter().flatten();
+        let mut mended = Vec::new();
         let cause = |trunk: &Value| {
-            // A stream that stopped in mid-call is counted with those that never came, and has another cause.
-            let (found, how) = match trunk["unheard"].is_object() {
-                true => (&trunk["unheard"], ""),
-                false => (&trunk["stopped"], "its audio stopped in mid-call: "),
+            // A stream that stopped in mid-call is counted with those that never came, and has another cause: the one after which fewer
+            // good calls came is the later one.
+            let good_since =
+                |found: &Value| if found.is_object() { found["good_since"].as_u64() } else { Some(u64::MAX) };
+            let [unheard, stopped] = ["unheard", "stopped"].map(|key| &trunk[key]);
+            let (found, how) = match good_since(unheard) <= good_since(stopped) && unheard.is_object() {
+                true => (unheard, ""),
+                false => (stopped, "its audio stopped in mid-call: "),
             };
             let [name, cause, fix] = [&trunk["name"], &found["cause"], &found["fix"]].map(Value::as_str);
-            let past = if found["still"] == false { " (not in the latest calls)" } else { "" };
+            let is_past = found["still"] == false;
+            mended.extend(name.filter(|_| is_past).map(str::to_owned));
+            let past = if is_past { " (not in the latest calls)" } else { "" };
             Some((name?.to_owned(), format!("{how}{}{past}", cause?), fix?.to_owned()))
         };
         self.causes = trunks.filter_map(cause).collect();
+        self.mended = mended;
     }
 }
 
@@ -202,7 +212,7 @@ impl Carried {
 pub(super) fn inbound(carried: Option<&Carried>, leads_out: bool, (first, last): (u16, u16)) -> Finding {
     let name = "inbound udp";
     match carried {
-        Some(Carried { answered, silent, causes, .. }) if !silent.is_empty() => {
+        Some(Carried { answered, silent, causes, mended, .. }) if !silent.is_empty() => {
             let all: u64 = silent.iter().map(|(_, count)| count).sum();
             let worst = silent.iter().max_by_key(|(_, count)| *count).map_or("", |(trunk, _)| trunk);
             let calls = number(usize::try_from(*answered).unwrap_or(usize::MAX), "answered call");
@@ -218,7 +228,8 @@ pub(super) fn inbound(carried: Option<&Carried>, leads_out: bool, (first, last):
                 }
             };
             let finding = Finding::warn(name, text, fix);
-            if all >= *answered { Finding { level: Level::Fail, ..finding } } else { finding }
+            let is_mended = mended.iter().any(|name| name == worst);
+            if all >= *answered && !is_mended { Finding { level: Level::Fail, ..finding } } else { finding }
         }
         Some(Carried { answered, heard: heard @ 1.., .. }) => {
             let calls = number(usize::try_from(*answered).unwrap_or(usize::MAX), "answered call");
@@ -287,7 +298,7 @@ mod tests {
     #[test]
     fn audio_that_stopped_in_mid_call_is_no_closed_port() {
         let mut carried =
-            Carried { answered: 6, heard: 6, silent: vec![("carrier".to_owned(), 6)], causes: Vec::new() };
+            Carried { answered: 6, heard: 6, silent: vec![("carrier".to_owned(), 6)], ..Carried::default() };
         assert!(inbound(Some(&carried), true, PORTS).fix.starts_with("open udp 16384-32767"));
         let stopped = serde_json::json!({"cause": "nothing came since 8 s after the answer", "fix": "look at its hold", "still": true});
         carried.explain(&serde_json::json!({"trunks": [{"name": "carrier", "stopped": stopped}]}));
@@ -298,6 +309,14 @@ mod tests {
             )
         );
         assert_eq!((found.level, found.fix.as_str()), (Level::Fail, "look at its hold"));
+        // Calls before, without a packet, were another fault, and are mended.
+        let stopped =
+            serde_json::json!({"cause": "no packets arrived for 5 s", "fix": "hold", "still": true, "good_since": 0});
+        let unheard =
+            serde_json::json!({"cause": "no packets arrived", "fix": "ports", "still": false, "good_since": 24});
+        carried.explain(&serde_json::json!({"trunks": [{"name": "carrier", "stopped": stopped, "unheard": unheard}]}));
+        let found = inbound(Some(&carried), true, PORTS);
+        assert!(found.text.ends_with("its audio stopped in mid-call: no packets arrived for 5 s"), "{found:?}");
     }
 
     #[test]

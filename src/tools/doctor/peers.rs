@@ -22,7 +22,7 @@ use super::machine::is_local;
 use super::path::Told;
 use super::{Report, all};
 use crate::config::Config;
-use crate::explain::remedy::remedy;
+use crate::explain::remedy::remedy_of;
 use crate::limits::CERTIFICATE_WARNING_DAYS;
 use crate::runtime::settings::{self, Listener};
 use crate::runtime::transport;
@@ -224,7 +224,7 @@ impl Asker {
                     let text = format!("{shown}: not examined: no TLS listener is left of a file with mistakes");
                     return (vec![Finding::warn(name, text, "trunkgate check")], None);
                 }
-                None => Err("no TLS listener".to_owned().into()),
+                None => Err(self.without_tls()),
             },
         };
         let Reply { answer, local, expires } = match replied {
@@ -258,6 +258,25 @@ impl Asker {
             _ => Finding::ok(name, format!("{seen}{certificate}")),
         };
         (vec![finding], Some(self.told(trunk, transport, address, local, answer)))
+    }
+
+    /// Why nothing is asked by TLS: no listener with a certificate that can be used is left.
+    fn without_tls(&self) -> Unreached {
+        let listener = self.config.listen.iter().find(|listen| listen.transport == Transport::Tls);
+        let (what, fix) = match listener {
+            Some(listener) => (
+                format!("not examined: the certificate of our listener {} cannot be used", listener.name),
+                format!(
+                    "correct `certificate` and `private_key` of [[listen]] {}, as line tls says; then run doctor again",
+                    listener.name
+                ),
+            ),
+            None => (
+                "no TLS listener, by which the edge would connect".to_owned(),
+                "add a [[listen]] with transport = \"tls\", or another `transport` in the peer's URI".to_owned(),
+            ),
+        };
+        Unreached { what, fix }
     }
 
     /// An answer beside what a call to that address would show.
@@ -432,7 +451,7 @@ pub(super) async fn agents(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Fi
             let found = match worker::try_agent(&agent, &config.edge.local_networks).await {
                 Ok(()) => Finding::ok(name, format!("WebSocket opened after {} ms", began.elapsed().as_millis())),
                 Err((loss, what)) => {
-                    let fix = remedy(loss, &what, agent.auth_token.is_some());
+                    let fix = remedy_of(&agent, loss, &what);
                     Finding::fail(name, what, fix)
                 }
             };

@@ -372,6 +372,7 @@ impl Parts {
             State::Rerouting => {
                 let goodbye = self.bridge.media.goodbye.as_ref().and_then(|agent| agent.goodbye.clone());
                 cx.edge.decide(cx.now, cx.call.key, "no target is left");
+                cx.note_hung_up();
                 self.leave(cx, goodbye, answer.reason);
             }
             State::Answered | State::Leaving | State::Ended => {}

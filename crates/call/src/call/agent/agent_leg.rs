@@ -284,6 +284,15 @@ impl Cx<'_> {
         }
     }
 
+    /// Notes that an answered call ends with no target left, where the last agent that talked in it has failed.
+    pub(crate) fn note_hung_up(&mut self) {
+        let talks = |side: &&AgentSide| !side.listens();
+        let last = self.call.legs.iter().rev().filter_map(|leg| leg.agent.as_deref()).find(talks);
+        if let Some(name) = last.filter(|side| side.has_failed).map(|side| side.agent.name.clone()) {
+            self.edge.agents.hung_up(self.now, &name, self.call.key);
+        }
+    }
+
     /// Has the sockets of a route's listeners opened.
     pub(crate) fn open_listeners(&mut self, forks: &[Arc<Agent>]) {
         for agent in forks {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use trunkgate_media::EndId;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
-use trunkgate_resources::trunks::Kind;
+use trunkgate_resources::trunks::{Found, Kind};
 use trunkgate_story::diagnosis::{Cause, Diagnosis, Look, Side};
 use trunkgate_story::impairment::Stopped;
 use trunkgate_story::trace::TraceItem;
@@ -133,8 +133,9 @@ impl CallMedia {
             let line = stopped.sentence(&cx.edge.shown_name(&name));
             let fix = stopped.found.fix.clone();
             cx.count_one_way(leg, false, line, fix);
-            let (trunk, sid) = (cx.call.legs[leg].trunk_name().to_owned(), cx.call.legs.sid().to_owned());
-            cx.edge.trunks.at_fault(cx.now, &trunk, &sid, (Kind::Stopped, &stopped.found), false);
+            if let Some(trunk) = cx.call.legs[leg].trunk.as_ref().map(|trunk| trunk.name.clone()) {
+                cx.count_found(&trunk, Found { kind: Kind::Stopped, what: &stopped.found }, false);
+            }
         }
         cx.call.legs[leg].quality.faults.get_or_insert_default().stopped = Some(stopped);
     }
@@ -235,6 +236,11 @@ impl CallMedia {
             }
             cx.judge(leg, false);
             losses::look(cx, leg, true);
+            // A stream that had just ceased may have stopped.
+            let has_ceased = cx.call.legs[leg].quality.flaw.as_ref().is_some_and(|flaw| flaw.cause == Cause::Ceased);
+            if is_heard && !has_ceased {
+                cx.count_without(leg, Kind::LATE);
+            }
             cx.count_packets(leg);
         }
     }

@@ -90,7 +90,16 @@ fn fix(caller: &CodecSide, target: Option<&CodecSide>, detail: &str) -> (String,
     let asked: Vec<&str> = missing.iter().filter(|codec| wanted.contains(codec)).copied().collect();
     let text = match missing.as_slice() {
         _ if !asked.is_empty() => format!("set {}: {name} asks for it", target.with(&asked)),
-        _ if wanted.is_empty() && !foreign.is_empty() => {
+        _ if !wanted.is_empty() => {
+            let only = wanted.iter().map(|codec| format!("\"{codec}\"")).collect::<Vec<_>>().join(", ");
+            let asked = wanted.join(", ");
+            let key = target.trunk.as_ref().map_or(String::new(), |trunk| format!(" in [trunk.{}]", trunk.name));
+            format!(
+                "offer {asked} alone with `codecs = [{only}]`{key}: {name} asks for it, and got it among others; if {name} rejects that as well, \
+                 compare its `srtp` and packet time (`ptime`) with ours in the trace"
+            )
+        }
+        _ if !foreign.is_empty() => {
             let foreign = foreign.join(", ");
             format!(
                 "enable one of {own} at {name}, or {foreign} at {}: {foreign} is passed through, but not transcoded",
@@ -181,6 +190,14 @@ mod tests {
         );
         let (found, _) = judge(&carrier, Some(&narrow), &said("x, Warning: 305 pbx \"PCMA only\"")).unwrap();
         assert_eq!(found.fix, "set `codecs = [\"PCMU\", \"PCMA\"]` in [trunk.pbx]: pbx asks for it");
+        let full = said("it was offered PCMU, PCMA, opus by RTP/AVP, Warning: 304 pbx \"PCMA only\"");
+        let (found, _) = judge(&carrier, Some(&pbx), &full).unwrap();
+        assert!(
+            found.fix.starts_with("offer PCMA alone with `codecs = [\"PCMA\"]` in [trunk.pbx]: pbx asks for it"),
+            "another codec does not help: {}",
+            found.fix
+        );
+        assert!(found.fix.contains("`srtp`") && found.fix.contains("`ptime`"), "{}", found.fix);
         let (found, _) = judge(&carrier, Some(&narrow), &said("x, Warning: 305 pbx \"G729 only\"")).unwrap();
         assert!(
             found.fix.starts_with("enable one of PCMU at pbx, or G729 at carrier: G729 is passed"),

@@ -11,7 +11,7 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::io::Output;
 use trunkgate_resources::key::LegId;
-use trunkgate_resources::trunks::Kind;
+use trunkgate_resources::trunks::{Found, Kind};
 use trunkgate_route::sms::EndedCall;
 use trunkgate_route::{Dtmf, NoText, SmsRule, TextOutcome};
 use trunkgate_story::captured::{CapturedItem, Report};
@@ -69,6 +69,20 @@ impl Cx<'_> {
                 self.tell_fault(&trunk.name, &found);
             }
         }
+        if self.call.legs[leg].quality.unheard.is_none() {
+            self.count_without(leg, Kind::EARLY);
+        }
+    }
+
+    /// Its trunk learns that the call had no fault of these kinds, where that is so.
+    pub(crate) fn count_without(&mut self, leg: LegId, kinds: [Kind; 2]) {
+        let Some(trunk) = self.call.legs[leg].trunk.as_ref().map(|trunk| trunk.name.clone()) else { return };
+        let Some(answered) = self.now.checked_sub(self.since_answer()) else { return };
+        for kind in kinds {
+            if !self.call.story.counted.contains(&(trunk.clone(), kind)) {
+                self.edge.trunks.without_fault(&trunk, kind, answered);
+            }
+        }
     }
 
     /// Counts one-way audio, and reports it to observers and the log; `both`: neither side is heard.
@@ -115,13 +129,18 @@ impl Cx<'_> {
     /// Its trunk learns of a fault, once a call; `refused`: that cost the call its target. Of which kind it is, where that is new.
     pub(crate) fn count_fault(&mut self, trunk: &Arc<str>, found: &Diagnosis, refused: bool) -> Option<Kind> {
         let kind = Kind::of(found.cause)?;
-        let known = (trunk.clone(), kind);
+        self.count_found(trunk, Found { kind, what: found }, refused).then_some(kind)
+    }
+
+    /// The same of a fault whose kind is known; whether it is new in this call.
+    pub(crate) fn count_found(&mut self, trunk: &Arc<str>, found: Found<'_>, refused: bool) -> bool {
+        let known = (trunk.clone(), found.kind);
         if self.call.story.counted.contains(&known) {
-            return None;
+            return false;
         }
-        self.edge.trunks.at_fault(self.now, trunk, self.call.legs.sid(), (kind, found), refused);
+        self.edge.trunks.at_fault(self.now, trunk, self.call.legs.sid(), found, refused);
         self.call.story.counted.push(known);
-        Some(kind)
+        true
     }
 
     /// The same of a fault that the call goes on with: observers learn of it as well.

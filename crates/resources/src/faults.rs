@@ -1,0 +1,169 @@
+//! Faults of a trunk's answered calls by their kind: how many had one, the last one, and how many good calls came after it.
+
+use std::time::Instant;
+
+use trunkgate_story::diagnosis::{Cause, Diagnosis};
+use trunkgate_story::last_hour::LastHour;
+use trunkgate_story::view::{FaultView, Recent};
+
+use crate::limits::HEARD_AGAIN;
+
+/// Faults that are kept for their trunk, besides sides that are not heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Codecs do not fit.
+    Codecs,
+    /// This machine does not let packets out.
+    Unsent,
+    /// Much of the audio is lost on the way.
+    Loss,
+    /// Its stream stops in mid-call, while something is sent to it. No cause alone: a stream may pause for good reasons.
+    Stopped,
+}
+
+impl Kind {
+    /// Kinds that show within the first ten seconds after the answer …
+    pub const EARLY: [Kind; 2] = [Kind::Codecs, Kind::Unsent];
+    /// … and those that may begin at any time, so that a call is known to be without them once it has ended.
+    pub const LATE: [Kind; 2] = [Kind::Loss, Kind::Stopped];
+
+    /// Of a cause; `None`: it is not kept.
+    pub const fn of(cause: Cause) -> Option<Kind> {
+        match cause {
+            Cause::Codecs | Cause::Payload => Some(Kind::Codecs),
+            Cause::Unsent => Some(Kind::Unsent),
+            Cause::Loss => Some(Kind::Loss),
+            Cause::OnHold
+            | Cause::Srtp
+            | Cause::UnexpectedSource
+            | Cause::NotRtp
+            | Cause::Unreachable
+            | Cause::NoPhone
+            | Cause::PrivateAddress
+            | Cause::OurAddress(_)
+            | Cause::Nothing
+            | Cause::Silence
+            | Cause::Ceased
+            | Cause::Unread
+            | Cause::AgentSilent => None,
+        }
+    }
+}
+
+/// A fault that was found in a call.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<'a> {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its cause in words, and what would help.
+    pub what: &'a Diagnosis,
+}
+
+/// The faults of one trunk.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    by_kind: [OfKind; 4],
+}
+
+/// Faults of one kind.
+#[derive(Debug, Default)]
+struct OfKind {
+    /// Calls that had one, and those of them that had to do without their target.
+    calls: LastHour<2>,
+    last: Option<LastFault>,
+}
+
+/// The last fault of a kind.
+#[derive(Debug)]
+struct LastFault {
+    found: Diagnosis,
+    /// Its call.
+    sid: String,
+    at: Instant,
+    /// Good calls that were answered after it.
+    good: u64,
+}
+
+impl Faults {
+    /// Notes a fault in a call; `refused`: it had to do without its target.
+    pub(crate) fn note(&mut self, now: Instant, sid: &str, Found { kind, what }: Found<'_>, refused: bool) {
+        if let Some(faults) = self.by_kind.get_mut(kind as usize) {
+            faults.calls.count(now, [true, refused]);
+            faults.last = Some(LastFault { found: what.clone(), sid: sid.to_owned(), at: now, good: 0 });
+        }
+    }
+
+    /// Notes a call without a fault of this kind. One that was answered before the last fault says nothing of what came then: of calls
+    /// that are up at the same time, some have the fault before the others.
+    pub(crate) fn note_good(&mut self, kind: Kind, answered: Instant) {
+        let last = self.by_kind.get_mut(kind as usize).and_then(|faults| faults.last.as_mut());
+        if let Some(last) = last.filter(|last| answered >= last.at) {
+            last.good = last.good.saturating_add(1);
+        }
+    }
+
+    /// Takes all of them as mended, until the next one.
+    pub(crate) fn withdraw(&mut self) {
+        for last in self.by_kind.iter_mut().filter_map(|faults| faults.last.as_mut()) {
+            last.good = last.good.saturating_add(HEARD_AGAIN);
+        }
+    }
+
+    /// Returns the faults of a kind in the last hour; `answered`: sides in answered calls of the hour, and of the last five minutes.
+    pub(crate) fn view(&self, now: Instant, kind: Kind, answered: (u64, u64)) -> Option<FaultView> {
+        let faults = self.by_kind.get(kind as usize)?;
+        let [calls, refused] = faults.calls.sums(now);
+        let last = faults.last.as_ref().filter(|_| calls > 0)?;
+        let of = (answered.0 + refused).max(calls);
+        let [recent_calls, recent_refused] = faults.calls.recent(now);
+        let recent = Recent { calls: recent_calls, of: (answered.1 + recent_refused).max(recent_calls) };
+        Some(FaultView { recent, ..fault_view((calls, of, last.good), &last.found, &last.sid) })
+    }
+}
+
+/// Returns a fault by the calls that had it, of how many, and how many were good since.
+pub(crate) fn fault_view((calls, of, good_since): (u64, u64, u64), found: &Diagnosis, sid: &str) -> FaultView {
+    let (cause, fix) = (found.text.clone(), found.fix.clone());
+    FaultView {
+        calls,
+        of,
+        recent: Recent::default(),
+        kind: found.cause.slug(),
+        cause,
+        fix,
+        last_sid: sid.to_owned(),
+        still: good_since < HEARD_AGAIN,
+        good_since,
+        kinds: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn calls_that_were_up_at_the_same_time_do_not_withdraw_a_fault() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let what = Diagnosis { cause: Cause::Ceased, text: "nothing came".into(), fix: "look".into() };
+        let mut faults = Faults::default();
+        for (n, seconds) in [11, 11, 12, 12].into_iter().enumerate() {
+            faults.note(at(seconds), &format!("CA{n}"), Found { kind: Kind::Stopped, what: &what }, false);
+        }
+        let view = |faults: &Faults| {
+            let view = faults.view(at(60), Kind::Stopped, (4, 4)).unwrap();
+            (view.calls, view.of, view.still, view.good_since)
+        };
+        (0..9).for_each(|_| faults.note_good(Kind::Stopped, at(3)));
+        assert_eq!(view(&faults), (4, 4, true, 0));
+        faults.note_good(Kind::Loss, at(20));
+        (0..2).for_each(|_| faults.note_good(Kind::Stopped, at(20)));
+        assert_eq!(view(&faults), (4, 4, true, 2));
+        faults.note_good(Kind::Stopped, at(20));
+        assert_eq!(view(&faults), (4, 4, false, 3));
+    }
+}

@@ -1,0 +1,100 @@
+//! Problems of agents as `status` has them: down, skipped, failing in many calls, silent.
+
+use trunkgate_call::view::{AgentFailures, AgentView, FaultView};
+use trunkgate_route::TargetSpec;
+
+use super::trunk_problems::{ONE_WAY, is_many_of, lately, lost, unreached};
+use super::way::{Way, is_share};
+use crate::explain::remedy::{remedy, remedy_of};
+use crate::limits;
+use crate::system::problem::{Harm, Party, Problem, Urgency};
+
+/// What is wrong with an agent.
+pub(super) fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
+    let failed = agent.failed.as_ref();
+    let without = way.without(|target| matches!(target, TargetSpec::Agent(name) if *name == agent.name));
+    let problem = match (agent.state, failed) {
+        ("down", _) => without.problem(format!("agent {} is down", agent.name)),
+        ("skipped", _) => without.problem(format!("agent {} keeps failing and is skipped", agent.name)),
+        // It is not skipped.
+        (_, Some(failed)) if fails_often(failed) => {
+            let AgentFailures { calls, of, recent, good_since, .. } = failed;
+            let what = format!("agent {} failed in {calls} of {of} calls of the last hour", agent.name);
+            // Where callers were hung up on, no other target took these calls.
+            let (harm, instead) = if failed.hung_up > 0 { (Harm::Calls, "") } else { (without.harm, without.instead) };
+            let what = format!("{what}{}{}{instead}", recent.beside(*calls, *of), hung_up(failed));
+            lately(harm, *good_since, "good", what)
+        }
+        _ => return None,
+    };
+    let urgency = without.urgency.max(Urgency::Agent);
+    let problem = problem.urgent(urgency).about(format!("agent {}", agent.name));
+    let problem = problem.of(Party::Agent(agent.name.clone()), "fails").fixed_by(fix_of_agent(agent, way));
+    let why = agent.last_problem.as_deref().unwrap_or("no answer");
+    let is_out = matches!(agent.state, "down" | "skipped");
+    let (problem, mut shown) = match failed.filter(|failed| failed.in_row > 0 || !is_out) {
+        Some(failed) => {
+            let AgentFailures { calls, of, recent, cause, last_sid, .. } = failed;
+            let more = recent.beside(*calls, *of);
+            let shown = match is_out {
+                true => {
+                    format!("{cause}; it failed in {calls} of {of} calls of the last hour{more}{}", hung_up(failed))
+                }
+                false => cause.clone(),
+            };
+            let problem = if fails_often(failed) { problem.harming(recent.calls, *calls) } else { problem };
+            (problem.traced_in(last_sid), shown)
+        }
+        None => (problem, why.to_owned()),
+    };
+    // Those that did not reach it are most often those in which it failed: then it is enough to say what became of the callers.
+    let failures = failed.map_or(0, |failed| failed.calls);
+    match unreached(&agent.unreached).filter(|_| agent.unreached.calls != failures) {
+        Some(words) => shown.push_str(&format!("; {words}")),
+        None => shown.push_str(&lost(&agent.unreached)),
+    }
+    Some(without.losing(problem.shown_by(shown), &agent.unreached))
+}
+
+/// Whether an agent fails in so many of its latest calls that it is no chance: the same shares as of a trunk that rejects calls.
+fn fails_often(failed: &AgentFailures) -> bool {
+    let AgentFailures { in_row, still, lately: [calls, of], .. } = failed;
+    let share = (*calls, *of);
+    let is_large = is_share(share, limits::AGENT_FAILED_LEAST, 2)
+        || is_share(share, limits::REJECTED_OFTEN, limits::REJECTED_ONE_IN);
+    *still && (is_large || *in_row >= limits::AGENT_FAILED_LEAST)
+}
+
+/// What became of the callers of calls in which it failed.
+fn hung_up(failed: &AgentFailures) -> String {
+    match failed.hung_up {
+        0 => String::new(),
+        1 if failed.calls == 1 => ", and its caller was hung up on".to_owned(),
+        all if all == failed.calls => ", and their callers were hung up on".to_owned(),
+        1 => ", and 1 caller was hung up on".to_owned(),
+        some => format!(", and {some} callers were hung up on"),
+    }
+}
+
+/// What would help an agent by the cause of its last failure, and how to see whether it did: the next call or probe withdraws the problem.
+fn fix_of_agent(agent: &AgentView, way: &Way<'_>) -> String {
+    let test = format!("`trunkgate agent test {}`", agent.name);
+    let Some((loss, words)) = agent.loss.zip(agent.last_problem.as_deref()) else { return test };
+    let fix =
+        way.table.agent(&agent.name).map_or_else(|| remedy(loss, words, false), |agent| remedy_of(agent, loss, words));
+    format!("{fix}; {test} shows whether it helped, and the next call tries it")
+}
+
+/// Calls of the last hour that an agent had for long enough without a word of it.
+pub(super) fn silent_agent(agent: &AgentView) -> Option<Problem> {
+    let silent = agent.silent.as_ref().filter(|silent| silent.still)?;
+    let FaultView { calls, of, recent, cause, fix, last_sid, good_since, .. } = silent;
+    is_many_of(*calls, *of, *recent).then(|| {
+        let more = recent.beside(*calls, *of);
+        let what = format!("agent {} sent no audio in {calls} of {of} calls of the last hour{more}", agent.name);
+        let problem =
+            lately(Harm::Media, *good_since, "heard", what).about(format!("no audio from agent {}", agent.name));
+        let problem = problem.shown_by(cause).fixed_by(fix).traced_in(last_sid);
+        problem.of(Party::Agent(agent.name.clone()), ONE_WAY)
+    })
+}

@@ -1,0 +1,93 @@
+//! Names of peers that DNS does not know any more, or that no DNS server answers for, while what was found before is still used.
+
+use std::sync::{Mutex, PoisonError};
+
+use trunkgate_route::{Destination, Server};
+
+/// Failed look-ups in a row from which on silence of DNS is no chance.
+const UNANSWERED: u32 = 2;
+
+/// A name whose servers are those of an earlier look-up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StaleName {
+    /// The name.
+    pub(crate) destination: Destination,
+    /// What was found last.
+    pub(crate) servers: Vec<Server>,
+    /// Whether DNS says that it has no address; else no DNS server answered.
+    pub(crate) is_gone: bool,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(crate) struct StaleNames(Mutex<Vec<StaleName>>);
+
+impl StaleNames {
+    /// Replaces them.
+    pub(crate) fn set(&self, names: Vec<StaleName>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = names;
+    }
+
+    /// Returns them, sorted by host.
+    pub(crate) fn all(&self) -> Vec<StaleName> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Look-ups of a name that failed since it was found last.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Missed {
+    /// Whether the last answer was that it has no address.
+    is_gone: bool,
+    unanswered: u32,
+}
+
+impl Missed {
+    /// Notes a look-up that found nothing; `is_answered`: by the word of a DNS server.
+    pub(crate) fn note(&mut self, is_answered: bool) {
+        self.unanswered = if is_answered { 0 } else { self.unanswered.saturating_add(1) };
+        self.is_gone = is_answered || (self.is_gone && self.unanswered < UNANSWERED);
+    }
+
+    /// Returns the name where it is stale; one answer is enough, silence is not.
+    pub(crate) fn stale(self, destination: &Destination, servers: &[Server]) -> Option<StaleName> {
+        let is_stale = !servers.is_empty() && (self.is_gone || self.unanswered >= UNANSWERED);
+        is_stale.then(|| StaleName {
+            destination: destination.clone(),
+            servers: servers.to_vec(),
+            is_gone: self.is_gone,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkgate_route::Transport;
+
+    use super::*;
+
+    #[test]
+    fn one_answer_without_an_address_is_enough_and_silence_has_to_last() {
+        let destination =
+            Destination { host: "pbx.test".into(), port: None, transport: Transport::Udp, is_fixed: false };
+        let addresses = vec!["192.0.2.1".parse().unwrap()];
+        let servers = [Server { transport: Transport::Udp, port: 5060, tier: 0, priority: 0, weight: 0, addresses }];
+        let mut missed = Missed::default();
+        assert_eq!(missed.stale(&destination, &servers), None);
+        missed.note(false);
+        assert_eq!(missed.stale(&destination, &servers), None);
+        missed.note(false);
+        assert_eq!(missed.stale(&destination, &servers).map(|name| name.is_gone), Some(false));
+        missed.note(true);
+        assert_eq!(missed.stale(&destination, &servers).map(|name| name.is_gone), Some(true));
+        assert_eq!(missed.stale(&destination, &[]), None, "its trunk is down, which is another problem");
+        missed.note(false);
+        assert_eq!(
+            missed.stale(&destination, &servers).map(|name| name.is_gone),
+            Some(true),
+            "one silence says nothing"
+        );
+        missed.note(false);
+        assert_eq!(missed.stale(&destination, &servers).map(|name| name.is_gone), Some(false));
+    }
+}
