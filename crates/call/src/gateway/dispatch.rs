@@ -232,13 +232,18 @@ impl Gateway {
                     self.edge.log("", text, None);
                 }
             }
-            Event::Dropped(reason) => self.edge.metrics.dropped(match reason {
-                DropReason::StrayResponse => "stray_response",
-                DropReason::StrayAck => "stray_ack",
-                DropReason::DamagedResponse => "damaged_response",
-                DropReason::Unanswerable => "unanswerable",
-                DropReason::Full => "full",
-            }),
+            Event::Dropped(reason) => {
+                if reason == DropReason::StrayAck {
+                    self.edge.trace_stray_ack(now);
+                }
+                self.edge.metrics.dropped(match reason {
+                    DropReason::StrayResponse => "stray_response",
+                    DropReason::StrayAck => "stray_ack",
+                    DropReason::DamagedResponse => "damaged_response",
+                    DropReason::Unanswerable => "unanswerable",
+                    DropReason::Full => "full",
+                });
+            }
         }
     }
 
@@ -543,8 +548,9 @@ impl Gateway {
             }
             None => "could not be sent".to_owned(),
         };
-        self.edge.decide(now, entry.at.key, text);
         let leg = entry.at.leg;
+        let name = self.calls.get(&entry.at.key).map(|call| call.shared.legs.name_of(leg)).unwrap_or_default();
+        self.edge.decide(now, entry.at.key, format!("{} to {name}: {text}", entry.purpose.method()));
         let event = match entry.purpose {
             Purpose::Invite => CallEvent::Unanswered { leg, sent },
             Purpose::Join => {

@@ -337,6 +337,24 @@ impl Edge {
         }
     }
 
+    /// Adds an ACK that belongs to no dialog to the trace of the leg that its Call-ID names.
+    pub fn trace_stray_ack(&mut self, now: Instant) {
+        let Some(Arriving { flow, message, .. }) = &self.turn.arriving else { return };
+        let named = message.call_id().and_then(|id| self.index.named(id));
+        let Some(at) = named.filter(|named| named.covers(flow.remote.ip())).map(|named| named.at) else { return };
+        let Some(trace) = self.tracing.traces.get_mut(&at.key) else { return };
+        let before = trace.message_bytes();
+        let local = self.addressing.bound_towards(flow.remote.ip(), flow.listener);
+        let way = Way { local, remote: flow.remote, transport: flow.transport };
+        trace.push_stray_ack(now, at.leg.index(), Wire { bytes: message.as_bytes(), way });
+        self.tracing.message_bytes = (self.tracing.message_bytes + trace.message_bytes()).saturating_sub(before);
+    }
+
+    /// Returns how many of them the trace of a leg has.
+    pub fn stray_acks(&self, at: Place) -> usize {
+        self.tracing.traces.get(&at.key).map_or(0, |trace| trace.stray_acks(at.leg.index()))
+    }
+
     /// Adds the 100 that answered an INVITE before its call was there.
     pub fn trace_trying(&mut self, now: Instant, at: Place, server: ServerId) {
         if let Some((_, flow, bytes)) = self.turn.trying.take().filter(|(answered, ..)| *answered == server) {
