@@ -199,6 +199,7 @@ function ladderPart(node) {
   const state = { chosen: null, began: null, close };
   let trace = null;
   let drawn = '';
+  let played = null;
   /** Draws the ladder again at another width; its row `place` stays where it is and has the focus. */
   function redraw(place) {
     const row = () => node.querySelector(`g[data-row="${place}"]`);
@@ -223,23 +224,26 @@ function ladderPart(node) {
     if (print === drawn || (trace && width === 0)) return;
     drawn = print;
     swap(node, trace ? ladder(trace, state, width, redraw) : h('p', { class: 'empty' }, 'No ladder: the traces of the newest calls are kept, those of calls with a fault longer. This call has its legs, their codes and reasons below.'));
+    mark(played);
   }
   new ResizeObserver(() => { if (drawn) draw(); }).observe(node);
+  /** Marks the last row before a time that is played, in microseconds; `null`: none is. */
+  function mark(us) {
+    let last = null;
+    played = us;
+    for (const row of node.querySelectorAll('g.row')) {
+      row.classList.remove('played');
+      if (us !== null && Number(row.dataset.at) <= us) last = row;
+    }
+    if (last) last.classList.add('played');
+  }
   return {
     close,
+    mark,
     show(next, call) {
       trace = next;
       state.began = call.started_at;
       draw();
-    },
-    /** Marks the last row before a time that is played, in microseconds; `null`: none is. */
-    mark(us) {
-      let last = null;
-      for (const row of node.querySelectorAll('g.row')) {
-        row.classList.remove('played');
-        if (us !== null && Number(row.dataset.at) <= us) last = row;
-      }
-      if (last) last.classList.add('played');
     },
   };
 }

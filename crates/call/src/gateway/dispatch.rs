@@ -236,13 +236,7 @@ impl Gateway {
                 if reason == DropReason::StrayAck {
                     self.edge.trace_stray_ack(now);
                 }
-                self.edge.metrics.dropped(match reason {
-                    DropReason::StrayResponse => "stray_response",
-                    DropReason::StrayAck => "stray_ack",
-                    DropReason::DamagedResponse => "damaged_response",
-                    DropReason::Unanswerable => "unanswerable",
-                    DropReason::Full => "full",
-                });
+                self.edge.metrics.dropped(word_of(reason));
             }
         }
     }
@@ -711,4 +705,15 @@ fn what_is_long(request: &Message) -> String {
     };
     let longest = headers.iter().take(3).map(named).collect::<Vec<_>>().join(", ");
     format!("its longest headers are {longest}, its body has {}", request.body().len())
+}
+
+/// Returns the label of a reason.
+const fn word_of(reason: DropReason) -> &'static str {
+    match reason {
+        DropReason::StrayResponse => "stray_response",
+        DropReason::StrayAck => "stray_ack",
+        DropReason::DamagedResponse => "damaged_response",
+        DropReason::Unanswerable => "unanswerable",
+        DropReason::Full => "full",
+    }
 }
