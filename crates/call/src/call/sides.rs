@@ -733,7 +733,7 @@ fn unacknowledged(cx: &Cx<'_>, leg: LegId) -> String {
     let contact = side.sip.contact.as_deref().unwrap_or("none");
     let hop = side.sip.record_route.as_deref().map(|hop| format!(", Record-Route {hop}")).unwrap_or_default();
     let went = side.flow.map(|flow| format!(" that went to {}", flow.remote)).unwrap_or_default();
-    let stray = match cx.edge.stray_acks(Place { key: cx.call.key, leg }) {
+    let stray = match cx.edge.tracing.stray_acks(Place { key: cx.call.key, leg }) {
         0 => String::new(),
         1 => ", 1 ACK with other tags or another CSeq was dropped (stray_ack)".to_owned(),
         many => format!(", {many} ACKs with other tags or another CSeq were dropped (stray_ack)"),

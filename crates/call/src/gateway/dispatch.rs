@@ -233,8 +233,9 @@ impl Gateway {
                 }
             }
             Event::Dropped(reason) => {
-                if reason == DropReason::StrayAck {
-                    self.edge.trace_stray_ack(now);
+                let edge = &mut self.edge;
+                if let Some(arriving) = edge.turn.arriving.as_ref().filter(|_| reason == DropReason::StrayAck) {
+                    edge.tracing.add_stray_ack(now, arriving, (&edge.index, &edge.addressing));
                 }
                 self.edge.metrics.dropped(word_of(reason));
             }
