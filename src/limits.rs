@@ -240,6 +240,10 @@ pub const PROXY_HOSTS: usize = 64;
 pub const HTTP_BODY_BYTES: usize = 64 << 10;
 /// Failed authentications of one source (in IPv6 of one /64) to the Twilio-compatible API in a minute; then it is refused.
 pub const API_FAILURES_PER_MINUTE: u32 = 10;
+/// HTTP requests of a source with wrong credentials in an hour that are no slip.
+pub const HTTP_LOGIN_FAILURES: u64 = 3;
+/// Sources of such requests that are kept.
+pub const HTTP_LOGIN_SOURCES: usize = 256;
 /// Requests to the Twilio-compatible API that are shown, the latest.
 pub const API_REQUESTS_SHOWN: usize = 200;
 /// Failed requests to it that are shown beside them.

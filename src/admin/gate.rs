@@ -2,6 +2,7 @@
 //! (a browser led here by a foreign page, or by a name that was bound anew to loopback, does not).
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::time::Instant;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -14,6 +15,7 @@ use super::places::Occupant;
 use super::{ApiError, console, sms, twilio};
 use crate::limits;
 use crate::runtime::handle::Handle;
+use crate::runtime::http_logins::Face;
 
 /// Path of the certificate of the proxy's CA.
 pub(super) const CA_PATH: &str = "/v1/twilio/ca";
@@ -69,7 +71,11 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
                 // Somebody has to be asked for the token.
                 Some(_) if console::is_file(path) => Ok(()),
                 Some(token) if is_listening(&gate.tickets, &request, token.reveal()) => Ok(()),
-                Some(token) => bearer(headers, token.reveal()),
+                Some(token) => {
+                    let judged = bearer(headers, token.reveal());
+                    note(handle, occupant.as_ref(), headers, judged.is_ok());
+                    judged
+                }
                 None => from_here(headers, http.public_url.as_deref()),
             }
         }),
@@ -87,6 +93,16 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
             }
         }
         Err(error) => twilio::shaped(path, error),
+    }
+}
+
+/// Counts a request with a wrong token; one without any asks for it, as the console does.
+fn note(handle: &Handle, occupant: Option<&Occupant>, headers: &HeaderMap, is_right: bool) {
+    let Some(source) = occupant.map(Occupant::source) else { return };
+    if is_right {
+        handle.shared.logins.passed(Face::Http, source);
+    } else if headers.contains_key(header::AUTHORIZATION) {
+        handle.shared.logins.failed(Instant::now(), Face::Http, source);
     }
 }
 

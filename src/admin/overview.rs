@@ -17,6 +17,7 @@ use super::asked::bad_query;
 use crate::limits;
 use crate::runtime::handle::Handle;
 use crate::runtime::history::{Sample, TroubleView};
+use crate::runtime::http_logins::HttpLoginView;
 use crate::runtime::transport::TlsFaultsView;
 
 /// Which part of the history is wanted.
@@ -152,6 +153,8 @@ pub(super) struct Security {
     dropped: BTreeMap<&'static str, u64>,
     /// Sources whose requests have wrong credentials for `require_auth`, the newest first.
     wrong_credentials: Vec<LoginView>,
+    /// Sources whose HTTP requests have wrong credentials, the newest first.
+    wrong_http_credentials: Vec<HttpLoginView>,
     /// Calls that a limit, `deny` or the like refused, since the start.
     refused: Vec<Refusal>,
 }
@@ -165,6 +168,7 @@ struct Refusal {
 
 pub(super) async fn security(State(handle): State<Handle>) -> Result<Json<Security>, ApiError> {
     let tls_failures = handle.shared.sockets.tls_faults.view(Instant::now());
+    let wrong_http_credentials = handle.shared.logins.views(Instant::now());
     let look = move |gateway: &trunkgate_call::Gateway, now| {
         let metrics = gateway.metrics();
         let refused = metrics.limits_reached.iter().filter(|(_, count)| **count > 0);
@@ -176,6 +180,7 @@ pub(super) async fn security(State(handle): State<Handle>) -> Result<Json<Securi
             banned_in_all: metrics.sources_banned,
             dropped: metrics.sip.dropped.clone(),
             wrong_credentials: gateway.status(now).logins,
+            wrong_http_credentials,
             refused: refused
                 .map(|((trunk, reason), count)| Refusal { trunk: trunk.to_string(), reason, count: *count })
                 .collect(),

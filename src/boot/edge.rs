@@ -26,6 +26,7 @@ use crate::runtime::apps::callbacks::means as means_of_callbacks;
 use crate::runtime::apps::{self, Apps};
 use crate::runtime::handle::{Handle, Load, Order, Phase, Running, Shared};
 use crate::runtime::history::History;
+use crate::runtime::http_logins::HttpLogins;
 use crate::runtime::names::{NameQuestion, Names};
 use crate::runtime::own_sockets::OwnSockets;
 use crate::runtime::probes::Probes;
@@ -510,6 +511,7 @@ fn shared(
         cdr: records.figures(),
         webhooks: WebhookFigures::default(),
         api: ApiLog::default(),
+        logins: HttpLogins::default(),
         callbacks: Arc::default(),
         recordings: Arc::default(),
         sms: Arc::default(),

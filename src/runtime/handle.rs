@@ -22,6 +22,7 @@ use crate::config::{Config, NumberOverrides, ToldOverride};
 use crate::limits;
 use crate::runtime::api_log::ApiLog;
 use crate::runtime::history::{Counted, History};
+use crate::runtime::http_logins::HttpLogins;
 use crate::runtime::own_sockets::OwnSockets;
 use crate::runtime::settings::Found;
 use crate::runtime::settings::Listener;
@@ -197,6 +198,8 @@ pub(crate) struct Shared {
     pub(crate) webhooks: WebhookFigures,
     /// Requests to the Twilio-compatible API.
     pub(crate) api: ApiLog,
+    /// HTTP requests with wrong credentials.
+    pub(crate) logins: HttpLogins,
     pub(crate) callbacks: Arc<CallbackFigures>,
     pub(crate) recordings: Arc<RecordingFigures>,
     /// Where messages and reports go, and what became of them.

@@ -4,6 +4,7 @@ pub(crate) mod api_log;
 pub(crate) mod apps;
 pub mod handle;
 pub(crate) mod history;
+pub(crate) mod http_logins;
 pub(crate) mod messages;
 pub mod names;
 pub(crate) mod overrides;

@@ -52,6 +52,23 @@ pub enum Purpose {
     Bye,
 }
 
+impl Purpose {
+    /// Returns the method of the request, in words.
+    pub const fn method(self) -> &'static str {
+        match self {
+            Purpose::Invite | Purpose::Join => "INVITE",
+            Purpose::Reinvite | Purpose::Refresh => "re-INVITE",
+            Purpose::Update | Purpose::RefreshByUpdate => "UPDATE",
+            Purpose::HoldCheck => "OPTIONS",
+            Purpose::Info => "INFO",
+            Purpose::Message => "MESSAGE",
+            Purpose::Refer => "REFER",
+            Purpose::News | Purpose::Notify => "NOTIFY",
+            Purpose::Bye => "BYE",
+        }
+    }
+}
+
 /// A request of ours.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientEntry {

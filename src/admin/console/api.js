@@ -1,5 +1,7 @@
 // Requests to the edge's HTTP API, and its event stream.
 
+import { codePoint } from './format.js';
+
 const TOKEN = 'trunkgate.token';
 
 export class Refused extends Error {
@@ -10,36 +12,46 @@ export class Refused extends Error {
   }
 }
 
-export function hasToken() {
-  return sessionStorage.getItem(TOKEN) !== null;
+/** Returns what is wrong with a token before it is sent, as a sentence; null for one that may be right. */
+export function tokenFault(token) {
+  const hidden = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.exec(token.trim());
+  if (hidden) return `The token contains an invisible character (${codePoint(hidden[0])}): copy or type it again.`;
+  return token.trim() ? null : 'The token is empty.';
 }
 
 export function keepToken(token) {
-  sessionStorage.setItem(TOKEN, token);
+  sessionStorage.setItem(TOKEN, token.trim());
 }
 
-function headers() {
-  const token = sessionStorage.getItem(TOKEN);
-  return token === null ? {} : { Authorization: `Bearer ${token}` };
+/** Returns the header of a token as its UTF-8 bytes: `fetch` accepts no other characters. */
+function headers(token) {
+  return token === null ? {} : { Authorization: `Bearer ${String.fromCharCode(...new TextEncoder().encode(token))}` };
+}
+
+/** Forgets a token that was rejected, unless another one was entered since. */
+function rejected(token) {
+  if (token !== null && sessionStorage.getItem(TOKEN) === token) sessionStorage.removeItem(TOKEN);
+  onUnauthorized(token !== null);
 }
 
 let onUnauthorized = () => {};
 
-/** Called when the token is missing or wrong. */
+/** Called when the token is missing, or, with `true`, wrong. */
 export function whenUnauthorized(act) {
   onUnauthorized = act;
 }
 
 async function ask(path, options = {}) {
+  const token = sessionStorage.getItem(TOKEN);
   let response;
   try {
-    response = await fetch(path, { ...options, headers: { ...headers(), ...options.headers }, cache: 'no-store' });
+    response = await fetch(path, { ...options, headers: { ...headers(token), ...options.headers }, cache: 'no-store' });
   } catch (error) {
     if (error.name === 'AbortError') throw error;
     throw new Refused(0, 'unreachable', 'edge unreachable');
   }
   if (response.ok) return response;
-  if (response.status === 401) onUnauthorized();
+  if (response.status === 401) rejected(token);
   const text = await response.text();
   let code = 'error';
   let message = text || `HTTP ${response.status}`;

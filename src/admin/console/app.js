@@ -29,6 +29,8 @@ const CROWD_MS = 700;
 
 const main = document.getElementById('main');
 let page = null;
+/** The page that has been filled by an answer of the edge. */
+let filled = null;
 let asking = false;
 let again = false;
 let soon = null;
@@ -41,6 +43,8 @@ const KEPT_PAGES = 20;
 /** Number of the open entry, and the place to scroll to once its page is filled. */
 let entry = 0;
 let place = null;
+/** What had the focus as the open page was left, by its key and its row. */
+let focus = null;
 /** Address of the page before. */
 let cameFrom = '';
 
@@ -68,11 +72,18 @@ async function nameEdge() {
   said.textContent = edge;
 }
 
-/** Says above the page that what it shows is old, until the edge answers again. */
+/** Says above the page that what it shows is old, or that it has nothing to show, until the edge answers again. */
 function unanswered() {
-  if (document.getElementById('lost')) return;
+  const shown = filled === page ? ' This page shows what was known then.' : ' This page was opened after that: it has nothing to show yet.';
+  main.classList.toggle('blank', filled !== page);
+  const lost = document.getElementById('lost');
+  if (lost) {
+    lost.querySelector('.shown').textContent = shown;
+    return;
+  }
   const now = new Date().toISOString();
-  main.before(h('p', { id: 'lost', class: 'verdict bad', role: 'alert' }, h('strong', {}, 'The edge does not answer'), ' since ', h('time', { datetime: now }, time(now)), '. This page shows what was known then. Try: check that the process runs (', h('code', {}, 'trunkgate status'), ' on its machine) and that the network reaches it.'));
+  main.before(h('p', { id: 'lost', class: 'verdict bad', role: 'alert' }, h('strong', {}, 'The edge does not answer'), ' since ', h('time', { datetime: now }, time(now)), '.', h('span', { class: 'shown' }, shown),
+    ' Try: check that the process runs (', h('code', {}, 'trunkgate status'), ' on its machine) and that the network reaches it.'));
 }
 
 /** Shows on the page why the edge rejects its request: a filter in its address, most often. */
@@ -84,6 +95,7 @@ function refused(why) {
 }
 
 function answered() {
+  main.classList.remove('blank');
   document.getElementById('refused')?.remove();
   const lost = document.getElementById('lost');
   if (!lost) return;
@@ -106,9 +118,12 @@ async function refresh() {
     await asked.refresh();
     await nameEdge();
     if (asked === page) {
+      filled = page;
       main.classList.remove('stale');
       if (place !== null) scrollTo(0, place);
       place = null;
+      if (focus) returnTo(focus);
+      focus = null;
     }
     answered();
   } catch (error) {
@@ -145,9 +160,26 @@ function pageOf({ name, rest, query }, kept) {
   return found && !rest[0] ? found[2](main, query, kept) : noPage(location.hash);
 }
 
+/** What of the page has the focus: its key, and that of its row. */
+function focused() {
+  const active = document.activeElement;
+  return main.contains(active) && active !== main ? { key: active.dataset.key, row: active.closest('tr[data-row]')?.dataset.row ?? row } : { row };
+}
+
+/** Gives the focus back to what had it as the page was left: the element, or its row. */
+function returnTo({ key, row: of }) {
+  const find = (name, value) => value !== undefined && value !== null && [...main.querySelectorAll(`[data-${name}]`)].find((one) => one.dataset[name] === value);
+  const found = find('key', key) || find('row', of);
+  if (!found || main.contains(document.activeElement)) return;
+  if (found.tabIndex < 0 && !found.hasAttribute('tabindex')) found.tabIndex = -1;
+  found.focus({ preventScroll: true });
+  found.scrollIntoView({ block: 'nearest' });
+  row = of ?? row;
+}
+
 /** Numbers the open entry of the history; returns what is kept of its page, if it was open before. */
 function turn() {
-  if (page) left.set(entry, { at: scrollY, row, kept: page.keep ? page.keep() : null });
+  if (page) left.set(entry, { at: scrollY, row, focus: focused(), kept: page.keep ? page.keep() : null });
   while (left.size > KEPT_PAGES) left.delete(left.keys().next().value);
   // A new entry has no number; that of the page before is where its way back leads.
   const { entry: known, from = cameFrom } = history.state || {};
@@ -164,7 +196,8 @@ function open() {
   const before = turn();
   if (page && page.close) page.close();
   main.replaceChildren();
-  row = before ? before.row : null;
+  row = before ? before.focus.row ?? before.row : null;
+  focus = before ? before.focus : null;
   place = before ? before.at : 0;
   document.getElementById('search').value = wanted.query.get('search') || '';
   page = pageOf(wanted, before?.kept);
@@ -256,10 +289,27 @@ function onKey(event) {
   event.preventDefault();
 }
 
-function askForToken() {
+function askForToken(isRejected) {
   const dialog = document.getElementById('token-dialog');
-  document.getElementById('token-error').textContent = api.hasToken() ? 'The edge rejected this token.' : '';
+  if (isRejected) document.getElementById('token-error').textContent = 'The edge rejected this token.';
   if (!dialog.open) dialog.showModal();
+}
+
+/** Takes the token of the dialog, unless no edge could have it. */
+function signIn(event) {
+  event.preventDefault();
+  const field = document.getElementById('token');
+  const fault = api.tokenFault(field.value);
+  document.getElementById('token-error').textContent = fault || '';
+  if (fault) {
+    field.select();
+    return;
+  }
+  api.keepToken(field.value);
+  field.value = '';
+  document.getElementById('token-dialog').close();
+  refresh();
+  api.listen();
 }
 
 function start() {
@@ -275,15 +325,7 @@ function start() {
     document.getElementById('search').blur();
     location.hash = /^CA[0-9a-f]{32}$/.test(wanted) ? `#/calls/${wanted}` : `#/calls${api.query({ search: wanted })}`;
   });
-  document.getElementById('token-form').addEventListener('submit', (event) => {
-    event.preventDefault();
-    const field = document.getElementById('token');
-    api.keepToken(field.value);
-    field.value = '';
-    document.getElementById('token-dialog').close();
-    refresh();
-    api.listen();
-  });
+  document.getElementById('token-form').addEventListener('submit', signIn);
   document.querySelector('.skip').addEventListener('click', (event) => {
     event.preventDefault();
     main.focus();

@@ -2,13 +2,13 @@
 
 import * as api from './api.js';
 import { age, chip, confirmed, facts, h, moment, rich, say, section, swap, table } from './dom.js';
-import { duration, figure, kind, lapse, masked, number, numbersAreMasked, talked, words } from './format.js';
+import { duration, figure, kind, lapse, local, masked, number, numbersAreMasked, talked, words } from './format.js';
 import { BAD_FLAGS, flags, result } from './calls.js';
 import { ladder } from './ladder.js';
 import { mediaMap } from './media.js';
 import { plot, timeAxis } from './plot.js';
 import { recordingsPart } from './recordings.js';
-import { webhooks } from './webhooks.js';
+import { condensed, webhooks } from './webhooks.js';
 
 /** Downloads: path, title, and the part of the call that has to be kept. */
 const DOWNLOADS = [['trace.txt', 'Ladder as text', 'trace'], ['trace.svg', 'Ladder as SVG', 'trace'], ['trace.pcapng', 'Messages as pcapng', 'messages'], ['trace', 'Trace as JSON', 'trace'], ['quality.csv', 'Quality as CSV', 'quality']];
@@ -32,6 +32,11 @@ function verdict(call) {
   return `${head}${why ? `. ${why[0].toUpperCase()}${why.slice(1)}` : ''}.${help}`;
 }
 
+/** A verdict with what follows the fix of one problem on a line of its own. */
+function byProblem(text) {
+  return text.replace(/(Try(?: for [^:]+)?: [^\n]*?\.) (?=(?!Try\b)[A-Z0-9])/g, '$1\n');
+}
+
 function head(call, trace, act) {
   const known = [
     ['Route', masked(call.route) || 'none'], ['Started', moment(call.started_at)], ['Answered', moment(call.answered_at)], ['Ended', moment(call.ended_at)], ['Duration', duration(talked(call))],
@@ -43,7 +48,7 @@ function head(call, trace, act) {
       h('div', { class: 'buttons' },
         h('button', { type: 'button', class: 'quiet', key: 'copy', on: { click: act.copy } }, 'Copy link'),
         call.state === 'ended' ? null : h('button', { type: 'button', class: 'danger', key: 'hangup', on: { click: act.hangUp } }, 'Hang up'))),
-    h('p', { class: `verdict ${call.flags.some((flag) => BAD_FLAGS.includes(flag)) || ['failed', 'refused'].includes(call.outcome) ? 'bad' : ''}` }, rich(masked(trace ? trace.verdict : verdict(call)))),
+    h('p', { class: `verdict ${call.flags.some((flag) => BAD_FLAGS.includes(flag)) || ['failed', 'refused'].includes(call.outcome) ? 'bad' : ''}` }, rich(byProblem(local(masked(trace ? trace.verdict : verdict(call)))))),
     call.flags.length ? h('p', { class: 'tags' }, flags(call)) : null,
     facts(known),
   ];
@@ -84,7 +89,7 @@ function quality(call, series, axis) {
 /** What the edge says of a route behind the one that matched. */
 const NOT_EVALUATED = 'an earlier route matched';
 /** Routes that do not match which are shown before the one that does; of more, the first and the last ones. */
-const PASSED = { shown: 8, first: 2, last: 3 };
+const PASSED = matchMedia('(max-width: 560px)').matches ? { shown: 3, first: 1, last: 1 } : { shown: 8, first: 2, last: 3 };
 
 /** The routes in order; those behind the one that matched, and many before it, are one row each. */
 function inOrder(routes) {
@@ -104,10 +109,10 @@ function routeTable(routes, caption) {
   const match = (route) => (route.matched ? chip('good', 'yes') : route.isOpen || route.failed === NOT_EVALUATED ? chip('plain', 'not evaluated') : chip('plain', 'no'));
   return table([
     { name: 'Route', cell: (route) => [h('span', { class: 'dim position' }, route.position), ' ', masked(route.name)] },
-    { name: 'Match', cell: match },
-    { name: 'Reason', cell: (route) => masked(route.because || route.failed || '–') },
-    { name: 'Defined at', cell: (route) => (route.place ? h('code', {}, route.place.split('/').pop()) : '–') },
-  ], { caption, rows: routes, key: (route) => route.name, empty: 'No routes are configured.', mark: (route) => (route.matched ? 'chosen-route' : 'dead'), isWhole: true });
+    { name: 'Match', cell: match, wide: true },
+    { name: 'Reason', cell: (route) => masked(route.because || route.failed || '–'), wide: true },
+    { name: 'Defined at', wide: true, cell: (route) => (route.place ? h('code', {}, route.place.split('/').pop()) : '–') },
+  ], { caption, compact: true, rows: routes, key: (route) => route.name, empty: 'No routes are configured.', mark: (route) => (route.matched ? 'chosen-route' : 'dead'), isWhole: true });
 }
 
 /** The targets of a route in order, with what the edge knows of each now. */
@@ -116,7 +121,7 @@ function targetList(why) {
     const text = typeof target === 'string' ? target : target.target || JSON.stringify(target);
     const attempts = (why.attempts || []).flatMap((attempt) => [attempt, ...(attempt.ring_all || [])]);
     const attempt = attempts.find((known) => known.target === text);
-    return h('li', {}, h('code', {}, masked(text)), attempt?.state ? [' ', chip(kind(attempt.state), attempt.state)] : '', attempt?.now?.length ? h('span', { class: 'dim' }, ` now: ${masked(attempt.now.join('; '))}`) : '');
+    return h('li', {}, h('code', {}, masked(text)), attempt?.state ? [' ', chip(kind(attempt.state), attempt.state)] : '', attempt?.now?.length ? h('span', { class: 'dim' }, ` now: ${local(masked(attempt.now.join('; ')))}`) : '');
   };
   return why.targets.length ? h('ol', { class: 'targets' }, why.targets.map(one)) : null;
 }
@@ -175,13 +180,18 @@ function legs(call) {
     { name: 'Leg', cell: (leg) => leg.trunk || leg.agent || (leg.kind === 'api' ? 'API' : 'SIP URI'), class: 'nowrap' },
     { name: 'Direction', cell: (leg) => leg.direction },
     { name: 'State', cell: (leg) => chip(kind(leg.state), leg.state) },
-    { name: 'Rejected with', cell: (leg) => (leg.sip_code ? masked(`${leg.sip_code} ${leg.sip_text || ''}`) : '–') },
-    { name: 'Reason', cell: (leg) => (leg.reason ? [h('code', {}, leg.reason), leg.ended_by ? ` by ${words(leg.ended_by)}` : ''] : '–') },
-    { name: 'Signalling', cell: (leg) => `${leg.transport} ${leg.remote || ''}` },
-    { name: 'Call-ID', cell: (leg) => (leg.sip_call_id ? h('code', { class: 'long' }, leg.sip_call_id) : '–') },
-    { name: 'sid', cell: (leg) => h('code', { class: 'long' }, leg.sid) },
+    { name: 'Rejected with', wide: true, cell: (leg) => (leg.sip_code ? masked(`${leg.sip_code} ${leg.sip_text || ''}`) : '–') },
+    { name: 'Reason', wide: true, cell: (leg) => (leg.reason ? [h('code', {}, leg.reason), leg.ended_by ? ` by ${words(leg.ended_by)}` : ''] : '–') },
+    { name: 'Signalling', wide: true, cell: (leg) => `${leg.transport} ${leg.remote || ''}` },
+    { name: 'Call-ID', wide: true, cell: (leg) => (leg.sip_call_id ? h('code', { class: 'long' }, leg.sip_call_id) : '–') },
+    { name: 'sid', wide: true, cell: (leg) => h('code', { class: 'long' }, leg.sid) },
     { name: 'MOS', cell: (leg) => figure(leg.rtp.mos, 2), class: 'number' },
-  ], { caption: 'Legs', rows: call.legs, key: (leg) => leg.sid })];
+  ], { caption: 'Legs', compact: true, rows: call.legs, key: (leg) => leg.sid })];
+}
+
+/** How many attempts of callbacks a trace has. */
+function attempts(trace) {
+  return trace.entries.reduce((sum, entry) => sum + (entry.attempts ? entry.attempts.length : 0), 0);
 }
 
 /** The ladder in a node: drawn at the width there is; an unchanged one is left alone: the user may be reading it. */
@@ -189,6 +199,7 @@ function ladderPart(node) {
   const state = { chosen: null, began: null, close };
   let trace = null;
   let drawn = '';
+  let played = null;
   /** Draws the ladder again at another width; its row `place` stays where it is and has the focus. */
   function redraw(place) {
     const row = () => node.querySelector(`g[data-row="${place}"]`);
@@ -209,27 +220,30 @@ function ladderPart(node) {
   }
   function draw() {
     const width = node.clientWidth;
-    const print = trace ? `${trace.entries.length} ${trace.dropped} ${trace.legs.length} ${trace.entries.filter((entry) => entry.raw).length} ${width} ${numbersAreMasked()}` : 'none';
+    const print = trace ? `${trace.entries.length} ${attempts(trace)} ${trace.dropped} ${trace.legs.length} ${trace.entries.filter((entry) => entry.raw).length} ${width} ${numbersAreMasked()}` : 'none';
     if (print === drawn || (trace && width === 0)) return;
     drawn = print;
     swap(node, trace ? ladder(trace, state, width, redraw) : h('p', { class: 'empty' }, 'No ladder: the traces of the newest calls are kept, those of calls with a fault longer. This call has its legs, their codes and reasons below.'));
+    mark(played);
   }
   new ResizeObserver(() => { if (drawn) draw(); }).observe(node);
+  /** Marks the last row before a time that is played, in microseconds; `null`: none is. */
+  function mark(us) {
+    let last = null;
+    played = us;
+    for (const row of node.querySelectorAll('g.row')) {
+      row.classList.remove('played');
+      if (us !== null && Number(row.dataset.at) <= us) last = row;
+    }
+    if (last) last.classList.add('played');
+  }
   return {
     close,
+    mark,
     show(next, call) {
       trace = next;
       state.began = call.started_at;
       draw();
-    },
-    /** Marks the last row before a time that is played, in microseconds; `null`: none is. */
-    mark(us) {
-      let last = null;
-      for (const row of node.querySelectorAll('g.row')) {
-        row.classList.remove('played');
-        if (us !== null && Number(row.dataset.at) <= us) last = row;
-      }
-      if (last) last.classList.add('played');
     },
   };
 }
@@ -239,7 +253,7 @@ function webhooksPart(part, node) {
   let drawn = '';
   return (trace) => {
     const all = webhooks(trace);
-    const print = `${trace ? trace.entries.length + trace.dropped : 0} ${numbersAreMasked()}`;
+    const print = trace ? `${trace.entries.length + trace.dropped} ${attempts(trace)} ${numbersAreMasked()}` : '';
     if (print === drawn) return;
     drawn = print;
     part.hidden = !all;
@@ -331,11 +345,12 @@ export function callPage(main, sid) {
       const kept = await api.get(`${path}/kept`);
       // A call without a packet has no measurements.
       const isHeard = call.answered_at && call.legs.some((leg) => leg.rtp && leg.rtp.rx_packets + leg.rtp.tx_packets > 0);
-      const [trace, series] = await Promise.all([
+      const [whole, series] = await Promise.all([
         kept.trace ? api.get(`${path}/trace?raw=true`).catch(() => null) : null,
         isHeard && kept.quality ? api.get(`${path}/quality`).catch((error) => ({ series: [], why: error.message }))
           : { series: [], why: isHeard ? 'Only the totals are kept: see the media map.' : 'No packet was received or sent.' },
       ]);
+      const trace = whole && condensed(whole);
       swap(parts.head, head(call, trace, act));
       ladderOf.show(trace, call);
       showRecordings(call, trace);

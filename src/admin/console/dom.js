@@ -1,6 +1,6 @@
-// Nodes are built, never parsed: text from a remote party stays text.
+// Nodes are built, never parsed: text from a remote party stays text, and its invisible characters are shown.
 
-import { ago, dated } from './format.js';
+import { ago, dated, plain } from './format.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
 
@@ -14,12 +14,12 @@ function fill(node, properties, children) {
     } else if (name in node && typeof value !== 'string' && !(node instanceof SVGElement)) {
       node[name] = value;
     } else {
-      node.setAttribute(name, value === true ? '' : String(value));
+      node.setAttribute(name, value === true ? '' : plain(String(value)));
     }
   }
   for (const child of children.flat(Infinity)) {
     if (child === null || child === undefined || child === false) continue;
-    node.append(child instanceof Node ? child : document.createTextNode(String(child)));
+    node.append(child instanceof Node ? child : document.createTextNode(plain(String(child))));
   }
   return node;
 }

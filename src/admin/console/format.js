@@ -124,6 +124,24 @@ export function kind(state) {
   return 'plain';
 }
 
+/** The name of a character: U+202E. */
+export function codePoint(character) {
+  return `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}`;
+}
+
+/** Characters without a shape that change how the text around them is shown: controls and those that turn its direction. */
+const HIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+
+/** A text with its invisible characters by their names. */
+export function plain(text) {
+  return text.replace(HIDDEN, (found) => `⟨${codePoint(found)}⟩`);
+}
+
+/** A text with its times in UTC as those of the page. */
+export function local(text) {
+  return String(text ?? '').replace(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, (found) => dated(found));
+}
+
 /** Slug as words. */
 export function words(slug) {
   return (slug || '').replaceAll('_', ' ');

@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { chip, h, rich, section, swap, table } from './dom.js';
-import { ago, count, duration, figure, kind, lasting, many, masked, number, time, words } from './format.js';
+import { ago, count, duration, figure, kind, lasting, local, many, masked, number, time, words } from './format.js';
 import { plot, resetZoom, timeAxis } from './plot.js';
 import { HARMS, faults, isFaulty, roundTrip } from './trunks.js';
 
@@ -13,7 +13,9 @@ const IS_NARROW = matchMedia('(max-width: 560px)').matches;
 const PROBLEMS = IS_NARROW ? 4 : 8;
 const HISTORY = IS_NARROW ? 5 : 12;
 /** With more trunks than this, the strip shows those with a problem and the busiest. */
-const STRIP_TRUNKS = 12;
+const STRIP_TRUNKS = IS_NARROW ? 6 : 12;
+/** Problems that a tile names. */
+const TILE_CHIPS = 2;
 const KINDS = { failed: 'call failed', ended: 'ended abnormally', failed_over: 'failed over', one_way: 'one-way audio', unsent: 'packets not sent', codec_mismatch: 'codec mismatch', loss: 'packet loss' };
 /** The kinds that are also a flag of calls. */
 const FLAGS = ['failed_over', 'one_way', 'unsent', 'codec_mismatch', 'loss'];
@@ -21,17 +23,24 @@ const FLAGS = ['failed_over', 'one_way', 'unsent', 'codec_mismatch', 'loss'];
 /** Returns a problem of `status` with a link to its call. */
 function problem({ headline, evidence, fix, command, harm, unmet, since }) {
   const sid = /^trunkgate trace (CA[0-9a-f]+)$/.exec(command || '')?.[1];
-  return { kind: unmet && HARMS[harm] === 'bad' ? 'warn' : HARMS[harm] || 'plain', since, text: masked(headline), evidence: evidence && masked(evidence), fix: masked(fix || (sid ? '' : command)), ...(sid ? { link: `#/calls/${sid}`, name: 'Open the call' } : {}) };
+  return { kind: unmet && HARMS[harm] === 'bad' ? 'warn' : HARMS[harm] || 'plain', since, text: local(masked(headline)), evidence: evidence && local(masked(evidence)), fix: masked(fix || (sid ? '' : command)), ...(sid ? { link: `#/calls/${sid}`, name: 'Open the call' } : {}) };
 }
 
 /** What unknown sources do is no problem of the edge. */
 const isNote = (problem) => problem.harm === 'strangers';
 
-/** Headline, age, evidence and fix of a problem, with its link. */
-function inParts({ text, since, evidence, fix, link, name }) {
-  return [h('strong', {}, rich(text)), since ? [' ', h('time', { datetime: since, title: since, class: 'since' }, `(${lasting(since)})`)] : null, evidence ? h('span', { class: 'evidence' }, rich(evidence)) : null,
-    fix ? h('span', { class: 'fix' }, 'Try: ', rich(fix)) : null, link ? h('a', { href: link }, name) : null];
+/** Headline and age of a problem. */
+function headline({ text, since }) {
+  return [h('strong', {}, rich(text)), since ? [' ', h('time', { datetime: since, title: since, class: 'since' }, `(${lasting(since)})`)] : null];
 }
+
+/** Evidence and fix of a problem, with its link. */
+function parts({ evidence, fix, link, name }) {
+  return [evidence ? h('span', { class: 'evidence' }, rich(evidence)) : null, fix ? h('span', { class: 'fix' }, 'Try: ', rich(fix)) : null, link ? h('a', { href: link, key: `link ${link}` }, name) : null];
+}
+
+/** All parts of a problem. */
+const inParts = (one) => [headline(one), parts(one)];
 
 /** The headline: the worst problem of `/v1/status`, or that there is none; with the other problems and notes. */
 function sentence(status) {
@@ -61,24 +70,28 @@ function important(trunks, problems) {
   return [...trunks].sort((a, b) => worth(b) - worth(a)).slice(0, STRIP_TRUNKS - 1);
 }
 
-/** Cards of agents, those with a problem first, and of applications that have one. */
+/** A tile: name, state, the problems as chips, and figures; the list above has the sentences of the problems. */
+function tile(link, colour, name, state, wrong, what) {
+  const chips = wrong.slice(0, TILE_CHIPS).map(({ kind: of, text, title }) => [' ', chip(of, text, masked(title))]);
+  return h('li', { class: colour }, h('a', { href: link, key: `tile ${name}` }, h('strong', {}, name), state, chips, h('span', { class: 'dim' }, what)));
+}
+
+/** Tiles of agents, those with a problem first, and of applications that have one. */
 function others(status) {
-  const wrong = (agent) => status.problem_details.find((one) => one.agent === agent.name && one.harm !== 'past');
-  const isBad = (agent) => ['down', 'skipped'].includes(agent.state) || Boolean(wrong(agent));
+  const wrong = (agent) => faults(agent, status.problem_details, 'agents').filter((fault) => fault.isNow);
+  const isDown = (agent) => ['down', 'skipped'].includes(agent.state);
+  const isBad = (agent) => isDown(agent) || wrong(agent).length > 0;
   const agents = [...status.agents].sort((a, b) => isBad(b) - isBad(a) || b.sessions - a.sessions).slice(0, STRIP_TRUNKS);
-  const card = (link, colour, name, state, what, why) => h('li', { class: `${colour}${why ? ' wide' : ''}` }, h('a', { href: link, key: `card ${name}` },
-    h('strong', {}, name), state, h('span', { class: 'dim' }, what), why ? h('span', { class: 'why', title: masked(why) }, masked(why)) : null));
-  // An application may have several problems: its tile has all of them, the worst first.
-  const wrongs = new Map();
-  for (const one of status.problem_details.filter(({ harm }) => harm !== 'past')) {
-    const parts = /^app ([^:]+): (.*)$/.exec(one.headline);
-    if (parts) wrongs.set(parts[1], [...(wrongs.get(parts[1]) || []), { harm: one.harm, text: `${parts[2]}: ${one.evidence || ''}` }]);
+  // An application may have several problems: its tile has the colour of the worst.
+  const apps = new Map();
+  for (const { app, harm, headline } of status.problem_details) {
+    const name = app || /^app ([^:]+): /.exec(headline)?.[1];
+    if (name && harm !== 'past') apps.set(name, [...(apps.get(name) || []), { harm, headline }]);
   }
-  const apps = [...wrongs].map(([name, all]) => card(all.some(({ harm }) => harm !== 'records') ? '#/calls?flag=app_error' : '#/api', HARMS[all[0].harm], name, chip(HARMS[all[0].harm] || 'bad', 'fails'), 'application', all.map(({ text }) => text).join('; ')));
   return [
-    agents.map((agent) => card('#/agents', wrong(agent) ? HARMS[wrong(agent).harm] || 'bad' : isBad(agent) ? 'bad' : kind(agent.state), agent.name, chip(kind(agent.state), agent.state), `agent, ${many(agent.sessions, 'session')}`,
-      isBad(agent) ? (wrong(agent) ? `${wrong(agent).headline}: ${wrong(agent).evidence || ''}` : agent.last_problem) : null)),
-    apps,
+    agents.map((agent) => tile('#/agents', isDown(agent) ? 'bad' : wrong(agent)[0]?.kind || kind(agent.state), agent.name, chip(kind(agent.state), agent.state), wrong(agent), `agent, ${many(agent.sessions, 'session')}`)),
+    [...apps].map(([name, all]) => tile(all.some(({ harm }) => harm !== 'records') ? '#/calls?flag=app_error' : '#/api', HARMS[all[0].harm], name,
+      chip(HARMS[all[0].harm] || 'bad', 'fails', masked(all.map(({ headline }) => headline).join('; '))), [], 'application')),
   ];
 }
 
@@ -90,21 +103,18 @@ function strip(status) {
   return h('ul', { class: 'strip' }, shown.map((trunk) => {
     const rtt = roundTrip(trunk);
     const wrong = faults(trunk, status.problem_details).filter((fault) => fault.isNow);
-    const why = trunk.state === 'down' ? trunk.last_problem : wrong.map((fault) => fault.text).join(', ') || null;
     const colour = wrong.length && trunk.state !== 'down' ? wrong[0].kind : kind(trunk.state);
-    return h('li', { class: `${colour}${why ? ' wide' : ''}` }, h('a', { href: `#/trunks${api.query({ trunk: trunk.name })}`, key: `trunk ${trunk.name}` },
-      h('strong', {}, trunk.name), chip(kind(trunk.state), trunk.state),
-      h('span', { class: 'dim' }, `${trunk.max_calls ? `${count(trunk.calls)} / ${many(trunk.max_calls, 'call')}` : many(trunk.calls, 'call')}${rtt === null ? '' : `, ${figure(rtt, 1, ' ms')}`}`),
-      why ? h('span', { class: 'why', title: masked(why) }, masked(why)) : null));
+    return tile(`#/trunks${api.query({ trunk: trunk.name })}`, colour, trunk.name, chip(kind(trunk.state), trunk.state, trunk.state === 'down' ? masked(trunk.last_problem) : null), wrong,
+      `${trunk.max_calls ? `${count(trunk.calls)} / ${many(trunk.max_calls, 'call')}` : many(trunk.calls, 'call')}${rtt === null ? '' : `, ${figure(rtt, 1, ' ms')}`}`);
   }), rest.length ? h('li', { class: down ? 'bad' : null }, h('a', { href: '#/trunks', key: 'all trunks' }, `${count(rest.length)} more${down ? `, ${down} down` : ''}: all trunks`)) : null, others(status));
 }
 
-/** Returns the description of a problem; leaves out a fix that the headline already shows. */
-function meaning(one, said) {
+/** Returns the description of a row of the history; what is a problem now is described above, with its fix. */
+function meaning(one, isAbove) {
+  if (isAbove) return rich(masked(one.sentence));
   const isOfReason = one.kind === 'failed' || one.kind === 'ended';
   const text = (isOfReason && one.text ? `${one.sentence}: ${one.text}` : one.kind !== 'one_way' && one.text) || one.sentence;
-  const fix = one.fix && !said.includes(one.fix) ? `. Try: ${one.fix}.` : '';
-  return rich(masked(`${text}${fix}`));
+  return rich(masked(`${text}${one.fix ? `. Try: ${one.fix}.` : ''}`));
 }
 
 /** Which kinds of problems of `status` are those of a row of the history. */
@@ -150,7 +160,7 @@ function sharers(one, filter) {
 }
 
 /** The history of the hour: what is a problem now, by `/v1/status`, is first and has its colour. */
-function troubles(all, said, status) {
+function troubles(all, status) {
   const now = status.problem_details.filter((one) => one.harm !== 'past');
   const isCurrent = (one) => isNow(one, now, status.trunks);
   const colour = (one) => (!one.group && isCurrent(one) ? (one.kind === 'failed_over' || SAME[one.kind] ? 'warn' : 'bad') : 'plain');
@@ -165,13 +175,13 @@ function troubles(all, said, status) {
   const rows = joined(all, isCurrent);
   return table([
     { name: 'Problem', cell: (one) => [chip(colour(one), KINDS[one.kind] || one.kind), ' ', one.reason ? h('code', { class: 'slug' }, one.reason) : null, one.code ? ` ${one.code}` : null] },
-    { name: 'Description', cell: (one) => meaning(one.group ? { ...one, fix: one.group.every(({ fix }) => fix === one.fix) ? one.fix : null } : one, said), class: 'prose' },
-    { name: 'Party', title: 'Who failed, and the trunk of the last caller', cell: (one) => (one.group ? sharers(one, filter) : one.target ? [h('strong', {}, masked(one.target)), one.trunk && one.trunk !== one.target ? h('span', { class: 'dim' }, `, last called by ${one.trunk}`) : null] : one.trunk || '–') },
+    { name: 'Description', cell: (one) => meaning(one.group ? { ...one, fix: one.group.every(({ fix }) => fix === one.fix) ? one.fix : null } : one, !one.group && isCurrent(one)), class: 'prose', wide: true },
+    { name: 'Party', title: 'Who failed, and the trunk of the last caller', cell: (one) => (one.group ? sharers(one, filter) : one.target ? [h('strong', {}, masked(one.target)), one.trunk && one.trunk !== one.target ? h('span', { class: 'dim' }, `, last called by ${one.trunk}`) : null] : one.trunk || '–'), wide: true },
     { name: 'Count', cell: (one) => count(one.count), class: 'number' },
-    { name: 'Latest', cell: (one) => h('a', { href: `#/calls/${one.last_sid}`, title: time(one.last_at) }, ago(one.last_at)), class: 'nowrap' },
+    { name: 'Latest', cell: (one) => h('a', { href: `#/calls/${one.last_sid}`, title: time(one.last_at) }, ago(one.last_at)), class: 'nowrap', wide: true },
     { name: 'Calls', cell: (one) => h('a', { href: `#/calls${api.query(filter(one))}` }, 'show') },
   ], {
-    caption: 'Problems in the last hour', short: HISTORY, rows: rows.sort((a, b) => rank(a) - rank(b)), key: (one) => `${one.kind} ${one.reason} ${one.target || one.trunk || ''} ${one.code || ''}`, empty: 'No problems in the last hour.',
+    caption: 'Problems in the last hour', short: HISTORY, compact: true, rows: rows.sort((a, b) => rank(a) - rank(b)), key: (one) => `${one.kind} ${one.reason} ${one.target || one.trunk || ''} ${one.code || ''}`, empty: 'No problems in the last hour.',
     open: (one) => { location.hash = `#/calls/${one.last_sid}`; },
   });
 }
@@ -218,8 +228,14 @@ function line([name, data]) {
     h('span', { class: 'dim' }, [data.sid ? data.trunk : null, data.reason && words(data.reason), data.text].filter(Boolean).join(' · ')));
 }
 
+/** Problems below the first that are open on a phone, by their headline. */
+const openProblems = new Set();
+
+/** The problems below the first; on a phone each is its headline, which opens. */
 function problems(all) {
-  return h('ul', { class: 'problems' }, all.map((one) => h('li', { class: one.kind }, inParts(one))));
+  const folded = (one) => h('details', { open: openProblems.has(one.text), on: { toggle: (event) => { openProblems[event.target.open ? 'add' : 'delete'](one.text); } } },
+    h('summary', { key: `problem ${one.text}` }, headline(one)), parts(one));
+  return h('ul', { class: 'problems' }, all.map((one) => h('li', { class: one.kind }, IS_NARROW ? folded(one) : inParts(one))));
 }
 
 export function overviewPage(main, query, kept) {
@@ -258,7 +274,7 @@ export function overviewPage(main, query, kept) {
         ? h('details', { open: isOpen, on: { toggle: (event) => { isOpen = event.target.open; } } }, h('summary', { key: 'problems' }, `${count(worst.rest.length - PROBLEMS)} more problems`), problems(worst.rest.slice(PROBLEMS)))
         : null);
       swap(parts.strip, strip(status));
-      swap(parts.troubles, troubles(past.troubles, [worst, ...worst.rest].map(({ text, evidence }) => `${text}: ${evidence || ''}`).join(' '), status));
+      swap(parts.troubles, troubles(past.troubles, status));
       swap(spans, ['hour', 'day'].map((name) => h('button', { type: 'button', key: name, 'aria-pressed': String(name === span), on: { click: () => choose(name) } }, name)));
       if (!axis.isDragged) swap(parts.plots, plots(past, span === 'day' ? 86_400_000 : 3_600_000, status, axis));
       swap(parts.events, events.length ? events.map(line) : h('li', { class: 'empty' }, `No events since this page was opened. Uptime ${duration(status.uptime_seconds)}.`));

@@ -156,15 +156,16 @@ function draw(svg, plot, width, shown) {
   function point(isByKey) {
     const at = plot.axis.cursor;
     const found = at === null ? null : nearest(seen, at);
-    shown.name.setAttribute('aria-live', isByKey && document.activeElement === svg ? 'polite' : 'off');
     cursor.setAttribute('visibility', found ? 'visible' : 'hidden');
     if (found) ['x1', 'x2'].forEach((name) => cursor.setAttribute(name, x(found[0])));
     const values = plot.series.map(({ points }) => (found ? points.find(([when]) => when === found[0])?.[1] ?? null : null));
     dots.replaceChildren(...values.flatMap((value, place) => (value === null ? [] : [s('circle', { cx: x(found[0]), cy: y(value), r: 3.5, class: `dot ${colour(plot.series[place], place)}` })])));
     const texts = values.map((value) => (value === null ? '' : `${value.toFixed(plot.digits)}${plot.unit}`));
     shown.values.forEach((node, place) => { node.textContent = texts[place]; });
-    const single = shown.values.length === 0 ? texts.filter(Boolean).join('') : isByKey ? plot.series.map(({ name }, place) => (texts[place] ? `${name} ${texts[place]}` : '')).filter(Boolean).join(', ') : '';
-    shown.name.textContent = found ? `${hour(found[0], true)} (${ago(found[0])})${single ? `  ${single}` : ''}` : '';
+    const when = found ? `${hour(found[0], true)} (${ago(found[0])})` : '';
+    shown.name.textContent = found && shown.values.length === 0 ? `${when}  ${texts.join('')}` : when;
+    // The legend has the values of several lines; a screen reader hears them with their names.
+    shown.spoken.textContent = found && isByKey && document.activeElement === svg ? `${when} ${plot.series.map(({ name }, place) => (texts[place] ? `${name} ${texts[place]}` : '')).filter(Boolean).join(', ')}` : '';
   }
 
   point(false);
@@ -243,19 +244,23 @@ export function plot(given) {
   const caption = h('span', { class: 'name' }, what.title);
   if (isEmpty) return h('figure', { class: 'plot' }, h('figcaption', {}, caption), h('p', { class: 'empty' }, what.note || 'No data yet.'));
   const svg = s('svg', { role: 'img', 'aria-label': words(what), tabindex: '0', 'data-key': `plot ${what.title}`, preserveAspectRatio: 'none' });
-  const name = h('span', { class: 'readout', 'aria-atomic': 'true' });
+  const name = h('span', { class: 'readout' });
+  const spoken = h('span', { class: 'unseen', 'aria-live': 'polite', 'aria-atomic': 'true' });
   const values = what.series.length > 1 ? what.series.map(() => h('strong', { class: 'value' })) : [];
+  // Room for the longest value, so that the crosshair moves nothing.
+  const longest = Math.max(...what.series.flatMap(({ points }) => points.map(([, value]) => (value === null ? 0 : value.toFixed(what.digits).length))));
+  values.forEach((node) => { node.style.minWidth = `${longest + (what.unit ? what.unit.length + 0.5 : 0)}ch`; });
   const all = h('button', { type: 'button', class: 'quiet reset', key: `reset ${what.title}`, hidden: true, on: { click: () => zoomTo(axis, null) } }, 'Reset zoom');
   const legend = what.series.length > 1
     ? h('ul', { class: 'legend' }, what.series.map((one, place) => h('li', {},
       s('svg', { width: 18, height: 8, 'aria-hidden': 'true' }, s('line', { x1: 0, x2: 18, y1: 4, y2: 4, class: `line ${colour(one, place)}${one.dashed ? ' dashed' : ''}` })), one.name, ' ', values[place])))
     : null;
-  const figure = h('figure', { class: 'plot' }, h('figcaption', {}, caption, all, name), svg, legend);
+  const figure = h('figure', { class: 'plot' }, h('figcaption', {}, caption, all, name, spoken), svg, legend);
   let width = 0;
   let drawn = null;
   const redraw = () => {
     if (width === 0) return;
-    drawn = draw(svg, what, width, { name, values });
+    drawn = draw(svg, what, width, { name, spoken, values });
     all.hidden = axis.zoom === null;
   };
   axis.plots.add({ figure, redraw, point: (isByKey) => drawn?.point(isByKey) });

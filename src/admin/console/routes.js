@@ -107,7 +107,7 @@ export function routesPage(main, query) {
       }
       if (explained && wasMasked !== numbersAreMasked()) swap(answer, explanation(explained));
       wasMasked = numbersAreMasked();
-      swap(routes, stranded.length ? h('p', { class: 'bad' }, `${many(stranded.length, 'route')} without a target that takes calls now: ${masked(stranded.slice(0, 5).map(({ name }) => name).join(', '))}${stranded.length > 5 ? ', …' : ''}.`) : null, table([
+      swap(routes, stranded.length ? h('p', { class: 'bad' }, `${many(stranded.length, 'route')} without a target that takes calls now: ${masked(stranded.slice(0, 5).map(({ name }) => name).join(', '))}${stranded.length > 5 ? ` and ${count(stranded.length - 5)} more` : ''}.`) : null, table([
         { name: 'Route', cell: (route) => [h('span', { class: 'dim position' }, route.position), ' ', h('strong', {}, masked(route.name)), route.line ? h('span', { class: 'dim' }, ` line ${route.line}`) : null] },
         { name: 'From', wide: true, cell: (route) => list(route.from, 'any trunk') },
         { name: 'To', wide: true, cell: (route) => (route.has_file ? 'routes_file' : list(route.to, 'any number')) },

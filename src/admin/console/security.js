@@ -36,6 +36,9 @@ const DROPS = {
   tls_handshake_failed: 'A TLS handshake failed or took too long: check TLS version, CA and certificate.',
 };
 
+/** Parts of the HTTP interface that ask for credentials. */
+const FACES = { http: 'HTTP API and console ([http] token)', api: 'Twilio-compatible API' };
+
 function numbers(caption, rows, empty) {
   return table([
     { name: 'Reason', cell: ([name]) => h('code', { class: 'slug' }, name) },
@@ -63,14 +66,15 @@ export function securityPage(main) {
       swap(parts.tls, seen.tls_failures
         ? h('p', { class: 'verdict warn' }, `TLS to listener ${seen.tls_failures.listener} fails: ${count(seen.tls_failures.handshakes)} in the last hour, the latest ${duration(seen.tls_failures.seconds_ago)} ago from ${seen.tls_failures.last}: ${seen.tls_failures.why}.`)
         : null);
+      const byHttp = seen.wrong_http_credentials.map((row) => ({ ...row, trunk: FACES[row.face] || row.face, fault: 'wrong token or password', is_of_trunk: true }));
       swap(parts.logins, table([
-        { name: 'Trunk', cell: (row) => row.trunk },
+        { name: 'Trunk or interface', cell: (row) => row.trunk },
         { name: 'Source', cell: (row) => [row.source, row.is_of_trunk ? null : h('span', { class: 'dim' }, ' (not an address of the trunk)')] },
         { name: 'Wrong', cell: (row) => row.fault },
         { name: 'Last hour', cell: (row) => count(row.requests), class: 'number' },
-        { name: 'In a row', cell: (row) => count(row.in_row), class: 'number' },
+        { name: 'In a row', title: 'Since the source last had the right ones', cell: (row) => count(row.in_row), class: 'number' },
         { name: 'Latest', cell: (row) => `${duration(row.seconds_ago)} ago`, class: 'number' },
-      ], { caption: 'Wrong credentials', rows: seen.wrong_credentials, key: (row) => `${row.trunk} ${row.source}`, empty: 'No source has failed three times in a row.' }));
+      ], { caption: 'Wrong credentials', rows: [...seen.wrong_credentials, ...byHttp].sort((a, b) => a.seconds_ago - b.seconds_ago), key: (row) => `${row.trunk} ${row.source}`, empty: 'No source has failed three times, by SIP or by HTTP.' }));
       swap(parts.banned, table([
         { name: 'Address', cell: (ban) => ban.address },
         { name: 'Ban ends in', cell: (ban) => duration(ban.seconds), class: 'number' },

@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { chip, facts, h, moment, swap, table } from './dom.js';
-import { ago, count, figure, kind, many, masked } from './format.js';
+import { ago, count, figure, kind, local, many, masked } from './format.js';
 import { lastHour, listing } from './listing.js';
 import { spark } from './plot.js';
 
@@ -71,7 +71,7 @@ export function score(mos) {
 /** The last problem, with its age. */
 export function lastProblem(one) {
   if (!one.last_problem) return h('span', { class: 'dim' }, 'none');
-  return [h('span', { class: 'why', title: masked(one.last_problem) }, masked(one.last_problem)), ' ', h('span', { class: 'dim nowrap', title: one.last_problem_at }, ago(one.last_problem_at))];
+  return [h('span', { class: 'why', title: local(masked(one.last_problem)) }, local(masked(one.last_problem))), ' ', h('span', { class: 'dim nowrap', title: one.last_problem_at }, ago(one.last_problem_at))];
 }
 
 /** Directions of codes, with the word and the explanation that the page has for each. */

@@ -26,6 +26,7 @@ use super::places::Occupant;
 use crate::config::{Api, Config, PhoneNumber};
 use crate::limits::{HTTP_BODY_BYTES, HTTP_REQUEST_SECONDS};
 use crate::runtime::handle::{Handle, Running};
+use crate::runtime::http_logins::Face;
 
 pub(super) use self::access::Access;
 pub(super) use self::log::show as show_log;
@@ -195,11 +196,24 @@ pub(super) async fn judge(
         let api = Api { account_sid: running.boot.api.account_sid.clone(), ..running.config.api.clone() };
         access.judge(Instant::now(), source, headers, &api)
     });
-    let caller = prepared.and(judged).map_err(|error| {
+    let judged = prepared.and(judged);
+    note(handle, source, headers, &judged);
+    let caller = judged.map_err(|error| {
         log::refused(handle, source, &error);
         error.into_response()
     })?;
     Ok(Granted { caller, access: access.clone() })
+}
+
+/// Counts a request with wrong credentials; one without any asks for them, as browsers do.
+fn note(handle: &Handle, source: IpAddr, headers: &HeaderMap, judged: &Result<Caller, Error>) {
+    let is_open = || handle.shared.running(|running| running.config.api.auth_token.is_some());
+    match judged {
+        Ok(_) => handle.shared.logins.passed(Face::Api, source),
+        Err(error) if error.status != StatusCode::UNAUTHORIZED || !headers.contains_key(header::AUTHORIZATION) => {}
+        Err(_) if is_open() => handle.shared.logins.failed(Instant::now(), Face::Api, source),
+        Err(_) => {}
+    }
 }
 
 /// Answers a request of an authenticated client.

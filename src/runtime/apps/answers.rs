@@ -53,8 +53,14 @@ pub(super) fn taken(purpose: &str, method: &str, reply: Reply) -> Noted {
 /// Returns the failure of a document or a callback.
 pub(super) fn refused(purpose: &str, method: &str, failure: &Failure) -> Noted {
     let what = match failure.attempts.as_slice() {
-        // The reason is that of the one try.
-        [Attempt { url, result: Err(what), .. }] if *what == failure.what => format!("{what} ({url})"),
+        // The reason is that of the one try, or of all of them.
+        [Attempt { url, result: Err(what), .. }, others @ ..]
+            if *what == failure.what
+                && others.iter().all(|one| one.url == *url && one.result.as_ref().err() == Some(what)) =>
+        {
+            let tries = if others.is_empty() { String::new() } else { format!(", {} tries", others.len() + 1) };
+            format!("{what} ({url}{tries})")
+        }
         attempts => format!("{} ({})", failure.what, told_of(attempts)),
     };
     let code = code_of(failure);
@@ -84,7 +90,14 @@ pub(super) fn webhook(purpose: &str, method: &str, attempts: &[Attempt], error: 
         failure: attempt.result.as_ref().err().cloned(),
         duration_ms: u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX),
     });
-    Webhook { purpose: purpose.to_owned(), method: method.to_owned(), tries: tries.collect(), error, body }
+    Webhook {
+        purpose: purpose.to_owned(),
+        method: method.to_owned(),
+        tries: tries.collect(),
+        attempt: None,
+        error,
+        body,
+    }
 }
 
 /// The body of audio, as a trace shows it.

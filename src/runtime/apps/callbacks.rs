@@ -1,6 +1,6 @@
 //! What the sender of callbacks needs of the running edge: rules and token of the moment, figures, and the traces of calls.
 
-use trunkgate_call::trace::TraceItem;
+use trunkgate_call::trace::{TraceItem, Webhook};
 use trunkgate_call::{AppAnswer, Gateway};
 
 use super::answers::{refused, taken};
@@ -35,16 +35,18 @@ fn note(handle: &Handle, Tried { callback, attempt, result }: Tried<'_>) {
         Ok(reply) => taken(&callback.purpose, method, reply),
         Err(failure) => refused(&callback.purpose, method, &failure),
     };
-    let warning = match answer {
-        AppAnswer::Failed { code, text } => Some(format!("warning {code}: {text}; attempt {attempt}, it is repeated")),
-        AppAnswer::Document { .. } | AppAnswer::Sound { .. } => None,
+    let item = match (webhook, answer) {
+        (Some(webhook), _) => Some(TraceItem::webhook(Webhook { attempt: Some(attempt), ..webhook })),
+        // It could not even be sent.
+        (None, AppAnswer::Failed { code, text }) => {
+            Some(TraceItem::decision(format!("warning {code}: {text}; attempt {attempt}, it is repeated")))
+        }
+        (None, AppAnswer::Document { .. } | AppAnswer::Sound { .. }) => None,
     };
-    let items: Vec<TraceItem> =
-        webhook.map(TraceItem::webhook).into_iter().chain(warning.map(TraceItem::decision)).collect();
     let (handle, call) = (handle.clone(), callback.call.clone());
     // As many at once as there are attempts under way: the loop takes each in its turn.
     tokio::spawn(async move {
-        let add = move |gateway: &mut Gateway, now| items.into_iter().for_each(|item| gateway.note(now, &call, item));
+        let add = move |gateway: &mut Gateway, now| item.into_iter().for_each(|item| gateway.note(now, &call, item));
         let _ = handle.orders.send(Order::Act(Box::new(add))).await;
     });
 }

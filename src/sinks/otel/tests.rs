@@ -262,7 +262,14 @@ fn webhook(body: String) -> Webhook {
         failure: None,
         duration_ms: 12,
     };
-    Webhook { purpose: "start".to_owned(), method: "POST".to_owned(), tries: vec![one], error: None, body }
+    Webhook {
+        purpose: "start".to_owned(),
+        method: "POST".to_owned(),
+        tries: vec![one],
+        attempt: None,
+        error: None,
+        body,
+    }
 }
 
 #[test]

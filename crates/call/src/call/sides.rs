@@ -9,6 +9,7 @@ use bytes::Bytes;
 use trunkgate_media::agent::Loss;
 use trunkgate_media::{AgentWish, EndId};
 use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::index::Place;
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::{NUMBER_CHARS, REFERRER_SECONDS};
 use trunkgate_route::{OnClose, Target};
@@ -230,15 +231,7 @@ impl Parts {
 
     /// Our 2xx to a leg was never acknowledged.
     pub(crate) fn ack_missing(&mut self, cx: &mut Cx<'_>, leg: LegId) {
-        let (name, side) = (cx.call.legs.name_of(leg), &cx.call.legs[leg]);
-        let ours = side.flow.and_then(|flow| cx.edge.addressing.local(flow.remote.ip(), flow.listener));
-        let ours =
-            ours.map_or_else(|| "our Contact".to_owned(), |local| format!("our Contact, {}:{}", local.ip, local.port));
-        let contact = side.sip.contact.as_deref().unwrap_or("none");
-        let hop = side.sip.record_route.as_deref().map(|hop| format!(", Record-Route {hop}")).unwrap_or_default();
-        let went = side.flow.map(|flow| format!(" that went to {}", flow.remote)).unwrap_or_default();
-        let text =
-            format!("{name} sent no ACK for the 200 OK{went}; it goes to {ours} (its own Contact {contact}{hop})");
+        let text = unacknowledged(cx, leg);
         cx.call.story.proof = Some((ReasonSlug::AckTimeout, text.into()));
         self.end(cx, ReasonSlug::AckTimeout);
     }
@@ -730,4 +723,24 @@ pub(crate) fn outcome(reason: ReasonSlug, code: u16) -> &'static str {
         },
         _ => reason.outcome(),
     }
+}
+
+/// Says which ACK is missing, where it should have gone, and which came instead.
+fn unacknowledged(cx: &Cx<'_>, leg: LegId) -> String {
+    let (name, side) = (cx.call.legs.name_of(leg), &cx.call.legs[leg]);
+    let ours = side.flow.and_then(|flow| cx.edge.addressing.local(flow.remote.ip(), flow.listener));
+    let ours =
+        ours.map_or_else(|| "our Contact".to_owned(), |local| format!("our Contact, {}:{}", local.ip, local.port));
+    let contact = side.sip.contact.as_deref().unwrap_or("none");
+    let hop = side.sip.record_route.as_deref().map(|hop| format!(", Record-Route {hop}")).unwrap_or_default();
+    let went = side.flow.map(|flow| format!(" that went to {}", flow.remote)).unwrap_or_default();
+    let stray = match cx.edge.tracing.stray_acks(Place { key: cx.call.key, leg }) {
+        0 => String::new(),
+        1 => ", 1 ACK with other tags or another CSeq was dropped (stray_ack)".to_owned(),
+        many => format!(", {many} ACKs with other tags or another CSeq were dropped (stray_ack)"),
+    };
+    let matching = if stray.is_empty() { "" } else { "matching " };
+    format!(
+        "{name} sent no {matching}ACK for the 200 OK{went}{stray}; it goes to {ours} (its own Contact {contact}{hop})"
+    )
 }

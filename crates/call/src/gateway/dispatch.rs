@@ -232,13 +232,13 @@ impl Gateway {
                     self.edge.log("", text, None);
                 }
             }
-            Event::Dropped(reason) => self.edge.metrics.dropped(match reason {
-                DropReason::StrayResponse => "stray_response",
-                DropReason::StrayAck => "stray_ack",
-                DropReason::DamagedResponse => "damaged_response",
-                DropReason::Unanswerable => "unanswerable",
-                DropReason::Full => "full",
-            }),
+            Event::Dropped(reason) => {
+                let edge = &mut self.edge;
+                if let Some(arriving) = edge.turn.arriving.as_ref().filter(|_| reason == DropReason::StrayAck) {
+                    edge.tracing.add_stray_ack(now, arriving, (&edge.index, &edge.addressing));
+                }
+                self.edge.metrics.dropped(word_of(reason));
+            }
         }
     }
 
@@ -543,8 +543,9 @@ impl Gateway {
             }
             None => "could not be sent".to_owned(),
         };
-        self.edge.decide(now, entry.at.key, text);
         let leg = entry.at.leg;
+        let name = self.calls.get(&entry.at.key).map(|call| call.shared.legs.name_of(leg)).unwrap_or_default();
+        self.edge.decide(now, entry.at.key, format!("{} to {name}: {text}", entry.purpose.method()));
         let event = match entry.purpose {
             Purpose::Invite => CallEvent::Unanswered { leg, sent },
             Purpose::Join => {
@@ -705,4 +706,15 @@ fn what_is_long(request: &Message) -> String {
     };
     let longest = headers.iter().take(3).map(named).collect::<Vec<_>>().join(", ");
     format!("its longest headers are {longest}, its body has {}", request.body().len())
+}
+
+/// Returns the label of a reason.
+const fn word_of(reason: DropReason) -> &'static str {
+    match reason {
+        DropReason::StrayResponse => "stray_response",
+        DropReason::StrayAck => "stray_ack",
+        DropReason::DamagedResponse => "damaged_response",
+        DropReason::Unanswerable => "unanswerable",
+        DropReason::Full => "full",
+    }
 }

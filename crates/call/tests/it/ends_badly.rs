@@ -49,6 +49,41 @@ fn an_answer_that_is_never_acknowledged() {
     bench.finish();
 }
 
+/// ACKs that match no dialog are in the ladder and in the verdict, while the call lives and after its end.
+#[test]
+fn an_answer_that_is_acknowledged_with_another_tag() {
+    let mut bench = Bench::new();
+    let mut caller = bench.invite(CARRIER, "+14155550100", &offer());
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
+    bench.receive(PBX, callee.answer(200, &answer()));
+    bench.expect(PBX, "ACK");
+    caller.to_tag = "wrong".to_owned();
+    for _ in 0..3 {
+        bench.pass(Duration::from_secs(5));
+        bench.receive(CARRIER, caller.request("ACK", "", ""));
+    }
+    let sid = bench.gateway.calls(bench.now)[0].sid.clone();
+    let trace = bench.gateway.trace(&sid).unwrap();
+    assert!(trace.verdict.contains("no ACK from carrier that matches it (3 stray)"), "{}", trace.verdict);
+    assert!(trace.verdict.contains("Try: compare the ACK in the ladder"), "{}", trace.verdict);
+    assert_eq!(trace.stray_acks(0), 3);
+    bench.pass(Duration::from_secs(18));
+    bench.sent.retain(|s| s.code() != 200);
+    let bye = bench.expect(CARRIER, "BYE");
+    bench.receive(CARRIER, caller.respond(&bye, 481, ""));
+    let bye = bench.expect(PBX, "BYE");
+    bench.receive(PBX, callee.respond(&bye, 200, ""));
+    let proof = bench.reports[0].proof.clone().unwrap();
+    assert!(
+        proof.starts_with("carrier sent no matching ACK for the 200 OK that went to ")
+            && proof
+                .contains(", 3 ACKs with other tags or another CSeq were dropped (stray_ack); it goes to our Contact"),
+        "{proof}"
+    );
+    bench.finish();
+}
+
 #[test]
 fn a_callee_that_hangs_up_before_the_ack() {
     let mut bench = Bench::new();

@@ -137,7 +137,7 @@ fn what_fails_for_one_trunk_fails_for_no_other_at_the_same_address() {
     bench.expect(BACKUP, "INVITE");
     let traced = |sid: &str| serde_json::to_string(&bench.gateway.trace(sid).unwrap().entries).unwrap();
     let all: String = bench.gateway.calls(bench.now).iter().map(|call| traced(&call.sid)).collect();
-    assert!(all.contains("could not be sent: connection refused"), "{all}");
+    assert!(all.contains("INVITE to ") && all.contains(": could not be sent: connection refused"), "{all}");
     assert!(bench.gateway.metrics().failovers.iter().any(|((_, reason), _)| *reason == "unreachable"));
 }
 

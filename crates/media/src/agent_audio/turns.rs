@@ -2,7 +2,8 @@
 //!
 //! Frames of 20 ms come with their level and nothing else. The caller speaks where a frame is well above what the line
 //! makes without speech, and above what may be the agent's own echo; 100 ms of that are speech. An answer is the
-//! agent's first audio after it was silent. Who is interrupted had no turn.
+//! agent's first audio after it was silent. Who is interrupted had no turn, and what an agent says that has not been silent for
+//! a second after the caller's end is no answer.
 
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ const SPEECH_FRAMES: u32 = 5;
 const PAUSE_FRAMES: u32 = 10;
 /// Silence of an agent before its next audio is an answer.
 const AGENT_PAUSE: Duration = Duration::from_millis(200);
+/// An agent that goes on for longer than this behind what the caller said does not answer it.
+const TALKS_ON: Duration = Duration::from_secs(1);
 /// A caller who was heard so lately still speaks.
 const STILL_SPEAKS: Duration = Duration::from_millis(50);
 
@@ -99,6 +102,9 @@ impl Turns {
         self.echo = self.echo.max(level.into());
         let before = self.agent.replace(now);
         if before.is_some_and(|before| now.saturating_duration_since(before) < AGENT_PAUSE) {
+            // What has come so far may be the rest of what it was saying: no answer.
+            self.came = None;
+            self.said.take_if(|said| now.saturating_duration_since(*said) > TALKS_ON);
             return None;
         }
         // What is heard from now on is to be speech by itself.
@@ -301,6 +307,42 @@ mod tests {
         line.nobody(700);
         line.agent(1000);
         line.assert_answers(&[700]);
+    }
+
+    #[test]
+    fn an_agent_that_goes_on_speaking_gives_no_answer() {
+        let mut line = Line::new(0, 0);
+        line.agent(1000);
+        line.frames(1000, Some(8000.0), Some(8000.0));
+        // It plays on over what the caller said, as music does, and pauses long after.
+        line.agent(25_000);
+        line.nobody(300);
+        line.agent(1000);
+        line.assert_answers(&[]);
+        // A sentence that is ended is no reason to miss the answer behind it.
+        line.frames(1000, Some(8000.0), Some(8000.0));
+        line.agent(500);
+        line.nobody(400);
+        line.agent(1000);
+        line.assert_answers(&[900]);
+    }
+
+    /// The wait begins with the audio of the answer, not with that of the sentence before it.
+    #[test]
+    fn the_wait_of_an_answer_is_not_that_of_the_sentence_before() {
+        let ms = Duration::from_millis;
+        let (mut turns, began) = (Turns::new(), Instant::now());
+        turns.agent(began, 8000);
+        for n in 0..10 {
+            turns.caller(began + FRAME * n, 8000);
+            turns.agent(began + FRAME * n, 500);
+        }
+        let said = began + FRAME * 9;
+        turns.came(said + ms(20));
+        assert_eq!(turns.agent(said + ms(40), 8000), None, "the rest of the sentence");
+        assert!(turns.awaits_answer());
+        turns.came(said + ms(600));
+        assert_eq!(turns.agent(said + ms(640), 8000), Some(Answer { after: ms(640), waited: Some(ms(40)) }));
     }
 
     #[test]

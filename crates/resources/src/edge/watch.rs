@@ -20,13 +20,13 @@ use trunkgate_story::trace::{Trace, TraceItem, TraceView, body_note, first_line}
 use trunkgate_story::unsent;
 use trunkgate_story::view::{PeerView, TrunkView, state_word};
 
-use crate::addressing::is_no_host;
+use crate::addressing::{Addressing, is_no_host};
 use crate::agents::Probed;
 use crate::breaker::is_failure;
-use crate::edge::Edge;
+use crate::edge::{Edge, Tracing};
 use crate::health::retry_after;
 use crate::health::{Due, Spot};
-use crate::index::Place;
+use crate::index::{Index, Place};
 use crate::io::{AgentProbe, Cause, Concerned, Output};
 use crate::key::CallKey;
 use crate::limited::Limit;
@@ -709,5 +709,25 @@ pub(crate) struct Known {
 impl Known {
     pub(crate) fn rank(&self) -> Rank {
         self.figures.rank(self.is_down)
+    }
+}
+
+impl Tracing {
+    /// Adds an ACK that belongs to no dialog to the trace of the leg that its Call-ID names.
+    pub fn add_stray_ack(&mut self, now: Instant, arriving: &Arriving, (index, addressing): (&Index, &Addressing)) {
+        let Arriving { flow, message, .. } = arriving;
+        let named = message.call_id().and_then(|id| index.named(id));
+        let Some(at) = named.filter(|named| named.covers(flow.remote.ip())).map(|named| named.at) else { return };
+        let Some(trace) = self.traces.get_mut(&at.key) else { return };
+        let before = trace.message_bytes();
+        let local = addressing.bound_towards(flow.remote.ip(), flow.listener);
+        let way = Way { local, remote: flow.remote, transport: flow.transport };
+        trace.push_stray_ack(now, at.leg.index(), Wire { bytes: message.as_bytes(), way });
+        self.message_bytes = (self.message_bytes + trace.message_bytes()).saturating_sub(before);
+    }
+
+    /// Returns how many of them the trace of a leg has.
+    pub fn stray_acks(&self, at: Place) -> usize {
+        self.traces.get(&at.key).map_or(0, |trace| trace.stray_acks(at.leg.index()))
     }
 }

@@ -109,6 +109,11 @@ pub struct TraceView {
 }
 
 impl TraceView {
+    /// Returns how many stray ACKs of a leg are in it.
+    pub fn stray_acks(&self, leg: usize) -> usize {
+        self.entries.iter().filter(|entry| is_stray_ack(&entry.what, leg)).count()
+    }
+
     /// Returns the leg whose 200 OK was sent again and again, and how often, while no ACK came from it.
     pub fn unacknowledged(&self) -> Option<(usize, u32)> {
         let mut sent: Vec<u32> = vec![0; self.legs.len()];
@@ -133,6 +138,10 @@ impl TraceView {
     }
 }
 
+/// An ACK in a trace that belongs to no dialog of the call, although it has its Call-ID.
+pub const STRAY_ACK: &str = "ACK (stray)";
+/// Those of them that a trace has.
+const STRAY_ACKS: usize = 12;
 /// How often a 200 OK is sent until the view says that no ACK comes.
 const UNACKNOWLEDGED: u32 = 3;
 
@@ -217,6 +226,18 @@ impl Trace {
         } else {
             self.requests.left_out = self.requests.left_out.saturating_add(1);
         }
+    }
+    /// Adds an ACK that belongs to no dialog, unless enough of them are there.
+    pub fn push_stray_ack(&mut self, now: Instant, leg: usize, message: Wire<'_>) {
+        if self.stray_acks(leg) < STRAY_ACKS {
+            let note = "tags or CSeq are not those of the 200 OK: dropped".to_owned();
+            let text = STRAY_ACK.to_owned();
+            self.push(now, &TraceItem::Message { leg, received: true, text, note, again: false }, Some(message));
+        }
+    }
+    /// Returns how many stray ACKs of a leg are in it.
+    pub fn stray_acks(&self, leg: usize) -> usize {
+        self.entries.iter().filter(|(entry, _)| is_stray_ack(&entry.what, leg)).count()
     }
     /// Adds a DTMF digit of a leg, not which one it is: the first ones, then once that there are more.
     pub fn push_digit(&mut self, now: Instant, leg: usize, way: &str) {
@@ -348,6 +369,11 @@ pub fn first_line(bytes: &[u8]) -> String {
         Some(status) => plain(status, TRACE_TEXT_CHARS),
         None => plain(line.split(' ').next().unwrap_or_default(), TRACE_TEXT_CHARS),
     }
+}
+
+/// Whether an entry is a stray ACK of a leg.
+fn is_stray_ack(what: &TraceItem, of: usize) -> bool {
+    matches!(what, TraceItem::Message { leg, text, .. } if *leg == of && text == STRAY_ACK)
 }
 
 #[cfg(test)]

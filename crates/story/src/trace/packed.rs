@@ -195,6 +195,7 @@ mod tests {
             purpose: "start".to_owned(),
             method: "POST".to_owned(),
             tries: Vec::new(),
+            attempt: None,
             error: Some(11_200),
             body: "<Response/>\n".to_owned(),
         }

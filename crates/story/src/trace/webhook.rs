@@ -13,6 +13,9 @@ pub struct Webhook {
     pub method: String,
     /// Its tries in order, with those that redirects led to.
     pub tries: Vec<WebhookTry>,
+    /// Number of the attempt, from 1, of a callback that is sent again while it fails; `null` for other requests.
+    #[serde(default)]
+    pub attempt: Option<u32>,
     /// Twilio's error code; `null` where it succeeded.
     pub error: Option<u16>,
     /// The beginning of the answer's body; of audio its media type and size.
@@ -47,19 +50,31 @@ impl Webhook {
 
     /// Returns it as a line, with the body in the lines below.
     pub fn text(&self) -> String {
-        let tries: Vec<String> = self.tries.iter().map(WebhookTry::text).collect();
+        let alike = self.tries.chunk_by(|one, next| one.is_like(next));
+        let tries: Vec<String> = alike.filter_map(|alike| Some(alike.first()?.text(alike))).collect();
         let error = self.error.map(|code| format!(" (error {code})")).unwrap_or_default();
+        let attempt = self.attempt.filter(|_| self.error.is_some());
+        let attempt = attempt.map(|attempt| format!("; attempt {attempt}, it is repeated")).unwrap_or_default();
         let body = if self.body.is_empty() { String::new() } else { format!("\n{}", self.body) };
-        format!("{} {} {}{error}{body}", self.purpose, self.method, tries.join("; "))
+        format!("{} {} {}{error}{attempt}{body}", self.purpose, self.method, tries.join("; "))
     }
 }
 
 impl WebhookTry {
-    fn text(&self) -> String {
+    /// Reports whether another try had the same address and the same end.
+    fn is_like(&self, other: &WebhookTry) -> bool {
+        let parts = |one: &WebhookTry| (one.url.clone(), one.remote.clone(), one.status, one.failure.clone());
+        parts(self) == parts(other)
+    }
+
+    /// Returns tries that are like this one, which is the first of them, as a clause.
+    fn text(&self, alike: &[WebhookTry]) -> String {
         let remote = self.remote.as_ref().map(|remote| format!(" ({remote})")).unwrap_or_default();
         let status = self.status.map(|status| status.to_string());
         let result = status.as_deref().or(self.failure.as_deref()).unwrap_or("no answer");
-        format!("{}{remote}: {result} after {} ms", self.url, self.duration_ms)
+        let (tries, ms) = (alike.len(), alike.iter().map(|one| one.duration_ms).sum::<u64>());
+        let tries = if tries > 1 { format!(", {tries} tries") } else { String::new() };
+        format!("{}{remote}: {result} after {ms} ms{tries}", self.url)
     }
 }
 
@@ -87,6 +102,7 @@ mod tests {
             purpose: "gather".to_owned(),
             method: "POST".to_owned(),
             tries: vec![answered],
+            attempt: None,
             error: None,
             body: "<Response/>".to_owned(),
         };
@@ -97,6 +113,12 @@ mod tests {
         webhook.body.clear();
         let text = "gather POST https://b.example.com/ (192.0.2.1:443): 200 after 12 ms; \
                     https://a.example.com/voice: host name not found after 3 ms (error 11210)";
+        assert_eq!(webhook.clone().redacted().text(), text);
+        // What fails alike is there once.
+        webhook.tries.extend(webhook.tries.last().cloned());
+        webhook.attempt = Some(2);
+        let text = "gather POST https://b.example.com/ (192.0.2.1:443): 200 after 12 ms; https://a.example.com/voice: \
+                    host name not found after 6 ms, 2 tries (error 11210); attempt 2, it is repeated";
         assert_eq!(webhook.redacted().text(), text);
     }
 }

@@ -312,7 +312,7 @@ mod tests {
         let url = "http://localhost/voice".to_owned();
         let tries = vec![WebhookTry { url, remote: None, status, failure, duration_ms: 3 }];
         let (purpose, method) = ("start".to_owned(), "POST".to_owned());
-        TraceItem::webhook(Webhook { purpose, method, tries, error: Some(error), body: body.to_owned() })
+        TraceItem::webhook(Webhook { purpose, method, tries, attempt: None, error: Some(error), body: body.to_owned() })
     }
 
     #[test]

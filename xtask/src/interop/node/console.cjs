@@ -123,6 +123,15 @@ async function plots(page) {
   await first.focus();
   await page.keyboard.press('ArrowLeft');
   const readouts = () => page.locator('.plots .readout').allInnerTexts();
+  const places = () => page.evaluate(() => [...document.querySelectorAll('.plots svg[role=img]')].map((svg) => { const box = svg.getBoundingClientRect(); return [box.left, box.top + scrollY, box.width, box.height].map(Math.round).join(); }).join(' '));
+  await page.keyboard.press('ArrowRight');
+  await page.evaluate(() => document.activeElement.blur());
+  await until(page, () => [...document.querySelectorAll('.plots .readout')].every((one) => one.textContent === ''));
+  const still = await places();
+  await first.focus();
+  await page.keyboard.press('ArrowLeft');
+  hold(`the crosshair moves no plot: ${still} to ${await places()}`, await places() === still);
+  hold('the values are said once', await page.evaluate(() => [...document.querySelectorAll('.plot')].every((plot) => !plot.querySelector('.legend') || !plot.querySelector('.readout').textContent.includes(')  '))));
   hold('the crosshair is on every plot', (await readouts()).filter((text) => text.includes('ago')).length > 1);
   await page.keyboard.press('+');
   const reset = page.locator('.plots .reset:visible');
@@ -151,9 +160,11 @@ async function phone(page, name) {
   }), selector);
   hold(`${name}: the open page is visible in the menu`, await inside('#nav a[aria-current]'));
   if (['calls', 'trunks', 'agents'].includes(name)) hold(`${name}: the order can be chosen`, await page.locator('.sort-by select').isVisible());
-  const wide = await page.evaluate(() => [...document.querySelectorAll('td .cell .chip')].filter((chip) => chip.checkVisibility() && chip.getBoundingClientRect().right > chip.closest('.cell').getBoundingClientRect().right + 1).map((chip) => chip.textContent));
-  hold(`${name}: chips that reach into the next cell: ${wide.join('; ')}`, wide.length === 0);
-  if (name === 'call') hold('the remarks of the ladder are visible', await inside('svg.ladder .note'));
+  const wide = await page.evaluate(() => [...document.querySelectorAll('td .cell .chip, td .cell a')].filter((chip) => chip.checkVisibility() && chip.getBoundingClientRect().right > chip.closest('.cell').getBoundingClientRect().right + 1).map((chip) => chip.textContent));
+  hold(`${name}: chips and links that reach into the next cell: ${wide.join('; ')}`, wide.length === 0);
+  if (name === 'call') hold('all texts of the ladder are visible', await inside('svg.ladder text'));
+  const long = await page.evaluate(() => [...document.querySelectorAll('td[data-label]')].filter((cell) => cell.checkVisibility() && getComputedStyle(cell, '::before').whiteSpace === 'nowrap').map((cell) => cell.dataset.label));
+  hold(`${name}: labels that may reach over their values: ${long}`, long.length === 0);
 }
 
 /** Has the pages show so many trunks, agents and routes, made of the edge's own; of 50 or more with 10,000 calls, of 0 with none. */
@@ -223,7 +234,9 @@ function faint() {
 
 /** Returns what a screen reader could not name: controls without a name, regions and plots without a label. */
 function nameless() {
-  const named = (node) => node.getAttribute('aria-label') || node.getAttribute('aria-labelledby') || node.title || node.labels?.length || node.textContent.trim() || node.querySelector?.('[aria-label], title, img[alt]:not([alt=""])');
+  // A text comes before a title: one without a letter or digit, such as an arrow, names nothing.
+  const own = (node) => (node.textContent.trim() ? /[\p{L}\p{N}]/u.test(node.textContent) : node.title || node.querySelector?.('[aria-label], title, img[alt]:not([alt=""])'));
+  const named = (node) => node.getAttribute('aria-label') || node.getAttribute('aria-labelledby') || node.labels?.length || own(node);
   return [...document.querySelectorAll('button, a[href], input, select, [role=button], [role=region], [role=img], [tabindex="0"]')].filter((node) => node.checkVisibility() && !named(node)).map((node) => node.outerHTML.slice(0, 80));
 }
 
@@ -462,6 +475,9 @@ async function crowded(browser, url, faults) {
   hold('what callers dial wrong is not red', await history.nth(2).locator('.chip.bad, .chip.warn').count() === 0 && await history.nth(0).locator('.chip.bad').count() === 1);
   await history.nth(2).locator('summary').click();
   hold('the parties of a shared row have links to their calls', await history.nth(2).locator('details a').count() === 40 && page.url().endsWith('#/overview'));
+  const tiles = await page.locator('.strip').innerText();
+  hold(`tiles have no sentences of problems: ${tiles}`, !tiles.includes('no answer to OPTIONS') && tiles.includes('rejects 5 of 6'));
+  hold('the history does not repeat the fix of a problem', !texts[0].includes('advice') && texts[2].includes('advice'));
   hold('an application has one tile', await page.locator('.strip strong', { hasText: /^hook$/ }).count() === 1);
   await picture(page, 'crowded-overview', true);
   await show('routes', 'section[aria-label^="Routes in order"] tbody tr');
@@ -469,6 +485,7 @@ async function crowded(browser, url, faults) {
   hold('a route without a target is marked, with the state of each', await routes.nth(0).evaluate((one) => one.matches('.marked')) && (await routes.nth(0).locator('a.chip.bad').allInnerTexts()).join() === 'down,rejects 5 of 6');
   hold('a route with a target, and one that refuses, are not marked', await routes.nth(1).evaluate((one) => !one.matches('.marked')) && await routes.nth(2).evaluate((one) => !one.matches('.marked')));
   hold('a number in the name of a route is masked', (await routes.nth(0).innerText()).includes('number +1310****110'));
+  hold('the list of routes without a target ends in a number', (await page.locator('section[aria-label^="Routes in order"] > div > p.bad').innerText()).endsWith('number +1310****110.'));
   await picture(page, 'crowded-routes');
   await show('api', 'section[aria-label="Latest requests"] tbody tr');
   const latest = page.locator('section[aria-label="Latest requests"] tbody tr');
@@ -488,6 +505,96 @@ async function crowded(browser, url, faults) {
     hold(`${name} of many fits a phone`, await overflow(page) <= 0);
     await picture(page, `crowded-${name.split('/')[0]}-narrow`);
   }
+  await page.context().close();
+}
+
+/** A call whose callbacks fail again and again and whose verdict has two problems, made of one of the edge's own: on a phone and on a desktop. */
+async function failing(browser, url, faults) {
+  const failure = 'not reachable: Connection refused (os error 111)';
+  const address = 'http://127.0.0.1:26499/a-status-callback-with-a-long-name/none';
+  const one = { url: address, remote: '127.0.0.1:26499', status: null, failure, duration_ms: 1 };
+  const attempt = (number) => ({ at_us: 1e6 * number ** 2 + 2e6, kind: 'webhook', purpose: 'status', method: 'POST', attempt: number, error: 11205, body: '', tries: [one, one], text: `status POST ${address} (127.0.0.1:26499): ${failure} after 2 ms, 2 tries (error 11205); attempt ${number}, it is repeated` });
+  const start = { at_us: 1e6, kind: 'webhook', purpose: 'start', method: 'POST', attempt: null, error: null, body: '<Response><Say>Hi\u202eevil</Say></Response>', tries: [{ ...one, status: 200, failure: null }], text: 'start POST' };
+  for (const [kind, options] of [['wide', { viewport: { width: 1440, height: 900 } }], ['narrow', { viewport: NARROW }]]) {
+    const page = await opened(browser, url, options, faults);
+    const { calls: [call] } = await (await page.request.get(`${url}/v1/calls?limit=1`)).json();
+    await page.route((at) => at.pathname === `/v1/calls/${call.sid}/trace`, async (route) => {
+      const response = await route.fetch();
+      const body = await response.json();
+      const stray = { at_us: 3e6, kind: 'message', leg: 0, received: true, text: 'ACK (stray)', note: 'tags or CSeq are not those of the 200 OK: dropped', again: false };
+      const recording = { at_us: 4e6, kind: 'decision', text: `recording RE${'0'.repeat(32)} begins` };
+      const rejected = { at_us: 5e6, kind: 'message', leg: body.legs.length - 1, received: true, text: '503 Service Temporarily Unavailable', note: '', again: false };
+      body.entries.push(start, stray, recording, rejected, ...Array.from({ length: 7 }, (_, at) => attempt(at + 1)));
+      body.verdict = 'Answered by a: carrier sent no matching ACK. Try: compare the ACK (`trunkgate doctor`). No media from b: nothing came. Try: check b.';
+      await route.fulfill({ response, json: body });
+    });
+    await page.route((at) => at.pathname === '/v1/why', async (route) => {
+      const response = await route.fetch();
+      const body = await response.json();
+      body.attempts = (body.attempts || []).map((each) => ({ ...each, now: ['down since 2026-11-25T22:53:19.045Z'] }));
+      await route.fulfill({ response, json: body });
+    });
+    await page.goto(`${url}/#/calls/${call.sid}`);
+    await page.locator('svg.ladder').waitFor();
+    await page.locator('section[aria-label="Routing"] tbody tr').first().waitFor();
+    const rows = page.locator('svg.ladder g.row', { hasText: 'status POST' });
+    hold(`${kind}: attempts of one callback are one row of the ladder`, await rows.count() === 1);
+    const note = (await rows.first().locator('.note tspan').allTextContents()).join(' ');
+    hold(`${kind}: it has the address once and the number of attempts: ${note}`, note.replace(/\s/g, '').split('127.0.0.1:26499').length === 2 && /7 attempts failed/.test(note) && note.includes('11205'));
+    const table = page.locator('section[aria-label="Webhooks"] tbody tr[data-row]');
+    hold(`${kind}: and one row of the webhooks`, await table.count() === 2 && (await table.nth(1).innerText()).split('26499/').length === 2);
+    const body = await page.locator('section[aria-label="Webhooks"] pre.body').innerText();
+    hold(`${kind}: characters that turn a text are shown: ${body}`, body === '<Response><Say>Hi⟨U+202E⟩evil</Say></Response>');
+    const lines = (await page.locator('.verdict').innerText()).split(/\n|(?=Try:)/).map((line) => line.trim());
+    hold(`${kind}: each problem of a verdict begins a line: ${lines}`, ['Try: compare', 'No media from b', 'Try: check b'].every((begin) => lines.some((line) => line.startsWith(begin))));
+    hold(`${kind}: times of targets are those of the page`, (await page.locator('.targets').allInnerTexts()).join().includes('down since') && !(await page.locator('.targets').allInnerTexts()).join().includes('T22:53'));
+    hold(`${kind}: the call fits the width`, await overflow(page) <= 0);
+    if (kind === 'narrow') {
+      await phone(page, 'call');
+      const height = await page.evaluate(() => document.documentElement.scrollHeight);
+      hold(`the call is not longer than eight screens of a phone: ${height}`, height < 8 * NARROW.height);
+    }
+    await picture(page, `failing-${kind}`, true);
+    await page.context().close();
+  }
+}
+
+/** Widths between a phone and a desktop: nothing scrolls sideways, and the open page is in the menu. */
+async function between(browser, url, faults) {
+  for (const width of [600, 768, 900, 1024]) {
+    const page = await opened(browser, url, { viewport: { width, height: 900 } }, faults);
+    await scaled(page, 50);
+    for (const name of ['overview', 'calls', 'trunks', 'routes', 'agents', 'api', 'security', 'system']) {
+      await page.goto(`${url}/#/${name}`);
+      await page.locator('main table tbody tr').first().waitFor();
+      hold(`${name} fits ${width} px`, await overflow(page) <= 0);
+      const seen = await page.evaluate(() => { const { left, right } = document.querySelector('#nav').getBoundingClientRect(); return [...document.querySelectorAll('#nav a')].filter((link) => { const box = link.getBoundingClientRect(); return box.left >= left - 1 && box.right <= right + 1; }).map((link) => link.dataset.page); });
+      hold(`${name} is in the menu at ${width} px, which shows ${seen}`, seen.includes(name) && seen.length >= (width >= 768 ? 8 : 6));
+    }
+    await page.goto(`${url}/#/calls`);
+    await page.locator('main table tbody tr').first().waitFor();
+    await picture(page, `calls-${width}`);
+    await page.context().close();
+  }
+}
+
+/** What the console says while the edge does not answer: of a page that was filled before, and of one that was opened since. */
+async function stopped(browser, url, faults) {
+  const page = await opened(browser, url, {}, faults);
+  await page.locator('.link.good').waitFor();
+  await page.goto(`${url}/#/trunks`);
+  await page.locator('tbody tr[data-row]').first().waitFor();
+  await page.route((at) => at.pathname.startsWith('/v1/') || at.pathname === '/metrics', (route) => route.abort());
+  await page.keyboard.press('m');
+  await page.locator('#lost', { hasText: 'shows what was known then' }).waitFor();
+  hold('what was known is shown', await page.locator('tbody tr[data-row]:visible').count() > 0);
+  await page.keyboard.press('5');
+  await page.locator('#lost', { hasText: 'opened after that' }).waitFor();
+  hold('a page without data does not say that it shows what was known', !(await page.locator('#lost').innerText()).includes('was known') && await page.locator('main > *:visible').count() === 1);
+  await picture(page, 'stopped');
+  await page.unrouteAll();
+  await page.locator('#lost').waitFor({ state: 'detached' });
+  hold('the page is there again', await page.locator('main table:visible').count() > 0);
   await page.context().close();
 }
 
@@ -551,7 +658,7 @@ async function sizes(browser, url, faults) {
 async function walk(browser, url, faults) {
   const page = await opened(browser, url, { colorScheme: 'light' }, faults);
   const health = page.locator('.health');
-  await health.waitFor();
+  await health.locator('strong').first().waitFor();
   hold('the health sentence is not empty', (await health.innerText()).length > 5);
   await page.locator('.link.good').waitFor();
   await page.locator('.plots svg').first().waitFor();
@@ -622,6 +729,11 @@ async function walk(browser, url, faults) {
   hold('Escape closes the message and stays on the call', await page.locator('.message h3').count() === 0 && page.url().includes('#/calls/CA'));
   await page.keyboard.press('Escape');
   await page.locator('h1', { hasText: 'Calls' }).waitFor();
+  await until(page, () => document.activeElement.matches('tr.chosen') && document.activeElement === document.querySelectorAll('tbody tr[data-row]')[1]);
+  await rows.nth(2).locator('a').click();
+  await page.locator('svg.ladder').waitFor();
+  await page.goBack();
+  await until(page, () => document.activeElement.closest('tr[data-row]') === document.querySelectorAll('tbody tr[data-row]')[2]);
 
   for (const [key, title] of [['3', 'Trunks'], ['4', 'Routes'], ['5', 'Agents'], ['6', 'API'], ['7', 'Security'], ['8', 'System']]) {
     await page.keyboard.press(key);
@@ -691,11 +803,28 @@ async function live(browser, url, token, faults) {
   await page.keyboard.press('Enter');
   await page.locator('#token-error', { hasText: 'rejected' }).waitFor();
   await picture(page, 'token');
-  await page.fill('#token', token);
+  const kept = () => page.evaluate(() => sessionStorage.getItem('trunkgate.token'));
+  hold('a token that was rejected is forgotten', await kept() === null);
+  await page.fill('#token', `${token}\u200b`);
+  await page.keyboard.press('Enter');
+  await page.locator('#token-error', { hasText: 'U+200B' }).waitFor();
+  hold('a token with an invisible character is not tried', await kept() === null && await page.locator('#token-dialog[open]').count() === 1);
+  for (const wrong of ['ö', 'токен', 'wrong', 'wrong again']) {
+    await page.fill('#token', wrong);
+    await page.keyboard.press('Enter');
+    await until(page, () => document.querySelector('#token').value === '' && document.querySelector('#token-dialog').open && document.querySelector('#token-error').textContent.includes('rejected'));
+  }
+  hold('a token of any letters is rejected by the edge, which answers', await kept() === null && await page.locator('#lost').count() === 0);
+  await page.fill('#token', `  ${token} `);
   await page.keyboard.press('Enter');
   await page.locator('.health').waitFor();
   await page.locator('.link.good').waitFor();
   hold('the token is in no address', !page.url().includes(token));
+  await page.goto(`${url}/#/security`);
+  const failed = page.locator('section[aria-label="Wrong credentials"] tbody tr', { hasText: 'console' });
+  await failed.waitFor();
+  hold(`the wrong tokens are on the page Security: ${await failed.innerText()}`, Number((await failed.locator('td').nth(3).innerText()).replace(/\D/g, '')) >= 5);
+  await picture(page, 'security-tokens');
   await page.goto(`${url}/#/calls?state=answered`);
   await page.locator('.chip.live', { hasText: 'answered' }).first().waitFor();
   await page.locator('tbody tr[data-row] a').first().click();
@@ -866,6 +995,9 @@ async function run() {
       await mended(browser, flag('walk'), faults);
       await read(browser, flag('walk'), faults);
       await crowded(browser, flag('walk'), faults);
+      await failing(browser, flag('walk'), faults);
+      await between(browser, flag('walk'), faults);
+      await stopped(browser, flag('walk'), faults);
     }
     if (flag('told')) await told(browser, flag('told'), flag('sid'), faults);
     if (flag('turns')) await turns(browser, flag('turns'), faults);

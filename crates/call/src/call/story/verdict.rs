@@ -27,6 +27,10 @@ const FAILURES_TOLD: usize = 3;
 /// Targets of a call that nobody answered, told with why each failed.
 const OUTCOMES_TOLD: usize = 6;
 
+/// What helps where the ACKs that came do not match the 200 OK.
+const STRAY_ACK_FIX: &str = "compare the ACK in the ladder with the 200 OK: tags of From and To, Call-ID and the number of CSeq must be the \
+                             same (RFC 3261 §13.2.2.4); correct it at the remote party, or at a proxy between that changes them";
+
 /// The ladder's head: its columns and its verdict.
 pub(crate) fn head(Call { shared: call, parts }: &Call) -> TraceView {
     let legs = call.legs.with_ids().map(|(at, _)| call.legs.name_of(at)).collect();
@@ -37,10 +41,17 @@ pub(crate) fn head(Call { shared: call, parts }: &Call) -> TraceView {
 pub(crate) fn of_live(call: &Call, trace: &Trace, raw: bool) -> TraceView {
     let mut view = trace.view(head(call), raw);
     let missing = view.unacknowledged().filter(|_| call.shared.ending.is_none());
-    if let Some((name, sent)) = missing.and_then(|(leg, sent)| Some((view.legs.get(leg)?, sent))) {
+    if let Some((name, sent, stray)) =
+        missing.and_then(|(leg, sent)| Some((view.legs.get(leg)?, sent, view.stray_acks(leg))))
+    {
         let fix = ReasonSlug::AckTimeout.fix().unwrap_or_default();
-        let text =
-            format!(" 200 OK sent {sent} times, no ACK from {name}: the call ends 32 s after the first. Try: {fix}.");
+        let (stray, fix) = match stray {
+            0 => (String::new(), fix),
+            stray => (format!(" that matches it ({stray} stray)"), STRAY_ACK_FIX),
+        };
+        let text = format!(
+            " 200 OK sent {sent} times, no ACK from {name}{stray}: the call ends 32 s after the first. Try: {fix}."
+        );
         view.verdict.push_str(&text);
     }
     view
@@ -254,7 +265,10 @@ fn fix(call: &Shared, reason: ReasonSlug) -> String {
         let (_, said) = rejected(call, reason)?;
         said.advice()
     };
+    let is_stray =
+        reason == ReasonSlug::AckTimeout && call.proof(reason).is_some_and(|proof| proof.contains("stray_ack"));
     let fix = fault_of(call, reason).map(|found| found.fix.as_str()).or_else(of_code).or(reason.fix());
+    let fix = if is_stray { Some(STRAY_ACK_FIX) } else { fix };
     fix.map(|fix| format!(" Try: {}.", with_names(call, fix))).unwrap_or_default()
 }
 
