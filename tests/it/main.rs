@@ -21,6 +21,7 @@ mod cli;
 mod codec_changes;
 mod codec_loss;
 mod codec_mismatch;
+mod conferences;
 mod config_agents;
 mod config_apps;
 mod config_errors;

@@ -126,7 +126,9 @@ impl Rig {
         loop {
             self.workers.send(id, Command::AddEnd { end, spec: spec.clone() });
             match self.event() {
-                (_, Event::BindFailed { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
+                (_, Event::BindFailed { .. }) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(1))
+                }
                 event => break assert_eq!(event, (id, Event::Bound { end })),
             }
         }

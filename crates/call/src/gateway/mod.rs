@@ -2,6 +2,7 @@
 
 pub(crate) mod arrival;
 pub(crate) mod attended;
+mod conferences;
 pub(crate) mod dispatch;
 pub mod fuzz;
 pub mod intake;
@@ -163,6 +164,7 @@ impl Gateway {
                     self.tell(now, key, CallEvent::AppAnswered { query, answer });
                 }
             }
+            Input::Conference(event) => self.edge.sessions.conferences.take(event),
             Input::Recorded(done) => recordings::done(self, &done),
             Input::RecordingLost(id, lost) => recordings::lack(self, id, &lost),
             Input::RecordingsRefused(refused) => self.edge.sessions.recordings.refuse(refused),
@@ -205,6 +207,7 @@ impl Gateway {
         Indicator::of(&mut self.edge).due(now);
         self.edge.sources.strangers.release(now);
         self.edge.agents.sessions_due(now);
+        self.edge.sessions.conferences.handle_timeout(now);
         self.edge.metrics.sources_banned = self.edge.sources.strangers.banned() as u64;
         self.settle(now);
         while let Some((key, timer)) = self.edge.deadlines.pop_due(now) {
@@ -234,7 +237,8 @@ impl Gateway {
         let message = self.edge.indications.next().map(|at| (at, "message waiting"));
         let ban = self.edge.sources.strangers.next().map(|at| (at, "ban"));
         let session = self.edge.agents.next_end().map(|at| (at, "session"));
-        let all = [own, sip, health, registration, binding, message, ban, session];
+        let conference = self.edge.sessions.conferences.poll_timeout().map(|at| (at, "conference"));
+        let all = [own, sip, health, registration, binding, message, ban, session, conference];
         all.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
     /// Live and recent calls, newest first.
