@@ -58,8 +58,15 @@ impl Party {
         sip.receive("SIP/2.0 200");
         self.at = None;
     }
+    /// Answers a call of the edge's.
+    pub(crate) fn answers(&mut self) {
+        let (invite, from) = self.phone.sip.receive("INVITE ");
+        self.phone.sip.send(from, &self.phone.sip.answer_with(&invite, "200 OK", &self.codec.sdp(&self.phone)));
+        self.phone.sip.receive("ACK ");
+        self.at = Some(media_of(&invite));
+    }
     /// The edge hangs up.
-    fn is_hung_up_on(&mut self) {
+    pub(crate) fn is_hung_up_on(&mut self) {
         let (bye, from) = self.phone.sip.receive("BYE ");
         self.phone.sip.send(from, &self.phone.sip.answer_with(&bye, "200 OK", ""));
         self.at = None;

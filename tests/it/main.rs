@@ -92,6 +92,7 @@ mod transports;
 mod trunk_hold;
 mod twilio_api;
 mod twilio_compat;
+mod twilio_conferences;
 mod twilio_inbound;
 mod twilio_keys;
 mod twilio_messages;

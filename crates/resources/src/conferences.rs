@@ -8,8 +8,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Instant, SystemTime};
 
 use trunkgate_conference::{
-    Action, Callback, ClipId, ConferenceId, Departure, EndReason, Joining, LeaveReason, MemberId, Method, Music,
-    NodeCommand, NodeEvent, Refusal, Room, RoomId, Rooms, SeatId, SeatPart, Standing,
+    Action, Callback, ClipId, ConferenceId, Departure, EndReason, Joining, LeaveReason, Member, MemberId, Method,
+    Music, NodeCommand, NodeEvent, Refusal, Room, RoomId, Rooms, SeatId, SeatPart, Standing, Status,
 };
 use trunkgate_route::WebhookMethod;
 
@@ -126,21 +126,38 @@ pub enum Due {
     Callback(AppCallback),
 }
 
-/// A conference that is over.
+/// A conference as requests see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EndedConference {
+pub struct ConferenceReport {
     /// Its SID.
     pub sid: String,
     /// Its name.
     pub name: String,
+    /// Its state.
+    pub status: Status,
     /// When its first party came.
     pub began: SystemTime,
-    /// When it ended.
-    pub ended: SystemTime,
-    /// Why.
-    pub reason: EndReason,
-    /// SID of the call whose leaving ended it.
-    pub call_sid: Option<String>,
+    /// When it ended, why, and the SID of the call whose leaving ended it; `None` while it goes on.
+    pub ended: Option<(SystemTime, EndReason, Option<String>)>,
+    /// Its parties in the order in which they came.
+    pub parties: Vec<PartyReport>,
+}
+
+/// A party as requests see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartyReport {
+    /// The party with its settings.
+    pub member: Member,
+    /// When it joined.
+    pub joined: SystemTime,
+}
+
+/// The place of a party.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    key: CallKey,
+    seat: SeatId,
+    joined: SystemTime,
 }
 
 /// What is kept of a conference beside its room.
@@ -158,11 +175,11 @@ struct Kept {
 pub struct Conferences {
     rooms: Rooms,
     kept: BTreeMap<RoomId, Kept>,
-    places: BTreeMap<(RoomId, MemberId), (CallKey, SeatId)>,
+    places: BTreeMap<(RoomId, MemberId), Place>,
     next_seat: u64,
     next_clip: u64,
     due: VecDeque<Due>,
-    ended: VecDeque<EndedConference>,
+    ended: VecDeque<ConferenceReport>,
 }
 
 impl Conferences {
@@ -178,25 +195,37 @@ impl Conferences {
     pub fn parties(&self) -> usize {
         self.rooms.parties()
     }
-    /// Returns the conferences that go on, the oldest first, with the date of their beginning.
-    pub fn live(&self) -> impl Iterator<Item = (&Room, SystemTime)> {
-        self.rooms.iter().filter_map(|(id, room)| Some((room, self.kept.get(&id)?.began)))
+    /// Returns all conferences that are known, the newest first.
+    pub fn reports(&self) -> Vec<ConferenceReport> {
+        let mut all: Vec<ConferenceReport> = self.rooms.iter().filter_map(|(id, _)| self.report_of(id)).collect();
+        all.extend(self.ended.iter().cloned());
+        all.sort_by(|one, other| (other.began, &other.sid).cmp(&(one.began, &one.sid)));
+        all
     }
-    /// Returns those that are over, the newest first.
-    pub fn ended(&self) -> impl Iterator<Item = &EndedConference> {
-        self.ended.iter().rev()
+    /// Returns the conference that goes on under a SID or name.
+    pub fn find(&self, sid_or_name: &str) -> Option<RoomId> {
+        let by_sid = self.rooms.iter().find(|(_, room)| room.sid() == sid_or_name).map(|(id, _)| id);
+        by_sid.or_else(|| self.rooms.find(sid_or_name))
     }
-    /// Returns the conference of a SID, where it goes on.
-    pub fn find(&self, sid: &str) -> Option<RoomId> {
-        self.rooms.iter().find(|(_, room)| room.sid() == sid).map(|(id, _)| id)
-    }
-    /// Returns the room of a conference that goes on.
-    pub fn room(&self, id: RoomId) -> Option<&Room> {
-        self.rooms.get(id)
+    /// Returns a conference that goes on.
+    pub fn report_of(&self, id: RoomId) -> Option<ConferenceReport> {
+        let (room, kept) = (self.rooms.get(id)?, self.kept.get(&id)?);
+        let party = |member: &Member| {
+            let joined = self.places.get(&(id, member.id()))?.joined;
+            Some(PartyReport { member: member.clone(), joined })
+        };
+        Some(ConferenceReport {
+            sid: kept.sid.clone(),
+            name: kept.name.clone(),
+            status: room.status(),
+            began: kept.began,
+            ended: None,
+            parties: room.members().iter().filter_map(party).collect(),
+        })
     }
     /// Returns the calls of all parties, for the invariants.
     pub fn calls(&self) -> impl Iterator<Item = CallKey> {
-        self.places.values().map(|(key, _)| *key)
+        self.places.values().map(|place| place.key)
     }
 
     /// Takes a call into the conference of this name, or of this SID; `sid` makes the SID of a new one.
@@ -219,7 +248,7 @@ impl Conferences {
         let (room, member) = self.rooms.join(now, &name, sid, joining).map_err(NotJoined::Refused)?;
         let seat = SeatId(self.next_seat);
         self.next_seat += 1;
-        self.places.insert((room, member), (joiner.key, seat));
+        self.places.insert((room, member), Place { key: joiner.key, seat, joined: joiner.date });
         let (sid, name) = self.rooms.get(room).map(|room| (room.sid(), room.name())).unwrap_or_default();
         let seated = Seated { room, member, seat, sid: sid.to_owned(), name: name.to_owned() };
         let Joiner { app, allow_private, date, .. } = joiner;
@@ -275,14 +304,14 @@ impl Conferences {
     fn follow(&mut self, room: RoomId, action: Action, date: &impl Fn() -> SystemTime, account_sid: &str) {
         match action {
             Action::Stand { member, standing } => {
-                if let Some((_, seat)) = self.places.get(&(room, member)).copied() {
+                if let Some(Place { seat, .. }) = self.places.get(&(room, member)).copied() {
                     let part = self.part(room, standing);
                     self.due.push_back(Due::Node(NodeCommand::Part { seat, part }));
                 }
             }
             Action::Music { member, music } => {
-                if let Some((key, _)) = self.places.get(&(room, member)) {
-                    self.due.push_back(Due::Call(*key, ConferenceNews::Hears(music)));
+                if let Some(place) = self.places.get(&(room, member)) {
+                    self.due.push_back(Due::Call(place.key, ConferenceNews::Hears(music)));
                 }
             }
             Action::Beep => {
@@ -293,7 +322,7 @@ impl Conferences {
                 self.due.push_back(Due::Node(play));
             }
             Action::Release { member, reason } => {
-                if let Some((key, _)) = self.vacate((room, member)) {
+                if let Some(key) = self.vacate((room, member)) {
                     self.due.push_back(Due::Call(key, ConferenceNews::Released(reason)));
                 }
             }
@@ -311,20 +340,20 @@ impl Conferences {
             Standing::Listener => SeatPart::Listener,
             Standing::Away => SeatPart::Away,
             Standing::Coach(coached) => {
-                self.places.get(&(room, coached)).map_or(SeatPart::Listener, |(_, seat)| SeatPart::Coach(*seat))
+                self.places.get(&(room, coached)).map_or(SeatPart::Listener, |place| SeatPart::Coach(place.seat))
             }
         }
     }
 
     /// Takes a party out of the look-ups and off its mixer.
-    fn vacate(&mut self, place: (RoomId, MemberId)) -> Option<(CallKey, SeatId)> {
-        let (key, seat) = self.places.remove(&place)?;
+    fn vacate(&mut self, place: (RoomId, MemberId)) -> Option<CallKey> {
+        let Place { key, seat, .. } = self.places.remove(&place)?;
         self.due.push_back(Due::Node(NodeCommand::Leave { seat }));
-        Some((key, seat))
+        Some(key)
     }
 
     fn party_at(&self, seat: SeatId) -> Option<((RoomId, MemberId), CallKey)> {
-        self.places.iter().find(|(_, (_, taken))| *taken == seat).map(|(place, (key, _))| (*place, *key))
+        self.places.iter().find(|(_, place)| place.seat == seat).map(|(at, place)| (*at, place.key))
     }
 
     fn spoke(&mut self, seat: SeatId, speaks: bool) {
@@ -356,7 +385,8 @@ impl Conferences {
         if self.ended.len() >= ENDED_CONFERENCES {
             self.ended.pop_front();
         }
-        self.ended.push_back(EndedConference { sid, name, began, ended, reason, call_sid });
+        let (status, ended, parties) = (Status::Completed, Some((ended, reason, call_sid)), Vec::new());
+        self.ended.push_back(ConferenceReport { sid, name, status, began, ended, parties });
     }
 }
 

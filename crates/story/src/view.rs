@@ -407,6 +407,8 @@ pub struct StatusView {
     pub calls: usize,
     /// `[limits] calls`.
     pub calls_limit: u32,
+    /// Conferences that go on, and their parties.
+    pub conferences: [usize; 2],
     /// Calls that limits refused in the last hour.
     pub limited: Vec<LimitView>,
     /// Sources whose requests have wrong credentials, the newest first.

@@ -48,6 +48,7 @@ use crate::gateway::arrival::Arrivals;
 use crate::gateway::invariants::Invariants;
 use crate::gateway::silent::silent_now;
 
+pub use conferences::{ConferenceRefused, Conferences, conferences, conferences_live};
 pub use kept::{Capture, kept};
 pub use recordings::CallRecordings;
 pub use trunkgate_resources::config::{GatewayConfig, Settings};
@@ -207,7 +208,6 @@ impl Gateway {
         Indicator::of(&mut self.edge).due(now);
         self.edge.sources.strangers.release(now);
         self.edge.agents.sessions_due(now);
-        self.edge.sessions.conferences.handle_timeout(now);
         self.edge.metrics.sources_banned = self.edge.sources.strangers.banned() as u64;
         self.settle(now);
         while let Some((key, timer)) = self.edge.deadlines.pop_due(now) {
@@ -344,6 +344,7 @@ impl Gateway {
             edge: edge.config.name.clone(),
             calls: edge.admission.live(),
             calls_limit: edge.admission.limits().0,
+            conferences: conferences_live(self),
             limited: edge.admission.limited.views(now),
             logins: edge.sources.logins.views(now),
             draining: edge.admission.draining,
