@@ -156,6 +156,7 @@ impl Rig {
                 | Output::App(_)
                 | Output::AppGivenUp(_)
                 | Output::Recording(_)
+                | Output::Conference(_)
                 | Output::Callback(_) => panic!("nobody asked for that"),
             }
         }

@@ -35,7 +35,10 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("trunkgate-conference", &["trunkgate-resample"]),
     ("trunkgate-media", &["trunkgate-agent", "trunkgate-terms", "trunkgate-resample", "trunkgate-conference"]),
     ("trunkgate-story", &["trunkgate-sip", "trunkgate-route", "trunkgate-media"]),
-    ("trunkgate-resources", &["trunkgate-sip", "trunkgate-route", "trunkgate-media", "trunkgate-story"]),
+    (
+        "trunkgate-resources",
+        &["trunkgate-sip", "trunkgate-route", "trunkgate-media", "trunkgate-story", "trunkgate-conference"],
+    ),
     (
         "trunkgate-call",
         &[
@@ -46,6 +49,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
             "trunkgate-story",
             "trunkgate-resources",
             "trunkgate-twiml",
+            "trunkgate-conference",
         ],
     ),
     ("trunkgate-phone", &["trunkgate-sip", "trunkgate-sdp", "trunkgate-media"]),
@@ -61,6 +65,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
             "trunkgate-route",
             "trunkgate-media",
             "trunkgate-call",
+            "trunkgate-conference",
             "trunkgate-phone",
             "trunkgate-recording",
             "trunkgate-twiml",

@@ -613,6 +613,9 @@ fn capacity(out: &mut Exposition, counted: &Counted, handle: &Handle) {
     let calls = handle.shared.running(|running| running.config.limits.calls);
     let help = "Maximum number of concurrent calls; 0: no limit.";
     out.single("trunkgate_calls_limit", Kind::Gauge, help, f64::from(calls));
+    let [conferences, parties] = counted.conferences;
+    out.single("trunkgate_conferences", Kind::Gauge, "Conferences that go on.", conferences as f64);
+    out.single("trunkgate_conference_parties", Kind::Gauge, "Parties of all conferences.", parties as f64);
     out.single("trunkgate_media_ports", Kind::Gauge, "Media ports of the pool.", counted.media_ports as f64);
 }
 

@@ -111,7 +111,7 @@ fn named(handle: &Handle, key: &str, texts: &[String], numbers: &Numbers) -> Res
     let table = handle.table();
     let read = |text: &String| {
         let allowed = |target: &TargetSpec| match target {
-            TargetSpec::App(_) | TargetSpec::Agent(_) => key == "connect",
+            TargetSpec::App(_) | TargetSpec::Agent(_) | TargetSpec::Conference(_) => key == "connect",
             TargetSpec::Trunk { .. } | TargetSpec::Uri { .. } => true,
             TargetSpec::Play(_) | TargetSpec::Voicemail(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => false,
         };

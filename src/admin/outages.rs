@@ -46,7 +46,10 @@ fn of_targets(route: &Route, problems: &[Problem]) -> Option<Vec<usize>> {
             TargetSpec::Trunk { name, .. } => Party::Trunk(name.clone()),
             TargetSpec::Agent(name) => Party::Agent(name.clone()),
             TargetSpec::App(name) => Party::App(name.clone()),
-            TargetSpec::Uri { .. } | TargetSpec::Play(_) | TargetSpec::Voicemail(_) | TargetSpec::RingAll(_) => {
+            TargetSpec::Uri { .. } | TargetSpec::Play(_) | TargetSpec::Voicemail(_) | TargetSpec::Conference(_) => {
+                return None;
+            }
+            TargetSpec::RingAll(_) => {
                 return None;
             }
         };

@@ -129,6 +129,7 @@ fn target(target: &TargetSpec) -> String {
         TargetSpec::App(name) => format!("app:{name}"),
         TargetSpec::Play(file) => format!("play:{file}"),
         TargetSpec::Voicemail(name) => format!("voicemail:{name}"),
+        TargetSpec::Conference(name) => format!("conference:{name}"),
         TargetSpec::Reject(code) => format!("reject:{code}"),
         TargetSpec::RingAll(targets) => {
             format!("ring all: {}", targets.iter().map(self::target).collect::<Vec<_>>().join(", "))

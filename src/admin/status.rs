@@ -53,6 +53,10 @@ pub struct StatusReport {
     pub calls: usize,
     /// `[limits] calls`.
     pub calls_limit: u32,
+    /// Conferences that go on.
+    pub conferences: usize,
+    /// Their parties.
+    pub conference_parties: usize,
     /// Whether new calls are refused that would wait too long.
     pub overloaded: bool,
     /// Trunks in the order of the file.
@@ -166,6 +170,8 @@ impl StatusReport {
             },
             calls: gateway.calls,
             calls_limit: gateway.calls_limit,
+            conferences: gateway.conferences[0],
+            conference_parties: gateway.conferences[1],
             overloaded: handle.load.borrow().overloaded,
             trunks: gateway.trunks,
             agents: AgentReport::all(handle, gateway.agents),

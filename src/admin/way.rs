@@ -122,7 +122,7 @@ impl Way<'_> {
                 agent.is_some_and(|report| !matches!(report.agent.state, "down" | "skipped"))
             }
             TargetSpec::App(name) => !self.apps.iter().any(|app| app.name == *name && app.still),
-            TargetSpec::Uri { .. } | TargetSpec::Play(_) | TargetSpec::Voicemail(_) => true,
+            TargetSpec::Uri { .. } | TargetSpec::Play(_) | TargetSpec::Voicemail(_) | TargetSpec::Conference(_) => true,
             TargetSpec::Reject(_) | TargetSpec::RingAll(_) => false,
         }
     }

@@ -1,6 +1,6 @@
 //! A whole edge in one value: everything is bound first, then the loops start, each on its own thread:
 //! signalling (with one more for TLS, where that is spoken), the media workers, one for call records, one for text messages, one for
-//! applications, one for callbacks, two for recordings, and one auxiliary thread for HTTP, names and addresses.
+//! applications, one for callbacks, one for conferences, two for recordings, and one auxiliary thread for HTTP, names and addresses.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -36,7 +36,7 @@ use crate::runtime::signalling::Signalling;
 use crate::runtime::stale_names::StaleNames;
 use crate::runtime::transport::{self, BindError, Bound, SocketCounters, Transports};
 use crate::runtime::worker::{self, Workers};
-use crate::runtime::{messages, overrides, reload, sampling};
+use crate::runtime::{conferences, messages, overrides, reload, sampling};
 use crate::sinks::callbacks::{self, Callbacks};
 use crate::sinks::calls::CallList;
 use crate::sinks::events::Events;
@@ -106,8 +106,8 @@ pub struct Edge {
     texting: Option<JoinHandle<()>>,
     auxiliary: Option<JoinHandle<()>>,
     records: Option<JoinHandle<()>>,
-    /// Those that ask applications and send callbacks to them.
-    apps: Vec<JoinHandle<()>>,
+    /// Those that ask applications, send callbacks to them, and mix conferences.
+    beside: Vec<JoinHandle<()>>,
     recordings: Option<recordings::Threads>,
     stop: Arc<Notify>,
 }
@@ -156,15 +156,14 @@ impl Edge {
         let shared = shared(configs, (listeners.clone(), own), (interfaces, &table), settings, (&workers, &records));
         let ((orders, orders_in), (reports, reports_in)) =
             (mpsc::channel(limits::ORDERS), mpsc::channel(limits::REPORTS));
-        let (sms, texts, sms_in) = sms::desk();
         let (((hep, otel), copies), (names_in, names)) = (copies(&shared), mpsc::channel(limits::NAME_QUESTIONS));
-        let ((load_in, load), (table_in, tables)) =
-            (watch::channel(Load::default()), watch::channel(Arc::clone(&table)));
+        let ((sms, texts, sms_in), (load_in, load)) = (sms::desk(), watch::channel(Load::default()));
+        let (table_in, tables) = watch::channel(Arc::clone(&table));
         let (recordings, recording) = start_recordings(&store, &shared, &orders, &workers)?;
         let handle =
             Handle { orders, load, table: tables, reports, sms, store, recordings, shared: Arc::clone(&shared) };
         let (texting, own) = (start_texts(sms_in, &handle).map_err(StartError::Store)?, handle.clone());
-        let ((desk, callbacks), apps) = start_apps(&handle).map_err(system("the client of webhooks"))?;
+        let ((desk, callbacks, conferences), beside) = start_beside(&handle, epoch.0)?;
         let begin = move || -> io::Result<Signalling> {
             let (mut gateway, sockets) = (Gateway::new(gateway_config, table, addressing), Arc::clone(&shared.sockets));
             first.into_iter().for_each(|input| gateway.handle_input(Instant::now(), input));
@@ -186,6 +185,7 @@ impl Edge {
                 failed: VecDeque::new(),
                 unasked: VecDeque::new(),
                 leaving: VecDeque::new(),
+                conferences,
                 recordings: RecordingDesk::new(own.recordings),
                 intake: trunkgate_call::Intake::default(),
                 clock: Clock::new(epoch),
@@ -199,7 +199,7 @@ impl Edge {
             signalling: Some(signalling),
             texting: Some(texting),
             auxiliary: None,
-            apps,
+            beside,
             records: Some(start_records(records, reports_in).map_err(system("the call record writer"))?),
             recordings: Some(recording),
             stop: Arc::default(),
@@ -271,8 +271,8 @@ impl Edge {
             }
             let _ = thread.join();
         }
-        for thread in self.apps.drain(..) {
-            // The signalling loop, which has ended, was the only one to ask.
+        for thread in self.beside.drain(..) {
+            // The signalling loop, which has ended, was the only one to speak to them.
             let _ = thread.join();
         }
         if let Some(threads) = self.recordings.take() {
@@ -400,8 +400,19 @@ fn warm_up(table: &Arc<Table>) -> io::Result<()> {
     std::thread::Builder::new().name("numbers".to_owned()).spawn(move || table.numbers().warm_up()).map(drop)
 }
 
+/// Ways to the threads that [`start_beside`] starts.
+type BesideDesks = (apps::Desk, callbacks::StoredDesk, conferences::Desk);
+
 /// Ways to the threads that [`start_apps`] starts.
 type AppDesks = (apps::Desk, callbacks::StoredDesk);
+
+/// Starts the threads that end with the signalling loop: those of [`start_apps`], and the one that mixes conferences.
+fn start_beside(handle: &Handle, epoch: Instant) -> Result<(BesideDesks, Vec<JoinHandle<()>>), StartError> {
+    let (conferences, mixing) = conferences::Desk::start(epoch).map_err(system("the mixer of conferences"))?;
+    let ((desk, callbacks), mut threads) = start_apps(handle).map_err(system("the client of webhooks"))?;
+    threads.push(mixing);
+    Ok(((desk, callbacks, conferences), threads))
+}
 
 /// Starts the threads that ask applications and send callbacks: what takes time there keeps nothing else waiting, and no receiver
 /// of a callback keeps a document waiting.

@@ -495,7 +495,7 @@ fn target_names(target: &TargetSpec, span: &Span, draft: &Draft, findings: &mut 
                 findings.error(code::NO_SUCH_MAILBOX, span.clone(), format!("unknown voicemail: {name}"), help);
             }
         }
-        TargetSpec::Play(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => {}
+        TargetSpec::Play(_) | TargetSpec::Conference(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => {}
     }
 }
 

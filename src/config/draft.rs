@@ -279,6 +279,7 @@ impl PlacedRoute {
                 | TargetSpec::App(_)
                 | TargetSpec::Play(_)
                 | TargetSpec::Voicemail(_)
+                | TargetSpec::Conference(_)
                 | TargetSpec::Reject(_) => Vec::new(),
             };
             TargetPlace { span: span.clone(), members, by_ratio: None }
@@ -307,6 +308,7 @@ impl PlacedRoute {
             | TargetSpec::App(_)
             | TargetSpec::Play(_)
             | TargetSpec::Voicemail(_)
+            | TargetSpec::Conference(_)
             | TargetSpec::Reject(_) => {
                 vec![(target, &place.span)]
             }

@@ -176,7 +176,11 @@ impl NumberOverride {
                 let method = match written.map(|written| &written.document) {
                     Some(AppDocument::Url { method, .. }) => *method,
                     Some(
-                        AppDocument::File(_) | AppDocument::Text(_) | AppDocument::Sound(_) | AppDocument::Mailbox(_),
+                        AppDocument::File(_)
+                        | AppDocument::Text(_)
+                        | AppDocument::Sound(_)
+                        | AppDocument::Mailbox(_)
+                        | AppDocument::Conference(_),
                     )
                     | None => WebhookMethod::default(),
                 };

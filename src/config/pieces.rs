@@ -20,6 +20,7 @@ pub(super) fn pieces(placed: &PlacedRoute, findings: &mut Findings) {
             | TargetSpec::App(_)
             | TargetSpec::Play(_)
             | TargetSpec::Voicemail(_)
+            | TargetSpec::Conference(_)
             | TargetSpec::Reject(_)
             | TargetSpec::RingAll(_) => {
                 continue;

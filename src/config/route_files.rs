@@ -484,6 +484,7 @@ fn has_pieces(targets: &[TargetSpec]) -> bool {
         | TargetSpec::App(_)
         | TargetSpec::Play(_)
         | TargetSpec::Voicemail(_)
+        | TargetSpec::Conference(_)
         | TargetSpec::Reject(_)
         | TargetSpec::RingAll(_) => String::new(),
     };
@@ -499,6 +500,7 @@ fn has_pieces(targets: &[TargetSpec]) -> bool {
         | TargetSpec::App(_)
         | TargetSpec::Play(_)
         | TargetSpec::Voicemail(_)
+        | TargetSpec::Conference(_)
         | TargetSpec::Reject(_) => named(target),
     })
 }

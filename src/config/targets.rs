@@ -3,6 +3,7 @@
 use toml::Spanned;
 use toml::de::DeValue;
 use trunkgate_call::limits::RING_ALL_TARGETS;
+use trunkgate_conference::limits::NAME_CHARS;
 use trunkgate_route::captured::filled;
 use trunkgate_route::{Numbers, Order, TargetSpec};
 
@@ -18,7 +19,7 @@ use super::trunks::{SipAddress, sip_uri};
 use super::values;
 
 /// Kinds of targets, as they are written.
-const KINDS: [&str; 8] = ["trunk", "agent", "app", "play", "voicemail", "group", "sip", "reject"];
+const KINDS: [&str; 9] = ["trunk", "agent", "app", "play", "voicemail", "conference", "group", "sip", "reject"];
 
 /// A target with its place.
 pub(super) type Placed = (TargetSpec, TargetPlace);
@@ -189,6 +190,20 @@ fn target(text: &str, span: Span, means: Means<'_>, findings: &mut Findings) -> 
             None
         }
         "voicemail" => Some(TargetSpec::Voicemail(rest.to_owned())),
+        "conference" => {
+            let fits =
+                !rest.trim().is_empty() && rest.chars().count() <= NAME_CHARS && !rest.contains(char::is_control);
+            if !fits {
+                let message = format!("\"{}\" is not a conference", told(text));
+                findings.error(
+                    code::BAD_TARGET,
+                    span,
+                    message,
+                    format!("conference:NAME with {NAME_CHARS} characters at most"),
+                );
+            }
+            fits.then(|| TargetSpec::Conference(rest.trim().to_owned()))
+        }
         "reject" => {
             let code = rest.parse::<u16>().ok().filter(|code| (300..=699).contains(code));
             if code.is_none() {
@@ -213,7 +228,7 @@ fn meant(text: &str, kind: &str, rest: &str) -> String {
         _ if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) => {
             format!("did you mean \"trunk:{text}\" or \"agent:{text}\"?")
         }
-        _ => "trunk:NAME, trunk:NAME/NUMBER, agent:NAME, app:NAME, play:FILE, voicemail:NAME, group:NAME, sip:URI, reject:CODE or \
+        _ => "trunk:NAME, trunk:NAME/NUMBER, agent:NAME, app:NAME, play:FILE, voicemail:NAME, conference:NAME, group:NAME, sip:URI, reject:CODE or \
               { ring_all = [...] }"
             .to_owned(),
     }
@@ -270,6 +285,7 @@ fn rings(value: &Value<'_>, means: Means<'_>, findings: &mut Findings) -> Option
         TargetSpec::Agent(_) => "an agent answers immediately: list it before or after the table",
         TargetSpec::App(_) => "an app answers immediately: list it before or after the table",
         TargetSpec::Voicemail(_) => "a mailbox answers immediately: list it after the table",
+        TargetSpec::Conference(_) => "a conference answers immediately: list it after the table",
         TargetSpec::Play(_) | TargetSpec::Reject(_) => "list it after the table",
         rings @ (TargetSpec::Trunk { .. } | TargetSpec::Uri { .. } | TargetSpec::RingAll(_)) => return Some(rings),
     };

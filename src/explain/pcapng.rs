@@ -273,6 +273,7 @@ mod tests {
             requested: false,
             app: None,
             voicemail: None,
+            conference: None,
             verstat: None,
             sid: "CA0".into(),
             state: "ended",

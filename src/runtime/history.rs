@@ -26,6 +26,8 @@ pub(crate) struct Counted {
     pub(crate) agents: Vec<AgentView>,
     /// Media ports in all.
     pub(crate) media_ports: usize,
+    /// Conferences that go on, and their parties.
+    pub(crate) conferences: [usize; 2],
 }
 
 /// One interval.

@@ -2,6 +2,7 @@
 
 pub(crate) mod api_log;
 pub(crate) mod apps;
+pub(crate) mod conferences;
 pub mod handle;
 pub(crate) mod history;
 pub(crate) mod http_logins;

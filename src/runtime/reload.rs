@@ -537,6 +537,7 @@ fn led_to<'a>(config: &'a Config, route: &'a str) -> impl Iterator<Item = Arc<st
         | TargetSpec::App(_)
         | TargetSpec::Play(_)
         | TargetSpec::Voicemail(_)
+        | TargetSpec::Conference(_)
         | TargetSpec::Reject(_)
         | TargetSpec::RingAll(_) => None,
     })

@@ -11,12 +11,14 @@ use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
 use tokio::sync::watch;
 use trunkgate_call::intake::{DropReason, Next};
 use trunkgate_call::{AppAnswer, Change, Gateway, Happening, Input, Intake, Output, QueryId};
+use trunkgate_conference::NodeEvent;
 use trunkgate_media::{Event, MediaId, Unsent};
 use trunkgate_route::Table;
 use trunkgate_sip::{Flow, Transmit};
 
 use crate::limits;
 use crate::runtime::apps::{self, Asking};
+use crate::runtime::conferences;
 use crate::runtime::handle::{Load, Order, Shared};
 use crate::runtime::names::NameQuestion;
 use crate::runtime::recording_desk::RecordingDesk;
@@ -61,6 +63,8 @@ pub(crate) struct Signalling {
     pub(crate) unasked: VecDeque<Input>,
     /// Messages that leave at the end of the turn.
     pub(crate) leaving: VecDeque<Transmit>,
+    /// The mixers of conferences.
+    pub(crate) conferences: conferences::Desk,
     /// The writer of recordings.
     pub(crate) recordings: RecordingDesk,
     /// What was read and waits for its turn.
@@ -73,6 +77,7 @@ pub(crate) struct Signalling {
 enum Wake {
     Arrival(Option<Arrival>),
     Media(MediaId, Event),
+    Conference(NodeEvent),
     Order(Option<Order>),
     Deadline,
     /// A text is kept.
@@ -110,6 +115,7 @@ impl Signalling {
         tokio::select! {
             arrival = self.transports.ready() => Wake::Arrival(arrival),
             Some((id, event)) = self.media.recv() => Wake::Media(id, event),
+            Some(event) = self.conferences.next() => Wake::Conference(event),
             order = self.orders.recv() => Wake::Order(order),
             Ok(()) = self.texts.kept.changed() => Wake::TextKept,
             () = sleep_until(deadline.map(tokio::time::Instant::from_std)) => Wake::Deadline,
@@ -127,6 +133,7 @@ impl Signalling {
         match wake {
             Wake::Arrival(Some(arrival)) => self.arrived(now, arrival),
             Wake::Media(id, event) => self.input(now, Input::Media { id, event }),
+            Wake::Conference(event) => self.input(now, Input::Conference(event)),
             Wake::Order(order) => go_on &= self.order(now, order),
             Wake::Arrival(None) | Wake::Deadline | Wake::TextKept | Wake::Work => {}
         }
@@ -134,6 +141,10 @@ impl Signalling {
         for _ in 0..limits::BATCH_ITEMS {
             let Ok((id, event)) = self.media.try_recv() else { break };
             self.input(now, Input::Media { id, event });
+        }
+        for _ in 0..limits::BATCH_ITEMS {
+            let Some(event) = self.conferences.try_next() else { break };
+            self.input(now, Input::Conference(event));
         }
         for _ in 0..limits::TURN_ORDERS {
             match self.orders.try_recv() {
@@ -357,6 +368,7 @@ impl Signalling {
             Output::Transmit(transmit) => self.leaving.push_back(transmit),
             Output::Pong { flow } => self.transports.pong(&flow),
             Output::Registered(connection) => self.transports.registered(connection),
+            Output::Conference(command) => self.conferences.send(*command),
             Output::Media { id, command } => self.workers.hand_over(id, command),
             Output::Resolve { query, destination } => {
                 if self.names.try_send((query, destination)).is_err() {

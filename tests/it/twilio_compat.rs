@@ -35,7 +35,7 @@ fn vouched_for() -> Rig {
 /// Path below the account with SIDs that are none.
 fn path_of(operation: &str) -> String {
     let path = operation.replacen("{AC}", SID, 1);
-    let path = ["CA", "PN", "SM", "SK", "MZ", "RE"]
+    let path = ["CA", "CF", "PN", "SM", "SK", "MZ", "RE"]
         .iter()
         .fold(path, |path, kind| path.replace(&format!("{{{kind}}}"), &format!("{kind}{}", "0".repeat(32))));
     // The list of accounts has no account in its path.
@@ -126,7 +126,7 @@ fn what_is_not_in_this_version_is_refused_by_name() {
 }
 
 /// Compares samples of a resource with the page: the same fields, and values where there are some.
-fn is_as_on_the_page(name: &str, samples: &[Value]) {
+pub(crate) fn is_as_on_the_page(name: &str, samples: &[Value]) {
     let resource = RESOURCES.iter().find(|resource| resource.name.starts_with(name)).unwrap();
     for sample in samples {
         let mut expected: Vec<&str> = resource.fields.iter().map(|(field, _)| *field).collect();

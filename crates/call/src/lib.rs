@@ -13,12 +13,13 @@ pub use call::requested::{CallRequest, Onward, named_target};
 pub use call::search::candidates::trunk_of_uri;
 pub use call::siprec::SiprecChange;
 pub use gateway::intake::Intake;
-pub use gateway::{CallRecordings, Capture, Gateway, GatewayConfig, Settings};
-pub use gateway::{fuzz, intake, snapshot};
+pub use gateway::{CallRecordings, Capture, ConferenceRefused, Conferences, Gateway, GatewayConfig, Settings};
+pub use gateway::{conferences, conferences_live, fuzz, intake, snapshot};
 pub use trunkgate_media::Channels;
 pub use trunkgate_resources::addressing::{Addressing, Interfaces, ListenerSpec};
 pub use trunkgate_resources::app::{AppAnswer, AppCallback, AppPlace, AppQuestion, AppWanted, DocumentRequest};
 pub use trunkgate_resources::apps::REQUESTED_APP;
+pub use trunkgate_resources::conferences::{ConferenceReport, PartyReport};
 pub use trunkgate_resources::emergencies::NO_EMERGENCY_CALLS;
 pub use trunkgate_resources::indications::MessageCount;
 pub use trunkgate_resources::io::{

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
+use trunkgate_conference::{NodeCommand, NodeEvent};
 use trunkgate_media::agent::Loss;
 use trunkgate_media::{Command, Event, MediaId, RecordingId, Unsent};
 use trunkgate_route::{Destination, Server};
@@ -127,6 +128,8 @@ pub enum Input {
         /// The news.
         event: Event,
     },
+    /// News of the mixers of conferences.
+    Conference(NodeEvent),
     /// The answer to [`Output::Resolve`]; empty: nothing found.
     Resolved {
         /// The question.
@@ -231,6 +234,8 @@ pub enum Output {
         /// The command.
         command: Command,
     },
+    /// A command for the mixers of conferences, which tick every 20 ms from the edge's epoch on.
+    Conference(Box<NodeCommand>),
     /// A host to look up; IP addresses never come here.
     Resolve {
         /// The question.

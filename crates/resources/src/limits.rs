@@ -103,6 +103,8 @@ pub const CALL_ID_CHARS: usize = 256;
 pub const SILENT_TOLD: usize = 8;
 /// Ended calls that are still shown.
 pub const RECENT_CALLS: usize = 10_000;
+/// Conferences that are over and still known.
+pub const ENDED_CONFERENCES: usize = 1_000;
 /// Calls that a limit refused, or that came while the edge was draining, that are still shown: besides the others.
 pub const RECENT_TURNED_DOWN: usize = 1_000;
 /// Of these, those whose trace is.

@@ -63,6 +63,12 @@ impl Random {
         format!("RE{random:032x}")
     }
 
+    /// Returns a new conference's SID.
+    pub fn conference_sid(&mut self) -> String {
+        let random: u128 = self.rng.random();
+        format!("CF{random:032x}")
+    }
+
     /// Returns the SID of a recording by servers that a document asks for.
     pub fn siprec_sid(&mut self) -> String {
         let random: u128 = self.rng.random();

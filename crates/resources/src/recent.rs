@@ -254,6 +254,7 @@ mod tests {
             flags: vec![],
             app: None,
             voicemail: None,
+            conference: None,
             requested: false,
             verstat: None,
             sip_code: Some(code),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use trunkgate_media::{EndCounters, EndId, MediaId};
 
+use crate::conferences::Conferences;
 use crate::key::CallKey;
 use crate::ports::PortPool;
 use crate::recording::Recordings;
@@ -27,6 +28,8 @@ pub struct Sessions {
     pub ports: PortPool,
     /// Recordings that are made of them.
     pub recordings: Recordings,
+    /// Conferences that their parties are in.
+    pub conferences: Conferences,
     pub(crate) next: u64,
     pub(crate) live: BTreeMap<MediaId, Session>,
 }
@@ -34,7 +37,8 @@ pub struct Sessions {
 impl Sessions {
     /// Returns the sessions of an edge without calls.
     pub fn new(ports: PortPool) -> Sessions {
-        Sessions { ports, recordings: Recordings::default(), next: 0, live: BTreeMap::new() }
+        let (recordings, conferences) = (Recordings::default(), Conferences::default());
+        Sessions { ports, recordings, conferences, next: 0, live: BTreeMap::new() }
     }
 
     /// The RTP ends of a session, and the name that its next end gets.

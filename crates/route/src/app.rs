@@ -47,6 +47,8 @@ pub enum AppDocument {
     Sound(String),
     /// A mailbox: a greeting, a tone, and the caller's message, which is recorded.
     Mailbox(Mailbox),
+    /// None: the caller joins the conference of this name.
+    Conference(Arc<str>),
 }
 
 /// Receiver of reports about the calls that an application has.
@@ -126,18 +128,28 @@ impl App {
     pub fn mailbox(mailbox: Mailbox) -> App {
         App::new(&mailbox.target(), AppDocument::Mailbox(mailbox))
     }
+    /// Makes one whose caller joins a conference. Its name is that of the target, which no application of the configuration has.
+    pub fn conference(name: &str) -> App {
+        App::new(&format!("conference:{name}"), AppDocument::Conference(name.into()))
+    }
+    /// Whether it is a conference that its caller joins, and nothing else.
+    pub fn is_conference(&self) -> bool {
+        matches!(self.document, AppDocument::Conference(_))
+    }
     /// Returns the file of the sound that it plays, where that is all that it does.
     pub fn as_sound(&self) -> Option<&str> {
         match &self.document {
             AppDocument::Sound(file) => Some(file),
-            AppDocument::Url { .. } | AppDocument::File(_) | AppDocument::Text(_) | AppDocument::Mailbox(_) => None,
+            AppDocument::Url { .. } | AppDocument::File(_) | AppDocument::Text(_) => None,
+            AppDocument::Mailbox(_) | AppDocument::Conference(_) => None,
         }
     }
     /// Returns the mailbox that it is, where it is one.
     pub fn as_mailbox(&self) -> Option<&Mailbox> {
         match &self.document {
             AppDocument::Mailbox(mailbox) => Some(mailbox),
-            AppDocument::Url { .. } | AppDocument::File(_) | AppDocument::Text(_) | AppDocument::Sound(_) => None,
+            AppDocument::Url { .. } | AppDocument::File(_) | AppDocument::Text(_) => None,
+            AppDocument::Sound(_) | AppDocument::Conference(_) => None,
         }
     }
     /// Returns its target, as written in `connect`.
@@ -145,15 +157,17 @@ impl App {
         match &self.document {
             AppDocument::Sound(file) => TargetSpec::Play(file.clone()),
             AppDocument::Mailbox(mailbox) => TargetSpec::Voicemail(mailbox.name.to_string()),
+            AppDocument::Conference(name) => TargetSpec::Conference(name.to_string()),
             AppDocument::Url { .. } | AppDocument::File(_) | AppDocument::Text(_) => {
                 TargetSpec::App(self.name.to_string())
             }
         }
     }
-    /// Returns the same as text: `app:NAME`, `play:FILE`, `voicemail:NAME`.
+    /// Returns the same as text: `app:NAME`, `play:FILE`, `voicemail:NAME`, `conference:NAME`.
     pub fn target(&self) -> String {
         let kind = match &self.document {
             AppDocument::Mailbox(mailbox) => return mailbox.target(),
+            AppDocument::Conference(_) => return self.name.to_string(),
             AppDocument::Sound(_) => "play",
             AppDocument::Url { .. } | AppDocument::File(_) | AppDocument::Text(_) => "app",
         };
@@ -171,6 +185,7 @@ impl App {
             }
             AppDocument::File(file) | AppDocument::Sound(file) => file.clone(),
             AppDocument::Text(_) => "Twiml".to_owned(),
+            AppDocument::Conference(name) => name.to_string(),
             AppDocument::Mailbox(mailbox) => mailbox.greeting.clone().unwrap_or_else(|| "tone".to_owned()),
         }
     }

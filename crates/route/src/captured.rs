@@ -71,6 +71,7 @@ impl Route {
             | TargetSpec::App(_)
             | TargetSpec::Play(_)
             | TargetSpec::Voicemail(_)
+            | TargetSpec::Conference(_)
             | TargetSpec::Reject(_) => Cow::Borrowed(target),
         }
     }

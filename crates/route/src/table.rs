@@ -231,7 +231,8 @@ impl Table {
             TargetSpec::Trunk { number: Some(number), .. } => self.numbers.normalise(number, None).is_ok(),
             TargetSpec::Uri { uri, .. } => !uri.split_once(':').is_some_and(|(_, rest)| rest.starts_with('@')),
             TargetSpec::Trunk { .. } | TargetSpec::Agent(_) | TargetSpec::App(_) => true,
-            TargetSpec::Play(_) | TargetSpec::Voicemail(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => true,
+            TargetSpec::Play(_) | TargetSpec::Voicemail(_) | TargetSpec::Conference(_) => true,
+            TargetSpec::Reject(_) | TargetSpec::RingAll(_) => true,
         }
     }
     /// One target as a route would have it, for calls that go past the routes.
@@ -249,6 +250,7 @@ impl Table {
             TargetSpec::App(name) => Target::App(self.app(name)?.clone()),
             TargetSpec::Play(file) => Target::App(Arc::new(App::playing(file))),
             TargetSpec::Voicemail(name) => Target::App(self.mailbox(name)?.clone()),
+            TargetSpec::Conference(name) => Target::App(Arc::new(App::conference(name))),
             TargetSpec::Reject(code) => Target::Reject(*code),
             TargetSpec::RingAll(targets) => {
                 let rings = |target: &&TargetSpec| matches!(target, TargetSpec::Trunk { .. } | TargetSpec::Uri { .. });
@@ -289,7 +291,8 @@ impl Table {
                 TargetSpec::Trunk { name, .. } if name != trunk => Some(name.as_str()),
                 TargetSpec::Agent(name) | TargetSpec::App(name) => Some(name.as_str()),
                 TargetSpec::Trunk { .. } | TargetSpec::Uri { .. } | TargetSpec::Play(_) => None,
-                TargetSpec::Voicemail(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => None,
+                TargetSpec::Voicemail(_) | TargetSpec::Conference(_) => None,
+                TargetSpec::Reject(_) | TargetSpec::RingAll(_) => None,
             })
         })
     }
@@ -317,7 +320,8 @@ fn in_order<'a>(targets: &'a [TargetSpec], pick: &mut dyn FnMut(u32) -> u32) -> 
     let weight = |target: &TargetSpec| match target {
         TargetSpec::Trunk { weight, .. } => *weight,
         TargetSpec::Uri { .. } | TargetSpec::Agent(_) | TargetSpec::App(_) => None,
-        TargetSpec::Play(_) | TargetSpec::Voicemail(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => None,
+        TargetSpec::Play(_) | TargetSpec::Voicemail(_) | TargetSpec::Conference(_) => None,
+        TargetSpec::Reject(_) | TargetSpec::RingAll(_) => None,
     };
     let runs = targets.chunk_by(|one, next| weight(one).is_some() && weight(next).is_some());
     let ordered = |run: &'a [TargetSpec]| match run {

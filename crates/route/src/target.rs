@@ -34,6 +34,8 @@ pub enum TargetSpec {
     Play(String),
     /// `voicemail:NAME`
     Voicemail(String),
+    /// `conference:NAME`
+    Conference(String),
     /// `reject:CODE`
     Reject(u16),
     /// `{ ring_all = [...] }`: trunks and URIs that ring at once.

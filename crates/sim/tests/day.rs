@@ -87,6 +87,7 @@ impl Day {
                     Output::Report(record) => self.records.push(record.call.reason.unwrap_or_default()),
                     Output::App(_)
                     | Output::Callback(_)
+                    | Output::Conference(_)
                     | Output::Recording(_)
                     | Output::AppGivenUp(_)
                     | Output::Registered(_)

@@ -487,6 +487,24 @@ reasons! {
         q850: 16,
         outcome: "failed",
     }
+    ConferenceEnded {
+        slug: "conference_ended",
+        sentence: "the caller's part in the conference ended",
+        cause: "The caller of the route's target `conference:NAME` was taken out: a party whose leaving ends the conference left, or a request \
+             ended the conference or removed the party.",
+        fix: None,
+        q850: 16,
+        outcome: "failed",
+    }
+    ConferenceRefused {
+        slug: "conference_refused",
+        sentence: "the conference took no further party",
+        cause: "The caller could not join the route's target `conference:NAME`: the conference has as many parties as it may (50), or the \
+             edge has (500). Calls go to the next target.",
+        fix: Some("list a target behind the conference for such calls; `trunkgate status` shows the parties of all conferences"),
+        q850: 42,
+        outcome: "failed",
+    }
     Transferred {
         slug: "transferred",
         sentence: "the call was transferred",

@@ -39,6 +39,9 @@ pub struct CallView {
     /// The mailbox that has or had it last; absent where none had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voicemail: Option<String>,
+    /// The conference that its caller is in, or was in last; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conference: Option<ConferenceView>,
     /// Whether a request over HTTP began it: its first leg stands for the request. Absent for all others.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub requested: bool,
@@ -72,6 +75,15 @@ pub struct CallView {
     /// registered. Absent where there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub passed_over: Vec<PassedOverView>,
+}
+
+/// A conference, as a call names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConferenceView {
+    /// `CF` + 32 hex.
+    pub sid: String,
+    /// Its name.
+    pub name: String,
 }
 
 /// A target that a call passed over.
@@ -395,6 +407,8 @@ pub struct StatusView {
     pub calls: usize,
     /// `[limits] calls`.
     pub calls_limit: u32,
+    /// Conferences that go on, and their parties.
+    pub conferences: [usize; 2],
     /// Calls that limits refused in the last hour.
     pub limited: Vec<LimitView>,
     /// Sources whose requests have wrong credentials, the newest first.

@@ -30,6 +30,10 @@ pub const LANGUAGE_CHARS: usize = 35;
 pub const MODEL_CHARS: usize = 100;
 /// Most characters of speech that one `<Gather>` keeps.
 pub const SPEECH_CHARS: usize = 4_096;
+/// Longest name of a conference, and longest label of a party of it.
+pub const CONFERENCE_CHARS: usize = 128;
+/// Most parties of one conference.
+pub const CONFERENCE_PARTIES: u32 = 50;
 /// Longest headers, names and values together, that an application sets for one SIP address.
 pub const SIP_HEADER_BYTES: usize = 1_024;
 /// Most characters of a stream's `<Parameter>`, name and value together.

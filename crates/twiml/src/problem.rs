@@ -26,6 +26,12 @@ pub mod code {
     pub const NOT_IN_WHISPER: u16 = 13201;
     /// `<Dial>` has a noun that is not available here.
     pub const DIAL_NOUN: u16 = 13215;
+    /// `<Conference>` stands beside another noun.
+    pub const CONFERENCE_BESIDE: u16 = 13000;
+    /// `waitUrl` of `<Conference>` leads nowhere.
+    pub const WAIT_URL: u16 = 13233;
+    /// A document for a party that waits has another verb than Say, Play, Pause and Redirect.
+    pub const WAIT_VERB: u16 = 13238;
     /// `<Dial>` has no party to call.
     pub const DIAL_NUMBER: u16 = 13223;
     /// `<Dial>` has more nouns than it may.

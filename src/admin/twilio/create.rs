@@ -20,9 +20,9 @@ use crate::runtime::placing::{self, Fault, Placing};
 use crate::system::reach::Reach;
 
 /// Time that a party may ring, in seconds, and the longest that a request may ask for.
-const TIMEOUT_SECONDS: (u64, u64) = (60, CALL_RING_SECONDS);
+pub(super) const TIMEOUT_SECONDS: (u64, u64) = (60, CALL_RING_SECONDS);
 /// Longest duration of a call, in seconds, and the longest that a request may ask for.
-const LIMIT_SECONDS: (u64, u64) = (14_400, CALL_LIMIT_SECONDS);
+pub(super) const LIMIT_SECONDS: (u64, u64) = (14_400, CALL_LIMIT_SECONDS);
 /// Most digits of `SendDigits`.
 const DIGITS: usize = 32;
 /// Events of `StatusCallbackEvent`.
@@ -60,7 +60,7 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
 }
 
 /// Takes what a new call says of its recording; without `Record` the rest holds for none.
-fn take_record(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<Option<RecordingRequest>, Error> {
+pub(super) fn take_record(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<Option<RecordingRequest>, Error> {
     let is_recorded = match parameters.take("Record").as_deref() {
         None | Some("false" | "False") => false,
         Some("true" | "True") => true,
@@ -153,7 +153,7 @@ pub(super) fn reach_of(cx: &Asked<'_>, allow_private: bool) -> Reach {
     cx.handle.shared.running(|running| cx.handle.shared.own.borrow().reach(allow_private, &running.interfaces))
 }
 
-fn take_seconds(parameters: &mut Parameters, name: &str, most: u64) -> Result<Option<Duration>, Error> {
+pub(super) fn take_seconds(parameters: &mut Parameters, name: &str, most: u64) -> Result<Option<Duration>, Error> {
     let given = parameters.take_number(name)?.map(|given| u64::try_from(given).unwrap_or(u64::MAX));
     match given {
         None => Ok(None),

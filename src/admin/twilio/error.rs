@@ -83,6 +83,12 @@ impl Error {
         Error { retry_after: Some(seconds), ..error }
     }
 
+    /// The call that a participant is to coach is not in its conference (13240).
+    pub(super) fn none_to_coach() -> Error {
+        let message = "CallSidToCoach: not a participant of the conference";
+        Error::new(StatusCode::BAD_REQUEST, 13_240, message)
+    }
+
     /// The call has ended (21220).
     pub(super) fn call_ended() -> Error {
         let message = "Call is not in-progress. Cannot redirect or end it: the call has ended";

@@ -35,6 +35,7 @@ mod access;
 mod account;
 mod call_recordings;
 mod calls;
+mod conferences;
 mod create;
 mod delivery;
 mod error;
@@ -44,6 +45,7 @@ mod messages;
 mod numbers;
 mod page;
 mod parameters;
+mod participants;
 mod recordings;
 mod streams;
 mod text;
@@ -348,6 +350,9 @@ async fn answer(cx: &Asked<'_>, request: &Parts, parameters: Parameters) -> Resu
         }
         [Some("Accounts"), Some(_), Some("Messages"), sid, below, _] => {
             return messages::answer(cx, method, [sid, below], parameters).await;
+        }
+        [Some("Accounts"), Some(_), Some("Conferences"), sid, list, party] => {
+            return conferences::answer(cx, method, [sid, list, party, below], parameters).await;
         }
         [Some("Accounts"), Some(_), Some("Keys"), sid, below, _] => {
             return keys::answer(cx, method, [sid, below], parameters).await;

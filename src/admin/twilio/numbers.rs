@@ -146,9 +146,9 @@ fn json(cx: &Asked<'_>, running: &Running, number: &PhoneNumber) -> Value {
     let app = app(&running.config, number);
     let (voice_url, method) = match app.map(|app| &app.document) {
         Some(AppDocument::Url { url, method }) => (Some(url.as_str()), *method),
-        Some(AppDocument::File(_) | AppDocument::Sound(_) | AppDocument::Mailbox(_) | AppDocument::Text(_)) | None => {
-            (None, WebhookMethod::default())
-        }
+        Some(AppDocument::File(_) | AppDocument::Sound(_) | AppDocument::Mailbox(_) | AppDocument::Text(_))
+        | Some(AppDocument::Conference(_))
+        | None => (None, WebhookMethod::default()),
     };
     let callback = app.and_then(|app| app.status_callback.as_ref());
     let created = cx.created(running, &sid);

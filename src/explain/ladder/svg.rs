@@ -223,6 +223,7 @@ mod tests {
             flags: Vec::new(),
             app: None,
             voicemail: None,
+            conference: None,
             verstat: None,
             route: "main".into(),
             from: "<b>&\"".into(),

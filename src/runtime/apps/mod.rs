@@ -187,6 +187,7 @@ impl Means {
                     mailbox.greeting.as_ref().and_then(|name| running.config.sounds.get(name).cloned())
                 }
                 AppDocument::Url { .. } | AppDocument::File(_) | AppDocument::Text(_) => None,
+                AppDocument::Conference(_) => None,
             },
             reach: shared.own.borrow().reach(app.allow_private, &running.interfaces),
         })
@@ -254,6 +255,7 @@ fn asks_by_https(config: &Config) -> bool {
         let first = match &app.document {
             AppDocument::Url { url, .. } => Some(url),
             AppDocument::File(_) | AppDocument::Sound(_) | AppDocument::Mailbox(_) | AppDocument::Text(_) => None,
+            AppDocument::Conference(_) => None,
         };
         let callback = app.status_callback.as_ref().map(|callback| &callback.url);
         [first, app.fallback_url.as_ref(), callback].into_iter().flatten().any(|url| url.starts_with("https:"))

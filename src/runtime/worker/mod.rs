@@ -46,6 +46,7 @@ use crate::sinks::recordings::Recordings;
 pub(crate) use agent_names::keep as keep_agent_names;
 use connector::Connector;
 use port_set::{Bell, EndSockets, PortSet};
+pub(crate) use priority::raise as raise_priority;
 use turn::{Order, Worker};
 pub(crate) use visit::{Done, Failed, Visit};
 

@@ -13,7 +13,7 @@ const NICENESS: i32 = -10;
 
 /// Raises the calling thread's priority where the process may (CAP_SYS_NICE, or RLIMIT_NICE of 30), and says what its
 /// niceness is now. On Linux the niceness of a process is that of one thread.
-pub(super) fn raise() -> io::Result<i32> {
+pub(crate) fn raise() -> io::Result<i32> {
     let before = getpriority_process(None)?;
     if before <= NICENESS {
         return Ok(before);

@@ -69,6 +69,7 @@ fn call() -> SampledCall {
         flags: vec!["failed_over", "agent"],
         app: None,
         voicemail: None,
+        conference: None,
         verstat: None,
         route: "reception".into(),
         from: "+14155550100".into(),

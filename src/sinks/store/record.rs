@@ -42,6 +42,7 @@ pub(crate) mod tests {
             sip_code: None,
             app: None,
             voicemail: None,
+            conference: None,
             verstat: None,
             route: "r".into(),
             from: "+1".into(),

@@ -69,6 +69,10 @@ pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
     // An edge of an earlier version does not say its limit.
     let limit = answer["calls_limit"].as_u64().map(|limit| format!(" / {limit}")).unwrap_or_default();
     out.push_str(&format!("CALLS      {}{limit}\n", answer["calls"]));
+    if let Some(conferences) = answer["conferences"].as_u64().filter(|conferences| *conferences > 0) {
+        let parties = answer["conference_parties"].as_u64().unwrap_or_default();
+        out.push_str(&format!("CONFERENCES {conferences}, parties {parties}\n"));
+    }
     for set in config["number_overrides"].as_array().into_iter().flatten() {
         out.push_str(&wrapped(&format!("NUMBER     {}: {}", text(&set["number"]), text(&set["text"])), 11, width));
     }
@@ -565,6 +569,9 @@ fn parties(call: &Value) -> String {
     }
     if let Some(app) = call["app"].as_str() {
         all.insert(1.min(all.len()), (format!("app:{app}"), 1));
+    }
+    if let Some(conference) = call["conference"]["name"].as_str() {
+        all.push((format!("conference:{conference}"), 1));
     }
     if let Some(mailbox) = call["voicemail"].as_str() {
         all.push((format!("voicemail:{mailbox}"), 1));

@@ -43,7 +43,7 @@ async fn of_app(app: &App, config: &Config, client: &Client, reach: &Reach) -> V
     match &app.document {
         AppDocument::Url { url, .. } => urls.push(("url", url)),
         // A `play:` of a route, which the configuration has loaded.
-        AppDocument::Sound(_) | AppDocument::Mailbox(_) | AppDocument::Text(_) => {}
+        AppDocument::Sound(_) | AppDocument::Mailbox(_) | AppDocument::Text(_) | AppDocument::Conference(_) => {}
         AppDocument::File(file) => {
             let is_loaded = config.app_settings.get(&app.name).is_some_and(|settings| settings.document.is_some());
             findings.push(match is_loaded {

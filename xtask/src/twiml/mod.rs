@@ -195,7 +195,8 @@ mod tests {
         assert_eq!(extent("<Dial record='true'>5551234</Dial><Record/><Say>One</Say>"), Extent::Whole);
         assert_eq!(extent("<Record recordingConfigurationId='1'/>"), Extent::WithWarnings);
         assert_eq!(extent("<Say>One</Say><Enqueue/>"), Extent::Refused);
-        assert_eq!(extent("<Dial><Conference>a</Conference></Dial>"), Extent::Refused);
+        assert_eq!(extent("<Dial><Queue>a</Queue></Dial>"), Extent::Refused);
+        assert_eq!(extent("<Dial><Conference>a</Conference></Dial>"), Extent::Whole);
         // No row, a warning that no row excuses, no document.
         assert_eq!(extent("<Teleport/>"), Extent::Wrong);
         assert_eq!(extent("<Say speed='2'>One</Say>"), Extent::Wrong);

@@ -134,6 +134,7 @@ impl Driver {
             Step::Dial(dial) => {
                 vec![Input::DialEnded { id: dial.id, result: DialResult::unanswered(DialStatus::NoAnswer) }]
             }
+            Step::Conference(step) => Driver::conferred(step.id, present),
             Step::ConnectStream(stream) => {
                 vec![Input::StreamEnded { id: stream.id, error: (!present).then_some(STREAM_FAILED) }]
             }
@@ -159,6 +160,7 @@ impl Driver {
             | Step::ReportPartial(_)
             | Step::Answer
             | Step::StopPlaying { .. }
+            | Step::PlayMusic { .. }
             | Step::EndDial { .. }
             | Step::EndStream { .. }
             | Step::StartStream(_)
@@ -169,6 +171,15 @@ impl Driver {
             | Step::Hangup
             | Step::Join => Vec::new(),
         })
+    }
+
+    /// A conference that the caller joins, or cannot.
+    fn conferred(id: u32, present: bool) -> Vec<Input> {
+        if !present {
+            return vec![Input::DialEnded { id, result: DialResult::unanswered(DialStatus::Failed) }];
+        }
+        let result = DialResult { bridged: true, ..DialResult::unanswered(DialStatus::Answered) };
+        vec![Input::DialAnswered { id }, Input::DialEnded { id, result }]
     }
 
     /// A sound without an end is heard until the caller hangs up.

@@ -63,6 +63,7 @@
 //! | a digit for the program | – | of a called party's document, or `hangupOnStar` | the program goes on | – | – |
 //! | a dialled party has been connected for as long as it may | – | BYE to it, the program goes on | – | – | – |
 //! | a requested call has lasted for as long as it may | – | BYE on every leg | BYE | BYE | – |
+//! | news of the conference that the caller is in | – | – | the program goes on, or the caller hears something else | – | – |
 //! | operator, drain | caller refused, attempts withdrawn | BYE on every leg | BYE, attempts withdrawn | BYE | – |
 
 pub(crate) mod agent;
@@ -93,6 +94,7 @@ use bytes::Bytes;
 use trunkgate_media::agent::{Loss, Transcript};
 use trunkgate_media::{AgentWish, EndId, WireSpec};
 use trunkgate_resources::app::AppAnswer;
+use trunkgate_resources::conferences::ConferenceNews;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::Purpose;
@@ -122,6 +124,7 @@ use crate::call::negotiation::refresh::Asked;
 use crate::call::negotiation::reinvite::Renegotiation;
 use crate::call::negotiation::requests::{HoldCheck, Info};
 use crate::call::operator::Operator;
+use crate::call::program::conference::Conferring;
 use crate::call::program::recognition::Recognising;
 use crate::call::program::streams::Streams;
 use crate::call::program::{Dialler, Referrer, Run, Runner, callback as progress_callback, progress, streams};
@@ -294,6 +297,8 @@ pub(crate) enum CallEvent {
     Played { end: EndId },
     /// The shell has answered a question of the call's application.
     AppAnswered { query: QueryId, answer: Box<AppAnswer> },
+    /// News of the conference that the caller is in.
+    Conference(ConferenceNews),
     /// An operator's wish.
     Hangup(ReasonSlug),
 }
@@ -657,6 +662,7 @@ impl Parts {
                 }
             }
             (_, E::AppAnswered { query, answer }) => Runner::of(self).app_answered(cx, query, *answer),
+            (_, E::Conference(news)) => Conferring::of(self).take(cx, news),
             (_, E::Due(Timer::Program)) => Runner::of(self).program_due(cx),
             (_, E::Due(Timer::DialLimit)) => Dialler::of(self).dial_limit_over(cx),
             (_, E::Played { end }) => self.played(cx, end),

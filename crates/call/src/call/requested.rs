@@ -101,6 +101,11 @@ pub(crate) struct RequestedSnapshot {
 pub fn named_target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
     match text.split_once(':') {
         Some(("app", name)) => Some(TargetSpec::App(name.to_owned())),
+        Some(("conference", name))
+            if (1..=trunkgate_conference::limits::NAME_CHARS).contains(&name.chars().count()) =>
+        {
+            Some(TargetSpec::Conference(name.to_owned()))
+        }
         _ => wish::target(text, numbers),
     }
 }

@@ -84,6 +84,7 @@ impl Call {
             ending: None,
             is_programmed: false,
             recogniser: None,
+            seat: None,
             recordings: None,
             siprec: None,
             callback: None,

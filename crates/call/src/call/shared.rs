@@ -24,6 +24,7 @@ use crate::call::legs::headers::{Brought, CallerIdentity};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
+use crate::call::program::conference::Seat;
 use crate::call::program::recognition::Recogniser;
 use crate::call::recording::Recordings;
 use crate::call::requested::Requested;
@@ -57,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) is_programmed: bool,
     /// The recogniser that listens to the caller of an application.
     pub(crate) recogniser: Option<Box<Recogniser>>,
+    /// Its place in a conference.
+    pub(crate) seat: Option<Box<Seat>>,
     /// Its recordings.
     pub(crate) recordings: Option<Box<Recordings>>,
     /// Its recording sessions (SIPREC).
@@ -221,6 +224,7 @@ impl Shared {
             sip_code: self.ending.map(|e| e.code).or(self.times.answered.map(|_| 200)),
             app: self.story.app.as_ref().and_then(|app| app.name.as_deref()).map(str::to_owned),
             voicemail: self.story.app.as_ref().and_then(|app| app.mailbox.as_deref()).map(str::to_owned),
+            conference: self.story.app.as_ref().and_then(|app| app.conference.as_deref()).cloned(),
             requested: self.requested.is_some(),
             verstat: self.facts.identity.verstat().map(str::to_owned),
             route: self.facts.route.to_string(),

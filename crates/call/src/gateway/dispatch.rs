@@ -41,7 +41,7 @@ use crate::call::story::verdict::head;
 use crate::call::transfer::refer::Refer;
 use crate::call::transfer::refer_on::Told;
 use crate::call::{Call, CallEvent, State, refuse_request};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, conferences};
 
 impl Gateway {
     /// Does what the endpoint's outputs ask for, until it is idle.
@@ -55,11 +55,12 @@ impl Gateway {
                 }
                 self.edge.pump();
             }
+            let conferred = conferences::settle(self, now);
             let paced = self.edge.trunks.woken().into_iter().map(|(key, branch)| (key, Timer::Pace(branch)));
             let queued = self.edge.agents.woken().into_iter().map(|key| (key, Timer::Queue));
             let woken: Vec<(CallKey, Timer)> = paced.chain(queued).collect();
             let unjoined = std::mem::take(&mut self.edge.turn.unjoined);
-            if woken.is_empty() && unjoined.is_empty() {
+            if woken.is_empty() && unjoined.is_empty() && !conferred {
                 break;
             }
             for (key, client, reason) in unjoined {

@@ -33,6 +33,10 @@ impl Invariants<'_> {
         for key in edge.index.queries.values().chain(edge.index.sids.values()) {
             hold(self.calls.contains_key(key), || format!("{key:?} is looked up but gone"))?;
         }
+        for key in edge.sessions.conferences.calls() {
+            let is_seated = self.calls.get(&key).is_some_and(|call| call.shared.seat.is_some());
+            hold(is_seated, || format!("{key:?} is a party of a conference that it is not in"))?;
+        }
         for key in edge.unproven_early.calls() {
             let lives = self.calls.get(&key).is_some_and(|call| call.shared.state != State::Ended);
             hold(lives, || format!("early media of {key:?} is counted, which is over"))?;

@@ -2,6 +2,7 @@
 
 pub(crate) mod arrival;
 pub(crate) mod attended;
+mod conferences;
 pub(crate) mod dispatch;
 pub mod fuzz;
 pub mod intake;
@@ -47,6 +48,7 @@ use crate::gateway::arrival::Arrivals;
 use crate::gateway::invariants::Invariants;
 use crate::gateway::silent::silent_now;
 
+pub use conferences::{ConferenceRefused, Conferences, conferences, conferences_live};
 pub use kept::{Capture, kept};
 pub use recordings::CallRecordings;
 pub use trunkgate_resources::config::{GatewayConfig, Settings};
@@ -163,6 +165,7 @@ impl Gateway {
                     self.tell(now, key, CallEvent::AppAnswered { query, answer });
                 }
             }
+            Input::Conference(event) => self.edge.sessions.conferences.take(event),
             Input::Recorded(done) => recordings::done(self, &done),
             Input::RecordingLost(id, lost) => recordings::lack(self, id, &lost),
             Input::RecordingsRefused(refused) => self.edge.sessions.recordings.refuse(refused),
@@ -234,7 +237,8 @@ impl Gateway {
         let message = self.edge.indications.next().map(|at| (at, "message waiting"));
         let ban = self.edge.sources.strangers.next().map(|at| (at, "ban"));
         let session = self.edge.agents.next_end().map(|at| (at, "session"));
-        let all = [own, sip, health, registration, binding, message, ban, session];
+        let conference = self.edge.sessions.conferences.poll_timeout().map(|at| (at, "conference"));
+        let all = [own, sip, health, registration, binding, message, ban, session, conference];
         all.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
     /// Live and recent calls, newest first.
@@ -340,6 +344,7 @@ impl Gateway {
             edge: edge.config.name.clone(),
             calls: edge.admission.live(),
             calls_limit: edge.admission.limits().0,
+            conferences: conferences_live(self),
             limited: edge.admission.limited.views(now),
             logins: edge.sources.logins.views(now),
             draining: edge.admission.draining,

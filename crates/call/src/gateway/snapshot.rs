@@ -312,6 +312,7 @@ impl Call {
             ending: None,
             is_programmed: program.is_some(),
             recogniser: None,
+            seat: None,
             recordings: snapshot.recordings.map(RecordingsSnapshot::restore),
             siprec: RecordingSessions::waiting(&snapshot.siprec),
             callback,

@@ -22,7 +22,7 @@ pub enum Standing {
 }
 
 /// One party with its settings.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     pub(super) id: MemberId,
     pub(super) call_sid: String,

@@ -139,6 +139,13 @@ pub enum Action {
     },
     /// Send a callback.
     Callback(Callback),
+    /// Take note that the conference is over; the last of its actions.
+    Ended {
+        /// The cause.
+        reason: EndReason,
+        /// SID of the call whose leaving ended it.
+        call_sid: Option<String>,
+    },
 }
 
 /// An announcement that plays or waits.

@@ -13,6 +13,13 @@ use super::{Action, Refusal, Room, Status};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomId(u64);
 
+impl RoomId {
+    /// Returns its number, which no other conference of the edge has.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// Conferences that go on.
 #[derive(Debug, Default)]
 pub struct Rooms {
@@ -110,7 +117,9 @@ impl Rooms {
         while let Some(action) = room.poll_output() {
             self.actions.push_back((id, action));
         }
-        if room.status() == Status::Completed {
+        if let (Status::Completed, Some((reason, call_sid))) = (room.status(), room.ended()) {
+            let call_sid = call_sid.map(str::to_owned);
+            self.actions.push_back((id, Action::Ended { reason, call_sid }));
             self.rooms.remove(&id);
         }
     }

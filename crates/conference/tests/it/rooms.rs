@@ -1,6 +1,6 @@
 //! Semantics of conferences: start, end, music, beeps, callbacks and their fields.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha8Rng;
@@ -577,12 +577,14 @@ struct Judge {
     /// Last number of each conference, how many parties were reported as there, and whether it has ended.
     reported: BTreeMap<RoomId, (u64, i64, bool)>,
     recording: BTreeMap<RoomId, bool>,
+    ended: BTreeSet<RoomId>,
 }
 
 impl Judge {
     fn take(&mut self, room: RoomId, action: Action) {
         let (number, there, is_over) = self.reported.entry(room).or_default();
-        assert!(!*is_over, "nothing after the end");
+        assert!(!self.ended.contains(&room), "nothing after the end");
+        assert_eq!(*is_over, matches!(action, Action::Ended { .. }), "the end is reported, and then it is over");
         match action {
             Action::Stand { member, standing } => drop(self.standing.insert((room, member), standing)),
             Action::Music { member, music: Some(music) } => drop(self.music.insert((room, member), music)),
@@ -596,6 +598,7 @@ impl Judge {
                 *there += i64::from(is(Occasion::ParticipantJoin)) - i64::from(is(Occasion::ParticipantLeave));
                 *is_over = is(Occasion::ConferenceEnd);
             }
+            Action::Ended { .. } => assert!(self.ended.insert(room)),
             Action::Beep | Action::Announce { .. } | Action::Release { .. } => {}
         }
     }
@@ -623,7 +626,7 @@ impl Judge {
         }
         let over = self.reported.iter().filter(|(id, _)| rooms.get(**id).is_none());
         over.for_each(|(id, (_, there, is_over))| {
-            assert_eq!((*there, *is_over), (0, true), "{id:?}");
+            assert_eq!((*there, *is_over, self.ended.contains(id)), (0, true, true), "{id:?}");
             assert_ne!(self.recording.get(id), Some(&true), "its recording has ended");
         });
     }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_call::{Gateway, GatewayConfig, Input, RecogniserSpec, RecordingLinks, Settings};
 use trunkgate_media::agent::Format;
+use trunkgate_media::conference::Node;
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId, PacketBuf, RecordingId, Session, SessionSnapshot};
 use trunkgate_route::Table;
 
@@ -47,6 +48,10 @@ pub struct Edge {
     pub told: VecDeque<Told>,
     /// Sockets to agents.
     pub sockets: Sockets,
+    /// Mixers of conferences.
+    pub(crate) node: Node,
+    /// Whether their next tick is planned.
+    pub(crate) is_mixing: bool,
     /// Callers with agents.
     pub(crate) talking: Talking,
     /// What was recorded.
@@ -99,6 +104,8 @@ impl Edge {
             ports: BTreeMap::new(),
             told: VecDeque::new(),
             sockets: Sockets::default(),
+            node: Node::new(),
+            is_mixing: false,
             talking: Talking::default(),
             recorded: Recordings::default(),
             recorders: BTreeMap::new(),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Instant;
 
+use trunkgate_call::conferences_live;
 use trunkgate_phone::{Ending, Manner, PhoneCall, State};
 
 use super::apps::Apps;
@@ -81,6 +82,8 @@ pub(super) fn end(world: &World, end: Instant) -> Result<(), String> {
         ("transactions", metrics.sip.transactions_active),
         ("dialogs", metrics.sip.dialogs_active),
         ("media ports", metrics.media_ports_in_use),
+        ("conferences", conferences_live(gateway)[0] as u64),
+        ("parties at the mixers", world.edge.node.parties() as u64),
         ("media sessions", world.edge.sessions.len() as u64),
         ("bound ports", world.edge.ports.len() as u64),
         ("agents' sockets", world.edge.sockets.live() as u64),

@@ -9,6 +9,7 @@ mod agents;
 mod apps;
 mod asked;
 mod check;
+mod conferences;
 mod line;
 mod recognisers;
 mod recordings;
@@ -74,6 +75,8 @@ pub(crate) enum Happening {
     Agent(Socket, AgentAct),
     /// Media events wait for the gateway.
     Told,
+    /// The mixers of conferences tick.
+    Mix,
     /// A name was looked up.
     Resolved(QueryId, Vec<Server>),
     /// The application answers a question.
@@ -332,6 +335,7 @@ impl World {
                     self.drain_gateway();
                 }
             }
+            Happening::Mix => self.mix(),
             Happening::Agent(socket, act) => {
                 self.log.line(self.now, format_args!("agent   {socket:?} {act:?}"));
                 self.edge.agent(self.now, socket, act);
@@ -407,6 +411,7 @@ impl World {
                     self.log.line(self.now, format_args!("command {id:?} {}", name_of(&command)));
                     self.edge.command(self.now, id, command);
                 }
+                Output::Conference(command) => self.mixer_told(*command),
                 Output::Resolve { query, destination } => self.look_up(query, &destination.host),
                 Output::Pong { flow } => self.log.line(self.now, format_args!("pong to {}", flow.remote)),
                 Output::App(question) => apps::asked(self, *question),

@@ -173,6 +173,18 @@ pub static CALLBACKS: &[Callback] = &[
     Callback { name: "`action` of Dial", purposes: &["dial"], subject: Subject::Caller, own: DIAL },
     Callback { name: "`action` of Connect", purposes: &["connect"], subject: Subject::Caller, own: &[] },
     Callback {
+        name: "`waitUrl` of Conference, HoldUrl of a participant",
+        purposes: &["wait"],
+        subject: Subject::Caller,
+        own: &[
+            (
+                "ConferenceSid",
+                NotSupported("the request is one of the call; `statusCallback` of Conference has the SID"),
+            ),
+            ("FriendlyName", NotSupported("the same")),
+        ],
+    },
+    Callback {
         name: "`action` of Refer",
         purposes: &["refer"],
         subject: Subject::Caller,
@@ -199,6 +211,12 @@ pub static CALLBACKS: &[Callback] = &[
         purposes: &["status"],
         subject: Subject::Party,
         own: PARTY_PROGRESS,
+    },
+    Callback {
+        name: "`statusCallback` of Conference",
+        purposes: &["conference"],
+        subject: Subject::Itself,
+        own: CONFERENCE,
     },
     Callback {
         name: "`statusCallback` of Stream",
@@ -278,8 +296,8 @@ static GATHER: &[Field] = &[
 
 static DIAL: &[Field] = &[
     ("DialCallStatus", Supported),
-    ("DialCallSid", Supported),
-    ("DialCallDuration", Supported),
+    ("DialCallSid", Differs("absent behind a conference")),
+    ("DialCallDuration", Differs("absent behind a conference")),
     ("DialBridged", Supported),
     (
         "DialSipResponseCode",
@@ -296,6 +314,30 @@ static DIAL: &[Field] = &[
     ),
     ("RecordingUrl", Supported),
     ("RecordingSid", Supported),
+];
+
+static CONFERENCE: &[Field] = &[
+    ("AccountSid", Supported),
+    ("Timestamp", Supported),
+    ("ConferenceSid", Supported),
+    ("FriendlyName", Supported),
+    ("SequenceNumber", Differs("counts the callbacks that are sent, from 1")),
+    ("StatusCallbackEvent", Supported),
+    ("CallSid", Supported),
+    ("Muted", Supported),
+    ("Hold", Supported),
+    ("Coaching", Supported),
+    ("EndConferenceOnExit", Supported),
+    ("StartConferenceOnEnter", Supported),
+    ("ParticipantLabel", Supported),
+    ("ParticipantCallStatus", Supported),
+    ("ReasonParticipantLeft", Supported),
+    ("CallSidEndingConference", Supported),
+    ("ParticipantLabelEndingConference", Supported),
+    ("ReasonConferenceEnded", Supported),
+    ("Reason", Differs("the edge's own words")),
+    ("AnnounceUrl", NotSupported("announcements are not in this version")),
+    ("ReasonAnnouncementFailed", NotSupported("announcements are not in this version")),
 ];
 
 static MESSAGE: &[Field] = &[

@@ -57,6 +57,9 @@ const NO_REGULATION: Given = Refused("numbers are the carrier's: the edge has no
 const NO_MEDIA: Given = Refused("messages with media are not in this version");
 const NO_SCHEDULE: Given = Refused("messages are not scheduled");
 const NOT_OF_AN_EDGE: Given = Refused("a function of Twilio's cloud");
+const NO_ANNOUNCEMENTS: Given = Refused("announcements are not in this version");
+const NO_CONFERENCE_RECORDING: Given =
+    Refused("a conference is not recorded; `Record` records the call of the participant");
 const FALSE: &[&str] = &["false", "False"];
 const NUMBER_FORM: Given = Differs("a number in any form");
 const NOT_OF_PARTY: Given = Differs("of a caller's call; of the call of a dialled party it is refused (501)");
@@ -111,6 +114,128 @@ pub static CREATE_CALL: Operation = Operation {
     ],
 };
 
+/// `GET …/Conferences.json`
+pub static LIST_CONFERENCES: Operation = Operation {
+    method: "GET",
+    path: "{AC}/Conferences.json",
+    parameters: &[
+        ("FriendlyName", Supported),
+        ("Status", Supported),
+        ("DateCreated", SPAN),
+        ("DateCreated>", SPAN),
+        ("DateCreated<", SPAN),
+        ("DateUpdated", Differs("of a conference that goes on, its beginning")),
+        ("DateUpdated>", Differs("the same")),
+        ("DateUpdated<", Differs("the same")),
+        ("PageSize", Supported),
+        ("Page", PAGE),
+        ("PageToken", Supported),
+    ],
+};
+
+/// `POST …/Conferences/{CF}.json`
+pub static UPDATE_CONFERENCE: Operation = Operation {
+    method: "POST",
+    path: "{AC}/Conferences/{CF}.json",
+    parameters: &[
+        ("Status", Differs("`completed`; the parties' calls go on behind the conference")),
+        ("AnnounceUrl", NO_ANNOUNCEMENTS),
+        ("AnnounceMethod", NO_ANNOUNCEMENTS),
+    ],
+};
+
+/// `GET …/Conferences/{CF}/Participants.json`
+pub static LIST_PARTICIPANTS: Operation = Operation {
+    method: "GET",
+    path: "{AC}/Conferences/{CF}/Participants.json",
+    parameters: &[
+        ("Muted", Supported),
+        ("Hold", Supported),
+        ("Coaching", Supported),
+        ("PageSize", Supported),
+        ("Page", PAGE),
+        ("PageToken", Supported),
+    ],
+};
+
+/// `POST …/Conferences/{CF}/Participants.json`
+pub static CREATE_PARTICIPANT: Operation = Operation {
+    method: "POST",
+    path: "{AC}/Conferences/{CF}/Participants.json",
+    parameters: &[
+        ("To", Differs("a number, or a SIP address whose host is that of a trunk; `client:` is refused")),
+        ("From", Differs("a `[[number]]` of the edge")),
+        ("Label", Supported),
+        ("Muted", Supported),
+        ("Beep", Supported),
+        ("StartConferenceOnEnter", Supported),
+        ("EndConferenceOnExit", Supported),
+        ("WaitUrl", Supported),
+        ("WaitMethod", Supported),
+        ("MaxParticipants", Differs("50 at most")),
+        ("Coaching", Supported),
+        ("CallSidToCoach", Supported),
+        ("ConferenceStatusCallback", Supported),
+        ("ConferenceStatusCallbackMethod", Supported),
+        ("ConferenceStatusCallbackEvent", Supported),
+        ("StatusCallback", Supported),
+        ("StatusCallbackMethod", Supported),
+        ("StatusCallbackEvent", Supported),
+        ("Timeout", Supported),
+        ("TimeLimit", Supported),
+        ("Record", Differs(NEEDS_RECORDING)),
+        ("RecordingChannels", Supported),
+        ("RecordingTrack", Supported),
+        ("RecordingStatusCallback", Supported),
+        ("RecordingStatusCallbackMethod", Supported),
+        ("RecordingStatusCallbackEvent", Supported),
+        ("Trim", Supported),
+        ("EarlyMedia", Only(FALSE)),
+        ("ConferenceRecord", Only(&["false", "do-not-record"])),
+        ("ConferenceTrim", NO_CONFERENCE_RECORDING),
+        ("ConferenceRecordingStatusCallback", NO_CONFERENCE_RECORDING),
+        ("ConferenceRecordingStatusCallbackMethod", NO_CONFERENCE_RECORDING),
+        ("ConferenceRecordingStatusCallbackEvent", NO_CONFERENCE_RECORDING),
+        ("Region", Refused("a conference is mixed at the edge that its parties call")),
+        ("JitterBufferSize", Refused("the mixer's buffer follows the arrival of each party's packets")),
+        ("SipAuthPassword", NO_SIP_LOGIN),
+        ("SipAuthUsername", NO_SIP_LOGIN),
+        ("Byoc", Refused("trunks are chosen by `[api] connect`")),
+        ("CallReason", Refused("the reason is not passed on")),
+        ("CallerId", Refused("the party sees `From`")),
+        ("CallerDisplayName", Refused("the party sees `From`")),
+        ("CallToken", NOT_SIGNED),
+        ("ClientNotificationUrl", NO_CLIENTS),
+        ("AmdStatusCallback", NO_DETECTION),
+        ("AmdStatusCallbackMethod", NO_DETECTION),
+        ("MachineDetection", NO_DETECTION),
+        ("MachineDetectionSilenceTimeout", NO_DETECTION),
+        ("MachineDetectionSpeechEndThreshold", NO_DETECTION),
+        ("MachineDetectionSpeechThreshold", NO_DETECTION),
+        ("MachineDetectionTimeout", NO_DETECTION),
+    ],
+};
+
+/// `POST …/Conferences/{CF}/Participants/{CA}.json`
+pub static UPDATE_PARTICIPANT: Operation = Operation {
+    method: "POST",
+    path: "{AC}/Conferences/{CF}/Participants/{CA}.json",
+    parameters: &[
+        ("Muted", Supported),
+        ("Hold", Supported),
+        ("HoldUrl", Differs("the edge's own music by default")),
+        ("HoldMethod", Supported),
+        ("BeepOnExit", Supported),
+        ("EndConferenceOnExit", Supported),
+        ("Coaching", Supported),
+        ("CallSidToCoach", Supported),
+        ("WaitUrl", Supported),
+        ("WaitMethod", Supported),
+        ("AnnounceUrl", NO_ANNOUNCEMENTS),
+        ("AnnounceMethod", NO_ANNOUNCEMENTS),
+    ],
+};
+
 /// `POST …/Calls/{CA}/Recordings.json`
 pub static CREATE_RECORDING: Operation = Operation {
     method: "POST",
@@ -132,7 +257,7 @@ pub static LIST_RECORDINGS: Operation = Operation {
     path: "{AC}/Recordings.json",
     parameters: &[
         ("CallSid", Supported),
-        ("ConferenceSid", Differs("finds none: conferences are not in this version")),
+        ("ConferenceSid", Differs("finds none: conferences are not recorded")),
         ("DateCreated", SPAN),
         ("DateCreated>", SPAN),
         ("DateCreated<", SPAN),
@@ -341,6 +466,14 @@ pub static OPERATIONS: &[&Operation] = &[
     },
     &Operation { method: "GET", path: "{AC}/Transcriptions/{TR}.json", parameters: &[] },
     &Operation { method: "DELETE", path: "{AC}/Transcriptions/{TR}.json", parameters: &[] },
+    &LIST_CONFERENCES,
+    &Operation { method: "GET", path: "{AC}/Conferences/{CF}.json", parameters: &[] },
+    &UPDATE_CONFERENCE,
+    &LIST_PARTICIPANTS,
+    &CREATE_PARTICIPANT,
+    &Operation { method: "GET", path: "{AC}/Conferences/{CF}/Participants/{CA}.json", parameters: &[] },
+    &UPDATE_PARTICIPANT,
+    &Operation { method: "DELETE", path: "{AC}/Conferences/{CF}/Participants/{CA}.json", parameters: &[] },
     &LIST_NUMBERS,
     &Operation { method: "GET", path: "{AC}/IncomingPhoneNumbers/{PN}.json", parameters: &[] },
     &UPDATE_NUMBER,
@@ -373,12 +506,11 @@ pub static OPERATIONS: &[&Operation] = &[
 ];
 
 /// Lists below an account or a call that are refused by name.
-pub static LATER: [&str; 16] = [
+pub static LATER: [&str; 15] = [
     "Addresses",
     "Applications",
     "AvailablePhoneNumbers",
     "Balance",
-    "Conferences",
     "Events",
     "Notifications",
     "OutgoingCallerIds",
@@ -405,6 +537,7 @@ pub static LATER_METHODS: &[(&str, &str)] = &[
     ("POST", "{AC}/Calls/{CA}/Transcriptions.json"),
     ("POST", "{AC}/Messages/{SM}.json"),
     ("GET", "{AC}/Recordings/{RE}/AddOnResults.json"),
+    ("GET", "{AC}/Conferences/{CF}/Recordings.json"),
     ("GET", "{AC}/Messages/{SM}/Media.json"),
     ("POST", "{AC}/Messages/{SM}/Feedback.json"),
 ];

@@ -5,7 +5,7 @@ use super::requests::Resource;
 
 const NO_PRICE: Has = Null("the edge knows no prices");
 const NO_REGULATION: Has = Null("numbers are the carrier's: the edge has no register of addresses");
-const NO_CONFERENCE: Has = Null("conferences are not in this version");
+const NO_CONFERENCE: Has = Null("conferences are not recorded");
 const ENCRYPTION: Has = Null("the edge decrypts what it sends");
 const NO_TWIML_APP: Has = Null("TwiML applications are not in this version");
 const NOT_OF_AN_EDGE: Has = Null("a function of Twilio's cloud");
@@ -181,6 +181,43 @@ pub static RESOURCES: &[Resource] = &[
             ("status", Value),
             ("subresource_uris", Value),
             ("to", Value),
+            ("uri", Value),
+        ],
+    },
+    Resource {
+        name: "conference",
+        fields: &[
+            ("account_sid", Value),
+            ("api_version", Value),
+            ("call_sid_ending_conference", Sometimes("once a party's leaving has ended it")),
+            ("date_created", Value),
+            ("date_updated", Value),
+            ("friendly_name", Value),
+            ("reason_conference_ended", Sometimes("once it has ended")),
+            ("region", NOT_OF_AN_EDGE),
+            ("sid", Value),
+            ("status", Value),
+            ("subresource_uris", Value),
+            ("uri", Value),
+        ],
+    },
+    Resource {
+        name: "participant",
+        fields: &[
+            ("account_sid", Value),
+            ("call_sid", Value),
+            ("call_sid_to_coach", Sometimes("of one that coaches")),
+            ("coaching", Value),
+            ("conference_sid", Sometimes("unless it is called for a conference that has not begun")),
+            ("date_created", Value),
+            ("date_updated", Value),
+            ("end_conference_on_exit", Value),
+            ("hold", Value),
+            ("label", Sometimes("where it has one")),
+            ("muted", Value),
+            ("queue_time", Null("queues are not in this version")),
+            ("start_conference_on_enter", Value),
+            ("status", Value),
             ("uri", Value),
         ],
     },

@@ -165,5 +165,12 @@ pub static SEMANTICS: &[Semantic] = &[
         text: "`record` of a Dial records what the caller says and hears, from the connection or from the ringing on, to the end of the Dial.",
         state: State::Differs("with `-dual` the caller is left, and right is what the caller hears"),
     },
+    Semantic {
+        name: "conference-wait",
+        text: "A party hears the document of `waitUrl` again and again until the conference starts; Say, Play, Pause and Redirect may stand in it, another verb is an error (13238).",
+        state: State::Differs(
+            "a document that fails is followed by the edge's music; an audio file is fetched once and repeated",
+        ),
+    },
     rule("recording-default", "A recording has one channel unless `dual` is asked for; in Start it has two."),
 ];

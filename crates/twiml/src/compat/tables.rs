@@ -14,7 +14,9 @@ const NO_CONFIGURATION: super::State = NotSupported("a function of Twilio's clou
 const BY_RECOGNISER: &str = "speech by the recogniser of `[recognition]`; without one, and in the document of a called party, `dtmf speech` gathers digits only, with a warning, and `speech` alone is refused by name";
 const PASSED_ON: &str = "passed on to the recogniser, which may ignore it";
 const NO_DETECTION: super::State = NotSupported("answering-machine detection is not in this version");
-const NO_CONFERENCE: super::State = NotSupported("conferences are not in this version");
+const NO_CONFERENCE_RECORDING: super::State = NotSupported(
+    "a conference is not recorded; `Start` with `Recording` records the call of a party with all that it hears",
+);
 const NO_QUEUE: super::State = NotSupported("queues are not in this version");
 const NO_PAYMENT: super::State = NotSupported("payments are not supported");
 const NO_CLIENT: super::State = NotSupported("Voice SDK clients are not supported");
@@ -171,31 +173,34 @@ pub static VOICE: &[Entry] = &[
             ("value", Supported),
         ],
     ),
-    refused(
+    element(
         "Dial/Conference",
-        NO_CONFERENCE,
         &[
-            ("muted", NO_CONFERENCE),
-            ("beep", NO_CONFERENCE),
-            ("startConferenceOnEnter", NO_CONFERENCE),
-            ("endConferenceOnExit", NO_CONFERENCE),
-            ("waitUrl", NO_CONFERENCE),
-            ("waitMethod", NO_CONFERENCE),
-            ("maxParticipants", NO_CONFERENCE),
-            ("record", NO_CONFERENCE),
-            ("recordingConfigurationId", NO_CONFERENCE),
-            ("region", NO_CONFERENCE),
-            ("coach", NO_CONFERENCE),
-            ("trim", NO_CONFERENCE),
-            ("statusCallback", NO_CONFERENCE),
-            ("statusCallbackMethod", NO_CONFERENCE),
-            ("statusCallbackEvent", NO_CONFERENCE),
-            ("recordingStatusCallback", NO_CONFERENCE),
-            ("recordingStatusCallbackMethod", NO_CONFERENCE),
-            ("recordingStatusCallbackEvent", NO_CONFERENCE),
-            ("eventCallbackUrl", NO_CONFERENCE),
-            ("jitterBufferSize", NO_CONFERENCE),
-            ("participantLabel", NO_CONFERENCE),
+            ("(text)", Differs("a name, or the SID of a conference that goes on")),
+            ("muted", Supported),
+            ("beep", Supported),
+            ("startConferenceOnEnter", Supported),
+            ("endConferenceOnExit", Supported),
+            ("participantLabel", Supported),
+            ("waitUrl", Differs("the edge's own music by default; it also follows a document that fails")),
+            ("waitMethod", Supported),
+            (
+                "maxParticipants",
+                Differs("50 at most; of the first party's and the one of a party that joins, the lower holds"),
+            ),
+            ("coach", Supported),
+            ("statusCallback", Supported),
+            ("statusCallbackMethod", Supported),
+            ("statusCallbackEvent", Supported),
+            ("record", NO_CONFERENCE_RECORDING),
+            ("trim", NO_CONFERENCE_RECORDING),
+            ("recordingStatusCallback", NO_CONFERENCE_RECORDING),
+            ("recordingStatusCallbackMethod", NO_CONFERENCE_RECORDING),
+            ("recordingStatusCallbackEvent", NO_CONFERENCE_RECORDING),
+            ("recordingConfigurationId", NO_CONFIGURATION),
+            ("region", NotSupported("a conference is mixed at the edge that its parties call")),
+            ("jitterBufferSize", NotSupported("the mixer's buffer follows the arrival of each party's packets")),
+            ("eventCallbackUrl", NotSupported("`statusCallback` reports the events")),
         ],
     ),
     refused(

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::audio::is_digits;
+use super::conference::{self, Conference};
 use super::fields::{Fields, Method};
 use super::record::{self, DialRecord};
 use super::verb::{Kind, Refused};
@@ -14,6 +15,9 @@ use crate::limits::{NOUNS, RING_SECONDS, SECONDS, SIP_HEADER_BYTES};
 use crate::problem::code;
 use crate::secret::Secret;
 use crate::xml::Element;
+
+/// Longest time together by default.
+const TIME_LIMIT_SECONDS: u32 = 14_400;
 
 /// Connects the caller with another party.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +43,27 @@ pub struct Dial {
     pub record: Option<Box<DialRecord>>,
     /// Parties in order.
     pub targets: Vec<Target>,
+    /// The conference that the caller joins; no party is called then.
+    #[serde(default)]
+    pub conference: Option<Box<Conference>>,
+}
+
+impl Default for Dial {
+    fn default() -> Self {
+        Dial {
+            action: None,
+            method: Method::Post,
+            timeout: Duration::from_secs(30),
+            time_limit: Duration::from_secs(u64::from(TIME_LIMIT_SECONDS)),
+            caller_id: None,
+            hangup_on_star: false,
+            answer_on_bridge: false,
+            sequential: false,
+            record: None,
+            targets: Vec::new(),
+            conference: None,
+        }
+    }
 }
 
 /// One party of a Dial.
@@ -133,13 +158,14 @@ pub(super) fn dial(mut fields: Fields<'_>) -> Kind {
         action: fields.text("action"),
         method: fields.method("method", 13210),
         timeout: fields.seconds_from_one("timeout", 13212, 30, RING_SECONDS),
-        time_limit: fields.seconds_from_one("timeLimit", 13216, 14_400, SECONDS),
+        time_limit: fields.seconds_from_one("timeLimit", 13216, TIME_LIMIT_SECONDS, SECONDS),
         caller_id: fields.text("callerId"),
         hangup_on_star: fields.flag("hangupOnStar", 13213),
         answer_on_bridge: fields.flag("answerOnBridge", 13219),
         sequential: fields.flag("sequential", 13218),
         record: record::of_dial(&mut fields),
         targets: Vec::new(),
+        conference: None,
     };
     let (element, path, warnings) = (fields.element, fields.path(), fields.warnings);
     let number = element.text();
@@ -154,19 +180,25 @@ pub(super) fn dial(mut fields: Fields<'_>) -> Kind {
         if let State::NotSupported(text) = entry.state {
             return Kind::Refused(Refused::new(entry.path, code::DIAL_NOUN, text));
         }
+        let is_conference = entry.path == "Dial/Conference";
+        if dial.conference.is_some() || (is_conference && !dial.targets.is_empty()) {
+            let message = format!("<{}> is skipped: a <Conference> is the only noun of its <Dial>", child.name);
+            warnings.add(code::CONFERENCE_BESIDE, child.position, message);
+            continue;
+        }
         let noun = Fields::open(entry, child, warnings);
-        let target = match entry.path {
-            "Dial/Number" => number_noun(noun),
-            _ => sip_noun(noun),
-        };
-        dial.targets.extend(target);
+        match entry.path {
+            "Dial/Number" => dial.targets.extend(number_noun(noun)),
+            "Dial/Conference" => dial.conference = conference::conference(noun).map(Box::new),
+            _ => dial.targets.extend(sip_noun(noun)),
+        }
     }
     if dial.targets.len() > NOUNS {
         let message = format!("<Dial> has more than {NOUNS} nouns; the rest is not called");
         warnings.add(code::DIAL_NOUNS, element.position, message);
         dial.targets.truncate(NOUNS);
     }
-    if dial.targets.is_empty() {
+    if dial.targets.is_empty() && dial.conference.is_none() {
         warnings.add(code::DIAL_NUMBER, element.position, "<Dial> has no party to call");
     }
     Kind::Dial(Box::new(dial))

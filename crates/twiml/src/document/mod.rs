@@ -2,6 +2,7 @@
 //! wrong is a warning, as at Twilio.
 
 mod audio;
+mod conference;
 mod dial;
 mod fields;
 mod gather;
@@ -22,6 +23,7 @@ use crate::problem::{Error, Position, Warning, code};
 use crate::xml::{self, Element, Node};
 
 pub use audio::{Loop, Pause, Play, PlaySource, Say, is_digits};
+pub use conference::Conference;
 pub use dial::{Callback, CallbackEvents, Dial, Header, SipParty, SipUri, Target};
 pub use fields::Method;
 pub use gather::{Gather, Prompt, PromptKind};

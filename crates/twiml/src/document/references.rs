@@ -58,6 +58,8 @@ fn of_verb(verb: &Element, found: &mut Vec<Reference>) {
         "Dial" => {
             let parties = verb.elements().filter(|noun| matches!(noun.name.as_str(), "Number" | "Sip"));
             parties.for_each(|party| document(party, party.attribute("url"), found));
+            let rooms = verb.elements().filter(|noun| noun.name == "Conference");
+            rooms.for_each(|room| document(room, room.attribute("waitUrl"), found));
             document(verb, verb.attribute("action"), found);
         }
         "Connect" | "Record" | "Refer" => document(verb, verb.attribute("action"), found),

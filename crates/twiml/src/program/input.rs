@@ -10,7 +10,7 @@ use crate::secret::Secret;
 
 use super::message::VoiceMessage;
 use super::spoken::Heard;
-use super::step::Parameter;
+use super::step::{Background, Parameter};
 
 /// Place of the first document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,8 @@ pub enum Source {
     Digits(Secret),
     /// None: the caller leaves a message.
     Message(VoiceMessage),
+    /// None: the caller joins the conference of this name.
+    Conference(String),
 }
 
 /// An event of the call.
@@ -94,6 +96,13 @@ pub enum Input {
         id: u32,
         /// Result.
         result: DialResult,
+    },
+    /// What the caller is to hear in a conference from now on.
+    Background {
+        /// Id of the conference's step.
+        id: u32,
+        /// It; `None`: the other parties.
+        background: Option<Background>,
     },
     /// The caller has been silent for as long as ends a Record.
     Silent {
@@ -172,6 +181,8 @@ impl DialResult {
 pub enum DialStatus {
     /// A party answered, and its call is over.
     Completed,
+    /// The caller was in a conference.
+    Answered,
     /// Busy.
     Busy,
     /// Not answered in time.
@@ -187,6 +198,7 @@ impl DialStatus {
     pub const fn name(self) -> &'static str {
         match self {
             DialStatus::Completed => "completed",
+            DialStatus::Answered => "answered",
             DialStatus::Busy => "busy",
             DialStatus::NoAnswer => "no-answer",
             DialStatus::Failed => "failed",

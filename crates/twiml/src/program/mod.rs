@@ -14,6 +14,7 @@ mod spoken;
 mod step;
 mod steps;
 mod verbs;
+mod waiting;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -25,7 +26,7 @@ use pace::{DOCUMENTS, Pace};
 use recording::Recording;
 use steps::{Sound, Steps};
 
-use crate::document::{self, Document, Kind, Loop, Method, Play, PlaySource, Say, Verb, Warnings};
+use crate::document::{self, Conference, Dial, Document, Kind, Loop, Method, Play, PlaySource, Say, Verb, Warnings};
 use crate::location::Location;
 use crate::problem::{Error, Position, code};
 use crate::secret::Secret;
@@ -34,8 +35,8 @@ pub use input::{DialResult, DialStatus, Input, RecordResult, ReferResult, Source
 pub use message::VoiceMessage;
 pub use spoken::Heard;
 pub use step::{
-    Address, DialRecordStep, DialStep, Note, Parameter, Party, Purpose, RecognitionStep, RecordStep, RecordingStep,
-    Request, SiprecStep, StatusCallback, Step, StreamStep, Trace, TranscriptionStep,
+    Address, Background, ConferenceStep, DialRecordStep, DialStep, Note, Parameter, Party, Purpose, RecognitionStep,
+    RecordStep, RecordingStep, Request, SiprecStep, StatusCallback, Step, StreamStep, Trace, TranscriptionStep,
 };
 
 /// Settings of an application for its programs.
@@ -64,6 +65,8 @@ pub enum Role {
     Caller,
     /// A called party, between its answer and the connection.
     Called,
+    /// A party of a conference that does not hear the others.
+    Waiting,
 }
 
 /// A program of one call.
@@ -93,6 +96,9 @@ pub struct Program {
     /// The document that follows these verbs.
     #[serde(default)]
     then: Option<Source>,
+    /// The document of a party that waits, which is run again at its end.
+    #[serde(default)]
+    waits_with: Option<Source>,
     /// Whether it came from the fallback URL.
     in_fallback: bool,
     /// Whether the caller's call is answered.
@@ -147,6 +153,9 @@ struct Dialling {
     bridged: bool,
     /// Whether the caller is gone and only the action is left to request.
     abandoned: bool,
+    /// The document that the caller hears in a conference, while it does not hear the others.
+    #[serde(default)]
+    waits: Option<Box<Program>>,
 }
 
 impl Program {
@@ -157,6 +166,7 @@ impl Program {
             location: Location::Inline,
             verbs: VecDeque::new(),
             then: None,
+            waits_with: None,
             in_fallback: false,
             answered: false,
             pace: Pace::default(),
@@ -172,7 +182,13 @@ impl Program {
         match source {
             Source::Fetch { location, method } => {
                 self.location = location.clone();
-                let request = Request { location, method, purpose: Purpose::Start, parameters: Vec::new() };
+                let purpose = if self.settings.role == Role::Waiting {
+                    self.waits_with = Some(Source::Fetch { location: location.clone(), method });
+                    Purpose::Wait
+                } else {
+                    Purpose::Start
+                };
+                let request = Request { location, method, purpose, parameters: Vec::new() };
                 self.fetch(now, request);
             }
             Source::Text(text) => {
@@ -187,6 +203,10 @@ impl Program {
             Source::Message(message) => {
                 self.location = message.location();
                 self.verbs = message.verbs().into();
+                self.state = State::Ready;
+            }
+            Source::Conference(name) => {
+                self.verbs = VecDeque::from([Verb { position: Position::START, kind: Kind::Dial(joining(&name)) }]);
                 self.state = State::Ready;
             }
         }
@@ -206,6 +226,12 @@ impl Program {
 
     /// Takes an event of the call.
     pub fn handle_input(&mut self, now: Duration, input: Input) {
+        let input = if let State::Dialling(dialling) = &mut self.state {
+            dialling.tell_waiting(now, input, &mut self.steps)
+        } else {
+            Some(input)
+        };
+        let Some(input) = input else { return };
         match input {
             Input::Fetched { id, url, content_type, body } => {
                 self.fetched(now, id, url, content_type.as_deref(), &body)
@@ -221,6 +247,14 @@ impl Program {
             Input::RecordFailed { id, text } => self.record_failed(now, id, text),
             Input::DialAnswered { id } => self.dial_answered(id),
             Input::DialEnded { id, result } => self.dial_ended(now, id, result),
+            Input::Background { id, background } => {
+                if let State::Dialling(dialling) = &mut self.state
+                    && dialling.id == id
+                    && !dialling.abandoned
+                {
+                    dialling.take_background(now, background, &mut self.steps);
+                }
+            }
             Input::StreamEnded { id, error } => self.stream_ended(now, id, error),
             Input::ReferEnded { id, result } => self.refer_ended(now, id, &result),
             Input::HungUp => self.hung_up(),
@@ -239,10 +273,10 @@ impl Program {
                     }
                 }
                 State::Recording(recording) => recording.end("maxLength has passed", &mut self.steps),
+                State::Dialling(dialling) => dialling.pass_waiting(now, &mut self.steps),
                 State::Ready
                 | State::Fetching { .. }
                 | State::Playing(_)
-                | State::Dialling(_)
                 | State::Streaming { .. }
                 | State::Referring { .. }
                 | State::Over => {}
@@ -262,10 +296,10 @@ impl Program {
             State::Pausing { until } => Some(*until),
             State::Gathering(gathering) => gathering.deadline(),
             State::Recording(recording) => recording.deadline(),
+            State::Dialling(dialling) => dialling.deadline(),
             State::Ready
             | State::Fetching { .. }
             | State::Playing(_)
-            | State::Dialling(_)
             | State::Streaming { .. }
             | State::Referring { .. }
             | State::Over => None,
@@ -295,7 +329,7 @@ impl Program {
                 Some(verb) => self.begin(now, verb),
                 None => match self.then.take() {
                     Some(source) => self.start(now, source, self.answered),
-                    None => self.end_of_document(),
+                    None => self.end_of_document(now),
                 },
             }
         }
@@ -311,7 +345,7 @@ impl Program {
         self.steps.reset_sounds();
     }
 
-    fn end_of_document(&mut self) {
+    fn end_of_document(&mut self, now: Duration) {
         match self.settings.role {
             Role::Caller => {
                 self.steps.trace(0, "Response", Note::Result("the document ends: the call is hung up".to_owned()));
@@ -322,6 +356,11 @@ impl Program {
                 self.steps.push(Step::Join);
                 self.state = State::Over;
             }
+            // The party still waits.
+            Role::Waiting => match self.waits_with.clone() {
+                Some(source) => self.start(now, source, true),
+                None => self.state = State::Over,
+            },
         }
     }
 
@@ -376,9 +415,13 @@ impl Program {
                 Err(wrong) => self.load(now, Err(wrong)),
             },
             audio if audio.starts_with("audio/") => {
-                self.steps.trace(0, "Response", Note::Result(format!("{audio} is played, then the call ends")));
+                let (repeat, then) = match self.settings.role {
+                    Role::Waiting => (Loop::Forever, "again and again"),
+                    Role::Caller | Role::Called => (Loop::Times(1), "then the call ends"),
+                };
+                self.steps.trace(0, "Response", Note::Result(format!("{audio} is played, {then}")));
                 self.answer();
-                self.state = State::Playing(self.steps.play_location(self.location.clone(), Loop::Times(1), 0));
+                self.state = State::Playing(self.steps.play_location(self.location.clone(), repeat, 0));
             }
             other => {
                 let shown: String = other.chars().take(40).collect();
@@ -718,7 +761,7 @@ impl Program {
                 self.steps.push(Step::EndDial { id: dialling.id });
                 // The outcome is known once the parties' calls are over.
                 if dialling.after.action.is_some() {
-                    self.state = State::Dialling(Dialling { abandoned: true, ..dialling });
+                    self.state = State::Dialling(Dialling { abandoned: true, waits: None, ..dialling });
                 }
             }
             State::Streaming { after, .. } => self.notify("Connect", &after, Purpose::Connect, Vec::new()),
@@ -751,6 +794,11 @@ impl Program {
             Err(text) => self.steps.trace(after.line, "Record", Note::Error { code: code::BAD_URL, text }),
         }
     }
+}
+
+/// Returns the Dial of a call that joins a conference and does nothing else.
+fn joining(name: &str) -> Box<Dial> {
+    Box::new(Dial { conference: Some(Box::new(Conference::named(name))), ..Dial::default() })
 }
 
 /// The type and charset of a Content-Type.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::step::{Note, Step};
-use super::{After, Dialling, Program, Role, Source, State};
+use super::{After, Dialling, Program, Role, Source, State, joining};
 use crate::document::{self, Document, Kind, Loop, Method, Play, PlaySource, Redirect, Verb, Warnings};
 use crate::location::Location;
 use crate::problem::{Error, Position};
@@ -34,7 +34,7 @@ impl Program {
             | State::Recording(_)
             | State::Streaming { .. } => false,
         };
-        if is_over || self.settings.role == Role::Called {
+        if is_over || self.settings.role != Role::Caller {
             return Ok(false);
         }
         let document = match &source {
@@ -47,6 +47,7 @@ impl Program {
                 let play = Play { source: PlaySource::Digits(digits.clone()), repeat: Loop::Times(1) };
                 document_of(Kind::Play(play))
             }
+            Source::Conference(name) => document_of(Kind::Dial(joining(name))),
             Source::Message(message) => Document { verbs: message.verbs(), warnings: Warnings::default() },
         };
         self.steps.trace(0, "Response", Note::Result("another document was requested".to_owned()));
@@ -68,7 +69,7 @@ impl Program {
             }
             State::Dialling(dialling) => {
                 self.steps.push(Step::EndDial { id: dialling.id });
-                State::Dialling(Dialling { after: none(dialling.after), ..dialling })
+                State::Dialling(Dialling { after: none(dialling.after), waits: None, ..dialling })
             }
             State::Streaming { id, after } => {
                 self.steps.push(Step::EndStream { id });

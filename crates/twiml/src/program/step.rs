@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::document::{CallbackEvents, Header, Loop, Method, Reject, ReportedStates, Say, SipUri, Tracks};
+use crate::document::{CallbackEvents, Conference, Header, Loop, Method, Reject, ReportedStates, Say, SipUri, Tracks};
 use crate::location::Location;
 use crate::secret::Secret;
 
@@ -91,7 +91,16 @@ pub enum Step {
     /// Call other parties; report [`Input::DialAnswered`](super::Input::DialAnswered) once one is connected and
     /// [`Input::DialEnded`](super::Input::DialEnded) at the end in any case.
     Dial(DialStep),
-    /// End the parties' calls; [`Input::DialEnded`](super::Input::DialEnded) still follows.
+    /// Have the caller join a conference; report [`Input::DialAnswered`](super::Input::DialAnswered) once it has,
+    /// [`Input::Background`](super::Input::Background) as often as what it hears changes, and
+    /// [`Input::DialEnded`](super::Input::DialEnded) at the end in any case.
+    Conference(ConferenceStep),
+    /// Play the edge's music until [`Step::StopPlaying`]; nothing is reported.
+    PlayMusic {
+        /// Id of the conference's step.
+        id: u32,
+    },
+    /// End the parties' calls, or have the caller leave the conference; [`Input::DialEnded`](super::Input::DialEnded) still follows.
     EndDial {
         /// Id of the dial.
         id: u32,
@@ -169,6 +178,8 @@ pub enum Purpose {
     Dial,
     /// The end of a Connect.
     Connect,
+    /// A party of a conference waits.
+    Wait,
     /// The result of a Refer.
     Refer,
     /// A partial result of speech input.
@@ -187,6 +198,7 @@ impl Purpose {
             Purpose::Record => "record",
             Purpose::Dial => "dial",
             Purpose::Connect => "connect",
+            Purpose::Wait => "wait",
             Purpose::Refer => "refer",
             Purpose::Partial => "partial",
             Purpose::Fallback => "fallback",
@@ -248,6 +260,37 @@ pub struct DialStep {
     /// Recording of what the caller and the party say.
     #[serde(default)]
     pub record: Option<Box<DialRecordStep>>,
+}
+
+/// A conference to join.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConferenceStep {
+    /// Id of the reports.
+    pub id: u32,
+    /// The conference and the settings of the party; its URLs are absolute.
+    pub conference: Conference,
+    /// What the caller hears before the start.
+    pub wait: Background,
+    /// Longest time in it.
+    pub time_limit: Duration,
+    /// Whether the caller leaves it by `*`.
+    pub leaves_on_star: bool,
+}
+
+/// What a party of a conference hears in place of the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Background {
+    /// The edge's own music.
+    Music,
+    /// Nothing.
+    Silence,
+    /// An audio file, or a document that is run again and again.
+    Document {
+        /// Its place.
+        location: Location,
+        /// Method of its request.
+        method: Method,
+    },
 }
 
 /// A recording of a dial.

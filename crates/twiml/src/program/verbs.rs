@@ -6,13 +6,14 @@ use super::gathering::{Ending, Gathering};
 use super::input::{DialResult, DialStatus, ReferResult};
 use super::recording::Recording;
 use super::step::{
-    Address, DialRecordStep, DialStep, Note, Parameter, Party, Purpose, RecordStep, RecordingStep, SiprecStep,
-    StatusCallback, Step, StreamStep, TranscriptionStep,
+    Address, Background, ConferenceStep, DialRecordStep, DialStep, Note, Parameter, Party, Purpose, RecordStep,
+    RecordingStep, SiprecStep, StatusCallback, Step, StreamStep, TranscriptionStep,
 };
+use super::waiting::may_wait_with;
 use super::{After, Dialling, Program, Role, State};
 use crate::document::{
-    Callback, Connect, Dial, Gather, Kind, Play, PlaySource, Record, RecordingNoun, Refer, Reject, Say, SiprecNoun,
-    Stream, Target, TranscriptionNoun, Verb,
+    Callback, Conference, Connect, Dial, Gather, Kind, Play, PlaySource, Record, RecordingNoun, Refer, Reject, Say,
+    SiprecNoun, Stream, Target, TranscriptionNoun, Verb,
 };
 use crate::problem::code;
 
@@ -21,6 +22,10 @@ impl Program {
     pub(super) fn begin(&mut self, now: Duration, verb: Verb) {
         let line = verb.position.line;
         self.steps.trace(line, verb.kind.name(), Note::Began);
+        if self.settings.role == Role::Waiting && !may_wait_with(&verb.kind) {
+            let text = "not allowed in a document for a party that waits".to_owned();
+            return self.fail(now, code::WAIT_VERB, line, verb.kind.name(), text);
+        }
         if self.settings.role == Role::Called
             && matches!(
                 verb.kind,
@@ -69,7 +74,7 @@ impl Program {
             let code = code::GATHER_INPUT;
             let why = match self.settings.role {
                 Role::Caller => "no recogniser is configured ([recognition])",
-                Role::Called => "the speech of a called party is not recognised",
+                Role::Called | Role::Waiting => "the speech of this party is not recognised",
             };
             if !speech.with_digits {
                 let text = format!("<Gather input=\"speech\"> is refused: {why}");
@@ -192,7 +197,10 @@ impl Program {
         Some(StreamStep { id, url, name, tracks, status, parameters })
     }
 
-    fn begin_dial(&mut self, now: Duration, dial: Dial, line: u32) {
+    fn begin_dial(&mut self, now: Duration, mut dial: Dial, line: u32) {
+        if let Some(conference) = dial.conference.take() {
+            return self.begin_conference(*conference, dial, line);
+        }
         let after = After { line, action: dial.action, method: dial.method };
         let mut parties = Vec::with_capacity(dial.targets.len());
         for target in dial.targets {
@@ -232,6 +240,7 @@ impl Program {
             hangup_on_star: dial.hangup_on_star,
             bridged: false,
             abandoned: false,
+            waits: None,
         });
         self.steps.push(Step::Dial(DialStep {
             id,
@@ -243,6 +252,32 @@ impl Program {
             sequential: dial.sequential,
             record,
         }));
+    }
+
+    /// Has the caller join a conference. What it cannot wait with is the edge's music.
+    fn begin_conference(&mut self, mut conference: Conference, dial: Dial, line: u32) {
+        self.answer();
+        if dial.record.is_some() {
+            let text = "the conference is not recorded: `record` is of a Dial to a party".to_owned();
+            self.steps.trace(line, "Dial", Note::Warning { code: code::SCHEMA, text });
+        }
+        conference.status = self.callback_url(conference.status.as_deref(), line, "Dial");
+        let wait = match conference.wait.take().map(|url| (self.location.resolve(&url), url)) {
+            None => Background::Music,
+            Some((_, url)) if url.is_empty() => Background::Silence,
+            Some((Ok(location), _)) => Background::Document { location, method: conference.wait_method },
+            Some((Err(text), _)) => {
+                let text = format!("waitUrl: {text}");
+                self.steps.trace(line, "Dial", Note::Warning { code: code::WAIT_URL, text });
+                Background::Music
+            }
+        };
+        let (id, after) = (self.steps.id(), After { line, action: dial.action, method: dial.method });
+        let (hangup_on_star, time_limit) = (dial.hangup_on_star, dial.time_limit);
+        self.state =
+            State::Dialling(Dialling { id, after, hangup_on_star, bridged: false, abandoned: false, waits: None });
+        let leaves_on_star = hangup_on_star;
+        self.steps.push(Step::Conference(ConferenceStep { id, conference, wait, time_limit, leaves_on_star }));
     }
 
     fn party(&mut self, address: Address, callback: Callback, line: u32) -> Result<Party, String> {

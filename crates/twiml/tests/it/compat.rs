@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use trunkgate_twiml::compat::{Entry, MESSAGING, SEMANTICS, State, VOICE, markdown};
 use trunkgate_twiml::{Kind, parse};
 
-use super::{audio, dial, documents, failures, gather, messaging, recordings, streams, transfers};
+use super::{audio, conferences, dial, documents, failures, gather, messaging, recordings, streams, transfers};
 
 fn shown() -> BTreeSet<String> {
     let all = [
         audio::ROWS,
+        conferences::ROWS,
         dial::ROWS,
         documents::ROWS,
         failures::ROWS,

@@ -119,7 +119,6 @@ behaviours! {
         for (body, code, name) in [
             ("<Say>Hi</Say><Leave/>", 12200, "<Leave>"),
             ("<Say>Hi</Say><Enqueue>a</Enqueue>", 12200, "<Enqueue>"),
-            ("<Say>Hi</Say><Dial><Conference>a</Conference></Dial>", 13215, "<Dial/Conference>"),
             ("<Say>Hi</Say><Dial><Client>a</Client></Dial>", 13215, "<Dial/Client>"),
             ("<Say>Hi</Say><Dial><Number>1</Number><Queue>a</Queue></Dial>", 13215, "<Dial/Queue>"),
             ("<Say>Hi</Say><Connect><VirtualAgent/></Connect>", 12200, "<Connect/VirtualAgent>"),

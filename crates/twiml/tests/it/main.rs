@@ -8,6 +8,7 @@ mod support;
 
 mod audio;
 mod compat;
+mod conferences;
 mod dial;
 mod documents;
 mod failures;

@@ -231,6 +231,7 @@ impl Call {
                 | Step::Beep { id }
                 | Step::Refer { id, .. } => self.id = *id,
                 Step::Dial(dial) => self.id = dial.id,
+                Step::Conference(conference) => self.id = conference.id,
                 Step::Record(record) => self.id = record.id,
                 Step::ConnectStream(stream) => self.id = stream.id,
                 Step::StartRecognition(step) => self.listening = step.id,
@@ -316,6 +317,8 @@ pub(crate) fn shown(step: &Step) -> String {
             });
             format!("dial {}{}", parties.join(" "), recorded.unwrap_or_default())
         }
+        Step::Conference(step) => format!("conference {}", step.conference.name),
+        Step::PlayMusic { .. } => "music".to_owned(),
         Step::EndDial { .. } => "end dial".to_owned(),
         Step::EndStream { .. } => "end stream".to_owned(),
         Step::ConnectStream(stream) => format!("connect {}", stream.url),

@@ -11,7 +11,9 @@
 //! | a dialled party or a stream is connected | answered |
 
 pub(crate) mod callback;
+pub(crate) mod conference;
 pub(crate) mod dial;
+mod music;
 pub(crate) mod parameters;
 pub(crate) mod progress;
 pub(crate) mod prompt;
@@ -33,7 +35,7 @@ use trunkgate_media::{EndId, WireSpec};
 use trunkgate_resources::io::QueryId;
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_route::{App, AppDocument, Number, Target};
-use trunkgate_twiml::{Location, Loop, Method, Program, Secret, Source, Step, VoiceMessage};
+use trunkgate_twiml::{ConferenceStep, Location, Loop, Method, Program, Secret, Source, Step, VoiceMessage};
 
 use crate::call::controller::Controller;
 use crate::call::program::progress::PartyCall;
@@ -60,6 +62,8 @@ pub(crate) struct Run {
     pub(crate) under_way: Option<Box<Step>>,
     /// A party that it dials, or a stream.
     pub(crate) side: Option<Side>,
+    /// The conference that its caller is in, for a restart.
+    pub(crate) conference: Option<Box<ConferenceStep>>,
     /// The called party whose document it runs; `None`: it is the caller's.
     pub(crate) called: Option<Called>,
     /// A REFER that it waits for.
@@ -228,6 +232,7 @@ impl Run {
     pub(crate) fn is_waiting(&self) -> bool {
         self.waits != Waits::Nothing
             || self.referral.is_some()
+            || self.conference.is_some()
             || self.program.is_recording()
             || self.program.poll_timeout().is_some()
     }
@@ -283,7 +288,7 @@ impl Run {
     pub(crate) fn is_application(&self) -> bool {
         match self.app.document {
             AppDocument::Url { .. } | AppDocument::File(_) | AppDocument::Text(_) => true,
-            AppDocument::Sound(_) | AppDocument::Mailbox(_) => false,
+            AppDocument::Sound(_) | AppDocument::Mailbox(_) | AppDocument::Conference(_) => false,
         }
     }
     /// Notes for the story of the call which application or mailbox has it.
@@ -302,6 +307,7 @@ pub(crate) fn first_document(document: &AppDocument) -> Source {
         AppDocument::Url { url, method } => (Location::Url(url.clone()), parameters::method_of(*method)),
         AppDocument::File(path) | AppDocument::Sound(path) => (Location::File(path.clone()), Method::Get),
         AppDocument::Text(text) => return Source::Text(text.to_string()),
+        AppDocument::Conference(name) => return Source::Conference(name.to_string()),
         AppDocument::Mailbox(mailbox) => {
             let greeting = mailbox.greeting.clone().map(Location::File);
             let (silence, max_length) = (mailbox.silence, mailbox.max_length);

@@ -16,6 +16,7 @@ use crate::call::State;
 use crate::call::controller::{Controller, TargetResult};
 use crate::call::media::dtmf::{Told, told};
 use crate::call::negotiation::requests::Info;
+use crate::call::program::conference::Conferring;
 use crate::call::program::progress::PartyCall;
 use crate::call::program::recognition::Recognising;
 use crate::call::program::records::Records;
@@ -59,6 +60,7 @@ impl Runner<'_> {
             waits: Waits::Nothing,
             under_way: None,
             side: None,
+            conference: None,
             called: None,
             referral: None,
             shown_as: cx.call.facts.shown_as.clone(),
@@ -94,7 +96,8 @@ impl Runner<'_> {
             }
             return self.parts.bridge.media.tell_digits(cx);
         }
-        let under_way = run.under_way.take();
+        let conference = run.conference.take().map(|step| Box::new(Step::Conference(*step)));
+        let under_way = conference.or(run.under_way.take());
         let recognition = run.program.recognition();
         self.parts.bridge.media.talk_to_caller(cx);
         if let Some(step) = recognition {
@@ -252,12 +255,14 @@ impl Runner<'_> {
         streams::report_streams(self.parts, cx, false);
         let Some(run) = self.end_program(cx) else { return };
         let (is_announcement, is_mailbox) = (run.is_announcement(), run.app.as_mailbox().is_some());
+        let is_conference = run.app.is_conference();
         cx.edge.apps.over(cx.now, &run.app.name, cx.call.legs.sid(), code.is_some());
         self.parts.search.controller = run.behind;
         let reason = match code {
             Some(_) if is_mailbox => ReasonSlug::RecordingUnavailable,
             Some(_) => ReasonSlug::AppFailed,
             None if is_announcement => ReasonSlug::Announced,
+            None if is_conference => return self.end_or_refuse(cx, ReasonSlug::ConferenceEnded),
             None if is_mailbox => return self.end_or_refuse(cx, ReasonSlug::VoicemailEnded),
             None => return self.end_or_refuse(cx, ReasonSlug::AppHungUp),
         };
@@ -275,6 +280,20 @@ impl Runner<'_> {
         });
         let failure = Failure { detail, ..Failure::unreached(reason) };
         self.go_on(cx, &run.app, failure);
+    }
+
+    /// The conference that is a route's target does not take the caller: the next target, or the end of the call.
+    pub(crate) fn conference_refused(&mut self, cx: &mut Cx<'_>, why: &str) {
+        let Some(run) = self.end_program(cx) else { return };
+        let reason = ReasonSlug::ConferenceRefused;
+        self.parts.search.controller = run.behind;
+        cx.call.story.proof = Some((reason, why.into()));
+        if !self.parts.search.controller.has_more() {
+            return self.end_or_refuse(cx, reason);
+        }
+        self.parts.bridge.media.stop_player(cx);
+        let detail = Some(format!("{}, {why}", reason.sentence()));
+        self.go_on(cx, &run.app, Failure { detail, ..Failure::unreached(reason) });
     }
 
     /// Has the call go on with the target behind an application that does not have it, or has it no longer.
@@ -323,10 +342,12 @@ impl Runner<'_> {
         progress::complete_parties(self.parts, cx, Some(DialStatus::Canceled));
         streams::report_streams(self.parts, cx, true);
         let transfer = Referrer::of(self.parts).refer_abandoned(cx);
+        let conference = Conferring::of(self.parts).hung_up(cx);
         if let Some(run) = &mut self.parts.program {
             let time = run.time(cx.now);
             let abandoned = run.side.clone();
             run.program.handle_input(time, Input::HungUp);
+            conference.into_iter().for_each(|left| run.program.handle_input(time, left));
             if let Some(transfer) = transfer {
                 run.program.handle_input(time, transfer);
             }
@@ -372,6 +393,8 @@ impl Runner<'_> {
             | Step::StartRecording(_)
             | Step::StopPlaying { .. }
             | Step::Dial(_)
+            | Step::Conference(_)
+            | Step::PlayMusic { .. }
             | Step::EndDial { .. }
             | Step::EndStream { .. }
             | Step::ConnectStream(_)

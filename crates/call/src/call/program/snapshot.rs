@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use trunkgate_resources::edge::Edge;
 use trunkgate_route::{App, AppDocument, StatusCallback, TargetSpec, WebhookMethod};
-use trunkgate_twiml::{Program, Step};
+use trunkgate_twiml::{ConferenceStep, Program, Step};
 
 use crate::call::controller::Controller;
 use crate::call::program::progress::PartyCallSnapshot;
@@ -24,6 +24,9 @@ pub(crate) struct RunSnapshot {
     ran_ms: u64,
     under_way: Option<Box<Step>>,
     side: Option<SideSnapshot>,
+    /// The conference that its caller is in: it joins again.
+    #[serde(default)]
+    conference: Option<Box<ConferenceStep>>,
     ring_timeout_ms: Option<u64>,
 }
 
@@ -101,6 +104,7 @@ impl RunSnapshot {
             ran_ms: millis(run.time(now)),
             under_way: run.under_way.clone().filter(|_| side.is_none()),
             side,
+            conference: run.conference.clone(),
             ring_timeout_ms: run.ring_timeout.map(millis),
         }
     }
@@ -111,6 +115,7 @@ impl RunSnapshot {
             _ if self.made.is_some() => self.made.map(|made| Arc::new(made.restore())),
             TargetSpec::App(name) => edge.table.app(name).cloned(),
             TargetSpec::Play(file) => Some(Arc::new(App::playing(file))),
+            TargetSpec::Conference(name) => Some(Arc::new(App::conference(name))),
             TargetSpec::Voicemail(name) => edge.table.mailbox(name).cloned(),
             TargetSpec::Trunk { .. }
             | TargetSpec::Uri { .. }
@@ -137,6 +142,7 @@ impl RunSnapshot {
             waits: Waits::Nothing,
             under_way: self.under_way,
             side,
+            conference: self.conference,
             called: None,
             referral: None,
             shown_as: None,

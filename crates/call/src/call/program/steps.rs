@@ -11,9 +11,12 @@ use trunkgate_twiml::{Note, Reject, SiprecStep, Step, StreamStep, Trace};
 
 use crate::call::State;
 use crate::call::controller::Controller;
+use crate::call::program::conference::Conferring;
 use crate::call::program::recognition::Recognising;
 use crate::call::program::records::Records;
-use crate::call::program::{Dialler, Prompter, Referrer, Runner, Side, Waits, fallback_of, first_document, streams};
+use crate::call::program::{
+    Dialler, Prompter, Referrer, Runner, Side, Waits, conference, fallback_of, first_document, streams,
+};
 use crate::call::refused::Refused;
 use crate::call::search::answer::FinalAnswer;
 use crate::call::shared::{Cx, Next};
@@ -42,6 +45,9 @@ impl Runner<'_> {
             Step::StartRecording(step) => Records::of(self.parts).start(cx, step),
             Step::StopPlaying { .. } => Prompter::of(self.parts).stop_playing(cx),
             Step::Dial(dial) => Dialler::of(self.parts).dial(cx, dial),
+            Step::Conference(step) => Conferring::of(self.parts).join(cx, step),
+            Step::PlayMusic { .. } => conference::play_music(self.parts, cx),
+            Step::EndDial { .. } if cx.call.seat.is_some() => Conferring::of(self.parts).end(cx),
             Step::EndDial { id } | Step::EndStream { id } => Dialler::of(self.parts).end_side(cx, id),
             Step::ConnectStream(stream) => self.connect_stream(cx, &stream),
             Step::StartStream(stream) => self.start_stream(cx, &stream),
@@ -75,6 +81,7 @@ impl Runner<'_> {
         if !waits_for_caller {
             self.drop_question(cx);
         }
+        Conferring::of(self.parts).redirected(cx);
         let Some(run) = &mut self.parts.program else { return Err(Refused::CallEnded) };
         let time = run.time(cx.now);
         run.under_way = None;
@@ -106,8 +113,9 @@ impl Runner<'_> {
             Err(failure) => return self.parts.refuse(cx, &failure.answer()),
         }
         let sid = cx.call.legs.sid().to_owned();
-        let mailbox = self.parts.program.as_ref().and_then(|run| run.app.as_mailbox());
-        let by = mailbox.map_or_else(|| "an application".to_owned(), |mailbox| mailbox.target());
+        let named = self.parts.program.as_ref().map(|run| &run.app);
+        let named = named.filter(|app| app.as_mailbox().is_some() || app.is_conference());
+        let by = named.map_or_else(|| "an application".to_owned(), |app| app.target());
         cx.edge.log(&sid, format!("answered for {by}"), None);
         let app = self.parts.program.as_ref().map(|run| run.app.target().into());
         cx.call.story.app.get_or_insert_default().answered = app;
@@ -216,6 +224,7 @@ const fn is_waited_for(step: &Step) -> bool {
         | Step::Beep { .. }
         | Step::Record(_)
         | Step::Dial(_)
+        | Step::Conference(_)
         | Step::ConnectStream(_)
         | Step::Refer { .. } => true,
         Step::Notify(_)
@@ -227,6 +236,7 @@ const fn is_waited_for(step: &Step) -> bool {
         | Step::ReportPartial(_)
         | Step::Answer
         | Step::StopPlaying { .. }
+        | Step::PlayMusic { .. }
         | Step::EndDial { .. }
         | Step::EndStream { .. }
         | Step::StartStream(_)

@@ -35,7 +35,7 @@ impl<'p> Takeover<'p> {
         {
             return Err(Refused::BadDocument);
         }
-        if self.parts.program.as_ref().is_some_and(|run| run.is_application()) {
+        if self.parts.program.as_ref().is_some_and(|run| run.is_application() || run.app.is_conference()) {
             return Runner::of(self.parts).redirect(cx, &app);
         }
         match cx.call.state {

@@ -42,6 +42,7 @@ impl Dialler<'_> {
             waits: Waits::Nothing,
             under_way: None,
             side: None,
+            conference: None,
             called: Some(Called { parted: Parted { leg, to, wires }, then, outer }),
             referral: None,
             shown_as: None,

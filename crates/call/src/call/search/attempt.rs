@@ -249,6 +249,7 @@ impl Attempt {
             | TargetSpec::App(_)
             | TargetSpec::Play(_)
             | TargetSpec::Voicemail(_)
+            | TargetSpec::Conference(_)
             | TargetSpec::Reject(_)
             | TargetSpec::RingAll(_) => None,
         }

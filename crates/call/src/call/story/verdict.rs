@@ -110,6 +110,8 @@ pub(crate) struct AppStory {
     pub(crate) name: Option<Arc<str>>,
     /// The mailbox that has or had the call last.
     pub(crate) mailbox: Option<Arc<str>>,
+    /// The conference that the caller is or was in last.
+    pub(crate) conference: Option<Box<trunkgate_story::view::ConferenceView>>,
     /// The one that answered the call.
     pub(crate) answered: Option<Box<str>>,
     /// The error that ended its part in the call, with its line; the code and our own words alone are in `proof`.

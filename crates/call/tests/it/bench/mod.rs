@@ -19,6 +19,7 @@ use trunkgate_call::{
     Addressing, AppCallback, AppQuestion, CallRecord, Control, DayCount, Gateway, GatewayConfig, Input, Interfaces,
     ListenerSpec, Output, QueryId, RecordingBegun, Settings, SmsNews,
 };
+use trunkgate_conference::NodeCommand;
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId};
 use trunkgate_route::{Definition, Destination, Numbers, Pattern, Peer, Route, Server, Table, TargetSpec, Trunk};
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Message, Method, Transport};
@@ -183,6 +184,8 @@ pub struct Bench {
     /// Events that applications are notified of.
     pub recordings: Vec<RecordingBegun>,
     pub callbacks: Vec<AppCallback>,
+    /// Commands to the mixers of conferences.
+    pub mixer: Vec<NodeCommand>,
     /// Questions that were given up.
     pub given_up: Vec<QueryId>,
     /// Who got an answer to a keep-alive.
@@ -245,6 +248,7 @@ impl Bench {
             questions: VecDeque::new(),
             recordings: vec![],
             callbacks: vec![],
+            mixer: vec![],
             given_up: Vec::new(),
             pongs: vec![],
             registered: vec![],
@@ -305,6 +309,7 @@ impl Bench {
                     self.media.push((id, command));
                 }
                 Output::Resolve { query, destination } => self.resolves.push((query, destination.host)),
+                Output::Conference(command) => self.mixer.push(*command),
                 Output::App(question) => self.questions.push_back(*question),
                 Output::Callback(callback) => self.callbacks.push(*callback),
                 Output::Recording(begun) => self.recordings.push(*begun),

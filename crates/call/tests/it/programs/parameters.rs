@@ -149,10 +149,17 @@ fn by_servers(names: &mut Names) {
     names.note(&siprec::refused().reports());
 }
 
+/// A conference, and a party that waits in it.
+fn conferred(names: &mut Names) {
+    names.note(&conferences::requests());
+}
+
 #[test]
 fn each_field_of_the_page_is_sent_with_its_request_and_no_other() {
     let mut names = Names::default();
-    for part in [caller, menu, elsewhere, speech, failed, connected, recorded, requested_and_recorded, by_servers] {
+    for part in
+        [caller, menu, elsewhere, speech, failed, connected, recorded, requested_and_recorded, by_servers, conferred]
+    {
         part(&mut names);
     }
     let of_calls =

@@ -1,0 +1,273 @@
+//! A caller in a conference: its seat in the media session, and what comes of its room.
+//!
+//! The caller hears the seat where it hears the other parties, and the program's player where it waits or is on hold. Its digits are
+//! the program's in either case.
+
+use trunkgate_conference::{
+    Beep, Callbacks, Departure, EventSet, Joining, LeaveReason, Method as RoomMethod, Music, NodeCommand, Rate, ring,
+};
+use trunkgate_media::{Command, EndId, HoldSound, MediaId, SeatSpec, Sound, TapSpec};
+use trunkgate_resources::conferences::{ConferenceNews, Joiner, Seated};
+use trunkgate_resources::io::Output;
+use trunkgate_story::view::ConferenceView;
+use trunkgate_twiml::{Background, Conference, ConferenceStep, DialResult, DialStatus, Input, Location, Method};
+
+use crate::call::Parts;
+use crate::call::program::{Runner, music::music};
+use crate::call::shared::Cx;
+
+/// The place of a call in a conference.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    /// Id of the program's step.
+    id: u32,
+    seated: Seated,
+    /// Its end in the media session.
+    end: EndId,
+    /// What of the caller the conference hears, and by which of its ends.
+    hears: Option<(EndId, TapSpec)>,
+    /// Whether the caller hears the other parties.
+    is_heard: bool,
+    /// Whether another document takes the caller out.
+    is_redirected: bool,
+}
+
+impl Seat {
+    /// Returns its end where the caller hears it.
+    pub(crate) fn heard(&self) -> Option<EndId> {
+        self.is_heard.then_some(self.end)
+    }
+
+    /// Takes what of the caller is there to be heard; returns the command for the media session, where that is new.
+    pub(crate) fn listen_to(&mut self, heard: &(EndId, TapSpec)) -> Option<Command> {
+        let is_new = self.hears.as_ref() != Some(heard);
+        is_new.then(|| {
+            let (of, audio) = heard.clone();
+            self.hears = Some(heard.clone());
+            Command::Tap { of, listener: self.end, audio }
+        })
+    }
+}
+
+/// Has the caller of a program join a conference and leave it.
+pub(crate) struct Conferring<'p> {
+    parts: &'p mut Parts,
+}
+
+impl<'p> Conferring<'p> {
+    /// Acts on the program of a call.
+    pub(crate) fn of(parts: &'p mut Parts) -> Conferring<'p> {
+        Conferring { parts }
+    }
+}
+
+impl Conferring<'_> {
+    /// Has the caller join. A failure goes to the program.
+    pub(crate) fn join(&mut self, cx: &mut Cx<'_>, step: ConferenceStep) {
+        let id = step.id;
+        match self.take_seat(cx, &step) {
+            Ok(seated) => {
+                let text = format!("joined conference {} ({})", seated.name, seated.sid);
+                cx.edge.decide(cx.now, cx.call.key, text.clone());
+                let sid = cx.call.legs.sid().to_owned();
+                cx.edge.log(&sid, text, None);
+                if let Some(run) = &mut self.parts.program {
+                    run.conference = Some(Box::new(step));
+                }
+                let view = ConferenceView { sid: seated.sid, name: seated.name };
+                cx.call.story.app.get_or_insert_default().conference = Some(Box::new(view));
+                Runner::of(self.parts).tell_program(cx, Input::DialAnswered { id });
+            }
+            Err(why) => {
+                cx.edge.decide(cx.now, cx.call.key, format!("conference {}: not joined: {why}", step.conference.name));
+                if self.parts.program.as_ref().is_some_and(|run| run.app.is_conference()) {
+                    return Runner::of(self.parts).conference_refused(cx, &why);
+                }
+                let result = DialResult::unanswered(DialStatus::Failed);
+                Runner::of(self.parts).tell_program(cx, Input::DialEnded { id, result });
+            }
+        }
+    }
+
+    /// Takes a place in the room, and has the caller hear the others.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    fn take_seat(&mut self, cx: &mut Cx<'_>, step: &ConferenceStep) -> Result<Seated, String> {
+        let media = cx.call.session.ok_or("the call has no media")?;
+        let Some((_, spoken)) = self.parts.bridge.media.spoken_end(cx.call) else {
+            return Err("the edge cannot speak to the caller".to_owned());
+        };
+        let rate = if spoken.coding.is_g711() { Rate::Narrow } else { Rate::Wide };
+        let joining = joining(cx.call.legs.sid(), step);
+        let (app, allow_private) = match &self.parts.program {
+            Some(run) => (run.app.name.clone(), run.app.allow_private),
+            None => return Err("no application has the call".to_owned()),
+        };
+        let joiner = Joiner { key: cx.call.key, app, allow_private, date: cx.edge.date(cx.now) };
+        let random = &mut cx.edge.random;
+        let (name, sid) = (&step.conference.name, || random.conference_sid());
+        let joined = cx.edge.sessions.conferences.join(cx.now, name, sid, joining, joiner);
+        let seated = joined.map_err(|why| {
+            let code = why.code().map(|code| format!("error {code}: ")).unwrap_or_default();
+            format!("{code}{}", why.words())
+        })?;
+        let Some(end) = sit_down(cx, media, rate, &seated) else {
+            cx.edge.sessions.conferences.leave(cx.now, &seated, Departure::HungUp);
+            return Err("the call has too many streams".to_owned());
+        };
+        let (id, hears) = (step.id, None);
+        let seat = Seat { id, seated: seated.clone(), end, hears, is_heard: true, is_redirected: false };
+        cx.call.seat = Some(Box::new(seat));
+        self.parts.bridge.media.talk_to_caller(cx);
+        Ok(seated)
+    }
+
+    /// Takes news of the room.
+    pub(crate) fn take(&mut self, cx: &mut Cx<'_>, news: ConferenceNews) {
+        let Some(seat) = &mut cx.call.seat else { return };
+        let id = seat.id;
+        match news {
+            ConferenceNews::Hears(music) => {
+                seat.is_heard = music.is_none();
+                self.parts.bridge.media.talk_to_caller(cx);
+                self.give_background(cx, Input::Background { id, background: music.map(background) });
+            }
+            ConferenceNews::Released(reason) => self.released(cx, reason.name(), DialStatus::Answered),
+            ConferenceNews::Lost => {
+                let seated = seat.seated.clone();
+                cx.edge.sessions.conferences.leave(cx.now, &seated, Departure::HungUp);
+                self.released(cx, "the mixer has no place for the caller", DialStatus::Failed);
+            }
+        }
+    }
+
+    /// Tells the program what its caller hears; the step that it waits for stays the same.
+    fn give_background(&mut self, cx: &mut Cx<'_>, input: Input) {
+        let Some(run) = &mut self.parts.program else { return };
+        let time = run.time(cx.now);
+        run.program.handle_input(time, input);
+        Runner::of(self.parts).run_program(cx);
+    }
+
+    /// Has the caller leave because the program says so: by the star key, or for another document.
+    pub(crate) fn end(&mut self, cx: &mut Cx<'_>) {
+        let Some(seat) = &cx.call.seat else { return };
+        let seated = seat.seated.clone();
+        if seat.is_redirected {
+            cx.edge.sessions.conferences.leave(cx.now, &seated, Departure::Redirected);
+            return self.released(cx, LeaveReason::UpdatedViaApi.name(), DialStatus::Answered);
+        }
+        cx.edge.sessions.conferences.leave_by_key(cx.now, &seated);
+    }
+
+    /// The caller is in the conference no longer, and is still there.
+    fn released(&mut self, cx: &mut Cx<'_>, why: &str, status: DialStatus) {
+        let Some(id) = self.stand_up(cx) else { return };
+        cx.edge.decide(cx.now, cx.call.key, format!("left the conference: {why}"));
+        self.parts.bridge.media.stop_playing_to_caller(cx);
+        let result = DialResult { bridged: true, ..DialResult::unanswered(status) };
+        Runner::of(self.parts).tell_program(cx, Input::DialEnded { id, result });
+    }
+
+    /// The call is over: its party leaves. Returns the report for its program.
+    pub(crate) fn hung_up(&mut self, cx: &mut Cx<'_>) -> Option<Input> {
+        let seated = cx.call.seat.as_ref()?.seated.clone();
+        cx.edge.sessions.conferences.leave(cx.now, &seated, Departure::HungUp);
+        let id = self.stand_up(cx)?;
+        let result = DialResult { bridged: true, ..DialResult::unanswered(DialStatus::Answered) };
+        Some(Input::DialEnded { id, result })
+    }
+
+    /// Notes that another document takes the caller out.
+    pub(crate) fn redirected(&self, cx: &mut Cx<'_>) {
+        if let Some(seat) = &mut cx.call.seat {
+            seat.is_redirected = true;
+        }
+    }
+
+    /// Takes the seat away. Returns the id of the program's step.
+    fn stand_up(&mut self, cx: &mut Cx<'_>) -> Option<u32> {
+        let seat = cx.call.seat.take()?;
+        if let Some(run) = &mut self.parts.program {
+            run.conference = None;
+        }
+        self.parts.bridge.media.drop_seat(cx, seat.end);
+        Some(seat.id)
+    }
+}
+
+/// Plays the edge's music to the caller until something else is played.
+pub(crate) fn play_music(parts: &mut Parts, cx: &mut Cx<'_>) {
+    let sound = HoldSound { first: None, music: Some(music()) };
+    parts.bridge.media.play_to_caller(cx, Sound::Hold(sound));
+}
+
+/// Adds a seat to the media session, and its rings to the mixer. Returns its end.
+fn sit_down(cx: &mut Cx<'_>, media: MediaId, rate: Rate, seated: &Seated) -> Option<EndId> {
+    let end = cx.edge.new_end(media)?;
+    let ((says, from), (to, hears)) = (ring(rate), ring(rate));
+    let spec = SeatSpec::new(says, hears, cx.edge.config.epoch.0)?;
+    cx.edge.media(media, Command::AddSeat { end, spec });
+    let command = NodeCommand::Seat { conference: seated.conference(), seat: seated.seat, from, to };
+    cx.edge.turn.outputs.push_back(Output::Conference(Box::new(command)));
+    Some(end)
+}
+
+/// Returns the settings of a party as the room has them.
+fn joining(sid: &str, step: &ConferenceStep) -> Joining {
+    let Conference { muted, beeps, starts, ends, label, coach, most, status, status_method, events, .. } =
+        &step.conference;
+    let mut joining = Joining::new(sid);
+    joining.label.clone_from(label);
+    joining.is_muted = *muted;
+    joining.beep = match beeps {
+        (true, true) => Beep::Both,
+        (true, false) => Beep::OnEnter,
+        (false, true) => Beep::OnExit,
+        (false, false) => Beep::Never,
+    };
+    (joining.starts, joining.ends) = (*starts, *ends);
+    joining.wait = match &step.wait {
+        Background::Music => Music::BuiltIn,
+        Background::Silence => Music::Silence,
+        Background::Document { location, method } => {
+            Music::Url { url: location.to_string(), method: method_of(*method) }
+        }
+    };
+    if let Some(most) = most.and_then(|most| usize::try_from(most).ok()) {
+        joining.max_participants = most;
+    }
+    joining.coached.clone_from(coach);
+    joining.callbacks = status.clone().map(|url| Callbacks {
+        url,
+        method: method_of(*status_method),
+        events: EventSet::parse(events).unwrap_or_default(),
+    });
+    joining.leaves_on_star = step.leaves_on_star;
+    joining.time_limit = Some(step.time_limit).filter(|limit| !limit.is_zero());
+    joining
+}
+
+const fn method_of(method: Method) -> RoomMethod {
+    match method {
+        Method::Get => RoomMethod::Get,
+        Method::Post => RoomMethod::Post,
+    }
+}
+
+/// Returns what a party hears that does not hear the others. A place that is no URL is a file of the configuration's.
+fn background(music: Music) -> Background {
+    match music {
+        Music::BuiltIn => Background::Music,
+        Music::Silence => Background::Silence,
+        Music::Url { url, method } => {
+            let location = Location::url(&url).unwrap_or(Location::File(url));
+            let method = match method {
+                RoomMethod::Get => Method::Get,
+                RoomMethod::Post => Method::Post,
+            };
+            Background::Document { location, method }
+        }
+    }
+}

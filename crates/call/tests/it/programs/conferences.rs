@@ -1,0 +1,426 @@
+//! Callers in conferences: how they join and leave, what each hears, and what their applications are told.
+
+use std::time::Duration;
+
+use trunkgate_call::{AppPlace, Control};
+use trunkgate_conference::{NodeCommand, NodeEvent, SeatId, SeatPart};
+use trunkgate_media::{Command, MediaId, Sound};
+use trunkgate_twiml::Location;
+
+use super::*;
+
+const REPORTS: &str = "https://app.example.com/conference";
+
+/// Several callers on one bench.
+struct Party {
+    bench: Bench,
+    callers: Vec<Dialing>,
+}
+
+impl Party {
+    /// An edge whose route leads to these targets.
+    fn of(connect: Vec<TargetSpec>) -> Party {
+        Party { bench: Bench::with(table(connect)), callers: Vec::new() }
+    }
+    fn weekly() -> Party {
+        Party::of(vec![TargetSpec::Conference("weekly".into())])
+    }
+    /// One whose application answers with this document.
+    fn app() -> Party {
+        Party::of(vec![TargetSpec::App("ivr".into())])
+    }
+    /// A caller who is answered.
+    fn joins(&mut self) -> usize {
+        let mut caller = self.bench.invite(CARRIER, "+14155550100", &offer());
+        self.bench.expect(CARRIER, "SIP/2.0 100");
+        self.bench.expect(CARRIER, "SIP/2.0 180");
+        let ok = self.bench.expect(CARRIER, "SIP/2.0 200");
+        caller.to_tag = ok.tag("To");
+        self.bench.receive(CARRIER, caller.request("ACK", "", ""));
+        self.callers.push(caller);
+        // Beeps that follow at once are one.
+        self.bench.pass(Duration::from_millis(600));
+        self.callers.len() - 1
+    }
+    /// The same by this document.
+    fn joins_by(&mut self, document: &str) -> usize {
+        let mut caller = self.bench.invite(CARRIER, "+14155550100", &offer());
+        self.bench.expect(CARRIER, "SIP/2.0 100");
+        self.bench.expect(CARRIER, "SIP/2.0 180");
+        self.document(document);
+        let ok = self.bench.expect(CARRIER, "SIP/2.0 200");
+        caller.to_tag = ok.tag("To");
+        self.bench.receive(CARRIER, caller.request("ACK", "", ""));
+        self.callers.push(caller);
+        // Beeps that follow at once are one.
+        self.bench.pass(Duration::from_millis(600));
+        self.callers.len() - 1
+    }
+    /// Answers what the application is asked for; returns the request.
+    fn document(&mut self, text: &str) -> DocumentRequest {
+        let question = self.bench.questions.pop_front().expect("a question");
+        let AppWanted::Document(request) = question.wanted else { panic!("{:?}", question.wanted) };
+        is_on_the_page(&request);
+        let body = format!("<Response>{text}</Response>").into_bytes();
+        let (url, content_type, told) = (None, Some("text/xml".to_owned()), String::new());
+        let answer = AppAnswer::Document { url, content_type, body, told };
+        self.bench.input(Input::AppAnswered { query: question.query.unwrap(), answer: Box::new(answer) });
+        request
+    }
+    fn hangs_up(&mut self, at: usize) {
+        let bye = self.callers[at].request("BYE", "", "");
+        self.bench.receive(CARRIER, bye);
+        self.bench.expect(CARRIER, "SIP/2.0 200");
+    }
+    fn is_hung_up_on(&mut self, at: usize) {
+        let bye = self.bench.expect(CARRIER, "BYE");
+        let response = self.callers[at].respond(&bye, 200, "");
+        self.bench.receive(CARRIER, response);
+    }
+    fn press(&mut self, at: u64, key: char) {
+        self.bench.input(Input::Media { id: MediaId(at), event: Event::Key { end: CALLER, key, ms: 0 } });
+    }
+    /// What the mixers were asked for since the last look, in a word each.
+    fn mixed(&mut self) -> Vec<String> {
+        let word = |command: NodeCommand| match command {
+            NodeCommand::Seat { seat, .. } => format!("seat {}", seat.0),
+            NodeCommand::Part { seat, part: SeatPart::Coach(to) } => format!("{} coach of {}", seat.0, to.0),
+            NodeCommand::Part { seat, part } => format!("{} {part:?}", seat.0).to_lowercase(),
+            NodeCommand::Leave { seat } => format!("{} leaves", seat.0),
+            NodeCommand::Play { .. } => "beep".to_owned(),
+            NodeCommand::Stop { .. } => "stop".to_owned(),
+        };
+        self.bench.mixer.drain(..).map(word).collect()
+    }
+    /// The end that each caller hears now, with its sound where that is a player.
+    fn heard(&self) -> Vec<String> {
+        let last = |id: u64| {
+            let of = self.bench.media.iter().filter(|(session, _)| session.0 == id);
+            let mut heard = String::new();
+            let (mut player, mut sound) = (None, String::new());
+            for (_, command) in of {
+                match command {
+                    Command::AddSeat { end, .. } => heard = format!("added {}", end.0),
+                    Command::AddPlayer { end, .. } => player = Some(*end),
+                    Command::Play { sound: Sound::Hold(hold), .. } => {
+                        sound = if hold.music.is_some() { "music" } else { "ringing" }.to_owned();
+                    }
+                    Command::Play { sound: Sound::Silence, .. } => sound = "silence".to_owned(),
+                    Command::Play { sound: Sound::Once(_), .. } => sound = "sound".to_owned(),
+                    Command::Wire { from, to: CALLER, .. } => heard = format!("{}", from.0),
+                    _ => {}
+                }
+            }
+            match player {
+                Some(end) if heard == end.0.to_string() => sound,
+                _ => "others".to_owned(),
+            }
+        };
+        (0..self.callers.len() as u64).map(last).collect()
+    }
+    /// What happened in the call that came last.
+    fn story(&self) -> String {
+        let sid = self.bench.gateway.calls(self.bench.now).remove(0).sid;
+        format!("{:?}", self.bench.gateway.trace(&sid).unwrap().entries)
+    }
+    fn reports(&mut self) -> Vec<DocumentRequest> {
+        let callbacks: Vec<_> = self.bench.callbacks.drain(..).collect();
+        for callback in &callbacks {
+            is_on_the_page(&callback.request);
+            assert_eq!(Some(&*callback.about), parameter(&callback.request, "ConferenceSid"));
+        }
+        callbacks.into_iter().map(|callback| callback.request).collect()
+    }
+    fn events(&mut self) -> Vec<String> {
+        let event = |request: &DocumentRequest| parameter(request, "StatusCallbackEvent").unwrap().to_owned();
+        self.reports().iter().map(event).collect()
+    }
+}
+
+/// Requests of a conference from its beginning to its end: of the document that a party waits with, and of its events.
+pub(crate) fn requests() -> Vec<DocumentRequest> {
+    let mut party = Party::app();
+    let status = format!("statusCallback='{REPORTS}' statusCallbackEvent='start end join leave'");
+    let document = format!("<Dial><Conference waitUrl='/wait' participantLabel='ann' {status}>a</Conference></Dial>");
+    party.joins_by(&document);
+    let wait = party.document("<Pause length='60'/>");
+    party.hangs_up(0);
+    party.reports().into_iter().chain([wait]).collect()
+}
+
+#[test]
+fn the_second_caller_of_a_route_starts_the_conference() {
+    let mut party = Party::weekly();
+    let first = party.joins();
+    assert_eq!(party.mixed(), ["seat 0", "0 away"]);
+    assert_eq!(party.heard(), ["music"]);
+    let call = party.bench.gateway.calls(party.bench.now).remove(0);
+    let conference = call.conference.unwrap();
+    assert_eq!((conference.name.as_str(), &conference.sid[..2], call.app), ("weekly", "CF", None));
+    let second = party.joins();
+    assert_eq!(party.mixed(), ["seat 1", "beep", "0 speaker", "1 speaker"]);
+    assert_eq!(party.heard(), ["others", "others"]);
+    let tapped = |(id, command): &(MediaId, Command)| match command {
+        Command::Tap { of, listener, .. } => Some((id.0, of.0, listener.0)),
+        _ => None,
+    };
+    let taps: Vec<_> = party.bench.media.iter().filter_map(tapped).collect();
+    assert_eq!(taps, [(0, CALLER.0, 2), (1, CALLER.0, 2)], "each says to the conference what it says");
+    party.hangs_up(first);
+    assert_eq!(party.mixed(), ["0 leaves", "beep"]);
+    assert_eq!(party.bench.state(), "answered", "the other one stays");
+    party.hangs_up(second);
+    assert_eq!(party.mixed(), ["1 leaves"]);
+    let reasons: Vec<_> = party.bench.reports.iter().map(|record| record.call.reason).collect();
+    assert_eq!(reasons, [Some("caller_hung_up"); 2]);
+    assert!(party.bench.reports.iter().all(|record| record.call.conference.as_ref() == Some(&conference)));
+}
+
+#[test]
+fn a_moderator_starts_a_conference_and_ends_it() {
+    let mut party = Party::app();
+    let guest =
+        "<Dial action='/left'><Conference startConferenceOnEnter='false' beep='false'>board</Conference></Dial>";
+    party.joins_by(guest);
+    party.joins_by(guest);
+    assert_eq!(party.heard(), ["music", "music"]);
+    party.joins_by("<Dial><Conference endConferenceOnExit='true' beep='false'> board </Conference></Dial>");
+    assert_eq!(party.heard(), ["others"; 3]);
+    party.mixed();
+    party.hangs_up(2);
+    assert_eq!(party.mixed(), ["2 leaves", "0 leaves", "1 leaves"]);
+    for at in 0..2 {
+        let request = party.document("<Hangup/>");
+        let fields = ["DialCallStatus", "DialCallSid", "DialCallDuration", "DialBridged"];
+        let values = fields.map(|name| parameter(&request, name));
+        assert_eq!((request.purpose, values), ("dial", [Some("answered"), None, None, Some("true")]));
+        party.is_hung_up_on(at);
+    }
+}
+
+#[test]
+fn callers_of_a_route_are_hung_up_on_when_their_conference_is_over() {
+    let mut party = Party::weekly();
+    party.joins();
+    party.joins();
+    party.bench.control(Control::EndAll);
+    for at in 0..2 {
+        party.is_hung_up_on(at);
+    }
+    assert_eq!(party.mixed().iter().filter(|word| word.ends_with("leaves")).count(), 2);
+}
+
+#[test]
+fn the_star_key_and_the_time_limit_take_a_caller_out() {
+    let document = "<Dial hangupOnStar='true' timeLimit='60'><Conference>a</Conference></Dial><Say>Bye</Say>";
+    let mut party = Party::app();
+    party.joins_by(document);
+    party.joins_by(document);
+    party.press(0, '#');
+    assert!(party.bench.questions.is_empty());
+    party.press(0, '*');
+    let say = party.bench.questions.pop_front().unwrap();
+    assert!(matches!(say.wanted, AppWanted::Speech { .. }), "{say:?}");
+    party.bench.pass(Duration::from_secs(61));
+    let say = party.bench.questions.pop_front().unwrap();
+    assert!(matches!(say.wanted, AppWanted::Speech { .. }), "{say:?}");
+    assert_eq!(party.mixed().iter().filter(|word| word.ends_with("leaves")).count(), 2);
+    assert_eq!(party.heard(), ["silence", "silence"]);
+}
+
+#[test]
+fn a_conference_that_is_full_leads_to_the_next_target() {
+    let mut party = Party::of(vec![TargetSpec::Conference("weekly".into()), to_trunk("pbx")]);
+    for _ in 0..50 {
+        party.joins();
+    }
+    let caller = party.bench.invite(CARRIER, "+14155550100", &offer());
+    party.bench.expect(CARRIER, "SIP/2.0 100");
+    party.bench.expect(CARRIER, "SIP/2.0 180");
+    let ok = party.bench.expect(CARRIER, "SIP/2.0 200");
+    let caller = Dialing { to_tag: ok.tag("To"), ..caller };
+    party.bench.receive(CARRIER, caller.request("ACK", "", ""));
+    let invite = party.bench.expect(PBX, "INVITE");
+    assert!(invite.first_line().contains("4155550100"));
+    let mut app = Party::app();
+    app.joins_by("<Dial><Conference maxParticipants='1'>a</Conference></Dial>");
+    app.joins_by("<Dial action='/full'><Conference>a</Conference></Dial>");
+    let request = app.document("<Hangup/>");
+    assert_eq!(parameter(&request, "DialCallStatus"), Some("failed"));
+    app.is_hung_up_on(1);
+}
+
+#[test]
+fn fifty_parties_leave_at_once() {
+    let mut party = Party::weekly();
+    for _ in 0..50 {
+        party.joins();
+    }
+    party.mixed();
+    party.bench.control(Control::EndAll);
+    for _ in 0..50 {
+        let bye = party.bench.expect(CARRIER, "BYE");
+        let at = party.callers.iter().position(|caller| bye.text.contains(&caller.to_tag)).unwrap();
+        let response = party.callers[at].respond(&bye, 200, "");
+        party.bench.receive(CARRIER, response);
+    }
+    assert_eq!(party.mixed().iter().filter(|word| word.ends_with("leaves")).count(), 50);
+    assert_eq!(party.bench.gateway.held_calls(), 0);
+    party.joins();
+    assert_eq!(party.mixed(), ["seat 50", "50 away"], "a new conference of the name");
+}
+
+#[test]
+fn a_call_that_comes_back_gets_a_new_seat() {
+    let mut party = Party::app();
+    party.joins_by("<Dial><Conference>a</Conference></Dial>");
+    let again = "<Dial hangupOnStar='true'><Conference>a</Conference></Dial><Dial><Conference>a</Conference></Dial>";
+    party.joins_by(again);
+    party.mixed();
+    party.press(1, '*');
+    assert_eq!(party.mixed(), ["1 leaves", "seat 2", "beep", "2 speaker"]);
+    assert_eq!(party.heard(), ["others", "others"]);
+}
+
+#[test]
+fn a_document_is_heard_before_the_start_and_again_after_its_end() {
+    let mut party = Party::app();
+    party.joins_by("<Dial><Conference waitUrl='/wait'>a</Conference></Dial>");
+    let said = |party: &mut Party| {
+        let request = party.document("<Say>Please wait</Say>");
+        assert_eq!((request.purpose, parameter(&request, "CallStatus")), ("wait", Some("in-progress")));
+        let AppPlace::Url(url) = request.place else { panic!() };
+        assert_eq!(url, "https://app.example.com/wait");
+        let question = party.bench.questions.pop_front().unwrap();
+        assert!(matches!(question.wanted, AppWanted::Speech { .. }));
+        let answer = Box::new(AppAnswer::Sound { sound: vec![0x80; 320].into(), told: String::new() });
+        party.bench.input(Input::AppAnswered { query: question.query.unwrap(), answer });
+        assert_eq!(party.heard()[0], "sound");
+        party.bench.pass(Duration::from_secs(1));
+        party.bench.input(Input::Media { id: MediaId(0), event: Event::Played { end: PLAYER } });
+    };
+    said(&mut party);
+    said(&mut party);
+    let waiting = party.bench.questions.len();
+    assert_eq!(waiting, 1, "and once more");
+    // The one who joins has no document of its own to hear.
+    let mut caller = party.bench.invite(CARRIER, "+14155550100", &offer());
+    party.bench.expect(CARRIER, "SIP/2.0 100");
+    party.bench.expect(CARRIER, "SIP/2.0 180");
+    party.bench.questions.rotate_left(1);
+    party.document("<Dial><Conference>a</Conference></Dial>");
+    let ok = party.bench.expect(CARRIER, "SIP/2.0 200");
+    caller.to_tag = ok.tag("To");
+    party.bench.receive(CARRIER, caller.request("ACK", "", ""));
+    party.callers.push(caller);
+    assert_eq!(party.heard(), ["others", "others"]);
+    assert_eq!(party.bench.given_up.len(), 1, "the document that was under way is given up");
+}
+
+#[test]
+fn events_of_a_conference_are_reported() {
+    let mut party = Party::app();
+    let document = format!(
+        "<Dial><Conference statusCallback='{REPORTS}' statusCallbackEvent='start end join leave speaker' \
+         participantLabel='LABEL' coach='COACH'>a</Conference></Dial>"
+    );
+    let with = |label: &str, coach: &str| document.replace("LABEL", label).replace("COACH", coach);
+    party.joins_by(&with("ann", ""));
+    party.joins_by(&with("bob", ""));
+    assert_eq!(party.events(), ["participant-join", "conference-start", "participant-join"]);
+    let first = party.bench.gateway.calls(party.bench.now).remove(1).sid;
+    party.joins_by(&with("coach", &first));
+    assert!(party.mixed().contains(&"2 coach of 0".to_owned()));
+    let [report] = &party.reports()[..] else { panic!() };
+    for (name, value) in [("Coaching", "true"), ("ParticipantLabel", "coach"), ("FriendlyName", "a"), ("Hold", "false")]
+    {
+        assert_eq!(parameter(report, name), Some(value), "{name}");
+    }
+    assert!(parameter(report, "Timestamp").unwrap().ends_with(" +0000"));
+    party.bench.input(Input::Conference(NodeEvent::SpeechStarted(SeatId(1))));
+    party.bench.input(Input::Conference(NodeEvent::SpeechStopped(SeatId(1))));
+    assert_eq!(party.events(), ["participant-speech-start", "participant-speech-stop"]);
+    for at in 0..3 {
+        party.hangs_up(at);
+    }
+    let events = party.events();
+    assert_eq!(events, ["participant-leave", "participant-leave", "participant-leave", "conference-end"]);
+}
+
+#[test]
+fn a_label_that_is_taken_keeps_a_caller_out() {
+    let mut party = Party::app();
+    let document = "<Dial action='/out'><Conference participantLabel='ann'>a</Conference></Dial>";
+    party.joins_by(document);
+    party.joins_by(document);
+    let told = party.story();
+    assert!(told.contains("error 16025: another party has its participantLabel"), "{told}");
+    assert_eq!(parameter(&party.document("<Hangup/>"), "DialCallStatus"), Some("failed"));
+}
+
+#[test]
+fn a_conference_is_joined_by_its_sid_while_it_goes_on() {
+    let mut party = Party::app();
+    party.joins_by("<Dial><Conference>a</Conference></Dial>");
+    let sid = party.bench.gateway.calls(party.bench.now).remove(0).conference.unwrap().sid;
+    party.joins_by(&format!("<Dial><Conference>{sid}</Conference></Dial>"));
+    assert_eq!(party.heard(), ["others", "others"]);
+    party.joins_by(&format!("<Dial action='/out'><Conference>CF{:032x}</Conference></Dial>", 7));
+    let told = party.story();
+    assert!(told.contains("error 13236"), "{told}");
+    assert_eq!(parameter(&party.document("<Hangup/>"), "DialCallStatus"), Some("failed"));
+}
+
+#[test]
+fn another_document_takes_a_caller_out() {
+    let mut party = Party::weekly();
+    party.joins();
+    party.joins();
+    let sid = party.bench.gateway.calls(party.bench.now).remove(1).sid;
+    party.mixed();
+    let text = "<Response><Pause length='60'/></Response>";
+    let app = Arc::new(App { is_made: true, ..App::new("made", AppDocument::Text(text.into())) });
+    party.bench.gateway.redirect(party.bench.now, &sid, app).unwrap();
+    party.bench.drain();
+    assert_eq!(party.mixed(), ["0 leaves", "beep"]);
+    assert_eq!(party.heard(), ["silence", "others"]);
+    party.bench.pass(Duration::from_secs(61));
+    party.is_hung_up_on(0);
+}
+
+#[test]
+fn a_party_without_a_place_at_the_mixer_leaves() {
+    let mut party = Party::app();
+    party.joins_by("<Dial action='/out'><Conference>a</Conference></Dial>");
+    party.mixed();
+    party.bench.input(Input::Conference(NodeEvent::Refused(SeatId(0))));
+    assert_eq!(parameter(&party.document("<Hangup/>"), "DialCallStatus"), Some("failed"));
+    assert_eq!(party.mixed(), ["0 leaves"]);
+    party.is_hung_up_on(0);
+    // News of one that has left means nothing.
+    party.bench.input(Input::Conference(NodeEvent::Gone(SeatId(0))));
+}
+
+#[test]
+fn after_a_restart_parties_join_again() {
+    let mut party = Party::weekly();
+    party.joins();
+    party.joins();
+    party.mixed();
+    let table = table(vec![TargetSpec::Conference("weekly".into())]);
+    party.bench.restart(table);
+    assert_eq!(party.mixed(), ["seat 0", "seat 1", "0 away", "beep", "0 speaker", "1 speaker"]);
+    assert_eq!(party.heard(), ["others", "others"]);
+}
+
+#[test]
+fn a_wait_file_of_a_document_in_a_file_is_one_of_its_folder() {
+    let app = App { document: AppDocument::File("ivr/menu.xml".into()), ..app() };
+    let connect = vec![TargetSpec::App("ivr".into())];
+    let mut party = Party { bench: Bench::with(table_with(app, connect)), callers: Vec::new() };
+    party.joins_by("<Dial><Conference waitUrl='hold.wav'>a</Conference></Dial>");
+    let question = party.bench.questions.pop_front().unwrap();
+    let AppWanted::Document(request) = question.wanted else { panic!() };
+    assert_eq!(request.place, AppPlace::File("ivr/hold.wav".into()));
+    assert_eq!(Location::url("ivr/hold.wav").ok(), None);
+}

@@ -1,0 +1,397 @@
+//! The conferences of an edge: their rooms, the calls that their parties are, and the mixers' numbers of both.
+//!
+//! Rooms know calls by SIDs, mixers know parties by numbers; here each is found by the other. What follows from a change waits
+//! here until it is taken: commands to the mixers, news of calls, and callbacks.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, LazyLock};
+use std::time::{Instant, SystemTime};
+
+use trunkgate_conference::{
+    Action, Callback, ClipId, ConferenceId, Departure, EndReason, Joining, LeaveReason, Member, MemberId, Method,
+    Music, NodeCommand, NodeEvent, Refusal, Room, RoomId, Rooms, SeatId, SeatPart, Standing, Status,
+};
+use trunkgate_route::WebhookMethod;
+
+use crate::app::{AppCallback, AppPlace, DocumentRequest};
+use crate::key::CallKey;
+use crate::limits::ENDED_CONFERENCES;
+
+/// Samples of the beep: 0.25 s at 8 kHz.
+const BEEP_SAMPLES: u16 = 2_000;
+/// Samples over which it begins, and ends.
+const BEEP_RAMP: u16 = 80;
+/// Its loudest sample.
+const BEEP_LEVEL: f64 = 4_000.0;
+/// Its pitch, in turns of a sample.
+const BEEP_TURNS: f64 = 0.075;
+
+/// The beep that tells parties of one that enters or leaves.
+static BEEP: LazyLock<Arc<[i16]>> = LazyLock::new(|| {
+    let sample = |at: u16| {
+        let ramp = f64::from(at.min(BEEP_SAMPLES - at).min(BEEP_RAMP)) / f64::from(BEEP_RAMP);
+        // Far below the limits of a sample.
+        (BEEP_LEVEL * ramp * (f64::from(at) * BEEP_TURNS * std::f64::consts::TAU).sin()) as i16
+    };
+    (0..BEEP_SAMPLES).map(sample).collect()
+});
+
+/// A party of a conference, as its call knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seated {
+    /// The conference.
+    pub room: RoomId,
+    /// The party in it.
+    pub member: MemberId,
+    /// Its number at the mixers.
+    pub seat: SeatId,
+    /// SID of the conference.
+    pub sid: String,
+    /// Name of the conference.
+    pub name: String,
+}
+
+impl Seated {
+    /// Returns the conference's number at the mixers.
+    pub fn conference(&self) -> ConferenceId {
+        ConferenceId(self.room.number())
+    }
+}
+
+/// A call that joins a conference.
+#[derive(Debug, Clone)]
+pub struct Joiner {
+    /// Its key.
+    pub key: CallKey,
+    /// Name of its application, for figures of callbacks.
+    pub app: Arc<str>,
+    /// Whether URLs of its application may lead to private and loopback addresses.
+    pub allow_private: bool,
+    /// The date.
+    pub date: SystemTime,
+}
+
+/// Why a call is not in a conference that it was to join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotJoined {
+    /// The room does not take it.
+    Refused(Refusal),
+    /// No conference with this SID goes on.
+    UnknownSid,
+}
+
+impl NotJoined {
+    /// Returns Twilio's error code; `None` where it has none.
+    pub fn code(self) -> Option<u16> {
+        match self {
+            NotJoined::Refused(refusal) => refusal.code(),
+            NotJoined::UnknownSid => Some(13_236),
+        }
+    }
+    /// Returns the cause in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            NotJoined::Refused(Refusal::Full) => "the conference is full",
+            NotJoined::Refused(Refusal::EdgeFull) => "the edge has no room for another party of a conference",
+            NotJoined::Refused(Refusal::AlreadyIn) => "the call is in a conference already",
+            NotJoined::Refused(Refusal::LabelTaken) => "another party has its participantLabel",
+            NotJoined::Refused(Refusal::BadLabel) => "its participantLabel is empty or too long",
+            NotJoined::Refused(Refusal::NoneToCoach) => "the call that it is to coach is not in the conference",
+            NotJoined::Refused(Refusal::BadName) => "the name of the conference is empty or too long",
+            NotJoined::Refused(Refusal::Ended) => "the conference is over",
+            NotJoined::UnknownSid => "no conference with this SID goes on",
+        }
+    }
+}
+
+/// News of a conference for the call of a party.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConferenceNews {
+    /// It hears this from now on; `None`: the other parties.
+    Hears(Option<Music>),
+    /// It is a party no longer.
+    Released(LeaveReason),
+    /// Its mixer has no place for it, or no longer.
+    Lost,
+}
+
+/// What follows from a change.
+#[derive(Debug)]
+pub enum Due {
+    /// A command to the mixers.
+    Node(NodeCommand),
+    /// News of a call.
+    Call(CallKey, ConferenceNews),
+    /// A callback; its parameters lack what all callbacks have.
+    Callback(AppCallback),
+}
+
+/// A conference as requests see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConferenceReport {
+    /// Its SID.
+    pub sid: String,
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub status: Status,
+    /// When its first party came.
+    pub began: SystemTime,
+    /// When it ended, why, and the SID of the call whose leaving ended it; `None` while it goes on.
+    pub ended: Option<(SystemTime, EndReason, Option<String>)>,
+    /// Its parties in the order in which they came.
+    pub parties: Vec<PartyReport>,
+}
+
+/// A party as requests see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartyReport {
+    /// The party with its settings.
+    pub member: Member,
+    /// When it joined.
+    pub joined: SystemTime,
+}
+
+/// The place of a party.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    key: CallKey,
+    seat: SeatId,
+    joined: SystemTime,
+}
+
+/// What is kept of a conference beside its room.
+#[derive(Debug)]
+struct Kept {
+    sid: String,
+    name: String,
+    began: SystemTime,
+    app: Arc<str>,
+    allow_private: bool,
+}
+
+/// All conferences.
+#[derive(Debug, Default)]
+pub struct Conferences {
+    rooms: Rooms,
+    kept: BTreeMap<RoomId, Kept>,
+    places: BTreeMap<(RoomId, MemberId), Place>,
+    next_seat: u64,
+    next_clip: u64,
+    due: VecDeque<Due>,
+    ended: VecDeque<ConferenceReport>,
+}
+
+impl Conferences {
+    /// Returns the number of conferences that go on.
+    pub fn len(&self) -> usize {
+        self.rooms.len()
+    }
+    /// Whether none goes on.
+    pub fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
+    }
+    /// Returns the number of parties.
+    pub fn parties(&self) -> usize {
+        self.rooms.parties()
+    }
+    /// Returns all conferences that are known, the newest first.
+    pub fn reports(&self) -> Vec<ConferenceReport> {
+        let mut all: Vec<ConferenceReport> = self.rooms.iter().filter_map(|(id, _)| self.report_of(id)).collect();
+        all.extend(self.ended.iter().cloned());
+        all.sort_by(|one, other| (other.began, &other.sid).cmp(&(one.began, &one.sid)));
+        all
+    }
+    /// Returns the conference that goes on under a SID or name.
+    pub fn find(&self, sid_or_name: &str) -> Option<RoomId> {
+        let by_sid = self.rooms.iter().find(|(_, room)| room.sid() == sid_or_name).map(|(id, _)| id);
+        by_sid.or_else(|| self.rooms.find(sid_or_name))
+    }
+    /// Returns a conference that goes on.
+    pub fn report_of(&self, id: RoomId) -> Option<ConferenceReport> {
+        let (room, kept) = (self.rooms.get(id)?, self.kept.get(&id)?);
+        let party = |member: &Member| {
+            let joined = self.places.get(&(id, member.id()))?.joined;
+            Some(PartyReport { member: member.clone(), joined })
+        };
+        Some(ConferenceReport {
+            sid: kept.sid.clone(),
+            name: kept.name.clone(),
+            status: room.status(),
+            began: kept.began,
+            ended: None,
+            parties: room.members().iter().filter_map(party).collect(),
+        })
+    }
+    /// Returns the calls of all parties, for the invariants.
+    pub fn calls(&self) -> impl Iterator<Item = CallKey> {
+        self.places.values().map(|place| place.key)
+    }
+
+    /// Takes a call into the conference of this name, or of this SID; `sid` makes the SID of a new one.
+    ///
+    /// # Errors
+    /// Why it is not taken in.
+    pub fn join(
+        &mut self,
+        now: Instant,
+        name: &str,
+        sid: impl FnOnce() -> String,
+        joining: Joining,
+        joiner: Joiner,
+    ) -> Result<Seated, NotJoined> {
+        let named = match is_sid(name) {
+            true => self.rooms.iter().find(|(_, room)| room.sid() == name).map(|(_, room)| room.name().to_owned()),
+            false => Some(name.to_owned()),
+        };
+        let name = named.ok_or(NotJoined::UnknownSid)?;
+        let (room, member) = self.rooms.join(now, &name, sid, joining).map_err(NotJoined::Refused)?;
+        let seat = SeatId(self.next_seat);
+        self.next_seat += 1;
+        self.places.insert((room, member), Place { key: joiner.key, seat, joined: joiner.date });
+        let (sid, name) = self.rooms.get(room).map(|room| (room.sid(), room.name())).unwrap_or_default();
+        let seated = Seated { room, member, seat, sid: sid.to_owned(), name: name.to_owned() };
+        let Joiner { app, allow_private, date, .. } = joiner;
+        let (sid, name) = (seated.sid.clone(), seated.name.clone());
+        self.kept.entry(room).or_insert(Kept { sid, name, began: date, app, allow_private });
+        Ok(seated)
+    }
+    /// Lets a party leave by itself.
+    pub fn leave(&mut self, now: Instant, seated: &Seated, departure: Departure) {
+        self.rooms.act(seated.room, |room| room.leave(now, seated.member, departure));
+        self.vacate((seated.room, seated.member));
+    }
+    /// Lets a party leave by the star key.
+    pub fn leave_by_key(&mut self, now: Instant, seated: &Seated) {
+        self.rooms.act(seated.room, |room| room.key(now, seated.member, '*'));
+    }
+    /// Does something with the room of a conference; `None` where it is over.
+    pub fn act<R>(&mut self, id: RoomId, act: impl FnOnce(&mut Room) -> R) -> Option<R> {
+        self.rooms.act(id, act)
+    }
+    /// Takes news of the mixers.
+    pub fn take(&mut self, event: NodeEvent) {
+        match event {
+            NodeEvent::Refused(seat) | NodeEvent::Gone(seat) => {
+                if let Some((_, key)) = self.party_at(seat) {
+                    self.due.push_back(Due::Call(key, ConferenceNews::Lost));
+                }
+            }
+            NodeEvent::SpeechStarted(seat) => self.spoke(seat, true),
+            NodeEvent::SpeechStopped(seat) => self.spoke(seat, false),
+            NodeEvent::ActiveSpeaker(..) | NodeEvent::ClipEnded(_) => {}
+        }
+    }
+    /// Returns when [`Conferences::handle_timeout`] is to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.rooms.poll_timeout()
+    }
+    /// Lets parties leave whose time is over.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.rooms.handle_timeout(now);
+    }
+    /// Takes the next of what follows from changes; `date`: the present one.
+    pub fn poll(&mut self, date: impl Fn() -> SystemTime, account_sid: &str) -> Option<Due> {
+        loop {
+            if let Some(due) = self.due.pop_front() {
+                return Some(due);
+            }
+            let (room, action) = self.rooms.poll_output()?;
+            self.follow(room, action, &date, account_sid);
+        }
+    }
+
+    fn follow(&mut self, room: RoomId, action: Action, date: &impl Fn() -> SystemTime, account_sid: &str) {
+        match action {
+            Action::Stand { member, standing } => {
+                if let Some(Place { seat, .. }) = self.places.get(&(room, member)).copied() {
+                    let part = self.part(room, standing);
+                    self.due.push_back(Due::Node(NodeCommand::Part { seat, part }));
+                }
+            }
+            Action::Music { member, music } => {
+                if let Some(place) = self.places.get(&(room, member)) {
+                    self.due.push_back(Due::Call(place.key, ConferenceNews::Hears(music)));
+                }
+            }
+            Action::Beep => {
+                let clip = ClipId(self.next_clip);
+                self.next_clip += 1;
+                let (conference, samples) = (ConferenceId(room.number()), Arc::clone(&BEEP));
+                let play = NodeCommand::Play { conference, clip, to: None, samples, is_repeated: false };
+                self.due.push_back(Due::Node(play));
+            }
+            Action::Release { member, reason } => {
+                if let Some(key) = self.vacate((room, member)) {
+                    self.due.push_back(Due::Call(key, ConferenceNews::Released(reason)));
+                }
+            }
+            Action::Ended { reason, call_sid } => self.keep_ended(room, (reason, call_sid), date()),
+            Action::Callback(callback) => self.report(room, &callback, date, account_sid),
+            // No party asks for either.
+            Action::Announce { .. } | Action::Record { .. } | Action::StopRecording => {}
+        }
+    }
+
+    /// Returns a party's part by the mixers' numbers.
+    fn part(&self, room: RoomId, standing: Standing) -> SeatPart {
+        match standing {
+            Standing::Speaker => SeatPart::Speaker,
+            Standing::Listener => SeatPart::Listener,
+            Standing::Away => SeatPart::Away,
+            Standing::Coach(coached) => {
+                self.places.get(&(room, coached)).map_or(SeatPart::Listener, |place| SeatPart::Coach(place.seat))
+            }
+        }
+    }
+
+    /// Takes a party out of the look-ups and off its mixer.
+    fn vacate(&mut self, place: (RoomId, MemberId)) -> Option<CallKey> {
+        let Place { key, seat, .. } = self.places.remove(&place)?;
+        self.due.push_back(Due::Node(NodeCommand::Leave { seat }));
+        Some(key)
+    }
+
+    fn party_at(&self, seat: SeatId) -> Option<((RoomId, MemberId), CallKey)> {
+        self.places.iter().find(|(_, place)| place.seat == seat).map(|(at, place)| (*at, place.key))
+    }
+
+    fn spoke(&mut self, seat: SeatId, speaks: bool) {
+        if let Some(((room, member), _)) = self.party_at(seat) {
+            self.rooms.act(room, |room| room.spoke(member, speaks));
+        }
+    }
+
+    fn report(&mut self, room: RoomId, callback: &Callback, date: &impl Fn() -> SystemTime, account_sid: &str) {
+        let Some(kept) = self.kept.get(&room) else { return };
+        let method = match callback.method() {
+            Method::Get => WebhookMethod::Get,
+            Method::Post => WebhookMethod::Post,
+        };
+        let own = [("AccountSid", account_sid.to_owned()), ("Timestamp", trunkgate_story::wall::rfc2822(date()))];
+        let fields = own.into_iter().chain(callback.fields.iter().cloned());
+        let parameters = fields.map(|(name, value)| (name.to_owned(), value)).collect();
+        let place = AppPlace::Url(callback.callbacks.url.clone());
+        let request = DocumentRequest { place, method, purpose: "conference", parameters };
+        let call = callback.field("CallSid").or(callback.field("CallSidEndingConference")).unwrap_or_default();
+        let (call, about) = (call.to_owned(), kept.sid.clone());
+        let (app, allow_private) = (Arc::clone(&kept.app), kept.allow_private);
+        self.due.push_back(Due::Callback(AppCallback { call, about, app, allow_private, request }));
+    }
+
+    /// Keeps what is known of a conference that is over.
+    fn keep_ended(&mut self, room: RoomId, (reason, call_sid): (EndReason, Option<String>), ended: SystemTime) {
+        let Some(Kept { sid, name, began, .. }) = self.kept.remove(&room) else { return };
+        if self.ended.len() >= ENDED_CONFERENCES {
+            self.ended.pop_front();
+        }
+        let (status, ended, parties) = (Status::Completed, Some((ended, reason, call_sid)), Vec::new());
+        self.ended.push_back(ConferenceReport { sid, name, status, began, ended, parties });
+    }
+}
+
+/// Whether a name is the SID of a conference.
+fn is_sid(name: &str) -> bool {
+    let digits = name.strip_prefix("CF").unwrap_or_default();
+    digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+}

@@ -1,0 +1,141 @@
+//! `Conferences`: those that go on, and those that are over and still known to the running edge.
+
+use std::time::SystemTime;
+
+use axum::http::Method;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use trunkgate_call::{ConferenceRefused, ConferenceReport, Conferences, conferences as all_of};
+use trunkgate_conference::Status;
+use trunkgate_twiml::compat::requests::UPDATE_CONFERENCE;
+
+use super::error::{Error, shown};
+use super::page::Page;
+use super::parameters::Parameters;
+use super::text::{moment, subresources};
+use super::{Answer, Asked, VERSION, participants};
+
+/// States by Twilio's names.
+const STATES: [Status; 3] = [Status::Init, Status::InProgress, Status::Completed];
+
+/// Answers a request for `Conferences` or what is below: conference, list, participant, and what is below that.
+pub(super) async fn answer(
+    cx: &Asked<'_>,
+    method: &Method,
+    named: [Option<&str>; 4],
+    parameters: Parameters,
+) -> Result<Answer, Error> {
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    let posts = *method == Method::POST;
+    match named {
+        [None, ..] if reads => list(cx, parameters).await.map(Answer::from),
+        [Some(sid), None, ..] if reads => {
+            parameters.finish()?;
+            find(cx, sid).await.map(|report| Answer::from(json(cx, &report)))
+        }
+        [Some(sid), None, ..] if posts => update(cx, sid, parameters).await.map(Answer::from),
+        [Some(sid), Some("Participants"), party, None] => {
+            participants::answer(cx, method, (&plain(sid), party.map(plain)), parameters).await
+        }
+        [Some(_), Some("Recordings"), ..] => {
+            Err(Error::later("Conferences/{sid}/Recordings (conferences are not recorded)"))
+        }
+        [None, ..] | [Some(_), None, ..] => Err(Error::method(method.as_str(), cx.path)),
+        [Some(_), Some(_), ..] => Err(Error::not_found(cx.path)),
+    }
+}
+
+/// Returns a part of a path without its escapes: a conference and a participant may be named by a text.
+fn plain(part: &str) -> String {
+    // A form's escapes, but that `+` and `&` stand for themselves.
+    let form = format!("x={}", part.replace('+', "%2B").replace('&', "%26"));
+    form_urlencoded::parse(form.as_bytes()).next().map(|(_, text)| text.into_owned()).unwrap_or_default()
+}
+
+/// Returns all conferences that are known, the newest first.
+pub(super) async fn reports(cx: &Asked<'_>) -> Result<Vec<ConferenceReport>, Error> {
+    Ok(cx.handle.ask(|gateway, _| all_of(gateway)).await?)
+}
+
+/// Returns a conference by its SID.
+pub(super) async fn find(cx: &Asked<'_>, sid: &str) -> Result<ConferenceReport, Error> {
+    let found = reports(cx).await?.into_iter().find(|report| report.sid == sid);
+    found.ok_or_else(|| Error::not_found(cx.path))
+}
+
+async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
+    let path = cx.uri("Conferences");
+    let page = Page::take(&path, cx.query, &mut parameters)?;
+    let name = parameters.take("FriendlyName");
+    let status = match parameters.take("Status") {
+        None => None,
+        Some(text) => Some(STATES.into_iter().find(|state| state.name() == text).ok_or_else(|| {
+            let known = STATES.map(Status::name).join(", ");
+            Error::bad_request(format!("Status: \"{}\"; known: {known}", shown(&text)))
+        })?),
+    };
+    let (created, updated) = (parameters.take_span("DateCreated")?, parameters.take_span("DateUpdated")?);
+    parameters.finish()?;
+    let is_wanted = |report: &ConferenceReport| {
+        name.as_ref().is_none_or(|name| *name == report.name)
+            && status.is_none_or(|status| status == report.status)
+            && created.has(stamp(report.began))
+            && updated.has(stamp(changed(report)))
+    };
+    let all: Vec<ConferenceReport> = reports(cx).await?.into_iter().filter(is_wanted).collect();
+    let from = match &page.behind {
+        Some(sid) => all.iter().position(|report| report.sid == *sid).map_or(all.len(), |at| at + 1),
+        None => 0,
+    };
+    let shown: Vec<ConferenceReport> = all.into_iter().skip(from).take(page.size + 1).collect();
+    Ok(page.json("conferences", shown, |report| report.sid.clone(), |report| json(cx, report)))
+}
+
+/// Ends a conference.
+async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
+    parameters.judge(&UPDATE_CONFERENCE)?;
+    let status = parameters.take("Status");
+    parameters.finish()?;
+    if let Some(status) = &status
+        && status != Status::Completed.name()
+    {
+        return Err(Error::bad_request(format!("Status: \"{}\"; known: completed", shown(status))));
+    }
+    let report = find(cx, sid).await?;
+    if status.is_some() && report.status != Status::Completed {
+        let named = sid.to_owned();
+        let ended = cx.handle.act(move |gateway, now| Conferences::of(gateway).end(now, &named)).await?;
+        // One that has ended meanwhile is what was asked for.
+        let (Ok(()) | Err(ConferenceRefused::Unknown | ConferenceRefused::NoneToCoach)) = ended;
+    }
+    find(cx, sid).await.map(|report| json(cx, &report))
+}
+
+/// Returns a date of the edge's.
+pub(super) fn stamp(at: SystemTime) -> Timestamp {
+    Timestamp::try_from(at).unwrap_or_default()
+}
+
+/// Returns when a conference was changed last: at its end.
+fn changed(report: &ConferenceReport) -> SystemTime {
+    report.ended.as_ref().map_or(report.began, |(at, ..)| *at)
+}
+
+fn json(cx: &Asked<'_>, report: &ConferenceReport) -> Value {
+    let uri = cx.uri(&format!("Conferences/{}", report.sid));
+    let ended = report.ended.as_ref();
+    json!({
+        "account_sid": cx.account,
+        "api_version": VERSION,
+        "call_sid_ending_conference": ended.and_then(|(_, _, call_sid)| call_sid.clone()),
+        "date_created": moment(stamp(report.began)),
+        "date_updated": moment(stamp(changed(report))),
+        "friendly_name": report.name,
+        "reason_conference_ended": ended.map(|(_, reason, _)| reason.name()),
+        "region": null,
+        "sid": report.sid,
+        "status": report.status.name(),
+        "subresource_uris": subresources(&uri, &["participants", "recordings"]),
+        "uri": format!("{uri}.json"),
+    })
+}

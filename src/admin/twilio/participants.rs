@@ -1,0 +1,352 @@
+//! `Conferences/{sid}/Participants`: the parties of a conference, and parties that are called for one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::Method;
+use serde_json::{Value, json};
+use trunkgate_call::{CallRequest, ConferenceRefused, ConferenceReport, Conferences, Onward, PartyReport};
+use trunkgate_conference::limits::{LABEL_CHARS, NAME_CHARS, PARTIES};
+use trunkgate_conference::{Beep, Change, EventSet, Method as RoomMethod, Music, Status};
+use trunkgate_route::{App, AppDocument, StatusCallback, WebhookMethod};
+use trunkgate_twiml::compat::requests::{CREATE_PARTICIPANT, UPDATE_PARTICIPANT};
+
+use super::error::{Error, shown};
+use super::page::Page;
+use super::parameters::Parameters;
+use super::text::{moment, now};
+use super::{Answer, Asked, calls, conferences, create, dialled};
+use crate::runtime::placing::{self, Fault, Placing};
+
+/// Answers a request for the parties of a conference, or for one of them.
+pub(super) async fn answer(
+    cx: &Asked<'_>,
+    method: &Method,
+    (conference, party): (&str, Option<String>),
+    parameters: Parameters,
+) -> Result<Answer, Error> {
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    match (party, method) {
+        (None, _) if reads => list(cx, conference, parameters).await.map(Answer::from),
+        (None, &Method::POST) => create(cx, conference, parameters).await.map(Answer::Created),
+        (Some(party), _) if reads => {
+            parameters.finish()?;
+            let report = live(cx, conference).await?;
+            let found = named(&report, &party).ok_or_else(|| Error::not_found(cx.path))?;
+            Ok(Answer::from(json(cx, &report.sid, found)))
+        }
+        (Some(party), &Method::POST) => update(cx, conference, &party, parameters).await.map(Answer::from),
+        (Some(party), &Method::DELETE) => {
+            parameters.finish()?;
+            let report = live(cx, conference).await?;
+            let gone =
+                cx.handle.act(move |gateway, now| Conferences::of(gateway).remove(now, &report.sid, &party)).await?;
+            gone.map(|()| Answer::Deleted).map_err(|_| Error::not_found(cx.path))
+        }
+        (None | Some(_), _) => Err(Error::method(method.as_str(), cx.path)),
+    }
+}
+
+/// Returns a conference that goes on, by its SID.
+async fn live(cx: &Asked<'_>, conference: &str) -> Result<ConferenceReport, Error> {
+    let report = conferences::find(cx, conference).await?;
+    if report.status == Status::Completed { Err(Error::not_found(cx.path)) } else { Ok(report) }
+}
+
+/// Returns the party of a call's SID or label.
+fn named<'r>(report: &'r ConferenceReport, party: &str) -> Option<&'r PartyReport> {
+    let by_sid = report.parties.iter().find(|one| one.member.call_sid() == party);
+    by_sid.or_else(|| report.parties.iter().find(|one| one.member.label() == Some(party)))
+}
+
+async fn list(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> Result<Value, Error> {
+    let path = cx.uri(&format!("Conferences/{conference}/Participants"));
+    let page = Page::take(&path, cx.query, &mut parameters)?;
+    let mut flag = |name| take_flag(&mut parameters, name);
+    let [muted, held, coaching] = [flag("Muted")?, flag("Hold")?, flag("Coaching")?];
+    parameters.finish()?;
+    let report = conferences::find(cx, conference).await?;
+    let fits = |wanted: Option<bool>, is: bool| wanted.is_none_or(|wanted| wanted == is);
+    let is_wanted = |party: &&PartyReport| {
+        let member = &party.member;
+        fits(muted, member.is_muted()) && fits(held, member.is_held()) && fits(coaching, member.coached().is_some())
+    };
+    let all: Vec<&PartyReport> = report.parties.iter().filter(is_wanted).collect();
+    let from = match &page.behind {
+        Some(sid) => all.iter().position(|party| party.member.call_sid() == sid).map_or(all.len(), |at| at + 1),
+        None => 0,
+    };
+    let shown: Vec<&PartyReport> = all.into_iter().skip(from).take(page.size + 1).collect();
+    let key = |party: &&PartyReport| party.member.call_sid().to_owned();
+    Ok(page.json("participants", shown, key, |party| json(cx, &report.sid, party)))
+}
+
+/// Mutes, holds, and changes a party otherwise.
+async fn update(cx: &Asked<'_>, conference: &str, party: &str, mut parameters: Parameters) -> Result<Value, Error> {
+    parameters.judge(&UPDATE_PARTICIPANT)?;
+    let mut flag = |name| take_flag(&mut parameters, name);
+    let [muted, hold, coaching] = [flag("Muted")?, flag("Hold")?, flag("Coaching")?];
+    let [beeps, ends] = [flag("BeepOnExit")?, flag("EndConferenceOnExit")?];
+    let coached = parameters.take("CallSidToCoach");
+    let music = take_music(&mut parameters, ("HoldUrl", "HoldMethod"))?;
+    let wait = take_music(&mut parameters, ("WaitUrl", "WaitMethod"))?;
+    parameters.finish()?;
+    let report = live(cx, conference).await?;
+    let found = named(&report, party).ok_or_else(|| Error::not_found(cx.path))?;
+    let app = cx.handle.call(found.member.call_sid()).await?.and_then(|call| call.app.clone());
+    let app = create::keys_of(cx, app.as_deref(), AppDocument::Text("".into()));
+    for (name, music) in [("HoldUrl", &music), ("WaitUrl", &wait)] {
+        if let Some(Music::Url { url, .. }) = music {
+            create::judge_url(cx, name, url, &app)?;
+        }
+    }
+    let hold = match hold {
+        Some(false) => Some(Change::Hold(None)),
+        Some(true) => Some(Change::Hold(Some(music.unwrap_or_default()))),
+        // Another music for one that is held.
+        None if found.member.is_held() => music.map(|music| Change::Hold(Some(music))),
+        None => None,
+    };
+    let coached = match (coaching, coached) {
+        (Some(false), _) => Some(Change::Coached(None)),
+        (Some(true), None) => return Err(Error::none_to_coach()),
+        (Some(true) | None, coached) => coached.map(|sid| Change::Coached(Some(sid))),
+    };
+    let flags = [muted.map(Change::Muted), beeps.map(Change::BeepOnExit), ends.map(Change::Ends)];
+    let changes: Vec<Change> = flags.into_iter().chain([hold, coached, wait.map(Change::Wait)]).flatten().collect();
+    let (sid, named) = (report.sid.clone(), found.member.call_sid().to_owned());
+    let changed =
+        cx.handle.act(move |gateway, now| Conferences::of(gateway).change(now, (&sid, &named), &changes)).await?;
+    match changed {
+        Ok(party) => Ok(json(cx, &report.sid, &party)),
+        Err(ConferenceRefused::Unknown) => Err(Error::not_found(cx.path)),
+        Err(ConferenceRefused::NoneToCoach) => Err(Error::none_to_coach()),
+    }
+}
+
+/// Takes a flag.
+fn take_flag(parameters: &mut Parameters, name: &str) -> Result<Option<bool>, Error> {
+    match parameters.take(name).as_deref() {
+        None => Ok(None),
+        Some("true" | "True") => Ok(Some(true)),
+        Some("false" | "False") => Ok(Some(false)),
+        Some(other) => Err(Error::bad_request(format!("{name}: \"{}\"; known: true, false", shown(other)))),
+    }
+}
+
+/// Takes what a party is to hear: a URL, or nothing where its value is empty.
+fn take_music(parameters: &mut Parameters, (name, method): (&str, &str)) -> Result<Option<Music>, Error> {
+    let is_empty = parameters.take_given(name);
+    if is_empty.as_deref() == Some("") {
+        parameters.take(method);
+        return Ok(Some(Music::Silence));
+    }
+    let Some(url) = is_empty else {
+        parameters.take(method);
+        return Ok(None);
+    };
+    trunkgate_twiml::Location::url(&url).map_err(|what| Error::bad_url(name, &what))?;
+    let method = match parameters.take(method).as_deref() {
+        None | Some("POST") => RoomMethod::Post,
+        Some("GET") => RoomMethod::Get,
+        Some(other) => return Err(Error::bad_request(format!("{method}: \"{}\"; known: GET, POST", shown(other)))),
+    };
+    Ok(Some(Music::Url { url, method }))
+}
+
+/// A document that has a party join a conference.
+struct Joining {
+    name: String,
+    attributes: Vec<(&'static str, String)>,
+}
+
+impl Joining {
+    fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.attributes.push((name, value.into()));
+    }
+
+    /// Returns the text of the document.
+    fn document(&self) -> String {
+        let escaped = |text: &str| {
+            let sign = |sign: char| match sign {
+                '&' => "&amp;".to_owned(),
+                '<' => "&lt;".to_owned(),
+                '>' => "&gt;".to_owned(),
+                '"' => "&quot;".to_owned(),
+                other => other.to_string(),
+            };
+            text.chars().map(sign).collect::<String>()
+        };
+        let attribute = |(name, value): &(&str, String)| format!(" {name}=\"{}\"", escaped(value));
+        let attributes: String = self.attributes.iter().map(attribute).collect();
+        format!("<Response><Dial><Conference{attributes}>{}</Conference></Dial></Response>", escaped(&self.name))
+    }
+}
+
+/// Calls a party, which joins the conference once it answers.
+async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> Result<Value, Error> {
+    parameters.judge(&CREATE_PARTICIPANT)?;
+    let (to, from) = (parameters.take("To"), parameters.take("From"));
+    let label = take_label(&mut parameters)?;
+    let mut flag = |name| take_flag(&mut parameters, name);
+    let [muted, starts, ends] = [flag("Muted")?, flag("StartConferenceOnEnter")?, flag("EndConferenceOnExit")?];
+    let coaching = flag("Coaching")?;
+    let mut joining = Joining { name: conference.to_owned(), attributes: Vec::new() };
+    let coached = parameters.take("CallSidToCoach").filter(|_| coaching != Some(false));
+    if coaching == Some(true) && coached.is_none() {
+        return Err(Error::none_to_coach());
+    }
+    let (is_muted, is_starting, is_ending) = (muted.unwrap_or(false), starts.unwrap_or(true), ends.unwrap_or(false));
+    joining.set("muted", is_muted.to_string());
+    joining.set("startConferenceOnEnter", is_starting.to_string());
+    joining.set("endConferenceOnExit", is_ending.to_string());
+    label.iter().for_each(|label| joining.set("participantLabel", label));
+    coached.iter().for_each(|sid| joining.set("coach", sid));
+    take_settings(&mut parameters, &mut joining)?;
+    let status_callback = create::take_callback(&mut parameters)?;
+    let ring_timeout = create::take_seconds(&mut parameters, "Timeout", create::TIMEOUT_SECONDS.1)?;
+    let ring_timeout = ring_timeout.unwrap_or(Duration::from_secs(create::TIMEOUT_SECONDS.0));
+    let time_limit = create::take_time_limit(&mut parameters)?;
+    let time_limit = time_limit.unwrap_or(Duration::from_secs(create::LIMIT_SECONDS.0));
+    let record = create::take_record(cx, &mut parameters)?;
+    parameters.finish()?;
+    let known = conferences::reports(cx)
+        .await?
+        .into_iter()
+        .find(|report| report.status != Status::Completed && (report.sid == conference || report.name == conference));
+    let chars = conference.chars().count();
+    let is_sid = conference.len() == 34 && conference.starts_with("CF");
+    if chars > NAME_CHARS || conference.chars().any(char::is_control) || (known.is_none() && is_sid) {
+        return Err(Error::not_found(cx.path));
+    }
+    let (to, from) = (to.map(|to| dialled(&to)), from.map(|from| dialled(&from)));
+    let table = cx.handle.table();
+    let (from, Placing { to, targets }) = cx.config(|config| {
+        let from = placing::judge_from(config, from.as_deref())?;
+        placing::judge_to(config, &table, to.as_deref()).map(|placing| (from, placing))
+    })?;
+    let onward = vec![Onward::App(Arc::new(app_of(cx, &joining, status_callback)?))];
+    let request = CallRequest { from, to, targets, onward, ring_timeout, time_limit, digits: None, record };
+    let begun = cx.handle.act(move |gateway, now| gateway.originate(now, &request)).await?;
+    let call = calls::show_new(cx, &begun.map_err(Fault::from)?).await?;
+    let (call_sid, conference_sid) = (call["sid"].clone(), known.map(|report| report.sid));
+    let of = conference_sid.as_deref().unwrap_or(conference);
+    let uri = cx.uri(&format!("Conferences/{of}/Participants/{}", call_sid.as_str().unwrap_or_default()));
+    Ok(json!({
+        "account_sid": cx.account,
+        "call_sid": call_sid,
+        "call_sid_to_coach": coached,
+        "coaching": coached.is_some(),
+        "conference_sid": conference_sid,
+        "date_created": now(),
+        "date_updated": now(),
+        "end_conference_on_exit": is_ending,
+        "hold": false,
+        "label": label,
+        "muted": is_muted,
+        "queue_time": null,
+        "start_conference_on_enter": is_starting,
+        "status": "queued",
+        "uri": format!("{uri}.json"),
+    }))
+}
+
+/// Returns the application that has a party join.
+///
+/// # Errors
+/// A URL of its document can never be reached.
+fn app_of(cx: &Asked<'_>, joining: &Joining, status_callback: Option<StatusCallback>) -> Result<App, Error> {
+    let document = AppDocument::Text(joining.document().into());
+    let app = App { status_callback, ..create::made(cx, document, None)? };
+    create::judge_reach(cx, &app)?;
+    for (name, attribute) in [("WaitUrl", "waitUrl"), ("ConferenceStatusCallback", "statusCallback")] {
+        let url = joining.attributes.iter().find(|(known, url)| *known == attribute && !url.is_empty());
+        url.map_or(Ok(()), |(_, url)| create::judge_url(cx, name, url, &app))?;
+    }
+    Ok(app)
+}
+
+fn take_label(parameters: &mut Parameters) -> Result<Option<String>, Error> {
+    let label = parameters.take("Label");
+    match &label {
+        Some(label) if label.chars().count() > LABEL_CHARS || label.chars().any(char::is_control) => {
+            Err(Error::bad_request(format!("Label: at most {LABEL_CHARS} characters, without control characters")))
+        }
+        Some(_) | None => Ok(label),
+    }
+}
+
+/// Takes what else a party brings to the conference.
+fn take_settings(parameters: &mut Parameters, joining: &mut Joining) -> Result<(), Error> {
+    if let Some(beep) = parameters.take("Beep") {
+        if Beep::parse(&beep).is_none() {
+            let known = "true, false, onEnter, onExit";
+            return Err(Error::bad_request(format!("Beep: \"{}\"; known: {known}", shown(&beep))));
+        }
+        joining.set("beep", beep);
+    }
+    match take_music(parameters, ("WaitUrl", "WaitMethod"))? {
+        None | Some(Music::BuiltIn) => {}
+        Some(Music::Silence) => joining.set("waitUrl", ""),
+        Some(Music::Url { url, method }) => {
+            joining.set("waitUrl", url);
+            joining.set("waitMethod", if method == RoomMethod::Get { "GET" } else { "POST" });
+        }
+    }
+    if let Some(most) = parameters.take_number("MaxParticipants")? {
+        if !(1..=250).contains(&most) {
+            return Err(Error::bad_request("MaxParticipants: 1 to 250"));
+        }
+        joining.set("maxParticipants", most.min(PARTIES).to_string());
+    }
+    let url = create::take_url(parameters, "ConferenceStatusCallback", "ConferenceStatusCallbackMethod")?;
+    let events = parameters.take_all("ConferenceStatusCallbackEvent").join(" ");
+    if let Err(word) = EventSet::parse(&events) {
+        return Err(Error::bad_request(format!("ConferenceStatusCallbackEvent: \"{}\" is unknown", shown(word))));
+    }
+    if let Some((url, method)) = url {
+        joining.set("statusCallback", url);
+        joining.set("statusCallbackMethod", if method == WebhookMethod::Get { "GET" } else { "POST" });
+        joining.set("statusCallbackEvent", events);
+    }
+    Ok(())
+}
+
+fn json(cx: &Asked<'_>, conference: &str, party: &PartyReport) -> Value {
+    let member = &party.member;
+    let joined = moment(conferences::stamp(party.joined));
+    let uri = cx.uri(&format!("Conferences/{conference}/Participants/{}", member.call_sid()));
+    json!({
+        "account_sid": cx.account,
+        "call_sid": member.call_sid(),
+        "call_sid_to_coach": member.coached(),
+        "coaching": member.coached().is_some(),
+        "conference_sid": conference,
+        "date_created": joined,
+        "date_updated": joined,
+        "end_conference_on_exit": member.ends(),
+        "hold": member.is_held(),
+        "label": member.label(),
+        "muted": member.is_muted(),
+        "queue_time": null,
+        "start_conference_on_enter": member.starts(),
+        "status": "connected",
+        "uri": format!("{uri}.json"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_has_its_texts_escaped() {
+        let mut joining = Joining { name: "a<b & c".to_owned(), attributes: Vec::new() };
+        joining.set("participantLabel", "\"x\"");
+        let document = trunkgate_twiml::parse(&joining.document()).unwrap();
+        assert!(document.warnings.list.is_empty());
+        let trunkgate_twiml::Kind::Dial(dial) = &document.verbs[0].kind else { panic!() };
+        let conference = dial.conference.as_ref().unwrap();
+        assert_eq!((conference.name.as_str(), conference.label.as_deref()), ("a<b & c", Some("\"x\"")));
+    }
+}

@@ -1,0 +1,204 @@
+//! Conferences through the real binary: parties on bare sockets, each with a tone of its own, hear all the others and not themselves.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use std::f64::consts::TAU;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use trunkgate_media::rtp::Rtp;
+
+use crate::apps::{TOKEN, application, form, parameter, path};
+use crate::support::calls::{NUMBER, Phone, is_keep_alive, media_of};
+use crate::support::codecs::{Codec, Hearer, Speaker};
+use crate::support::sip::to_tag;
+use crate::support::{PATIENCE, Process, config, until};
+use trunkgate_media::agent::sign_form;
+
+/// Samples of a tone at its top.
+const LEVEL: f64 = 5000.0;
+
+/// A phone that says one tone, and what it has heard.
+pub(crate) struct Party {
+    pub(crate) phone: Phone,
+    codec: Codec,
+    hz: f64,
+    id: String,
+    tag: String,
+    edge: SocketAddr,
+    at: Option<SocketAddr>,
+    speaker: Speaker,
+    hearer: Hearer,
+    heard: Vec<i16>,
+}
+
+impl Party {
+    pub(crate) fn new(number: usize, codec: Codec, hz: f64) -> Party {
+        let phone = Phone::new(&format!("127.0.0.{}", 10 + number));
+        phone.rtp.set_nonblocking(true).unwrap();
+        let (speaker, hearer) = (Speaker::new(codec, false), Hearer::new(codec));
+        let (id, tag, edge) = (format!("party-{number}"), String::new(), SocketAddr::from(([0, 0, 0, 0], 0)));
+        Party { phone, codec, hz, id, tag, edge, at: None, speaker, hearer, heard: Vec::new() }
+    }
+    /// Calls the edge, and is answered.
+    pub(crate) fn joins(&mut self, edge: &Process) {
+        self.edge = edge.address("udp");
+        let offer = self.codec.sdp(&self.phone);
+        let sip = &self.phone.sip;
+        sip.send(self.edge, &sip.request_with("INVITE", NUMBER, self.edge, &self.id, (1, ""), &offer));
+        let (ok, _) = sip.receive("SIP/2.0 200");
+        self.tag = to_tag(&ok).to_owned();
+        sip.send(self.edge, &sip.request_with("ACK", NUMBER, self.edge, &self.id, (1, &self.tag), ""));
+        self.at = Some(media_of(&ok));
+    }
+    pub(crate) fn leaves(&mut self) {
+        let sip = &self.phone.sip;
+        sip.send(self.edge, &sip.request_with("BYE", NUMBER, self.edge, &self.id, (2, &self.tag), ""));
+        sip.receive("SIP/2.0 200");
+        self.at = None;
+    }
+    /// Answers a call of the edge's.
+    pub(crate) fn answers(&mut self) {
+        let (invite, from) = self.phone.sip.receive("INVITE ");
+        self.phone.sip.send(from, &self.phone.sip.answer_with(&invite, "200 OK", &self.codec.sdp(&self.phone)));
+        self.phone.sip.receive("ACK ");
+        self.at = Some(media_of(&invite));
+    }
+    /// The edge hangs up.
+    pub(crate) fn is_hung_up_on(&mut self) {
+        let (bye, from) = self.phone.sip.receive("BYE ");
+        self.phone.sip.send(from, &self.phone.sip.answer_with(&bye, "200 OK", ""));
+        self.at = None;
+    }
+    /// Says its next 20 ms, and takes what has come.
+    fn turn(&mut self, n: usize) {
+        let frame = self.codec.rate_hz() as usize / 50;
+        let angle = |at: usize| TAU * self.hz * at as f64 / f64::from(self.codec.rate_hz());
+        let samples: Vec<i16> = (n * frame..(n + 1) * frame).map(|at| (LEVEL * angle(at).sin()) as i16).collect();
+        let payload = self.speaker.say(&samples);
+        if let Some(at) = self.at {
+            self.phone.rtp.send_to(&self.codec.packet(n, self.codec.number(), &payload), at).unwrap();
+        }
+        let mut bytes = [0; 2048];
+        while let Ok((len, _)) = self.phone.rtp.recv_from(&mut bytes) {
+            let packet = &bytes[..len];
+            let Some(rtp) = Rtp::parse(packet).ok().filter(|_| !is_keep_alive(packet)) else { continue };
+            if rtp.payload_type == self.codec.number() {
+                self.heard.extend(self.hearer.hear(&packet[rtp.payload]));
+            }
+        }
+    }
+    /// The level of a tone in the last 400 ms that it has heard, in dB below full scale.
+    fn level(&self, hz: f64) -> f64 {
+        let rate = f64::from(self.codec.rate_hz());
+        let count = (rate * 0.4) as usize;
+        let Some(last) = self.heard.len().checked_sub(count).map(|from| &self.heard[from..]) else { return -120.0 };
+        let (mut re, mut im) = (0.0, 0.0);
+        for (n, sample) in last.iter().enumerate() {
+            let window = 1.0 - (TAU * n as f64 / count as f64).cos();
+            let angle = TAU * hz * n as f64 / rate;
+            re += window * f64::from(*sample) * angle.cos();
+            im += window * f64::from(*sample) * angle.sin();
+        }
+        20.0 * (2.0 * re.hypot(im) / count as f64 / 32_768.0).max(1e-6).log10()
+    }
+}
+
+/// Lets all of them speak until something holds.
+pub(crate) fn speak(parties: &mut [Party], what: &str, holds: impl Fn(&[Party]) -> bool) {
+    let (began, mut due) = (Instant::now(), Instant::now());
+    let first = parties.iter().map(|party| party.heard.len()).max().unwrap_or_default();
+    for n in first.. {
+        parties.iter_mut().for_each(|party| party.turn(n));
+        if n % 10 == 0 && holds(parties) {
+            return;
+        }
+        let levels = || -> Vec<Vec<f64>> {
+            let tones: Vec<f64> = parties.iter().map(|party| party.hz).collect();
+            parties.iter().map(|party| tones.iter().map(|hz| party.level(*hz).round()).collect()).collect()
+        };
+        assert!(began.elapsed() < PATIENCE, "waited too long until {what}: {:?}", levels());
+        due += Duration::from_millis(20);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
+}
+
+/// Whether each of them hears those that it is to hear, 20 dB above all others.
+pub(crate) fn hear(parties: &[Party], hears: impl Fn(usize, usize) -> bool) -> bool {
+    parties.iter().enumerate().filter(|(_, party)| party.at.is_some()).all(|(at, party)| {
+        let level = |other: usize| party.level(parties[other].hz);
+        let (heard, unheard): (Vec<usize>, Vec<usize>) = (0..parties.len()).partition(|other| hears(at, *other));
+        let quietest = heard.into_iter().map(level).fold(0.0, f64::min);
+        let loudest = unheard.into_iter().map(level).fold(-120.0, f64::max);
+        quietest > -35.0 && loudest < quietest - 20.0
+    })
+}
+
+/// An edge with these parties, each a trunk, whose route leads there.
+pub(crate) fn edge(parties: &[Party], tables: &str, connect: &str) -> Process {
+    let trunk = |(at, party): (usize, &Party)| {
+        format!("{}codecs = [\"{}\"]\n", party.phone.trunk(&format!("phone{at}")), party.codec.name())
+    };
+    let trunks: String = parties.iter().enumerate().map(trunk).collect();
+    Process::start(&config(&format!("{trunks}{tables}[[route]]\nconnect = [\"{connect}\"]\n")))
+}
+
+#[test]
+fn parties_of_all_codecs_hear_all_others_and_not_themselves() {
+    let codecs = [Codec::Pcmu, Codec::Opus, Codec::G722, Codec::Pcma, Codec::Opus];
+    let tones = [500.0, 700.0, 1100.0, 1600.0, 2300.0];
+    let mut parties: Vec<Party> =
+        codecs.into_iter().zip(tones).enumerate().map(|(at, (codec, hz))| Party::new(at, codec, hz)).collect();
+    let edge = edge(&parties, "", "conference:weekly");
+    parties.iter_mut().for_each(|party| party.joins(&edge));
+    speak(&mut parties, "all hear all others", |parties| hear(parties, |at, other| at != other));
+    let call = edge.json(&format!("/v1/calls/{}", edge.sid()));
+    assert_eq!((&call["conference"]["name"], &call["state"]), (&json!("weekly"), &json!("answered")));
+    // One leaves: the others go on without it.
+    parties[1].leaves();
+    speak(&mut parties, "it is heard no longer", |parties| hear(parties, |at, other| at != other && other != 1));
+    // And comes back: a new seat.
+    parties[1].id = "again".to_owned();
+    parties[1].joins(&edge);
+    speak(&mut parties, "it is heard again", |parties| hear(parties, |at, other| at != other));
+    parties.iter_mut().for_each(Party::leaves);
+    until("no call is left", || (edge.json("/v1/status")["calls"] == 0).then_some(()));
+}
+
+#[test]
+fn an_application_leads_to_a_conference_and_is_told_of_it() {
+    let application = application(&[
+        (
+            "/voice",
+            r#"<Dial action="/after"><Conference muted="false" endConferenceOnExit="true" waitUrl="" statusCallback="/events"
+               statusCallbackEvent="start end join leave">board</Conference></Dial>"#,
+        ),
+        ("/after", "<Hangup/>"),
+        ("/events", ""),
+    ]);
+    let url = format!("http://{}/voice", application.address);
+    let tables = format!("[app.ivr]\nurl = \"{url}\"\nallow_private = true\n[api]\nauth_token = \"{TOKEN}\"\n");
+    let mut parties = vec![Party::new(0, Codec::Pcmu, 600.0), Party::new(1, Codec::Pcma, 1300.0)];
+    let edge = edge(&parties, &tables, "app:ivr");
+    parties.iter_mut().for_each(|party| party.joins(&edge));
+    speak(&mut parties, "both hear each other", |parties| hear(parties, |at, other| at != other));
+    parties[0].leaves();
+    parties[1].is_hung_up_on();
+    let events = until("the end is reported", || {
+        let posts = application.posts();
+        let events: Vec<_> = posts.into_iter().filter(|post| path(post) == "/events").collect();
+        events.iter().any(|post| parameter(post, "StatusCallbackEvent") == "conference-end").then_some(events)
+    });
+    let names: Vec<String> = events.iter().map(|post| parameter(post, "StatusCallbackEvent")).collect();
+    let joins = ["participant-join", "conference-start", "participant-join"];
+    assert_eq!(names, [&joins[..], &["participant-leave", "participant-leave", "conference-end"]].concat());
+    let events_url = format!("http://{}/events", application.address);
+    assert_eq!(events[0].headers["x-twilio-signature"], sign_form(TOKEN, &events_url, &form(&events[0])));
+    let afters: Vec<String> = until("both actions are requested", || {
+        let posts = application.posts();
+        let afters: Vec<_> = posts.iter().filter(|post| path(post) == "/after").collect();
+        (afters.len() == 2).then(|| afters.iter().map(|post| parameter(post, "DialCallStatus")).collect())
+    });
+    assert_eq!(afters, ["answered", "answered"]);
+}
