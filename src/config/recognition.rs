@@ -34,6 +34,7 @@ pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Fin
         format: Format::L16Rate8000,
         connect_timeout: Duration::ZERO,
         max_sessions: 0,
+        events: false,
     };
     let url = section.get("url");
     if url.is_none() {

@@ -211,6 +211,7 @@ impl History {
             }
             Happening::CallEnded => self.ended(*at, change),
             Happening::CallRinging
+            | Happening::CallTranscribed
             | Happening::TrunkUp
             | Happening::TrunkDown
             | Happening::AgentFailed

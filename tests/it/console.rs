@@ -90,13 +90,13 @@ fn with_a_token_the_page_opens_without_it_and_holds_nothing() {
 }
 
 /// A client of `/v1/events`.
-struct Follower {
+pub(crate) struct Follower {
     lines: BufReader<TcpStream>,
 }
 
 impl Follower {
     /// Connects and waits until the stream is open.
-    fn begin(edge: &Process) -> Follower {
+    pub(crate) fn begin(edge: &Process) -> Follower {
         let mut follower = Follower::ask(edge);
         follower.line(": following");
         follower
@@ -130,7 +130,7 @@ impl Follower {
     }
 
     /// Returns the next event with one of these names.
-    fn next(&mut self, names: &[&str]) -> (String, Value) {
+    pub(crate) fn next(&mut self, names: &[&str]) -> (String, Value) {
         loop {
             let name = self.line("event:");
             let data = serde_json::from_str(&self.line("data:")).unwrap();

@@ -14,6 +14,7 @@ use trunkgate_media::codec::g711::decode_ulaw;
 use trunkgate_media::rtp::Rtp;
 
 use crate::apps::{Rig, TOKEN, application, form, parameter, path};
+use crate::console::Follower;
 use crate::support::calls::{Speaking, media_of, received};
 use crate::support::codecs::{Codec, Speaker, tone};
 use crate::support::endpoint::{Endpoint, Post};
@@ -58,6 +59,8 @@ enum Act {
     Final(&'static str, f64),
     /// Sends a text as it is.
     Say(&'static str),
+    /// Closes the connection in good order.
+    Leave,
     /// Breaks the connection.
     Die,
 }
@@ -147,10 +150,11 @@ fn serve(stream: TcpStream, kept: &Mutex<Vec<Session>>, script: &[Act]) {
             Act::Partial(text) => say(&mut socket, &result(text, false, None)),
             Act::Final(text, confidence) => say(&mut socket, &result(text, true, Some(confidence))),
             Act::Say(text) => say(&mut socket, text),
+            Act::Leave => break,
             Act::Die => return,
         }
     }
-    while take(&mut socket) {}
+    while !script.iter().any(|act| matches!(act, Act::Leave)) && take(&mut socket) {}
     let _ = socket.close(None);
     while socket.read().is_ok() {}
 }
@@ -242,6 +246,89 @@ fn speech_goes_to_the_action_and_its_parts_to_the_callback_in_order() {
     }
     assert_eq!(rig.edge.metric("trunkgate_recognition_total{result=\"speech\"}"), 1.0);
     until("the session is over", || (rig.edge.metric("trunkgate_recognition_sessions") == 0.0).then_some(()));
+}
+
+/// The recogniser serves one utterance a connection.
+#[test]
+fn a_call_is_transcribed_live_and_what_is_said_goes_to_the_callback_and_to_the_events() {
+    let recogniser = Recogniser::doing(&[
+        Act::Hear,
+        Act::Partial("put me"),
+        Act::More,
+        Act::Final("Put me through.", 0.925),
+        Act::Leave,
+    ]);
+    let application = application(&[
+        (
+            "/voice",
+            r#"<Start><Transcription name="notes" statusCallbackUrl="/heard" partialResults="true" languageCode="en-GB"/></Start>
+               <Play loop="0">/menu.wav</Play>"#,
+        ),
+        ("/heard", ""),
+    ]);
+    let (rig, _, _speaking) = spoken_to(&format!("{}events = true\n", recogniser.keys()), &application);
+    let mut follower = Follower::begin(&rig.edge);
+    let heard = || application.posts().into_iter().filter(|post| path(post) == "/heard").collect::<Vec<_>>();
+    let is = |post: &Post, event: &str| parameter(post, "TranscriptionEvent") == event;
+    let finals = |track: &str| {
+        let all = heard();
+        let of_track = |post: &&Post| {
+            is(post, "transcription-content") && parameter(post, "Final") == "true" && parameter(post, "Track") == track
+        };
+        all.iter().filter(of_track).count()
+    };
+    let have_both = || (finals("inbound_track") > 1 && finals("outbound_track") > 1).then_some(());
+    until("both tracks are heard, also after the first utterance", have_both);
+    let (_, data) = follower.next(&["call.transcribed"]);
+    assert_eq!(data["sid"], rig.edge.sid().as_str(), "{data}");
+    assert!(["inbound_track", "outbound_track"].contains(&data["track"].as_str().unwrap()), "{data}");
+    assert_eq!(data["final"].as_bool().unwrap(), data["text"] == "Put me through.", "{data}");
+    assert_eq!(rig.edge.metric("trunkgate_recognition_sessions"), 2.0);
+    assert_eq!(rig.edge.delete(&format!("/v1/calls/{}", rig.edge.sid())).0, 202);
+    rig.hung_up();
+    let stopped = until("the end is reported", || heard().into_iter().find(|post| is(post, "transcription-stopped")));
+    let started = heard().into_iter().find(|post| is(post, "transcription-started")).unwrap();
+    assert_eq!((parameter(&started, "SequenceId").as_str(), parameter(&started, "Name").as_str()), ("1", "notes"));
+    assert_eq!(parameter(&started, "TranscriptionSid"), parameter(&stopped, "TranscriptionSid"));
+    let number = |post: &Post| parameter(post, "SequenceId").parse::<u64>().unwrap();
+    assert!(heard().iter().all(|post| number(post) <= number(&stopped)));
+    let (in_order, partial): (Vec<Post>, Vec<Post>) =
+        heard().into_iter().partition(|post| form(post).iter().all(|(name, value)| name != "Final" || value == "true"));
+    assert!(in_order.iter().map(number).is_sorted(), "callbacks keep their order");
+    assert_eq!(parameter(&partial[0], "TranscriptionData"), r#"{"transcript":"put me"}"#);
+    let said = in_order.iter().find(|post| is(post, "transcription-content")).unwrap();
+    assert_eq!(parameter(said, "TranscriptionData"), r#"{"confidence":0.925,"transcript":"Put me through."}"#);
+    let url = format!("http://{}/heard", application.address);
+    assert_eq!(said.headers["x-twilio-signature"], sign_form(TOKEN, &url, &form(said)));
+    let sessions = recogniser.sessions();
+    assert!(sessions.len() > 3, "{}", sessions.len());
+    assert!(sessions.iter().all(|session| session.authorization == "Bearer hunter2"));
+    let (trace, log, calls) = (rig.trace(), rig.edge.log(), rig.edge.get("/v1/calls").1);
+    for shown in [&trace, &log, &calls] {
+        assert!(!shown.to_lowercase().contains("put me") && !shown.contains("hunter2"), "{shown}");
+    }
+    until("the sessions are over", || (rig.edge.metric("trunkgate_recognition_sessions") == 0.0).then_some(()));
+}
+
+#[test]
+fn a_recogniser_that_dies_ends_a_live_transcription_and_not_the_call() {
+    let recogniser = Recogniser::doing(&[Act::Hear, Act::Die]);
+    let application = application(&[
+        (
+            "/voice",
+            r#"<Start><Transcription track="inbound_track" statusCallbackUrl="/heard"/></Start><Gather timeout="60"/>"#,
+        ),
+        ("/heard", ""),
+    ]);
+    let (rig, _, _speaking) = spoken_to(&recogniser.keys(), &application);
+    let is_error =
+        |post: &Post| path(post) == "/heard" && parameter(post, "TranscriptionEvent") == "transcription-error";
+    let failed = until("the failure is reported", || application.posts().into_iter().find(|post| is_error(post)));
+    assert!(parameter(&failed, "TranscriptionError").starts_with("recogniser: "), "{failed:?}");
+    assert_eq!(rig.edge.metric("trunkgate_recognition_sessions"), 0.0);
+    assert_eq!(rig.edge.json("/v1/calls")["calls"][0]["state"], "answered");
+    assert_eq!(rig.edge.delete(&format!("/v1/calls/{}", rig.edge.sid())).0, 202);
+    rig.hung_up();
 }
 
 /// The interop suite runs that program (`seeds`); the page shows it.

@@ -57,6 +57,12 @@ impl Random {
         format!("MZ{random:032x}")
     }
 
+    /// Returns the SID of a new live transcription.
+    pub fn transcript_sid(&mut self) -> String {
+        let random: u128 = self.rng.random();
+        format!("GT{random:032x}")
+    }
+
     /// A new recording's sid.
     pub fn recording_sid(&mut self) -> String {
         let random: u128 = self.rng.random();

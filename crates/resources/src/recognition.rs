@@ -25,6 +25,8 @@ pub struct RecogniserSpec {
     pub connect_timeout: Duration,
     /// Calls that use it at once; 0: no limit.
     pub max_sessions: u32,
+    /// Whether `/v1/events` has the results of live transcriptions.
+    pub events: bool,
 }
 
 /// Without the token, and without the query of the URL, which may hold one.
@@ -175,6 +177,7 @@ mod tests {
             format: Format::L16Rate8000,
             connect_timeout: Duration::from_secs(2),
             max_sessions,
+            events: false,
         })
     }
 

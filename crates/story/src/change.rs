@@ -16,6 +16,8 @@ pub enum Happening {
     CallAnswered,
     /// A target has failed it, and the next one is tried.
     CallFailedOver,
+    /// A live transcription of it has a result.
+    CallTranscribed,
     /// It is over.
     CallEnded,
     /// A side of an answered call sends no media.
@@ -42,11 +44,12 @@ pub enum Happening {
 
 impl Happening {
     /// Every one, for documents and tests.
-    pub const ALL: [Happening; 15] = [
+    pub const ALL: [Happening; 16] = [
         Happening::CallTrying,
         Happening::CallRinging,
         Happening::CallAnswered,
         Happening::CallFailedOver,
+        Happening::CallTranscribed,
         Happening::CallEnded,
         Happening::MediaOneWay,
         Happening::MediaUnsent,
@@ -67,6 +70,7 @@ impl Happening {
             Happening::CallRinging => "call.ringing",
             Happening::CallAnswered => "call.answered",
             Happening::CallFailedOver => "call.failed_over",
+            Happening::CallTranscribed => "call.transcribed",
             Happening::CallEnded => "call.ended",
             Happening::MediaOneWay => "media.one_way",
             Happening::MediaUnsent => "media.unsent",
@@ -112,6 +116,12 @@ pub struct Change {
     /// What would help.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
+    /// The track that the text of a live transcription is from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub track: Option<&'static str>,
+    /// Whether that text is a final result.
+    #[serde(rename = "final", skip_serializing_if = "Option::is_none")]
+    pub is_final: Option<bool>,
     /// Mean score of an ended call, where one is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mos: Option<f64>,
@@ -157,6 +167,8 @@ impl Change {
             reason: None,
             text: None,
             fix: None,
+            track: None,
+            is_final: None,
             mos: None,
         }
     }

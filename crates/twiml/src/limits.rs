@@ -26,6 +26,8 @@ pub const HINTS: usize = 500;
 pub const HINT_CHARS: usize = 100;
 /// Longest language tag of a `<Gather>`.
 pub const LANGUAGE_CHARS: usize = 35;
+/// Longest label of a track of a live transcription.
+pub const TRACK_LABEL_CHARS: usize = 256;
 /// Longest name of a speech model.
 pub const MODEL_CHARS: usize = 100;
 /// Most characters of speech that one `<Gather>` keeps.

@@ -47,6 +47,8 @@ keyed! {
         => Put::DurationFrom((Duration::from_millis(100), "the recogniser has to answer the TLS and WebSocket handshakes in it"), |to, time| to.connect_timeout = time), is(r#""3s""#), "maximum time to open the WebSocket; after that a Gather goes on without speech";
     "max_sessions": COUNT
         => Put::Integer(|to, most| to.max_sessions = most), is("0"), "maximum number of concurrent recognitions; further Gathers go on without speech; 0: one for each call";
+    "events": Kind::Boolean
+        => Put::Boolean(|to, is_so| to.events = is_so), is("false"), "publishes what live transcriptions understand as `call.transcribed` of `/v1/events`, readable with the token of [http]";
 }
 
 /// `[[number]]`

@@ -163,6 +163,8 @@ fn unreached(verbs: &[trunkgate_twiml::Verb], runs: [&Run; 2]) -> usize {
         | Kind::StartStream(_)
         | Kind::StartRecording(_)
         | Kind::StopStream { .. }
+        | Kind::StartTranscript(_)
+        | Kind::StopTranscript { .. }
         | Kind::StartSiprec(_)
         | Kind::StopSiprec { .. }
         | Kind::Refused(_) => false,

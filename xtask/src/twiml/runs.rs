@@ -167,6 +167,8 @@ impl Driver {
             | Step::StopStream { .. }
             | Step::StartSiprec(_)
             | Step::StopSiprec { .. }
+            | Step::StartTranscript(_)
+            | Step::StopTranscript { .. }
             | Step::Reject(_)
             | Step::Hangup
             | Step::Join => Vec::new(),

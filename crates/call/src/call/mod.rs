@@ -127,7 +127,9 @@ use crate::call::operator::Operator;
 use crate::call::program::conference::Conferring;
 use crate::call::program::recognition::Recognising;
 use crate::call::program::streams::Streams;
-use crate::call::program::{Dialler, Referrer, Run, Runner, callback as progress_callback, progress, streams};
+use crate::call::program::{
+    Dialler, Referrer, Run, Runner, callback as progress_callback, progress, streams, transcripts,
+};
 use crate::call::requested::{Originator, arm_time_limit};
 use crate::call::search::agents::{Player, Retries};
 use crate::call::search::answer::FinalAnswer;
@@ -625,6 +627,7 @@ impl Parts {
             (Answered | Rerouting | Leaving, E::MediaLost) => self.end(cx, ReasonSlug::Internal),
             (Ended, E::BindFailed { .. } | E::Latched { .. } | E::Idle { .. } | E::MediaLost) => {}
 
+            (_, event) if transcripts::takes(cx.call, &event) => transcripts::handle(self, cx, event),
             (_, E::AgentOpen { end }) if cx.call.is_recogniser(end) => Recognising::of(self).opened(cx),
             (_, E::AgentLost { end, loss }) if cx.call.is_recogniser(end) => {
                 Recognising::of(self).lost(cx, Some(loss));

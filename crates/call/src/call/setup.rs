@@ -85,6 +85,7 @@ impl Call {
             is_programmed: false,
             recogniser: None,
             seat: None,
+            transcripts: None,
             recordings: None,
             siprec: None,
             callback: None,

@@ -26,6 +26,7 @@ use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
 use crate::call::program::conference::Seat;
 use crate::call::program::recognition::Recogniser;
+use crate::call::program::transcripts::Transcripts;
 use crate::call::recording::Recordings;
 use crate::call::requested::Requested;
 use crate::call::search::answer::FinalAnswer;
@@ -60,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) recogniser: Option<Box<Recogniser>>,
     /// Its place in a conference.
     pub(crate) seat: Option<Box<Seat>>,
+    /// Its live transcriptions, also those of applications that the call has left.
+    pub(crate) transcripts: Option<Box<Transcripts>>,
     /// Its recordings.
     pub(crate) recordings: Option<Box<Recordings>>,
     /// Its recording sessions (SIPREC).

@@ -234,10 +234,7 @@ impl Gateway {
                 }
             }
             Event::Dropped(reason) => {
-                let edge = &mut self.edge;
-                if let Some(arriving) = edge.turn.arriving.as_ref().filter(|_| reason == DropReason::StrayAck) {
-                    edge.tracing.add_stray_ack(now, arriving, (&edge.index, &edge.addressing));
-                }
+                note_stray_ack(&mut self.edge, now, reason);
                 self.edge.metrics.dropped(word_of(reason));
             }
         }
@@ -707,6 +704,13 @@ fn what_is_long(request: &Message) -> String {
     };
     let longest = headers.iter().take(3).map(named).collect::<Vec<_>>().join(", ");
     format!("its longest headers are {longest}, its body has {}", request.body().len())
+}
+
+/// Notes an ACK that belongs to no transaction in the trace of its call.
+fn note_stray_ack(edge: &mut trunkgate_resources::edge::Edge, now: Instant, reason: DropReason) {
+    if let Some(arriving) = edge.turn.arriving.as_ref().filter(|_| reason == DropReason::StrayAck) {
+        edge.tracing.add_stray_ack(now, arriving, (&edge.index, &edge.addressing));
+    }
 }
 
 /// Returns the label of a reason.

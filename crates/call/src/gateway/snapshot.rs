@@ -39,6 +39,7 @@ use crate::call::media::local::Listener;
 use crate::call::negotiation::local::Spoken;
 use crate::call::negotiation::refresh::{SessionTimer, WrittenTimer};
 use crate::call::operator::{Hold, HoldKind};
+use crate::call::program::Run;
 use crate::call::program::snapshot::RunSnapshot;
 use crate::call::proof::Proof;
 use crate::call::recording::RecordingsSnapshot;
@@ -278,10 +279,7 @@ impl Call {
             legs.extend(snapshot.former.map(|former| former.restore(now, edge)));
         }
         let program = snapshot.program.and_then(|program| program.restore(now, edge));
-        let callback = snapshot.callback.and_then(|(name, reports)| {
-            let made = program.as_ref().map(|run| &run.app).filter(|app| app.is_made && *app.name == *name);
-            Callback::of(made.or(edge.table.app(&name))?, reports, CallStage::Answered)
-        });
+        let callback = restored_callback(edge, snapshot.callback, program.as_deref());
         edge.begin_trace(now, key, &snapshot.sid);
         edge.index.sids.insert(snapshot.sid, key);
         edge.decide(now, key, "the edge was restarted");
@@ -313,6 +311,7 @@ impl Call {
             is_programmed: program.is_some(),
             recogniser: None,
             seat: None,
+            transcripts: None,
             recordings: snapshot.recordings.map(RecordingsSnapshot::restore),
             siprec: RecordingSessions::waiting(&snapshot.siprec),
             callback,
@@ -512,6 +511,13 @@ impl Leg {
 fn listeners(legs: &Legs) -> Vec<ListenerSnapshot> {
     let live = legs.iter().filter(|leg| leg.state != LegState::Ended);
     live.filter_map(|leg| ListenerSnapshot::of(leg.agent.as_ref()?)).collect()
+}
+
+/// Returns the receiver of the call's reports: the application that it has, or the one of that name.
+fn restored_callback(edge: &Edge, callback: Option<(String, u32)>, program: Option<&Run>) -> Option<Box<Callback>> {
+    let (name, reports) = callback?;
+    let made = program.map(|run| &run.app).filter(|app| app.is_made && *app.name == *name);
+    Callback::of(made.or(edge.table.app(&name))?, reports, CallStage::Answered)
 }
 
 /// Legs that hold the other one here; what plays to that is made again.

@@ -480,8 +480,8 @@ fn conferences_of_an_edge_are_found_by_name_and_never_empty() {
     assert!(rooms.is_empty() && rooms.get(id).is_none() && rooms.act(id, |_| ()).is_none());
     let actions: Vec<_> = std::iter::from_fn(|| rooms.poll_output()).collect();
     assert!(actions.iter().all(|(of, _)| *of == id));
-    let last = actions.last().map(|(_, action)| action.clone()).unwrap();
-    assert!(matches!(last, Action::Callback(end) if end.field("StatusCallbackEvent") == Some("conference-end")));
+    let [.., (_, Action::Callback(end)), (_, Action::Ended { .. })] = &actions[..] else { panic!("{actions:?}") };
+    assert_eq!(end.field("StatusCallbackEvent"), Some("conference-end"));
     // A new one of the name is another conference.
     assert_ne!(rooms.join(now, "weekly", sid, joining("CA1")).unwrap().0, id);
 }

@@ -361,6 +361,7 @@ fn recognising(now: Instant, mut gateway: Gateway) -> Gateway {
         format: Format::L16Rate8000,
         connect_timeout: Duration::from_secs(2),
         max_sessions: 3,
+        events: false,
     };
     let links = RecordingLinks {
         account: "AC0".to_owned(),

@@ -21,7 +21,6 @@ const NO_QUEUE: super::State = NotSupported("queues are not in this version");
 const NO_PAYMENT: super::State = NotSupported("payments are not supported");
 const NO_CLIENT: super::State = NotSupported("Voice SDK clients are not supported");
 const NO_SIPREC: super::State = NotSupported("a recording by servers is started by `Start`");
-const NO_TRANSCRIPTION: super::State = NotSupported("transcription is not in this version");
 const NO_PRODUCT: super::State = NotSupported("this product of Twilio's is not supported");
 const NO_RECEIVER: super::State = Differs("has no effect, with a warning");
 const NO_TRANSFER: super::State =
@@ -281,7 +280,30 @@ pub static VOICE: &[Entry] = &[
         state: NO_RECEIVER,
         attributes: &[("name", NO_RECEIVER), ("value", NO_RECEIVER)],
     },
-    refused("Start/Transcription", NO_TRANSCRIPTION, &[]),
+    Entry {
+        path: "Start/Transcription",
+        state: Differs(
+            "by the recogniser of [`[recognition]`](recognition.md#live-transcription); without one the document goes on, and `transcription-error` is reported",
+        ),
+        attributes: &[
+            ("name", Supported),
+            ("track", Supported),
+            ("inboundTrackLabel", Supported),
+            ("outboundTrackLabel", Supported),
+            ("statusCallbackUrl", Supported),
+            ("statusCallbackMethod", Supported),
+            ("partialResults", Supported),
+            ("languageCode", Differs(PASSED_ON)),
+            ("hints", Differs(PASSED_ON)),
+            ("speechModel", Differs(PASSED_ON)),
+            ("profanityFilter", Differs(PASSED_ON)),
+            ("transcriptionEngine", NotSupported("the engine is the recogniser of `[recognition]`")),
+            ("enableAutomaticPunctuation", NotSupported("the recogniser punctuates or not")),
+            ("enableProviderData", NO_PRODUCT),
+            ("intelligenceService", NO_PRODUCT),
+            ("conversationConfiguration", NO_PRODUCT),
+        ],
+    },
     Entry {
         path: "Start/Recording",
         state: NEEDS_SECTION,
@@ -297,7 +319,7 @@ pub static VOICE: &[Entry] = &[
     element("Stop", &[]),
     element("Stop/Stream", &[("name", Supported)]),
     element("Stop/Siprec", &[("name", Supported)]),
-    refused("Stop/Transcription", NO_TRANSCRIPTION, &[]),
+    element("Stop/Transcription", &[("name", Supported)]),
     refused("Stop/Recording", NotSupported("a recording is stopped through the API"), &[]),
     element("Redirect", &[("method", Supported), ("(text)", Supported)]),
     element("Reject", &[("reason", Differs("`busy` is SIP 486, `rejected` SIP 603; Twilio does not say its codes"))]),

@@ -12,6 +12,7 @@ mod references;
 mod speech;
 mod ssml;
 mod stream;
+mod transcription;
 mod transfer;
 mod verb;
 
@@ -32,6 +33,7 @@ pub use record::{DialRecord, Record, RecordingNoun, ReportedStates, Transcriptio
 pub use references::{Reference, ReferenceKind, references};
 pub use speech::{SpeechEnd, SpeechInput};
 pub use stream::{Connect, SiprecNoun, Stream, Tracks};
+pub use transcription::LiveTranscript;
 pub use transfer::{Redirect, Refer, Reject};
 pub use verb::{Kind, Refused, Verb};
 

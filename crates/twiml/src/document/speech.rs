@@ -55,7 +55,7 @@ pub(super) fn speech(fields: &mut Fields<'_>, with_digits: bool, timeout: Durati
         with_digits,
         ends: ends(fields, timeout),
         longest: fields.seconds_from_one("maxSpeechTime", code::SCHEMA, LONGEST_SECONDS, SECONDS),
-        language: language(fields),
+        language: language(fields, "language"),
         hints: hints(fields),
         model: model(fields),
         enhanced: fields.flag("enhanced", 13339),
@@ -85,18 +85,18 @@ fn ends(fields: &mut Fields<'_>, timeout: Duration) -> SpeechEnd {
 }
 
 /// A language tag (RFC 5646), by its characters.
-fn language(fields: &mut Fields<'_>) -> String {
-    let Some(tag) = fields.text("language") else { return LANGUAGE.to_owned() };
+pub(super) fn language(fields: &mut Fields<'_>, name: &'static str) -> String {
+    let Some(tag) = fields.text(name) else { return LANGUAGE.to_owned() };
     let is_tag = |tag: &str| tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     if tag.len() > LANGUAGE_CHARS || !is_tag(&tag) {
-        fields.invalid("language", 13331, "is not a language tag; en-US is used");
+        fields.invalid(name, 13331, "is not a language tag; en-US is used");
         return LANGUAGE.to_owned();
     }
     tag
 }
 
 /// The name of a model, by its characters.
-fn model(fields: &mut Fields<'_>) -> Option<String> {
+pub(super) fn model(fields: &mut Fields<'_>) -> Option<String> {
     let model = fields.text("speechModel")?;
     let fits = model.len() <= MODEL_CHARS && !model.chars().any(char::is_control);
     if !fits {
@@ -106,7 +106,7 @@ fn model(fields: &mut Fields<'_>) -> Option<String> {
 }
 
 /// Phrases between commas.
-fn hints(fields: &mut Fields<'_>) -> Vec<String> {
+pub(super) fn hints(fields: &mut Fields<'_>) -> Vec<String> {
     let written = fields.raw("hints").unwrap_or_default();
     let mut all = written.split(',').map(str::trim).filter(|hint| !hint.is_empty());
     let (mut hints, mut too_long) = (Vec::new(), false);

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fields::{Fields, Method};
 use super::record::recording;
+use super::transcription::live_transcript;
 use super::unknown;
 use super::verb::{Kind, Refused};
 use crate::compat::{self, State, VOICE};
@@ -115,6 +116,10 @@ pub(super) fn start(fields: Fields<'_>) -> Vec<Kind> {
                     let noun = siprec(Fields::open(entry, child, fields.warnings));
                     steps.extend(noun.map(|noun| Kind::StartSiprec(Box::new(noun))));
                 }
+                State::Supported | State::Differs(_) if entry.path == "Start/Transcription" => {
+                    let noun = live_transcript(Fields::open(entry, child, fields.warnings));
+                    steps.push(Kind::StartTranscript(Box::new(noun)));
+                }
                 State::Supported | State::Differs(_) => {
                     let stream = stream(Fields::open(entry, child, fields.warnings));
                     steps.extend(stream.map(|stream| Kind::StartStream(Box::new(stream))));
@@ -137,11 +142,11 @@ pub(super) fn stop(fields: Fields<'_>) -> Vec<Kind> {
                 }
                 State::Supported | State::Differs(_) => {
                     let inner = Fields::open(entry, child, fields.warnings);
-                    let is_siprec = entry.path == "Stop/Siprec";
-                    match inner.text("name") {
-                        Some(name) if is_siprec => steps.push(Kind::StopSiprec { name }),
-                        Some(name) => steps.push(Kind::StopStream { name }),
-                        None => {
+                    match (inner.text("name"), entry.path) {
+                        (Some(name), "Stop/Siprec") => steps.push(Kind::StopSiprec { name }),
+                        (Some(name), "Stop/Transcription") => steps.push(Kind::StopTranscript { name }),
+                        (Some(name), _) => steps.push(Kind::StopStream { name }),
+                        (None, _) => {
                             let message = format!("<Stop><{}> needs a name", child.name);
                             inner.warnings.add(code::SCHEMA, child.position, message);
                         }

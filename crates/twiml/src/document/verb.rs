@@ -8,6 +8,7 @@ use super::fields::Fields;
 use super::gather::{Gather, gather};
 use super::record::{Record, RecordingNoun, record};
 use super::stream::{Connect, SiprecNoun, Stream, connect, start, stop};
+use super::transcription::LiveTranscript;
 use super::transfer::{Redirect, Refer, Reject, redirect, refer, reject};
 use super::{Warnings, unknown};
 use crate::compat::{self, State, VOICE};
@@ -49,6 +50,13 @@ pub enum Kind {
     /// Ends a recording by recording servers.
     StopSiprec {
         /// Name of the recording.
+        name: String,
+    },
+    /// Starts a live transcription of the call.
+    StartTranscript(Box<LiveTranscript>),
+    /// Ends a live transcription.
+    StopTranscript {
+        /// Name of the transcription.
         name: String,
     },
     /// Stops a listener's stream.
@@ -96,8 +104,8 @@ impl Kind {
             Kind::Record(_) => "Record",
             Kind::Dial(_) => "Dial",
             Kind::Connect(_) => "Connect",
-            Kind::StartStream(_) | Kind::StartRecording(_) | Kind::StartSiprec(_) => "Start",
-            Kind::StopStream { .. } | Kind::StopSiprec { .. } => "Stop",
+            Kind::StartStream(_) | Kind::StartRecording(_) | Kind::StartSiprec(_) | Kind::StartTranscript(_) => "Start",
+            Kind::StopStream { .. } | Kind::StopSiprec { .. } | Kind::StopTranscript { .. } => "Stop",
             Kind::Redirect(_) => "Redirect",
             Kind::Reject(_) => "Reject",
             Kind::Hangup => "Hangup",

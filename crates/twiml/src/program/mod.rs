@@ -36,7 +36,8 @@ pub use message::VoiceMessage;
 pub use spoken::Heard;
 pub use step::{
     Address, Background, ConferenceStep, DialRecordStep, DialStep, Note, Parameter, Party, Purpose, RecognitionStep,
-    RecordStep, RecordingStep, Request, SiprecStep, StatusCallback, Step, StreamStep, Trace, TranscriptionStep,
+    RecordStep, RecordingStep, Request, SiprecStep, StatusCallback, Step, StreamStep, Trace, TranscriptStep,
+    TranscriptionStep,
 };
 
 /// Settings of an application for its programs.

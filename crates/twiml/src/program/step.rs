@@ -121,6 +121,13 @@ pub enum Step {
         /// Name of the recording.
         name: String,
     },
+    /// Transcribe the call from now on; nothing is reported.
+    StartTranscript(Box<TranscriptStep>),
+    /// End a live transcription.
+    StopTranscript {
+        /// Name of the transcription.
+        name: String,
+    },
     /// Stop a listener's stream.
     StopStream {
         /// Name of the stream.
@@ -419,6 +426,23 @@ pub struct SiprecStep {
     pub name: Option<String>,
     /// Receiver of its progress: URL and method.
     pub status: Option<(String, Method)>,
+}
+
+/// A live transcription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TranscriptStep {
+    /// Name to end it by.
+    pub name: Option<String>,
+    /// Directions that are transcribed.
+    pub tracks: Tracks,
+    /// Names of the inbound and the outbound track for people.
+    pub labels: [Option<String>; 2],
+    /// Receiver of its events: URL and method.
+    pub status: Option<(String, Method)>,
+    /// Whether partial results are reported.
+    pub partial: bool,
+    /// Speech to recognise on each track.
+    pub speech: RecognitionStep,
 }
 
 /// A note for the call's trace. It holds neither digits nor passwords.

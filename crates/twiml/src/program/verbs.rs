@@ -6,14 +6,14 @@ use super::gathering::{Ending, Gathering};
 use super::input::{DialResult, DialStatus, ReferResult};
 use super::recording::Recording;
 use super::step::{
-    Address, Background, ConferenceStep, DialRecordStep, DialStep, Note, Parameter, Party, Purpose, RecordStep,
-    RecordingStep, SiprecStep, StatusCallback, Step, StreamStep, TranscriptionStep,
+    Address, Background, ConferenceStep, DialRecordStep, DialStep, Note, Parameter, Party, Purpose, RecognitionStep,
+    RecordStep, RecordingStep, SiprecStep, StatusCallback, Step, StreamStep, TranscriptStep, TranscriptionStep,
 };
 use super::waiting::may_wait_with;
 use super::{After, Dialling, Program, Role, State};
 use crate::document::{
-    Callback, Conference, Connect, Dial, Gather, Kind, Play, PlaySource, Record, RecordingNoun, Refer, Reject, Say,
-    SiprecNoun, Stream, Target, TranscriptionNoun, Verb,
+    Callback, Conference, Connect, Dial, Gather, Kind, LiveTranscript, Play, PlaySource, Record, RecordingNoun, Refer,
+    Reject, Say, SiprecNoun, Stream, Target, TranscriptionNoun, Verb,
 };
 use crate::problem::code;
 
@@ -50,6 +50,8 @@ impl Program {
                 }
             }
             Kind::StopStream { name } => self.steps.push(Step::StopStream { name }),
+            Kind::StartTranscript(noun) => self.start_transcript(*noun, line),
+            Kind::StopTranscript { name } => self.steps.push(Step::StopTranscript { name }),
             Kind::StartSiprec(noun) => self.start_siprec(*noun, line),
             Kind::StopSiprec { name } => self.steps.push(Step::StopSiprec { name }),
             Kind::Redirect(redirect) => {
@@ -126,6 +128,16 @@ impl Program {
         let SiprecNoun { connector, name, status, status_method } = noun;
         let status = self.callback_url(status.as_deref(), line, "Start").map(|url| (url, status_method));
         self.steps.push(Step::StartSiprec(SiprecStep { connector, name, status }));
+    }
+
+    /// Resolves the callback of a live transcription.
+    fn start_transcript(&mut self, noun: LiveTranscript, line: u32) {
+        let LiveTranscript { name, tracks, labels, partial, language, hints, model, profanity_filter, .. } = noun;
+        let status = self.callback_url(noun.status.as_deref(), line, "Start").map(|url| (url, noun.status_method));
+        let id = self.steps.id();
+        let speech = RecognitionStep { id, language, hints, model, enhanced: false, profanity_filter };
+        let step = TranscriptStep { name, tracks, labels, status, partial, speech };
+        self.steps.push(Step::StartTranscript(Box::new(step)));
     }
 
     /// Resolves the callback of a recording.

@@ -77,6 +77,8 @@ pub(super) fn may_wait_with(kind: &Kind) -> bool {
         | Kind::StartStream(_)
         | Kind::StartRecording(_)
         | Kind::StartSiprec(_)
+        | Kind::StartTranscript(_)
+        | Kind::StopTranscript { .. }
         | Kind::StopSiprec { .. }
         | Kind::StopStream { .. }
         | Kind::Reject(_)

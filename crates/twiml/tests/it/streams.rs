@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trunkgate_twiml::{Input, Method, Program, Settings, Source, Step, StreamStep, Tracks};
+use trunkgate_twiml::{Input, Method, Program, Settings, Source, Step, StreamStep, Tracks, TranscriptStep};
 
 use super::support::Call;
 
@@ -14,6 +14,19 @@ fn step(body: &str) -> StreamStep {
     steps
         .find_map(|step| match step {
             Step::ConnectStream(stream) | Step::StartStream(stream) => Some(stream),
+            _ => None,
+        })
+        .unwrap()
+}
+
+/// The live transcription of a document.
+fn transcript(body: &str) -> TranscriptStep {
+    let mut program = Program::new(Settings::default());
+    program.start(Duration::ZERO, Source::Text(format!("<Response>{body}</Response>")), false);
+    let mut steps = std::iter::from_fn(|| program.poll_output());
+    steps
+        .find_map(|step| match step {
+            Step::StartTranscript(step) => Some(*step),
             _ => None,
         })
         .unwrap()
@@ -81,6 +94,43 @@ behaviours! {
         let (call, steps) = Call::begin("<Stop><Stream name='n'/><Stream/></Stop>");
         assert_eq!(steps, ["stop stream n", "answer", "hangup"]);
         call.noted(12200, "needs a name");
+    }
+
+    ["Start/Transcription", "Start/Transcription@name", "Start/Transcription@track",
+     "Start/Transcription@inboundTrackLabel", "Start/Transcription@outboundTrackLabel",
+     "Start/Transcription@statusCallbackUrl", "Start/Transcription@statusCallbackMethod",
+     "Start/Transcription@partialResults", "Start/Transcription@languageCode", "Start/Transcription@hints",
+     "Start/Transcription@speechModel", "Start/Transcription@profanityFilter"]
+    fn a_live_transcription_runs_beside_the_document() {
+        let given = "name='n' track='inbound_track' inboundTrackLabel='caller' outboundTrackLabel='desk' \
+                     statusCallbackUrl='heard' statusCallbackMethod='GET' partialResults='true' languageCode='de-DE' \
+                     hints='sales, support' speechModel='telephony' profanityFilter='false'";
+        let told = transcript(&format!("<Start><Transcription {given}/></Start>"));
+        assert_eq!((told.name.as_deref(), told.tracks, told.partial), (Some("n"), Tracks::Inbound, true));
+        assert_eq!(told.labels, [Some("caller".to_owned()), Some("desk".to_owned())]);
+        assert_eq!(told.speech.language, "de-DE");
+        assert_eq!((told.speech.hints.join("|").as_str(), told.speech.model.as_deref()), ("sales|support", Some("telephony")));
+        assert!(!told.speech.profanity_filter && !told.speech.enhanced);
+        let (_, steps) = Call::begin(&format!("<Start><Transcription {given}/></Start><Say>Hi</Say>"));
+        assert_eq!(steps, ["transcribe n Inbound Get https://app.example/ivr/heard", "answer", "say Hi"]);
+        let told = transcript("<Start><Transcription/></Start>");
+        assert_eq!((told.name, told.tracks, told.status, told.partial), (None, Tracks::Both, None, false));
+        assert_eq!((told.speech.language.as_str(), told.speech.profanity_filter), ("en-US", true));
+        let long = "x".repeat(257);
+        let (call, _) = Call::begin(&format!(
+            "<Start><Transcription inboundTrackLabel='{long}' track='all' languageCode='a b' transcriptionEngine='google'/></Start>"
+        ));
+        call.noted(12200, "too long for a label");
+        call.noted(12200, "track");
+        call.noted(13331, "not a language tag");
+        call.noted(12200, "the engine is the recogniser");
+    }
+
+    ["Stop/Transcription", "Stop/Transcription@name"]
+    fn a_live_transcription_is_stopped_by_name() {
+        let (call, steps) = Call::begin("<Stop><Transcription name='n'/><Transcription/></Stop>");
+        assert_eq!(steps, ["stop transcript n", "answer", "hangup"]);
+        call.noted(12200, "<Stop><Transcription> needs a name");
     }
 
     ["Start/Siprec", "Start/Siprec@connectorName", "Start/Siprec@name", "Start/Siprec@track",

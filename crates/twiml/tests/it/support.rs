@@ -328,6 +328,11 @@ pub(crate) fn shown(step: &Step) -> String {
             let status = step.status.as_ref().map_or("-".to_owned(), |(url, method)| format!("{method:?} {url}"));
             format!("siprec {} {} {status}", step.connector, step.name.as_deref().unwrap_or("-"))
         }
+        Step::StartTranscript(step) => {
+            let status = step.status.as_ref().map_or("-".to_owned(), |(url, method)| format!("{method:?} {url}"));
+            format!("transcribe {} {:?} {status}", step.name.as_deref().unwrap_or("-"), step.tracks)
+        }
+        Step::StopTranscript { name } => format!("stop transcript {name}"),
         Step::StopSiprec { name } => format!("stop siprec {name}"),
         Step::Refer { uri, headers, .. } => {
             let headers: String = headers.iter().map(|one| format!(" {}={}", one.name, one.value)).collect();

@@ -27,6 +27,7 @@ use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::wiring::{coding, name};
 use crate::call::negotiation::local::{ANY_PORT, Spoken, keys, talks, unusable};
+use crate::call::program::transcripts;
 use crate::call::recording;
 use crate::call::refused::Refused;
 use crate::call::search::agents::{Player, SAMPLES_PER_MS};
@@ -106,7 +107,11 @@ impl CallMedia {
         let Some(media) = cx.call.session else { return };
         let is_streamed = cx.call.siprec.as_ref().is_some_and(|sessions| sessions.is_streaming());
         let is_seated = cx.call.seat.is_some();
-        let is_heard = cx.call.recogniser.is_some() || cx.call.is_recorded() || is_streamed || is_seated;
+        let is_heard = cx.call.recogniser.is_some()
+            || cx.call.transcripts.is_some()
+            || cx.call.is_recorded()
+            || is_streamed
+            || is_seated;
         if !is_heard && !cx.call.legs.iter().any(|leg| leg.listens()) {
             return;
         }
@@ -121,6 +126,7 @@ impl CallMedia {
         if let Some(tap) = seat.and_then(|(seat, heard)| seat.listen_to(heard)) {
             cx.edge.media(media, tap);
         }
+        transcripts::tap(cx, understood.as_ref());
         recording::tap(cx, understood.as_ref());
         siprec::tap(cx, understood.as_ref());
         for leg in cx.call.legs.iter_mut().filter(|leg| leg.state != LegState::Ended) {

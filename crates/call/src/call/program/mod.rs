@@ -25,6 +25,7 @@ pub(crate) mod snapshot;
 pub(crate) mod steps;
 pub(crate) mod streams;
 pub(crate) mod takeover;
+pub(crate) mod transcripts;
 pub(crate) mod whisper;
 
 use std::collections::VecDeque;

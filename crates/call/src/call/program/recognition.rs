@@ -92,42 +92,18 @@ impl Recognising<'_> {
     /// # Errors
     /// The reason why there is none.
     fn listen(&mut self, cx: &mut Cx<'_>, spec: &RecogniserSpec, step: RecognitionStep) -> Result<(), Recognised> {
-        let media = cx.call.session.ok_or(Recognised::Codec)?;
+        cx.call.session.ok_or(Recognised::Codec)?;
         if self.parts.bridge.media.speaks_other_audio(cx.call) {
             return Err(Recognised::Codec);
         }
         if !cx.edge.apps.recognition.begin() {
             return Err(Recognised::Limit);
         }
-        let Some(end) = cx.edge.new_end(media) else {
+        let id = step.id;
+        let Some(end) = connect(cx, spec, TrackSet::Inbound, step) else {
             cx.edge.apps.recognition.end();
             return Err(Recognised::Limit);
         };
-        let id = step.id;
-        let settings = Settings {
-            account_sid: cx.edge.config.account_sid.clone(),
-            call_sid: cx.call.legs.sid().to_owned(),
-            tracks: TrackSet::Inbound,
-            talks: false,
-            format: spec.format,
-            connect_timeout: spec.connect_timeout,
-            recognition: Some(Box::new(asked_for(step))),
-            ..Settings::default()
-        };
-        let socket = SocketSpec {
-            url: spec.url.clone(),
-            origin: UrlOrigin::Configuration,
-            auth_token: None,
-            ca: spec.ca.clone(),
-            plain_networks: cx.edge.addressing.local_networks.clone(),
-            traceparent: None,
-            bearer: spec.token.clone(),
-            sends_query: true,
-        };
-        let (counters, queue) = Default::default();
-        let agent =
-            AgentSpec { settings, socket, counters, queue, turns: None, clear_fade: Default::default(), raw: None };
-        cx.edge.media(media, Command::AddAgent { end, spec: agent.into() });
         cx.edge.note_recognisers();
         cx.call.recogniser = Some(Box::new(Recogniser {
             id,
@@ -260,6 +236,41 @@ impl Recognising<'_> {
         }
         true
     }
+}
+
+/// Adds a recogniser of a track to the media session; returns its end, where there is room for one.
+pub(crate) fn connect(
+    cx: &mut Cx<'_>,
+    spec: &RecogniserSpec,
+    tracks: TrackSet,
+    step: RecognitionStep,
+) -> Option<EndId> {
+    let media = cx.call.session?;
+    let end = cx.edge.new_end(media)?;
+    let settings = Settings {
+        account_sid: cx.edge.config.account_sid.clone(),
+        call_sid: cx.call.legs.sid().to_owned(),
+        tracks,
+        talks: false,
+        format: spec.format,
+        connect_timeout: spec.connect_timeout,
+        recognition: Some(Box::new(asked_for(step))),
+        ..Settings::default()
+    };
+    let socket = SocketSpec {
+        url: spec.url.clone(),
+        origin: UrlOrigin::Configuration,
+        auth_token: None,
+        ca: spec.ca.clone(),
+        plain_networks: cx.edge.addressing.local_networks.clone(),
+        traceparent: None,
+        bearer: spec.token.clone(),
+        sends_query: true,
+    };
+    let (counters, queue) = Default::default();
+    let agent = AgentSpec { settings, socket, counters, queue, turns: None, clear_fade: Default::default(), raw: None };
+    cx.edge.media(media, Command::AddAgent { end, spec: agent.into() });
+    Some(end)
 }
 
 /// What a step asks a recogniser for.

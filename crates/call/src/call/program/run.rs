@@ -22,7 +22,7 @@ use crate::call::program::recognition::Recognising;
 use crate::call::program::records::Records;
 use crate::call::program::{
     Dialler, Prompter, Referrer, Run, Runner, Side, Waits, callback, fallback_of, first_document, parameters, progress,
-    streams,
+    streams, transcripts,
 };
 use crate::call::recording;
 use crate::call::search::answer::Failure;
@@ -170,7 +170,8 @@ impl Runner<'_> {
     /// The shell has answered a question of the program's.
     pub(crate) fn app_answered(&mut self, cx: &mut Cx<'_>, query: QueryId, answer: AppAnswer) {
         cx.edge.index.queries.remove(&query);
-        if Recognising::of(self.parts).partial_answered(cx, query, &answer) {
+        if transcripts::answered(cx, query, &answer) || Recognising::of(self.parts).partial_answered(cx, query, &answer)
+        {
             return;
         }
         let Some(run) = &mut self.parts.program else { return };
@@ -341,6 +342,7 @@ impl Runner<'_> {
         Dialler::of(self.parts).drop_whisper(cx);
         progress::complete_parties(self.parts, cx, Some(DialStatus::Canceled));
         streams::report_streams(self.parts, cx, true);
+        transcripts::end(cx);
         let transfer = Referrer::of(self.parts).refer_abandoned(cx);
         let conference = Conferring::of(self.parts).hung_up(cx);
         if let Some(run) = &mut self.parts.program {
@@ -401,6 +403,8 @@ impl Runner<'_> {
             | Step::StartStream(_)
             | Step::StopStream { .. }
             | Step::StartSiprec(_)
+            | Step::StartTranscript(_)
+            | Step::StopTranscript { .. }
             | Step::StopSiprec { .. }
             | Step::Refer { .. }
             | Step::Reject(_)

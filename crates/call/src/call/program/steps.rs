@@ -7,7 +7,7 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::limits::PORTS_NEWS;
 use trunkgate_route::{App, Target};
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_twiml::{Note, Reject, SiprecStep, Step, StreamStep, Trace};
+use trunkgate_twiml::{Note, Reject, SiprecStep, Step, StreamStep, Trace, TranscriptStep};
 
 use crate::call::State;
 use crate::call::controller::Controller;
@@ -15,7 +15,7 @@ use crate::call::program::conference::Conferring;
 use crate::call::program::recognition::Recognising;
 use crate::call::program::records::Records;
 use crate::call::program::{
-    Dialler, Prompter, Referrer, Runner, Side, Waits, conference, fallback_of, first_document, streams,
+    Dialler, Prompter, Referrer, Runner, Side, Waits, conference, fallback_of, first_document, streams, transcripts,
 };
 use crate::call::refused::Refused;
 use crate::call::search::answer::FinalAnswer;
@@ -52,6 +52,8 @@ impl Runner<'_> {
             Step::ConnectStream(stream) => self.connect_stream(cx, &stream),
             Step::StartStream(stream) => self.start_stream(cx, &stream),
             Step::StopStream { name } => self.stop_stream(cx, &name),
+            Step::StartTranscript(step) => self.start_transcript(cx, *step),
+            Step::StopTranscript { name } => transcripts::stop(cx, &name),
             Step::StartSiprec(step) => self.start_siprec(cx, &step),
             Step::StopSiprec { name } => siprec::stop(&mut self.parts.bridge.media, cx, &name),
             Step::Refer { id, uri, headers } => Referrer::of(self.parts).refer(cx, id, uri, &headers),
@@ -165,6 +167,12 @@ impl Runner<'_> {
         }
     }
 
+    fn start_transcript(&self, cx: &mut Cx<'_>, step: TranscriptStep) {
+        if let Some(app) = self.parts.program.as_ref().map(|run| run.app.clone()) {
+            transcripts::start(self.parts, cx, &app, step);
+        }
+    }
+
     fn start_siprec(&self, cx: &mut Cx<'_>, step: &SiprecStep) {
         if let Some(run) = &self.parts.program {
             siprec::start(cx, &run.app, step);
@@ -242,6 +250,8 @@ const fn is_waited_for(step: &Step) -> bool {
         | Step::StartStream(_)
         | Step::StopStream { .. }
         | Step::StartSiprec(_)
+        | Step::StartTranscript(_)
+        | Step::StopTranscript { .. }
         | Step::StopSiprec { .. }
         | Step::Reject(_)
         | Step::Hangup

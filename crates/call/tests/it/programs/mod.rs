@@ -13,6 +13,7 @@ mod referred;
 mod requested;
 mod siprec;
 mod speech;
+mod transcripts;
 
 use std::sync::Arc;
 
@@ -150,6 +151,7 @@ impl Menu {
             let named = |name| parameter(&callback.request, name).map(str::to_owned);
             let about = named("StreamSid")
                 .or_else(|| named("SiprecSid"))
+                .or_else(|| named("TranscriptionSid"))
                 .or_else(|| named("RecordingSid").filter(|_| callback.request.purpose == "recording"));
             let about = about.or_else(|| named("CallSid"));
             let call = named("ParentCallSid").or_else(|| named("CallSid"));

@@ -147,6 +147,7 @@ fn requested_and_recorded(names: &mut Names) {
 /// A recording by servers that there are not.
 fn by_servers(names: &mut Names) {
     names.note(&siprec::refused().reports());
+    names.note(&transcripts::reported());
 }
 
 /// A conference, and a party that waits in it.

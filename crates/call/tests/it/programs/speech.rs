@@ -18,6 +18,7 @@ fn recogniser(max_sessions: u32) -> Arc<RecogniserSpec> {
         format: Format::L16Rate8000,
         connect_timeout: Duration::from_secs(2),
         max_sessions,
+        events: false,
     })
 }
 
@@ -26,7 +27,7 @@ pub(super) fn listening(document: &str) -> Menu {
     limited(document, 0)
 }
 
-fn limited(document: &str, max_sessions: u32) -> Menu {
+pub(super) fn limited(document: &str, max_sessions: u32) -> Menu {
     let mut bench = Bench::with(table(vec![TargetSpec::App("ivr".into())]));
     bench.configure(|settings| settings.recogniser = Some(recogniser(max_sessions)));
     on(bench, document)

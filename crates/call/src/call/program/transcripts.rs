@@ -1,0 +1,434 @@
+//! Live transcriptions of a call: a recogniser listens to each track, and the application is notified of its results.
+//!
+//! A transcription outlives its program, as a stream that listens does. A recogniser that closes after an utterance is connected again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use trunkgate_media::agent::{Loss, TrackSet, Transcript};
+use trunkgate_media::{Command, EndId, TapSpec};
+use trunkgate_resources::app::{AppAnswer, AppCallback, AppPlace, AppWanted, DocumentRequest};
+use trunkgate_resources::io::QueryId;
+use trunkgate_resources::recognition::Recognised;
+use trunkgate_route::App;
+use trunkgate_story::change::{Change, Happening};
+use trunkgate_story::redact;
+use trunkgate_story::sentence::without_numbers;
+use trunkgate_story::wall::rfc3339;
+use trunkgate_twiml::{Tracks, TranscriptStep};
+
+use crate::call::legs::agents::shortened;
+use crate::call::program::{parameters, recognition};
+use crate::call::shared::{Cx, Shared};
+use crate::call::{CallEvent, Parts};
+
+/// Maximum number of live transcriptions of a call.
+const TRANSCRIPTS: usize = 4;
+/// Time within which a recogniser that closes without a result has closed at once.
+const AT_ONCE: Duration = Duration::from_secs(1);
+/// The same with a result.
+const AT_ONCE_WITH_RESULT: Duration = Duration::from_millis(100);
+/// Connections in a row that may close at once.
+const CLOSED_AT_ONCE: u8 = 5;
+
+/// The live transcriptions of a call that are not over; at least one.
+#[derive(Debug, Default)]
+pub(crate) struct Transcripts {
+    list: Vec<Live>,
+}
+
+/// A live transcription.
+#[derive(Debug)]
+struct Live {
+    /// The application that has started it.
+    app: Arc<App>,
+    sid: String,
+    step: TranscriptStep,
+    /// Events so far.
+    sequence: u64,
+    /// Whether its start is reported.
+    is_started: bool,
+    ears: Vec<Ear>,
+}
+
+/// The recogniser of a track.
+#[derive(Debug)]
+struct Ear {
+    tracks: TrackSet,
+    /// Its end in the media session.
+    end: EndId,
+    /// When its socket was asked for.
+    began: Instant,
+    /// Whether it has understood anything on this connection.
+    has_heard: bool,
+    /// Connections before this one that closed at once.
+    closed_at_once: u8,
+    /// What it hears of the caller's side, and by which of its ends.
+    hears: Option<(EndId, TapSpec)>,
+    /// The last problem that its worker found.
+    fault: Option<Box<str>>,
+    /// The report of a partial result that has no response yet.
+    reported: Option<QueryId>,
+    /// The report behind it.
+    next_report: Option<Box<DocumentRequest>>,
+}
+
+impl Transcripts {
+    fn place(&self, end: EndId) -> Option<(usize, usize)> {
+        let ear = |live: &Live| live.ears.iter().position(|ear| ear.end == end);
+        self.list.iter().enumerate().find_map(|(at, live)| Some((at, ear(live)?)))
+    }
+
+    fn is_named(&self, name: &str) -> bool {
+        self.list.iter().any(|live| live.is_named(name))
+    }
+}
+
+impl Ear {
+    const fn track(&self) -> &'static str {
+        match self.tracks {
+            TrackSet::Inbound | TrackSet::Both => "inbound_track",
+            TrackSet::Outbound => "outbound_track",
+        }
+    }
+
+    const fn result(&self) -> Recognised {
+        if self.has_heard { Recognised::Speech } else { Recognised::Silence }
+    }
+}
+
+impl Live {
+    fn is_named(&self, name: &str) -> bool {
+        self.step.name.as_deref() == Some(name) || self.sid == name
+    }
+
+    /// Connects a recogniser for each track.
+    ///
+    /// # Errors
+    /// The reason why one has none.
+    fn listen(&mut self, cx: &mut Cx<'_>) -> Result<(), Recognised> {
+        let spec = cx.edge.apps.recognition.spec().cloned().ok_or(Recognised::NotConfigured)?;
+        let tracks: &[TrackSet] = match self.step.tracks {
+            Tracks::Inbound => &[TrackSet::Inbound],
+            Tracks::Outbound => &[TrackSet::Outbound],
+            Tracks::Both => &[TrackSet::Inbound, TrackSet::Outbound],
+        };
+        for tracks in tracks {
+            if !cx.edge.apps.recognition.begin() {
+                return Err(Recognised::Limit);
+            }
+            let Some(end) = recognition::connect(cx, &spec, *tracks, self.step.speech.clone()) else {
+                cx.edge.apps.recognition.end();
+                return Err(Recognised::Limit);
+            };
+            self.ears.push(Ear {
+                tracks: *tracks,
+                end,
+                began: cx.now,
+                has_heard: false,
+                closed_at_once: 0,
+                hears: None,
+                fault: None,
+                reported: None,
+                next_report: None,
+            });
+        }
+        cx.edge.note_recognisers();
+        Ok(())
+    }
+
+    /// Connects the recogniser of a track again, which has closed in good order; returns whether the transcription goes on.
+    fn connect_again(&mut self, cx: &mut Cx<'_>, at: usize) -> bool {
+        let ear = &mut self.ears[at];
+        let least = if ear.has_heard { AT_ONCE_WITH_RESULT } else { AT_ONCE };
+        let is_at_once = cx.now.saturating_duration_since(ear.began) < least;
+        ear.closed_at_once = if is_at_once { ear.closed_at_once.saturating_add(1) } else { 0 };
+        if ear.closed_at_once > CLOSED_AT_ONCE {
+            return self.fail(cx, at, Recognised::Left);
+        }
+        let (result, tracks, end) = (ear.result(), ear.tracks, ear.end);
+        let Some(spec) = cx.edge.apps.recognition.spec().cloned() else {
+            return self.fail(cx, at, Recognised::NotConfigured);
+        };
+        cx.edge.note_recognition(cx.now, cx.call.legs.sid(), result, "");
+        if let Some(media) = cx.call.session {
+            cx.edge.remove_end(media, end);
+        }
+        let Some(end) = recognition::connect(cx, &spec, tracks, self.step.speech.clone()) else {
+            return self.fail(cx, at, Recognised::Limit);
+        };
+        let ear = &mut self.ears[at];
+        (ear.end, ear.began, ear.has_heard, ear.hears, ear.fault) = (end, cx.now, false, None, None);
+        true
+    }
+
+    /// Reports that the recogniser of a track has failed: the transcription is over.
+    fn fail(&mut self, cx: &mut Cx<'_>, at: usize, result: Recognised) -> bool {
+        let fault = self.ears[at].fault.take().map(|fault| format!(": {fault}")).unwrap_or_default();
+        let ear = self.ears.remove(at);
+        ear.drop_from(cx);
+        self.report_failure(cx, result, &format!("recogniser: {result}{fault}"));
+        false
+    }
+
+    fn report_failure(&mut self, cx: &mut Cx<'_>, result: Recognised, why: &str) {
+        let sid = cx.call.legs.sid().to_owned();
+        cx.edge.note_recognition(cx.now, &sid, result, why);
+        cx.edge.log(&sid, why.to_owned(), None);
+        cx.edge.decide(cx.now, cx.call.key, format!("Transcription: {why}"));
+        self.report(cx, "transcription-error", vec![("TranscriptionError", why.to_owned())]);
+    }
+
+    /// Takes a result of the recogniser of a track.
+    fn heard(&mut self, cx: &mut Cx<'_>, at: usize, transcript: Transcript) {
+        let Transcript { text, is_final, confidence_ppm } = transcript;
+        if text.trim().is_empty() {
+            return;
+        }
+        self.ears[at].has_heard = true;
+        if !is_final && !self.step.partial {
+            return;
+        }
+        let track = self.ears[at].track();
+        let mut data = serde_json::json!({ "transcript": text });
+        if let Some(ppm) = confidence_ppm {
+            data["confidence"] = (f64::from(ppm) / 1e6).into();
+        }
+        if cx.edge.apps.recognition.spec().is_some_and(|spec| spec.events) {
+            let of_call = cx.call.change(Happening::CallTranscribed);
+            let change = Change { text: Some(text), track: Some(track), is_final: Some(is_final), ..of_call };
+            cx.edge.changed(change);
+        }
+        let told = vec![
+            ("LanguageCode", self.step.speech.language.clone()),
+            ("Track", track.to_owned()),
+            ("TranscriptionData", data.to_string()),
+            ("Final", is_final.to_string()),
+        ];
+        if is_final {
+            // What waits is older than the result.
+            self.ears[at].next_report = None;
+            return self.report(cx, "transcription-content", told);
+        }
+        let Some(request) = self.request(cx, "transcription-content", told) else { return };
+        let ear = &mut self.ears[at];
+        match ear.reported {
+            Some(_) => ear.next_report = Some(Box::new(request)),
+            None => ear.report_partial(cx, &self.app, request),
+        }
+    }
+
+    fn started(&mut self, cx: &mut Cx<'_>) {
+        if std::mem::replace(&mut self.is_started, true) {
+            return;
+        }
+        let TranscriptStep { name, tracks, labels: [inbound, outbound], partial, speech, .. } = &self.step;
+        let track = match tracks {
+            Tracks::Inbound => "inbound_track",
+            Tracks::Outbound => "outbound_track",
+            Tracks::Both => "both_tracks",
+        };
+        let mut told = vec![
+            ("LanguageCode", speech.language.clone()),
+            ("Track", track.to_owned()),
+            ("PartialResults", partial.to_string()),
+        ];
+        told.extend(name.iter().map(|name| ("Name", name.clone())));
+        told.extend(inbound.iter().map(|label| ("InboundTrackLabel", label.clone())));
+        told.extend(outbound.iter().map(|label| ("OutboundTrackLabel", label.clone())));
+        self.report(cx, "transcription-started", told);
+    }
+
+    /// Ends the transcription: its recognisers are let go.
+    fn end(mut self, cx: &mut Cx<'_>, is_reported: bool) {
+        for ear in std::mem::take(&mut self.ears) {
+            cx.edge.note_recognition(cx.now, cx.call.legs.sid(), ear.result(), "");
+            ear.drop_from(cx);
+        }
+        if is_reported && self.is_started {
+            self.report(cx, "transcription-stopped", Vec::new());
+        }
+    }
+
+    /// Returns the request that reports an event; `None` without a receiver.
+    fn request(
+        &mut self,
+        cx: &Cx<'_>,
+        event: &'static str,
+        further: Vec<(&'static str, String)>,
+    ) -> Option<DocumentRequest> {
+        let (url, method) = self.step.status.clone()?;
+        self.sequence = self.sequence.saturating_add(1);
+        let named = [
+            ("AccountSid", cx.edge.config.account_sid.clone()),
+            ("CallSid", cx.call.legs.sid().to_owned()),
+            ("TranscriptionSid", self.sid.clone()),
+            ("Timestamp", rfc3339(cx.edge.date(cx.now))),
+            ("SequenceId", self.sequence.to_string()),
+            ("TranscriptionEvent", event.to_owned()),
+        ];
+        let parameters = named.into_iter().chain(further).map(|(name, value)| (name.to_owned(), value)).collect();
+        let method = parameters::method(method);
+        Some(DocumentRequest { place: AppPlace::Url(url), method, purpose: "transcription", parameters })
+    }
+
+    /// Reports an event in any case, after those before it.
+    fn report(&mut self, cx: &mut Cx<'_>, event: &'static str, further: Vec<(&'static str, String)>) {
+        let Some(request) = self.request(cx, event, further) else { return };
+        let (app, allow_private) = (self.app.name.clone(), self.app.allow_private);
+        let (call, about) = (cx.call.legs.sid().to_owned(), self.sid.clone());
+        cx.edge.call_back(AppCallback { call, about, app, allow_private, request });
+    }
+}
+
+impl Ear {
+    /// Reports a partial result once.
+    fn report_partial(&mut self, cx: &mut Cx<'_>, app: &Arc<App>, request: DocumentRequest) {
+        let wanted = AppWanted::Document(request);
+        self.reported = Some(cx.edge.ask_for(cx.call.key, cx.call.legs.sid(), app, wanted));
+    }
+
+    /// Takes the recogniser out of the media session. A report under way goes on.
+    fn drop_from(self, cx: &mut Cx<'_>) {
+        if let Some(query) = self.reported {
+            cx.edge.index.queries.remove(&query);
+        }
+        if let Some(media) = cx.call.session {
+            cx.edge.remove_end(media, self.end);
+        }
+        cx.edge.apps.recognition.end();
+        cx.edge.note_recognisers();
+    }
+}
+
+/// Starts a live transcription. A failure is reported, and the call goes on.
+pub(crate) fn start(parts: &Parts, cx: &mut Cx<'_>, app: &Arc<App>, step: TranscriptStep) {
+    let others = cx.call.transcripts.as_ref();
+    let is_taken = |name: &str| others.is_some_and(|all| all.is_named(name));
+    if step.name.as_deref().is_some_and(is_taken) {
+        return cx.edge.decide(cx.now, cx.call.key, "Transcription: another one has that name");
+    }
+    let has_all = others.is_some_and(|all| all.list.len() >= TRANSCRIPTS);
+    let sid = cx.edge.random.transcript_sid();
+    let mut live = Live { app: app.clone(), sid, step, sequence: 0, is_started: false, ears: Vec::new() };
+    let begun = match cx.call.session {
+        _ if has_all => Err(Recognised::Limit),
+        Some(_) if !parts.bridge.media.speaks_other_audio(cx.call) => live.listen(cx),
+        Some(_) | None => Err(Recognised::Codec),
+    };
+    match begun {
+        Ok(()) => {
+            cx.call.transcripts.get_or_insert_default().list.push(live);
+            parts.bridge.media.tap_caller(cx);
+        }
+        Err(result) => {
+            live.report_failure(cx, result, &format!("recogniser: {result}"));
+            live.end(cx, false);
+        }
+    }
+}
+
+/// Ends the live transcription of a name.
+pub(crate) fn stop(cx: &mut Cx<'_>, name: &str) {
+    let Some(mut all) = cx.call.transcripts.take() else {
+        return cx.edge.decide(cx.now, cx.call.key, "Stop: no transcription has that name");
+    };
+    match all.list.iter().position(|live| live.is_named(name)) {
+        Some(at) => all.list.remove(at).end(cx, true),
+        None => cx.edge.decide(cx.now, cx.call.key, "Stop: no transcription has that name"),
+    }
+    cx.call.transcripts = Some(all).filter(|all| !all.list.is_empty());
+}
+
+/// Ends all live transcriptions: the call is over.
+pub(crate) fn end(cx: &mut Cx<'_>) {
+    let all = cx.call.transcripts.take().map(|all| all.list).unwrap_or_default();
+    all.into_iter().for_each(|live| live.end(cx, true));
+}
+
+/// Lets the recognisers hear the caller's side as it is wired now.
+pub(crate) fn tap(cx: &mut Cx<'_>, heard: Option<&(EndId, TapSpec)>) {
+    let (Some(media), Some((of, audio)), Some(all)) = (cx.call.session, heard, &mut cx.call.transcripts) else {
+        return;
+    };
+    for ear in all.list.iter_mut().flat_map(|live| &mut live.ears) {
+        let audio = match ear.tracks {
+            TrackSet::Outbound => TapSpec { inbound: Vec::new(), ..audio.clone() },
+            TrackSet::Inbound | TrackSet::Both => TapSpec { outbound: Vec::new(), ..audio.clone() },
+        };
+        let heard = (*of, audio);
+        if ear.hears.as_ref() != Some(&heard) {
+            ear.hears = Some(heard.clone());
+            cx.edge.media(media, Command::Tap { of: heard.0, listener: ear.end, audio: heard.1 });
+        }
+    }
+}
+
+/// Whether an event is that of a live transcription's recogniser.
+pub(crate) fn takes(call: &Shared, event: &CallEvent) -> bool {
+    end_of(event).is_some_and(|end| call.transcripts.as_ref().is_some_and(|all| all.place(end).is_some()))
+}
+
+const fn end_of(event: &CallEvent) -> Option<EndId> {
+    use CallEvent as E;
+    if let E::AgentOpen { end }
+    | E::AgentLost { end, .. }
+    | E::AgentEnded { end }
+    | E::AgentNote { end, .. }
+    | E::Recognised { end, .. } = event
+    {
+        Some(*end)
+    } else {
+        None
+    }
+}
+
+/// Takes an event of a recogniser.
+pub(crate) fn handle(parts: &Parts, cx: &mut Cx<'_>, event: CallEvent) {
+    use CallEvent as E;
+    let Some(end) = end_of(&event) else { return };
+    let Some(mut all) = cx.call.transcripts.take() else { return };
+    let Some((at, ear)) = all.place(end) else { return cx.call.transcripts = Some(all) };
+    let live = &mut all.list[at];
+    let mut goes_on = true;
+    if let E::AgentOpen { .. } = event {
+        let took = cx.now.saturating_duration_since(live.ears[ear].began);
+        cx.edge.metrics.recognition.connect_seconds.observe(took.as_secs_f64());
+        live.started(cx);
+    } else if let E::AgentEnded { .. } | E::AgentLost { loss: Loss::Closed(None), .. } = event {
+        // Libraries that name no code have closed in good order too.
+        goes_on = live.connect_again(cx, ear);
+    } else if let E::AgentLost { loss, .. } = event {
+        goes_on = live.fail(cx, ear, Recognised::Lost(loss));
+    } else if let E::AgentNote { text, .. } = event {
+        let text = without_numbers(&redact::addresses(shortened(&text)));
+        live.ears[ear].fault = Some(text.as_str().into());
+        cx.edge.decide(cx.now, cx.call.key, format!("recogniser: {text}"));
+    } else if let E::Recognised { transcript, .. } = event {
+        live.heard(cx, ear, transcript);
+    }
+    if !goes_on {
+        all.list.remove(at).end(cx, false);
+    }
+    cx.call.transcripts = Some(all).filter(|all| !all.list.is_empty());
+    parts.bridge.media.tap_caller(cx);
+}
+
+/// Takes the response to the report of a partial result, which is not run; false where it is another's.
+pub(crate) fn answered(cx: &mut Cx<'_>, query: QueryId, answer: &AppAnswer) -> bool {
+    let Some(mut all) = cx.call.transcripts.take() else { return false };
+    let mut ears = all.list.iter_mut().flat_map(|live| live.ears.iter_mut().map(|ear| (&live.app, ear)));
+    let found = ears.find(|(_, ear)| ear.reported == Some(query));
+    let is_ours = found.is_some();
+    if let Some((app, ear)) = found {
+        ear.reported = None;
+        if let AppAnswer::Failed { code, text } = answer {
+            cx.edge.decide(cx.now, cx.call.key, format!("warning {code}: {text}"));
+        }
+        if let Some(request) = ear.next_report.take() {
+            ear.report_partial(cx, app, *request);
+        }
+    }
+    cx.call.transcripts = Some(all);
+    is_ours
+}

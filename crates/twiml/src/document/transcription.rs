@@ -1,0 +1,74 @@
+//! Live transcription of a call: Start and Stop with Transcription.
+
+use serde::{Deserialize, Serialize};
+
+use super::fields::{Fields, Method};
+use super::speech::{hints, language, model};
+use super::stream::Tracks;
+use super::unknown;
+use crate::compat::{self, VOICE};
+use crate::limits::TRACK_LABEL_CHARS;
+use crate::problem::code;
+
+/// A live transcription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveTranscript {
+    /// Name to stop it by.
+    pub name: Option<String>,
+    /// Directions that are transcribed.
+    pub tracks: Tracks,
+    /// Names of the inbound and the outbound track for people.
+    pub labels: [Option<String>; 2],
+    /// Receiver of its events, as written.
+    pub status: Option<String>,
+    /// Method of those requests.
+    pub status_method: Method,
+    /// Whether partial results are reported.
+    pub partial: bool,
+    /// Language tag.
+    pub language: String,
+    /// Words and phrases that are likely.
+    pub hints: Vec<String>,
+    /// Model of the recogniser.
+    pub model: Option<String>,
+    /// Whether profanities are masked.
+    pub profanity_filter: bool,
+}
+
+/// Reads a Transcription of Start.
+pub(super) fn live_transcript(mut fields: Fields<'_>) -> LiveTranscript {
+    for child in fields.element.elements() {
+        if compat::entry(VOICE, fields.path(), &child.name).is_none() {
+            unknown(child, fields.path(), fields.warnings);
+        }
+    }
+    let tracks = fields.choice(
+        "track",
+        code::SCHEMA,
+        &[("inbound_track", Tracks::Inbound), ("outbound_track", Tracks::Outbound), ("both_tracks", Tracks::Both)],
+        Tracks::Both,
+    );
+    let inbound = label(&mut fields, "inboundTrackLabel");
+    let outbound = label(&mut fields, "outboundTrackLabel");
+    LiveTranscript {
+        name: fields.text("name"),
+        tracks,
+        labels: [inbound, outbound],
+        status: fields.text("statusCallbackUrl"),
+        status_method: fields.method("statusCallbackMethod", code::SCHEMA),
+        partial: fields.flag("partialResults", code::SCHEMA),
+        language: language(&mut fields, "languageCode"),
+        hints: hints(&mut fields),
+        model: model(&mut fields),
+        profanity_filter: fields.flag_or("profanityFilter", code::SCHEMA, true),
+    }
+}
+
+fn label(fields: &mut Fields<'_>, name: &'static str) -> Option<String> {
+    let label = fields.text(name)?;
+    let fits = label.chars().count() <= TRACK_LABEL_CHARS;
+    if !fits {
+        fields.invalid(name, code::SCHEMA, "is too long for a label; it is left out");
+    }
+    fits.then_some(label)
+}
