@@ -12,6 +12,10 @@ use trunkgate::tools::{
     agent_test, call, check, client, configuration, demo, doctor, help, init, loadtest, preset, shell, top, twilio,
 };
 
+/// Fewer instructions for a call than the system's allocator, and less memory for a held one.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let config = cli.config.as_deref();
