@@ -36,8 +36,10 @@ fn messages_of_ten_megabytes_are_named_and_not_kept() {
     talk.agent.send(Message::binary(vec![0x20; 10 << 20])).unwrap();
     talk.take_in();
     is_heard(&mut talk);
-    let grown = rig.edge.memory_kib().saturating_sub(before);
-    assert!(grown < 12 << 10, "{grown} KiB");
+    // The allocator gives back what was freed after a while.
+    until("what was too large is given back", || {
+        (rig.edge.memory_kib().saturating_sub(before) < 12 << 10).then_some(())
+    });
     let trace = rig.trace();
     assert!(trace.contains(&format!("message of {} bytes: too large", text.len())), "{trace}");
     assert!(trace.contains(&format!("binary message of {} bytes", 10 << 20)), "{trace}");
