@@ -339,7 +339,7 @@ fn date(key: &str, written: &mut Option<String>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Flags that are told beside a call's state, and their words.
+/// Flags that stand beside a call's state, and their words.
 pub(crate) const MARKED: [(&str, &str); 6] = [
     ("one_way", "silent"),
     ("codec_mismatch", "codecs"),

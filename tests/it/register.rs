@@ -108,7 +108,7 @@ fn a_phone_with_a_wrong_password_is_the_cause_of_its_trunk_being_down() {
         caller.address
     )));
     let at = registrar.address("udp");
-    // What another test has sent to a port that was somebody else's is of no trunk.
+    // What other tests have sent to a port that was another's before is of no trunk.
     let problems = || -> Vec<serde_json::Value> {
         let all = registrar.json("/v1/status")["problem_details"].clone();
         all.as_array().unwrap().iter().filter(|problem| problem["trunk"] == "phones").cloned().collect()

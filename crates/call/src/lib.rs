@@ -14,7 +14,7 @@ pub use call::search::candidates::trunk_of_uri;
 pub use call::siprec::SiprecChange;
 pub use gateway::intake::Intake;
 pub use gateway::{CallRecordings, Capture, ConferenceRefused, Conferences, Gateway, GatewayConfig, Settings};
-pub use gateway::{conferences, conferences_live, fuzz, intake, snapshot};
+pub use gateway::{conference, conferences, conferences_live, fuzz, intake, snapshot};
 pub use trunkgate_media::Channels;
 pub use trunkgate_resources::addressing::{Addressing, Interfaces, ListenerSpec};
 pub use trunkgate_resources::app::{AppAnswer, AppCallback, AppPlace, AppQuestion, AppWanted, DocumentRequest};

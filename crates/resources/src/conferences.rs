@@ -143,6 +143,14 @@ pub struct ConferenceReport {
     pub parties: Vec<PartyReport>,
 }
 
+impl ConferenceReport {
+    /// Returns the party of a call's SID, or of a label.
+    pub fn party(&self, sid_or_label: &str) -> Option<&PartyReport> {
+        let by_sid = self.parties.iter().find(|one| one.member.call_sid() == sid_or_label);
+        by_sid.or_else(|| self.parties.iter().find(|one| one.member.label() == Some(sid_or_label)))
+    }
+}
+
 /// A party as requests see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartyReport {
@@ -206,6 +214,11 @@ impl Conferences {
     pub fn find(&self, sid_or_name: &str) -> Option<RoomId> {
         let by_sid = self.rooms.iter().find(|(_, room)| room.sid() == sid_or_name).map(|(id, _)| id);
         by_sid.or_else(|| self.rooms.find(sid_or_name))
+    }
+    /// Returns the conference that is known under a SID.
+    pub fn report(&self, sid: &str) -> Option<ConferenceReport> {
+        let goes_on = self.kept.iter().find(|(_, kept)| kept.sid == sid).and_then(|(id, _)| self.report_of(*id));
+        goes_on.or_else(|| self.ended.iter().find(|report| report.sid == sid).cloned())
     }
     /// Returns a conference that goes on.
     pub fn report_of(&self, id: RoomId) -> Option<ConferenceReport> {
@@ -327,7 +340,7 @@ impl Conferences {
                 }
             }
             Action::Ended { reason, call_sid } => self.keep_ended(room, (reason, call_sid), date()),
-            Action::Callback(callback) => self.report(room, &callback, date, account_sid),
+            Action::Callback(callback) => self.call_back(room, &callback, date, account_sid),
             // No party asks for either.
             Action::Announce { .. } | Action::Record { .. } | Action::StopRecording => {}
         }
@@ -362,7 +375,7 @@ impl Conferences {
         }
     }
 
-    fn report(&mut self, room: RoomId, callback: &Callback, date: &impl Fn() -> SystemTime, account_sid: &str) {
+    fn call_back(&mut self, room: RoomId, callback: &Callback, date: &impl Fn() -> SystemTime, account_sid: &str) {
         let Some(kept) = self.kept.get(&room) else { return };
         let method = match callback.method() {
             Method::Get => WebhookMethod::Get,

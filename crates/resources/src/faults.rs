@@ -8,7 +8,7 @@ use trunkgate_story::view::{FaultView, Recent};
 
 use crate::limits::HEARD_AGAIN;
 
-/// Faults that are kept for their trunk, besides sides that are not heard.
+/// Faults that are kept for their trunk, beside those of sides that are not heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Codecs do not fit.

@@ -68,7 +68,7 @@ struct TrunkState {
     heard: u64,
     /// How its audio sounded.
     sound: Sound,
-    /// Faults of its calls, besides sides that were not heard.
+    /// Faults of its calls, beside those of sides that were not heard.
     faults: Faults,
     /// Calls that it has answered or rejected.
     rejections: Rejections,

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use axum::http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use trunkgate_call::{ConferenceRefused, ConferenceReport, Conferences, conferences as all_of};
+use trunkgate_call::{ConferenceRefused, ConferenceReport, Conferences, conference, conferences as all_of};
 use trunkgate_conference::Status;
 use trunkgate_twiml::compat::requests::UPDATE_CONFERENCE;
 
@@ -59,7 +59,8 @@ pub(super) async fn reports(cx: &Asked<'_>) -> Result<Vec<ConferenceReport>, Err
 
 /// Returns a conference by its SID.
 pub(super) async fn find(cx: &Asked<'_>, sid: &str) -> Result<ConferenceReport, Error> {
-    let found = reports(cx).await?.into_iter().find(|report| report.sid == sid);
+    let named = sid.to_owned();
+    let found = cx.handle.ask(move |gateway, _| conference(gateway, &named)).await?;
     found.ok_or_else(|| Error::not_found(cx.path))
 }
 
@@ -83,11 +84,7 @@ async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error
             && updated.has(stamp(changed(report)))
     };
     let all: Vec<ConferenceReport> = reports(cx).await?.into_iter().filter(is_wanted).collect();
-    let from = match &page.behind {
-        Some(sid) => all.iter().position(|report| report.sid == *sid).map_or(all.len(), |at| at + 1),
-        None => 0,
-    };
-    let shown: Vec<ConferenceReport> = all.into_iter().skip(from).take(page.size + 1).collect();
+    let shown = page.behind_key(all, |report| &report.sid);
     Ok(page.json("conferences", shown, |report| report.sid.clone(), |report| json(cx, report)))
 }
 

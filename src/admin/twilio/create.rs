@@ -43,12 +43,7 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     if digits.as_ref().is_some_and(|digits| digits.len() > DIGITS || !is_digits(digits)) {
         return Err(Error::bad_request(format!("SendDigits: 1 to {DIGITS} of 0-9, A-D, #, *, w and W")));
     }
-    let (to, from) = (to.map(|to| dialled(&to)), from.map(|from| dialled(&from)));
-    let table = cx.handle.table();
-    let (from, Placing { to, targets }) = cx.config(|config| {
-        let from = placing::judge_from(config, from.as_deref())?;
-        placing::judge_to(config, &table, to.as_deref()).map(|placing| (from, placing))
-    })?;
+    let (from, Placing { to, targets }) = placed(cx, to, from)?;
     let (fallback_url, fallback_method) = fallback.map(|(url, method)| (Some(url), method)).unwrap_or_default();
     let app = App { status_callback, fallback_url, fallback_method, ..made(cx, document, None)? };
     judge_reach(cx, &app)?;
@@ -59,13 +54,22 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     calls::show_new(cx, &begun.map_err(Fault::from)?).await
 }
 
+/// Returns the caller and the targets of a new call.
+///
+/// # Errors
+/// It cannot be made so.
+pub(super) fn placed(cx: &Asked<'_>, to: Option<String>, from: Option<String>) -> Result<(String, Placing), Error> {
+    let (to, from) = (to.map(|to| dialled(&to)), from.map(|from| dialled(&from)));
+    let table = cx.handle.table();
+    Ok(cx.config(|config| {
+        let from = placing::judge_from(config, from.as_deref())?;
+        placing::judge_to(config, &table, to.as_deref()).map(|placing| (from, placing))
+    })?)
+}
+
 /// Takes what a new call says of its recording; without `Record` the rest holds for none.
 pub(super) fn take_record(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<Option<RecordingRequest>, Error> {
-    let is_recorded = match parameters.take("Record").as_deref() {
-        None | Some("false" | "False") => false,
-        Some("true" | "True") => true,
-        Some(other) => return Err(Error::bad_request(format!("Record: \"{}\"; known: true, false", shown(other)))),
-    };
+    let is_recorded = parameters.take_flag("Record")?.unwrap_or(false);
     let request = call_recordings::take_request(parameters, RecordingSource::OutboundApi, true)?;
     if !is_recorded {
         return Ok(None);
@@ -174,7 +178,7 @@ pub(super) fn take_callback(parameters: &mut Parameters) -> Result<Option<Status
     Ok(receiver.map(|(url, method)| callback(url, method, &events)))
 }
 
-fn take_method(parameters: &mut Parameters, name: &str) -> Result<WebhookMethod, Error> {
+pub(super) fn take_method(parameters: &mut Parameters, name: &str) -> Result<WebhookMethod, Error> {
     match parameters.take(name).as_deref() {
         None | Some("POST") => Ok(WebhookMethod::Post),
         Some("GET") => Ok(WebhookMethod::Get),
@@ -193,7 +197,7 @@ pub(super) fn take_url(
 }
 
 /// Returns a URL as it is requested: without what no URL has, such as line breaks.
-fn parsed_url(name: &str, url: &str) -> Result<String, Error> {
+pub(super) fn parsed_url(name: &str, url: &str) -> Result<String, Error> {
     let bad = |what: String| Error::bad_url(name, &what);
     if url.chars().any(char::is_control) {
         return Err(bad("it has control characters".to_owned()));

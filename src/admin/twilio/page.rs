@@ -57,6 +57,15 @@ impl Page {
         Ok(Page { path: format!("{path}.json"), filters: filters.finish(), number, size, behind })
     }
 
+    /// Returns the entries of this page and one more, of a list that is whole: those behind the last one of the page before.
+    pub(super) fn behind_key<T>(&self, all: Vec<T>, key: impl Fn(&T) -> &str) -> Vec<T> {
+        let from = match &self.behind {
+            Some(behind) => all.iter().position(|entry| key(entry) == behind).map_or(all.len(), |at| at + 1),
+            None => 0,
+        };
+        all.into_iter().skip(from).take(self.size + 1).collect()
+    }
+
     /// Returns the page as JSON: `entries` under `name`, of which there may be one more than the page has; `key` names an entry.
     pub(super) fn json<T>(
         &self,

@@ -72,6 +72,19 @@ impl Parameters {
         found.into_iter().map(|(_, value)| value).collect()
     }
 
+    /// Takes a flag.
+    ///
+    /// # Errors
+    /// It is neither true nor false.
+    pub(super) fn take_flag(&mut self, name: &str) -> Result<Option<bool>, Error> {
+        match self.take(name).as_deref() {
+            None => Ok(None),
+            Some("true" | "True") => Ok(Some(true)),
+            Some("false" | "False") => Ok(Some(false)),
+            Some(other) => Err(Error::bad_request(format!("{name}: \"{}\"; known: true, false", shown(other)))),
+        }
+    }
+
     /// Takes a number.
     ///
     /// # Errors

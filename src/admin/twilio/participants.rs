@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Method;
+use quick_xml::escape::escape;
 use serde_json::{Value, json};
 use trunkgate_call::{CallRequest, ConferenceRefused, ConferenceReport, Conferences, Onward, PartyReport};
 use trunkgate_conference::limits::{LABEL_CHARS, NAME_CHARS, PARTIES};
@@ -15,8 +16,8 @@ use super::error::{Error, shown};
 use super::page::Page;
 use super::parameters::Parameters;
 use super::text::{moment, now};
-use super::{Answer, Asked, calls, conferences, create, dialled};
-use crate::runtime::placing::{self, Fault, Placing};
+use super::{Answer, Asked, calls, conferences, create};
+use crate::runtime::placing::{Fault, Placing};
 
 /// Answers a request for the parties of a conference, or for one of them.
 pub(super) async fn answer(
@@ -32,7 +33,7 @@ pub(super) async fn answer(
         (Some(party), _) if reads => {
             parameters.finish()?;
             let report = live(cx, conference).await?;
-            let found = named(&report, &party).ok_or_else(|| Error::not_found(cx.path))?;
+            let found = report.party(&party).ok_or_else(|| Error::not_found(cx.path))?;
             Ok(Answer::from(json(cx, &report.sid, found)))
         }
         (Some(party), &Method::POST) => update(cx, conference, &party, parameters).await.map(Answer::from),
@@ -53,16 +54,10 @@ async fn live(cx: &Asked<'_>, conference: &str) -> Result<ConferenceReport, Erro
     if report.status == Status::Completed { Err(Error::not_found(cx.path)) } else { Ok(report) }
 }
 
-/// Returns the party of a call's SID or label.
-fn named<'r>(report: &'r ConferenceReport, party: &str) -> Option<&'r PartyReport> {
-    let by_sid = report.parties.iter().find(|one| one.member.call_sid() == party);
-    by_sid.or_else(|| report.parties.iter().find(|one| one.member.label() == Some(party)))
-}
-
 async fn list(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let path = cx.uri(&format!("Conferences/{conference}/Participants"));
     let page = Page::take(&path, cx.query, &mut parameters)?;
-    let mut flag = |name| take_flag(&mut parameters, name);
+    let mut flag = |name| parameters.take_flag(name);
     let [muted, held, coaching] = [flag("Muted")?, flag("Hold")?, flag("Coaching")?];
     parameters.finish()?;
     let report = conferences::find(cx, conference).await?;
@@ -72,11 +67,7 @@ async fn list(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> R
         fits(muted, member.is_muted()) && fits(held, member.is_held()) && fits(coaching, member.coached().is_some())
     };
     let all: Vec<&PartyReport> = report.parties.iter().filter(is_wanted).collect();
-    let from = match &page.behind {
-        Some(sid) => all.iter().position(|party| party.member.call_sid() == sid).map_or(all.len(), |at| at + 1),
-        None => 0,
-    };
-    let shown: Vec<&PartyReport> = all.into_iter().skip(from).take(page.size + 1).collect();
+    let shown = page.behind_key(all, |party| party.member.call_sid());
     let key = |party: &&PartyReport| party.member.call_sid().to_owned();
     Ok(page.json("participants", shown, key, |party| json(cx, &report.sid, party)))
 }
@@ -84,7 +75,7 @@ async fn list(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> R
 /// Mutes, holds, and changes a party otherwise.
 async fn update(cx: &Asked<'_>, conference: &str, party: &str, mut parameters: Parameters) -> Result<Value, Error> {
     parameters.judge(&UPDATE_PARTICIPANT)?;
-    let mut flag = |name| take_flag(&mut parameters, name);
+    let mut flag = |name| parameters.take_flag(name);
     let [muted, hold, coaching] = [flag("Muted")?, flag("Hold")?, flag("Coaching")?];
     let [beeps, ends] = [flag("BeepOnExit")?, flag("EndConferenceOnExit")?];
     let coached = parameters.take("CallSidToCoach");
@@ -92,7 +83,7 @@ async fn update(cx: &Asked<'_>, conference: &str, party: &str, mut parameters: P
     let wait = take_music(&mut parameters, ("WaitUrl", "WaitMethod"))?;
     parameters.finish()?;
     let report = live(cx, conference).await?;
-    let found = named(&report, party).ok_or_else(|| Error::not_found(cx.path))?;
+    let found = report.party(party).ok_or_else(|| Error::not_found(cx.path))?;
     let app = cx.handle.call(found.member.call_sid()).await?.and_then(|call| call.app.clone());
     let app = create::keys_of(cx, app.as_deref(), AppDocument::Text("".into()));
     for (name, music) in [("HoldUrl", &music), ("WaitUrl", &wait)] {
@@ -124,34 +115,21 @@ async fn update(cx: &Asked<'_>, conference: &str, party: &str, mut parameters: P
     }
 }
 
-/// Takes a flag.
-fn take_flag(parameters: &mut Parameters, name: &str) -> Result<Option<bool>, Error> {
-    match parameters.take(name).as_deref() {
-        None => Ok(None),
-        Some("true" | "True") => Ok(Some(true)),
-        Some("false" | "False") => Ok(Some(false)),
-        Some(other) => Err(Error::bad_request(format!("{name}: \"{}\"; known: true, false", shown(other)))),
-    }
-}
-
 /// Takes what a party is to hear: a URL, or nothing where its value is empty.
 fn take_music(parameters: &mut Parameters, (name, method): (&str, &str)) -> Result<Option<Music>, Error> {
-    let is_empty = parameters.take_given(name);
-    if is_empty.as_deref() == Some("") {
-        parameters.take(method);
-        return Ok(Some(Music::Silence));
+    match parameters.take_given(name).as_deref() {
+        Some(url) if !url.is_empty() => {
+            let method = match create::take_method(parameters, method)? {
+                WebhookMethod::Get => RoomMethod::Get,
+                WebhookMethod::Post => RoomMethod::Post,
+            };
+            Ok(Some(Music::Url { url: create::parsed_url(name, url)?, method }))
+        }
+        given => {
+            parameters.take(method);
+            Ok(given.map(|_| Music::Silence))
+        }
     }
-    let Some(url) = is_empty else {
-        parameters.take(method);
-        return Ok(None);
-    };
-    trunkgate_twiml::Location::url(&url).map_err(|what| Error::bad_url(name, &what))?;
-    let method = match parameters.take(method).as_deref() {
-        None | Some("POST") => RoomMethod::Post,
-        Some("GET") => RoomMethod::Get,
-        Some(other) => return Err(Error::bad_request(format!("{method}: \"{}\"; known: GET, POST", shown(other)))),
-    };
-    Ok(Some(Music::Url { url, method }))
 }
 
 /// A document that has a party join a conference.
@@ -167,19 +145,9 @@ impl Joining {
 
     /// Returns the text of the document.
     fn document(&self) -> String {
-        let escaped = |text: &str| {
-            let sign = |sign: char| match sign {
-                '&' => "&amp;".to_owned(),
-                '<' => "&lt;".to_owned(),
-                '>' => "&gt;".to_owned(),
-                '"' => "&quot;".to_owned(),
-                other => other.to_string(),
-            };
-            text.chars().map(sign).collect::<String>()
-        };
-        let attribute = |(name, value): &(&str, String)| format!(" {name}=\"{}\"", escaped(value));
+        let attribute = |(name, value): &(&str, String)| format!(" {name}=\"{}\"", escape(value.as_str()));
         let attributes: String = self.attributes.iter().map(attribute).collect();
-        format!("<Response><Dial><Conference{attributes}>{}</Conference></Dial></Response>", escaped(&self.name))
+        format!("<Response><Dial><Conference{attributes}>{}</Conference></Dial></Response>", escape(self.name.as_str()))
     }
 }
 
@@ -188,7 +156,7 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
     parameters.judge(&CREATE_PARTICIPANT)?;
     let (to, from) = (parameters.take("To"), parameters.take("From"));
     let label = take_label(&mut parameters)?;
-    let mut flag = |name| take_flag(&mut parameters, name);
+    let mut flag = |name| parameters.take_flag(name);
     let [muted, starts, ends] = [flag("Muted")?, flag("StartConferenceOnEnter")?, flag("EndConferenceOnExit")?];
     let coaching = flag("Coaching")?;
     let mut joining = Joining { name: conference.to_owned(), attributes: Vec::new() };
@@ -219,12 +187,7 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
     if chars > NAME_CHARS || conference.chars().any(char::is_control) || (known.is_none() && is_sid) {
         return Err(Error::not_found(cx.path));
     }
-    let (to, from) = (to.map(|to| dialled(&to)), from.map(|from| dialled(&from)));
-    let table = cx.handle.table();
-    let (from, Placing { to, targets }) = cx.config(|config| {
-        let from = placing::judge_from(config, from.as_deref())?;
-        placing::judge_to(config, &table, to.as_deref()).map(|placing| (from, placing))
-    })?;
+    let (from, Placing { to, targets }) = create::placed(cx, to, from)?;
     let onward = vec![Onward::App(Arc::new(app_of(cx, &joining, status_callback)?))];
     let request = CallRequest { from, to, targets, onward, ring_timeout, time_limit, digits: None, record };
     let begun = cx.handle.act(move |gateway, now| gateway.originate(now, &request)).await?;

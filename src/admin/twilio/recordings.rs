@@ -81,7 +81,7 @@ async fn list(cx: &Asked<'_>, call: Option<&str>, mut parameters: Parameters) ->
     let path = call.map_or_else(|| "Recordings".to_owned(), |call| format!("Calls/{call}/Recordings"));
     let page = Page::take(&cx.uri(&path), cx.query, &mut parameters)?;
     let created = parameters.take_span("DateCreated")?;
-    let includes_deleted = take_flag(&mut parameters, "IncludeSoftDeleted")?;
+    let includes_deleted = parameters.take_flag("IncludeSoftDeleted")?.unwrap_or(false);
     let (call_sid, conference_sid) = match call {
         Some(call) => (Some(call.to_owned()), None),
         None => (parameters.take("CallSid"), parameters.take("ConferenceSid")),
@@ -117,17 +117,6 @@ fn bound(at: Timestamp) -> Option<i64> {
     (at != Timestamp::MIN && at != Timestamp::MAX).then(|| at.as_millisecond())
 }
 
-fn take_flag(parameters: &mut Parameters, name: &str) -> Result<bool, Error> {
-    match parameters.take(name).as_deref() {
-        None | Some("false" | "False") => Ok(false),
-        Some("true" | "True") => Ok(true),
-        Some(other) => {
-            let message = format!("{name}: \"{}\"; known: true, false", super::error::shown(other));
-            Err(Error::bad_request(message))
-        }
-    }
-}
-
 /// Returns the key of an entry of a page: its time and its SID, of which the newest is the greatest.
 fn key(entry: &Entry) -> String {
     key_of(entry.started, &entry.sid)
@@ -145,7 +134,7 @@ pub(super) fn place(key: &str) -> Option<(i64, String)> {
 }
 
 async fn fetch(cx: &Asked<'_>, call: Option<&str>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
-    let includes_deleted = take_flag(&mut parameters, "IncludeSoftDeleted")?;
+    let includes_deleted = parameters.take_flag("IncludeSoftDeleted")?.unwrap_or(false);
     parameters.finish()?;
     let entry = find(cx, call, sid).await?;
     if entry.state == State::Deleted && !includes_deleted {

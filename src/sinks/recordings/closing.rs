@@ -187,8 +187,7 @@ impl Closer {
     fn waits(&mut self, entry: Entry, error: &io::Error) {
         let (call, sid) = (&entry.call_sid, &entry.sid);
         tracing::warn!(%call, reason = "recording_failed", "recording {sid} is not in the index yet: {error}");
-        let directory = self.shared.settings().map(|settings| settings.directory.clone()).unwrap_or_default();
-        self.unindexed.add(entry, &directory);
+        self.unindexed.add(entry, &self.shared.directory());
         self.unindexed.keep();
         self.shared.figures.unindexed.set(self.unindexed.len() as u64);
     }
@@ -208,7 +207,7 @@ impl Closer {
         if refused.is_empty() {
             return false;
         }
-        let directory = self.shared.settings().map(|settings| settings.directory.clone()).unwrap_or_default();
+        let directory = self.shared.directory();
         refused.into_iter().for_each(|entry| self.unindexed.add(entry, &directory));
         true
     }

@@ -14,6 +14,27 @@ use crate::limits::RECORDINGS_LOSS_SHOWN_SECONDS;
 use crate::system::problem::{Failure, Harm, Problem};
 use crate::system::text::number;
 
+/// Time of the latest of something that `status` shows for an hour.
+#[derive(Debug, Default)]
+struct Latest(Mutex<Option<Instant>>);
+
+impl Latest {
+    fn set(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Returns the time since then, while it is shown.
+    fn ago(&self) -> Option<Duration> {
+        let ago = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?.elapsed();
+        Some(ago).filter(|ago| *ago < Duration::from_secs(RECORDINGS_LOSS_SHOWN_SECONDS))
+    }
+}
+
+/// Returns a figure with what it counts.
+fn counted(counter: &Counter, word: &str) -> String {
+    number(usize::try_from(counter.get()).unwrap_or(usize::MAX), word)
+}
+
 /// Figures of all recordings since the start.
 #[derive(Debug, Default)]
 pub(crate) struct RecordingFigures {
@@ -52,9 +73,9 @@ pub(crate) struct RecordingFigures {
     queued: AtomicUsize,
     trouble: Mutex<Option<Failure>>,
     /// Time of the latest loss.
-    lost_at: Mutex<Option<Instant>>,
+    lost_at: Latest,
     /// Time of the latest completion of a recording that a crash has cut.
-    cut_at: Mutex<Option<Instant>>,
+    cut_at: Latest,
 }
 
 impl RecordingFigures {
@@ -72,7 +93,7 @@ impl RecordingFigures {
     pub(super) fn lost(&self, milliseconds: u64) {
         if milliseconds > 0 {
             self.lost_milliseconds.add(milliseconds);
-            *self.lost_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            self.lost_at.set();
         }
     }
 
@@ -80,24 +101,18 @@ impl RecordingFigures {
     pub(super) fn cut(&self, is_absent: bool) {
         self.recovered.add(1);
         self.recovered_absent.add(u64::from(is_absent));
-        *self.cut_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.cut_at.set();
     }
 
     /// Returns the recordings that a crash has cut, for an hour.
     fn cuts(&self) -> Option<Problem> {
-        let at = (*self.cut_at.lock().unwrap_or_else(PoisonError::into_inner))?;
-        if at.elapsed() >= Duration::from_secs(RECORDINGS_LOSS_SHOWN_SECONDS) {
-            return None;
-        }
-        let count = |counter: &Counter| usize::try_from(counter.get()).unwrap_or(usize::MAX);
-        let (all, absent) = (count(&self.recovered), count(&self.recovered_absent));
-        let what = format!("{} cut by the end of an earlier run", number(all, "recording"));
+        self.cut_at.ago()?;
+        let absent = self.recovered_absent.get();
+        let what = format!("{} cut by the end of an earlier run", counted(&self.recovered, "recording"));
         let shown = match absent {
             0 => "their ends are missing".to_owned(),
-            absent => format!(
-                "their ends are missing; {} no audio at all",
-                if absent == 1 { "1 has".to_owned() } else { format!("{absent} have") }
-            ),
+            1 => "their ends are missing; 1 has no audio at all".to_owned(),
+            several => format!("their ends are missing; {several} have no audio at all"),
         };
         let problem = Problem::new(Harm::Past, what).about("recordings were cut").shown_by(shown);
         Some(problem.fixed_by("the log of the earlier run says how it ended; `trunkgate recordings` shows each"))
@@ -105,8 +120,7 @@ impl RecordingFigures {
 
     /// Returns the loss of the last hour, as a problem that is over.
     fn loss(&self) -> Option<Problem> {
-        let ago = self.lost_at.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())?;
-        let is_recent = ago < Duration::from_secs(RECORDINGS_LOSS_SHOWN_SECONDS);
+        let ago = self.lost_at.ago()?;
         let problem = Problem::new(Harm::Past, format!("recordings lack {}", self.lost_seconds()));
         let when = match ago.as_secs() / 60 {
             0 => "less than a minute ago".to_owned(),
@@ -114,12 +128,12 @@ impl RecordingFigures {
         };
         let shown = format!("the disk was full, failed or too slow; the latest loss was {when}");
         let fix = "`trunkgate recordings` shows each; `trunkgate help recording_failed`";
-        is_recent.then(|| problem.about("recordings have gaps").shown_by(shown).fixed_by(fix))
+        Some(problem.about("recordings have gaps").shown_by(shown).fixed_by(fix))
     }
 
     fn lost_seconds(&self) -> String {
-        let (lost, gaps) = (self.lost_milliseconds.get(), usize::try_from(self.gaps.get()).unwrap_or(usize::MAX));
-        format!("{}.{} s of audio in {} since the start", lost / 1000, lost % 1000 / 100, number(gaps, "gap"))
+        let lost = self.lost_milliseconds.get();
+        format!("{}.{} s of audio in {} since the start", lost / 1000, lost % 1000 / 100, counted(&self.gaps, "gap"))
     }
 
     /// Returns how many bytes wait for the writer.
@@ -159,7 +173,7 @@ impl RecordingFigures {
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if let Some(failure) = &*self.trouble() {
-            let active = number(usize::try_from(self.active.get()).unwrap_or(usize::MAX), "active recording");
+            let active = counted(&self.active, "active recording");
             let lost = if self.lost_milliseconds.get() > 0 {
                 format!("; lost: {}", self.lost_seconds())
             } else {
@@ -170,19 +184,14 @@ impl RecordingFigures {
         } else {
             problems.extend(self.loss());
         }
-        let unindexed = self.unindexed.get();
-        if unindexed > 0 {
-            let count = number(usize::try_from(unindexed).unwrap_or(usize::MAX), "recording");
+        if self.unindexed.get() > 0 {
+            let count = counted(&self.unindexed, "recording");
             let problem = Problem::new(Harm::Records, format!("{count} not in the list of recordings yet"));
             let shown = "the store has refused their entries; they are listed once it takes them, also after a restart";
             problems.push(problem.about("recordings are not listed").shown_by(shown));
         }
-        let unrecovered = self.unrecovered.get();
-        if unrecovered > 0 {
-            let what = format!(
-                "{} of an earlier run not completed",
-                number(usize::try_from(unrecovered).unwrap_or(usize::MAX), "recording")
-            );
+        if self.unrecovered.get() > 0 {
+            let what = format!("{} of an earlier run not completed", counted(&self.unrecovered, "recording"));
             let problem = Problem::new(Harm::Records, what).about("recordings are not completed");
             problems.push(problem.fixed_by("see the log; encrypted ones need the identity in `key` of [recording]"));
         }

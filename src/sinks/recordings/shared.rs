@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -319,6 +319,11 @@ impl Shared {
             self.tell_messages(&mailbox);
         }
         Ok(())
+    }
+
+    /// Returns the directory of recordings; without `[recording]` an empty path.
+    pub(super) fn directory(&self) -> PathBuf {
+        self.settings().map(|settings| settings.directory.clone()).unwrap_or_default()
     }
 
     /// Returns how long recordings are kept.

@@ -96,10 +96,7 @@ impl<'g> Conferences<'g> {
         let conferences = &self.gateway.edge.sessions.conferences;
         let found = conferences.find(conference).and_then(|room| Some((room, conferences.report_of(room)?)));
         let (room, report) = found.ok_or(ConferenceRefused::Unknown)?;
-        let is_it = |one: &&PartyReport| one.member.call_sid() == party;
-        let by_sid = report.parties.iter().find(is_it);
-        let by_label = || report.parties.iter().find(|one| one.member.label() == Some(party));
-        let found = by_sid.or_else(by_label).ok_or(ConferenceRefused::Unknown)?;
+        let found = report.party(party).ok_or(ConferenceRefused::Unknown)?;
         Ok((room, found.member.id()))
     }
 }
@@ -108,6 +105,11 @@ impl<'g> Conferences<'g> {
 pub fn conferences_live(gateway: &Gateway) -> [usize; 2] {
     let conferences = &gateway.edge.sessions.conferences;
     [conferences.len(), conferences.parties()]
+}
+
+/// Returns the conference that is known under a SID.
+pub fn conference(gateway: &Gateway, sid: &str) -> Option<ConferenceReport> {
+    gateway.edge.sessions.conferences.report(sid)
 }
 
 /// Returns all conferences that are known, the newest first.

@@ -48,7 +48,7 @@ use crate::gateway::arrival::Arrivals;
 use crate::gateway::invariants::Invariants;
 use crate::gateway::silent::silent_now;
 
-pub use conferences::{ConferenceRefused, Conferences, conferences, conferences_live};
+pub use conferences::{ConferenceRefused, Conferences, conference, conferences, conferences_live};
 pub use kept::{Capture, kept};
 pub use recordings::CallRecordings;
 pub use trunkgate_resources::config::{GatewayConfig, Settings};

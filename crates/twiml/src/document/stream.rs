@@ -64,6 +64,24 @@ pub enum Tracks {
     Both,
 }
 
+impl Tracks {
+    /// Returns Twilio's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Tracks::Inbound => "inbound_track",
+            Tracks::Outbound => "outbound_track",
+            Tracks::Both => "both_tracks",
+        }
+    }
+}
+
+/// Directions by their names.
+pub(super) const TRACKS: [(&str, Tracks); 3] = [
+    (Tracks::Inbound.name(), Tracks::Inbound),
+    (Tracks::Outbound.name(), Tracks::Outbound),
+    (Tracks::Both.name(), Tracks::Both),
+];
+
 /// Reads a Connect; `None` if it has no noun.
 pub(super) fn connect(mut fields: Fields<'_>) -> Option<Kind> {
     let action = fields.text("action");
@@ -186,12 +204,7 @@ fn stream(mut fields: Fields<'_>) -> Option<Stream> {
         fields.warnings.add(31923, fields.element.position, "<Stream> without a url is skipped");
         return None;
     };
-    let tracks = fields.choice(
-        "track",
-        code::SCHEMA,
-        &[("inbound_track", Tracks::Inbound), ("outbound_track", Tracks::Outbound), ("both_tracks", Tracks::Both)],
-        Tracks::Inbound,
-    );
+    let tracks = fields.choice("track", code::SCHEMA, &TRACKS, Tracks::Inbound);
     let name = fields.text("name");
     let status = fields.text("statusCallback");
     let status_method = fields.method("statusCallbackMethod", code::SCHEMA);

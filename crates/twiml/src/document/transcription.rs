@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fields::{Fields, Method};
 use super::speech::{hints, language, model};
-use super::stream::Tracks;
+use super::stream::{TRACKS, Tracks};
 use super::unknown;
 use crate::compat::{self, VOICE};
 use crate::limits::TRACK_LABEL_CHARS;
@@ -42,12 +42,7 @@ pub(super) fn live_transcript(mut fields: Fields<'_>) -> LiveTranscript {
             unknown(child, fields.path(), fields.warnings);
         }
     }
-    let tracks = fields.choice(
-        "track",
-        code::SCHEMA,
-        &[("inbound_track", Tracks::Inbound), ("outbound_track", Tracks::Outbound), ("both_tracks", Tracks::Both)],
-        Tracks::Both,
-    );
+    let tracks = fields.choice("track", code::SCHEMA, &TRACKS, Tracks::Both);
     let inbound = label(&mut fields, "inboundTrackLabel");
     let outbound = label(&mut fields, "outboundTrackLabel");
     LiveTranscript {

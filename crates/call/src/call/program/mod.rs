@@ -15,6 +15,7 @@ pub(crate) mod conference;
 pub(crate) mod dial;
 mod music;
 pub(crate) mod parameters;
+pub(crate) mod partials;
 pub(crate) mod progress;
 pub(crate) mod prompt;
 pub(crate) mod recognition;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use trunkgate_media::agent::{Loss, Recognition, Settings, TrackSet, Transcript};
 use trunkgate_media::{AgentSpec, Command, EndId, SocketSpec, TapSpec};
-use trunkgate_resources::app::{AppAnswer, AppWanted, DocumentRequest};
+use trunkgate_resources::app::AppAnswer;
 use trunkgate_resources::io::QueryId;
 use trunkgate_resources::recognition::{Recognised, RecogniserSpec};
 use trunkgate_route::UrlOrigin;
@@ -16,6 +16,7 @@ use trunkgate_twiml::{Heard, Input, RecognitionStep, Request, Secret};
 
 use crate::call::Parts;
 use crate::call::legs::agents::shortened;
+use crate::call::program::partials::Partials;
 use crate::call::program::{Runner, parameters};
 use crate::call::shared::Cx;
 
@@ -34,10 +35,8 @@ pub(crate) struct Recogniser {
     hears: Option<(EndId, TapSpec)>,
     /// The last thing that its worker found.
     fault: Option<Box<str>>,
-    /// The report of a partial result that has no response yet.
-    reported: Option<QueryId>,
-    /// The report behind it.
-    next_report: Option<Box<DocumentRequest>>,
+    /// The reports of its partial results.
+    partials: Partials,
 }
 
 impl Recogniser {
@@ -96,15 +95,8 @@ impl Recognising<'_> {
         if self.parts.bridge.media.speaks_other_audio(cx.call) {
             return Err(Recognised::Codec);
         }
-        if !cx.edge.apps.recognition.begin() {
-            return Err(Recognised::Limit);
-        }
         let id = step.id;
-        let Some(end) = connect(cx, spec, TrackSet::Inbound, step) else {
-            cx.edge.apps.recognition.end();
-            return Err(Recognised::Limit);
-        };
-        cx.edge.note_recognisers();
+        let end = hire(cx, spec, TrackSet::Inbound, step)?;
         cx.call.recogniser = Some(Box::new(Recogniser {
             id,
             end,
@@ -112,8 +104,7 @@ impl Recognising<'_> {
             has_heard: false,
             hears: None,
             fault: None,
-            reported: None,
-            next_report: None,
+            partials: Partials::default(),
         }));
         self.parts.bridge.media.tap_caller(cx);
         Ok(())
@@ -135,15 +126,8 @@ impl Recognising<'_> {
     /// Takes the recogniser out of the media session. Returns the id of its step, and what is known of a failure.
     fn drop_recogniser(&mut self, cx: &mut Cx<'_>, result: Recognised) -> Option<(u32, String)> {
         let recogniser = cx.call.recogniser.take()?;
-        if let Some(query) = recogniser.reported {
-            // The report itself goes on.
-            cx.edge.index.queries.remove(&query);
-        }
-        if let Some(media) = cx.call.session {
-            cx.edge.remove_end(media, recogniser.end);
-        }
-        cx.edge.apps.recognition.end();
-        cx.edge.note_recognisers();
+        recogniser.partials.forget(cx.edge);
+        dismiss(cx, recogniser.end);
         let fault = recogniser.fault.map(|fault| format!(": {fault}")).unwrap_or_default();
         let why = format!("recogniser: {result}{fault}");
         cx.edge.note_recognition(cx.now, cx.call.legs.sid(), result, &why);
@@ -160,7 +144,7 @@ impl Recognising<'_> {
 
     /// What its worker wants to be noted of the recogniser.
     pub(crate) fn noted(&self, cx: &mut Cx<'_>, text: &str) {
-        let text = without_numbers(&redact::addresses(shortened(text)));
+        let text = shown(text);
         if let Some(recogniser) = &mut cx.call.recogniser {
             recogniser.fault = Some(text.as_str().into());
         }
@@ -209,33 +193,53 @@ impl Recognising<'_> {
         let Some(request) = parameters::request(cx.call, cx.edge, None, request) else { return };
         let app = run.app.clone();
         let Some(recogniser) = &mut cx.call.recogniser else { return };
-        if recogniser.reported.is_some() {
-            recogniser.next_report = Some(Box::new(request));
-            return;
-        }
-        let query = cx.edge.ask_for(cx.call.key, cx.call.legs.sid(), &app, AppWanted::Document(request));
-        recogniser.reported = Some(query);
+        recogniser.partials.report(cx.edge, (cx.call.key, cx.call.legs.sid()), &app, request);
     }
 
     /// Takes the response to the report of a partial result, which is not run; false where it is another's.
     pub(crate) fn partial_answered(&mut self, cx: &mut Cx<'_>, query: QueryId, answer: &AppAnswer) -> bool {
-        let Some(recogniser) = cx.call.recogniser.as_mut().filter(|one| one.reported == Some(query)) else {
+        let Some(recogniser) = cx.call.recogniser.as_mut().filter(|one| one.partials.is_reported(query)) else {
             return false;
         };
-        recogniser.reported = None;
-        let next = recogniser.next_report.take();
-        if let AppAnswer::Failed { code, text } = answer {
-            cx.edge.decide(cx.now, cx.call.key, format!("warning {code}: {text}"));
-        }
-        if let (Some(request), Some(run)) = (next, &self.parts.program) {
-            let wanted = AppWanted::Document(*request);
-            let query = cx.edge.ask_for(cx.call.key, cx.call.legs.sid(), &run.app, wanted);
-            if let Some(recogniser) = &mut cx.call.recogniser {
-                recogniser.reported = Some(query);
-            }
-        }
+        let app = self.parts.program.as_ref().map(|run| &run.app);
+        recogniser.partials.answered(cx.now, cx.edge, (cx.call.key, cx.call.legs.sid()), app, answer);
         true
     }
+}
+
+/// Adds a recogniser of a track to the media session, as one more of those that are there; returns its end.
+///
+/// # Errors
+/// There is no room for one.
+pub(crate) fn hire(
+    cx: &mut Cx<'_>,
+    spec: &RecogniserSpec,
+    tracks: TrackSet,
+    step: RecognitionStep,
+) -> Result<EndId, Recognised> {
+    if !cx.edge.apps.recognition.begin() {
+        return Err(Recognised::Limit);
+    }
+    let Some(end) = connect(cx, spec, tracks, step) else {
+        cx.edge.apps.recognition.end();
+        return Err(Recognised::Limit);
+    };
+    cx.edge.note_recognisers();
+    Ok(end)
+}
+
+/// Takes a recogniser out of the media session, as one fewer.
+pub(crate) fn dismiss(cx: &mut Cx<'_>, end: EndId) {
+    if let Some(media) = cx.call.session {
+        cx.edge.remove_end(media, end);
+    }
+    cx.edge.apps.recognition.end();
+    cx.edge.note_recognisers();
+}
+
+/// Returns what a worker found of a recogniser, as it may be shown.
+pub(crate) fn shown(text: &str) -> String {
+    without_numbers(&redact::addresses(shortened(text)))
 }
 
 /// Adds a recogniser of a track to the media session; returns its end, where there is room for one.

@@ -7,17 +7,15 @@ use std::time::{Duration, Instant};
 
 use trunkgate_media::agent::{Loss, TrackSet, Transcript};
 use trunkgate_media::{Command, EndId, TapSpec};
-use trunkgate_resources::app::{AppAnswer, AppCallback, AppPlace, AppWanted, DocumentRequest};
+use trunkgate_resources::app::{AppAnswer, AppCallback, AppPlace, DocumentRequest};
 use trunkgate_resources::io::QueryId;
 use trunkgate_resources::recognition::Recognised;
 use trunkgate_route::App;
 use trunkgate_story::change::{Change, Happening};
-use trunkgate_story::redact;
-use trunkgate_story::sentence::without_numbers;
 use trunkgate_story::wall::rfc3339;
 use trunkgate_twiml::{Tracks, TranscriptStep};
 
-use crate::call::legs::agents::shortened;
+use crate::call::program::partials::Partials;
 use crate::call::program::{parameters, recognition};
 use crate::call::shared::{Cx, Shared};
 use crate::call::{CallEvent, Parts};
@@ -67,10 +65,8 @@ struct Ear {
     hears: Option<(EndId, TapSpec)>,
     /// The last problem that its worker found.
     fault: Option<Box<str>>,
-    /// The report of a partial result that has no response yet.
-    reported: Option<QueryId>,
-    /// The report behind it.
-    next_report: Option<Box<DocumentRequest>>,
+    /// The reports of its partial results.
+    partials: Partials,
 }
 
 impl Transcripts {
@@ -87,8 +83,8 @@ impl Transcripts {
 impl Ear {
     const fn track(&self) -> &'static str {
         match self.tracks {
-            TrackSet::Inbound | TrackSet::Both => "inbound_track",
-            TrackSet::Outbound => "outbound_track",
+            TrackSet::Inbound | TrackSet::Both => Tracks::Inbound.name(),
+            TrackSet::Outbound => Tracks::Outbound.name(),
         }
     }
 
@@ -114,13 +110,7 @@ impl Live {
             Tracks::Both => &[TrackSet::Inbound, TrackSet::Outbound],
         };
         for tracks in tracks {
-            if !cx.edge.apps.recognition.begin() {
-                return Err(Recognised::Limit);
-            }
-            let Some(end) = recognition::connect(cx, &spec, *tracks, self.step.speech.clone()) else {
-                cx.edge.apps.recognition.end();
-                return Err(Recognised::Limit);
-            };
+            let end = recognition::hire(cx, &spec, *tracks, self.step.speech.clone())?;
             self.ears.push(Ear {
                 tracks: *tracks,
                 end,
@@ -129,11 +119,9 @@ impl Live {
                 closed_at_once: 0,
                 hears: None,
                 fault: None,
-                reported: None,
-                next_report: None,
+                partials: Partials::default(),
             });
         }
-        cx.edge.note_recognisers();
         Ok(())
     }
 
@@ -207,15 +195,12 @@ impl Live {
         ];
         if is_final {
             // What waits is older than the result.
-            self.ears[at].next_report = None;
+            self.ears[at].partials.drop_next();
             return self.report(cx, "transcription-content", told);
         }
         let Some(request) = self.request(cx, "transcription-content", told) else { return };
-        let ear = &mut self.ears[at];
-        match ear.reported {
-            Some(_) => ear.next_report = Some(Box::new(request)),
-            None => ear.report_partial(cx, &self.app, request),
-        }
+        let call = (cx.call.key, cx.call.legs.sid());
+        self.ears[at].partials.report(cx.edge, call, &self.app, request);
     }
 
     fn started(&mut self, cx: &mut Cx<'_>) {
@@ -223,14 +208,9 @@ impl Live {
             return;
         }
         let TranscriptStep { name, tracks, labels: [inbound, outbound], partial, speech, .. } = &self.step;
-        let track = match tracks {
-            Tracks::Inbound => "inbound_track",
-            Tracks::Outbound => "outbound_track",
-            Tracks::Both => "both_tracks",
-        };
         let mut told = vec![
             ("LanguageCode", speech.language.clone()),
-            ("Track", track.to_owned()),
+            ("Track", tracks.name().to_owned()),
             ("PartialResults", partial.to_string()),
         ];
         told.extend(name.iter().map(|name| ("Name", name.clone())));
@@ -282,22 +262,10 @@ impl Live {
 }
 
 impl Ear {
-    /// Reports a partial result once.
-    fn report_partial(&mut self, cx: &mut Cx<'_>, app: &Arc<App>, request: DocumentRequest) {
-        let wanted = AppWanted::Document(request);
-        self.reported = Some(cx.edge.ask_for(cx.call.key, cx.call.legs.sid(), app, wanted));
-    }
-
     /// Takes the recogniser out of the media session. A report under way goes on.
     fn drop_from(self, cx: &mut Cx<'_>) {
-        if let Some(query) = self.reported {
-            cx.edge.index.queries.remove(&query);
-        }
-        if let Some(media) = cx.call.session {
-            cx.edge.remove_end(media, self.end);
-        }
-        cx.edge.apps.recognition.end();
-        cx.edge.note_recognisers();
+        self.partials.forget(cx.edge);
+        recognition::dismiss(cx, self.end);
     }
 }
 
@@ -401,7 +369,7 @@ pub(crate) fn handle(parts: &Parts, cx: &mut Cx<'_>, event: CallEvent) {
     } else if let E::AgentLost { loss, .. } = event {
         goes_on = live.fail(cx, ear, Recognised::Lost(loss));
     } else if let E::AgentNote { text, .. } = event {
-        let text = without_numbers(&redact::addresses(shortened(&text)));
+        let text = recognition::shown(&text);
         live.ears[ear].fault = Some(text.as_str().into());
         cx.edge.decide(cx.now, cx.call.key, format!("recogniser: {text}"));
     } else if let E::Recognised { transcript, .. } = event {
@@ -418,16 +386,10 @@ pub(crate) fn handle(parts: &Parts, cx: &mut Cx<'_>, event: CallEvent) {
 pub(crate) fn answered(cx: &mut Cx<'_>, query: QueryId, answer: &AppAnswer) -> bool {
     let Some(mut all) = cx.call.transcripts.take() else { return false };
     let mut ears = all.list.iter_mut().flat_map(|live| live.ears.iter_mut().map(|ear| (&live.app, ear)));
-    let found = ears.find(|(_, ear)| ear.reported == Some(query));
+    let found = ears.find(|(_, ear)| ear.partials.is_reported(query));
     let is_ours = found.is_some();
     if let Some((app, ear)) = found {
-        ear.reported = None;
-        if let AppAnswer::Failed { code, text } = answer {
-            cx.edge.decide(cx.now, cx.call.key, format!("warning {code}: {text}"));
-        }
-        if let Some(request) = ear.next_report.take() {
-            ear.report_partial(cx, app, *request);
-        }
+        ear.partials.answered(cx.now, cx.edge, (cx.call.key, cx.call.legs.sid()), Some(app), answer);
     }
     cx.call.transcripts = Some(all);
     is_ours

@@ -1,4 +1,4 @@
-//! Callers in conferences: how they join and leave, what each hears, and what their applications are told.
+//! Callers in conferences: how they join and leave, what each hears, and what is reported to their applications.
 
 use std::time::Duration;
 
