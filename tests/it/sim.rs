@@ -60,6 +60,8 @@ fn a_hundred_seeds_leave_nothing_behind() {
     assert!(sum.to_nobody > SEEDS / 10, "{sum:?}");
     // Recording servers take sessions, and refuse some.
     assert!(sum.vaulted > SEEDS / 10, "{sum:?}");
+    // Callers are in conferences, which are reported to their end.
+    assert!(sum.conferred > SEEDS / 10, "{sum:?}");
     // Applications have callers' speech recognised.
     assert!(sum.recognitions > 0, "{sum:?}");
 }

@@ -75,6 +75,8 @@ pub struct Summary {
     pub documents: u64,
     /// Reports that it got.
     pub reports: u64,
+    /// Events of conferences that were reported.
+    pub conferred: u64,
     /// Recognisers that were asked for.
     pub recognitions: u64,
 }
@@ -118,5 +120,6 @@ impl AddAssign for Summary {
         self.documents += other.documents;
         self.recognitions += other.recognitions;
         self.reports += other.reports;
+        self.conferred += other.conferred;
     }
 }

@@ -174,7 +174,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     let setting = Setting { quick: options.quick, sabotage: options.sabotage.is_some() };
     let beside = if options.parallel { Namespace::new("beside").map(Some) } else { Ok(None) };
     let Tally { failed, skipped } = match beside {
-        Ok(Some(namespace)) => two_at_a_time(&chosen, setting, &namespace)?,
+        Ok(Some(namespace)) => alone_again(two_at_a_time(&chosen, setting, &namespace)?, setting),
         Ok(None) => one_by_one(&chosen, setting),
         Err(error) => {
             println!("one case at a time, for there is no network for a second one: {error:#}");
@@ -182,41 +182,43 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         }
     };
     if let Some(name) = &options.sabotage {
-        println!("sabotage of {name}: {}", if failed == 1 { "noticed" } else { "NOT NOTICED" });
-        return Ok(failed == 1);
+        println!("sabotage of {name}: {}", if failed.len() == 1 { "noticed" } else { "NOT NOTICED" });
+        return Ok(failed.len() == 1);
     }
-    println!("interop: {} passed, {failed} failed, {skipped} skipped", chosen.len() - failed - skipped);
-    Ok(failed == 0)
+    let (all, failures) = (chosen.len(), failed.len());
+    println!("interop: {} passed, {failures} failed, {skipped} skipped", all - failures - skipped);
+    Ok(failed.is_empty())
 }
 
 /// Beginning of the figure of a case that could not run here.
 pub(crate) const SKIPPED: &str = "SKIPPED: ";
 
 /// Cases that did not pass.
-#[derive(Debug, Clone, Copy, Default)]
-struct Tally {
-    failed: usize,
+#[derive(Default)]
+struct Tally<'c> {
+    /// With their numbers.
+    failed: Vec<(String, &'c Case)>,
     skipped: usize,
 }
 
-impl std::iter::Sum for Tally {
-    fn sum<I: Iterator<Item = Tally>>(tallies: I) -> Tally {
-        tallies.fold(Tally::default(), |sum, one| Tally {
-            failed: sum.failed + one.failed,
-            skipped: sum.skipped + one.skipped,
+impl<'c> std::iter::Sum for Tally<'c> {
+    fn sum<I: Iterator<Item = Tally<'c>>>(tallies: I) -> Tally<'c> {
+        tallies.fold(Tally::default(), |mut sum, one| {
+            sum.failed.extend(one.failed);
+            Tally { skipped: sum.skipped + one.skipped, ..sum }
         })
     }
 }
 
 /// Runs the cases in their order.
-fn one_by_one(chosen: &[&Case], setting: Setting) -> Tally {
+fn one_by_one<'c>(chosen: &[&'c Case], setting: Setting) -> Tally<'c> {
     let numbered = chosen.iter().enumerate();
     numbered.map(|(at, case)| judged(case, &format!("{}/{}", at + 1, chosen.len()), setting)).sum()
 }
 
 /// Runs first what must be alone, then the cases that fetch packages here, and at the same time the others in a network of their own. This thread helps
 /// with the others in the end.
-fn two_at_a_time(chosen: &[&Case], setting: Setting, namespace: &Namespace) -> anyhow::Result<Tally> {
+fn two_at_a_time<'c>(chosen: &[&'c Case], setting: Setting, namespace: &Namespace) -> anyhow::Result<Tally<'c>> {
     let (contained, fetching): (VecDeque<_>, VecDeque<_>) = (1..)
         .zip(chosen)
         .map(|(at, case)| (format!("{at}/{}", chosen.len()), *case))
@@ -225,7 +227,7 @@ fn two_at_a_time(chosen: &[&Case], setting: Setting, namespace: &Namespace) -> a
         fetching.into_iter().partition(|(_, case)| ALONE.contains(&case.name));
     let alone: Tally = alone.iter().map(|(number, case)| judged(case, number, setting)).sum();
     let (contained, fetching) = (Mutex::new(contained), Mutex::new(fetching));
-    let run = |queues: &[&Mutex<VecDeque<(String, &Case)>>]| {
+    let run = |queues: &[&Mutex<VecDeque<(String, &'c Case)>>]| {
         let next = || queues.iter().find_map(|queue| queue.lock().ok()?.pop_front());
         std::iter::from_fn(next).map(|(number, case)| judged(case, &number, setting)).sum::<Tally>()
     };
@@ -237,8 +239,19 @@ fn two_at_a_time(chosen: &[&Case], setting: Setting, namespace: &Namespace) -> a
     })
 }
 
+/// Runs what failed beside other cases again, with the machine to itself: the peers' own clocks suffer from load. What fails then has failed.
+fn alone_again(tally: Tally<'_>, setting: Setting) -> Tally<'_> {
+    let Tally { failed, skipped } = tally;
+    let names: Vec<&str> = failed.iter().map(|(_, case)| case.name).collect();
+    if !names.is_empty() {
+        println!("failed beside other cases, now alone: {}", names.join(", "));
+    }
+    let again: Tally<'_> = failed.iter().map(|(number, case)| judged(case, number, setting)).sum();
+    Tally { skipped: skipped + again.skipped, ..again }
+}
+
 /// Runs a case and prints its result.
-fn judged(case: &Case, number: &str, setting: Setting) -> Tally {
+fn judged<'c>(case: &'c Case, number: &str, setting: Setting) -> Tally<'c> {
     println!("[{number}] {}: {}", case.name, case.proves);
     let began = Instant::now();
     let result = (case.run)(&setting).with_context(|| format!("case {}", case.name));
@@ -249,5 +262,6 @@ fn judged(case: &Case, number: &str, setting: Setting) -> Tally {
         Err(error) => println!("      FAIL  {error:#} ({took:.1} s)"),
     }
     let skipped = result.as_ref().is_ok_and(|figure| figure.starts_with(SKIPPED));
-    Tally { failed: usize::from(result.is_err()), skipped: usize::from(skipped) }
+    let failed = result.is_err().then(|| (number.to_owned(), case)).into_iter().collect();
+    Tally { failed, skipped: usize::from(skipped) }
 }

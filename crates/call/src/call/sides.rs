@@ -325,7 +325,7 @@ impl Parts {
         cx.call.legs.callee = None;
         cx.call.enter(State::Rerouting);
         if self.program.is_some() {
-            return Dialler::of(self).stream_lost(cx, &lost.unwrap_or(Failure::unreached(ReasonSlug::AgentHungUp)));
+            return self.go_on_in_program(cx, lost);
         }
         let is_lost = lost.as_ref().is_some_and(|failure| failure.loss.is_some());
         if let Some(failure) = lost {
@@ -342,6 +342,21 @@ impl Parts {
             return cx.edge.decide(cx.now, cx.call.key, "waiting for the caller's ACK with its media address");
         }
         self.search_on(cx);
+    }
+
+    /// The same for the agent of an application: a target that it has named is called, and the stream ends with that; else the application goes on.
+    fn go_on_in_program(&mut self, cx: &mut Cx<'_>, lost: Option<Failure>) {
+        cx.disarm(Timer::MaxCall);
+        if self.search.rings_on(cx, &mut self.bridge) {
+            return;
+        }
+        match lost {
+            None if self.bridge.waits_for_ack(cx.call) => {
+                cx.edge.decide(cx.now, cx.call.key, "waiting for the caller's ACK with its media address");
+            }
+            None => self.search_on(cx),
+            Some(failure) => Dialler::of(self).stream_lost(cx, &failure),
+        }
     }
 
     /// Tries the targets that are left for a caller that has its answer.
@@ -469,10 +484,7 @@ impl Parts {
     /// Tries the target; `consulted`: its name, where the agent stays until the target answers. What was asked for before is
     /// withdrawn.
     fn send_on(&mut self, cx: &mut Cx<'_>, leg: LegId, target: Target, consulted: Option<&str>, by: EndedBy) {
-        if self.search.consults.now.take().is_some() {
-            cx.edge.decide(cx.now, cx.call.key, "the previous transfer is canceled");
-            self.search.withdraw_all(cx, &mut self.bridge, ReasonSlug::Transferred);
-        }
+        self.search.withdraw_consult(cx, &mut self.bridge);
         cx.call.facts.spend_hop();
         self.search.controller.put_first(target);
         let Some(text) = consulted else {

@@ -289,6 +289,7 @@ impl Edge {
         self.talking.forget(None);
         self.told.clear();
         self.recorders.clear();
+        self.node = Node::new();
         self.recorded.forget();
         for snapshot in sessions.into_iter().filter(|_| keep_media) {
             let id = snapshot.id;

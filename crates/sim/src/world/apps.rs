@@ -7,6 +7,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_call::{AppAnswer, AppCallback, AppQuestion, AppWanted, DocumentRequest, Input, QueryId};
 
+use super::conferences::Reported;
 use super::{Happening, World};
 use crate::places::TRUNK_B;
 
@@ -18,13 +19,15 @@ pub(crate) struct Apps {
     reports: BTreeMap<String, (u64, bool)>,
     /// Questions that have no answer yet.
     open: BTreeSet<QueryId>,
+    /// What is reported of conferences.
+    conferences: Reported,
 }
 
 impl Apps {
     /// The application of a seed.
     pub(crate) fn new(seed: u64) -> Apps {
         let rng = ChaCha12Rng::seed_from_u64(seed ^ 0x7477_696d_6c21);
-        Apps { rng, reports: BTreeMap::new(), open: BTreeSet::new() }
+        Apps { rng, reports: BTreeMap::new(), open: BTreeSet::new(), conferences: Reported::default() }
     }
 
     /// Whether a call goes to the application instead.
@@ -50,8 +53,11 @@ impl Apps {
         Ok(())
     }
 
-    /// Checks that the end of each party's call was reported.
+    /// Checks that the end of each party's call was reported, and that of each conference.
     pub(super) fn check(world: &World) -> Result<(), String> {
+        if world.summary.restarts == 0 {
+            world.apps.conferences.check()?;
+        }
         // A restart forgets parties that ring.
         let left = world.apps.reports.iter().find(|(_, (_, is_over))| world.summary.restarts == 0 && !is_over);
         left.map_or(Ok(()), |(sid, (count, _))| Err(format!("the end of {sid} was not reported, {count} reports were")))
@@ -85,7 +91,15 @@ pub(crate) fn asked(world: &mut World, question: AppQuestion) {
             }
         },
     };
-    world.log.line(world.now, format_args!("app     ? {query:?} {answer:?}"));
+    match &answer {
+        // Of its samples only the count is of interest.
+        AppAnswer::Sound { sound, .. } => {
+            world.log.line(world.now, format_args!("app     ? {query:?} Sound of {}", sound.len()));
+        }
+        answer @ (AppAnswer::Document { .. } | AppAnswer::Failed { .. }) => {
+            world.log.line(world.now, format_args!("app     ? {query:?} {answer:?}"));
+        }
+    }
     let rng = &mut world.apps.rng;
     let late = if rng.random_bool(0.1) { 15_000 } else { 800 };
     let after = Duration::from_millis(rng.random_range(1..late));
@@ -98,6 +112,12 @@ pub(crate) fn called_back(world: &mut World, AppCallback { request, .. }: &AppCa
     log_report(world, request);
     if let Err(what) = world.recordings.reported(request) {
         world.fail(what);
+    }
+    if request.purpose == "conference" {
+        world.summary.conferred += 1;
+        if let Err(what) = world.apps.conferences.take(request) {
+            world.fail(what);
+        }
     }
     if request.purpose == "status"
         && let Err(what) = world.apps.report(request)
@@ -174,7 +194,8 @@ fn verb(rng: &mut ChaCha12Rng, to: &str) -> String {
         16..20 => "<Play digits='1w2'/>".to_owned(),
         20..27 => format!("<Pause length='{}'/>", rng.random_range(1..4)),
         27..37 => "<Gather numDigits='1' timeout='3'><Say>press a key</Say></Gather>".to_owned(),
-        37..70 => dial(rng, action, to),
+        37..63 => dial(rng, action, to),
+        63..70 => conference(rng, action),
         70..76 => "<Redirect>/next</Redirect>".to_owned(),
         76..79 => "<Reject reason='busy'/>".to_owned(),
         79..82 => "<Hangup/>".to_owned(),
@@ -183,6 +204,30 @@ fn verb(rng: &mut ChaCha12Rng, to: &str) -> String {
         95..97 => "<Stop><Stream name='fork'/></Stop>".to_owned(),
         _ => format!("<Refer{action}><Sip>sip:{to}@{TRUNK_B}</Sip></Refer>"),
     }
+}
+
+/// A conference of one of two names, which ends soon.
+fn conference(rng: &mut ChaCha12Rng, action: &str) -> String {
+    let limit = rng.random_range(5..40);
+    let mut attributes =
+        " statusCallback='/conference' statusCallbackEvent='start end join leave mute hold modify'".to_owned();
+    for (share, attribute) in [
+        (0.2, " startConferenceOnEnter='false'"),
+        (0.2, " endConferenceOnExit='true'"),
+        (0.2, " muted='true'"),
+        (0.2, " beep='false'"),
+        (0.3, " waitUrl='/wait'"),
+        (0.1, " waitUrl=''"),
+        (0.1, " participantLabel='ann'"),
+        (0.1, " maxParticipants='2'"),
+    ] {
+        if rng.random_bool(share) && !(attribute.contains("waitUrl") && attributes.contains("waitUrl")) {
+            attributes.push_str(attribute);
+        }
+    }
+    let star = ["", " hangupOnStar='true'"][rng.random_range(0..2usize)];
+    let name = ["one", "two"][rng.random_range(0..2usize)];
+    format!("<Dial{action}{star} timeLimit='{limit}'><Conference{attributes}>{name}</Conference></Dial>")
 }
 
 fn dial(rng: &mut ChaCha12Rng, action: &str, to: &str) -> String {

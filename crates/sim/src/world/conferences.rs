@@ -1,10 +1,59 @@
-//! The mixers of conferences, which tick every 20 ms of virtual time while there is a conference.
+//! The mixers of conferences, which tick every 20 ms of virtual time while there is a conference; and what is reported of conferences.
 
-use trunkgate_call::Input;
+use std::collections::BTreeMap;
+
+use trunkgate_call::{DocumentRequest, Input};
 use trunkgate_media::conference::NodeCommand;
 use trunkgate_media::conference::limits::FRAME;
 
+use super::apps::parameter;
 use super::{Happening, World};
+
+/// What is reported of one conference.
+#[derive(Debug, Default)]
+struct Told {
+    /// Number of its last report.
+    number: u64,
+    /// Parties that are there.
+    there: i64,
+    is_over: bool,
+}
+
+/// Conferences by their SIDs, as their reports tell of them.
+#[derive(Debug, Default)]
+pub(super) struct Reported(BTreeMap<String, Told>);
+
+impl Reported {
+    /// Takes a report.
+    ///
+    /// # Errors
+    /// It is out of turn, or comes after the end.
+    pub(super) fn take(&mut self, request: &DocumentRequest) -> Result<(), String> {
+        let value = |name| parameter(request, name).unwrap_or_default();
+        let (sid, number, event) = (value("ConferenceSid"), value("SequenceNumber"), value("StatusCallbackEvent"));
+        let told = self.0.entry(sid.to_owned()).or_default();
+        told.number += 1;
+        match event {
+            "participant-join" => told.there += 1,
+            "participant-leave" => told.there -= 1,
+            _ => {}
+        }
+        if told.is_over || number != told.number.to_string() || told.there < 0 {
+            return Err(format!("report {number} ({event}) of {sid} is out of turn: {told:?}"));
+        }
+        told.is_over = event == "conference-end";
+        Ok(())
+    }
+
+    /// Checks that each has ended, without parties.
+    ///
+    /// # Errors
+    /// One has not.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let left = self.0.iter().find(|(_, told)| !told.is_over || told.there != 0);
+        left.map_or(Ok(()), |(sid, told)| Err(format!("conference {sid} has not ended: {told:?}")))
+    }
+}
 
 impl World {
     /// Gives the mixers a command; with the first party their ticks begin.

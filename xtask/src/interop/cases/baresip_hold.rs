@@ -81,6 +81,8 @@ fn talk_and_hold(edge: &Edge, phone: &Baresip, caller: &Phone, music: bool) -> a
     } else {
         caller.expect_reinvite()?;
         state("held")?;
+        // What was under way when baresip was answered.
+        heard(caller, &call)?;
         let heard = heard(caller, &call)?;
         if !heard.is_empty() {
             bail!("{} packets were heard during a hold", heard.len());

@@ -280,6 +280,7 @@ impl Dialler<'_> {
     /// Has the caller talk to the edge again, after a party has left it. Returns whether that is possible.
     pub(crate) fn take_caller_back(&mut self, cx: &mut Cx<'_>, leg: LegId) -> bool {
         cx.disarm(Timer::HoldCheck);
+        self.parts.search.withdraw_consult(cx, &mut self.parts.bridge);
         if cx.call.legs[leg].agent.is_some() {
             self.parts.bridge.media.close_agent(cx, leg);
             cx.call.legs.callee = None;

@@ -517,6 +517,14 @@ impl Search {
         true
     }
 
+    /// Withdraws the target that rings while the caller talks with its agent.
+    pub(crate) fn withdraw_consult(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
+        if self.consults.now.take().is_some() {
+            cx.edge.decide(cx.now, cx.call.key, "the previous transfer is canceled");
+            self.withdraw_all(cx, bridge, ReasonSlug::Transferred);
+        }
+    }
+
     /// The call is over.
     pub(crate) fn end_consult(&mut self) {
         self.consults.now = None;

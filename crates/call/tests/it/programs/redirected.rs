@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use trunkgate_call::Refused;
+use trunkgate_media::AgentWish;
 
 use super::*;
 use crate::bench::agents::{Told, hang_up};
@@ -224,4 +225,92 @@ fn a_party_of_a_plain_call_ends_the_call() {
     let bye = menu.bench.expect(CARRIER, "BYE");
     menu.bench.receive(CARRIER, menu.caller.respond(&bye, 200, ""));
     menu.ends("operator");
+}
+
+/// A caller who talks with a stream that the application has connected: the stream's end.
+fn connected() -> (Menu, EndId) {
+    let mut menu = Menu::answered("<Connect><Stream url='wss://bot.example.com/media'/></Connect><Say>and now</Say>");
+    let (agent, _) = menu.bench.asked().into_iter().next_back().unwrap();
+    menu.bench.open(agent);
+    menu.bench.told();
+    (menu, agent)
+}
+
+const ONWARD: &str = "trunk:pbx/+14155550122";
+
+fn is_canceled(menu: &mut Menu, party: &Dialed) {
+    let cancel = menu.bench.expect(PBX, "CANCEL");
+    menu.bench.receive(PBX, party.respond(&cancel, 200, ""));
+    menu.bench.receive(PBX, party.answer(487, ""));
+    menu.bench.expect(PBX, "ACK");
+}
+
+#[test]
+fn a_target_that_an_agent_consults_with_is_withdrawn() {
+    let (mut menu, agent) = connected();
+    menu.bench.wish(agent, AgentWish::Consult(ONWARD.into()));
+    let party = menu.party();
+    menu.bench.receive(PBX, party.answer(180, ""));
+    menu.redirect(text("<Say>new</Say>")).unwrap();
+    is_canceled(&mut menu, &party);
+    assert!(menu.bench.told().contains(&Told::Remove(agent)));
+    assert_eq!(menu.spoken(3), "new");
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
+}
+
+#[test]
+fn an_agent_of_an_application_transfers_its_caller_and_the_application_goes_on_after_that() {
+    // At once, or once the target has answered; and where the agent leaves meanwhile.
+    for (consults, leaves) in [(false, false), (true, false), (true, true)] {
+        let (mut menu, agent) = connected();
+        let wish = if consults { AgentWish::Consult } else { AgentWish::Transfer };
+        menu.bench.wish(agent, wish(ONWARD.into()));
+        let party = menu.party();
+        if leaves {
+            menu.bench.news(Event::AgentEnded { end: agent });
+        }
+        menu.bench.receive(PBX, party.answer(200, &answer()));
+        menu.bench.expect(PBX, "ACK");
+        assert!(menu.bench.told().contains(&Told::Remove(agent)), "{consults} {leaves}");
+        assert_eq!(menu.bench.state(), "answered");
+        menu.bench.pass(Duration::from_secs(5));
+        menu.bench.receive(PBX, party.request("BYE", 1, ""));
+        menu.bench.expect(PBX, "SIP/2.0 200");
+        assert_eq!(menu.spoken(3), "and now", "{consults} {leaves}");
+        hang_up(&mut menu.bench, &mut menu.caller);
+        menu.ends("caller_hung_up");
+    }
+}
+
+#[test]
+fn a_transfer_that_fails_returns_the_caller_to_the_agent_or_the_application() {
+    for consults in [false, true] {
+        let (mut menu, agent) = connected();
+        let wish = if consults { AgentWish::Consult } else { AgentWish::Transfer };
+        menu.bench.wish(agent, wish(ONWARD.into()));
+        let party = menu.party();
+        menu.bench.receive(PBX, party.answer(486, ""));
+        menu.bench.expect(PBX, "ACK");
+        if consults {
+            assert_eq!(menu.bench.state(), "answered", "it has the caller still");
+            menu.bench.news(Event::AgentEnded { end: agent });
+        }
+        assert_eq!(menu.spoken(3), "and now");
+        hang_up(&mut menu.bench, &mut menu.caller);
+        menu.ends("caller_hung_up");
+    }
+}
+
+#[test]
+fn an_agent_that_is_lost_after_its_wish_does_not_take_the_target_with_it() {
+    let (mut menu, agent) = connected();
+    menu.bench.wish(agent, AgentWish::Consult(ONWARD.into()));
+    let party = menu.party();
+    menu.bench.lose(agent, trunkgate_media::agent::Loss::Unreachable);
+    menu.bench.receive(PBX, party.answer(486, ""));
+    menu.bench.expect(PBX, "ACK");
+    assert_eq!(menu.spoken(3), "and now");
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
 }
