@@ -697,3 +697,5 @@ pub const WAVEFORM_PART_BYTES: usize = 64 << 10;
 pub const WAVEFORMS_KEPT: usize = 64;
 /// Time for which a cookie opens the audio of a recording, in seconds.
 pub const LISTENING_SECONDS: u64 = 3600;
+/// Failed TLS handshakes of a trunk's machines, with none that succeeded, that are a problem of the trunk.
+pub const TLS_FAULTS_OF_TRUNK: u64 = 3;

@@ -142,6 +142,8 @@ fn target(target: &TargetSpec) -> String {
 pub(super) struct Security {
     /// SIP from addresses of no trunk, where some came lately.
     unknown: Option<UnknownView>,
+    /// TCP and TLS connections of such addresses that were closed, where some came lately: how many, as `messages`.
+    closed: Option<UnknownView>,
     /// Addresses of no trunk that sent SIP in the last hour, the most active first.
     sources: Vec<SourceView>,
     /// TLS handshakes that others began and that failed, where some did lately.
@@ -169,12 +171,14 @@ struct Refusal {
 
 pub(super) async fn security(State(handle): State<Handle>) -> Result<Json<Security>, ApiError> {
     let tls_failures = handle.shared.sockets.tls_faults.view(Instant::now());
+    let closed = handle.shared.sockets.closed(Instant::now());
     let wrong_http_credentials = handle.shared.logins.views(Instant::now());
     let look = move |gateway: &trunkgate_call::Gateway, now| {
         let metrics = gateway.metrics();
         let refused = metrics.limits_reached.iter().filter(|(_, count)| **count > 0);
         Security {
             unknown: gateway.unknown_sources(now),
+            closed,
             sources: gateway.unknown_senders(now),
             tls_failures,
             banned: gateway.banned(now, limits::BANS_SHOWN),

@@ -1,5 +1,6 @@
 //! `/v1/status`: one glance at everything; `/v1/why`, `/v1/reload` and `/v1/drain`.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Json;
@@ -28,6 +29,7 @@ use crate::runtime::reload::{ReloadError, Reloaded};
 use crate::runtime::transport::TlsFaultsView;
 use crate::system::problem::{Harm, Party, Problem, Urgency};
 use crate::system::text::number;
+use crate::system::tls_words::CLIENT_NOT_TLS;
 use crate::webhooks::codes;
 
 /// What `trunkgate status` prints.
@@ -190,7 +192,10 @@ impl StatusReport {
         problems.extend(gateway.recognition.as_ref().and_then(recogniser_now));
         problems.extend(gateway.stray.map(stray_now));
         problems.extend(gateway.unknown.map(unknown_now));
-        problems.extend(handle.shared.sockets.tls_faults.theirs(Instant::now()).map(tls_now));
+        let (sockets, now) = (&handle.shared.sockets, Instant::now());
+        problems.extend(sockets.closed(now).map(closed_now));
+        problems.extend(sockets.tls_faults.theirs(now).map(tls_now));
+        problems.extend(sockets.tls_faults.of_trunks(now).into_iter().map(tls_of_trunk));
         problems.sort_by_key(Problem::rank);
         shared.note_problems(&mut problems);
         report.problems = problems.iter().map(Problem::to_string).collect();
@@ -435,6 +440,35 @@ fn tls_now(faults: TlsFaultsView) -> Problem {
     problem.fixed_by(format!(
         "if {last} is a peer of yours, check its TLS version, the CA that it trusts, and its certificate (`client_ca`)"
     ))
+}
+
+/// TLS handshakes of a trunk's machines that failed, and none has gone well since. One may be a check of the port of a monitoring program.
+fn tls_of_trunk((trunk, faults): (Arc<str>, TlsFaultsView)) -> Problem {
+    if faults.handshakes < limits::TLS_FAULTS_OF_TRUNK {
+        return tls_now(faults);
+    }
+    let TlsFaultsView { handshakes, listener, last, why, seconds_ago, .. } = faults;
+    let handshakes = number(usize::try_from(handshakes).unwrap_or(usize::MAX), "handshake");
+    let text = format!(
+        "{handshakes} in the last hour, the latest from {last} {seconds_ago} s ago: {why}; none has succeeded since"
+    );
+    let problem =
+        Problem::new(Harm::Calls, format!("TLS from trunk {trunk} to listener {listener} fails")).shown_by(text);
+    problem.of(Party::Trunk(trunk.to_string()), "tls").fixed_by(if why == CLIENT_NOT_TLS {
+        format!("have {trunk} use TLS to this port, or send it to the port of a `udp` or `tcp` listener")
+    } else {
+        format!("check its TLS version, the CA that it trusts, and its certificate (`client_ca`): its own log says more; a port check without TLS at {last} looks the same")
+    })
+}
+
+/// Connections from addresses of no trunk.
+fn closed_now(closed: UnknownView) -> Problem {
+    let UnknownView { messages, last, seconds_ago } = closed;
+    let connections = number(usize::try_from(messages).unwrap_or(usize::MAX), "connection");
+    let text = format!("{connections} in the last hour, the latest from {last} {seconds_ago} s ago");
+    let problem =
+        Problem::new(Harm::Strangers, "TCP and TLS connections from unknown sources are closed").shown_by(text);
+    problem.fixed_by("add trusted sources to `peers` or `accept_from` of a trunk")
 }
 
 /// SIP from addresses of no trunk.

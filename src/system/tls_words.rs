@@ -4,9 +4,17 @@
 use jiff::Timestamp;
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
+use trunkgate_call::tls;
 
 /// Words of a remote party that answers, and not by TLS.
 pub(crate) const NOT_TLS: &str = "the server does not use TLS";
+
+/// The same of one that has connected to a listener.
+pub(crate) const CLIENT_NOT_TLS: &str =
+    "the client does not use TLS: it has the port of TLS, but not `transport=tls` or `sips:`";
+
+/// How many names of a certificate an error lists.
+const NAMES_SHOWN: usize = 3;
 
 /// Words of a certificate that cannot be parsed.
 const UNREADABLE: &str = "cannot be read as an X.509 certificate: have its CA issue it again";
@@ -90,12 +98,14 @@ pub(crate) fn of(error: &Error) -> String {
 pub(crate) fn of_certificate(subject: &str, fault: &CertificateError) -> String {
     use CertificateError as C;
     if let C::NotValidForNameContext { expected, presented } = fault {
-        let names: Vec<&str> = presented.iter().map(|one| bare(one)).collect();
-        let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
-        let expected = expected.to_str();
-        return format!(
-            "{subject} is not valid for name {expected}, it names {names}: use one of its names, or have it issued for {expected}"
-        );
+        let names: Vec<&str> = presented.iter().map(|one| bare(one)).take(NAMES_SHOWN).collect();
+        let more = presented.len() - names.len();
+        let names = match (names.is_empty(), more) {
+            (true, _) => "no name".to_owned(),
+            (false, 0) => names.join(", "),
+            (false, more) => format!("{} and {more} more", names.join(", ")),
+        };
+        return format!("{subject} is not valid for name {}, it names {names}", expected.to_str());
     }
     if matches!(fault, C::UnknownIssuer) {
         return UNKNOWN_ISSUER.to_owned();
@@ -151,27 +161,7 @@ fn on(time: UnixTime) -> String {
 
 /// Returns what to do about a trunk whose TLS failed so; `None`: it was something else.
 pub(crate) fn fix_of_trunk(what: &str, trunk: &str) -> Option<String> {
-    let (_, why) = what.split_once("TLS failed: ")?;
-    let is = |words: &str| why.contains(words);
-    Some(if is(EXPIRED) || is("expired on ") {
-        format!(
-            "its operator has to renew it: it is the certificate of the remote party. Until then `tls = {{ verify = false }}` in [trunk.{trunk}] and \
-             `trunkgate reload` accept it, at the risk that any server may pose as this peer: take it out once it is renewed"
-        )
-    } else if is("is not valid yet") {
-        "compare the clocks of both machines (`trunkgate doctor`, line clock); else its operator has to replace it"
-            .to_owned()
-    } else if is(UNKNOWN_ISSUER) {
-        format!("add its issuer, or itself, to `ca` of [trunk.{trunk}], or ask its operator for the whole chain")
-    } else if is("is not valid for") {
-        format!(
-            "use a name of its certificate in `peers` of [trunk.{trunk}], or ask its operator for a certificate of that name"
-        )
-    } else if is("client certificate") {
-        format!("set `certificate` and `private_key` of [trunk.{trunk}] to a certificate that it accepts")
-    } else {
-        "compare with `openssl s_client -connect HOST:PORT`; ask its operator what its TLS requires".to_owned()
-    })
+    Some(tls::fix(what)?.replace(tls::ITS_TRUNK, &format!("[trunk.{trunk}]")))
 }
 
 /// Returns what the library that verifies chains has found.
@@ -190,7 +180,7 @@ fn of_chain(fault: &webpki::Error) -> &'static str {
             ),
             UNREADABLE,
         ),
-        (matches!(fault, W::CaUsedAsEndEntity), "is a CA certificate (CA:TRUE): add exactly this certificate to `ca`"),
+        (matches!(fault, W::CaUsedAsEndEntity), "is a CA certificate (CA:TRUE), which no server may use"),
         (
             matches!(fault, W::EndEntityUsedAsCa),
             "is issued by a certificate that is no CA (CA:FALSE): complete the chain with the issuer's intermediates",
@@ -442,7 +432,7 @@ mod tests {
             presented: vec!["DnsName(\"a.example\")".to_owned(), "IpAddress(192.0.2.1)".to_owned()],
         };
         let name = of(&name.into());
-        assert!(name.contains("not valid for name b.example, it names a.example, 192.0.2.1: "), "{name}");
+        assert!(name.contains("not valid for name b.example, it names a.example, 192.0.2.1"), "{name}");
         let alert = of(&Error::AlertReceived(AlertDescription::ProtocolVersion));
         assert!(alert.contains("TLS 1.2") && alert.ends_with("(alert protocol_version)"), "{alert}");
         assert_eq!(alert_name(AlertDescription::Unknown(200)), "200");

@@ -132,6 +132,11 @@ fn a_certificate_names_its_trunk_wherever_it_comes_from() {
     }
     let unknown = "trunkgate_sip_dropped_total{reason=\"connection_unknown_source\"}";
     assert_eq!(edge.metric(unknown), refused.len() as f64);
+    assert_eq!(edge.json("/v1/security")["closed"]["messages"], refused.len());
+    let status = edge.json("/v1/status");
+    let closed = "TCP and TLS connections from unknown sources are closed";
+    let all = status["problem_details"].as_array().unwrap();
+    assert!(all.iter().any(|one| one["headline"] == closed && one["harm"] == "strangers"), "{status:#}");
 }
 
 #[test]
@@ -160,6 +165,21 @@ fn a_listener_that_demands_certificates_takes_nobody_without() {
     let problem = edge.json("/v1/status")["problem_details"][0].clone();
     assert_eq!((&problem["harm"], &problem["headline"]), (&"strangers".into(), &"TLS to listener s fails".into()));
     assert!(problem["fix"].as_str().unwrap().contains("`client_ca`"), "{problem:#}");
+
+    // A third one, in the clear, and the trunk's machine has got no connection since the first.
+    let mut plain = TcpStream::connect(sip).unwrap();
+    plain.write_all(b"OPTIONS sip:edge SIP/2.0\r\n\r\n").unwrap();
+    let problem = until("it is a problem of the trunk", || {
+        let problem = edge.json("/v1/status")["problem_details"][0].clone();
+        (problem["harm"] == "calls").then_some(problem)
+    });
+    assert_eq!(problem["headline"], "TLS from trunk carrier to listener s fails");
+    assert!(problem["evidence"].as_str().unwrap().contains(": the client does not use TLS"), "{problem:#}");
+    assert!(problem["fix"].as_str().unwrap().contains("have carrier use TLS"), "{problem:#}");
+    let mut line = papers.client("127.0.0.1", Some(&good)).connect(sip).unwrap();
+    line.send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
+    line.receive("SIP/2.0 200");
+    assert_eq!(edge.json("/v1/status")["problem_details"].as_array().unwrap().iter().find(|one| one["harm"] == "calls"), None);
 }
 
 /// Who resumed a session would not be asked for its certificate again, which may have ended meanwhile.

@@ -36,6 +36,7 @@ pub use trunkgate_resources::recording::{
     TranscriptionRequest, VoicemailMessage, seconds as recorded_seconds, track_name, trimmed,
 };
 pub use trunkgate_resources::strangers::{Ban, StrangerLimits};
+pub use trunkgate_resources::unknown::{Sent, Unknown};
 pub use trunkgate_resources::{addressing, io, limits, metrics};
 pub use trunkgate_story::change::{Change, Happening};
 pub use trunkgate_story::sampled::{LegTimes, SampledCall, Sampling};
@@ -43,5 +44,7 @@ pub use trunkgate_story::sms::{Sms, SmsNews};
 pub use trunkgate_story::wall::{Step, rfc2822};
 pub use trunkgate_story::{CallRecord, CallView, LegView, NO_AGENT_AUDIO, OUR_ADDRESS, ReasonSlug, UNSENT};
 pub use trunkgate_story::{captured, change, diagnosis, sampled};
-pub use trunkgate_story::{last_hour, messages, numbers, reason, redact, sentence, status, trace, turns, unsent, view};
+pub use trunkgate_story::{
+    last_hour, messages, numbers, reason, redact, sentence, status, tls, trace, turns, unsent, view,
+};
 pub use trunkgate_twiml as twiml;

@@ -1,4 +1,4 @@
-//! SIP from addresses of no trunk: dropped without an answer, and told seldom, since whoever scans the network sends some.
+//! SIP and connections from addresses of no trunk: dropped without an answer, and logged seldom, since scanners of the network send some.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -10,10 +10,19 @@ use crate::limits::{UNKNOWN_SOURCES, UNKNOWN_TOLD_SECONDS};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
+/// What comes from a source that is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// A SIP message.
+    Message,
+    /// A TCP or TLS connection.
+    Connection,
+}
+
 /// What has come.
 #[derive(Debug, Default)]
 pub struct Unknown {
-    /// Messages since the start.
+    /// Messages or connections since the start.
     count: u64,
     lately: LastHour<1>,
     last: Option<(IpAddr, Instant)>,
@@ -24,8 +33,8 @@ pub struct Unknown {
 }
 
 impl Unknown {
-    /// Counts a message; a line for the log, if one is due.
-    pub fn note(&mut self, now: Instant, source: IpAddr) -> Option<String> {
+    /// Counts one. Returns a line for the log, if one is due.
+    pub fn note(&mut self, now: Instant, source: IpAddr, sent: Sent) -> Option<String> {
         self.count += 1;
         self.lately.count(now, [true]);
         self.last = Some((source, now));
@@ -40,7 +49,11 @@ impl Unknown {
             1 => String::new(),
             many => format!(", {many} since the line before"),
         };
-        Some(format!("SIP from {source} is dropped: unknown source (in no `peers` or `accept_from`){more}"))
+        let dropped = match sent {
+            Sent::Message => format!("SIP from {source} is dropped"),
+            Sent::Connection => format!("a connection from {source} is closed"),
+        };
+        Some(format!("{dropped}: unknown source (in no `peers` or `accept_from`){more}"))
     }
 
     fn count_source(&mut self, now: Instant, source: IpAddr) {
@@ -102,8 +115,8 @@ mod tests {
         let mut unknown = Unknown::default();
         let source = |n: u16| IpAddr::from([192, 0, (n >> 8) as u8, n as u8]);
         for n in 0..500 {
-            unknown.note(start, source(n));
-            unknown.note(start + Duration::from_secs(1), source(7));
+            unknown.note(start, source(n), Sent::Message);
+            unknown.note(start + Duration::from_secs(1), source(7), Sent::Message);
         }
         let all = unknown.sources(start + Duration::from_secs(2));
         let first = (all[0].source.as_str(), all[0].messages, all[0].seconds_ago);
@@ -119,8 +132,8 @@ mod tests {
         let source = IpAddr::from([192, 0, 2, 7]);
         let mut unknown = Unknown::default();
         assert_eq!(unknown.lately(start), None);
-        let lines: Vec<String> =
-            (0..1_500).filter_map(|n| unknown.note(start + Duration::from_millis(100) * n, source)).collect();
+        let at = |n| start + Duration::from_millis(100) * n;
+        let lines: Vec<String> = (0..1_500).filter_map(|n| unknown.note(at(n), source, Sent::Message)).collect();
         let (first, rest) = lines.split_first().unwrap();
         assert!(first.ends_with("unknown source (in no `peers` or `accept_from`)"), "{first}");
         assert_eq!(rest.len(), 2);

@@ -23,6 +23,7 @@ pub mod series;
 pub mod sms;
 pub mod sounded;
 pub mod status;
+pub mod tls;
 pub mod trace;
 pub mod turns;
 pub mod unsent;

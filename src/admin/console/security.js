@@ -48,8 +48,8 @@ function numbers(caption, rows, empty) {
 }
 
 export function securityPage(main) {
-  const parts = Object.fromEntries(['head', 'sources', 'tls', 'logins', 'banned', 'dropped', 'refused', 'media'].map((name) => [name, h('div', {})]));
-  main.append(h('h1', {}, 'Security'), parts.head, parts.sources, parts.tls, section('Wrong credentials', parts.logins), section('Banned addresses', parts.banned), section('SIP dropped without a reply', parts.dropped),
+  const parts = Object.fromEntries(['head', 'closed', 'sources', 'tls', 'logins', 'banned', 'dropped', 'refused', 'media'].map((name) => [name, h('div', {})]));
+  main.append(h('h1', {}, 'Security'), parts.head, parts.closed, parts.sources, parts.tls, section('Wrong credentials', parts.logins), section('Banned addresses', parts.banned), section('SIP dropped without a reply', parts.dropped),
     section('Calls rejected by a limit or rule', parts.refused), section('Media dropped', parts.media));
   return {
     title: 'Security',
@@ -58,6 +58,9 @@ export function securityPage(main) {
       swap(parts.head, seen.unknown
         ? h('p', { class: 'verdict warn' }, `SIP from unknown sources: ${many(seen.unknown.messages, 'message')} in the last hour, the latest ${duration(seen.unknown.seconds_ago)} ago from ${seen.unknown.last}. They are dropped without a reply. To accept a source, add it to `, h('code', {}, 'peers'), ' or ', h('code', {}, 'accept_from'), ' of its trunk.')
         : h('p', { class: 'verdict good' }, 'No SIP from unknown sources in the last hour.'));
+      swap(parts.closed, seen.closed
+        ? h('p', { class: 'verdict warn' }, `TCP and TLS connections from unknown sources: ${count(seen.closed.messages)} in the last hour, the latest ${duration(seen.closed.seconds_ago)} ago from ${seen.closed.last}. They are closed.`)
+        : null);
       swap(parts.sources, seen.sources.length ? table([
         { name: 'Unknown source', cell: (row) => row.source },
         { name: 'Messages', title: 'Since the source is listed', cell: (row) => count(row.messages), class: 'number' },

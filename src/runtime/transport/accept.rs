@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
@@ -56,9 +56,10 @@ impl Door {
 
     async fn knock(&mut self, stream: TcpStream, remote: SocketAddr) {
         let counters = &self.workshop.counters;
-        let known = self.is_known(remote);
+        let trunk = self.trunk_of(remote);
+        let known = trunk.is_some();
         if !known && !self.may_be_recognised() && !self.may_register() {
-            return counters.unknown_source.add(1);
+            return counters.close(Instant::now(), remote.ip());
         }
         if !known && !self.strangers.may_begin(Instant::now(), remote.ip()) {
             let is_tls = self.transport == Transport::Tls;
@@ -80,14 +81,14 @@ impl Door {
         }
         let handshake = self.workshop.handshakes.begin();
         let number = handshake.number();
-        let guest = Guest { id: self.id, name: self.name.clone(), remote, known, handshake };
+        let guest = Guest { id: self.id, name: self.name.clone(), remote, trunk, handshake };
         let task = tokio::spawn(guest.shake_hands(self.workshop.clone(), stream));
         let pushed_out = self.workshop.handshakes.enter(number, remote.ip(), known, task.abort_handle());
         self.workshop.counters.handshakes_refused.add(pushed_out);
     }
 
-    fn is_known(&self, remote: SocketAddr) -> bool {
-        self.workshop.tls.table.borrow().trunk_of(remote).is_some()
+    fn trunk_of(&self, remote: SocketAddr) -> Option<Arc<str>> {
+        self.workshop.tls.table.borrow().trunk_of(remote).map(|trunk| Arc::clone(&trunk.name))
     }
 
     /// Whether phones may register from anywhere.
@@ -106,23 +107,28 @@ struct Guest {
     id: ListenerId,
     name: String,
     remote: SocketAddr,
-    known: bool,
+    /// Whose address the remote one is.
+    trunk: Option<Arc<str>>,
     handshake: Handshake,
 }
 
 impl Guest {
     async fn shake_hands(self, workshop: Workshop, stream: TcpStream) {
-        let Guest { id, name, remote, known, handshake } = self;
+        let Guest { id, name, remote, trunk, handshake } = self;
+        let known = trunk.is_some();
         let (stream, identity) = match workshop.tls.accept(stream, &name).await {
             Ok(accepted) => accepted,
             Err((failed, shown)) => {
                 workshop.counters.handshakes_failed.add(1);
-                workshop.counters.tls_faults.note(Instant::now(), shown, (remote.ip(), known), &failed);
+                workshop.counters.tls_faults.note(Instant::now(), shown, (remote.ip(), trunk), &failed);
                 return complain(&workshop, known, &name, remote, &failed);
             }
         };
         if !known && identity.is_none() && !workshop.tls.table.borrow().takes_registrations() {
-            return workshop.counters.unknown_source.add(1);
+            return workshop.counters.close(Instant::now(), remote.ip());
+        }
+        if let Some(trunk) = &trunk {
+            workshop.counters.tls_faults.went_well(trunk);
         }
         let Some(place) = workshop.place(Transport::Tls, remote, known || identity.is_some()) else { return };
         drop(handshake);

@@ -4,14 +4,15 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use trunkgate_call::{Cause, Identity};
+use trunkgate_call::view::UnknownView;
+use trunkgate_call::{Cause, Identity, Sent, Unknown};
 use trunkgate_media::Unsent;
 use trunkgate_media::counters::Counter;
 use trunkgate_route::Table;
@@ -112,6 +113,8 @@ pub struct SocketCounters {
     pub send_failed: Counter,
     /// Connections closed at once: their source is no trunk's.
     pub unknown_source: Counter,
+    /// Where those of the last hour came from.
+    closed: Mutex<Unknown>,
     /// Connections refused by a limit.
     pub connections_refused: Counter,
     /// Connections closed for others: of unknown sources without a registration, or a trunk's without a call.
@@ -134,6 +137,26 @@ pub struct SocketCounters {
     pub no_empty_line: Counter,
     /// Stream connections open.
     pub connections: Counter,
+}
+
+impl SocketCounters {
+    /// Counts a connection that is closed since its source is no trunk's, with a line in the log now and then.
+    fn close(&self, now: Instant, source: IpAddr) {
+        self.unknown_source.add(1);
+        let line = self.closed.lock().unwrap_or_else(PoisonError::into_inner).note(
+            now,
+            source.to_canonical(),
+            Sent::Connection,
+        );
+        if let Some(line) = line {
+            tracing::warn!("{line}");
+        }
+    }
+
+    /// Returns the connections of the last hour that were closed since their source is no trunk's, if any.
+    pub(crate) fn closed(&self, now: Instant) -> Option<UnknownView> {
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner).view(now)
+    }
 }
 
 /// All sockets of the signalling loop.

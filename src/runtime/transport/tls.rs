@@ -27,6 +27,7 @@ use crate::limits;
 use crate::runtime::transport::tls_faults::Shown;
 use crate::system::certificates::{CLOSED, Pair, PairFault, Trust, carries, make_pair, provider, read_pair};
 use crate::system::connector::{Connector, TlsFault, within};
+use crate::system::tls_words::{CLIENT_NOT_TLS, NOT_TLS};
 use crate::system::verifier::{Clients, Servers};
 
 /// Everything of TLS that a configuration and its files say.
@@ -310,7 +311,10 @@ impl Tls {
                 TlsFault { what: format!("{CLOSED}: it may not take our certificate"), ..fault },
                 shown(server.shown()),
             ),
-            false => (fault, shown(server.shown())),
+            false => {
+                let what = fault.what.replace(NOT_TLS, CLIENT_NOT_TLS);
+                (TlsFault { what, ..fault }, shown(server.shown()))
+            }
         })?;
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let table = self.table.borrow().clone();

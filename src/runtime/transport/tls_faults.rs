@@ -1,9 +1,10 @@
 //! TLS handshakes that others began with a listener and that failed: how many in the last hour, and the latest. Those in which
-//! the other side did not take our certificate are kept by listener as well, until another certificate is in force.
+//! the other side did not take our certificate are kept by listener as well, until another certificate is in force; those of a trunk's machine until one
+//! of them goes well.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use serde::Serialize;
@@ -20,8 +21,10 @@ pub struct TlsFaults(Mutex<Inner>);
 struct Inner {
     /// All of them.
     all: Group,
-    /// Those that are nothing of our certificate's.
+    /// Those of unknown sources that are nothing of our certificate's.
     theirs: Group,
+    /// The same of trunks, by name.
+    of_trunks: BTreeMap<Arc<str>, Group>,
     /// Those in which our certificate was rejected, by it.
     ours: BTreeMap<Shown, Group>,
 }
@@ -100,20 +103,36 @@ impl TlsFaults {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes one, with whether the remote address is a trunk's.
-    pub(super) fn note(&self, at: Instant, shown: Shown, (remote, is_known): (IpAddr, bool), fault: &TlsFault) {
+    /// Notes one, with the trunk whose the remote address is.
+    pub(super) fn note(
+        &self,
+        at: Instant,
+        shown: Shown,
+        (remote, trunk): (IpAddr, Option<Arc<str>>),
+        fault: &TlsFault,
+    ) {
+        let is_known = trunk.is_some();
         let (why, rejected) = (fault.what.clone(), fault.rejected);
         let last = Last { at, listener: shown.listener.clone(), remote: remote.to_canonical(), why, rejected };
         let mut inner = self.lock();
         inner.all.note(last.clone(), is_known);
-        let group = match rejected {
-            Some(_) => {
+        let group = match (rejected, trunk) {
+            (Some(_), _) => {
                 inner.ours.retain(|_, group| group.view(at).is_some());
                 inner.ours.entry(shown).or_default()
             }
-            None => &mut inner.theirs,
+            (None, Some(trunk)) => {
+                inner.of_trunks.retain(|_, group| group.view(at).is_some());
+                inner.of_trunks.entry(trunk).or_default()
+            }
+            (None, None) => &mut inner.theirs,
         };
         group.note(last, is_known);
+    }
+
+    /// Forgets the faults of a trunk, since a handshake of its machine has gone well.
+    pub(super) fn went_well(&self, trunk: &str) {
+        self.lock().of_trunks.remove(trunk);
     }
 
     /// Returns all of the last hour; `None`: there was none.
@@ -121,9 +140,15 @@ impl TlsFaults {
         self.lock().all.view(now)
     }
 
-    /// Returns those of the last hour that are nothing of our certificates'.
+    /// Returns those of unknown sources in the last hour that are nothing of our certificates'.
     pub(crate) fn theirs(&self, now: Instant) -> Option<TlsFaultsView> {
         self.lock().theirs.view(now)
+    }
+
+    /// Returns the same of trunks, by name, where none has gone well since.
+    pub(crate) fn of_trunks(&self, now: Instant) -> Vec<(Arc<str>, TlsFaultsView)> {
+        let inner = self.lock();
+        inner.of_trunks.iter().filter_map(|(trunk, group)| Some((Arc::clone(trunk), group.view(now)?))).collect()
     }
 
     /// Returns those of the last hour in which a certificate was rejected that is still shown.
@@ -153,17 +178,22 @@ mod tests {
         assert_eq!(faults.view(start), None);
         for n in 0..3 {
             let at = start + Duration::from_secs(n);
-            faults.note(at, shown(1), (IpAddr::from([192, 0, 2, 1]), true), &fault(&format!("why {n}"), None));
+            let from = (IpAddr::from([192, 0, 2, 1]), Some("pbx".into()));
+            faults.note(at, shown(1), from, &fault(&format!("why {n}"), None));
         }
         let view = faults.view(start + Duration::from_secs(10)).unwrap();
         assert_eq!((view.handshakes, view.why.as_str(), view.seconds_ago), (3, "why 2", 8));
+        let [(trunk, of_trunk)] = &faults.of_trunks(start + Duration::from_secs(10))[..] else { panic!("{faults:?}") };
+        assert_eq!((&**trunk, of_trunk.handshakes, faults.theirs(start)), ("pbx", 3, None));
+        faults.went_well("pbx");
+        assert!(faults.of_trunks(start + Duration::from_secs(10)).is_empty());
         assert_eq!(faults.view(start + Duration::from_secs(3_800)), None);
     }
 
     #[test]
     fn a_rejected_certificate_is_no_fault_of_others_until_it_is_replaced() {
         let (faults, now) = (TlsFaults::default(), Instant::now());
-        let from = |n: u8, known| (IpAddr::from([192, 0, 2, n]), known);
+        let from = |n: u8, known: bool| (IpAddr::from([192, 0, 2, n]), known.then(|| "pbx".into()));
         let expired = fault("it has expired", Some(Rejected::Expired));
         faults.note(now, shown(1), from(1, true), &expired);
         faults.note(now, shown(1), from(2, false), &fault("no common version", None));

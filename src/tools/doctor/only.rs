@@ -31,8 +31,8 @@ pub(crate) const KINDS: [&str; 22] = [
     "clock",
 ];
 
-/// The line of what leaves this machine.
-const OUTBOUND: &str = "outbound udp";
+/// Lines of two words that each trunk may have, as `packet loss TRUNK`.
+const OF_TRUNKS: [&str; 2] = ["outbound udp", "packet loss"];
 
 /// Names for several lines.
 const GROUPS: [(&str, &[&str]); 5] = [
@@ -116,9 +116,13 @@ fn unknown(name: &str, config: &Config) -> String {
 fn kind(name: &str) -> &str {
     match name.split_once(' ') {
         Some((kind @ ("options" | "agent" | "app" | "codecs"), _)) => kind,
-        Some(("outbound", _)) => OUTBOUND,
-        _ => name,
+        _ => OF_TRUNKS.into_iter().find(|kind| named(name, kind).is_some()).unwrap_or(name),
     }
+}
+
+/// The trunk of a line of this kind.
+fn named<'n>(line: &'n str, kind: &str) -> Option<&'n str> {
+    line.strip_prefix(kind)?.strip_prefix(' ')
 }
 
 fn group(name: &str) -> &'static [&'static str] {
@@ -133,8 +137,7 @@ fn is_line(name: &str, config: &Config) -> bool {
         Some(("options" | "codecs", of)) => is_trunk(of),
         Some(("agent", of)) => is_agent(of),
         Some(("app", of)) => config.apps.iter().any(|app| *app.name == *of),
-        Some(("outbound", rest)) if rest.starts_with("udp ") => is_trunk(rest.trim_start_matches("udp ")),
-        _ => is_known,
+        _ => is_known || OF_TRUNKS.iter().any(|kind| named(name, kind).is_some_and(is_trunk)),
     }
 }
 
@@ -160,20 +163,24 @@ mod tests {
                 "options my-pbx",
                 "codecs my-pbx",
                 "outbound udp my-pbx",
+                "packet loss my-pbx",
                 "agent bot",
             ];
             all.into_iter().filter(|name| only.takes(&Finding::ok(*name, ""))).collect::<Vec<_>>()
         };
-        assert_eq!(taken(&[]).len(), 8);
+        assert_eq!(taken(&[]).len(), 9);
         assert_eq!(taken(&["sip-alg"]), ["sip alg"]);
         assert_eq!(taken(&["config,options"]), ["config", "options my-pbx"]);
         assert_eq!(taken(&["options my-pbx", "agents"]), ["options my-pbx", "agent bot"]);
-        assert_eq!(taken(&["media"]), ["media ports", "inbound udp", "codecs my-pbx", "outbound udp my-pbx"]);
+        let media = ["media ports", "inbound udp", "codecs my-pbx", "outbound udp my-pbx", "packet loss my-pbx"];
+        assert_eq!(taken(&["media"]), media);
+        assert_eq!(taken(&["packet loss"]), ["packet loss my-pbx"]);
+        assert_eq!(taken(&["outbound udp my-pbx", "packet-loss"]), &media[3..]);
         assert_eq!(taken(&["codecs my-pbx"]), ["codecs my-pbx"]);
         let only = of(&["media"]).unwrap();
         assert!(only.wants("public address") && !only.wants("clock") && !only.wants("agent"));
         assert!(of(&["options my-pbx"]).unwrap().wants("options"));
-        for wrong in ["pots", "options you", "agent bot", ""] {
+        for wrong in ["pots", "options you", "packet loss you", "agent bot", ""] {
             assert!(of(&[wrong]).unwrap_err().contains("`media ports`"), "{wrong}");
         }
     }

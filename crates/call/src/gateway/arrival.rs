@@ -13,6 +13,7 @@ use trunkgate_resources::io::Output;
 use trunkgate_resources::limits::{OVERLOAD_RETRY_AFTER_SECONDS, STRAY_USER_CHARS};
 use trunkgate_resources::strays::Stray;
 use trunkgate_resources::traced::Arriving;
+use trunkgate_resources::unknown::Sent;
 use trunkgate_route::Trunk;
 use trunkgate_sip::{Defect, Flow, Message, Method, Party, StartLine};
 use trunkgate_story::numbers::{is_emergency, mask, plain};
@@ -199,7 +200,7 @@ impl Arrivals<'_> {
 
     /// A message of an address of no trunk.
     fn unknown<T>(&mut self, now: Instant, source: IpAddr) -> Option<T> {
-        if let Some(line) = self.edge.sources.unknown.note(now, source) {
+        if let Some(line) = self.edge.sources.unknown.note(now, source, Sent::Message) {
             self.edge.log("", line, None);
         }
         self.dropped("unknown_source")

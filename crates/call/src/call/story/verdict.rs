@@ -11,6 +11,7 @@ use trunkgate_story::change::Change;
 use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::Series;
+use trunkgate_story::tls;
 use trunkgate_story::trace::{Trace, TraceView};
 use trunkgate_story::view::PassedOverView;
 
@@ -269,7 +270,8 @@ fn fix(call: &Shared, reason: ReasonSlug) -> String {
     };
     let is_stray =
         reason == ReasonSlug::AckTimeout && call.proof(reason).is_some_and(|proof| proof.contains("stray_ack"));
-    let fix = fault_of(call, reason).map(|found| found.fix.as_str()).or_else(of_code).or(reason.fix());
+    let of_tls = || call.proof(reason).and_then(tls::fix);
+    let fix = fault_of(call, reason).map(|found| found.fix.as_str()).or_else(of_code).or_else(of_tls).or(reason.fix());
     let fix = if is_stray { Some(STRAY_ACK_FIX) } else { fix };
     fix.map(|fix| format!(" Try: {}.", with_names(call, fix))).unwrap_or_default()
 }
@@ -286,10 +288,15 @@ fn with_names(call: &Shared, fix: &str) -> String {
     if is_plain(trunk) && is_plain(called) {
         fix = fix.replace("--from TRUNK --called NUMBER", &format!("--from {trunk} --called {called}"));
     }
-    let refused = |leg: &&Leg| leg.shown_end().is_some_and(|end| end.reason == ReasonSlug::CredentialsRefused);
-    if let Some(leg) = call.legs.iter().rfind(refused).filter(|leg| leg.trunk.is_some()) {
-        fix = fix.replace("`auth` of its trunk", &format!("`auth` of [trunk.{}]", leg.trunk_name()));
+    let ended_so = |reason| move |leg: &&Leg| leg.shown_end().is_some_and(|end| end.reason == reason);
+    let table = |reason| {
+        let leg = call.legs.iter().rfind(ended_so(reason)).filter(|leg| leg.trunk.is_some())?;
+        Some(format!("[trunk.{}]", leg.trunk_name()))
+    };
+    if let Some(table) = table(ReasonSlug::CredentialsRefused) {
+        fix = fix.replace("`auth` of its trunk", &format!("`auth` of {table}"));
     }
+    fix = fix.replace(tls::ITS_TRUNK, table(ReasonSlug::TlsFailed).as_deref().unwrap_or("the trunk"));
     let agent = call.legs.iter().filter_map(|leg| leg.agent.as_ref()).next_back();
     if let Some(side) = agent.filter(|side| !side.agent.name.is_empty()) {
         fix = fix.replace("agent test NAME", &format!("agent test {}", side.agent.name));
@@ -348,7 +355,8 @@ impl Outcome {
         let said = self.said.as_ref().filter(|_| is_rejection(self.why));
         let is_silent = self.why == Some(ReasonSlug::NoResponse);
         let of_reason = || if is_silent { Some(SILENT_BESIDE_A_TARGET) } else { self.why?.fix() };
-        said.and_then(Said::advice_beside_a_target).or_else(of_reason)
+        let of_tls = || self.error.as_deref().and_then(tls::fix);
+        said.and_then(Said::advice_beside_a_target).or_else(of_tls).or_else(of_reason)
     }
 }
 
@@ -497,8 +505,9 @@ fn failed(call: &Shared) -> String {
 
 /// Returns what would help with targets that failed: one fix for all, or one for each.
 fn advice<'a>(failed: impl Iterator<Item = &'a Outcome>) -> String {
-    let mut fixes: Vec<(&str, &str)> = Vec::new();
+    let mut fixes: Vec<(&str, String)> = Vec::new();
     for (name, fix) in failed.filter_map(|one| Some((one.name.as_str(), one.fix()?))) {
+        let fix = fix.replace(tls::ITS_TRUNK, &format!("[trunk.{name}]"));
         if fixes.iter().all(|(_, known)| *known != fix) {
             fixes.push((name, fix));
         }

@@ -1,0 +1,62 @@
+//! What to do about a trunk whose TLS failed, by the words that say why.
+
+/// Stands for the table of the trunk in what [`fix`] returns.
+pub const ITS_TRUNK: &str = "[trunk.NAME]";
+
+/// Words and what helps; the first that stand in the error count.
+const FIXES: [(&[&str], &str); 7] = [
+    (
+        &["has expired", "expired on "],
+        "its operator has to renew it: it is the certificate of the remote party. Until then `tls = { verify = false }` in [trunk.NAME] and \
+         `trunkgate reload` accept it, at the risk that any server may pose as this peer: take it out once it is renewed",
+    ),
+    (
+        &["is not valid yet"],
+        "compare the clocks of both machines (`trunkgate doctor`, line clock); else its operator has to replace it",
+    ),
+    (
+        &["does not end in a trusted root"],
+        "add its issuer, or itself, to `ca` of [trunk.NAME], or ask its operator for the whole chain",
+    ),
+    (
+        &["(CA:TRUE)"],
+        "compare its fingerprint with its operator, then add exactly this certificate to `ca` of [trunk.NAME]; better, have the server use one that is no CA",
+    ),
+    (
+        &["is not valid for"],
+        "use a name of its certificate in `peers` of [trunk.NAME], or ask its operator for a certificate of that name",
+    ),
+    (&["client certificate"], "set `certificate` and `private_key` of [trunk.NAME] to a certificate that it accepts"),
+    (
+        &["does not use TLS"],
+        "set in `peers` of [trunk.NAME] the port at which it accepts TLS (usually 5061), or `sip:…;transport=tcp` if it has none: then audio keys are readable \
+         on the way",
+    ),
+];
+
+/// Returns what helps where TLS with a trunk failed, by the text of the error (`… TLS failed: its certificate has expired`); the trunk's table is named
+/// as [`ITS_TRUNK`]. `None`: the text is of no such error.
+pub fn fix(text: &str) -> Option<&'static str> {
+    let (_, why) = text.split_once("TLS failed: ")?;
+    let known = FIXES.iter().find(|(words, _)| words.iter().any(|words| why.contains(words)));
+    Some(known.map_or(
+        "compare with `openssl s_client -connect` to that address; ask its operator what its TLS requires",
+        |(_, fix)| fix,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_has_its_own_fix() {
+        let of = |why: &str| fix(&format!("sips:a.example: TLS failed: {why}")).unwrap();
+        assert!(of("its certificate expired on 2026-11-23 12:41 UTC").starts_with("its operator has to renew it"));
+        assert!(of("its certificate is not valid for name a, it names b").contains("in `peers` of [trunk.NAME]"));
+        assert!(of("its certificate is a CA certificate (CA:TRUE)").starts_with("compare its fingerprint"));
+        assert!(of("the server does not use TLS").contains("transport=tcp"));
+        assert!(of("the remote party ended TLS: see its log (alert internal_error)").contains("openssl s_client"));
+        assert_eq!(fix("the connection was refused"), None);
+    }
+}
