@@ -86,6 +86,7 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
 }
 
 fn listeners(draft: &Draft, findings: &mut Findings) {
+    let has_ports = !draft.ports_span.as_ref().is_some_and(|span| findings.has_error_at(span));
     for (at, PlacedListen { listen, address, name }) in draft.listen.iter().enumerate() {
         let before = draft.listen.get(..at).unwrap_or_default();
         let Some(address) = address.clone() else { continue };
@@ -104,7 +105,8 @@ fn listeners(draft: &Draft, findings: &mut Findings) {
         let (first, last) = draft.media.ports;
         let port = listen.address.port();
         let shares_address = |media: &IpAddr| collide(SocketAddr::new(*media, port), listen.address);
-        if listen.transport == Transport::Udp
+        if has_ports
+            && listen.transport == Transport::Udp
             && (first..=last).contains(&port)
             && draft.media.address.iter().any(shares_address)
         {

@@ -76,6 +76,10 @@ impl Findings {
     pub(super) fn has_errors(&self) -> bool {
         self.list.iter().any(|diagnostic| diagnostic.is_error)
     }
+    /// Whether something is wrong at this place.
+    pub(super) fn has_error_at(&self, place: &Range<usize>) -> bool {
+        self.list.iter().any(|diagnostic| diagnostic.is_error && diagnostic.span.as_ref() == Some(place))
+    }
     /// Forgets what is not to be kept.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&Diagnostic) -> bool) {
         self.list.retain(|diagnostic| keep(diagnostic));

@@ -126,7 +126,7 @@ fn connect<'a>(
 ) -> Vec<targets::Placed> {
     match section.get("connect") {
         Some(value) => targets::connect(value, means, findings),
-        None if has_file => Vec::new(),
+        None if has_file || section.misspells(&["connect"], keys::ROUTE) => Vec::new(),
         None => {
             let message = format!("route {name} has no `connect`");
             findings.error(code::MISSING, section.span.clone(), message, "add connect = [\"trunk:NAME\"]");

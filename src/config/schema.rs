@@ -376,7 +376,14 @@ pub(super) fn port_range(key: &str, value: &Value<'_>, findings: &mut Findings) 
         (first > 0 && first <= last).then_some((first, last))
     });
     let Some((first, last)) = parsed else {
-        let help = "use first and last port: \"16384-32767\"";
+        let reversed = text.split_once('-').map(|(last, first)| (first.trim().parse(), last.trim().parse()));
+        let help = match reversed {
+            Some((Ok(first), Ok(last))) if (1..last).contains(&first) => {
+                let (first, last): (u16, u16) = (first, last);
+                format!("the first port comes first: \"{first}-{last}\"")
+            }
+            Some(_) | None => "use first and last port, from 1 to 65535: \"16384-32767\"".to_owned(),
+        };
         findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" is not a range of ports"), help);
         return None;
     };

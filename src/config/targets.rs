@@ -67,6 +67,7 @@ impl Groups {
             };
             let targets = match section.get("connect") {
                 Some(value) => connect(value, means, findings),
+                None if section.misspells(&["connect"], keys::GROUP) => Vec::new(),
                 None => {
                     let message = format!("group {text} has no `connect`");
                     findings.error(code::MISSING, name.span(), message, "add connect = [\"trunk:NAME\"]");

@@ -414,6 +414,14 @@ fn impossible_host(host: &str) -> Option<&'static str> {
     last.bytes().all(|byte| byte.is_ascii_digit()).then_some("is neither an IPv4 address nor a name")
 }
 
+/// Returns the port of a URI, where it is a number beyond all ports.
+fn port_too_high(text: &str) -> Option<&str> {
+    let place = text.split([';', '?']).next()?;
+    let (_, port) = place.rsplit_once(':')?;
+    let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    (is_number && port.parse::<u16>().is_err() && !place.ends_with(']')).then_some(port)
+}
+
 /// Reads a `sip:` or `sips:` URI; `what` names its place in messages.
 pub(super) fn sip_uri(text: &str, what: &str, span: Span, findings: &mut Findings) -> Option<SipAddress> {
     let parsed = Uri::parse(text.as_bytes());
@@ -421,8 +429,9 @@ pub(super) fn sip_uri(text: &str, what: &str, span: Span, findings: &mut Finding
     let Some(uri) = parsed.filter(|uri| is_sip(uri.scheme) && uri.headers.is_empty()) else {
         // The commonest slip is an address alone.
         let with_scheme = format!("sip:{text}");
-        let help = match Uri::parse(with_scheme.as_bytes()) {
-            Some(uri) if !text.contains("sip:") && !uri.host.host.is_empty() => {
+        let help = match (Uri::parse(with_scheme.as_bytes()), port_too_high(text)) {
+            (_, Some(port)) => format!("{port} is no port: they end at 65535"),
+            (Some(uri), None) if !text.contains("sip:") && !uri.host.host.is_empty() => {
                 format!("write \"{}\"", told(&with_scheme))
             }
             _ => match text.trim_start_matches("sip:").parse::<Ipv6Addr>() {

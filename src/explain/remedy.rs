@@ -16,13 +16,14 @@ const OTHER_CA: &str = "`ca` contains another certificate: set it to the certifi
 
 /// Returns the fix for a loss of an agent by what its section says; where that changes nothing the same as [`remedy`].
 pub(crate) fn remedy_of(agent: &Agent, loss: Loss, words: &str) -> &'static str {
-    let is_refused = loss == Loss::Unreachable && words.contains("refused");
     let is_other_ca = loss == Loss::Tls && agent.ca.is_some() && words.contains(UNKNOWN_ISSUER);
-    match (is_refused && is_of_this_machine(&agent.url), is_other_ca) {
-        (true, _) => NOT_STARTED,
-        (_, true) => OTHER_CA,
-        (false, false) => remedy(loss, words, agent.auth_token.is_some()),
-    }
+    if is_other_ca { OTHER_CA } else { remedy_at(&agent.url, loss, words, agent.auth_token.is_some()) }
+}
+
+/// Returns the fix for a loss of an agent at this URL.
+pub(crate) fn remedy_at(url: &str, loss: Loss, words: &str, signed: bool) -> &'static str {
+    let is_refused = loss == Loss::Unreachable && words.contains("refused");
+    if is_refused && is_of_this_machine(url) { NOT_STARTED } else { remedy(loss, words, signed) }
 }
 
 /// Whether a URL names this machine by a loopback address.

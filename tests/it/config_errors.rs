@@ -52,6 +52,34 @@ fn check_line(header: &str, line: &str, expected: &[(&str, u64)]) {
     check_behind(&format!("{header}\n{line}\n"), &expected);
 }
 
+/// Message and help of all that is found behind [`GOOD`].
+fn words(lines: &str) -> Vec<(String, String)> {
+    found(&format!("{GOOD}{lines}")).into_iter().map(|found| (found.message, found.help)).collect()
+}
+
+#[test]
+fn a_slip_is_one_error_that_names_it() {
+    let one = |lines: &str| {
+        let all = words(lines);
+        let [(message, help)] = &all[..] else { panic!("{all:?}") };
+        format!("{message}: {help}")
+    };
+    let listen = "[[listen]]\naddress = '127.0.0.1:25060'\n";
+    let reversed = one(&format!("{listen}[media]\nports = '30199-30000'\n"));
+    assert_eq!(
+        reversed,
+        "`ports`: \"30199-30000\" is not a range of ports: the first port comes first: \"30000-30199\""
+    );
+    assert_eq!(
+        one("[[route]]\nto = ['1']\nconect = ['trunk:pbx']\n"),
+        "unknown key `conect` in [[route]]: did you mean `connect`?"
+    );
+    let port = one("[trunk.far]\npeers = ['sip:127.0.0.2:250610']\n[[route]]\nto = ['1']\nconnect = ['trunk:far']\n");
+    assert_eq!(port, "\"sip:127.0.0.2:250610\" is not a SIP URI for a peer: 250610 is no port: they end at 65535");
+    let pattern = one("[[route]]\nto = ['1999[']\nconnect = ['trunk:pbx']\n");
+    assert!(pattern.contains("`[` is in no number"), "{pattern}");
+}
+
 #[test]
 fn a_good_file_has_nothing() {
     check(GOOD, &[]);

@@ -43,6 +43,12 @@ impl Pattern {
                 Err(message) => Err(PatternError { message }),
             };
         }
+        // No user part has them unescaped (RFC 3261 §25.1): such a pattern would match nothing.
+        if let Some(stray) = text.chars().find(|c| "[]{}<>\"\\^|`".contains(*c)) {
+            let message =
+                format!("`{stray}` is in no number: write digits with `*` at the end, or /a regular expression/");
+            return Err(PatternError { message });
+        }
         match text.find('*') {
             None => Ok(Pattern::Exact(text.to_owned())),
             Some(at) if at + 1 == text.len() => Ok(Pattern::Prefix(text.trim_end_matches('*').to_owned())),
@@ -127,6 +133,7 @@ mod tests {
             ("+1**", "at the end only"),
             ("/", "ends with"),
             ("//", "empty"),
+            ("1999[", "`[` is in no number"),
             ("/^+1", "ends with"),
             ("/(/", "unclosed group"),
         ] {

@@ -4,7 +4,7 @@ use trunkgate_media::agent::limits::STOP_TIMEOUT;
 use trunkgate_media::agent::{Format, Loss};
 
 use super::record::Record;
-use crate::explain::remedy::remedy;
+use crate::explain::remedy::remedy_at;
 use crate::system::text::number;
 use crate::tools::findings::Finding;
 use crate::tools::sound::disguised;
@@ -24,7 +24,7 @@ const HARMLESS: [&str; 2] = ["unknown_event", "binary_message"];
 pub(super) fn judge(record: &Record, times: &[u64]) -> Vec<Finding> {
     let Some(connect) = record.connect_ms else {
         let (loss, words) = record.lost.clone().unwrap_or((Loss::Unreachable, String::new()));
-        let fix = remedy(loss, &words, record.signed);
+        let fix = remedy_at(&record.url, loss, &words, record.signed);
         let text = match (loss == Loss::Status(401), record.signed) {
             (false, _) => words,
             (true, true) => format!("{words}: the signature made with `auth_token` is rejected"),
@@ -284,7 +284,7 @@ fn end(record: &Record) -> Finding {
         // A tick is 20 ms.
         let seconds = record.ticks.len() as f64 / 50.0;
         let text = format!("lost {seconds:.1} s after `start`: {words}");
-        return Finding::fail(name, text, remedy(*loss, words, record.signed));
+        return Finding::fail(name, text, remedy_at(&record.url, *loss, words, record.signed));
     }
     let ours = u64::try_from(STOP_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
     match (record.hung_up_ms, record.closed_after_ms) {

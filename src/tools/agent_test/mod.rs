@@ -158,6 +158,7 @@ impl Plan {
         let (url, longest) = (trunkgate_route::url_place(&self.subject.spec.url), talk::longest(self).as_secs());
         self.show(&format!("testing {url}, up to {longest} s"));
         let mut record = talk::talk(self, true).await;
+        record.url.clone_from(&self.subject.spec.url);
         record.signed = self.subject.spec.auth_token.is_some();
         (record.connect_most_ms, record.first_audio_most_ms) = self.subject.most_ms;
         let mut first: Vec<u64> = record.first_voice_ms.into_iter().collect();

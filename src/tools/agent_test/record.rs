@@ -67,6 +67,8 @@ pub(super) struct Record {
     pub(super) connect_ms: Option<u64>,
     /// How it was lost, and in words.
     pub(super) lost: Option<(Loss, String)>,
+    /// Where the agent is.
+    pub(super) url: String,
     /// Whether the handshake was signed.
     pub(super) signed: bool,
     /// What calls allow the agent of the file, in milliseconds: its `connect_timeout` and `first_audio_timeout`.

@@ -314,6 +314,57 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("sip_alg", "line of `doctor`", "Whether a router on the path changes our SIP."),
     ("app", "line of `doctor`", "Whether the servers of each application's URLs can be reached; no request is sent."),
     ("speech", "line of `doctor`", "Whether `[speech]` makes audio of a sentence."),
+    (
+        "1000",
+        "close code of a WebSocket (RFC 6455 §7.4)",
+        "The agent closed in good order: the call ends, or goes on by `on_close`.",
+    ),
+    (
+        "1001",
+        "close code of a WebSocket (RFC 6455 §7.4)",
+        "The agent's server goes away: it is shutting down or its handler ended. Look into its log; the call goes on by `on_close` and `retry`.",
+    ),
+    (
+        "1002",
+        "close code of a WebSocket (RFC 6455 §7.4)",
+        "The agent found a violation of the WebSocket protocol: look for a proxy in between that changes messages.",
+    ),
+    (
+        "1003",
+        "close code of a WebSocket (RFC 6455 §7.4)",
+        "The agent accepts no messages of this kind: its URL is for another protocol.",
+    ),
+    (
+        "1007",
+        "close code of a WebSocket (RFC 6455 §7.4)",
+        "The agent could not read a message as text: its server expects another form than Twilio's JSON messages.",
+    ),
+    (
+        "1008",
+        "close code of a WebSocket (RFC 6455 §7.4)",
+        "A policy of the agent refuses the call: check `auth_token`, `parameters` and the path of its `url`.",
+    ),
+    (
+        "1009",
+        "close code of a WebSocket (RFC 6455 §7.4)",
+        "A message was too long for the agent: raise its server's limit to 64 KiB.",
+    ),
+    (
+        "1011",
+        "close code of a WebSocket (RFC 6455 §7.4)",
+        "The agent failed with an exception: its log has it. `trunkgate agent test NAME` repeats it.",
+    ),
+    ("1012", "close code of a WebSocket (RFC 6455 §7.4)", "The agent's server restarts. The call goes on by `retry`."),
+    (
+        "1013",
+        "close code of a WebSocket (RFC 6455 §7.4)",
+        "The agent's server has no capacity left: let it accept more sessions, or set `max_sessions` to what it accepts.",
+    ),
+    (
+        "harm",
+        "field of a problem of `status`",
+        "What a problem harms, the worst first: edge, calls, media, detour, restart, records, configuration, past, telemetry, strangers. Each is a topic too.",
+    ),
     ("clock", "line of `doctor`", "Whether the clock of this machine is synchronised."),
 ];
 
