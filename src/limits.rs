@@ -651,6 +651,10 @@ pub const TRANSCRIPTION_ANSWER_BYTES: u64 = 1 << 20;
 pub const TRANSCRIPTION_REPORT_BYTES: usize = 64 << 10;
 /// Time of one request for a transcription, in seconds.
 pub const TRANSCRIPTION_SECONDS: u64 = 600;
+/// A request for a transcription without an answer is named by `status` after this time, and after the length of its recording.
+pub const TRANSCRIPTION_PATIENCE_SECONDS: u64 = 30;
+/// A transcription that was given up is named by `status` for this time.
+pub const TRANSCRIPTION_FAILED_SECONDS: u64 = 86_400;
 /// Pause after the first failure of such a request, in seconds.
 pub const TRANSCRIPTION_PAUSE_SECONDS: u64 = 5;
 /// Longest pause between two such requests, in seconds.
@@ -669,6 +673,8 @@ pub const MAILS_AT_ONCE: usize = 2;
 pub const MAIL_AUDIO_BYTES: u64 = 10 << 20;
 /// Time of one attempt to send an e-mail, in seconds.
 pub const MAIL_SECONDS: u64 = 300;
+/// An attempt to send an e-mail that has not ended is named by `status` after this time.
+pub const MAIL_PATIENCE_SECONDS: u64 = 30;
 /// Time that a mail server has to answer QUIT, in seconds.
 pub const MAIL_QUIT_SECONDS: u64 = 5;
 /// Pause after the first failure of such an attempt, in seconds.
@@ -689,6 +695,8 @@ pub const HTTP_RECORDINGS: usize = 50;
 pub const HTTP_RECORDINGS_MOST: usize = 1000;
 /// Audio of a recording that is read at once for a client, in bytes.
 pub const HTTP_RECORDING_PART_BYTES: usize = 64 << 10;
+/// A range of so few bytes is no audio that a listener hears: players read it to find out what a file is.
+pub const HTTP_RECORDING_PROBE_BYTES: u64 = 1024;
 /// Audio of a recording that is read for a waveform, in bytes: of a longer one evenly distributed parts.
 pub const WAVEFORM_READ_BYTES: u64 = 128 << 20;
 /// Audio that is read at once for it, in bytes.

@@ -53,7 +53,9 @@ pub(super) fn unknown(refused: Refused, named: &str, known: impl Iterator<Item =
 impl From<Refused> for ApiError {
     fn from(refused: Refused) -> ApiError {
         let status = match refused {
-            Refused::UnknownCall | Refused::UnknownFork | Refused::UnknownRecording => StatusCode::NOT_FOUND,
+            Refused::UnknownCall | Refused::UnknownFork | Refused::UnknownRecording | Refused::UnknownTranscription => {
+                StatusCode::NOT_FOUND
+            }
             Refused::CallEnded
             | Refused::NotAnswered
             | Refused::TooManyForks
@@ -67,6 +69,9 @@ impl From<Refused> for ApiError {
             | Refused::NoRecording
             | Refused::TooManyRecordings
             | Refused::RecordingEnded
+            | Refused::NoRecogniser
+            | Refused::TooManyTranscriptions
+            | Refused::TranscriptionNameTaken
             | Refused::Changing
             | Refused::Transferring
             | Refused::TooManyTargets

@@ -1,23 +1,44 @@
 //! Audio of a recording as a response: the whole, or a byte range (RFC 9110 §14).
 
 use std::io;
+use std::mem;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio::task::spawn_blocking;
 
-use crate::limits::HTTP_RECORDING_PART_BYTES;
-use crate::sinks::recordings::{Entry, Reader};
+use crate::limits::{HTTP_RECORDING_PART_BYTES, HTTP_RECORDING_PROBE_BYTES};
+use crate::sinks::recordings::{Entry, Reader, Recordings};
 
 /// A range that lies outside of so many bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct RangeOutside(pub(super) u64);
 
+/// A message that is heard once its audio is sent: more of it than a player reads to find out what it is.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) recordings: Recordings,
+    pub(super) mailbox: String,
+    pub(super) sid: String,
+}
+
+impl Message {
+    /// Notes that it is heard. Waits for the disk.
+    fn note(self) {
+        let Message { recordings, mailbox, sid } = self;
+        // The audio is sent also where the store does not take that.
+        if let Err(error) = recordings.heard(&mailbox, Some(&sid)) {
+            tracing::warn!(reason = "recording_failed", "message {sid} is not noted as heard: {error}");
+        }
+    }
+}
+
 /// Audio that is sent.
 #[derive(Debug)]
 pub(super) struct Audio {
     reader: Reader,
+    message: Option<Message>,
     fields: Vec<(HeaderName, String)>,
     first: u64,
     length: u64,
@@ -46,7 +67,13 @@ impl Audio {
         if range.is_some() {
             fields.push((header::CONTENT_RANGE, format!("bytes {first}-{last}/{bytes}")));
         }
-        Ok(Audio { reader, fields, first, length, is_part: range.is_some() })
+        Ok(Audio { reader, message: None, fields, first, length, is_part: range.is_some() })
+    }
+
+    /// Returns audio that has a message heard once it is sent, unless it is only a probe of the whole.
+    pub(super) fn heard_as(self, message: Option<Message>) -> Audio {
+        let is_probe = self.length < self.reader.bytes() && self.length <= HTTP_RECORDING_PROBE_BYTES;
+        Audio { message: message.filter(|_| !is_probe), ..self }
     }
 
     /// Returns the status of the response.
@@ -58,8 +85,8 @@ impl Audio {
 impl IntoResponse for Audio {
     fn into_response(self) -> Response {
         let status = self.status();
-        let Audio { reader, fields, first, length, .. } = self;
-        let mut response = Response::new(body(reader, first, length));
+        let Audio { reader, message, fields, first, length, .. } = self;
+        let mut response = Response::new(body(reader, message, first, length));
         for (name, value) in fields {
             response.headers_mut().extend(value.parse().ok().map(|value| (name, value)));
         }
@@ -73,20 +100,40 @@ fn range(headers: &HeaderMap, bytes: u64) -> Result<Option<(u64, u64)>, ()> {
     let written = headers.get(header::RANGE).and_then(|value| value.to_str().ok()?.strip_prefix("bytes="));
     let Some((first, last)) = written.and_then(|range| range.split_once('-')) else { return Ok(None) };
     let end = bytes.saturating_sub(1);
-    let (first, last) = match (first.parse::<u64>(), last.parse::<u64>()) {
-        (Ok(first), Ok(last)) if first <= last => (first, last.min(end)),
-        (Ok(first), Err(_)) if last.is_empty() => (first, end),
-        (Err(_), Ok(length)) if first.is_empty() && length > 0 => (bytes.saturating_sub(length), end),
-        (Err(_), Ok(_)) if first.is_empty() => return Err(()),
+    let (first, last) = match (Position::of(first), Position::of(last)) {
+        (Position::At(first), Position::At(last)) if first <= last => (first, last.min(end)),
+        (Position::At(first), Position::Open) => (first, end),
+        (Position::Open, Position::At(0)) => return Err(()),
+        (Position::Open, Position::At(length)) => (bytes.saturating_sub(length), end),
         // One that is not valid, and several, are left aside.
         _ => return Ok(None),
     };
     if first >= bytes { Err(()) } else { Ok(Some((first, last))) }
 }
 
-/// Reads part by part as the client takes them.
-fn body(reader: Reader, first: u64, length: u64) -> Body {
-    let parts = futures_util::stream::try_unfold((reader, first, length), |(mut reader, at, left)| async move {
+/// A number of a range.
+#[derive(Debug, Clone, Copy)]
+enum Position {
+    At(u64),
+    Open,
+    Malformed,
+}
+
+impl Position {
+    /// Reads digits alone (RFC 9110 §14.1.1).
+    fn of(text: &str) -> Position {
+        match text.parse() {
+            _ if text.is_empty() => Position::Open,
+            Ok(position) if text.bytes().all(|byte| byte.is_ascii_digit()) => Position::At(position),
+            Ok(_) | Err(_) => Position::Malformed,
+        }
+    }
+}
+
+/// Reads part by part as the client takes them. A message is heard before the client has all of it.
+fn body(reader: Reader, message: Option<Message>, first: u64, length: u64) -> Body {
+    let state = (reader, message, first, length);
+    let parts = futures_util::stream::try_unfold(state, move |(mut reader, mut message, at, left)| async move {
         if left == 0 {
             return Ok(None);
         }
@@ -95,14 +142,18 @@ fn body(reader: Reader, first: u64, length: u64) -> Body {
             let mut part = vec![0; most];
             let bytes = reader.read_at(at, &mut part)?;
             part.truncate(bytes);
-            Ok::<_, io::Error>((reader, part))
+            let next = at + bytes as u64;
+            if bytes > 0 && (next - first > HTTP_RECORDING_PROBE_BYTES || next - first == length) {
+                mem::take(&mut message).into_iter().for_each(Message::note);
+            }
+            Ok::<_, io::Error>((reader, message, part))
         });
-        let (reader, part) = read.await.map_err(io::Error::other)??;
+        let (reader, message, part) = read.await.map_err(io::Error::other)??;
         if part.is_empty() {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
         }
         let bytes = part.len() as u64;
-        Ok(Some((Bytes::from(part), (reader, at + bytes, left - bytes))))
+        Ok(Some((Bytes::from(part), (reader, message, at + bytes, left - bytes))))
     });
     Body::from_stream(parts)
 }
@@ -130,7 +181,7 @@ mod tests {
         for text in ["bytes=1000-", "bytes=5000-6000", "bytes=-0"] {
             assert_eq!(of(text), Err(()), "{text}");
         }
-        for text in ["bytes=9-1", "bytes=0-1,5-6", "lines=0-1", "bytes=a-b", "bytes=-"] {
+        for text in ["bytes=9-1", "bytes=0-1,5-6", "lines=0-1", "bytes=a-b", "bytes=-", "bytes=+1-5", "bytes=1-+5"] {
             assert_eq!(of(text), Ok(None), "{text}");
         }
     }

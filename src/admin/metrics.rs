@@ -452,6 +452,11 @@ fn recording_sessions(out: &mut Exposition, gateway: &Metrics) {
     for ((trunk, result), count) in &gateway.siprec.results {
         out.sample(name, &[("siprec", &group(trunk)), ("result", result)], *count as f64);
     }
+    let name = "trunkgate_siprec_failing";
+    out.family(name, Kind::Gauge, "Whether no server of the group recorded the latest call that it was asked for.");
+    for (trunk, failing) in &gateway.siprec.failing {
+        out.sample(name, &[("siprec", &group(trunk))], f64::from(u8::from(*failing)));
+    }
 }
 
 fn trunks(out: &mut Exposition, gateway: &Metrics) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use jiff::Timestamp;
@@ -17,7 +17,7 @@ use trunkgate_call::VoicemailMessage;
 
 use super::ApiError;
 use super::asked::bad_query;
-use super::audio::{Audio, RangeOutside};
+use super::audio::{Audio, Message, RangeOutside};
 use super::calls::Sid;
 use crate::limits::{HTTP_RECORDINGS, HTTP_RECORDINGS_MOST};
 use crate::runtime::handle::Handle;
@@ -75,6 +75,22 @@ impl ShownTranscription {
         };
         let (state, created_at) = (one.state.as_str(), format!("{created:.3}"));
         ShownTranscription { state, created_at, text, error: refusal.or(one.error), sid: one.sid }
+    }
+}
+
+/// State of a recording that a crash has cut and that cannot be completed.
+const INCOMPLETE: &str = "incomplete";
+
+impl Shown {
+    /// Returns a recording as it is shown, with what the index does not know of it.
+    fn of(recordings: &Recordings, entry: Entry) -> Shown {
+        let why = recordings
+            .why_incomplete(&entry.sid)
+            .filter(|_| entry.state == crate::sinks::recordings::State::InProgress);
+        match why {
+            Some(why) => Shown { state: INCOMPLETE, error: Some(why), ..entry.into() },
+            None => entry.into(),
+        }
     }
 }
 
@@ -154,7 +170,11 @@ fn not_opened(sid: &str, why: &NotOpened) -> ApiError {
         NotOpened::Absent => unknown(sid),
         NotOpened::InProgress => in_progress(),
         NotOpened::Deleted => ApiError::new(StatusCode::GONE, "recording_deleted", why.to_string()),
-        NotOpened::NoKey | NotOpened::Refused(_) | NotOpened::Io(_) => unreadable(why),
+        NotOpened::Incomplete(_)
+        | NotOpened::Cut { .. }
+        | NotOpened::NoKey
+        | NotOpened::Refused(_)
+        | NotOpened::Io(_) => unreadable(why),
     }
 }
 
@@ -175,7 +195,7 @@ pub(super) async fn list(
     let Query(Wanted { call, voicemail, since, until, after, limit }) = wanted.map_err(|error| bad_query(&error))?;
     let (since, before) = (time("since", since.as_deref())?, time("until", until.as_deref())?);
     let most = limit.unwrap_or(HTTP_RECORDINGS).clamp(1, HTTP_RECORDINGS_MOST);
-    let found = on_disk(&handle, move |recordings| -> io::Result<Result<Vec<Entry>, String>> {
+    let found = on_disk(&handle, move |recordings| -> io::Result<Result<Vec<Shown>, String>> {
         let behind = match after {
             Some(sid) => match recordings.find(&sid)? {
                 Some(entry) => Some((entry.started, entry.sid)),
@@ -184,10 +204,10 @@ pub(super) async fn list(
             None => None,
         };
         let (call_sid, mailbox) = (call, voicemail);
-        recordings.list(Part { behind, since, before, call_sid, mailbox, ..Part::default() }, most).map(Ok)
+        let entries = recordings.list(Part { behind, since, before, call_sid, mailbox, ..Part::default() }, most)?;
+        Ok(Ok(entries.into_iter().map(|entry| Shown::of(recordings, entry)).collect()))
     });
-    let entries = found.await?.map_err(|error| unreadable(&error))?.map_err(|sid| unknown(&sid))?;
-    let shown: Vec<Shown> = entries.into_iter().map(Shown::from).collect();
+    let shown = found.await?.map_err(|error| unreadable(&error))?.map_err(|sid| unknown(&sid))?;
     Ok(Json(json!({ "recordings": shown })))
 }
 
@@ -199,7 +219,7 @@ pub(super) async fn show(State(handle): State<Handle>, Sid(sid): Sid) -> Result<
         let part = TranscriptionPart { recording: Some(wanted), ..TranscriptionPart::default() };
         let all = recordings.transcriptions(part, HTTP_RECORDINGS)?;
         let transcriptions = all.into_iter().map(|one| ShownTranscription::of(recordings, one)).collect();
-        Ok(Some(Shown { transcriptions, ..entry.into() }))
+        Ok(Some(Shown { transcriptions, ..Shown::of(recordings, entry) }))
     });
     found.await?.map_err(|error| unreadable(&error))?.map(Json).ok_or_else(|| unknown(&sid))
 }
@@ -257,24 +277,24 @@ pub(super) async fn peaks(
     Ok(Json(json!({ "sid": sid, "peaks": waveform.levels, "sampled": waveform.is_sampled })))
 }
 
-/// Sends the audio, or a range of it; a message is heard by that.
+/// Sends the audio, or a range of it; a message is heard by a GET that is more than a probe.
 pub(super) async fn audio(
     State(handle): State<Handle>,
     Sid(sid): Sid,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let wanted = sid.clone();
     let opened = on_disk(&handle, move |recordings| recordings.open(&wanted)).await?;
     let (entry, reader) = opened.map_err(|why| not_opened(&sid, &why))?;
-    if let (Some(message), None) = (&entry.message, entry.heard) {
-        let (mailbox, heard) = (message.mailbox.clone(), sid.clone());
-        // The audio is sent also where the store does not take that.
-        if let Err(error) = on_disk(&handle, move |recordings| recordings.heard(&mailbox, Some(&heard))).await? {
-            tracing::warn!(reason = "recording_failed", "message {sid} is not noted as heard: {error}");
-        }
-    }
+    let is_new = entry.heard.is_none() && method == Method::GET;
+    let message = entry.message.as_ref().filter(|_| is_new).map(|message| Message {
+        recordings: handle.recordings.clone(),
+        mailbox: message.mailbox.clone(),
+        sid: sid.clone(),
+    });
     match Audio::of(&entry, reader, &headers) {
-        Ok(audio) => Ok(audio.into_response()),
+        Ok(audio) => Ok(audio.heard_as(message).into_response()),
         Err(RangeOutside(bytes)) => {
             let refused =
                 ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, "bad_range", "the range is outside of the audio");

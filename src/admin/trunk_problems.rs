@@ -35,7 +35,7 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
     let mut problems = Vec::new();
     if let Some(group) = name.strip_prefix(Siprec::PREFIX) {
         let required = way.table.trunk(name).and_then(|trunk| trunk.siprec).is_some_and(|siprec| siprec.required);
-        return super::siprec::problem(trunk, group, required, &why_down(&trunk.peers)).into_iter().collect();
+        return super::siprec::problem(trunk, group, required, &why_down(&trunk.peers));
     }
     if trunk.state == "down" {
         let is_unregistered = trunk.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();

@@ -65,6 +65,7 @@ pub(super) struct Draft {
     pub(super) voices_span: Option<Span>,
     pub(super) cdr: Cdr,
     pub(super) recording: Option<Recording>,
+    pub(super) sections: Sections,
     /// `[transcription]`, with its place.
     pub(super) transcription: Option<(Transcription, Span)>,
     pub(super) data: DataDirectory,
@@ -89,6 +90,13 @@ pub(super) struct Texts {
     pub(super) mail: Option<Mail>,
     /// `[mail]`
     pub(super) mail_span: Option<Span>,
+}
+
+/// Sections that the file has, with mistakes or without.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sections {
+    pub(super) recording: bool,
+    pub(super) transcription: bool,
 }
 
 impl Draft {

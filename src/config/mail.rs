@@ -212,6 +212,11 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     for placed in &draft.mailboxes {
         let Some(span) = placed.notify.as_ref().filter(|_| placed.mailbox.is_mailed()) else { continue };
         is_used = true;
+        if draft.http.public_url.is_none() && draft.api.proxy.is_none() && draft.http.address.ip().is_loopback() {
+            let message = format!("e-mails of voicemail {} have no link to the audio", placed.mailbox.name);
+            let help = "set `public_url` of [http] to the URL at which readers reach the edge";
+            findings.warning(code::IDLE_PART, Some(span.clone()), message, help);
+        }
         if draft.texts.mail_span.is_none() {
             let message = format!("`notify` of voicemail {} needs [mail]", placed.mailbox.name);
             findings.error(code::MISSING, span.clone(), message, ADD_MAIL);
@@ -240,11 +245,22 @@ mod tests {
             Ok((config, found)) => (found, Some(config)),
             Err(found) => (found, None),
         };
-        let shown = found.iter().filter(|one| one.code != "TG0123").map(|one| {
+        let is_usual = |text: &str| text.contains("have no link to the audio");
+        let shown = found.iter().filter(|one| one.code != "TG0123" && !is_usual(&one.message)).map(|one| {
             let (line, column) = one.span.as_ref().map(|span| line_and_column(lines, span.start)).unwrap_or_default();
             format!("{} {line}:{column} {}. {}", one.code, one.message, one.help)
         });
         (shown.collect(), config)
+    }
+
+    #[test]
+    fn an_e_mail_whose_link_leads_nowhere_is_warned_of() {
+        let mail = "server = 'smtps://mail.example.com'\nfrom = 'v@example.com'\n";
+        let warned = |more: &str| {
+            let (_, found) = parse(Path::new("trunkgate.toml"), &format!("{REST}{mail}{more}")).unwrap();
+            found.iter().any(|one| one.message == "e-mails of voicemail front have no link to the audio")
+        };
+        assert!(warned("") && !warned("[http]\npublic_url = 'https://edge.example.com'\n"));
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub(crate) use overrides::judge_url;
 pub use overrides::{NumberOverride, NumberOverrides, NumberParameter, ParameterKind, ToldOverride};
 pub use places::Places;
 pub use recording::{AnnounceTo, OnFull, Recording};
-pub(crate) use recording::{announcement as recording_announcement, links as recording_links};
+pub(crate) use recording::{Unfit, announcement as recording_announcement, links as recording_links};
 pub use reference::markdown;
 pub use show::Shown;
 pub use sms::{Replies, Sms};

@@ -2,12 +2,12 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
-use toml::Spanned;
 use trunkgate_call::{RecordingAnnouncement, RecordingLinks};
 use trunkgate_recording::Container;
 use trunkgate_recording::age::Identities;
@@ -22,6 +22,9 @@ use super::sounds::Sounds;
 use super::transcription::Transcription;
 use super::types::{Config, Proxy};
 use super::values;
+
+/// Rights of users that are neither the owner of a file nor in its group.
+const OF_OTHERS: u32 = 0o007;
 
 /// Shortest `keep`.
 const LEAST_TIME: Duration = Duration::from_secs(60);
@@ -118,7 +121,7 @@ pub enum OnFull {
 
 /// Judges what only shows when the tables are seen together.
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
-    if draft.recording.is_some() {
+    if draft.sections.recording {
         return;
     }
     for route in draft.routes.iter().filter(|route| route.route.record) {
@@ -170,49 +173,62 @@ pub(super) fn directory(key: &str, value: &Value<'_>, around: Around<'_>, findin
         return None;
     }
     let path = values::relative_to(around.folder, text.trim_end_matches('/'));
-    let mut wrong = |message: String, help: &str| findings.error(code::BAD_RECORDINGS, value.span(), message, help);
-    match std::fs::symlink_metadata(&path) {
-        Ok(about) if about.is_symlink() => {
-            let to = std::fs::read_link(&path).unwrap_or_default();
-            let message = format!("`{key}`: {} is a symbolic link, which is not followed", path.display());
-            wrong(message, &format!("name the directory itself: \"{}\"", to.display()));
-            return None;
-        }
-        Ok(about) if !about.is_dir() => {
-            wrong(format!("`{key}`: {} is not a directory", path.display()), "name a directory, or a new name");
-            return None;
-        }
-        Err(error) if error.kind() == ErrorKind::NotADirectory => {
-            let message = format!("`{key}`: a part of {} is not a directory", path.display());
-            wrong(message, "name a directory, or a new name in one");
-            return None;
-        }
-        Ok(_) | Err(_) => {}
+    let Some(unfit) = Unfit::of(&path) else { return Some(path) };
+    let message = format!("`{key}`: {}", unfit.what);
+    if unfit.is_certain {
+        findings.error(code::BAD_RECORDINGS, value.span(), message, &unfit.fix);
+        return None;
     }
-    doubt(key, value, &path, findings);
+    findings.warning(code::BAD_RECORDINGS, Some(value.span()), message, &unfit.fix);
     Some(path)
 }
 
-/// Warns of what may be otherwise on the machine of the edge, or for its user.
-fn doubt(key: &str, value: &Spanned<toml::de::DeValue<'_>>, path: &Path, findings: &mut Findings) {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let (message, help) = if path.is_dir() {
-        if access(path, AccessFlags::W_OK | AccessFlags::X_OK).is_ok() {
-            return;
+/// Reason why a directory takes no recordings.
+#[derive(Debug)]
+pub(crate) struct Unfit {
+    pub(crate) what: String,
+    pub(crate) fix: String,
+    /// `false`: it may be otherwise on the machine of the edge, or for its user.
+    is_certain: bool,
+}
+
+impl Unfit {
+    /// Returns what is wrong with a directory; `None`: nothing that is seen from outside.
+    pub(crate) fn of(path: &Path) -> Option<Unfit> {
+        let certain = |what: String, fix: String| Some(Unfit { what, fix, is_certain: true });
+        let shown = path.display();
+        match std::fs::symlink_metadata(path) {
+            Ok(about) if about.is_symlink() => {
+                let to = std::fs::read_link(path).unwrap_or_default();
+                let what = format!("{shown} is a symbolic link, which is not followed");
+                return certain(what, format!("name the directory itself: \"{}\"", to.display()));
+            }
+            Ok(about) if !about.is_dir() => {
+                return certain(format!("{shown} is not a directory"), "name a directory, or a new name".to_owned());
+            }
+            Err(error) if error.kind() == ErrorKind::NotADirectory => {
+                let what = format!("a part of {shown} is not a directory");
+                return certain(what, "name a directory, or a new name in one".to_owned());
+            }
+            Ok(_) | Err(_) => {}
         }
-        let help = "give it to the user of the edge: chown; chmod 700";
-        (format!("`{key}`: {} is not writable", path.display()), help)
-    } else if parent.is_dir() {
-        if access(parent, AccessFlags::W_OK | AccessFlags::X_OK).is_ok() {
-            return;
-        }
-        let help = "create the directory for the user of the edge, with mode 700";
-        (format!("`{key}`: {} does not exist and {} is not writable", path.display(), parent.display()), help)
-    } else {
-        let help = "create it on the machine of the edge: the edge creates the last directory of the path only";
-        (format!("`{key}`: directory {} does not exist", parent.display()), help)
-    };
-    findings.warning(code::BAD_RECORDINGS, Some(value.span()), message, help);
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let is_writable = |path: &Path| access(path, AccessFlags::W_OK | AccessFlags::X_OK).is_ok();
+        let (what, fix) = match (path.is_dir(), parent.is_dir()) {
+            (true, _) if is_writable(path) => return None,
+            (true, _) => (format!("{shown} is not writable"), "give it to the user of the edge: chown; chmod 700"),
+            (false, true) if is_writable(parent) => return None,
+            (false, true) => {
+                let what = format!("{shown} does not exist and {} is not writable", parent.display());
+                (what, "create the directory for the user of the edge, with mode 700")
+            }
+            (false, false) => {
+                let fix = "create it on the machine of the edge: the edge creates the last directory of the path only";
+                (format!("directory {} does not exist", parent.display()), fix)
+            }
+        };
+        Some(Unfit { what, fix: fix.to_owned(), is_certain: false })
+    }
 }
 
 /// Reads how long recordings are kept.
@@ -234,6 +250,13 @@ pub(super) fn key(
     findings: &mut Findings,
 ) -> Option<Arc<Identities>> {
     let secret = values::secret(key, value, findings, around.folder)?;
+    let file = value.get_ref().as_table().and_then(|table| table.get("file")?.get_ref().as_str());
+    let path = file.map(|file| values::relative_to(around.folder, file));
+    let mode = path.as_ref().and_then(|path| Some(std::fs::metadata(path).ok()?.permissions().mode()));
+    if let Some((path, _)) = path.zip(mode).filter(|(_, mode)| mode & OF_OTHERS != 0) {
+        let message = format!("`{key}`: every user of this machine can read {}", path.display());
+        findings.warning(code::BAD_SECRET, Some(value.span()), message, format!("chmod 600 {}", path.display()));
+    }
     match Identities::parse(secret.reveal()) {
         Ok(identities) => Some(Arc::new(identities)),
         Err(error) => {
@@ -269,7 +292,16 @@ mod tests {
     #[test]
     fn what_is_written_is_what_is_done() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("recording.key"), format!("# public key: age1…\n{KEY}\n")).unwrap();
+        let key = folder.path().join("recording.key");
+        std::fs::write(&key, format!("# public key: age1…\n{KEY}\n")).unwrap();
+        let rights = |mode| std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        rights(0o644);
+        let (found, _) = read(folder.path(), "directory = 'r'\nkey = { file = 'recording.key' }");
+        assert!(
+            matches!(&found[..], [("TG0110", text)] if text.contains("every user of this machine can read")),
+            "{found:?}"
+        );
+        rights(0o640);
         let all = "directory = 'r'\nformat = 'opus'\nkeep = '30d'\nkey = { file = 'recording.key' }\non_full = 'refuse_calls'";
         let (found, recording) = read(folder.path(), all);
         assert_eq!(found, []);

@@ -18,7 +18,8 @@ use super::cover::told;
 use super::data::DataDirectory;
 use super::diagnostic::{Findings, place};
 use super::draft::{
-    Draft, PlacedApi, PlacedApp, PlacedListen, PlacedMailbox, PlacedNumber, PlacedRoute, PlacedTrunk, Span, Texts,
+    Draft, PlacedApi, PlacedApp, PlacedListen, PlacedMailbox, PlacedNumber, PlacedRoute, PlacedTrunk, Sections, Span,
+    Texts,
 };
 use super::emergency;
 use super::keys::{self, Around};
@@ -84,8 +85,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let http_span = http.as_ref().and_then(|http| http.get("address")).map(Spanned::span);
     let has_token = http.as_ref().is_some_and(|http| http.get("token").is_some());
     let http = read_http(file, http.as_ref(), around, findings);
-    let said_by =
-        speech.as_ref().and_then(|section| speaking::read(section, &edge.local_networks, file.folder(), findings));
+    let said_by = speech.as_ref().and_then(|one| speaking::read(one, &edge.local_networks, file.folder(), findings));
     let trunks = trunks::read_all(&root, around, &edge, findings);
     let agents = root.get("agent").map(|value| agents::read(value, around, findings)).unwrap_or_default();
     let texts_to = sms::allowed(texts.as_ref(), findings);
@@ -104,6 +104,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         otel: otel.and_then(|section| otel::read(&section, around, findings)),
         hep: hep.and_then(|section| hep::read(&section, around, findings)),
         recognition: recognition.map(|section| recognition::read(&section, around, findings)),
+        sections: Sections { recording: recording.is_some(), transcription: transcription.is_some() },
         recording: recording.and_then(|section| recording::read(&section, (around, &sounds), findings)),
         transcription: transcription.and_then(|section| transcription::read(&section, around, findings)),
         log: read_log(log.as_ref(), around, findings),

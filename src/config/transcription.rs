@@ -71,7 +71,7 @@ pub(super) fn name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Opt
 
 /// Judges what only shows when the tables are seen together.
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
-    if let Some((_, span)) = draft.transcription.as_ref().filter(|_| draft.recording.is_none()) {
+    if let Some((_, span)) = draft.transcription.as_ref().filter(|_| !draft.sections.recording) {
         let message = "[transcription] is not used without [recording]";
         findings.warning(code::IDLE_PART, Some(span.clone()), message, ADD_RECORDING);
     }

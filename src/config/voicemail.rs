@@ -111,19 +111,19 @@ pub(super) fn notify(key: &str, value: &Value<'_>, findings: &mut Findings) -> O
         findings.error(code::BAD_WEBHOOK, value.span(), message, help);
         return None;
     }
-    webhook_url::read(key, value, findings)
+    webhook_url::read_of_receiver(key, value, findings)
 }
 
 /// Judges what only shows when the tables are seen together.
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     for placed in &draft.mailboxes {
         let name = &placed.mailbox.name;
-        if draft.recording.is_none() {
+        if !draft.sections.recording {
             let message = format!("voicemail {name} needs [recording]");
             findings.error(code::MISSING, placed.name.clone(), message, ADD_RECORDING);
         }
         if let Some(span) = placed.transcribe.as_ref().filter(|_| placed.mailbox.transcribe)
-            && draft.transcription.is_none()
+            && !draft.sections.transcription
         {
             let message = format!("`transcribe` of voicemail {name} needs [transcription]");
             let help = "add [transcription] with url = \"https://asr.example.com/v1/audio/transcriptions\"";
@@ -190,6 +190,14 @@ mod tests {
     }
 
     #[test]
+    fn a_section_with_a_mistake_is_not_said_to_be_missing() {
+        let all = "[recording]\ndirectory = 'hello.mp3'\n[transcription]\nurl = 'ftp://asr'\n[voicemail.front]\ntranscribe = true\n";
+        let (found, _) = read(&format!("{REST}record = true\n{all}"));
+        let codes: Vec<&str> = found.iter().map(|one| &one[..6]).collect();
+        assert_eq!(codes, ["TG0159", "TG0108"], "{found:#?}");
+    }
+
+    #[test]
     fn each_mistake_is_found_at_its_place() {
         let of = |keys: &str| format!("{REST}{RECORDING}[voicemail.front]\n{keys}\n");
         for (lines, expected) in [
@@ -209,6 +217,10 @@ mod tests {
             (of("max_length = 60"), "TG0109 8:14 `max_length` has no unit"),
             (of("silence = '0s'"), "TG0105 8:11 `silence` is out of range. use \"1s\" to \"1m\""),
             (of("notify = 'ftp://h/'"), "TG0154 8:10 `notify` is not a web address"),
+            (
+                of("notify = 'http://169.254.169.254/x'"),
+                "TG0154 8:10 `notify` can never be reached: 169.254.169.254 is a cloud metadata address. use the address",
+            ),
             (
                 of("transcribe = true"),
                 "TG0106 8:14 `transcribe` of voicemail front needs [transcription]. add [transcription] with",

@@ -89,6 +89,17 @@ pub(super) fn judge_reach(key: &str, text: &str, allow_private: bool, span: Span
     judge_by(&Reach { allow_private, ..Reach::default() }, key, text, span, findings);
 }
 
+/// Reads a URL of the operator's own receiver, and warns of an address that may never be connected to, such as a cloud's metadata service.
+pub(super) fn read_of_receiver(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+    let text = read(key, value, findings)?;
+    let reach = Reach { allow_private: true, ..Reach::default() };
+    if let Some(why) = Url::parse(&text).ok().and_then(|url| reach.judge_url(&url).err()) {
+        let message = format!("`{key}` can never be reached: {why}");
+        findings.warning(code::BAD_WEBHOOK, Some(value.span()), message, "use the address of your receiver");
+    }
+    Some(text)
+}
+
 /// Refuses a URL that these rules forbid.
 pub(super) fn judge_by(reach: &Reach, key: &str, text: &str, span: Span, findings: &mut Findings) {
     let Ok(url) = Url::parse(text) else { return };

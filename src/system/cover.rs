@@ -1,5 +1,6 @@
 //! Words of web services without the secrets of their address and token: some repeat them, and logs go further than the configuration.
 
+use trunkgate_call::numbers::mask;
 use url::Url;
 
 /// So many characters of a secret, one after the other, are hidden wherever they stand.
@@ -25,6 +26,75 @@ pub(crate) fn covered(what: &str, url: &str, token: Option<&str>) -> String {
         before = hidden;
     }
     covered
+}
+
+/// Returns words of a service with phone numbers masked as in logs, and without long quotations: services repeat what they were sent.
+pub(crate) fn without_call_data(what: &str) -> String {
+    let chars: Vec<char> = without_quotations(what).chars().collect();
+    let (mut shown, mut at) = (String::new(), 0);
+    while let Some(c) = chars.get(at) {
+        let length = number_at(chars.get(at..).unwrap_or_default());
+        let digits: String = chars.iter().skip(at).take(length).filter(|c| !SEPARATORS.contains(c)).collect();
+        if length == 0 {
+            shown.push(*c);
+            at += 1;
+        } else if digits.trim_start_matches('+').len() < NUMBER_DIGITS {
+            shown.extend(chars.iter().skip(at).take(length));
+            at += length;
+        } else {
+            shown.push_str(&mask(&digits));
+            at += length;
+        }
+    }
+    shown
+}
+
+/// So many digits are a number of a party.
+const NUMBER_DIGITS: usize = 7;
+/// Characters between the groups of a number.
+const SEPARATORS: [char; 4] = [' ', '-', '(', ')'];
+/// A longer quotation is hidden.
+const QUOTED_CHARACTERS: usize = 32;
+
+/// Returns the length of the number that a text begins with; 0: it begins with none.
+fn number_at(text: &[char]) -> usize {
+    let digits_at = |at: usize| text.iter().skip(at).take_while(|c| c.is_ascii_digit()).count();
+    let is_international = text.first() == Some(&'+');
+    let mut end = usize::from(is_international);
+    let first = digits_at(end);
+    if first == 0 {
+        return 0;
+    }
+    end += first;
+    loop {
+        let between = text.iter().skip(end).take(2).take_while(|c| SEPARATORS.contains(c)).count();
+        let next = digits_at(end + between);
+        // A code and a number are two.
+        let is_apart = text.get(end) == Some(&' ') && !is_international;
+        if between == 0 || next == 0 || is_apart {
+            return end;
+        }
+        end += between + next;
+    }
+}
+
+fn without_quotations(what: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = what;
+    while let Some(begin) = rest.find('"') {
+        let (before, quoted) = rest.split_at(begin + 1);
+        shown.push_str(before);
+        let Some(end) = quoted.find('"') else {
+            rest = quoted;
+            break;
+        };
+        let (inner, behind) = quoted.split_at(end);
+        shown.push_str(if inner.chars().count() > QUOTED_CHARACTERS { "…" } else { inner });
+        shown.push('"');
+        rest = behind.get(1..).unwrap_or_default();
+    }
+    shown.push_str(rest);
+    shown
 }
 
 fn secrets(url: &str, token: Option<&str>) -> Vec<Vec<char>> {
@@ -62,6 +132,24 @@ fn hide(text: &[char], secret: &[char], hidden: &mut [bool]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_and_what_was_said_are_not_repeated() {
+        for (what, shown) in [
+            ("cannot read: +14155550100 said hello", "cannot read: +1415****100 said hello"),
+            ("550 5.7.1 message from +1 (415) 555-0100 refused", "550 5.7.1 message from +1415****100 refused"),
+            ("no such user 4155550100", "no such user ****"),
+            ("550 415-555-0100 is spam", "550 **** is spam"),
+            (
+                "answered 429 Too Many Requests, 5000 of 6000 at 10.0.0.5:8443",
+                "answered 429 Too Many Requests, 5000 of 6000 at 10.0.0.5:8443",
+            ),
+            ("bad \"my card number is four one four one, call me\" in \"model\"", "bad \"…\" in \"model\""),
+            ("an open \"quotation", "an open \"quotation"),
+        ] {
+            assert_eq!(without_call_data(what), shown);
+        }
+    }
 
     #[test]
     fn no_piece_of_a_secret_is_told() {

@@ -1,9 +1,10 @@
 //! A problem that exists now: what harms calls, by which evidence, and what to do.
 
 use std::cmp::Reverse;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::{fmt, io};
 
+use nix::sys::statvfs::statvfs;
 use serde::Serialize;
 
 /// What a problem harms; the worst first.
@@ -222,10 +223,10 @@ impl Problem {
         Problem { command: Some(format!("trunkgate trace {sid}")), ..self }
     }
 
-    /// Adds how to see a full disk, where the failure is one.
+    /// Adds what would help against the failure, where that is known: of a full disk how to see it.
     pub(crate) fn caused_by(self, failure: &Failure) -> Problem {
-        match &failure.full {
-            Some(directory) => self.fixed_by(format!("free space on this disk: `df -h {}`", directory.display())),
+        match &failure.fix {
+            Some(fix) => self.fixed_by(fix),
             None => self,
         }
     }
@@ -235,8 +236,8 @@ impl Problem {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     what: String,
-    /// The directory on a disk without room.
-    full: Option<PathBuf>,
+    /// What would help, where that is known.
+    fix: Option<String>,
 }
 
 impl Failure {
@@ -245,20 +246,36 @@ impl Failure {
         let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
         // Who reads it stands elsewhere.
         let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
-        let full = (error.kind() == io::ErrorKind::StorageFull).then_some(directory);
-        Failure { what: error.to_string(), full }
+        let fix = (error.kind() == io::ErrorKind::StorageFull).then(|| fix_of_full(&directory));
+        Failure { what: error.to_string(), fix }
+    }
+
+    /// Returns the failure with what would help, unless that is known already.
+    pub(crate) fn fixed_by(self, fix: impl FnOnce() -> String) -> Failure {
+        Failure { fix: self.fix.or_else(|| Some(fix())), ..self }
     }
 }
 
 impl From<String> for Failure {
     fn from(what: String) -> Failure {
-        Failure { what, full: None }
+        Failure { what, fix: None }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
+    }
+}
+
+/// Returns what helps against a full disk: it lacks bytes, or files.
+fn fix_of_full(directory: &Path) -> String {
+    let there = directory.ancestors().find(|one| one.is_dir()).unwrap_or(directory);
+    match statvfs(there) {
+        Ok(disk) if disk.files() > 0 && disk.files_available() == 0 => {
+            format!("delete files on this disk, which takes no file more (inodes): `df -i {}`", directory.display())
+        }
+        Ok(_) | Err(_) => format!("free space on this disk: `df -h {}`", directory.display()),
     }
 }
 

@@ -1,9 +1,11 @@
 //! Words for each way in which TLS fails: what is wrong, and what to do. The library's own texts contain names of its types,
 //! so they are not printed.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use rustls::pki_types::UnixTime;
-use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
+use rustls::{AlertDescription, CertificateError, Error, OtherError, PeerIncompatible};
 use trunkgate_call::tls;
 
 /// Words of a remote party that answers, and not by TLS.
@@ -94,6 +96,46 @@ pub(crate) fn of(error: &Error) -> String {
     words.unwrap_or("TLS failed: compare with `openssl s_client -connect HOST:PORT`").to_owned()
 }
 
+/// A certificate from no issuer that is trusted, and of another name: of another server, or of one that poses as the right one.
+#[derive(Debug)]
+struct Foreign {
+    expected: String,
+    presented: Vec<String>,
+}
+
+impl std::fmt::Display for Foreign {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Foreign { expected, presented } = self;
+        let names: Vec<&str> = presented.iter().map(|one| bare(one)).collect();
+        let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
+        write!(f, "is not valid for name {expected}, it names {names}, and {FOREIGN}")
+    }
+}
+
+impl std::error::Error for Foreign {}
+
+/// Words of a certificate that must not be trusted for what it says of itself.
+const FOREIGN: &str = "no trusted issuer vouches for it: another server answers, or one that poses as it; check address and DNS, and trust no certificate before \
+                       you have compared it with its operator's";
+
+/// Returns the error of a certificate that is not trusted and has another name: where trusting it would be the advice, the name comes first.
+pub(crate) fn of_foreign(fault: Error, of_name: Error) -> Error {
+    let is_untrusted = match &fault {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
+        Error::InvalidCertificate(CertificateError::Other(other)) => {
+            matches!(other.0.downcast_ref(), Some(webpki::Error::UnknownIssuer | webpki::Error::CaUsedAsEndEntity))
+        }
+        _ => false,
+    };
+    match of_name {
+        Error::InvalidCertificate(CertificateError::NotValidForNameContext { expected, presented }) if is_untrusted => {
+            let foreign = Foreign { expected: expected.to_str().into_owned(), presented };
+            CertificateError::Other(OtherError(Arc::new(foreign))).into()
+        }
+        _ => fault,
+    }
+}
+
 /// Returns what is wrong with a certificate, which the sentence names by `subject`.
 pub(crate) fn of_certificate(subject: &str, fault: &CertificateError) -> String {
     use CertificateError as C;
@@ -112,6 +154,11 @@ pub(crate) fn of_certificate(subject: &str, fault: &CertificateError) -> String 
     }
     if let C::ExpiredContext { not_after, .. } = fault {
         return format!("{subject} {EXPIRED_ON}{}", on(*not_after));
+    }
+    if let C::Other(other) = fault
+        && let Some(foreign) = other.0.downcast_ref::<Foreign>()
+    {
+        return format!("{subject} {foreign}");
     }
     if let C::Other(other) = fault {
         let words = other.0.downcast_ref().map_or(OTHER, of_chain);
@@ -346,10 +393,8 @@ fn bare(presented: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use rustls::pki_types::ServerName;
-    use rustls::{InconsistentKeys, InvalidMessage, OtherError, PeerMisbehaved};
+    use rustls::{InconsistentKeys, InvalidMessage, PeerMisbehaved};
 
     use super::*;
 
@@ -379,6 +424,25 @@ mod tests {
         );
         assert!(fix(&Error::AlertReceived(AlertDescription::HandshakeFailure)).contains("openssl s_client"));
         assert_eq!(fix_of_trunk("192.0.2.1:5060: no answer to OPTIONS", "alpha"), None);
+    }
+
+    #[test]
+    fn a_strangers_certificate_of_another_name_is_said_to_be_that_and_never_to_be_trusted() {
+        let of_name = || {
+            let expected = ServerName::try_from("mail.example").unwrap();
+            let presented = vec!["DnsName(\"wrong.example\")".to_owned()];
+            Error::from(CertificateError::NotValidForNameContext { expected, presented })
+        };
+        for fault in [of_webpki(webpki::Error::CaUsedAsEndEntity), CertificateError::UnknownIssuer.into()] {
+            let words = of(&of_foreign(fault, of_name()));
+            let begins =
+                "its certificate is not valid for name mail.example, it names wrong.example, and no trusted issuer";
+            assert!(words.starts_with(begins) && !words.contains("`ca`"), "{words}");
+            let fix = fix_of_trunk(&format!("192.0.2.1:5061: TLS failed: {words}"), "alpha").unwrap();
+            assert!(fix.starts_with("check the address in `peers` of [trunk.alpha]"), "{fix}");
+        }
+        let expired = of(&of_foreign(CertificateError::Expired.into(), of_name()));
+        assert!(expired.contains("expired"), "{expired}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Turns of hosts: requests to many hosts share a number of places, of which one host has some. A host that has something ready and room for
-//! it takes its turn after the others, so that one with much, or one that hangs, leaves places to them.
+//! it takes its turn after the others, so that one with much, or one that hangs, leaves places to them. So do the receivers of one host: what
+//! is ready for a receiver has the round after the one before it, and those of a round come before those of the next.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -15,14 +16,59 @@ pub(crate) struct Turns<T> {
     last: u64,
 }
 
+/// One receiver of a host: a name, and whether it is asked again.
+pub(crate) type Receiver = (Arc<str>, bool);
+
+/// Place in the order of a host: the round of its receiver, and the number of what is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Turn {
+    round: u64,
+    number: u64,
+}
+
 /// A host that has something ready or under way.
 #[derive(Debug)]
 struct Host<T> {
-    /// In the order in which it became ready.
-    ready: BTreeMap<u64, T>,
+    ready: BTreeMap<Turn, (Receiver, T)>,
+    /// Receivers that have something ready: how much, and the round of what comes next.
+    receivers: HashMap<Receiver, (usize, u64)>,
+    /// The round of what was taken last.
+    round: u64,
     under_way: usize,
     most: usize,
     has_turn: bool,
+}
+
+impl<T> Host<T> {
+    fn new(most: usize) -> Host<T> {
+        Host { ready: BTreeMap::new(), receivers: HashMap::new(), round: 0, under_way: 0, most, has_turn: false }
+    }
+
+    fn put(&mut self, receiver: &Receiver, number: u64, item: T) -> Turn {
+        let (ready, next) = self.receivers.entry(receiver.clone()).or_insert((0, self.round));
+        let round = self.round.max(*next);
+        (*ready, *next) = (*ready + 1, round + 1);
+        let turn = Turn { round, number };
+        self.ready.insert(turn, (receiver.clone(), item));
+        turn
+    }
+
+    fn take(&mut self, turn: Turn) -> Option<T> {
+        let (receiver, item) = self.ready.remove(&turn)?;
+        if let Some((ready, _)) = self.receivers.get_mut(&receiver) {
+            *ready -= 1;
+            if *ready == 0 {
+                self.receivers.remove(&receiver);
+            }
+        }
+        Some(item)
+    }
+
+    fn take_first(&mut self) -> Option<T> {
+        let turn = self.ready.first_key_value().map(|(turn, _)| *turn)?;
+        self.round = turn.round;
+        self.take(turn)
+    }
 }
 
 impl<T> Turns<T> {
@@ -31,21 +77,20 @@ impl<T> Turns<T> {
         Turns { most, hosts: HashMap::new(), turns: VecDeque::new(), under_way: 0, last: 0 }
     }
 
-    /// Adds what is ready for a host, which may have `most` under way. Returns its number.
-    pub(crate) fn put(&mut self, name: &Arc<str>, most: usize, item: T) -> u64 {
+    /// Adds what is ready for a receiver of a host, which may have `most` under way. Returns its turn.
+    pub(crate) fn put(&mut self, name: &Arc<str>, most: usize, receiver: &Receiver, item: T) -> Turn {
         self.last += 1;
-        let new = || Host { ready: BTreeMap::new(), under_way: 0, most, has_turn: false };
-        let host = self.hosts.entry(Arc::clone(name)).or_insert_with(new);
+        let host = self.hosts.entry(Arc::clone(name)).or_insert_with(|| Host::new(most));
         host.most = most;
-        host.ready.insert(self.last, item);
+        let turn = host.put(receiver, self.last, item);
         self.settle(name);
-        self.last
+        turn
     }
 
-    /// Takes what is ready back, by its number.
-    pub(crate) fn take_back(&mut self, name: &Arc<str>, number: u64) {
+    /// Takes what is ready back, by its turn.
+    pub(crate) fn take_back(&mut self, name: &Arc<str>, turn: Turn) {
         if let Some(host) = self.hosts.get_mut(name) {
-            host.ready.remove(&number);
+            host.take(turn);
             self.settle(name);
         }
     }
@@ -56,14 +101,14 @@ impl<T> Turns<T> {
             let name = self.turns.pop_front()?;
             let Some(host) = self.hosts.get_mut(&name) else { continue };
             host.has_turn = false;
-            let next = if host.under_way < host.most { host.ready.pop_first() } else { None };
+            let next = if host.under_way < host.most { host.take_first() } else { None };
             if next.is_some() {
                 host.under_way += 1;
                 self.under_way += 1;
             }
             self.settle(&name);
-            if let Some((_, item)) = next {
-                return Some(item);
+            if next.is_some() {
+                return next;
             }
         }
         None
@@ -100,6 +145,10 @@ impl<T> Turns<T> {
 mod tests {
     use super::*;
 
+    fn one() -> Receiver {
+        ("one".into(), false)
+    }
+
     fn all(turns: &mut Turns<u32>) -> Vec<u32> {
         std::iter::from_fn(|| turns.next()).collect()
     }
@@ -109,7 +158,7 @@ mod tests {
         let mut turns = Turns::new(6);
         let (hung, good): (Arc<str>, Arc<str>) = ("hung:1".into(), "good:1".into());
         for (host, ready) in [(&hung, 0..10), (&good, 10..13)] {
-            ready.for_each(|n| _ = turns.put(host, 3, n));
+            ready.for_each(|n| _ = turns.put(host, 3, &one(), n));
         }
         assert_eq!(all(&mut turns), [0, 10, 1, 11, 2, 12]);
         turns.over(&good, 3);
@@ -122,10 +171,27 @@ mod tests {
     }
 
     #[test]
+    fn receivers_of_a_host_take_turns() {
+        let (mut turns, host) = (Turns::new(100), Arc::<str>::from("h:1"));
+        let [hung, good]: [Receiver; 2] = [("hung".into(), false), ("good".into(), false)];
+        (0..50).for_each(|n| _ = turns.put(&host, 2, &hung, n));
+        assert_eq!(all(&mut turns), [0, 1]);
+        (50..53).for_each(|n| _ = turns.put(&host, 2, &good, n));
+        let again: Receiver = ("hung".into(), true);
+        turns.put(&host, 2, &again, 53);
+        let mut order = Vec::new();
+        for _ in 0..7 {
+            turns.over(&host, 2);
+            order.extend(all(&mut turns));
+        }
+        assert_eq!(order, [50, 53, 2, 51, 3, 52, 4], "each has its turn, however much waits for the other");
+    }
+
+    #[test]
     fn places_are_bounded_and_what_is_taken_back_does_not_come() {
         let mut turns = Turns::new(2);
         let hosts: Vec<Arc<str>> = (0..4).map(|n| format!("{n}").into()).collect();
-        let numbers: Vec<u64> = hosts.iter().zip(0..).map(|(host, n)| turns.put(host, 8, n)).collect();
+        let numbers: Vec<Turn> = hosts.iter().zip(0..).map(|(host, n)| turns.put(host, 8, &one(), n)).collect();
         turns.take_back(&hosts[1], numbers[1]);
         assert_eq!(all(&mut turns), [0, 2]);
         turns.over(&hosts[0], 8);

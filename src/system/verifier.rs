@@ -12,6 +12,7 @@ use webpki::KeyUsage;
 
 use crate::limits::CERTIFICATE_BYTES;
 use crate::system::certificates::{Trust, carries, provider};
+use crate::system::tls_words;
 
 /// Far ends that we connect to.
 #[derive(Debug)]
@@ -49,13 +50,14 @@ impl ServerCertVerifier for Servers {
         if self.itself.as_ref().is_some_and(|itself| itself == own) {
             return Ok(ServerCertVerified::assertion());
         }
-        trust.judge(own, others, KeyUsage::server_auth(), now)?;
         let named = carries(own, &host.to_str()) || self.names.iter().any(|name| carries(own, name));
-        if !named {
-            // Says which names it has instead.
-            verify_server_name(&ParsedCertificate::try_from(own)?, host)?;
+        // Says which names it has instead.
+        let named = if named { Ok(()) } else { verify_server_name(&ParsedCertificate::try_from(own)?, host) };
+        match (trust.judge(own, others, KeyUsage::server_auth(), now), named) {
+            (Err(fault), Err(of_name)) => Err(tls_words::of_foreign(fault, of_name)),
+            (Err(fault), Ok(())) => Err(fault),
+            (Ok(()), named) => named.map(|()| ServerCertVerified::assertion()),
         }
-        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

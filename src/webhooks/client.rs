@@ -143,6 +143,10 @@ impl Client {
                     let status = answer.status;
                     Fault::new(Kind::Status(status), format!("the application answered {status}")).with(answer)
                 }
+                // The URL that was asked for first leads there.
+                Err(fault) if redirects > 0 => {
+                    Fault { what: format!("redirected to {}: {}", hop.target.shown(), fault.what), ..fault }
+                }
                 Err(fault) => fault,
             };
             if retries == 0 || !fault.is_retried(policy) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::support::calls::{Call, Phone, Speaking};
 use crate::support::sip::{Party, field};
-use crate::support::{Process, config, until, whole_lines};
+use crate::support::{Process, config, finish, until, whole_lines};
 use serde_json::{Value, json};
 
 /// What each side says throughout.
@@ -275,4 +275,10 @@ fn a_call_that_has_to_be_recorded_ends_where_every_server_refuses() {
     );
     let problem = record["siprec"][0]["problem"].as_str().unwrap();
     assert!(problem.contains("488"), "{problem}");
+    let status = finish(&["status", "--check", "--url", &edge.url()]);
+    let text = String::from_utf8(status.stdout).unwrap();
+    assert_eq!(status.status.code(), Some(1), "{text}");
+    let said = "no recording server of [siprec.vault] recorded 1 of 1 calls of the last hour, which were ended: ";
+    assert!(text.contains(said) && text.contains("agree `codecs` and `srtp` of [siprec.vault]"), "{text}");
+    assert_eq!(edge.metric("trunkgate_siprec_failing{siprec=\"vault\"}"), 1.0);
 }

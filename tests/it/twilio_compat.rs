@@ -35,7 +35,7 @@ fn vouched_for() -> Rig {
 /// Path below the account with SIDs that are none.
 fn path_of(operation: &str) -> String {
     let path = operation.replacen("{AC}", SID, 1);
-    let path = ["CA", "CF", "PN", "SM", "SK", "MZ", "RE"]
+    let path = ["CA", "CF", "PN", "SM", "SK", "MZ", "RE", "GT"]
         .iter()
         .fold(path, |path, kind| path.replace(&format!("{{{kind}}}"), &format!("{kind}{}", "0".repeat(32))));
     // The list of accounts has no account in its path.
@@ -49,6 +49,7 @@ fn base(operation: &Operation) -> &'static [(&'static str, &'static str)] {
         ("POST", "{AC}/Calls.json") => &[("Twiml", "<Response/>")],
         ("POST", "{AC}/Calls/{CA}/Streams.json") => &[("Url", "wss://bot.example.com/")],
         ("POST", "{AC}/Calls/{CA}/Streams/{MZ}.json") => &[("Status", "stopped")],
+        ("POST", "{AC}/Calls/{CA}/Transcriptions/{GT}.json") => &[("Status", "stopped")],
         ("POST", "{AC}/Calls/{CA}/Recordings/{RE}.json") => &[("Status", "paused")],
         ("POST", "{AC}/Messages.json") => &[("To", THEIRS), ("From", OURS), ("Body", "Hello")],
         _ => &[],
@@ -174,6 +175,42 @@ fn fields_of_calls_streams_and_the_account_are_those_of_the_page() {
         page.as_object_mut().unwrap().remove("calls").unwrap();
     }
     is_as_on_the_page("page", &pages);
+}
+
+#[test]
+fn a_live_transcription_is_started_and_stopped_by_its_name_or_sid() {
+    // It takes the connection, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let recognition = format!("[recognition]\nurl = \"ws://{}/\"\n", silent.local_addr().unwrap());
+    let rig = Rig::new(&format!("requests_per_second = 0\n{recognition}"));
+    let _call = Call::set_up(&rig.edge, "heard", &rig.caller, &rig.callee);
+    let of_call = format!("Calls/{}/Transcriptions", rig.edge.sid());
+    let named = rig.post(&format!("{of_call}.json"), "Name=support&Track=inbound_track&PartialResults=true");
+    let nameless = rig.post(&format!("{of_call}.json"), "LanguageCode=de-DE&Hints=sales%2Csupport");
+    is_as_on_the_page("live transcription", &[named.clone(), nameless.clone()]);
+    assert_eq!((&named["status"], &named["name"]), (&json!("in-progress"), &json!("support")));
+    assert!(named["sid"].as_str().unwrap().starts_with("GT"), "{named}");
+    let refused = |below: &str, body: &str| {
+        let (status, answer) = rig.ask("POST", &format!("{of_call}{below}.json"), body);
+        (status, answer["code"].as_u64().unwrap())
+    };
+    assert_eq!(refused("", "Name=support"), (400, 20_001), "the name is taken");
+    assert_eq!(refused("", "Track=all"), (400, 20_001));
+    assert_eq!(refused("", "StatusCallbackUrl=ftp%3A%2F%2Fh"), (400, 21_205));
+    assert_eq!(refused("", "IntelligenceService=GA1"), (501, 20_501));
+    assert_eq!(refused("/support", "Status=paused"), (400, 20_001));
+    assert_eq!(refused("/other", "Status=stopped"), (404, 20_404));
+    let stopped = rig.post(&format!("{of_call}/support.json"), "Status=stopped");
+    assert_eq!((&stopped["sid"], &stopped["status"]), (&named["sid"], &json!("stopped")));
+    let by_sid = format!("{of_call}/{}.json", nameless["sid"].as_str().unwrap());
+    assert_eq!(rig.post(&by_sid, "Status=stopped")["status"], "stopped");
+    assert_eq!(rig.ask("POST", &by_sid, "Status=stopped").0, 404, "it is over");
+    let without = self::rig();
+    let _call = Call::set_up(&without.edge, "unheard", &without.caller, &without.callee);
+    let path = format!("Calls/{}/Transcriptions.json", without.edge.sid());
+    let (status, answer) = without.ask("POST", &path, "");
+    assert_eq!((status, &answer["code"]), (400, &json!(21_220)), "{answer}");
+    assert!(answer["message"].as_str().unwrap().contains("[recognition]"), "{answer}");
 }
 
 #[test]

@@ -52,6 +52,16 @@ fn is_new_until_heard(rig: &Rig, sid: &str) {
     assert_eq!(heard("/v1/voicemail/front/heard?id=RE1").0, 400);
     assert_eq!(rig.edge.get(&format!("/v1/recordings/{sid}/peaks")).0, 200);
     assert_eq!(rig.edge.json("/v1/voicemail"), counts(1, 0), "a picture of it is not heard");
+    let audio = format!("{}/v1/recordings/{sid}/audio", rig.edge.url());
+    for (method, range, expected) in [
+        ("HEAD", "bytes=0-", 206),
+        ("GET", "bytes=99999999-", 416),
+        ("GET", "bytes=0-0", 206),
+        ("GET", "bytes=0-1023", 206),
+    ] {
+        assert_eq!(http_with_headers(method, &audio, &[("Range", range)], "").0, expected, "{method} {range}");
+        assert_eq!(rig.edge.json("/v1/voicemail"), counts(1, 0), "{method} {range} is no listener");
+    }
     assert_eq!(http_with_headers("GET", &format!("{}/v1/recordings/{sid}/audio", rig.edge.url()), &[], "").0, 200);
     assert_eq!(rig.edge.json("/v1/voicemail"), counts(0, 1));
     assert!(list(rig, "front")[0]["heard_at"].is_string());

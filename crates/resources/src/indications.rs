@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use trunkgate_route::{Mailbox, Table};
-use trunkgate_sip::{Answer, Body, ClientId, DialogId, Extra, HeaderName, Message, Party, Transport};
+use trunkgate_sip::{Answer, Body, ClientId, DialogId, Extra, HeaderName, Message, Party, Scheme, Transport, Uri};
 
-use crate::limits::{MWI_EVENT_ID_BYTES, MWI_LEAST_SECONDS, MWI_SECONDS};
+use crate::limits::{MWI_BURST, MWI_BURST_MILLISECONDS, MWI_EVENT_ID_BYTES, MWI_LEAST_SECONDS, MWI_SECONDS};
 use crate::sip::extra;
 
 /// The event package (RFC 3842 §3.1).
@@ -69,6 +69,9 @@ impl Subscribe {
         if id.as_ref().is_some_and(|id| !is_token(id)) {
             return Err(refused(400, Vec::new()));
         }
+        if !leads_back(request) {
+            return Err(refused(400, Vec::new()));
+        }
         if !accepts(request) {
             return Err(refused(406, vec![extra("Accept", CONTENT_TYPE)]));
         }
@@ -91,6 +94,14 @@ pub(crate) fn refused(code: u16, headers: Vec<Extra>) -> Box<Answer> {
 fn is_token(text: &str) -> bool {
     let is_of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte);
     !text.is_empty() && text.len() <= MWI_EVENT_ID_BYTES && text.bytes().all(is_of_token)
+}
+
+/// Whether NOTIFYs can be sent to where a request asks for them: its Contact is the URI of a device (RFC 6665 §4.1.2.1).
+fn leads_back(request: &Message) -> bool {
+    let contacts = request.addresses(HeaderName::Contact);
+    let is_device = |uri: Option<Uri<'_>>| uri.is_some_and(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips));
+    let written = request.header_str(HeaderName::Contact).is_some_and(|text| !text.trim().is_empty());
+    !written || !contacts.is_empty() && contacts.iter().all(|contact| is_device(Uri::parse(contact.uri)))
 }
 
 /// Whether a request takes the bodies of the package: without Accept it does (RFC 3842 §3.5).
@@ -193,8 +204,14 @@ pub struct Indications {
     pub(crate) lamps: BTreeMap<LampKey, Lamp>,
     pub(crate) asked: HashMap<ClientId, Owner>,
     pub(crate) due: BTreeSet<(Instant, Owner)>,
+    /// Subscribers that are to be notified, a burst at a time.
+    queued: VecDeque<DialogId>,
+    /// When the next burst may leave.
+    burst: Option<Instant>,
     /// The time of the last line about a subscription in the log.
     logged: Option<Instant>,
+    /// The time of the last line about one that ended by a failure.
+    warned: Option<Instant>,
 }
 
 impl Indications {
@@ -210,7 +227,25 @@ impl Indications {
 
     /// Returns the earliest deadline.
     pub fn next(&self) -> Option<Instant> {
-        self.due.first().map(|(at, _)| *at)
+        let burst = self.burst.filter(|_| !self.queued.is_empty());
+        self.due.first().map(|(at, _)| *at).into_iter().chain(burst).min()
+    }
+
+    /// Has subscribers notified, as many at once as a burst has.
+    pub(crate) fn queue(&mut self, dialogs: impl IntoIterator<Item = DialogId>) {
+        self.queued.extend(dialogs);
+    }
+
+    /// Takes the subscribers that may be notified now.
+    pub(crate) fn next_burst(&mut self, now: Instant) -> Vec<DialogId> {
+        if self.queued.is_empty() || self.burst.is_some_and(|at| now < at) {
+            return Vec::new();
+        }
+        let burst: Vec<DialogId> = self.queued.drain(..self.queued.len().min(MWI_BURST)).collect();
+        if burst.len() == MWI_BURST {
+            self.burst = Some(now + Duration::from_millis(MWI_BURST_MILLISECONDS));
+        }
+        burst
     }
 
     /// Returns the number of subscriptions.
@@ -223,6 +258,15 @@ impl Indications {
         let may = self.logged.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1));
         if may {
             self.logged = Some(now);
+        }
+        may
+    }
+
+    /// Whether a subscription that ended by a failure may be logged: one a second.
+    pub(crate) fn may_warn(&mut self, now: Instant) -> bool {
+        let may = self.warned.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1));
+        if may {
+            self.warned = Some(now);
         }
         may
     }
@@ -335,6 +379,9 @@ mod tests {
             ("Event: message-summary.winfo\r\n", Err(489)),
             ("Event: message-summary;id=\r\n", Err(400)),
             ("Event: message-summary\r\nExpires: 1\r\n", Err(423)),
+            ("Event: message-summary\r\nContact: *\r\n", Err(400)),
+            ("Event: message-summary\r\nContact: <tel:+14155550100>\r\n", Err(400)),
+            ("Event: message-summary\r\nContact: <sips:a@192.0.2.2>\r\n", taken(None, 3_600)),
             ("Event: message-summary\r\nAccept: application/pidf+xml\r\n", Err(406)),
         ] {
             assert_eq!(subscribe(lines), expected, "{lines}");

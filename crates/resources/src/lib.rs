@@ -33,6 +33,7 @@ pub mod quotas;
 pub mod random;
 pub mod recent;
 pub mod recognition;
+mod recorders;
 pub mod recording;
 mod recovery;
 pub mod register;

@@ -185,6 +185,14 @@ pub const SIPREC_UDP_BYTES: usize = 1_300;
 pub const SIPREC_ATTEMPTS: usize = 16;
 /// A recording server answers within this time, or the next one is asked, in seconds. Ours: it need not ring.
 pub const SIPREC_ANSWER_SECONDS: u64 = 10;
+/// NOTIFYs of waiting messages that leave at once in subscriptions …
+pub const MWI_BURST: usize = 50;
+/// … and the time until the next so many.
+pub const MWI_BURST_MILLISECONDS: u64 = 100;
+/// Recordings in a row that no server of a group took after which calls that have to be recorded are refused.
+pub const SIPREC_FAILED_IN_ROW: u32 = 3;
+/// One of these calls is let through in so many seconds, to see whether a server takes recordings again.
+pub const SIPREC_TRIAL_SECONDS: u64 = 30;
 /// Keys that one request may press towards a caller, as many as an agent's message.
 pub const KEYS_PER_REQUEST: usize = 64;
 /// A worker tells that an agent's socket is not open within this time after its `connect_timeout`, in seconds; past it

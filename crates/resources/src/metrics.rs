@@ -86,6 +86,8 @@ pub struct SiprecMetrics {
     pub sessions: BTreeMap<Arc<str>, u64>,
     /// (trunk, result)
     pub results: BTreeMap<(Arc<str>, &'static str), u64>,
+    /// Gauge: whether no server recorded the latest call.
+    pub failing: BTreeMap<Arc<str>, bool>,
 }
 
 impl SiprecMetrics {
@@ -98,6 +100,9 @@ impl SiprecMetrics {
     /// Counts a result.
     pub fn count(&mut self, trunk: &Arc<str>, result: &'static str) {
         *self.results.entry((Arc::clone(trunk), result)).or_default() += 1;
+        if matches!(result, "recorded" | "failed") {
+            self.failing.insert(Arc::clone(trunk), result == "failed");
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::key::{Branch, CallKey};
 use crate::limits::{
     HEARD_AGAIN, LET_DOWN_KEPT, LET_DOWN_SECONDS, LET_DOWN_TIMES, OVERSIZE_TOLD_EVERY, PACED_ADDRESSES, PROBE_SECONDS,
 };
+use crate::recorders::Recorders;
 use crate::rejections::{FinalResponse, Rejections};
 use crate::sound::Sound;
 use crate::unreached::{Unreached, UnreachedCall};
@@ -72,6 +73,8 @@ struct TrunkState {
     faults: Faults,
     /// Calls that it has answered or rejected.
     rejections: Rejections,
+    /// Recordings that it was asked for, where it is a group of recording servers.
+    recorders: Recorders,
     /// When an INVITE that is too long for UDP was logged last.
     oversize_told: Option<Instant>,
 }
@@ -136,6 +139,7 @@ impl TrunkState {
             sound: Sound::default(),
             faults: Faults::default(),
             rejections: Rejections::default(),
+            recorders: Recorders::default(),
             oversize_told: None,
         }
     }
@@ -220,6 +224,7 @@ impl Trunks {
             }
             if concerned.calls.contains(name) {
                 state.rejections.withdraw();
+                state.recorders.withdraw();
             }
         }
     }
@@ -450,6 +455,25 @@ impl Trunks {
         }
     }
 
+    /// Notes that a server of a group records a call.
+    pub fn recorded(&mut self, now: Instant, name: &str) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.recorders.taken(now);
+        }
+    }
+
+    /// Notes that no server of a group records a call. `why`: what the last one said.
+    pub fn not_recorded(&mut self, now: Instant, name: &str, why: &str, sid: &str) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.recorders.failed(now, why, sid);
+        }
+    }
+
+    /// Returns why no call that a group has to record is taken now: its servers refused the last ones.
+    pub fn refuses_recording(&mut self, now: Instant, name: &str) -> Option<&str> {
+        self.by_name.get_mut(name)?.recorders.refuse(now)
+    }
+
     /// Forgets what went wrong last where it was that this address did not answer.
     pub fn answers_again(&mut self, name: &str, address: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
@@ -510,6 +534,7 @@ impl Trunks {
             stopped: state.and_then(|state| state.fault(now, Kind::Stopped)),
             unsent: state.and_then(|state| state.fault(now, Kind::Unsent)),
             quality: state.and_then(|state| state.sound.view(now)),
+            unrecorded: state.and_then(|state| state.recorders.view(now)),
             peers,
             registration: None,
             phones: None,

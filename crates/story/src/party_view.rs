@@ -209,6 +209,9 @@ pub struct TrunkView {
     /// How its audio sounded in calls that ended in the last hour; absent where no score is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quality: Option<TrunkQuality>,
+    /// Recordings that no server of a group took, where there were some in the last hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unrecorded: Option<FailedRecordings>,
     /// Peers in the order of the file.
     pub peers: Vec<PeerView>,
     /// Our registration with it, where it has one.
@@ -217,6 +220,27 @@ pub struct TrunkView {
     /// The phones that have registered here, the newest first; `None` where none may.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phones: Option<Vec<PhoneView>>,
+}
+
+/// Recordings that a group of recording servers (`[siprec.NAME]`) was asked for in the last hour.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailedRecordings {
+    /// How many calls no server took, or kept …
+    pub failed: u64,
+    /// … of so many.
+    pub of: u64,
+    /// The same of the last five minutes.
+    pub recent: Recent,
+    /// Whether they may fail still: not three in a row were taken since.
+    pub still: bool,
+    /// How many in a row were taken since.
+    pub good_since: u64,
+    /// Whether calls that have to be recorded are refused before their answer.
+    pub refusing: bool,
+    /// What the last server said.
+    pub cause: String,
+    /// The call in which it did.
+    pub last_sid: String,
 }
 
 /// The audio that a trunk's parties sent in answered calls that ended in the last hour.

@@ -270,10 +270,12 @@ reasons! {
     RecordingUnavailable {
         slug: "recording_unavailable",
         sentence: "the call cannot be recorded",
-        cause: "Its route has `record = true`, the disk takes no recordings, and `[recording] on_full` is `refuse_calls`. Emergency calls are not \
-             refused for this. Of a target `voicemail:NAME`: messages cannot be recorded, and calls go to the next target.",
-        fix: Some("free space in the directory of recordings or repair its disk: `trunkgate status` names the error; `on_full = \"continue\"` accepts \
-                 such calls unrecorded"),
+        cause: "Its route has `record = true`, the disk takes no recordings, and `[recording] on_full` is `refuse_calls`; or its route has `siprec` \
+             with `required = true`, and the recording servers of [siprec.NAME] are down, refused the last 3 calls (503 before the answer), or \
+             refused or ended the recording of this one (BYE). Emergency calls are not refused for this. Of a target `voicemail:NAME`: \
+             messages cannot be recorded, and calls go to the next target.",
+        fix: Some("`trunkgate status` names the error of the disk or of the recording servers (siprec): free space in the directory of recordings, or have the \
+                 servers take calls; unrecorded calls are accepted with `on_full = \"continue\"` and `required = false`, messages of mailboxes are not"),
         q850: 42,
         outcome: "refused",
     }

@@ -4,7 +4,7 @@
 pub const ITS_TRUNK: &str = "[trunk.NAME]";
 
 /// Words and what helps; the first that stand in the error count.
-const FIXES: [(&[&str], &str); 7] = [
+const FIXES: [(&[&str], &str); 8] = [
     (
         &["has expired", "expired on "],
         "its operator has to renew it: it is the certificate of the remote party. Until then `tls = { verify = false }` in [trunk.NAME] and \
@@ -21,6 +21,10 @@ const FIXES: [(&[&str], &str); 7] = [
     (
         &["(CA:TRUE)"],
         "compare its fingerprint with its operator, then add exactly this certificate to `ca` of [trunk.NAME]; better, have the server use one that is no CA",
+    ),
+    (
+        &["another server answers"],
+        "check the address in `peers` of [trunk.NAME] and its DNS: another server answers there, or one that poses as it",
     ),
     (
         &["is not valid for"],

@@ -60,6 +60,13 @@ impl Error {
         Error::new(StatusCode::SERVICE_UNAVAILABLE, 20_503, message)
     }
 
+    /// The audio of a recording cannot be read (20503).
+    pub(super) fn unreadable(sid: &str, why: &dyn std::fmt::Display) -> Error {
+        tracing::error!(reason = "recording_failed", "the audio of {sid} is not sent: {why}");
+        let message = "The audio of the recording cannot be read; the log of the edge has the cause";
+        Error::new(StatusCode::SERVICE_UNAVAILABLE, 20_503, message)
+    }
+
     /// The resource has no such method (20004).
     pub(super) fn method(method: &str, path: &str) -> Error {
         let message = format!("Method not allowed: {} does not take {}", shown(path), shown(method));

@@ -40,6 +40,7 @@ mod create;
 mod delivery;
 mod error;
 mod keys;
+mod live_transcriptions;
 mod log;
 mod messages;
 mod numbers;
@@ -310,6 +311,13 @@ async fn answer(cx: &Asked<'_>, request: &Parts, parameters: Parameters) -> Resu
             streams::stop(cx, sid, stream, parameters).await
         }
         [Some("Accounts"), Some(_), Some("Calls"), Some(_), Some("Streams"), _] => wrong_method(),
+        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), Some("Transcriptions"), None] if posts => {
+            return live_transcriptions::start(cx, sid, parameters).await.map(Answer::Created);
+        }
+        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), Some("Transcriptions"), Some(which)] if posts => {
+            live_transcriptions::stop(cx, sid, which, parameters).await
+        }
+        [Some("Accounts"), Some(_), Some("Calls"), Some(_), Some("Transcriptions"), _] => wrong_method(),
         [Some("Accounts"), Some(_), Some("Calls"), Some(sid), Some("Recordings"), recording] => {
             let named = (recording, below);
             return call_recordings::answer(cx, (method, headers), sid, named, parameters).await;
@@ -325,9 +333,7 @@ async fn answer(cx: &Asked<'_>, request: &Parts, parameters: Parameters) -> Resu
             let named = Named { call: None, recording, below };
             return recordings::answer(cx, (method, headers), named, parameters).await;
         }
-        [Some("Accounts"), Some(_), Some("Calls"), Some(_), Some(list), _]
-            if LATER.contains(&list) || list == "Transcriptions" =>
-        {
+        [Some("Accounts"), Some(_), Some("Calls"), Some(_), Some(list), _] if LATER.contains(&list) => {
             Err(Error::later(&format!("Calls/{{sid}}/{list}")))
         }
         [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), None, ..] if reads => numbers::list(cx, parameters),

@@ -170,9 +170,13 @@ async fn audio(cx: &Asked<'_>, name: &str, headers: &HeaderMap, mut parameters: 
         Some(Ok(opened)) => opened,
         None | Some(Err(NotOpened::Absent | NotOpened::Deleted)) => return Err(Error::not_found(cx.path)),
         Some(Err(NotOpened::InProgress)) => return Err(Error::not_recorded_yet()),
-        Some(Err(why @ (NotOpened::NoKey | NotOpened::Refused(_) | NotOpened::Io(_)))) => {
-            return Err(Error::store(&io::Error::other(why.to_string())));
-        }
+        Some(Err(
+            why @ (NotOpened::Incomplete(_)
+            | NotOpened::Cut { .. }
+            | NotOpened::NoKey
+            | NotOpened::Refused(_)
+            | NotOpened::Io(_)),
+        )) => return Err(Error::unreadable(sid, &why)),
     };
     if channels.is_some_and(|wanted| wanted != usize::from(entry.channels)) {
         let message = format!("RequestedChannels: the recording has {} and is not converted", entry.channels);

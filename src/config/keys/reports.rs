@@ -60,7 +60,7 @@ keyed! {
     "on_full": Kind::Word(&["continue", "refuse_calls"])
         => Put::Word(|to, word| to.on_full = if word == "refuse_calls" { OnFull::RefuseCalls } else { OnFull::Continue }), is(r#""continue""#), "new calls while recordings cannot be written: accepted with gaps in their recordings, or refused";
     "url": Kind::Url
-        => read!(webhook_url::read, |to, url| to.notify = Some(url)), NONE, "webhook that is notified of the beginning and the end of each recording (form, at least once)";
+        => read!(webhook_url::read_of_receiver, |to, url| to.notify = Some(url)), NONE, "webhook that is notified of the beginning and the end of each recording (form, at least once)";
 }
 
 keyed! {

@@ -35,7 +35,7 @@ impl MessageTurns {
             return line.messages.push_back(id);
         }
         let (line, host): (Arc<str>, Arc<str>) = (line.into(), host.into());
-        self.turns.put(&host, MESSAGE_WEBHOOKS_OF_HOST, Arc::clone(&line));
+        self.turns.put(&host, MESSAGE_WEBHOOKS_OF_HOST, &(Arc::clone(&line), false), Arc::clone(&line));
         self.lines.insert(line, Line { host, messages: [id].into() });
     }
 
@@ -56,7 +56,7 @@ impl MessageTurns {
         if line.messages.is_empty() {
             self.lines.remove(&name);
         } else {
-            self.turns.put(&host, MESSAGE_WEBHOOKS_OF_HOST, name);
+            self.turns.put(&host, MESSAGE_WEBHOOKS_OF_HOST, &(Arc::clone(&name), false), name);
         }
         self.turns.over(&host, MESSAGE_WEBHOOKS_OF_HOST);
     }

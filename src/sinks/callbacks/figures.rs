@@ -142,17 +142,52 @@ fn not_stored(failure: &Failure) -> Problem {
 }
 
 fn failing(app: &str, counts: &Counts, Last { code, what, call, .. }: &Last) -> Problem {
-    let problem = Problem::new(Harm::Records, format!("app {app}: callbacks are not delivered"));
+    let problem = Problem::new(Harm::Records, format!("{}: callbacks are not delivered", named(app)));
     let shown = format!("error {code}: {what}; {} queued, each is retried for 24 hours", counts.waiting);
-    problem.shown_by(shown).fixed_by(codes::fix(*code, what, call)).traced_in(call)
+    problem.shown_by(shown).fixed_by(fix_of(app, *code, what, call)).traced_in(call)
 }
+
+/// Returns the name of what callbacks are made for: an application, a mailbox, or all recordings.
+fn named(app: &str) -> String {
+    match app.strip_prefix(MAILBOX) {
+        Some(mailbox) => format!("voicemail {mailbox}"),
+        None if app == RECORDINGS => "[recording] url".to_owned(),
+        None => format!("app {app}"),
+    }
+}
+
+/// Returns what would help, with the keys that the file has.
+fn fix_of(app: &str, code: u32, what: &str, call: &str) -> String {
+    let key = match app.strip_prefix(MAILBOX) {
+        Some(mailbox) => Some(format!("`notify` of [voicemail.{mailbox}]")),
+        None if app == RECORDINGS => Some("`url` of [recording]".to_owned()),
+        None => None,
+    };
+    let of_app = || format!("the URL of app {app}");
+    let is_never =
+        ["metadata address", "own listener", "not the address of one host"].iter().any(|why| what.contains(why));
+    match key {
+        _ if is_never && what.contains("redirected to ") => {
+            format!("correct the redirection of the server of {}: nothing is sent there", key.unwrap_or_else(of_app))
+        }
+        _ if is_never => format!("correct {}: nothing is sent there", key.unwrap_or_else(of_app)),
+        Some(key) if code == NOT_REACHED => format!("check that the server of {key} runs, its port, and the firewall"),
+        Some(_) | None => codes::fix(code, what, call).replace("[app.NAME]", &format!("[app.{app}]")),
+    }
+}
+
+/// Names of receivers that are no application.
+const MAILBOX: &str = "voicemail:";
+const RECORDINGS: &str = "recording";
+/// Twilio's code of a server that is not reached.
+const NOT_REACHED: u32 = 11_205;
 
 fn lost(app: &str, counts: &Counts) -> Option<Problem> {
     let all = counts.given_up + counts.dropped;
     let count = number(usize::try_from(all).unwrap_or(usize::MAX), "callback");
-    let problem = Problem::new(Harm::Records, format!("app {app}: {count} lost since the start"));
+    let problem = Problem::new(Harm::Records, format!("{}: {count} lost since the start", named(app)));
     let shown = format!("{} given up, {} dropped because too many were queued", counts.given_up, counts.dropped);
-    (all > 0).then(|| problem.about(format!("app {app}: callbacks lost")).shown_by(shown))
+    (all > 0).then(|| problem.about(format!("{}: callbacks lost", named(app))).shown_by(shown))
 }
 
 #[cfg(test)]
@@ -204,6 +239,24 @@ mod tests {
             (counts.waiting, counts.delivered, counts.retried, counts.given_up, counts.dropped),
             (0, 11, 1, 1, 1)
         );
+    }
+
+    #[test]
+    fn a_fix_names_keys_that_there_are_and_a_redirection_as_one() {
+        let of = |app: &str, what: &str| fix_of(app, NOT_REACHED, what, "CA1");
+        let metadata =
+            "redirected to http://169.254.169.254/: 169.254.169.254 is a cloud metadata address (http://h/n)";
+        assert_eq!(
+            of("voicemail:front", metadata),
+            "correct the redirection of the server of `notify` of [voicemail.front]: nothing is sent there"
+        );
+        let refused = "not reachable: refused (http://h/n)";
+        assert!(of("recording", refused).starts_with("check that the server of `url` of [recording] runs"));
+        assert!(of("ivr", refused).contains("`allow_private = true` in [app.ivr]"));
+        assert!(
+            of("ivr", "127.0.0.1 and this port are the edge's own listener").starts_with("correct the URL of app ivr")
+        );
+        assert_eq!(named("voicemail:front"), "voicemail front");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The order and the times of callbacks that wait. Those of one line (about one resource, to one URL) leave one after the other; a line
 //! waits for its own first callback alone. Hosts take turns, each with a bounded number under way: few until it has answered once, and
-//! fewer where the last attempt got no answer. What there is no room for is taken from the greatest share ([`Shares`]).
+//! fewer where the last attempt got no answer; within a host the URLs of applications do, first attempts apart from repetitions. What there is no room for is taken from the greatest share ([`Shares`]).
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::limits::{
     CALLBACKS_AT_ONCE_OF_HOST, CALLBACKS_AT_ONCE_OF_UNKNOWN, CALLBACKS_WAITING,
 };
 use crate::system::backoff::Backoff;
-use crate::system::turns::Turns;
+use crate::system::turns::{Turn, Turns};
 
 /// Pauses between attempts.
 const PAUSES: Backoff =
@@ -42,6 +42,8 @@ pub(super) struct Coming {
     pub(super) line: String,
     /// Host and port of the URL.
     pub(super) host: String,
+    /// The URL without its query.
+    pub(super) place: String,
     pub(super) app: Arc<str>,
     pub(super) bytes: usize,
     pub(super) expires: Instant,
@@ -55,6 +57,8 @@ pub(super) struct Waiting {
     pub(super) token: Arc<str>,
     line: Arc<str>,
     host: Arc<str>,
+    /// Its application, and the URL without its query.
+    receiver: Arc<str>,
     /// Its application, host and port.
     share: Path,
     bytes: usize,
@@ -73,7 +77,7 @@ enum Place {
     /// Behind others of its line.
     Behind,
     /// Among those that may be sent to its host, at this turn.
-    Ready(u64),
+    Ready(Turn),
     /// Until the next attempt.
     Resting(Instant),
     UnderWay,
@@ -203,7 +207,8 @@ impl Queue {
     }
 
     fn enter(&mut self, coming: Coming, share: Path) -> Id {
-        let Coming { token, line, host, bytes, expires, whole, .. } = coming;
+        let Coming { token, line, host, place, app, bytes, expires, whole } = coming;
+        let receiver = format!("{app} {place}").into();
         self.last += 1;
         let (id, line, host): (_, Arc<str>, Arc<str>) = (Id(self.last), line.into(), host.into());
         let token: Arc<str> = token.into();
@@ -216,8 +221,19 @@ impl Queue {
         of_line.push_back(id);
         let is_first = of_line.len() == 1;
         let is_stored = whole.is_none();
-        let waiting =
-            Waiting { token, line, host, share, bytes, expires, place: Place::Behind, attempts: 0, is_stored, whole };
+        let waiting = Waiting {
+            token,
+            line,
+            host,
+            receiver,
+            share,
+            bytes,
+            expires,
+            place: Place::Behind,
+            attempts: 0,
+            is_stored,
+            whole,
+        };
         self.callbacks.insert(id, waiting);
         if is_first {
             self.make_ready(id);
@@ -356,7 +372,8 @@ impl Queue {
         self.leave_place(id);
         let Some(waiting) = self.callbacks.get_mut(&id) else { return };
         let most = self.hosts.get(&waiting.host).map_or(CALLBACKS_AT_ONCE_OF_UNKNOWN, Host::most);
-        waiting.place = Place::Ready(self.turns.put(&waiting.host, most, id));
+        let receiver = (Arc::clone(&waiting.receiver), waiting.attempts > 0);
+        waiting.place = Place::Ready(self.turns.put(&waiting.host, most, &receiver, id));
     }
 
     /// An attempt is over. One that got an answer after others got none has those sent that rest for that reason.
@@ -392,6 +409,7 @@ mod tests {
             token: format!("{line} {host}"),
             line: line.to_owned(),
             host: host.to_owned(),
+            place: format!("http://{host}/"),
             app: "ivr".into(),
             bytes: 1000,
             expires: now + GIVE_UP,
@@ -468,6 +486,25 @@ mod tests {
         assert_eq!(queue.resting.len(), dead.len());
         queue.delivered(next[0]).unwrap();
         assert_eq!(all(&mut queue, now).len(), CALLBACKS_AT_ONCE_OF_HOST - 1, "it has answered");
+    }
+
+    #[test]
+    fn a_url_that_hangs_lets_others_of_its_host_have_their_turns() {
+        let (mut queue, now) = (Queue::default(), now());
+        for n in 0..100 {
+            add(&mut queue, coming(now, &format!("RE{n}"), "h:1"));
+        }
+        let hung = all(&mut queue, now);
+        hung.iter().for_each(|id| _ = queue.failed(now, *id, UNHEARD, u32::MAX));
+        let hung = all(&mut queue, now);
+        assert_eq!(hung.len(), CALLBACKS_AT_ONCE_OF_FAILING);
+        let notify = Coming { app: "voicemail:desk".into(), ..coming(now, "RE", "h:1") };
+        let other = Coming { place: "http://h:1/ok".to_owned(), ..coming(now, "REok", "h:1") };
+        let (notify, other) = (add(&mut queue, notify), add(&mut queue, other));
+        queue.failed(now, hung[0], UNHEARD, u32::MAX);
+        assert_eq!(all(&mut queue, now), [notify], "another application");
+        queue.failed(now, hung[1], UNHEARD, u32::MAX);
+        assert_eq!(all(&mut queue, now), [other], "another URL");
     }
 
     #[test]

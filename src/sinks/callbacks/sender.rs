@@ -166,6 +166,7 @@ impl Callbacks {
             token: callback.token.clone(),
             line: line_of(&callback.about, &callback.url),
             host: host_of(&callback.url),
+            place: without_query(&callback.url),
             app: callback.app.as_str().into(),
             bytes: callback.bytes(),
             expires: now + GIVE_UP,
@@ -347,6 +348,7 @@ impl Callbacks {
                 token,
                 line: line_of(&about, &url),
                 host: host_of(&url),
+                place: without_query(&url),
                 app: app.into(),
                 bytes,
                 expires: now + left(created, date),
@@ -367,6 +369,10 @@ fn left(created: i64, now: i64) -> Duration {
 
 fn line_of(about: &str, url: &str) -> String {
     format!("{about} {url}")
+}
+
+fn without_query(url: &str) -> String {
+    url.split(['?', '#']).next().unwrap_or_default().to_owned()
 }
 
 /// A failure, as far as the next attempt depends on it.

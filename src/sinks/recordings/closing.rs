@@ -195,10 +195,15 @@ impl Closer {
     /// Reads what an earlier process could not bring to the index.
     pub(super) fn read_unindexed(&mut self) {
         let Some(settings) = self.shared.settings() else { return };
-        if let Err(error) = self.unindexed.read(&settings.directory) {
-            let directory = settings.directory.display();
-            tracing::warn!(reason = "recording_failed", "entries of recordings in {directory} are not read: {error}");
-        }
+        let read = self.unindexed.read(&settings.directory).map_err(|error| {
+            let text = format!("entries of recordings are not read: {error}");
+            tracing::warn!(reason = "recording_failed", "{text}");
+            text
+        });
+        self.shared.figures.read_unindexed(match read {
+            Ok(foreign) => foreign.map(|path| format!("{} is no entry of a recording here", path.display())),
+            Err(text) => Some(text),
+        });
     }
 
     /// Takes entries that the store has refused; whether there are any.
@@ -289,6 +294,7 @@ impl Closer {
             });
             match closed {
                 Ok(entry) => {
+                    self.shared.note_incomplete(&entry.sid, None);
                     self.shared.figures.cut(entry.state == State::Absent);
                     self.finished(None, entry, Losses::default());
                 }
@@ -301,6 +307,8 @@ impl Closer {
 
     fn refused(&mut self, entry: &Entry, what: &dyn std::fmt::Display) {
         self.unrecovered += 1;
+        self.shared.note_incomplete(&entry.sid, Some(what.to_string()));
+        self.shared.figures.not_recovered(format!("{}: {what}", entry.sid));
         tracing::error!(call = %entry.call_sid, reason = "recording_failed", "recording {} is not completed: {what}", entry.sid);
     }
 

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use trunkgate_media::counters::Counter;
 
 use super::mail::MailFigures;
+use super::place;
 use super::transcription::TranscriptionFigures;
+use crate::config::Unfit;
 use crate::limits::RECORDINGS_LOSS_SHOWN_SECONDS;
 use crate::system::problem::{Failure, Harm, Problem};
 use crate::system::text::number;
@@ -62,6 +64,10 @@ pub(crate) struct RecordingFigures {
     recovered_absent: Counter,
     /// Recordings of an earlier process that cannot be completed.
     pub(crate) unrecovered: Counter,
+    /// The last of those, and why.
+    unrecovered_last: Mutex<Option<String>>,
+    /// What is wrong with the folder of entries that are not in the index.
+    unread: Mutex<Option<String>>,
     /// Recordings whose entries the store has not taken yet.
     pub(crate) unindexed: Counter,
     /// Files that were deleted because they were over their time.
@@ -72,6 +78,8 @@ pub(crate) struct RecordingFigures {
     pub(crate) mails: MailFigures,
     queued: AtomicUsize,
     trouble: Mutex<Option<Failure>>,
+    /// The last one, also once it is over.
+    last_trouble: Mutex<Option<String>>,
     /// Time of the latest loss.
     lost_at: Latest,
     /// Time of the latest completion of a recording that a crash has cut.
@@ -104,6 +112,16 @@ impl RecordingFigures {
         self.cut_at.set();
     }
 
+    /// Notes a recording of an earlier process that cannot be completed, and why.
+    pub(super) fn not_recovered(&self, what: String) {
+        *self.unrecovered_last.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
+    }
+
+    /// Notes what is wrong with the folder of entries that are not in the index.
+    pub(super) fn read_unindexed(&self, wrong: Option<String>) {
+        *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = wrong;
+    }
+
     /// Returns the recordings that a crash has cut, for an hour.
     fn cuts(&self) -> Option<Problem> {
         self.cut_at.ago()?;
@@ -126,7 +144,11 @@ impl RecordingFigures {
             0 => "less than a minute ago".to_owned(),
             minutes => format!("{minutes} min ago"),
         };
-        let shown = format!("the disk was full, failed or too slow; the latest loss was {when}");
+        let cause = match &*self.last_trouble.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(trouble) => format!("recordings could not be written: {trouble}"),
+            None => "the disk was too slow".to_owned(),
+        };
+        let shown = format!("{cause}; the latest loss was {when}");
         let fix = "`trunkgate recordings` shows each; `trunkgate help recording_failed`";
         Some(problem.about("recordings have gaps").shown_by(shown).fixed_by(fix))
     }
@@ -148,7 +170,11 @@ impl RecordingFigures {
     /// Notes that the disk has refused a step.
     pub(super) fn failed(&self, error: &io::Error, directory: &Path) {
         self.disk_errors.add(1);
-        let failure = Failure::of(error, directory);
+        let failure = match Unfit::of(directory) {
+            Some(unfit) => Failure::from(unfit.what).fixed_by(|| unfit.fix),
+            None => Failure::of(error, directory).fixed_by(|| place::fix_of(error, directory)),
+        };
+        *self.last_trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure.to_string());
         let mut trouble = self.trouble();
         if trouble.is_none() {
             tracing::error!(reason = "recording_failed", "recordings are not written: {failure}");
@@ -192,11 +218,24 @@ impl RecordingFigures {
         }
         if self.unrecovered.get() > 0 {
             let what = format!("{} of an earlier run not completed", counted(&self.unrecovered, "recording"));
+            let last = self.unrecovered_last.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default();
+            let fix = match last.contains("`key`") || last.contains("another key") {
+                true => {
+                    "put the identity that they were encrypted for into `key` of [recording], below the present one, and restart the edge"
+                }
+                false => {
+                    "`trunkgate recordings` has them as incomplete, with the cause; they are tried again at the next start"
+                }
+            };
             let problem = Problem::new(Harm::Records, what).about("recordings are not completed");
-            problems.push(problem.fixed_by("see the log; encrypted ones need the identity in `key` of [recording]"));
+            problems.push(problem.shown_by(last).fixed_by(fix));
+        }
+        if let Some(unread) = &*self.unread.lock().unwrap_or_else(PoisonError::into_inner) {
+            let problem = Problem::new(Harm::Records, "entries of recordings may be missing").shown_by(unread);
+            problems.push(problem.fixed_by("move it out of the directory of recordings, and look at what it is"));
         }
         problems.extend(self.cuts());
-        problems.extend(self.transcriptions.problem());
+        problems.extend(self.transcriptions.problems());
         problems.extend(self.mails.problems());
         problems
     }

@@ -43,6 +43,7 @@ use crate::sinks::store::Store;
 
 pub(crate) use figures::RecordingFigures;
 pub(crate) use index::{Entry, Messages, Part, State};
+pub(crate) use mail::reach as reach_mail_server;
 pub(crate) use reader::Reader;
 pub(crate) use shared::{Deleted, NotOpened};
 pub(crate) use transcription::{Part as TranscriptionPart, Transcription};
@@ -391,6 +392,11 @@ impl Recordings {
     /// Those of the store.
     pub(crate) fn find(&self, sid: &str) -> io::Result<Option<Entry>> {
         self.shared.find(sid)
+    }
+
+    /// Returns why a recording that a crash has cut is not completed.
+    pub(crate) fn why_incomplete(&self, sid: &str) -> Option<String> {
+        self.shared.why_incomplete(sid)
     }
 
     /// Counts the messages of each mailbox that has any; waits for the disk.

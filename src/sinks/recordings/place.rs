@@ -88,16 +88,18 @@ impl Place {
     }
 
     fn create_once(&self) -> io::Result<File> {
-        let mut folder = root(&self.root)?;
+        let (mut folder, mut path) = (root(&self.root)?, self.root.clone());
         for name in &self.folders {
             match mkdirat(&folder, name.as_str(), OF_DIRECTORIES) {
                 Ok(()) | Err(Errno::EEXIST) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(named(&path.join(name), error)),
             }
-            folder = below(&folder, name)?;
+            folder = below(&folder, &path, name)?;
+            path.push(name);
         }
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        Ok(File::from(openat(&folder, self.name.as_str(), flags, OF_FILES)?))
+        let file = openat(&folder, self.name.as_str(), flags, OF_FILES);
+        Ok(File::from(file.map_err(|error| named(&path, error))?))
     }
 
     /// Opens the file.
@@ -106,7 +108,11 @@ impl Place {
         let access = if is_changed { OFlag::O_RDWR } else { OFlag::O_RDONLY };
         let flags = access | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         let file = File::from(openat(&folder, self.name.as_str(), flags, Mode::empty())?);
-        if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::from(io::ErrorKind::InvalidInput)) }
+        if file.metadata()?.is_file() {
+            return Ok(file);
+        }
+        let text = format!("{} is not a regular file", self.root.join(self.path()).display());
+        Err(io::Error::new(io::ErrorKind::InvalidInput, text))
     }
 
     /// Whether this place leads to an open file: not where the file was removed, or another disk is mounted over its folder.
@@ -166,7 +172,12 @@ impl Place {
     }
 
     fn folder(&self) -> io::Result<OwnedFd> {
-        self.folders.iter().try_fold(existing(&self.root)?, |folder, name| below(&folder, name))
+        let (mut folder, mut path) = (existing(&self.root)?, self.root.clone());
+        for name in &self.folders {
+            folder = below(&folder, &path, name)?;
+            path.push(name);
+        }
+        Ok(folder)
     }
 }
 
@@ -188,24 +199,51 @@ fn existing(path: &Path) -> io::Result<OwnedFd> {
     open(path, FOLDER, Mode::empty()).map_err(|error| named(path, error))
 }
 
-fn below(folder: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
-    openat(folder, name, FOLDER, Mode::empty()).map_err(io::Error::from)
+/// Opens a folder of an open one, which has this path.
+fn below(folder: &OwnedFd, path: &Path, name: &str) -> io::Result<OwnedFd> {
+    openat(folder, name, FOLDER, Mode::empty()).map_err(|error| named(&path.join(name), error))
 }
 
+/// Returns an error with the path that it is about.
 fn named(path: &Path, error: Errno) -> io::Error {
+    let is_link = || std::fs::symlink_metadata(path).is_ok_and(|about| about.is_symlink());
     let error = io::Error::from(error);
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    let text = match error.kind() {
+        io::ErrorKind::NotADirectory if is_link() => {
+            format!("{} is a symbolic link, which is not followed", path.display())
+        }
+        io::ErrorKind::NotADirectory => format!("{} is not a directory", path.display()),
+        _ => format!("{}: {error}", path.display()),
+    };
+    io::Error::new(error.kind(), text)
+}
+
+/// Returns what would help against an error of a step below a directory that takes recordings itself.
+pub(super) fn fix_of(error: &io::Error, directory: &Path) -> String {
+    let shown = directory.display();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            format!("give {shown} and all in it to the user of the edge: `chown -R`; directories have mode 700")
+        }
+        io::ErrorKind::NotADirectory => {
+            "move it away: the edge makes the folders of years, months and days itself, and follows no symbolic link"
+                .to_owned()
+        }
+        io::ErrorKind::ReadOnlyFilesystem => format!("mount the disk for writing: `findmnt -T {shown}`"),
+        io::ErrorKind::NotFound => format!("restore the directory, or find out what removes files: `ls -ld {shown}`"),
+        _ => format!("`ls -ld {shown}`, `findmnt -T {shown}`; `dmesg` has errors of the disk"),
+    }
 }
 
 /// Opens the folder of entries that are not in the index.
 pub(super) fn unindexed(path: &Path, is_created: bool) -> io::Result<OwnedFd> {
     if !is_created {
-        return below(&existing(path)?, UNINDEXED);
+        return below(&existing(path)?, path, UNINDEXED);
     }
     let root = root(path)?;
     match mkdirat(&root, UNINDEXED, OF_DIRECTORIES) {
-        Ok(()) | Err(Errno::EEXIST) => below(&root, UNINDEXED),
-        Err(error) => Err(error.into()),
+        Ok(()) | Err(Errno::EEXIST) => below(&root, path, UNINDEXED),
+        Err(error) => Err(named(&path.join(UNINDEXED), error)),
     }
 }
 
@@ -242,7 +280,7 @@ pub(super) fn probe(path: &Path) -> io::Result<()> {
     let folder = root(path)?;
     let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let _ = unlinkat(&folder, PROBE, UnlinkatFlags::NoRemoveDir);
-    let mut file = File::from(openat(&folder, PROBE, flags, OF_FILES)?);
+    let mut file = File::from(openat(&folder, PROBE, flags, OF_FILES).map_err(|error| named(path, error))?);
     let written = file.write_all(&vec![0; RECORDINGS_PROBE_BYTES]);
     let removed = unlinkat(&folder, PROBE, UnlinkatFlags::NoRemoveDir);
     written.and(removed.map_err(io::Error::from))
@@ -296,7 +334,9 @@ mod tests {
         std::fs::remove_file(&root).unwrap();
         std::fs::create_dir(&root).unwrap();
         symlink(&other, root.join("2026")).unwrap();
-        assert!(place(&root).create().is_err());
+        let error = place(&root).create().unwrap_err();
+        let said = format!("{} is a symbolic link, which is not followed", root.join("2026").display());
+        assert_eq!((error.kind(), error.to_string()), (io::ErrorKind::NotADirectory, said));
         std::fs::remove_file(root.join("2026")).unwrap();
         place(&root).create().unwrap();
         let path = root.join(place(&root).path());

@@ -1,6 +1,6 @@
 //! State that the threads of recordings and all who ask for recordings share.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +21,7 @@ use super::unindexed::Refused;
 use super::waveform::{Waveform, Waveforms};
 use super::{Event, Tell, mail, report, transcription};
 use crate::config::{OnFull, Recording};
+use crate::limits::RECORDINGS_UNINDEXED;
 use crate::sinks::store::{Commit, Store};
 
 /// Reason why the audio of a recording is not read.
@@ -30,6 +31,10 @@ pub(crate) enum NotOpened {
     Absent,
     /// It has not ended, or a crash has cut it and it is not completed yet.
     InProgress,
+    /// A crash has cut it, and it cannot be completed.
+    Incomplete(String),
+    /// Its file has fewer bytes than were written: it was changed.
+    Cut { bytes: u64, written: u64 },
     /// It was deleted.
     Deleted,
     /// It is encrypted, and `[recording]` has no `key`.
@@ -45,6 +50,10 @@ impl std::fmt::Display for NotOpened {
         match self {
             NotOpened::Absent => f.write_str("there is no such recording, or it has no audio"),
             NotOpened::InProgress => f.write_str("the recording has not ended"),
+            NotOpened::Incomplete(why) => write!(f, "the recording was cut by a crash and is not completed: {why}"),
+            NotOpened::Cut { bytes, written } => {
+                write!(f, "the file of the recording has {bytes} of {written} bytes: it was changed or damaged")
+            }
             NotOpened::Deleted => f.write_str("the recording was deleted"),
             NotOpened::NoKey => f.write_str("the recording is encrypted, and [recording] has no `key`"),
             NotOpened::Refused(refusal) => refusal.fmt(f),
@@ -86,6 +95,8 @@ pub(super) struct Shared {
     /// SIDs of recordings of this process whose files are not closed.
     live: Mutex<HashSet<String>>,
     waveforms: Waveforms,
+    /// Recordings of an earlier process that cannot be completed, and why.
+    incomplete: Mutex<BTreeMap<String, String>>,
     /// Held from the count of messages until it is told, so that the last one told is the last one counted.
     telling: Mutex<()>,
 }
@@ -109,6 +120,7 @@ impl Shared {
             settings: Mutex::default(),
             live: Mutex::default(),
             waveforms: Waveforms::default(),
+            incomplete: Mutex::default(),
             telling: Mutex::default(),
         }
     }
@@ -259,11 +271,32 @@ impl Shared {
         self.change(move |store| index::find(store, &sid))
     }
 
+    fn incomplete(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.incomplete.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes why a recording of an earlier process is not completed; `None`: it is.
+    pub(super) fn note_incomplete(&self, sid: &str, why: Option<String>) {
+        let mut incomplete = self.incomplete();
+        match why {
+            Some(why) if incomplete.len() < RECORDINGS_UNINDEXED => _ = incomplete.insert(sid.to_owned(), why),
+            Some(_) => {}
+            None => _ = incomplete.remove(sid),
+        }
+    }
+
+    /// Returns why a recording of an earlier process is not completed.
+    pub(super) fn why_incomplete(&self, sid: &str) -> Option<String> {
+        self.incomplete().get(sid).cloned()
+    }
+
     fn completed(&self, sid: &str) -> Result<(Entry, Place), NotOpened> {
         let entry = self.find(sid)?.ok_or(NotOpened::Absent)?;
         match entry.state {
             State::Completed => {}
-            State::InProgress => return Err(NotOpened::InProgress),
+            State::InProgress => {
+                return Err(self.why_incomplete(sid).map_or(NotOpened::InProgress, NotOpened::Incomplete));
+            }
             State::Absent => return Err(NotOpened::Absent),
             State::Deleted => return Err(NotOpened::Deleted),
         }
@@ -274,6 +307,10 @@ impl Shared {
     pub(super) fn open(&self, sid: &str) -> Result<(Entry, Reader), NotOpened> {
         let (entry, place) = self.completed(sid)?;
         let file = place.open(false)?;
+        let bytes = file.metadata()?.len();
+        if bytes < entry.bytes {
+            return Err(NotOpened::Cut { bytes, written: entry.bytes });
+        }
         let settings = self.settings();
         let identities = settings.as_ref().and_then(|settings| settings.key.as_deref());
         let reader = Reader::new(file, &entry, identities)?;

@@ -84,6 +84,9 @@ fn recordings_that_the_store_refuses_are_in_the_index_later_also_after_a_restart
         assert!(bench.recordings.verify(&sid(number)).unwrap());
     }
     assert_eq!((files(), bench.recordings.shared.figures.unindexed.get()), (1, 0), "but for what is no entry");
+    let problem =
+        bench.recordings.shared.figures.problems().iter().map(ToString::to_string).find(|one| one.contains(unknown));
+    assert!(problem.unwrap().starts_with("entries of recordings may be missing: "));
 }
 
 #[test]
@@ -239,6 +242,8 @@ fn frames_become_a_file_with_an_entry_and_a_check_sum() {
     drop(events);
     std::fs::write(bench.path(&entry), "x").unwrap();
     assert!(!bench.recordings.verify(&sid(1)).unwrap());
+    let cut = bench.recordings.open(&sid(1)).unwrap_err().to_string();
+    assert_eq!(cut, format!("the file of the recording has 1 of {} bytes: it was changed or damaged", entry.bytes));
 }
 
 #[test]
@@ -257,7 +262,11 @@ fn lost_blocks_leave_silence_of_their_length_and_are_reported() {
     let Event::Finished(finished) = &events[2] else { panic!("{events:?}") };
     assert_eq!(finished.lost, *lost);
     assert_eq!((gap.at_milliseconds, gap.milliseconds, gap.cause.as_str()), (400, 400, "the writer was behind"));
-    assert!(bench.recordings.shared.figures.problems()[0].headline.contains("lack 0.4 s of audio in 1 gap "));
+    let problem = bench.recordings.shared.figures.problems().remove(0).to_string();
+    assert!(
+        problem.contains("lack 0.4 s of audio in 1 gap ") && problem.contains(": the disk was too slow; "),
+        "{problem}"
+    );
 }
 
 #[test]
@@ -489,6 +498,20 @@ fn a_file_of_the_same_name_is_not_overwritten() {
 }
 
 #[test]
+fn what_stands_in_the_way_below_the_directory_is_named_with_its_fix() {
+    let mut bench = Bench::new(|_| {});
+    let root = bench.folder.path().join("recordings");
+    std::fs::create_dir(&root).unwrap();
+    let year = root.join("2026");
+    std::os::unix::fs::symlink("/nowhere", &year).unwrap();
+    bench.begin(1, Channels::Dual);
+    bench.blocks(1, 0..6);
+    let problem = bench.recordings.shared.figures.problems().remove(0).to_string();
+    let said = format!("recordings are not written: {} is a symbolic link, which is not followed; ", year.display());
+    assert!(problem.starts_with(&said) && problem.contains("; try: move it away: "), "{problem}");
+}
+
+#[test]
 fn while_the_directory_is_gone_frames_are_lost_and_calls_refused_as_configured() {
     let mut bench = Bench::new(|settings| settings.on_full = OnFull::RefuseCalls);
     let root = bench.folder.path().join("recordings");
@@ -498,7 +521,8 @@ fn while_the_directory_is_gone_frames_are_lost_and_calls_refused_as_configured()
     bench.blocks(1, 0..6);
     assert!(!bench.recordings.takes_calls());
     let problem = bench.recordings.shared.figures.problems().remove(0).to_string();
-    assert!(problem.starts_with("recordings are not written: "), "{problem}");
+    let said = format!("recordings are not written: {} is not a directory; ", root.display());
+    assert!(problem.starts_with(&said) && problem.ends_with("; try: name a directory, or a new name"), "{problem}");
     bench.recordings.shared.probe(place::probe);
     assert!(!bench.recordings.takes_calls());
     std::fs::remove_file(&root).unwrap();
@@ -506,6 +530,9 @@ fn while_the_directory_is_gone_frames_are_lost_and_calls_refused_as_configured()
     assert!(bench.recordings.takes_calls());
     bench.blocks(1, 6..20);
     let entry = bench.end(1);
+    let problem = bench.recordings.shared.figures.problems().remove(0).to_string();
+    let said = format!("recordings could not be written: {} is not a directory; the latest loss", root.display());
+    assert!(problem.contains(&said), "the cause outlives the repair: {problem}");
     assert_eq!((entry.state, entry.milliseconds), (State::Completed, 4000));
     let frames = frames(&bench.audio(1), Channels::Dual);
     assert!(frames.starts_with(&[1, 2]) && frames.ends_with(&[199, 200]), "{frames:?}");
@@ -633,8 +660,15 @@ fn what_cannot_be_completed_is_left_as_it_is_and_reported() {
     let mut bench = Bench::at(folder, |_| {});
     bench.closer.recover((i64::MIN, String::new())).unwrap();
     assert_eq!((bench.entry(1).state, std::fs::read(&path).unwrap()), (State::InProgress, before));
-    let problems = bench.recordings.shared.figures.problems();
-    assert!(problems[0].headline.contains("1 recording of an earlier run not completed"), "{problems:?}");
+    let problem = bench.recordings.shared.figures.problems().remove(0).to_string();
+    let said = format!(
+        "1 recording of an earlier run not completed: {}: it is encrypted, and [recording] has no `key`; try: put",
+        sid(1)
+    );
+    assert!(problem.starts_with(&said), "{problem}");
+    let opened = bench.recordings.open(&sid(1)).unwrap_err().to_string();
+    assert!(opened.ends_with("is not completed: it is encrypted, and [recording] has no `key`"), "{opened}");
+    assert!(bench.recordings.why_incomplete(&sid(1)).is_some() && bench.recordings.verify(&sid(1)).is_err());
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
@@ -31,6 +33,36 @@ impl Wake {
 
     pub(super) async fn woken(&self) {
         self.notify.notified().await;
+    }
+}
+
+/// Requests that have no answer yet, each with the time that it may take before `status` names it.
+#[derive(Debug, Default)]
+pub(super) struct Unanswered(Mutex<Vec<(String, Instant, Duration)>>);
+
+impl Unanswered {
+    fn all(&self) -> MutexGuard<'_, Vec<(String, Instant, Duration)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a request about a row begins.
+    pub(super) fn begin(&self, row: &str, patience: Duration) {
+        self.all().push((row.to_owned(), Instant::now(), patience));
+    }
+
+    /// Notes that it is over.
+    pub(super) fn end(&self, row: &str) {
+        self.all().retain(|(known, ..)| known != row);
+    }
+
+    /// Returns how long the oldest one waits that has taken longer than it may.
+    pub(super) fn longest(&self) -> Option<Duration> {
+        self.all()
+            .iter()
+            .map(|(_, began, patience)| (began.elapsed(), *patience))
+            .filter(|(waits, may)| waits >= may)
+            .map(|(waits, _)| waits)
+            .max()
     }
 }
 

@@ -79,24 +79,32 @@ impl Unindexed {
         }
     }
 
-    /// Reads files that an earlier process, or an earlier time, has left.
+    /// Reads files that an earlier process, or an earlier time, has left; returns one that is none of ours.
     ///
     /// # Errors
     /// Those of the disk.
-    pub(super) fn read(&mut self, directory: &Path) -> io::Result<()> {
+    pub(super) fn read(&mut self, directory: &Path) -> io::Result<Option<PathBuf>> {
         let folder = match place::unindexed(directory, false) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };
+        let mut foreign = None;
         for file in std::fs::read_dir(directory.join(place::UNINDEXED))? {
-            let name = file?.file_name();
-            let Some(name) = name.to_str() else { continue };
-            let Some(sid) = name.strip_suffix(".json").filter(|sid| place::is_sid(sid)) else { continue };
+            let file = file?;
+            let name = file.file_name();
+            let name = name.to_string_lossy();
+            let Some(sid) = name.strip_suffix(".json").filter(|sid| place::is_sid(sid)) else {
+                // One that a crash has cut is written again.
+                if !name.ends_with(".json.new") {
+                    foreign = Some(file.path());
+                }
+                continue;
+            };
             if self.all.contains_key(sid) || self.all.len() >= RECORDINGS_UNINDEXED {
                 continue;
             }
             let mut json = Vec::new();
-            place::open_in(&folder, name)?.take(RECORDINGS_UNINDEXED_BYTES).read_to_end(&mut json)?;
+            place::open_in(&folder, &name)?.take(RECORDINGS_UNINDEXED_BYTES).read_to_end(&mut json)?;
             let is_of_here = |entry: &Entry| {
                 entry.sid == sid && entry.file.as_ref().is_none_or(|(root, _)| Path::new(root) == directory)
             };
@@ -107,10 +115,11 @@ impl Unindexed {
                 }
                 Ok(_) | Err(_) => {
                     tracing::warn!(reason = "recording_failed", "{name} of .unindexed is no entry of a recording here");
+                    foreign = Some(file.path());
                 }
             }
         }
-        Ok(())
+        Ok(foreign)
     }
 
     /// Hands each entry to `index`, which puts it into the index, up to `most` and until one is refused.

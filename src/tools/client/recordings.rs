@@ -63,7 +63,7 @@ fn table(answer: &Value, width: Option<usize>) -> String {
             print::shown(&one["sid"]),
             print::shown(&one["state"]),
             print::started(one, Timestamp::now()),
-            span(one["duration_ms"].as_u64().unwrap_or(0).div_ceil(1000)),
+            length(one, Timestamp::now()),
             format!("{} {channels}{encrypted}", print::shown(&one["format"])),
             lost.map_or_else(|| "–".to_owned(), |lost| format!("{:.1} s", lost as f64 / 1e3)),
             print::shown(&one["source"]),
@@ -71,6 +71,16 @@ fn table(answer: &Value, width: Option<usize>) -> String {
         ]
     }));
     if rows.len() == 1 { "no recordings\n".to_owned() } else { print::fitting(&rows, width) }
+}
+
+/// Returns the length of a recording; of one that is being made, the time since its start.
+fn length(one: &Value, now: Timestamp) -> String {
+    let started = one["started_at"].as_str().filter(|_| one["state"] == "in-progress");
+    let seconds = match started.and_then(|started| started.parse::<Timestamp>().ok()) {
+        Some(started) => u64::try_from(now.duration_since(started).as_secs()).unwrap_or(0),
+        None => one["duration_ms"].as_u64().unwrap_or(0).div_ceil(1000),
+    };
+    span(seconds)
 }
 
 /// Returns all fields of a recording, a line each.
@@ -206,7 +216,8 @@ async fn verify(edge: &Target, written: &[String], json: bool) -> Result<String,
     if written.is_empty() {
         let all = RecordingListing { limit: Some(usize::MAX), ..RecordingListing::default() };
         recordings = listed(edge, &all).await?;
-        recordings.retain(|one| one["state"] == "completed");
+        // One that a crash has cut and that is not completed is not intact either.
+        recordings.retain(|one| one["state"] == "completed" || one["state"] == "incomplete");
     }
     let (mut done, mut damaged) = (Vec::new(), 0);
     let mut progress = Progress::new();
@@ -252,4 +263,18 @@ async fn delete(edge: &Target, written: &[String], json: bool) -> Result<String,
         done.push(json!({ "sid": sid }));
     }
     Ok(if json { raw(&json!({ "recordings": done })) } else { String::new() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recording_that_is_being_made_is_as_long_as_it_has_lasted() {
+        let now = "2026-11-26T12:01:30Z".parse().unwrap();
+        let live = json!({ "state": "in-progress", "started_at": "2026-11-26T12:00:00.000Z", "duration_ms": 0 });
+        assert_eq!(length(&live, now), span(90));
+        let whole = json!({ "state": "completed", "started_at": "2026-11-26T12:00:00.000Z", "duration_ms": 1500 });
+        assert_eq!(length(&whole, now), span(2));
+    }
 }

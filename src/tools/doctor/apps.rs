@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use trunkgate_route::{App, AppDocument};
 
-use super::{Report, all};
+use super::{Report, all as all_of, recordings};
 use crate::config::Config;
 use crate::runtime::own_sockets::OwnSockets;
 use crate::system::interfaces;
@@ -18,8 +18,14 @@ use crate::webhooks::codes;
 /// Name of these lines before the application's name.
 pub(super) const KIND: &str = "app";
 
+/// Returns the lines of applications, and of what recordings are sent to.
+pub(super) async fn all(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Finding> {
+    let (apps, recordings) = tokio::join!(apps(config, report), recordings::examine(config, report));
+    apps.into_iter().chain(recordings).collect()
+}
+
 /// Returns one line for each application, and one for each further server that its URLs name.
-pub(super) async fn apps(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Finding> {
+async fn apps(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Finding> {
     if !report.wants(KIND) {
         return Vec::new();
     }
@@ -33,7 +39,7 @@ pub(super) async fn apps(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Find
         let reach = own.reach(app.allow_private, &interfaces);
         tokio::spawn(async move { report.take(of_app(&app, &config, &client, &reach).await) })
     });
-    all(begun.collect()).await.into_iter().flatten().collect()
+    all_of(begun.collect()).await.into_iter().flatten().collect()
 }
 
 async fn of_app(app: &App, config: &Config, client: &Client, reach: &Reach) -> Vec<Finding> {

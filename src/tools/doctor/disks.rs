@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::statvfs;
 
-use crate::config::Config;
+use crate::config::{Config, Unfit};
 use crate::limits::{DISK_LEAST_BYTES, DISK_LOW_BYTES};
-use crate::tools::findings::Finding;
+use crate::tools::findings::{Finding, Level};
 
 /// A directory that is written to, by what is in it.
 type Use = (&'static str, PathBuf);
@@ -40,7 +40,14 @@ fn size(bytes: u64) -> String {
 
 /// The line.
 pub(super) fn examine(config: &Config) -> Finding {
-    judge(uses(config), free)
+    let disks = judge(uses(config), free);
+    let unfit = config.recording.as_ref().and_then(|recording| Unfit::of(&recording.directory));
+    match unfit.filter(|_| disks.level == Level::Ok) {
+        Some(unfit) => {
+            Finding::warn("disk", format!("recordings cannot be written: {}; {}", unfit.what, disks.text), unfit.fix)
+        }
+        None => disks,
+    }
 }
 
 fn judge(uses: Vec<Use>, free: impl Fn(&Path) -> nix::Result<(u64, u64)>) -> Finding {
@@ -57,7 +64,8 @@ fn judge(uses: Vec<Use>, free: impl Fn(&Path) -> nix::Result<(u64, u64)>) -> Fin
         };
         let room = if files == 0 { 0 } else { bytes };
         let files = if files == 0 { ", but no file more" } else { "" };
-        told.push(format!("{what} in {}: {} free{files}", directory.display(), size(bytes)));
+        let there_yet = if directory.is_dir() { "" } else { " (not there yet)" };
+        told.push(format!("{what} in {}{there_yet}: {} free{files}", directory.display(), size(bytes)));
         if room < least {
             (least, worst) = (room, Some(there));
         }
@@ -75,7 +83,6 @@ fn judge(uses: Vec<Use>, free: impl Fn(&Path) -> nix::Result<(u64, u64)>) -> Fin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tools::findings::Level;
 
     #[test]
     fn a_disk_that_is_full_fails_and_one_that_soon_is_warns() {
@@ -86,7 +93,7 @@ mod tests {
         assert_eq!(level(DISK_LEAST_BYTES - 1, 1), Level::Fail);
         assert_eq!(level(u64::MAX, 0), Level::Fail);
         let full = judge(uses(), |_| Ok((0, 1)));
-        assert_eq!(full.text, "store in /: 0 MiB free; recordings in /not/there/yet: 0 MiB free");
+        assert_eq!(full.text, "store in /: 0 MiB free; recordings in /not/there/yet (not there yet): 0 MiB free");
         assert_eq!(full.fix, "free space: `df -h /`, `df -i /`");
         assert!(free(&existing(Path::new("/not/there"))).unwrap().0 > 0);
         let gone = judge(uses(), |_| Err(nix::errno::Errno::EIO));

@@ -33,6 +33,7 @@ mod machine;
 mod only;
 mod path;
 mod peers;
+mod recordings;
 
 /// Judges the calls of a running edge.
 type Judgement = fn(&Value) -> Vec<Finding>;
@@ -132,7 +133,7 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report
     let ((peers, heard), agents, apps) = tokio::join!(
         peers::examine(config, &settings, found.iter().any(is_mistake), report),
         peers::agents(config, report),
-        apps::apps(config, report)
+        apps::all(config, report)
     );
     let told = &heard.told;
     let addresses = path::public_address(told, config.media.ports);

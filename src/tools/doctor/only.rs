@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::tools::findings::Finding;
 
 /// The lines; of `options TRUNK`, `codecs TRUNK`, `agent NAME` and `app NAME` the first word.
-pub(crate) const KINDS: [&str; 22] = [
+pub(crate) const KINDS: [&str; 25] = [
     "config",
     "running edge",
     "ports",
@@ -21,6 +21,9 @@ pub(crate) const KINDS: [&str; 22] = [
     "options",
     "agent",
     "app",
+    "mail",
+    "transcription",
+    "notify",
     "public address",
     "inbound udp",
     "outbound udp",

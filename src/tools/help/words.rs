@@ -279,13 +279,20 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "disk",
         "line of `doctor`",
-        "Whether there is room for the store, call records and recordings: below 1 GiB it warns, below 64 MiB it fails.",
+        "Whether there is room for the store, call records and recordings: below 1 GiB it warns, below 64 MiB it fails. It warns of a directory of recordings that cannot be written.",
     ),
     ("udp_buffers", "line of `doctor`", "Whether net.core.rmem_max is enough for a burst of SIP."),
     (
         "container",
         "line of `doctor`",
         "Whether the edge is in a container behind a bridge, whose media ports must be published.",
+    ),
+    ("mail", "line of `doctor`", "Whether the server of [mail] can be reached, and takes user and password."),
+    ("transcription", "line of `doctor`", "Whether the server of [transcription] `url` can be reached."),
+    (
+        "notify",
+        "line of `doctor`",
+        "Whether the servers of [recording] `url` and of `notify` of mailboxes can be reached. No request is sent.",
     ),
     ("tls", "line of `doctor`", "Certificates of listeners and peers: name, chain, expiry."),
     ("dns", "line of `doctor`", "Whether the names of peers lead to addresses."),

@@ -73,6 +73,8 @@ async fn each_redirect_is_judged() {
             ..lax()
         };
         let request = Request { reach, ..document(&server.url("/")) };
+        let what = fetch(request.clone()).await.unwrap_err().what;
+        assert!(what.starts_with("redirected to http://") && !what.contains(&server.address.to_string()), "{what}");
         assert_eq!(failed(request).await, (11_205, 502, 2), "{location}");
     }
     assert_eq!(inner.connections(), 0);

@@ -68,6 +68,14 @@ pub enum Refused {
     UnknownRecording,
     /// That recording is over.
     RecordingEnded,
+    /// The configuration has no `[recognition]`.
+    NoRecogniser,
+    /// As many live transcriptions as a call may have, or as many as the recogniser takes.
+    TooManyTranscriptions,
+    /// A live transcription of it has this name.
+    TranscriptionNameTaken,
+    /// It has no such live transcription.
+    UnknownTranscription,
     /// A fault of the edge's own.
     Internal,
 }
@@ -105,6 +113,10 @@ impl Refused {
             Refused::TooManyRecordings => "too_many_recordings",
             Refused::UnknownRecording => "unknown_recording",
             Refused::RecordingEnded => "recording_ended",
+            Refused::NoRecogniser => "no_recogniser",
+            Refused::TooManyTranscriptions => "too_many_transcriptions",
+            Refused::TranscriptionNameTaken => "transcription_name_taken",
+            Refused::UnknownTranscription => "unknown_transcription",
             Refused::Internal => "internal",
         }
     }
@@ -159,6 +171,10 @@ impl fmt::Display for Refused {
             }
             Refused::UnknownRecording => "unknown recording",
             Refused::RecordingEnded => "the recording has ended",
+            Refused::NoRecogniser => "the configuration has no [recognition]",
+            Refused::TooManyTranscriptions => "the call or the recogniser has as many live transcriptions as it may",
+            Refused::TranscriptionNameTaken => "a live transcription of the call has this name",
+            Refused::UnknownTranscription => "unknown live transcription",
             Refused::Internal => "the request failed: see the log of the edge",
         };
         f.write_str(text)

@@ -1,12 +1,16 @@
 //! Requests for recordings of calls.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use trunkgate_media::RecordingId;
 use trunkgate_resources::losses::Losses;
 use trunkgate_resources::recording::{RecordingDone, RecordingRequest};
+use trunkgate_route::App;
 use trunkgate_story::view::{RecordingView, SiprecView};
+use trunkgate_twiml::TranscriptStep;
 
+use crate::call::program::transcripts;
 use crate::call::recording::{self, BegunRecording, RecordingChange};
 use crate::call::refused::Refused;
 use crate::call::siprec::{self, SiprecChange};
@@ -31,7 +35,7 @@ pub(super) fn lack(gateway: &mut Gateway, id: RecordingId, lost: &Losses) {
     gateway.edge.recent.recording_lost(&call, &recording, lost);
 }
 
-/// Recordings of a live call, as requests begin and change them. Drain [`Gateway::poll_output`] afterwards.
+/// Recordings and live transcriptions of a live call, as requests begin and change them. Drain [`Gateway::poll_output`] afterwards.
 #[derive(Debug)]
 pub struct CallRecordings<'g> {
     gateway: &'g mut Gateway,
@@ -71,5 +75,21 @@ impl<'g> CallRecordings<'g> {
     /// Why it stays as it is.
     pub fn change_siprec(&mut self, now: Instant, name: &str, change: SiprecChange) -> Result<SiprecView, Refused> {
         self.gateway.ask(now, self.sid, |parts, cx| siprec::change(&mut parts.bridge.media, cx, name, change))
+    }
+
+    /// Has the call transcribed live, by the keys of an application, and returns the SID of that.
+    ///
+    /// # Errors
+    /// Why it is not; a live transcription of the same name is a reason.
+    pub fn start_transcript(&mut self, now: Instant, app: &Arc<App>, step: TranscriptStep) -> Result<String, Refused> {
+        self.gateway.ask(now, self.sid, |parts, cx| transcripts::start_asked(parts, cx, app, step))
+    }
+
+    /// Ends a live transcription, by its name or SID, and returns its SID and its name.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn stop_transcript(&mut self, now: Instant, name: &str) -> Result<(String, Option<String>), Refused> {
+        self.gateway.ask(now, self.sid, |_, cx| transcripts::stop_asked(cx, name))
     }
 }

@@ -162,6 +162,10 @@ fn a_subscriber_that_does_not_take_it_has_no_subscription() {
         let (mut phone, notify) = subscribed(&mut bench, "front", EVENT);
         bench.receive(PBX, phone.respond(&notify, code, ""));
         assert_eq!(bench.gateway.metrics().sip.subscriptions_active, 0, "{code}");
+        let trunks = bench.gateway.status(bench.now).trunks;
+        let problem = trunks.iter().find(|trunk| trunk.name == "pbx").unwrap().last_problem.clone().unwrap();
+        assert_eq!(problem, format!("its subscription to voicemail front ended: {code} to NOTIFY"));
+        assert!(bench.logs.iter().any(|line| line.contains(&problem)), "{:?}", bench.logs);
         left(&mut bench, "front", 1, 0);
         bench.nothing();
         phone.cseq += 1;
@@ -235,7 +239,8 @@ fn subscriptions_of_a_trunk_are_bounded_and_calls_go_on() {
         match answer.code() {
             200 => {
                 taken += 1;
-                bench.expect(PBX, "NOTIFY");
+                let notify = bench.expect(PBX, "NOTIFY");
+                bench.receive(PBX, subscriber(PBX, "front", 10_000 + call).respond(&notify, 200, ""));
             }
             503 => {
                 refused += 1;
@@ -247,6 +252,18 @@ fn subscriptions_of_a_trunk_are_bounded_and_calls_go_on() {
     assert_eq!((taken, refused), (1_000, 9_000));
     assert_eq!(bench.gateway.metrics().sip.subscriptions_active, 1_000);
     assert_eq!(bench.gateway.metrics().sip.dropped["subscriptions_full"], 9_000);
+    left(&mut bench, "front", 1, 0);
+    let notified = |bench: &Bench| bench.sent.iter().filter(|sent| sent.first_line().starts_with("NOTIFY")).count();
+    assert_eq!(notified(&bench), 50, "a burst");
+    for _ in 0..19 {
+        bench.pass(Duration::from_millis(100));
+    }
+    let calls: std::collections::BTreeSet<String> = std::mem::take(&mut bench.sent)
+        .into_iter()
+        .filter(|sent| sent.first_line().starts_with("NOTIFY"))
+        .map(|sent| sent.header("Call-ID").to_owned())
+        .collect();
+    assert_eq!(calls.len(), 1_000, "all, within two seconds");
     bench.invite(CARRIER, "+14155550100", &offer());
     bench.expect(CARRIER, "SIP/2.0 100");
     bench.expect(PBX, "INVITE");

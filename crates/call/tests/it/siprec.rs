@@ -279,6 +279,62 @@ fn a_call_that_has_to_be_recorded_is_refused_while_every_server_is_down() {
 }
 
 #[test]
+fn calls_that_have_to_be_recorded_are_refused_once_the_servers_refused_three_and_taken_once_one_is_recorded() {
+    let mut bench = bench(|trunk| trunk.siprec = Some(Siprec { required: true }));
+    let failed = |bench: &mut Bench| {
+        let (caller, callee, first) = answered(bench);
+        bench.receive(SRS, first.answer(488, ""));
+        bench.expect(SRS, "ACK");
+        let second = Dialed::new(SRS2, bench.expect(SRS2, "INVITE"));
+        bench.receive(SRS2, second.answer(488, ""));
+        bench.expect(SRS2, "ACK");
+        let bye = bench.expect(CARRIER, "BYE");
+        bench.receive(CARRIER, caller.respond(&bye, 200, ""));
+        let bye = bench.expect(PBX, "BYE");
+        bench.receive(PBX, callee.respond(&bye, 200, ""));
+        let sid = bench.reports.last().unwrap().call.sid.clone();
+        let verdict = bench.gateway.trace(&sid).unwrap().verdict;
+        assert!(verdict.contains("`trunkgate status` names what the recording servers said"), "{verdict}");
+    };
+    let group = |bench: &Bench| {
+        let trunks = bench.gateway.status(bench.now).trunks;
+        trunks.into_iter().find(|trunk| trunk.name == "siprec:vault").unwrap().unrecorded
+    };
+    let refused = |bench: &mut Bench| {
+        bench.invite(CARRIER, "+14155550100", &offer());
+        bench.expect(CARRIER, "SIP/2.0 100");
+        let refused = bench.expect(CARRIER, "SIP/2.0 503");
+        assert!(refused.header("Reason").contains("recording_unavailable"), "{}", refused.text);
+        bench.nothing();
+    };
+    assert_eq!(group(&bench), None);
+    (0..3).for_each(|_| failed(&mut bench));
+    let unrecorded = group(&bench).unwrap();
+    assert_eq!((unrecorded.failed, unrecorded.of, unrecorded.still, unrecorded.refusing), (3, 3, true, true));
+    assert!(unrecorded.cause.contains("488"), "{}", unrecorded.cause);
+    assert_eq!(bench.gateway.metrics().siprec.failing.get("siprec:vault"), Some(&true));
+    refused(&mut bench);
+    let verdict = bench.gateway.trace(&bench.reports.last().unwrap().call.sid).unwrap().verdict;
+    assert!(verdict.contains("took the last 3 calls: sip:10.0.0.41:5060: 488"), "{verdict}");
+    bench.pass(Duration::from_secs(31));
+    bench.sent.clear();
+    // The trial fails, and calls are refused again.
+    failed(&mut bench);
+    refused(&mut bench);
+    bench.pass(Duration::from_secs(31));
+    bench.sent.clear();
+    for _ in 0..3 {
+        let (mut caller, callee, server) = recorded(&mut bench);
+        bench.bye(&mut caller, &callee);
+        let bye = bench.expect(SRS, "BYE");
+        bench.receive(SRS, server.respond(&bye, 200, ""));
+    }
+    let unrecorded = group(&bench).unwrap();
+    assert_eq!((unrecorded.of, unrecorded.still, unrecorded.refusing), (7, false, false));
+    assert_eq!(bench.gateway.metrics().siprec.failing.get("siprec:vault"), Some(&false));
+}
+
+#[test]
 fn the_servers_bye_ends_the_recording_and_nothing_else() {
     for required in [false, true] {
         let mut bench = bench(|trunk| trunk.siprec = Some(Siprec { required }));

@@ -114,9 +114,10 @@ impl<'e> Indicator<'e> {
             if one.mailboxes.is_empty() {
                 self.end(now, dialog, "noresource");
             } else {
-                self.notify_of_change(now, dialog);
+                self.edge.indications.queue([dialog]);
             }
         }
+        self.notify_queued(now);
     }
 
     /// Notes messages of mailboxes, and notifies the parties of those that have changed.
@@ -132,8 +133,16 @@ impl<'e> Indicator<'e> {
         let dialogs = subscriptions.iter().filter(|(_, one)| is_concerned(&one.mailboxes)).map(|(dialog, _)| *dialog);
         let lamps = lamps.iter().filter(|(_, lamp)| is_concerned(&lamp.mailboxes)).map(|(key, _)| key.clone());
         let (dialogs, lamps): (Vec<DialogId>, Vec<LampKey>) = (dialogs.collect(), lamps.collect());
-        dialogs.into_iter().for_each(|dialog| self.notify_of_change(now, dialog));
+        self.edge.indications.queue(dialogs);
+        self.notify_queued(now);
         lamps.iter().for_each(|key| self.light(now, key));
+    }
+
+    /// Notifies the next subscribers that are queued.
+    fn notify_queued(&mut self, now: Instant) {
+        for dialog in self.edge.indications.next_burst(now) {
+            self.notify_of_change(now, dialog);
+        }
     }
 
     /// Answers a SUBSCRIBE outside of any dialog whose sender has shown its credentials.
@@ -242,6 +251,7 @@ impl<'e> Indicator<'e> {
 
     /// Does what is due.
     pub fn due(&mut self, now: Instant) {
+        self.notify_queued(now);
         while let Some((at, owner)) = self.edge.indications.due.first().cloned().filter(|(at, _)| *at <= now) {
             self.edge.indications.due.remove(&(at, owner.clone()));
             match owner {
@@ -283,12 +293,12 @@ impl<'e> Indicator<'e> {
             (false, _, ends) => {
                 let (trunk, names) = (Arc::clone(&one.trunk), one.mailboxes.join(", "));
                 let why = code.map_or_else(|| "no answer".to_owned(), |code| code.to_string());
-                if ends.is_none() && self.edge.indications.may_log(now) {
-                    self.edge.log(
-                        "",
-                        format!("trunk {trunk}: subscription to voicemail {names} ended: {why} to NOTIFY"),
-                        None,
-                    );
+                if ends.is_none() {
+                    let text = format!("its subscription to voicemail {names} ended: {why} to NOTIFY");
+                    self.edge.trunks.problem(now, &trunk, text.clone());
+                    if self.edge.indications.may_warn(now) {
+                        self.edge.warn("", format!("trunk {trunk}: {text}"), None);
+                    }
                 }
                 self.forget(dialog);
             }

@@ -49,6 +49,7 @@ impl Edge {
             self.endpoint.forget(client);
         }
         self.metrics.trunk_up.retain(|name, _| table.trunk(name).is_some());
+        self.metrics.siprec.failing.retain(|name, _| table.trunk(name).is_some());
         self.metrics.peer_up.clear();
         for trunk in table.trunks() {
             for peer in &trunk.peers {

@@ -48,6 +48,7 @@ pub struct Resource {
 }
 
 const NEEDS_RECORDING: &str = "needs [`[recording]`](recording.md), else 21220";
+const PASSED_ON: &str = "passed on to the recogniser, which may ignore it";
 const NO_DETECTION: Given = Refused("answering-machine detection is not in this version");
 const NO_SIP_LOGIN: Given = Refused("a challenge is answered with the credentials of the trunk");
 const NO_TWIML_APP: Given = Refused("TwiML applications are not in this version");
@@ -65,6 +66,31 @@ const NUMBER_FORM: Given = Differs("a number in any form");
 const NOT_OF_PARTY: Given = Differs("of a caller's call; of the call of a dialled party it is refused (501)");
 const PAGE: Given = Differs("with the `PageToken` of `next_page_uri`");
 const SPAN: Given = Differs("bounds belong to the range; a date is a day in UTC");
+
+/// Starts a live transcription.
+pub static START_TRANSCRIPTION: Operation = Operation {
+    method: "POST",
+    path: "{AC}/Calls/{CA}/Transcriptions.json",
+    parameters: &[
+        ("Name", Supported),
+        ("Track", Supported),
+        ("StatusCallbackUrl", Supported),
+        ("StatusCallbackMethod", Supported),
+        ("InboundTrackLabel", Supported),
+        ("OutboundTrackLabel", Supported),
+        ("PartialResults", Supported),
+        ("LanguageCode", Differs(PASSED_ON)),
+        ("Hints", Differs(PASSED_ON)),
+        ("SpeechModel", Differs(PASSED_ON)),
+        ("ProfanityFilter", Differs(PASSED_ON)),
+        ("TranscriptionEngine", Differs("in any case the recogniser of `[recognition]`")),
+        ("EnableAutomaticPunctuation", Differs("the recogniser punctuates or not")),
+        ("EnableProviderData", Only(&["false"])),
+        ("IntelligenceService", NOT_OF_AN_EDGE),
+        ("ConversationConfiguration", NOT_OF_AN_EDGE),
+        ("ConversationId", NOT_OF_AN_EDGE),
+    ],
+};
 
 /// `POST …/Calls.json`
 pub static CREATE_CALL: Operation = Operation {
@@ -419,6 +445,12 @@ pub static OPERATIONS: &[&Operation] = &[
         ],
     },
     &Operation { method: "POST", path: "{AC}/Calls/{CA}/Streams/{MZ}.json", parameters: &[("Status", Supported)] },
+    &START_TRANSCRIPTION,
+    &Operation {
+        method: "POST",
+        path: "{AC}/Calls/{CA}/Transcriptions/{GT}.json",
+        parameters: &[("Status", Supported)],
+    },
     &Operation {
         method: "GET",
         path: "{AC}/Calls/{CA}/Recordings.json",
@@ -534,7 +566,6 @@ pub static LATER_METHODS: &[(&str, &str)] = &[
     ("GET", "{AC}/IncomingPhoneNumbers/TollFree.json"),
     ("POST", "{AC}/IncomingPhoneNumbers/TollFree.json"),
     ("DELETE", "{AC}/IncomingPhoneNumbers/{PN}.json"),
-    ("POST", "{AC}/Calls/{CA}/Transcriptions.json"),
     ("POST", "{AC}/Messages/{SM}.json"),
     ("GET", "{AC}/Recordings/{RE}/AddOnResults.json"),
     ("GET", "{AC}/Conferences/{CF}/Recordings.json"),

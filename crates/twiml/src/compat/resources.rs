@@ -73,6 +73,18 @@ pub static RESOURCES: &[Resource] = &[
         ],
     },
     Resource {
+        name: "live transcription, below `Calls/{CA}`",
+        fields: &[
+            ("account_sid", Value),
+            ("call_sid", Value),
+            ("date_updated", Value),
+            ("name", Sometimes("where it was started with one")),
+            ("sid", Value),
+            ("status", Value),
+            ("uri", Value),
+        ],
+    },
+    Resource {
         name: "call recording, below `Calls/{CA}`",
         fields: &[
             ("account_sid", Value),

@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use trunkgate_media::counters::Counter;
 
 use super::table::{Letter, Waiting};
+use crate::limits::MAIL_SECONDS;
+use crate::sinks::recordings::under_way::Unanswered;
 use crate::system::problem::{Harm, Problem};
 use crate::system::text::number;
 
@@ -19,6 +21,8 @@ pub(crate) struct MailFigures {
     pub(crate) failed: Counter,
     /// Attempts that are repeated.
     pub(crate) retried: Counter,
+    /// Attempts that have not ended.
+    pub(super) unanswered: Unanswered,
     trouble: Mutex<Trouble>,
 }
 
@@ -28,6 +32,27 @@ struct Trouble {
     server: Option<String>,
     /// Number of e-mails that were given up lately, and the last of them.
     given_up: Option<(u64, Letter)>,
+}
+
+/// Returns what would help against what the server said, or against having no answer.
+fn fix_of(what: &str) -> &'static str {
+    let known = [
+        (
+            "cannot be reached",
+            "check `server` of [mail], that it runs, and the firewall: `trunkgate doctor`, line mail",
+        ),
+        ("TLS:", "check `server` and `ca` of [mail], and the server's certificate"),
+        ("user and password", "correct the user in `server` and `password` of [mail]"),
+        ("AUTH", "take user and `password` out of [mail], or use a server that takes them"),
+        ("STARTTLS", "use a server with STARTTLS, or smtps:// in `server` of [mail]"),
+        ("the sender", "use a `from` of [mail] that the server accepts"),
+        ("the recipient", "the server takes it later, or ask its operator; check `notify` of the mailbox"),
+        ("has no [mail]", "add [mail]"),
+    ];
+    known
+        .into_iter()
+        .find(|(words, _)| what.contains(words))
+        .map_or("check [mail], and the log of the server", |(_, fix)| fix)
 }
 
 impl MailFigures {
@@ -66,10 +91,21 @@ impl MailFigures {
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let trouble = self.trouble();
         let mut problems = Vec::new();
-        if let Some(what) = &trouble.server {
-            let waiting = number(usize::try_from(self.waiting.get()).unwrap_or(usize::MAX), "e-mail");
-            let problem = Problem::new(Harm::Records, "voicemail is not sent by e-mail");
-            problems.push(problem.shown_by(format!("{what}; {waiting} waiting")).fixed_by("check [mail]"));
+        let waiting = number(usize::try_from(self.waiting.get()).unwrap_or(usize::MAX), "e-mail");
+        let problem = |shown: String| {
+            Problem::new(Harm::Records, "voicemail is not sent by e-mail")
+                .shown_by(format!("{shown}; {waiting} waiting"))
+        };
+        match (&trouble.server, self.unanswered.longest()) {
+            (Some(what), _) => problems.push(problem(what.clone()).fixed_by(fix_of(what))),
+            (None, Some(waits)) => {
+                let shown = format!("the mail server has not finished an attempt for {} s", waits.as_secs());
+                let fix = format!(
+                    "check the mail server of [mail]; an attempt is given up after {MAIL_SECONDS} s and repeated"
+                );
+                problems.push(problem(shown).fixed_by(fix));
+            }
+            (None, None) => {}
         }
         if let Some((failed, Letter { mailbox, error, .. })) = &trouble.given_up {
             let messages = number(usize::try_from(*failed).unwrap_or(usize::MAX), "voicemail message");

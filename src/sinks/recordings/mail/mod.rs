@@ -24,12 +24,12 @@ use super::transcription;
 use super::under_way::UnderWay;
 use crate::config::Mail;
 use crate::limits::{
-    MAIL_AUDIO_BYTES, MAIL_FAILED_SECONDS, MAIL_PAUSE_MOST_SECONDS, MAIL_PAUSE_SECONDS, MAIL_QUIT_SECONDS,
-    MAIL_SECONDS, MAIL_TEXT_BYTES, MAIL_TEXT_SECONDS, MAIL_TRIED_SECONDS, MAILS_AT_ONCE,
+    MAIL_AUDIO_BYTES, MAIL_FAILED_SECONDS, MAIL_PATIENCE_SECONDS, MAIL_PAUSE_MOST_SECONDS, MAIL_PAUSE_SECONDS,
+    MAIL_QUIT_SECONDS, MAIL_SECONDS, MAIL_TEXT_BYTES, MAIL_TEXT_SECONDS, MAIL_TRIED_SECONDS, MAILS_AT_ONCE,
 };
 use crate::system::backoff::Backoff;
 use crate::system::certificates::Trust;
-use crate::system::cover::covered;
+use crate::system::cover::{covered, without_call_data};
 use crate::system::smtp::{NotTaken, Server, Session};
 use crate::system::web;
 
@@ -46,6 +46,8 @@ const LOOK: Duration = Duration::from_secs(60);
 pub(super) struct Pace {
     /// Longest time of one attempt.
     within: Duration,
+    /// Time after which `status` says that an attempt has not ended.
+    patience: Duration,
     /// Pauses after failures.
     backoff: Backoff,
     /// Time after which an e-mail is given up.
@@ -57,6 +59,7 @@ impl Default for Pace {
         let seconds = Duration::from_secs;
         Pace {
             within: seconds(MAIL_SECONDS),
+            patience: seconds(MAIL_PATIENCE_SECONDS),
             backoff: Backoff::new(seconds(MAIL_PAUSE_SECONDS), seconds(MAIL_PAUSE_MOST_SECONDS)),
             tried: seconds(MAIL_TRIED_SECONDS),
         }
@@ -147,7 +150,12 @@ fn milliseconds(time: Duration) -> i64 {
 /// Makes one attempt, and stores what it has led to.
 async fn send(shared: Arc<Shared>, settings: Option<Arc<Mail>>, pace: Pace, one: Letter) {
     let result = match settings {
-        Some(settings) => attempt(&shared, &settings, pace, &one).await,
+        Some(settings) => {
+            shared.figures.mails.unanswered.begin(&one.recording, pace.patience);
+            let result = attempt(&shared, &settings, pace, &one).await;
+            shared.figures.mails.unanswered.end(&one.recording);
+            result
+        }
         None => Err(NotTaken::Yet("the configuration has no [mail]".to_owned())),
     };
     let recording = one.recording.clone();
@@ -168,20 +176,34 @@ async fn attempt(shared: &Arc<Shared>, settings: &Mail, pace: Pace, one: &Letter
     })
 }
 
-/// Returns words of the server without the password, as it is and as it was sent.
+/// Returns words of the server without numbers of parties, and without the password, as it is and as it was sent.
 fn hidden(what: &str, settings: &Mail) -> String {
-    let Some((user, password)) = settings.login() else { return what.to_owned() };
+    let Some((user, password)) = settings.login() else { return without_call_data(what) };
     let plain = STANDARD.encode(format!("\0{user}\0{password}"));
     let all = [password.to_owned(), STANDARD.encode(password), plain];
-    all.iter().fold(what.to_owned(), |what, secret| covered(&what, "", Some(secret)))
+    without_call_data(&all.iter().fold(what.to_owned(), |what, secret| covered(&what, "", Some(secret))))
+}
+
+/// Connects to the mail server and logs in, as for an e-mail.
+///
+/// # Errors
+/// Why not, in words without credentials.
+pub(crate) async fn reach(settings: &Mail) -> Result<(), String> {
+    let session = connected(settings).await.map_err(|what| hidden(&what, settings))?;
+    let _ = timeout(Duration::from_secs(MAIL_QUIT_SECONDS), session.quit()).await;
+    Ok(())
+}
+
+async fn connected(settings: &Mail) -> Result<Session, String> {
+    let Mail { host, port, security, .. } = settings;
+    let server = Server { host, port: *port, security: *security, login: settings.login() };
+    Session::open(server, tls(settings)).await
 }
 
 async fn deliver(shared: &Arc<Shared>, settings: &Mail, one: &Letter) -> Result<(), NotTaken> {
-    let Mail { host, port, security, from, .. } = settings;
-    let server = Server { host, port: *port, security: *security, login: settings.login() };
-    let mut session = Session::open(server, tls(settings)).await.map_err(NotTaken::Yet)?;
+    let mut session = connected(settings).await.map_err(NotTaken::Yet)?;
     let most = session.most_bytes();
-    let (from, recording, to) = (from.clone(), one.recording.clone(), one.recipient.clone());
+    let (from, recording, to) = (settings.from.clone(), one.recording.clone(), one.recipient.clone());
     let read = on_disk(shared, move |shared| written(shared, &recording, (&from, &to), most)).await;
     let written = read.map_err(|error| NotTaken::Yet(format!("the message cannot be read: {error}")))?;
     let Some(written) = written else { return Err(NotTaken::Ever("the message was deleted".to_owned())) };

@@ -58,6 +58,7 @@ fn listener() -> (TcpListener, u16) {
 
 const PACE: Pace = Pace {
     within: Duration::from_secs(5),
+    patience: Duration::from_secs(60),
     backoff: Backoff::new(Duration::from_millis(20), Duration::from_millis(40)),
     tried: Duration::from_secs(600),
 };
@@ -196,8 +197,8 @@ fn refusals_for_now_are_repeated_and_shown() {
         (&["421 busy\r\n"], "does not serve: 421 busy"),
         (&["220 hi\r\n", HELLO, "535 not hunter2 AGFubgBodW50ZXIy\r\n"], "refused user and password: 535 not … …"),
         (
-            &["220 hi\r\n", HELLO, "235 in\r\n", OK, "451 greylisted\r\n"],
-            "refused the recipient desk@example.com: 451 greylisted",
+            &["220 hi\r\n", HELLO, "235 in\r\n", OK, "451 greylisted: New message from +14155550100\r\n"],
+            "refused the recipient desk@example.com: 451 greylisted: New message from +1415****100",
         ),
     ];
     for (replies, expected) in refused {
@@ -216,6 +217,22 @@ fn refusals_for_now_are_repeated_and_shown() {
         assert!(!shown[0].contains("hunter2"), "{shown:?}");
         bench.stop(thread);
     }
+}
+
+#[test]
+fn a_server_that_hangs_is_named_before_the_attempt_is_over() {
+    let (listener, port) = listener();
+    let bench = Bench::new(port);
+    let thread = bench.start(Pace { within: MOST * 2, patience: Duration::ZERO, ..PACE });
+    let (_silent, _) = listener.accept().unwrap();
+    let began = Instant::now();
+    while bench.problems().is_empty() {
+        assert!(began.elapsed() < MOST);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let shown = bench.problems();
+    assert!(shown[0].contains("the mail server has not finished an attempt for 0 s; "), "{shown:?}");
+    bench.stop(thread);
 }
 
 #[test]

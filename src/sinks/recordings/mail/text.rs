@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use trunkgate_call::numbers::plain;
 use trunkgate_call::{recorded_seconds, rfc2822};
+use url::{Host, Url};
 
 use crate::limits::MAIL_TEXT_BYTES;
 use crate::sinks::recordings::index::Entry;
@@ -47,6 +48,21 @@ impl Text<'_> {
         format!("{}.{}", self.entry.sid, if self.entry.is_opus { "opus" } else { "wav" })
     }
 
+    /// Returns where the audio is: an address of this machine alone would be of no use to the reader.
+    fn place(&self) -> String {
+        let url = Url::parse(self.url).ok();
+        let is_here = match url.as_ref().and_then(Url::host) {
+            Some(Host::Ipv4(ip)) => ip.is_loopback() || ip.is_unspecified(),
+            Some(Host::Ipv6(ip)) => ip.is_loopback() || ip.is_unspecified(),
+            Some(Host::Domain(name)) => name == "localhost",
+            None => false,
+        };
+        match is_here {
+            true => format!("trunkgate recordings export {}", self.entry.sid),
+            false => format!("{}.{}", self.url, if self.entry.is_opus { "opus" } else { "wav" }),
+        }
+    }
+
     /// Returns length, numbers and place of the message, in lines.
     fn body(&self) -> String {
         let Entry { sid, started, milliseconds, message, .. } = self.entry;
@@ -61,7 +77,7 @@ impl Text<'_> {
             ("Received", began.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()),
             ("Length", length(*milliseconds)),
             ("Recording", sid.clone()),
-            ("Audio", format!("{}.{}", self.url, if self.entry.is_opus { "opus" } else { "wav" })),
+            ("Audio", self.place()),
         ];
         for (name, value) in lines {
             let _ = write!(body, "{name}: {value}\r\n");
@@ -135,7 +151,8 @@ fn lines(to: &mut String, bytes: &[u8]) {
 
 /// Returns a text as the value of a header: in encoded words where it is not ASCII (RFC 2047).
 fn header(text: &str) -> String {
-    if text.is_ascii() {
+    // A caller's own encoded word would be decoded by mail programs.
+    if text.is_ascii() && !text.contains("=?") {
         return text.to_owned();
     }
     let (mut words, mut word) = (Vec::new(), String::new());
@@ -226,6 +243,17 @@ mod tests {
     }
 
     #[test]
+    fn an_address_of_this_machine_is_no_link() {
+        let entry = entry("+14155550100");
+        let place =
+            |url: &str| Text { entry: &entry, from: "a@b", to: "c@d", url, said: None, audio: Err("x") }.place();
+        for here in ["http://127.0.0.1:8080/Recordings/RE1", "http://[::1]:8080/RE1", "https://localhost/RE1"] {
+            assert_eq!(place(here), format!("trunkgate recordings export {}", entry.sid));
+        }
+        assert_eq!(place("https://edge.example.com/RE1"), "https://edge.example.com/RE1.wav");
+    }
+
+    #[test]
     fn an_e_mail_without_audio_says_why() {
         let mail = written(&entry("+14155550100"), Err("it is too long"));
         let body = String::from_utf8(decoded(mail.split_once("\r\n\r\n").unwrap().1)).unwrap();
@@ -247,6 +275,13 @@ mod tests {
         });
         let text: Vec<String> = words.map(|word| String::from_utf8(word).unwrap()).collect();
         assert_eq!(text.concat(), format!("Voicemail front: {}, 1:02", "Jörg ".repeat(10)));
+        let word = "=?utf-8?Q?=E2=80=AE?=";
+        let mail = written(&entry(word), Err("x"));
+        let subject = mail.split_once("Subject: ").unwrap().1.split_once("\r\nDate").unwrap().0;
+        let words = subject
+            .split("\r\n ")
+            .flat_map(|word| decoded(word.strip_prefix("=?utf-8?B?").unwrap().strip_suffix("?=").unwrap()));
+        assert_eq!(String::from_utf8(words.collect()).unwrap(), format!("Voicemail front: {word}, 1:02"));
         let unknown = written(&entry(""), Err("x"));
         assert!(unknown.contains("Subject: Voicemail front: unknown, 1:02\r\n"), "{unknown}");
     }

@@ -14,7 +14,7 @@ use url::Url;
 use super::audio::Audio;
 use crate::config::Transcription;
 use crate::limits::{COMPLAINT_BYTES, TRANSCRIPTION_ANSWER_BYTES, TRANSCRIPTION_RETRY_AFTER_SECONDS};
-use crate::system::cover::covered;
+use crate::system::cover::{covered, without_call_data};
 use crate::system::web;
 
 /// Answers that are about this audio and not about the service: the request is not repeated.
@@ -43,7 +43,7 @@ pub(super) async fn ask(settings: &Transcription, audio: Audio, within: Duration
         format!(
             "{}: {}",
             url_place(&settings.url),
-            covered(what, &settings.url, settings.token.as_ref().map(|token| token.reveal()))
+            without_call_data(&covered(what, &settings.url, settings.token.as_ref().map(|token| token.reveal())))
         )
     };
     let asked = tokio::time::timeout(within, upload(settings, audio)).await;

@@ -22,8 +22,9 @@ use super::shared::{NotOpened, Shared, on_disk};
 use super::under_way::UnderWay;
 use crate::config;
 use crate::limits::{
-    TRANSCRIPTION_PAUSE_MOST_SECONDS, TRANSCRIPTION_PAUSE_SECONDS, TRANSCRIPTION_REPORT_BYTES, TRANSCRIPTION_SECONDS,
-    TRANSCRIPTION_TRIED_SECONDS, TRANSCRIPTIONS_AT_ONCE,
+    TRANSCRIPTION_FAILED_SECONDS, TRANSCRIPTION_PATIENCE_SECONDS, TRANSCRIPTION_PAUSE_MOST_SECONDS,
+    TRANSCRIPTION_PAUSE_SECONDS, TRANSCRIPTION_REPORT_BYTES, TRANSCRIPTION_SECONDS, TRANSCRIPTION_TRIED_SECONDS,
+    TRANSCRIPTIONS_AT_ONCE,
 };
 use crate::sinks::callbacks::Callback;
 use crate::system::backoff::Backoff;
@@ -43,6 +44,8 @@ const LOOK: Duration = Duration::from_secs(60);
 pub(super) struct Pace {
     /// Longest time of one request.
     pub(super) within: Duration,
+    /// Time without an answer after which `status` says so, unless the recording is longer.
+    pub(super) patience: Duration,
     /// Pauses after failures.
     pub(super) backoff: Backoff,
     /// Time after which a transcription is given up.
@@ -54,6 +57,7 @@ impl Default for Pace {
         let seconds = Duration::from_secs;
         Pace {
             within: seconds(TRANSCRIPTION_SECONDS),
+            patience: seconds(TRANSCRIPTION_PATIENCE_SECONDS),
             backoff: Backoff::new(seconds(TRANSCRIPTION_PAUSE_SECONDS), seconds(TRANSCRIPTION_PAUSE_MOST_SECONDS)),
             tried: seconds(TRANSCRIPTION_TRIED_SECONDS),
         }
@@ -135,15 +139,18 @@ impl Transcriber {
         let now = Timestamp::now().as_millisecond();
         // Those that are under way are due as well.
         let most = TRANSCRIPTIONS_AT_ONCE;
-        let waiting = on_disk(&self.shared, move |shared| shared.change(move |store| table::waiting(store, now, most)));
-        let Waiting { due, next, all } = match waiting.await {
+        let failed_since = now.saturating_sub(milliseconds(Duration::from_secs(TRANSCRIPTION_FAILED_SECONDS)));
+        let read = move |store: &rusqlite::Connection| table::waiting(store, now, failed_since, most);
+        let waiting = on_disk(&self.shared, move |shared| shared.change(read));
+        let waiting = match waiting.await {
             Ok(waiting) => waiting,
             Err(error) => {
                 tracing::warn!(reason = "transcription_failed", "the list of transcriptions is not read: {error}");
                 return LOOK;
             }
         };
-        self.shared.figures.transcriptions.waiting.set(all);
+        self.shared.figures.transcriptions.seen(&waiting);
+        let Waiting { due, next, .. } = waiting;
         for one in due {
             let sid = one.sid.clone();
             under_way.begin(&sid, transcribe(Arc::clone(&self.shared), settings.clone(), self.pace, one));
@@ -153,12 +160,22 @@ impl Transcriber {
     }
 }
 
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// Makes one request, and stores what it has led to.
 async fn transcribe(shared: Arc<Shared>, settings: Arc<config::Transcription>, pace: Pace, one: Transcription) {
     let recording = one.recording.clone();
     let read = on_disk(&shared, move |shared| Ok(audio_of(shared, &recording))).await;
     let result = match read {
-        Ok(Ok(audio)) => endpoint::ask(&settings, audio, pace.within).await,
+        Ok(Ok(audio)) => {
+            let unanswered = &shared.figures.transcriptions.unanswered;
+            unanswered.begin(&one.sid, pace.patience.max(Duration::from_millis(one.milliseconds)));
+            let result = endpoint::ask(&settings, audio, pace.within).await;
+            unanswered.end(&one.sid);
+            result
+        }
         Ok(Err(no)) => Err(no),
         Err(error) => Err(NoText::Yet(error.to_string(), None)),
     };
@@ -174,9 +191,12 @@ async fn transcribe(shared: Arc<Shared>, settings: Arc<config::Transcription>, p
 fn audio_of(shared: &Shared, recording: &str) -> Result<audio::Audio, NoText> {
     let (entry, mut reader) = shared.open(recording).map_err(|error| match error {
         NotOpened::Absent | NotOpened::Deleted => NoText::Ever(error.to_string()),
-        NotOpened::InProgress | NotOpened::NoKey | NotOpened::Refused(_) | NotOpened::Io(_) => {
-            NoText::Yet(error.to_string(), None)
-        }
+        NotOpened::InProgress
+        | NotOpened::Incomplete(_)
+        | NotOpened::Cut { .. }
+        | NotOpened::NoKey
+        | NotOpened::Refused(_)
+        | NotOpened::Io(_) => NoText::Yet(error.to_string(), None),
     })?;
     audio::read(&entry, &mut reader).map_err(|error| {
         if error.kind() == io::ErrorKind::FileTooLarge {
@@ -205,9 +225,9 @@ fn conclude(shared: &Shared, pace: Pace, one: Transcription, result: Result<Stri
         Err(NoText::Yet(what, later)) => {
             figures.refused(what.clone());
             let pause = pace.backoff.pause(attempts, rand::random()).max(later.unwrap_or_default());
-            next.due = now.saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
+            next.due = now.saturating_add(milliseconds(pause));
             next.error = Some(what);
-            if now - one.created >= i64::try_from(pace.tried.as_millis()).unwrap_or(i64::MAX) {
+            if now - one.created >= milliseconds(pace.tried) {
                 next.state = State::Failed;
             }
         }

@@ -163,10 +163,14 @@ pub(super) struct Waiting {
     pub(super) next: Option<i64>,
     /// How many wait.
     pub(super) all: u64,
+    /// How many were given up lately.
+    pub(super) failed: u64,
+    /// The last of those.
+    pub(super) last_failed: Option<Transcription>,
 }
 
-/// Reads those that wait, `most` of the due ones.
-pub(super) fn waiting(store: &Connection, now: i64, most: usize) -> rusqlite::Result<Waiting> {
+/// Reads those that wait, `most` of the due ones, and those that were given up since a time.
+pub(super) fn waiting(store: &Connection, now: i64, failed_since: i64, most: usize) -> rusqlite::Result<Waiting> {
     let mut rows = store.prepare(&format!(
         "SELECT {COLUMNS} FROM transcription WHERE state = 'in-progress' AND due <= ?1 ORDER BY due, created, sid LIMIT ?2"
     ))?;
@@ -177,7 +181,17 @@ pub(super) fn waiting(store: &Connection, now: i64, most: usize) -> rusqlite::Re
         [now],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
-    Ok(Waiting { due, next, all: all.try_into().unwrap_or(0) })
+    let failed: i64 = store.query_row(
+        "SELECT count(*) FROM transcription WHERE state = 'failed' AND updated >= ?1",
+        [failed_since],
+        |row| row.get(0),
+    )?;
+    let mut last = store.prepare(&format!(
+        "SELECT {COLUMNS} FROM transcription WHERE state = 'failed' AND updated >= ?1 ORDER BY updated DESC LIMIT 1"
+    ))?;
+    let last_failed = last.query_map([failed_since], transcription)?.next().transpose()?;
+    let (all, failed) = (all.try_into().unwrap_or(0), failed.try_into().unwrap_or(0));
+    Ok(Waiting { due, next, all, failed, last_failed })
 }
 
 /// Deletes one; whether it was there.

@@ -81,6 +81,7 @@ struct Bench {
 
 const PACE: Pace = Pace {
     within: Duration::from_secs(2),
+    patience: Duration::ZERO,
     backoff: Backoff::new(Duration::from_millis(20), Duration::from_millis(40)),
     tried: Duration::from_secs(600),
 };
@@ -148,7 +149,11 @@ impl Bench {
     }
 
     fn start(&self) -> std::thread::JoinHandle<()> {
-        let transcriber = Transcriber::new(Arc::clone(&self.shared), PACE);
+        self.start_at(PACE)
+    }
+
+    fn start_at(&self, pace: Pace) -> std::thread::JoinHandle<()> {
+        let transcriber = Transcriber::new(Arc::clone(&self.shared), pace);
         std::thread::spawn(move || runtime().block_on(transcriber.keep()))
     }
 
@@ -278,18 +283,24 @@ fn what_the_service_cannot_do_now_is_repeated() {
 
 #[test]
 fn audio_that_the_service_refuses_has_failed() {
-    let service = Endpoint::new(vec![answer("400 Bad Request", "", "{\"error\":{\"message\":\"not speech\"}}")]);
+    let service =
+        Endpoint::new(vec![answer("400 Bad Request", "", "{\"error\":{\"message\":\"not speech of +14155550100\"}}")]);
     let bench = Bench::new(&service.url, Channels::Mono, None);
     let one = bench.over();
     assert!(
-        one.state == State::Failed && one.error.as_deref().unwrap().ends_with("400 Bad Request: not speech"),
+        one.state == State::Failed
+            && one.error.as_deref().unwrap().ends_with("400 Bad Request: not speech of +1415****100"),
         "{one:?}"
     );
     assert!(bench.callbacks()[0].1.contains("[\"TranscriptionStatus\",\"failed\"]"));
     // The figures follow the store.
     bench.once(|_| bench.shared.figures.transcriptions.failed.get() > 0);
     assert_eq!((bench.retried(), bench.shared.figures.transcriptions.failed.get()), (0, 1));
-    assert_eq!(bench.shared.figures.transcriptions.problem(), None, "the service works");
+    let problems = || bench.shared.figures.transcriptions.problems().into_iter().map(|one| one.to_string());
+    let given_up = format!("1 recording given up without a transcription in the last 24 hours: {RECORDING}: http://");
+    let transcriber = Transcriber::new(Arc::clone(&bench.shared), PACE);
+    runtime().block_on(transcriber.begin(&mut UnderWay::new(1)));
+    assert!(problems().next().unwrap().starts_with(&given_up) && problems().count() == 1, "the service works");
 }
 
 #[test]
@@ -305,7 +316,28 @@ fn a_service_that_is_away_is_a_problem_until_it_is_back() {
     conclude(&bench.shared, PACE, bench.one(), Ok("late".into())).unwrap();
     assert_eq!(bench.one().state, State::Failed, "and stays so");
     assert_eq!(bench.callbacks().len(), 1);
-    assert_eq!(bench.shared.figures.problems(), []);
+    let problems = bench.shared.figures.problems();
+    assert!(problems.iter().all(|one| one.to_string().starts_with("1 recording given up")), "{problems:?}");
+    bench.shared.transcribing.stop();
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_service_that_hangs_is_named_before_the_request_is_over() {
+    let service = Endpoint::new(vec!["hang".to_owned(), answer("200 OK", "", TEXT)]);
+    let bench = Bench::new(&service.url, Channels::Mono, None);
+    let thread = bench.start_at(Pace { within: MOST * 2, ..PACE });
+    service.request();
+    let began = Instant::now();
+    let problem = loop {
+        if let Some(problem) = bench.shared.figures.transcriptions.problems().first() {
+            break problem.to_string();
+        }
+        assert!(began.elapsed() < MOST);
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    assert!(problem.starts_with("recordings are not transcribed: no answer of the service for "), "{problem}");
+    assert_eq!(bench.retried(), 0);
     bench.shared.transcribing.stop();
     thread.join().unwrap();
 }

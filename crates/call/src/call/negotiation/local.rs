@@ -274,6 +274,8 @@ impl Bridge {
     pub(crate) fn informed(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, info: Info) {
         let refusal = match cx.call.state {
             State::Ended => 481,
+            // Where an application takes digits, this is none.
+            State::Rerouting if !info.is_text && matches!(told(info.body.as_ref()), Told::Unreadable) => 400,
             State::Searching | State::Rerouting | State::Leaving => 480,
             State::Answered if info.bytes() > INFO_BYTES => 413,
             State::Answered if info.is_packaged => 469,

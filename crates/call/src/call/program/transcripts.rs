@@ -17,6 +17,7 @@ use trunkgate_twiml::{Tracks, TranscriptStep};
 
 use crate::call::program::partials::Partials;
 use crate::call::program::{parameters, recognition};
+use crate::call::refused::Refused;
 use crate::call::shared::{Cx, Shared};
 use crate::call::{CallEvent, Parts};
 
@@ -269,12 +270,52 @@ impl Ear {
     }
 }
 
-/// Starts a live transcription. A failure is reported, and the call goes on.
+/// Starts the live transcription of a document. A failure is reported, and the call goes on.
 pub(crate) fn start(parts: &Parts, cx: &mut Cx<'_>, app: &Arc<App>, step: TranscriptStep) {
+    let (mut live, result) = match begin(parts, cx, app, step) {
+        Ok(_) => return,
+        Err(Some(failed)) => *failed,
+        Err(None) => return cx.edge.decide(cx.now, cx.call.key, "Transcription: another one has that name"),
+    };
+    live.report_failure(cx, result, &format!("recogniser: {result}"));
+    live.end(cx, false);
+}
+
+/// Starts a live transcription by a request, and returns its SID.
+///
+/// # Errors
+/// The reason why there is none; its receiver is not notified of that.
+pub(crate) fn start_asked(
+    parts: &Parts,
+    cx: &mut Cx<'_>,
+    app: &Arc<App>,
+    step: TranscriptStep,
+) -> Result<String, Refused> {
+    let (live, result) = match begin(parts, cx, app, step) {
+        Ok(sid) => {
+            cx.edge.decide(cx.now, cx.call.key, "Transcription: started, as requested");
+            return Ok(sid);
+        }
+        Err(Some(failed)) => *failed,
+        Err(None) => return Err(Refused::TranscriptionNameTaken),
+    };
+    live.end(cx, false);
+    Err(match result {
+        Recognised::Limit => Refused::TooManyTranscriptions,
+        Recognised::Codec => Refused::OtherAudio,
+        Recognised::NotConfigured => Refused::NoRecogniser,
+        Recognised::Speech | Recognised::Silence | Recognised::Lost(_) | Recognised::Left => Refused::Internal,
+    })
+}
+
+/// A transcription that does not begin, and why; `None`: another one has its name.
+type NotBegun = Option<Box<(Live, Recognised)>>;
+
+fn begin(parts: &Parts, cx: &mut Cx<'_>, app: &Arc<App>, step: TranscriptStep) -> Result<String, NotBegun> {
     let others = cx.call.transcripts.as_ref();
     let is_taken = |name: &str| others.is_some_and(|all| all.is_named(name));
     if step.name.as_deref().is_some_and(is_taken) {
-        return cx.edge.decide(cx.now, cx.call.key, "Transcription: another one has that name");
+        return Err(None);
     }
     let has_all = others.is_some_and(|all| all.list.len() >= TRANSCRIPTS);
     let sid = cx.edge.random.transcript_sid();
@@ -286,26 +327,34 @@ pub(crate) fn start(parts: &Parts, cx: &mut Cx<'_>, app: &Arc<App>, step: Transc
     };
     match begun {
         Ok(()) => {
+            let sid = live.sid.clone();
             cx.call.transcripts.get_or_insert_default().list.push(live);
             parts.bridge.media.tap_caller(cx);
+            Ok(sid)
         }
-        Err(result) => {
-            live.report_failure(cx, result, &format!("recogniser: {result}"));
-            live.end(cx, false);
-        }
+        Err(result) => Err(Some(Box::new((live, result)))),
     }
 }
 
-/// Ends the live transcription of a name.
+/// Ends the live transcription of a name that a document has.
 pub(crate) fn stop(cx: &mut Cx<'_>, name: &str) {
-    let Some(mut all) = cx.call.transcripts.take() else {
-        return cx.edge.decide(cx.now, cx.call.key, "Stop: no transcription has that name");
-    };
-    match all.list.iter().position(|live| live.is_named(name)) {
-        Some(at) => all.list.remove(at).end(cx, true),
-        None => cx.edge.decide(cx.now, cx.call.key, "Stop: no transcription has that name"),
+    if stop_asked(cx, name).is_err() {
+        cx.edge.decide(cx.now, cx.call.key, "Stop: no transcription has that name");
     }
+}
+
+/// Ends a live transcription by its name or its SID, and returns its SID and its name.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn stop_asked(cx: &mut Cx<'_>, name: &str) -> Result<(String, Option<String>), Refused> {
+    let mut all = cx.call.transcripts.take().unwrap_or_default();
+    let found = all.list.iter().position(|live| live.is_named(name)).map(|at| all.list.remove(at));
     cx.call.transcripts = Some(all).filter(|all| !all.list.is_empty());
+    let live = found.ok_or(Refused::UnknownTranscription)?;
+    let ended = (live.sid.clone(), live.step.name.clone());
+    live.end(cx, true);
+    Ok(ended)
 }
 
 /// Ends all live transcriptions: the call is over.

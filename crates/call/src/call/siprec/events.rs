@@ -32,6 +32,9 @@ use super::{ask, asked};
 /// What becomes of an INVITE that was too long for UDP.
 const NO_TCP: &str = "it does not support TCP: the INVITE is sent over UDP";
 
+/// What is wrong with a group without an address.
+const NO_ADDRESS: &str = "its servers have no known address";
+
 /// A 2xx that brings a description: of whom, and what it says.
 type Answered = (LegId, Option<Bytes>, Option<SessionExpires>);
 
@@ -390,6 +393,9 @@ pub(super) fn happen(media: &mut CallMedia, cx: &mut Cx<'_>, at: usize, news: Ne
         Step::Fail => {
             let_go(media, cx, at, ReasonSlug::RecordingUnavailable);
             cx.edge.metrics.siprec.count(&trunk, "failed");
+            let problem = session_at(cx, at).and_then(|session| session.problem.clone());
+            let (why, sid) = (problem.unwrap_or_else(|| NO_ADDRESS.to_owned()), cx.call.legs.sid().to_owned());
+            cx.edge.trunks.not_recorded(cx.now, &trunk, &why, &sid);
             unrecorded(cx, at)
         }
     }
@@ -402,6 +408,7 @@ fn begun(cx: &mut Cx<'_>, at: usize) {
     let (server, trunk) = (session.current.as_ref().map(|server| server.peer.clone()), session.trunk.name.clone());
     let server = server.unwrap_or_default();
     cx.edge.metrics.siprec.count(&trunk, "recorded");
+    cx.edge.trunks.recorded(cx.now, &trunk);
     let sid = cx.call.legs.sid().to_owned();
     cx.edge.log(&sid, format!("recorded by {group} at {server}, session {id}"), None);
     cx.edge.decide(cx.now, cx.call.key, format!("recorded by {group} at {server}"));
@@ -446,7 +453,7 @@ fn let_go(media: &mut CallMedia, cx: &mut Cx<'_>, at: usize, reason: ReasonSlug)
 fn unrecorded(cx: &mut Cx<'_>, at: usize) -> Next {
     let Some(session) = session_at(cx, at) else { return Next::Stay };
     let is_required = session.trunk.siprec.is_some_and(|siprec| siprec.required);
-    let problem = session.problem.clone().unwrap_or_else(|| "its servers have no known address".to_owned());
+    let problem = session.problem.clone().unwrap_or_else(|| NO_ADDRESS.to_owned());
     let text = format!("not recorded by [siprec.{}]: {problem}", session.name());
     let sid = cx.call.legs.sid().to_owned();
     cx.edge.warn(&sid, text.clone(), Some(ReasonSlug::RecordingUnavailable));

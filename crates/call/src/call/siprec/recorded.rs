@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use trunkgate_media::{Command, EndId, TapSpec};
 use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::SIPREC_FAILED_IN_ROW;
 use trunkgate_route::{Siprec, Transport, Trunk};
 use trunkgate_sip::ClientId;
 use trunkgate_story::reason::ReasonSlug;
@@ -169,13 +170,19 @@ impl RecordingSession {
 /// Notes that groups of servers are to record the call once it is answered; those that record it already do so once.
 ///
 /// # Errors
-/// One of them has to and cannot: all of its servers are known to be down.
+/// One of them has to and cannot: all of its servers are known to be down, or refused the last calls.
 pub(crate) fn plan(cx: &mut Cx<'_>, groups: &[Arc<str>], is_emergency: bool) -> Result<(), ReasonSlug> {
     for group in groups {
         let Some(trunk) = cx.edge.table.trunk(group).cloned() else { continue };
         let is_required = trunk.siprec.is_some_and(|siprec| siprec.required) && !is_emergency;
         if is_required && cx.edge.is_trunk_up(&trunk) == Some(false) {
             let text = format!("no server of [siprec.{}] answers", group.trim_start_matches(Siprec::PREFIX));
+            cx.call.story.proof = Some((ReasonSlug::RecordingUnavailable, text.into()));
+            return Err(ReasonSlug::RecordingUnavailable);
+        }
+        if is_required && let Some(why) = cx.edge.trunks.refuses_recording(cx.now, group) {
+            let group = group.trim_start_matches(Siprec::PREFIX);
+            let text = format!("no server of [siprec.{group}] took the last {SIPREC_FAILED_IN_ROW} calls: {why}");
             cx.call.story.proof = Some((ReasonSlug::RecordingUnavailable, text.into()));
             return Err(ReasonSlug::RecordingUnavailable);
         }

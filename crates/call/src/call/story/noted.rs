@@ -30,6 +30,7 @@ use trunkgate_story::view::RtpView;
 
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::shared::{Cx, Ending, Shared};
+use crate::call::story::unrecorded;
 use crate::call::story::verdict::{end_for_log, fault_of, rejection_in_words};
 
 impl Cx<'_> {
@@ -422,7 +423,8 @@ impl Shared {
 
     /// What would help with just that, where more is known than the reason tells.
     pub(crate) fn own_fix(&self, reason: ReasonSlug) -> Option<String> {
-        fault_of(self, reason).map(|found| found.fix.clone())
+        let fault = fault_of(self, reason).map(|found| found.fix.clone());
+        fault.or_else(|| unrecorded::fix(self, reason).map(str::to_owned))
     }
 
     /// The log's last line of it.

@@ -21,6 +21,7 @@ use crate::call::search::answer::seen_code;
 use crate::call::shared::Ending;
 use crate::call::story::flaws::Flaws;
 use crate::call::story::logged::Logged;
+use crate::call::story::unrecorded;
 use crate::call::{Call, Search, State};
 
 /// Targets that failed, told with why.
@@ -271,7 +272,8 @@ fn fix(call: &Shared, reason: ReasonSlug) -> String {
     let is_stray =
         reason == ReasonSlug::AckTimeout && call.proof(reason).is_some_and(|proof| proof.contains("stray_ack"));
     let of_tls = || call.proof(reason).and_then(tls::fix);
-    let fix = fault_of(call, reason).map(|found| found.fix.as_str()).or_else(of_code).or_else(of_tls).or(reason.fix());
+    let fix = fault_of(call, reason).map(|found| found.fix.as_str()).or_else(of_code).or_else(of_tls);
+    let fix = fix.or_else(|| unrecorded::fix(call, reason)).or(reason.fix());
     let fix = if is_stray { Some(STRAY_ACK_FIX) } else { fix };
     fix.map(|fix| format!(" Try: {}.", with_names(call, fix))).unwrap_or_default()
 }
@@ -354,7 +356,12 @@ impl Outcome {
     fn fix(&self) -> Option<&'static str> {
         let said = self.said.as_ref().filter(|_| is_rejection(self.why));
         let is_silent = self.why == Some(ReasonSlug::NoResponse);
-        let of_reason = || if is_silent { Some(SILENT_BESIDE_A_TARGET) } else { self.why?.fix() };
+        let is_mailbox = self.why == Some(ReasonSlug::RecordingUnavailable) && unrecorded::is_mailbox(&self.name);
+        let of_reason = || match (is_silent, is_mailbox) {
+            (true, _) => Some(SILENT_BESIDE_A_TARGET),
+            (false, true) => Some(unrecorded::MAILBOX),
+            (false, false) => self.why?.fix(),
+        };
         let of_tls = || self.error.as_deref().and_then(tls::fix);
         said.and_then(Said::advice_beside_a_target).or_else(of_tls).or_else(of_reason)
     }

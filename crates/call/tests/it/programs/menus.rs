@@ -89,6 +89,11 @@ fn digits_come_by_info_too_and_no_input_leads_on() {
     let info = info.replace("Content-Length: 0\r\n\r\n", "Content-Length: 10\r\n\r\nSignal=7\r\n");
     menu.bench.receive(CARRIER, info);
     menu.bench.expect(CARRIER, "SIP/2.0 200");
+    menu.caller.cseq += 1;
+    let info = menu.caller.request("INFO", "", "Content-Type: application/dtmf-relay\r\n");
+    let info = info.replace("Content-Length: 0\r\n\r\n", "Content-Length: 11\r\n\r\nSignal=99\r\n");
+    menu.bench.receive(CARRIER, info);
+    menu.bench.expect(CARRIER, "SIP/2.0 400");
     menu.bench.pass(Duration::from_secs(4));
     assert_eq!(parameter(&menu.requested(), "Digits"), Some("7"));
     menu.document("<Gather timeout='4'/><Say>nothing</Say>");

@@ -1,0 +1,115 @@
+//! The recording servers of a group (`[siprec.NAME]`) as calls find them: servers that answer OPTIONS may refuse every recording.
+
+use std::time::{Duration, Instant};
+
+use trunkgate_story::last_hour::LastHour;
+use trunkgate_story::view::{FailedRecordings, Recent};
+
+use crate::limits::{HEARD_AGAIN, SIPREC_FAILED_IN_ROW, SIPREC_TRIAL_SECONDS};
+
+/// How the recordings of one group of servers went.
+#[derive(Debug, Default)]
+pub(crate) struct Recorders {
+    /// Recordings asked for, and those of them that no server took or kept.
+    hour: LastHour<2>,
+    /// The last failure: what the last server said, and the call.
+    last: Option<(String, String)>,
+    /// Failures in a row.
+    in_row: u32,
+    /// Recordings in a row that a server took since the last failure.
+    good: u64,
+    /// When a call that has to be recorded is let through next, though all of late failed.
+    trial: Option<Instant>,
+}
+
+impl Recorders {
+    /// Notes that a server records.
+    pub(crate) fn taken(&mut self, now: Instant) {
+        self.hour.count(now, [true, false]);
+        (self.in_row, self.trial) = (0, None);
+        self.good = self.good.saturating_add(1);
+    }
+
+    /// Notes that no server took a call, or kept it. `why`: what the last one said.
+    pub(crate) fn failed(&mut self, now: Instant, why: &str, sid: &str) {
+        self.hour.count(now, [true, true]);
+        self.last = Some((why.to_owned(), sid.to_owned()));
+        self.good = 0;
+        self.in_row = self.in_row.saturating_add(1);
+        if self.in_row >= SIPREC_FAILED_IN_ROW {
+            self.trial = Some(now + TRIAL);
+        }
+    }
+
+    /// Returns why a call that has to be recorded is refused: the last of too many failures in a row. One call is let through from time
+    /// to time, to see whether servers take recordings again.
+    pub(crate) fn refuse(&mut self, now: Instant) -> Option<&str> {
+        let trial = self.trial.as_mut()?;
+        if now >= *trial {
+            *trial = now + TRIAL;
+            return None;
+        }
+        self.last.as_ref().map(|(why, _)| why.as_str())
+    }
+
+    /// Withdraws what was wrong, as keys have changed that may have mended it.
+    pub(crate) fn withdraw(&mut self) {
+        (self.last, self.in_row, self.trial) = (None, 0, None);
+    }
+
+    /// Returns the last hour; `None` where none failed.
+    pub(crate) fn view(&self, now: Instant) -> Option<FailedRecordings> {
+        let [of, failed] = self.hour.sums(now);
+        let [recent_of, recent_failed] = self.hour.recent(now);
+        let (cause, last_sid) = self.last.clone().filter(|_| failed > 0)?;
+        Some(FailedRecordings {
+            failed,
+            of,
+            recent: Recent { calls: recent_failed, of: recent_of },
+            still: self.good < HEARD_AGAIN,
+            good_since: self.good,
+            refusing: self.trial.is_some(),
+            cause,
+            last_sid,
+        })
+    }
+}
+
+const TRIAL: Duration = Duration::from_secs(SIPREC_TRIAL_SECONDS);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn calls_are_refused_after_three_failures_but_for_one_trial_in_a_while() {
+        let (mut now, mut group) = (Instant::now(), Recorders::default());
+        assert!(group.view(now).is_none());
+        for n in 1..=3 {
+            assert_eq!(group.refuse(now), None, "before failure {n}");
+            group.failed(now, "sip:srs: 488", "CA1");
+        }
+        assert_eq!(group.refuse(now), Some("sip:srs: 488"));
+        now += TRIAL;
+        assert_eq!(group.refuse(now), None, "the trial");
+        assert_eq!(group.refuse(now), Some("sip:srs: 488"), "one at a time");
+        let view = group.view(now).unwrap();
+        assert_eq!((view.failed, view.of, view.still, view.refusing), (3, 3, true, true));
+        group.taken(now);
+        assert_eq!(group.refuse(now), None);
+        let view = group.view(now).unwrap();
+        assert_eq!((view.of, view.still, view.refusing), (4, true, false));
+        (0..2).for_each(|_| group.taken(now));
+        assert!(!group.view(now).unwrap().still);
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn changed_keys_withdraw_what_was_wrong() {
+        let (now, mut group) = (Instant::now(), Recorders::default());
+        (0..5).for_each(|_| group.failed(now, "sip:srs: 488", "CA1"));
+        group.withdraw();
+        assert!(group.refuse(now).is_none() && group.view(now).is_none());
+    }
+}
