@@ -189,7 +189,32 @@ fn carry_out(gateway: &mut Gateway, now: Instant, one: &mut Running, step: Step)
             }
         }
         // A document with other verbs fails.
-        _ => {}
+        Step::Notify(_)
+        | Step::NotifyRecorded { .. }
+        | Step::StartRecognition(_)
+        | Step::StopRecognition { .. }
+        | Step::ReportPartial(_)
+        | Step::Answer
+        | Step::Beep { .. }
+        | Step::Record(_)
+        | Step::StopRecord { .. }
+        | Step::StartRecording(_)
+        | Step::Dial(_)
+        | Step::Conference(_)
+        | Step::PlayMusic { .. }
+        | Step::EndDial { .. }
+        | Step::EndStream { .. }
+        | Step::ConnectStream(_)
+        | Step::StartStream(_)
+        | Step::StartSiprec(_)
+        | Step::StopSiprec { .. }
+        | Step::StartTranscript(_)
+        | Step::StopTranscript { .. }
+        | Step::StopStream { .. }
+        | Step::Refer { .. }
+        | Step::Reject(_)
+        | Step::Hangup
+        | Step::Join => {}
     }
 }
 

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const NUMBER: &str = "+14155550100";
 /// Tones of the phones in Hz, none of them the harmonic of another.
 const TONES: [u32; 10] = [410, 530, 640, 770, 900, 1_030, 1_190, 1_350, 1_510, 1_690];
-const CODECS: [Codec; 4] = [Codec::Pcmu, Codec::G722, Codec::Opus, Codec::Pcma];
+const CODECS: [Codec; 3] = [Codec::Pcmu, Codec::Opus, Codec::Pcma];
 /// Seconds of what is said, which begins again and again.
 const SAID_SECONDS: u32 = 60;
 /// Seconds of the end of a recording that are judged, but for the last one: the conference ends in that.
