@@ -149,6 +149,7 @@ impl Rig {
                 | Output::Report(_)
                 | Output::Log(_)
                 | Output::Counted(_)
+                | Output::ConferenceEnded(_)
                 | Output::Sms(_)
                 | Output::Changed(_) => {}
                 Output::Captured(_)

@@ -32,7 +32,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("trunkgate-twiml", &[]),
     ("trunkgate-recording", &["trunkgate-terms"]),
     ("trunkgate-resample", &[]),
-    ("trunkgate-conference", &["trunkgate-resample"]),
+    ("trunkgate-conference", &["trunkgate-resample", "trunkgate-terms"]),
     ("trunkgate-media", &["trunkgate-agent", "trunkgate-terms", "trunkgate-resample", "trunkgate-conference"]),
     ("trunkgate-story", &["trunkgate-sip", "trunkgate-route", "trunkgate-media"]),
     (

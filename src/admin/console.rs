@@ -27,7 +27,7 @@ macro_rules! file {
 }
 
 /// All of them.
-const FILES: [File; 23] = [
+const FILES: [File; 24] = [
     File { path: "/", kind: HTML, text: include_str!("console/index.html") },
     file!("style.css", CSS),
     file!("icon.svg", SVG),
@@ -48,6 +48,7 @@ const FILES: [File; 23] = [
     file!("trunks.js", SCRIPT),
     file!("routes.js", SCRIPT),
     file!("agents.js", SCRIPT),
+    file!("conferences.js", SCRIPT),
     file!("requests.js", SCRIPT),
     file!("security.js", SCRIPT),
     file!("system.js", SCRIPT),

@@ -20,6 +20,7 @@ mod asked;
 mod audio;
 mod calls;
 mod calls_csv;
+mod conferences;
 mod console;
 mod control;
 mod events;
@@ -151,6 +152,9 @@ fn router(handle: Handle, tickets: listening::Tickets) -> Router {
         .route("/v1/recordings/{sid}/verify", post(recordings::verify))
         .route("/v1/voicemail", get(voicemail::list))
         .route("/v1/voicemail/{name}/heard", post(voicemail::heard))
+        .route("/v1/conferences", get(conferences::list))
+        .route("/v1/conferences/{sid}/end", post(conferences::end))
+        .route("/v1/conferences/{sid}/parties/{call}/{action}", post(conferences::change))
         .merge(twilio_paths())
         .route(gate::CA_PATH, get(proxy::certificate).with_state(proxy.clone()))
         .route("/sms/inbound", post(sms::inbound))

@@ -100,6 +100,7 @@ fn judge(handle: &Handle, wanted: &Wanted) -> Result<CallRequest, ApiError> {
         time_limit: seconds("limit_seconds", wanted.limit_seconds.unwrap_or(0), 0, CALL_LIMIT_SECONDS)?,
         digits,
         record: None,
+        participant: None,
     })
 }
 

@@ -17,7 +17,10 @@ use rand::TryRng;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use trunkgate_call::trace::TraceItem;
-use trunkgate_call::{Addressing, Gateway, GatewayConfig, Input, Interfaces, MailboxMessages, MessageCount};
+use trunkgate_call::{
+    Addressing, ConferenceReport, Gateway, GatewayConfig, Input, Interfaces, MailboxMessages, MessageCount,
+};
+use trunkgate_media::{Recorded, RecordingId};
 use trunkgate_route::Table;
 
 use crate::config::{self, CDR_HELP, Config, NumberOverrides};
@@ -39,6 +42,7 @@ use crate::runtime::worker::{self, Workers};
 use crate::runtime::{conferences, messages, overrides, reload, sampling};
 use crate::sinks::callbacks::{self, Callbacks};
 use crate::sinks::calls::CallList;
+use crate::sinks::conferences::ConferenceList;
 use crate::sinks::events::Events;
 use crate::sinks::hep;
 use crate::sinks::otel;
@@ -131,6 +135,12 @@ fn first_inputs(
     [Input::Configure(Box::new(settings)), Input::DayCounts(counts)]
 }
 
+/// Reads conferences that ended in earlier processes and are still to be known. One that cannot be read is known no longer.
+fn earlier_conferences(list: &ConferenceList, keep: Option<Duration>) -> Vec<ConferenceReport> {
+    let since = keep.filter(|keep| !keep.is_zero()).and_then(|keep| SystemTime::now().checked_sub(keep));
+    since.and_then(|since| list.read(since).ok()).unwrap_or_default()
+}
+
 impl Edge {
     /// Binds everything, starts the loops and returns once calls are taken. Names of peers are waited for as long as
     /// one look-up may take.
@@ -156,6 +166,8 @@ impl Edge {
         let shared = shared(configs, (listeners.clone(), own), (interfaces, &table), settings, (&workers, &records));
         let ((orders, orders_in), (reports, reports_in)) =
             (mpsc::channel(limits::ORDERS), mpsc::channel(limits::REPORTS));
+        let ended_conferences = ConferenceList::new(store.clone());
+        let earlier = earlier_conferences(&ended_conferences, shared.calls.keep());
         let (((hep, otel), copies), (names_in, names)) = (copies(&shared), mpsc::channel(limits::NAME_QUESTIONS));
         let ((sms, texts, sms_in), (load_in, load)) = (sms::desk(), watch::channel(Load::default()));
         let (table_in, tables) = watch::channel(Arc::clone(&table));
@@ -166,7 +178,10 @@ impl Edge {
         let ((desk, callbacks, conferences), beside) = start_beside(&handle, epoch.0)?;
         let begin = move || -> io::Result<Signalling> {
             let (mut gateway, sockets) = (Gateway::new(gateway_config, table, addressing), Arc::clone(&shared.sockets));
-            first.into_iter().for_each(|input| gateway.handle_input(Instant::now(), input));
+            first
+                .into_iter()
+                .chain([Input::ConferencesEnded(earlier)])
+                .for_each(|input| gateway.handle_input(Instant::now(), input));
             Ok(Signalling {
                 transports: Transports::start(bound, own.table, shared.tls.subscribe(), message_bytes, sockets)?,
                 gateway,
@@ -186,6 +201,7 @@ impl Edge {
                 unasked: VecDeque::new(),
                 leaving: VecDeque::new(),
                 conferences,
+                ended_conferences,
                 recordings: RecordingDesk::new(own.recordings),
                 intake: trunkgate_call::Intake::default(),
                 clock: Clock::new(epoch),
@@ -406,9 +422,21 @@ type BesideDesks = (apps::Desk, callbacks::StoredDesk, conferences::Desk);
 /// Ways to the threads that [`start_apps`] starts.
 type AppDesks = (apps::Desk, callbacks::StoredDesk);
 
+/// Returns the way of conferences' audio to the writer of recordings. Never waits: what the writer does not take leaves a gap.
+fn recorded_by(writer: Recordings) -> impl FnMut(RecordingId, Recorded<'_>) + Send + 'static {
+    move |recording, piece| match piece {
+        Recorded::Audio { first, samples } => {
+            // Counted where it is refused.
+            let _ = writer.write(recordings::Block { recording, first, samples: samples.to_vec() });
+        }
+        Recorded::End { sound, .. } => writer.end(recording, sound),
+    }
+}
+
 /// Starts the threads that end with the signalling loop: those of [`start_apps`], and the one that mixes conferences.
 fn start_beside(handle: &Handle, epoch: Instant) -> Result<(BesideDesks, Vec<JoinHandle<()>>), StartError> {
-    let (conferences, mixing) = conferences::Desk::start(epoch).map_err(system("the mixer of conferences"))?;
+    let (conferences, mixing) = conferences::Desk::start(epoch, recorded_by(handle.recordings.clone()))
+        .map_err(system("the mixer of conferences"))?;
     let ((desk, callbacks), mut threads) = start_apps(handle).map_err(system("the client of webhooks"))?;
     threads.push(mixing);
     Ok(((desk, callbacks, conferences), threads))

@@ -24,6 +24,7 @@ use crate::runtime::names::NameQuestion;
 use crate::runtime::recording_desk::RecordingDesk;
 use crate::runtime::transport::{Arrival, Moment, Transports};
 use crate::runtime::worker::Workers;
+use crate::sinks::conferences::ConferenceList;
 use crate::sinks::hep;
 use crate::sinks::otel;
 use crate::sinks::records::{self, ReportOrder};
@@ -65,6 +66,8 @@ pub(crate) struct Signalling {
     pub(crate) leaving: VecDeque<Transmit>,
     /// The mixers of conferences.
     pub(crate) conferences: conferences::Desk,
+    /// Conferences that are over, in the store.
+    pub(crate) ended_conferences: ConferenceList,
     /// The writer of recordings.
     pub(crate) recordings: RecordingDesk,
     /// What was read and waits for its turn.
@@ -404,6 +407,11 @@ impl Signalling {
                     _ => {}
                 }
                 self.shared.events.tell(*change);
+            }
+            Output::ConferenceEnded(report) => {
+                if self.shared.calls.is_stored() {
+                    self.ended_conferences.add(*report);
+                }
             }
             Output::Counted(count) => records::hand_over_counted(&self.reports, count),
             Output::Sms(news) => match self.texts.hand_over(news) {

@@ -99,6 +99,11 @@ impl CallList {
         self.state.lock().keep = keep;
     }
 
+    /// Returns how long calls stay; `None`: nothing is stored.
+    pub(crate) fn keep(&self) -> Option<Duration> {
+        self.state.lock().keep
+    }
+
     /// Whether calls are stored, so that they outlive the process.
     pub(crate) fn is_stored(&self) -> bool {
         self.state.lock().keep.is_some_and(|keep| !keep.is_zero())

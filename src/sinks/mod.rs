@@ -2,6 +2,7 @@
 
 pub(crate) mod callbacks;
 pub(crate) mod calls;
+pub(crate) mod conferences;
 pub(crate) mod events;
 pub(crate) mod hep;
 pub(crate) mod otel;

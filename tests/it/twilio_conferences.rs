@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
 use serde_json::{Value, json};
+use trunkgate_twiml::compat::RESOURCES;
 
+use crate::apps::{application, parameter, path};
 use crate::conferences::{Party, edge, hear, speak};
 use crate::support::calls::NUMBER;
 use crate::support::codecs::Codec;
@@ -19,14 +21,18 @@ struct Rig {
 
 impl Rig {
     fn new() -> Rig {
+        Rig::with("", "conference:weekly")
+    }
+    /// One whose route leads there.
+    fn with(tables: &str, connect: &str) -> Rig {
         let tones = [1000.0, 1400.0, 1900.0];
         let mut parties: Vec<Party> =
             tones.into_iter().enumerate().map(|(at, hz)| Party::new(20 + at, Codec::Pcmu, hz)).collect();
         let api = format!(
             "[api]\naccount_sid = \"{SID}\"\nauth_token = \"{TOKEN}\"\nconnect = [\"trunk:phone2\"]\nrequests_per_second = 0\n\
-             [[number]]\nnumber = \"{NUMBER}\"\n"
+             [[number]]\nnumber = \"{NUMBER}\"\n{tables}"
         );
-        let edge = edge(&parties, &api, "conference:weekly");
+        let edge = edge(&parties, &api, connect);
         parties.iter_mut().for_each(|party| party.joins(&edge));
         Rig { parties, edge }
     }
@@ -167,13 +173,17 @@ fn what_cannot_be_changed_is_an_error() {
         ("GET", format!("{none}/Participants.json"), &[], (404, 20_404)),
         ("POST", format!("{none}/Participants.json"), &[("To", NUMBER), ("From", NUMBER)], (404, 20_404)),
         ("POST", conference.clone(), &[("Status", "paused")], (400, 20_001)),
-        ("POST", conference.clone(), &[("AnnounceUrl", "https://a.example/")], (501, 20_501)),
+        ("POST", conference.clone(), &[("AnnounceUrl", "ftp://a.example/")], (400, 21_205)),
+        ("POST", party.clone(), &[("AnnounceUrl", "http://127.0.0.1/")], (400, 21_205)),
         ("DELETE", conference, &[], (405, 20_004)),
         ("POST", party.clone(), &[("Muted", "perhaps")], (400, 20_001)),
         ("POST", party.clone(), &[("Coaching", "true")], (400, 13_240)),
         ("POST", party.clone(), &[("CallSidToCoach", "CA1")], (400, 13_240)),
         ("POST", party, &[("HoldUrl", "ftp://a.example/")], (400, 21_205)),
-        ("GET", format!("Conferences/{sid}/Recordings.json"), &[], (501, 20_501)),
+        ("GET", format!("{none}/Recordings.json"), &[], (404, 20_404)),
+        ("POST", format!("Conferences/{sid}/Recordings/Twilio.CURRENT.json"), &[("Status", "stopped")], (404, 20_404)),
+        ("POST", format!("Conferences/{sid}/Recordings/Twilio.CURRENT.json"), &[("Status", "gone")], (400, 20_001)),
+        ("GET", format!("Conferences/{sid}/Recordings/RE1.json"), &[], (404, 20_404)),
         ("GET", format!("Conferences/{sid}/Nothing.json"), &[], (404, 20_404)),
         ("GET", "Conferences.json?Status=odd".to_owned(), &[], (400, 20_001)),
     ] {
@@ -181,4 +191,201 @@ fn what_cannot_be_changed_is_an_error() {
         assert_shape(status, &answer);
         assert_eq!((status, answer["code"].as_u64().unwrap()), expected, "{method} {path}");
     }
+}
+
+/// The level of a tone in a recording, in dB below full scale, in blocks of a tenth of a second: the highest of them.
+fn level_in(wav: &[u8], hz: f64) -> f64 {
+    let samples: Vec<f64> = wav[80..].as_chunks().0.iter().map(|pair| f64::from(i16::from_le_bytes(*pair))).collect();
+    let level = |block: &[f64]| {
+        let (mut re, mut im) = (0.0, 0.0);
+        for (n, sample) in block.iter().enumerate() {
+            let angle = std::f64::consts::TAU * hz * n as f64 / 8_000.0;
+            re += sample * angle.cos();
+            im += sample * angle.sin();
+        }
+        20.0 * (2.0 * re.hypot(im) / block.len() as f64 / 32_768.0).max(1e-6).log10()
+    };
+    samples.chunks_exact(800).map(level).fold(-120.0, f64::max)
+}
+
+/// All files below a folder.
+fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn a_conference_is_recorded_listed_paused_ended_and_deleted() {
+    let application = application(&[
+        (
+            "/voice",
+            "<Dial><Conference record='record-from-start' trim='do-not-trim' recordingStatusCallback='/recorded' \
+             recordingStatusCallbackEvent='in-progress completed'>board</Conference></Dial>",
+        ),
+        ("/recorded", ""),
+    ]);
+    let tables = format!(
+        "[recording]\ndirectory = \"recordings\"\n[app.ivr]\nurl = \"http://{}/voice\"\nallow_private = true\n",
+        application.address
+    );
+    let mut rig = Rig::with(&tables, "app:ivr");
+    rig.hear("all hear all others", |at, other| at != other);
+    let conference = rig.listed("Conferences.json", "conferences")[0]["sid"].as_str().unwrap().to_owned();
+    let list = format!("Conferences/{conference}/Recordings.json");
+    let begun = until("it is recorded", || rig.listed(&list, "recordings").pop());
+    let sid = begun["sid"].as_str().unwrap().to_owned();
+    let one = format!("Conferences/{conference}/Recordings/{sid}.json");
+    for (name, value) in [
+        ("status", json!("in-progress")),
+        ("source", json!("Conference")),
+        ("channels", json!(1)),
+        ("conference_sid", json!(conference)),
+        ("uri", json!(format!("/2010-04-01/Accounts/{SID}/{one}"))),
+    ] {
+        assert_eq!(begun[name], value, "{name}");
+    }
+    assert_eq!(rig.get(&one), begun);
+    let current = format!("Conferences/{conference}/Recordings/Twilio.CURRENT.json");
+    assert_eq!(rig.post(&current, &[("Status", "paused"), ("PauseBehavior", "skip")])["status"], json!("paused"));
+    assert_eq!(rig.get(&one)["status"], json!("paused"));
+    assert_eq!(rig.post(&one, &[("Status", "in-progress")])["status"], json!("in-progress"));
+    rig.hear("some more is recorded", |at, other| at != other);
+    assert_eq!(rig.ask("DELETE", &one, &[]).0, 409, "it is being made");
+    assert_eq!(rig.post(&one, &[("Status", "stopped")])["status"], json!("stopped"));
+    let ended = until("it is complete", || {
+        let recording = rig.get(&one);
+        (recording["status"] == "completed").then_some(recording)
+    });
+    assert!(ended["duration"].as_str().unwrap().parse::<u32>().unwrap() > 0);
+    let page = RESOURCES.iter().find(|resource| resource.name.starts_with("recording below")).unwrap();
+    let mut fields: Vec<&str> = page.fields.iter().map(|(field, _)| *field).collect();
+    fields.sort_unstable();
+    assert_eq!(ended.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>(), fields);
+    let (status, answer) = rig.ask("POST", &one, &[("Status", "paused")]);
+    assert_eq!((status, &answer["code"]), (400, &json!(21_220)), "{answer}");
+    let of_account = rig.listed(&format!("Recordings.json?ConferenceSid={conference}"), "recordings");
+    assert_eq!((&of_account[0]["sid"], &of_account[0]["conference_sid"]), (&json!(sid), &json!(conference)));
+    let wav = rig.edge.file.with_file_name("recordings");
+    let wav = std::fs::read(files(&wav).pop().unwrap()).unwrap();
+    for hz in [1000.0, 1400.0, 1900.0] {
+        assert!(level_in(&wav, hz) > -35.0, "{hz} Hz: {} dB", level_in(&wav, hz));
+    }
+    assert!(level_in(&wav, 2500.0) < -45.0);
+    let states = until("its end is reported", || {
+        let posts = application.posts();
+        let of = posts.iter().filter(|post| path(post) == "/recorded");
+        let states: Vec<[String; 2]> =
+            of.map(|post| ["RecordingStatus", "ConferenceSid"].map(|name| parameter(post, name))).collect();
+        (states.len() == 2).then_some(states)
+    });
+    assert_eq!(states, ["in-progress", "completed"].map(|state| [state.to_owned(), conference.clone()]));
+    assert_eq!(rig.ask("DELETE", &one, &[]).0, 204);
+    assert!(rig.listed(&list, "recordings").is_empty());
+    // The conference goes on without it.
+    rig.hear("all hear all others again", |at, other| at != other);
+}
+
+#[test]
+fn announcements_are_heard_by_all_or_by_one_and_reported() {
+    let application = application(&[
+        (
+            "/voice",
+            "<Dial><Conference statusCallback='/events' statusCallbackEvent='announcement'>board</Conference></Dial>",
+        ),
+        ("/news", "<Play loop='5'>/menu.wav</Play>"),
+        ("/pause", "<Pause length='1'/>"),
+        ("/broken", "<Gather/>"),
+        ("/events", ""),
+    ]);
+    let at = |path: &str| format!("http://{}{path}", application.address);
+    let tables = format!("[app.ivr]\nurl = \"{}\"\nallow_private = true\n", at("/voice"));
+    let mut rig = Rig::with(&tables, "app:ivr");
+    rig.hear("all hear all others", |at, other| at != other);
+    let conference = rig.listed("Conferences.json", "conferences")[0]["sid"].as_str().unwrap().to_owned();
+    let party =
+        rig.listed(&format!("Conferences/{conference}/Participants.json"), "participants")[0]["call_sid"].clone();
+    let party = format!("Conferences/{conference}/Participants/{}.json", party.as_str().unwrap());
+    let conference = format!("Conferences/{conference}.json");
+    rig.post(&conference, &[("AnnounceUrl", &at("/news"))]);
+    rig.post(&party, &[("AnnounceUrl", &at("/pause")), ("AnnounceMethod", "POST")]);
+    rig.post(&conference, &[("AnnounceUrl", &at("/broken"))]);
+    // While the parties speak, the mixer plays.
+    let reported = |application: &crate::support::endpoint::Endpoint| -> Vec<[String; 2]> {
+        let posts = application.posts();
+        let of = posts.iter().filter(|post| path(post) == "/events");
+        of.map(|post| ["StatusCallbackEvent", "AnnounceUrl"].map(|name| parameter(post, name))).collect()
+    };
+    speak(&mut rig.parties, "all are reported", |_| reported(&application).len() == 3);
+    let mut found = reported(&application);
+    found.sort();
+    let expected = [
+        ["announcement-end".to_owned(), at("/news")],
+        ["announcement-end".to_owned(), at("/pause")],
+        ["announcement-fail".to_owned(), at("/broken")],
+    ];
+    assert_eq!(found, expected);
+    let news = application.posts().into_iter().find(|post| path(post) == "/news").unwrap();
+    assert_eq!((parameter(&news, "FriendlyName"), news.line.starts_with("POST")), ("board".to_owned(), true));
+}
+
+#[test]
+fn a_conference_that_is_over_is_known_after_a_restart() {
+    let mut rig = Rig::new();
+    rig.hear("all hear all others", |at, other| at != other);
+    let sid = rig.listed("Conferences.json", "conferences")[0]["sid"].as_str().unwrap().to_owned();
+    rig.post(&format!("Conferences/{sid}.json"), &[("Status", "completed")]);
+    rig.parties.iter_mut().for_each(Party::is_hung_up_on);
+    let ended = rig.get(&format!("Conferences/{sid}.json"));
+    until("no call is left", || (rig.edge.json("/v1/status")["calls"] == 0).then_some(()));
+    // What the store has written after it is there: so is the conference.
+    rig.post("Keys.json", &[("FriendlyName", "later")]);
+    let Rig { parties, edge } = rig;
+    let rig = Rig { parties, edge: edge.kill_and_start_again() };
+    assert_eq!(rig.get(&format!("Conferences/{sid}.json")), ended);
+    assert_eq!(rig.listed("Conferences.json?Status=completed", "conferences"), [ended]);
+}
+
+#[test]
+fn a_person_sees_who_talks_and_mutes_holds_removes_and_ends() {
+    let mut rig = Rig::new();
+    rig.hear("all hear all others", |at, other| at != other);
+    let conference = |rig: &Rig| rig.edge.json("/v1/conferences")["conferences"][0].clone();
+    let live = conference(&rig);
+    assert_eq!(
+        (&live["name"], &live["status"], &live["ended_at"]),
+        (&json!("weekly"), &json!("in-progress"), &Value::Null)
+    );
+    let parties = live["parties"].as_array().unwrap();
+    assert!(parties.iter().all(|party| party["talking"] == true && party["from"].is_string()), "{live}");
+    let call = |at: usize| parties[at]["call"].as_str().unwrap();
+    let sid = live["sid"].as_str().unwrap();
+    let act = |rig: &Rig, path: &str| {
+        let (status, answer) = http("POST", &format!("{}/v1/conferences/{sid}/{path}", rig.edge.url()), &[], "");
+        (status, serde_json::from_str::<Value>(&answer).unwrap())
+    };
+    for (action, field, value) in
+        [("mute", "muted", true), ("unmute", "muted", false), ("hold", "held", true), ("resume", "held", false)]
+    {
+        assert_eq!(act(&rig, &format!("parties/{}/{action}", call(0))).0, 200, "{action}");
+        assert_eq!(conference(&rig)["parties"][0][field], json!(value), "{action}");
+    }
+    assert_eq!(act(&rig, &format!("parties/{}/remove", call(2))).0, 200);
+    rig.parties[2].is_hung_up_on();
+    assert_eq!(conference(&rig)["parties"].as_array().unwrap().len(), 2);
+    for (path, slug) in [
+        (format!("parties/{}/remove", call(2)), "unknown_conference"),
+        (format!("parties/{}/sing", call(0)), "not_found"),
+    ] {
+        let (status, answer) = act(&rig, &path);
+        assert_eq!((status, &answer["error"]["code"]), (404, &json!(slug)), "{answer}");
+    }
+    let (status, ended) = act(&rig, "end");
+    assert_eq!(
+        (status, &ended["status"], &ended["end_reason"]),
+        (200, &json!("completed"), &json!("conference-ended-via-api"))
+    );
+    assert!(ended["ended_at"].is_string());
+    rig.parties[..2].iter_mut().for_each(Party::is_hung_up_on);
+    assert_eq!(act(&rig, "end").1["error"]["code"], json!("unknown_conference"));
+    assert_eq!(conference(&rig), ended);
 }

@@ -9,11 +9,13 @@ pub use call::media::local::{ForkRequest, Listener};
 pub use call::operator::CallParty;
 pub use call::recording::{BegunRecording, RecordingChange};
 pub use call::refused::Refused;
-pub use call::requested::{CallRequest, Onward, named_target};
+pub use call::requested::{Added, CallRequest, Onward, named_target};
 pub use call::search::candidates::trunk_of_uri;
 pub use call::siprec::SiprecChange;
 pub use gateway::intake::Intake;
-pub use gateway::{CallRecordings, Capture, ConferenceRefused, Conferences, Gateway, GatewayConfig, Settings};
+pub use gateway::{
+    AnnounceRequest, CallRecordings, Capture, ConferenceRefused, Conferences, Gateway, GatewayConfig, Settings,
+};
 pub use gateway::{conference, conferences, conferences_live, fuzz, intake, snapshot};
 pub use trunkgate_media::Channels;
 pub use trunkgate_resources::addressing::{Addressing, Interfaces, ListenerSpec};
@@ -41,7 +43,7 @@ pub use trunkgate_resources::{addressing, io, limits, metrics};
 pub use trunkgate_story::change::{Change, Happening};
 pub use trunkgate_story::sampled::{LegTimes, SampledCall, Sampling};
 pub use trunkgate_story::sms::{Sms, SmsNews};
-pub use trunkgate_story::wall::{Step, rfc2822};
+pub use trunkgate_story::wall::{Step, rfc2822, rfc3339};
 pub use trunkgate_story::{CallRecord, CallView, LegView, NO_AGENT_AUDIO, OUR_ADDRESS, ReasonSlug, UNSENT};
 pub use trunkgate_story::{captured, change, diagnosis, sampled};
 pub use trunkgate_story::{

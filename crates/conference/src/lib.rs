@@ -10,6 +10,7 @@ mod mixer;
 mod node;
 mod ring;
 mod room;
+mod tape;
 
 pub use mixer::{Audience, Clip, Event, Heard, Intaken, Mix, Mixer, Part, PartyId, Rate, SourceId};
 pub use node::{ClipId, ConferenceId, Node, NodeCommand, NodeEvent, SeatId, SeatPart};

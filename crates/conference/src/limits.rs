@@ -29,6 +29,15 @@ pub const SPEAKER_TICKS: u32 = 25;
 /// Longest delay after which an echo is recognised, in ticks: 2 s.
 pub const ECHO_TICKS: usize = 100;
 
+/// Frames of a recording that are handed over at once: 200 ms, as those of calls.
+pub const TAPE_FRAMES: usize = 10;
+/// Mean level of a frame, of 32,768, from which on it counts as a sound in a recording: −42 dB, as in those of calls.
+pub const TAPE_SOUND: u64 = 250;
+/// Ticks left out in a row for which recordings have silence: 20 s.
+pub const SKIPPED_TICKS: u32 = 1_000;
+/// Recordings of one conference at once.
+pub const TAPES: usize = 4;
+
 /// Characters of the name of a conference.
 pub const NAME_CHARS: usize = 128;
 /// Characters of a participant's label.

@@ -5,9 +5,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::limits::EDGE_PARTIES;
+use trunkgate_terms::{Recorded, RecordingId, RecordingPause};
+
+use crate::limits::{EDGE_PARTIES, SKIPPED_TICKS, TAPES};
 use crate::mixer::{Audience, Clip, Event, Mixer, Part, PartyId, SourceId};
 use crate::ring::{Frame, FrameReceiver, FrameSender};
+use crate::tape::Tape;
 
 /// Samples of a frame at the highest rate.
 const FRAME_MOST: usize = 960;
@@ -83,6 +86,25 @@ pub enum NodeCommand {
         /// The clip.
         clip: ClipId,
     },
+    /// Records what all hear; [`Node::drain_recordings`] hands it over, and its end in any case.
+    Record {
+        /// The conference.
+        conference: ConferenceId,
+        /// The recording.
+        recording: RecordingId,
+    },
+    /// Pauses a recording, or lets it go on.
+    PauseRecording {
+        /// The recording.
+        recording: RecordingId,
+        /// Audio in the place of the pause; `None`: it goes on.
+        pause: Option<RecordingPause>,
+    },
+    /// Ends a recording.
+    StopRecording {
+        /// The recording.
+        recording: RecordingId,
+    },
 }
 
 /// What the node reports.
@@ -117,6 +139,7 @@ struct Conference {
     mixer: Mixer,
     seats: Vec<Seat>,
     clips: Vec<(ClipId, SourceId)>,
+    tapes: Vec<Tape>,
 }
 
 impl Conference {
@@ -141,6 +164,8 @@ impl Conference {
             }
         }
         self.mixer.tick();
+        let recorded = self.mixer.recorded();
+        self.tapes.iter_mut().for_each(|tape| tape.push(recorded));
         for seat in &mut self.seats {
             // Where nothing is heard the stream has silence of its own.
             if let Some(heard) = self.mixer.heard(seat.party) {
@@ -159,13 +184,15 @@ impl Conference {
 #[derive(Debug, Default)]
 pub struct Node {
     conferences: BTreeMap<ConferenceId, Conference>,
+    /// Recordings that have ended, and whose rest is not handed over.
+    ended: Vec<Tape>,
     events: VecDeque<NodeEvent>,
 }
 
 impl Node {
     /// Creates a node without conferences.
     pub fn new() -> Node {
-        Node { conferences: BTreeMap::new(), events: VecDeque::with_capacity(EVENTS) }
+        Node { conferences: BTreeMap::new(), ended: Vec::new(), events: VecDeque::with_capacity(EVENTS) }
     }
     /// Returns the number of conferences.
     pub fn conferences(&self) -> usize {
@@ -201,6 +228,14 @@ impl Node {
                     source.into_iter().for_each(|source| conference.mixer.stop(source));
                 }
             }
+            NodeCommand::Record { conference, recording } => self.record(conference, recording),
+            NodeCommand::PauseRecording { recording, pause } => {
+                let mut tapes = self.conferences.values_mut().flat_map(|conference| &mut conference.tapes);
+                if let Some(tape) = tapes.find(|tape| tape.recording() == recording) {
+                    tape.set_pause(pause);
+                }
+            }
+            NodeCommand::StopRecording { recording } => self.stop_recordings(|tape| tape.recording() == recording),
         }
     }
     /// Mixes the next 20 ms of all conferences. Allocates nothing.
@@ -213,6 +248,23 @@ impl Node {
             self.leave(gone);
             self.note(NodeEvent::Gone(gone));
         }
+    }
+    /// Notes ticks that are left out: recordings have silence in their place, so that their time is the clock's. A pause of the
+    /// machine's, which is longer, is left out of them.
+    pub fn skip(&mut self, ticks: u32) {
+        let ticks = ticks.min(SKIPPED_TICKS);
+        let tapes = self.conferences.values_mut().flat_map(|conference| &mut conference.tapes);
+        tapes.for_each(|tape| (0..ticks).for_each(|_| tape.push(None)));
+    }
+    /// Hands over what was recorded: whole blocks, and all of recordings that have ended. Allocates nothing.
+    pub fn drain_recordings(&mut self, mut take: impl FnMut(RecordingId, Recorded<'_>)) {
+        let going = self.conferences.values_mut().flat_map(|conference| &mut conference.tapes);
+        going.for_each(|tape| tape.drain(&mut take));
+        self.ended.drain(..).for_each(|mut tape| tape.drain(&mut take));
+    }
+    /// Ends all recordings.
+    pub fn end_recordings(&mut self) {
+        self.stop_recordings(|_| true);
     }
     /// Takes the next event.
     pub fn poll_output(&mut self) -> Option<NodeEvent> {
@@ -228,6 +280,30 @@ impl Node {
         let Some(party) = conference.mixer.join(from.rate()) else { return self.note(NodeEvent::Refused(seat)) };
         conference.mixer.set_part(party, Part::Away);
         conference.seats.push(Seat { id: seat, party, from, to });
+    }
+
+    fn record(&mut self, id: ConferenceId, recording: RecordingId) {
+        let mut tape = Tape::new(recording);
+        match self.conferences.get_mut(&id).filter(|conference| conference.tapes.len() < TAPES) {
+            Some(conference) => {
+                conference.mixer.record(true);
+                conference.tapes.push(tape);
+            }
+            None => {
+                tape.end();
+                self.ended.push(tape);
+            }
+        }
+    }
+
+    fn stop_recordings(&mut self, is_over: impl Fn(&Tape) -> bool) {
+        for conference in self.conferences.values_mut() {
+            self.ended.extend(conference.tapes.extract_if(.., |tape| is_over(tape)).map(|mut tape| {
+                tape.end();
+                tape
+            }));
+            conference.mixer.record(!conference.tapes.is_empty());
+        }
     }
 
     fn set_part(&mut self, seat: SeatId, part: SeatPart) {
@@ -253,6 +329,8 @@ impl Node {
             if conference.seats.is_empty() {
                 let over = conference.clips.drain(..).map(|(clip, _)| NodeEvent::ClipEnded(clip));
                 over.for_each(|event| note(&mut self.events, event));
+                conference.tapes.iter_mut().for_each(Tape::end);
+                self.ended.append(&mut conference.tapes);
             }
         }
         self.conferences.retain(|_, conference| !conference.seats.is_empty());

@@ -38,15 +38,14 @@ pub use counters::{
 };
 pub use dtmf::{PartedSpec, PressSpec};
 pub use latch::canonical;
-pub use listening::Recorded;
 pub use playout::{melody, ringback};
 pub use rtcp::{Epoch, Origin};
 pub use rtp::{JitterBuffer, PacketBuf, PacketPool};
 pub use session::{EndSnapshot, Session, SessionSnapshot, Transmit};
 pub use spec::{
     AgentInput, AgentSpec, AgentWish, Command, EndId, EndSpec, Event, HoldSound, LatchMode, MediaId, RawSpec,
-    RecorderSpec, RecordingId, RecordingPause, RemoteSpec, SeatSpec, SocketSpec, Sound, TapSpec, WireSpec,
+    RecorderSpec, RemoteSpec, SeatSpec, SocketSpec, Sound, TapSpec, WireSpec,
 };
 pub use srtp::{SrtpKey, SrtpSpec, Suite};
 pub use transcode::{EventsSpec, TranscodeSpec};
-pub use trunkgate_terms::{Channels, UrlOrigin};
+pub use trunkgate_terms::{Channels, Recorded, RecordingId, RecordingPause, UrlOrigin};

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use trunkgate_agent::{Loss, Settings, TrackName, TrackSet, Transcript};
 use trunkgate_conference::{FrameReceiver, FrameSender, Rate};
-use trunkgate_terms::UrlOrigin;
+use trunkgate_terms::{RecordingId, RecordingPause, UrlOrigin};
 
 use crate::codec::Coding;
 use crate::counters::{AgentQueue, EndCounters, LegTurns};
@@ -230,10 +230,6 @@ pub struct RawSpec {
     pub outbound: u32,
 }
 
-/// A recording: audio of a call on its way to a file. Numbered by signalling, unique in the process's life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct RecordingId(pub u64);
-
 /// An end that records what it hears by [`Command::Tap`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecorderSpec {
@@ -268,16 +264,6 @@ impl SeatSpec {
     pub(crate) fn ticks_at(&self) -> Instant {
         self.ticks_at
     }
-}
-
-/// What a paused recording has in the place of the pause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RecordingPause {
-    /// Silence of its length.
-    Silence,
-    /// Nothing: it is cut out.
-    Cut,
 }
 
 /// Input of an agent's socket, which the shell hands to the session.

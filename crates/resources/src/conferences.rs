@@ -8,14 +8,17 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Instant, SystemTime};
 
 use trunkgate_conference::{
-    Action, Callback, ClipId, ConferenceId, Departure, EndReason, Joining, LeaveReason, Member, MemberId, Method,
-    Music, NodeCommand, NodeEvent, Refusal, Room, RoomId, Rooms, SeatId, SeatPart, Standing, Status,
+    Action, AnnouncementId, CallStatus, Callback, ClipId, ConferenceId, Departure, EndReason, Joining, LeaveReason,
+    Member, MemberId, Method, Music, NodeCommand, NodeEvent, Refusal, Room, RoomId, Rooms, SeatId, SeatPart, Standing,
+    Status,
 };
+use trunkgate_media::{RecordingId, RecordingPause};
 use trunkgate_route::WebhookMethod;
 
 use crate::app::{AppCallback, AppPlace, DocumentRequest};
 use crate::key::CallKey;
 use crate::limits::ENDED_CONFERENCES;
+use crate::recording::RecordingRequest;
 
 /// Samples of the beep: 0.25 s at 8 kHz.
 const BEEP_SAMPLES: u16 = 2_000;
@@ -67,6 +70,8 @@ pub struct Joiner {
     pub app: Arc<str>,
     /// Whether URLs of its application may lead to private and loopback addresses.
     pub allow_private: bool,
+    /// The recording of the conference that it asks for.
+    pub record: Option<Box<RecordingRequest>>,
     /// The date.
     pub date: SystemTime,
 }
@@ -109,6 +114,8 @@ impl NotJoined {
 pub enum ConferenceNews {
     /// It hears this from now on; `None`: the other parties.
     Hears(Option<Music>),
+    /// An announcement of its own is heard by it from now on in place of music, or no longer.
+    Announced(bool),
     /// It is a party no longer.
     Released(LeaveReason),
     /// Its mixer has no place for it, or no longer.
@@ -124,6 +131,10 @@ pub enum Due {
     Call(CallKey, ConferenceNews),
     /// A callback; its parameters lack what all callbacks have.
     Callback(AppCallback),
+    /// A recording of a conference, asked for by the party of this call; [`Conferences::recorded_as`] is to follow.
+    Record(RoomId, String, Box<RecordingRequest>),
+    /// A conference is over.
+    Ended(Box<ConferenceReport>),
 }
 
 /// A conference as requests see it.
@@ -141,6 +152,8 @@ pub struct ConferenceReport {
     pub ended: Option<(SystemTime, EndReason, Option<String>)>,
     /// Its parties in the order in which they came.
     pub parties: Vec<PartyReport>,
+    /// Recordings that are being made of it: the SID of each, and whether it is paused.
+    pub recordings: Vec<(String, bool)>,
 }
 
 impl ConferenceReport {
@@ -158,6 +171,8 @@ pub struct PartyReport {
     pub member: Member,
     /// When it joined.
     pub joined: SystemTime,
+    /// Whether it speaks now.
+    pub speaks: bool,
 }
 
 /// The place of a party.
@@ -166,6 +181,7 @@ struct Place {
     key: CallKey,
     seat: SeatId,
     joined: SystemTime,
+    speaks: bool,
 }
 
 /// What is kept of a conference beside its room.
@@ -176,6 +192,17 @@ struct Kept {
     began: SystemTime,
     app: Arc<str>,
     allow_private: bool,
+    /// The recording that is to begin with the conference, and the call whose document asks for it.
+    record: Option<(String, Box<RecordingRequest>)>,
+    recordings: Vec<Running>,
+}
+
+/// A recording of a conference that is being made.
+#[derive(Debug)]
+struct Running {
+    id: RecordingId,
+    sid: String,
+    pause: Option<RecordingPause>,
 }
 
 /// All conferences.
@@ -224,8 +251,8 @@ impl Conferences {
     pub fn report_of(&self, id: RoomId) -> Option<ConferenceReport> {
         let (room, kept) = (self.rooms.get(id)?, self.kept.get(&id)?);
         let party = |member: &Member| {
-            let joined = self.places.get(&(id, member.id()))?.joined;
-            Some(PartyReport { member: member.clone(), joined })
+            let Place { joined, speaks, .. } = *self.places.get(&(id, member.id()))?;
+            Some(PartyReport { member: member.clone(), joined, speaks })
         };
         Some(ConferenceReport {
             sid: kept.sid.clone(),
@@ -234,6 +261,7 @@ impl Conferences {
             began: kept.began,
             ended: None,
             parties: room.members().iter().filter_map(party).collect(),
+            recordings: kept.recordings.iter().map(|one| (one.sid.clone(), one.pause.is_some())).collect(),
         })
     }
     /// Returns the calls of all parties, for the invariants.
@@ -258,15 +286,22 @@ impl Conferences {
             false => Some(name.to_owned()),
         };
         let name = named.ok_or(NotJoined::UnknownSid)?;
+        let call = joining.call_sid.clone();
         let (room, member) = self.rooms.join(now, &name, sid, joining).map_err(NotJoined::Refused)?;
         let seat = SeatId(self.next_seat);
         self.next_seat += 1;
-        self.places.insert((room, member), Place { key: joiner.key, seat, joined: joiner.date });
+        self.places.insert((room, member), Place { key: joiner.key, seat, joined: joiner.date, speaks: false });
         let (sid, name) = self.rooms.get(room).map(|room| (room.sid(), room.name())).unwrap_or_default();
         let seated = Seated { room, member, seat, sid: sid.to_owned(), name: name.to_owned() };
-        let Joiner { app, allow_private, date, .. } = joiner;
+        let Joiner { app, allow_private, date, record, .. } = joiner;
         let (sid, name) = (seated.sid.clone(), seated.name.clone());
-        self.kept.entry(room).or_insert(Kept { sid, name, began: date, app, allow_private });
+        let kept = self.kept.entry(room).or_insert_with(|| {
+            let (record, recordings) = (None, Vec::new());
+            Kept { sid, name, began: date, app, allow_private, record, recordings }
+        });
+        if kept.record.is_none() {
+            kept.record = record.map(|record| (call, record));
+        }
         Ok(seated)
     }
     /// Lets a party leave by itself.
@@ -281,6 +316,76 @@ impl Conferences {
     /// Does something with the room of a conference; `None` where it is over.
     pub fn act<R>(&mut self, id: RoomId, act: impl FnOnce(&mut Room) -> R) -> Option<R> {
         self.rooms.act(id, act)
+    }
+    /// Notes that a call which was made for a conference, named by its SID or name, has ended without an answer.
+    pub fn add_failed(&mut self, conference: &str, call: &str, label: Option<&str>, status: CallStatus) {
+        if let Some(room) = self.find(conference) {
+            self.rooms.act(room, |room| room.add_failed(call, label, status));
+        }
+    }
+    /// Whether a conference goes on, and this party is in it.
+    pub fn is_there(&self, room: RoomId, member: Option<MemberId>) -> bool {
+        self.rooms.get(room).is_some_and(|room| member.is_none_or(|id| room.member(id).is_some()))
+    }
+    /// Plays samples at 8 kHz to a party, or to all; `None` where it is not there.
+    pub fn play(
+        &mut self,
+        (room, member): (RoomId, Option<MemberId>),
+        samples: &Arc<[i16]>,
+        is_repeated: bool,
+    ) -> Option<ClipId> {
+        let to = match member {
+            Some(member) => Some(self.places.get(&(room, member))?.seat),
+            None => None,
+        };
+        let (conference, samples) = (ConferenceId(self.rooms.get(room).map(|_| room.number())?), Arc::clone(samples));
+        let clip = ClipId(self.next_clip);
+        self.next_clip += 1;
+        self.due.push_back(Due::Node(NodeCommand::Play { conference, clip, to, samples, is_repeated }));
+        Some(clip)
+    }
+    /// Lets a clip fade out.
+    pub fn stop_clip(&mut self, clip: ClipId) {
+        self.due.push_back(Due::Node(NodeCommand::Stop { clip }));
+    }
+    /// Has a party hear its seat for the time of an announcement of its own.
+    pub fn announces(&mut self, room: RoomId, member: Option<MemberId>, is_heard: bool) {
+        let place = member.and_then(|member| self.places.get(&(room, member)));
+        self.due.extend(place.map(|place| Due::Call(place.key, ConferenceNews::Announced(is_heard))));
+    }
+    /// Notes that an announcement has ended; with the cause where it failed.
+    pub fn announced(&mut self, (room, id, member): &(RoomId, AnnouncementId, Option<MemberId>), failed: Option<&str>) {
+        self.announces(*room, *member, false);
+        self.rooms.act(*room, |room| room.announced(*id, failed));
+    }
+    /// Records a conference under this number and SID.
+    pub fn recorded_as(&mut self, room: RoomId, (id, sid): (RecordingId, String)) {
+        let conference = ConferenceId(room.number());
+        if let Some(kept) = self.kept.get_mut(&room) {
+            kept.recordings.push(Running { id, sid, pause: None });
+            self.due.push_back(Due::Node(NodeCommand::Record { conference, recording: id }));
+        }
+    }
+    /// Pauses a recording of a conference or lets it go on: that of a SID, or the newest; returns its SID, where there is one.
+    pub fn pause_recording(
+        &mut self,
+        room: RoomId,
+        sid: Option<&str>,
+        pause: Option<RecordingPause>,
+    ) -> Option<String> {
+        let running = self.kept.get_mut(&room)?.recordings.iter_mut().rev();
+        let one = running.into_iter().find(|one| sid.is_none_or(|sid| one.sid == sid))?;
+        one.pause = pause;
+        self.due.push_back(Due::Node(NodeCommand::PauseRecording { recording: one.id, pause }));
+        Some(one.sid.clone())
+    }
+    /// Ends a recording of a conference: that of a SID, or the newest; returns its SID, where there is one.
+    pub fn stop_recording(&mut self, room: RoomId, sid: Option<&str>) -> Option<String> {
+        let running = &mut self.kept.get_mut(&room)?.recordings;
+        let at = running.iter().rposition(|one| sid.is_none_or(|sid| one.sid == sid))?;
+        let Running { id, sid, .. } = running.remove(at);
+        self.due.push_back(Due::Node(NodeCommand::StopRecording { recording: id }));
+        Some(sid)
     }
     /// Takes news of the mixers.
     pub fn take(&mut self, event: NodeEvent) {
@@ -341,8 +446,19 @@ impl Conferences {
             }
             Action::Ended { reason, call_sid } => self.keep_ended(room, (reason, call_sid), date()),
             Action::Callback(callback) => self.call_back(room, &callback, date, account_sid),
-            // No party asks for either.
-            Action::Announce { .. } | Action::Record { .. } | Action::StopRecording => {}
+            Action::Record { .. } => {
+                if let Some((kept, (call, request))) =
+                    self.kept.get(&room).and_then(|kept| Some((kept, kept.record.clone()?)))
+                {
+                    let request = RecordingRequest { conference: Some(kept.sid.clone()), ..*request };
+                    self.due.push_back(Due::Record(room, call, Box::new(request)));
+                }
+            }
+            Action::StopRecording => {
+                let running = self.kept.get_mut(&room).map(|kept| std::mem::take(&mut kept.recordings));
+                let stop = |Running { id, .. }| Due::Node(NodeCommand::StopRecording { recording: id });
+                self.due.extend(running.into_iter().flatten().map(stop));
+            }
         }
     }
 
@@ -371,6 +487,9 @@ impl Conferences {
 
     fn spoke(&mut self, seat: SeatId, speaks: bool) {
         if let Some(((room, member), _)) = self.party_at(seat) {
+            if let Some(place) = self.places.get_mut(&(room, member)) {
+                place.speaks = speaks;
+            }
             self.rooms.act(room, |room| room.spoke(member, speaks));
         }
     }
@@ -392,14 +511,22 @@ impl Conferences {
         self.due.push_back(Due::Callback(AppCallback { call, about, app, allow_private, request }));
     }
 
-    /// Keeps what is known of a conference that is over.
-    fn keep_ended(&mut self, room: RoomId, (reason, call_sid): (EndReason, Option<String>), ended: SystemTime) {
-        let Some(Kept { sid, name, began, .. }) = self.kept.remove(&room) else { return };
+    /// Adds a conference that is over; of too many the oldest is forgotten.
+    pub fn add_ended(&mut self, report: ConferenceReport) {
         if self.ended.len() >= ENDED_CONFERENCES {
             self.ended.pop_front();
         }
-        let (status, ended, parties) = (Status::Completed, Some((ended, reason, call_sid)), Vec::new());
-        self.ended.push_back(ConferenceReport { sid, name, status, began, ended, parties });
+        self.ended.push_back(report);
+    }
+
+    /// Keeps what is known of a conference that is over.
+    fn keep_ended(&mut self, room: RoomId, (reason, call_sid): (EndReason, Option<String>), ended: SystemTime) {
+        let Some(Kept { sid, name, began, .. }) = self.kept.remove(&room) else { return };
+        let (status, ended) = (Status::Completed, Some((ended, reason, call_sid)));
+        let (parties, recordings) = (Vec::new(), Vec::new());
+        let report = ConferenceReport { sid, name, status, began, ended, parties, recordings };
+        self.due.push_back(Due::Ended(Box::new(report.clone())));
+        self.add_ended(report);
     }
 }
 

@@ -18,6 +18,7 @@ use trunkgate_story::sms::SmsNews;
 use trunkgate_story::view::CallView;
 
 use crate::app::{AppAnswer, AppCallback, AppQuestion};
+use crate::conferences::ConferenceReport;
 use crate::config::Settings;
 use crate::indications::MessageCount;
 use crate::losses::Losses;
@@ -156,6 +157,8 @@ pub enum Input {
     Configure(Box<Settings>),
     /// Peers' names that were looked up and not found, all of them: until they are, their peers are down.
     Unresolved(HashSet<Destination>),
+    /// Conferences that [`Output::ConferenceEnded`] has named before a restart, the oldest first. Before the first call.
+    ConferencesEnded(Vec<ConferenceReport>),
     /// What [`Output::Counted`] has said before a restart: the limits by the day go on from there. Before the first call.
     DayCounts(Vec<DayCount>),
     /// An operator has changed keys: what was wrong with calls of these trunks may be mended, until a call shows otherwise.
@@ -247,6 +250,8 @@ pub enum Output {
     App(Box<AppQuestion>),
     /// An event that an application is notified of.
     Callback(Box<AppCallback>),
+    /// A conference is over.
+    ConferenceEnded(Box<ConferenceReport>),
     /// A recording has begun: its file is to be made. Its audio and its end come from its media session.
     Recording(Box<RecordingBegun>),
     /// The answer to such a question is no longer wanted: what is under way for it is given up.

@@ -34,6 +34,8 @@ pub enum RecordingSource {
     StartVerb,
     /// A mailbox: the message of a caller.
     Voicemail,
+    /// `record` of a Conference.
+    Conference,
 }
 
 impl RecordingSource {
@@ -47,6 +49,7 @@ impl RecordingSource {
             RecordingSource::DialVerb => "DialVerb",
             RecordingSource::StartVerb => "StartCallRecordingTwiML",
             RecordingSource::Voicemail => "Voicemail",
+            RecordingSource::Conference => "Conference",
         }
     }
 }
@@ -197,6 +200,8 @@ pub struct RecordingAnnouncement {
 pub struct RecordingReport<'a> {
     /// SID of its call.
     pub call: &'a str,
+    /// SID of its conference, of a recording of one.
+    pub conference: Option<&'a str>,
     /// Its SID.
     pub sid: &'a str,
     /// `in-progress`, `completed` or `absent`.
@@ -232,12 +237,14 @@ impl RecordingReport<'_> {
             ("RecordingTrack", self.track.to_owned()),
             ("ErrorCode", self.error.unwrap_or_default().to_string()),
         ];
+        let conference = self.conference.map(|sid| ("ConferenceSid", sid.to_owned()));
         let duration = self.milliseconds.map(|length| ("RecordingDuration", seconds(length).to_string()));
         let message = self.message.into_iter().flat_map(|message| {
             let VoicemailMessage { mailbox, from, to } = message.clone();
             [("From", from), ("To", to), ("Voicemail", mailbox)]
         });
-        named.into_iter().chain(duration).chain(message).map(|(name, value)| (name.to_owned(), value)).collect()
+        let more = conference.into_iter().chain(duration).chain(message);
+        named.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }
 
@@ -323,6 +330,8 @@ pub struct RecordingRequest {
     pub message: Option<Box<VoicemailMessage>>,
     /// The transcription that it asks for.
     pub transcription: Option<Box<TranscriptionRequest>>,
+    /// SID of the conference that is recorded; `None`: the call is.
+    pub conference: Option<String>,
 }
 
 impl RecordingRequest {
@@ -336,14 +345,28 @@ impl RecordingRequest {
             receiver: None,
             message: None,
             transcription: None,
+            conference: None,
         }
     }
 
     /// Returns the recording that begins by this request.
     pub(crate) fn begun(self, (id, sid): (RecordingId, &str), call: &str, began: SystemTime) -> RecordingBegun {
-        let RecordingRequest { source, channels, tracks, trim, receiver, message, transcription } = self;
+        let RecordingRequest { source, channels, tracks, trim, receiver, message, transcription, conference } = self;
         let (sid, call) = (sid.to_owned(), call.to_owned());
-        RecordingBegun { id, sid, call, source, channels, tracks, trim, receiver, message, transcription, began }
+        RecordingBegun {
+            id,
+            sid,
+            call,
+            conference,
+            source,
+            channels,
+            tracks,
+            trim,
+            receiver,
+            message,
+            transcription,
+            began,
+        }
     }
 }
 
@@ -354,8 +377,10 @@ pub struct RecordingBegun {
     pub id: RecordingId,
     /// `RE` + 32 hex.
     pub sid: String,
-    /// SID of its call.
+    /// SID of its call; of a recording of a conference, that of the party which asks for it.
     pub call: String,
+    /// SID of the conference that is recorded.
+    pub conference: Option<String>,
     /// What it was begun by.
     pub source: RecordingSource,
     /// The channels of the file.
@@ -379,6 +404,7 @@ impl RecordingBegun {
     pub(crate) fn reports(&self, links: &RecordingLinks) -> Vec<AppCallback> {
         let report = RecordingReport {
             call: &self.call,
+            conference: self.conference.as_deref(),
             sid: &self.sid,
             status: "in-progress",
             source: self.source.as_str(),

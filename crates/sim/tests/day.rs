@@ -98,6 +98,7 @@ impl Day {
                     | Output::Captured(_)
                     | Output::Sampled(_)
                     | Output::Counted(_)
+                    | Output::ConferenceEnded(_)
                     | Output::Sms(_)
                     | Output::Changed(_) => {}
                 }

@@ -9,16 +9,17 @@ import { callPage } from './call.js';
 import { trunksPage } from './trunks.js';
 import { routesPage } from './routes.js';
 import { agentsPage } from './agents.js';
+import { conferencesPage } from './conferences.js';
 import { requestsPage } from './requests.js';
 import { securityPage } from './security.js';
 import { systemPage } from './system.js';
 
 const PAGES = [
   ['overview', 'Overview', overviewPage], ['calls', 'Calls', callsPage], ['trunks', 'Trunks', trunksPage], ['routes', 'Routes', routesPage],
-  ['agents', 'Agents', agentsPage], ['api', 'API', requestsPage], ['security', 'Security', securityPage], ['system', 'System', systemPage],
+  ['agents', 'Agents', agentsPage], ['conferences', 'Conferences', conferencesPage], ['api', 'API', requestsPage], ['security', 'Security', securityPage], ['system', 'System', systemPage],
 ];
 const KEYS = [
-  ['1 … 8', 'open a page, in menu order'], ['/', 'search calls: number, sid, Call-ID'], ['j  k', 'next and previous row'],
+  ['1 … 9', 'open a page, in menu order'], ['/', 'search calls: number, sid, Call-ID'], ['j  k', 'next and previous row'],
   ['Enter', 'open the row, or its details'], ['h  Esc', 'back; Esc closes a message first'], ['m', 'mask or unmask numbers'], ['t', 'light or dark theme'], ['?', 'show this list'],
 ];
 /** How often a page refreshes while no events come, and while they do. */

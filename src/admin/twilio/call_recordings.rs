@@ -15,12 +15,12 @@ use trunkgate_twiml::compat::requests::CREATE_RECORDING;
 
 use super::error::{Error, shown};
 use super::parameters::Parameters;
-use super::recordings::{self, Named};
+use super::recordings::{self, Named, Of};
 use super::{Answer, Asked, calls, create};
 use crate::sinks::recordings::Entry;
 
 /// Name of the newest recording that is being made, in the place of a SID.
-const CURRENT: &str = "Twilio.CURRENT";
+pub(super) const CURRENT: &str = "Twilio.CURRENT";
 /// Name of requests in figures of callbacks.
 const APP: &str = "api:recordings";
 
@@ -36,7 +36,7 @@ pub(super) async fn answer(
         (None, None) if *method == Method::POST => begin(cx, call, parameters).await.map(Answer::Created),
         (Some(sid), None) if *method == Method::POST => update(cx, call, sid, parameters).await.map(Answer::from),
         (recording, below) => {
-            let named = Named { call: Some(call), recording, below };
+            let named = Named { of: Of::Call(call), recording, below };
             recordings::answer(cx, (method, headers), named, parameters).await
         }
     }
@@ -55,7 +55,7 @@ async fn begin(cx: &Asked<'_>, call: &str, mut parameters: Parameters) -> Result
     let (of_call, asked) = (call.to_owned(), request.clone());
     let begun = cx.handle.act(move |gateway, now| CallRecordings::of(gateway, &of_call).begin(now, asked)).await?;
     let begun = begun.map_err(refused)?;
-    Ok(recordings::json(cx, &as_begun(call, &begun, &request), true, begun.view.status))
+    Ok(recordings::json(cx, &as_begun(call, &begun, &request), Of::Call(call), begun.view.status))
 }
 
 /// Returns the entry of a recording as it begins; the index has it a moment later.
@@ -73,7 +73,36 @@ fn as_begun(call: &str, begun: &BegunRecording, request: &RecordingRequest) -> E
 }
 
 /// Pauses a recording, lets it go on, or ends it.
-async fn update(cx: &Asked<'_>, call: &str, recording: &str, mut parameters: Parameters) -> Result<Value, Error> {
+async fn update(cx: &Asked<'_>, call: &str, recording: &str, parameters: Parameters) -> Result<Value, Error> {
+    let change = take_change(parameters)?;
+    let (of_call, asked) = (call.to_owned(), Some(recording).filter(|sid| *sid != CURRENT).map(str::to_owned));
+    let changed = cx
+        .handle
+        .act(move |gateway, now| CallRecordings::of(gateway, &of_call).change(now, asked.as_deref(), change))
+        .await?;
+    let view = match changed {
+        Ok(view) => view,
+        Err(Refused::UnknownCall | Refused::CallEnded) => {
+            // A call that has ended says so, and one of its recordings as well.
+            let current = cx.handle.call(call).await?;
+            return Err(current.map_or_else(|| Error::not_found(cx.path), |_| ended()));
+        }
+        Err(Refused::UnknownRecording) => return Err(Error::not_found(cx.path)),
+        Err(why) => return Err(refused(why)),
+    };
+    // Where the index has not even its beginning, the writer is behind: the change is made all the same.
+    match recordings::find(cx, Of::Call(call), &view.sid).await {
+        Ok(entry) => Ok(recordings::json(cx, &entry, Of::Call(call), view.status)),
+        Err(_) => {
+            let request = RecordingRequest::new(RecordingSource::Request, Channels::Mono);
+            let begun = BegunRecording { view: view.clone(), began: std::time::SystemTime::now() };
+            Ok(recordings::json(cx, &as_begun(call, &begun, &request), Of::Call(call), view.status))
+        }
+    }
+}
+
+/// Takes what a recording is to do.
+pub(super) fn take_change(mut parameters: Parameters) -> Result<RecordingChange, Error> {
     let (status, pause) = (parameters.take("Status"), parameters.take("PauseBehavior"));
     parameters.finish()?;
     let pause = match pause.as_deref() {
@@ -97,30 +126,7 @@ async fn update(cx: &Asked<'_>, call: &str, recording: &str, mut parameters: Par
     if pause.is_some() && !matches!(change, RecordingChange::Pause(_)) {
         return Err(Error::bad_request("PauseBehavior: only with Status=paused"));
     }
-    let (of_call, asked) = (call.to_owned(), Some(recording).filter(|sid| *sid != CURRENT).map(str::to_owned));
-    let changed = cx
-        .handle
-        .act(move |gateway, now| CallRecordings::of(gateway, &of_call).change(now, asked.as_deref(), change))
-        .await?;
-    let view = match changed {
-        Ok(view) => view,
-        Err(Refused::UnknownCall | Refused::CallEnded) => {
-            // A call that has ended says so, and one of its recordings as well.
-            let current = cx.handle.call(call).await?;
-            return Err(current.map_or_else(|| Error::not_found(cx.path), |_| ended()));
-        }
-        Err(Refused::UnknownRecording) => return Err(Error::not_found(cx.path)),
-        Err(why) => return Err(refused(why)),
-    };
-    // Where the index has not even its beginning, the writer is behind: the change is made all the same.
-    match recordings::find(cx, Some(call), &view.sid).await {
-        Ok(entry) => Ok(recordings::json(cx, &entry, true, view.status)),
-        Err(_) => {
-            let request = RecordingRequest::new(RecordingSource::Request, Channels::Mono);
-            let begun = BegunRecording { view: view.clone(), began: std::time::SystemTime::now() };
-            Ok(recordings::json(cx, &as_begun(call, &begun, &request), true, view.status))
-        }
-    }
+    Ok(change)
 }
 
 /// Takes what a request says of a recording; `trims`: whether silence is removed where it says nothing.
@@ -155,6 +161,7 @@ pub(super) fn take_request(
         receiver,
         message: None,
         transcription: None,
+        conference: None,
     })
 }
 

@@ -1,19 +1,26 @@
 //! `Conferences`: those that go on, and those that are over and still known to the running edge.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use axum::http::Method;
+use axum::http::{HeaderMap, Method};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use trunkgate_call::{ConferenceRefused, ConferenceReport, Conferences, conference, conferences as all_of};
+use trunkgate_call::{
+    AnnounceRequest, ConferenceRefused, ConferenceReport, Conferences, RecordingChange, conference,
+    conferences as all_of,
+};
 use trunkgate_conference::Status;
+use trunkgate_route::{AppDocument, WebhookMethod};
 use trunkgate_twiml::compat::requests::UPDATE_CONFERENCE;
 
+use super::call_recordings::{self, CURRENT};
 use super::error::{Error, shown};
 use super::page::Page;
 use super::parameters::Parameters;
+use super::recordings::{self, Named, Of};
 use super::text::{moment, subresources};
-use super::{Answer, Asked, VERSION, participants};
+use super::{Answer, Asked, VERSION, create, participants};
 
 /// States by Twilio's names.
 const STATES: [Status; 3] = [Status::Init, Status::InProgress, Status::Completed];
@@ -21,7 +28,7 @@ const STATES: [Status; 3] = [Status::Init, Status::InProgress, Status::Completed
 /// Answers a request for `Conferences` or what is below: conference, list, participant, and what is below that.
 pub(super) async fn answer(
     cx: &Asked<'_>,
-    method: &Method,
+    (method, headers): (&Method, &HeaderMap),
     named: [Option<&str>; 4],
     parameters: Parameters,
 ) -> Result<Answer, Error> {
@@ -37,8 +44,12 @@ pub(super) async fn answer(
         [Some(sid), Some("Participants"), party, None] => {
             participants::answer(cx, method, (&plain(sid), party.map(plain)), parameters).await
         }
-        [Some(_), Some("Recordings"), ..] => {
-            Err(Error::later("Conferences/{sid}/Recordings (conferences are not recorded)"))
+        [Some(conference), Some("Recordings"), Some(recording), None] if posts => {
+            change_recording(cx, conference, recording, parameters).await.map(Answer::from)
+        }
+        [Some(conference), Some("Recordings"), recording, below] => {
+            let named = Named { of: Of::Conference(conference), recording, below };
+            recordings::answer(cx, (method, headers), named, parameters).await
         }
         [None, ..] | [Some(_), None, ..] => Err(Error::method(method.as_str(), cx.path)),
         [Some(_), Some(_), ..] => Err(Error::not_found(cx.path)),
@@ -92,6 +103,7 @@ async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error
 async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
     parameters.judge(&UPDATE_CONFERENCE)?;
     let status = parameters.take("Status");
+    let announcement = take_announcement(&mut parameters)?;
     parameters.finish()?;
     if let Some(status) = &status
         && status != Status::Completed.name()
@@ -103,9 +115,87 @@ async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result
         let named = sid.to_owned();
         let ended = cx.handle.act(move |gateway, now| Conferences::of(gateway).end(now, &named)).await?;
         // One that has ended meanwhile is what was asked for.
-        let (Ok(()) | Err(ConferenceRefused::Unknown | ConferenceRefused::NoneToCoach)) = ended;
+        let (Ok(())
+        | Err(
+            ConferenceRefused::Unknown | ConferenceRefused::NoneToCoach | ConferenceRefused::TooManyAnnouncements,
+        )) = ended;
+    } else if let Some(announcement) = announcement {
+        announce(cx, (&report, None), announcement).await?;
     }
     find(cx, sid).await.map(|report| json(cx, &report))
+}
+
+/// Takes what is to be announced: a URL, and the method by which it is fetched.
+pub(super) fn take_announcement(parameters: &mut Parameters) -> Result<Option<(String, WebhookMethod)>, Error> {
+    create::take_url(parameters, "AnnounceUrl", "AnnounceMethod")
+}
+
+/// Has a party hear an announcement, named by the SID of its call, or all parties.
+pub(super) async fn announce(
+    cx: &Asked<'_>,
+    (report, party): (&ConferenceReport, Option<&str>),
+    (url, method): (String, WebhookMethod),
+) -> Result<(), Error> {
+    let first = party.or(report.parties.first().map(|party| party.member.call_sid()));
+    let first = first.ok_or_else(|| Error::not_found(cx.path))?;
+    let app = cx.handle.call(first).await?.and_then(|call| call.app.clone());
+    let app = create::keys_of(cx, app.as_deref(), AppDocument::Text("".into()));
+    create::judge_url(cx, "AnnounceUrl", &url, &app)?;
+    let (sid, party) = (report.sid.clone(), party.map(str::to_owned));
+    let request = AnnounceRequest { url, method, app: Arc::new(app) };
+    let asked = cx
+        .handle
+        .act(move |gateway, now| Conferences::of(gateway).announce(now, (&sid, party.as_deref()), request))
+        .await?;
+    match asked {
+        Ok(()) => Ok(()),
+        Err(ConferenceRefused::Unknown | ConferenceRefused::NoneToCoach) => Err(Error::not_found(cx.path)),
+        Err(ConferenceRefused::TooManyAnnouncements) => {
+            Err(Error::of_change("AnnounceUrl: as many announcements as may be are heard or wait"))
+        }
+    }
+}
+
+/// Pauses a recording of a conference, lets it go on, or ends it.
+async fn change_recording(
+    cx: &Asked<'_>,
+    conference: &str,
+    recording: &str,
+    parameters: Parameters,
+) -> Result<Value, Error> {
+    let change = call_recordings::take_change(parameters)?;
+    let of = Of::Conference(conference);
+    let asked = Some(recording).filter(|sid| *sid != CURRENT).map(str::to_owned);
+    let named = conference.to_owned();
+    let changed = cx
+        .handle
+        .act(move |gateway, now| Conferences::of(gateway).change_recording(now, (&named, asked.as_deref()), change))
+        .await?;
+    let Some(sid) = changed else {
+        // One that has ended says so.
+        find(cx, conference).await?;
+        recordings::find(cx, of, recording).await?;
+        return Err(Error::of_change("The recording is not changed: it has ended"));
+    };
+    let entry = recordings::find(cx, of, &sid).await?;
+    let status = match change {
+        RecordingChange::Pause(_) => "paused",
+        RecordingChange::Resume => "in-progress",
+        RecordingChange::Stop => "stopped",
+    };
+    Ok(recordings::json(cx, &entry, of, status))
+}
+
+/// Returns what a conference says of a recording that it makes.
+pub(super) async fn recording_status(
+    cx: &Asked<'_>,
+    conference: &str,
+    recording: &str,
+) -> Result<Option<(String, &'static str)>, Error> {
+    let named = conference.to_owned();
+    let report = cx.handle.ask(move |gateway, _| self::conference(gateway, &named)).await?;
+    let running = report.into_iter().flat_map(|report| report.recordings).find(|(sid, _)| sid == recording);
+    Ok(running.map(|(sid, is_paused)| (sid, if is_paused { "paused" } else { "in-progress" })))
 }
 
 /// Returns a date of the edge's.

@@ -49,7 +49,8 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     judge_reach(cx, &app)?;
     let onward = vec![Onward::App(Arc::new(app))];
     let digits = digits.map(Secret::new);
-    let request = CallRequest { from, to, targets, onward, ring_timeout, time_limit, digits, record };
+    let request =
+        CallRequest { from, to, targets, onward, ring_timeout, time_limit, digits, record, participant: None };
     let begun = cx.handle.act(move |gateway, now| gateway.originate(now, &request)).await?;
     calls::show_new(cx, &begun.map_err(Fault::from)?).await
 }
@@ -179,8 +180,18 @@ pub(super) fn take_callback(parameters: &mut Parameters) -> Result<Option<Status
 }
 
 pub(super) fn take_method(parameters: &mut Parameters, name: &str) -> Result<WebhookMethod, Error> {
+    take_method_or(parameters, name, WebhookMethod::Post)
+}
+
+/// Takes the method of a request; `default`: where none is given.
+pub(super) fn take_method_or(
+    parameters: &mut Parameters,
+    name: &str,
+    default: WebhookMethod,
+) -> Result<WebhookMethod, Error> {
     match parameters.take(name).as_deref() {
-        None | Some("POST") => Ok(WebhookMethod::Post),
+        None => Ok(default),
+        Some("POST") => Ok(WebhookMethod::Post),
         Some("GET") => Ok(WebhookMethod::Get),
         Some(other) => Err(Error::bad_request(format!("{name}: \"{}\"; known: GET, POST", shown(other)))),
     }

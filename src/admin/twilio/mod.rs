@@ -19,7 +19,7 @@ use self::access::Caller;
 use self::error::Error;
 use self::keys::Keys;
 use self::parameters::Parameters;
-use self::recordings::Named;
+use self::recordings::{Named, Of};
 use super::ApiError;
 use super::audio::Audio;
 use super::places::Occupant;
@@ -330,7 +330,7 @@ async fn answer(cx: &Asked<'_>, request: &Parts, parameters: Parameters) -> Resu
             return transcriptions::answer(cx, method, (None, [sid, more]), parameters).await;
         }
         [Some("Accounts"), Some(_), Some("Recordings"), recording, below, _] => {
-            let named = Named { call: None, recording, below };
+            let named = Named { of: Of::Account, recording, below };
             return recordings::answer(cx, (method, headers), named, parameters).await;
         }
         [Some("Accounts"), Some(_), Some("Calls"), Some(_), Some(list), _] if LATER.contains(&list) => {
@@ -358,7 +358,7 @@ async fn answer(cx: &Asked<'_>, request: &Parts, parameters: Parameters) -> Resu
             return messages::answer(cx, method, [sid, below], parameters).await;
         }
         [Some("Accounts"), Some(_), Some("Conferences"), sid, list, party] => {
-            return conferences::answer(cx, method, [sid, list, party, below], parameters).await;
+            return conferences::answer(cx, (method, headers), [sid, list, party, below], parameters).await;
         }
         [Some("Accounts"), Some(_), Some("Keys"), sid, below, _] => {
             return keys::answer(cx, method, [sid, below], parameters).await;

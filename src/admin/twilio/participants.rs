@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::Method;
 use quick_xml::escape::escape;
 use serde_json::{Value, json};
-use trunkgate_call::{CallRequest, ConferenceRefused, ConferenceReport, Conferences, Onward, PartyReport};
+use trunkgate_call::{Added, CallRequest, ConferenceRefused, ConferenceReport, Conferences, Onward, PartyReport};
 use trunkgate_conference::limits::{LABEL_CHARS, NAME_CHARS, PARTIES};
 use trunkgate_conference::{Beep, Change, EventSet, Method as RoomMethod, Music, Status};
 use trunkgate_route::{App, AppDocument, StatusCallback, WebhookMethod};
@@ -79,8 +79,9 @@ async fn update(cx: &Asked<'_>, conference: &str, party: &str, mut parameters: P
     let [muted, hold, coaching] = [flag("Muted")?, flag("Hold")?, flag("Coaching")?];
     let [beeps, ends] = [flag("BeepOnExit")?, flag("EndConferenceOnExit")?];
     let coached = parameters.take("CallSidToCoach");
-    let music = take_music(&mut parameters, ("HoldUrl", "HoldMethod"))?;
-    let wait = take_music(&mut parameters, ("WaitUrl", "WaitMethod"))?;
+    let music = take_music(&mut parameters, ("HoldUrl", "HoldMethod"), WebhookMethod::Get)?;
+    let wait = take_music(&mut parameters, ("WaitUrl", "WaitMethod"), WebhookMethod::Post)?;
+    let announcement = conferences::take_announcement(&mut parameters)?;
     parameters.finish()?;
     let report = live(cx, conference).await?;
     let found = report.party(party).ok_or_else(|| Error::not_found(cx.path))?;
@@ -108,18 +109,25 @@ async fn update(cx: &Asked<'_>, conference: &str, party: &str, mut parameters: P
     let (sid, named) = (report.sid.clone(), found.member.call_sid().to_owned());
     let changed =
         cx.handle.act(move |gateway, now| Conferences::of(gateway).change(now, (&sid, &named), &changes)).await?;
+    if let (Ok(party), Some(announcement)) = (&changed, announcement) {
+        conferences::announce(cx, (&report, Some(party.member.call_sid())), announcement).await?;
+    }
     match changed {
         Ok(party) => Ok(json(cx, &report.sid, &party)),
-        Err(ConferenceRefused::Unknown) => Err(Error::not_found(cx.path)),
+        Err(ConferenceRefused::Unknown | ConferenceRefused::TooManyAnnouncements) => Err(Error::not_found(cx.path)),
         Err(ConferenceRefused::NoneToCoach) => Err(Error::none_to_coach()),
     }
 }
 
-/// Takes what a party is to hear: a URL, or nothing where its value is empty.
-fn take_music(parameters: &mut Parameters, (name, method): (&str, &str)) -> Result<Option<Music>, Error> {
+/// Takes what a party is to hear: a URL, or nothing where its value is empty; `default`: the method where none is given.
+fn take_music(
+    parameters: &mut Parameters,
+    (name, method): (&str, &str),
+    default: WebhookMethod,
+) -> Result<Option<Music>, Error> {
     match parameters.take_given(name).as_deref() {
         Some(url) if !url.is_empty() => {
-            let method = match create::take_method(parameters, method)? {
+            let method = match create::take_method_or(parameters, method, default)? {
                 WebhookMethod::Get => RoomMethod::Get,
                 WebhookMethod::Post => RoomMethod::Post,
             };
@@ -189,11 +197,14 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
     }
     let (from, Placing { to, targets }) = create::placed(cx, to, from)?;
     let onward = vec![Onward::App(Arc::new(app_of(cx, &joining, status_callback)?))];
-    let request = CallRequest { from, to, targets, onward, ring_timeout, time_limit, digits: None, record };
+    let conference_sid = known.map(|report| report.sid);
+    let of = conference_sid.as_deref().unwrap_or(conference).to_owned();
+    let participant = Some(Box::new(Added { conference: of.clone(), label: label.clone() }));
+    let request =
+        CallRequest { from, to, targets, onward, ring_timeout, time_limit, digits: None, record, participant };
     let begun = cx.handle.act(move |gateway, now| gateway.originate(now, &request)).await?;
     let call = calls::show_new(cx, &begun.map_err(Fault::from)?).await?;
-    let (call_sid, conference_sid) = (call["sid"].clone(), known.map(|report| report.sid));
-    let of = conference_sid.as_deref().unwrap_or(conference);
+    let call_sid = call["sid"].clone();
     let uri = cx.uri(&format!("Conferences/{of}/Participants/{}", call_sid.as_str().unwrap_or_default()));
     Ok(json!({
         "account_sid": cx.account,
@@ -222,7 +233,11 @@ fn app_of(cx: &Asked<'_>, joining: &Joining, status_callback: Option<StatusCallb
     let document = AppDocument::Text(joining.document().into());
     let app = App { status_callback, ..create::made(cx, document, None)? };
     create::judge_reach(cx, &app)?;
-    for (name, attribute) in [("WaitUrl", "waitUrl"), ("ConferenceStatusCallback", "statusCallback")] {
+    for (name, attribute) in [
+        ("WaitUrl", "waitUrl"),
+        ("ConferenceStatusCallback", "statusCallback"),
+        ("ConferenceRecordingStatusCallback", "recordingStatusCallback"),
+    ] {
         let url = joining.attributes.iter().find(|(known, url)| *known == attribute && !url.is_empty());
         url.map_or(Ok(()), |(_, url)| create::judge_url(cx, name, url, &app))?;
     }
@@ -248,7 +263,7 @@ fn take_settings(parameters: &mut Parameters, joining: &mut Joining) -> Result<(
         }
         joining.set("beep", beep);
     }
-    match take_music(parameters, ("WaitUrl", "WaitMethod"))? {
+    match take_music(parameters, ("WaitUrl", "WaitMethod"), WebhookMethod::Post)? {
         None | Some(Music::BuiltIn) => {}
         Some(Music::Silence) => joining.set("waitUrl", ""),
         Some(Music::Url { url, method }) => {
@@ -269,10 +284,46 @@ fn take_settings(parameters: &mut Parameters, joining: &mut Joining) -> Result<(
     }
     if let Some((url, method)) = url {
         joining.set("statusCallback", url);
-        joining.set("statusCallbackMethod", if method == WebhookMethod::Get { "GET" } else { "POST" });
+        joining.set("statusCallbackMethod", method_name(method));
         joining.set("statusCallbackEvent", events);
     }
+    take_record(parameters, joining)
+}
+
+/// Takes what a party says of the recording of the conference.
+fn take_record(parameters: &mut Parameters, joining: &mut Joining) -> Result<(), Error> {
+    let mut word = |name: &'static str, attribute, known: &[&str]| match parameters.take(name) {
+        None => Ok(()),
+        Some(given) if known.contains(&given.as_str()) => {
+            joining.set(attribute, given);
+            Ok(())
+        }
+        Some(given) => Err(Error::bad_request(format!("{name}: \"{}\"; known: {}", shown(&given), known.join(", ")))),
+    };
+    let records = ["record-from-start", "do-not-record", "true", "false"];
+    word("ConferenceRecord", "record", &records)?;
+    word("ConferenceTrim", "trim", &["trim-silence", "do-not-trim"])?;
+    let (name, method) = ("ConferenceRecordingStatusCallback", "ConferenceRecordingStatusCallbackMethod");
+    let url = create::take_url(parameters, name, method)?;
+    let events = parameters.take_all("ConferenceRecordingStatusCallbackEvent").join(" ");
+    let known = ["in-progress", "completed", "absent"];
+    if let Some(word) = events.split_whitespace().find(|word| !known.contains(word)) {
+        let text = format!("ConferenceRecordingStatusCallbackEvent: \"{}\"; known: {}", shown(word), known.join(", "));
+        return Err(Error::bad_request(text));
+    }
+    if let Some((url, method)) = url {
+        joining.set("recordingStatusCallback", url);
+        joining.set("recordingStatusCallbackMethod", method_name(method));
+        joining.set("recordingStatusCallbackEvent", events);
+    }
     Ok(())
+}
+
+fn method_name(method: WebhookMethod) -> &'static str {
+    match method {
+        WebhookMethod::Get => "GET",
+        WebhookMethod::Post => "POST",
+    }
 }
 
 fn json(cx: &Asked<'_>, conference: &str, party: &PartyReport) -> Value {

@@ -12,7 +12,7 @@ use super::error::Error;
 use super::page::Page;
 use super::parameters::Parameters;
 use super::text::{moment, subresources};
-use super::{Answer, Asked, calls};
+use super::{Answer, Asked, calls, conferences};
 use crate::admin::audio::{Audio, RangeOutside};
 use crate::sinks::recordings::{Deleted, Entry, NotOpened, Part, Recordings, State};
 
@@ -21,10 +21,41 @@ const BELOW: [&str; 1] = ["AddOnResults"];
 /// Digits of the time in the key of a page's entry.
 const TIME_DIGITS: usize = 20;
 
+/// Parent of a list of recordings, or of one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of<'a> {
+    /// The account.
+    Account,
+    /// The call of this SID.
+    Call(&'a str),
+    /// The conference of this SID.
+    Conference(&'a str),
+}
+
+impl Of<'_> {
+    /// Returns the path of the list below the account.
+    fn path(self) -> String {
+        match self {
+            Of::Account => "Recordings".to_owned(),
+            Of::Call(sid) => format!("Calls/{sid}/Recordings"),
+            Of::Conference(sid) => format!("Conferences/{sid}/Recordings"),
+        }
+    }
+
+    /// Whether a recording is below it.
+    fn has(self, entry: &Entry) -> bool {
+        match self {
+            Of::Account => true,
+            Of::Call(sid) => entry.call_sid == sid && entry.conference_sid.is_none(),
+            Of::Conference(sid) => entry.conference_sid.as_deref() == Some(sid),
+        }
+    }
+}
+
 /// What a request names of the list.
 pub(super) struct Named<'a> {
-    /// SID of the call that it is below.
-    pub(super) call: Option<&'a str>,
+    /// Parent of the list.
+    pub(super) of: Of<'a>,
     /// SID of the recording, with the ending of its path.
     pub(super) recording: Option<&'a str>,
     /// List below that.
@@ -44,12 +75,12 @@ pub(super) async fn answer(
             Err(Error::later(&format!("Recordings/{{sid}}/{list}")))
         }
         Named { below: Some(_), .. } => Err(Error::not_found(cx.path)),
-        Named { recording: None, call, .. } if reads => list(cx, call, parameters).await.map(Answer::from),
-        Named { recording: Some(sid), call, .. } if *method == Method::DELETE => {
-            delete(cx, call, sid, parameters).await.map(|()| Answer::Deleted)
+        Named { recording: None, of, .. } if reads => list(cx, of, parameters).await.map(Answer::from),
+        Named { recording: Some(sid), of, .. } if *method == Method::DELETE => {
+            delete(cx, of, sid, parameters).await.map(|()| Answer::Deleted)
         }
-        Named { recording: Some(sid), call, .. } if reads && (cx.path.ends_with(".json") || call.is_some()) => {
-            fetch(cx, call, sid, parameters).await.map(Answer::from)
+        Named { recording: Some(sid), of, .. } if reads && (cx.path.ends_with(".json") || of != Of::Account) => {
+            fetch(cx, of, sid, parameters).await.map(Answer::from)
         }
         Named { recording: Some(name), .. } if reads => audio(cx, name, headers, parameters).await,
         Named { recording: None | Some(_), .. } => Err(Error::method(method.as_str(), cx.path)),
@@ -69,27 +100,28 @@ pub(super) async fn on_disk<T: Default + Send + 'static>(
     done.map_err(io::Error::other).and_then(|done| done).map_err(|error| Error::store(&error))
 }
 
-/// Finds a recording; of a call, where one is named.
-pub(super) async fn find(cx: &Asked<'_>, call: Option<&str>, sid: &str) -> Result<Entry, Error> {
+/// Finds a recording.
+pub(super) async fn find(cx: &Asked<'_>, of: Of<'_>, sid: &str) -> Result<Entry, Error> {
     let wanted = sid.to_owned();
     let found = on_disk(cx, move |recordings| recordings.find(&wanted)).await?;
-    let is_named = |entry: &Entry| call.is_none_or(|call| call == entry.call_sid);
-    found.filter(is_named).ok_or_else(|| Error::not_found(cx.path))
+    found.filter(|entry| of.has(entry)).ok_or_else(|| Error::not_found(cx.path))
 }
 
-async fn list(cx: &Asked<'_>, call: Option<&str>, mut parameters: Parameters) -> Result<Value, Error> {
-    let path = call.map_or_else(|| "Recordings".to_owned(), |call| format!("Calls/{call}/Recordings"));
-    let page = Page::take(&cx.uri(&path), cx.query, &mut parameters)?;
+async fn list(cx: &Asked<'_>, of: Of<'_>, mut parameters: Parameters) -> Result<Value, Error> {
+    let page = Page::take(&cx.uri(&of.path()), cx.query, &mut parameters)?;
     let created = parameters.take_span("DateCreated")?;
     let includes_deleted = parameters.take_flag("IncludeSoftDeleted")?.unwrap_or(false);
-    let (call_sid, conference_sid) = match call {
-        Some(call) => (Some(call.to_owned()), None),
-        None => (parameters.take("CallSid"), parameters.take("ConferenceSid")),
+    let (call_sid, conference_sid) = match of {
+        Of::Call(sid) => (Some(sid.to_owned()), None),
+        Of::Conference(sid) => (None, Some(sid.to_owned())),
+        Of::Account => (parameters.take("CallSid"), parameters.take("ConferenceSid")),
     };
     parameters.finish()?;
-    if let Some(call) = call {
-        // A call that there is not has no list either.
-        calls::show(cx, call).await?;
+    // What there is not has no list either.
+    match of {
+        Of::Call(sid) => drop(calls::show(cx, sid).await?),
+        Of::Conference(sid) => drop(conferences::find(cx, sid).await?),
+        Of::Account => {}
     }
     let part = Part {
         behind: page.behind.as_deref().and_then(place),
@@ -103,7 +135,7 @@ async fn list(cx: &Asked<'_>, call: Option<&str>, mut parameters: Parameters) ->
     let most = page.size + 1;
     let found = on_disk(cx, move |recordings| recordings.list(part, most)).await?;
     let live = statuses(cx, &found).await?;
-    let show = |entry: &Entry| json(cx, entry, call.is_some(), status_of(&live, entry));
+    let show = |entry: &Entry| json(cx, entry, of, status_of(&live, entry));
     Ok(page.json("recordings", found, key, show))
 }
 
@@ -133,21 +165,21 @@ pub(super) fn place(key: &str) -> Option<(i64, String)> {
     Some((time.parse().ok()?, sid.to_owned()))
 }
 
-async fn fetch(cx: &Asked<'_>, call: Option<&str>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
+async fn fetch(cx: &Asked<'_>, of: Of<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let includes_deleted = parameters.take_flag("IncludeSoftDeleted")?.unwrap_or(false);
     parameters.finish()?;
-    let entry = find(cx, call, sid).await?;
+    let entry = find(cx, of, sid).await?;
     if entry.state == State::Deleted && !includes_deleted {
         return Err(Error::not_found(cx.path));
     }
     let live = statuses(cx, std::slice::from_ref(&entry)).await?;
-    Ok(json(cx, &entry, call.is_some(), status_of(&live, &entry)))
+    Ok(json(cx, &entry, of, status_of(&live, &entry)))
 }
 
 /// Deletes the file of a recording; its entry stays for a while.
-async fn delete(cx: &Asked<'_>, call: Option<&str>, sid: &str, parameters: Parameters) -> Result<(), Error> {
+async fn delete(cx: &Asked<'_>, of: Of<'_>, sid: &str, parameters: Parameters) -> Result<(), Error> {
     parameters.finish()?;
-    let entry = find(cx, call, sid).await?;
+    let entry = find(cx, of, sid).await?;
     let done = on_disk(cx, move |recordings| recordings.delete(&entry.sid).map(Some)).await?;
     match done.unwrap_or(Deleted::Absent) {
         Deleted::Done => Ok(()),
@@ -192,6 +224,10 @@ async fn audio(cx: &Asked<'_>, name: &str, headers: &HeaderMap, mut parameters: 
 async fn statuses(cx: &Asked<'_>, entries: &[Entry]) -> Result<Vec<(String, &'static str)>, Error> {
     let mut found = Vec::new();
     for entry in entries.iter().filter(|entry| entry.state == State::InProgress) {
+        if let Some(conference) = &entry.conference_sid {
+            found.extend(conferences::recording_status(cx, conference, &entry.sid).await?);
+            continue;
+        }
         let call: Option<CallView> = cx.handle.call(&entry.call_sid).await?;
         let recordings = call.into_iter().flat_map(|call| call.recordings);
         found.extend(recordings.filter(|one| one.sid == entry.sid).map(|one| (one.sid, one.status)));
@@ -209,15 +245,11 @@ fn status_of(live: &[(String, &'static str)], entry: &Entry) -> &'static str {
     }
 }
 
-/// Returns a recording as the API shows it; below a call it has other fields than by itself.
-pub(super) fn json(cx: &Asked<'_>, entry: &Entry, is_of_call: bool, status: &'static str) -> Value {
+/// Returns a recording as the API shows it; below a call or a conference it has other fields than by itself.
+pub(super) fn json(cx: &Asked<'_>, entry: &Entry, of: Of<'_>, status: &'static str) -> Value {
     let started = Timestamp::from_millisecond(entry.started).unwrap_or_default();
     let updated = Timestamp::from_millisecond(entry.updated).unwrap_or_default();
-    let uri = if is_of_call {
-        cx.uri(&format!("Calls/{}/Recordings/{}", entry.call_sid, entry.sid))
-    } else {
-        cx.uri(&format!("Recordings/{}", entry.sid))
-    };
+    let uri = cx.uri(&format!("{}/{}", of.path(), entry.sid));
     let has_ended = entry.state != State::InProgress;
     let mut shown = json!({
         "account_sid": cx.account,
@@ -238,11 +270,13 @@ pub(super) fn json(cx: &Asked<'_>, entry: &Entry, is_of_call: bool, status: &'st
         "status": status,
         "uri": format!("{uri}.json"),
     });
-    if is_of_call {
-        shown["track"] = entry.track.as_str().into();
-    } else {
-        shown["media_url"] = cx.recording_url(&entry.sid).into();
-        shown["subresource_uris"] = subresources(&uri, &["add_on_results", "transcriptions"]);
+    match of {
+        Of::Call(_) => shown["track"] = entry.track.as_str().into(),
+        Of::Conference(_) => {}
+        Of::Account => {
+            shown["media_url"] = cx.recording_url(&entry.sid).into();
+            shown["subresource_uris"] = subresources(&uri, &["add_on_results", "transcriptions"]);
+        }
     }
     shown
 }

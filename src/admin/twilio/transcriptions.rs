@@ -10,7 +10,7 @@ use trunkgate_call::recorded_seconds;
 use super::error::Error;
 use super::page::Page;
 use super::parameters::Parameters;
-use super::recordings::{find as find_recording, key_of, on_disk, place};
+use super::recordings::{Of, find as find_recording, key_of, on_disk, place};
 use super::text::moment;
 use super::{Answer, Asked};
 use crate::sinks::recordings::{NotOpened, State as RecordingState, Transcription, TranscriptionPart};
@@ -43,7 +43,7 @@ async fn list(cx: &Asked<'_>, recording: Option<&str>, mut parameters: Parameter
     parameters.finish()?;
     if let Some(sid) = recording {
         // A recording that there is not has no list either.
-        let entry = find_recording(cx, None, sid).await?;
+        let entry = find_recording(cx, Of::Account, sid).await?;
         if entry.state == RecordingState::Deleted {
             return Err(Error::not_found(cx.path));
         }

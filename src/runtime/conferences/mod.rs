@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use trunkgate_conference::limits::FRAME;
 use trunkgate_conference::{Node, NodeCommand, NodeEvent};
+use trunkgate_media::{Recorded, RecordingId};
 
 use crate::runtime::worker::raise_priority;
 
@@ -23,17 +24,23 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    /// Starts the thread, whose ticks are `epoch` and every 20 ms from then on. It ends once the desk is dropped.
+    /// Starts the thread, whose ticks are `epoch` and every 20 ms from then on; what it records is given to `write`, which must not wait. It ends once the
+    /// desk is dropped.
     ///
     /// # Errors
     /// The system's, where the thread cannot be made.
-    pub(crate) fn start(epoch: Instant) -> io::Result<(Desk, JoinHandle<()>)> {
+    pub(crate) fn start(
+        epoch: Instant,
+        write: impl FnMut(RecordingId, Recorded<'_>) + Send + 'static,
+    ) -> io::Result<(Desk, JoinHandle<()>)> {
         let ((commands, received), (told, events)) = (channel(), unbounded_channel());
         let thread = std::thread::Builder::new().name("conferences".to_owned()).spawn(move || {
             // What the process may is said by the first worker.
             let _ = raise_priority();
-            let mut mixing = Mixing { node: Node::new(), commands: received, events: told };
+            let mut mixing = Mixing { node: Node::new(), commands: received, events: told, write };
             while mixing.wait_for_parties() && mixing.mix(epoch) {}
+            mixing.node.end_recordings();
+            mixing.write();
         })?;
         Ok((Desk { commands, events }, thread))
     }
@@ -54,13 +61,14 @@ impl Desk {
 }
 
 /// What the thread has.
-struct Mixing {
+struct Mixing<W> {
     node: Node,
     commands: Receiver<NodeCommand>,
     events: UnboundedSender<NodeEvent>,
+    write: W,
 }
 
-impl Mixing {
+impl<W: FnMut(RecordingId, Recorded<'_>)> Mixing<W> {
     /// Waits until there is a conference; false where none will come.
     fn wait_for_parties(&mut self) -> bool {
         while self.node.conferences() == 0 {
@@ -69,6 +77,7 @@ impl Mixing {
                 Err(_) => return false,
             }
             self.tell();
+            self.write();
         }
         true
     }
@@ -82,11 +91,15 @@ impl Mixing {
             }
             self.node.tick();
             self.tell();
+            self.write();
             due += FRAME;
             let now = Instant::now();
             // Ticks that were missed are not made up for: the rings hold what has come, and the mixers drop what is too old.
             if now > due {
-                due = next_tick(epoch, now);
+                let next = next_tick(epoch, now);
+                let missed = next.saturating_duration_since(due).as_millis() / FRAME.as_millis();
+                self.node.skip(u32::try_from(missed).unwrap_or(u32::MAX));
+                due = next;
             }
         }
         true
@@ -101,6 +114,11 @@ impl Mixing {
                 Err(RecvTimeoutError::Disconnected) => return false,
             }
         }
+    }
+
+    /// Hands over what was recorded.
+    fn write(&mut self) {
+        self.node.drain_recordings(&mut self.write);
     }
 
     /// Passes events on.
@@ -139,7 +157,13 @@ mod tests {
 
     #[test]
     fn two_parties_hear_each_other_by_the_thread_and_it_ends_with_the_desk() {
-        let (mut desk, thread) = Desk::start(Instant::now()).unwrap();
+        let (told, written) = channel();
+        let length = |piece: Recorded<'_>| match piece {
+            Recorded::Audio { samples, .. } => Some(samples.len() / 320),
+            Recorded::End { .. } => None,
+        };
+        let (mut desk, thread) =
+            Desk::start(Instant::now(), move |id, piece| told.send((id, length(piece))).unwrap()).unwrap();
         let mut ends = Vec::new();
         for number in 0..2 {
             let ((says, from), (to, hears)) = (ring(Rate::Narrow), ring(Rate::Narrow));
@@ -148,6 +172,7 @@ mod tests {
             desk.send(NodeCommand::Part { seat, part: SeatPart::Speaker });
             ends.push((says, hears));
         }
+        desk.send(NodeCommand::Record { conference: ConferenceId(1), recording: RecordingId(7) });
         // A square wave, as long as it takes until the other one hears it.
         let tone: Vec<i16> = (0..160).map(|n| if n % 16 < 8 { 6_000 } else { -6_000 }).collect();
         let mut heard = [0; 160];
@@ -170,5 +195,9 @@ mod tests {
         }
         drop(desk);
         thread.join().unwrap();
+        let pieces: Vec<(RecordingId, Option<usize>)> = written.into_iter().collect();
+        assert!(pieces.iter().all(|(id, _)| *id == RecordingId(7)));
+        assert_eq!(pieces.last(), Some(&(RecordingId(7), None)), "it ends with its conference");
+        assert!(pieces.len() > 1, "what was said is recorded");
     }
 }

@@ -112,7 +112,9 @@ pub(crate) struct Part {
     pub(crate) since: Option<i64>,
     /// Recordings that started before this time.
     pub(crate) before: Option<i64>,
+    /// SID of the call that is recorded.
     pub(crate) call_sid: Option<String>,
+    /// SID of the conference that is recorded.
     pub(crate) conference_sid: Option<String>,
     /// Name of the mailbox whose messages are listed.
     pub(crate) mailbox: Option<String>,
@@ -214,7 +216,7 @@ pub(super) fn list(store: &Connection, part: &Part, most: usize) -> rusqlite::Re
     let mut rows = store.prepare(&format!(
         "SELECT {COLUMNS} FROM recording
          WHERE (?1 IS NULL OR (started, sid) < (?1, ?2)) AND (?3 IS NULL OR started >= ?3) AND (?4 IS NULL OR started < ?4)
-           AND (?5 IS NULL OR call = ?5) AND (?6 IS NULL OR conference = ?6) AND (?8 = 0 OR state <> 'deleted') AND (?9 IS NULL OR mailbox = ?9)
+           AND (?5 IS NULL OR call = ?5 AND conference IS NULL) AND (?6 IS NULL OR conference = ?6) AND (?8 = 0 OR state <> 'deleted') AND (?9 IS NULL OR mailbox = ?9)
          ORDER BY started DESC, sid DESC LIMIT ?7"
     ))?;
     let Part { behind, since, before, call_sid, conference_sid, mailbox, is_there } = part;
@@ -382,7 +384,11 @@ mod tests {
         assert_eq!(sids(&Part::default(), 3), [5, 4, 3]);
         let behind = Part { behind: Some((3000, all[2].sid.clone())), ..Part::default() };
         assert_eq!(sids(&behind, 9), [2, 1]);
-        assert_eq!(sids(&Part { call_sid: Some("CA1".into()), ..Part::default() }, 9), [5, 3, 1]);
+        assert_eq!(
+            sids(&Part { call_sid: Some("CA1".into()), ..Part::default() }, 9),
+            [5, 1],
+            "a conference is none of a call"
+        );
         assert_eq!(sids(&Part { conference_sid: Some("CF1".into()), ..Part::default() }, 9), [3]);
         assert_eq!(sids(&Part { mailbox: Some("front".into()), ..Part::default() }, 9), [4]);
         assert_eq!(find(&store, &all[3].sid).unwrap().as_ref(), Some(&all[3]));

@@ -118,23 +118,19 @@ impl Begin {
 
 impl From<RecordingBegun> for Begin {
     fn from(begun: RecordingBegun) -> Begin {
-        let RecordingBegun { id, sid, call, source, channels, tracks, trim, receiver, message, transcription, began } =
-            begun;
-        let started_at = Timestamp::try_from(began).unwrap_or(Timestamp::UNIX_EPOCH);
-        let (call_sid, conference_sid) = (call, None);
         Begin {
-            id,
-            sid,
-            call_sid,
-            conference_sid,
-            channels,
-            source,
-            tracks,
-            trim,
-            receiver,
-            message,
-            transcription,
-            started_at,
+            id: begun.id,
+            sid: begun.sid,
+            call_sid: begun.call,
+            conference_sid: begun.conference,
+            channels: begun.channels,
+            source: begun.source,
+            tracks: begun.tracks,
+            trim: begun.trim,
+            receiver: begun.receiver,
+            message: begun.message,
+            transcription: begun.transcription,
+            started_at: Timestamp::try_from(begun.began).unwrap_or(Timestamp::UNIX_EPOCH),
         }
     }
 }

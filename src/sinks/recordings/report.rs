@@ -71,6 +71,7 @@ fn callback(entry: &Entry, links: &RecordingLinks, receiver: RecordingReceiver, 
     let started = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(entry.started).unwrap_or(0));
     let report = RecordingReport {
         call: &entry.call_sid,
+        conference: entry.conference_sid.as_deref(),
         sid: &entry.sid,
         status: entry.state.as_str(),
         source: &entry.source,

@@ -39,7 +39,7 @@ pub(crate) struct Dialed {
 }
 
 /// The payload number of Opus where we offer.
-const OPUS: u8 = 111;
+pub(super) const OPUS: u8 = 111;
 
 /// A body with one audio stream at `rtp`, in a codec under its number, the usual one where none is said; with `crypto` it
 /// is SAVP.

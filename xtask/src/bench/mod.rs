@@ -6,6 +6,7 @@ mod agents;
 mod api;
 mod app;
 mod bare;
+mod conference;
 pub(crate) mod counters;
 pub(crate) mod dialer;
 mod echo;
@@ -48,6 +49,8 @@ pub(crate) enum Bench {
     Hold(hold::Options),
     /// Calls that are recorded beside calls that are not.
     Record(record::Options),
+    /// Parties of conferences beside transcoded calls, and the time from one party to the other.
+    Conference(conference::Options),
     /// Instructions, system calls and wake-ups of one call.
     Counters(counters::Options),
     /// Memory of a held call by its kind, of an idle process, after many calls and after a flood.
@@ -66,6 +69,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<bool> {
         Bench::App(options) => app::run(options),
         Bench::Hold(options) => hold::run(options),
         Bench::Record(options) => record::run(options),
+        Bench::Conference(options) => conference::run(options),
         Bench::Counters(options) => counters::run(options),
         Bench::Memory(options) => memory::run(options),
         Bench::Overload(options) => overload::run(options),

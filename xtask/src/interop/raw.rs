@@ -173,12 +173,16 @@ impl Phone {
 
     /// Calls `number` by `edge` and waits until it is answered.
     pub(crate) fn call(&self, edge: SocketAddr, number: &str) -> anyhow::Result<Call> {
+        self.call_with(edge, number, &self.sdp()?)
+    }
+
+    /// Calls a number with this offer.
+    pub(crate) fn call_with(&self, edge: SocketAddr, number: &str, body: &str) -> anyhow::Result<Call> {
         let here = self.sip.local_addr()?;
         let serial = serial();
         let call_id = format!("raw-{}-{}-{serial}", self.label, here.port());
         let us = format!("<sip:{}@{here}>;tag=raw{}", self.label, here.port());
         let target = format!("sip:{number}@{edge}");
-        let body = self.sdp()?;
         let invite = format!(
             "INVITE {target} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bKinv{0}x{serial};rport\r\nMax-Forwards: 70\r\n\
              From: {us}\r\nTo: <{target}>\r\nCall-ID: {call_id}\r\nCSeq: 1 INVITE\r\nContact: <{1}>\r\n\

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use trunkgate_conference::CallStatus;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::{Branch, CallKey, LegId};
@@ -17,6 +18,7 @@ use trunkgate_route::{App, Numbers, Target, TargetSpec};
 use trunkgate_story::change::Happening;
 use trunkgate_story::numbers::{Caller, plain};
 use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::view::status_of_unanswered;
 use trunkgate_twiml::Secret;
 
 use crate::call::controller::{Controller, TargetResult};
@@ -57,6 +59,17 @@ pub struct CallRequest {
     pub digits: Option<Secret>,
     /// Recording that begins with the answer.
     pub record: Option<RecordingRequest>,
+    /// The conference that the party is called for.
+    pub participant: Option<Box<Added>>,
+}
+
+/// A party that is called for a conference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Added {
+    /// SID or name of the conference.
+    pub conference: String,
+    /// Label of the party.
+    pub label: Option<String>,
 }
 
 /// A target of a party that has answered.
@@ -83,6 +96,8 @@ pub(crate) struct Requested {
     since: Option<Instant>,
     /// Recording that begins with the answer.
     record: Option<RecordingRequest>,
+    /// The conference that the party is called for, until it answers.
+    participant: Option<Box<Added>>,
     /// SID of the recording that has begun.
     pub(crate) recording: Option<String>,
 }
@@ -135,6 +150,7 @@ impl RequestedSnapshot {
             party: Some(LegId::CALLER),
             since: now.checked_sub(Duration::from_millis(self.talked_ms)),
             record: None,
+            participant: None,
             recording: self.recording,
         }
     }
@@ -179,6 +195,7 @@ pub(crate) fn requested_call(
         party: None,
         since: None,
         record: request.record.clone(),
+        participant: request.participant.clone(),
         recording: None,
     };
     call.shared.requested = Some(Box::new(requested));
@@ -251,6 +268,7 @@ impl<'p> Originator<'p> {
         (requested.party, requested.since) = (Some(leg), Some(cx.now));
         let onward = std::mem::take(&mut requested.onward);
         let record = requested.record.take();
+        requested.participant = None;
         cx.call.facts.ring_timeout = None;
         arm_time_limit(cx);
         if let Some(record) = record {
@@ -260,6 +278,15 @@ impl<'p> Originator<'p> {
         }
         self.parts.search.controller = Controller::plan_of(onward);
         self.parts.search_on(cx);
+    }
+
+    /// The call is over: where its party was called for a conference and has not answered, the conference reports it.
+    pub(crate) fn over(cx: &mut Cx<'_>) {
+        let Some(added) = cx.call.requested.as_mut().and_then(|requested| requested.participant.take()) else { return };
+        let ending = cx.call.ending.as_ref();
+        let status = status_of_unanswered(ending.map(|ending| ending.outcome), ending.map(|ending| ending.code));
+        let status = CallStatus::of_unanswered(status);
+        cx.edge.sessions.conferences.add_failed(&added.conference, cx.call.legs.sid(), added.label.as_deref(), status);
     }
 
     /// A call has lasted for as long as a request allows.

@@ -30,6 +30,7 @@ use crate::call::operator::{Hold, Operator};
 use crate::call::program::{Dialler, Prompter, Runner, callback};
 use crate::call::recording;
 use crate::call::refused::Refused;
+use crate::call::requested::Originator;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::shared::{Cx, Ending, Shared};
 use crate::call::siprec;
@@ -278,6 +279,7 @@ impl Parts {
         self.bridge.negotiation.owed.clear();
         cx.call.times.ended = Some(cx.edge.date(cx.now));
         cx.call.ending = Some(Ending { outcome: outcome_of(cx.call, reason, code), reason, code });
+        Originator::over(cx);
         cx.prove_no_ports(reason);
         self.bridge.negotiation.count(cx);
         cx.settle_text();

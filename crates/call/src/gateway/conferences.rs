@@ -1,19 +1,26 @@
 //! Conferences of the edge: what requests ask of them, and what follows from a change in one, in the calls of its parties and beside
 //! them.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use trunkgate_conference::{Change, Departure, MemberId, Room, RoomId};
 use trunkgate_resources::conferences::{ConferenceReport, Due, PartyReport};
 use trunkgate_resources::io::Output;
+use trunkgate_resources::recording::RecordingRequest;
+use trunkgate_route::{App, WebhookMethod};
+use trunkgate_twiml::Location;
 
 use crate::call::CallEvent;
-use crate::gateway::Gateway;
+use crate::call::program::parameters;
+use crate::call::recording::RecordingChange;
+use crate::gateway::announcements::Announcement;
+use crate::gateway::{Gateway, announcements};
 
 /// Lets parties leave whose time is over, and carries out what follows from changes in conferences. Returns whether there was something.
 pub(super) fn settle(gateway: &mut Gateway, now: Instant) -> bool {
     gateway.edge.sessions.conferences.handle_timeout(now);
-    let mut any = false;
+    let mut any = announcements::settle(gateway, now);
     loop {
         let edge = &mut gateway.edge;
         let (wall, account) = (&edge.wall, &edge.config.account_sid);
@@ -23,8 +30,22 @@ pub(super) fn settle(gateway: &mut Gateway, now: Instant) -> bool {
             Due::Node(command) => edge.turn.outputs.push_back(Output::Conference(Box::new(command))),
             Due::Callback(callback) => edge.call_back(callback),
             Due::Call(key, news) => gateway.tell(now, key, CallEvent::Conference(news)),
+            Due::Ended(report) => edge.turn.outputs.push_back(Output::ConferenceEnded(report)),
+            Due::Record(room, call, request) => record(gateway, now, room, (&call, *request)),
         }
     }
+}
+
+/// Begins the recording of a conference.
+fn record(gateway: &mut Gateway, now: Instant, room: RoomId, (call, request): (&str, RecordingRequest)) {
+    let edge = &mut gateway.edge;
+    let conference = request.conference.clone().unwrap_or_default();
+    if !edge.sessions.recordings.is_on() {
+        return edge.warn(call, format!("conference {conference} is not recorded: there is no [recording]"), None);
+    }
+    let (id, sid) = edge.begin_recording(now, call, request);
+    edge.log(call, format!("recording {sid} of conference {conference} begins"), None);
+    edge.sessions.conferences.recorded_as(room, (id, sid));
 }
 
 /// Why a request about a conference is refused.
@@ -34,6 +55,19 @@ pub enum ConferenceRefused {
     Unknown,
     /// The call that the party is to coach is not in the conference.
     NoneToCoach,
+    /// As many announcements as may be are heard or wait.
+    TooManyAnnouncements,
+}
+
+/// An announcement that a request asks for.
+#[derive(Debug, Clone)]
+pub struct AnnounceRequest {
+    /// URL of an audio file or a document.
+    pub url: String,
+    /// Method of the request.
+    pub method: WebhookMethod,
+    /// Application whose rules hold for its requests.
+    pub app: Arc<App>,
 }
 
 /// The conferences of an edge, as requests change them. Drain [`Gateway::poll_output`] afterwards.
@@ -80,6 +114,39 @@ impl<'g> Conferences<'g> {
         parties.into_iter().find(|party| party.member.id() == id).ok_or(ConferenceRefused::Unknown)
     }
 
+    /// Has all parties of a conference hear an announcement, or one.
+    ///
+    /// # Errors
+    /// There is no such conference or party, or too many announcements wait.
+    pub fn announce(
+        &mut self,
+        now: Instant,
+        (conference, party): (&str, Option<&str>),
+        request: AnnounceRequest,
+    ) -> Result<(), ConferenceRefused> {
+        let conferences = &mut self.gateway.edge.sessions.conferences;
+        let room = conferences.find(conference).ok_or(ConferenceRefused::Unknown)?;
+        let report = conferences.report_of(room).ok_or(ConferenceRefused::Unknown)?;
+        let to = party.map(|party| report.party(party).ok_or(ConferenceRefused::Unknown)).transpose()?;
+        let member = to.map(|party| party.member.id());
+        let location = Location::url(&request.url).map_err(|_| ConferenceRefused::Unknown)?;
+        let id = conferences.act(room, |room| room.announce(member, &request.url)).flatten();
+        let id = id.ok_or(ConferenceRefused::TooManyAnnouncements)?;
+        let call = to.or(report.parties.first()).map(|party| party.member.call_sid().to_owned()).unwrap_or_default();
+        let named = [
+            ("AccountSid", self.gateway.edge.config.account_sid.clone()),
+            ("ConferenceSid", report.sid.clone()),
+            ("FriendlyName", report.name.clone()),
+        ];
+        let of_party = to.map(|party| ("CallSid", party.member.call_sid().to_owned()));
+        let parameters = named.into_iter().chain(of_party).map(|(name, value)| (name.to_owned(), value)).collect();
+        let source = (location, parameters::method_of(request.method));
+        let app = request.app;
+        self.gateway.announcements.add(Announcement { room, id, member, call, app, source, parameters });
+        self.gateway.settle(now);
+        Ok(())
+    }
+
     /// Takes a party out; its call goes on behind the conference.
     ///
     /// # Errors
@@ -90,6 +157,25 @@ impl<'g> Conferences<'g> {
         conferences.act(room, |room| room.leave(now, id, Departure::Removed));
         self.gateway.settle(now);
         Ok(())
+    }
+
+    /// Pauses, resumes or ends a recording of a conference: that of a SID, or the newest that is being made. Returns its SID;
+    /// `None` where the conference is over or makes no such recording.
+    pub fn change_recording(
+        &mut self,
+        now: Instant,
+        (conference, recording): (&str, Option<&str>),
+        change: RecordingChange,
+    ) -> Option<String> {
+        let conferences = &mut self.gateway.edge.sessions.conferences;
+        let room = conferences.find(conference)?;
+        let changed = match change {
+            RecordingChange::Pause(pause) => conferences.pause_recording(room, recording, Some(pause)),
+            RecordingChange::Resume => conferences.pause_recording(room, recording, None),
+            RecordingChange::Stop => conferences.stop_recording(room, recording),
+        };
+        self.gateway.settle(now);
+        changed
     }
 
     fn find(&self, conference: &str, party: &str) -> Result<(RoomId, MemberId), ConferenceRefused> {

@@ -1,7 +1,8 @@
 //! All calls of the edge: the one object that the signalling loop talks to.
 
+pub(crate) mod announcements;
 pub(crate) mod arrival;
-pub(crate) mod attended;
+mod attended;
 mod conferences;
 pub(crate) mod dispatch;
 pub mod fuzz;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use trunkgate_conference::NodeEvent;
 use trunkgate_media::{Event, MediaId, canonical};
 use trunkgate_resources::addressing::Addressing;
 use trunkgate_resources::edge::Edge;
@@ -44,11 +46,12 @@ use crate::call::refused::Refused;
 use crate::call::requested::{self, CallRequest, Originator, requested_call};
 use crate::call::shared::{Cx, Shared};
 use crate::call::{Call, CallEvent, Parts, State};
+use crate::gateway::announcements::Announcements;
 use crate::gateway::arrival::Arrivals;
 use crate::gateway::invariants::Invariants;
 use crate::gateway::silent::silent_now;
 
-pub use conferences::{ConferenceRefused, Conferences, conference, conferences, conferences_live};
+pub use conferences::{AnnounceRequest, ConferenceRefused, Conferences, conference, conferences, conferences_live};
 pub use kept::{Capture, kept};
 pub use recordings::CallRecordings;
 pub use trunkgate_resources::config::{GatewayConfig, Settings};
@@ -74,6 +77,8 @@ pub struct Gateway {
     pub(crate) done: Vec<CallKey>,
     /// The call that code is running for: the one to end if that panics.
     pub(crate) at_work: Option<CallKey>,
+    /// Announcements in conferences.
+    announcements: Announcements,
 }
 
 impl Gateway {
@@ -109,7 +114,8 @@ impl Gateway {
     /// Creates a gateway without calls.
     pub fn new(config: GatewayConfig, table: Arc<Table>, addressing: Addressing) -> Gateway {
         let edge = Edge::new(config, table, addressing);
-        Gateway { edge, calls: BTreeMap::new(), next_call: 0, done: Vec::new(), at_work: None }
+        let (calls, announcements) = (BTreeMap::new(), Announcements::default());
+        Gateway { edge, calls, next_call: 0, done: Vec::new(), at_work: None, announcements }
     }
     /// Returns the settings in force, for [`Input::Configure`] with another value.
     pub fn settings(&self) -> Settings {
@@ -163,9 +169,15 @@ impl Gateway {
             Input::AppAnswered { query, answer } => {
                 if let Some(key) = self.edge.index.queries.get(&query).copied() {
                     self.tell(now, key, CallEvent::AppAnswered { query, answer });
+                } else {
+                    announcements::answered(self, now, query, *answer);
                 }
             }
+            Input::Conference(NodeEvent::ClipEnded(clip)) => announcements::clip_ended(self, now, clip),
             Input::Conference(event) => self.edge.sessions.conferences.take(event),
+            Input::ConferencesEnded(reports) => {
+                reports.into_iter().for_each(|report| self.edge.sessions.conferences.add_ended(report));
+            }
             Input::Recorded(done) => recordings::done(self, &done),
             Input::RecordingLost(id, lost) => recordings::lack(self, id, &lost),
             Input::RecordingsRefused(refused) => self.edge.sessions.recordings.refuse(refused),
@@ -238,7 +250,8 @@ impl Gateway {
         let ban = self.edge.sources.strangers.next().map(|at| (at, "ban"));
         let session = self.edge.agents.next_end().map(|at| (at, "session"));
         let conference = self.edge.sessions.conferences.poll_timeout().map(|at| (at, "conference"));
-        let all = [own, sip, health, registration, binding, message, ban, session, conference];
+        let announcement = self.announcements.next().map(|at| (at, "announcement"));
+        let all = [own, sip, health, registration, binding, message, ban, session, conference, announcement];
         all.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
     /// Live and recent calls, newest first.

@@ -108,6 +108,8 @@ impl Shared {
 #[derive(Debug)]
 pub struct Mixer {
     mixed_at: Rate,
+    /// Whether the sum of all is made at 8 kHz in any case.
+    is_recorded: bool,
     parties: Vec<Option<Box<Party>>>,
     generation: u32,
     sources: Vec<Source>,
@@ -131,6 +133,7 @@ impl Mixer {
     pub fn new() -> Mixer {
         Mixer {
             mixed_at: Rate::Narrow,
+            is_recorded: false,
             parties: Vec::new(),
             generation: 0,
             sources: Vec::new(),
@@ -229,6 +232,16 @@ impl Mixer {
         if let Some(source) = self.sources.iter_mut().find(|source| source.id == id) {
             source.stop();
         }
+    }
+    /// Sets whether the sum of all is wanted at 8 kHz, even where no party hears it so.
+    pub fn record(&mut self, is_recorded: bool) {
+        self.is_recorded = is_recorded;
+    }
+    /// Returns the sum of all at 8 kHz in this tick; `None`: it is silent, or not wanted by [`Mixer::record`].
+    pub fn recorded(&self) -> Option<&[i16]> {
+        let index = Rate::Narrow.index();
+        let is_heard = self.is_recorded && self.shared.is_silent.get(index) == Some(&false);
+        self.shared.frames.get(index).filter(|_| is_heard).map(|frame| &**frame)
     }
     /// Mixes the next 20 ms.
     pub fn tick(&mut self) {
@@ -352,7 +365,8 @@ impl Mixer {
         for ((to, conversion), (frame, is_silent)) in
             Rate::ALL.into_iter().zip(conversions).zip(frames.iter_mut().zip(is_silent))
         {
-            if !self.parties.iter().flatten().any(|party| party.rate == to) {
+            let is_wanted = self.is_recorded && to == Rate::Narrow;
+            if !is_wanted && !self.parties.iter().flatten().any(|party| party.rate == to) {
                 continue;
             }
             let rests = !is_live && conversion.is_at_rest();

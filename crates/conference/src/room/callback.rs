@@ -127,6 +127,11 @@ pub enum CallStatus {
 }
 
 impl CallStatus {
+    /// Returns that of a call which ended without an answer, by its name; any other word is a failure.
+    pub fn of_unanswered(name: &str) -> CallStatus {
+        let all = [CallStatus::Busy, CallStatus::NoAnswer, CallStatus::Canceled];
+        all.into_iter().find(|status| status.name() == name).unwrap_or(CallStatus::Failed)
+    }
     /// Returns the value of the field.
     pub fn name(self) -> &'static str {
         match self {
@@ -184,6 +189,15 @@ pub enum EndReason {
 }
 
 impl EndReason {
+    /// All causes.
+    pub const ALL: [EndReason; 5] = [
+        EndReason::LastLeft,
+        EndReason::LastKicked,
+        EndReason::ModeratorLeft,
+        EndReason::ModeratorKicked,
+        EndReason::ViaApi,
+    ];
+
     /// Returns the value of the field.
     pub fn name(self) -> &'static str {
         match self {

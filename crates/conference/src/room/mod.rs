@@ -112,17 +112,6 @@ pub enum Action {
     },
     /// Play a beep to all that hear the conference.
     Beep,
-    /// Play an announcement; [`Room::announced`] is to follow.
-    Announce {
-        /// The announcement.
-        id: AnnouncementId,
-        /// The party that hears it; `None` for all.
-        member: Option<MemberId>,
-        /// URL of an audio file or a document of TwiML.
-        url: String,
-        /// Method by which it is fetched.
-        method: Method,
-    },
     /// Record what is heard of the conference.
     Record {
         /// Whether silence at its ends is cut.
@@ -319,8 +308,9 @@ impl Room {
         self.settle();
         Ok(())
     }
-    /// Plays an announcement to a party or to all; `None` where it is not there, or too many wait.
-    pub fn announce(&mut self, member: Option<MemberId>, url: &str, method: Method) -> Option<AnnouncementId> {
+    /// Notes an announcement to a party or to all, which the caller plays; [`Room::announced`] is to follow. `None` where the party is
+    /// not there, or too many wait.
+    pub fn announce(&mut self, member: Option<MemberId>, url: &str) -> Option<AnnouncementId> {
         let is_there = member.is_none_or(|id| self.member(id).is_some());
         if !is_there || self.status == Status::Completed || self.announcements.len() >= ANNOUNCEMENTS {
             return None;
@@ -328,7 +318,6 @@ impl Room {
         let id = AnnouncementId(self.next_announcement);
         self.next_announcement = self.next_announcement.wrapping_add(1);
         self.announcements.push(Announcement { id, member, url: url.to_owned() });
-        self.actions.push_back(Action::Announce { id, member, url: url.to_owned(), method });
         Some(id)
     }
     /// Notes that an announcement has ended; with the cause where it failed.

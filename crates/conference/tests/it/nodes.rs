@@ -4,6 +4,7 @@ use trunkgate_conference::limits::{EDGE_PARTIES, PARTIES};
 use trunkgate_conference::{
     ClipId, ConferenceId, Frame, FrameReceiver, FrameSender, Node, NodeCommand, NodeEvent, Rate, SeatId, SeatPart, ring,
 };
+use trunkgate_terms::{Recorded, RecordingId, RecordingPause};
 
 use crate::support::{level_db, tone, tone_db};
 
@@ -140,4 +141,51 @@ fn parties_are_bounded_in_a_conference_and_in_the_edge() {
     node.handle_input(NodeCommand::Leave { seat: SeatId(1) });
     node.handle_input(NodeCommand::Seat { conference: ConferenceId(1), seat: SeatId(999), from, to });
     assert_eq!(events(&mut node), [NodeEvent::Refused(SeatId(0)), NodeEvent::Refused(SeatId(999))]);
+}
+
+/// Takes what is handed over of recordings: the samples of the conference, and the frames at the end of each that has ended.
+fn recorded(node: &mut Node) -> (Vec<i16>, Vec<(u64, u64)>) {
+    let (mut samples, mut ended) = (Vec::new(), Vec::new());
+    node.drain_recordings(|id, piece| match piece {
+        Recorded::Audio { samples: block, .. } => samples.extend(block.iter().step_by(2)),
+        Recorded::End { frames, .. } => ended.push((id.0, frames)),
+    });
+    (samples, ended)
+}
+
+#[test]
+fn what_all_hear_is_recorded_at_8_khz_until_the_conference_is_empty() {
+    let mut node = Node::new();
+    let mut sessions: Vec<Session> = (0..2).map(|seat| sit(&mut node, 1, seat, Rate::Wide)).collect();
+    (sessions[0].tone, sessions[1].tone) = (Some(600.0), Some(1500.0));
+    sessions.iter().for_each(|session| speaks(&mut node, session));
+    let conference = ConferenceId(1);
+    for recording in [RecordingId(1), RecordingId(2)] {
+        node.handle_input(NodeCommand::Record { conference, recording });
+    }
+    node.handle_input(NodeCommand::StopRecording { recording: RecordingId(2) });
+    assert_eq!(recorded(&mut node), (vec![], vec![(2, 0)]));
+    let mut all = Vec::new();
+    for _ in 0..10 {
+        run(&mut node, &mut sessions, 10);
+        all.extend(recorded(&mut node).0);
+    }
+    assert_eq!(all.len(), 100 * 160);
+    let last = &all[80 * 160..];
+    for hz in [600.0, 1500.0] {
+        let level = tone_db(last, Rate::Narrow, hz);
+        assert!(level > -30.0, "{hz} Hz: {level} dB");
+    }
+    // Both ticks that are left out and a pause are silent.
+    node.skip(5);
+    node.handle_input(NodeCommand::PauseRecording { recording: RecordingId(1), pause: Some(RecordingPause::Silence) });
+    run(&mut node, &mut sessions, 5);
+    assert_eq!(recorded(&mut node).0, [0; 10 * 160]);
+    drop(sessions);
+    node.tick();
+    let ended = recorded(&mut node).1;
+    assert_eq!(ended, [(1, 111)]);
+    // One of a conference that there is not has ended as well.
+    node.handle_input(NodeCommand::Record { conference, recording: RecordingId(3) });
+    assert_eq!(recorded(&mut node).1, [(3, 0)]);
 }

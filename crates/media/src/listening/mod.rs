@@ -19,7 +19,6 @@ mod uplink;
 pub(crate) use copies::Copies;
 pub(crate) use hearing::Hearing;
 pub(crate) use listener::{Listener, TrackPacket};
-pub use recorders::Recorded;
 pub(crate) use recorders::Recorders;
 pub(crate) use seats::Seats;
 pub(crate) use streamers::Streamers;

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use trunkgate_agent::limits::{FRAME, SILENCE_AFTER};
 use trunkgate_agent::{Format, Frame, TrackName, TrackSet};
+use trunkgate_terms::{Recorded, RecordingId, RecordingPause};
 
 use crate::codec::Coding;
 use crate::codec::level::level;
 use crate::limits::{RECORDED_FRAMES_PER_BLOCK, RECORDED_SOUND};
-use crate::spec::{EndId, RecorderSpec, RecordingId, RecordingPause, TapSpec};
+use crate::spec::{EndId, RecorderSpec, TapSpec};
 
 use super::hearing::Hearing;
 use super::listener::TrackPacket;
-use super::recorders::Recorded;
 
 /// Samples of one direction in a frame: 20 ms at 8 kHz.
 const SAMPLES: usize = 160;

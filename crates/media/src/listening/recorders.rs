@@ -3,29 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::spec::{EndId, Event, RecorderSpec, RecordingId, RecordingPause, TapSpec};
+use trunkgate_terms::{Recorded, RecordingId, RecordingPause};
+
+use crate::spec::{EndId, Event, RecorderSpec, TapSpec};
 
 use super::listener::{Listener, TrackPacket};
 use super::recorder::Recorder;
-
-/// A piece of a recording.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recorded<'a> {
-    /// Frames that follow each other.
-    Audio {
-        /// Number of the first frame in the file's time; a frame has 20 ms.
-        first: u64,
-        /// Samples of 8 kHz, interleaved: the caller, what the caller hears.
-        samples: &'a [i16],
-    },
-    /// The recording has ended.
-    End {
-        /// Frames in the file.
-        frames: u64,
-        /// The first and the last frame with a sound; `None`: all of it is silence.
-        sound: Option<(u64, u64)>,
-    },
-}
 
 /// All recorders of a session.
 #[derive(Debug, Default)]

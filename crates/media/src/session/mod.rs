@@ -39,17 +39,18 @@ use std::time::Instant;
 
 use trunkgate_agent::limits::FRAME;
 use trunkgate_agent::{Loss, Stream, Transmit as AgentTransmit};
+use trunkgate_terms::{Recorded, RecordingId};
 
 use crate::agent_audio::{Agents, TransferFailure};
 use crate::counters::{Counter, DropReason, EndCounters, Shared, Undelivered, Unsent, WorkerCounters};
 use crate::latch::canonical;
 use crate::limits::SESSION_ENDS;
-use crate::listening::{Copies, Listener, Recorded, Recorders, Seats, Streamers};
+use crate::listening::{Copies, Listener, Recorders, Seats, Streamers};
 use crate::playout::{Feed, Packetizer, Players};
 use crate::rtcp::{Epoch, Origin};
 use crate::rtp::PacketBuf;
 use crate::spec::{
-    AgentInput, AgentSpec, Command, EndId, EndSpec, Event, MediaId, RecordingId, RemoteSpec, Sound, TapSpec, WireSpec,
+    AgentInput, AgentSpec, Command, EndId, EndSpec, Event, MediaId, RemoteSpec, Sound, TapSpec, WireSpec,
 };
 
 use cx::Cx;

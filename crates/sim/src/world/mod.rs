@@ -422,6 +422,7 @@ impl World {
                 | Output::Registered(_)
                 | Output::Sms(_)
                 | Output::Counted(_)
+                | Output::ConferenceEnded(_)
                 | Output::Changed(_)
                 | Output::Captured(_)
                 | Output::Sampled(_) => {}

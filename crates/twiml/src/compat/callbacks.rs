@@ -176,12 +176,17 @@ pub static CALLBACKS: &[Callback] = &[
         name: "`waitUrl` of Conference, HoldUrl of a participant",
         purposes: &["wait"],
         subject: Subject::Caller,
+        own: &[("ConferenceSid", Supported), ("FriendlyName", Supported)],
+    },
+    Callback {
+        name: "AnnounceUrl of a conference or a participant",
+        purposes: &["announce"],
+        subject: Subject::Itself,
         own: &[
-            (
-                "ConferenceSid",
-                NotSupported("the request is one of the call; `statusCallback` of Conference has the SID"),
-            ),
-            ("FriendlyName", NotSupported("the same")),
+            ("AccountSid", Supported),
+            ("ConferenceSid", Supported),
+            ("FriendlyName", Supported),
+            ("CallSid", Differs("of a participant")),
         ],
     },
     Callback {
@@ -288,6 +293,7 @@ pub static CALLBACKS: &[Callback] = &[
             ("RecordingSource", Supported),
             ("RecordingStartTime", Supported),
             ("RecordingTrack", Supported),
+            ("ConferenceSid", Differs("of a recording of a conference")),
             ("ErrorCode", Supported),
         ],
     },
@@ -362,8 +368,8 @@ static CONFERENCE: &[Field] = &[
     ("ParticipantLabelEndingConference", Supported),
     ("ReasonConferenceEnded", Supported),
     ("Reason", Differs("the edge's own words")),
-    ("AnnounceUrl", NotSupported("announcements are not in this version")),
-    ("ReasonAnnouncementFailed", NotSupported("announcements are not in this version")),
+    ("AnnounceUrl", Supported),
+    ("ReasonAnnouncementFailed", Differs("the edge's own words")),
 ];
 
 static MESSAGE: &[Field] = &[

@@ -58,9 +58,6 @@ const NO_REGULATION: Given = Refused("numbers are the carrier's: the edge has no
 const NO_MEDIA: Given = Refused("messages with media are not in this version");
 const NO_SCHEDULE: Given = Refused("messages are not scheduled");
 const NOT_OF_AN_EDGE: Given = Refused("a function of Twilio's cloud");
-const NO_ANNOUNCEMENTS: Given = Refused("announcements are not in this version");
-const NO_CONFERENCE_RECORDING: Given =
-    Refused("a conference is not recorded; `Record` records the call of the participant");
 const FALSE: &[&str] = &["false", "False"];
 const NUMBER_FORM: Given = Differs("a number in any form");
 const NOT_OF_PARTY: Given = Differs("of a caller's call; of the call of a dialled party it is refused (501)");
@@ -165,8 +162,22 @@ pub static UPDATE_CONFERENCE: Operation = Operation {
     path: "{AC}/Conferences/{CF}.json",
     parameters: &[
         ("Status", Differs("`completed`; the parties' calls go on behind the conference")),
-        ("AnnounceUrl", NO_ANNOUNCEMENTS),
-        ("AnnounceMethod", NO_ANNOUNCEMENTS),
+        ("AnnounceUrl", Supported),
+        ("AnnounceMethod", Supported),
+    ],
+};
+
+/// `GET …/Conferences/{CF}/Recordings.json`
+pub static LIST_CONFERENCE_RECORDINGS: Operation = Operation {
+    method: "GET",
+    path: "{AC}/Conferences/{CF}/Recordings.json",
+    parameters: &[
+        ("DateCreated", SPAN),
+        ("DateCreated>", SPAN),
+        ("DateCreated<", SPAN),
+        ("PageSize", Supported),
+        ("Page", PAGE),
+        ("PageToken", Supported),
     ],
 };
 
@@ -217,11 +228,11 @@ pub static CREATE_PARTICIPANT: Operation = Operation {
         ("RecordingStatusCallbackEvent", Supported),
         ("Trim", Supported),
         ("EarlyMedia", Only(FALSE)),
-        ("ConferenceRecord", Only(&["false", "do-not-record"])),
-        ("ConferenceTrim", NO_CONFERENCE_RECORDING),
-        ("ConferenceRecordingStatusCallback", NO_CONFERENCE_RECORDING),
-        ("ConferenceRecordingStatusCallbackMethod", NO_CONFERENCE_RECORDING),
-        ("ConferenceRecordingStatusCallbackEvent", NO_CONFERENCE_RECORDING),
+        ("ConferenceRecord", Differs("needs [`[recording]`](recording.md)")),
+        ("ConferenceTrim", Supported),
+        ("ConferenceRecordingStatusCallback", Supported),
+        ("ConferenceRecordingStatusCallbackMethod", Supported),
+        ("ConferenceRecordingStatusCallbackEvent", Supported),
         ("Region", Refused("a conference is mixed at the edge that its parties call")),
         ("JitterBufferSize", Refused("the mixer's buffer follows the arrival of each party's packets")),
         ("SipAuthPassword", NO_SIP_LOGIN),
@@ -257,8 +268,8 @@ pub static UPDATE_PARTICIPANT: Operation = Operation {
         ("CallSidToCoach", Supported),
         ("WaitUrl", Supported),
         ("WaitMethod", Supported),
-        ("AnnounceUrl", NO_ANNOUNCEMENTS),
-        ("AnnounceMethod", NO_ANNOUNCEMENTS),
+        ("AnnounceUrl", Supported),
+        ("AnnounceMethod", Supported),
     ],
 };
 
@@ -283,7 +294,7 @@ pub static LIST_RECORDINGS: Operation = Operation {
     path: "{AC}/Recordings.json",
     parameters: &[
         ("CallSid", Supported),
-        ("ConferenceSid", Differs("finds none: conferences are not recorded")),
+        ("ConferenceSid", Supported),
         ("DateCreated", SPAN),
         ("DateCreated>", SPAN),
         ("DateCreated<", SPAN),
@@ -501,6 +512,14 @@ pub static OPERATIONS: &[&Operation] = &[
     &LIST_CONFERENCES,
     &Operation { method: "GET", path: "{AC}/Conferences/{CF}.json", parameters: &[] },
     &UPDATE_CONFERENCE,
+    &LIST_CONFERENCE_RECORDINGS,
+    &Operation { method: "GET", path: "{AC}/Conferences/{CF}/Recordings/{RE}.json", parameters: &[] },
+    &Operation {
+        method: "POST",
+        path: "{AC}/Conferences/{CF}/Recordings/{RE}.json",
+        parameters: &[("Status", Supported), ("PauseBehavior", Supported)],
+    },
+    &Operation { method: "DELETE", path: "{AC}/Conferences/{CF}/Recordings/{RE}.json", parameters: &[] },
     &LIST_PARTICIPANTS,
     &CREATE_PARTICIPANT,
     &Operation { method: "GET", path: "{AC}/Conferences/{CF}/Participants/{CA}.json", parameters: &[] },
@@ -568,7 +587,6 @@ pub static LATER_METHODS: &[(&str, &str)] = &[
     ("DELETE", "{AC}/IncomingPhoneNumbers/{PN}.json"),
     ("POST", "{AC}/Messages/{SM}.json"),
     ("GET", "{AC}/Recordings/{RE}/AddOnResults.json"),
-    ("GET", "{AC}/Conferences/{CF}/Recordings.json"),
     ("GET", "{AC}/Messages/{SM}/Media.json"),
     ("POST", "{AC}/Messages/{SM}/Feedback.json"),
 ];

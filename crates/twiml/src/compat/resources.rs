@@ -5,7 +5,7 @@ use super::requests::Resource;
 
 const NO_PRICE: Has = Null("the edge knows no prices");
 const NO_REGULATION: Has = Null("numbers are the carrier's: the edge has no register of addresses");
-const NO_CONFERENCE: Has = Null("conferences are not recorded");
+const OF_CONFERENCE: Has = Sometimes("of a conference");
 const ENCRYPTION: Has = Null("the edge decrypts what it sends");
 const NO_TWIML_APP: Has = Null("TwiML applications are not in this version");
 const NOT_OF_AN_EDGE: Has = Null("a function of Twilio's cloud");
@@ -91,7 +91,7 @@ pub static RESOURCES: &[Resource] = &[
             ("api_version", Value),
             ("call_sid", Value),
             ("channels", Value),
-            ("conference_sid", NO_CONFERENCE),
+            ("conference_sid", Null("a conference is recorded by itself")),
             ("date_created", Value),
             ("date_updated", Value),
             ("duration", Sometimes("once it has ended")),
@@ -114,7 +114,7 @@ pub static RESOURCES: &[Resource] = &[
             ("api_version", Value),
             ("call_sid", Value),
             ("channels", Value),
-            ("conference_sid", NO_CONFERENCE),
+            ("conference_sid", OF_CONFERENCE),
             ("date_created", Value),
             ("date_updated", Value),
             ("duration", Sometimes("once it has ended")),
@@ -128,6 +128,28 @@ pub static RESOURCES: &[Resource] = &[
             ("start_time", Value),
             ("status", Value),
             ("subresource_uris", Value),
+            ("uri", Value),
+        ],
+    },
+    Resource {
+        name: "recording below `Conferences/{CF}`",
+        fields: &[
+            ("account_sid", Value),
+            ("api_version", Value),
+            ("call_sid", Value),
+            ("channels", Value),
+            ("conference_sid", Value),
+            ("date_created", Value),
+            ("date_updated", Value),
+            ("duration", Sometimes("once it has ended")),
+            ("encryption_details", ENCRYPTION),
+            ("error_code", Sometimes("of one without audio")),
+            ("price", NO_PRICE),
+            ("price_unit", NO_PRICE),
+            ("sid", Value),
+            ("source", Value),
+            ("start_time", Value),
+            ("status", Value),
             ("uri", Value),
         ],
     },

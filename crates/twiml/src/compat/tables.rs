@@ -14,9 +14,6 @@ const NO_CONFIGURATION: super::State = NotSupported("a function of Twilio's clou
 const BY_RECOGNISER: &str = "speech by the recogniser of `[recognition]`; without one, and in the document of a called party, `dtmf speech` gathers digits only, with a warning, and `speech` alone is refused by name";
 const PASSED_ON: &str = "passed on to the recogniser, which may ignore it";
 const NO_DETECTION: super::State = NotSupported("answering-machine detection is not in this version");
-const NO_CONFERENCE_RECORDING: super::State = NotSupported(
-    "a conference is not recorded; `Start` with `Recording` records the call of a party with all that it hears",
-);
 const NO_QUEUE: super::State = NotSupported("queues are not in this version");
 const NO_PAYMENT: super::State = NotSupported("payments are not supported");
 const NO_CLIENT: super::State = NotSupported("Voice SDK clients are not supported");
@@ -191,11 +188,11 @@ pub static VOICE: &[Entry] = &[
             ("statusCallback", Supported),
             ("statusCallbackMethod", Supported),
             ("statusCallbackEvent", Supported),
-            ("record", NO_CONFERENCE_RECORDING),
-            ("trim", NO_CONFERENCE_RECORDING),
-            ("recordingStatusCallback", NO_CONFERENCE_RECORDING),
-            ("recordingStatusCallbackMethod", NO_CONFERENCE_RECORDING),
-            ("recordingStatusCallbackEvent", NO_CONFERENCE_RECORDING),
+            ("record", Differs("also `true` and `false`; needs [`[recording]`](recording.md)")),
+            ("trim", Supported),
+            ("recordingStatusCallback", Supported),
+            ("recordingStatusCallbackMethod", Supported),
+            ("recordingStatusCallbackEvent", Supported),
             ("recordingConfigurationId", NO_CONFIGURATION),
             ("region", NotSupported("a conference is mixed at the edge that its parties call")),
             ("jitterBufferSize", NotSupported("the mixer's buffer follows the arrival of each party's packets")),

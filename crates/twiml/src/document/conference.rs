@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::fields::{Fields, Method};
+use super::record::{self, RecordingNoun};
 use crate::limits::{CONFERENCE_CHARS, CONFERENCE_PARTIES};
 use crate::problem::code;
 
@@ -38,6 +39,9 @@ pub struct Conference {
     pub status_method: Method,
     /// Events to report: words with spaces between them.
     pub events: String,
+    /// Recording of the conference from its start.
+    #[serde(default)]
+    pub record: Option<Box<RecordingNoun>>,
 }
 
 impl Conference {
@@ -57,6 +61,7 @@ impl Conference {
             status: None,
             status_method: Method::Post,
             events: String::new(),
+            record: None,
         }
     }
 }
@@ -87,6 +92,7 @@ pub(super) fn conference(mut fields: Fields<'_>) -> Option<Conference> {
         status: fields.text("statusCallback"),
         status_method: fields.method("statusCallbackMethod", code::SCHEMA),
         events: events(&mut fields),
+        record: record::of_conference(&mut fields),
     })
 }
 

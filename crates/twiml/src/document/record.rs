@@ -141,6 +141,13 @@ pub(super) fn of_dial(fields: &mut Fields<'_>) -> Option<Box<DialRecord>> {
     Some(Box::new(DialRecord { from_ringing, recording: noun(fields, (dual, track), false) }))
 }
 
+/// Reads what a Conference says of its recording; `None`: there is none.
+pub(super) fn of_conference(fields: &mut Fields<'_>) -> Option<Box<RecordingNoun>> {
+    let known = [("do-not-record", false), ("record-from-start", true), ("false", false), ("true", true)];
+    let is_recorded = fields.choice("record", code::SCHEMA, &known, false);
+    is_recorded.then(|| Box::new(noun(fields, (false, Tracks::Both), true)))
+}
+
 fn track(fields: &mut Fields<'_>, name: &'static str) -> Tracks {
     let known = [("inbound", Tracks::Inbound), ("outbound", Tracks::Outbound), ("both", Tracks::Both)];
     fields.choice(name, code::SCHEMA, &known, Tracks::Both)

@@ -68,6 +68,8 @@ pub enum Role {
     Called,
     /// A party of a conference that does not hear the others.
     Waiting,
+    /// Parties of a conference that hear an announcement.
+    Announced,
 }
 
 /// A program of one call.
@@ -183,11 +185,13 @@ impl Program {
         match source {
             Source::Fetch { location, method } => {
                 self.location = location.clone();
-                let purpose = if self.settings.role == Role::Waiting {
-                    self.waits_with = Some(Source::Fetch { location: location.clone(), method });
-                    Purpose::Wait
-                } else {
-                    Purpose::Start
+                let purpose = match self.settings.role {
+                    Role::Waiting => {
+                        self.waits_with = Some(Source::Fetch { location: location.clone(), method });
+                        Purpose::Wait
+                    }
+                    Role::Announced => Purpose::Announce,
+                    Role::Caller | Role::Called => Purpose::Start,
                 };
                 let request = Request { location, method, purpose, parameters: Vec::new() };
                 self.fetch(now, request);
@@ -357,6 +361,7 @@ impl Program {
                 self.steps.push(Step::Join);
                 self.state = State::Over;
             }
+            Role::Announced => self.state = State::Over,
             // The party still waits.
             Role::Waiting => match self.waits_with.clone() {
                 Some(source) => self.start(now, source, true),
@@ -418,6 +423,7 @@ impl Program {
             audio if audio.starts_with("audio/") => {
                 let (repeat, then) = match self.settings.role {
                     Role::Waiting => (Loop::Forever, "again and again"),
+                    Role::Announced => (Loop::Times(1), "then the announcement ends"),
                     Role::Caller | Role::Called => (Loop::Times(1), "then the call ends"),
                 };
                 self.steps.trace(0, "Response", Note::Result(format!("{audio} is played, {then}")));

@@ -187,6 +187,8 @@ pub enum Purpose {
     Connect,
     /// A party of a conference waits.
     Wait,
+    /// An announcement in a conference.
+    Announce,
     /// The result of a Refer.
     Refer,
     /// A partial result of speech input.
@@ -206,6 +208,7 @@ impl Purpose {
             Purpose::Dial => "dial",
             Purpose::Connect => "connect",
             Purpose::Wait => "wait",
+            Purpose::Announce => "announce",
             Purpose::Refer => "refer",
             Purpose::Partial => "partial",
             Purpose::Fallback => "fallback",
@@ -282,6 +285,9 @@ pub struct ConferenceStep {
     pub time_limit: Duration,
     /// Whether the caller leaves it by `*`.
     pub leaves_on_star: bool,
+    /// Recording of the conference from its start.
+    #[serde(default)]
+    pub record: Option<Box<RecordingStep>>,
 }
 
 /// What a party of a conference hears in place of the others.

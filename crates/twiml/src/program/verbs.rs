@@ -22,8 +22,8 @@ impl Program {
     pub(super) fn begin(&mut self, now: Duration, verb: Verb) {
         let line = verb.position.line;
         self.steps.trace(line, verb.kind.name(), Note::Began);
-        if self.settings.role == Role::Waiting && !may_wait_with(&verb.kind) {
-            let text = "not allowed in a document for a party that waits".to_owned();
+        if matches!(self.settings.role, Role::Waiting | Role::Announced) && !may_wait_with(&verb.kind) {
+            let text = "not allowed in a document for a party that waits, or of an announcement".to_owned();
             return self.fail(now, code::WAIT_VERB, line, verb.kind.name(), text);
         }
         if self.settings.role == Role::Called
@@ -76,7 +76,7 @@ impl Program {
             let code = code::GATHER_INPUT;
             let why = match self.settings.role {
                 Role::Caller => "no recogniser is configured ([recognition])",
-                Role::Called | Role::Waiting => "the speech of this party is not recognised",
+                Role::Called | Role::Waiting | Role::Announced => "the speech of this party is not recognised",
             };
             if !speech.with_digits {
                 let text = format!("<Gather input=\"speech\"> is refused: {why}");
@@ -234,13 +234,7 @@ impl Program {
         if !dial.answer_on_bridge {
             self.answer();
         }
-        let record = dial.record.filter(|_| {
-            if !self.settings.records {
-                let text = "the parties are connected without a recording: the edge has no [recording]".to_owned();
-                self.steps.trace(line, "Dial", Note::Warning { code: code::SCHEMA, text });
-            }
-            self.settings.records
-        });
+        let record = dial.record.filter(|_| self.settings.records || self.cannot_record(line));
         let record = record.map(|record| {
             let recording = self.recording(record.recording, line, "Dial");
             Box::new(DialRecordStep { from_ringing: record.from_ringing, recording })
@@ -266,14 +260,23 @@ impl Program {
         }));
     }
 
+    /// Notes that the edge cannot record; returns false.
+    fn cannot_record(&mut self, line: u32) -> bool {
+        let text = "the parties are connected without a recording: the edge has no [recording]".to_owned();
+        self.steps.trace(line, "Dial", Note::Warning { code: code::SCHEMA, text });
+        false
+    }
+
     /// Has the caller join a conference. What it cannot wait with is the edge's music.
     fn begin_conference(&mut self, mut conference: Conference, dial: Dial, line: u32) {
         self.answer();
         if dial.record.is_some() {
-            let text = "the conference is not recorded: `record` is of a Dial to a party".to_owned();
+            let text = "`record` of Dial is for a party: that of Conference records the conference".to_owned();
             self.steps.trace(line, "Dial", Note::Warning { code: code::SCHEMA, text });
         }
         conference.status = self.callback_url(conference.status.as_deref(), line, "Dial");
+        let record = conference.record.take().filter(|_| self.settings.records || self.cannot_record(line));
+        let record = record.map(|record| Box::new(self.recording(*record, line, "Dial")));
         let wait = match conference.wait.take().map(|url| (self.location.resolve(&url), url)) {
             None => Background::Music,
             Some((_, url)) if url.is_empty() => Background::Silence,
@@ -289,7 +292,7 @@ impl Program {
         self.state =
             State::Dialling(Dialling { id, after, hangup_on_star, bridged: false, abandoned: false, waits: None });
         let leaves_on_star = hangup_on_star;
-        self.steps.push(Step::Conference(ConferenceStep { id, conference, wait, time_limit, leaves_on_star }));
+        self.steps.push(Step::Conference(ConferenceStep { id, conference, wait, time_limit, leaves_on_star, record }));
     }
 
     fn party(&mut self, address: Address, callback: Callback, line: u32) -> Result<Party, String> {

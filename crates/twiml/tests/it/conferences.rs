@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use trunkgate_twiml::{
-    Background, Conference, ConferenceStep, DialResult, DialStatus, Input, Location, Method, Settings, Source, Step,
+    Background, Conference, ConferenceStep, DialResult, DialStatus, Input, Location, Method, ReportedStates, Settings,
+    Source, Step, Tracks,
 };
 
 use super::support::*;
@@ -126,6 +127,40 @@ behaviours! {
         assert!(notes.iter().any(|note| note.contains("13234")), "{notes:?}");
     }
 
+    [
+        "Dial/Conference@record",
+        "Dial/Conference@trim",
+        "Dial/Conference@recordingStatusCallback",
+        "Dial/Conference@recordingStatusCallbackMethod",
+        "Dial/Conference@recordingStatusCallbackEvent",
+    ]
+    fn a_conference_is_recorded_from_its_start() {
+        let receiver = "recordingStatusCallback='/r' recordingStatusCallbackMethod='GET' \
+                        recordingStatusCallbackEvent='in-progress absent'";
+        let states = ReportedStates { in_progress: true, completed: false, absent: true };
+        for (attributes, expected) in [
+            ("record='do-not-record'".to_owned(), None),
+            ("record='false'".to_owned(), None),
+            ("record='sometimes'".to_owned(), None),
+            ("record='true'".to_owned(), Some((true, None))),
+            ("record='record-from-start' trim='do-not-trim'".to_owned(), Some((false, None))),
+            (
+                format!("record='record-from-start' {receiver}"),
+                Some((true, Some(("https://app.example/r".to_owned(), Method::Get, states)))),
+            ),
+        ] {
+            let mut call = Call::with(Settings { records: true, ..Settings::default() });
+            call.start_at(PAGE);
+            call.document(&format!("<Dial><Conference {attributes}>a</Conference></Dial>"));
+            let record = conference(&call).record;
+            assert_eq!(record.clone().map(|record| (record.trim, record.status)), expected, "{attributes}");
+            assert!(record.is_none_or(|record| !record.dual && record.track == Tracks::Both));
+        }
+        let (step, notes) = joined("record='record-from-start'");
+        assert_eq!(step.record, None);
+        assert!(notes.iter().any(|note| note.contains("without a recording")), "{notes:?}");
+    }
+
     ["rule:conference-wait"]
     fn a_wait_document_is_run_again_until_the_party_hears_the_others() {
         let mut call = waiting("");
@@ -223,15 +258,15 @@ fn a_conference_is_the_only_noun_of_its_dial() {
 #[test]
 fn what_a_conference_cannot_do_is_said() {
     let attributes =
-        "record='record-from-start' jitterBufferSize='small' region='us1' eventCallbackUrl='/x' trim='do-not-trim'";
+        "recordingConfigurationId='a' jitterBufferSize='small' region='us1' eventCallbackUrl='/x' trim='do-not-trim'";
     let (_, notes) = joined(attributes);
-    assert_eq!(notes.len(), 5, "{notes:?}");
+    assert_eq!(notes.len(), 4, "{notes:?}");
     let (_, notes) = joined("record='do-not-record'");
     assert!(notes.is_empty());
     let mut call = Call::with(Settings { records: true, ..Settings::default() });
     call.start_at(PAGE);
     call.document("<Dial record='true'><Conference>a</Conference></Dial>");
-    call.noted(12200, "not recorded");
+    call.noted(12200, "that of Conference records the conference");
 }
 
 #[test]
@@ -239,4 +274,21 @@ fn a_program_may_be_a_conference_alone() {
     let mut call = Call::with(Settings::default());
     assert_eq!(call.start_with(Source::Conference("weekly".into()), false), ["answer", "conference weekly"]);
     assert_eq!(call.leaves(), ["hangup"]);
+}
+
+#[test]
+fn pins_are_tried_no_faster_than_documents_are_fetched() {
+    let page = "<Gather numDigits='4' action='/pin'/>";
+    let (mut call, _) = Call::begin(page);
+    let mut tried = 0;
+    for pin in 0..10_000 {
+        let steps = call.digits(&format!("{pin:04}"));
+        if steps == ["failed 11215"] {
+            break;
+        }
+        assert_eq!(steps, [format!("POST https://app.example/pin gather Digits={pin:04}")]);
+        tried += 1;
+        call.document(page);
+    }
+    assert_eq!(tried, 29, "with the first document as many as a burst has");
 }

@@ -43,7 +43,7 @@ impl Codec {
     }
 
     /// Samples per second and channels of what baresip hands to it.
-    fn shape(self) -> (u32, u16) {
+    pub(super) fn shape(self) -> (u32, u16) {
         match self {
             Codec::Pcmu | Codec::Pcma => (8_000, 1),
             Codec::G722 => (16_000, 1),

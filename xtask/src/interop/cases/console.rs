@@ -1,7 +1,9 @@
 //! Tests the console in headless Chromium: every page with the demo's calls and with 0 to 50 trunks, the response times of an agent that takes
-//! turns, then sign-in with a token and hang-up of a SIPp call, whose recording is played. Screenshots are kept in `target/interop-console`.
+//! turns, then sign-in with a token and hang-up of a SIPp call, whose recording is played,
+//! and a conference of two SIPp calls. Screenshots are kept in `target/interop-console`.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -81,10 +83,29 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let ended = caller.join().map_err(|_| anyhow::anyhow!("SIPp's thread panicked"))??;
     anyhow::ensure!(ended.failed == 1, "the call was not hung up: {ended:?}");
     edge.assert_alive()?;
+    drop(edge);
+    let conferred = conference(&script, out)?;
     Ok(format!(
-        "pages: {}; response times of an agent: {}; a call hung up: {}; screenshots in {out}",
+        "pages: {}; response times of an agent: {}; a call hung up: {}; a conference: {}; screenshots in {out}",
         walked.trim(),
         timed.trim(),
-        clicked.trim()
+        clicked.trim(),
+        conferred.trim()
     ))
+}
+
+/// Two SIPp calls in a conference, which a person mutes, holds and ends.
+fn conference(script: &Path, out: &str) -> anyhow::Result<String> {
+    let routes = CARRIER_TO_PBX.replace("trunk:pbx\"", "conference:weekly\"");
+    let mut edge = Edge::start_as(Command::new(edge::binary()), &format!("{LISTENERS}{routes}"))?;
+    let mut calls = Calls::new(2, 2, Duration::from_secs(120));
+    calls.rtp = true;
+    let (udp, url) = (edge.udp, format!("http://{}", edge.http));
+    // SIPp counts calls that the edge hangs up as failed.
+    let caller = std::thread::spawn(move || calls.run(udp));
+    let done = node::output(Packages::Browser, script, &["--conference", &url, "--out", out])?;
+    let ended = caller.join().map_err(|_| anyhow::anyhow!("SIPp's thread panicked"))??;
+    anyhow::ensure!(ended.failed == 2, "the conference was not ended: {ended:?}");
+    edge.assert_alive()?;
+    Ok(done)
 }

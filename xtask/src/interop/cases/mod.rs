@@ -17,6 +17,7 @@ mod captured;
 mod cdr_webhook;
 mod codecs_baresip;
 mod codecs_rtpengine;
+mod conference;
 mod config_schema;
 mod console;
 mod deploy_files;
@@ -378,8 +379,13 @@ fn applications() -> Vec<Case> {
             run: twilio_proxy::run,
         },
         Case {
+            name: "conference",
+            proves: "twilio-python and twilio-node make a conference of ten baresip phones in three codecs: each hears all others and not itself",
+            run: conference::run,
+        },
+        Case {
             name: "twilio-snippets",
-            proves: "the public snippets for calls, numbers and keys in Python and Node, unchanged; their sample outputs name the fields",
+            proves: "the public snippets for calls, conferences, numbers and keys in Python and Node, unchanged; their sample outputs name the fields",
             run: twilio_snippets::run,
         },
         Case {

@@ -1,4 +1,4 @@
-//! The snippets of TwilioDevEd/api-snippets for calls, recordings, transcriptions, numbers and keys in Python and Node, as clients of the edge by its base URL. Sample
+//! The snippets of TwilioDevEd/api-snippets for calls, recordings, transcriptions, conferences, participants, numbers and keys in Python and Node, as clients of the edge by its base URL. Sample
 //! SIDs become those of the edge's own resources, as a reader would do it; nothing else changes. The keys of a sample output must
 //! be those of the edge's answer. The checkout is no part of this repository: its place stands in `TRUNKGATE_SNIPPETS`.
 
@@ -20,7 +20,7 @@ use crate::interop::{SKIPPED, Setting, node};
 /// Environment variable with the checkout.
 const FOLDER: &str = "TRUNKGATE_SNIPPETS";
 /// Numbers that the snippets call from or look for.
-const NUMBERS: [&str; 3] = ["+15017122661", "+18668675310", "+12349013030"];
+const NUMBERS: [&str; 4] = ["+15017122661", "+18668675310", "+12349013030", "+18180021216"];
 /// Calls may be recorded.
 const RECORDING: &str = "[recording]\ndirectory = \"recordings\"";
 /// The party of the calls that snippets look at.
@@ -51,8 +51,9 @@ enum Expected {
 
 use Expected::{Creates, Nothing, Prints, PrintsEach, PrintsInNode, PrintsInPython, Refused, RefusedInPython};
 
-/// Snippets by their folder, and the resource that the sample output shows; `{CA}` stands for a call, `{PN}` for a number, `{RE}` for a recording.
-const SNIPPETS: [(&str, Expected, &str); 39] = [
+/// Snippets by their folder, and the resource that the sample output shows; `{CA}` stands for a call, `{CF}` for a conference, `{PN}` for a number, `{RE}` for a
+/// recording.
+const SNIPPETS: [(&str, Expected, &str); 49] = [
     ("call/instance-get-example-1", Prints(PARTY), "Calls/{CA}.json"),
     ("call/list-get-example-1", Prints("outbound-api"), "Calls.json"),
     ("call/list-get-example-2", Nothing, ""),
@@ -93,6 +94,16 @@ const SNIPPETS: [(&str, Expected, &str); 39] = [
     ("transcription/list-get-example-1", Prints(TEXT), "Transcriptions.json"),
     ("transcription/instance-delete-examples", PrintsInNode("deleted"), ""),
     ("recording/instance-delete-examples", PrintsInNode("deleted successfully"), ""),
+    ("conference/instance-get-example-1", Prints("in-progress"), "Conferences/{CF}.json"),
+    ("conference/list-get-example-1", Prints("in-progress"), "Conferences.json"),
+    ("conference/list-get-example-2", Prints("in-progress"), ""),
+    ("conference/list-get-example-3", Nothing, ""),
+    ("conference/list-get-example-4", Prints("CF"), ""),
+    ("participant/instance-get-example-1", PrintsEach("True", "null"), "Conferences/{CF}/Participants/{CA}.json"),
+    ("participant/instance-post-example-1", PrintsEach("True", "true"), "Conferences/{CF}/Participants/{CA}.json"),
+    ("participant/list-get-example-1", PrintsEach("False", "false"), "Conferences/{CF}/Participants.json"),
+    ("participant/list-post-example-1", PrintsEach("CA", "undefined"), ""),
+    ("participant/instance-delete-example-1", PrintsInNode("deleted successfully"), ""),
     ("keys/instance-get-example", Prints("snippets"), "Keys/{SK}.json"),
     ("keys/list-get-example", PrintsInPython("snippets"), "Keys.json"),
     ("keys/list-post-example", Creates("SK"), "Keys/{SK}.json"),
@@ -105,6 +116,7 @@ struct Samples {
     key: String,
     recording: String,
     transcription: String,
+    conference: String,
 }
 
 /// Runs every snippet in both languages.
@@ -143,11 +155,17 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
             } else {
                 (recording.clone(), transcription.clone())
             };
-            let samples = Samples { call, number: number.clone(), key: key.clone(), recording, transcription };
+            let is_of_conference = ["conference/", "participant/"].iter().any(|of| name.starts_with(of));
+            let (call, conference) = if is_of_conference { conferred(&edge)? } else { (call, String::new()) };
+            let (number, key) = (number.clone(), key.clone());
+            let samples = Samples { call, number, key, recording, transcription, conference };
             let made = snippet(&edge, &at, ending, expected, &samples).with_context(|| format!("{name}{ending}"))?;
             ran += 1;
             let path = place(resource, &samples, made.as_deref());
             outputs += usize::from(!path.is_empty() && sample_has_its_fields(&edge, &at, &path).context(name)?);
+            if is_of_conference {
+                edge.api(&format!("POST Conferences/{}.json", samples.conference), &[("Status", "completed")])?;
+            }
         }
     }
     Ok(format!(
@@ -165,6 +183,17 @@ fn live_call(edge: &Edge) -> anyhow::Result<String> {
     let call = sid(&edge.api("POST Calls.json", &[("To", PARTY), ("From", NUMBERS[0]), twiml])?)?;
     edge.api_call_is(&call, "in-progress")?;
     Ok(call)
+}
+
+/// A conference of two parties that have answered: the call of the first, and the conference.
+fn conferred(edge: &Edge) -> anyhow::Result<(String, String)> {
+    let add = || edge.api("POST Conferences/MyRoom/Participants.json", &[("To", PARTY), ("From", NUMBERS[0])]);
+    let call = add()?["call_sid"].as_str().context("no call_sid")?.to_owned();
+    add()?;
+    let path = "GET Conferences.json?FriendlyName=MyRoom&Status=in-progress";
+    let first = |edge: &Edge| -> anyhow::Result<Value> { Ok(edge.api(path, &[])?["conferences"][0].clone()) };
+    edge.wait_until("both are in the conference", Duration::from_secs(10), |edge| Ok(first(edge)?.is_object()))?;
+    Ok((call, sid(&first(edge)?)?))
 }
 
 /// A recording of a live call, of a second and some tenths.
@@ -190,7 +219,7 @@ fn transcribed(edge: &Edge, recording: &str) -> anyhow::Result<String> {
 fn place(resource: &str, samples: &Samples, made: Option<&str>) -> String {
     let key = made.filter(|sid| sid.starts_with("SK")).unwrap_or(&samples.key);
     let call = made.filter(|sid| sid.starts_with("CA")).unwrap_or(&samples.call);
-    let resource = resource.replace("{CA}", call).replace("{PN}", &samples.number);
+    let resource = resource.replace("{CA}", call).replace("{PN}", &samples.number).replace("{CF}", &samples.conference);
     resource.replace("{SK}", key).replace("{RE}", &samples.recording).replace("{TR}", &samples.transcription)
 }
 
@@ -259,6 +288,7 @@ fn with_own_sids(text: &str, samples: &Samples) -> String {
         ("SK", &samples.key),
         ("RE", &samples.recording),
         ("TR", &samples.transcription),
+        ("CF", &samples.conference),
     ];
     for (prefix, own) in own {
         let is_digit = |byte: u8| byte.is_ascii_hexdigit() || byte == b'X';
@@ -333,6 +363,7 @@ mod tests {
             key: "SKown".into(),
             recording: "REown".into(),
             transcription: "TRown".into(),
+            conference: "CFown".into(),
         };
         let text = "client.calls(\"CA42ed11f93dc08b952027ffbc406d0868\").fetch() // CAlled 'PN2a0747eba6abf96b7e3c3ff0b4530f6e'";
         assert_eq!(with_own_sids(text, &samples), "client.calls(\"CAown\").fetch() // CAlled 'PNown'");

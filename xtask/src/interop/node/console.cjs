@@ -1,5 +1,5 @@
 // Tests the console in headless Chromium. `--walk URL`: every page of an edge with the demo's calls. `--live URL --token TOKEN`:
-// sign-in, a live call, hang-up, drain. `--told URL --sid SID`: *Overview* and the page of that call contain each `--says TEXT` and
+// sign-in, a live call, hang-up, drain. `--conference URL`: an edge with a conference of two phones. `--told URL --sid SID`: *Overview* and the page of that call contain each `--says TEXT` and
 // no `--not TEXT`; `--turns URL`: an edge whose only call had an agent that answered; `--page overview|call --picture NAME` takes a picture. `--pictures URL`: those of docs/images. `--out FOLDER`: folder for screenshots. Any error of a
 // page fails the run.
 
@@ -985,6 +985,44 @@ async function pictures(browser, url, faults) {
   console.log('console-recording.png');
 }
 
+/** A conference of two phones: its parties, what a person does with them, and its end; on a desktop, then as wide as a phone. */
+async function conferred(browser, url, faults) {
+  const page = await opened(browser, url, {}, faults);
+  await page.goto(`${url}/#/conferences`);
+  const rows = page.locator('tbody tr[data-row]');
+  await page.locator('.total', { hasText: '1 live, 2 parties; 0 ended.' }).waitFor();
+  hold('the conference is named', (await rows.first().innerText()).includes('weekly'));
+  await page.locator('button.expand').first().click();
+  const parties = page.locator('.details table tbody tr');
+  await parties.nth(1).waitFor();
+  hold('it has two parties', await parties.count() === 2);
+  const first = parties.first();
+  const button = (name) => first.locator('button', { hasText: new RegExp(`^${name}$`) });
+  await button('Mute').click();
+  await first.locator('.chip', { hasText: 'muted' }).waitFor();
+  await button('Hold').click();
+  await first.locator('.chip', { hasText: 'on hold' }).waitFor();
+  await picture(page, 'conferences');
+  await button('Unmute').click();
+  await first.locator('.chip', { hasText: 'muted' }).waitFor({ state: 'detached' });
+  await button('Resume').click();
+  await first.locator('.chip', { hasText: 'on hold' }).waitFor({ state: 'detached' });
+  await button('Remove').click();
+  await page.locator('#ask-dialog[open]').waitFor();
+  await page.keyboard.press('Escape');
+  hold('Escape removes none', await parties.count() === 2);
+  await page.setViewportSize(NARROW);
+  hold('it fits a phone', await overflow(page) <= 0);
+  await picture(page, 'conferences-phone');
+  await page.setViewportSize(WIDE);
+  await page.locator('button', { hasText: 'End conference' }).click();
+  await page.locator('#ask-yes').click();
+  await page.locator('.total', { hasText: '0 live, 0 parties; 1 ended.' }).waitFor();
+  hold('its end has a reason', (await rows.first().innerText()).includes('conference-ended-via-api'));
+  hold('a link has the open conference', page.url().includes('conference=CF'));
+  await page.context().close();
+}
+
 async function run() {
   const browser = await chromium.launch({ executablePath: flag('chromium') || '/usr/bin/chromium', headless: true, args: FLAGS });
   const faults = [];
@@ -1002,6 +1040,7 @@ async function run() {
     if (flag('told')) await told(browser, flag('told'), flag('sid'), faults);
     if (flag('turns')) await turns(browser, flag('turns'), faults);
     if (flag('pictures')) await pictures(browser, flag('pictures'), faults);
+    if (flag('conference')) await conferred(browser, flag('conference'), faults);
     if (flag('live')) await live(browser, flag('live'), flag('token'), faults);
   } finally {
     await browser.close();

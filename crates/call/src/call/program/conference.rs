@@ -13,6 +13,7 @@ use trunkgate_story::view::ConferenceView;
 use trunkgate_twiml::{Background, Conference, ConferenceStep, DialResult, DialStatus, Input, Location, Method};
 
 use crate::call::Parts;
+use crate::call::program::records::Records;
 use crate::call::program::{Runner, music::music};
 use crate::call::shared::Cx;
 
@@ -28,6 +29,8 @@ pub(crate) struct Seat {
     hears: Option<(EndId, TapSpec)>,
     /// Whether the caller hears the other parties.
     is_heard: bool,
+    /// Whether it hears an announcement of its own.
+    is_announced: bool,
     /// Whether another document takes the caller out.
     is_redirected: bool,
 }
@@ -35,7 +38,12 @@ pub(crate) struct Seat {
 impl Seat {
     /// Returns its end where the caller hears it.
     pub(crate) fn heard(&self) -> Option<EndId> {
-        self.is_heard.then_some(self.end)
+        (self.is_heard || self.is_announced).then_some(self.end)
+    }
+
+    /// Returns the SID and the name of the conference.
+    pub(crate) fn conference(&self) -> (&str, &str) {
+        (&self.seated.sid, &self.seated.name)
     }
 
     /// Takes what of the caller is there to be heard; returns the command for the media session, where that is new.
@@ -100,11 +108,13 @@ impl Conferring<'_> {
         };
         let rate = if spoken.coding.is_g711() { Rate::Narrow } else { Rate::Wide };
         let joining = joining(cx.call.legs.sid(), step);
+        let record =
+            step.record.clone().and_then(|record| Records::of(self.parts).of_conference(*record)).map(Box::new);
         let (app, allow_private) = match &self.parts.program {
             Some(run) => (run.app.name.clone(), run.app.allow_private),
             None => return Err("no application has the call".to_owned()),
         };
-        let joiner = Joiner { key: cx.call.key, app, allow_private, date: cx.edge.date(cx.now) };
+        let joiner = Joiner { key: cx.call.key, app, allow_private, record, date: cx.edge.date(cx.now) };
         let random = &mut cx.edge.random;
         let (name, sid) = (&step.conference.name, || random.conference_sid());
         let joined = cx.edge.sessions.conferences.join(cx.now, name, sid, joining, joiner);
@@ -116,8 +126,9 @@ impl Conferring<'_> {
             cx.edge.sessions.conferences.leave(cx.now, &seated, Departure::HungUp);
             return Err("the call has too many streams".to_owned());
         };
-        let (id, hears) = (step.id, None);
-        let seat = Seat { id, seated: seated.clone(), end, hears, is_heard: true, is_redirected: false };
+        let (id, seated_as) = (step.id, seated.clone());
+        let seat =
+            Seat { id, seated: seated_as, end, hears: None, is_heard: true, is_announced: false, is_redirected: false };
         cx.call.seat = Some(Box::new(seat));
         self.parts.bridge.media.talk_to_caller(cx);
         Ok(seated)
@@ -132,6 +143,10 @@ impl Conferring<'_> {
                 seat.is_heard = music.is_none();
                 self.parts.bridge.media.talk_to_caller(cx);
                 self.give_background(cx, Input::Background { id, background: music.map(background) });
+            }
+            ConferenceNews::Announced(is_announced) => {
+                seat.is_announced = is_announced;
+                self.parts.bridge.media.talk_to_caller(cx);
             }
             ConferenceNews::Released(reason) => self.released(cx, reason.name(), DialStatus::Answered),
             ConferenceNews::Lost => {
@@ -239,6 +254,8 @@ fn joining(sid: &str, step: &ConferenceStep) -> Joining {
         joining.max_participants = most;
     }
     joining.coached.clone_from(coach);
+    joining.is_recorded = step.record.is_some();
+    joining.is_trimmed = step.record.as_ref().is_some_and(|record| record.trim);
     joining.callbacks = status.clone().map(|url| Callbacks {
         url,
         method: method_of(*status_method),

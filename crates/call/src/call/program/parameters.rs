@@ -8,7 +8,7 @@ use trunkgate_route::{Identities, Numbers, WebhookMethod};
 use trunkgate_sip::header::NameAddr;
 use trunkgate_story::numbers::plain;
 use trunkgate_story::view::status_of_unanswered;
-use trunkgate_twiml::{Location, Method, Parameter, Request};
+use trunkgate_twiml::{Location, Method, Parameter, Purpose, Request};
 
 use crate::call::State;
 use crate::call::legs::leg::Leg;
@@ -34,7 +34,10 @@ pub(crate) fn request(
         Some(party) => of_party(call, edge, party.leg, &party.to, "in-progress"),
         None => of_caller(call, edge, status_of(call)),
     };
-    let parameters = of_call.into_iter().chain(further).collect();
+    let seat = call.seat.as_ref().filter(|_| request.purpose == Purpose::Wait).map(|seat| seat.conference());
+    let conference = seat.map(|(sid, name)| [("ConferenceSid", sid), ("FriendlyName", name)]);
+    let conference = conference.into_iter().flatten().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let parameters = of_call.into_iter().chain(conference).chain(further).collect();
     Some(DocumentRequest { place, method: method(request.method), purpose: request.purpose.name(), parameters })
 }
 

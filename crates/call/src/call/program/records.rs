@@ -102,6 +102,11 @@ impl Records<'_> {
         Some(DialRecording { from_ringing: step.from_ringing, request: Some(request), sid: None })
     }
 
+    /// Returns the recording of a conference.
+    pub(crate) fn of_conference(&self, step: RecordingStep) -> Option<RecordingRequest> {
+        self.request(RecordingSource::Conference, step)
+    }
+
     /// Begins the recording of the Dial, where it is to begin now: with the ringing, or once the parties are connected.
     pub(crate) fn begin_dial(&mut self, cx: &mut Cx<'_>, is_connected: bool) {
         let side = self.parts.program.as_mut().and_then(|run| run.side.as_mut());

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use bytes::Bytes;
 use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_call::{
-    Addressing, AppCallback, AppQuestion, CallRecord, Control, DayCount, Gateway, GatewayConfig, Input, Interfaces,
-    ListenerSpec, Output, QueryId, RecordingBegun, Settings, SmsNews,
+    Addressing, AppCallback, AppQuestion, CallRecord, ConferenceReport, Control, DayCount, Gateway, GatewayConfig,
+    Input, Interfaces, ListenerSpec, Output, QueryId, RecordingBegun, Settings, SmsNews,
 };
 use trunkgate_conference::NodeCommand;
 use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId};
@@ -183,6 +183,8 @@ pub struct Bench {
     pub questions: VecDeque<AppQuestion>,
     /// Events that applications are notified of.
     pub recordings: Vec<RecordingBegun>,
+    /// Conferences that are over.
+    pub conferences: Vec<ConferenceReport>,
     pub callbacks: Vec<AppCallback>,
     /// Commands to the mixers of conferences.
     pub mixer: Vec<NodeCommand>,
@@ -247,6 +249,7 @@ impl Bench {
             resolves: vec![],
             questions: VecDeque::new(),
             recordings: vec![],
+            conferences: vec![],
             callbacks: vec![],
             mixer: vec![],
             given_up: Vec::new(),
@@ -323,6 +326,7 @@ impl Bench {
                 }
                 Output::Sms(sms) => self.texts.push(sms),
                 Output::Counted(count) => self.counts.push(count),
+                Output::ConferenceEnded(report) => self.conferences.push(*report),
                 Output::Changed(change) => self.changes.push(*change),
                 Output::Log(line) => self.logs.push(line.text),
                 Output::Captured(_) => {}

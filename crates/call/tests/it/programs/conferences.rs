@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
-use trunkgate_call::{AppPlace, Control};
-use trunkgate_conference::{NodeCommand, NodeEvent, SeatId, SeatPart};
-use trunkgate_media::{Command, MediaId, Sound};
+use trunkgate_call::{
+    Added, AnnounceRequest, AppPlace, CallRequest, Channels, ConferenceRefused, Conferences, Control, Onward,
+    RecordingChange, RecordingSource,
+};
+use trunkgate_conference::{Change, ClipId, Music, NodeCommand, NodeEvent, SeatId, SeatPart};
+use trunkgate_media::{Command, MediaId, RecordingPause, Sound};
 use trunkgate_twiml::Location;
 
+use super::requested::request;
 use super::*;
+use crate::recordings::record_all;
 
 const REPORTS: &str = "https://app.example.com/conference";
 
@@ -56,6 +61,26 @@ impl Party {
         self.bench.pass(Duration::from_millis(600));
         self.callers.len() - 1
     }
+    /// Has an announcement made, to one party or to all.
+    fn announces(&mut self, to: Option<usize>) -> Result<(), ConferenceRefused> {
+        let calls = self.bench.gateway.calls(self.bench.now);
+        let conference = calls[0].conference.clone().unwrap().sid;
+        let party = to.map(|at| calls[calls.len() - 1 - at].sid.clone());
+        let (url, method) = ("https://app.example.com/news".to_owned(), WebhookMethod::Post);
+        let app = Arc::new(App { is_made: true, ..App::new("made", AppDocument::Text("".into())) });
+        let request = AnnounceRequest { url, method, app };
+        let now = self.bench.now;
+        let done = Conferences::of(&mut self.bench.gateway).announce(now, (&conference, party.as_deref()), request);
+        self.bench.drain();
+        done
+    }
+    /// Answers what a sound is asked for.
+    fn sound(&mut self) {
+        let question = self.bench.questions.pop_front().expect("a question");
+        assert!(matches!(question.wanted, AppWanted::Speech { .. } | AppWanted::Sound(_)), "{:?}", question.wanted);
+        let answer = Box::new(AppAnswer::Sound { sound: vec![0x80; 320].into(), told: String::new() });
+        self.bench.input(Input::AppAnswered { query: question.query.unwrap(), answer });
+    }
     /// Answers what the application is asked for; returns the request.
     fn document(&mut self, text: &str) -> DocumentRequest {
         let question = self.bench.questions.pop_front().expect("a question");
@@ -87,8 +112,15 @@ impl Party {
             NodeCommand::Part { seat, part: SeatPart::Coach(to) } => format!("{} coach of {}", seat.0, to.0),
             NodeCommand::Part { seat, part } => format!("{} {part:?}", seat.0).to_lowercase(),
             NodeCommand::Leave { seat } => format!("{} leaves", seat.0),
+            NodeCommand::Play { clip, to, samples, .. } if samples.len() == 320 => {
+                let to = to.map_or("all".to_owned(), |seat| seat.0.to_string());
+                format!("clip {} to {to}", clip.0)
+            }
             NodeCommand::Play { .. } => "beep".to_owned(),
-            NodeCommand::Stop { .. } => "stop".to_owned(),
+            NodeCommand::Stop { clip } => format!("stop {}", clip.0),
+            NodeCommand::Record { recording, .. } => format!("record {}", recording.0),
+            NodeCommand::PauseRecording { recording, pause } => format!("record {} pause {pause:?}", recording.0),
+            NodeCommand::StopRecording { recording } => format!("record {} stop", recording.0),
         };
         self.bench.mixer.drain(..).map(word).collect()
     }
@@ -145,7 +177,30 @@ pub(crate) fn requests() -> Vec<DocumentRequest> {
     party.joins_by(&document);
     let wait = party.document("<Pause length='60'/>");
     party.hangs_up(0);
-    party.reports().into_iter().chain([wait]).collect()
+    let mut all: Vec<DocumentRequest> = party.reports().into_iter().chain([wait]).collect();
+    all.extend(recorded_requests());
+    all.extend(announced_requests());
+    all
+}
+
+/// Requests about the recording of a conference.
+fn recorded_requests() -> Vec<DocumentRequest> {
+    let mut party = Party::app();
+    record_all(&mut party.bench);
+    for _ in 0..2 {
+        party.joins_by("<Dial><Conference record='true' recordingStatusCallback='/r'>a</Conference></Dial>");
+    }
+    party.bench.callbacks.drain(..).map(|callback| callback.request).collect()
+}
+
+/// Requests of announcements, and of one that fails.
+fn announced_requests() -> Vec<DocumentRequest> {
+    let mut party = Party::app();
+    let status = format!("statusCallback='{REPORTS}' statusCallbackEvent='announcement'");
+    party.joins_by(&format!("<Dial><Conference {status}>a</Conference></Dial>"));
+    party.announces(Some(0)).unwrap();
+    let asked = party.document("<Dial>1</Dial>");
+    party.reports().into_iter().chain([asked]).collect()
 }
 
 #[test]
@@ -423,4 +478,186 @@ fn a_wait_file_of_a_document_in_a_file_is_one_of_its_folder() {
     let AppWanted::Document(request) = question.wanted else { panic!() };
     assert_eq!(request.place, AppPlace::File("ivr/hold.wav".into()));
     assert_eq!(Location::url("ivr/hold.wav").ok(), None);
+}
+
+#[test]
+fn a_conference_is_recorded_from_its_start_to_its_end() {
+    let mut party = Party::app();
+    record_all(&mut party.bench);
+    let document = "<Dial><Conference record='record-from-start' trim='do-not-trim' recordingStatusCallback='/r' \
+                    recordingStatusCallbackEvent='in-progress completed'>a</Conference></Dial>";
+    party.joins_by(document);
+    assert!(party.bench.recordings.is_empty(), "not before the start");
+    party.joins_by(document);
+    let begun = party.bench.recordings.remove(0);
+    let calls = party.bench.gateway.calls(party.bench.now);
+    let conference = calls[0].conference.clone().unwrap().sid;
+    assert_eq!((begun.source, begun.channels, begun.trim), (RecordingSource::Conference, Channels::Mono, false));
+    assert_eq!((begun.conference.as_ref(), &begun.call), (Some(&conference), &calls[1].sid), "asked for by the first");
+    assert_eq!(begun.receiver.as_ref().unwrap().url, "https://app.example.com/r");
+    let callbacks: Vec<_> = party.bench.callbacks.drain(..).collect();
+    assert_eq!(callbacks.len(), 2, "one to the receiver, one to that of all recordings");
+    assert_eq!(callbacks[0].about, begun.sid);
+    let report = &callbacks[0].request;
+    is_on_the_page(report);
+    for (name, value) in
+        [("ConferenceSid", conference.as_str()), ("RecordingStatus", "in-progress"), ("RecordingSource", "Conference")]
+    {
+        assert_eq!(parameter(report, name), Some(value), "{name}");
+    }
+    let number = begun.id.0;
+    assert!(party.mixed().contains(&format!("record {number}")));
+    // A third one begins no other.
+    party.joins_by(document);
+    assert!(party.bench.recordings.is_empty());
+    party.mixed();
+    let change = |party: &mut Party, sid: Option<&str>, change| {
+        let changed =
+            Conferences::of(&mut party.bench.gateway).change_recording(party.bench.now, (&conference, sid), change);
+        party.bench.drain();
+        changed
+    };
+    let pause = RecordingChange::Pause(RecordingPause::Cut);
+    assert_eq!(change(&mut party, None, pause).as_ref(), Some(&begun.sid));
+    assert_eq!(change(&mut party, Some(&begun.sid), RecordingChange::Resume).as_ref(), Some(&begun.sid));
+    assert_eq!(change(&mut party, Some("RE1"), RecordingChange::Stop), None);
+    assert_eq!(party.mixed(), [format!("record {number} pause Some(Cut)"), format!("record {number} pause None")]);
+    for at in 0..3 {
+        party.hangs_up(at);
+    }
+    assert!(party.mixed().contains(&format!("record {number} stop")));
+    assert_eq!(change(&mut party, None, RecordingChange::Stop), None, "it is over");
+}
+
+#[test]
+fn without_recordings_a_conference_goes_on_unrecorded() {
+    let mut party = Party::app();
+    for _ in 0..2 {
+        party.joins_by("<Dial><Conference record='true'>a</Conference></Dial>");
+    }
+    assert_eq!(party.heard(), ["others", "others"]);
+    let told = party.story();
+    assert!(told.contains("without a recording"), "{told}");
+    assert!(party.bench.recordings.is_empty() && !party.mixed().iter().any(|word| word.starts_with("record")));
+}
+
+#[test]
+fn a_party_that_is_called_for_a_conference_and_does_not_answer_is_reported() {
+    let mut party = Party::app();
+    let status = format!("statusCallback='{REPORTS}' statusCallbackEvent='join leave'");
+    party.joins_by(&format!("<Dial><Conference {status}>a</Conference></Dial>"));
+    party.events();
+    for (code, status) in [(486, "busy"), (404, "failed"), (0, "canceled")] {
+        let added = Added { conference: "a".to_owned(), label: Some("guest".to_owned()) };
+        let targets = vec![to_trunk("pbx")];
+        let app = App { is_made: true, ..App::new("made", AppDocument::Text("<Response/>".into())) };
+        let onward = vec![Onward::App(Arc::new(app))];
+        let request = CallRequest { targets, participant: Some(Box::new(added)), ..request(onward) };
+        let sid = party.bench.gateway.originate(party.bench.now, &request).unwrap();
+        party.bench.drain();
+        let called = Dialed::new(PBX, party.bench.expect(PBX, "INVITE"));
+        if code == 0 {
+            party.bench.receive(PBX, called.answer(180, ""));
+            party.bench.control(Control::Hangup { sid: sid.clone() });
+            let cancel = party.bench.expect(PBX, "CANCEL");
+            party.bench.receive(PBX, called.respond(&cancel, 200, ""));
+            party.bench.receive(PBX, called.answer(487, ""));
+        } else {
+            party.bench.receive(PBX, called.answer(code, ""));
+        }
+        party.bench.expect(PBX, "ACK");
+        let reports = party.reports();
+        let [report] = &reports[..] else { panic!("{code}: {reports:?}") };
+        for (name, value) in [
+            ("StatusCallbackEvent", "participant-leave"),
+            ("CallSid", &sid),
+            ("ParticipantLabel", "guest"),
+            ("ParticipantCallStatus", status),
+            ("ReasonParticipantLeft", "participant_add_failed"),
+        ] {
+            assert_eq!(parameter(report, name), Some(value), "{code}: {name}");
+        }
+    }
+}
+
+#[test]
+fn an_announcement_is_a_document_that_all_hear() {
+    let mut party = Party::app();
+    let document = format!(
+        "<Dial><Conference statusCallback='{REPORTS}' statusCallbackEvent='announcement'>a</Conference></Dial>"
+    );
+    party.joins_by(&document);
+    party.joins_by(&document);
+    party.mixed();
+    party.announces(None).unwrap();
+    let request = party.document("<Say loop='2'>News</Say><Pause length='3'/><Play>/a.wav</Play>");
+    assert_eq!(request.purpose, "announce");
+    assert_eq!(parameter(&request, "FriendlyName"), Some("a"));
+    party.sound();
+    let ended = |party: &mut Party, clip: u64| party.bench.input(Input::Conference(NodeEvent::ClipEnded(ClipId(clip))));
+    let clip = |mixed: Vec<String>| -> u64 { mixed[0].split(' ').nth(1).unwrap().parse().unwrap() };
+    let first = clip(party.mixed());
+    ended(&mut party, first);
+    let again = clip(party.mixed());
+    assert!(again > first, "twice");
+    ended(&mut party, again);
+    assert!(party.mixed().is_empty() && party.bench.questions.is_empty(), "a pause");
+    // Another one waits for its end.
+    party.announces(None).unwrap();
+    assert!(party.bench.questions.is_empty());
+    party.bench.pass(Duration::from_secs(3));
+    party.sound();
+    let last = clip(party.mixed());
+    assert!(party.events().is_empty());
+    ended(&mut party, last);
+    assert_eq!(party.events(), ["announcement-end"]);
+    // The second one fails.
+    party.document("<Dial>1</Dial>");
+    let [report] = &party.reports()[..] else { panic!() };
+    assert_eq!(parameter(report, "StatusCallbackEvent"), Some("announcement-fail"));
+    assert_eq!(parameter(report, "AnnounceUrl"), Some("https://app.example.com/news"));
+    assert!(parameter(report, "ReasonAnnouncementFailed").unwrap().contains("error 13238"));
+}
+
+#[test]
+fn an_announcement_to_a_held_party_is_heard_by_it_alone() {
+    let mut party = Party::weekly();
+    party.joins();
+    party.joins();
+    let calls = party.bench.gateway.calls(party.bench.now);
+    let (conference, sid) = (calls[1].conference.clone().unwrap().sid, calls[1].sid.clone());
+    let hold = [Change::Hold(Some(Music::BuiltIn))];
+    Conferences::of(&mut party.bench.gateway).change(party.bench.now, (&conference, &sid), &hold).unwrap();
+    party.bench.drain();
+    assert_eq!(party.heard(), ["music", "others"]);
+    party.mixed();
+    party.announces(Some(0)).unwrap();
+    let request = party.document("<Say>News</Say>");
+    assert_eq!(parameter(&request, "CallSid"), Some(&*sid));
+    party.sound();
+    let [play] = &party.mixed()[..] else { panic!() };
+    assert!(play.ends_with(" to 0"), "{play}");
+    assert_eq!(party.heard(), ["others", "others"], "its seat");
+    let clip = play.split(' ').nth(1).unwrap().parse().unwrap();
+    party.bench.input(Input::Conference(NodeEvent::ClipEnded(ClipId(clip))));
+    assert_eq!(party.heard(), ["music", "others"], "its music again");
+    // One whose party leaves is given up.
+    party.announces(Some(0)).unwrap();
+    party.hangs_up(0);
+    assert_eq!(party.bench.given_up.len(), 1);
+    party.hangs_up(1);
+    assert_eq!(party.bench.gateway.poll_timeout().map(|(_, why)| why).filter(|why| *why == "announcement"), None);
+}
+
+#[test]
+fn announcements_that_wait_are_bounded() {
+    let mut party = Party::weekly();
+    party.joins();
+    for _ in 0..50 {
+        party.announces(None).unwrap();
+    }
+    assert_eq!(party.announces(None), Err(ConferenceRefused::TooManyAnnouncements));
+    assert_eq!(party.bench.questions.len(), 1, "one after the other");
+    party.hangs_up(0);
+    assert_eq!(party.bench.given_up.len(), 1);
 }

@@ -40,6 +40,7 @@ pub(crate) fn request(onward: Vec<Onward>) -> CallRequest {
         time_limit: Duration::ZERO,
         digits: None,
         record: None,
+        participant: None,
     }
 }
 

@@ -1,0 +1,126 @@
+//! A recording of a conference: what all hear, as frames of 20 ms on the mixer's clock, on its way to a file.
+
+use trunkgate_terms::{Recorded, RecordingId, RecordingPause};
+
+use crate::limits::{TAPE_FRAMES, TAPE_SOUND};
+use crate::mixer::Rate;
+
+/// Samples of a frame.
+const SAMPLES: usize = Rate::Narrow.frame();
+
+/// A recording that is being made.
+#[derive(Debug)]
+pub(crate) struct Tape {
+    recording: RecordingId,
+    pause: Option<RecordingPause>,
+    /// Number of the first frame in `block`, in the file's time.
+    first: u64,
+    /// Frames in the file.
+    frames: u64,
+    /// Frames that are not handed over yet: the mix, and silence, in turn.
+    block: Vec<[i16; 2]>,
+    /// The first and the last frame with a sound.
+    sound: Option<(u64, u64)>,
+    is_over: bool,
+}
+
+impl Tape {
+    /// Begins a recording.
+    pub(crate) fn new(recording: RecordingId) -> Tape {
+        let block = Vec::with_capacity(TAPE_FRAMES * SAMPLES);
+        Tape { recording, pause: None, first: 0, frames: 0, block, sound: None, is_over: false }
+    }
+    /// Returns the recording that it makes.
+    pub(crate) fn recording(&self) -> RecordingId {
+        self.recording
+    }
+    /// Pauses it, or lets it go on.
+    pub(crate) fn set_pause(&mut self, pause: Option<RecordingPause>) {
+        self.pause = pause;
+    }
+    /// Ends it; the rest is handed over by [`Tape::drain`].
+    pub(crate) fn end(&mut self) {
+        self.is_over = true;
+    }
+    /// Takes the next 20 ms of the conference; `None`: silence. Allocates nothing while whole blocks are taken.
+    pub(crate) fn push(&mut self, mixed: Option<&[i16]>) {
+        let mixed = match (self.is_over, self.pause) {
+            (true, _) | (false, Some(RecordingPause::Cut)) => return,
+            (false, Some(RecordingPause::Silence)) => None,
+            (false, None) => mixed,
+        };
+        match mixed {
+            Some(samples) => {
+                if level(samples) >= TAPE_SOUND {
+                    self.sound = Some((self.sound.map_or(self.frames, |(first, _)| first), self.frames));
+                }
+                self.block.extend(samples.iter().map(|sample| [*sample, 0]));
+            }
+            None => self.block.resize(self.block.len() + SAMPLES, [0; 2]),
+        }
+        self.frames += 1;
+    }
+    /// Hands over a whole block, and all of one that has ended.
+    pub(crate) fn drain(&mut self, take: &mut impl FnMut(RecordingId, Recorded<'_>)) {
+        let is_full = self.block.len() >= TAPE_FRAMES * SAMPLES;
+        if is_full || (self.is_over && !self.block.is_empty()) {
+            take(self.recording, Recorded::Audio { first: self.first, samples: self.block.as_flattened() });
+            self.block.clear();
+            self.first = self.frames;
+        }
+        if self.is_over {
+            take(self.recording, Recorded::End { frames: self.frames, sound: self.sound });
+        }
+    }
+}
+
+/// Mean of the samples without their sign.
+fn level(samples: &[i16]) -> u64 {
+    let sum: u64 = samples.iter().map(|sample| u64::from(sample.unsigned_abs())).sum();
+    sum / (samples.len() as u64).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(tape: &mut Tape) -> (Vec<i16>, Option<(u64, Option<(u64, u64)>)>) {
+        let (mut left, mut end) = (Vec::new(), None);
+        tape.drain(&mut |_, piece| match piece {
+            Recorded::Audio { samples, .. } => left.extend(samples.iter().step_by(2)),
+            Recorded::End { frames, sound } => end = Some((frames, sound)),
+        });
+        (left, end)
+    }
+
+    #[test]
+    fn a_block_is_handed_over_when_it_is_full_and_the_rest_at_the_end() {
+        let mut tape = Tape::new(RecordingId(1));
+        for n in 0..TAPE_FRAMES {
+            assert!(taken(&mut tape).0.is_empty(), "{n}");
+            tape.push(Some(&[300; SAMPLES]));
+        }
+        assert_eq!(taken(&mut tape), (vec![300; TAPE_FRAMES * SAMPLES], None));
+        tape.push(None);
+        tape.end();
+        tape.push(Some(&[300; SAMPLES]));
+        let last = TAPE_FRAMES as u64 - 1;
+        assert_eq!(taken(&mut tape), (vec![0; SAMPLES], Some((last + 2, Some((0, last))))));
+    }
+
+    #[test]
+    fn a_pause_is_silent_or_cut_out() {
+        let mut tape = Tape::new(RecordingId(1));
+        for pause in [None, Some(RecordingPause::Silence), Some(RecordingPause::Cut), None] {
+            tape.set_pause(pause);
+            tape.push(Some(&[300; SAMPLES]));
+        }
+        tape.end();
+        let frames = [300, 0, 300].map(|sample| [sample; SAMPLES]).concat();
+        assert_eq!(taken(&mut tape), (frames, Some((3, Some((0, 2))))));
+        let mut quiet = Tape::new(RecordingId(1));
+        quiet.push(Some(&[5; SAMPLES]));
+        quiet.end();
+        assert_eq!(taken(&mut quiet).1, Some((1, None)), "noise is no sound");
+    }
+}

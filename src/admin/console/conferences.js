@@ -1,0 +1,102 @@
+// Conferences: one row each, with its parties and what may be done with them below the row.
+
+import * as api from './api.js';
+import { chip, confirmed, facts, h, moment, say, swap, table } from './dom.js';
+import { count, duration, masked } from './format.js';
+import { listing } from './listing.js';
+
+const STATES = { init: ['', 'waiting'], 'in-progress': ['good', 'in progress'], completed: ['', 'ended'] };
+
+/** Seconds that a conference has lasted. */
+function lasted(conference) {
+  const until = conference.ended_at ? Date.parse(conference.ended_at) : Date.now();
+  return Math.max(0, (until - Date.parse(conference.began_at)) / 1000);
+}
+
+/** Whether one of the parties speaks. */
+const talks = (conference) => conference.parties.filter((party) => party.talking).length;
+
+/** Sends a request of a button, says what came of it, and shows the conferences again. */
+function act(path, done, again) {
+  return async () => {
+    try {
+      await api.post(path);
+      say(done);
+    } catch (error) {
+      say(error.message, true);
+    }
+    await again();
+  };
+}
+
+function marks(party) {
+  return [
+    party.talking ? chip('good', 'talking') : '', party.muted ? chip('warn', 'muted') : '', party.held ? chip('warn', 'on hold') : '',
+    party.coaches ? chip('', 'coach', `heard by ${party.coaches} alone`) : '',
+  ];
+}
+
+/** The buttons of a party. */
+function buttons(conference, party, again) {
+  const path = (action) => `/v1/conferences/${conference.sid}/parties/${party.call}/${action}`;
+  const button = (action, text, done) => h('button', { type: 'button', class: 'quiet', key: `${action} ${party.call}`, on: { click: act(path(action), done, again) } }, text);
+  const remove = async () => {
+    if (!await confirmed('Remove?', 'The party leaves the conference; its call goes on with what its document has behind it, or is hung up.', 'Remove')) return;
+    await act(path('remove'), 'Removed.', again)();
+  };
+  return [
+    party.muted ? button('unmute', 'Unmute', 'Unmuted.') : button('mute', 'Mute', 'Muted.'), ' ',
+    party.held ? button('resume', 'Resume', 'Taken off hold.') : button('hold', 'Hold', 'On hold.'), ' ',
+    h('button', { type: 'button', class: 'danger', key: `remove ${party.call}`, on: { click: remove } }, 'Remove'),
+  ];
+}
+
+function detail(conference, again) {
+  const end = async () => {
+    if (!await confirmed('End the conference?', 'All parties leave; each call goes on with what its document has behind the conference, or is hung up.', 'End')) return;
+    await act(`/v1/conferences/${conference.sid}/end`, 'The conference has ended.', again)();
+  };
+  const goesOn = conference.status !== 'completed';
+  return h('div', { class: 'details' },
+    facts([
+      ['SID', h('code', { class: 'long' }, conference.sid)], ['Began', moment(conference.began_at)], goesOn ? null : ['Ended', [moment(conference.ended_at), ` (${conference.end_reason})`]],
+      conference.recordings.length ? ['Recorded', conference.recordings.map((one) => [h('code', { class: 'long' }, one.sid), one.paused ? ' paused ' : ' '])] : null,
+    ].filter(Boolean)),
+    goesOn ? [table([
+      { name: 'Party', cell: (party) => h('a', { href: `#/calls/${party.call}` }, party.label || masked(party.from) || party.call) },
+      { name: 'Called', cell: (party) => masked(party.to) },
+      { name: 'State', cell: marks },
+      { name: 'Joined', cell: (party) => moment(party.joined_at) },
+      { name: '', cell: (party) => buttons(conference, party, again), class: 'nowrap' },
+    ], { caption: `Parties of ${conference.name}`, rows: conference.parties, key: (party) => party.call, empty: 'No party.' }),
+    h('p', {}, h('button', { type: 'button', class: 'danger', key: `end ${conference.sid}`, on: { click: end } }, 'End conference'))] : null);
+}
+
+function columns() {
+  return [
+    { name: 'Conference', cell: (one) => h('strong', {}, one.name), sort: (one) => one.name },
+    { name: 'State', cell: (one) => [chip(...STATES[one.status]), one.recordings.length ? [' ', chip('', 'recorded')] : ''], sort: (one) => ({ 'in-progress': 0, init: 1, completed: 2 })[one.status] },
+    { name: 'Parties', cell: (one) => (one.status === 'completed' ? '–' : count(one.parties.length)), sort: (one) => one.parties.length, down: true, class: 'number' },
+    { name: 'Talking', cell: (one) => (one.status === 'completed' ? '–' : count(talks(one))), sort: talks, down: true, class: 'number' },
+    { name: 'Duration', cell: (one) => duration(lasted(one)), sort: lasted, down: true, class: 'number' },
+    { name: 'Began', cell: (one) => moment(one.began_at), sort: (one) => Date.parse(one.began_at), down: true },
+    { name: 'End', cell: (one) => one.end_reason || '–', wide: true },
+  ];
+}
+
+export function conferencesPage(main, query) {
+  const list = listing(columns(), {
+    page: 'conferences', query, first: 'Conference', caption: 'Conferences', name: 'conference', key: (one) => one.sid, detail: (one) => detail(one, refresh),
+    empty: ['No conferences. A route with ', h('code', {}, 'connect = ["conference:NAME"]'), ' or ', h('code', {}, '<Dial><Conference>'), ' begins one.'], mark: () => '',
+  });
+  const head = h('p', { class: 'total' });
+  async function refresh() {
+    const { conferences } = await api.get('/v1/conferences');
+    const live = conferences.filter((one) => one.status !== 'completed');
+    const parties = live.reduce((sum, one) => sum + one.parties.length, 0);
+    swap(head, `${count(live.length)} live, ${count(parties)} parties; ${count(conferences.length - live.length)} ended.`);
+    list.show(conferences);
+  }
+  main.append(h('h1', {}, 'Conferences'), head, list.node);
+  return { title: 'Conferences', refresh };
+}

@@ -1,0 +1,136 @@
+//! Conferences that are over, in the store: the running edge knows the last ones, and those of an earlier process by what is read here at
+//! its start.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use rusqlite::{Connection, params};
+use trunkgate_call::ConferenceReport;
+use trunkgate_call::limits::ENDED_CONFERENCES;
+use trunkgate_conference::{EndReason, Status};
+
+use crate::sinks::store::{Commit, Store};
+
+/// The way to the store for conferences that have ended.
+#[derive(Debug, Clone)]
+pub(crate) struct ConferenceList {
+    store: Store,
+    /// Those that the store has not taken, the oldest first.
+    unwritten: Arc<Mutex<VecDeque<ConferenceReport>>>,
+}
+
+impl ConferenceList {
+    /// Makes the list of a store.
+    pub(crate) fn new(store: Store) -> ConferenceList {
+        ConferenceList { store, unwritten: Arc::default() }
+    }
+
+    /// Adds a conference that has ended, with those that the store has refused before. Does not wait for the disk.
+    pub(crate) fn add(&self, report: ConferenceReport) {
+        let batch: Vec<ConferenceReport> = {
+            let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+            unwritten.push_back(report);
+            unwritten.drain(..).collect()
+        };
+        let (written, unwritten) = (batch.clone(), Arc::clone(&self.unwritten));
+        let add = move |store: &Connection| write(store, &written);
+        self.store.submit(Commit::Soon, add, move |done| {
+            let Err(error) = done else { return };
+            tracing::debug!("conferences that have ended are stored later: {error}");
+            let mut unwritten = unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+            batch.into_iter().rev().for_each(|report| unwritten.push_front(report));
+            let surplus = unwritten.len().saturating_sub(ENDED_CONFERENCES);
+            unwritten.drain(..surplus);
+        });
+    }
+
+    /// Reads those that ended since a time, the oldest first; waits for the disk.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) fn read(&self, since: SystemTime) -> io::Result<Vec<ConferenceReport>> {
+        if !self.store.has_any() {
+            return Ok(Vec::new());
+        }
+        let since = milliseconds(since);
+        self.store.run_now(move |store| read(store, since))
+    }
+}
+
+fn milliseconds(at: SystemTime) -> i64 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn date(milliseconds: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default())
+}
+
+/// Writes conferences, and removes the oldest of more than are known.
+fn write(store: &Connection, reports: &[ConferenceReport]) -> rusqlite::Result<()> {
+    let mut add = store.prepare(
+        "INSERT OR REPLACE INTO conference (sid, name, began, ended, reason, call) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    for ConferenceReport { sid, name, began, ended, .. } in reports {
+        let Some((at, reason, call)) = ended else { continue };
+        add.execute(params![sid, name, milliseconds(*began), milliseconds(*at), reason.name(), call])?;
+    }
+    let most = i64::try_from(ENDED_CONFERENCES).unwrap_or(i64::MAX);
+    let surplus = "DELETE FROM conference WHERE rowid NOT IN (SELECT rowid FROM conference ORDER BY ended DESC, sid DESC LIMIT ?1)";
+    store.prepare(surplus)?.execute([most])?;
+    Ok(())
+}
+
+fn read(store: &Connection, since: i64) -> rusqlite::Result<Vec<ConferenceReport>> {
+    let mut rows = store.prepare(
+        "SELECT sid, name, began, ended, reason, call FROM conference WHERE ended >= ?1 ORDER BY ended, sid",
+    )?;
+    let report = |row: &rusqlite::Row<'_>| {
+        let reason: String = row.get("reason")?;
+        let reason = EndReason::ALL.into_iter().find(|known| known.name() == reason).unwrap_or(EndReason::LastLeft);
+        Ok(ConferenceReport {
+            sid: row.get("sid")?,
+            name: row.get("name")?,
+            status: Status::Completed,
+            began: date(row.get("began")?),
+            ended: Some((date(row.get("ended")?), reason, row.get("call")?)),
+            parties: Vec::new(),
+            recordings: Vec::new(),
+        })
+    };
+    rows.query_map([since], report)?.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(at: i64, reason: EndReason, call: Option<&str>) -> ConferenceReport {
+        ConferenceReport {
+            sid: format!("CF{at:032x}"),
+            name: "weekly".to_owned(),
+            status: Status::Completed,
+            began: date(at * 1000),
+            ended: Some((date(at * 1000 + 500), reason, call.map(str::to_owned))),
+            parties: Vec::new(),
+            recordings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn conferences_are_read_as_they_were_written_and_the_oldest_are_removed() {
+        let store = Connection::open_in_memory().unwrap();
+        store.execute_batch(include_str!("store/conferences.sql")).unwrap();
+        let one = report(1, EndReason::ModeratorLeft, Some("CA1"));
+        let two = report(2, EndReason::ViaApi, None);
+        write(&store, &[two.clone(), one.clone()]).unwrap();
+        assert_eq!(read(&store, 0).unwrap(), [one, two.clone()]);
+        assert_eq!(read(&store, 2_000).unwrap(), [two]);
+        let most = i64::try_from(ENDED_CONFERENCES).unwrap();
+        let many: Vec<ConferenceReport> = (3..3 + most).map(|at| report(at, EndReason::LastLeft, None)).collect();
+        write(&store, &many).unwrap();
+        assert_eq!(read(&store, 0).unwrap(), many);
+    }
+}
