@@ -406,3 +406,35 @@ fn audio_that_stops_in_several_calls_is_named_until_good_calls_came_after_them()
     assert_eq!(problems(&edge), json!([]), "three good calls came after them");
     until("the log says that it is over", || edge.log().contains("problem over after ").then_some(()));
 }
+
+#[test]
+fn calls_refused_for_a_disk_that_takes_no_recordings_are_the_first_problem() {
+    let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("recordings");
+    let trunks = caller.trunk("pbx") + &callee.trunk("carrier");
+    let route = "[[route]]\nfrom = [\"pbx\"]\nconnect = [\"trunk:carrier\"]\nrecord = true\n";
+    let recording = format!("[recording]\ndirectory = '{}'\non_full = \"refuse_calls\"\n", directory.display());
+    let edge = Process::start(&config(&(trunks + route + &recording)));
+    until("the edge has tried the directory", || directory.is_dir().then_some(()));
+    // The file by which the edge tries it may be there.
+    until("the directory is empty", || std::fs::remove_dir(&directory).ok());
+    std::fs::write(&directory, "in its place").unwrap();
+    let headline = "calls are refused: the disk takes no recordings (on_full = \"refuse_calls\")";
+    until("status says so", || (problems(&edge)[0]["headline"] == headline).then_some(()));
+    for id in ["lost-1", "lost-2", "lost-3"] {
+        assert!(lost(&edge, &caller, id).starts_with("SIP/2.0 503"), "{id}");
+    }
+    let problem = problems(&edge)[0].clone();
+    let headline = format!("{headline}: 3 callers lost");
+    assert_eq!((&problem["headline"], &problem["harm"]), (&json!(headline), &json!("calls")), "{problem}");
+    assert!(problem["fix"].as_str().unwrap().contains("`on_full = \"continue\"` of [recording]"), "{problem}");
+    assert!(problem["command"].as_str().unwrap().ends_with(&edge.sid()), "{problem}");
+    assert_eq!(edge.metric("trunkgate_problems{harm=\"calls\"}"), 1.0);
+    let why = finish(&["why", "--url", &edge.url(), "--from", "pbx", "--called", NUMBER]).stdout;
+    let why = String::from_utf8(why).unwrap();
+    assert!(why.contains("→ 503 now: the call cannot be recorded ("), "{why}");
+    std::fs::remove_file(&directory).unwrap();
+    until("the disk takes recordings", || (problems(&edge) == json!([])).then_some(()));
+    Call::set_up(&edge, "good", &caller, &callee).hang_up(2, &caller, &callee);
+}
