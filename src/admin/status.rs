@@ -199,6 +199,7 @@ impl StatusReport {
         problems.extend(sockets.closed(now).map(closed_now));
         problems.extend(sockets.tls_faults.theirs(now).map(tls_now));
         problems.extend(sockets.tls_faults.of_trunks(now).into_iter().map(tls_of_trunk));
+        Problem::note_older(&mut problems);
         problems.sort_by_key(Problem::rank);
         shared.note_problems(&mut problems);
         report.problems = problems.iter().map(Problem::to_string).collect();

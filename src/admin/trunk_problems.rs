@@ -40,7 +40,7 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
     if trunk.state == "down" {
         let is_unregistered = trunk.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
         let why = if is_unregistered { "no phone is registered".to_owned() } else { why_down(&trunk.peers) };
-        let without = way.without_trunk(name);
+        let without = way.without_down(trunk);
         let unused = (without.urgency == Urgency::Unmet).then(|| "no route sends calls to it".to_owned());
         let wait = waited_for(trunk, way).filter(|_| without.harm == Harm::Detour);
         let waits = wait.map(|wait| format!("each call waits {} s for it before its next target", wait.as_secs_f64()));
@@ -54,11 +54,14 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
             false => fix_of_down(name, &trunk.peers, &why),
         };
         let fix = wait.map_or(fix.clone(), |_| format!("{fix}; {}", how_not_to_wait(name)));
-        problems.push(down.fixed_by(fix).of(party(), "down"));
+        problems.push(down.fixed_by(fix).latest(trunk.unreached.at).of(party(), "down"));
     } else {
-        problems.extend(not_responding(trunk, way).map(|problem| problem.of(party(), "down")));
+        let silent = not_responding(trunk, way).map(|problem| problem.latest(trunk.unreached.at));
+        problems.extend(silent.map(|problem| problem.of(party(), "down")));
     }
-    problems.extend(rejecting(trunk, way));
+    // One that does not respond rejects no calls: it did so before.
+    let is_gone = !problems.is_empty() && trunk.rejected.as_ref().is_some_and(|one| trunk.unreached.at > one.at);
+    problems.extend(rejecting(trunk, way, is_gone));
     if let Some(registration) = trunk.registration.as_ref().filter(|registration| registration.state == "failed") {
         let why = registration.last_problem.as_deref().unwrap_or("no answer");
         let ended = Problem::new(Harm::Calls, format!("trunk {name} is not registered")).shown_by(why);
@@ -123,7 +126,7 @@ fn not_responding(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
     addresses.peek()?;
     let lost = unreached(&trunk.unreached).filter(|_| addresses.clone().all(|address| address.failures > 0))?;
     let name = &trunk.name;
-    let without = way.without_trunk(name);
+    let without = way.without_down(trunk);
     let why = addresses
         .next()
         .map(|address| format!("{}: {}", address.address, address.last_problem.as_deref().unwrap_or("no answer")))
@@ -273,10 +276,10 @@ pub(super) fn lately(harm: Harm, good_since: u64, how: &str, what: String) -> Pr
 }
 
 /// A trunk that rejects most calls, and has not answered enough of them since.
-fn rejecting(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
+fn rejecting(trunk: &TrunkView, way: &Way<'_>, is_gone: bool) -> Option<Problem> {
     let rejected = trunk.rejected.as_ref().filter(|rejected| rejects_many(rejected))?;
     let RejectedView { calls, of, recent, in_row, lost, good_since, fix, last_sid, .. } = rejected;
-    let row = if is_large_share(rejected) || in_row == of {
+    let row = if is_large_share(rejected) || in_row == of || *in_row == 0 {
         String::new()
     } else {
         format!(", {in_row} of them since it last answered")
@@ -288,7 +291,11 @@ fn rejecting(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
         Some(why) => format!("{why}. {fix}"),
         None => fix.clone(),
     };
-    let problem = lately(harm, *good_since, "answered", what).about(format!("trunk {} rejects", trunk.name));
+    let problem = match is_gone {
+        true => Problem::new(Harm::Past, format!("{what}; since then it does not respond")),
+        false => lately(harm, *good_since, "answered", what).latest(rejected.at),
+    };
+    let problem = problem.about(format!("trunk {} rejects", trunk.name));
     let problem = problem.shown_by(rejections(trunk, rejected)).fixed_by(fix).traced_in(last_sid);
     let [recent, of_hour] = rejected.present;
     Some(problem.harming(recent, of_hour).of(Party::Trunk(trunk.name.clone()), "rejects"))
@@ -361,7 +368,7 @@ fn fault(trunk: &str, what: &str, found: &FaultView, way: &Way<'_>) -> Option<Pr
         };
         let what = format!("{what} in {calls} of {of} calls of the last hour{more} with {trunk}{instead}");
         let problem = lately(harm, *good_since, "good", what).about(name).shown_by(cause);
-        problem.fixed_by(fix).traced_in(last_sid).harming(recent.calls, *calls)
+        problem.fixed_by(fix).traced_in(last_sid).harming(recent.calls, *calls).latest(found.at)
     })
 }
 
