@@ -183,7 +183,8 @@ impl StatusReport {
             problem_details: Vec::new(),
         };
         let (trunks, agents) = (&report.trunks[..], &report.agents[..]);
-        let way = Way { table: &handle.table(), trunks, agents, apps: &gateway.failing_apps };
+        let (table, unanswered) = (&handle.table(), &shared.stale_names.unanswered()[..]);
+        let way = Way { table, trunks, agents, apps: &gateway.failing_apps, unanswered };
         let mut problems = report.problems_now(handle, &gateway.silent, &way);
         problems.extend(report.of_sinks(handle, gateway.unrecorded.as_ref()));
         report.add_live_silence(&gateway.silent, &mut problems);
@@ -522,6 +523,7 @@ pub(super) async fn why(
         "agents": agents,
         "failing_apps": gateway.failing_apps,
         "lost_names": lost_names(&handle),
+        "unanswered_names": handle.shared.stale_names.unanswered(),
         "unrecorded": gateway.unrecorded.as_ref().and_then(|_| handle.shared.recordings.failure()),
     });
     crate::explain::why::explain(&handle.table(), &config, &question, Some(&now)).map(Json).map_err(bad)

@@ -13,6 +13,8 @@ pub(super) struct Way<'a> {
     pub(super) trunks: &'a [TrunkView],
     pub(super) agents: &'a [AgentReport],
     pub(super) apps: &'a [AppView],
+    /// Hosts of peers for which no DNS server answers.
+    pub(super) unanswered: &'a [String],
 }
 
 /// How much harm a missing target does.

@@ -179,7 +179,10 @@ fn a_listener_that_demands_certificates_takes_nobody_without() {
     let mut line = papers.client("127.0.0.1", Some(&good)).connect(sip).unwrap();
     line.send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
     line.receive("SIP/2.0 200");
-    assert_eq!(edge.json("/v1/status")["problem_details"].as_array().unwrap().iter().find(|one| one["harm"] == "calls"), None);
+    assert_eq!(
+        edge.json("/v1/status")["problem_details"].as_array().unwrap().iter().find(|one| one["harm"] == "calls"),
+        None
+    );
 }
 
 /// Who resumed a session would not be asked for its certificate again, which may have ended meanwhile.

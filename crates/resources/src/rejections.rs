@@ -74,6 +74,10 @@ pub(crate) struct Rejections {
     decisions: [u64; 2],
     /// Time of the last rejection.
     at: Option<Instant>,
+    /// Whether other keys of the trunk alone had the rejections before count as past.
+    is_withdrawn: bool,
+    /// The same of those before the ones of now.
+    is_unproven: bool,
 }
 
 /// Final responses of a trunk other than 2xx since it last answered a call.
@@ -181,11 +185,13 @@ impl Rejections {
         self.decisions[0] += 1;
         self.recovery.note_good();
         self.unanswered = Unanswered::default();
+        self.is_withdrawn = false;
         self.push(Latest::Answered);
     }
 
     /// Takes its rejections as mended, until the next one; counts stay.
     pub(crate) fn withdraw(&mut self) {
+        self.is_withdrawn = self.by_words.iter().any(|one| one.is_present) && self.recovery.good_since() == 0;
         self.recovery.withdraw();
         self.unanswered = Unanswered::default();
         self.latest.clear();
@@ -243,6 +249,7 @@ impl Rejections {
             // Those before are mended: these may have another cause.
             self.by_words.iter_mut().for_each(|one| one.is_present = false);
             self.present = LastHour::default();
+            self.is_unproven = std::mem::take(&mut self.is_withdrawn);
         }
         self.at = Some(now);
         counted.iter().for_each(|one| self.count(now, one));
@@ -345,6 +352,7 @@ impl Rejections {
             fix,
             last_sid,
             at,
+            is_mended: !self.is_unproven,
         })
     }
 }
@@ -436,6 +444,11 @@ mod tests {
         assert!(fix.starts_with("500: ") && fix.contains(". 502: ") && !fix.contains("504: "), "{fix}");
         rejections.withdraw();
         assert!(!still(&rejections, 1).unwrap().0);
+        let mut again = Rejections::default();
+        reject(&mut again, start, 403);
+        again.withdraw();
+        reject(&mut again, start, 402);
+        assert!(!again.view(start, &Trunk::named("carrier")).unwrap().is_mended, "other keys have mended nothing");
         assert_eq!(rejections.decisions(), [6, 3]);
     }
 

@@ -285,6 +285,9 @@ pub struct RejectedView {
     /// Time of the last one.
     #[serde(skip)]
     pub at: Option<Instant>,
+    /// Whether calls were answered between those of now and the ones before.
+    #[serde(skip)]
+    pub is_mended: bool,
 }
 
 /// Calls that were rejected with the same words.
