@@ -486,6 +486,12 @@ pub const REJECTED_ONE_IN: u64 = 5;
 pub const REJECTED_OFTEN: u64 = 5;
 /// … or as many, and half of its calls or all of the latest.
 pub const REJECTED_LEAST: u64 = 3;
+/// … or as many, and all of its calls.
+pub const REJECTED_ALL: u64 = 2;
+/// One in so many calls of at least [`REJECTED_LEAST`] that it rejected, and `status` says so.
+pub const REJECTED_FEW_ONE_IN: u64 = 3;
+/// Calls in which an agent failed, at least half of its latest, and `status` says so.
+pub const AGENT_FAILED_HALF: u64 = 2;
 /// Calls of the last hour from which on a trunk's mean score is a problem.
 pub const POOR_LEAST: u64 = 3;
 /// Different rejections that are told there.

@@ -32,7 +32,9 @@ pub(super) fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
     let problem = problem.of(Party::Agent(agent.name.clone()), "fails").fixed_by(fix_of_agent(agent, way));
     let why = agent.last_problem.as_deref().unwrap_or("no answer");
     let is_out = matches!(agent.state, "down" | "skipped");
-    let (problem, mut shown) = match failed.filter(|failed| failed.in_row > 0 || !is_out) {
+    // Calls that did not reach it since then failed for another cause, which is that of now.
+    let is_newer = |failed: &&AgentFailures| is_out && agent.unreached.at > failed.at && failed.cause != why;
+    let (problem, mut shown) = match failed.filter(|failed| (failed.in_row > 0 || !is_out) && !is_newer(failed)) {
         Some(failed) => {
             let AgentFailures { calls, of, recent, cause, last_sid, .. } = failed;
             let more = recent.beside(*calls, *of);
@@ -49,7 +51,8 @@ pub(super) fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
     };
     // Those that did not reach it are most often those in which it failed: then it is enough to say what became of the callers.
     let failures = failed.map_or(0, |failed| failed.calls);
-    match unreached(&agent.unreached).filter(|_| agent.unreached.calls != failures) {
+    let is_same = agent.unreached.calls == failures && !failed.is_some_and(|failed| is_newer(&failed));
+    match unreached(&agent.unreached).filter(|_| !is_same) {
         Some(words) => shown.push_str(&format!("; {words}")),
         None => shown.push_str(&lost(&agent.unreached)),
     }
@@ -60,7 +63,7 @@ pub(super) fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
 fn fails_often(failed: &AgentFailures) -> bool {
     let AgentFailures { in_row, still, lately: [calls, of], .. } = failed;
     let share = (*calls, *of);
-    let is_large = is_share(share, limits::AGENT_FAILED_LEAST, 2)
+    let is_large = is_share(share, limits::AGENT_FAILED_HALF, 2)
         || is_share(share, limits::REJECTED_OFTEN, limits::REJECTED_ONE_IN);
     *still && (is_large || *in_row >= limits::AGENT_FAILED_LEAST)
 }

@@ -69,7 +69,7 @@ impl Outage<'_> {
     fn problem(&self, problems: &[Problem], way: &Way<'_>) -> Option<Problem> {
         let parts: Vec<&Problem> = self.of.iter().filter_map(|at| problems.get(*at)).collect();
         let (party, kind) = parts.first().and_then(|first| Some((first.party.clone()?, first.kind?)))?;
-        let lost: u64 = parts.iter().filter_map(|part| part.party.as_ref()).map(|party| lost_by(party, way)).sum();
+        let lost: u64 = parts.iter().map(|part| lost_by(part, way)).sum();
         let (routes, has) = match self.routes.as_slice() {
             [one] => (format!("route {one}"), "has"),
             all => {
@@ -102,14 +102,16 @@ impl Outage<'_> {
     }
 }
 
-/// Callers that were lost by a target in the last hour, as no other one was left.
-fn lost_by(party: &Party, way: &Way<'_>) -> u64 {
+/// Callers that were lost by a target in the last hour for the problem that it has now, as no other one was left.
+fn lost_by(problem: &Problem, way: &Way<'_>) -> u64 {
+    let Some(party) = problem.party.as_ref() else { return 0 };
     match party {
-        Party::Trunk(name) => way
-            .trunks
-            .iter()
-            .find(|trunk| trunk.name == *name)
-            .map_or(0, |trunk| trunk.unreached.lost + trunk.rejected.as_ref().map_or(0, |rejected| rejected.lost)),
+        Party::Trunk(name) => {
+            let its = way.trunks.iter().find(|trunk| trunk.name == *name);
+            let rejected = its.and_then(|trunk| trunk.rejected.as_ref()).filter(|_| problem.kind == Some("rejects"));
+            let unreached = its.filter(|_| problem.kind != Some("rejects")).map_or(0, |trunk| trunk.unreached.lost);
+            unreached + rejected.map_or(0, |rejected| rejected.lost)
+        }
         Party::Agent(name) => {
             let its = way.agents.iter().find(|report| report.agent.name == *name);
             its.map_or(0, |report| report.agent.unreached.lost)

@@ -11,7 +11,9 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 use trunkgate_call::NO_AGENT_AUDIO;
-use trunkgate_call::view::{AppView, LimitView, LoginView, SilentView, StrayView, TrunkView, UnknownView};
+use trunkgate_call::view::{
+    AppView, LimitView, LoginView, SilentView, StrayView, TrunkView, UnknownView, UnrecordedView,
+};
 
 use super::ApiError;
 use super::agent_problems::{of_agent, silent_agent};
@@ -181,8 +183,10 @@ impl StatusReport {
             problem_details: Vec::new(),
         };
         let (trunks, agents) = (&report.trunks[..], &report.agents[..]);
-        let way = Way { table: &handle.table(), trunks, agents, apps: &gateway.failing_apps };
+        let (table, unanswered) = (&handle.table(), &shared.stale_names.unanswered()[..]);
+        let way = Way { table, trunks, agents, apps: &gateway.failing_apps, unanswered };
         let mut problems = report.problems_now(handle, &gateway.silent, &way);
+        problems.extend(report.of_sinks(handle, gateway.unrecorded.as_ref()));
         report.add_live_silence(&gateway.silent, &mut problems);
         problems.extend(gateway.limited.iter().map(|limited| limit_now(limited, &way)));
         let logins = blame_password(&mut problems, &gateway.logins, trunks);
@@ -196,6 +200,7 @@ impl StatusReport {
         problems.extend(sockets.closed(now).map(closed_now));
         problems.extend(sockets.tls_faults.theirs(now).map(tls_now));
         problems.extend(sockets.tls_faults.of_trunks(now).into_iter().map(tls_of_trunk));
+        Problem::note_older(&mut problems);
         problems.sort_by_key(Problem::rank);
         shared.note_problems(&mut problems);
         report.problems = problems.iter().map(Problem::to_string).collect();
@@ -236,7 +241,6 @@ impl StatusReport {
             let needed = Problem::new(Harm::Configuration, "changed keys wait for a restart").shown_by(keys);
             problems.push(needed.fixed_by("restart the edge when no call is up (trunkgate drain)"));
         }
-        problems.extend(self.of_sinks(handle));
         problems
     }
 
@@ -271,14 +275,14 @@ impl StatusReport {
     }
 
     /// What is written, and what does not get to where it belongs.
-    fn of_sinks(&self, handle: &Handle) -> Vec<Problem> {
+    fn of_sinks(&self, handle: &Handle, unrecorded: Option<&UnrecordedView>) -> Vec<Problem> {
         let shared = &handle.shared;
         let (hep, otel) = shared.running(|running| (running.config.hep.is_some(), running.config.otel.is_some()));
         let mut problems = handle.store.health().problems();
         problems.extend(shared.cdr.problems());
         problems.extend(shared.calls.problem());
         problems.extend(shared.callbacks.problems());
-        problems.extend(shared.recordings.problems());
+        problems.extend(shared.recordings.problems(unrecorded));
         problems.extend(shared.sms.problem_now(jiff::Timestamp::now()));
         problems.extend(shared.hep_counters.problem().filter(|_| hep));
         problems.extend(shared.otel_counters.problem().filter(|_| otel));
@@ -519,6 +523,8 @@ pub(super) async fn why(
         "agents": agents,
         "failing_apps": gateway.failing_apps,
         "lost_names": lost_names(&handle),
+        "unanswered_names": handle.shared.stale_names.unanswered(),
+        "unrecorded": gateway.unrecorded.as_ref().and_then(|_| handle.shared.recordings.failure()),
     });
     crate::explain::why::explain(&handle.table(), &config, &question, Some(&now)).map(Json).map_err(bad)
 }

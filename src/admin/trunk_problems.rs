@@ -27,6 +27,8 @@ pub(super) const ONE_WAY: &str = "one_way";
 const DOWN_TOLD: usize = 3;
 /// What is wrong with a peer without an address.
 const NOT_FOUND: &str = "name not found in DNS (name_not_found)";
+/// The same where DNS itself fails.
+const UNANSWERED: &str = "no DNS server answers for";
 
 /// What is wrong with a trunk.
 pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) -> Vec<Problem> {
@@ -35,12 +37,13 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
     let mut problems = Vec::new();
     if let Some(group) = name.strip_prefix(Siprec::PREFIX) {
         let required = way.table.trunk(name).and_then(|trunk| trunk.siprec).is_some_and(|siprec| siprec.required);
-        return super::siprec::problem(trunk, group, required, &why_down(&trunk.peers));
+        return super::siprec::problem(trunk, group, required, &why_down(&trunk.peers, way.unanswered));
     }
     if trunk.state == "down" {
         let is_unregistered = trunk.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
-        let why = if is_unregistered { "no phone is registered".to_owned() } else { why_down(&trunk.peers) };
-        let without = way.without_trunk(name);
+        let why =
+            if is_unregistered { "no phone is registered".to_owned() } else { why_down(&trunk.peers, way.unanswered) };
+        let without = way.without_down(trunk);
         let unused = (without.urgency == Urgency::Unmet).then(|| "no route sends calls to it".to_owned());
         let wait = waited_for(trunk, way).filter(|_| without.harm == Harm::Detour);
         let waits = wait.map(|wait| format!("each call waits {} s for it before its next target", wait.as_secs_f64()));
@@ -54,11 +57,14 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
             false => fix_of_down(name, &trunk.peers, &why),
         };
         let fix = wait.map_or(fix.clone(), |_| format!("{fix}; {}", how_not_to_wait(name)));
-        problems.push(down.fixed_by(fix).of(party(), "down"));
+        problems.push(down.fixed_by(fix).latest(trunk.unreached.at).of(party(), "down"));
     } else {
-        problems.extend(not_responding(trunk, way).map(|problem| problem.of(party(), "down")));
+        let silent = not_responding(trunk, way).map(|problem| problem.latest(trunk.unreached.at));
+        problems.extend(silent.map(|problem| problem.of(party(), "down")));
     }
-    problems.extend(rejecting(trunk, way));
+    // One that does not respond rejects no calls: it did so before.
+    let is_gone = !problems.is_empty() && trunk.rejected.as_ref().is_some_and(|one| trunk.unreached.at > one.at);
+    problems.extend(rejecting(trunk, way, is_gone));
     if let Some(registration) = trunk.registration.as_ref().filter(|registration| registration.state == "failed") {
         let why = registration.last_problem.as_deref().unwrap_or("no answer");
         let ended = Problem::new(Harm::Calls, format!("trunk {name} is not registered")).shown_by(why);
@@ -123,7 +129,7 @@ fn not_responding(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
     addresses.peek()?;
     let lost = unreached(&trunk.unreached).filter(|_| addresses.clone().all(|address| address.failures > 0))?;
     let name = &trunk.name;
-    let without = way.without_trunk(name);
+    let without = way.without_down(trunk);
     let why = addresses
         .next()
         .map(|address| format!("{}: {}", address.address, address.last_problem.as_deref().unwrap_or("no answer")))
@@ -166,6 +172,11 @@ fn fix_of_down(name: &str, peers: &[PeerView], why: &str) -> String {
     }
     let has_address = peers.iter().any(|peer| !peer.addresses.is_empty());
     match peers.first().filter(|_| !has_address) {
+        Some(_) if why.contains(UNANSWERED) => {
+            "check the name servers of this machine (/etc/resolv.conf), and whether it may query them: \
+                                                `trunkgate doctor`, line dns, asks them again"
+                .to_owned()
+        }
         Some(peer) => format!(
             "check the host name in `peers` of [trunk.{name}], and the name servers of this machine (/etc/resolv.conf): `trunkgate doctor`, line dns, looks up \
              NAPTR, SRV, A and AAAA of {}",
@@ -177,6 +188,10 @@ fn fix_of_down(name: &str, peers: &[PeerView], why: &str) -> String {
     }
 }
 
+fn is_unanswered(uri: &str, unanswered: &[String]) -> bool {
+    unanswered.iter().any(|host| host.eq_ignore_ascii_case(host_of(uri)))
+}
+
 /// Returns the host of `sip:user@host:port;parameters`.
 fn host_of(uri: &str) -> &str {
     let place = uri.split_once(':').map_or(uri, |(_, place)| place).split([';', '?']).next().unwrap_or_default();
@@ -185,13 +200,16 @@ fn host_of(uri: &str) -> &str {
 }
 
 /// Returns why none of a trunk's addresses is up: what each said last. A refusal of a request of the trunk itself is no reason.
-fn why_down(peers: &[PeerView]) -> String {
+fn why_down(peers: &[PeerView], unanswered: &[String]) -> String {
     let addresses = peers.iter().flat_map(|peer| &peer.addresses).filter(|address| address.state == "down");
     let mut why: Vec<String> = addresses
         .map(|down| format!("{}: {}", down.address, down.last_problem.as_deref().unwrap_or("no answer")))
         .collect();
     let lost = peers.iter().filter(|peer| peer.state == "down" && peer.addresses.is_empty());
-    why.extend(lost.map(|peer| format!("{}: {NOT_FOUND}", peer.uri)));
+    why.extend(lost.map(|peer| match is_unanswered(&peer.uri, unanswered) {
+        true => format!("{}: {UNANSWERED} {} (name_not_found)", peer.uri, host_of(&peer.uri)),
+        false => format!("{}: {NOT_FOUND}", peer.uri),
+    }));
     let more = why.len().saturating_sub(DOWN_TOLD);
     why.truncate(DOWN_TOLD);
     match (why.is_empty(), more) {
@@ -273,10 +291,10 @@ pub(super) fn lately(harm: Harm, good_since: u64, how: &str, what: String) -> Pr
 }
 
 /// A trunk that rejects most calls, and has not answered enough of them since.
-fn rejecting(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
+fn rejecting(trunk: &TrunkView, way: &Way<'_>, is_gone: bool) -> Option<Problem> {
     let rejected = trunk.rejected.as_ref().filter(|rejected| rejects_many(rejected))?;
     let RejectedView { calls, of, recent, in_row, lost, good_since, fix, last_sid, .. } = rejected;
-    let row = if is_large_share(rejected) || in_row == of {
+    let row = if is_large_share(rejected) || in_row == of || *in_row == 0 {
         String::new()
     } else {
         format!(", {in_row} of them since it last answered")
@@ -288,7 +306,11 @@ fn rejecting(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
         Some(why) => format!("{why}. {fix}"),
         None => fix.clone(),
     };
-    let problem = lately(harm, *good_since, "answered", what).about(format!("trunk {} rejects", trunk.name));
+    let problem = match is_gone {
+        true => Problem::new(Harm::Past, format!("{what}; since then it does not respond")),
+        false => lately(harm, *good_since, "answered", what).latest(rejected.at),
+    };
+    let problem = problem.about(format!("trunk {} rejects", trunk.name));
     let problem = problem.shown_by(rejections(trunk, rejected)).fixed_by(fix).traced_in(last_sid);
     let [recent, of_hour] = rejected.present;
     Some(problem.harming(recent, of_hour).of(Party::Trunk(trunk.name.clone()), "rejects"))
@@ -320,7 +342,8 @@ fn rejections(trunk: &TrunkView, rejected: &RejectedView) -> String {
     let mut shown = listed(told, present.len());
     if !mended.is_empty() {
         let told = mended.iter().take(limits::REJECTIONS_TOLD).map(|one| said(one, None)).collect();
-        shown.push_str(&format!("; before that, and mended: {}", listed(told, mended.len())));
+        let before = if rejected.is_mended { "before that, and mended" } else { "before the reload" };
+        shown.push_str(&format!("; {before}: {}", listed(told, mended.len())));
     }
     let addresses = trunk.peers.iter().flat_map(|peer| &peer.addresses);
     if let Some(seconds) = addresses.filter_map(|address| address.rests_seconds).max() {
@@ -361,7 +384,7 @@ fn fault(trunk: &str, what: &str, found: &FaultView, way: &Way<'_>) -> Option<Pr
         };
         let what = format!("{what} in {calls} of {of} calls of the last hour{more} with {trunk}{instead}");
         let problem = lately(harm, *good_since, "good", what).about(name).shown_by(cause);
-        problem.fixed_by(fix).traced_in(last_sid).harming(recent.calls, *calls)
+        problem.fixed_by(fix).traced_in(last_sid).harming(recent.calls, *calls).latest(found.at)
     })
 }
 
@@ -441,12 +464,16 @@ mod tests {
         let peer = |addresses| PeerView { uri: "sip:pbx.example".to_owned(), state: "down", addresses };
         let down = |n| address(n, "down", Some("503 to OPTIONS"));
         let one = [peer(vec![address(1, "unknown", Some("no listener can reach it")), down(2)])];
-        assert_eq!(why_down(&one), "192.0.2.2:5060: 503 to OPTIONS");
-        assert_eq!(why_down(&[peer(vec![address(1, "down", None)])]), "192.0.2.1:5060: no answer");
+        assert_eq!(why_down(&one, &[]), "192.0.2.2:5060: 503 to OPTIONS");
+        assert_eq!(why_down(&[peer(vec![address(1, "down", None)])], &[]), "192.0.2.1:5060: no answer");
         let many = [peer((1..=4).map(down).collect()), peer(vec![down(5)])];
-        assert!(why_down(&many).ends_with("192.0.2.3:5060: 503 to OPTIONS; and 2 more"), "{}", why_down(&many));
-        assert_eq!(why_down(&[]), "no answer");
-        assert_eq!(why_down(&[peer(vec![])]), "sip:pbx.example: name not found in DNS (name_not_found)");
+        assert!(why_down(&many, &[]).ends_with("192.0.2.3:5060: 503 to OPTIONS; and 2 more"), "{many:?}");
+        assert_eq!(why_down(&[], &[]), "no answer");
+        assert_eq!(why_down(&[peer(vec![])], &[]), "sip:pbx.example: name not found in DNS (name_not_found)");
+        let why = why_down(&[peer(vec![])], &["pbx.example".to_owned()]);
+        assert_eq!(why, "sip:pbx.example: no DNS server answers for pbx.example (name_not_found)");
+        let fix = fix_of_down("pbx", &[peer(vec![])], &why);
+        assert!(fix.starts_with("check the name servers of this machine"), "{fix}");
         assert_eq!(
             ["sip:a@pbx.example:5070;transport=tcp", "sip:[::1]", "pbx"].map(host_of),
             ["pbx.example", "[::1]", "pbx"]

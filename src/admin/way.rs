@@ -13,6 +13,8 @@ pub(super) struct Way<'a> {
     pub(super) trunks: &'a [TrunkView],
     pub(super) agents: &'a [AgentReport],
     pub(super) apps: &'a [AppView],
+    /// Hosts of peers for which no DNS server answers.
+    pub(super) unanswered: &'a [String],
 }
 
 /// How much harm a missing target does.
@@ -40,6 +42,18 @@ impl Without {
 impl Way<'_> {
     pub(super) fn without_trunk(&self, trunk: &str) -> Without {
         self.without(|target| matches!(target, TargetSpec::Trunk { name, .. } if name == trunk))
+    }
+
+    /// The same of one that does not respond: where it is the last target, calls that the ones before it do not take are lost.
+    pub(super) fn without_down(&self, trunk: &TrunkView) -> Without {
+        let without = self.without_trunk(&trunk.name);
+        match self.table.behind(&trunk.name) {
+            None if without.harm == Harm::Detour && trunk.unreached.recent_lost > 0 => {
+                Without { harm: Harm::Calls, instead: "", ..without }
+            }
+            None if without.harm == Harm::Detour => Without { instead: ", the last target of its routes", ..without },
+            _ => without,
+        }
     }
 
     /// The harm of a trunk's rejections, and what becomes of the calls.
@@ -130,13 +144,16 @@ impl Way<'_> {
 
 /// Whether so many rejections are a problem now: of a trunk that went well for most of the hour the latest calls tell.
 pub(super) fn rejects_many(rejected: &RejectedView) -> bool {
-    rejects_most(rejected) || rejected.still && is_large_share(rejected)
+    let [calls, of] = rejected.lately;
+    rejects_most(rejected) || rejected.still && (is_large_share(rejected) || is_often((calls, of)))
 }
 
 /// Whether a call to the trunk is likelier to be rejected than not.
 fn rejects_most(rejected: &RejectedView) -> bool {
-    let is_most =
-        is_share((rejected.calls, rejected.of), limits::REJECTED_LEAST, 2) || rejected.in_row >= limits::REJECTED_LEAST;
+    let share = (rejected.calls, rejected.of);
+    let is_most = is_share(share, limits::REJECTED_LEAST, 2)
+        || is_share(share, limits::REJECTED_ALL, 1)
+        || rejected.in_row >= limits::REJECTED_LEAST;
     rejected.still && (is_most || refuses_credentials(rejected))
 }
 
@@ -146,8 +163,13 @@ fn refuses_credentials(rejected: &RejectedView) -> bool {
 }
 
 pub(super) fn is_large_share(rejected: &RejectedView) -> bool {
-    let calls = (rejected.calls, rejected.of);
-    is_share(calls, limits::REJECTED_LEAST, 2) || is_share(calls, limits::REJECTED_OFTEN, limits::REJECTED_ONE_IN)
+    is_often((rejected.calls, rejected.of))
+}
+
+/// Whether so many of some calls were rejected that it is no chance: three and one in three, or five and one in five.
+fn is_often(calls: (u64, u64)) -> bool {
+    is_share(calls, limits::REJECTED_LEAST, limits::REJECTED_FEW_ONE_IN)
+        || is_share(calls, limits::REJECTED_OFTEN, limits::REJECTED_ONE_IN)
 }
 
 /// Whether at least so many calls failed, and one in so many.

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use trunkgate_media::agent::Loss;
 use trunkgate_route::Agent;
+use trunkgate_story::agent_fix;
 
-use crate::runtime::worker::NO_UPGRADE;
 use crate::system::tls_words::{NOT_TLS, UNKNOWN_ISSUER};
 
 /// Fix for a bot of this machine that is not reached.
@@ -40,6 +40,9 @@ fn is_of_this_machine(url: &str) -> bool {
 /// Returns the fix for a loss, as in the table "When it does not work" of docs/agents.md. `words` is the message of the loss,
 /// `signed` whether the handshake was signed (`auth_token`).
 pub(crate) fn remedy(loss: Loss, words: &str, signed: bool) -> &'static str {
+    if let Some(fix) = agent_fix::of(loss, words, signed) {
+        return fix;
+    }
     match loss {
         Loss::Unreachable if words.contains("local_networks") => {
             "use `wss://`, or add the network to `[edge] local_networks`: `ws://` to other networks is refused"
@@ -62,31 +65,11 @@ pub(crate) fn remedy(loss: Loss, words: &str, signed: bool) -> &'static str {
             "for a private or self-signed certificate, set `ca` to the issuer's certificate or to the certificate itself"
         }
         Loss::Status(404) => "correct the path in `url`",
-        Loss::Status(401) if signed => {
-            "the bot rejects the signature: set `auth_token` to the token that the bot verifies with, and have the bot verify the \
-             signature of exactly `url`"
-        }
-        Loss::Status(401) => {
-            "credentials are missing: set `auth_token` to the token that the bot verifies signatures (X-Twilio-Signature) with; the edge \
-             sends no user, password or other header"
-        }
-        Loss::Status(403) if signed => {
-            "set `auth_token` to the token that the bot verifies with, and have the bot verify the signature of exactly \
-             `url`; then check the path in `url`"
-        }
-        Loss::Status(403) => {
-            "check the path in `url` (FastAPI and Starlette answer an unknown path with 403); then set `auth_token` if the \
-             bot verifies signatures"
-        }
         Loss::Status(300..=399) => "set `url` to the location of the redirect, which the message shows",
         Loss::Status(_) => {
             "set `url` to the WebSocket, not to the webhook, and have each proxy in between forward the `Upgrade` header"
         }
         Loss::NotWebSocket => "check that the port is the bot's, and use `wss://` if it expects TLS",
-        Loss::ConnectTimeout if words.contains(NO_UPGRADE) => {
-            "look for what blocks the bot (its event loop, a stopped process), and check that the port is the bot's: something accepts \
-             the connection and says nothing"
-        }
         Loss::ConnectTimeout => {
             "open the firewall between edge and bot, or keep the bot running if it starts on demand"
         }
@@ -99,19 +82,6 @@ pub(crate) fn remedy(loss: Loss, words: &str, signed: bool) -> &'static str {
             "look for an exception in the bot's log; with FastAPI on uvicorn, call `await websocket.close()` at the end of \
              the handler"
         }
-        Loss::Closed(Some(1001 | 1012)) => {
-            "keep the bot running during calls: it was stopped or restarted; let a deployment wait until its calls have ended"
-        }
-        Loss::Closed(Some(1008)) => {
-            "the bot refused this stream by a rule of its own: see its reason and its log, then `parameters` and `auth_token`"
-        }
-        Loss::Closed(Some(1011)) => {
-            "look for an exception in the bot's log: its handler failed; close with code 1000 to end the call"
-        }
-        Loss::Closed(Some(1013)) => "let the bot accept more calls, or set `max_sessions` to what it can serve",
-        Loss::Closed(Some(4000..=4999)) => {
-            "look up the code in the bot's documentation: it is the bot's own; close with code 1000 to end the call"
-        }
         Loss::ProtocolError | Loss::Closed(_) => {
             "close with code 1000 to end the call; any other end counts as a lost agent, and the call fails over to the \
              next target"
@@ -121,6 +91,8 @@ pub(crate) fn remedy(loss: Loss, words: &str, signed: bool) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use trunkgate_story::agent_fix::NO_UPGRADE;
+
     use super::*;
 
     #[test]

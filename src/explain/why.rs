@@ -114,6 +114,8 @@ pub(crate) fn explain(
     attempts.iter_mut().for_each(|attempt| present::add(attempt, status));
     present::add_waits(&mut attempts, table, status);
     let code = if plan.is_some() { answer::of(&attempts) } else { Some(if refused { 403 } else { 404 }) };
+    let is_recorded = plan.as_ref().is_some_and(|plan| plan.route.record) && !table.numbers().is_emergency(&called);
+    let unrecorded = status.map(|status| &status["unrecorded"]).and_then(Value::as_str).filter(|_| is_recorded);
     let timeout = plan.as_ref().and_then(|plan| plan.search_timeout()).filter(|_| answer::has_search(&attempts));
     Ok(json!({
         "from": from,
@@ -129,7 +131,8 @@ pub(crate) fn explain(
         "headers": headers.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>(),
         "override": overridden(status, &called.text),
         "route": plan.as_ref().map(|plan| plan.route.name.to_string()),
-        "answer": code,
+        "answer": if unrecorded.is_some() { Some(503) } else { code },
+        "unrecorded": unrecorded,
         "search_timeout": timeout.map(|timeout| timeout.as_secs_f64()),
         "order": order,
         "edge": status.map(|status| &status["edge"]),
@@ -390,7 +393,11 @@ fn result(answer: &Value) -> String {
     out.push_str(present::note(answer));
     // What rejects has said so itself.
     let own = |code: &u64| !attempts.is_empty() && attempts.iter().all(|attempt| attempt["code"] != *code);
-    if let Some(code) = answer["answer"].as_u64().filter(own) {
+    if let Some(why) = answer["unrecorded"].as_str() {
+        out.push_str(&format!(
+            "→ 503 now: the call cannot be recorded ({why}), and `on_full = \"refuse_calls\"` of [recording] refuses it: no target is called\n"
+        ));
+    } else if let Some(code) = answer["answer"].as_u64().filter(own) {
         out.push_str(&format!("→ {code}: no target is called\n"));
     }
     out.push_str(&order::text(&answer["order"]));

@@ -184,7 +184,10 @@ impl Names {
             if entry.is_peer {
                 self.changed.get_or_insert(now);
             }
-            tracing::warn!("`{host}` is not found in DNS");
+            match located.is_complete {
+                true => tracing::warn!("`{host}` is not found in DNS"),
+                false => tracing::warn!("no DNS server answers for `{host}`"),
+            }
         } else if entry.failures == 1 {
             tracing::warn!("`{host}`: DNS lookup failed; the previous result is still used");
         }
@@ -233,7 +236,10 @@ impl Names {
         let mut stale: Vec<StaleName> =
             peers.filter_map(|(name, entry)| entry.missed.stale(name, &entry.servers)).collect();
         stale.sort_by(|one, other| one.destination.host.cmp(&other.destination.host));
-        self.handle.shared.stale_names.set(stale);
+        let is_unanswered = |entry: &Entry| entry.is_peer && entry.servers.is_empty() && entry.missed.is_unanswered();
+        let unanswered = self.entries.iter().filter(|(_, entry)| is_unanswered(entry));
+        let unanswered = unanswered.map(|(name, _)| name.host.to_string()).collect();
+        self.handle.shared.stale_names.set(stale, unanswered);
     }
 
     /// Lets go of names of calls that are past their time.

@@ -18,19 +18,24 @@ pub(crate) struct StaleName {
     pub(crate) is_gone: bool,
 }
 
-/// All of them.
+/// All of them, and those that were never found as no DNS server answers.
 #[derive(Debug, Default)]
-pub(crate) struct StaleNames(Mutex<Vec<StaleName>>);
+pub(crate) struct StaleNames(Mutex<(Vec<StaleName>, Vec<String>)>);
 
 impl StaleNames {
-    /// Replaces them.
-    pub(crate) fn set(&self, names: Vec<StaleName>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = names;
+    /// Replaces them; `unanswered`: hosts without an address for which no DNS server answers.
+    pub(crate) fn set(&self, names: Vec<StaleName>, unanswered: Vec<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (names, unanswered);
     }
 
     /// Returns them, sorted by host.
     pub(crate) fn all(&self) -> Vec<StaleName> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// Returns hosts without an address for which no DNS server answers.
+    pub(crate) fn unanswered(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 }
 
@@ -47,6 +52,11 @@ impl Missed {
     pub(crate) fn note(&mut self, is_answered: bool) {
         self.unanswered = if is_answered { 0 } else { self.unanswered.saturating_add(1) };
         self.is_gone = is_answered || (self.is_gone && self.unanswered < UNANSWERED);
+    }
+
+    /// Returns whether no DNS server answered the last look-up.
+    pub(crate) const fn is_unanswered(self) -> bool {
+        self.unanswered > 0 && !self.is_gone
     }
 
     /// Returns the name where it is stale; one answer is enough, silence is not.
@@ -76,6 +86,7 @@ mod tests {
         assert_eq!(missed.stale(&destination, &servers), None);
         missed.note(false);
         assert_eq!(missed.stale(&destination, &servers), None);
+        assert!(missed.is_unanswered());
         missed.note(false);
         assert_eq!(missed.stale(&destination, &servers).map(|name| name.is_gone), Some(false));
         missed.note(true);

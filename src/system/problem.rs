@@ -1,7 +1,8 @@
 //! A problem that exists now: what harms calls, by which evidence, and what to do.
 
 use std::cmp::Reverse;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 use std::{fmt, io};
 
 use nix::sys::statvfs::statvfs;
@@ -136,6 +137,12 @@ pub struct Problem {
     /// Calls that it harmed in the last five minutes, and in the last hour.
     #[serde(skip)]
     calls: (u64, u64),
+    /// Time of the last call that it harmed, where that is known.
+    #[serde(skip)]
+    at: Option<Instant>,
+    /// Whether another problem of the same party has harmed calls since.
+    #[serde(skip)]
+    is_older: bool,
     /// What it is about, whatever its figures are.
     #[serde(skip)]
     pub(crate) name: String,
@@ -156,6 +163,8 @@ impl Problem {
             kind: None,
             urgency: Urgency::default(),
             calls: (0, 0),
+            at: None,
+            is_older: false,
             name,
         }
     }
@@ -199,9 +208,26 @@ impl Problem {
 
     /// Returns its place among others, the lowest first: by its harm, then how urgent it is, then how many calls it harms. What no call
     /// has met stands behind calls without audio.
-    pub(crate) fn rank(&self) -> (Harm, Urgency, Reverse<(u64, u64)>) {
+    pub(crate) fn rank(&self) -> (Harm, Urgency, bool, Reverse<(u64, u64)>) {
         let harm = if self.urgency >= Urgency::Unmet { self.harm.max(Harm::Media) } else { self.harm };
-        (harm, self.urgency, Reverse(self.calls))
+        (harm, self.urgency, self.is_older, Reverse(self.calls))
+    }
+
+    /// Says when it harmed a call last.
+    pub(crate) fn latest(self, at: Option<Instant>) -> Problem {
+        Problem { at, ..self }
+    }
+
+    /// Puts those behind others of their party that have harmed calls since: what the newest calls failed for comes first.
+    pub(crate) fn note_older(problems: &mut [Problem]) {
+        let newest = |of: &Problem, others: &[Problem]| {
+            let is_its = |one: &&Problem| one.harm == of.harm && one.party.is_some() && one.party == of.party;
+            others.iter().filter(is_its).filter_map(|one| one.at).max()
+        };
+        let newest: Vec<Option<Instant>> = problems.iter().map(|one| newest(one, problems)).collect();
+        for (problem, newest) in problems.iter_mut().zip(newest) {
+            problem.is_older = problem.at.is_some_and(|at| newest > Some(at));
+        }
     }
 
     /// Gives it a name that stays the same while figures of its headline change.
@@ -345,6 +371,21 @@ mod tests {
             "no route uses it",
         ];
         assert_eq!(order, expected);
+    }
+
+    #[test]
+    fn what_the_newest_calls_of_a_party_failed_for_comes_first() {
+        let now = Instant::now();
+        let of = |headline: &str, calls: u64, at: Option<Instant>| {
+            let problem = Problem::new(Harm::Calls, headline).harming(calls, calls).latest(at);
+            problem.of(Party::Trunk("carrier".to_owned()), "rejects")
+        };
+        let before = now.checked_sub(std::time::Duration::from_secs(5));
+        let mut all = [of("403", 6, before), of("488", 3, Some(now)), of("unknown", 4, None)];
+        Problem::note_older(&mut all);
+        all.sort_by_key(Problem::rank);
+        let order: Vec<&str> = all.iter().map(|one| one.headline.as_str()).collect();
+        assert_eq!(order, ["unknown", "488", "403"]);
     }
 
     #[test]

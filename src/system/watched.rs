@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use super::problem::{Harm, Problem};
 use super::text::span;
 
-/// One that has not been found for so long is over; at once where the calls before had gone well again.
-const OVER_AFTER: Duration = Duration::from_secs(10);
+/// One that has not been found for so long, in two looks, is over; at once where the calls before had gone well again.
+const OVER_AFTER: Duration = Duration::from_secs(4);
 /// The same of one that is past, and listed still.
 const PAST_AFTER: Duration = Duration::from_secs(60);
 /// Time between two log lines of one that lasts.
@@ -183,8 +183,11 @@ mod tests {
             "another one"
         );
         assert_eq!(at(650, &[]).0, "");
-        assert_eq!(at(655, &[]).0, "");
-        assert_eq!(at(660, &[]).0, "problem over after 9 s: trunk a rejected 1 calls");
+        assert_eq!(
+            at(655, &[]).0,
+            "problem over after 9 s: trunk a rejected 1 calls",
+            "within 10 s: looks are 5 s apart"
+        );
         assert_eq!(at(661, &[(Harm::Calls, "2")]).0, "problem: trunk a rejected 2 calls");
         assert_eq!(at(664, &[(Harm::Past, "2")]).0, "");
         assert_eq!(

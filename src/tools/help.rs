@@ -10,6 +10,7 @@ use crate::tools::client;
 
 mod drops;
 mod pages;
+mod q850;
 mod reasons;
 mod sip;
 mod twilio;
@@ -37,7 +38,7 @@ pub fn explain(topic: &str) -> Option<String> {
     let found = sip::explain(topic).or_else(|| reasons::explain(topic)).or_else(|| words::explain(topic));
     let found = found.or_else(|| pages::explain(topic)).or_else(|| twilio::explain(topic));
     let found = found.or_else(|| pages::api_code(topic));
-    let found = found.or_else(|| pages::alert(topic));
+    let found = found.or_else(|| pages::alert(topic)).or_else(|| q850::explain(topic));
     // A mark, or a column, may be called as a key is.
     let all: Vec<String> = found.into_iter().chain(pages::key(topic)).collect();
     (!all.is_empty()).then(|| wrapped(&all.join("\n")))

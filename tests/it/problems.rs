@@ -406,3 +406,176 @@ fn audio_that_stops_in_several_calls_is_named_until_good_calls_came_after_them()
     assert_eq!(problems(&edge), json!([]), "three good calls came after them");
     until("the log says that it is over", || edge.log().contains("problem over after ").then_some(()));
 }
+
+#[test]
+fn calls_refused_for_a_disk_that_takes_no_recordings_are_the_first_problem() {
+    let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("recordings");
+    let trunks = caller.trunk("pbx") + &callee.trunk("carrier");
+    let route = "[[route]]\nfrom = [\"pbx\"]\nconnect = [\"trunk:carrier\"]\nrecord = true\n";
+    let recording = format!("[recording]\ndirectory = '{}'\non_full = \"refuse_calls\"\n", directory.display());
+    let edge = Process::start(&config(&(trunks + route + &recording)));
+    until("the edge has tried the directory", || directory.is_dir().then_some(()));
+    // The file by which the edge tries it may be there.
+    until("the directory is empty", || std::fs::remove_dir(&directory).ok());
+    std::fs::write(&directory, "in its place").unwrap();
+    let headline = "calls are refused: the disk takes no recordings (on_full = \"refuse_calls\")";
+    until("status says so", || (problems(&edge)[0]["headline"] == headline).then_some(()));
+    for id in ["lost-1", "lost-2", "lost-3"] {
+        assert!(lost(&edge, &caller, id).starts_with("SIP/2.0 503"), "{id}");
+    }
+    let problem = problems(&edge)[0].clone();
+    let headline = format!("{headline}: 3 callers lost");
+    assert_eq!((&problem["headline"], &problem["harm"]), (&json!(headline), &json!("calls")), "{problem}");
+    assert!(problem["fix"].as_str().unwrap().contains("`on_full = \"continue\"` of [recording]"), "{problem}");
+    assert!(problem["command"].as_str().unwrap().ends_with(&edge.sid()), "{problem}");
+    assert_eq!(edge.metric("trunkgate_problems{harm=\"calls\"}"), 1.0);
+    let why = finish(&["why", "--url", &edge.url(), "--from", "pbx", "--called", NUMBER]).stdout;
+    let why = String::from_utf8(why).unwrap();
+    assert!(why.contains("→ 503 now: the call cannot be recorded ("), "{why}");
+    std::fs::remove_file(&directory).unwrap();
+    until("the disk takes recordings", || (problems(&edge) == json!([])).then_some(()));
+    Call::set_up(&edge, "good", &caller, &callee).hang_up(2, &caller, &callee);
+}
+
+#[test]
+fn a_trunk_that_rejects_one_call_in_three_is_named_until_enough_good_ones_came_in_a_row() {
+    let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let trunks = caller.trunk("pbx") + &callee.trunk("carrier");
+    let edge = Process::start(&config(&(trunks + "[[route]]\nfrom = [\"pbx\"]\nconnect = [\"trunk:carrier\"]\n")));
+    let both = (&caller, &callee);
+    let good = |id: &str| Call::set_up(&edge, id, &caller, &callee).hang_up(2, &caller, &callee);
+    for n in 0..3 {
+        good(&format!("first-{n}"));
+        good(&format!("second-{n}"));
+        rejected(&edge, both, &format!("forbidden-{n}"), "403 Forbidden");
+    }
+    let problem = problems(&edge)[0].clone();
+    let headline = "trunk carrier rejected 3 of 9 calls in the last hour, and their callers were lost";
+    assert_eq!((&problem["headline"], &problem["harm"]), (&json!(headline), &json!("calls")), "{problem}");
+    // Seven calls since the first rejection, three of them rejected: as many as that share asks for.
+    (0..6).for_each(|n| good(&format!("since-{n}")));
+    assert_ne!(problems(&edge), json!([]), "two in a row are good anyway");
+    good("enough");
+    assert_eq!(problems(&edge), json!([]));
+}
+
+#[test]
+fn the_first_two_calls_of_a_trunk_that_rejects_both_are_a_problem() {
+    let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let trunks = caller.trunk("pbx") + &callee.trunk("carrier");
+    let edge = Process::start(&config(&(trunks + "[[route]]\nfrom = [\"pbx\"]\nconnect = [\"trunk:carrier\"]\n")));
+    rejected(&edge, (&caller, &callee), "one", "503 Service Unavailable");
+    assert_eq!(problems(&edge), json!([]), "one call is chance");
+    rejected(&edge, (&caller, &callee), "two", "503 Service Unavailable");
+    let headline = "trunk carrier rejected 2 of 2 calls in the last hour, and their callers were lost";
+    assert_eq!(problems(&edge)[0]["headline"], headline);
+}
+
+#[test]
+fn rejections_before_an_outage_stand_behind_it_and_their_callers_are_counted_once() {
+    let (caller, first, second) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let route = "[[route]]\nname = \"out\"\nfrom = [\"pbx\"]\nconnect = [\"trunk:first\", \"trunk:second\"]\n";
+    let trunks = caller.trunk("pbx") + &first.trunk("first") + &second.trunk("second");
+    let edge = Process::start(&config(&(trunks + route)));
+    for n in 0..4 {
+        rejected(&edge, (&caller, &first), &format!("forbidden-{n}"), "403 Forbidden");
+    }
+    let headline = "trunk first rejected 4 of 4 calls in the last hour, and their callers got no other target";
+    assert_eq!(problems(&edge)[0]["headline"], headline);
+    // Nothing listens at both any more.
+    drop((first, second));
+    for id in ["lost-1", "lost-2", "lost-3"] {
+        assert!(lost(&edge, &caller, id).starts_with("SIP/2.0 503"), "{id}");
+    }
+    let all = problems(&edge);
+    let outage = "route out has no target left, and 3 callers were lost in the last hour";
+    assert_eq!(all[0]["headline"], outage, "{all}");
+    let past = format!("{headline}; since then it does not respond");
+    assert_eq!((&all[1]["headline"], &all[1]["harm"]), (&json!(past), &json!("past")), "{all}");
+}
+
+#[test]
+fn the_last_target_of_a_route_has_no_next_one() {
+    let (caller, first, second) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let route = "[[route]]\nname = \"out\"\nfrom = [\"pbx\"]\nconnect = [\"trunk:first\", \"trunk:second\"]\n";
+    let trunks = caller.trunk("pbx") + &first.trunk("first") + &second.trunk("second");
+    let trunks = trunks.replace("[trunk.first]\n", "[trunk.first]\nfailover_on = [503]\n");
+    let edge = Process::start(&config(&(trunks + route)));
+    drop(second);
+    rejected(&edge, (&caller, &first), "lost-1", "503 Service Unavailable");
+    rejected(&edge, (&caller, &first), "lost-2", "503 Service Unavailable");
+    let all = problems(&edge);
+    let shown = all.to_string();
+    assert!(!shown.contains("trunk second is down, calls go to their next target"), "{shown}");
+    assert!(all.as_array().unwrap().iter().all(|one| one["harm"] == "calls"), "{shown}");
+}
+
+/// An agent that drops so many connections and answers the others with a status; `None`: it accepts and says nothing.
+fn poor_agent(drops: usize, status: Option<&'static str>) -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for (n, connection) in listener.incoming().enumerate() {
+            let mut connection = connection.unwrap();
+            if n < drops {
+                continue;
+            }
+            match status {
+                Some(status) => {
+                    let mut request = [0; 4096];
+                    let _ = std::io::Read::read(&mut connection, &mut request);
+                    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                    let _ = std::io::Write::write_all(&mut connection, answer.as_bytes());
+                }
+                None => kept.push(connection),
+            }
+        }
+    });
+    address
+}
+
+fn edge_of_agent(caller: &Phone, agent: std::net::SocketAddr, more: &str) -> Process {
+    let agent = format!("[agent.bot]\nurl = \"ws://{agent}/media\"\n{more}");
+    let route = "[[route]]\nfrom = [\"pbx\"]\nconnect = [\"agent:bot\"]\n";
+    Process::start(&config(&(caller.trunk("pbx") + &agent + route)))
+}
+
+#[test]
+fn an_agent_that_fails_for_another_cause_now_is_shown_with_that_and_its_fix() {
+    let caller = Phone::new("127.0.0.1");
+    let edge = edge_of_agent(&caller, poor_agent(2, Some("401 Unauthorized")), "");
+    for id in ["drop-1", "drop-2"] {
+        assert!(lost(&edge, &caller, id).starts_with("SIP/2.0 503"), "{id}");
+    }
+    let evidence = problems(&edge)[0]["evidence"].as_str().unwrap().to_owned();
+    assert!(!evidence.contains("401"), "{evidence}");
+    for id in ["refused-1", "refused-2"] {
+        assert!(lost(&edge, &caller, id).starts_with("SIP/2.0 503"), "{id}");
+    }
+    let problem = problems(&edge)[0].clone();
+    let evidence = problem["evidence"].as_str().unwrap();
+    assert!(evidence.starts_with("answered the handshake with 401; 4 calls did not reach it"), "{problem}");
+    assert!(problem["fix"].as_str().unwrap().contains("`auth_token`"), "{problem}");
+    assert!(problem["command"].as_str().unwrap().ends_with(&edge.sid()), "{problem}");
+    let verdict = edge.json(&format!("/v1/calls/{}/trace", edge.sid()))["verdict"].as_str().unwrap().to_owned();
+    assert!(verdict.contains("set `auth_token` to the token that the bot verifies"), "{verdict}");
+}
+
+#[test]
+fn an_agent_that_accepts_connections_and_answers_no_handshake_is_blocked_and_not_behind_a_firewall() {
+    let caller = Phone::new("127.0.0.1");
+    let edge = edge_of_agent(&caller, poor_agent(0, None), "connect_timeout = \"2s\"\n");
+    for id in ["hangs-1", "hangs-2"] {
+        assert!(lost(&edge, &caller, id).starts_with("SIP/2.0 503"), "{id}");
+    }
+    let problem = problems(&edge)[0].clone();
+    let hangs = "it accepts the connection and does not answer the WebSocket handshake";
+    assert!(problem["evidence"].as_str().unwrap().contains(hangs), "{problem}");
+    let fix = problem["fix"].as_str().unwrap();
+    assert!(fix.contains("look for what blocks the bot") && !fix.contains("firewall"), "{problem}");
+    let verdict = edge.json(&format!("/v1/calls/{}/trace", edge.sid()))["verdict"].as_str().unwrap().to_owned();
+    assert!(verdict.contains(hangs) && verdict.contains("look for what blocks the bot"), "{verdict}");
+}

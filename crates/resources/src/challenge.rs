@@ -13,6 +13,12 @@ pub(crate) fn auth_fix(trunk: &str) -> String {
 
 /// What is wrong with the `auth` of a trunk whose request got this 401 or 407 for good.
 pub fn auth_fault(auth: Option<&Credentials>, refusal: &Message) -> String {
+    let is_challenge = |name: &[u8]| {
+        [&b"WWW-Authenticate"[..], b"Proxy-Authenticate"].iter().any(|known| name.eq_ignore_ascii_case(known))
+    };
+    if !refusal.fields().any(|(name, _)| is_challenge(name)) {
+        return "it came without a challenge (no WWW-Authenticate, no Proxy-Authenticate), so no credentials can be shown".to_owned();
+    }
     let Some(auth) = auth else { return "the trunk has no `auth`".to_owned() };
     let realms = asked_realms(refusal);
     let Some(first) = realms.first() else {
@@ -50,7 +56,7 @@ mod tests {
             (auth(None), &asks, "user or password"),
             (auth(Some("carrier \"x\"")), &asks, "user or password"),
             (auth(Some("other")), &asks, "is \"other\", but the challenge has \"carrier \"x\"\""),
-            (auth(None), &refusal(""), "no digest"),
+            (auth(None), &refusal(""), "without a challenge"),
             (
                 auth(None),
                 &refusal("WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", algorithm=TIGER\r\n"),

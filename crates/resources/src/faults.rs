@@ -117,7 +117,7 @@ impl Faults {
         let of = (answered.0 + refused).max(calls);
         let [recent_calls, recent_refused] = faults.calls.recent(now);
         let recent = Recent { calls: recent_calls, of: (answered.1 + recent_refused).max(recent_calls) };
-        Some(FaultView { recent, ..fault_view((calls, of, last.good), &last.found, &last.sid) })
+        Some(FaultView { recent, at: Some(last.at), ..fault_view((calls, of, last.good), &last.found, &last.sid) })
     }
 }
 
@@ -135,6 +135,7 @@ pub(crate) fn fault_view((calls, of, good_since): (u64, u64, u64), found: &Diagn
         still: good_since < HEARD_AGAIN,
         good_since,
         kinds: Vec::new(),
+        at: None,
     }
 }
 

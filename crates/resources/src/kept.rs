@@ -36,6 +36,7 @@ struct LastFailed {
     cause: String,
     /// Whether it had said something before: that it speaks in a later call is no sign that it will not fail there.
     had_spoken: bool,
+    at: Instant,
 }
 
 /// A stream of an agent that talks, which has failed.
@@ -65,7 +66,7 @@ impl Kept {
         }
         let had_spoken = had_spoken || is_same && self.last_failed.as_ref().is_some_and(|last| last.had_spoken);
         let (sid, cause) = (stream.sid.to_owned(), stream.cause.to_owned());
-        self.last_failed = Some(LastFailed { key: stream.key, sid, cause, had_spoken });
+        self.last_failed = Some(LastFailed { key: stream.key, sid, cause, had_spoken, at: now });
     }
 
     /// Counts the caller of a call in which it failed as hung up on, once a call.
@@ -129,6 +130,7 @@ impl Kept {
             lately: self.recovery.share(),
             cause: last.cause.clone(),
             last_sid: last.sid.clone(),
+            at: Some(last.at),
         })
     }
 

@@ -6,12 +6,14 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use trunkgate_media::agent::TrackSet;
 use trunkgate_media::{Channels, RecordingId};
 use trunkgate_route::{App, Mailbox, WebhookMethod};
+use trunkgate_story::last_hour::LastHour;
+use trunkgate_story::view::UnrecordedView;
 use trunkgate_story::wall::rfc2822;
 
 use crate::app::{AppCallback, AppPlace, DocumentRequest};
@@ -475,6 +477,10 @@ pub struct Recordings {
     announcement: Option<Arc<RecordingAnnouncement>>,
     /// Whether calls that are to be recorded are refused, because the writer cannot write.
     refuses: bool,
+    /// Calls that were refused for that.
+    refused: LastHour<1>,
+    /// The last of them.
+    last_refused: Option<String>,
     /// Whether the writer cannot write.
     fails: bool,
     next: u64,
@@ -525,6 +531,19 @@ impl Recordings {
     /// Returns whether a call that is to be recorded is refused.
     pub fn refuses(&self) -> bool {
         self.is_on() && self.refuses
+    }
+
+    /// Notes a call that is refused because it cannot be recorded.
+    pub fn note_refused(&mut self, now: Instant, sid: &str) {
+        self.refused.count(now, [true]);
+        self.last_refused = Some(sid.to_owned());
+    }
+
+    /// Returns the calls of the last hour that were refused; `None`: none is refused now.
+    pub fn refused(&self, now: Instant) -> Option<UnrecordedView> {
+        let ([calls], [recent]) = (self.refused.sums(now), self.refused.recent(now));
+        let last_sid = self.last_refused.clone().filter(|_| calls > 0);
+        self.refuses().then_some(UnrecordedView { calls, recent, last_sid })
     }
 
     /// Sets whether the writer cannot write.

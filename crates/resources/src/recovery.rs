@@ -35,11 +35,16 @@ impl Recovery {
 
     /// Notes a bad call; whether those before are past.
     pub(crate) fn note_bad(&mut self, now: Instant) -> bool {
+        self.note_bads(now, 1, 0)
+    }
+
+    /// Notes calls that are known to be bad only now, with `good` ones between them; whether those before are past.
+    pub(crate) fn note_bads(&mut self, now: Instant, bad: u64, good: u64) -> bool {
         let is_first = !self.is_still(now);
         if is_first {
-            (self.good, self.bad) = (0, 0);
+            (self.good, self.bad) = (good, 0);
         }
-        self.bad += 1;
+        self.bad += bad;
         self.of = self.good + self.bad;
         self.needed = (GOOD_AGAIN * self.of).div_ceil(self.bad).min(GOOD_AGAIN_MOST);
         (self.left, self.at) = (self.needed, Some(now));

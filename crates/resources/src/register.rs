@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use trunkgate_route::{Credentials, Register as Wanted};
 use trunkgate_sip::{ClientId, Flow, Local, Message, Party, Register, Transport};
-use trunkgate_story::status::{Status, status};
+use trunkgate_story::Said;
 
 use crate::challenge::{auth_fault, auth_fix};
 use crate::io::QueryId;
@@ -66,6 +66,8 @@ pub(crate) struct Registration {
     pub(crate) problem: Option<String>,
     /// The code of the registrar's last response; `None`: no response since it was asked last.
     pub(crate) code: Option<u16>,
+    /// The registrar's own words in it, where they say more than the code does.
+    pub(crate) words: Option<String>,
     /// Whether the registrar has seen `auth`.
     pub(crate) has_shown: bool,
 }
@@ -147,10 +149,16 @@ pub(crate) const NOT_FOUND: &str = "name not found in DNS";
 /// Returns the registrar's own words, those of Reason, Warning and the like among them; a phrase alone says what the code says.
 fn said_of(code: u16, response: &Message) -> String {
     let said = said(code, false, response);
+    let retry_after = said.retry_after.map(|seconds| format!(" (Retry-After {seconds})")).unwrap_or_default();
     match said.words() {
-        Some(words) if !said.texts.is_empty() => format!(": it says {words}"),
-        _ => String::new(),
+        Some(words) if says_more(&said) => format!(": it says {words}{retry_after}"),
+        _ => retry_after,
     }
+}
+
+/// Whether it says more than its code does.
+const fn says_more(said: &Said) -> bool {
+    !said.texts.is_empty() || said.q850.is_some()
 }
 
 impl Registration {
@@ -174,7 +182,22 @@ impl Registration {
         format!("{fix}; the next try is{next} at once after a `trunkgate reload` that changes `auth` or `register`")
     }
 
+    /// Takes the words of the registrar's last response.
+    pub(crate) fn note_words(&mut self, code: u16, response: &Message) {
+        let said = said(code, false, response);
+        self.words = said.words().filter(|_| says_more(&said));
+    }
+
+    /// Returns what would help: of a registrar that says why, first what it says.
     fn remedy(&self, trunk: &str) -> String {
+        let own = self.words.as_ref().filter(|_| !matches!(self.code, None | Some(401 | 407)));
+        match own {
+            Some(words) => format!("ask the carrier about its answer, {words}; else {}", self.remedy_of_code(trunk)),
+            None => self.remedy_of_code(trunk),
+        }
+    }
+
+    fn remedy_of_code(&self, trunk: &str) -> String {
         let has_auth = self.auth.is_some();
         match self.code {
             Some(401 | 407) if has_auth => auth_fix(trunk),
@@ -185,7 +208,13 @@ impl Registration {
             Some(403) => format!(
                 "check `user` of `register` in [trunk.{trunk}], and whether the carrier knows your public address (`trunkgate doctor` shows it)"
             ),
-            Some(code) => status(code).and_then(Status::advice).unwrap_or("ask the carrier for the reason").to_owned(),
+            Some(404 | 410 | 604) => format!(
+                "check `registrar` and `user` of `register` in [trunk.{trunk}]: the registrar does not know that user"
+            ),
+            Some(500..=599) => {
+                "ask the carrier for the state of its registrar: it answers, and takes no registration now".to_owned()
+            }
+            Some(code) => format!("ask the carrier why its registrar answers {code}"),
             None if self.problem.as_deref() == Some(NOT_FOUND) => {
                 format!(
                     "check the host name of `register` in [trunk.{trunk}], and the name servers of this machine (/etc/resolv.conf)"

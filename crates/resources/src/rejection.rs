@@ -28,7 +28,8 @@ pub fn said(code: u16, had_credentials: bool, response: &Message) -> Said {
             texts.push(text);
         }
     }
-    Said { code, phrase, texts, retry_after: retry_after(response), had_credentials }
+    let q850 = response.headers(HeaderName::Reason).find_map(cause_of_reason);
+    Said { code, phrase, texts, retry_after: retry_after(response), had_credentials, q850 }
 }
 
 /// A header of the far end's own that tells why.
@@ -42,6 +43,18 @@ fn text_of_reason(value: &[u8]) -> Option<&[u8]> {
     let at = value.windows(4).position(|word| word.eq_ignore_ascii_case(b"text"))? + 4;
     let rest = value.get(at..)?.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
     quoted(rest).or_else(|| rest.split(|byte| matches!(byte, b';' | b',')).next())
+}
+
+/// Returns the cause of a Reason of Q.850 that has no text.
+fn cause_of_reason(value: &[u8]) -> Option<u8> {
+    let text = std::str::from_utf8(value).ok()?.to_ascii_lowercase();
+    let mut parts = text.split(';').map(str::trim);
+    let is_q850 = parts.next().is_some_and(|protocol| protocol == "q.850");
+    let cause = parts.find_map(|part| {
+        let (key, cause) = part.split_once('=')?;
+        if key.trim() == "cause" { cause.trim().parse().ok() } else { None }
+    });
+    cause.filter(|_| is_q850 && text_of_reason(value).is_none())
 }
 
 /// What stands between the first two quotation marks.
@@ -81,7 +94,10 @@ mod tests {
             ("403 ", "", "403"),
             ("403 Forbidden", "Reason: Q.850;cause=21;text=\"Call Rejected\"\r\n", "403 Forbidden \"Call Rejected\""),
             ("403 No", "Reason: SIP ;cause=403 ;TEXT = plain;x=1\r\n", "403 No \"plain\""),
-            ("403 No", "Reason: Q.850;cause=21\r\nWarning: 399 h \"no \"\r\n", "403 No"),
+            ("403 No", "Reason: Q.850;cause=21\r\nWarning: 399 h \"no \"\r\n", "403 No (Q.850 21, call rejected)"),
+            ("503 X", "Reason: q.850 ; cause = 34\r\n", "403 X (Q.850 34, no circuit available)"),
+            ("503 X", "Reason: SIP;cause=503\r\n", "403 X"),
+            ("503 X", "Reason: Q.850;cause=999\r\n", "403 X"),
             ("403 No", "Warning: 399 h \"CLI +14155550100 is unknown\"\r\n", "403 No \"CLI +1415****100 is unknown\""),
             ("403 No", "Warning: 399 h \"1 415 555 0100, (415) 555-0100\"\r\n", "403 No \"14155****100, ****\""),
             ("403 No +1 415 555 0100", "", "403 No +1415****100"),

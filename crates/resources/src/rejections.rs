@@ -1,6 +1,6 @@
 //! Calls that a trunk answers or rejects: how many, with what words, and whether it rejects calls still.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use trunkgate_route::Trunk;
@@ -16,8 +16,14 @@ use crate::recovery::Recovery;
 const UNANSWERED_OF_TRUNK: u64 = 10;
 /// … where they are more than a busy line of fewer numbers than these.
 const NUMBERS_OF_TRUNK: usize = 3;
-/// Numbers in a row that are not taken, with no call answered between, from which on that is the trunk's fault.
-const REFUSED_NUMBERS_OF_TRUNK: usize = 3;
+/// Numbers in a row that are not taken, with no call answered between, from which on that is the trunk's fault …
+const REFUSED_IN_ROW: usize = 3;
+/// … and so many of its latest calls, of which others may have been answered …
+const REFUSED_OF_LATEST: usize = 5;
+/// … which are these: one in three.
+const LATEST: usize = 15;
+/// Calls that it rejects and another target takes since the last one that was lost, from which on callers are not being lost.
+const KEPT_SINCE_LOST: u64 = 3;
 
 /// What a rejection says of the trunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +34,8 @@ pub enum Rejected {
     OfNumber,
     /// Nothing of a single call: the called party is busy or absent, or it is what the caller has sent.
     OfParty,
+    /// Nothing: the codecs do not match, which is counted as a fault of its own.
+    OfMedia,
 }
 
 /// A final response of a trunk to a call, other than 2xx.
@@ -58,10 +66,18 @@ pub(crate) struct Rejections {
     recovery: Recovery,
     /// Since it last answered one.
     unanswered: Unanswered,
+    /// Its latest calls, the newest last.
+    latest: VecDeque<Latest>,
     /// Calls that it rejected since those before were mended.
     present: LastHour<1>,
     /// Calls decided and rejected since the start.
     decisions: [u64; 2],
+    /// Time of the last rejection.
+    at: Option<Instant>,
+    /// Whether other keys of the trunk alone had the rejections before count as past.
+    is_withdrawn: bool,
+    /// The same of those before the ones of now.
+    is_unproven: bool,
 }
 
 /// Final responses of a trunk other than 2xx since it last answered a call.
@@ -71,40 +87,48 @@ struct Unanswered {
     rejected: u64,
     /// Those of them that were lost.
     lost: u64,
+    /// Rejected calls since the last lost one that another target took.
+    kept: u64,
     /// Calls whose called party was busy or absent, by what the trunk said.
     of_party: u64,
     /// Some of the numbers of these, each once.
     called: Vec<Box<str>>,
     /// One of these parties was not just busy.
     is_more_than_busy: bool,
-    /// Numbers that it did not take, each once, and the calls of the first ones that were lost.
-    refused: Vec<Box<str>>,
-    refused_lost: u64,
 }
 
-/// Calls to be counted as rejections, and those of them that were lost.
-#[derive(Debug, Clone, Copy)]
-struct Counted {
-    calls: u64,
-    lost: u64,
+/// One of the latest calls of a trunk.
+#[derive(Debug)]
+enum Latest {
+    /// It was answered.
+    Answered,
+    /// It was rejected, and counts or says nothing of the trunk.
+    Other,
+    /// It was rejected in a way that says something of the trunk only with others like it.
+    Held(Box<Held>),
+}
+
+/// A rejection that counts with others like it.
+#[derive(Debug)]
+struct Held {
+    is_of_number: bool,
+    is_counted: bool,
+    one: Single,
+    called: Box<str>,
+}
+
+/// A rejection as it is counted.
+#[derive(Debug, Clone)]
+struct Single {
+    said: Said,
+    fault: Option<Box<str>>,
+    sid: String,
+    is_lost: bool,
+    /// Whether the trunk has answered no call since.
+    is_in_row: bool,
 }
 
 impl Unanswered {
-    /// Notes a number that is not taken; returns the calls that count now: one wrong number is no fault of the trunk.
-    fn note_number(&mut self, called: &str, is_lost: bool) -> Option<Counted> {
-        let lost = u64::from(is_lost);
-        let is_known = self.refused.iter().any(|one| **one == *called);
-        if self.refused.len() >= REFUSED_NUMBERS_OF_TRUNK {
-            return (!is_known).then_some(Counted { calls: 1, lost });
-        }
-        if !is_known {
-            self.refused.push(called.into());
-            self.refused_lost += lost;
-        }
-        let (calls, lost) = (self.refused.len() as u64, self.refused_lost);
-        (!is_known && self.refused.len() == REFUSED_NUMBERS_OF_TRUNK).then_some(Counted { calls, lost })
-    }
-
     /// Notes a response that speaks of the called party; whether there are so many that they speak of the trunk.
     fn note_of_party(&mut self, called: &str, code: u16) -> bool {
         self.of_party += 1;
@@ -115,6 +139,31 @@ impl Unanswered {
         let is_of_several = self.called.len() >= NUMBERS_OF_TRUNK || self.is_more_than_busy;
         self.rejected + self.of_party >= UNANSWERED_OF_TRUNK && is_of_several
     }
+
+    /// Counts a rejection.
+    fn note(&mut self, one: &Single) {
+        let is_lost = one.is_in_row && one.is_lost;
+        self.rejected += u64::from(one.is_in_row);
+        self.lost += u64::from(is_lost);
+        self.kept = if is_lost { 0 } else { self.kept + 1 };
+    }
+}
+
+/// Takes those of some rejections of a kind that are not counted yet; of numbers each once.
+fn uncounted<'a>(held: impl Iterator<Item = (bool, &'a mut Held)>) -> Vec<Single> {
+    let mut numbers: Vec<Box<str>> = Vec::new();
+    let mut singles = Vec::new();
+    for (is_in_row, held) in held {
+        let was_counted = std::mem::replace(&mut held.is_counted, true);
+        let is_known = held.is_of_number && numbers.contains(&held.called);
+        if held.is_of_number && !is_known {
+            numbers.push(held.called.clone());
+        }
+        if !was_counted && !is_known {
+            singles.push(Single { is_in_row, ..held.one.clone() });
+        }
+    }
+    singles
 }
 
 /// Calls that were rejected with the same code and phrase.
@@ -136,12 +185,16 @@ impl Rejections {
         self.decisions[0] += 1;
         self.recovery.note_good();
         self.unanswered = Unanswered::default();
+        self.is_withdrawn = false;
+        self.push(Latest::Answered);
     }
 
     /// Takes its rejections as mended, until the next one; counts stay.
     pub(crate) fn withdraw(&mut self) {
+        self.is_withdrawn = self.by_words.iter().any(|one| one.is_present) && self.recovery.good_since() == 0;
         self.recovery.withdraw();
         self.unanswered = Unanswered::default();
+        self.latest.clear();
     }
 
     /// Returns how many calls it has answered or rejected since the start, and how many of these it rejected.
@@ -149,33 +202,103 @@ impl Rejections {
         self.decisions
     }
 
+    fn push(&mut self, one: Latest) {
+        if self.latest.len() >= LATEST {
+            self.latest.pop_front();
+        }
+        self.latest.push_back(one);
+    }
+
     /// Notes its final response to a call.
     pub(crate) fn note(&mut self, now: Instant, response: &FinalResponse<'_>) {
         let FinalResponse { sid, called, how, said, fault, is_lost } = *response;
-        let one = Counted { calls: 1, lost: u64::from(is_lost) };
-        let counted = match how {
-            Rejected::Always => Some(one),
-            Rejected::OfNumber => self.unanswered.note_number(called, is_lost),
-            Rejected::OfParty => self.unanswered.note_of_party(called, said.code).then_some(one),
-        };
-        self.decided.add(now, [1, counted.map_or(0, |counted| counted.calls)]);
+        self.decided.count(now, [true, false]);
         self.decisions[0] += 1;
-        let Some(counted) = counted else { return };
+        let one =
+            Single { said: said.clone(), fault: fault.map(Into::into), sid: sid.to_owned(), is_lost, is_in_row: true };
+        let counted = match how {
+            Rejected::OfMedia => {
+                self.push(Latest::Other);
+                Vec::new()
+            }
+            Rejected::Always => {
+                self.push(Latest::Other);
+                vec![one]
+            }
+            Rejected::OfNumber => {
+                let called = called.into();
+                self.push(Latest::Held(Box::new(Held { is_of_number: true, is_counted: false, one, called })));
+                self.numbers()
+            }
+            Rejected::OfParty => {
+                let is_trunks = self.unanswered.note_of_party(called, said.code);
+                let called = called.into();
+                self.push(Latest::Held(Box::new(Held { is_of_number: false, is_counted: false, one, called })));
+                if is_trunks { self.parties() } else { Vec::new() }
+            }
+        };
+        if counted.is_empty() {
+            return;
+        }
+        self.decided.add(now, [0, counted.len() as u64]);
         // Those before were counted as other calls, and a counter does not go down.
         self.decisions[1] += 1;
-        if self.recovery.note_bad(now) {
+        let answered = self.latest.iter().filter(|one| matches!(one, Latest::Answered)).count();
+        let good = if counted.iter().all(|one| one.is_in_row) { 0 } else { answered };
+        if self.recovery.note_bads(now, counted.len() as u64, good as u64) {
             // Those before are mended: these may have another cause.
             self.by_words.iter_mut().for_each(|one| one.is_present = false);
             self.present = LastHour::default();
+            self.is_unproven = std::mem::take(&mut self.is_withdrawn);
         }
-        self.present.add(now, [counted.calls]);
-        self.unanswered.rejected += counted.calls;
-        self.unanswered.lost += counted.lost;
+        self.at = Some(now);
+        counted.iter().for_each(|one| self.count(now, one));
+    }
+
+    /// Returns the latest rejections that can count with others; `true`: the trunk has answered no call since.
+    fn held(&mut self, is_of_number: bool) -> impl Iterator<Item = (bool, &mut Held)> {
+        let row = self.latest.iter().rposition(|one| matches!(one, Latest::Answered)).map_or(0, |at| at + 1);
+        self.latest.iter_mut().enumerate().filter_map(move |(at, one)| match one {
+            Latest::Held(held) if held.is_of_number == is_of_number => Some((at >= row, &mut **held)),
+            Latest::Held(_) | Latest::Answered | Latest::Other => None,
+        })
+    }
+
+    /// Returns the numbers that are not taken and count now: one wrong number is no fault of the trunk, several in a row or many of the
+    /// latest calls are.
+    fn numbers(&mut self) -> Vec<Single> {
+        let (mut all, mut in_row): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+        for (is_in_row, held) in self.held(true) {
+            let called = &*held.called;
+            if is_in_row && !in_row.contains(&called) {
+                in_row.push(called);
+            }
+            if !all.contains(&called) {
+                all.push(called);
+            }
+        }
+        match (all.len() >= REFUSED_OF_LATEST, in_row.len() >= REFUSED_IN_ROW) {
+            (true, _) => uncounted(self.held(true)),
+            (false, true) => uncounted(self.held(true).filter(|(is_in_row, _)| *is_in_row)),
+            (false, false) => Vec::new(),
+        }
+    }
+
+    /// Returns the called parties that were not reached since it last answered a call.
+    fn parties(&mut self) -> Vec<Single> {
+        uncounted(self.held(false).filter(|(is_in_row, _)| *is_in_row))
+    }
+
+    /// Counts a rejection by its words.
+    fn count(&mut self, now: Instant, one: &Single) {
+        let Single { said, fault, sid, .. } = one;
+        self.present.add(now, [1]);
+        self.unanswered.note(one);
         // Those that were mended, or had another cause, are told apart.
-        let same = |one: &Rejection| {
-            one.is_present
-                && one.fault.as_deref() == fault
-                && (one.said.code, &one.said.phrase) == (said.code, &said.phrase)
+        let same = |known: &Rejection| {
+            known.is_present
+                && known.fault == *fault
+                && (known.said.code, &known.said.phrase) == (said.code, &said.phrase)
         };
         let at = self.by_words.iter().position(same);
         let mut calls = at.map(|at| self.by_words.remove(at).calls).unwrap_or_default();
@@ -183,8 +306,8 @@ impl Rejections {
         if self.by_words.len() >= REJECTIONS_KEPT {
             self.by_words.remove(0);
         }
-        calls.add(now, [counted.calls]);
-        let (said, fault, sid) = (said.clone(), fault.map(Into::into), sid.to_owned());
+        calls.add(now, [1]);
+        let (said, fault, sid) = (said.clone(), fault.clone(), sid.clone());
         self.by_words.push(Rejection { calls, is_present: true, said, fault, sid });
     }
 
@@ -207,12 +330,30 @@ impl Rejections {
         let still = self.recovery.is_still(now);
         let good_since = self.recovery.good_since();
         let in_row = self.unanswered.rejected.min(calls);
-        let lost = self.unanswered.lost.min(in_row);
+        // Another target takes them now.
+        let is_lost = self.unanswered.kept < KEPT_SINCE_LOST;
+        let lost = if is_lost { self.unanswered.lost.min(in_row) } else { 0 };
         let fix = rejection_fix(&answers, in_row > 0 && lost == 0, trunk);
         let [recent_of, recent_calls] = self.decided.recent(now);
         let recent = Recent { calls: recent_calls.min(recent_of), of: recent_of };
         let present = [self.present.recent(now), self.present.sums(now)].map(|[calls]| calls);
-        Some(RejectedView { calls, of, recent, present, in_row, lost, still, good_since, answers, fix, last_sid })
+        let (lately, at) = (self.recovery.share(), self.at);
+        Some(RejectedView {
+            calls,
+            of,
+            recent,
+            present,
+            lately,
+            in_row,
+            lost,
+            still,
+            good_since,
+            answers,
+            fix,
+            last_sid,
+            at,
+            is_mended: !self.is_unproven,
+        })
     }
 }
 
@@ -303,6 +444,11 @@ mod tests {
         assert!(fix.starts_with("500: ") && fix.contains(". 502: ") && !fix.contains("504: "), "{fix}");
         rejections.withdraw();
         assert!(!still(&rejections, 1).unwrap().0);
+        let mut again = Rejections::default();
+        reject(&mut again, start, 403);
+        again.withdraw();
+        reject(&mut again, start, 402);
+        assert!(!again.view(start, &Trunk::named("carrier")).unwrap().is_mended, "other keys have mended nothing");
         assert_eq!(rejections.decisions(), [6, 3]);
     }
 
@@ -398,10 +544,11 @@ mod tests {
             before
         };
         assert_eq!(of(&[(403, 4), (486, 3)], 1), Some((4, 4)), "the trunk has not answered since");
-        assert_eq!(of(&[(403, 4), (603, 8)], 1), Some((7, 7)), "from the tenth call on");
-        assert_eq!(of(&[(603, 12)], 1), Some((3, 3)), "declined by one number");
+        assert_eq!(of(&[(403, 4), (603, 5)], 1), Some((4, 4)), "nine calls are chance");
+        assert_eq!(of(&[(403, 4), (603, 8)], 1), Some((12, 12)), "from the tenth call on, those before too");
+        assert_eq!(of(&[(603, 12)], 1), Some((12, 12)), "declined by one number");
         assert_eq!(of(&[(486, 40)], 2), None, "two lines that are busy");
-        assert_eq!(of(&[(486, 12)], 3), Some((3, 3)), "no line is ever free");
+        assert_eq!(of(&[(486, 12)], 3), Some((12, 12)), "no line is ever free");
         assert_eq!(of(&[(603, 9)], 9), None, "chance");
     }
 
@@ -430,10 +577,61 @@ mod tests {
         // The third number in a row: they are written in a form that the carrier does not take.
         not_found(&mut rejections, "5");
         let again = view(&rejections);
-        assert_eq!((again.calls, again.still, again.in_row, again.lost, again.present), (8, true, 3, 3, [3, 3]));
-        assert_eq!(again.answers.iter().map(|one| (one.code, one.calls)).collect::<Vec<_>>(), [(404, 3), (403, 5)]);
+        assert_eq!((again.calls, again.still, again.in_row, again.lost, again.present), (10, true, 3, 3, [5, 5]));
+        assert_eq!(again.answers.iter().map(|one| (one.code, one.calls)).collect::<Vec<_>>(), [(404, 5), (403, 5)]);
         not_found(&mut rejections, "5");
         not_found(&mut rejections, "6");
-        assert_eq!((view(&rejections).calls, view(&rejections).present), (9, [4, 4]));
+        assert_eq!((view(&rejections).calls, view(&rejections).present), (11, [6, 6]));
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn numbers_that_are_not_taken_count_by_their_share_too() {
+        let now = Instant::now();
+        let run = |calls: &[Option<u32>]| {
+            let mut rejections = Rejections::default();
+            for call in calls {
+                let (called, said) = (call.unwrap_or_default().to_string(), Said { code: 404, ..Said::default() });
+                let (sid, called, how) = ("CA1", called.as_str(), Rejected::OfNumber);
+                match call {
+                    Some(_) => rejections
+                        .note(now, &FinalResponse { sid, called, how, said: &said, fault: None, is_lost: true }),
+                    None => rejections.answered(now),
+                }
+            }
+            rejections
+        };
+        let every = |n: u32, calls: u32| (1..=calls).map(|at| (at % n == 0).then_some(at)).collect::<Vec<_>>();
+        let seen = |rejections: &Rejections| {
+            let view = rejections.view(now, &Trunk::named("carrier"))?;
+            Some((view.calls, view.of, view.still, view.in_row))
+        };
+        assert_eq!(seen(&run(&every(2, 8))), None, "four numbers may be wrong");
+        assert_eq!(seen(&run(&every(2, 12))), Some((6, 12, true, 1)));
+        assert_eq!(seen(&run(&every(4, 60))), None, "one in four is never five of fifteen");
+        assert_eq!(seen(&run(&[Some(7), None].repeat(20))), None, "one number");
+        let mut mended = run(&every(2, 12));
+        (0..5).for_each(|_| mended.answered(now));
+        assert_eq!(seen(&mended).map(|(.., still, _)| still), Some(true), "half of them are answered anyway");
+        mended.answered(now);
+        assert_eq!(seen(&mended).map(|(.., still, _)| still), Some(false));
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn rejections_that_another_target_takes_lose_no_callers_and_codecs_are_counted_elsewhere() {
+        let now = Instant::now();
+        let mut rejections = Rejections::default();
+        let mut note = |code: u16, how: Rejected, is_lost: bool| {
+            let (sid, called, said) = ("CA1", "1", Said { code, ..Said::default() });
+            rejections.note(now, &FinalResponse { sid, called, how, said: &said, fault: None, is_lost });
+            rejections.view(now, &Trunk::named("carrier")).map(|view| (view.calls, view.of, view.lost))
+        };
+        (0..3).for_each(|_| drop(note(403, Rejected::Always, true)));
+        assert_eq!(note(503, Rejected::Always, false), Some((4, 4, 3)));
+        assert_eq!(note(503, Rejected::Always, false), Some((5, 5, 3)));
+        assert_eq!(note(503, Rejected::Always, false), Some((6, 6, 0)), "the callers of now get another target");
+        (0..12).for_each(|_| drop(note(488, Rejected::OfMedia, true)));
+        assert_eq!(note(403, Rejected::Always, true), Some((7, 19, 4)));
     }
 }

@@ -32,6 +32,7 @@ struct Last {
     key: CallKey,
     sid: String,
     is_lost: bool,
+    at: Instant,
 }
 
 impl Unreached {
@@ -41,14 +42,16 @@ impl Unreached {
         let before = self.last.as_ref().filter(|last| last.key == key).map(|last| last.is_lost);
         self.calls.count(now, [before.is_none(), is_lost && before != Some(true)]);
         let is_lost = is_lost || before == Some(true);
-        self.last = Some(Last { key, sid: sid.to_owned(), is_lost });
+        self.last = Some(Last { key, sid: sid.to_owned(), is_lost, at: now });
     }
 
     /// Returns those of the last hour.
     pub(crate) fn view(&self, now: Instant) -> UnreachedView {
         let [calls, lost] = self.calls.sums(now);
         let last_sid = self.last.as_ref().filter(|_| calls > 0).map(|last| last.sid.clone());
-        UnreachedView { calls, lost, last_sid }
+        let [_, recent_lost] = self.calls.recent(now);
+        let at = self.last.as_ref().filter(|_| calls > 0).map(|last| last.at);
+        UnreachedView { calls, lost, last_sid, recent_lost, at }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is shown of calls: reasons, traces and their messages, views, diagnoses, records; secrets and numbers masked. A leaf: it
 //! knows what calls are called, and no call.
 
+pub mod agent_fix;
 pub mod captured;
 pub mod change;
 pub mod diagnosis;
@@ -12,6 +13,7 @@ pub mod masked;
 pub mod messages;
 pub mod numbers;
 pub mod party_view;
+pub mod q850;
 pub mod quality;
 pub mod reason;
 pub mod redact;

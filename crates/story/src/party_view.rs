@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde::Serialize;
 use trunkgate_media::AgentTurns;
@@ -83,6 +84,9 @@ pub struct AgentFailures {
     pub cause: String,
     /// That call.
     pub last_sid: String,
+    /// Time of the last of them.
+    #[serde(skip)]
+    pub at: Option<Instant>,
 }
 
 /// The same of the last five minutes.
@@ -117,6 +121,12 @@ pub struct UnreachedView {
     /// The last of them.
     #[serde(rename = "unreached_sid")]
     pub last_sid: Option<String>,
+    /// Lost callers of the last five minutes.
+    #[serde(skip)]
+    pub recent_lost: u64,
+    /// Time of the last of these calls.
+    #[serde(skip)]
+    pub at: Option<Instant>,
 }
 
 /// How we are registered with a trunk.
@@ -278,6 +288,9 @@ pub struct RejectedView {
     /// How many came in the last five minutes, and in the last hour, since those before were mended.
     #[serde(skip)]
     pub present: [u64; 2],
+    /// How many it rejected since those before were mended, up to the last one, and of how many.
+    #[serde(skip)]
+    pub lately: [u64; 2],
     /// How many of them came since it last answered a call.
     pub in_row: u64,
     /// Of how many of these the caller got no other target: the call was lost.
@@ -293,6 +306,12 @@ pub struct RejectedView {
     pub fix: String,
     /// The last of these calls.
     pub last_sid: String,
+    /// Time of the last one.
+    #[serde(skip)]
+    pub at: Option<Instant>,
+    /// Whether calls were answered between those of now and the ones before.
+    #[serde(skip)]
+    pub is_mended: bool,
 }
 
 /// Calls that were rejected with the same words.
@@ -340,6 +359,9 @@ pub struct FaultView {
     /// Of sides that were not heard: what was wrong with how many of them, the newest last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kinds: Vec<KindView>,
+    /// Time of the last one, where it is kept.
+    #[serde(skip)]
+    pub at: Option<Instant>,
 }
 
 /// One cause for which sides of a trunk were not heard.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::q850;
 use crate::status::{Status, status};
 
 /// What to do about a 403 to a request with credentials.
@@ -24,6 +25,8 @@ pub struct Said {
     pub retry_after: Option<u32>,
     /// Whether the request had credentials, which this response does not challenge.
     pub had_credentials: bool,
+    /// The cause of its Reason of Q.850, where that has no text.
+    pub q850: Option<u8>,
 }
 
 impl Said {
@@ -31,7 +34,8 @@ impl Said {
     pub fn words(&self) -> Option<String> {
         let texts = self.texts.iter().map(|text| format!("\"{text}\""));
         let phrase = Some(self.phrase.clone()).filter(|phrase| !phrase.is_empty());
-        let words: Vec<String> = phrase.into_iter().chain(texts).collect();
+        let cause = self.q850.map(|cause| format!("({})", q850::words(cause)));
+        let words: Vec<String> = phrase.into_iter().chain(texts).chain(cause).collect();
         (!words.is_empty()).then(|| words.join(" "))
     }
 
@@ -78,12 +82,15 @@ mod tests {
             texts: texts.iter().map(ToString::to_string).collect(),
             retry_after: None,
             had_credentials: false,
+            q850: None,
         };
         assert_eq!(
             said("Forbidden", &["Call Rejected", "no such CLI"]).to_string(),
             "403 Forbidden \"Call Rejected\" \"no such CLI\""
         );
         assert_eq!((said("", &[]).to_string(), said("", &[]).words()), ("403".to_owned(), None));
+        let of_cause = Said { q850: Some(34), ..said("Service Unavailable", &[]) };
+        assert_eq!(of_cause.to_string(), "403 Service Unavailable (Q.850 34, no circuit available)");
         let full = Said { retry_after: Some(30), ..said("Busy", &[]) };
         assert_eq!(full.to_string(), "403 Busy (Retry-After 30)");
     }

@@ -81,7 +81,7 @@ const STATUSES: &[Status] = statuses! {
     491: "Two re-INVITEs or UPDATEs crossed.", "Two re-INVITEs or UPDATEs crossed; the edge repeats its request.", "Nothing.";
     493: "", "The body cannot be decrypted.", "Ask the carrier.";
     500: "A target answered 401, 407, 503 or an unusable 3xx as the best answer; or requests out of order.", "An internal error at the carrier; the edge tries the next target.",
-        "`trunkgate trace last` shows the answer of each target; ask the carrier with its Call-ID.";
+        "Ask the carrier what failed, with the Call-ID that the trace shows; a cause of Q.850 in its answer says where.";
     501: "An unknown method.", "The method is not supported.", "Nothing. An OPTIONS answered so still proves that the peer is up.";
     502: "", "The carrier's upstream gave an invalid response; the edge tries the next target.", "Ask the carrier with the Call-ID; add a second carrier to the route.";
     503: "No target could be reached, no agent connected, a limit is reached (limit_calls, limit_rate, limit_day, no_ports), or the edge is draining or overloaded (with Retry-After). The trace shows the reason, `trunkgate status` the limits.",

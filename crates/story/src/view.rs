@@ -411,6 +411,8 @@ pub struct StatusView {
     pub conferences: [usize; 2],
     /// Calls that limits refused in the last hour.
     pub limited: Vec<LimitView>,
+    /// Calls refused because they cannot be recorded, while the edge refuses such calls.
+    pub unrecorded: Option<UnrecordedView>,
     /// Sources whose requests have wrong credentials, the newest first.
     pub logins: Vec<LoginView>,
     /// Whether new calls are refused.
@@ -456,6 +458,17 @@ pub struct LoginView {
     pub in_row: u64,
     /// How long ago the last one came.
     pub seconds_ago: u64,
+}
+
+/// Calls of the last hour that were refused because they could not be recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnrecordedView {
+    /// All of them.
+    pub calls: u64,
+    /// Those of the last five minutes.
+    pub recent: u64,
+    /// The last one; `None`: there was none yet.
+    pub last_sid: Option<String>,
 }
 
 /// Calls of the last hour that one limit refused.

@@ -26,7 +26,15 @@ pub(super) fn add(attempt: &mut Value, status: Option<&Value>) {
         (_, None) => None,
         (Some(name), Some(status)) => find(status, "trunks", name).map(|trunk| {
             let lost = find(status, "lost_names", name).and_then(|lost| lost["text"].as_str());
-            (trunk, of_trunk(trunk).into_iter().chain(lost.map(str::to_owned)).collect())
+            let mut now = of_trunk(trunk);
+            if is_unanswered(trunk, status) {
+                let is_unfound = |phrase: &&mut String| phrase.starts_with("no address: ");
+                let unfound = now.iter_mut().find(is_unfound);
+                unfound
+                    .into_iter()
+                    .for_each(|phrase| "no address: no DNS server answers for its name".clone_into(phrase));
+            }
+            (trunk, now.into_iter().chain(lost.map(str::to_owned)).collect())
         }),
         (None, Some(status)) if is_app(attempt) => {
             attempt["now"] = json!(of_app(attempt, status));
@@ -101,6 +109,14 @@ pub(super) fn note(answer: &Value) -> &'static str {
     let mut targets = answer["attempts"].as_array().into_iter().flatten();
     let is_unknown = answer["edge"].is_null() && targets.any(|one| has_state(one) && !is_refused(one));
     if is_unknown { UNKNOWN } else { "" }
+}
+
+/// Returns whether no DNS server answers for the name of a trunk's peer.
+fn is_unanswered(trunk: &Value, status: &Value) -> bool {
+    let names: Vec<&str> =
+        status["unanswered_names"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let uris = trunk["peers"].as_array().into_iter().flatten().filter_map(|peer| peer["uri"].as_str());
+    uris.into_iter().any(|uri| names.iter().any(|name| uri.to_ascii_lowercase().contains(&name.to_ascii_lowercase())))
 }
 
 fn find<'a>(status: &'a Value, list: &str, name: &str) -> Option<&'a Value> {

@@ -171,6 +171,11 @@ impl Target {
         held: Arc<Counter>,
     ) -> Result<OpenSocket, Fault> {
         let tcp = self.connect(spec, own).await?;
+        self.open(spec, tcp, held).await
+    }
+
+    /// Shakes hands over a connection: TLS where the URL wants it, then the WebSocket.
+    pub(super) async fn open(self, spec: &SocketSpec, tcp: TcpStream, held: Arc<Counter>) -> Result<OpenSocket, Fault> {
         let (tcp, tls) = match self.secure {
             true => self.shake_hands(spec, tcp).await.map(|(tcp, tls)| (tcp, Some(tls)))?,
             false => (tcp, None),

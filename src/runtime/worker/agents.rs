@@ -10,6 +10,7 @@ use trunkgate_media::agent::limits::CLOSE_TIMEOUT;
 use trunkgate_media::agent::{Loss, NORMAL_CLOSE};
 use trunkgate_media::{AgentInput, AgentSpec, Command, EndId, Event, MediaId};
 
+use super::NO_UPGRADE;
 use super::agent_connect::Fault;
 use super::agent_socket::{Heard, Said};
 use super::connector::{Name, News, Reached, UnderWay};
@@ -65,9 +66,15 @@ impl Worker {
         let Some(at) = self.by_id.get(&name.session).copied() else { return };
         let Some(live) = self.sessions.get_mut(at) else { return };
         let Some(door) = live.doors.iter_mut().find(|door| door.name == name) else { return };
+        if matches!(news, Ok(Reached::Unanswered)) {
+            let note = Event::AgentNote { end: name.end, text: NO_UPGRADE.to_owned(), logged: true };
+            let _ = self.events.send((live.id, note));
+            return;
+        }
         self.at_work = Some(at);
         door.way = Way::Done;
         match news {
+            Ok(Reached::Unanswered) => {}
             Ok(Reached::Socket(open)) => match self.sockets.add(&self.ports, (at, name.end), open) {
                 Ok(slot) => {
                     door.way = Way::Open(slot);

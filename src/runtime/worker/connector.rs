@@ -3,7 +3,9 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -30,7 +32,12 @@ pub(super) enum Reached {
     Socket(Box<OpenSocket>),
     /// Nothing to open: the address for copies.
     Copies(SocketAddr),
+    /// A connection whose handshake is not answered yet; more news follow.
+    Unanswered,
 }
+
+/// After so long without an answer to the handshake the call is informed: where it has to go on then, it is known why.
+const UNANSWERED_AFTER: Duration = Duration::from_secs(1);
 
 /// What the way came to.
 pub(super) type News = (Name, Result<Reached, Fault>);
@@ -78,7 +85,11 @@ impl WayIn {
     pub(super) fn begin(&self, name: Name, spec: SocketSpec, held: Arc<Counter>) -> UnderWay {
         let (inbox, bell, own) = (self.inbox.clone(), self.bell.clone(), self.own.clone());
         let task = self.handle.spawn(async move {
-            let reached = reach(&spec, &own, held).await;
+            let unanswered = || {
+                let _ = inbox.send((name, Ok(Reached::Unanswered)));
+                bell.ring();
+            };
+            let reached = reach(&spec, &own, held, unanswered).await;
             // A worker that is gone hears nothing.
             let _ = inbox.send((name, reached));
             bell.ring();
@@ -87,11 +98,25 @@ impl WayIn {
     }
 }
 
-async fn reach(spec: &SocketSpec, own: &watch::Receiver<OwnSockets>, held: Arc<Counter>) -> Result<Reached, Fault> {
+async fn reach(
+    spec: &SocketSpec,
+    own: &watch::Receiver<OwnSockets>,
+    held: Arc<Counter>,
+    unanswered: impl FnOnce(),
+) -> Result<Reached, Fault> {
     if spec.url.starts_with("rtp:") {
         return find(spec, own).await.map(Reached::Copies);
     }
-    let socket = Target::new(spec)?.reach(spec, own, held).await?;
+    let target = Target::new(spec)?;
+    let tcp = target.connect(spec, own).await?;
+    let mut opened = pin!(target.open(spec, tcp, held));
+    let socket = match tokio::time::timeout(UNANSWERED_AFTER, &mut opened).await {
+        Ok(opened) => opened?,
+        Err(_) => {
+            unanswered();
+            opened.await?
+        }
+    };
     Ok(Reached::Socket(Box::new(socket)))
 }
 

@@ -200,8 +200,7 @@ pub(crate) async fn try_agent(agent: &Agent, local_networks: &[IpNet]) -> Result
     }
 }
 
-/// What is said of an agent that accepts connections and does not open the WebSocket.
-pub(crate) const NO_UPGRADE: &str = "it accepts the connection and does not answer the WebSocket handshake";
+pub(crate) use trunkgate_story::agent_fix::NO_UPGRADE;
 
 /// Returns why an agent's socket is not open after this time: nothing accepts the connection, or what does says no more.
 pub(crate) async fn why_late(spec: &SocketSpec, waited: Duration) -> String {

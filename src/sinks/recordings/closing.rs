@@ -1,6 +1,7 @@
 //! The thread that closes: check sums and entries of recordings that have ended, completion of those that a crash has cut, deletion of
 //! those that are over their time.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -66,6 +67,8 @@ pub(super) struct Closer {
     /// Start and SID up to which recordings in progress were looked at; `None`: to their end.
     looking: Option<(i64, String)>,
     unrecovered: u64,
+    /// Recordings of this process that could not be closed.
+    own: BTreeSet<String>,
     /// Entries that the store has refused.
     unindexed: Unindexed,
     /// Whether the index leads to recordings that could not be closed.
@@ -82,7 +85,7 @@ fn beginning() -> (i64, String) {
 impl Closer {
     pub(super) fn new(shared: Arc<Shared>) -> Closer {
         let (looking, unindexed) = (Some(beginning()), Unindexed::default());
-        Closer { shared, looking, unrecovered: 0, unindexed, is_left: false, is_counted: false }
+        Closer { shared, looking, unrecovered: 0, own: BTreeSet::new(), unindexed, is_left: false, is_counted: false }
     }
 
     /// Closes until the writer has ended.
@@ -134,6 +137,7 @@ impl Closer {
             // Its entry in the index stays as it is: a later look completes it.
             Err(what) => {
                 self.is_left = true;
+                self.own.insert(sid.clone());
                 let entry = Entry { error: Some(format!("not closed yet: {what}")), ..entry };
                 self.shared.tell(Event::Finished(Box::new(Finished { id, entry, lost })));
             }
@@ -287,7 +291,8 @@ impl Closer {
             };
             // One that a crash has left while it was trimmed.
             let _ = place.spare().remove_file();
-            let entry = Entry { error: entry.error.or_else(|| Some(CUT.to_owned())), ..entry };
+            let is_cut = !self.own.contains(&entry.sid);
+            let entry = Entry { error: entry.error.or_else(|| is_cut.then(|| CUT.to_owned())), ..entry };
             let closed = self.closed(file, &place, &entry, (false, None)).and_then(|entry| {
                 let noted = self.shared.finish(&entry);
                 noted.map(|()| entry).map_err(|error| format!("the index is not written: {error}"))
@@ -295,7 +300,10 @@ impl Closer {
             match closed {
                 Ok(entry) => {
                     self.shared.note_incomplete(&entry.sid, None);
-                    self.shared.figures.cut(entry.state == State::Absent);
+                    if is_cut {
+                        self.shared.figures.cut(entry.state == State::Absent);
+                    }
+                    self.own.remove(&entry.sid);
                     self.finished(None, entry, Losses::default());
                 }
                 Err(what) => self.refused(&entry, &what),

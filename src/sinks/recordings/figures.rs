@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use trunkgate_call::view::UnrecordedView;
 use trunkgate_media::counters::Counter;
 
 use super::mail::MailFigures;
@@ -15,6 +16,9 @@ use crate::config::Unfit;
 use crate::limits::RECORDINGS_LOSS_SHOWN_SECONDS;
 use crate::system::problem::{Failure, Harm, Problem};
 use crate::system::text::number;
+
+/// The problem of calls that are refused because they cannot be recorded.
+const REFUSED: &str = "calls are refused: the disk takes no recordings";
 
 /// Time of the latest of something that `status` shows for an hour.
 #[derive(Debug, Default)]
@@ -195,18 +199,44 @@ impl RecordingFigures {
         self.trouble().is_some()
     }
 
-    /// Returns each thing that is wrong.
-    pub(crate) fn problems(&self) -> Vec<Problem> {
+    /// Returns why the disk takes no recordings.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.trouble().as_ref().map(Failure::to_string)
+    }
+
+    /// Returns what the disk refuses; `refused`: calls are refused for it.
+    fn unwritten(&self, failure: &Failure, refused: Option<&UnrecordedView>) -> Problem {
+        let active = counted(&self.active, "active recording");
+        let lost = match self.lost_milliseconds.get() {
+            0 => String::new(),
+            _ => format!("; lost: {}", self.lost_seconds()),
+        };
+        let shown = format!("{failure}; {active}{lost}");
+        let Some(refused) = refused else {
+            return Problem::new(Harm::Records, "recordings are not written").shown_by(shown).caused_by(failure);
+        };
+        let callers = match refused.calls {
+            0 => String::new(),
+            calls => format!(": {} lost", number(usize::try_from(calls).unwrap_or(usize::MAX), "caller")),
+        };
+        let what = format!("{REFUSED} (on_full = \"refuse_calls\"){callers}");
+        let problem = Problem::new(Harm::Calls, what).about(REFUSED);
+        let problem =
+            problem.shown_by(format!("{shown}; the callers get 503 (recording_unavailable)")).caused_by(failure);
+        let repair = problem.fix.clone().unwrap_or_else(|| "repair the directory of recordings or its disk".to_owned());
+        let fix = format!(
+            "{repair}; until then `on_full = \"continue\"` of [recording] and `trunkgate reload` have these calls accepted \
+             without a whole recording"
+        );
+        let problem = problem.fixed_by(fix).harming(refused.recent, refused.calls);
+        refused.last_sid.iter().fold(problem, |problem, sid| problem.traced_in(sid))
+    }
+
+    /// Returns each thing that is wrong; `refused`: calls are refused while nothing can be recorded.
+    pub(crate) fn problems(&self, refused: Option<&UnrecordedView>) -> Vec<Problem> {
         let mut problems = Vec::new();
         if let Some(failure) = &*self.trouble() {
-            let active = counted(&self.active, "active recording");
-            let lost = if self.lost_milliseconds.get() > 0 {
-                format!("; lost: {}", self.lost_seconds())
-            } else {
-                String::new()
-            };
-            let problem = Problem::new(Harm::Records, "recordings are not written");
-            problems.push(problem.shown_by(format!("{failure}; {active}{lost}")).caused_by(failure));
+            problems.push(self.unwritten(failure, refused));
         } else {
             problems.extend(self.loss());
         }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use trunkgate_call::RecordingEvents;
+use trunkgate_call::view::UnrecordedView;
 use trunkgate_recording::Container;
 use trunkgate_recording::age::{Identities, Identity};
 use trunkgate_recording::limits::FRAME_SAMPLES;
@@ -18,6 +19,7 @@ use super::live::{Ended, Live};
 use super::*;
 use crate::config::{AnnounceTo, DataDirectory, OnFull};
 use crate::sinks::store::disk;
+use crate::system::problem::Harm;
 
 /// Frames of a block.
 const FRAMES: u64 = 10;
@@ -67,7 +69,7 @@ fn recordings_that_the_store_refuses_are_in_the_index_later_also_after_a_restart
     let files = || std::fs::read_dir(&unindexed).unwrap().count();
     let figures = Arc::clone(&bench.recordings.shared.figures);
     assert_eq!((files(), figures.unindexed.get(), figures.completed.get()), (3, 3, 2));
-    assert!(figures.problems()[0].to_string().starts_with("3 recordings not in the list of recordings yet: "));
+    assert!(figures.problems(None)[0].to_string().starts_with("3 recordings not in the list of recordings yet: "));
     disk::tests::refuse_changes(false);
     let unknown = "RE9999999999999999999999999999999a.json";
     std::fs::write(unindexed.join(unknown), "{}").unwrap();
@@ -83,9 +85,10 @@ fn recordings_that_the_store_refuses_are_in_the_index_later_also_after_a_restart
         assert_eq!((entry.state, entry.call_sid.as_str(), entry.milliseconds), (State::Completed, "CA1", 2000));
         assert!(bench.recordings.verify(&sid(number)).unwrap());
     }
-    assert_eq!((files(), bench.recordings.shared.figures.unindexed.get()), (1, 0), "but for what is no entry");
-    let problem =
-        bench.recordings.shared.figures.problems().iter().map(ToString::to_string).find(|one| one.contains(unknown));
+    let figures = &bench.recordings.shared.figures;
+    assert_eq!((files(), figures.unindexed.get()), (1, 0), "but for what is no entry");
+    assert_eq!(figures.recovered.get(), 1, "the crash has cut the third, and the others had ended");
+    let problem = figures.problems(None).iter().map(ToString::to_string).find(|one| one.contains(unknown));
     assert!(problem.unwrap().starts_with("entries of recordings may be missing: "));
 }
 
@@ -262,7 +265,7 @@ fn lost_blocks_leave_silence_of_their_length_and_are_reported() {
     let Event::Finished(finished) = &events[2] else { panic!("{events:?}") };
     assert_eq!(finished.lost, *lost);
     assert_eq!((gap.at_milliseconds, gap.milliseconds, gap.cause.as_str()), (400, 400, "the writer was behind"));
-    let problem = bench.recordings.shared.figures.problems().remove(0).to_string();
+    let problem = bench.recordings.shared.figures.problems(None).remove(0).to_string();
     assert!(
         problem.contains("lack 0.4 s of audio in 1 gap ") && problem.contains(": the disk was too slow; "),
         "{problem}"
@@ -520,9 +523,16 @@ fn while_the_directory_is_gone_frames_are_lost_and_calls_refused_as_configured()
     assert!(bench.recordings.takes_calls());
     bench.blocks(1, 0..6);
     assert!(!bench.recordings.takes_calls());
-    let problem = bench.recordings.shared.figures.problems().remove(0).to_string();
+    let problem = bench.recordings.shared.figures.problems(None).remove(0).to_string();
     let said = format!("recordings are not written: {} is not a directory; ", root.display());
     assert!(problem.starts_with(&said) && problem.ends_with("; try: name a directory, or a new name"), "{problem}");
+    let refused = UnrecordedView { calls: 5, recent: 5, last_sid: Some("CA1".to_owned()) };
+    let problem = bench.recordings.shared.figures.problems(Some(&refused)).remove(0);
+    let headline = "calls are refused: the disk takes no recordings (on_full = \"refuse_calls\"): 5 callers lost";
+    assert_eq!((problem.headline.as_str(), problem.harm), (headline, Harm::Calls));
+    assert!(problem.evidence.as_ref().unwrap().contains("503 (recording_unavailable)"), "{problem}");
+    assert!(problem.fix.as_ref().unwrap().contains("`on_full = \"continue\"` of [recording]"), "{problem}");
+    assert_eq!(problem.command.as_deref(), Some("trunkgate trace CA1"));
     bench.recordings.shared.probe(place::probe);
     assert!(!bench.recordings.takes_calls());
     std::fs::remove_file(&root).unwrap();
@@ -582,7 +592,7 @@ fn a_file_that_is_removed_while_it_is_written_begins_again_and_what_it_had_is_a_
         assert_eq!((ended.entry.lost_milliseconds, ended.lost.0.views()[0].reason), (gap.milliseconds, "disk_failed"));
         let path = root.join(ended.place.path());
         assert!(std::fs::metadata(&path).unwrap().len() > 1000);
-        let shown = figures.problems().remove(0).to_string();
+        let shown = figures.problems(None).remove(0).to_string();
         assert!(shown.starts_with("recordings lack "), "the disk takes the new file: {shown}");
     }
 }
@@ -628,7 +638,7 @@ fn recordings_of_a_process_that_was_killed_are_completed() {
         let entry = bench.entry(1);
         assert_eq!(entry.state, State::Completed, "{entry:?}");
         assert!(entry.error.as_ref().unwrap().contains("the edge ended"), "{entry:?}");
-        let shown = bench.recordings.shared.figures.problems().remove(0).to_string();
+        let shown = bench.recordings.shared.figures.problems(None).remove(0).to_string();
         assert!(shown.starts_with("1 recording cut by the end of an earlier run"), "{shown}");
         // The cut has damaged a chunk beside the open one: 2 s of WAV, up to 26 s of Opus.
         let lacks = match (container, is_encrypted) {
@@ -660,7 +670,7 @@ fn what_cannot_be_completed_is_left_as_it_is_and_reported() {
     let mut bench = Bench::at(folder, |_| {});
     bench.closer.recover((i64::MIN, String::new())).unwrap();
     assert_eq!((bench.entry(1).state, std::fs::read(&path).unwrap()), (State::InProgress, before));
-    let problem = bench.recordings.shared.figures.problems().remove(0).to_string();
+    let problem = bench.recordings.shared.figures.problems(None).remove(0).to_string();
     let said = format!(
         "1 recording of an earlier run not completed: {}: it is encrypted, and [recording] has no `key`; try: put",
         sid(1)

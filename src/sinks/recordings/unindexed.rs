@@ -6,7 +6,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::index::Entry;
+use super::index::{Entry, State};
 use super::place;
 use crate::limits::{RECORDINGS_UNINDEXED, RECORDINGS_UNINDEXED_BYTES};
 
@@ -62,7 +62,11 @@ impl Unindexed {
             tracing::error!(call = %entry.call_sid, reason = "recording_failed", "recording {} gets no entry: too many wait", entry.sid);
             return;
         }
-        self.all.insert(entry.sid.clone(), Waiting { entry, root, is_kept: false });
+        // One of its beginning may come after that of its end, as another thread hands it over.
+        let is_older = |known: &Waiting| known.entry.state != State::InProgress && entry.state == State::InProgress;
+        if !self.all.get(&entry.sid).is_some_and(is_older) {
+            self.all.insert(entry.sid.clone(), Waiting { entry, root, is_kept: false });
+        }
     }
 
     /// Writes the files of entries that have none.

@@ -359,6 +359,7 @@ impl Gateway {
             calls_limit: edge.admission.limits().0,
             conferences: conferences_live(self),
             limited: edge.admission.limited.views(now),
+            unrecorded: edge.sessions.recordings.refused(now),
             logins: edge.sources.logins.views(now),
             draining: edge.admission.draining,
             ports_in_use: 2 * edge.sessions.ports.in_use(),

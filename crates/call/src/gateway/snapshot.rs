@@ -387,6 +387,7 @@ impl FormerAgent {
             opened: None,
             has_failed: false,
             problem: None,
+            loss: None,
             is_gone: false,
             fault: None,
             retried: 0,

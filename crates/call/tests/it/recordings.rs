@@ -231,7 +231,10 @@ fn calls_to_be_recorded_are_refused_while_the_disk_takes_nothing_if_so_configure
         bench.expect(CARRIER, "SIP/2.0 100");
         let refused = bench.expect(CARRIER, "SIP/2.0 503");
         assert!(refused.header("Reason").contains("recording_unavailable"), "{}", refused.text);
+        let seen = bench.gateway.status(bench.now).unrecorded.unwrap();
+        assert_eq!((seen.calls, seen.recent, seen.last_sid.is_some()), (1, 1, true));
         bench.input(Input::RecordingsRefused(false));
+        assert_eq!(bench.gateway.status(bench.now).unrecorded, None, "calls are taken again");
         bench.invite(CARRIER, "+14155550100", &offer());
         bench.expect(PBX, "INVITE ");
     }

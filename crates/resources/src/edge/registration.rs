@@ -66,6 +66,7 @@ impl Edge {
                 bound: None,
                 problem: None,
                 code: None,
+                words: None,
                 has_shown: false,
             };
             self.registrations.by_trunk.insert(trunk.name.clone(), registration);
@@ -212,6 +213,7 @@ impl Edge {
             return self.ask_registrar(now, &name, "unreachable", None);
         };
         registration.code = Some(code);
+        registration.note_words(code, response);
         match code {
             200..=299 => {
                 let asked = registration.expires;

@@ -308,7 +308,7 @@ fn a_service_that_is_away_is_a_problem_until_it_is_back() {
     let bench = Bench::new("http://127.0.0.1:1/t", Channels::Mono, None);
     let thread = bench.start();
     bench.once(|one| one.attempts > 1);
-    let problem = bench.shared.figures.problems().into_iter().map(|one| one.to_string()).next().unwrap();
+    let problem = bench.shared.figures.problems(None).into_iter().map(|one| one.to_string()).next().unwrap();
     assert!(problem.contains("not transcribed") && problem.contains("127.0.0.1:1"), "{problem}");
     let given_up = Pace { tried: Duration::ZERO, ..PACE };
     conclude(&bench.shared, given_up, bench.one(), Err(NoText::Yet("away".into(), None))).unwrap();
@@ -316,7 +316,7 @@ fn a_service_that_is_away_is_a_problem_until_it_is_back() {
     conclude(&bench.shared, PACE, bench.one(), Ok("late".into())).unwrap();
     assert_eq!(bench.one().state, State::Failed, "and stays so");
     assert_eq!(bench.callbacks().len(), 1);
-    let problems = bench.shared.figures.problems();
+    let problems = bench.shared.figures.problems(None);
     assert!(problems.iter().all(|one| one.to_string().starts_with("1 recording given up")), "{problems:?}");
     bench.shared.transcribing.stop();
     thread.join().unwrap();

@@ -15,6 +15,7 @@ use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{ATTEMPTS_PER_CALL, PARAMETER_HEADER_CHARS};
 use trunkgate_route::{Agent, Facts};
+use trunkgate_story::agent_fix;
 use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
@@ -50,6 +51,8 @@ pub(crate) struct AgentSide {
     pub(crate) has_failed: bool,
     /// Why, in words.
     pub(crate) problem: Option<Box<str>>,
+    /// The same by its kind.
+    pub(crate) loss: Option<Loss>,
     /// Whether its socket is gone, or the agent has closed it.
     pub(crate) is_gone: bool,
     /// The last thing that its worker found to log.
@@ -70,9 +73,17 @@ impl AgentSide {
         self.part.listens()
     }
 
+    /// Returns what would help, where the agent itself has said why it failed.
+    pub(crate) fn fix(&self) -> Option<&'static str> {
+        let words = self.problem.as_deref().unwrap_or_default();
+        agent_fix::of(self.loss?, words, self.agent.auth_token.is_some())
+    }
+
     /// Why it is lost: what its worker has found in the moment before says more than the kind of the loss.
     fn why_lost(&self, now: Instant, loss: Loss) -> String {
-        let is_of_it = |at: Instant| now.saturating_duration_since(at) < FAULT_BEFORE_LOSS;
+        // A handshake that is not answered is not for some time before the loss.
+        let is_of_it =
+            |at: Instant| loss == Loss::ConnectTimeout || now.saturating_duration_since(at) < FAULT_BEFORE_LOSS;
         match &self.fault {
             Some((at, fault)) if is_of_it(*at) => format!("{loss}: {}", redact::addresses(shortened(fault))),
             Some(_) | None => loss.to_string(),
@@ -185,6 +196,7 @@ impl Cx<'_> {
             opened: None,
             has_failed: false,
             problem: None,
+            loss: None,
             is_gone: false,
             fault: None,
             retried: 0,
@@ -257,6 +269,7 @@ impl Cx<'_> {
         let (name, began, was_open) = (side.agent.name.clone(), side.began, side.opened.is_some());
         let (listens, problem) = (side.listens(), side.why_lost(self.now, loss));
         side.problem = Some(problem.as_str().into());
+        side.loss = Some(loss);
         self.edge.agents.lost(self.now, &name, (loss, problem.clone()), was_open);
         let change = self.call.change_for(Happening::AgentFailed, &problem, None);
         self.edge.changed(Change { agent: Some(self.edge.shown_name(&name)), ..change });

@@ -143,7 +143,10 @@ impl Failure {
             None => self.reason.q850(),
         });
         let (reason, warning, location_error) = (self.reason, self.warning, self.location_error);
-        FinalAnswer { code, phrase: String::new(), reason, q850, warning, location_error }
+        // Carriers mean Too Many Requests; the phrase of RFC 3892 would mislead.
+        let own = self.said.filter(|said| code == 429 && said.code == 429).map(|said| said.phrase);
+        let phrase = own.filter(|phrase| phrase.bytes().all(|byte| (0x20..0x7f).contains(&byte))).unwrap_or_default();
+        FinalAnswer { code, phrase, reason, q850, warning, location_error }
     }
     /// Whether the called side was busy.
     pub(crate) fn is_busy(&self) -> bool {

@@ -30,6 +30,7 @@ use crate::call::search::attempt::{Attempt, Progress};
 use crate::call::search::redirect::{Followed, Onward, Redirects};
 use crate::call::search::unreached::loses_caller;
 use crate::call::shared::{Cx, Next, Shared};
+use crate::call::story::mismatch::refuses_codecs;
 use crate::call::transfer::wish;
 use crate::call::{Bridge, Search, State};
 
@@ -393,6 +394,8 @@ impl Search {
                 300..=399 => None,
                 // Of one number only: that one may be wrong.
                 404 | 484 => Some(Rejected::OfNumber),
+                // Codecs that do not match are a fault of their own.
+                488 | 606 if failure.detail.as_deref().is_some_and(refuses_codecs) => Some(Rejected::OfMedia),
                 // Nothing behind the trunk has answered it, and no phone has rung.
                 408 if !attempt.has_rung => Some(Rejected::Always),
                 code if code == 408 || CALLED_PARTY.contains(&code) => Some(Rejected::OfParty),

@@ -687,6 +687,8 @@ impl Search {
         cx.edge.by_ratio(cx.now, cx.call.key, &mut plan, !is_emergency);
         recording::plan(cx, &mut plan, is_emergency);
         if plan.route.record && !is_emergency && cx.edge.sessions.recordings.refuses() {
+            let (now, sid) = (cx.now, cx.call.legs.sid());
+            cx.edge.sessions.recordings.note_refused(now, sid);
             return Err(FinalAnswer::new(503, ReasonSlug::RecordingUnavailable));
         }
         siprec::plan(cx, &plan.route.siprec, is_emergency).map_err(|reason| FinalAnswer::new(503, reason))?;

@@ -112,6 +112,13 @@ fn fix(caller: &CodecSide, target: Option<&CodecSide>, detail: &str) -> (String,
     (text, false)
 }
 
+/// Returns whether a target's 488 or 606 refuses the codecs that it was offered.
+pub(crate) fn refuses_codecs(detail: &str) -> bool {
+    // A description with keys is refused for these, unless it says otherwise.
+    let says_so = [MEDIA_TYPE, FORMAT].iter().any(|code| detail.contains(&format!("Warning: {code} ")));
+    !detail.contains("RTP/SAVP") || says_so
+}
+
 /// What is wrong where a target failed so; `None`: it is not about codecs.
 pub(crate) fn judge(caller: &CodecSide, target: Option<&CodecSide>, failure: &Failure) -> Option<(Diagnosis, bool)> {
     let name = target.map_or("the target", |target| &target.name);
@@ -120,9 +127,7 @@ pub(crate) fn judge(caller: &CodecSide, target: Option<&CodecSide>, failure: &Fa
     };
     if failure.reason == ReasonSlug::TargetRejected && matches!(failure.answered(), Some(488 | 606)) {
         let detail = failure.detail.as_deref()?;
-        // A description with keys is refused for these, unless it says otherwise.
-        let says_so = [MEDIA_TYPE, FORMAT].iter().any(|code| detail.contains(&format!("Warning: {code} ")));
-        if detail.contains("RTP/SAVP") && !says_so {
+        if !refuses_codecs(detail) {
             return None;
         }
         let code = failure.answered().unwrap_or_default();

@@ -272,9 +272,17 @@ fn fix(call: &Shared, reason: ReasonSlug) -> String {
     let is_stray =
         reason == ReasonSlug::AckTimeout && call.proof(reason).is_some_and(|proof| proof.contains("stray_ack"));
     let of_tls = || call.proof(reason).and_then(tls::fix);
-    let fix = fault_of(call, reason).map(|found| found.fix.as_str()).or_else(of_code).or_else(of_tls);
+    let failed = |leg: &&Leg| leg.shown_end().is_some_and(|end| end.reason == reason);
+    let of_agent = || call.legs.iter().rfind(failed).and_then(|leg| leg.agent.as_ref()?.fix());
+    let fix = fault_of(call, reason).map(|found| found.fix.as_str()).or_else(of_code).or_else(of_agent).or_else(of_tls);
     let fix = fix.or_else(|| unrecorded::fix(call, reason)).or(reason.fix());
-    let fix = if is_stray { Some(STRAY_ACK_FIX) } else { fix };
+    let has_none = |proof: &str| proof.contains(NO_AUTH);
+    let has_no_auth = reason == ReasonSlug::CredentialsRefused && call.proof(reason).is_some_and(has_none);
+    let fix = match (is_stray, has_no_auth) {
+        (true, _) => Some(STRAY_ACK_FIX),
+        (false, true) => Some(NO_AUTH_FIX),
+        (false, false) => fix,
+    };
     fix.map(|fix| format!(" Try: {}.", with_names(call, fix))).unwrap_or_default()
 }
 
@@ -347,6 +355,8 @@ struct Outcome {
     sent: Option<String>,
     /// What shows why, where that is of this one: an application's error, or what is wrong with its credentials or TLS.
     error: Option<String>,
+    /// What would help an agent that has said why it failed.
+    of_agent: Option<&'static str>,
     /// One after the other, each with the same end.
     times: usize,
 }
@@ -363,9 +373,14 @@ impl Outcome {
             (false, false) => self.why?.fix(),
         };
         let of_tls = || self.error.as_deref().and_then(tls::fix);
-        said.and_then(Said::advice_beside_a_target).or_else(of_tls).or_else(of_reason)
+        said.and_then(Said::advice_beside_a_target).or(self.of_agent).or_else(of_tls).or_else(of_reason)
     }
 }
+
+/// Words of a trunk that shows no credentials.
+const NO_AUTH: &str = "the trunk has no `auth`";
+/// What would help there.
+const NO_AUTH_FIX: &str = "set `auth` of its trunk to user and password of the account, or have the carrier accept calls from your public address";
 
 /// What would help where a target did not respond and the next one was tried.
 const SILENT_BESIDE_A_TARGET: &str = "check its address, firewalls, and whether it accepts our address: `trunkgate doctor`, line options; until it responds each call waits \
@@ -409,25 +424,28 @@ impl std::fmt::Display for Outcome {
 /// Those who were called, in their order.
 fn outcomes(call: &Shared) -> Vec<Outcome> {
     let mut all: Vec<Outcome> = Vec::new();
-    let mut add =
-        |name: String, why: Option<ReasonSlug>, said: Option<&Said>, sent: Option<&str>, of_agent: Option<String>| {
-            match all.last_mut() {
-                Some(last) if last.name == name && last.why == why && last.said.as_ref() == said => last.times += 1,
-                Some(_) | None => {
-                    let error = why.filter(|why| *why == ReasonSlug::AppFailed).and_then(|why| call.proof(why));
-                    let (sent, error) = (sent.map(str::to_owned), error.map(str::to_owned).or(of_agent));
-                    all.push(Outcome { name, why, said: said.cloned(), sent, error, times: 1 });
-                }
+    let mut add = |name: String, why: Option<ReasonSlug>, leg: Option<&Leg>| {
+        let said = leg.and_then(Leg::said);
+        match all.last_mut() {
+            Some(last) if last.name == name && last.why == why && last.said.as_ref() == said => last.times += 1,
+            Some(_) | None => {
+                let error = why.filter(|why| *why == ReasonSlug::AppFailed).and_then(|why| call.proof(why));
+                let failed = leg.filter(|_| why.is_some());
+                let sent = leg.and_then(Leg::caller_id_rejected).map(str::to_owned);
+                let error = error.map(str::to_owned).or_else(|| failed.and_then(of_agent));
+                let of_agent = failed.and_then(|leg| leg.agent.as_ref()?.fix());
+                all.push(Outcome { name, why, said: said.cloned(), sent, error, of_agent, times: 1 });
             }
-        };
+        }
+    };
     let mut passed_over = call.story.passed_over.iter().peekable();
     for at in call.legs.ids().chain([call.legs.next_id()]).skip(1) {
         while let Some((name, why, _)) = passed_over.next_if(|(_, _, legs)| *legs <= at.index()) {
-            add(name.to_string(), Some(*why), None, None, None);
+            add(name.to_string(), Some(*why), None);
         }
         let Some(leg) = call.legs.get(at).filter(|leg| !leg.is_beside()) else { continue };
         let why = leg.shown_end().filter(|end| end.failed).map(|end| end.reason);
-        add(call.legs.name_of(at), why, leg.said(), leg.caller_id_rejected(), why.and_then(|_| of_agent(leg)));
+        add(call.legs.name_of(at), why, Some(leg));
     }
     // What shows it is that of the last target that failed so.
     let shown = all.iter_mut().rfind(|one| one.why.is_some_and(|why| says_all(why) && call.proof(why).is_some()));
