@@ -81,8 +81,8 @@ function unanswered() {
     lost.querySelector('.shown').textContent = shown;
     return;
   }
-  const now = new Date().toISOString();
-  main.before(h('p', { id: 'lost', class: 'verdict bad', role: 'alert' }, h('strong', {}, 'The edge does not answer'), ' since ', h('time', { datetime: now }, time(now)), '.', h('span', { class: 'shown' }, shown),
+  const since = new Date(api.heardAt).toISOString();
+  main.before(h('p', { id: 'lost', class: 'verdict bad', role: 'alert' }, h('strong', {}, 'The edge does not answer'), ' since ', h('time', { datetime: since }, time(since)), '.', h('span', { class: 'shown' }, shown),
     ' Try: check that the process runs (', h('code', {}, 'trunkgate status'), ' on its machine) and that the network reaches it.'));
 }
 
@@ -100,6 +100,8 @@ function answered() {
   const lost = document.getElementById('lost');
   if (!lost) return;
   lost.remove();
+  main.querySelectorAll('.known').forEach((one) => one.remove());
+  api.reconnect();
   const link = document.getElementById('link');
   link.textContent = api.isLive ? 'live' : 'polling';
   link.className = `link ${api.isLive ? 'good' : 'warn'}`;
@@ -195,6 +197,8 @@ function open() {
   const wanted = address();
   const before = turn();
   if (page && page.close) page.close();
+  // An edge that is silent lets them wait for seconds.
+  api.abandon();
   main.replaceChildren();
   row = before ? before.focus.row ?? before.row : null;
   focus = before ? before.focus : null;
@@ -202,6 +206,7 @@ function open() {
   document.getElementById('search').value = wanted.query.get('search') || '';
   page = pageOf(wanted, before?.kept);
   scrollTo(0, place);
+  if (document.getElementById('lost')) unanswered();
   document.title = `${page.title} · Trunkgate`;
   for (const link of document.querySelectorAll('#nav a')) {
     if (link.dataset.page === (wanted.name === 'call' ? 'calls' : wanted.name)) {
@@ -341,7 +346,7 @@ function start() {
       link.className = `link ${data.live ? 'good' : 'warn'}`;
       link.title = data.live ? 'Live updates' : 'No event stream: refreshing every 3 seconds';
     } else if (page && page.event) page.event(name, data);
-    if (name !== 'link' || data.live) refreshSoon();
+    refreshSoon();
   });
   let asked = Date.now();
   setInterval(() => {

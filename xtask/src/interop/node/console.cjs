@@ -1,4 +1,4 @@
-// Tests the console in headless Chromium. `--walk URL`: every page of an edge with the demo's calls. `--live URL --token TOKEN`:
+// Tests the console in headless Chromium. `--walk URL --pid PID`: every page of an edge with the demo's calls, in the process PID; `--part NAME`: one of its functions. `--live URL --token TOKEN`:
 // sign-in, a live call, hang-up, drain. `--told URL --sid SID`: *Overview* and the page of that call contain each `--says TEXT` and
 // no `--not TEXT`; `--turns URL`: an edge whose only call had an agent that answered; `--page overview|call --picture NAME` takes a picture. `--pictures URL`: those of docs/images. `--out FOLDER`: folder for screenshots. Any error of a
 // page fails the run.
@@ -598,6 +598,37 @@ async function stopped(browser, url, faults) {
   await page.context().close();
 }
 
+/** What the console says of an edge that hangs: its process is stopped, so that connections are accepted and no answer comes. */
+async function hung(browser, url, faults) {
+  const pid = Number(flag('pid'));
+  const page = await opened(browser, url, {}, faults);
+  await page.locator('.link.good').waitFor();
+  await page.goto(`${url}/#/trunks`);
+  await page.locator('tbody tr[data-row]').first().waitFor();
+  process.kill(pid, 'SIGSTOP');
+  try {
+    await page.locator('#lost', { hasText: 'shows what was known then' }).waitFor();
+    hold('a hung edge: what was known is shown', await page.locator('main.stale tbody tr[data-row]:visible').count() > 0 && (await page.locator('#link').innerText()) === 'unreachable');
+    await page.keyboard.press('5');
+    await page.locator('#lost', { hasText: 'opened after that' }).waitFor();
+    hold('a hung edge: a page that is opened meanwhile has its heading only', await page.locator('main > *:visible').count() === 1);
+    await picture(page, 'hung');
+    process.kill(pid, 'SIGCONT');
+    await page.locator('#lost').waitFor({ state: 'detached' });
+    await page.locator('.link.good').waitFor();
+    hold('a hung edge that goes on: the page is there again', await page.locator('main table:visible').count() > 0 && await page.locator('main.stale, main.blank').count() === 0);
+    process.kill(pid, 'SIGSTOP');
+    await page.keyboard.press('3');
+    await page.locator('#lost', { hasText: 'opened after that' }).waitFor();
+    process.kill(pid, 'SIGCONT');
+    await page.locator('#lost').waitFor({ state: 'detached' });
+    await page.locator('tbody tr[data-row]').first().waitFor();
+  } finally {
+    process.kill(pid, 'SIGCONT');
+  }
+  await page.context().close();
+}
+
 /** Every page with no, one and 50 trunks, and with 10,000 calls, wide and narrow, light and dark. */
 async function sizes(browser, url, faults) {
   const says = { overview: 'No trunks are configured', calls: 'No calls since the edge was started', trunks: '[trunk.NAME]', routes: 'No trunks are configured' };
@@ -990,14 +1021,9 @@ async function run() {
   const faults = [];
   try {
     if (flag('walk')) {
-      await walk(browser, flag('walk'), faults);
-      await sizes(browser, flag('walk'), faults);
-      await mended(browser, flag('walk'), faults);
-      await read(browser, flag('walk'), faults);
-      await crowded(browser, flag('walk'), faults);
-      await failing(browser, flag('walk'), faults);
-      await between(browser, flag('walk'), faults);
-      await stopped(browser, flag('walk'), faults);
+      for (const part of [walk, sizes, mended, read, crowded, failing, between, stopped, hung]) {
+        if ([null, part.name].includes(flag('part'))) await part(browser, flag('walk'), faults);
+      }
     }
     if (flag('told')) await told(browser, flag('told'), flag('sid'), faults);
     if (flag('turns')) await turns(browser, flag('turns'), faults);
