@@ -11,6 +11,7 @@ use trunkgate_call::view::{PassedOverView, TrunkView};
 use trunkgate_call::{CallView, Gateway, LegView};
 
 use super::ApiError;
+use crate::limits;
 use crate::runtime::handle::{Gone, Handle};
 
 /// Codes of rejections shown of one trunk.
@@ -65,7 +66,11 @@ struct Counts {
 
 /// Activity of all trunks and agents by name.
 #[derive(Debug, Default)]
-pub(super) struct Parties(BTreeMap<String, Activity>);
+pub(super) struct Parties {
+    by_name: BTreeMap<String, Activity>,
+    /// Since when ended calls are counted: an hour ago, or later where an edge with many calls keeps none that are so old.
+    pub(super) since: String,
+}
 
 impl Parties {
     /// Asks the signalling loop for live legs and ended calls, which are counted here.
@@ -75,19 +80,18 @@ impl Parties {
         let since = format!("{since:.3}");
         // Dates of one form: their order is that of time.
         let is_recent = |call: &&Arc<CallView>| call.ended_at.as_deref().is_some_and(|at| at >= since.as_str());
+        let mut counted = 0;
         for call in ended.newest_first().take_while(is_recent) {
             count(&mut counts, call);
+            counted += 1;
         }
-        Ok(Parties::new(counts))
-    }
-
-    fn new(counts: BTreeMap<String, Counts>) -> Parties {
-        Parties(counts.into_iter().map(|(name, counts)| (name, counts.activity())).collect())
+        let since = first(since, counted, ended.newest_first().last());
+        Ok(Parties { by_name: counts.into_iter().map(|(name, counts)| (name, counts.activity())).collect(), since })
     }
 
     /// Takes the activity of a trunk or an agent.
     pub(super) fn take(&mut self, name: &str) -> Activity {
-        self.0.remove(name).unwrap_or_default()
+        self.by_name.remove(name).unwrap_or_default()
     }
 }
 
@@ -99,6 +103,12 @@ impl Counts {
         codes.truncate(CODES_SHOWN);
         Activity { codes, mos: (self.scored > 0).then(|| self.mos_sum / self.scored as f64), ..self.activity }
     }
+}
+
+/// Since when calls are counted: the end of the oldest one where as many as the edge keeps have ended `since` then.
+fn first(since: String, counted: usize, oldest: Option<&Arc<CallView>>) -> String {
+    let oldest = oldest.filter(|_| counted >= limits::CALLS_SHOWN).and_then(|call| call.ended_at.clone());
+    oldest.unwrap_or(since)
 }
 
 /// Returns the name of a leg's trunk or agent.
@@ -162,17 +172,19 @@ pub(super) struct TrunkReport {
     hour: Activity,
 }
 
-/// `{"trunks":[…]}`
+/// `{"trunks":[…],"since":"…"}`
 #[derive(Debug, Serialize)]
 pub(super) struct Trunks {
     trunks: Vec<TrunkReport>,
+    /// Since when `hour` counts.
+    since: String,
 }
 
 pub(super) async fn trunks(State(handle): State<Handle>) -> Result<Json<Trunks>, ApiError> {
     let mut parties = Parties::of(&handle).await?;
     let trunks = handle.status().await?.trunks.into_iter();
     let trunks = trunks.map(|trunk| TrunkReport { hour: parties.take(&trunk.name), trunk }).collect();
-    Ok(Json(Trunks { trunks }))
+    Ok(Json(Trunks { trunks, since: parties.since }))
 }
 
 #[cfg(test)]
@@ -180,6 +192,16 @@ mod tests {
     use super::*;
     use crate::sinks::otel::tests::leg;
     use crate::sinks::store::record::tests::began;
+
+    #[test]
+    fn an_hour_of_more_calls_than_are_kept_begins_with_the_oldest() {
+        let ended = |at: &str| Arc::new(CallView { ended_at: Some(at.to_owned()), ..began("CA1") });
+        let oldest = ended("2026-11-20T09:56:00.000Z");
+        let of = |counted, oldest| first("2026-11-20T09:00:00.000Z".to_owned(), counted, oldest);
+        assert_eq!(of(limits::CALLS_SHOWN, Some(&oldest)), "2026-11-20T09:56:00.000Z");
+        assert_eq!(of(limits::CALLS_SHOWN - 1, Some(&oldest)), "2026-11-20T09:00:00.000Z");
+        assert_eq!(of(0, None), "2026-11-20T09:00:00.000Z");
+    }
 
     #[test]
     fn a_code_of_two_peers_counts_one_call() {
