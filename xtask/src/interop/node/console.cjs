@@ -222,10 +222,18 @@ function faint() {
   };
   const found = [];
   for (const node of document.querySelectorAll('body *')) {
-    if (!node.checkVisibility() || node.closest('.unseen') || ![...node.childNodes].some((one) => one.nodeType === Node.TEXT_NODE && one.data.trim())) continue;
+    if (!node.checkVisibility() || node.closest('.unseen, .said') || ![...node.childNodes].some((one) => one.nodeType === Node.TEXT_NODE && one.data.trim())) continue;
     const style = getComputedStyle(node);
-    const under = behind(node);
-    const [high, low] = [light(over(parts(node instanceof SVGElement ? style.fill : style.color), under)), light(under)].sort((a, b) => b - a);
+    let under = behind(node);
+    let own = parts(node instanceof SVGElement ? style.fill : style.color);
+    let opacity = 1;
+    for (let one = node; one; one = one.parentElement) opacity *= Number(getComputedStyle(one).opacity);
+    if (opacity < 1) {
+      const root = behind(document.body);
+      own = [...over([...over(own, under), opacity], root), 1];
+      under = over([...under, opacity], root);
+    }
+    const [high, low] = [light(over(own, under)), light(under)].sort((a, b) => b - a);
     const ratio = (high + 0.05) / (low + 0.05);
     if (ratio < 4.5) found.push(`${ratio.toFixed(2)}: ${node.textContent.slice(0, 40)}`);
   }
@@ -463,7 +471,15 @@ async function crowded(browser, url, faults) {
   const rows = await page.evaluate(() => Math.max(...[...document.querySelectorAll('.codes')].map((one) => one.getBoundingClientRect().height)));
   hold(`the codes of one direction take one line: ${rows}`, rows < 30 && (await page.locator('.codes').first().innerText()).includes('+2'));
   hold('trunks with lost calls are before those with less', (await page.locator('tr.marked strong').allInnerTexts()).join() === 'down,full,customer-1' && await page.locator('tr.warned').count() === 1);
-  await picture(page, 'crowded-trunks');
+  for (const width of [1440, 1366, 1280]) {
+    await page.setViewportSize({ width, height: 900 });
+    if (await page.locator('tr.detail').count() === 0) await page.locator('button.expand').first().click();
+    await page.locator('tr.detail .details table').waitFor();
+    const wide = await page.evaluate(() => [...document.querySelectorAll('main .scroll')].filter((list) => list.scrollWidth > list.clientWidth + 1).map((list) => `${list.getAttribute('aria-label')} ${list.scrollWidth} of ${list.clientWidth}`));
+    hold(`trunks fit ${width} pixels: ${wide}`, wide.length === 0);
+    await picture(page, `crowded-trunks-${width}`);
+  }
+  await page.setViewportSize({ width: 1440, height: 900 });
   await show('overview', '.health.bad');
   await page.locator('.problems li').nth(4).waitFor();
   const kinds = await page.locator('.problems > li').evaluateAll((all) => all.map((one) => one.className));
@@ -588,6 +604,8 @@ async function stopped(browser, url, faults) {
   await page.keyboard.press('m');
   await page.locator('#lost', { hasText: 'shows what was known then' }).waitFor();
   hold('what was known is shown', await page.locator('tbody tr[data-row]:visible').count() > 0);
+  const pale = await page.evaluate(faint);
+  hold(`texts of a page that is old are hard to read: ${pale.join('; ')}`, pale.length === 0 && await page.locator('main.stale').count() === 1);
   await page.keyboard.press('5');
   await page.locator('#lost', { hasText: 'opened after that' }).waitFor();
   hold('a page without data does not say that it shows what was known', !(await page.locator('#lost').innerText()).includes('was known') && await page.locator('main > *:visible').count() === 1);
@@ -595,6 +613,80 @@ async function stopped(browser, url, faults) {
   await page.unrouteAll();
   await page.locator('#lost').waitFor({ state: 'detached' });
   hold('the page is there again', await page.locator('main table:visible').count() > 0);
+  await rewriting(page)('/v1/status', (body) => { body.problem_details = []; });
+  await page.keyboard.press('1');
+  await page.locator('.health.good', { hasText: 'No problems' }).waitFor();
+  await page.route((at) => at.pathname.startsWith('/v1/') || at.pathname === '/metrics', (route) => route.abort());
+  await page.locator('.health.good', { hasText: 'Last known: ' }).waitFor();
+  await page.unrouteAll();
+  await page.locator('#lost').waitFor({ state: 'detached' });
+  hold('what is known is no longer marked as old', !(await page.locator('.health').innerText()).includes('Last known'));
+  await page.context().close();
+}
+
+/** Has an answer of the edge changed before a page gets it. */
+function rewriting(page) {
+  return (path, change) => page.route((at) => at.pathname === path, async (route) => {
+    const response = await route.fetch();
+    const body = await response.json();
+    change(body);
+    await route.fulfill({ response, json: body });
+  });
+}
+
+/** Counts lead to the calls that they count, and say which time they cover. */
+async function counted(browser, url, faults) {
+  const page = await opened(browser, url, { viewport: { width: 1440, height: 900 } }, faults);
+  const rows = page.locator('section[aria-label="Problems in the last hour"] tbody tr[data-row]');
+  await rows.first().waitFor();
+  const all = await rows.evaluateAll((some) => some.map((row) => ({ text: row.textContent, count: Number(row.querySelector('td.number').textContent), links: [...row.querySelectorAll('a')].map((link) => link.getAttribute('href')).filter((href) => href.startsWith('#/calls?')) })));
+  hold('the demo has problems in its history', all.length > 0);
+  for (const { text, count, links: [link] } of all) {
+    await page.goto(`${url}/${link}`);
+    await page.locator('.total', { hasText: 'the filter' }).waitFor();
+    const total = Number((await page.locator('.total strong').innerText()).split(' ')[0]);
+    hold(`${text} leads to ${total} calls (${link})`, total === count);
+  }
+  const rewrite = rewriting(page);
+  const last = { last_at: new Date().toISOString(), last_sid: `CA${'0'.repeat(32)}`, text: null, fix: null, sentence: 'it failed', code: null };
+  const fault = { calls: 3, of: 1086, recent: { calls: 1, of: 9 }, kind: 'codecs', cause: 'no codec', fix: 'set codecs', last_sid: last.last_sid, still: true, good_since: 0 };
+  const answers = [403, 503].map((code) => ({ code, text: 'No', leads_on: false, calls: 3, present: true }));
+  const rejected = { calls: 6, of: 6, in_row: 6, lost: 0, still: true, good_since: 0, recent: { calls: 6, of: 6 }, answers, fix: 'ask', last_sid: last.last_sid };
+  const faulty = (body) => { Object.assign(body.trunks[0], { state: 'up', codec_mismatch: fault, rejected }); };
+  let since = new Date(Date.now() - 4 * 60_000).toISOString();
+  const known = await (await page.request.get(`${url}/v1/status`)).json();
+  const names = [known.trunks[0].name, known.agents[0].name];
+  await rewrite('/v1/trunks', (body) => {
+    faulty(body);
+    body.since = since;
+    body.trunks[0].hour.codes = [{ direction: 'received', code: 488, calls: 3 }];
+  });
+  await rewrite('/v1/agents', (body) => { body.since = since; });
+  await rewrite('/v1/status', (body) => {
+    faulty(body);
+    body.problem_details = ['codec_mismatch', 'rejects'].map((kind) => ({ harm: 'media', trunk: names[0], kind, headline: `\`${kind}\``, evidence: null, fix: null, command: null }));
+  });
+  await rewrite('/v1/history', (body) => { body.troubles = [{ ...last, kind: 'failed_over', reason: 'agent_unreachable', count: 3, target: names[1], trunk: names[0] }, { ...last, kind: 'failed', reason: 'app_failed', count: 1, target: 'app:bad-hook', trunk: names[0] }]; });
+  await page.goto(`${url}/#/overview`);
+  await rows.nth(1).waitFor();
+  const links = await rows.locator('a', { hasText: 'show' }).evaluateAll((some) => some.map((one) => one.getAttribute('href')));
+  hold(`a failover leads to the calls that this target failed: ${links}`, links.some((link) => link.includes(`failed=${names[1]}&failed_reason=agent_unreachable`)));
+  hold(`a failed application leads to its own calls: ${links}`, links.some((link) => link.includes('app=bad-hook') && link.includes('reason=app_failed')));
+  await page.locator('.covered', { hasText: 'of the last 4 min' }).waitFor();
+  await page.goto(`${url}/#/trunks`);
+  await page.locator('a.chip', { hasText: 'codecs in 3' }).first().waitFor();
+  const badge = (text) => page.locator('a.chip', { hasText: text }).first().getAttribute('href');
+  hold(`a codec badge leads to calls that the trunk rejected: ${await badge('codecs in')}`, (await badge('codecs in')).includes('flag=codec_mismatch&direction=received&within=3600'));
+  hold(`a badge of rejections leads to all codes: ${await badge('rejects 6')}`, /code=403(,|%2C)503/.test(await badge('rejects 6')));
+  const heads = (await page.locator('main thead').first().locator('th').allInnerTexts()).map((text) => text.toLowerCase());
+  hold(`columns name the time that they cover: ${heads}`, heads.includes('codes, 4 min') && heads.includes('in, 4 min') && !heads.some((head) => head.includes('1 h')));
+  hold('a badge of the whole hour says so', (await page.locator('a.chip', { hasText: 'codecs in' }).first().innerText()).endsWith(', 1 h'));
+  hold('the page says why', (await page.locator('.covered').innerText()).includes('newest 10\u202f000 ended calls'));
+  hold('a tooltip has no backticks', !(await page.locator('a.chip', { hasText: 'codecs in' }).first().getAttribute('title')).includes('`'));
+  since = new Date(Date.now() - 3_600_000).toISOString();
+  await page.goto(`${url}/#/agents`);
+  await page.locator('tbody tr[data-row]').first().waitFor();
+  hold('an hour that is whole is named so', (await page.locator('main thead').first().locator('th').allInnerTexts()).some((head) => head.toLowerCase().startsWith('calls, 1 h')) && (await page.locator('.covered').innerText()) === '');
   await page.context().close();
 }
 
@@ -1021,7 +1113,7 @@ async function run() {
   const faults = [];
   try {
     if (flag('walk')) {
-      for (const part of [walk, sizes, mended, read, crowded, failing, between, stopped, hung]) {
+      for (const part of [walk, sizes, mended, read, crowded, failing, between, counted, stopped, hung]) {
         if ([null, part.name].includes(flag('part'))) await part(browser, flag('walk'), faults);
       }
     }
