@@ -690,6 +690,53 @@ async function counted(browser, url, faults) {
   await page.context().close();
 }
 
+/** Filters of calls: an absolute range, live calls, mistakes in the address; conferences as the side that answers. */
+async function filtered(browser, url, faults) {
+  const page = await opened(browser, url, { viewport: { width: 1440, height: 900 }, timezoneId: 'Asia/Tokyo' }, faults);
+  const asked = [];
+  page.on('request', (request) => { const at = new URL(request.url()); if (at.pathname === '/v1/calls') asked.push(at.searchParams); });
+  const last = () => asked[asked.length - 1];
+  await page.goto(`${url}/#/calls?since=2026-01-01T00:00:00Z&until=2030-01-01T00:00:00Z`);
+  await page.locator('.total', { hasText: '4 calls match the filter' }).waitFor();
+  hold('a link has an absolute range', last().get('since') === '2026-01-01T00:00:00Z' && last().get('until') === '2030-01-01T00:00:00Z');
+  hold('its fields are in the time zone of the page', await page.inputValue('[data-moment=since]') === '2026-01-01T09:00' && await page.inputValue('[data-moment=until]') === '2030-01-01T09:00');
+  await page.fill('[data-moment=until]', '2026-01-02T09:00:00');
+  await page.locator('.filters button', { hasText: 'Apply' }).click();
+  await page.locator('.total', { hasText: '0 calls match the filter' }).waitFor();
+  hold(`the range is in the address: ${page.url()}`, decodeURIComponent(page.url()).includes('since=2026-01-01T00:00:00Z&until=2026-01-02T00:00:00.000Z'));
+  await page.goto(`${url}/#/calls?since=yesterday`);
+  await page.locator('#refused', { hasText: 'yesterday' }).waitFor();
+  await page.goto(`${url}/#/calls?colour=red&within=soon`);
+  await page.locator('#unknown', { hasText: 'colour is no filter' }).filter({ hasText: 'soon is no value of within' }).waitFor();
+  await page.locator('.total', { hasText: '4 calls, 0 live' }).waitFor();
+  await page.goto(`${url}/#/calls?app=nothing`);
+  await page.locator('#refused', { hasText: 'nothing' }).waitFor();
+  await page.goto(`${url}/#/calls?state=live`);
+  await page.locator('.total', { hasText: '0 calls match the filter' }).waitFor();
+  hold('live is a choice', await page.inputValue('[data-select=state]') === 'live');
+  const { calls: [{ route }] } = await (await page.request.get(`${url}/v1/calls?limit=1`)).json();
+  await page.goto(`${url}/#/calls?route=${route}`);
+  await page.locator('.further button', { hasText: route }).click();
+  await until(page, () => !location.hash.includes('route'));
+  await rewriting(page)('/v1/calls', (body) => { Object.assign(body.calls[0], { conference: { sid: `CF${'0'.repeat(32)}`, name: 'standup' }, legs: [body.calls[0].legs[0]] }); });
+  await page.locator('tbody tr[data-row]', { hasText: 'conference:standup' }).waitFor();
+  // 200 % of a screen of 1440 pixels.
+  await page.setViewportSize({ width: 720, height: 450 });
+  await page.goto(`${url}/#/overview`);
+  await page.goto(`${url}/#/calls?flag=failed_over`);
+  const row = page.locator('tbody tr[data-row]').first();
+  await row.waitFor();
+  const { shown, cut } = await page.evaluate(() => {
+    const box = document.querySelector('main .scroll').getBoundingClientRect();
+    const cells = [...document.querySelectorAll('tbody tr[data-row] .cell')].filter((cell) => cell.checkVisibility());
+    return { shown: cells.map((cell) => cell.innerText).join(' '), cut: cells.filter((cell) => cell.getBoundingClientRect().right > box.right + 1 || cell.scrollWidth > cell.clientWidth + 1).map((cell) => cell.innerText) };
+  });
+  hold(`at 200 % nothing of a call is cut: ${cut}`, cut.length === 0);
+  hold(`at 200 % a call has its flags and its reason: ${shown}`, shown.includes('failed over') && shown.includes('caller_hung_up'));
+  await picture(page, 'calls-zoom');
+  await page.context().close();
+}
+
 /** What the console says of an edge that hangs: its process is stopped, so that connections are accepted and no answer comes. */
 async function hung(browser, url, faults) {
   const pid = Number(flag('pid'));
@@ -1113,7 +1160,7 @@ async function run() {
   const faults = [];
   try {
     if (flag('walk')) {
-      for (const part of [walk, sizes, mended, read, crowded, failing, between, counted, stopped, hung]) {
+      for (const part of [walk, sizes, mended, read, crowded, failing, between, counted, filtered, stopped, hung]) {
         if ([null, part.name].includes(flag('part'))) await part(browser, flag('walk'), faults);
       }
     }
