@@ -1,7 +1,7 @@
 // The console's frame: pages by the fragment of the URL, keyboard shortcuts, theme, token and the connection to the edge.
 
 import * as api from './api.js';
-import { h, rich, say } from './dom.js';
+import { focusPage, h, rich, say } from './dom.js';
 import { maskNumbers, numbersAreMasked, time, zone } from './format.js';
 import { overviewPage } from './overview.js';
 import { callsPage } from './calls.js';
@@ -45,6 +45,8 @@ let entry = 0;
 let place = null;
 /** What had the focus as the open page was left, by its key and its row. */
 let focus = null;
+/** Whether the user went to the page, and its focus is not set yet. */
+let isMoved = false;
 /** Address of the page before. */
 let cameFrom = '';
 
@@ -76,6 +78,9 @@ async function nameEdge() {
 function unanswered() {
   const shown = filled === page ? ' This page shows what was known then.' : ' This page was opened after that: it has nothing to show yet.';
   main.classList.toggle('blank', filled !== page);
+  main.classList.toggle('stale', filled === page);
+  // What is good may be so no longer.
+  for (const good of main.querySelectorAll('.health.good, .verdict.good')) if (!good.querySelector('.known')) good.prepend(h('span', { class: 'known' }, 'Last known: '));
   const lost = document.getElementById('lost');
   if (lost) {
     lost.querySelector('.shown').textContent = shown;
@@ -126,11 +131,13 @@ async function refresh() {
       place = null;
       if (focus) returnTo(focus);
       focus = null;
+      // A page whose heading comes with its data, or where what had the focus is gone.
+      if (isMoved && [document.body, main].includes(document.activeElement)) focusPage();
+      isMoved = false;
     }
     answered();
   } catch (error) {
     if (asked === page && error.status !== 401) {
-      main.classList.toggle('stale', error.status === 0);
       if (error.status === 0) {
         const link = document.getElementById('link');
         link.textContent = 'unreachable';
@@ -207,6 +214,7 @@ function open() {
   page = pageOf(wanted, before?.kept);
   scrollTo(0, place);
   if (document.getElementById('lost')) unanswered();
+  if (isMoved && !before) focusPage();
   document.title = `${page.title} · Trunkgate`;
   for (const link of document.querySelectorAll('#nav a')) {
     if (link.dataset.page === (wanted.name === 'call' ? 'calls' : wanted.name)) {
@@ -313,6 +321,7 @@ function signIn(event) {
   api.keepToken(field.value);
   field.value = '';
   document.getElementById('token-dialog').close();
+  focusPage();
   refresh();
   api.listen();
 }
@@ -337,7 +346,10 @@ function start() {
   });
   document.getElementById('token-dialog').addEventListener('cancel', (event) => event.preventDefault());
   addEventListener('keydown', onKey);
-  addEventListener('hashchange', open);
+  addEventListener('hashchange', () => {
+    isMoved = !document.querySelector('dialog[open]');
+    open();
+  });
   api.whenUnauthorized(askForToken);
   const link = document.getElementById('link');
   api.follow((name, data) => {

@@ -737,6 +737,75 @@ async function filtered(browser, url, faults) {
   await page.context().close();
 }
 
+/** Focus, names and announcements; a table that is sorted by any place of its header cell. */
+async function accessible(browser, url, faults) {
+  const page = await opened(browser, url, { viewport: { width: 1440, height: 900 } }, faults);
+  await page.locator('.link.good').waitFor();
+  const focus = () => page.evaluate(() => `${document.activeElement.tagName} ${document.activeElement.textContent.trim().slice(0, 30)}`);
+  for (const [key, title] of [['3', 'Trunks'], ['2', 'Calls'], ['8', 'System']]) {
+    await page.keyboard.press(key);
+    await page.locator('h1', { hasText: title }).waitFor();
+    hold(`after ${key} the focus is on the heading: ${await focus()}`, await focus() === `H1 ${title}`);
+  }
+  await page.goto(`${url}/#/calls`);
+  await page.locator('tbody tr[data-row]').nth(3).waitFor();
+  await page.keyboard.press('j');
+  await page.keyboard.press('Enter');
+  await page.locator('svg.ladder').waitFor();
+  await until(page, () => document.activeElement.matches('h1'));
+  const orphans = await page.evaluate(() => document.querySelectorAll('[role=listitem]').length);
+  hold('no item of a list is outside of one', orphans === 0);
+  const squeezed = (text) => text.toLowerCase().replace(/[^\p{L}\p{N}]/gu, '');
+  const mute = (await page.evaluate(() => [...document.querySelectorAll('svg.ladder g[role=button]')].map((row) => [row.getAttribute('aria-label'), [...row.querySelectorAll('text')].map((text) => text.textContent).join(' ')])))
+    .filter(([name, text]) => !text.includes('…') && !squeezed(name).includes(squeezed(text)));
+  hold(`names of rows of the ladder begin with their words: ${mute}`, mute.length === 0);
+  const colours = await page.evaluate(() => [...document.querySelectorAll('.ladder .note.media')].filter((note) => note.textContent.includes('RTP comes from')).map((note) => [getComputedStyle(note).fill, getComputedStyle(document.querySelector('.ladder text.time')).fill]));
+  hold(`where RTP comes from is no fault: ${colours}`, colours.length > 0 && colours.every(([own, dim]) => own === dim));
+  await page.goto(`${url}/#/calls`);
+  await page.locator('.bars button').first().waitFor();
+  const bars = await page.evaluate(() => [...document.querySelectorAll('.bars button')].map((bar) => [bar.getAttribute('aria-label'), bar.textContent]));
+  hold(`a bar is named by what it shows: ${bars[0]}`, bars.every(([name, text]) => name === null && /^\d+ calls? of /.test(text)));
+  await page.evaluate(() => { window.status_ = document.querySelector('main [role=status]'); });
+  await rewriting(page)('/v1/calls', (body) => { if (body.summary) body.summary.total = 5; });
+  await until(page, () => document.querySelector('main [role=status]').textContent.startsWith('5 calls'));
+  hold('the totals are announced from a node that stays', await page.evaluate(() => window.status_.isConnected && window.status_ === document.querySelector('main [role=status]')));
+  await page.unrouteAll();
+  const header = page.locator('th', { hasText: 'Duration' });
+  const box = await header.boundingBox();
+  await page.mouse.click(box.x + 3, box.y + box.height - 3);
+  hold('a whole header cell sorts', await header.getAttribute('aria-sort') === 'descending');
+  hold('the ring of the menu is inside', await page.evaluate(() => { document.activeElement.blur(); document.querySelector('#nav a').focus({ focusVisible: true }); return getComputedStyle(document.activeElement).outlineOffset; }) === '-3px');
+  await page.goto(`${url}/#/routes`);
+  await page.fill('#why-called', '+12125550101');
+  await page.locator('section[aria-label^="Test a call"] tbody tr').first().waitFor();
+  await page.reload();
+  await page.locator('section[aria-label^="Test a call"] tbody tr').first().waitFor();
+  hold('the test of a call survives a reload', await page.inputValue('#why-called') === '+12125550101');
+  const rewrite = rewriting(page);
+  await rewrite('/v1/status', (body) => {
+    Object.assign(body.config, { last_reload_success: false, last_reload_error: 'unknown key `colour`' });
+    body.problem_details = ['one', 'two', 'three', 'four', 'five'].map((name) => ({ harm: 'calls', headline: `trunk ${name} is down`, evidence: 'seen', fix: 'mend it', command: null }));
+  });
+  await page.goto(`${url}/#/system`);
+  await page.locator('section[aria-label=Configuration] code', { hasText: /^colour$/ }).waitFor();
+  hold('backticks are not shown', !(await page.locator('main').innerText()).includes('`'));
+  const { calls: [call] } = await (await page.request.get(`${url}/v1/calls?limit=1&flag=failed_over`)).json();
+  await rewrite(`/v1/calls/${call.sid}/quality`, (body) => { for (const one of body.series.slice(1)) for (const sample of one.samples) Object.assign(sample, { mos: null, jitter_ms: null }); });
+  await page.goto(`${url}/#/calls/${call.sid}`);
+  const mos = page.locator('section[aria-label=Quality] figure', { has: page.locator('.name', { hasText: /^MOS$/ }) });
+  await mos.locator('.legend').waitFor();
+  hold(`a plot of one side names it, and the other: ${await mos.locator('.legend').innerText()}`, await mos.locator('.legend li').count() > 1 && (await mos.locator('.legend').innerText()).includes('no data'));
+  await page.setViewportSize(NARROW);
+  const phones = await opened(browser, url, { viewport: NARROW }, faults);
+  await rewriting(phones)('/v1/status', (body) => { body.problem_details = ['one', 'two', 'three', 'four', 'five'].map((name) => ({ harm: 'calls', headline: `trunk ${name} is down`, evidence: 'seen', fix: 'mend it', command: null })); });
+  await phones.reload();
+  await phones.locator('.health.bad').waitFor();
+  const seen = await phones.locator('main').innerText();
+  hold(`a phone shows three problems: ${seen.slice(0, 300)}`, ['one', 'two', 'three'].every((name) => seen.includes(`trunk ${name} is down`)) && !seen.includes('trunk four is down') && seen.includes('2 more problems'));
+  await phones.context().close();
+  await page.context().close();
+}
+
 /** What the console says of an edge that hangs: its process is stopped, so that connections are accepted and no answer comes. */
 async function hung(browser, url, faults) {
   const pid = Number(flag('pid'));
@@ -1160,7 +1229,7 @@ async function run() {
   const faults = [];
   try {
     if (flag('walk')) {
-      for (const part of [walk, sizes, mended, read, crowded, failing, between, counted, filtered, stopped, hung]) {
+      for (const part of [walk, sizes, mended, read, crowded, failing, between, counted, filtered, accessible, stopped, hung]) {
         if ([null, part.name].includes(flag('part'))) await part(browser, flag('walk'), faults);
       }
     }
