@@ -17,7 +17,8 @@ const DIRECTIONS = [['', 'any'], ['received', 'to it, code it sent'], ['sent', '
 /** Filters without a field, which links set: their names, and which other ones go with them. */
 const FURTHER = { route: ['route'], app: ['application'], failed: ['failed over from', 'failed_reason'], failed_reason: ['because of'] };
 /** Choices of `within`, in seconds. */
-const WITHIN = [['', 'any time'], ['900', 'last 15 min'], ['3600', 'last hour'], ['21600', 'last 6 h'], ['86400', 'last 24 h']];
+const WITHIN = [['', 'any time'], ['900', 'last 15 min'], ['3600', 'last hour'], ['21600', 'last 6 h'], ['86400', 'last 24 h'], ['range', 'from … before …']];
+const RANGE = 'range';
 const PAGE = matchMedia('(max-width: 560px)').matches ? 25 : 100;
 /** New calls that are counted and asked for while the rows stand still. */
 const NEW_CALLS = 1000;
@@ -150,17 +151,29 @@ function offer(select, counts, asked, text) {
 
 /** The form of filters; a change of a select applies it at once. */
 function filters(asked, go) {
-  const select = (name, label, options, more) => h('label', {}, label, h('select', { 'data-select': name, on: { change: (event) => { event.target.blur(); go({ [name]: event.target.value, ...more }); } } }, options));
+  const select = (name, label, options) => h('label', {}, label, h('select', { 'data-select': name, on: { change: (event) => { event.target.blur(); go({ [name]: event.target.value }); } } }, options));
   const moment = (name, label) => h('label', {}, label, h('input', { type: 'datetime-local', step: '1', value: localTime(asked[name]), title: `Start of the call, in the time zone of this page (${zone()})`, 'data-moment': name }));
   const pick = (name, label, all) => select(name, label, all.map((value) => h('option', { value, selected: value === asked[name] }, value ? words(value) : 'any')));
   const type = (name, label, width, hint) => h('label', {}, label, h('input', { value: asked[name], size: width, placeholder: hint, 'data-field': name, spellcheck: 'false', autocomplete: 'off' }));
   const trunk = h('span', {});
+  const hasRange = Boolean(asked.since || asked.until);
+  const range = h('span', { class: 'pair', hidden: !hasRange }, moment('since', 'From'), moment('until', 'Before'));
+  /** Filters by the time that was chosen; the fields of a range are filled first. */
+  const started = (event) => {
+    range.hidden = event.target.value !== RANGE;
+    if (!range.hidden) {
+      range.querySelector('input').focus();
+      return;
+    }
+    event.target.blur();
+    go({ within: event.target.value, since: '', until: '' });
+  };
   const form = h('form', { class: 'filters', 'aria-label': 'Filters' },
     pick('state', 'State', STATES), pick('outcome', 'Outcome', OUTCOMES), pick('flag', 'Flag', FLAGS), trunk,
     asked.direction ? select('direction', 'Calls', DIRECTIONS.map(([value, text]) => h('option', { value, selected: value === asked.direction }, text))) : null,
     select('reason', 'Reason', h('option', { value: '' }, 'any')), select('code', 'SIP code', h('option', { value: '' }, 'any')),
-    select('within', 'Started', WITHIN.map(([value, text]) => h('option', { value, selected: value === asked.within }, text)), { since: '', until: '' }),
-    h('span', { class: 'pair' }, moment('since', 'From'), moment('until', 'Before')),
+    h('label', {}, 'Started', h('select', { 'data-select': 'within', on: { change: started } }, WITHIN.map(([value, text]) => h('option', { value, selected: value === (hasRange ? RANGE : asked.within) }, text)))),
+    range,
     h('span', { class: 'pair' }, type('longer', 'Lasting (s)', 4, 'from'), type('shorter', 'below (s)', 4)), type('search', 'Search', 12),
     h('button', { type: 'submit', class: 'quiet' }, 'Apply'),
     h('a', { href: '#/calls', class: 'button quiet' }, 'Clear'));
@@ -255,7 +268,7 @@ export function callsPage(main, query, kept) {
   };
   const choice = orderChoice(COLUMNS, sorted, order);
   // On a phone the form would fill the screen.
-  const isNarrow = matchMedia('(max-width: 560px)').matches;
+  const isNarrow = matchMedia('(max-width: 760px)').matches;
   const used = FIELDS.filter((name) => asked[name]).length;
   const box = h('details', { class: 'filters-box', open: !isNarrow }, h('summary', {}, used ? `Filters (${used} used)` : 'Filters'), filter.form);
   const wrong = unknown(query);

@@ -419,8 +419,9 @@ async function crowded(browser, url, faults) {
   const rejecting = { name: 'sip-exchange', calls: 5, of: 6, in_row: 5, lost: 5, still: true, good_since: 0, recent: { calls: 5, of: 6 }, answers: [{ code: 503, text: 'Service Unavailable', leads_on: false, calls: 5, present: true }], fix: 'call the carrier', last_sid: `CA${'0'.repeat(32)}` };
   const codes = [486, 404, 480, 603].flatMap((code, at) => ['received', 'sent'].map((direction) => ({ direction, code, calls: 54 - at })));
   const crowd = (trunks) => {
-    const some = (name, more) => ({ ...structuredClone(trunks[0]), name, state: 'up', ...more });
-    return [some('down', { state: 'down', last_problem: 'no answer to OPTIONS' }), some('full', { rejected: rejecting }), ...Array.from({ length: 40 }, (_, at) => some(`customer-${at}`))];
+    const address = { transport: 'udp', address: '203.0.113.117:5060', state: 'down', rtt_ms: 123.4, last_options: new Date().toISOString(), failures: 3, last_problem: 'no answer to OPTIONS within 4 s (no_response)', rests_seconds: 30 };
+    const some = (name, more) => ({ ...structuredClone(trunks[0]), max_calls: 1000, peers: [{ uri: 'sip:sbc-frankfurt.carrier.example:5060;transport=udp', state: 'up', addresses: [address, { ...address, state: 'up' }] }], name, state: 'up', ...more });
+    return [some('down', { state: 'down', last_problem: 'no answer to OPTIONS from 203.0.113.117:5060 over UDP within 4 s (no_response)', last_problem_at: new Date().toISOString() }), some('full', { rejected: rejecting }), ...Array.from({ length: 40 }, (_, at) => some(`customer-${at}`))];
   };
   await rewrite('/v1/calls', (body) => {
     body.calls.forEach((call, at) => Object.assign(call, { from: at ? user : '1'.repeat(120), reason: 'caller_hung_up', flags: at ? call.flags : ['one_way'] }));
@@ -704,6 +705,13 @@ async function filtered(browser, url, faults) {
   await page.locator('.filters button', { hasText: 'Apply' }).click();
   await page.locator('.total', { hasText: '0 calls match the filter' }).waitFor();
   hold(`the range is in the address: ${page.url()}`, decodeURIComponent(page.url()).includes('since=2026-01-01T00:00:00Z&until=2026-01-02T00:00:00.000Z'));
+  await page.goto(`${url}/#/calls`);
+  await page.locator('.total', { hasText: '4 calls, 0 live' }).waitFor();
+  hold('the fields of a range are there when they are wanted', await page.locator('[data-moment=since]:visible').count() === 0);
+  await page.selectOption('[data-select=within]', 'range');
+  await page.fill('[data-moment=since]:focus', '2026-01-02T09:00');
+  await page.keyboard.press('Enter');
+  await until(page, () => decodeURIComponent(location.hash) === '#/calls?since=2026-01-02T00:00:00.000Z');
   await page.goto(`${url}/#/calls?since=yesterday`);
   await page.locator('#refused', { hasText: 'yesterday' }).waitFor();
   await page.goto(`${url}/#/calls?colour=red&within=soon`);
