@@ -11,7 +11,6 @@ use trunkgate_call::view::{PassedOverView, TrunkView};
 use trunkgate_call::{CallView, Gateway, LegView};
 
 use super::ApiError;
-use crate::limits;
 use crate::runtime::handle::{Gone, Handle};
 
 /// Codes of rejections shown of one trunk.
@@ -80,12 +79,10 @@ impl Parties {
         let since = format!("{since:.3}");
         // Dates of one form: their order is that of time.
         let is_recent = |call: &&Arc<CallView>| call.ended_at.as_deref().is_some_and(|at| at >= since.as_str());
-        let mut counted = 0;
         for call in ended.newest_first().take_while(is_recent) {
             count(&mut counts, call);
-            counted += 1;
         }
-        let since = first(since, counted, ended.newest_first().last());
+        let since = later(&since, ended.kept_since());
         Ok(Parties { by_name: counts.into_iter().map(|(name, counts)| (name, counts.activity())).collect(), since })
     }
 
@@ -105,10 +102,9 @@ impl Counts {
     }
 }
 
-/// Since when calls are counted: the end of the oldest one where as many as the edge keeps have ended `since` then.
-fn first(since: String, counted: usize, oldest: Option<&Arc<CallView>>) -> String {
-    let oldest = oldest.filter(|_| counted >= limits::CALLS_SHOWN).and_then(|call| call.ended_at.clone());
-    oldest.unwrap_or(since)
+/// Returns the later of two dates of one form.
+fn later(since: &str, kept_since: Option<&str>) -> String {
+    kept_since.map_or(since, |kept| kept.max(since)).to_owned()
 }
 
 /// Returns the name of a leg's trunk or agent.
@@ -195,12 +191,10 @@ mod tests {
 
     #[test]
     fn an_hour_of_more_calls_than_are_kept_begins_with_the_oldest() {
-        let ended = |at: &str| Arc::new(CallView { ended_at: Some(at.to_owned()), ..began("CA1") });
-        let oldest = ended("2026-11-20T09:56:00.000Z");
-        let of = |counted, oldest| first("2026-11-20T09:00:00.000Z".to_owned(), counted, oldest);
-        assert_eq!(of(limits::CALLS_SHOWN, Some(&oldest)), "2026-11-20T09:56:00.000Z");
-        assert_eq!(of(limits::CALLS_SHOWN - 1, Some(&oldest)), "2026-11-20T09:00:00.000Z");
-        assert_eq!(of(0, None), "2026-11-20T09:00:00.000Z");
+        let of = |kept| later("2026-11-20T09:00:00.000Z", kept);
+        assert_eq!(of(Some("2026-11-20T09:56:00.000Z")), "2026-11-20T09:56:00.000Z");
+        assert_eq!(of(Some("2026-11-20T08:56:00.000Z")), "2026-11-20T09:00:00.000Z");
+        assert_eq!(of(None), "2026-11-20T09:00:00.000Z");
     }
 
     #[test]

@@ -1066,6 +1066,7 @@ async function live(browser, url, token, faults) {
   await page.keyboard.press('Enter');
   await page.locator('.health').waitFor();
   await page.locator('.link.good').waitFor();
+  hold('after the sign-in the focus is on the page', await page.evaluate(() => document.activeElement.matches('h1')));
   hold('the token is in no address', !page.url().includes(token));
   await page.goto(`${url}/#/security`);
   const failed = page.locator('section[aria-label="Wrong credentials"] tbody tr', { hasText: 'console' });
@@ -1088,6 +1089,7 @@ async function live(browser, url, token, faults) {
   await button.click();
   await page.locator('#ask-yes').click();
   await page.locator('dd', { hasText: 'operator' }).first().waitFor();
+  await until(page, () => document.activeElement.matches('h1'));
   await recording(page, token);
   await page.goto(`${url}/#/system`);
   await page.locator('button', { hasText: 'Reload' }).click();
