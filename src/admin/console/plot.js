@@ -240,7 +240,8 @@ function byKeys(svg, axis, drawn) {
 export function plot(given) {
   const what = { unit: '', digits: 0, floor: 0, height: 140, axis: timeAxis(), ...given };
   const { axis } = what;
-  const isEmpty = what.series.every(({ points }) => points.every(([, value]) => value === null));
+  const isKnown = ({ points }) => points.some(([, value]) => value !== null);
+  const isEmpty = !what.series.some(isKnown);
   const caption = h('span', { class: 'name' }, what.title);
   if (isEmpty) return h('figure', { class: 'plot' }, h('figcaption', {}, caption), h('p', { class: 'empty' }, what.note || 'No data yet.'));
   const svg = s('svg', { role: 'img', 'aria-label': words(what), tabindex: '0', 'data-key': `plot ${what.title}`, preserveAspectRatio: 'none' });
@@ -252,9 +253,11 @@ export function plot(given) {
   const longest = Math.max(...what.series.flatMap(({ points }) => points.map(([, value]) => (value === null ? 0 : value.toFixed(what.digits).length))));
   values.forEach((node) => { node.style.minWidth = `${longest + (what.unit ? what.unit.length + 0.5 : 0)}ch`; });
   const all = h('button', { type: 'button', class: 'quiet reset', key: `reset ${what.title}`, hidden: true, on: { click: () => zoomTo(axis, null) } }, 'Reset zoom');
+  const unknown = what.series.filter((one) => !isKnown(one)).map(({ name }) => name);
   const legend = isNamed
-    ? h('ul', { class: 'legend' }, what.series.map((one, place) => h('li', {},
-      s('svg', { width: 18, height: 8, 'aria-hidden': 'true' }, s('line', { x1: 0, x2: 18, y1: 4, y2: 4, class: `line ${colour(one, place)}${one.dashed ? ' dashed' : ''}` })), one.name, one.points.every(([, value]) => value === null) ? ': no data' : '', ' ', values[place])))
+    ? h('ul', { class: 'legend' }, what.series.map((one, place) => (isKnown(one) ? h('li', {},
+      s('svg', { width: 18, height: 8, 'aria-hidden': 'true' }, s('line', { x1: 0, x2: 18, y1: 4, y2: 4, class: `line ${colour(one, place)}${one.dashed ? ' dashed' : ''}` })), one.name, ' ', values[place]) : null)),
+    unknown.length ? h('li', {}, `no data: ${unknown.join(', ')}`) : null)
     : null;
   const figure = h('figure', { class: 'plot' }, h('figcaption', {}, caption, all, name, spoken), svg, legend);
   let width = 0;
