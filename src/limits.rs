@@ -263,7 +263,7 @@ pub const EVENT_LISTENERS: usize = 32;
 /// Events that a listener may be behind before it misses some.
 pub const EVENTS_KEPT: usize = 1024;
 /// How often a listener to whom nothing happens is sent a comment, in seconds: less than an idle connection has.
-pub const EVENT_COMMENT_SECONDS: u64 = 10;
+pub const EVENT_COMMENT_SECONDS: u64 = 5;
 /// How far two of the fine samples of the history are apart, in seconds.
 pub const HISTORY_FINE_SECONDS: u64 = 10;
 /// How many of those are kept: an hour.

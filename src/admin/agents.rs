@@ -33,10 +33,12 @@ pub(super) struct ActiveAgent {
     hour: Activity,
 }
 
-/// `{"agents":[…]}`
+/// `{"agents":[…],"since":"…"}`
 #[derive(Debug, Serialize)]
 pub(super) struct Agents {
     agents: Vec<ActiveAgent>,
+    /// Since when `hour` counts.
+    since: String,
 }
 
 impl AgentReport {
@@ -60,7 +62,7 @@ pub(super) async fn list(State(handle): State<Handle>) -> Result<Json<Agents>, A
     let mut parties = Parties::of(&handle).await?;
     let reports = AgentReport::all(&handle, handle.status().await?.agents).into_iter();
     let agents = reports.map(|report| ActiveAgent { hour: parties.take(&report.agent.name), report }).collect();
-    Ok(Json(Agents { agents }))
+    Ok(Json(Agents { agents, since: parties.since }))
 }
 
 #[cfg(test)]

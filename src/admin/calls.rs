@@ -26,8 +26,8 @@ use crate::limits;
 use crate::runtime::handle::Handle;
 use crate::sinks::store::calls::Part;
 
-/// The states that a filter may name.
-const STATES: [&str; 7] = ["trying", "ringing", "early", "answered", "held", "transferring", "ended"];
+/// The states that a filter may name; `live`: all but `ended`.
+const STATES: [&str; 8] = ["live", "trying", "ringing", "early", "answered", "held", "transferring", "ended"];
 
 /// The outcomes.
 const OUTCOMES: [&str; 6] = ["answered", "busy", "no_answer", "canceled", "refused", "failed"];
@@ -58,12 +58,19 @@ pub(super) struct Filter {
     trunk: Option<String>,
     outcome: Option<String>,
     reason: Option<String>,
-    /// The final code that its caller got, or with which a leg was rejected.
-    code: Option<u16>,
+    /// Final codes that its caller got, or with which a leg was rejected, with commas between them: one of them.
+    #[serde(default, deserialize_with = "codes")]
+    code: Vec<u16>,
     /// With `trunk`: `received`, calls to it, and a code that it sent to the edge; `sent`, calls from it, and a code that it got.
     direction: Option<String>,
     route: Option<String>,
     flag: Option<String>,
+    /// The application that has or had the call last.
+    app: Option<String>,
+    /// A trunk or an agent that failed, so that the next target was tried …
+    failed: Option<String>,
+    /// … for this reason.
+    failed_reason: Option<String>,
     /// A part of a number, a sid or a Call-ID.
     search: Option<String>,
     /// Seconds from the answer to the end, at least …
@@ -109,7 +116,10 @@ impl Failed {
 impl Filter {
     /// Returns which conditions that have a count for each choice fail; `None` if another condition fails.
     fn judge(&self, call: &CallView) -> Option<Failed> {
-        let state = self.state.as_deref().is_none_or(|state| state == call.state);
+        let state = self.state.as_deref().is_none_or(|state| match state {
+            "live" => call.state != "ended",
+            state => state == call.state,
+        });
         let trunk = self.trunk.as_deref().is_none_or(|name| match self.direction.as_deref() {
             Some("sent") => call.legs.iter().any(|leg| is_of(leg, name) && leg.direction == "inbound"),
             Some(_) => call.legs.iter().any(|leg| is_of(leg, name) && leg.direction != "inbound"),
@@ -121,6 +131,8 @@ impl Filter {
             && trunk
             && same(&self.outcome, call.outcome)
             && same(&self.route, Some(&call.route))
+            && same(&self.app, call.app.as_deref())
+            && self.failed.as_deref().is_none_or(|name| self.failed_over(call, name))
             && self.flag.as_deref().is_none_or(|flag| call.flags.contains(&flag))
             && self.search.as_deref().is_none_or(|part| mentions(call, part))
             // Dates of one form: their order is that of time.
@@ -128,7 +140,7 @@ impl Filter {
             && self.until.as_deref().is_none_or(|until| call.started_at.as_str() < until);
         others.then(|| Failed {
             reason: !same(&self.reason, call.reason),
-            code: !self.code.is_none_or(|code| self.codes(call).any(|its| its == code)),
+            code: !self.code.is_empty() && !self.codes(call).any(|its| self.code.contains(&its)),
             duration: !self.lasted(call),
         })
     }
@@ -143,6 +155,15 @@ impl Filter {
             Some(_) => false,
         });
         legs.filter_map(|leg| leg.sip_code).chain(of_caller)
+    }
+
+    /// Whether a target failed and another one was tried after it.
+    fn failed_over(&self, call: &CallView, name: &str) -> bool {
+        let is_so = |reason: Option<&str>| self.failed_reason.is_none() || self.failed_reason.as_deref() == reason;
+        let targets = || call.legs.iter().filter(|leg| leg.direction != "inbound");
+        let tried = targets().take(targets().count().saturating_sub(1));
+        tried.filter(|leg| leg.state == "ended" && is_of(leg, name)).any(|leg| is_so(leg.reason))
+            || call.passed_over.iter().any(|one| one.target == name && is_so(Some(one.reason)))
     }
 
     fn lasted(&self, call: &CallView) -> bool {
@@ -239,6 +260,10 @@ pub(super) async fn list(
     one_of("flag", &mut filter.flag, &FLAGS)?;
     one_of("reason", &mut filter.reason, &reasons)?;
     one_of("direction", &mut filter.direction, &DIRECTIONS)?;
+    one_of("failed_reason", &mut filter.failed_reason, &reasons)?;
+    if filter.failed_reason.is_some() && filter.failed.is_none() {
+        return Err(bad_request("`failed_reason` is that of a target: add `failed`".to_owned()));
+    }
     if filter.direction.is_some() && filter.trunk.is_none() {
         return Err(bad_request("`direction` is seen from a trunk or agent: add `trunk`".to_owned()));
     }
@@ -246,18 +271,25 @@ pub(super) async fn list(
     date("since", &mut filter.since)?;
     date("until", &mut filter.until)?;
     let (is_csv, is_masked) = (filter.format.as_deref() == Some("csv"), filter.mask);
-    let (trunk, route) = (filter.trunk.clone(), filter.route.clone());
+    let (trunk, route, app) = (filter.trunk.clone(), filter.route.clone(), filter.app.clone());
+    let failed = filter.failed.clone();
     let mut found = found(&handle, filter).await?;
     // Calls of what a reload has taken away are found; of what never was there are none.
     if found.calls.is_empty() {
         let table = handle.table();
         let trunks = table.trunks().iter().map(|trunk| &*trunk.name);
-        let agents: Vec<String> =
-            handle.shared.running(|running| running.config.agents.iter().map(|agent| agent.name.to_string()).collect());
+        let (agents, apps): (Vec<String>, Vec<String>) = handle.shared.running(|running| {
+            let config = &running.config;
+            let agents = config.agents.iter().map(|agent| agent.name.to_string()).collect();
+            (agents, config.apps.iter().map(|app| app.name.to_string()).collect())
+        });
         let names: Vec<&str> = trunks.collect();
         // A leg of an agent has its name there.
-        let trunk = trunk.filter(|name| !agents.contains(name));
-        known("trunk", trunk.as_deref(), &names)?;
+        let is_none = |name: &String| !agents.contains(name);
+        known("trunk", trunk.filter(is_none).as_deref(), &names)?;
+        known("trunk", failed.filter(is_none).as_deref(), &names)?;
+        let apps: Vec<&str> = apps.iter().map(String::as_str).collect();
+        known("app", app.as_deref(), &apps)?;
         let routes: Vec<&str> = table.routes().iter().map(|route| &*route.name).collect();
         known("route", route.as_deref(), &routes)?;
     }
@@ -326,6 +358,13 @@ async fn visit_stored(
         let Some(next) = next else { return };
         wanted.behind = next;
     }
+}
+
+/// Reads `403` or `403,503`.
+fn codes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u16>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let one = |code: &str| code.trim().parse::<u16>().map_err(|_| format!("`{code}` is no SIP code"));
+    text.split(',').map(one).collect::<Result<Vec<u16>, String>>().map_err(serde::de::Error::custom)
 }
 
 /// Brings a date into the form that calls have, so that texts can be compared.
@@ -444,7 +483,7 @@ mod tests {
         let filter = |direction: Option<&str>, code| Filter {
             trunk: Some("pbx".to_owned()),
             direction: direction.map(str::to_owned),
-            code: Some(code),
+            code: vec![code],
             ..Filter::default()
         };
         let finds = |filter: &Filter, call| filter.judge(call) == Some(Failed::NONE);
@@ -457,6 +496,44 @@ mod tests {
         // A caller of the trunk got 503 after the next target had rejected the call with 486.
         let other = CallView { sip_code: Some(503), ..from_pbx.clone() };
         assert!(finds(&filter(Some("sent"), 503), &other) && !finds(&filter(Some("sent"), 486), &other));
+    }
+
+    #[test]
+    fn calls_are_found_by_application_by_the_target_that_failed_and_while_they_live() {
+        let failed = |n, name: &str, reason| LegView {
+            state: "ended",
+            reason: Some(reason),
+            agent: name.to_owned(),
+            ..leg(n, "agent", "")
+        };
+        let outbound = |leg: LegView| LegView { direction: "outbound", ..leg };
+        let legs = vec![
+            leg(1, "sip", "carrier"),
+            outbound(failed(2, "bot", "agent_unreachable")),
+            outbound(failed(3, "spare", "caller_hung_up")),
+        ];
+        let ended = CallView { legs, app: Some("ivr".to_owned()), state: "ended", sip_code: Some(503), ..began("CA1") };
+        let live = CallView { state: "answered", ..ended.clone() };
+        let finds = |filter: &str, call| {
+            let Query(filter) = Query::<Filter>::try_from_uri(&format!("/?{filter}").parse().unwrap()).unwrap();
+            filter.judge(call) == Some(Failed::NONE)
+        };
+        for (filter, found) in [
+            ("app=ivr", true),
+            ("app=other", false),
+            ("failed=bot", true),
+            ("failed=bot&failed_reason=agent_unreachable", true),
+            ("failed=bot&failed_reason=no_response", false),
+            // The call ended with it.
+            ("failed=spare", false),
+            ("state=live", false),
+            ("code=403,503", true),
+            ("code=403,486", false),
+        ] {
+            assert_eq!(finds(filter, &ended), found, "{filter}");
+        }
+        assert!(finds("state=live", &live) && !finds("state=ended", &live));
+        assert!(Query::<Filter>::try_from_uri(&"/?code=403,x".parse().unwrap()).is_err());
     }
 
     #[test]

@@ -65,7 +65,11 @@ struct Counts {
 
 /// Activity of all trunks and agents by name.
 #[derive(Debug, Default)]
-pub(super) struct Parties(BTreeMap<String, Activity>);
+pub(super) struct Parties {
+    by_name: BTreeMap<String, Activity>,
+    /// Since when ended calls are counted: an hour ago, or later where an edge with many calls keeps none that are so old.
+    pub(super) since: String,
+}
 
 impl Parties {
     /// Asks the signalling loop for live legs and ended calls, which are counted here.
@@ -78,16 +82,13 @@ impl Parties {
         for call in ended.newest_first().take_while(is_recent) {
             count(&mut counts, call);
         }
-        Ok(Parties::new(counts))
-    }
-
-    fn new(counts: BTreeMap<String, Counts>) -> Parties {
-        Parties(counts.into_iter().map(|(name, counts)| (name, counts.activity())).collect())
+        let since = later(&since, ended.kept_since());
+        Ok(Parties { by_name: counts.into_iter().map(|(name, counts)| (name, counts.activity())).collect(), since })
     }
 
     /// Takes the activity of a trunk or an agent.
     pub(super) fn take(&mut self, name: &str) -> Activity {
-        self.0.remove(name).unwrap_or_default()
+        self.by_name.remove(name).unwrap_or_default()
     }
 }
 
@@ -99,6 +100,11 @@ impl Counts {
         codes.truncate(CODES_SHOWN);
         Activity { codes, mos: (self.scored > 0).then(|| self.mos_sum / self.scored as f64), ..self.activity }
     }
+}
+
+/// Returns the later of two dates of one form.
+fn later(since: &str, kept_since: Option<&str>) -> String {
+    kept_since.map_or(since, |kept| kept.max(since)).to_owned()
 }
 
 /// Returns the name of a leg's trunk or agent.
@@ -162,17 +168,19 @@ pub(super) struct TrunkReport {
     hour: Activity,
 }
 
-/// `{"trunks":[…]}`
+/// `{"trunks":[…],"since":"…"}`
 #[derive(Debug, Serialize)]
 pub(super) struct Trunks {
     trunks: Vec<TrunkReport>,
+    /// Since when `hour` counts.
+    since: String,
 }
 
 pub(super) async fn trunks(State(handle): State<Handle>) -> Result<Json<Trunks>, ApiError> {
     let mut parties = Parties::of(&handle).await?;
     let trunks = handle.status().await?.trunks.into_iter();
     let trunks = trunks.map(|trunk| TrunkReport { hour: parties.take(&trunk.name), trunk }).collect();
-    Ok(Json(Trunks { trunks }))
+    Ok(Json(Trunks { trunks, since: parties.since }))
 }
 
 #[cfg(test)]
@@ -180,6 +188,14 @@ mod tests {
     use super::*;
     use crate::sinks::otel::tests::leg;
     use crate::sinks::store::record::tests::began;
+
+    #[test]
+    fn an_hour_of_more_calls_than_are_kept_begins_with_the_oldest() {
+        let of = |kept| later("2026-11-20T09:00:00.000Z", kept);
+        assert_eq!(of(Some("2026-11-20T09:56:00.000Z")), "2026-11-20T09:56:00.000Z");
+        assert_eq!(of(Some("2026-11-20T08:56:00.000Z")), "2026-11-20T09:00:00.000Z");
+        assert_eq!(of(None), "2026-11-20T09:00:00.000Z");
+    }
 
     #[test]
     fn a_code_of_two_peers_counts_one_call() {

@@ -40,7 +40,7 @@ pub(crate) struct Sample {
     pub(crate) calls: u64,
     /// Media ports in use then; of several the most.
     pub(crate) ports_in_use: u64,
-    /// The calls of each trunk that had any.
+    /// The calls of each trunk that had any; of several intervals those of the one with the most calls.
     pub(crate) trunks: BTreeMap<String, u64>,
     /// The callers of each agent that had any.
     pub(crate) agents: BTreeMap<String, u64>,
@@ -286,9 +286,12 @@ impl History {
     fn push(&mut self, sample: Sample) {
         let (count, mut open) = self.open.take().unwrap_or_default();
         open.at = sample.at;
+        // The calls of trunks are those of one moment: the sum of the most that each had at its own may exceed all calls.
+        if count == 0 || sample.calls > open.calls {
+            open.trunks.clone_from(&sample.trunks);
+        }
         open.calls = open.calls.max(sample.calls);
         open.ports_in_use = open.ports_in_use.max(sample.ports_in_use);
-        most(&mut open.trunks, &sample.trunks);
         most(&mut open.agents, &sample.agents);
         open.tally.add(&sample.tally);
         if count + 1 < limits::HISTORY_FINE_IN_COARSE {
@@ -400,6 +403,18 @@ mod tests {
         assert_eq!((last.calls, last.tally.begun, last.tally.mos_lowest), (6, 30, Some(3.0)));
         assert!((last.tally.mos.unwrap() - 4.0).abs() < 1e-9);
         assert_eq!(history.samples(false, Some(fine[357].at)), fine[358..]);
+    }
+
+    #[test]
+    fn the_calls_of_trunks_are_those_of_the_moment_with_the_most_calls() {
+        let mut history = History::default();
+        for n in 0..i64::from(limits::HISTORY_FINE_IN_COARSE) {
+            let (name, calls) = if n == 7 { ("both", 9) } else { ("one", 5 + n as u64 % 3) };
+            let trunks = BTreeMap::from([(format!("{name}-{n}"), calls)]);
+            history.push(Sample { at: at(n * 10), calls, trunks, ..Sample::default() });
+        }
+        let coarse = history.samples(true, None);
+        assert_eq!((coarse[0].calls, &coarse[0].trunks), (9, &BTreeMap::from([("both-7".to_owned(), 9)])));
     }
 
     #[test]

@@ -306,8 +306,8 @@ pub struct Remote {
 /// Filters of listed calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct Listing {
-    /// Filter by state: trying, ringing, early, answered, held,
-    /// transferring, ended
+    /// Filter by state: live, trying, ringing, early, answered,
+    /// held, transferring, ended
     #[arg(long, verbatim_doc_comment)]
     pub state: Option<String>,
     /// Filter by trunk (any leg)

@@ -270,8 +270,17 @@ fn calls_are_found_by_every_filter() {
         (&media["used"], media["ours"].as_str().unwrap()),
         (&media["announced"], call.near.to_string().as_str())
     );
+    let lives = || edge.json("/v1/calls?state=live")["calls"].as_array().unwrap().len();
+    assert_eq!(lives(), 1);
     edge.delete(&format!("/v1/calls/{sid}"));
     until("the call has ended", || (edge.json("/v1/calls")["calls"][0]["state"] == "ended").then_some(()));
+    assert_eq!(lives(), 0);
+    assert!(edge.json("/v1/trunks")["since"].is_string() && edge.json("/v1/agents")["since"].is_string());
+    for (bad, status) in
+        [("app=none", 404), ("failed=none", 404), ("failed_reason=no_response", 400), ("code=486,x", 400)]
+    {
+        assert_eq!(edge.get(&format!("/v1/calls?{bad}")).0, status, "{bad}");
+    }
     let found = |query: &str| edge.json(&format!("/v1/calls?{query}"))["calls"].as_array().unwrap().len();
     for query in [
         "search=found-by",
@@ -281,6 +290,8 @@ fn calls_are_found_by_every_filter() {
         "route=in",
         "longer=0",
         "shorter=3600",
+        "code=200,486",
+        "since=2026-01-01T00:00:00Z&until=2100-01-01T00:00:00Z",
     ] {
         assert_eq!(found(query), 1, "{query}");
     }

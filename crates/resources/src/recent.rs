@@ -211,6 +211,12 @@ impl EndedCalls {
     pub fn newest_first(&self) -> impl Iterator<Item = &Arc<CallView>> {
         newest_first(self.calls.iter().rev(), self.turned_down.iter().rev())
     }
+
+    /// Returns when the oldest call ended if older ones were forgotten for lack of room; those that were turned down have a place of their own.
+    pub fn kept_since(&self) -> Option<&str> {
+        let oldest = self.calls.first().filter(|_| self.calls.len() >= RECENT_CALLS)?;
+        oldest.ended_at.as_deref()
+    }
 }
 
 /// Merges calls and those that were turned down, both the newest first.
@@ -242,12 +248,17 @@ mod tests {
         assert_eq!(ring.numbers.len(), 3);
     }
 
-    // The clock is only a number here.
-    #[allow(clippy::disallowed_methods)]
-    fn push(recent: &mut Recent, n: usize, outcome: &'static str, code: u16) {
-        let sid = format!("CA{n}");
-        let call = CallView {
-            sid: sid.clone(),
+    #[test]
+    fn calls_are_known_to_be_kept_since_a_time_only_if_older_ones_were_forgotten() {
+        let call = |n: usize| Arc::new(CallView { ended_at: Some(n.to_string()), ..ended(n, "answered", 200) });
+        let all = |calls: usize| EndedCalls { calls: (0..calls).map(call).collect(), turned_down: vec![call(7)] };
+        assert_eq!(all(RECENT_CALLS - 1).kept_since(), None);
+        assert_eq!(all(RECENT_CALLS).kept_since(), Some("0"));
+    }
+
+    fn ended(n: usize, outcome: &'static str, code: u16) -> CallView {
+        CallView {
+            sid: format!("CA{n}"),
             state: "ended",
             outcome: Some(outcome),
             reason: None,
@@ -268,8 +279,14 @@ mod tests {
             passed_over: vec![],
             recordings: vec![],
             siprec: vec![],
-        };
-        recent.push(call, false);
+        }
+    }
+
+    // The clock is only a number here.
+    #[allow(clippy::disallowed_methods)]
+    fn push(recent: &mut Recent, n: usize, outcome: &'static str, code: u16) {
+        let sid = format!("CA{n}");
+        recent.push(ended(n, outcome, code), false);
         let head = TraceView::of(sid.clone(), String::new(), vec![]);
         recent.push_trace(head, Trace::new(Instant::now(), &sid), false);
     }

@@ -1,11 +1,11 @@
 // Voice agents: one sortable row each, with the URL and the counters of sockets below the row.
 
 import * as api from './api.js';
-import { chip, facts, h, moment, section, swap } from './dom.js';
-import { count, duration, figure, kind, lapse, masked } from './format.js';
+import { chip, facts, h, moment, rich, section, swap } from './dom.js';
+import { count, duration, figure, kind, lapse, local, masked } from './format.js';
 import { lastHour, listing } from './listing.js';
 import { spark } from './plot.js';
-import { faultChips, faults, lastProblem, markOf, score } from './trunks.js';
+import { covered, coveredNote, faultChips, faults, lastProblem, latelyIn, markOf, score } from './trunks.js';
 
 /** Mean of a histogram of /metrics, in the histogram's unit. */
 function mean(families, name) {
@@ -26,15 +26,15 @@ function ofLimit(value, limit) {
   return `${count(value)}${limit ? ` / ${count(limit)}` : ''}`;
 }
 
-function columns(samples, problems) {
+function columns(samples, problems, since) {
   return [
     { name: 'Agent', cell: (agent) => h('strong', {}, agent.name), sort: (agent) => agent.name },
-    { name: 'State', cell: (agent) => [chip(kind(agent.state), agent.state), agent.next_try_ms ? ` next attempt in ${duration(agent.next_try_ms / 1000)}` : '', faultChips(faults(agent, problems(), 'agents'))], sort: (agent) => ({ down: 0, skipped: 1, unknown: 2, up: 3 })[agent.state] ?? 4, wide: true },
+    { name: 'State', cell: (agent) => [chip(kind(agent.state), agent.state), agent.next_try_ms ? ` next attempt in ${duration(agent.next_try_ms / 1000)}` : '', faultChips(faults(agent, problems(), 'agents', covered(since()) !== '1 h'))], sort: (agent) => ({ down: 0, skipped: 1, unknown: 2, up: 3 })[agent.state] ?? 4, wide: true },
     { name: 'Callers', title: 'Callers connected or being connected, of the limit', cell: (agent) => ofLimit(agent.talking, agent.max_sessions), sort: (agent) => agent.talking, down: true, class: 'number' },
     { name: 'Waiting', title: 'Callers in its queue, of the limit', cell: (agent) => ofLimit(agent.waiting, agent.queue_size), sort: (agent) => agent.waiting, down: true, class: 'number' },
-    { name: 'Calls, 1 h', title: 'Calls with the agent that ended in the last hour', cell: (agent) => h('a', { href: `#/calls${api.query({ trunk: agent.name })}` }, count(agent.hour.calls_out)), sort: (agent) => agent.hour.calls_out, down: true, class: 'number' },
+    { ...latelyIn('Calls', since), title: 'Calls with the agent that ended in this time', cell: (agent) => h('a', { href: `#/calls${api.query({ trunk: agent.name, direction: 'received', state: 'ended', within: 3600 })}` }, count(agent.hour.calls_out)), sort: (agent) => agent.hour.calls_out, down: true, class: 'number' },
     turn('p50'), turn('p95'),
-    { name: 'MOS, 1 h', title: 'Mean score of the audio received from the agent', cell: (agent) => score(agent.hour.mos), sort: (agent) => agent.hour.mos, class: 'number', when: (agents) => agents.some((agent) => agent.hour.mos !== null) },
+    { ...latelyIn('MOS', since), title: 'Mean score of the audio received from the agent', cell: (agent) => score(agent.hour.mos), sort: (agent) => agent.hour.mos, class: 'number', when: (agents) => agents.some((agent) => agent.hour.mos !== null) },
     { name: 'Sockets', title: 'Open sockets, those of forks too', cell: (agent) => count(agent.sessions), sort: (agent) => agent.sessions, down: true, class: 'number' },
     { name: 'Sockets opened', title: 'Sockets opened since the start', cell: (agent) => count(agent.opened), sort: (agent) => agent.opened, down: true, class: 'number' },
     { name: 'Sockets lost', title: 'Sockets that the agent rejected or that broke since the start; a caller may have got another target', cell: (agent) => count(agent.lost), sort: (agent) => agent.lost, down: true, class: 'number' },
@@ -47,7 +47,7 @@ function detail(agent) {
   return h('div', { class: 'details' },
     facts([
       ['URL', h('code', { class: 'long' }, agent.url)], ['Sockets', `${count(agent.sessions)} open, ${count(agent.opened)} opened and ${count(agent.lost)} rejected or lost since the start`],
-      ['Last problem', agent.last_problem ? [masked(agent.last_problem), ' · ', moment(agent.last_problem_at)] : 'none'],
+      ['Last problem', agent.last_problem ? [rich(local(masked(agent.last_problem))), ' · ', moment(agent.last_problem_at)] : 'none'],
     ]),
     h('p', {}, h('a', { href: `#/calls${api.query({ trunk: agent.name })}` }, 'Calls with this agent')));
 }
@@ -56,19 +56,23 @@ export function agentsPage(main, query) {
   const hour = lastHour(api);
   let samples = [];
   let problems = [];
+  let since = null;
   const all = h('div', {});
-  const list = listing(columns(() => samples, () => problems), {
+  const note = h('p', { class: 'dim covered' });
+  const list = listing(columns(() => samples, () => problems, () => since), {
     page: 'agents', query, first: 'Agent', caption: 'Agents', name: 'agent', key: (agent) => agent.name, detail, empty: ['No agents are configured. An agent is a voice bot behind a WebSocket (or plain RTP): add a section ', h('code', {}, '[agent.NAME]'), ' with its ', h('code', {}, 'url'), ' and ', h('code', {}, 'connect = ["agent:NAME"]'), ' to a route, then reload.'],
     mark: (agent) => markOf(['down', 'skipped'].includes(agent.state), faults(agent, problems, 'agents')),
   });
   const figures = section('All agents', all);
-  main.append(h('h1', {}, 'Agents'), list.node, figures);
+  main.append(h('h1', {}, 'Agents'), list.node, note, figures);
   return {
     title: 'Agents',
     async refresh() {
-      const [{ agents }, status, families, past] = await Promise.all([api.get('/v1/agents'), api.get('/v1/status'), api.metrics(), hour()]);
+      const [{ agents, since: first }, status, families, past] = await Promise.all([api.get('/v1/agents'), api.get('/v1/status'), api.metrics(), hour()]);
       problems = status.problem_details;
       samples = past;
+      since = first;
+      swap(note, coveredNote(since));
       list.show(agents);
       const ms = (name) => (mean(families, name) === null ? null : mean(families, name) * 1000);
       figures.hidden = agents.length === 0;

@@ -41,15 +41,18 @@ export function whenUnauthorized(act) {
   onUnauthorized = act;
 }
 
-async function ask(path, options = {}) {
+/** How long the edge may send nothing, in milliseconds: the answer of a request or a part of it, of one that changes something or makes a file, and its stream, which has a comment each 5 s. */
+const SILENCE_MS = 6000;
+const WORK_MS = 30_000;
+const STREAM_MS = 8000;
+
+/** When the edge last sent something. */
+export let heardAt = Date.now();
+
+/** Sends a request; returns its response as soon as that begins. */
+async function send(path, options) {
   const token = sessionStorage.getItem(TOKEN);
-  let response;
-  try {
-    response = await fetch(path, { ...options, headers: { ...headers(token), ...options.headers }, cache: 'no-store' });
-  } catch (error) {
-    if (error.name === 'AbortError') throw error;
-    throw new Refused(0, 'unreachable', 'edge unreachable');
-  }
+  const response = await fetch(path, { ...options, headers: { ...headers(token), ...options.headers }, cache: 'no-store' });
   if (response.ok) return response;
   if (response.status === 401) rejected(token);
   const text = await response.text();
@@ -59,6 +62,47 @@ async function ask(path, options = {}) {
     ({ code, message } = JSON.parse(text).error);
   } catch { /* not JSON: the text is the message */ }
   throw new Refused(response.status, code, message);
+}
+
+/** What ends the requests of the open page. */
+const pending = new Set();
+
+/** Ends the requests of a page that is left: the next one does not wait for them. */
+export function abandon() {
+  for (const stop of pending) stop.abort();
+}
+
+/** Returns a response with all of its body. An edge that sends nothing for `most` milliseconds is unreachable, also if it accepts connections. */
+async function ask(path, { most = SILENCE_MS, ...options } = {}) {
+  const stop = new AbortController();
+  let isSilent = false;
+  let timer = 0;
+  const wait = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => { isSilent = true; stop.abort(); }, most);
+  };
+  if (!options.method) pending.add(stop);
+  try {
+    wait();
+    const response = await send(path, { ...options, signal: stop.signal });
+    const parts = [];
+    for (let reader = response.body?.getReader(); reader;) {
+      wait();
+      const { value, done } = await reader.read();
+      if (done) break;
+      parts.push(value);
+    }
+    heardAt = Date.now();
+    return new Response(new Blob(parts, { type: response.headers.get('Content-Type') || '' }));
+  } catch (error) {
+    if (error instanceof Refused) throw error;
+    if (isSilent) throw new Refused(0, 'silent', `edge unreachable: no answer for ${most / 1000} s`);
+    if (error.name === 'AbortError') throw error;
+    throw new Refused(0, 'unreachable', 'edge unreachable');
+  } finally {
+    clearTimeout(timer);
+    pending.delete(stop);
+  }
 }
 
 /** How long a page is not drawn again while a pointer is down or text of it is selected. */
@@ -88,16 +132,16 @@ export async function text(path) {
 }
 
 export async function post(path, body) {
-  return (await ask(path, { method: 'POST', body: body === undefined ? undefined : JSON.stringify(body) })).json();
+  return (await ask(path, { most: WORK_MS, method: 'POST', body: body === undefined ? undefined : JSON.stringify(body) })).json();
 }
 
 export async function remove(path) {
-  return (await ask(path, { method: 'DELETE' })).json();
+  return (await ask(path, { most: WORK_MS, method: 'DELETE' })).json();
 }
 
 /** Downloads a path as a file. */
 export async function download(path, name) {
-  const blob = await (await ask(path)).blob();
+  const blob = await (await ask(path, { most: WORK_MS })).blob();
   const url = URL.createObjectURL(blob);
   const link = document.createElement('a');
   link.href = url;
@@ -160,39 +204,56 @@ function event(block) {
   } catch { /* not JSON: ignored */ }
 }
 
+/** Ends the pause before the next attempt to open the stream. */
+let wake = () => {};
+
+/** Opens the stream at once if it waits for its next attempt: the edge answers again. */
+export function reconnect() {
+  wake();
+}
+
 /** Follows /v1/events and reconnects. Uses fetch because EventSource cannot send the token. */
 export async function listen() {
   const longest = 30_000;
   let pause = 1000;
   for (;;) {
+    const stop = new AbortController();
+    let silent = 0;
+    const wait = () => {
+      clearTimeout(silent);
+      silent = setTimeout(() => stop.abort(), STREAM_MS);
+    };
     try {
-      const stop = new AbortController();
-      const response = await ask('/v1/events', { signal: stop.signal });
+      wait();
+      const response = await send('/v1/events', { signal: stop.signal });
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       let waiting = '';
-      let silent = setTimeout(() => stop.abort(), longest);
       live(true);
       pause = 1000;
       for (;;) {
         const { value, done } = await reader.read();
         if (done) break;
-        clearTimeout(silent);
-        silent = setTimeout(() => stop.abort(), longest);
+        wait();
+        heardAt = Date.now();
         waiting += value;
         for (let end = waiting.indexOf('\n\n'); end >= 0; end = waiting.indexOf('\n\n')) {
           event(waiting.slice(0, end));
           waiting = waiting.slice(end + 2);
         }
       }
-      clearTimeout(silent);
     } catch (error) {
       if (error.status === 401) {
         live(false);
         return;
       }
+    } finally {
+      clearTimeout(silent);
     }
     live(false);
-    await new Promise((resolve) => { setTimeout(resolve, pause); });
+    await new Promise((resolve) => {
+      const timer = setTimeout(resolve, pause);
+      wake = () => { clearTimeout(timer); resolve(); };
+    });
     pause = Math.min(pause * 2, longest);
   }
 }

@@ -1,7 +1,7 @@
 // The console's frame: pages by the fragment of the URL, keyboard shortcuts, theme, token and the connection to the edge.
 
 import * as api from './api.js';
-import { h, rich, say } from './dom.js';
+import { focusPage, h, rich, say } from './dom.js';
 import { maskNumbers, numbersAreMasked, time, zone } from './format.js';
 import { overviewPage } from './overview.js';
 import { callsPage } from './calls.js';
@@ -46,6 +46,8 @@ let entry = 0;
 let place = null;
 /** What had the focus as the open page was left, by its key and its row. */
 let focus = null;
+/** Whether the user went to the page, and its focus is not set yet. */
+let isMoved = false;
 /** Address of the page before. */
 let cameFrom = '';
 
@@ -77,13 +79,16 @@ async function nameEdge() {
 function unanswered() {
   const shown = filled === page ? ' This page shows what was known then.' : ' This page was opened after that: it has nothing to show yet.';
   main.classList.toggle('blank', filled !== page);
+  main.classList.toggle('stale', filled === page);
+  // What is good may be so no longer.
+  for (const good of main.querySelectorAll('.health.good, .verdict.good')) if (!good.querySelector('.known')) good.prepend(h('span', { class: 'known' }, 'Last known: '));
   const lost = document.getElementById('lost');
   if (lost) {
     lost.querySelector('.shown').textContent = shown;
     return;
   }
-  const now = new Date().toISOString();
-  main.before(h('p', { id: 'lost', class: 'verdict bad', role: 'alert' }, h('strong', {}, 'The edge does not answer'), ' since ', h('time', { datetime: now }, time(now)), '.', h('span', { class: 'shown' }, shown),
+  const since = new Date(api.heardAt).toISOString();
+  main.before(h('p', { id: 'lost', class: 'verdict bad', role: 'alert' }, h('strong', {}, 'The edge does not answer'), ' since ', h('time', { datetime: since }, time(since)), '.', h('span', { class: 'shown' }, shown),
     ' Try: check that the process runs (', h('code', {}, 'trunkgate status'), ' on its machine) and that the network reaches it.'));
 }
 
@@ -101,6 +106,8 @@ function answered() {
   const lost = document.getElementById('lost');
   if (!lost) return;
   lost.remove();
+  main.querySelectorAll('.known').forEach((one) => one.remove());
+  api.reconnect();
   const link = document.getElementById('link');
   link.textContent = api.isLive ? 'live' : 'polling';
   link.className = `link ${api.isLive ? 'good' : 'warn'}`;
@@ -125,11 +132,13 @@ async function refresh() {
       place = null;
       if (focus) returnTo(focus);
       focus = null;
+      // A page whose heading comes with its data, or where what had the focus is gone.
+      if (isMoved && [document.body, main].includes(document.activeElement)) focusPage();
+      isMoved = false;
     }
     answered();
   } catch (error) {
     if (asked === page && error.status !== 401) {
-      main.classList.toggle('stale', error.status === 0);
       if (error.status === 0) {
         const link = document.getElementById('link');
         link.textContent = 'unreachable';
@@ -196,6 +205,8 @@ function open() {
   const wanted = address();
   const before = turn();
   if (page && page.close) page.close();
+  // An edge that is silent lets them wait for seconds.
+  api.abandon();
   main.replaceChildren();
   row = before ? before.focus.row ?? before.row : null;
   focus = before ? before.focus : null;
@@ -203,6 +214,8 @@ function open() {
   document.getElementById('search').value = wanted.query.get('search') || '';
   page = pageOf(wanted, before?.kept);
   scrollTo(0, place);
+  if (document.getElementById('lost')) unanswered();
+  if (isMoved && !before) focusPage();
   document.title = `${page.title} · Trunkgate`;
   for (const link of document.querySelectorAll('#nav a')) {
     if (link.dataset.page === (wanted.name === 'call' ? 'calls' : wanted.name)) {
@@ -309,6 +322,7 @@ function signIn(event) {
   api.keepToken(field.value);
   field.value = '';
   document.getElementById('token-dialog').close();
+  focusPage();
   refresh();
   api.listen();
 }
@@ -333,7 +347,10 @@ function start() {
   });
   document.getElementById('token-dialog').addEventListener('cancel', (event) => event.preventDefault());
   addEventListener('keydown', onKey);
-  addEventListener('hashchange', open);
+  addEventListener('hashchange', () => {
+    isMoved = !document.querySelector('dialog[open]');
+    open();
+  });
   api.whenUnauthorized(askForToken);
   const link = document.getElementById('link');
   api.follow((name, data) => {
@@ -342,7 +359,7 @@ function start() {
       link.className = `link ${data.live ? 'good' : 'warn'}`;
       link.title = data.live ? 'Live updates' : 'No event stream: refreshing every 3 seconds';
     } else if (page && page.event) page.event(name, data);
-    if (name !== 'link' || data.live) refreshSoon();
+    refreshSoon();
   });
   let asked = Date.now();
   setInterval(() => {

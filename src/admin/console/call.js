@@ -39,12 +39,12 @@ function byProblem(text) {
 
 function head(call, trace, act) {
   const known = [
-    ['Route', masked(call.route) || 'none'], ['Started', moment(call.started_at)], ['Answered', moment(call.answered_at)], ['Ended', moment(call.ended_at)], ['Duration', duration(talked(call))],
+    ['Route', masked(call.route) || 'none'], ...(call.conference ? [['Conference', masked(call.conference.name)]] : []), ['Started', moment(call.started_at)], ['Answered', moment(call.answered_at)], ['Ended', moment(call.ended_at)], ['Duration', duration(talked(call))],
     ['SIP code', call.sip_code || '–'], ['Reason', call.reason ? words(call.reason) : '–'], ['sid', h('code', {}, call.sid)],
   ];
   return [
     h('div', { class: 'title-row' },
-      h('h1', {}, `${number(call.from)} → ${number(call.to)} `, result(call)),
+      h('h1', { key: 'title', tabindex: '-1' }, `${number(call.from)} → ${number(call.to)} `, result(call)),
       h('div', { class: 'buttons' },
         h('button', { type: 'button', class: 'quiet', key: 'copy', on: { click: act.copy } }, 'Copy link'),
         call.state === 'ended' ? null : h('button', { type: 'button', class: 'danger', key: 'hangup', on: { click: act.hangUp } }, 'Hang up'))),
@@ -68,20 +68,21 @@ function quality(call, series, axis) {
   const long = (samples) => (samples.length > 1 ? samples.filter(({ seconds }) => seconds >= 1) : samples);
   const all = series.series.map((one) => ({ ...one, samples: long(one.samples) })).filter(({ samples }) => samples.length > 0);
   const at = (sample, share) => Date.parse(sample.at) + sample.seconds * 1000 * share;
+  const isKnown = ({ points: known }) => known.some(([, value]) => value !== null);
   const drawn = (points, more = ['', '']) => all.map((one) => ({
     name: one.direction === 'received' ? `received from ${one.party}${more[0]}` : `sent to ${one.party}${more[1]}`, dashed: one.direction !== 'received',
     points: one.samples.flatMap((sample) => points(sample, one.direction)),
-  })).filter(({ points: known }) => known.some(([, value]) => value !== null));
+  }));
   const lines = (value) => drawn((sample, direction) => [[at(sample, 0.5), value(sample, direction)]]);
   const plots = [
-    plot({ title: 'Packet loss', unit: ' %', digits: 1, most: 5, marks: true, axis, from, to, series: lines(lossShare) }),
-    plot({ title: 'Jitter', unit: ' ms', digits: 1, most: 5, axis, from, to, series: lines((sample) => sample.jitter_ms) }),
-    plot({ title: 'MOS', digits: 2, floor: 1, ceiling: 4.5, axis, from, to, series: lines((sample) => sample.mos) }),
-    plot({ title: 'Packets/s', digits: 0, axis, from, to, series: lines((sample) => (sample.seconds > 0 ? sample.packets / sample.seconds : null)) }),
+    plot({ title: 'Packet loss', sides: true, unit: ' %', digits: 1, most: 5, marks: true, axis, from, to, series: lines(lossShare) }),
+    plot({ title: 'Jitter', sides: true, unit: ' ms', digits: 1, most: 5, axis, from, to, series: lines((sample) => sample.jitter_ms) }),
+    plot({ title: 'MOS', sides: true, digits: 2, floor: 1, ceiling: 4.5, axis, from, to, series: lines((sample) => sample.mos) }),
+    plot({ title: 'Packets/s', sides: true, digits: 0, axis, from, to, series: lines((sample) => (sample.seconds > 0 ? sample.packets / sample.seconds : null)) }),
   ];
   // The maximum of an interval, then the value at its end: this shows a burst and how it is played or cleared.
   const seconds = (ms) => (ms === null ? null : ms / 1000);
-  const queue = drawn((sample) => [[at(sample, 0.5), seconds(sample.queue_max_ms)], [at(sample, 1), seconds(sample.queue_ms)]], [', not played yet', ', not read yet']);
+  const queue = drawn((sample) => [[at(sample, 0.5), seconds(sample.queue_max_ms)], [at(sample, 1), seconds(sample.queue_ms)]], [', not played yet', ', not read yet']).filter(isKnown);
   if (queue.length) plots.push(plot({ title: 'Agent: queued audio', unit: ' s', digits: 2, most: 1, axis, from, to, series: queue }));
   return h('div', { class: 'plots' }, plots);
 }
@@ -274,7 +275,7 @@ function routingPart(node) {
       route ||= await api.get(`/v1/why${api.query({ from, called: call.to, caller: call.from })}`);
       swap(node, h('p', { class: 'dim' }, `Evaluated with the current routes. At the time of the call: ${call.route ? `route ${masked(call.route)}` : 'no match'}.`), explanation(route));
     } catch (error) {
-      swap(node, h('p', { class: 'empty' }, masked(error.message)));
+      swap(node, h('p', { class: 'empty' }, rich(masked(error.message))));
     }
   };
 }

@@ -1,24 +1,29 @@
 // Calls: live and past calls in one list. The filter is part of the URL; totals and bars are those of all calls that match it.
 
 import * as api from './api.js';
-import { chip, h, say, swap, table } from './dom.js';
-import { ago, count, duration, figure, kind, many, number, numbersAreMasked, talked, time, words } from './format.js';
+import { chip, h, rich, say, swap, table } from './dom.js';
+import { ago, count, duration, figure, kind, many, masked, number, numbersAreMasked, talked, time, words, zone } from './format.js';
 import { orderChoice, ordered } from './listing.js';
 import { bars } from './plot.js';
 
-const STATES = ['', 'trying', 'ringing', 'early', 'answered', 'held', 'transferring', 'ended'];
+const STATES = ['', 'live', 'trying', 'ringing', 'early', 'answered', 'held', 'transferring', 'ended'];
 const FLAGS = ['', 'one_way', 'codec_mismatch', 'unsent', 'loss', 'app_error', 'agent_failed', 'failed_over', 'agent', 'listened', 'transcoded', 'srtp'];
 /** Flags that report a fault. */
 export const BAD_FLAGS = ['one_way', 'codec_mismatch', 'unsent', 'loss', 'app_error', 'agent_failed'];
 const OUTCOMES = ['', 'answered', 'busy', 'no_answer', 'canceled', 'refused', 'failed'];
-const FIELDS = ['state', 'outcome', 'flag', 'trunk', 'direction', 'reason', 'code', 'route', 'search', 'longer', 'shorter', 'within'];
+const FIELDS = ['state', 'outcome', 'flag', 'trunk', 'direction', 'app', 'failed', 'failed_reason', 'reason', 'code', 'route', 'search', 'longer', 'shorter', 'within', 'since', 'until'];
 /** Choices of `direction`, which a link from a trunk sets: calls to it with the code that it sent, or calls from it with the code that it got. */
 const DIRECTIONS = [['', 'any'], ['received', 'to it, code it sent'], ['sent', 'from it, code it got']];
+/** Filters without a field, which links set: their names, and which other ones go with them. */
+const FURTHER = { route: ['route'], app: ['application'], failed: ['failed over from', 'failed_reason'], failed_reason: ['because of'] };
 /** Choices of `within`, in seconds. */
-const WITHIN = [['', 'any time'], ['900', 'last 15 min'], ['3600', 'last hour'], ['21600', 'last 6 h'], ['86400', 'last 24 h']];
+const WITHIN = [['', 'any time'], ['900', 'last 15 min'], ['3600', 'last hour'], ['21600', 'last 6 h'], ['86400', 'last 24 h'], ['range', 'from … before …']];
+const RANGE = 'range';
 const PAGE = matchMedia('(max-width: 560px)').matches ? 25 : 100;
 /** New calls that are counted and asked for while the rows stand still. */
 const NEW_CALLS = 1000;
+/** How often the totals are announced at most. */
+const SPOKEN_MS = 5000;
 /** A list that is scrolled by less than this is at its top, in pixels. */
 const AT_TOP = 80;
 /** Ended calls that the edge keeps, and so the most that a CSV file has. */
@@ -46,7 +51,9 @@ function score(call) {
 
 function parties(call) {
   const [first, ...others] = call.legs;
-  const last = others.filter((leg) => leg.state === 'answered' || !leg.reason).pop() || others.pop();
+  const answering = others.filter((leg) => leg.state === 'answered' || !leg.reason).pop();
+  if (call.conference && !answering) return `${first ? first.trunk || first.agent || 'SIP URI' : '–'} → conference:${call.conference.name}`;
+  const last = answering || others.pop();
   const name = (leg) => (leg ? leg.trunk || leg.agent || 'SIP URI' : '–');
   // A target that was passed over has no leg.
   return `${name(first)} → ${last ? name(last) : call.passed_over?.at(-1)?.target || '–'}`;
@@ -104,13 +111,13 @@ const COLUMNS = [
   { name: 'Started', cell: (call) => [h('a', { href: `#/calls/${call.sid}`, key: call.sid, title: call.started_at }, time(call.started_at)), ' ', h('span', { class: 'dim age' }, ago(call.started_at))], sort: (call) => call.started_at, class: 'nowrap', down: true },
   { name: 'From → to', cell: (call) => [end(call.from), ' → ', end(call.to)], sort: (call) => call.to, wide: true, class: 'pair' },
   { name: 'Trunk → target', cell: parties, sort: parties, wide: true },
-  { name: 'State', cell: result, sort: (call) => call.state + call.outcome },
-  { name: 'SIP code', cell: (call) => h('span', { title: said(call) }, code(call)), sort: (call) => call.sip_code, class: 'nowrap', down: true },
+  { name: 'State', cell: (call) => [result(call), call.flags.length ? h('span', { class: 'also tags' }, flags(call)) : null], sort: (call) => call.state + call.outcome },
+  { name: 'SIP code', cell: (call) => [h('span', { title: said(call), class: 'nowrap' }, code(call)), call.reason ? h('span', { class: 'also' }, h('code', { class: 'slug' }, call.reason)) : null], sort: (call) => call.sip_code, down: true },
   { name: 'Duration', cell: (call) => duration(talked(call)), sort: talked, class: 'number nowrap', down: true },
-  { name: 'Codec', cell: codecs, sort: codecs },
-  { name: 'MOS', cell: score, wide: true, title: 'Score of each party; the number is that of the worst', sort: worst, when: (calls) => calls.some((call) => worst(call) !== null) },
-  { name: 'Flags', cell: (call) => h('span', { class: 'tags' }, flags(call)), wide: true, when: (calls) => calls.some((call) => call.flags.length) },
-  { name: 'Reason', cell: (call) => (call.reason ? h('code', { class: 'slug' }, call.reason) : '–'), sort: (call) => call.reason, wide: true },
+  { name: 'Codec', cell: codecs, sort: codecs, class: 'roomy' },
+  { name: 'MOS', cell: score, wide: true, class: 'roomy', title: 'Score of each party; the number is that of the worst', sort: worst, when: (calls) => calls.some((call) => worst(call) !== null) },
+  { name: 'Flags', cell: (call) => h('span', { class: 'tags' }, flags(call)), wide: true, class: 'merged', when: (calls) => calls.some((call) => call.flags.length) },
+  { name: 'Reason', cell: (call) => (call.reason ? h('code', { class: 'slug' }, call.reason) : '–'), sort: (call) => call.reason, wide: true, class: 'merged' },
 ];
 
 /** Name of a bin of durations. */
@@ -135,7 +142,7 @@ function histogram(summary, asked, go) {
 function offer(select, counts, asked, text) {
   if (document.activeElement === select) return;
   const all = Object.entries(counts).sort((a, b) => b[1] - a[1]);
-  if (asked && !(asked in counts)) all.unshift([asked, 0]);
+  if (asked && !(asked in counts)) all.unshift([asked, asked.split(',').reduce((sum, one) => sum + (counts[one] || 0), 0)]);
   const print = JSON.stringify([all, asked]);
   if (select.dataset.print === print) return;
   select.dataset.print = print;
@@ -145,20 +152,37 @@ function offer(select, counts, asked, text) {
 /** The form of filters; a change of a select applies it at once. */
 function filters(asked, go) {
   const select = (name, label, options) => h('label', {}, label, h('select', { 'data-select': name, on: { change: (event) => { event.target.blur(); go({ [name]: event.target.value }); } } }, options));
+  const moment = (name, label) => h('label', {}, label, h('input', { type: 'datetime-local', step: '1', value: localTime(asked[name]), title: `Start of the call, in the time zone of this page (${zone()})`, 'data-moment': name }));
   const pick = (name, label, all) => select(name, label, all.map((value) => h('option', { value, selected: value === asked[name] }, value ? words(value) : 'any')));
   const type = (name, label, width, hint) => h('label', {}, label, h('input', { value: asked[name], size: width, placeholder: hint, 'data-field': name, spellcheck: 'false', autocomplete: 'off' }));
   const trunk = h('span', {});
+  const hasRange = Boolean(asked.since || asked.until);
+  const range = h('span', { class: 'pair', hidden: !hasRange }, moment('since', 'From'), moment('until', 'Before'));
+  /** Filters by the time that was chosen; the fields of a range are filled first. */
+  const started = (event) => {
+    range.hidden = event.target.value !== RANGE;
+    if (!range.hidden) {
+      range.querySelector('input').focus();
+      return;
+    }
+    event.target.blur();
+    go({ within: event.target.value, since: '', until: '' });
+  };
   const form = h('form', { class: 'filters', 'aria-label': 'Filters' },
     pick('state', 'State', STATES), pick('outcome', 'Outcome', OUTCOMES), pick('flag', 'Flag', FLAGS), trunk,
     asked.direction ? select('direction', 'Calls', DIRECTIONS.map(([value, text]) => h('option', { value, selected: value === asked.direction }, text))) : null,
     select('reason', 'Reason', h('option', { value: '' }, 'any')), select('code', 'SIP code', h('option', { value: '' }, 'any')),
-    select('within', 'Started', WITHIN.map(([value, text]) => h('option', { value, selected: value === asked.within }, text))),
+    h('label', {}, 'Started', h('select', { 'data-select': 'within', on: { change: started } }, WITHIN.map(([value, text]) => h('option', { value, selected: value === (hasRange ? RANGE : asked.within) }, text)))),
+    range,
     h('span', { class: 'pair' }, type('longer', 'Lasting (s)', 4, 'from'), type('shorter', 'below (s)', 4)), type('search', 'Search', 12),
     h('button', { type: 'submit', class: 'quiet' }, 'Apply'),
     h('a', { href: '#/calls', class: 'button quiet' }, 'Clear'));
   form.addEventListener('submit', (event) => {
     event.preventDefault();
-    go(Object.fromEntries([...form.querySelectorAll('[data-field]')].map((field) => [field.dataset.field, field.value.trim()])));
+    const typed = [...form.querySelectorAll('[data-field]')].map((field) => [field.dataset.field, field.value.trim()]);
+    // A field has whole seconds: a time that was not changed stays as the address has it.
+    const moments = [...form.querySelectorAll('[data-moment]')].map(({ dataset: { moment: name }, value }) => [name, value === localTime(asked[name]) ? asked[name] : value && new Date(value).toISOString()]);
+    go({ ...Object.fromEntries([...typed, ...moments]), ...(moments.some(([name, value]) => value !== asked[name]) ? { within: '' } : {}) });
   });
   Promise.all([api.get('/v1/trunks'), api.get('/v1/agents')])
     .then(([{ trunks }, { agents }]) => swap(trunk, pick('trunk', 'Trunk or agent', [...(asked.direction ? [] : ['']), ...new Set([...trunks, ...agents].map(({ name }) => name))])))
@@ -173,9 +197,34 @@ function filters(asked, go) {
   };
 }
 
+/** A time of the address as a field has it, in the time zone of the page and without seconds that are 0; '' if it is none. */
+function localTime(text) {
+  const at = new Date(text);
+  if (!text || Number.isNaN(at.getTime())) return '';
+  return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 19).replace(/(T\d\d:\d\d):00$/, '$1');
+}
+
 /** Returns the parameters of the request: `within` becomes a time. */
 function parameters({ within, ...asked }) {
-  return { ...asked, since: within ? new Date(Date.now() - within * 1000).toISOString() : '' };
+  const since = within ? new Date(Date.now() - within * 1000).toISOString() : '';
+  return { ...asked, since: !asked.since || (since && since > asked.since) ? since : asked.since };
+}
+
+/** Whether a text is a number of seconds. */
+const isSpan = (text) => /^[1-9]\d{0,8}$/.test(text);
+
+/** Parameters of the address that are no filter, or no value of one that the edge does not see, with what is wrong. */
+function unknown(query) {
+  const others = [...new Set(query.keys())].filter((name) => ![...FIELDS, 'by', 'up'].includes(name));
+  const isBad = { within: (value) => !isSpan(value), by: (value) => !COLUMNS.some((column) => column.sort && column.name === value) };
+  const bad = Object.keys(isBad).filter((name) => query.get(name) && isBad[name](query.get(name)));
+  return [...others.map((name) => `\`${name}\` is no filter`), ...bad.map((name) => `\`${query.get(name)}\` is no value of \`${name}\``)];
+}
+
+/** Filters of the address for which the form has no field, each with a button that removes it. */
+function further(asked, go) {
+  const all = Object.entries(FURTHER).filter(([name]) => asked[name]);
+  return all.length ? h('p', { class: 'tags further' }, all.map(([name, [label, ...with_]]) => h('button', { type: 'button', class: 'quiet', key: `without ${name}`, 'aria-label': `Remove the filter ${label} ${asked[name]}`, on: { click: () => go(Object.fromEntries([name, ...with_].map((one) => [one, '']))) } }, `${label}: ${name === 'failed_reason' ? words(asked[name]) : masked(asked[name])} ✕`))) : null;
 }
 
 function save(asked) {
@@ -192,6 +241,7 @@ function isRead(list) {
 export function callsPage(main, query, kept) {
   const asked = Object.fromEntries(FIELDS.map((name) => [name, query.get(name) || '']));
   const find = (name) => COLUMNS.find((column) => column.sort && column.name === name);
+  if (!isSpan(asked.within)) asked.within = '';
   const isFiltered = FIELDS.some((name) => asked[name]);
   let sorted = { by: find(query.get('by')) ? query.get('by') : 'Started', down: query.get('up') === null };
   let { limit, summary, calls, extent } = kept || { limit: PAGE, summary: null, calls: [], extent: {} };
@@ -218,24 +268,36 @@ export function callsPage(main, query, kept) {
   };
   const choice = orderChoice(COLUMNS, sorted, order);
   // On a phone the form would fill the screen.
-  const isNarrow = matchMedia('(max-width: 560px)').matches;
+  const isNarrow = matchMedia('(max-width: 760px)').matches;
   const used = FIELDS.filter((name) => asked[name]).length;
   const box = h('details', { class: 'filters-box', open: !isNarrow }, h('summary', {}, used ? `Filters (${used} used)` : 'Filters'), filter.form);
-  main.append(h('h1', {}, 'Calls'), box, parts.bars, parts.total, choice.node, parts.news, parts.list, parts.more);
+  const wrong = unknown(query);
+  const known = [...FIELDS, 'by', 'up'].join(', ');
+  main.append(...[h('h1', {}, 'Calls'), wrong.length ? h('p', { class: 'verdict warn', id: 'unknown', role: 'alert' }, h('strong', {}, 'The address of this page has a mistake'), ': ', rich(wrong.join('; ')), `. The list is shown without it. Known are ${known}.`) : null, box, further(asked, go), parts.bars, parts.total, choice.node, parts.news, parts.list, parts.more].filter(Boolean));
   parts.news.className = 'news';
+
+  // A screen reader hears the totals from a node that stays, and not at every call.
+  const line = h('p', {});
+  const spoken = h('span', { class: 'unseen', role: 'status' });
+  let nextWord = 0;
+  parts.total.append(h('div', { class: 'total' }, line,
+    h('button', { type: 'button', class: 'quiet', key: 'csv', title: 'All calls that match the filter, at most 10,000, as a table for a spreadsheet', on: { click: () => save(asked) } }, 'Download CSV')), spoken);
 
   function total() {
     const { total: all, live } = summary;
     const shown = calls.length < all - waiting ? ` ${waiting ? '' : 'The newest '}${count(calls.length)} are shown${sorted.by === 'Started' && sorted.down ? '' : ' and sorted'}.` : '';
     const bounded = all - live >= KEPT_CALLS ? ` The edge keeps the newest ${count(KEPT_CALLS)} ended calls.` : '';
-    return h('div', { class: 'total' }, h('p', { role: 'status' }, h('strong', {}, many(all, 'call')), `${isFiltered ? ` ${all === 1 ? 'matches' : 'match'} the filter` : ''}, ${count(live)} live.${shown}${bounded}`),
-      h('button', { type: 'button', class: 'quiet', key: 'csv', title: 'All calls that match the filter, at most 10,000, as a table for a spreadsheet', on: { click: () => save(asked) } }, 'Download CSV'));
+    swap(line, h('strong', {}, many(all, 'call')), `${isFiltered ? ` ${all === 1 ? 'matches' : 'match'} the filter` : ''}, ${count(live)} live.${shown}${bounded}`);
+    if (Date.now() >= nextWord && spoken.textContent !== line.textContent) {
+      nextWord = Date.now() + SPOKEN_MS;
+      spoken.textContent = line.textContent;
+    }
   }
 
   /** Draws the page, with the rows in order, or in the places that they have. */
   function draw(isInPlace) {
     swap(parts.bars, summary.durations.some((bin) => bin.calls) ? histogram(summary, asked, go) : null);
-    swap(parts.total, total());
+    total();
     choice.node.hidden = calls.length < 2;
     filter.show(summary);
     swap(parts.news, waiting ? h('button', { type: 'button', class: 'main', key: 'news', on: { click: renew } }, `↑ ${waiting >= NEW_CALLS ? `${count(NEW_CALLS)} or more new calls` : many(waiting, 'new call')}`) : null);

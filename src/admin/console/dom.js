@@ -42,11 +42,20 @@ export function swap(node, ...children) {
   if (focused !== undefined) {
     const again = [...node.querySelectorAll('[data-key]')].find((one) => one.dataset.key === focused);
     if (again) again.focus({ preventScroll: true });
+    else focusPage();
   }
   for (const [name, left] of scrolled) {
     const again = [...node.querySelectorAll('[data-scroll]')].find((one) => one.dataset.scroll === name);
     if (again) again.scrollLeft = left;
   }
+}
+
+/** Moves the focus to the heading of the page, so that Tab goes on from there and a screen reader says where it is. */
+export function focusPage() {
+  const main = document.getElementById('main');
+  const title = main.querySelector('h1');
+  if (title) title.tabIndex = -1;
+  (title || main).focus({ preventScroll: true });
 }
 
 /** Formats a text of the edge: backticks as code, `Try:` and `Try for NAME:` in bold. */
@@ -81,13 +90,19 @@ const PHONE_ROWS = 12;
 /** Tables whose further rows were asked for. */
 const unfolded = new Set();
 
+/** The heading of a column: its label, which may change with the data, or its name. */
+export function heading({ name, label }) {
+  return typeof label === 'function' ? label() : label ?? name;
+}
+
 function header(column, { sorted = {}, onSort }) {
-  const text = column.label === undefined ? column.name : column.label;
+  const text = heading(column);
+  const sort = () => onSort(column.name);
   if (!column.sort || !onSort) return h('th', { scope: 'col', class: column.class, title: column.title }, text);
   const isBy = sorted.by === column.name;
   const order = isBy ? (sorted.down ? 'descending' : 'ascending') : 'none';
-  return h('th', { scope: 'col', class: column.class, title: column.title, 'aria-sort': order },
-    h('button', { type: 'button', class: 'sort', key: `sort ${column.name}`, on: { click: () => onSort(column.name) } },
+  return h('th', { scope: 'col', class: column.class, title: column.title, 'aria-sort': order, on: { click: sort } },
+    h('button', { type: 'button', class: 'sort', key: `sort ${column.name}` },
       text, h('span', { 'aria-hidden': 'true' }, isBy ? (sorted.down ? ' ↓' : ' ↑') : '')));
 }
 
@@ -99,9 +114,10 @@ function header(column, { sorted = {}, onSort }) {
 export function table(columns, options) {
   const rows = options.rows.flatMap((row) => {
     const cells = columns.map((column, place) => {
-      const name = column.label === undefined ? column.name : column.label;
+      const name = heading(column);
       const cell = h('div', { class: 'cell' }, column.cell(row));
-      const isBlank = place > 0 && (['', '–', 'none'].includes(cell.textContent.trim()) || cell.querySelector('.default')) && !cell.querySelector('svg:has(.line:not(.idle))');
+      const also = cell.querySelector('.also')?.textContent ?? '';
+      const isBlank = place > 0 && (['', '–', 'none'].includes(cell.textContent.slice(0, cell.textContent.length - also.length).trim()) || cell.querySelector('.default')) && !cell.querySelector('svg:has(.line:not(.idle))');
       return h('td', { class: [column.class, column.wide ? 'wide' : null, isBlank ? 'blank' : null].filter(Boolean).join(' ') || null, 'data-label': place ? name : null }, cell);
     });
     const properties = { 'data-row': options.key ? options.key(row) : null, class: options.mark ? options.mark(row) : null };
@@ -119,7 +135,7 @@ export function table(columns, options) {
   const isFolded = late.length > 0 && !unfolded.has(options.caption);
   if (isFolded) rows.slice(rows.indexOf(late[0])).forEach((row) => row.classList.add('late'));
   if (rows.length === 0) rows.push(h('tr', {}, h('td', { colspan: columns.length, class: 'empty' }, options.empty || 'None.')));
-  return h('div', { class: 'scroll', 'data-scroll': options.caption, tabindex: '0', role: 'region', 'aria-label': options.caption },
+  return h('div', { class: 'scroll', 'data-scroll': options.caption, tabindex: '0', role: 'region', 'aria-label': `Table: ${options.caption}` },
     h('table', { class: [options.compact ? 'compact' : null, isFolded ? 'folded' : null, isFolded && options.short ? 'first' : null, options.rows.length ? null : 'void'].filter(Boolean).join(' ') || null }, h('caption', { class: 'unseen' }, options.caption), h('thead', {}, h('tr', {}, columns.map((column) => header(column, options)))), h('tbody', {}, rows)),
     isFolded ? h('button', { type: 'button', class: 'more', key: `more ${options.caption}`, on: { click: (event) => unfold(event.target, options.caption) } }, `Show ${late.length} more`) : null);
 }

@@ -26,6 +26,9 @@ const PAUSE = 14;
 /** A longer pause than this is shown as a gap between two rows. */
 const PAUSE_US = 1_000_000;
 
+/** Entries about media that are no fault. */
+const USUAL = /^(RTP comes from|DTMF digit)/;
+
 /** Returns the remark beside a row, without its fix, which the verdict shows. */
 function remark(trace, entry) {
   // That of a retransmission stands at the first one.
@@ -86,10 +89,11 @@ function label(trace, entry) {
   const party = trace.legs[entry.leg];
   const at = offset(entry.at_us);
   if (entry.kind === 'message') {
+    // It begins with the words of the row, by which speech control finds it.
     const way = entry.received ? `from ${party}` : `to ${party}`;
-    return `${at}, ${entry.text} ${way}${entry.again ? ', retransmission' : ''}${entry.note ? `, ${entry.note}` : ''}`;
+    return `${at} ${entry.text} ${[remark(trace, entry), way, entry.again ? 'retransmission' : ''].filter(Boolean).join(', ')}`;
   }
-  return `${at}, ${party && entry.leg !== undefined ? `${party}: ` : ''}${entry.kind === 'webhook' ? masked(line(entry)) : local(masked(entry.text))}`;
+  return `${at} ${party && entry.leg !== undefined ? `${party}: ` : ''}${entry.kind === 'webhook' ? masked(line(entry)) : local(masked(entry.text))}`;
 }
 
 function arrow(entry, x, y, width) {
@@ -161,19 +165,20 @@ function row(trace, place, at, { x, width, timeWidth, beside, below, notes, extr
     s('text', { x: timeWidth - 6, y: at, class: 'time', 'text-anchor': 'end' }, offset(entry.at_us)),
   ];
   const note = notes[place];
-  const lines = note.lines.map((line, down) => s('tspan', { x: beside, y: at + below + down * NOTE_PITCH }, line));
+  const lines = note.lines.map((line, down) => s('tspan', { x: beside, y: at + below + down * NOTE_PITCH }, down < note.lines.length - 1 ? `${line} ` : line));
   // Below its row a remark lies across the columns: their lines end behind it.
   if (below && note.width) inner.unshift(s('rect', { x: beside - 4, y: at + below - 12, width: Math.min(note.width + 8, width - beside), height: note.lines.length * NOTE_PITCH + 2, class: 'paper' }));
   if (isMessage) {
     inner.push(...arrow(entry, x, at, width), s('text', { class: 'note' }, lines));
   } else {
     const column = entry.leg === undefined ? 1 : columnOf(entry.leg);
-    inner.push(s('circle', { cx: x(column), cy: at - 4, r: 4, class: `event ${entry.kind}` }), s('text', { class: `note ${entry.kind}` }, lines));
+    const kind = USUAL.test(entry.text) ? `${entry.kind} usual` : entry.kind;
+    inner.push(s('circle', { cx: x(column), cy: at - 4, r: 4, class: `event ${kind}` }), s('text', { class: `note ${kind}` }, lines));
   }
   const group = s('g', isMessage
     ? { class: 'row opens', tabindex: '0', role: 'button', 'aria-label': label(trace, entry), 'data-key': `row ${place}`, 'data-row': place, 'data-at': entry.at_us }
-    : { class: 'row', role: 'listitem', 'aria-label': label(trace, entry), 'data-at': entry.at_us },
-  s('title', {}, label(trace, entry)), inner);
+    : { class: 'row', role: 'img', 'aria-label': label(trace, entry), 'data-at': entry.at_us },
+  s('title', {}, label(trace, entry)), inner.flatMap((one) => [one, ' ']));
   if (!isMessage) return group;
   group.addEventListener('click', () => choose(place));
   group.addEventListener('keydown', (event) => {

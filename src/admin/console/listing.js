@@ -1,6 +1,6 @@
 // Sortable tables of trunks and agents: their order, which the URL contains, and the details of a row below it.
 
-import { h, swap, table } from './dom.js';
+import { h, heading, swap, table } from './dom.js';
 
 const isKnown = (value) => value !== null && value !== undefined && !Number.isNaN(value);
 
@@ -16,10 +16,11 @@ export function ordered(rows, column, down) {
 
 /** A choice of the order, shown where a table has no header: on phones. `choose(name)`; the same name again turns the order. */
 export function orderChoice(columns, sorted, choose) {
-  const select = h('select', { on: { change: () => choose(select.value) } }, columns.filter((column) => column.sort).map(({ name }) => h('option', { value: name }, name)));
+  const select = h('select', { on: { change: () => choose(select.value) } }, columns.filter((column) => column.sort).map((column) => h('option', { value: column.name }, heading(column))));
   const turn = h('button', { type: 'button', class: 'quiet', on: { click: () => choose(select.value) } });
   const node = h('div', { class: 'sort-by' }, h('label', {}, 'Sort by ', select), turn);
   const show = ({ by, down }) => {
+    for (const option of select.options) option.text = heading(columns.find(({ name }) => name === option.value));
     select.value = by;
     turn.textContent = down ? '↓' : '↑';
     turn.setAttribute('aria-label', down ? 'Descending, change to ascending' : 'Ascending, change to descending');
@@ -91,6 +92,7 @@ export function listing(columns, options) {
       rows = next;
       empty = none || options.empty;
       choice.node.hidden = rows.length < 2;
+      if (!choice.node.contains(document.activeElement)) choice.show(sorted);
       draw();
     },
   };

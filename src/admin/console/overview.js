@@ -4,13 +4,15 @@ import * as api from './api.js';
 import { chip, h, rich, section, swap, table } from './dom.js';
 import { ago, count, duration, figure, kind, lasting, local, many, masked, number, time, words } from './format.js';
 import { plot, resetZoom, timeAxis } from './plot.js';
-import { HARMS, faults, isFaulty, roundTrip } from './trunks.js';
+import { HARMS, covered, faults, isFaulty, roundTrip } from './trunks.js';
 
 const KEPT_EVENTS = 12;
+/** How often the page asks since when ended calls are kept. */
+const SINCE_MS = 60_000;
 /** Whether the page is a phone's, where tables are lists of cards. */
 const IS_NARROW = matchMedia('(max-width: 560px)').matches;
-/** Further problems, and rows of the history, shown at once; the rest is one click away. */
-const PROBLEMS = IS_NARROW ? 4 : 8;
+/** Further problems below the first, and rows of the history, shown at once; the rest is one click away. */
+const PROBLEMS = IS_NARROW ? 2 : 8;
 const HISTORY = IS_NARROW ? 5 : 12;
 /** With more trunks than this, the strip shows those with a problem and the busiest. */
 const STRIP_TRUNKS = IS_NARROW ? 6 : 12;
@@ -90,7 +92,7 @@ function others(status) {
   }
   return [
     agents.map((agent) => tile('#/agents', isDown(agent) ? 'bad' : wrong(agent)[0]?.kind || kind(agent.state), agent.name, chip(kind(agent.state), agent.state), wrong(agent), `agent, ${many(agent.sessions, 'session')}`)),
-    [...apps].map(([name, all]) => tile(all.some(({ harm }) => harm !== 'records') ? '#/calls?flag=app_error' : '#/api', HARMS[all[0].harm], name,
+    [...apps].map(([name, all]) => tile(all.some(({ harm }) => harm !== 'records') ? `#/calls${api.query({ app: name, flag: 'app_error' })}` : '#/api', HARMS[all[0].harm], name,
       chip(HARMS[all[0].harm] || 'bad', 'fails', masked(all.map(({ headline }) => headline).join('; '))), [], 'application')),
   ];
 }
@@ -159,21 +161,23 @@ function sharers(one, filter) {
     one.group.map((each) => [h('span', { class: 'nowrap' }, h('a', { href: `#/calls${api.query(filter(each))}` }, masked(each.target || each.trunk || 'the edge')), ` ×${count(each.count)}`), ' ']));
 }
 
-/** The history of the hour: what is a problem now, by `/v1/status`, is first and has its colour. */
-function troubles(all, status) {
+/** The history of the hour: what is a problem now, by `/v1/status`, is first and has its colour; `since`: the ended calls that are kept. */
+function troubles(all, status, since) {
   const now = status.problem_details.filter((one) => one.harm !== 'past');
   const isCurrent = (one) => isNow(one, now, status.trunks);
   const colour = (one) => (!one.group && isCurrent(one) ? (one.kind === 'failed_over' || SAME[one.kind] ? 'warn' : 'bad') : 'plain');
   const rank = (one) => ['bad', 'warn', 'plain'].indexOf(colour(one));
-  const isTrunk = (name) => status.trunks.some((trunk) => trunk.name === name);
+  const isTrunk = (name) => [...status.trunks, ...status.agents].some((party) => party.name === name);
+  const app = ({ target }) => /^app:(.*)$/.exec(target || '')?.[1];
+  // What failed over is that of the target that failed; other flags and reasons are those of the call.
   const filter = (one) => ({
-    ...(FLAGS.includes(one.kind) ? { flag: one.kind } : { reason: one.reason }),
-    trunk: [one.target, one.trunk].find(isTrunk),
-    direction: one.code && isTrunk(one.target) ? 'received' : '',
-    code: one.code,
+    ...(one.kind === 'failed_over' && isTrunk(one.target) ? { failed: one.target, failed_reason: one.reason }
+      : { ...(FLAGS.includes(one.kind) ? { flag: one.kind } : { reason: one.reason }), trunk: app(one) ? '' : [one.target, one.trunk].find(isTrunk), direction: one.code && isTrunk(one.target) ? 'received' : '' }),
+    app: app(one), code: one.code, within: 3600,
   });
   const rows = joined(all, isCurrent);
-  return table([
+  const note = covered(since) === '1 h' ? null : h('p', { class: 'dim covered' }, `Counts are those of the whole hour. The edge keeps the newest 10\u202f000 ended calls: "show" lists those of the last ${covered(since)}.`);
+  return [table([
     { name: 'Problem', cell: (one) => [chip(colour(one), KINDS[one.kind] || one.kind), ' ', one.reason ? h('code', { class: 'slug' }, one.reason) : null, one.code ? ` ${one.code}` : null] },
     { name: 'Description', cell: (one) => meaning(one.group ? { ...one, fix: one.group.every(({ fix }) => fix === one.fix) ? one.fix : null } : one, !one.group && isCurrent(one)), class: 'prose', wide: true },
     { name: 'Party', title: 'Who failed, and the trunk of the last caller', cell: (one) => (one.group ? sharers(one, filter) : one.target ? [h('strong', {}, masked(one.target)), one.trunk && one.trunk !== one.target ? h('span', { class: 'dim' }, `, last called by ${one.trunk}`) : null] : one.trunk || '–'), wide: true },
@@ -183,7 +187,7 @@ function troubles(all, status) {
   ], {
     caption: 'Problems in the last hour', short: HISTORY, compact: true, rows: rows.sort((a, b) => rank(a) - rank(b)), key: (one) => `${one.kind} ${one.reason} ${one.target || one.trunk || ''} ${one.code || ''}`, empty: 'No problems in the last hour.',
     open: (one) => { location.hash = `#/calls/${one.last_sid}`; },
-  });
+  }), note];
 }
 
 /** Returns one series for all calls, one for each of the busiest trunks, and one for the others together. */
@@ -252,15 +256,22 @@ export function overviewPage(main, query, kept) {
       h('p', { class: 'dim' }, 'Drag along a plot, or use its keys + and −, to zoom; a double click or 0 resets.')),
     section('Live events', parts.events));
   let said = '';
+  /** Since when ended calls are kept, and when that is asked for again. */
+  let since = null;
+  let nextSince = 0;
   const page = {
     title: 'Overview',
     keep: () => ({ span, samples, events, isOpen }),
     async refresh() {
       const known = samples[span];
-      const since = known.length ? known[known.length - 1].at : '';
-      const [status, past] = await Promise.all([api.get('/v1/status'), api.get(`/v1/history${api.query({ span, since })}`)]);
+      const last = known.length ? known[known.length - 1].at : '';
+      const [status, past] = await Promise.all([api.get('/v1/status'), api.get(`/v1/history${api.query({ span, since: last })}`)]);
       samples[span] = [...known, ...past.samples].slice(span === 'day' ? -288 : -360);
       past.samples = samples[span];
+      if (Date.now() >= nextSince && past.troubles.length) {
+        nextSince = Date.now() + SINCE_MS;
+        ({ since } = await api.get('/v1/trunks'));
+      }
       const worst = sentence(status);
       // A screen reader speaks at every change of a live region: it is changed only with the text.
       // The age of a problem is written again each minute.
@@ -274,7 +285,7 @@ export function overviewPage(main, query, kept) {
         ? h('details', { open: isOpen, on: { toggle: (event) => { isOpen = event.target.open; } } }, h('summary', { key: 'problems' }, `${count(worst.rest.length - PROBLEMS)} more problems`), problems(worst.rest.slice(PROBLEMS)))
         : null);
       swap(parts.strip, strip(status));
-      swap(parts.troubles, troubles(past.troubles, status));
+      swap(parts.troubles, troubles(past.troubles, status, since));
       swap(spans, ['hour', 'day'].map((name) => h('button', { type: 'button', key: name, 'aria-pressed': String(name === span), on: { click: () => choose(name) } }, name)));
       if (!axis.isDragged) swap(parts.plots, plots(past, span === 'day' ? 86_400_000 : 3_600_000, status, axis));
       swap(parts.events, events.length ? events.map(line) : h('li', { class: 'empty' }, `No events since this page was opened. Uptime ${duration(status.uptime_seconds)}.`));

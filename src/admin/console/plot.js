@@ -235,25 +235,29 @@ function byKeys(svg, axis, drawn) {
 
 /**
  * A plot. {title, series: [{name, points: [[ms, value or null]], dashed?, colour?: good, warn or bad}], axis?, unit?, digits?: 0 for
- * counts, floor?, most?, ceiling?, from?, to?, height?, marks?, note?}
+ * counts, floor?, most?, ceiling?, from?, to?, height?, marks?, note?, sides?: each series is named, also a single one}
  */
 export function plot(given) {
   const what = { unit: '', digits: 0, floor: 0, height: 140, axis: timeAxis(), ...given };
   const { axis } = what;
-  const isEmpty = what.series.every(({ points }) => points.every(([, value]) => value === null));
+  const isKnown = ({ points }) => points.some(([, value]) => value !== null);
+  const isEmpty = !what.series.some(isKnown);
   const caption = h('span', { class: 'name' }, what.title);
   if (isEmpty) return h('figure', { class: 'plot' }, h('figcaption', {}, caption), h('p', { class: 'empty' }, what.note || 'No data yet.'));
   const svg = s('svg', { role: 'img', 'aria-label': words(what), tabindex: '0', 'data-key': `plot ${what.title}`, preserveAspectRatio: 'none' });
   const name = h('span', { class: 'readout' });
   const spoken = h('span', { class: 'unseen', 'aria-live': 'polite', 'aria-atomic': 'true' });
-  const values = what.series.length > 1 ? what.series.map(() => h('strong', { class: 'value' })) : [];
+  const isNamed = what.sides || what.series.length > 1;
+  const values = isNamed ? what.series.map(() => h('strong', { class: 'value' })) : [];
   // Room for the longest value, so that the crosshair moves nothing.
   const longest = Math.max(...what.series.flatMap(({ points }) => points.map(([, value]) => (value === null ? 0 : value.toFixed(what.digits).length))));
   values.forEach((node) => { node.style.minWidth = `${longest + (what.unit ? what.unit.length + 0.5 : 0)}ch`; });
   const all = h('button', { type: 'button', class: 'quiet reset', key: `reset ${what.title}`, hidden: true, on: { click: () => zoomTo(axis, null) } }, 'Reset zoom');
-  const legend = what.series.length > 1
-    ? h('ul', { class: 'legend' }, what.series.map((one, place) => h('li', {},
-      s('svg', { width: 18, height: 8, 'aria-hidden': 'true' }, s('line', { x1: 0, x2: 18, y1: 4, y2: 4, class: `line ${colour(one, place)}${one.dashed ? ' dashed' : ''}` })), one.name, ' ', values[place])))
+  const unknown = what.series.filter((one) => !isKnown(one)).map(({ name }) => name);
+  const legend = isNamed
+    ? h('ul', { class: 'legend' }, what.series.map((one, place) => (isKnown(one) ? h('li', {},
+      s('svg', { width: 18, height: 8, 'aria-hidden': 'true' }, s('line', { x1: 0, x2: 18, y1: 4, y2: 4, class: `line ${colour(one, place)}${one.dashed ? ' dashed' : ''}` })), one.name, ' ', values[place]) : null)),
+    unknown.length ? h('li', {}, `no data: ${unknown.join(', ')}`) : null)
     : null;
   const figure = h('figure', { class: 'plot' }, h('figcaption', {}, caption, all, name, spoken), svg, legend);
   let width = 0;
@@ -301,7 +305,7 @@ export function bars(title, all, choose) {
       bar.style.height = `${Math.round((value / most) * 48)}px`;
       return h('button', {
         type: 'button', class: mark ? 'chosen' : null, key: `bar ${label}`, 'aria-pressed': mark ? 'true' : 'false',
-        'aria-label': `${many(value, 'call')} of ${label}`, title: `${many(value, 'call')} of ${label}`, on: { click: () => choose(place) },
-      }, h('span', { class: 'many', 'aria-hidden': 'true' }, value ? count(value) : ''), bar, h('span', { class: 'label', 'aria-hidden': 'true' }, label));
+        title: `${many(value, 'call')} of ${label}`, on: { click: () => choose(place) },
+      }, h('span', { class: 'many' }, value ? count(value) : ''), h('span', { class: 'unseen' }, `${value ? '' : '0'} call${value === 1 ? '' : 's'} of `), bar, h('span', { class: 'label' }, label));
     })));
 }

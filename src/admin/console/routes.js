@@ -1,7 +1,7 @@
 // Routes in order with their calls, and a test of a call that is evaluated while the user types.
 
 import * as api from './api.js';
-import { h, section, swap, table } from './dom.js';
+import { h, rich, section, swap, table } from './dom.js';
 import { count, many, masked, numbersAreMasked } from './format.js';
 import { explanation } from './call.js';
 
@@ -30,7 +30,7 @@ function trouble(target, { trunks, agents, problem_details: problems }) {
     const agent = agents.find((each) => each.name === name);
     return agent && ['down', 'skipped'].includes(agent.state) ? one(agent.state, 'agents') : null;
   }
-  return kind === 'app' && problems.some((each) => each.app === name && each.harm === 'calls') ? { text: 'fails', link: '#/calls?flag=app_error' } : null;
+  return kind === 'app' && problems.some((each) => each.app === name && each.harm === 'calls') ? { text: 'fails', link: `#/calls${api.query({ app: name, flag: 'app_error' })}` } : null;
 }
 
 /** The single targets of one that is written; all of `ring all`. */
@@ -69,6 +69,8 @@ export function routesPage(main, query) {
 
   async function ask() {
     const data = Object.fromEntries(new FormData(form));
+    // The test survives a reload, and can be shared.
+    history.replaceState(history.state, '', `#/routes${data.called ? api.query(data) : ''}`);
     if (!data.called) {
       const alone = known === '' ? 'No trunks are configured: only requests to the API make calls. ' : '';
       swap(answer, h('p', { class: 'empty' }, alone, 'Enter a called number to see which route matches, and why the others do not.'));
@@ -84,7 +86,7 @@ export function routesPage(main, query) {
         swap(answer, explanation(why));
       }
     } catch (error) {
-      if (mine === last) swap(answer, h('p', { class: 'bad' }, masked(error.message)));
+      if (mine === last) swap(answer, h('p', { class: 'bad' }, rich(masked(error.message))));
     }
   }
 

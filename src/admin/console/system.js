@@ -1,7 +1,7 @@
 // System: version, configuration, reload, drain, listeners and process.
 
 import * as api from './api.js';
-import { chip, confirmed, facts, h, moment, say, section, swap, table } from './dom.js';
+import { chip, confirmed, facts, h, moment, rich, say, section, swap, table } from './dom.js';
 import { bytes, count, duration, kind, lasting, many, maskNumbers, masked, numbersAreMasked } from './format.js';
 
 /** Days until the certificate expires, as in `status`; null without a certificate. */
@@ -16,7 +16,7 @@ function certificate(days) {
 /** The last reload, which was rejected: why, and since when. */
 function rejected(status) {
   const problem = status.problem_details.find(({ headline }) => headline.startsWith('the configuration file is rejected'));
-  return [chip('bad', 'rejected'), ' ', status.config.last_reload_error, problem?.since ? ` (${lasting(problem.since)})` : '', problem?.fix ? h('span', { class: 'dim' }, ` Try: ${problem.fix}.`) : ''];
+  return [chip('bad', 'rejected'), ' ', rich(masked(status.config.last_reload_error)), problem?.since ? ` (${lasting(problem.since)})` : '', problem?.fix ? h('span', { class: 'dim' }, [' Try: ', rich(problem.fix), '.']) : ''];
 }
 
 export function systemPage(main) {

@@ -1,11 +1,13 @@
 // Trunks: one sortable row each, with peers, addresses, registration and phones below the row.
 
 import * as api from './api.js';
-import { chip, facts, h, moment, swap, table } from './dom.js';
-import { ago, count, figure, kind, local, many, masked } from './format.js';
+import { chip, facts, h, moment, rich, swap, table } from './dom.js';
+import { ago, count, figure, kind, local, many, masked, time } from './format.js';
 import { lastHour, listing } from './listing.js';
 import { spark } from './plot.js';
 
+/** Seconds. */
+const HOUR = 3600;
 /** Codes of rejections shown in a row. */
 const CODES = 2;
 const STATES = ['', 'up', 'down', 'unknown'];
@@ -21,29 +23,35 @@ export const HARMS = { edge: 'bad', calls: 'bad', media: 'warn', detour: 'warn',
 
 /** Figures of a fault of a trunk or agent. */
 const share = (fault) => (fault ? ` ${count(fault.calls)} of ${count(fault.of)}` : '');
+/** Codes by which a side rejects another for its codecs. */
+const CODECS = [488, 606];
+/** The codes of all rejections that are counted; of some alone if there are too many to name. */
+const allCodes = ({ answers }) => [...new Set(answers.map(({ code }) => code))].join(',');
+/** The side that rejected calls of a trunk for their codecs; '' if it sends another codec than the negotiated one. */
+const rejecter = ({ hour }) => ['received', 'sent'].find((side) => hour?.codes.some(({ direction, code }) => direction === side && CODECS.includes(code))) || '';
 /** Problems of a trunk or agent by `kind`: the text of their chip, and the filter of their calls. */
 const KINDS = {
   down: () => ({ text: 'does not respond' }),
-  rejects: ({ rejected }) => ({ text: `rejects${share(rejected)}`, calls: rejected ? { direction: 'received', code: rejected.answers[0].code } : null }),
+  rejects: ({ rejected }) => ({ text: `rejects${share(rejected)}`, calls: rejected ? { direction: 'received', code: allCodes(rejected) } : null }),
   not_registered: () => ({ text: 'not registered' }),
   one_way: ({ unheard, silent }) => ({ text: `no audio in${share(unheard || silent) || ' a live call'}`, calls: { flag: 'one_way' } }),
   stopped: ({ stopped }) => ({ text: `audio stopped in${share(stopped)}`, calls: { flag: 'one_way' } }),
   unsent: ({ unsent }) => ({ text: `packets not sent in${share(unsent)}`, calls: { flag: 'unsent' } }),
-  codec_mismatch: (trunk) => ({ text: `codecs in${share(trunk.codec_mismatch)}`, calls: { flag: 'codec_mismatch' } }),
+  codec_mismatch: (trunk) => ({ text: `codecs in${share(trunk.codec_mismatch)}`, calls: { flag: 'codec_mismatch', direction: rejecter(trunk) } }),
   loss: ({ loss }) => ({ text: `packet loss in${share(loss)}`, calls: { flag: 'loss' } }),
   poor_audio: () => ({ text: 'poor audio' }),
   fails: ({ failed }) => ({ text: failed ? `failed in${share(failed)}` : 'fails', calls: { outcome: 'failed' } }),
 };
 
-/** The problems that `/v1/status` has of a trunk or agent, the worst first: {text, title, link, kind, isNow}. What is past is neutral. */
-export function faults(party, problems, page = 'trunks') {
+/** The problems that `/v1/status` has of a trunk or agent, the worst first: {text, title, link, kind, isNow}. What is past is neutral; `isShort`: ended calls of the last hour are not all kept. */
+export function faults(party, problems, page = 'trunks', isShort = false) {
   const key = page === 'trunks' ? 'trunk' : 'agent';
   const own = problems.filter((problem) => problem[key] === party.name && KINDS[problem.kind] && !(problem.kind === 'down' && party.state === 'down'));
   return own.map((problem) => {
     const { text, calls } = KINDS[problem.kind](party);
-    const link = calls ? `#/calls${api.query({ trunk: party.name, ...calls })}` : `#/${page}${api.query({ [key]: party.name })}`;
-    const title = [`${problem.headline}${problem.evidence ? `: ${problem.evidence}` : ''}`, problem.fix && `Try: ${problem.fix}`].filter(Boolean).join('. ');
-    return { text, title, link, kind: problem.unmet && HARMS[problem.harm] === 'bad' ? 'warn' : HARMS[problem.harm] || 'plain', isNow: problem.harm !== 'past' };
+    const link = calls ? `#/calls${api.query({ trunk: party.name, ...calls, within: HOUR })}` : `#/${page}${api.query({ [key]: party.name })}`;
+    const title = [`${problem.headline}${problem.evidence ? `: ${problem.evidence}` : ''}`, problem.fix && `Try: ${problem.fix}`].filter(Boolean).join('. ').replaceAll('`', '');
+    return { text: isShort && calls ? `${text}, 1 h` : text, title, link, kind: problem.unmet && HARMS[problem.harm] === 'bad' ? 'warn' : HARMS[problem.harm] || 'plain', isNow: problem.harm !== 'past' };
   });
 }
 
@@ -71,7 +79,7 @@ export function score(mos) {
 /** The last problem, with its age. */
 export function lastProblem(one) {
   if (!one.last_problem) return h('span', { class: 'dim' }, 'none');
-  return [h('span', { class: 'why', title: local(masked(one.last_problem)) }, local(masked(one.last_problem))), ' ', h('span', { class: 'dim nowrap', title: one.last_problem_at }, ago(one.last_problem_at))];
+  return [h('span', { class: 'why', title: local(masked(one.last_problem)).replaceAll('`', '') }, rich(local(masked(one.last_problem)))), ' ', h('span', { class: 'dim nowrap', title: one.last_problem_at }, ago(one.last_problem_at))];
 }
 
 /** Directions of codes, with the word and the explanation that the page has for each. */
@@ -82,7 +90,7 @@ const DIRECTIONS = [
 
 /** The most frequent codes: those that the trunk sent to the edge, then those that the edge sent to it; each leads to the calls that are counted. */
 function codes(trunk, most) {
-  const one = (by) => ({ code, calls, direction }) => h('span', { class: 'nowrap' }, h('a', { href: `#/calls${api.query({ trunk: trunk.name, direction, code, within: 3600 })}`, title: `${many(calls, 'call')} with ${code}, ${by}` }, code), `\u00a0×${count(calls)} `);
+  const one = (by) => ({ code, calls, direction }) => h('span', { class: 'nowrap' }, h('a', { href: `#/calls${api.query({ trunk: trunk.name, direction, code, within: HOUR })}`, title: `${many(calls, 'call')} with ${code}, ${by}` }, code), `\u00a0×${count(calls)} `);
   const shown = DIRECTIONS.map(([direction, word, by]) => {
     const all = trunk.hour.codes.filter((each) => each.direction === direction);
     return all.length ? h('span', { class: 'codes' }, h('span', { class: 'dim', title: by(trunk.name) }, `${word} `), all.slice(0, most).map(one(by(trunk.name))), all.length > most ? h('span', { class: 'dim', title: all.slice(most).map(({ code, calls }) => `${code} ×${calls}`).join(', ') }, `+${all.length - most}`) : '') : null;
@@ -90,19 +98,36 @@ function codes(trunk, most) {
   return shown.some(Boolean) ? shown : '–';
 }
 
-function columns(samples, problems) {
-  const own = (trunk) => faults(trunk, problems());
+/** The time that the counts of the last hour cover, as a heading: `1 h`; less on an edge with more calls than it keeps. */
+export function covered(since) {
+  const seconds = since ? (Date.now() - new Date(since)) / 1000 : HOUR;
+  if (seconds >= HOUR - 30) return '1 h';
+  return seconds < 90 ? `${Math.max(1, Math.round(seconds))} s` : `${Math.round(seconds / 60)} min`;
+}
+
+/** Name and label of a column that covers this time. */
+export const latelyIn = (name, since) => ({ name: `${name}, 1 h`, label: () => `${name}, ${covered(since())}` });
+
+/** Says that ended calls are counted since then only; null where that is an hour. */
+export function coveredNote(since) {
+  return covered(since) === '1 h' ? null
+    : `The edge keeps the newest 10\u202f000 ended calls: columns with ${covered(since)}, and the lists of calls, begin at ${time(since)}. Problems and their figures are those of the whole hour.`;
+}
+
+function columns(samples, problems, since) {
+  const own = (trunk) => faults(trunk, problems(), 'trunks', covered(since()) !== '1 h');
+  const lately = (name) => latelyIn(name, since);
   return [
     { name: 'Trunk', cell: (trunk) => h('strong', {}, trunk.name), sort: (trunk) => trunk.name },
     { name: 'State', cell: (trunk) => [chip(kind(trunk.state), trunk.state, trunk.state === 'unknown' ? 'Not monitored, or nothing heard of it yet' : null), trunk.registration && trunk.registration.state === 'trying' ? [' ', chip('plain', 'registering')] : null,
       faultChips(own(trunk))], sort: (trunk) => ({ marked: trunk.state === 'down' ? 0 : 1, 'marked warned': 2 }[markOf(trunk.state === 'down', own(trunk))] ?? { unknown: 3, up: 4 }[trunk.state] ?? 5), wide: true },
     { name: 'Sessions', title: 'Live calls, of the limit', cell: (trunk) => h('span', { title: `${trunk.hour.live_in} from the trunk, ${trunk.hour.live_out} to it` }, `${count(trunk.calls)}${trunk.max_calls ? ` / ${count(trunk.max_calls)}` : ''}`), sort: (trunk) => trunk.calls, down: true, class: 'number' },
-    { name: 'In, 1 h', title: 'Calls from the trunk that ended in the last hour', cell: (trunk) => count(trunk.hour.calls_in), sort: (trunk) => trunk.hour.calls_in, down: true, class: 'number' },
-    { name: 'Out, 1 h', title: 'Calls to the trunk that ended in the last hour', cell: (trunk) => count(trunk.hour.calls_out), sort: (trunk) => trunk.hour.calls_out, down: true, class: 'number' },
+    { ...lately('In'), title: 'Calls from the trunk that ended in this time', cell: (trunk) => count(trunk.hour.calls_in), sort: (trunk) => trunk.hour.calls_in, down: true, class: 'number' },
+    { ...lately('Out'), title: 'Calls to the trunk that ended in this time', cell: (trunk) => count(trunk.hour.calls_out), sort: (trunk) => trunk.hour.calls_out, down: true, class: 'number' },
     { name: 'ASR', title: 'Answered calls of those tried to the trunk, since the start', cell: (trunk) => (trunk.answered_ratio === null ? '–' : h('span', { title: `of ${many(trunk.tried, 'call')}` }, `${figure(trunk.answered_ratio * 100, 0)} %`)), sort: (trunk) => trunk.answered_ratio, class: 'number' },
-    { name: 'Codes, 1 h', title: 'Codes of the last hour: got (from the trunk, rejecting calls to it) and sent (by the edge, rejecting calls from the trunk)', cell: (trunk) => codes(trunk, CODES), sort: (trunk) => trunk.hour.codes.reduce((sum, { calls, direction }) => sum + (direction === 'received' ? calls : 0), 0), down: true, wide: true },
+    { ...lately('Codes'), title: 'Codes of this time: got (from the trunk, rejecting calls to it) and sent (by the edge, rejecting calls from the trunk)', cell: (trunk) => codes(trunk, CODES), sort: (trunk) => trunk.hour.codes.reduce((sum, { calls, direction }) => sum + (direction === 'received' ? calls : 0), 0), down: true, wide: true },
     { name: 'RTT', title: 'Response time to OPTIONS', cell: (trunk) => figure(roundTrip(trunk), 1, ' ms'), sort: roundTrip, down: true, class: 'number nowrap' },
-    { name: 'MOS, 1 h', title: 'Mean score of the audio received from the trunk', cell: (trunk) => score(trunk.hour.mos), sort: (trunk) => trunk.hour.mos, class: 'number' },
+    { ...lately('MOS'), title: 'Mean score of the audio received from the trunk', cell: (trunk) => score(trunk.hour.mos), sort: (trunk) => trunk.hour.mos, class: 'number' },
     { name: 'Last hour', cell: (trunk) => spark(samples(), (sample) => sample.trunks[trunk.name] || 0, 'Sessions'), wide: true },
     { name: 'Last problem', cell: lastProblem, sort: (trunk) => (trunk.last_problem_at ? Date.parse(trunk.last_problem_at) : null), down: true, wide: true },
   ];
@@ -135,7 +160,7 @@ function detail(trunk) {
     facts([
       ['Live calls', `${count(hour.live_in)} from the trunk, ${count(hour.live_out)} to it${trunk.max_calls ? `, limit ${count(trunk.max_calls)}` : ''}`], ['Calls/s', count(trunk.cps)],
       ['Calls to the trunk since start', `${count(trunk.tried)}, ${count(Math.round((trunk.answered_ratio || 0) * trunk.tried))} answered`], ['Codes in the last hour', codes(trunk, 8)],
-      ['Last problem', trunk.last_problem ? [masked(trunk.last_problem), ' · ', moment(trunk.last_problem_at)] : 'none'],
+      ['Last problem', trunk.last_problem ? [rich(local(masked(trunk.last_problem))), ' · ', moment(trunk.last_problem_at)] : 'none'],
     ]),
     registration ? h('p', {}, 'Registration with ', h('code', {}, registration.registrar), ': ', chip(kind(registration.state), registration.state),
       registration.expires_at ? [' until ', moment(registration.expires_at)] : '', registration.last_problem ? `: ${registration.last_problem}` : '') : null,
@@ -162,15 +187,17 @@ export function trunksPage(main, query) {
   let samples = [];
   let trunks = [];
   let problems = [];
+  let since = null;
+  const note = h('p', { class: 'dim covered' });
   const text = h('input', { type: 'search', size: 22, value: query.get('filter') || '', placeholder: 'name, address', title: 'Part of a name, an address or a problem', autocomplete: 'off', spellcheck: 'false', 'data-field': 'trunk' });
   const state = h('select', { 'data-field': 'state' }, STATES.map((value) => h('option', { value, selected: value === (query.get('state') || ''), title: value === 'unknown' ? 'not monitored, or nothing heard of it yet' : null }, value || 'any')));
   const form = h('form', { class: 'filters', 'aria-label': 'Filters', on: { submit: (event) => event.preventDefault(), input: () => { list.keep(); show(); } } }, h('label', {}, 'Filter', text), h('label', {}, 'State', state));
   const said = h('p', { class: 'dim', role: 'status' });
-  const list = listing(columns(() => samples, () => problems), {
+  const list = listing(columns(() => samples, () => problems, () => since), {
     page: 'trunks', query, first: 'State', caption: 'Trunks', name: 'trunk', key: (trunk) => trunk.name, detail, empty: ['No trunks are configured. A trunk is a carrier, a PBX or a group of phones: add a section ', h('code', {}, '[trunk.NAME]'), ' to the configuration, then reload.'],
     mark: (trunk) => markOf(trunk.state === 'down', faults(trunk, problems)), kept: () => ({ filter: text.value.trim(), state: state.value }),
   });
-  main.append(h('h1', {}, 'Trunks'), form, said, list.node);
+  main.append(h('h1', {}, 'Trunks'), form, said, list.node, note);
 
   function show() {
     const wanted = text.value.trim().toLowerCase();
@@ -179,6 +206,7 @@ export function trunksPage(main, query) {
     form.hidden = trunks.length < 2;
     const line = trunks.length ? `${sentence(trunks, problems)}${found.length < trunks.length ? ` ${count(found.length)} shown.` : ''}` : '';
     if (said.textContent !== line) swap(said, line);
+    swap(note, coveredNote(since));
     list.show(found, trunks.length ? 'No trunk matches the filter.' : null);
   }
 
@@ -186,7 +214,7 @@ export function trunksPage(main, query) {
     title: 'Trunks',
     async refresh() {
       const [answer, status, past] = await Promise.all([api.get('/v1/trunks'), api.get('/v1/status'), hour()]);
-      ({ trunks } = answer);
+      ({ trunks, since } = answer);
       problems = status.problem_details;
       samples = past;
       show();

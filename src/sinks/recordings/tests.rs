@@ -509,7 +509,7 @@ fn what_stands_in_the_way_below_the_directory_is_named_with_its_fix() {
     std::os::unix::fs::symlink("/nowhere", &year).unwrap();
     bench.begin(1, Channels::Dual);
     bench.blocks(1, 0..6);
-    let problem = bench.recordings.shared.figures.problems().remove(0).to_string();
+    let problem = bench.recordings.shared.figures.problems(None).remove(0).to_string();
     let said = format!("recordings are not written: {} is a symbolic link, which is not followed; ", year.display());
     assert!(problem.starts_with(&said) && problem.contains("; try: move it away: "), "{problem}");
 }
@@ -540,7 +540,7 @@ fn while_the_directory_is_gone_frames_are_lost_and_calls_refused_as_configured()
     assert!(bench.recordings.takes_calls());
     bench.blocks(1, 6..20);
     let entry = bench.end(1);
-    let problem = bench.recordings.shared.figures.problems().remove(0).to_string();
+    let problem = bench.recordings.shared.figures.problems(None).remove(0).to_string();
     let said = format!("recordings could not be written: {} is not a directory; the latest loss", root.display());
     assert!(problem.contains(&said), "the cause outlives the repair: {problem}");
     assert_eq!((entry.state, entry.milliseconds), (State::Completed, 4000));

@@ -58,7 +58,8 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let out = pictures.to_str().context("a path in UTF-8")?;
     let script = node::script("console.cjs");
     let demo = Demo::start()?;
-    let walked = node::output(Packages::Browser, &script, &["--walk", &demo.url, "--out", out])?;
+    let pid = demo.child.id().to_string();
+    let walked = node::output(Packages::Browser, &script, &["--walk", &demo.url, "--pid", &pid, "--out", out])?;
 
     let agent = node::start(Packages::Base, &python::example("parrot_agent.js"), &[])?;
     let (spoken, _) = agent_parrot::conversation(&format!("ws://{}/media", agent.address))?;

@@ -1,4 +1,4 @@
-// Tests the console in headless Chromium. `--walk URL`: every page of an edge with the demo's calls. `--live URL --token TOKEN`:
+// Tests the console in headless Chromium. `--walk URL --pid PID`: every page of an edge with the demo's calls, in the process PID; `--part NAME`: one of its functions. `--live URL --token TOKEN`:
 // sign-in, a live call, hang-up, drain. `--conference URL`: an edge with a conference of two phones. `--told URL --sid SID`: *Overview* and the page of that call contain each `--says TEXT` and
 // no `--not TEXT`; `--turns URL`: an edge whose only call had an agent that answered; `--page overview|call --picture NAME` takes a picture. `--pictures URL`: those of docs/images. `--out FOLDER`: folder for screenshots. Any error of a
 // page fails the run.
@@ -222,10 +222,18 @@ function faint() {
   };
   const found = [];
   for (const node of document.querySelectorAll('body *')) {
-    if (!node.checkVisibility() || node.closest('.unseen') || ![...node.childNodes].some((one) => one.nodeType === Node.TEXT_NODE && one.data.trim())) continue;
+    if (!node.checkVisibility() || node.closest('.unseen, .said') || ![...node.childNodes].some((one) => one.nodeType === Node.TEXT_NODE && one.data.trim())) continue;
     const style = getComputedStyle(node);
-    const under = behind(node);
-    const [high, low] = [light(over(parts(node instanceof SVGElement ? style.fill : style.color), under)), light(under)].sort((a, b) => b - a);
+    let under = behind(node);
+    let own = parts(node instanceof SVGElement ? style.fill : style.color);
+    let opacity = 1;
+    for (let one = node; one; one = one.parentElement) opacity *= Number(getComputedStyle(one).opacity);
+    if (opacity < 1) {
+      const root = behind(document.body);
+      own = [...over([...over(own, under), opacity], root), 1];
+      under = over([...under, opacity], root);
+    }
+    const [high, low] = [light(over(own, under)), light(under)].sort((a, b) => b - a);
     const ratio = (high + 0.05) / (low + 0.05);
     if (ratio < 4.5) found.push(`${ratio.toFixed(2)}: ${node.textContent.slice(0, 40)}`);
   }
@@ -411,8 +419,9 @@ async function crowded(browser, url, faults) {
   const rejecting = { name: 'sip-exchange', calls: 5, of: 6, in_row: 5, lost: 5, still: true, good_since: 0, recent: { calls: 5, of: 6 }, answers: [{ code: 503, text: 'Service Unavailable', leads_on: false, calls: 5, present: true }], fix: 'call the carrier', last_sid: `CA${'0'.repeat(32)}` };
   const codes = [486, 404, 480, 603].flatMap((code, at) => ['received', 'sent'].map((direction) => ({ direction, code, calls: 54 - at })));
   const crowd = (trunks) => {
-    const some = (name, more) => ({ ...structuredClone(trunks[0]), name, state: 'up', ...more });
-    return [some('down', { state: 'down', last_problem: 'no answer to OPTIONS' }), some('full', { rejected: rejecting }), ...Array.from({ length: 40 }, (_, at) => some(`customer-${at}`))];
+    const address = { transport: 'udp', address: '203.0.113.117:5060', state: 'down', rtt_ms: 123.4, last_options: new Date().toISOString(), failures: 3, last_problem: 'no answer to OPTIONS within 4 s (no_response)', rests_seconds: 30 };
+    const some = (name, more) => ({ ...structuredClone(trunks[0]), max_calls: 1000, peers: [{ uri: 'sip:sbc-frankfurt.carrier.example:5060;transport=udp', state: 'up', addresses: [address, { ...address, state: 'up' }] }], name, state: 'up', ...more });
+    return [some('down', { state: 'down', last_problem: 'no answer to OPTIONS from 203.0.113.117:5060 over UDP within 4 s (no_response)', last_problem_at: new Date().toISOString() }), some('full', { rejected: rejecting }), ...Array.from({ length: 40 }, (_, at) => some(`customer-${at}`))];
   };
   await rewrite('/v1/calls', (body) => {
     body.calls.forEach((call, at) => Object.assign(call, { from: at ? user : '1'.repeat(120), reason: 'caller_hung_up', flags: at ? call.flags : ['one_way'] }));
@@ -463,7 +472,15 @@ async function crowded(browser, url, faults) {
   const rows = await page.evaluate(() => Math.max(...[...document.querySelectorAll('.codes')].map((one) => one.getBoundingClientRect().height)));
   hold(`the codes of one direction take one line: ${rows}`, rows < 30 && (await page.locator('.codes').first().innerText()).includes('+2'));
   hold('trunks with lost calls are before those with less', (await page.locator('tr.marked strong').allInnerTexts()).join() === 'down,full,customer-1' && await page.locator('tr.warned').count() === 1);
-  await picture(page, 'crowded-trunks');
+  for (const width of [1440, 1366, 1280]) {
+    await page.setViewportSize({ width, height: 900 });
+    if (await page.locator('tr.detail').count() === 0) await page.locator('button.expand').first().click();
+    await page.locator('tr.detail .details table').waitFor();
+    const wide = await page.evaluate(() => [...document.querySelectorAll('main .scroll')].filter((list) => list.scrollWidth > list.clientWidth + 1).map((list) => `${list.getAttribute('aria-label')} ${list.scrollWidth} of ${list.clientWidth}`));
+    hold(`trunks fit ${width} pixels: ${wide}`, wide.length === 0);
+    await picture(page, `crowded-trunks-${width}`);
+  }
+  await page.setViewportSize({ width: 1440, height: 900 });
   await show('overview', '.health.bad');
   await page.locator('.problems li').nth(4).waitFor();
   const kinds = await page.locator('.problems > li').evaluateAll((all) => all.map((one) => one.className));
@@ -588,6 +605,8 @@ async function stopped(browser, url, faults) {
   await page.keyboard.press('m');
   await page.locator('#lost', { hasText: 'shows what was known then' }).waitFor();
   hold('what was known is shown', await page.locator('tbody tr[data-row]:visible').count() > 0);
+  const pale = await page.evaluate(faint);
+  hold(`texts of a page that is old are hard to read: ${pale.join('; ')}`, pale.length === 0 && await page.locator('main.stale').count() === 1);
   await page.keyboard.press('5');
   await page.locator('#lost', { hasText: 'opened after that' }).waitFor();
   hold('a page without data does not say that it shows what was known', !(await page.locator('#lost').innerText()).includes('was known') && await page.locator('main > *:visible').count() === 1);
@@ -595,6 +614,234 @@ async function stopped(browser, url, faults) {
   await page.unrouteAll();
   await page.locator('#lost').waitFor({ state: 'detached' });
   hold('the page is there again', await page.locator('main table:visible').count() > 0);
+  await rewriting(page)('/v1/status', (body) => { body.problem_details = []; });
+  await page.keyboard.press('1');
+  await page.locator('.health.good', { hasText: 'No problems' }).waitFor();
+  await page.route((at) => at.pathname.startsWith('/v1/') || at.pathname === '/metrics', (route) => route.abort());
+  await page.locator('.health.good', { hasText: 'Last known: ' }).waitFor();
+  await page.unrouteAll();
+  await page.locator('#lost').waitFor({ state: 'detached' });
+  hold('what is known is no longer marked as old', !(await page.locator('.health').innerText()).includes('Last known'));
+  await page.context().close();
+}
+
+/** Has an answer of the edge changed before a page gets it. */
+function rewriting(page) {
+  return (path, change) => page.route((at) => at.pathname === path, async (route) => {
+    const response = await route.fetch();
+    const body = await response.json();
+    change(body);
+    await route.fulfill({ response, json: body });
+  });
+}
+
+/** Counts lead to the calls that they count, and say which time they cover. */
+async function counted(browser, url, faults) {
+  const page = await opened(browser, url, { viewport: { width: 1440, height: 900 } }, faults);
+  const rows = page.locator('section[aria-label="Problems in the last hour"] tbody tr[data-row]');
+  await rows.first().waitFor();
+  const all = await rows.evaluateAll((some) => some.map((row) => ({ text: row.textContent, count: Number(row.querySelector('td.number').textContent), links: [...row.querySelectorAll('a')].map((link) => link.getAttribute('href')).filter((href) => href.startsWith('#/calls?')) })));
+  hold('the demo has problems in its history', all.length > 0);
+  for (const { text, count, links: [link] } of all) {
+    await page.goto(`${url}/${link}`);
+    await page.locator('.total', { hasText: 'the filter' }).waitFor();
+    const total = Number((await page.locator('.total strong').innerText()).split(' ')[0]);
+    hold(`${text} leads to ${total} calls (${link})`, total === count);
+  }
+  const rewrite = rewriting(page);
+  const last = { last_at: new Date().toISOString(), last_sid: `CA${'0'.repeat(32)}`, text: null, fix: null, sentence: 'it failed', code: null };
+  const fault = { calls: 3, of: 1086, recent: { calls: 1, of: 9 }, kind: 'codecs', cause: 'no codec', fix: 'set codecs', last_sid: last.last_sid, still: true, good_since: 0 };
+  const answers = [403, 503].map((code) => ({ code, text: 'No', leads_on: false, calls: 3, present: true }));
+  const rejected = { calls: 6, of: 6, in_row: 6, lost: 0, still: true, good_since: 0, recent: { calls: 6, of: 6 }, answers, fix: 'ask', last_sid: last.last_sid };
+  const faulty = (body) => { Object.assign(body.trunks[0], { state: 'up', codec_mismatch: fault, rejected }); };
+  let since = new Date(Date.now() - 4 * 60_000).toISOString();
+  const known = await (await page.request.get(`${url}/v1/status`)).json();
+  const names = [known.trunks[0].name, known.agents[0].name];
+  await rewrite('/v1/trunks', (body) => {
+    faulty(body);
+    body.since = since;
+    body.trunks[0].hour.codes = [{ direction: 'received', code: 488, calls: 3 }];
+  });
+  await rewrite('/v1/agents', (body) => { body.since = since; });
+  await rewrite('/v1/status', (body) => {
+    faulty(body);
+    body.problem_details = ['codec_mismatch', 'rejects'].map((kind) => ({ harm: 'media', trunk: names[0], kind, headline: `\`${kind}\``, evidence: null, fix: null, command: null }));
+  });
+  await rewrite('/v1/history', (body) => { body.troubles = [{ ...last, kind: 'failed_over', reason: 'agent_unreachable', count: 3, target: names[1], trunk: names[0] }, { ...last, kind: 'failed', reason: 'app_failed', count: 1, target: 'app:bad-hook', trunk: names[0] }]; });
+  await page.goto(`${url}/#/overview`);
+  await rows.nth(1).waitFor();
+  const links = await rows.locator('a', { hasText: 'show' }).evaluateAll((some) => some.map((one) => one.getAttribute('href')));
+  hold(`a failover leads to the calls that this target failed: ${links}`, links.some((link) => link.includes(`failed=${names[1]}&failed_reason=agent_unreachable`)));
+  hold(`a failed application leads to its own calls: ${links}`, links.some((link) => link.includes('app=bad-hook') && link.includes('reason=app_failed')));
+  await page.locator('.covered', { hasText: 'of the last 4 min' }).waitFor();
+  await page.goto(`${url}/#/trunks`);
+  await page.locator('a.chip', { hasText: 'codecs in 3' }).first().waitFor();
+  const badge = (text) => page.locator('a.chip', { hasText: text }).first().getAttribute('href');
+  hold(`a codec badge leads to calls that the trunk rejected: ${await badge('codecs in')}`, (await badge('codecs in')).includes('flag=codec_mismatch&direction=received&within=3600'));
+  hold(`a badge of rejections leads to all codes: ${await badge('rejects 6')}`, /code=403(,|%2C)503/.test(await badge('rejects 6')));
+  const heads = (await page.locator('main thead').first().locator('th').allInnerTexts()).map((text) => text.toLowerCase());
+  hold(`columns name the time that they cover: ${heads}`, heads.includes('codes, 4 min') && heads.includes('in, 4 min') && !heads.some((head) => head.includes('1 h')));
+  hold('a badge of the whole hour says so', (await page.locator('a.chip', { hasText: 'codecs in' }).first().innerText()).endsWith(', 1 h'));
+  hold('the page says why', (await page.locator('.covered').innerText()).includes('newest 10\u202f000 ended calls'));
+  hold('a tooltip has no backticks', !(await page.locator('a.chip', { hasText: 'codecs in' }).first().getAttribute('title')).includes('`'));
+  since = new Date(Date.now() - 3_600_000).toISOString();
+  await page.goto(`${url}/#/agents`);
+  await page.locator('tbody tr[data-row]').first().waitFor();
+  hold('an hour that is whole is named so', (await page.locator('main thead').first().locator('th').allInnerTexts()).some((head) => head.toLowerCase().startsWith('calls, 1 h')) && (await page.locator('.covered').innerText()) === '');
+  await page.context().close();
+}
+
+/** Filters of calls: an absolute range, live calls, mistakes in the address; conferences as the side that answers. */
+async function filtered(browser, url, faults) {
+  const page = await opened(browser, url, { viewport: { width: 1440, height: 900 }, timezoneId: 'Asia/Tokyo' }, faults);
+  const asked = [];
+  page.on('request', (request) => { const at = new URL(request.url()); if (at.pathname === '/v1/calls') asked.push(at.searchParams); });
+  const last = () => asked[asked.length - 1];
+  await page.goto(`${url}/#/calls?since=2026-01-01T00:00:00Z&until=2030-01-01T00:00:00Z`);
+  await page.locator('.total', { hasText: '4 calls match the filter' }).waitFor();
+  hold('a link has an absolute range', last().get('since') === '2026-01-01T00:00:00Z' && last().get('until') === '2030-01-01T00:00:00Z');
+  hold('its fields are in the time zone of the page', await page.inputValue('[data-moment=since]') === '2026-01-01T09:00' && await page.inputValue('[data-moment=until]') === '2030-01-01T09:00');
+  await page.fill('[data-moment=until]', '2026-01-02T09:00:00');
+  await page.locator('.filters button', { hasText: 'Apply' }).click();
+  await page.locator('.total', { hasText: '0 calls match the filter' }).waitFor();
+  hold(`the range is in the address: ${page.url()}`, decodeURIComponent(page.url()).includes('since=2026-01-01T00:00:00Z&until=2026-01-02T00:00:00.000Z'));
+  await page.goto(`${url}/#/calls`);
+  await page.locator('.total', { hasText: '4 calls, 0 live' }).waitFor();
+  hold('the fields of a range are there when they are wanted', await page.locator('[data-moment=since]:visible').count() === 0);
+  await page.selectOption('[data-select=within]', 'range');
+  await page.fill('[data-moment=since]:focus', '2026-01-02T09:00');
+  await page.keyboard.press('Enter');
+  await until(page, () => decodeURIComponent(location.hash) === '#/calls?since=2026-01-02T00:00:00.000Z');
+  await page.goto(`${url}/#/calls?since=yesterday`);
+  await page.locator('#refused', { hasText: 'yesterday' }).waitFor();
+  await page.goto(`${url}/#/calls?colour=red&within=soon`);
+  await page.locator('#unknown', { hasText: 'colour is no filter' }).filter({ hasText: 'soon is no value of within' }).waitFor();
+  await page.locator('.total', { hasText: '4 calls, 0 live' }).waitFor();
+  await page.goto(`${url}/#/calls?app=nothing`);
+  await page.locator('#refused', { hasText: 'nothing' }).waitFor();
+  await page.goto(`${url}/#/calls?state=live`);
+  await page.locator('.total', { hasText: '0 calls match the filter' }).waitFor();
+  hold('live is a choice', await page.inputValue('[data-select=state]') === 'live');
+  const { calls: [{ route }] } = await (await page.request.get(`${url}/v1/calls?limit=1`)).json();
+  await page.goto(`${url}/#/calls?route=${route}`);
+  await page.locator('.further button', { hasText: route }).click();
+  await until(page, () => !location.hash.includes('route'));
+  await rewriting(page)('/v1/calls', (body) => { Object.assign(body.calls[0], { conference: { sid: `CF${'0'.repeat(32)}`, name: 'standup' }, legs: [body.calls[0].legs[0]] }); });
+  await page.locator('tbody tr[data-row]', { hasText: 'conference:standup' }).waitFor();
+  // 200 % of a screen of 1440 pixels.
+  await page.setViewportSize({ width: 720, height: 450 });
+  await page.goto(`${url}/#/overview`);
+  await page.goto(`${url}/#/calls?flag=failed_over`);
+  const row = page.locator('tbody tr[data-row]').first();
+  await row.waitFor();
+  const { shown, cut } = await page.evaluate(() => {
+    const box = document.querySelector('main .scroll').getBoundingClientRect();
+    const cells = [...document.querySelectorAll('tbody tr[data-row] .cell')].filter((cell) => cell.checkVisibility());
+    return { shown: cells.map((cell) => cell.innerText).join(' '), cut: cells.filter((cell) => cell.getBoundingClientRect().right > box.right + 1 || cell.scrollWidth > cell.clientWidth + 1).map((cell) => cell.innerText) };
+  });
+  hold(`at 200 % nothing of a call is cut: ${cut}`, cut.length === 0);
+  hold(`at 200 % a call has its flags and its reason: ${shown}`, shown.includes('failed over') && shown.includes('caller_hung_up'));
+  await picture(page, 'calls-zoom');
+  await page.context().close();
+}
+
+/** Focus, names and announcements; a table that is sorted by any place of its header cell. */
+async function accessible(browser, url, faults) {
+  const page = await opened(browser, url, { viewport: { width: 1440, height: 900 } }, faults);
+  await page.locator('.link.good').waitFor();
+  const focus = () => page.evaluate(() => `${document.activeElement.tagName} ${document.activeElement.textContent.trim().slice(0, 30)}`);
+  for (const [key, title] of [['3', 'Trunks'], ['2', 'Calls'], ['8', 'System']]) {
+    await page.keyboard.press(key);
+    await page.locator('h1', { hasText: title }).waitFor();
+    hold(`after ${key} the focus is on the heading: ${await focus()}`, await focus() === `H1 ${title}`);
+  }
+  await page.goto(`${url}/#/calls`);
+  await page.locator('tbody tr[data-row]').nth(3).waitFor();
+  await page.keyboard.press('j');
+  await page.keyboard.press('Enter');
+  await page.locator('svg.ladder').waitFor();
+  await until(page, () => document.activeElement.matches('h1'));
+  const orphans = await page.evaluate(() => document.querySelectorAll('[role=listitem]').length);
+  hold('no item of a list is outside of one', orphans === 0);
+  const squeezed = (text) => text.toLowerCase().replace(/[^\p{L}\p{N}]/gu, '');
+  const mute = (await page.evaluate(() => [...document.querySelectorAll('svg.ladder g[role=button]')].map((row) => [row.getAttribute('aria-label'), [...row.querySelectorAll('text')].map((text) => text.textContent).join(' ')])))
+    .filter(([name, text]) => !text.includes('…') && !squeezed(name).includes(squeezed(text)));
+  hold(`names of rows of the ladder begin with their words: ${mute}`, mute.length === 0);
+  const colours = await page.evaluate(() => [...document.querySelectorAll('.ladder .note.media')].filter((note) => note.textContent.includes('RTP comes from')).map((note) => [getComputedStyle(note).fill, getComputedStyle(document.querySelector('.ladder text.time')).fill]));
+  hold(`where RTP comes from is no fault: ${colours}`, colours.length > 0 && colours.every(([own, dim]) => own === dim));
+  await page.goto(`${url}/#/calls`);
+  await page.locator('.bars button').first().waitFor();
+  const bars = await page.evaluate(() => [...document.querySelectorAll('.bars button')].map((bar) => [bar.getAttribute('aria-label'), bar.textContent]));
+  hold(`a bar is named by what it shows: ${bars[0]}`, bars.every(([name, text]) => name === null && /^\d+ calls? of /.test(text)));
+  await page.evaluate(() => { window.status_ = document.querySelector('main [role=status]'); });
+  await rewriting(page)('/v1/calls', (body) => { if (body.summary) body.summary.total = 5; });
+  await until(page, () => document.querySelector('main [role=status]').textContent.startsWith('5 calls'));
+  hold('the totals are announced from a node that stays', await page.evaluate(() => window.status_.isConnected && window.status_ === document.querySelector('main [role=status]')));
+  await page.unrouteAll();
+  const header = page.locator('th', { hasText: 'Duration' });
+  const box = await header.boundingBox();
+  await page.mouse.click(box.x + 3, box.y + box.height - 3);
+  hold('a whole header cell sorts', await header.getAttribute('aria-sort') === 'descending');
+  hold('the ring of the menu is inside', await page.evaluate(() => { document.activeElement.blur(); document.querySelector('#nav a').focus({ focusVisible: true }); return getComputedStyle(document.activeElement).outlineOffset; }) === '-3px');
+  await page.goto(`${url}/#/routes`);
+  await page.fill('#why-called', '+12125550101');
+  await page.locator('section[aria-label^="Test a call"] tbody tr').first().waitFor();
+  await page.reload();
+  await page.locator('section[aria-label^="Test a call"] tbody tr').first().waitFor();
+  hold('the test of a call survives a reload', await page.inputValue('#why-called') === '+12125550101');
+  const rewrite = rewriting(page);
+  await rewrite('/v1/status', (body) => {
+    Object.assign(body.config, { last_reload_success: false, last_reload_error: 'unknown key `colour`' });
+    body.problem_details = ['one', 'two', 'three', 'four', 'five'].map((name) => ({ harm: 'calls', headline: `trunk ${name} is down`, evidence: 'seen', fix: 'mend it', command: null }));
+  });
+  await page.goto(`${url}/#/system`);
+  await page.locator('section[aria-label=Configuration] code', { hasText: /^colour$/ }).waitFor();
+  hold('backticks are not shown', !(await page.locator('main').innerText()).includes('`'));
+  const { calls: [call] } = await (await page.request.get(`${url}/v1/calls?limit=1&flag=failed_over`)).json();
+  await rewrite(`/v1/calls/${call.sid}/quality`, (body) => { for (const one of body.series.slice(1)) for (const sample of one.samples) Object.assign(sample, { mos: null, jitter_ms: null }); });
+  await page.goto(`${url}/#/calls/${call.sid}`);
+  const mos = page.locator('section[aria-label=Quality] figure', { has: page.locator('.name', { hasText: /^MOS$/ }) });
+  await mos.locator('.legend').waitFor();
+  hold(`a plot of one side names it, and the other: ${await mos.locator('.legend').innerText()}`, await mos.locator('.legend li').count() > 1 && (await mos.locator('.legend').innerText()).includes('no data'));
+  await page.setViewportSize(NARROW);
+  const phones = await opened(browser, url, { viewport: NARROW }, faults);
+  await rewriting(phones)('/v1/status', (body) => { body.problem_details = ['one', 'two', 'three', 'four', 'five'].map((name) => ({ harm: 'calls', headline: `trunk ${name} is down`, evidence: 'seen', fix: 'mend it', command: null })); });
+  await phones.reload();
+  await phones.locator('.health.bad').waitFor();
+  const seen = await phones.locator('main').innerText();
+  hold(`a phone shows three problems: ${seen.slice(0, 300)}`, ['one', 'two', 'three'].every((name) => seen.includes(`trunk ${name} is down`)) && !seen.includes('trunk four is down') && seen.includes('2 more problems'));
+  await phones.context().close();
+  await page.context().close();
+}
+
+/** What the console says of an edge that hangs: its process is stopped, so that connections are accepted and no answer comes. */
+async function hung(browser, url, faults) {
+  const pid = Number(flag('pid'));
+  const page = await opened(browser, url, {}, faults);
+  await page.locator('.link.good').waitFor();
+  await page.goto(`${url}/#/trunks`);
+  await page.locator('tbody tr[data-row]').first().waitFor();
+  process.kill(pid, 'SIGSTOP');
+  try {
+    await page.locator('#lost', { hasText: 'shows what was known then' }).waitFor();
+    hold('a hung edge: what was known is shown', await page.locator('main.stale tbody tr[data-row]:visible').count() > 0 && (await page.locator('#link').innerText()) === 'unreachable');
+    await page.keyboard.press('5');
+    await page.locator('#lost', { hasText: 'opened after that' }).waitFor();
+    hold('a hung edge: a page that is opened meanwhile has its heading only', await page.locator('main > *:visible').count() === 1);
+    await picture(page, 'hung');
+    process.kill(pid, 'SIGCONT');
+    await page.locator('#lost').waitFor({ state: 'detached' });
+    await page.locator('.link.good').waitFor();
+    hold('a hung edge that goes on: the page is there again', await page.locator('main table:visible').count() > 0 && await page.locator('main.stale, main.blank').count() === 0);
+    process.kill(pid, 'SIGSTOP');
+    await page.keyboard.press('3');
+    await page.locator('#lost', { hasText: 'opened after that' }).waitFor();
+    process.kill(pid, 'SIGCONT');
+    await page.locator('#lost').waitFor({ state: 'detached' });
+    await page.locator('tbody tr[data-row]').first().waitFor();
+  } finally {
+    process.kill(pid, 'SIGCONT');
+  }
   await page.context().close();
 }
 
@@ -819,6 +1066,7 @@ async function live(browser, url, token, faults) {
   await page.keyboard.press('Enter');
   await page.locator('.health').waitFor();
   await page.locator('.link.good').waitFor();
+  hold('after the sign-in the focus is on the page', await page.evaluate(() => document.activeElement.matches('h1')));
   hold('the token is in no address', !page.url().includes(token));
   await page.goto(`${url}/#/security`);
   const failed = page.locator('section[aria-label="Wrong credentials"] tbody tr', { hasText: 'console' });
@@ -841,6 +1089,7 @@ async function live(browser, url, token, faults) {
   await button.click();
   await page.locator('#ask-yes').click();
   await page.locator('dd', { hasText: 'operator' }).first().waitFor();
+  await until(page, () => document.activeElement.matches('h1'));
   await recording(page, token);
   await page.goto(`${url}/#/system`);
   await page.locator('button', { hasText: 'Reload' }).click();
@@ -1028,14 +1277,9 @@ async function run() {
   const faults = [];
   try {
     if (flag('walk')) {
-      await walk(browser, flag('walk'), faults);
-      await sizes(browser, flag('walk'), faults);
-      await mended(browser, flag('walk'), faults);
-      await read(browser, flag('walk'), faults);
-      await crowded(browser, flag('walk'), faults);
-      await failing(browser, flag('walk'), faults);
-      await between(browser, flag('walk'), faults);
-      await stopped(browser, flag('walk'), faults);
+      for (const part of [walk, sizes, mended, read, crowded, failing, between, counted, filtered, accessible, stopped, hung]) {
+        if ([null, part.name].includes(flag('part'))) await part(browser, flag('walk'), faults);
+      }
     }
     if (flag('told')) await told(browser, flag('told'), flag('sid'), faults);
     if (flag('turns')) await turns(browser, flag('turns'), faults);
