@@ -384,7 +384,9 @@ fn fault(trunk: &str, what: &str, found: &FaultView, way: &Way<'_>) -> Option<Pr
         };
         let what = format!("{what} in {calls} of {of} calls of the last hour{more} with {trunk}{instead}");
         let problem = lately(harm, *good_since, "good", what).about(name).shown_by(cause);
-        problem.fixed_by(fix).traced_in(last_sid).harming(recent.calls, *calls).latest(found.at)
+        let problem = problem.fixed_by(fix).traced_in(last_sid).harming(recent.calls, *calls).latest(found.at);
+        // One in hundreds is no reason to look past a party whose calls all fail.
+        if is_many_of(*calls, *of, *recent) { problem } else { problem.urgent(Urgency::Few) }
     })
 }
 

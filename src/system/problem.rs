@@ -206,11 +206,11 @@ impl Problem {
         Problem { urgency, calls: (calls, calls), ..self }
     }
 
-    /// Returns its place among others, the lowest first: by its harm, then how urgent it is, then how many calls it harms. What no call
-    /// has met stands behind calls without audio.
-    pub(crate) fn rank(&self) -> (Harm, Urgency, bool, Reverse<(u64, u64)>) {
-        let harm = if self.urgency >= Urgency::Unmet { self.harm.max(Harm::Media) } else { self.harm };
-        (harm, self.urgency, self.is_older, Reverse(self.calls))
+    /// Returns its place among others, the lowest first: by its harm, then how urgent it is, then how many calls it harms. What few calls
+    /// or none has met stands behind calls without audio.
+    pub(crate) fn rank(&self) -> (Harm, Urgency, Harm, bool, Reverse<(u64, u64)>) {
+        let harm = if self.urgency >= Urgency::Few { self.harm.max(Harm::Media) } else { self.harm };
+        (harm, self.urgency, self.harm, self.is_older, Reverse(self.calls))
     }
 
     /// Says when it harmed a call last.
