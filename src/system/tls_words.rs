@@ -120,20 +120,19 @@ const FOREIGN: &str = "no trusted issuer vouches for it: another server answers,
 
 /// Returns the error of a certificate that is not trusted and has another name: where trusting it would be the advice, the name comes first.
 pub(crate) fn of_foreign(fault: Error, of_name: Error) -> Error {
-    let is_untrusted = match &fault {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
-        Error::InvalidCertificate(CertificateError::Other(other)) => {
-            matches!(other.0.downcast_ref(), Some(webpki::Error::UnknownIssuer | webpki::Error::CaUsedAsEndEntity))
-        }
-        _ => false,
+    let is_of_chain = |other: &OtherError| {
+        matches!(other.0.downcast_ref(), Some(webpki::Error::UnknownIssuer | webpki::Error::CaUsedAsEndEntity))
     };
-    match of_name {
-        Error::InvalidCertificate(CertificateError::NotValidForNameContext { expected, presented }) if is_untrusted => {
-            let foreign = Foreign { expected: expected.to_str().into_owned(), presented };
-            CertificateError::Other(OtherError(Arc::new(foreign))).into()
-        }
-        _ => fault,
+    let is_untrusted = matches!(&fault, Error::InvalidCertificate(CertificateError::UnknownIssuer))
+        || matches!(&fault, Error::InvalidCertificate(CertificateError::Other(other)) if is_of_chain(other));
+    let Error::InvalidCertificate(CertificateError::NotValidForNameContext { expected, presented }) = of_name else {
+        return fault;
+    };
+    if !is_untrusted {
+        return fault;
     }
+    let foreign = Foreign { expected: expected.to_str().into_owned(), presented };
+    CertificateError::Other(OtherError(Arc::new(foreign))).into()
 }
 
 /// Returns what is wrong with a certificate, which the sentence names by `subject`.

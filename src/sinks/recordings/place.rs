@@ -208,31 +208,33 @@ fn below(folder: &OwnedFd, path: &Path, name: &str) -> io::Result<OwnedFd> {
 fn named(path: &Path, error: Errno) -> io::Error {
     let is_link = || std::fs::symlink_metadata(path).is_ok_and(|about| about.is_symlink());
     let error = io::Error::from(error);
-    let text = match error.kind() {
-        io::ErrorKind::NotADirectory if is_link() => {
-            format!("{} is a symbolic link, which is not followed", path.display())
-        }
-        io::ErrorKind::NotADirectory => format!("{} is not a directory", path.display()),
-        _ => format!("{}: {error}", path.display()),
+    let text = match error.kind() == io::ErrorKind::NotADirectory {
+        true if is_link() => format!("{} is a symbolic link, which is not followed", path.display()),
+        true => format!("{} is not a directory", path.display()),
+        false => format!("{}: {error}", path.display()),
     };
     io::Error::new(error.kind(), text)
 }
 
 /// Returns what would help against an error of a step below a directory that takes recordings itself.
 pub(super) fn fix_of(error: &io::Error, directory: &Path) -> String {
+    use io::ErrorKind as K;
     let shown = directory.display();
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            format!("give {shown} and all in it to the user of the edge: `chown -R`; directories have mode 700")
-        }
-        io::ErrorKind::NotADirectory => {
+    let known = [
+        (
+            K::PermissionDenied,
+            format!("give {shown} and all in it to the user of the edge: `chown -R`; directories have mode 700"),
+        ),
+        (
+            K::NotADirectory,
             "move it away: the edge makes the folders of years, months and days itself, and follows no symbolic link"
-                .to_owned()
-        }
-        io::ErrorKind::ReadOnlyFilesystem => format!("mount the disk for writing: `findmnt -T {shown}`"),
-        io::ErrorKind::NotFound => format!("restore the directory, or find out what removes files: `ls -ld {shown}`"),
-        _ => format!("`ls -ld {shown}`, `findmnt -T {shown}`; `dmesg` has errors of the disk"),
-    }
+                .to_owned(),
+        ),
+        (K::ReadOnlyFilesystem, format!("mount the disk for writing: `findmnt -T {shown}`")),
+        (K::NotFound, format!("restore the directory, or find out what removes files: `ls -ld {shown}`")),
+    ];
+    let fix = known.into_iter().find(|(kind, _)| *kind == error.kind()).map(|(_, fix)| fix);
+    fix.unwrap_or_else(|| format!("`ls -ld {shown}`, `findmnt -T {shown}`; `dmesg` has errors of the disk"))
 }
 
 /// Opens the folder of entries that are not in the index.
