@@ -17,9 +17,7 @@ use rand::TryRng;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use trunkgate_call::trace::TraceItem;
-use trunkgate_call::{
-    Addressing, ConferenceReport, Gateway, GatewayConfig, Input, Interfaces, MailboxMessages, MessageCount,
-};
+use trunkgate_call::{Addressing, Gateway, GatewayConfig, Input, Interfaces, MailboxMessages, MessageCount};
 use trunkgate_media::{Recorded, RecordingId};
 use trunkgate_route::Table;
 
@@ -42,7 +40,6 @@ use crate::runtime::worker::{self, Workers};
 use crate::runtime::{conferences, messages, overrides, reload, sampling};
 use crate::sinks::callbacks::{self, Callbacks};
 use crate::sinks::calls::CallList;
-use crate::sinks::conferences::ConferenceList;
 use crate::sinks::events::Events;
 use crate::sinks::hep;
 use crate::sinks::otel;
@@ -127,18 +124,13 @@ fn first_inputs(
     config: &Config,
     records: &records::Writer,
     (table, addressing, http): (&Arc<Table>, &Addressing, SocketAddr),
-) -> [Input; 2] {
+) -> [Input; 3] {
     let links = config::recording_links(config, &config.api.account_sid, http);
     let settings = settings(config, Arc::clone(table), addressing.clone(), links);
     let is_counted = config.trunks.iter().flat_map(|trunk| &trunk.quotas).any(|quota| quota.calls_per_day > 0);
     let counts = if is_counted { records.day_counts() } else { Vec::new() };
-    [Input::Configure(Box::new(settings)), Input::DayCounts(counts)]
-}
-
-/// Reads conferences that ended in earlier processes and are still to be known. One that cannot be read is known no longer.
-fn earlier_conferences(list: &ConferenceList, keep: Option<Duration>) -> Vec<ConferenceReport> {
-    let since = keep.filter(|keep| !keep.is_zero()).and_then(|keep| SystemTime::now().checked_sub(keep));
-    since.and_then(|since| list.read(since).ok()).unwrap_or_default()
+    let earlier = records.calls().earlier_conferences();
+    [Input::Configure(Box::new(settings)), Input::DayCounts(counts), Input::ConferencesEnded(earlier)]
 }
 
 impl Edge {
@@ -166,8 +158,6 @@ impl Edge {
         let shared = shared(configs, (listeners.clone(), own), (interfaces, &table), settings, (&workers, &records));
         let ((orders, orders_in), (reports, reports_in)) =
             (mpsc::channel(limits::ORDERS), mpsc::channel(limits::REPORTS));
-        let ended_conferences = ConferenceList::new(store.clone());
-        let earlier = earlier_conferences(&ended_conferences, shared.calls.keep());
         let (((hep, otel), copies), (names_in, names)) = (copies(&shared), mpsc::channel(limits::NAME_QUESTIONS));
         let ((sms, texts, sms_in), (load_in, load)) = (sms::desk(), watch::channel(Load::default()));
         let (table_in, tables) = watch::channel(Arc::clone(&table));
@@ -178,10 +168,7 @@ impl Edge {
         let ((desk, callbacks, conferences), beside) = start_beside(&handle, epoch.0)?;
         let begin = move || -> io::Result<Signalling> {
             let (mut gateway, sockets) = (Gateway::new(gateway_config, table, addressing), Arc::clone(&shared.sockets));
-            first
-                .into_iter()
-                .chain([Input::ConferencesEnded(earlier)])
-                .for_each(|input| gateway.handle_input(Instant::now(), input));
+            first.into_iter().for_each(|input| gateway.handle_input(Instant::now(), input));
             Ok(Signalling {
                 transports: Transports::start(bound, own.table, shared.tls.subscribe(), message_bytes, sockets)?,
                 gateway,
@@ -201,7 +188,6 @@ impl Edge {
                 unasked: VecDeque::new(),
                 leaving: VecDeque::new(),
                 conferences,
-                ended_conferences,
                 recordings: RecordingDesk::new(own.recordings),
                 intake: trunkgate_call::Intake::default(),
                 clock: Clock::new(epoch),

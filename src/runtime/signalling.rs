@@ -24,7 +24,6 @@ use crate::runtime::names::NameQuestion;
 use crate::runtime::recording_desk::RecordingDesk;
 use crate::runtime::transport::{Arrival, Moment, Transports};
 use crate::runtime::worker::Workers;
-use crate::sinks::conferences::ConferenceList;
 use crate::sinks::hep;
 use crate::sinks::otel;
 use crate::sinks::records::{self, ReportOrder};
@@ -66,8 +65,6 @@ pub(crate) struct Signalling {
     pub(crate) leaving: VecDeque<Transmit>,
     /// The mixers of conferences.
     pub(crate) conferences: conferences::Desk,
-    /// Conferences that are over, in the store.
-    pub(crate) ended_conferences: ConferenceList,
     /// The writer of recordings.
     pub(crate) recordings: RecordingDesk,
     /// What was read and waits for its turn.
@@ -408,11 +405,7 @@ impl Signalling {
                 }
                 self.shared.events.tell(*change);
             }
-            Output::ConferenceEnded(report) => {
-                if self.shared.calls.is_stored() {
-                    self.ended_conferences.add(*report);
-                }
-            }
+            Output::ConferenceEnded(report) => self.shared.calls.add_conference(*report),
             Output::Counted(count) => records::hand_over_counted(&self.reports, count),
             Output::Sms(news) => match self.texts.hand_over(news) {
                 Ok(number) => return number,

@@ -4,18 +4,19 @@
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
-use trunkgate_call::CallView;
 use trunkgate_call::view::LegView;
+use trunkgate_call::{CallView, ConferenceReport};
 use trunkgate_media::counters::Counter;
 
 use crate::limits::{
     CALLS_PRUNE_MILLISECONDS, CALLS_PRUNE_SECONDS, CALLS_PRUNED_AT_ONCE, CALLS_REMOVED, CALLS_STORED, CALLS_UNDER_WAY,
     CALLS_UNWRITTEN, RECORDS_PAUSE_MILLISECONDS, STORE_BATCH, STORE_PATIENCE_SECONDS,
 };
+use crate::sinks::conferences::ConferenceList;
 use crate::sinks::store::calls::{self, Listed, Part, StoredCall};
 use crate::sinks::store::{Commit, Record, Store};
 use crate::system::problem::{Failure, Harm, Problem};
@@ -27,6 +28,8 @@ const PAUSE: Duration = Duration::from_millis(RECORDS_PAUSE_MILLISECONDS);
 #[derive(Debug)]
 pub(crate) struct CallList {
     store: Store,
+    /// Conferences that are over.
+    conferences: ConferenceList,
     state: Arc<State>,
 }
 
@@ -89,7 +92,7 @@ impl State {
 impl CallList {
     /// Makes the list of a store; `keep`: how long calls stay, `None`: nothing is stored.
     pub(crate) fn new(store: Store, keep: Option<Duration>) -> CallList {
-        let list = CallList { store, state: Arc::default() };
+        let list = CallList { conferences: ConferenceList::new(store.clone()), store, state: Arc::default() };
         list.configure(keep);
         list
     }
@@ -99,9 +102,19 @@ impl CallList {
         self.state.lock().keep = keep;
     }
 
-    /// Returns how long calls stay; `None`: nothing is stored.
-    pub(crate) fn keep(&self) -> Option<Duration> {
-        self.state.lock().keep
+    /// Adds a conference that is over, which stays as long as calls do.
+    pub(crate) fn add_conference(&self, report: ConferenceReport) {
+        if self.is_stored() {
+            self.conferences.add(report);
+        }
+    }
+
+    /// Reads conferences that ended in earlier processes and are still to be known, the oldest first; waits for the disk. Those that
+    /// cannot be read are known no longer.
+    pub(crate) fn earlier_conferences(&self) -> Vec<ConferenceReport> {
+        let keep = self.state.lock().keep.filter(|keep| !keep.is_zero());
+        let since = keep.and_then(|keep| SystemTime::now().checked_sub(keep));
+        since.and_then(|since| self.conferences.read(since).ok()).unwrap_or_default()
     }
 
     /// Whether calls are stored, so that they outlive the process.

@@ -511,12 +511,11 @@ impl Conferences {
         self.due.push_back(Due::Callback(AppCallback { call, about, app, allow_private, request }));
     }
 
-    /// Adds a conference that is over; of too many the oldest is forgotten.
-    pub fn add_ended(&mut self, report: ConferenceReport) {
-        if self.ended.len() >= ENDED_CONFERENCES {
-            self.ended.pop_front();
-        }
-        self.ended.push_back(report);
+    /// Adds conferences that are over; of too many the oldest are forgotten.
+    pub fn add_ended(&mut self, reports: impl IntoIterator<Item = ConferenceReport>) {
+        self.ended.extend(reports);
+        let surplus = self.ended.len().saturating_sub(ENDED_CONFERENCES);
+        self.ended.drain(..surplus);
     }
 
     /// Keeps what is known of a conference that is over.
@@ -526,7 +525,7 @@ impl Conferences {
         let (parties, recordings) = (Vec::new(), Vec::new());
         let report = ConferenceReport { sid, name, status, began, ended, parties, recordings };
         self.due.push_back(Due::Ended(Box::new(report.clone())));
-        self.add_ended(report);
+        self.add_ended([report]);
     }
 }
 

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use trunkgate_conference::{AnnouncementId, ClipId, MemberId, RoomId};
 use trunkgate_media::codec::g711::decode_ulaw;
-use trunkgate_resources::app::{AppAnswer, AppWanted, DocumentRequest};
+use trunkgate_resources::app::{AppAnswer, AppQuestion, AppWanted, DocumentRequest};
+use trunkgate_resources::io::Output;
 use trunkgate_resources::key::QueryId;
 use trunkgate_route::App;
 use trunkgate_twiml::{Input, Location, Loop, Method, Note, Program, Role, Say, Settings, Source, Step};
@@ -219,14 +220,20 @@ fn carry_out(gateway: &mut Gateway, now: Instant, one: &mut Running, step: Step)
 }
 
 fn ask(gateway: &mut Gateway, one: &Running, wanted: AppWanted) -> QueryId {
-    gateway.edge.ask_beside(&one.asked.call, &one.asked.app, wanted)
+    let query = gateway.edge.index.query();
+    let (call, app) = (one.asked.call.clone(), Arc::clone(&one.asked.app));
+    let question = AppQuestion { query: Some(query), call, app, wanted };
+    gateway.edge.turn.outputs.push_back(Output::App(Box::new(question)));
+    query
 }
 
 /// Gives up what one waits for.
 fn give_up(gateway: &mut Gateway, one: &mut Running) {
     match std::mem::replace(&mut one.waits, Waits::Nothing) {
         Waits::Nothing => {}
-        Waits::Document { query, .. } | Waits::Sound { query, .. } => gateway.edge.give_up_beside(query),
+        Waits::Document { query, .. } | Waits::Sound { query, .. } => {
+            gateway.edge.turn.outputs.push_back(Output::AppGivenUp(query));
+        }
         Waits::Clip { clip, .. } => gateway.edge.sessions.conferences.stop_clip(clip),
     }
 }

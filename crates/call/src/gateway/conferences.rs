@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_conference::{Change, Departure, MemberId, Room, RoomId};
+use trunkgate_conference::{Change, Departure, MemberId, NodeEvent, Room, RoomId};
 use trunkgate_resources::conferences::{ConferenceReport, Due, PartyReport};
 use trunkgate_resources::io::Output;
 use trunkgate_resources::recording::RecordingRequest;
@@ -34,6 +34,21 @@ pub(super) fn settle(gateway: &mut Gateway, now: Instant) -> bool {
             Due::Record(room, call, request) => record(gateway, now, room, (&call, *request)),
         }
     }
+}
+
+/// Takes news of the mixers.
+pub(super) fn take(gateway: &mut Gateway, now: Instant, event: NodeEvent) {
+    if let NodeEvent::ClipEnded(clip) = event {
+        announcements::clip_ended(gateway, now, clip);
+    } else {
+        gateway.edge.sessions.conferences.take(event);
+    }
+}
+
+/// Returns when something happens in a conference by itself: a party leaves whose time is over, an announcement goes on.
+pub(super) fn next(gateway: &Gateway) -> Option<Instant> {
+    let left = gateway.edge.sessions.conferences.poll_timeout();
+    left.into_iter().chain(gateway.announcements.next()).min()
 }
 
 /// Begins the recording of a conference.

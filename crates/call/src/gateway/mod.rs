@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use trunkgate_conference::NodeEvent;
 use trunkgate_media::{Event, MediaId, canonical};
 use trunkgate_resources::addressing::Addressing;
 use trunkgate_resources::edge::Edge;
@@ -166,18 +165,12 @@ impl Gateway {
                     self.edge.registrar_resolved(now, query, &servers);
                 }
             }
-            Input::AppAnswered { query, answer } => {
-                if let Some(key) = self.edge.index.queries.get(&query).copied() {
-                    self.tell(now, key, CallEvent::AppAnswered { query, answer });
-                } else {
-                    announcements::answered(self, now, query, *answer);
-                }
-            }
-            Input::Conference(NodeEvent::ClipEnded(clip)) => announcements::clip_ended(self, now, clip),
-            Input::Conference(event) => self.edge.sessions.conferences.take(event),
-            Input::ConferencesEnded(reports) => {
-                reports.into_iter().for_each(|report| self.edge.sessions.conferences.add_ended(report));
-            }
+            Input::AppAnswered { query, answer } => match self.edge.index.queries.get(&query).copied() {
+                Some(key) => self.tell(now, key, CallEvent::AppAnswered { query, answer }),
+                None => announcements::answered(self, now, query, *answer),
+            },
+            Input::Conference(event) => conferences::take(self, now, event),
+            Input::ConferencesEnded(reports) => self.edge.sessions.conferences.add_ended(reports),
             Input::Recorded(done) => recordings::done(self, &done),
             Input::RecordingLost(id, lost) => recordings::lack(self, id, &lost),
             Input::RecordingsRefused(refused) => self.edge.sessions.recordings.refuse(refused),
@@ -249,9 +242,8 @@ impl Gateway {
         let message = self.edge.indications.next().map(|at| (at, "message waiting"));
         let ban = self.edge.sources.strangers.next().map(|at| (at, "ban"));
         let session = self.edge.agents.next_end().map(|at| (at, "session"));
-        let conference = self.edge.sessions.conferences.poll_timeout().map(|at| (at, "conference"));
-        let announcement = self.announcements.next().map(|at| (at, "announcement"));
-        let all = [own, sip, health, registration, binding, message, ban, session, conference, announcement];
+        let conference = conferences::next(self).map(|at| (at, "conference"));
+        let all = [own, sip, health, registration, binding, message, ban, session, conference];
         all.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
     /// Live and recent calls, newest first.

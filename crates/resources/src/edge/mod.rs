@@ -470,18 +470,6 @@ impl Edge {
         }
     }
 
-    /// Asks the shell for a document or sound that no call waits for.
-    pub fn ask_beside(&mut self, call: &str, app: &Arc<App>, wanted: AppWanted) -> QueryId {
-        let query = self.index.query();
-        self.app_question(Some(query), call, app, wanted);
-        query
-    }
-
-    /// Gives up such a question.
-    pub fn give_up_beside(&mut self, query: QueryId) {
-        self.turn.outputs.push_back(Output::AppGivenUp(query));
-    }
-
     /// Makes a request of a call's application whose answer is not run.
     pub fn notify_app(&mut self, call: &str, app: &Arc<App>, request: DocumentRequest) {
         self.app_question(None, call, app, AppWanted::Document(request));

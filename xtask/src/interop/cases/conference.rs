@@ -1,4 +1,4 @@
-//! Ten baresip phones in a conference that twilio-python and twilio-node make: each says a tone of its own, in its own codec, and hears those
+//! Ten baresip phones in a conference that twilio-python and twilio-node drive: each says a tone of its own, in its own codec, and hears those
 //! of all others and not its own, by the spectrum of what it has recorded.
 
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::interop::sound::{self, AMPLITUDE};
 use crate::interop::{Setting, node, rtp};
 
 const PATIENCE: Duration = Duration::from_secs(15);
-/// The number that calls the phones.
+/// The number of the conference.
 const NUMBER: &str = "+14155550100";
 /// Tones of the phones in Hz, none of them the harmonic of another.
 const TONES: [u32; 10] = [410, 530, 640, 770, 900, 1_030, 1_190, 1_350, 1_510, 1_690];
-const CODECS: [Codec; 3] = [Codec::Pcmu, Codec::Opus, Codec::Pcma];
+const CODECS: [Codec; 4] = [Codec::Pcmu, Codec::G722, Codec::Opus, Codec::Pcma];
 /// Seconds of what is said, which begins again and again.
 const SAID_SECONDS: u32 = 60;
 /// Seconds of the end of a recording that are judged, but for the last one: the conference ends in that.
@@ -30,19 +30,19 @@ fn address(n: usize) -> String {
     format!("127.0.2.{}", n + 1)
 }
 
-/// A trunk for each phone.
+/// A trunk for each phone, whose calls lead to the conference.
 fn configuration() -> String {
     let trunk = |n: usize| {
         let (ip, codec) = (address(n), codec(n).name());
         format!(
-            "[trunk.phone{n}]\noptions_interval = \"0s\"\npeers = [\"sip:{ip}:5060\"]\nmedia_from = [\"127.0.0.1/32\"]\n\
+            "[trunk.phone{n}]\noptions_interval = \"0s\"\naccept_from = [\"{ip}/32\"]\nmedia_from = [\"127.0.0.1/32\"]\n\
              codecs = [\"{codec}\"]\n"
         )
     };
     let trunks: String = (0..TONES.len()).map(trunk).collect();
     format!(
-        "[api]\naccount_sid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\nrequests_per_second = 0\nconnect = [\"trunk:phone0\"]\n\
-         [[number]]\nnumber = \"{NUMBER}\"\n{trunks}"
+        "[api]\naccount_sid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\nrequests_per_second = 0\n{trunks}\
+         [[route]]\nto = [\"{NUMBER}\"]\nconnect = [\"conference:board\"]\n"
     )
 }
 
@@ -59,6 +59,7 @@ fn syllables(hz: u32, t: f64) -> f64 {
 /// Runs the case.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let edge = Edge::start(&configuration())?;
+    let called = format!("sip:{NUMBER}@{}", edge.udp);
     let mut phones = Vec::new();
     for (n, hz) in TONES.into_iter().enumerate() {
         let (ip, (rate_hz, channels)) = (address(n), codec(n).shape());
@@ -68,37 +69,23 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
             ip: &ip,
             port: 5060,
             account: &format!(
-                "<sip:phone{n}@{ip};transport=udp>;regint=0;answermode=auto;audio_codecs={}/{rate_hz}/{channels}",
+                "<sip:phone{n}@{};transport=udp>;regint=0;answermode=auto;audio_codecs={}/{rate_hz}/{channels}",
+                edge.udp,
                 codec(n).name()
             ),
             says: sound::wav(rate_hz, channels, SAID_SECONDS, |t| syllables(hz, t)),
             ca: None,
-            dial: None,
+            dial: Some(&called),
             lasts: None,
         })?);
     }
-    for phone in &phones {
-        phone.wait_for("baresip is ready", PATIENCE)?;
-    }
-    let url = format!("http://{}", edge.http);
-    let parties = |from: usize, to: usize| -> Vec<String> {
-        (from..to).map(|n| format!("phone{n}=sip:phone{n}@{}", address(n))).collect()
-    };
-    let flags = |parties: &[String], does: &str| -> Vec<String> {
-        let named = [("--url", url.as_str()), ("--account", ACCOUNT), ("--token", TOKEN), ("--from", NUMBER)];
-        let flags = named.iter().flat_map(|(name, value)| [(*name).to_owned(), (*value).to_owned()]);
-        flags.chain(["--parties".to_owned(), parties.join(","), does.to_owned()]).collect()
-    };
-    let half = TONES.len() / 2;
-    let first = flags(&parties(0, half), "--join");
-    let first: Vec<&str> = first.iter().map(String::as_str).collect();
+    let (url, parties) = (format!("http://{}", edge.http), TONES.len().to_string());
+    let flags = ["--url", &url, "--account", ACCOUNT, "--token", TOKEN, "--parties", &parties];
     let told = || edge.log_tail();
     let by_python =
-        python::output(Packages::Base, &python::script("twilio_conference.py"), &first).with_context(told)?;
-    let second = flags(&parties(half, TONES.len()), "--talk");
-    let second: Vec<&str> = second.iter().map(String::as_str).collect();
+        python::output(Packages::Base, &python::script("twilio_conference.py"), &flags).with_context(told)?;
     let by_node =
-        node::output(node::Packages::Twilio, &node::script("twilio_conference.cjs"), &second).with_context(told)?;
+        node::output(node::Packages::Twilio, &node::script("twilio_conference.cjs"), &flags).with_context(told)?;
     let (mut softest, mut own) = (f64::INFINITY, 0.0_f64);
     for (n, phone) in phones.iter().enumerate() {
         phone.wait_for("terminated", PATIENCE).with_context(told)?;

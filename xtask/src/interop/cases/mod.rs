@@ -380,7 +380,7 @@ fn applications() -> Vec<Case> {
         },
         Case {
             name: "conference",
-            proves: "twilio-python and twilio-node make a conference of ten baresip phones in three codecs: each hears all others and not itself",
+            proves: "twilio-python and twilio-node drive a conference of ten baresip phones in four codecs: each hears all others and not itself",
             run: conference::run,
         },
         Case {

@@ -982,10 +982,10 @@ async function walk(browser, url, faults) {
   await page.goBack();
   await until(page, () => document.activeElement.closest('tr[data-row]') === document.querySelectorAll('tbody tr[data-row]')[2]);
 
-  for (const [key, title] of [['3', 'Trunks'], ['4', 'Routes'], ['5', 'Agents'], ['6', 'API'], ['7', 'Security'], ['8', 'System']]) {
+  for (const [key, title] of [['3', 'Trunks'], ['4', 'Routes'], ['5', 'Agents'], ['6', 'Conferences'], ['7', 'API'], ['8', 'Security'], ['9', 'System']]) {
     await page.keyboard.press(key);
     await page.locator('h1', { hasText: title }).waitFor();
-    await page.locator('main table').first().waitFor();
+    await page.locator(title === 'Conferences' ? 'main .empty' : 'main table').first().waitFor();
     if (title === 'Trunks') await listed(page, 'RTT', title);
     if (title === 'Agents') await listed(page, 'Callers', title);
     if (title === 'Routes') {

@@ -1,11 +1,11 @@
-// twilio-node adds parties to a conference that goes on, lets all talk for some seconds, and ends it.
+// twilio-node finds a conference with its parties, lets all talk for some seconds, and ends it.
 const { parseArgs } = require("node:util");
 const { readFileSync } = require("node:fs");
 const { dirname, join } = require("node:path");
 const twilio = require("twilio");
 
-const names = ["url", "account", "token", "from", "parties"];
-const options = { ...Object.fromEntries(names.map((name) => [name, { type: "string" }])), talk: { type: "boolean" } };
+const names = ["url", "account", "token", "parties"];
+const options = Object.fromEntries(names.map((name) => [name, { type: "string" }]));
 const { values: flags } = parseArgs({ options });
 const version = JSON.parse(readFileSync(join(dirname(require.resolve("twilio")), "..", "package.json"))).version;
 const api = twilio(flags.account, flags.token, { accountSid: flags.account });
@@ -19,33 +19,19 @@ function check(holds, what) {
 
 const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
-async function until(what, holds) {
-  for (let tries = 0; tries < 200; tries += 1) {
-    if (await holds()) {
-      return;
-    }
-    await pause(50);
-  }
-  throw new Error(`waited too long until ${what}`);
-}
-
 async function run() {
   const [conference] = await api.conferences.list({ friendlyName: "board", status: "in-progress" });
   const here = api.conferences(conference.sid);
-  const before = (await here.participants.list()).length;
-  const parties = flags.parties.split(",").map((party) => party.split(/=(.*)/s));
-  for (const [label, to] of parties) {
-    const added = await here.participants.create({ from: flags.from, to, label, beep: "false" });
-    check(added.conferenceSid === conference.sid && added.label === label, `${label}: ${added.conferenceSid}, ${added.label}`);
-  }
-  await until("all are there", async () => (await here.participants.list()).length === before + parties.length);
-  check((await here.participants(parties[0][0]).fetch()).status === "connected", "a party is connected");
+  const parties = await here.participants.list({ muted: false, hold: false });
+  check(parties.length === Number(flags.parties), `${parties.length} parties are neither muted nor held`);
+  const [first] = parties;
+  check((await here.participants(first.callSid).fetch()).status === "connected", "a party is connected");
   await pause(6000);
   const ended = await here.update({ status: "completed" });
   check(ended.status === "completed" && ended.reasonConferenceEnded === "conference-ended-via-api", `${ended.status}, ${ended.reasonConferenceEnded}`);
   const [listed] = await api.conferences.list({ friendlyName: "board", status: "completed" });
   check(listed.sid === conference.sid && listed.dateUpdated > listed.dateCreated, "it is listed with its dates");
-  console.log(`twilio-node ${version}: ${parties.length} parties added, the conference ended`);
+  console.log(`twilio-node ${version}: ${parties.length} parties talked, the conference ended`);
 }
 
 run().catch((error) => {

@@ -646,7 +646,7 @@ fn an_announcement_to_a_held_party_is_heard_by_it_alone() {
     party.hangs_up(0);
     assert_eq!(party.bench.given_up.len(), 1);
     party.hangs_up(1);
-    assert_eq!(party.bench.gateway.poll_timeout().map(|(_, why)| why).filter(|why| *why == "announcement"), None);
+    assert_eq!(party.bench.gateway.poll_timeout().map(|(_, why)| why).filter(|why| *why == "conference"), None);
 }
 
 #[test]
