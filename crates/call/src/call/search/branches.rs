@@ -388,15 +388,15 @@ impl Search {
     /// it.
     pub(crate) fn rate(&self, cx: &mut Cx<'_>, branch: Branch, failure: &Failure, goes_on: bool) {
         let Some(attempt) = self.attempt(branch) else { return };
-        if let (Some(trunk), Some(said)) = (&attempt.trunk, &failure.said) {
-            if let Some(how) = says_of_trunk(said.code, failure, attempt.has_rung) {
-                let is_lost = loses_caller(self, cx.call, goes_on);
-                let (sid, called) = (cx.call.legs.sid(), cx.call.facts.called.text.as_str());
-                let fault = failure.detail.as_deref().filter(|_| matches!(said.code, 401 | 407));
-                let fault = fault.or(said.is_of_the_account().then_some(TO_CREDENTIALS));
-                let response = FinalResponse { sid, called, how, said, fault, is_lost };
-                cx.edge.trunks.responded(cx.now, &trunk.name, &response);
-            }
+        if let (Some(trunk), Some(said)) = (&attempt.trunk, &failure.said)
+            && let Some(how) = says_of_trunk(said.code, failure, attempt.has_rung)
+        {
+            let is_lost = loses_caller(self, cx.call, goes_on);
+            let (sid, called) = (cx.call.legs.sid(), cx.call.facts.called.text.as_str());
+            let fault = failure.detail.as_deref().filter(|_| matches!(said.code, 401 | 407));
+            let fault = fault.or(said.is_of_the_account().then_some(TO_CREDENTIALS));
+            let response = FinalResponse { sid, called, how, said, fault, is_lost };
+            cx.edge.trunks.responded(cx.now, &trunk.name, &response);
         }
         let Some(trunk) = attempt.trunk.as_ref().filter(|_| is_trunks_doing(cx.now, attempt, failure)) else { return };
         let caller = cx.call.facts.caller.known_number().unwrap_or_default();
