@@ -196,10 +196,7 @@ impl StatusReport {
         problems.extend(gateway.recognition.as_ref().and_then(recogniser_now));
         problems.extend(gateway.stray.map(stray_now));
         problems.extend(gateway.unknown.map(unknown_now));
-        let (sockets, now) = (&handle.shared.sockets, Instant::now());
-        problems.extend(sockets.closed(now).map(closed_now));
-        problems.extend(sockets.tls_faults.theirs(now).map(tls_now));
-        problems.extend(sockets.tls_faults.of_trunks(now).into_iter().map(tls_of_trunk));
+        problems.extend(of_connections(handle));
         Problem::note_older(&mut problems);
         problems.sort_by_key(Problem::rank);
         shared.note_problems(&mut problems);
@@ -292,6 +289,15 @@ impl StatusReport {
         }
         problems
     }
+}
+
+/// Connections of others that were closed, or whose TLS failed.
+fn of_connections(handle: &Handle) -> Vec<Problem> {
+    let (sockets, now) = (&handle.shared.sockets, Instant::now());
+    let mut problems: Vec<Problem> = sockets.closed(now).map(closed_now).into_iter().collect();
+    problems.extend(sockets.tls_faults.theirs(now).map(tls_now));
+    problems.extend(sockets.tls_faults.of_trunks(now).into_iter().map(tls_of_trunk));
+    problems
 }
 
 /// A file that is not taken: the edge runs on, and would not start by it.

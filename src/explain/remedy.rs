@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
+use trunkgate_call::agent_fix;
 use trunkgate_media::agent::Loss;
 use trunkgate_route::Agent;
-use trunkgate_story::agent_fix;
 
 use crate::system::tls_words::{NOT_TLS, UNKNOWN_ISSUER};
 
@@ -91,7 +91,7 @@ pub(crate) fn remedy(loss: Loss, words: &str, signed: bool) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use trunkgate_story::agent_fix::NO_UPGRADE;
+    use trunkgate_call::agent_fix::NO_UPGRADE;
 
     use super::*;
 

@@ -22,6 +22,7 @@ use trunkgate_route::{
 };
 
 use crate::config::Config;
+use crate::sinks::recordings::REFUSED as UNRECORDED;
 use crate::system::text::number;
 
 /// The call that is asked about.
@@ -115,7 +116,7 @@ pub(crate) fn explain(
     present::add_waits(&mut attempts, table, status);
     let code = if plan.is_some() { answer::of(&attempts) } else { Some(if refused { 403 } else { 404 }) };
     let is_recorded = plan.as_ref().is_some_and(|plan| plan.route.record) && !table.numbers().is_emergency(&called);
-    let unrecorded = status.map(|status| &status["unrecorded"]).and_then(Value::as_str).filter(|_| is_recorded);
+    let unrecorded = status.filter(|_| is_recorded).and_then(unrecorded);
     let timeout = plan.as_ref().and_then(|plan| plan.search_timeout()).filter(|_| answer::has_search(&attempts));
     Ok(json!({
         "from": from,
@@ -141,6 +142,14 @@ pub(crate) fn explain(
         "routes": routes,
         "api": null,
     }))
+}
+
+/// Returns why the running edge cannot record calls and refuses them for it.
+fn unrecorded(status: &Value) -> Option<&str> {
+    // The page of `status` has it as a problem.
+    let is_it = |problem: &&Value| problem["headline"].as_str().is_some_and(|text| text.starts_with(UNRECORDED));
+    let problem = || status["problem_details"].as_array()?.iter().find(is_it)?["evidence"].as_str()?.split(';').next();
+    status["unrecorded"].as_str().or_else(problem)
 }
 
 /// What requests have set of a number of the running edge.
@@ -536,6 +545,15 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::runtime::settings::Found;
+
+    #[test]
+    fn a_call_that_cannot_be_recorded_is_refused_by_either_page() {
+        let headline = format!("{UNRECORDED} (on_full = \"refuse_calls\"): 5 callers lost");
+        let page = json!({"problem_details": [{"headline": "other"}, {"headline": headline, "evidence": "disk full; 0 active"}]});
+        assert_eq!(unrecorded(&page), Some("disk full"));
+        assert_eq!(unrecorded(&json!({"unrecorded": "disk full"})), Some("disk full"));
+        assert_eq!(unrecorded(&json!({"problem_details": [{"headline": "recordings are not written"}]})), None);
+    }
 
     fn asked(text: &str, from: &str, called: &str) -> Value {
         let (config, _) = config::parse(Path::new("t.toml"), text).unwrap();

@@ -1,7 +1,7 @@
 //! A problem that exists now: what harms calls, by which evidence, and what to do.
 
 use std::cmp::Reverse;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 use std::{fmt, io};
 

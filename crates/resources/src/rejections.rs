@@ -627,11 +627,15 @@ mod tests {
             rejections.note(now, &FinalResponse { sid, called, how, said: &said, fault: None, is_lost });
             rejections.view(now, &Trunk::named("carrier")).map(|view| (view.calls, view.of, view.lost))
         };
-        (0..3).for_each(|_| drop(note(403, Rejected::Always, true)));
+        for calls in 1..=3 {
+            assert_eq!(note(403, Rejected::Always, true), Some((calls, calls, calls)));
+        }
         assert_eq!(note(503, Rejected::Always, false), Some((4, 4, 3)));
         assert_eq!(note(503, Rejected::Always, false), Some((5, 5, 3)));
         assert_eq!(note(503, Rejected::Always, false), Some((6, 6, 0)), "the callers of now get another target");
-        (0..12).for_each(|_| drop(note(488, Rejected::OfMedia, true)));
+        for of in 7..=18 {
+            assert_eq!(note(488, Rejected::OfMedia, true), Some((6, of, 0)));
+        }
         assert_eq!(note(403, Rejected::Always, true), Some((7, 19, 4)));
     }
 }

@@ -41,7 +41,18 @@ pub fn of(loss: Loss, words: &str, signed: bool) -> Option<&'static str> {
         Loss::Closed(Some(4000..=4999)) => Some(
             "look up the code in the bot's documentation: it is the bot's own; close with code 1000 to end the call",
         ),
-        _ => None,
+        Loss::Unreachable
+        | Loss::Tls
+        | Loss::Status(_)
+        | Loss::NotWebSocket
+        | Loss::ConnectTimeout
+        | Loss::Silent
+        | Loss::PingUnanswered
+        | Loss::DataUnacknowledged
+        | Loss::Unread
+        | Loss::Reset
+        | Loss::ProtocolError
+        | Loss::Closed(_) => None,
     }
 }
 

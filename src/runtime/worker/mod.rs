@@ -200,7 +200,7 @@ pub(crate) async fn try_agent(agent: &Agent, local_networks: &[IpNet]) -> Result
     }
 }
 
-pub(crate) use trunkgate_story::agent_fix::NO_UPGRADE;
+pub(crate) use trunkgate_call::agent_fix::NO_UPGRADE;
 
 /// Returns why an agent's socket is not open after this time: nothing accepts the connection, or what does says no more.
 pub(crate) async fn why_late(spec: &SocketSpec, waited: Duration) -> String {

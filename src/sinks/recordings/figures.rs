@@ -18,7 +18,7 @@ use crate::system::problem::{Failure, Harm, Problem};
 use crate::system::text::number;
 
 /// The problem of calls that are refused because they cannot be recorded.
-const REFUSED: &str = "calls are refused: the disk takes no recordings";
+pub(crate) const REFUSED: &str = "calls are refused: the disk takes no recordings";
 
 /// Time of the latest of something that `status` shows for an hour.
 #[derive(Debug, Default)]

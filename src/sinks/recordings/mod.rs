@@ -41,7 +41,7 @@ use crate::limits::{RECORDINGS_CLOSING, RECORDINGS_QUEUE_BYTES};
 use crate::sinks::callbacks::StoredDesk;
 use crate::sinks::store::Store;
 
-pub(crate) use figures::RecordingFigures;
+pub(crate) use figures::{REFUSED, RecordingFigures};
 pub(crate) use index::{Entry, Messages, Part, State};
 pub(crate) use mail::reach as reach_mail_server;
 pub(crate) use reader::Reader;

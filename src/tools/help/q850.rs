@@ -1,6 +1,6 @@
 //! Causes of Q.850, as carriers send them in Reason and the edge in its own.
 
-use trunkgate_story::q850::{CAUSES, name};
+use trunkgate_call::q850::{CAUSES, name};
 
 /// Returns the explanation of `Q.850 34`, `q850` or, where nothing else has that number, `34`.
 pub(super) fn explain(topic: &str) -> Option<String> {

@@ -416,8 +416,7 @@ impl Gateway {
     pub fn sip_counts(&self) -> trunkgate_sip::Counts {
         self.edge.endpoint.counts()
     }
-    /// Answered calls in plain data; calls still being set up are not in it. The socket of an agent cannot be handed on: its
-    /// name is.
+    /// Answered calls in plain data; calls still being set up are not in it. The socket of an agent cannot be handed on: its name is.
     pub fn snapshot(&self, now: Instant) -> GatewaySnapshot {
         GatewaySnapshot {
             calls: self.calls.values().filter_map(|call| call.snapshot(now, &self.edge)).collect(),

@@ -138,6 +138,8 @@ fn rfc5626_4_5_pauses_grow_and_have_an_end() {
     }
     assert_eq!(state(&bench), ("failed", Some("503 to REGISTER".into())));
     answer(&mut bench, &request, 503, "Retry-After: 1700\r\n");
+    assert_eq!(state(&bench), ("failed", Some("503 to REGISTER (Retry-After 1700)".into())));
+    assert!(fix(&bench).starts_with("ask the carrier for the state of its registrar"), "{}", fix(&bench));
     silent_for(&mut bench, 1_699 * A_SECOND);
 }
 
@@ -296,6 +298,11 @@ fn a_403_is_blamed_on_credentials_only_where_the_registrar_has_seen_them() {
     answer(&mut telling, &asked, 403, "Reason: SIP;cause=403;text=\"account suspended\"\r\n");
     let (_, problem) = state(&telling);
     assert!(problem.clone().unwrap().ends_with(" \"account suspended\""), "{problem:?}");
+    let own = fix(&telling);
+    assert!(
+        own.starts_with("ask the carrier about its answer, ") && own.contains("\"account suspended\"; else check"),
+        "{own}"
+    );
     assert!(fix(&bench).starts_with("check `user` of `register` in [trunk.carrier]"), "{}", fix(&bench));
     let (mut bench, first) = begun();
     answer(&mut bench, &first, 401, "WWW-Authenticate: Digest realm=\"c\", nonce=\"n\", qop=\"auth\"\r\n");

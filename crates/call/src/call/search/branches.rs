@@ -388,27 +388,15 @@ impl Search {
     /// it.
     pub(crate) fn rate(&self, cx: &mut Cx<'_>, branch: Branch, failure: &Failure, goes_on: bool) {
         let Some(attempt) = self.attempt(branch) else { return };
-        if let (Some(trunk), Some(said)) = (&attempt.trunk, &failure.said) {
-            let counts = match said.code {
-                // What is followed is no rejection.
-                300..=399 => None,
-                // Of one number only: that one may be wrong.
-                404 | 484 => Some(Rejected::OfNumber),
-                // Codecs that do not match are a fault of their own.
-                488 | 606 if failure.detail.as_deref().is_some_and(refuses_codecs) => Some(Rejected::OfMedia),
-                // Nothing behind the trunk has answered it, and no phone has rung.
-                408 if !attempt.has_rung => Some(Rejected::Always),
-                code if code == 408 || CALLED_PARTY.contains(&code) => Some(Rejected::OfParty),
-                _ => Some(Rejected::Always),
-            };
-            if let Some(how) = counts {
-                let is_lost = loses_caller(self, cx.call, goes_on);
-                let (sid, called) = (cx.call.legs.sid(), cx.call.facts.called.text.as_str());
-                let fault = failure.detail.as_deref().filter(|_| matches!(said.code, 401 | 407));
-                let fault = fault.or(said.is_of_the_account().then_some(TO_CREDENTIALS));
-                let response = FinalResponse { sid, called, how, said, fault, is_lost };
-                cx.edge.trunks.responded(cx.now, &trunk.name, &response);
-            }
+        if let (Some(trunk), Some(said)) = (&attempt.trunk, &failure.said)
+            && let Some(how) = says_of_trunk(said.code, failure, attempt.has_rung)
+        {
+            let is_lost = loses_caller(self, cx.call, goes_on);
+            let (sid, called) = (cx.call.legs.sid(), cx.call.facts.called.text.as_str());
+            let fault = failure.detail.as_deref().filter(|_| matches!(said.code, 401 | 407));
+            let fault = fault.or(said.is_of_the_account().then_some(TO_CREDENTIALS));
+            let response = FinalResponse { sid, called, how, said, fault, is_lost };
+            cx.edge.trunks.responded(cx.now, &trunk.name, &response);
         }
         let Some(trunk) = attempt.trunk.as_ref().filter(|_| is_trunks_doing(cx.now, attempt, failure)) else { return };
         let caller = cx.call.facts.caller.known_number().unwrap_or_default();
@@ -597,6 +585,21 @@ const CALLED_PARTY: [u16; 32] = [
     400, 404, 406, 410, 413, 414, 415, 416, 420, 421, 428, 433, 436, 437, 438, 480, 482, 483, 484, 485, 486, 487, 488,
     493, 494, 513, 600, 603, 604, 606, 607, 608,
 ];
+
+/// Returns what a final response says of the trunk; `None`: it is followed, and no rejection.
+fn says_of_trunk(code: u16, failure: &Failure, has_rung: bool) -> Option<Rejected> {
+    match code {
+        300..=399 => None,
+        // Of one number only: that one may be wrong.
+        404 | 484 => Some(Rejected::OfNumber),
+        // Codecs that do not match are a fault of their own.
+        488 | 606 if failure.detail.as_deref().is_some_and(refuses_codecs) => Some(Rejected::OfMedia),
+        // Nothing behind the trunk has answered it, and no phone has rung.
+        408 if !has_rung => Some(Rejected::Always),
+        code if code == 408 || CALLED_PARTY.contains(&code) => Some(Rejected::OfParty),
+        _ => Some(Rejected::Always),
+    }
+}
 
 /// What else a trunk answers for.
 const LET_DOWN: [ReasonSlug; 5] = [

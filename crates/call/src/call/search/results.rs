@@ -290,25 +290,8 @@ impl Parts {
             return;
         }
         cx.silent(leg, sent);
-        let reason = match &cx.edge.turn.cause {
-            _ if sent => ReasonSlug::NoResponse,
-            Some(Cause::Tls(what)) => {
-                let (sid, peer) = (cx.call.legs.sid().to_owned(), cx.call.legs[leg].peer.clone());
-                let text = format!("TLS with {} failed: {what}", cx.edge.shown_name(&peer));
-                cx.edge.trunks.problem(cx.now, cx.call.legs[leg].trunk_name(), text.clone());
-                let detail = Some(format!("TLS failed: {what}"));
-                cx.edge.warn(&sid, text, Some(ReasonSlug::TlsFailed));
-                let failure = Failure { detail, ..Failure::unreached(ReasonSlug::TlsFailed) };
-                return self.fail_candidate(cx, branch, failure);
-            }
-            Some(Cause::Unsent(why)) => {
-                let why = *why;
-                cx.not_let_out(leg, why);
-                ReasonSlug::Unreachable
-            }
-            Some(Cause::Stream(_)) | None => ReasonSlug::Unreachable,
-        };
-        self.fail_candidate(cx, branch, Failure::unreached(reason));
+        let failure = why_unanswered(cx, leg, sent);
+        self.fail_candidate(cx, branch, failure);
     }
 
     /// The wait for a sign of life is over.
@@ -541,4 +524,26 @@ impl Parts {
         self.search.left_line(cx, "leaves the queue");
         self.fail_target(cx, Branch::ALONE, TargetResult::Failed(failure));
     }
+}
+
+/// Returns why an INVITE on `leg` has no final answer, and notes what is wrong with the target.
+fn why_unanswered(cx: &mut Cx<'_>, leg: LegId, sent: bool) -> Failure {
+    let reason = match &cx.edge.turn.cause {
+        _ if sent => ReasonSlug::NoResponse,
+        Some(Cause::Tls(what)) => {
+            let (sid, peer) = (cx.call.legs.sid().to_owned(), cx.call.legs[leg].peer.clone());
+            let text = format!("TLS with {} failed: {what}", cx.edge.shown_name(&peer));
+            cx.edge.trunks.problem(cx.now, cx.call.legs[leg].trunk_name(), text.clone());
+            let detail = Some(format!("TLS failed: {what}"));
+            cx.edge.warn(&sid, text, Some(ReasonSlug::TlsFailed));
+            return Failure { detail, ..Failure::unreached(ReasonSlug::TlsFailed) };
+        }
+        Some(Cause::Unsent(why)) => {
+            let why = *why;
+            cx.not_let_out(leg, why);
+            ReasonSlug::Unreachable
+        }
+        Some(Cause::Stream(_)) | None => ReasonSlug::Unreachable,
+    };
+    Failure::unreached(reason)
 }
