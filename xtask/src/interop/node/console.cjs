@@ -750,7 +750,7 @@ async function accessible(browser, url, faults) {
   const page = await opened(browser, url, { viewport: { width: 1440, height: 900 } }, faults);
   await page.locator('.link.good').waitFor();
   const focus = () => page.evaluate(() => `${document.activeElement.tagName} ${document.activeElement.textContent.trim().slice(0, 30)}`);
-  for (const [key, title] of [['3', 'Trunks'], ['2', 'Calls'], ['8', 'System']]) {
+  for (const [key, title] of [['3', 'Trunks'], ['2', 'Calls'], ['9', 'System']]) {
     await page.keyboard.press(key);
     await page.locator('h1', { hasText: title }).waitFor();
     hold(`after ${key} the focus is on the heading: ${await focus()}`, await focus() === `H1 ${title}`);
@@ -1212,18 +1212,18 @@ async function pictures(browser, url, faults) {
   };
   const all = [
     ['console-overview', '/overview', '.plots svg', 1060],
-    ['console-call', `/calls/${await newest('search=%2B13125550170')}`, 'svg.ladder', 880, '403 Caller Not Permitted from carrier-west'],
-    ['call-failover', `/calls/${await newest('search=%2B13125550120')}`, 'svg.ladder', 920, '200 OK from pbx'],
+    ['console-call', `/calls/${await newest('search=%2B13125550170')}`, 'svg.ladder', 880, '403 Caller Not Permitted', 'from carrier-west'],
+    ['call-failover', `/calls/${await newest('search=%2B13125550120')}`, 'svg.ladder', 920, '200 OK', 'from pbx'],
     ['console-trunks', '/trunks?trunk=branch', 'tr.detail .details', 640],
     ['console-agents', '/agents?agent=booking', 'tr.detail .details', 500],
   ];
-  for (const [name, hash, there, height, message] of all) {
+  for (const [name, hash, there, height, message, way] of all) {
     await page.setViewportSize({ width: 1360, height });
     await page.goto(`${url}/#${hash}`);
     await page.locator(there).first().waitFor();
     await page.locator('.link.good').waitFor();
     if (hash.startsWith('/calls/')) await page.locator('section[aria-label="Routing"] tbody tr').first().waitFor();
-    if (message) await page.locator(`svg.ladder g[role=button][aria-label*="${message}"]`).first().click();
+    if (message) await page.locator(`svg.ladder g[role=button][aria-label*="${message}"][aria-label*="${way}"]`).first().click();
     await picture(page, name);
     console.log(`${name}.png`);
   }
