@@ -84,7 +84,10 @@ fn level(samples: &[i16]) -> u64 {
 mod tests {
     use super::*;
 
-    fn taken(tape: &mut Tape) -> (Vec<i16>, Option<(u64, Option<(u64, u64)>)>) {
+    /// Frames of a recording that has ended, and the first and the last of them with a sound.
+    type End = (u64, Option<(u64, u64)>);
+
+    fn taken(tape: &mut Tape) -> (Vec<i16>, Option<End>) {
         let (mut left, mut end) = (Vec::new(), None);
         tape.drain(&mut |_, piece| match piece {
             Recorded::Audio { samples, .. } => left.extend(samples.iter().step_by(2)),
