@@ -84,10 +84,10 @@ fn level(samples: &[i16]) -> u64 {
 mod tests {
     use super::*;
 
-    /// How many frames a finished tape has, and between which of them sound is.
-    type Ended = Option<(u64, Option<(u64, u64)>)>;
+    /// Frames of a recording that has ended, and the first and the last of them with a sound.
+    type End = (u64, Option<(u64, u64)>);
 
-    fn taken(tape: &mut Tape) -> (Vec<i16>, Ended) {
+    fn taken(tape: &mut Tape) -> (Vec<i16>, Option<End>) {
         let (mut left, mut end) = (Vec::new(), None);
         tape.drain(&mut |_, piece| match piece {
             Recorded::Audio { samples, .. } => left.extend(samples.iter().step_by(2)),
