@@ -628,10 +628,15 @@ async function stopped(browser, url, faults) {
 /** Has an answer of the edge changed before a page gets it. */
 function rewriting(page) {
   return (path, change) => page.route((at) => at.pathname === path, async (route) => {
-    const response = await route.fetch();
-    const body = await response.json();
-    change(body);
-    await route.fulfill({ response, json: body });
+    try {
+      const response = await route.fetch();
+      const body = await response.json();
+      change(body);
+      await route.fulfill({ response, json: body });
+    } catch (error) {
+      // A request may be under way as its page is closed.
+      if (!/disposed|closed/.test(error.message)) throw error;
+    }
   });
 }
 
