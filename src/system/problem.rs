@@ -366,8 +366,8 @@ mod tests {
             "trunk down",
             "agent down",
             "an hour ago",
-            "one call",
             "no media",
+            "one call",
             "no route uses it",
         ];
         assert_eq!(order, expected);

@@ -158,9 +158,16 @@ struct DataDirectory(PathBuf);
 impl DataDirectory {
     fn make() -> Result<DataDirectory, String> {
         use std::os::unix::fs::DirBuilderExt as _;
-        let path = std::env::temp_dir().join(format!("trunkgate-sandbox-{}", std::process::id()));
-        let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
-        made.map(|()| DataDirectory(path.clone())).map_err(|error| format!("{}: {error}", path.display()))
+        // An earlier process of the same number may have been killed.
+        for n in 0..100 {
+            let path = std::env::temp_dir().join(format!("trunkgate-sandbox-{}-{n}", std::process::id()));
+            match std::fs::DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(DataDirectory(path)),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(format!("{}: {error}", path.display())),
+            }
+        }
+        Err(format!("{}: too many directories of sandboxes", std::env::temp_dir().display()))
     }
 }
 
