@@ -286,7 +286,10 @@ fn pins_are_tried_no_faster_than_documents_are_fetched() {
         if steps == ["failed 11215"] {
             break;
         }
-        assert_eq!(steps, [format!("POST https://app.example/pin gather msg=Gather End Digits={pin:04} FinishedOnKey=")]);
+        assert_eq!(
+            steps,
+            [format!("POST https://app.example/pin gather msg=Gather End Digits={pin:04} FinishedOnKey=")]
+        );
         tried += 1;
         call.document(page);
     }
