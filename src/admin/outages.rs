@@ -3,7 +3,7 @@
 use trunkgate_route::{Route, TargetSpec};
 
 use super::way::Way;
-use crate::system::problem::{Harm, Party, Problem};
+use crate::system::problem::{Harm, Part, Party, Problem};
 use crate::system::text::number;
 
 /// Kinds of problems by which a target gets no calls.
@@ -97,6 +97,8 @@ impl Outage<'_> {
         let shown = shown.collect::<Vec<_>>().join("; ");
         let whole = Problem::new(Harm::Calls, headline).about(what).shown_by(shown).fixed_by(fixes.join("; "));
         let mut whole = whole.lost(lost).of(party, kind);
+        let others = parts.iter().skip(1);
+        whole.others = others.filter_map(|part| Some(Part { party: part.party.clone()?, kind: part.kind? })).collect();
         whole.command = parts.iter().rev().find_map(|part| part.command.clone());
         Some(whole)
     }

@@ -109,6 +109,16 @@ pub enum Party {
     App(String),
 }
 
+/// A party of a problem, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// The trunk, agent or application.
+    #[serde(flatten)]
+    pub party: Party,
+    /// The kind of its problem.
+    pub kind: &'static str,
+}
+
 /// A problem in parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -131,6 +141,9 @@ pub struct Problem {
     /// The kind of a trunk's or agent's problem, a stable word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<&'static str>,
+    /// Other parties whose problems it is made of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Part>,
     /// How urgent it is among those of the same harm: whether no call has met it.
     #[serde(rename = "unmet", skip_serializing_if = "is_met", serialize_with = "as_unmet")]
     urgency: Urgency,
@@ -161,6 +174,7 @@ impl Problem {
             since: None,
             party: None,
             kind: None,
+            others: Vec::new(),
             urgency: Urgency::default(),
             calls: (0, 0),
             at: None,

@@ -325,6 +325,8 @@ fn a_route_without_any_target_is_one_problem_with_the_callers_that_were_lost() {
     let problem = &all[0];
     let headline = "route out has no target left, and 2 callers were lost in the last hour";
     assert_eq!((&problem["headline"], &problem["harm"]), (&json!(headline), &json!("calls")), "{problem}");
+    let of = (&problem["trunk"], &problem["others"]);
+    assert_eq!(of, (&json!("first"), &json!([{"trunk": "second", "kind": "down"}])), "{problem}");
     let shown = problem["evidence"].as_str().unwrap();
     assert!(shown.starts_with("trunk first is down: ") && shown.contains("; trunk second is down: "), "{shown}");
     assert!(

@@ -46,9 +46,11 @@ const KINDS = {
 /** The problems that `/v1/status` has of a trunk or agent, the worst first: {text, title, link, kind, isNow}. What is past is neutral; `isShort`: ended calls of the last hour are not all kept. */
 export function faults(party, problems, page = 'trunks', isShort = false) {
   const key = page === 'trunks' ? 'trunk' : 'agent';
-  const own = problems.filter((problem) => problem[key] === party.name && KINDS[problem.kind] && !(problem.kind === 'down' && party.state === 'down'));
-  return own.map((problem) => {
-    const { text, calls } = KINDS[problem.kind](party);
+  // A route without a target left is a problem of several parties.
+  const partOf = (problem) => [problem, ...(problem.others || [])].find((part) => part[key] === party.name && KINDS[part.kind]);
+  const own = problems.map((problem) => [problem, partOf(problem)]).filter(([, part]) => part && !(part.kind === 'down' && party.state === 'down'));
+  return own.map(([problem, part]) => {
+    const { text, calls } = KINDS[part.kind](party);
     const link = calls ? `#/calls${api.query({ trunk: party.name, ...calls, within: HOUR })}` : `#/${page}${api.query({ [key]: party.name })}`;
     const title = [`${problem.headline}${problem.evidence ? `: ${problem.evidence}` : ''}`, problem.fix && `Try: ${problem.fix}`].filter(Boolean).join('. ').replaceAll('`', '');
     return { text: isShort && calls ? `${text}, 1 h` : text, title, link, kind: problem.unmet && HARMS[problem.harm] === 'bad' ? 'warn' : HARMS[problem.harm] || 'plain', isNow: problem.harm !== 'past' };
