@@ -12,7 +12,7 @@ const SINCE_MS = 60_000;
 /** Whether the page is a phone's, where tables are lists of cards. */
 const IS_NARROW = matchMedia('(max-width: 560px)').matches;
 /** Further problems below the first, and rows of the history, shown at once; the rest is one click away. */
-const PROBLEMS = IS_NARROW ? 3 : 8;
+const PROBLEMS = IS_NARROW ? 2 : 8;
 const HISTORY = IS_NARROW ? 5 : 12;
 /** With more trunks than this, the strip shows those with a problem and the busiest. */
 const STRIP_TRUNKS = IS_NARROW ? 6 : 12;

@@ -19,7 +19,7 @@ export function roundTrip(trunk) {
 }
 
 /** Colours of what a problem of `/v1/status` harms; all others are neutral. */
-export const HARMS = { edge: 'bad', calls: 'bad', media: 'bad', detour: 'warn', restart: 'warn', records: 'warn' };
+export const HARMS = { edge: 'bad', calls: 'bad', media: 'warn', detour: 'warn', restart: 'warn', records: 'warn' };
 
 /** Figures of a fault of a trunk or agent. */
 const share = (fault) => (fault ? ` ${count(fault.calls)} of ${count(fault.of)}` : '');
