@@ -21,6 +21,8 @@ use crate::sinks::recordings::Entry;
 
 /// Name of the newest recording that is being made, in the place of a SID.
 pub(super) const CURRENT: &str = "Twilio.CURRENT";
+/// Events of a recording that may be reported.
+pub(super) const RECORDING_EVENTS: [&str; 3] = ["in-progress", "completed", "absent"];
 /// Name of requests in figures of callbacks.
 const APP: &str = "api:recordings";
 
@@ -135,13 +137,9 @@ pub(super) fn take_request(
     source: RecordingSource,
     trims: bool,
 ) -> Result<RecordingRequest, Error> {
-    let mut word =
-        |name: &str, known: &'static [&'static str]| match parameters.take(name) {
-            None => Ok(known.first().copied().unwrap_or_default()),
-            Some(given) => known.iter().find(|one| **one == given).copied().ok_or_else(|| {
-                Error::bad_request(format!("{name}: \"{}\"; known: {}", shown(&given), known.join(", ")))
-            }),
-        };
+    let mut word = |name: &str, known: &[&'static str]| -> Result<&'static str, Error> {
+        Ok(parameters.take_word(name, known)?.or(known.first().copied()).unwrap_or_default())
+    };
     let channels = word("RecordingChannels", &["mono", "dual"])?;
     let track = word("RecordingTrack", &["both", "inbound", "outbound"])?;
     let trim: &[&str] = if trims { &["trim-silence", "do-not-trim"] } else { &["do-not-trim", "trim-silence"] };
@@ -171,22 +169,10 @@ fn receiver_at(url: String, method: WebhookMethod, events: RecordingEvents) -> R
 
 /// Takes the events to report, repeated or in one value with spaces; without any the end of the recording.
 fn take_events(parameters: &mut Parameters) -> Result<RecordingEvents, Error> {
-    const NAME: &str = "RecordingStatusCallbackEvent";
-    let given = parameters.take_all(NAME);
-    let mut events = RecordingEvents { in_progress: false, completed: false, absent: false };
-    for word in given.iter().flat_map(|value| value.split_whitespace()) {
-        match word {
-            "in-progress" => events.in_progress = true,
-            "completed" => events.completed = true,
-            "absent" => events.absent = true,
-            other => {
-                let known = "in-progress, completed, absent";
-                return Err(Error::bad_request(format!("{NAME}: \"{}\"; known: {known}", shown(other))));
-            }
-        }
-    }
-    let is_any = events.in_progress || events.completed || events.absent;
-    Ok(if is_any { events } else { RecordingEvents::COMPLETED })
+    let words = parameters.take_words("RecordingStatusCallbackEvent", &RECORDING_EVENTS)?;
+    let [in_progress, completed, absent] = RECORDING_EVENTS.map(|event| words.contains(&event));
+    let events = RecordingEvents { in_progress, completed, absent };
+    Ok(if words.is_empty() { RecordingEvents::COMPLETED } else { events })
 }
 
 /// Returns a request whose receiver can be reached by the rules of the application that has the call, or by those of `[api]`.

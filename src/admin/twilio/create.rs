@@ -217,18 +217,12 @@ pub(super) fn parsed_url(name: &str, url: &str) -> Result<String, Error> {
 }
 
 /// Takes the events to report, repeated or in one value with spaces; without any the end of the call.
-fn take_events(parameters: &mut Parameters) -> Result<Vec<String>, Error> {
-    let given = parameters.take_all("StatusCallbackEvent");
-    let named: Vec<String> = given.iter().flat_map(|value| value.split_whitespace()).map(str::to_owned).collect();
-    if let Some(other) = named.iter().find(|event| !EVENTS.contains(&event.as_str())) {
-        let message = format!("StatusCallbackEvent: \"{}\"; known: {}", shown(other), EVENTS.join(", "));
-        return Err(Error::bad_request(message));
-    }
-    Ok(if named.is_empty() { vec!["completed".to_owned()] } else { named })
+fn take_events(parameters: &mut Parameters) -> Result<Vec<&'static str>, Error> {
+    let named = parameters.take_words("StatusCallbackEvent", &EVENTS)?;
+    Ok(if named.is_empty() { vec!["completed"] } else { named })
 }
 
-fn callback(url: String, method: WebhookMethod, events: &[String]) -> StatusCallback {
-    let wants = |event: &str| events.iter().any(|one| one == event);
-    let [initiated, ringing, answered, completed] = EVENTS.map(wants);
+fn callback(url: String, method: WebhookMethod, events: &[&str]) -> StatusCallback {
+    let [initiated, ringing, answered, completed] = EVENTS.map(|event| events.contains(&event));
     StatusCallback { url, method, initiated, ringing, answered, completed }
 }

@@ -2,43 +2,32 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use trunkgate_call::CallRecordings;
 use trunkgate_call::twiml::limits::{HINT_CHARS, HINTS, LANGUAGE_CHARS, MODEL_CHARS, TRACK_LABEL_CHARS};
-use trunkgate_call::twiml::{Method, RecognitionStep, Tracks, TranscriptStep};
-use trunkgate_call::{CallRecordings, Refused};
-use trunkgate_route::{AppDocument, WebhookMethod};
+use trunkgate_call::twiml::{RecognitionStep, Tracks, TranscriptStep};
+use trunkgate_route::AppDocument;
 use trunkgate_twiml::compat::requests::START_TRANSCRIPTION;
 
 use super::error::{Error, shown};
+use super::listeners::NAME_CHARS;
 use super::parameters::Parameters;
-use super::text::now;
-use super::{Asked, create};
+use super::{Asked, create, listeners};
 
-/// Most characters of a name.
-const NAME_CHARS: usize = 256;
+/// Name of the list below a call, and of one of it.
+const LIST: &str = "Transcriptions";
+const WHAT: &str = "transcription";
 /// Language where a request names none, as in TwiML.
 const LANGUAGE: &str = "en-US";
 
 /// `POST …/Calls/{sid}/Transcriptions.json`: starts a live transcription.
 pub(super) async fn start(cx: &Asked<'_>, call: &str, mut parameters: Parameters) -> Result<Value, Error> {
     parameters.judge(&START_TRANSCRIPTION)?;
-    let name = text(&mut parameters, "Name", NAME_CHARS)?;
-    let tracks = match parameters.take("Track").as_deref() {
-        None | Some("both_tracks") => Tracks::Both,
-        Some("inbound_track") => Tracks::Inbound,
-        Some("outbound_track") => Tracks::Outbound,
-        Some(other) => {
-            let known = "inbound_track, outbound_track, both_tracks";
-            return Err(Error::bad_request(format!("Track: \"{}\"; known: {known}", shown(other))));
-        }
-    };
-    let receiver = create::take_url(&mut parameters, "StatusCallbackUrl", "StatusCallbackMethod")?;
-    let status = receiver.map(|(url, method)| match method {
-        WebhookMethod::Post => (url, Method::Post),
-        WebhookMethod::Get => (url, Method::Get),
-    });
-    let inbound = text(&mut parameters, "InboundTrackLabel", TRACK_LABEL_CHARS)?;
-    let outbound = text(&mut parameters, "OutboundTrackLabel", TRACK_LABEL_CHARS)?;
+    let name = parameters.take_text("Name", NAME_CHARS)?;
+    let tracks = listeners::take_tracks(&mut parameters, Tracks::Both)?;
+    let status = listeners::take_receiver(&mut parameters, "StatusCallbackUrl")?;
+    let inbound = parameters.take_text("InboundTrackLabel", TRACK_LABEL_CHARS)?;
+    let outbound = parameters.take_text("OutboundTrackLabel", TRACK_LABEL_CHARS)?;
     let partial = parameters.take_flag("PartialResults")?.unwrap_or(false);
     let speech = take_speech(&mut parameters)?;
     // Of the recogniser, whatever a program asks for.
@@ -58,29 +47,23 @@ pub(super) async fn start(cx: &Asked<'_>, call: &str, mut parameters: Parameters
         .handle
         .act(move |gateway, now| CallRecordings::of(gateway, &of_call).start_transcript(now, &app, step))
         .await?;
-    let sid = begun.map_err(refused)?;
-    Ok(shown_transcription(cx, call, &sid, name.as_deref(), "in-progress"))
+    let sid = begun.map_err(|why| listeners::refused(WHAT, why))?;
+    Ok(listeners::resource(cx, (call, LIST), (&sid, name.as_deref()), "in-progress"))
 }
 
 /// `POST …/Calls/{sid}/Transcriptions/{name or sid}.json`: stops a live transcription.
-pub(super) async fn stop(cx: &Asked<'_>, call: &str, which: &str, mut parameters: Parameters) -> Result<Value, Error> {
-    let status = parameters.take("Status");
-    parameters.finish()?;
-    if status.as_deref() != Some("stopped") {
-        let given = status.unwrap_or_default();
-        return Err(Error::bad_request(format!("Status: \"{}\"; known: stopped", shown(&given))));
-    }
+pub(super) async fn stop(cx: &Asked<'_>, call: &str, which: &str, parameters: Parameters) -> Result<Value, Error> {
+    listeners::take_stop(parameters)?;
     let (of_call, asked) = (call.to_owned(), which.to_owned());
     let done =
         cx.handle.act(move |gateway, now| CallRecordings::of(gateway, &of_call).stop_transcript(now, &asked)).await?;
-    let is_unknown = |why: &Refused| matches!(why, Refused::UnknownTranscription | Refused::UnknownCall);
-    let (sid, name) = done.map_err(|why| if is_unknown(&why) { Error::not_found(cx.path) } else { refused(why) })?;
-    Ok(shown_transcription(cx, call, &sid, name.as_deref(), "stopped"))
+    let (sid, name) = done.map_err(|why| listeners::not_stopped(cx, WHAT, why))?;
+    Ok(listeners::resource(cx, (call, LIST), (&sid, name.as_deref()), "stopped"))
 }
 
 /// Takes what the recogniser is to know.
 fn take_speech(parameters: &mut Parameters) -> Result<RecognitionStep, Error> {
-    let language = text(parameters, "LanguageCode", LANGUAGE_CHARS)?.unwrap_or_else(|| LANGUAGE.to_owned());
+    let language = parameters.take_text("LanguageCode", LANGUAGE_CHARS)?.unwrap_or_else(|| LANGUAGE.to_owned());
     if !language.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
         return Err(Error::bad_request(format!("LanguageCode: \"{}\" is not a language tag", shown(&language))));
     }
@@ -90,38 +73,7 @@ fn take_speech(parameters: &mut Parameters) -> Result<RecognitionStep, Error> {
     if hints.len() > HINTS || hints.iter().any(|hint| hint.chars().count() > HINT_CHARS) {
         return Err(Error::bad_request(format!("Hints: at most {HINTS} of at most {HINT_CHARS} characters")));
     }
-    let model = text(parameters, "SpeechModel", MODEL_CHARS)?;
+    let model = parameters.take_text("SpeechModel", MODEL_CHARS)?;
     let profanity_filter = parameters.take_flag("ProfanityFilter")?.unwrap_or(true);
     Ok(RecognitionStep { id: 0, language, hints, model, enhanced: false, profanity_filter })
-}
-
-/// Takes a text of a bounded length, in one line.
-fn text(parameters: &mut Parameters, name: &str, most: usize) -> Result<Option<String>, Error> {
-    let text = parameters.take(name);
-    if text.as_ref().is_some_and(|text| text.chars().count() > most || text.chars().any(char::is_control)) {
-        return Err(Error::bad_request(format!("{name}: at most {most} characters, without control characters")));
-    }
-    Ok(text)
-}
-
-fn refused(why: Refused) -> Error {
-    if matches!(why, Refused::CallEnded | Refused::UnknownCall) {
-        return Error::call_ended();
-    }
-    if why == Refused::TranscriptionNameTaken {
-        return Error::bad_request(format!("Name: {why}"));
-    }
-    Error::of_change(&format!("The transcription is not changed: {why}"))
-}
-
-fn shown_transcription(cx: &Asked<'_>, call: &str, sid: &str, name: Option<&str>, status: &str) -> Value {
-    json!({
-        "account_sid": cx.account,
-        "call_sid": call,
-        "date_updated": now(),
-        "name": name,
-        "sid": sid,
-        "status": status,
-        "uri": format!("{}.json", cx.uri(&format!("Calls/{call}/Transcriptions/{sid}"))),
-    })
 }

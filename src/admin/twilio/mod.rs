@@ -40,6 +40,7 @@ mod create;
 mod delivery;
 mod error;
 mod keys;
+mod listeners;
 mod live_transcriptions;
 mod log;
 mod messages;

@@ -85,6 +85,36 @@ impl Parameters {
         }
     }
 
+    /// Takes a word, one of those that are known.
+    ///
+    /// # Errors
+    /// It is another one.
+    pub(super) fn take_word<'k>(&mut self, name: &str, known: &[&'k str]) -> Result<Option<&'k str>, Error> {
+        let Some(given) = self.take(name) else { return Ok(None) };
+        word_of(name, &given, known).map(Some)
+    }
+
+    /// Takes words that are known, repeated or in one value with spaces.
+    ///
+    /// # Errors
+    /// One is another one.
+    pub(super) fn take_words<'k>(&mut self, name: &str, known: &[&'k str]) -> Result<Vec<&'k str>, Error> {
+        let given = self.take_all(name);
+        given.iter().flat_map(|value| value.split_whitespace()).map(|word| word_of(name, word, known)).collect()
+    }
+
+    /// Takes a text of a bounded length, in one line.
+    ///
+    /// # Errors
+    /// It is longer, or has more than one.
+    pub(super) fn take_text(&mut self, name: &str, most: usize) -> Result<Option<String>, Error> {
+        let text = self.take(name);
+        if text.as_ref().is_some_and(|text| text.chars().count() > most || text.chars().any(char::is_control)) {
+            return Err(Error::bad_request(format!("{name}: at most {most} characters, without control characters")));
+        }
+        Ok(text)
+    }
+
     /// Takes a number.
     ///
     /// # Errors
@@ -145,6 +175,12 @@ impl Parameters {
             None => Ok(()),
         }
     }
+}
+
+/// Returns a word as it is known.
+fn word_of<'k>(name: &str, given: &str, known: &[&'k str]) -> Result<&'k str, Error> {
+    let found = known.iter().find(|word| **word == given).copied();
+    found.ok_or_else(|| Error::bad_request(format!("{name}: \"{}\"; known: {}", shown(given), known.join(", "))))
 }
 
 impl Span {

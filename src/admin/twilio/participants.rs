@@ -12,6 +12,7 @@ use trunkgate_conference::{Beep, Change, EventSet, Method as RoomMethod, Music, 
 use trunkgate_route::{App, AppDocument, StatusCallback, WebhookMethod};
 use trunkgate_twiml::compat::requests::{CREATE_PARTICIPANT, UPDATE_PARTICIPANT};
 
+use super::call_recordings::RECORDING_EVENTS;
 use super::error::{Error, shown};
 use super::page::Page;
 use super::parameters::Parameters;
@@ -163,7 +164,7 @@ impl Joining {
 async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> Result<Value, Error> {
     parameters.judge(&CREATE_PARTICIPANT)?;
     let (to, from) = (parameters.take("To"), parameters.take("From"));
-    let label = take_label(&mut parameters)?;
+    let label = parameters.take_text("Label", LABEL_CHARS)?;
     let mut flag = |name| parameters.take_flag(name);
     let [muted, starts, ends] = [flag("Muted")?, flag("StartConferenceOnEnter")?, flag("EndConferenceOnExit")?];
     let coaching = flag("Coaching")?;
@@ -244,16 +245,6 @@ fn app_of(cx: &Asked<'_>, joining: &Joining, status_callback: Option<StatusCallb
     Ok(app)
 }
 
-fn take_label(parameters: &mut Parameters) -> Result<Option<String>, Error> {
-    let label = parameters.take("Label");
-    match &label {
-        Some(label) if label.chars().count() > LABEL_CHARS || label.chars().any(char::is_control) => {
-            Err(Error::bad_request(format!("Label: at most {LABEL_CHARS} characters, without control characters")))
-        }
-        Some(_) | None => Ok(label),
-    }
-}
-
 /// Takes what else a party brings to the conference.
 fn take_settings(parameters: &mut Parameters, joining: &mut Joining) -> Result<(), Error> {
     if let Some(beep) = parameters.take("Beep") {
@@ -284,7 +275,7 @@ fn take_settings(parameters: &mut Parameters, joining: &mut Joining) -> Result<(
     }
     if let Some((url, method)) = url {
         joining.set("statusCallback", url);
-        joining.set("statusCallbackMethod", method_name(method));
+        joining.set("statusCallbackMethod", method.as_str());
         joining.set("statusCallbackEvent", events);
     }
     take_record(parameters, joining)
@@ -292,38 +283,22 @@ fn take_settings(parameters: &mut Parameters, joining: &mut Joining) -> Result<(
 
 /// Takes what a party says of the recording of the conference.
 fn take_record(parameters: &mut Parameters, joining: &mut Joining) -> Result<(), Error> {
-    let mut word = |name: &'static str, attribute, known: &[&str]| match parameters.take(name) {
-        None => Ok(()),
-        Some(given) if known.contains(&given.as_str()) => {
-            joining.set(attribute, given);
-            Ok(())
+    let records: &[&str] = &["record-from-start", "do-not-record", "true", "false"];
+    let trims = &["trim-silence", "do-not-trim"];
+    for (name, attribute, known) in [("ConferenceRecord", "record", records), ("ConferenceTrim", "trim", trims)] {
+        if let Some(word) = parameters.take_word(name, known)? {
+            joining.set(attribute, word);
         }
-        Some(given) => Err(Error::bad_request(format!("{name}: \"{}\"; known: {}", shown(&given), known.join(", ")))),
-    };
-    let records = ["record-from-start", "do-not-record", "true", "false"];
-    word("ConferenceRecord", "record", &records)?;
-    word("ConferenceTrim", "trim", &["trim-silence", "do-not-trim"])?;
+    }
     let (name, method) = ("ConferenceRecordingStatusCallback", "ConferenceRecordingStatusCallbackMethod");
     let url = create::take_url(parameters, name, method)?;
-    let events = parameters.take_all("ConferenceRecordingStatusCallbackEvent").join(" ");
-    let known = ["in-progress", "completed", "absent"];
-    if let Some(word) = events.split_whitespace().find(|word| !known.contains(word)) {
-        let text = format!("ConferenceRecordingStatusCallbackEvent: \"{}\"; known: {}", shown(word), known.join(", "));
-        return Err(Error::bad_request(text));
-    }
+    let events = parameters.take_words("ConferenceRecordingStatusCallbackEvent", &RECORDING_EVENTS)?.join(" ");
     if let Some((url, method)) = url {
         joining.set("recordingStatusCallback", url);
-        joining.set("recordingStatusCallbackMethod", method_name(method));
+        joining.set("recordingStatusCallbackMethod", method.as_str());
         joining.set("recordingStatusCallbackEvent", events);
     }
     Ok(())
-}
-
-fn method_name(method: WebhookMethod) -> &'static str {
-    match method {
-        WebhookMethod::Get => "GET",
-        WebhookMethod::Post => "POST",
-    }
 }
 
 fn json(cx: &Asked<'_>, conference: &str, party: &PartyReport) -> Value {

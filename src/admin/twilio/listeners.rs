@@ -1,0 +1,77 @@
+//! What requests for streams and for live transcriptions of a call have in common.
+
+use serde_json::{Value, json};
+use trunkgate_call::Refused;
+use trunkgate_call::twiml::{Method, Tracks};
+use trunkgate_route::WebhookMethod;
+
+use super::error::{Error, shown};
+use super::parameters::Parameters;
+use super::text::now;
+use super::{Asked, create};
+
+/// Most characters of a name.
+pub(super) const NAME_CHARS: usize = 256;
+
+/// Takes the tracks that are heard; `default`: where none are given.
+pub(super) fn take_tracks(parameters: &mut Parameters, default: Tracks) -> Result<Tracks, Error> {
+    let all = [Tracks::Inbound, Tracks::Outbound, Tracks::Both];
+    let given = parameters.take_word("Track", &all.map(Tracks::name))?;
+    Ok(all.into_iter().find(|tracks| Some(tracks.name()) == given).unwrap_or(default))
+}
+
+/// Takes what is notified, by the parameter that has its URL and `StatusCallbackMethod`.
+pub(super) fn take_receiver(parameters: &mut Parameters, name: &str) -> Result<Option<(String, Method)>, Error> {
+    let receiver = create::take_url(parameters, name, "StatusCallbackMethod")?;
+    Ok(receiver.map(|(url, method)| match method {
+        WebhookMethod::Post => (url, Method::Post),
+        WebhookMethod::Get => (url, Method::Get),
+    }))
+}
+
+/// Takes the only change that there is: the end.
+pub(super) fn take_stop(mut parameters: Parameters) -> Result<(), Error> {
+    let status = parameters.take("Status").unwrap_or_default();
+    parameters.finish()?;
+    if status != "stopped" {
+        return Err(Error::bad_request(format!("Status: \"{}\"; known: stopped", shown(&status))));
+    }
+    Ok(())
+}
+
+/// Returns why `what` does not begin or end.
+pub(super) fn refused(what: &str, why: Refused) -> Error {
+    if matches!(why, Refused::CallEnded | Refused::UnknownCall) {
+        return Error::call_ended();
+    }
+    if matches!(why, Refused::StreamNameTaken | Refused::TranscriptionNameTaken) {
+        return Error::bad_request(format!("Name: {why}"));
+    }
+    Error::of_change(&format!("The {what} is not changed: {why}"))
+}
+
+/// Returns why `what` does not end; one that is not known is not found.
+pub(super) fn not_stopped(cx: &Asked<'_>, what: &str, why: Refused) -> Error {
+    if matches!(why, Refused::UnknownFork | Refused::UnknownTranscription | Refused::UnknownCall) {
+        return Error::not_found(cx.path);
+    }
+    refused(what, why)
+}
+
+/// Returns one of `list` below a call.
+pub(super) fn resource(
+    cx: &Asked<'_>,
+    (call, list): (&str, &str),
+    (sid, name): (&str, Option<&str>),
+    status: &str,
+) -> Value {
+    json!({
+        "account_sid": cx.account,
+        "call_sid": call,
+        "date_updated": now(),
+        "name": name,
+        "sid": sid,
+        "status": status,
+        "uri": format!("{}.json", cx.uri(&format!("Calls/{call}/{list}/{sid}"))),
+    })
+}
