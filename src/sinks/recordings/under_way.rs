@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
 
+use crate::system::problem::Problem;
+
 /// Wakes a keeper of tasks, and stops it.
 #[derive(Debug, Default)]
 pub(super) struct Wake {
@@ -36,28 +38,61 @@ impl Wake {
     }
 }
 
-/// Requests that have no answer yet, each with the time that it may take before `status` names it.
+/// Attempts to have rows served: why they fail, while they do, and those that have not ended.
 #[derive(Debug, Default)]
-pub(super) struct Unanswered(Mutex<Vec<(String, Instant, Duration)>>);
+pub(super) struct Attempts {
+    /// The reason while attempts fail.
+    refused: Mutex<Option<String>>,
+    /// Attempts that have not ended, each with the time that it may take before `status` names it.
+    unanswered: Mutex<Vec<(String, Instant, Duration)>>,
+}
 
-impl Unanswered {
-    fn all(&self) -> MutexGuard<'_, Vec<(String, Instant, Duration)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl Attempts {
+    fn why(&self) -> MutexGuard<'_, Option<String>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that a request about a row begins.
+    fn unanswered(&self) -> MutexGuard<'_, Vec<(String, Instant, Duration)>> {
+        self.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that an attempt for a row begins.
     pub(super) fn begin(&self, row: &str, patience: Duration) {
-        self.all().push((row.to_owned(), Instant::now(), patience));
+        self.unanswered().push((row.to_owned(), Instant::now(), patience));
     }
 
     /// Notes that it is over.
     pub(super) fn end(&self, row: &str) {
-        self.all().retain(|(known, ..)| known != row);
+        self.unanswered().retain(|(known, ..)| known != row);
+    }
+
+    /// Notes why an attempt has failed. Returns whether the ones before had not.
+    pub(super) fn refused(&self, what: String) -> bool {
+        self.why().replace(what).is_none()
+    }
+
+    /// Notes that it serves. Returns whether it had not.
+    pub(super) fn answered(&self) -> bool {
+        self.why().take().is_some()
+    }
+
+    /// Adds to `problem` why attempts fail, or that one does not end, with `waiting` behind it; `None`: neither. `silent`: what shows that one does not
+    /// end, and what would help.
+    pub(super) fn problem(
+        &self,
+        problem: Problem,
+        waiting: &str,
+        fix_of: impl Fn(&str) -> String,
+        silent: impl Fn(u64) -> (String, String),
+    ) -> Option<Problem> {
+        let refused = self.why().as_ref().map(|what| (what.clone(), fix_of(what)));
+        let (shown, fix) = refused.or_else(|| self.longest().map(|waits| silent(waits.as_secs())))?;
+        Some(problem.shown_by(format!("{shown}; {waiting}")).fixed_by(fix))
     }
 
     /// Returns how long the oldest one waits that has taken longer than it may.
-    pub(super) fn longest(&self) -> Option<Duration> {
-        self.all()
+    fn longest(&self) -> Option<Duration> {
+        self.unanswered()
             .iter()
             .map(|(_, began, patience)| (began.elapsed(), *patience))
             .filter(|(waits, may)| waits >= may)

@@ -6,7 +6,7 @@ use trunkgate_media::counters::Counter;
 
 use super::table::{Letter, Waiting};
 use crate::limits::MAIL_SECONDS;
-use crate::sinks::recordings::under_way::Unanswered;
+use crate::sinks::recordings::under_way::Attempts;
 use crate::system::problem::{Harm, Problem};
 use crate::system::text::number;
 
@@ -21,17 +21,10 @@ pub(crate) struct MailFigures {
     pub(crate) failed: Counter,
     /// Attempts that are repeated.
     pub(crate) retried: Counter,
-    /// Attempts that have not ended.
-    pub(super) unanswered: Unanswered,
-    trouble: Mutex<Trouble>,
-}
-
-#[derive(Debug, Default)]
-struct Trouble {
-    /// Server and reason while attempts fail.
-    server: Option<String>,
+    /// Attempts to send one.
+    pub(super) attempts: Attempts,
     /// Number of e-mails that were given up lately, and the last of them.
-    given_up: Option<(u64, Letter)>,
+    given_up: Mutex<Option<(u64, Letter)>>,
 }
 
 /// Returns what would help against what the server said, or against having no answer.
@@ -56,58 +49,47 @@ fn fix_of(what: &str) -> &'static str {
 }
 
 impl MailFigures {
-    fn trouble(&self) -> MutexGuard<'_, Trouble> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    fn given_up(&self) -> MutexGuard<'_, Option<(u64, Letter)>> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes what the store has.
     pub(super) fn seen(&self, waiting: &Waiting) {
         self.waiting.set(waiting.all);
-        let mut trouble = self.trouble();
-        trouble.given_up = waiting.last_failed.clone().map(|last| (waiting.failed, last));
+        *self.given_up() = waiting.last_failed.clone().map(|last| (waiting.failed, last));
         if waiting.all == 0 {
-            trouble.server = None;
+            self.attempts.answered();
         }
     }
 
     /// Notes that an attempt has failed and is repeated.
     pub(super) fn refused(&self, what: String) {
         self.retried.add(1);
-        let mut trouble = self.trouble();
-        if trouble.server.is_none() {
+        if self.attempts.refused(what.clone()) {
             tracing::warn!(reason = "mail_failed", "voicemail is not sent by e-mail: {what}");
         }
-        trouble.server = Some(what);
     }
 
     /// Notes that the server has taken an e-mail, or has refused one alone.
     pub(super) fn answered(&self) {
-        if self.trouble().server.take().is_some() {
+        if self.attempts.answered() {
             tracing::info!("the mail server takes e-mail again");
         }
     }
 
     /// Returns each thing that is wrong.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        let trouble = self.trouble();
-        let mut problems = Vec::new();
         let waiting = number(usize::try_from(self.waiting.get()).unwrap_or(usize::MAX), "e-mail");
-        let problem = |shown: String| {
-            Problem::new(Harm::Records, "voicemail is not sent by e-mail")
-                .shown_by(format!("{shown}; {waiting} waiting"))
+        let silent = |seconds| {
+            let fix =
+                format!("check the mail server of [mail]; an attempt is given up after {MAIL_SECONDS} s and repeated");
+            (format!("the mail server has not finished an attempt for {seconds} s"), fix)
         };
-        match (&trouble.server, self.unanswered.longest()) {
-            (Some(what), _) => problems.push(problem(what.clone()).fixed_by(fix_of(what))),
-            (None, Some(waits)) => {
-                let shown = format!("the mail server has not finished an attempt for {} s", waits.as_secs());
-                let fix = format!(
-                    "check the mail server of [mail]; an attempt is given up after {MAIL_SECONDS} s and repeated"
-                );
-                problems.push(problem(shown).fixed_by(fix));
-            }
-            (None, None) => {}
-        }
-        if let Some((failed, Letter { mailbox, error, .. })) = &trouble.given_up {
+        let problem = Problem::new(Harm::Records, "voicemail is not sent by e-mail");
+        let refused =
+            self.attempts.problem(problem, &format!("{waiting} waiting"), |what| fix_of(what).to_owned(), silent);
+        let mut problems: Vec<Problem> = refused.into_iter().collect();
+        if let Some((failed, Letter { mailbox, error, .. })) = &*self.given_up() {
             let messages = number(usize::try_from(*failed).unwrap_or(usize::MAX), "voicemail message");
             let problem =
                 Problem::new(Harm::Records, format!("{messages} not sent by e-mail")).about("e-mail was given up");

@@ -151,9 +151,9 @@ fn milliseconds(time: Duration) -> i64 {
 async fn send(shared: Arc<Shared>, settings: Option<Arc<Mail>>, pace: Pace, one: Letter) {
     let result = match settings {
         Some(settings) => {
-            shared.figures.mails.unanswered.begin(&one.recording, pace.patience);
+            shared.figures.mails.attempts.begin(&one.recording, pace.patience);
             let result = attempt(&shared, &settings, pace, &one).await;
-            shared.figures.mails.unanswered.end(&one.recording);
+            shared.figures.mails.attempts.end(&one.recording);
             result
         }
         None => Err(NotTaken::Yet("the configuration has no [mail]".to_owned())),

@@ -6,7 +6,7 @@ use trunkgate_media::counters::Counter;
 
 use super::table::{Transcription, Waiting};
 use crate::limits::TRANSCRIPTION_SECONDS;
-use crate::sinks::recordings::under_way::Unanswered;
+use crate::sinks::recordings::under_way::Attempts;
 use crate::system::problem::{Harm, Problem};
 use crate::system::text::number;
 
@@ -21,68 +21,51 @@ pub(crate) struct TranscriptionFigures {
     pub(crate) failed: Counter,
     /// Requests that are repeated.
     pub(crate) retried: Counter,
-    /// Requests without an answer.
-    pub(super) unanswered: Unanswered,
-    trouble: Mutex<Trouble>,
-}
-
-#[derive(Debug, Default)]
-struct Trouble {
-    /// Service and reason while requests fail.
-    service: Option<String>,
+    /// Requests to the service.
+    pub(super) attempts: Attempts,
     /// Number of transcriptions that were given up lately, and the last of them.
-    given_up: Option<(u64, Transcription)>,
+    given_up: Mutex<Option<(u64, Transcription)>>,
 }
 
 impl TranscriptionFigures {
-    fn trouble(&self) -> MutexGuard<'_, Trouble> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    fn given_up(&self) -> MutexGuard<'_, Option<(u64, Transcription)>> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes what the store has.
     pub(super) fn seen(&self, waiting: &Waiting) {
         self.waiting.set(waiting.all);
-        self.trouble().given_up = waiting.last_failed.clone().map(|last| (waiting.failed, last));
+        *self.given_up() = waiting.last_failed.clone().map(|last| (waiting.failed, last));
     }
 
     /// Notes that a request has failed and is repeated.
     pub(super) fn refused(&self, what: String) {
         self.retried.add(1);
-        let mut trouble = self.trouble();
-        if trouble.service.is_none() {
+        if self.attempts.refused(what.clone()) {
             tracing::warn!(reason = "transcription_failed", "recordings are not transcribed: {what}");
         }
-        trouble.service = Some(what);
     }
 
     /// Notes that the service answers.
     pub(super) fn answered(&self) {
-        if self.trouble().service.take().is_some() {
+        if self.attempts.answered() {
             tracing::info!("recordings are transcribed again");
         }
     }
 
     /// Returns each thing that is wrong.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        let trouble = self.trouble();
-        let mut problems = Vec::new();
-        let waiting = usize::try_from(self.waiting.get()).unwrap_or(usize::MAX);
-        let waiting = format!("{} wait", number(waiting, "transcription"));
-        let problem = |shown: String| {
-            Problem::new(Harm::Records, "recordings are not transcribed").shown_by(format!("{shown}; {waiting}"))
+        let waiting = number(usize::try_from(self.waiting.get()).unwrap_or(usize::MAX), "transcription");
+        let silent = |seconds| {
+            let fix = format!(
+                "check the service of [transcription] `url`, its load and its log; a request is given up after {TRANSCRIPTION_SECONDS} s and repeated"
+            );
+            (format!("no answer of the service for {seconds} s"), fix)
         };
-        match (&trouble.service, self.unanswered.longest()) {
-            (Some(what), _) => problems.push(problem(what.clone()).fixed_by(fix_of(what))),
-            (None, Some(waits)) => {
-                let shown = format!("no answer of the service for {} s", waits.as_secs());
-                let fix = format!(
-                    "check the service of [transcription] `url`, its load and its log; a request is given up after {TRANSCRIPTION_SECONDS} s and repeated"
-                );
-                problems.push(problem(shown).fixed_by(fix));
-            }
-            (None, None) => {}
-        }
-        if let Some((failed, Transcription { recording, error, .. })) = &trouble.given_up {
+        let problem = Problem::new(Harm::Records, "recordings are not transcribed");
+        let refused = self.attempts.problem(problem, &format!("{waiting} wait"), fix_of, silent);
+        let mut problems: Vec<Problem> = refused.into_iter().collect();
+        if let Some((failed, Transcription { recording, error, .. })) = &*self.given_up() {
             let recordings = number(usize::try_from(*failed).unwrap_or(usize::MAX), "recording");
             let what = format!("{recordings} given up without a transcription in the last 24 hours");
             let problem = Problem::new(Harm::Records, what).about("transcription was given up");

@@ -170,10 +170,10 @@ async fn transcribe(shared: Arc<Shared>, settings: Arc<config::Transcription>, p
     let read = on_disk(&shared, move |shared| Ok(audio_of(shared, &recording))).await;
     let result = match read {
         Ok(Ok(audio)) => {
-            let unanswered = &shared.figures.transcriptions.unanswered;
-            unanswered.begin(&one.sid, pace.patience.max(Duration::from_millis(one.milliseconds)));
+            let attempts = &shared.figures.transcriptions.attempts;
+            attempts.begin(&one.sid, pace.patience.max(Duration::from_millis(one.milliseconds)));
             let result = endpoint::ask(&settings, audio, pace.within).await;
-            unanswered.end(&one.sid);
+            attempts.end(&one.sid);
             result
         }
         Ok(Err(no)) => Err(no),
