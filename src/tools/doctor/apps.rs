@@ -62,21 +62,33 @@ async fn of_app(app: &App, config: &Config, client: &Client, reach: &Reach) -> V
     urls.extend(app.status_callback.iter().map(|callback| ("status_callback", &callback.url)));
     let mut seen = HashSet::new();
     for (key, url) in urls {
-        let began = Instant::now();
-        let found = match client.reach(url, reach).await {
-            Ok((server, _)) if !seen.insert(server.clone()) => continue,
-            Ok((server, remote)) => {
-                let took = began.elapsed().as_millis();
-                Finding::ok(&name, format!("{key}: {server} ({remote}) connected after {took} ms"))
-            }
-            Err(failure) => {
-                let fix = codes::explain(failure.code).map(|(_, fix)| fix).unwrap_or_default();
-                Finding::fail(&name, format!("{key}: {} (error {})", failure.what, failure.code), fix)
-            }
-        };
-        findings.push(found);
+        let (server, found) = of_url((&name, key), url, client, reach).await;
+        if server.is_none_or(|server| seen.insert(server)) {
+            findings.push(found);
+        }
     }
     findings
+}
+
+/// Returns the server of a URL, where it can be reached, and the line about it.
+pub(super) async fn of_url(
+    (line, key): (&str, &str),
+    url: &str,
+    client: &Client,
+    reach: &Reach,
+) -> (Option<String>, Finding) {
+    let began = Instant::now();
+    match client.reach(url, reach).await {
+        Ok((server, remote)) => {
+            let took = began.elapsed().as_millis();
+            let found = Finding::ok(line, format!("{key}: {server} ({remote}) connected after {took} ms"));
+            (Some(server), found)
+        }
+        Err(failure) => {
+            let fix = codes::explain(failure.code).map(|(_, fix)| fix).unwrap_or_default();
+            (None, Finding::fail(line, format!("{key}: {} (error {})", failure.what, failure.code), fix))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,15 +8,14 @@ use tokio::time::{Instant, timeout};
 use trunkgate_route::Mailbox;
 
 use super::Report;
+use super::apps::of_url;
 use crate::config::{Config, Mail};
 use crate::limits::CONNECT_SECONDS;
 use crate::runtime::own_sockets::OwnSockets;
 use crate::sinks::recordings::reach_mail_server;
 use crate::system::interfaces;
-use crate::system::reach::Reach;
 use crate::tools::findings::Finding;
 use crate::webhooks::client::Client;
-use crate::webhooks::codes;
 
 /// Names of the lines.
 const MAIL: &str = "mail";
@@ -43,7 +42,7 @@ pub(super) async fn examine(config: &Arc<Config>, report: &Arc<Report>) -> Vec<F
     own.follow(config, config);
     let reach = own.reach(true, &interfaces::read());
     for (line, key, url) in service.into_iter().chain(all).chain(of_mailboxes).filter(|(line, ..)| report.wants(line)) {
-        findings.extend(report.take(vec![of_url((line, key), url, &client, &reach).await]));
+        findings.extend(report.take(vec![of_url((line, key), url, &client, &reach).await.1]));
     }
     findings
 }
@@ -61,20 +60,6 @@ async fn of_mail(mail: &Mail) -> Finding {
             format!("{place} {what}"),
             "check `server`, user, `password` and `ca` of [mail], and the firewall",
         ),
-    }
-}
-
-async fn of_url((line, key): (&str, &str), url: &str, client: &Client, reach: &Reach) -> Finding {
-    let began = Instant::now();
-    match client.reach(url, reach).await {
-        Ok((server, remote)) => {
-            let took = began.elapsed().as_millis();
-            Finding::ok(line, format!("{key}: {server} ({remote}) connected after {took} ms"))
-        }
-        Err(failure) => {
-            let fix = codes::explain(failure.code).map(|(_, fix)| fix).unwrap_or_default();
-            Finding::fail(line, format!("{key}: {} (error {})", failure.what, failure.code), fix)
-        }
     }
 }
 
