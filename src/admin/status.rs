@@ -195,8 +195,7 @@ impl StatusReport {
         let mut problems = outages::joined(problems, &way);
         problems.extend(gateway.recognition.as_ref().and_then(recogniser_now));
         problems.extend(gateway.stray.map(stray_now));
-        problems.extend(gateway.unknown.map(unknown_now));
-        problems.extend(of_connections(handle));
+        problems.extend(of_strangers(handle, gateway.unknown));
         Problem::note_older(&mut problems);
         problems.sort_by_key(Problem::rank);
         shared.note_problems(&mut problems);
@@ -291,10 +290,14 @@ impl StatusReport {
     }
 }
 
-/// Connections of others that were closed, or whose TLS failed.
-fn of_connections(handle: &Handle) -> Vec<Problem> {
+/// SIP and connections of others that were dropped or closed, or whose TLS failed.
+fn of_strangers(handle: &Handle, unknown: Option<UnknownView>) -> Vec<Problem> {
     let (sockets, now) = (&handle.shared.sockets, Instant::now());
-    let mut problems: Vec<Problem> = sockets.closed(now).map(closed_now).into_iter().collect();
+    let dropped = unknown.map(|unknown| unknown_now(unknown, "message", "SIP from unknown sources is dropped"));
+    let closed = sockets.closed(now);
+    let closed = closed
+        .map(|closed| unknown_now(closed, "connection", "TCP and TLS connections from unknown sources are closed"));
+    let mut problems: Vec<Problem> = dropped.into_iter().chain(closed).collect();
     problems.extend(sockets.tls_faults.theirs(now).map(tls_now));
     problems.extend(sockets.tls_faults.of_trunks(now).into_iter().map(tls_of_trunk));
     problems
@@ -444,8 +447,7 @@ fn stray_now(stray: StrayView) -> Problem {
 /// TLS handshakes of others that failed.
 fn tls_now(faults: TlsFaultsView) -> Problem {
     let TlsFaultsView { handshakes, listener, last, why, seconds_ago, .. } = faults;
-    let handshakes = number(usize::try_from(handshakes).unwrap_or(usize::MAX), "handshake");
-    let text = format!("{handshakes} in the last hour, the latest from {last} {seconds_ago} s ago: {why}");
+    let text = format!("{}: {why}", of_hour(handshakes, "handshake", &last, seconds_ago));
     let problem = Problem::new(Harm::Strangers, format!("TLS to listener {listener} fails")).shown_by(text);
     problem.fixed_by(format!(
         "if {last} is a peer of yours, check its TLS version, the CA that it trusts, and its certificate (`client_ca`)"
@@ -458,10 +460,8 @@ fn tls_of_trunk((trunk, faults): (Arc<str>, TlsFaultsView)) -> Problem {
         return tls_now(faults);
     }
     let TlsFaultsView { handshakes, listener, last, why, seconds_ago, .. } = faults;
-    let handshakes = number(usize::try_from(handshakes).unwrap_or(usize::MAX), "handshake");
-    let text = format!(
-        "{handshakes} in the last hour, the latest from {last} {seconds_ago} s ago: {why}; none has succeeded since"
-    );
+    let latest = of_hour(handshakes, "handshake", &last, seconds_ago);
+    let text = format!("{latest}: {why}; none has succeeded since");
     let problem =
         Problem::new(Harm::Calls, format!("TLS from trunk {trunk} to listener {listener} fails")).shown_by(text);
     problem.of(Party::Trunk(trunk.to_string()), "tls").fixed_by(if why == CLIENT_NOT_TLS {
@@ -471,23 +471,17 @@ fn tls_of_trunk((trunk, faults): (Arc<str>, TlsFaultsView)) -> Problem {
     })
 }
 
-/// Connections from addresses of no trunk.
-fn closed_now(closed: UnknownView) -> Problem {
-    let UnknownView { messages, last, seconds_ago } = closed;
-    let connections = number(usize::try_from(messages).unwrap_or(usize::MAX), "connection");
-    let text = format!("{connections} in the last hour, the latest from {last} {seconds_ago} s ago");
-    let problem =
-        Problem::new(Harm::Strangers, "TCP and TLS connections from unknown sources are closed").shown_by(text);
+/// Messages, or connections, from addresses of no trunk.
+fn unknown_now(unknown: UnknownView, word: &str, headline: &str) -> Problem {
+    let UnknownView { messages, last, seconds_ago } = unknown;
+    let problem = Problem::new(Harm::Strangers, headline).shown_by(of_hour(messages, word, &last, seconds_ago));
     problem.fixed_by("add trusted sources to `peers` or `accept_from` of a trunk")
 }
 
-/// SIP from addresses of no trunk.
-fn unknown_now(unknown: UnknownView) -> Problem {
-    let UnknownView { messages, last, seconds_ago } = unknown;
-    let messages = number(usize::try_from(messages).unwrap_or(usize::MAX), "message");
-    let text = format!("{messages} in the last hour, the latest from {last} {seconds_ago} s ago");
-    let problem = Problem::new(Harm::Strangers, "SIP from unknown sources is dropped").shown_by(text);
-    problem.fixed_by("add trusted sources to `peers` or `accept_from` of a trunk")
+/// Says how many there were in the last hour, and of which source the latest is.
+fn of_hour(count: u64, word: &str, last: &dyn std::fmt::Display, seconds_ago: u64) -> String {
+    let count = number(usize::try_from(count).unwrap_or(usize::MAX), word);
+    format!("{count} in the last hour, the latest from {last} {seconds_ago} s ago")
 }
 
 /// A side that is not heard in calls that are up now.
