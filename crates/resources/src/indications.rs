@@ -96,6 +96,15 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.len() <= MWI_EVENT_ID_BYTES && text.bytes().all(is_of_token)
 }
 
+/// Whether something is done that is done once a second; `last`: when it was done last.
+fn once_a_second(last: &mut Option<Instant>, now: Instant) -> bool {
+    let may = last.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1));
+    if may {
+        *last = Some(now);
+    }
+    may
+}
+
 /// Whether NOTIFYs can be sent to where a request asks for them: its Contact is the URI of a device (RFC 6665 §4.1.2.1).
 fn leads_back(request: &Message) -> bool {
     let contacts = request.addresses(HeaderName::Contact);
@@ -255,20 +264,12 @@ impl Indications {
 
     /// Whether a subscription may be logged: one a second.
     pub(crate) fn may_log(&mut self, now: Instant) -> bool {
-        let may = self.logged.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1));
-        if may {
-            self.logged = Some(now);
-        }
-        may
+        once_a_second(&mut self.logged, now)
     }
 
     /// Whether a subscription that ended by a failure may be logged: one a second.
     pub(crate) fn may_warn(&mut self, now: Instant) -> bool {
-        let may = self.warned.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1));
-        if may {
-            self.warned = Some(now);
-        }
-        may
+        once_a_second(&mut self.warned, now)
     }
 
     /// Returns the number of a party's.

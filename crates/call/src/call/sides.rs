@@ -340,10 +340,7 @@ impl Parts {
         if self.search.rings_on(cx, &mut self.bridge) {
             return;
         }
-        if self.bridge.waits_for_ack(cx.call) {
-            return cx.edge.decide(cx.now, cx.call.key, "waiting for the caller's ACK with its media address");
-        }
-        self.search_on(cx);
+        self.search_on_with_ack(cx);
     }
 
     /// The same for the agent of an application: a target that it has named is called, and the stream ends with that; else the application goes on.
@@ -353,12 +350,17 @@ impl Parts {
             return;
         }
         match lost {
-            None if self.bridge.waits_for_ack(cx.call) => {
-                cx.edge.decide(cx.now, cx.call.key, "waiting for the caller's ACK with its media address");
-            }
-            None => self.search_on(cx),
+            None => self.search_on_with_ack(cx),
             Some(failure) => Dialler::of(self).stream_lost(cx, &failure),
         }
+    }
+
+    /// Tries the targets that are left, once the ACK of a caller has its media address.
+    fn search_on_with_ack(&mut self, cx: &mut Cx<'_>) {
+        if self.bridge.waits_for_ack(cx.call) {
+            return cx.edge.decide(cx.now, cx.call.key, "waiting for the caller's ACK with its media address");
+        }
+        self.search_on(cx);
     }
 
     /// Tries the targets that are left for a caller that has its answer.
@@ -499,10 +501,7 @@ impl Parts {
         self.search.consults.begun += 1;
         self.search.consults.now = Some(Box::new(Consult { target: text.to_owned(), by }));
         cx.call.enter(State::Rerouting);
-        if self.bridge.waits_for_ack(cx.call) {
-            return cx.edge.decide(cx.now, cx.call.key, "waiting for the caller's ACK with its media address");
-        }
-        self.search_on(cx);
+        self.search_on_with_ack(cx);
     }
 
     /// Takes a REFER: one party wants the other one to be connected with a third.

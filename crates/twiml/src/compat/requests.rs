@@ -2,6 +2,7 @@
 //! takes from this table what it refuses by name and what it accepts without effect.
 
 use super::requests::Given::{Differs, Only, Refused, Supported};
+use super::tables::PASSED_ON;
 
 /// Extent to which a parameter is carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +49,6 @@ pub struct Resource {
 }
 
 const NEEDS_RECORDING: &str = "needs [`[recording]`](recording.md), else 21220";
-const PASSED_ON: &str = "passed on to the recogniser, which may ignore it";
 const NO_DETECTION: Given = Refused("answering-machine detection is not in this version");
 const NO_SIP_LOGIN: Given = Refused("a challenge is answered with the credentials of the trunk");
 const NO_TWIML_APP: Given = Refused("TwiML applications are not in this version");

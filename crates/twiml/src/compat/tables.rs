@@ -12,7 +12,7 @@ const NEEDS_RECORDING: super::State =
     Differs("needs [`[recording]`](recording.md): without it the parties are connected unrecorded, with a warning");
 const NO_CONFIGURATION: super::State = NotSupported("a function of Twilio's cloud");
 const BY_RECOGNISER: &str = "speech by the recogniser of `[recognition]`; without one, and in the document of a called party, `dtmf speech` gathers digits only, with a warning, and `speech` alone is refused by name";
-const PASSED_ON: &str = "passed on to the recogniser, which may ignore it";
+pub(super) const PASSED_ON: &str = "passed on to the recogniser, which may ignore it";
 const NO_DETECTION: super::State = NotSupported("answering-machine detection is not in this version");
 const NO_QUEUE: super::State = NotSupported("queues are not in this version");
 const NO_PAYMENT: super::State = NotSupported("payments are not supported");

@@ -269,20 +269,16 @@ fn fix(call: &Shared, reason: ReasonSlug) -> String {
         let (_, said) = rejected(call, reason)?;
         said.advice()
     };
-    let is_stray =
-        reason == ReasonSlug::AckTimeout && call.proof(reason).is_some_and(|proof| proof.contains("stray_ack"));
+    let shows = |(of, words, _): &&(ReasonSlug, &str, &str)| {
+        *of == reason && call.proof(reason).is_some_and(|proof| proof.contains(words))
+    };
+    let of_proof = FIXES_OF_PROOFS.iter().find(shows).map(|(.., fix)| *fix);
     let of_tls = || call.proof(reason).and_then(tls::fix);
     let failed = |leg: &&Leg| leg.shown_end().is_some_and(|end| end.reason == reason);
     let of_agent = || call.legs.iter().rfind(failed).and_then(|leg| leg.agent.as_ref()?.fix());
-    let fix = fault_of(call, reason).map(|found| found.fix.as_str()).or_else(of_code).or_else(of_agent).or_else(of_tls);
+    let of_fault = || fault_of(call, reason).map(|found| found.fix.as_str());
+    let fix = of_proof.or_else(of_fault).or_else(of_code).or_else(of_agent).or_else(of_tls);
     let fix = fix.or_else(|| unrecorded::fix(call, reason)).or(reason.fix());
-    let has_none = |proof: &str| proof.contains(NO_AUTH);
-    let has_no_auth = reason == ReasonSlug::CredentialsRefused && call.proof(reason).is_some_and(has_none);
-    let fix = match (is_stray, has_no_auth) {
-        (true, _) => Some(STRAY_ACK_FIX),
-        (false, true) => Some(NO_AUTH_FIX),
-        (false, false) => fix,
-    };
     fix.map(|fix| format!(" Try: {}.", with_names(call, fix))).unwrap_or_default()
 }
 
@@ -377,10 +373,15 @@ impl Outcome {
     }
 }
 
-/// Words of a trunk that shows no credentials.
-const NO_AUTH: &str = "the trunk has no `auth`";
-/// What would help there.
-const NO_AUTH_FIX: &str = "set `auth` of its trunk to user and password of the account, or have the carrier accept calls from your public address";
+/// What would help where what shows a reason has such words, before all else.
+const FIXES_OF_PROOFS: [(ReasonSlug, &str, &str); 2] = [
+    (ReasonSlug::AckTimeout, "stray_ack", STRAY_ACK_FIX),
+    (
+        ReasonSlug::CredentialsRefused,
+        "the trunk has no `auth`",
+        "set `auth` of its trunk to user and password of the account, or have the carrier accept calls from your public address",
+    ),
+];
 
 /// What would help where a target did not respond and the next one was tried.
 const SILENT_BESIDE_A_TARGET: &str = "check its address, firewalls, and whether it accepts our address: `trunkgate doctor`, line options; until it responds each call waits \
