@@ -2,6 +2,7 @@
 //! that matters to calls, and carries out what it says. It never waits for anybody else.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -89,10 +90,12 @@ enum Wake {
 impl Signalling {
     /// Turns until it is told to stop; then sends what is queued and stops the workers.
     pub(crate) async fn run(mut self) {
+        let mut due = self.due();
         loop {
-            let wake = self.wait().await;
-            if !self.turn(wake) {
-                break;
+            let wake = self.wait(due).await;
+            match self.turn(wake) {
+                ControlFlow::Continue(next) => due = next,
+                ControlFlow::Break(()) => break,
             }
         }
         self.guarded(Instant::now(), Gateway::tell_ended);
@@ -105,13 +108,19 @@ impl Signalling {
         self.workers.stop();
     }
 
-    async fn wait(&mut self) -> Wake {
+    /// When the gateway has something to do.
+    fn due(&self) -> Option<Instant> {
+        self.gateway.poll_timeout().map(|(at, _)| at)
+    }
+
+    /// Waits until something is there, or the gateway has something to do.
+    async fn wait(&mut self, due: Option<Instant>) -> Wake {
         if !self.intake.is_empty() {
             self.transports.breathe().await;
             return Wake::Work;
         }
         let own = self.intake.poll_timeout().into_iter().chain(self.texts.held.poll_timeout());
-        let deadline = self.gateway.poll_timeout().map(|(at, _)| at).into_iter().chain(own).min();
+        let deadline = due.into_iter().chain(own).min();
         tokio::select! {
             arrival = self.transports.ready() => Wake::Arrival(arrival),
             Some((id, event)) = self.media.recv() => Wake::Media(id, event),
@@ -122,8 +131,8 @@ impl Signalling {
         }
     }
 
-    /// One turn: what woke the loop, then a bounded batch of whatever else is there. `false`: stop.
-    fn turn(&mut self, wake: Wake) -> bool {
+    /// One turn: what woke the loop, then a bounded batch of what else is there. Returns when the gateway has something to do.
+    fn turn(&mut self, wake: Wake) -> ControlFlow<(), Option<Instant>> {
         let now = Instant::now();
         self.look_at_clock(now);
         if let Some(news) = self.recordings.news() {
@@ -150,22 +159,24 @@ impl Signalling {
             match self.orders.try_recv() {
                 Ok(order) => go_on &= self.order(now, Some(order)),
                 Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => return false,
+                Err(TryRecvError::Disconnected) => return ControlFlow::Break(()),
             }
         }
         self.release();
         self.serve();
         let now = Instant::now();
-        if self.gateway.poll_timeout().is_some_and(|(at, _)| at <= now) {
+        let mut due = self.due();
+        if due.is_some_and(|at| at <= now) {
             self.guarded(now, |gateway| gateway.handle_timeout(now));
             self.drain(now);
+            due = self.due();
         }
         if self.intake.is_empty() {
             self.transports.close_answered(|flows| self.gateway.are_in_use(flows));
         }
         self.intake.judge(now);
         self.tell_load();
-        go_on
+        if go_on { ControlFlow::Continue(due) } else { ControlFlow::Break(()) }
     }
 
     /// Tells the gateway, once a second at most, where the wall clock was set.

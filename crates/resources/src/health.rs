@@ -1,11 +1,12 @@
 //! Whether each address of a trunk answers: asked by OPTIONS (RFC 3261 §11), told by calls as well. One that does not, or
 //! that has asked for a rest (503 with Retry-After), is left out of searches. Kept over a reload.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use rustc_hash::FxHashMap;
 use trunkgate_media::canonical;
 use trunkgate_route::{Destination, Peer, Table, Trunk};
 use trunkgate_sip::{ClientId, Flow, HeaderName, Message, Transport};
@@ -82,7 +83,7 @@ pub struct Health {
 #[derive(Debug, Default)]
 pub struct Healths {
     by_spot: BTreeMap<Spot, Health>,
-    asked: HashMap<ClientId, Spot>,
+    asked: FxHashMap<ClientId, Spot>,
     /// Names of peers that lead to no address.
     pub unresolved: HashSet<Destination>,
     queue: BTreeSet<(Instant, Spot)>,

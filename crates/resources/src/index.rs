@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use rustc_hash::FxHashMap;
 use trunkgate_route::Trunk;
 use trunkgate_sip::{ClientId, ConnectionId, DialogId, Party, ServerId};
 
@@ -108,17 +109,17 @@ impl Named {
 #[derive(Debug, Default)]
 pub struct Index {
     /// Open INVITEs and re-INVITEs from far ends.
-    pub servers: HashMap<ServerId, Place>,
+    pub servers: FxHashMap<ServerId, Place>,
     /// Our requests.
-    pub clients: HashMap<ClientId, ClientEntry>,
+    pub clients: FxHashMap<ClientId, ClientEntry>,
     /// Dialogs.
-    pub dialogs: HashMap<DialogId, Place>,
+    pub dialogs: FxHashMap<DialogId, Place>,
     /// Questions to the name service.
-    pub queries: HashMap<QueryId, CallKey>,
+    pub queries: FxHashMap<QueryId, CallKey>,
     /// Calls by sid.
     pub sids: HashMap<String, CallKey>,
     /// Whose TLS connections are that have said so.
-    pub identities: HashMap<ConnectionId, Identity>,
+    pub identities: FxHashMap<ConnectionId, Identity>,
     names: HashMap<Vec<u8>, Named>,
     far_ends: HashMap<IpAddr, u32>,
     next_query: u64,

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 use trunkgate_route::{Mailbox, Table};
 use trunkgate_sip::{Answer, Body, ClientId, DialogId, Extra, HeaderName, Message, Party, Scheme, Transport, Uri};
 
@@ -209,9 +210,9 @@ pub struct Indications {
     /// `None`: nothing is known yet.
     counts: Option<BTreeMap<String, MessageCount>>,
     pub(crate) subscriptions: BTreeMap<DialogId, Subscription>,
-    by_trunk: HashMap<Party, usize>,
+    by_trunk: FxHashMap<Party, usize>,
     pub(crate) lamps: BTreeMap<LampKey, Lamp>,
-    pub(crate) asked: HashMap<ClientId, Owner>,
+    pub(crate) asked: FxHashMap<ClientId, Owner>,
     pub(crate) due: BTreeSet<(Instant, Owner)>,
     /// Subscribers that are to be notified, a burst at a time.
     queued: VecDeque<DialogId>,

@@ -13,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustc_hash::FxHashMap;
 use trunkgate_route::{Credentials, Register as Wanted};
 use trunkgate_sip::{ClientId, Flow, Local, Message, Party, Register, Transport};
 use trunkgate_story::Said;
@@ -76,8 +77,8 @@ pub(crate) struct Registration {
 #[derive(Debug, Default)]
 pub struct Registrations {
     pub(crate) by_trunk: BTreeMap<Arc<str>, Registration>,
-    pub(crate) clients: HashMap<ClientId, Arc<str>>,
-    pub(crate) queries: HashMap<QueryId, Arc<str>>,
+    pub(crate) clients: FxHashMap<ClientId, Arc<str>>,
+    pub(crate) queries: FxHashMap<QueryId, Arc<str>>,
     pub(crate) due: BTreeSet<(Instant, Arc<str>)>,
     /// Bindings that are being taken back: where from, and whose they are.
     pub(crate) leaving: BTreeMap<ClientId, (IpAddr, Party)>,

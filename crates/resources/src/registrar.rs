@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use rustc_hash::FxHashMap;
 use trunkgate_media::canonical;
 use trunkgate_route::Destination;
 use trunkgate_sip::header::NameAddr;
@@ -45,7 +46,7 @@ pub struct Binding {
 /// All of them by trunk.
 #[derive(Debug, Default)]
 pub struct Registrar {
-    pub(crate) by_trunk: HashMap<Arc<str>, Vec<Binding>>,
+    pub(crate) by_trunk: FxHashMap<Arc<str>, Vec<Binding>>,
     /// Whose flows are.
     flows: HashMap<Source, Party>,
     pub(crate) due: BTreeSet<(Instant, Arc<str>)>,

@@ -1,7 +1,7 @@
 //! Whose a source address is, before a message is read: exact peer address and port, else the longest network, among
 //! equals the first in the file. Addresses are made canonical first (IPv4-mapped IPv6 is IPv4).
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::locate::Server;
 use crate::trunk::Trunk;
 
 /// Networks of one length, by their first address.
-type Networks = HashMap<IpAddr, usize>;
+type Networks = FxHashMap<IpAddr, usize>;
 
 /// Whose an address is: of IPv6, who has one has its whole network of 64 bits (RFC 4291 §2.5.1).
 pub fn household(source: IpAddr) -> IpAddr {
@@ -33,7 +33,7 @@ pub enum KnownBy {
 /// The look-up from source to trunk. Built once per configuration; a look-up allocates nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Acl {
-    exact: HashMap<(IpAddr, u16), usize>,
+    exact: FxHashMap<(IpAddr, u16), usize>,
     /// Longest first, so that the first hit is the best fit.
     v4: Vec<(u8, Networks)>,
     v6: Vec<(u8, Networks)>,
@@ -109,7 +109,7 @@ impl Acl {
         let by_length = if network.addr().is_ipv4() { &mut self.v4 } else { &mut self.v6 };
         let length = network.prefix_len();
         let at = by_length.iter().position(|(known, _)| *known == length).unwrap_or_else(|| {
-            by_length.push((length, Networks::new()));
+            by_length.push((length, Networks::default()));
             by_length.len() - 1
         });
         if let Some((_, networks)) = by_length.get_mut(at) {

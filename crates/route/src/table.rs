@@ -1,9 +1,11 @@
 //! The routing table: one immutable snapshot of the configuration's trunks and routes.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use crate::acl::{Acl, KnownBy};
 use crate::agent::{Agent, Template};
@@ -40,7 +42,7 @@ pub struct Definition<R = Vec<Route>> {
 pub struct Table {
     numbers: Numbers,
     trunks: Vec<Arc<Trunk>>,
-    by_name: HashMap<Arc<str>, usize>,
+    by_name: FxHashMap<Arc<str>, usize>,
     agents: Vec<Arc<Agent>>,
     apps: Vec<Arc<App>>,
     mailboxes: Vec<Arc<App>>,
@@ -59,7 +61,7 @@ impl Table {
     /// Builds a table. Names that do not resolve have been refused by `check` before.
     pub fn new<R: Into<Routes>>(definition: Definition<R>) -> Table {
         let trunks: Vec<Arc<Trunk>> = definition.trunks.into_iter().map(Arc::new).collect();
-        let mut by_name = HashMap::new();
+        let mut by_name = FxHashMap::default();
         for (position, trunk) in trunks.iter().enumerate() {
             by_name.entry(trunk.name.clone()).or_insert(position);
         }

@@ -1,14 +1,14 @@
 //! Room in tables: one that is nearly empty after a flood gives its memory back.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 
 /// A table keeps room for so many.
 const ROOM_KEPT: usize = 1_024;
 
 /// Shrinks a table that has room for eight times as many entries as it holds. The endpoint calls it whenever a deadline has
 /// passed; it shrinks so seldom that it costs nothing.
-pub(crate) fn shrink<K: Eq + Hash, V>(table: &mut HashMap<K, V>) {
+pub(crate) fn shrink<K: Eq + Hash, V, S: BuildHasher>(table: &mut HashMap<K, V, S>) {
     let wanted = (2 * table.len()).max(ROOM_KEPT);
     if table.capacity() > 4 * wanted {
         table.shrink_to(wanted);

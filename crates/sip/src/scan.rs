@@ -46,12 +46,17 @@ impl<'a> Scan<'a> {
         self.take_while(is_lws);
     }
 
-    /// Takes bytes as long as they are of a class; none is fine.
-    pub(crate) fn take_while(&mut self, class: impl Fn(u8) -> bool) -> &'a [u8] {
+    /// Takes so many bytes, or what is left.
+    pub(crate) fn take(&mut self, length: usize) -> &'a [u8] {
         let rest = self.rest();
-        let length = rest.iter().position(|&byte| !class(byte)).unwrap_or(rest.len());
+        let length = length.min(rest.len());
         self.at += length;
         part(rest, 0, length)
+    }
+
+    /// Takes bytes as long as they are of a class; none is fine.
+    pub(crate) fn take_while(&mut self, class: impl Fn(u8) -> bool) -> &'a [u8] {
+        self.take(self.rest().iter().position(|&byte| !class(byte)).unwrap_or(usize::MAX))
     }
 
     /// Takes a token (RFC 3261 §25.1); `None` where none stands here.

@@ -1,10 +1,11 @@
 //! What the parts of an endpoint share: names of our own, deadlines, what is known of each party, and what goes out.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use bytes::Bytes;
 use ipnet::IpNet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::compose;
 use crate::event::{ClientId, DialogId, DropReason, Event, Flow, Local, Output, Party, Sent, ServerId, Transmit};
@@ -40,13 +41,13 @@ pub(crate) struct Arrival {
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
     /// Networks of each party, besides the address that it speaks from.
-    reach: HashMap<Party, Vec<IpNet>>,
+    reach: FxHashMap<Party, Vec<IpNet>>,
     /// Parties that may use our connections for requests of their own.
-    reusing: HashSet<Party>,
+    reusing: FxHashSet<Party>,
     /// Parties that may replace dialogs of their own (RFC 3891).
-    replacing: HashSet<Party>,
+    replacing: FxHashSet<Party>,
     /// Recording servers: our Contact towards them says that we are the source of recording sessions (RFC 7866 §6.1.1).
-    recording: HashSet<Party>,
+    recording: FxHashSet<Party>,
 }
 
 impl Peers {
@@ -96,7 +97,7 @@ impl Peers {
     }
 }
 
-fn set(parties: &mut HashSet<Party>, party: Party, is_in: bool) {
+fn set(parties: &mut FxHashSet<Party>, party: Party, is_in: bool) {
     if is_in {
         parties.insert(party);
     } else {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -68,7 +69,7 @@ pub(super) struct Workshop {
 /// All stream connections.
 #[derive(Debug)]
 pub(super) struct Streams {
-    connections: HashMap<ConnectionId, Connection>,
+    connections: FxHashMap<ConnectionId, Connection>,
     by_way: HashMap<Way, ConnectionId>,
     sources: HashMap<ListenerId, Option<IpAddr>>,
     workshop: Workshop,
@@ -92,7 +93,7 @@ impl Streams {
             disagreements: Arc::default(),
             crowds: Arc::default(),
         };
-        Streams { connections: HashMap::new(), by_way: HashMap::new(), sources: HashMap::new(), workshop }
+        Streams { connections: FxHashMap::default(), by_way: HashMap::new(), sources: HashMap::new(), workshop }
     }
 
     /// Begins to accept on a bound socket.

@@ -1,13 +1,14 @@
 //! The media loop: one thread, one turn at a time. Packets, commands, agents and the clock each get a bounded share of a
 //! turn.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustc_hash::FxHashMap;
 use slab::Slab;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -101,7 +102,7 @@ pub(super) struct Worker {
     pub(super) ports: PortSet,
     pub(super) sessions: Slab<Live>,
     /// For commands only: a packet finds its session by its socket.
-    pub(super) by_id: HashMap<MediaId, usize>,
+    pub(super) by_id: FxHashMap<MediaId, usize>,
     pub(super) counters: Arc<WorkerCounters>,
     pub(super) events: UnboundedSender<(MediaId, Event)>,
     /// The session that code is running for: the one to end if it panics.
@@ -138,7 +139,7 @@ impl Worker {
         Worker {
             ports,
             sessions: Slab::new(),
-            by_id: HashMap::new(),
+            by_id: FxHashMap::default(),
             counters,
             events,
             at_work: None,

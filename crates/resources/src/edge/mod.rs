@@ -5,7 +5,7 @@ pub mod indicator;
 pub(crate) mod registration;
 pub(crate) mod watch;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -13,6 +13,7 @@ use bytes::Bytes;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use rand::RngExt as _;
+use rustc_hash::FxHashMap;
 use trunkgate_route::{App, CallInfo, Destination, Plan, ReferMode, Table, Target, TargetSpec};
 use trunkgate_sip::{
     Answer, Body, ClientId, DialogId, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite, Method, Party, ServerId,
@@ -632,14 +633,14 @@ fn log_line(call: &str, warn: bool, text: String, reason: Option<ReasonSlug>) ->
 #[derive(Debug)]
 struct Parties {
     names: Vec<Arc<str>>,
-    numbers: HashMap<Arc<str>, Party>,
+    numbers: FxHashMap<Arc<str>, Party>,
 }
 
 impl Parties {
     /// Party 0 is nobody's name: bare URIs.
     fn new() -> Parties {
         let nobody: Arc<str> = Arc::from("");
-        Parties { names: vec![nobody.clone()], numbers: HashMap::from([(nobody, Party(0))]) }
+        Parties { names: vec![nobody.clone()], numbers: FxHashMap::from_iter([(nobody, Party(0))]) }
     }
     fn intern(&mut self, name: &str) -> Party {
         if let Some(party) = self.numbers.get(name) {

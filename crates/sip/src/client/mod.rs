@@ -24,6 +24,7 @@ use crate::timer::T4;
 use crate::transaction::client_invite::State;
 use crate::transaction::key::{self, Key};
 use crate::transaction::{ClientEvent, Step};
+use rustc_hash::FxHashMap;
 use transaction::{Cancel, Client, Inviting};
 use trunkgate_terms::Credentials;
 
@@ -34,7 +35,7 @@ pub use transaction::COMPLETED_ELSEWHERE;
 /// All client transactions of an endpoint, and the credentials that its requests show.
 #[derive(Debug)]
 pub(crate) struct Clients {
-    clients: HashMap<ClientId, Box<Client>>,
+    clients: FxHashMap<ClientId, Box<Client>>,
     keys: HashMap<Key, ClientId>,
     /// Requests that a failing transport ends, by the way that they went.
     waiting: BTreeSet<(SocketAddr, Transport, ClientId)>,
@@ -52,7 +53,7 @@ impl Clients {
     /// Makes an empty table with room for so many, each of which may make so many dialogs.
     pub(crate) fn new(most: usize, most_forks: usize) -> Clients {
         Clients {
-            clients: HashMap::new(),
+            clients: FxHashMap::default(),
             keys: HashMap::new(),
             waiting: BTreeSet::new(),
             settled: VecDeque::new(),

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 
 use super::{Dialog, DialogSnapshot, Unacked};
 use crate::event::{ClientId, ConnectionId, DialogId, Flow, Party, Reason, Sent, ServerId};
@@ -30,7 +31,7 @@ pub enum Replaced {
 /// All dialogs of an endpoint, and the places that open INVITEs and SUBSCRIBEs have reserved.
 #[derive(Debug)]
 pub(crate) struct Dialogs {
-    dialogs: HashMap<DialogId, Box<Dialog>>,
+    dialogs: FxHashMap<DialogId, Box<Dialog>>,
     keys: HashMap<Key, DialogId>,
     /// Confirmed dialogs that have ended, the last ones, by a number each; with our BYE, where it was that.
     ended: VecDeque<(u64, Option<ClientId>)>,
@@ -46,7 +47,7 @@ impl Dialogs {
     /// Makes an empty table with room for so many.
     pub(crate) fn new(most: usize) -> Dialogs {
         Dialogs {
-            dialogs: HashMap::new(),
+            dialogs: FxHashMap::default(),
             keys: HashMap::new(),
             ended: VecDeque::new(),
             streams: BTreeSet::new(),

@@ -2,13 +2,14 @@
 //! the time and the address that it was given to: nothing is kept of those that are never used. Of those in use the
 //! highest count is kept, so that no answer counts twice.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use rustc_hash::FxHashMap;
 use sha2::Sha256;
 
 use super::fields::{Authorization, authorizations, quoted, unquoted};
@@ -82,7 +83,7 @@ pub(crate) struct Challenger {
     room: usize,
     /// The start of our time; nonces hold seconds from here.
     start: Option<Instant>,
-    expected: HashMap<Party, Expected>,
+    expected: FxHashMap<Party, Expected>,
     numbered: u64,
     /// By number, so by age.
     used: BTreeMap<u64, Used>,
@@ -102,7 +103,7 @@ impl Challenger {
         // RFC 2104 §2: a key is filled up with zeros.
         let mut block = [0; 64];
         block.iter_mut().zip(key).for_each(|(octet, of_key)| *octet = of_key);
-        let (expected, used) = (HashMap::new(), BTreeMap::new());
+        let (expected, used) = (FxHashMap::default(), BTreeMap::new());
         let signer = Hmac::<Sha256>::new(&block.into());
         Challenger { signer, room: NONCES_IN_USE, start: None, expected, numbered: 0, used, floor: 0 }
     }

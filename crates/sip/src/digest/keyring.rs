@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use rustc_hash::FxHashMap;
+
 use super::fields::{Challenge, challenges, quoted, unquoted};
 use super::{Credentials, Nonces, Subject, response, secret};
 use crate::event::{Extra, Party};
@@ -55,7 +57,7 @@ pub(crate) struct Answered {
 /// Our credentials and what they are used for.
 #[derive(Debug, Default)]
 pub(crate) struct Keyring {
-    credentials: HashMap<Party, Credentials>,
+    credentials: FxHashMap<Party, Credentials>,
     sessions: HashMap<(Party, SocketAddr), Vec<Session>>,
 }
 

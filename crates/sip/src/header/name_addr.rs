@@ -29,7 +29,7 @@ impl<'a> NameAddr<'a> {
         } else {
             // without `<` there is no display name: an addr-spec alone
             match memchr::memchr3(b'<', b'"', b';', raw) {
-                Some(at) if raw.get(at) == Some(&b'<') => trim(scan.take_while(|byte| byte != b'<')),
+                Some(at) if raw.get(at) == Some(&b'<') => trim(scan.take(at)),
                 _ => return Self::parse_spec(raw),
             }
         };
@@ -40,7 +40,7 @@ impl<'a> NameAddr<'a> {
         if !scan.eat(b'<') {
             return None;
         }
-        let uri = scan.take_while(|byte| !matches!(byte, b'<' | b'>'));
+        let uri = scan.take(memchr::memchr2(b'<', b'>', scan.rest()).unwrap_or(usize::MAX));
         if !scan.eat(b'>') || uri.is_empty() {
             return None;
         }

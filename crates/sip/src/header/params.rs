@@ -12,31 +12,57 @@ pub(crate) fn find<'a>(params: &'a [u8], name: &str) -> Option<&'a [u8]> {
 
 /// Whether `params` is nothing, or `;name[=value]` again and again: no empty parameter, no open quote.
 pub(crate) fn are_sound(params: &[u8]) -> bool {
-    let mut scan = Scan::new(params);
-    scan.skip_lws();
-    while !scan.is_done() {
+    let mut rest = Params::new(params);
+    while rest.next().is_some() {}
+    rest.are_sound()
+}
+
+/// Reads `;name[=value]` one by one, as far as they are sound.
+pub(crate) struct Params<'a> {
+    scan: Scan<'a>,
+}
+
+impl<'a> Params<'a> {
+    pub(crate) fn new(params: &'a [u8]) -> Params<'a> {
+        let mut scan = Scan::new(params);
+        scan.skip_lws();
+        Params { scan }
+    }
+
+    /// Whether all that was read was sound, and nothing else follows.
+    pub(crate) fn are_sound(&self) -> bool {
+        self.scan.is_done()
+    }
+}
+
+impl<'a> Iterator for Params<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    /// The next parameter's name and value, quotes included; a value that is not there is empty.
+    fn next(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        let mut scan = self.scan;
         if !scan.eat(b';') {
-            return false;
+            return None;
         }
         scan.skip_lws();
-        if scan.token().is_none() {
-            return false;
-        }
+        let name = scan.token()?;
         scan.skip_lws();
+        let mut value = b"".as_slice();
         if scan.eat(b'=') {
             scan.skip_lws();
             // quoted string, token or host; opaque ones of the wild (`=` padding) pass too
-            let whole = match scan.peek() {
-                Some(b'"') => scan.quoted().is_some(),
-                _ => !scan.take_while(is_value).is_empty(),
+            value = match scan.peek() {
+                Some(b'"') => scan.quoted()?,
+                _ => scan.take_while(is_value),
             };
-            if !whole {
-                return false;
+            if value.is_empty() {
+                return None;
             }
             scan.skip_lws();
         }
+        self.scan = scan;
+        Some((name, value))
     }
-    true
 }
 
 fn is_value(byte: u8) -> bool {

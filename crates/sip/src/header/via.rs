@@ -1,7 +1,7 @@
 //! Via (RFC 3261 §20.42, RFC 3581): one entry, read leniently, since an answer needs it even where it is damaged.
 
 use crate::Transport;
-use crate::header::params;
+use crate::header::params::{self, Params};
 use crate::scan::{Scan, number, split, trim};
 use crate::uri::{HostPort, is_host, is_ipv6};
 
@@ -34,23 +34,39 @@ impl<'a> Via<'a> {
         scan.skip_lws();
         let behind = scan.rest();
         let mut via = Via { transport, sent_by, branch: None, rport: None, received: None, raw, sound };
-        via.sound &= params::are_sound(behind);
+        let mut params = Params::new(behind);
+        for (name, value) in params.by_ref() {
+            via.take(name, value);
+        }
+        if !params.are_sound() {
+            via.sound = false;
+            via.take_unsound(behind);
+        }
+        Some(via)
+    }
+
+    /// Takes the parameters of `behind` though not all of them are sound.
+    fn take_unsound(&mut self, behind: &'a [u8]) {
         for entry in split(behind, b';') {
             let mut entry = Scan::new(entry);
             let name = entry.token().unwrap_or_default();
             entry.skip_lws();
             let value = if entry.eat(b'=') { trim(entry.rest()) } else { b"" };
-            if name.eq_ignore_ascii_case(b"branch") && via.branch.is_none() {
-                via.branch = Some(value);
-            } else if name.eq_ignore_ascii_case(b"received") && via.received.is_none() {
-                via.received = Some(value);
-            } else if name.eq_ignore_ascii_case(b"rport") && via.rport.is_none() {
-                let port = number(value).and_then(|port| u16::try_from(port).ok());
-                via.sound &= value.is_empty() || port.is_some();
-                via.rport = Some(port);
-            }
+            self.take(name, value);
         }
-        Some(via)
+    }
+
+    /// Takes a parameter, unless it has been taken.
+    fn take(&mut self, name: &[u8], value: &'a [u8]) {
+        if name.eq_ignore_ascii_case(b"branch") {
+            self.branch.get_or_insert(value);
+        } else if name.eq_ignore_ascii_case(b"received") {
+            self.received.get_or_insert(value);
+        } else if name.eq_ignore_ascii_case(b"rport") && self.rport.is_none() {
+            let port = number(value).and_then(|port| u16::try_from(port).ok());
+            self.sound &= value.is_empty() || port.is_some();
+            self.rport = Some(port);
+        }
     }
 
     /// A parameter by name, without regard to case; present without value is `Some(b"")`.

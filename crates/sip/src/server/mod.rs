@@ -22,6 +22,7 @@ use crate::shared::{Arrival, Shared, Timer};
 use crate::timer::T4;
 use crate::transaction::key::{self, Key};
 use crate::transaction::{Slot, Slots, Step};
+use rustc_hash::FxHashMap;
 use transaction::{Server, ServerMachine};
 
 /// The share of one party in the server transactions.
@@ -34,14 +35,14 @@ struct Share {
 /// All server transactions of an endpoint.
 #[derive(Debug)]
 pub(crate) struct Servers {
-    servers: HashMap<ServerId, Box<Server>>,
+    servers: FxHashMap<ServerId, Box<Server>>,
     keys: HashMap<Key, ServerId>,
     /// Open requests without To tag, by RFC 3261 §8.2.2.2.
     merged: HashMap<Key, ServerId>,
     /// What they hold, in bytes.
     bytes: usize,
     /// The share of each party.
-    shares: HashMap<Party, Share>,
+    shares: FxHashMap<Party, Share>,
     /// Those that have their final answer, in the order of that; some may be gone.
     answered: VecDeque<(Instant, ServerId)>,
     /// Transactions at most.
@@ -54,11 +55,11 @@ impl Servers {
     /// Makes an empty table with room for so many, which may hold so many bytes.
     pub(crate) fn new(most: usize, most_bytes: usize) -> Servers {
         Servers {
-            servers: HashMap::new(),
+            servers: FxHashMap::default(),
             keys: HashMap::new(),
             merged: HashMap::new(),
             bytes: 0,
-            shares: HashMap::new(),
+            shares: FxHashMap::default(),
             answered: VecDeque::new(),
             most,
             most_bytes,

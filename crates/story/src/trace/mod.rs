@@ -5,7 +5,10 @@ mod webhook;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::LazyLock;
 use std::time::Instant;
+
+use memchr::memmem::Finder;
 
 use self::packed::Packed;
 pub use self::webhook::{Webhook, WebhookTry};
@@ -274,7 +277,8 @@ const NOTED: (usize, usize) = (4, 8);
 
 /// What a message's body says, in a few words for the ladder: kind, port and payloads of each m-line.
 pub fn body_note(bytes: &[u8]) -> String {
-    let end = memchr::memmem::find(bytes, b"\r\n\r\n");
+    static END_OF_HEADERS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
+    let end = END_OF_HEADERS.find(bytes);
     let body = end.and_then(|end| bytes.get(end + 4..)).unwrap_or_default();
     if body.is_empty() {
         return String::new();

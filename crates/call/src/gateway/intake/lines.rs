@@ -1,8 +1,9 @@
 //! Where INVITEs wait: in a line for each trunk.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
+use rustc_hash::FxHashMap;
 use trunkgate_sip::Party;
 
 use super::{Waiting, pop};
@@ -10,7 +11,7 @@ use super::{Waiting, pop};
 /// INVITEs by the trunk that they are of, which are served in turn: a flood of one trunk makes no other wait.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    pub(super) lines: HashMap<Party, Line>,
+    pub(super) lines: FxHashMap<Party, Line>,
     /// Those that are not empty, the next one first.
     pub(super) turns: VecDeque<Party>,
     /// When the first message of each came.
