@@ -1,12 +1,13 @@
 //! Whether each address of a trunk answers: asked by OPTIONS (RFC 3261 §11), told by calls as well. One that does not, or
 //! that has asked for a rest (503 with Retry-After), is left out of searches. Kept over a reload.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_media::canonical;
+use trunkgate_route::locate::NameFault;
 use trunkgate_route::{Destination, Peer, Table, Trunk};
 use trunkgate_sip::{ClientId, Flow, HeaderName, Message, Transport};
 use trunkgate_story::view::{AddressView, state_word};
@@ -84,7 +85,7 @@ pub struct Healths {
     by_spot: BTreeMap<Spot, Health>,
     asked: HashMap<ClientId, Spot>,
     /// Names of peers that lead to no address.
-    pub unresolved: HashSet<Destination>,
+    pub unresolved: HashMap<Destination, NameFault>,
     queue: BTreeSet<(Instant, Spot)>,
 }
 
@@ -281,7 +282,12 @@ impl Healths {
 
     /// Whether a peer's name was looked up and not found.
     pub fn is_unresolved(&self, peer: &Peer) -> bool {
-        peer.servers.is_empty() && self.unresolved.contains(&peer.destination)
+        self.unresolved(peer).is_some()
+    }
+
+    /// Returns why a peer that was looked up has no address.
+    pub fn unresolved(&self, peer: &Peer) -> Option<NameFault> {
+        self.unresolved.get(&peer.destination).copied().filter(|_| peer.servers.is_empty())
     }
 
     fn any_up(&self, trunk: &str, wanted: impl Fn(&Health) -> bool) -> Option<bool> {
