@@ -330,8 +330,7 @@ fn fix_of(kind: io::ErrorKind, directory: &Path) -> Option<String> {
         (io::ErrorKind::PermissionDenied, fix_of_permission),
     ];
     let fix = known.into_iter().find(|(known, _)| *known == kind).map(|(_, fix)| fix(directory));
-    let missing =
-        || format!("create it for the user of the edge, or restore its mount: `ls -ld {shown}`, `findmnt -T {shown}`");
+    let missing = || format!("create {shown} for the user of the edge, or restore its mount (`findmnt -T {shown}`)");
     fix.or_else(|| (kind == io::ErrorKind::NotFound && !directory.is_dir()).then(missing))
 }
 
@@ -347,7 +346,9 @@ pub(crate) fn fix_of_read_only(directory: &Path) -> String {
 /// Returns what helps where the user of the edge may not write (EACCES).
 pub(crate) fn fix_of_permission(directory: &Path) -> String {
     let shown = directory.display();
-    format!("give it to the user of the edge: `ls -ld {shown}`, `chown`, `chmod u+rwx`")
+    format!(
+        "give {shown} to the user of the edge (`ls -ld {shown}`, `chown`), and have its mode let that user write (`chmod u+rwx`)"
+    )
 }
 
 /// Returns what helps against a full disk: it lacks bytes, or files.

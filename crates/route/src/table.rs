@@ -288,11 +288,9 @@ impl Table {
         self.routes.iter().any(|route| {
             let lines = route.file.iter().flat_map(|file| file.targets());
             let mut lists = lines.map(Cow::Owned).chain([Cow::Borrowed(&route.connect)]);
-            lists.any(|list: Cow<'_, Vec<TargetSpec>>| {
-                match route.order == Order::Listed && route.by_ratio.is_empty() {
-                    true => list.first().is_some_and(|first| first.singles().iter().any(is_it)),
-                    false => list.iter().flat_map(TargetSpec::singles).any(is_it),
-                }
+            lists.any(|list| match route.order == Order::Listed && route.by_ratio.is_empty() {
+                true => list.first().is_some_and(|first| first.singles().iter().any(is_it)),
+                false => list.iter().flat_map(TargetSpec::singles).any(is_it),
             })
         })
     }
