@@ -488,6 +488,8 @@ pub const REJECTED_OFTEN: u64 = 5;
 pub const REJECTED_LEAST: u64 = 3;
 /// … or as many, and all of its calls.
 pub const REJECTED_ALL: u64 = 2;
+/// Calls in a row that a trunk rejected, from which on it is said to reject all.
+pub const REJECTED_ROW: u64 = 8;
 /// One in so many calls of at least [`REJECTED_LEAST`] that it rejected, and `status` says so.
 pub const REJECTED_FEW_ONE_IN: u64 = 3;
 /// Calls in which an agent failed, at least half of its latest, and `status` says so.

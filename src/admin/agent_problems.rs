@@ -5,9 +5,9 @@ use trunkgate_route::TargetSpec;
 
 use super::trunk_problems::{ONE_WAY, is_many_of, lately, lost, unreached};
 use super::way::{Way, is_share};
-use crate::explain::remedy::{remedy, remedy_of};
 use crate::limits;
 use crate::system::problem::{Harm, Party, Problem, Urgency};
+use trunkgate_call::agent_fix::{remedy, remedy_of, with_test};
 
 /// What is wrong with an agent.
 pub(super) fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
@@ -30,33 +30,60 @@ pub(super) fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
     let urgency = without.urgency.max(Urgency::Agent);
     let problem = problem.urgent(urgency).about(format!("agent {}", agent.name));
     let problem = problem.of(Party::Agent(agent.name.clone()), "fails").fixed_by(fix_of_agent(agent, way));
+    let problem = problem.out(matches!(agent.state, "down" | "skipped") || failed.is_some_and(fails_always));
     let why = agent.last_problem.as_deref().unwrap_or("no answer");
     let is_out = matches!(agent.state, "down" | "skipped");
-    // Calls that did not reach it since then failed for another cause, which is that of now.
-    let is_newer = |failed: &&AgentFailures| is_out && agent.unreached.at > failed.at && failed.cause != why;
-    let (problem, mut shown) = match failed.filter(|failed| (failed.in_row > 0 || !is_out) && !is_newer(failed)) {
+    // A probe, or calls that did not reach it since then, failed for another cause, which is that of now.
+    let is_newer = |failed: &&AgentFailures| {
+        let is_later = agent.problem_at.max(agent.unreached.at) > failed.at;
+        is_out && is_later && failed.cause != why
+    };
+    let newer = failed.filter(is_newer);
+    let (problem, mut shown) = match failed.filter(|failed| (failed.in_row > 0 || !is_out) && newer.is_none()) {
         Some(failed) => {
-            let AgentFailures { calls, of, recent, cause, last_sid, .. } = failed;
-            let more = recent.beside(*calls, *of);
-            let shown = match is_out {
-                true => {
-                    format!("{cause}; it failed in {calls} of {of} calls of the last hour{more}{}", hung_up(failed))
-                }
-                false => cause.clone(),
-            };
+            let AgentFailures { cause, recent, calls, last_sid, .. } = failed;
+            let shown = if is_out { format!("{cause}; {}", failures(failed)) } else { causes(failed) };
             let problem = if fails_often(failed) { problem.harming(recent.calls, *calls) } else { problem };
-            (problem.traced_in(last_sid), shown)
+            (problem.traced_in(last_sid).latest(failed.at), shown)
         }
-        None => (problem, why.to_owned()),
+        None => (problem.latest(agent.unreached.at), why.to_owned()),
     };
     // Those that did not reach it are most often those in which it failed: then it is enough to say what became of the callers.
     let failures = failed.map_or(0, |failed| failed.calls);
-    let is_same = agent.unreached.calls == failures && !failed.is_some_and(|failed| is_newer(&failed));
+    let is_same = agent.unreached.calls == failures && newer.is_none();
     match unreached(&agent.unreached).filter(|_| !is_same) {
         Some(words) => shown.push_str(&format!("; {words}")),
         None => shown.push_str(&lost(&agent.unreached)),
     }
+    // What was wrong before stands behind.
+    shown.extend(newer.map(|failed| format!("; before that: {}", counted(failed))));
     Some(without.losing(problem.shown_by(shown), &agent.unreached))
+}
+
+/// In how many calls an agent failed, what became of their callers, and for which causes where there were several.
+fn failures(failed: &AgentFailures) -> String {
+    let AgentFailures { calls, of, recent, causes, .. } = failed;
+    let more = recent.beside(*calls, *of);
+    let of_each = match causes.as_slice() {
+        [] | [_] => String::new(),
+        _ => format!(": {}", counted(failed)),
+    };
+    format!("it failed in {calls} of {of} calls of the last hour{more}{}{of_each}", hung_up(failed))
+}
+
+/// The causes for which an agent failed, the newest first, each with its calls where there are several.
+fn causes(failed: &AgentFailures) -> String {
+    match failed.causes.as_slice() {
+        [] => failed.cause.clone(),
+        [one] => one.cause.clone(),
+        _ => counted(failed),
+    }
+}
+
+/// The causes for which an agent failed, the newest first, each with its calls.
+fn counted(failed: &AgentFailures) -> String {
+    let each = failed.causes.iter().map(|one| format!("{}× {}", one.calls, one.cause));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 /// Whether an agent fails in so many of its latest calls that it is no chance: the same shares as of a trunk that rejects calls.
@@ -66,6 +93,12 @@ fn fails_often(failed: &AgentFailures) -> bool {
     let is_large = is_share(share, limits::AGENT_FAILED_HALF, 2)
         || is_share(share, limits::REJECTED_OFTEN, limits::REJECTED_ONE_IN);
     *still && (is_large || *in_row >= limits::AGENT_FAILED_LEAST)
+}
+
+/// Whether an agent fails in each of its latest calls.
+fn fails_always(failed: &AgentFailures) -> bool {
+    let [bad, of] = failed.lately;
+    failed.still && failed.good_since == 0 && failed.in_row > 0 && bad == of
 }
 
 /// What became of the callers of calls in which it failed.
@@ -79,13 +112,25 @@ fn hung_up(failed: &AgentFailures) -> String {
     }
 }
 
-/// What would help an agent by the cause of its last failure, and how to see whether it did: the next call or probe withdraws the problem.
+/// What would help an agent by the cause of its last failure, and what shows whether it did: the next call or probe withdraws the problem.
 fn fix_of_agent(agent: &AgentView, way: &Way<'_>) -> String {
-    let test = format!("`trunkgate agent test {}`", agent.name);
-    let Some((loss, words)) = agent.loss.zip(agent.last_problem.as_deref()) else { return test };
-    let fix =
-        way.table.agent(&agent.name).map_or_else(|| remedy(loss, words, false), |agent| remedy_of(agent, loss, words));
-    format!("{fix}; {test} shows whether it helped, and the next call tries it")
+    let Some((loss, words)) = agent.loss.zip(agent.last_problem.as_deref()) else {
+        return format!("`trunkgate agent test {}`", agent.name);
+    };
+    let known = way.table.agent(&agent.name);
+    let fix = known.map_or_else(|| remedy(loss, words, false), |agent| remedy_of(agent, loss, words));
+    let probe = known.map(|agent| agent.probe).filter(|probe| !probe.is_zero());
+    let next = match (agent.state, agent.next_try_ms, probe) {
+        ("skipped", _, Some(probe)) => {
+            format!("calls skip it until a probe succeeds, and it is probed every {} s", probe.as_secs_f64())
+        }
+        ("skipped", Some(ms), None) => {
+            format!("calls skip it now, and one of them tries it in {} s", ms.div_ceil(1_000))
+        }
+        ("skipped", None, None) => "calls skip it until the one that tries it now reaches it".to_owned(),
+        _ => "the next call tries it".to_owned(),
+    };
+    format!("{}; {next}", with_test(fix, &agent.name))
 }
 
 /// Calls of the last hour that an agent had for long enough without a word of it.

@@ -16,6 +16,7 @@ use super::{ApiError, console, sms, twilio};
 use crate::limits;
 use crate::runtime::handle::Handle;
 use crate::runtime::http_logins::Face;
+use trunkgate_route::is_loopback_host;
 
 /// Path of the certificate of the proxy's CA.
 pub(super) const CA_PATH: &str = "/v1/twilio/ca";
@@ -177,7 +178,7 @@ fn from_here(headers: &HeaderMap, public_url: Option<&str>) -> Result<(), ApiErr
     let public = public_url.map(authority);
     let is_public = |given: &str| public.is_some_and(|public| public.eq_ignore_ascii_case(given));
     let several = |name| headers.get_all(name).iter().count() > 1;
-    if several(header::HOST) || !is_loopback(host_of(host)) && !is_public(host) {
+    if several(header::HOST) || !is_loopback_host(host_of(host)) && !is_public(host) {
         let message = "without a token the Host must be loopback or that of [http] public_url";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden_host", message));
     }
@@ -217,10 +218,6 @@ fn host_of(host_port: &str) -> &str {
         Some((host, port)) if port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok()) => host,
         _ => "",
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 #[cfg(test)]

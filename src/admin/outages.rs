@@ -1,5 +1,8 @@
 //! Routes that have no target left: one problem of the outage, in place of those of its targets.
 
+use std::time::Instant;
+
+use trunkgate_call::view::UnreachedView;
 use trunkgate_route::{Route, TargetSpec};
 
 use super::way::Way;
@@ -22,7 +25,7 @@ struct Outage<'a> {
 pub(super) fn joined(problems: Vec<Problem>, way: &Way<'_>) -> Vec<Problem> {
     let mut outages: Vec<Outage<'_>> = Vec::new();
     for route in way.table.routes() {
-        let Some(of) = of_targets(route, &problems) else { continue };
+        let Some(of) = of_targets(route, &problems).filter(|of| of.len() > 1) else { continue };
         match outages.iter_mut().find(|outage| outage.of == of) {
             Some(outage) => outage.routes.push(&route.name),
             None => outages.push(Outage { routes: vec![&route.name], of }),
@@ -37,7 +40,13 @@ pub(super) fn joined(problems: Vec<Problem>, way: &Way<'_>) -> Vec<Problem> {
     whole.into_iter().chain(others).collect()
 }
 
-/// The problems of a route's targets, in their order; `None`: one of them may get calls, or there is only one.
+/// Whether no route has a target that takes calls now.
+pub(super) fn is_total(problems: &[Problem], way: &Way<'_>) -> bool {
+    let routes = way.table.routes();
+    !routes.is_empty() && routes.iter().all(|route| route.file.is_none() && of_targets(route, problems).is_some())
+}
+
+/// The problems of a route's targets, in their order; `None`: one of them may get calls.
 fn of_targets(route: &Route, problems: &[Problem]) -> Option<Vec<usize>> {
     let mut all = Vec::new();
     for target in route.connect.iter().flat_map(TargetSpec::singles) {
@@ -55,21 +64,25 @@ fn of_targets(route: &Route, problems: &[Problem]) -> Option<Vec<usize>> {
         };
         let is_its = |problem: &Problem| {
             let is_kind = problem.kind.is_some_and(|kind| KINDS.contains(&kind));
-            is_kind && problem.harm == Harm::Calls && problem.party.as_ref() == Some(&party)
+            is_kind && problem.is_out && problem.party.as_ref() == Some(&party)
         };
         let at = problems.iter().position(is_its)?;
         if !all.contains(&at) {
             all.push(at);
         }
     }
-    (all.len() > 1).then_some(all)
+    (!all.is_empty()).then_some(all)
 }
 
 impl Outage<'_> {
     fn problem(&self, problems: &[Problem], way: &Way<'_>) -> Option<Problem> {
         let parts: Vec<&Problem> = self.of.iter().filter_map(|at| problems.get(*at)).collect();
         let (party, kind) = parts.first().and_then(|first| Some((first.party.clone()?, first.kind?)))?;
-        let lost: u64 = parts.iter().map(|part| lost_by(part, way)).sum();
+        // Until one of them last answered a call there was no outage.
+        let since = parts.iter().filter_map(|part| answered_at(part, way)).max();
+        let [lost, of_hour] =
+            [since, None].map(|since| parts.iter().map(|part| lost_by(part, way, since)).sum::<u64>());
+        let when = if lost == of_hour { "in the last hour" } else { "since the last answered call" };
         let (routes, has) = match self.routes.as_slice() {
             [one] => (format!("route {one}"), "has"),
             all => {
@@ -82,8 +95,7 @@ impl Outage<'_> {
         let what = format!("{routes} {has} no target left");
         let callers = number(usize::try_from(lost).unwrap_or(usize::MAX), "caller");
         let were = if lost == 1 { "was" } else { "were" };
-        let headline =
-            if lost == 0 { what.clone() } else { format!("{what}, and {callers} {were} lost in the last hour") };
+        let headline = if lost == 0 { what.clone() } else { format!("{what}, and {callers} {were} lost {when}") };
         let mut fixes: Vec<&str> = Vec::new();
         for fix in parts.iter().filter_map(|part| part.fix.as_deref()) {
             if !fixes.contains(&fix) {
@@ -99,24 +111,40 @@ impl Outage<'_> {
         let mut whole = whole.lost(lost).of(party, kind);
         let others = parts.iter().skip(1);
         whole.others = others.filter_map(|part| Some(Part { party: part.party.clone()?, kind: part.kind? })).collect();
-        whole.command = parts.iter().rev().find_map(|part| part.command.clone());
+        // The call that was lost last.
+        let traced = parts.iter().filter(|part| part.command.is_some());
+        let newest = traced.max_by_key(|part| part.at());
+        whole.command = newest.and_then(|part| part.command.clone());
         Some(whole)
     }
 }
 
-/// Callers that were lost by a target in the last hour for the problem that it has now, as no other one was left.
-fn lost_by(problem: &Problem, way: &Way<'_>) -> u64 {
+/// When a trunk last answered a call.
+fn answered_at(problem: &Problem, way: &Way<'_>) -> Option<Instant> {
+    let Some(Party::Trunk(name)) = &problem.party else { return None };
+    way.trunks.iter().find(|trunk| trunk.name == *name)?.answered_at
+}
+
+/// Callers of calls that did not reach a target in the last hour, or since this time.
+fn lost_since(unreached: &UnreachedView, since: Option<Instant>) -> u64 {
+    let since = since.map(|since| unreached.lost_at.iter().filter(|at| **at > since).count() as u64);
+    since.map_or(unreached.lost, |lost| lost.min(unreached.lost))
+}
+
+/// Callers that were lost by a target in the last hour, or since this time, for the problem that it has now, as no other one was left.
+fn lost_by(problem: &Problem, way: &Way<'_>, since: Option<Instant>) -> u64 {
     let Some(party) = problem.party.as_ref() else { return 0 };
     match party {
         Party::Trunk(name) => {
             let its = way.trunks.iter().find(|trunk| trunk.name == *name);
             let rejected = its.and_then(|trunk| trunk.rejected.as_ref()).filter(|_| problem.kind == Some("rejects"));
-            let unreached = its.filter(|_| problem.kind != Some("rejects")).map_or(0, |trunk| trunk.unreached.lost);
+            let unreached =
+                its.filter(|_| problem.kind != Some("rejects")).map_or(0, |trunk| lost_since(&trunk.unreached, since));
             unreached + rejected.map_or(0, |rejected| rejected.lost)
         }
         Party::Agent(name) => {
             let its = way.agents.iter().find(|report| report.agent.name == *name);
-            its.map_or(0, |report| report.agent.unreached.lost)
+            its.map_or(0, |report| lost_since(&report.agent.unreached, since))
         }
         Party::App(_) => 0,
     }

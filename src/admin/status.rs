@@ -10,10 +10,10 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
-use trunkgate_call::NO_AGENT_AUDIO;
 use trunkgate_call::view::{
     AppView, LimitView, LoginView, SilentView, StrayView, TrunkView, UnknownView, UnrecordedView,
 };
+use trunkgate_call::{NO_AGENT_AUDIO, dns};
 
 use super::ApiError;
 use super::agent_problems::{of_agent, silent_agent};
@@ -63,6 +63,8 @@ pub struct StatusReport {
     pub conference_parties: usize,
     /// Whether new calls are refused that would wait too long.
     pub overloaded: bool,
+    /// Whether no route has a target that takes calls now.
+    pub without_target: bool,
     /// Trunks in the order of the file.
     pub trunks: Vec<TrunkView>,
     /// Agents in the order of the file.
@@ -177,6 +179,7 @@ impl StatusReport {
             conferences: gateway.conferences[0],
             conference_parties: gateway.conferences[1],
             overloaded: handle.load.borrow().overloaded,
+            without_target: false,
             trunks: gateway.trunks,
             agents: AgentReport::all(handle, gateway.agents),
             problems: Vec::new(),
@@ -192,6 +195,7 @@ impl StatusReport {
         let logins = blame_password(&mut problems, &gateway.logins, trunks);
         problems.extend(logins_now(&logins));
         problems.extend(gateway.failing_apps.iter().filter_map(of_app));
+        report.without_target = outages::is_total(&problems, &way);
         let mut problems = outages::joined(problems, &way);
         problems.extend(gateway.recognition.as_ref().and_then(recogniser_now));
         problems.extend(gateway.stray.map(stray_now));
@@ -327,7 +331,7 @@ fn of_app(app: &AppView) -> Option<Problem> {
         let more = recent.beside(*calls, *of);
         let what = format!("app {name}: {what} in {calls} of {of} calls of the last hour{more}");
         let problem = lately(harm, *good_since, "not", what).about(format!("app {name}"));
-        let problem = problem.of(Party::App(name.clone()), "fails");
+        let problem = problem.of(Party::App(name.clone()), "fails").out(*good_since == 0 && calls == of);
         let problem = if harm == Harm::Calls { problem.harming(recent.calls, *calls) } else { problem };
         problem.shown_by(shown).fixed_by(codes::fix(*code, cause, last_sid)).traced_in(last_sid)
     })
@@ -523,10 +527,16 @@ pub(super) async fn why(
         "agents": agents,
         "failing_apps": gateway.failing_apps,
         "lost_names": lost_names(&handle),
-        "unanswered_names": handle.shared.stale_names.unanswered(),
+        "unanswered_names": unanswered_names(&handle),
         "unrecorded": gateway.unrecorded.as_ref().and_then(|_| handle.shared.recordings.failure()),
     });
     crate::explain::why::explain(&handle.table(), &config, &question, Some(&now)).map(Json).map_err(bad)
+}
+
+/// What `why` says of hosts of peers whose look-up failed.
+fn unanswered_names(handle: &Handle) -> Vec<Value> {
+    let names = handle.shared.stale_names.unanswered();
+    names.iter().map(|(host, fault)| json!({ "host": host, "words": dns::words(*fault, host) })).collect()
 }
 
 /// What `why` says of each trunk whose peer a restart would not find.

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use trunkgate_call::UNSENT;
 use trunkgate_call::diagnosis::Cause;
+use trunkgate_call::status::beside_a_target;
 use trunkgate_call::view::{
     AddressView, FaultView, PeerView, Recent, RejectedView, RejectionView, SilentView, TrunkQuality, TrunkView,
     UnreachedView,
 };
-use trunkgate_route::{Peer, Siprec, Transport, Trunk};
+use trunkgate_call::{UNSENT, dns};
+use trunkgate_route::locate::NameFault;
+use trunkgate_route::{Peer, Siprec, Transport, Trunk, host_of};
 
-use super::way::{Way, is_large_share, rejects_many};
+use super::way::{Way, is_large_share, rejects_all, rejects_many};
 use crate::limits;
 use crate::runtime::stale_names::StaleName;
 use crate::system::problem::{Harm, Party, Problem, Urgency};
@@ -25,10 +27,6 @@ pub(super) const ONE_WAY: &str = "one_way";
 
 /// Addresses of a trunk that is down, told with why.
 const DOWN_TOLD: usize = 3;
-/// What is wrong with a peer without an address.
-const NOT_FOUND: &str = "name not found in DNS (name_not_found)";
-/// The same where DNS itself fails.
-const UNANSWERED: &str = "no DNS server answers for";
 
 /// What is wrong with a trunk.
 pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) -> Vec<Problem> {
@@ -54,13 +52,13 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
         let down = without.losing(down, &trunk.unreached);
         let fix = match is_unregistered {
             true => "check user, password and server in the phone".to_owned(),
-            false => fix_of_down(name, &trunk.peers, &why),
+            false => fix_of_down(name, &trunk.peers, &why, way.unanswered),
         };
         let fix = wait.map_or(fix.clone(), |_| format!("{fix}; {}", how_not_to_wait(name)));
-        problems.push(down.fixed_by(fix).latest(trunk.unreached.at).of(party(), "down"));
+        problems.push(down.fixed_by(fix).latest(trunk.unreached.at).out(true).of(party(), "down"));
     } else {
         let silent = not_responding(trunk, way).map(|problem| problem.latest(trunk.unreached.at));
-        problems.extend(silent.map(|problem| problem.of(party(), "down")));
+        problems.extend(silent.map(|problem| problem.out(true).of(party(), "down")));
     }
     // One that does not respond rejects no calls: it did so before.
     let is_gone = !problems.is_empty() && trunk.rejected.as_ref().is_some_and(|one| trunk.unreached.at > one.at);
@@ -69,7 +67,7 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
         let why = registration.last_problem.as_deref().unwrap_or("no answer");
         let ended = Problem::new(Harm::Calls, format!("trunk {name} is not registered")).shown_by(why);
         let ended = ended.fixed_by(registration.fix.as_deref().unwrap_or_default());
-        problems.push(ended.of(party(), "not_registered"));
+        problems.push(ended.out(true).of(party(), "not_registered"));
     }
     problems.extend(nothing_heard(trunk, silent));
     let faults = [
@@ -141,7 +139,7 @@ fn not_responding(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
     };
     let problem = without.problem(format!("trunk {name} does not respond{callers}"));
     let problem = without.losing(problem.about(format!("trunk {name} is down")), &trunk.unreached);
-    let fix = fix_of_down(name, &trunk.peers, &why);
+    let fix = fix_of_down(name, &trunk.peers, &why, way.unanswered);
     let failures = trunkgate_call::limits::HEALTH_FAILURES;
     let fix = format!("{fix}; after {failures} failures in a row it counts as down");
     Some(problem.shown_by(format!("{why}; {lost}")).fixed_by(fix))
@@ -166,50 +164,37 @@ pub(super) fn lost(of: &UnreachedView) -> String {
 }
 
 /// What would help a trunk that is down.
-fn fix_of_down(name: &str, peers: &[PeerView], why: &str) -> String {
+fn fix_of_down(name: &str, peers: &[PeerView], why: &str, unanswered: &[(String, NameFault)]) -> String {
     if let Some(fix) = tls_words::fix_of_trunk(why, name) {
         return fix;
     }
     let has_address = peers.iter().any(|peer| !peer.addresses.is_empty());
     match peers.first().filter(|_| !has_address) {
-        Some(_) if why.contains(UNANSWERED) => {
-            "check the name servers of this machine (/etc/resolv.conf), and whether it may query them: \
-                                                `trunkgate doctor`, line dns, asks them again"
-                .to_owned()
+        Some(peer) => {
+            let fault = name_fault(&peer.uri, unanswered);
+            dns::fix(fault, host_of(&peer.uri), &format!("`peers` of [trunk.{name}]"))
         }
-        Some(peer) => format!(
-            "check the host name in `peers` of [trunk.{name}], and the name servers of this machine (/etc/resolv.conf): `trunkgate doctor`, line dns, looks up \
-             NAPTR, SRV, A and AAAA of {}",
-            host_of(&peer.uri)
-        ),
         None => format!(
             "check that the peer runs, that its address in [trunk.{name}] is right, and the firewall (trunkgate doctor)"
         ),
     }
 }
 
-fn is_unanswered(uri: &str, unanswered: &[String]) -> bool {
-    unanswered.iter().any(|host| host.eq_ignore_ascii_case(host_of(uri)))
-}
-
-/// Returns the host of `sip:user@host:port;parameters`.
-fn host_of(uri: &str) -> &str {
-    let place = uri.split_once(':').map_or(uri, |(_, place)| place).split([';', '?']).next().unwrap_or_default();
-    let host = place.rsplit_once('@').map_or(place, |(_, host)| host);
-    host.rsplit_once(':').filter(|_| !host.ends_with(']')).map_or(host, |(host, _)| host)
+/// Returns why a peer without an address has none; `unanswered`: hosts whose look-up failed.
+pub(super) fn name_fault(uri: &str, unanswered: &[(String, NameFault)]) -> NameFault {
+    let its = |(host, _): &&(String, NameFault)| host.eq_ignore_ascii_case(host_of(uri));
+    unanswered.iter().find(its).map_or(NameFault::NotFound, |(_, fault)| *fault)
 }
 
 /// Returns why none of a trunk's addresses is up: what each said last. A refusal of a request of the trunk itself is no reason.
-fn why_down(peers: &[PeerView], unanswered: &[String]) -> String {
+fn why_down(peers: &[PeerView], unanswered: &[(String, NameFault)]) -> String {
     let addresses = peers.iter().flat_map(|peer| &peer.addresses).filter(|address| address.state == "down");
     let mut why: Vec<String> = addresses
         .map(|down| format!("{}: {}", down.address, down.last_problem.as_deref().unwrap_or("no answer")))
         .collect();
     let lost = peers.iter().filter(|peer| peer.state == "down" && peer.addresses.is_empty());
-    why.extend(lost.map(|peer| match is_unanswered(&peer.uri, unanswered) {
-        true => format!("{}: {UNANSWERED} {} (name_not_found)", peer.uri, host_of(&peer.uri)),
-        false => format!("{}: {NOT_FOUND}", peer.uri),
-    }));
+    let of_name = |uri: &str| dns::words(name_fault(uri, unanswered), host_of(uri));
+    why.extend(lost.map(|peer| format!("{}: {} (name_not_found)", peer.uri, of_name(&peer.uri))));
     let more = why.len().saturating_sub(DOWN_TOLD);
     why.truncate(DOWN_TOLD);
     match (why.is_empty(), more) {
@@ -302,10 +287,11 @@ fn rejecting(trunk: &TrunkView, way: &Way<'_>, is_gone: bool) -> Option<Problem>
     let (harm, instead) = way.without_rejecting(trunk, rejected);
     let last = recent.beside(*calls, *of);
     let what = format!("trunk {} rejected {calls} of {of} calls in the last hour{last}{row}{instead}", trunk.name);
-    let fix = match way.why_lost(trunk, rejected).filter(|_| *lost > 0) {
+    let fix = match way.why_lost(trunk, rejected).filter(|_| *lost > 0 || rejected.present_lost > 0) {
         Some(why) => format!("{why}. {fix}"),
         None => fix.clone(),
     };
+    let fix = if way.table.behind(&trunk.name).is_some() { beside_a_target(&fix) } else { fix };
     let problem = match is_gone {
         true => Problem::new(Harm::Past, format!("{what}; since then it does not respond")),
         false => lately(harm, *good_since, "answered", what).latest(rejected.at),
@@ -313,6 +299,7 @@ fn rejecting(trunk: &TrunkView, way: &Way<'_>, is_gone: bool) -> Option<Problem>
     let problem = problem.about(format!("trunk {} rejects", trunk.name));
     let problem = problem.shown_by(rejections(trunk, rejected)).fixed_by(fix).traced_in(last_sid);
     let [recent, of_hour] = rejected.present;
+    let problem = problem.out(!is_gone && rejects_all(rejected));
     Some(problem.harming(recent, of_hour).of(Party::Trunk(trunk.name.clone()), "rejects"))
 }
 
@@ -399,7 +386,7 @@ mod tests {
     #[test]
     fn a_trunk_without_an_address_is_sought_in_dns() {
         let peer = |uri: &str| PeerView { uri: uri.to_owned(), state: "down", addresses: Vec::new() };
-        let fix = fix_of_down("carrier", &[peer("sip:sbc.carrier.example:5070")], NOT_FOUND);
+        let fix = fix_of_down("carrier", &[peer("sip:sbc.carrier.example:5070")], "name not found in DNS", &[]);
         assert!(fix.starts_with("check the host name in `peers` of [trunk.carrier]"), "{fix}");
         assert!(fix.ends_with("AAAA of sbc.carrier.example") && !fix.contains("firewall"), "{fix}");
     }
@@ -472,13 +459,11 @@ mod tests {
         assert!(why_down(&many, &[]).ends_with("192.0.2.3:5060: 503 to OPTIONS; and 2 more"), "{many:?}");
         assert_eq!(why_down(&[], &[]), "no answer");
         assert_eq!(why_down(&[peer(vec![])], &[]), "sip:pbx.example: name not found in DNS (name_not_found)");
-        let why = why_down(&[peer(vec![])], &["pbx.example".to_owned()]);
+        let failed = [("pbx.example".to_owned(), NameFault::Unanswered)];
+        let why = why_down(&[peer(vec![])], &failed);
         assert_eq!(why, "sip:pbx.example: no DNS server answers for pbx.example (name_not_found)");
-        let fix = fix_of_down("pbx", &[peer(vec![])], &why);
+        let fix = fix_of_down("pbx", &[peer(vec![])], &why, &failed);
         assert!(fix.starts_with("check the name servers of this machine"), "{fix}");
-        assert_eq!(
-            ["sip:a@pbx.example:5070;transport=tcp", "sip:[::1]", "pbx"].map(host_of),
-            ["pbx.example", "[::1]", "pbx"]
-        );
+        assert_eq!(name_fault("sip:my-pbx.example", &failed), NameFault::NotFound, "another name that ends alike");
     }
 }

@@ -1,6 +1,8 @@
 //! Targets and whether calls go on without them: the harm of one that is down or rejects calls.
 
-use trunkgate_call::view::{AppView, RejectedView, TrunkView, UnreachedView};
+use trunkgate_call::status::not_tried;
+use trunkgate_call::view::{AppView, Recent, RejectedView, TrunkView, UnreachedView};
+use trunkgate_route::locate::NameFault;
 use trunkgate_route::{Table, TargetSpec};
 
 use super::agents::AgentReport;
@@ -13,8 +15,8 @@ pub(super) struct Way<'a> {
     pub(super) trunks: &'a [TrunkView],
     pub(super) agents: &'a [AgentReport],
     pub(super) apps: &'a [AppView],
-    /// Hosts of peers for which no DNS server answers.
-    pub(super) unanswered: &'a [String],
+    /// Hosts of peers whose look-up failed, and why.
+    pub(super) unanswered: &'a [(String, NameFault)],
 }
 
 /// How much harm a missing target does.
@@ -47,10 +49,15 @@ impl Way<'_> {
     /// The same of one that does not respond: where it is the last target, calls that the ones before it do not take are lost.
     pub(super) fn without_down(&self, trunk: &TrunkView) -> Without {
         let without = self.without_trunk(&trunk.name);
+        let is_losing = trunk.unreached.recent_lost > 0;
+        if !is_losing && without.urgency != Urgency::Unmet && !self.table.is_first(&trunk.name) {
+            // Calls come to it only where others do not take them: their problems are those that lose calls.
+            let is_last = self.table.behind(&trunk.name).is_none();
+            let instead = if is_last { ", the last target of its routes" } else { ", a failover target of its routes" };
+            return Without { harm: Harm::Detour, instead, ..without };
+        }
         match self.table.behind(&trunk.name) {
-            None if without.harm == Harm::Detour && trunk.unreached.recent_lost > 0 => {
-                Without { harm: Harm::Calls, instead: "", ..without }
-            }
+            None if without.harm == Harm::Detour && is_losing => Without { harm: Harm::Calls, instead: "", ..without },
             None if without.harm == Harm::Detour => Without { instead: ", the last target of its routes", ..without },
             _ => without,
         }
@@ -58,31 +65,32 @@ impl Way<'_> {
 
     /// The harm of a trunk's rejections, and what becomes of the calls.
     pub(super) fn without_rejecting(&self, trunk: &TrunkView, rejected: &RejectedView) -> (Harm, String) {
-        match rejected.lost {
-            // Those of the hour may have been lost as well: the latest ones are told apart.
-            0 if rejected.in_row == 0
-                && self.table.behind(&trunk.name).is_some()
-                && rejected.answers.iter().any(|one| one.present && !one.leads_on) =>
-            {
-                (Harm::Calls, String::new())
-            }
-            0 => {
-                let Without { harm, instead, urgency } = self.without_trunk(&trunk.name);
-                let is_last = urgency != Urgency::Unmet && self.table.behind(&trunk.name).is_none();
-                match instead {
-                    // Some were answered since, and those between were lost.
-                    "" if is_last => (harm, ", and their callers were lost".to_owned()),
-                    instead => (harm, instead.to_owned()),
+        let behind = self.table.behind(&trunk.name);
+        // Those of the hour may have been lost as well: the latest ones are told apart.
+        let ends_some = rejected.answers.iter().any(|one| one.present && !one.leads_on);
+        if rejected.lost == 0 && !(rejected.in_row == 0 && behind.is_some() && ends_some) {
+            let Without { harm, instead, urgency } = self.without_trunk(&trunk.name);
+            return match instead {
+                // Some were answered since, and those between were lost.
+                "" if urgency != Urgency::Unmet && behind.is_none() => {
+                    (harm, ", and their callers were lost".to_owned())
                 }
-            }
-            lost if self.table.behind(&trunk.name).is_none() => {
-                let whose =
-                    if lost == rejected.in_row { "their callers".to_owned() } else { format!("the callers of {lost}") };
-                (Harm::Calls, format!(", and {whose} were lost"))
-            }
-            lost if lost == rejected.in_row => (Harm::Calls, ", and their callers got no other target".to_owned()),
-            lost => (Harm::Calls, format!(", and the callers of {lost} got no other target")),
+                instead => (harm, instead.to_owned()),
+            };
         }
+        let lost = rejected.present_lost.max(rejected.lost);
+        let whose = match lost {
+            0 => return (Harm::Calls, String::new()),
+            all if all >= rejected.calls => "their callers".to_owned(),
+            1 => "the caller of one".to_owned(),
+            some => format!("the callers of {some}"),
+        };
+        let what = match (behind.is_some(), lost) {
+            (true, _) => "got no other target",
+            (false, 1) if rejected.calls > 1 => "was lost",
+            (false, _) => "were lost",
+        };
+        (Harm::Calls, format!(", and {whose} {what}"))
     }
 
     /// Why a target behind the trunk was not tried.
@@ -95,18 +103,7 @@ impl Way<'_> {
                 codes.push(code);
             }
         }
-        let codes: Vec<String> = codes.iter().map(u16::to_string).collect();
-        let name = &trunk.name;
-        match codes.as_slice() {
-            [] => None,
-            [one] => Some(format!(
-                "{behind} was not tried, because {one} is not in `failover_on` of [trunk.{name}]: add it if {behind} may take such calls"
-            )),
-            several => Some(format!(
-                "{behind} was not tried, because {} are not in `failover_on` of [trunk.{name}]: add those on which {behind} may take calls",
-                several.join(", ")
-            )),
-        }
+        (!codes.is_empty()).then(|| not_tried(behind, &codes, &trunk.name))
     }
 
     /// The harm where some targets fail, and what becomes of calls.
@@ -146,6 +143,14 @@ impl Way<'_> {
 pub(super) fn rejects_many(rejected: &RejectedView) -> bool {
     let [calls, of] = rejected.lately;
     rejects_most(rejected) || rejected.still && (is_large_share(rejected) || is_often((calls, of)))
+}
+
+/// Whether a trunk rejects every call now: none was answered since those before were mended, or in the last minutes, or in a long row.
+pub(super) fn rejects_all(rejected: &RejectedView) -> bool {
+    let [bad, of] = rejected.lately;
+    let Recent { calls, of: recent } = rejected.recent;
+    let is_all = bad == of || calls == recent && calls > 0 || rejected.in_row >= limits::REJECTED_ROW;
+    rejected.still && rejected.good_since == 0 && rejected.in_row > 0 && is_all
 }
 
 /// Whether a call to the trunk is likelier to be rejected than not.

@@ -65,20 +65,38 @@ pub fn load_http(path: &Path, has_token: bool) -> Result<(Http, Vec<Diagnostic>)
         Ok((config, _)) => return Ok((config.http, Vec::new())),
         Err(found) => found,
     };
+    let of = |source: &str| http_of(path, source, has_token);
+    match of(&source).or_else(|lines| of(&closed(&source, &lines))) {
+        Ok(http) => Ok((http, found)),
+        Err(_) => Err(found),
+    }
+}
+
+/// Reads `[http]` of a file with errors elsewhere.
+///
+/// # Errors
+/// Lines that are no TOML, where it may be among what is wrong.
+fn http_of(path: &Path, source: &str, has_token: bool) -> Result<Http, Vec<usize>> {
     let mut findings = Findings::default();
-    let (document, syntax) = DeTable::parse_recoverable(&source);
-    let (http, is_there) = schema::http(File { path, source: &source }, &document, &mut findings);
+    let (document, syntax) = DeTable::parse_recoverable(source);
+    let (http, is_there) = schema::http(File { path, source }, &document, &mut findings);
     findings.retain(|one| !(has_token && one.code == code::BAD_SECRET.id));
     let damaged = syntax.iter().filter(|error| error.message() != "duplicate key");
     let lines: Vec<usize> =
-        damaged.map(|error| line_and_column(&source, error.span().unwrap_or(0..0).start).0).collect();
+        damaged.map(|error| line_and_column(source, error.span().unwrap_or(0..0).start).0).collect();
     // Whatever cannot be read may have been it.
-    let elsewhere = |line: &usize| header_over(&source, *line).is_some_and(|header| header != "[http]");
+    let elsewhere = |line: &usize| header_over(source, *line).is_some_and(|header| header != "[http]");
     let is_whole = lines.is_empty() || (is_there && lines.iter().all(elsewhere));
-    if findings.has_errors() || !is_whole {
-        return Err(found);
-    }
-    Ok((http, found))
+    if findings.has_errors() || !is_whole { Err(lines) } else { Ok(http) }
+}
+
+/// Returns a file with a quotation mark at the end of those of these lines that lack one: the most frequent slip.
+fn closed(source: &str, lines: &[usize]) -> String {
+    let close = |(at, line): (usize, &str)| {
+        let is_open = lines.contains(&(at + 1)) && line.matches('"').count() % 2 == 1;
+        if is_open { format!("{line}\"\n") } else { format!("{line}\n") }
+    };
+    source.lines().enumerate().map(close).collect()
 }
 
 /// Reads a configuration file as text.

@@ -1,9 +1,8 @@
 //! `[mail]`: the mail server that takes e-mail about messages in mailboxes, and the addresses of e-mail.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use trunkgate_route::Mailbox;
+use trunkgate_route::{Mailbox, is_loopback_host};
 use url::Url;
 
 use super::code;
@@ -144,7 +143,7 @@ pub(super) fn server(key: &str, value: &Value<'_>, findings: &mut Findings) -> O
     if !is_host || !is_user || url.port() == Some(0) {
         return refuse("is not the URL of a mail server", SERVER_HELP);
     }
-    let is_here = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback());
+    let is_here = is_loopback_host(&host);
     let (security, port) = match (scheme == "smtps", is_here) {
         (true, _) => (Security::Tls, TLS_PORT),
         (false, true) => (Security::Clear, LOCAL_PORT),

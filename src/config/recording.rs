@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 use trunkgate_call::{RecordingAnnouncement, RecordingLinks};
 use trunkgate_recording::Container;
@@ -22,6 +23,7 @@ use super::sounds::Sounds;
 use super::transcription::Transcription;
 use super::types::{Config, Proxy};
 use super::values;
+use crate::system::problem::fix_of_read_only;
 
 /// Rights of users that are neither the owner of a file nor in its group.
 const OF_OTHERS: u32 = 0o007;
@@ -214,6 +216,12 @@ impl Unfit {
         }
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let is_writable = |path: &Path| access(path, AccessFlags::W_OK | AccessFlags::X_OK).is_ok();
+        let is_read_only = |path: &Path| access(path, AccessFlags::W_OK) == Err(Errno::EROFS);
+        let nearest = if path.is_dir() { path } else { parent };
+        if is_read_only(nearest) {
+            let what = format!("{shown} is on a file system that is read-only");
+            return Some(Unfit { what, fix: fix_of_read_only(nearest), is_certain: false });
+        }
         let (what, fix) = match (path.is_dir(), parent.is_dir()) {
             (true, _) if is_writable(path) => return None,
             (true, _) => (format!("{shown} is not writable"), "give it to the user of the edge: chown; chmod 700"),

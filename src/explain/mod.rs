@@ -2,5 +2,4 @@
 
 pub(crate) mod ladder;
 pub(crate) mod pcapng;
-pub(crate) mod remedy;
 pub(crate) mod why;

@@ -1,15 +1,16 @@
 //! What the peers' names, and those that single calls ask for, were found to be: kept as long as DNS says, looked up
 //! again when that is over, and kept longer where no answer comes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
+use trunkgate_call::dns::words;
 use trunkgate_call::{Input, QueryId};
-use trunkgate_route::locate::Located;
+use trunkgate_route::locate::{Located, NameFault};
 use trunkgate_route::{Destination, Server};
 
 use crate::limits;
@@ -52,7 +53,7 @@ pub(crate) struct Names {
     /// Whether a peer's servers have changed since the table was made, and since when.
     changed: Option<Instant>,
     /// Names of peers that the gateway knows as not found.
-    unresolved: HashSet<Destination>,
+    unresolved: HashMap<Destination, NameFault>,
 }
 
 impl Names {
@@ -63,7 +64,7 @@ impl Names {
         settled: SyncSender<()>,
     ) -> Names {
         let (entries, looking, tasks) = (HashMap::new(), JoinSet::new(), HashMap::new());
-        let (settled, unresolved) = (Some(settled), HashSet::new());
+        let (settled, unresolved) = (Some(settled), HashMap::new());
         Names { resolver, handle, questions, entries, looking, tasks, settled, changed: None, unresolved }
     }
 
@@ -146,13 +147,13 @@ impl Names {
         let full = self.looking.len() >= limits::LOOKUPS;
         let room = self.entries.len() < limits::NAMES || self.entries.contains_key(&destination);
         if !room {
-            return self.answer(query, Vec::new()).await;
+            return self.answer(query, Err(NameFault::Unanswered)).await;
         }
         let entry = self.entries.entry(destination.clone()).or_insert_with(|| Entry::new(now));
         // One that has just failed is not asked for by every call anew.
         if !entry.is_under_way && (entry.due > now || full) {
-            let servers = entry.servers.clone();
-            return self.answer(query, servers).await;
+            let known = entry.known();
+            return self.answer(query, known).await;
         }
         entry.waiting.push(query);
         if !entry.is_under_way {
@@ -165,7 +166,8 @@ impl Names {
         entry.is_under_way = false;
         let host = &destination.host;
         // What was known is better than what came of questions without answers.
-        let is_news = !located.servers.is_empty() && (located.is_complete || entry.servers.is_empty());
+        let is_complete = located.is_complete();
+        let is_news = !located.servers.is_empty() && (is_complete || entry.servers.is_empty());
         if is_news && located.servers != entry.servers {
             tracing::info!("`{host}` is {}", shown(&located.servers));
             entry.servers = located.servers;
@@ -173,34 +175,34 @@ impl Names {
                 self.changed.get_or_insert(now);
             }
         }
-        let is_good = is_news && located.is_complete;
+        let is_good = is_news && is_complete;
         if is_good {
             entry.missed = Missed::default();
         } else {
-            entry.missed.note(located.is_complete);
+            entry.missed.note(located.unanswered.unwrap_or(NameFault::NotFound));
         }
         entry.failures = if is_good { 0 } else { entry.failures.saturating_add(1) };
         if entry.failures == 1 && entry.servers.is_empty() {
             if entry.is_peer {
                 self.changed.get_or_insert(now);
             }
-            match located.is_complete {
-                true => tracing::warn!("`{host}` is not found in DNS"),
-                false => tracing::warn!("no DNS server answers for `{host}`"),
+            match located.unanswered {
+                None => tracing::warn!("`{host}` is not found in DNS"),
+                Some(fault) => tracing::warn!("{}", words(fault, host)),
             }
         } else if entry.failures == 1 {
             tracing::warn!("`{host}`: DNS lookup failed; the previous result is still used");
         }
         entry.due = now + if is_good { life(located.ttl_seconds) } else { entry.pause() };
-        let (waiting, servers) = (std::mem::take(&mut entry.waiting), entry.servers.clone());
+        let (waiting, known) = (std::mem::take(&mut entry.waiting), entry.known());
         for query in waiting {
-            self.answer(query, servers.clone()).await;
+            self.answer(query, known.clone()).await;
         }
     }
 
-    async fn answer(&self, query: QueryId, servers: Vec<Server>) {
+    async fn answer(&self, query: QueryId, found: Result<Vec<Server>, NameFault>) {
         // The edge ends: nobody waits.
-        let _ = self.handle.input(Input::Resolved { query, servers }).await;
+        let _ = self.handle.input(Input::Resolved { query, found }).await;
     }
 
     /// Makes a new table of what has changed, once no peer is being looked up or others have waited long enough.
@@ -220,8 +222,9 @@ impl Names {
         let known = self.entries.iter().filter(|(_, entry)| entry.is_peer && !entry.servers.is_empty());
         let found: Found = known.map(|(name, entry)| (name.clone(), entry.servers.clone())).collect();
         let is_lost = |entry: &Entry| entry.is_peer && entry.servers.is_empty() && entry.failures > 0;
-        let lost = self.entries.iter().filter(|(_, entry)| is_lost(entry)).map(|(name, _)| name.clone());
-        let unresolved: HashSet<Destination> = lost.collect();
+        let lost = self.entries.iter().filter(|(_, entry)| is_lost(entry));
+        let unresolved: HashMap<Destination, NameFault> =
+            lost.map(|(name, entry)| (name.clone(), entry.missed.fault())).collect();
         self.handle.put_names_in_force(found).await?;
         if unresolved != self.unresolved {
             self.unresolved.clone_from(&unresolved);
@@ -236,9 +239,9 @@ impl Names {
         let mut stale: Vec<StaleName> =
             peers.filter_map(|(name, entry)| entry.missed.stale(name, &entry.servers)).collect();
         stale.sort_by(|one, other| one.destination.host.cmp(&other.destination.host));
-        let is_unanswered = |entry: &Entry| entry.is_peer && entry.servers.is_empty() && entry.missed.is_unanswered();
-        let unanswered = self.entries.iter().filter(|(_, entry)| is_unanswered(entry));
-        let unanswered = unanswered.map(|(name, _)| name.host.to_string()).collect();
+        let without = self.entries.iter().filter(|(_, entry)| entry.is_peer && entry.servers.is_empty());
+        let unanswered = without.map(|(name, entry)| (name.host.to_string(), entry.missed.fault()));
+        let unanswered = unanswered.filter(|(_, fault)| *fault != NameFault::NotFound).collect();
         self.handle.shared.stale_names.set(stale, unanswered);
     }
 
@@ -259,6 +262,14 @@ impl Entry {
         let (servers, waiting) = (Vec::new(), Vec::new());
         let missed = Missed::default();
         Entry { servers, is_peer: false, is_under_way: false, failures: 0, missed, due: now, waiting }
+    }
+
+    /// Returns its servers, or why it has none.
+    fn known(&self) -> Result<Vec<Server>, NameFault> {
+        match self.servers.is_empty() {
+            true => Err(self.missed.fault()),
+            false => Ok(self.servers.clone()),
+        }
     }
 
     /// How long the name is not looked up after a failure. While a peer has no address at all its trunk takes no call, so

@@ -16,7 +16,7 @@ use trunkgate_route::{Agent, Table};
 use crate::limits::{AGENT_PROBE_AGAIN, AGENT_PROBE_WAIT};
 use crate::runtime::handle::Handle;
 use crate::runtime::own_sockets::OwnSockets;
-use crate::runtime::worker::{Done, Failed, Visit};
+use crate::runtime::worker::{Done, Failed, NO_UPGRADE, Visit, accepts};
 
 /// What is known of one agent.
 #[derive(Debug)]
@@ -116,6 +116,8 @@ async fn ask(agent: Arc<Agent>, networks: Vec<IpNet>, own: watch::Receiver<OwnSo
     let limit = limit.into_iter().filter(|limit| !limit.is_zero()).min().unwrap_or(AGENT_PROBE_WAIT);
     let opened = match timeout(limit, Visit::open(&spec, &own)).await {
         Ok(opened) => opened,
+        // What accepts the connection is behind no firewall.
+        Err(_) if accepts(&spec).await => Err((Loss::ConnectTimeout, NO_UPGRADE.to_owned())),
         Err(_) => Err((Loss::ConnectTimeout, String::new())),
     };
     let outcome = match opened {

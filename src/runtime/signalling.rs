@@ -15,6 +15,7 @@ use trunkgate_call::{AppAnswer, Change, Gateway, Happening, Input, Intake, Outpu
 use trunkgate_conference::NodeEvent;
 use trunkgate_media::{Event, MediaId, Unsent};
 use trunkgate_route::Table;
+use trunkgate_route::locate::NameFault;
 use trunkgate_sip::{Flow, Transmit};
 
 use crate::limits;
@@ -383,7 +384,7 @@ impl Signalling {
             Output::Media { id, command } => self.workers.hand_over(id, command),
             Output::Resolve { query, destination } => {
                 if self.names.try_send((query, destination)).is_err() {
-                    self.unasked.push_back(Input::Resolved { query, servers: Vec::new() });
+                    self.unasked.push_back(Input::Resolved { query, found: Err(NameFault::Unanswered) });
                 }
             }
             Output::App(question) => {

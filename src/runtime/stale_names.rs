@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use trunkgate_route::locate::NameFault;
 use trunkgate_route::{Destination, Server};
 
 /// Failed look-ups in a row from which on silence of DNS is no chance.
@@ -20,11 +21,11 @@ pub(crate) struct StaleName {
 
 /// All of them, and those that were never found as no DNS server answers.
 #[derive(Debug, Default)]
-pub(crate) struct StaleNames(Mutex<(Vec<StaleName>, Vec<String>)>);
+pub(crate) struct StaleNames(Mutex<(Vec<StaleName>, Vec<(String, NameFault)>)>);
 
 impl StaleNames {
-    /// Replaces them; `unanswered`: hosts without an address for which no DNS server answers.
-    pub(crate) fn set(&self, names: Vec<StaleName>, unanswered: Vec<String>) {
+    /// Replaces them; `unanswered`: hosts without an address whose look-up failed, and why.
+    pub(crate) fn set(&self, names: Vec<StaleName>, unanswered: Vec<(String, NameFault)>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (names, unanswered);
     }
 
@@ -33,8 +34,8 @@ impl StaleNames {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
-    /// Returns hosts without an address for which no DNS server answers.
-    pub(crate) fn unanswered(&self) -> Vec<String> {
+    /// Returns hosts without an address whose look-up failed, and why.
+    pub(crate) fn unanswered(&self) -> Vec<(String, NameFault)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 }
@@ -45,18 +46,22 @@ pub(crate) struct Missed {
     /// Whether the last answer was that it has no address.
     is_gone: bool,
     unanswered: u32,
+    /// Of the last one.
+    fault: Option<NameFault>,
 }
 
 impl Missed {
-    /// Notes a look-up that found nothing; `is_answered`: by the word of a DNS server.
-    pub(crate) fn note(&mut self, is_answered: bool) {
+    /// Notes a look-up that found nothing.
+    pub(crate) fn note(&mut self, fault: NameFault) {
+        let is_answered = fault == NameFault::NotFound;
+        self.fault = Some(fault);
         self.unanswered = if is_answered { 0 } else { self.unanswered.saturating_add(1) };
         self.is_gone = is_answered || (self.is_gone && self.unanswered < UNANSWERED);
     }
 
-    /// Returns whether no DNS server answered the last look-up.
-    pub(crate) const fn is_unanswered(self) -> bool {
-        self.unanswered > 0 && !self.is_gone
+    /// Returns why the name has no address, as far as that is known: one silence after an answer says nothing.
+    pub(crate) fn fault(self) -> NameFault {
+        if self.is_gone { NameFault::NotFound } else { self.fault.unwrap_or(NameFault::NotFound) }
     }
 
     /// Returns the name where it is stale; one answer is enough, silence is not.
@@ -84,21 +89,21 @@ mod tests {
         let servers = [Server { transport: Transport::Udp, port: 5060, tier: 0, priority: 0, weight: 0, addresses }];
         let mut missed = Missed::default();
         assert_eq!(missed.stale(&destination, &servers), None);
-        missed.note(false);
+        missed.note(NameFault::Unanswered);
         assert_eq!(missed.stale(&destination, &servers), None);
-        assert!(missed.is_unanswered());
-        missed.note(false);
+        assert_eq!(missed.fault(), NameFault::Unanswered);
+        missed.note(NameFault::Unanswered);
         assert_eq!(missed.stale(&destination, &servers).map(|name| name.is_gone), Some(false));
-        missed.note(true);
+        missed.note(NameFault::NotFound);
         assert_eq!(missed.stale(&destination, &servers).map(|name| name.is_gone), Some(true));
         assert_eq!(missed.stale(&destination, &[]), None, "its trunk is down, which is another problem");
-        missed.note(false);
+        missed.note(NameFault::Unanswered);
         assert_eq!(
             missed.stale(&destination, &servers).map(|name| name.is_gone),
             Some(true),
             "one silence says nothing"
         );
-        missed.note(false);
+        missed.note(NameFault::Unanswered);
         assert_eq!(missed.stale(&destination, &servers).map(|name| name.is_gone), Some(false));
     }
 }

@@ -1,6 +1,7 @@
 //! Words of web services without the secrets of their address and token: some repeat them, and logs go further than the configuration.
 
 use trunkgate_call::numbers::mask;
+use trunkgate_call::sentence::without_numbers;
 use url::Url;
 
 /// So many characters of a secret, one after the other, are hidden wherever they stand.
@@ -46,7 +47,8 @@ pub(crate) fn without_call_data(what: &str) -> String {
             at += length;
         }
     }
-    shown
+    // What has another form, as spaces without a `+`.
+    without_numbers(&shown)
 }
 
 /// So many digits are a number of a party.
@@ -140,6 +142,7 @@ mod tests {
             ("550 5.7.1 message from +1 (415) 555-0100 refused", "550 5.7.1 message from +1415****100 refused"),
             ("no such user 4155550100", "no such user ****"),
             ("550 415-555-0100 is spam", "550 **** is spam"),
+            ("no such user 415 555 0100 here", "no such user **** here"),
             (
                 "answered 429 Too Many Requests, 5000 of 6000 at 10.0.0.5:8443",
                 "answered 429 Too Many Requests, 5000 of 6000 at 10.0.0.5:8443",

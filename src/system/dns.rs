@@ -12,11 +12,12 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{RData, Record, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use trunkgate_route::locate::{Answer, Located, Locating, Means, Naptr, Next, Question, Records, Srv};
+use trunkgate_route::locate::{Answer, Located, Locating, Means, NameFault, Naptr, Next, Question, Records, Srv};
 use trunkgate_route::{Destination, Transport};
 
 use crate::limits;
@@ -176,19 +177,24 @@ async fn ask(resolver: &TokioResolver, means: &Means, question: &Question) -> An
 
 /// The answers about both families as one.
 fn both(v4: Option<Answer>, v6: Option<Answer>) -> Answer {
-    let (mut addresses, mut ttl_seconds, mut failed) = (Vec::new(), None::<u32>, false);
+    let (mut addresses, mut ttl_seconds, mut failed) = (Vec::new(), None::<u32>, None);
     for answer in [v4, v6].into_iter().flatten() {
-        failed |= answer.records == Records::Failed;
-        let Records::Addresses(found) = answer.records else { continue };
-        addresses.extend(found);
+        match answer.records {
+            Records::Failed(fault) => {
+                failed.get_or_insert(fault);
+                continue;
+            }
+            Records::Addresses(found) => addresses.extend(found),
+            Records::Nothing | Records::Naptr(_) | Records::Srv(_) => continue,
+        }
         ttl_seconds = match (ttl_seconds, answer.ttl_seconds) {
             (Some(known), Some(new)) => Some(known.min(new)),
             (known, new) => known.or(new),
         };
     }
     let records = match (addresses.is_empty(), failed) {
-        (true, true) => Records::Failed,
-        (true, false) => Records::Nothing,
+        (true, Some(fault)) => Records::Failed(fault),
+        (true, None) => Records::Nothing,
         (false, _) => Records::Addresses(addresses),
     };
     Answer { records, ttl_seconds }
@@ -205,13 +211,19 @@ async fn lookup(resolver: &TokioResolver, name: &str, kind: RecordType) -> Answe
         }
         Ok(Err(error)) => {
             tracing::debug!("{kind} of `{name}`: {error}");
-            Answer { records: Records::Failed, ttl_seconds: None }
+            Answer { records: Records::Failed(fault(&error)), ttl_seconds: None }
         }
         Err(_) => {
             tracing::debug!("{kind} of `{name}`: no answer in {} s", limits::LOOKUP_SECONDS);
-            Answer { records: Records::Failed, ttl_seconds: None }
+            Answer { records: Records::Failed(NameFault::Unanswered), ttl_seconds: None }
         }
     }
+}
+
+/// Returns what an error of the resolver says of the DNS server.
+fn fault(error: &NetError) -> NameFault {
+    let NetError::Dns(DnsError::ResponseCode(code)) = error else { return NameFault::Unanswered };
+    if *code == ResponseCode::Refused { NameFault::Refused } else { NameFault::ServerFailure }
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "DNS has dozens of kinds, and these are asked for")]
@@ -281,9 +293,12 @@ mod tests {
         let joined = both(Some(some("192.0.2.1", 60)), Some(some("2001:db8::1", 30)));
         let addresses = ["192.0.2.1", "2001:db8::1"].map(|a| a.parse().unwrap()).to_vec();
         assert_eq!(joined, Answer { records: Records::Addresses(addresses), ttl_seconds: Some(30) });
-        let half = both(Some(some("192.0.2.1", 60)), Some(none(Records::Failed)));
+        let half = both(Some(some("192.0.2.1", 60)), Some(none(Records::Failed(NameFault::Refused))));
         assert_eq!(half, some("192.0.2.1", 60));
-        assert_eq!(both(Some(none(Records::Nothing)), Some(none(Records::Failed))).records, Records::Failed);
+        assert_eq!(
+            both(Some(none(Records::Nothing)), Some(none(Records::Failed(NameFault::Refused)))).records,
+            Records::Failed(NameFault::Refused)
+        );
         assert_eq!(both(Some(none(Records::Nothing)), None).records, Records::Nothing);
     }
 }

@@ -156,6 +156,9 @@ pub struct Problem {
     /// Whether another problem of the same party has harmed calls since.
     #[serde(skip)]
     is_older: bool,
+    /// Whether its party gets or takes no call at all now.
+    #[serde(skip)]
+    pub(crate) is_out: bool,
     /// What it is about, whatever its figures are.
     #[serde(skip)]
     pub(crate) name: String,
@@ -179,6 +182,7 @@ impl Problem {
             calls: (0, 0),
             at: None,
             is_older: false,
+            is_out: false,
             name,
         }
     }
@@ -230,6 +234,16 @@ impl Problem {
     /// Says when it harmed a call last.
     pub(crate) fn latest(self, at: Option<Instant>) -> Problem {
         Problem { at, ..self }
+    }
+
+    /// Says whether its party gets or takes no call at all now.
+    pub(crate) fn out(self, is_out: bool) -> Problem {
+        Problem { is_out, ..self }
+    }
+
+    /// Returns when it harmed a call last, where that is known.
+    pub(crate) const fn at(&self) -> Option<Instant> {
+        self.at
     }
 
     /// Puts those behind others of their party that have harmed calls since: what the newest calls failed for comes first.
@@ -286,8 +300,7 @@ impl Failure {
         let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
         // Who reads it stands elsewhere.
         let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
-        let fix = (error.kind() == io::ErrorKind::StorageFull).then(|| fix_of_full(&directory));
-        Failure { what: error.to_string(), fix }
+        Failure { what: error.to_string(), fix: fix_of(error.kind(), &directory) }
     }
 
     /// Returns the failure with what would help, unless that is known already.
@@ -306,6 +319,36 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
     }
+}
+
+/// Returns what helps where a directory takes no file; `None`: the error says it all, or nothing is known.
+fn fix_of(kind: io::ErrorKind, directory: &Path) -> Option<String> {
+    let shown = directory.display();
+    let known = [
+        (io::ErrorKind::StorageFull, fix_of_full as fn(&Path) -> String),
+        (io::ErrorKind::ReadOnlyFilesystem, fix_of_read_only),
+        (io::ErrorKind::PermissionDenied, fix_of_permission),
+    ];
+    let fix = known.into_iter().find(|(known, _)| *known == kind).map(|(_, fix)| fix(directory));
+    let missing = || format!("create {shown} for the user of the edge, or restore its mount (`findmnt -T {shown}`)");
+    fix.or_else(|| (kind == io::ErrorKind::NotFound && !directory.is_dir()).then(missing))
+}
+
+/// Returns what helps where a file system is mounted read-only (EROFS): no owner and no mode does.
+pub(crate) fn fix_of_read_only(directory: &Path) -> String {
+    let shown = directory.display();
+    format!(
+        "its file system is read-only: `findmnt -T {shown}` shows the mount, `dmesg` whether an error of the disk made it so; then remount it \
+         (`mount -o remount,rw`), or list the directory in `ReadWritePaths` of the systemd unit"
+    )
+}
+
+/// Returns what helps where the user of the edge may not write (EACCES).
+pub(crate) fn fix_of_permission(directory: &Path) -> String {
+    let shown = directory.display();
+    format!(
+        "give {shown} to the user of the edge (`ls -ld {shown}`, `chown`), and have its mode let that user write (`chmod u+rwx`)"
+    )
 }
 
 /// Returns what helps against a full disk: it lacks bytes, or files.
@@ -351,6 +394,15 @@ mod tests {
         let here = std::env::current_dir().unwrap();
         assert!(problem(io::ErrorKind::StorageFull, "").ends_with(&format!("`df -h {}`", here.display())));
         assert_eq!(problem(io::ErrorKind::Other, "/var/log"), "call records are not written: no room");
+    }
+
+    #[test]
+    fn a_read_only_file_system_is_not_a_matter_of_owners() {
+        let fix = |kind| Failure::of(&io::Error::from(kind), Path::new("/var/log")).fix.unwrap();
+        let read_only = fix(io::ErrorKind::ReadOnlyFilesystem);
+        assert!(read_only.contains("remount") && !read_only.contains("chown"), "{read_only}");
+        let denied = fix(io::ErrorKind::PermissionDenied);
+        assert!(denied.contains("chown") && !denied.contains("remount"), "{denied}");
     }
 
     #[test]

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error, OtherError, PeerIncompatible};
 use trunkgate_call::tls;
+use trunkgate_call::tls::UNTRUSTED;
 
-/// Words of a remote party that answers, and not by TLS.
-pub(crate) const NOT_TLS: &str = "the server does not use TLS";
+pub(crate) use trunkgate_call::tls::{NOT_TLS, UNKNOWN_ISSUER};
 
 /// The same of one that has connected to a listener.
 pub(crate) const CLIENT_NOT_TLS: &str =
@@ -17,6 +17,8 @@ pub(crate) const CLIENT_NOT_TLS: &str =
 
 /// How many names of a certificate an error lists.
 const NAMES_SHOWN: usize = 3;
+/// Characters of each of them.
+const NAME_CHARS: usize = 64;
 
 /// Words of a certificate that cannot be parsed.
 const UNREADABLE: &str = "cannot be read as an X.509 certificate: have its CA issue it again";
@@ -40,9 +42,6 @@ const EXPIRED: &str = "has expired";
 /// The same where the date follows.
 const EXPIRED_ON: &str = "expired";
 const EARLY: &str = "is not valid yet: compare the clocks of both machines";
-/// Words of a certificate whose issuer is not known.
-pub(crate) const UNKNOWN_ISSUER: &str =
-    "the certificate chain does not end in a trusted root: add its issuer, or itself, to `ca`";
 /// Words of lists and answers of a CA, which the edge does not ask for.
 const REVOCATION: &str = "has a revocation status that cannot be verified: ask its CA for a new certificate";
 /// Words of all other faults.
@@ -101,25 +100,39 @@ pub(crate) fn of(error: &Error) -> String {
 struct Foreign {
     expected: String,
     presented: Vec<String>,
+    is_self_signed: bool,
 }
 
 impl std::fmt::Display for Foreign {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Foreign { expected, presented } = self;
-        let names: Vec<&str> = presented.iter().map(|one| bare(one)).collect();
-        let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
-        write!(f, "is not valid for name {expected}, it names {names}, and {FOREIGN}")
+        let Foreign { expected, presented, is_self_signed } = self;
+        let issuer = if *is_self_signed { "it is self-signed: " } else { "" };
+        write!(f, "is not valid for name {}, it names {}, and {issuer}{UNTRUSTED}", shown(expected), names(presented))
     }
 }
 
 impl std::error::Error for Foreign {}
 
-/// Words of a certificate that must not be trusted for what it says of itself.
-const FOREIGN: &str = "no trusted issuer vouches for it: another server answers, or one that poses as it; check address and DNS, and trust no certificate before \
-                       you have compared it with its operator's";
+/// Returns the names of a certificate, as many as an error lists.
+fn names(presented: &[String]) -> String {
+    let names: Vec<String> = presented.iter().map(|one| shown(bare(one))).take(NAMES_SHOWN).collect();
+    match (names.is_empty(), presented.len() - names.len()) {
+        (true, _) => "no name".to_owned(),
+        (false, 0) => names.join(", "),
+        (false, more) => format!("{} and {more} more", names.join(", ")),
+    }
+}
+
+/// Returns a name, the end of a long one: its beginning says less.
+fn shown(name: &str) -> String {
+    match name.char_indices().rev().nth(NAME_CHARS) {
+        Some((at, _)) => format!("…{}", name.get(at..).unwrap_or_default()),
+        None => name.to_owned(),
+    }
+}
 
 /// Returns the error of a certificate that is not trusted and has another name: where trusting it would be the advice, the name comes first.
-pub(crate) fn of_foreign(fault: Error, of_name: Error) -> Error {
+pub(crate) fn of_foreign(fault: Error, of_name: Error, is_self_signed: bool) -> Error {
     let is_of_chain = |other: &OtherError| {
         matches!(other.0.downcast_ref(), Some(webpki::Error::UnknownIssuer | webpki::Error::CaUsedAsEndEntity))
     };
@@ -131,7 +144,7 @@ pub(crate) fn of_foreign(fault: Error, of_name: Error) -> Error {
     if !is_untrusted {
         return fault;
     }
-    let foreign = Foreign { expected: expected.to_str().into_owned(), presented };
+    let foreign = Foreign { expected: expected.to_str().into_owned(), presented, is_self_signed };
     CertificateError::Other(OtherError(Arc::new(foreign))).into()
 }
 
@@ -139,14 +152,8 @@ pub(crate) fn of_foreign(fault: Error, of_name: Error) -> Error {
 pub(crate) fn of_certificate(subject: &str, fault: &CertificateError) -> String {
     use CertificateError as C;
     if let C::NotValidForNameContext { expected, presented } = fault {
-        let names: Vec<&str> = presented.iter().map(|one| bare(one)).take(NAMES_SHOWN).collect();
-        let more = presented.len() - names.len();
-        let names = match (names.is_empty(), more) {
-            (true, _) => "no name".to_owned(),
-            (false, 0) => names.join(", "),
-            (false, more) => format!("{} and {more} more", names.join(", ")),
-        };
-        return format!("{subject} is not valid for name {}, it names {names}", expected.to_str());
+        let expected = expected.to_str();
+        return format!("{subject} is not valid for name {}, it names {}", shown(&expected), names(presented));
     }
     if matches!(fault, C::UnknownIssuer) {
         return UNKNOWN_ISSUER.to_owned();
@@ -433,14 +440,13 @@ mod tests {
             Error::from(CertificateError::NotValidForNameContext { expected, presented })
         };
         for fault in [of_webpki(webpki::Error::CaUsedAsEndEntity), CertificateError::UnknownIssuer.into()] {
-            let words = of(&of_foreign(fault, of_name()));
-            let begins =
-                "its certificate is not valid for name mail.example, it names wrong.example, and no trusted issuer";
+            let words = of(&of_foreign(fault, of_name(), true));
+            let begins = "its certificate is not valid for name mail.example, it names wrong.example, and it is self-signed: no trusted CA";
             assert!(words.starts_with(begins) && !words.contains("`ca`"), "{words}");
             let fix = fix_of_trunk(&format!("192.0.2.1:5061: TLS failed: {words}"), "alpha").unwrap();
             assert!(fix.starts_with("check the address in `peers` of [trunk.alpha]"), "{fix}");
         }
-        let expired = of(&of_foreign(CertificateError::Expired.into(), of_name()));
+        let expired = of(&of_foreign(CertificateError::Expired.into(), of_name(), false));
         assert!(expired.contains("expired"), "{expired}");
     }
 

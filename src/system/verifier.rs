@@ -11,7 +11,7 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 use webpki::KeyUsage;
 
 use crate::limits::CERTIFICATE_BYTES;
-use crate::system::certificates::{Trust, carries, provider};
+use crate::system::certificates::{Trust, carries, is_self_signed, provider};
 use crate::system::tls_words;
 
 /// Far ends that we connect to.
@@ -54,7 +54,7 @@ impl ServerCertVerifier for Servers {
         // Says which names it has instead.
         let named = if named { Ok(()) } else { verify_server_name(&ParsedCertificate::try_from(own)?, host) };
         match (trust.judge(own, others, KeyUsage::server_auth(), now), named) {
-            (Err(fault), Err(of_name)) => Err(tls_words::of_foreign(fault, of_name)),
+            (Err(fault), Err(of_name)) => Err(tls_words::of_foreign(fault, of_name, is_self_signed(own))),
             (Err(fault), Ok(())) => Err(fault),
             (Ok(()), named) => named.map(|()| ServerCertVerified::assertion()),
         }

@@ -501,6 +501,12 @@ fn an_empty_file_is_an_error() {
         // A running edge is found all the same.
         assert!(config::load_http(&path, false).is_ok());
     }
+    // Also where the slip is in its own table.
+    std::fs::write(&path, "[http]\naddress = \"127.0.0.1:9123\n[edge]\nname = \"a\"\n").unwrap();
+    let (http, found) = config::load_http(&path, false).unwrap();
+    assert_eq!((http.address.port(), found[0].code), (9123, "TG0102"), "{found:?}");
+    std::fs::write(&path, "[http]\naddress = 127.0.0.1:9123\n").unwrap();
+    assert!(config::load_http(&path, false).is_err(), "it is not guessed");
     std::fs::write(&path, "[http]\n").unwrap();
     assert!(config::load(&path).is_ok(), "every key has a default");
 }

@@ -142,7 +142,7 @@ fn names_without_addresses_and_silent_name_servers_are_told_apart() {
     assert_eq!((told.line("dns", "nowhere.test has no address").0, told.code), ("fail", Some(1)));
     names.set_mood(Mood::Fails);
     let told = doctor_with(&text, &[(name, &value)]);
-    assert_eq!((told.line("dns", "no DNS server answers").0, told.code), ("fail", Some(1)));
+    assert_eq!((told.line("dns", "the DNS server answers SERVFAIL for nowhere.test").0, told.code), ("fail", Some(1)));
 }
 
 /// A TLS listener with this certificate, and a trunk that is reached by TLS.

@@ -567,6 +567,97 @@ fn an_agent_that_fails_for_another_cause_now_is_shown_with_that_and_its_fix() {
 }
 
 #[test]
+fn an_agent_that_is_gone_now_is_shown_with_that_and_the_calls_of_each_cause() {
+    let caller = Phone::new("127.0.0.1");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let agent = listener.local_addr().unwrap();
+    let dropping = std::thread::spawn(move || (0..2).for_each(|_| drop(listener.accept().unwrap())));
+    let edge = edge_of_agent(&caller, agent, "");
+    for id in ["drop-1", "drop-2"] {
+        assert!(lost(&edge, &caller, id).starts_with("SIP/2.0 503"), "{id}");
+    }
+    dropping.join().unwrap();
+    assert!(lost(&edge, &caller, "gone").starts_with("SIP/2.0 503"));
+    let status = edge.json("/v1/status");
+    let problem = status["problem_details"][0].clone();
+    let evidence = problem["evidence"].as_str().unwrap();
+    assert!(evidence.starts_with("cannot be reached: "), "{problem}");
+    assert!(evidence.contains("; it failed in 3 of 3 calls of the last hour: 1× cannot be reached: "), "{problem}");
+    assert!(evidence.contains(", 2× "), "{problem}");
+    assert!(
+        problem["fix"].as_str().unwrap().starts_with("start the bot: nothing of this machine accepts"),
+        "{problem}"
+    );
+    assert_eq!(status["without_target"], true);
+    // The trace of its call has the same advice.
+    let verdict = edge.json(&format!("/v1/calls/{}/trace", edge.sid()))["verdict"].as_str().unwrap().to_owned();
+    assert!(verdict.contains("Try: start the bot: nothing of this machine accepts"), "{verdict}");
+    assert!(verdict.contains("`trunkgate agent test bot` shows whether it helped"), "{verdict}");
+}
+
+#[test]
+fn a_trunk_that_answers_half_of_its_calls_leaves_no_route_without_a_target() {
+    let (caller, first, second) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let route = "[[route]]\nname = \"out\"\nfrom = [\"pbx\"]\nconnect = [\"trunk:first\", \"trunk:second\"]\n";
+    let trunks = caller.trunk("pbx") + &first.trunk("first") + &second.trunk("second");
+    let edge = Process::start(&config(&(trunks + route)));
+    // Nothing listens at the spare trunk: three calls fail over to it, and are lost.
+    drop(second);
+    let both = (&caller, &first);
+    for n in 0..3 {
+        rejected(&edge, both, &format!("overloaded-{n}"), "503 Service Unavailable");
+        Call::set_up(&edge, &format!("good-a{n}"), &caller, &first).hang_up(2, &caller, &first);
+        rejected(&edge, both, &format!("forbidden-{n}"), "403 Forbidden");
+        Call::set_up(&edge, &format!("good-b{n}"), &caller, &first).hang_up(2, &caller, &first);
+    }
+    let status = edge.json("/v1/status");
+    assert_eq!(status["without_target"], false);
+    let all = &status["problem_details"];
+    let headline = "trunk first rejected 6 of 12 calls in the last hour, and the callers of 3 got no other target";
+    assert_eq!((&all[0]["headline"], &all[0]["harm"]), (&json!(headline), &json!("calls")), "{all}");
+    let fix = all[0]["fix"].as_str().unwrap();
+    assert!(fix.contains("second was not tried, because 403 is not in `failover_on` of [trunk.first]"), "{fix}");
+    assert!(fix.contains("The trunk answers other calls, so that it accepts your address"), "{fix}");
+    assert!(!fix.contains("add a second peer or target"), "{fix}");
+    assert_eq!((&all[1]["trunk"], &all[1]["kind"]), (&json!("second"), &json!("down")), "{all}");
+    assert!(!all.to_string().contains("no target left"), "{all}");
+    // Where the trunk is gone too, only callers from then on are lost for the outage.
+    drop(first);
+    assert!(lost(&edge, &caller, "gone").starts_with("SIP/2.0 503"));
+    let problem = problems(&edge)[0].clone();
+    let headline = "route out has no target left, and 1 caller was lost since the last answered call";
+    assert_eq!(problem["headline"], headline, "{problem}");
+    assert!(problem["command"].as_str().unwrap().ends_with(&edge.sid()), "{problem}");
+    let verdict = edge.json(&format!("/v1/calls/{}/trace", edge.sid()))["verdict"].as_str().unwrap().to_owned();
+    assert!(verdict.contains("INVITE was refused: no listener at this port"), "{verdict}");
+}
+
+#[test]
+fn a_spare_trunk_that_is_down_and_loses_no_call_stands_behind_those_that_do() {
+    let (caller, first, second) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let route = "[[route]]\nname = \"out\"\nfrom = [\"pbx\"]\nconnect = [\"trunk:first\", \"trunk:second\"]\n";
+    let spare = second.trunk("second").replace("\"0s\"", "\"1s\"");
+    let trunks = caller.trunk("pbx") + &first.trunk("first") + &spare;
+    let edge = Process::start(&config(&(trunks + route)));
+    Call::set_up(&edge, "good", &caller, &first).hang_up(2, &caller, &first);
+    for n in 0..3 {
+        rejected(&edge, (&caller, &first), &format!("forbidden-{n}"), "403 Forbidden");
+        let verdict = edge.json(&format!("/v1/calls/{}/trace", edge.sid()))["verdict"].clone();
+        let told = "second was not tried, because 403 is not in `failover_on` of [trunk.first]";
+        assert!(verdict.as_str().unwrap().contains(told), "{verdict}");
+        Call::set_up(&edge, &format!("good-{n}"), &caller, &first).hang_up(2, &caller, &first);
+    }
+    drop(second);
+    let all = until("the spare is down", || {
+        let all = problems(&edge);
+        (all.as_array().unwrap().len() == 2).then_some(all)
+    });
+    assert_eq!((&all[0]["trunk"], &all[0]["harm"]), (&json!("first"), &json!("calls")), "{all}");
+    let headline = "trunk second is down, the last target of its routes";
+    assert_eq!((&all[1]["headline"], &all[1]["harm"]), (&json!(headline), &json!("detour")), "{all}");
+}
+
+#[test]
 fn an_agent_that_accepts_connections_and_answers_no_handshake_is_blocked_and_not_behind_a_firewall() {
     let caller = Phone::new("127.0.0.1");
     let edge = edge_of_agent(&caller, poor_agent(0, None), "connect_timeout = \"2s\"\n");

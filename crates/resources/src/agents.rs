@@ -223,6 +223,11 @@ impl Agents {
     pub fn lines(&self) -> impl Iterator<Item = (&Arc<str>, &Line)> {
         self.by_name.iter().map(|(name, state)| (name, &state.line))
     }
+    /// Returns an agent's last failure in words, and its kind.
+    pub fn last_problem(&self, name: &str) -> Option<(&str, Loss)> {
+        let (problem, _, loss) = self.by_name.get(name)?.last_problem.as_ref()?;
+        Some((problem, *loss))
+    }
     /// Asks for a call whether its agent may be tried.
     pub fn ask(&mut self, now: Instant, name: &Arc<str>, key: CallKey) -> Leave {
         self.by_name.entry(name.clone()).or_default().breaker.ask(now, key)
@@ -390,6 +395,7 @@ impl Agents {
             lost: state.map_or(0, |state| state.lost),
             last_problem_at: problem.as_ref().map(|(_, at, _)| rfc3339(date(*at))),
             loss: problem.as_ref().map(|(.., loss)| *loss),
+            problem_at: problem.as_ref().map(|(_, at, _)| *at),
             last_problem: problem.map(|(text, ..)| text),
             last_probe: probe.map(|(at, _)| rfc3339(date(at))),
             probe_ms: probe.and_then(|(_, took)| took).map(|took| (took.as_secs_f64() * 1e4).round() / 10.0),

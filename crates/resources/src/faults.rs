@@ -39,6 +39,7 @@ impl Kind {
             | Cause::NotRtp
             | Cause::Unreachable
             | Cause::NoPhone
+            | Cause::NoName
             | Cause::PrivateAddress
             | Cause::OurAddress(_)
             | Cause::Nothing
@@ -90,6 +91,14 @@ impl Faults {
         if let Some(faults) = self.by_kind.get_mut(kind as usize) {
             faults.calls.count(now, [true, refused]);
             faults.last = Some(LastFault { found: what.clone(), sid: sid.to_owned(), at: now, good: 0 });
+        }
+    }
+
+    /// Notes that the last fault of a kind goes on in its call, or comes again there: calls that were good meanwhile say nothing of it.
+    pub(crate) fn renew(&mut self, now: Instant, sid: &str, Found { kind, what }: Found<'_>) {
+        let last = self.by_kind.get_mut(kind as usize).and_then(|faults| faults.last.as_mut());
+        if let Some(last) = last.filter(|last| last.sid == sid) {
+            *last = LastFault { found: what.clone(), sid: sid.to_owned(), at: now, good: 0 };
         }
     }
 

@@ -1,13 +1,18 @@
 //! Whether each address of a trunk answers: asked by OPTIONS (RFC 3261 §11), told by calls as well. One that does not, or
 //! that has asked for a rest (503 with Retry-After), is left out of searches. Kept over a reload.
 
+<<<<<<< HEAD
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+=======
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+>>>>>>> cli
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustc_hash::FxHashMap;
 use trunkgate_media::canonical;
+use trunkgate_route::locate::NameFault;
 use trunkgate_route::{Destination, Peer, Table, Trunk};
 use trunkgate_sip::{ClientId, Flow, HeaderName, Message, Transport};
 use trunkgate_story::view::{AddressView, state_word};
@@ -85,7 +90,7 @@ pub struct Healths {
     by_spot: BTreeMap<Spot, Health>,
     asked: FxHashMap<ClientId, Spot>,
     /// Names of peers that lead to no address.
-    pub unresolved: HashSet<Destination>,
+    pub unresolved: HashMap<Destination, NameFault>,
     queue: BTreeSet<(Instant, Spot)>,
 }
 
@@ -282,7 +287,12 @@ impl Healths {
 
     /// Whether a peer's name was looked up and not found.
     pub fn is_unresolved(&self, peer: &Peer) -> bool {
-        peer.servers.is_empty() && self.unresolved.contains(&peer.destination)
+        self.unresolved(peer).is_some()
+    }
+
+    /// Returns why a peer that was looked up has no address.
+    pub fn unresolved(&self, peer: &Peer) -> Option<NameFault> {
+        self.unresolved.get(&peer.destination).copied().filter(|_| peer.servers.is_empty())
     }
 
     fn any_up(&self, trunk: &str, wanted: impl Fn(&Health) -> bool) -> Option<bool> {

@@ -1,6 +1,6 @@
 //! What goes into a gateway and what comes out.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,6 +8,7 @@ use bytes::Bytes;
 use trunkgate_conference::{NodeCommand, NodeEvent};
 use trunkgate_media::agent::Loss;
 use trunkgate_media::{Command, Event, MediaId, RecordingId, Unsent};
+use trunkgate_route::locate::NameFault;
 use trunkgate_route::{Destination, Server};
 use trunkgate_sip::{ConnectionId, Flow, Message, Transmit};
 use trunkgate_story::captured::Captured;
@@ -131,12 +132,12 @@ pub enum Input {
     },
     /// News of the mixers of conferences.
     Conference(NodeEvent),
-    /// The answer to [`Output::Resolve`]; empty: nothing found.
+    /// The answer to [`Output::Resolve`].
     Resolved {
         /// The question.
         query: QueryId,
-        /// Its servers, still without an order among those of one tier and priority.
-        servers: Vec<Server>,
+        /// Its servers, still without an order among those of one tier and priority; or why there are none.
+        found: Result<Vec<Server>, NameFault>,
     },
     /// The answer to [`Output::App`].
     AppAnswered {
@@ -156,7 +157,7 @@ pub enum Input {
     /// New settings: a reload, new addresses of peers, or of this machine.
     Configure(Box<Settings>),
     /// Peers' names that were looked up and not found, all of them: until they are, their peers are down.
-    Unresolved(HashSet<Destination>),
+    Unresolved(HashMap<Destination, NameFault>),
     /// Conferences that [`Output::ConferenceEnded`] has named before a restart, the oldest first. Before the first call.
     ConferencesEnded(Vec<ConferenceReport>),
     /// What [`Output::Counted`] has said before a restart: the limits by the day go on from there. Before the first call.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use trunkgate_story::last_hour::LastHour;
-use trunkgate_story::view::{AgentFailures, Recent};
+use trunkgate_story::view::{AgentFailures, CauseView, Recent};
 
 use crate::breaker::Stage;
 use crate::key::CallKey;
@@ -25,7 +25,12 @@ pub(crate) struct Kept {
     recovery: Recovery,
     /// The last call whose caller was hung up on.
     hung_up: Option<CallKey>,
+    /// Causes and the calls that failed for them, the newest last.
+    causes: Vec<(String, LastHour<1>)>,
 }
+
+/// Causes of one agent that are counted.
+const CAUSES_KEPT: usize = 8;
 
 /// The last call in which an agent failed.
 #[derive(Debug)]
@@ -63,6 +68,7 @@ impl Kept {
             self.hour.count(now, [!had_spoken, true, false]);
             self.failed_in_row += 1;
             self.recovery.note_bad(now);
+            self.count_cause(now, stream.cause);
         }
         let had_spoken = had_spoken || is_same && self.last_failed.as_ref().is_some_and(|last| last.had_spoken);
         let (sid, cause) = (stream.sid.to_owned(), stream.cause.to_owned());
@@ -119,6 +125,10 @@ impl Kept {
         let [of, calls, hung_up] = self.hour.sums(now);
         let last = self.last_failed.as_ref().filter(|_| calls > 0)?;
         let [recent_of, recent_calls, _] = self.hour.recent(now);
+        let cause = |(cause, calls): &(String, LastHour<1>)| {
+            let [calls] = calls.sums(now);
+            (calls > 0).then(|| CauseView { cause: cause.clone(), calls })
+        };
         Some(AgentFailures {
             calls,
             of: of.max(calls),
@@ -129,9 +139,20 @@ impl Kept {
             good_since: self.recovery.good_since(),
             lately: self.recovery.share(),
             cause: last.cause.clone(),
+            causes: self.causes.iter().rev().filter_map(cause).collect(),
             last_sid: last.sid.clone(),
             at: Some(last.at),
         })
+    }
+
+    fn count_cause(&mut self, now: Instant, cause: &str) {
+        let at = self.causes.iter().position(|(known, _)| known == cause);
+        let mut calls = at.map(|at| self.causes.remove(at).1).unwrap_or_default();
+        calls.add(now, [1]);
+        if self.causes.len() >= CAUSES_KEPT {
+            self.causes.remove(0);
+        }
+        self.causes.push((cause.to_owned(), calls));
     }
 
     fn note_good(&mut self) {

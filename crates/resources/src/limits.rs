@@ -266,8 +266,10 @@ pub const ASSERTED_IDENTITIES: usize = 2;
 pub const PARAMETER_HEADERS: usize = 16;
 /// Characters of a header's value in an agent's parameters.
 pub const PARAMETER_HEADER_CHARS: usize = 256;
+/// Characters of why a connection failed, in traces and states: with the names of a certificate.
+pub const CAUSE_CHARS: usize = 400;
 /// Characters of an agent's text that a trace shows.
-pub const AGENT_TEXT_CHARS: usize = 200;
+pub const AGENT_TEXT_CHARS: usize = 320;
 /// Wishes of one agent that stand in the trace; further ones would push all else out of it.
 pub const AGENT_WISHES_NOTED: u32 = 32;
 /// Bytes of a target that an agent names.

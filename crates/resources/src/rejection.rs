@@ -29,7 +29,7 @@ pub fn said(code: u16, had_credentials: bool, response: &Message) -> Said {
         }
     }
     let q850 = response.headers(HeaderName::Reason).find_map(cause_of_reason);
-    Said { code, phrase, texts, retry_after: retry_after(response), had_credentials, q850 }
+    Said { code, phrase, texts, retry_after: retry_after(response), had_credentials, q850, answers_others: false }
 }
 
 /// A header of the far end's own that tells why.

@@ -68,8 +68,8 @@ pub(crate) struct Rejections {
     unanswered: Unanswered,
     /// Its latest calls, the newest last.
     latest: VecDeque<Latest>,
-    /// Calls that it rejected since those before were mended.
-    present: LastHour<1>,
+    /// Calls that it rejected since those before were mended, and those of them that were lost.
+    present: LastHour<2>,
     /// Calls decided and rejected since the start.
     decisions: [u64; 2],
     /// Time of the last rejection.
@@ -189,6 +189,12 @@ impl Rejections {
         self.push(Latest::Answered);
     }
 
+    /// Whether it answers some calls while it rejects others.
+    pub(crate) fn answers_some(&self, now: Instant) -> bool {
+        let [bad, of] = self.recovery.share();
+        self.recovery.is_still(now) && (bad < of || self.recovery.good_since() > 0)
+    }
+
     /// Takes its rejections as mended, until the next one; counts stay.
     pub(crate) fn withdraw(&mut self) {
         self.is_withdrawn = self.by_words.iter().any(|one| one.is_present) && self.recovery.good_since() == 0;
@@ -292,7 +298,7 @@ impl Rejections {
     /// Counts a rejection by its words.
     fn count(&mut self, now: Instant, one: &Single) {
         let Single { said, fault, sid, .. } = one;
-        self.present.add(now, [1]);
+        self.present.add(now, [1, u64::from(one.is_lost)]);
         self.unanswered.note(one);
         // Those that were mended, or had another cause, are told apart.
         let same = |known: &Rejection| {
@@ -333,16 +339,19 @@ impl Rejections {
         // Another target takes them now.
         let is_lost = self.unanswered.kept < KEPT_SINCE_LOST;
         let lost = if is_lost { self.unanswered.lost.min(in_row) } else { 0 };
-        let fix = rejection_fix(&answers, in_row > 0 && lost == 0, trunk);
+        let [bad, tried] = self.recovery.share();
+        let fix = rejection_fix(&answers, (in_row > 0 && lost == 0, bad < tried), trunk);
         let [recent_of, recent_calls] = self.decided.recent(now);
         let recent = Recent { calls: recent_calls.min(recent_of), of: recent_of };
-        let present = [self.present.recent(now), self.present.sums(now)].map(|[calls]| calls);
+        let present = [self.present.recent(now), self.present.sums(now)].map(|[calls, _]| calls);
+        let [_, present_lost] = self.present.sums(now);
         let (lately, at) = (self.recovery.share(), self.at);
         Some(RejectedView {
             calls,
             of,
             recent,
             present,
+            present_lost,
             lately,
             in_row,
             lost,
@@ -361,8 +370,8 @@ impl Rejections {
 const CODES_ADVISED: usize = 4;
 
 /// Returns what would help with the codes of now: the newest, then those of at least a quarter of the calls. What was mended
-/// before needs no advice. `has_next`: another target takes the calls.
-fn rejection_fix(answers: &[RejectionView], has_next: bool, trunk: &Trunk) -> String {
+/// before needs no advice. `has_next`: another target takes the calls; `answers_some`: the trunk answers others now.
+fn rejection_fix(answers: &[RejectionView], (has_next, answers_some): (bool, bool), trunk: &Trunk) -> String {
     let present = || answers.iter().filter(|one| one.present);
     let mut by_code: BTreeMap<u16, u64> = BTreeMap::new();
     for one in present() {
@@ -380,7 +389,7 @@ fn rejection_fix(answers: &[RejectionView], has_next: bool, trunk: &Trunk) -> St
     let advice = |code: &u16| {
         let by_auth = (trunk.auth.is_some() && matches!(code, 401 | 407)).then(|| auth_fix(&trunk.name));
         let had_credentials = present().any(|one| one.code == *code && one.fault.is_some());
-        let said = Said { code: *code, had_credentials, ..Said::default() };
+        let said = Said { code: *code, had_credentials, answers_others: answers_some, ..Said::default() };
         Some((*code, by_auth.or_else(|| of(&said).map(str::to_owned))?))
     };
     let advice: Vec<(u16, String)> = codes.iter().filter_map(advice).collect();
@@ -438,7 +447,7 @@ mod tests {
         };
         let fix = rejection_fix(
             &[(500, 1), (502, 8), (503, 8), (504, 1), (429, 7)].map(one),
-            false,
+            (false, false),
             &Trunk::named("carrier"),
         );
         assert!(fix.starts_with("500: ") && fix.contains(". 502: ") && !fix.contains("504: "), "{fix}");

@@ -48,6 +48,8 @@ struct TrunkState {
     /// Calls tried, and those answered.
     tried_lately: LastHour<2>,
     answered: u64,
+    /// When it last answered a call.
+    answered_at: Option<Instant>,
     failed: u64,
     /// Calls that did not reach it.
     unreached: Unreached,
@@ -125,6 +127,7 @@ impl TrunkState {
             tried: 0,
             tried_lately: LastHour::default(),
             answered: 0,
+            answered_at: None,
             failed: 0,
             unreached: Unreached::default(),
             pace: Pace::default(),
@@ -325,6 +328,7 @@ impl Trunks {
     pub fn answered(&mut self, now: Instant, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.answered += 1;
+            state.answered_at = Some(now);
             state.tried_lately.count(now, [false, true]);
             state.rejections.answered(now);
             state.standing.count(now, true);
@@ -391,6 +395,13 @@ impl Trunks {
         }
     }
 
+    /// Notes that a fault goes on in a call, or comes again.
+    pub fn fault_goes_on(&mut self, now: Instant, name: &str, sid: &str, found: Found<'_>) {
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.faults.renew(now, sid, found);
+        }
+    }
+
     /// Notes that a call which was answered at `answered` had no fault of this kind.
     pub fn without_fault(&mut self, name: &str, kind: Kind, answered: Instant) {
         if let Some(state) = self.by_name.get_mut(name) {
@@ -434,6 +445,11 @@ impl Trunks {
         if let Some(state) = self.by_name.get_mut(name) {
             state.probed = Some(now);
         }
+    }
+
+    /// Whether a trunk answers some calls while it rejects others.
+    pub fn answers_some(&self, now: Instant, name: &str) -> bool {
+        self.by_name.get(name).is_some_and(|state| state.rejections.answers_some(now))
     }
 
     /// Notes its final response to a call: that of all of its addresses together.
@@ -524,6 +540,7 @@ impl Trunks {
             lately: self.figures(now, &trunk.name),
             failures: state.map_or(0, |s| s.failed),
             unreached: state.map(|state| state.unreached.view(now)).unwrap_or_default(),
+            answered_at: state.and_then(|state| state.answered_at),
             last_problem_at: problem.as_ref().map(|(_, at)| rfc3339(date(*at))),
             last_problem: problem.map(|(text, _)| text),
             congested_seconds: state.and_then(|state| state.congestion.seconds_left(now)),

@@ -1,5 +1,6 @@
 //! Calls that did not reach a target: how many in the last hour, and of how many the caller was lost by that.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use trunkgate_story::last_hour::LastHour;
@@ -24,7 +25,12 @@ pub(crate) struct Unreached {
     /// All of them, and those whose callers were lost.
     calls: LastHour<2>,
     last: Option<Last>,
+    /// Times of those whose callers were lost, the newest last.
+    lost_at: VecDeque<Instant>,
 }
+
+/// Lost callers whose times are kept.
+const LOST_KEPT: usize = 1_000;
 
 /// The last of them.
 #[derive(Debug)]
@@ -41,6 +47,12 @@ impl Unreached {
         let UnreachedCall { key, sid, is_lost } = call;
         let before = self.last.as_ref().filter(|last| last.key == key).map(|last| last.is_lost);
         self.calls.count(now, [before.is_none(), is_lost && before != Some(true)]);
+        if is_lost && before != Some(true) {
+            if self.lost_at.len() >= LOST_KEPT {
+                self.lost_at.pop_front();
+            }
+            self.lost_at.push_back(now);
+        }
         let is_lost = is_lost || before == Some(true);
         self.last = Some(Last { key, sid: sid.to_owned(), is_lost, at: now });
     }
@@ -51,7 +63,8 @@ impl Unreached {
         let last_sid = self.last.as_ref().filter(|_| calls > 0).map(|last| last.sid.clone());
         let [_, recent_lost] = self.calls.recent(now);
         let at = self.last.as_ref().filter(|_| calls > 0).map(|last| last.at);
-        UnreachedView { calls, lost, last_sid, recent_lost, at }
+        let lost_at = if lost > 0 { self.lost_at.iter().copied().collect() } else { Vec::new() };
+        UnreachedView { calls, lost, last_sid, recent_lost, lost_at, at }
     }
 }
 

@@ -155,7 +155,20 @@ pub enum Records {
     /// There are none of that kind.
     Nothing,
     /// No answer, or one that says nothing: what was known before may still hold.
-    Failed,
+    Failed(NameFault),
+}
+
+/// Cause of a look-up without a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NameFault {
+    /// DNS says that the name has no address.
+    NotFound,
+    /// No DNS server answered in time.
+    Unanswered,
+    /// The DNS server answered SERVFAIL, or another error of its own.
+    ServerFailure,
+    /// The DNS server answered REFUSED: it does not serve this machine.
+    Refused,
 }
 
 /// An answer and how long it holds.
@@ -183,8 +196,20 @@ pub struct Located {
     pub servers: Vec<Server>,
     /// How long that holds, in seconds: the shortest life of any record that it rests on.
     pub ttl_seconds: Option<u32>,
-    /// Whether every question was answered; where not, an older result may be the better one.
-    pub is_complete: bool,
+    /// Why a question was not answered; `None`: each was. Where one was not, an older result may be the better one.
+    pub unanswered: Option<NameFault>,
+}
+
+impl Located {
+    /// Whether every question was answered.
+    pub const fn is_complete(&self) -> bool {
+        self.unanswered.is_none()
+    }
+
+    /// Returns why nothing was found; `None`: something was.
+    pub fn fault(&self) -> Option<NameFault> {
+        self.servers.is_empty().then(|| self.unanswered.unwrap_or(NameFault::NotFound))
+    }
 }
 
 /// A name for SRV and the transport that it stands for.
@@ -209,14 +234,14 @@ pub struct Locating {
     offered: Vec<Offered>,
     candidates: Vec<Candidate>,
     ttl_seconds: Option<u32>,
-    is_complete: bool,
+    unanswered: Option<NameFault>,
 }
 
 impl Locating {
     /// Of a destination, with what we can send by.
     pub fn new(destination: Destination, means: Means) -> Locating {
         let (offered, candidates) = (Vec::new(), Vec::new());
-        Locating { destination, means, offered, candidates, ttl_seconds: None, is_complete: true }
+        Locating { destination, means, offered, candidates, ttl_seconds: None, unanswered: None }
     }
 
     /// What to ask first.
@@ -225,7 +250,7 @@ impl Locating {
             return self.found(Vec::new());
         }
         if let Some(server) = self.destination.literal() {
-            return Next::Found(Located { servers: vec![server], ttl_seconds: None, is_complete: true });
+            return Next::Found(Located { servers: vec![server], ttl_seconds: None, unanswered: None });
         }
         if self.destination.port.is_some() {
             return self.ask_host();
@@ -239,7 +264,11 @@ impl Locating {
     /// What to ask next, now that the last questions are answered; one that is not in `answers` has failed.
     pub fn answered(&mut self, answers: &[(Question, Answer)]) -> Next {
         for (_, answer) in answers {
-            self.is_complete &= answer.records != Records::Failed;
+            if let Records::Failed(fault) = answer.records {
+                // A server that answers with an error says more than one that is silent.
+                let is_known = self.unanswered.is_some_and(|known| known != NameFault::Unanswered);
+                self.unanswered = self.unanswered.filter(|_| is_known).or(Some(fault));
+            }
             self.ttl_seconds = match (self.ttl_seconds, answer.ttl_seconds) {
                 (Some(known), Some(new)) => Some(known.min(new)),
                 (known, new) => known.or(new),
@@ -250,7 +279,7 @@ impl Locating {
             Some((Question::Srv(_), _)) => self.srv(answers),
             Some((Question::Addresses(_), _)) => self.addresses(answers),
             None => {
-                self.is_complete = false;
+                self.unanswered.get_or_insert(NameFault::Unanswered);
                 self.found(Vec::new())
             }
         }
@@ -372,7 +401,7 @@ impl Locating {
     }
 
     fn found(&self, servers: Vec<Server>) -> Next {
-        Next::Found(Located { servers, ttl_seconds: self.ttl_seconds, is_complete: self.is_complete })
+        Next::Found(Located { servers, ttl_seconds: self.ttl_seconds, unanswered: self.unanswered })
     }
 
     /// Whether the URI is a `sips` one, for which only TLS will do (RFC 3261 §26.2.2).

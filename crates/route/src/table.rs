@@ -284,6 +284,18 @@ impl Table {
             lines.map(Cow::Owned).chain([Cow::Borrowed(&route.connect)])
         })
     }
+    /// Whether a route may try a trunk before all its other targets.
+    pub fn is_first(&self, trunk: &str) -> bool {
+        let is_it = |target: &TargetSpec| matches!(target, TargetSpec::Trunk { name, .. } if name == trunk);
+        self.routes.iter().any(|route| {
+            let lines = route.file.iter().flat_map(|file| file.targets());
+            let mut lists = lines.map(Cow::Owned).chain([Cow::Borrowed(&route.connect)]);
+            lists.any(|list| match route.order == Order::Listed && route.by_ratio.is_empty() {
+                true => list.first().is_some_and(|first| first.singles().iter().any(is_it)),
+                false => list.iter().flat_map(TargetSpec::singles).any(is_it),
+            })
+        })
+    }
     /// The trunk or agent that stands behind a trunk in the first route that has one there.
     pub fn behind(&self, trunk: &str) -> Option<&str> {
         let is_it = |target: &TargetSpec| matches!(target, TargetSpec::Trunk { name, .. } if name == trunk);

@@ -47,6 +47,8 @@ pub enum Cause {
     Unsent,
     /// Only phones make its target, and none is registered.
     NoPhone,
+    /// The host of its target has no address in DNS.
+    NoName,
     /// It announced an address that is private and not its own.
     PrivateAddress,
     /// It was told this address, at which it cannot reach us.
@@ -71,7 +73,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, for documents and tests; of [`Cause::OurAddress`] with some address.
-    pub const ALL: [Cause; 17] = [
+    pub const ALL: [Cause; 18] = [
         Cause::OnHold,
         Cause::Srtp,
         Cause::UnexpectedSource,
@@ -79,6 +81,7 @@ impl Cause {
         Cause::Unreachable,
         Cause::Unsent,
         Cause::NoPhone,
+        Cause::NoName,
         Cause::PrivateAddress,
         Cause::OurAddress(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)),
         Cause::Nothing,
@@ -100,6 +103,7 @@ impl Cause {
             Cause::Unreachable => "unreachable",
             Cause::Unsent => UNSENT,
             Cause::NoPhone => "no_phone",
+            Cause::NoName => "name_not_found",
             Cause::PrivateAddress => "private_address",
             Cause::OurAddress(_) => OUR_ADDRESS,
             Cause::Nothing => "nothing",

@@ -167,8 +167,10 @@ impl Path<'_> {
         let Path { name, address, codec, jitter_us, rtt_us, .. } = *self;
         let jitter = if direction == Direction::Received { jitter_us.0 } else { jitter_us.1 };
         let mos = score(codec, share.wide(), jitter, rtt_us);
-        let mos = mos.map(|mos| format!(", MOS {mos:.1}")).unwrap_or_default();
         let (percent, when) = (share.percent(), when(begin, end));
+        // The score of the whole call stands elsewhere, and is another one.
+        let of_part = if when == SINCE_ANSWER { "" } else { " in that time" };
+        let mos = mos.map(|mos| format!(", MOS {mos:.1}{of_part}")).unwrap_or_default();
         let figures = format!("{} of {} packets{mos}", share.lost, share.of);
         let text = match direction {
             Direction::Received => format!("{percent} % packet loss from {name} to this machine {when}: {figures}"),
@@ -186,11 +188,14 @@ impl Path<'_> {
     }
 }
 
+/// Words of the whole time of a call.
+const SINCE_ANSWER: &str = "since the answer";
+
 /// `since the answer`, `since 12 s after the answer`, `from 12 s to 40 s after the answer`.
 fn when(begin: Duration, end: Option<Duration>) -> String {
     match end {
         Some(end) => format!("from {} to {} after the answer", time(begin), time(end)),
-        None if begin < Duration::from_secs(1) => "since the answer".to_owned(),
+        None if begin < Duration::from_secs(1) => SINCE_ANSWER.to_owned(),
         None => format!("since {} after the answer", time(begin)),
     }
 }
@@ -269,13 +274,13 @@ mod tests {
             (
                 &[0, 0, 63, 62],
                 Some(
-                    "25 % packet loss from carrier to this machine since 10 s after the answer: 125 of 500 packets, MOS 2.3",
+                    "25 % packet loss from carrier to this machine since 10 s after the answer: 125 of 500 packets, MOS 2.3 in that time",
                 ),
             ),
             (
                 &[0, 63, 62, 0],
                 Some(
-                    "25 % packet loss from carrier to this machine from 5 s to 15 s after the answer: 125 of 500 packets, MOS 2.3",
+                    "25 % packet loss from carrier to this machine from 5 s to 15 s after the answer: 125 of 500 packets, MOS 2.3 in that time",
                 ),
             ),
         ];

@@ -5,6 +5,7 @@ pub mod agent_fix;
 pub mod captured;
 pub mod change;
 pub mod diagnosis;
+pub mod dns;
 pub mod few;
 pub mod impairment;
 pub mod last_hour;

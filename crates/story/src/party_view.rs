@@ -44,7 +44,10 @@ pub struct AgentView {
     /// The same in its kind.
     #[serde(skip)]
     pub loss: Option<Loss>,
-    /// When that was, RFC 3339.
+    /// When that was.
+    #[serde(skip)]
+    pub problem_at: Option<Instant>,
+    /// The same, RFC 3339.
     pub last_problem_at: Option<String>,
     /// When its last probe was answered or had failed, RFC 3339; `None` without `probe`.
     pub last_probe: Option<String>,
@@ -82,11 +85,22 @@ pub struct AgentFailures {
     pub lately: [u64; 2],
     /// Why the last of them failed.
     pub cause: String,
+    /// Each cause with its calls of the last hour, the newest first.
+    pub causes: Vec<CauseView>,
     /// That call.
     pub last_sid: String,
     /// Time of the last of them.
     #[serde(skip)]
     pub at: Option<Instant>,
+}
+
+/// Calls in which an agent failed for one cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CauseView {
+    /// In words.
+    pub cause: String,
+    /// How many.
+    pub calls: u64,
 }
 
 /// The same of the last five minutes.
@@ -124,6 +138,9 @@ pub struct UnreachedView {
     /// Lost callers of the last five minutes.
     #[serde(skip)]
     pub recent_lost: u64,
+    /// Times of the last of those that were lost.
+    #[serde(skip)]
+    pub lost_at: Vec<Instant>,
     /// Time of the last of these calls.
     #[serde(skip)]
     pub at: Option<Instant>,
@@ -191,6 +208,9 @@ pub struct TrunkView {
     /// Calls of the last hour that it did not get: no response, or they could not be sent.
     #[serde(flatten)]
     pub unreached: UnreachedView,
+    /// When it last answered a call.
+    #[serde(skip)]
+    pub answered_at: Option<Instant>,
     /// Its last failure in words.
     pub last_problem: Option<String>,
     /// When that was, RFC 3339.
@@ -288,6 +308,9 @@ pub struct RejectedView {
     /// How many came in the last five minutes, and in the last hour, since those before were mended.
     #[serde(skip)]
     pub present: [u64; 2],
+    /// Of how many of the latter the caller got no other target.
+    #[serde(skip)]
+    pub present_lost: u64,
     /// How many it rejected since those before were mended, up to the last one, and of how many.
     #[serde(skip)]
     pub lately: [u64; 2],

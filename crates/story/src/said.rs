@@ -9,6 +9,10 @@ use crate::status::{Status, status};
 const OF_THE_ACCOUNT: &str = "The credentials of `auth` were not challenged again, so ask the carrier whether the account may call this \
      number and show this caller ID (`caller_id` of the route, `send_numbers` of the trunk); some PBXs send 403 for a wrong password, too";
 
+/// What to do about a 403 of a trunk that answers other calls.
+const OF_SOME: &str = "The trunk answers other calls, so that it accepts your address: compare called numbers and caller IDs of those that it rejects (`trunkgate calls --code 403`) \
+     with others, then the account's permissions for these; else ask its operator which of its servers rejects them, with the Call-ID that the trace shows";
+
 /// What a 403 answers where the account is meant, as the end of a sentence.
 pub const TO_CREDENTIALS: &str = "to a request with credentials";
 
@@ -27,6 +31,8 @@ pub struct Said {
     pub had_credentials: bool,
     /// The cause of its Reason of Q.850, where that has no text.
     pub q850: Option<u8>,
+    /// Whether the trunk answers other calls meanwhile, so that it accepts our address.
+    pub answers_others: bool,
 }
 
 impl Said {
@@ -46,12 +52,16 @@ impl Said {
 
     /// Returns what to do about it, as the end of a sentence; `None`: nothing.
     pub fn advice(&self) -> Option<&'static str> {
-        if self.is_of_the_account() { Some(OF_THE_ACCOUNT) } else { status(self.code)?.advice() }
+        match (self.is_of_the_account(), self.code) {
+            (true, _) => Some(OF_THE_ACCOUNT),
+            (false, 403) if self.answers_others => Some(OF_SOME),
+            (false, code) => status(code)?.advice(),
+        }
     }
 
     /// Returns the same as [`advice`](Self::advice) for calls that another target takes.
     pub fn advice_beside_a_target(&self) -> Option<&'static str> {
-        if self.is_of_the_account() {
+        if self.is_of_the_account() || self.code == 403 && self.answers_others {
             self.advice()
         } else {
             status(self.code).and_then(Status::advice_beside_a_target)
@@ -83,6 +93,7 @@ mod tests {
             retry_after: None,
             had_credentials: false,
             q850: None,
+            answers_others: false,
         };
         assert_eq!(
             said("Forbidden", &["Call Rejected", "no such CLI"]).to_string(),
@@ -107,5 +118,14 @@ mod tests {
             assert_eq!(other.advice(), status(other.code).unwrap().advice());
             assert_eq!(other.advice_beside_a_target(), status(other.code).unwrap().advice_beside_a_target());
         }
+    }
+
+    #[test]
+    fn a_trunk_that_answers_other_calls_accepts_our_address() {
+        let said = |answers_others| Said { code: 403, answers_others, ..Said::default() };
+        assert!(said(false).advice().unwrap().starts_with("Check the allow list"));
+        let advice = said(true).advice().unwrap();
+        assert!(advice.contains("accepts your address") && advice.contains("--code 403"), "{advice}");
+        assert_eq!(said(true).advice_beside_a_target(), said(true).advice());
     }
 }

@@ -111,6 +111,25 @@ const ADDS_A_TARGET: [&str; 3] = [
     "; add a second peer or target to the route",
 ];
 
+/// Says why a target was not tried behind a trunk that has rejected a call with these codes.
+pub fn not_tried(next: &str, codes: &[u16], trunk: &str) -> String {
+    let codes: Vec<String> = codes.iter().map(u16::to_string).collect();
+    match codes.as_slice() {
+        [one] => format!(
+            "{next} was not tried, because {one} is not in `failover_on` of [trunk.{trunk}]: add it if {next} may take such calls"
+        ),
+        several => format!(
+            "{next} was not tried, because {} are not in `failover_on` of [trunk.{trunk}]: add those on which {next} may take calls",
+            several.join(", ")
+        ),
+    }
+}
+
+/// Returns advice without that to add a target, for calls that have another one.
+pub fn beside_a_target(advice: &str) -> String {
+    ADDS_A_TARGET.iter().fold(advice.to_owned(), |advice, clause| advice.replace(clause, ""))
+}
+
 impl Status {
     /// Returns the same as [`advice`](Self::advice) for calls that another target takes.
     pub fn advice_beside_a_target(&self) -> Option<&'static str> {

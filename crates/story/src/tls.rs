@@ -3,8 +3,21 @@
 /// Stands for the table of the trunk in what [`fix`] returns.
 pub const ITS_TRUNK: &str = "[trunk.NAME]";
 
+/// Words of a remote party that answers, and not by TLS.
+pub const NOT_TLS: &str = "the server does not use TLS";
+/// Words of a certificate whose issuer is not known.
+pub const UNKNOWN_ISSUER: &str =
+    "the certificate chain does not end in a trusted root: add its issuer, or itself, to `ca`";
+/// End of the words of a certificate that has another name as well.
+pub const UNTRUSTED: &str = "no trusted CA issued it";
+
 /// Words and what helps; the first that stand in the error count.
-const FIXES: [(&[&str], &str); 8] = [
+const FIXES: [(&[&str], &str); 9] = [
+    (
+        &["handshake not finished"],
+        "restart the SIP server or the TLS proxy of this peer: it accepts the connection and does not answer the TLS handshake; check that the port in `peers` of \
+         [trunk.NAME] is its TLS port, and that no firewall on the path holds back large packets (MTU)",
+    ),
     (
         &["has expired", "expired on "],
         "its operator has to renew it: it is the certificate of the remote party. Until then `tls = { verify = false }` in [trunk.NAME] and \
@@ -23,8 +36,10 @@ const FIXES: [(&[&str], &str); 8] = [
         "compare its fingerprint with its operator, then add exactly this certificate to `ca` of [trunk.NAME]; better, have the server use one that is no CA",
     ),
     (
-        &["another server answers"],
-        "check the address in `peers` of [trunk.NAME] and its DNS: another server answers there, or one that poses as it",
+        &[UNTRUSTED],
+        "check the address in `peers` of [trunk.NAME] and its DNS: another server may answer there, or one that poses as it. If it is the right one, two \
+         things are wrong: use a name of its certificate in `peers`, or have it issued for that name; and add its issuer to `ca` of [trunk.NAME], or itself \
+         once its operator confirms the fingerprint",
     ),
     (
         &["is not valid for"],
@@ -61,6 +76,9 @@ mod tests {
         assert!(of("its certificate is a CA certificate (CA:TRUE)").starts_with("compare its fingerprint"));
         assert!(of("the server does not use TLS").contains("transport=tcp"));
         assert!(of("the remote party ended TLS: see its log (alert internal_error)").contains("openssl s_client"));
+        let both =
+            of("its certificate is not valid for name a, it names b, and it is self-signed: no trusted CA issued it");
+        assert!(both.contains("issued for that name") && both.contains("to `ca` of [trunk.NAME]"), "{both}");
         assert_eq!(fix("the connection was refused"), None);
     }
 }

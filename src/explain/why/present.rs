@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use trunkgate_route::Table;
+use trunkgate_route::{Table, host_of};
 
 use super::answer::is_refused;
 use crate::system::text::span;
@@ -27,12 +27,9 @@ pub(super) fn add(attempt: &mut Value, status: Option<&Value>) {
         (Some(name), Some(status)) => find(status, "trunks", name).map(|trunk| {
             let lost = find(status, "lost_names", name).and_then(|lost| lost["text"].as_str());
             let mut now = of_trunk(trunk);
-            if is_unanswered(trunk, status) {
+            if let Some(words) = unanswered(trunk, status) {
                 let is_unfound = |phrase: &&mut String| phrase.starts_with("no address: ");
-                let unfound = now.iter_mut().find(is_unfound);
-                unfound
-                    .into_iter()
-                    .for_each(|phrase| "no address: no DNS server answers for its name".clone_into(phrase));
+                now.iter_mut().filter(is_unfound).for_each(|phrase| *phrase = format!("no address: {words}"));
             }
             (trunk, now.into_iter().chain(lost.map(str::to_owned)).collect())
         }),
@@ -111,12 +108,13 @@ pub(super) fn note(answer: &Value) -> &'static str {
     if is_unknown { UNKNOWN } else { "" }
 }
 
-/// Returns whether no DNS server answers for the name of a trunk's peer.
-fn is_unanswered(trunk: &Value, status: &Value) -> bool {
-    let names: Vec<&str> =
-        status["unanswered_names"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+/// Returns what DNS said of the name of a trunk's peer whose look-up failed.
+fn unanswered<'a>(trunk: &Value, status: &'a Value) -> Option<&'a str> {
+    let names = status["unanswered_names"].as_array()?;
+    let is_its =
+        |name: &&Value, uri: &str| name["host"].as_str().is_some_and(|host| host.eq_ignore_ascii_case(host_of(uri)));
     let uris = trunk["peers"].as_array().into_iter().flatten().filter_map(|peer| peer["uri"].as_str());
-    uris.into_iter().any(|uri| names.iter().any(|name| uri.to_ascii_lowercase().contains(&name.to_ascii_lowercase())))
+    uris.filter_map(|uri| names.iter().find(|name| is_its(name, uri))).find_map(|name| name["words"].as_str())
 }
 
 fn find<'a>(status: &'a Value, list: &str, name: &str) -> Option<&'a Value> {
@@ -141,7 +139,7 @@ fn of_trunk(trunk: &Value) -> Vec<String> {
         let has_no_phone = trunk["phones"].as_array().is_some_and(Vec::is_empty);
         now.push(match (addresses.is_empty(), has_no_phone) {
             (true, true) => "no phone is registered".to_owned(),
-            (true, false) => "no address: the name of its peer was not found in DNS".to_owned(),
+            (true, false) => "no address: name not found in DNS".to_owned(),
             (false, _) => "calls still try it, as none of its addresses is up".to_owned(),
         });
     } else {

@@ -21,6 +21,7 @@ use tokio_tungstenite::tungstenite::handshake::client::{ClientHandshake, Request
 use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, LOCATION, SEC_WEBSOCKET_EXTENSIONS};
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri};
 use tokio_tungstenite::tungstenite::protocol::{WebSocket, WebSocketConfig};
+use trunkgate_call::agent_fix::ENDED;
 use trunkgate_media::agent::{Loss, SIGNATURE_HEADER, sign};
 use trunkgate_media::{Counter, SocketSpec, UrlOrigin};
 use trunkgate_route::url_place;
@@ -108,9 +109,7 @@ impl Fault {
                 Fault::new(Loss::Status(response.status().as_u16()), detail)
             }
             WsError::Io(_) => Fault::of_open(error),
-            WsError::Protocol(ProtocolError::HandshakeIncomplete) => {
-                Fault::new(Loss::NotWebSocket, "the connection ended before an answer to the handshake")
-            }
+            WsError::Protocol(ProtocolError::HandshakeIncomplete) => Fault::new(Loss::NotWebSocket, ENDED),
             WsError::Capacity(CapacityError::TooManyHeaders | CapacityError::MessageTooLong { .. })
             | WsError::ConnectionClosed
             | WsError::AlreadyClosed
@@ -531,7 +530,7 @@ mod tests {
         assert_eq!(moved.detail, "it redirects to https://a.example/in, which is not followed");
         assert_eq!(refused(404, "/elsewhere"), Fault::new(Loss::Status(404), ""));
         let incomplete = WsError::Protocol(ProtocolError::HandshakeIncomplete);
-        let ended = Fault::new(Loss::NotWebSocket, "the connection ended before an answer to the handshake");
+        let ended = Fault::new(Loss::NotWebSocket, ENDED);
         assert_eq!(Fault::of_handshake(&incomplete), ended);
     }
 }

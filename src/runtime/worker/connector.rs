@@ -37,7 +37,7 @@ pub(super) enum Reached {
 }
 
 /// After so long without an answer to the handshake the call is informed: where it has to go on then, it is known why.
-const UNANSWERED_AFTER: Duration = Duration::from_secs(1);
+const UNANSWERED_AFTER: Duration = Duration::from_millis(500);
 
 /// What the way came to.
 pub(super) type News = (Name, Result<Reached, Fault>);

@@ -204,12 +204,17 @@ pub(crate) use trunkgate_call::agent_fix::NO_UPGRADE;
 
 /// Returns why an agent's socket is not open after this time: nothing accepts the connection, or what does says no more.
 pub(crate) async fn why_late(spec: &SocketSpec, waited: Duration) -> String {
+    match accepts(spec).await {
+        true => format!("not open in {} s: {NO_UPGRADE}", waited.as_secs()),
+        false => format!("not connected in {} s", waited.as_secs()),
+    }
+}
+
+/// Returns whether anything accepts connections at an agent's URL.
+pub(crate) async fn accepts(spec: &SocketSpec) -> bool {
     let own = OwnSockets::none();
     let connects = async { Target::new(spec)?.connect(spec, &own).await };
-    match tokio::time::timeout(Duration::from_secs(1), connects).await {
-        Ok(Ok(_)) => format!("not open in {} s: {NO_UPGRADE}", waited.as_secs()),
-        Ok(Err(_)) | Err(_) => format!("not connected in {} s", waited.as_secs()),
-    }
+    tokio::time::timeout(Duration::from_secs(1), connects).await.is_ok_and(|connected| connected.is_ok())
 }
 
 /// Raises the soft limit of open files to the hard one.

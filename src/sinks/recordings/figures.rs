@@ -176,6 +176,10 @@ impl RecordingFigures {
         self.disk_errors.add(1);
         let failure = match Unfit::of(directory) {
             Some(unfit) => Failure::from(unfit.what).fixed_by(|| unfit.fix),
+            // All that is in the directory is to be its user's.
+            None if error.kind() == io::ErrorKind::PermissionDenied => {
+                Failure::from(error.to_string()).fixed_by(|| place::fix_of(error, directory))
+            }
             None => Failure::of(error, directory).fixed_by(|| place::fix_of(error, directory)),
         };
         *self.last_trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure.to_string());

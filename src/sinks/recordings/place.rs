@@ -16,6 +16,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use trunkgate_recording::Container;
 
 use crate::limits::RECORDINGS_PROBE_BYTES;
+use crate::system::problem::fix_of_read_only;
 
 /// Rights of directories and files: the user of the edge alone.
 const OF_DIRECTORIES: Mode = Mode::S_IRWXU;
@@ -230,7 +231,7 @@ pub(super) fn fix_of(error: &io::Error, directory: &Path) -> String {
             "move it away: the edge makes the folders of years, months and days itself, and follows no symbolic link"
                 .to_owned(),
         ),
-        (K::ReadOnlyFilesystem, format!("mount the disk for writing: `findmnt -T {shown}`")),
+        (K::ReadOnlyFilesystem, fix_of_read_only(directory)),
         (K::NotFound, format!("restore the directory, or find out what removes files: `ls -ld {shown}`")),
     ];
     let fix = known.into_iter().find(|(kind, _)| *kind == error.kind()).map(|(_, fix)| fix);

@@ -4,10 +4,10 @@ use trunkgate_media::agent::limits::STOP_TIMEOUT;
 use trunkgate_media::agent::{Format, Loss};
 
 use super::record::Record;
-use crate::explain::remedy::remedy_at;
 use crate::system::text::number;
 use crate::tools::findings::Finding;
 use crate::tools::sound::disguised;
+use trunkgate_call::agent_fix::remedy_at;
 
 /// A way to the socket that takes longer is told: the caller hears hold meanwhile.
 const SLOW_CONNECT_MS: u64 = 1_000;

@@ -185,8 +185,8 @@ impl Plan {
                 let resolver = Resolver::new(means).map_err(|error| error.to_string())?;
                 say(&format!("looking {host} up"));
                 let located = resolver.locate(self.destination.clone()).await;
-                if located.servers.is_empty() && !located.is_complete {
-                    say(&format!("no DNS server answers for {host}"));
+                if let Some(fault) = located.fault().filter(|_| !located.is_complete()) {
+                    say(&trunkgate_call::dns::words(fault, host));
                 }
                 let chance = edge::seed().map_err(|error| error.to_string())?;
                 let [a, b, c, d, ..] = chance;

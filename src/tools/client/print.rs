@@ -85,6 +85,7 @@ pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
 /// Whether calls are taken, how many problems there are, and the one that harms calls most: what is read first at night.
 fn at_a_glance(answer: &Value) -> String {
     let (state, colour) = match answer["state"].as_str() {
+        Some("ready") if answer["without_target"] == true => ("ready, but no route has a target that takes calls", RED),
         Some("ready") => ("taking calls", GREEN),
         Some(other) => (other, RED),
         None => ("–", RED),
@@ -770,6 +771,12 @@ mod tests {
         let noted = status(&json!({"edge": "edge-1", "state": "ready", "problem_details": stray}), None);
         let line = "edge-1   taking calls, no problems; SIP from unknown sources is dropped: 1 message";
         assert!(noted.starts_with(&format!("{line}\n")) && noted.contains("\ni SIP from unknown"), "{noted}");
+        let without = json!({"edge": "edge-1", "state": "ready", "without_target": true, "problem_details": [{"headline": "trunk carrier is down"}]});
+        let named = status(&without, None);
+        assert!(
+            named.starts_with("edge-1   ready, but no route has a target that takes calls, 1 problem: trunk"),
+            "{named}"
+        );
         assert_eq!(first("draining", &["draining"]), "edge-1   draining, 1 problem");
         assert_eq!(
             first("draining", &["draining", "trunk pbx is down"]),

@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::sys::statvfs::statvfs;
+use nix::unistd::{AccessFlags, access};
 
 use crate::config::{Config, Unfit};
 use crate::limits::{DISK_LEAST_BYTES, DISK_LOW_BYTES};
+use crate::system::problem::{fix_of_permission, fix_of_read_only};
 use crate::tools::findings::{Finding, Level};
 
 /// A directory that is written to, by what is in it.
@@ -41,6 +44,11 @@ fn size(bytes: u64) -> String {
 /// The line.
 pub(super) fn examine(config: &Config) -> Finding {
     let disks = judge(uses(config), free);
+    if let Some(records) = of_records(config) {
+        let text = format!("{}; {}", records.text, disks.text);
+        let fix = if disks.fix.is_empty() { records.fix } else { format!("{}; {}", records.fix, disks.fix) };
+        return Finding { text, fix, level: records.level.max(disks.level), ..records };
+    }
     let unfit = config.recording.as_ref().and_then(|recording| Unfit::of(&recording.directory));
     match unfit.filter(|_| disks.level == Level::Ok) {
         Some(unfit) => {
@@ -48,6 +56,37 @@ pub(super) fn examine(config: &Config) -> Finding {
         }
         None => disks,
     }
+}
+
+/// The directories of call records and of the store, which have to be there and take files: the edge does not make the former.
+fn of_records(config: &Config) -> Option<Finding> {
+    let lacks = |what: &str, directory: &Path, is_made: bool| {
+        let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+        let shown = directory.display();
+        let fail =
+            |why: String, fix: String| Some(Finding::fail("disk", format!("{what} cannot be written: {why}"), fix));
+        match (directory.is_dir(), is_made) {
+            (false, true) => return None,
+            (false, false) => {
+                let fix = format!("create it for the user of the edge: `install -d -m 750 -o USER {shown}`");
+                return fail(format!("directory {shown} does not exist"), fix);
+            }
+            (true, _) => {}
+        }
+        match access(&directory, AccessFlags::W_OK | AccessFlags::X_OK) {
+            Err(Errno::EROFS) => fail(format!("{shown} is read-only"), fix_of_read_only(&directory)),
+            // Who runs doctor may be another user than the edge's.
+            Err(Errno::EACCES) => {
+                let text = format!("{what} may not be written: this user may not write to {shown}");
+                Some(Finding::warn("disk", text, fix_of_permission(&directory)))
+            }
+            Ok(()) | Err(_) => None,
+        }
+    };
+    let folder = config.cdr.file.as_ref().and_then(|file| file.path.parent());
+    let records = folder.map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    let records = records.and_then(|folder| lacks("call records", folder, false));
+    records.or_else(|| lacks("the store", &config.data.directory, true))
 }
 
 fn judge(uses: Vec<Use>, free: impl Fn(&Path) -> nix::Result<(u64, u64)>) -> Finding {
@@ -85,6 +124,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_directory_of_call_records_that_is_missing_fails() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("missing/cdr.jsonl");
+        let config = super::super::configured(&format!("[cdr]\nfile = {file:?}\n"));
+        let found = of_records(&config).unwrap();
+        assert_eq!(found.level, Level::Fail);
+        assert!(
+            found.text.contains("call records cannot be written: directory") && found.fix.contains("install -d"),
+            "{found:?}"
+        );
+        std::fs::create_dir(file.parent().unwrap()).unwrap();
+        assert_eq!(of_records(&config), None);
+    }
+
+    #[test]
     fn a_disk_that_is_full_fails_and_one_that_soon_is_warns() {
         let uses = || vec![("store", PathBuf::from("/")), ("recordings", PathBuf::from("/not/there/yet"))];
         let level = |bytes, files| judge(uses(), |_| Ok((bytes, files))).level;
@@ -96,7 +150,7 @@ mod tests {
         assert_eq!(full.text, "store in /: 0 MiB free; recordings in /not/there/yet (not there yet): 0 MiB free");
         assert_eq!(full.fix, "free space: `df -h /`, `df -i /`");
         assert!(free(&existing(Path::new("/not/there"))).unwrap().0 > 0);
-        let gone = judge(uses(), |_| Err(nix::errno::Errno::EIO));
+        let gone = judge(uses(), |_| Err(Errno::EIO));
         assert_eq!((gone.level, gone.fix.as_str()), (Level::Warn, "`ls -ld /`"));
     }
 }

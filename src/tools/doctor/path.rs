@@ -216,17 +216,36 @@ pub(super) fn inbound(carried: Option<&Carried>, leads_out: bool, (first, last):
             let all: u64 = silent.iter().map(|(_, count)| count).sum();
             let worst = silent.iter().max_by_key(|(_, count)| *count).map_or("", |(trunk, _)| trunk);
             let calls = number(usize::try_from(*answered).unwrap_or(usize::MAX), "answered call");
-            let most = if silent.len() > 1 { "most of them on trunk" } else { "on trunk" };
-            let text = format!("a party sent no media in {all} of {calls}, {most} {worst}");
-            let cause = causes.iter().find(|(trunk, _, _)| trunk == worst).or(causes.first());
-            let (text, fix) = match cause {
-                Some((trunk, cause, fix)) => (format!("{text}; the last of {trunk}: {cause}"), fix.clone()),
-                None => {
-                    let fix =
-                        format!("open udp {first}-{last} for its media addresses in firewalls, and forward it in NAT");
-                    (text, fix)
+            let where_ = match silent.as_slice() {
+                [_] => format!(", on trunk {worst}"),
+                several => {
+                    let each: Vec<String> =
+                        several.iter().map(|(trunk, count)| format!("{count} on trunk {trunk}")).collect();
+                    format!(": {}", each.join(", "))
                 }
             };
+            let text = format!("a party sent no media in {all} of {calls}{where_} (since the edge started)");
+            // Each side that is silent, the worst first.
+            let mut causes: Vec<&(String, String, String)> = causes.iter().collect();
+            causes.sort_by_key(|(trunk, _, _)| {
+                std::cmp::Reverse(silent.iter().find(|(name, _)| name == trunk).map_or(0, |(_, count)| *count))
+            });
+            let told: String =
+                causes.iter().map(|(trunk, cause, _)| format!("; the last of {trunk}: {cause}")).collect();
+            let mut fixes: Vec<(&str, &str)> = Vec::new();
+            for (trunk, _, fix) in &causes {
+                if fixes.iter().all(|(_, known)| known != fix) {
+                    fixes.push((trunk, fix));
+                }
+            }
+            let fix = match fixes.as_slice() {
+                [] => format!("open udp {first}-{last} for its media addresses in firewalls, and forward it in NAT"),
+                [(_, fix)] => (*fix).to_owned(),
+                several => {
+                    several.iter().map(|(trunk, fix)| format!("for {trunk}: {fix}")).collect::<Vec<_>>().join(". ")
+                }
+            };
+            let text = format!("{text}{told}");
             let finding = Finding::warn(name, text, fix);
             let is_mended = mended.iter().any(|name| name == worst);
             if all >= *answered && !is_mended { Finding { level: Level::Fail, ..finding } } else { finding }
@@ -406,11 +425,24 @@ mod tests {
                     trunkgate_media_one_way_total{trunk=\"carrier\",silent=\"both\"} 1\n\
                     trunkgate_media_one_way_total{trunk=\"pbx\",silent=\"callee\"} 0\n";
         let some = of(Some(page(9, line)), true);
-        assert_eq!(some.text, "a party sent no media in 3 of 9 answered calls, on trunk carrier");
+        assert_eq!(
+            some.text,
+            "a party sent no media in 3 of 9 answered calls, on trunk carrier (since the edge started)"
+        );
         let both = line.replace("\"callee\"} 0", "\"callee\"} 1");
-        let most = "a party sent no media in 4 of 9 answered calls, most of them on trunk carrier";
+        let most = "a party sent no media in 4 of 9 answered calls: 3 on trunk carrier, 1 on trunk pbx (since the edge started)";
         assert_eq!(of(Some(page(9, &both)), true).text, most);
         assert_eq!((some.level, of(Some(page(3, line)), true).level), (Level::Warn, Level::Fail));
+        let mut both_silent = page(9, &both);
+        both_silent.causes = [("pbx", "it sends nothing", "wake it"), ("carrier", "nothing came", "open ports")]
+            .map(|(trunk, cause, fix)| (trunk.to_owned(), cause.to_owned(), fix.to_owned()))
+            .into();
+        let found = inbound(Some(&both_silent), true, PORTS);
+        assert!(
+            found.text.ends_with("; the last of carrier: nothing came; the last of pbx: it sends nothing"),
+            "{found:?}"
+        );
+        assert_eq!(found.fix, "for carrier: open ports. for pbx: wake it");
         assert_eq!(Carried::read("not metrics"), None);
     }
 

@@ -10,9 +10,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use trunkgate_call::{Addressing, unsent};
+use trunkgate_call::{Addressing, dns, unsent};
 use trunkgate_media::Unsent;
-use trunkgate_route::locate::Located;
+use trunkgate_route::locate::{Located, NameFault};
 use trunkgate_route::{Peer, Transport};
 use trunkgate_sip::{Framed, Framer};
 use webpki::KeyUsage;
@@ -22,7 +22,6 @@ use super::machine::is_local;
 use super::path::Told;
 use super::{Report, all};
 use crate::config::Config;
-use crate::explain::remedy::remedy_of;
 use crate::limits::CERTIFICATE_WARNING_DAYS;
 use crate::runtime::settings::{self, Listener};
 use crate::runtime::transport;
@@ -33,6 +32,7 @@ use crate::system::dns::{Resolver, means};
 use crate::system::{interfaces, tls_words};
 use crate::tools::findings::{Finding, Level};
 use crate::tools::line::{Line, plain};
+use trunkgate_call::agent_fix::remedy_of;
 
 /// Longest wait for an answer to OPTIONS.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -354,14 +354,16 @@ fn of_name(trunk: &str, host: &str, located: &Located) -> Finding {
         server.sockets().map(|at| format!("{} {at}", server.transport.as_str())).collect::<Vec<_>>()
     });
     let shown: Vec<String> = shown.collect();
-    match (shown.is_empty(), located.is_complete) {
-        (false, _) => Finding::ok("dns", format!("{trunk}: {host} → {}", shown.join(", "))),
-        (true, true) => {
-            Finding::fail("dns", format!("{trunk}: {host} has no address"), "check the name in `peers` or `domain`")
+    match located.fault() {
+        None => Finding::ok("dns", format!("{trunk}: {host} → {}", shown.join(", "))),
+        Some(NameFault::NotFound) => {
+            let text = format!("{trunk}: {host} has no address: {}", dns::words(NameFault::NotFound, host));
+            Finding::fail("dns", text, format!("check the name in `peers` or `domain` of [trunk.{trunk}]"))
         }
-        (true, false) => {
-            let fix = "check /etc/resolv.conf, and whether this machine may query its DNS servers";
-            Finding::fail("dns", format!("{trunk}: no DNS server answers for {host}"), fix)
+        Some(fault) => {
+            let fix = dns::fix(fault, host, &format!("`peers` of [trunk.{trunk}]"));
+            let fix = fix.replace(": `trunkgate doctor`, line dns, asks them again", "");
+            Finding::fail("dns", format!("{trunk}: {}", dns::words(fault, host)), fix)
         }
     }
 }

@@ -88,6 +88,9 @@ fn head(state: &State, width: u16, room: usize) -> Text<'static> {
     let bold = Style::new().add_modifier(Modifier::BOLD);
     let (word, style) = match status["state"].as_str() {
         _ if state.lost.is_some() => ("not reached".to_owned(), colour(state, Color::Red)),
+        Some("ready") if status["without_target"] == true => {
+            ("no route has a target that takes calls".to_owned(), colour(state, Color::Red))
+        }
         Some("ready") => ("taking calls".to_owned(), colour(state, Color::Green)),
         Some(other) => (plain(other), colour(state, Color::Red)),
         None => ("–".to_owned(), Style::new()),

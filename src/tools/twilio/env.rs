@@ -9,7 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::Full;
 use sha2::{Digest as _, Sha256};
-use url::{Host, Url};
+use trunkgate_route::is_loopback_host;
+use url::Url;
 
 use crate::system::text::hex;
 use crate::system::{authority, certificates, files, web};
@@ -97,11 +98,7 @@ impl Proxy {
             return Err(wrong());
         }
         let host = url.host().ok_or_else(wrong)?;
-        let is_here = match host {
-            Host::Domain(name) => name == "localhost",
-            Host::Ipv4(ip) => ip.is_loopback(),
-            Host::Ipv6(ip) => ip.is_loopback(),
-        };
+        let is_here = is_loopback_host(&host.to_string());
         let (scheme, port) = (url.scheme(), url.port_or_known_default().ok_or_else(wrong)?);
         // Neither of them has a quotation mark or a dollar sign.
         let word = if is_here {

@@ -102,6 +102,7 @@ use trunkgate_resources::io::{Output, QueryId};
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::NUMBER_CHARS;
 use trunkgate_resources::traced::Gathered;
+use trunkgate_route::locate::NameFault;
 use trunkgate_route::{Agent, Server, Target, TargetSpec};
 use trunkgate_sdp::Description;
 use trunkgate_sip::header::SessionExpires;
@@ -258,7 +259,7 @@ pub(crate) enum CallEvent {
     /// Our BYE is answered, or never will be.
     ByeDone { leg: LegId },
     /// The name service's answer.
-    Resolved { query: QueryId, servers: Vec<Server> },
+    Resolved { query: QueryId, found: Result<Vec<Server>, NameFault> },
     /// A deadline of ours.
     Due(Timer),
     /// An end's ports could not be bound.
@@ -581,7 +582,7 @@ impl Parts {
 
             (_, E::ByeDone { leg }) => cx.call.legs.leg_gone(cx.edge, leg),
 
-            (Searching | Rerouting, E::Resolved { query, servers }) => self.resolved(cx, query, &servers),
+            (Searching | Rerouting, E::Resolved { query, found }) => self.resolved(cx, query, &found),
             (Answered | Leaving | Ended, E::Resolved { .. }) => {}
             (Searching | Rerouting, E::Due(Timer::NoResponse(branch))) => self.no_response(cx, branch),
             (Searching | Rerouting, E::Due(Timer::Ring(branch))) => self.ring_timeout(cx, branch),

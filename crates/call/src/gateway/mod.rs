@@ -24,7 +24,7 @@ use trunkgate_resources::edge::Edge;
 use trunkgate_resources::edge::indicator::Indicator;
 use trunkgate_resources::io::{Cause, Control, Input, Output};
 use trunkgate_resources::key::{CallKey, LegId};
-use trunkgate_resources::limits::TRACE_TEXT_CHARS;
+use trunkgate_resources::limits::CAUSE_CHARS;
 use trunkgate_resources::metrics::Metrics;
 use trunkgate_resources::recent::EndedCalls;
 use trunkgate_route::{App, Table};
@@ -149,7 +149,7 @@ impl Gateway {
                 if let Some(connection) = flow.connection {
                     self.edge.index.identities.remove(&connection);
                 }
-                let short = |what: String| plain(&what, TRACE_TEXT_CHARS);
+                let short = |what: String| plain(&what, CAUSE_CHARS);
                 self.edge.turn.cause = cause.map(|cause| match cause {
                     Cause::Tls(what) => Cause::Tls(short(what)),
                     Cause::Stream(what) => Cause::Stream(short(what)),
@@ -158,11 +158,11 @@ impl Gateway {
                 self.edge.transport_failed(now, Flow { remote: canonical(flow.remote), ..flow }, party, was_up);
             }
             Input::Media { id, event } => self.media_event(now, id, event),
-            Input::Resolved { query, servers } => {
+            Input::Resolved { query, found } => {
                 if let Some(key) = self.edge.index.queries.get(&query).copied() {
-                    self.tell(now, key, CallEvent::Resolved { query, servers });
+                    self.tell(now, key, CallEvent::Resolved { query, found });
                 } else {
-                    self.edge.registrar_resolved(now, query, &servers);
+                    self.edge.registrar_resolved(now, query, found.as_deref().unwrap_or_default());
                 }
             }
             Input::AppAnswered { query, answer } => match self.edge.index.queries.get(&query).copied() {

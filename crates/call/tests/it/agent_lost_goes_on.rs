@@ -74,8 +74,9 @@ fn the_caller_hears_ringback_and_then_the_trunk() {
     let sid = bench.gateway.calls(bench.now).remove(0).sid;
     assert_eq!(
         bench.gateway.trace(&sid).unwrap().verdict,
-        "Answered by desk, then pbx. 1 target failed: desk (the connection to an agent was reset). Try: see the agent's log: its \
-         process or its server ended the connection."
+        "Answered by desk, then pbx. 1 target failed: desk (the connection to an agent was reset). Try: look for an exception in the \
+         bot's log; with FastAPI on uvicorn, call `await websocket.close()` at the end of the handler; `trunkgate agent test desk` shows \
+         whether it helped."
     );
     let failovers: Vec<_> = bench.gateway.metrics().failovers.iter().map(|((_, why), n)| (*why, *n)).collect();
     assert_eq!(failovers, [("agent_reset", 1)]);

@@ -363,7 +363,7 @@ fn a_name_that_is_not_found_or_never_answered_for_goes_on() {
     let (query, _) = bench.resolves.pop().unwrap();
     bench.resolve(query, &[]);
     bench.expect(BACKUP, "INVITE");
-    assert!(bench.logs.iter().any(|l| l.contains("could not be resolved")), "{:?}", bench.logs);
+    assert!(bench.logs.iter().any(|l| l.contains("sip:pbx.example: name not found in DNS")), "{:?}", bench.logs);
 
     let mut bench = Bench::with(table(trunks(), routes()));
     dial(&mut bench);

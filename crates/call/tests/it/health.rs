@@ -2,12 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bench::*;
 use trunkgate_call::Input;
+use trunkgate_route::locate::NameFault;
 use trunkgate_route::{Destination, Peer, Table, Transport, Trunk};
 
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -263,8 +264,8 @@ fn a_peer_whose_name_is_not_found_is_down_until_it_is() {
         (pbx.state, pbx.last_problem.unwrap_or_default(), metrics.trunk_up.get("pbx").copied(), peer)
     };
     assert_eq!(seen(&bench), ("unknown", String::new(), None, None), "nobody has looked yet");
-    bench.input(Input::Unresolved(HashSet::from([destination])));
-    let problem = "no.such.example is not found in DNS (name_not_found)".to_owned();
+    bench.input(Input::Unresolved(HashMap::from([(destination, NameFault::NotFound)])));
+    let problem = "sip:no.such.example: name not found in DNS (name_not_found)".to_owned();
     assert_eq!(seen(&bench), ("down", problem, Some(false), Some(false)));
     // Another one of the trunk answers.
     bench.configure(|settings| settings.table = trunks(vec![lost.clone(), peer_at(PBX)]));
@@ -274,7 +275,7 @@ fn a_peer_whose_name_is_not_found_is_down_until_it_is() {
     // It is found, and answers.
     let found = Peer { servers: peer_at(PBX2).servers, ..lost };
     bench.configure(|settings| settings.table = trunks(vec![found]));
-    bench.input(Input::Unresolved(HashSet::new()));
+    bench.input(Input::Unresolved(HashMap::new()));
     live(&mut bench, Duration::from_secs(5), &[(PBX2, 200, "")]);
     let (state, _, up, peer) = seen(&bench);
     assert_eq!((state, up, peer), ("up", Some(true), Some(true)));

@@ -52,8 +52,9 @@ fn an_agent_that_was_lost_says_so_in_the_record() {
     let callee = taken(&mut bench);
     assert_eq!(
         verdict(&bench),
-        "Answered by desk, then pbx. 1 target failed: desk (the connection to an agent was reset). Try: see the agent's log: its \
-         process or its server ended the connection."
+        "Answered by desk, then pbx. 1 target failed: desk (the connection to an agent was reset). Try: look for an exception in the \
+         bot's log; with FastAPI on uvicorn, call `await websocket.close()` at the end of the handler; `trunkgate agent test desk` shows \
+         whether it helped."
     );
     hang_up(&mut bench, &mut caller);
     let bye = bench.expect(PBX, "BYE");

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::bench::*;
 use trunkgate_call::{Control, Input};
-use trunkgate_route::locate::Server;
+use trunkgate_route::locate::{NameFault, Server};
 use trunkgate_route::{Credentials, Destination, Register, Table, Transport, Trunk};
 
 /// The registrar's addresses.
@@ -155,7 +155,7 @@ fn a_silent_or_unwilling_address_leads_to_the_next() {
         Server { transport, port: 5060, tier: 0, priority, weight: 0, addresses: vec![address.ip()] }
     };
     let servers = vec![server(1, FIRST), server(2, SECOND)];
-    bench.input(Input::Resolved { query, servers: servers.clone() });
+    bench.input(Input::Resolved { query, found: Ok(servers.clone()) });
     bench.expect(FIRST, "REGISTER sip:registrar.example");
     bench.pass(Duration::from_millis(4_000));
     bench.sent.retain(|sent| sent.to == SECOND.parse().unwrap());
@@ -167,7 +167,7 @@ fn a_silent_or_unwilling_address_leads_to_the_next() {
     bench.pass(300 * A_SECOND);
     bench.sent.clear();
     let (query, _) = bench.resolves.pop().unwrap();
-    bench.input(Input::Resolved { query, servers });
+    bench.input(Input::Resolved { query, found: Ok(servers) });
     let refresh = bench.expect(SECOND, "REGISTER");
     answer(&mut bench, &refresh, 200, &granted(&refresh, 600));
     // A call from there is the trunk's, though no peer of it has this address.
@@ -181,14 +181,14 @@ fn a_name_that_is_not_found_is_asked_for_again() {
     let mut bench = Bench::with(registering(register("registrar.example")));
     bench.pass(Duration::ZERO);
     let (query, _) = bench.resolves.pop().unwrap();
-    bench.input(Input::Resolved { query, servers: vec![] });
+    bench.input(Input::Resolved { query, found: Err(NameFault::NotFound) });
     assert_eq!(state(&bench), ("failed", Some("name not found in DNS".into())));
     let ends = bench.gateway.metrics().registration_ends.get("carrier").copied();
     assert_eq!(ends, Some(SystemTime::UNIX_EPOCH), "an alert finds it, though it never was registered");
     bench.pass(31 * A_SECOND);
     let (unanswered, _) = bench.resolves.pop().unwrap();
     bench.pass(5 * A_SECOND);
-    bench.input(Input::Resolved { query: unanswered, servers: vec![] });
+    bench.input(Input::Resolved { query: unanswered, found: Err(NameFault::Unanswered) });
     assert_eq!(state(&bench).0, "failed");
 }
 

@@ -235,7 +235,12 @@ fn a_silent_call_does_not_take_back_that_an_agent_failed() {
     let in_row = |bench: &Bench| desk(bench).failed.unwrap().in_row;
     assert_eq!(in_row(&bench), 3);
     assert_eq!(flags(&bench), ["agent_failed", "agent"], "the caller was answered and lost the call to it");
-    assert_eq!(verdict(&bench).matches("Try: see the agent's log").count(), 1, "{}", verdict(&bench));
+    assert_eq!(
+        verdict(&bench).matches("Try: look for an exception in the bot's log").count(),
+        1,
+        "{}",
+        verdict(&bench)
+    );
     let (mut caller, _) = talking(&mut bench);
     bench.pass(Duration::from_secs(15));
     bench.sent.clear();

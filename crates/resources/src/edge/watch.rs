@@ -17,8 +17,8 @@ use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::sampled::traceparent;
 use trunkgate_story::trace::{Trace, TraceItem, TraceView, body_note, first_line};
-use trunkgate_story::unsent;
 use trunkgate_story::view::{PeerView, TrunkView, state_word};
+use trunkgate_story::{dns, unsent};
 
 use crate::addressing::{Addressing, is_no_host};
 use crate::agents::Probed;
@@ -53,9 +53,9 @@ impl Edge {
         self.metrics.peer_up.clear();
         for trunk in table.trunks() {
             for peer in &trunk.peers {
-                if self.health.is_unresolved(peer) {
-                    let host = &peer.destination.host;
-                    self.trunks.problem(now, &trunk.name, format!("{host} is not found in DNS (name_not_found)"));
+                if let Some(fault) = self.health.unresolved(peer) {
+                    let words = dns::words(fault, &peer.destination.host);
+                    self.trunks.problem(now, &trunk.name, format!("{}: {words} (name_not_found)", peer.uri));
                 }
                 self.show_peer(&trunk.name, peer);
             }
@@ -123,12 +123,16 @@ impl Edge {
 
     /// Why a request of ours has no answer.
     pub fn why_unanswered(&self, what: &str, spot: &Spot, sent: bool) -> String {
+        if sent { format!("no answer to {what}") } else { self.why_unsent(what, spot.transport, spot.address) }
+    }
+
+    /// Why a request of ours could not be sent to an address.
+    pub fn why_unsent(&self, what: &str, transport: Transport, address: SocketAddr) -> String {
         match &self.turn.cause {
-            _ if sent => format!("no answer to {what}"),
             Some(Cause::Tls(why)) => format!("TLS failed: {why}"),
             Some(Cause::Stream(why)) => format!("{what} could not be sent: {why}"),
-            Some(Cause::Unsent(why)) => unsent::text(*why, &spot.address.to_string()),
-            None if spot.transport == Transport::Udp => {
+            Some(Cause::Unsent(why)) => unsent::text(*why, &address.to_string()),
+            None if transport == Transport::Udp => {
                 format!("{what} was refused: no listener at this port, or a firewall rejects it")
             }
             None => format!("{what} could not be sent"),

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 use trunkgate_route::locate::{
-    Answer, Located, Locating, Means, NAPTR_RECORDS, Naptr, Next, Question, Records, SERVER_ADDRESSES, SERVERS, Srv,
-    in_order,
+    Answer, Located, Locating, Means, NAPTR_RECORDS, NameFault, Naptr, Next, Question, Records, SERVER_ADDRESSES,
+    SERVERS, Srv, in_order,
 };
 use trunkgate_route::{Destination, Server, Transport};
 
@@ -47,7 +47,7 @@ impl Zone {
         self.with(Question::Addresses(name.into()), Records::Addresses(addresses), 60)
     }
     fn fails(self, question: Question) -> Zone {
-        self.with(question, Records::Failed, 1)
+        self.with(question, Records::Failed(NameFault::Unanswered), 1)
     }
 
     fn answer(&self, question: &Question) -> Answer {
@@ -133,7 +133,7 @@ fn rfc3263_4_1_naptr_says_which_transports_in_which_order() {
         "udp [2001:db8::1]:5060",
     ];
     assert_eq!(shown(&in_order(&located.servers, &mut |_| 0)), expected);
-    assert_eq!((located.ttl_seconds, located.is_complete), (Some(60), true), "the shortest life of all");
+    assert_eq!((located.ttl_seconds, located.is_complete()), (Some(60), true), "the shortest life of all");
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn rfc3263_4_1_and_4_2_what_is_asked_for_which_uri() {
         let (rounds, located) = zone.locate(destination.clone(), &means());
         assert_eq!(rounds, questions, "{destination:?}");
         assert_eq!(shown(&located.servers), servers, "{destination:?}");
-        assert!(located.is_complete);
+        assert!(located.is_complete());
     }
 }
 
@@ -205,9 +205,9 @@ fn a_question_without_an_answer_is_told_and_the_host_itself_is_tried() {
         .a("s.example", &["192.0.2.9"]);
     let (_, located) = zone.locate(to("s.example", None, Udp, false), &means());
     assert_eq!(shown(&located.servers), ["udp 192.0.2.9:5060"]);
-    assert!(!located.is_complete, "what was known before may be better");
+    assert!(!located.is_complete(), "what was known before may be better");
     let (_, located) = Zone::default().locate(to("s.example", None, Udp, false), &means());
-    assert_eq!((located.servers.len(), located.is_complete), (0, true), "there is no such name");
+    assert_eq!((located.servers.len(), located.is_complete()), (0, true), "there is no such name");
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn any_records() -> impl Strategy<Value = Records> {
         prop::collection::vec(srv, 0..40).prop_map(Records::Srv),
         prop::collection::vec(any::<IpAddr>(), 0..40).prop_map(Records::Addresses),
         Just(Records::Nothing),
-        Just(Records::Failed),
+        Just(Records::Failed(NameFault::ServerFailure)),
     ]
 }
 

@@ -341,7 +341,7 @@ impl World {
                 self.edge.agent(self.now, socket, act);
             }
             Happening::Resolved(query, servers) => {
-                self.edge.gateway.handle_input(self.now, Input::Resolved { query, servers });
+                self.edge.gateway.handle_input(self.now, Input::Resolved { query, found: Ok(servers) });
             }
             Happening::Answered(query, answer) => apps::answer(self, query, answer),
             Happening::ToRegistrar(bytes) => self.registers(bytes),

@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use trunkgate_call::numbers::plain;
 use trunkgate_call::{recorded_seconds, rfc2822};
-use url::{Host, Url};
+use trunkgate_route::is_loopback_host;
+use url::Url;
 
 use crate::limits::MAIL_TEXT_BYTES;
 use crate::sinks::recordings::index::Entry;
@@ -51,12 +52,8 @@ impl Text<'_> {
     /// Returns where the audio is: an address of this machine alone would be of no use to the reader.
     fn place(&self) -> String {
         let url = Url::parse(self.url).ok();
-        let is_here = match url.as_ref().and_then(Url::host) {
-            Some(Host::Ipv4(ip)) => ip.is_loopback() || ip.is_unspecified(),
-            Some(Host::Ipv6(ip)) => ip.is_loopback() || ip.is_unspecified(),
-            Some(Host::Domain(name)) => name == "localhost",
-            None => false,
-        };
+        let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+        let is_here = is_loopback_host(host) || matches!(host, "0.0.0.0" | "[::]");
         match is_here {
             true => format!("trunkgate recordings export {}", self.entry.sid),
             false => format!("{}.{}", self.url, if self.entry.is_opus { "opus" } else { "wav" }),

@@ -73,10 +73,10 @@ impl AgentSide {
         self.part.listens()
     }
 
-    /// Returns what would help, where the agent itself has said why it failed.
-    pub(crate) fn fix(&self) -> Option<&'static str> {
+    /// Returns what would help, where it failed.
+    pub(crate) fn fix(&self) -> Option<String> {
         let words = self.problem.as_deref().unwrap_or_default();
-        agent_fix::of(self.loss?, words, self.agent.auth_token.is_some())
+        Some(agent_fix::with_test(agent_fix::remedy_of(&self.agent, self.loss?, words), &self.agent.name))
     }
 
     /// Why it is lost: what its worker has found in the moment before says more than the kind of the loss.

@@ -217,6 +217,8 @@ pub(crate) struct Leg {
     pub(crate) end: Option<LegEnd>,
     /// How its far end rejected the call.
     pub(crate) rejection: Option<Box<Rejection>>,
+    /// Why its INVITE could not be sent, in words.
+    pub(crate) problem: Option<Box<str>>,
     /// Its session timer.
     pub(crate) timer: SessionTimer,
     /// Its media ends, one for each anchored m-line.
@@ -276,6 +278,7 @@ impl Leg {
             state: LegState::Trying,
             end: None,
             rejection: None,
+            problem: None,
             timer: SessionTimer::default(),
             ends: Vec::new(),
             codec: String::new(),

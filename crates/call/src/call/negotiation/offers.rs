@@ -20,9 +20,9 @@ use trunkgate_sdp::{
     Description, Direction, Identity, anchored_streams, answer_offer, codec_names, may_relay, offer_own, relay_offer,
 };
 use trunkgate_sip::{Answer, Body, Extra, Message, ServerId};
-use trunkgate_story::Said;
 use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::{Said, agent_fix};
 
 use crate::call::controller::TargetResult;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd, policy};
@@ -35,7 +35,7 @@ use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::search::attempt::Attempt;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::story::mismatch::{CodecSide, judge};
-use crate::call::story::verdict::says_all;
+use crate::call::story::verdict::{PassedOver, says_all};
 use crate::call::{Negotiation, Search, State};
 
 impl Negotiation {
@@ -53,7 +53,9 @@ impl Negotiation {
         match leg {
             Some(leg) => cx.call.legs[leg].fail_with(failure.reason),
             None if cx.call.story.passed_over.len() < PASSED_OVER => {
-                cx.call.story.passed_over.push((name.into(), failure.reason, cx.call.legs.len()));
+                let (reason, legs) = (failure.reason, cx.call.legs.len());
+                let failure = why_skipped(cx.edge, name).filter(|_| reason == ReasonSlug::AgentSkipped).map(Box::new);
+                cx.call.story.passed_over.push(PassedOver { name: name.into(), reason, legs, failure });
             }
             None => {}
         }
@@ -439,6 +441,12 @@ impl Negotiation {
         }
         cx.call.story.fault = Some((failure.reason, Box::new(found)));
     }
+}
+
+/// Returns why an agent failed last, and what would help.
+fn why_skipped(edge: &Edge, name: &str) -> Option<(String, String)> {
+    let ((problem, loss), agent) = edge.agents.last_problem(name).zip(edge.table.agent(name))?;
+    Some((problem.to_owned(), agent_fix::with_test(agent_fix::remedy_of(agent, loss, problem), name)))
 }
 
 /// A leg that is to be asked.

@@ -10,12 +10,14 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::io::{Cause, QueryId};
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::BIND_TRIES;
-use trunkgate_route::Server;
+use trunkgate_route::locate::NameFault;
+use trunkgate_route::{Server, host_of};
 use trunkgate_sdp::Srtp;
 use trunkgate_sip::{DialogId, Transport};
-use trunkgate_story::Said;
+use trunkgate_story::diagnosis::{Cause as DiagnosisCause, Diagnosis};
 use trunkgate_story::few::Few;
 use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::{Said, dns};
 
 use crate::call::controller::{Step, StepResult, TargetResult};
 use crate::call::legs::leg::LegState;
@@ -248,6 +250,7 @@ impl Parts {
         // What is known of why says more than a phrase.
         let words = if detail.is_some() { code.to_string() } else { said.to_string() };
         let caller_id = self.search.attempt(branch).and_then(|attempt| attempt.caller_id.clone());
+        let said = Said { answers_others: cx.edge.trunks.answers_some(cx.now, cx.call.legs[leg].trunk_name()), ..said };
         cx.call.legs[leg].rejection = Some(Box::new(Rejection { said: said.clone(), caller_id }));
         self.keep_headers(branch, headers);
         if self.asked_again_without_srtp(cx, branch, leg, code)
@@ -307,8 +310,24 @@ impl Parts {
             self.fail_candidate(cx, branch, Failure::unreached(ReasonSlug::NoResponse));
         } else if let Progress::Resolving(query) = progress {
             cx.edge.index.queries.remove(&query);
-            self.fail_candidate(cx, branch, Failure::unreached(ReasonSlug::NameNotFound));
+            self.name_failed(cx, branch, NameFault::Unanswered);
         }
+    }
+
+    /// The host of a candidate has no address.
+    fn name_failed(&mut self, cx: &mut Cx<'_>, branch: Branch, fault: NameFault) {
+        let attempt = self.search.attempt(branch);
+        let place = attempt
+            .and_then(|attempt| attempt.trunk.as_ref())
+            .map(|trunk| format!("`peers` of [trunk.{}]", trunk.name));
+        let peer = attempt.and_then(|attempt| attempt.current.as_ref()).map(|way| way.peer.to_string());
+        let peer = peer.unwrap_or_default();
+        let (host, place) = (host_of(&peer), place.as_deref().unwrap_or("its URI"));
+        let text = format!("{peer}: {} (name_not_found)", dns::words(fault, host));
+        let found = Diagnosis { cause: DiagnosisCause::NoName, text, fix: dns::fix(fault, host, place) };
+        let detail = Some(dns::words(fault, host));
+        self.fail_candidate(cx, branch, Failure { detail, ..Failure::unreached(ReasonSlug::NameNotFound) });
+        cx.call.story.fault = Some((ReasonSlug::NameNotFound, Box::new(found)));
     }
 
     /// A target sends BYE while it rings, which no called party may (RFC 3261 §15). What it means is plain: it is not to be had.
@@ -343,7 +362,7 @@ impl Parts {
     }
 
     /// A host has been looked up.
-    pub(crate) fn resolved(&mut self, cx: &mut Cx<'_>, query: QueryId, servers: &[Server]) {
+    pub(crate) fn resolved(&mut self, cx: &mut Cx<'_>, query: QueryId, found: &Result<Vec<Server>, NameFault>) {
         cx.edge.index.queries.remove(&query);
         let asks = |attempt: &Attempt| attempt.progress == Progress::Resolving(query);
         let Some(branch) = self.search.attempts.iter().find(|(_, attempt)| asks(attempt)).map(|(branch, _)| branch)
@@ -352,9 +371,10 @@ impl Parts {
         };
         let Some(attempt) = self.search.attempts.get_mut(branch) else { return };
         let Some(way) = attempt.current.clone() else { return };
+        let servers = found.as_deref().unwrap_or_default();
         attempt.resolved(&way, &cx.edge.random.in_order(servers));
         if servers.is_empty() {
-            return self.fail_candidate(cx, branch, Failure::unreached(ReasonSlug::NameNotFound));
+            return self.name_failed(cx, branch, found.as_ref().err().copied().unwrap_or(NameFault::NotFound));
         }
         cx.disarm(Timer::NoResponse(branch));
         self.search.leave_out(cx, branch);
@@ -543,7 +563,12 @@ fn why_unanswered(cx: &mut Cx<'_>, leg: LegId, sent: bool) -> Failure {
             cx.not_let_out(leg, why);
             ReasonSlug::Unreachable
         }
-        Some(Cause::Stream(_)) | None => ReasonSlug::Unreachable,
+        Some(Cause::Stream(_)) | None => {
+            let flow = cx.call.legs[leg].flow;
+            let why = flow.map(|flow| cx.edge.why_unsent("INVITE", flow.transport, flow.remote));
+            cx.call.legs[leg].problem = why.as_deref().map(Into::into);
+            return Failure { detail: why, ..Failure::unreached(ReasonSlug::Unreachable) };
+        }
     };
     Failure::unreached(reason)
 }

@@ -133,9 +133,10 @@ impl CallMedia {
             let line = stopped.sentence(&cx.edge.shown_name(&name));
             let fix = stopped.found.fix.clone();
             cx.count_one_way(leg, false, line, fix);
-            if let Some(trunk) = cx.call.legs[leg].trunk.as_ref().map(|trunk| trunk.name.clone()) {
-                cx.count_found(&trunk, Found { kind: Kind::Stopped, what: &stopped.found }, false);
-            }
+        }
+        // One that stops again has its fault still.
+        if let Some(trunk) = cx.call.legs[leg].trunk.as_ref().map(|trunk| trunk.name.clone()) {
+            cx.count_found(&trunk, Found { kind: Kind::Stopped, what: &stopped.found }, false);
         }
         cx.call.legs[leg].quality.faults.get_or_insert_default().stopped = Some(stopped);
     }

@@ -30,7 +30,13 @@ pub(crate) fn look(cx: &mut Cx<'_>, leg: LegId, ended: bool) {
     for (direction, found) in found {
         let losses = &mut cx.call.legs[leg].quality.faults.get_or_insert_default().losses;
         match losses.iter_mut().find(|(known, _)| *known == direction) {
-            Some(known) => known.1 = found,
+            Some(known) if known.1 == found => {}
+            Some(known) => {
+                known.1 = found.clone();
+                if let Some(trunk) = cx.call.legs[leg].trunk.as_ref().map(|trunk| trunk.name.clone()) {
+                    cx.tell_fault(&trunk, &found);
+                }
+            }
             None => {
                 losses.push((direction, found.clone()));
                 let line = format!("{}; try: {}", found.text, found.fix);

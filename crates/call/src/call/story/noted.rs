@@ -137,6 +137,7 @@ impl Cx<'_> {
     pub(crate) fn count_found(&mut self, trunk: &Arc<str>, found: Found<'_>, refused: bool) -> bool {
         let known = (trunk.clone(), found.kind);
         if self.call.story.counted.contains(&known) {
+            self.edge.trunks.fault_goes_on(self.now, trunk, self.call.legs.sid(), found);
             return false;
         }
         self.edge.trunks.at_fault(self.now, trunk, self.call.legs.sid(), found, refused);

@@ -20,7 +20,7 @@ pub(crate) fn fix(call: &Shared, reason: ReasonSlug) -> Option<&'static str> {
         return None;
     }
     let proof = call.proof(reason);
-    let mailbox = || call.story.passed_over.iter().any(|(name, why, _)| *why == reason && is_mailbox(name));
+    let mailbox = || call.story.passed_over.iter().any(|one| one.reason == reason && is_mailbox(&one.name));
     Some(match proof {
         Some(proof) if proof.contains("[siprec.") => SERVERS,
         // A mailbox alone has an error of its own.

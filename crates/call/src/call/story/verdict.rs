@@ -1,16 +1,18 @@
 //! A call's story in a sentence or two: what the ladder shows, for people who do not read SIP.
 
 use crate::call::shared::Shared;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::trunks::Kind;
-use trunkgate_route::SmsRule;
+use trunkgate_route::{SmsRule, TargetSpec};
 use trunkgate_story::Said;
 use trunkgate_story::change::Change;
 use trunkgate_story::diagnosis::{Cause, Diagnosis};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::Series;
+use trunkgate_story::status::not_tried;
 use trunkgate_story::tls;
 use trunkgate_story::trace::{Trace, TraceView};
 use trunkgate_story::view::PassedOverView;
@@ -68,8 +70,8 @@ pub(crate) struct Story {
     pub(crate) app: Option<Box<AppStory>>,
     /// Whether it was refused before anything was tried, and is kept apart from others.
     pub(crate) is_turned_down: bool,
-    /// Targets that failed before they had a leg: their name, why, and how many legs there were by then.
-    pub(crate) passed_over: Vec<(Box<str>, ReasonSlug, usize)>,
+    /// Targets that failed before they had a leg.
+    pub(crate) passed_over: Vec<PassedOver>,
     /// Targets that only phones make and that were passed over since none is registered.
     pub(crate) without_phone: Vec<Arc<str>>,
     /// The last target that failed for its codecs, or was not let out to: its reason, and what is wrong.
@@ -94,15 +96,26 @@ impl Story {
     /// Returns the targets that were passed over, each once, with the last reason.
     pub(crate) fn passed_over(&self) -> Vec<PassedOverView> {
         let mut all: Vec<PassedOverView> = Vec::new();
-        for (target, reason, _) in self.passed_over.iter().filter(|(target, ..)| !target.is_empty()) {
+        for PassedOver { name, reason, .. } in self.passed_over.iter().filter(|one| !one.name.is_empty()) {
             let reason = reason.as_str();
-            match all.iter_mut().find(|one| *one.target == **target) {
+            match all.iter_mut().find(|one| *one.target == **name) {
                 Some(one) => one.reason = reason,
-                None => all.push(PassedOverView { target: target.to_string(), reason }),
+                None => all.push(PassedOverView { target: name.to_string(), reason }),
             }
         }
         all
     }
+}
+
+/// A target that failed before it had a leg.
+#[derive(Debug)]
+pub(crate) struct PassedOver {
+    pub(crate) name: Box<str>,
+    pub(crate) reason: ReasonSlug,
+    /// Legs that there were by then.
+    pub(crate) legs: usize,
+    /// Of an agent that is skipped, why it failed last, and what would help.
+    pub(crate) failure: Option<Box<(String, String)>>,
 }
 
 /// What the applications of a call did in it.
@@ -182,7 +195,7 @@ fn of_legs(call: &Shared, search: &Search) -> String {
             let tried = if is_said { String::new() } else { all_of(&all) };
             format!("Answered {by}, ended after {seconds:.1} s: {why}.{tried}{fix}")
         }
-        (State::Ended, _, Some(ending)) => not_answered(call, ending),
+        (State::Ended, _, Some(ending)) => not_answered(call, search, ending),
         (State::Ended, _, None) => String::new(),
     }
 }
@@ -228,7 +241,7 @@ pub(crate) fn end_for_log(call: &Shared, reason: ReasonSlug) -> String {
 
 /// Whether what shows a reason names the target and says what is wrong there, so that the reason's own sentence adds nothing.
 pub(crate) const fn says_all(reason: ReasonSlug) -> bool {
-    matches!(reason, ReasonSlug::CredentialsRefused | ReasonSlug::TlsFailed)
+    matches!(reason, ReasonSlug::CredentialsRefused | ReasonSlug::TlsFailed | ReasonSlug::NameNotFound)
 }
 
 /// Why a call ended, and what shows it.
@@ -246,7 +259,11 @@ fn why(call: &Shared, reason: ReasonSlug) -> String {
     let document = document.filter(|_| call.proof(reason).is_some_and(is_code));
     let failed = |leg: &&Leg| leg.shown_end().is_some_and(|end| end.reason == reason);
     let of_agent = || call.legs.iter().rfind(failed).and_then(of_agent);
-    let proof = document.or(call.proof(reason)).map(str::to_owned).or_else(of_agent);
+    let of_leg = || call.legs.iter().rfind(failed).and_then(|leg| leg.problem.as_deref()).map(str::to_owned);
+    let of_leg = || of_leg().filter(|_| reason == ReasonSlug::Unreachable);
+    let of_skipped = || skipped(call, reason).map(|(problem, _)| problem.clone());
+    let proof =
+        document.or(call.proof(reason)).map(str::to_owned).or_else(of_agent).or_else(of_skipped).or_else(of_leg);
     let proof = proof.map(|proof| format!(": {proof}")).unwrap_or_default();
     format!("{}{proof}", reason.sentence())
 }
@@ -263,6 +280,12 @@ fn of_agent(leg: &Leg) -> Option<String> {
     }
 }
 
+/// Returns why the last agent that was skipped failed, and what would help, where a call ended for that.
+fn skipped(call: &Shared, reason: ReasonSlug) -> Option<&(String, String)> {
+    let is_it = |one: &&PassedOver| one.reason == reason && reason == ReasonSlug::AgentSkipped;
+    call.story.passed_over.iter().rfind(is_it)?.failure.as_deref()
+}
+
 /// What would help.
 fn fix(call: &Shared, reason: ReasonSlug) -> String {
     let of_code = || {
@@ -277,9 +300,10 @@ fn fix(call: &Shared, reason: ReasonSlug) -> String {
     let failed = |leg: &&Leg| leg.shown_end().is_some_and(|end| end.reason == reason);
     let of_agent = || call.legs.iter().rfind(failed).and_then(|leg| leg.agent.as_ref()?.fix());
     let of_fault = || fault_of(call, reason).map(|found| found.fix.as_str());
-    let fix = of_proof.or_else(of_fault).or_else(of_code).or_else(of_agent).or_else(of_tls);
-    let fix = fix.or_else(|| unrecorded::fix(call, reason)).or(reason.fix());
-    fix.map(|fix| format!(" Try: {}.", with_names(call, fix))).unwrap_or_default()
+    let fix = of_proof.or_else(of_fault).or_else(of_code).map(Cow::Borrowed).or_else(|| of_agent().map(Cow::Owned));
+    let fix = fix.or_else(|| of_tls().map(Cow::Borrowed)).or_else(|| skipped(call, reason).map(|(_, fix)| fix.into()));
+    let fix = fix.or_else(|| unrecorded::fix(call, reason).or(reason.fix()).map(Cow::Borrowed));
+    fix.map(|fix| format!(" Try: {}.", with_names(call, &fix))).unwrap_or_default()
 }
 
 /// Whether a shell takes it as one word that stands for itself: a number comes from a remote party.
@@ -307,8 +331,8 @@ fn with_names(call: &Shared, fix: &str) -> String {
     if let Some(side) = agent.filter(|side| !side.agent.name.is_empty()) {
         fix = fix.replace("agent test NAME", &format!("agent test {}", side.agent.name));
     }
-    let passed_over = call.story.passed_over.iter().rfind(|(_, why, _)| *why == ReasonSlug::AgentSkipped);
-    if let Some((name, ..)) = passed_over {
+    let passed_over = call.story.passed_over.iter().rfind(|one| one.reason == ReasonSlug::AgentSkipped);
+    if let Some(PassedOver { name, .. }) = passed_over {
         fix = fix.replace("agent test NAME", &format!("agent test {name}"));
     }
     let proof = call.proof(ReasonSlug::AppFailed).and_then(|proof| proof.strip_prefix("error "));
@@ -351,15 +375,15 @@ struct Outcome {
     sent: Option<String>,
     /// What shows why, where that is of this one: an application's error, or what is wrong with its credentials or TLS.
     error: Option<String>,
-    /// What would help an agent that has said why it failed.
-    of_agent: Option<&'static str>,
+    /// What would help an agent.
+    of_agent: Option<String>,
     /// One after the other, each with the same end.
     times: usize,
 }
 
 impl Outcome {
     /// Returns what would help where another target was tried after it: by its code where it rejected the call, else by the reason.
-    fn fix(&self) -> Option<&'static str> {
+    fn fix(&self) -> Option<Cow<'_, str>> {
         let said = self.said.as_ref().filter(|_| is_rejection(self.why));
         let is_silent = self.why == Some(ReasonSlug::NoResponse);
         let is_mailbox = self.why == Some(ReasonSlug::RecordingUnavailable) && unrecorded::is_mailbox(&self.name);
@@ -369,7 +393,9 @@ impl Outcome {
             (false, false) => self.why?.fix(),
         };
         let of_tls = || self.error.as_deref().and_then(tls::fix);
-        said.and_then(Said::advice_beside_a_target).or(self.of_agent).or_else(of_tls).or_else(of_reason)
+        let of_agent = || self.of_agent.as_deref().map(Cow::Borrowed);
+        let advice = said.and_then(Said::advice_beside_a_target).map(Cow::Borrowed).or_else(of_agent);
+        advice.or_else(|| of_tls().or_else(of_reason).map(Cow::Borrowed))
     }
 }
 
@@ -425,7 +451,7 @@ impl std::fmt::Display for Outcome {
 /// Those who were called, in their order.
 fn outcomes(call: &Shared) -> Vec<Outcome> {
     let mut all: Vec<Outcome> = Vec::new();
-    let mut add = |name: String, why: Option<ReasonSlug>, leg: Option<&Leg>| {
+    let mut add = |name: String, why: Option<ReasonSlug>, leg: Option<&Leg>, skipped: Option<&(String, String)>| {
         let said = leg.and_then(Leg::said);
         match all.last_mut() {
             Some(last) if last.name == name && last.why == why && last.said.as_ref() == said => last.times += 1,
@@ -434,19 +460,24 @@ fn outcomes(call: &Shared) -> Vec<Outcome> {
                 let failed = leg.filter(|_| why.is_some());
                 let sent = leg.and_then(Leg::caller_id_rejected).map(str::to_owned);
                 let error = error.map(str::to_owned).or_else(|| failed.and_then(of_agent));
+                let of_leg =
+                    failed.filter(|_| why == Some(ReasonSlug::Unreachable)).and_then(|leg| leg.problem.as_deref());
+                let error =
+                    error.or_else(|| skipped.map(|(problem, _)| problem.clone())).or_else(|| of_leg.map(str::to_owned));
                 let of_agent = failed.and_then(|leg| leg.agent.as_ref()?.fix());
+                let of_agent = of_agent.or_else(|| skipped.map(|(_, fix)| fix.clone()));
                 all.push(Outcome { name, why, said: said.cloned(), sent, error, of_agent, times: 1 });
             }
         }
     };
     let mut passed_over = call.story.passed_over.iter().peekable();
     for at in call.legs.ids().chain([call.legs.next_id()]).skip(1) {
-        while let Some((name, why, _)) = passed_over.next_if(|(_, _, legs)| *legs <= at.index()) {
-            add(name.to_string(), Some(*why), None);
+        while let Some(one) = passed_over.next_if(|one| one.legs <= at.index()) {
+            add(one.name.to_string(), Some(one.reason), None, one.failure.as_deref());
         }
         let Some(leg) = call.legs.get(at).filter(|leg| !leg.is_beside()) else { continue };
         let why = leg.shown_end().filter(|end| end.failed).map(|end| end.reason);
-        add(call.legs.name_of(at), why, Some(leg));
+        add(call.legs.name_of(at), why, Some(leg), None);
     }
     // What shows it is that of the last target that failed so.
     let shown = all.iter_mut().rfind(|one| one.why.is_some_and(|why| says_all(why) && call.proof(why).is_some()));
@@ -457,9 +488,10 @@ fn outcomes(call: &Shared) -> Vec<Outcome> {
 }
 
 /// The reason of the call is that of the last target: where several failed, each has its own.
-fn not_answered(call: &Shared, ending: Ending) -> String {
+fn not_answered(call: &Shared, search: &Search, ending: Ending) -> String {
     let all = outcomes(call);
     let (code, why, fix) = (ending.code, why(call, ending.reason), fix(call, ending.reason));
+    let fix = not_tried_behind(call, search, ending.reason).map(|text| format!(" {text}.{fix}")).unwrap_or(fix);
     let is_of_the_last = all.last().is_some_and(|last| last.why == Some(ending.reason));
     match all.as_slice() {
         [one] if is_of_the_last => {
@@ -472,6 +504,18 @@ fn not_answered(call: &Shared, ending: Ending) -> String {
         }
         _ => format!("Not answered ({code}): {why}.{}{fix}{}", all_of(&all), fault_besides(call)),
     }
+}
+
+/// Says so where a target was left that the code of a trunk's rejection does not lead to.
+fn not_tried_behind(call: &Shared, search: &Search, reason: ReasonSlug) -> Option<String> {
+    let (leg, said) = rejected(call, reason)?;
+    let trunk = call.legs[leg].trunk.as_ref().filter(|trunk| !trunk.leads_on(said.code))?;
+    let next = search.controller.left().find_map(|target| match target {
+        TargetSpec::Trunk { name, .. } | TargetSpec::Agent(name) | TargetSpec::App(name) => Some(name),
+        TargetSpec::Uri { .. } | TargetSpec::Play(_) | TargetSpec::Voicemail(_) => None,
+        TargetSpec::Conference(_) | TargetSpec::Reject(_) | TargetSpec::RingAll(_) => None,
+    })?;
+    Some(not_tried(&next, &[said.code], &trunk.name))
 }
 
 /// Whoever rings; the last that was called where nobody does.
@@ -534,6 +578,7 @@ fn advice<'a>(failed: impl Iterator<Item = &'a Outcome>) -> String {
     let mut fixes: Vec<(&str, String)> = Vec::new();
     for (name, fix) in failed.filter_map(|one| Some((one.name.as_str(), one.fix()?))) {
         let fix = fix.replace(tls::ITS_TRUNK, &format!("[trunk.{name}]"));
+        let fix = fix.replace("agent test NAME", &format!("agent test {name}"));
         if fixes.iter().all(|(_, known)| *known != fix) {
             fixes.push((name, fix));
         }

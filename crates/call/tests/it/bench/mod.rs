@@ -496,7 +496,7 @@ impl Bench {
             Server { transport: Transport::Udp, port, tier: 0, priority, weight: 0, addresses }
         };
         let servers = (0..).zip(addresses).map(server).collect();
-        self.input(Input::Resolved { query, servers });
+        self.input(Input::Resolved { query, found: Ok(servers) });
     }
 }
 
