@@ -19,13 +19,16 @@ pub(crate) struct StaleName {
     pub(crate) is_gone: bool,
 }
 
-/// All of them, and those that were never found as no DNS server answers.
+/// Hosts without an address whose look-up failed, and why.
+type Unanswered = Vec<(String, NameFault)>;
+
+/// All of them, and those that were never found as their look-up failed.
 #[derive(Debug, Default)]
-pub(crate) struct StaleNames(Mutex<(Vec<StaleName>, Vec<(String, NameFault)>)>);
+pub(crate) struct StaleNames(Mutex<(Vec<StaleName>, Unanswered)>);
 
 impl StaleNames {
     /// Replaces them; `unanswered`: hosts without an address whose look-up failed, and why.
-    pub(crate) fn set(&self, names: Vec<StaleName>, unanswered: Vec<(String, NameFault)>) {
+    pub(crate) fn set(&self, names: Vec<StaleName>, unanswered: Unanswered) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (names, unanswered);
     }
 
@@ -35,7 +38,7 @@ impl StaleNames {
     }
 
     /// Returns hosts without an address whose look-up failed, and why.
-    pub(crate) fn unanswered(&self) -> Vec<(String, NameFault)> {
+    pub(crate) fn unanswered(&self) -> Unanswered {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 }
