@@ -263,7 +263,7 @@ pub const EVENT_LISTENERS: usize = 32;
 /// Events that a listener may be behind before it misses some.
 pub const EVENTS_KEPT: usize = 1024;
 /// How often a listener to whom nothing happens is sent a comment, in seconds: less than an idle connection has.
-pub const EVENT_COMMENT_SECONDS: u64 = 5;
+pub const EVENT_COMMENT_SECONDS: u64 = 2;
 /// How far two of the fine samples of the history are apart, in seconds.
 pub const HISTORY_FINE_SECONDS: u64 = 10;
 /// How many of those are kept: an hour.
@@ -280,6 +280,8 @@ pub const CALLS_PER_QUESTION: usize = 200;
 pub const HISTORY_TROUBLE_MINUTES: usize = 60;
 /// Faults of the last hour that are counted by party and code.
 pub const HISTORY_TROUBLES: usize = 200;
+/// The latest calls of each of them that are known, so that none is counted twice.
+pub const HISTORY_TROUBLE_CALLS: usize = 32;
 /// Addresses that are banned, as far as they are listed.
 pub const BANS_SHOWN: usize = 256;
 /// Names that an answer lists where another one was asked for.

@@ -67,6 +67,8 @@ pub(super) struct Filter {
     flag: Option<String>,
     /// The application that has or had the call last.
     app: Option<String>,
+    /// A trunk or an agent that failed, whether or not a target was left behind it.
+    failing: Option<String>,
     /// A trunk or an agent that failed, so that the next target was tried …
     failed: Option<String>,
     /// … for this reason.
@@ -132,6 +134,7 @@ impl Filter {
             && same(&self.outcome, call.outcome)
             && same(&self.route, Some(&call.route))
             && same(&self.app, call.app.as_deref())
+            && self.failing.as_deref().is_none_or(|name| fails(call, name))
             && self.failed.as_deref().is_none_or(|name| self.failed_over(call, name))
             && self.flag.as_deref().is_none_or(|flag| call.flags.contains(&flag))
             && self.search.as_deref().is_none_or(|part| mentions(call, part))
@@ -184,6 +187,14 @@ pub(super) fn answered_seconds(call: &CallView) -> Option<f64> {
 /// Whether a call has a leg of a trunk or an agent, or has passed it over.
 fn concerns(call: &CallView, name: &str) -> bool {
     call.legs.iter().any(|leg| is_of(leg, name)) || call.passed_over.iter().any(|one| one.target == name)
+}
+
+/// Whether a target failed: another one was tried after it, or the call was lost with it.
+fn fails(call: &CallView, name: &str) -> bool {
+    let mut targets = call.legs.iter().filter(|leg| leg.direction != "inbound");
+    let last = targets.next_back();
+    let is_lost = call.outcome == Some("failed") || call.flags.contains(&"agent_failed");
+    targets.chain(last.filter(|_| is_lost)).any(|leg| leg.state == "ended" && is_of(leg, name))
 }
 
 /// Whether a leg is of a trunk or an agent.
@@ -272,7 +283,7 @@ pub(super) async fn list(
     date("until", &mut filter.until)?;
     let (is_csv, is_masked) = (filter.format.as_deref() == Some("csv"), filter.mask);
     let (trunk, route, app) = (filter.trunk.clone(), filter.route.clone(), filter.app.clone());
-    let failed = filter.failed.clone();
+    let (failed, failing) = (filter.failed.clone(), filter.failing.clone());
     let mut found = found(&handle, filter).await?;
     // Calls of what a reload has taken away are found; of what never was there are none.
     if found.calls.is_empty() {
@@ -288,6 +299,7 @@ pub(super) async fn list(
         let is_none = |name: &String| !agents.contains(name);
         known("trunk", trunk.filter(is_none).as_deref(), &names)?;
         known("trunk", failed.filter(is_none).as_deref(), &names)?;
+        known("trunk", failing.filter(is_none).as_deref(), &names)?;
         let apps: Vec<&str> = apps.iter().map(String::as_str).collect();
         known("app", app.as_deref(), &apps)?;
         let routes: Vec<&str> = table.routes().iter().map(|route| &*route.name).collect();
@@ -526,12 +538,17 @@ mod tests {
             ("failed=bot&failed_reason=no_response", false),
             // The call ended with it.
             ("failed=spare", false),
+            ("failing=bot", true),
+            ("failing=spare", false),
+            ("failing=carrier", false),
             ("state=live", false),
             ("code=403,503", true),
             ("code=403,486", false),
         ] {
             assert_eq!(finds(filter, &ended), found, "{filter}");
         }
+        let lost = CallView { outcome: Some("failed"), ..ended.clone() };
+        assert!(finds("failing=spare", &lost) && finds("failing=bot", &lost) && !finds("failing=carrier", &lost));
         assert!(finds("state=live", &live) && !finds("state=ended", &live));
         assert!(Query::<Filter>::try_from_uri(&"/?code=403,x".parse().unwrap()).is_err());
     }

@@ -202,6 +202,8 @@ impl StatusReport {
         problems.extend(of_strangers(handle, gateway.unknown));
         Problem::note_older(&mut problems);
         problems.sort_by_key(Problem::rank);
+        // Callers who do not hear each other now hang up within seconds.
+        Problem::raise(&mut problems, |one| report.is_live_silence(one, &gateway.silent));
         shared.note_problems(&mut problems);
         report.problems = problems.iter().map(Problem::to_string).collect();
         report.problem_details = problems;
@@ -263,6 +265,12 @@ impl StatusReport {
                 problems.push(silent_now(one, party));
             }
         }
+    }
+
+    /// Whether a problem is that of live calls in which a party is not heard.
+    fn is_live_silence(&self, problem: &Problem, silent: &[SilentView]) -> bool {
+        let is_of = |one: &SilentView| self.party(one) == problem.party;
+        problem.harm == Harm::Media && problem.kind == Some(ONE_WAY) && silent.iter().any(is_of)
     }
 
     /// The trunk or agent that is not heard; `None`: a bare URI, or an agent of an application.

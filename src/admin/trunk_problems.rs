@@ -50,6 +50,8 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
         let down = without.problem(format!("trunk {name} is down"));
         let down = down.about(format!("trunk {name} is down")).shown_by(shown);
         let down = without.losing(down, &trunk.unreached);
+        let is_idle = trunk.tried == 0 && trunk.unreached.calls == 0;
+        let down = if is_idle { down.idle() } else { down };
         let fix = match is_unregistered {
             true => "check user, password and server in the phone".to_owned(),
             false => fix_of_down(name, &trunk.peers, &why, way.unanswered),

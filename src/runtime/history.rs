@@ -117,7 +117,33 @@ struct Fault {
 struct Trouble {
     /// (minute since 1970, how often), ascending.
     minutes: VecDeque<(i64, u64)>,
+    /// The latest calls that it counts, each once.
+    calls: VecDeque<String>,
     last: Option<Last>,
+}
+
+impl Trouble {
+    /// Whether a call has not met the fault before: a side that stops twice is one call.
+    fn is_new(&mut self, sid: &str) -> bool {
+        if self.calls.iter().any(|known| known == sid) {
+            return false;
+        }
+        if self.calls.len() >= limits::HISTORY_TROUBLE_CALLS {
+            self.calls.pop_front();
+        }
+        self.calls.push_back(sid.to_owned());
+        true
+    }
+
+    fn count(&mut self, minute: i64) {
+        match self.minutes.back_mut() {
+            Some((last, count)) if *last == minute => *count += 1,
+            _ => self.minutes.push_back((minute, 1)),
+        }
+        while self.minutes.len() > limits::HISTORY_TROUBLE_MINUTES {
+            self.minutes.pop_front();
+        }
+    }
 }
 
 /// The last time.
@@ -250,14 +276,10 @@ impl History {
             }
         }
         let trouble = self.troubles.entry(fault).or_default();
-        match trouble.minutes.back_mut() {
-            Some((last, count)) if *last == minute => *count += 1,
-            _ => trouble.minutes.push_back((minute, 1)),
-        }
-        while trouble.minutes.len() > limits::HISTORY_TROUBLE_MINUTES {
-            trouble.minutes.pop_front();
-        }
         let last_sid = change.call.as_ref().map(|call| call.sid.clone());
+        if last_sid.as_deref().is_none_or(|sid| trouble.is_new(sid)) {
+            trouble.count(minute);
+        }
         trouble.last = Some(Last {
             last_at: at,
             last_sid,
@@ -438,6 +460,31 @@ mod tests {
             history.take(&event(minute * 60, Happening::MediaOneWay, None));
         }
         assert!(history.troubles.values().all(|one| one.minutes.len() <= limits::HISTORY_TROUBLE_MINUTES));
+    }
+
+    #[test]
+    fn a_call_that_meets_a_fault_twice_is_counted_once() {
+        let mut history = History::default();
+        let stopped = |second, sid: &str| {
+            let call = CallChange {
+                sid: sid.to_owned(),
+                state: "answered",
+                outcome: None,
+                route: String::new(),
+                from: String::new(),
+                to: String::new(),
+            };
+            let event = event(second, Happening::MediaOneWay, None);
+            Event { change: Change { call: Some(call), trunk: Some("pbx".to_owned()), ..event.change }, ..event }
+        };
+        for (second, sid) in [(1, "CA1"), (40, "CA1"), (90, "CA2"), (200, "CA1")] {
+            history.take(&stopped(second, sid));
+        }
+        let [trouble] = &history.troubles(at(200))[..] else { panic!("one fault") };
+        assert_eq!(trouble.count, 2);
+        assert_eq!(trouble.last.as_ref().and_then(|last| last.last_sid.as_deref()), Some("CA1"));
+        (0..1000).for_each(|n| history.take(&stopped(300, &n.to_string())));
+        assert!(history.troubles.values().all(|one| one.calls.len() <= limits::HISTORY_TROUBLE_CALLS));
     }
 
     #[test]

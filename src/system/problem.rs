@@ -79,6 +79,9 @@ fn as_unmet<S: serde::Serializer>(urgency: &Urgency, serializer: S) -> Result<S:
 /// Calls in an hour below which a problem has harmed only a few.
 const FEW_CALLS: u64 = 3;
 
+/// Problems that a person reads first; a phone shows no more.
+const READ_FIRST: usize = 3;
+
 /// How urgent a problem is among those of the same harm; the most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) enum Urgency {
@@ -93,6 +96,8 @@ pub(crate) enum Urgency {
     Other,
     /// A few calls were lost.
     Few,
+    /// A target is down, and no call has been for it.
+    Idle,
     /// No call has met it, and none may ever.
     Unmet,
 }
@@ -222,6 +227,20 @@ impl Problem {
             FEW_CALLS.. => Urgency::Losing,
         };
         Problem { urgency, calls: (calls, calls), ..self }
+    }
+
+    /// Says that no call has been for the target that is down.
+    pub(crate) fn idle(self) -> Problem {
+        let urgency = self.urgency.max(Urgency::Idle);
+        Problem { urgency, ..self }
+    }
+
+    /// Puts the first of some problems at the third place at the latest: a person reads the first three.
+    pub(crate) fn raise(problems: &mut [Problem], is_wanted: impl Fn(&Problem) -> bool) {
+        let found = problems.iter().position(is_wanted).filter(|place| *place >= READ_FIRST);
+        if let Some(place) = found {
+            problems[READ_FIRST - 1..=place].rotate_right(1);
+        }
     }
 
     /// Returns its place among others, the lowest first: by its harm, then how urgent it is, then how many calls it harms. What few calls
@@ -411,7 +430,10 @@ mod tests {
         let mut all = [
             of("no route uses it").urgent(Urgency::Unmet),
             of("one call").harming(1, 1),
+            of("down, no call yet").idle(),
+            of("no route uses it").urgent(Urgency::Unmet).idle(),
             Problem::new(Harm::Media, "no media"),
+            Problem::new(Harm::Media, "no media in a live call").harming(1, 1),
             of("an hour ago").harming(0, 40),
             of("agent down").urgent(Urgency::Agent),
             of("trunk down"),
@@ -434,9 +456,17 @@ mod tests {
             "an hour ago",
             "no media",
             "one call",
+            "no media in a live call",
+            "down, no call yet",
+            "no route uses it",
             "no route uses it",
         ];
         assert_eq!(order, expected);
+        Problem::raise(&mut all, |one| one.headline == "no media in a live call");
+        let order: Vec<&str> = all.iter().map(|one| one.headline.as_str()).collect();
+        assert_eq!(order[..4], ["overloaded", "nine calls", "no media in a live call", "trunk down, four calls"]);
+        Problem::raise(&mut all, |one| one.headline == "nine calls");
+        assert_eq!(all[1].headline, "nine calls");
     }
 
     #[test]

@@ -276,9 +276,13 @@ fn calls_are_found_by_every_filter() {
     until("the call has ended", || (edge.json("/v1/calls")["calls"][0]["state"] == "ended").then_some(()));
     assert_eq!(lives(), 0);
     assert!(edge.json("/v1/trunks")["since"].is_string() && edge.json("/v1/agents")["since"].is_string());
-    for (bad, status) in
-        [("app=none", 404), ("failed=none", 404), ("failed_reason=no_response", 400), ("code=486,x", 400)]
-    {
+    for (bad, status) in [
+        ("app=none", 404),
+        ("failed=none", 404),
+        ("failing=none", 404),
+        ("failed_reason=no_response", 400),
+        ("code=486,x", 400),
+    ] {
         assert_eq!(edge.get(&format!("/v1/calls?{bad}")).0, status, "{bad}");
     }
     let found = |query: &str| edge.json(&format!("/v1/calls?{query}"))["calls"].as_array().unwrap().len();

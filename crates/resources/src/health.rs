@@ -1,11 +1,7 @@
 //! Whether each address of a trunk answers: asked by OPTIONS (RFC 3261 §11), told by calls as well. One that does not, or
 //! that has asked for a rest (503 with Retry-After), is left out of searches. Kept over a reload.
 
-<<<<<<< HEAD
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-=======
 use std::collections::{BTreeMap, BTreeSet, HashMap};
->>>>>>> cli
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};

@@ -41,10 +41,11 @@ export function whenUnauthorized(act) {
   onUnauthorized = act;
 }
 
-/** How long the edge may send nothing, in milliseconds: the answer of a request or a part of it, of one that changes something or makes a file, and its stream, which has a comment each 5 s. */
+/** How long the edge may send nothing, in milliseconds: in all, or the answer of a request at least; that of one that changes something or makes a file; its stream, which has a comment each 2 s. */
 const SILENCE_MS = 6000;
+const ANSWER_MS = 3000;
 const WORK_MS = 30_000;
-const STREAM_MS = 8000;
+const STREAM_MS = 3000;
 
 /** When the edge last sent something. */
 export let heardAt = Date.now();
@@ -72,8 +73,11 @@ export function abandon() {
   for (const stop of pending) stop.abort();
 }
 
+/** How long a request may wait: an edge that was silent before it has less time. */
+const patience = () => Math.max(ANSWER_MS, SILENCE_MS - (Date.now() - heardAt));
+
 /** Returns a response with all of its body. An edge that sends nothing for `most` milliseconds is unreachable, also if it accepts connections. */
-async function ask(path, { most = SILENCE_MS, ...options } = {}) {
+async function ask(path, { most = patience(), ...options } = {}) {
   const stop = new AbortController();
   let isSilent = false;
   let timer = 0;
@@ -96,9 +100,9 @@ async function ask(path, { most = SILENCE_MS, ...options } = {}) {
     return new Response(new Blob(parts, { type: response.headers.get('Content-Type') || '' }));
   } catch (error) {
     if (error instanceof Refused) throw error;
-    if (isSilent) throw new Refused(0, 'silent', `edge unreachable: no answer for ${most / 1000} s`);
+    if (isSilent) throw new Refused(0, 'silent', `The edge does not answer: nothing came for ${Math.round(most / 1000)} s`);
     if (error.name === 'AbortError') throw error;
-    throw new Refused(0, 'unreachable', 'edge unreachable');
+    throw new Refused(0, 'unreachable', 'The edge does not answer: it cannot be reached');
   } finally {
     clearTimeout(timer);
     pending.delete(stop);

@@ -1,8 +1,9 @@
 // The console's frame: pages by the fragment of the URL, keyboard shortcuts, theme, token and the connection to the edge.
 
 import * as api from './api.js';
-import { focusPage, h, rich, say } from './dom.js';
+import { allowSending, focusPage, h, rich, say } from './dom.js';
 import { maskNumbers, numbersAreMasked, time, zone } from './format.js';
+import { mistake } from './listing.js';
 import { overviewPage } from './overview.js';
 import { callsPage } from './calls.js';
 import { callPage } from './call.js';
@@ -18,6 +19,10 @@ const PAGES = [
   ['overview', 'Overview', overviewPage], ['calls', 'Calls', callsPage], ['trunks', 'Trunks', trunksPage], ['routes', 'Routes', routesPage],
   ['agents', 'Agents', agentsPage], ['conferences', 'Conferences', conferencesPage], ['api', 'API', requestsPage], ['security', 'Security', securityPage], ['system', 'System', systemPage],
 ];
+/** Parameters of the addresses of pages; Calls knows its own. */
+const PARAMETERS = {
+  trunks: ['filter', 'state', 'by', 'down', 'trunk'], routes: ['from', 'called', 'caller', 'at'], agents: ['by', 'down', 'agent'], conferences: ['by', 'down', 'conference'],
+};
 const KEYS = [
   ['1 … 9', 'open a page, in menu order'], ['/', 'search calls: number, sid, Call-ID'], ['j  k', 'next and previous row'],
   ['Enter', 'open the row, or its details'], ['h  Esc', 'back; Esc closes a message first'], ['m', 'mask or unmask numbers'], ['t', 'light or dark theme'], ['?', 'show this list'],
@@ -82,6 +87,7 @@ function unanswered() {
   main.classList.toggle('stale', filled === page);
   // What is good may be so no longer.
   for (const good of main.querySelectorAll('.health.good, .verdict.good')) if (!good.querySelector('.known')) good.prepend(h('span', { class: 'known' }, 'Last known: '));
+  allowSending(main);
   const lost = document.getElementById('lost');
   if (lost) {
     lost.querySelector('.shown').textContent = shown;
@@ -106,6 +112,7 @@ function answered() {
   const lost = document.getElementById('lost');
   if (!lost) return;
   lost.remove();
+  allowSending(main);
   main.querySelectorAll('.known').forEach((one) => one.remove());
   api.reconnect();
   const link = document.getElementById('link');
@@ -165,9 +172,18 @@ function noPage(wanted) {
 
 /** Accepts `#/call/SID` as well, which is easily typed. */
 function pageOf({ name, rest, query }, kept) {
-  if (['calls', 'call'].includes(name) && rest[0]) return callPage(main, rest[0]);
+  if (['calls', 'call'].includes(name) && rest[0]) return callPage(main, rest[0], refresh);
   const found = PAGES.find(([known]) => known === name);
-  return found && !rest[0] ? found[2](main, query, kept) : noPage(location.hash);
+  return found && !rest[0] ? found[2](main, query, kept, refresh) : noPage(location.hash);
+}
+
+/** Names what is wrong with the parameters of an address above its page. */
+function nameMistakes({ name, query }) {
+  if (['Calls', 'Page not found'].includes(page.title)) return;
+  const known = PARAMETERS[name] || [];
+  const others = [...new Set(query.keys())].filter((one) => !known.includes(one)).map((one) => `\`${one}\` is no parameter of this page`);
+  const note = mistake([...others, ...(page.mistakes || [])], known.join(', '));
+  if (note) (main.querySelector('h1') || main.firstChild).after(note);
 }
 
 /** What of the page has the focus: its key, and that of its row. */
@@ -213,6 +229,7 @@ function open() {
   place = before ? before.at : 0;
   document.getElementById('search').value = wanted.query.get('search') || '';
   page = pageOf(wanted, before?.kept);
+  nameMistakes(wanted);
   scrollTo(0, place);
   if (document.getElementById('lost')) unanswered();
   if (isMoved && !before) focusPage();
@@ -359,7 +376,9 @@ function start() {
       link.className = `link ${data.live ? 'good' : 'warn'}`;
       link.title = data.live ? 'Live updates' : 'No event stream: refreshing every 3 seconds';
     } else if (page && page.event) page.event(name, data);
-    refreshSoon();
+    // An open stream that is silent is the first sign of an edge that hangs.
+    if (name === 'link' && !data.live) refresh();
+    else refreshSoon();
   });
   let asked = Date.now();
   setInterval(() => {

@@ -47,7 +47,7 @@ function head(call, trace, act) {
       h('h1', { key: 'title', tabindex: '-1' }, `${number(call.from)} → ${number(call.to)} `, result(call)),
       h('div', { class: 'buttons' },
         h('button', { type: 'button', class: 'quiet', key: 'copy', on: { click: act.copy } }, 'Copy link'),
-        call.state === 'ended' ? null : h('button', { type: 'button', class: 'danger', key: 'hangup', on: { click: act.hangUp } }, 'Hang up'))),
+        call.state === 'ended' ? null : h('button', { type: 'button', class: 'danger', key: 'hangup', back: 'title', sends: true, on: { click: act.hangUp } }, 'Hang up'))),
     h('p', { class: `verdict ${call.flags.some((flag) => BAD_FLAGS.includes(flag)) || ['failed', 'refused'].includes(call.outcome) ? 'bad' : ''}` }, rich(byProblem(local(masked(trace ? trace.verdict : verdict(call)))))),
     call.flags.length ? h('p', { class: 'tags' }, flags(call)) : null,
     facts(known),
@@ -288,7 +288,7 @@ function downloads(path, sid, kept) {
   }, title)));
 }
 
-export function callPage(main, sid) {
+export function callPage(main, sid, again) {
   const path = `/v1/calls/${encodeURIComponent(sid)}`;
   const parts = Object.fromEntries(['head', 'ladder', 'recordings', 'media', 'turns', 'quality', 'why', 'legs', 'webhooks', 'downloads'].map((name) => [name, h('div', {})]));
   const response = section('Response time', parts.turns);
@@ -312,7 +312,7 @@ export function callPage(main, sid) {
       try {
         await api.remove(path);
         say('Hang-up requested.');
-        page.refresh();
+        again();
       } catch (error) {
         say(error.message, true);
       }

@@ -3,7 +3,7 @@
 import * as api from './api.js';
 import { chip, h, rich, say, swap, table } from './dom.js';
 import { ago, count, duration, figure, kind, many, masked, number, numbersAreMasked, talked, time, words, zone } from './format.js';
-import { orderChoice, ordered } from './listing.js';
+import { mistake, orderChoice, ordered } from './listing.js';
 import { bars } from './plot.js';
 
 const STATES = ['', 'live', 'trying', 'ringing', 'early', 'answered', 'held', 'transferring', 'ended'];
@@ -11,11 +11,11 @@ const FLAGS = ['', 'one_way', 'codec_mismatch', 'unsent', 'loss', 'app_error', '
 /** Flags that report a fault. */
 export const BAD_FLAGS = ['one_way', 'codec_mismatch', 'unsent', 'loss', 'app_error', 'agent_failed'];
 const OUTCOMES = ['', 'answered', 'busy', 'no_answer', 'canceled', 'refused', 'failed'];
-const FIELDS = ['state', 'outcome', 'flag', 'trunk', 'direction', 'app', 'failed', 'failed_reason', 'reason', 'code', 'route', 'search', 'longer', 'shorter', 'within', 'since', 'until'];
+const FIELDS = ['state', 'outcome', 'flag', 'trunk', 'direction', 'app', 'failing', 'failed', 'failed_reason', 'reason', 'code', 'route', 'search', 'longer', 'shorter', 'within', 'since', 'until'];
 /** Choices of `direction`, which a link from a trunk sets: calls to it with the code that it sent, or calls from it with the code that it got. */
 const DIRECTIONS = [['', 'any'], ['received', 'to it, code it sent'], ['sent', 'from it, code it got']];
 /** Filters without a field, which links set: their names, and which other ones go with them. */
-const FURTHER = { route: ['route'], app: ['application'], failed: ['failed over from', 'failed_reason'], failed_reason: ['because of'] };
+const FURTHER = { route: ['route'], app: ['application'], failing: ['failed at'], failed: ['failed over from', 'failed_reason'], failed_reason: ['because of'] };
 /** Choices of `within`, in seconds. */
 const WITHIN = [['', 'any time'], ['900', 'last 15 min'], ['3600', 'last hour'], ['21600', 'last 6 h'], ['86400', 'last 24 h'], ['range', 'from … before …']];
 const RANGE = 'range';
@@ -174,14 +174,19 @@ function filters(asked, go) {
     select('reason', 'Reason', h('option', { value: '' }, 'any')), select('code', 'SIP code', h('option', { value: '' }, 'any')),
     h('label', {}, 'Started', h('select', { 'data-select': 'within', on: { change: started } }, WITHIN.map(([value, text]) => h('option', { value, selected: value === (hasRange ? RANGE : asked.within) }, text)))),
     range,
-    h('span', { class: 'pair' }, type('longer', 'Lasting (s)', 4, 'from'), type('shorter', 'below (s)', 4)), type('search', 'Search', 12),
+    h('span', { class: 'pair' }, type('longer', 'Lasting from (s)', 4), type('shorter', 'Lasting below (s)', 4)), type('search', 'Search', 12),
     h('button', { type: 'submit', class: 'quiet' }, 'Apply'),
     h('a', { href: '#/calls', class: 'button quiet' }, 'Clear'));
+  range.addEventListener('input', () => range.querySelector('[data-moment=until]').setCustomValidity(''));
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     const typed = [...form.querySelectorAll('[data-field]')].map((field) => [field.dataset.field, field.value.trim()]);
     // A field has whole seconds: a time that was not changed stays as the address has it.
     const moments = [...form.querySelectorAll('[data-moment]')].map(({ dataset: { moment: name }, value }) => [name, value === localTime(asked[name]) ? asked[name] : value && new Date(value).toISOString()]);
+    const { since, until } = Object.fromEntries(moments);
+    const end = range.querySelector('[data-moment=until]');
+    end.setCustomValidity(isAfter(since, until) ? '“Before” has to be later than “From”.' : '');
+    if (!end.reportValidity()) return;
     go({ ...Object.fromEntries([...typed, ...moments]), ...(moments.some(([name, value]) => value !== asked[name]) ? { within: '' } : {}) });
   });
   Promise.all([api.get('/v1/trunks'), api.get('/v1/agents')])
@@ -213,12 +218,16 @@ function parameters({ within, ...asked }) {
 /** Whether a text is a number of seconds. */
 const isSpan = (text) => /^[1-9]\d{0,8}$/.test(text);
 
+/** Whether a range ends before it begins, or at once. */
+const isAfter = (since, until) => Boolean(since && until) && new Date(since) >= new Date(until);
+
 /** Parameters of the address that are no filter, or no value of one that the edge does not see, with what is wrong. */
 function unknown(query) {
   const others = [...new Set(query.keys())].filter((name) => ![...FIELDS, 'by', 'up'].includes(name));
   const isBad = { within: (value) => !isSpan(value), by: (value) => !COLUMNS.some((column) => column.sort && column.name === value) };
   const bad = Object.keys(isBad).filter((name) => query.get(name) && isBad[name](query.get(name)));
-  return [...others.map((name) => `\`${name}\` is no filter`), ...bad.map((name) => `\`${query.get(name)}\` is no value of \`${name}\``)];
+  const isEmpty = isAfter(query.get('since'), query.get('until'));
+  return [...others.map((name) => `\`${name}\` is no filter`), ...bad.map((name) => `\`${query.get(name)}\` is no value of \`${name}\``), ...(isEmpty ? ['`since` is not before `until`, so that no call can match'] : [])];
 }
 
 /** Filters of the address for which the form has no field, each with a button that removes it. */
@@ -238,7 +247,7 @@ function isRead(list) {
   return Boolean(isHovered || (list.contains(document.activeElement) && document.activeElement.closest('tbody')) || (scrollY > AT_TOP && list.getBoundingClientRect().top < innerHeight / 2));
 }
 
-export function callsPage(main, query, kept) {
+export function callsPage(main, query, kept, again) {
   const asked = Object.fromEntries(FIELDS.map((name) => [name, query.get(name) || '']));
   const find = (name) => COLUMNS.find((column) => column.sort && column.name === name);
   if (!isSpan(asked.within)) asked.within = '';
@@ -257,9 +266,11 @@ export function callsPage(main, query, kept) {
     document.activeElement?.blur();
     scrollTo(0, 0);
     isRenewed = true;
-    page.refresh();
+    again();
   };
   let isRenewed = false;
+  /** Whether older calls were asked for. */
+  let isWider = false;
   const order = (by) => {
     sorted = { by, down: sorted.by === by ? !sorted.down : Boolean(find(by).down) };
     history.replaceState(history.state, '', address({}));
@@ -273,7 +284,7 @@ export function callsPage(main, query, kept) {
   const box = h('details', { class: 'filters-box', open: !isNarrow }, h('summary', {}, used ? `Filters (${used} used)` : 'Filters'), filter.form);
   const wrong = unknown(query);
   const known = [...FIELDS, 'by', 'up'].join(', ');
-  main.append(...[h('h1', {}, 'Calls'), wrong.length ? h('p', { class: 'verdict warn', id: 'unknown', role: 'alert' }, h('strong', {}, 'The address of this page has a mistake'), ': ', rich(wrong.join('; ')), `. The list is shown without it. Known are ${known}.`) : null, box, further(asked, go), parts.bars, parts.total, choice.node, parts.news, parts.list, parts.more].filter(Boolean));
+  main.append(...[h('h1', {}, 'Calls'), mistake(wrong, known), box, further(asked, go), parts.bars, parts.total, choice.node, parts.news, parts.list, parts.more].filter(Boolean));
   parts.news.className = 'news';
 
   // A screen reader hears the totals from a node that stays, and not at every call.
@@ -308,38 +319,40 @@ export function callsPage(main, query, kept) {
       open: (call) => { location.hash = `#/calls/${call.sid}`; },
     }));
     swap(parts.more, calls.length < summary.total - waiting && calls.length >= limit
-      ? h('p', {}, h('button', { type: 'button', class: 'quiet', key: 'more', on: { click: () => { limit *= 4; page.refresh(true); } } }, 'Show older calls')) : null);
+      ? h('p', {}, h('button', { type: 'button', class: 'quiet', key: 'more', on: { click: () => { limit *= 4; isWider = true; again(); } } }, 'Show older calls')) : null);
   }
 
   /** Returns the rows in their places with what has changed in them, behind them the older ones if these are wanted; counts the calls that are newer. */
-  function inPlace(answer, isWider) {
+  function inPlace(answer, grows) {
     const found = new Map(answer.map((call) => [call.sid, call]));
     const newest = calls.reduce((last, call) => (call.started_at > last ? call.started_at : last), '');
     const stay = ordered(calls, find(sorted.by), sorted.down).map((call) => found.get(call.sid) || call);
     stay.forEach(({ sid }) => found.delete(sid));
     const others = [...found.values()];
     waiting = others.filter((call) => call.started_at > newest).length;
-    return isWider ? [...stay, ...others.filter((call) => call.started_at <= newest)].slice(0, limit) : stay;
+    return grows ? [...stay, ...others.filter((call) => call.started_at <= newest)].slice(0, limit) : stay;
   }
 
   const page = {
     title: 'Calls',
     keep: () => (summary ? { limit, summary, calls, extent } : null),
-    async refresh(isWider) {
+    async refresh() {
       const began = Date.now();
       const isWhole = summary === null || began >= next;
       const asks = limit + (calls.length ? Math.min(NEW_CALLS, waiting + PAGE) : 0);
       const answer = await api.get(`/v1/calls${api.query({ ...parameters(asked), limit: asks, summary: isWhole ? 'true' : '' })}`);
       const holds = calls.length > 0 && !isRenewed && isRead(parts.list);
       isRenewed = false;
+      const grows = isWider;
+      isWider = false;
       if (!holds) waiting = 0;
-      calls = holds ? inPlace(answer.calls, isWider) : answer.calls.slice(0, limit);
+      calls = holds ? inPlace(answer.calls, grows) : answer.calls.slice(0, limit);
       extent = answer;
       if (isWhole) {
         ({ summary } = answer);
         next = Date.now() + SUMMARY_SHARE * (Date.now() - began);
       }
-      draw(holds && !isWider);
+      draw(holds && !grows);
     },
   };
   if (summary) draw();

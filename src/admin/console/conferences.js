@@ -39,15 +39,17 @@ function marks(party) {
 /** The buttons of a party. */
 function buttons(conference, party, again) {
   const path = (action) => `/v1/conferences/${conference.sid}/parties/${party.call}/${action}`;
-  const button = (action, text, done) => h('button', { type: 'button', class: 'quiet', key: `${action} ${party.call}`, on: { click: act(path(action), done, again) } }, text);
+  const name = party.label || masked(party.from) || party.call;
+  // The key is that of the pair, so that the focus stays where *Mute* becomes *Unmute*.
+  const button = (pair, action, text, done) => h('button', { type: 'button', class: 'quiet', key: `${pair} ${party.call}`, back: `open ${conference.sid}`, sends: true, 'aria-label': `${text} ${name}`, on: { click: act(path(action), done, again) } }, text);
   const remove = async () => {
-    if (!await confirmed('Remove?', 'The party leaves the conference; its call goes on with what its document has behind it, or is hung up.', 'Remove')) return;
-    await act(path('remove'), 'Removed.', again)();
+    if (!await confirmed(`Remove ${name}?`, 'The party leaves the conference; its call goes on with what its document has behind it, or is hung up.', 'Remove')) return;
+    await act(path('remove'), `${name} is removed.`, again)();
   };
   return [
-    party.muted ? button('unmute', 'Unmute', 'Unmuted.') : button('mute', 'Mute', 'Muted.'), ' ',
-    party.held ? button('resume', 'Resume', 'Taken off hold.') : button('hold', 'Hold', 'On hold.'), ' ',
-    h('button', { type: 'button', class: 'danger', key: `remove ${party.call}`, on: { click: remove } }, 'Remove'),
+    party.muted ? button('mute', 'unmute', 'Unmute', `${name} is unmuted.`) : button('mute', 'mute', 'Mute', `${name} is muted.`), ' ',
+    party.held ? button('hold', 'resume', 'Resume', `${name} is off hold.`) : button('hold', 'hold', 'Hold', `${name} is on hold.`), ' ',
+    h('button', { type: 'button', class: 'danger', key: `remove ${party.call}`, back: `open ${conference.sid}`, sends: true, 'aria-label': `Remove ${name}`, on: { click: remove } }, 'Remove'),
   ];
 }
 
@@ -67,9 +69,9 @@ function detail(conference, again) {
       { name: 'Called', cell: (party) => masked(party.to) },
       { name: 'State', cell: marks },
       { name: 'Joined', cell: (party) => moment(party.joined_at) },
-      { name: '', cell: (party) => buttons(conference, party, again), class: 'nowrap' },
+      { name: 'Actions', cell: (party) => buttons(conference, party, again), class: 'nowrap' },
     ], { caption: `Parties of ${conference.name}`, rows: conference.parties, key: (party) => party.call, empty: 'No party.' }),
-    h('p', {}, h('button', { type: 'button', class: 'danger', key: `end ${conference.sid}`, on: { click: end } }, 'End conference'))] : null);
+    h('p', {}, h('button', { type: 'button', class: 'danger', key: `end ${conference.sid}`, back: `open ${conference.sid}`, sends: true, 'aria-label': `End conference ${conference.name}`, on: { click: end } }, 'End conference'))] : null);
 }
 
 function columns() {
@@ -84,9 +86,9 @@ function columns() {
   ];
 }
 
-export function conferencesPage(main, query) {
+export function conferencesPage(main, query, kept, again) {
   const list = listing(columns(), {
-    page: 'conferences', query, first: 'Conference', caption: 'Conferences', name: 'conference', key: (one) => one.sid, detail: (one) => detail(one, refresh),
+    page: 'conferences', query, first: 'State', caption: 'Conferences', name: 'conference', key: (one) => one.sid, detail: (one) => detail(one, again),
     empty: ['No conferences. A route with ', h('code', {}, 'connect = ["conference:NAME"]'), ' or ', h('code', {}, '<Dial><Conference>'), ' begins one.'], mark: () => '',
   });
   const head = h('p', { class: 'total' });
@@ -98,5 +100,5 @@ export function conferencesPage(main, query) {
     list.show(conferences);
   }
   main.append(h('h1', {}, 'Conferences'), head, list.node);
-  return { title: 'Conferences', refresh };
+  return { title: 'Conferences', mistakes: list.mistakes, refresh };
 }

@@ -4,6 +4,15 @@ import { ago, dated, plain } from './format.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
 
+/** Whether the edge does not answer: what the page shows is old. */
+const isStale = () => document.querySelector('main.stale, main.blank') !== null;
+
+/** Disables what sends a request that changes something while the edge does not answer, and enables it again. */
+export function allowSending(node) {
+  for (const one of node.querySelectorAll('[data-sends]')) one.disabled = isStale();
+}
+
+/** Properties: those of the node; `on`: listeners; `key`: by which it has the focus again, `back`: the key of what gets the focus once it is gone; `sends`: it changes something at the edge. */
 function fill(node, properties, children) {
   for (const [name, value] of Object.entries(properties || {})) {
     if (value === null || value === undefined || value === false) continue;
@@ -11,6 +20,11 @@ function fill(node, properties, children) {
       for (const [event, act] of Object.entries(value)) node.addEventListener(event, act);
     } else if (name === 'key') {
       node.dataset.key = value;
+    } else if (name === 'back') {
+      node.dataset.back = value;
+    } else if (name === 'sends') {
+      node.dataset.sends = '';
+      node.disabled = isStale();
     } else if (name in node && typeof value !== 'string' && !(node instanceof SVGElement)) {
       node[name] = value;
     } else {
@@ -36,11 +50,12 @@ export function s(name, properties, ...children) {
 
 /** Replaces the children of a node; keeps the focus by `key` and the scroll positions. */
 export function swap(node, ...children) {
-  const focused = node.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+  const { key: focused, back } = node.contains(document.activeElement) ? document.activeElement.dataset : {};
   const scrolled = [...node.querySelectorAll('[data-scroll]')].map((one) => [one.dataset.scroll, one.scrollLeft]);
   node.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   if (focused !== undefined) {
-    const again = [...node.querySelectorAll('[data-key]')].find((one) => one.dataset.key === focused);
+    const find = (key) => [...node.querySelectorAll('[data-key]')].find((one) => one.dataset.key === key);
+    const again = find(focused) || find(back);
     if (again) again.focus({ preventScroll: true });
     else focusPage();
   }

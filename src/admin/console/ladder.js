@@ -240,7 +240,8 @@ export function ladder(trace, state, given, redraw) {
   });
   const svg = s('svg', { class: 'ladder', width, height, viewBox: `0 0 ${width} ${height}`, role: 'group', 'aria-label': `Ladder: ${names.join(', ')}` }, parts);
   if (Number.isInteger(state.chosen) && trace.entries[state.chosen]?.kind === 'message') show(state.chosen);
-  const hint = groups.length && !isBeside && state.chosen === null ? h('p', { class: 'dim' }, 'Select a message (click, or Tab and Enter) to see its text and the changes by the edge.') : null;
+  // The hint stays, so that the first choice moves no row.
+  const hint = groups.length ? h('p', { class: 'dim' }, 'Select a message (click, or Tab and Enter) to see its text and the changes by the edge.') : null;
   return [
     hint,
     trace.dropped ? h('p', { class: 'warn' }, `${trace.dropped} earlier entries were dropped.`) : null,

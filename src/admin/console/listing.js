@@ -1,6 +1,6 @@
 // Sortable tables of trunks and agents: their order, which the URL contains, and the details of a row below it.
 
-import { h, heading, swap, table } from './dom.js';
+import { h, heading, rich, swap, table } from './dom.js';
 
 const isKnown = (value) => value !== null && value !== undefined && !Number.isNaN(value);
 
@@ -12,6 +12,12 @@ export function ordered(rows, column, down) {
     const order = typeof x === 'string' ? x.localeCompare(y, undefined, { numeric: true }) : x - y;
     return down ? -order : order;
   });
+}
+
+/** Says what is wrong with the address of a page, and which parameters it has; null if nothing is. */
+export function mistake(wrong, known) {
+  return wrong.length ? h('p', { class: 'verdict warn', id: 'unknown', role: 'alert' }, h('strong', {}, 'The address of this page has a mistake'), ': ', rich(wrong.join('; ')),
+    known ? `. The page is shown without it. Known are ${known}.` : '. The page is shown without it: it has no parameters.') : null;
 }
 
 /** A choice of the order, shown where a table has no header: on phones. `choose(name)`; the same name again turns the order. */
@@ -37,6 +43,7 @@ export function orderChoice(columns, sorted, choose) {
 export function listing(columns, options) {
   const { query, page, key } = options;
   const find = (name) => columns.find((column) => column.sort && column.name === name);
+  const mistakes = query.get('by') && !find(query.get('by')) ? [`\`${query.get('by')}\` is no value of \`by\``] : [];
   let sorted = { by: find(query.get('by')) ? query.get('by') : options.first, down: query.get('down') !== null };
   const open = new Set(query.get(options.name) ? [query.get(options.name)] : []);
   let rows = [];
@@ -87,6 +94,7 @@ export function listing(columns, options) {
 
   return {
     keep,
+    mistakes,
     node: h('div', {}, choice.node, list),
     show(next, none) {
       rows = next;

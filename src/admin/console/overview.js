@@ -165,7 +165,7 @@ function sharers(one, filter) {
 function troubles(all, status, since) {
   const now = status.problem_details.filter((one) => one.harm !== 'past');
   const isCurrent = (one) => isNow(one, now, status.trunks);
-  const colour = (one) => (!one.group && isCurrent(one) ? (one.kind === 'failed_over' || SAME[one.kind] ? 'warn' : 'bad') : 'plain');
+  const colour = (one) => (!one.group && isCurrent(one) ? (one.kind === 'failed_over' ? 'warn' : 'bad') : 'plain');
   const rank = (one) => ['bad', 'warn', 'plain'].indexOf(colour(one));
   const isTrunk = (name) => [...status.trunks, ...status.agents].some((party) => party.name === name);
   const app = ({ target }) => /^app:(.*)$/.exec(target || '')?.[1];
@@ -180,7 +180,7 @@ function troubles(all, status, since) {
   return [table([
     { name: 'Problem', cell: (one) => [chip(colour(one), KINDS[one.kind] || one.kind), ' ', one.reason ? h('code', { class: 'slug' }, one.reason) : null, one.code ? ` ${one.code}` : null] },
     { name: 'Description', cell: (one) => meaning(one.group ? { ...one, fix: one.group.every(({ fix }) => fix === one.fix) ? one.fix : null } : one, !one.group && isCurrent(one)), class: 'prose', wide: true },
-    { name: 'Party', title: 'Who failed, and the trunk of the last caller', cell: (one) => (one.group ? sharers(one, filter) : one.target ? [h('strong', {}, masked(one.target)), one.trunk && one.trunk !== one.target ? h('span', { class: 'dim' }, `, last called by ${one.trunk}`) : null] : one.trunk || '–'), wide: true },
+    { name: 'Party', title: 'Who failed, and the trunk of the last caller', cell: (one) => (one.group ? sharers(one, filter) : one.target ? [h('strong', {}, masked(one.target)), one.trunk && one.trunk !== one.target ? h('span', { class: 'dim' }, `, last called by ${one.trunk}`) : null] : one.trunk ? h('strong', {}, one.trunk) : '–'), wide: true },
     { name: 'Count', cell: (one) => count(one.count), class: 'number' },
     { name: 'Latest', cell: (one) => h('a', { href: `#/calls/${one.last_sid}`, title: time(one.last_at) }, ago(one.last_at)), class: 'nowrap', wide: true },
     { name: 'Calls', cell: (one) => h('a', { href: `#/calls${api.query(filter(one))}` }, 'show') },
@@ -242,13 +242,13 @@ function problems(all) {
   return h('ul', { class: 'problems' }, all.map((one) => h('li', { class: one.kind }, IS_NARROW ? folded(one) : inParts(one))));
 }
 
-export function overviewPage(main, query, kept) {
+export function overviewPage(main, query, kept, again) {
   let { span, samples, events, isOpen } = kept || { span: 'hour', samples: { hour: [], day: [] }, events: [], isOpen: false };
   const head = h('div', { class: 'health', role: 'status', 'aria-live': 'polite' });
   const rest = h('div', {});
   const parts = { strip: h('div', {}), troubles: h('div', {}), plots: h('div', {}), events: h('ul', { class: 'events' }) };
   const axis = timeAxis();
-  const choose = (wanted) => { span = wanted; resetZoom(axis); page.refresh(); };
+  const choose = (wanted) => { span = wanted; resetZoom(axis); again(); };
   const spans = h('div', { class: 'spans', role: 'group', 'aria-label': 'Time range' });
   main.append(h('h1', { class: 'unseen' }, 'Overview'), head, rest, h('section', { 'aria-label': 'Trunks and agents' }, parts.strip),
     section('Problems in the last hour', parts.troubles),

@@ -117,11 +117,11 @@ export function routesPage(main, query) {
         { name: 'When', wide: true, cell: (route) => [list(route.when, 'always'), route.share < 100 ? `, ${route.share} % of calls` : ''] },
         { name: 'Targets', wide: true, cell: (route) => targets(route, status) },
         { name: 'Listeners', wide: true, cell: (route) => list(route.fork, '–') },
-        { name: 'Calls', cell: (route) => h('a', { href: `#/calls${api.query({ route: route.name })}`, title: Object.entries(route.calls).map(([name, calls]) => `${name} ${calls}`).join(', ') }, count(sum(route))), class: 'number' },
+        { name: 'Ended calls', cell: (route) => h('a', { href: `#/calls${api.query({ route: route.name, state: 'ended' })}`, title: Object.entries(route.calls).map(([name, calls]) => `${name} ${calls}`).join(', ') }, count(sum(route))), class: 'number' },
         { name: 'ASR', cell: (route) => (sum(route) ? `${Math.round((100 * (route.calls.answered || 0)) / sum(route))} %` : '–'), class: 'number' },
       ], {
         caption: 'Routes', compact: true, rows: all.map((route, place) => ({ ...route, position: place + 1 })), key: (route) => route.name, empty: names.length ? 'No routes are configured: every call gets 404.' : 'No routes and no trunks are configured: SIP from every source is dropped without a reply.',
-        mark: (route) => (stranded.includes(all[route.position - 1]) ? 'marked' : sum(route) ? null : 'dead'), open: (route) => { location.hash = `#/calls${api.query({ route: route.name })}`; },
+        mark: (route) => (stranded.includes(all[route.position - 1]) ? 'marked' : sum(route) ? null : 'dead'), open: (route) => { location.hash = `#/calls${api.query({ route: route.name, state: 'ended' })}`; },
       }), h('p', { class: 'dim' }, 'Ended calls since the edge started. Routes without calls are grey.'));
     },
   };

@@ -19,7 +19,7 @@ function rejected(status) {
   return [chip('bad', 'rejected'), ' ', rich(masked(status.config.last_reload_error)), problem?.since ? ` (${lasting(problem.since)})` : '', problem?.fix ? h('span', { class: 'dim' }, [' Try: ', rich(problem.fix), '.']) : ''];
 }
 
-export function systemPage(main) {
+export function systemPage(main, query, kept, again) {
   const parts = Object.fromEntries(['head', 'config', 'drain', 'listeners', 'process'].map((name) => [name, h('div', {})]));
   const outcome = h('div', { 'aria-live': 'polite' });
   let cpu = null;
@@ -34,9 +34,10 @@ export function systemPage(main) {
       const changed = Array.isArray(done.changed) && done.changed.length ? h('ul', {}, done.changed.map((one) => h('li', {}, typeof one === 'string' ? one : JSON.stringify(one)))) : h('p', {}, 'No changes.');
       swap(outcome, h('p', { class: 'good' }, `Reloaded: ${done.trunks} trunks, ${done.routes} routes, ${done.warnings} ${done.warnings === 1 ? 'warning' : 'warnings'}. Live calls are not affected.`), changed, rest);
     } catch (error) {
-      swap(outcome, h('p', { class: 'bad' }, 'Reload rejected; configuration unchanged.'), h('pre', {}, error.message));
+      if (error.status === 0) swap(outcome, h('p', { class: 'bad' }, h('strong', {}, 'The edge does not answer'), ': it is not known whether it has reloaded. Try again once it answers.'));
+      else swap(outcome, h('p', { class: 'bad' }, 'Reload rejected; configuration unchanged.'), h('pre', {}, error.message));
     }
-    page.refresh();
+    again();
   }
 
   /** Shows the warnings of the file, or hides them. */
@@ -46,7 +47,7 @@ export function systemPage(main) {
       const all = await api.get('/v1/warnings').catch((error) => ({ warnings: [error.message] }));
       swap(warnings, h('ul', { class: 'warnings' }, all.warnings.map((one) => h('li', {}, masked(one)))));
     }
-    page.refresh();
+    again();
   }
 
   async function drain(on) {
@@ -58,16 +59,16 @@ export function systemPage(main) {
     } catch (error) {
       say(error.message, true);
     }
-    page.refresh();
+    again();
   }
 
   function drainPart(status) {
-    if (status.state !== 'draining') return [h('p', {}, `${many(status.calls, 'live call')}. `, h('span', { class: 'dim' }, 'To drain before maintenance: new calls get 503, so that carriers try their next destination; live calls continue.')), h('button', { type: 'button', class: 'danger', key: 'drain', on: { click: () => drain(true) } }, 'Drain')];
+    if (status.state !== 'draining') return [h('p', {}, `${many(status.calls, 'live call')}. `, h('span', { class: 'dim' }, 'To drain before maintenance: new calls get 503, so that carriers try their next destination; live calls continue.')), h('button', { type: 'button', class: 'danger', key: 'drain', back: 'undrain', sends: true, on: { click: () => drain(true) } }, 'Drain')];
     const most = Math.max(drained || 0, status.calls);
     return [
       h('p', { class: 'verdict warn' }, status.calls === 0 ? 'Drained: no live calls. The edge can be stopped.' : `Draining: ${many(status.calls, 'call')} left${most > status.calls ? ` of ${count(most)}` : ''}.`),
       h('progress', { max: most || 1, value: (most - status.calls) || (most ? 0 : 1), 'aria-label': 'Ended calls' }), ' ',
-      h('button', { type: 'button', class: 'main', key: 'undrain', on: { click: () => drain(false) } }, 'Accept calls again'),
+      h('button', { type: 'button', class: 'main', key: 'undrain', back: 'drain', sends: true, on: { click: () => drain(false) } }, 'Accept calls again'),
     ];
   }
 
@@ -80,13 +81,13 @@ export function systemPage(main) {
       const sum = (name) => (families[name] || []).reduce((all, one) => all + one.value, 0);
       swap(parts.head, facts([
         ['Edge', status.edge], ['Version', status.version], ['State', chip(kind(status.state), status.state)], ['Uptime', duration(status.uptime_seconds)], ['Started', moment(status.started_at)],
-        ['Phone numbers', h('button', { type: 'button', class: 'quiet', key: 'mask', on: { click: () => { maskNumbers(!numbersAreMasked()); page.refresh(); } } }, numbersAreMasked() ? 'masked (show in full)' : 'in full (mask)')],
+        ['Phone numbers', h('button', { type: 'button', class: 'quiet', key: 'mask', on: { click: () => { maskNumbers(!numbersAreMasked()); again(); } } }, numbersAreMasked() ? 'masked (show in full)' : 'in full (mask)')],
       ]));
       swap(parts.config, facts([
         ['File', h('code', {}, status.config.path)], ['Loaded', moment(status.config.loaded_at)], ['Warnings', status.config.warnings ? h('button', { type: 'button', class: 'quiet', key: 'warnings', 'aria-expanded': String(areShown), on: { click: showWarnings } }, `${count(status.config.warnings)} ${areShown ? '▴' : '▾'}`) : 'none'],
         ['Last reload', status.config.last_reload_success ? chip('good', 'successful') : rejected(status)],
         ...(status.config.restart_needed.length ? [['Restart required for', status.config.restart_needed.map((one) => [h('code', {}, one), ' '])]] : []),
-      ]), areShown && status.config.warnings ? warnings : null, h('button', { type: 'button', class: 'main', key: 'reload', on: { click: reload } }, 'Reload'));
+      ]), areShown && status.config.warnings ? warnings : null, h('button', { type: 'button', class: 'main', key: 'reload', sends: true, on: { click: reload } }, 'Reload'));
       swap(parts.drain, drainPart(status));
       swap(parts.listeners, table([
         { name: 'Name', cell: (one) => one.name }, { name: 'Transport', cell: (one) => one.transport }, { name: 'Address', cell: (one) => h('code', {}, one.address) },

@@ -19,7 +19,7 @@ export function roundTrip(trunk) {
 }
 
 /** Colours of what a problem of `/v1/status` harms; all others are neutral. */
-export const HARMS = { edge: 'bad', calls: 'bad', media: 'warn', detour: 'warn', restart: 'warn', records: 'warn' };
+export const HARMS = { edge: 'bad', calls: 'bad', media: 'bad', detour: 'warn', restart: 'warn', records: 'warn' };
 
 /** Figures of a fault of a trunk or agent. */
 const share = (fault) => (fault ? ` ${count(fault.calls)} of ${count(fault.of)}` : '');
@@ -29,31 +29,38 @@ const CODECS = [488, 606];
 const allCodes = ({ answers }) => [...new Set(answers.map(({ code }) => code))].join(',');
 /** The side that rejected calls of a trunk for their codecs; '' if it sends another codec than the negotiated one. */
 const rejecter = ({ hour }) => ['received', 'sent'].find((side) => hour?.codes.some(({ direction, code }) => direction === side && CODECS.includes(code))) || '';
+/** A party that is not heard: in the live calls that `status` names, else in those of the hour, of which an agent has the ended ones. */
+function oneWay({ unheard, silent }, { headline }) {
+  const live = / in (a live call|\d+ live calls)$/.exec(headline)?.[1];
+  if (live) return { text: `no audio in ${live}`, calls: { flag: 'one_way', state: 'live' } };
+  return { text: `no audio in${share(unheard || silent)}`, calls: { flag: 'one_way', state: unheard ? '' : 'ended' } };
+}
 /** Problems of a trunk or agent by `kind`: the text of their chip, and the filter of their calls. */
 const KINDS = {
   down: () => ({ text: 'does not respond' }),
   rejects: ({ rejected }) => ({ text: `rejects${share(rejected)}`, calls: rejected ? { direction: 'received', code: allCodes(rejected) } : null }),
   not_registered: () => ({ text: 'not registered' }),
-  one_way: ({ unheard, silent }) => ({ text: `no audio in${share(unheard || silent) || ' a live call'}`, calls: { flag: 'one_way' } }),
+  one_way: oneWay,
   stopped: ({ stopped }) => ({ text: `audio stopped in${share(stopped)}`, calls: { flag: 'one_way' } }),
   unsent: ({ unsent }) => ({ text: `packets not sent in${share(unsent)}`, calls: { flag: 'unsent' } }),
   codec_mismatch: (trunk) => ({ text: `codecs in${share(trunk.codec_mismatch)}`, calls: { flag: 'codec_mismatch', direction: rejecter(trunk) } }),
   loss: ({ loss }) => ({ text: `packet loss in${share(loss)}`, calls: { flag: 'loss' } }),
   poor_audio: () => ({ text: 'poor audio' }),
-  fails: ({ failed }) => ({ text: failed ? `failed in${share(failed)}` : 'fails', calls: { outcome: 'failed' } }),
+  // Another target may have answered these calls: their outcome says nothing of this one.
+  fails: ({ name, failed }) => ({ text: failed ? `failed in${share(failed)}` : 'fails', calls: { trunk: '', failing: name } }),
 };
 
-/** The problems that `/v1/status` has of a trunk or agent, the worst first: {text, title, link, kind, isNow}. What is past is neutral; `isShort`: ended calls of the last hour are not all kept. */
+/** The problems that `/v1/status` has of a trunk or agent, the worst first: {text, title, link, harm, kind, isNow}. What is past is neutral; `isShort`: ended calls of the last hour are not all kept. */
 export function faults(party, problems, page = 'trunks', isShort = false) {
   const key = page === 'trunks' ? 'trunk' : 'agent';
   // A route without a target left is a problem of several parties.
   const partOf = (problem) => [problem, ...(problem.others || [])].find((part) => part[key] === party.name && KINDS[part.kind]);
   const own = problems.map((problem) => [problem, partOf(problem)]).filter(([, part]) => part && !(part.kind === 'down' && party.state === 'down'));
   return own.map(([problem, part]) => {
-    const { text, calls } = KINDS[part.kind](party);
+    const { text, calls } = KINDS[part.kind](party, problem);
     const link = calls ? `#/calls${api.query({ trunk: party.name, ...calls, within: HOUR })}` : `#/${page}${api.query({ [key]: party.name })}`;
     const title = [`${problem.headline}${problem.evidence ? `: ${problem.evidence}` : ''}`, problem.fix && `Try: ${problem.fix}`].filter(Boolean).join('. ').replaceAll('`', '');
-    return { text: isShort && calls ? `${text}, 1 h` : text, title, link, kind: problem.unmet && HARMS[problem.harm] === 'bad' ? 'warn' : HARMS[problem.harm] || 'plain', isNow: problem.harm !== 'past' };
+    return { text: isShort && calls ? `${text}, 1 h` : text, title, link, harm: problem.harm, kind: problem.unmet && HARMS[problem.harm] === 'bad' ? 'warn' : HARMS[problem.harm] || 'plain', isNow: problem.harm !== 'past' };
   });
 }
 
@@ -66,6 +73,14 @@ export function faultChips(all) {
 export function markOf(isDown, all) {
   if (!isDown && !isFaulty(all)) return null;
   return isDown || all.some((fault) => fault.isNow && fault.kind === 'bad') ? 'marked' : 'marked warned';
+}
+
+/** The place of a party in the order of its problems: what is down, what loses calls, what harms their audio, what does less. */
+export function severity(isDown, all) {
+  if (isDown) return 0;
+  const now = all.filter((fault) => fault.isNow);
+  if (now.length === 0) return null;
+  return now.some(({ harm, kind: of }) => of === 'bad' && harm !== 'media') ? 1 : now.some(({ kind: of }) => of === 'bad') ? 2 : 3;
 }
 
 /** Whether one of them harms calls now. */
@@ -122,7 +137,7 @@ function columns(samples, problems, since) {
   return [
     { name: 'Trunk', cell: (trunk) => h('strong', {}, trunk.name), sort: (trunk) => trunk.name },
     { name: 'State', cell: (trunk) => [chip(kind(trunk.state), trunk.state, trunk.state === 'unknown' ? 'Not monitored, or nothing heard of it yet' : null), trunk.registration && trunk.registration.state === 'trying' ? [' ', chip('plain', 'registering')] : null,
-      faultChips(own(trunk))], sort: (trunk) => ({ marked: trunk.state === 'down' ? 0 : 1, 'marked warned': 2 }[markOf(trunk.state === 'down', own(trunk))] ?? { unknown: 3, up: 4 }[trunk.state] ?? 5), wide: true },
+      faultChips(own(trunk))], sort: (trunk) => severity(trunk.state === 'down', own(trunk)) ?? { unknown: 4, up: 5 }[trunk.state] ?? 6, wide: true },
     { name: 'Sessions', title: 'Live calls, of the limit', cell: (trunk) => h('span', { title: `${trunk.hour.live_in} from the trunk, ${trunk.hour.live_out} to it` }, `${count(trunk.calls)}${trunk.max_calls ? ` / ${count(trunk.max_calls)}` : ''}`), sort: (trunk) => trunk.calls, down: true, class: 'number' },
     { ...lately('In'), title: 'Calls from the trunk that ended in this time', cell: (trunk) => count(trunk.hour.calls_in), sort: (trunk) => trunk.hour.calls_in, down: true, class: 'number' },
     { ...lately('Out'), title: 'Calls to the trunk that ended in this time', cell: (trunk) => count(trunk.hour.calls_out), sort: (trunk) => trunk.hour.calls_out, down: true, class: 'number' },
@@ -212,8 +227,10 @@ export function trunksPage(main, query) {
     list.show(found, trunks.length ? 'No trunk matches the filter.' : null);
   }
 
+  const isState = STATES.includes(query.get('state') || '');
   return {
     title: 'Trunks',
+    mistakes: [...list.mistakes, ...(isState ? [] : [`\`${query.get('state')}\` is no value of \`state\``])],
     async refresh() {
       const [answer, status, past] = await Promise.all([api.get('/v1/trunks'), api.get('/v1/status'), hour()]);
       ({ trunks, since } = answer);

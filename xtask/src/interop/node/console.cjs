@@ -308,9 +308,9 @@ async function mended(browser, url, faults) {
   hold('what is past is neutral', await page.locator('a.chip.plain', { hasText: 'no audio in 4 of 13' }).count() === 1 && await page.locator('tr.marked').count() === 0);
   problems = [{ ...problems[0], harm: 'media', headline: 'no media in 4 of 13 calls' }];
   await show('trunks');
-  hold('a problem of now is marked', await page.locator('a.chip.warn', { hasText: 'no audio in 4 of 13' }).count() === 1 && await page.locator('tr.marked').count() === 1);
+  hold('a problem of now is marked', await page.locator('a.chip.bad', { hasText: 'no audio in 4 of 13' }).count() === 1 && await page.locator('tr.marked:not(.warned)').count() === 1);
   await show('overview');
-  await page.locator('.health.warn', { hasText: 'no media in 4 of 13 calls' }).waitFor();
+  await page.locator('.health.bad', { hasText: 'no media in 4 of 13 calls' }).waitFor();
   await picture(page, 'overview-mended');
   await page.context().close();
 }
@@ -434,7 +434,8 @@ async function crowded(browser, url, faults) {
     // In the order in which the edge has them.
     body.problem_details = [
       problem('calls', 'route number +13105550110 has no target left'), problem('calls', 'trunk down is down', { trunk: 'down', kind: 'down' }), problem('calls', 'trunk full rejected 5 of 6 calls', { trunk: 'full', kind: 'rejects' }),
-      problem('calls', 'app hook: failed in 1 of 1 calls', { app: 'hook', kind: 'fails' }), problem('media', 'no media from customer-1', { trunk: 'customer-1', kind: 'one_way' }),
+      problem('calls', 'app hook: failed in 1 of 1 calls', { app: 'hook', kind: 'fails' }), problem('media', 'no media from customer-1 in a live call', { trunk: 'customer-1', kind: 'one_way' }),
+      problem('detour', 'packets lost with customer-2', { trunk: 'customer-2', kind: 'loss' }),
       problem('calls', 'trunk spare is down', { unmet: true, trunk: 'spare', kind: 'down' }), problem('records', 'app hook: callbacks are not delivered'),
     ];
   });
@@ -471,7 +472,8 @@ async function crowded(browser, url, faults) {
   hold('a code leads to the calls that are counted', /trunk=.*&direction=received&code=486&within=3600$/.test(await link.getAttribute('href')));
   const rows = await page.evaluate(() => Math.max(...[...document.querySelectorAll('.codes')].map((one) => one.getBoundingClientRect().height)));
   hold(`the codes of one direction take one line: ${rows}`, rows < 30 && (await page.locator('.codes').first().innerText()).includes('+2'));
-  hold('trunks with lost calls are before those with less', (await page.locator('tr.marked strong').allInnerTexts()).join() === 'down,full,customer-1' && await page.locator('tr.warned').count() === 1);
+  hold('trunks with lost calls are before those with less', (await page.locator('tr.marked strong').allInnerTexts()).join() === 'down,full,customer-1,customer-2' && (await page.locator('tr.warned strong').allInnerTexts()).join() === 'customer-2');
+  hold('live one-way audio is a failure', await page.locator('a.chip.bad', { hasText: 'no audio in a live call' }).count() === 1);
   for (const width of [1440, 1366, 1280]) {
     await page.setViewportSize({ width, height: 900 });
     if (await page.locator('tr.detail').count() === 0) await page.locator('button.expand').first().click();
@@ -621,6 +623,21 @@ async function stopped(browser, url, faults) {
   await page.locator('.health.good', { hasText: 'Last known: ' }).waitFor();
   await page.unrouteAll();
   await page.locator('#lost').waitFor({ state: 'detached' });
+  await page.goto(`${url}/#/system`);
+  const reload = page.locator('main button', { hasText: /^Reload$/ });
+  await reload.waitFor();
+  hold('what changes something may be used', await page.locator('[data-sends]').count() === 2 && await page.locator('[data-sends]:disabled').count() === 0);
+  await page.route((at) => at.pathname.startsWith('/v1/') || at.pathname === '/metrics', (route) => route.abort());
+  await reload.click();
+  await page.locator('p.bad', { hasText: 'The edge does not answer' }).waitFor();
+  await page.locator('#lost').waitFor();
+  hold('a reload without an answer is no rejected one', !(await page.locator('main').innerText()).includes('Reload rejected'));
+  hold('nothing can be changed while the edge does not answer', await page.locator('[data-sends]:not(:disabled)').count() === 0);
+  await page.unrouteAll();
+  await page.locator('#lost').waitFor({ state: 'detached' });
+  hold('it can be changed again', await page.locator('[data-sends]:disabled').count() === 0);
+  await page.goto(`${url}/#/overview`);
+  await page.locator('.health').waitFor();
   hold('what is known is no longer marked as old', !(await page.locator('.health').innerText()).includes('Last known'));
   await page.context().close();
 }
@@ -667,10 +684,17 @@ async function counted(browser, url, faults) {
     body.since = since;
     body.trunks[0].hour.codes = [{ direction: 'received', code: 488, calls: 3 }];
   });
-  await rewrite('/v1/agents', (body) => { body.since = since; });
+  await rewrite('/v1/agents', (body) => {
+    body.since = since;
+    Object.assign(body.agents.find(({ name }) => name === names[1]), { state: 'up', failed: { calls: 3, of: 9, hung_up: 0 }, silent: { calls: 5, of: 6 } });
+  });
   await rewrite('/v1/status', (body) => {
     faulty(body);
-    body.problem_details = ['codec_mismatch', 'rejects'].map((kind) => ({ harm: 'media', trunk: names[0], kind, headline: `\`${kind}\``, evidence: null, fix: null, command: null }));
+    body.problem_details = [
+      ...['codec_mismatch', 'rejects'].map((kind) => ({ harm: 'media', trunk: names[0], kind, headline: `\`${kind}\`` })),
+      { harm: 'calls', agent: names[1], kind: 'fails', headline: `agent ${names[1]} failed in 3 of 9 calls` },
+      { harm: 'media', agent: names[1], kind: 'one_way', headline: `agent ${names[1]} has sent no audio in 2 live calls` },
+    ].map((one) => ({ evidence: null, fix: null, command: null, ...one }));
   });
   await rewrite('/v1/history', (body) => { body.troubles = [{ ...last, kind: 'failed_over', reason: 'agent_unreachable', count: 3, target: names[1], trunk: names[0] }, { ...last, kind: 'failed', reason: 'app_failed', count: 1, target: 'app:bad-hook', trunk: names[0] }]; });
   await page.goto(`${url}/#/overview`);
@@ -692,7 +716,15 @@ async function counted(browser, url, faults) {
   since = new Date(Date.now() - 3_600_000).toISOString();
   await page.goto(`${url}/#/agents`);
   await page.locator('tbody tr[data-row]').first().waitFor();
+  hold(`a badge of an agent leads to the calls in which it failed, also where another target answered: ${await badge('failed in 3')}`, (await badge('failed in 3')).includes(`#/calls?failing=${names[1]}&within=3600`));
+  hold(`a badge of live calls is that of status, and leads to them: ${await badge('no audio in 2 live')}`, (await badge('no audio in 2 live calls')).includes('flag=one_way&state=live'));
   hold('an hour that is whole is named so', (await page.locator('main thead').first().locator('th').allInnerTexts()).some((head) => head.toLowerCase().startsWith('calls, 1 h')) && (await page.locator('.covered').innerText()) === '');
+  await page.goto(`${url}/#/routes`);
+  const ended = page.locator('section[aria-label^="Routes in order"] tbody td.number a').first();
+  const number = Number(await ended.innerText());
+  await ended.click();
+  await page.locator('.total', { hasText: `${number} call` }).waitFor();
+  hold('the calls of a route are those that are counted: the ended ones', page.url().includes('state=ended'));
   await page.context().close();
 }
 
@@ -722,6 +754,15 @@ async function filtered(browser, url, faults) {
   await page.goto(`${url}/#/calls?colour=red&within=soon`);
   await page.locator('#unknown', { hasText: 'colour is no filter' }).filter({ hasText: 'soon is no value of within' }).waitFor();
   await page.locator('.total', { hasText: '4 calls, 0 live' }).waitFor();
+  await page.goto(`${url}/#/calls?since=2030-01-01T00:00:00Z&until=2026-01-01T00:00:00Z`);
+  await page.locator('#unknown', { hasText: 'since is not before until' }).waitFor();
+  await page.fill('[data-moment=since]', '2031-01-01T00:00:00');
+  await page.locator('.filters button', { hasText: 'Apply' }).click();
+  hold('a range that ends before it begins is not applied', page.url().includes('2030-01-01') && await page.locator('[data-moment=until]').evaluate((field) => field.validationMessage.includes('later than')));
+  for (const [name, says] of [['agents?colour=red', 'colour is no parameter of this page'], ['overview?x=1', 'it has no parameters'], ['trunks?state=sideways', 'sideways is no value of state'], ['conferences?by=colour', 'colour is no value of by']]) {
+    await page.goto(`${url}/#/${name}`);
+    await page.locator('#unknown', { hasText: says }).waitFor();
+  }
   await page.goto(`${url}/#/calls?app=nothing`);
   await page.locator('#refused', { hasText: 'nothing' }).waitFor();
   await page.goto(`${url}/#/calls?state=live`);
@@ -952,7 +993,11 @@ async function walk(browser, url, faults) {
   hold('there is a verdict', (await page.locator('.verdict').innerText()).length > 10);
   const messages = page.locator('svg.ladder g[role=button]');
   hold('the ladder has messages', await messages.count() > 6);
+  await messages.first().scrollIntoViewIfNeeded();
+  const place = () => messages.first().evaluate((one) => Math.round(one.getBoundingClientRect().top));
+  const still = await place();
   await messages.first().click();
+  hold(`the first click moves no row: ${still}, ${await place()}`, Math.abs(await place() - still) <= 1);
   const shown = page.locator('.message');
   await shown.locator('h3').first().waitFor();
   hold('the selected message is shown', (await shown.innerText()).includes('INVITE sip:') && !(await shown.innerText()).includes('[object'));
@@ -1252,10 +1297,17 @@ async function conferred(browser, url, faults) {
   hold('it has two parties', await parties.count() === 2);
   const first = parties.first();
   const button = (name) => first.locator('button', { hasText: new RegExp(`^${name}$`) });
-  await button('Mute').click();
+  const focus = () => page.evaluate(() => document.activeElement.getAttribute('aria-label'));
+  const party = await first.locator('a').first().innerText();
+  hold('every column of it has a name', await page.evaluate(() => [...document.querySelectorAll('th')].every((one) => one.textContent.trim())));
+  await button('Mute').focus();
+  await page.keyboard.press('Enter');
   await first.locator('.chip', { hasText: 'muted' }).waitFor();
-  await button('Hold').click();
+  hold(`the focus stays where Mute becomes Unmute: ${await focus()}`, await focus() === `Unmute ${party}`);
+  await button('Hold').focus();
+  await page.keyboard.press('Enter');
   await first.locator('.chip', { hasText: 'on hold' }).waitFor();
+  hold(`the focus stays where Hold becomes Resume: ${await focus()}`, await focus() === `Resume ${party}`);
   await picture(page, 'conferences');
   await button('Unmute').click();
   await first.locator('.chip', { hasText: 'muted' }).waitFor({ state: 'detached' });
@@ -1269,6 +1321,11 @@ async function conferred(browser, url, faults) {
   hold('it fits a phone', await overflow(page) <= 0);
   await picture(page, 'conferences-phone');
   await page.setViewportSize(WIDE);
+  await button('Remove').focus();
+  await page.keyboard.press('Enter');
+  await page.locator('#ask-yes').click();
+  await parties.nth(1).waitFor({ state: 'detached' });
+  hold('after Remove the focus is on the conference', await page.evaluate(() => document.activeElement.matches('button.expand')));
   await page.locator('button', { hasText: 'End conference' }).click();
   await page.locator('#ask-yes').click();
   await page.locator('.total', { hasText: '0 live, 0 parties; 1 ended.' }).waitFor();
