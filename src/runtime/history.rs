@@ -400,6 +400,8 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Waker};
 
+    use trunkgate_call::change::CallChange;
+
     use super::*;
 
     fn at(second: i64) -> Timestamp {
