@@ -649,6 +649,8 @@ pub const RECORDINGS_UNINDEXED: usize = 10_000;
 pub const RECORDINGS_UNINDEXED_BYTES: u64 = 64 << 10;
 /// Recordings that are deleted or completed before others are closed.
 pub const RECORDINGS_AT_ONCE: usize = 100;
+/// Files in the directory of recordings that are compared with the index at once.
+pub const RECORDINGS_SWEPT_AT_ONCE: usize = 1_000;
 /// Time that the entry of a deleted recording stays, in days, as at Twilio.
 pub const RECORDINGS_TOMBSTONE_DAYS: u32 = 40;
 /// Requests for transcriptions under way; each may have [`TRANSCRIPTION_AUDIO_BYTES`] in memory.

@@ -256,6 +256,11 @@ fn recordings(out: &mut Exposition, handle: &Handle) {
             "Recordings whose entries the store has not taken yet.",
             figures.unindexed.get(),
         ),
+        (
+            "trunkgate_recordings_unlisted_files",
+            "Files in the directory of recordings that are of no recording.",
+            figures.unlisted().files,
+        ),
         ("trunkgate_recording_failing", "Whether the disk refuses recordings.", u64::from(figures.is_failing())),
     ];
     for (name, help, value) in gauges {

@@ -21,7 +21,9 @@ use super::audio::{Audio, Message, RangeOutside};
 use super::calls::Sid;
 use crate::limits::{HTTP_RECORDINGS, HTTP_RECORDINGS_MOST};
 use crate::runtime::handle::Handle;
-use crate::sinks::recordings::{Deleted, Entry, NotOpened, Part, Recordings, Transcription, TranscriptionPart};
+use crate::sinks::recordings::{
+    Deleted, Entry, NotOpened, Part, Recordings, Transcription, TranscriptionPart, Unlisted,
+};
 
 /// A recording as it is shown.
 #[derive(Debug, Serialize)]
@@ -208,7 +210,12 @@ pub(super) async fn list(
         Ok(Ok(entries.into_iter().map(|entry| Shown::of(recordings, entry)).collect()))
     });
     let shown = found.await?.map_err(|error| unreadable(&error))?.map_err(|sid| unknown(&sid))?;
-    Ok(Json(json!({ "recordings": shown })))
+    let mut answer = json!({ "recordings": shown });
+    let Unlisted { files, example } = handle.recordings.unlisted();
+    if let Some(example) = example {
+        answer["unlisted"] = json!({ "files": files, "example": example.display().to_string() });
+    }
+    Ok(Json(answer))
 }
 
 /// Shows one recording.

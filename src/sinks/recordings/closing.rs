@@ -19,6 +19,7 @@ use super::repair::{NotRepaired, repair};
 use super::shared::Shared;
 use super::trim::trim;
 use super::unindexed::Unindexed;
+use super::unlisted::{self, Sweep};
 use super::{Event, Finished, RecordingId, Sound, reader};
 use crate::limits::{RECORDINGS_AT_ONCE, RECORDINGS_LOOK_SECONDS, RECORDINGS_RETRY_SECONDS, RECORDINGS_TOMBSTONE_DAYS};
 use crate::sinks::store::disk::named;
@@ -75,6 +76,9 @@ pub(super) struct Closer {
     is_left: bool,
     /// Whether the messages of all mailboxes were told.
     is_counted: bool,
+    /// The look for files without an entry, and when it goes on.
+    sweep: Sweep,
+    sweeps: Instant,
 }
 
 /// The beginning of the index.
@@ -85,7 +89,17 @@ fn beginning() -> (i64, String) {
 impl Closer {
     pub(super) fn new(shared: Arc<Shared>) -> Closer {
         let (looking, unindexed) = (Some(beginning()), Unindexed::default());
-        Closer { shared, looking, unrecovered: 0, own: BTreeSet::new(), unindexed, is_left: false, is_counted: false }
+        Closer {
+            shared,
+            looking,
+            unrecovered: 0,
+            own: BTreeSet::new(),
+            unindexed,
+            is_left: false,
+            is_counted: false,
+            sweep: Sweep::default(),
+            sweeps: Instant::now(),
+        }
     }
 
     /// Closes until the writer has ended.
@@ -94,7 +108,7 @@ impl Closer {
         self.read_unindexed();
         loop {
             let most = if self.shared.figures.active.get() > 0 { KEEP } else { RETRY };
-            match closing.recv_timeout(due.saturating_duration_since(Instant::now()).min(most)) {
+            match closing.recv_timeout(due.min(self.sweeps).saturating_duration_since(Instant::now()).min(most)) {
                 Ok(ended) => self.close(*ended),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -112,8 +126,43 @@ impl Closer {
                 let has_more = self.look(Timestamp::now());
                 due = Instant::now() + if has_more { BREATH } else { self.pause() };
             }
+            if now >= self.sweeps {
+                let is_over = self.sweep();
+                self.sweeps = Instant::now() + if is_over { LOOK } else { BREATH };
+            }
         }
         self.index_late();
+    }
+
+    /// Looks at some files in the directory, whether there is an entry of each; returns whether that is done for now.
+    pub(super) fn sweep(&mut self) -> bool {
+        let directory = self.shared.directory();
+        if !self.sweep.is_of(&directory) {
+            self.sweep = Sweep::new(directory.clone());
+        }
+        let Closer { shared, unindexed, sweep, .. } = self;
+        let step = sweep.step(|mut paths| {
+            // What is being written, or waits for the store, has its entry later.
+            let waits = |sid: &str| shared.is_live(sid) || unindexed.has(sid);
+            paths.retain(|path| !unlisted::sid_of(path).is_some_and(waits));
+            shared.change({
+                let directory = directory.clone();
+                move |store| index::without_entry(store, &directory, paths)
+            })
+        });
+        match step {
+            Ok(None) => return false,
+            Ok(Some(found)) => {
+                if found.files > 0 && found != shared.figures.unlisted() {
+                    let example = found.example.as_deref().unwrap_or(&directory).display();
+                    tracing::warn!(reason = "recording_failed", "{} files of no recording, as {example}", found.files);
+                }
+                shared.figures.set_unlisted(found);
+            }
+            Err(error) => tracing::warn!(reason = "recording_failed", "the index of recordings is not read: {error}"),
+        }
+        self.sweep = Sweep::default();
+        true
     }
 
     /// Returns how long it is until the next look: shorter where recordings are kept for a short time.

@@ -12,6 +12,7 @@ use trunkgate_media::counters::Counter;
 use super::mail::MailFigures;
 use super::place;
 use super::transcription::TranscriptionFigures;
+use super::unlisted::Unlisted;
 use crate::config::Unfit;
 use crate::limits::RECORDINGS_LOSS_SHOWN_SECONDS;
 use crate::system::problem::{Failure, Harm, Problem};
@@ -72,6 +73,8 @@ pub(crate) struct RecordingFigures {
     unrecovered_last: Mutex<Option<String>>,
     /// What is wrong with the folder of entries that are not in the index.
     unread: Mutex<Option<String>>,
+    /// Files in the directory that no entry names.
+    unlisted: Mutex<Unlisted>,
     /// Recordings whose entries the store has not taken yet.
     pub(crate) unindexed: Counter,
     /// Files that were deleted because they were over their time.
@@ -124,6 +127,26 @@ impl RecordingFigures {
     /// Notes what is wrong with the folder of entries that are not in the index.
     pub(super) fn read_unindexed(&self, wrong: Option<String>) {
         *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = wrong;
+    }
+
+    /// Notes the files in the directory that no entry names.
+    pub(super) fn set_unlisted(&self, unlisted: Unlisted) {
+        *self.unlisted.lock().unwrap_or_else(PoisonError::into_inner) = unlisted;
+    }
+
+    /// Returns the files in the directory that no entry names.
+    pub(crate) fn unlisted(&self) -> Unlisted {
+        self.unlisted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the files in the directory that no entry names, as a problem: nothing deletes them when their time is over.
+    fn unlisted_problem(&self) -> Option<Problem> {
+        let Unlisted { files, example } = self.unlisted();
+        let files = number(usize::try_from(files).unwrap_or(usize::MAX), "file");
+        let what = format!("{files} of no recording in the directory of recordings");
+        let shown = format!("for example {}; neither `keep` nor a request deletes them", example?.display());
+        let problem = Problem::new(Harm::Records, what).about("files are of no recording").shown_by(shown);
+        Some(problem.fixed_by("move them out of the directory, or delete them: docs/recording.md, \"Retention\""))
     }
 
     /// Returns the recordings that a crash has cut, for an hour.
@@ -268,6 +291,7 @@ impl RecordingFigures {
             let problem = Problem::new(Harm::Records, "entries of recordings may be missing").shown_by(unread);
             problems.push(problem.fixed_by("move it out of the directory of recordings, and look at what it is"));
         }
+        problems.extend(self.unlisted_problem());
         problems.extend(self.cuts());
         problems.extend(self.transcriptions.problems());
         problems.extend(self.mails.problems());

@@ -1,8 +1,12 @@
 //! The index of recordings in the store.
 
+use std::path::Path;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 use trunkgate_call::{RecordingReceiver, TranscriptionRequest, VoicemailMessage};
+
+use super::{place, unlisted};
 
 /// State of a recording, by the names that Twilio gives them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -284,6 +288,24 @@ pub(super) fn of_state(
     rows.collect()
 }
 
+/// Returns those of some paths below a directory that no entry names, and no file that takes the place of an entry's.
+pub(super) fn without_entry(store: &Connection, root: &Path, paths: Vec<String>) -> rusqlite::Result<Vec<String>> {
+    let mut known = store.prepare("SELECT directory, path FROM recording WHERE sid = ?1 AND path IS NOT NULL")?;
+    let mut left = Vec::new();
+    for path in paths {
+        let place = |row: &Row<'_>| -> rusqlite::Result<(String, String)> { Ok((row.get(0)?, row.get(1)?)) };
+        let named = match unlisted::sid_of(&path) {
+            Some(sid) => known.query_row([sid], place).optional()?,
+            None => None,
+        };
+        let is_spare = |known: &str| path.strip_prefix(known).is_some_and(|rest| rest == place::SPARE);
+        if !named.is_some_and(|(of, known)| Path::new(&of) == root && (known == path || is_spare(&known))) {
+            left.push(path);
+        }
+    }
+    Ok(left)
+}
+
 /// Removes entries of recordings without a file that were changed before a time.
 pub(super) fn forget(store: &Connection, updated_before: i64) -> rusqlite::Result<usize> {
     store.execute("DELETE FROM recording WHERE state IN ('deleted', 'absent') AND updated < ?1", [updated_before])
@@ -343,6 +365,19 @@ mod tests {
             }),
             heard: (at == 4).then_some(7),
         }
+    }
+
+    #[test]
+    fn a_file_has_an_entry_where_that_names_its_place() {
+        let store = store();
+        put(&store, &entry(1, "CA1")).unwrap();
+        put(&store, &Entry { file: None, ..entry(2, "CA1") }).unwrap();
+        let of = |root: &str, path: String| !without_entry(&store, Path::new(root), vec![path]).unwrap().is_empty();
+        let path = |number: u8, ending: &str| format!("2026/01/01/RE{number:032x}.{ending}");
+        assert!(!of("/r", path(1, "wav")) && !of("/r/", path(1, "wav")) && !of("/r", path(1, "wav.trimmed")));
+        assert!(of("/other", path(1, "wav")) && of("/r", path(1, "opus")), "it is another file");
+        assert!(of("/r", path(2, "wav")) && of("/r", path(3, "wav")), "deleted, and unknown");
+        assert!(of("/r", "a.txt".into()) && of("/r", format!("old/{}", path(1, "wav"))));
     }
 
     #[test]

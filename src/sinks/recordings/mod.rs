@@ -18,6 +18,7 @@ mod transcription;
 mod trim;
 mod under_way;
 mod unindexed;
+mod unlisted;
 mod waveform;
 mod writer;
 
@@ -47,6 +48,7 @@ pub(crate) use mail::reach as reach_mail_server;
 pub(crate) use reader::Reader;
 pub(crate) use shared::{Deleted, NotOpened};
 pub(crate) use transcription::{Part as TranscriptionPart, Transcription};
+pub(crate) use unlisted::Unlisted;
 pub(crate) use waveform::Waveform;
 
 use closing::Closer;
@@ -393,6 +395,11 @@ impl Recordings {
     /// Returns why a recording that a crash has cut is not completed.
     pub(crate) fn why_incomplete(&self, sid: &str) -> Option<String> {
         self.shared.why_incomplete(sid)
+    }
+
+    /// Returns the files in the directory that no recording names, as the latest look has found them.
+    pub(crate) fn unlisted(&self) -> Unlisted {
+        self.shared.figures.unlisted()
     }
 
     /// Counts the messages of each mailbox that has any; waits for the disk.

@@ -23,6 +23,8 @@ const OF_DIRECTORIES: Mode = Mode::S_IRWXU;
 const OF_FILES: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 /// File that shows whether the disk takes any.
 const PROBE: &str = ".probe";
+/// Ending of a file that is made to take the place of another one.
+pub(super) const SPARE: &str = ".trimmed";
 /// Folder of entries that are not in the index.
 pub(super) const UNINDEXED: &str = ".unindexed";
 
@@ -134,7 +136,7 @@ impl Place {
 
     /// Returns the place of a file that is made to take the place of this one.
     pub(super) fn spare(&self) -> Place {
-        Place { name: format!("{}.trimmed", self.name), ..self.clone() }
+        Place { name: format!("{}{SPARE}", self.name), ..self.clone() }
     }
 
     /// Moves the file to another place in the same folder.

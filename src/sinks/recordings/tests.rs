@@ -598,6 +598,16 @@ fn a_file_that_is_removed_while_it_is_written_begins_again_and_what_it_had_is_a_
 }
 
 #[test]
+fn files_of_no_recording_are_counted_and_stay() {
+    let mut bench = Bench::new(|_| {});
+    let _ = [1, 2].map(|number| (bench.begin(number, Channels::Dual), bench.blocks(number, 0..6)));
+    let copy = bench.folder.path().join("recordings/copy.wav");
+    std::fs::write(&copy, bench.end(1).sid).unwrap();
+    assert!(bench.closer.sweep() && copy.exists(), "recording 2 is live");
+    assert_eq!(bench.recordings.unlisted(), Unlisted { files: 1, example: Some(copy) });
+}
+
+#[test]
 fn a_recording_whose_file_is_removed_before_its_end_is_absent() {
     let mut bench = Bench::new(|_| {});
     bench.begin(1, Channels::Dual);

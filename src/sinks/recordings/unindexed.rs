@@ -51,6 +51,11 @@ impl Unindexed {
         self.all.len()
     }
 
+    /// Whether the entry of this recording waits.
+    pub(super) fn has(&self, sid: &str) -> bool {
+        self.all.contains_key(sid)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }

@@ -38,8 +38,13 @@ pub fn recordings(config: Option<&Path>, remote: &Remote, json: bool, what: Reco
     talk(config, remote, async |edge| match what {
         RecordingVerb::Ls(listing) => {
             let all = listed(edge, &listing).await?;
-            let answer = json!({ "recordings": all });
-            Ok(if json { raw(&answer) } else { table(&answer, terminal::width()) })
+            let mut answer = json!({ "recordings": all });
+            let unlisted = unlisted(edge).await?;
+            let named = files_of_none(&unlisted);
+            if !unlisted.is_null() {
+                answer["unlisted"] = unlisted;
+            }
+            Ok(if json { raw(&answer) } else { table(&answer, terminal::width()) + &named })
         }
         RecordingVerb::Show { sid } => {
             let recording = found(edge, &sid).await?;
@@ -118,6 +123,24 @@ async fn listed(edge: &Target, listing: &RecordingListing) -> Result<Vec<Value>,
         }
     }
     Ok(all)
+}
+
+/// Returns the files in the directory that are of no recording, null where there are none.
+async fn unlisted(edge: &Target) -> Result<Value, String> {
+    Ok(parsed(&request(edge, Method::GET, "/v1/recordings?limit=1", None).await?)?["unlisted"].take())
+}
+
+/// Returns a line that names files of no recording; an empty text where there are none.
+fn files_of_none(unlisted: &Value) -> String {
+    let unlisted = terminal::harmless_json(unlisted);
+    let files = unlisted["files"].as_u64().and_then(|files| usize::try_from(files).ok());
+    files.map_or_else(String::new, |files| {
+        format!(
+            "{} of no recording in the directory, as {}\n",
+            number(files, "file"),
+            print::shown(&unlisted["example"])
+        )
+    })
 }
 
 /// Returns the recording that is named by its SID, by the beginning of it, or as the `last` one.
@@ -240,8 +263,15 @@ async fn verify(edge: &Target, written: &[String], json: bool) -> Result<String,
         done.push(json!({ "sid": sid, "intact": intact, "error": error }));
     }
     progress.done();
+    let unlisted = if written.is_empty() { unlisted(edge).await? } else { Value::Null };
     if json {
-        say(&raw(&json!({ "recordings": done })));
+        let mut answer = json!({ "recordings": done });
+        if !unlisted.is_null() {
+            answer["unlisted"] = unlisted;
+        }
+        say(&raw(&answer));
+    } else {
+        say(&files_of_none(&unlisted));
     }
     match (damaged, json) {
         (0, true) => Ok(String::new()),

@@ -267,7 +267,12 @@ pub static VOICE: &[Entry] = &[
         attributes: &[
             ("connectorName", Differs("the name of a `[siprec.NAME]`, which records a call once at a time")),
             ("name", Supported),
-            ("track", Differs("`both_tracks` alone: a recording server gets both")),
+            (
+                "track",
+                Differs(
+                    "`both_tracks` alone: with `inbound_track` or `outbound_track` nothing is recorded, and `statusCallback` gets `siprec-error`",
+                ),
+            ),
             ("statusCallback", Supported),
             ("statusCallbackMethod", Supported),
         ],

@@ -44,6 +44,9 @@ pub struct Stream {
 pub struct SiprecNoun {
     /// Name of the group.
     pub connector: String,
+    /// Whether one direction alone is to be recorded, which recording servers do not do.
+    #[serde(default)]
+    pub is_one_track: bool,
     /// Name to end it by.
     pub name: Option<String>,
     /// Receiver of its progress, as written.
@@ -192,10 +195,10 @@ fn siprec(mut fields: Fields<'_>) -> Option<SiprecNoun> {
         fields.warnings.add(code::SCHEMA, position, "<Siprec> without a connectorName is skipped");
         return None;
     };
-    fields.choice("track", code::SCHEMA, &[("both_tracks", Tracks::Both)], Tracks::Both);
+    let is_one_track = fields.choice("track", code::SCHEMA, &TRACKS, Tracks::Both) != Tracks::Both;
     let (name, status) = (fields.text("name"), fields.text("statusCallback"));
     let status_method = fields.method("statusCallbackMethod", code::SCHEMA);
-    Some(SiprecNoun { connector, name, status, status_method })
+    Some(SiprecNoun { connector, is_one_track, name, status, status_method })
 }
 
 /// Reads a Stream; `None` if it has no URL.

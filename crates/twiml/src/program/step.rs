@@ -428,6 +428,9 @@ pub struct StreamStep {
 pub struct SiprecStep {
     /// Name of the group.
     pub connector: String,
+    /// Whether one direction alone is to be recorded, which recording servers do not do.
+    #[serde(default)]
+    pub is_one_track: bool,
     /// Name to end it by.
     pub name: Option<String>,
     /// Receiver of its progress: URL and method.

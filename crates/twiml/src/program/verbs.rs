@@ -125,9 +125,9 @@ impl Program {
 
     /// Resolves the callback of a recording by servers.
     fn start_siprec(&mut self, noun: SiprecNoun, line: u32) {
-        let SiprecNoun { connector, name, status, status_method } = noun;
+        let SiprecNoun { connector, is_one_track, name, status, status_method } = noun;
         let status = self.callback_url(status.as_deref(), line, "Start").map(|url| (url, status_method));
-        self.steps.push(Step::StartSiprec(SiprecStep { connector, name, status }));
+        self.steps.push(Step::StartSiprec(SiprecStep { connector, is_one_track, name, status }));
     }
 
     /// Resolves the callback of a live transcription.

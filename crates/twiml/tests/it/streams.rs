@@ -147,7 +147,7 @@ behaviours! {
         call.noted(12200, "without a connectorName");
         call.noted(12200, "<Stop><Siprec> needs a name");
         let (call, steps) = Call::begin(
-            "<Start><Siprec connectorName='vault' track='inbound_track'><Parameter name='a' value='b'/></Siprec></Start><Say>Hi</Say>",
+            "<Start><Siprec connectorName='vault' track='left'><Parameter name='a' value='b'/></Siprec></Start><Say>Hi</Say>",
         );
         assert_eq!(steps, ["siprec vault - -", "answer", "say Hi"]);
         call.noted(12200, "<Parameter> in <Start/Siprec> has no effect");

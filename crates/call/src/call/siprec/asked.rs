@@ -17,6 +17,9 @@ use super::events;
 use super::recorded::Waiting;
 use super::session::{News, Stage};
 
+/// Why one direction alone is not recorded: to send both would record more than was asked for.
+const ONE_TRACK: &str = "recording servers get both directions: `track` can only be both_tracks";
+
 /// A request of a document for a recording session.
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -85,7 +88,8 @@ pub(crate) fn start(cx: &mut Cx<'_>, app: &Arc<App>, step: &SiprecStep) {
     };
     let group: Arc<str> = Siprec::trunk_name(&step.connector).into();
     let connector = plain(&step.connector, NUMBER_CHARS);
-    if let Some(why) = refused(cx, &group, step.name.as_deref()) {
+    let one_track = step.is_one_track.then_some(ONE_TRACK);
+    if let Some(why) = one_track.or_else(|| refused(cx, &group, step.name.as_deref())) {
         let text = format!("Siprec: the call is not recorded by {connector}: {why}");
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.decide(cx.now, cx.call.key, text.clone());

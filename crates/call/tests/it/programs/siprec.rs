@@ -116,6 +116,8 @@ fn a_recording_that_cannot_be_is_reported_and_the_document_goes_on() {
         (unknown, "no [siprec] of that name"),
         // A trunk is no recording server.
         (start("").replace("vault", "pbx"), "no [siprec] of that name"),
+        (start("track='inbound_track'"), "`track` can only be both_tracks"),
+        (start("track='outbound_track'"), "`track` can only be both_tracks"),
     ] {
         let mut menu = asked(&(document + "<Say>next</Say>"));
         let told = events(&mut menu);
