@@ -122,7 +122,7 @@ impl Outage<'_> {
 /// When a trunk last answered a call.
 fn answered_at(problem: &Problem, way: &Way<'_>) -> Option<Instant> {
     let Some(Party::Trunk(name)) = &problem.party else { return None };
-    way.trunks.iter().find(|trunk| trunk.name == *name)?.answered_at
+    way.trunks.iter().find(|trunk| trunk.name == *name)?.last_hour.last_answered
 }
 
 /// Callers of calls that did not reach a target in the last hour, or since this time.

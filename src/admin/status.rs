@@ -135,12 +135,10 @@ pub(super) async fn warnings(State(handle): State<Handle>) -> Json<Value> {
     Json(json!({ "warnings": handle.shared.running(|running| running.warned.clone()) }))
 }
 
-impl StatusReport {
-    async fn of(handle: &Handle) -> Result<StatusReport, Gone> {
-        let gateway = handle.status().await?;
-        let shared = &handle.shared;
+impl ConfigReport {
+    fn of(handle: &Handle) -> ConfigReport {
         let (_, _, last_reload_success) = handle.reloads();
-        let config = shared.running(|running| ConfigReport {
+        handle.shared.running(|running| ConfigReport {
             path: running.config.path.display().to_string(),
             loaded_at: running.loaded_at.to_string(),
             warnings: running.warnings,
@@ -148,7 +146,14 @@ impl StatusReport {
             last_reload_error: running.last_rejected.clone(),
             restart_needed: running.restart_needed.clone(),
             number_overrides: running.told_overrides(),
-        });
+        })
+    }
+}
+
+impl StatusReport {
+    async fn of(handle: &Handle) -> Result<StatusReport, Gone> {
+        let gateway = handle.status().await?;
+        let shared = &handle.shared;
         let expiries = shared.tls.borrow().expiries();
         let now = jiff::Timestamp::now();
         let days = |name: &str| {
@@ -167,7 +172,7 @@ impl StatusReport {
             state: handle.phase().as_str(),
             started_at: shared.started_at.to_string(),
             uptime_seconds: handle.uptime().as_secs(),
-            config,
+            config: ConfigReport::of(handle),
             listeners: listeners.collect(),
             media: MediaReport {
                 ports_in_use: gateway.ports_in_use,

@@ -178,7 +178,7 @@ fn where_nobody_is_reached_the_caller_s_network_may_try_elsewhere() {
     let sid = rig.edge.sid();
     let record = rig.record(&sid);
     assert_eq!((&record["reason"], legs(&record).len()), (&"unreachable".into(), 3), "{record}");
-    rig.told(&sid, &["target primary", "could not be reached", "target backup", "could not be reached"]);
+    rig.told(&sid, &["target primary", "could not be sent", "target backup", "could not be sent"]);
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn who_refuses_the_connection_is_left_at_once() {
     let rig = Rig::new(Some(format!("sip:{closed};transport=tcp")), "");
     rig.dial("refused");
     let call = rig.backup_answers("refused");
-    rig.ends_at_the_backup(&call, &["target primary", "could not be reached", "target backup"]);
+    rig.ends_at_the_backup(&call, &["target primary", "could not be sent", "target backup"]);
 }
 
 /// Both answer: the silent one after it was given up, while the other one is rung.
@@ -240,7 +240,7 @@ fn who_loses_its_connection_while_it_rings_is_left_at_once() {
     rig.caller.sip.receive("SIP/2.0 180");
     drop((stream, listener));
     let call = rig.backup_answers("broken");
-    rig.ends_at_the_backup(&call, &["target primary", "180 Ringing", "could not be reached", "target backup"]);
+    rig.ends_at_the_backup(&call, &["target primary", "180 Ringing", "could not be sent", "target backup"]);
 }
 
 /// One request with its body off a stream.

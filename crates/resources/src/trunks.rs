@@ -47,9 +47,7 @@ struct TrunkState {
     tried: u64,
     /// Calls tried, and those answered.
     tried_lately: LastHour<2>,
-    answered: u64,
-    /// When it last answered a call.
-    answered_at: Option<Instant>,
+    answered: Answered,
     failed: u64,
     /// Calls that did not reach it.
     unreached: Unreached,
@@ -79,6 +77,13 @@ struct TrunkState {
     recorders: Recorders,
     /// When an INVITE that is too long for UDP was logged last.
     oversize_told: Option<Instant>,
+}
+
+/// Calls that a trunk has answered since the start, and when the last.
+#[derive(Debug, Clone, Copy, Default)]
+struct Answered {
+    calls: u64,
+    last: Option<Instant>,
 }
 
 /// Sides that were not heard for one cause.
@@ -126,8 +131,7 @@ impl TrunkState {
             addresses: BTreeMap::new(),
             tried: 0,
             tried_lately: LastHour::default(),
-            answered: 0,
-            answered_at: None,
+            answered: Answered::default(),
             failed: 0,
             unreached: Unreached::default(),
             pace: Pace::default(),
@@ -327,8 +331,7 @@ impl Trunks {
     /// Notes that an attempt was answered.
     pub fn answered(&mut self, now: Instant, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
-            state.answered += 1;
-            state.answered_at = Some(now);
+            state.answered = Answered { calls: state.answered.calls + 1, last: Some(now) };
             state.tried_lately.count(now, [false, true]);
             state.rejections.answered(now);
             state.standing.count(now, true);
@@ -532,15 +535,14 @@ impl Trunks {
             max_calls: trunk.max_calls,
             cps: state.map_or(0, |s| s.pace.last_second(now)),
             tried: state.map_or(0, |s| s.tried),
-            answered_ratio: state.filter(|s| s.tried > 0).map(|s| s.answered as f64 / s.tried as f64),
+            answered_ratio: state.filter(|s| s.tried > 0).map(|s| s.answered.calls as f64 / s.tried as f64),
             last_hour: state.map_or_else(TriedView::default, |s| {
                 let [tried, answered] = s.tried_lately.sums(now);
-                TriedView { tried, answered }
+                TriedView { tried, answered, last_answered: s.answered.last }
             }),
             lately: self.figures(now, &trunk.name),
             failures: state.map_or(0, |s| s.failed),
             unreached: state.map(|state| state.unreached.view(now)).unwrap_or_default(),
-            answered_at: state.and_then(|state| state.answered_at),
             last_problem_at: problem.as_ref().map(|(_, at)| rfc3339(date(*at))),
             last_problem: problem.map(|(text, _)| text),
             congested_seconds: state.and_then(|state| state.congestion.seconds_left(now)),

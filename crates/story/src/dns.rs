@@ -1,6 +1,9 @@
 //! Names of peers without an address: what DNS said of them, in words, with what would help.
 
+use trunkgate_route::host_of;
 use trunkgate_route::locate::NameFault;
+
+use crate::diagnosis::{Cause, Diagnosis};
 
 /// Returns what DNS said of a name, as the end of a sentence.
 pub fn words(fault: NameFault, host: &str) -> String {
@@ -30,6 +33,13 @@ pub fn fix(fault: NameFault, host: &str, place: &str) -> String {
             "use a DNS server in /etc/resolv.conf that answers this machine, or allow its address there: this one refuses its queries".to_owned()
         }
     }
+}
+
+/// Returns what is found of a peer whose host has no address.
+pub fn diagnosis(fault: NameFault, peer: &str, place: &str) -> Diagnosis {
+    let host = host_of(peer);
+    let text = format!("{peer}: {} (name_not_found)", words(fault, host));
+    Diagnosis { cause: Cause::NoName, text, fix: fix(fault, host, place) }
 }
 
 #[cfg(test)]

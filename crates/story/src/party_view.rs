@@ -180,6 +180,9 @@ pub struct TriedView {
     pub tried: u64,
     /// Those that were answered.
     pub answered: u64,
+    /// When the last of all was, also of earlier hours.
+    #[serde(skip)]
+    pub last_answered: Option<Instant>,
 }
 
 /// A trunk at a glance.
@@ -208,9 +211,6 @@ pub struct TrunkView {
     /// Calls of the last hour that it did not get: no response, or they could not be sent.
     #[serde(flatten)]
     pub unreached: UnreachedView,
-    /// When it last answered a call.
-    #[serde(skip)]
-    pub answered_at: Option<Instant>,
     /// Its last failure in words.
     pub last_problem: Option<String>,
     /// When that was, RFC 3339.

@@ -128,15 +128,7 @@ impl Edge {
 
     /// Why a request of ours could not be sent to an address.
     pub fn why_unsent(&self, what: &str, transport: Transport, address: SocketAddr) -> String {
-        match &self.turn.cause {
-            Some(Cause::Tls(why)) => format!("TLS failed: {why}"),
-            Some(Cause::Stream(why)) => format!("{what} could not be sent: {why}"),
-            Some(Cause::Unsent(why)) => unsent::text(*why, &address.to_string()),
-            None if transport == Transport::Udp => {
-                format!("{what} was refused: no listener at this port, or a firewall rejects it")
-            }
-            None => format!("{what} could not be sent"),
-        }
+        why_unsent(self.turn.cause.as_ref(), what, transport, address)
     }
 
     /// A sign of life of an address.
@@ -698,6 +690,18 @@ impl Edge {
         let is_inside = |ip: IpAddr| is_no_host(ip) || self.addressing.is_ours(ip);
         let mut hidden = translated(ip).map(IpAddr::V4);
         (is_inside(ip) || hidden.any(is_inside)) && !self.table.is_peer(SocketAddr::new(ip, remote.port()))
+    }
+}
+
+fn why_unsent(cause: Option<&Cause>, what: &str, transport: Transport, address: SocketAddr) -> String {
+    match cause {
+        Some(Cause::Tls(why)) => format!("TLS failed: {why}"),
+        Some(Cause::Stream(why)) => format!("{what} could not be sent: {why}"),
+        Some(Cause::Unsent(why)) => unsent::text(*why, &address.to_string()),
+        None if transport == Transport::Udp => {
+            format!("{what} was refused: no listener at this port, or a firewall rejects it")
+        }
+        None => format!("{what} could not be sent"),
     }
 }
 

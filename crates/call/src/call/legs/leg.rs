@@ -115,6 +115,8 @@ pub(crate) struct LegSip {
     pub(crate) server: Option<ServerId>,
     /// Our INVITE to it.
     pub(crate) invite: Option<ClientId>,
+    /// Why our INVITE could not be sent, in words.
+    pub(crate) unsent: Option<Box<str>>,
     /// Our BYE to it.
     pub(crate) bye: Option<ClientId>,
     /// Its dialog; for the caller from the first 18x on, else from the 2xx.
@@ -217,8 +219,6 @@ pub(crate) struct Leg {
     pub(crate) end: Option<LegEnd>,
     /// How its far end rejected the call.
     pub(crate) rejection: Option<Box<Rejection>>,
-    /// Why its INVITE could not be sent, in words.
-    pub(crate) problem: Option<Box<str>>,
     /// Its session timer.
     pub(crate) timer: SessionTimer,
     /// Its media ends, one for each anchored m-line.
@@ -278,7 +278,6 @@ impl Leg {
             state: LegState::Trying,
             end: None,
             rejection: None,
-            problem: None,
             timer: SessionTimer::default(),
             ends: Vec::new(),
             codec: String::new(),

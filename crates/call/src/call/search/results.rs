@@ -14,7 +14,7 @@ use trunkgate_route::locate::NameFault;
 use trunkgate_route::{Server, host_of};
 use trunkgate_sdp::Srtp;
 use trunkgate_sip::{DialogId, Transport};
-use trunkgate_story::diagnosis::{Cause as DiagnosisCause, Diagnosis};
+use trunkgate_story::diagnosis::Diagnosis;
 use trunkgate_story::few::Few;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::{Said, dns};
@@ -316,16 +316,7 @@ impl Parts {
 
     /// The host of a candidate has no address.
     fn name_failed(&mut self, cx: &mut Cx<'_>, branch: Branch, fault: NameFault) {
-        let attempt = self.search.attempt(branch);
-        let place = attempt
-            .and_then(|attempt| attempt.trunk.as_ref())
-            .map(|trunk| format!("`peers` of [trunk.{}]", trunk.name));
-        let peer = attempt.and_then(|attempt| attempt.current.as_ref()).map(|way| way.peer.to_string());
-        let peer = peer.unwrap_or_default();
-        let (host, place) = (host_of(&peer), place.as_deref().unwrap_or("its URI"));
-        let text = format!("{peer}: {} (name_not_found)", dns::words(fault, host));
-        let found = Diagnosis { cause: DiagnosisCause::NoName, text, fix: dns::fix(fault, host, place) };
-        let detail = Some(dns::words(fault, host));
+        let (found, detail) = no_name(self.search.attempt(branch), fault);
         self.fail_candidate(cx, branch, Failure { detail, ..Failure::unreached(ReasonSlug::NameNotFound) });
         cx.call.story.fault = Some((ReasonSlug::NameNotFound, Box::new(found)));
     }
@@ -566,9 +557,19 @@ fn why_unanswered(cx: &mut Cx<'_>, leg: LegId, sent: bool) -> Failure {
         Some(Cause::Stream(_)) | None => {
             let flow = cx.call.legs[leg].flow;
             let why = flow.map(|flow| cx.edge.why_unsent("INVITE", flow.transport, flow.remote));
-            cx.call.legs[leg].problem = why.as_deref().map(Into::into);
+            cx.call.legs[leg].sip.unsent = why.as_deref().map(Into::into);
             return Failure { detail: why, ..Failure::unreached(ReasonSlug::Unreachable) };
         }
     };
     Failure::unreached(reason)
+}
+
+/// Returns what is found of a candidate whose host has no address, and what DNS said of it.
+fn no_name(attempt: Option<&Attempt>, fault: NameFault) -> (Diagnosis, Option<String>) {
+    let trunk = attempt.and_then(|attempt| attempt.trunk.as_ref());
+    let place = trunk.map(|trunk| format!("`peers` of [trunk.{}]", trunk.name));
+    let peer = attempt.and_then(|attempt| attempt.current.as_ref()).map(|way| way.peer.to_string());
+    let peer = peer.unwrap_or_default();
+    let found = dns::diagnosis(fault, &peer, place.as_deref().unwrap_or("its URI"));
+    (found, Some(dns::words(fault, host_of(&peer))))
 }

@@ -259,7 +259,7 @@ fn why(call: &Shared, reason: ReasonSlug) -> String {
     let document = document.filter(|_| call.proof(reason).is_some_and(is_code));
     let failed = |leg: &&Leg| leg.shown_end().is_some_and(|end| end.reason == reason);
     let of_agent = || call.legs.iter().rfind(failed).and_then(of_agent);
-    let of_leg = || call.legs.iter().rfind(failed).and_then(|leg| leg.problem.as_deref()).map(str::to_owned);
+    let of_leg = || call.legs.iter().rfind(failed).and_then(|leg| leg.sip.unsent.as_deref()).map(str::to_owned);
     let of_leg = || of_leg().filter(|_| reason == ReasonSlug::Unreachable);
     let of_skipped = || skipped(call, reason).map(|(problem, _)| problem.clone());
     let proof =
@@ -461,7 +461,7 @@ fn outcomes(call: &Shared) -> Vec<Outcome> {
                 let sent = leg.and_then(Leg::caller_id_rejected).map(str::to_owned);
                 let error = error.map(str::to_owned).or_else(|| failed.and_then(of_agent));
                 let of_leg =
-                    failed.filter(|_| why == Some(ReasonSlug::Unreachable)).and_then(|leg| leg.problem.as_deref());
+                    failed.filter(|_| why == Some(ReasonSlug::Unreachable)).and_then(|leg| leg.sip.unsent.as_deref());
                 let error =
                     error.or_else(|| skipped.map(|(problem, _)| problem.clone())).or_else(|| of_leg.map(str::to_owned));
                 let of_agent = failed.and_then(|leg| leg.agent.as_ref()?.fix());
