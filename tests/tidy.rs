@@ -23,17 +23,21 @@ use regex::Regex;
 use tree::{Source, report, rust, sources};
 
 /// The arrows between crates: who may depend on whom. Tests may use more.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("trunkgate-terms", &[]),
     ("trunkgate-sip", &["trunkgate-terms"]),
     ("trunkgate-sdp", &["trunkgate-terms"]),
     ("trunkgate-route", &["trunkgate-terms"]),
     ("trunkgate-agent", &[]),
-    ("trunkgate-twiml", &[]),
+    ("trunkgate-detection", &[]),
+    ("trunkgate-twiml", &["trunkgate-detection"]),
     ("trunkgate-recording", &["trunkgate-terms"]),
     ("trunkgate-resample", &[]),
     ("trunkgate-conference", &["trunkgate-resample", "trunkgate-terms"]),
-    ("trunkgate-media", &["trunkgate-agent", "trunkgate-terms", "trunkgate-resample", "trunkgate-conference"]),
+    (
+        "trunkgate-media",
+        &["trunkgate-agent", "trunkgate-terms", "trunkgate-resample", "trunkgate-conference", "trunkgate-detection"],
+    ),
     ("trunkgate-story", &["trunkgate-sip", "trunkgate-route", "trunkgate-media"]),
     (
         "trunkgate-resources",
@@ -73,7 +77,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ),
     // Its bench encrypts as a far side would, and it parses folders of TwiML; the peers of interop share no line with the
     // edge.
-    ("xtask", &["trunkgate-media", "trunkgate-twiml"]),
+    ("xtask", &["trunkgate-detection", "trunkgate-media", "trunkgate-twiml"]),
 ];
 
 /// What talks to the system, and so belongs to the product package alone.

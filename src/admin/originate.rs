@@ -101,6 +101,7 @@ fn judge(handle: &Handle, wanted: &Wanted) -> Result<CallRequest, ApiError> {
         digits,
         record: None,
         participant: None,
+        detection: None,
     })
 }
 

@@ -33,6 +33,7 @@ mod config_tls;
 mod config_transfer_to;
 mod console;
 mod demo;
+mod detection;
 mod dns;
 mod doctor;
 mod dtmf;

@@ -17,14 +17,14 @@ use crate::support::sip::field;
 use crate::support::{finish, http, until};
 
 /// Number that is called.
-const TO: &str = "+442071838750";
+pub(crate) const TO: &str = "+442071838750";
 
-fn rig(tables: &str) -> Rig {
+pub(crate) fn rig(tables: &str) -> Rig {
     Rig::new(&format!("allow_private = true\n[[number]]\nnumber = \"{NUMBER}\"\n{tables}"), r#""trunk:pbx""#, &[])
 }
 
 /// A request to the Twilio-compatible API; `path` is below the account.
-fn ask(rig: &Rig, method: &str, path: &str, parameters: &[(&str, &str)]) -> (u16, Value) {
+pub(crate) fn ask(rig: &Rig, method: &str, path: &str, parameters: &[(&str, &str)]) -> (u16, Value) {
     let basic = format!("Basic {}", STANDARD.encode(format!("{ACCOUNT}:{TOKEN}")));
     let headers = [("authorization", &*basic), ("content-type", "application/x-www-form-urlencoded")];
     let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
@@ -171,7 +171,7 @@ fn a_call_that_cannot_be_made_has_a_code() {
         (vec![("To", TO), ("From", NUMBER), twiml, ("Timeout", "0")], (400, 20_001)),
         (vec![("To", TO), ("From", NUMBER), twiml, ("SendDigits", "1x")], (400, 20_001)),
         (vec![("To", TO), ("From", NUMBER), twiml, ("StatusCallbackEvent", "sneezed")], (400, 20_001)),
-        (vec![("To", TO), ("From", NUMBER), twiml, ("MachineDetection", "Enable")], (501, 20_501)),
+        (vec![("To", TO), ("From", NUMBER), twiml, ("Transcribe", "true")], (501, 20_501)),
         (vec![("To", TO), ("From", NUMBER), twiml, ("Record", "true")], (400, 21_220)),
         (vec![("To", TO), ("From", NUMBER), twiml, ("Colour", "red")], (400, 20_001)),
     ] {

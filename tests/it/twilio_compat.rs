@@ -136,8 +136,8 @@ pub(crate) fn is_as_on_the_page(name: &str, samples: &[Value]) {
         found.sort_unstable();
         assert_eq!(found, expected, "{name}");
     }
-    // Recordings of conferences are looked at with them.
-    let is_elsewhere = |field: &str| name == "recording" && field == "conference_sid";
+    // Recordings of conferences and verdicts of detections are looked at with them.
+    let is_elsewhere = |field: &str| matches!((name, field), ("recording", "conference_sid") | ("call", "answered_by"));
     for (field, has) in resource.fields.iter().filter(|(field, _)| !is_elsewhere(field)) {
         let (values, nulls): (Vec<&Value>, Vec<&Value>) =
             samples.iter().map(|sample| &sample[field]).partition(|value| !value.is_null());

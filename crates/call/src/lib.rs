@@ -4,6 +4,7 @@ mod call;
 pub mod gateway;
 
 pub use call::agent::agent_leg::socket_spec;
+pub use call::detection::DetectionRequest;
 pub use call::judged::{NotBegun, judge_targets};
 pub use call::media::local::{ForkRequest, Listener};
 pub use call::operator::CallParty;

@@ -29,6 +29,7 @@ pub mod transcode;
 
 pub use trunkgate_agent as agent;
 pub use trunkgate_conference as conference;
+pub use trunkgate_detection as detection;
 pub use trunkgate_resample as resample;
 
 pub use codec::Coding;
@@ -43,8 +44,8 @@ pub use rtcp::{Epoch, Origin};
 pub use rtp::{JitterBuffer, PacketBuf, PacketPool};
 pub use session::{EndSnapshot, Session, SessionSnapshot, Transmit};
 pub use spec::{
-    AgentInput, AgentSpec, AgentWish, Command, EndId, EndSpec, Event, HoldSound, LatchMode, MediaId, RawSpec,
-    RecorderSpec, RemoteSpec, SeatSpec, SocketSpec, Sound, TapSpec, WireSpec,
+    AgentInput, AgentSpec, AgentWish, Command, EndId, EndSpec, Event, HoldSound, JudgeSpec, LatchMode, MediaId,
+    RawSpec, RecorderSpec, RemoteSpec, SeatSpec, SocketSpec, Sound, TapSpec, WireSpec,
 };
 pub use srtp::{SrtpKey, SrtpSpec, Suite};
 pub use transcode::{EventsSpec, TranscodeSpec};

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use trunkgate_agent::{Loss, Settings, TrackName, TrackSet, Transcript};
 use trunkgate_conference::{FrameReceiver, FrameSender, Rate};
+use trunkgate_detection::{Settings as DetectionSettings, Verdict};
 use trunkgate_terms::{RecordingId, RecordingPause, UrlOrigin};
 
 use crate::codec::Coding;
@@ -241,6 +242,15 @@ pub struct RecorderSpec {
     pub silence: Option<Duration>,
 }
 
+/// An end that hears by [`Command::Tap`] who has answered a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JudgeSpec {
+    /// The direction that it hears: what comes from the remote party, or what leaves to it.
+    pub track: TrackName,
+    /// Thresholds.
+    pub settings: DetectionSettings,
+}
+
 /// An end that is a party's seat in a conference: rings to the mixer and from it.
 #[derive(Debug, Clone)]
 pub struct SeatSpec {
@@ -354,6 +364,13 @@ pub enum Command {
         end: EndId,
         /// The direction.
         track: TrackName,
+    },
+    /// Adds an end that says by [`Event::Judged`] who has answered, from what it hears by [`Command::Tap`] from now on.
+    AddJudge {
+        /// The name of the end.
+        end: EndId,
+        /// The description of the end.
+        spec: JudgeSpec,
     },
     /// Adds an end that is a party's seat in a conference: it hears by [`Command::Tap`] what comes from the party, and feeds the end
     /// that it is wired to with what the party hears of the conference.
@@ -498,6 +515,13 @@ pub enum Event {
         frames: u64,
         /// The first and the last of them with a sound; `None`: all of it is silence.
         sound: Option<(u64, u64)>,
+    },
+    /// A judge knows who has answered, or its time is over; its end stays, deaf, until it is removed.
+    Judged {
+        /// The judge.
+        end: EndId,
+        /// The verdict.
+        verdict: Verdict,
     },
     /// The agent could not be reached, or is lost; its end stays, silent, until it is removed.
     AgentLost {

@@ -233,6 +233,10 @@ pub struct DialledView {
     /// Time of the end of the call to it; absent before that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<String>,
+    /// Who has answered, in Twilio's word: `human`, `machine_start`, `machine_end_beep`, `machine_end_silence`, `machine_end_other`, `fax`
+    /// or `unknown`. Absent where it was not asked for, or is not known.
+    #[serde(default, deserialize_with = "word::optional", skip_serializing_if = "Option::is_none")]
+    pub answered_by: Option<Word>,
 }
 
 /// The addresses of a leg's first stream.

@@ -26,8 +26,8 @@ pub use location::Location;
 pub use problem::{Error, Position, Warning, code};
 pub use program::{
     Address, Background, ConferenceStep, DialRecordStep, DialResult, DialStatus, DialStep, Heard, Input, Note,
-    Parameter, Party, Program, Purpose, RecognitionStep, RecordResult, RecordStep, RecordingStep, ReferResult, Request,
-    Role, Settings, SiprecStep, Source, StatusCallback, Step, StreamStep, Trace, TranscriptStep, TranscriptionStep,
-    VoiceMessage,
+    Parameter, Party, PartyDetection, Program, Purpose, RecognitionStep, RecordResult, RecordStep, RecordingStep,
+    ReferResult, Request, Role, Settings, SiprecStep, Source, StatusCallback, Step, StreamStep, Trace, TranscriptStep,
+    TranscriptionStep, VoiceMessage,
 };
 pub use secret::Secret;

@@ -353,6 +353,14 @@ impl Resource {
         Some(format!("{:.0}", talked.max(0.0).round()))
     }
 
+    /// Returns who has answered, where that is known.
+    fn answered_by(&self) -> Option<&'static str> {
+        match self.leg_view() {
+            Some(leg) => leg.dialled.answered_by,
+            None => self.call.legs.iter().filter(|leg| leg.to_requested).find_map(|leg| leg.dialled.answered_by),
+        }
+    }
+
     /// Twilio's word.
     fn status(&self) -> &'static str {
         match self.leg_view() {
@@ -376,7 +384,7 @@ impl Resource {
         json!({
             "account_sid": cx.account,
             "annotation": null,
-            "answered_by": null,
+            "answered_by": self.answered_by(),
             "api_version": super::VERSION,
             "caller_name": null,
             "date_created": created,

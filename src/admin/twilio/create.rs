@@ -13,7 +13,7 @@ use url::Url;
 
 use super::error::{Error, shown};
 use super::parameters::Parameters;
-use super::{Asked, call_recordings, calls, dialled};
+use super::{Asked, call_recordings, calls, detection, dialled};
 use crate::config;
 use crate::limits::{CALL_LIMIT_SECONDS, CALL_RING_SECONDS};
 use crate::runtime::placing::{self, Fault, Placing};
@@ -39,6 +39,8 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     let time_limit = take_time_limit(&mut parameters)?.unwrap_or(Duration::from_secs(LIMIT_SECONDS.0));
     let digits = parameters.take("SendDigits");
     let record = take_record(cx, &mut parameters)?;
+    // As at Twilio, digits rule a detection out.
+    let detection = detection::take(&mut parameters, detection::OF_CALL)?.filter(|_| digits.is_none());
     parameters.finish()?;
     if digits.as_ref().is_some_and(|digits| digits.len() > DIGITS || !is_digits(digits)) {
         return Err(Error::bad_request(format!("SendDigits: 1 to {DIGITS} of 0-9, A-D, #, *, w and W")));
@@ -47,10 +49,22 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     let (fallback_url, fallback_method) = fallback.map(|(url, method)| (Some(url), method)).unwrap_or_default();
     let app = App { status_callback, fallback_url, fallback_method, ..made(cx, document, None)? };
     judge_reach(cx, &app)?;
+    detection::judge(cx, detection::OF_CALL.0, detection.as_ref(), &app)?;
     let onward = vec![Onward::App(Arc::new(app))];
     let digits = digits.map(Secret::new);
-    let request =
-        CallRequest { from, to, targets, onward, ring_timeout, time_limit, digits, record, participant: None };
+    let detection = detection.map(Box::new);
+    let request = CallRequest {
+        from,
+        to,
+        targets,
+        onward,
+        ring_timeout,
+        time_limit,
+        digits,
+        record,
+        participant: None,
+        detection,
+    };
     let begun = cx.handle.act(move |gateway, now| gateway.originate(now, &request)).await?;
     calls::show_new(cx, &begun.map_err(Fault::from)?).await
 }

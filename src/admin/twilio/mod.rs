@@ -38,6 +38,7 @@ mod calls;
 mod conferences;
 mod create;
 mod delivery;
+mod detection;
 mod error;
 mod keys;
 mod listeners;

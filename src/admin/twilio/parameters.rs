@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(read("A=x", form, "").unwrap().take_number("A").unwrap_err().code, 20_001);
         assert_eq!(read("", "application/json", "{}").unwrap_err().code, 20_001);
         let judged = |query: &str| read(query, form, "").unwrap().judge(&CREATE_CALL).map_err(|error| error.code);
-        assert_eq!((judged("MachineDetection=Enable"), judged("Byoc=BY1")), (Err(20_501), Err(20_501)));
+        assert_eq!((judged("Transcribe=true"), judged("Byoc=BY1")), (Err(20_501), Err(20_501)));
         assert_eq!((judged("Record=false"), judged("Byoc="), judged("Unheard=1")), (Ok(()), Ok(()), Ok(())));
     }
 

@@ -17,7 +17,7 @@ use super::error::{Error, shown};
 use super::page::Page;
 use super::parameters::Parameters;
 use super::text::{moment, now};
-use super::{Answer, Asked, calls, conferences, create};
+use super::{Answer, Asked, calls, conferences, create, detection};
 use crate::runtime::placing::{Fault, Placing};
 
 /// Answers a request for the parties of a conference, or for one of them.
@@ -186,6 +186,8 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
     let time_limit = create::take_time_limit(&mut parameters)?;
     let time_limit = time_limit.unwrap_or(Duration::from_secs(create::LIMIT_SECONDS.0));
     let record = create::take_record(cx, &mut parameters)?;
+    // A party joins without delay.
+    let detection = detection::take(&mut parameters, detection::OF_PARTICIPANT)?;
     parameters.finish()?;
     let known = conferences::reports(cx)
         .await?
@@ -197,12 +199,15 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
         return Err(Error::not_found(cx.path));
     }
     let (from, Placing { to, targets }) = create::placed(cx, to, from)?;
-    let onward = vec![Onward::App(Arc::new(app_of(cx, &joining, status_callback)?))];
+    let app = app_of(cx, &joining, status_callback)?;
+    detection::judge(cx, detection::OF_PARTICIPANT.0, detection.as_ref(), &app)?;
+    let (detection, onward) = (detection.map(Box::new), vec![Onward::App(Arc::new(app))]);
     let conference_sid = known.map(|report| report.sid);
     let of = conference_sid.as_deref().unwrap_or(conference).to_owned();
     let participant = Some(Box::new(Added { conference: of.clone(), label: label.clone() }));
+    let digits = None;
     let request =
-        CallRequest { from, to, targets, onward, ring_timeout, time_limit, digits: None, record, participant };
+        CallRequest { from, to, targets, onward, ring_timeout, time_limit, digits, record, participant, detection };
     let begun = cx.handle.act(move |gateway, now| gateway.originate(now, &request)).await?;
     let call = calls::show_new(cx, &begun.map_err(Fault::from)?).await?;
     let call_sid = call["sid"].clone();

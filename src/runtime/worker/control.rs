@@ -66,6 +66,7 @@ impl Worker {
             | Command::Play { .. }
             | Command::PauseRecorder { .. }
             | Command::AddStreamer { .. }
+            | Command::AddJudge { .. }
             | Command::AddSeat { .. }
             | Command::Tap { .. }
             | Command::Press { .. }

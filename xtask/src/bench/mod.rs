@@ -3,6 +3,7 @@
 //! times differ from machine to machine.
 
 mod agents;
+mod amd;
 mod api;
 mod app;
 mod bare;
@@ -41,6 +42,8 @@ pub(crate) enum Bench {
     Sip(sip::Options),
     /// Calls that an echo agent has, on the same cores.
     Agents(agents::Options),
+    /// Answering-machine detection on a labelled set.
+    Amd(amd::Options),
     /// Reads of the Twilio-compatible API beside live calls, and calls that it makes.
     Api(api::Options),
     /// Calls that an application has.
@@ -65,6 +68,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<bool> {
         Bench::Rtp(options) => rtp::run(options),
         Bench::Sip(options) => sip::run(options),
         Bench::Agents(options) => agents::run(options),
+        Bench::Amd(options) => amd::run(options),
         Bench::Api(options) => api::run(options),
         Bench::App(options) => app::run(options),
         Bench::Hold(options) => hold::run(options),

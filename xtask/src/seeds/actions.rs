@@ -32,7 +32,7 @@ pub(super) const HUB_STEPS: [ApiStep; 3] = [
 pub(super) const PLATFORM_STEPS: [ApiStep; 5] = [
     ApiStep { section: "make_call", name: "with twiml, record and callbacks: heard, completed", run: platform_call },
     ApiStep { section: "make_call", name: "timeout: no answer", run: platform_timeout },
-    ApiStep { section: "make_call", name: "machine_detection: refused by name", run: platform_refused },
+    ApiStep { section: "make_call", name: "machine_detection: taken, no answer", run: platform_detection },
     ApiStep {
         section: "get_recording",
         name: "of list_calls with include_recordings, and its audio",
@@ -150,11 +150,12 @@ fn platform_timeout(page: &Page, rig: &Rig) -> anyhow::Result<String> {
     Ok("CANCEL to the party, no-answer".to_owned())
 }
 
-fn platform_refused(page: &Page, rig: &Rig) -> anyhow::Result<String> {
-    let made = platform(page, rig, "make_call", &call_arguments(&value!({ "machine_detection": "Enable" })))?;
-    let error = made["error"].as_str().unwrap_or_default();
-    ensure!(made["success"] == false && error.starts_with("20501: ") && error.contains("MachineDetection"), "{made}");
-    Ok("success is false, the error has 20501 and the parameter".to_owned())
+fn platform_detection(page: &Page, rig: &Rig) -> anyhow::Result<String> {
+    let wanted = value!({ "machine_detection": "Enable", "timeout": 2 });
+    let made = platform(page, rig, "make_call", &call_arguments(&wanted))?;
+    rig.rings(&rig.reached(PARTY, PLATFORM)?)?;
+    rig.bench.edge.api_call_is(made["call_sid"].as_str().context("call_sid")?, "no-answer")?;
+    Ok("CANCEL to the party, no-answer".to_owned())
 }
 
 fn platform_recording(page: &Page, rig: &Rig) -> anyhow::Result<String> {

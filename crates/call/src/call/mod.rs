@@ -70,6 +70,7 @@ pub(crate) mod agent;
 pub(crate) mod callback;
 pub(crate) mod controller;
 pub(crate) mod cx;
+pub(crate) mod detection;
 pub(crate) mod judged;
 pub(crate) mod legs;
 pub(crate) mod media;
@@ -92,6 +93,7 @@ use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use trunkgate_media::agent::{Loss, Transcript};
+use trunkgate_media::detection::Verdict;
 use trunkgate_media::{AgentWish, EndId, WireSpec};
 use trunkgate_resources::app::AppAnswer;
 use trunkgate_resources::conferences::ConferenceNews;
@@ -290,6 +292,8 @@ pub(crate) enum CallEvent {
     RecorderEnded { end: EndId, frames: u64, sound: Option<(u64, u64)> },
     /// The caller has been silent for as long as a recorder reports.
     RecorderSilent { end: EndId },
+    /// It is known who has answered at a party, or the time for it is over.
+    Judged { end: EndId, verdict: Verdict },
     /// An agent wants something of the call.
     AgentWish { end: EndId, wish: AgentWish },
     /// What the worker wants to be noted of an agent.
@@ -643,6 +647,7 @@ impl Parts {
             // Of a recogniser that was let go.
             (_, E::Recognised { .. }) => {}
             (_, E::RecorderEnded { end, frames, sound }) => recording::ended(self, cx, end, (frames, sound)),
+            (_, E::Judged { end, verdict }) => detection::judged(self, cx, end, verdict),
             (_, E::RecorderSilent { end }) => recording::silent(self, cx, end),
 
             (Searching | Answered | Rerouting | Leaving, E::AgentOpen { end }) => self.agent_open(cx, end),

@@ -22,6 +22,7 @@ use trunkgate_story::view::status_of_unanswered;
 use trunkgate_twiml::Secret;
 
 use crate::call::controller::{Controller, TargetResult};
+use crate::call::detection::{self, DetectionRequest};
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::headers::{Brought, CallerIdentity};
 use crate::call::legs::leg::{Leg, LegState};
@@ -61,6 +62,8 @@ pub struct CallRequest {
     pub record: Option<RecordingRequest>,
     /// The conference that the party is called for.
     pub participant: Option<Box<Added>>,
+    /// Detection of who has answered.
+    pub detection: Option<Box<DetectionRequest>>,
 }
 
 /// A party that is called for a conference.
@@ -100,6 +103,8 @@ pub(crate) struct Requested {
     participant: Option<Box<Added>>,
     /// SID of the recording that has begun.
     pub(crate) recording: Option<String>,
+    /// Detection that begins with the answer.
+    detection: Option<Box<DetectionRequest>>,
 }
 
 /// The same of an answered call in plain data.
@@ -152,6 +157,7 @@ impl RequestedSnapshot {
             record: None,
             participant: None,
             recording: self.recording,
+            detection: None,
         }
     }
 }
@@ -197,6 +203,7 @@ pub(crate) fn requested_call(
         record: request.record.clone(),
         participant: request.participant.clone(),
         recording: None,
+        detection: request.detection.clone(),
     };
     call.shared.requested = Some(Box::new(requested));
     call.shared.session = Some(edge.open_session(key));
@@ -267,7 +274,7 @@ impl<'p> Originator<'p> {
         let Some(requested) = &mut cx.call.requested else { return };
         (requested.party, requested.since) = (Some(leg), Some(cx.now));
         let onward = std::mem::take(&mut requested.onward);
-        let record = requested.record.take();
+        let (record, detection) = (requested.record.take(), requested.detection.take());
         requested.participant = None;
         cx.call.facts.ring_timeout = None;
         arm_time_limit(cx);
@@ -276,8 +283,13 @@ impl<'p> Originator<'p> {
             let recording = recording::begin_unasked(media, cx, record, "the request asks for");
             cx.call.requested.iter_mut().for_each(|requested| requested.recording.clone_from(&recording));
         }
+        let app = onward.iter().find_map(|target| if let Target::App(app) = target { Some(app.clone()) } else { None });
         self.parts.search.controller = Controller::plan_of(onward);
-        self.parts.search_on(cx);
+        let media = &mut self.parts.bridge.media;
+        let waits = detection.is_some_and(|wanted| detection::begin_requested(media, cx, leg, *wanted, app));
+        if !waits {
+            self.parts.search_on(cx);
+        }
     }
 
     /// The call is over: where its party was called for a conference and has not answered, the conference reports it.

@@ -86,6 +86,7 @@ impl Call {
             recogniser: None,
             seat: None,
             transcripts: None,
+            detections: None,
             recordings: None,
             siprec: None,
             callback: None,

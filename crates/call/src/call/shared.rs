@@ -19,6 +19,7 @@ use trunkgate_story::wall::Step;
 
 use crate::call::State;
 use crate::call::callback::Callback;
+use crate::call::detection::Detections;
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::headers::{Brought, CallerIdentity};
 use crate::call::legs::leg::LegState;
@@ -63,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) seat: Option<Box<Seat>>,
     /// Its live transcriptions, also those of applications that the call has left.
     pub(crate) transcripts: Option<Box<Transcripts>>,
+    /// Detections of answering machines that are under way.
+    pub(crate) detections: Option<Box<Detections>>,
     /// Its recordings.
     pub(crate) recordings: Option<Box<Recordings>>,
     /// Its recording sessions (SIPREC).
@@ -197,6 +200,11 @@ impl Shared {
     pub(crate) fn enter(&mut self, state: State) -> State {
         debug_assert!(self.state.may_become(state), "{:?} does not become {state:?}", self.state);
         std::mem::replace(&mut self.state, state)
+    }
+
+    /// Returns the SID of a party's call, as requests name it: that of the party of a requested call is the call's own.
+    pub(crate) fn called_sid(&self, leg: LegId) -> &str {
+        if self.is_requested_party(leg) { self.legs.sid() } else { &self.legs[leg].sid }
     }
 
     /// Whether a leg is that of the party that a requested call is for.
@@ -342,10 +350,17 @@ impl Shared {
             },
             State::Answered if self.is_held() => "held",
             State::Answered | State::Leaving => "answered",
-            State::Rerouting if self.is_programmed || self.legs.answered_by.is_none() => "answered",
+            State::Rerouting if self.is_programmed || self.is_judged_first() || self.legs.answered_by.is_none() => {
+                "answered"
+            }
             State::Rerouting => "transferring",
             State::Ended => "ended",
         }
+    }
+
+    /// Whether the targets of its party wait for the verdict on who has answered.
+    pub(crate) fn is_judged_first(&self) -> bool {
+        self.detections.as_ref().is_some_and(|all| all.are_awaited())
     }
 
     /// Whether no stream flows both ways.

@@ -93,6 +93,7 @@ impl Invariants<'_> {
                 hold(call.parts.search.attempts.first().is_none(), || format!("{sid}: answered and still searching"))
             }
             State::Rerouting => {
+                let is_served = is_served || call.shared.is_judged_first();
                 let waits = is_served || call.parts.bridge.waits_for_ack(&call.shared);
                 hold(call.parts.search.attempts.first().is_none() == waits, || {
                     format!("{sid}: rerouting without an attempt")

@@ -480,6 +480,7 @@ impl Gateway {
             Event::Recognised { end, transcript } => CallEvent::Recognised { end, transcript },
             Event::RecorderEnded { end, frames, sound } => CallEvent::RecorderEnded { end, frames, sound },
             Event::RecorderSilent { end, .. } => CallEvent::RecorderSilent { end },
+            Event::Judged { end, verdict } => CallEvent::Judged { end, verdict },
             Event::AgentWish { end, wish } => CallEvent::AgentWish { end, wish },
             Event::AgentNote { end, text, logged } => CallEvent::AgentNote { end, text, logged },
             Event::Key { end, key, ms } => CallEvent::Key { end, key, ms },

@@ -312,6 +312,7 @@ impl Call {
             recogniser: None,
             seat: None,
             transcripts: None,
+            detections: None,
             recordings: snapshot.recordings.map(RecordingsSnapshot::restore),
             siprec: RecordingSessions::waiting(&snapshot.siprec),
             callback,

@@ -1,5 +1,5 @@
-//! Listeners of a call: audio of one end, both directions, as agents, raw forks, recorders, recording servers and mixers
-//! get it.
+//! Listeners of a call: audio of one end, both directions, as agents, raw forks, recorders, recording servers, mixers
+//! and the detection of answering machines get it.
 //!
 //! Here belongs what is done to a packet for those that hear it without being its destination. The conversation with an agent that hears
 //! is [`agent_audio`](crate::agent_audio)'s; what hears a packet is decided by the session.
@@ -7,6 +7,7 @@
 mod copies;
 mod decoder;
 mod hearing;
+mod judges;
 mod listener;
 mod recorder;
 mod recorders;
@@ -18,6 +19,7 @@ mod uplink;
 
 pub(crate) use copies::Copies;
 pub(crate) use hearing::Hearing;
+pub(crate) use judges::Judges;
 pub(crate) use listener::{Listener, TrackPacket};
 pub(crate) use recorders::Recorders;
 pub(crate) use seats::Seats;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::agent_audio::Agents;
 use crate::counters::Shared;
-use crate::listening::{Copies, Listener, Recorders, Seats, Streamers, TrackPacket};
+use crate::listening::{Copies, Judges, Listener, Recorders, Seats, Streamers, TrackPacket};
 use crate::rtcp::Origin;
 use crate::spec::Event;
 
@@ -22,6 +22,8 @@ pub(super) struct Cx<'a> {
     pub(super) recorders: &'a mut Recorders,
     /// Listeners whose audio goes to recording servers.
     pub(super) streamers: &'a mut Streamers,
+    /// Listeners that say who has answered.
+    pub(super) judges: &'a mut Judges,
     /// Parties of conferences.
     pub(super) seats: &'a mut Seats,
     /// Counters of the worker and of the edge.
@@ -46,6 +48,7 @@ impl Cx<'_> {
         self.copies.hear_all(self.now, listeners, packet);
         self.recorders.hear_all(self.now, listeners, packet, self.events);
         self.streamers.hear_all(self.now, listeners, packet);
+        self.judges.hear_all(self.now, listeners, packet, self.events);
         self.seats.hear_all(self.now, listeners, packet);
     }
 }

@@ -254,7 +254,11 @@ impl Ends {
     }
     /// Counts the session in its worker while it converts audio, between two sides or for an agent.
     pub(super) fn count_transcoding(&mut self, cx: &Cx<'_>) {
-        let decodes = cx.agents.decode() || cx.recorders.decode() || cx.streamers.decode() || cx.seats.decode();
+        let decodes = cx.agents.decode()
+            || cx.recorders.decode()
+            || cx.streamers.decode()
+            || cx.judges.decode()
+            || cx.seats.decode();
         let is_converting = self.iter().any(End::is_converting) || decodes;
         self.gauge.set(cx.shared.worker.as_ref().filter(|_| is_converting));
     }

@@ -45,7 +45,7 @@ use crate::agent_audio::{Agents, TransferFailure};
 use crate::counters::{Counter, DropReason, EndCounters, Shared, Undelivered, Unsent, WorkerCounters};
 use crate::latch::canonical;
 use crate::limits::SESSION_ENDS;
-use crate::listening::{Copies, Listener, Recorders, Seats, Streamers};
+use crate::listening::{Copies, Judges, Listener, Recorders, Seats, Streamers};
 use crate::playout::{Feed, Packetizer, Players};
 use crate::rtcp::{Epoch, Origin};
 use crate::rtp::PacketBuf;
@@ -69,6 +69,7 @@ pub struct Session {
     copies: Copies,
     recorders: Recorders,
     streamers: Streamers,
+    judges: Judges,
     seats: Seats,
     players: Players,
     sweep: Sweep,
@@ -98,6 +99,7 @@ impl Session {
             copies: Copies::default(),
             recorders: Recorders::default(),
             streamers: Streamers::default(),
+            judges: Judges::default(),
             seats: Seats::default(),
             players: Players::default(),
             sweep: Sweep::new(idle_timeout_ms),
@@ -187,6 +189,11 @@ impl Session {
                     self.streamers.add(end, track);
                 }
             }
+            Command::AddJudge { end, spec } => {
+                if self.refuses(end).is_none() {
+                    self.judges.add(now, end, spec);
+                }
+            }
             Command::AddSeat { end, spec } => {
                 if self.refuses(end).is_none() {
                     self.seats.add(end, &spec);
@@ -254,6 +261,7 @@ impl Session {
         self.agents.handle_timeout(now, &mut self.events);
         self.recorders.handle_timeout(now, &mut self.events);
         self.streamers.handle_timeout(now);
+        self.judges.handle_timeout(now, &mut self.events);
         let Parts { ends, sweep, mut cx, .. } = self.parts(now);
         ends.release_lost_digits(&mut cx);
         sweep.handle_timeout(&mut cx, ends);
@@ -281,6 +289,7 @@ impl Session {
             .chain(self.agents.deadlines())
             .chain(self.recorders.deadlines())
             .chain(self.streamers.deadlines())
+            .chain(self.judges.deadlines())
             .chain(digits)
             .chain(self.sweep.due())
             .min()
@@ -382,15 +391,15 @@ impl Session {
     fn parts(&mut self, now: Instant) -> Parts<'_> {
         let (agents, events) = (&mut self.agents, &mut self.events);
         let (copies, recorders, streamers) = (&mut self.copies, &mut self.recorders, &mut self.streamers);
-        let (seats, shared, origin) = (&mut self.seats, &self.shared, &self.origin);
-        let cx = Cx { now, agents, copies, recorders, streamers, seats, shared, origin, events };
+        let (judges, seats, shared, origin) = (&mut self.judges, &mut self.seats, &self.shared, &self.origin);
+        let cx = Cx { now, agents, copies, recorders, streamers, judges, seats, shared, origin, events };
         Parts { ends: &mut self.ends, players: &mut self.players, sweep: &mut self.sweep, cx }
     }
 
     /// Lists its ends of every kind.
     fn names(&self) -> impl Iterator<Item = EndId> {
         let listeners = self.copies.names().chain(self.recorders.names()).chain(self.streamers.names());
-        let listeners = listeners.chain(self.seats.names());
+        let listeners = listeners.chain(self.judges.names()).chain(self.seats.names());
         self.ends.iter().map(End::id).chain(self.agents.names()).chain(listeners).chain(self.players.names())
     }
 
@@ -427,6 +436,7 @@ impl Session {
         let is_tuned = self.agents.tune(id, &audio)
             || self.recorders.tune(id, &audio)
             || self.streamers.tune(id, &audio)
+            || self.judges.tune(id, &audio)
             || self.seats.tune(id, &audio);
         if is_tuned || self.copies.has(id) {
             self.ends.listen(at, Listener::new(id, audio), id);
@@ -513,6 +523,7 @@ impl Session {
         self.copies.remove(id);
         self.recorders.remove(now, id, &mut self.events);
         self.streamers.remove(id);
+        self.judges.remove(id);
         self.seats.remove(id);
         self.agents.remove(now, id, &mut self.events);
         if let Some(port) = self.ends.remove(&self.shared, id) {

@@ -8,6 +8,7 @@ mod coded_agents;
 mod dtmf;
 mod hold;
 mod jitter;
+mod judges;
 mod late_agent;
 mod libopus;
 mod liveness;

@@ -509,9 +509,8 @@ impl Edge {
         let session = self.sessions.live.get_mut(&id)?;
         let key = session.key;
         let freed = match event {
-            Event::EndClosed { end, .. } => session.ports.remove(end),
             // The worker keeps no end that it could not bind, but a RemoveEnd for it does no harm.
-            Event::BindFailed { end, .. } => session.ports.remove(end),
+            Event::EndClosed { end, .. } | Event::BindFailed { end, .. } => session.ports.remove(end),
             Event::Closed => {
                 let ports = self.sessions.live.remove(&id).map(|s| s.ports).unwrap_or_default();
                 for port in ports.into_values() {
@@ -531,6 +530,7 @@ impl Edge {
             | Event::Recognised { .. }
             | Event::AgentWish { .. }
             | Event::RecorderSilent { .. }
+            | Event::Judged { .. }
             | Event::RecorderEnded { .. }
             | Event::AgentNote { .. }
             | Event::Key { .. }

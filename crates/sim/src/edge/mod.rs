@@ -182,6 +182,7 @@ impl Edge {
             }
             Command::Play { .. }
             | Command::AddStreamer { .. }
+            | Command::AddJudge { .. }
             | Command::AddSeat { .. }
             | Command::Tap { .. }
             | Command::Press { .. }

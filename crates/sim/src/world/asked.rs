@@ -103,6 +103,7 @@ pub(crate) fn originate(world: &mut World, call: u32, wanted: Wanted, digits: bo
         digits: digits.then(|| Secret::new("1w2")),
         record: world.recordings.of_requested(),
         participant: None,
+        detection: None,
     };
     let begun = world.edge.gateway.originate(world.now, &request);
     world.summary.requested += u64::from(begun.is_ok());

@@ -707,6 +707,7 @@ fn name_of(command: &trunkgate_media::Command) -> String {
         Command::Play { end, .. } => format!("Play {}", end.0),
         Command::Tap { of, listener, .. } => format!("Tap {} by {}", of.0, listener.0),
         Command::AddRecorder { end, spec } => format!("AddRecorder {} {:?}", end.0, spec.recording),
+        Command::AddJudge { end, spec } => format!("AddJudge {} {:?}", end.0, spec.track),
         Command::AddStreamer { end, track } => format!("AddStreamer {} {track:?}", end.0),
         Command::AddSeat { end, .. } => format!("AddSeat {}", end.0),
         Command::PauseRecorder { end, pause } => format!("PauseRecorder {} {pause:?}", end.0),

@@ -60,6 +60,7 @@ pub fn is_named((known, _): &Field, name: &str) -> bool {
 }
 
 const COUNTRY: State = Differs("from the number alone; absent where it is no country's");
+const DETECTED: State = Differs("of every request of a call with `MachineDetection`, once it is known");
 const ALSO_OF_NUMBERS: State = Differs("also of numbers: every party is called by SIP");
 
 /// Fields of every request about a call.
@@ -87,6 +88,8 @@ pub static CALL: &[Field] = &[
 
 /// Fields of a request about the caller's call.
 pub static CALLER: &[Field] = &[
+    ("AnsweredBy", DETECTED),
+    ("MachineDetectionDuration", DETECTED),
     ("CallerName", Differs("the display name of its INVITE, from trunks that may assert it; Twilio looks names up")),
     (
         "ForwardedFrom",
@@ -106,7 +109,8 @@ pub static CALLER: &[Field] = &[
 ];
 
 /// Fields of a request about the call of a dialled party.
-pub static PARTY: &[Field] = &[("ParentCallSid", Supported)];
+pub static PARTY: &[Field] =
+    &[("ParentCallSid", Supported), ("AnsweredBy", DETECTED), ("MachineDetectionDuration", DETECTED)];
 
 /// Fields of the callbacks of a call's progress.
 macro_rules! progress {
@@ -120,7 +124,6 @@ macro_rules! progress {
             ("Duration", NotSupported("the minutes that are charged: an edge charges nothing")),
             $($further,)*
             ("RecordingDuration", NotSupported("the recording's own callback has it")),
-            ("AnsweredBy", NotSupported("answering-machine detection is not in this version")),
         ]
     };
 }
@@ -222,6 +225,17 @@ pub static CALLBACKS: &[Callback] = &[
         purposes: &["conference"],
         subject: Subject::Itself,
         own: CONFERENCE,
+    },
+    Callback {
+        name: "AsyncAmdStatusCallback, AmdStatusCallback, `amdStatusCallback` of Number and Sip",
+        purposes: &["amd"],
+        subject: Subject::Itself,
+        own: &[
+            ("CallSid", Supported),
+            ("AccountSid", Supported),
+            ("AnsweredBy", Supported),
+            ("MachineDetectionDuration", Supported),
+        ],
     },
     Callback {
         name: "`statusCallback` of Stream",

@@ -49,7 +49,7 @@ pub struct Resource {
 }
 
 const NEEDS_RECORDING: &str = "needs [`[recording]`](recording.md), else 21220";
-const NO_DETECTION: Given = Refused("answering-machine detection is not in this version");
+const DETECTOR: &str = "a verdict of the edge's own detector ([limits](benchmarks.md#answering-machine-detection))";
 const NO_SIP_LOGIN: Given = Refused("a challenge is answered with the credentials of the trunk");
 const NO_TWIML_APP: Given = Refused("TwiML applications are not in this version");
 const NO_CLIENTS: Given = Refused("Voice SDK clients are not supported");
@@ -114,15 +114,15 @@ pub static CREATE_CALL: Operation = Operation {
         ("RecordingStatusCallbackMethod", Supported),
         ("RecordingStatusCallbackEvent", Supported),
         ("Trim", Supported),
-        ("AsyncAmd", Only(FALSE)),
+        ("AsyncAmd", Supported),
         ("ApplicationSid", NO_TWIML_APP),
-        ("AsyncAmdStatusCallback", NO_DETECTION),
-        ("AsyncAmdStatusCallbackMethod", NO_DETECTION),
-        ("MachineDetection", NO_DETECTION),
-        ("MachineDetectionSilenceTimeout", NO_DETECTION),
-        ("MachineDetectionSpeechEndThreshold", NO_DETECTION),
-        ("MachineDetectionSpeechThreshold", NO_DETECTION),
-        ("MachineDetectionTimeout", NO_DETECTION),
+        ("AsyncAmdStatusCallback", Supported),
+        ("AsyncAmdStatusCallbackMethod", Supported),
+        ("MachineDetection", Differs(DETECTOR)),
+        ("MachineDetectionSilenceTimeout", Supported),
+        ("MachineDetectionSpeechEndThreshold", Supported),
+        ("MachineDetectionSpeechThreshold", Supported),
+        ("MachineDetectionTimeout", Supported),
         ("RecordingConfigurationId", NOT_OF_AN_EDGE),
         ("Transcribe", Refused("transcription is not in this version")),
         ("SipAuthPassword", NO_SIP_LOGIN),
@@ -243,13 +243,13 @@ pub static CREATE_PARTICIPANT: Operation = Operation {
         ("CallerDisplayName", Refused("the party sees `From`")),
         ("CallToken", NOT_SIGNED),
         ("ClientNotificationUrl", NO_CLIENTS),
-        ("AmdStatusCallback", NO_DETECTION),
-        ("AmdStatusCallbackMethod", NO_DETECTION),
-        ("MachineDetection", NO_DETECTION),
-        ("MachineDetectionSilenceTimeout", NO_DETECTION),
-        ("MachineDetectionSpeechEndThreshold", NO_DETECTION),
-        ("MachineDetectionSpeechThreshold", NO_DETECTION),
-        ("MachineDetectionTimeout", NO_DETECTION),
+        ("AmdStatusCallback", Supported),
+        ("AmdStatusCallbackMethod", Supported),
+        ("MachineDetection", Differs(DETECTOR)),
+        ("MachineDetectionSilenceTimeout", Supported),
+        ("MachineDetectionSpeechEndThreshold", Supported),
+        ("MachineDetectionSpeechThreshold", Supported),
+        ("MachineDetectionTimeout", Supported),
     ],
 };
 

@@ -32,7 +32,7 @@ pub static RESOURCES: &[Resource] = &[
         fields: &[
             ("account_sid", Value),
             ("annotation", NOT_OF_AN_EDGE),
-            ("answered_by", Null("answering-machine detection is not in this version")),
+            ("answered_by", Sometimes("of a call with `MachineDetection`, once it is known")),
             ("api_version", Value),
             ("caller_name", Null("callbacks have it as `CallerName`")),
             ("date_created", Value),

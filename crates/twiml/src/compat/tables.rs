@@ -13,7 +13,7 @@ const NEEDS_RECORDING: super::State =
 const NO_CONFIGURATION: super::State = NotSupported("a function of Twilio's cloud");
 const BY_RECOGNISER: &str = "speech by the recogniser of `[recognition]`; without one, and in the document of a called party, `dtmf speech` gathers digits only, with a warning, and `speech` alone is refused by name";
 pub(super) const PASSED_ON: &str = "passed on to the recogniser, which may ignore it";
-const NO_DETECTION: super::State = NotSupported("answering-machine detection is not in this version");
+const AFTER_CONNECTION: &str = "a verdict of the edge's own detector; the party is judged once it is connected with the caller, after its document";
 const NO_QUEUE: super::State = NotSupported("queues are not in this version");
 const NO_PAYMENT: super::State = NotSupported("payments are not supported");
 const NO_CLIENT: super::State = NotSupported("Voice SDK clients are not supported");
@@ -117,13 +117,13 @@ pub static VOICE: &[Entry] = &[
             ("statusCallbackEvent", Supported),
             ("(text)", Supported),
             ("byoc", NotSupported("trunks are chosen by the configuration")),
-            ("machineDetection", NO_DETECTION),
-            ("machineDetectionTimeout", NO_DETECTION),
-            ("machineDetectionSpeechThreshold", NO_DETECTION),
-            ("machineDetectionSpeechEndThreshold", NO_DETECTION),
-            ("machineDetectionSilenceTimeout", NO_DETECTION),
-            ("amdStatusCallback", NO_DETECTION),
-            ("amdStatusCallbackMethod", NO_DETECTION),
+            ("machineDetection", Differs(AFTER_CONNECTION)),
+            ("machineDetectionTimeout", Supported),
+            ("machineDetectionSpeechThreshold", Supported),
+            ("machineDetectionSpeechEndThreshold", Supported),
+            ("machineDetectionSilenceTimeout", Supported),
+            ("amdStatusCallback", Supported),
+            ("amdStatusCallbackMethod", Supported),
         ],
     ),
     element(
@@ -142,13 +142,13 @@ pub static VOICE: &[Entry] = &[
                     "an address without `sip:` is taken as a SIP URI; it is a trunk's or listed in the application's `sip_to`; of its headers `X-…` and `User-to-User` are sent, the others skipped with warning 13252",
                 ),
             ),
-            ("machineDetection", NO_DETECTION),
-            ("machineDetectionTimeout", NO_DETECTION),
-            ("machineDetectionSpeechThreshold", NO_DETECTION),
-            ("machineDetectionSpeechEndThreshold", NO_DETECTION),
-            ("machineDetectionSilenceTimeout", NO_DETECTION),
-            ("amdStatusCallback", NO_DETECTION),
-            ("amdStatusCallbackMethod", NO_DETECTION),
+            ("machineDetection", Differs(AFTER_CONNECTION)),
+            ("machineDetectionTimeout", Supported),
+            ("machineDetectionSpeechThreshold", Supported),
+            ("machineDetectionSpeechEndThreshold", Supported),
+            ("machineDetectionSilenceTimeout", Supported),
+            ("amdStatusCallback", Supported),
+            ("amdStatusCallbackMethod", Supported),
         ],
     ),
     element(

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use trunkgate_detection::{Mode, Settings, Threshold};
 
 use super::audio::is_digits;
 use super::conference::{self, Conference};
@@ -100,6 +101,20 @@ pub struct Callback {
     pub status_method: Method,
     /// Events to report.
     pub events: CallbackEvents,
+    /// Detection of who has answered.
+    #[serde(default)]
+    pub detection: Option<Detection>,
+}
+
+/// Detection of who has answered a party's call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detection {
+    /// Thresholds.
+    pub settings: Settings,
+    /// Receiver of the verdict, as written.
+    pub receiver: Option<String>,
+    /// Method of that request.
+    pub method: Method,
 }
 
 /// Call progress that is reported.
@@ -332,7 +347,24 @@ fn callback(fields: &mut Fields<'_>, code: u16) -> Callback {
         status: fields.text("statusCallback"),
         status_method: fields.method("statusCallbackMethod", code),
         events: events(fields),
+        detection: detection(fields),
     }
+}
+
+fn detection(fields: &mut Fields<'_>) -> Option<Detection> {
+    let modes = Mode::ALL.map(|(mode, name)| (name, Some(mode)));
+    let mode = fields.choice("machineDetection", code::SCHEMA, &modes, None)?;
+    let values = [
+        fields.threshold("machineDetectionTimeout", &Threshold::TIMEOUT),
+        fields.threshold("machineDetectionSpeechThreshold", &Threshold::SPEECH),
+        fields.threshold("machineDetectionSpeechEndThreshold", &Threshold::SPEECH_END),
+        fields.threshold("machineDetectionSilenceTimeout", &Threshold::SILENCE),
+    ];
+    Some(Detection {
+        settings: Settings::new(mode, values),
+        receiver: fields.text("amdStatusCallback"),
+        method: fields.method("amdStatusCallbackMethod", code::SCHEMA),
+    })
 }
 
 /// Words with white space between, as in TwiML; commas are taken too.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use trunkgate_detection::Threshold;
+
 use super::Warnings;
 use crate::compat::{Entry, State};
 use crate::limits::SECONDS;
@@ -74,6 +76,16 @@ impl<'a> Fields<'a> {
             self.invalid(name, code, &format!("is cut to {most}"));
         }
         Some(number.min(most))
+    }
+
+    /// Returns the threshold of a detection; `None` if it is absent or wrong.
+    pub(super) fn threshold(&mut self, name: &'static str, threshold: &Threshold) -> Option<u32> {
+        let (least, most) = (*threshold.range.start(), *threshold.range.end());
+        let given = self.number(name, code::SCHEMA, most)?;
+        if given < least {
+            self.invalid(name, code::SCHEMA, &format!("is raised to {least}"));
+        }
+        Some(given.max(least))
     }
 
     /// Returns a time in whole seconds.

@@ -35,9 +35,9 @@ pub use input::{DialResult, DialStatus, Input, RecordResult, ReferResult, Source
 pub use message::VoiceMessage;
 pub use spoken::Heard;
 pub use step::{
-    Address, Background, ConferenceStep, DialRecordStep, DialStep, Note, Parameter, Party, Purpose, RecognitionStep,
-    RecordStep, RecordingStep, Request, SiprecStep, StatusCallback, Step, StreamStep, Trace, TranscriptStep,
-    TranscriptionStep,
+    Address, Background, ConferenceStep, DialRecordStep, DialStep, Note, Parameter, Party, PartyDetection, Purpose,
+    RecognitionStep, RecordStep, RecordingStep, Request, SiprecStep, StatusCallback, Step, StreamStep, Trace,
+    TranscriptStep, TranscriptionStep,
 };
 
 /// Settings of an application for its programs.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use trunkgate_detection::Settings as DetectionSettings;
 
 use crate::document::{CallbackEvents, Conference, Header, Loop, Method, Reject, ReportedStates, Say, SipUri, Tracks};
 use crate::location::Location;
@@ -357,6 +358,18 @@ pub struct Party {
     pub whisper: Option<(Location, Method)>,
     /// Receiver of its call progress.
     pub status: Option<StatusCallback>,
+    /// Detection of who has answered its call.
+    #[serde(default)]
+    pub detection: Option<PartyDetection>,
+}
+
+/// Detection of who has answered a party's call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartyDetection {
+    /// Thresholds.
+    pub settings: DetectionSettings,
+    /// Receiver of the verdict: absolute URL, and method of the request.
+    pub receiver: Option<(String, Method)>,
 }
 
 /// Address of a party.

@@ -6,8 +6,9 @@ use super::gathering::{Ending, Gathering};
 use super::input::{DialResult, DialStatus, ReferResult};
 use super::recording::Recording;
 use super::step::{
-    Address, Background, ConferenceStep, DialRecordStep, DialStep, Note, Parameter, Party, Purpose, RecognitionStep,
-    RecordStep, RecordingStep, SiprecStep, StatusCallback, Step, StreamStep, TranscriptStep, TranscriptionStep,
+    Address, Background, ConferenceStep, DialRecordStep, DialStep, Note, Parameter, Party, PartyDetection, Purpose,
+    RecognitionStep, RecordStep, RecordingStep, SiprecStep, StatusCallback, Step, StreamStep, TranscriptStep,
+    TranscriptionStep,
 };
 use super::waiting::may_wait_with;
 use super::{After, Dialling, Program, Role, State};
@@ -302,7 +303,11 @@ impl Program {
         };
         let url = self.callback_url(callback.status.as_deref(), line, "Dial");
         let status = url.map(|url| StatusCallback { url, method: callback.status_method, events: callback.events });
-        Ok(Party { address, whisper, status })
+        let detection = callback.detection.map(|detection| {
+            let url = self.callback_url(detection.receiver.as_deref(), line, "Dial");
+            PartyDetection { settings: detection.settings, receiver: url.map(|url| (url, detection.method)) }
+        });
+        Ok(Party { address, whisper, status, detection })
     }
 
     /// Resolves a callback; one that leads nowhere is left out with a warning.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use trunkgate_detection::{Mode, Settings as DetectionSettings};
 use trunkgate_twiml::{
-    Address, CallbackEvents, DialResult, DialStatus, DialStep, Header, Input, Location, Method, Parameter, Program,
-    Secret, Settings, Source, Step, Target, parse,
+    Address, CallbackEvents, DialResult, DialStatus, DialStep, Header, Input, Location, Method, Parameter,
+    PartyDetection, Program, Secret, Settings, Source, Step, Target, parse,
 };
 
 use super::support::Call;
@@ -59,6 +60,36 @@ behaviours! {
         let dial = step("<Dial timeout='0' timeLimit='0'>1</Dial>");
         assert_eq!((dial.timeout.as_secs(), dial.time_limit.as_secs()), (1, 1), "neither is without end");
         assert!(!step("<Dial><Number>1</Number><Number>2</Number></Dial>").sequential);
+    }
+
+    ["Dial/Number@machineDetection", "Dial/Number@machineDetectionTimeout",
+     "Dial/Number@machineDetectionSpeechThreshold", "Dial/Number@machineDetectionSpeechEndThreshold",
+     "Dial/Number@machineDetectionSilenceTimeout", "Dial/Number@amdStatusCallback",
+     "Dial/Number@amdStatusCallbackMethod",
+     "Dial/Sip@machineDetection", "Dial/Sip@machineDetectionTimeout",
+     "Dial/Sip@machineDetectionSpeechThreshold", "Dial/Sip@machineDetectionSpeechEndThreshold",
+     "Dial/Sip@machineDetectionSilenceTimeout", "Dial/Sip@amdStatusCallback",
+     "Dial/Sip@amdStatusCallbackMethod"]
+    fn a_party_has_a_detection_of_who_has_answered() {
+        let attributes = "machineDetection='DetectMessageEnd' machineDetectionTimeout='10' machineDetectionSpeechThreshold='2000' \
+                          machineDetectionSpeechEndThreshold='800' machineDetectionSilenceTimeout='3000' \
+                          amdStatusCallback='/amd' amdStatusCallbackMethod='GET'";
+        let values = [Some(10), Some(2_000), Some(800), Some(3_000)];
+        let expected = PartyDetection {
+            settings: DetectionSettings::new(Mode::DetectMessageEnd, values),
+            receiver: Some(("https://app.example/amd".to_owned(), Method::Get)),
+        };
+        for noun in ["<Number {}>1</Number>", "<Sip {}>sip:a@b.example</Sip>"] {
+            let dial = step(&format!("<Dial>{}</Dial>", noun.replace("{}", attributes)));
+            assert_eq!(dial.parties[0].detection.as_ref(), Some(&expected));
+        }
+        let dial = step("<Dial><Number machineDetection='Enable' machineDetectionTimeout='1'>1</Number></Dial>");
+        let settings = DetectionSettings::new(Mode::Enable, [Some(3), None, None, None]);
+        assert_eq!(dial.parties[0].detection, Some(PartyDetection { settings, receiver: None }));
+        for plain in ["amdStatusCallback='/amd'", "machineDetection='no'", ""] {
+            let dial = step(&format!("<Dial><Number {plain}>1</Number></Dial>"));
+            assert_eq!(dial.parties[0].detection, None, "{plain}");
+        }
     }
 
     ["Dial/Number", "Dial/Number@(text)", "Dial/Number@sendDigits", "Dial/Number@url", "Dial/Number@method",

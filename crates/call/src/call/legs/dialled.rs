@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use trunkgate_media::detection::Verdict;
 use trunkgate_story::view::DialledView;
 use trunkgate_story::wall::{of_unix_ms, rfc3339, unix_ms};
 
@@ -18,17 +19,31 @@ pub(crate) struct Dialled {
     started_ms: u64,
     answered_ms: Option<u64>,
     ended_ms: Option<u64>,
+    /// Who has answered, where that was asked for and is known.
+    #[serde(default)]
+    verdict: Option<Verdict>,
 }
 
 impl Dialled {
     /// Makes one that begins now.
     pub(crate) fn new(now: SystemTime, from: &str, to: &str) -> Dialled {
-        Dialled { from: from.into(), to: to.into(), started_ms: unix_ms(now), answered_ms: None, ended_ms: None }
+        let started_ms = unix_ms(now);
+        Dialled { from: from.into(), to: to.into(), started_ms, answered_ms: None, ended_ms: None, verdict: None }
     }
 
     /// Returns the number or URI by which the party is called.
     pub(crate) fn to(&self) -> &str {
         &self.to
+    }
+
+    /// Notes who has answered.
+    pub(crate) fn judged(&mut self, verdict: Verdict) {
+        self.verdict = Some(verdict);
+    }
+
+    /// Returns who has answered, where that is known.
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
+        self.verdict
     }
 
     /// Whether the time at which its leg came to this state is not known yet.
@@ -57,6 +72,7 @@ impl Dialled {
             started_at: Some(shown(self.started_ms)),
             answered_at: self.answered_ms.map(shown),
             ended_at: self.ended_ms.map(shown),
+            answered_by: self.verdict.map(|verdict| verdict.answered_by.name()),
         }
     }
 }

@@ -22,6 +22,7 @@ use trunkgate_story::view::ForkView;
 
 use crate::call::agent::agent_leg::Holder;
 use crate::call::agent::agent_leg::Role;
+use crate::call::detection;
 use crate::call::legs::agents::tell_back;
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
@@ -109,6 +110,7 @@ impl CallMedia {
         let is_seated = cx.call.seat.is_some();
         let is_heard = cx.call.recogniser.is_some()
             || cx.call.transcripts.is_some()
+            || cx.call.detections.is_some()
             || cx.call.is_recorded()
             || is_streamed
             || is_seated;
@@ -127,6 +129,7 @@ impl CallMedia {
             cx.edge.media(media, tap);
         }
         transcripts::tap(cx, understood.as_ref());
+        detection::tap(cx, understood.as_ref());
         recording::tap(cx, understood.as_ref());
         siprec::tap(cx, understood.as_ref());
         for leg in cx.call.legs.iter_mut().filter(|leg| leg.state != LegState::Ended) {

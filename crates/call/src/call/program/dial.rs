@@ -7,14 +7,15 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::key::LegId;
 use trunkgate_route::{Number, Target, TargetSpec, Wanted, share};
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_twiml::{Address, DialResult, DialStatus, DialStep, Header, Input, Party, SipUri};
+use trunkgate_twiml::{Address, DialResult, DialStatus, DialStep, Header, Input, Party, PartyDetection, SipUri};
 
 use crate::call::State;
 use crate::call::controller::Controller;
+use crate::call::detection::{self, Receiver};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::program::progress::PartyCall;
 use crate::call::program::records::Records;
-use crate::call::program::{Dialled, Dialler, Runner, Side, Whisper, progress};
+use crate::call::program::{Dialled, Dialler, Runner, Side, Whisper, parameters, progress};
 use crate::call::recording;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::search::candidates::trunk_of_uri;
@@ -111,7 +112,7 @@ impl Dialler<'_> {
     /// # Errors
     /// Why there are none, in words.
     fn party(&self, cx: &mut Cx<'_>, party: Party) -> Result<Dialled, String> {
-        let Party { address, whisper, status } = party;
+        let Party { address, whisper, status, detection } = party;
         let (targets, to, digits) = match address {
             Address::Number { number, send_digits } => {
                 let to = cx.edge.table.numbers().normalise_caller(&number, None).text;
@@ -127,7 +128,8 @@ impl Dialler<'_> {
         };
         let hears = digits.is_some() || whisper.is_some();
         let call = PartyCall::new(to.clone(), status);
-        Ok(Dialled { targets, whisper: hears.then_some(Whisper { digits, document: whisper, to }), call })
+        let whisper = hears.then_some(Whisper { digits, document: whisper, to });
+        Ok(Dialled { targets, whisper, detection, call })
     }
 
     /// Where a number leads: to the targets for dialled numbers, else as the routes say of a call of the caller's trunk.
@@ -242,6 +244,7 @@ impl Dialler<'_> {
         side.is_bridged = true;
         if !side.is_stream {
             self.parts.bridge.media.tell_digits(cx);
+            self.begin_detection(cx);
             Records::of(self.parts).begin_dial(cx, true);
         }
         let Some(side) = self.parts.program.as_ref().and_then(|run| run.side.as_ref()) else { return };
@@ -249,6 +252,17 @@ impl Dialler<'_> {
         if !is_stream {
             Runner::of(self.parts).tell_program(cx, Input::DialAnswered { id });
         }
+    }
+
+    /// Judges who has answered at the party that is connected, where its Dial asks for that.
+    fn begin_detection(&mut self, cx: &mut Cx<'_>) {
+        let (Some(run), Some(leg)) = (&self.parts.program, cx.call.legs.callee) else { return };
+        let parties = run.side.iter().flat_map(|side| &side.parties);
+        let wanted = parties.filter(|party| party.call.leg() == Some(leg)).find_map(|party| party.detection.clone());
+        let Some(PartyDetection { settings, receiver }) = wanted else { return };
+        let app = run.app.clone();
+        let receiver = receiver.map(|(url, method)| Receiver { app, at: (url, parameters::method(method)) });
+        detection::begin_dialled(&mut self.parts.bridge.media, cx, leg, settings, receiver);
     }
 
     /// No party answered, or the stream could not be opened.
@@ -267,6 +281,9 @@ impl Dialler<'_> {
     /// The connected party or stream has left, and its caller is still there.
     pub(crate) fn side_has_left(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
         cx.disarm(Timer::DialLimit);
+        if let Some(leg) = cx.call.legs.callee {
+            detection::leave(cx, leg);
+        }
         self.drop_whisper(cx);
         self.parts.bridge.media.tells_digits = false;
         if let Some(leg) = cx.call.legs.callee

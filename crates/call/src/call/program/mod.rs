@@ -37,7 +37,9 @@ use trunkgate_media::{EndId, WireSpec};
 use trunkgate_resources::io::QueryId;
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_route::{App, AppDocument, Number, Target};
-use trunkgate_twiml::{ConferenceStep, Location, Loop, Method, Program, Secret, Source, Step, VoiceMessage};
+use trunkgate_twiml::{
+    ConferenceStep, Location, Loop, Method, PartyDetection, Program, Secret, Source, Step, VoiceMessage,
+};
 
 use crate::call::controller::Controller;
 use crate::call::program::progress::PartyCall;
@@ -171,6 +173,8 @@ pub(crate) struct Dialled {
     pub(crate) targets: Vec<Target>,
     /// What it hears before it is connected.
     pub(crate) whisper: Option<Whisper>,
+    /// Detection of who has answered.
+    pub(crate) detection: Option<PartyDetection>,
     /// Its call.
     pub(crate) call: PartyCall,
 }

@@ -11,6 +11,7 @@ use trunkgate_story::view::status_of_unanswered;
 use trunkgate_twiml::{Location, Method, Parameter, Purpose, Request};
 
 use crate::call::State;
+use crate::call::detection;
 use crate::call::legs::leg::Leg;
 use crate::call::program::Parted;
 use crate::call::shared::Shared;
@@ -112,7 +113,15 @@ pub(crate) fn of_party(
     let (sid, to) = (&*call.legs[leg].sid, to.to_owned());
     let mut all = base(edge, Described { sid, from, to, status, direction: "outbound-dial" });
     all.push(("ParentCallSid".to_owned(), call.legs.sid().to_owned()));
+    all.extend(answered_by(&call.legs[leg]));
     all
+}
+
+/// Returns what requests say of who has answered.
+fn answered_by(leg: &Leg) -> impl Iterator<Item = (String, String)> {
+    let verdict = leg.sip.dialled.as_ref().and_then(|dialled| dialled.verdict());
+    let parameters = verdict.map(detection::parameters);
+    parameters.into_iter().flatten().map(|(name, value)| (name.to_owned(), value))
 }
 
 /// Returns the status of the caller's call, in Twilio's word.
@@ -135,6 +144,7 @@ pub(crate) fn of_caller(call: &Shared, edge: &Edge, status: &'static str) -> Vec
     let mut all = base(edge, Described { sid: call.legs.sid(), from, to, status, direction });
     let caller = call.requested.as_ref().map_or(Some(LegId::CALLER), |requested| requested.party);
     let Some(caller) = caller.map(|leg| &call.legs[leg]) else { return all };
+    all.extend(answered_by(caller));
     let may_assert = caller.trunk.as_ref().is_some_and(|trunk| trunk.identity == Identities::Pass);
     if may_assert && !call.facts.caller.display.is_empty() && !call.facts.caller.anonymous {
         all.push(("CallerName".to_owned(), call.facts.caller.display.clone()));

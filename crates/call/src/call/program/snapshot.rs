@@ -125,7 +125,12 @@ impl RunSnapshot {
         };
         let app = app?;
         let ago = |ms| now.checked_sub(Duration::from_millis(ms)).unwrap_or(now);
-        let party = |call: PartyCallSnapshot| Dialled { targets: Vec::new(), whisper: None, call: call.restore(now) };
+        let party = |call: PartyCallSnapshot| Dialled {
+            targets: Vec::new(),
+            whisper: None,
+            detection: None,
+            call: call.restore(now),
+        };
         let side = self.side.map(|side| Side {
             since: Some(ago(side.talked_ms)),
             limit: Duration::from_millis(side.limit_ms),

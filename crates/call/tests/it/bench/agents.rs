@@ -41,6 +41,7 @@ pub enum Told {
     Record(EndId, RecorderSpec),
     Pause(EndId, Option<RecordingPause>),
     Stream(EndId, TrackName),
+    Judge(EndId, trunkgate_media::JudgeSpec),
     Press(EndId, u8, String),
     Keys(EndId, String),
     TransferFailed(EndId, String, &'static str, Option<u16>),
@@ -74,6 +75,7 @@ impl Bench {
                 Command::AddRecorder { end, spec } => Told::Record(end, spec),
                 Command::PauseRecorder { end, pause } => Told::Pause(end, pause),
                 Command::AddStreamer { end, track } => Told::Stream(end, track),
+                Command::AddJudge { end, spec } => Told::Judge(end, spec),
                 Command::TellKeys { end, digits } => Told::Keys(end, digits),
                 Command::TransferFailed { end, target, reason, code } => {
                     Told::TransferFailed(end, target, reason, code)

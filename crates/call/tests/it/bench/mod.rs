@@ -375,6 +375,7 @@ impl Bench {
             | Command::AddPlayer { .. }
             | Command::AddRecorder { .. }
             | Command::AddStreamer { .. }
+            | Command::AddJudge { .. }
             | Command::AddSeat { .. }
             | Command::PauseRecorder { .. }
             | Command::Tap { .. }

@@ -3,6 +3,7 @@
 
 mod callbacks;
 mod conferences;
+mod detections;
 mod dialled;
 mod mailboxes;
 mod menus;

@@ -155,12 +155,16 @@ fn conferred(names: &mut Names) {
     names.note(&conferences::requests());
 }
 
+/// A party of which it is judged who has answered.
+fn judged(names: &mut Names) {
+    names.note(&detections::requests());
+}
+
 #[test]
 fn each_field_of_the_page_is_sent_with_its_request_and_no_other() {
     let mut names = Names::default();
-    for part in
-        [caller, menu, elsewhere, speech, failed, connected, recorded, requested_and_recorded, by_servers, conferred]
-    {
+    let of_parties = [connected, recorded, requested_and_recorded, by_servers, conferred, judged];
+    for part in [caller, menu, elsewhere, speech, failed].into_iter().chain(of_parties) {
         part(&mut names);
     }
     let of_calls =

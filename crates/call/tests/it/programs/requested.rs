@@ -41,6 +41,7 @@ pub(crate) fn request(onward: Vec<Onward>) -> CallRequest {
         digits: None,
         record: None,
         participant: None,
+        detection: None,
     }
 }
 

@@ -1,0 +1,192 @@
+//! Who has answered: the detection of answering machines at the party of a requested call, and at parties that a program has dialled.
+//!
+//! The party of a requested call is judged from its answer on; its targets wait for the verdict unless the request says otherwise. A
+//! dialled party is judged from its connection with the caller on, by what the caller hears. A restart ends a detection without a verdict.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use trunkgate_media::agent::TrackName;
+use trunkgate_media::detection::{AnsweredBy, Settings, Verdict};
+use trunkgate_media::{Command, EndId, JudgeSpec, TapSpec};
+use trunkgate_resources::app::{AppCallback, AppPlace, DocumentRequest};
+use trunkgate_resources::key::LegId;
+use trunkgate_route::{App, WebhookMethod};
+
+use crate::call::shared::Cx;
+use crate::call::{CallMedia, Parts, State};
+
+/// A detection that a request asks for.
+#[derive(Debug, Clone)]
+pub struct DetectionRequest {
+    /// Thresholds.
+    pub settings: Settings,
+    /// Whether the targets of the request wait for the verdict.
+    pub waits: bool,
+    /// URL that the verdict is posted to, and the method.
+    pub receiver: Option<(String, WebhookMethod)>,
+}
+
+/// Receiver of a verdict.
+#[derive(Debug, Clone)]
+pub(crate) struct Receiver {
+    /// The application whose keys hold.
+    pub(crate) app: Arc<App>,
+    /// URL, and the method.
+    pub(crate) at: (String, WebhookMethod),
+}
+
+/// The detections of a call that are under way; at least one.
+#[derive(Debug, Default)]
+pub(crate) struct Detections {
+    list: Vec<Detection>,
+}
+
+/// A detection.
+#[derive(Debug)]
+struct Detection {
+    /// The party.
+    leg: LegId,
+    /// The end in the media session that judges.
+    end: EndId,
+    /// What is heard of the near leg: what comes from it, or what leaves to it.
+    track: TrackName,
+    receiver: Option<Receiver>,
+    /// Whether the targets of the call wait for it.
+    is_awaited: bool,
+    /// What it hears of the caller's side, and by which of its ends.
+    hears: Option<(EndId, TapSpec)>,
+}
+
+impl Detections {
+    /// Whether the targets of the call wait for a verdict.
+    pub(crate) fn are_awaited(&self) -> bool {
+        self.list.iter().any(|detection| detection.is_awaited)
+    }
+}
+
+/// Begins to judge the party of a requested call. Returns whether its targets wait for the verdict.
+pub(crate) fn begin_requested(
+    media: &mut CallMedia,
+    cx: &mut Cx<'_>,
+    leg: LegId,
+    request: DetectionRequest,
+    app: Option<Arc<App>>,
+) -> bool {
+    let receiver = app.zip(request.receiver).map(|(app, at)| Receiver { app, at });
+    let waits = request.waits;
+    let begun = begin(media, cx, (leg, TrackName::Inbound), (request.settings, receiver), waits);
+    if begun && waits {
+        // The party is heard, and hears silence.
+        media.talk_to_caller(cx);
+    }
+    begun && waits
+}
+
+/// Begins to judge a party that is connected with the caller of a program.
+pub(crate) fn begin_dialled(
+    media: &mut CallMedia,
+    cx: &mut Cx<'_>,
+    leg: LegId,
+    settings: Settings,
+    receiver: Option<Receiver>,
+) {
+    begin(media, cx, (leg, TrackName::Outbound), (settings, receiver), false);
+}
+
+/// Returns whether it begins; else the party is `unknown`.
+fn begin(
+    media: &CallMedia,
+    cx: &mut Cx<'_>,
+    (leg, track): (LegId, TrackName),
+    (settings, receiver): (Settings, Option<Receiver>),
+    is_awaited: bool,
+) -> bool {
+    let session = cx.call.session.filter(|_| !media.speaks_other_audio(cx.call));
+    let Some((session, end)) = session.and_then(|session| Some((session, cx.edge.new_end(session)?))) else {
+        cx.edge.decide(cx.now, cx.call.key, "answering-machine detection: the edge cannot hear the party");
+        let verdict = Verdict { answered_by: AnsweredBy::Unknown, duration: Duration::ZERO };
+        note(cx, leg, receiver, verdict);
+        return false;
+    };
+    cx.edge.media(session, Command::AddJudge { end, spec: JudgeSpec { track, settings } });
+    let detection = Detection { leg, end, track, receiver, is_awaited, hears: None };
+    cx.call.detections.get_or_insert_default().list.push(detection);
+    cx.edge.decide(cx.now, cx.call.key, "answering-machine detection begins");
+    media.tap_caller(cx);
+    true
+}
+
+/// Lets the judges hear the caller's side as it is wired now.
+pub(crate) fn tap(cx: &mut Cx<'_>, heard: Option<&(EndId, TapSpec)>) {
+    let (Some(media), Some((of, audio)), Some(all)) = (cx.call.session, heard, &mut cx.call.detections) else {
+        return;
+    };
+    for detection in &mut all.list {
+        let audio = match detection.track {
+            TrackName::Inbound => TapSpec { outbound: Vec::new(), ..audio.clone() },
+            TrackName::Outbound => TapSpec { inbound: Vec::new(), ..audio.clone() },
+        };
+        let heard = (*of, audio);
+        if detection.hears.as_ref() != Some(&heard) {
+            detection.hears = Some(heard.clone());
+            cx.edge.media(media, Command::Tap { of: heard.0, listener: detection.end, audio: heard.1 });
+        }
+    }
+}
+
+/// A judge has its verdict: it is reported, and targets that have waited for it are tried.
+pub(crate) fn judged(parts: &mut Parts, cx: &mut Cx<'_>, end: EndId, verdict: Verdict) {
+    let Some(detection) = take(cx, |detection| detection.end == end) else { return };
+    let is_awaited = detection.is_awaited;
+    note(cx, detection.leg, detection.receiver, verdict);
+    if is_awaited && cx.call.state == State::Rerouting && parts.program.is_none() {
+        parts.search_on(cx);
+    }
+}
+
+/// Ends the detection at a party that has left.
+pub(crate) fn leave(cx: &mut Cx<'_>, leg: LegId) {
+    take(cx, |detection| detection.leg == leg);
+}
+
+/// Takes a detection away; its judge is let go.
+fn take(cx: &mut Cx<'_>, is_it: impl Fn(&Detection) -> bool) -> Option<Detection> {
+    let all = cx.call.detections.as_mut()?;
+    let at = all.list.iter().position(is_it)?;
+    let detection = all.list.remove(at);
+    if all.list.is_empty() {
+        cx.call.detections = None;
+    }
+    if let Some(media) = cx.call.session {
+        cx.edge.remove_end(media, detection.end);
+    }
+    Some(detection)
+}
+
+/// Notes a verdict for the records of the call, and posts it to its receiver.
+fn note(cx: &mut Cx<'_>, leg: LegId, receiver: Option<Receiver>, verdict: Verdict) {
+    let (name, after) = (verdict.answered_by.name(), verdict.duration.as_secs_f64());
+    if let Some(dialled) = &mut cx.call.legs[leg].sip.dialled {
+        dialled.judged(verdict);
+    }
+    cx.edge.decide(cx.now, cx.call.key, format!("answering-machine detection: {name} after {after:.1} s"));
+    let call = cx.call.legs.sid().to_owned();
+    cx.edge.log(&call, format!("answered by {name} after {after:.1} s of detection"), None);
+    let Some(Receiver { app, at: (url, method) }) = receiver else { return };
+    let sid = cx.call.called_sid(leg).to_owned();
+    let base = [("CallSid", sid.clone()), ("AccountSid", cx.edge.config.account_sid.clone())];
+    let parameters = base.into_iter().chain(parameters(verdict)).map(|(name, value)| (name.to_owned(), value));
+    let (place, parameters) = (AppPlace::Url(url), parameters.collect());
+    let request = DocumentRequest { place, method, purpose: "amd", parameters };
+    let (allow_private, app) = (app.allow_private, app.name.clone());
+    cx.edge.call_back(AppCallback { call, about: sid, app, allow_private, request });
+}
+
+/// Returns the parameters of requests that have a verdict.
+pub(crate) fn parameters(verdict: Verdict) -> [(&'static str, String); 2] {
+    [
+        ("AnsweredBy", verdict.answered_by.name().to_owned()),
+        ("MachineDetectionDuration", verdict.duration.as_millis().to_string()),
+    ]
+}

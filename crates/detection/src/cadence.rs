@@ -1,0 +1,112 @@
+//! Cadence: speech and pauses of a party, read from all of its frames each time, so that what a later frame shows (how loud the speech is,
+//! that a sound was a tone) holds for earlier ones as well.
+
+use crate::limits::{
+    BEEP_PAUSE_FRAMES, FRAMES_MOST, MARGIN_DB, ONSET_FRAMES, PAUSE_FRAMES, QUIET_DB, RANGE_DB, SPEECH_VOICED,
+    TONE_EDGE_FRAMES, VOICED_FRAMES,
+};
+use crate::voice::Heard;
+
+/// The kind of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Sound,
+    /// Perhaps a tone.
+    Perhaps,
+    Tone,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Record {
+    heard: Heard,
+    kind: Kind,
+}
+
+/// Speech of a party so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Speech {
+    /// Frames of speech, with pauses of up to [`PAUSE_FRAMES`] each; 0: there was none.
+    pub(crate) frames: u32,
+    /// Frames of silence since its last one.
+    pub(crate) silence: u32,
+}
+
+/// Frames of a party.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cadence {
+    records: Vec<Record>,
+}
+
+impl Cadence {
+    /// Takes a frame; `perhaps_tone`: the next ones tell whether it is one.
+    pub(crate) fn take(&mut self, heard: Heard, perhaps_tone: bool) {
+        if self.records.len() < FRAMES_MOST {
+            let kind = if perhaps_tone { Kind::Perhaps } else { Kind::Sound };
+            if !perhaps_tone {
+                self.records.iter_mut().rev().take_while(|record| record.kind == Kind::Perhaps).for_each(|record| {
+                    record.kind = Kind::Sound;
+                });
+            }
+            self.records.push(Record { heard, kind });
+        }
+    }
+    /// Takes a frame of a tone that has lasted for so many.
+    pub(crate) fn take_tone(&mut self, heard: Heard, frames: usize) {
+        self.take(heard, true);
+        let all = frames + TONE_EDGE_FRAMES;
+        self.records.iter_mut().rev().take(all).for_each(|record| record.kind = Kind::Tone);
+    }
+    /// Whether there was a pause before a tone that has lasted for so many frames, or no speech at all.
+    pub(crate) fn has_pause_before(&self, frames: usize) -> bool {
+        let threshold = self.threshold();
+        let before = self.records.iter().rev().skip(frames + TONE_EDGE_FRAMES).take(BEEP_PAUSE_FRAMES);
+        !before.into_iter().any(|record| record.kind == Kind::Sound && record.is_voiced(&threshold))
+    }
+    /// Measures the speech; a sound that is followed by so many frames of silence, and is too short for speech, is none.
+    pub(crate) fn speech(&self, end_frames: u32) -> Speech {
+        let threshold = self.threshold();
+        let (mut frames, mut silence, mut voiced) = (0_u32, 0_u32, 0_u32);
+        let (mut unvoiced, mut loud) = (u32::MAX, 0_u32);
+        for record in &self.records {
+            let is_loud = record.kind == Kind::Sound && record.is_loud(&threshold);
+            let is_voiced = is_loud && record.heard.is_voiced;
+            unvoiced = if is_voiced { 0 } else { unvoiced.saturating_add(1) };
+            loud = if is_loud { loud + 1 } else { 0 };
+            if !is_loud || unvoiced > VOICED_FRAMES {
+                silence = if record.kind == Kind::Perhaps { 0 } else { silence + 1 };
+                if silence >= end_frames && voiced < SPEECH_VOICED {
+                    (frames, voiced) = (0, 0);
+                }
+                continue;
+            }
+            frames += if frames == 0 { loud.min(ONSET_FRAMES) } else { 1 + silence.min(PAUSE_FRAMES) };
+            (silence, voiced) = (0, voiced + u32::from(is_voiced));
+        }
+        if voiced < SPEECH_VOICED { Speech { frames: 0, silence } } else { Speech { frames, silence } }
+    }
+
+    fn threshold(&self) -> Threshold {
+        let sounds = self.records.iter().filter(|record| record.kind == Kind::Sound && record.heard.is_voiced);
+        let peak_db = sounds.map(|record| record.heard.level_db).fold(f32::MIN, f32::max);
+        let noise_db = self.records.last().map_or(f32::MAX, |record| record.heard.noise_db);
+        Threshold { noise_db, least_db: QUIET_DB.max(peak_db - RANGE_DB) }
+    }
+}
+
+/// Levels from which on a frame may be speech.
+#[derive(Debug, Clone, Copy)]
+struct Threshold {
+    /// Noise as it is known now.
+    noise_db: f32,
+    least_db: f32,
+}
+
+impl Record {
+    fn is_loud(&self, threshold: &Threshold) -> bool {
+        let noise_db = self.heard.noise_db.min(threshold.noise_db);
+        self.heard.level_db >= threshold.least_db.max(noise_db + MARGIN_DB)
+    }
+    fn is_voiced(&self, threshold: &Threshold) -> bool {
+        self.heard.is_voiced && self.is_loud(threshold)
+    }
+}

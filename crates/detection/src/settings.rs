@@ -1,0 +1,108 @@
+//! Settings of a detection: Twilio's parameters, with their ranges and defaults.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The moment of the verdict on a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// As soon as it is known that it is one.
+    Enable,
+    /// At the end of its message.
+    DetectMessageEnd,
+}
+
+/// A threshold that a request may set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Threshold {
+    /// Name of its REST parameter.
+    pub name: &'static str,
+    /// Values that it may have.
+    pub range: RangeInclusive<u32>,
+    /// Value where none is given.
+    pub default: u32,
+    /// Milliseconds of one.
+    pub unit_ms: u32,
+}
+
+/// Settings of a detection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The moment of the verdict on a machine.
+    pub mode: Mode,
+    /// Longest time of the detection.
+    pub timeout: Duration,
+    /// Speech of this duration or longer is a machine's.
+    pub speech_threshold: Duration,
+    /// Silence after speech that ends it.
+    pub speech_end_threshold: Duration,
+    /// Silence from the beginning that ends the detection.
+    pub silence_timeout: Duration,
+}
+
+impl Mode {
+    /// Both, with their names.
+    pub const ALL: [(Mode, &'static str); 2] = [(Mode::Enable, "Enable"), (Mode::DetectMessageEnd, "DetectMessageEnd")];
+
+    /// Reads the name of one.
+    pub fn named(name: &str) -> Option<Mode> {
+        Mode::ALL.into_iter().find(|(_, known)| *known == name).map(|(mode, _)| mode)
+    }
+}
+
+impl Threshold {
+    /// `MachineDetectionTimeout`, in seconds.
+    pub const TIMEOUT: Threshold =
+        Threshold { name: "MachineDetectionTimeout", range: 3..=59, default: 30, unit_ms: 1_000 };
+    /// `MachineDetectionSpeechThreshold`, in milliseconds.
+    pub const SPEECH: Threshold =
+        Threshold { name: "MachineDetectionSpeechThreshold", range: 1_000..=6_000, default: 2_400, unit_ms: 1 };
+    /// `MachineDetectionSpeechEndThreshold`, in milliseconds.
+    pub const SPEECH_END: Threshold =
+        Threshold { name: "MachineDetectionSpeechEndThreshold", range: 500..=5_000, default: 1_200, unit_ms: 1 };
+    /// `MachineDetectionSilenceTimeout`, in milliseconds.
+    pub const SILENCE: Threshold =
+        Threshold { name: "MachineDetectionSilenceTimeout", range: 2_000..=10_000, default: 5_000, unit_ms: 1 };
+    /// All of them, in the order of [`Settings::new`].
+    pub const ALL: [Threshold; 4] = [Threshold::TIMEOUT, Threshold::SPEECH, Threshold::SPEECH_END, Threshold::SILENCE];
+
+    /// Returns a value as a duration; one beyond the range is put at its end.
+    pub fn duration(&self, value: u32) -> Duration {
+        let value = value.clamp(*self.range.start(), *self.range.end());
+        Duration::from_millis(u64::from(value) * u64::from(self.unit_ms))
+    }
+}
+
+impl Settings {
+    /// Makes settings of the values of [`Threshold::ALL`]; `None`: the default of one.
+    pub fn new(mode: Mode, values: [Option<u32>; 4]) -> Settings {
+        let [timeout, speech, speech_end, silence] = values;
+        let of = |threshold: Threshold, value: Option<u32>| threshold.duration(value.unwrap_or(threshold.default));
+        Settings {
+            mode,
+            timeout: of(Threshold::TIMEOUT, timeout),
+            speech_threshold: of(Threshold::SPEECH, speech),
+            speech_end_threshold: of(Threshold::SPEECH_END, speech_end),
+            silence_timeout: of(Threshold::SILENCE, silence),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_are_those_of_twilio() {
+        let default = Settings::new(Mode::Enable, [None; 4]);
+        let ms = |time: Duration| time.as_millis();
+        assert_eq!((ms(default.timeout), ms(default.speech_threshold)), (30_000, 2_400));
+        assert_eq!((ms(default.speech_end_threshold), ms(default.silence_timeout)), (1_200, 5_000));
+        let bounded = Settings::new(Mode::Enable, [Some(1), Some(9_000), Some(0), Some(u32::MAX)]);
+        assert_eq!((ms(bounded.timeout), ms(bounded.speech_threshold)), (3_000, 6_000));
+        assert_eq!((ms(bounded.speech_end_threshold), ms(bounded.silence_timeout)), (500, 10_000));
+        assert_eq!((Mode::named("DetectMessageEnd"), Mode::named("enable")), (Some(Mode::DetectMessageEnd), None));
+    }
+}

@@ -1,0 +1,51 @@
+//! Parameters of calls that ask who has answered (`MachineDetection`).
+
+use trunkgate_call::DetectionRequest;
+use trunkgate_media::detection::{Mode, Settings, Threshold};
+use trunkgate_route::{App, WebhookMethod};
+
+use super::error::Error;
+use super::parameters::Parameters;
+use super::{Asked, create};
+
+/// Parameters of the receiver of a verdict: the URL and the method.
+pub(super) const OF_CALL: (&str, &str) = ("AsyncAmdStatusCallback", "AsyncAmdStatusCallbackMethod");
+pub(super) const OF_PARTICIPANT: (&str, &str) = ("AmdStatusCallback", "AmdStatusCallbackMethod");
+
+/// Takes what a request says of a detection; `None` where it asks for none. `receiver`: the parameters of the receiver of its verdict.
+///
+/// # Errors
+/// A parameter is wrong; without `MachineDetection` as well.
+pub(super) fn take(
+    parameters: &mut Parameters,
+    receiver: (&'static str, &'static str),
+) -> Result<Option<DetectionRequest>, Error> {
+    let mode = parameters.take_word("MachineDetection", &Mode::ALL.map(|(_, name)| name))?.and_then(Mode::named);
+    let mut values = [None; 4];
+    for (value, threshold) in values.iter_mut().zip(&Threshold::ALL) {
+        *value = take_threshold(parameters, threshold)?;
+    }
+    let is_async = receiver == OF_PARTICIPANT || parameters.take_flag("AsyncAmd")?.unwrap_or(false);
+    let receiver = create::take_url(parameters, receiver.0, receiver.1)?;
+    Ok(mode.map(|mode| {
+        let settings = Settings::new(mode, values);
+        DetectionRequest { settings, waits: !is_async, receiver: receiver.filter(|_| is_async) }
+    }))
+}
+
+/// Judges the URL of a detection by the rules for those of an application.
+///
+/// # Errors
+/// It can never be reached.
+pub(super) fn judge(cx: &Asked<'_>, name: &str, detection: Option<&DetectionRequest>, app: &App) -> Result<(), Error> {
+    let receiver: Option<&(String, WebhookMethod)> = detection.and_then(|detection| detection.receiver.as_ref());
+    receiver.map_or(Ok(()), |(url, _)| create::judge_url(cx, name, url, app))
+}
+
+fn take_threshold(parameters: &mut Parameters, threshold: &Threshold) -> Result<Option<u32>, Error> {
+    let Some(given) = parameters.take_number(threshold.name)? else { return Ok(None) };
+    let value = u32::try_from(given).ok().filter(|value| threshold.range.contains(value));
+    let (least, most) = (threshold.range.start(), threshold.range.end());
+    let wrong = || Error::bad_request(format!("{}: {given} is not between {least} and {most}", threshold.name));
+    value.map(Some).ok_or_else(wrong)
+}

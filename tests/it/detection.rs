@@ -1,0 +1,222 @@
+//! Answering-machine detection through the real binary: calls with `MachineDetection`, and parties of a Dial.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+use trunkgate_media::agent::sign_form;
+use trunkgate_media::codec::g711::encode_ulaw;
+use trunkgate_media::rtp::Rtp as Header;
+
+use crate::apps::{ACCOUNT, Rig, TOKEN, application, form, parameter, path};
+use crate::requested::{TO, ask, rig};
+use crate::support::calls::{NUMBER, Speaking, media_of, next_port, wait_until_bound};
+use crate::support::endpoint::{Endpoint, Post};
+use crate::support::until;
+
+/// Samples of a millisecond.
+const MS: usize = 8;
+
+/// What a party says.
+#[derive(Default)]
+struct Says(Vec<i16>);
+
+impl Says {
+    fn silence(mut self, ms: usize) -> Says {
+        self.0.extend(std::iter::repeat_n(0, ms * MS));
+        self
+    }
+
+    fn tone(mut self, hz: f32, ms: usize) -> Says {
+        let at = |n: usize| 6000.0 * (std::f32::consts::TAU * hz * n as f32 / 8000.0).sin();
+        self.0.extend((0..ms * MS).map(|n| at(n) as i16));
+        self
+    }
+
+    /// A voice whose pitch glides, with its harmonics.
+    fn speech(mut self, ms: usize) -> Says {
+        let mut phase = 0.0;
+        self.0.extend((0..ms * MS).map(|n| {
+            let at = n as f32 / 8000.0;
+            phase += 140.0 * (1.0 + 0.15 * (at * 5.0).sin()) / 8000.0;
+            let harmonics = (1..12).map(|harmonic| (std::f32::consts::TAU * phase * harmonic as f32).sin());
+            (1500.0 * (0.3 + 0.7 * (at * 12.0).sin().abs()) * harmonics.sum::<f32>()) as i16
+        }));
+        self
+    }
+
+    /// Its packets one after the other, and silence behind.
+    fn packets(self) -> impl Fn(u16) -> Vec<u8> + Send + 'static {
+        move |n| {
+            let begin = usize::from(n) * 160;
+            let samples = (begin..begin + 160).map(|at| self.0.get(at).copied().unwrap_or(0));
+            let codes: Vec<u8> = samples.map(encode_ulaw).collect();
+            let timestamp = u32::from(n) * 160;
+            let header = Header { marker: n == 0, payload_type: 0, sequence: n, timestamp, ssrc: 7, payload: 0..0 };
+            let mut packet = Vec::new();
+            header.build(&codes, &mut packet);
+            packet
+        }
+    }
+}
+
+/// The party answers, and says this.
+fn answers(rig: &Rig, says: Says) -> ((String, SocketAddr), Speaking) {
+    let dialog = rig.pbx_answers();
+    let far = media_of(&dialog.0);
+    wait_until_bound(next_port(far));
+    (dialog, Speaking::new(&rig.pbx.rtp, far, says.packets()))
+}
+
+/// An application with a document that goes on for a while.
+fn app() -> Endpoint {
+    application(&[("/voice", "<Pause length=\"60\"/>"), ("/status", ""), ("/amd", "")])
+}
+
+/// Begins a call with these parameters; returns its SID.
+fn begins(rig: &Rig, app: &Endpoint, parameters: &[(&str, &str)]) -> String {
+    let url = |path: &str| format!("http://{}{path}", app.address);
+    let (voice, status, amd) = (url("/voice"), url("/status"), url("/amd"));
+    let own = [("To", TO), ("From", NUMBER), ("Url", &*voice), ("StatusCallback", &*status)];
+    let is_async = parameters.contains(&("AsyncAmd", "true"));
+    let receiver = [("AsyncAmdStatusCallback", &*amd)];
+    let receiver = if is_async { &receiver[..] } else { &[] };
+    let (code, created) = ask(rig, "POST", "Calls.json", &[&own[..], receiver, parameters].concat());
+    assert_eq!((code, &created["answered_by"]), (201, &Value::Null), "{created}");
+    created["sid"].as_str().unwrap().to_owned()
+}
+
+fn shown(rig: &Rig, sid: &str) -> Value {
+    ask(rig, "GET", &format!("Calls/{sid}.json"), &[]).1
+}
+
+/// The request of this path, once it has come.
+fn request(app: &Endpoint, wanted: &str) -> Post {
+    until(wanted, || app.posts().into_iter().find(|post| path(post) == wanted))
+}
+
+#[test]
+fn the_document_of_a_call_waits_for_the_verdict() {
+    for (says, parameters, answered_by) in [
+        (Says::default().silence(300).speech(500), &[("MachineDetection", "Enable")][..], "human"),
+        (
+            Says::default().silence(300).speech(3_000).silence(400).tone(1_000.0, 400),
+            &[("MachineDetection", "DetectMessageEnd")],
+            "machine_end_beep",
+        ),
+        (Says::default().silence(300).speech(4_000), &[("MachineDetection", "Enable")], "machine_start"),
+        (Says::default(), &[("MachineDetection", "Enable"), ("MachineDetectionSilenceTimeout", "2000")], "unknown"),
+        (
+            Says::default().speech(9_000),
+            &[
+                ("MachineDetection", "Enable"),
+                ("MachineDetectionTimeout", "3"),
+                ("MachineDetectionSpeechThreshold", "6000"),
+            ],
+            "unknown",
+        ),
+    ] {
+        let (app, rig) = (app(), rig(""));
+        let sid = begins(&rig, &app, parameters);
+        let (dialog, _speaking) = answers(&rig, says);
+        let voice = request(&app, "/voice");
+        assert_eq!(parameter(&voice, "AnsweredBy"), answered_by, "{}", rig.trace());
+        assert!(parameter(&voice, "MachineDetectionDuration").parse::<u32>().unwrap() > 0);
+        assert_eq!(shown(&rig, &sid)["answered_by"], answered_by);
+        rig.pbx_hangs_up(&dialog);
+        assert_eq!(parameter(&request(&app, "/status"), "AnsweredBy"), answered_by);
+        let legs = &rig.edge.json(&format!("/v1/calls/{sid}"))["legs"];
+        assert_eq!(legs[1]["answered_by"], answered_by, "{legs}");
+        assert!(rig.trace().contains(&format!("answering-machine detection: {answered_by} after")), "{}", rig.trace());
+    }
+}
+
+#[test]
+fn an_asynchronous_verdict_is_posted_while_the_document_runs() {
+    let (app, rig) = (app(), rig(""));
+    let sid = begins(&rig, &app, &[("MachineDetection", "Enable"), ("AsyncAmd", "true")]);
+    let (_, _speaking) = answers(&rig, Says::default().silence(300).tone(2_100.0, 3_000));
+    let voice = request(&app, "/voice");
+    assert!(form(&voice).iter().all(|(name, _)| name != "AnsweredBy"), "{voice:?}");
+    let amd = request(&app, "/amd");
+    let duration = parameter(&amd, "MachineDetectionDuration");
+    let expected = [("CallSid", &*sid), ("AccountSid", ACCOUNT), ("AnsweredBy", "fax")];
+    let expected = expected.into_iter().chain([("MachineDetectionDuration", &*duration)]);
+    let expected: Vec<(String, String)> = expected.map(|(name, value)| (name.into(), value.into())).collect();
+    assert_eq!(form(&amd), expected);
+    let url = format!("http://{}/amd", app.address);
+    assert_eq!(amd.headers["x-twilio-signature"], sign_form(TOKEN, &url, &form(&amd)));
+    assert_eq!(
+        (&shown(&rig, &sid)["answered_by"], &shown(&rig, &sid)["status"]),
+        (&json!("fax"), &json!("in-progress"))
+    );
+}
+
+#[test]
+fn a_party_that_hangs_up_meanwhile_is_not_judged() {
+    let (app, rig) = (app(), rig(""));
+    let sid = begins(&rig, &app, &[("MachineDetection", "Enable")]);
+    let (dialog, _speaking) = answers(&rig, Says::default());
+    until("it is judged", || rig.trace().contains("answering-machine detection begins").then_some(()));
+    rig.pbx_hangs_up(&dialog);
+    let status = request(&app, "/status");
+    assert_eq!(parameter(&status, "CallStatus"), "completed");
+    assert!(form(&status).iter().all(|(name, _)| name != "AnsweredBy"), "{status:?}");
+    assert_eq!(shown(&rig, &sid)["answered_by"], Value::Null);
+    assert!(app.posts().iter().all(|post| path(post) != "/voice"), "the document is not asked for");
+}
+
+#[test]
+fn a_party_of_a_dial_is_judged_once_it_is_connected() {
+    let app = application(&[
+        (
+            "/voice",
+            "<Dial><Number machineDetection=\"DetectMessageEnd\" amdStatusCallback=\"/amd\" statusCallback=\"/status\">\
+             +14155550199</Number></Dial>",
+        ),
+        ("/amd", ""),
+        ("/status", ""),
+    ]);
+    let url = format!("http://{}/voice", app.address);
+    let rig = Rig::new(&format!("[app.ivr]\nurl = \"{url}\"\nallow_private = true\n"), r#""app:ivr""#, &[]);
+    rig.invite();
+    rig.answered();
+    let says = Says::default().silence(300).speech(3_000).silence(400).tone(440.0, 800);
+    let (dialog, _speaking) = answers(&rig, says);
+    let amd = request(&app, "/amd");
+    assert_eq!(parameter(&amd, "AnsweredBy"), "machine_end_beep", "{}", rig.trace());
+    let sid = parameter(&amd, "CallSid");
+    assert_ne!(sid, rig.edge.sid(), "the party's own");
+    assert_eq!(shown(&rig, &sid)["answered_by"], "machine_end_beep");
+    assert_eq!(shown(&rig, &rig.edge.sid())["answered_by"], Value::Null);
+    rig.pbx_hangs_up(&dialog);
+    assert_eq!(parameter(&request(&app, "/status"), "AnsweredBy"), "machine_end_beep");
+}
+
+#[test]
+fn parameters_of_a_detection_have_ranges() {
+    let rig = rig("");
+    let own = [("To", TO), ("From", NUMBER), ("Twiml", "<Response/>"), ("MachineDetection", "Enable")];
+    for (name, value, code) in [
+        ("MachineDetection", "enable", 20_001),
+        ("MachineDetectionTimeout", "2", 20_001),
+        ("MachineDetectionTimeout", "61", 20_001),
+        ("MachineDetectionSpeechThreshold", "999", 20_001),
+        ("MachineDetectionSpeechThreshold", "6001", 20_001),
+        ("MachineDetectionSpeechEndThreshold", "499", 20_001),
+        ("MachineDetectionSpeechEndThreshold", "5001", 20_001),
+        ("MachineDetectionSilenceTimeout", "1999", 20_001),
+        ("MachineDetectionSilenceTimeout", "10001", 20_001),
+        ("MachineDetectionSilenceTimeout", "soon", 20_001),
+        ("AsyncAmd", "perhaps", 20_001),
+        ("AsyncAmdStatusCallback", "ftp://a.example/", 21_205),
+        ("AsyncAmdStatusCallbackMethod", "PUT", 20_001),
+    ] {
+        let (status, answer) = ask(&rig, "POST", "Calls.json", &[&own[..], &[(name, value)]].concat());
+        assert_eq!((status, &answer["code"]), (400, &json!(code)), "{name}={value}: {answer}");
+        assert!(answer["message"].as_str().unwrap().starts_with(name), "{answer}");
+    }
+    let unreached = [("AsyncAmd", "true"), ("AsyncAmdStatusCallback", "http://169.254.169.254/")];
+    let (status, answer) = ask(&rig, "POST", "Calls.json", &[&own[..], &unreached].concat());
+    assert_eq!((status, &answer["code"]), (400, &json!(21_205)), "{answer}");
+    assert_eq!(rig.edge.json("/v1/calls")["calls"], json!([]), "none has begun");
+}

@@ -1,0 +1,87 @@
+//! Utterances by speech engines: what is said is made once, and kept below `target`.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use md5::{Digest as _, Md5};
+
+use super::signal::resampled;
+
+/// Samples per second of everything before its codec.
+pub(super) const RATE_HZ: u32 = 16_000;
+/// Levels below the loudest sample that are no speech: 38 dB.
+const SILENT: f32 = 0.0126;
+
+/// A speech engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Engine {
+    Espeak,
+    Festival,
+    Flite,
+}
+
+/// A voice at a rate: per cent of the engine's own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Voice {
+    pub(super) engine: Engine,
+    pub(super) name: &'static str,
+    pub(super) rate: u32,
+}
+
+/// Makes an utterance: trimmed, of a peak of 1.
+pub(super) fn utterance(folder: &Path, voice: Voice, text: &str) -> anyhow::Result<Vec<f32>> {
+    let Voice { engine, name, rate } = voice;
+    let key = URL_SAFE_NO_PAD.encode(Md5::digest(format!("{engine:?} {name} {rate} {text}")));
+    let path = folder.join(format!("{key}.wav"));
+    if !path.is_file() {
+        std::fs::create_dir_all(folder)?;
+        make(&path, voice, text).with_context(|| format!("{engine:?} {name}: {text}"))?;
+    }
+    let (rate_hz, samples) = read(&std::fs::read(&path)?)?;
+    let samples = resampled(&samples, rate_hz, RATE_HZ);
+    let peak = samples.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
+    let is_loud = |sample: &f32| sample.abs() >= peak * SILENT;
+    let first = samples.iter().position(is_loud).context("silence")?;
+    let last = samples.iter().rposition(is_loud).context("silence")?;
+    Ok(samples[first..=last].iter().map(|sample| sample / peak).collect())
+}
+
+fn make(path: &Path, voice: Voice, text: &str) -> anyhow::Result<()> {
+    let Voice { engine, name, rate } = voice;
+    let output = match engine {
+        Engine::Espeak => {
+            let words = (170 * rate / 100).to_string();
+            Command::new("espeak-ng").args(["-v", name, "-s", &words, "-w"]).arg(path).arg(text).output()?
+        }
+        Engine::Flite => {
+            let stretch = format!("duration_stretch={:.2}", 100.0 / f64::from(rate));
+            let arguments = ["-voice", name, "--setf", &stretch, "-t", text, "-o"];
+            Command::new("flite").args(arguments).arg(path).output()?
+        }
+        Engine::Festival => {
+            let stretch = format!("(begin ({name}) (Parameter.set 'Duration_Stretch {:.2}))", 100.0 / f64::from(rate));
+            let mut child = Command::new("text2wave")
+                .args(["-eval", &stretch, "-o"])
+                .arg(path)
+                .stdin(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()?;
+            std::io::Write::write_all(&mut child.stdin.take().context("no stdin")?, text.as_bytes())?;
+            child.wait_with_output()?
+        }
+    };
+    ensure!(output.status.success() && path.is_file(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// Reads a WAV file of one channel with 16 bits.
+fn read(file: &[u8]) -> anyhow::Result<(u32, Vec<f32>)> {
+    let word = |at: usize| file.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
+    let rate_hz = word(24).context("short file")?;
+    let at = file.windows(4).position(|four| four == b"data").context("no data")?;
+    let pairs = file.get(at + 8..).unwrap_or_default().as_chunks::<2>().0;
+    Ok((rate_hz, pairs.iter().map(|pair| f32::from(i16::from_le_bytes(*pair)) / 32_768.0).collect()))
+}
