@@ -47,8 +47,8 @@ impl Sweep {
         self.root == directory
     }
 
-    /// Looks at some files, of which `without_entry` returns the paths that the index does not have; returns what was found once there are no
-    /// more.
+    /// Looks at some files, of which `without_entry` returns the paths that the index does not have; it is not called without a path. Returns
+    /// what was found once there are no more.
     ///
     /// # Errors
     /// Those of `without_entry`.
@@ -58,7 +58,9 @@ impl Sweep {
     ) -> io::Result<Option<Unlisted>> {
         let files: Vec<String> = std::iter::from_fn(|| self.next()).take(RECORDINGS_SWEPT_AT_ONCE).collect();
         let is_over = files.len() < RECORDINGS_SWEPT_AT_ONCE;
-        for path in without_entry(files)? {
+        // Nothing to look up is no reason to make a store.
+        let unnamed = if files.is_empty() { files } else { without_entry(files)? };
+        for path in unnamed {
             let path = self.root.join(path);
             // One that was deleted meanwhile has no entry any more.
             if std::fs::symlink_metadata(&path).is_ok() {
