@@ -61,7 +61,7 @@ pub(super) struct Filter {
     /// Final codes that its caller got, or with which a leg was rejected, with commas between them: one of them.
     #[serde(default, deserialize_with = "codes")]
     code: Vec<u16>,
-    /// With `trunk`: `received`, calls to it, and a code that it sent to the edge; `sent`, calls from it, and a code that it got.
+    /// With `trunk`: `received`, calls to it or past it, and a code that it sent to the edge; `sent`, calls from it, and a code that it got.
     direction: Option<String>,
     route: Option<String>,
     flag: Option<String>,
@@ -124,7 +124,7 @@ impl Filter {
         });
         let trunk = self.trunk.as_deref().is_none_or(|name| match self.direction.as_deref() {
             Some("sent") => call.legs.iter().any(|leg| is_of(leg, name) && leg.direction == "inbound"),
-            Some(_) => call.legs.iter().any(|leg| is_of(leg, name) && leg.direction != "inbound"),
+            Some(_) => call.legs.iter().any(|leg| is_of(leg, name) && leg.direction != "inbound") || passed(call, name),
             None => concerns(call, name),
         });
         let same =
@@ -165,8 +165,12 @@ impl Filter {
         let is_so = |reason: Option<&str>| self.failed_reason.is_none() || self.failed_reason.as_deref() == reason;
         let targets = || call.legs.iter().filter(|leg| leg.direction != "inbound");
         let tried = targets().take(targets().count().saturating_sub(1));
+        // With the last one that a call passed over it was lost, if that is why it failed.
+        let cause = call.reason.filter(|_| call.outcome == Some("failed"));
+        let is_end = call.passed_over.last().is_some_and(|last| Some(last.reason) == cause);
+        let mut passed_on = call.passed_over.iter().take(call.passed_over.len() - usize::from(is_end));
         tried.filter(|leg| leg.state == "ended" && is_of(leg, name)).any(|leg| is_so(leg.reason))
-            || call.passed_over.iter().any(|one| one.target == name && is_so(Some(one.reason)))
+            || passed_on.any(|one| one.target == name && is_so(Some(one.reason)))
     }
 
     fn lasted(&self, call: &CallView) -> bool {
@@ -186,7 +190,12 @@ pub(super) fn answered_seconds(call: &CallView) -> Option<f64> {
 
 /// Whether a call has a leg of a trunk or an agent, or has passed it over.
 fn concerns(call: &CallView, name: &str) -> bool {
-    call.legs.iter().any(|leg| is_of(leg, name)) || call.passed_over.iter().any(|one| one.target == name)
+    call.legs.iter().any(|leg| is_of(leg, name)) || passed(call, name)
+}
+
+/// Whether a call has passed a trunk or an agent over.
+fn passed(call: &CallView, name: &str) -> bool {
+    call.passed_over.iter().any(|one| one.target == name)
 }
 
 /// Whether a target failed: another one was tried after it, or the call was lost with it.
@@ -482,6 +491,8 @@ fn bad_request(message: String) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use trunkgate_call::view::PassedOverView;
+
     use crate::sinks::otel::tests::leg;
     use crate::sinks::store::record::tests::began;
 
@@ -508,6 +519,23 @@ mod tests {
         // A caller of the trunk got 503 after the next target had rejected the call with 486.
         let other = CallView { sip_code: Some(503), ..from_pbx.clone() };
         assert!(finds(&filter(Some("sent"), 503), &other) && !finds(&filter(Some("sent"), 486), &other));
+    }
+
+    #[test]
+    fn a_call_that_skipped_an_agent_is_one_to_it() {
+        let skipped = PassedOverView { target: "dead".to_owned(), reason: "agent_skipped" };
+        let call = CallView { legs: vec![leg(1, "sip", "carrier")], passed_over: vec![skipped], ..began("CA1") };
+        let found = |direction: Option<&str>| {
+            let (trunk, direction) = (Some("dead".to_owned()), direction.map(str::to_owned));
+            Filter { trunk, direction, ..Filter::default() }.judge(&call) == Some(Failed::NONE)
+        };
+        assert_eq!([Some("received"), Some("sent"), None].map(found), [true, false, true]);
+        let failed_over = |call: &CallView| {
+            Filter { failed: Some("dead".to_owned()), ..Filter::default() }.judge(call) == Some(Failed::NONE)
+        };
+        assert!(failed_over(&call));
+        let lost = CallView { outcome: Some("failed"), reason: Some("agent_skipped"), ..call.clone() };
+        assert!(!failed_over(&lost), "no other target was tried");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use trunkgate_call::view::UnreachedView;
+use trunkgate_call::view::{LostCall, UnreachedView};
 use trunkgate_route::{Route, TargetSpec};
 
 use super::way::Way;
@@ -21,11 +21,15 @@ struct Outage<'a> {
     of: Vec<usize>,
 }
 
-/// Replaces the problems of targets by one for the routes that are without any.
+/// Replaces the problems of targets by those of the routes that are without any, each route in one of them.
 pub(super) fn joined(problems: Vec<Problem>, way: &Way<'_>) -> Vec<Problem> {
     let mut outages: Vec<Outage<'_>> = Vec::new();
-    for route in way.table.routes() {
-        let Some(of) = of_targets(route, &problems).filter(|of| of.len() > 1) else { continue };
+    let mut without: Vec<(&Route, Vec<usize>)> =
+        way.table.routes().iter().filter_map(|route| Some((&**route, of_targets(route, &problems)?))).collect();
+    // The problem of an only target is that of its route, unless it becomes part of another route's.
+    let parts: Vec<usize> = without.iter().filter(|(_, of)| of.len() > 1).flat_map(|(_, of)| of.clone()).collect();
+    without.retain(|(_, of)| of.iter().all(|at| parts.contains(at)));
+    for (route, of) in without {
         match outages.iter_mut().find(|outage| outage.of == of) {
             Some(outage) => outage.routes.push(&route.name),
             None => outages.push(Outage { routes: vec![&route.name], of }),
@@ -50,18 +54,10 @@ pub(super) fn is_total(problems: &[Problem], way: &Way<'_>) -> bool {
 fn of_targets(route: &Route, problems: &[Problem]) -> Option<Vec<usize>> {
     let mut all = Vec::new();
     for target in route.connect.iter().flat_map(TargetSpec::singles) {
-        let party = match target {
-            TargetSpec::Reject(_) => continue,
-            TargetSpec::Trunk { name, .. } => Party::Trunk(name.clone()),
-            TargetSpec::Agent(name) => Party::Agent(name.clone()),
-            TargetSpec::App(name) => Party::App(name.clone()),
-            TargetSpec::Uri { .. } | TargetSpec::Play(_) | TargetSpec::Voicemail(_) | TargetSpec::Conference(_) => {
-                return None;
-            }
-            TargetSpec::RingAll(_) => {
-                return None;
-            }
-        };
+        if matches!(target, TargetSpec::Reject(_)) {
+            continue;
+        }
+        let party = party(target)?;
         let is_its = |problem: &Problem| {
             let is_kind = problem.kind.is_some_and(|kind| KINDS.contains(&kind));
             is_kind && problem.is_out && problem.party.as_ref() == Some(&party)
@@ -80,8 +76,12 @@ impl Outage<'_> {
         let (party, kind) = parts.first().and_then(|first| Some((first.party.clone()?, first.kind?)))?;
         // Until one of them last answered a call there was no outage.
         let since = parts.iter().filter_map(|part| answered_at(part, way)).max();
-        let [lost, of_hour] =
-            [since, None].map(|since| parts.iter().map(|part| lost_by(part, way, since)).sum::<u64>());
+        let is_own = self.is_own(&parts, way);
+        let [lost, of_hour] = [since, None].map(|since| match is_own {
+            true => parts.iter().map(|part| lost_by(part, way, since)).sum::<u64>(),
+            false if parts.iter().any(|part| part.kind == Some("rejects")) => 0,
+            false => parts.iter().map(|part| self.lost_calls(part, way, since).count() as u64).sum(),
+        });
         let when = if lost == of_hour { "in the last hour" } else { "since the last answered call" };
         let (routes, has) = match self.routes.as_slice() {
             [one] => (format!("route {one}"), "has"),
@@ -112,10 +112,58 @@ impl Outage<'_> {
         let others = parts.iter().skip(1);
         whole.others = others.filter_map(|part| Some(Part { party: part.party.clone()?, kind: part.kind? })).collect();
         // The call that was lost last.
-        let traced = parts.iter().filter(|part| part.command.is_some());
-        let newest = traced.max_by_key(|part| part.at());
-        whole.command = newest.and_then(|part| part.command.clone());
-        Some(whole)
+        if is_own {
+            let traced = parts.iter().filter(|part| part.command.is_some());
+            let newest = traced.max_by_key(|part| part.at());
+            whole.command = newest.and_then(|part| part.command.clone());
+            return Some(whole);
+        }
+        let newest = parts.iter().flat_map(|part| self.lost_calls(part, way, None)).max_by_key(|call| call.at);
+        Some(newest.iter().fold(whole, |whole, call| whole.traced_in(&call.sid)))
+    }
+
+    /// Whether no other route has these targets: all calls that they lost are of these routes.
+    fn is_own(&self, parts: &[&Problem], way: &Way<'_>) -> bool {
+        let others = way.table.routes().iter().filter(|route| !self.routes.contains(&&*route.name));
+        let mut targets = others.flat_map(|route| route.connect.iter().flat_map(TargetSpec::singles));
+        !targets.any(|target| parts.iter().any(|part| part.party.is_some() && party(target) == part.party))
+    }
+
+    /// Calls of these routes that a target lost in the last hour, or since this time: those that did not reach it. Of calls that it
+    /// rejected the routes are not kept.
+    fn lost_calls<'a>(
+        &'a self,
+        part: &Problem,
+        way: &'a Way<'_>,
+        since: Option<Instant>,
+    ) -> impl Iterator<Item = &'a LostCall> {
+        let unreached = match part.party.as_ref() {
+            Some(Party::Trunk(name)) => {
+                way.trunks.iter().find(|trunk| trunk.name == *name).map(|trunk| &trunk.unreached)
+            }
+            Some(Party::Agent(name)) => {
+                let its = way.agents.iter().find(|report| report.agent.name == *name);
+                its.map(|report| &report.agent.unreached)
+            }
+            Some(Party::App(_)) | None => None,
+        };
+        let calls = unreached.into_iter().flat_map(|unreached| &unreached.lost_calls);
+        calls.filter(move |call| since.is_none_or(|since| call.at > since) && self.routes.contains(&&*call.route))
+    }
+}
+
+/// The trunk, agent or application of a target.
+fn party(target: &TargetSpec) -> Option<Party> {
+    match target {
+        TargetSpec::Trunk { name, .. } => Some(Party::Trunk(name.clone())),
+        TargetSpec::Agent(name) => Some(Party::Agent(name.clone())),
+        TargetSpec::App(name) => Some(Party::App(name.clone())),
+        TargetSpec::Reject(_)
+        | TargetSpec::Uri { .. }
+        | TargetSpec::Play(_)
+        | TargetSpec::Voicemail(_)
+        | TargetSpec::Conference(_)
+        | TargetSpec::RingAll(_) => None,
     }
 }
 
@@ -127,7 +175,7 @@ fn answered_at(problem: &Problem, way: &Way<'_>) -> Option<Instant> {
 
 /// Callers of calls that did not reach a target in the last hour, or since this time.
 fn lost_since(unreached: &UnreachedView, since: Option<Instant>) -> u64 {
-    let since = since.map(|since| unreached.lost_at.iter().filter(|at| **at > since).count() as u64);
+    let since = since.map(|since| unreached.lost_calls.iter().filter(|call| call.at > since).count() as u64);
     since.map_or(unreached.lost, |lost| lost.min(unreached.lost))
 }
 

@@ -1,13 +1,13 @@
 //! Calls and audio quality of each trunk and agent in the last hour; `/v1/trunks`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use trunkgate_call::view::{PassedOverView, TrunkView};
+use trunkgate_call::view::TrunkView;
 use trunkgate_call::{CallView, Gateway, LegView};
 
 use super::ApiError;
@@ -130,21 +130,25 @@ fn counts_of<'a>(counts: &'a mut BTreeMap<String, Counts>, name: &str) -> &'a mu
     counts.entry(name.to_owned()).or_default()
 }
 
-/// Counts an ended call for each of its legs' parties, and for those that it passed over.
+/// Counts an ended call once for each of its legs' parties, and for those that it passed over.
 fn count(counts: &mut BTreeMap<String, Counts>, call: &CallView) {
-    let has_leg = |name: &str| call.legs.iter().any(|leg| party(leg) == name);
-    for PassedOverView { target, .. } in call.passed_over.iter().filter(|one| !has_leg(&one.target)) {
-        counts_of(counts, target).activity.calls_out += 1;
+    let inbound = |leg: &&LegView| leg.direction == "inbound";
+    let callers: BTreeSet<&str> = call.legs.iter().filter(inbound).map(party).collect();
+    let targets = call.legs.iter().filter(|leg| !inbound(leg)).map(party);
+    let targets: BTreeSet<&str> = targets.chain(call.passed_over.iter().map(|one| &*one.target)).collect();
+    for name in callers.into_iter().filter(|name| !name.is_empty()) {
+        counts_of(counts, name).activity.calls_in += 1;
+    }
+    for name in targets.into_iter().filter(|name| !name.is_empty()) {
+        counts_of(counts, name).activity.calls_out += 1;
     }
     // Several peers of a trunk may reject one call with the same code.
     let mut seen: Vec<(&str, (u16, Direction))> = Vec::new();
     for leg in call.legs.iter().filter(|leg| !party(leg).is_empty()) {
         let counts = counts_of(counts, party(leg));
         let code = if leg.direction == "inbound" {
-            counts.activity.calls_in += 1;
             call.sip_code.filter(|code| *code >= 300).map(|code| (code, Direction::Sent))
         } else {
-            counts.activity.calls_out += 1;
             leg.sip_code.map(|code| (code, Direction::Received))
         };
         if let Some(code) = code.filter(|code| !seen.contains(&(party(leg), *code))) {
@@ -185,6 +189,8 @@ pub(super) async fn trunks(State(handle): State<Handle>) -> Result<Json<Trunks>,
 
 #[cfg(test)]
 mod tests {
+    use trunkgate_call::view::PassedOverView;
+
     use super::*;
     use crate::sinks::otel::tests::leg;
     use crate::sinks::store::record::tests::began;
@@ -201,8 +207,12 @@ mod tests {
     fn a_code_of_two_peers_counts_one_call() {
         let rejected = |n| LegView { sip_code: Some(486), ..leg(n, "sip", "pbx") };
         let legs = vec![leg(1, "sip", "carrier"), rejected(2), rejected(3)];
+        let skipped = ["pbx", "dead", "dead"];
+        let skipped = skipped.map(|name| PassedOverView { target: name.to_owned(), reason: "agent_skipped" });
         let mut counts = BTreeMap::new();
-        count(&mut counts, &CallView { legs, sip_code: Some(486), ..began("CA1") });
+        count(&mut counts, &CallView { legs, passed_over: skipped.to_vec(), sip_code: Some(486), ..began("CA1") });
+        assert_eq!(["carrier", "pbx", "dead"].map(|name| counts[name].activity.calls_out), [0, 1, 1]);
+        assert_eq!(counts["carrier"].activity.calls_in, 1);
         let codes = |name: &str| counts[name].codes.clone();
         assert_eq!(codes("pbx"), BTreeMap::from([((486, Direction::Received), 1)]));
         assert_eq!(codes("carrier"), BTreeMap::from([((486, Direction::Sent), 1)]));

@@ -600,6 +600,32 @@ fn an_agent_that_is_gone_now_is_shown_with_that_and_the_calls_of_each_cause() {
 }
 
 #[test]
+fn routes_that_share_a_target_each_have_their_own_lost_callers() {
+    let (caller, other, spare) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let agent = "[agent.dead]\nurl = \"ws://127.0.0.1:9/media\"\n";
+    let alone = "[[route]]\nname = \"seven\"\nfrom = [\"pbx\"]\nconnect = [\"agent:dead\"]\n";
+    let two = "[[route]]\nname = \"five\"\nfrom = [\"office\"]\nconnect = [\"agent:dead\", \"trunk:spare\"]\n";
+    let trunks = caller.trunk("pbx") + &other.trunk("office") + &spare.trunk("spare");
+    let edge = Process::start(&config(&(trunks + agent + two + alone)));
+    drop(spare);
+    for id in ["seven-1", "seven-2", "seven-3"] {
+        assert!(lost(&edge, &caller, id).starts_with("SIP/2.0 503"), "{id}");
+    }
+    let of_seven = edge.sid();
+    assert!(lost(&edge, &other, "five-1").starts_with("SIP/2.0 503"));
+    let all = problems(&edge);
+    let found = |route: &str| {
+        let is_its = |one: &&Value| one["headline"].as_str().unwrap().starts_with(&format!("route {route} has "));
+        all.as_array().unwrap().iter().find(is_its).unwrap_or_else(|| panic!("{all}")).clone()
+    };
+    let (five, seven) = (found("five"), found("seven"));
+    assert_eq!(five["headline"], "route five has no target left, and 1 caller was lost in the last hour");
+    assert_eq!(seven["headline"], "route seven has no target left, and 3 callers were lost in the last hour");
+    assert_eq!(five["command"], format!("trunkgate trace {}", edge.sid()), "{five}");
+    assert_eq!(seven["command"], format!("trunkgate trace {of_seven}"), "{seven}");
+}
+
+#[test]
 fn a_trunk_that_answers_half_of_its_calls_leaves_no_route_without_a_target() {
     let (caller, first, second) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
     let route = "[[route]]\nname = \"out\"\nfrom = [\"pbx\"]\nconnect = [\"trunk:first\", \"trunk:second\"]\n";

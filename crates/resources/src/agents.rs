@@ -64,30 +64,35 @@ struct Hearing {
     heard: u64,
     /// Calls in a row in which it was not heard, up to now.
     in_row: u64,
-    /// The latest of these that were too short to tell by themselves, and are not counted yet.
-    uncounted: u64,
+    /// SIDs of the latest of these that were too short to tell by themselves, and are not counted yet.
+    uncounted: Vec<String>,
 }
 
 impl Hearing {
-    fn note(&mut self, now: Instant, sid: &str, silent: Option<&Diagnosis>) {
-        let uncounted = std::mem::take(&mut self.uncounted);
+    /// Notes a call; returns the SIDs of earlier ones that are counted with it.
+    fn note(&mut self, now: Instant, sid: &str, silent: Option<&Diagnosis>) -> Vec<String> {
+        let earlier = std::mem::take(&mut self.uncounted);
         match silent {
             Some(found) => {
-                self.calls.add(now, [1 + uncounted; 2]);
+                self.calls.add(now, [1 + earlier.len() as u64; 2]);
                 (self.last, self.heard) = (Some((found.clone(), sid.to_owned())), 0);
+                earlier
             }
             None => {
                 self.calls.count(now, [true, false]);
                 (self.heard, self.in_row) = (self.heard + 1, 0);
+                Vec::new()
             }
         }
     }
 
-    fn is_told(&mut self, is_proven: bool) -> Option<u64> {
+    fn is_told(&mut self, sid: &str, is_proven: bool) -> Option<u64> {
         self.in_row += 1;
-        let is_told = is_proven || self.in_row >= AGENT_SHORT_IN_ROW;
-        self.uncounted += u64::from(!is_told);
-        is_told.then_some(self.in_row)
+        if is_proven || self.in_row >= AGENT_SHORT_IN_ROW {
+            return Some(self.in_row);
+        }
+        self.uncounted.push(sid.to_owned());
+        None
     }
 
     fn view(&self, now: Instant) -> Option<FaultView> {
@@ -258,13 +263,14 @@ impl Agents {
         state.breaker.spoke(began)
     }
     /// Notes whether an agent was heard in a call that is over; `silent`: it had the caller for long enough, and why it was not.
-    pub fn listened(&mut self, now: Instant, name: &Arc<str>, sid: &str, silent: Option<&Diagnosis>) {
-        self.by_name.entry(name.clone()).or_default().hearing.note(now, sid, silent);
+    /// Returns the SIDs of earlier calls that this one shows to be silent too.
+    pub fn listened(&mut self, now: Instant, name: &Arc<str>, sid: &str, silent: Option<&Diagnosis>) -> Vec<String> {
+        self.by_name.entry(name.clone()).or_default().hearing.note(now, sid, silent)
     }
     /// Counts a call that is over and in which an agent was not heard, before [`Self::listened`]; returns how many there were in a
     /// row where that is to be reported: `is_proven`: this call alone shows it, a short one does not.
-    pub fn silent_in_row(&mut self, name: &Arc<str>, is_proven: bool) -> Option<u64> {
-        self.by_name.entry(name.clone()).or_default().hearing.is_told(is_proven)
+    pub fn silent_in_row(&mut self, name: &Arc<str>, sid: &str, is_proven: bool) -> Option<u64> {
+        self.by_name.entry(name.clone()).or_default().hearing.is_told(sid, is_proven)
     }
     /// Notes that a socket which was open is no longer ours.
     pub fn closed(&mut self, name: &str) {

@@ -5,6 +5,7 @@ use std::iter;
 use std::sync::Arc;
 use std::time::Instant;
 
+use trunkgate_story::change::FLAGS;
 use trunkgate_story::series::Kept;
 use trunkgate_story::trace::{Trace, TraceItem, TraceView};
 use trunkgate_story::view::CallView;
@@ -158,7 +159,16 @@ impl Recent {
             recording.lost = lost.views();
         }
     }
-    /// The same of a request over HTTP about the call.
+    /// Marks an ended call with a flag that a later call has shown it to have.
+    pub fn flag(&mut self, sid: &str, flag: &'static str) {
+        if let Some(call) = self.calls.find_mut(sid).filter(|call| !call.flags.contains(&flag)) {
+            let flags = &mut Arc::make_mut(call).flags;
+            flags.push(flag);
+            // In the order of FLAGS, as those of every call.
+            flags.sort_by_key(|flag| FLAGS.iter().position(|known| known == flag));
+        }
+    }
+    /// Adds an entry about a request over HTTP to the trace of an ended call.
     pub fn note_request(&mut self, now: Instant, sid: &str, text: String) {
         if let Some(trace) = self.open(sid) {
             trace.push_request(now, text);

@@ -1,10 +1,11 @@
 //! Calls that did not reach a target: how many in the last hour, and of how many the caller was lost by that.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use trunkgate_story::last_hour::LastHour;
-use trunkgate_story::view::UnreachedView;
+use trunkgate_story::view::{LostCall, UnreachedView};
 
 use crate::key::CallKey;
 
@@ -15,6 +16,8 @@ pub struct UnreachedCall<'a> {
     pub key: CallKey,
     /// The same for people.
     pub sid: &'a str,
+    /// The name of its route.
+    pub route: &'a Arc<str>,
     /// Whether its caller got no other target.
     pub is_lost: bool,
 }
@@ -25,11 +28,13 @@ pub(crate) struct Unreached {
     /// All of them, and those whose callers were lost.
     calls: LastHour<2>,
     last: Option<Last>,
-    /// Times of those whose callers were lost, the newest last.
-    lost_at: VecDeque<Instant>,
+    /// Those whose callers were lost, the newest last.
+    lost_calls: VecDeque<LostCall>,
 }
 
-/// Lost callers whose times are kept.
+/// Period in which lost calls are shown.
+const HOUR: Duration = Duration::from_secs(3_600);
+/// Calls of lost callers that are kept.
 const LOST_KEPT: usize = 1_000;
 
 /// The last of them.
@@ -44,14 +49,14 @@ struct Last {
 impl Unreached {
     /// Notes a call. One that tries the target again counts once.
     pub(crate) fn note(&mut self, now: Instant, call: UnreachedCall<'_>) {
-        let UnreachedCall { key, sid, is_lost } = call;
+        let UnreachedCall { key, sid, route, is_lost } = call;
         let before = self.last.as_ref().filter(|last| last.key == key).map(|last| last.is_lost);
         self.calls.count(now, [before.is_none(), is_lost && before != Some(true)]);
         if is_lost && before != Some(true) {
-            if self.lost_at.len() >= LOST_KEPT {
-                self.lost_at.pop_front();
+            if self.lost_calls.len() >= LOST_KEPT {
+                self.lost_calls.pop_front();
             }
-            self.lost_at.push_back(now);
+            self.lost_calls.push_back(LostCall { at: now, route: route.clone(), sid: sid.into() });
         }
         let is_lost = is_lost || before == Some(true);
         self.last = Some(Last { key, sid: sid.to_owned(), is_lost, at: now });
@@ -63,8 +68,9 @@ impl Unreached {
         let last_sid = self.last.as_ref().filter(|_| calls > 0).map(|last| last.sid.clone());
         let [_, recent_lost] = self.calls.recent(now);
         let at = self.last.as_ref().filter(|_| calls > 0).map(|last| last.at);
-        let lost_at = if lost > 0 { self.lost_at.iter().copied().collect() } else { Vec::new() };
-        UnreachedView { calls, lost, last_sid, recent_lost, lost_at, at }
+        let is_recent = |call: &&LostCall| now.saturating_duration_since(call.at) < HOUR;
+        let lost_calls = self.lost_calls.iter().filter(is_recent).cloned().collect();
+        UnreachedView { calls, lost, last_sid, recent_lost, lost_calls, at }
     }
 }
 
@@ -76,9 +82,10 @@ mod tests {
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
     fn a_call_counts_once_however_often_it_tries() {
         let (now, mut unreached) = (Instant::now(), Unreached::default());
+        let route = Arc::from("in");
         assert_eq!(unreached.view(now), UnreachedView::default());
         for (key, is_lost) in [(1, false), (2, false), (2, true), (2, true), (3, true)] {
-            unreached.note(now, UnreachedCall { key: CallKey(key), sid: &format!("CA{key}"), is_lost });
+            unreached.note(now, UnreachedCall { key: CallKey(key), sid: &format!("CA{key}"), route: &route, is_lost });
         }
         let view = unreached.view(now);
         assert_eq!((view.calls, view.lost, view.last_sid.as_deref()), (3, 2, Some("CA3")));

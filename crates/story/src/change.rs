@@ -212,7 +212,11 @@ fn failed_target(call: &CallView) -> Option<(String, Option<u16>)> {
     if reason == "app_failed" {
         return call.app.as_ref().map(|app| (format!("app:{app}"), None));
     }
-    let leg = call.legs.iter().skip(1).rfind(|leg| leg.reason == Some(reason))?;
+    let Some(leg) = call.legs.iter().skip(1).rfind(|leg| leg.reason == Some(reason)) else {
+        // Without a leg: an agent that was skipped.
+        let passed_over = call.passed_over.iter().rfind(|one| one.reason == reason)?;
+        return Some((passed_over.target.clone(), None));
+    };
     let name = [&leg.agent, &leg.trunk].into_iter().find(|name| !name.is_empty()).cloned()?;
     Some((name, leg.sip_code))
 }

@@ -138,12 +138,23 @@ pub struct UnreachedView {
     /// Lost callers of the last five minutes.
     #[serde(skip)]
     pub recent_lost: u64,
-    /// Times of the last of those that were lost.
+    /// The last of those whose callers were lost, the newest last.
     #[serde(skip)]
-    pub lost_at: Vec<Instant>,
+    pub lost_calls: Vec<LostCall>,
     /// Time of the last of these calls.
     #[serde(skip)]
     pub at: Option<Instant>,
+}
+
+/// A call that did not reach its last target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostCall {
+    /// Time at which its caller was lost.
+    pub at: Instant,
+    /// The name of its route.
+    pub route: Arc<str>,
+    /// The call.
+    pub sid: Arc<str>,
 }
 
 /// How we are registered with a trunk.

@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { age, chip, confirmed, facts, h, moment, rich, say, section, swap, table } from './dom.js';
-import { duration, figure, kind, lapse, local, masked, number, numbersAreMasked, talked, words } from './format.js';
+import { duration, figure, kind, lapse, local, masked, number, numbersAreMasked, talked, time, words } from './format.js';
 import { BAD_FLAGS, flags, result } from './calls.js';
 import { ladder } from './ladder.js';
 import { mediaMap } from './media.js';
@@ -288,6 +288,13 @@ function downloads(path, sid, kept) {
   }, title)));
 }
 
+/** Says why a call is unknown: the edge has started since the page was loaded, or the call is too old. */
+async function lost() {
+  const { started_at: started } = await api.get('/v1/status');
+  if (Date.parse(started) > performance.timeOrigin) return `: the edge restarted at ${time(started)}; calls before that are not kept here.`;
+  return ' is older than the last 10,000 calls, or belongs to another edge.';
+}
+
 export function callPage(main, sid, again) {
   const path = `/v1/calls/${encodeURIComponent(sid)}`;
   const parts = Object.fromEntries(['head', 'ladder', 'recordings', 'media', 'turns', 'quality', 'why', 'legs', 'webhooks', 'downloads'].map((name) => [name, h('div', {})]));
@@ -338,9 +345,12 @@ export function callPage(main, sid, again) {
         return;
       }
       const call = await api.get(path).catch((error) => {
-        if (error.status === 404) swap(parts.head, h('h1', {}, 'Call'), h('p', { class: 'verdict bad' }, 'Unknown call: ', h('code', {}, sid), ' is older than the last 10,000 calls, or belongs to another edge.'));
-        else throw error;
+        if (error.status !== 404) throw error;
       });
+      if (!call) {
+        const why = await lost();
+        swap(parts.head, h('h1', {}, 'Call'), h('p', { class: 'verdict bad' }, 'Unknown call: ', h('code', {}, sid), why));
+      }
       about.hidden = !call;
       if (!call) return;
       const kept = await api.get(`${path}/kept`);

@@ -226,8 +226,7 @@ function unknown(query) {
   const others = [...new Set(query.keys())].filter((name) => ![...FIELDS, 'by', 'up'].includes(name));
   const isBad = { within: (value) => !isSpan(value), by: (value) => !COLUMNS.some((column) => column.sort && column.name === value) };
   const bad = Object.keys(isBad).filter((name) => query.get(name) && isBad[name](query.get(name)));
-  const isEmpty = isAfter(query.get('since'), query.get('until'));
-  return [...others.map((name) => `\`${name}\` is no filter`), ...bad.map((name) => `\`${query.get(name)}\` is no value of \`${name}\``), ...(isEmpty ? ['`since` is not before `until`, so that no call can match'] : [])];
+  return [...others.map((name) => `\`${name}\` is no filter`), ...bad.map((name) => `\`${query.get(name)}\` is no value of \`${name}\``)];
 }
 
 /** Filters of the address for which the form has no field, each with a button that removes it. */
@@ -284,7 +283,8 @@ export function callsPage(main, query, kept, again) {
   const box = h('details', { class: 'filters-box', open: !isNarrow }, h('summary', {}, used ? `Filters (${used} used)` : 'Filters'), filter.form);
   const wrong = unknown(query);
   const known = [...FIELDS, 'by', 'up'].join(', ');
-  main.append(...[h('h1', {}, 'Calls'), mistake(wrong, known), box, further(asked, go), parts.bars, parts.total, choice.node, parts.news, parts.list, parts.more].filter(Boolean));
+  const nothing = isAfter(asked.since, asked.until) ? h('p', { class: 'verdict warn', id: wrong.length ? null : 'unknown', role: 'alert' }, h('strong', {}, 'No call can match'), ': ', rich('`since` is not before `until`.')) : null;
+  main.append(...[h('h1', {}, 'Calls'), mistake(wrong, known), nothing, box, further(asked, go), parts.bars, parts.total, choice.node, parts.news, parts.list, parts.more].filter(Boolean));
   parts.news.className = 'news';
 
   // A screen reader hears the totals from a node that stays, and not at every call.

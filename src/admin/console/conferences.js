@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { chip, confirmed, facts, h, moment, say, swap, table } from './dom.js';
-import { count, duration, masked } from './format.js';
+import { count, duration, masked, time } from './format.js';
 import { listing } from './listing.js';
 
 const STATES = { init: ['', 'waiting'], 'in-progress': ['good', 'in progress'], completed: ['', 'ended'] };
@@ -39,7 +39,10 @@ function marks(party) {
 /** The buttons of a party. */
 function buttons(conference, party, again) {
   const path = (action) => `/v1/conferences/${conference.sid}/parties/${party.call}/${action}`;
-  const name = party.label || masked(party.from) || party.call;
+  const nameOf = (one) => one.label || masked(one.from) || one.call;
+  // Two parties may have one name: then the time at which each joined tells them apart.
+  const isAlone = conference.parties.filter((one) => nameOf(one) === nameOf(party)).length < 2;
+  const name = isAlone ? nameOf(party) : `${nameOf(party)} (joined ${time(party.joined_at)})`;
   // The key is that of the pair, so that the focus stays where *Mute* becomes *Unmute*.
   const button = (pair, action, text, done) => h('button', { type: 'button', class: 'quiet', key: `${pair} ${party.call}`, back: `open ${conference.sid}`, sends: true, 'aria-label': `${text} ${name}`, on: { click: act(path(action), done, again) } }, text);
   const remove = async () => {
@@ -96,7 +99,7 @@ export function conferencesPage(main, query, kept, again) {
     const { conferences } = await api.get('/v1/conferences');
     const live = conferences.filter((one) => one.status !== 'completed');
     const parties = live.reduce((sum, one) => sum + one.parties.length, 0);
-    swap(head, `${count(live.length)} live, ${count(parties)} parties; ${count(conferences.length - live.length)} ended.`);
+    swap(head, `${count(live.length)} live, ${count(parties)} ${parties === 1 ? 'party' : 'parties'}; ${count(conferences.length - live.length)} ended.`);
     list.show(conferences);
   }
   main.append(h('h1', {}, 'Conferences'), head, list.node);

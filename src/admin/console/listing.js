@@ -46,6 +46,8 @@ export function listing(columns, options) {
   const mistakes = query.get('by') && !find(query.get('by')) ? [`\`${query.get('by')}\` is no value of \`by\``] : [];
   let sorted = { by: find(query.get('by')) ? query.get('by') : options.first, down: query.get('down') !== null };
   const open = new Set(query.get(options.name) ? [query.get(options.name)] : []);
+  let isChecked = false;
+  const note = h('div', {});
   let rows = [];
   let empty = options.empty;
   const list = h('div', {});
@@ -95,9 +97,15 @@ export function listing(columns, options) {
   return {
     keep,
     mistakes,
-    node: h('div', {}, choice.node, list),
+    node: h('div', {}, note, choice.node, list),
     show(next, none) {
       rows = next;
+      if (!isChecked && rows.length) {
+        const missing = [...open].filter((name) => !rows.some((row) => key(row) === name));
+        isChecked = true;
+        for (const name of missing) open.delete(name);
+        swap(note, mistake(missing.map((name) => `no ${options.name} \`${name}\` is in this list`), `the ${options.name}s below`));
+      }
       empty = none || options.empty;
       choice.node.hidden = rows.length < 2;
       if (!choice.node.contains(document.activeElement)) choice.show(sorted);

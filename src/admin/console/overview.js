@@ -4,7 +4,7 @@ import * as api from './api.js';
 import { chip, h, rich, section, swap, table } from './dom.js';
 import { ago, count, duration, figure, kind, lasting, local, many, masked, number, time, words } from './format.js';
 import { plot, resetZoom, timeAxis } from './plot.js';
-import { HARMS, covered, faults, isFaulty, roundTrip } from './trunks.js';
+import { HARMS, covered, downKind, faults, isFaulty, roundTrip } from './trunks.js';
 
 const KEPT_EVENTS = 12;
 /** How often the page asks since when ended calls are kept. */
@@ -60,7 +60,9 @@ function sentence(status) {
     const rest = status.trunks.length - up;
     const trunks = `${many(up, 'trunk')} up${rest ? `, ${rest} unknown` : ''}`;
     const calls = many(status.calls, 'call');
-    return { kind: 'good', text: `No problems: ${calls}, ${trunks}.`, rest: notes };
+    // What was wrong before its start the edge does not know.
+    const start = status.uptime_seconds < 3600 && status.started_at ? ` since ${time(status.started_at)}, when the edge started` : '';
+    return { kind: 'good', text: `No problems${start}: ${calls}, ${trunks}.`, rest: notes };
   }
   return { ...problems[0], rest: [...problems.slice(1), ...notes] };
 }
@@ -68,7 +70,7 @@ function sentence(status) {
 /** Trunks that the strip shows: all if they are few, else those that are down or have failing calls, then the busiest. */
 function important(trunks, problems) {
   if (trunks.length <= STRIP_TRUNKS) return trunks;
-  const worth = (trunk) => (trunk.state === 'down' ? 1e9 : isFaulty(faults(trunk, problems)) ? 1e8 : 0) + trunk.calls;
+  const worth = (trunk) => (downKind(trunk, problems) === 'bad' ? 1e9 : trunk.state === 'down' || isFaulty(faults(trunk, problems)) ? 1e8 : 0) + trunk.calls;
   return [...trunks].sort((a, b) => worth(b) - worth(a)).slice(0, STRIP_TRUNKS - 1);
 }
 
@@ -105,8 +107,9 @@ function strip(status) {
   return h('ul', { class: 'strip' }, shown.map((trunk) => {
     const rtt = roundTrip(trunk);
     const wrong = faults(trunk, status.problem_details).filter((fault) => fault.isNow);
-    const colour = wrong.length && trunk.state !== 'down' ? wrong[0].kind : kind(trunk.state);
-    return tile(`#/trunks${api.query({ trunk: trunk.name })}`, colour, trunk.name, chip(kind(trunk.state), trunk.state, trunk.state === 'down' ? masked(trunk.last_problem) : null), wrong,
+    const state = downKind(trunk, status.problem_details) || kind(trunk.state);
+    const colour = wrong.length && state !== 'bad' ? wrong[0].kind : state;
+    return tile(`#/trunks${api.query({ trunk: trunk.name })}`, colour, trunk.name, chip(state, trunk.state, trunk.state === 'down' ? masked(trunk.last_problem) : null), wrong,
       `${trunk.max_calls ? `${count(trunk.calls)} / ${many(trunk.max_calls, 'call')}` : many(trunk.calls, 'call')}${rtt === null ? '' : `, ${figure(rtt, 1, ' ms')}`}`);
   }), rest.length ? h('li', { class: down ? 'bad' : null }, h('a', { href: '#/trunks', key: 'all trunks' }, `${count(rest.length)} more${down ? `, ${down} down` : ''}: all trunks`)) : null, others(status));
 }

@@ -50,18 +50,32 @@ const KINDS = {
   fails: ({ name, failed }) => ({ text: failed ? `failed in${share(failed)}` : 'fails', calls: { trunk: '', failing: name } }),
 };
 
+/** What a problem says of a party; a route without a target left is a problem of several parties. */
+const partIn = (problem, key, name) => [problem, ...(problem.others || [])].find((part) => part[key] === name && KINDS[part.kind]);
+
+/** The colour of a harm; no call has met what is unmet. */
+const colourOf = ({ harm, unmet }) => (unmet && HARMS[harm] === 'bad' ? 'warn' : HARMS[harm] || 'plain');
+
+/** The colour of a trunk that is down, by the harm that its problem does: a spare one loses no call; null if it is not down. */
+export function downKind(trunk, problems) {
+  if (trunk.state !== 'down') return null;
+  const own = problems.filter((problem) => partIn(problem, 'trunk', trunk.name)?.kind === 'down').map(colourOf);
+  return own.length && !own.includes('bad') ? 'warn' : 'bad';
+}
+
 /** The problems that `/v1/status` has of a trunk or agent, the worst first: {text, title, link, harm, kind, isNow}. What is past is neutral; `isShort`: ended calls of the last hour are not all kept. */
 export function faults(party, problems, page = 'trunks', isShort = false) {
   const key = page === 'trunks' ? 'trunk' : 'agent';
-  // A route without a target left is a problem of several parties.
-  const partOf = (problem) => [problem, ...(problem.others || [])].find((part) => part[key] === party.name && KINDS[part.kind]);
+  const partOf = (problem) => partIn(problem, key, party.name);
   const own = problems.map((problem) => [problem, partOf(problem)]).filter(([, part]) => part && !(part.kind === 'down' && party.state === 'down'));
-  return own.map(([problem, part]) => {
+  const all = own.map(([problem, part]) => {
     const { text, calls } = KINDS[part.kind](party, problem);
     const link = calls ? `#/calls${api.query({ trunk: party.name, ...calls, within: HOUR })}` : `#/${page}${api.query({ [key]: party.name })}`;
     const title = [`${problem.headline}${problem.evidence ? `: ${problem.evidence}` : ''}`, problem.fix && `Try: ${problem.fix}`].filter(Boolean).join('. ').replaceAll('`', '');
-    return { text: isShort && calls ? `${text}, 1 h` : text, title, link, harm: problem.harm, kind: problem.unmet && HARMS[problem.harm] === 'bad' ? 'warn' : HARMS[problem.harm] || 'plain', isNow: problem.harm !== 'past' };
+    return { text: isShort && calls ? `${text}, 1 h` : text, title, link, harm: problem.harm, kind: colourOf(problem), isNow: problem.harm !== 'past' };
   });
+  // Several routes without a target may have the same party.
+  return all.filter(({ text, link }, at) => all.findIndex((one) => one.text === text && one.link === link) === at);
 }
 
 /** Chips of faults. */
@@ -69,17 +83,17 @@ export function faultChips(all) {
   return all.map((fault) => [' ', h('a', { href: fault.link, title: masked(fault.title), class: `chip ${fault.kind}` }, fault.text)]);
 }
 
-/** Class of the row of a party: a red mark where calls fail, an amber one for less. */
-export function markOf(isDown, all) {
+/** Class of the row of a party: a red mark where calls fail, an amber one for less. `isOut`: callers lose their calls without it. */
+export function markOf(isOut, all, isDown = isOut) {
   if (!isDown && !isFaulty(all)) return null;
-  return isDown || all.some((fault) => fault.isNow && fault.kind === 'bad') ? 'marked' : 'marked warned';
+  return isOut || all.some((fault) => fault.isNow && fault.kind === 'bad') ? 'marked' : 'marked warned';
 }
 
-/** The place of a party in the order of its problems: what is down, what loses calls, what harms their audio, what does less. */
-export function severity(isDown, all) {
-  if (isDown) return 0;
+/** The place of a party in the order of its problems: what is down and loses calls, what loses calls, what harms their audio, what does less. */
+export function severity(isOut, all, isDown = isOut) {
+  if (isOut) return 0;
   const now = all.filter((fault) => fault.isNow);
-  if (now.length === 0) return null;
+  if (now.length === 0) return isDown ? 3 : null;
   return now.some(({ harm, kind: of }) => of === 'bad' && harm !== 'media') ? 1 : now.some(({ kind: of }) => of === 'bad') ? 2 : 3;
 }
 
@@ -136,8 +150,8 @@ function columns(samples, problems, since) {
   const lately = (name) => latelyIn(name, since);
   return [
     { name: 'Trunk', cell: (trunk) => h('strong', {}, trunk.name), sort: (trunk) => trunk.name },
-    { name: 'State', cell: (trunk) => [chip(kind(trunk.state), trunk.state, trunk.state === 'unknown' ? 'Not monitored, or nothing heard of it yet' : null), trunk.registration && trunk.registration.state === 'trying' ? [' ', chip('plain', 'registering')] : null,
-      faultChips(own(trunk))], sort: (trunk) => severity(trunk.state === 'down', own(trunk)) ?? { unknown: 4, up: 5 }[trunk.state] ?? 6, wide: true },
+    { name: 'State', cell: (trunk) => [chip(downKind(trunk, problems()) || kind(trunk.state), trunk.state, trunk.state === 'unknown' ? 'Not monitored, or nothing heard of it yet' : null), trunk.registration && trunk.registration.state === 'trying' ? [' ', chip('plain', 'registering')] : null,
+      faultChips(own(trunk))], sort: (trunk) => severity(downKind(trunk, problems()) === 'bad', own(trunk), trunk.state === 'down') ?? { unknown: 4, up: 5 }[trunk.state] ?? 6, wide: true },
     { name: 'Sessions', title: 'Live calls, of the limit', cell: (trunk) => h('span', { title: `${trunk.hour.live_in} from the trunk, ${trunk.hour.live_out} to it` }, `${count(trunk.calls)}${trunk.max_calls ? ` / ${count(trunk.max_calls)}` : ''}`), sort: (trunk) => trunk.calls, down: true, class: 'number' },
     { ...lately('In'), title: 'Calls from the trunk that ended in this time', cell: (trunk) => count(trunk.hour.calls_in), sort: (trunk) => trunk.hour.calls_in, down: true, class: 'number' },
     { ...lately('Out'), title: 'Calls to the trunk that ended in this time', cell: (trunk) => count(trunk.hour.calls_out), sort: (trunk) => trunk.hour.calls_out, down: true, class: 'number' },
@@ -212,7 +226,7 @@ export function trunksPage(main, query) {
   const said = h('p', { class: 'dim', role: 'status' });
   const list = listing(columns(() => samples, () => problems, () => since), {
     page: 'trunks', query, first: 'State', caption: 'Trunks', name: 'trunk', key: (trunk) => trunk.name, detail, empty: ['No trunks are configured. A trunk is a carrier, a PBX or a group of phones: add a section ', h('code', {}, '[trunk.NAME]'), ' to the configuration, then reload.'],
-    mark: (trunk) => markOf(trunk.state === 'down', faults(trunk, problems)), kept: () => ({ filter: text.value.trim(), state: state.value }),
+    mark: (trunk) => markOf(downKind(trunk, problems) === 'bad', faults(trunk, problems), trunk.state === 'down'), kept: () => ({ filter: text.value.trim(), state: state.value }),
   });
   main.append(h('h1', {}, 'Trunks'), form, said, list.node, note);
 

@@ -209,6 +209,8 @@ fn short_calls_in_a_row_without_a_word_are_reported_from_the_third_on() {
     assert_eq!(silent(&bench), None, "it was heard in between");
     short(&mut bench, 3);
     assert_eq!((flags(&bench), silent(&bench)), (vec!["one_way", "agent"], Some((3, 4, true))), "all three count");
+    let marked = bench.gateway.calls(bench.now).iter().filter(|call| call.flags.contains(&"one_way")).count();
+    assert_eq!(marked, 3, "the calls that are counted are those that are marked");
     let told = "No media from desk: its WebSocket is open, and no `media` message came in 3.0 s, in the 3rd call in a row. Try: \
                 `trunkgate agent test desk` shows";
     assert!(verdict(&bench).contains(told), "{}", verdict(&bench));

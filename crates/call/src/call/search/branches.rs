@@ -403,7 +403,8 @@ impl Search {
         cx.edge.trunks.let_down(cx.now, &trunk.name, caller, &cx.call.facts.called.text);
         if failure.said.is_none() {
             let is_lost = loses_caller(self, cx.call, goes_on);
-            let call = UnreachedCall { key: cx.call.key, sid: cx.call.legs.sid(), is_lost };
+            let call =
+                UnreachedCall { key: cx.call.key, sid: cx.call.legs.sid(), route: &cx.call.facts.route, is_lost };
             cx.edge.trunks.unreached(cx.now, &trunk.name, call);
         }
     }

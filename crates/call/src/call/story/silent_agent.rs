@@ -39,7 +39,7 @@ pub(crate) fn settle(cx: &mut Cx<'_>) {
     let was_noted = cx.call.legs[leg].quality.unheard.is_some();
     let found = silent(cx, true).and_then(|found| match &name {
         Some(name) => {
-            let in_row = cx.edge.agents.silent_in_row(name, found.is_proof)?;
+            let in_row = cx.edge.agents.silent_in_row(name, cx.call.legs.sid(), found.is_proof)?;
             Some(found.into_diagnosis(cx, in_row))
         }
         None => found.is_proof.then(|| found.into_diagnosis(cx, 1)),
@@ -53,7 +53,12 @@ pub(crate) fn settle(cx: &mut Cx<'_>) {
     if let Some(name) = name
         && (side.rtp().rx_packets > 0 || side.quality.unheard.is_some())
     {
-        cx.edge.agents.listened(cx.now, &name, cx.call.legs.sid(), side.quality.unheard.clone().as_deref());
+        let unheard = side.quality.unheard.as_deref();
+        let earlier = cx.edge.agents.listened(cx.now, &name, cx.call.legs.sid(), unheard);
+        // Counted with this one, these are found with it.
+        for sid in earlier {
+            cx.edge.recent.flag(&sid, "one_way");
+        }
     }
 }
 
