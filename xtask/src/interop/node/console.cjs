@@ -629,7 +629,7 @@ async function stopped(browser, url, faults) {
   hold('what changes something may be used', await page.locator('[data-sends]').count() === 2 && await page.locator('[data-sends]:disabled').count() === 0);
   await page.route((at) => at.pathname.startsWith('/v1/') || at.pathname === '/metrics', (route) => route.abort());
   await reload.click();
-  await page.locator('p.bad', { hasText: 'The edge does not answer' }).waitFor();
+  await page.locator('main p.bad', { hasText: 'The edge does not answer' }).waitFor();
   await page.locator('#lost').waitFor();
   hold('a reload without an answer is no rejected one', !(await page.locator('main').innerText()).includes('Reload rejected'));
   hold('nothing can be changed while the edge does not answer', await page.locator('[data-sends]:not(:disabled)').count() === 0);
