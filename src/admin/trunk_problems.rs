@@ -289,10 +289,9 @@ fn rejecting(trunk: &TrunkView, way: &Way<'_>, is_gone: bool) -> Option<Problem>
     let (harm, instead) = way.without_rejecting(trunk, rejected);
     let last = recent.beside(*calls, *of);
     let what = format!("trunk {} rejected {calls} of {of} calls in the last hour{last}{row}{instead}", trunk.name);
-    let fix = match way.why_lost(trunk, rejected).filter(|_| *lost > 0 || rejected.present_lost > 0) {
-        Some(why) => format!("{why}. {fix}"),
-        None => fix.clone(),
-    };
+    let why = way.why_lost(trunk, rejected).filter(|_| *lost > 0 || rejected.present_lost > 0);
+    let leads_on = rejected.answers.first().is_some_and(|newest| newest.present && newest.leads_on);
+    let fix = with_target_behind(fix, why.as_deref(), leads_on);
     let fix = if way.table.behind(&trunk.name).is_some() { beside_a_target(&fix) } else { fix };
     let problem = match is_gone {
         true => Problem::new(Harm::Past, format!("{what}; since then it does not respond")),
@@ -303,6 +302,15 @@ fn rejecting(trunk: &TrunkView, way: &Way<'_>, is_gone: bool) -> Option<Problem>
     let [recent, of_hour] = rejected.present;
     let problem = problem.out(!is_gone && rejects_all(rejected));
     Some(problem.harming(recent, of_hour).of(Party::Trunk(trunk.name.clone()), "rejects"))
+}
+
+/// Returns the fix of rejections with why a target behind was not tried: first, unless the newest code has it tried (`leads_on`).
+fn with_target_behind(fix: &str, why: Option<&str>, leads_on: bool) -> String {
+    match why {
+        Some(why) if leads_on => format!("{fix}. {why}"),
+        Some(why) => format!("{why}. {fix}"),
+        None => fix.to_owned(),
+    }
 }
 
 /// What else is known of rejections, in parentheses: what is wrong with `auth`, and the Retry-After.
@@ -391,6 +399,14 @@ mod tests {
         let fix = fix_of_down("carrier", &[peer("sip:sbc.carrier.example:5070")], "name not found in DNS", &[]);
         assert!(fix.starts_with("check the host name in `peers` of [trunk.carrier]"), "{fix}");
         assert!(fix.ends_with("AAAA of sbc.carrier.example") && !fix.contains("firewall"), "{fix}");
+    }
+
+    #[test]
+    fn the_advice_of_the_newest_code_comes_first() {
+        let (fix, why) = ("Compare `max_calls`", Some("spare was not tried"));
+        assert_eq!(with_target_behind(fix, why, true), "Compare `max_calls`. spare was not tried");
+        assert_eq!(with_target_behind(fix, why, false), "spare was not tried. Compare `max_calls`");
+        assert_eq!(with_target_behind(fix, None, true), fix);
     }
 
     #[test]

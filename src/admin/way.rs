@@ -103,7 +103,9 @@ impl Way<'_> {
                 codes.push(code);
             }
         }
-        (!codes.is_empty()).then(|| not_tried(behind, &codes, &trunk.name))
+        let is_down = self.trunks.iter().any(|one| one.name == behind && one.state == "down");
+        let first = if is_down { format!("{behind} is down: mend it first. ") } else { String::new() };
+        (!codes.is_empty()).then(|| format!("{first}{}", not_tried(behind, &codes, &trunk.name)))
     }
 
     /// The harm where some targets fail, and what becomes of calls.

@@ -225,9 +225,9 @@ impl Signalling {
             Arrival::Crowded { source } => {
                 self.transports.make_room(source, |flows| self.gateway.are_in_use(flows));
             }
-            Arrival::Identified { connection, identity } => {
+            Arrival::Identified { connection, remote, identity } => {
                 self.transports.identified(connection, &identity);
-                self.input(now, Input::Identified { connection, identity });
+                self.input(now, Input::Identified { connection, remote, identity });
             }
             Arrival::Broken { .. } | Arrival::Unreachable { .. } | Arrival::Closed { .. } => self.intake.tell(arrival),
         }

@@ -419,14 +419,14 @@ mod tests {
             let meanwhile = "`tls = { verify = false }` in [trunk.alpha] and `trunkgate reload` accept it, at the risk";
             assert!(fix.starts_with("its operator has to renew") && fix.contains(meanwhile), "{fix}");
         }
-        assert!(fix(&CertificateError::UnknownIssuer.into()).contains("`ca` of [trunk.alpha]"));
+        assert!(fix(&CertificateError::UnknownIssuer.into()).contains("`tls = { ca = \"FILE\" }` in [trunk.alpha]"));
         let name = ServerName::try_from("pbx.example").unwrap();
         let wrong = CertificateError::NotValidForNameContext { expected: name, presented: vec![] };
         assert!(fix(&wrong.into()).contains("`peers` of [trunk.alpha]"));
         assert!(fix(&CertificateError::NotValidYet.into()).contains("clocks"));
         assert!(
             fix(&Error::AlertReceived(AlertDescription::CertificateRequired))
-                .contains("`private_key` of [trunk.alpha]")
+                .contains("private_key = \"FILE\" }` in [trunk.alpha]")
         );
         assert!(fix(&Error::AlertReceived(AlertDescription::HandshakeFailure)).contains("openssl s_client"));
         assert_eq!(fix_of_trunk("192.0.2.1:5060: no answer to OPTIONS", "alpha"), None);

@@ -34,6 +34,8 @@ struct AgentState {
     last_probe: Option<(Instant, Option<Duration>)>,
     /// Probes that have failed in a row.
     missed_probes: u32,
+    /// When the next probe is due, after one that failed.
+    next_probe: Option<Instant>,
     /// What went wrong last, and when.
     last_problem: Option<(String, Instant, Loss)>,
     /// Whether a probe says so, and no call.
@@ -347,9 +349,10 @@ impl Agents {
         now: Instant,
         name: &Arc<str>,
         (loss, problem): (Loss, String),
-        (counts, pause): (bool, Duration),
+        (counts, pause, next): (bool, Duration, Instant),
     ) -> Probed {
         let state = self.by_name.entry(name.clone()).or_default();
+        state.next_probe = Some(next);
         state.missed_probes = state.missed_probes.saturating_add(1);
         state.reached = Some(false);
         state.last_probe = Some((now, None));
@@ -359,6 +362,15 @@ impl Agents {
             return Probed::Skipped;
         }
         if state.missed_probes == 1 { Probed::Down } else { Probed::AsBefore }
+    }
+    /// Whether an agent is skipped for what probes alone have said.
+    pub fn is_skipped_by_probes(&self, name: &str) -> bool {
+        self.by_name.get(name).is_some_and(|state| state.breaker.is_by_probes())
+    }
+    /// How long until the next probe of an agent whose probes fail; `None`: they do not, or there are none.
+    pub fn next_probe(&self, now: Instant, name: &str) -> Option<Duration> {
+        let state = self.by_name.get(name).filter(|state| state.missed_probes > 0)?;
+        Some(state.next_probe?.saturating_duration_since(now))
     }
     /// Each agent that has a name, and whether it is skipped.
     pub fn skipped(&self) -> impl Iterator<Item = (&Arc<str>, bool)> {

@@ -215,6 +215,22 @@ impl Healths {
         due.iter().for_each(|spot| self.set_due(spot, Some(now)));
     }
 
+    /// Has all addresses that fail asked at once, as a reload may have mended what they failed for. Returns the OPTIONS that were sent on
+    /// the old terms, for which the edge no longer waits.
+    pub fn recheck(&mut self, now: Instant) -> Vec<ClientId> {
+        let fails = |health: &Health| health.failures > 0 && !health.interval.is_zero();
+        let due: Vec<Spot> =
+            self.by_spot.iter().filter(|(_, health)| fails(health)).map(|(spot, _)| spot.clone()).collect();
+        let mut given_up = Vec::new();
+        for spot in due {
+            let asked = self.by_spot.get_mut(&spot).and_then(|health| health.asked.take());
+            given_up.extend(asked.map(|(client, _)| client));
+            self.set_due(&spot, Some(now));
+        }
+        given_up.iter().for_each(|client| drop(self.asked.remove(client)));
+        given_up
+    }
+
     /// Notes an answer; what was known before of whether the address is up, `None` where it is no address of a trunk.
     pub fn heard(&mut self, spot: &Spot, rtt: Option<Duration>) -> Option<Option<bool>> {
         let health = self.by_spot.get_mut(spot)?;

@@ -2,7 +2,7 @@
 //! away with what it points at; nothing is searched.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -119,13 +119,31 @@ pub struct Index {
     /// Calls by sid.
     pub sids: HashMap<String, CallKey>,
     /// Whose TLS connections are that have said so.
-    pub identities: FxHashMap<ConnectionId, Identity>,
+    pub identities: FxHashMap<ConnectionId, Identified>,
     names: HashMap<Vec<u8>, Named>,
     far_ends: HashMap<IpAddr, u32>,
     next_query: u64,
 }
 
+/// Whose a TLS connection is that is up, and to which address it leads.
+#[derive(Debug)]
+pub struct Identified {
+    /// The address of the remote party.
+    pub remote: SocketAddr,
+    /// Who it is.
+    pub identity: Identity,
+}
+
 impl Index {
+    /// Returns whether a TLS connection over which a trunk gets requests at an address is up. One that the trunk has opened comes from
+    /// another port.
+    pub fn is_connected(&self, trunk: &str, remote: SocketAddr) -> bool {
+        self.identities.values().any(|known| {
+            let is_reused = known.identity.certificate_name.is_some() && known.remote.ip() == remote.ip();
+            *known.identity.trunk == *trunk && (known.remote == remote || is_reused)
+        })
+    }
+
     /// Returns the id of a new question to the name service.
     pub fn query(&mut self) -> QueryId {
         self.next_query += 1;

@@ -1,6 +1,7 @@
 //! What goes into a gateway and what comes out.
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -109,6 +110,8 @@ pub enum Input {
     Identified {
         /// The connection.
         connection: ConnectionId,
+        /// The address of its remote party.
+        remote: SocketAddr,
         /// Who.
         identity: Identity,
     },

@@ -161,6 +161,8 @@ pub const RING_SECONDS: u64 = 600;
 pub const URI_RING_SECONDS: u64 = 60;
 /// Wait for a provisional answer from a bare URI, in seconds.
 pub const URI_NO_RESPONSE_SECONDS: u64 = 4;
+/// How much longer an INVITE waits whose TLS connection is not up: the connection's own limits end by then, and name the cause.
+pub const TLS_GRACE: Duration = Duration::from_millis(400);
 /// A withdrawn INVITE is forgotten after this time, whatever the far end does, in seconds: more than 64·T1.
 pub const CANCEL_SECONDS: u64 = 40;
 /// Refusals by a limit are logged at most once in this time, in seconds.
@@ -214,6 +216,10 @@ pub const AGENT_UNHEARD_AFTER: Duration = Duration::from_secs(10);
 pub const AGENT_SHORT_AFTER: Duration = Duration::from_secs(2);
 /// … and so many of them in a row, with none in between in which it was heard, are reported: callers hang up on silence.
 pub const AGENT_SHORT_IN_ROW: u64 = 3;
+/// A side that is not heard in a call that ends earlier counts for its trunk only with the same in two calls more, in a row.
+pub const SHORT_CALL: Duration = Duration::from_secs(2);
+/// Sides in a row that are not heard in such calls until they count.
+pub const SHORT_IN_ROW: u64 = 3;
 /// Calls in a row that are heard, after which a trunk that was not heard, or had a fault, has it no longer.
 pub const HEARD_AGAIN: u64 = 3;
 /// Mean opinion score below which a call counts as poor for its trunk: R = 60, below it "nearly all users dissatisfied"

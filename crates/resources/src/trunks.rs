@@ -20,6 +20,7 @@ use crate::io::Concerned;
 use crate::key::{Branch, CallKey};
 use crate::limits::{
     HEARD_AGAIN, LET_DOWN_KEPT, LET_DOWN_SECONDS, LET_DOWN_TIMES, OVERSIZE_TOLD_EVERY, PACED_ADDRESSES, PROBE_SECONDS,
+    SHORT_IN_ROW,
 };
 use crate::recorders::Recorders;
 use crate::rejections::{FinalResponse, Rejections};
@@ -65,8 +66,8 @@ struct TrunkState {
     hearing: LastHour<2>,
     /// Why these were not, by cause, that of the last one at the end.
     unheard: Vec<Unheard>,
-    /// Sides that were heard since the start; a change of keys counts as enough of them.
-    heard: u64,
+    /// Sides that were heard, and those that were not in short calls.
+    heard: Heard,
     /// How its audio sounded.
     sound: Sound,
     /// Faults of its calls, beside those of sides that were not heard.
@@ -120,6 +121,15 @@ const BOTH: usize = 0;
 const IN: usize = 1;
 const OUT: usize = 2;
 
+#[derive(Debug, Default)]
+struct Heard {
+    /// Sides in a row up to now that were not heard in calls too short to tell by themselves; fewer than [`SHORT_IN_ROW`] are not counted
+    /// yet, and as many stand for one in a longer call.
+    short: u64,
+    /// Sides that were heard since the start; a change of keys counts as enough of them.
+    sides: u64,
+}
+
 impl TrunkState {
     fn new() -> TrunkState {
         TrunkState {
@@ -142,7 +152,7 @@ impl TrunkState {
             last_problem: None,
             hearing: LastHour::default(),
             unheard: Vec::new(),
-            heard: 0,
+            heard: Heard::default(),
             sound: Sound::default(),
             faults: Faults::default(),
             rejections: Rejections::default(),
@@ -182,17 +192,17 @@ impl TrunkState {
             let (cause, fix, last_sid) = (one.found.cause, one.found.fix.clone(), one.sid.clone());
             (calls > 0).then(|| KindView { kind: cause.slug(), told: cause.told(), calls, fix, last_sid })
         });
-        let fault = fault_view((calls, of, self.heard - last.heard), &last.found, &last.sid);
+        let fault = fault_view((calls, of, self.heard.sides - last.heard), &last.found, &last.sid);
         let [recent_of, recent_calls] = self.hearing.recent(now);
         Some(FaultView { kinds: kinds.collect(), recent: Recent { calls: recent_calls, of: recent_of }, ..fault })
     }
-    fn note_unheard(&mut self, now: Instant, found: &Diagnosis, sid: &str) {
+    fn note_unheard(&mut self, now: Instant, (found, sides): (&Diagnosis, u64), sid: &str) {
         // Causes that have not been for an hour go: as many are kept as there are kinds, and addresses of ours that were told.
         let at = self.unheard.iter().position(|one| one.found.cause == found.cause);
         let mut calls = at.map(|at| self.unheard.remove(at).calls).unwrap_or_default();
         self.unheard.retain(|one| one.calls.sums(now) != [0]);
-        calls.count(now, [true]);
-        self.unheard.push(Unheard { calls, found: found.clone(), sid: sid.to_owned(), heard: self.heard });
+        calls.add(now, [sides]);
+        self.unheard.push(Unheard { calls, found: found.clone(), sid: sid.to_owned(), heard: self.heard.sides });
     }
     fn fault(&self, now: Instant, kind: Kind) -> Option<FaultView> {
         let ([answered, _], [recent, _]) = (self.hearing.sums(now), self.hearing.recent(now));
@@ -225,7 +235,7 @@ impl Trunks {
     pub fn reconfigured(&mut self, concerned: &Concerned) {
         for (name, state) in &mut self.by_name {
             if concerned.all_media || concerned.media.contains(name) {
-                state.heard += HEARD_AGAIN;
+                state.heard.sides += HEARD_AGAIN;
                 state.faults.withdraw();
                 state.sound.withdraw();
             }
@@ -380,13 +390,25 @@ impl Trunks {
         }
     }
 
-    /// Notes whether a side of a call is heard, once it should be.
-    pub fn listened(&mut self, now: Instant, name: &str, sid: &str, unheard: Option<&Diagnosis>) {
-        if let Some(state) = self.by_name.get_mut(name) {
-            state.hearing.count(now, [true, unheard.is_some()]);
-            match unheard {
-                Some(unheard) => state.note_unheard(now, unheard, sid),
-                None => state.heard += 1,
+    /// Notes whether a side of a call is heard, once it should be. Where the call was too short to tell by itself (`is_short`), a side that
+    /// was not heard counts from the third such call in a row on.
+    pub fn listened(&mut self, now: Instant, name: &str, sid: &str, (unheard, is_short): (Option<&Diagnosis>, bool)) {
+        let Some(state) = self.by_name.get_mut(name) else { return };
+        match unheard {
+            Some(unheard) => {
+                let before = state.heard.short;
+                state.heard.short = if is_short { before + 1 } else { SHORT_IN_ROW };
+                if state.heard.short < SHORT_IN_ROW {
+                    return;
+                }
+                // Those before it that were not counted do now.
+                let sides = 1 + if before < SHORT_IN_ROW { before } else { 0 };
+                state.hearing.add(now, [sides; 2]);
+                state.note_unheard(now, (unheard, sides), sid);
+            }
+            None => {
+                state.hearing.count(now, [true, false]);
+                state.heard = Heard { sides: state.heard.sides + 1, short: 0 };
             }
         }
     }
@@ -613,7 +635,7 @@ mod tests {
         let elsewhere = Cause::OurAddress([203, 0, 113, 10].into());
         for (n, cause) in [ours, Cause::Nothing, ours, elsewhere].into_iter().enumerate() {
             state.hearing.count(start, [true, true]);
-            state.note_unheard(start, &found(cause), &format!("CA{n}"));
+            state.note_unheard(start, (&found(cause), 1), &format!("CA{n}"));
         }
         let view = state.unheard(start).unwrap();
         assert_eq!((view.calls, view.kind, view.last_sid.as_str()), (4, "our_address", "CA3"));
@@ -626,8 +648,25 @@ mod tests {
         // What was an hour ago is neither told nor kept.
         let later = start + Duration::from_secs(7_200);
         state.hearing.count(later, [true, true]);
-        state.note_unheard(later, &found(Cause::Srtp), "CA9");
+        state.note_unheard(later, (&found(Cause::Srtp), 1), "CA9");
         assert_eq!((state.unheard.len(), state.unheard(later).unwrap().kinds.len()), (1, 1));
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn a_side_that_is_not_heard_in_a_short_call_counts_with_the_third_in_a_row() {
+        let (now, name) = (Instant::now(), Arc::from("pbx"));
+        let found = Diagnosis { cause: Cause::Nothing, text: "words".into(), fix: "others".into() };
+        let mut trunks = Trunks::default();
+        trunks.state(&name);
+        let mut after = |unheard: bool, is_short| {
+            trunks.listened(now, "pbx", "CA1", (unheard.then_some(&found), is_short));
+            trunks.by_name["pbx"].unheard(now).map_or((0, 0), |view| (view.calls, view.of))
+        };
+        let short = [(true, true); 5].map(|(unheard, is_short)| after(unheard, is_short));
+        assert_eq!(short, [(0, 0), (0, 0), (3, 3), (4, 4), (5, 5)]);
+        assert_eq!([after(false, true), after(true, true), after(true, true)], [(5, 6), (5, 6), (5, 6)]);
+        assert_eq!(after(true, false), (8, 9), "a longer call tells by itself");
     }
 
     #[test]
@@ -643,12 +682,12 @@ mod tests {
         };
         let bad = |trunks: &mut Trunks| {
             trunks.at_fault(now, "pbx", "CA1", Found { kind: Kind::Codecs, what: &found }, false);
-            trunks.listened(now, "pbx", "CA1", Some(&found));
+            trunks.listened(now, "pbx", "CA1", (Some(&found), false));
         };
         bad(&mut trunks);
         for _ in 0..HEARD_AGAIN {
             assert_eq!(still(&trunks), [Some(true); 2]);
-            trunks.listened(now, "pbx", "CA2", None);
+            trunks.listened(now, "pbx", "CA2", (None, false));
             trunks.without_fault("pbx", Kind::Codecs, now);
         }
         assert_eq!(still(&trunks), [Some(false); 2]);

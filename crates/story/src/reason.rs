@@ -387,7 +387,7 @@ reasons! {
         slug: "tls_failed",
         sentence: "TLS with a target failed",
         cause: "The TLS handshake with the target failed: expired certificate, wrong name, unknown CA, or a missing client certificate.",
-        fix: Some("its operator renews an expired certificate; for a wrong name or an unknown CA check `peers` and `ca` of the trunk: `trunkgate doctor`, line options"),
+        fix: Some("its operator renews an expired certificate; for a wrong name write `tls = { names = [\"…\"] }` in [trunk.NAME], for an unknown CA `tls = { ca = \"FILE\" }`: `trunkgate doctor`, line options"),
         q850: 38,
         outcome: "failed",
     }

@@ -12,11 +12,16 @@ pub const UNKNOWN_ISSUER: &str =
 pub const UNTRUSTED: &str = "no trusted CA issued it";
 
 /// Words and what helps; the first that stand in the error count.
-const FIXES: [(&[&str], &str); 9] = [
+const FIXES: [(&[&str], &str); 10] = [
     (
         &["handshake not finished"],
         "restart the SIP server or the TLS proxy of this peer: it accepts the connection and does not answer the TLS handshake; check that the port in `peers` of \
          [trunk.NAME] is its TLS port, and that no firewall on the path holds back large packets (MTU)",
+    ),
+    (
+        &["connection not up"],
+        "`trunkgate doctor --only peers` shows whether it accepts connections: if it does, restart the SIP server or the TLS proxy of this peer, which does \
+         not answer the TLS handshake; if not, check that the port in `peers` of [trunk.NAME] is its TLS port, and the firewall",
     ),
     (
         &["has expired", "expired on "],
@@ -29,23 +34,28 @@ const FIXES: [(&[&str], &str); 9] = [
     ),
     (
         &["does not end in a trusted root"],
-        "add its issuer, or itself, to `ca` of [trunk.NAME], or ask its operator for the whole chain",
+        "write `tls = { ca = \"FILE\" }` in [trunk.NAME], with its issuer's certificate or its own in FILE (PEM), or ask its operator for the whole chain",
     ),
     (
         &["(CA:TRUE)"],
-        "compare its fingerprint with its operator, then add exactly this certificate to `ca` of [trunk.NAME]; better, have the server use one that is no CA",
+        "compare its fingerprint with its operator, then write `tls = { ca = \"FILE\" }` in [trunk.NAME], with exactly this certificate in FILE (PEM); better, have \
+         the server use one that is no CA",
     ),
     (
         &[UNTRUSTED],
         "check the address in `peers` of [trunk.NAME] and its DNS: another server may answer there, or one that poses as it. If it is the right one, two \
-         things are wrong: use a name of its certificate in `peers`, or have it issued for that name; and add its issuer to `ca` of [trunk.NAME], or itself \
-         once its operator confirms the fingerprint",
+         things are wrong: write `tls = { ca = \"FILE\", names = [\"…\"] }` in [trunk.NAME], with a name of its certificate, and in FILE (PEM) its issuer's \
+         certificate, or its own once its operator confirms the fingerprint; or have it issued for the name in `peers`",
     ),
     (
         &["is not valid for"],
-        "use a name of its certificate in `peers` of [trunk.NAME], or ask its operator for a certificate of that name",
+        "use a name of its certificate in `peers` of [trunk.NAME], or write `tls = { names = [\"…\"] }` there with such a name, or ask its operator for a \
+         certificate of that name",
     ),
-    (&["client certificate"], "set `certificate` and `private_key` of [trunk.NAME] to a certificate that it accepts"),
+    (
+        &["client certificate"],
+        "write `tls = { certificate = \"FILE\", private_key = \"FILE\" }` in [trunk.NAME], with a certificate that it accepts",
+    ),
     (
         &["does not use TLS"],
         "set in `peers` of [trunk.NAME] the port at which it accepts TLS (usually 5061), or `sip:…;transport=tcp` if it has none: then audio keys are readable \
@@ -74,11 +84,16 @@ mod tests {
         assert!(of("its certificate expired on 2026-11-23 12:41 UTC").starts_with("its operator has to renew it"));
         assert!(of("its certificate is not valid for name a, it names b").contains("in `peers` of [trunk.NAME]"));
         assert!(of("its certificate is a CA certificate (CA:TRUE)").starts_with("compare its fingerprint"));
+        assert!(of("connection not up within 2 s").contains("does not answer the TLS handshake"));
         assert!(of("the server does not use TLS").contains("transport=tcp"));
         assert!(of("the remote party ended TLS: see its log (alert internal_error)").contains("openssl s_client"));
         let both =
             of("its certificate is not valid for name a, it names b, and it is self-signed: no trusted CA issued it");
-        assert!(both.contains("issued for that name") && both.contains("to `ca` of [trunk.NAME]"), "{both}");
+        assert!(
+            both.contains("have it issued for")
+                && both.contains("`tls = { ca = \"FILE\", names = [\"…\"] }` in [trunk.NAME]"),
+            "{both}"
+        );
         assert_eq!(fix("the connection was refused"), None);
     }
 }

@@ -117,7 +117,7 @@ impl Wire {
     /// Says whom the connection belongs to, before any message of it.
     pub(super) async fn identified(&self, identity: Identity) {
         if let Some(connection) = self.flow.connection {
-            let _ = self.news.send(Arrival::Identified { connection, identity }).await;
+            let _ = self.news.send(Arrival::Identified { connection, remote: self.flow.remote, identity }).await;
         }
     }
 

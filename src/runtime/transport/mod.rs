@@ -80,6 +80,8 @@ pub(crate) enum Arrival {
     Identified {
         /// The connection.
         connection: ConnectionId,
+        /// The address of its remote party.
+        remote: SocketAddr,
         /// Who.
         identity: Identity,
     },

@@ -245,7 +245,8 @@ impl Arrivals<'_> {
     /// Whether a source may speak at all: it is a trunk's by its certificate or address, or the far end of a live leg
     /// that no trunk names (a bare URI, a trunk that went with a reload). `at_home`: the trunk that has the address.
     fn known(&mut self, flow: &Flow, at_home: Option<&Arc<Trunk>>) -> Option<Who> {
-        let identity = flow.connection.and_then(|connection| self.edge.index.identities.get(&connection)).cloned();
+        let identity = flow.connection.and_then(|connection| self.edge.index.identities.get(&connection));
+        let identity = identity.map(|known| known.identity.clone());
         let named = identity.as_ref().and_then(|identity| self.edge.table.trunk(&identity.trunk)).cloned();
         let by_certificate = identity.as_ref().and_then(|identity| identity.certificate_name.as_deref());
         if let (Some(trunk), Some(name)) = (&named, by_certificate)

@@ -22,6 +22,7 @@ use trunkgate_media::{Event, MediaId, canonical};
 use trunkgate_resources::addressing::Addressing;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::edge::indicator::Indicator;
+use trunkgate_resources::index::Identified;
 use trunkgate_resources::io::{Cause, Control, Input, Output};
 use trunkgate_resources::key::{CallKey, LegId};
 use trunkgate_resources::limits::CAUSE_CHARS;
@@ -139,8 +140,8 @@ impl Gateway {
                 let flow = Flow { remote: canonical(flow.remote), ..flow };
                 self.edge.endpoint.handle_input(now, trunkgate_sip::Input::Unreachable { flow, quoted });
             }
-            Input::Identified { connection, identity } => {
-                self.edge.index.identities.insert(connection, identity);
+            Input::Identified { connection, remote, identity } => {
+                self.edge.index.identities.insert(connection, Identified { remote: canonical(remote), identity });
             }
             Input::Disconnected { flow, made_for, cause, was_up } => {
                 self.edge.flow_lost(flow);

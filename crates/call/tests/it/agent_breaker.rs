@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::bench::agents::{agent, agent_table, hang_up, to_agent};
 use crate::bench::{Bench, CARRIER, Dialing, PBX, offer, route, to_trunk};
-use trunkgate_call::Input;
+use trunkgate_call::{AgentProbe, Input};
 use trunkgate_media::agent::Loss;
 use trunkgate_media::{Command, EndId, Event, MediaId};
 use trunkgate_route::{Agent, Table, TargetSpec};
@@ -401,4 +401,43 @@ fn one_number_alone_does_not_have_an_agent_skipped_for_all() {
     }
     assert_ne!(state(&bench).0, "skipped");
     assert!(!skipped(&mut bench));
+}
+
+/// Two probes of the agent that fail, ten seconds apart.
+fn probes_fail(bench: &mut Bench) {
+    for _ in 0..2 {
+        bench.pass(Duration::from_secs(10));
+        let outcome = Err((Loss::ConnectTimeout, String::new()));
+        let url = agent("desk").url;
+        let probe = AgentProbe { name: "desk".into(), url, began: bench.now, outcome };
+        bench.input(Input::AgentProbed(Box::new(probe)));
+    }
+}
+
+#[test]
+fn an_agent_that_fails_its_probes_is_tried_by_a_caller_without_another_target() {
+    let probed = Agent { probe: Duration::from_secs(10), ..agent("desk") };
+    let mut bench = Bench::with(agent_table(vec![probed.clone()], route(vec![to_agent("desk")])));
+    probes_fail(&mut bench);
+    assert_eq!(state(&bench).0, "skipped");
+    let (_, asked) = call(&mut bench);
+    opens(&mut bench, asked.expect("it may be back"));
+    assert_eq!(bench.gateway.status(bench.now).agents[0].unreached.calls, 0);
+
+    // One that has another target does not wait for it.
+    let mut bench = Bench::with(agent_table(vec![probed], route(vec![to_agent("desk"), to_trunk("pbx")])));
+    probes_fail(&mut bench);
+    bench.pass(Duration::from_secs(4));
+    assert!(skipped(&mut bench));
+    let story = bench.story();
+    assert!(story.contains("desk: skipped, it keeps failing; next probe in 6.0 s"), "{story}");
+}
+
+#[test]
+fn an_agent_that_was_skipped_was_not_tried() {
+    let mut bench = failing(vec![to_agent("desk")]);
+    call(&mut bench);
+    let sid = bench.gateway.calls(bench.now)[0].sid.clone();
+    let verdict = bench.gateway.trace(&sid).unwrap().verdict;
+    assert!(verdict.contains(" Skipped: desk.") && !verdict.contains("Tried"), "{verdict}");
 }

@@ -285,3 +285,15 @@ fn peer_at(address: &str) -> Peer {
     let address: std::net::SocketAddr = address.parse().unwrap();
     Peer::at(address.ip(), Some(address.port()), Transport::Udp)
 }
+
+#[test]
+fn a_reload_asks_an_address_that_is_down_at_once() {
+    let mut bench = Bench::with(trunks());
+    live(&mut bench, Duration::from_secs(200), &[]);
+    assert_eq!(state(&bench, PBX).0, "down");
+    assert!(live(&mut bench, Duration::from_secs(2), &[]).is_empty(), "after a long back-off");
+    bench.configure(|settings| settings.table = trunks());
+    let seen = live(&mut bench, Duration::from_secs(1), &[(PBX, 200, ""), (PBX2, 200, "")]);
+    assert_eq!(seen.len(), 2, "{seen:?}");
+    assert_eq!((state(&bench, PBX).0, state(&bench, PBX2).0), ("up", "up"));
+}

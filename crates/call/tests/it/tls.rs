@@ -3,18 +3,22 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // only tests stand here
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::bench::*;
 use trunkgate_call::{Cause, Identity, Input};
 use trunkgate_route::{Peer, Table, Transport, Trunk};
 use trunkgate_sip::{ConnectionId, Flow};
 
+/// The address of both trunks that are called over TLS.
+const TWIN: &str = "10.0.0.20:5061";
 /// An address of no trunk.
 const ELSEWHERE: &str = "192.0.2.99:40000";
 
 fn identified(connection: u64, trunk: &str, name: Option<&str>) -> Input {
     let identity = Identity { trunk: trunk.into(), certificate_name: name.map(Arc::from) };
-    Input::Identified { connection: ConnectionId(connection), identity }
+    let remote = TWIN.parse().unwrap();
+    Input::Identified { connection: ConnectionId(connection), remote, identity }
 }
 
 /// The carrier is known by a certificate with one of these names too.
@@ -161,4 +165,50 @@ fn a_connection_made_for_a_trunk_is_its_own_whoever_else_has_the_address() {
     for name in ["one", "two"] {
         assert_eq!(requests.get(&(name.into(), "OPTIONS", "in")), Some(&1), "{name}: {requests:?}");
     }
+}
+
+/// A call to trunk `two`, which nothing has answered for the four seconds of its `no_response_timeout`.
+fn unanswered(bench: &mut Bench) {
+    bench.invite(CARRIER, "+12125550100", &offer());
+    bench.expect(TWIN, "INVITE");
+    bench.sent.clear();
+    bench.pass(Duration::from_millis(4_100));
+}
+
+fn story(bench: &Bench) -> String {
+    let sid = bench.gateway.calls(bench.now)[0].sid.clone();
+    let trace = bench.gateway.trace(&sid).unwrap();
+    format!("{} {}", serde_json::to_string(&trace.entries).unwrap(), trace.verdict)
+}
+
+fn reasons(bench: &Bench) -> Vec<&'static str> {
+    bench.gateway.metrics().failovers.keys().map(|(_, why)| *why).collect()
+}
+
+#[test]
+fn an_invite_that_waits_for_a_handshake_is_no_target_without_a_response() {
+    // The connection says why within its own limit, a little after the INVITE's.
+    let mut bench = twins();
+    unanswered(&mut bench);
+    bench.nothing();
+    let cause = Some(Cause::Tls("handshake not finished within 4 s".into()));
+    bench.input(Input::Disconnected { flow: tls(TWIN, 3), made_for: Some("two".into()), cause, was_up: false });
+    bench.expect(BACKUP, "INVITE");
+    assert!(story(&bench).contains("TLS failed: handshake not finished within 4 s"), "{}", story(&bench));
+    assert_eq!(reasons(&bench), ["tls_failed"]);
+
+    // It does not.
+    let mut bench = twins();
+    unanswered(&mut bench);
+    bench.pass(Duration::from_millis(400));
+    bench.expect(BACKUP, "INVITE");
+    assert!(story(&bench).contains("TLS failed: connection not up within 4 s"), "{}", story(&bench));
+    assert_eq!(reasons(&bench), ["tls_failed"]);
+
+    // Over a connection that is up, no answer is no answer.
+    let mut bench = twins();
+    bench.input(identified(3, "two", None));
+    unanswered(&mut bench);
+    bench.expect(BACKUP, "INVITE");
+    assert_eq!(reasons(&bench), ["no_response"]);
 }

@@ -296,6 +296,7 @@ impl Edge {
             self.sources.logins.configure(&self.table, &table);
             self.table = table;
             self.configure_trunks(now);
+            self.health.recheck(now).into_iter().for_each(|client| self.endpoint.forget(client));
             self.configure_registrations(now);
             self.configure_registrar();
             self.agents.configure(now, &self.table);

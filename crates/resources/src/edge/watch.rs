@@ -172,7 +172,8 @@ impl Edge {
         let pause = agent.probe * 2 + Duration::from_secs(HEALTH_WAIT_SECONDS);
         let detail = plain(&detail, AGENT_TEXT_CHARS);
         let problem = if detail.is_empty() { loss.to_string() } else { format!("{loss}: {detail}") };
-        match self.agents.missed_probe(now, &name, (loss, format!("probe: {problem}")), (is_failure(loss), pause)) {
+        let terms = (is_failure(loss), pause, began + agent.probe);
+        match self.agents.missed_probe(now, &name, (loss, format!("probe: {problem}")), terms) {
             Probed::Down => {
                 let shown = self.shown_name(&name);
                 self.warn("", format!("agent {shown} does not answer its probe: {problem}"), None);

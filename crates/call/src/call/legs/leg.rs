@@ -123,6 +123,8 @@ pub(crate) struct LegSip {
     pub(crate) dialog: Option<DialogId>,
     /// Whether it has answered our INVITE with anything.
     pub(crate) heard: bool,
+    /// Whether the wait for an answer was extended, as its TLS connection is not up yet.
+    pub(crate) awaits_tls: bool,
     /// Whether it takes UPDATE, as it has said in Allow.
     pub(crate) takes_update: bool,
     /// Host and port of its Contact.

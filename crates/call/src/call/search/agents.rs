@@ -133,11 +133,11 @@ impl Search {
                 cx.edge.decide(cx.now, cx.call.key, format!("{name} keeps failing: this call tests it"));
                 None
             }
-            Leave::Wait(wait) => Some(format!("next test in {:.1} s", wait.as_secs_f64())),
+            Leave::Wait(wait) => Some(next_test(cx, &name, wait)),
             Leave::Tried => Some("another call is testing it".to_owned()),
         };
         let Some(why) = why else { return self.open_agent(cx, bridge) };
-        if self.has_nobody_else(cx.call) {
+        if self.has_nobody_else(cx.call, cx.edge, &name) {
             cx.edge.decide(cx.now, cx.call.key, format!("{name} would be skipped, but no other target is left"));
             return self.open_agent(cx, bridge);
         }
@@ -150,10 +150,12 @@ impl Search {
         Err(failure)
     }
 
-    /// Whether a caller that has its answer would be lost without the target that is tried now.
-    pub(crate) fn has_nobody_else(&self, call: &Shared) -> bool {
+    /// Whether a caller would be lost without the agent that is tried now: one that has its answer, or whose agent is skipped for what
+    /// probes alone have said.
+    pub(crate) fn has_nobody_else(&self, call: &Shared, edge: &Edge, agent: &str) -> bool {
         let ends = |target: TargetSpec| matches!(target, TargetSpec::Reject(_));
-        call.state == State::Rerouting && !self.is_consulting() && self.controller.left().all(ends)
+        let is_owed = call.state == State::Rerouting || edge.agents.is_skipped_by_probes(agent);
+        is_owed && !self.is_consulting() && self.controller.left().all(ends)
     }
 
     /// Puts an agent that has failed on `leg` in front of the other targets again, where its `retry` allows that.
@@ -165,7 +167,7 @@ impl Search {
         let may_be_tried = matches!(cx.edge.agents.leave(cx.now, &agent.name), Leave::Try | Leave::Trial);
         let is_allowed = made < agent.retry && self.retries.made < RETRIES_PER_CALL && !agent.is_raw();
         let is_allowed = is_allowed && self.has_room_for_another(cx.call);
-        if !is_allowed || !(may_be_tried || self.has_nobody_else(cx.call)) {
+        if !is_allowed || !(may_be_tried || self.has_nobody_else(cx.call, cx.edge, &agent.name)) {
             return false;
         }
         self.retries.made += 1;
@@ -350,7 +352,16 @@ impl Search {
     /// Whether the agent is skipped, and another target can be tried.
     pub(crate) fn is_passed_over(&self, call: &Shared, now: Instant, edge: &Edge, name: &str) -> bool {
         let is_skipped = matches!(edge.agents.leave(now, name), Leave::Wait(_) | Leave::Tried);
-        is_skipped && !self.has_nobody_else(call)
+        is_skipped && !self.has_nobody_else(call, edge, name)
+    }
+}
+
+/// Returns when a skipped agent is tested next: by a probe, else by a call, in `wait`.
+fn next_test(cx: &Cx<'_>, agent: &str, wait: Duration) -> String {
+    match cx.edge.agents.next_probe(cx.now, agent) {
+        Some(Duration::ZERO) => "a probe tests it now".to_owned(),
+        Some(wait) => format!("next probe in {:.1} s", wait.as_secs_f64()),
+        None => format!("next test in {:.1} s", wait.as_secs_f64()),
     }
 }
 

@@ -9,11 +9,11 @@ use trunkgate_media::agent::Loss;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::io::{Cause, QueryId};
 use trunkgate_resources::key::{Branch, LegId};
-use trunkgate_resources::limits::BIND_TRIES;
+use trunkgate_resources::limits::{BIND_TRIES, TLS_GRACE};
 use trunkgate_route::locate::NameFault;
 use trunkgate_route::{Server, host_of};
 use trunkgate_sdp::Srtp;
-use trunkgate_sip::{DialogId, Transport};
+use trunkgate_sip::{DialogId, Flow, Transport};
 use trunkgate_story::diagnosis::Diagnosis;
 use trunkgate_story::few::Few;
 use trunkgate_story::reason::ReasonSlug;
@@ -302,12 +302,11 @@ impl Parts {
         cx.call.deadlines.remove(Timer::NoResponse(branch));
         let Some(progress) = self.search.attempt(branch).map(|attempt| attempt.progress) else { return };
         if let Some(leg) = progress.calling() {
-            cx.withdraw(leg);
-            if self.asked_again_by_udp(cx, branch, leg) {
+            if !gives_up(cx, branch, leg) || self.asked_again_by_udp(cx, branch, leg) {
                 return;
             }
-            cx.silent(leg, true);
-            self.fail_candidate(cx, branch, Failure::unreached(ReasonSlug::NoResponse));
+            let failure = why_silent(cx, leg);
+            self.fail_candidate(cx, branch, failure);
         } else if let Progress::Resolving(query) = progress {
             cx.edge.index.queries.remove(&query);
             self.name_failed(cx, branch, NameFault::Unanswered);
@@ -535,6 +534,41 @@ impl Parts {
         self.search.left_line(cx, "leaves the queue");
         self.fail_target(cx, Branch::ALONE, TargetResult::Failed(failure));
     }
+}
+
+/// Returns whether the INVITE on `leg` has not left this machine, as the TLS connection to its trunk is not up.
+fn awaits_tls(cx: &Cx<'_>, leg: LegId) -> bool {
+    let side = &cx.call.legs[leg];
+    let is_up = |flow: Flow| {
+        let is_open = |id| cx.edge.index.identities.contains_key(&id);
+        flow.connection.is_some_and(is_open) || cx.edge.index.is_connected(side.trunk_name(), flow.remote)
+    };
+    let over_tls = side.flow.filter(|flow| flow.transport == Transport::Tls && !side.trunk_name().is_empty());
+    !side.sip.heard && over_tls.is_some_and(|flow| !is_up(flow))
+}
+
+/// Withdraws an INVITE that has no response in time, and returns whether it did: one that has not left this machine waits a little longer.
+fn gives_up(cx: &mut Cx<'_>, branch: Branch, leg: LegId) -> bool {
+    let waits = awaits_tls(cx, leg) && !std::mem::replace(&mut cx.call.legs[leg].sip.awaits_tls, true);
+    if waits {
+        cx.arm(Timer::NoResponse(branch), TLS_GRACE);
+    } else {
+        cx.withdraw(leg);
+    }
+    !waits
+}
+
+/// Returns the failure of a target that gave no response, or whose TLS connection was not up in time, and notes it for its trunk.
+fn why_silent(cx: &mut Cx<'_>, leg: LegId) -> Failure {
+    let is_sent = !awaits_tls(cx, leg);
+    if !is_sent {
+        let limit = cx.call.legs[leg].trunk.as_ref().map(|trunk| trunk.no_response_timeout).unwrap_or_default();
+        cx.edge.turn.cause = Some(Cause::Tls(format!("connection not up within {} s", limit.as_secs_f64())));
+    }
+    cx.silent(leg, is_sent);
+    let failure = why_unanswered(cx, leg, is_sent);
+    cx.edge.turn.cause = None;
+    failure
 }
 
 /// Returns why an INVITE on `leg` has no final answer, and notes what is wrong with the target.

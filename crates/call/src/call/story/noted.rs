@@ -11,6 +11,7 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::io::Output;
 use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::SHORT_CALL;
 use trunkgate_resources::trunks::{Found, Kind};
 use trunkgate_route::sms::EndedCall;
 use trunkgate_route::{Dtmf, NoText, SmsRule, TextOutcome};
@@ -62,7 +63,16 @@ impl Cx<'_> {
             return;
         }
         let side = &self.call.legs[leg];
-        self.edge.trunks.listened(self.now, side.trunk_name(), self.call.legs.sid(), side.quality.unheard.as_deref());
+        // What came and could not be used tells by itself, however short the call.
+        let is_proof = |found: &Diagnosis| {
+            matches!(
+                found.cause,
+                Cause::UnexpectedSource | Cause::NotRtp | Cause::Srtp | Cause::Unreachable | Cause::Unsent
+            )
+        };
+        let unheard = side.quality.unheard.as_deref();
+        let heard = (unheard, self.since_answer() < SHORT_CALL && !unheard.is_some_and(is_proof));
+        self.edge.trunks.listened(self.now, side.trunk_name(), self.call.legs.sid(), heard);
         if let (Some(found), Some(trunk)) = (side.quality.unheard.clone(), side.trunk.clone()) {
             if is_told {
                 self.count_fault(&trunk.name, &found, false);

@@ -496,7 +496,8 @@ fn not_answered(call: &Shared, search: &Search, ending: Ending) -> String {
     match all.as_slice() {
         [one] if is_of_the_last => {
             let often = if one.times > 1 { format!(" ({} times)", one.times) } else { String::new() };
-            format!("Not answered ({code}): {why}. Tried: {}{often}.{fix}", one.name)
+            let what = if one.why == Some(ReasonSlug::AgentSkipped) { "Skipped" } else { "Tried" };
+            format!("Not answered ({code}): {why}. {what}: {}{often}.{fix}", one.name)
         }
         [_, _, ..] if is_of_the_last => {
             let proof = fault_of(call, ending.reason).map(|found| format!(" {}.", capital(&found.text)));
