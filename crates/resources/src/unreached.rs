@@ -89,6 +89,6 @@ mod tests {
         }
         let view = unreached.view(now);
         assert_eq!((view.calls, view.lost, view.last_sid.as_deref()), (3, 2, Some("CA3")));
-        assert_eq!(unreached.view(now + std::time::Duration::from_secs(7_200)), UnreachedView::default());
+        assert_eq!(unreached.view(now + Duration::from_secs(7_200)), UnreachedView::default());
     }
 }
