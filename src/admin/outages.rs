@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use trunkgate_call::view::{LostCall, UnreachedView};
+use trunkgate_call::view::{LostCall, TrunkView, UnreachedView};
 use trunkgate_route::{Route, TargetSpec};
 
 use super::way::Way;
@@ -137,17 +137,7 @@ impl Outage<'_> {
         way: &'a Way<'_>,
         since: Option<Instant>,
     ) -> impl Iterator<Item = &'a LostCall> {
-        let unreached = match part.party.as_ref() {
-            Some(Party::Trunk(name)) => {
-                way.trunks.iter().find(|trunk| trunk.name == *name).map(|trunk| &trunk.unreached)
-            }
-            Some(Party::Agent(name)) => {
-                let its = way.agents.iter().find(|report| report.agent.name == *name);
-                its.map(|report| &report.agent.unreached)
-            }
-            Some(Party::App(_)) | None => None,
-        };
-        let calls = unreached.into_iter().flat_map(|unreached| &unreached.lost_calls);
+        let calls = unreached(part, way).into_iter().flat_map(|unreached| &unreached.lost_calls);
         calls.filter(move |call| since.is_none_or(|since| call.at > since) && self.routes.contains(&&*call.route))
     }
 }
@@ -167,10 +157,27 @@ fn party(target: &TargetSpec) -> Option<Party> {
     }
 }
 
+/// The trunk of a problem.
+fn trunk<'a>(problem: &Problem, way: &'a Way<'_>) -> Option<&'a TrunkView> {
+    let Some(Party::Trunk(name)) = &problem.party else { return None };
+    way.trunks.iter().find(|trunk| trunk.name == *name)
+}
+
+/// Calls that did not reach the target of a problem.
+fn unreached<'a>(problem: &Problem, way: &'a Way<'_>) -> Option<&'a UnreachedView> {
+    match problem.party.as_ref()? {
+        Party::Trunk(_) => trunk(problem, way).map(|trunk| &trunk.unreached),
+        Party::Agent(name) => {
+            let its = way.agents.iter().find(|report| report.agent.name == *name)?;
+            Some(&its.agent.unreached)
+        }
+        Party::App(_) => None,
+    }
+}
+
 /// When a trunk last answered a call.
 fn answered_at(problem: &Problem, way: &Way<'_>) -> Option<Instant> {
-    let Some(Party::Trunk(name)) = &problem.party else { return None };
-    way.trunks.iter().find(|trunk| trunk.name == *name)?.last_hour.last_answered
+    trunk(problem, way)?.last_hour.last_answered
 }
 
 /// Callers of calls that did not reach a target in the last hour, or since this time.
@@ -181,19 +188,8 @@ fn lost_since(unreached: &UnreachedView, since: Option<Instant>) -> u64 {
 
 /// Callers that were lost by a target in the last hour, or since this time, for the problem that it has now, as no other one was left.
 fn lost_by(problem: &Problem, way: &Way<'_>, since: Option<Instant>) -> u64 {
-    let Some(party) = problem.party.as_ref() else { return 0 };
-    match party {
-        Party::Trunk(name) => {
-            let its = way.trunks.iter().find(|trunk| trunk.name == *name);
-            let rejected = its.and_then(|trunk| trunk.rejected.as_ref()).filter(|_| problem.kind == Some("rejects"));
-            let unreached =
-                its.filter(|_| problem.kind != Some("rejects")).map_or(0, |trunk| lost_since(&trunk.unreached, since));
-            unreached + rejected.map_or(0, |rejected| rejected.lost)
-        }
-        Party::Agent(name) => {
-            let its = way.agents.iter().find(|report| report.agent.name == *name);
-            its.map_or(0, |report| lost_since(&report.agent.unreached, since))
-        }
-        Party::App(_) => 0,
+    if problem.kind == Some("rejects") {
+        return trunk(problem, way).and_then(|trunk| trunk.rejected.as_ref()).map_or(0, |rejected| rejected.lost);
     }
+    unreached(problem, way).map_or(0, |unreached| lost_since(unreached, since))
 }
