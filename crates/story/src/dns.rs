@@ -5,6 +5,10 @@ use trunkgate_route::locate::NameFault;
 
 use crate::diagnosis::{Cause, Diagnosis};
 
+/// What would help where no DNS server answers.
+pub const REACH_SERVERS: &str =
+    "check the name servers of this machine (/etc/resolv.conf), and whether it may query them";
+
 /// Returns what DNS said of a name, as the end of a sentence.
 pub fn words(fault: NameFault, host: &str) -> String {
     match fault {
@@ -22,9 +26,7 @@ pub fn fix(fault: NameFault, host: &str, place: &str) -> String {
             "check the host name in {place}, and the name servers of this machine (/etc/resolv.conf): `trunkgate doctor`, line dns, looks up \
              NAPTR, SRV, A and AAAA of {host}"
         ),
-        NameFault::Unanswered => "check the name servers of this machine (/etc/resolv.conf), and whether it may query them: `trunkgate doctor`, \
-                                  line dns, asks them again"
-            .to_owned(),
+        NameFault::Unanswered => format!("{REACH_SERVERS}: `trunkgate doctor`, line dns, asks them again"),
         NameFault::ServerFailure => format!(
             "ask the operator of the domain: its name servers fail or DNSSEC does not validate (`dig {host}`, `dig +cd {host}`); or use another \
              resolver in /etc/resolv.conf"

@@ -361,8 +361,12 @@ fn of_name(trunk: &str, host: &str, located: &Located) -> Finding {
             Finding::fail("dns", text, format!("check the name in `peers` or `domain` of [trunk.{trunk}]"))
         }
         Some(fault) => {
-            let fix = dns::fix(fault, host, &format!("`peers` of [trunk.{trunk}]"));
-            let fix = fix.replace(": `trunkgate doctor`, line dns, asks them again", "");
+            let fix = match fault {
+                NameFault::Unanswered => dns::REACH_SERVERS.to_owned(),
+                NameFault::NotFound | NameFault::ServerFailure | NameFault::Refused => {
+                    dns::fix(fault, host, &format!("`peers` of [trunk.{trunk}]"))
+                }
+            };
             Finding::fail("dns", format!("{trunk}: {}", dns::words(fault, host)), fix)
         }
     }
