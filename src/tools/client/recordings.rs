@@ -37,13 +37,9 @@ const STDOUT: &str = "-";
 pub fn recordings(config: Option<&Path>, remote: &Remote, json: bool, what: RecordingVerb) -> ExitCode {
     talk(config, remote, async |edge| match what {
         RecordingVerb::Ls(listing) => {
-            let all = listed(edge, &listing).await?;
-            let mut answer = json!({ "recordings": all });
-            let unlisted = unlisted(edge).await?;
+            let Listed { recordings, unlisted } = listed(edge, &listing).await?;
             let named = files_of_none(&unlisted);
-            if !unlisted.is_null() {
-                answer["unlisted"] = unlisted;
-            }
+            let answer = answer(&recordings, unlisted);
             Ok(if json { raw(&answer) } else { table(&answer, terminal::width()) + &named })
         }
         RecordingVerb::Show { sid } => {
@@ -100,19 +96,27 @@ fn details(recording: &Value) -> String {
     fields.chain(transcriptions).collect()
 }
 
+/// Recordings as the edge lists them.
+struct Listed {
+    recordings: Vec<Value>,
+    /// Files in the directory that are of no recording; null: there are none.
+    unlisted: Value,
+}
+
 /// Returns the recordings that fit the filters, the newest first.
-async fn listed(edge: &Target, listing: &RecordingListing) -> Result<Vec<Value>, String> {
+async fn listed(edge: &Target, listing: &RecordingListing) -> Result<Listed, String> {
     let RecordingListing { call, voicemail, since, until, limit } = listing;
     let limit = limit.unwrap_or(SHOWN);
     let filters = [("call", call), ("voicemail", voicemail), ("since", since), ("until", until)];
     let filters = filters.iter().filter_map(|(key, value)| Some(format!("&{key}={}", escape(value.as_deref()?))));
     let filters: String = filters.collect();
-    let mut all: Vec<Value> = Vec::new();
+    let (mut all, mut unlisted) = (Vec::<Value>::new(), Value::Null);
     while all.len() < limit {
         let wanted = PAGE.min(limit - all.len());
         let after = all.last().and_then(|last| last["sid"].as_str()).map(|sid| format!("&after={}", escape(sid)));
         let path = format!("/v1/recordings?limit={wanted}{filters}{}", after.unwrap_or_default());
         let mut page = parsed(&request(edge, Method::GET, &path, None).await?)?;
+        unlisted = page["unlisted"].take();
         let Some(page) = page["recordings"].as_array_mut() else {
             return Err(NOT_AN_EDGE.to_owned());
         };
@@ -122,12 +126,16 @@ async fn listed(edge: &Target, listing: &RecordingListing) -> Result<Vec<Value>,
             break;
         }
     }
-    Ok(all)
+    Ok(Listed { recordings: all, unlisted })
 }
 
-/// Returns the files in the directory that are of no recording, null where there are none.
-async fn unlisted(edge: &Target) -> Result<Value, String> {
-    Ok(parsed(&request(edge, Method::GET, "/v1/recordings?limit=1", None).await?)?["unlisted"].take())
+/// Returns what `--json` prints of recordings.
+fn answer(recordings: &[Value], unlisted: Value) -> Value {
+    let mut answer = json!({ "recordings": recordings });
+    if !unlisted.is_null() {
+        answer["unlisted"] = unlisted;
+    }
+    answer
 }
 
 /// Returns a line that names files of no recording; an empty text where there are none.
@@ -149,7 +157,7 @@ async fn found(edge: &Target, written: &str) -> Result<Value, String> {
         return parsed(&request(edge, Method::GET, &format!("/v1/recordings/{}", escape(written)), None).await?);
     }
     let limit = Some(if written == LAST { 1 } else { PAGE });
-    let all = listed(edge, &RecordingListing { limit, ..RecordingListing::default() }).await?;
+    let all = listed(edge, &RecordingListing { limit, ..RecordingListing::default() }).await?.recordings;
     if written == LAST {
         return all.into_iter().next().ok_or_else(|| "no recordings yet".to_owned());
     }
@@ -232,13 +240,13 @@ async fn copy(
 
 /// `recordings verify`
 async fn verify(edge: &Target, written: &[String], json: bool) -> Result<String, String> {
-    let mut recordings = Vec::new();
+    let (mut recordings, mut unlisted) = (Vec::new(), Value::Null);
     for written in written {
         recordings.push(found(edge, written).await?);
     }
     if written.is_empty() {
         let all = RecordingListing { limit: Some(usize::MAX), ..RecordingListing::default() };
-        recordings = listed(edge, &all).await?;
+        Listed { recordings, unlisted } = listed(edge, &all).await?;
         // One that a crash has cut and that is not completed is not intact either.
         recordings.retain(|one| one["state"] == "completed" || one["state"] == "incomplete");
     }
@@ -263,13 +271,8 @@ async fn verify(edge: &Target, written: &[String], json: bool) -> Result<String,
         done.push(json!({ "sid": sid, "intact": intact, "error": error }));
     }
     progress.done();
-    let unlisted = if written.is_empty() { unlisted(edge).await? } else { Value::Null };
     if json {
-        let mut answer = json!({ "recordings": done });
-        if !unlisted.is_null() {
-            answer["unlisted"] = unlisted;
-        }
-        say(&raw(&answer));
+        say(&raw(&answer(&done, unlisted)));
     } else {
         say(&files_of_none(&unlisted));
     }
