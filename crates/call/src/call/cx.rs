@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use trunkgate_media::{Command, EndId, RemoteSpec};
 use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::health::Spot;
 use trunkgate_resources::index::{Named, Place, Purpose};
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limited::Limit;
@@ -702,9 +704,14 @@ impl Cx<'_> {
 
     /// A leg's far end gave no sign of life.
     pub(crate) fn silent(&mut self, leg: LegId, sent: bool) {
+        self.missed(leg, |edge, spot| edge.why_unanswered("INVITE", spot, sent));
+    }
+
+    /// Notes what is wrong with the address of a leg, unless that has answered with anything.
+    pub(crate) fn missed(&mut self, leg: LegId, problem: impl FnOnce(&Edge, &Spot) -> String) {
         let leg = &self.call.legs[leg];
         if let Some(spot) = leg.spot().filter(|_| !leg.sip.heard) {
-            let problem = self.edge.why_unanswered("INVITE", &spot, sent);
+            let problem = problem(self.edge, &spot);
             self.edge.peer_missed(self.now, &spot, problem);
         }
     }

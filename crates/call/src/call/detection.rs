@@ -85,7 +85,7 @@ pub(crate) fn begin_requested(
 
 /// Begins to judge a party that is connected with the caller of a program.
 pub(crate) fn begin_dialled(
-    media: &mut CallMedia,
+    media: &CallMedia,
     cx: &mut Cx<'_>,
     leg: LegId,
     settings: Settings,

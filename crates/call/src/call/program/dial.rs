@@ -262,7 +262,7 @@ impl Dialler<'_> {
         let Some(PartyDetection { settings, receiver }) = wanted else { return };
         let app = run.app.clone();
         let receiver = receiver.map(|(url, method)| Receiver { app, at: (url, parameters::method(method)) });
-        detection::begin_dialled(&mut self.parts.bridge.media, cx, leg, settings, receiver);
+        detection::begin_dialled(&self.parts.bridge.media, cx, leg, settings, receiver);
     }
 
     /// No party answered, or the stream could not be opened.

@@ -560,15 +560,23 @@ fn gives_up(cx: &mut Cx<'_>, branch: Branch, leg: LegId) -> bool {
 
 /// Returns the failure of a target that gave no response, or whose TLS connection was not up in time, and notes it for its trunk.
 fn why_silent(cx: &mut Cx<'_>, leg: LegId) -> Failure {
-    let is_sent = !awaits_tls(cx, leg);
-    if !is_sent {
-        let limit = cx.call.legs[leg].trunk.as_ref().map(|trunk| trunk.no_response_timeout).unwrap_or_default();
-        cx.edge.turn.cause = Some(Cause::Tls(format!("connection not up within {} s", limit.as_secs_f64())));
+    if !awaits_tls(cx, leg) {
+        cx.silent(leg, true);
+        return Failure::unreached(ReasonSlug::NoResponse);
     }
-    cx.silent(leg, is_sent);
-    let failure = why_unanswered(cx, leg, is_sent);
-    cx.edge.turn.cause = None;
-    failure
+    let limit = cx.call.legs[leg].trunk.as_ref().map(|trunk| trunk.no_response_timeout).unwrap_or_default();
+    let what = format!("connection not up within {} s", limit.as_secs_f64());
+    cx.missed(leg, |_, _| format!("TLS failed: {what}"));
+    tls_failed(cx, leg, &what)
+}
+
+/// Returns the failure of a target with which TLS failed, and notes it for its trunk.
+fn tls_failed(cx: &mut Cx<'_>, leg: LegId, what: &str) -> Failure {
+    let (sid, peer) = (cx.call.legs.sid().to_owned(), cx.call.legs[leg].peer.clone());
+    let text = format!("TLS with {} failed: {what}", cx.edge.shown_name(&peer));
+    cx.edge.trunks.problem(cx.now, cx.call.legs[leg].trunk_name(), text.clone());
+    cx.edge.warn(&sid, text, Some(ReasonSlug::TlsFailed));
+    Failure { detail: Some(format!("TLS failed: {what}")), ..Failure::unreached(ReasonSlug::TlsFailed) }
 }
 
 /// Returns why an INVITE on `leg` has no final answer, and notes what is wrong with the target.
@@ -576,12 +584,8 @@ fn why_unanswered(cx: &mut Cx<'_>, leg: LegId, sent: bool) -> Failure {
     let reason = match &cx.edge.turn.cause {
         _ if sent => ReasonSlug::NoResponse,
         Some(Cause::Tls(what)) => {
-            let (sid, peer) = (cx.call.legs.sid().to_owned(), cx.call.legs[leg].peer.clone());
-            let text = format!("TLS with {} failed: {what}", cx.edge.shown_name(&peer));
-            cx.edge.trunks.problem(cx.now, cx.call.legs[leg].trunk_name(), text.clone());
-            let detail = Some(format!("TLS failed: {what}"));
-            cx.edge.warn(&sid, text, Some(ReasonSlug::TlsFailed));
-            return Failure { detail, ..Failure::unreached(ReasonSlug::TlsFailed) };
+            let what = what.clone();
+            return tls_failed(cx, leg, &what);
         }
         Some(Cause::Unsent(why)) => {
             let why = *why;
