@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use md5::{Digest as _, Md5};
 
 use super::signal::resampled;
+use crate::interop::sound::Sound;
 
 /// Samples per second of everything before its codec.
 pub(super) const RATE_HZ: u32 = 16_000;
@@ -40,8 +41,9 @@ pub(super) fn utterance(folder: &Path, voice: Voice, text: &str) -> anyhow::Resu
         std::fs::create_dir_all(folder)?;
         make(&path, voice, text).with_context(|| format!("{engine:?} {name}: {text}"))?;
     }
-    let (rate_hz, samples) = read(&std::fs::read(&path)?)?;
-    let samples = resampled(&samples, rate_hz, RATE_HZ);
+    let said = Sound::of_wav(&std::fs::read(&path)?)?;
+    let samples: Vec<f32> = said.samples.iter().map(|sample| *sample as f32 / 32_768.0).collect();
+    let samples = resampled(&samples, said.rate_hz, RATE_HZ);
     let peak = samples.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
     let is_loud = |sample: &f32| sample.abs() >= peak * SILENT;
     let first = samples.iter().position(is_loud).context("silence")?;
@@ -75,13 +77,4 @@ fn make(path: &Path, voice: Voice, text: &str) -> anyhow::Result<()> {
     };
     ensure!(output.status.success() && path.is_file(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
-}
-
-/// Reads a WAV file of one channel with 16 bits.
-fn read(file: &[u8]) -> anyhow::Result<(u32, Vec<f32>)> {
-    let word = |at: usize| file.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
-    let rate_hz = word(24).context("short file")?;
-    let at = file.windows(4).position(|four| four == b"data").context("no data")?;
-    let pairs = file.get(at + 8..).unwrap_or_default().as_chunks::<2>().0;
-    Ok((rate_hz, pairs.iter().map(|pair| f32::from(i16::from_le_bytes(*pair)) / 32_768.0).collect()))
 }
