@@ -134,13 +134,28 @@ async function lists(made) {
   check(made.every((sid) => after.includes(sid)), "calls since yesterday");
 }
 
+async function detection() {
+  const twiml = '<Response><Pause length="60"/></Response>';
+  const asked = { machineDetection: "Enable", machineDetectionTimeout: 3, asyncAmd: "true" };
+  const made = await api.calls.create({ to: flags.answers, from: flags["caller-id"], twiml, ...asked });
+  await until(made.sid, "in-progress");
+  let call;
+  for (let n = 0; n < 100 && !call?.answeredBy; n += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    call = await api.calls(made.sid).fetch();
+  }
+  check(call.answeredBy === "unknown", `a party that says nothing is ${call.answeredBy}`);
+  await call.update({ status: "completed" });
+}
+
 async function errors() {
   const create = (given) => () => api.calls.create({ to: flags.answers, from: flags["caller-id"], twiml: "<Response/>", ...given });
   await refused(400, 21211, create({ to: "+1415555" }));
   await refused(501, 20501, create({ to: "client:charlie" }), "client:");
   await refused(400, 21210, create({ from: "+12025550143" }));
   await refused(400, 21220, create({ record: true }), "[recording]");
-  await refused(501, 20501, create({ machineDetection: "Enable" }), "MachineDetection");
+  await refused(400, 20001, create({ machineDetection: "Enabled" }), "MachineDetection");
+  await refused(400, 20001, create({ machineDetection: "Enable", machineDetectionTimeout: 2 }), "MachineDetectionTimeout");
   await refused(404, 20404, () => api.calls(NOBODY).fetch());
   await refused(401, 20003, () => client(ACCOUNT, "f".repeat(32)).calls.list({ limit: 1 }));
 }
@@ -150,6 +165,7 @@ async function errors() {
   await numbers();
   await keys();
   await lists(await calls());
+  await detection();
   await errors();
   console.log(`twilio-node ${version}: ${shapes} resources of the documented shape`);
 })().catch((error) => {

@@ -166,13 +166,27 @@ def lists(made):
     check(set(made) <= {one.sid for one in api.calls.stream(from_=flags.caller_id)}, "stream")
 
 
+def detection():
+    asked = {"machine_detection": "Enable", "machine_detection_timeout": 3, "async_amd": "true"}
+    made = api.calls.create(to=flags.answers, from_=flags.caller_id, twiml='<Response><Pause length="60"/></Response>', **asked)
+    until(made.sid, "in-progress")
+    for _ in range(100):
+        call = made.fetch()
+        if call.answered_by is not None:
+            break
+        time.sleep(0.05)
+    check(call.answered_by == "unknown", f"a party that says nothing is {call.answered_by}")
+    made.update(status="completed")
+
+
 def errors():
     create = lambda **given: lambda: api.calls.create(**{"to": flags.answers, "from_": flags.caller_id, "twiml": "<Response/>", **given})
     refused(400, 21211, create(to="+1415555"))
     refused(501, 20501, create(to="client:charlie"), "client:")
     refused(400, 21210, create(from_="+12025550143"))
     refused(400, 21220, create(record=True), "[recording]")
-    refused(501, 20501, create(machine_detection="Enable"), "MachineDetection")
+    refused(400, 20001, create(machine_detection="Enabled"), "MachineDetection")
+    refused(400, 20001, create(machine_detection="Enable", machine_detection_timeout=2), "MachineDetectionTimeout")
     refused(404, 20404, lambda: api.calls("CA" + "0" * 32).fetch())
     refused(401, 20003, lambda: client(ACCOUNT, "f" * 32).calls.list(limit=1))
 
@@ -181,5 +195,6 @@ account()
 numbers()
 keys()
 lists(calls())
+detection()
 errors()
 print(f"twilio-python {twilio.__version__}: {shapes} resources of the documented shape")
