@@ -12,8 +12,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use trunkgate_media::agent::TrackSet;
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::{
-    Coding, Command, EndCounters, EndId, EndSpec, MediaId, PacketBuf, RecorderSpec, RecordingId, RemoteSpec, Session,
-    TapSpec, WireSpec, WorkerCounters,
+    Coding, Command, EndCounters, EndId, EndSpec, MediaId, PacketBuf, Recorded, RecordedSamples, RecorderSpec,
+    RecordingId, RemoteSpec, Session, TapSpec, WireSpec, WorkerCounters,
 };
 
 fn far_side(n: u16) -> SocketAddr {
@@ -99,11 +99,56 @@ fn relay_both(bench: &mut criterion::Bencher<'_>, session: &mut Session, start: 
     });
 }
 
-fn record(session: &mut Session, now: Instant) {
+/// Calls at once: more memory than the cache of a core has.
+const CALLS: usize = 200;
+
+/// Packets of both parties of one call after the other: the figure is that of two packets, with memory that is not in the nearest cache.
+fn relay_calls(bench: &mut criterion::Bencher<'_>, start: Instant, recorded: Option<Coding>) {
+    let mut calls: Vec<_> = (0..CALLS)
+        .map(|_| {
+            let mut session = session(start);
+            wire(&mut session, start, 0, 1);
+            wire(&mut session, start, 1, 0);
+            if let Some(to_caller) = recorded {
+                record(&mut session, start, to_caller);
+            }
+            (session, [Stream::new(0), Stream::new(1)])
+        })
+        .collect();
+    let (mut now, mut at) = (start, 0);
+    bench.iter(|| {
+        if at == 0 {
+            now += Duration::from_millis(20);
+        }
+        let (session, streams) = &mut calls[at];
+        for stream in streams {
+            stream.send(session, now);
+            session.drain_recordings(|_, piece| {
+                if let Recorded::Audio { samples, .. } = piece {
+                    black_box(copied(samples));
+                }
+            });
+        }
+        at = (at + 1) % CALLS;
+    });
+}
+
+/// A block on its way to the writer of files.
+fn copied(samples: RecordedSamples<'_>) -> Vec<u8> {
+    match samples {
+        RecordedSamples::Linear(samples) => samples.iter().flat_map(|sample| sample.to_le_bytes()).collect(),
+        RecordedSamples::Pcmu(codes) => codes.to_vec(),
+        RecordedSamples::Pcma(codes) => codes.iter().map(|code| code.0).collect(),
+    }
+}
+
+/// Records a call; `to_caller`: the audio of payload number 0 to the caller.
+fn record(session: &mut Session, now: Instant, to_caller: Coding) {
     let end = EndId(9);
     let spec = RecorderSpec { recording: RecordingId(1), tracks: TrackSet::Both, silence: None };
     session.handle_input(now, Command::AddRecorder { end, spec });
-    session.handle_input(now, Command::Tap { of: EndId(0), listener: end, audio: TapSpec::both(0, Coding::Pcmu) });
+    let audio = TapSpec { inbound: vec![(0, Coding::Pcmu)], outbound: vec![(0, to_caller)] };
+    session.handle_input(now, Command::Tap { of: EndId(0), listener: end, audio });
 }
 
 fn benches(criterion: &mut Criterion) {
@@ -118,8 +163,15 @@ fn benches(criterion: &mut Criterion) {
     let mut recorded = self::session(now);
     wire(&mut recorded, now, 0, 1);
     wire(&mut recorded, now, 1, 0);
-    record(&mut recorded, now);
+    record(&mut recorded, now, Coding::Pcmu);
     criterion.bench_function("relay/both recorded", |bench| relay_both(bench, &mut recorded, now));
+    for (name, recorded) in [
+        ("relay/both of 200 calls", None),
+        ("relay/both of 200 calls recorded, codes", Some(Coding::Pcmu)),
+        ("relay/both of 200 calls recorded, linear", Some(Coding::Pcma)),
+    ] {
+        criterion.bench_function(name, |bench| relay_calls(bench, now, recorded));
+    }
 }
 
 criterion_group!(relay_benches, benches);

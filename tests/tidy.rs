@@ -28,7 +28,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("trunkgate-sip", &["trunkgate-terms"]),
     ("trunkgate-sdp", &["trunkgate-terms"]),
     ("trunkgate-route", &["trunkgate-terms"]),
-    ("trunkgate-agent", &[]),
+    ("trunkgate-agent", &["trunkgate-terms"]),
     ("trunkgate-detection", &[]),
     ("trunkgate-twiml", &["trunkgate-detection"]),
     ("trunkgate-recording", &["trunkgate-terms"]),

@@ -413,7 +413,7 @@ fn recorded_by(writer: Recordings) -> impl FnMut(RecordingId, Recorded<'_>) + Se
     move |recording, piece| match piece {
         Recorded::Audio { first, samples } => {
             // Counted where it is refused.
-            let _ = writer.write(recordings::Block { recording, first, samples: samples.to_vec() });
+            let _ = writer.write(recordings::Block { recording, first, samples: samples.into() });
         }
         Recorded::End { sound, .. } => writer.end(recording, sound),
     }

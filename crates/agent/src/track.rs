@@ -20,6 +20,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use trunkgate_terms::Alaw;
+
 use crate::limits::{
     EARLY_TICKS, FAST_TICKS, FORCED_TICKS, FRAME, LATE_FOR, LATE_TICKS, PACE_WINDOW, RECORDED_FAST_TICKS,
     RECORDED_FORCED_TICKS, RECORDED_SLOW_TICKS, REORDER, SILENCE_AFTER, SLOW_TICKS, STALL_TICKS, STALL_WINDOW,
@@ -44,6 +46,14 @@ impl Sample for u8 {
     const SILENCE: u8 = 0xff;
     fn is_quiet(self) -> bool {
         self & 0x7f >= 0x70
+    }
+}
+
+/// A-law, as it is on the wire: even bits inverted.
+impl Sample for Alaw {
+    const SILENCE: Alaw = Alaw(0xd5);
+    fn is_quiet(self) -> bool {
+        (self.0 ^ 0x55) & 0x7f <= 0x07
     }
 }
 
@@ -213,6 +223,28 @@ impl<S: Sample> Track<S> {
         let start = self.start.checked_add(Duration::from_millis(ms)).unwrap_or(self.start);
         Track { counts: self.counts, held: self.held, ..Track::new(start, self.tolerance) }
     }
+    /// The same, what waits included, with each sample as another kind.
+    pub(crate) fn map<T: Sample>(self, sample: impl Fn(S) -> T) -> Track<T> {
+        let slots = self.slots.into_iter().map(|Slot { audio, there, first, tail }| Slot {
+            audio: audio.map(&sample),
+            there,
+            first,
+            tail,
+        });
+        Track {
+            start: self.start,
+            tolerance: self.tolerance,
+            slots: slots.collect(),
+            next: self.next,
+            owed: self.owed,
+            filled: self.filled,
+            source: self.source,
+            late_since: self.late_since,
+            reordering: self.reordering,
+            held: self.held,
+            counts: self.counts,
+        }
+    }
     /// Takes a packet.
     pub(crate) fn push(&mut self, now: Instant, packet: &Packet<'_, S>) {
         self.owe(now);
@@ -293,7 +325,12 @@ impl<S: Sample> Track<S> {
         self.counts.filled_frames += u64::from(!complete);
         self.filled = if complete { 0 } else { self.filled + 1 };
         self.next += 1;
-        Some(self.slots.pop_front().map_or([S::SILENCE; SAMPLES], |slot| slot.audio))
+        let audio = self.slots.pop_front().map_or([S::SILENCE; SAMPLES], |slot| slot.audio);
+        if self.slots.is_empty() {
+            // Audio in order stays in one place, so that each call has fewer lines of the cache.
+            self.slots.clear();
+        }
+        Some(audio)
     }
     /// When the next frame leaves at the latest; `None` while packets wait elsewhere.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {

@@ -39,6 +39,12 @@ impl<S: Sample> Tracks<S> {
         let of = |track: &Option<Track<S>>| track.as_ref().map(Track::with_samples);
         Tracks { inbound: of(&self.inbound), outbound: of(&self.outbound) }
     }
+    /// The same, what waits included, with each sample as another kind.
+    pub fn map<T: Sample>(self, sample: impl Fn(S) -> T) -> Tracks<T> {
+        let Tracks { inbound, outbound } = self;
+        let [inbound, outbound] = [inbound, outbound].map(|track| track.map(|track| track.map(&sample)));
+        Tracks { inbound, outbound }
+    }
     /// Takes a packet of a direction; one that is not in the set is passed over.
     pub fn push(&mut self, now: Instant, track: TrackName, packet: &Packet<'_, S>) {
         let track = match track {

@@ -1,6 +1,6 @@
 //! A recording of a conference: what all hear, as frames of 20 ms on the mixer's clock, on its way to a file.
 
-use trunkgate_terms::{Recorded, RecordingId, RecordingPause};
+use trunkgate_terms::{Recorded, RecordedSamples, RecordingId, RecordingPause};
 
 use crate::limits::{TAPE_FRAMES, TAPE_SOUND};
 use crate::mixer::Rate;
@@ -64,7 +64,8 @@ impl Tape {
     pub(crate) fn drain(&mut self, take: &mut impl FnMut(RecordingId, Recorded<'_>)) {
         let is_full = self.block.len() >= TAPE_FRAMES * SAMPLES;
         if is_full || (self.is_over && !self.block.is_empty()) {
-            take(self.recording, Recorded::Audio { first: self.first, samples: self.block.as_flattened() });
+            let samples = RecordedSamples::Linear(self.block.as_flattened());
+            take(self.recording, Recorded::Audio { first: self.first, samples });
             self.block.clear();
             self.first = self.frames;
         }
@@ -90,7 +91,8 @@ mod tests {
     fn taken(tape: &mut Tape) -> (Vec<i16>, Option<End>) {
         let (mut left, mut end) = (Vec::new(), None);
         tape.drain(&mut |_, piece| match piece {
-            Recorded::Audio { samples, .. } => left.extend(samples.iter().step_by(2)),
+            Recorded::Audio { samples: RecordedSamples::Linear(samples), .. } => left.extend(samples.iter().step_by(2)),
+            Recorded::Audio { samples, .. } => panic!("{samples:?}"),
             Recorded::End { frames, sound } => end = Some((frames, sound)),
         });
         (left, end)

@@ -49,4 +49,4 @@ pub use spec::{
 };
 pub use srtp::{SrtpKey, SrtpSpec, Suite};
 pub use transcode::{EventsSpec, TranscodeSpec};
-pub use trunkgate_terms::{Channels, Recorded, RecordingId, RecordingPause, UrlOrigin};
+pub use trunkgate_terms::{Alaw, Channels, Recorded, RecordedSamples, RecordingId, RecordingPause, UrlOrigin};

@@ -12,7 +12,7 @@ mod url_origin;
 
 pub use channels::Channels;
 pub use credentials::{Credentials, DigestHash};
-pub use recording::{Recorded, RecordingId, RecordingPause};
+pub use recording::{Alaw, Recorded, RecordedSamples, RecordingId, RecordingPause};
 pub use srtp::{Srtp, Suite};
 pub use transport::Transport;
 pub use url_origin::UrlOrigin;

@@ -24,7 +24,7 @@ pub enum Recorded<'a> {
         /// Number of the first frame in the file's time; a frame has 20 ms.
         first: u64,
         /// Samples of 8 kHz, interleaved: the caller, what the caller hears; of a conference its mix, and silence.
-        samples: &'a [i16],
+        samples: RecordedSamples<'a>,
     },
     /// The recording has ended.
     End {
@@ -33,4 +33,34 @@ pub enum Recorded<'a> {
         /// The first and the last frame with a sound; `None`: all of it is silence.
         sound: Option<(u64, u64)>,
     },
+}
+
+/// Samples of a piece of a recording, as they came where both directions are the same kind of G.711.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordedSamples<'a> {
+    /// Linear, of 16 bits.
+    Linear(&'a [i16]),
+    /// In μ-law.
+    Pcmu(&'a [u8]),
+    /// In A-law.
+    Pcma(&'a [Alaw]),
+}
+
+/// A sample in A-law, as it is on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Alaw(pub u8);
+
+impl RecordedSamples<'_> {
+    /// Returns how many they are, of both channels together.
+    pub fn len(&self) -> usize {
+        match self {
+            RecordedSamples::Linear(samples) => samples.len(),
+            RecordedSamples::Pcmu(codes) => codes.len(),
+            RecordedSamples::Pcma(codes) => codes.len(),
+        }
+    }
+    /// Returns whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }

@@ -341,7 +341,7 @@ impl Worker {
         session.drain_recordings(|recording, piece| match piece {
             Recorded::Audio { first, samples } => {
                 // Counted where it is refused.
-                let _ = writer.write(Block { recording, first, samples: samples.to_vec() });
+                let _ = writer.write(Block { recording, first, samples: samples.into() });
             }
             Recorded::End { sound, .. } => {
                 open.retain(|each| *each != recording);

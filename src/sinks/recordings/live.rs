@@ -119,7 +119,8 @@ impl Live {
 
     /// Takes a block; returns the gap before it, where it closes one.
     pub(super) fn take(&mut self, block: &Block, now: Instant) -> Option<Gap> {
-        let frames = (block.samples.len() / STEREO) as u64;
+        let samples = block.samples.linear();
+        let frames = (samples.len() / STEREO) as u64;
         self.heard = self.heard.max(block.first.saturating_add(frames));
         self.look(now);
         if !self.is_ready(now) {
@@ -131,7 +132,7 @@ impl Live {
             return gap;
         }
         let known = usize::try_from(at - block.first).unwrap_or(usize::MAX).saturating_mul(STEREO);
-        let new = block.samples.get(known..).unwrap_or_default();
+        let new = samples.get(known..).unwrap_or_default();
         self.encoder.push(new, self.output.pending());
         self.gathered += (new.len() / STEREO) as u64;
         if self.gathered >= RECORDINGS_FLUSH_FRAMES {

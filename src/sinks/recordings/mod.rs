@@ -2,6 +2,7 @@
 //! crash has cut, and deletes those that are over their time. Neither a slow nor a full disk delays anything else: frames that the writer
 //! cannot take leave a gap of their length.
 
+mod block;
 mod closing;
 mod drawn;
 mod figures;
@@ -42,6 +43,7 @@ use crate::limits::{RECORDINGS_CLOSING, RECORDINGS_QUEUE_BYTES};
 use crate::sinks::callbacks::StoredDesk;
 use crate::sinks::store::Store;
 
+pub(crate) use block::Block;
 pub(crate) use figures::{REFUSED, RecordingFigures};
 pub(crate) use index::{Entry, Messages, Part, State};
 pub(crate) use mail::reach as reach_mail_server;
@@ -59,17 +61,6 @@ use writer::Writer;
 
 /// What a command counts in the queue beside its samples, in bytes.
 const COMMAND_BYTES: usize = 256;
-
-/// Consecutive frames of a recording.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Block {
-    /// The recording.
-    pub(crate) recording: RecordingId,
-    /// Number of its first frame of 20 ms since the recording's start, in the time of the file: what a pause has cut does not count.
-    pub(crate) first: u64,
-    /// Whole frames of samples at 8 kHz, the caller's and what the caller hears in turn.
-    pub(crate) samples: Vec<i16>,
-}
 
 /// A recording that begins.
 #[derive(Debug, Clone)]
@@ -358,7 +349,7 @@ impl Recordings {
 
     /// Hands frames over, without waiting; `false`: the writer is behind, and they are lost.
     pub(crate) fn write(&self, block: Block) -> bool {
-        let bytes = COMMAND_BYTES + size_of_val(block.samples.as_slice());
+        let bytes = COMMAND_BYTES + block.samples.bytes();
         let is_taken = self.queue(bytes, Command::Block(block));
         if !is_taken {
             self.shared.figures.refused_blocks.add(1);
@@ -494,7 +485,7 @@ impl Recordings {
 fn bytes_of(command: &Command) -> usize {
     match command {
         Command::Begin(_) => COMMAND_BYTES,
-        Command::Block(block) => COMMAND_BYTES + size_of_val(block.samples.as_slice()),
+        Command::Block(block) => COMMAND_BYTES + block.samples.bytes(),
         Command::End(..) | Command::Stop => 0,
     }
 }

@@ -4,7 +4,7 @@ use trunkgate_conference::limits::{EDGE_PARTIES, PARTIES};
 use trunkgate_conference::{
     ClipId, ConferenceId, Frame, FrameReceiver, FrameSender, Node, NodeCommand, NodeEvent, Rate, SeatId, SeatPart, ring,
 };
-use trunkgate_terms::{Recorded, RecordingId, RecordingPause};
+use trunkgate_terms::{Recorded, RecordedSamples, RecordingId, RecordingPause};
 
 use crate::support::{level_db, tone, tone_db};
 
@@ -147,7 +147,8 @@ fn parties_are_bounded_in_a_conference_and_in_the_edge() {
 fn recorded(node: &mut Node) -> (Vec<i16>, Vec<(u64, u64)>) {
     let (mut samples, mut ended) = (Vec::new(), Vec::new());
     node.drain_recordings(|id, piece| match piece {
-        Recorded::Audio { samples: block, .. } => samples.extend(block.iter().step_by(2)),
+        Recorded::Audio { samples: RecordedSamples::Linear(block), .. } => samples.extend(block.iter().step_by(2)),
+        Recorded::Audio { samples: codes, .. } => panic!("{codes:?}"),
         Recorded::End { frames, .. } => ended.push((id.0, frames)),
     });
     (samples, ended)

@@ -2,6 +2,12 @@
 
 use super::g711::decode_ulaw;
 
+/// Of any samples that have a linear value.
+pub(crate) fn level_of(samples: impl ExactSizeIterator<Item = i16>) -> u16 {
+    let count = samples.len();
+    mean(samples.map(i16::unsigned_abs), count)
+}
+
 /// Of linear samples.
 pub(crate) fn level(samples: &[i16]) -> u16 {
     mean(samples.iter().map(|sample| sample.unsigned_abs()), samples.len())

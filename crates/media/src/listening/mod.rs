@@ -13,6 +13,7 @@ mod recorder;
 mod recorders;
 mod seat;
 mod seats;
+mod stereo;
 mod streamer;
 mod streamers;
 mod uplink;

@@ -1,55 +1,43 @@
 //! One recorder: both directions of an end as frames of 20 ms on the edge's clock, caller left, what the caller hears right.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use trunkgate_agent::limits::{FRAME, SILENCE_AFTER};
-use trunkgate_agent::{Format, Frame, TrackName, TrackSet};
+use trunkgate_agent::{Format, TrackName, TrackSet};
 use trunkgate_terms::{Recorded, RecordingId, RecordingPause};
 
 use crate::codec::Coding;
-use crate::codec::level::level;
-use crate::limits::{RECORDED_FRAMES_PER_BLOCK, RECORDED_SOUND};
+use crate::limits::RECORDED_SOUND;
 use crate::spec::{EndId, RecorderSpec, TapSpec};
 
-use super::hearing::Hearing;
+use super::hearing::{Decoders, Framing as _};
 use super::listener::TrackPacket;
-
-/// Samples of one direction in a frame: 20 ms at 8 kHz.
-const SAMPLES: usize = 160;
-/// Samples of a direction in a block.
-const BLOCK: usize = SAMPLES * RECORDED_FRAMES_PER_BLOCK;
-
-type Samples = [i16; SAMPLES];
+use super::stereo::{Entry, Stereo};
 
 /// A recorder.
 #[derive(Debug)]
 pub(super) struct Recorder {
     id: EndId,
     recording: RecordingId,
-    tracks: TrackSet,
-    begun: Instant,
-    hearing: Hearing,
-    /// Frames whose other half is not there yet: all of one track.
-    halves: VecDeque<Samples>,
-    /// The track that they are of.
-    ahead: TrackName,
-    /// Frames heard since it began, whether written or cut out.
-    heard: u64,
-    pause: Option<RecordingPause>,
+    decoders: Decoders,
+    stereo: Stereo,
     file: File,
-    silence: Silence,
     is_over: bool,
 }
 
-/// The audio of the file that is not handed over yet.
+/// What a file has of the frames that were heard.
 #[derive(Debug)]
 struct File {
-    /// Number of the first frame in `block`.
+    begun: Instant,
+    tracks: TrackSet,
+    pause: Option<RecordingPause>,
+    /// Frames heard since it began, whether written or cut out.
+    heard: u64,
+    /// Number of the first frame that is not handed over yet.
     first: u64,
     /// Frames in the file.
     frames: u64,
-    block: Vec<[i16; 2]>,
+    silence: Silence,
 }
 
 /// Silence of the caller.
@@ -67,20 +55,20 @@ struct Silence {
 impl Recorder {
     /// Creates a recorder that records from `now` on.
     pub(super) fn new(now: Instant, id: EndId, spec: &RecorderSpec) -> Recorder {
-        let mut hearing = Hearing::new(Format::L16Rate8000);
-        hearing.begin_recorded(now, TrackSet::Both);
         Recorder {
             id,
             recording: spec.recording,
-            tracks: spec.tracks,
-            begun: now,
-            hearing,
-            halves: VecDeque::new(),
-            ahead: TrackName::Inbound,
-            heard: 0,
-            pause: None,
-            file: File { first: 0, frames: 0, block: Vec::with_capacity(BLOCK) },
-            silence: Silence { limit: spec.silence, frames: 0, is_reported: false, sound: None },
+            decoders: Decoders::default(),
+            stereo: Stereo::new(now),
+            file: File {
+                begun: now,
+                tracks: spec.tracks,
+                pause: None,
+                heard: 0,
+                first: 0,
+                frames: 0,
+                silence: Silence { limit: spec.silence, frames: 0, is_reported: false, sound: None },
+            },
             is_over: false,
         }
     }
@@ -98,44 +86,48 @@ impl Recorder {
     }
     /// Returns the first and the last frame with a sound of the caller.
     pub(super) fn sound(&self) -> Option<(u64, u64)> {
-        self.silence.sound
+        self.file.silence.sound
     }
     /// Sets the audio that it hears.
     pub(super) fn tune(&mut self, audio: &TapSpec) {
-        self.hearing.tune(TrackName::Inbound, &audio.inbound, None);
-        self.hearing.tune(TrackName::Outbound, &audio.outbound, None);
+        for (track, audio) in [(TrackName::Inbound, &audio.inbound), (TrackName::Outbound, &audio.outbound)] {
+            if self.decoders.tune(track, audio, None, Format::L16Rate8000) {
+                self.stereo.hold(track, false);
+            }
+        }
     }
     /// Returns whether audio is decoded for it: audio that is not G.711.
     pub(super) fn decodes(&self) -> bool {
-        self.hearing.decodes()
+        self.decoders.decode()
     }
     /// Pauses it, or lets it go on: what was heard before is recorded as before.
     pub(super) fn set_pause(&mut self, now: Instant, pause: Option<RecordingPause>) {
         self.catch_up(now);
-        self.silence.frames = 0;
-        self.pause = pause;
+        self.file.silence.frames = 0;
+        self.file.pause = pause;
     }
     /// Takes a packet that it hears; `coding`: that of its audio, `None` where it has none.
     pub(super) fn hear(&mut self, now: Instant, packet: &TrackPacket<'_>, coding: Option<Coding>) {
         // A packet of no use leaves silence.
-        let _ = self.hearing.take(now, packet, coding);
+        let _ = self.decoders.take(now, packet, coding, &mut self.stereo);
         self.record(now);
     }
     /// Goes on without packets that have been waited for.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        self.hearing.handle_timeout(now);
+        self.decoders.handle_timeout(now, &mut self.stereo);
         self.record(now);
     }
     /// Returns when it does.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.hearing.poll_timeout()
+        self.decoders.deadlines().chain(self.stereo.poll_timeout()).min()
     }
     /// Returns whether a silence of the caller is to be reported now, once until a sound comes: whether it was heard before.
     pub(super) fn silence_over(&mut self) -> Option<bool> {
-        let limit = self.silence.limit.filter(|_| self.pause.is_none() && !self.silence.is_reported)?;
-        (FRAME * self.silence.frames >= limit).then(|| {
-            self.silence.is_reported = true;
-            self.silence.sound.is_some()
+        let silence = &mut self.file.silence;
+        let limit = silence.limit.filter(|_| self.file.pause.is_none() && !silence.is_reported)?;
+        (FRAME * silence.frames >= limit).then(|| {
+            silence.is_reported = true;
+            silence.sound.is_some()
         })
     }
     /// Ends it: what was heard until `now` is in its file.
@@ -149,21 +141,19 @@ impl Recorder {
     }
     /// Hands over whole blocks; with `rest` also one that is not full.
     pub(super) fn drain(&mut self, rest: bool, take: &mut impl FnMut(RecordingId, Recorded<'_>)) {
-        let is_full = self.file.block.len() >= BLOCK;
-        if is_full || (rest && !self.file.block.is_empty()) {
-            take(self.recording, Recorded::Audio { first: self.file.first, samples: self.file.block.as_flattened() });
-            self.file.block.clear();
+        let (recording, first) = (self.recording, self.file.first);
+        if self.stereo.drain(rest, |samples| take(recording, Recorded::Audio { first, samples })) {
             self.file.first = self.file.frames;
         }
     }
 
     /// Records all frames whose time was over before `now`: what is missing of them then does not come any more.
     fn catch_up(&mut self, now: Instant) {
-        self.hearing.handle_timeout(now);
+        self.decoders.handle_timeout(now, &mut self.stereo);
         self.record(now);
-        let frames = now.saturating_duration_since(self.begun).as_millis() / FRAME.as_millis();
+        let frames = now.saturating_duration_since(self.file.begun).as_millis() / FRAME.as_millis();
         let over = now + SILENCE_AFTER;
-        while u128::from(self.heard) < frames && self.take_half(over) {}
+        while u128::from(self.file.heard) < frames && self.take_half(over) {}
     }
 
     fn record(&mut self, now: Instant) {
@@ -172,38 +162,25 @@ impl Recorder {
 
     /// Takes the next frame of either direction, and records it where its other half is there; returns whether there was one.
     fn take_half(&mut self, now: Instant) -> bool {
-        let Some(Frame { track, audio }) = self.hearing.poll_recorded(now) else { return false };
-        if self.halves.is_empty() {
-            self.ahead = track;
-        }
-        let other = if track == self.ahead { None } else { self.halves.pop_front() };
-        match (other, track) {
-            (None, _) => self.halves.push_back(audio),
-            (Some(right), TrackName::Inbound) => self.join(&audio, &right),
-            (Some(left), TrackName::Outbound) => self.join(&left, &audio),
-        }
-        true
-    }
-
-    /// Records a frame of both directions.
-    fn join(&mut self, left: &Samples, right: &Samples) {
-        self.heard += 1;
-        match self.pause {
-            Some(RecordingPause::Cut) => {}
-            Some(RecordingPause::Silence) => self.file.push(&[0; SAMPLES], &[0; SAMPLES]),
-            None => {
-                self.silence.note([level(left), level(right)], self.tracks, self.file.frames);
-                let of = |track, samples| if self.tracks.has(track) { samples } else { &[0; SAMPLES] };
-                self.file.push(of(TrackName::Inbound, left), of(TrackName::Outbound, right));
-            }
-        }
+        let file = &mut self.file;
+        self.stereo.take_half(now, |levels| file.enter(levels))
     }
 }
 
 impl File {
-    fn push(&mut self, left: &Samples, right: &Samples) {
-        self.block.extend(left.iter().zip(right).map(|(left, right)| [*left, *right]));
+    /// Counts a pair of frames of these levels, and says how it comes into the file.
+    fn enter(&mut self, levels: [u16; 2]) -> Entry {
+        self.heard += 1;
+        let entry = match self.pause {
+            Some(RecordingPause::Cut) => return Entry::Cut,
+            Some(RecordingPause::Silence) => Entry::Silence,
+            None => {
+                self.silence.note(levels, self.tracks, self.frames);
+                Entry::Audio(self.tracks)
+            }
+        };
         self.frames += 1;
+        entry
     }
 }
 

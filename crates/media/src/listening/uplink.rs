@@ -3,13 +3,15 @@
 
 use std::time::Instant;
 
-use trunkgate_agent::{Format, Frame, Packet, TrackName, TrackSet, Tracks};
+use trunkgate_agent::{Format, Packet, TrackName, TrackSet, Tracks};
 use trunkgate_resample::Resampler;
 
 use crate::codec::g711::{CLOCK_HZ, alaw_to_ulaw, decode_alaw, decode_ulaw};
 use crate::codec::level::{level, ulaw_level};
 use crate::codec::{Coding, g722};
 use crate::rtp::{PACKET, Rtp};
+
+use super::hearing::Framing;
 
 /// Frames the audio that one agent hears.
 #[derive(Debug)]
@@ -85,8 +87,52 @@ impl Uplink {
         let tracks = Samples::Linear { tracks: Tracks::recorded(now, tracks), up: None };
         Uplink { tracks, format, audio: Vec::with_capacity(format.frame_bytes()) }
     }
-    /// Takes a packet of a direction; `coding`: that of its audio, `None` where it has none.
-    pub(super) fn push(&mut self, now: Instant, track: TrackName, rtp: &Rtp, bytes: &[u8], coding: Option<Coding>) {
+    /// The next frame that is complete or whose time is over; its level, if wanted.
+    pub(super) fn poll(&mut self, now: Instant, measured: bool) -> Option<Heard<'_>> {
+        self.audio.clear();
+        let audio = &mut self.audio;
+        let (track, level) = match &mut self.tracks {
+            Samples::Ulaw(tracks) => {
+                let frame = tracks.poll(now)?;
+                audio.extend_from_slice(&frame.audio);
+                (frame.track, if measured { ulaw_level(&frame.audio) } else { 0 })
+            }
+            Samples::Linear { tracks, up } => {
+                let frame = tracks.poll(now)?;
+                write(&frame.audio, frame.track, up, audio);
+                (frame.track, if measured { level(&frame.audio) } else { 0 })
+            }
+            Samples::Wide { tracks, up, .. } => {
+                let frame = tracks.poll(now)?;
+                let samples = frame.audio.as_flattened();
+                write(samples, frame.track, up, audio);
+                (frame.track, if measured { level(samples) } else { 0 })
+            }
+        };
+        Some(Heard { track, audio: &self.audio, level })
+    }
+    /// Returns when [`Self::poll`] has something at the latest.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        match &self.tracks {
+            Samples::Ulaw(tracks) => tracks.poll_timeout(),
+            Samples::Linear { tracks, .. } => tracks.poll_timeout(),
+            Samples::Wide { tracks, .. } => tracks.poll_timeout(),
+        }
+    }
+
+    /// From the next frame on it is heard at 16 kHz.
+    fn widen(&mut self) {
+        if let Samples::Linear { tracks, .. } = &self.tracks
+            && let Some(narrow) = Up::new(CLOCK_HZ, g722::RATE_HZ)
+        {
+            let up = Up::new(g722::RATE_HZ, self.format.sample_rate());
+            self.tracks = Samples::Wide { tracks: tracks.with_samples(), narrow, up };
+        }
+    }
+}
+
+impl Framing for Uplink {
+    fn push(&mut self, now: Instant, track: TrackName, rtp: &Rtp, bytes: &[u8], coding: Option<Coding>) {
         let payload = bytes.get(rtp.payload.clone()).filter(|_| coding.is_some()).unwrap_or_default();
         let coding = coding.unwrap_or_default();
         let (ssrc, sequence, timestamp) = (rtp.ssrc, rtp.sequence, rtp.timestamp);
@@ -122,67 +168,17 @@ impl Uplink {
             }
         }
     }
-    /// Says whether packets of a direction wait to be decoded: until they are nothing is filled by the clock.
-    pub(super) fn hold(&mut self, track: TrackName, held: bool) {
+    fn hold(&mut self, track: TrackName, held: bool) {
         match &mut self.tracks {
             Samples::Ulaw(tracks) => tracks.hold(track, held),
             Samples::Linear { tracks, .. } => tracks.hold(track, held),
             Samples::Wide { tracks, .. } => tracks.hold(track, held),
         }
     }
-    /// The next frame that is complete or whose time is over; its level, if wanted.
-    pub(super) fn poll(&mut self, now: Instant, measured: bool) -> Option<Heard<'_>> {
-        self.audio.clear();
-        let audio = &mut self.audio;
-        let (track, level) = match &mut self.tracks {
-            Samples::Ulaw(tracks) => {
-                let frame = tracks.poll(now)?;
-                audio.extend_from_slice(&frame.audio);
-                (frame.track, if measured { ulaw_level(&frame.audio) } else { 0 })
-            }
-            Samples::Linear { tracks, up } => {
-                let frame = tracks.poll(now)?;
-                write(&frame.audio, frame.track, up, audio);
-                (frame.track, if measured { level(&frame.audio) } else { 0 })
-            }
-            Samples::Wide { tracks, up, .. } => {
-                let frame = tracks.poll(now)?;
-                let samples = frame.audio.as_flattened();
-                write(samples, frame.track, up, audio);
-                (frame.track, if measured { level(samples) } else { 0 })
-            }
-        };
-        Some(Heard { track, audio: &self.audio, level })
-    }
-    /// Does the same for a recording, of which the frame is not kept here: fewer lines of the cache for each call.
-    pub(super) fn poll_recorded(&mut self, now: Instant) -> Option<Frame<i16>> {
-        match &mut self.tracks {
-            Samples::Linear { tracks, up: None } => tracks.poll(now),
-            Samples::Linear { .. } | Samples::Ulaw(_) | Samples::Wide { .. } => None,
-        }
-    }
-    /// Returns when [`Self::poll`] has something at the latest.
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        match &self.tracks {
-            Samples::Ulaw(tracks) => tracks.poll_timeout(),
-            Samples::Linear { tracks, .. } => tracks.poll_timeout(),
-            Samples::Wide { tracks, .. } => tracks.poll_timeout(),
-        }
-    }
-
-    /// From the next frame on it is heard at 16 kHz.
-    fn widen(&mut self) {
-        if let Samples::Linear { tracks, .. } = &self.tracks
-            && let Some(narrow) = Up::new(CLOCK_HZ, g722::RATE_HZ)
-        {
-            let up = Up::new(g722::RATE_HZ, self.format.sample_rate());
-            self.tracks = Samples::Wide { tracks: tracks.with_samples(), narrow, up };
-        }
-    }
 }
 
 /// The samples of a payload, by way of `scratch`.
-fn samples<'a>(payload: &[u8], coding: Coding, scratch: &'a mut [i16; PACKET]) -> &'a [i16] {
+pub(super) fn samples<'a>(payload: &[u8], coding: Coding, scratch: &'a mut [i16; PACKET]) -> &'a [i16] {
     let places = scratch.iter_mut();
     let count = match coding {
         Coding::Pcmu => places.zip(payload).map(|(to, code)| *to = decode_ulaw(*code)).count(),

@@ -2,10 +2,10 @@
 
 use crate::support::*;
 use trunkgate_media::agent::TrackSet;
-use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
+use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw, encode_ulaw};
 use trunkgate_media::rtp::Rtp;
 use trunkgate_media::{
-    Coding, Command, EndId, Event, Recorded, RecorderSpec, RecordingId, RecordingPause, Sound, TapSpec,
+    Coding, Command, EndId, Event, Recorded, RecordedSamples, RecorderSpec, RecordingId, RecordingPause, Sound, TapSpec,
 };
 
 const RECORDER: EndId = EndId(7);
@@ -28,8 +28,13 @@ impl File {
             match piece {
                 Recorded::Audio { first, samples } => {
                     assert_eq!(first * 160, self.left.len() as u64, "blocks follow each other");
-                    self.left.extend(samples.iter().step_by(2));
-                    self.right.extend(samples.iter().skip(1).step_by(2));
+                    let linear: Vec<i16> = match samples {
+                        RecordedSamples::Linear(samples) => samples.to_vec(),
+                        RecordedSamples::Pcmu(codes) => codes.iter().map(|code| decode_ulaw(*code)).collect(),
+                        RecordedSamples::Pcma(codes) => codes.iter().map(|code| decode_alaw(code.0)).collect(),
+                    };
+                    self.left.extend(linear.iter().step_by(2));
+                    self.right.extend(linear.iter().skip(1).step_by(2));
                 }
                 Recorded::End { frames, sound } => self.end = Some((frames, sound)),
             }
@@ -96,6 +101,55 @@ fn both_directions_are_recorded_as_they_are_heard() {
     assert_eq!(file.end, Some((55, Some((0, 54)))));
     assert!(bench.events().contains(&Event::RecorderEnded { end: RECORDER, frames: 55, sound: Some((0, 54)) }));
     assert_eq!(bench.counters[0].tx_packets.get(), plain.counters[0].tx_packets.get());
+}
+
+/// Codes of G.711 go to the file's writer as they came; what waits where the kind changes is not lost.
+#[test]
+fn audio_of_another_kind_goes_on_where_the_last_one_ended() {
+    let mut bench = Bench::connected();
+    let mut file = record(&mut bench, SPEC);
+    let both = vec![(0, Coding::Pcmu), (8, Coding::Pcma)];
+    bench.command(Command::Tap { of: A, listener: RECORDER, audio: TapSpec { inbound: both.clone(), outbound: both } });
+    let packet = |n: u16, payload_type: u8, code: u8| {
+        let mut bytes = Vec::new();
+        Rtp { payload_type, ..header(n) }.build(&[code; 160], &mut bytes);
+        bytes
+    };
+    for n in 0..30_u16 {
+        // The caller is a packet ahead, and changes its codec.
+        let (number, code) = if n < 15 { (0, 5) } else { (8, 5 ^ 0x55) };
+        bench.feed(A, false, A_RTP, &packet(n, number, code));
+        if n > 0 {
+            bench.feed(B, false, B_RTP, &packet(n - 1, 0, 6));
+        }
+        bench.run(20);
+        file.drain(&mut bench);
+    }
+    end(&mut bench, &mut file);
+    let mut left = vec![decode_ulaw(5); 15 * 160];
+    left.resize(30 * 160, decode_alaw(5 ^ 0x55));
+    assert_eq!(file.left, left);
+    // The other side began a frame later.
+    let right = said([0xff].into_iter().chain([6; 28]));
+    assert_eq!(File::codes(&file.right)[..29], right);
+}
+
+#[test]
+fn what_is_a_law_throughout_is_recorded_as_it_came() {
+    let mut bench = Bench::connected();
+    let mut file = record(&mut bench, RecorderSpec { tracks: TrackSet::Inbound, ..SPEC });
+    bench.command(Command::Tap { of: A, listener: RECORDER, audio: TapSpec::both(8, Coding::Pcma) });
+    for n in 0..12_u16 {
+        let mut bytes = Vec::new();
+        Rtp { payload_type: 8, ..header(n) }.build(&[0x2a; 160], &mut bytes);
+        bench.feed(A, false, A_RTP, &bytes);
+        bench.feed(B, false, B_RTP, &bytes);
+        bench.run(20);
+        file.drain(&mut bench);
+    }
+    end(&mut bench, &mut file);
+    assert_eq!(file.left, vec![decode_alaw(0x2a); 12 * 160]);
+    assert_eq!(file.right, vec![decode_alaw(0xd5); 12 * 160], "silence");
 }
 
 #[test]
