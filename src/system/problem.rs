@@ -127,6 +127,19 @@ pub struct Part {
     pub kind: &'static str,
 }
 
+/// Calls in which a party is not heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Silence {
+    /// The party as calls name it.
+    pub(crate) name: String,
+    /// How many.
+    pub(crate) calls: u64,
+    /// The slug of the cause.
+    pub(crate) cause: &'static str,
+    /// The other parties that are not heard in them either, each with the number of these calls.
+    pub(crate) both: Vec<(String, u64)>,
+}
+
 /// A problem in parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -167,6 +180,9 @@ pub struct Problem {
     /// Whether recordings or records cannot be written now.
     #[serde(skip)]
     is_unwritten: bool,
+    /// Of a party that is not heard, in which calls.
+    #[serde(skip)]
+    pub(crate) silence: Option<Box<Silence>>,
     /// Whether its party gets or takes no call at all now.
     #[serde(skip)]
     pub(crate) is_out: bool,
@@ -194,6 +210,7 @@ impl Problem {
             at: None,
             is_older: false,
             is_unwritten: false,
+            silence: None,
             is_out: false,
             name,
         }
@@ -246,6 +263,11 @@ impl Problem {
     pub(crate) fn certain(self) -> Problem {
         let urgency = self.urgency.min(Urgency::Down);
         Problem { urgency, ..self }
+    }
+
+    /// Says in which calls its party is not heard.
+    pub(crate) fn silent(self, silence: Silence) -> Problem {
+        Problem { silence: Some(Box::new(silence)), ..self }
     }
 
     /// Says that recordings or records cannot be written now.
