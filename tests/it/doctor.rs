@@ -143,6 +143,10 @@ fn names_without_addresses_and_silent_name_servers_are_told_apart() {
     names.set_mood(Mood::Fails);
     let told = doctor_with(&text, &[(name, &value)]);
     assert_eq!((told.line("dns", "the DNS server answers SERVFAIL for nowhere.test").0, told.code), ("fail", Some(1)));
+    let registrar = "register = { registrar = \"sip:reg.test\", user = \"me\" }";
+    let text = trunk(&format!("sip:{}", peer.address)).replace("[trunk.pbx]\n", &format!("[trunk.pbx]\n{registrar}\n"));
+    let told = doctor_with(&text, &[(name, &value)]);
+    assert_eq!(told.line("dns", "registrar of pbx: the DNS server answers SERVFAIL for reg.test").0, "fail");
 }
 
 /// A TLS listener with this certificate, and a trunk that is reached by TLS.
