@@ -643,6 +643,8 @@ pub const RECORDINGS_LOOK_SECONDS: u64 = 300;
 pub const RECORDINGS_RETRY_SECONDS: u64 = 5;
 /// Time for which lost audio of recordings is a problem, in seconds.
 pub const RECORDINGS_LOSS_SHOWN_SECONDS: u64 = 3600;
+/// Whole recordings in a row after which earlier lost audio is no problem any more.
+pub const RECORDINGS_WHOLE_IN_ROW: u64 = 3;
 /// Entries of recordings that wait for the store; further ones are read from their files later, or lost where there is no file.
 pub const RECORDINGS_UNINDEXED: usize = 10_000;
 /// Bytes of an entry's file.

@@ -58,13 +58,13 @@ fn main() -> ExitCode {
         Verb::Call(verb) => call::run(&verb),
         Verb::Loadtest(verb) => loadtest::run(&verb),
         Verb::Why(question) => why::run(config, &question),
-        Verb::Doctor { only, json, json_line } => {
+        Verb::Doctor { only, remote, json, json_line } => {
             let form = match (json, json_line) {
                 (_, true) => Form::JsonLines,
                 (true, false) => Form::Json,
                 (false, false) => Form::Text,
             };
-            doctor::run(config, &only, form)
+            doctor::run(config, &remote, &only, form)
         }
         Verb::Agent { what: Agents::Test(verb) } => agent_test::run(config, &verb),
         Verb::Preset { what, json } => preset::run(config, &what, json),

@@ -143,6 +143,6 @@ pub(super) fn silent_agent(agent: &AgentView) -> Option<Problem> {
         let problem =
             lately(Harm::Media, *good_since, "heard", what).about(format!("no audio from agent {}", agent.name));
         let problem = problem.shown_by(cause).fixed_by(fix).traced_in(last_sid);
-        problem.of(Party::Agent(agent.name.clone()), ONE_WAY)
+        problem.harming(recent.calls, *calls).of(Party::Agent(agent.name.clone()), ONE_WAY)
     })
 }

@@ -29,6 +29,8 @@ use crate::sinks::store::calls::Part;
 /// The states that a filter may name; `live`: all but `ended`.
 const STATES: [&str; 8] = ["live", "trying", "ringing", "early", "answered", "held", "transferring", "ended"];
 
+/// The flag of calls in which a party was not heard.
+const ONE_WAY: &str = "one_way";
 /// The outcomes.
 const OUTCOMES: [&str; 6] = ["answered", "busy", "no_answer", "canceled", "refused", "failed"];
 
@@ -136,7 +138,10 @@ impl Filter {
             && same(&self.app, call.app.as_deref())
             && self.failing.as_deref().is_none_or(|name| fails(call, name))
             && self.failed.as_deref().is_none_or(|name| self.failed_over(call, name))
-            && self.flag.as_deref().is_none_or(|flag| call.flags.contains(&flag))
+            && self.flag.as_deref().is_none_or(|flag| match (flag, self.trunk.as_deref()) {
+                (ONE_WAY, Some(name)) => is_silent(call, name),
+                (flag, _) => call.flags.contains(&flag),
+            })
             && self.search.as_deref().is_none_or(|part| mentions(call, part))
             // Dates of one form: their order is that of time.
             && self.since.as_deref().is_none_or(|since| call.started_at.as_str() >= since)
@@ -204,6 +209,13 @@ fn fails(call: &CallView, name: &str) -> bool {
     let last = targets.next_back();
     let is_lost = call.outcome == Some("failed") || call.flags.contains(&"agent_failed");
     targets.chain(last.filter(|_| is_lost)).any(|leg| leg.state == "ended" && is_of(leg, name))
+}
+
+/// Whether a trunk's or agent's party was not heard in a call: what problems and the history count is what the flag lists. Of a call that an
+/// earlier version has stored only the flag is known.
+fn is_silent(call: &CallView, name: &str) -> bool {
+    let is_known = call.legs.iter().any(|leg| leg.silent);
+    call.flags.contains(&ONE_WAY) && (!is_known || call.legs.iter().any(|leg| leg.silent && is_of(leg, name)))
 }
 
 /// Whether a leg is of a trunk or an agent.
@@ -495,6 +507,36 @@ mod tests {
 
     use crate::sinks::otel::tests::leg;
     use crate::sinks::store::record::tests::began;
+
+    #[test]
+    fn a_silent_party_has_its_own_calls_alone() {
+        let call = |silent: [bool; 2], sid: &str| {
+            let side = |n: u64, name: &str, silent| LegView { silent, ..leg(n, "sip", name) };
+            let legs = vec![side(1, "carrier", silent[0]), side(2, "pbx", silent[1])];
+            let flags = if silent == [false; 2] { Vec::new() } else { vec!["one_way"] };
+            CallView { legs, flags, ..began(sid) }
+        };
+        let calls = [
+            call([true, false], "CA1"),
+            call([false, true], "CA2"),
+            call([true, true], "CA3"),
+            call([false; 2], "CA4"),
+        ];
+        let earlier = CallView { flags: vec!["one_way"], ..call([false; 2], "CA5") };
+        let listed = |trunk: Option<&str>| {
+            let filter =
+                Filter { flag: Some("one_way".to_owned()), trunk: trunk.map(str::to_owned), ..Filter::default() };
+            calls
+                .iter()
+                .chain([&earlier])
+                .filter(|call| filter.judge(call).is_some())
+                .map(|call| call.sid.as_str())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(listed(Some("carrier")), ["CA1", "CA3", "CA5"]);
+        assert_eq!(listed(Some("pbx")), ["CA2", "CA3", "CA5"]);
+        assert_eq!(listed(None), ["CA1", "CA2", "CA3", "CA5"]);
+    }
 
     #[test]
     fn a_code_of_one_direction_is_not_found_in_the_other() {

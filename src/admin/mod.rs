@@ -31,6 +31,7 @@ mod health;
 mod listener;
 mod listening;
 mod metrics;
+mod mute;
 mod originate;
 mod outages;
 mod overview;

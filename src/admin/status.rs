@@ -19,17 +19,17 @@ use super::ApiError;
 use super::agent_problems::{of_agent, silent_agent};
 use super::agents::AgentReport;
 use super::asked::bad_query;
-use super::outages;
 use super::recognition::recogniser_now;
 use super::trunk_problems::{ONE_WAY, is_unsent, lately, of_trunk, stale_names};
 use super::way::Way;
+use super::{mute, outages};
 use crate::config::ToldOverride;
 use crate::explain::why::Question;
 use crate::limits;
 use crate::runtime::handle::{Gone, Handle, Phase};
 use crate::runtime::reload::{ReloadError, Reloaded};
 use crate::runtime::transport::TlsFaultsView;
-use crate::system::problem::{Harm, Party, Problem, Urgency};
+use crate::system::problem::{Harm, Party, Problem, Silence, Urgency};
 use crate::system::text::number;
 use crate::system::tls_words::CLIENT_NOT_TLS;
 use crate::webhooks::codes;
@@ -201,7 +201,7 @@ impl StatusReport {
         problems.extend(logins_now(&logins));
         problems.extend(gateway.failing_apps.iter().filter_map(of_app));
         report.without_target = outages::is_total(&problems, &way);
-        let mut problems = outages::joined(problems, &way);
+        let mut problems = mute::joined(outages::joined(problems, &way));
         problems.extend(gateway.recognition.as_ref().and_then(recogniser_now));
         problems.extend(gateway.stray.map(stray_now));
         problems.extend(of_strangers(handle, gateway.unknown));
@@ -503,7 +503,7 @@ fn of_hour(count: u64, word: &str, last: &dyn std::fmt::Display, seconds_ago: u6
 
 /// A side that is not heard in calls that are up now.
 fn silent_now(silent: &SilentView, party: Option<Party>) -> Problem {
-    let SilentView { name, calls, kind, cause, fix, last_sid } = silent;
+    let SilentView { name, calls, kind, cause, fix, last_sid, both } = silent;
     let where_ = if *calls == 1 { "a live call".to_owned() } else { format!("{calls} live calls") };
     let (what, about) = match *kind {
         NO_AGENT_AUDIO => {
@@ -514,6 +514,7 @@ fn silent_now(silent: &SilentView, party: Option<Party>) -> Problem {
     let problem = Problem::new(Harm::Media, what).about(about);
     let problem = problem.shown_by(cause).fixed_by(fix).traced_in(last_sid);
     let problem = problem.harming(*calls, *calls);
+    let problem = problem.silent(Silence { name: name.clone(), calls: *calls, cause: kind, both: both.clone() });
     match party {
         Some(party) => problem.of(party, ONE_WAY),
         None => problem.of_kind(ONE_WAY),

@@ -15,7 +15,7 @@ use trunkgate_route::{Peer, Siprec, Transport, Trunk, host_of};
 use super::way::{Way, is_large_share, rejects_all, rejects_many};
 use crate::limits;
 use crate::runtime::stale_names::StaleName;
-use crate::system::problem::{Harm, Party, Problem, Urgency};
+use crate::system::problem::{Harm, Party, Problem, Silence, Urgency};
 use crate::system::text::number;
 use crate::system::tls_words;
 
@@ -258,6 +258,8 @@ fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<Problem> {
         let problem = problem.about(format!("no media from {}", trunk.name));
         let problem = problem.shown_by(&unheard.cause).fixed_by(&unheard.fix).traced_in(&unheard.last_sid);
         let problem = problem.harming(recent.calls, calls);
+        let (name, both) = (trunk.name.clone(), unheard.both.clone());
+        let problem = problem.silent(Silence { name, calls, cause: unheard.kind, both });
         problem.of(Party::Trunk(trunk.name.clone()), ONE_WAY)
     })
 }

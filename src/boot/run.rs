@@ -22,7 +22,7 @@ pub const USAGE: u8 = 2;
 
 /// Runs until a signal ends it; `drain` is how long live calls may go on then.
 pub fn run(given: Option<&Path>, drain: Duration) -> ExitCode {
-    let Some((mut config, found)) = load_by(config::load, given, false) else { return ExitCode::from(USAGE) };
+    let Some((mut config, found)) = load_by(given, false) else { return ExitCode::from(USAGE) };
     let warnings = (found.len(), config::in_lines(&config.path, &found));
     let is_text = log::init(&config.log);
     warn(&config.path, &found, is_text);
@@ -62,23 +62,47 @@ fn warn(path: &Path, found: &[Diagnostic], is_text: bool) {
 
 /// Reads the configuration that is meant; what is wrong is printed, and what is doubtful where `warn`.
 pub fn load(given: Option<&Path>, warn: bool) -> Option<(Config, usize)> {
-    load_by(config::load, given, warn).map(|(config, warnings)| (config, warnings.len()))
+    load_by(given, warn).map(|(config, warnings)| (config, warnings.len()))
 }
 
-/// The same for who only looks, with what was found: secrets and files that cannot be read stop nothing.
-pub(crate) fn load_to_look(given: Option<&Path>) -> Option<(Config, Vec<Diagnostic>)> {
-    load_by(config::load_to_look, given, true)
+/// What can be read of a configuration.
+pub(crate) struct Looked {
+    /// Of a file in which nothing can be read: the defaults.
+    pub(crate) config: Config,
+    /// All that is wrong.
+    pub(crate) found: Vec<Diagnostic>,
+    /// Whether nothing could be read.
+    pub(crate) is_unread: bool,
 }
 
-type Loaded = Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>>;
+/// Reads what can be read for a verb that only looks: secrets and files that cannot be read stop nothing, and neither does a file in
+/// which nothing can. `None`: no file is there and none is named, which has been said. `needs_file`: one has to be.
+pub(crate) fn load_to_look(given: Option<&Path>, needs_file: bool) -> Option<Looked> {
+    let path = match config::find(given) {
+        Some(path) => path,
+        None if needs_file => {
+            no_config();
+            return None;
+        }
+        None => "trunkgate.toml".into(),
+    };
+    let (config, found, is_unread) = match config::load_to_look(&path) {
+        Ok((config, found)) => (config, found, false),
+        Err(found) => (config::unread(&path), found, true),
+    };
+    if !found.is_empty() {
+        eprint!("{}", config::render(&path, &config::text(&path).unwrap_or_default(), &found));
+    }
+    Some(Looked { config, found, is_unread })
+}
 
-fn load_by(load: fn(&Path) -> Loaded, given: Option<&Path>, warn: bool) -> Option<(Config, Vec<Diagnostic>)> {
+fn load_by(given: Option<&Path>, warn: bool) -> Option<(Config, Vec<Diagnostic>)> {
     let Some(path) = config::find(given) else {
         no_config();
         return None;
     };
     let source = || config::text(&path).unwrap_or_default();
-    match load(&path) {
+    match config::load(&path) {
         Ok((config, found)) => {
             if warn && !found.is_empty() {
                 eprint!("{}", config::render(&path, &source(), &found));

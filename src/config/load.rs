@@ -41,6 +41,13 @@ pub fn load_to_look(path: &Path) -> Result<(Config, Vec<Diagnostic>), Vec<Diagno
     read(path, &not_empty(source(path)?)?, u64::MAX, Excused::All)
 }
 
+/// Returns the configuration that stands for a file in which nothing can be read: every key has its default.
+pub fn unread(path: &Path) -> Config {
+    let mut findings = Findings::default();
+    let draft = schema::read(File { path, source: "" }, &DeTable::parse_recoverable("").0, &mut findings);
+    config(path, "", draft)
+}
+
 /// Whether an error is of a secret or file that may be readable for the service alone.
 pub fn is_of_service(found: &Diagnostic) -> bool {
     [code::BAD_SECRET.id, code::BAD_FILE.id].contains(&found.code)
@@ -90,11 +97,20 @@ fn http_of(path: &Path, source: &str, has_token: bool) -> Result<Http, Vec<usize
     if findings.has_errors() || !is_whole { Err(lines) } else { Ok(http) }
 }
 
-/// Returns a file with a quotation mark at the end of those of these lines that lack one: the most frequent slip.
+/// Returns a file with a quotation mark, or the brackets of a header, at the end of those of these lines that lack them: the most
+/// frequent slips.
 fn closed(source: &str, lines: &[usize]) -> String {
     let close = |(at, line): (usize, &str)| {
-        let is_open = lines.contains(&(at + 1)) && line.matches('"').count() % 2 == 1;
-        if is_open { format!("{line}\"\n") } else { format!("{line}\n") }
+        let is_damaged = lines.contains(&(at + 1));
+        let header = line.trim();
+        let brackets = match () {
+            () if !is_damaged || header.contains(']') => "",
+            () if header.starts_with("[[") => "]]",
+            () if header.starts_with('[') => "]",
+            () => "",
+        };
+        let is_open = is_damaged && line.matches('"').count() % 2 == 1;
+        format!("{line}{}{brackets}\n", if is_open { "\"" } else { "" })
     };
     source.lines().enumerate().map(close).collect()
 }

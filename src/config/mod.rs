@@ -78,7 +78,7 @@ pub(crate) use diagnostic::{in_line, in_lines};
 pub use hep::Hep;
 pub use json_schema::json_schema;
 pub(crate) use load::text;
-pub use load::{find, is_of_service, load, load_http, load_to_look, parse};
+pub use load::{find, is_of_service, load, load_http, load_to_look, parse, unread};
 pub use mail::Mail;
 pub use messages::Messages;
 pub(crate) use messages::permits;

@@ -228,6 +228,10 @@ impl History {
             Happening::MediaOneWay => {
                 self.tally.one_way += 1;
                 self.trouble(*at, "one_way", change);
+                // Each of two silent sides has the call in its row, as in its list of calls.
+                if change.also.is_some() {
+                    self.trouble(*at, "one_way", &Change { trunk: change.also.clone(), ..change.clone() });
+                }
             }
             Happening::MediaUnsent => self.trouble(*at, "unsent", change),
             Happening::MediaMismatch => self.trouble(*at, "codec_mismatch", change),
@@ -487,6 +491,19 @@ mod tests {
         assert_eq!(trouble.last.as_ref().and_then(|last| last.last_sid.as_deref()), Some("CA1"));
         (0..1000).for_each(|n| history.take(&stopped(300, &n.to_string())));
         assert!(history.troubles.values().all(|one| one.calls.len() <= limits::HISTORY_TROUBLE_CALLS));
+    }
+
+    #[test]
+    fn a_call_without_audio_from_either_side_is_in_the_row_of_each() {
+        let mut history = History::default();
+        let silent = event(1, Happening::MediaOneWay, None);
+        let trunks = (Some("carrier".to_owned()), Some("pbx".to_owned()));
+        history.take(&Event { change: Change { trunk: trunks.0, also: trunks.1, ..silent.change }, ..silent });
+        let of = |trouble: &TroubleView| trouble.last.as_ref().and_then(|last| last.trunk.clone()).unwrap();
+        let mut rows: Vec<(String, u64)> = history.troubles(at(2)).iter().map(|one| (of(one), one.count)).collect();
+        rows.sort();
+        assert_eq!(rows, [("carrier".to_owned(), 1), ("pbx".to_owned(), 1)]);
+        assert_eq!(history.tally.one_way, 1, "it is one call");
     }
 
     #[test]

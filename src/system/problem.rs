@@ -79,6 +79,9 @@ fn as_unmet<S: serde::Serializer>(urgency: &Urgency, serializer: S) -> Result<S:
 /// Calls in an hour below which a problem has harmed only a few.
 const FEW_CALLS: u64 = 3;
 
+/// Calls in five minutes below which audio trouble is that of a handful, and stands behind recordings and records that are not written.
+const HANDFUL_OF_CALLS: u64 = 10;
+
 /// Problems that a person reads first; a phone shows no more.
 const READ_FIRST: usize = 3;
 
@@ -124,6 +127,19 @@ pub struct Part {
     pub kind: &'static str,
 }
 
+/// Calls in which a party is not heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Silence {
+    /// The party as calls name it.
+    pub(crate) name: String,
+    /// How many.
+    pub(crate) calls: u64,
+    /// The slug of the cause.
+    pub(crate) cause: &'static str,
+    /// The other parties that are not heard in them either, each with the number of these calls.
+    pub(crate) both: Vec<(String, u64)>,
+}
+
 /// A problem in parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -161,6 +177,12 @@ pub struct Problem {
     /// Whether another problem of the same party has harmed calls since.
     #[serde(skip)]
     is_older: bool,
+    /// Whether recordings or records cannot be written now.
+    #[serde(skip)]
+    is_unwritten: bool,
+    /// Of a party that is not heard, in which calls.
+    #[serde(skip)]
+    pub(crate) silence: Option<Box<Silence>>,
     /// Whether its party gets or takes no call at all now.
     #[serde(skip)]
     pub(crate) is_out: bool,
@@ -187,6 +209,8 @@ impl Problem {
             calls: (0, 0),
             at: None,
             is_older: false,
+            is_unwritten: false,
+            silence: None,
             is_out: false,
             name,
         }
@@ -235,6 +259,22 @@ impl Problem {
         Problem { urgency, ..self }
     }
 
+    /// Says that each further call meets it, however few have: their number is no measure of it.
+    pub(crate) fn certain(self) -> Problem {
+        let urgency = self.urgency.min(Urgency::Down);
+        Problem { urgency, ..self }
+    }
+
+    /// Says in which calls its party is not heard.
+    pub(crate) fn silent(self, silence: Silence) -> Problem {
+        Problem { silence: Some(Box::new(silence)), ..self }
+    }
+
+    /// Says that recordings or records cannot be written now.
+    pub(crate) fn unwritten(self) -> Problem {
+        Problem { is_unwritten: true, ..self }
+    }
+
     /// Puts the first of some problems at the third place at the latest: a person reads the first three.
     pub(crate) fn raise(problems: &mut [Problem], is_wanted: impl Fn(&Problem) -> bool) {
         let found = problems.iter().position(is_wanted).filter(|place| *place >= READ_FIRST);
@@ -243,11 +283,35 @@ impl Problem {
         }
     }
 
-    /// Returns its place among others, the lowest first: by its harm, then how urgent it is, then how many calls it harms. What few calls
-    /// or none has met stands behind calls without audio.
-    pub(crate) fn rank(&self) -> (Harm, Urgency, Harm, bool, Reverse<(u64, u64)>) {
-        let harm = if self.urgency >= Urgency::Few { self.harm.max(Harm::Media) } else { self.harm };
-        (harm, self.urgency, self.harm, self.is_older, Reverse(self.calls))
+    /// Returns its place among others, the lowest first. Present harm decides:
+    ///
+    /// 1. the edge takes no calls, or not all;
+    /// 2. callers are lost: now (most first), at each further call, earlier in the hour;
+    /// 3. ten calls or more of the last five minutes without audio;
+    /// 4. recordings or records cannot be written, as on a full disk;
+    /// 5. fewer calls without audio, one or two lost calls, targets without a call;
+    /// 6. the rest by what it harms.
+    ///
+    /// docs/json.md and docs/command-line.md have the same order.
+    pub(crate) fn rank(&self) -> (Harm, u8, Urgency, Harm, bool, Reverse<(u64, u64)>) {
+        let is_unwritten = self.is_unwritten && self.harm == Harm::Records;
+        let is_few = self.urgency >= Urgency::Few;
+        let harm = if is_unwritten {
+            Harm::Media
+        } else if is_few {
+            self.harm.max(Harm::Media)
+        } else {
+            self.harm
+        };
+        let is_of_many = self.harm == Harm::Media && self.calls.0 >= HANDFUL_OF_CALLS && !is_few;
+        let among_audio = if harm != Harm::Media || is_of_many {
+            0
+        } else if is_unwritten {
+            1
+        } else {
+            2
+        };
+        (harm, among_audio, self.urgency, self.harm, self.is_older, Reverse(self.calls))
     }
 
     /// Says when it harmed a call last.
@@ -467,6 +531,34 @@ mod tests {
         assert_eq!(order[..4], ["overloaded", "nine calls", "no media in a live call", "trunk down, four calls"]);
         Problem::raise(&mut all, |one| one.headline == "nine calls");
         assert_eq!(all[1].headline, "nine calls");
+    }
+
+    #[test]
+    fn what_cannot_be_written_stands_before_a_handful_of_calls_without_audio() {
+        let full = |headline: &str| Problem::new(Harm::Records, headline).unwritten();
+        let silent = |headline: &str, calls| Problem::new(Harm::Media, headline).harming(calls, calls);
+        let refused = Problem::new(Harm::Calls, "calls are refused: the disk takes no recordings");
+        let mut all = [
+            Problem::new(Harm::Records, "records lost since the start"),
+            silent("three silent calls", 3),
+            silent("ten silent calls", 10),
+            Problem::new(Harm::Calls, "one call").harming(1, 1),
+            full("recordings are not written"),
+            refused.harming(1, 1).certain(),
+            Problem::new(Harm::Calls, "three lost calls").harming(3, 3),
+        ];
+        all.sort_by_key(Problem::rank);
+        let order: Vec<&str> = all.iter().map(|one| one.headline.as_str()).collect();
+        let expected = [
+            "three lost calls",
+            "calls are refused: the disk takes no recordings",
+            "ten silent calls",
+            "recordings are not written",
+            "three silent calls",
+            "one call",
+            "records lost since the start",
+        ];
+        assert_eq!(order, expected);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error, OtherError, PeerIncompatible};
 use trunkgate_call::tls;
-use trunkgate_call::tls::UNTRUSTED;
+use trunkgate_call::tls::{AND_OF_ANOTHER_NAME, UNTRUSTED};
 
 pub(crate) use trunkgate_call::tls::{NOT_TLS, UNKNOWN_ISSUER};
 
@@ -113,6 +113,24 @@ impl std::fmt::Display for Foreign {
 
 impl std::error::Error for Foreign {}
 
+/// A certificate that has expired, and is of another name.
+#[derive(Debug)]
+struct ExpiredForeign {
+    not_after: Option<UnixTime>,
+    expected: String,
+    presented: Vec<String>,
+}
+
+impl std::fmt::Display for ExpiredForeign {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let expired = self.not_after.map_or(EXPIRED.to_owned(), |at| format!("{EXPIRED_ON}{}", on(at)));
+        let (expected, names) = (shown(&self.expected), names(&self.presented));
+        write!(f, "{expired}, {AND_OF_ANOTHER_NAME} {expected}, it names {names}")
+    }
+}
+
+impl std::error::Error for ExpiredForeign {}
+
 /// Returns the names of a certificate, as many as an error lists.
 fn names(presented: &[String]) -> String {
     let names: Vec<String> = presented.iter().map(|one| shown(bare(one))).take(NAMES_SHOWN).collect();
@@ -131,21 +149,29 @@ fn shown(name: &str) -> String {
     }
 }
 
-/// Returns the error of a certificate that is not trusted and has another name: where trusting it would be the advice, the name comes first.
+/// Returns the error of a certificate that has another name as well: one that has expired is named with both faults; of one that is not
+/// trusted, where trusting it would be the advice, the name comes first.
 pub(crate) fn of_foreign(fault: Error, of_name: Error, is_self_signed: bool) -> Error {
+    let Error::InvalidCertificate(CertificateError::NotValidForNameContext { expected, presented }) = of_name else {
+        return fault;
+    };
+    let expected = expected.to_str().into_owned();
+    let not_after = if let Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) = &fault {
+        Some(Some(*not_after))
+    } else {
+        matches!(&fault, Error::InvalidCertificate(CertificateError::Expired)).then_some(None)
+    };
     let is_of_chain = |other: &OtherError| {
         matches!(other.0.downcast_ref(), Some(webpki::Error::UnknownIssuer | webpki::Error::CaUsedAsEndEntity))
     };
     let is_untrusted = matches!(&fault, Error::InvalidCertificate(CertificateError::UnknownIssuer))
         || matches!(&fault, Error::InvalidCertificate(CertificateError::Other(other)) if is_of_chain(other));
-    let Error::InvalidCertificate(CertificateError::NotValidForNameContext { expected, presented }) = of_name else {
-        return fault;
+    let both: Arc<dyn std::error::Error + Send + Sync> = match not_after {
+        Some(not_after) => Arc::new(ExpiredForeign { not_after, expected, presented }),
+        None if is_untrusted => Arc::new(Foreign { expected, presented, is_self_signed }),
+        None => return fault,
     };
-    if !is_untrusted {
-        return fault;
-    }
-    let foreign = Foreign { expected: expected.to_str().into_owned(), presented, is_self_signed };
-    CertificateError::Other(OtherError(Arc::new(foreign))).into()
+    CertificateError::Other(OtherError(both)).into()
 }
 
 /// Returns what is wrong with a certificate, which the sentence names by `subject`.
@@ -165,6 +191,11 @@ pub(crate) fn of_certificate(subject: &str, fault: &CertificateError) -> String 
         && let Some(foreign) = other.0.downcast_ref::<Foreign>()
     {
         return format!("{subject} {foreign}");
+    }
+    if let C::Other(other) = fault
+        && let Some(both) = other.0.downcast_ref::<ExpiredForeign>()
+    {
+        return format!("{subject} {both}");
     }
     if let C::Other(other) = fault {
         let words = other.0.downcast_ref().map_or(OTHER, of_chain);
@@ -446,8 +477,15 @@ mod tests {
             let fix = fix_of_trunk(&format!("192.0.2.1:5061: TLS failed: {words}"), "alpha").unwrap();
             assert!(fix.starts_with("check the address in `peers` of [trunk.alpha]"), "{fix}");
         }
-        let expired = of(&of_foreign(CertificateError::Expired.into(), of_name(), false));
-        assert!(expired.contains("expired"), "{expired}");
+        let time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(3 * 86_400));
+        let not_after = UnixTime::since_unix_epoch(std::time::Duration::from_secs(86_400));
+        for fault in [CertificateError::ExpiredContext { time, not_after }, CertificateError::Expired] {
+            let words = of(&of_foreign(fault.into(), of_name(), false));
+            let name = ", and it is not valid for name mail.example, it names wrong.example";
+            assert!(words.contains("expired") && words.ends_with(name), "{words}");
+            let fix = fix_of_trunk(&format!("192.0.2.1:5061: TLS failed: {words}"), "alpha").unwrap();
+            assert!(fix.contains("renew") && fix.contains("for the name in `peers` of [trunk.alpha]"), "{fix}");
+        }
     }
 
     #[test]

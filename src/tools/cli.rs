@@ -175,6 +175,9 @@ pub enum Verb {
         /// or group (machine, media, peers, agents, apps); repeatable
         #[arg(long, value_name = "NAME", verbatim_doc_comment)]
         only: Vec<String>,
+        /// The running edge.
+        #[command(flatten)]
+        remote: Remote,
         /// Print JSON
         #[arg(long)]
         json: bool,

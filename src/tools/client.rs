@@ -67,6 +67,10 @@ const SOON: Duration = Duration::from_secs(2);
 const ALIVE: Duration = Duration::from_secs(5);
 /// Questions that need no work.
 const SMALL: [&str; 4] = ["/healthz", "/v1/status", "/v1/trunks", "/v1/why"];
+/// Wait for an answer after which a verb says what it waits for.
+const NOTICED: Duration = Duration::from_secs(1);
+/// Beginning of what is said of an edge that lives, and has not answered a request in its time.
+const UNANSWERED: &str = "no answer to ";
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -269,7 +273,27 @@ fn only<'a>(what: &str, all: impl Iterator<Item = &'a str>, written: &str) -> Re
 /// `reload`
 pub fn reload(config: Option<&Path>, remote: &Remote, json: bool) -> ExitCode {
     let show = if json { raw } else { print::reloaded };
-    ask(config, remote, Method::POST, "/v1/reload", None, show)
+    talk(config, remote, async |edge| {
+        let answer = with_notice(edge, request(edge, Method::POST, "/v1/reload", None)).await;
+        let text = answer.map_err(|why| match () {
+            () if why.starts_with(UNANSWERED) => {
+                format!("reload not confirmed: {why}; `trunkgate status` shows when the configuration was loaded")
+            }
+            () if why.contains(SILENT) => format!("not reloaded, the edge has not received the request: {why}"),
+            () => why,
+        })?;
+        Ok(show(&parsed(&text)?))
+    })
+}
+
+/// Waits for an answer; says on stderr what for where it takes long.
+async fn with_notice<T>(edge: &Target, answer: impl Future<Output = T>) -> T {
+    let mut answer = std::pin::pin!(answer);
+    if let Ok(answer) = timeout(NOTICED, &mut answer).await {
+        return answer;
+    }
+    eprintln!("waiting for the edge at {}, which has not answered for {} s …", edge.base, NOTICED.as_secs());
+    answer.await
 }
 
 /// `drain`
@@ -349,7 +373,7 @@ fn fetch(
     body: Option<Value>,
     show: impl FnOnce(String) -> Result<String, String>,
 ) -> ExitCode {
-    talk(config, remote, async |edge| request(edge, method, path, body).await.and_then(show))
+    talk(config, remote, async |edge| with_notice(edge, request(edge, method, path, body)).await.and_then(show))
 }
 
 /// Does so with the edge's base URL and token, and prints what it comes to.
@@ -433,7 +457,7 @@ impl Target {
 }
 
 /// What its certificate must be, where it has one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Believed {
     /// From whom the system trusts.
     BySystem,
@@ -573,40 +597,72 @@ fn base(http: &Http) -> Option<String> {
     (address.port() != 0).then(|| format!("{scheme}://{address}"))
 }
 
-/// `/metrics` of the edge of this file, where one runs.
-pub(crate) async fn metrics(http: &Http) -> Option<String> {
-    request(&of_file(http)?, Method::GET, "/metrics", None).await.ok()
-}
-
-/// `/v1/status` of the edge of this file.
+/// Returns the edge that `doctor` asks beside its own look: that of `--url`, else that of the file (`http`). `None`: its port is known only
+/// once it runs.
 ///
 /// # Errors
-/// Why there is none, in words.
-pub(crate) async fn status_of(http: &Http) -> Result<Value, String> {
-    let edge = of_file(http).ok_or("its port is known only once it runs")?;
-    let text = request(&edge, Method::GET, "/v1/status", None).await?;
-    parsed(&text)
+/// The URL names none, which has been said.
+pub(crate) fn beside(config: Option<&Path>, remote: &Remote, http: &Http) -> Result<Option<Target>, ExitCode> {
+    if remote.url.is_some() {
+        return target(config, remote).map(Some).ok_or(ExitCode::from(USAGE));
+    }
+    let by = |ca: &PathBuf| Believed::By(ca.clone());
+    Ok(of_file(http).map(|edge| Target {
+        token: remote.token.clone().or(edge.token),
+        believed: remote.ca.as_ref().map_or(edge.believed, by),
+        ..edge
+    }))
 }
 
 /// `/v1/status` of the edge of this file, where one runs and answers soon.
 pub(crate) fn states_of(http: &Http) -> Option<Value> {
+    let edge = of_file(http)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    runtime.block_on(async { timeout(SOON, status_of(http)).await.ok()?.ok() })
+    runtime.block_on(async { timeout(SOON, edge.status()).await.ok()?.ok() })
 }
 
-/// `/v1/trunks` of the edge of this file, where one runs.
-pub(crate) async fn trunks(http: &Http) -> Option<Value> {
-    answer_of(http, "/v1/trunks").await
-}
+impl Target {
+    /// `/metrics`, where it answers.
+    pub(crate) async fn metrics(&self) -> Option<String> {
+        request(self, Method::GET, "/metrics", None).await.ok()
+    }
 
-/// `/v1/calls` of the same, live ones first.
-pub(crate) async fn live_calls(http: &Http) -> Option<Value> {
-    answer_of(http, &format!("/v1/calls?limit={SEARCHED}")).await
-}
+    /// `/v1/status`.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    pub(crate) async fn status(&self) -> Result<Value, String> {
+        let text = request(self, Method::GET, "/v1/status", None).await?;
+        parsed(&text)
+    }
 
-async fn answer_of(http: &Http, path: &str) -> Option<Value> {
-    let text = request(&of_file(http)?, Method::GET, path, None).await.ok()?;
-    serde_json::from_str(&text).ok()
+    /// `/v1/trunks`, where it answers.
+    pub(crate) async fn trunks(&self) -> Option<Value> {
+        self.answer("/v1/trunks").await
+    }
+
+    /// `/v1/calls`, live ones first, where it answers.
+    pub(crate) async fn live_calls(&self) -> Option<Value> {
+        self.answer(&format!("/v1/calls?limit={SEARCHED}")).await
+    }
+
+    async fn answer(&self, path: &str) -> Option<Value> {
+        let text = request(self, Method::GET, path, None).await.ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// Returns what is there; no token is needed for that.
+    pub(crate) async fn presence(&self) -> Presence {
+        let (base, named, believed) = (self.base.clone(), self.named.clone(), self.believed.clone());
+        let edge = Target { base, named, believed, token: None, warning: None };
+        match timeout(SOON, exchange(&edge, Method::GET, "/healthz", None)).await {
+            Err(_) => Presence::Silent(silent(self)),
+            Ok(Ok(text)) if text == b"ok" => Presence::Edge,
+            // Ready or not: no other server answers so.
+            Ok(Err(error)) if EDGE_REFUSALS.iter().any(|known| error.ends_with(known)) => Presence::Edge,
+            Ok(Ok(_) | Err(_)) => Presence::Other,
+        }
+    }
 }
 
 /// The process at the HTTP address of a file.
@@ -618,19 +674,6 @@ pub(crate) enum Presence {
     Silent(String),
     /// None, or another server.
     Other,
-}
-
-/// Returns what is where an edge of this file would be, whatever its token.
-pub(crate) async fn presence(http: &Http) -> Presence {
-    let Some(edge) = of_file(http) else { return Presence::Other };
-    let edge = Target { token: None, ..edge };
-    match timeout(SOON, exchange(&edge, Method::GET, "/healthz", None)).await {
-        Err(_) => Presence::Silent(silent(&edge)),
-        Ok(Ok(text)) if text == b"ok" => Presence::Edge,
-        // Ready or not: no other server answers so.
-        Ok(Err(error)) if EDGE_REFUSALS.iter().any(|known| error.ends_with(known)) => Presence::Edge,
-        Ok(Ok(_) | Err(_)) => Presence::Other,
-    }
 }
 
 /// What is said of an edge that does not answer: which process it is and what to do, where that is known.
@@ -673,7 +716,9 @@ async fn request_bytes(edge: &Target, method: Method, path: &str, body: Option<V
         lives.map_err(|_| silent(edge))?.ok();
     }
     let patience = if is_small { ALIVE } else { PATIENCE };
-    timeout(patience, exchange(edge, method, path, body)).await.map_err(|_| silent(edge))?
+    let what =
+        if is_small { String::new() } else { format!("{UNANSWERED}{method} {path} for {} s: ", patience.as_secs()) };
+    timeout(patience, exchange(edge, method, path, body)).await.map_err(|_| format!("{what}{}", silent(edge)))?
 }
 
 async fn exchange(edge: &Target, method: Method, path: &str, body: Option<Value>) -> Result<Vec<u8>, String> {

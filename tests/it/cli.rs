@@ -362,7 +362,7 @@ fn status_calls_reload_drain_and_hangup_talk_to_a_running_edge() {
 fn a_file_that_is_no_toml_is_told_once_and_how_the_edge_is_asked_all_the_same() {
     let (caller, callee) = (Party::new("127.0.0.1"), Party::new("127.0.0.1"));
     let edge = Process::start(&to_callee(&callee, &caller, ""));
-    std::fs::write(&edge.file, "[edge\n").unwrap();
+    std::fs::write(&edge.file, "[\n").unwrap();
     let file = edge.file.to_str().unwrap();
     for verb in [&["status"][..], &["calls"], &["trace", "last"], &["drain"], &["reload"]] {
         let output = finish(&[&["--config", file], verb].concat());

@@ -143,6 +143,10 @@ fn names_without_addresses_and_silent_name_servers_are_told_apart() {
     names.set_mood(Mood::Fails);
     let told = doctor_with(&text, &[(name, &value)]);
     assert_eq!((told.line("dns", "the DNS server answers SERVFAIL for nowhere.test").0, told.code), ("fail", Some(1)));
+    let registrar = "register = { registrar = \"sip:reg.test\", user = \"me\" }";
+    let text = trunk(&format!("sip:{}", peer.address)).replace("[trunk.pbx]\n", &format!("[trunk.pbx]\n{registrar}\n"));
+    let told = doctor_with(&text, &[(name, &value)]);
+    assert_eq!(told.line("dns", "registrar of pbx: the DNS server answers SERVFAIL for reg.test").0, "fail");
 }
 
 /// A TLS listener with this certificate, and a trunk that is reached by TLS.
@@ -530,4 +534,35 @@ fn what_cannot_be_read_is_a_line_and_the_rest_goes_on() {
     let output = finish(&["--config", file.to_str().unwrap(), "doctor", "--only", "tls"]);
     let page = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.code() == Some(1) && page.contains("edge.pem") && !page.contains("config"), "{page}");
+}
+
+#[test]
+fn a_file_in_which_nothing_can_be_read_is_a_finding_and_the_running_edge_is_asked() {
+    let edge = Process::start(&config(""));
+    let drained = finish(&["drain", "--url", &edge.url()]);
+    assert!(drained.status.success());
+    let address = edge.address("http");
+    let folder = tempfile::tempdir().unwrap();
+    let asked = |text: Option<&str>, flags: &[&str]| {
+        let file = folder.path().join("trunkgate.toml");
+        match text {
+            Some(text) => std::fs::write(&file, text).unwrap(),
+            None => drop(std::fs::remove_file(&file)),
+        }
+        let file = file.to_str().unwrap().to_owned();
+        Told::of(&finish(
+            &[&["--config", &file, "doctor", "--only", "config", "--only", "running edge", "--json"], flags].concat(),
+        ))
+    };
+    let url = edge.url();
+    for text in [None, Some(""), Some("[http\naddress = 5\n"), Some("= = =\n")] {
+        let told = asked(text, &["--url", &url]);
+        assert_eq!((told.code, told.level("config")), (Some(2), "fail"));
+        assert_eq!(told.line("running edge", "draining").0, "fail", "{text:?}");
+    }
+    // A bracket is missing in the very header of the address.
+    let told = asked(Some(&format!("[http\naddress = \"{address}\"\n")), &[]);
+    assert_eq!((told.level("config"), told.line("running edge", "draining").0), ("fail", "fail"));
+    let told = asked(Some("[http]\naddress = \"127.0.0.1:0\nx = [\n"), &["--url", "http://127.0.0.1:1"]);
+    assert_eq!(told.line("running edge", "none at http://127.0.0.1:1").0, "fail");
 }

@@ -108,7 +108,17 @@ fn a_public_address_that_is_not_ours() {
     let _speaking = [Speaking::tone(&caller.rtp, near), Speaking::tone(&callee.rtp, far)];
     let ours = "no packets were received; our SDP announces `public_address`, which is not an address of this machine";
     let fix = "Try: set `public_address` to the address that the remote party sees (`trunkgate doctor`, line public address);";
-    told(&edge, &[&format!("No media from carrier: {ours}"), &format!("No media from pbx: {ours}"), fix]);
+    let either = "No audio from either side.";
+    told(&edge, &[either, &format!("Of carrier: {ours}"), &format!("Of pbx: {ours}"), fix]);
+    let silent = until("status has it", || {
+        let problems = edge.json("/v1/status")["problem_details"].as_array()?.clone();
+        let silent: Vec<_> = problems.into_iter().filter(|one| one["kind"] == "one_way").collect();
+        (!silent.is_empty()).then_some(silent)
+    });
+    assert_eq!(silent.len(), 1, "one problem for both sides: {silent:?}");
+    let headline = silent[0]["headline"].as_str().unwrap();
+    assert_eq!(headline, "no audio from either side, carrier and pbx, in a live call");
+    assert_eq!(silent[0]["others"], serde_json::json!([{"trunk": "pbx", "kind": "one_way"}]));
     assert!(edge.get("/metrics").1.contains("trunkgate_media_one_way_total{trunk=\"carrier\",silent=\"both\"} 1"));
 }
 
@@ -448,7 +458,7 @@ fn a_call_that_is_silent_in_both_directions_has_rows_and_a_verdict() {
     let answered = Instant::now();
     until("a second has passed", || (answered.elapsed() > Duration::from_millis(1_200)).then_some(()));
     call.hang_up(2, &caller, &callee);
-    told(&edge, &["No media from carrier and none from pbx: 0 packets arrived in 1."]);
+    told(&edge, &["No audio from either side, carrier and pbx: 0 packets arrived in 1."]);
     let ladder = edge.get(&format!("/v1/calls/{}/trace.txt", edge.sid())).1;
     assert_eq!(
         ladder.lines().filter(|line| line.starts_with("         RTP ") && line.contains("═0═")).count(),

@@ -105,6 +105,10 @@ fn an_edge_that_is_stopped_is_named_by_its_process_and_finds_no_late_requests() 
         assert_eq!(output.status.code(), Some(1));
         assert!(told.contains("it does not answer") && told.contains(&known), "{told}");
         assert!(told.contains(&format!("is stopped; try: kill -CONT {}", edge.pid())), "{told}");
+        let waits = format!("waiting for the edge at {}, which has not answered for 1 s", edge.url());
+        assert!(told.starts_with(&waits), "{told}");
+        let is_named = told.contains("error: not reloaded, the edge has not received the request: the edge at");
+        assert_eq!(is_named, *verb == ["reload"], "{told}");
     }
     let file = file.to_str().unwrap();
     let doctor = finish(&["--config", file, "doctor", "--only", "running edge", "--only", "ports", "--json"]);

@@ -145,6 +145,7 @@ pub(crate) fn fault_view((calls, of, good_since): (u64, u64, u64), found: &Diagn
         good_since,
         kinds: Vec::new(),
         at: None,
+        both: Vec::new(),
     }
 }
 

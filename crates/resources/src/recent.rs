@@ -159,11 +159,13 @@ impl Recent {
             recording.lost = lost.views();
         }
     }
-    /// Marks an ended call with a flag that a later call has shown it to have.
-    pub fn flag(&mut self, sid: &str, flag: &'static str) {
-        if let Some(call) = self.calls.find_mut(sid).filter(|call| !call.flags.contains(&flag)) {
-            let flags = &mut Arc::make_mut(call).flags;
-            flags.push(flag);
+    /// Marks an ended call as one in which an agent was not heard, as a later call has shown.
+    pub fn note_silent_agent(&mut self, sid: &str, agent: &str) {
+        let Some(call) = self.calls.find_mut(sid) else { return };
+        let CallView { flags, legs, .. } = Arc::make_mut(call);
+        legs.iter_mut().filter(|leg| leg.agent == agent).for_each(|leg| leg.silent = true);
+        if !flags.contains(&"one_way") {
+            flags.push("one_way");
             // In the order of FLAGS, as those of every call.
             flags.sort_by_key(|flag| FLAGS.iter().position(|known| known == flag));
         }

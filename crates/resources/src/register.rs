@@ -14,9 +14,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
+use trunkgate_route::locate::NameFault;
 use trunkgate_route::{Credentials, Register as Wanted};
 use trunkgate_sip::{ClientId, Flow, Local, Message, Party, Register, Transport};
-use trunkgate_story::Said;
+use trunkgate_story::{Said, dns};
 
 use crate::challenge::{auth_fault, auth_fix};
 use crate::io::QueryId;
@@ -69,6 +70,8 @@ pub(crate) struct Registration {
     pub(crate) code: Option<u16>,
     /// The registrar's own words in it, where they say more than the code does.
     pub(crate) words: Option<String>,
+    /// What DNS said of the registrar's name, where it had no address when it was to be asked last.
+    pub(crate) name_fault: Option<NameFault>,
     /// Whether the registrar has seen `auth`.
     pub(crate) has_shown: bool,
 }
@@ -137,6 +140,17 @@ impl Registrations {
         self.set_due(name, None);
     }
 
+    /// Ends a look-up of a registrar's name; `fault`: it has no address. Returns why the registrar cannot be asked where no address is left.
+    pub(crate) fn looked_up(&mut self, name: &Arc<str>, fault: Option<NameFault>) -> String {
+        self.let_go(name);
+        let (Some(registration), Some(fault)) = (self.by_trunk.get_mut(name), fault) else {
+            return UNREACHABLE.to_owned();
+        };
+        registration.name_fault = Some(fault);
+        (registration.code, registration.words) = (None, None);
+        dns::words(fault, &registration.wanted.registrar.host)
+    }
+
     pub(crate) fn note_sources(&mut self) {
         let ways = |r: &Registration| [r.asking, r.bound.map(|(way, _)| way)].map(|way| Some((way?, r.party)));
         let sources = self.by_trunk.values().flat_map(ways).flatten();
@@ -144,8 +158,8 @@ impl Registrations {
     }
 }
 
-/// The problem of a registrar whose name is not found.
-pub(crate) const NOT_FOUND: &str = "name not found in DNS";
+/// The problem of a registrar whose addresses are of no use to any listener.
+pub(crate) const UNREACHABLE: &str = "no listener can reach it";
 
 /// Returns the registrar's own words, those of Reason, Warning and the like among them; a phrase alone says what the code says.
 fn said_of(code: u16, response: &Message) -> String {
@@ -200,6 +214,9 @@ impl Registration {
 
     fn remedy_of_code(&self, trunk: &str) -> String {
         let has_auth = self.auth.is_some();
+        if let Some(fault) = self.name_fault {
+            return dns::fix(fault, &self.wanted.registrar.host, &format!("`register` of [trunk.{trunk}]"));
+        }
         match self.code {
             Some(401 | 407) if has_auth => auth_fix(trunk),
             Some(401 | 407) => format!("set `auth` in [trunk.{trunk}] to user and password of the account"),
@@ -216,11 +233,6 @@ impl Registration {
                 "ask the carrier for the state of its registrar: it answers, and takes no registration now".to_owned()
             }
             Some(code) => format!("ask the carrier why its registrar answers {code}"),
-            None if self.problem.as_deref() == Some(NOT_FOUND) => {
-                format!(
-                    "check the host name of `register` in [trunk.{trunk}], and the name servers of this machine (/etc/resolv.conf)"
-                )
-            }
             None => format!(
                 "check address, port and transport of `register` in [trunk.{trunk}], and the firewall (`trunkgate doctor`)"
             ),
@@ -235,7 +247,7 @@ impl Registration {
         expires: u32,
     ) -> ClientId {
         self.cseq = self.cseq.saturating_add(1);
-        self.code = None;
+        (self.code, self.name_fault) = (None, None);
         let Wanted { uri, user, .. } = &self.wanted;
         let host = uri.split_once(':').map_or("", |(_, rest)| rest).split(';').next().unwrap_or_default();
         let scheme = uri.split(':').next().unwrap_or("sip");

@@ -128,6 +128,8 @@ struct Heard {
     short: u64,
     /// Sides that were heard since the start; a change of keys counts as enough of them.
     sides: u64,
+    /// The other sides that were not heard either, by the names of their trunks.
+    both: Vec<(Arc<str>, LastHour<1>)>,
 }
 
 impl TrunkState {
@@ -194,7 +196,24 @@ impl TrunkState {
         });
         let fault = fault_view((calls, of, self.heard.sides - last.heard), &last.found, &last.sid);
         let [recent_of, recent_calls] = self.hearing.recent(now);
-        Some(FaultView { kinds: kinds.collect(), recent: Recent { calls: recent_calls, of: recent_of }, ..fault })
+        let both = self.heard.both.iter().map(|(name, calls)| (name.to_string(), calls.sums(now)[0]));
+        Some(FaultView {
+            kinds: kinds.collect(),
+            recent: Recent { calls: recent_calls, of: recent_of },
+            both: both.filter(|(_, calls)| *calls > 0).collect(),
+            ..fault
+        })
+    }
+    fn note_both(&mut self, now: Instant, other: &Arc<str>, sides: u64) {
+        let both = &mut self.heard.both;
+        both.retain(|(_, calls)| calls.sums(now) != [0]);
+        let at = both.iter().position(|(name, _)| name == other).unwrap_or_else(|| {
+            both.push((Arc::clone(other), LastHour::default()));
+            both.len() - 1
+        });
+        if let Some((_, calls)) = both.get_mut(at) {
+            calls.add(now, [sides]);
+        }
     }
     fn note_unheard(&mut self, now: Instant, (found, sides): (&Diagnosis, u64), sid: &str) {
         // Causes that have not been for an hour go: as many are kept as there are kinds, and addresses of ours that were told.
@@ -391,24 +410,44 @@ impl Trunks {
     }
 
     /// Notes whether a side of a call is heard, once it should be. Where the call was too short to tell by itself (`is_short`), a side that
-    /// was not heard counts from the third such call in a row on.
-    pub fn listened(&mut self, now: Instant, name: &str, sid: &str, (unheard, is_short): (Option<&Diagnosis>, bool)) {
-        let Some(state) = self.by_name.get_mut(name) else { return };
+    /// was not heard counts from the third such call in a row on. Returns how many sides count as not heard by this.
+    pub fn listened(
+        &mut self,
+        now: Instant,
+        name: &str,
+        sid: &str,
+        (unheard, is_short): (Option<&Diagnosis>, bool),
+    ) -> u64 {
+        let Some(state) = self.by_name.get_mut(name) else { return 0 };
         match unheard {
             Some(unheard) => {
                 let before = state.heard.short;
                 state.heard.short = if is_short { before + 1 } else { SHORT_IN_ROW };
                 if state.heard.short < SHORT_IN_ROW {
-                    return;
+                    return 0;
                 }
                 // Those before it that were not counted do now.
                 let sides = 1 + if before < SHORT_IN_ROW { before } else { 0 };
                 state.hearing.add(now, [sides; 2]);
                 state.note_unheard(now, (unheard, sides), sid);
+                sides
             }
             None => {
                 state.hearing.count(now, [true, false]);
-                state.heard = Heard { sides: state.heard.sides + 1, short: 0 };
+                (state.heard.sides, state.heard.short) = (state.heard.sides + 1, 0);
+                0
+            }
+        }
+    }
+
+    /// Notes that neither side of so many calls between two trunks was heard.
+    pub fn both_unheard(&mut self, now: Instant, [one, other]: [&Arc<str>; 2], calls: u64) {
+        if calls == 0 || one == other {
+            return;
+        }
+        for (own, other) in [(one, other), (other, one)] {
+            if let Some(state) = self.by_name.get_mut(own) {
+                state.note_both(now, other, calls);
             }
         }
     }

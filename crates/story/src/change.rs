@@ -98,6 +98,9 @@ pub struct Change {
     /// The trunk: of a call its caller's; of a side without media, or a target that failed, that one's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trunk: Option<String>,
+    /// The trunk of the other side, where the same is wrong with both.
+    #[serde(skip)]
+    pub also: Option<String>,
     /// The agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
@@ -161,6 +164,7 @@ impl Change {
             what,
             call: None,
             trunk: None,
+            also: None,
             agent: None,
             target: None,
             code: None,

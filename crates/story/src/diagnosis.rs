@@ -19,6 +19,10 @@ pub const OUR_ADDRESS: &str = "our_address";
 /// `kind` of a fault: an agent has the caller and sends no audio.
 pub const NO_AGENT_AUDIO: &str = "no_agent_audio";
 
+/// What two sides of which nothing comes have in common.
+pub const COMMON: &str = "what both sides have in common: `public_address`, the media ports and the firewall of this machine (`trunkgate doctor \
+                          --only media`)";
+
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {

@@ -396,6 +396,9 @@ pub struct FaultView {
     /// Time of the last one, where it is kept.
     #[serde(skip)]
     pub at: Option<Instant>,
+    /// Of sides that were not heard: the other sides that were not heard either, by name, each with the number of these calls.
+    #[serde(skip)]
+    pub both: Vec<(String, u64)>,
 }
 
 /// One cause for which sides of a trunk were not heard.

@@ -11,8 +11,11 @@ pub const UNKNOWN_ISSUER: &str =
 /// End of the words of a certificate that has another name as well.
 pub const UNTRUSTED: &str = "no trusted CA issued it";
 
+/// Beginning of the words of an expired certificate that has another name as well; the name follows.
+pub const AND_OF_ANOTHER_NAME: &str = "and it is not valid for name";
+
 /// Words and what helps; the first that stand in the error count.
-const FIXES: [(&[&str], &str); 10] = [
+const FIXES: [(&[&str], &str); 11] = [
     (
         &["handshake not finished"],
         "restart the SIP server or the TLS proxy of this peer: it accepts the connection and does not answer the TLS handshake; check that the port in `peers` of \
@@ -22,6 +25,12 @@ const FIXES: [(&[&str], &str); 10] = [
         &["connection not up"],
         "`trunkgate doctor --only peers` shows whether it accepts connections: if it does, restart the SIP server or the TLS proxy of this peer, which does \
          not answer the TLS handshake; if not, check that the port in `peers` of [trunk.NAME] is its TLS port, and the firewall",
+    ),
+    (
+        &[AND_OF_ANOTHER_NAME],
+        "check the address in `peers` of [trunk.NAME] and its DNS: another server may answer there. If it is the right one, two things are wrong: its operator \
+         has to renew the certificate, and to have it issued for the name in `peers` of [trunk.NAME] (or write `tls = { names = [\"…\"] }` there with a name \
+         of it). Until then `tls = { verify = false }` in [trunk.NAME] and `trunkgate reload` accept it, at the risk that any server may pose as this peer",
     ),
     (
         &["has expired", "expired on "],

@@ -211,6 +211,9 @@ pub struct LegView {
     pub media: Option<MediaView>,
     /// Times of an agent's turns, in milliseconds; `null` before the first, and for all others.
     pub turn_ms: Option<Box<LegTurnView>>,
+    /// Whether its party was not heard, or its stream stopped: a call with such a leg has the flag `one_way`. Absent for all others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub silent: bool,
     /// Media figures.
     pub rtp: RtpView,
 }
@@ -558,6 +561,9 @@ pub struct SilentView {
     pub fix: String,
     /// That one.
     pub last_sid: String,
+    /// The other sides that are not heard in these calls either, by name, each with the number of calls.
+    #[serde(skip)]
+    pub both: Vec<(String, u64)>,
 }
 
 /// SIP from addresses of no trunk.

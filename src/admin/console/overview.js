@@ -22,10 +22,43 @@ const KINDS = { failed: 'call failed', ended: 'ended abnormally', failed_over: '
 /** The kinds that are also a flag of calls. */
 const FLAGS = ['failed_over', 'one_way', 'unsent', 'codec_mismatch', 'loss'];
 
-/** Returns a problem of `status` with a link to its call. */
-function problem({ headline, evidence, fix, command, harm, unmet, since }) {
+/** Parties without audio in live calls that have a line each; the others share one. */
+const LIVE_SHOWN = 3;
+/** Parties that a shared line names. */
+const NAMED = 5;
+/** End of the headline of a party that is not heard in live calls. */
+const LIVE = / in (?:a|(\d+)) live calls?$/;
+
+/** Returns names, as many as a line has. */
+const named = (all) => `${all.slice(0, NAMED).join(', ')}${all.length > NAMED ? ` and ${count(all.length - NAMED)} more` : ''}`;
+
+/** Replaces the first of some problems by one line for all of them. */
+function inOne(all, some, line) {
+  return all.flatMap((one) => (one === some[0] ? [line] : some.includes(one) ? [] : [one]));
+}
+
+/** Returns the problems with one line for live calls without audio beyond those of the first three parties, and one for trunks that are down and that no route uses. */
+function gathered(all) {
+  const name = ({ trunk, agent, headline: text }) => trunk || agent || text.replace(LIVE, '').replace(/^no media from |^agent | has sent no audio$/g, '');
+  const live = all.filter(({ kind: of, harm, headline: text }) => of === 'one_way' && harm !== 'past' && LIVE.test(text)).slice(LIVE_SHOWN);
+  const unused = all.filter(({ kind: of, unmet, trunk }) => of === 'down' && unmet && trunk);
+  let lines = all;
+  if (live.length > 1) {
+    const calls = live.reduce((sum, { headline: text }) => sum + Number(LIVE.exec(text)[1] || 1), 0);
+    const fix = live.every((one) => one.fix === live[0].fix) ? live[0].fix : 'look at these calls: each names its own cause and fix';
+    lines = inOne(lines, live, { ...live[0], headline: `no audio in ${count(calls)} more live calls`, evidence: `of ${named(live.map(name))}`, fix, command: null, link: `#/calls${api.query({ flag: 'one_way', state: 'live' })}`, name: 'Show the calls' });
+  }
+  if (unused.length > 1) {
+    const fix = 'bring them up, or take the trunks out of the configuration: no call goes to them';
+    lines = inOne(lines, unused, { ...unused[0], headline: `${count(unused.length)} trunks that no route uses are down`, evidence: named(unused.map(name)), fix, command: null, link: `#/trunks${api.query({ state: 'down' })}`, name: 'Show the trunks' });
+  }
+  return lines;
+}
+
+/** Returns a problem of `status` with a link to its call, or to what it is of. */
+function problem({ headline, evidence, fix, command, harm, unmet, since, link, name }) {
   const sid = /^trunkgate trace (CA[0-9a-f]+)$/.exec(command || '')?.[1];
-  return { kind: unmet && HARMS[harm] === 'bad' ? 'warn' : HARMS[harm] || 'plain', since, text: local(masked(headline)), evidence: evidence && local(masked(evidence)), fix: masked(fix || (sid ? '' : command)), ...(sid ? { link: `#/calls/${sid}`, name: 'Open the call' } : {}) };
+  return { kind: unmet && HARMS[harm] === 'bad' ? 'warn' : HARMS[harm] || 'plain', since, text: local(masked(headline)), evidence: evidence && local(masked(evidence)), fix: masked(fix || (sid ? '' : command)), ...(sid ? { link: `#/calls/${sid}`, name: 'Open the call' } : { link, name }) };
 }
 
 /** What unknown sources do is no problem of the edge. */
@@ -46,7 +79,7 @@ const inParts = (one) => [headline(one), parts(one)];
 
 /** The headline: the worst problem of `/v1/status`, or that there is none; with the other problems and notes. */
 function sentence(status) {
-  const problems = status.problem_details.filter((one) => !isNote(one)).map(problem);
+  const problems = gathered(status.problem_details.filter((one) => !isNote(one))).map(problem);
   const notes = status.problem_details.filter(isNote).map(problem);
   if (problems.length === 0 && status.trunks.length === 0) {
     return {

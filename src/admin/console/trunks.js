@@ -208,7 +208,8 @@ function isBad(trunk, problems) {
 /** The trunks in one sentence. */
 function sentence(trunks, problems) {
   const number = (state) => trunks.filter((trunk) => trunk.state === state).length;
-  const states = ['up', 'down', 'unknown'].filter(number).map((state) => `${number(state)} ${state}`);
+  const unused = trunks.filter((trunk) => trunk.state === 'down' && problems.some(({ trunk: name, kind: of, unmet }) => name === trunk.name && of === 'down' && unmet)).length;
+  const states = ['up', 'down', 'unknown'].filter(number).map((state) => `${number(state)} ${state}${state === 'down' && unused ? ` (${count(unused)} that no route uses)` : ''}`);
   const bad = trunks.filter((trunk) => isBad(trunk, problems)).length;
   return `${many(trunks.length, 'trunk')}: ${states.join(', ')}. ${bad ? `${count(bad)} with a problem, marked at its left.` : 'None has a problem.'}`;
 }

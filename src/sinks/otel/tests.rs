@@ -44,6 +44,7 @@ pub(crate) fn leg(n: u64, kind: &'static str, name: &str) -> LegView {
         ssrc: None,
         media: None,
         turn_ms: None,
+        silent: false,
         rtp: RtpView { rx_packets: 50, tx_packets: 60, mos: Some(4.4), ..RtpView::default() },
     }
 }

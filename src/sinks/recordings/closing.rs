@@ -291,6 +291,9 @@ impl Closer {
         let figures = &self.shared.figures;
         let counter = if entry.state == State::Completed { &figures.completed } else { &figures.absent };
         counter.add(1);
+        if id.is_some() && entry.state == State::Completed {
+            figures.ended(entry.lost_milliseconds);
+        }
         self.shared.tell(Event::Finished(Box::new(Finished { id, entry, lost })));
     }
 

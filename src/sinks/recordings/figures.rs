@@ -14,7 +14,7 @@ use super::place;
 use super::transcription::TranscriptionFigures;
 use super::unlisted::Unlisted;
 use crate::config::Unfit;
-use crate::limits::RECORDINGS_LOSS_SHOWN_SECONDS;
+use crate::limits::{RECORDINGS_LOSS_SHOWN_SECONDS, RECORDINGS_WHOLE_IN_ROW};
 use crate::system::problem::{Failure, Harm, Problem};
 use crate::system::text::number;
 
@@ -89,6 +89,8 @@ pub(crate) struct RecordingFigures {
     last_trouble: Mutex<Option<String>>,
     /// Time of the latest loss.
     lost_at: Latest,
+    /// Recordings without a loss since then.
+    whole_since: Counter,
     /// Time of the latest completion of a recording that a crash has cut.
     cut_at: Latest,
 }
@@ -109,6 +111,14 @@ impl RecordingFigures {
         if milliseconds > 0 {
             self.lost_milliseconds.add(milliseconds);
             self.lost_at.set();
+            self.whole_since.set(0);
+        }
+    }
+
+    /// Notes that a recording has ended in its file, with so much lost.
+    pub(super) fn ended(&self, lost_milliseconds: u64) {
+        if lost_milliseconds == 0 {
+            self.whole_since.add(1);
         }
     }
 
@@ -163,10 +173,16 @@ impl RecordingFigures {
         Some(problem.fixed_by("the log of the earlier run says how it ended; `trunkgate recordings` shows each"))
     }
 
-    /// Returns the loss of the last hour, as a problem that is over.
+    /// Returns the loss of the last hour, as a problem that is over: until three recordings in a row were whole.
     fn loss(&self) -> Option<Problem> {
         let ago = self.lost_at.ago()?;
-        let problem = Problem::new(Harm::Past, format!("recordings lack {}", self.lost_seconds()));
+        let since = match self.whole_since.get() {
+            0 => "the disk takes recordings again".to_owned(),
+            1 => "the latest was whole".to_owned(),
+            several if several < RECORDINGS_WHOLE_IN_ROW => format!("the latest {several} were whole"),
+            _ => return None,
+        };
+        let problem = Problem::new(Harm::Past, format!("recordings lack {}; {since}", self.lost_seconds()));
         let when = match ago.as_secs() / 60 {
             0 => "less than a minute ago".to_owned(),
             minutes => format!("{minutes} min ago"),
@@ -240,7 +256,8 @@ impl RecordingFigures {
         };
         let shown = format!("{failure}; {active}{lost}");
         let Some(refused) = refused else {
-            return Problem::new(Harm::Records, "recordings are not written").shown_by(shown).caused_by(failure);
+            let problem = Problem::new(Harm::Records, "recordings are not written").unwritten();
+            return problem.shown_by(shown).caused_by(failure);
         };
         let callers = match refused.calls {
             0 => String::new(),
@@ -255,7 +272,7 @@ impl RecordingFigures {
             "{repair}; until then `on_full = \"continue\"` of [recording] and `trunkgate reload` have these calls accepted \
              without a whole recording"
         );
-        let problem = problem.fixed_by(fix).harming(refused.recent, refused.calls);
+        let problem = problem.fixed_by(fix).harming(refused.recent, refused.calls).certain();
         refused.last_sid.iter().fold(problem, |problem, sid| problem.traced_in(sid))
     }
 
@@ -296,5 +313,32 @@ impl RecordingFigures {
         problems.extend(self.transcriptions.problems());
         problems.extend(self.mails.problems());
         problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_past_once_the_disk_takes_recordings_and_are_withdrawn_after_three_whole_ones() {
+        let figures = RecordingFigures::default();
+        let shown = || figures.problems(None).pop().map(|problem| (problem.harm, problem.headline));
+        figures.failed(&io::Error::from(io::ErrorKind::StorageFull), Path::new("/"));
+        figures.lost(400);
+        assert_eq!(shown(), Some((Harm::Records, "recordings are not written".to_owned())));
+        figures.took();
+        let mut seen = Vec::new();
+        while let Some((harm, headline)) = shown() {
+            assert_eq!(harm, Harm::Past);
+            seen.push(headline.split_once("; ").unwrap().1.to_owned());
+            figures.ended(0);
+        }
+        assert_eq!(seen, ["the disk takes recordings again", "the latest was whole", "the latest 2 were whole"]);
+        figures.ended(200);
+        assert_eq!(shown(), None, "a loss of its own is noted when it comes");
+        figures.lost(200);
+        let (_, headline) = shown().unwrap();
+        assert!(headline.ends_with("; the disk takes recordings again"), "a loss brings it back: {headline}");
     }
 }

@@ -96,7 +96,8 @@ impl Figures {
             self.kept_up(problem.caused_by(&failure))
         };
         let limit = format!(", from {RECORDS_KEPT} on further ones are lost");
-        let mut problems: Vec<Problem> = self.file.told(&of, "call records are not written to the file", &limit);
+        let file = self.file.told(&of, "call records are not written to the file", &limit);
+        let mut problems: Vec<Problem> = file.into_iter().map(Problem::unwritten).collect();
         problems.extend(self.url.told(&of, "call records are not delivered to the URL", ""));
         let store = self.store.problem();
         problems.extend(store.map(|failure| of("call records cannot be queued for the URL", failure, "")));

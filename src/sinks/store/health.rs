@@ -72,7 +72,7 @@ impl Health {
         let refusal = self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let refusal = refusal.map(|failure| {
             let waiting = "recordings, text messages, callbacks and changes by the API are not noted";
-            let problem = Problem::new(Harm::Records, "the store is not written");
+            let problem = Problem::new(Harm::Records, "the store is not written").unwritten();
             problem.shown_by(format!("{failure}; {waiting}")).caused_by(&failure)
         });
         let damage = self.0.damage.lock().unwrap_or_else(PoisonError::into_inner).clone();

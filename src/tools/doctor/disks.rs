@@ -9,7 +9,9 @@ use nix::unistd::{AccessFlags, access};
 use crate::config::{Config, Unfit};
 use crate::limits::{DISK_LEAST_BYTES, DISK_LOW_BYTES};
 use crate::system::problem::{fix_of_permission, fix_of_read_only};
-use crate::tools::findings::{Finding, Level};
+use crate::tools::findings::Finding;
+#[cfg(test)]
+use crate::tools::findings::Level;
 
 /// A directory that is written to, by what is in it.
 type Use = (&'static str, PathBuf);
@@ -19,7 +21,9 @@ fn uses(config: &Config) -> Vec<Use> {
     let recordings = config.recording.as_ref().map(|recording| recording.directory.clone());
     let store = Some(config.data.directory.clone());
     let all = [("store", store), ("call records", records), ("recordings", recordings)];
-    all.into_iter().filter_map(|(what, directory)| Some((what, directory?))).collect()
+    // `file = "cdr.jsonl"` is in the working directory.
+    let named = |directory: PathBuf| if directory.as_os_str().is_empty() { PathBuf::from(".") } else { directory };
+    all.into_iter().filter_map(|(what, directory)| Some((what, named(directory?)))).collect()
 }
 
 /// Returns the directory, or the nearest above it that there is.
@@ -41,52 +45,67 @@ fn size(bytes: u64) -> String {
     if mebibytes < 10 << 10 { format!("{mebibytes} MiB") } else { format!("{} GiB", mebibytes >> 10) }
 }
 
-/// The line.
+/// The line: directories that cannot be written first, then what is free.
 pub(super) fn examine(config: &Config) -> Finding {
-    let disks = judge(uses(config), free);
-    if let Some(records) = of_records(config) {
-        let text = format!("{}; {}", records.text, disks.text);
-        let fix = if disks.fix.is_empty() { records.fix } else { format!("{}; {}", records.fix, disks.fix) };
-        return Finding { text, fix, level: records.level.max(disks.level), ..records };
-    }
-    let unfit = config.recording.as_ref().and_then(|recording| Unfit::of(&recording.directory));
-    match unfit.filter(|_| disks.level == Level::Ok) {
-        Some(unfit) => {
-            Finding::warn("disk", format!("recordings cannot be written: {}; {}", unfit.what, disks.text), unfit.fix)
-        }
-        None => disks,
-    }
+    let recordings = config.recording.as_ref().and_then(|recording| of_recordings(&recording.directory));
+    let unfit = of_records(config).into_iter().chain(recordings);
+    unfit.fold(judge(uses(config), free), |all, one| {
+        let fix = match (one.fix.as_str(), all.fix.as_str()) {
+            (fix, "") => fix.to_owned(),
+            (fix, others) if others.contains(fix) => others.to_owned(),
+            (fix, others) => format!("{fix}; {others}"),
+        };
+        Finding { text: format!("{}; {}", one.text, all.text), fix, level: one.level.max(all.level), ..all }
+    })
+}
+
+/// Whether a directory, or where there is none the nearest above it, is on a file system that is read-only.
+fn read_only(directory: &Path) -> Option<PathBuf> {
+    let there = existing(directory);
+    (access(&there, AccessFlags::W_OK) == Err(Errno::EROFS)).then_some(there)
+}
+
+/// A directory of which nothing can be written since its file system is read-only, also for root.
+fn of_read_only(what: &str, directory: &Path) -> Option<Finding> {
+    read_only(directory).map(|there| on_read_only(what, directory, &there))
+}
+
+fn on_read_only(what: &str, directory: &Path, there: &Path) -> Finding {
+    let shown = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+    let text = format!("{what} cannot be written: {} is on a file system that is mounted read-only", shown.display());
+    Finding::fail("disk", text, fix_of_read_only(there))
+}
+
+/// The directory of recordings.
+fn of_recordings(directory: &Path) -> Option<Finding> {
+    of_read_only("recordings", directory).or_else(|| {
+        let unfit = Unfit::of(directory)?;
+        Some(Finding::warn("disk", format!("recordings cannot be written: {}", unfit.what), unfit.fix))
+    })
 }
 
 /// The directories of call records and of the store, which have to be there and take files: the edge does not make the former.
-fn of_records(config: &Config) -> Option<Finding> {
+fn of_records(config: &Config) -> Vec<Finding> {
     let lacks = |what: &str, directory: &Path, is_made: bool| {
         let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+        if let Some(found) = of_read_only(what, &directory) {
+            return Some(found);
+        }
         let shown = directory.display();
-        let fail =
-            |why: String, fix: String| Some(Finding::fail("disk", format!("{what} cannot be written: {why}"), fix));
-        match (directory.is_dir(), is_made) {
-            (false, true) => return None,
-            (false, false) => {
-                let fix = format!("create it for the user of the edge: `install -d -m 750 -o USER {shown}`");
-                return fail(format!("directory {shown} does not exist"), fix);
-            }
-            (true, _) => {}
+        if !directory.is_dir() {
+            let text = format!("{what} cannot be written: directory {shown} does not exist");
+            let fix = format!("create it for the user of the edge: `install -d -m 750 -o USER {shown}`");
+            return (!is_made).then(|| Finding::fail("disk", text, fix));
         }
-        match access(&directory, AccessFlags::W_OK | AccessFlags::X_OK) {
-            Err(Errno::EROFS) => fail(format!("{shown} is read-only"), fix_of_read_only(&directory)),
-            // Who runs doctor may be another user than the edge's.
-            Err(Errno::EACCES) => {
-                let text = format!("{what} may not be written: this user may not write to {shown}");
-                Some(Finding::warn("disk", text, fix_of_permission(&directory)))
-            }
-            Ok(()) | Err(_) => None,
-        }
+        // Who runs doctor may be another user than the edge's.
+        let is_denied = access(&directory, AccessFlags::W_OK | AccessFlags::X_OK) == Err(Errno::EACCES);
+        let text = format!("{what} may not be written: this user may not write to {shown}");
+        is_denied.then(|| Finding::warn("disk", text, fix_of_permission(&directory)))
     };
     let folder = config.cdr.file.as_ref().and_then(|file| file.path.parent());
     let records = folder.map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
     let records = records.and_then(|folder| lacks("call records", folder, false));
-    records.or_else(|| lacks("the store", &config.data.directory, true))
+    records.into_iter().chain(lacks("the store", &config.data.directory, true)).collect()
 }
 
 fn judge(uses: Vec<Use>, free: impl Fn(&Path) -> nix::Result<(u64, u64)>) -> Finding {
@@ -128,14 +147,33 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("missing/cdr.jsonl");
         let config = super::super::configured(&format!("[cdr]\nfile = {file:?}\n"));
-        let found = of_records(&config).unwrap();
+        let found = of_records(&config).remove(0);
         assert_eq!(found.level, Level::Fail);
         assert!(
             found.text.contains("call records cannot be written: directory") && found.fix.contains("install -d"),
             "{found:?}"
         );
         std::fs::create_dir(file.parent().unwrap()).unwrap();
-        assert_eq!(of_records(&config), None);
+        assert_eq!(of_records(&config), []);
+    }
+
+    #[test]
+    fn a_directory_on_a_read_only_mount_is_named_with_what_remounts_it() {
+        let found = on_read_only("recordings", Path::new("/srv/rec"), Path::new("/srv"));
+        assert_eq!(found.level, Level::Fail);
+        assert_eq!(found.text, "recordings cannot be written: /srv/rec is on a file system that is mounted read-only");
+        assert!(found.fix.contains("`findmnt -T /srv`") && found.fix.contains("remount,rw"), "{found:?}");
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let mounts = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+        let is_denied = |path: &&str| Path::new(path).is_dir() && access(*path, AccessFlags::W_OK) == Err(Errno::EROFS);
+        // Where this machine has such a mount, also what would be below it is found.
+        if let Some(mount) = mounts.into_iter().find(is_denied) {
+            let below = of_recordings(&Path::new(mount).join("not/there")).unwrap();
+            assert!(below.text.contains("mounted read-only") && below.level == Level::Fail, "{below:?}");
+        }
+        let here = super::super::configured("[cdr]\nfile = \"cdr.jsonl\"\n");
+        let named = uses(&here).into_iter().find(|(what, _)| *what == "call records");
+        assert_eq!(named, Some(("call records", PathBuf::from("."))), "not an empty name");
     }
 
     #[test]

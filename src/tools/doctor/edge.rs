@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::admin::OWN_LINES;
 use crate::config::Config;
 use crate::system::text::number;
-use crate::tools::client::{self, Presence};
+use crate::tools::client::{self, Presence, Target};
 use crate::tools::findings::{Finding, Level};
 
 /// The line of the running edge.
@@ -14,28 +14,49 @@ pub(super) const LINE: &str = "running edge";
 /// What is said without an answer of its own.
 const NO_FIX: &str = "`trunkgate status` shows more";
 
+/// The edge that is asked, and where that is written.
+pub(super) struct Asked {
+    /// `None`: its port is known only once it runs.
+    pub(super) edge: Option<Target>,
+    /// Whether `[http]` of the file cannot be read, and no URL is given: the default is tried.
+    pub(super) is_guessed: bool,
+    /// Whether `--url` names it.
+    pub(super) is_named: bool,
+}
+
 /// One line for the problems of the edge that runs by this file, or that none runs or answers.
-pub(super) async fn problems(config: &Config, presence: &Presence) -> Vec<Finding> {
+pub(super) async fn problems(config: &Config, asked: &Asked, presence: &Presence) -> Vec<Finding> {
     match presence {
         Presence::Edge => {}
         Presence::Silent(why) => {
             let (text, fix) = why.split_once("; try: ").unwrap_or((why, "`ss -lntup` shows the program at the port"));
             return vec![Finding::fail(LINE, text, fix)];
         }
-        Presence::Other => return vec![none(config)],
+        Presence::Other => return vec![none(config, asked)],
     }
-    match client::status_of(&config.http).await {
+    let Some(edge) = &asked.edge else { return vec![none(config, asked)] };
+    match edge.status().await {
         Ok(status) => of_status(&status),
         Err(why) => {
-            let fix = "let doctor read `[http] token`: run it as the service's user, or within its unit";
+            let fix =
+                "let doctor read `[http] token` (run it as the service's user, or within its unit), or give it --token";
             vec![Finding::warn(LINE, format!("its problems are unknown: {why}"), fix)]
         }
     }
 }
 
 /// No edge runs by this file: to be expected before the first start, and not where one has written call records.
-fn none(config: &Config) -> Finding {
-    let text = format!("none at http {}: no edge runs by this file", config.http.address);
+fn none(config: &Config, asked: &Asked) -> Finding {
+    let at =
+        asked.edge.as_ref().map_or_else(|| format!("http://{}", config.http.address), |edge| edge.base().to_owned());
+    if asked.is_named {
+        return Finding::fail(LINE, format!("none at {at}"), "check --url, and whether the edge runs there");
+    }
+    if asked.is_guessed {
+        let text = format!("none at {at}, the default address: [http] of the file cannot be read");
+        return Finding::warn(LINE, text, "name the address of the edge: `trunkgate doctor --url http://ADDRESS`");
+    }
+    let text = format!("none at {at}: no edge runs by this file");
     match config.cdr.file.as_ref().filter(|file| file.path.exists()) {
         Some(file) => {
             let text = format!("{text}, and one has written {}", file.path.display());
@@ -140,11 +161,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("cdr.jsonl");
         let config = super::super::configured(&format!("[cdr]\nfile = {file:?}\n"));
-        assert_eq!(none(&config).level, Level::Ok, "before the first start");
+        let asked = Asked { edge: None, is_guessed: false, is_named: false };
+        assert_eq!(none(&config, &asked).level, Level::Ok, "before the first start");
         std::fs::write(&file, "").unwrap();
-        let found = none(&config);
+        let found = none(&config, &asked);
         assert_eq!(found.level, Level::Warn);
-        assert!(found.text.starts_with("none at http ") && found.fix.contains("systemctl start"), "{found:?}");
+        assert!(found.text.starts_with("none at http://") && found.fix.contains("systemctl start"), "{found:?}");
     }
 
     #[test]

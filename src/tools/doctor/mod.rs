@@ -10,16 +10,18 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use self::clock::Theirs;
+use self::edge::Asked;
 #[cfg(test)]
 pub(crate) use self::only::KINDS;
 use self::only::Only;
-use crate::boot::run;
+use crate::boot::run::{self, Looked};
 use crate::config::{self, Config, Diagnostic};
 use crate::runtime::speech;
 use crate::runtime::transport::Settings;
 use crate::system::text::number;
 use crate::system::{interfaces, terminal};
-use crate::tools::client::{self, Presence};
+use crate::tools::cli::Remote;
+use crate::tools::client::{self, Presence, Target};
 use crate::tools::findings::{self, Finding, Level};
 
 mod answer;
@@ -40,6 +42,9 @@ type Judgement = fn(&Value) -> Vec<Finding>;
 
 /// Keys whose files are of TLS.
 const CERTIFICATE_KEYS: [&str; 4] = ["`certificate`", "`private_key`", "`ca`", "`client_ca`"];
+
+/// What is to be done about a file with mistakes.
+const FIX_OF_FILE: &str = "trunkgate check; do not restart an edge that runs before it accepts the file";
 
 /// Lines that need what the running edge says of its trunks.
 const NEED_TRUNKS: [&str; 6] = ["public address", "inbound udp", "outbound udp", "codecs", "packet loss", "options"];
@@ -80,8 +85,20 @@ impl Report {
 
 /// Looks at everything, or at the lines that are named; exit 1 where one is FAIL, 2 for a file with mistakes. What is wrong, or
 /// cannot be read, is a line, and the rest goes on.
-pub fn run(given: Option<&Path>, only: &[String], form: Form) -> ExitCode {
-    let Some((config, found)) = run::load_to_look(given) else { return ExitCode::from(run::USAGE) };
+pub fn run(given: Option<&Path>, remote: &Remote, only: &[String], form: Form) -> ExitCode {
+    let Some(looked) = run::load_to_look(given, remote.url.is_none()) else { return ExitCode::from(run::USAGE) };
+    let Looked { mut config, found, is_unread } = looked;
+    let has_mistakes = found.iter().any(is_mistake);
+    // Repairs the slips for which `[http]` cannot be read.
+    let http = has_mistakes.then(|| config::load_http(&config.path, remote.token.is_some()).map(|(http, _)| http));
+    let is_guessed = matches!(http, Some(Err(_))) && remote.url.is_none();
+    if let Some(Ok(http)) = http {
+        config.http = http;
+    }
+    let asked = match client::beside(given, remote, &config.http) {
+        Ok(edge) => Asked { edge, is_guessed, is_named: remote.url.is_some() },
+        Err(code) => return code,
+    };
     let only = match Only::new(only, &config) {
         Ok(only) => only,
         Err(what) => {
@@ -93,7 +110,10 @@ pub fn run(given: Option<&Path>, only: &[String], form: Form) -> ExitCode {
     let findings = match runtime {
         Ok(runtime) => {
             let report = Arc::new(Report { only, form });
-            let findings = runtime.block_on(examine(&Arc::new(config), &found, &report));
+            let findings = match is_unread {
+                true => runtime.block_on(of_edge(&config, &found, (&asked, &report))),
+                false => runtime.block_on(examine(&Arc::new(config), &found, &asked, &report)),
+            };
             runtime.shutdown_background();
             findings
         }
@@ -112,15 +132,35 @@ pub fn run(given: Option<&Path>, only: &[String], form: Form) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Asks the running edge alone, where nothing can be read of the file.
+async fn of_edge(config: &Config, found: &[Diagnostic], (asked, report): (&Asked, &Report)) -> Vec<Finding> {
+    let text = format!("{}. A start or restart fails. Only the running edge is asked", summary(config, found));
+    let help = found.iter().find(|one| one.is_error).map(|one| one.help.as_str()).unwrap_or_default();
+    let fix = format!("{help}; do not restart an edge that runs before `trunkgate check` accepts the file");
+    let mut all = report.take(vec![Finding::fail("config", text, fix)]);
+    if report.wants(edge::LINE) {
+        all.extend(report.take(edge::problems(config, asked, &presence(asked).await).await));
+    }
+    all
+}
+
+/// What is where the edge would be.
+async fn presence(asked: &Asked) -> Presence {
+    match &asked.edge {
+        Some(edge) => edge.presence().await,
+        None => Presence::Other,
+    }
+}
+
 /// What is known at once is looked at first; the page has the peers' lines last, whatever took how long. An edge that is
 /// silent is asked once.
-async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report>) -> Vec<Finding> {
+async fn examine(config: &Arc<Config>, found: &[Diagnostic], asked: &Asked, report: &Arc<Report>) -> Vec<Finding> {
     let mut all = report.take(of_file(config, found));
-    let presence = client::presence(&config.http).await;
+    let presence = presence(asked).await;
     if report.wants(edge::LINE) {
-        all.extend(report.take(edge::problems(config, &presence).await));
+        all.extend(report.take(edge::problems(config, asked, &presence).await));
     }
-    let answers = !matches!(presence, Presence::Silent(_));
+    let answering = asked.edge.as_ref().filter(|_| !matches!(presence, Presence::Silent(_)));
     all.extend(machine::examine(config, report, &presence));
     if report.wants("speech") && !config.announcements.is_empty() {
         all.extend(report.take(vec![of_speech(config).await]));
@@ -145,7 +185,10 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report
     let is_written = !config.edge.public_address.is_empty();
     let own = own.filter(|own| addresses.is_empty() || own.level != Level::Ok || is_written);
     let of_calls = NEED_TRUNKS.into_iter().any(|kind| report.wants(kind));
-    let trunks = if of_calls && answers { client::trunks(&config.http).await } else { None };
+    let trunks = match answering.filter(|_| of_calls) {
+        Some(edge) => edge.trunks().await,
+        None => None,
+    };
     // An address that nobody confirms is judged by the calls that fail for it.
     let own = own.map(|own| match trunks.as_ref().and_then(|trunks| calls::by_our_address(config, trunks)) {
         Some(found) if own.level == Level::Ok => found,
@@ -153,12 +196,7 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report
     });
     all.extend(report.take(own.into_iter().chain(addresses).collect()));
     if report.wants("inbound udp") {
-        let page = if answers { client::metrics(&config.http).await } else { None };
-        let mut carried = page.and_then(|page| path::Carried::read(&page));
-        if let Some(carried) = &mut carried {
-            carried.explain(trunks.as_ref().unwrap_or(&Value::Null));
-            carried.add_live(&client::live_calls(&config.http).await.unwrap_or_default());
-        }
+        let carried = carried(answering, trunks.as_ref()).await;
         all.extend(report.take(vec![path::inbound(carried.as_ref(), leads_out, config.media.ports)]));
     }
     let of_calls: [(&str, Judgement); 3] =
@@ -172,8 +210,8 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report
     all.extend(report.take(trunks.as_ref().map(|trunks| calls::phones(config, trunks)).unwrap_or_default()));
     let mut called: Vec<Finding> = agents.into_iter().chain(apps).collect();
     if !called.is_empty()
-        && answers
-        && let Ok(status) = client::status_of(&config.http).await
+        && let Some(edge) = answering
+        && let Ok(status) = edge.status().await
     {
         edge::contradict(&mut called, &status);
     }
@@ -183,6 +221,15 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], report: &Arc<Report
         all.extend(report.take(vec![clock::judge(clock::kept().await, &theirs.collect::<Vec<_>>())]));
     }
     all
+}
+
+/// The media that the running edge has carried, where it says so.
+async fn carried(edge: Option<&Target>, trunks: Option<&Value>) -> Option<path::Carried> {
+    let edge = edge?;
+    let mut carried = path::Carried::read(&edge.metrics().await?)?;
+    carried.explain(trunks.unwrap_or(&Value::Null));
+    carried.add_live(&edge.live_calls().await.unwrap_or_default());
+    Some(carried)
 }
 
 /// What tasks came to, in their order.
@@ -237,22 +284,22 @@ fn of_file(config: &Config, found: &[Diagnostic]) -> Vec<Finding> {
     let warnings = found.iter().filter(|one| !one.is_error).count();
     let first = match warnings {
         _ if has_mistakes => {
-            let source = config::text(&config.path).unwrap_or_default();
             let text = format!(
                 "{}. A start or restart fails. The other lines are about what can be read: {trunks}, {routes}",
-                config::summary(&config.path, &source, &errors)
+                summary(config, &errors)
             );
-            Finding::fail(
-                "config",
-                text,
-                "trunkgate check; do not restart an edge that runs before it accepts the file",
-            )
+            Finding::fail("config", text, FIX_OF_FILE)
         }
         0 => Finding::ok("config", text),
         _ => Finding::warn("config", format!("{text}, {}", number(warnings, "warning")), "trunkgate check"),
     };
     let unread = found.iter().filter(|one| one.is_error && !is_mistake(one)).map(of_unread);
     std::iter::once(first).chain(unread).collect()
+}
+
+/// The number of errors, and the first.
+fn summary(config: &Config, errors: &[Diagnostic]) -> String {
+    config::summary(&config.path, &config::text(&config.path).unwrap_or_default(), errors)
 }
 
 /// A secret, or a file, that cannot be read here. The service may: systemd gives it credentials that nobody else sees.

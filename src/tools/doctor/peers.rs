@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use trunkgate_call::{Addressing, dns, unsent};
 use trunkgate_media::Unsent;
 use trunkgate_route::locate::{Located, NameFault};
-use trunkgate_route::{Peer, Transport};
+use trunkgate_route::{Destination, Peer, Transport, Trunk};
 use trunkgate_sip::{Framed, Framer};
 use webpki::KeyUsage;
 
@@ -173,15 +173,35 @@ pub(super) async fn examine(
         tokio::spawn(async move { asker.examine(&trunk, &peer).await })
     });
     let (mut findings, mut heard) = (Vec::new(), Heard::default());
+    let registrars: Vec<_> =
+        registrars(config).map(|(trunk, at)| tokio::spawn(asker.clone().look_up(trunk, at))).collect();
     for (lines, of_peer) in all(begun.collect()).await {
         findings.extend(lines);
         heard.addresses.extend(of_peer.addresses);
         heard.told.extend(of_peer.told);
     }
+    findings.extend(all(registrars).await.into_iter().flatten());
     (findings, heard)
 }
 
+/// Registrars that are named, each with its trunk; those that are peers of it as well have lines already.
+fn registrars(config: &Config) -> impl Iterator<Item = (Arc<str>, Destination)> {
+    let own = |trunk: &Trunk| {
+        let at = &trunk.register.as_ref()?.registrar;
+        let is_peer = trunk.peers.iter().any(|peer| peer.destination.host.eq_ignore_ascii_case(&at.host));
+        (at.literal().is_none() && !is_peer).then(|| (Arc::clone(&trunk.name), at.clone()))
+    };
+    config.trunks.iter().filter_map(own)
+}
+
 impl Asker {
+    /// The name of a trunk's registrar.
+    async fn look_up(self, trunk: Arc<str>, registrar: Destination) -> Vec<Finding> {
+        let located = self.resolver.locate(registrar.clone()).await;
+        let whose = format!("registrar of {trunk}");
+        self.report.take(vec![of_name(&whose, &format!("`register` of [trunk.{trunk}]"), &registrar.host, &located)])
+    }
+
     async fn examine(&self, trunk: &str, peer: &Peer) -> (Vec<Finding>, Heard) {
         let destination = &peer.destination;
         let mut findings = Vec::new();
@@ -189,7 +209,8 @@ impl Asker {
             Some(server) => vec![server],
             None => {
                 let located = self.resolver.locate(destination.clone()).await;
-                findings.extend(self.report.take(vec![of_name(trunk, &destination.host, &located)]));
+                let place = format!("`peers` or `domain` of [trunk.{trunk}]");
+                findings.extend(self.report.take(vec![of_name(trunk, &place, &destination.host, &located)]));
                 located.servers
             }
         };
@@ -349,25 +370,24 @@ impl Asker {
     }
 }
 
-fn of_name(trunk: &str, host: &str, located: &Located) -> Finding {
+/// What DNS says of a host; `place`: where it is written.
+fn of_name(whose: &str, place: &str, host: &str, located: &Located) -> Finding {
     let shown = located.servers.iter().flat_map(|server| {
         server.sockets().map(|at| format!("{} {at}", server.transport.as_str())).collect::<Vec<_>>()
     });
     let shown: Vec<String> = shown.collect();
     match located.fault() {
-        None => Finding::ok("dns", format!("{trunk}: {host} → {}", shown.join(", "))),
+        None => Finding::ok("dns", format!("{whose}: {host} → {}", shown.join(", "))),
         Some(NameFault::NotFound) => {
-            let text = format!("{trunk}: {host} has no address: {}", dns::words(NameFault::NotFound, host));
-            Finding::fail("dns", text, format!("check the name in `peers` or `domain` of [trunk.{trunk}]"))
+            let text = format!("{whose}: {host} has no address: {}", dns::words(NameFault::NotFound, host));
+            Finding::fail("dns", text, format!("check the name in {place}"))
         }
         Some(fault) => {
             let fix = match fault {
                 NameFault::Unanswered => dns::REACH_SERVERS.to_owned(),
-                NameFault::NotFound | NameFault::ServerFailure | NameFault::Refused => {
-                    dns::fix(fault, host, &format!("`peers` of [trunk.{trunk}]"))
-                }
+                NameFault::NotFound | NameFault::ServerFailure | NameFault::Refused => dns::fix(fault, host, place),
             };
-            Finding::fail("dns", format!("{trunk}: {}", dns::words(fault, host)), fix)
+            Finding::fail("dns", format!("{whose}: {}", dns::words(fault, host)), fix)
         }
     }
 }

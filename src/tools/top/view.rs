@@ -30,6 +30,8 @@ const PARTY_LINES: usize = 3;
 /// Problems that are shown, and the lines of each: the rest of the terminal is for calls.
 const PROBLEMS: usize = 4;
 const PROBLEM_LINES: usize = 3;
+/// Lines of what to do about the only one.
+const FIX_LINES: usize = 2;
 /// The keys of the list, of a call, and while something is asked.
 const LIST_KEYS: &str =
     "Enter ladder  r raw  / filter  F5 clear ended  Del hang up  p pause  F8 colours  F1 help  q quit";
@@ -170,29 +172,41 @@ fn parties(state: &State, problems: &[Value], width: u16, room: usize) -> Vec<Li
     lines
 }
 
-/// What is wrong, before the trunks: a line each, two for the first one; the only one with what to do as well.
+/// What is wrong, before the trunks: a line each, or two where the headline needs them, and two for the first one; the only one with what to do
+/// as well.
 fn problem_lines(state: &State, problems: &[Value], width: usize) -> Vec<Line<'static>> {
     let style = |problem: &Value| match problem["harm"].as_str() {
         Some("edge" | "calls") => colour(state, Color::Red),
         Some("media" | "detour" | "restart" | "records") => colour(state, Color::Yellow),
         Some(_) | None => Style::new(),
     };
+    let lines_of = |problem: &Value, lines: Vec<String>| -> Vec<Line<'static>> {
+        lines.into_iter().map(|line| Line::styled(line, style(problem))).collect()
+    };
     if let [problem] = problems {
         let part = |key: &str, before: &str| problem[key].as_str().map(|text| format!("{before}{}", plain(text)));
         let since = lasting(problem, Timestamp::now());
-        let parts = [part("headline", "! "), part("evidence", ": "), Some(since), part("fix", "; try: ")];
-        let all = wrapped(&parts.into_iter().flatten().collect::<String>(), 2, Some(width));
-        let mut lines: Vec<Line<'static>> =
-            all.lines().take(PROBLEM_LINES).map(|line| Line::styled(line.to_owned(), style(problem))).collect();
-        if all.lines().count() > PROBLEM_LINES {
-            lines.push(Line::styled("  … `trunkgate status` has the rest", style(problem)));
+        let [headline, evidence, fix] = [("headline", "! "), ("evidence", ": "), ("fix", "try: ")]
+            .map(|(key, before)| part(key, before).unwrap_or_default());
+        let with_fix = if fix.is_empty() { String::new() } else { format!("; {fix}") };
+        let (lines, is_long) = at_most(&format!("{headline}{evidence}{since}{with_fix}"), width, PROBLEM_LINES);
+        if !is_long {
+            return lines_of(problem, lines);
         }
-        return lines;
+        let (mut lines, mut is_cut) = at_most(&format!("{headline}{since}{evidence}"), width, PROBLEM_LINES);
+        if !fix.is_empty() {
+            let (more, is_fix_cut) = at_most(&format!("  {fix}"), width, FIX_LINES);
+            lines.extend(more);
+            is_cut |= is_fix_cut;
+        }
+        if is_cut {
+            lines.push("  … `trunkgate status` has the rest".to_owned());
+        }
+        return lines_of(problem, lines);
     }
     let mut lines: Vec<Line<'static>> = Vec::new();
     for (at, problem) in problems.iter().take(PROBLEMS).enumerate() {
-        let text = in_lines(problem, width, if at == 0 { 2 } else { 1 });
-        lines.extend(text.lines().map(|line| Line::styled(line.to_owned(), style(problem))));
+        lines.extend(lines_of(problem, in_lines(problem, width, if at == 0 { 2 } else { 1 })));
     }
     if problems.len() > PROBLEMS {
         lines.push(Line::raw(format!("! and {} more: `trunkgate status`", problems.len() - PROBLEMS)));
@@ -200,26 +214,35 @@ fn problem_lines(state: &State, problems: &[Value], width: usize) -> Vec<Line<'s
     lines
 }
 
-/// A problem in so many lines: with its age where that fits, else with as much of its evidence as does.
-fn in_lines(problem: &Value, width: usize, most: usize) -> String {
+/// A problem in so many lines, or in two where its headline needs them: with its age where that fits, else with as much of its evidence as does.
+fn in_lines(problem: &Value, width: usize, most: usize) -> Vec<String> {
     let evidence = problem["evidence"].as_str().map(|text| format!(": {}", plain(text))).unwrap_or_default();
     let headline = text(&problem["headline"]);
-    let whole = format!("! {headline}{evidence}{}", lasting(problem, Timestamp::now()));
-    let page = wrapped(&whole, 2, Some(width));
-    if page.lines().count() <= most {
-        return page;
+    let (whole, is_cut) =
+        at_most(&format!("! {headline}{evidence}{}", lasting(problem, Timestamp::now())), width, most);
+    if !is_cut {
+        return whole;
     }
-    let brief = format!("! {}{evidence}", headline.replace(" in the last hour", ""));
-    let page = wrapped(&brief, 2, Some(width));
-    let lines: Vec<&str> = page.lines().collect();
-    if lines.len() <= most {
-        return page;
+    let brief = headline.replace(" in the last hour", "").replace(" of the last hour", "");
+    let needed = if brief.chars().count() + 2 > width { 2 } else { 1 };
+    at_most(&format!("! {brief}{evidence}"), width, most.max(needed)).0
+}
+
+/// A text in so many lines, further ones two columns in; whether its end is missing, which a sign shows.
+fn at_most(text: &str, width: usize, most: usize) -> (Vec<String>, bool) {
+    let page = wrapped(text, 2, Some(width));
+    let mut lines: Vec<String> = page.lines().map(str::to_owned).collect();
+    let is_cut = lines.len() > most;
+    lines.truncate(most);
+    if is_cut && let Some(last) = lines.last_mut() {
+        // At the end of a word.
+        while !last.is_empty() && last.chars().count() + 2 > width {
+            let end = last.trim_end().rfind(' ').filter(|at| *at > 2);
+            last.truncate(end.unwrap_or_else(|| last.char_indices().next_back().map_or(0, |(at, _)| at)));
+        }
+        last.push_str(" …");
     }
-    let (shown, rest) = lines.split_at(most - 1);
-    let rest: Vec<&str> = rest.iter().map(|line| line.trim_start()).collect();
-    let indent = if shown.is_empty() { "" } else { "  " };
-    let last = cut(&format!("{indent}{}", rest.join(" ")), width);
-    shown.iter().copied().chain([last.as_str()]).collect::<Vec<_>>().join("\n")
+    (lines, is_cut)
 }
 
 /// A text of one line, with a sign where its end is missing.
@@ -256,7 +279,8 @@ fn party_lines(state: &State, (kind, party): (&str, &Value), is_faulty: bool, wi
         line.push_span(Span::raw(cut(&rest, room)));
         return vec![line];
     }
-    vec![line, Line::raw(format!("   {rest}"))]
+    let (more, _) = at_most(&format!("   {}", rest.trim_start()), width.into(), 2);
+    std::iter::once(line).chain(more.into_iter().map(Line::raw)).collect()
 }
 
 /// Returns half and nearly all of an agent's turns, where there were some.
@@ -524,6 +548,31 @@ Enter ladder  r raw  / filter  F5 clear ended  Del hang up  p pause  F8 colours 
         state.seen.status["problem_details"][0] =
             json!({"headline": "trunk a rejected 4 of 4 calls in the last hour", "evidence": "403"});
         assert!(shown(&state, (80, 24)).contains("\n! trunk a rejected 4 of 4 calls in the last hour: 403\n! two: "));
+    }
+
+    #[test]
+    fn of_a_problem_the_headline_and_the_beginning_of_the_fix_remain() {
+        let mut state = state();
+        let evidence = "no packets arrived at 127.0.0.1:20052 (announced 127.0.0.2:30000, expected from 127.0.0.2; our SDP says 127.0.0.1:20052)";
+        let headline =
+            "no media from a-carrier-with-a-long-name in 3 of 3 calls of the last hour, 2 of 2 of the last 5 min";
+        let fix = "open udp 16384-32767 for its media addresses in every firewall on the path. ".repeat(4);
+        let problem = json!({"headline": headline, "evidence": evidence, "fix": fix, "harm": "media"});
+        let page = |state: &State| shown(state, (80, 24)).lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+        state.seen.status["problem_details"] = json!([problem]);
+        let one = page(&state);
+        let expected = "! no media from a-carrier-with-a-long-name in 3 of 3 calls of the last hour, 2\n  of 2 of the last 5 min: no packets";
+        assert!(
+            one.contains(expected) && one.contains("\n  try: open udp 16384-32767 for its media addresses"),
+            "{one}"
+        );
+        let other = json!({"headline": "trunk pbx is down", "evidence": "no answer to OPTIONS", "harm": "calls"});
+        state.seen.status["problem_details"] = json!([other, problem]);
+        let two = page(&state);
+        let expected = "\n! no media from a-carrier-with-a-long-name in 3 of 3 calls, 2 of 2 of the last 5\n  min: no packets arrived at";
+        assert!(two.contains(expected), "{two}");
+        let is_whole = |line: &str| !line.ends_with('…') || line.ends_with(" …");
+        assert!(two.lines().filter(|line| line.starts_with(['!', ' '])).all(is_whole), "words are whole: {two}");
     }
 
     #[test]

@@ -163,7 +163,7 @@ impl Gateway {
                 if let Some(key) = self.edge.index.queries.get(&query).copied() {
                     self.tell(now, key, CallEvent::Resolved { query, found });
                 } else {
-                    self.edge.registrar_resolved(now, query, found.as_deref().unwrap_or_default());
+                    self.edge.registrar_resolved(now, query, found.as_deref().map_err(|fault| *fault));
                 }
             }
             Input::AppAnswered { query, answer } => match self.edge.index.queries.get(&query).copied() {

@@ -1,24 +1,40 @@
 //! Parties that are not heard in calls that are up.
 
+use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::SILENT_TOLD;
 use trunkgate_story::view::SilentView;
 
 use crate::call::State;
-use crate::call::story::hearing::heard;
 use crate::gateway::Gateway;
 
 /// Returns the parties that are not heard in calls that are up, with the newest call of each.
 pub(crate) fn silent_now(gateway: &Gateway) -> Vec<SilentView> {
     let mut all: Vec<SilentView> = Vec::new();
     for call in gateway.calls.values().rev().filter(|call| call.shared.state == State::Answered) {
-        let silent = call.shared.legs.with_ids().filter(|(_, leg)| !leg.ends.iter().any(heard));
-        for (at, found) in silent.filter_map(|(at, leg)| Some((at, leg.quality.unheard.as_ref()?))) {
-            let name = gateway.edge.shown_name(&call.shared.legs.name_of(at));
-            if let Some(known) = all.iter_mut().find(|known| known.name == name) {
-                known.calls += 1;
-            } else if all.len() < SILENT_TOLD {
-                let (cause, fix, last_sid) = (found.text.clone(), found.fix.clone(), call.shared.legs.sid().to_owned());
-                all.push(SilentView { name, calls: 1, kind: found.cause.slug(), cause, fix, last_sid });
+        let legs = &call.shared.legs;
+        let name_of = |at: LegId| gateway.edge.shown_name(&legs.name_of(at));
+        for (at, leg) in legs.with_ids().filter(|(_, leg)| leg.is_unheard()) {
+            let Some(found) = &leg.quality.unheard else { continue };
+            let is_mute = |other: &LegId| legs[*other].agent.is_none() && legs[*other].is_unheard();
+            let other = legs.other(at).filter(|other| leg.agent.is_none() && is_mute(other)).map(name_of);
+            let name = name_of(at);
+            let known = match all.iter().position(|known| known.name == name) {
+                Some(known) => known,
+                None if all.len() < SILENT_TOLD => {
+                    let (cause, fix) = (found.text.clone(), found.fix.clone());
+                    let (kind, last_sid) = (found.cause.slug(), legs.sid().to_owned());
+                    all.push(SilentView { name, calls: 0, kind, cause, fix, last_sid, both: Vec::new() });
+                    all.len() - 1
+                }
+                None => continue,
+            };
+            let Some(known) = all.get_mut(known) else { continue };
+            known.calls += 1;
+            if let Some(other) = other {
+                match known.both.iter_mut().find(|(name, _)| *name == other) {
+                    Some((_, calls)) => *calls += 1,
+                    None => known.both.push((other, 1)),
+                }
             }
         }
     }

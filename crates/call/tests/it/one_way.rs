@@ -83,12 +83,25 @@ fn the_caller_may_be_the_silent_one_and_so_may_both() {
 
     let mut bench = Bench::new();
     bench.answered();
+    bench.pass(Duration::from_secs(5));
     let both = ends(&bench);
     unheard(&mut bench, both[0].0, None);
     unheard(&mut bench, both[1].0, None);
     assert_eq!(counted(&bench), BTreeMap::from([(("carrier".to_owned(), "both"), 1)]));
     let story = verdict(&bench);
-    assert!(story.contains("No media from carrier") && story.contains("No media from pbx"), "{story}");
+    let sides = ["No audio from either side. Of carrier: no packets", " Of pbx: no packets"];
+    assert!(sides.iter().all(|side| story.contains(side)), "{story}");
+    assert!(!story.contains("No media from"), "said once: {story}");
+    let status = bench.gateway.status(bench.now);
+    let shared = |name: &str| {
+        let trunk = status.trunks.iter().find(|trunk| trunk.name == name).unwrap();
+        (
+            trunk.unheard.as_ref().unwrap().both.clone(),
+            status.silent.iter().find(|one| one.name == name).unwrap().both.clone(),
+        )
+    };
+    let with = |name: &str| (vec![(name.to_owned(), 1)], vec![(name.to_owned(), 1)]);
+    assert_eq!((shared("carrier"), shared("pbx")), (with("pbx"), with("carrier")), "each call is of both");
     assert_eq!(bench.logs.iter().filter(|line| line.contains("no media from either side")).count(), 1);
 }
 
@@ -189,7 +202,7 @@ fn a_short_call_without_any_packet_says_so() {
     let (mut caller, callee) = bench.answered();
     bench.pass(Duration::from_secs(3));
     bench.bye(&mut caller, &callee);
-    let told = " No media from carrier and none from pbx: 0 packets arrived in 3.0 s. Try: ";
+    let told = " No audio from either side, carrier and pbx: 0 packets arrived in 3.0 s. Try: ";
     assert!(verdict(&bench).contains(told), "{}", verdict(&bench));
     bench.finish();
 }
@@ -257,4 +270,29 @@ fn without_media_there_is_no_score() {
     bench.bye(&mut caller, &callee);
     assert_eq!((bench.reports[0].mos_min, bench.reports[0].mos_avg), (None, None));
     bench.finish();
+}
+
+#[test]
+fn short_calls_without_a_packet_do_not_say_that_a_silent_trunk_is_heard_again() {
+    let mut bench = Bench::new();
+    let call = |bench: &mut Bench, packets: u64, is_unheard: bool| {
+        let (mut caller, callee) = bench.answered();
+        let all = ends(bench);
+        let ends = &all[all.len() - 2..];
+        ends.iter().for_each(|end| end.1.rx_packets.set(packets));
+        if is_unheard {
+            bench.pass(Duration::from_secs(5));
+            ends[1].1.rx_packets.set(0);
+            unheard(bench, ends[1].0, None);
+        }
+        bench.pass(Duration::from_secs(1));
+        bench.bye(&mut caller, &callee);
+        bench.pass(Duration::from_secs(40));
+        let trunks = bench.gateway.status(bench.now).trunks;
+        let unheard = trunks.into_iter().find(|trunk| trunk.name == "pbx").unwrap().unheard.unwrap();
+        (unheard.calls, unheard.of, unheard.good_since)
+    };
+    assert_eq!(call(&mut bench, 250, true), (1, 1, 0));
+    assert_eq!(call(&mut bench, 0, false), (1, 1, 0), "nothing came: that proves nothing");
+    assert_eq!(call(&mut bench, 50, false), (1, 2, 1));
 }

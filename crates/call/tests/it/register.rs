@@ -189,7 +189,30 @@ fn a_name_that_is_not_found_is_asked_for_again() {
     let (unanswered, _) = bench.resolves.pop().unwrap();
     bench.pass(5 * A_SECOND);
     bench.input(Input::Resolved { query: unanswered, found: Err(NameFault::Unanswered) });
-    assert_eq!(state(&bench).0, "failed");
+    assert_eq!(state(&bench), ("failed", Some("no DNS server answers for registrar.example".into())));
+}
+
+#[test]
+fn a_registration_that_dns_makes_fail_says_what_dns_answered() {
+    let mut bench = Bench::with(registering(register("registrar.example")));
+    bench.pass(Duration::ZERO);
+    for (fault, words, fix) in [
+        (NameFault::ServerFailure, "the DNS server answers SERVFAIL for registrar.example", "DNSSEC"),
+        (NameFault::Refused, "the DNS server answers REFUSED for registrar.example", "allow its address there"),
+        (NameFault::NotFound, "name not found in DNS", "check the host name in `register` of [trunk.carrier]"),
+    ] {
+        let (query, _) = bench.resolves.pop().unwrap();
+        bench.input(Input::Resolved { query, found: Err(fault) });
+        assert_eq!(state(&bench), ("failed", Some(words.into())));
+        let status = bench.gateway.status(bench.now);
+        let trunk = status.trunks.into_iter().find(|trunk| trunk.name == "carrier").unwrap();
+        let advice = trunk.registration.unwrap().fix.unwrap();
+        assert!(advice.contains(fix), "{advice}");
+        bench.resolves.clear();
+        while bench.resolves.is_empty() {
+            bench.pass(A_SECOND);
+        }
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_media::canonical;
+use trunkgate_route::locate::NameFault;
 use trunkgate_route::{Server, Trunk};
 use trunkgate_sip::{Answer, ClientId, Flow, HeaderName, Message, Method, Party, ServerId};
 use trunkgate_story::reason::ReasonSlug;
@@ -16,7 +17,7 @@ use crate::limits::{
     BINDING_LEAST_SECONDS, BINDINGS_PER_TRUNK, CONTACTS_PER_REGISTER, REGISTER_FIRST_PAUSE_SECONDS,
     REGISTER_LONGEST_PAUSE_SECONDS, REGISTER_LONGEST_SECONDS, REGISTER_WAIT_SECONDS, REGISTER_WAYS,
 };
-use crate::register::{NOT_FOUND, Registration, State, Way};
+use crate::register::{Registration, State, UNREACHABLE, Way};
 use crate::registrar::{Binding, Source, Wish, refusal, wish};
 use crate::sip::extra;
 use crate::trunks::NOT_REGISTERED;
@@ -67,6 +68,7 @@ impl Edge {
                 problem: None,
                 code: None,
                 words: None,
+                name_fault: None,
                 has_shown: false,
             };
             self.registrations.by_trunk.insert(trunk.name.clone(), registration);
@@ -112,8 +114,8 @@ impl Edge {
             match registration.state {
                 State::Waiting | State::Registered => self.find_registrar(now, &name),
                 State::Resolving(_) => {
-                    self.registrations.let_go(&name);
-                    self.registration_failed(now, &name, NOT_FOUND, None);
+                    let problem = self.registrations.looked_up(&name, Some(NameFault::Unanswered));
+                    self.registration_failed(now, &name, &problem, None);
                 }
                 State::Asking(_) => {
                     self.registrations.let_go(&name);
@@ -127,7 +129,7 @@ impl Edge {
         let Some(registration) = self.registrations.by_trunk.get(name) else { return };
         let (destination, patience) = (registration.wanted.registrar.clone(), registration.patience);
         if let Some(server) = destination.literal() {
-            return self.registrar_found(now, name, &[server]);
+            return self.registrar_found(now, name, &[server], UNREACHABLE);
         }
         let query = self.question(destination);
         self.registrations.queries.insert(query, name.clone());
@@ -137,14 +139,14 @@ impl Edge {
         self.registrations.set_due(name, Some(now + patience));
     }
 
-    /// The name service's answer.
-    pub fn registrar_resolved(&mut self, now: Instant, query: QueryId, servers: &[Server]) {
+    /// The name service's answer: addresses, or why there are none.
+    pub fn registrar_resolved(&mut self, now: Instant, query: QueryId, found: Result<&[Server], NameFault>) {
         let Some(name) = self.registrations.queries.get(&query).cloned() else { return };
-        self.registrations.let_go(&name);
-        self.registrar_found(now, &name, servers);
+        let problem = self.registrations.looked_up(&name, found.err());
+        self.registrar_found(now, &name, found.unwrap_or_default(), &problem);
     }
 
-    fn registrar_found(&mut self, now: Instant, name: &Arc<str>, servers: &[Server]) {
+    fn registrar_found(&mut self, now: Instant, name: &Arc<str>, servers: &[Server], problem: &str) {
         let servers = self.random.in_order(servers);
         let Some(registration) = self.registrations.by_trunk.get_mut(name) else { return };
         let at = |server: &Server| {
@@ -157,7 +159,7 @@ impl Edge {
         ways.sort_by_key(|way| Some(*way) != bound);
         ways.truncate(REGISTER_WAYS);
         registration.ways = ways.into();
-        self.ask_registrar(now, name, NOT_FOUND, None);
+        self.ask_registrar(now, name, problem, None);
     }
 
     /// Asks at the next address; with none left it has failed, as `problem` says.

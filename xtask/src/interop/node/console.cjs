@@ -524,6 +524,17 @@ async function crowded(browser, url, faults) {
     hold(`${name} of many fits a phone`, await overflow(page) <= 0);
     await picture(page, `crowded-${name.split('/')[0]}-narrow`);
   }
+  await rewrite('/v1/status', (body) => {
+    const silent = Array.from({ length: 6 }, (_, at) => problem('media', `no media from customer-${at} in ${at === 4 ? '3 live calls' : 'a live call'}`, { trunk: `customer-${at}`, kind: 'one_way' }));
+    body.problem_details = [...silent, ...['spare', 'old'].map((name) => problem('calls', `trunk ${name} is down`, { unmet: true, trunk: name, kind: 'down' }))];
+  });
+  await page.setViewportSize({ width: 1440, height: 900 });
+  await show('overview');
+  await page.reload();
+  await page.locator('.problems li').nth(3).waitFor();
+  const lines = await page.locator('.problems > li').allInnerTexts();
+  hold(`live silent calls beyond the first three parties, and unused trunks, are one line each: ${lines}`, lines.length === 4 && lines[2].includes('no audio in 5 more live calls') && lines[3].includes('2 trunks that no route uses are down'));
+  hold('a shared line leads to its calls', await page.locator('.problems a[href="#/calls?flag=one_way&state=live"]').count() === 1);
   await page.context().close();
 }
 

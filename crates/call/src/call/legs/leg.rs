@@ -162,6 +162,10 @@ impl LegQuality {
     pub(crate) fn stopped(&self) -> Option<&Stopped> {
         self.faults.as_ref()?.stopped.as_ref()
     }
+    /// Whether its party was not heard, or its stream stopped.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.unheard.is_some() || self.stopped().is_some()
+    }
     /// Whether a fault of this cause is told of it already.
     pub(crate) fn tells(&self, cause: Cause) -> bool {
         let stopped = self.stopped().map(|stopped| &stopped.found);
@@ -250,6 +254,11 @@ impl Leg {
     pub(crate) fn enter(&mut self, state: LegState) -> LegState {
         debug_assert!(self.state != LegState::Ended || state == LegState::Ended, "an ended leg becomes {state:?}");
         std::mem::replace(&mut self.state, state)
+    }
+
+    /// Whether it is known not to be heard, up to now.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.quality.unheard.is_some() && self.ends.iter().all(|end| end.counters.rx_packets.get() == 0)
     }
 
     /// Returns the caller ID that it was sent, where its far end rejected the call with a code that may be for that.
@@ -548,6 +557,7 @@ impl Leg {
                 .map(|raw| SourcesView { inbound: raw.inbound, outbound: raw.outbound }),
             media: self.media_view(),
             turn_ms: self.agent.as_ref().and_then(|side| side.turns.view()),
+            silent: self.quality.is_silent(),
             rtp: self.rtp(),
         }
     }

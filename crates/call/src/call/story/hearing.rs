@@ -19,7 +19,7 @@ use crate::call::story::{losses, silent_agent};
 
 /// From this duration on a call counts as one-way audio where its end came before the worker's word, which is due after
 /// [`UNHEARD_AFTER`](trunkgate_media::limits::UNHEARD_AFTER).
-const ONE_WAY_LEAST: Duration = Duration::from_secs(4);
+pub(crate) const ONE_WAY_LEAST: Duration = Duration::from_secs(4);
 
 /// What a side's media is judged by.
 fn look(leg: &Leg) -> Option<Look> {

@@ -31,6 +31,7 @@ use trunkgate_story::view::RtpView;
 
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::shared::{Cx, Ending, Shared};
+use crate::call::story::hearing::ONE_WAY_LEAST;
 use crate::call::story::unrecorded;
 use crate::call::story::verdict::{end_for_log, fault_of, rejection_in_words};
 
@@ -71,8 +72,18 @@ impl Cx<'_> {
             )
         };
         let unheard = side.quality.unheard.as_deref();
+        // A call in which nothing came, too short to tell why, shows neither that a side is heard nor that it is not.
+        if unheard.is_none() && self.since_answer() < ONE_WAY_LEAST && side.rtp().rx_packets == 0 {
+            return;
+        }
         let heard = (unheard, self.since_answer() < SHORT_CALL && !unheard.is_some_and(is_proof));
-        self.edge.trunks.listened(self.now, side.trunk_name(), self.call.legs.sid(), heard);
+        let counted = self.edge.trunks.listened(self.now, side.trunk_name(), self.call.legs.sid(), heard);
+        if let (Some(other), Some(trunk)) = (self.call.legs.other(leg), &side.trunk)
+            && let other = &self.call.legs[other]
+            && let Some(others) = other.trunk.as_ref().filter(|_| other.agent.is_none() && other.is_unheard())
+        {
+            self.edge.trunks.both_unheard(self.now, [&trunk.name, &others.name], counted);
+        }
         if let (Some(found), Some(trunk)) = (side.quality.unheard.clone(), side.trunk.clone()) {
             if is_told {
                 self.count_fault(&trunk.name, &found, false);
@@ -107,7 +118,9 @@ impl Cx<'_> {
         *self.edge.metrics.media_one_way.entry((trunk.clone(), silent)).or_default() += 1;
         let sid = self.call.legs.sid().to_owned();
         let change = self.call.change_for(Happening::MediaOneWay, &line, None);
-        self.edge.changed(Change { trunk: Some(trunk.to_string()), fix: Some(fix), ..change });
+        let other = self.call.legs.other(leg).filter(|_| both).and_then(|other| self.call.legs[other].trunk.as_ref());
+        let also = other.map(|other| other.name.to_string()).filter(|other| **other != *trunk);
+        self.edge.changed(Change { trunk: Some(trunk.to_string()), also, fix: Some(fix), ..change });
         self.edge.warn(&sid, line, None);
     }
 
@@ -334,7 +347,7 @@ impl Shared {
     pub(crate) fn flags(&self) -> Vec<&'static str> {
         let mut agents = self.legs.iter().filter_map(|leg| leg.agent.as_ref());
         let hold = [
-            self.legs.iter().any(|leg| leg.quality.unheard.is_some() || leg.quality.stopped().is_some()),
+            self.legs.iter().any(|leg| leg.quality.is_silent()),
             self.has_mismatch(),
             self.is_held_back(),
             self.legs.iter().any(|leg| leg.quality.faults.as_ref().is_some_and(|faults| !faults.losses.is_empty())),

@@ -57,7 +57,7 @@ pub(crate) fn settle(cx: &mut Cx<'_>) {
         let earlier = cx.edge.agents.listened(cx.now, &name, cx.call.legs.sid(), unheard);
         // Counted with this one, these are found with it.
         for sid in earlier {
-            cx.edge.recent.flag(&sid, "one_way");
+            cx.edge.recent.note_silent_agent(&sid, &name);
         }
     }
 }

@@ -9,7 +9,7 @@ use trunkgate_resources::trunks::Kind;
 use trunkgate_route::{SmsRule, TargetSpec};
 use trunkgate_story::Said;
 use trunkgate_story::change::Change;
-use trunkgate_story::diagnosis::{Cause, Diagnosis};
+use trunkgate_story::diagnosis::{COMMON, Cause, Diagnosis};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::Series;
 use trunkgate_story::status::not_tried;
@@ -592,27 +592,49 @@ fn advice<'a>(failed: impl Iterator<Item = &'a Outcome>) -> String {
 
 /// Says so where a side was not heard, or not when it should have begun, or not to any use; each with what would help.
 fn hearing(call: &Shared) -> String {
-    let noted: Vec<(String, &str)> = call.legs.ids().flat_map(|leg| findings(call, leg)).collect();
-    if !noted.is_empty() {
-        return with_fixes(&noted);
+    let is_mute = |leg: LegId| call.legs[leg].agent.is_none() && call.legs[leg].rtp().rx_packets == 0;
+    let found = |leg: LegId| call.legs[leg].quality.unheard.as_deref().filter(|_| is_mute(leg));
+    let both = call.legs.callee.and_then(|callee| Some([found(call.legs.near)?, found(callee)?]));
+    let is_said = |leg: LegId| both.is_some() && (leg == call.legs.near || Some(leg) == call.legs.callee);
+    let noted: Vec<(String, &str)> = call.legs.ids().flat_map(|leg| findings(call, leg, is_said(leg))).collect();
+    let either = both.zip(call.legs.callee).map(|(both, callee)| of_both(call, both, callee)).unwrap_or_default();
+    if !noted.is_empty() || !either.is_empty() {
+        return either + &with_fixes(&noted);
     }
     if let (true, Some(callee), Some(seconds)) = (call.story.both_silent, call.legs.callee, call.talked_seconds()) {
         let (caller, callee) = (call.legs.name_of(call.legs.near), call.legs.name_of(callee));
         return format!(
-            " No media from {caller} and none from {callee}: 0 packets arrived in {seconds:.1} s. Try: call again for longer than \
+            " No audio from either side, {caller} and {callee}: 0 packets arrived in {seconds:.1} s. Try: call again for longer than \
              5 s, and the verdict names a cause for each side; check `public_address` and the media ports (`trunkgate doctor`)."
         );
     }
     call.legs.silent_leg().map(|leg| format!(" No media from {}.", call.legs.name_of(leg))).unwrap_or_default()
 }
 
-/// What was found of a side's media, each with what would help.
-fn findings(call: &Shared, leg: LegId) -> Vec<(String, &str)> {
+/// Why neither side is heard: what helps against one of which nothing comes helps against the other in the same way.
+fn of_both(call: &Shared, [near, far]: [&Diagnosis; 2], callee: LegId) -> String {
+    let (one, other) = (call.legs.name_of(call.legs.near), call.legs.name_of(callee));
+    let causes = [
+        (format!("Of {one}: {}", near.text), near.fix.as_str()),
+        (format!("Of {other}: {}", far.text), far.fix.as_str()),
+    ];
+    if [near.cause, far.cause] == [Cause::Nothing; 2] {
+        let [(near_text, fix), (far_text, _)] = causes;
+        let fix = format!("first {COMMON}; then, for {one} and in the same way for {other}: {fix}");
+        return format!(" No audio from either side. {near_text}. {far_text}. Try: {fix}.");
+    }
+    format!(" No audio from either side.{}", with_fixes(&causes))
+}
+
+/// What was found of a side's media, each with what would help. `is_said`: that and why it is not heard has been said.
+fn findings(call: &Shared, leg: LegId, is_said: bool) -> Vec<(String, &str)> {
     let (side, name) = (&call.legs[leg], call.legs.name_of(leg));
     let (unheard, stopped) = (side.quality.unheard.as_deref(), side.quality.stopped());
-    let what = if side.rtp().rx_packets > 0 { "No media at first from" } else { "No media from" };
+    let is_mute = side.rtp().rx_packets == 0;
+    let what = if is_mute { "No media from" } else { "No media at first from" };
     let mut all: Vec<(String, &str)> = Vec::new();
-    all.extend(unheard.map(|found| (format!("{what} {name}: {}", found.text), found.fix.as_str())));
+    let untold = unheard.filter(|_| !(is_said && is_mute));
+    all.extend(untold.map(|found| (format!("{what} {name}: {}", found.text), found.fix.as_str())));
     all.extend(stopped.map(|stopped| (stopped.finding(&name), stopped.found.fix.as_str())));
     // A side that is not heard, or no longer, is looked at again: the same cause was said. That a stream stopped says more than that
     // nothing came lately.
