@@ -29,11 +29,12 @@ pub(super) struct Step {
 }
 
 /// All of them.
-pub(super) const STEPS: [Step; 6] = [
+pub(super) const STEPS: [Step; 7] = [
     Step { section: "stored templates", name: "outbound.xml: a text, then the number, recorded", run: template },
     Step { section: "usage 1", name: "the handler for Node: a text, then the number", run: handler },
     Step { section: "usage 4", name: "voicemail: a text, the tone, the message of the caller", run: voicemail },
     Step { section: "SDK for Python", name: "transcribe of Record: the text by its callback", run: transcribed },
+    Step { section: "call recording", name: "record of Conference: what two callers say", run: conference },
     Step { section: "data protection", name: "retention: a recording is gone after `keep`", run: retention },
     Step { section: "usage 5", name: "SIP to telephone: a text, the number is busy, another text", run: fallback },
 ];
@@ -134,6 +135,27 @@ fn transcribed(page: &Page) -> anyhow::Result<String> {
     ensure!(transcriber.answered() == 1, "{} recordings were transcribed", transcriber.answered());
     Ok("its document recorded, sent as a form with WAV, the text in a callback that the SDK's validator accepts"
         .to_owned())
+}
+
+/// The element that the page names, with the callback of its other documents.
+fn conference(page: &Page) -> anyhow::Result<String> {
+    let element = page.opening("<Conference record=")?.replace('>', " beep=\"false\" CALLBACK>");
+    let element = element.replace("CALLBACK", &format!("recordingStatusCallback=\"{APPLICATION}/webhooks/recording\""));
+    let (bench, judge) =
+        with_recordings(&format!("<Response><Dial>{element}support</Conference></Dial></Response>"), "")?;
+    let (caller, other) = (bench.call(CALLER_ID)?, bench.call(CALLER_ID)?);
+    let (began, since) = (Instant::now(), other.mark());
+    for number in 0..150 {
+        let due = began + Duration::from_millis(20) * number;
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        caller.says(number)?;
+    }
+    other.hears(440, since)?;
+    caller.hang_up()?;
+    other.hang_up()?;
+    let seconds = downloaded(&judge, "Conference")?;
+    ensure!((2.5..6.0).contains(&seconds), "{seconds} s of 3 s that were said");
+    Ok(format!("two callers hear each other; {seconds:.1} s recorded, callback accepted by the SDK's validator"))
 }
 
 fn voicemail(page: &Page) -> anyhow::Result<String> {

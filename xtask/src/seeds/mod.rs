@@ -31,11 +31,7 @@ const FOLDER: &str = "TRUNKGATE_SEEDS";
 const PAGES: [&str; 5] = ["000", "001", "002", "003", "004"];
 
 /// Steps of the pages that need what is not in this version: page, section, name, and what is lacking.
-const NOT_YET: [(&str, &str, &str, &str); 3] = [
-    ("001", "answering machines", "MachineDetection", "a driver of its parties"),
-    ("001", "recording", "record of Conference", "recording of conferences"),
-    ("001", "usage 3", "warm transfer", "a driver of its parties"),
-];
+const NOT_YET: [(&str, &str, &str, &str); 1] = [("001", "usage 3", "warm transfer", "a driver of its parties")];
 
 /// Options of `seeds`.
 #[derive(Debug, clap::Args)]

@@ -28,11 +28,12 @@ pub(super) const GONE: [(&str, &str, &str, &str); 3] = [
 ];
 
 /// All of them, in order.
-pub(super) const STEPS: [ApiStep; 10] = [
+pub(super) const STEPS: [ApiStep; 11] = [
     ApiStep { section: "usage 2", name: "curl: the page's command, its callbacks at their own host", run: curl },
     ApiStep { section: "SDK for Python", name: "the page's code", run: by_sdk },
     ApiStep { section: "CLI", name: "twilio login, then keys and calls by its profile", run: login },
     ApiStep { section: "CLI", name: "api:core:calls:create, seven lines", run: create },
+    ApiStep { section: "CLI", name: "--machine-detection: a human", run: detection },
     ApiStep { section: "CLI", name: "api:core:calls:list with properties", run: list },
     ApiStep { section: "CLI", name: "api:core:calls:fetch", run: fetch },
     ApiStep { section: "CLI", name: "api:core:accounts:fetch", run: account },
@@ -100,6 +101,20 @@ fn create(page: &Page, rig: &Rig) -> anyhow::Result<String> {
     rig.reported(since, &["initiated", "ringing", "in-progress", "completed"])?;
     ensure!(made.contains(&newest(rig)?), "{made}");
     Ok("its document heard, its four events in one flag reported".to_owned())
+}
+
+fn detection(page: &Page, rig: &Rig) -> anyhow::Result<String> {
+    let since = rig.judged();
+    let command = page.command("twilio api:core:calls:create")?;
+    rig.proxied()?.shell(&format!("{} --machine-detection Enable", command.trim_end()))?;
+    let answered = rig.answers(&rig.reached(PARTY, CALLER_ID)?)?;
+    rig.says_hello(&answered)?;
+    rig.requested(since, &["POST /twiml/outbound", "\"AnsweredBy\":\"human\""])?;
+    rig.hears(&answered, WELCOME, "joanna")?;
+    rig.is_hung_up_on(answered)?;
+    let call = rig.bench.edge.api(&format!("GET Calls/{}.json", newest(rig)?), &[])?;
+    ensure!(call["answered_by"] == "human", "{call}");
+    Ok("the document is asked for once a short greeting is over, with AnsweredBy".to_owned())
 }
 
 fn list(page: &Page, rig: &Rig) -> anyhow::Result<String> {

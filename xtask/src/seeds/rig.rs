@@ -18,6 +18,7 @@ use crate::interop::node;
 use crate::interop::proxied::Proxied;
 use crate::interop::python::{self, Packages, Script};
 use crate::interop::raw::{Call, Text};
+use crate::interop::rtp;
 use crate::interop::transcriber::Transcriber;
 
 /// Text of a document that does not name another.
@@ -168,6 +169,26 @@ impl Rig {
     /// The party rings until its call is withdrawn.
     pub(super) fn rings(&self, reached: &Reached) -> anyhow::Result<()> {
         self.bench.is_cancelled(&reached.invite, reached.from, || Ok(()))
+    }
+
+    /// The party says two syllables, as one who answers does, and waits.
+    pub(super) fn says_hello(&self, answered: &Answered) -> anyhow::Result<()> {
+        let (began, mut phase) = (Instant::now(), 0.0_f64);
+        for number in 0..150_u16 {
+            let is_silent = !matches!(number, 20..32 | 36..52);
+            // A voice: harmonics of a pitch that falls.
+            let sample = |_| {
+                phase += (140.0 - f64::from(number) / 2.0) / 8_000.0;
+                let harmonic = |n: u32| (std::f64::consts::TAU * phase * f64::from(n)).sin() / f64::from(n);
+                rtp::ulaw(if is_silent { 0 } else { (4_000.0 * (1..12).map(harmonic).sum::<f64>()) as i32 })
+            };
+            let payload: Vec<u8> = (0..160).map(sample).collect();
+            let packet = rtp::packet(number, u32::from(number) * 160, 0x7261_7704, &payload);
+            let due = began + Duration::from_millis(20) * u32::from(number);
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            self.bench.party().rtp.send_to(&packet, answered.call.media)?;
+        }
+        Ok(())
     }
 
     /// The party hears a text with these words, in this voice.
