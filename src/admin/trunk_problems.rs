@@ -195,8 +195,11 @@ fn why_down(peers: &[PeerView], unanswered: &[(String, NameFault)]) -> String {
         .map(|down| format!("{}: {}", down.address, down.last_problem.as_deref().unwrap_or("no answer")))
         .collect();
     let lost = peers.iter().filter(|peer| peer.state == "down" && peer.addresses.is_empty());
-    let of_name = |uri: &str| dns::words(name_fault(uri, unanswered), host_of(uri));
-    why.extend(lost.map(|peer| format!("{}: {} (name_not_found)", peer.uri, of_name(&peer.uri))));
+    why.extend(lost.map(|peer| {
+        let fault = name_fault(&peer.uri, unanswered);
+        let slug = if fault == NameFault::NotFound { " (name_not_found)" } else { "" };
+        format!("{}: {}{slug}", peer.uri, dns::words(fault, host_of(&peer.uri)))
+    }));
     let more = why.len().saturating_sub(DOWN_TOLD);
     why.truncate(DOWN_TOLD);
     match (why.is_empty(), more) {
@@ -481,7 +484,7 @@ mod tests {
         assert_eq!(why_down(&[peer(vec![])], &[]), "sip:pbx.example: name not found in DNS (name_not_found)");
         let failed = [("pbx.example".to_owned(), NameFault::Unanswered)];
         let why = why_down(&[peer(vec![])], &failed);
-        assert_eq!(why, "sip:pbx.example: no DNS server answers for pbx.example (name_not_found)");
+        assert_eq!(why, "sip:pbx.example: no DNS server answers for pbx.example");
         let fix = fix_of_down("pbx", &[peer(vec![])], &why, &failed);
         assert!(fix.starts_with("check the name servers of this machine"), "{fix}");
         assert_eq!(name_fault("sip:my-pbx.example", &failed), NameFault::NotFound, "another name that ends alike");

@@ -93,8 +93,19 @@ fn http_of(path: &Path, source: &str, has_token: bool) -> Result<Http, Vec<usize
         damaged.map(|error| line_and_column(source, error.span().unwrap_or(0..0).start).0).collect();
     // Whatever cannot be read may have been it.
     let elsewhere = |line: &usize| header_over(source, *line).is_some_and(|header| header != "[http]");
-    let is_whole = lines.is_empty() || (is_there && lines.iter().all(elsewhere));
+    let is_whole = match is_there {
+        true => lines.iter().all(elsewhere),
+        false => lines.is_empty() || !may_name_http(source, &lines),
+    };
     if findings.has_errors() || !is_whole { Err(lines) } else { Ok(http) }
+}
+
+/// Returns whether a file with damaged lines, in which no `[http]` is read, may have one all the same.
+fn may_name_http(source: &str, damaged: &[usize]) -> bool {
+    source.lines().zip(1..).any(|(line, number)| {
+        let line = line.trim_start();
+        line.trim_start_matches(['[', ' ']).starts_with("http") || (line.starts_with('[') && damaged.contains(&number))
+    })
 }
 
 /// Returns a file with a quotation mark, or the brackets of a header, at the end of those of these lines that lack them: the most

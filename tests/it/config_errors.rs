@@ -507,6 +507,14 @@ fn an_empty_file_is_an_error() {
     assert_eq!((http.address.port(), found[0].code), (9123, "TG0102"), "{found:?}");
     std::fs::write(&path, "[http]\naddress = 127.0.0.1:9123\n").unwrap();
     assert!(config::load_http(&path, false).is_err(), "it is not guessed");
+    // A file that has none: the slip is elsewhere, and the edge has the default.
+    std::fs::write(&path, "[edge]\nname = \"a\"\n[[route]]\nconnect = [ \"trunk:x\n").unwrap();
+    let (http, found) = config::load_http(&path, false).unwrap();
+    assert_eq!((http.address.port(), found[0].code), (8080, "TG0102"), "{found:?}");
+    for text in ["[http\naddress = 127.0.0.1:9\n", "[edge]\nname = \"a\"\n[\n"] {
+        std::fs::write(&path, text).unwrap();
+        assert!(config::load_http(&path, false).is_err(), "{text:?}");
+    }
     std::fs::write(&path, "[http]\n").unwrap();
     assert!(config::load(&path).is_ok(), "every key has a default");
 }

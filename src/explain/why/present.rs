@@ -139,7 +139,7 @@ fn of_trunk(trunk: &Value) -> Vec<String> {
         let has_no_phone = trunk["phones"].as_array().is_some_and(Vec::is_empty);
         now.push(match (addresses.is_empty(), has_no_phone) {
             (true, true) => "no phone is registered".to_owned(),
-            (true, false) => "no address: name not found in DNS".to_owned(),
+            (true, false) => "no address: DNS gives none for its name (`trunkgate status` has its answer)".to_owned(),
             (false, _) => "calls still try it, as none of its addresses is up".to_owned(),
         });
     } else {
