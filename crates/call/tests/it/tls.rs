@@ -212,3 +212,20 @@ fn an_invite_that_waits_for_a_handshake_is_no_target_without_a_response() {
     bench.expect(BACKUP, "INVITE");
     assert_eq!(reasons(&bench), ["no_response"]);
 }
+
+#[test]
+fn an_options_that_waits_for_a_handshake_blames_tls() {
+    for (is_up, problem) in
+        [(false, "TLS failed: connection not up in time for OPTIONS"), (true, "no answer to OPTIONS")]
+    {
+        let two = Trunk { options_interval: Duration::from_secs(30), ..over_tls("two") };
+        let mut bench = Bench::with(table(vec![trunk("carrier", &[CARRIER]), two], vec![route(vec![to_trunk("two")])]));
+        if is_up {
+            bench.input(identified(3, "two", None));
+        }
+        bench.pass(Duration::from_secs(90));
+        let trunks = bench.gateway.status(bench.now).trunks;
+        let two = trunks.into_iter().find(|trunk| trunk.name == "two").unwrap();
+        assert!(two.last_problem.as_deref().unwrap_or_default().ends_with(problem), "{:?}", two.last_problem);
+    }
+}

@@ -38,6 +38,9 @@ use crate::logins::WrongLogin;
 use crate::random::pick;
 use crate::sessions::{NewEnd, Session};
 use crate::traced::Arriving;
+
+/// What is wrong with an address whose OPTIONS waits for a TLS connection.
+const TLS_NOT_UP: &str = "TLS failed: connection not up in time for OPTIONS";
 use crate::traced::Gathered;
 
 impl Edge {
@@ -70,7 +73,10 @@ impl Edge {
                 Due::Ask(spot) => self.ask_peer(now, &spot),
                 Due::Overdue(spot, client) => {
                     self.endpoint.forget(client);
-                    self.peer_missed(now, &spot, "no answer to OPTIONS".to_owned());
+                    let awaits_tls =
+                        spot.transport == Transport::Tls && !self.index.is_connected(&spot.trunk, spot.address);
+                    let problem = if awaits_tls { TLS_NOT_UP } else { "no answer to OPTIONS" };
+                    self.peer_missed(now, &spot, problem.to_owned());
                     self.plan_check(now, &spot);
                 }
             }
