@@ -153,6 +153,7 @@ fn unreached(verbs: &[trunkgate_twiml::Verb], runs: [&Run; 2]) -> usize {
     let ends = |kind: &Kind| match kind {
         Kind::Redirect(_) | Kind::Reject(_) | Kind::Hangup => true,
         Kind::Dial(dial) => dial.action.is_some(),
+        Kind::Enqueue(enqueue) => enqueue.action.is_some(),
         Kind::Connect(connect) => connect.action.is_some(),
         Kind::Say(say) => say.repeat == trunkgate_twiml::Loop::Forever,
         Kind::Play(play) => play.repeat == trunkgate_twiml::Loop::Forever,
@@ -160,6 +161,7 @@ fn unreached(verbs: &[trunkgate_twiml::Verb], runs: [&Run; 2]) -> usize {
         Kind::Gather(gather) => gather.action_on_empty_result,
         Kind::Pause(_)
         | Kind::Record(_)
+        | Kind::Leave
         | Kind::StartStream(_)
         | Kind::StartRecording(_)
         | Kind::StopStream { .. }

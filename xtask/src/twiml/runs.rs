@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use trunkgate_twiml::{
-    DialResult, DialStatus, Input, Location, Loop, Method, Note, Program, RecordResult, ReferResult, Settings, Source,
-    Step, Trace,
+    DialResult, DialStatus, Input, Location, Loop, Method, Note, Program, QueueOutcome, QueueResult, RecordResult,
+    ReferResult, Settings, Source, Step, Trace,
 };
 
 /// Steps and events of one run at most.
@@ -135,6 +135,8 @@ impl Driver {
                 vec![Input::DialEnded { id: dial.id, result: DialResult::unanswered(DialStatus::NoAnswer) }]
             }
             Step::Conference(step) => Driver::conferred(step.id, present),
+            Step::DialQueue(step) => Driver::conferred(step.id, present),
+            Step::Enqueue(step) => Driver::queued(step.id, present),
             Step::ConnectStream(stream) => {
                 vec![Input::StreamEnded { id: stream.id, error: (!present).then_some(STREAM_FAILED) }]
             }
@@ -161,6 +163,8 @@ impl Driver {
             | Step::Answer
             | Step::StopPlaying { .. }
             | Step::PlayMusic { .. }
+            | Step::LeaveQueue { .. }
+            | Step::ConnectQueued { .. }
             | Step::EndDial { .. }
             | Step::EndStream { .. }
             | Step::StartStream(_)
@@ -182,6 +186,13 @@ impl Driver {
         }
         let result = DialResult { bridged: true, ..DialResult::unanswered(DialStatus::Answered) };
         vec![Input::DialAnswered { id }, Input::DialEnded { id, result }]
+    }
+
+    /// A queue that the caller enters, or that is full.
+    fn queued(id: u32, present: bool) -> Vec<Input> {
+        let was_in = present.then(|| ("QU00000000000000000000000000000001".to_owned(), Duration::from_secs(9)));
+        let outcome = if present { QueueOutcome::Bridged } else { QueueOutcome::QueueFull };
+        vec![Input::QueueLeft { id, result: QueueResult { outcome, was_in } }]
     }
 
     /// A sound without an end is heard until the caller hangs up.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::input::QueueOutcome;
 use super::step::{Note, Step};
 use super::{After, Dialling, Program, Role, Source, State, joining};
 use crate::document::{self, Document, Kind, Loop, Method, Play, PlaySource, Redirect, Verb, Warnings};
@@ -26,6 +27,7 @@ impl Program {
         let is_over = match &self.state {
             State::Over => true,
             State::Dialling(Dialling { abandoned, .. }) | State::Referring { abandoned, .. } => *abandoned,
+            State::Queued(queued) => queued.abandoned,
             State::Ready
             | State::Fetching { .. }
             | State::Playing(_)
@@ -70,6 +72,12 @@ impl Program {
             State::Dialling(dialling) => {
                 self.steps.push(Step::EndDial { id: dialling.id });
                 State::Dialling(Dialling { after: none(dialling.after), waits: None, ..dialling })
+            }
+            // Its action is notified of that.
+            State::Queued(mut queued) => {
+                queued.stop(&mut self.steps);
+                self.steps.push(Step::LeaveQueue { id: queued.id, why: QueueOutcome::Redirected });
+                State::Queued(queued)
             }
             State::Streaming { id, after } => {
                 self.steps.push(Step::EndStream { id });
