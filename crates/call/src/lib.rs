@@ -15,9 +15,10 @@ pub use call::search::candidates::trunk_of_uri;
 pub use call::siprec::SiprecChange;
 pub use gateway::intake::Intake;
 pub use gateway::{
-    AnnounceRequest, CallRecordings, Capture, ConferenceRefused, Conferences, Gateway, GatewayConfig, Queues, Settings,
+    AnnounceRequest, CallRecordings, Capture, ConferenceRefused, Conferences, Gateway, GatewayConfig, Queues,
+    QueuesCounted, Settings,
 };
-pub use gateway::{conference, conferences, conferences_live, fuzz, intake, queue, queues, snapshot};
+pub use gateway::{conference, conferences, conferences_live, fuzz, intake, queue, queues, queues_counted, snapshot};
 pub use trunkgate_media::Channels;
 pub use trunkgate_resources::addressing::{Addressing, Interfaces, ListenerSpec};
 pub use trunkgate_resources::app::{AppAnswer, AppCallback, AppPlace, AppQuestion, AppWanted, DocumentRequest};

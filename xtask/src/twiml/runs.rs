@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use trunkgate_twiml::{
-    DialResult, DialStatus, Input, Location, Loop, Method, Note, Program, QueueOutcome, QueueResult, RecordResult,
-    ReferResult, Settings, Source, Step, Trace,
+    ConferenceStep, DialQueueStep, DialResult, DialStatus, Input, Location, Loop, Method, Note, Program, QueueOutcome,
+    QueueResult, RecordResult, ReferResult, Settings, Source, Step, Trace,
 };
 
 /// Steps and events of one run at most.
@@ -131,11 +131,10 @@ impl Driver {
                 };
                 vec![Input::DialAnswered { id: dial.id }, Input::DialEnded { id: dial.id, result }]
             }
-            Step::Dial(dial) => {
-                vec![Input::DialEnded { id: dial.id, result: DialResult::unanswered(DialStatus::NoAnswer) }]
+            Step::Dial(dial) => Driver::unanswered(dial.id),
+            Step::Conference(ConferenceStep { id, .. }) | Step::DialQueue(DialQueueStep { id, .. }) => {
+                Driver::conferred(id, present)
             }
-            Step::Conference(step) => Driver::conferred(step.id, present),
-            Step::DialQueue(step) => Driver::conferred(step.id, present),
             Step::Enqueue(step) => Driver::queued(step.id, present),
             Step::ConnectStream(stream) => {
                 vec![Input::StreamEnded { id: stream.id, error: (!present).then_some(STREAM_FAILED) }]
@@ -145,10 +144,7 @@ impl Driver {
                 let result = ReferResult { status: Some(status), refer: Some(202), notify: Some(200) };
                 vec![Input::ReferEnded { id, result }]
             }
-            Step::Failed { .. } => {
-                self.run.failed = true;
-                Vec::new()
-            }
+            Step::Failed { .. } => self.failed(),
             Step::Trace(trace) => {
                 self.run.note(trace);
                 Vec::new()
@@ -179,7 +175,18 @@ impl Driver {
         })
     }
 
-    /// A conference that the caller joins, or cannot.
+    /// The program has failed.
+    fn failed(&mut self) -> Vec<Input> {
+        self.run.failed = true;
+        Vec::new()
+    }
+
+    /// A party that does not answer.
+    fn unanswered(id: u32) -> Vec<Input> {
+        vec![Input::DialEnded { id, result: DialResult::unanswered(DialStatus::NoAnswer) }]
+    }
+
+    /// A conference that the caller joins, or cannot; or a queue that it dials.
     fn conferred(id: u32, present: bool) -> Vec<Input> {
         if !present {
             return vec![Input::DialEnded { id, result: DialResult::unanswered(DialStatus::Failed) }];

@@ -54,7 +54,7 @@ use crate::gateway::silent::silent_now;
 
 pub use conferences::{AnnounceRequest, ConferenceRefused, Conferences, conference, conferences, conferences_live};
 pub use kept::{Capture, kept};
-pub use queues::{Queues, queue, queues};
+pub use queues::{Queues, QueuesCounted, queue, queues, queues_counted};
 pub use recordings::CallRecordings;
 pub use snapshot::GatewaySnapshot;
 pub use trunkgate_resources::config::{GatewayConfig, Settings};
@@ -344,6 +344,7 @@ impl Gateway {
             calls: edge.admission.live(),
             calls_limit: edge.admission.limits().0,
             conferences: conferences_live(self),
+            queues: queues::totals(self, now),
             limited: edge.admission.limited.views(now),
             unrecorded: edge.sessions.recordings.refused(now),
             logins: edge.sources.logins.views(now),
@@ -412,11 +413,7 @@ impl Gateway {
     }
     /// Answered calls in plain data; calls still being set up are not in it. The socket of an agent cannot be handed on: its name is.
     pub fn snapshot(&self, now: Instant) -> GatewaySnapshot {
-        GatewaySnapshot {
-            calls: self.calls.values().filter_map(|call| call.snapshot(now, &self.edge)).collect(),
-            ports: self.edge.sessions.ports().collect(),
-            queues: self.edge.sessions.queues.kept(),
-        }
+        GatewaySnapshot::of(self, now)
     }
     /// Takes calls back; the commands of their media sessions leave again by [`Output::Media`] unless the caller restored them. Agents are
     /// connected again, by a stream of its own each: one that talks, or else the next target, while the caller hears our

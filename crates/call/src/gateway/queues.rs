@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use trunkgate_resources::io::Output;
 use trunkgate_resources::queues::{KeptQueue, QueueDue, QueueRefusal, QueueReport};
+use trunkgate_story::view::QueueTotals;
 
 use crate::call::CallEvent;
 use crate::gateway::Gateway;
@@ -84,6 +85,29 @@ impl<'g> Queues<'g> {
 /// Returns all queues, the newest first.
 pub fn queues(gateway: &Gateway, now: Instant) -> Vec<QueueReport> {
     gateway.edge.sessions.queues.reports(now)
+}
+
+/// Returns the queues at a glance, the name and the size of the largest ones, so many of them, and the size of the others together.
+pub fn queues_counted(gateway: &Gateway, now: Instant, most: usize) -> QueuesCounted {
+    let queues = &gateway.edge.sessions.queues;
+    let (largest, others) = queues.largest(most);
+    QueuesCounted { totals: queues.totals(now), largest, others }
+}
+
+/// Figures of queues.
+#[derive(Debug, Clone, Default)]
+pub struct QueuesCounted {
+    /// All at a glance.
+    pub totals: QueueTotals,
+    /// The name and the number of callers of those with the most.
+    pub largest: Vec<(String, usize)>,
+    /// Callers of the others.
+    pub others: usize,
+}
+
+/// Returns the queues at a glance.
+pub(super) fn totals(gateway: &Gateway, now: Instant) -> QueueTotals {
+    gateway.edge.sessions.queues.totals(now)
 }
 
 /// Returns the queue of a SID.

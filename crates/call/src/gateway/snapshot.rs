@@ -50,6 +50,7 @@ use crate::call::siprec::RecordingSessions;
 use crate::call::story::noted::earlier_totals;
 use crate::call::story::verdict::Story;
 use crate::call::{Bridge, Call, CallMedia, State};
+use crate::gateway::Gateway;
 
 /// Answered calls in plain data.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -62,6 +63,17 @@ pub struct GatewaySnapshot {
     /// Queues that calls may wait in.
     #[serde(default)]
     pub queues: Vec<KeptQueue>,
+}
+
+impl GatewaySnapshot {
+    /// Writes down all that a gateway keeps.
+    pub(super) fn of(gateway: &Gateway, now: Instant) -> GatewaySnapshot {
+        GatewaySnapshot {
+            calls: gateway.calls.values().filter_map(|call| call.snapshot(now, &gateway.edge)).collect(),
+            ports: gateway.edge.sessions.ports().collect(),
+            queues: gateway.edge.sessions.queues.kept(),
+        }
+    }
 }
 
 /// An answered call.
@@ -207,6 +219,12 @@ struct EndSnapshot {
 }
 
 impl Call {
+    /// Writes its program down.
+    fn program_snapshot(&self, now: Instant, edge: &Edge) -> Option<RunSnapshot> {
+        let run = self.parts.program.as_deref()?.of_caller();
+        Some(RunSnapshot::of(run, (now, self.shared.key), &edge.sessions.queues))
+    }
+
     /// In plain data; `None` while it is being set up or ended.
     pub(crate) fn snapshot(&self, now: Instant, edge: &Edge) -> Option<CallSnapshot> {
         if matches!(self.shared.state, State::Searching | State::Ended) {
@@ -261,11 +279,7 @@ impl Call {
                 let held = now.saturating_duration_since(holder.since);
                 (holder.agent.name.to_string(), millis(held))
             }),
-            program: self
-                .parts
-                .program
-                .as_deref()
-                .map(|run| RunSnapshot::of(run.of_caller(), (now, self.shared.key), &edge.sessions.queues)),
+            program: self.program_snapshot(now, edge),
             callback: self.shared.callback.as_ref().map(|known| (known.app.name.to_string(), known.reports)),
             requested: self.shared.requested.as_ref().map(|requested| requested.snapshot(now)),
             agents: AgentsSnapshot {

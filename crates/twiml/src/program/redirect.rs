@@ -39,19 +39,7 @@ impl Program {
         if is_over || self.settings.role != Role::Caller {
             return Ok(false);
         }
-        let document = match &source {
-            Source::Text(text) => document::parse(text)?,
-            Source::Fetch { location, method } => {
-                let redirect = Redirect { url: location.to_string(), method: *method };
-                document_of(Kind::Redirect(redirect))
-            }
-            Source::Digits(digits) => {
-                let play = Play { source: PlaySource::Digits(digits.clone()), repeat: Loop::Times(1) };
-                document_of(Kind::Play(play))
-            }
-            Source::Conference(name) => document_of(Kind::Dial(joining(name))),
-            Source::Message(message) => Document { verbs: message.verbs(), warnings: Warnings::default() },
-        };
+        let document = document_at(&source)?;
         self.steps.trace(0, "Response", Note::Result("another document was requested".to_owned()));
         let none = |after: After| After { action: None, ..after };
         self.state = match std::mem::replace(&mut self.state, State::Ready) {
@@ -93,6 +81,23 @@ impl Program {
         self.run(now);
         Ok(true)
     }
+}
+
+/// Returns the document that stands for a source.
+fn document_at(source: &Source) -> Result<Document, Error> {
+    Ok(match source {
+        Source::Text(text) => document::parse(text)?,
+        Source::Fetch { location, method } => {
+            let redirect = Redirect { url: location.to_string(), method: *method };
+            document_of(Kind::Redirect(redirect))
+        }
+        Source::Digits(digits) => {
+            let play = Play { source: PlaySource::Digits(digits.clone()), repeat: Loop::Times(1) };
+            document_of(Kind::Play(play))
+        }
+        Source::Conference(name) => document_of(Kind::Dial(joining(name))),
+        Source::Message(message) => Document { verbs: message.verbs(), warnings: Warnings::default() },
+    })
 }
 
 /// A document of one verb.
