@@ -27,19 +27,26 @@ fn address(n: usize) -> String {
     format!("127.0.3.{}", n + 1)
 }
 
-/// A trunk for each phone, which requests to the API call.
+/// Returns the number of a phone.
+fn number(n: usize) -> String {
+    format!("+1415555011{n}")
+}
+
+/// A trunk for each phone, which requests to the API call by its number.
 fn configuration() -> String {
     let trunk = |(n, (codec, _)): (usize, (Codec, u32))| {
         let (ip, codec) = (address(n), codec.name());
         format!(
-            "[trunk.phone{n}]\naddress = \"{ip}:5060\"\noptions_interval = \"0s\"\naccept_from = [\"{ip}/32\"]\n\
-             media_from = [\"127.0.0.1/32\"]\ncodecs = [\"{codec}\"]\n"
+            "[trunk.phone{n}]\npeers = [\"sip:{ip}:5060\"]\noptions_interval = \"0s\"\n\
+             media_from = [\"127.0.0.1/32\"]\ncodecs = [\"{codec}\"]\n\
+             allow_prefixes = [\"{}\"]\n",
+            number(n)
         )
     };
     let trunks: String = PHONES.into_iter().enumerate().map(trunk).collect();
     format!(
         "[api]\naccount_sid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\nrequests_per_second = 0\nallow_private = true\n\
-         connect = [\"trunk:phone0\"]\n[[number]]\nnumber = \"{NUMBER}\"\n{trunks}"
+         connect = [\"trunk:phone0\", \"trunk:phone1\", \"trunk:phone2\"]\n[[number]]\nnumber = \"{NUMBER}\"\n{trunks}"
     )
 }
 
@@ -67,7 +74,8 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
             ip: &ip,
             port: 5060,
             account: &format!(
-                "<sip:phone{n}@{ip};transport=udp>;regint=0;answermode=auto;audio_codecs={}/{rate_hz}/{channels}",
+                "<sip:{}@{ip};transport=udp>;regint=0;answermode=auto;audio_codecs={}/{rate_hz}/{channels}",
+                number(n),
                 codec.name()
             ),
             says: sound::wav(rate_hz, channels, SAID_SECONDS, said),
@@ -77,10 +85,11 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
         })?);
     }
     let url = format!("http://{}", edge.http);
-    let to: Vec<String> = (0..PHONES.len()).map(|n| format!("sip:phone{n}@{}:5060", address(n))).collect();
+    let to: Vec<String> = (0..PHONES.len()).map(number).collect();
     let flags = ["--url", &url, "--account", ACCOUNT, "--token", TOKEN, "--from", NUMBER];
     let told = || edge.log_tail();
-    let with_phones = [&flags[..], &["--phones", &to.join(",")]].concat();
+    let to = to.join(",");
+    let with_phones = [&flags[..], &["--phones", &to]].concat();
     let by_python =
         python::output(Packages::Base, &python::script("twilio_queue.py"), &with_phones).with_context(told)?;
     let by_node =
