@@ -119,7 +119,7 @@ fn a_queued_caller_is_connected_with_the_party_that_dials_the_queue() {
     assert_eq!((values(first), values(second)), ("1 1 1000".to_owned(), "2 2 1000".to_owned()));
     rig.parties[2].joins(&rig.edge);
     let both = |at, other| at != other && at != 1 && other != 1;
-    speak(&mut rig.parties, "the first caller and the party hear each other", |parties| hear(&parties[..], both));
+    speak(&mut rig.parties, "the first caller and the party hear each other", |parties| hear(parties, both));
     let before = rig.request("/before");
     assert_eq!(parameter(&before, "CallSid"), parameter(first, "CallSid"));
     assert_eq!(parameter(&before, "QueueSid"), parameter(first, "QueueSid"));

@@ -198,8 +198,8 @@ mod tests {
         assert_eq!(extent("<Say>One</Say><Connect><Stream url='wss://a.example/'/></Connect>"), Extent::Whole);
         assert_eq!(extent("<Dial record='true'>5551234</Dial><Record/><Say>One</Say>"), Extent::Whole);
         assert_eq!(extent("<Record recordingConfigurationId='1'/>"), Extent::WithWarnings);
-        assert_eq!(extent("<Say>One</Say><Enqueue/>"), Extent::Refused);
-        assert_eq!(extent("<Dial><Queue>a</Queue></Dial>"), Extent::Refused);
+        assert_eq!(extent("<Say>One</Say><Pay/>"), Extent::Refused);
+        assert_eq!(extent("<Dial><Client>a</Client></Dial>"), Extent::Refused);
         assert_eq!(extent("<Dial><Conference>a</Conference></Dial>"), Extent::Whole);
         // No row, a warning that no row excuses, no document.
         assert_eq!(extent("<Teleport/>"), Extent::Wrong);

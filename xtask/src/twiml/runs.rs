@@ -227,7 +227,7 @@ mod tests {
         assert!(runs.iter().all(|run| !run.failed && run.notes.is_empty()));
         assert!(runs[0].begun.contains(&2) && !runs[0].begun.contains(&3), "the key leads elsewhere");
         assert!([2, 3, 4].iter().all(|line| runs[1].begun.contains(line)));
-        let refused = run(b"<Response><Enqueue>a</Enqueue></Response>", Manner::Present).unwrap();
+        let refused = run(b"<Response><Pay/></Response>", Manner::Present).unwrap();
         assert!(refused.failed && refused.notes.len() == 1);
     }
 }
