@@ -563,6 +563,9 @@ fn judged(name: &str) -> Result<String, QueueRefusal> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+    #![expect(clippy::wildcard_enum_match_arm, reason = "tests look at some news alone")]
+
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;
