@@ -150,7 +150,7 @@ impl Queued {
     }
 }
 
-/// Whether a verb may stand in the document that a queued caller hears, besides those of a party of a conference that waits.
+/// Whether a verb may stand in the document that a queued caller hears, in addition to those of a party of a conference that waits.
 pub(super) fn may_queue_with(kind: &Kind) -> bool {
     super::waiting::may_wait_with(kind) || matches!(kind, Kind::Gather(_) | Kind::Hangup | Kind::Leave)
 }

@@ -87,15 +87,15 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let url = format!("http://{}", edge.http);
     let to: Vec<String> = (0..PHONES.len()).map(number).collect();
     let flags = ["--url", &url, "--account", ACCOUNT, "--token", TOKEN, "--from", NUMBER];
-    let told = || edge.log_tail();
+    let logged = || edge.log_tail();
     let to = to.join(",");
     let with_phones = [&flags[..], &["--phones", &to]].concat();
     let by_python =
-        python::output(Packages::Base, &python::script("twilio_queue.py"), &with_phones).with_context(told)?;
+        python::output(Packages::Base, &python::script("twilio_queue.py"), &with_phones).with_context(logged)?;
     let by_node =
-        node::output(node::Packages::Twilio, &node::script("twilio_queue.cjs"), &flags[..6]).with_context(told)?;
+        node::output(node::Packages::Twilio, &node::script("twilio_queue.cjs"), &flags[..6]).with_context(logged)?;
     for phone in &phones {
-        phone.wait_for("terminated", PATIENCE).with_context(told)?;
+        phone.wait_for("terminated", PATIENCE).with_context(logged)?;
     }
     let mut softest = f64::INFINITY;
     for (at, other, hears) in [(0, 2, true), (2, 0, true), (1, 0, false), (1, 2, false), (0, 1, false), (2, 1, false)] {
