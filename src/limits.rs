@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// Callers of a queue that `/v1/queues` lists; its size is that of all.
+pub const QUEUE_CALLS_SHOWN: usize = 100;
+/// Queues that `/metrics` has a series of: those with the most callers. The rest is counted together.
+pub const QUEUE_SERIES: usize = 50;
 /// Items taken from one source (a socket, a queue) before the others have their turn.
 pub const BATCH_ITEMS: usize = 64;
 /// Messages read from all sockets before those that wait have their turn.

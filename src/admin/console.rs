@@ -27,7 +27,7 @@ macro_rules! file {
 }
 
 /// All of them.
-const FILES: [File; 24] = [
+const FILES: [File; 25] = [
     File { path: "/", kind: HTML, text: include_str!("console/index.html") },
     file!("style.css", CSS),
     file!("icon.svg", SVG),
@@ -49,6 +49,7 @@ const FILES: [File; 24] = [
     file!("routes.js", SCRIPT),
     file!("agents.js", SCRIPT),
     file!("conferences.js", SCRIPT),
+    file!("queues.js", SCRIPT),
     file!("requests.js", SCRIPT),
     file!("security.js", SCRIPT),
     file!("system.js", SCRIPT),

@@ -626,7 +626,23 @@ fn capacity(out: &mut Exposition, counted: &Counted, handle: &Handle) {
     let [conferences, parties] = counted.conferences;
     out.single("trunkgate_conferences", Kind::Gauge, "Conferences that go on.", conferences as f64);
     out.single("trunkgate_conference_parties", Kind::Gauge, "Parties of all conferences.", parties as f64);
+    queues(out, counted);
     out.single("trunkgate_media_ports", Kind::Gauge, "Media ports of the pool.", counted.media_ports as f64);
+}
+
+/// Queues of calls. Names are any text of applications: no more than [`QUEUE_SERIES`](crate::limits::QUEUE_SERIES) have a series.
+fn queues(out: &mut Exposition, counted: &Counted) {
+    let queues = &counted.queues;
+    out.single("trunkgate_queues", Kind::Gauge, "Queues of calls.", queues.totals.queues as f64);
+    out.family("trunkgate_queue_size", Kind::Gauge, "Callers that wait in the queue, of the queues with the most.");
+    for (name, size) in &queues.largest {
+        out.sample("trunkgate_queue_size", &[("queue", name)], *size as f64);
+    }
+    let help = "Callers that wait in queues without a series of their own.";
+    out.single("trunkgate_queue_size_others", Kind::Gauge, help, queues.others as f64);
+    let help = "Longest time for which a caller has waited in a queue.";
+    let longest = queues.totals.longest_seconds as f64;
+    out.single("trunkgate_queue_longest_wait_seconds", Kind::Gauge, help, longest);
 }
 
 fn call_records(out: &mut Exposition, figures: &Figures) {

@@ -40,6 +40,7 @@ mod places;
 mod process;
 mod proxy;
 mod quality;
+mod queues;
 mod recognition;
 mod recording;
 mod recordings;
@@ -153,6 +154,7 @@ fn router(handle: Handle, tickets: listening::Tickets) -> Router {
         .route("/v1/recordings/{sid}/verify", post(recordings::verify))
         .route("/v1/voicemail", get(voicemail::list))
         .route("/v1/voicemail/{name}/heard", post(voicemail::heard))
+        .route("/v1/queues", get(queues::list))
         .route("/v1/conferences", get(conferences::list))
         .route("/v1/conferences/{sid}/end", post(conferences::end))
         .route("/v1/conferences/{sid}/parties/{call}/{action}", post(conferences::change))

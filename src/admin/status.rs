@@ -61,6 +61,12 @@ pub struct StatusReport {
     pub conferences: usize,
     /// Their parties.
     pub conference_parties: usize,
+    /// Queues of calls.
+    pub queues: usize,
+    /// Callers that wait in them.
+    pub queued_calls: usize,
+    /// Longest time for which one of them has waited.
+    pub queue_longest_wait_seconds: u64,
     /// Whether new calls are refused that would wait too long.
     pub overloaded: bool,
     /// Whether no route has a target that takes calls now.
@@ -183,6 +189,9 @@ impl StatusReport {
             calls_limit: gateway.calls_limit,
             conferences: gateway.conferences[0],
             conference_parties: gateway.conferences[1],
+            queues: gateway.queues.queues,
+            queued_calls: gateway.queues.waiting,
+            queue_longest_wait_seconds: gateway.queues.longest_seconds,
             overloaded: handle.load.borrow().overloaded,
             without_target: false,
             trunks: gateway.trunks,

@@ -13,7 +13,9 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use trunkgate_call::redact;
 use trunkgate_call::trace::TraceView;
 use trunkgate_call::view::{KeptView, QualityView, StatusView};
-use trunkgate_call::{CallView, Capture, Change, Control, Gateway, Happening, Input, Interfaces, conferences_live};
+use trunkgate_call::{
+    CallView, Capture, Change, Control, Gateway, Happening, Input, Interfaces, conferences_live, queues_counted,
+};
 use trunkgate_media::WorkerCounters;
 use trunkgate_media::counters::Counter;
 use trunkgate_route::Table;
@@ -457,6 +459,7 @@ impl Handle {
             agents: gateway.agents(now),
             media_ports: gateway.media_ports(),
             conferences: conferences_live(gateway),
+            queues: queues_counted(gateway, now, limits::QUEUE_SERIES),
             decisions: gateway.decisions(),
             app_errors: gateway.app_errors(),
         };

@@ -10,7 +10,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 use trunkgate_call::metrics::Metrics;
 use trunkgate_call::view::AgentView;
-use trunkgate_call::{Change, Happening, ReasonSlug};
+use trunkgate_call::{Change, Happening, QueuesCounted, ReasonSlug};
 
 use crate::limits;
 use crate::sinks::events::{Event, as_text, is_usual};
@@ -28,6 +28,8 @@ pub(crate) struct Counted {
     pub(crate) media_ports: usize,
     /// Conferences that go on, and their parties.
     pub(crate) conferences: [usize; 2],
+    /// Queues of calls.
+    pub(crate) queues: QueuesCounted,
 }
 
 /// One interval.

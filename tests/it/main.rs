@@ -62,6 +62,7 @@ mod playout;
 mod policy;
 mod problems;
 mod quality;
+mod queues;
 mod raw_fork;
 mod recorded;
 mod recordings;

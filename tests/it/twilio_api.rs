@@ -272,7 +272,7 @@ fn what_cannot_be_answered_has_a_code() {
         ("GET", "Transcriptions/TR0.json", "", (404, 20_404)),
         ("DELETE", "Transcriptions/TR0.json", "", (404, 20_404)),
         ("POST", "Transcriptions.json", "", (405, 20_004)),
-        ("GET", "Queues.json", "", (501, 20_501)),
+        ("GET", "Applications.json", "", (501, 20_501)),
         ("GET", "AvailablePhoneNumbers/US/Local.json", "", (501, 20_501)),
         ("GET", "IncomingPhoneNumbers/PN0.json", "", (404, 20_404)),
         ("GET", "IncomingPhoneNumbers/Local.json", "", (501, 20_501)),

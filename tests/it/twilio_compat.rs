@@ -35,7 +35,7 @@ fn vouched_for() -> Rig {
 /// Path below the account with SIDs that are none.
 fn path_of(operation: &str) -> String {
     let path = operation.replacen("{AC}", SID, 1);
-    let path = ["CA", "CF", "PN", "SM", "SK", "MZ", "RE", "GT"]
+    let path = ["CA", "CF", "PN", "SM", "SK", "MZ", "RE", "GT", "QU"]
         .iter()
         .fold(path, |path, kind| path.replace(&format!("{{{kind}}}"), &format!("{kind}{}", "0".repeat(32))));
     // The list of accounts has no account in its path.

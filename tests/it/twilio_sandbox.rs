@@ -236,7 +236,7 @@ fn scripts_are_calls_of_their_own_and_a_command_starts_the_application() {
 fn warnings_and_what_is_not_called_fail_a_call() {
     let wrong = application(&[
         ("/voice", "<Gather numdigits=\"1\" timeout=\"1\"><Say>Press</Say></Gather><Hangop/>"),
-        ("/enqueue", "<Enqueue>support</Enqueue>"),
+        ("/pay", "<Pay/>"),
         ("/sip", "<Dial><Sip>sip:bob@example.com</Sip></Dial><Say>Bye</Say>"),
         ("/stream", "<Connect><Stream url=\"ws://127.0.0.1:1/x\"/></Connect>"),
     ]);
@@ -246,8 +246,8 @@ fn warnings_and_what_is_not_called_fail_a_call() {
     assert!(code == 1 && failures.contains("numdigits") && failures.contains("<Hangop>"), "{reports:#}");
     let (code, reports) = of("/voice", &[&["--allow-warnings"], &steps(&["hear Press", "ends"])[..]].concat());
     assert!(code == 0 && reports[0]["warnings"].as_array().unwrap().len() == 2, "{reports:#}");
-    let (code, reports) = of("/enqueue", &steps(&["ends"]));
-    assert!(code == 1 && fault(&reports).contains("<Enqueue>"), "{reports:#}");
+    let (code, reports) = of("/pay", &steps(&["ends"]));
+    assert!(code == 1 && fault(&reports).contains("<Pay>"), "{reports:#}");
     let (code, reports) = of("/sip", &steps(&["hear Bye", "ends"]));
     assert!(code == 1 && fault(&reports).contains("a SIP address at example.com"), "{reports:#}");
     let (code, reports) = of("/stream", &[]);

@@ -15,9 +15,10 @@ pub use call::search::candidates::trunk_of_uri;
 pub use call::siprec::SiprecChange;
 pub use gateway::intake::Intake;
 pub use gateway::{
-    AnnounceRequest, CallRecordings, Capture, ConferenceRefused, Conferences, Gateway, GatewayConfig, Settings,
+    AnnounceRequest, CallRecordings, Capture, ConferenceRefused, Conferences, Gateway, GatewayConfig, Queues,
+    QueuesCounted, Settings,
 };
-pub use gateway::{conference, conferences, conferences_live, fuzz, intake, snapshot};
+pub use gateway::{conference, conferences, conferences_live, fuzz, intake, queue, queues, queues_counted, snapshot};
 pub use trunkgate_media::Channels;
 pub use trunkgate_resources::addressing::{Addressing, Interfaces, ListenerSpec};
 pub use trunkgate_resources::app::{AppAnswer, AppCallback, AppPlace, AppQuestion, AppWanted, DocumentRequest};
@@ -30,6 +31,7 @@ pub use trunkgate_resources::io::{
 };
 pub use trunkgate_resources::key::CallKey;
 pub use trunkgate_resources::losses::{LossReason, Losses};
+pub use trunkgate_resources::queues::{QueueRefusal, QueueReport, QueuedCall};
 pub use trunkgate_resources::quotas::DayCount;
 pub use trunkgate_resources::recent::EndedCalls;
 pub use trunkgate_resources::recognition::RecogniserSpec;

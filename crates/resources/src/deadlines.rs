@@ -47,6 +47,8 @@ pub enum Timer {
     Program,
     /// A party that a program dialled has been connected for as long as it may (ours: `timeLimit` of Dial).
     DialLimit,
+    /// A party that has dialled a queue has waited, or been connected, for as long as it may (ours: `timeout` and `timeLimit` of Dial).
+    Queued,
     /// A requested call has lasted for as long as it may (ours: the time limit of its request).
     TimeLimit,
     /// The next key may be told by INFO (ours: `KEY_PAUSE`).
@@ -81,6 +83,7 @@ impl Timer {
             Timer::MaxCall => "max_call",
             Timer::Program => "program",
             Timer::DialLimit => "dial_limit",
+            Timer::Queued => "queued",
             Timer::TimeLimit => "time_limit",
             Timer::Key => "key",
             Timer::Unproven => "unproven",

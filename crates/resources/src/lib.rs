@@ -29,6 +29,7 @@ pub mod losses;
 pub mod metrics;
 pub mod ports;
 pub mod queue;
+pub mod queues;
 pub mod quotas;
 pub mod random;
 pub mod recent;

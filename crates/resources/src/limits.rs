@@ -105,6 +105,16 @@ pub const SILENT_TOLD: usize = 8;
 pub const RECENT_CALLS: usize = 10_000;
 /// Conferences that are over and still known.
 pub const ENDED_CONFERENCES: usize = 1_000;
+/// Queues of calls.
+pub const QUEUES: usize = 1_000;
+/// Longest name of a queue.
+pub const QUEUE_NAME_CHARS: usize = 64;
+/// Most callers of a queue, where neither its document nor a request says so.
+pub const QUEUE_SIZE: u32 = 1_000;
+/// Most callers that a queue may have room for.
+pub const QUEUE_SIZE_MOST: u32 = 5_000;
+/// After a restart: time for which the two calls of a connection wait for each other, before each is one like others.
+pub const QUEUE_REJOIN: Duration = Duration::from_secs(10);
 /// Calls that a limit refused, or that came while the edge was draining, that are still shown: besides the others.
 pub const RECENT_TURNED_DOWN: usize = 1_000;
 /// Of these, those whose trace is.

@@ -75,6 +75,12 @@ impl Random {
         format!("CF{random:032x}")
     }
 
+    /// Returns a new queue's SID.
+    pub fn queue_sid(&mut self) -> String {
+        let random: u128 = self.rng.random();
+        format!("QU{random:032x}")
+    }
+
     /// Returns the SID of a recording by servers that a document asks for.
     pub fn siprec_sid(&mut self) -> String {
         let random: u128 = self.rng.random();

@@ -10,6 +10,7 @@ use trunkgate_media::{EndCounters, EndId, MediaId};
 use crate::conferences::Conferences;
 use crate::key::CallKey;
 use crate::ports::PortPool;
+use crate::queues::Queues;
 use crate::recording::Recordings;
 
 /// One session.
@@ -30,6 +31,8 @@ pub struct Sessions {
     pub recordings: Recordings,
     /// Conferences that their parties are in.
     pub conferences: Conferences,
+    /// Queues that calls wait in.
+    pub queues: Queues,
     pub(crate) next: u64,
     pub(crate) live: BTreeMap<MediaId, Session>,
 }
@@ -37,8 +40,8 @@ pub struct Sessions {
 impl Sessions {
     /// Returns the sessions of an edge without calls.
     pub fn new(ports: PortPool) -> Sessions {
-        let (recordings, conferences) = (Recordings::default(), Conferences::default());
-        Sessions { ports, recordings, conferences, next: 0, live: BTreeMap::new() }
+        let (recordings, conferences, queues) = (Recordings::default(), Conferences::default(), Queues::default());
+        Sessions { ports, recordings, conferences, queues, next: 0, live: BTreeMap::new() }
     }
 
     /// The RTP ends of a session, and the name that its next end gets.

@@ -406,6 +406,17 @@ impl SampleView {
     }
 }
 
+/// Queues of calls at a glance.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct QueueTotals {
+    /// Queues.
+    pub queues: usize,
+    /// Callers that wait in them.
+    pub waiting: usize,
+    /// Longest time for which one has waited, in seconds.
+    pub longest_seconds: u64,
+}
+
 /// `GET /v1/status`, the part that the gateway knows.
 #[derive(Debug, Clone, Serialize)]
 pub struct StatusView {
@@ -417,6 +428,8 @@ pub struct StatusView {
     pub calls_limit: u32,
     /// Conferences that go on, and their parties.
     pub conferences: [usize; 2],
+    /// Queues of calls.
+    pub queues: QueueTotals,
     /// Calls that limits refused in the last hour.
     pub limited: Vec<LimitView>,
     /// Calls refused because they cannot be recorded, while the edge refuses such calls.

@@ -16,18 +16,18 @@ pub mod fuzz;
 pub mod limits;
 
 pub use document::{
-    Callback, CallbackEvents, Conference, Connect, Dial, DialRecord, Document, Gather, Header, Kind, LiveTranscript,
-    Loop, MessagingDocument, Method, Pause, Play, PlaySource, Prompt, PromptKind, Record, RecordingNoun, Redirect,
-    Refer, Reference, ReferenceKind, Refused, Reject, Reply, ReplyKind, ReportedStates, Say, SipParty, SipUri,
-    SiprecNoun, SpeechEnd, SpeechInput, Stream, Target, Tracks, TranscriptionNoun, Verb, Warnings, is_digits, parse,
-    parse_body, parse_messaging, references,
+    Callback, CallbackEvents, Conference, Connect, Dial, DialRecord, Document, Enqueue, Gather, Header, Kind,
+    LiveTranscript, Loop, MessagingDocument, Method, Pause, Play, PlaySource, Prompt, PromptKind, Queue, Record,
+    RecordingNoun, Redirect, Refer, Reference, ReferenceKind, Refused, Reject, Reply, ReplyKind, ReportedStates, Say,
+    SipParty, SipUri, SiprecNoun, SpeechEnd, SpeechInput, Stream, Target, Tracks, TranscriptionNoun, Verb, Warnings,
+    is_digits, parse, parse_body, parse_messaging, references,
 };
 pub use location::Location;
 pub use problem::{Error, Position, Warning, code};
 pub use program::{
-    Address, Background, ConferenceStep, DialRecordStep, DialResult, DialStatus, DialStep, Heard, Input, Note,
-    Parameter, Party, PartyDetection, Program, Purpose, RecognitionStep, RecordResult, RecordStep, RecordingStep,
-    ReferResult, Request, Role, Settings, SiprecStep, Source, StatusCallback, Step, StreamStep, Trace, TranscriptStep,
-    TranscriptionStep, VoiceMessage,
+    Address, Background, ConferenceStep, DialQueueStep, DialRecordStep, DialResult, DialStatus, DialStep, EnqueueStep,
+    Heard, Input, Note, Parameter, Party, PartyDetection, Program, Purpose, QueueOutcome, QueueResult, RecognitionStep,
+    RecordResult, RecordStep, RecordingStep, ReferResult, Request, Role, Settings, SiprecStep, Source, StatusCallback,
+    Step, StreamStep, Trace, TranscriptStep, TranscriptionStep, VoiceMessage,
 };
 pub use secret::Secret;

@@ -36,6 +36,10 @@ pub const SPEECH_CHARS: usize = 4_096;
 pub const CONFERENCE_CHARS: usize = 128;
 /// Most parties of one conference.
 pub const CONFERENCE_PARTIES: u32 = 50;
+/// Longest name of a queue.
+pub const QUEUE_CHARS: usize = 64;
+/// Most callers of one queue.
+pub const QUEUE_SIZE: u32 = 5_000;
 /// Longest headers, names and values together, that an application sets for one SIP address.
 pub const SIP_HEADER_BYTES: usize = 1_024;
 /// Most characters of a stream's `<Parameter>`, name and value together.

@@ -4,6 +4,7 @@ import * as api from './api.js';
 import { chip, confirmed, facts, h, moment, say, swap, table } from './dom.js';
 import { count, duration, masked, time } from './format.js';
 import { listing } from './listing.js';
+import { queues } from './queues.js';
 
 const STATES = { init: ['', 'waiting'], 'in-progress': ['good', 'in progress'], completed: ['', 'ended'] };
 
@@ -95,13 +96,15 @@ export function conferencesPage(main, query, kept, again) {
     empty: ['No conferences. A route with ', h('code', {}, 'connect = ["conference:NAME"]'), ' or ', h('code', {}, '<Dial><Conference>'), ' begins one.'], mark: () => '',
   });
   const head = h('p', { class: 'total' });
+  const waiting = queues();
   async function refresh() {
     const { conferences } = await api.get('/v1/conferences');
     const live = conferences.filter((one) => one.status !== 'completed');
     const parties = live.reduce((sum, one) => sum + one.parties.length, 0);
     swap(head, `${count(live.length)} live, ${count(parties)} ${parties === 1 ? 'party' : 'parties'}; ${count(conferences.length - live.length)} ended.`);
     list.show(conferences);
+    await waiting.refresh();
   }
-  main.append(h('h1', {}, 'Conferences'), head, list.node);
+  main.append(h('h1', {}, 'Conferences'), head, list.node, waiting.node);
   return { title: 'Conferences', mistakes: list.mistakes, refresh };
 }

@@ -400,7 +400,8 @@ impl Resource {
             "phone_number_sid": cx.number_sid(own_number).filter(|_| own),
             "price": null,
             "price_unit": null,
-            "queue_time": null,
+            // A call is placed at once.
+            "queue_time": "0",
             "sid": sid,
             "start_time": started,
             "status": status,

@@ -96,6 +96,12 @@ impl Error {
         Error::new(StatusCode::BAD_REQUEST, 13_240, message)
     }
 
+    /// Another queue has the name (22003).
+    pub(super) fn queue_exists(name: &str) -> Error {
+        let message = format!("A queue with the name {} already exists", shown(name));
+        Error::new(StatusCode::BAD_REQUEST, 22_003, message)
+    }
+
     /// The call has ended (21220).
     pub(super) fn call_ended() -> Error {
         let message = "Call is not in-progress. Cannot redirect or end it: the call has ended";

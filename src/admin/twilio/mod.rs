@@ -49,6 +49,7 @@ mod numbers;
 mod page;
 mod parameters;
 mod participants;
+mod queues;
 mod recordings;
 mod streams;
 mod text;
@@ -361,6 +362,9 @@ async fn answer(cx: &Asked<'_>, request: &Parts, parameters: Parameters) -> Resu
         }
         [Some("Accounts"), Some(_), Some("Conferences"), sid, list, party] => {
             return conferences::answer(cx, (method, headers), [sid, list, party, below], parameters).await;
+        }
+        [Some("Accounts"), Some(_), Some("Queues"), sid, list, member] => {
+            return queues::answer(cx, method, [sid, list, member, below], parameters).await;
         }
         [Some("Accounts"), Some(_), Some("Keys"), sid, below, _] => {
             return keys::answer(cx, method, [sid, below], parameters).await;

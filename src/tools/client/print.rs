@@ -73,6 +73,10 @@ pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
         let parties = answer["conference_parties"].as_u64().unwrap_or_default();
         out.push_str(&format!("CONFERENCES {conferences}, parties {parties}\n"));
     }
+    if let Some(waiting) = answer["queued_calls"].as_u64().filter(|waiting| *waiting > 0) {
+        let (queues, longest) = (&answer["queues"], &answer["queue_longest_wait_seconds"]);
+        out.push_str(&format!("QUEUES     {queues}, waiting {waiting}, longest {longest} s\n"));
+    }
     for set in config["number_overrides"].as_array().into_iter().flatten() {
         out.push_str(&wrapped(&format!("NUMBER     {}: {}", text(&set["number"]), text(&set["text"])), 11, width));
     }

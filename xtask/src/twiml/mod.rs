@@ -153,6 +153,7 @@ fn unreached(verbs: &[trunkgate_twiml::Verb], runs: [&Run; 2]) -> usize {
     let ends = |kind: &Kind| match kind {
         Kind::Redirect(_) | Kind::Reject(_) | Kind::Hangup => true,
         Kind::Dial(dial) => dial.action.is_some(),
+        Kind::Enqueue(enqueue) => enqueue.action.is_some(),
         Kind::Connect(connect) => connect.action.is_some(),
         Kind::Say(say) => say.repeat == trunkgate_twiml::Loop::Forever,
         Kind::Play(play) => play.repeat == trunkgate_twiml::Loop::Forever,
@@ -160,6 +161,7 @@ fn unreached(verbs: &[trunkgate_twiml::Verb], runs: [&Run; 2]) -> usize {
         Kind::Gather(gather) => gather.action_on_empty_result,
         Kind::Pause(_)
         | Kind::Record(_)
+        | Kind::Leave
         | Kind::StartStream(_)
         | Kind::StartRecording(_)
         | Kind::StopStream { .. }
@@ -196,8 +198,8 @@ mod tests {
         assert_eq!(extent("<Say>One</Say><Connect><Stream url='wss://a.example/'/></Connect>"), Extent::Whole);
         assert_eq!(extent("<Dial record='true'>5551234</Dial><Record/><Say>One</Say>"), Extent::Whole);
         assert_eq!(extent("<Record recordingConfigurationId='1'/>"), Extent::WithWarnings);
-        assert_eq!(extent("<Say>One</Say><Enqueue/>"), Extent::Refused);
-        assert_eq!(extent("<Dial><Queue>a</Queue></Dial>"), Extent::Refused);
+        assert_eq!(extent("<Say>One</Say><Pay/>"), Extent::Refused);
+        assert_eq!(extent("<Dial><Client>a</Client></Dial>"), Extent::Refused);
         assert_eq!(extent("<Dial><Conference>a</Conference></Dial>"), Extent::Whole);
         // No row, a warning that no row excuses, no document.
         assert_eq!(extent("<Teleport/>"), Extent::Wrong);

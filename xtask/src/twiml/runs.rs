@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use trunkgate_twiml::{
-    DialResult, DialStatus, Input, Location, Loop, Method, Note, Program, RecordResult, ReferResult, Settings, Source,
-    Step, Trace,
+    ConferenceStep, DialQueueStep, DialResult, DialStatus, Input, Location, Loop, Method, Note, Program, QueueOutcome,
+    QueueResult, RecordResult, ReferResult, Settings, Source, Step, Trace,
 };
 
 /// Steps and events of one run at most.
@@ -131,10 +131,11 @@ impl Driver {
                 };
                 vec![Input::DialAnswered { id: dial.id }, Input::DialEnded { id: dial.id, result }]
             }
-            Step::Dial(dial) => {
-                vec![Input::DialEnded { id: dial.id, result: DialResult::unanswered(DialStatus::NoAnswer) }]
+            Step::Dial(dial) => Driver::unanswered(dial.id),
+            Step::Conference(ConferenceStep { id, .. }) | Step::DialQueue(DialQueueStep { id, .. }) => {
+                Driver::conferred(id, present)
             }
-            Step::Conference(step) => Driver::conferred(step.id, present),
+            Step::Enqueue(step) => Driver::queued(step.id, present),
             Step::ConnectStream(stream) => {
                 vec![Input::StreamEnded { id: stream.id, error: (!present).then_some(STREAM_FAILED) }]
             }
@@ -143,10 +144,7 @@ impl Driver {
                 let result = ReferResult { status: Some(status), refer: Some(202), notify: Some(200) };
                 vec![Input::ReferEnded { id, result }]
             }
-            Step::Failed { .. } => {
-                self.run.failed = true;
-                Vec::new()
-            }
+            Step::Failed { .. } => self.failed(),
             Step::Trace(trace) => {
                 self.run.note(trace);
                 Vec::new()
@@ -161,6 +159,8 @@ impl Driver {
             | Step::Answer
             | Step::StopPlaying { .. }
             | Step::PlayMusic { .. }
+            | Step::LeaveQueue { .. }
+            | Step::ConnectQueued { .. }
             | Step::EndDial { .. }
             | Step::EndStream { .. }
             | Step::StartStream(_)
@@ -175,13 +175,31 @@ impl Driver {
         })
     }
 
-    /// A conference that the caller joins, or cannot.
+    /// The program has failed.
+    fn failed(&mut self) -> Vec<Input> {
+        self.run.failed = true;
+        Vec::new()
+    }
+
+    /// A party that does not answer.
+    fn unanswered(id: u32) -> Vec<Input> {
+        vec![Input::DialEnded { id, result: DialResult::unanswered(DialStatus::NoAnswer) }]
+    }
+
+    /// A conference that the caller joins, or cannot; or a queue that it dials.
     fn conferred(id: u32, present: bool) -> Vec<Input> {
         if !present {
             return vec![Input::DialEnded { id, result: DialResult::unanswered(DialStatus::Failed) }];
         }
         let result = DialResult { bridged: true, ..DialResult::unanswered(DialStatus::Answered) };
         vec![Input::DialAnswered { id }, Input::DialEnded { id, result }]
+    }
+
+    /// A queue that the caller enters, or that is full.
+    fn queued(id: u32, present: bool) -> Vec<Input> {
+        let was_in = present.then(|| ("QU00000000000000000000000000000001".to_owned(), Duration::from_secs(9)));
+        let outcome = if present { QueueOutcome::Bridged } else { QueueOutcome::QueueFull };
+        vec![Input::QueueLeft { id, result: QueueResult { outcome, was_in } }]
     }
 
     /// A sound without an end is heard until the caller hangs up.
@@ -209,7 +227,7 @@ mod tests {
         assert!(runs.iter().all(|run| !run.failed && run.notes.is_empty()));
         assert!(runs[0].begun.contains(&2) && !runs[0].begun.contains(&3), "the key leads elsewhere");
         assert!([2, 3, 4].iter().all(|line| runs[1].begun.contains(line)));
-        let refused = run(b"<Response><Enqueue>a</Enqueue></Response>", Manner::Present).unwrap();
+        let refused = run(b"<Response><Pay/></Response>", Manner::Present).unwrap();
         assert!(refused.failed && refused.notes.len() == 1);
     }
 }

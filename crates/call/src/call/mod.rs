@@ -64,6 +64,7 @@
 //! | a dialled party has been connected for as long as it may | – | BYE to it, the program goes on | – | – | – |
 //! | a requested call has lasted for as long as it may | – | BYE on every leg | BYE | BYE | – |
 //! | news of the conference that the caller is in | – | – | the program goes on, or the caller hears something else | – | – |
+//! | news of the queue that the caller is in or has dialled; its time has passed | – | – | the program goes on, or the caller hears something else | – | – |
 //! | operator, drain | caller refused, attempts withdrawn | BYE on every leg | BYE, attempts withdrawn | BYE | – |
 
 pub(crate) mod agent;
@@ -103,6 +104,7 @@ use trunkgate_resources::index::Purpose;
 use trunkgate_resources::io::{Output, QueryId};
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::NUMBER_CHARS;
+use trunkgate_resources::queues::QueueNews;
 use trunkgate_resources::traced::Gathered;
 use trunkgate_route::locate::NameFault;
 use trunkgate_route::{Agent, Server, Target, TargetSpec};
@@ -128,6 +130,7 @@ use crate::call::negotiation::reinvite::Renegotiation;
 use crate::call::negotiation::requests::{HoldCheck, Info};
 use crate::call::operator::Operator;
 use crate::call::program::conference::Conferring;
+use crate::call::program::queueing::Queueing;
 use crate::call::program::recognition::Recognising;
 use crate::call::program::streams::Streams;
 use crate::call::program::{
@@ -306,6 +309,8 @@ pub(crate) enum CallEvent {
     AppAnswered { query: QueryId, answer: Box<AppAnswer> },
     /// News of the conference that the caller is in.
     Conference(ConferenceNews),
+    /// News of the queue that the caller is in or has dialled.
+    Queue(QueueNews),
     /// An operator's wish.
     Hangup(ReasonSlug),
 }
@@ -671,6 +676,8 @@ impl Parts {
                 }
             }
             (_, E::AppAnswered { query, answer }) => Runner::of(self).app_answered(cx, query, *answer),
+            (_, E::Queue(news)) => Queueing::of(self).take(cx, news),
+            (_, E::Due(Timer::Queued)) => Queueing::of(self).due(cx),
             (_, E::Conference(news)) => Conferring::of(self).take(cx, news),
             (_, E::Due(Timer::Program)) => Runner::of(self).program_due(cx),
             (_, E::Due(Timer::DialLimit)) => Dialler::of(self).dial_limit_over(cx),

@@ -25,7 +25,9 @@ use crate::call::legs::headers::{Brought, CallerIdentity};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
+use crate::call::program::chair::Chair;
 use crate::call::program::conference::Seat;
+use crate::call::program::queueing::QueuePlace;
 use crate::call::program::recognition::Recogniser;
 use crate::call::program::transcripts::Transcripts;
 use crate::call::recording::Recordings;
@@ -62,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) recogniser: Option<Box<Recogniser>>,
     /// Its place in a conference.
     pub(crate) seat: Option<Box<Seat>>,
+    /// Its place in a queue.
+    pub(crate) queue: Option<Box<QueuePlace>>,
     /// Its live transcriptions, also those of applications that the call has left.
     pub(crate) transcripts: Option<Box<Transcripts>>,
     /// Detections of answering machines that are under way.
@@ -186,6 +190,16 @@ impl Facts {
 }
 
 impl Shared {
+    /// Returns the caller's end before a mixer: in a conference, or where a queue has connected it.
+    pub(crate) fn chair(&self) -> Option<&Chair> {
+        let of_queue = || self.queue.as_ref().and_then(|place| place.chair());
+        self.seat.as_ref().map(|seat| &seat.chair).or_else(of_queue)
+    }
+    /// Returns the same, to be changed.
+    pub(crate) fn chair_mut(&mut self) -> Option<&mut Chair> {
+        let of_queue = self.queue.as_mut().and_then(|place| place.chair_mut());
+        self.seat.as_mut().map(|seat| &mut seat.chair).or(of_queue)
+    }
     /// Whether an end of the media session is that of the recogniser.
     pub(crate) fn is_recogniser(&self, end: EndId) -> bool {
         self.recogniser.as_ref().is_some_and(|recogniser| recogniser.is_at(end))

@@ -202,6 +202,10 @@ fn carry_out(gateway: &mut Gateway, now: Instant, one: &mut Running, step: Step)
         | Step::StartRecording(_)
         | Step::Dial(_)
         | Step::Conference(_)
+        | Step::Enqueue(_)
+        | Step::LeaveQueue { .. }
+        | Step::ConnectQueued { .. }
+        | Step::DialQueue(_)
         | Step::PlayMusic { .. }
         | Step::EndDial { .. }
         | Step::EndStream { .. }

@@ -15,12 +15,12 @@ use crate::call::CallEvent;
 use crate::call::program::parameters;
 use crate::call::recording::RecordingChange;
 use crate::gateway::announcements::Announcement;
-use crate::gateway::{Gateway, announcements};
+use crate::gateway::{Gateway, announcements, queues};
 
 /// Lets parties leave whose time is over, and carries out what follows from changes in conferences. Returns whether there was something.
 pub(super) fn settle(gateway: &mut Gateway, now: Instant) -> bool {
     gateway.edge.sessions.conferences.handle_timeout(now);
-    let mut any = announcements::settle(gateway, now);
+    let mut any = announcements::settle(gateway, now) | queues::settle(gateway, now);
     loop {
         let edge = &mut gateway.edge;
         let (wall, account) = (&edge.wall, &edge.config.account_sid);
@@ -41,14 +41,16 @@ pub(super) fn take(gateway: &mut Gateway, now: Instant, event: NodeEvent) {
     if let NodeEvent::ClipEnded(clip) = event {
         announcements::clip_ended(gateway, now, clip);
     } else {
+        gateway.edge.sessions.queues.take(now, event);
         gateway.edge.sessions.conferences.take(event);
     }
 }
 
-/// Returns when something happens in a conference by itself: a party leaves whose time is over, an announcement goes on.
+/// Returns when something happens in a conference or queue by itself: a party leaves whose time is over, an announcement goes on.
 pub(super) fn next(gateway: &Gateway) -> Option<Instant> {
     let left = gateway.edge.sessions.conferences.poll_timeout();
-    left.into_iter().chain(gateway.announcements.next()).min()
+    let rejoined = gateway.edge.sessions.queues.poll_timeout();
+    left.into_iter().chain(gateway.announcements.next()).chain(rejoined).min()
 }
 
 /// Begins the recording of a conference.

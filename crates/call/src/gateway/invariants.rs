@@ -37,6 +37,10 @@ impl Invariants<'_> {
             let is_seated = self.calls.get(&key).is_some_and(|call| call.shared.seat.is_some());
             hold(is_seated, || format!("{key:?} is a party of a conference that it is not in"))?;
         }
+        for key in edge.sessions.queues.calls() {
+            let has_place = self.calls.get(&key).is_some_and(|call| call.shared.queue.is_some());
+            hold(has_place, || format!("{key:?} has a place in a queue that it does not know"))?;
+        }
         for key in edge.unproven_early.calls() {
             let lives = self.calls.get(&key).is_some_and(|call| call.shared.state != State::Ended);
             hold(lives, || format!("early media of {key:?} is counted, which is over"))?;

@@ -9,6 +9,7 @@ pub mod fuzz;
 pub mod intake;
 pub(crate) mod invariants;
 mod kept;
+mod queues;
 mod recordings;
 mod silent;
 pub mod snapshot;
@@ -53,18 +54,10 @@ use crate::gateway::silent::silent_now;
 
 pub use conferences::{AnnounceRequest, ConferenceRefused, Conferences, conference, conferences, conferences_live};
 pub use kept::{Capture, kept};
+pub use queues::{Queues, QueuesCounted, queue, queues, queues_counted};
 pub use recordings::CallRecordings;
+pub use snapshot::GatewaySnapshot;
 pub use trunkgate_resources::config::{GatewayConfig, Settings};
-
-/// Answered calls in plain data.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct GatewaySnapshot {
-    /// One entry a call.
-    pub calls: Vec<snapshot::CallSnapshot>,
-    /// Media ports held, those of calls that are not in it too: their far ends may go on speaking into them for a while.
-    #[serde(default)]
-    pub ports: Vec<u16>,
-}
 
 /// All calls.
 #[derive(Debug)]
@@ -351,6 +344,7 @@ impl Gateway {
             calls: edge.admission.live(),
             calls_limit: edge.admission.limits().0,
             conferences: conferences_live(self),
+            queues: queues::totals(self, now),
             limited: edge.admission.limited.views(now),
             unrecorded: edge.sessions.recordings.refused(now),
             logins: edge.sources.logins.views(now),
@@ -419,15 +413,13 @@ impl Gateway {
     }
     /// Answered calls in plain data; calls still being set up are not in it. The socket of an agent cannot be handed on: its name is.
     pub fn snapshot(&self, now: Instant) -> GatewaySnapshot {
-        GatewaySnapshot {
-            calls: self.calls.values().filter_map(|call| call.snapshot(now, &self.edge)).collect(),
-            ports: self.edge.sessions.ports().collect(),
-        }
+        GatewaySnapshot::of(self, now)
     }
     /// Takes calls back; the commands of their media sessions leave again by [`Output::Media`] unless the caller restored them. Agents are
     /// connected again, by a stream of its own each: one that talks, or else the next target, while the caller hears our
     /// ringback tone; and those that listen.
     pub fn restore(&mut self, now: Instant, snapshot: GatewaySnapshot) {
+        self.edge.sessions.queues.restore(now, snapshot.queues);
         // All ports are taken before the first is drawn.
         let mut resumed = Vec::new();
         for call in snapshot.calls {

@@ -15,6 +15,7 @@ use trunkgate_media::{Command, EndCounters, EndId, MediaId, RemoteSpec, WireSpec
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::index::{Named, Place};
 use trunkgate_resources::key::{CallKey, LegId};
+use trunkgate_resources::queues::KeptQueue;
 use trunkgate_route::{Agent, Number, TargetSpec, Trunk};
 use trunkgate_sip::Party;
 use trunkgate_sip::dialog::DialogSnapshot;
@@ -49,6 +50,31 @@ use crate::call::siprec::RecordingSessions;
 use crate::call::story::noted::earlier_totals;
 use crate::call::story::verdict::Story;
 use crate::call::{Bridge, Call, CallMedia, State};
+use crate::gateway::Gateway;
+
+/// Answered calls in plain data.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GatewaySnapshot {
+    /// One entry a call.
+    pub calls: Vec<CallSnapshot>,
+    /// Media ports held, those of calls that are not in it too: their far ends may go on speaking into them for a while.
+    #[serde(default)]
+    pub ports: Vec<u16>,
+    /// Queues that calls may wait in.
+    #[serde(default)]
+    pub queues: Vec<KeptQueue>,
+}
+
+impl GatewaySnapshot {
+    /// Writes down all that a gateway keeps.
+    pub(super) fn of(gateway: &Gateway, now: Instant) -> GatewaySnapshot {
+        GatewaySnapshot {
+            calls: gateway.calls.values().filter_map(|call| call.snapshot(now, &gateway.edge)).collect(),
+            ports: gateway.edge.sessions.ports().collect(),
+            queues: gateway.edge.sessions.queues.kept(),
+        }
+    }
+}
 
 /// An answered call.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -193,6 +219,12 @@ struct EndSnapshot {
 }
 
 impl Call {
+    /// Writes its program down.
+    fn program_snapshot(&self, now: Instant, edge: &Edge) -> Option<RunSnapshot> {
+        let run = self.parts.program.as_deref()?.of_caller();
+        Some(RunSnapshot::of(run, (now, self.shared.key), &edge.sessions.queues))
+    }
+
     /// In plain data; `None` while it is being set up or ended.
     pub(crate) fn snapshot(&self, now: Instant, edge: &Edge) -> Option<CallSnapshot> {
         if matches!(self.shared.state, State::Searching | State::Ended) {
@@ -247,7 +279,7 @@ impl Call {
                 let held = now.saturating_duration_since(holder.since);
                 (holder.agent.name.to_string(), millis(held))
             }),
-            program: self.parts.program.as_deref().map(|run| RunSnapshot::of(run.of_caller(), now)),
+            program: self.program_snapshot(now, edge),
             callback: self.shared.callback.as_ref().map(|known| (known.app.name.to_string(), known.reports)),
             requested: self.shared.requested.as_ref().map(|requested| requested.snapshot(now)),
             agents: AgentsSnapshot {
@@ -311,6 +343,7 @@ impl Call {
             is_programmed: program.is_some(),
             recogniser: None,
             seat: None,
+            queue: None,
             transcripts: None,
             detections: None,
             recordings: snapshot.recordings.map(RecordingsSnapshot::restore),

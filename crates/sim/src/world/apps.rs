@@ -194,7 +194,8 @@ fn verb(rng: &mut ChaCha12Rng, to: &str) -> String {
         16..20 => "<Play digits='1w2'/>".to_owned(),
         20..27 => format!("<Pause length='{}'/>", rng.random_range(1..4)),
         27..37 => "<Gather numDigits='1' timeout='3'><Say>press a key</Say></Gather>".to_owned(),
-        37..63 => dial(rng, action, to),
+        37..60 => dial(rng, action, to),
+        60..63 => queue(rng, action),
         63..70 => conference(rng, action),
         70..76 => "<Redirect>/next</Redirect>".to_owned(),
         76..79 => "<Reject reason='busy'/>".to_owned(),
@@ -228,6 +229,18 @@ fn conference(rng: &mut ChaCha12Rng, action: &str) -> String {
     let star = ["", " hangupOnStar='true'"][rng.random_range(0..2usize)];
     let name = ["one", "two"][rng.random_range(0..2usize)];
     format!("<Dial{action}{star} timeLimit='{limit}'><Conference{attributes}>{name}</Conference></Dial>")
+}
+
+/// A place in a queue whose document is asked for, so that it ends once documents do, or a caller of it.
+fn queue(rng: &mut ChaCha12Rng, action: &str) -> String {
+    let name = ["one", "two"][rng.random_range(0..2usize)];
+    if rng.random_bool(0.5) {
+        let most = ["", " maxQueueSize='1'"][rng.random_range(0..2usize)];
+        return format!("<Enqueue{action}{most} waitUrl='/wait'>{name}</Enqueue>");
+    }
+    let url = ["", " url='/wait'"][rng.random_range(0..2usize)];
+    let (timeout, limit) = (rng.random_range(1..30), rng.random_range(5..40));
+    format!("<Dial{action} timeout='{timeout}' timeLimit='{limit}'><Queue{url}>{name}</Queue></Dial>")
 }
 
 fn dial(rng: &mut ChaCha12Rng, action: &str, to: &str) -> String {

@@ -181,6 +181,26 @@ pub static CALLBACKS: &[Callback] = &[
         subject: Subject::Caller,
         own: &[("ConferenceSid", Supported), ("FriendlyName", Supported)],
     },
+    Callback { name: "`action` of Enqueue", purposes: &["enqueue"], subject: Subject::Caller, own: ENQUEUE },
+    Callback {
+        name: "`waitUrl` of Enqueue",
+        purposes: &["queue wait"],
+        subject: Subject::Caller,
+        own: &[
+            ("QueueSid", Supported),
+            ("QueueTime", Supported),
+            ("QueuePosition", Supported),
+            ("AvgQueueTime", Supported),
+            ("CurrentQueueSize", Supported),
+            ("MaxQueueSize", Supported),
+        ],
+    },
+    Callback {
+        name: "`url` of Queue",
+        purposes: &["dequeue"],
+        subject: Subject::Caller,
+        own: &[("QueueSid", Supported), ("QueueTime", Supported), ("DequeingCallSid", Supported)],
+    },
     Callback {
         name: "AnnounceUrl of a conference or a participant",
         purposes: &["announce"],
@@ -338,6 +358,12 @@ static GATHER: &[Field] = &[
     ("SpeechResult", Supported),
     ("Confidence", Differs("absent where the recogniser states none")),
     ("Language", Supported),
+];
+
+static ENQUEUE: &[Field] = &[
+    ("QueueResult", Supported),
+    ("QueueSid", Differs("absent where the caller was not taken in")),
+    ("QueueTime", Differs("absent where the caller was not taken in")),
 ];
 
 static DIAL: &[Field] = &[

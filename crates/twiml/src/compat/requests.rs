@@ -525,6 +525,38 @@ pub static OPERATIONS: &[&Operation] = &[
     &Operation { method: "GET", path: "{AC}/Conferences/{CF}/Participants/{CA}.json", parameters: &[] },
     &UPDATE_PARTICIPANT,
     &Operation { method: "DELETE", path: "{AC}/Conferences/{CF}/Participants/{CA}.json", parameters: &[] },
+    &Operation {
+        method: "GET",
+        path: "{AC}/Queues.json",
+        parameters: &[("PageSize", Supported), ("Page", PAGE), ("PageToken", Supported)],
+    },
+    &Operation {
+        method: "POST",
+        path: "{AC}/Queues.json",
+        parameters: &[("FriendlyName", Supported), ("MaxSize", Supported)],
+    },
+    &Operation { method: "GET", path: "{AC}/Queues/{QU}.json", parameters: &[] },
+    &Operation {
+        method: "POST",
+        path: "{AC}/Queues/{QU}.json",
+        parameters: &[("FriendlyName", Supported), ("MaxSize", Supported)],
+    },
+    &Operation { method: "DELETE", path: "{AC}/Queues/{QU}.json", parameters: &[] },
+    &Operation {
+        method: "GET",
+        path: "{AC}/Queues/{QU}/Members.json",
+        parameters: &[("PageSize", Supported), ("Page", PAGE), ("PageToken", Supported)],
+    },
+    &Operation { method: "GET", path: "{AC}/Queues/{QU}/Members/{CA}.json", parameters: &[] },
+    &Operation {
+        method: "POST",
+        path: "{AC}/Queues/{QU}/Members/{CA}.json",
+        parameters: &[
+            ("Url", Supported),
+            ("Method", Supported),
+            ("Twiml", Differs("instead of `Url`; Twilio does not document it")),
+        ],
+    },
     &LIST_NUMBERS,
     &Operation { method: "GET", path: "{AC}/IncomingPhoneNumbers/{PN}.json", parameters: &[] },
     &UPDATE_NUMBER,
@@ -557,7 +589,7 @@ pub static OPERATIONS: &[&Operation] = &[
 ];
 
 /// Lists below an account or a call that are refused by name.
-pub static LATER: [&str; 15] = [
+pub static LATER: [&str; 14] = [
     "Addresses",
     "Applications",
     "AvailablePhoneNumbers",
@@ -566,7 +598,6 @@ pub static LATER: [&str; 15] = [
     "Notifications",
     "OutgoingCallerIds",
     "Payments",
-    "Queues",
     "SIP",
     "Siprec",
     "SMS",

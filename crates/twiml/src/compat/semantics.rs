@@ -172,5 +172,19 @@ pub static SEMANTICS: &[Semantic] = &[
             "a document that fails is followed by the edge's music; an audio file is fetched once and repeated",
         ),
     },
+    rule(
+        "queue-wait",
+        "A queued caller hears the document of `waitUrl` again and again; Say, Play, Pause, Gather, Redirect, Hangup and Leave may stand in it. An error in it takes the caller out (`QueueResult=error`).",
+    ),
+    Semantic {
+        name: "queue-action",
+        text: "Enqueue with `action` requests it at once when the caller leaves the queue or is not taken in, and after the connection when a party has dialled the queue; without it the next verb follows. A caller who hangs up, or is given another document, causes the request too, whose answer is not run.",
+        state: State::Differs("`QueueResult` is never `bridging-in-process`"),
+    },
+    rule(
+        "queue-dial",
+        "Dial with Queue takes the caller that has waited longest; with an empty queue it waits for `timeout` (`no-answer`), without such a queue it fails.",
+    ),
+    rule("queue-leave", "Leave outside of a queue has no effect, with a warning."),
     rule("recording-default", "A recording has one channel unless `dual` is asked for; in Start it has two."),
 ];

@@ -14,7 +14,7 @@ const NO_CONFIGURATION: super::State = NotSupported("a function of Twilio's clou
 const BY_RECOGNISER: &str = "speech by the recogniser of `[recognition]`; without one, and in the document of a called party, `dtmf speech` gathers digits only, with a warning, and `speech` alone is refused by name";
 pub(super) const PASSED_ON: &str = "passed on to the recogniser, which may ignore it";
 const AFTER_CONNECTION: &str = "a verdict of the edge's own detector; the party is judged once it is connected with the caller, after its document";
-const NO_QUEUE: super::State = NotSupported("queues are not in this version");
+const NO_TASKROUTER: super::State = NotSupported("TaskRouter is not supported");
 const NO_PAYMENT: super::State = NotSupported("payments are not supported");
 const NO_CLIENT: super::State = NotSupported("Voice SDK clients are not supported");
 const NO_SIPREC: super::State = NotSupported("a recording by servers is started by `Start`");
@@ -199,10 +199,20 @@ pub static VOICE: &[Entry] = &[
             ("eventCallbackUrl", NotSupported("`statusCallback` reports the events")),
         ],
     ),
-    refused(
+    element(
         "Dial/Queue",
-        NO_QUEUE,
-        &[("url", NO_QUEUE), ("method", NO_QUEUE), ("reservationSid", NO_QUEUE), ("postWorkActivitySid", NO_QUEUE)],
+        &[
+            ("(text)", Supported),
+            (
+                "url",
+                Differs(
+                    "a document that fails is left out: the caller is connected; Twilio does not document that case",
+                ),
+            ),
+            ("method", Supported),
+            ("reservationSid", NO_TASKROUTER),
+            ("postWorkActivitySid", NO_TASKROUTER),
+        ],
     ),
     refused(
         "Dial/Client",
@@ -365,19 +375,23 @@ pub static VOICE: &[Entry] = &[
             ("recordingConfigurationId", NO_CONFIGURATION),
         ],
     },
-    refused(
+    element(
         "Enqueue",
-        NO_QUEUE,
         &[
-            ("action", NO_QUEUE),
-            ("method", NO_QUEUE),
-            ("maxQueueSize", NO_QUEUE),
-            ("waitUrl", NO_QUEUE),
-            ("waitUrlMethod", NO_QUEUE),
-            ("workflowSid", NO_QUEUE),
+            ("(text)", Supported),
+            ("action", Supported),
+            ("method", Supported),
+            (
+                "maxQueueSize",
+                Differs("1,000 of a queue that begins without it; of the queue's and the verb's the lower holds"),
+            ),
+            ("waitUrl", Differs("the edge's own music by default")),
+            ("waitUrlMethod", Supported),
+            ("workflowSid", NO_TASKROUTER),
         ],
     ),
-    refused("Leave", NO_QUEUE, &[]),
+    refused("Enqueue/Task", NO_TASKROUTER, &[]),
+    element("Leave", &[]),
     refused("Pay", NO_PAYMENT, &[]),
     refused("Prompt", NO_PAYMENT, &[]),
     refused("Sms", NotSupported("text messages are not sent from a call's document"), &[]),

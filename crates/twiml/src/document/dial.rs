@@ -8,6 +8,7 @@ use trunkgate_detection::{Mode, Settings, Threshold};
 use super::audio::is_digits;
 use super::conference::{self, Conference};
 use super::fields::{Fields, Method};
+use super::queue::{self, Queue};
 use super::record::{self, DialRecord};
 use super::verb::{Kind, Refused};
 use super::{Warnings, unknown};
@@ -47,6 +48,9 @@ pub struct Dial {
     /// The conference that the caller joins; no party is called then.
     #[serde(default)]
     pub conference: Option<Box<Conference>>,
+    /// The queue that a caller is taken from; no party is called then.
+    #[serde(default)]
+    pub queue: Option<Box<Queue>>,
 }
 
 impl Default for Dial {
@@ -63,6 +67,7 @@ impl Default for Dial {
             record: None,
             targets: Vec::new(),
             conference: None,
+            queue: None,
         }
     }
 }
@@ -181,6 +186,7 @@ pub(super) fn dial(mut fields: Fields<'_>) -> Kind {
         record: record::of_dial(&mut fields),
         targets: Vec::new(),
         conference: None,
+        queue: None,
     };
     let (element, path, warnings) = (fields.element, fields.path(), fields.warnings);
     let number = element.text();
@@ -195,9 +201,11 @@ pub(super) fn dial(mut fields: Fields<'_>) -> Kind {
         if let State::NotSupported(text) = entry.state {
             return Kind::Refused(Refused::new(entry.path, code::DIAL_NOUN, text));
         }
-        let is_conference = entry.path == "Dial/Conference";
-        if dial.conference.is_some() || (is_conference && !dial.targets.is_empty()) {
-            let message = format!("<{}> is skipped: a <Conference> is the only noun of its <Dial>", child.name);
+        let is_alone = matches!(entry.path, "Dial/Conference" | "Dial/Queue");
+        let has_one = dial.conference.is_some() || dial.queue.is_some();
+        if has_one || (is_alone && !dial.targets.is_empty()) {
+            let only = if dial.queue.is_some() || entry.path == "Dial/Queue" { "Queue" } else { "Conference" };
+            let message = format!("<{}> is skipped: a <{only}> is the only noun of its <Dial>", child.name);
             warnings.add(code::CONFERENCE_BESIDE, child.position, message);
             continue;
         }
@@ -205,6 +213,7 @@ pub(super) fn dial(mut fields: Fields<'_>) -> Kind {
         match entry.path {
             "Dial/Number" => dial.targets.extend(number_noun(noun)),
             "Dial/Conference" => dial.conference = conference::conference(noun).map(Box::new),
+            "Dial/Queue" => dial.queue = queue::queue(noun).map(Box::new),
             _ => dial.targets.extend(sip_noun(noun)),
         }
     }
@@ -213,7 +222,7 @@ pub(super) fn dial(mut fields: Fields<'_>) -> Kind {
         warnings.add(code::DIAL_NOUNS, element.position, message);
         dial.targets.truncate(NOUNS);
     }
-    if dial.targets.is_empty() && dial.conference.is_none() {
+    if dial.targets.is_empty() && dial.conference.is_none() && dial.queue.is_none() {
         warnings.add(code::DIAL_NUMBER, element.position, "<Dial> has no party to call");
     }
     Kind::Dial(Box::new(dial))

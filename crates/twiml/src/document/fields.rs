@@ -59,6 +59,15 @@ impl<'a> Fields<'a> {
         self.element.attribute(name)
     }
 
+    /// Returns why an attribute is not supported, where it is there and asks for something.
+    pub(super) fn refusal(&self, name: &'static str) -> Option<&'static str> {
+        let value = self.raw(name).filter(|value| !turns_off(value))?;
+        match self.entry.attribute(name) {
+            Some(State::NotSupported(text)) if !value.trim().is_empty() => Some(text),
+            Some(_) | None => None,
+        }
+    }
+
     /// Returns a value without white space around it; `None` if nothing is left.
     pub(super) fn text(&self, name: &'static str) -> Option<String> {
         self.raw(name).map(str::trim).filter(|value| !value.is_empty()).map(str::to_owned)

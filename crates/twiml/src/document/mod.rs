@@ -7,6 +7,7 @@ mod dial;
 mod fields;
 mod gather;
 mod messaging;
+mod queue;
 mod record;
 mod references;
 mod speech;
@@ -29,6 +30,7 @@ pub use dial::{Callback, CallbackEvents, Dial, Header, SipParty, SipUri, Target}
 pub use fields::Method;
 pub use gather::{Gather, Prompt, PromptKind};
 pub use messaging::{MessagingDocument, Reply, ReplyKind, parse_messaging};
+pub use queue::{Enqueue, Queue};
 pub use record::{DialRecord, Record, RecordingNoun, ReportedStates, TranscriptionNoun};
 pub use references::{Reference, ReferenceKind, references};
 pub use speech::{SpeechEnd, SpeechInput};

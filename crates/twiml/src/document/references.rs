@@ -60,6 +60,12 @@ fn of_verb(verb: &Element, found: &mut Vec<Reference>) {
             parties.for_each(|party| document(party, party.attribute("url"), found));
             let rooms = verb.elements().filter(|noun| noun.name == "Conference");
             rooms.for_each(|room| document(room, room.attribute("waitUrl"), found));
+            let queues = verb.elements().filter(|noun| noun.name == "Queue");
+            queues.for_each(|queue| document(queue, queue.attribute("url"), found));
+            document(verb, verb.attribute("action"), found);
+        }
+        "Enqueue" => {
+            document(verb, verb.attribute("waitUrl"), found);
             document(verb, verb.attribute("action"), found);
         }
         "Connect" | "Record" | "Refer" => document(verb, verb.attribute("action"), found),

@@ -6,6 +6,7 @@ use super::audio::{Pause, Play, Say, pause, play, say};
 use super::dial::{Dial, dial};
 use super::fields::Fields;
 use super::gather::{Gather, gather};
+use super::queue::{Enqueue, enqueue};
 use super::record::{Record, RecordingNoun, record};
 use super::stream::{Connect, SiprecNoun, Stream, connect, start, stop};
 use super::transcription::LiveTranscript;
@@ -39,6 +40,10 @@ pub enum Kind {
     Record(Box<Record>),
     /// Calls other parties.
     Dial(Box<Dial>),
+    /// Puts the caller into a queue.
+    Enqueue(Box<Enqueue>),
+    /// Leaves the queue that the caller is in.
+    Leave,
     /// Connects a voice agent.
     Connect(Box<Connect>),
     /// Starts a listener's stream.
@@ -103,6 +108,8 @@ impl Kind {
             Kind::Gather(_) => "Gather",
             Kind::Record(_) => "Record",
             Kind::Dial(_) => "Dial",
+            Kind::Enqueue(_) => "Enqueue",
+            Kind::Leave => "Leave",
             Kind::Connect(_) => "Connect",
             Kind::StartStream(_) | Kind::StartRecording(_) | Kind::StartSiprec(_) | Kind::StartTranscript(_) => "Start",
             Kind::StopStream { .. } | Kind::StopSiprec { .. } | Kind::StopTranscript { .. } => "Stop",
@@ -123,7 +130,7 @@ pub(super) fn read(element: &Element, verbs: &mut Vec<Verb>, warnings: &mut Warn
         verbs.push(Verb { position: element.position, kind });
         return;
     }
-    if matches!(entry.path, "Play" | "Pause" | "Record" | "Redirect" | "Reject" | "Hangup") {
+    if matches!(entry.path, "Play" | "Pause" | "Record" | "Redirect" | "Reject" | "Hangup" | "Leave") {
         element.elements().for_each(|child| without_effect(child, entry.path, warnings));
     }
     let fields = Fields::open(entry, element, warnings);
@@ -134,6 +141,8 @@ pub(super) fn read(element: &Element, verbs: &mut Vec<Verb>, warnings: &mut Warn
         "Gather" => vec![gather(fields)],
         "Record" => vec![Kind::Record(Box::new(record(fields)))],
         "Dial" => vec![dial(fields)],
+        "Enqueue" => enqueue(fields).into_iter().collect(),
+        "Leave" => vec![Kind::Leave],
         "Connect" => connect(fields).into_iter().collect(),
         "Start" => start(fields),
         "Stop" => stop(fields),

@@ -104,6 +104,22 @@ pub enum Input {
         /// It; `None`: the other parties.
         background: Option<Background>,
     },
+    /// A document for a queued caller before it is connected.
+    Prelude {
+        /// Id of the step of its Enqueue.
+        id: u32,
+        /// Place of the document.
+        location: Location,
+        /// Method of its request.
+        method: Method,
+    },
+    /// The caller is in its queue no longer, or was not taken in.
+    QueueLeft {
+        /// Id of the step of its Enqueue.
+        id: u32,
+        /// Result.
+        result: QueueResult,
+    },
     /// The caller has been silent for as long as ends a Record.
     Silent {
         /// Id of its step.
@@ -139,6 +155,52 @@ pub enum Input {
     },
     /// The caller hung up, or the called party whose document this is.
     HungUp,
+}
+
+/// Result of an Enqueue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueResult {
+    /// Outcome.
+    pub outcome: QueueOutcome,
+    /// SID of the queue and the time in it, where the caller was in it.
+    pub was_in: Option<(String, Duration)>,
+}
+
+/// Outcome of an Enqueue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum QueueOutcome {
+    /// The caller was connected with a party that dialled the queue.
+    Bridged,
+    /// A document of the caller's failed while it waited.
+    Error,
+    /// The caller hung up before it was connected.
+    Hangup,
+    /// The document that it heard left the queue.
+    Leave,
+    /// The queue was full.
+    QueueFull,
+    /// Another document took the caller out.
+    Redirected,
+    /// Another document took the caller away from the party.
+    RedirectedFromBridged,
+    /// The edge could not take the caller in.
+    SystemError,
+}
+
+impl QueueOutcome {
+    /// Returns Twilio's word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            QueueOutcome::Bridged => "bridged",
+            QueueOutcome::Error => "error",
+            QueueOutcome::Hangup => "hangup",
+            QueueOutcome::Leave => "leave",
+            QueueOutcome::QueueFull => "queue-full",
+            QueueOutcome::Redirected => "redirected",
+            QueueOutcome::RedirectedFromBridged => "redirected-from-bridged",
+            QueueOutcome::SystemError => "system-error",
+        }
+    }
 }
 
 /// Result of a Record.

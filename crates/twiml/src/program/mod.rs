@@ -8,6 +8,7 @@ mod gathering;
 mod input;
 mod message;
 mod pace;
+mod queueing;
 mod recording;
 mod redirect;
 mod spoken;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use gathering::{Ending, Gathering};
 use pace::{DOCUMENTS, Pace};
+use queueing::Queued;
 use recording::Recording;
 use steps::{Sound, Steps};
 
@@ -31,13 +33,13 @@ use crate::location::Location;
 use crate::problem::{Error, Position, code};
 use crate::secret::Secret;
 
-pub use input::{DialResult, DialStatus, Input, RecordResult, ReferResult, Source};
+pub use input::{DialResult, DialStatus, Input, QueueOutcome, QueueResult, RecordResult, ReferResult, Source};
 pub use message::VoiceMessage;
 pub use spoken::Heard;
 pub use step::{
-    Address, Background, ConferenceStep, DialRecordStep, DialStep, Note, Parameter, Party, PartyDetection, Purpose,
-    RecognitionStep, RecordStep, RecordingStep, Request, SiprecStep, StatusCallback, Step, StreamStep, Trace,
-    TranscriptStep, TranscriptionStep,
+    Address, Background, ConferenceStep, DialQueueStep, DialRecordStep, DialStep, EnqueueStep, Note, Parameter, Party,
+    PartyDetection, Purpose, RecognitionStep, RecordStep, RecordingStep, Request, SiprecStep, StatusCallback, Step,
+    StreamStep, Trace, TranscriptStep, TranscriptionStep,
 };
 
 /// Settings of an application for its programs.
@@ -70,6 +72,10 @@ pub enum Role {
     Waiting,
     /// Parties of a conference that hear an announcement.
     Announced,
+    /// A caller that waits in a queue.
+    Queued,
+    /// A queued caller that is about to be connected.
+    Connecting,
 }
 
 /// A program of one call.
@@ -130,6 +136,8 @@ enum State {
     Recording(Box<Recording>),
     /// Called parties.
     Dialling(Dialling),
+    /// The end of the caller's time in a queue.
+    Queued(Box<Queued>),
     /// A connected stream.
     Streaming { id: u32, after: After },
     /// A transfer. `abandoned`: the caller is gone and only the action is left to request.
@@ -190,6 +198,11 @@ impl Program {
                         self.waits_with = Some(Source::Fetch { location: location.clone(), method });
                         Purpose::Wait
                     }
+                    Role::Queued => {
+                        self.waits_with = Some(Source::Fetch { location: location.clone(), method });
+                        Purpose::QueueWait
+                    }
+                    Role::Connecting => Purpose::Dequeue,
                     Role::Announced => Purpose::Announce,
                     Role::Caller | Role::Called => Purpose::Start,
                 };
@@ -233,6 +246,8 @@ impl Program {
     pub fn handle_input(&mut self, now: Duration, input: Input) {
         let input = if let State::Dialling(dialling) = &mut self.state {
             dialling.tell_waiting(now, input, &mut self.steps)
+        } else if let State::Queued(queued) = &mut self.state {
+            queued.tell(now, input, &mut self.steps)
         } else {
             Some(input)
         };
@@ -258,8 +273,20 @@ impl Program {
                     && !dialling.abandoned
                 {
                     dialling.take_background(now, background, &mut self.steps);
+                } else if let State::Queued(queued) = &mut self.state
+                    && queued.is(id)
+                {
+                    queued.take_background(now, background, &mut self.steps);
                 }
             }
+            Input::Prelude { id, location, method } => {
+                if let State::Queued(queued) = &mut self.state
+                    && queued.is(id)
+                {
+                    queued.take_prelude(now, (location, method), &mut self.steps);
+                }
+            }
+            Input::QueueLeft { id, result } => self.queue_left(now, id, result),
             Input::StreamEnded { id, error } => self.stream_ended(now, id, error),
             Input::ReferEnded { id, result } => self.refer_ended(now, id, &result),
             Input::HungUp => self.hung_up(),
@@ -279,6 +306,7 @@ impl Program {
                 }
                 State::Recording(recording) => recording.end("maxLength has passed", &mut self.steps),
                 State::Dialling(dialling) => dialling.pass_waiting(now, &mut self.steps),
+                State::Queued(queued) => queued.pass(now, &mut self.steps),
                 State::Ready
                 | State::Fetching { .. }
                 | State::Playing(_)
@@ -302,6 +330,7 @@ impl Program {
             State::Gathering(gathering) => gathering.deadline(),
             State::Recording(recording) => recording.deadline(),
             State::Dialling(dialling) => dialling.deadline(),
+            State::Queued(queued) => queued.deadline(),
             State::Ready
             | State::Fetching { .. }
             | State::Playing(_)
@@ -356,14 +385,14 @@ impl Program {
                 self.steps.trace(0, "Response", Note::Result("the document ends: the call is hung up".to_owned()));
                 self.hang_up();
             }
-            Role::Called => {
+            Role::Called | Role::Connecting => {
                 self.steps.trace(0, "Response", Note::Result("the document ends: the party is connected".to_owned()));
                 self.steps.push(Step::Join);
                 self.state = State::Over;
             }
             Role::Announced => self.state = State::Over,
             // The party still waits.
-            Role::Waiting => match self.waits_with.clone() {
+            Role::Waiting | Role::Queued => match self.waits_with.clone() {
                 Some(source) => self.start(now, source, true),
                 None => self.state = State::Over,
             },
@@ -422,8 +451,9 @@ impl Program {
             },
             audio if audio.starts_with("audio/") => {
                 let (repeat, then) = match self.settings.role {
-                    Role::Waiting => (Loop::Forever, "again and again"),
+                    Role::Waiting | Role::Queued => (Loop::Forever, "again and again"),
                     Role::Announced => (Loop::Times(1), "then the announcement ends"),
+                    Role::Connecting => (Loop::Times(1), "then the caller is connected"),
                     Role::Caller | Role::Called => (Loop::Times(1), "then the call ends"),
                 };
                 self.steps.trace(0, "Response", Note::Result(format!("{audio} is played, {then}")));
@@ -496,6 +526,7 @@ impl Program {
             | State::Gathering(_)
             | State::Recording(_)
             | State::Dialling(_)
+            | State::Queued(_)
             | State::Streaming { .. }
             | State::Referring { .. }
             | State::Over => None,
@@ -618,6 +649,7 @@ impl Program {
             | State::Pausing { .. }
             | State::Recording(_)
             | State::Dialling(_)
+            | State::Queued(_)
             | State::Streaming { .. }
             | State::Referring { .. }
             | State::Over => None,
@@ -732,6 +764,34 @@ impl Program {
         self.finish(now, "Dial", after, Purpose::Dial, parameters);
     }
 
+    /// An Enqueue is over. Its action is followed, or notified of a caller that is gone or has another document.
+    fn queue_left(&mut self, now: Duration, left: u32, result: QueueResult) {
+        let State::Queued(queued) = &self.state else { return };
+        if queued.id != left {
+            return;
+        }
+        let (line, action, abandoned) = (queued.line, queued.action.clone(), queued.abandoned);
+        self.steps.trace(line, "Enqueue", Note::Result(result.outcome.name().to_owned()));
+        let outcome = result.outcome;
+        let parameters = verbs::queue_parameters(result);
+        let request =
+            action.map(|(location, method)| Request { location, method, purpose: Purpose::Enqueue, parameters });
+        let is_redirected = matches!(outcome, QueueOutcome::Redirected | QueueOutcome::RedirectedFromBridged);
+        self.state = State::Ready;
+        match request {
+            Some(request) if abandoned || is_redirected || outcome == QueueOutcome::Hangup => {
+                self.steps.push(Step::Notify(request));
+            }
+            Some(request) => return self.fetch(now, request),
+            None => {}
+        }
+        if abandoned {
+            self.state = State::Over;
+        } else if outcome == QueueOutcome::Hangup {
+            self.hang_up();
+        }
+    }
+
     fn stream_ended(&mut self, now: Duration, ended: u32, error: Option<u16>) {
         let State::Streaming { id, after } = &self.state else { return };
         if *id != ended {
@@ -770,6 +830,11 @@ impl Program {
                 if dialling.after.action.is_some() {
                     self.state = State::Dialling(Dialling { abandoned: true, waits: None, ..dialling });
                 }
+            }
+            State::Queued(mut queued) => {
+                // The outcome is known once the call has left.
+                queued.abandoned = true;
+                self.state = State::Queued(queued);
             }
             State::Streaming { after, .. } => self.notify("Connect", &after, Purpose::Connect, Vec::new()),
             State::Recording(recording) if recording.has_begun() => self.notify_recorded(&recording),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::input::QueueOutcome;
 use super::step::{Note, Step};
 use super::{After, Dialling, Program, Role, Source, State, joining};
 use crate::document::{self, Document, Kind, Loop, Method, Play, PlaySource, Redirect, Verb, Warnings};
@@ -26,6 +27,7 @@ impl Program {
         let is_over = match &self.state {
             State::Over => true,
             State::Dialling(Dialling { abandoned, .. }) | State::Referring { abandoned, .. } => *abandoned,
+            State::Queued(queued) => queued.abandoned,
             State::Ready
             | State::Fetching { .. }
             | State::Playing(_)
@@ -37,19 +39,7 @@ impl Program {
         if is_over || self.settings.role != Role::Caller {
             return Ok(false);
         }
-        let document = match &source {
-            Source::Text(text) => document::parse(text)?,
-            Source::Fetch { location, method } => {
-                let redirect = Redirect { url: location.to_string(), method: *method };
-                document_of(Kind::Redirect(redirect))
-            }
-            Source::Digits(digits) => {
-                let play = Play { source: PlaySource::Digits(digits.clone()), repeat: Loop::Times(1) };
-                document_of(Kind::Play(play))
-            }
-            Source::Conference(name) => document_of(Kind::Dial(joining(name))),
-            Source::Message(message) => Document { verbs: message.verbs(), warnings: Warnings::default() },
-        };
+        let document = document_at(&source)?;
         self.steps.trace(0, "Response", Note::Result("another document was requested".to_owned()));
         let none = |after: After| After { action: None, ..after };
         self.state = match std::mem::replace(&mut self.state, State::Ready) {
@@ -71,6 +61,12 @@ impl Program {
                 self.steps.push(Step::EndDial { id: dialling.id });
                 State::Dialling(Dialling { after: none(dialling.after), waits: None, ..dialling })
             }
+            // Its action is notified of that.
+            State::Queued(mut queued) => {
+                queued.stop(&mut self.steps);
+                self.steps.push(Step::LeaveQueue { id: queued.id, why: QueueOutcome::Redirected });
+                State::Queued(queued)
+            }
             State::Streaming { id, after } => {
                 self.steps.push(Step::EndStream { id });
                 State::Streaming { id, after: none(after) }
@@ -85,6 +81,23 @@ impl Program {
         self.run(now);
         Ok(true)
     }
+}
+
+/// Returns the document that stands for a source.
+fn document_at(source: &Source) -> Result<Document, Error> {
+    Ok(match source {
+        Source::Text(text) => document::parse(text)?,
+        Source::Fetch { location, method } => {
+            let redirect = Redirect { url: location.to_string(), method: *method };
+            document_of(Kind::Redirect(redirect))
+        }
+        Source::Digits(digits) => {
+            let play = Play { source: PlaySource::Digits(digits.clone()), repeat: Loop::Times(1) };
+            document_of(Kind::Play(play))
+        }
+        Source::Conference(name) => document_of(Kind::Dial(joining(name))),
+        Source::Message(message) => Document { verbs: message.verbs(), warnings: Warnings::default() },
+    })
 }
 
 /// A document of one verb.

@@ -11,6 +11,8 @@ use crate::document::{CallbackEvents, Conference, Header, Loop, Method, Reject, 
 use crate::location::Location;
 use crate::secret::Secret;
 
+use super::input::QueueOutcome;
+
 /// One thing to do. Steps with an `id` are reported back with it; a report with another id is stale and ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
@@ -106,6 +108,25 @@ pub enum Step {
         /// Id of the dial.
         id: u32,
     },
+    /// Put the caller into a queue; report [`Input::Background`](super::Input::Background) as often as what it hears changes, and
+    /// [`Input::QueueLeft`](super::Input::QueueLeft) at the end in any case.
+    Enqueue(EnqueueStep),
+    /// Have the caller leave its queue, or the party that it is connected with; [`Input::QueueLeft`](super::Input::QueueLeft) still
+    /// follows.
+    LeaveQueue {
+        /// Id of its Enqueue.
+        id: u32,
+        /// Outcome to report.
+        why: QueueOutcome,
+    },
+    /// Connect the queued caller with the party that has dialled the queue: its document is over.
+    ConnectQueued {
+        /// Id of its Enqueue.
+        id: u32,
+    },
+    /// Connect the caller with the first caller of a queue; report [`Input::DialAnswered`](super::Input::DialAnswered) once it is, and
+    /// [`Input::DialEnded`](super::Input::DialEnded) at the end in any case.
+    DialQueue(DialQueueStep),
     /// End a connected stream; [`Input::StreamEnded`](super::Input::StreamEnded) still follows.
     EndStream {
         /// Id of the stream.
@@ -190,6 +211,12 @@ pub enum Purpose {
     Wait,
     /// An announcement in a conference.
     Announce,
+    /// The end of an Enqueue.
+    Enqueue,
+    /// A caller waits in a queue.
+    QueueWait,
+    /// A queued caller is about to be connected.
+    Dequeue,
     /// The result of a Refer.
     Refer,
     /// A partial result of speech input.
@@ -210,6 +237,9 @@ impl Purpose {
             Purpose::Connect => "connect",
             Purpose::Wait => "wait",
             Purpose::Announce => "announce",
+            Purpose::Enqueue => "enqueue",
+            Purpose::QueueWait => "queue wait",
+            Purpose::Dequeue => "dequeue",
             Purpose::Refer => "refer",
             Purpose::Partial => "partial",
             Purpose::Fallback => "fallback",
@@ -291,7 +321,35 @@ pub struct ConferenceStep {
     pub record: Option<Box<RecordingStep>>,
 }
 
-/// What a party of a conference hears in place of the others.
+/// A queue to enter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnqueueStep {
+    /// Id of the reports.
+    pub id: u32,
+    /// Name of the queue.
+    pub name: String,
+    /// Most callers of the queue; `None`: as many as it has room for.
+    pub most: Option<u32>,
+    /// What the caller hears.
+    pub wait: Background,
+}
+
+/// A queue to take a caller from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DialQueueStep {
+    /// Id of the reports.
+    pub id: u32,
+    /// Name of the queue.
+    pub name: String,
+    /// Document for the queued caller before it is connected: location and method of the request.
+    pub prelude: Option<(Location, Method)>,
+    /// Longest time to wait for a caller.
+    pub timeout: Duration,
+    /// Longest time together.
+    pub time_limit: Duration,
+}
+
+/// What a party of a conference hears in place of the others, and a queued caller while it waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Background {
     /// The edge's own music.

@@ -3,18 +3,19 @@
 use std::time::Duration;
 
 use super::gathering::{Ending, Gathering};
-use super::input::{DialResult, DialStatus, ReferResult};
+use super::input::{DialResult, DialStatus, QueueOutcome, QueueResult, ReferResult};
+use super::queueing::{Queued, may_queue_with};
 use super::recording::Recording;
 use super::step::{
-    Address, Background, ConferenceStep, DialRecordStep, DialStep, Note, Parameter, Party, PartyDetection, Purpose,
-    RecognitionStep, RecordStep, RecordingStep, SiprecStep, StatusCallback, Step, StreamStep, TranscriptStep,
-    TranscriptionStep,
+    Address, Background, ConferenceStep, DialQueueStep, DialRecordStep, DialStep, EnqueueStep, Note, Parameter, Party,
+    PartyDetection, Purpose, RecognitionStep, RecordStep, RecordingStep, SiprecStep, StatusCallback, Step, StreamStep,
+    TranscriptStep, TranscriptionStep,
 };
 use super::waiting::may_wait_with;
 use super::{After, Dialling, Program, Role, State};
 use crate::document::{
-    Callback, Conference, Connect, Dial, Gather, Kind, LiveTranscript, Play, PlaySource, Record, RecordingNoun, Refer,
-    Reject, Say, SiprecNoun, Stream, Target, TranscriptionNoun, Verb,
+    Callback, Conference, Connect, Dial, Enqueue, Gather, Kind, LiveTranscript, Method, Play, PlaySource, Queue,
+    Record, RecordingNoun, Refer, Reject, Say, SiprecNoun, Stream, Target, TranscriptionNoun, Verb,
 };
 use crate::problem::code;
 
@@ -23,14 +24,24 @@ impl Program {
     pub(super) fn begin(&mut self, now: Duration, verb: Verb) {
         let line = verb.position.line;
         self.steps.trace(line, verb.kind.name(), Note::Began);
-        if matches!(self.settings.role, Role::Waiting | Role::Announced) && !may_wait_with(&verb.kind) {
+        let is_allowed = match self.settings.role {
+            Role::Waiting | Role::Announced | Role::Connecting => may_wait_with(&verb.kind),
+            Role::Queued => may_queue_with(&verb.kind),
+            Role::Caller | Role::Called => true,
+        };
+        if !is_allowed {
             let text = "not allowed in a document for a party that waits, or of an announcement".to_owned();
             return self.fail(now, code::WAIT_VERB, line, verb.kind.name(), text);
         }
         if self.settings.role == Role::Called
             && matches!(
                 verb.kind,
-                Kind::Dial(_) | Kind::Connect(_) | Kind::Refer(_) | Kind::Record(_) | Kind::Reject(_)
+                Kind::Dial(_)
+                    | Kind::Enqueue(_)
+                    | Kind::Connect(_)
+                    | Kind::Refer(_)
+                    | Kind::Record(_)
+                    | Kind::Reject(_)
             )
         {
             let text = "not allowed in the document of a called party".to_owned();
@@ -44,6 +55,8 @@ impl Program {
             Kind::Record(record) => self.begin_record(now, *record, line),
             Kind::StartRecording(noun) => self.start_recording(now, *noun, line),
             Kind::Dial(dial) => self.begin_dial(now, *dial, line),
+            Kind::Enqueue(enqueue) => self.begin_enqueue(now, *enqueue, line),
+            Kind::Leave => self.leave(line),
             Kind::Connect(connect) => self.begin_connect(now, *connect, line),
             Kind::StartStream(stream) => {
                 if let Some(step) = self.stream(now, *stream, line, "Start") {
@@ -76,8 +89,10 @@ impl Program {
         {
             let code = code::GATHER_INPUT;
             let why = match self.settings.role {
-                Role::Caller => "no recogniser is configured ([recognition])",
-                Role::Called | Role::Waiting | Role::Announced => "the speech of this party is not recognised",
+                Role::Caller | Role::Queued => "no recogniser is configured ([recognition])",
+                Role::Called | Role::Waiting | Role::Announced | Role::Connecting => {
+                    "the speech of this party is not recognised"
+                }
             };
             if !speech.with_digits {
                 let text = format!("<Gather input=\"speech\"> is refused: {why}");
@@ -214,6 +229,9 @@ impl Program {
         if let Some(conference) = dial.conference.take() {
             return self.begin_conference(*conference, dial, line);
         }
+        if let Some(queue) = dial.queue.take() {
+            return self.begin_dial_queue(now, *queue, dial, line);
+        }
         let after = After { line, action: dial.action, method: dial.method };
         let mut parties = Vec::with_capacity(dial.targets.len());
         for target in dial.targets {
@@ -278,22 +296,76 @@ impl Program {
         conference.status = self.callback_url(conference.status.as_deref(), line, "Dial");
         let record = conference.record.take().filter(|_| self.settings.records || self.cannot_record(line));
         let record = record.map(|record| Box::new(self.recording(*record, line, "Dial")));
-        let wait = match conference.wait.take().map(|url| (self.location.resolve(&url), url)) {
-            None => Background::Music,
-            Some((_, url)) if url.is_empty() => Background::Silence,
-            Some((Ok(location), _)) => Background::Document { location, method: conference.wait_method },
-            Some((Err(text), _)) => {
-                let text = format!("waitUrl: {text}");
-                self.steps.trace(line, "Dial", Note::Warning { code: code::WAIT_URL, text });
-                Background::Music
-            }
-        };
+        let wait = self.background((conference.wait.take(), conference.wait_method), line, "Dial");
         let (id, after) = (self.steps.id(), After { line, action: dial.action, method: dial.method });
         let (hangup_on_star, time_limit) = (dial.hangup_on_star, dial.time_limit);
         self.state =
             State::Dialling(Dialling { id, after, hangup_on_star, bridged: false, abandoned: false, waits: None });
         let leaves_on_star = hangup_on_star;
         self.steps.push(Step::Conference(ConferenceStep { id, conference, wait, time_limit, leaves_on_star, record }));
+    }
+
+    /// Resolves what a caller hears while it waits. Where that leads nowhere it is the edge's music.
+    fn background(&mut self, (url, method): (Option<String>, Method), line: u32, verb: &str) -> Background {
+        match url.map(|url| (self.location.resolve(&url), url)) {
+            None => Background::Music,
+            Some((_, url)) if url.is_empty() => Background::Silence,
+            Some((Ok(location), _)) => Background::Document { location, method },
+            Some((Err(text), _)) => {
+                let text = format!("waitUrl: {text}");
+                self.steps.trace(line, verb, Note::Warning { code: code::WAIT_URL, text });
+                Background::Music
+            }
+        }
+    }
+
+    /// Puts the caller into a queue. The action is resolved now: another document may stand here when it is requested.
+    fn begin_enqueue(&mut self, now: Duration, enqueue: Enqueue, line: u32) {
+        let Enqueue { name, action, method, most, wait, wait_method } = enqueue;
+        let action = match action.map(|action| self.location.resolve(&action)).transpose() {
+            Ok(action) => action.map(|location| (location, method)),
+            Err(text) => return self.fail(now, code::BAD_URL, line, "Enqueue", text),
+        };
+        self.answer();
+        let wait = self.background((wait, wait_method), line, "Enqueue");
+        let id = self.steps.id();
+        let is_named = !name.is_empty();
+        self.state = State::Queued(Box::new(Queued::new(id, line, action, self.settings.recognition)));
+        if is_named {
+            return self.steps.push(Step::Enqueue(EnqueueStep { id, name, most, wait }));
+        }
+        let result = QueueResult { outcome: QueueOutcome::Error, was_in: None };
+        self.queue_left(now, id, result);
+    }
+
+    /// Leaves the queue, in the document of a queued caller.
+    fn leave(&mut self, line: u32) {
+        if self.settings.role == Role::Queued {
+            self.steps.push(Step::LeaveQueue { id: 0, why: QueueOutcome::Leave });
+            self.state = State::Over;
+        } else {
+            let text = "the call is in no queue: no effect".to_owned();
+            self.steps.trace(line, "Leave", Note::Warning { code: code::SCHEMA, text });
+        }
+    }
+
+    /// Waits for the first caller of a queue.
+    fn begin_dial_queue(&mut self, now: Duration, queue: Queue, dial: Dial, line: u32) {
+        let prelude = match queue.url.map(|url| self.location.resolve(&url)).transpose() {
+            Ok(location) => location.map(|location| (location, queue.method)),
+            Err(text) => return self.fail(now, code::BAD_URL, line, "Dial", text),
+        };
+        self.answer();
+        if dial.record.is_some() {
+            let text = "`record` of Dial is not for a queue: the call is not recorded".to_owned();
+            self.steps.trace(line, "Dial", Note::Warning { code: code::SCHEMA, text });
+        }
+        let (id, after) = (self.steps.id(), After { line, action: dial.action, method: dial.method });
+        let (hangup_on_star, timeout, time_limit) = (dial.hangup_on_star, dial.timeout, dial.time_limit);
+        self.state =
+            State::Dialling(Dialling { id, after, hangup_on_star, bridged: false, abandoned: false, waits: None });
+        let name = queue.name;
+        self.steps.push(Step::DialQueue(DialQueueStep { id, name, prelude, timeout, time_limit }));
     }
 
     fn party(&mut self, address: Address, callback: Callback, line: u32) -> Result<Party, String> {
@@ -352,6 +424,16 @@ pub(super) fn dial_parameters(result: DialResult) -> Vec<Parameter> {
     parameters.extend(duration.map(|seconds| Parameter::new("DialCallDuration", seconds)));
     parameters.push(Parameter::new("DialBridged", if result.bridged { "true" } else { "false" }));
     parameters.extend(result.further);
+    parameters
+}
+
+/// Parameters of the request after an Enqueue.
+pub(super) fn queue_parameters(result: QueueResult) -> Vec<Parameter> {
+    let mut parameters = vec![Parameter::new("QueueResult", result.outcome.name())];
+    if let Some((sid, time)) = result.was_in {
+        parameters.push(Parameter::new("QueueSid", sid));
+        parameters.push(Parameter::new("QueueTime", time.as_secs().to_string()));
+    }
     parameters
 }
 

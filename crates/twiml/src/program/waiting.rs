@@ -73,6 +73,8 @@ pub(super) fn may_wait_with(kind: &Kind) -> bool {
         Kind::Gather(_)
         | Kind::Record(_)
         | Kind::Dial(_)
+        | Kind::Enqueue(_)
+        | Kind::Leave
         | Kind::Connect(_)
         | Kind::StartStream(_)
         | Kind::StartRecording(_)

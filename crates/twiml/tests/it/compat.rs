@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use trunkgate_twiml::compat::{Entry, MESSAGING, SEMANTICS, State, VOICE, markdown};
 use trunkgate_twiml::{Kind, parse};
 
-use super::{audio, conferences, dial, documents, failures, gather, messaging, recordings, streams, transfers};
+use super::{audio, conferences, dial, documents, failures, gather, messaging, queues, recordings, streams, transfers};
 
 fn shown() -> BTreeSet<String> {
     let all = [
@@ -16,6 +16,7 @@ fn shown() -> BTreeSet<String> {
         failures::ROWS,
         gather::ROWS,
         messaging::ROWS,
+        queues::ROWS,
         recordings::ROWS,
         streams::ROWS,
         transfers::ROWS,

@@ -117,10 +117,10 @@ behaviours! {
     ["rule:refused-by-name"]
     fn a_known_verb_that_is_not_supported_ends_the_document() {
         for (body, code, name) in [
-            ("<Say>Hi</Say><Leave/>", 12200, "<Leave>"),
-            ("<Say>Hi</Say><Enqueue>a</Enqueue>", 12200, "<Enqueue>"),
+            ("<Say>Hi</Say><Pay/>", 12200, "<Pay>"),
+            ("<Say>Hi</Say><Enqueue><Task>a</Task></Enqueue>", 12200, "<Enqueue/Task>"),
             ("<Say>Hi</Say><Dial><Client>a</Client></Dial>", 13215, "<Dial/Client>"),
-            ("<Say>Hi</Say><Dial><Number>1</Number><Queue>a</Queue></Dial>", 13215, "<Dial/Queue>"),
+            ("<Say>Hi</Say><Dial><Number>1</Number><Client>a</Client></Dial>", 13215, "<Dial/Client>"),
             ("<Say>Hi</Say><Connect><VirtualAgent/></Connect>", 12200, "<Connect/VirtualAgent>"),
         ] {
             let (mut call, steps) = Call::begin(body);

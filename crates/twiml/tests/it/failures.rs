@@ -28,12 +28,12 @@ behaviours! {
         let mut call = with_fallback();
         assert_eq!(call.document("<Redirect>b</Redirect>"), ["POST https://app.example/b redirect"]);
         assert_eq!(call.fetch_fails(11200), fallback(11200, "https://app.example/b"));
-        assert_eq!(call.document("<Leave/>"), ["failed 12200"], "its own document is as bad");
+        assert_eq!(call.document("<Pay/>"), ["failed 12200"], "its own document is as bad");
         let mut call = with_fallback();
-        assert_eq!(call.document("<Leave/>"), fallback(12200, "https://app.example/voice"));
+        assert_eq!(call.document("<Pay/>"), fallback(12200, "https://app.example/voice"));
         let mut call = with_fallback();
         assert_eq!(call.response(None, "application/json", "{}"), fallback(12300, "https://app.example/voice"));
-        let (_, steps) = Call::begin("<Leave/>");
+        let (_, steps) = Call::begin("<Pay/>");
         assert_eq!(steps, ["failed 12200"], "no fallback");
     }
 

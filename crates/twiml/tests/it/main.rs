@@ -15,6 +15,7 @@ mod failures;
 mod gather;
 mod messaging;
 mod properties;
+mod queues;
 mod recordings;
 mod redirects;
 mod streams;

@@ -232,6 +232,8 @@ impl Call {
                 | Step::Refer { id, .. } => self.id = *id,
                 Step::Dial(dial) => self.id = dial.id,
                 Step::Conference(conference) => self.id = conference.id,
+                Step::Enqueue(step) => self.id = step.id,
+                Step::DialQueue(step) => self.id = step.id,
                 Step::Record(record) => self.id = record.id,
                 Step::ConnectStream(stream) => self.id = stream.id,
                 Step::StartRecognition(step) => self.listening = step.id,
@@ -318,6 +320,10 @@ pub(crate) fn shown(step: &Step) -> String {
             format!("dial {}{}", parties.join(" "), recorded.unwrap_or_default())
         }
         Step::Conference(step) => format!("conference {}", step.conference.name),
+        Step::Enqueue(step) => format!("enqueue {}", step.name),
+        Step::LeaveQueue { why, .. } => format!("leave queue {}", why.name()),
+        Step::ConnectQueued { .. } => "connect queued".to_owned(),
+        Step::DialQueue(step) => format!("dial queue {}", step.name),
         Step::PlayMusic { .. } => "music".to_owned(),
         Step::EndDial { .. } => "end dial".to_owned(),
         Step::EndStream { .. } => "end stream".to_owned(),

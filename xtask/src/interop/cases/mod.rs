@@ -38,6 +38,7 @@ mod mwi;
 mod options_health;
 mod opus_libopus;
 mod otel;
+mod queue;
 mod record_route;
 mod recording_crash;
 mod reflection;
@@ -382,6 +383,11 @@ fn applications() -> Vec<Case> {
             name: "conference",
             proves: "twilio-python and twilio-node drive a conference of ten baresip phones in four codecs: each hears all others and not itself",
             run: conference::run,
+        },
+        Case {
+            name: "queue",
+            proves: "twilio-python and twilio-node drive a queue of baresip phones: the one that dials it and the first caller hear each other, the next one neither",
+            run: queue::run,
         },
         Case {
             name: "twilio-snippets",

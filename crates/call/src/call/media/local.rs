@@ -107,7 +107,7 @@ impl CallMedia {
     pub(crate) fn tap_caller(&self, cx: &mut Cx<'_>) {
         let Some(media) = cx.call.session else { return };
         let is_streamed = cx.call.siprec.as_ref().is_some_and(|sessions| sessions.is_streaming());
-        let is_seated = cx.call.seat.is_some();
+        let is_seated = cx.call.chair().is_some();
         let is_heard = cx.call.recogniser.is_some()
             || cx.call.transcripts.is_some()
             || cx.call.detections.is_some()
@@ -124,8 +124,8 @@ impl CallMedia {
         if let Some(tap) = recogniser.and_then(|(recogniser, heard)| recogniser.listen_to(heard)) {
             cx.edge.media(media, tap);
         }
-        let seat = cx.call.seat.as_mut().zip(understood.as_ref());
-        if let Some(tap) = seat.and_then(|(seat, heard)| seat.listen_to(heard)) {
+        let chair = cx.call.chair_mut().zip(understood.as_ref());
+        if let Some(tap) = chair.and_then(|(chair, heard)| chair.listen_to(heard)) {
             cx.edge.media(media, tap);
         }
         transcripts::tap(cx, understood.as_ref());
@@ -366,15 +366,15 @@ impl CallMedia {
                 *self.player.insert(Player { end, last: None })
             }
         };
-        // In a conference the caller hears the others instead, unless it waits.
-        let heard = cx.call.seat.as_ref().and_then(|seat| seat.heard()).unwrap_or(player.end);
+        // In a conference, or connected by a queue, the caller hears the others instead, unless it waits.
+        let heard = cx.call.chair().and_then(|chair| chair.heard()).unwrap_or(player.end);
         self.connect_ends(cx, heard, caller, talks(spoken));
         let wire = digits_of(spoken, cx.call.legs.near_leg().dtmf());
         self.connect_ends(cx, caller, player.end, wire);
         self.tap_caller(cx);
     }
 
-    /// Takes the caller's seat in a conference away; the caller hears the player again.
+    /// Takes the caller's end before a mixer away; the caller hears the player again.
     pub(crate) fn drop_seat(&mut self, cx: &mut Cx<'_>, seat: EndId) {
         let Some(media) = cx.call.session else { return };
         self.wires.retain(|from, (to, _)| from != seat && *to != seat);

@@ -3,16 +3,14 @@
 //! The caller hears the seat where it hears the other parties, and the program's player where it waits or is on hold. Its digits are
 //! the program's in either case.
 
-use trunkgate_conference::{
-    Beep, Callbacks, Departure, EventSet, Joining, LeaveReason, Method as RoomMethod, Music, NodeCommand, Rate, ring,
-};
-use trunkgate_media::{Command, EndId, HoldSound, MediaId, SeatSpec, Sound, TapSpec};
+use trunkgate_conference::{Beep, Callbacks, Departure, EventSet, Joining, LeaveReason, Method as RoomMethod, Music};
+use trunkgate_media::{HoldSound, Sound};
 use trunkgate_resources::conferences::{ConferenceNews, Joiner, Seated};
-use trunkgate_resources::io::Output;
 use trunkgate_story::view::ConferenceView;
 use trunkgate_twiml::{Background, Conference, ConferenceStep, DialResult, DialStatus, Input, Location, Method};
 
 use crate::call::Parts;
+use crate::call::program::chair::Chair;
 use crate::call::program::records::Records;
 use crate::call::program::{Runner, music::music};
 use crate::call::shared::Cx;
@@ -23,10 +21,8 @@ pub(crate) struct Seat {
     /// Id of the program's step.
     id: u32,
     seated: Seated,
-    /// Its end in the media session.
-    end: EndId,
-    /// What of the caller the conference hears, and by which of its ends.
-    hears: Option<(EndId, TapSpec)>,
+    /// Its end before the mixer.
+    pub(crate) chair: Chair,
     /// Whether the caller hears the other parties.
     is_heard: bool,
     /// Whether it hears an announcement of its own.
@@ -36,24 +32,15 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    /// Returns its end where the caller hears it.
-    pub(crate) fn heard(&self) -> Option<EndId> {
-        (self.is_heard || self.is_announced).then_some(self.end)
+    /// Notes whether the caller hears the other parties, or an announcement of its own.
+    fn hear(&mut self, (others, announcement): (bool, bool)) {
+        (self.is_heard, self.is_announced) = (others, announcement);
+        self.chair.is_heard = others || announcement;
     }
 
     /// Returns the SID and the name of the conference.
     pub(crate) fn conference(&self) -> (&str, &str) {
         (&self.seated.sid, &self.seated.name)
-    }
-
-    /// Takes what of the caller is there to be heard; returns the command for the media session, where that is new.
-    pub(crate) fn listen_to(&mut self, heard: &(EndId, TapSpec)) -> Option<Command> {
-        let is_new = self.hears.as_ref() != Some(heard);
-        is_new.then(|| {
-            let (of, audio) = heard.clone();
-            self.hears = Some(heard.clone());
-            Command::Tap { of, listener: self.end, audio }
-        })
     }
 }
 
@@ -102,11 +89,9 @@ impl Conferring<'_> {
     /// # Errors
     /// Why there is none, in words.
     fn take_seat(&mut self, cx: &mut Cx<'_>, step: &ConferenceStep) -> Result<Seated, String> {
-        let media = cx.call.session.ok_or("the call has no media")?;
-        let Some((_, spoken)) = self.parts.bridge.media.spoken_end(cx.call) else {
+        if self.parts.bridge.media.spoken_end(cx.call).is_none() {
             return Err("the edge cannot speak to the caller".to_owned());
-        };
-        let rate = if spoken.coding.is_g711() { Rate::Narrow } else { Rate::Wide };
+        }
         let joining = joining(cx.call.legs.sid(), step);
         let record =
             step.record.clone().and_then(|record| Records::of(self.parts).of_conference(*record)).map(Box::new);
@@ -122,13 +107,15 @@ impl Conferring<'_> {
             let code = why.code().map(|code| format!("error {code}: ")).unwrap_or_default();
             format!("{code}{}", why.words())
         })?;
-        let Some(end) = sit_down(cx, media, rate, &seated) else {
-            cx.edge.sessions.conferences.leave(cx.now, &seated, Departure::HungUp);
-            return Err("the call has too many streams".to_owned());
+        let chair = match Chair::take(self.parts, cx, seated.conference(), seated.seat) {
+            Ok(chair) => chair,
+            Err(why) => {
+                cx.edge.sessions.conferences.leave(cx.now, &seated, Departure::HungUp);
+                return Err(why.to_owned());
+            }
         };
         let (id, seated_as) = (step.id, seated.clone());
-        let seat =
-            Seat { id, seated: seated_as, end, hears: None, is_heard: true, is_announced: false, is_redirected: false };
+        let seat = Seat { id, seated: seated_as, chair, is_heard: true, is_announced: false, is_redirected: false };
         cx.call.seat = Some(Box::new(seat));
         self.parts.bridge.media.talk_to_caller(cx);
         Ok(seated)
@@ -140,12 +127,12 @@ impl Conferring<'_> {
         let id = seat.id;
         match news {
             ConferenceNews::Hears(music) => {
-                seat.is_heard = music.is_none();
+                seat.hear((music.is_none(), seat.is_announced));
                 self.parts.bridge.media.talk_to_caller(cx);
                 self.give_background(cx, Input::Background { id, background: music.map(background) });
             }
             ConferenceNews::Announced(is_announced) => {
-                seat.is_announced = is_announced;
+                seat.hear((seat.is_heard, is_announced));
                 self.parts.bridge.media.talk_to_caller(cx);
             }
             ConferenceNews::Released(reason) => self.released(cx, reason.name(), DialStatus::Answered),
@@ -207,7 +194,7 @@ impl Conferring<'_> {
         if let Some(run) = &mut self.parts.program {
             run.conference = None;
         }
-        self.parts.bridge.media.drop_seat(cx, seat.end);
+        seat.chair.leave(self.parts, cx);
         Some(seat.id)
     }
 }
@@ -216,17 +203,6 @@ impl Conferring<'_> {
 pub(crate) fn play_music(parts: &mut Parts, cx: &mut Cx<'_>) {
     let sound = HoldSound { first: None, music: Some(music()) };
     parts.bridge.media.play_to_caller(cx, Sound::Hold(sound));
-}
-
-/// Adds a seat to the media session, and its rings to the mixer. Returns its end.
-fn sit_down(cx: &mut Cx<'_>, media: MediaId, rate: Rate, seated: &Seated) -> Option<EndId> {
-    let end = cx.edge.new_end(media)?;
-    let ((says, from), (to, hears)) = (ring(rate), ring(rate));
-    let spec = SeatSpec::new(says, hears, cx.edge.config.epoch.0)?;
-    cx.edge.media(media, Command::AddSeat { end, spec });
-    let command = NodeCommand::Seat { conference: seated.conference(), seat: seated.seat, from, to };
-    cx.edge.turn.outputs.push_back(Output::Conference(Box::new(command)));
-    Some(end)
 }
 
 /// Returns the settings of a party as the room has them.

@@ -11,6 +11,7 @@
 //! | a dialled party or a stream is connected | answered |
 
 pub(crate) mod callback;
+pub(crate) mod chair;
 pub(crate) mod conference;
 pub(crate) mod dial;
 mod music;
@@ -18,6 +19,7 @@ pub(crate) mod parameters;
 pub(crate) mod partials;
 pub(crate) mod progress;
 pub(crate) mod prompt;
+pub(crate) mod queueing;
 pub(crate) mod recognition;
 pub(crate) mod records;
 pub(crate) mod refer;
@@ -43,6 +45,7 @@ use trunkgate_twiml::{
 
 use crate::call::controller::Controller;
 use crate::call::program::progress::PartyCall;
+use crate::call::program::queueing::QueueReturn;
 use crate::call::program::records::DialRecording;
 use crate::call::program::refer::Referral;
 pub(crate) use crate::call::program::takeover::Takeover;
@@ -68,6 +71,10 @@ pub(crate) struct Run {
     pub(crate) side: Option<Side>,
     /// The conference that its caller is in, for a restart.
     pub(crate) conference: Option<Box<ConferenceStep>>,
+    /// The step by which its caller is in a queue, for a restart.
+    pub(crate) queue: Option<Box<Step>>,
+    /// The place in a queue that a restart has kept, until it is taken again.
+    pub(crate) back_in_queue: Option<Box<QueueReturn>>,
     /// The called party whose document it runs; `None`: it is the caller's.
     pub(crate) called: Option<Called>,
     /// A REFER that it waits for.
@@ -239,6 +246,7 @@ impl Run {
         self.waits != Waits::Nothing
             || self.referral.is_some()
             || self.conference.is_some()
+            || self.queue.is_some()
             || self.program.is_recording()
             || self.program.poll_timeout().is_some()
     }

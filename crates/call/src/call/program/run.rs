@@ -18,11 +18,12 @@ use crate::call::media::dtmf::{Told, told};
 use crate::call::negotiation::requests::Info;
 use crate::call::program::conference::Conferring;
 use crate::call::program::progress::PartyCall;
+use crate::call::program::queueing::Queueing;
 use crate::call::program::recognition::Recognising;
 use crate::call::program::records::Records;
 use crate::call::program::{
     Dialler, Prompter, Referrer, Run, Runner, Side, Waits, callback, fallback_of, first_document, parameters, progress,
-    streams, transcripts,
+    queueing, streams, transcripts,
 };
 use crate::call::recording;
 use crate::call::search::answer::Failure;
@@ -61,6 +62,8 @@ impl Runner<'_> {
             under_way: None,
             side: None,
             conference: None,
+            queue: None,
+            back_in_queue: None,
             called: None,
             referral: None,
             shown_as: cx.call.facts.shown_as.clone(),
@@ -96,14 +99,17 @@ impl Runner<'_> {
             }
             return self.parts.bridge.media.tell_digits(cx);
         }
+        let queue = run.back_in_queue.take();
         let conference = run.conference.take().map(|step| Box::new(Step::Conference(*step)));
         let under_way = conference.or(run.under_way.take());
         let recognition = run.program.recognition();
         self.parts.bridge.media.talk_to_caller(cx);
-        if let Some(step) = recognition {
+        if let Some(step) = recognition.filter(|_| queue.is_none()) {
             Recognising::of(self.parts).start(cx, step);
         }
-        if let Some(step) = under_way {
+        if let Some(back) = queue {
+            Queueing::of(self.parts).resume(cx, *back);
+        } else if let Some(step) = under_way {
             self.carry_out(cx, *step);
         }
         self.run_program(cx);
@@ -221,7 +227,8 @@ impl Runner<'_> {
     }
 
     /// Asks for a document.
-    pub(crate) fn fetch(&mut self, cx: &mut Cx<'_>, id: u32, request: trunkgate_twiml::Request) {
+    pub(crate) fn fetch(&mut self, cx: &mut Cx<'_>, id: u32, mut request: trunkgate_twiml::Request) {
+        request.parameters.extend(queueing::parameters_of(cx, request.purpose));
         let Some(run) = &mut self.parts.program else { return };
         if run.is_announcement() {
             let input = Input::Fetched { id, url: None, content_type: Some(SOUND.to_owned()), body: Vec::new() };
@@ -345,11 +352,12 @@ impl Runner<'_> {
         transcripts::end(cx);
         let transfer = Referrer::of(self.parts).refer_abandoned(cx);
         let conference = Conferring::of(self.parts).hung_up(cx);
+        let queue = Queueing::of(self.parts).hung_up(cx);
         if let Some(run) = &mut self.parts.program {
             let time = run.time(cx.now);
             let abandoned = run.side.clone();
             run.program.handle_input(time, Input::HungUp);
-            conference.into_iter().for_each(|left| run.program.handle_input(time, left));
+            conference.into_iter().chain(queue).for_each(|left| run.program.handle_input(time, left));
             if let Some(transfer) = transfer {
                 run.program.handle_input(time, transfer);
             }
@@ -369,16 +377,19 @@ impl Runner<'_> {
         }
     }
 
+    /// Makes a request whose response is not run.
+    pub(crate) fn notify(&self, cx: &mut Cx<'_>, request: trunkgate_twiml::Request) {
+        let app = self.parts.program.as_ref().map(|run| run.app.clone());
+        let request = parameters::request(cx.call, cx.edge, None, request);
+        if let Some((app, request)) = app.zip(request) {
+            cx.edge.notify_app(cx.call.legs.sid(), &app, request);
+        }
+    }
+
     /// Carries out a step of a program that has no caller any more.
     fn last_step(&mut self, cx: &mut Cx<'_>, step: Step) {
         match step {
-            Step::Notify(request) => {
-                let app = self.parts.program.as_ref().map(|run| run.app.clone());
-                let request = parameters::request(cx.call, cx.edge, None, request);
-                if let Some((app, request)) = app.zip(request) {
-                    cx.edge.notify_app(cx.call.legs.sid(), &app, request);
-                }
-            }
+            Step::Notify(request) => self.notify(cx, request),
             Step::NotifyRecorded { id, request } => Records::of(self.parts).notify_recorded(cx, id, request),
             Step::Trace(trace) => self.trace_step(cx, &trace),
             Step::Fetch { .. }
@@ -396,6 +407,10 @@ impl Runner<'_> {
             | Step::StopPlaying { .. }
             | Step::Dial(_)
             | Step::Conference(_)
+            | Step::Enqueue(_)
+            | Step::LeaveQueue { .. }
+            | Step::ConnectQueued { .. }
+            | Step::DialQueue(_)
             | Step::PlayMusic { .. }
             | Step::EndDial { .. }
             | Step::EndStream { .. }

@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use trunkgate_resources::edge::Edge;
+use trunkgate_resources::key::CallKey;
+use trunkgate_resources::queues::Queues;
 use trunkgate_route::{App, AppDocument, StatusCallback, TargetSpec, WebhookMethod};
 use trunkgate_twiml::{ConferenceStep, Program, Step};
 
 use crate::call::controller::Controller;
 use crate::call::program::progress::PartyCallSnapshot;
+use crate::call::program::queueing::QueueReturn;
 use crate::call::program::{Dialled, Run, Side, Waits};
 
 /// A program of an answered call.
@@ -27,6 +30,9 @@ pub(crate) struct RunSnapshot {
     /// The conference that its caller is in: it joins again.
     #[serde(default)]
     conference: Option<Box<ConferenceStep>>,
+    /// The place in a queue that its caller has: it enters or dials it again.
+    #[serde(default)]
+    queue: Option<Box<QueueReturn>>,
     ring_timeout_ms: Option<u64>,
 }
 
@@ -89,7 +95,7 @@ impl MadeApp {
 
 impl RunSnapshot {
     /// Writes a program down.
-    pub(crate) fn of(run: &Run, now: Instant) -> RunSnapshot {
+    pub(crate) fn of(run: &Run, (now, key): (Instant, CallKey), queues: &Queues) -> RunSnapshot {
         let connected = run.side.as_ref().filter(|side| !side.is_stream);
         let side = connected.and_then(|side| {
             let talked = now.saturating_duration_since(side.since?);
@@ -105,6 +111,10 @@ impl RunSnapshot {
             under_way: run.under_way.clone().filter(|_| side.is_none()),
             side,
             conference: run.conference.clone(),
+            queue: run.queue.as_ref().map(|step| {
+                let standing = queues.standing(now, key);
+                Box::new(QueueReturn::at(step, standing.as_ref(), queues.connected_with(key)))
+            }),
             ring_timeout_ms: run.ring_timeout.map(millis),
         }
     }
@@ -148,6 +158,8 @@ impl RunSnapshot {
             under_way: self.under_way,
             side,
             conference: self.conference,
+            queue: None,
+            back_in_queue: self.queue,
             called: None,
             referral: None,
             shown_as: None,

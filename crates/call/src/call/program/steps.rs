@@ -7,11 +7,12 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::limits::PORTS_NEWS;
 use trunkgate_route::{App, Target};
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_twiml::{Note, Reject, SiprecStep, Step, StreamStep, Trace, TranscriptStep};
+use trunkgate_twiml::{Note, QueueOutcome, Reject, SiprecStep, Step, StreamStep, Trace, TranscriptStep};
 
 use crate::call::State;
 use crate::call::controller::Controller;
 use crate::call::program::conference::Conferring;
+use crate::call::program::queueing::Queueing;
 use crate::call::program::recognition::Recognising;
 use crate::call::program::records::Records;
 use crate::call::program::{
@@ -30,7 +31,7 @@ impl Runner<'_> {
         }
         match step {
             Step::Fetch { id, request } => self.fetch(cx, id, request),
-            Step::Notify(_) => {}
+            Step::Notify(request) => self.notify(cx, request),
             Step::StartRecognition(step) => Recognising::of(self.parts).start(cx, step),
             Step::StopRecognition { id } => Recognising::of(self.parts).stop(cx, id),
             Step::ReportPartial(request) => Recognising::of(self.parts).report_partial(cx, request),
@@ -47,6 +48,13 @@ impl Runner<'_> {
             Step::Dial(dial) => Dialler::of(self.parts).dial(cx, dial),
             Step::Conference(step) => Conferring::of(self.parts).join(cx, step),
             Step::PlayMusic { .. } => conference::play_music(self.parts, cx),
+            Step::Enqueue(step) => Queueing::of(self.parts).enqueue(cx, step),
+            Step::LeaveQueue { why, .. } => Queueing::of(self.parts).leave(cx, why),
+            Step::ConnectQueued { .. } => Queueing::of(self.parts).ready(cx),
+            Step::DialQueue(step) => Queueing::of(self.parts).dial(cx, step),
+            Step::EndDial { .. } if cx.call.queue.is_some() => {
+                Queueing::of(self.parts).leave(cx, QueueOutcome::Bridged);
+            }
             Step::EndDial { .. } if cx.call.seat.is_some() => Conferring::of(self.parts).end(cx),
             Step::EndDial { id } | Step::EndStream { id } => Dialler::of(self.parts).end_side(cx, id),
             Step::ConnectStream(stream) => self.connect_stream(cx, &stream),
@@ -233,6 +241,8 @@ const fn is_waited_for(step: &Step) -> bool {
         | Step::Record(_)
         | Step::Dial(_)
         | Step::Conference(_)
+        | Step::Enqueue(_)
+        | Step::DialQueue(_)
         | Step::ConnectStream(_)
         | Step::Refer { .. } => true,
         Step::Notify(_)
@@ -245,6 +255,8 @@ const fn is_waited_for(step: &Step) -> bool {
         | Step::Answer
         | Step::StopPlaying { .. }
         | Step::PlayMusic { .. }
+        | Step::LeaveQueue { .. }
+        | Step::ConnectQueued { .. }
         | Step::EndDial { .. }
         | Step::EndStream { .. }
         | Step::StartStream(_)

@@ -43,6 +43,8 @@ impl Dialler<'_> {
             under_way: None,
             side: None,
             conference: None,
+            queue: None,
+            back_in_queue: None,
             called: Some(Called { parted: Parted { leg, to, wires }, then, outer }),
             referral: None,
             shown_as: None,

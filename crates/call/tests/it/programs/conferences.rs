@@ -17,8 +17,8 @@ use crate::recordings::record_all;
 const REPORTS: &str = "https://app.example.com/conference";
 
 /// Several callers on one bench.
-struct Party {
-    bench: Bench,
+pub(super) struct Party {
+    pub(super) bench: Bench,
     callers: Vec<Dialing>,
 }
 
@@ -31,7 +31,7 @@ impl Party {
         Party::of(vec![TargetSpec::Conference("weekly".into())])
     }
     /// One whose application answers with this document.
-    fn app() -> Party {
+    pub(super) fn app() -> Party {
         Party::of(vec![TargetSpec::App("ivr".into())])
     }
     /// A caller who is answered.
@@ -48,7 +48,7 @@ impl Party {
         self.callers.len() - 1
     }
     /// The same by this document.
-    fn joins_by(&mut self, document: &str) -> usize {
+    pub(super) fn joins_by(&mut self, document: &str) -> usize {
         let mut caller = self.bench.invite(CARRIER, "+14155550100", &offer());
         self.bench.expect(CARRIER, "SIP/2.0 100");
         self.bench.expect(CARRIER, "SIP/2.0 180");
@@ -75,14 +75,14 @@ impl Party {
         done
     }
     /// Answers what a sound is asked for.
-    fn sound(&mut self) {
+    pub(super) fn sound(&mut self) {
         let question = self.bench.questions.pop_front().expect("a question");
         assert!(matches!(question.wanted, AppWanted::Speech { .. } | AppWanted::Sound(_)), "{:?}", question.wanted);
         let answer = Box::new(AppAnswer::Sound { sound: vec![0x80; 320].into(), told: String::new() });
         self.bench.input(Input::AppAnswered { query: question.query.unwrap(), answer });
     }
     /// Answers what the application is asked for; returns the request.
-    fn document(&mut self, text: &str) -> DocumentRequest {
+    pub(super) fn document(&mut self, text: &str) -> DocumentRequest {
         let question = self.bench.questions.pop_front().expect("a question");
         let AppWanted::Document(request) = question.wanted else { panic!("{:?}", question.wanted) };
         is_on_the_page(&request);
@@ -92,21 +92,21 @@ impl Party {
         self.bench.input(Input::AppAnswered { query: question.query.unwrap(), answer: Box::new(answer) });
         request
     }
-    fn hangs_up(&mut self, at: usize) {
+    pub(super) fn hangs_up(&mut self, at: usize) {
         let bye = self.callers[at].request("BYE", "", "");
         self.bench.receive(CARRIER, bye);
         self.bench.expect(CARRIER, "SIP/2.0 200");
     }
-    fn is_hung_up_on(&mut self, at: usize) {
+    pub(super) fn is_hung_up_on(&mut self, at: usize) {
         let bye = self.bench.expect(CARRIER, "BYE");
         let response = self.callers[at].respond(&bye, 200, "");
         self.bench.receive(CARRIER, response);
     }
-    fn press(&mut self, at: u64, key: char) {
+    pub(super) fn press(&mut self, at: u64, key: char) {
         self.bench.input(Input::Media { id: MediaId(at), event: Event::Key { end: CALLER, key, ms: 0 } });
     }
     /// What the mixers were asked for since the last look, in a word each.
-    fn mixed(&mut self) -> Vec<String> {
+    pub(super) fn mixed(&mut self) -> Vec<String> {
         let word = |command: NodeCommand| match command {
             NodeCommand::Seat { seat, .. } => format!("seat {}", seat.0),
             NodeCommand::Part { seat, part: SeatPart::Coach(to) } => format!("{} coach of {}", seat.0, to.0),
@@ -125,7 +125,7 @@ impl Party {
         self.bench.mixer.drain(..).map(word).collect()
     }
     /// The end that each caller hears now, with its sound where that is a player.
-    fn heard(&self) -> Vec<String> {
+    pub(super) fn heard(&self) -> Vec<String> {
         let last = |id: u64| {
             let of = self.bench.media.iter().filter(|(session, _)| session.0 == id);
             let mut heard = String::new();
@@ -137,6 +137,7 @@ impl Party {
                     Command::Play { sound: Sound::Hold(hold), .. } => {
                         sound = if hold.music.is_some() { "music" } else { "ringing" }.to_owned();
                     }
+                    Command::Play { sound: Sound::Ringback, .. } => sound = "ringing".to_owned(),
                     Command::Play { sound: Sound::Silence, .. } => sound = "silence".to_owned(),
                     Command::Play { sound: Sound::Once(_), .. } => sound = "sound".to_owned(),
                     Command::Wire { from, to: CALLER, .. } => heard = format!("{}", from.0),
@@ -151,7 +152,7 @@ impl Party {
         (0..self.callers.len() as u64).map(last).collect()
     }
     /// What happened in the call that came last.
-    fn story(&self) -> String {
+    pub(super) fn story(&self) -> String {
         let sid = self.bench.gateway.calls(self.bench.now).remove(0).sid;
         format!("{:?}", self.bench.gateway.trace(&sid).unwrap().entries)
     }

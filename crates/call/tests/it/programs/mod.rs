@@ -8,6 +8,7 @@ mod dialled;
 mod mailboxes;
 mod menus;
 mod parameters;
+mod queues;
 mod recorded;
 mod redirected;
 mod referred;

@@ -153,6 +153,7 @@ fn by_servers(names: &mut Names) {
 /// A conference, and a party that waits in it.
 fn conferred(names: &mut Names) {
     names.note(&conferences::requests());
+    names.note(&queues::requests());
 }
 
 /// A party of which it is judged who has answered.

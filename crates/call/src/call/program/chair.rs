@@ -1,0 +1,62 @@
+//! A caller before a mixer: the end of its media session that says what it says to the others, and by which it hears them.
+
+use trunkgate_conference::{ConferenceId, NodeCommand, Rate, SeatId, ring};
+use trunkgate_media::{Command, EndId, SeatSpec, TapSpec};
+use trunkgate_resources::io::Output;
+
+use crate::call::Parts;
+use crate::call::shared::Cx;
+
+/// A caller's end before a mixer.
+#[derive(Debug)]
+pub(crate) struct Chair {
+    end: EndId,
+    /// What of the caller the others hear, and by which of its ends.
+    hears: Option<(EndId, TapSpec)>,
+    /// Whether the caller hears the others.
+    pub(crate) is_heard: bool,
+}
+
+impl Chair {
+    /// Adds an end to the caller's media session, and its rings to the mixer, where the caller is away until it is given a part.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    pub(crate) fn take(
+        parts: &Parts,
+        cx: &mut Cx<'_>,
+        conference: ConferenceId,
+        seat: SeatId,
+    ) -> Result<Chair, &'static str> {
+        let media = cx.call.session.ok_or("the call has no media")?;
+        let (_, spoken) = parts.bridge.media.spoken_end(cx.call).ok_or("the edge cannot speak to the caller")?;
+        let rate = if spoken.coding.is_g711() { Rate::Narrow } else { Rate::Wide };
+        let end = cx.edge.new_end(media).ok_or("the call has too many streams")?;
+        let ((says, from), (to, hears)) = (ring(rate), ring(rate));
+        let spec = SeatSpec::new(says, hears, cx.edge.config.epoch.0).ok_or("the call has too many streams")?;
+        cx.edge.media(media, Command::AddSeat { end, spec });
+        let command = NodeCommand::Seat { conference, seat, from, to };
+        cx.edge.turn.outputs.push_back(Output::Conference(Box::new(command)));
+        Ok(Chair { end, hears: None, is_heard: true })
+    }
+
+    /// Takes the end away; the caller hears the program's player again.
+    pub(crate) fn leave(&self, parts: &mut Parts, cx: &mut Cx<'_>) {
+        parts.bridge.media.drop_seat(cx, self.end);
+    }
+
+    /// Returns its end where the caller hears it.
+    pub(crate) fn heard(&self) -> Option<EndId> {
+        self.is_heard.then_some(self.end)
+    }
+
+    /// Takes what of the caller is there to be heard; returns the command for the media session, where that is new.
+    pub(crate) fn listen_to(&mut self, heard: &(EndId, TapSpec)) -> Option<Command> {
+        let is_new = self.hears.as_ref() != Some(heard);
+        is_new.then(|| {
+            let (of, audio) = heard.clone();
+            self.hears = Some(heard.clone());
+            Command::Tap { of, listener: self.end, audio }
+        })
+    }
+}

@@ -1,0 +1,156 @@
+//! The time of a caller in a queue: music, or a document that is run again and again, and the document that it hears before the
+//! party that dials the queue has it.
+//!
+//! Such a document is a program beside that of the call, as that of a party of a conference is. It may also collect input, hang up,
+//! and leave the queue.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::input::QueueOutcome;
+use super::step::{Background, Note, Step};
+use super::steps::Steps;
+use super::{Input, Program, Role, Settings, Source};
+use crate::document::{Kind, Method};
+use crate::location::Location;
+
+/// An Enqueue that runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Queued {
+    /// Id of its step.
+    pub(super) id: u32,
+    /// Line of its verb.
+    pub(super) line: u32,
+    /// Request at its end.
+    pub(super) action: Option<(Location, Method)>,
+    /// Whether speech can be recognised.
+    recognition: bool,
+    /// Whether the caller is gone and only the action is left to request.
+    pub(super) abandoned: bool,
+    /// The document that the caller hears.
+    hears: Option<Box<Program>>,
+}
+
+impl Queued {
+    pub(super) fn new(id: u32, line: u32, action: Option<(Location, Method)>, recognition: bool) -> Queued {
+        Queued { id, line, action, recognition, abandoned: false, hears: None }
+    }
+
+    /// Whether it is the one of a step, and has its caller.
+    pub(super) fn is(&self, id: u32) -> bool {
+        self.id == id && !self.abandoned
+    }
+
+    /// Takes what the caller is to hear from now on; `None`: the party that has dialled the queue.
+    pub(super) fn take_background(&mut self, now: Duration, background: Option<Background>, steps: &mut Steps) {
+        self.stop(steps);
+        match background {
+            None | Some(Background::Silence) => {}
+            Some(Background::Music) => steps.push(Step::PlayMusic { id: self.id }),
+            Some(Background::Document { location, method }) => {
+                self.run(now, Role::Queued, (location, method), steps);
+            }
+        }
+    }
+
+    /// Has the caller hear a document once, before it is connected.
+    pub(super) fn take_prelude(&mut self, now: Duration, document: (Location, Method), steps: &mut Steps) {
+        self.stop(steps);
+        self.run(now, Role::Connecting, document, steps);
+    }
+
+    /// Ends what the caller hears.
+    pub(super) fn stop(&mut self, steps: &mut Steps) {
+        if let Some(step) = self.hears.take().and_then(|hears| hears.recognition()) {
+            steps.push(Step::StopRecognition { id: step.id });
+        }
+        steps.push(Step::StopPlaying { id: self.id });
+    }
+
+    /// Gives an event to the document that the caller hears; returns it where it is not for that.
+    pub(super) fn tell(&mut self, now: Duration, input: Input, steps: &mut Steps) -> Option<Input> {
+        let is_its = match input {
+            Input::Fetched { .. }
+            | Input::FetchFailed { .. }
+            | Input::Played { .. }
+            | Input::PlayFailed { .. }
+            | Input::Digit(_)
+            | Input::Speech { .. }
+            | Input::RecognitionFailed { .. } => true,
+            Input::DialAnswered { .. }
+            | Input::DialEnded { .. }
+            | Input::Background { .. }
+            | Input::Prelude { .. }
+            | Input::QueueLeft { .. }
+            | Input::Silent { .. }
+            | Input::Recorded { .. }
+            | Input::RecordFailed { .. }
+            | Input::StreamEnded { .. }
+            | Input::ReferEnded { .. }
+            | Input::HungUp => false,
+        };
+        let Some(hears) = self.hears.as_mut().filter(|_| is_its) else { return Some(input) };
+        hears.handle_input(now, input);
+        self.take_steps(steps);
+        None
+    }
+
+    /// Lets time pass in that document.
+    pub(super) fn pass(&mut self, now: Duration, steps: &mut Steps) {
+        if let Some(hears) = &mut self.hears {
+            hears.handle_timeout(now);
+            self.take_steps(steps);
+        }
+    }
+
+    /// Returns when [`Queued::pass`] is to be called.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.hears.as_ref()?.poll_timeout()
+    }
+
+    fn run(&mut self, now: Duration, role: Role, (location, method): (Location, Method), steps: &mut Steps) {
+        let recognition = self.recognition && role == Role::Queued;
+        let mut hears = Program::new(Settings { role, recognition, ..Settings::default() });
+        hears.start(now, Source::Fetch { location, method }, true);
+        self.hears = Some(Box::new(hears));
+        self.take_steps(steps);
+    }
+
+    /// Takes over the steps of that document.
+    fn take_steps(&mut self, steps: &mut Steps) {
+        while let Some(step) = self.hears.as_mut().and_then(|hears| hears.poll_output()) {
+            let is_prelude = self.hears.as_ref().is_some_and(|hears| hears.settings.role == Role::Connecting);
+            if matches!(step, Step::Failed { .. }) && is_prelude {
+                let note = "the document of Queue fails: the caller is connected without it";
+                steps.trace(self.line, "Enqueue", Note::Result(note.to_owned()));
+                self.connect(steps);
+            } else if matches!(step, Step::Join) {
+                self.connect(steps);
+            } else if matches!(step, Step::Failed { .. }) {
+                self.leave(QueueOutcome::Error, steps);
+            } else if matches!(step, Step::Hangup) {
+                self.leave(QueueOutcome::Hangup, steps);
+            } else if let Step::LeaveQueue { why, .. } = step {
+                self.leave(why, steps);
+            } else {
+                steps.push(step);
+            }
+        }
+    }
+
+    fn connect(&mut self, steps: &mut Steps) {
+        self.hears = None;
+        steps.push(Step::ConnectQueued { id: self.id });
+    }
+
+    fn leave(&mut self, why: QueueOutcome, steps: &mut Steps) {
+        self.stop(steps);
+        steps.push(Step::LeaveQueue { id: self.id, why });
+    }
+}
+
+/// Whether a verb may stand in the document that a queued caller hears, in addition to those of a party of a conference that waits.
+pub(super) fn may_queue_with(kind: &Kind) -> bool {
+    super::waiting::may_wait_with(kind) || matches!(kind, Kind::Gather(_) | Kind::Hangup | Kind::Leave)
+}

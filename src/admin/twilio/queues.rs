@@ -1,0 +1,195 @@
+//! `Queues`: queues of calls, and their callers (`Members`).
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::http::{Method, StatusCode};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use trunkgate_call::{QueueRefusal, QueueReport, QueuedCall, Queues, queue, queues as all_of};
+
+use super::error::{Error, shown};
+use super::page::Page;
+use super::parameters::Parameters;
+use super::text::{moment, subresources};
+use super::{Answer, Asked, create};
+
+/// Most callers of a queue.
+const MOST: usize = 5_000;
+/// Longest name of a queue.
+const NAME_CHARS: usize = 64;
+/// Name of the caller that is the next one.
+const FRONT: &str = "Front";
+
+/// Answers a request for `Queues` or what is below: queue, list, caller, and what is below that.
+pub(super) async fn answer(
+    cx: &Asked<'_>,
+    method: &Method,
+    named: [Option<&str>; 4],
+    parameters: Parameters,
+) -> Result<Answer, Error> {
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    let posts = *method == Method::POST;
+    match named {
+        [None, ..] if reads => list(cx, parameters).await.map(Answer::from),
+        [None, ..] if posts => create(cx, parameters).await.map(Answer::Created),
+        [Some(sid), None, ..] if reads => {
+            parameters.finish()?;
+            find(cx, sid).await.map(|report| Answer::from(json(cx, &report)))
+        }
+        [Some(sid), None, ..] if posts => update(cx, sid, parameters).await.map(Answer::from),
+        [Some(sid), None, ..] if *method == Method::DELETE => {
+            parameters.finish()?;
+            let named = sid.to_owned();
+            let deleted = cx.handle.act(move |gateway, now| Queues::of(gateway).delete(now, &named)).await?;
+            deleted.map(|()| Answer::Deleted).map_err(|why| refused(cx, why, ""))
+        }
+        [Some(sid), Some("Members"), None, _] if reads => members(cx, sid, parameters).await.map(Answer::from),
+        [Some(sid), Some("Members"), Some(call), None] if reads => {
+            parameters.finish()?;
+            let report = find(cx, sid).await?;
+            let member = member_of(&report, call).ok_or_else(|| Error::not_found(cx.path))?;
+            Ok(Answer::from(member_json(cx, sid, member)))
+        }
+        [Some(sid), Some("Members"), Some(call), None] if posts => {
+            dequeue(cx, (sid, call), parameters).await.map(Answer::from)
+        }
+        [None, ..] | [Some(_), None, ..] | [Some(_), Some("Members"), _, None] => {
+            Err(Error::method(method.as_str(), cx.path))
+        }
+        [Some(_), Some(_), ..] => Err(Error::not_found(cx.path)),
+    }
+}
+
+/// Returns a queue by its SID.
+async fn find(cx: &Asked<'_>, sid: &str) -> Result<QueueReport, Error> {
+    let named = sid.to_owned();
+    let found = cx.handle.ask(move |gateway, now| queue(gateway, now, &named)).await?;
+    found.ok_or_else(|| Error::not_found(cx.path))
+}
+
+async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
+    let page = Page::take(&cx.uri("Queues"), cx.query, &mut parameters)?;
+    parameters.finish()?;
+    let all = cx.handle.ask(all_of).await?;
+    let shown = page.behind_key(all, |report| &report.kept.sid);
+    Ok(page.json("queues", shown, |report| report.kept.sid.clone(), |report| json(cx, report)))
+}
+
+async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
+    let (name, most) = take_settings(&mut parameters)?;
+    parameters.finish()?;
+    let name = name.ok_or_else(|| Error::bad_request("FriendlyName: required"))?;
+    let asked = name.clone();
+    let made = cx.handle.act(move |gateway, now| Queues::of(gateway).create(now, &asked, most)).await?;
+    made.map(|report| json(cx, &report)).map_err(|why| refused(cx, why, &name))
+}
+
+async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
+    let (name, most) = take_settings(&mut parameters)?;
+    parameters.finish()?;
+    let (named, asked) = (sid.to_owned(), name.clone());
+    let changed =
+        cx.handle.act(move |gateway, now| Queues::of(gateway).change(now, &named, (asked.as_deref(), most))).await?;
+    changed.map(|report| json(cx, &report)).map_err(|why| refused(cx, why, &name.unwrap_or_default()))
+}
+
+/// Takes the name and the room of a queue.
+fn take_settings(parameters: &mut Parameters) -> Result<(Option<String>, Option<u32>), Error> {
+    let name = parameters.take_text("FriendlyName", NAME_CHARS)?;
+    let most = parameters.take_number("MaxSize")?;
+    if most.is_some_and(|most| !(1..=MOST).contains(&most)) {
+        return Err(Error::bad_request(format!("MaxSize: 1 to {MOST}")));
+    }
+    Ok((name, most.and_then(|most| u32::try_from(most).ok())))
+}
+
+async fn members(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
+    let path = cx.uri(&format!("Queues/{sid}/Members"));
+    let page = Page::take(&path, cx.query, &mut parameters)?;
+    parameters.finish()?;
+    let report = find(cx, sid).await?;
+    let shown = page.behind_key(report.members, |member| &member.call_sid);
+    let key = |member: &QueuedCall| member.call_sid.clone();
+    Ok(page.json("queue_members", shown, key, |member| member_json(cx, sid, member)))
+}
+
+fn member_of<'r>(report: &'r QueueReport, call: &str) -> Option<&'r QueuedCall> {
+    match call {
+        FRONT => report.members.first(),
+        _ => report.members.iter().find(|member| member.call_sid == call),
+    }
+}
+
+/// Takes a caller out of a queue: its call goes on with another document.
+async fn dequeue(cx: &Asked<'_>, (sid, call): (&str, &str), mut parameters: Parameters) -> Result<Value, Error> {
+    let document = create::take_document(&mut parameters)?;
+    parameters.finish()?;
+    let document = document.ok_or_else(|| Error::bad_url("Url", "Url is required"))?;
+    let report = find(cx, sid).await?;
+    let member = member_of(&report, call).ok_or_else(|| Error::not_found(cx.path))?.clone();
+    let app = cx.handle.call(&member.call_sid).await?.and_then(|call| call.app.clone());
+    let app = Arc::new(create::made(cx, document, app.as_deref())?);
+    // The one at the front may be another one by now, or none: it is looked for again in the same moment.
+    let (named, wanted) = (sid.to_owned(), call.to_owned());
+    let done = cx
+        .handle
+        .act(move |gateway, now| {
+            let report = queue(gateway, now, &named)?;
+            let member = member_of(&report, &wanted)?.clone();
+            Some(gateway.redirect(now, &member.call_sid, app).map(|()| member))
+        })
+        .await?;
+    let member = done.ok_or_else(|| Error::not_found(cx.path))?.map_err(Error::of_redirect)?;
+    Ok(member_json(cx, sid, &member))
+}
+
+/// Returns the error of a request that is not carried out; `name`: the name that it gives.
+fn refused(cx: &Asked<'_>, why: QueueRefusal, name: &str) -> Error {
+    match why {
+        QueueRefusal::Unknown => Error::not_found(cx.path),
+        QueueRefusal::NameTaken => Error::queue_exists(name),
+        QueueRefusal::TooMany => {
+            Error::of(StatusCode::BAD_REQUEST, "The edge has as many queues as may be: delete one")
+        }
+        QueueRefusal::BadName => Error::bad_request(format!("FriendlyName: \"{}\" cannot be a name", shown(name))),
+        QueueRefusal::NotEmpty => Error::bad_request("The queue is not empty: only an empty one is deleted"),
+        QueueRefusal::Full | QueueRefusal::AlreadyIn => Error::bad_request(why.words()),
+    }
+}
+
+fn stamp(at: SystemTime) -> String {
+    moment(Timestamp::try_from(at).unwrap_or_default())
+}
+
+fn seconds(time: Duration) -> u64 {
+    time.as_secs()
+}
+
+fn json(cx: &Asked<'_>, report: &QueueReport) -> Value {
+    let uri = cx.uri(&format!("Queues/{}", report.kept.sid));
+    json!({
+        "account_sid": cx.account,
+        "average_wait_time": seconds(report.average),
+        "current_size": report.members.len(),
+        "date_created": stamp(report.kept.created),
+        "date_updated": stamp(report.kept.updated),
+        "friendly_name": report.kept.name,
+        "max_size": report.kept.most,
+        "sid": report.kept.sid,
+        "subresource_uris": subresources(&uri, &["members"]),
+        "uri": format!("{uri}.json"),
+    })
+}
+
+fn member_json(cx: &Asked<'_>, queue: &str, member: &QueuedCall) -> Value {
+    let uri = cx.uri(&format!("Queues/{queue}/Members/{}", member.call_sid));
+    json!({
+        "call_sid": member.call_sid,
+        "date_enqueued": stamp(member.date),
+        "position": member.position,
+        "queue_sid": queue,
+        "uri": format!("{uri}.json"),
+        "wait_time": seconds(member.waited),
+    })
+}
