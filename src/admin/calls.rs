@@ -203,12 +203,13 @@ fn passed(call: &CallView, name: &str) -> bool {
     call.passed_over.iter().any(|one| one.target == name)
 }
 
-/// Whether a target failed: another one was tried after it, or the call was lost with it.
+/// Whether a target failed: another one was tried after it, or the call was lost with it, also by its rejection.
 fn fails(call: &CallView, name: &str) -> bool {
     let mut targets = call.legs.iter().filter(|leg| leg.direction != "inbound");
     let last = targets.next_back();
     let is_lost = call.outcome == Some("failed") || call.flags.contains(&"agent_failed");
-    targets.chain(last.filter(|_| is_lost)).any(|leg| leg.state == "ended" && is_of(leg, name))
+    let is_rejected = |leg: &&LegView| call.outcome == Some("refused") && leg.sip_code.is_some_and(|code| code >= 400);
+    targets.chain(last.filter(|leg| is_lost || is_rejected(leg))).any(|leg| leg.state == "ended" && is_of(leg, name))
 }
 
 /// Whether a trunk's or agent's party was not heard in a call: what problems and the history count is what the flag lists. Of a call that an
@@ -619,6 +620,12 @@ mod tests {
         }
         let lost = CallView { outcome: Some("failed"), ..ended.clone() };
         assert!(finds("failing=spare", &lost) && finds("failing=bot", &lost) && !finds("failing=carrier", &lost));
+        let mut refused = CallView { outcome: Some("refused"), ..ended.clone() };
+        assert!(!finds("failing=spare", &refused), "the edge has refused it");
+        if let Some(leg) = refused.legs.last_mut() {
+            leg.sip_code = Some(403);
+        }
+        assert!(finds("failing=spare", &refused));
         assert!(finds("state=live", &live) && !finds("state=ended", &live));
         assert!(Query::<Filter>::try_from_uri(&"/?code=403,x".parse().unwrap()).is_err());
     }

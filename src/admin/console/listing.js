@@ -94,13 +94,22 @@ export function listing(columns, options) {
     if (chosen !== undefined) [...list.querySelectorAll('tr[data-row]')].find((row) => row.dataset.row === chosen)?.classList.add('chosen');
   }
 
+  /** Brings the row that the URL opens into view, also where a phone folds it away. */
+  function reveal() {
+    const its = () => list.querySelector('button.expand[aria-expanded="true"]');
+    if (open.size !== 1) return;
+    if (!its()?.offsetParent) list.querySelector('button.more')?.click();
+    requestAnimationFrame(() => its()?.scrollIntoView({ block: 'center' }));
+  }
+
   return {
     keep,
     mistakes,
     node: h('div', {}, note, choice.node, list),
     show(next, none) {
       rows = next;
-      if (!isChecked && rows.length) {
+      const isFirst = !isChecked && rows.length > 0;
+      if (isFirst) {
         const missing = [...open].filter((name) => !rows.some((row) => key(row) === name));
         isChecked = true;
         for (const name of missing) open.delete(name);
@@ -110,6 +119,7 @@ export function listing(columns, options) {
       choice.node.hidden = rows.length < 2;
       if (!choice.node.contains(document.activeElement)) choice.show(sorted);
       draw();
+      if (isFirst) reveal();
     },
   };
 }

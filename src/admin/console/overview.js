@@ -126,7 +126,7 @@ function others(status) {
     if (name && harm !== 'past') apps.set(name, [...(apps.get(name) || []), { harm, headline }]);
   }
   return [
-    agents.map((agent) => tile('#/agents', isDown(agent) ? 'bad' : wrong(agent)[0]?.kind || kind(agent.state), agent.name, chip(kind(agent.state), agent.state), wrong(agent), `agent, ${many(agent.sessions, 'session')}`)),
+    agents.map((agent) => tile(`#/agents${api.query({ agent: agent.name })}`, isDown(agent) ? 'bad' : wrong(agent)[0]?.kind || kind(agent.state), agent.name, chip(kind(agent.state), agent.state), wrong(agent), `agent, ${many(agent.sessions, 'session')}`)),
     [...apps].map(([name, all]) => tile(all.some(({ harm }) => harm !== 'records') ? `#/calls${api.query({ app: name, flag: 'app_error' })}` : '#/api', HARMS[all[0].harm], name,
       chip(HARMS[all[0].harm] || 'bad', 'fails', masked(all.map(({ headline }) => headline).join('; '))), [], 'application')),
   ];
@@ -221,7 +221,7 @@ function troubles(all, status, since) {
     { name: 'Latest', cell: (one) => h('a', { href: `#/calls/${one.last_sid}`, title: time(one.last_at) }, ago(one.last_at)), class: 'nowrap', wide: true },
     { name: 'Calls', cell: (one) => h('a', { href: `#/calls${api.query(filter(one))}` }, 'show') },
   ], {
-    caption: 'Problems in the last hour', short: HISTORY, compact: true, rows: rows.sort((a, b) => rank(a) - rank(b)), key: (one) => `${one.kind} ${one.reason} ${one.target || one.trunk || ''} ${one.code || ''}`, empty: 'No problems in the last hour.',
+    caption: 'Problems in the last hour', short: HISTORY, compact: true, rows: rows.sort((a, b) => rank(a) - rank(b)), key: (one) => `${one.kind} ${one.reason} ${one.target || one.trunk || ''} ${one.code || ''}`, empty: 'No call with a problem in the last hour.',
     open: (one) => { location.hash = `#/calls/${one.last_sid}`; },
   }), note];
 }
@@ -318,7 +318,7 @@ export function overviewPage(main, query, kept, again) {
         swap(head, h('p', {}, h('span', { class: 'sign', 'aria-hidden': 'true' }, worst.kind === 'good' ? '✓' : '!'), h('span', { class: 'parts' }, inParts(worst))));
       }
       swap(rest, problems(worst.rest.slice(0, PROBLEMS)), worst.rest.length > PROBLEMS
-        ? h('details', { open: isOpen, on: { toggle: (event) => { isOpen = event.target.open; } } }, h('summary', { key: 'problems' }, `${count(worst.rest.length - PROBLEMS)} more problems`), problems(worst.rest.slice(PROBLEMS)))
+        ? h('details', { open: isOpen, on: { toggle: (event) => { isOpen = event.target.open; } } }, h('summary', { key: 'problems' }, many(worst.rest.length - PROBLEMS, 'more problem')), problems(worst.rest.slice(PROBLEMS)))
         : null);
       swap(parts.strip, strip(status));
       swap(parts.troubles, troubles(past.troubles, status, since));

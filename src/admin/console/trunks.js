@@ -197,7 +197,7 @@ function detail(trunk) {
       registration.expires_at ? [' until ', moment(registration.expires_at)] : '', registration.last_problem ? `: ${registration.last_problem}` : '') : null,
     addresses(trunk),
     trunk.phones ? phones(trunk) : null,
-    h('p', {}, calls('All calls', {}), ' · ', calls('failed calls', { outcome: 'failed' }), ' · ', calls('calls with one-way audio', { flag: 'one_way' }), ' · ', calls('calls with packet loss', { flag: 'loss' })));
+    h('p', {}, calls('All calls', {}), ' · ', calls('calls that failed with it', { failing: trunk.name }), ' · ', calls('calls with one-way audio', { flag: 'one_way' }), ' · ', calls('calls with packet loss', { flag: 'loss' })));
 }
 
 /** Whether calls of a trunk fail now, or would. */
