@@ -620,12 +620,11 @@ mod tests {
         }
         let lost = CallView { outcome: Some("failed"), ..ended.clone() };
         assert!(finds("failing=spare", &lost) && finds("failing=bot", &lost) && !finds("failing=carrier", &lost));
-        let mut refused = CallView { outcome: Some("refused"), ..ended.clone() };
+        let refused = CallView { outcome: Some("refused"), ..ended.clone() };
         assert!(!finds("failing=spare", &refused), "the edge has refused it");
-        if let Some(leg) = refused.legs.last_mut() {
-            leg.sip_code = Some(403);
-        }
-        assert!(finds("failing=spare", &refused));
+        let mut rejected = refused.clone();
+        rejected.legs.iter_mut().for_each(|leg| leg.sip_code = Some(403));
+        assert!(finds("failing=spare", &rejected));
         assert!(finds("state=live", &live) && !finds("state=ended", &live));
         assert!(Query::<Filter>::try_from_uri(&"/?code=403,x".parse().unwrap()).is_err());
     }

@@ -5,7 +5,7 @@ import { chip, facts, h, moment, rich, section, swap } from './dom.js';
 import { count, duration, figure, kind, lapse, local, masked } from './format.js';
 import { lastHour, listing } from './listing.js';
 import { spark } from './plot.js';
-import { covered, coveredNote, faultChips, faults, lastProblem, latelyIn, markOf, score, severity } from './trunks.js';
+import { covered, coveredNote, faultChips, faults, lastProblem, latelyIn, markOf, outKind, score, severity } from './trunks.js';
 
 /** Mean of a histogram of /metrics, in the histogram's unit. */
 function mean(families, name) {
@@ -26,14 +26,11 @@ function ofLimit(value, limit) {
   return `${count(value)}${limit ? ` / ${count(limit)}` : ''}`;
 }
 
-/** Whether callers do not get an agent. */
-const isOut = (agent) => ['down', 'skipped'].includes(agent.state);
-
 function columns(samples, problems, since) {
   const own = (agent) => faults(agent, problems(), 'agents', covered(since()) !== '1 h');
   return [
     { name: 'Agent', cell: (agent) => h('strong', {}, agent.name), sort: (agent) => agent.name },
-    { name: 'State', cell: (agent) => [chip(kind(agent.state), agent.state), agent.next_try_ms ? ` next attempt in ${duration(agent.next_try_ms / 1000)}` : '', faultChips(own(agent))], sort: (agent) => severity(isOut(agent), own(agent)) ?? { unknown: 4, up: 5 }[agent.state] ?? 6, wide: true },
+    { name: 'State', cell: (agent) => [chip(outKind(agent, problems()) || kind(agent.state), agent.state), agent.next_try_ms ? ` next attempt in ${duration(agent.next_try_ms / 1000)}` : '', faultChips(own(agent))], sort: (agent) => severity(outKind(agent, problems()) === 'bad', own(agent), outKind(agent, problems()) !== null) ?? { unknown: 4, up: 5 }[agent.state] ?? 6, wide: true },
     { name: 'Callers', title: 'Callers connected or being connected, of the limit', cell: (agent) => ofLimit(agent.talking, agent.max_sessions), sort: (agent) => agent.talking, down: true, class: 'number' },
     { name: 'Waiting', title: 'Callers in its queue, of the limit', cell: (agent) => ofLimit(agent.waiting, agent.queue_size), sort: (agent) => agent.waiting, down: true, class: 'number' },
     { ...latelyIn('Calls', since), title: 'Calls with the agent that ended in this time', cell: (agent) => h('a', { href: `#/calls${api.query({ trunk: agent.name, direction: 'received', state: 'ended', within: 3600 })}` }, count(agent.hour.calls_out)), sort: (agent) => agent.hour.calls_out, down: true, class: 'number' },
@@ -65,7 +62,7 @@ export function agentsPage(main, query) {
   const note = h('p', { class: 'dim covered' });
   const list = listing(columns(() => samples, () => problems, () => since), {
     page: 'agents', query, first: 'State', caption: 'Agents', name: 'agent', key: (agent) => agent.name, detail, empty: ['No agents are configured. An agent is a voice bot behind a WebSocket (or plain RTP): add a section ', h('code', {}, '[agent.NAME]'), ' with its ', h('code', {}, 'url'), ' and ', h('code', {}, 'connect = ["agent:NAME"]'), ' to a route, then reload.'],
-    mark: (agent) => markOf(isOut(agent), faults(agent, problems, 'agents')),
+    mark: (agent) => markOf(outKind(agent, problems) === 'bad', faults(agent, problems, 'agents'), outKind(agent, problems) !== null),
   });
   const figures = section('All agents', all);
   main.append(h('h1', {}, 'Agents'), list.node, note, figures);

@@ -4,7 +4,7 @@ import * as api from './api.js';
 import { chip, h, rich, section, swap, table } from './dom.js';
 import { ago, count, duration, figure, kind, lasting, local, many, masked, number, time, words } from './format.js';
 import { plot, resetZoom, timeAxis } from './plot.js';
-import { HARMS, covered, downKind, faults, isFaulty, roundTrip } from './trunks.js';
+import { HARMS, covered, downKind, faults, isFaulty, outKind, roundTrip } from './trunks.js';
 
 const KEPT_EVENTS = 12;
 /** How often the page asks since when ended calls are kept. */
@@ -116,8 +116,8 @@ function tile(link, colour, name, state, wrong, what) {
 /** Tiles of agents, those with a problem first, and of applications that have one. */
 function others(status) {
   const wrong = (agent) => faults(agent, status.problem_details, 'agents').filter((fault) => fault.isNow);
-  const isDown = (agent) => ['down', 'skipped'].includes(agent.state);
-  const isBad = (agent) => isDown(agent) || wrong(agent).length > 0;
+  const out = (agent) => outKind(agent, status.problem_details);
+  const isBad = (agent) => out(agent) !== null || wrong(agent).length > 0;
   const agents = [...status.agents].sort((a, b) => isBad(b) - isBad(a) || b.sessions - a.sessions).slice(0, STRIP_TRUNKS);
   // An application may have several problems: its tile has the colour of the worst.
   const apps = new Map();
@@ -126,7 +126,7 @@ function others(status) {
     if (name && harm !== 'past') apps.set(name, [...(apps.get(name) || []), { harm, headline }]);
   }
   return [
-    agents.map((agent) => tile(`#/agents${api.query({ agent: agent.name })}`, isDown(agent) ? 'bad' : wrong(agent)[0]?.kind || kind(agent.state), agent.name, chip(kind(agent.state), agent.state), wrong(agent), `agent, ${many(agent.sessions, 'session')}`)),
+    agents.map((agent) => tile(`#/agents${api.query({ agent: agent.name })}`, out(agent) || wrong(agent)[0]?.kind || kind(agent.state), agent.name, chip(out(agent) || kind(agent.state), agent.state), wrong(agent), `agent, ${many(agent.sessions, 'session')}`)),
     [...apps].map(([name, all]) => tile(all.some(({ harm }) => harm !== 'records') ? `#/calls${api.query({ app: name, flag: 'app_error' })}` : '#/api', HARMS[all[0].harm], name,
       chip(HARMS[all[0].harm] || 'bad', 'fails', masked(all.map(({ headline }) => headline).join('; '))), [], 'application')),
   ];

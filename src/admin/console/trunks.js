@@ -63,6 +63,13 @@ export function downKind(trunk, problems) {
   return own.length && !own.includes('bad') ? 'warn' : 'bad';
 }
 
+/** Colour of an agent that callers do not get: red where they are lost, amber where they go on to another target; null for one that they get. */
+export function outKind(agent, problems) {
+  if (!['down', 'skipped'].includes(agent.state)) return null;
+  const own = problems.filter((problem) => problem.harm !== 'past' && partIn(problem, 'agent', agent.name)).map(colourOf);
+  return own.length && !own.includes('bad') ? 'warn' : 'bad';
+}
+
 /** The problems that `/v1/status` has of a trunk or agent, the worst first: {text, title, link, harm, kind, isNow}. What is past is neutral; `isShort`: ended calls of the last hour are not all kept. */
 export function faults(party, problems, page = 'trunks', isShort = false) {
   const key = page === 'trunks' ? 'trunk' : 'agent';
