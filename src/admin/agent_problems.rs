@@ -1,13 +1,13 @@
 //! Problems of agents as `status` has them: down, skipped, failing in many calls, silent.
 
-use trunkgate_call::view::{AgentFailures, AgentView, FaultView};
+use trunkgate_call::view::{AgentFailures, AgentView, CauseView, FaultView};
 use trunkgate_route::TargetSpec;
 
 use super::trunk_problems::{ONE_WAY, is_many_of, lately, lost, unreached};
 use super::way::{Way, is_share};
 use crate::limits;
 use crate::system::problem::{Harm, Party, Problem, Urgency};
-use trunkgate_call::agent_fix::{remedy, remedy_of, with_test};
+use trunkgate_call::agent_fix::{LEFT_AT_ONCE, remedy, remedy_of, with_test};
 
 /// What is wrong with an agent.
 pub(super) fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
@@ -19,11 +19,21 @@ pub(super) fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
         // It is not skipped.
         (_, Some(failed)) if fails_often(failed) => {
             let AgentFailures { calls, of, recent, good_since, .. } = failed;
-            let what = format!("agent {} failed in {calls} of {of} calls of the last hour", agent.name);
+            let name = &agent.name;
+            let what = match left_at_once(failed) {
+                Some((calls, _)) => {
+                    format!("agent {name} ended {calls} of {of} calls of the last hour at once, without audio")
+                }
+                None => format!("agent {name} failed in {calls} of {of} calls of the last hour"),
+            };
             // Where callers were hung up on, no other target took these calls.
             let (harm, instead) = if failed.hung_up > 0 { (Harm::Calls, "") } else { (without.harm, without.instead) };
-            let what = format!("{what}{}{}{instead}", recent.beside(*calls, *of), hung_up(failed));
-            lately(harm, *good_since, "good", what)
+            let hung_up = if left_at_once(failed).is_some() { String::new() } else { hung_up(failed) };
+            let what = format!("{what}{}{hung_up}{instead}", recent.beside(*calls, *of));
+            match failed.reached_since && *good_since == 0 {
+                true => Problem::new(Harm::Past, format!("{what}; since then calls reach it")),
+                false => lately(harm, *good_since, "good", what),
+            }
         }
         _ => return None,
     };
@@ -51,13 +61,17 @@ pub(super) fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
     // Those that did not reach it are most often those in which it failed: then it is enough to say what became of the callers.
     let failures = failed.map_or(0, |failed| failed.calls);
     let is_same = agent.unreached.calls == failures && newer.is_none();
-    match unreached(&agent.unreached).filter(|_| !is_same) {
+    let is_said = is_same || newer.is_none() && failed.is_some_and(|failed| left_at_once(failed).is_some());
+    match unreached(&agent.unreached).filter(|_| !is_said) {
         Some(words) => shown.push_str(&format!("; {words}")),
         None => shown.push_str(&lost(&agent.unreached)),
     }
     // What was wrong before stands behind.
     shown.extend(newer.map(|failed| format!("; before that: {}", counted(failed))));
-    Some(without.losing(problem.shown_by(shown), &agent.unreached))
+    let problem = without.losing(problem.shown_by(shown), &agent.unreached);
+    // The newest call in which it failed is traced, also where others did not reach it before.
+    let latest = failed.filter(|failed| failed.at > agent.unreached.at);
+    Some(latest.into_iter().fold(problem, |problem, failed| problem.traced_in(&failed.last_sid)))
 }
 
 /// In how many calls an agent failed, what became of their callers, and for which causes where there were several.
@@ -73,6 +87,10 @@ fn failures(failed: &AgentFailures) -> String {
 
 /// The causes for which an agent failed, the newest first, each with its calls where there are several.
 fn causes(failed: &AgentFailures) -> String {
+    if let Some((_, how)) = left_at_once(failed) {
+        let before = counts(failed.causes.iter().skip(1));
+        return if before.is_empty() { how.to_owned() } else { format!("{how}; before that: {before}") };
+    }
     match failed.causes.as_slice() {
         [] => failed.cause.clone(),
         [one] => one.cause.clone(),
@@ -82,8 +100,18 @@ fn causes(failed: &AgentFailures) -> String {
 
 /// The causes for which an agent failed, the newest first, each with its calls.
 fn counted(failed: &AgentFailures) -> String {
-    let each = failed.causes.iter().map(|one| format!("{}× {}", one.calls, one.cause));
-    each.collect::<Vec<_>>().join(", ")
+    counts(failed.causes.iter())
+}
+
+fn counts<'a>(causes: impl Iterator<Item = &'a CauseView>) -> String {
+    causes.map(|one| format!("{}× {}", one.calls, one.cause)).collect::<Vec<_>>().join(", ")
+}
+
+/// Calls that an agent ended at once, and how, where that is what it did in the last call in which it failed.
+fn left_at_once(failed: &AgentFailures) -> Option<(u64, &str)> {
+    let newest = failed.causes.first()?;
+    let how = newest.cause.strip_prefix(LEFT_AT_ONCE)?;
+    Some((newest.calls, how.trim_start_matches(": ")))
 }
 
 /// Whether an agent fails in so many of its latest calls that it is no chance: the same shares as of a trunk that rejects calls.
@@ -95,10 +123,11 @@ fn fails_often(failed: &AgentFailures) -> bool {
     *still && (is_large || *in_row >= limits::AGENT_FAILED_LEAST)
 }
 
-/// Whether an agent fails in each of its latest calls.
+/// Whether an agent fails in each of its latest calls, so that none has it. One that is reached and silent, or ends calls at once, has callers.
 fn fails_always(failed: &AgentFailures) -> bool {
     let [bad, of] = failed.lately;
-    failed.still && failed.good_since == 0 && failed.in_row > 0 && bad == of
+    let has_callers = failed.reached_since || left_at_once(failed).is_some();
+    !has_callers && failed.still && failed.good_since == 0 && failed.in_row > 0 && bad == of
 }
 
 /// What became of the callers of calls in which it failed.
@@ -114,6 +143,9 @@ fn hung_up(failed: &AgentFailures) -> String {
 
 /// What would help an agent by the cause of its last failure, and what shows whether it did: the next call or probe withdraws the problem.
 fn fix_of_agent(agent: &AgentView, way: &Way<'_>) -> String {
+    if agent.state == "up" && agent.failed.as_ref().is_some_and(|failed| failed.reached_since) {
+        return "see the log of the bot and of its host for why it could not be reached then".to_owned();
+    }
     let Some((loss, words)) = agent.loss.zip(agent.last_problem.as_deref()) else {
         return format!("`trunkgate agent test {}`", agent.name);
     };
@@ -145,4 +177,44 @@ pub(super) fn silent_agent(agent: &AgentView) -> Option<Problem> {
         let problem = problem.shown_by(cause).fixed_by(fix).traced_in(last_sid);
         problem.harming(recent.calls, *calls).of(Party::Agent(agent.name.clone()), ONE_WAY)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trunkgate_call::view::Recent;
+
+    fn failing(causes: &[(&str, u64)]) -> AgentFailures {
+        let causes: Vec<CauseView> =
+            causes.iter().map(|(cause, calls)| CauseView { cause: (*cause).to_owned(), calls: *calls }).collect();
+        AgentFailures {
+            calls: 6,
+            of: 6,
+            recent: Recent { calls: 6, of: 6 },
+            hung_up: 3,
+            in_row: 6,
+            still: true,
+            good_since: 0,
+            lately: [6, 6],
+            reached_since: false,
+            cause: causes[0].cause.clone(),
+            causes,
+            last_sid: "CA1".to_owned(),
+            at: None,
+        }
+    }
+
+    #[test]
+    fn an_agent_that_ends_calls_at_once_has_callers() {
+        let at_once = "ended the call at once, without audio: closed with 1000";
+        let refused = failing(&[("cannot be reached: Connection refused", 6)]);
+        assert!(fails_always(&refused) && left_at_once(&refused).is_none());
+        assert!(!fails_always(&AgentFailures { reached_since: true, ..refused }));
+        let newest = failing(&[(at_once, 3), ("cannot be reached: Connection refused", 3)]);
+        assert!(!fails_always(&newest) && fails_often(&newest));
+        assert_eq!(left_at_once(&newest), Some((3, "closed with 1000")));
+        assert_eq!(causes(&newest), "closed with 1000; before that: 3× cannot be reached: Connection refused");
+        assert_eq!(causes(&failing(&[(at_once, 6)])), "closed with 1000");
+        assert!(fails_always(&failing(&[("cannot be reached: Connection refused", 3), (at_once, 3)])));
+    }
 }

@@ -10,6 +10,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
+use trunkgate_call::diagnosis::SILENCE;
 use trunkgate_call::view::{
     AppView, LimitView, LoginView, SilentView, StrayView, TrunkView, UnknownView, UnrecordedView,
 };
@@ -20,7 +21,7 @@ use super::agent_problems::{of_agent, silent_agent};
 use super::agents::AgentReport;
 use super::asked::bad_query;
 use super::recognition::recogniser_now;
-use super::trunk_problems::{ONE_WAY, is_unsent, lately, of_trunk, stale_names};
+use super::trunk_problems::{ONE_WAY, is_unsent, lately, of_trunk, only_silence, stale_names};
 use super::way::Way;
 use super::{mute, outages};
 use crate::config::ToldOverride;
@@ -267,15 +268,21 @@ impl StatusReport {
             let counts = problem.harm != Harm::Past || matches!(problem.party, Some(Party::Trunk(_)));
             problem.kind == Some(ONE_WAY) && counts
         };
-        let known: Vec<Option<Party>> =
-            problems.iter().filter(|problem| is_known(problem)).map(|problem| problem.party.clone()).collect();
+        let known: Vec<(Option<Party>, bool)> = problems
+            .iter()
+            .filter(|problem| is_known(problem))
+            .map(|problem| (problem.party.clone(), problem.harm == Harm::Past))
+            .collect();
+        // A phone may be muted, and such calls are counted at their end.
+        let is_chance = |silent: &SilentView| silent.kind == SILENCE && silent.calls < limits::UNHEARD_LEAST;
         let is_held_back = |silent: &SilentView| {
             let its = |trunk: &&TrunkView| trunk.name == silent.name;
             self.trunks.iter().find(its).is_some_and(|trunk| is_unsent(trunk, silent.calls, silent.kind))
         };
-        for one in silent.iter().filter(|one| !is_held_back(one)) {
+        for one in silent.iter().filter(|one| !is_held_back(one) && !is_chance(one)) {
             let party = self.party(one);
-            if party.is_none() || !known.contains(&party) {
+            let is_its = |(of, is_past): &(Option<Party>, bool)| *of == party && !(*is_past && one.kind == SILENCE);
+            if party.is_none() || !known.iter().any(is_its) {
                 problems.push(silent_now(one, party));
             }
         }
@@ -518,12 +525,14 @@ fn silent_now(silent: &SilentView, party: Option<Party>) -> Problem {
         NO_AGENT_AUDIO => {
             (format!("agent {name} has sent no audio in {where_}"), format!("no audio from agent {name}"))
         }
+        SILENCE => (format!("{} in {where_}", only_silence(name)), only_silence(name)),
         _ => (format!("no media from {name} in {where_}"), format!("no media from {name}")),
     };
     let problem = Problem::new(Harm::Media, what).about(about);
     let problem = problem.shown_by(cause).fixed_by(fix).traced_in(last_sid);
     let problem = problem.harming(*calls, *calls);
-    let problem = problem.silent(Silence { name: name.clone(), calls: *calls, cause: kind, both: both.clone() });
+    let silence = Silence { name: name.clone(), calls: *calls, cause: kind, both: both.clone() };
+    let problem = if *kind == SILENCE { problem } else { problem.silent(silence) };
     match party {
         Some(party) => problem.of(party, ONE_WAY),
         None => problem.of_kind(ONE_WAY),

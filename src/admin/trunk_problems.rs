@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trunkgate_call::diagnosis::Cause;
+use trunkgate_call::diagnosis::{Cause, SILENCE};
 use trunkgate_call::status::beside_a_target;
 use trunkgate_call::view::{
     AddressView, FaultView, PeerView, Recent, RejectedView, RejectionView, SilentView, TrunkQuality, TrunkView,
@@ -256,15 +256,23 @@ fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<Problem> {
     let recent = unheard.recent;
     (is_many_of(calls, of, recent) && !is_told).then(|| {
         let more = recent.beside(calls, of);
-        let what = format!("no media from {} in {calls} of {of} calls of the last hour{more}", trunk.name);
-        let problem = lately(Harm::Media, unheard.good_since, "heard", what);
-        let problem = problem.about(format!("no media from {}", trunk.name));
+        let is_silence = !unheard.kinds.is_empty() && unheard.kinds.iter().all(|one| one.kind == SILENCE);
+        let about = if is_silence { only_silence(&trunk.name) } else { format!("no media from {}", trunk.name) };
+        let what = format!("{about} in {calls} of {of} calls of the last hour{more}");
+        let problem = lately(Harm::Media, unheard.good_since, "heard", what).about(about);
         let problem = problem.shown_by(&unheard.cause).fixed_by(&unheard.fix).traced_in(&unheard.last_sid);
         let problem = problem.harming(recent.calls, calls);
         let (name, both) = (trunk.name.clone(), unheard.both.clone());
-        let problem = problem.silent(Silence { name, calls, cause: unheard.kind, both });
+        let silence = Silence { name, calls, cause: unheard.kind, both };
+        // Digital silence of the other side has another cause.
+        let problem = if is_silence { problem } else { problem.silent(silence) };
         problem.of(Party::Trunk(trunk.name.clone()), ONE_WAY)
     })
+}
+
+/// What a party does that sends packets without any sound.
+pub(super) fn only_silence(name: &str) -> String {
+    format!("{name} sends only digital silence")
 }
 
 /// Whether so many calls of the hour, or of the last five minutes, were not heard that it is no chance.

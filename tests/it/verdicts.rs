@@ -496,3 +496,36 @@ fn status_says_that_a_trunk_is_not_heard_in_many_calls() {
     let unheard = &edge.json("/v1/trunks")["trunks"][1]["unheard"];
     assert_eq!((&unheard["calls"], &unheard["of"]), (&3.into(), &3.into()), "{unheard}");
 }
+
+#[test]
+fn status_says_that_a_trunk_sends_only_digital_silence() {
+    let (caller, callee) = phones();
+    let edge = edge(&caller, &callee, "");
+    let calls: Vec<Call> = (0..3).map(|n| Call::set_up(&edge, &format!("mute-{n}"), &caller, &callee)).collect();
+    let silence = |n| {
+        let mut packet = rtp(8, n);
+        packet[12..].fill(0xff);
+        packet
+    };
+    let speaking: Vec<Speaking> = calls
+        .iter()
+        .flat_map(|call| [Speaking::tone(&caller.rtp, call.near), Speaking::new(&callee.rtp, call.far, silence)])
+        .collect();
+    let problem = |begin: &str| {
+        until("status says so", || {
+            let status = edge.json("/v1/status");
+            let problems = status["problems"].as_array().unwrap().iter().filter_map(Value::as_str);
+            problems.filter(|line| line.starts_with(begin)).map(str::to_owned).next()
+        })
+    };
+    let line = problem("pbx sends only digital silence in 3 live calls");
+    assert!(line.contains("; try: check microphone, mute key and audio source at pbx"), "{line}");
+    let list = String::from_utf8(finish(&["calls", "--url", &edge.url()]).stdout).unwrap();
+    assert_eq!(list.matches("!silent").count(), 3, "{list}");
+    drop(speaking);
+    for call in &calls {
+        call.hang_up(2, &caller, &callee);
+    }
+    let line = problem("pbx sends only digital silence in 3 of 3 calls of the last hour");
+    assert!(line.contains("; see: trunkgate trace CA"), "{line}");
+}

@@ -43,7 +43,7 @@ struct AgentState {
     /// Where it is; one that has moved begins anew.
     url: String,
     breaker: Breaker,
-    /// Calls in which it spoke or failed.
+    /// Calls in which it spoke, was silent or failed.
     kept: Kept,
     /// Calls that did not reach it: skipped, or its WebSocket never opened.
     unreached: Unreached,
@@ -256,7 +256,9 @@ impl Agents {
     }
     /// Notes that a socket of one that talks, asked for at `began`, is open; whether it is no longer skipped.
     pub fn can_be_had(&mut self, now: Instant, name: &Arc<str>, began: Instant) -> bool {
-        self.by_name.entry(name.clone()).or_default().breaker.opened(now, began)
+        let state = self.by_name.entry(name.clone()).or_default();
+        state.kept.note_reached();
+        state.breaker.opened(now, began)
     }
     /// Notes that one that talks, asked for at `began`, has said its first words in a call; whether it is no longer skipped.
     pub fn spoke(&mut self, now: Instant, name: &Arc<str>, key: CallKey, began: Instant) -> bool {
@@ -267,7 +269,12 @@ impl Agents {
     /// Notes whether an agent was heard in a call that is over; `silent`: it had the caller for long enough, and why it was not.
     /// Returns the SIDs of earlier calls that this one shows to be silent too.
     pub fn listened(&mut self, now: Instant, name: &Arc<str>, sid: &str, silent: Option<&Diagnosis>) -> Vec<String> {
-        self.by_name.entry(name.clone()).or_default().hearing.note(now, sid, silent)
+        let state = self.by_name.entry(name.clone()).or_default();
+        let earlier = state.hearing.note(now, sid, silent);
+        if silent.is_some() {
+            state.kept.note_silent(now, 1 + earlier.len() as u64);
+        }
+        earlier
     }
     /// Counts a call that is over and in which an agent was not heard, before [`Self::listened`]; returns how many there were in a
     /// row where that is to be reported: `is_proven`: this call alone shows it, a short one does not.
@@ -322,6 +329,14 @@ impl Agents {
             self.woken.extend(state.line.waiting());
         }
         opens
+    }
+    /// Notes that an agent has ended a call at once, without a word: its caller was hung up on. That its WebSocket works counts all the same;
+    /// whether the agent is no longer skipped.
+    pub fn left_at_once(&mut self, now: Instant, name: &Arc<str>, stream: &FailedStream<'_>) -> bool {
+        let state = self.by_name.entry(name.clone()).or_default();
+        state.kept.note_failed(now, stream);
+        state.kept.note_hung_up(now, stream.key);
+        state.breaker.went_well(stream.began)
     }
     /// Notes that a call has ended because the agent failed in it: its caller got no other target.
     pub fn hung_up(&mut self, now: Instant, name: &str, key: CallKey) {

@@ -10,7 +10,7 @@ use crate::breaker::Stage;
 use crate::key::CallKey;
 use crate::recovery::Recovery;
 
-/// Calls in which an agent spoke or failed.
+/// Calls in which an agent spoke, was silent or failed.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     /// All of them, those in which it failed, and those of the latter whose callers were hung up on.
@@ -41,6 +41,10 @@ struct LastFailed {
     cause: String,
     /// Whether it had said something before: that it speaks in a later call is no sign that it will not fail there.
     had_spoken: bool,
+    /// Whether its WebSocket was not even open …
+    was_unreached: bool,
+    /// … and was in a later call.
+    reached_since: bool,
     at: Instant,
 }
 
@@ -72,7 +76,21 @@ impl Kept {
         }
         let had_spoken = had_spoken || is_same && self.last_failed.as_ref().is_some_and(|last| last.had_spoken);
         let (sid, cause) = (stream.sid.to_owned(), stream.cause.to_owned());
-        self.last_failed = Some(LastFailed { key: stream.key, sid, cause, had_spoken, at: now });
+        let was_unreached = stream.stage == Stage::Opening;
+        let (key, reached_since) = (stream.key, false);
+        self.last_failed = Some(LastFailed { key, sid, cause, had_spoken, was_unreached, reached_since, at: now });
+    }
+
+    /// Notes that its WebSocket is open in a call: where it could not be reached before, it can.
+    pub(crate) fn note_reached(&mut self) {
+        if let Some(last) = &mut self.last_failed {
+            last.reached_since |= last.was_unreached;
+        }
+    }
+
+    /// Counts calls in which it kept the caller without a word.
+    pub(crate) fn note_silent(&mut self, now: Instant, calls: u64) {
+        self.hour.add(now, [calls, 0, 0]);
     }
 
     /// Counts the caller of a call in which it failed as hung up on, once a call.
@@ -138,6 +156,7 @@ impl Kept {
             still: self.recovery.is_still(now),
             good_since: self.recovery.good_since(),
             lately: self.recovery.share(),
+            reached_since: last.reached_since,
             cause: last.cause.clone(),
             causes: self.causes.iter().rev().filter_map(cause).collect(),
             last_sid: last.sid.clone(),
@@ -236,5 +255,27 @@ mod tests {
         }
         let view = kept.view(now).unwrap();
         assert_eq!((view.still, view.good_since), (false, 6));
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn an_agent_that_was_not_reached_is_reached_by_the_next_socket_that_opens() {
+        let (now, mut kept) = (Instant::now(), Kept::default());
+        let refused = |kept: &mut Kept, call: u64| {
+            let stream =
+                FailedStream { key: CallKey(call), sid: "CA1", began: now, stage: Stage::Opening, cause: "refused" };
+            kept.note_failed(now, &stream);
+        };
+        let shown = |kept: &Kept| kept.view(now).map(|view| (view.calls, view.of, view.good_since, view.reached_since));
+        (1..=3).for_each(|call| refused(&mut kept, call));
+        assert_eq!(shown(&kept), Some((3, 3, 0, false)));
+        kept.note_reached();
+        kept.note_silent(now, 3);
+        assert_eq!(shown(&kept), Some((3, 6, 0, true)), "silent calls are no good ones");
+        refused(&mut kept, 7);
+        assert_eq!(shown(&kept), Some((4, 7, 0, false)));
+        fail(&mut kept, now, 8);
+        kept.note_reached();
+        assert_eq!(shown(&kept), Some((5, 8, 0, false)), "an open socket shows nothing where it was open before");
     }
 }

@@ -11,6 +11,11 @@ pub const NO_UPGRADE: &str = "it accepts the connection and does not answer the 
 /// Words of an agent that ends the connection in the handshake.
 pub const ENDED: &str = "the connection ended before an answer to the handshake";
 
+/// Words of a call that its agent ended within its first seconds, without a word.
+pub const LEFT_AT_ONCE: &str = "ended the call at once, without audio";
+/// Fix for an agent that ends calls before it has said anything.
+pub const WHY_ENDED: &str = "see the agent's log for why it ended; it may greet, or wait for the caller to speak";
+
 /// Returns the fix for a loss that the agent itself explains; `words` is its message, `signed` whether the handshake was signed.
 fn of(loss: Loss, words: &str, signed: bool) -> Option<&'static str> {
     match loss {
@@ -34,6 +39,7 @@ fn of(loss: Loss, words: &str, signed: bool) -> Option<&'static str> {
             "look for what blocks the bot (its event loop, a stopped process), and check that the port is the bot's: something accepts \
              the connection and says nothing",
         ),
+        Loss::Closed(Some(1000)) => Some(WHY_ENDED),
         Loss::Closed(Some(1001 | 1012)) => Some(
             "keep the bot running during calls: it was stopped or restarted; let a deployment wait until its calls have ended",
         ),

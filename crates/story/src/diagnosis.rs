@@ -13,6 +13,8 @@ use crate::unsent::{self, came_back};
 
 /// `kind` of a fault: this machine does not let out what is sent to a side.
 pub const UNSENT: &str = "unsent";
+/// Slug of [`Cause::Silence`].
+pub const SILENCE: &str = "silence";
 /// `kind` of a fault: a side was told an address at which it cannot reach us.
 pub const OUR_ADDRESS: &str = "our_address";
 
@@ -113,7 +115,7 @@ impl Cause {
             Cause::Nothing => "nothing",
             Cause::Codecs => "codecs",
             Cause::Payload => "payload",
-            Cause::Silence => "silence",
+            Cause::Silence => SILENCE,
             Cause::Ceased => "ceased",
             Cause::Unread => "unread",
             Cause::Loss => "loss",
@@ -519,7 +521,7 @@ impl Side<'_> {
     fn silence(&self) -> Option<Diagnosis> {
         let symptoms = &self.counters.symptoms;
         let (silent, heard) = (symptoms.silent.get(), self.heard());
-        if symptoms.sounded.get() > 0 || silent < SILENT_PACKETS || silent * 10 < heard * 9 {
+        if symptoms.sounded.get() > 0 || !self.is_wanted || silent < SILENT_PACKETS || silent * 10 < heard * 9 {
             return None;
         }
         let name = self.name;
@@ -706,6 +708,11 @@ mod tests {
         let set = |counter: &Counter, count| counter.set(count);
         assert_eq!(flaw(&|_| {}), None);
         assert_eq!(flaw(&|c| set(&c.symptoms.silent, 500)), Some(Cause::Silence));
+        let counters = EndCounters::default();
+        counters.rx_packets.set(500);
+        counters.symptoms.silent.set(500);
+        let held = Side { is_wanted: false, ..side(&remote, &counters) };
+        assert_eq!(held.flaw().map(|one| one.cause), None, "its other side has the call on hold");
         let muted_later = |c: &EndCounters| {
             set(&c.symptoms.silent, 499);
             set(&c.symptoms.sounded, 1);

@@ -67,7 +67,7 @@ pub struct AgentView {
 pub struct AgentFailures {
     /// How many …
     pub calls: u64,
-    /// … of so many in which it spoke or failed.
+    /// … of so many in which it spoke, was silent or failed.
     pub of: u64,
     /// The same of the last five minutes.
     pub recent: Recent,
@@ -83,6 +83,9 @@ pub struct AgentFailures {
     /// In how many calls it failed since the failures before were past, up to the last one, and of how many.
     #[serde(skip)]
     pub lately: [u64; 2],
+    /// Whether the last of them did not reach it, and a later call did.
+    #[serde(skip)]
+    pub reached_since: bool,
     /// Why the last of them failed.
     pub cause: String,
     /// Each cause with its calls of the last hour, the newest first.

@@ -211,7 +211,8 @@ pub struct LegView {
     pub media: Option<MediaView>,
     /// Times of an agent's turns, in milliseconds; `null` before the first, and for all others.
     pub turn_ms: Option<Box<LegTurnView>>,
-    /// Whether its party was not heard, or its stream stopped: a call with such a leg has the flag `one_way`. Absent for all others.
+    /// Whether its party was not heard, sent only digital silence, or its stream stopped: a call with such a leg has the flag `one_way`.
+    /// Absent for all others.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub silent: bool,
     /// Media figures.

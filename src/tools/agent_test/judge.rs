@@ -7,7 +7,7 @@ use super::record::Record;
 use crate::system::text::number;
 use crate::tools::findings::Finding;
 use crate::tools::sound::disguised;
-use trunkgate_call::agent_fix::remedy_at;
+use trunkgate_call::agent_fix::{WHY_ENDED, remedy_at};
 
 /// A way to the socket that takes longer is told: the caller hears hold meanwhile.
 const SLOW_CONNECT_MS: u64 = 1_000;
@@ -63,10 +63,7 @@ fn first_audio(record: &Record, times: &[u64]) -> Finding {
     let Some(first) = record.first_voice_ms else {
         let (text, fix) = match record.first_piece_ms {
             Some(_) => ("only silence received", "see the agent's log: what does it hear, and what should it say?"),
-            None if record.spoke_ms.is_none() => (
-                "none: the stream ended before the caller spoke",
-                "see the agent's log for why it ended; it may greet, or wait for the caller to speak",
-            ),
+            None if record.spoke_ms.is_none() => ("none: the stream ended before the caller spoke", WHY_ENDED),
             None => (
                 "none, although the caller spoke",
                 "send {\"event\":\"media\",\"streamSid\":…,\"media\":{\"payload\":…}}; see the agent's log for what it heard",

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use serde_json::Value;
+use trunkgate_call::diagnosis::SILENCE;
 
 use super::answer::Seen;
 use crate::system::text::number;
@@ -146,6 +147,33 @@ pub(super) struct Carried {
     causes: Vec<(String, String, String)>,
     /// Trunks of which that was not so in the latest calls.
     mended: Vec<String>,
+    /// Trunks that sent only digital silence in calls of the last hour.
+    muted: Vec<Muted>,
+    /// Sides of calls that are up of which nothing else has come.
+    muted_now: u64,
+}
+
+/// A trunk that sends packets without any sound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Muted {
+    text: String,
+    fix: String,
+    is_still: bool,
+}
+
+impl Muted {
+    fn of(trunk: &Value) -> Option<Muted> {
+        let unheard = &trunk["unheard"];
+        let one = unheard["kinds"].as_array()?.iter().find(|one| one["kind"] == SILENCE)?;
+        let (name, sid) = (trunk["name"].as_str()?, one["last_sid"].as_str()?);
+        let (calls, of) = (one["calls"].as_u64()?, unheard["of"].as_u64()?);
+        let is_still = unheard["still"] == true;
+        let past = if is_still { "" } else { " (not in the latest calls)" };
+        let text = format!(
+            "{name} sends only digital silence in {calls} of {of} calls of the last hour{past}; see: trunkgate trace {sid}"
+        );
+        Some(Muted { text, fix: one["fix"].as_str()?.to_owned(), is_still })
+    }
 }
 
 impl Carried {
@@ -178,13 +206,16 @@ impl Carried {
         let calls = calls["calls"].as_array().into_iter().flatten().filter(|call| call["state"] != "ended");
         let legs = calls.flat_map(|call| call["legs"].as_array().into_iter().flatten());
         // One that is over has been counted at its end.
-        let heard = legs.filter(|leg| leg["state"] != "ended" && leg["rtp"]["rx_packets"].as_u64() > Some(0));
-        self.heard += heard.count() as u64;
+        for leg in legs.filter(|leg| leg["state"] != "ended" && leg["rtp"]["rx_packets"].as_u64() > Some(0)) {
+            self.heard += 1;
+            self.muted_now += u64::from(leg["silent"] == true);
+        }
     }
 
     /// Takes what `/v1/trunks` says of trunks that were not heard.
     pub(super) fn explain(&mut self, trunks: &Value) {
         let trunks = trunks["trunks"].as_array().into_iter().flatten();
+        self.muted = trunks.clone().filter_map(Muted::of).collect();
         let mut mended = Vec::new();
         let cause = |trunk: &Value| {
             // A stream that stopped in mid-call is counted with those that never came, and has another cause: the one after which fewer
@@ -250,10 +281,21 @@ pub(super) fn inbound(carried: Option<&Carried>, leads_out: bool, (first, last):
             let is_mended = mended.iter().any(|name| name == worst);
             if all >= *answered && !is_mended { Finding { level: Level::Fail, ..finding } } else { finding }
         }
-        Some(Carried { answered, heard: heard @ 1.., .. }) => {
+        Some(Carried { muted, .. }) if !muted.is_empty() => {
+            let text = muted.iter().map(|one| one.text.as_str()).collect::<Vec<_>>().join("; ");
+            let fix = muted.iter().map(|one| one.fix.as_str()).collect::<Vec<_>>().join(". ");
+            let level = if muted.iter().any(|one| one.is_still) { Level::Fail } else { Level::Warn };
+            Finding { level, ..Finding::warn(name, text, fix) }
+        }
+        Some(Carried { answered, heard: heard @ 1.., muted_now, .. }) => {
             let calls = number(usize::try_from(*answered).unwrap_or(usize::MAX), "answered call");
             let heard = number(usize::try_from(*heard).unwrap_or(usize::MAX), "side");
-            Finding::ok(name, format!("audio received from {heard} in {calls}; none was silent"))
+            let rest = match muted_now {
+                0 => "none was silent".to_owned(),
+                1 => "1 is silent now".to_owned(),
+                some => format!("{some} are silent now"),
+            };
+            Finding::ok(name, format!("audio received from {heard} in {calls}; {rest}"))
         }
         _ if leads_out => {
             let text = format!("cannot be tested from here: only a remote party can send to udp {first}-{last}");
@@ -336,6 +378,24 @@ mod tests {
         carried.explain(&serde_json::json!({"trunks": [{"name": "carrier", "stopped": stopped, "unheard": unheard}]}));
         let found = inbound(Some(&carried), true, PORTS);
         assert!(found.text.ends_with("its audio stopped in mid-call: no packets arrived for 5 s"), "{found:?}");
+    }
+
+    #[test]
+    fn a_trunk_that_sends_only_digital_silence_is_not_well() {
+        let mut carried = Carried { answered: 10, heard: 20, ..Carried::default() };
+        assert!(inbound(Some(&carried), true, PORTS).text.ends_with("none was silent"));
+        let leg = serde_json::json!({"state": "answered", "silent": true, "rtp": {"rx_packets": 500}});
+        carried.add_live(&serde_json::json!({"calls": [{"state": "answered", "legs": [leg]}]}));
+        assert!(inbound(Some(&carried), true, PORTS).text.ends_with("1 is silent now"));
+        let kind = serde_json::json!({"kind": "silence", "calls": 4, "last_sid": "CA9", "fix": "check mute key"});
+        for (is_still, level) in [(true, Level::Fail), (false, Level::Warn)] {
+            let unheard =
+                serde_json::json!({"calls": 4, "of": 5, "still": is_still, "cause": "x", "fix": "y", "kinds": [kind]});
+            carried.explain(&serde_json::json!({"trunks": [{"name": "pbx", "unheard": unheard}]}));
+            let found = inbound(Some(&carried), true, PORTS);
+            assert!(found.text.starts_with("pbx sends only digital silence in 4 of 5 calls"), "{found:?}");
+            assert_eq!((found.level, found.fix.as_str()), (level, "check mute key"));
+        }
     }
 
     #[test]

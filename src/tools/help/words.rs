@@ -8,12 +8,12 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "one_way",
         "flag of a call, mark !silent",
-        "No audio arrived from a side that should send it, from the start or for 5 s in mid-call. `trunkgate calls --flag one_way` lists such calls, `trunkgate trace SID` names the side, the cause and a fix (docs/troubleshooting.md, One way audio).",
+        "No audio arrived from a side that should send it, from the start or for 5 s in mid-call, or nothing but digital silence. `trunkgate calls --flag one_way` lists such calls, `trunkgate trace SID` names the side, the cause and a fix (docs/troubleshooting.md, One way audio).",
     ),
     (
         "silent",
         "mark of a call, flag one_way",
-        "No audio arrived from a side that should send it: `trunkgate help one_way`.",
+        "No audio, or only digital silence, arrived from a side that should send audio: `trunkgate help one_way`.",
     ),
     (
         "codec_mismatch",
@@ -43,7 +43,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "agent_failed",
         "flag of a call, mark !agent",
-        "The caller was answered and lost the call to a failure of its agent (crash, reset, no audio): no target was left. `trunkgate calls --flag agent_failed` lists such calls; give the route a second target, and test the agent (`trunkgate agent test NAME`).",
+        "The caller was answered and lost the call to a failure of its agent (crash, reset, no audio): no target was left. Or the agent ended the call within 2 s, without audio. `trunkgate calls --flag agent_failed` lists such calls; give the route a second target, and test the agent (`trunkgate agent test NAME`).",
     ),
     (
         "recording_failed",

@@ -111,7 +111,7 @@ impl Parts {
     pub(crate) fn agent_ended(&mut self, cx: &mut Cx<'_>, end: EndId) {
         let Some(leg) = cx.call.legs.live_agent(end) else { return };
         cx.call.legs.note(cx.now, cx.edge, leg, "closed with 1000");
-        cx.call.legs.agent_went_well(cx.edge, leg);
+        cx.agent_closed(leg, self.search.is_consulting());
         let Some(side) = &mut cx.call.legs[leg].agent else { return };
         side.is_gone = true;
         let (on_close, listens) = (side.agent.on_close, side.listens());
@@ -141,7 +141,7 @@ impl Parts {
             AgentWish::Hangup => {
                 cx.call.legs.note(cx.now, cx.edge, leg, "hangs up");
                 cx.call.legs[leg].end_with(ReasonSlug::AgentHungUp, EndedBy::FarEnd);
-                cx.call.legs.agent_went_well(cx.edge, leg);
+                cx.agent_ends_call(leg, "hung up");
                 self.end(cx, ReasonSlug::AgentHungUp);
             }
             AgentWish::Dtmf(digits) => self.bridge.press(cx, leg, &digits),

@@ -1,7 +1,8 @@
-//! Parties that are not heard in calls that are up.
+//! Parties that are not heard in calls that are up: nothing comes from them, or nothing but digital silence.
 
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::SILENT_TOLD;
+use trunkgate_story::diagnosis::SILENCE;
 use trunkgate_story::view::SilentView;
 
 use crate::call::State;
@@ -13,12 +14,13 @@ pub(crate) fn silent_now(gateway: &Gateway) -> Vec<SilentView> {
     for call in gateway.calls.values().rev().filter(|call| call.shared.state == State::Answered) {
         let legs = &call.shared.legs;
         let name_of = |at: LegId| gateway.edge.shown_name(&legs.name_of(at));
-        for (at, leg) in legs.with_ids().filter(|(_, leg)| leg.is_unheard()) {
-            let Some(found) = &leg.quality.unheard else { continue };
+        for (at, leg) in legs.with_ids() {
+            let Some(found) = leg.silence() else { continue };
             let is_mute = |other: &LegId| legs[*other].agent.is_none() && legs[*other].is_unheard();
-            let other = legs.other(at).filter(|other| leg.agent.is_none() && is_mute(other)).map(name_of);
-            let name = name_of(at);
-            let known = match all.iter().position(|known| known.name == name) {
+            let other = legs.other(at).filter(|other| leg.is_unheard() && leg.agent.is_none() && is_mute(other));
+            let (name, other) = (name_of(at), other.map(name_of));
+            let is_same = |known: &SilentView| known.name == name && (known.kind == SILENCE) != leg.is_unheard();
+            let known = match all.iter().position(is_same) {
                 Some(known) => known,
                 None if all.len() < SILENT_TOLD => {
                     let (cause, fix) = (found.text.clone(), found.fix.clone());

@@ -420,6 +420,7 @@ impl FormerAgent {
             stream_sid: String::new(),
             opened: None,
             has_failed: false,
+            left_at_once: false,
             problem: None,
             loss: None,
             is_gone: false,

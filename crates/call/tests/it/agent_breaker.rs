@@ -8,7 +8,7 @@ use crate::bench::agents::{agent, agent_table, hang_up, to_agent};
 use crate::bench::{Bench, CARRIER, Dialing, PBX, offer, route, to_trunk};
 use trunkgate_call::{AgentProbe, Input};
 use trunkgate_media::agent::Loss;
-use trunkgate_media::{Command, EndId, Event, MediaId};
+use trunkgate_media::{AgentWish, Command, EndId, Event, MediaId};
 use trunkgate_route::{Agent, Table, TargetSpec};
 
 /// One more call; the agent's socket that is asked for, if one is.
@@ -440,4 +440,36 @@ fn an_agent_that_was_skipped_was_not_tried() {
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
     let verdict = bench.gateway.trace(&sid).unwrap().verdict;
     assert!(verdict.contains(" Skipped: desk.") && !verdict.contains("Tried"), "{verdict}");
+}
+
+#[test]
+fn an_agent_that_ends_calls_at_once_without_audio_has_failed_in_them() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
+    let ends = |bench: &mut Bench, seconds: u64, hangs_up: bool| {
+        let (_, asked) = call(bench);
+        opens(bench, asked.unwrap());
+        bench.pass(Duration::from_secs(seconds));
+        news(bench, asked.unwrap(), |end| match hangs_up {
+            true => Event::AgentWish { end, wish: AgentWish::Hangup },
+            false => Event::AgentEnded { end },
+        });
+        bench.pass(Duration::from_secs(90));
+        bench.sent.clear();
+        let agent = bench.gateway.status(bench.now).agents.remove(0);
+        let failed = agent.failed.unwrap();
+        let is_marked = bench.reports.last().unwrap().call.flags.contains(&"agent_failed");
+        assert_eq!(agent.state, "up", "no call skips it");
+        (is_marked, [failed.calls, failed.of, failed.hung_up, failed.good_since], failed.cause)
+    };
+    let cause = |how: &str| format!("ended the call at once, without audio: {how}");
+    assert_eq!(ends(&mut bench, 0, false), (true, [1, 1, 1, 0], cause("closed with 1000")));
+    assert_eq!(ends(&mut bench, 1, true), (true, [2, 2, 2, 0], cause("hung up")));
+    for calls in 3..8 {
+        assert_eq!(ends(&mut bench, 0, false).1, [calls, calls, calls, 0]);
+    }
+    assert_eq!(
+        ends(&mut bench, 2, false),
+        (false, [7, 7, 7, 1], cause("closed with 1000")),
+        "it had the call for long enough"
+    );
 }

@@ -296,3 +296,44 @@ fn short_calls_without_a_packet_do_not_say_that_a_silent_trunk_is_heard_again() 
     assert_eq!(call(&mut bench, 0, false), (1, 1, 0), "nothing came: that proves nothing");
     assert_eq!(call(&mut bench, 50, false), (1, 2, 1));
 }
+
+#[test]
+fn digital_silence_is_a_problem_of_its_trunk_from_the_third_call_in_a_row_on() {
+    let mut bench = Bench::new();
+    let unheard = |bench: &Bench| {
+        let trunks = bench.gateway.status(bench.now).trunks;
+        let found = trunks.into_iter().find(|trunk| trunk.name == "pbx").unwrap().unheard;
+        found.map(|found| (found.kind, found.calls, found.of, found.still, found.fix))
+    };
+    // Seconds of silence, and whether a sound comes at last.
+    let call = |bench: &mut Bench, seconds: u64, sounds: bool| {
+        let (mut caller, callee) = bench.answered();
+        let all = ends(bench);
+        let ends = &all[all.len() - 2..];
+        ends[0].1.symptoms.sounded.set(1);
+        for second in 1..=seconds {
+            bench.pass(Duration::from_secs(1));
+            ends.iter().for_each(|end| end.1.rx_packets.set(second * 50));
+            ends[1].1.symptoms.silent.set(second * 50);
+        }
+        let live = bench.gateway.status(bench.now).silent;
+        ends[1].1.symptoms.sounded.set(u64::from(sounds));
+        bench.bye(&mut caller, &callee);
+        let flags = bench.reports.last().unwrap().call.flags.clone();
+        bench.pass(Duration::from_secs(40));
+        (flags.contains(&"one_way"), live.iter().map(|one| (one.kind, one.calls)).collect::<Vec<_>>())
+    };
+    assert_eq!(call(&mut bench, 14, false), (true, vec![("silence", 1)]));
+    assert!(call(&mut bench, 14, false).0);
+    assert!(!call(&mut bench, 1, false).0, "too short to tell");
+    assert_eq!(unheard(&bench), None, "a phone may be muted");
+    assert!(call(&mut bench, 14, false).0);
+    let (kind, calls, of, still, fix) = unheard(&bench).unwrap();
+    assert_eq!((kind, calls, of, still), ("silence", 3, 3, true));
+    assert!(fix.starts_with("check microphone, mute key and audio source at pbx"), "{fix}");
+    for _ in 0..3 {
+        assert!(!call(&mut bench, 14, true).0, "it spoke at last");
+    }
+    assert!(!unheard(&bench).unwrap().3, "it is heard again");
+    assert_eq!(counted(&bench), BTreeMap::new(), "its packets came");
+}

@@ -7,22 +7,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use trunkgate_media::agent::{Format, Loss, Settings, TrackSet};
+use trunkgate_media::agent::{Format, Loss, NORMAL_CLOSE, Settings, TrackSet};
 use trunkgate_media::{AgentQueue, AgentSpec, Command, EndCounters, EndId, LegTurns, RawSpec, SocketSpec, TapSpec};
 use trunkgate_resources::agents::FailedStream;
 use trunkgate_resources::breaker::{Stage, is_failure};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
-use trunkgate_resources::limits::{ATTEMPTS_PER_CALL, PARAMETER_HEADER_CHARS};
-use trunkgate_route::{Agent, Facts};
-use trunkgate_story::agent_fix;
+use trunkgate_resources::limits::{AGENT_SHORT_AFTER, ATTEMPTS_PER_CALL, PARAMETER_HEADER_CHARS};
+use trunkgate_route::{Agent, Facts, OnClose};
+use trunkgate_story::agent_fix::{self, LEFT_AT_ONCE};
 use trunkgate_story::change::{Change, Happening};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::redact;
 use trunkgate_story::turns::LegTurnView;
 
-use crate::call::legs::agents::shortened;
+use crate::call::legs::agents::{shortened, tell_back};
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::shared::Cx;
 
@@ -49,6 +49,8 @@ pub(crate) struct AgentSide {
     pub(crate) opened: Option<Instant>,
     /// Whether it could not be reached, or was lost.
     pub(crate) has_failed: bool,
+    /// Whether it ended the call at once, without a word.
+    pub(crate) left_at_once: bool,
     /// Why, in words.
     pub(crate) problem: Option<Box<str>>,
     /// The same by its kind.
@@ -195,6 +197,7 @@ impl Cx<'_> {
             began: self.now,
             opened: None,
             has_failed: false,
+            left_at_once: false,
             problem: None,
             loss: None,
             is_gone: false,
@@ -295,6 +298,40 @@ impl Cx<'_> {
             self.edge.warn("", text, Some(ReasonSlug::AgentSkipped));
             self.edge.note_skipped();
         }
+    }
+
+    /// Notes that the agent on `leg` has closed its WebSocket with 1000, which ends the call, or hands its caller on.
+    pub(crate) fn agent_closed(&mut self, leg: LegId, consults: bool) {
+        let on_close = self.call.legs[leg].agent.as_ref().map(|side| side.agent.on_close);
+        if on_close == Some(OnClose::Hangup) && !consults {
+            self.agent_ends_call(leg, "closed with 1000");
+        } else {
+            self.call.legs.agent_went_well(self.edge, leg);
+        }
+    }
+
+    /// Notes that the agent on `leg` ends the call, as `how` says. One that does so at once, without a word, counts as failed; its WebSocket
+    /// works, so that no call skips it for that.
+    pub(crate) fn agent_ends_call(&mut self, leg: LegId, how: &str) {
+        let is_mute = self.call.legs[leg].rtp().rx_packets == 0 && self.call.legs.callee == Some(leg);
+        let Some(side) = self.call.legs[leg].agent.as_mut().filter(|side| !side.listens()) else { return };
+        let held = side.opened.map(|opened| self.now.saturating_duration_since(opened));
+        if !is_mute || held.is_none_or(|held| held >= AGENT_SHORT_AFTER) {
+            self.call.legs.agent_went_well(self.edge, leg);
+            return;
+        }
+        let (name, began, loss) = (side.agent.name.clone(), side.began, Loss::Closed(Some(NORMAL_CLOSE)));
+        side.left_at_once = true;
+        side.problem = Some(format!("{how}: at once, without audio").into());
+        side.loss = Some(loss);
+        let cause = format!("{LEFT_AT_ONCE}: {how}");
+        self.edge.agents.lost(self.now, &name, (loss, cause.clone()), true);
+        let change = self.call.change_for(Happening::AgentFailed, &cause, None);
+        self.edge.changed(Change { agent: Some(self.edge.shown_name(&name)), ..change });
+        let (key, sid) = (self.call.key, self.call.legs.sid());
+        let stream = FailedStream { key, sid, began, stage: Stage::Open(None), cause: &cause };
+        let is_back = self.edge.agents.left_at_once(self.now, &name, &stream);
+        tell_back(self.edge, &name, is_back);
     }
 
     /// Notes that an answered call ends with no target left, where the last agent that talked in it has failed.

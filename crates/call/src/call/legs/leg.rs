@@ -162,9 +162,13 @@ impl LegQuality {
     pub(crate) fn stopped(&self) -> Option<&Stopped> {
         self.faults.as_ref()?.stopped.as_ref()
     }
-    /// Whether its party was not heard, or its stream stopped.
+    /// Whether its party was not heard, sent only digital silence, or its stream stopped.
     pub(crate) fn is_silent(&self) -> bool {
-        self.unheard.is_some() || self.stopped().is_some()
+        self.unheard.is_some() || self.stopped().is_some() || self.digital_silence().is_some()
+    }
+    /// Returns what shows that its party sent only digital silence, for long enough to tell.
+    pub(crate) fn digital_silence(&self) -> Option<&Diagnosis> {
+        self.flaw.as_deref().filter(|flaw| flaw.cause == Cause::Silence)
     }
     /// Whether a fault of this cause is told of it already.
     pub(crate) fn tells(&self, cause: Cause) -> bool {
@@ -259,6 +263,18 @@ impl Leg {
     /// Whether it is known not to be heard, up to now.
     pub(crate) fn is_unheard(&self) -> bool {
         self.quality.unheard.is_some() && self.ends.iter().all(|end| end.counters.rx_packets.get() == 0)
+    }
+
+    /// Whether all audio that has come from it is digital silence, however little that is.
+    pub(crate) fn has_only_silence(&self) -> bool {
+        let symptoms = || self.ends.iter().map(|end| &end.counters.symptoms);
+        symptoms().any(|one| one.silent.get() > 0) && symptoms().all(|one| one.sounded.get() == 0)
+    }
+
+    /// Returns why it is not heard up to now, in a call that is up: nothing comes, or nothing but digital silence.
+    pub(crate) fn silence(&self) -> Option<&Diagnosis> {
+        let unheard = self.quality.unheard.as_deref().filter(|_| self.is_unheard());
+        unheard.or_else(|| self.quality.digital_silence().filter(|_| self.has_only_silence()))
     }
 
     /// Returns the caller ID that it was sent, where its far end rejected the call with a code that may be for that.

@@ -72,11 +72,15 @@ impl Cx<'_> {
             )
         };
         let unheard = side.quality.unheard.as_deref();
-        // A call in which nothing came, too short to tell why, shows neither that a side is heard nor that it is not.
-        if unheard.is_none() && self.since_answer() < ONE_WAY_LEAST && side.rtp().rx_packets == 0 {
+        let silence = side.quality.digital_silence();
+        // A call in which nothing came, or only digital silence, too short to tell, shows neither that a side is heard nor that it is not.
+        let has_nothing = self.since_answer() < ONE_WAY_LEAST && side.rtp().rx_packets == 0;
+        if unheard.or(silence).is_none() && (has_nothing || side.has_only_silence()) {
             return;
         }
-        let heard = (unheard, self.since_answer() < SHORT_CALL && !unheard.is_some_and(is_proof));
+        // A phone may be muted for one call: digital silence tells by several calls only.
+        let is_short = self.since_answer() < SHORT_CALL || unheard.is_none() && silence.is_some();
+        let heard = (unheard.or(silence), is_short && !unheard.is_some_and(is_proof));
         let counted = self.edge.trunks.listened(self.now, side.trunk_name(), self.call.legs.sid(), heard);
         if let (Some(other), Some(trunk)) = (self.call.legs.other(leg), &side.trunk)
             && let other = &self.call.legs[other]
@@ -352,7 +356,7 @@ impl Shared {
             self.is_held_back(),
             self.legs.iter().any(|leg| leg.quality.faults.as_ref().is_some_and(|faults| !faults.losses.is_empty())),
             self.story.app.as_ref().is_some_and(|app| app.flaws.is_any()),
-            self.lost_its_agent(),
+            self.lost_its_agent() || agents.clone().any(|side| side.left_at_once),
             self.story.failovers > 0,
             agents.clone().any(|side| !side.listens()),
             agents.any(|side| side.listens()),
