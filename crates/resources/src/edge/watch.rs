@@ -38,10 +38,13 @@ use crate::logins::WrongLogin;
 use crate::random::pick;
 use crate::sessions::{NewEnd, Session};
 use crate::traced::Arriving;
-
-/// What is wrong with an address whose OPTIONS waits for a TLS connection.
-const TLS_NOT_UP: &str = "TLS failed: connection not up in time for OPTIONS";
 use crate::traced::Gathered;
+
+/// Returns what is wrong with an address that has not answered an OPTIONS in time.
+fn overdue(index: &Index, spot: &Spot) -> &'static str {
+    let awaits_tls = spot.transport == Transport::Tls && !index.is_connected(&spot.trunk, spot.address);
+    if awaits_tls { "TLS failed: connection not up in time for OPTIONS" } else { "no answer to OPTIONS" }
+}
 
 impl Edge {
     /// Takes over which addresses the table has.
@@ -73,10 +76,7 @@ impl Edge {
                 Due::Ask(spot) => self.ask_peer(now, &spot),
                 Due::Overdue(spot, client) => {
                     self.endpoint.forget(client);
-                    let awaits_tls =
-                        spot.transport == Transport::Tls && !self.index.is_connected(&spot.trunk, spot.address);
-                    let problem = if awaits_tls { TLS_NOT_UP } else { "no answer to OPTIONS" };
-                    self.peer_missed(now, &spot, problem.to_owned());
+                    self.peer_missed(now, &spot, overdue(&self.index, &spot).to_owned());
                     self.plan_check(now, &spot);
                 }
             }
