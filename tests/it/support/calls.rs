@@ -87,6 +87,29 @@ pub(crate) struct Call {
     pub(crate) far: SocketAddr,
 }
 
+impl Phone {
+    /// Answers an INVITE, or the one that follows it where its media ports turned out to be another process's; returns the one whose ACK came.
+    fn accept(&self, mut invite: (String, SocketAddr), answer: &str) -> (String, SocketAddr) {
+        let agree = |invite: &(String, SocketAddr)| {
+            self.sip.send(invite.1, &self.sip.answer_with(&invite.0, "200 OK", answer));
+        };
+        agree(&invite);
+        loop {
+            let next = self.sip.receive(" SIP/2.0");
+            let is_its = field(&next.0, "Call-ID") == field(&invite.0, "Call-ID");
+            match next.0.split(' ').next() {
+                Some("ACK") if is_its => return invite,
+                Some("INVITE") if !is_its => {
+                    agree(&next);
+                    invite = next;
+                }
+                Some("BYE") => self.sip.send(next.1, &self.sip.answer(&next.0, "200 OK", false)),
+                _ => {}
+            }
+        }
+    }
+}
+
 impl Call {
     /// From one phone to the other, each with its usual description.
     pub(crate) fn set_up(edge: &Process, id: &str, caller: &Phone, callee: &Phone) -> Call {
@@ -111,8 +134,7 @@ impl Call {
         invite: (String, SocketAddr),
         (callee, answer): (&Phone, &str),
     ) -> Call {
-        callee.sip.send(invite.1, &callee.sip.answer_with(&invite.0, "200 OK", answer));
-        callee.sip.receive("ACK ");
+        let invite = callee.accept(invite, answer);
         let (ok, _) = caller.sip.receive("SIP/2.0 200");
         let tag = to_tag(&ok).to_owned();
         caller.sip.send(sip, &caller.sip.request_with("ACK", NUMBER, sip, id, (1, &tag), ""));
