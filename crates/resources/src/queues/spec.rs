@@ -64,7 +64,7 @@ pub struct Entering {
 /// News of a queue for a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QueueNews {
-    /// The caller is to hear this before it is connected; [`Queues::ready`] is to follow.
+    /// The caller is to hear this before it is connected; [`Queues::ready`](super::Queues::ready) is to follow.
     Taken(Prelude),
     /// The caller waits again: the party that had taken it is gone.
     WaitsAgain,
