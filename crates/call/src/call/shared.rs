@@ -195,7 +195,14 @@ impl Shared {
         let of_queue = || self.queue.as_ref().and_then(|place| place.chair());
         self.seat.as_ref().map(|seat| &seat.chair).or_else(of_queue)
     }
-    /// Returns the same, to be changed.
+    /// Returns that end where the caller hears it.
+    pub(crate) fn heard_chair(&self) -> Option<EndId> {
+        match &self.seat {
+            Some(seat) => seat.heard(),
+            None => self.chair().map(Chair::end),
+        }
+    }
+    /// Returns the end, to be changed.
     pub(crate) fn chair_mut(&mut self) -> Option<&mut Chair> {
         let of_queue = self.queue.as_mut().and_then(|place| place.chair_mut());
         self.seat.as_mut().map(|seat| &mut seat.chair).or(of_queue)

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use trunkgate_resources::io::Output;
-use trunkgate_resources::queues::{KeptQueue, QueueDue, QueueRefusal, QueueReport};
+use trunkgate_resources::queues::{QueueDue, QueueRefusal, QueueReport};
 use trunkgate_story::view::QueueTotals;
 
 use crate::call::CallEvent;
@@ -74,11 +74,6 @@ impl<'g> Queues<'g> {
         self.gateway.edge.sessions.queues.delete(sid)?;
         self.gateway.settle(now);
         Ok(())
-    }
-
-    /// Makes queues that were there before a restart.
-    pub fn restore(&mut self, now: Instant, kept: Vec<KeptQueue>) {
-        self.gateway.edge.sessions.queues.restore(now, kept);
     }
 }
 

@@ -72,8 +72,8 @@ struct Dialler {
 #[derive(Debug)]
 struct Pair {
     queue: QueueId,
-    /// SID and name of the queue, which may be deleted.
-    named: (String, String),
+    /// SID of the queue, which may be deleted.
+    sid: String,
     rank: Rank,
     waiter: Waiter,
     number: u64,
@@ -100,6 +100,8 @@ pub struct Queues {
     pairs: BTreeMap<PairId, Pair>,
     next: u64,
     due: VecDeque<QueueDue>,
+    /// Until when calls wait for those that they were connected with before a restart, in the order of these times.
+    rejoining: VecDeque<(Instant, QueueId)>,
 }
 
 impl Queues {
@@ -144,7 +146,8 @@ impl Queues {
         }
         let rank = (now.checked_sub(waited).unwrap_or(now), number);
         let date = date.checked_sub(waited).unwrap_or(date);
-        queue.waiting.insert(rank, Waiter { key, call_sid, date, rejoins: rejoining(now, with) });
+        let rejoins = rejoining(&mut self.rejoining, (now, id), with);
+        queue.waiting.insert(rank, Waiter { key, call_sid, date, rejoins });
         queue.used = now;
         self.places.insert(key, Place::Waits(id, rank));
         self.settle(now, id);
@@ -169,7 +172,8 @@ impl Queues {
         let id = *self.names.get(name.trim()).ok_or(QueueRefusal::Unknown)?;
         let number = self.number();
         let queue = self.queues.get_mut(&id).ok_or(QueueRefusal::Unknown)?;
-        queue.diallers.insert(number, Dialler { key, call_sid, prelude, rejoins: rejoining(now, with) });
+        let rejoins = rejoining(&mut self.rejoining, (now, id), with);
+        queue.diallers.insert(number, Dialler { key, call_sid, prelude, rejoins });
         queue.used = now;
         self.places.insert(key, Place::Dials(id, number));
         self.settle(now, id);
@@ -221,26 +225,20 @@ impl Queues {
 
     /// Returns when [`Queues::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let of_queue = |queue: &Queue| {
-            let waiters = queue.waiting.values().filter_map(|waiter| waiter.rejoins.as_ref());
-            let diallers = queue.diallers.values().filter_map(|dialler| dialler.rejoins.as_ref());
-            waiters.chain(diallers).map(|rejoining| rejoining.until).min()
-        };
-        self.queues.values().filter_map(of_queue).min()
+        self.rejoining.front().map(|(until, _)| *until)
     }
 
     /// Lets calls that wait for one which has not come back since a restart be as others.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let is_over = |rejoins: &mut Rejoining| rejoins.until <= now;
-        let mut changed = Vec::new();
-        for (id, queue) in &mut self.queues {
+        while let Some((_, id)) = self.rejoining.pop_front_if(|(until, _)| *until <= now) {
+            let Some(queue) = self.queues.get_mut(&id) else { continue };
             let waiters = queue.waiting.values_mut().map(|waiter| &mut waiter.rejoins);
             let diallers = queue.diallers.values_mut().map(|dialler| &mut dialler.rejoins);
-            if waiters.chain(diallers).filter_map(|rejoins| rejoins.take_if(is_over)).count() > 0 {
-                changed.push(*id);
+            for rejoins in waiters.chain(diallers) {
+                rejoins.take_if(|rejoins| rejoins.until <= now);
             }
+            self.settle(now, id);
         }
-        changed.into_iter().for_each(|id| self.settle(now, id));
     }
 
     /// Takes the next of what follows from changes.
@@ -257,29 +255,25 @@ impl Queues {
                 let pair = self.pairs.get(&pair)?;
                 let queue = self.queues.get(&pair.queue);
                 return Some(Standing {
-                    sid: pair.named.0.clone(),
-                    name: pair.named.1.clone(),
+                    sid: pair.sid.clone(),
                     waited: pair.taken.saturating_duration_since(pair.rank.0),
                     position: None,
                     average: queue.map(|queue| queue.average(now)).unwrap_or_default(),
                     size: queue.map(|queue| queue.waiting.len()).unwrap_or_default(),
                     most: queue.map(|queue| queue.kept.most).unwrap_or_default(),
                     by: Some(pair.dialler.call_sid.clone()),
-                    is_connected: pair.is_connected,
                 });
             }
         };
         let queue = self.queues.get(&id)?;
         Some(Standing {
             sid: queue.kept.sid.clone(),
-            name: queue.kept.name.clone(),
             waited: now.saturating_duration_since(rank.0),
             position: Some(queue.waiting.range(..=rank).count()),
             average: queue.average(now),
             size: queue.waiting.len(),
             most: queue.kept.most,
             by: None,
-            is_connected: false,
         })
     }
 
@@ -448,14 +442,14 @@ impl Queues {
                 return;
             };
             queue.taken += 1;
-            let named = (queue.kept.sid.clone(), queue.kept.name.clone());
+            let sid = queue.kept.sid.clone();
             let pair = PairId(self.number());
             self.places.insert(waiter.key, Place::Taken(pair));
             self.places.insert(dialler.key, Place::Takes(pair));
             let is_back = waiter.rejoins.is_some();
             let news = dialler.prelude.clone().filter(|_| !is_back);
             let key = waiter.key;
-            let pair_of = Pair { queue: id, named, rank, waiter, number, dialler, taken: now, is_connected: false };
+            let pair_of = Pair { queue: id, sid, rank, waiter, number, dialler, taken: now, is_connected: false };
             self.pairs.insert(pair, pair_of);
             match news {
                 Some(prelude) => self.due.push_back(QueueDue::Call(key, QueueNews::Taken(prelude))),
@@ -550,8 +544,14 @@ fn seats(id: PairId) -> [SeatId; 2] {
     [0, 1].map(|side| SeatId(FIRST + 2 * id.0 + side))
 }
 
-fn rejoining(now: Instant, with: Option<String>) -> Option<Rejoining> {
-    with.map(|with| Rejoining { with, until: now + QUEUE_REJOIN })
+fn rejoining(
+    due: &mut VecDeque<(Instant, QueueId)>,
+    (now, id): (Instant, QueueId),
+    with: Option<String>,
+) -> Option<Rejoining> {
+    let (with, until) = (with?, now + QUEUE_REJOIN);
+    due.push_back((until, id));
+    Some(Rejoining { with, until })
 }
 
 /// Returns a name as a queue has it.

@@ -99,8 +99,6 @@ pub enum QueueDue {
 pub struct Standing {
     /// SID of the queue.
     pub sid: String,
-    /// Its name.
-    pub name: String,
     /// Time in it so far, or until the caller was taken.
     pub waited: Duration,
     /// Place in line, from 1; `None` once it is taken.
@@ -113,8 +111,6 @@ pub struct Standing {
     pub most: u32,
     /// SID of the call that has taken it.
     pub by: Option<String>,
-    /// Whether it is connected.
-    pub is_connected: bool,
 }
 
 /// A queue as requests see it.

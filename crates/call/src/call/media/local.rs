@@ -367,7 +367,7 @@ impl CallMedia {
             }
         };
         // In a conference, or connected by a queue, the caller hears the others instead, unless it waits.
-        let heard = cx.call.chair().and_then(|chair| chair.heard()).unwrap_or(player.end);
+        let heard = cx.call.heard_chair().unwrap_or(player.end);
         self.connect_ends(cx, heard, caller, talks(spoken));
         let wire = digits_of(spoken, cx.call.legs.near_leg().dtmf());
         self.connect_ends(cx, caller, player.end, wire);

@@ -13,8 +13,6 @@ pub(crate) struct Chair {
     end: EndId,
     /// What of the caller the others hear, and by which of its ends.
     hears: Option<(EndId, TapSpec)>,
-    /// Whether the caller hears the others.
-    pub(crate) is_heard: bool,
 }
 
 impl Chair {
@@ -37,7 +35,7 @@ impl Chair {
         cx.edge.media(media, Command::AddSeat { end, spec });
         let command = NodeCommand::Seat { conference, seat, from, to };
         cx.edge.turn.outputs.push_back(Output::Conference(Box::new(command)));
-        Ok(Chair { end, hears: None, is_heard: true })
+        Ok(Chair { end, hears: None })
     }
 
     /// Takes the end away; the caller hears the program's player again.
@@ -45,9 +43,9 @@ impl Chair {
         parts.bridge.media.drop_seat(cx, self.end);
     }
 
-    /// Returns its end where the caller hears it.
-    pub(crate) fn heard(&self) -> Option<EndId> {
-        self.is_heard.then_some(self.end)
+    /// Returns its end.
+    pub(crate) fn end(&self) -> EndId {
+        self.end
     }
 
     /// Takes what of the caller is there to be heard; returns the command for the media session, where that is new.

@@ -4,7 +4,7 @@
 //! the program's in either case.
 
 use trunkgate_conference::{Beep, Callbacks, Departure, EventSet, Joining, LeaveReason, Method as RoomMethod, Music};
-use trunkgate_media::{HoldSound, Sound};
+use trunkgate_media::{EndId, HoldSound, Sound};
 use trunkgate_resources::conferences::{ConferenceNews, Joiner, Seated};
 use trunkgate_story::view::ConferenceView;
 use trunkgate_twiml::{Background, Conference, ConferenceStep, DialResult, DialStatus, Input, Location, Method};
@@ -32,10 +32,9 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    /// Notes whether the caller hears the other parties, or an announcement of its own.
-    fn hear(&mut self, (others, announcement): (bool, bool)) {
-        (self.is_heard, self.is_announced) = (others, announcement);
-        self.chair.is_heard = others || announcement;
+    /// Returns its end where the caller hears it.
+    pub(crate) fn heard(&self) -> Option<EndId> {
+        (self.is_heard || self.is_announced).then_some(self.chair.end())
     }
 
     /// Returns the SID and the name of the conference.
@@ -127,12 +126,12 @@ impl Conferring<'_> {
         let id = seat.id;
         match news {
             ConferenceNews::Hears(music) => {
-                seat.hear((music.is_none(), seat.is_announced));
+                seat.is_heard = music.is_none();
                 self.parts.bridge.media.talk_to_caller(cx);
-                self.give_background(cx, Input::Background { id, background: music.map(background) });
+                Runner::of(self.parts).inform_program(cx, Input::Background { id, background: music.map(background) });
             }
             ConferenceNews::Announced(is_announced) => {
-                seat.hear((seat.is_heard, is_announced));
+                seat.is_announced = is_announced;
                 self.parts.bridge.media.talk_to_caller(cx);
             }
             ConferenceNews::Released(reason) => self.released(cx, reason.name(), DialStatus::Answered),
@@ -142,14 +141,6 @@ impl Conferring<'_> {
                 self.released(cx, "the mixer has no place for the caller", DialStatus::Failed);
             }
         }
-    }
-
-    /// Tells the program what its caller hears; the step that it waits for stays the same.
-    fn give_background(&mut self, cx: &mut Cx<'_>, input: Input) {
-        let Some(run) = &mut self.parts.program else { return };
-        let time = run.time(cx.now);
-        run.program.handle_input(time, input);
-        Runner::of(self.parts).run_program(cx);
     }
 
     /// Has the caller leave because the program says so: by the star key, or for another document.

@@ -51,6 +51,14 @@ pub(crate) fn place(location: &Location) -> Option<AppPlace> {
     }
 }
 
+/// Returns a place as a program has it.
+pub(crate) fn location(place: AppPlace) -> Location {
+    match place {
+        AppPlace::Url(url) => Location::Url(url),
+        AppPlace::File(path) => Location::File(path),
+    }
+}
+
 /// Returns a webhook's method as a program's.
 pub(crate) const fn method_of(method: WebhookMethod) -> Method {
     match method {

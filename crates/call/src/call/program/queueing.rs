@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use trunkgate_conference::{ConferenceId, NodeCommand, SeatId, SeatPart};
-use trunkgate_resources::app::AppPlace;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::io::Output;
 use trunkgate_resources::queues::{Entering, QueueNews, QueueRefusal, Standing};
 use trunkgate_twiml::{
-    Background, DialQueueStep, DialResult, DialStatus, EnqueueStep, Input, Location, Parameter, Purpose, QueueOutcome,
+    Background, DialQueueStep, DialResult, DialStatus, EnqueueStep, Input, Parameter, Purpose, QueueOutcome,
     QueueResult, Step,
 };
 
@@ -147,7 +146,7 @@ impl Queueing<'_> {
         self.keep(Some(Step::Enqueue(step)));
         self.parts.bridge.media.talk_to_caller(cx);
         if cx.edge.sessions.queues.is_waiting(cx.call.key) {
-            self.give(cx, Input::Background { id, background: Some(wait) });
+            Runner::of(self.parts).inform_program(cx, Input::Background { id, background: Some(wait) });
         }
     }
 
@@ -187,13 +186,13 @@ impl Queueing<'_> {
         let id = place.id;
         match news {
             QueueNews::Taken((place, method)) => {
-                let (location, method) = (location_of(place), parameters::method_of(method));
-                self.give(cx, Input::Prelude { id, location, method });
+                let (location, method) = (parameters::location(place), parameters::method_of(method));
+                Runner::of(self.parts).inform_program(cx, Input::Prelude { id, location, method });
             }
             QueueNews::WaitsAgain => {
                 if let Part::Waits(wait) = &place.part {
                     let background = Some(wait.clone());
-                    self.give(cx, Input::Background { id, background });
+                    Runner::of(self.parts).inform_program(cx, Input::Background { id, background });
                 }
             }
             QueueNews::DialsAgain => {
@@ -238,7 +237,9 @@ impl Queueing<'_> {
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.log(&sid, text, None);
         self.parts.bridge.media.stop_playing_to_caller(cx);
-        let Some(limit) = limit else { return self.give(cx, Input::Background { id, background: None }) };
+        let Some(limit) = limit else {
+            return Runner::of(self.parts).inform_program(cx, Input::Background { id, background: None });
+        };
         cx.disarm(Timer::Queued);
         if !limit.is_zero() {
             cx.arm(Timer::Queued, limit);
@@ -340,14 +341,6 @@ impl Queueing<'_> {
         Runner::of(self.parts).tell_program(cx, left);
     }
 
-    /// Tells the program what its caller hears; the step that it waits for stays the same.
-    fn give(&mut self, cx: &mut Cx<'_>, input: Input) {
-        let Some(run) = &mut self.parts.program else { return };
-        let time = run.time(cx.now);
-        run.program.handle_input(time, input);
-        Runner::of(self.parts).run_program(cx);
-    }
-
     /// Keeps the step of the place for a restart.
     fn keep(&mut self, step: Option<Step>) {
         if let Some(run) = &mut self.parts.program {
@@ -368,8 +361,10 @@ impl Queueing<'_> {
 
 /// Returns what a request says of the queue that the caller is in.
 pub(crate) fn parameters_of(cx: &Cx<'_>, purpose: Purpose) -> Vec<Parameter> {
-    let standing = cx.edge.sessions.queues.standing(cx.now, cx.call.key);
-    let (Purpose::QueueWait | Purpose::Dequeue, Some(standing)) = (purpose, standing) else { return Vec::new() };
+    if !matches!(purpose, Purpose::QueueWait | Purpose::Dequeue) {
+        return Vec::new();
+    }
+    let Some(standing) = cx.edge.sessions.queues.standing(cx.now, cx.call.key) else { return Vec::new() };
     let seconds = |time: Duration| time.as_secs().to_string();
     let mut all = vec![Parameter::new("QueueSid", standing.sid), Parameter::new("QueueTime", seconds(standing.waited))];
     if purpose == Purpose::Dequeue {
@@ -381,11 +376,4 @@ pub(crate) fn parameters_of(cx: &Cx<'_>, purpose: Purpose) -> Vec<Parameter> {
     all.push(Parameter::new("CurrentQueueSize", standing.size.to_string()));
     all.push(Parameter::new("MaxQueueSize", standing.most.to_string()));
     all
-}
-
-fn location_of(place: AppPlace) -> Location {
-    match place {
-        AppPlace::Url(url) => Location::Url(url),
-        AppPlace::File(path) => Location::File(path),
-    }
 }

@@ -117,9 +117,16 @@ impl Runner<'_> {
 
     /// Takes an event of the program's, and does what follows.
     pub(crate) fn tell_program(&mut self, cx: &mut Cx<'_>, input: Input) {
+        if let Some(run) = &mut self.parts.program {
+            run.under_way = None;
+        }
+        self.inform_program(cx, input);
+    }
+
+    /// Takes an event by which no step of the program ends, and does what follows.
+    pub(crate) fn inform_program(&mut self, cx: &mut Cx<'_>, input: Input) {
         let Some(run) = &mut self.parts.program else { return };
         let time = run.time(cx.now);
-        run.under_way = None;
         run.program.handle_input(time, input);
         self.run_program(cx);
     }

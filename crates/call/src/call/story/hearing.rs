@@ -157,7 +157,7 @@ impl CallMedia {
     pub(crate) fn look_for_flaws(&self, cx: &mut Cx<'_>) {
         silent_agent::look(cx);
         for leg in [Some(cx.call.legs.near), cx.call.legs.callee].into_iter().flatten() {
-            // Not in the first interval: a side that is not heard is told then. One that sends only digital silence may speak later.
+            // Not in the first interval: a side that is not heard is reported then. One that sends only digital silence may speak later.
             if cx.call.story.series.is_past_the_first() && !cx.call.legs[leg].has_only_silence() {
                 cx.judge(leg, false);
             }
