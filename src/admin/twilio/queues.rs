@@ -1,23 +1,19 @@
 //! `Queues`: queues of calls, and their callers (`Members`).
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use axum::http::{Method, StatusCode};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use trunkgate_call::{QueueRefusal, QueueReport, QueuedCall, Queues, queue, queues as all_of};
+use trunkgate_twiml::limits::{QUEUE_CHARS, QUEUE_SIZE};
 
+use super::conferences::stamp;
 use super::error::{Error, shown};
 use super::page::Page;
 use super::parameters::Parameters;
 use super::text::{moment, subresources};
 use super::{Answer, Asked, create};
 
-/// Most callers of a queue.
-const MOST: usize = 5_000;
-/// Longest name of a queue.
-const NAME_CHARS: usize = 64;
 /// Name of the caller that is the next one.
 const FRONT: &str = "Front";
 
@@ -96,12 +92,10 @@ async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result
 
 /// Takes the name and the room of a queue.
 fn take_settings(parameters: &mut Parameters) -> Result<(Option<String>, Option<u32>), Error> {
-    let name = parameters.take_text("FriendlyName", NAME_CHARS)?;
-    let most = parameters.take_number("MaxSize")?;
-    if most.is_some_and(|most| !(1..=MOST).contains(&most)) {
-        return Err(Error::bad_request(format!("MaxSize: 1 to {MOST}")));
-    }
-    Ok((name, most.and_then(|most| u32::try_from(most).ok())))
+    let name = parameters.take_text("FriendlyName", QUEUE_CHARS)?;
+    let Some(most) = parameters.take_number("MaxSize")? else { return Ok((name, None)) };
+    let most = u32::try_from(most).ok().filter(|most| (1..=QUEUE_SIZE).contains(most));
+    most.map(|most| (name, Some(most))).ok_or_else(|| Error::bad_request(format!("MaxSize: 1 to {QUEUE_SIZE}")))
 }
 
 async fn members(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
@@ -158,22 +152,14 @@ fn refused(cx: &Asked<'_>, why: QueueRefusal, name: &str) -> Error {
     }
 }
 
-fn stamp(at: SystemTime) -> String {
-    moment(Timestamp::try_from(at).unwrap_or_default())
-}
-
-fn seconds(time: Duration) -> u64 {
-    time.as_secs()
-}
-
 fn json(cx: &Asked<'_>, report: &QueueReport) -> Value {
     let uri = cx.uri(&format!("Queues/{}", report.kept.sid));
     json!({
         "account_sid": cx.account,
-        "average_wait_time": seconds(report.average),
+        "average_wait_time": report.average.as_secs(),
         "current_size": report.members.len(),
-        "date_created": stamp(report.kept.created),
-        "date_updated": stamp(report.kept.updated),
+        "date_created": moment(stamp(report.kept.created)),
+        "date_updated": moment(stamp(report.kept.updated)),
         "friendly_name": report.kept.name,
         "max_size": report.kept.most,
         "sid": report.kept.sid,
@@ -186,10 +172,10 @@ fn member_json(cx: &Asked<'_>, queue: &str, member: &QueuedCall) -> Value {
     let uri = cx.uri(&format!("Queues/{queue}/Members/{}", member.call_sid));
     json!({
         "call_sid": member.call_sid,
-        "date_enqueued": stamp(member.date),
+        "date_enqueued": moment(stamp(member.date)),
         "position": member.position,
         "queue_sid": queue,
         "uri": format!("{uri}.json"),
-        "wait_time": seconds(member.waited),
+        "wait_time": member.waited.as_secs(),
     })
 }
