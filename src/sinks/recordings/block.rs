@@ -28,20 +28,27 @@ pub(crate) enum Samples {
 }
 
 impl Samples {
-    /// Returns the bytes that they take.
-    pub(super) fn bytes(&self) -> usize {
+    /// Returns how many they are, of both channels together.
+    pub(super) fn len(&self) -> usize {
         match self {
-            Samples::Linear(samples) => size_of_val(samples.as_slice()),
+            Samples::Linear(samples) => samples.len(),
             Samples::Pcmu(codes) => codes.len(),
             Samples::Pcma(codes) => codes.len(),
         }
     }
-    /// Returns them as linear samples.
-    pub(super) fn linear(&self) -> Cow<'_, [i16]> {
+    /// Returns the bytes that they take.
+    pub(super) fn bytes(&self) -> usize {
         match self {
-            Samples::Linear(samples) => samples.into(),
-            Samples::Pcmu(codes) => codes.iter().map(|code| decode_ulaw(*code)).collect(),
-            Samples::Pcma(codes) => codes.iter().map(|code| decode_alaw(code.0)).collect(),
+            Samples::Linear(samples) => size_of_val(samples.as_slice()),
+            Samples::Pcmu(_) | Samples::Pcma(_) => self.len(),
+        }
+    }
+    /// Returns those from a place on as linear samples.
+    pub(super) fn linear(&self, from: usize) -> Cow<'_, [i16]> {
+        match self {
+            Samples::Linear(samples) => samples.get(from..).unwrap_or_default().into(),
+            Samples::Pcmu(codes) => codes.iter().skip(from).map(|code| decode_ulaw(*code)).collect(),
+            Samples::Pcma(codes) => codes.iter().skip(from).map(|code| decode_alaw(code.0)).collect(),
         }
     }
 }
@@ -71,10 +78,12 @@ mod tests {
     fn codes_of_either_law_are_the_samples_that_they_stand_for() {
         let codes = [0x00, 0x80, 0xff, 0xd5];
         let linear = Samples::from(RecordedSamples::Linear(&[1, -2]));
-        assert_eq!((linear.linear().to_vec(), linear.bytes()), (vec![1, -2], 4));
+        assert_eq!((linear.linear(0).to_vec(), linear.bytes()), (vec![1, -2], 4));
         let ulaw = Samples::from(RecordedSamples::Pcmu(&codes));
-        assert_eq!((ulaw.linear().to_vec(), ulaw.bytes()), (codes.map(decode_ulaw).to_vec(), 4));
+        assert_eq!((ulaw.linear(0).to_vec(), ulaw.bytes()), (codes.map(decode_ulaw).to_vec(), 4));
         let alaw = Samples::from(RecordedSamples::Pcma(&codes.map(Alaw)));
-        assert_eq!((alaw.linear().to_vec(), alaw.bytes()), (codes.map(decode_alaw).to_vec(), 4));
+        assert_eq!((alaw.linear(0).to_vec(), alaw.bytes()), (codes.map(decode_alaw).to_vec(), 4));
+        assert_eq!((linear.linear(1).to_vec(), linear.linear(9).to_vec()), (vec![-2], vec![]));
+        assert_eq!((ulaw.linear(3).to_vec(), ulaw.linear(9).to_vec()), (vec![decode_ulaw(0xd5)], vec![]));
     }
 }

@@ -119,8 +119,7 @@ impl Live {
 
     /// Takes a block; returns the gap before it, where it closes one.
     pub(super) fn take(&mut self, block: &Block, now: Instant) -> Option<Gap> {
-        let samples = block.samples.linear();
-        let frames = (samples.len() / STEREO) as u64;
+        let frames = (block.samples.len() / STEREO) as u64;
         self.heard = self.heard.max(block.first.saturating_add(frames));
         self.look(now);
         if !self.is_ready(now) {
@@ -132,8 +131,8 @@ impl Live {
             return gap;
         }
         let known = usize::try_from(at - block.first).unwrap_or(usize::MAX).saturating_mul(STEREO);
-        let new = samples.get(known..).unwrap_or_default();
-        self.encoder.push(new, self.output.pending());
+        let new = block.samples.linear(known);
+        self.encoder.push(&new, self.output.pending());
         self.gathered += (new.len() / STEREO) as u64;
         if self.gathered >= RECORDINGS_FLUSH_FRAMES {
             self.flush(now);
