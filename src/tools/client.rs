@@ -511,7 +511,6 @@ impl Reached {
 
 /// The edge that the flags name, else the file.
 fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
-    let by = |ca: &PathBuf| Believed::By(ca.clone());
     if let Some(written) = &remote.url {
         let url = &match with_scheme(written) {
             Ok(url) => url,
@@ -525,11 +524,9 @@ fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
             return None;
         }
         let own = own_of(config, url);
-        let (own_token, own_believed) = own.map_or((None, Believed::BySystem), |own| (own.token, own.believed));
-        let token = remote.token.clone().or(own_token);
-        let believed = remote.ca.as_ref().map_or(own_believed, by);
+        let (token, believed) = own.map_or((None, Believed::BySystem), |own| (own.token, own.believed));
         let (base, named) = (url.trim_end_matches('/').to_owned(), " (of --url)".to_owned());
-        return Some(Target { base, named, token, believed, warning: None });
+        return Some(Target { base, named, token, believed, warning: None }.by(remote));
     }
     let Some((http, warning)) = run::load_http(config, remote.token.is_some()) else {
         // Where there is no file at all that has been said.
@@ -544,10 +541,8 @@ fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
     };
     let file = config::find(config).map(|file| file.display().to_string()).unwrap_or_default();
     edge.named = format!(" (`[http] address` of {file}; --url names another)");
-    edge.token = remote.token.clone().or(edge.token);
     edge.warning = warning;
-    edge.believed = remote.ca.as_ref().map_or(edge.believed, by);
-    Some(edge)
+    Some(edge.by(remote))
 }
 
 /// Returns the URL of an edge that is written as a URL, or as `HOST:PORT` for `http`.
@@ -606,12 +601,7 @@ pub(crate) fn beside(config: Option<&Path>, remote: &Remote, http: &Http) -> Res
     if remote.url.is_some() {
         return target(config, remote).map(Some).ok_or(ExitCode::from(USAGE));
     }
-    let by = |ca: &PathBuf| Believed::By(ca.clone());
-    Ok(of_file(http).map(|edge| Target {
-        token: remote.token.clone().or(edge.token),
-        believed: remote.ca.as_ref().map_or(edge.believed, by),
-        ..edge
-    }))
+    Ok(of_file(http).map(|edge| edge.by(remote)))
 }
 
 /// `/v1/status` of the edge of this file, where one runs and answers soon.
@@ -622,6 +612,13 @@ pub(crate) fn states_of(http: &Http) -> Option<Value> {
 }
 
 impl Target {
+    /// The same with the token and the CA of the flags, where they are given.
+    fn by(self, remote: &Remote) -> Target {
+        let token = remote.token.clone().or(self.token);
+        let believed = remote.ca.as_ref().map_or(self.believed, |ca| Believed::By(ca.clone()));
+        Target { token, believed, ..self }
+    }
+
     /// `/metrics`, where it answers.
     pub(crate) async fn metrics(&self) -> Option<String> {
         request(self, Method::GET, "/metrics", None).await.ok()
