@@ -28,9 +28,10 @@ function ofLimit(value, limit) {
 
 function columns(samples, problems, since) {
   const own = (agent) => faults(agent, problems(), 'agents', covered(since()) !== '1 h');
+  const out = (agent) => outKind(agent, problems());
   return [
     { name: 'Agent', cell: (agent) => h('strong', {}, agent.name), sort: (agent) => agent.name },
-    { name: 'State', cell: (agent) => [chip(outKind(agent, problems()) || kind(agent.state), agent.state), agent.next_try_ms ? ` next attempt in ${duration(agent.next_try_ms / 1000)}` : '', faultChips(own(agent))], sort: (agent) => severity(outKind(agent, problems()) === 'bad', own(agent), outKind(agent, problems()) !== null) ?? { unknown: 4, up: 5 }[agent.state] ?? 6, wide: true },
+    { name: 'State', cell: (agent) => [chip(out(agent) || kind(agent.state), agent.state), agent.next_try_ms ? ` next attempt in ${duration(agent.next_try_ms / 1000)}` : '', faultChips(own(agent))], sort: (agent) => severity(out(agent) === 'bad', own(agent), out(agent) !== null) ?? { unknown: 4, up: 5 }[agent.state] ?? 6, wide: true },
     { name: 'Callers', title: 'Callers connected or being connected, of the limit', cell: (agent) => ofLimit(agent.talking, agent.max_sessions), sort: (agent) => agent.talking, down: true, class: 'number' },
     { name: 'Waiting', title: 'Callers in its queue, of the limit', cell: (agent) => ofLimit(agent.waiting, agent.queue_size), sort: (agent) => agent.waiting, down: true, class: 'number' },
     { ...latelyIn('Calls', since), title: 'Calls with the agent that ended in this time', cell: (agent) => h('a', { href: `#/calls${api.query({ trunk: agent.name, direction: 'received', state: 'ended', within: 3600 })}` }, count(agent.hour.calls_out)), sort: (agent) => agent.hour.calls_out, down: true, class: 'number' },

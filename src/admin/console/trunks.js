@@ -56,18 +56,22 @@ const partIn = (problem, key, name) => [problem, ...(problem.others || [])].find
 /** The colour of a harm; no call has met what is unmet. */
 const colourOf = ({ harm, unmet }) => (unmet && HARMS[harm] === 'bad' ? 'warn' : HARMS[harm] || 'plain');
 
+/** The colour of a party that callers do not get, by its problems: red where they are lost, or none says what becomes of them; else amber. */
+function lossOf(own) {
+  const colours = own.map(colourOf);
+  return colours.length && !colours.includes('bad') ? 'warn' : 'bad';
+}
+
 /** The colour of a trunk that is down, by the harm that its problem does: a spare one loses no call; null if it is not down. */
 export function downKind(trunk, problems) {
   if (trunk.state !== 'down') return null;
-  const own = problems.filter((problem) => partIn(problem, 'trunk', trunk.name)?.kind === 'down').map(colourOf);
-  return own.length && !own.includes('bad') ? 'warn' : 'bad';
+  return lossOf(problems.filter((problem) => partIn(problem, 'trunk', trunk.name)?.kind === 'down'));
 }
 
 /** Colour of an agent that callers do not get: red where they are lost, amber where they go on to another target; null for one that they get. */
 export function outKind(agent, problems) {
   if (!['down', 'skipped'].includes(agent.state)) return null;
-  const own = problems.filter((problem) => problem.harm !== 'past' && partIn(problem, 'agent', agent.name)).map(colourOf);
-  return own.length && !own.includes('bad') ? 'warn' : 'bad';
+  return lossOf(problems.filter((problem) => problem.harm !== 'past' && partIn(problem, 'agent', agent.name)));
 }
 
 /** The problems that `/v1/status` has of a trunk or agent, the worst first: {text, title, link, harm, kind, isNow}. What is past is neutral; `isShort`: ended calls of the last hour are not all kept. */
