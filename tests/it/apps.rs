@@ -8,9 +8,8 @@ use std::net::TcpListener;
 use crate::support::calls::{NUMBER, Phone, media_of, received};
 use crate::support::endpoint::{Endpoint, Post};
 use crate::support::sip::{field, to_tag};
-use crate::support::{Process, config, http, until};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use crate::support::{Process, config, until};
+use crate::{twilio_api, twilio_messages};
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::{Message, accept, accept_hdr};
 use trunkgate_media::agent::{sign, sign_form};
@@ -155,13 +154,8 @@ impl Rig {
 
     /// Updates the call by the Twilio-compatible API: the status, and the code of an error or the call's status.
     fn update(&self, parameters: &[(&str, &str)]) -> (u16, String) {
-        let path = format!("/2010-04-01/Accounts/{ACCOUNT}/Calls/{}.json", self.edge.sid());
-        let basic = STANDARD.encode(format!("{ACCOUNT}:{TOKEN}"));
-        let headers =
-            [("authorization", &*format!("Basic {basic}")), ("content-type", "application/x-www-form-urlencoded")];
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
-        let (status, answer) = http("POST", &format!("{}{path}", self.edge.url()), &headers, &body);
-        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        let path = format!("Calls/{}.json", self.edge.sid());
+        let (status, answer) = twilio_api::ask(&self.edge, "POST", &path, &twilio_messages::form(parameters));
         let shown =
             if status == 200 { answer["status"].as_str().unwrap().to_owned() } else { answer["code"].to_string() };
         (status, shown)

@@ -11,8 +11,9 @@ use crate::conferences::{Party, hear, speak};
 use crate::support::codecs::Codec;
 use crate::support::endpoint::{Endpoint, Post};
 use crate::support::{Process, config, http, trunkgate, until};
-use crate::twilio_api::{SID, assert_shape, authorization};
+use crate::twilio_api::{SID, ask, fetched, posted, refused};
 use crate::twilio_compat::is_as_on_the_page;
+use crate::twilio_messages;
 
 type Document = (&'static str, &'static str);
 
@@ -52,28 +53,17 @@ impl Rig {
         Rig { parties, application, edge }
     }
     fn ask(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> (u16, Value) {
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        let headers = [authorization(SID, TOKEN), ("content-type", "application/x-www-form-urlencoded".to_owned())];
-        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-        let url = format!("{}/2010-04-01/Accounts/{SID}/{path}", self.edge.url());
-        let (status, answer) = http(method, &url, &headers, &body);
-        (status, serde_json::from_str(&answer).unwrap_or(Value::Null))
+        ask(&self.edge, method, path, &twilio_messages::form(fields))
     }
     fn get(&self, path: &str) -> Value {
-        let (status, answer) = self.ask("GET", path, &[]);
-        assert_eq!(status, 200, "{path}: {answer}");
-        answer
+        fetched(&self.edge, path)
     }
     fn post(&self, path: &str, fields: &[(&str, &str)]) -> Value {
-        let (status, answer) = self.ask("POST", path, fields);
-        assert!(matches!(status, 200 | 201), "{path}: {answer}");
-        answer
+        posted(&self.edge, path, &twilio_messages::form(fields))
     }
     /// Error of a request: status and code.
     fn refused(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> (u16, u64) {
-        let (status, answer) = self.ask(method, path, fields);
-        assert_shape(status, &answer);
-        (status, answer["code"].as_u64().unwrap())
+        refused(&self.edge, method, path, &twilio_messages::form(fields))
     }
     /// Requests for a document so far.
     fn requests(&self, of: &str) -> Vec<Post> {

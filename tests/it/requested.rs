@@ -4,17 +4,16 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::accept;
 use trunkgate_media::agent::sign_form;
 
-use crate::apps::{ACCOUNT, Rig, TOKEN, application, form, parameter, path};
+use crate::apps::{Rig, TOKEN, application, form, parameter, path};
 use crate::support::calls::{NUMBER, received};
 use crate::support::endpoint::{Endpoint, Post};
 use crate::support::sip::field;
 use crate::support::{finish, http, until};
+use crate::{twilio_api, twilio_messages};
 
 /// Number that is called.
 pub(crate) const TO: &str = "+442071838750";
@@ -25,12 +24,7 @@ pub(crate) fn rig(tables: &str) -> Rig {
 
 /// A request to the Twilio-compatible API; `path` is below the account.
 pub(crate) fn ask(rig: &Rig, method: &str, path: &str, parameters: &[(&str, &str)]) -> (u16, Value) {
-    let basic = format!("Basic {}", STANDARD.encode(format!("{ACCOUNT}:{TOKEN}")));
-    let headers = [("authorization", &*basic), ("content-type", "application/x-www-form-urlencoded")];
-    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
-    let url = format!("{}/2010-04-01/Accounts/{ACCOUNT}/{path}", rig.edge.url());
-    let (status, answer) = http(method, &url, &headers, &body);
-    (status, serde_json::from_str(&answer).unwrap_or(Value::Null))
+    twilio_api::ask(&rig.edge, method, path, &twilio_messages::form(parameters))
 }
 
 fn native(rig: &Rig, body: &Value) -> (u16, Value) {

@@ -42,38 +42,62 @@ impl Rig {
     }
 
     pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
-        self.ask_as((SID, TOKEN), method, path, body)
+        ask(&self.edge, method, path, body)
     }
 
-    /// The same with these credentials; the body of an empty answer is `null`.
+    /// The same with these credentials.
     pub(crate) fn ask_as(&self, by: (&str, &str), method: &str, path: &str, body: &str) -> (u16, Value) {
-        let path = if path.starts_with('/') { path.to_owned() } else { format!("/2010-04-01/Accounts/{SID}/{path}") };
-        let headers = [authorization(by.0, by.1), ("content-type", "application/x-www-form-urlencoded".to_owned())];
-        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-        let (status, answer) = http(method, &format!("{}{path}", self.edge.url()), &headers, body);
-        let json = if answer.is_empty() { Ok(Value::Null) } else { serde_json::from_str(&answer) };
-        (status, json.unwrap_or_else(|_| panic!("{method} {path}: {answer}")))
+        ask_as(&self.edge, by, (method, path), body)
     }
 
     pub(crate) fn get(&self, path: &str) -> Value {
-        let (status, answer) = self.ask("GET", path, "");
-        assert_eq!(status, 200, "{path}: {answer}");
-        answer
+        fetched(&self.edge, path)
     }
 
     /// Posts what is taken.
     pub(crate) fn post(&self, path: &str, body: &str) -> Value {
-        let (status, answer) = self.ask("POST", path, body);
-        assert!(matches!(status, 200 | 201), "{path}: {answer}");
-        answer
+        posted(&self.edge, path, body)
     }
 
-    /// Status and code of an error, which has Twilio's shape.
     pub(crate) fn refused(&self, method: &str, path: &str, body: &str) -> (u16, u64) {
-        let (status, answer) = self.ask(method, path, body);
-        assert_shape(status, &answer);
-        (status, answer["code"].as_u64().unwrap())
+        refused(&self.edge, method, path, body)
     }
+}
+
+/// A request of the account; `path` is below it where it does not begin with a slash.
+pub(crate) fn ask(edge: &Process, method: &str, path: &str, body: &str) -> (u16, Value) {
+    ask_as(edge, (SID, TOKEN), (method, path), body)
+}
+
+/// The same with these credentials; the body of an empty answer is `null`.
+fn ask_as(edge: &Process, by: (&str, &str), (method, path): (&str, &str), body: &str) -> (u16, Value) {
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/2010-04-01/Accounts/{SID}/{path}") };
+    let headers = [authorization(by.0, by.1), ("content-type", "application/x-www-form-urlencoded".to_owned())];
+    let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let (status, answer) = http(method, &format!("{}{path}", edge.url()), &headers, body);
+    let json = if answer.is_empty() { Ok(Value::Null) } else { serde_json::from_str(&answer) };
+    (status, json.unwrap_or_else(|_| panic!("{method} {path}: {answer}")))
+}
+
+/// What is there.
+pub(crate) fn fetched(edge: &Process, path: &str) -> Value {
+    let (status, answer) = ask(edge, "GET", path, "");
+    assert_eq!(status, 200, "{path}: {answer}");
+    answer
+}
+
+/// Posts what is taken.
+pub(crate) fn posted(edge: &Process, path: &str, body: &str) -> Value {
+    let (status, answer) = ask(edge, "POST", path, body);
+    assert!(matches!(status, 200 | 201), "{path}: {answer}");
+    answer
+}
+
+/// Status and code of an error, which has Twilio's shape.
+pub(crate) fn refused(edge: &Process, method: &str, path: &str, body: &str) -> (u16, u64) {
+    let (status, answer) = ask(edge, method, path, body);
+    assert_shape(status, &answer);
+    (status, answer["code"].as_u64().unwrap())
 }
 
 pub(crate) fn authorization(user: &str, password: &str) -> (&'static str, String) {

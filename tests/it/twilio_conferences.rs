@@ -10,8 +10,9 @@ use crate::conferences::{Party, edge, hear, speak};
 use crate::support::calls::NUMBER;
 use crate::support::codecs::Codec;
 use crate::support::{Process, http, until};
-use crate::twilio_api::{SID, TOKEN, assert_shape, authorization};
+use crate::twilio_api::{SID, TOKEN, ask, assert_shape, fetched, posted};
 use crate::twilio_compat::is_as_on_the_page;
+use crate::twilio_messages;
 
 /// Three parties in a conference, each with a tone.
 struct Rig {
@@ -37,22 +38,13 @@ impl Rig {
         Rig { parties, edge }
     }
     fn ask(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> (u16, Value) {
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        let headers = [authorization(SID, TOKEN), ("content-type", "application/x-www-form-urlencoded".to_owned())];
-        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-        let url = format!("{}/2010-04-01/Accounts/{SID}/{path}", self.edge.url());
-        let (status, answer) = http(method, &url, &headers, &body);
-        (status, serde_json::from_str(&answer).unwrap_or(Value::Null))
+        ask(&self.edge, method, path, &twilio_messages::form(fields))
     }
     fn get(&self, path: &str) -> Value {
-        let (status, answer) = self.ask("GET", path, &[]);
-        assert_eq!(status, 200, "{path}: {answer}");
-        answer
+        fetched(&self.edge, path)
     }
     fn post(&self, path: &str, fields: &[(&str, &str)]) -> Value {
-        let (status, answer) = self.ask("POST", path, fields);
-        assert!(matches!(status, 200 | 201), "{path}: {answer}");
-        answer
+        posted(&self.edge, path, &twilio_messages::form(fields))
     }
     fn listed(&self, path: &str, name: &str) -> Vec<Value> {
         self.get(path)[name].as_array().unwrap().clone()
