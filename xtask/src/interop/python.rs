@@ -151,7 +151,8 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
 
 /// Runs a script to its end: what it printed, or an error with all that it said.
 pub(crate) fn output(packages: Packages, script: &Path, flags: &[&str]) -> anyhow::Result<String> {
-    ended(Command::new(interpreter(packages)?).arg(script).args(flags))
+    // Without a cache of what a script imports: its folder is that of the sources.
+    ended(Command::new(interpreter(packages)?).arg("-B").arg(script).args(flags))
 }
 
 /// Runs a command to its end: what it printed, or an error with all that it said.

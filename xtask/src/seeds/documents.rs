@@ -8,6 +8,7 @@ use anyhow::{Context as _, ensure};
 use super::page::Page;
 use super::servers::{Environment, Server, free};
 use crate::interop::applications::{Application, Bench, TOKEN, accepted};
+use crate::interop::caller::Caller;
 use crate::interop::edge::Edge;
 use crate::interop::front::Front;
 use crate::interop::python::{self, Packages, Script};
@@ -89,13 +90,19 @@ fn leaves_a_message(bench: &Bench, words: &str, voice: &str) -> anyhow::Result<(
     let caller = bench.call(CALLER_ID)?;
     bench.hears(&caller, words, voice, 0)?;
     caller.hears(TONE_HZ, 0).context("the tone before the recording")?;
+    talks(&caller)?;
+    caller.hang_up()
+}
+
+/// A caller says something for 3 s.
+fn talks(caller: &Caller) -> anyhow::Result<()> {
     let began = Instant::now();
     for number in 0..150 {
         let due = began + Duration::from_millis(20) * number;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         caller.says(number)?;
     }
-    caller.hang_up()
+    Ok(())
 }
 
 /// The audio and its file are gone; the entry stays, without them.
@@ -139,17 +146,13 @@ fn transcribed(page: &Page) -> anyhow::Result<String> {
 
 /// The element that the page names, with the callback of its other documents.
 fn conference(page: &Page) -> anyhow::Result<String> {
-    let element = page.opening("<Conference record=")?.replace('>', " beep=\"false\" CALLBACK>");
-    let element = element.replace("CALLBACK", &format!("recordingStatusCallback=\"{APPLICATION}/webhooks/recording\""));
+    let element = page.opening("<Conference record=")?;
+    let element = format!("{element} beep=\"false\" recordingStatusCallback=\"{APPLICATION}/webhooks/recording\">");
     let (bench, judge) =
         with_recordings(&format!("<Response><Dial>{element}support</Conference></Dial></Response>"), "")?;
     let (caller, other) = (bench.call(CALLER_ID)?, bench.call(CALLER_ID)?);
-    let (began, since) = (Instant::now(), other.mark());
-    for number in 0..150 {
-        let due = began + Duration::from_millis(20) * number;
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        caller.says(number)?;
-    }
+    let since = other.mark();
+    talks(&caller)?;
     other.hears(440, since)?;
     caller.hang_up()?;
     other.hang_up()?;

@@ -49,12 +49,10 @@ impl Page {
         Ok(self.between("Node TwiML snippet:", "Operational notes:")?.join("\n"))
     }
 
-    /// The text of an element's opening tag that the page's prose has.
+    /// An element's opening tag that the page's prose has, without its end.
     pub(crate) fn opening(&self, beginning: &str) -> anyhow::Result<&str> {
-        let behind = self.text.split(beginning).nth(1).and_then(|rest| rest.find('>'));
-        let at = self.text.find(beginning).zip(behind);
-        let opening = at.and_then(|(at, length)| self.text.get(at..=at + beginning.len() + length));
-        opening.with_context(|| format!("the page has no {beginning}…>"))
+        let tag = self.text.find(beginning).and_then(|at| self.text.get(at..)?.split_once('>'));
+        tag.map(|(opening, _)| opening).with_context(|| format!("the page has no {beginning}…>"))
     }
 
     /// The value of `export NAME="VALUE"`.

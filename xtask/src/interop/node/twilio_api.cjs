@@ -1,14 +1,12 @@
 // twilio-node as a client of the edge: account, numbers, keys, calls and errors. A field that an answer lacks is `undefined` in the
 // library's resource, which fails here; dates must be dates. Only the base URL is set, or nothing without `--url`.
 const { parseArgs } = require("node:util");
-const { readFileSync } = require("node:fs");
-const { dirname, join } = require("node:path");
 const twilio = require("twilio");
+const { check, version } = require("./checks.cjs");
 
 const names = ["url", "account", "token", "caller-id", "answers", "busy", "silent", "callback"];
 const options = Object.fromEntries(names.map((name) => [name, { type: "string" }]));
 const { values: flags } = parseArgs({ options });
-const version = JSON.parse(readFileSync(join(dirname(require.resolve("twilio")), "..", "package.json"))).version;
 const ACCOUNT = flags.account;
 const NOBODY = "CA" + "0".repeat(32);
 let shapes = 0;
@@ -22,12 +20,6 @@ function client(user, secret) {
 }
 
 const api = client(ACCOUNT, flags.token);
-
-function check(holds, what) {
-  if (!holds) {
-    throw new Error(what);
-  }
-}
 
 // Every field that the library knows was in the answer, and every date is one.
 function shaped(resource, dates) {

@@ -1,23 +1,13 @@
 // twilio-node finds a conference with its parties, lets all talk for some seconds, and ends it.
 const { parseArgs } = require("node:util");
-const { readFileSync } = require("node:fs");
-const { dirname, join } = require("node:path");
 const twilio = require("twilio");
+const { check, pause, version } = require("./checks.cjs");
 
 const names = ["url", "account", "token", "parties"];
 const options = Object.fromEntries(names.map((name) => [name, { type: "string" }]));
 const { values: flags } = parseArgs({ options });
-const version = JSON.parse(readFileSync(join(dirname(require.resolve("twilio")), "..", "package.json"))).version;
 const api = twilio(flags.account, flags.token, { accountSid: flags.account });
 api.api.baseUrl = flags.url;
-
-function check(holds, what) {
-  if (!holds) {
-    throw new Error(what);
-  }
-}
-
-const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
 async function run() {
   const [conference] = await api.conferences.list({ friendlyName: "board", status: "in-progress" });

@@ -1,22 +1,14 @@
 // twilio-node finds a queue with a caller, takes the caller out by a document that it writes and serves, and deletes the queue.
 const { createServer } = require("node:http");
 const { parseArgs } = require("node:util");
-const { readFileSync } = require("node:fs");
-const { dirname, join } = require("node:path");
 const twilio = require("twilio");
+const { check, pause, version } = require("./checks.cjs");
 
 const names = ["url", "account", "token"];
 const options = Object.fromEntries(names.map((name) => [name, { type: "string" }]));
 const { values: flags } = parseArgs({ options });
-const version = JSON.parse(readFileSync(join(dirname(require.resolve("twilio")), "..", "package.json"))).version;
 const api = twilio(flags.account, flags.token, { accountSid: flags.account });
 api.api.baseUrl = flags.url;
-
-function check(holds, what) {
-  if (!holds) {
-    throw new Error(what);
-  }
-}
 
 /** Serves a document; resolves to its URL and the server. */
 function served(document) {
@@ -29,8 +21,6 @@ function served(document) {
     server.listen(0, "127.0.0.1", () => resolve([`http://127.0.0.1:${server.address().port}/taken`, server]));
   });
 }
-
-const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
 async function run() {
   const [queue] = await api.queues.list();

@@ -1,11 +1,11 @@
 """twilio-python finds a conference that goes on, waits until all parties are there, and changes one of them."""
 import argparse
-import sys
-import time
 
 import twilio
 from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
+
+from checks import check, until
 
 flags = argparse.ArgumentParser()
 for name in ["--url", "--account", "--token"]:
@@ -14,21 +14,6 @@ flags.add_argument("--parties", type=int, required=True)
 flags = flags.parse_args()
 client = Client(flags.account, flags.token, flags.account)
 client.api.base_url = flags.url
-
-
-def check(holds, what):
-    if not holds:
-        sys.exit(f"twilio-python {twilio.__version__}: {what}")
-
-
-def until(what, holds):
-    for _ in range(200):
-        found = holds()
-        if found:
-            return found
-        time.sleep(0.05)
-    sys.exit(f"twilio-python {twilio.__version__}: waited too long until {what}")
-
 
 conference = until("the conference goes on", lambda: client.conferences.list(friendly_name="board", status="in-progress"))[0]
 here = client.conferences(conference.sid)

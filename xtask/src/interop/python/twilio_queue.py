@@ -1,12 +1,13 @@
 """twilio-python makes a queue, has two phones wait in it and a third one dial it, by documents that it writes."""
 import argparse
-import sys
 import time
 
 import twilio
 from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 from twilio.twiml.voice_response import Dial, VoiceResponse
+
+from checks import check, until
 
 flags = argparse.ArgumentParser()
 for name in ["--url", "--account", "--token", "--from", "--phones"]:
@@ -16,20 +17,6 @@ client = Client(flags.account, flags.token, flags.account)
 client.api.base_url = flags.url
 phones = flags.phones.split(",")
 number = getattr(flags, "from")
-
-
-def check(holds, what):
-    if not holds:
-        sys.exit(f"twilio-python {twilio.__version__}: {what}")
-
-
-def until(what, holds):
-    for _ in range(200):
-        found = holds()
-        if found:
-            return found
-        time.sleep(0.05)
-    sys.exit(f"twilio-python {twilio.__version__}: waited too long until {what}")
 
 
 def refused(what, expected, ask):
