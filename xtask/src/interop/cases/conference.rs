@@ -16,8 +16,9 @@ use crate::interop::{Setting, node, rtp};
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The number of the conference.
 const NUMBER: &str = "+14155550100";
-/// Tones of the phones in Hz, none of them the harmonic of another.
-const TONES: [u32; 10] = [410, 530, 640, 770, 900, 1_030, 1_190, 1_350, 1_510, 1_690];
+/// Tones of the phones in Hz, none of them the harmonic of another. The pauses of a tone put others beside it, each 2.5 Hz: neighbours differ by no
+/// multiple of that.
+const TONES: [u32; 10] = [410, 531, 642, 773, 904, 1_030, 1_191, 1_352, 1_513, 1_694];
 const CODECS: [Codec; 4] = [Codec::Pcmu, Codec::G722, Codec::Opus, Codec::Pcma];
 /// Seconds of what is said, which begins again and again.
 const SAID_SECONDS: u32 = 60;
