@@ -220,9 +220,9 @@ struct EndSnapshot {
 
 impl Call {
     /// Writes its program down.
-    fn program_snapshot(&self, now: Instant, edge: &Edge) -> Option<RunSnapshot> {
+    fn program_snapshot(&self, now: Instant, edge: &Edge, has_far_end: bool) -> Option<RunSnapshot> {
         let run = self.parts.program.as_deref()?.of_caller();
-        Some(RunSnapshot::of(run, (now, self.shared.key), &edge.sessions.queues))
+        Some(RunSnapshot::of(run, (now, self.shared.key), &edge.sessions.queues, has_far_end))
     }
 
     /// In plain data; `None` while it is being set up or ended.
@@ -279,7 +279,7 @@ impl Call {
                 let held = now.saturating_duration_since(holder.since);
                 (holder.agent.name.to_string(), millis(held))
             }),
-            program: self.program_snapshot(now, edge),
+            program: self.program_snapshot(now, edge, callee.is_some()),
             callback: self.shared.callback.as_ref().map(|known| (known.app.name.to_string(), known.reports)),
             requested: self.shared.requested.as_ref().map(|requested| requested.snapshot(now)),
             agents: AgentsSnapshot {

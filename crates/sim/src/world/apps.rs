@@ -11,6 +11,9 @@ use super::conferences::Reported;
 use super::{Happening, World};
 use crate::places::TRUNK_B;
 
+/// A question of the edge: how often the edge had been restarted by then, for it counts its questions from the start, and its id.
+pub(crate) type Question = (u64, QueryId);
+
 /// What the application knows.
 #[derive(Debug)]
 pub(crate) struct Apps {
@@ -18,7 +21,7 @@ pub(crate) struct Apps {
     /// Reports by the sid of their call: how many came, and whether its end was one of them.
     reports: BTreeMap<String, (u64, bool)>,
     /// Questions that have no answer yet.
-    open: BTreeSet<QueryId>,
+    open: BTreeSet<Question>,
     /// What is reported of conferences.
     conferences: Reported,
 }
@@ -103,8 +106,9 @@ pub(crate) fn asked(world: &mut World, question: AppQuestion) {
     let rng = &mut world.apps.rng;
     let late = if rng.random_bool(0.1) { 15_000 } else { 800 };
     let after = Duration::from_millis(rng.random_range(1..late));
-    world.apps.open.insert(query);
-    world.at(world.now + after, Happening::Answered(query, Box::new(answer)));
+    let question = (world.summary.restarts, query);
+    world.apps.open.insert(question);
+    world.at(world.now + after, Happening::Answered(question, Box::new(answer)));
 }
 
 /// Takes a callback.
@@ -132,8 +136,9 @@ fn log_report(world: &mut World, request: &DocumentRequest) {
 }
 
 /// Gives the edge an answer, once.
-pub(crate) fn answer(world: &mut World, query: QueryId, answer: Box<AppAnswer>) {
-    if world.apps.open.remove(&query) {
+pub(crate) fn answer(world: &mut World, question: Question, answer: Box<AppAnswer>) {
+    let (asked_by, query) = question;
+    if world.apps.open.remove(&question) && asked_by == world.summary.restarts {
         world.log.line(world.now, format_args!("app     → {query:?}"));
         world.edge.gateway.handle_input(world.now, Input::AppAnswered { query, answer });
     }

@@ -206,6 +206,15 @@ fn voices(world: &World) -> Result<(), String> {
     Ok(())
 }
 
+/// How many phones spoke before the answer in calls to a number.
+fn speaks_early(world: &World, called: &str) -> usize {
+    let calls = world.seats.iter().flat_map(|seat| seat.phone.calls());
+    calls
+        .filter(|call| !call.is_outgoing() && call.called() == called)
+        .filter(|call| matches!(call.manner(), Some(Manner::Early { .. })))
+        .count()
+}
+
 /// Where nothing was lost, whoever was answered was heard.
 fn heard(world: &World) -> Result<(), String> {
     if world.rough {
@@ -236,6 +245,10 @@ fn heard(world: &World) -> Result<(), String> {
             continue;
         }
         if from.is_outgoing() == to.is_outgoing() || from.called() != to.called() || unheard(from, to) {
+            continue;
+        }
+        // Of several that speak before the answer one alone is heard.
+        if early && !from.is_outgoing() && speaks_early(world, from.called()) > 1 {
             continue;
         }
         // Of several that ring together another one may have been heard before one answered.

@@ -80,7 +80,7 @@ pub(crate) enum Happening {
     /// A name was looked up.
     Resolved(QueryId, Vec<Server>),
     /// The application answers a question.
-    Answered(QueryId, Box<AppAnswer>),
+    Answered(apps::Question, Box<AppAnswer>),
     /// A SIP message that arrives at the registrar.
     ToRegistrar(Bytes),
     /// A SIP message that arrives at the recording server.
@@ -343,7 +343,7 @@ impl World {
             Happening::Resolved(query, servers) => {
                 self.edge.gateway.handle_input(self.now, Input::Resolved { query, found: Ok(servers) });
             }
-            Happening::Answered(query, answer) => apps::answer(self, query, answer),
+            Happening::Answered(question, answer) => apps::answer(self, question, answer),
             Happening::ToRegistrar(bytes) => self.registers(bytes),
             Happening::ToVault(bytes) => self.is_recorded(&bytes),
             Happening::Record => recordings::ask(self),

@@ -75,6 +75,8 @@ impl Prompter<'_> {
 
     /// Sends digits to the party whose program it is, in that party's own form.
     pub(crate) fn play_digits(&mut self, cx: &mut Cx<'_>, id: u32, digits: Secret, repeat: Loop) {
+        // A document for a conference that the caller has left may still be outstanding.
+        Runner::of(self.parts).drop_question(cx);
         let left = match repeat {
             Loop::Times(times) => times.saturating_sub(1),
             Loop::Forever => u32::MAX,

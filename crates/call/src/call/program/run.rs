@@ -97,7 +97,10 @@ impl Runner<'_> {
             for party in run.side.iter_mut().flat_map(|side| &mut side.parties) {
                 party.call.resume(leg);
             }
-            return self.parts.bridge.media.tell_digits(cx);
+            if run.side.as_ref().is_none_or(|side| !side.is_stream) {
+                self.parts.bridge.media.tell_digits(cx);
+            }
+            return;
         }
         let queue = run.back_in_queue.take();
         let conference = run.conference.take().map(|step| Box::new(Step::Conference(*step)));

@@ -40,6 +40,9 @@ pub(crate) struct RunSnapshot {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct SideSnapshot {
     id: u32,
+    /// Whether a stream was to have the caller, who has gone on with another target.
+    #[serde(default)]
+    is_stream: bool,
     talked_ms: u64,
     limit_ms: u64,
     sid: Option<String>,
@@ -94,14 +97,15 @@ impl MadeApp {
 }
 
 impl RunSnapshot {
-    /// Writes a program down.
-    pub(crate) fn of(run: &Run, (now, key): (Instant, CallKey), queues: &Queues) -> RunSnapshot {
-        let connected = run.side.as_ref().filter(|side| !side.is_stream);
+    /// Writes a program down. `has_far_end`: its caller talks with a far end, also where a stream was to have it.
+    pub(crate) fn of(run: &Run, (now, key): (Instant, CallKey), queues: &Queues, has_far_end: bool) -> RunSnapshot {
+        let connected = run.side.as_ref().filter(|side| !side.is_stream || has_far_end);
         let side = connected.and_then(|side| {
             let talked = now.saturating_duration_since(side.since?);
             let (talked_ms, limit_ms) = (millis(talked), millis(side.limit));
             let call = side.parties.iter().find_map(|party| party.call.snapshot(now));
-            Some(SideSnapshot { id: side.id, talked_ms, limit_ms, sid: side.sid.clone(), call })
+            let (id, is_stream, sid) = (side.id, side.is_stream, side.sid.clone());
+            Some(SideSnapshot { id, is_stream, talked_ms, limit_ms, sid, call })
         });
         RunSnapshot {
             target: run.app.spec(),
@@ -147,7 +151,7 @@ impl RunSnapshot {
             sid: side.sid,
             is_bridged: true,
             parties: side.call.into_iter().map(party).collect(),
-            ..Side::new(side.id, false)
+            ..Side::new(side.id, side.is_stream)
         });
         let run = Run {
             app,

@@ -374,6 +374,17 @@ fn a_document_is_heard_before_the_start_and_again_after_its_end() {
 }
 
 #[test]
+fn a_document_for_a_party_that_leaves_is_given_up_before_digits_are_played() {
+    let mut party = Party::app();
+    let play = "<Play digits='1w2'/>";
+    party.joins_by(&format!("<Dial hangupOnStar='true'><Conference waitUrl='/wait'>a</Conference></Dial>{play}"));
+    assert_eq!(party.bench.questions.len(), 1, "the document is under way");
+    party.press(0, '*');
+    assert_eq!(party.bench.given_up.len(), 1);
+    party.hangs_up(0);
+}
+
+#[test]
 fn events_of_a_conference_are_reported() {
     let mut party = Party::app();
     let document = format!(

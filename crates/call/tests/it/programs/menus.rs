@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkgate_call::{AppAnswer, AppPlace, AppWanted};
-use trunkgate_media::{Command, Event, Sound};
+use trunkgate_media::{AgentWish, Command, Event, Sound};
 use trunkgate_route::{Definition, Numbers, Table, TargetSpec, WebhookMethod};
 
 use super::*;
@@ -339,6 +339,25 @@ fn a_restart_begins_again_what_was_under_way() {
     let request = menu.requested();
     assert_eq!(parameter(&request, "DialCallStatus"), Some("completed"));
     assert_eq!(parameter(&request, "DialCallDuration"), Some("90"));
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
+}
+
+#[test]
+fn after_a_restart_the_program_knows_of_the_party_that_its_stream_gave_the_caller_to() {
+    let mut menu = Menu::answered("<Connect><Stream url='wss://bot.example.com/media'/></Connect><Say>and now</Say>");
+    let (end, _) = menu.bench.asked().into_iter().next_back().unwrap();
+    menu.bench.open(end);
+    menu.bench.wish(end, AgentWish::Transfer("trunk:backup".into()));
+    let party = Dialed::new(BACKUP, menu.bench.expect(BACKUP, "INVITE"));
+    menu.bench.receive(BACKUP, party.answer(200, &answer()));
+    menu.bench.expect(BACKUP, "ACK");
+    menu.bench.restart(table(vec![TargetSpec::App("ivr".into())]));
+    assert_eq!(menu.bench.state(), "answered");
+    let bye = party.request("BYE", 1, "");
+    menu.bench.receive(BACKUP, bye);
+    menu.bench.expect(BACKUP, "SIP/2.0 200");
+    assert_eq!(menu.spoken(3), "and now");
     hang_up(&mut menu.bench, &mut menu.caller);
     menu.ends("caller_hung_up");
 }
