@@ -19,7 +19,7 @@ fn a_hundred_seeds_leave_nothing_behind() {
     let (mut failures, mut sum, mut threads) = (Vec::new(), Summary::default(), Vec::new());
     for half in [0, 1] {
         let seeds = (0..SEEDS).filter(move |seed| seed % 2 == half);
-        threads.push(std::thread::spawn(move || run_all(Instant::now(), seeds, Sabotage::Nothing)));
+        threads.push(std::thread::spawn(move || run_all(Instant::now(), seeds, (Sabotage::Nothing, false))));
     }
     for thread in threads {
         let (more, part) = thread.join().expect("a seed panicked");

@@ -29,15 +29,15 @@ pub fn run(start: std::time::Instant, options: Options) -> Result<Summary, Box<F
     World::new(start, options).run()
 }
 
-/// Runs seeds one after the other; the failures, and what all runs came to.
+/// Runs seeds one after the other; the failures, and what all runs came to. `whole_log`: a failure has all events of its run.
 pub fn run_all(
     start: std::time::Instant,
     seeds: impl Iterator<Item = u64>,
-    sabotage: Sabotage,
+    (sabotage, whole_log): (Sabotage, bool),
 ) -> (Vec<Failure>, Summary) {
     let (mut failures, mut sum) = (Vec::new(), Summary::default());
     for seed in seeds {
-        match run(start, Options { sabotage, ..Options::of_seed(seed) }) {
+        match run(start, Options { sabotage, whole_log, ..Options::of_seed(seed) }) {
             Ok(summary) => sum += summary,
             Err(failure) => failures.push(*failure),
         }

@@ -14,12 +14,14 @@ pub struct Log {
     tail: VecDeque<String>,
     hash: u64,
     lines: u64,
+    kept: usize,
 }
 
 impl Log {
-    /// An empty log; times count from `start`.
-    pub fn new(start: Instant) -> Log {
-        Log { start, tail: VecDeque::with_capacity(TAIL_LINES), hash: 0xcbf2_9ce4_8422_2325, lines: 0 }
+    /// An empty log; times count from `start`. `is_whole`: it keeps all lines, not the last ones alone.
+    pub fn new(start: Instant, is_whole: bool) -> Log {
+        let kept = if is_whole { usize::MAX } else { TAIL_LINES };
+        Log { start, tail: VecDeque::with_capacity(TAIL_LINES), hash: 0xcbf2_9ce4_8422_2325, lines: 0, kept }
     }
     /// Adds a line.
     pub fn line(&mut self, now: Instant, text: fmt::Arguments<'_>) {
@@ -27,7 +29,7 @@ impl Log {
         let line = format!("{:>11.6} {text}", at.as_secs_f64());
         self.mix(line.as_bytes());
         self.lines += 1;
-        if self.tail.len() == TAIL_LINES {
+        if self.tail.len() == self.kept {
             self.tail.pop_front();
         }
         self.tail.push_back(line);
@@ -77,7 +79,7 @@ mod tests {
     #[test]
     fn the_tail_is_bounded_and_the_hash_covers_all() {
         let start = Instant::now();
-        let (mut a, mut b) = (Log::new(start), Log::new(start));
+        let (mut a, mut b) = (Log::new(start, false), Log::new(start, false));
         for n in 0..TAIL_LINES + 10 {
             a.line(start, format_args!("{n}"));
             b.line(start, format_args!("{}", if n == 0 { 99 } else { n }));

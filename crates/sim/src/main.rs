@@ -1,5 +1,6 @@
 //! `cargo run -p trunkgate-sim --release -- [--seed N] [--seeds M] [--sabotage]`: runs seeds on all cores and prints the
-//! outcome. With `--sabotage` the edge misses each BYE, and seeds must fail.
+//! outcome: of a failure the last events, and all of them where there is one seed alone. With `--sabotage` the edge misses each BYE,
+//! and seeds must fail.
 #![allow(clippy::disallowed_methods)] // the program has to give the world a moment to begin with
 
 use std::io::Write as _;
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
     std::thread::scope(|scope| {
         let share = |core| (first..first.saturating_add(count)).filter(move |seed| seed % cores == core);
         let threads: Vec<_> =
-            (0..cores).map(|core| scope.spawn(move || run_all(began, share(core), sabotage))).collect();
+            (0..cores).map(|core| scope.spawn(move || run_all(began, share(core), (sabotage, count == 1)))).collect();
         for thread in threads {
             let (more, part) = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             failures.extend(more);

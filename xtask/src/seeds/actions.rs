@@ -191,11 +191,11 @@ fn platform_list(page: &Page, rig: &Rig) -> anyhow::Result<String> {
         Ok(result["calls"].as_array().map_or(0, Vec::len))
     };
     let from = list(value!({ "from_": PLATFORM, "page_size": 1000 }))?;
-    ensure!(from == 2, "{from} calls from the platform's number");
+    ensure!(from == 3, "{from} calls from the platform's number");
     for (filters, expected) in [
         (value!({ "to": PARTY, "from_": PLATFORM, "status": "completed" }), 1),
-        (value!({ "to": PARTY, "from_": PLATFORM, "status": "no-answer" }), 1),
-        (value!({ "from_": PLATFORM, "start_time_after": "2016-07-04" }), 2),
+        (value!({ "to": PARTY, "from_": PLATFORM, "status": "no-answer" }), 2),
+        (value!({ "from_": PLATFORM, "start_time_after": "2016-07-04" }), 3),
         (value!({ "start_time_after": "2016-07-04", "start_time_before": "2016-07-06" }), 0),
         (value!({ "from_": PLATFORM, "page_size": 1 }), 1),
     ] {

@@ -171,6 +171,8 @@ pub struct Options {
     pub siprec: bool,
     /// A fault put in on purpose.
     pub sabotage: Sabotage,
+    /// Whether a failure has all events of the run, not the last ones alone.
+    pub whole_log: bool,
 }
 
 /// Whose calls can be set up, one way or the other.
@@ -226,6 +228,7 @@ impl Options {
             apps: ChaCha12Rng::seed_from_u64(seed ^ 0x6170_7073_2121).random_bool(0.4),
             siprec: ChaCha12Rng::seed_from_u64(seed ^ 0x7661_756c_7421).random_bool(0.4),
             sabotage: Sabotage::Nothing,
+            whole_log: false,
         }
     }
 }

@@ -181,7 +181,7 @@ impl World {
             net: Net::new(options.seed ^ 0x6e65_7477_6f72_6b21, options.weather),
             edge: Edge::new(start, &options),
             seats: seats.collect(),
-            log: Log::new(start),
+            log: Log::new(start, options.whole_log),
             queue: BTreeMap::new(),
             queued: 0,
             began: BTreeSet::new(),

@@ -48,7 +48,12 @@ pub(crate) fn reached(world: &World) -> Result<(), String> {
         |call: &PhoneCall| matches!(call.manner(), Some(Manner::Silent | Manner::Late { .. } | Manner::Rest { .. }));
     // Whoever was transferred was to be connected with somebody else.
     let transferred = transferred(world);
-    let stays = |to: &str| to.starts_with(OUT) && !transferred.contains(to);
+    // A target that redirects has been asked: what it names is asked in place of its other addresses.
+    let redirects =
+        |to: &str, call: &PhoneCall| call.called() == to && matches!(call.manner(), Some(Manner::Redirect { .. }));
+    let is_redirected =
+        |to: &str| world.seats.iter().flat_map(|seat| seat.phone.calls()).any(|call| redirects(to, call));
+    let stays = |to: &str| to.starts_with(OUT) && !transferred.contains(to) && !is_redirected(to);
     for (to, reason) in world.unreached.iter().filter(|(to, _)| stays(to)) {
         // Calls that an agent listens to go to the second trunk alone.
         let listened = |at: &usize| to.starts_with(FORKED) && *at == TRUNK_A_SEAT;
