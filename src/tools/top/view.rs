@@ -133,7 +133,11 @@ fn head(state: &State, width: u16, room: usize) -> Text<'static> {
         return Text::from(lines);
     }
     if let Some(what) = &state.lost {
+        let (what, fix) = what.split_once("; try: ").unwrap_or((what, ""));
         lines.push(Line::styled(format!("! {}; trying again", plain(what)), colour(state, Color::Red)));
+        if !fix.is_empty() {
+            lines.push(Line::styled(format!("  try: {}", plain(fix)), colour(state, Color::Red)));
+        }
     }
     let most = room.saturating_sub(lines.len() + PARTY_LINES);
     lines.extend(problem_lines(state, problems, usize::from(width).max(NARROWEST), most));
