@@ -290,6 +290,8 @@ pub const HISTORY_TROUBLE_CALLS: usize = 32;
 pub const BANS_SHOWN: usize = 256;
 /// Names that an answer lists where another one was asked for.
 pub const NAMES_SHOWN: usize = 16;
+/// Characters of a hint that is shown in the line of its error, where all is one line.
+pub const HELP_IN_LINE_CHARS: usize = 100;
 /// Characters that are shown of a name which is not known.
 pub const NAMES_SHOWN_CHARS: usize = 64;
 /// All header fields of an HTTP request together, in bytes.

@@ -39,7 +39,8 @@ pub(super) fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
     };
     let urgency = without.urgency.max(Urgency::Agent);
     let problem = problem.urgent(urgency).about(format!("agent {}", agent.name));
-    let problem = problem.of(Party::Agent(agent.name.clone()), "fails").fixed_by(fix_of_agent(agent, way));
+    let problem =
+        problem.of(Party::Agent(agent.name.clone()), "fails").fixed_by(fix_of_agent(agent, way, without.harm));
     let problem = problem.out(matches!(agent.state, "down" | "skipped") || failed.is_some_and(fails_always));
     let why = agent.last_problem.as_deref().unwrap_or("no answer");
     let is_out = matches!(agent.state, "down" | "skipped");
@@ -142,7 +143,7 @@ fn hung_up(failed: &AgentFailures) -> String {
 }
 
 /// What would help an agent by the cause of its last failure, and what shows whether it did: the next call or probe withdraws the problem.
-fn fix_of_agent(agent: &AgentView, way: &Way<'_>) -> String {
+fn fix_of_agent(agent: &AgentView, way: &Way<'_>, harm: Harm) -> String {
     if agent.state == "up" && agent.failed.as_ref().is_some_and(|failed| failed.reached_since) {
         return "see the log of the bot and of its host for why it could not be reached then".to_owned();
     }
@@ -152,17 +153,28 @@ fn fix_of_agent(agent: &AgentView, way: &Way<'_>) -> String {
     let known = way.table.agent(&agent.name);
     let fix = known.map_or_else(|| remedy(loss, words, false), |agent| remedy_of(agent, loss, words));
     let probe = known.map(|agent| agent.probe).filter(|probe| !probe.is_zero());
-    let next = match (agent.state, agent.next_try_ms, probe) {
-        ("skipped", _, Some(probe)) => {
-            format!("calls skip it until a probe succeeds, and it is probed every {} s", probe.as_secs_f64())
+    let probed = probe.map(|probe| format!("it is probed every {} s", probe.as_secs_f64()));
+    let is_alone = harm == Harm::Calls;
+    let next = match (agent.state, agent.next_try_ms, probed) {
+        ("skipped", _, Some(probed)) if is_alone && agent.is_by_probes => {
+            format!("calls without another target still try it, and {probed}")
         }
+        ("skipped", _, Some(probed)) => format!("calls skip it until a probe succeeds, and {probed}"),
         ("skipped", Some(ms), None) => {
             format!("calls skip it now, and one of them tries it in {} s", ms.div_ceil(1_000))
         }
         ("skipped", None, None) => "calls skip it until the one that tries it now reaches it".to_owned(),
         _ => "the next call tries it".to_owned(),
     };
-    format!("{}; {next}", with_test(fix, &agent.name))
+    let hangs_up = agent.failed.as_ref().is_some_and(|failed| failed.in_row > 0 && failed.hung_up > 0);
+    let until = match way.rejection_without_agent(&agent.name).filter(|_| is_alone) {
+        _ if hangs_up && agent.state == "up" => {
+            "; until it is mended callers are answered and then hung up on".to_owned()
+        }
+        Some(code) => format!("; until it is reached callers get {code}"),
+        None => String::new(),
+    };
+    format!("{}; {next}{until}", with_test(fix, &agent.name))
 }
 
 /// Calls of the last hour that an agent had for long enough without a word of it.

@@ -413,13 +413,14 @@ fn date(key: &str, written: &mut Option<String>) -> Result<(), ApiError> {
 }
 
 /// Flags that stand beside a call's state, and their words.
-pub(crate) const MARKED: [(&str, &str); 6] = [
+pub(crate) const MARKED: [(&str, &str); 7] = [
     ("one_way", "silent"),
     ("codec_mismatch", "codecs"),
     ("unsent", "unsent"),
     ("loss", "loss"),
     ("app_error", "app"),
     ("agent_failed", "agent"),
+    ("recording_gap", "rec"),
 ];
 
 /// Takes `-` for `_`; what is none of these words is refused.

@@ -30,6 +30,7 @@ use crate::limits;
 use crate::runtime::handle::{Gone, Handle, Phase};
 use crate::runtime::reload::{ReloadError, Reloaded};
 use crate::runtime::transport::TlsFaultsView;
+use crate::sinks::recordings::REFUSED;
 use crate::system::problem::{Harm, Party, Problem, Silence, Urgency};
 use crate::system::text::number;
 use crate::system::tls_words::CLIENT_NOT_TLS;
@@ -210,6 +211,10 @@ impl StatusReport {
         let logins = blame_password(&mut problems, &gateway.logins, trunks);
         problems.extend(logins_now(&logins));
         problems.extend(gateway.failing_apps.iter().filter_map(of_app));
+        if way.table.routes().iter().all(|route| route.record) {
+            // No target is called then: nothing else harms more.
+            problems.iter_mut().filter(|one| one.headline.starts_with(REFUSED)).for_each(|one| one.harm = Harm::Edge);
+        }
         report.without_target = outages::is_total(&problems, &way);
         let mut problems = mute::joined(outages::joined(problems, &way));
         problems.extend(gateway.recognition.as_ref().and_then(recogniser_now));
@@ -341,9 +346,8 @@ fn rejected_reload(why: &str) -> Problem {
     let rejected = Problem::new(Harm::Restart, "the configuration file is rejected: a restart would fail");
     let shown = format!("{why}; the configuration before it stays in force");
     let is_missing = why.contains("No such file");
-    let what = if is_missing { "restore the file and" } else { "correct the file until" };
-    let how = if is_missing { "`trunkgate reload`" } else { "`trunkgate reload` accepts it" };
-    let fix = format!("{what} {how}; do not restart the edge before that");
+    let what = if is_missing { "restore the file" } else { "correct the file (`trunkgate check` shows the line)" };
+    let fix = format!("{what}, then `trunkgate reload`; do not restart the edge before that");
     rejected.shown_by(shown).fixed_by(fix)
 }
 
@@ -626,8 +630,11 @@ mod tests {
     fn a_file_that_is_gone_is_restored_and_one_with_an_error_is_corrected() {
         let fix = |why: &str| rejected_reload(why).fix.unwrap();
         let gone = fix("trunkgate.toml: No such file or directory (os error 2)");
-        assert!(gone.starts_with("restore the file and `trunkgate reload`; do not restart"), "{gone}");
+        assert!(gone.starts_with("restore the file, then `trunkgate reload`; do not restart"), "{gone}");
         let wrong = fix("trunkgate.toml:3: unknown key");
-        assert!(wrong.starts_with("correct the file until `trunkgate reload` accepts it; do not restart"), "{wrong}");
+        assert!(
+            wrong.starts_with("correct the file (`trunkgate check` shows the line), then `trunkgate reload`; do"),
+            "{wrong}"
+        );
     }
 }

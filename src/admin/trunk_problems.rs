@@ -8,7 +8,7 @@ use trunkgate_call::view::{
     AddressView, FaultView, PeerView, Recent, RejectedView, RejectionView, SilentView, TrunkQuality, TrunkView,
     UnreachedView,
 };
-use trunkgate_call::{UNSENT, dns};
+use trunkgate_call::{UNSENT, dns, unsent};
 use trunkgate_route::locate::NameFault;
 use trunkgate_route::{Peer, Siprec, Transport, Trunk, host_of};
 
@@ -170,7 +170,15 @@ fn fix_of_down(name: &str, peers: &[PeerView], why: &str, unanswered: &[(String,
     if let Some(fix) = tls_words::fix_of_trunk(why, name) {
         return fix;
     }
-    let has_address = peers.iter().any(|peer| !peer.addresses.is_empty());
+    let addresses = || peers.iter().flat_map(|peer| &peer.addresses);
+    let held_back = addresses().find_map(|one| {
+        let why = unsent::named(one.last_problem.as_deref()?)?;
+        Some(unsent::fix_of_peer(why, one.address.ip(), None))
+    });
+    if let Some(fix) = held_back {
+        return fix;
+    }
+    let has_address = addresses().next().is_some();
     match peers.first().filter(|_| !has_address) {
         Some(peer) => {
             let fault = name_fault(&peer.uri, unanswered);

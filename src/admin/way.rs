@@ -3,7 +3,7 @@
 use trunkgate_call::status::not_tried;
 use trunkgate_call::view::{AppView, Recent, RejectedView, TrunkView, UnreachedView};
 use trunkgate_route::locate::NameFault;
-use trunkgate_route::{Table, TargetSpec};
+use trunkgate_route::{AnswerTime, Table, TargetSpec};
 
 use super::agents::AgentReport;
 use crate::limits;
@@ -44,6 +44,21 @@ impl Without {
 impl Way<'_> {
     pub(super) fn without_trunk(&self, trunk: &str) -> Without {
         self.without(|target| matches!(target, TargetSpec::Trunk { name, .. } if name == trunk))
+    }
+
+    /// Returns the code that callers get where an agent is not reached and no other target serves; `None`: routes have several, or answer
+    /// the caller before.
+    pub(super) fn rejection_without_agent(&self, name: &str) -> Option<u16> {
+        let is_it = |target: &TargetSpec| matches!(target, TargetSpec::Agent(agent) if agent == name);
+        let is_answered = self.table.agent(name).is_some_and(|agent| agent.answer == AnswerTime::AtOnce);
+        let routes =
+            self.table.routes().iter().filter(|route| route.connect.iter().flat_map(TargetSpec::singles).any(is_it));
+        let mut codes = routes.map(|route| match route.connect.last() {
+            Some(TargetSpec::Reject(code)) => *code,
+            Some(_) | None => 503,
+        });
+        let first = codes.next().filter(|_| !is_answered)?;
+        codes.all(|code| code == first).then_some(first)
     }
 
     /// The same of one that does not respond: where it is the last target, calls that the ones before it do not take are lost.

@@ -117,7 +117,7 @@ fn load_by(given: Option<&Path>, warn: bool) -> Option<(Config, Vec<Diagnostic>)
 }
 
 /// Reads `[http]` of the configuration that is meant. With it comes a warning in one line where there is an error elsewhere, or
-/// a token that cannot be read and another one is there.
+/// a token that cannot be read and another one is there. Where the file is missing the default stands for it.
 pub(crate) fn load_http(given: Option<&Path>, has_token: bool) -> Option<(Http, Option<String>)> {
     let Some(path) = config::find(given) else {
         no_config();
@@ -129,6 +129,11 @@ pub(crate) fn load_http(given: Option<&Path>, has_token: bool) -> Option<(Http, 
             let brief = (!wrong.is_empty()).then(|| config::brief(&path, &source(), &wrong));
             let warning = brief.map(|brief| format!("warning{brief}; [http] is used nevertheless (trunkgate check)"));
             Some((http, warning))
+        }
+        // An edge that runs by it goes on without it.
+        Err(wrong) if !path.exists() => {
+            let brief = config::brief(&path, "", &wrong);
+            Some((config::unread(&path).http, Some(format!("warning{brief}; the default address is asked instead"))))
         }
         Err(wrong) => {
             eprint!("{}", config::render(&path, &source(), &wrong));

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::code::Code;
+use super::code::{self, Code};
 use super::cover;
 use crate::limits;
 use crate::system::terminal;
@@ -166,9 +166,13 @@ pub fn summary(path: &Path, source: &str, diagnostics: &[Diagnostic]) -> String 
     let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error);
     let Some(first) = errors.next() else { return String::new() };
     let place = place_of(path, source, first);
+    // Other hints are longer, or say where a list is.
+    let is_brief = first.code == code::SYNTAX.id || first.help.starts_with("did you mean");
+    let is_brief = is_brief && first.help.chars().count() <= limits::HELP_IN_LINE_CHARS;
+    let help = if is_brief { format!(" ({})", first.help) } else { String::new() };
     match errors.count() {
-        0 => format!("1 error: {} at {place}", first.message),
-        more => format!("{} errors: {} at {place} (and {more} more: trunkgate check)", more + 1, first.message),
+        0 => format!("1 error: {} at {place}{help}", first.message),
+        more => format!("{} errors: {} at {place}{help} (and {more} more: trunkgate check)", more + 1, first.message),
     }
 }
 

@@ -17,6 +17,7 @@ use super::draft::{Draft, PlacedApp};
 use super::places::Places;
 use super::route_files;
 use super::schema::{self, File};
+use super::syntax::Slip;
 use super::types::{Api, Config, Http};
 use crate::limits::CONFIG_FILE_BYTES;
 use crate::system::files;
@@ -178,7 +179,9 @@ fn read(
     excused: Excused,
 ) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut findings = Findings::default();
-    let (document, syntax) = DeTable::parse_recoverable(source);
+    let (document, mut syntax) = DeTable::parse_recoverable(source);
+    // What follows from an error comes behind it.
+    syntax.sort_by_key(|error| error.span().map_or(0, |span| span.start));
     let file = File { path, source };
     let mut draft = schema::read(file, &document, &mut findings);
     let mut damaged = BTreeSet::new();
@@ -193,13 +196,11 @@ fn read(
             findings.error(code::DUPLICATE, span, format!("duplicate key `{key}`{first}"), "keep one of them");
             continue;
         }
-        // After an unclosed bracket every line to the end is one more missing comma.
-        let follows = error.message().contains("array") && line > 1 && damaged.contains(&(line - 1));
-        if damaged.insert(line) && !follows {
-            // Almost always a regular expression in double quotes.
-            let more =
-                if error.message().contains("escape") { "; in single quotes `\\` stands for itself" } else { "" };
-            findings.error(code::SYNTAX, span, "not valid TOML", format!("{}{more}", error.message()));
+        let slip = Slip::of(source, span, error.message(), &mut damaged);
+        if damaged.insert(line)
+            && let Some(Slip { span, help }) = slip
+        {
+            findings.error(code::SYNTAX, span, "not valid TOML", help);
         }
     }
     if damaged.is_empty() {

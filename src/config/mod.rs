@@ -59,6 +59,7 @@ mod sms;
 mod sounds;
 mod speech;
 mod spreadsheet;
+mod syntax;
 mod targets;
 mod tls;
 mod transcription;

@@ -105,8 +105,7 @@ pub(crate) fn explain(
     };
     // Weights decide among equals by chance; here always the first.
     let mut plan = table.plan(&call, &mut |_| 0).filter(|_| !refused);
-    let lately = status.map(order::lately);
-    let order = plan.as_mut().map(|plan| order::sorted(plan, lately.as_ref()));
+    let order = plan.as_mut().map(|plan| order::sorted(plan, status.map(order::lately).as_ref()));
     let routes = routes(table, config, &call, plan.as_ref());
     let own = plan.as_ref().and_then(|plan| plan.route.caller_id.as_deref());
     let asked = Asked { called: &called, caller: &calling, own, from: table.trunk(&from).map(|trunk| &**trunk) };
@@ -122,6 +121,7 @@ pub(crate) fn explain(
         "from": from,
         "source": source,
         "media": asked.from.map(media::of_trunk),
+        "from_now": present::of_caller(status, &from),
         "limits": asked.from.map(|trunk| limits::of_caller(trunk, table.numbers(), &called, &caller)),
         "called": called.text,
         "caller": caller,
@@ -379,6 +379,7 @@ pub(crate) fn text(answer: &Value, is_whole: bool) -> String {
     out.push_str(&result(answer));
     if answer["media"].is_object() {
         out.push_str(&format!("{from} has {}\n", media::side(&answer["media"])));
+        out.push_str(&present::of_caller_text(&answer["from_now"]));
     }
     out.push_str(&limits::text(&from, &answer["limits"]));
     out.push_str(&routes_text(answer, is_whole));
@@ -399,7 +400,7 @@ fn result(answer: &Value) -> String {
             attempts.iter().for_each(|attempt| out.push_str(&line_of(attempt)));
         }
     }
-    out.push_str(present::note(answer));
+    out.push_str(&present::note(answer));
     // What rejects has said so itself.
     let own = |code: &u64| !attempts.is_empty() && attempts.iter().all(|attempt| attempt["code"] != *code);
     if let Some(why) = answer["unrecorded"].as_str() {
@@ -408,6 +409,8 @@ fn result(answer: &Value) -> String {
         ));
     } else if let Some(code) = answer["answer"].as_u64().filter(own) {
         out.push_str(&format!("→ {code}: no target is called\n"));
+    } else if let Some(code) = present::rejection(attempts) {
+        out.push_str(&format!("→ {code} now, unless a target is reached: each is down or skipped\n"));
     }
     out.push_str(&order::text(&answer["order"]));
     if let Some(seconds) = answer["search_timeout"].as_f64() {
@@ -581,6 +584,14 @@ mod tests {
                         1 support-line   no   to: +14155550123 is none of +49301234567\n  \
                         2 in             yes  from carrier, to +1* (t.toml:12)\n";
         assert_eq!(text(&answer, false), expected);
+    }
+
+    #[test]
+    fn an_edge_that_does_not_answer_is_named() {
+        let mut answer = asked(FILE, "198.51.100.9", "+1 415 555 0123");
+        answer["edge_error"] = json!("no edge at http://127.0.0.1:8080: Connection refused");
+        let line = "\n  states of the targets are unknown: no edge at http://127.0.0.1:8080: Connection refused\n";
+        assert!(text(&answer, false).contains(line));
     }
 
     #[test]

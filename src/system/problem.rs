@@ -383,7 +383,11 @@ impl Failure {
         let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
         // Who reads it stands elsewhere.
         let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
-        Failure { what: error.to_string(), fix: fix_of(error.kind(), &directory) }
+        let what = error.to_string();
+        let shown = directory.display().to_string();
+        let what =
+            if error.raw_os_error().is_none() || what.contains(&shown) { what } else { format!("{what}, at {shown}") };
+        Failure { what, fix: fix_of(error.kind(), &directory) }
     }
 
     /// Returns the failure with what would help, unless that is known already.
@@ -477,6 +481,8 @@ mod tests {
         let here = std::env::current_dir().unwrap();
         assert!(problem(io::ErrorKind::StorageFull, "").ends_with(&format!("`df -h {}`", here.display())));
         assert_eq!(problem(io::ErrorKind::Other, "/var/log"), "call records are not written: no room");
+        let full = Failure::of(&io::Error::from_raw_os_error(nix::libc::ENOSPC), Path::new("/var/log")).to_string();
+        assert_eq!(full, "No space left on device (os error 28), at /var/log");
     }
 
     #[test]

@@ -328,8 +328,8 @@ pub struct Listing {
     #[arg(long, verbatim_doc_comment, value_name = "CODE")]
     pub code: Option<u16>,
     /// Filter by flag: one_way, codec_mismatch, unsent, loss,
-    /// app_error, agent_failed, failed_over, agent, listened,
-    /// transcoded, srtp
+    /// app_error, agent_failed, recording_gap, failed_over, agent,
+    /// listened, transcoded, srtp
     #[arg(long, verbatim_doc_comment)]
     pub flag: Option<String>,
     /// Maximum number of calls [default: 100; on a terminal those that

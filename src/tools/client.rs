@@ -29,6 +29,7 @@ use crate::system::verifier::Servers;
 use crate::system::web::{self, Answer};
 use crate::tools::cli::{Calls, Listing, Remote};
 
+mod glance;
 mod page;
 mod print;
 mod recordings;
@@ -39,9 +40,10 @@ pub use recordings::recordings;
 
 #[cfg(test)]
 pub(crate) use crate::admin::MARKED;
+pub(crate) use glance::{is_note, taking};
 #[cfg(test)]
 pub(crate) use print::HEADS;
-pub(crate) use print::{CALL_HEADS, SHORT_SID, call_row, is_note, lasting, newest_first};
+pub(crate) use print::{CALL_HEADS, SHORT_SID, call_row, lasting, newest_first};
 
 /// Calls that a terminal is shown where no number is asked for.
 const CALLS_SHOWN: usize = 100;
@@ -404,7 +406,7 @@ pub(crate) fn talk(
                 edge.warn();
             }
             // The edge does not understand what was asked.
-            if error.ends_with("(400)") { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+            if error.ends_with("(400)") || edge.is_guessed { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -416,6 +418,8 @@ pub(crate) struct Target {
     base: String,
     /// Where that is written, and how to name another one; empty: the caller knows.
     named: String,
+    /// Whether the default address stands for that of a missing file.
+    is_guessed: bool,
     token: Option<String>,
     believed: Believed,
     /// What is wrong with the file that names it, for a line after the answer.
@@ -526,7 +530,7 @@ fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
         let own = own_of(config, url);
         let (token, believed) = own.map_or((None, Believed::BySystem), |own| (own.token, own.believed));
         let (base, named) = (url.trim_end_matches('/').to_owned(), " (of --url)".to_owned());
-        return Some(Target { base, named, token, believed, warning: None }.by(remote));
+        return Some(Target { base, named, is_guessed: false, token, believed, warning: None }.by(remote));
     }
     let Some((http, warning)) = run::load_http(config, remote.token.is_some()) else {
         // Where there is no file at all that has been said.
@@ -539,8 +543,12 @@ fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
         eprintln!("error: [http] address has port 0: use --url (`run` prints the address)");
         return None;
     };
-    let file = config::find(config).map(|file| file.display().to_string()).unwrap_or_default();
-    edge.named = format!(" (`[http] address` of {file}; --url names another)");
+    let file = config::find(config).unwrap_or_default();
+    edge.is_guessed = !file.exists();
+    edge.named = match edge.is_guessed {
+        true => format!(" (the default, as {} is missing; --url names another)", file.display()),
+        false => format!(" (`[http] address` of {}; --url names another)", file.display()),
+    };
     edge.warning = warning;
     Some(edge.by(remote))
 }
@@ -577,6 +585,7 @@ fn of_file(http: &Http) -> Option<Target> {
         base: base(http)?,
         warning: None,
         named,
+        is_guessed: false,
         token,
         believed: http.tls.clone().map_or(Believed::BySystem, Believed::Own),
     })
@@ -604,11 +613,18 @@ pub(crate) fn beside(config: Option<&Path>, remote: &Remote, http: &Http) -> Res
     Ok(of_file(http).map(|edge| edge.by(remote)))
 }
 
-/// `/v1/status` of the edge of this file, where one runs and answers soon.
-pub(crate) fn states_of(http: &Http) -> Option<Value> {
+/// Returns the URL of the edge of this file, as far as the file can be read.
+pub(crate) fn url_of(config: Option<&Path>) -> Option<String> {
+    let (http, _) = config::load_http(&config::find(config)?, true).ok()?;
+    base(&http)
+}
+
+/// Returns `/v1/status` of the edge of this file where one runs and answers soon, or why there is none; `None`: its port is known only once it
+/// runs.
+pub(crate) fn states_of(http: &Http) -> Option<Result<Value, String>> {
     let edge = of_file(http)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    runtime.block_on(async { timeout(SOON, edge.status()).await.ok()?.ok() })
+    Some(runtime.block_on(async { timeout(SOON, edge.status()).await.unwrap_or_else(|_| Err(silent(&edge))) }))
 }
 
 impl Target {
@@ -651,7 +667,7 @@ impl Target {
     /// Returns what is there; no token is needed for that.
     pub(crate) async fn presence(&self) -> Presence {
         let (base, named, believed) = (self.base.clone(), self.named.clone(), self.believed.clone());
-        let edge = Target { base, named, believed, token: None, warning: None };
+        let edge = Target { base, named, is_guessed: false, believed, token: None, warning: None };
         match timeout(SOON, exchange(&edge, Method::GET, "/healthz", None)).await {
             Err(_) => Presence::Silent(silent(self)),
             Ok(Ok(text)) if text == b"ok" => Presence::Edge,
@@ -676,12 +692,8 @@ pub(crate) enum Presence {
 /// What is said of an edge that does not answer: which process it is and what to do, where that is known.
 fn silent(edge: &Target) -> String {
     let Target { base, named, .. } = edge;
-    let url = Url::parse(base).ok();
-    let is_here = url.as_ref().and_then(Url::host_str).is_some_and(|host| {
-        let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
-        host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback() || interfaces::has(ip))
-    });
-    let port = url.and_then(|url| url.port_or_known_default()).filter(|_| is_here);
+    let url = Url::parse(base).ok().filter(is_here);
+    let port = url.and_then(|url| url.port_or_known_default());
     match port.and_then(Holder::of_port) {
         Some(Holder { pid, name, is_stopped: true }) => {
             format!(
@@ -693,6 +705,26 @@ fn silent(edge: &Target) -> String {
         }
         None => format!("no edge at {base}{named}: {SILENT}"),
     }
+}
+
+/// Whether a URL leads to this machine.
+fn is_here(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| {
+        let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback() || interfaces::has(ip))
+    })
+}
+
+/// Adds to an error what helps where nothing accepts connections.
+fn with_start(what: String, url: &Url) -> String {
+    let fix = match () {
+        () if !what.contains("refused") => return what,
+        () if is_here(url) => {
+            "start the edge (`systemctl start trunkgate`, or `trunkgate run`); `journalctl -u trunkgate -n 50` has why it ended"
+        }
+        () => "check that the edge runs there, and that `[http] address` there is not 127.0.0.1",
+    };
+    format!("{what}; try: {fix}")
 }
 
 /// Parses an answer as JSON.
@@ -707,6 +739,13 @@ async fn request(edge: &Target, method: Method, path: &str, body: Option<Value>)
 
 /// Asks an edge. One that does not even say that it lives is not waited for, and does not find the request when it wakes up.
 async fn request_bytes(edge: &Target, method: Method, path: &str, body: Option<Value>) -> Result<Vec<u8>, String> {
+    if edge.is_guessed && method != Method::GET {
+        // It may be another edge than the one that is meant.
+        return Err(format!(
+            "the configuration file is missing: restore it, or name the edge with --url {}",
+            edge.base
+        ));
+    }
     let is_small = method == Method::GET && SMALL.iter().any(|small| path.starts_with(small));
     if !is_small {
         let lives = timeout(ALIVE, exchange(edge, Method::GET, "/healthz", None)).await;
@@ -748,7 +787,9 @@ async fn exchange_part(
     }
     let body = Bytes::from(body.map(|body| body.to_string()).unwrap_or_default());
     let request = request.body(Full::new(body)).map_err(|error| absent(&error.to_string()))?;
-    let stream = web::connect(&url, || edge.believed.tls(), ANSWER_BYTES).await.map_err(|what| absent(&what))?;
+    let stream = web::connect(&url, || edge.believed.tls(), ANSWER_BYTES)
+        .await
+        .map_err(|what| absent(&with_start(what, &url)))?;
     let answer = web::exchange(stream, request, |_| ANSWER_BYTES).await;
     let Answer { status, body: answer, is_whole, .. } = answer.map_err(|fault| absent(fault.what()))?;
     if !is_whole {

@@ -15,7 +15,7 @@ use crate::tools::client;
 
 /// Explains a call: by the file, as `check` reads it (host names of peers are not looked up), with the states of its targets
 /// where the edge of the file runs, or with `--url` by the configuration that an edge has in force.
-pub fn run(config: Option<&Path>, verb: &Why) -> ExitCode {
+pub fn run(given: Option<&Path>, verb: &Why) -> ExitCode {
     let (from, called, caller) = (verb.from.clone(), verb.called.clone(), verb.caller.clone());
     let header = (!verb.header.is_empty()).then(|| verb.header.join("\n"));
     let question = Question { from, called, caller, at: verb.at.clone(), header };
@@ -26,17 +26,27 @@ pub fn run(config: Option<&Path>, verb: &Why) -> ExitCode {
         return ExitCode::from(run::USAGE);
     }
     if verb.remote.url.is_some() {
-        return client::why(config, &verb.remote, &question, show);
+        return client::why(given, &verb.remote, &question, show);
     }
-    let Some((config, _)) = run::load(config, false) else {
+    let Some((config, _)) = run::load(given, false) else {
+        let url = client::url_of(given).unwrap_or_else(|| "http://ADDRESS".to_owned());
+        let (from, called) = (terminal::harmless(&verb.from), terminal::harmless(&verb.called));
         eprintln!(
-            "hint: a running edge answers by the configuration that it has in force: trunkgate why --url http://ADDRESS ..."
+            "hint: a running edge answers by the configuration that it has in force: trunkgate why --url {url} --from {from} --called {called}"
         );
         return ExitCode::from(run::USAGE);
     };
     let status = client::states_of(&config.http);
-    match explain(&config.table(&Found::new()), &config, &question, status.as_ref()) {
-        Ok(answer) => {
+    match explain(
+        &config.table(&Found::new()),
+        &config,
+        &question,
+        status.as_ref().and_then(|status| status.as_ref().ok()),
+    ) {
+        Ok(mut answer) => {
+            if let Some(Err(why)) = status {
+                answer["edge_error"] = why.into();
+            }
             client::say(&show(&answer));
             ExitCode::SUCCESS
         }

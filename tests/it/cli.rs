@@ -379,9 +379,17 @@ fn a_file_that_is_no_toml_is_told_once_and_how_the_edge_is_asked_all_the_same() 
     let told = text(&refused.stderr);
     assert!(refused.status.code() == Some(1) && told.starts_with("error[TG"), "{told}");
     assert_eq!(told.matches("error").count() - told.matches("1 error").count(), 1, "{told}");
-    // Without any file only that is told.
-    let none = finish(&["--config", "/nonexistent/trunkgate.toml", "status"]);
-    assert_eq!(none.status.code(), Some(2), "{}", text(&none.stderr));
+    // Without the file the default address is asked, and nothing is changed at an edge that may be another one.
+    let missing = ["--config", "/nonexistent/trunkgate.toml"];
+    let asked = finish(&[&missing[..], &["status"]].concat());
+    let shown = text(&asked.stderr);
+    assert!(shown.contains("/nonexistent/trunkgate.toml: cannot read the configuration: No such file"), "{shown}");
+    for verb in ["drain", "reload"] {
+        let output = finish(&[&missing[..], &[verb]].concat());
+        let shown = text(&output.stderr);
+        let advice = "error: the configuration file is missing: restore it, or name the edge with --url ";
+        assert!(output.status.code() == Some(2) && shown.starts_with(advice), "{verb} {shown}");
+    }
 }
 
 /// A peer known by name, and one whose port is closed: the next target is asked at once, by the ICMP error.

@@ -430,10 +430,14 @@ fn calls_refused_for_a_disk_that_takes_no_recordings_are_the_first_problem() {
     }
     let problem = problems(&edge)[0].clone();
     let headline = format!("{headline}: 3 callers lost");
-    assert_eq!((&problem["headline"], &problem["harm"]), (&json!(headline), &json!("calls")), "{problem}");
+    assert_eq!((&problem["headline"], &problem["harm"]), (&json!(headline), &json!("edge")), "{problem}");
     assert!(problem["fix"].as_str().unwrap().contains("`on_full = \"continue\"` of [recording]"), "{problem}");
     assert!(problem["command"].as_str().unwrap().ends_with(&edge.sid()), "{problem}");
-    assert_eq!(edge.metric("trunkgate_problems{harm=\"calls\"}"), 1.0);
+    assert_eq!(edge.metric("trunkgate_problems{harm=\"edge\"}"), 1.0);
+    let page = finish(&["status", "--url", &edge.url()]).stdout;
+    assert!(
+        String::from_utf8(page).unwrap().contains("   refusing all calls, 1 problem: the disk takes no recordings ")
+    );
     let why = finish(&["why", "--url", &edge.url(), "--from", "pbx", "--called", NUMBER]).stdout;
     let why = String::from_utf8(why).unwrap();
     assert!(why.contains("→ 503 now: the call cannot be recorded ("), "{why}");
@@ -590,10 +594,12 @@ fn an_agent_that_is_gone_now_is_shown_with_that_and_the_calls_of_each_cause() {
     assert!(evidence.starts_with("cannot be reached: "), "{problem}");
     assert!(evidence.contains("; it failed in 3 of 3 calls of the last hour: 1× cannot be reached: "), "{problem}");
     assert!(evidence.contains(", 2× "), "{problem}");
-    assert!(
-        problem["fix"].as_str().unwrap().starts_with("start the bot: nothing of this machine accepts"),
-        "{problem}"
-    );
+    let fix = problem["fix"].as_str().unwrap();
+    assert!(fix.starts_with("start the bot: nothing of this machine accepts"), "{problem}");
+    assert!(fix.ends_with("; until it is reached callers get 503"), "{problem}");
+    let why = finish(&["why", "--url", &edge.url(), "--from", "pbx", "--called", NUMBER]).stdout;
+    let why = String::from_utf8(why).unwrap();
+    assert!(why.contains("\n→ 503 now, unless a target is reached: each is down or skipped\n"), "{why}");
     assert_eq!(status["without_target"], true);
     // The trace of its call has the same advice.
     let verdict = edge.json(&format!("/v1/calls/{}/trace", edge.sid()))["verdict"].as_str().unwrap().to_owned();

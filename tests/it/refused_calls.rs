@@ -261,13 +261,14 @@ fn a_carrier_that_rejects_every_call_is_the_first_problem_with_its_codes_and_wor
     let problems = edge.json("/v1/status")["problems"].clone();
     let first = problems[0].as_str().unwrap();
     // That a number does not exist may be that number's fault.
-    let told = "trunk pbx rejected 3 of 4 calls in the last hour, and their callers were lost: 3× 403 Forbidden \"Call Rejected +1415****100\"; \
+    let told = "trunk pbx rejected 3 of 4 calls in the last hour, and their callers were lost: 3× 403 Forbidden \"Call Rejected +1415****100\" (Q.850 21, call rejected); \
                 try: Check the allow list";
     assert!(first.starts_with(told), "{first}");
     let with_code = edge.json("/v1/calls?code=403")["calls"].clone();
     assert_eq!(with_code.as_array().unwrap().len(), 3);
     let leg = &with_code[0]["legs"][1];
-    assert_eq!((&leg["sip_code"], &leg["sip_text"]), (&json!(403), &json!("Forbidden \"Call Rejected +1415****100\"")));
+    let text = "Forbidden \"Call Rejected +1415****100\" (Q.850 21, call rejected)";
+    assert_eq!((&leg["sip_code"], &leg["sip_text"]), (&json!(403), &json!(text)));
     let listed = finish(&["calls", "ls", "--code", "404", "--url", &edge.url()]).stdout;
     assert_eq!(String::from_utf8(listed).unwrap().lines().count(), 2, "a head and a call");
     let shown = String::from_utf8(finish(&["calls", "show", "last", "--url", &edge.url()]).stdout).unwrap();
@@ -282,7 +283,7 @@ fn a_carrier_that_rejects_every_call_is_the_first_problem_with_its_codes_and_wor
     let http = format!("[http]\naddress = \"{}\"", edge.address("http"));
     std::fs::write(&known, file.replace("[http]\naddress = \"127.0.0.1:0\"", &http)).unwrap();
     let by_file = |file: &str, from: &str| finish(&["--config", file, "why", "--from", from, "--called", NUMBER]);
-    let told = "\n    now up; rejected 3 of 4 calls in the last hour (3× 403 Forbidden \"Call Rejected +1415****100\", \
+    let told = "\n    now up; rejected 3 of 4 calls in the last hour (3× 403 Forbidden \"Call Rejected +1415****100\" (Q.850 21, call rejected), \
          on which no other target is tried)\n";
     for page in [by_edge, by_file(known.to_str().unwrap(), "carrier").stdout] {
         let page = String::from_utf8(page).unwrap();

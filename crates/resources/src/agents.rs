@@ -433,6 +433,7 @@ impl Agents {
             last_probe: probe.map(|(at, _)| rfc3339(date(at))),
             probe_ms: probe.and_then(|(_, took)| took).map(|took| (took.as_secs_f64() * 1e4).round() / 10.0),
             next_try_ms: wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+            is_by_probes: breaker.is_some_and(Breaker::is_by_probes),
             turn_ms: TurnView::of_agent(&turns),
             turns,
         }

@@ -6,7 +6,8 @@ use std::collections::{HashMap, VecDeque};
 use trunkgate_story::view::CallView;
 
 /// Flags of calls in which something failed that may have ended well all the same.
-const FLAGS: [&str; 7] = ["one_way", "codec_mismatch", "unsent", "loss", "app_error", "agent_failed", "failed_over"];
+const FLAGS: [&str; 8] =
+    ["one_way", "codec_mismatch", "unsent", "loss", "app_error", "agent_failed", "recording_gap", "failed_over"];
 
 /// What failed in a call: calls that are the same in all of it are one group.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

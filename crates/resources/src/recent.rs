@@ -157,18 +157,15 @@ impl Recent {
             && let Some(recording) = Arc::make_mut(call).recordings.get_mut(at)
         {
             recording.lost = lost.views();
+            set_flag(Arc::make_mut(call), "recording_gap");
         }
     }
     /// Marks an ended call as one in which an agent was not heard, as a later call has shown.
     pub fn note_silent_agent(&mut self, sid: &str, agent: &str) {
         let Some(call) = self.calls.find_mut(sid) else { return };
-        let CallView { flags, legs, .. } = Arc::make_mut(call);
-        legs.iter_mut().filter(|leg| leg.agent == agent).for_each(|leg| leg.silent = true);
-        if !flags.contains(&"one_way") {
-            flags.push("one_way");
-            // In the order of FLAGS, as those of every call.
-            flags.sort_by_key(|flag| FLAGS.iter().position(|known| known == flag));
-        }
+        let call = Arc::make_mut(call);
+        call.legs.iter_mut().filter(|leg| leg.agent == agent).for_each(|leg| leg.silent = true);
+        set_flag(call, "one_way");
     }
     /// Adds an entry about a request over HTTP to the trace of an ended call.
     pub fn note_request(&mut self, now: Instant, sid: &str, text: String) {
@@ -243,6 +240,14 @@ fn newest_first<'a>(
         let is_other = other.is_some_and(|other| call.is_none_or(|call| other.ended_at > call.ended_at));
         if is_other { others.next() } else { calls.next() }
     })
+}
+
+/// Sets a flag of an ended call, in the order of [`FLAGS`].
+fn set_flag(call: &mut CallView, flag: &'static str) {
+    if !call.flags.contains(&flag) {
+        call.flags.push(flag);
+        call.flags.sort_by_key(|flag| FLAGS.iter().position(|known| known == flag));
+    }
 }
 
 #[cfg(test)]

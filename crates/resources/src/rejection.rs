@@ -45,7 +45,7 @@ fn text_of_reason(value: &[u8]) -> Option<&[u8]> {
     quoted(rest).or_else(|| rest.split(|byte| matches!(byte, b';' | b',')).next())
 }
 
-/// Returns the cause of a Reason of Q.850 that has no text.
+/// Returns the cause of a Reason of Q.850.
 fn cause_of_reason(value: &[u8]) -> Option<u8> {
     let text = std::str::from_utf8(value).ok()?.to_ascii_lowercase();
     let mut parts = text.split(';').map(str::trim);
@@ -54,7 +54,7 @@ fn cause_of_reason(value: &[u8]) -> Option<u8> {
         let (key, cause) = part.split_once('=')?;
         if key.trim() == "cause" { cause.trim().parse().ok() } else { None }
     });
-    cause.filter(|_| is_q850 && text_of_reason(value).is_none())
+    cause.filter(|_| is_q850)
 }
 
 /// What stands between the first two quotation marks.
@@ -92,7 +92,12 @@ mod tests {
         for (line, headers, shown) in [
             ("403 Forbidden", "", "403 Forbidden"),
             ("403 ", "", "403"),
-            ("403 Forbidden", "Reason: Q.850;cause=21;text=\"Call Rejected\"\r\n", "403 Forbidden \"Call Rejected\""),
+            (
+                "403 Forbidden",
+                "Reason: Q.850;cause=21;text=\"Call Rejected\"\r\n",
+                "403 Forbidden \"Call Rejected\" (Q.850 21)",
+            ),
+            ("403 No", "Reason: Q.850;cause=21;text=\"CLI\"\r\n", "403 No \"CLI\" (Q.850 21, call rejected)"),
             ("403 No", "Reason: SIP ;cause=403 ;TEXT = plain;x=1\r\n", "403 No \"plain\""),
             ("403 No", "Reason: Q.850;cause=21\r\nWarning: 399 h \"no \"\r\n", "403 No (Q.850 21, call rejected)"),
             ("503 X", "Reason: q.850 ; cause = 34\r\n", "403 X (Q.850 34, no circuit available)"),

@@ -131,13 +131,14 @@ pub struct Change {
 }
 
 /// What may set a call apart: what `flags` of a call holds.
-pub const FLAGS: [&str; 11] = [
+pub const FLAGS: [&str; 12] = [
     "one_way",
     "codec_mismatch",
     "unsent",
     "loss",
     "app_error",
     "agent_failed",
+    "recording_gap",
     "failed_over",
     "agent",
     "listened",

@@ -169,7 +169,7 @@ impl Diagnosis {
         let fix = match (sent.foreign, sent.invalid) {
             (0, 0) if name.is_empty() => format!("{test} for what it heard and why it did not answer"),
             (0, 0) => format!(
-                "{test}; `first_audio_timeout = \"8s\"` in [agent.{name}] has calls go to their next target when it stays silent"
+                "{test}; `first_audio_timeout = \"8s\"` in [agent.{name}] has calls go to a second target of the route when it stays silent"
             ),
             (0, _) => format!(
                 "send text messages of JSON with `event`, and audio as base64 in `media.payload` (docs/agents.md); {test}"

@@ -55,6 +55,9 @@ pub struct AgentView {
     pub probe_ms: Option<f64>,
     /// Of one that is skipped: no call tries it for so long yet, in milliseconds.
     pub next_try_ms: Option<u64>,
+    /// Whether it is skipped for what probes alone say: calls without another target try it all the same.
+    #[serde(skip)]
+    pub is_by_probes: bool,
     /// Its turns since the start, those of live calls included; `null` before the first.
     pub turn_ms: Option<TurnView>,
     /// The same in buckets, for the metrics.

@@ -29,7 +29,7 @@ pub struct Said {
     pub retry_after: Option<u32>,
     /// Whether the request had credentials, which this response does not challenge.
     pub had_credentials: bool,
-    /// The cause of its Reason of Q.850, where that has no text.
+    /// The cause of its Reason of Q.850.
     pub q850: Option<u8>,
     /// Whether the trunk answers other calls meanwhile, so that it accepts our address.
     pub answers_others: bool,
@@ -40,7 +40,12 @@ impl Said {
     pub fn words(&self) -> Option<String> {
         let texts = self.texts.iter().map(|text| format!("\"{text}\""));
         let phrase = Some(self.phrase.clone()).filter(|phrase| !phrase.is_empty());
-        let cause = self.q850.map(|cause| format!("({})", q850::words(cause)));
+        let is_said =
+            |cause| q850::name(cause).is_some_and(|name| self.texts.iter().any(|text| text.eq_ignore_ascii_case(name)));
+        let cause = self.q850.map(|cause| match is_said(cause) {
+            true => format!("(Q.850 {cause})"),
+            false => format!("({})", q850::words(cause)),
+        });
         let words: Vec<String> = phrase.into_iter().chain(texts).chain(cause).collect();
         (!words.is_empty()).then(|| words.join(" "))
     }

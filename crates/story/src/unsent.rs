@@ -19,6 +19,14 @@ pub fn text(why: Unsent, to: &str) -> String {
     format!("this machine cannot send packets to {to}: {why}")
 }
 
+/// Returns the cause that a text of [`text`] names.
+pub fn named(text: &str) -> Option<Unsent> {
+    let (_, why) = text.split_once("this machine cannot send packets to ")?;
+    [("(EPERM)", Unsent::Forbidden), ("(ENETUNREACH)", Unsent::NoRoute), ("(EINVAL)", Unsent::NotFromThere)]
+        .into_iter()
+        .find_map(|(sign, cause)| why.contains(sign).then_some(cause))
+}
+
 /// What would help; `from`: the address that they leave from, where it is known.
 pub fn fix(why: Unsent, to: IpAddr, from: Option<IpAddr>) -> String {
     let route = match from {
@@ -62,6 +70,10 @@ mod tests {
     fn a_firewall_and_a_route_are_told_apart() {
         let (to, from) = ([198, 51, 100, 7].into(), Some([10, 0, 0, 2].into()));
         assert!(text(Unsent::Forbidden, "x").ends_with("local firewall rule forbids it (EPERM)"));
+        for why in [Unsent::Forbidden, Unsent::NoRoute, Unsent::NotFromThere] {
+            assert_eq!(named(&text(why, "x")), Some(why));
+        }
+        assert_eq!(named("no answer (EPERM)"), None);
         assert!(fix(Unsent::Forbidden, to, from).contains("iptables -S OUTPUT"));
         assert!(fix(Unsent::NoRoute, to, from).contains("`ip route get 198.51.100.7 from 10.0.0.2`"));
         for why in [Unsent::NoRoute, Unsent::NotFromThere] {

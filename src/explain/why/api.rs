@@ -117,7 +117,7 @@ pub(super) fn text(answer: &Value) -> Option<String> {
     }
     answer["attempts"].as_array().into_iter().flatten().for_each(|attempt| out.push_str(&super::line_of(attempt)));
     if verdict["status"] == 201 {
-        out.push_str(present::note(answer));
+        out.push_str(&present::note(answer));
     }
     Some(out)
 }

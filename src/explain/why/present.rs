@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use trunkgate_route::{Table, host_of};
 
 use super::answer::is_refused;
-use crate::system::text::span;
+use crate::system::text::{number, span};
 
-/// The line below targets whose states nothing is known of.
-const UNKNOWN: &str = "  states of the targets are unknown: no running edge was asked\n";
+/// The line below targets whose states nothing is known of; why follows.
+const UNKNOWN: &str = "  states of the targets are unknown";
 /// Addresses whose problem is shown.
 const SHOWN: usize = 3;
 
@@ -72,6 +72,14 @@ pub(super) fn add_waits(attempts: &mut [Value], table: &Table, status: Option<&V
     }
 }
 
+/// Returns the code that the caller gets where each target is down or skipped now.
+pub(super) fn rejection(attempts: &[Value]) -> Option<u64> {
+    let is_out = |attempt: &&Value| matches!(attempt["state"].as_str(), Some("down" | "skipped"));
+    let code = attempts.last()?["code"].as_u64();
+    let targets = attempts.len() - usize::from(code.is_some());
+    (targets > 0 && attempts.iter().filter(is_out).count() == targets).then_some(code.unwrap_or(503))
+}
+
 fn is_app(attempt: &Value) -> bool {
     attempt["target"].as_str().is_some_and(|target| target.starts_with("app:"))
 }
@@ -102,10 +110,11 @@ pub(super) fn text(attempt: &Value) -> String {
 }
 
 /// Returns the line that says so where no state is known of targets that would be called; else nothing.
-pub(super) fn note(answer: &Value) -> &'static str {
+pub(super) fn note(answer: &Value) -> String {
     let mut targets = answer["attempts"].as_array().into_iter().flatten();
     let is_unknown = answer["edge"].is_null() && targets.any(|one| has_state(one) && !is_refused(one));
-    if is_unknown { UNKNOWN } else { "" }
+    let why = answer["edge_error"].as_str().unwrap_or("no running edge was asked");
+    if is_unknown { format!("{UNKNOWN}: {why}\n") } else { String::new() }
 }
 
 /// Returns what DNS said of the name of a trunk's peer whose look-up failed.
@@ -145,6 +154,7 @@ fn of_trunk(trunk: &Value) -> Vec<String> {
     } else {
         let rtt = addresses.iter().filter_map(|address| address["rtt_ms"].as_f64()).reduce(f64::min);
         now.extend(rtt.map(|ms| format!("OPTIONS answered in {ms:.1} ms")));
+        now.extend(past_outage(trunk));
         if !down.is_empty() {
             let skipped = format!("{} of {} addresses skipped", down.len(), addresses.len());
             now.push(format!("{skipped}: {}", problems(&down).unwrap_or_default()));
@@ -174,15 +184,43 @@ fn of_trunk(trunk: &Value) -> Vec<String> {
         now.push(format!("not registered: {}", registration["last_problem"].as_str().unwrap_or("no answer")));
     }
     now.extend(rejected(&trunk["rejected"]));
-    let faults = [
+    now.extend(faults(trunk));
+    now
+}
+
+/// Returns what was wrong with the audio of a trunk's calls in the last hour.
+fn faults(trunk: &Value) -> impl Iterator<Item = String> {
+    let known = [
         ("codec_mismatch", "codecs did not match"),
         ("unsent", "packets to it did not leave this machine"),
         ("unheard", "was not heard"),
         ("stopped", "its audio stopped in mid-call"),
         ("loss", "packets were lost"),
     ];
-    now.extend(faults.iter().filter_map(|(key, what)| fault(&trunk[key], what)));
-    now
+    known.into_iter().filter_map(|(key, what)| fault(&trunk[key], what))
+}
+
+/// Returns the same of the trunk that the call comes from.
+pub(super) fn of_caller(status: Option<&Value>, name: &str) -> Vec<String> {
+    status.and_then(|status| find(status, "trunks", name)).map(|trunk| faults(trunk).collect()).unwrap_or_default()
+}
+
+/// Returns the line below the caller's trunk; empty where nothing is wrong with it.
+pub(super) fn of_caller_text(now: &Value) -> String {
+    let faults: Vec<&str> = now.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if faults.is_empty() { String::new() } else { format!("    now {}\n", faults.join("; ")) }
+}
+
+/// Returns the calls of the last hour that did not reach a target which is reached now.
+fn past_outage(of: &Value) -> Option<String> {
+    let calls = of["unreached"].as_u64().filter(|calls| *calls > 0)?;
+    let lost = match of["unreached_lost"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(lost) if lost == calls => ", without another target".to_owned(),
+        Some(lost) => format!(", {lost} of which had no other target"),
+    };
+    let calls = number(usize::try_from(calls).unwrap_or(usize::MAX), "call");
+    Some(format!("past: {calls} of the last hour did not reach it{lost}"))
 }
 
 /// Returns a fault of its calls in the last hour, where it is one still.
@@ -237,13 +275,16 @@ fn of_agent(agent: &Value) -> Vec<String> {
     {
         now.push(format!("full: {talking} of {most} sessions, {} waiting (max_sessions)", agent["waiting"]));
     }
+    now.extend(fault(&agent["silent"], "sent no audio"));
     let failed = &agent["failed"];
-    if failed["still"] == true {
+    if failed.is_object() {
         let cause = failed["cause"].as_str().unwrap_or_default();
         let hung_up = failed["hung_up"].as_u64().filter(|callers| *callers > 0);
         let hung_up =
             hung_up.map(|callers| format!(", {callers} of which hung up on their callers")).unwrap_or_default();
-        now.push(format!("failed in {} of {} calls of the last hour{hung_up}: {cause}", failed["calls"], failed["of"]));
+        let since = if failed["still"] == true { "" } else { ", but not in the latest" };
+        let (calls, of) = (&failed["calls"], &failed["of"]);
+        now.push(format!("failed in {calls} of {of} calls of the last hour{hung_up}{since}: {cause}"));
     }
     now
 }

@@ -192,11 +192,12 @@ impl Link {
 pub(crate) async fn try_agent(agent: &Agent, local_networks: &[IpNet]) -> Result<(), (Loss, String)> {
     let spec = socket_spec(agent, local_networks);
     let opened = async { Target::new(&spec)?.reach(&spec, &OwnSockets::none(), Arc::default()).await };
-    match tokio::time::timeout(Duration::from_secs(limits::AGENT_TRIAL_SECONDS), opened).await {
+    let patience = Duration::from_secs(limits::AGENT_TRIAL_SECONDS).max(agent.connect_timeout);
+    match tokio::time::timeout(patience, opened).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(fault)) if fault.detail.is_empty() => Err((fault.loss, fault.loss.to_string())),
         Ok(Err(fault)) => Err((fault.loss, format!("{}: {}", fault.loss, fault.detail))),
-        Err(_) => Err((Loss::ConnectTimeout, why_late(&spec, Duration::from_secs(limits::AGENT_TRIAL_SECONDS)).await)),
+        Err(_) => Err((Loss::ConnectTimeout, why_late(&spec, patience).await)),
     }
 }
 

@@ -212,7 +212,9 @@ impl Closer {
         // What the disk has not taken to the end.
         let lost = entry.milliseconds.saturating_sub(milliseconds);
         self.shared.figures.lost(lost);
-        self.shared.figures.gaps.add(u64::from(lost > 0));
+        if lost > 0 {
+            self.shared.figures.gap(entry.gaps == 0);
+        }
         let updated = Timestamp::now().as_millisecond();
         let (gaps, lost_milliseconds) = (entry.gaps + u64::from(lost > 0), entry.lost_milliseconds + lost);
         let entry = Entry { milliseconds, gaps, lost_milliseconds, updated, ..entry.clone() };

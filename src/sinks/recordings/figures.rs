@@ -57,6 +57,8 @@ pub(crate) struct RecordingFigures {
     pub(crate) bytes: Counter,
     /// Gaps.
     pub(crate) gaps: Counter,
+    /// Recordings that have at least one.
+    lacking: Counter,
     /// Milliseconds of audio that were lost.
     pub(crate) lost_milliseconds: Counter,
     /// Blocks that came while too many waited.
@@ -113,6 +115,12 @@ impl RecordingFigures {
             self.lost_at.set();
             self.whole_since.set(0);
         }
+    }
+
+    /// Notes a gap; `is_first`: of its recording.
+    pub(super) fn gap(&self, is_first: bool) {
+        self.gaps.add(1);
+        self.lacking.add(u64::from(is_first));
     }
 
     /// Notes that a recording has ended in its file, with so much lost.
@@ -182,7 +190,8 @@ impl RecordingFigures {
             several if several < RECORDINGS_WHOLE_IN_ROW => format!("the latest {several} were whole"),
             _ => return None,
         };
-        let problem = Problem::new(Harm::Past, format!("recordings lack {}; {since}", self.lost_seconds()));
+        let what = format!("{} without part of the audio", counted(&self.lacking, "recording"));
+        let problem = Problem::new(Harm::Past, format!("{what}, {} since the start; {since}", self.lost_seconds()));
         let when = match ago.as_secs() / 60 {
             0 => "less than a minute ago".to_owned(),
             minutes => format!("{minutes} min ago"),
@@ -198,7 +207,7 @@ impl RecordingFigures {
 
     fn lost_seconds(&self) -> String {
         let lost = self.lost_milliseconds.get();
-        format!("{}.{} s of audio in {} since the start", lost / 1000, lost % 1000 / 100, counted(&self.gaps, "gap"))
+        format!("{}.{} s", lost / 1000, lost % 1000 / 100)
     }
 
     /// Returns how many bytes wait for the writer.
@@ -252,7 +261,7 @@ impl RecordingFigures {
         let active = counted(&self.active, "active recording");
         let lost = match self.lost_milliseconds.get() {
             0 => String::new(),
-            _ => format!("; lost: {}", self.lost_seconds()),
+            _ => format!("; lost since the start: {} of {}", self.lost_seconds(), counted(&self.lacking, "recording")),
         };
         let shown = format!("{failure}; {active}{lost}");
         let Some(refused) = refused else {

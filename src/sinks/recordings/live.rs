@@ -174,8 +174,8 @@ impl Live {
     fn lose(&mut self, frames: u64, reason: LossReason) {
         self.lost.add(reason, milliseconds(frames));
         self.figures.lost(milliseconds(frames));
+        self.figures.gap(self.gaps == 0);
         self.gaps += 1;
-        self.figures.gaps.add(1);
     }
 
     /// Returns what is lost until now, a gap that is still open too, where that is news for the call: each second of it.

@@ -7,19 +7,18 @@ use serde::Deserialize;
 use serde_json::Value;
 use trunkgate_call::turns::LegTurnView;
 
+use super::glance::{at_a_glance, is_note};
 use super::page::{newest_that_fit, no_calls, since};
 use crate::admin::MARKED;
 use crate::explain::ladder::wrapped;
 use crate::sinks::records::csv;
 use crate::system::terminal;
-use crate::system::text::{number, span};
+use crate::system::text::span;
 
 /// Heads of the tables: trunks, peers, agents, calls, and legs of a call. `help` explains each.
 const TRUNK_HEADS: [&str; 8] = ["TRUNK", "STATE", "CALLS", "CPS", "EVER ANSWERED", "MOS", "LATELY", "LAST PROBLEM"];
 /// Calls in an hour from which the grade of a trunk says something of them.
 const GRADED: u64 = 10;
-/// Characters of a problem's evidence in the first line.
-const EVIDENCE_CHARS: usize = 200;
 const PEER_HEADS: [&str; 6] = ["PEER", "TRUNK", "STATE", "ADDRESS", "LAST OPTIONS", "RTT"];
 const AGENT_HEADS: [&str; 8] =
     ["AGENT", "STATE", "SESSIONS", "LOST", "PROBE MS", "TURN P50/P95", "LAST PROBLEM", "URL"];
@@ -84,47 +83,6 @@ pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
     registrations(answer).lines().for_each(|line| out.push_str(&wrapped(line, 4, width)));
     out.push_str(&agents(answer, width));
     out
-}
-
-/// Whether calls are taken, how many problems there are, and the one that harms calls most: what is read first at night.
-fn at_a_glance(answer: &Value) -> String {
-    let (state, colour) = match answer["state"].as_str() {
-        Some("ready") if answer["without_target"] == true => ("ready, but no route has a target that takes calls", RED),
-        Some("ready") => ("taking calls", GREEN),
-        Some(other) => (other, RED),
-        None => ("–", RED),
-    };
-    let all = answer["problem_details"].as_array().into_iter().flatten();
-    let (notes, all): (Vec<&Value>, Vec<&Value>) = all.partition(|one| is_note(one));
-    // That the edge drains, or starts, is the state.
-    let first = all.iter().find(|problem| problem["headline"].as_str().is_some_and(|headline| headline != state));
-    let first = first.map(|problem| in_brief(problem));
-    match (all.len(), first) {
-        (0, _) => {
-            let note = notes.first().map(|note| format!("; {}", in_brief(note))).unwrap_or_default();
-            format!("{}, no problems{note}", paint(state, colour))
-        }
-        (problems, None) => paint(&format!("{state}, {}", number(problems, "problem")), RED),
-        (problems, Some(first)) => {
-            format!("{}, {}: {first}", paint(state, colour), paint(&number(problems, "problem"), RED))
-        }
-    }
-}
-
-/// Whether what `status` lists is no problem of the edge: what unknown sources do, as they do at every public address.
-pub(crate) fn is_note(problem: &Value) -> bool {
-    problem["harm"] == "strangers"
-}
-
-/// The headline of a problem and the beginning of what shows it.
-fn in_brief(problem: &Value) -> String {
-    let headline = problem["headline"].as_str().unwrap_or("–").to_owned();
-    let Some(evidence) = problem["evidence"].as_str() else { return headline };
-    let mut brief: String = evidence.chars().take(EVIDENCE_CHARS).collect();
-    if brief.len() < evidence.len() {
-        brief.push('…');
-    }
-    format!("{headline}: {brief}")
 }
 
 /// The problems of `status`, each with its fix and the command that shows more in lines of their own.
@@ -216,7 +174,7 @@ fn lately(trunk: &Value) -> String {
     let Ok(figures) = trunkgate_route::Figures::deserialize(&trunk["lately"]) else { return "–".into() };
     let [tried, answered] = ["tried", "answered"].map(|key| trunk["last_hour"][key].as_u64());
     match (tried, answered) {
-        (Some(0), _) => "no recent calls".to_owned(),
+        (Some(0), _) => "no calls to it".to_owned(),
         // The grade begins with nine imaginary answers, which would hide that most of a few calls failed.
         (Some(tried @ ..GRADED), Some(answered)) if !figures.poor_audio => format!("answered {answered} of {tried}"),
         (Some(tried), Some(answered)) => format!("answered {answered} of {tried}, {}", figures.standing()),
@@ -620,11 +578,11 @@ pub(crate) fn lasting(problem: &Value, now: Timestamp) -> String {
 /// From so many seconds on a time is told with its date.
 const DAY_SECONDS: u64 = 86_400;
 
-const BOLD: &str = "1";
-const RED: &str = "31";
-const GREEN: &str = "32";
+pub(super) const BOLD: &str = "1";
+pub(super) const RED: &str = "31";
+pub(super) const GREEN: &str = "32";
 
-fn paint(text: &str, colour: &str) -> String {
+pub(super) fn paint(text: &str, colour: &str) -> String {
     if std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
         format!("\x1b[{colour}m{text}\x1b[0m")
     } else {

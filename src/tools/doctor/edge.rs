@@ -82,7 +82,9 @@ pub(super) fn contradict(findings: &mut [Finding], status: &Value) {
         let Some(problem) = problems.iter().find(is_its) else { continue };
         let found = of_problem(problem);
         let text = format!("{}; but in calls of the running edge: {}", finding.text, found.text);
-        *finding = Finding::warn(finding.name.clone(), text, found.fix);
+        // Calls are lost to it.
+        let level = if matches!(problem["harm"].as_str(), Some("edge" | "calls")) { Level::Fail } else { Level::Warn };
+        *finding = Finding { level, ..Finding::warn(finding.name.clone(), text, found.fix) };
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use trunkgate_call::{Addressing, dns, unsent};
 use trunkgate_media::Unsent;
 use trunkgate_route::locate::{Located, NameFault};
-use trunkgate_route::{Destination, Peer, Transport, Trunk};
+use trunkgate_route::{Agent, Destination, Peer, Transport, Trunk};
 use trunkgate_sip::{Framed, Framer};
 use webpki::KeyUsage;
 
@@ -475,7 +475,7 @@ pub(super) async fn agents(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Fi
         tokio::spawn(async move {
             let (name, began) = (format!("agent {}", agent.name), Instant::now());
             let found = match worker::try_agent(&agent, &config.edge.local_networks).await {
-                Ok(()) => Finding::ok(name, format!("WebSocket opened after {} ms", began.elapsed().as_millis())),
+                Ok(()) => of_opened(name, &agent, began.elapsed()),
                 Err((loss, what)) => {
                     let fix = remedy_of(&agent, loss, &what);
                     Finding::fail(name, what, fix)
@@ -485,6 +485,26 @@ pub(super) async fn agents(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Fi
         })
     });
     all(begun.collect()).await.into_iter().flatten().collect()
+}
+
+/// An agent whose WebSocket opened: in time for calls, or not.
+fn of_opened(name: String, agent: &Agent, took: Duration) -> Finding {
+    let opened = format!("WebSocket opened after {} ms", took.as_millis());
+    if took < agent.connect_timeout {
+        return Finding::ok(name, opened);
+    }
+    let fix = format!(
+        "have the bot accept connections sooner (keep it running, load models before the first call), or set `connect_timeout` of [agent.{}] \
+         above {} s",
+        agent.name,
+        took.as_secs() + 1
+    );
+    let limit = agent.connect_timeout.as_secs_f64();
+    Finding::fail(
+        name,
+        format!("{opened}, but calls wait {limit} s at most (`connect_timeout`): they do not reach it"),
+        fix,
+    )
 }
 
 #[cfg(test)]
@@ -524,6 +544,17 @@ mod tests {
             assert_eq!(found.len(), 1, "{found:?}");
             assert_eq!(found[0].level, level, "{found:?}");
         }
+    }
+
+    #[test]
+    fn an_agent_that_opens_too_late_for_calls_fails() {
+        let agent = Agent { connect_timeout: Duration::from_secs(3), ..Agent::at("bot", "ws://127.0.0.1/") };
+        let of = |ms| of_opened("agent bot".to_owned(), &agent, Duration::from_millis(ms));
+        assert_eq!(of(2_999), Finding::ok("agent bot", "WebSocket opened after 2999 ms"));
+        let late = of(5_002);
+        assert_eq!(late.level, Level::Fail);
+        assert!(late.text.contains("calls wait 3 s at most (`connect_timeout`)"), "{late:?}");
+        assert!(late.fix.ends_with("set `connect_timeout` of [agent.bot] above 6 s"), "{late:?}");
     }
 
     #[tokio::test]

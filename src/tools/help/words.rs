@@ -46,6 +46,11 @@ const WORDS: &[(&str, &str, &str)] = &[
         "The caller was answered and lost the call to a failure of its agent (crash, reset, no audio): no target was left. Or the agent ended the call within 2 s, without audio. `trunkgate calls --flag agent_failed` lists such calls; give the route a second target, and test the agent (`trunkgate agent test NAME`).",
     ),
     (
+        "recording_gap",
+        "flag of a call, mark !rec",
+        "A recording of the call lacks audio, or all of it: the disk was full, failed or too slow, or the edge was restarted. `trunkgate recordings` has the missing seconds, `trunkgate trace SID` the error; `trunkgate calls --flag recording_gap` lists such calls.",
+    ),
+    (
         "recording_failed",
         "reason of a line of the log",
         "A recording is not written, not completed or not deleted: the line says which and why. `trunkgate status` names the error while it lasts; check space and permissions of `directory` in [recording] (docs/recording.md).",
@@ -80,6 +85,7 @@ const WORDS: &[(&str, &str, &str)] = &[
         "flag of a call; mark !agent of the flag agent_failed",
         "As a flag: a voice agent talked to the caller, or was to. As a mark: the caller lost the call to a failure of the agent (`trunkgate help agent_failed`).",
     ),
+    ("rec", "mark of a call", "A recording of the call lacks audio, or all of it (`trunkgate help recording_gap`)."),
     ("listened", "flag of a call", "A listener (`fork`) received the audio."),
     ("transcoded", "flag of a call", "Audio was converted between codecs; `trunkgate calls show SID` has both."),
     (

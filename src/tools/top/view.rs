@@ -12,7 +12,7 @@ use super::feed::{Page, plain};
 use super::state::State;
 use crate::explain::ladder::wrapped;
 use crate::system::text::{number, span};
-use crate::tools::client::{CALL_HEADS, SHORT_SID, is_note, lasting};
+use crate::tools::client::{CALL_HEADS, SHORT_SID, is_note, lasting, taking};
 
 /// Widths that the columns of calls have at most, in characters.
 const WIDTHS: [usize; 11] = [SHORT_SID, 14, 16, 16, 10, 18, 24, 7, 10, 4, 18];
@@ -33,8 +33,7 @@ const PROBLEM_LINES: usize = 3;
 /// Lines of what to do about the only one.
 const FIX_LINES: usize = 2;
 /// The keys of the list, of a call, and while something is asked.
-const LIST_KEYS: &str =
-    "Enter ladder  r raw  / filter  F5 clear ended  Del hang up  p pause  F8 colours  F1 help  q quit";
+const LIST_KEYS: &str = "Enter ladder  r raw  / filter  F5 clear  Del hang up  p pause  F1 help  q quit  F8 colours";
 const CALL_KEYS: &str = "↑↓ scroll  x ladder  r raw  d SDP  s save  Del hang up  p pause  F1 help  q back";
 const FILTER_KEYS: &str = "Enter keep  Esc clear";
 const HELP: &str = "\
@@ -90,27 +89,37 @@ fn head(state: &State, width: u16, room: usize) -> Text<'static> {
     let bold = Style::new().add_modifier(Modifier::BOLD);
     let (word, style) = match status["state"].as_str() {
         _ if state.lost.is_some() => ("not reached".to_owned(), colour(state, Color::Red)),
-        Some("ready") if status["without_target"] == true => {
-            ("no route has a target that takes calls".to_owned(), colour(state, Color::Red))
-        }
-        Some("ready") => ("taking calls".to_owned(), colour(state, Color::Green)),
-        Some(other) => (plain(other), colour(state, Color::Red)),
         None => ("–".to_owned(), Style::new()),
+        Some(_) => {
+            let (word, is_taking) = taking(status);
+            let word = plain(word.trim_start_matches("ready, but "));
+            (word, colour(state, if is_taking { Color::Green } else { Color::Red }))
+        }
     };
     let media = &status["media"];
+    let name = text(&status["edge"]);
+    let up = format!("   up {}   ", span(status["uptime_seconds"].as_u64().unwrap_or(0)));
+    let calls = format!("   calls {}", status["calls"]);
+    let paused = if state.is_paused { "   PAUSED" } else { "" };
+    // A narrow terminal does without them.
+    let [mut version, mut ports] = [
+        format!("   {}", text(&status["version"])),
+        format!("   media ports {} of {}", media["ports_in_use"], media["ports"]),
+    ];
+    let needed = [&*name, &*up, &*word, &*calls, paused].iter().map(|part| part.chars().count()).sum::<usize>();
+    for part in [&mut ports, &mut version] {
+        if needed + part.chars().count() > width.into() {
+            part.clear();
+        }
+    }
+    if needed + version.chars().count() + ports.chars().count() > width.into() {
+        version.clear();
+    }
     let mut lines = vec![Line::from(vec![
-        Span::styled(text(&status["edge"]), bold),
-        Span::raw(format!(
-            "   {}   up {}   ",
-            text(&status["version"]),
-            span(status["uptime_seconds"].as_u64().unwrap_or(0))
-        )),
+        Span::styled(name, bold),
+        Span::raw(version + &up),
         Span::styled(word, style.add_modifier(Modifier::BOLD)),
-        Span::raw(format!(
-            "   calls {}   media ports {} of {}",
-            status["calls"], media["ports_in_use"], media["ports"]
-        )),
-        Span::raw(if state.is_paused { "   PAUSED" } else { "" }),
+        Span::raw(calls + &ports + paused),
     ])];
     let problems = status["problem_details"].as_array().into_iter().flatten();
     let problems: Vec<Value> = problems.filter(|problem| !is_note(problem)).cloned().collect();
@@ -124,9 +133,14 @@ fn head(state: &State, width: u16, room: usize) -> Text<'static> {
         return Text::from(lines);
     }
     if let Some(what) = &state.lost {
+        let (what, fix) = what.split_once("; try: ").unwrap_or((what, ""));
         lines.push(Line::styled(format!("! {}; trying again", plain(what)), colour(state, Color::Red)));
+        if !fix.is_empty() {
+            lines.push(Line::styled(format!("  try: {}", plain(fix)), colour(state, Color::Red)));
+        }
     }
-    lines.extend(problem_lines(state, problems, usize::from(width).max(NARROWEST)));
+    let most = room.saturating_sub(lines.len() + PARTY_LINES);
+    lines.extend(problem_lines(state, problems, usize::from(width).max(NARROWEST), most));
     let room = room.saturating_sub(lines.len()).max(PARTY_LINES);
     lines.extend(parties(state, problems, width, room));
     Text::from(lines)
@@ -148,8 +162,11 @@ fn parties(state: &State, problems: &[Value], width: u16, room: usize) -> Vec<Li
     let (mut faulty, good): (Vec<_>, Vec<_>) = all.into_iter().partition(|(kind, party)| is_faulty(kind, party));
     // In the order of their problems, the worst first.
     faulty.sort_by_key(|(kind, party)| problem_of(kind, party).unwrap_or(usize::MAX));
-    let lines_of =
-        |is_faulty: bool| move |(kind, party): &(&str, Value)| party_lines(state, (kind, party), is_faulty, width);
+    // The first one is shown in any case.
+    let more = if room > PARTY_LINES { 2 } else { 1 };
+    let lines_of = |is_faulty: bool| {
+        move |(kind, party): &(&str, Value)| party_lines(state, (kind, party), if is_faulty { more } else { 0 }, width)
+    };
     let shown: Vec<Vec<Line<'static>>> =
         faulty.iter().map(lines_of(true)).chain(good.iter().map(lines_of(false))).collect();
     if shown.iter().map(Vec::len).sum::<usize>() <= room {
@@ -172,9 +189,9 @@ fn parties(state: &State, problems: &[Value], width: u16, room: usize) -> Vec<Li
     lines
 }
 
-/// What is wrong, before the trunks: a line each, or two where the headline needs them, and two for the first one; the only one with what to do
-/// as well.
-fn problem_lines(state: &State, problems: &[Value], width: usize) -> Vec<Line<'static>> {
+/// What is wrong, before the trunks: a line each, or two where the headline needs them, and two for the first one with one of what to do; the
+/// others have that where there are fewer lines than `room`. The only one has more of both.
+fn problem_lines(state: &State, problems: &[Value], width: usize, room: usize) -> Vec<Line<'static>> {
     let style = |problem: &Value| match problem["harm"].as_str() {
         Some("edge" | "calls") => colour(state, Color::Red),
         Some("media" | "detour" | "restart" | "records") => colour(state, Color::Yellow),
@@ -204,9 +221,18 @@ fn problem_lines(state: &State, problems: &[Value], width: usize) -> Vec<Line<'s
         }
         return lines_of(problem, lines);
     }
+    let shown = problems.iter().take(PROBLEMS).enumerate();
+    let pages: Vec<Vec<String>> =
+        shown.map(|(at, problem)| in_lines(problem, width, if at == 0 { 2 } else { 1 })).collect();
+    let mut left = room.saturating_sub(pages.iter().map(Vec::len).sum());
     let mut lines: Vec<Line<'static>> = Vec::new();
-    for (at, problem) in problems.iter().take(PROBLEMS).enumerate() {
-        lines.extend(lines_of(problem, in_lines(problem, width, if at == 0 { 2 } else { 1 })));
+    for (at, (problem, page)) in problems.iter().zip(pages).enumerate() {
+        lines.extend(lines_of(problem, page));
+        let fix = problem["fix"].as_str().filter(|fix| !fix.is_empty() && (at == 0 || left > 0));
+        if let Some(fix) = fix {
+            lines.extend(lines_of(problem, at_most(&format!("  try: {}", plain(fix)), width, 1).0));
+            left = left.saturating_sub(1);
+        }
     }
     if problems.len() > PROBLEMS {
         lines.push(Line::raw(format!("! and {} more: `trunkgate status`", problems.len() - PROBLEMS)));
@@ -253,8 +279,8 @@ fn cut(text: &str, width: usize) -> String {
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// One trunk or agent; codes and the last problem of one that is faulty have a line of their own where they would be cut.
-fn party_lines(state: &State, (kind, party): (&str, &Value), is_faulty: bool, width: u16) -> Vec<Line<'static>> {
+/// One trunk or agent; codes and the last problem have up to `more` lines of their own where they would be cut.
+fn party_lines(state: &State, (kind, party): (&str, &Value), more: usize, width: u16) -> Vec<Line<'static>> {
     let up = party["state"].as_str().unwrap_or("–");
     let style = colour(state, if up == "down" { Color::Red } else { Color::Green });
     let count = match kind {
@@ -267,20 +293,24 @@ fn party_lines(state: &State, (kind, party): (&str, &Value), is_faulty: bool, wi
     let answered =
         party["answered_ratio"].as_f64().map(|ratio| format!("   ASR {:.0} %{}", ratio * 100.0, of(&party["tried"])));
     let codes = codes(&party["hour"]["codes"]);
-    let problem = party["last_problem"].as_str().map(|what| format!("   last: {}", plain(what)));
-    let rest = codes + &problem.unwrap_or_default();
+    let problem = party["last_problem"].as_str().map(|what| format!("   last: {}", plain(what))).unwrap_or_default();
+    let rest = format!("{codes}{problem}");
     let mut line = Line::from(vec![
         Span::raw(format!("{kind} {:16} ", text(&party["name"]))),
         Span::styled(format!("{:8}", plain(up)), style),
         Span::raw(format!("{count}{}", answered.unwrap_or_default())),
     ]);
     let room = usize::from(width).saturating_sub(line.width());
-    if rest.chars().count() <= room || !is_faulty {
-        line.push_span(Span::raw(cut(&rest, room)));
+    if rest.chars().count() <= room || more == 0 {
+        // A number is shown whole or not at all.
+        let rest = if codes.chars().count() > room { problem } else { rest };
+        let (shown, _) = at_most(rest.trim_start(), room.saturating_sub(3), 1);
+        let shown = shown.first().filter(|_| room > NARROWEST || rest.chars().count() <= room);
+        line.push_span(Span::raw(shown.map(|shown| format!("   {shown}")).unwrap_or_default()));
         return vec![line];
     }
-    let (more, _) = at_most(&format!("   {}", rest.trim_start()), width.into(), 2);
-    std::iter::once(line).chain(more.into_iter().map(Line::raw)).collect()
+    let (rest, _) = at_most(&format!("   {}", rest.trim_start()), width.into(), more);
+    std::iter::once(line).chain(rest.into_iter().map(Line::raw)).collect()
 }
 
 /// Returns half and nearly all of an agent's turns, where there were some.
@@ -446,7 +476,7 @@ SID        STARTED        FROM         TO           ROUTE LEGS          STATE   
 CA01234567 01-01 00:00:00 +1415****101 +1415****199 in    carrier → pbx answered !silent 200  1 min 5 s –   –
 
 
-Enter ladder  r raw  / filter  F5 clear ended  Del hang up  p pause  F8 colours  F1 help  q quit
+Enter ladder  r raw  / filter  F5 clear  Del hang up  p pause  F1 help  q quit  F8 colours
 ";
         assert_eq!(shown(&state(), (150, 10)), page);
     }

@@ -155,6 +155,11 @@ impl Recordings {
         }
     }
 
+    /// Returns whether one of them lacks audio.
+    pub(crate) fn lack_audio(&self) -> bool {
+        self.earlier.iter().any(|view| !view.lost.is_empty()) || self.list.iter().any(|one| one.lost.total() > 0)
+    }
+
     /// Finds the recording that is asked for by its SID; without one, the newest that is being made.
     fn find(&mut self, sid: Option<&str>) -> Option<&mut Recording> {
         match sid {

@@ -115,12 +115,14 @@ fn the_call_and_its_record_name_what_its_recording_lacks() {
         recording.lost.iter().map(|loss| (loss.reason.to_string(), loss.seconds)).collect::<Vec<_>>()
     };
     let full = |seconds| ("disk_full".to_owned(), seconds);
-    assert_eq!(shown(&bench.gateway.calls(bench.now)[0].recordings[0]), [full(1.5)]);
+    let live = &bench.gateway.calls(bench.now)[0];
+    assert_eq!((shown(&live.recordings[0]), &*live.flags), (vec![full(1.5)], &["recording_gap"][..]));
     losses.add(LossReason::DiskFull, 500);
     losses.add(LossReason::DiskSlow, 40);
     bench.input(Input::RecordingLost(RecordingId(1), losses));
     bench.bye(&mut caller, &callee);
     assert_eq!(shown(&bench.reports[0].call.recordings[0]), [("disk_slow".to_owned(), 0.04), full(2.0)]);
+    assert_eq!(bench.reports[0].call.flags, ["recording_gap"]);
     bench.finish();
 }
 

@@ -46,13 +46,12 @@ fn its_code_and_words_stand_in_leg_record_and_verdict_with_what_helps() {
     let mut bench = bench(vec![to_trunk("pbx")]);
     rejected(&mut bench, (403, REASON), 403);
     let leg = leg(&bench, 1);
-    assert_eq!((leg.sip_code, leg.sip_text.as_deref()), (Some(403), Some("Whatever \"Call Rejected\"")));
+    assert_eq!((leg.sip_code, leg.sip_text.as_deref()), (Some(403), Some("Whatever \"Call Rejected\" (Q.850 21)")));
     let recorded = &bench.reports[0].call.legs[1];
     assert_eq!((recorded.sip_code, &recorded.sip_text), (leg.sip_code, &leg.sip_text));
     let verdict = verdict(&bench);
     // The most frequent cause of a 403 is seen without a look at the messages.
-    let told =
-        "pbx answered 403 Whatever \"Call Rejected\" (caller ID sent: From +1415****234, no P-Asserted-Identity).";
+    let told = "pbx answered 403 Whatever \"Call Rejected\" (Q.850 21) (caller ID sent: From +1415****234, no P-Asserted-Identity).";
     assert!(verdict.contains(told), "{verdict}");
     assert!(verdict.contains("Try: Check the allow list for your public address"), "{verdict}");
     // What is ours alone between the target and us is told as its own.
@@ -109,7 +108,7 @@ fn a_trunk_that_rejects_is_counted_by_code_and_words_until_it_answers() {
     rejected(&mut bench, (403, REASON), 403);
     let found = of_pbx(&bench).unwrap();
     let answers: Vec<_> = found.answers.iter().map(|one| (one.code, one.text.as_deref(), one.calls)).collect();
-    assert_eq!(answers, [(403, Some("Whatever \"Call Rejected\""), 3)]);
+    assert_eq!(answers, [(403, Some("Whatever \"Call Rejected\" (Q.850 21)"), 3)]);
     assert!(found.still && found.fix.starts_with("Check the allow list"), "{found:?}");
     bench.pass(Duration::from_secs(3_700));
     assert!(of_pbx(&bench).is_none(), "an hour later");

@@ -357,6 +357,7 @@ impl Shared {
             self.legs.iter().any(|leg| leg.quality.faults.as_ref().is_some_and(|faults| !faults.losses.is_empty())),
             self.story.app.as_ref().is_some_and(|app| app.flaws.is_any()),
             self.lost_its_agent() || agents.clone().any(|side| side.left_at_once),
+            self.recordings.as_ref().is_some_and(|recordings| recordings.lack_audio()),
             self.story.failovers > 0,
             agents.clone().any(|side| !side.listens()),
             agents.any(|side| side.listens()),
