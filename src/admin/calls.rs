@@ -227,9 +227,14 @@ fn is_of(leg: &LegView, name: &str) -> bool {
 /// Whether a call has this in a number, a sid or a Call-ID.
 fn mentions(call: &CallView, part: &str) -> bool {
     let legs = call.legs.iter().flat_map(|leg| [&leg.sid, &leg.sip_call_id]);
-    let has = [&call.sid, &call.from, &call.to].into_iter().chain(legs).any(|text| text.contains(part));
+    let conference = call.conference.as_ref().map(|conference| &conference.sid);
+    let has =
+        [&call.sid, &call.from, &call.to].into_iter().chain(legs).chain(conference).any(|text| text.contains(part));
     has || [&call.from, &call.to].into_iter().any(|number| is_number(number, part))
 }
+
+/// The longest country code.
+const COUNTRY_CODE_DIGITS: usize = 3;
 
 /// Whether a number is written as `part`, with spaces, hyphens, brackets, dots or slashes, or masked: `1415****112`.
 fn is_number(number: &str, part: &str) -> bool {
@@ -242,8 +247,9 @@ fn is_number(number: &str, part: &str) -> bool {
     let mut pieces = part.split('*').map(|piece| piece.chars().filter(is_digit).collect::<String>());
     let first = pieces.next().unwrap_or_default();
     let Some(last) = pieces.next_back() else { return digits.contains(&first) };
-    // A number is masked in its middle: it begins and ends so.
-    digits.len() > first.len() + last.len() && digits.starts_with(&first) && digits.ends_with(&last)
+    // A number is masked in its middle: it ends so, and begins so behind its country code at the latest.
+    let rest = digits.find(&first).filter(|at| *at <= COUNTRY_CODE_DIGITS).map(|at| digits.len() - at);
+    rest.is_some_and(|rest| rest > first.len() + last.len()) && digits.ends_with(&last)
 }
 
 /// `{"calls":[…],"summary":{…}}`
@@ -632,11 +638,24 @@ mod tests {
     #[test]
     fn a_number_is_found_as_people_write_it() {
         let found = |part| is_number("+14155550112", part);
-        for part in ["+1 415-555-0112", "(415) 555-0112", "415.555", "1415****112", "+1415****112", "****112", "1415*"]
+        let written = ["+1 415-555-0112", "(415) 555-0112", "415.555"];
+        for part in
+            written.into_iter().chain(["1415****112", "+1415****112", "****112", "1415*", "415****", "415****112"])
         {
             assert!(found(part), "{part}");
         }
-        for part in ["(415) 555-0113", "1415****113", "2415****112", "+14155550112****0112", "41", "555a", "(*)", ""] {
+        for part in [
+            "(415) 555-0113",
+            "1415****113",
+            "2415****112",
+            "55501****",
+            "415****555",
+            "+14155550112****0112",
+            "41",
+            "555a",
+            "(*)",
+            "",
+        ] {
             assert!(!found(part), "{part}");
         }
     }

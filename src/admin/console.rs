@@ -40,6 +40,7 @@ const FILES: [File; 25] = [
     file!("ladder.js", SCRIPT),
     file!("message.js", SCRIPT),
     file!("overview.js", SCRIPT),
+    file!("problems.js", SCRIPT),
     file!("calls.js", SCRIPT),
     file!("call.js", SCRIPT),
     file!("media.js", SCRIPT),

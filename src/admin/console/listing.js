@@ -88,7 +88,7 @@ export function listing(columns, options) {
     const shown = [name, ...others].filter((column) => !column.when || column.when(rows));
     const chosen = document.querySelector('tr.chosen')?.dataset.row;
     swap(list, table(shown, {
-      caption: options.caption, rows: ordered(byKey(rows), find(sorted.by), sorted.down), key, sorted, onSort: order, open: toggle, mark: options.mark, empty, compact: true,
+      caption: options.caption, rows: ordered(byKey(rows), find(sorted.by), sorted.down), key, sorted, onSort: order, open: toggle, mark: options.mark, empty, compact: true, stats: true,
       detail: (row) => (open.has(key(row)) ? options.detail(row) : null),
     }));
     if (chosen !== undefined) [...list.querySelectorAll('tr[data-row]')].find((row) => row.dataset.row === chosen)?.classList.add('chosen');
