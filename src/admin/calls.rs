@@ -31,8 +31,10 @@ const STATES: [&str; 8] = ["live", "trying", "ringing", "early", "answered", "he
 
 /// The flag of calls in which a party was not heard.
 const ONE_WAY: &str = "one_way";
+/// Outcome that stands for `failed` and `refused`, which the history counts as failed.
+const LOST: &str = "lost";
 /// The outcomes.
-const OUTCOMES: [&str; 6] = ["answered", "busy", "no_answer", "canceled", "refused", "failed"];
+const OUTCOMES: [&str; 7] = ["answered", "busy", "no_answer", "canceled", "refused", "failed", LOST];
 
 /// The `{sid}` of a path.
 #[derive(Debug)]
@@ -133,7 +135,10 @@ impl Filter {
             |wanted: &Option<String>, is: Option<&str>| wanted.as_deref().is_none_or(|wanted| is == Some(wanted));
         let others = state
             && trunk
-            && same(&self.outcome, call.outcome)
+            && self.outcome.as_deref().is_none_or(|wanted| match wanted {
+                LOST => matches!(call.outcome, Some("failed" | "refused")),
+                wanted => call.outcome == Some(wanted),
+            })
             && same(&self.route, Some(&call.route))
             && same(&self.app, call.app.as_deref())
             && self.failing.as_deref().is_none_or(|name| fails(call, name))
@@ -619,6 +624,7 @@ mod tests {
             ("failing=spare", false),
             ("failing=carrier", false),
             ("state=live", false),
+            ("outcome=lost", false),
             ("code=403,503", true),
             ("code=403,486", false),
         ] {
@@ -628,6 +634,7 @@ mod tests {
         assert!(finds("failing=spare", &lost) && finds("failing=bot", &lost) && !finds("failing=carrier", &lost));
         let refused = CallView { outcome: Some("refused"), ..ended.clone() };
         assert!(!finds("failing=spare", &refused), "the edge has refused it");
+        assert!(finds("outcome=lost", &lost) && finds("outcome=lost", &refused) && !finds("outcome=refused", &lost));
         let mut rejected = refused.clone();
         rejected.legs.iter_mut().for_each(|leg| leg.sip_code = Some(403));
         assert!(finds("failing=spare", &rejected));

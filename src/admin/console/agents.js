@@ -40,8 +40,8 @@ function columns(samples, problems, since) {
     { name: 'Sockets', title: 'Open sockets, those of forks too', cell: (agent) => tally(agent.sessions), sort: (agent) => agent.sessions, down: true, class: 'number' },
     { name: 'Sockets opened', title: 'Sockets opened since the start', cell: (agent) => tally(agent.opened), sort: (agent) => agent.opened, down: true, class: 'number' },
     { name: 'Sockets lost', title: 'Sockets that the agent rejected or that broke since the start; a caller may have got another target', cell: (agent) => tally(agent.lost), sort: (agent) => agent.lost, down: true, class: 'number' },
-    { name: 'Last hour', cell: (agent) => spark(samples(), (sample) => (sample.agents || {})[agent.name] || 0, 'Callers'), wide: true },
-    { name: 'Last problem', cell: lastProblem, sort: (agent) => (agent.last_problem_at ? Date.parse(agent.last_problem_at) : null), down: true, wide: true, class: 'own' },
+    { name: 'Last hour', cell: (agent) => spark(samples(), (sample) => (sample.agents || {})[agent.name] || 0, 'Callers'), wide: true, class: 'roomy' },
+    { name: 'Last problem', cell: lastProblem, sort: (agent) => (agent.last_problem_at ? Date.parse(agent.last_problem_at) : null), down: true, wide: true, class: 'own roomy' },
   ];
 }
 

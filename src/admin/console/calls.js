@@ -12,7 +12,9 @@ const FLAGS = ['', 'one_way', 'codec_mismatch', 'unsent', 'loss', 'app_error', '
 export const BAD_FLAGS = ['one_way', 'codec_mismatch', 'unsent', 'loss', 'app_error', 'agent_failed'];
 /** Flags of what harms less: a recording with a gap, another target than the first. */
 const WARN_FLAGS = ['recording_gap', 'failed_over'];
-const OUTCOMES = ['', 'answered', 'busy', 'no_answer', 'canceled', 'refused', 'failed'];
+const OUTCOMES = ['', 'answered', 'busy', 'no_answer', 'canceled', 'refused', 'failed', 'lost'];
+/** What choices mean that are no word of a call. */
+const MEANINGS = { lost: 'failed or refused' };
 const FIELDS = ['state', 'outcome', 'flag', 'trunk', 'direction', 'app', 'failing', 'failed', 'failed_reason', 'reason', 'code', 'route', 'search', 'longer', 'shorter', 'within', 'since', 'until'];
 /** Choices of `direction`, which a link from a trunk sets: calls to it with the code that it sent, or calls from it with the code that it got. */
 const DIRECTIONS = [['', 'any'], ['received', 'to it, code it sent'], ['sent', 'from it, code it got']];
@@ -155,7 +157,7 @@ function offer(select, counts, asked, text) {
 function filters(asked, go) {
   const select = (name, label, options) => h('label', {}, label, h('select', { 'data-select': name, on: { change: (event) => { event.target.blur(); go({ [name]: event.target.value }); } } }, options));
   const moment = (name, label) => h('label', {}, label, h('input', { type: 'datetime-local', step: '1', value: localTime(asked[name]), title: `Start of the call, in the time zone of this page (${zone()})`, 'data-moment': name }));
-  const pick = (name, label, all) => select(name, label, all.map((value) => h('option', { value, selected: value === asked[name] }, value ? words(value) : 'any')));
+  const pick = (name, label, all) => select(name, label, all.map((value) => h('option', { value, selected: value === asked[name] }, value ? MEANINGS[value] || words(value) : 'any')));
   const type = (name, label, width, hint) => h('label', {}, label, h('input', { value: asked[name], size: width, placeholder: hint, 'data-field': name, spellcheck: 'false', autocomplete: 'off' }));
   const trunk = h('span', {});
   const hasRange = Boolean(asked.since || asked.until);

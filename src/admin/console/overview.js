@@ -123,7 +123,7 @@ function figures(status, samples, seconds) {
     one('Live calls', count(status.calls), highest, '#/calls?state=live'),
     one('Calls/s', figure(last ? last.begun / seconds : null, 1), begun ? `${count(begun)} in 1 h` : 'none in 1 h', '#/calls?within=3600'),
     one('Answered', begun ? `${figure(Math.min(100, (100 * total(samples, 'answered')) / begun), 0)} %` : '–', 'in 1 h', '#/calls?state=ended&outcome=answered&within=3600'),
-    one('Failed', count(failed), 'in 1 h', '#/calls?state=ended&outcome=failed&within=3600'),
+    one('Failed', count(failed), 'in 1 h', '#/calls?state=ended&outcome=lost&within=3600'),
     one('MOS', figure(mos, 2), lowest === null ? 'in 1 h' : `lowest ${figure(lowest, 2)}`, '#/calls?by=MOS&within=3600', mos === null ? null : mos < 3.1 ? 'bad' : mos < 3.6 ? 'warn' : null),
     status.trunks.length ? one('Trunks up', trunks, ofTrunks, '#/trunks', trunkColour) : null,
     status.agents.length ? one('Agents up', agents, ofAgents, '#/agents', agentColour) : null,

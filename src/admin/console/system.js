@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { chip, confirmed, facts, h, moment, rich, say, section, swap, table } from './dom.js';
-import { bytes, count, duration, kind, lasting, local, many, maskNumbers, masked, numbersAreMasked } from './format.js';
+import { bytes, count, duration, kind, many, maskNumbers, masked, numbersAreMasked } from './format.js';
 import { problemList } from './problems.js';
 
 /** Days until the certificate expires, as in `status`; null without a certificate. */
@@ -19,10 +19,9 @@ function own(problems) {
   return problems.filter(({ harm, headline, trunk, agent, app }) => !trunk && !agent && !app && (['edge', 'restart', 'records', 'configuration', 'telemetry'].includes(harm) || /record|disk|certificate|listener|process before/i.test(headline)));
 }
 
-/** The last reload, which was rejected: why, and since when. */
+/** The last reload, which was rejected, and why; the problem above has since when, and the fix. */
 function rejected(status) {
-  const problem = status.problem_details.find(({ headline }) => headline.startsWith('the configuration file is rejected'));
-  return [chip('bad', 'rejected'), ' ', rich(masked(status.config.last_reload_error)), problem?.since ? ` (${lasting(problem.since)})` : '', problem?.fix ? h('span', { class: 'dim' }, [' Try: ', rich(problem.fix), '.']) : ''];
+  return [chip('bad', 'rejected'), ' ', rich(masked(status.config.last_reload_error))];
 }
 
 export function systemPage(main, query, kept, again) {

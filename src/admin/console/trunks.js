@@ -173,8 +173,8 @@ function columns(samples, problems, since) {
     { ...lately('Codes'), title: 'Codes of this time: got (from the trunk, rejecting calls to it) and sent (by the edge, rejecting calls from the trunk)', cell: (trunk) => codes(trunk, CODES), sort: (trunk) => trunk.hour.codes.reduce((sum, { calls, direction }) => sum + (direction === 'received' ? calls : 0), 0), down: true, wide: true },
     { name: 'RTT', title: 'Response time to OPTIONS', cell: (trunk) => figure(roundTrip(trunk), 1, ' ms'), sort: roundTrip, down: true, class: 'number nowrap' },
     { ...lately('MOS'), title: 'Mean score of the audio received from the trunk', cell: (trunk) => score(trunk.hour.mos), sort: (trunk) => trunk.hour.mos, class: 'number' },
-    { name: 'Last hour', cell: (trunk) => spark(samples(), (sample) => sample.trunks[trunk.name] || 0, 'Sessions'), wide: true },
-    { name: 'Last problem', cell: lastProblem, sort: (trunk) => (trunk.last_problem_at ? Date.parse(trunk.last_problem_at) : null), down: true, wide: true, class: 'own' },
+    { name: 'Last hour', cell: (trunk) => spark(samples(), (sample) => sample.trunks[trunk.name] || 0, 'Sessions'), wide: true, class: 'roomy' },
+    { name: 'Last problem', cell: lastProblem, sort: (trunk) => (trunk.last_problem_at ? Date.parse(trunk.last_problem_at) : null), down: true, wide: true, class: 'own roomy' },
   ];
 }
 

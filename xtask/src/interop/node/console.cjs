@@ -17,6 +17,8 @@ const WIDE = { width: 1280, height: 800 };
 /** Calls that the edge keeps. */
 const CALLS = 10_000;
 const NARROW = { width: 390, height: 844 };
+/** What a page shows once it is filled: a table, or a sentence where it has nothing to list. */
+const FILLED = 'main table:visible, main .verdict:visible';
 
 let checks = 0;
 
@@ -613,7 +615,7 @@ async function between(browser, url, faults) {
     await scaled(page, 50);
     for (const name of ['overview', 'calls', 'trunks', 'routes', 'agents', 'api', 'security', 'system']) {
       await page.goto(`${url}/#/${name}`);
-      await page.locator('main table tbody tr').first().waitFor();
+      await page.locator(FILLED).first().waitFor();
       hold(`${name} fits ${width} px`, await overflow(page) <= 0);
       const seen = await page.evaluate(() => { const { left, right } = document.querySelector('#nav').getBoundingClientRect(); return [...document.querySelectorAll('#nav a')].filter((link) => { const box = link.getBoundingClientRect(); return box.left >= left - 1 && box.right <= right + 1; }).map((link) => link.dataset.page); });
       hold(`${name} is in the menu at ${width} px, which shows ${seen}`, seen.includes(name) && seen.length >= (width >= 768 ? 8 : 6));
@@ -930,7 +932,7 @@ async function sizes(browser, url, faults) {
         await page.goto(`${url}/#/nowhere`);
         await page.goto(`${url}/#/${name}`);
         await page.locator(name === 'overview' ? '.health.good, .health.bad, .health.warn, .health.plain' : 'main h1').first().waitFor();
-        await page.locator('main table').first().waitFor();
+        await page.locator(FILLED).first().waitFor();
         const where = `${name}, ${kind}, ${most} trunks`;
         hold(`${where}: the page does not scroll sideways`, await overflow(page) <= 0);
         for (const theme of ['light', 'dark']) {
@@ -1063,7 +1065,7 @@ async function walk(browser, url, faults) {
   for (const [key, title] of [['3', 'Trunks'], ['4', 'Routes'], ['5', 'Agents'], ['6', 'Conferences'], ['7', 'API'], ['8', 'Security'], ['9', 'System']]) {
     await page.keyboard.press(key);
     await page.locator('h1', { hasText: title }).waitFor();
-    await page.locator(title === 'Conferences' ? 'main .empty' : 'main table').first().waitFor();
+    await page.locator(title === 'Conferences' ? 'main .empty' : FILLED).first().waitFor();
     if (title === 'Trunks') await listed(page, 'RTT', title);
     if (title === 'Agents') await listed(page, 'Callers', title);
     if (title === 'Routes') {
@@ -1112,7 +1114,7 @@ async function walk(browser, url, faults) {
       } else {
         await other.goto(`${url}/#/${name}`);
         await other.locator(name === 'overview' ? '.health.good, .health.bad, .health.warn, .health.plain' : 'main h1').first().waitFor();
-        await other.locator('main table').first().waitFor();
+        await other.locator(FILLED).first().waitFor();
       }
       hold(`${name} fits the width (${kind})`, await overflow(other) <= 0);
       if (kind === 'narrow') await phone(other, name);
