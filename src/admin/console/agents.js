@@ -63,7 +63,7 @@ export function agentsPage(main, query) {
   const all = h('div', {});
   const note = h('p', { class: 'dim covered' });
   const list = listing(columns(() => samples, () => problems, () => since), {
-    page: 'agents', query, first: 'State', caption: 'Agents', name: 'agent', key: (agent) => agent.name, detail: (agent) => detail(agent, problems), empty: ['No agents are configured. An agent is a voice bot behind a WebSocket (or plain RTP): add a section ', h('code', {}, '[agent.NAME]'), ' with its ', h('code', {}, 'url'), ' and ', h('code', {}, 'connect = ["agent:NAME"]'), ' to a route, then reload.'],
+    page: 'agents', query, opensOne: true, first: 'State', caption: 'Agents', name: 'agent', key: (agent) => agent.name, detail: (agent) => detail(agent, problems), empty: ['No agents are configured. An agent is a voice bot behind a WebSocket (or plain RTP): add a section ', h('code', {}, '[agent.NAME]'), ' with its ', h('code', {}, 'url'), ' and ', h('code', {}, 'connect = ["agent:NAME"]'), ' to a route, then reload.'],
     mark: (agent) => markOf(outKind(agent, problems) === 'bad', faults(agent, problems, 'agents'), outKind(agent, problems) !== null),
   });
   const figures = section('All agents', all);

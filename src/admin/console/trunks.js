@@ -241,7 +241,7 @@ export function trunksPage(main, query) {
   const form = h('form', { class: 'filters', 'aria-label': 'Filters', on: { submit: (event) => event.preventDefault(), input: () => { list.keep(); show(); } } }, h('label', {}, 'Filter', text), h('label', {}, 'State', state));
   const said = h('p', { class: 'dim', role: 'status' });
   const list = listing(columns(() => samples, () => problems, () => since), {
-    page: 'trunks', query, first: 'State', caption: 'Trunks', name: 'trunk', key: (trunk) => trunk.name, detail: (trunk) => detail(trunk, problems), empty: ['No trunks are configured. A trunk is a carrier, a PBX or a group of phones: add a section ', h('code', {}, '[trunk.NAME]'), ' to the configuration, then reload.'],
+    page: 'trunks', query, opensOne: true, first: 'State', caption: 'Trunks', name: 'trunk', key: (trunk) => trunk.name, detail: (trunk) => detail(trunk, problems), empty: ['No trunks are configured. A trunk is a carrier, a PBX or a group of phones: add a section ', h('code', {}, '[trunk.NAME]'), ' to the configuration, then reload.'],
     mark: (trunk) => markOf(downKind(trunk, problems) === 'bad', faults(trunk, problems), trunk.state === 'down'), kept: () => ({ filter: text.value.trim(), state: state.value }),
   });
   main.append(h('h1', {}, 'Trunks'), form, said, list.node, note);
