@@ -138,8 +138,6 @@ async function refresh() {
   const asked = page;
   try {
     await asked.refresh();
-    await nameEdge();
-    if (asked === page) entitle();
     if (asked === page) {
       filled = page;
       main.classList.remove('stale');
@@ -151,6 +149,8 @@ async function refresh() {
       if (isMoved && [document.body, main].includes(document.activeElement)) focusPage();
       isMoved = false;
     }
+    await nameEdge();
+    entitle();
     answered();
   } catch (error) {
     if (asked === page && error.status !== 401) {

@@ -182,7 +182,8 @@ const openRows = new Set();
 /** Whether `/v1/status` has a row of the history as a problem now. A rejection is one with the codes for which the trunk is one: a wrong number of a caller is not. */
 function isNow(one, now, trunks) {
   const same = SAME[one.kind];
-  return now.some(({ trunk, agent, app, kind: of }) => {
+  // A route without a target left is a problem of several parties.
+  return now.flatMap((problem) => [problem, ...(problem.others || [])]).some(({ trunk, agent, app, kind: of }) => {
     const own = trunk || agent || (app && `app:${app}`);
     if (!own || ![one.target, ...(one.target && !same ? [] : [one.trunk])].includes(own)) return false;
     if (same) return same.includes(of);
