@@ -31,8 +31,10 @@ const STATES: [&str; 8] = ["live", "trying", "ringing", "early", "answered", "he
 
 /// The flag of calls in which a party was not heard.
 const ONE_WAY: &str = "one_way";
+/// Outcome that stands for `failed` and `refused`, which the history counts as failed.
+const LOST: &str = "lost";
 /// The outcomes.
-const OUTCOMES: [&str; 6] = ["answered", "busy", "no_answer", "canceled", "refused", "failed"];
+const OUTCOMES: [&str; 7] = ["answered", "busy", "no_answer", "canceled", "refused", "failed", LOST];
 
 /// The `{sid}` of a path.
 #[derive(Debug)]
@@ -133,7 +135,10 @@ impl Filter {
             |wanted: &Option<String>, is: Option<&str>| wanted.as_deref().is_none_or(|wanted| is == Some(wanted));
         let others = state
             && trunk
-            && same(&self.outcome, call.outcome)
+            && self.outcome.as_deref().is_none_or(|wanted| match wanted {
+                LOST => matches!(call.outcome, Some("failed" | "refused")),
+                wanted => call.outcome == Some(wanted),
+            })
             && same(&self.route, Some(&call.route))
             && same(&self.app, call.app.as_deref())
             && self.failing.as_deref().is_none_or(|name| fails(call, name))
@@ -227,9 +232,14 @@ fn is_of(leg: &LegView, name: &str) -> bool {
 /// Whether a call has this in a number, a sid or a Call-ID.
 fn mentions(call: &CallView, part: &str) -> bool {
     let legs = call.legs.iter().flat_map(|leg| [&leg.sid, &leg.sip_call_id]);
-    let has = [&call.sid, &call.from, &call.to].into_iter().chain(legs).any(|text| text.contains(part));
+    let conference = call.conference.as_ref().map(|conference| &conference.sid);
+    let has =
+        [&call.sid, &call.from, &call.to].into_iter().chain(legs).chain(conference).any(|text| text.contains(part));
     has || [&call.from, &call.to].into_iter().any(|number| is_number(number, part))
 }
+
+/// The longest country code.
+const COUNTRY_CODE_DIGITS: usize = 3;
 
 /// Whether a number is written as `part`, with spaces, hyphens, brackets, dots or slashes, or masked: `1415****112`.
 fn is_number(number: &str, part: &str) -> bool {
@@ -242,8 +252,9 @@ fn is_number(number: &str, part: &str) -> bool {
     let mut pieces = part.split('*').map(|piece| piece.chars().filter(is_digit).collect::<String>());
     let first = pieces.next().unwrap_or_default();
     let Some(last) = pieces.next_back() else { return digits.contains(&first) };
-    // A number is masked in its middle: it begins and ends so.
-    digits.len() > first.len() + last.len() && digits.starts_with(&first) && digits.ends_with(&last)
+    // A number is masked in its middle: it ends so, and begins so behind its country code at the latest.
+    let rest = digits.find(&first).filter(|at| *at <= COUNTRY_CODE_DIGITS).map(|at| digits.len() - at);
+    rest.is_some_and(|rest| rest > first.len() + last.len()) && digits.ends_with(&last)
 }
 
 /// `{"calls":[…],"summary":{…}}`
@@ -614,6 +625,7 @@ mod tests {
             ("failing=spare", false),
             ("failing=carrier", false),
             ("state=live", false),
+            ("outcome=lost", false),
             ("code=403,503", true),
             ("code=403,486", false),
         ] {
@@ -623,6 +635,7 @@ mod tests {
         assert!(finds("failing=spare", &lost) && finds("failing=bot", &lost) && !finds("failing=carrier", &lost));
         let refused = CallView { outcome: Some("refused"), ..ended.clone() };
         assert!(!finds("failing=spare", &refused), "the edge has refused it");
+        assert!(finds("outcome=lost", &lost) && finds("outcome=lost", &refused) && !finds("outcome=refused", &lost));
         let mut rejected = refused.clone();
         rejected.legs.iter_mut().for_each(|leg| leg.sip_code = Some(403));
         assert!(finds("failing=spare", &rejected));
@@ -633,11 +646,24 @@ mod tests {
     #[test]
     fn a_number_is_found_as_people_write_it() {
         let found = |part| is_number("+14155550112", part);
-        for part in ["+1 415-555-0112", "(415) 555-0112", "415.555", "1415****112", "+1415****112", "****112", "1415*"]
+        let written = ["+1 415-555-0112", "(415) 555-0112", "415.555"];
+        for part in
+            written.into_iter().chain(["1415****112", "+1415****112", "****112", "1415*", "415****", "415****112"])
         {
             assert!(found(part), "{part}");
         }
-        for part in ["(415) 555-0113", "1415****113", "2415****112", "+14155550112****0112", "41", "555a", "(*)", ""] {
+        for part in [
+            "(415) 555-0113",
+            "1415****113",
+            "2415****112",
+            "55501****",
+            "415****555",
+            "+14155550112****0112",
+            "41",
+            "555a",
+            "(*)",
+            "",
+        ] {
             assert!(!found(part), "{part}");
         }
     }

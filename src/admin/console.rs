@@ -27,7 +27,7 @@ macro_rules! file {
 }
 
 /// All of them.
-const FILES: [File; 25] = [
+const FILES: [File; 26] = [
     File { path: "/", kind: HTML, text: include_str!("console/index.html") },
     file!("style.css", CSS),
     file!("icon.svg", SVG),
@@ -40,6 +40,7 @@ const FILES: [File; 25] = [
     file!("ladder.js", SCRIPT),
     file!("message.js", SCRIPT),
     file!("overview.js", SCRIPT),
+    file!("problems.js", SCRIPT),
     file!("calls.js", SCRIPT),
     file!("call.js", SCRIPT),
     file!("media.js", SCRIPT),

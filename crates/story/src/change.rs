@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::reason::ReasonSlug;
 use crate::report::CallRecord;
 use crate::view::CallView;
 
@@ -211,9 +212,15 @@ impl Change {
     }
 }
 
-/// The target by which a call ended, the last one with the call's reason or its application, and the code of its rejection.
+/// The target by which a call ended, the last one with the call's reason or its application, and the code of its rejection; of an answered call
+/// the agent that it ended by.
 fn failed_target(call: &CallView) -> Option<(String, Option<u16>)> {
-    let reason = call.reason.filter(|_| call.outcome != Some("answered"))?;
+    let reason = call.reason?;
+    if call.outcome == Some("answered") {
+        ReasonSlug::ALL.iter().find(|slug| slug.as_str() == reason && slug.is_agent_failure())?;
+        let leg = call.legs.iter().skip(1).rfind(|leg| leg.reason == Some(reason) && !leg.agent.is_empty())?;
+        return Some((leg.agent.clone(), None));
+    }
     if reason == "app_failed" {
         return call.app.as_ref().map(|app| (format!("app:{app}"), None));
     }

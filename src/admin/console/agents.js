@@ -5,7 +5,7 @@ import { chip, facts, h, moment, rich, section, swap } from './dom.js';
 import { count, duration, figure, kind, lapse, local, masked } from './format.js';
 import { lastHour, listing } from './listing.js';
 import { spark } from './plot.js';
-import { covered, coveredNote, faultChips, faults, lastProblem, latelyIn, markOf, outKind, score, severity } from './trunks.js';
+import { covered, coveredNote, explained, faultChips, faults, lastProblem, latelyIn, markOf, outKind, score, severity, tally } from './trunks.js';
 
 /** Mean of a histogram of /metrics, in the histogram's unit. */
 function mean(families, name) {
@@ -31,22 +31,23 @@ function columns(samples, problems, since) {
   const out = (agent) => outKind(agent, problems());
   return [
     { name: 'Agent', cell: (agent) => h('strong', {}, agent.name), sort: (agent) => agent.name },
-    { name: 'State', cell: (agent) => [chip(out(agent) || kind(agent.state), agent.state), agent.next_try_ms ? ` next attempt in ${duration(agent.next_try_ms / 1000)}` : '', faultChips(own(agent))], sort: (agent) => severity(out(agent) === 'bad', own(agent), out(agent) !== null) ?? { unknown: 4, up: 5 }[agent.state] ?? 6, wide: true },
-    { name: 'Callers', title: 'Callers connected or being connected, of the limit', cell: (agent) => ofLimit(agent.talking, agent.max_sessions), sort: (agent) => agent.talking, down: true, class: 'number' },
-    { name: 'Waiting', title: 'Callers in its queue, of the limit', cell: (agent) => ofLimit(agent.waiting, agent.queue_size), sort: (agent) => agent.waiting, down: true, class: 'number' },
+    { name: 'State', cell: (agent) => [chip(out(agent) || kind(agent.state), agent.state), agent.next_try_ms ? ` next attempt in ${duration(agent.next_try_ms / 1000)}` : '', faultChips(own(agent))], sort: (agent) => severity(out(agent) === 'bad', own(agent), out(agent) !== null) ?? { unknown: 4, up: 5 }[agent.state] ?? 6, wide: true, class: 'head' },
+    { name: 'Callers', title: 'Callers connected or being connected, of the limit', cell: (agent) => tally(agent.talking, ofLimit(agent.talking, agent.max_sessions)), sort: (agent) => agent.talking, down: true, class: 'number' },
+    { name: 'Waiting', title: 'Callers in its queue, of the limit', cell: (agent) => tally(agent.waiting, ofLimit(agent.waiting, agent.queue_size)), sort: (agent) => agent.waiting, down: true, class: 'number' },
     { ...latelyIn('Calls', since), title: 'Calls with the agent that ended in this time', cell: (agent) => h('a', { href: `#/calls${api.query({ trunk: agent.name, direction: 'received', state: 'ended', within: 3600 })}` }, count(agent.hour.calls_out)), sort: (agent) => agent.hour.calls_out, down: true, class: 'number' },
     turn('p50'), turn('p95'),
     { ...latelyIn('MOS', since), title: 'Mean score of the audio received from the agent', cell: (agent) => score(agent.hour.mos), sort: (agent) => agent.hour.mos, class: 'number', when: (agents) => agents.some((agent) => agent.hour.mos !== null) },
-    { name: 'Sockets', title: 'Open sockets, those of forks too', cell: (agent) => count(agent.sessions), sort: (agent) => agent.sessions, down: true, class: 'number' },
-    { name: 'Sockets opened', title: 'Sockets opened since the start', cell: (agent) => count(agent.opened), sort: (agent) => agent.opened, down: true, class: 'number' },
-    { name: 'Sockets lost', title: 'Sockets that the agent rejected or that broke since the start; a caller may have got another target', cell: (agent) => count(agent.lost), sort: (agent) => agent.lost, down: true, class: 'number' },
-    { name: 'Last hour', cell: (agent) => spark(samples(), (sample) => (sample.agents || {})[agent.name] || 0, 'Callers'), wide: true },
-    { name: 'Last problem', cell: lastProblem, sort: (agent) => (agent.last_problem_at ? Date.parse(agent.last_problem_at) : null), down: true, wide: true },
+    { name: 'Sockets', title: 'Open sockets, those of forks too', cell: (agent) => tally(agent.sessions), sort: (agent) => agent.sessions, down: true, class: 'number' },
+    { name: 'Sockets opened', title: 'Sockets opened since the start', cell: (agent) => tally(agent.opened), sort: (agent) => agent.opened, down: true, class: 'number' },
+    { name: 'Sockets lost', title: 'Sockets that the agent rejected or that broke since the start; a caller may have got another target', cell: (agent) => tally(agent.lost), sort: (agent) => agent.lost, down: true, class: 'number' },
+    { name: 'Last hour', cell: (agent) => spark(samples(), (sample) => (sample.agents || {})[agent.name] || 0, 'Callers'), wide: true, class: 'roomy' },
+    { name: 'Last problem', cell: lastProblem, sort: (agent) => (agent.last_problem_at ? Date.parse(agent.last_problem_at) : null), down: true, wide: true, class: 'own roomy' },
   ];
 }
 
-function detail(agent) {
+function detail(agent, problems) {
   return h('div', { class: 'details' },
+    explained(agent, problems, 'agents'),
     facts([
       ['URL', h('code', { class: 'long' }, agent.url)], ['Sockets', `${count(agent.sessions)} open, ${count(agent.opened)} opened and ${count(agent.lost)} rejected or lost since the start`],
       ['Last problem', agent.last_problem ? [rich(local(masked(agent.last_problem))), ' · ', moment(agent.last_problem_at)] : 'none'],
@@ -62,7 +63,7 @@ export function agentsPage(main, query) {
   const all = h('div', {});
   const note = h('p', { class: 'dim covered' });
   const list = listing(columns(() => samples, () => problems, () => since), {
-    page: 'agents', query, first: 'State', caption: 'Agents', name: 'agent', key: (agent) => agent.name, detail, empty: ['No agents are configured. An agent is a voice bot behind a WebSocket (or plain RTP): add a section ', h('code', {}, '[agent.NAME]'), ' with its ', h('code', {}, 'url'), ' and ', h('code', {}, 'connect = ["agent:NAME"]'), ' to a route, then reload.'],
+    page: 'agents', query, opensOne: true, first: 'State', caption: 'Agents', name: 'agent', key: (agent) => agent.name, detail: (agent) => detail(agent, problems), empty: ['No agents are configured. An agent is a voice bot behind a WebSocket (or plain RTP): add a section ', h('code', {}, '[agent.NAME]'), ' with its ', h('code', {}, 'url'), ' and ', h('code', {}, 'connect = ["agent:NAME"]'), ' to a route, then reload.'],
     mark: (agent) => markOf(outKind(agent, problems) === 'bad', faults(agent, problems, 'agents'), outKind(agent, problems) !== null),
   });
   const figures = section('All agents', all);

@@ -71,6 +71,12 @@ function address() {
   return { name: name || 'overview', rest, query: new URLSearchParams(search || '') };
 }
 
+/** Titles the tab: the page, then the edge. */
+function entitle() {
+  const title = [page.title, document.getElementById('edge').textContent, 'Trunkgate'].filter(Boolean).join(' · ');
+  if (document.title !== title) document.title = title;
+}
+
 /** Shows the name of the edge on every page. */
 async function nameEdge() {
   const said = document.getElementById('edge');
@@ -78,6 +84,7 @@ async function nameEdge() {
   if (said.textContent) return;
   const { edge } = await api.get('/v1/status');
   said.textContent = edge;
+  said.title = edge;
 }
 
 /** Says above the page that what it shows is old, or that it has nothing to show, until the edge answers again. */
@@ -131,7 +138,6 @@ async function refresh() {
   const asked = page;
   try {
     await asked.refresh();
-    await nameEdge();
     if (asked === page) {
       filled = page;
       main.classList.remove('stale');
@@ -143,6 +149,8 @@ async function refresh() {
       if (isMoved && [document.body, main].includes(document.activeElement)) focusPage();
       isMoved = false;
     }
+    await nameEdge();
+    entitle();
     answered();
   } catch (error) {
     if (asked === page && error.status !== 401) {
@@ -233,7 +241,7 @@ function open() {
   scrollTo(0, place);
   if (document.getElementById('lost')) unanswered();
   if (isMoved && !before) focusPage();
-  document.title = `${page.title} · Trunkgate`;
+  entitle();
   for (const link of document.querySelectorAll('#nav a')) {
     if (link.dataset.page === (wanted.name === 'call' ? 'calls' : wanted.name)) {
       link.setAttribute('aria-current', 'page');
@@ -320,6 +328,19 @@ function onKey(event) {
   event.preventDefault();
 }
 
+/** Opens what was searched for: a call by its sid, a trunk or an agent by its name, else the calls that have it. */
+async function find(wanted) {
+  const named = async () => {
+    const { trunks, agents } = await api.get('/v1/status').catch(() => ({ trunks: [], agents: [] }));
+    const isIt = ({ name }) => name.toLowerCase() === wanted.toLowerCase();
+    const [trunk, agent] = [trunks.find(isIt), agents.find(isIt)];
+    if (trunk) return `#/trunks${api.query({ trunk: trunk.name })}`;
+    return agent ? `#/agents${api.query({ agent: agent.name })}` : null;
+  };
+  const isSid = /^CA[0-9a-f]{32}$/.test(wanted);
+  location.hash = isSid ? `#/calls/${wanted}` : (/[a-z]/i.test(wanted) && await named()) || `#/calls${api.query({ search: wanted })}`;
+}
+
 function askForToken(isRejected) {
   const dialog = document.getElementById('token-dialog');
   if (isRejected) document.getElementById('token-error').textContent = 'The edge rejected this token.';
@@ -355,7 +376,7 @@ function start() {
     event.preventDefault();
     const wanted = document.getElementById('search').value.trim();
     document.getElementById('search').blur();
-    location.hash = /^CA[0-9a-f]{32}$/.test(wanted) ? `#/calls/${wanted}` : `#/calls${api.query({ search: wanted })}`;
+    find(wanted);
   });
   document.getElementById('token-form').addEventListener('submit', signIn);
   document.querySelector('.skip').addEventListener('click', (event) => {

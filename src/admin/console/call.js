@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { age, chip, confirmed, facts, h, moment, rich, say, section, swap, table } from './dom.js';
-import { duration, figure, kind, lapse, local, masked, number, numbersAreMasked, talked, time, words } from './format.js';
+import { ago, dated, duration, figure, kind, lapse, local, masked, number, numbersAreMasked, talked, time, words } from './format.js';
 import { BAD_FLAGS, flags, result } from './calls.js';
 import { ladder } from './ladder.js';
 import { mediaMap } from './media.js';
@@ -32,6 +32,38 @@ function verdict(call) {
   return `${head}${why ? `. ${why[0].toUpperCase()}${why.slice(1)}` : ''}.${help}`;
 }
 
+/** Why a recording lacks audio, and what would help. */
+const LOSSES = {
+  disk_full: ['the disk was full', 'free space in the directory of recordings; `trunkgate status` names it'],
+  disk_slow: ['the disk was too slow', 'look at what else writes to the disk of the recordings'],
+  disk_failed: ['the disk did not take it', '`trunkgate status` names the error of the disk'],
+  restart: ['the edge was restarted', null],
+};
+
+/** What the recordings of a call lack, a sentence for each reason. */
+function unrecorded(call) {
+  const lost = {};
+  for (const loss of (call.recordings || []).flatMap((one) => one.lost || [])) lost[loss.reason] = (lost[loss.reason] || 0) + loss.seconds;
+  return Object.entries(lost).map(([reason, seconds]) => {
+    const [why, fix] = LOSSES[reason] || [words(reason), null];
+    return `The recording lacks ${duration(seconds)} of audio: ${why}.${fix ? ` Try: ${fix}.` : ''}`;
+  });
+}
+
+/** A party as a link to its row. */
+function party(leg) {
+  if (leg.agent) return h('a', { href: `#/agents${api.query({ agent: leg.agent })}` }, leg.agent);
+  return leg.trunk ? h('a', { href: `#/trunks${api.query({ trunk: leg.trunk })}` }, leg.trunk) : leg.kind === 'api' ? 'API' : 'SIP URI';
+}
+
+/** Those of the call, in the order in which they were tried. */
+function parties(call) {
+  const known = [...new Map(call.legs.map((leg) => [leg.agent || leg.trunk || leg.kind, leg])).values()];
+  return known.map((leg, place) => [place ? ' → ' : '', party(leg)]).concat(call.conference ? [' → ', conferenceLink(call)] : []);
+}
+
+const conferenceLink = ({ conference }) => h('a', { href: `#/conferences${api.query({ conference: conference.sid })}` }, masked(conference.name));
+
 /** A verdict with what follows the fix of one problem on a line of its own. */
 function byProblem(text) {
   return text.replace(/(Try(?: for [^:]+)?: [^\n]*?\.) (?=(?!Try\b)[A-Z0-9])/g, '$1\n');
@@ -39,8 +71,8 @@ function byProblem(text) {
 
 function head(call, trace, act) {
   const known = [
-    ['Route', masked(call.route) || 'none'], ...(call.conference ? [['Conference', masked(call.conference.name)]] : []), ['Started', moment(call.started_at)], ['Answered', moment(call.answered_at)], ['Ended', moment(call.ended_at)], ['Duration', duration(talked(call))],
-    ['SIP code', call.sip_code || '–'], ['Reason', call.reason ? words(call.reason) : '–'], ['sid', h('code', {}, call.sid)],
+    ['Parties', parties(call)], ['Route', call.route ? h('a', { href: `#/calls${api.query({ route: call.route })}`, title: 'Calls of this route' }, masked(call.route)) : 'none'], ...(call.conference ? [['Conference', conferenceLink(call)]] : []), ['Started', moment(call.started_at)], ...(call.answered_at ? [['Answered', moment(call.answered_at)]] : []), ...(call.ended_at ? [['Ended', moment(call.ended_at)]] : []), ...(call.answered_at ? [['Duration', duration(talked(call))]] : []),
+    ['SIP code', call.sip_code || '–'], ...(call.reason ? [['Reason', words(call.reason)]] : []), ['sid', h('code', {}, call.sid)],
   ];
   return [
     h('div', { class: 'title-row' },
@@ -48,7 +80,7 @@ function head(call, trace, act) {
       h('div', { class: 'buttons' },
         h('button', { type: 'button', class: 'quiet', key: 'copy', on: { click: act.copy } }, 'Copy link'),
         call.state === 'ended' ? null : h('button', { type: 'button', class: 'danger', key: 'hangup', back: 'title', sends: true, on: { click: act.hangUp } }, 'Hang up'))),
-    h('p', { class: `verdict ${call.flags.some((flag) => BAD_FLAGS.includes(flag)) || ['failed', 'refused'].includes(call.outcome) ? 'bad' : ''}` }, rich(byProblem(local(masked(trace ? trace.verdict : verdict(call)))))),
+    h('p', { class: `verdict ${call.flags.some((flag) => BAD_FLAGS.includes(flag)) || ['failed', 'refused'].includes(call.outcome) ? 'bad' : unrecorded(call).length ? 'warn' : ''}` }, rich(byProblem(local(masked([trace ? trace.verdict : verdict(call), ...(trace?.verdict.includes('ecording lacks') ? [] : unrecorded(call))].join('\n')))))),
     call.flags.length ? h('p', { class: 'tags' }, flags(call)) : null,
     facts(known),
   ];
@@ -84,7 +116,7 @@ function quality(call, series, axis) {
   const seconds = (ms) => (ms === null ? null : ms / 1000);
   const queue = drawn((sample) => [[at(sample, 0.5), seconds(sample.queue_max_ms)], [at(sample, 1), seconds(sample.queue_ms)]], [', not played yet', ', not read yet']).filter(isKnown);
   if (queue.length) plots.push(plot({ title: 'Agent: queued audio', unit: ' s', digits: 2, most: 1, axis, from, to, series: queue }));
-  return h('div', { class: 'plots' }, plots);
+  return h('div', { class: 'plots four' }, plots);
 }
 
 /** What the edge says of a route behind the one that matched. */
@@ -178,15 +210,14 @@ function turns(call) {
 function legs(call) {
   const left = (call.passed_over || []).map(({ target, reason }) => [h('strong', {}, target), ` (${words(reason)}) `]);
   return [left.length ? h('p', {}, 'Passed over, without a leg: ', left) : null, table([
-    { name: 'Leg', cell: (leg) => leg.trunk || leg.agent || (leg.kind === 'api' ? 'API' : 'SIP URI'), class: 'nowrap' },
+    { name: 'Leg', cell: party, class: 'nowrap' },
     { name: 'Direction', cell: (leg) => leg.direction },
     { name: 'State', cell: (leg) => chip(kind(leg.state), leg.state) },
     { name: 'Rejected with', wide: true, cell: (leg) => (leg.sip_code ? masked(`${leg.sip_code} ${leg.sip_text || ''}`) : '–') },
     { name: 'Reason', wide: true, cell: (leg) => (leg.reason ? [h('code', {}, leg.reason), leg.ended_by ? ` by ${words(leg.ended_by)}` : ''] : '–') },
-    { name: 'Signalling', wide: true, cell: (leg) => `${leg.transport} ${leg.remote || ''}` },
-    { name: 'Call-ID', wide: true, cell: (leg) => (leg.sip_call_id ? h('code', { class: 'long' }, leg.sip_call_id) : '–') },
-    { name: 'sid', wide: true, cell: (leg) => h('code', { class: 'long' }, leg.sid) },
+    { name: 'Signalling', wide: true, cell: (leg) => [h('span', { class: 'nowrap' }, leg.transport), ' ', h('span', { class: 'nowrap' }, leg.remote || '')] },
     { name: 'MOS', cell: (leg) => figure(leg.rtp.mos, 2), class: 'number' },
+    { name: 'Call-ID and sid', wide: true, cell: (leg) => h('div', { class: 'ids' }, leg.sip_call_id ? h('code', {}, leg.sip_call_id) : null, h('code', { class: 'dim' }, leg.sid)) },
   ], { caption: 'Legs', compact: true, rows: call.legs, key: (leg) => leg.sid })];
 }
 
@@ -289,10 +320,11 @@ function downloads(path, sid, kept) {
 }
 
 /** Says why a call is unknown: the edge has started since the page was loaded, or the call is too old. */
-async function lost() {
+async function lost(sid) {
   const { started_at: started } = await api.get('/v1/status');
-  if (Date.parse(started) > performance.timeOrigin) return `: the edge restarted at ${time(started)}; calls before that are not kept here.`;
-  return ' is older than the last 10,000 calls, or belongs to another edge.';
+  const { records } = await api.get('/v1/calls?state=trying').catch(() => ({}));
+  const where = records ? [' Its record: ', h('code', {}, `grep ${sid} ${records}`), '.'] : '';
+  return [`: the edge keeps the newest 10\u202f000 calls since its start at ${dated(started)} (${ago(started)}). This one is from before that, or of another edge.`, where];
 }
 
 export function callPage(main, sid, again) {
@@ -306,7 +338,8 @@ export function callPage(main, sid, again) {
   const recorded = section('Recordings', parts.recordings);
   recorded.hidden = true;
   const saved = section('Downloads', parts.downloads);
-  const about = h('div', {}, section('Ladder', parts.ladder), recorded, requests, section('Media map', parts.media), response, section('Quality', parts.quality), section('Routing', parts.why),
+  const measured = section('Quality', parts.quality);
+  const about = h('div', {}, section('Ladder', parts.ladder), recorded, requests, section('Media map', parts.media), response, measured, section('Routing', parts.why),
     section('Legs', parts.legs), saved);
   // Back to the list as it was left.
   const list = /^#\/calls(\?|$)/.test(history.state?.from || '') ? history.state.from : null;
@@ -348,8 +381,8 @@ export function callPage(main, sid, again) {
         if (error.status !== 404) throw error;
       });
       if (!call) {
-        const why = await lost();
-        swap(parts.head, h('h1', {}, 'Call'), h('p', { class: 'verdict bad' }, 'Unknown call: ', h('code', {}, sid), why));
+        const why = await lost(sid);
+        swap(parts.head, h('h1', {}, 'Call not kept'), h('p', { class: 'verdict bad' }, 'Unknown call: ', h('code', {}, sid), why), h('p', {}, h('a', { href: '#/calls' }, 'Calls that are kept'), ' · ', h('a', { href: '#/overview' }, 'Overview')));
       }
       about.hidden = !call;
       if (!call) return;
@@ -363,6 +396,7 @@ export function callPage(main, sid, again) {
       ]);
       const trace = whole && condensed(whole);
       swap(parts.head, head(call, trace, act));
+      page.title = `${number(call.from)} → ${number(call.to)}`;
       ladderOf.show(trace, call);
       showRecordings(call, trace);
       swap(parts.media, mediaMap(call));
@@ -370,6 +404,8 @@ export function callPage(main, sid, again) {
       const answered = turns(call);
       response.hidden = !answered;
       swap(parts.turns, answered);
+      // Without media the two parts would say the same.
+      measured.hidden = !isHeard && call.state === 'ended';
       if (!axis.isDragged) swap(parts.quality, series.series.length ? quality(call, series, axis) : h('p', { class: 'empty' }, series.why || 'No measurements yet.'));
       swap(parts.legs, legs(call));
       const files = Object.values(kept).filter(Boolean).length;

@@ -7,10 +7,14 @@ import { mistake, orderChoice, ordered } from './listing.js';
 import { bars } from './plot.js';
 
 const STATES = ['', 'live', 'trying', 'ringing', 'early', 'answered', 'held', 'transferring', 'ended'];
-const FLAGS = ['', 'one_way', 'codec_mismatch', 'unsent', 'loss', 'app_error', 'agent_failed', 'failed_over', 'agent', 'listened', 'transcoded', 'srtp'];
+const FLAGS = ['', 'one_way', 'codec_mismatch', 'unsent', 'loss', 'app_error', 'agent_failed', 'recording_gap', 'failed_over', 'agent', 'listened', 'transcoded', 'srtp'];
 /** Flags that report a fault. */
 export const BAD_FLAGS = ['one_way', 'codec_mismatch', 'unsent', 'loss', 'app_error', 'agent_failed'];
-const OUTCOMES = ['', 'answered', 'busy', 'no_answer', 'canceled', 'refused', 'failed'];
+/** Flags of what harms less: a recording with a gap, another target than the first. */
+const WARN_FLAGS = ['recording_gap', 'failed_over'];
+const OUTCOMES = ['', 'answered', 'busy', 'no_answer', 'canceled', 'refused', 'failed', 'lost'];
+/** What choices mean that are no word of a call. */
+const MEANINGS = { lost: 'failed or refused' };
 const FIELDS = ['state', 'outcome', 'flag', 'trunk', 'direction', 'app', 'failing', 'failed', 'failed_reason', 'reason', 'code', 'route', 'search', 'longer', 'shorter', 'within', 'since', 'until'];
 /** Choices of `direction`, which a link from a trunk sets: calls to it with the code that it sent, or calls from it with the code that it got. */
 const DIRECTIONS = [['', 'any'], ['received', 'to it, code it sent'], ['sent', 'from it, code it got']];
@@ -99,7 +103,7 @@ function isMute(call) {
 
 export function flags(call) {
   const text = (flag) => (flag === 'one_way' && isMute(call) ? 'no audio' : words(flag));
-  return call.flags.map((flag) => chip(BAD_FLAGS.includes(flag) ? 'bad' : flag === 'failed_over' ? 'warn' : 'plain', text(flag)));
+  return call.flags.map((flag) => chip(BAD_FLAGS.includes(flag) ? 'bad' : WARN_FLAGS.includes(flag) ? 'warn' : 'plain', text(flag)));
 }
 
 /** A number or user; the tooltip has all of one that is too long for its column. */
@@ -153,7 +157,7 @@ function offer(select, counts, asked, text) {
 function filters(asked, go) {
   const select = (name, label, options) => h('label', {}, label, h('select', { 'data-select': name, on: { change: (event) => { event.target.blur(); go({ [name]: event.target.value }); } } }, options));
   const moment = (name, label) => h('label', {}, label, h('input', { type: 'datetime-local', step: '1', value: localTime(asked[name]), title: `Start of the call, in the time zone of this page (${zone()})`, 'data-moment': name }));
-  const pick = (name, label, all) => select(name, label, all.map((value) => h('option', { value, selected: value === asked[name] }, value ? words(value) : 'any')));
+  const pick = (name, label, all) => select(name, label, all.map((value) => h('option', { value, selected: value === asked[name] }, value ? MEANINGS[value] || words(value) : 'any')));
   const type = (name, label, width, hint) => h('label', {}, label, h('input', { value: asked[name], size: width, placeholder: hint, 'data-field': name, spellcheck: 'false', autocomplete: 'off' }));
   const trunk = h('span', {});
   const hasRange = Boolean(asked.since || asked.until);
@@ -315,7 +319,7 @@ export function callsPage(main, query, kept, again) {
     swap(parts.list, table(COLUMNS.filter((column) => !column.when || column.when(calls) || column.name === sorted.by), {
       caption: 'Calls', isWhole: true, rows: isInPlace ? calls : ordered(calls, find(sorted.by), sorted.down), key: (call) => call.sid, sorted, compact: true,
       empty: isFiltered ? ['No call matches the filter. ', h('a', { href: '#/calls' }, 'Show all calls')] : none(extent),
-      mark: (call) => (call.flags.some((flag) => BAD_FLAGS.includes(flag)) ? 'marked' : null), onSort: order,
+      mark: (call) => (call.flags.some((flag) => BAD_FLAGS.includes(flag)) ? 'marked' : call.flags.includes('recording_gap') ? 'marked warned' : null), onSort: order,
       open: (call) => { location.hash = `#/calls/${call.sid}`; },
     }));
     swap(parts.more, calls.length < summary.total - waiting && calls.length >= limit

@@ -8,6 +8,21 @@ import { queues } from './queues.js';
 
 const STATES = { init: ['', 'waiting'], 'in-progress': ['good', 'in progress'], completed: ['', 'ended'] };
 
+/** Why a conference has ended, in words. */
+const ENDS = {
+  'last-participant-left': 'the last party left',
+  'last-participant-kicked': 'the last party was removed',
+  'participant-with-end-conference-on-exit-left': 'the party that ends it left (endConferenceOnExit)',
+  'participant-with-end-conference-on-exit-kicked': 'the party that ends it was removed (endConferenceOnExit)',
+  'conference-ended-via-api': 'ended by an operator or the API',
+};
+
+/** The end of a conference: the words, with the reason of the API as a tooltip. */
+const ending = ({ end_reason: reason }) => (reason ? h('span', { title: reason }, ENDS[reason] || reason) : '–');
+
+/** Its calls, those of parties that have left too. */
+const calls = (conference) => h('a', { href: `#/calls${api.query({ search: conference.sid })}` }, 'Calls of this conference');
+
 /** Seconds that a conference has lasted. */
 function lasted(conference) {
   const until = conference.ended_at ? Date.parse(conference.ended_at) : Date.now();
@@ -65,9 +80,10 @@ function detail(conference, again) {
   const goesOn = conference.status !== 'completed';
   return h('div', { class: 'details' },
     facts([
-      ['SID', h('code', { class: 'long' }, conference.sid)], ['Began', moment(conference.began_at)], goesOn ? null : ['Ended', [moment(conference.ended_at), ` (${conference.end_reason})`]],
+      ['SID', h('code', { class: 'long' }, conference.sid)], ['Began', moment(conference.began_at)], goesOn ? null : ['Ended', [moment(conference.ended_at), ': ', ending(conference)]],
       conference.recordings.length ? ['Recorded', conference.recordings.map((one) => [h('code', { class: 'long' }, one.sid), one.paused ? ' paused ' : ' '])] : null,
     ].filter(Boolean)),
+    h('p', {}, calls(conference)),
     goesOn ? [table([
       { name: 'Party', cell: (party) => h('a', { href: `#/calls/${party.call}` }, party.label || masked(party.from) || party.call) },
       { name: 'Called', cell: (party) => masked(party.to) },
@@ -81,12 +97,12 @@ function detail(conference, again) {
 function columns() {
   return [
     { name: 'Conference', cell: (one) => h('strong', {}, one.name), sort: (one) => one.name },
-    { name: 'State', cell: (one) => [chip(...STATES[one.status]), one.recordings.length ? [' ', chip('', 'recorded')] : ''], sort: (one) => ({ 'in-progress': 0, init: 1, completed: 2 })[one.status] },
+    { name: 'State', cell: (one) => [chip(...STATES[one.status]), one.recordings.length ? [' ', chip('', 'recorded')] : ''], sort: (one) => ({ 'in-progress': 0, init: 1, completed: 2 })[one.status], class: 'head' },
     { name: 'Parties', cell: (one) => (one.status === 'completed' ? '–' : count(one.parties.length)), sort: (one) => one.parties.length, down: true, class: 'number' },
     { name: 'Talking', cell: (one) => (one.status === 'completed' ? '–' : count(talks(one))), sort: talks, down: true, class: 'number' },
     { name: 'Duration', cell: (one) => duration(lasted(one)), sort: lasted, down: true, class: 'number' },
-    { name: 'Began', cell: (one) => moment(one.began_at), sort: (one) => Date.parse(one.began_at), down: true },
-    { name: 'End', cell: (one) => one.end_reason || '–', wide: true },
+    { name: 'Began', cell: (one) => moment(one.began_at), sort: (one) => Date.parse(one.began_at), down: true, wide: true },
+    { name: 'End', cell: ending, wide: true },
   ];
 }
 
@@ -95,13 +111,16 @@ export function conferencesPage(main, query, kept, again) {
     page: 'conferences', query, first: 'State', caption: 'Conferences', name: 'conference', key: (one) => one.sid, detail: (one) => detail(one, again),
     empty: ['No conferences. A route with ', h('code', {}, 'connect = ["conference:NAME"]'), ' or ', h('code', {}, '<Dial><Conference>'), ' begins one.'], mark: () => '',
   });
-  const head = h('p', { class: 'total' });
+  const head = h('p', { class: 'total', role: 'status' });
   const waiting = queues();
   async function refresh() {
     const { conferences } = await api.get('/v1/conferences');
     const live = conferences.filter((one) => one.status !== 'completed');
     const parties = live.reduce((sum, one) => sum + one.parties.length, 0);
-    swap(head, `${count(live.length)} live, ${count(parties)} ${parties === 1 ? 'party' : 'parties'}; ${count(conferences.length - live.length)} ended.`);
+    const line = `${count(live.length)} live, ${count(parties)} ${parties === 1 ? 'party' : 'parties'}; ${count(conferences.length - live.length)} ended.`;
+    // A screen reader speaks at every change of a live region.
+    if (head.textContent !== line) swap(head, line);
+    head.hidden = conferences.length === 0;
     list.show(conferences);
     await waiting.refresh();
   }

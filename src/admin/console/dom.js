@@ -124,7 +124,7 @@ function header(column, { sorted = {}, onSort }) {
 /**
  * A table. `columns`: {name, cell(row), sort(row)?, class?, label?, title?, wide?: whole width on phones}. `options`: {caption, rows, key(row), open(row)?,
  * detail(row)?: what is shown below the row, sorted: {by, down}, onSort(by)?, mark(row)?: class of the row,
- * compact?: two cells beside each other on phones, isWhole?: all rows are shown on phones too, empty}. Cells without a value are not shown on phones.
+ * compact?: two cells beside each other on phones, stats?: there the numbers stand in rows below name and state, isWhole?: all rows are shown on phones too, empty}. Cells without a value are not shown on phones.
  */
 export function table(columns, options) {
   const rows = options.rows.flatMap((row) => {
@@ -132,7 +132,8 @@ export function table(columns, options) {
       const name = heading(column);
       const cell = h('div', { class: 'cell' }, column.cell(row));
       const also = cell.querySelector('.also')?.textContent ?? '';
-      const isBlank = place > 0 && (['', '–', 'none'].includes(cell.textContent.slice(0, cell.textContent.length - also.length).trim()) || cell.querySelector('.default')) && !cell.querySelector('svg:has(.line:not(.idle))');
+      const isBlank = place > 0 && (['', '–', 'none'].includes(cell.textContent.slice(0, cell.textContent.length - also.length).trim()) || cell.querySelector('.default, svg:has(.line.idle)')) && !cell.querySelector('svg:has(.line:not(.idle))');
+      if (cell.textContent === '–') cell.classList.add('dim');
       return h('td', { class: [column.class, column.wide ? 'wide' : null, isBlank ? 'blank' : null].filter(Boolean).join(' ') || null, 'data-label': place ? name : null }, cell);
     });
     const properties = { 'data-row': options.key ? options.key(row) : null, class: options.mark ? options.mark(row) : null };
@@ -151,7 +152,7 @@ export function table(columns, options) {
   if (isFolded) rows.slice(rows.indexOf(late[0])).forEach((row) => row.classList.add('late'));
   if (rows.length === 0) rows.push(h('tr', {}, h('td', { colspan: columns.length, class: 'empty' }, options.empty || 'None.')));
   return h('div', { class: 'scroll', 'data-scroll': options.caption, tabindex: '0', role: 'region', 'aria-label': `Table: ${options.caption}` },
-    h('table', { class: [options.compact ? 'compact' : null, isFolded ? 'folded' : null, isFolded && options.short ? 'first' : null, options.rows.length ? null : 'void'].filter(Boolean).join(' ') || null }, h('caption', { class: 'unseen' }, options.caption), h('thead', {}, h('tr', {}, columns.map((column) => header(column, options)))), h('tbody', {}, rows)),
+    h('table', { class: [options.compact ? 'compact' : null, options.stats ? 'stats' : null, isFolded ? 'folded' : null, isFolded && options.short ? 'first' : null, options.rows.length ? null : 'void'].filter(Boolean).join(' ') || null }, h('caption', { class: 'unseen' }, options.caption), h('thead', {}, h('tr', {}, columns.map((column) => header(column, options)))), h('tbody', {}, rows)),
     isFolded ? h('button', { type: 'button', class: 'more', key: `more ${options.caption}`, on: { click: (event) => unfold(event.target, options.caption) } }, `Show ${late.length} more`) : null);
 }
 

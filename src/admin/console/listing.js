@@ -38,7 +38,7 @@ export function orderChoice(columns, sorted, choose) {
 /**
  * A sortable table with details. `columns` as of `table`, with `down: true` where the first click sorts descending; the first
  * column is the name, which opens the details. `options`: {page, query, first: column of the order, caption, key(row), name: what a row is,
- * detail(row), mark(row)?, kept()?: what else of the page the URL has, empty}. Rows that are equal by the order are in that of their keys.
+ * detail(row), opensOne?: the only row is open, mark(row)?, kept()?: what else of the page the URL has, empty}. Rows that are equal by the order are in that of their keys.
  */
 export function listing(columns, options) {
   const { query, page, key } = options;
@@ -47,6 +47,8 @@ export function listing(columns, options) {
   let sorted = { by: find(query.get('by')) ? query.get('by') : options.first, down: query.get('down') !== null };
   const open = new Set(query.get(options.name) ? [query.get(options.name)] : []);
   let isChecked = false;
+  /** Whether the only row is open without being asked for. */
+  let isAlone = false;
   const note = h('div', {});
   let rows = [];
   let empty = options.empty;
@@ -88,7 +90,7 @@ export function listing(columns, options) {
     const shown = [name, ...others].filter((column) => !column.when || column.when(rows));
     const chosen = document.querySelector('tr.chosen')?.dataset.row;
     swap(list, table(shown, {
-      caption: options.caption, rows: ordered(byKey(rows), find(sorted.by), sorted.down), key, sorted, onSort: order, open: toggle, mark: options.mark, empty, compact: true,
+      caption: options.caption, rows: ordered(byKey(rows), find(sorted.by), sorted.down), key, sorted, onSort: order, open: toggle, mark: options.mark, empty, compact: true, stats: true,
       detail: (row) => (open.has(key(row)) ? options.detail(row) : null),
     }));
     if (chosen !== undefined) [...list.querySelectorAll('tr[data-row]')].find((row) => row.dataset.row === chosen)?.classList.add('chosen');
@@ -112,6 +114,8 @@ export function listing(columns, options) {
       if (isFirst) {
         const missing = [...open].filter((name) => !rows.some((row) => key(row) === name));
         isChecked = true;
+        isAlone = Boolean(options.opensOne) && rows.length === 1 && open.size === 0;
+        if (isAlone) open.add(key(rows[0]));
         for (const name of missing) open.delete(name);
         swap(note, mistake(missing.map((name) => `no ${options.name} \`${name}\` is in this list`), `the ${options.name}s below`));
       }
@@ -119,7 +123,7 @@ export function listing(columns, options) {
       choice.node.hidden = rows.length < 2;
       if (!choice.node.contains(document.activeElement)) choice.show(sorted);
       draw();
-      if (isFirst) reveal();
+      if (isFirst && !isAlone) reveal();
     },
   };
 }

@@ -2,9 +2,10 @@
 
 import * as api from './api.js';
 import { chip, h, rich, section, swap, table } from './dom.js';
-import { ago, count, duration, figure, kind, lasting, local, many, masked, number, time, words } from './format.js';
+import { ago, count, duration, figure, kind, many, masked, number, time, words } from './format.js';
 import { plot, resetZoom, timeAxis } from './plot.js';
-import { HARMS, covered, downKind, faults, isFaulty, outKind, roundTrip } from './trunks.js';
+import { HARMS, headline, inParts, parts, problem } from './problems.js';
+import { covered, downKind, faults, isFaulty, outKind, roundTrip } from './trunks.js';
 
 const KEPT_EVENTS = 12;
 /** How often the page asks since when ended calls are kept. */
@@ -13,6 +14,8 @@ const SINCE_MS = 60_000;
 const IS_NARROW = matchMedia('(max-width: 560px)').matches;
 /** Further problems below the first, and rows of the history, shown at once; the rest is one click away. */
 const PROBLEMS = IS_NARROW ? 2 : 8;
+/** Further problems whose evidence and fix are shown at once; of more, and on a phone, each opens. */
+const UNFOLDED = IS_NARROW ? 0 : 3;
 const HISTORY = IS_NARROW ? 5 : 12;
 /** With more trunks than this, the strip shows those with a problem and the busiest. */
 const STRIP_TRUNKS = IS_NARROW ? 6 : 12;
@@ -55,27 +58,8 @@ function gathered(all) {
   return lines;
 }
 
-/** Returns a problem of `status` with a link to its call, or to what it is of. */
-function problem({ headline, evidence, fix, command, harm, unmet, since, link, name }) {
-  const sid = /^trunkgate trace (CA[0-9a-f]+)$/.exec(command || '')?.[1];
-  return { kind: unmet && HARMS[harm] === 'bad' ? 'warn' : HARMS[harm] || 'plain', since, text: local(masked(headline)), evidence: evidence && local(masked(evidence)), fix: masked(fix || (sid ? '' : command)), ...(sid ? { link: `#/calls/${sid}`, name: 'Open the call' } : { link, name }) };
-}
-
 /** What unknown sources do is no problem of the edge. */
 const isNote = (problem) => problem.harm === 'strangers';
-
-/** Headline and age of a problem. */
-function headline({ text, since }) {
-  return [h('strong', {}, rich(text)), since ? [' ', h('time', { datetime: since, title: since, class: 'since' }, `(${lasting(since)})`)] : null];
-}
-
-/** Evidence and fix of a problem, with its link. */
-function parts({ evidence, fix, link, name }) {
-  return [evidence ? h('span', { class: 'evidence' }, rich(evidence)) : null, fix ? h('span', { class: 'fix' }, 'Try: ', rich(fix)) : null, link ? h('a', { href: link, key: `link ${link}` }, name) : null];
-}
-
-/** All parts of a problem. */
-const inParts = (one) => [headline(one), parts(one)];
 
 /** The headline: the worst problem of `/v1/status`, or that there is none; with the other problems and notes. */
 function sentence(status) {
@@ -107,10 +91,43 @@ function important(trunks, problems) {
   return [...trunks].sort((a, b) => worth(b) - worth(a)).slice(0, STRIP_TRUNKS - 1);
 }
 
-/** A tile: name, state, the problems as chips, and figures; the list above has the sentences of the problems. */
+/** A tile: name and state, below them the problems as chips, and figures; the list above has the sentences of the problems. */
 function tile(link, colour, name, state, wrong, what) {
-  const chips = wrong.slice(0, TILE_CHIPS).map(({ kind: of, text, title }) => [' ', chip(of, text, masked(title))]);
-  return h('li', { class: colour }, h('a', { href: link, key: `tile ${name}` }, h('strong', {}, name), state, chips, h('span', { class: 'dim' }, what)));
+  const chips = wrong.slice(0, TILE_CHIPS).map(({ kind: of, text, title }) => [chip(of, text, masked(title)), ' ']);
+  return h('li', { class: colour }, h('a', { href: link, key: `tile ${name}` }, h('span', { class: 'head' }, h('strong', {}, name), ' ', state), ' ', h('span', { class: 'what' }, chips, h('span', { class: 'dim' }, what))));
+}
+
+/** The sum of a value of all samples. */
+const total = (samples, value) => samples.reduce((sum, sample) => sum + (sample[value] || 0), 0);
+
+/** The figures of the edge in one row: what goes on now, then the hour. `samples`: those of the hour. */
+function figures(status, samples, seconds) {
+  const last = samples[samples.length - 1];
+  const highest = samples.length ? `highest ${count(Math.max(status.calls, ...samples.map(({ calls }) => calls)))}` : '';
+  const begun = total(samples, 'begun');
+  const failed = total(samples, 'failed');
+  const measured = samples.filter(({ mos }) => mos !== null);
+  const ended = measured.reduce((sum, { ended: calls }) => sum + calls, 0);
+  const mos = ended ? measured.reduce((sum, one) => sum + one.mos * one.ended, 0) / ended : null;
+  const lowest = measured.length ? Math.min(...measured.map(({ mos_lowest: least }) => least)) : null;
+  // One that is not known is neither up nor down.
+  const parties = (all, colour) => {
+    const number = (state) => all.filter((one) => one.state === state).length;
+    const unknown = number('unknown');
+    return [unknown === all.length ? '–' : count(number('up')), `of ${count(all.length)}${unknown ? `, ${count(unknown)} unknown` : ''}`, all.map(colour).filter(Boolean).sort()[0]];
+  };
+  const [trunks, ofTrunks, trunkColour] = parties(status.trunks, (trunk) => downKind(trunk, status.problem_details));
+  const [agents, ofAgents, agentColour] = parties(status.agents, (agent) => outKind(agent, status.problem_details));
+  const one = (name, value, more, link, colour) => h('li', {}, h('a', { href: link, key: `figure ${name}` }, h('span', { class: 'name' }, name), h('strong', { class: colour }, value), h('span', { class: 'more-of' }, more)));
+  return h('ul', { class: 'figures' },
+    one('Live calls', count(status.calls), highest, '#/calls?state=live'),
+    one('Calls/s', figure(last ? last.begun / seconds : null, 1), begun ? `${count(begun)} in 1 h` : 'none in 1 h', '#/calls?within=3600'),
+    one('Answered', begun ? `${figure(Math.min(100, (100 * total(samples, 'answered')) / begun), 0)} %` : '–', 'in 1 h', '#/calls?state=ended&outcome=answered&within=3600'),
+    one('Failed', count(failed), 'in 1 h', '#/calls?state=ended&outcome=lost&within=3600'),
+    one('MOS', figure(mos, 2), lowest === null ? 'in 1 h' : `lowest ${figure(lowest, 2)}`, '#/calls?by=MOS&within=3600', mos === null ? null : mos < 3.1 ? 'bad' : mos < 3.6 ? 'warn' : null),
+    status.trunks.length ? one('Trunks up', trunks, ofTrunks, '#/trunks', trunkColour) : null,
+    status.agents.length ? one('Agents up', agents, ofAgents, '#/agents', agentColour) : null,
+    one('Media ports', count(status.media.ports_in_use), `of ${count(status.media.ports)}`, '#/system', status.media.ports_in_use > 0.9 * status.media.ports ? 'warn' : null));
 }
 
 /** Tiles of agents, those with a problem first, and of applications that have one. */
@@ -165,7 +182,8 @@ const openRows = new Set();
 /** Whether `/v1/status` has a row of the history as a problem now. A rejection is one with the codes for which the trunk is one: a wrong number of a caller is not. */
 function isNow(one, now, trunks) {
   const same = SAME[one.kind];
-  return now.some(({ trunk, agent, app, kind: of }) => {
+  // A route without a target left is a problem of several parties.
+  return now.flatMap((problem) => [problem, ...(problem.others || [])]).some(({ trunk, agent, app, kind: of }) => {
     const own = trunk || agent || (app && `app:${app}`);
     if (!own || ![one.target, ...(one.target && !same ? [] : [one.trunk])].includes(own)) return false;
     if (same) return same.includes(of);
@@ -211,7 +229,9 @@ function troubles(all, status, since) {
       : { ...(FLAGS.includes(one.kind) ? { flag: one.kind } : { reason: one.reason }), trunk: app(one) ? '' : [one.target, one.trunk].find(isTrunk), direction: one.code && isTrunk(one.target) ? 'received' : '' }),
     app: app(one), code: one.code, within: 3600,
   });
-  const rows = joined(all, isCurrent);
+  // Of an agent that is silent in call after call the first ones are known as such later, and only to the agent.
+  const silent = (one) => (one.kind === 'one_way' && status.agents.find(({ name }) => name === one.target)?.silent?.calls) || 0;
+  const rows = joined(all.map((one) => ({ ...one, count: Math.max(one.count, silent(one)) })), isCurrent);
   const note = covered(since) === '1 h' ? null : h('p', { class: 'dim covered' }, `Counts are those of the whole hour. The edge keeps the newest 10\u202f000 ended calls: "show" lists those of the last ${covered(since)}.`);
   return [table([
     { name: 'Problem', cell: (one) => [chip(colour(one), KINDS[one.kind] || one.kind), ' ', one.reason ? h('code', { class: 'slug' }, one.reason) : null, one.code ? ` ${one.code}` : null] },
@@ -238,13 +258,37 @@ function byTrunk(samples) {
   return series;
 }
 
+/** Samples of five minutes in a point of a day's plot. */
+const IN_POINT = 3;
+
+/** The samples of a day as a plot of a few hundred pixels can show them: the moment with the most calls of each quarter of an hour, and the sums of what happened in it. */
+function condensed(samples) {
+  const sums = ['begun', 'answered', 'ended', 'failed', 'failed_over', 'one_way', 'loss'];
+  const quarter = (sample) => Math.floor(Date.parse(sample.at) / (IN_POINT * 300_000));
+  const groups = new Map();
+  for (const sample of samples) groups.set(quarter(sample), [...(groups.get(quarter(sample)) || []), sample]);
+  return [...groups.values()].map((group) => {
+    const most = group.reduce((a, b) => (b.calls > a.calls ? b : a));
+    const measured = group.filter(({ mos }) => mos !== null);
+    const ended = total(measured, 'ended');
+    return {
+      ...most, ...Object.fromEntries(sums.map((name) => [name, total(group, name)])), ports_in_use: Math.max(...group.map(({ ports_in_use: ports }) => ports)),
+      mos: ended ? measured.reduce((sum, one) => sum + one.mos * one.ended, 0) / ended : null, mos_lowest: measured.length ? Math.min(...measured.map(({ mos_lowest: least }) => least)) : null,
+      seconds: group.length * 300,
+    };
+  });
+}
+
 function plots(past, span, status, axis) {
-  const samples = past.samples;
+  const isDay = span > 3_600_000;
+  const samples = isDay ? condensed(past.samples) : past.samples;
   const points = (value) => samples.map((sample) => [Date.parse(sample.at), value(sample)]);
   const to = Date.now();
-  const from = Math.max(to - span, samples.length ? Date.parse(samples[0].at) : to - 60_000);
-  const ends = { axis, from: Math.min(from, to - 60_000), to };
-  const rate = (value) => (sample) => value(sample) / past.seconds;
+  // What a young edge has is not stretched: an hour has a minute, a day an hour or more.
+  const least = span / (isDay ? 24 : 60);
+  const from = Math.max(to - span, samples.length ? Date.parse(samples[0].at) : to - least);
+  const ends = { axis, from: Math.min(from, to - least), to };
+  const rate = (value) => (sample) => value(sample) / (sample.seconds ?? past.seconds);
   return h('div', { class: 'plots' }, [
     plot({ title: 'Calls', series: byTrunk(samples), most: 1, ...ends }),
     plot({ title: 'Calls/s', most: 1, series: [{ name: 'new', points: points(rate(({ begun }) => begun)) }], digits: 1, ...ends }),
@@ -254,7 +298,7 @@ function plots(past, span, status, axis) {
       series: [{ name: 'mean', points: points(({ mos }) => mos) }, { name: 'lowest', points: points(({ mos_lowest: lowest }) => lowest) }],
     }),
     plot({
-      title: 'Problems', marks: true, most: 1, ...ends,
+      title: isDay ? 'Problems in 15 min' : 'Problems', marks: !isDay, most: 1, ...ends,
       series: [{ name: 'one-way audio', colour: 'bad', points: points(({ one_way: silent }) => silent) }, { name: 'packet loss', colour: 'bad', dashed: true, points: points(({ loss }) => loss) }, { name: 'failed', points: points(({ failed }) => failed), colour: 'other' }, { name: 'failed over', colour: 'warn', points: points(({ failed_over: on }) => on) }],
     }),
     plot({ title: `Media ports in use, of ${count(status.media.ports)}`, series: [{ name: 'ports', points: points(({ ports_in_use: ports }) => ports) }], most: 4, ...ends }),
@@ -268,25 +312,29 @@ function line([name, data]) {
     h('span', { class: 'dim' }, [data.sid ? data.trunk : null, data.reason && words(data.reason), data.text].filter(Boolean).join(' · ')));
 }
 
-/** Problems below the first that are open on a phone, by their headline. */
+/** Problems below the first that are open, by their headline without its numbers, which change. */
 const openProblems = new Set();
 
-/** The problems below the first; on a phone each is its headline, which opens. */
-function problems(all) {
-  const folded = (one) => h('details', { open: openProblems.has(one.text), on: { toggle: (event) => { openProblems[event.target.open ? 'add' : 'delete'](one.text); } } },
-    h('summary', { key: `problem ${one.text}` }, headline(one)), parts(one));
-  return h('ul', { class: 'problems' }, all.map((one) => h('li', { class: one.kind }, IS_NARROW ? folded(one) : inParts(one))));
+/** The problems below the first; `isFolded`: each is its headline, which opens. */
+function problems(all, isFolded) {
+  const folded = (one) => {
+    const name = one.text.replace(/\d+/g, '');
+    return h('details', { open: openProblems.has(name), on: { toggle: (event) => { openProblems[event.target.open ? 'add' : 'delete'](name); } } },
+      h('summary', { key: `problem ${name}` }, headline(one)), parts(one));
+  };
+  return h('ul', { class: 'problems' }, all.map((one) => h('li', { class: one.kind }, isFolded && (one.evidence || one.fix || one.link) ? folded(one) : inParts(one))));
 }
 
 export function overviewPage(main, query, kept, again) {
   let { span, samples, events, isOpen } = kept || { span: 'hour', samples: { hour: [], day: [] }, events: [], isOpen: false };
   const head = h('div', { class: 'health', role: 'status', 'aria-live': 'polite' });
   const rest = h('div', {});
+  const row = h('nav', { class: 'figures-row', 'aria-label': 'Figures' });
   const parts = { strip: h('div', {}), troubles: h('div', {}), plots: h('div', {}), events: h('ul', { class: 'events' }) };
   const axis = timeAxis();
   const choose = (wanted) => { span = wanted; resetZoom(axis); again(); };
   const spans = h('div', { class: 'spans', role: 'group', 'aria-label': 'Time range' });
-  main.append(h('h1', { class: 'unseen' }, 'Overview'), head, rest, h('section', { 'aria-label': 'Trunks and agents' }, parts.strip),
+  main.append(h('h1', { class: 'unseen' }, 'Overview'), head, row, rest, h('section', { 'aria-label': 'Trunks and agents' }, parts.strip),
     section('Problems in the last hour', parts.troubles),
     h('section', { 'aria-label': 'Trends' }, h('h2', {}, 'Trends ', spans), parts.plots,
       h('p', { class: 'dim' }, 'Drag along a plot, or use its keys + and −, to zoom; a double click or 0 resets.')),
@@ -295,15 +343,19 @@ export function overviewPage(main, query, kept, again) {
   /** Since when ended calls are kept, and when that is asked for again. */
   let since = null;
   let nextSince = 0;
+  /** The history of a span; each call asks for its new samples only. */
+  async function grown(of) {
+    const known = samples[of];
+    const past = await api.get(`/v1/history${api.query({ span: of, since: known.length ? known[known.length - 1].at : '' })}`);
+    samples[of] = [...known, ...past.samples].slice(of === 'day' ? -288 : -360);
+    return { ...past, samples: samples[of] };
+  }
+
   const page = {
     title: 'Overview',
     keep: () => ({ span, samples, events, isOpen }),
     async refresh() {
-      const known = samples[span];
-      const last = known.length ? known[known.length - 1].at : '';
-      const [status, past] = await Promise.all([api.get('/v1/status'), api.get(`/v1/history${api.query({ span, since: last })}`)]);
-      samples[span] = [...known, ...past.samples].slice(span === 'day' ? -288 : -360);
-      past.samples = samples[span];
+      const [status, past, lately] = await Promise.all([api.get('/v1/status'), grown(span), span === 'hour' ? null : grown('hour')]);
       if (Date.now() >= nextSince && past.troubles.length) {
         nextSince = Date.now() + SINCE_MS;
         ({ since } = await api.get('/v1/trunks'));
@@ -317,8 +369,10 @@ export function overviewPage(main, query, kept, again) {
         head.className = `health ${worst.kind}`;
         swap(head, h('p', {}, h('span', { class: 'sign', 'aria-hidden': 'true' }, worst.kind === 'good' ? '✓' : '!'), h('span', { class: 'parts' }, inParts(worst))));
       }
-      swap(rest, problems(worst.rest.slice(0, PROBLEMS)), worst.rest.length > PROBLEMS
-        ? h('details', { open: isOpen, on: { toggle: (event) => { isOpen = event.target.open; } } }, h('summary', { key: 'problems' }, many(worst.rest.length - PROBLEMS, 'more problem')), problems(worst.rest.slice(PROBLEMS)))
+      swap(row, figures(status, samples.hour, (lately || past).seconds));
+      const isFolded = worst.rest.length > UNFOLDED;
+      swap(rest, worst.rest.length ? problems(worst.rest.slice(0, PROBLEMS), isFolded) : null, worst.rest.length > PROBLEMS
+        ? h('details', { class: 'rest', open: isOpen, on: { toggle: (event) => { isOpen = event.target.open; } } }, h('summary', { key: 'problems' }, many(worst.rest.length - PROBLEMS, 'more problem')), problems(worst.rest.slice(PROBLEMS), isFolded))
         : null);
       swap(parts.strip, strip(status));
       swap(parts.troubles, troubles(past.troubles, status, since));

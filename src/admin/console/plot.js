@@ -10,6 +10,10 @@ const EDGES = { left: 44, right: 8, top: 8, bottom: 20 };
 const DRAG = 8;
 /** The shortest time that a zoom shows. */
 const LEAST_MS = 2000;
+/** Time between two labels of the time axis, ms. */
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 14_400, 21_600, 43_200, 86_400].map((seconds) => seconds * 1000);
+/** Half the width of such a label, without and with seconds. */
+const TICK = [16, 25];
 let clips = 0;
 
 /** A time axis that several plots share: the crosshair, the zoom, and whether the user is selecting a range. */
@@ -99,10 +103,14 @@ function grid(plot, scale, width) {
     s('line', { x1: EDGES.left, x2: width - EDGES.right, y1: y(value), y2: y(value), class: 'grid' }),
     s('text', { x: EDGES.left - 6, y: y(value) + 3.5, class: 'tick', 'text-anchor': 'end' }, `${Number(value.toFixed(2))}${plot.unit.trim().length <= 2 ? plot.unit : ''}`),
   ]);
-  const ticks = Math.max(2, Math.min(6, Math.floor(inner.w / 90)));
-  const times = Array.from({ length: ticks + 1 }, (_, n) => {
-    const at = from + ((to - from) * n) / ticks;
-    return s('text', { x: x(at), y: plot.height - 5, class: 'tick', 'text-anchor': n === 0 ? 'start' : n === ticks ? 'end' : 'middle' }, hour(at, to - from < 600_000));
+  const step = STEPS.find((one) => (to - from) / one <= Math.max(2, inner.w / 62)) ?? STEPS[STEPS.length - 1];
+  // Round times of the zone of the browser.
+  const zone = new Date(to).getTimezoneOffset() * 60_000;
+  const begin = Math.ceil((from - zone) / step) * step + zone;
+  const times = Array.from({ length: Math.floor((to - begin) / step) + 1 }, (_, n) => begin + n * step).flatMap((at) => {
+    const mark = s('line', { x1: x(at), x2: x(at), y1: y(floor), y2: y(floor) + 4, class: 'grid' });
+    // A label that the right edge would cut is left out.
+    return x(at) > width - TICK[Number(step < 60_000)] ? [mark] : [mark, s('text', { x: x(at), y: plot.height - 3, class: 'tick', 'text-anchor': 'middle' }, hour(at, step < 60_000))];
   });
   return [...lines, ...times];
 }

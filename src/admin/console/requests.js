@@ -77,9 +77,12 @@ export function requestsPage(main) {
     ], { caption: 'Latest requests', rows: shown, key: (one, at) => `${one.at} ${one.path} ${at}`, empty: which.value === 'all' ? 'No requests yet.' : 'No failed requests.' }));
   };
   which.addEventListener('change', draw);
-  main.append(h('h1', {}, 'API'), parts.head, section('Callbacks', parts.callbacks),
-    section('Latest requests', h('form', { class: 'filters', 'aria-label': 'Requests' }, h('label', {}, 'Show', which)), parts.latest),
-    section('Requests since start', parts.counts));
+  const callbacks = section('Callbacks', parts.callbacks);
+  const latest = section('Latest requests', h('form', { class: 'filters', 'aria-label': 'Requests' }, h('label', {}, 'Show', which)), parts.latest);
+  const counts = section('Requests since start', parts.counts);
+  const none = h('p', { class: 'dim covered' });
+  for (const one of [callbacks, latest, counts]) one.hidden = true;
+  main.append(h('h1', {}, 'API'), parts.head, callbacks, latest, counts, none);
   return {
     title: 'API',
     async refresh() {
@@ -96,6 +99,10 @@ export function requestsPage(main) {
         { name: 'Status', cell: (row) => String(row.status), class: 'number' },
         { name: 'Count', cell: (row) => count(row.count), class: 'number' },
       ], { caption: 'Requests since start', rows: seen.counts, key: (row) => `${row.resource} ${row.status}`, empty: 'No requests yet.' }));
+      callbacks.hidden = parts.callbacks.querySelector('table.void') !== null;
+      latest.hidden = seen.requests.length + seen.failures.length === 0;
+      counts.hidden = seen.counts.length === 0;
+      swap(none, [latest.hidden && counts.hidden ? 'No requests' : '', callbacks.hidden ? 'no callbacks' : ''].filter(Boolean).map((text, at) => (at ? text : text[0].toUpperCase() + text.slice(1))).join(' and ').replace(/.$/, '$& since the start.'));
     },
   };
 }

@@ -4,6 +4,7 @@ import * as api from './api.js';
 import { h, rich, section, swap, table } from './dom.js';
 import { count, many, masked, numbersAreMasked } from './format.js';
 import { explanation } from './call.js';
+import { faults } from './trunks.js';
 
 const ASK_MS = 250;
 /** Rejected calls from which on a trunk counts as rejecting, as in `status`. */
@@ -13,24 +14,24 @@ function list(all, none) {
   return all.length ? all.map((one) => h('code', { class: 'item' }, masked(one))) : h('span', { class: 'dim default' }, none);
 }
 
-/** What keeps calls from a target, as text and link; null if it may get calls, undefined if it gets none by design. */
+/** What keeps calls from a target, as text, link and colour; null if it may get calls, undefined if it gets none by design. */
 function trouble(target, { trunks, agents, problem_details: problems }) {
   const [, kind, name] = /^(trunk|agent|app|reject):([^/@]+)/.exec(target) || [];
   if (kind === 'reject') return undefined;
-  const one = (text, page) => ({ text, link: `#/${page}${api.query({ [kind]: name })}` });
+  const one = (text, page, colour) => ({ text, colour: colour || 'warn', link: `#/${page}${api.query({ [kind]: name })}` });
   if (kind === 'trunk') {
     const trunk = trunks.find((each) => each.name === name);
     if (!trunk) return null;
     if (trunk.state === 'down') return one('down', 'trunks');
     if (trunk.registration?.state === 'failed') return one('not registered', 'trunks');
     const { still, calls, of, in_row: row } = trunk.rejected || {};
-    return still && (row >= REJECTED_LEAST || (calls >= REJECTED_LEAST && calls * 2 >= of)) ? one(`rejects ${count(calls)} of ${count(of)}`, 'trunks') : null;
+    return still && (row >= REJECTED_LEAST || (calls >= REJECTED_LEAST && calls * 2 >= of)) ? one(`rejects ${count(calls)} of ${count(of)}`, 'trunks', faults(trunk, problems).find(({ isNow }) => isNow)?.kind) : null;
   }
   if (kind === 'agent') {
     const agent = agents.find((each) => each.name === name);
     return agent && ['down', 'skipped'].includes(agent.state) ? one(agent.state, 'agents') : null;
   }
-  return kind === 'app' && problems.some((each) => each.app === name && each.harm === 'calls') ? { text: 'fails', link: `#/calls${api.query({ app: name, flag: 'app_error' })}` } : null;
+  return kind === 'app' && problems.some((each) => each.app === name && each.harm === 'calls') ? { text: 'fails', colour: 'bad', link: `#/calls${api.query({ app: name, flag: 'app_error' })}` } : null;
 }
 
 /** The single targets of one that is written; all of `ring all`. */
@@ -42,11 +43,12 @@ function isStranded(route, status) {
   return !route.has_file && all.length > 0 && all.every(Boolean);
 }
 
-/** Targets as written, each with what keeps calls from it now. */
+/** Targets as written, each with what keeps calls from it now: red where that costs the route its calls. */
 function targets(route, status) {
+  const isLost = isStranded(route, status);
   if (route.connect.length === 0) return list([], route.has_file ? 'routes_file' : 'none');
   return route.connect.map((target) => [h('code', { class: 'item' }, masked(target)), ' ',
-    singles(target).map((each) => [each, trouble(each, status)]).filter(([, one]) => one).map(([each, one]) => [h('a', { href: one.link, class: 'chip bad', title: masked(each) }, one.text), ' '])]);
+    singles(target).map((each) => [each, trouble(each, status)]).filter(([, one]) => one).map(([each, one]) => [h('a', { href: one.link, class: `chip ${isLost ? 'bad' : one.colour}`, title: masked(each) }, one.text), ' '])]);
 }
 
 function sum(route) {
@@ -98,6 +100,8 @@ export function routesPage(main, query) {
     async refresh() {
       const [{ routes: all }, status] = await Promise.all([api.get('/v1/routes'), api.get('/v1/status')]);
       const { trunks } = status;
+      // A column that no route uses is not shown.
+      const uses = (of) => all.some(of);
       const stranded = all.filter((route) => isStranded(route, status));
       const names = trunks.map(({ name }) => name);
       if (known !== names.join()) {
@@ -110,16 +114,16 @@ export function routesPage(main, query) {
       if (explained && wasMasked !== numbersAreMasked()) swap(answer, explanation(explained));
       wasMasked = numbersAreMasked();
       swap(routes, stranded.length ? h('p', { class: 'bad' }, `${many(stranded.length, 'route')} without a target that takes calls now: ${masked(stranded.slice(0, 5).map(({ name }) => name).join(', '))}${stranded.length > 5 ? ` and ${count(stranded.length - 5)} more` : ''}.`) : null, table([
-        { name: 'Route', cell: (route) => [h('span', { class: 'dim position' }, route.position), ' ', h('strong', {}, masked(route.name)), route.line ? h('span', { class: 'dim' }, ` line ${route.line}`) : null] },
+        { name: 'Route', cell: (route) => [h('span', { class: 'dim position' }, route.position), ' ', h('strong', {}, masked(route.name)), route.line ? [' ', h('span', { class: 'dim nowrap' }, `line ${route.line}`)] : null], class: 'route' },
         { name: 'From', wide: true, cell: (route) => list(route.from, 'any trunk') },
         { name: 'To', wide: true, cell: (route) => (route.has_file ? 'routes_file' : list(route.to, 'any number')) },
-        { name: 'Caller', wide: true, cell: (route) => list(route.caller, 'any caller') },
-        { name: 'When', wide: true, cell: (route) => [list(route.when, 'always'), route.share < 100 ? `, ${route.share} % of calls` : ''] },
+        uses(({ caller }) => caller.length) ? { name: 'Caller', wide: true, cell: (route) => list(route.caller, 'any caller') } : null,
+        uses(({ when, share }) => when.length || share < 100) ? { name: 'When', wide: true, cell: (route) => [list(route.when, 'always'), route.share < 100 ? `, ${route.share} % of calls` : ''] } : null,
         { name: 'Targets', wide: true, cell: (route) => targets(route, status) },
-        { name: 'Listeners', wide: true, cell: (route) => list(route.fork, '–') },
+        uses(({ fork }) => fork.length) ? { name: 'Listeners', wide: true, cell: (route) => list(route.fork, '–') } : null,
         { name: 'Ended calls', cell: (route) => h('a', { href: `#/calls${api.query({ route: route.name, state: 'ended' })}`, title: Object.entries(route.calls).map(([name, calls]) => `${name} ${calls}`).join(', ') }, count(sum(route))), class: 'number' },
         { name: 'ASR', cell: (route) => (sum(route) ? `${Math.round((100 * (route.calls.answered || 0)) / sum(route))} %` : '–'), class: 'number' },
-      ], {
+      ].filter(Boolean), {
         caption: 'Routes', compact: true, rows: all.map((route, place) => ({ ...route, position: place + 1 })), key: (route) => route.name, empty: names.length ? 'No routes are configured: every call gets 404.' : 'No routes and no trunks are configured: SIP from every source is dropped without a reply.',
         mark: (route) => (stranded.includes(all[route.position - 1]) ? 'marked' : sum(route) ? null : 'dead'), open: (route) => { location.hash = `#/calls${api.query({ route: route.name, state: 'ended' })}`; },
       }), h('p', { class: 'dim' }, 'Ended calls since the edge started. Routes without calls are grey.'));

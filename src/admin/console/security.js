@@ -6,6 +6,8 @@ import { count, duration, many, words } from './format.js';
 
 /** Words of drops, as `trunkgate help WORD` explains them. */
 const DROPS = {
+  unexpected_source: 'RTP from an address that is not that of the remote party: usual for a moment behind NAT. If the trunk sends from it, add the network to its `media_from`; otherwise the packets are foreign.',
+  not_rtp: 'Datagrams that are not RTP, such as ICE or DTLS: configure RTP, or SRTP with keys in SDP (SDES), at the remote party.',
   no_wire: 'A packet came before the call connected its two sides, or after it ended. Single ones are usual.',
   unknown_payload: 'The payload type was not agreed on: see calls with a codec mismatch, and `codecs` of the trunk.',
   no_destination: 'The other side has no media address yet, or is on hold.',
@@ -19,12 +21,22 @@ const DROPS = {
   srtp_auth: 'An SRTP packet does not authenticate: the two sides have different keys.',
   srtp_plain: 'A side that agreed to SRTP sends plain RTP or RTCP: check `srtp` of both sides.',
   srtp_replay: 'An SRTP packet arrived twice, or too late. Many are an attack or a loop.',
+  srtp_streams: 'Too many streams (SSRC) under one SRTP key: a faulty sender.',
+  srtp_repeated: 'A packet to be encrypted has a sequence number that was sent before: its sender repeats packets.',
+  srtp_spent: 'The SRTP key has encrypted all the packets that it may.',
+  damaged: 'A packet to be transcoded cannot be decoded.',
   unknown_source: 'SIP from an address of no trunk: add it to `peers` or `accept_from` if it belongs to one; otherwise it is a scanner.',
   unknown_limit: 'Unknown sources sent more SIP than `[limits]` allows.',
   banned: 'SIP from an address that is banned (`[limits] ban`).',
   not_sip: 'Datagrams that are not SIP.',
   stray_response: 'A response that belongs to no request of the edge: late, or forged.',
   stray_ack: 'An ACK that belongs to no call: late, or forged.',
+  damaged_response: 'A response with a malformed part.',
+  no_local_address: 'A packet arrived for an address that this machine does not have.',
+  bindings_full: 'A REGISTER found no room: too many registrations of the users of the trunk.',
+  subscriptions_full: 'A SUBSCRIBE found no room: too many subscriptions of the trunk, or of all.',
+  udp_queue_full: 'The send queue of a UDP socket was full.',
+  stream_queue_full: 'A TCP or TLS connection did not take messages fast enough.',
   unanswerable: 'A request so malformed that no response can be made.',
   full: 'The table of transactions or dialogs is full: too many calls, or an attack. Check `[limits]`.',
   queue_full: 'No room for the message to wait: the edge is overloaded.',
@@ -33,6 +45,10 @@ const DROPS = {
   connection_unknown_source: 'A TCP or TLS connection from an address of no trunk was closed.',
   connection_slow: 'A connection was closed because its message took too long.',
   connection_limit: 'A connection was refused by a limit of `[limits]`.',
+  connection_evicted: 'An idle connection was closed in favour of a new one.',
+  connection_unregistered: 'A connection of an unknown source was closed: no phone registered on it in time.',
+  connection_not_accepted: 'The system did not accept a connection: too many open files (`trunkgate doctor`, line open files).',
+  tls_handshake_limit: 'A TLS handshake was refused by a limit: too many at once.',
   tls_handshake_failed: 'A TLS handshake failed or took too long: check TLS version, CA and certificate.',
 };
 
@@ -49,8 +65,14 @@ function numbers(caption, rows, empty) {
 
 export function securityPage(main) {
   const parts = Object.fromEntries(['head', 'closed', 'sources', 'tls', 'logins', 'banned', 'dropped', 'refused', 'media'].map((name) => [name, h('div', {})]));
-  main.append(h('h1', {}, 'Security'), parts.head, parts.closed, parts.sources, parts.tls, section('Wrong credentials', parts.logins), section('Banned addresses', parts.banned), section('SIP dropped without a reply', parts.dropped),
-    section('Calls rejected by a limit or rule', parts.refused), section('Media dropped', parts.media));
+  // What has nothing is named in one line, not as an empty table each.
+  const all = [
+    ['logins', 'Wrong credentials', 'wrong credentials (three or more of a source)'], ['banned', 'Banned addresses', 'banned addresses'], ['dropped', 'SIP dropped without a reply', 'dropped SIP'],
+    ['refused', 'Calls rejected by a limit or rule', 'calls rejected by a limit or rule'], ['media', 'Media dropped', 'dropped media'],
+  ].map(([name, title, what]) => ({ part: parts[name], what, node: section(title, parts[name]) }));
+  for (const { node } of all) node.hidden = true;
+  const none = h('p', { class: 'dim covered' });
+  main.append(h('h1', {}, 'Security'), parts.head, parts.closed, parts.sources, parts.tls, ...all.map(({ node }) => node), none);
   return {
     title: 'Security',
     async refresh() {
@@ -90,7 +112,10 @@ export function securityPage(main) {
         { name: 'Count since start', cell: (row) => count(row.count), class: 'number' },
       ], { caption: 'Calls rejected', rows: seen.refused, key: (row) => `${row.trunk} ${row.reason}`, empty: 'No call rejected.', open: (row) => { location.hash = `#/calls${api.query({ reason: row.reason })}`; } }));
       const dropped = (name) => (families[name] || []).map(({ labels, value }) => [labels.reason, value]);
-      swap(parts.media, numbers('Media dropped', [...dropped('trunkgate_rtp_dropped_total'), ...dropped('trunkgate_srtp_errors_total').map(([name, many]) => [`srtp ${name}`, many])], 'No media dropped.'));
+      swap(parts.media, numbers('Media dropped', dropped('trunkgate_rtp_dropped_total'), 'No media dropped.'));
+      for (const { part, node } of all) node.hidden = part.querySelector('table:not(.void)') === null;
+      const nothing = all.filter(({ node }) => node.hidden).map(({ what }) => what);
+      swap(none, nothing.length ? `None: ${nothing.join(', ')}.` : '');
     },
   };
 }

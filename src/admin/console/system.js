@@ -2,7 +2,8 @@
 
 import * as api from './api.js';
 import { chip, confirmed, facts, h, moment, rich, say, section, swap, table } from './dom.js';
-import { bytes, count, duration, kind, lasting, many, maskNumbers, masked, numbersAreMasked } from './format.js';
+import { bytes, count, duration, kind, many, maskNumbers, masked, numbersAreMasked } from './format.js';
+import { problemList } from './problems.js';
 
 /** Days until the certificate expires, as in `status`; null without a certificate. */
 function certificate(days) {
@@ -13,14 +14,18 @@ function certificate(days) {
   return days >= 3650 ? `${Math.floor(days / 365)} years left` : `${many(days, 'day')} left`;
 }
 
-/** The last reload, which was rejected: why, and since when. */
+/** Problems of the machine and of what is written: disks, records, certificates, the configuration. */
+function own(problems) {
+  return problems.filter(({ harm, headline, trunk, agent, app }) => !trunk && !agent && !app && (['edge', 'restart', 'records', 'configuration', 'telemetry'].includes(harm) || /record|disk|certificate|listener|process before/i.test(headline)));
+}
+
+/** The last reload, which was rejected, and why; the problem above has since when, and the fix. */
 function rejected(status) {
-  const problem = status.problem_details.find(({ headline }) => headline.startsWith('the configuration file is rejected'));
-  return [chip('bad', 'rejected'), ' ', rich(masked(status.config.last_reload_error)), problem?.since ? ` (${lasting(problem.since)})` : '', problem?.fix ? h('span', { class: 'dim' }, [' Try: ', rich(problem.fix), '.']) : ''];
+  return [chip('bad', 'rejected'), ' ', rich(masked(status.config.last_reload_error))];
 }
 
 export function systemPage(main, query, kept, again) {
-  const parts = Object.fromEntries(['head', 'config', 'drain', 'listeners', 'process'].map((name) => [name, h('div', {})]));
+  const parts = Object.fromEntries(['head', 'problems', 'config', 'drain', 'listeners', 'process'].map((name) => [name, h('div', {})]));
   const outcome = h('div', { 'aria-live': 'polite' });
   let cpu = null;
   let drained = null;
@@ -72,7 +77,7 @@ export function systemPage(main, query, kept, again) {
     ];
   }
 
-  main.append(h('h1', {}, 'System'), parts.head, section('Configuration', parts.config, outcome), section('Drain', parts.drain), section('Listeners', parts.listeners), section('Process', parts.process));
+  main.append(h('h1', {}, 'System'), parts.head, parts.problems, section('Configuration', parts.config, outcome), section('Drain', parts.drain), section('Listeners', parts.listeners), section('Process', parts.process));
   const page = {
     title: 'System',
     async refresh() {
@@ -83,6 +88,8 @@ export function systemPage(main, query, kept, again) {
         ['Edge', status.edge], ['Version', status.version], ['State', chip(kind(status.state), status.state)], ['Uptime', duration(status.uptime_seconds)], ['Started', moment(status.started_at)],
         ['Phone numbers', h('button', { type: 'button', class: 'quiet', key: 'mask', on: { click: () => { maskNumbers(!numbersAreMasked()); again(); } } }, numbersAreMasked() ? 'masked (show in full)' : 'in full (mask)')],
       ]));
+      const wrong = own(status.problem_details);
+      swap(parts.problems, problemList(wrong));
       swap(parts.config, facts([
         ['File', h('code', {}, status.config.path)], ['Loaded', moment(status.config.loaded_at)], ['Warnings', status.config.warnings ? h('button', { type: 'button', class: 'quiet', key: 'warnings', 'aria-expanded': String(areShown), on: { click: showWarnings } }, `${count(status.config.warnings)} ${areShown ? '▴' : '▾'}`) : 'none'],
         ['Last reload', status.config.last_reload_success ? chip('good', 'successful') : rejected(status)],
@@ -96,11 +103,12 @@ export function systemPage(main, query, kept, again) {
       const now = { at: Date.now(), used: value('process_cpu_seconds_total') };
       const share = cpu && now.at > cpu.at ? (100_000 * (now.used - cpu.used)) / (now.at - cpu.at) : null;
       cpu = now;
+      const unwritten = wrong.find(({ headline }) => /^recordings are not written|^calls are refused: the disk/.test(headline));
       swap(parts.process, facts([
         ['Memory', bytes(value('process_resident_memory_bytes'))], ['CPU', share === null ? `${duration(now.used)} in total` : `${share.toFixed(0)} % of one core`],
         ['Open files', count(value('process_open_fds'))], ['Media ports', `${count(status.media.ports_in_use)} of ${count(status.media.ports)}`], ['Media sessions', count(status.media.sessions)],
         ['Packet buffers', count(value('trunkgate_packet_buffers_in_use'))], ['SIP transactions', count(value('trunkgate_sip_transactions_active'))],
-        ['Call records waiting', count(sum('trunkgate_cdr_waiting'))], ['Call records lost', count(sum('trunkgate_cdr_lost_total'))], ['Log lines lost', count(value('trunkgate_log_lines_lost_total'))], ['Panics', count(value('trunkgate_panics_total'))],
+        ...(unwritten ? [['Recordings', chip('bad', 'not written', masked(unwritten.evidence || ''))]] : []), ['Call records waiting', count(sum('trunkgate_cdr_waiting'))], ['Call records lost', count(sum('trunkgate_cdr_lost_total'))], ['Log lines lost', count(value('trunkgate_log_lines_lost_total'))], ['Panics', count(value('trunkgate_panics_total'))],
       ]));
     },
   };

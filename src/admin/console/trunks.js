@@ -5,6 +5,7 @@ import { chip, facts, h, moment, rich, swap, table } from './dom.js';
 import { ago, count, figure, kind, local, many, masked, time } from './format.js';
 import { lastHour, listing } from './listing.js';
 import { spark } from './plot.js';
+import { colourOf, problemList } from './problems.js';
 
 /** Seconds. */
 const HOUR = 3600;
@@ -17,9 +18,6 @@ export function roundTrip(trunk) {
   const all = trunk.peers.flatMap((peer) => peer.addresses.map((one) => one.rtt_ms)).filter((one) => one !== null);
   return all.length ? Math.min(...all) : null;
 }
-
-/** Colours of what a problem of `/v1/status` harms; all others are neutral. */
-export const HARMS = { edge: 'bad', calls: 'bad', media: 'bad', detour: 'warn', restart: 'warn', records: 'warn' };
 
 /** Figures of a fault of a trunk or agent. */
 const share = (fault) => (fault ? ` ${count(fault.calls)} of ${count(fault.of)}` : '');
@@ -52,9 +50,6 @@ const KINDS = {
 
 /** What a problem says of a party; a route without a target left is a problem of several parties. */
 const partIn = (problem, key, name) => [problem, ...(problem.others || [])].find((part) => part[key] === name && KINDS[part.kind]);
-
-/** The colour of a harm; no call has met what is unmet. */
-const colourOf = ({ harm, unmet }) => (unmet && HARMS[harm] === 'bad' ? 'warn' : HARMS[harm] || 'plain');
 
 /** The colour of a party that callers do not get, by its problems: red where they are lost, or none says what becomes of them; else amber. */
 function lossOf(own) {
@@ -89,6 +84,11 @@ export function faults(party, problems, page = 'trunks', isShort = false) {
   return all.filter(({ text, link }, at) => all.findIndex((one) => one.text === text && one.link === link) === at);
 }
 
+/** What is wrong with a party, as its row opens: the problems of `/v1/status`, each with its fix. */
+export function explained(party, problems, page = 'trunks') {
+  return problemList(problems.filter((problem) => partIn(problem, page === 'trunks' ? 'trunk' : 'agent', party.name)));
+}
+
 /** Chips of faults. */
 export function faultChips(all) {
   return all.map((fault) => [' ', h('a', { href: fault.link, title: masked(fault.title), class: `chip ${fault.kind}` }, fault.text)]);
@@ -118,10 +118,13 @@ export function score(mos) {
   return isFinite(mos ?? NaN) ? h('span', { class: mos < 3.1 ? 'bad' : mos < 3.6 ? 'warn' : 'good' }, figure(mos, 2)) : '–';
 }
 
+/** A count in a table; none is dim, so that the others are seen. */
+export const tally = (value, text = count(value)) => (value ? text : h('span', { class: 'dim' }, text));
+
 /** The last problem, with its age. */
 export function lastProblem(one) {
-  if (!one.last_problem) return h('span', { class: 'dim' }, 'none');
-  return [h('span', { class: 'why', title: local(masked(one.last_problem)).replaceAll('`', '') }, rich(local(masked(one.last_problem)))), ' ', h('span', { class: 'dim nowrap', title: one.last_problem_at }, ago(one.last_problem_at))];
+  if (!one.last_problem) return h('span', { class: 'dim' }, '–');
+  return h('span', { class: 'last' }, h('span', { class: 'why' }, rich(local(masked(one.last_problem)))), ' ', h('span', { class: 'dim nowrap', title: one.last_problem_at }, ago(one.last_problem_at)));
 }
 
 /** Directions of codes, with the word and the explanation that the page has for each. */
@@ -162,16 +165,16 @@ function columns(samples, problems, since) {
   return [
     { name: 'Trunk', cell: (trunk) => h('strong', {}, trunk.name), sort: (trunk) => trunk.name },
     { name: 'State', cell: (trunk) => [chip(downKind(trunk, problems()) || kind(trunk.state), trunk.state, trunk.state === 'unknown' ? 'Not monitored, or nothing heard of it yet' : null), trunk.registration && trunk.registration.state === 'trying' ? [' ', chip('plain', 'registering')] : null,
-      faultChips(own(trunk))], sort: (trunk) => severity(downKind(trunk, problems()) === 'bad', own(trunk), trunk.state === 'down') ?? { unknown: 4, up: 5 }[trunk.state] ?? 6, wide: true },
-    { name: 'Sessions', title: 'Live calls, of the limit', cell: (trunk) => h('span', { title: `${trunk.hour.live_in} from the trunk, ${trunk.hour.live_out} to it` }, `${count(trunk.calls)}${trunk.max_calls ? ` / ${count(trunk.max_calls)}` : ''}`), sort: (trunk) => trunk.calls, down: true, class: 'number' },
-    { ...lately('In'), title: 'Calls from the trunk that ended in this time', cell: (trunk) => count(trunk.hour.calls_in), sort: (trunk) => trunk.hour.calls_in, down: true, class: 'number' },
-    { ...lately('Out'), title: 'Calls to the trunk that ended in this time', cell: (trunk) => count(trunk.hour.calls_out), sort: (trunk) => trunk.hour.calls_out, down: true, class: 'number' },
+      faultChips(own(trunk))], sort: (trunk) => severity(downKind(trunk, problems()) === 'bad', own(trunk), trunk.state === 'down') ?? { unknown: 4, up: 5 }[trunk.state] ?? 6, wide: true, class: 'head' },
+    { name: 'Sessions', title: 'Live calls, of the limit', cell: (trunk) => h('span', { title: `${trunk.hour.live_in} from the trunk, ${trunk.hour.live_out} to it` }, tally(trunk.calls, `${count(trunk.calls)}${trunk.max_calls ? ` / ${count(trunk.max_calls)}` : ''}`)), sort: (trunk) => trunk.calls, down: true, class: 'number' },
+    { ...lately('In'), title: 'Calls from the trunk that ended in this time', cell: (trunk) => tally(trunk.hour.calls_in), sort: (trunk) => trunk.hour.calls_in, down: true, class: 'number' },
+    { ...lately('Out'), title: 'Calls to the trunk that ended in this time', cell: (trunk) => tally(trunk.hour.calls_out), sort: (trunk) => trunk.hour.calls_out, down: true, class: 'number' },
     { name: 'ASR', title: 'Answered calls of those tried to the trunk, since the start', cell: (trunk) => (trunk.answered_ratio === null ? '–' : h('span', { title: `of ${many(trunk.tried, 'call')}` }, `${figure(trunk.answered_ratio * 100, 0)} %`)), sort: (trunk) => trunk.answered_ratio, class: 'number' },
     { ...lately('Codes'), title: 'Codes of this time: got (from the trunk, rejecting calls to it) and sent (by the edge, rejecting calls from the trunk)', cell: (trunk) => codes(trunk, CODES), sort: (trunk) => trunk.hour.codes.reduce((sum, { calls, direction }) => sum + (direction === 'received' ? calls : 0), 0), down: true, wide: true },
     { name: 'RTT', title: 'Response time to OPTIONS', cell: (trunk) => figure(roundTrip(trunk), 1, ' ms'), sort: roundTrip, down: true, class: 'number nowrap' },
     { ...lately('MOS'), title: 'Mean score of the audio received from the trunk', cell: (trunk) => score(trunk.hour.mos), sort: (trunk) => trunk.hour.mos, class: 'number' },
-    { name: 'Last hour', cell: (trunk) => spark(samples(), (sample) => sample.trunks[trunk.name] || 0, 'Sessions'), wide: true },
-    { name: 'Last problem', cell: lastProblem, sort: (trunk) => (trunk.last_problem_at ? Date.parse(trunk.last_problem_at) : null), down: true, wide: true },
+    { name: 'Last hour', cell: (trunk) => spark(samples(), (sample) => sample.trunks[trunk.name] || 0, 'Sessions'), wide: true, class: 'roomy' },
+    { name: 'Last problem', cell: lastProblem, sort: (trunk) => (trunk.last_problem_at ? Date.parse(trunk.last_problem_at) : null), down: true, wide: true, class: 'own roomy' },
   ];
 }
 
@@ -195,10 +198,11 @@ function phones(trunk) {
   ], { caption: `Phones of ${trunk.name}`, rows: trunk.phones, empty: 'No phone is registered.' });
 }
 
-function detail(trunk) {
+function detail(trunk, problems) {
   const { hour, registration } = trunk;
   const calls = (text, more) => h('a', { href: `#/calls${api.query({ trunk: trunk.name, ...more })}` }, text);
   return h('div', { class: 'details', id: `trunk-${trunk.name}` },
+    explained(trunk, problems),
     facts([
       ['Live calls', `${count(hour.live_in)} from the trunk, ${count(hour.live_out)} to it${trunk.max_calls ? `, limit ${count(trunk.max_calls)}` : ''}`], ['Calls/s', count(trunk.cps)],
       ['Calls to the trunk since start', `${count(trunk.tried)}, ${count(Math.round((trunk.answered_ratio || 0) * trunk.tried))} answered`], ['Codes in the last hour', codes(trunk, 8)],
@@ -237,7 +241,7 @@ export function trunksPage(main, query) {
   const form = h('form', { class: 'filters', 'aria-label': 'Filters', on: { submit: (event) => event.preventDefault(), input: () => { list.keep(); show(); } } }, h('label', {}, 'Filter', text), h('label', {}, 'State', state));
   const said = h('p', { class: 'dim', role: 'status' });
   const list = listing(columns(() => samples, () => problems, () => since), {
-    page: 'trunks', query, first: 'State', caption: 'Trunks', name: 'trunk', key: (trunk) => trunk.name, detail, empty: ['No trunks are configured. A trunk is a carrier, a PBX or a group of phones: add a section ', h('code', {}, '[trunk.NAME]'), ' to the configuration, then reload.'],
+    page: 'trunks', query, opensOne: true, first: 'State', caption: 'Trunks', name: 'trunk', key: (trunk) => trunk.name, detail: (trunk) => detail(trunk, problems), empty: ['No trunks are configured. A trunk is a carrier, a PBX or a group of phones: add a section ', h('code', {}, '[trunk.NAME]'), ' to the configuration, then reload.'],
     mark: (trunk) => markOf(downKind(trunk, problems) === 'bad', faults(trunk, problems), trunk.state === 'down'), kept: () => ({ filter: text.value.trim(), state: state.value }),
   });
   main.append(h('h1', {}, 'Trunks'), form, said, list.node, note);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use trunkgate_media::counters::Counter;
 
 use crate::limits::RECORDS_KEPT;
-use crate::system::problem::{Failure, Harm, Problem};
+use crate::system::problem::{Failure, Harm, Problem, Urgency};
 use crate::system::text::number;
 
 /// How long calls that a crash cut short are a problem.
@@ -80,13 +80,17 @@ impl Figures {
         let (calls, _) = self.cut_short.get().filter(|(_, at)| at.elapsed() < CUT_SHORT_FOR)?;
         let calls = number(*calls, "call");
         let problem = Problem::new(
-            Harm::Past,
+            Harm::Calls,
             format!("the process before this one ended without a stop, and cut {calls} short"),
         );
         let problem = problem
             .about("calls cut short")
             .shown_by("a crash, SIGKILL or a power cut; their call records have reason edge_restarted");
-        Some(problem.fixed_by("look for its end in the log, `journalctl -u trunkgate` and `dmesg` (out of memory)"))
+        Some(
+            problem
+                .fixed_by("look for its end in the log, `journalctl -u trunkgate` and `dmesg` (out of memory)")
+                .urgent(Urgency::Few),
+        )
     }
 
     /// Returns each thing that is wrong.

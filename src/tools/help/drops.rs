@@ -133,3 +133,18 @@ pub(super) const DROPS: &[(&str, &str, &str)] = &[
     ("sms_refused", LOG, "The provider rejected a text message: the log has its answer; docs/fallback.md."),
     ("sms_retried", LOG, "A text message was not delivered and is tried again; docs/fallback.md."),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_console_explains_each_word_of_what_was_dropped() {
+        let page = include_str!("../../admin/console/security.js");
+        let packets = ["unexpected_source", "not_rtp"];
+        let shown = DROPS.iter().filter(|(_, place, _)| place.contains(PACKETS) || place.contains(MESSAGES));
+        for word in shown.map(|(word, _, _)| *word).chain(packets) {
+            assert!(page.contains(&format!("\n  {word}: '")), "{word}");
+        }
+    }
+}

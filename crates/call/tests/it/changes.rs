@@ -5,10 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::bench::agents::to_agent;
 use crate::bench::*;
 use trunkgate_call::limits::QUALITY_INTERVAL_SECONDS;
-use trunkgate_call::{Change, Happening};
-use trunkgate_media::{Command, EndCounters, Unsent};
+use trunkgate_call::{Change, Happening, Input};
+use trunkgate_media::agent::Loss;
+use trunkgate_media::{Command, EndCounters, Event, Unsent};
 use trunkgate_route::Trunk;
 
 fn told(bench: &Bench, what: Happening) -> Vec<&Change> {
@@ -126,4 +128,25 @@ fn packets_that_do_not_leave_this_machine_are_told_of_once() {
     let legs = &bench.reports[0].call.legs;
     assert_eq!((legs[1].rtp.tx_packets, legs[1].rtp.tx_refused), (0, 1000), "in its record too");
     bench.finish();
+}
+
+#[test]
+fn an_answered_call_that_its_agent_loses_names_the_agent() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk")]);
+    let caller = bench.invite(CARRIER, "+14155550100", &offer());
+    let asked = bench.media.iter().find_map(|(id, command)| match command {
+        Command::AddAgent { end, .. } => Some((*id, *end)),
+        _ => None,
+    });
+    let (id, end) = asked.unwrap();
+    bench.expect(CARRIER, "SIP/2.0 100");
+    bench.expect(CARRIER, "SIP/2.0 180");
+    bench.input(Input::Media { id, event: Event::AgentOpen { end } });
+    let caller = Dialing { to_tag: bench.expect(CARRIER, "SIP/2.0 200").tag("To"), ..caller };
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    bench.input(Input::Media { id, event: Event::AgentLost { end, loss: Loss::Reset } });
+    bench.expect(CARRIER, "BYE");
+    bench.sent.clear();
+    let ended = Change::ended(&bench.reports[0]);
+    assert_eq!((ended.target.as_deref(), ended.reason), (Some("desk"), Some("agent_reset")));
 }

@@ -17,6 +17,8 @@ const WIDE = { width: 1280, height: 800 };
 /** Calls that the edge keeps. */
 const CALLS = 10_000;
 const NARROW = { width: 390, height: 844 };
+/** What a page shows once it is filled: a table, or a sentence where it has nothing to list. */
+const FILLED = 'main table:visible, main .verdict:visible';
 
 let checks = 0;
 
@@ -487,6 +489,12 @@ async function crowded(browser, url, faults) {
   await page.locator('.problems li').nth(4).waitFor();
   const kinds = await page.locator('.problems > li').evaluateAll((all) => all.map((one) => one.className));
   hold(`red problems are before amber ones: ${kinds}`, kinds.includes('warn') && kinds.lastIndexOf('bad') < kinds.indexOf('warn'));
+  const figures = (await page.locator('.figures').innerText()).replace(/\s+/g, ' ');
+  hold(`the figures are in one row: ${figures}`, /^Live calls .* Answered .* Failed .* Trunks up 41 of 42/.test(figures) && await page.locator('.figures').evaluate((all) => all.offsetHeight < 100));
+  hold('of many problems each is its headline', await page.locator('.problems > li > details:not([open])').count() > 3);
+  await page.locator('.problems summary').first().click();
+  await page.locator('.problems details[open]', { hasText: 'seen' }).waitFor();
+  hold(`the title of the tab names the page and the edge: ${await page.title()}`, /^Overview · .+ · Trunkgate$/.test(await page.title()));
   hold('a number in a problem is masked', !(await page.locator('main').innerText()).includes('+13105550110'));
   const history = page.locator('section[aria-label="Problems in the last hour"] tbody tr');
   const texts = await history.allInnerTexts();
@@ -503,6 +511,7 @@ async function crowded(browser, url, faults) {
   const routes = page.locator('section[aria-label^="Routes in order"] tbody tr');
   hold('a route without a target is marked, with the state of each', await routes.nth(0).evaluate((one) => one.matches('.marked')) && (await routes.nth(0).locator('a.chip.bad').allInnerTexts()).join() === 'down,rejects 5 of 6');
   hold('a route with a target, and one that refuses, are not marked', await routes.nth(1).evaluate((one) => !one.matches('.marked')) && await routes.nth(2).evaluate((one) => !one.matches('.marked')));
+  hold('what another target of the route takes over is amber', await routes.nth(1).locator('a.chip.warn', { hasText: 'down' }).count() === 1 && await routes.nth(1).locator('a.chip.bad').count() === 0);
   hold('a number in the name of a route is masked', (await routes.nth(0).innerText()).includes('number +1310****110'));
   hold('the list of routes without a target ends in a number', (await page.locator('section[aria-label^="Routes in order"] > div > p.bad').innerText()).endsWith('number +1310****110.'));
   await picture(page, 'crowded-routes');
@@ -514,13 +523,23 @@ async function crowded(browser, url, faults) {
   const callbacks = page.locator('section[aria-label=Callbacks] tbody tr', { hasText: 'requests to the API named' });
   hold('a callback that fails has its error, call and next attempt', /11200.*answered 500.*call.*next attempt in/s.test(await callbacks.innerText()) && await callbacks.locator('a[href*="#/calls/CA"]').count() === 1);
   await picture(page, 'crowded-api');
+  await show('system', '.problems li');
+  hold('the page System has what is wrong with records', (await page.locator('.problems').innerText()).includes('callbacks are not delivered'));
+  await page.fill('#search', 'Full');
+  await page.keyboard.press('Enter');
+  await page.locator('tr.detail #trunk-full').waitFor();
+  hold('the search opens a trunk by its name', page.url().endsWith('#/trunks?trunk=full'));
   await page.setViewportSize(NARROW);
   const { calls: [call] } = await (await page.request.get(`${url}/v1/calls?limit=1`)).json();
-  await rewrite(`/v1/calls/${call.sid}`, (body) => Object.assign(body, { from: user, to: user, route: user }));
+  await rewrite(`/v1/calls/${call.sid}`, (body) => Object.assign(body, { recordings: [{ sid: 'RE1', status: 'stopped', source: 'Trunking', channels: 2, seconds: 3, lost: [{ reason: 'disk_full', seconds: 12 }] }], from: user, to: user, route: user }));
   await rewrite('/v1/why', (body) => Object.assign(body, { called: user, caller: user }));
   for (const name of ['overview', 'calls', 'trunks', 'routes', 'api', `calls/${call.sid}`]) {
     await show(name);
-    if (name.includes('/')) await page.locator('section[aria-label="Routing"] tbody tr').first().waitFor();
+    if (name.includes('/')) {
+      await page.locator('section[aria-label="Routing"] tbody tr').first().waitFor();
+      hold('a call leads to its trunks', await page.locator('section[aria-label=Legs] a[href^="#/trunks?trunk="]').count() > 0);
+      hold('the verdict says what the recording lacks', (await page.locator('.verdict').innerText()).includes('The recording lacks 12 s of audio: the disk was full.'));
+    }
     hold(`${name} of many fits a phone`, await overflow(page) <= 0);
     await picture(page, `crowded-${name.split('/')[0]}-narrow`);
   }
@@ -596,7 +615,7 @@ async function between(browser, url, faults) {
     await scaled(page, 50);
     for (const name of ['overview', 'calls', 'trunks', 'routes', 'agents', 'api', 'security', 'system']) {
       await page.goto(`${url}/#/${name}`);
-      await page.locator('main table tbody tr').first().waitFor();
+      await page.locator(FILLED).first().waitFor();
       hold(`${name} fits ${width} px`, await overflow(page) <= 0);
       const seen = await page.evaluate(() => { const { left, right } = document.querySelector('#nav').getBoundingClientRect(); return [...document.querySelectorAll('#nav a')].filter((link) => { const box = link.getBoundingClientRect(); return box.left >= left - 1 && box.right <= right + 1; }).map((link) => link.dataset.page); });
       hold(`${name} is in the menu at ${width} px, which shows ${seen}`, seen.includes(name) && seen.length >= (width >= 768 ? 8 : 6));
@@ -913,7 +932,7 @@ async function sizes(browser, url, faults) {
         await page.goto(`${url}/#/nowhere`);
         await page.goto(`${url}/#/${name}`);
         await page.locator(name === 'overview' ? '.health.good, .health.bad, .health.warn, .health.plain' : 'main h1').first().waitFor();
-        await page.locator('main table').first().waitFor();
+        await page.locator(FILLED).first().waitFor();
         const where = `${name}, ${kind}, ${most} trunks`;
         hold(`${where}: the page does not scroll sideways`, await overflow(page) <= 0);
         for (const theme of ['light', 'dark']) {
@@ -1046,7 +1065,7 @@ async function walk(browser, url, faults) {
   for (const [key, title] of [['3', 'Trunks'], ['4', 'Routes'], ['5', 'Agents'], ['6', 'Conferences'], ['7', 'API'], ['8', 'Security'], ['9', 'System']]) {
     await page.keyboard.press(key);
     await page.locator('h1', { hasText: title }).waitFor();
-    await page.locator(title === 'Conferences' ? 'main .empty' : 'main table').first().waitFor();
+    await page.locator(title === 'Conferences' ? 'main .empty' : FILLED).first().waitFor();
     if (title === 'Trunks') await listed(page, 'RTT', title);
     if (title === 'Agents') await listed(page, 'Callers', title);
     if (title === 'Routes') {
@@ -1095,7 +1114,7 @@ async function walk(browser, url, faults) {
       } else {
         await other.goto(`${url}/#/${name}`);
         await other.locator(name === 'overview' ? '.health.good, .health.bad, .health.warn, .health.plain' : 'main h1').first().waitFor();
-        await other.locator('main table').first().waitFor();
+        await other.locator(FILLED).first().waitFor();
       }
       hold(`${name} fits the width (${kind})`, await overflow(other) <= 0);
       if (kind === 'narrow') await phone(other, name);
@@ -1340,8 +1359,29 @@ async function conferred(browser, url, faults) {
   await page.locator('button', { hasText: 'End conference' }).click();
   await page.locator('#ask-yes').click();
   await page.locator('.total', { hasText: '0 live, 0 parties; 1 ended.' }).waitFor();
-  hold('its end has a reason', (await rows.first().innerText()).includes('conference-ended-via-api'));
+  hold('its end has a reason', (await rows.first().innerText()).includes('ended by an operator or the API'));
   hold('a link has the open conference', page.url().includes('conference=CF'));
+  await page.locator('a', { hasText: 'Calls of this conference' }).first().click();
+  await page.locator('.total', { hasText: '2 calls match the filter' }).waitFor();
+  await page.route((at) => at.pathname === '/v1/queues', async (route) => {
+    const response = await route.fetch();
+    const call = (position) => ({ call: `CA${String(position).padStart(32, '0')}`, from: '+14155550112', to: '+13125550100', position, waited_seconds: 60 - position, enqueued_at: new Date().toISOString() });
+    const queue = (name, size) => ({ sid: `QU${name}`, name, size, max_size: 1000, average_wait_seconds: 41, longest_wait_seconds: 60, dialling: 0, created_at: new Date().toISOString(), calls: Array.from({ length: size }, (_, at) => call(at + 1)) });
+    await route.fulfill({ response, json: { queues: [queue('support', 5), queue('a-queue-with-a-name-that-is-as-long-as-the-names-of-queues-may-be', 1), queue('empty', 0)] } });
+  });
+  await page.goto(`${url}/#/conferences`);
+  const queues = page.locator('section[aria-label=Queues]');
+  await queues.locator('button.expand', { hasText: 'support' }).click();
+  await queues.locator('tr.detail tbody tr').nth(4).waitFor();
+  for (const size of [WIDE, NARROW]) {
+    await page.setViewportSize(size);
+    await page.reload();
+    await queues.locator('button.expand', { hasText: 'support' }).click();
+    await queues.locator('tr.detail tbody tr').nth(4).waitFor();
+    const broken = await page.evaluate(torn);
+    hold(`queues fit ${size.width} pixels: ${broken.join('; ')}`, await overflow(page) <= 0 && broken.length === 0);
+    await picture(page, `queues-${size.width}`, true);
+  }
   await page.context().close();
 }
 
