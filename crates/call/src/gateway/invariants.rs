@@ -108,7 +108,7 @@ impl Invariants<'_> {
                     format!("{sid}: rerouting from a connected target")
                 })?;
                 hold(talks || call.shared.legs.callee.is_none(), || format!("{sid}: rerouting from a far end"))?;
-                let is_silent = talks
+                let is_silent = talks && !call.parts.search.holds_caller()
                     || call.parts.bridge.negotiation.transfers.now.is_some()
                         && call.parts.bridge.media.spoken.is_none();
                 let is_played_to = call.parts.bridge.media.player.is_some();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_call::twiml::Secret;
-use trunkgate_call::{CallParty, CallRequest, ForkRequest, Listener, Onward, Refused};
+use trunkgate_call::{CallParty, CallRequest, ForkRequest, Listener, Onward, Refused, TransferMode};
 use trunkgate_media::agent::TrackSet;
 use trunkgate_route::{App, AppDocument, StatusCallback, TargetSpec, WebhookMethod};
 
@@ -160,8 +160,10 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
             let id = forks.last().map_or("CA0", |fork| fork.id.as_str());
             gateway.end_fork(now, &call, id).map(drop)
         }
-        Asked::Transfer(target) if named => gateway.consult(now, &call, target),
-        Asked::Transfer(target) => gateway.transfer(now, &call, CallParty::Caller, target),
+        Asked::Transfer(target) if named => {
+            gateway.transfer(now, &call, CallParty::Caller, target, TransferMode::Consult)
+        }
+        Asked::Transfer(target) => gateway.transfer(now, &call, CallParty::Caller, target, TransferMode::AtOnce),
         Asked::Redirect => {
             let document = match named {
                 true => AppDocument::Text(document(&number).into()),
