@@ -369,7 +369,7 @@ impl Parts {
     pub(crate) fn search_on(&mut self, cx: &mut Cx<'_>) {
         match self.bridge.media.standing_offer(cx.call).filter(|_| self.bridge.media.spoken_end(cx.call).is_some()) {
             Some(offer) => {
-                self.bridge.negotiation.offer = Some(offer);
+                self.bridge.negotiation.offer = Some(self.search.offered(offer));
                 self.advance(cx, None);
             }
             None => self.end(cx, ReasonSlug::Internal),
@@ -581,7 +581,7 @@ impl Parts {
         cx.call.legs.near = waits;
         cx.call.legs.callee = None;
         cx.call.enter(State::Rerouting);
-        self.bridge.negotiation.offer = Some(offer);
+        self.bridge.negotiation.offer = Some(self.search.offered(offer));
         self.search.ring_back(cx, &mut self.bridge);
         self.advance(cx, None);
     }

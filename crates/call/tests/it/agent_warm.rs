@@ -12,6 +12,8 @@ use trunkgate_media::agent::{Loss, WarmTransfer, Whisper};
 use trunkgate_media::detection::{AnsweredBy, Verdict};
 use trunkgate_media::{AgentWish, EndId, Event, Sound};
 
+/// Time in which a digit that accepts is over.
+const DIGIT: Duration = Duration::from_millis(300);
 const TARGET: &str = "trunk:backup/+14155550199";
 
 /// What feeds an end.
@@ -143,6 +145,7 @@ impl Warm {
 
     fn press(&mut self, key: char) {
         self.bench.news(Event::Key { end: self.party, key, ms: 100 });
+        self.bench.pass(DIGIT);
     }
 
     fn verdict(&mut self, answered_by: AnsweredBy) {
@@ -429,7 +432,47 @@ fn a_party_that_is_asked_may_not_change_its_session_and_presses_by_info_too() {
     let info = warm.target.request("INFO", 3, "Signal=1\r\nDuration=160\r\n");
     warm.bench.receive(BACKUP, info.replace("application/sdp", "application/dtmf-relay"));
     warm.bench.expect(BACKUP, "SIP/2.0 200");
+    assert_eq!(warm.hears(warm.own), Feed::Music, "the digit is for the edge alone");
+    warm.bench.pass(DIGIT);
     warm.connected();
+}
+
+/// The caller presses no keys by telephone-events: its party may, for the edge alone.
+#[test]
+fn a_party_presses_keys_also_where_its_caller_has_none() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk")]);
+    let plain = sdp("10.0.0.10", 30_000, 1, "0", "sendrecv");
+    let caller = bench.invite(CARRIER, "+14155550100", &plain);
+    let (desk, _) = bench.asked().pop().unwrap();
+    bench.expect(CARRIER, "SIP/2.0 100");
+    bench.expect(CARRIER, "SIP/2.0 180");
+    bench.open(desk);
+    let ok = bench.expect(CARRIER, "SIP/2.0 200");
+    let mut caller = Dialing { to_tag: ok.tag("To"), ..caller };
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    let settings = WarmTransfer { accept: Some('1'), ..WarmTransfer::default() };
+    bench.told();
+    bench.wish(desk, AgentWish::WarmTransfer(TARGET.into(), Box::new(settings)));
+    let target = Dialed { tag: "target".into(), ..Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE")) };
+    assert!(target.invite.body().contains("a=rtpmap:101 telephone-event/8000"), "{}", target.invite.text);
+    bench.receive(BACKUP, target.answer(200, &sdp("10.0.0.30", 32_000, 1, "0 101", "sendrecv")));
+    bench.expect(BACKUP, "ACK");
+    let mut ears = Ears::default();
+    ears.take(bench.told());
+    let own = EndId(0);
+    let is_new = |end: &&EndId| ![own, desk].contains(end) && !ears.players.contains_key(end);
+    let party = *ears.by.keys().find(is_new).unwrap();
+    bench.news(Event::Key { end: party, key: '1', ms: 100 });
+    bench.pass(DIGIT);
+    let told = bench.told();
+    let wires = told
+        .iter()
+        .filter_map(|told| if let Told::Wire(from, to, wire) = told { Some((from, to, wire)) } else { None });
+    let joined: Vec<_> = wires.filter(|(from, to, _)| [**from, **to].contains(&own)).collect();
+    assert_eq!(joined.len(), 2, "{told:?}");
+    assert!(joined.iter().all(|(.., wire)| wire.payloads == [(0, 0)]), "{joined:?}");
+    bench.bye(&mut caller, &target);
+    bench.finish();
 }
 
 #[test]
@@ -469,6 +512,7 @@ fn a_call_between_two_parties_is_transferred_too() {
         let is_new = |end: &&EndId| ![own, other].contains(end) && !ears.players.contains_key(end);
         let party = *ears.by.keys().find(is_new).unwrap();
         bench.news(Event::Key { end: party, key: if accepts { '5' } else { '6' }, ms: 100 });
+        bench.pass(DIGIT);
         ears.take(bench.told());
         if accepts {
             let bye = bench.expect(&callee.peer, "BYE");

@@ -224,7 +224,8 @@ impl Search {
         if first {
             return Next::Search;
         }
-        bridge.negotiation.offer = bridge.media.standing_offer(cx.call).or(bridge.negotiation.offer.take());
+        let offer = bridge.media.standing_offer(cx.call).or(bridge.negotiation.offer.take());
+        bridge.negotiation.offer = offer.map(|offer| self.offered(offer));
         self.ring_back(cx, bridge);
         Next::Stay
     }

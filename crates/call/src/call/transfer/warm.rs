@@ -17,8 +17,9 @@ use trunkgate_resources::app::{AppAnswer, AppPlace, AppWanted};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::io::QueryId;
 use trunkgate_resources::key::{Branch, LegId};
-use trunkgate_resources::limits::WHISPER_SECONDS;
+use trunkgate_resources::limits::{ACCEPTED_WAIT, WHISPER_SECONDS};
 use trunkgate_route::{App, AppDocument};
+use trunkgate_sdp::{Description, Media, offer_events};
 use trunkgate_sip::{Answer, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 
@@ -91,6 +92,8 @@ struct AskedParty {
     has_heard: bool,
     /// Whether it is known that no machine has answered, or not to be known.
     is_judged: bool,
+    /// Whether it has pressed the digit that accepts, and is connected once that is over.
+    accepts: bool,
 }
 
 impl Warm {
@@ -115,6 +118,14 @@ impl Search {
     /// Returns whether the caller hears music while a target is tried, instead of the side that it talked to.
     pub(crate) fn holds_caller(&self) -> bool {
         self.consults.warm.is_some()
+    }
+
+    /// Returns what a target is offered of what its caller has agreed on. A party that is asked may press keys, also where its caller has none.
+    pub(crate) fn offered(&self, mut offer: Description) -> Description {
+        if self.holds_caller() {
+            offer_events(&mut offer);
+        }
+        offer
     }
 
     /// Returns the leg of the party that is asked.
@@ -184,13 +195,18 @@ impl<'p> Asking<'p> {
             attempt.progress = Progress::Asking(leg);
         }
         let near = cx.call.legs.near;
-        let media = &mut self.parts.bridge.media;
+        let media = &self.parts.bridge.media;
         let is_theirs = |end| [near, leg].iter().any(|at| cx.call.legs[*at].ends.iter().any(|slot| slot.end == end));
         let wires = media.wires.iter().filter(|(from, _)| is_theirs(*from));
-        let wires = wires.map(|(from, to)| (from, to.clone())).collect();
-        media.part(cx, [near, leg]);
+        let mut wires: Vec<_> = wires.map(|(from, to)| (from, to.clone())).collect();
+        if let Some(number) = added_events(cx, self.parts.bridge.negotiation.offer.as_ref()) {
+            // Keys of the party are the edge's alone.
+            wires.iter_mut().for_each(|(_, (_, wire))| wire.payloads.retain(|(from, to)| [*from, *to] != [number; 2]));
+        }
+        self.parts.bridge.media.part(cx, [near, leg]);
         let Some(warm) = &mut self.parts.search.consults.warm else { return };
-        warm.asked = Some(AskedParty { leg, wires, has_heard: false, is_judged: !warm.settings.detection });
+        warm.asked =
+            Some(AskedParty { leg, wires, has_heard: false, is_judged: !warm.settings.detection, accepts: false });
         let wants_verdict = warm.settings.detection;
         self.parts.search.ring_back(cx, &mut self.parts.bridge);
         if !self.parts.bridge.media.talk_to_called(cx, leg) {
@@ -252,9 +268,8 @@ impl<'p> Asking<'p> {
     /// The party has heard the whisper: it is connected, or its digit is waited for.
     fn heard(&mut self, cx: &mut Cx<'_>) {
         let Some(warm) = &mut self.parts.search.consults.warm else { return };
-        if let Some(asked) = &mut warm.asked {
-            asked.has_heard = true;
-        }
+        let Some(asked) = warm.asked.as_mut().filter(|asked| !asked.accepts) else { return };
+        asked.has_heard = true;
         if warm.settings.accept.is_some() {
             let wait = warm.settings.wait;
             cx.edge.decide(cx.now, cx.call.key, "the party has heard the whisper: its digit is waited for");
@@ -274,9 +289,13 @@ impl<'p> Asking<'p> {
 
     /// The party has pressed a key.
     pub(crate) fn pressed(&mut self, cx: &mut Cx<'_>, key: char) {
-        let accept = self.parts.search.consults.warm.as_ref().and_then(|warm| warm.settings.accept);
-        match accept {
-            Some(digit) if digit == key.to_ascii_uppercase() => self.accept(cx),
+        let Some(warm) = &mut self.parts.search.consults.warm else { return };
+        let Some(asked) = warm.asked.as_mut().filter(|asked| !asked.accepts) else { return };
+        match warm.settings.accept {
+            Some(digit) if digit == key.to_ascii_uppercase() => {
+                asked.accepts = true;
+                cx.arm(Timer::Asked, ACCEPTED_WAIT);
+            }
             Some(_) => {
                 cx.edge.decide(cx.now, cx.call.key, "the party has pressed another digit than the one that accepts");
                 self.refuse(cx, Failure::unreached(ReasonSlug::TransferDeclined), EndedBy::FarEnd);
@@ -298,7 +317,9 @@ impl<'p> Asking<'p> {
         if !self.parts.search.asks(leg) {
             return;
         }
-        if verdict.answered_by.is_machine() || verdict.answered_by == AnsweredBy::Fax {
+        let accepts = self.parts.search.consults.warm.iter().flat_map(|warm| &warm.asked).any(|asked| asked.accepts);
+        let is_machine = verdict.answered_by.is_machine() || verdict.answered_by == AnsweredBy::Fax;
+        if is_machine && !accepts {
             return self.refuse(cx, Failure::unreached(ReasonSlug::MachineAnswered), EndedBy::Edge);
         }
         if let Some(asked) = self.parts.search.consults.warm.as_mut().and_then(|warm| warm.asked.as_mut()) {
@@ -328,8 +349,10 @@ impl<'p> Asking<'p> {
     /// The party has had its time.
     pub(crate) fn overdue(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::Asked);
-        if self.parts.search.asked().is_some() {
-            self.refuse(cx, Failure::unreached(ReasonSlug::TransferNotAccepted), EndedBy::Edge);
+        match self.parts.search.consults.warm.iter().find_map(|warm| warm.asked.as_ref()) {
+            Some(asked) if asked.accepts => self.accept(cx),
+            Some(_) => self.refuse(cx, Failure::unreached(ReasonSlug::TransferNotAccepted), EndedBy::Edge),
+            None => {}
         }
     }
 
@@ -369,4 +392,20 @@ impl<'p> Asking<'p> {
         }
         self.parts.fail_target(cx, branch, TargetResult::Failed(failure));
     }
+}
+
+/// Returns the payload number of telephone-events that were offered to a target though its caller has none.
+fn added_events(cx: &Cx<'_>, offer: Option<&Description>) -> Option<u8> {
+    let (own, spoken) = cx.call.legs.offer_of(cx.call.legs.near)?;
+    if spoken.is_some_and(|spoken| spoken.presses.is_some()) {
+        return None;
+    }
+    let known: Vec<u8> = own.media.iter().flat_map(|media| media.payloads()).collect();
+    let is_added = |media: &Media, number: u8| {
+        !known.contains(&number) && media.rtpmap(number).is_some_and(|map| map.is("telephone-event"))
+    };
+    let media = offer?.media.iter().filter(|media| media.port != 0);
+    media
+        .flat_map(|media| media.payloads().into_iter().filter(|number| is_added(media, *number)).collect::<Vec<_>>())
+        .next()
 }
