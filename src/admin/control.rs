@@ -10,7 +10,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
-use trunkgate_call::{CallParty, Gateway, Refused};
+use trunkgate_call::{CallParty, Gateway, Refused, TransferMode};
+use trunkgate_media::agent::WarmTransfer;
 
 use super::ApiError;
 use super::asked::{Body, read, unknown};
@@ -65,9 +66,11 @@ impl Parties {
 #[serde(deny_unknown_fields)]
 struct Transfer {
     target: String,
-    /// Whether the agent stays until somebody answers there.
+    /// Whether the agent stays until a party answers there.
     #[serde(default)]
     consult: bool,
+    /// Whether a party there is asked first; the caller hears music until it accepts.
+    warm: Option<Box<WarmTransfer>>,
     #[serde(default)]
     party: One,
 }
@@ -102,15 +105,17 @@ pub(super) async fn transfer(
     Sid(sid): Sid,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let shape = r#"{"target":"trunk:NAME/+14155550123"}, with "consult":true or "party":"callee" as wanted"#;
-    let Transfer { target, consult, party } = read(body, shape)?;
-    let answer = json!({ "sid": sid, "target": target, "consult": consult });
+    let shape =
+        r#"{"target":"trunk:NAME/+14155550123"}, with "consult":true, "warm":{…} or "party":"callee" as wanted"#;
+    let Transfer { target, consult, warm, party } = read(body, shape)?;
+    let answer = json!({ "sid": sid, "target": target, "consult": consult, "warm": warm.is_some() });
     let asked = target.clone();
-    let act = move |gateway: &mut Gateway, now| match (consult, party) {
-        (true, One::Caller) => gateway.consult(now, &sid, &asked),
-        (true, One::Callee) => Err(Refused::NoAgent),
-        (false, party) => gateway.transfer(now, &sid, party.party(), &asked),
+    let mode = match (warm, consult) {
+        (Some(warm), _) => TransferMode::Warm(warm),
+        (None, true) => TransferMode::Consult,
+        (None, false) => TransferMode::AtOnce,
     };
+    let act = move |gateway: &mut Gateway, now| gateway.transfer(now, &sid, party.party(), &asked, mode);
     let done = handle.act(act).await?;
     match done {
         Ok(()) => Ok((StatusCode::ACCEPTED, Json(answer))),

@@ -171,6 +171,7 @@ impl Client {
             read: overrides.read,
             most: request.most,
             cut: matches!(request.purpose, Purpose::Callback),
+            cuts_audio: matches!(request.purpose, Purpose::Document),
             memory: matches!(request.purpose, Purpose::Audio).then_some(&self.audio_memory),
         };
         let written = || hop.request(request).map_err(|what| Fault::new(Kind::BadUrl, what));

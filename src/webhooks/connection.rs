@@ -9,7 +9,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper::header::CONTENT_ENCODING;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -20,6 +20,9 @@ use super::outcome::{Answer, Fault, Kind};
 use super::target::Origin;
 use crate::limits::{WEB_HEAD_BYTES, WEBHOOK_HEAD_BYTES, WEBHOOK_SETTLE_MILLISECONDS};
 use crate::system::web::{self, Meter, Stream};
+
+/// Beginning of a media type of audio.
+const AUDIO: &[u8] = b"audio/";
 
 /// A connection; it is closed when it is dropped.
 pub(super) struct Connection {
@@ -47,6 +50,8 @@ pub(super) struct Bounds<'a> {
     pub(super) most: u64,
     /// Whether a longer body counts as one that was read: only the status is of interest.
     pub(super) cut: bool,
+    /// Whether the same holds for audio.
+    pub(super) cuts_audio: bool,
     /// Memory for the bodies of all such answers, in MiB; `None`: they are small.
     pub(super) memory: Option<&'a Semaphore>,
 }
@@ -126,8 +131,8 @@ async fn gather(mut response: Response<Incoming>, bounds: Bounds<'_>) -> Result<
         let what = "the answer is compressed (Content-Encoding), which was not asked for";
         return Err(Fault::new(Kind::Packed, what).with(answer));
     }
-    // Of an answer that is of no use a beginning will do.
-    let cut = bounds.cut || !status.is_success();
+    // Of an answer that is of no use a beginning will do, and of audio in the place of a document, which is fetched as such.
+    let cut = bounds.cut || !status.is_success() || (bounds.cuts_audio && is_audio(&answer));
     let too_long = |answer: Answer| {
         Fault::new(Kind::TooLong, format!("the answer is longer than {} bytes", bounds.most)).with(answer)
     };
@@ -172,6 +177,11 @@ fn holds<'a>(memory: &'a Semaphore, held: &mut Option<SemaphorePermit<'a>>, byte
         None => *held = Some(more),
     }
     true
+}
+
+fn is_audio(answer: &Answer) -> bool {
+    let kind = answer.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    kind.get(..AUDIO.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(AUDIO))
 }
 
 fn is_packed(answer: &Answer) -> bool {

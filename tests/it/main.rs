@@ -105,5 +105,6 @@ mod twilio_sandbox;
 mod unsent;
 mod verdicts;
 mod voicemail;
+mod warm_transfer;
 mod watch;
 mod worker;

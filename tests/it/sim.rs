@@ -62,6 +62,8 @@ fn a_hundred_seeds_leave_nothing_behind() {
     assert!(sum.vaulted > SEEDS / 10, "{sum:?}");
     // Callers are in conferences, which are reported to their end.
     assert!(sum.conferred > SEEDS / 10, "{sum:?}");
+    // Callers are to be taken by a party that is asked.
+    assert!(sum.warm > SEEDS / 20, "{sum:?}");
     // Applications have callers' speech recognised.
     assert!(sum.recognitions > 0, "{sum:?}");
 }

@@ -72,6 +72,7 @@ fn drain(now: Instant, stream: &mut Stream, playout: &mut Playout) {
             }
             Output::Transfer(_)
             | Output::Consult(_)
+            | Output::WarmTransfer(..)
             | Output::Hangup
             | Output::SendDtmf(_)
             | Output::Recognised(_)

@@ -10,9 +10,11 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::error::Category;
+use serde_json::{Map, Value};
 
 use crate::limits::{DIGITS, MARK_NAME_BYTES, TARGET_BYTES, TEXT_BESIDE_BYTES, TEXT_BYTES};
 use crate::problem::Problem;
+use crate::warm::WarmTransfer;
 
 /// Agents write base64 with and without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -52,6 +54,8 @@ pub enum Incoming<'a> {
         target: Cow<'a, str>,
         /// Whether the agent stays until somebody answers there.
         consult: bool,
+        /// Whether the target is asked first; the agent stays until it accepts.
+        warm: Option<WarmTransfer>,
     },
     /// The call is to end.
     Hangup,
@@ -102,7 +106,7 @@ pub fn parse(text: &str) -> Result<Received<'_>, Problem> {
     if !text.trim_start().starts_with('{') {
         return Err(Problem::NotAnObject);
     }
-    let Envelope { event, stream_sid, media, mark, target, consult, digits } = envelope;
+    let Envelope { event, stream_sid, media, mark, target, consult, warm, digits } = envelope;
     let message = match event.ok_or(Problem::MissingEvent)?.0 {
         event if event == "media" => {
             let payload = media.and_then(|media| media.payload).ok_or(Problem::MissingPayload)?.0;
@@ -121,7 +125,8 @@ pub fn parse(text: &str) -> Result<Received<'_>, Problem> {
             if target.len() > TARGET_BYTES {
                 return Err(Problem::TargetTooLong { bytes: target.len() });
             }
-            Incoming::Transfer { target, consult: consult.unwrap_or_default() }
+            let warm = warm.map(|fields| WarmTransfer::read(&fields)).transpose().map_err(Problem::BadWarm)?;
+            Incoming::Transfer { target, consult: consult.unwrap_or_default(), warm }
         }
         event if event == "hangup" => Incoming::Hangup,
         event if event == "dtmf" => {
@@ -180,6 +185,8 @@ struct Envelope<'a> {
     target: Option<Text<'a>>,
     #[serde(default)]
     consult: Option<bool>,
+    #[serde(default)]
+    warm: Option<Map<String, Value>>,
     #[serde(borrow, default)]
     digits: Option<Text<'a>>,
 }

@@ -19,6 +19,7 @@ mod stream;
 mod ticks;
 mod track;
 mod tracks;
+mod warm;
 
 pub mod format;
 pub mod fuzz;
@@ -38,3 +39,4 @@ pub use stream::{Counts, Input, Output, Reason, Settings, Stream};
 pub use ticks::{Tick, Ticks};
 pub use track::{Packet, Sample, TrackCounts};
 pub use tracks::{Frame, Tracks};
+pub use warm::{WarmTransfer, Whisper};

@@ -1,5 +1,6 @@
 //! Limits of the agent core, the unit in the name.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Audio in one frame, and the time between two.
@@ -19,6 +20,12 @@ pub const RESULTS_PER_SECOND: u32 = 100;
 pub const MARK_NAME_BYTES: usize = 4096;
 /// Bytes of a transfer's target.
 pub const TARGET_BYTES: usize = 1024;
+/// Bytes of a field of a warm transfer's `whisper`: a text of about two minutes.
+pub const WHISPER_BYTES: usize = 2000;
+/// Seconds that a warm transfer's target may have for its digit.
+pub const WHISPER_WAIT_SECONDS: RangeInclusive<u64> = 1..=60;
+/// Seconds that it has by default.
+pub const WHISPER_WAIT_USUAL_SECONDS: u64 = 10;
 /// Digits in one request to send DTMF.
 pub const DIGITS: usize = 64;
 /// Characters shown of a name that we do not know.

@@ -57,6 +57,8 @@ pub enum Problem {
         /// Its length.
         bytes: usize,
     },
+    /// `warm` of a transfer that cannot be used.
+    BadWarm(String),
     /// `dtmf` without `digits`.
     MissingDigits,
     /// Digits that no telephone has, or more than [`DIGITS`](crate::limits::DIGITS).
@@ -105,6 +107,7 @@ impl Problem {
             Problem::NameTooLong { .. } => "mark_name_too_long",
             Problem::MissingTarget => "missing_target",
             Problem::TargetTooLong { .. } => "target_too_long",
+            Problem::BadWarm(_) => "bad_warm",
             Problem::MissingDigits => "missing_digits",
             Problem::BadDigits => "bad_digits",
             Problem::ForeignStream(_) => "foreign_stream",
@@ -134,6 +137,7 @@ impl fmt::Display for Problem {
             Problem::NameTooLong { bytes } => write!(f, "`mark.name` of {bytes} bytes: too long"),
             Problem::MissingTarget => f.write_str("`transfer` without `target`"),
             Problem::TargetTooLong { bytes } => write!(f, "`target` of {bytes} bytes: too long"),
+            Problem::BadWarm(why) => write!(f, "`warm` of a transfer: {why}"),
             Problem::MissingDigits => f.write_str("`dtmf` without `digits`"),
             Problem::BadDigits => f.write_str("`digits` may be up to 64 of 0-9 * # A-D"),
             Problem::ForeignStream(sid) => write!(f, "for another stream: {sid:?}"),

@@ -29,6 +29,7 @@ use crate::message::{Media, Names, TrackName, TrackSet};
 use crate::outbox::{NORMAL_CLOSE, Outbox, Transmit};
 use crate::problem::{Problem, shown};
 use crate::recognition::{self, Recognition, Transcript};
+use crate::warm::WarmTransfer;
 
 /// A ping behind no more messages than these, which may be of the same moment, leaves at once: its answer is timed.
 const PING_BEHIND: usize = 2;
@@ -146,6 +147,8 @@ pub enum Output<'a> {
     Transfer(String),
     /// The same once somebody answers there; until then it stays with the agent.
     Consult(String),
+    /// The same once a party there accepts it; until then it hears music, and the agent stays.
+    WarmTransfer(String, Box<WarmTransfer>),
     /// The call is to end.
     Hangup,
     /// Digits to press towards the caller.
@@ -556,8 +559,11 @@ impl Stream {
             }
             Incoming::Mark { name } => Output::Mark(name.into_owned()),
             Incoming::Clear => Output::Clear,
-            Incoming::Transfer { target, consult: true } => Output::Consult(target.into_owned()),
-            Incoming::Transfer { target, consult: false } => Output::Transfer(target.into_owned()),
+            Incoming::Transfer { target, warm: Some(warm), .. } => {
+                Output::WarmTransfer(target.into_owned(), Box::new(warm))
+            }
+            Incoming::Transfer { target, consult: true, .. } => Output::Consult(target.into_owned()),
+            Incoming::Transfer { target, consult: false, .. } => Output::Transfer(target.into_owned()),
             Incoming::Hangup => Output::Hangup,
             Incoming::Dtmf { digits } => Output::SendDtmf(digits.into_owned()),
             Incoming::Unknown { .. } => return Ok(()),

@@ -13,6 +13,7 @@ pub use call::refused::Refused;
 pub use call::requested::{Added, CallRequest, Onward, named_target};
 pub use call::search::candidates::trunk_of_uri;
 pub use call::siprec::SiprecChange;
+pub use call::transfer::warm::TransferMode;
 pub use gateway::intake::Intake;
 pub use gateway::{
     AnnounceRequest, CallRecordings, Capture, ConferenceRefused, Conferences, Gateway, GatewayConfig, Queues,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use trunkgate_agent::{Loss, Settings, TrackName, TrackSet, Transcript};
+use trunkgate_agent::{Loss, Settings, TrackName, TrackSet, Transcript, WarmTransfer};
 use trunkgate_conference::{FrameReceiver, FrameSender, Rate};
 use trunkgate_detection::{Settings as DetectionSettings, Verdict};
 use trunkgate_terms::{RecordingId, RecordingPause, UrlOrigin};
@@ -584,6 +584,8 @@ pub enum AgentWish {
     Transfer(String),
     /// The caller is to go to this target once it answers; until then it stays with the agent.
     Consult(String),
+    /// The caller is to go to this target once a party there accepts it; until then it hears music.
+    WarmTransfer(String, Box<WarmTransfer>),
     /// The call is to end.
     Hangup,
     /// Digits to press towards the caller.

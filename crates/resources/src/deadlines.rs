@@ -51,6 +51,8 @@ pub enum Timer {
     Queued,
     /// A requested call has lasted for as long as it may (ours: the time limit of its request).
     TimeLimit,
+    /// A party of a warm transfer has been asked for as long as it may be (ours: `wait` of the transfer, `WHISPER_SECONDS`).
+    Asked,
     /// The next key may be told by INFO (ours: `KEY_PAUSE`).
     Key,
     /// Early media to an address that is not proven ends (ours: `UNPROVEN_EARLY_MEDIA`).
@@ -85,6 +87,7 @@ impl Timer {
             Timer::DialLimit => "dial_limit",
             Timer::Queued => "queued",
             Timer::TimeLimit => "time_limit",
+            Timer::Asked => "asked",
             Timer::Key => "key",
             Timer::Unproven => "unproven",
             Timer::Siprec(_) => "siprec",

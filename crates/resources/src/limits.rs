@@ -290,6 +290,10 @@ pub const AGENT_TEXT_CHARS: usize = 320;
 pub const AGENT_WISHES_NOTED: u32 = 32;
 /// Bytes of a target that an agent names.
 pub const AGENT_TARGET_BYTES: usize = 256;
+/// Longest time that a party of a warm transfer hears its whisper, in seconds: a text of two minutes.
+pub const WHISPER_SECONDS: u64 = 120;
+/// Time from the beginning of the digit by which a party accepts a caller to their connection: the digit itself is for the edge alone.
+pub const ACCEPTED_WAIT: Duration = Duration::from_millis(300);
 /// Addresses of a registrar that are asked, one after the other.
 pub const REGISTER_WAYS: usize = 16;
 /// Wait for a registrar's answer where the trunk's `no_response_timeout` is off, in seconds.

@@ -24,6 +24,6 @@ pub use negotiate::own::{self, answer_offer, offer_own};
 pub use negotiate::{
     Agreed, AgreedStream, Audio, Conversion, Converted, Dtmf, EDGE_CODECS, Events, Far, Identity, OpusParameters,
     OwnEvents, Policy, Refusal, accept, anchored_streams, codec_names, far, fitted, keep_family, may_relay,
-    relay_offer,
+    offer_events, relay_offer,
 };
 pub use trunkgate_terms::{Srtp, Suite};

@@ -79,6 +79,8 @@ pub struct Summary {
     pub conferred: u64,
     /// Recognisers that were asked for.
     pub recognitions: u64,
+    /// Warm transfers that began by requests.
+    pub warm: u64,
 }
 
 impl AddAssign for Summary {
@@ -121,5 +123,6 @@ impl AddAssign for Summary {
         self.recognitions += other.recognitions;
         self.reports += other.reports;
         self.conferred += other.conferred;
+        self.warm += other.warm;
     }
 }

@@ -516,6 +516,38 @@ reasons! {
         q850: 16,
         outcome: "failed",
     }
+    TransferDeclined {
+        slug: "transfer_declined",
+        sentence: "the called party declined the transfer",
+        cause: "The party of a warm transfer answered and hung up, or pressed another digit than the one that accepts.",
+        fix: None,
+        q850: 21,
+        outcome: "refused",
+    }
+    TransferNotAccepted {
+        slug: "transfer_not_accepted",
+        sentence: "the called party did not accept the transfer in time",
+        cause: "The party of a warm transfer answered and pressed no digit within the time after its whisper (`wait`).",
+        fix: None,
+        q850: 19,
+        outcome: "no_answer",
+    }
+    MachineAnswered {
+        slug: "machine_answered",
+        sentence: "a machine answered",
+        cause: "The target of a warm transfer with `detection` was answered by an answering machine or a fax.",
+        fix: None,
+        q850: 19,
+        outcome: "no_answer",
+    }
+    WhisperFailed {
+        slug: "whisper_failed",
+        sentence: "the whisper of the transfer could not be made",
+        cause: "The text of a warm transfer could not be spoken, or its sound file not be fetched or read.",
+        fix: Some("the call's trace has the error: check `[speech]`, or the file or URL of `whisper`"),
+        q850: 38,
+        outcome: "failed",
+    }
     AgentUnreachable {
         slug: "agent_unreachable",
         sentence: "an agent could not be reached",

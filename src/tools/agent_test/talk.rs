@@ -244,6 +244,9 @@ impl<'a> Talk<'a> {
                     }
                 }
                 Output::Transfer(target) => self.record.wish(&format!("transfer to {target}")),
+                Output::WarmTransfer(target, _) => {
+                    self.record.wish(&format!("transfer to {target}, once a party there accepts"));
+                }
                 Output::Consult(target) => self.record.wish(&format!("transfer to {target}, once that answers")),
                 Output::Hangup => self.record.wish("hangup"),
                 Output::SendDtmf(_) => self.record.wish("keys"),

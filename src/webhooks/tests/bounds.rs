@@ -50,6 +50,10 @@ async fn a_document_has_a_largest_size() {
     // It is not waited for where it says so itself.
     let announced = b"HTTP/1.1 200 OK\r\nContent-Length: 10485760\r\n\r\n".to_vec();
     assert_eq!(after(Act::Send(announced), "").await, (11_750, 200, 1));
+    // Of audio in the place of a document the beginning is enough: it is fetched as audio.
+    let sound = answer("200 OK", "Content-Type: audio/mpeg\r\n", &"x".repeat(10 << 20));
+    let server = Server::always(Act::Send(sound)).await;
+    assert_eq!(fetch(document(&server.url("/"))).await.unwrap().answer.body.len(), most);
     // Audio may be larger, and has another code.
     let server = Server::always(Act::Send(answer("200 OK", "", &"x".repeat(most + 1)))).await;
     let audio = || Request::new(&server.url("/"), form(&[]), Purpose::Audio, lax());

@@ -125,6 +125,12 @@ impl Bench {
     /// The party answers, and each side hears the other's tone.
     pub(crate) fn connected(&self, caller: &Caller, invite: &Text, from: SocketAddr) -> anyhow::Result<Call> {
         let call = self.party.accept(invite, from, |_| self.party.sdp())?;
+        self.converse(caller, &call, 0)?;
+        Ok(call)
+    }
+
+    /// The party and a caller say a tone for two seconds, and each hears the other's. The party's packets are numbered from `first`.
+    pub(crate) fn converse(&self, caller: &Caller, call: &Call, first: u16) -> anyhow::Result<()> {
         let since = caller.mark();
         let (mut heard, mut buffer) = (Vec::new(), [0; 2_048]);
         let began = Instant::now();
@@ -137,15 +143,15 @@ impl Bench {
                     heard.extend_from_slice(payload);
                 }
             }
-            let sequence = u16::try_from(number)?;
-            let packet = rtp::packet(sequence, number * 160, 0x7261_7702, &tone_frame(number));
+            let sequence = first + u16::try_from(number)?;
+            let packet = rtp::packet(sequence, u32::from(sequence) * 160, 0x7261_7702, &tone_frame(number));
             self.party.rtp.send_to(&packet, call.media)?;
             caller.says(number)?;
         }
         ensure!(caller.has_heard(440, since), "the caller does not hear the party");
         let tone = heard.windows(1_600).step_by(400).any(|piece| rtp::tone_snr_db(piece) > 20.0);
         ensure!(tone, "the party does not hear the caller");
-        Ok(call)
+        Ok(())
     }
 
     /// The party that applications dial.
@@ -201,7 +207,8 @@ impl Bench {
 }
 
 fn tables(token: &str, applications: &[Application]) -> String {
-    let mut tables = format!("[api]\nauth_token = \"{token}\"\nconnect = [\"trunk:pbx\"]\n");
+    let mut tables =
+        format!("[api]\naccount_sid = \"{ACCOUNT}\"\nauth_token = \"{token}\"\nconnect = [\"trunk:pbx\"]\n");
     for (n, Application { number, keys }) in applications.iter().enumerate() {
         _ = write!(tables, "[app.a{n}]\n{keys}\n[[number]]\nnumber = \"{number}\"\napp = \"a{n}\"\n");
     }

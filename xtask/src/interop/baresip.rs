@@ -126,12 +126,22 @@ impl Baresip {
         Ok(self.recorded()?.samples)
     }
 
+    /// What it has heard in all of its calls, in samples at the rate of their codec.
+    pub(crate) fn all_heard(&self) -> anyhow::Result<Vec<f64>> {
+        let sounds = self.recordings()?.into_iter().map(|file| Ok(Sound::of_wav(&std::fs::read(file)?)?.samples));
+        Ok(sounds.collect::<anyhow::Result<Vec<_>>>()?.concat())
+    }
+
     /// What it has heard, at the rate of its codec.
     pub(crate) fn recorded(&self) -> anyhow::Result<Sound> {
-        let files = std::fs::read_dir(self.folder.path())?.filter_map(Result::ok).map(|entry| entry.path());
-        let is_heard = |path: &PathBuf| path.to_string_lossy().ends_with("-dec.wav");
-        let file = files.into_iter().find(is_heard).with_context(|| format!("nothing was heard:\n{}", self.log()))?;
+        let file = self.recordings()?.pop().with_context(|| format!("nothing was heard:\n{}", self.log()))?;
         Sound::of_wav(&std::fs::read(file)?)
+    }
+
+    /// The files with what it has heard, one for each call.
+    fn recordings(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let files = std::fs::read_dir(self.folder.path())?.filter_map(Result::ok).map(|entry| entry.path());
+        Ok(files.filter(|path| path.to_string_lossy().ends_with("-dec.wav")).collect())
     }
 }
 

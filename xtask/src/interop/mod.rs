@@ -21,6 +21,7 @@ pub(crate) mod rtp;
 pub(crate) mod scenario;
 pub(crate) mod screenshots;
 pub(crate) mod sipp;
+mod sniffer;
 pub(crate) mod sound;
 pub(crate) mod speech;
 pub(crate) mod transcriber;

@@ -143,6 +143,8 @@ pub(crate) struct Calls {
     pub(crate) transport: &'static str,
     /// The scenario, where it is not `uac`.
     pub(crate) scenario: Option<Cow<'static, str>>,
+    /// The address that it calls from.
+    pub(crate) address: &'static str,
     /// The port that it calls from.
     pub(crate) port: u16,
     /// The port of its media [default: of SIPp's choice].
@@ -174,6 +176,7 @@ impl Calls {
             rtp: false,
             transport: "u1",
             scenario: None,
+            address: CARRIER,
             port: 5070,
             media_port: None,
             number: "service",
@@ -227,7 +230,7 @@ impl Calls {
         let seconds = f64::from(self.calls) / f64::from(self.per_second) + self.length.as_secs_f64();
         let mut child = command
             .arg(edge.to_string())
-            .args(["-i", CARRIER, "-mi", CARRIER, "-t", self.transport, "-nostdin"])
+            .args(["-i", self.address, "-mi", self.address, "-t", self.transport, "-nostdin"])
             .args(["-p", &self.port.to_string(), "-s", self.number])
             .args(["-r", &self.per_second.to_string(), "-m", &self.calls.to_string()])
             .args(["-l", &self.calls.to_string(), "-d", &self.length.as_millis().to_string()])

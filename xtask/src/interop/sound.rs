@@ -60,7 +60,7 @@ pub(crate) fn said(hz: u32, t: f64) -> f64 {
 }
 
 /// Something like speech: harmonics of a pitch that moves, vowels of 200 ms each, one of them silent.
-fn speech(t: f64) -> f64 {
+pub(crate) fn speech(t: f64) -> f64 {
     let syllable = t / 0.2;
     // Truncation is meant; nothing is negative here.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]

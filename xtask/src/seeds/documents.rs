@@ -17,6 +17,8 @@ use crate::interop::transcriber::{TEXT, Transcriber};
 
 /// Caller ID of the page's documents.
 const CALLER_ID: &str = "+14155551234";
+/// Number of the party that takes the caller of a warm transfer.
+const SUPERVISOR: &str = "+14155550155";
 /// Host of their callbacks.
 const APPLICATION: &str = "https://voice.prod.example.com";
 /// Frequency of the tone before a recording.
@@ -30,9 +32,14 @@ pub(super) struct Step {
 }
 
 /// All of them.
-pub(super) const STEPS: [Step; 7] = [
+pub(super) const STEPS: [Step; 8] = [
     Step { section: "stored templates", name: "outbound.xml: a text, then the number, recorded", run: template },
     Step { section: "usage 1", name: "the handler for Node: a text, then the number", run: handler },
+    Step {
+        section: "usage 3",
+        name: "warm transfer: customer, agent and supervisor in a conference",
+        run: warm_transfer,
+    },
     Step { section: "usage 4", name: "voicemail: a text, the tone, the message of the caller", run: voicemail },
     Step { section: "SDK for Python", name: "transcribe of Record: the text by its callback", run: transcribed },
     Step { section: "call recording", name: "record of Conference: what two callers say", run: conference },
@@ -159,6 +166,50 @@ fn conference(page: &Page) -> anyhow::Result<String> {
     let seconds = downloaded(&judge, "Conference")?;
     ensure!((2.5..6.0).contains(&seconds), "{seconds} s of 3 s that were said");
     Ok(format!("two callers hear each other; {seconds:.1} s recorded, callback accepted by the SDK's validator"))
+}
+
+/// The customer and the agent join the page's conference. The agent has the supervisor called, and talks with the supervisor while the customer
+/// is on hold and muted, as the page's notes have it; then the agent leaves the two.
+fn warm_transfer(page: &Page) -> anyhow::Result<String> {
+    let (bench, judge) = with_recordings(&document(page, "support-ticket-842193")?, "")?;
+    let customer = bench.call(CALLER_ID)?;
+    let list = bench.edge.api("GET Conferences.json?FriendlyName=support-ticket-842193", &[])?;
+    let conference = list["conferences"][0]["sid"].as_str().with_context(|| list.to_string())?;
+    let parties = format!("Conferences/{conference}/Participants");
+    // The SID of the party that is not this one.
+    let sid_beside = |known: &str| -> anyhow::Result<String> {
+        let list = bench.edge.api(&format!("GET {parties}.json"), &[])?;
+        let sids = list["participants"].as_array().into_iter().flatten().filter_map(|party| party["call_sid"].as_str());
+        Ok(sids.into_iter().find(|sid| *sid != known).with_context(|| list.to_string())?.to_owned())
+    };
+    let of_customer = sid_beside("")?;
+    let agent = bench.call(CALLER_ID)?;
+    let of_agent = sid_beside(&of_customer)?;
+    let since = customer.mark();
+    talks(&agent)?;
+    customer.hears(440, since).context("the customer does not hear the agent")?;
+    let change = |party: &str, field: &str, value: &str| {
+        bench.edge.api(&format!("POST {parties}/{party}.json"), &[(field, value)]).map(drop)
+    };
+    change(&of_customer, "Hold", "true")?;
+    change(&of_customer, "Muted", "true")?;
+    bench.edge.api(&format!("POST {parties}.json"), &[("From", CALLER_ID), ("To", SUPERVISOR)])?;
+    let (invite, from) = bench.dialled(SUPERVISOR, Some(CALLER_ID))?;
+    let since = customer.mark();
+    let supervisor = bench.connected(&agent, &invite, from).context("agent and supervisor")?;
+    ensure!(!customer.has_heard(440, since), "the customer hears what agent and supervisor say");
+    change(&of_customer, "Hold", "false")?;
+    change(&of_customer, "Muted", "false")?;
+    change(&of_agent, "EndConferenceOnExit", "false")?;
+    agent.hang_up()?;
+    bench.converse(&customer, &supervisor, 200).context("customer and supervisor")?;
+    bench.hangs_up(&supervisor)?;
+    customer.hang_up()?;
+    let seconds = downloaded(&judge, "Conference")?;
+    ensure!(seconds > 6.0, "{seconds} s of more than 7 s that were said");
+    Ok(format!(
+        "the customer hears the agent, then neither it nor the supervisor, then the supervisor alone; {seconds:.1} s recorded"
+    ))
 }
 
 fn voicemail(page: &Page) -> anyhow::Result<String> {

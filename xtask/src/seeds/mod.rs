@@ -30,9 +30,6 @@ const FOLDER: &str = "TRUNKGATE_SEEDS";
 /// Pages by the number at the beginning of their names.
 const PAGES: [&str; 5] = ["000", "001", "002", "003", "004"];
 
-/// Steps of the pages that need what is not in this version: page, section, name, and what is lacking.
-const NOT_YET: [(&str, &str, &str, &str); 1] = [("001", "usage 3", "warm transfer", "a driver of its parties")];
-
 /// Options of `seeds`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -78,7 +75,7 @@ pub(crate) fn case(setting: &Setting) -> anyhow::Result<String> {
     print(&rows);
     match rows.into_iter().find(|row| row.outcome.is_err()) {
         Some(row) => row.outcome.with_context(|| format!("{}: {}", row.by, row.name)),
-        None => Ok(format!("every step of {} pages; {} steps are not yet", PAGES.len(), NOT_YET.len())),
+        None => Ok(format!("every step of {} pages", PAGES.len())),
     }
 }
 
@@ -173,9 +170,6 @@ fn print(rows: &[Row]) {
     for (page, section, name, instead) in proxied::GONE {
         println!("      {page} {section:<18}        gone     {name}: {instead}");
     }
-    for (page, section, name, lacks) in NOT_YET {
-        println!("      {page} {section:<18}        not yet  {name}: {lacks}");
-    }
     let held = rows.iter().filter(|row| row.outcome.is_ok()).count();
-    println!("      {held} of {} steps hold, {} are not yet", rows.len(), NOT_YET.len());
+    println!("      {held} of {} steps hold", rows.len());
 }

@@ -13,7 +13,7 @@ use trunkgate_agent::limits::{
 use trunkgate_agent::{Input, Loss, Playout, Problem, Settings, Stream, parse};
 
 /// Text, and the stable name of what is wrong with it.
-const TABLE: [(&str, &str); 53] = [
+const TABLE: [(&str, &str); 55] = [
     ("", "bad_json"),
     ("   ", "bad_json"),
     ("hello", "bad_json"),
@@ -62,6 +62,8 @@ const TABLE: [(&str, &str); 53] = [
     (r#"{"event":"transfer"}"#, "missing_target"),
     (r#"{"event":"transfer","target":""}"#, "missing_target"),
     (r#"{"event":"transfer","consult":true}"#, "missing_target"),
+    (r#"{"event":"transfer","target":"trunk:a","warm":{"wait":99}}"#, "bad_warm"),
+    (r#"{"event":"transfer","target":"trunk:a","warm":true}"#, "wrong_type"),
     (r#"{"event":"dtmf"}"#, "missing_digits"),
     (r#"{"event":"dtmf","digits":"12x"}"#, "bad_digits"),
     (r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#, "unknown_event"),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{STREAM, Told, open, say, settings, texts, told};
 use trunkgate_agent::limits::{CLOSE_TIMEOUT, FRAME, OUTBOX_MEDIA_FRAMES, PONG_TIMEOUT, STOP_TIMEOUT};
-use trunkgate_agent::{Input, Loss, Output, Playout, Reason, Settings, Stream, Ticks, TrackName};
+use trunkgate_agent::{Input, Loss, Output, Playout, Reason, Settings, Stream, Ticks, TrackName, WarmTransfer};
 
 /// An agent's side of a call: what is played, 20 ms at a time, and what comes back.
 struct Call {
@@ -205,6 +205,12 @@ fn what_an_agent_wishes_is_passed_on() {
         let text = format!(r#"{{"event":"transfer","consult":{consult},"target":"{target}"}}"#);
         assert_eq!(say(&mut stream, now, &text), [told], "{consult}");
     }
+    let text = format!(r#"{{"event":"transfer","warm":{{"accept":"1"}},"consult":true,"target":"{target}"}}"#);
+    let warm = WarmTransfer { accept: Some('1'), ..WarmTransfer::default() };
+    assert_eq!(say(&mut stream, now, &text), [Told::WarmTransfer(target.clone(), warm)]);
+    let text = format!(r#"{{"event":"transfer","warm":{{"accept":"no"}},"target":"{target}"}}"#);
+    let [Told::Problem(problem)] = &say(&mut stream, now, &text)[..] else { panic!("not acted upon") };
+    assert_eq!(problem.slug(), "bad_warm");
     assert_eq!(say(&mut stream, now, r#"{"event":"hangup"}"#), [Told::Hangup]);
     assert_eq!(say(&mut stream, now, r#"{"event":"dtmf","digits":"123#"}"#), [Told::SendDtmf("123#".into())]);
     // Fields of others are passed over, in any order.

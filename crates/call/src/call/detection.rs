@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkgate_media::agent::TrackName;
-use trunkgate_media::detection::{AnsweredBy, Settings, Verdict};
+use trunkgate_media::detection::{AnsweredBy, Mode, Settings, Verdict};
 use trunkgate_media::{Command, EndId, JudgeSpec, TapSpec};
 use trunkgate_resources::app::{AppCallback, AppPlace, DocumentRequest};
 use trunkgate_resources::key::LegId;
 use trunkgate_route::{App, WebhookMethod};
 
 use crate::call::shared::Cx;
+use crate::call::transfer::warm::Asking;
 use crate::call::{CallMedia, Parts, State};
 
 /// A detection that a request asks for.
@@ -54,6 +55,8 @@ struct Detection {
     receiver: Option<Receiver>,
     /// Whether the targets of the call wait for it.
     is_awaited: bool,
+    /// Whether it hears the party itself, which is asked whether it takes the caller.
+    is_asked: bool,
     /// What it hears of the caller's side, and by which of its ends.
     hears: Option<(EndId, TapSpec)>,
 }
@@ -94,6 +97,23 @@ pub(crate) fn begin_dialled(
     begin(media, cx, (leg, TrackName::Outbound), (settings, receiver), false);
 }
 
+/// Begins to judge a party that is asked whether it takes a caller, by what comes from it.
+pub(crate) fn begin_asked(cx: &mut Cx<'_>, leg: LegId) {
+    let spoken = cx.call.legs.offer_of(leg).and_then(|(_, spoken)| spoken);
+    let heard = spoken.and_then(|spoken| Some((cx.call.legs[leg].end(spoken.index)?.end, spoken)));
+    let begun = heard.zip(cx.call.session).and_then(|(heard, media)| Some((heard, media, cx.edge.new_end(media)?)));
+    let Some(((of, spoken), media, end)) = begun else { return };
+    let track = TrackName::Inbound;
+    let spec = JudgeSpec { track, settings: Settings::new(Mode::Enable, [None; 4]) };
+    cx.edge.media(media, Command::AddJudge { end, spec });
+    let audio = TapSpec { outbound: Vec::new(), ..TapSpec::both(spoken.audio, spoken.coding) };
+    cx.edge.media(media, Command::Tap { of, listener: end, audio: audio.clone() });
+    let hears = Some((of, audio));
+    let detection = Detection { leg, end, track, receiver: None, is_awaited: false, is_asked: true, hears };
+    cx.call.detections.get_or_insert_default().list.push(detection);
+    cx.edge.decide(cx.now, cx.call.key, "answering-machine detection begins");
+}
+
 /// Returns whether it begins; else the party is `unknown`.
 fn begin(
     media: &CallMedia,
@@ -110,7 +130,7 @@ fn begin(
         return false;
     };
     cx.edge.media(session, Command::AddJudge { end, spec: JudgeSpec { track, settings } });
-    let detection = Detection { leg, end, track, receiver, is_awaited, hears: None };
+    let detection = Detection { leg, end, track, receiver, is_awaited, is_asked: false, hears: None };
     cx.call.detections.get_or_insert_default().list.push(detection);
     cx.edge.decide(cx.now, cx.call.key, "answering-machine detection begins");
     media.tap_caller(cx);
@@ -122,7 +142,7 @@ pub(crate) fn tap(cx: &mut Cx<'_>, heard: Option<&(EndId, TapSpec)>) {
     let (Some(media), Some((of, audio)), Some(all)) = (cx.call.session, heard, &mut cx.call.detections) else {
         return;
     };
-    for detection in &mut all.list {
+    for detection in all.list.iter_mut().filter(|detection| !detection.is_asked) {
         let audio = match detection.track {
             TrackName::Inbound => TapSpec { outbound: Vec::new(), ..audio.clone() },
             TrackName::Outbound => TapSpec { inbound: Vec::new(), ..audio.clone() },
@@ -140,6 +160,9 @@ pub(crate) fn judged(parts: &mut Parts, cx: &mut Cx<'_>, end: EndId, verdict: Ve
     let Some(detection) = take(cx, |detection| detection.end == end) else { return };
     let is_awaited = detection.is_awaited;
     note(cx, detection.leg, detection.receiver, verdict);
+    if detection.is_asked {
+        return Asking::of(parts).judged(cx, detection.leg, verdict);
+    }
     if is_awaited && cx.call.state == State::Rerouting && parts.program.is_none() {
         parts.search_on(cx);
     }

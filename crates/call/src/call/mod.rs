@@ -50,6 +50,7 @@
 //! | agent closed with 1000 | a listener is left out | call ends, or rerouting (`on_close`) | what rings beside it rings on; a listener is left out | a listener is left out | – |
 //! | agent's wish | noted | call ends, or rerouting (transfer) | of one that has the caller still as when answered; else noted | noted | – |
 //! | agent's note | noted | noted | noted | noted | – |
+//! | a party that is asked presses a key, hangs up, has had its time or is known to be a machine | – | – | media wired; next target, or the caller is back with its agent or party | – | – |
 //! | goodbye heard, or overdue | – | – | – | BYE | – |
 //! | ports not bound | other ports drawn | call ends | other ports drawn; of the caller: call ends | call ends | – |
 //! | ports bound | a caller that waits for them is told of them | – | – | – | – |
@@ -150,6 +151,7 @@ use crate::call::story::verdict::head;
 use crate::call::transfer::in_call::{Consults, Transfers};
 use crate::call::transfer::refer::Refer;
 use crate::call::transfer::refer_on::Told;
+use crate::call::transfer::warm::Asking;
 
 /// Where a call stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -507,6 +509,9 @@ impl Parts {
             (Searching | Rerouting, E::EarlyBye { leg }) => self.left_while_ringing(cx, leg),
             (Answered | Leaving | Ended, E::EarlyBye { .. }) => {}
 
+            (Rerouting, E::Update { leg, server, sdp: Some(_), .. }) if self.search.asks(leg) => {
+                refuse_request(cx.now, cx.edge, server, 491);
+            }
             // Its party and the caller do not hear each other yet, and are not to.
             (Answered, E::Reinvite { server, .. } | E::Update { server, sdp: Some(_), .. }) if self.is_whispering() => {
                 refuse_request(cx.now, cx.edge, server, 491);
@@ -522,6 +527,9 @@ impl Parts {
                 refuse_request(cx.now, cx.edge, server, 481)
             }
 
+            (Rerouting, E::Info { leg, server, info }) if self.search.asks(leg) && info.is_digit() => {
+                Asking::of(self).informed(cx, server, &info);
+            }
             (Rerouting, E::Info { leg, server, info }) if self.takes_digits_of_info(cx, leg, &info) => {
                 Runner::of(self).info_for_program(cx, server, &info);
             }
@@ -614,6 +622,7 @@ impl Parts {
             (_, E::Due(Timer::Session)) => self.bridge.session_due(cx).act(self, cx),
             (_, E::Due(Timer::HoldCheck)) => self.bridge.negotiation.check_hold(cx),
             (_, E::Due(Timer::Quality)) => self.bridge.sample_quality(cx),
+            (_, E::Due(Timer::Asked)) => Asking::of(self).overdue(cx),
             (_, E::Due(Timer::Key)) => self.bridge.negotiation.key_due(cx),
             (_, E::Due(Timer::Unproven)) => cx.early_grant_over(),
             (_, E::Due(Timer::Siprec(_))) => {}
@@ -668,12 +677,16 @@ impl Parts {
                 cx.call.legs.agent_note(cx.now, cx.edge, end, &text, logged);
                 silent_agent::look(cx);
             }
+            (_, E::Key { end, key, .. }) if self.search.asks_at(cx, end) => Asking::of(self).pressed(cx, key),
             (_, E::Key { end, key, ms }) => {
                 cx.note_digit(end);
                 match self.takes_digits_of(cx, end) {
                     true => Runner::of(self).digit_for_program(cx, key),
                     false => self.bridge.negotiation.key_pressed(cx, end, (key, ms)),
                 }
+            }
+            (_, E::AppAnswered { query, answer }) if self.search.wants_whisper(query) => {
+                Asking::of(self).whisper_came(cx, query, *answer);
             }
             (_, E::AppAnswered { query, answer }) => Runner::of(self).app_answered(cx, query, *answer),
             (_, E::Queue(news)) => Queueing::of(self).take(cx, news),

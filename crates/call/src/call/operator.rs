@@ -18,6 +18,7 @@ use crate::call::refused::Refused;
 use crate::call::search::answer::Failure;
 use crate::call::shared::Cx;
 use crate::call::transfer::refer::Refer;
+use crate::call::transfer::warm::{Asking, TransferMode};
 use crate::call::{Parts, State};
 
 /// A party of a call between two.
@@ -206,6 +207,9 @@ impl<'p> Operator<'p> {
             self.parts.side_left(cx, ReasonSlug::Operator);
             return Ok(());
         }
+        if Asking::of(self.parts).hang_up(cx, leg) {
+            return Ok(());
+        }
         let branch = self.parts.search.calling_on(cx.call, leg).ok_or(Refused::CallEnded)?;
         cx.edge.decide(cx.now, cx.call.key, format!("{name} is canceled, as requested"));
         cx.withdraw(leg);
@@ -215,7 +219,13 @@ impl<'p> Operator<'p> {
     }
 
     /// Connects a party with a target in place of the other party, which leaves once the target answers.
-    pub(crate) fn transfer(&mut self, cx: &mut Cx<'_>, party: CallParty, text: &str) -> Result<(), Refused> {
+    pub(crate) fn transfer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        party: CallParty,
+        text: &str,
+        mode: TransferMode,
+    ) -> Result<(), Refused> {
         let sides = self.sides(cx)?;
         if self.parts.program.is_some() {
             return Err(Refused::InApplication);
@@ -224,7 +234,7 @@ impl<'p> Operator<'p> {
         if cx.call.legs.offer_of(waits).is_none() {
             return Err(Refused::OtherAudio);
         }
-        let target = self.parts.search.onward(cx, by, text, false)?;
+        let target = self.parts.search.onward(cx, by, text, &mode)?;
         let called = match &target {
             Target::Trunk { number: Some(number), .. } => cx.edge.table.numbers().normalise_caller(number, None),
             // The stream of an agent knows one caller, who has called.
@@ -236,6 +246,9 @@ impl<'p> Operator<'p> {
         cx.call.facts.spend_hop();
         let refer =
             Refer { number: called, is_callable: true, replaces: None, referred_by: None, cseq: 0, is_silent: true };
+        if let TransferMode::Warm(warm) = mode {
+            Asking::of(self.parts).begin(cx, *warm);
+        }
         self.parts.begin_transfer(cx, by, Controller::plan_of(vec![target]), refer);
         if let Some(transfer) = &mut self.parts.bridge.negotiation.transfers.now {
             transfer.is_requested = true;

@@ -36,6 +36,7 @@ use crate::call::shared::{Cx, Ending, Shared};
 use crate::call::siprec;
 use crate::call::transfer::in_call::{Consult, Leaving, ReferStep, Transfer, WaitingRefer};
 use crate::call::transfer::refer::Refer;
+use crate::call::transfer::warm::{Asking, TransferMode};
 use crate::call::{Call, Parts, State, refuse_request};
 
 impl Parts {
@@ -145,8 +146,9 @@ impl Parts {
                 self.end(cx, ReasonSlug::AgentHungUp);
             }
             AgentWish::Dtmf(digits) => self.bridge.press(cx, leg, &digits),
-            AgentWish::Transfer(text) => self.agent_transfers(cx, leg, &text, false),
-            AgentWish::Consult(text) => self.agent_transfers(cx, leg, &text, true),
+            AgentWish::Transfer(text) => self.agent_transfers(cx, leg, &text, TransferMode::AtOnce),
+            AgentWish::Consult(text) => self.agent_transfers(cx, leg, &text, TransferMode::Consult),
+            AgentWish::WarmTransfer(text, warm) => self.agent_transfers(cx, leg, &text, TransferMode::Warm(warm)),
         }
     }
 
@@ -211,7 +213,7 @@ impl Parts {
     /// A far end hung up an answered call.
     pub(crate) fn hung_up(&mut self, cx: &mut Cx<'_>, leg: LegId, headers: Brought) {
         cx.call.legs.leg_gone(cx.edge, leg);
-        if self.bridge.left_joining(cx, leg) {
+        if self.bridge.left_joining(cx, leg) || Asking::of(self).hung_up(cx, leg) {
             return;
         }
         if !cx.call.legs.is_side(leg) {
@@ -367,7 +369,7 @@ impl Parts {
     pub(crate) fn search_on(&mut self, cx: &mut Cx<'_>) {
         match self.bridge.media.standing_offer(cx.call).filter(|_| self.bridge.media.spoken_end(cx.call).is_some()) {
             Some(offer) => {
-                self.bridge.negotiation.offer = Some(offer);
+                self.bridge.negotiation.offer = Some(self.search.offered(offer));
                 self.advance(cx, None);
             }
             None => self.end(cx, ReasonSlug::Internal),
@@ -403,7 +405,7 @@ impl Parts {
 
     /// A sound has been heard to its end: after the goodbye the call is over.
     pub(crate) fn played(&mut self, cx: &mut Cx<'_>, end: EndId) {
-        if Operator::of(self).played(cx, end) {
+        if Operator::of(self).played(cx, end) || Asking::of(self).played(cx, end) {
             return;
         }
         if self.program.as_ref().is_some_and(|run| run.plays_by(&self.bridge.media, end)) {
@@ -421,15 +423,16 @@ impl Parts {
     }
 
     /// The agent that has the caller wants it to go elsewhere.
-    pub(crate) fn agent_transfers(&mut self, cx: &mut Cx<'_>, leg: LegId, text: &str, consults: bool) {
-        let onward = self.search.onward(cx, leg, text, consults).and_then(|target| {
+    pub(crate) fn agent_transfers(&mut self, cx: &mut Cx<'_>, leg: LegId, text: &str, mode: TransferMode) {
+        let stays = mode.keeps_agent();
+        let onward = self.search.onward(cx, leg, text, &mode).and_then(|target| {
             if cx.call.may_go(cx.edge, leg, &target) { Ok(target) } else { Err(Refused::NotAllowed) }
         });
         match onward {
             Ok(target) => {
-                let then = if consults { ", once that answers" } else { "" };
+                let then = mode.condition();
                 cx.call.legs.note(cx.now, cx.edge, leg, &format!("transfers the caller to {text}{then}"));
-                self.send_on(cx, leg, target, consults.then_some(text), EndedBy::FarEnd);
+                self.send_on(cx, leg, (target, text), mode, EndedBy::FarEnd);
             }
             Err(refused) => {
                 let is_barred = matches!(refused, Refused::NotAllowed | Refused::ForbiddenAddress);
@@ -457,7 +460,7 @@ impl Parts {
                     cx.edge.warn(&sid, line, None);
                 }
                 // It has the caller still, and would wait for nothing.
-                if consults || is_barred || refused == Refused::TooManyHops {
+                if stays || is_barred || refused == Refused::TooManyHops {
                     cx.tell_agent(leg, text, refused.as_str(), None);
                 }
             }
@@ -470,7 +473,7 @@ impl Parts {
     }
 
     /// The same, asked for from beside.
-    pub(crate) fn transfer(&mut self, cx: &mut Cx<'_>, text: &str, consults: bool) -> Result<(), Refused> {
+    pub(crate) fn transfer(&mut self, cx: &mut Cx<'_>, text: &str, mode: TransferMode) -> Result<(), Refused> {
         if cx.call.is_programmed {
             return Err(Refused::NoAgent);
         }
@@ -478,29 +481,39 @@ impl Parts {
             return Err(Refused::Transferring);
         }
         let leg = cx.call.legs.callee.filter(|leg| cx.call.legs[*leg].agent.is_some()).ok_or(Refused::NoAgent)?;
-        let target = self.search.onward(cx, leg, text, consults)?;
-        let how = if consults { "is to be sent" } else { "is sent" };
+        let target = self.search.onward(cx, leg, text, &mode)?;
+        let how = if mode.keeps_agent() { "is to be sent" } else { "is sent" };
         cx.call.legs.note(cx.now, cx.edge, leg, &format!("its caller {how} to {text}, as requested"));
-        self.send_on(cx, leg, target, consults.then_some(text), EndedBy::Edge);
+        self.send_on(cx, leg, (target, text), mode, EndedBy::Edge);
         Ok(())
     }
 
-    /// Tries the target; `consulted`: its name, where the agent stays until the target answers. What was asked for before is
-    /// withdrawn.
-    fn send_on(&mut self, cx: &mut Cx<'_>, leg: LegId, target: Target, consulted: Option<&str>, by: EndedBy) {
+    /// Tries the target, whose name `text` is. What was asked for before is withdrawn.
+    fn send_on(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        (target, text): (Target, &str),
+        mode: TransferMode,
+        by: EndedBy,
+    ) {
         self.search.withdraw_consult(cx, &mut self.bridge);
         cx.call.facts.spend_hop();
         self.search.controller.put_first(target);
-        let Some(text) = consulted else {
+        if mode == TransferMode::AtOnce {
             if by == EndedBy::FarEnd {
                 cx.call.legs.agent_went_well(cx.edge, leg);
             }
             cx.call.legs[leg].end_with(ReasonSlug::Transferred, by);
             return self.go_on(cx, leg, None);
-        };
+        }
         self.search.consults.begun += 1;
         self.search.consults.now = Some(Box::new(Consult { target: text.to_owned(), by }));
         cx.call.enter(State::Rerouting);
+        if let TransferMode::Warm(warm) = mode {
+            Asking::of(self).begin(cx, *warm);
+            self.search.ring_back(cx, &mut self.bridge);
+        }
         self.search_on_with_ack(cx);
     }
 
@@ -568,7 +581,7 @@ impl Parts {
         cx.call.legs.near = waits;
         cx.call.legs.callee = None;
         cx.call.enter(State::Rerouting);
-        self.bridge.negotiation.offer = Some(offer);
+        self.bridge.negotiation.offer = Some(self.search.offered(offer));
         self.search.ring_back(cx, &mut self.bridge);
         self.advance(cx, None);
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use trunkgate_media::EndId;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::{CallKey, LegId};
@@ -88,6 +89,7 @@ impl Invariants<'_> {
                 })
             }
             State::Answered => {
+                check_agent_is_heard(call).map_err(|what| format!("{sid}: {what}"))?;
                 let callee = call.shared.legs.callee.and_then(|at| call.shared.legs.get(at));
                 let talks = |leg: &Leg| leg.sip.dialog.is_some() || leg.agent.is_some();
                 let answered = callee.is_some_and(|leg| leg.state == LegState::Answered && talks(leg));
@@ -97,6 +99,7 @@ impl Invariants<'_> {
                 hold(call.parts.search.attempts.first().is_none(), || format!("{sid}: answered and still searching"))
             }
             State::Rerouting => {
+                check_hears_music(call).map_err(|what| format!("{sid}: {what}"))?;
                 let is_served = is_served || call.shared.is_judged_first();
                 let waits = is_served || call.parts.bridge.waits_for_ack(&call.shared);
                 hold(call.parts.search.attempts.first().is_none() == waits, || {
@@ -108,7 +111,7 @@ impl Invariants<'_> {
                     format!("{sid}: rerouting from a connected target")
                 })?;
                 hold(talks || call.shared.legs.callee.is_none(), || format!("{sid}: rerouting from a far end"))?;
-                let is_silent = talks
+                let is_silent = talks && !call.parts.search.holds_caller()
                     || call.parts.bridge.negotiation.transfers.now.is_some()
                         && call.parts.bridge.media.spoken.is_none();
                 let is_played_to = call.parts.bridge.media.player.is_some();
@@ -219,6 +222,31 @@ impl Invariants<'_> {
         let queued = progress.filter(|progress| matches!(progress, Progress::Queued { .. })).count();
         hold(queued == waiting, || format!("{queued} calls wait for an agent, {waiting} are in line"))
     }
+}
+
+/// Checks that a caller whose target is asked, or is called to be asked, hears music and nothing else, and that its agent hears nothing.
+fn check_hears_music(call: &Call) -> Result<(), String> {
+    let media = &call.parts.bridge.media;
+    let Some((caller, _)) = media.spoken_end(&call.shared).filter(|_| call.parts.search.holds_caller()) else {
+        return Ok(());
+    };
+    let feeders: Vec<EndId> = media.wires.iter().filter(|(_, (to, _))| *to == caller).map(|(from, _)| from).collect();
+    let player = media.player.map(|player| player.end);
+    hold(feeders.len() == 1 && feeders.first().copied() == player, || {
+        format!("a warm transfer whose caller hears {feeders:?}, not {player:?}")
+    })?;
+    let agent = call.shared.legs.callee.and_then(|at| Some(call.shared.legs[at].agent.as_ref()?.end));
+    let is_wired = |end: EndId| media.wires.iter().any(|(from, (to, _))| from == end || *to == end);
+    hold(!agent.is_some_and(is_wired), || "a warm transfer whose agent takes part".into())
+}
+
+/// Checks that the caller of an agent hears it.
+fn check_agent_is_heard(call: &Call) -> Result<(), String> {
+    let media = &call.parts.bridge.media;
+    let agent = call.shared.legs.callee.and_then(|at| Some(call.shared.legs[at].agent.as_ref()?.end));
+    let Some((agent, (caller, _))) = agent.zip(media.spoken_end(&call.shared)) else { return Ok(()) };
+    let is_heard = media.wires.get(agent).is_some_and(|(to, _)| *to == caller);
+    hold(is_heard, || "an agent whose caller does not hear it".into())
 }
 
 fn hold(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {

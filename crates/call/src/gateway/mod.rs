@@ -46,6 +46,7 @@ use crate::call::program::{Takeover, callback, streams};
 use crate::call::refused::Refused;
 use crate::call::requested::{self, CallRequest, Originator, requested_call};
 use crate::call::shared::{Cx, Shared};
+use crate::call::transfer::warm::TransferMode;
 use crate::call::{Call, CallEvent, Parts, State};
 use crate::gateway::announcements::Announcements;
 use crate::gateway::arrival::Arrivals;
@@ -535,10 +536,19 @@ impl Gateway {
     ///
     /// # Errors
     /// Why it stays.
-    pub fn transfer(&mut self, now: Instant, sid: &str, party: CallParty, target: &str) -> Result<(), Refused> {
-        self.ask(now, sid, |parts, cx| match party {
-            CallParty::Caller if parts.has_agent(cx) => parts.transfer(cx, target, false),
-            CallParty::Caller | CallParty::Callee => Operator::of(parts).transfer(cx, party, target),
+    pub fn transfer(
+        &mut self,
+        now: Instant,
+        sid: &str,
+        party: CallParty,
+        target: &str,
+        mode: TransferMode,
+    ) -> Result<(), Refused> {
+        self.ask(now, sid, |parts, cx| match (party, mode) {
+            (CallParty::Caller, TransferMode::Consult) => parts.transfer(cx, target, TransferMode::Consult),
+            (CallParty::Callee, TransferMode::Consult) => Err(Refused::NoAgent),
+            (CallParty::Caller, mode) if parts.has_agent(cx) => parts.transfer(cx, target, mode),
+            (party, mode) => Operator::of(parts).transfer(cx, party, target, mode),
         })
     }
 
@@ -658,14 +668,6 @@ impl Gateway {
         sound: (&str, &Arc<[u8]>),
     ) -> Result<(), Refused> {
         self.ask(now, sid, |parts, cx| Operator::of(parts).play(cx, parties, sound, "as requested"))
-    }
-
-    /// Sends the caller of an agent to another target once that answers; until then the caller stays with its agent.
-    ///
-    /// # Errors
-    /// Why nobody is called.
-    pub fn consult(&mut self, now: Instant, sid: &str, target: &str) -> Result<(), Refused> {
-        self.ask(now, sid, |parts, cx| parts.transfer(cx, target, true))
     }
 
     /// Sends digits to a party, to the caller of an agent as its agent may.

@@ -7,7 +7,7 @@ use crate::bench::agents::{Told, agent, agent_table, hang_up, to_agent};
 use crate::bench::{Bench, CARRIER, Dialed, PBX, answer, offer, route, sdp, to_trunk, usual_trunks};
 use trunkgate_call::limits::{FORKS_PER_CALL, LISTENERS_PER_CALL};
 use trunkgate_call::view::ForkView;
-use trunkgate_call::{CallParty, Control, ForkRequest, Listener, Refused};
+use trunkgate_call::{CallParty, Control, ForkRequest, Listener, Refused, TransferMode};
 use trunkgate_media::agent::{Loss, TrackSet};
 use trunkgate_media::{AgentWish, Coding, Command, EndId, TapSpec};
 use trunkgate_route::{Agent, HeaderPattern, Route, Table, TargetSpec, Template, Trunk};
@@ -284,7 +284,7 @@ fn forks_outlive_a_restart_as_they_were_asked_for() {
 
 fn transfer(bench: &mut Bench, target: &str) -> Result<(), Refused> {
     let sid = sid(bench);
-    let asked = bench.gateway.transfer(bench.now, &sid, CallParty::Caller, target);
+    let asked = bench.gateway.transfer(bench.now, &sid, CallParty::Caller, target, TransferMode::AtOnce);
     bench.drain();
     asked
 }

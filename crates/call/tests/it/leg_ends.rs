@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::bench::agents::{agent, agent_table, hang_up, to_agent};
 use crate::bench::{BACKUP, Bench, CARRIER, Dialed, PBX, answer, offer, route, to_trunk};
-use trunkgate_call::{CallParty, Control, ForkRequest, LegView, Listener};
+use trunkgate_call::{CallParty, Control, ForkRequest, LegView, Listener, TransferMode};
 use trunkgate_media::agent::{Loss, TrackSet};
 use trunkgate_media::{AgentWish, Event};
 use trunkgate_route::{Agent, TargetSpec};
@@ -152,7 +152,7 @@ fn transfer_refused(connect: Vec<TargetSpec>, by_agent: bool) -> (Bench, crate::
     if by_agent {
         bench.wish(desk, AgentWish::Transfer("trunk:backup".into()));
     } else {
-        bench.gateway.transfer(bench.now, &sid, CallParty::Caller, "trunk:backup").unwrap();
+        bench.gateway.transfer(bench.now, &sid, CallParty::Caller, "trunk:backup", TransferMode::AtOnce).unwrap();
         bench.drain();
     }
     let backup = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));

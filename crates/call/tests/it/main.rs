@@ -22,6 +22,7 @@ mod agent_refused;
 mod agent_restart;
 mod agent_retry;
 mod agent_turns;
+mod agent_warm;
 mod agent_wishes;
 mod asr_order;
 mod attacks;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::bench::agents::{hang_up, to_agent};
 use crate::bench::*;
-use trunkgate_call::{CallParty, Refused};
+use trunkgate_call::{CallParty, Refused, TransferMode};
 use trunkgate_media::{Command, EndId, Event, HoldSound, Sound};
 
 const CALLER: &[CallParty] = &[CallParty::Caller];
@@ -39,7 +39,7 @@ fn play(bench: &mut Bench, parties: &[CallParty], sound: &Arc<[u8]>) -> Result<(
 
 fn transfer(bench: &mut Bench, party: CallParty, target: &str) -> Result<(), Refused> {
     let sid = sid(bench);
-    let done = bench.gateway.transfer(bench.now, &sid, party, target);
+    let done = bench.gateway.transfer(bench.now, &sid, party, target, TransferMode::AtOnce);
     bench.drain();
     done
 }

@@ -164,6 +164,10 @@ impl AgentEnd {
     }
     /// Reports to it that its caller stays: the transfer was not answered.
     pub(crate) fn transfer_failed(&mut self, now: Instant, failure: TransferFailure<'_>, events: &mut VecDeque<Event>) {
+        if self.wire.is_none() {
+            // Its caller has heard music: what it said meanwhile is not said afterwards.
+            self.clear(now);
+        }
         let TransferFailure { target, reason, code } = failure;
         self.stream.handle_input(now, Input::TransferFailed { target, reason, code });
         self.settle(now, events);
@@ -357,6 +361,9 @@ impl AgentEnd {
                     Output::Clear => self.clear(now),
                     Output::Transfer(target) => self.wish(now, AgentWish::Transfer(target), events),
                     Output::Consult(target) => self.wish(now, AgentWish::Consult(target), events),
+                    Output::WarmTransfer(target, warm) => {
+                        self.wish(now, AgentWish::WarmTransfer(target, warm), events);
+                    }
                     Output::Hangup => self.wish(now, AgentWish::Hangup, events),
                     Output::SendDtmf(digits) => self.wish(now, AgentWish::Dtmf(digits), events),
                     Output::Recognised(transcript) => events.push_back(Event::Recognised { end, transcript }),

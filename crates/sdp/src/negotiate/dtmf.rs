@@ -3,7 +3,11 @@
 
 use super::payload::{EVENTS, Payload, TELEPHONE_EVENT, free, telephone_event};
 use super::terms::Events;
+use crate::description::{Attribute, Description};
 use crate::format::Rtpmap;
+
+/// Payload numbers without a meaning of their own (RFC 3551 §6).
+const DYNAMIC: std::ops::RangeInclusive<u8> = 96..=127;
 
 /// What is offered of keys to a side of its own: on the clock of each codec that it is offered.
 pub(crate) fn own_events(passed: &[Payload]) -> Vec<Payload> {
@@ -15,6 +19,23 @@ pub(crate) fn own_events(passed: &[Payload]) -> Vec<Payload> {
         }
     }
     events
+}
+
+/// Adds telephone-events to audio of an offer that has none, for a side whose keys the edge itself takes. Returns whether it did.
+pub fn offer_events(offer: &mut Description) -> bool {
+    let mut added = false;
+    for media in offer.media.iter_mut().filter(|media| media.port != 0 && media.kind.eq_ignore_ascii_case("audio")) {
+        let known = media.payloads();
+        let maps: Vec<Rtpmap> = known.iter().filter_map(|number| media.rtpmap(*number)).collect();
+        let number = std::iter::once(TELEPHONE_EVENT).chain(DYNAMIC).find(|number| !known.contains(number));
+        let Some((number, first)) = number.zip(maps.first()).filter(|_| !maps.iter().any(is_events)) else { continue };
+        let map = format!("{number} telephone-event/{}", first.clock);
+        media.formats.push(number.to_string());
+        media.attributes.push(Attribute::new("rtpmap", map));
+        media.attributes.push(Attribute::new("fmtp", format!("{number} {EVENTS}")));
+        added = true;
+    }
+    added
 }
 
 /// Takes telephone-events out of what was offered.
@@ -47,4 +68,28 @@ fn is_events(map: &Rtpmap) -> bool {
 /// The one on this clock, or else the first.
 fn on_clock<T>(mut each: impl Iterator<Item = T> + Clone, clock: u32, clock_of: impl Fn(&T) -> u32) -> Option<T> {
     each.clone().find(|one| clock_of(one) == clock).or_else(|| each.next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer(media: &str) -> Description {
+        let text = format!("v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n{media}");
+        Description::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn events_are_added_where_there_are_none() {
+        let mut plain = offer("m=audio 4000 RTP/AVP 0\r\n");
+        assert!(offer_events(&mut plain));
+        let media = &plain.media[0];
+        assert_eq!((media.formats.join(" "), media.fmtp(101)), ("0 101".to_owned(), Some("0-15")));
+        assert!(media.rtpmap(101).is_some_and(|map| is_events(&map) && map.clock == 8_000));
+        assert!(!offer_events(&mut plain), "once");
+        let mut opus = offer("m=audio 4000 RTP/AVP 101\r\na=rtpmap:101 opus/48000/2\r\n");
+        assert!(offer_events(&mut opus));
+        assert_eq!(opus.media[0].rtpmap(96).map(|map| map.clock), Some(48_000));
+        assert!(!offer_events(&mut offer("m=image 4000 udptl t38\r\nm=audio 0 RTP/AVP 0\r\n")));
+    }
 }

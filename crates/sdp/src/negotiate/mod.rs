@@ -14,6 +14,7 @@ mod section;
 mod terms;
 mod udptl;
 
+pub use dtmf::offer_events;
 pub use payload::EDGE_CODECS;
 pub use relay::{accept, fitted, keep_family, may_relay, relay_offer};
 pub use section::{anchored_streams, codec_names, far};

@@ -151,6 +151,7 @@ pub(crate) fn plan(world: &mut World) {
     }
     asked::plan(world, busy);
     asked::plan_requests(world, busy);
+    asked::plan_warm(world, busy);
     within::plan(world, busy);
     sessions::plan(world);
     transfers::plan(world, busy);

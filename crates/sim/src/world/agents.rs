@@ -11,6 +11,13 @@ use crate::edge::AgentAct;
 /// In one seed of so many, agents are down more often than not: enough for the edge to skip them.
 const DOWN_IN: u64 = 8;
 
+/// Warm transfers: connected when the target answers, after the whisper where it is no machine, or by a digit, which no phone presses.
+const WARM: [&str; 3] = [
+    r#"{"event":"transfer","target":"trunk:b","warm":{}}"#,
+    r#"{"event":"transfer","target":"trunk:b","warm":{"whisper":{"file":"a.wav"},"detection":true}}"#,
+    r#"{"event":"transfer","target":"trunk:b","warm":{"whisper":{"text":"a caller"},"accept":"1","wait":2}}"#,
+];
+
 /// Decides what becomes of each socket that the edge has asked for.
 pub(crate) fn decide(world: &mut World) {
     while let Some(socket) = world.edge.sockets.asked.pop_front() {
@@ -45,6 +52,7 @@ fn script(world: &mut World) -> (Option<AgentAct>, Option<AgentAct>) {
         82..86 => (opens, Some(AgentAct::Says(r#"{"event":"dtmf","digits":"123#"}"#))),
         86..90 => (opens, Some(AgentAct::Says(r#"{"event":"transfer","target":"trunk:b","consult":true}"#))),
         90..92 => (opens, Some(AgentAct::Says(r#"{"event":"transfer","target":"agent:night","consult":true}"#))),
+        92..96 => (opens, Some(AgentAct::Says(WARM[world.rng.random_range(0..WARM.len())]))),
         _ => (opens, None),
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_call::twiml::Secret;
-use trunkgate_call::{CallParty, CallRequest, ForkRequest, Listener, Onward, Refused};
-use trunkgate_media::agent::TrackSet;
+use trunkgate_call::{CallParty, CallRequest, ForkRequest, Listener, Onward, Refused, TransferMode};
+use trunkgate_media::agent::{TrackSet, WarmTransfer, Whisper};
 use trunkgate_route::{App, AppDocument, StatusCallback, TargetSpec, WebhookMethod};
 
 use super::actions::Action;
@@ -29,6 +29,8 @@ pub(crate) enum Asked {
     Unfork,
     /// The caller is to go elsewhere, at once or once somebody answers there.
     Transfer(&'static str),
+    /// The same once a party there accepts, which hears a whisper.
+    WarmTransfer,
     /// The application that has the call is to go on with another document.
     Redirect,
     /// Keys are to be pressed.
@@ -128,6 +130,15 @@ pub(crate) fn plan(world: &mut World, within: Duration) {
     }
 }
 
+/// Puts warm transfers into the queue; drawn apart from all else.
+pub(crate) fn plan_warm(world: &mut World, within: Duration) {
+    let mut rng = ChaCha12Rng::seed_from_u64(world.options.seed ^ 0x7761_726d);
+    for _ in 0..rng.random_range(0..5) {
+        let at = world.start + within.mul_f64(f64::from(rng.random_range(0..1000u32)) / 1000.0);
+        world.at(at, Happening::Act(Action::Ask(Asked::WarmTransfer)));
+    }
+}
+
 /// Asks it of some call.
 pub(crate) fn ask(world: &mut World, asked: Asked) {
     let now = world.now;
@@ -160,8 +171,18 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
             let id = forks.last().map_or("CA0", |fork| fork.id.as_str());
             gateway.end_fork(now, &call, id).map(drop)
         }
-        Asked::Transfer(target) if named => gateway.consult(now, &call, target),
-        Asked::Transfer(target) => gateway.transfer(now, &call, CallParty::Caller, target),
+        Asked::Transfer(target) if named => {
+            gateway.transfer(now, &call, CallParty::Caller, target, TransferMode::Consult)
+        }
+        Asked::Transfer(target) => gateway.transfer(now, &call, CallParty::Caller, target, TransferMode::AtOnce),
+        Asked::WarmTransfer => {
+            let whisper = named.then(|| Whisper::File("a.wav".to_owned()));
+            let warm = WarmTransfer { whisper, detection: named, ..WarmTransfer::default() };
+            let mode = TransferMode::Warm(Box::new(warm));
+            let done = gateway.transfer(now, &call, CallParty::Caller, "trunk:a", mode);
+            world.summary.warm += u64::from(done.is_ok());
+            done
+        }
         Asked::Redirect => {
             let document = match named {
                 true => AppDocument::Text(document(&number).into()),
@@ -180,7 +201,7 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
         Asked::Press if !may_press => return,
         Asked::Press => gateway.press(now, &call, CallParty::Caller, "12#"),
     };
-    if matches!(asked, Asked::Transfer(_) | Asked::Redirect) && done.is_ok() {
+    if matches!(asked, Asked::Transfer(_) | Asked::WarmTransfer | Asked::Redirect) && done.is_ok() {
         world.sent_elsewhere.insert(number);
     }
     if done == Err(Refused::Internal) {

@@ -63,6 +63,8 @@ mod twilio_apps;
 mod twilio_proxy;
 mod twilio_snippets;
 mod twilio_tunnel;
+mod warm_transfer;
+mod warm_twilio;
 mod webhook_requests;
 mod webhook_signature;
 
@@ -388,6 +390,16 @@ fn applications() -> Vec<Case> {
             name: "queue",
             proves: "twilio-python and twilio-node drive a queue of baresip phones: the one that dials it and the first caller hear each other, the next one neither",
             run: queue::run,
+        },
+        Case {
+            name: "warm-transfer",
+            proves: "SIPp's callers are sent by pipecat to baresip phones, by a warm transfer: accepted, declined, machine, no answer, the caller hangs up; each party hears what it should",
+            run: warm_transfer::run,
+        },
+        Case {
+            name: "warm-twilio",
+            proves: "twilio-python transfers a caller warmly: in a conference with humans whom the API calls and a document asks, and by a Number with `url`; accepted, declined, machine, no answer",
+            run: warm_twilio::run,
         },
         Case {
             name: "twilio-snippets",

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use trunkgate_agent::{Input, Loss, Output, Problem, Settings, Stream, Transcript, Transmit};
+use trunkgate_agent::{Input, Loss, Output, Problem, Settings, Stream, Transcript, Transmit, WarmTransfer};
 
 pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 pub(crate) const CALL: &str = "CA0123456789abcdef0123456789abcdef";
@@ -45,6 +45,7 @@ pub(crate) enum Told {
     Clear,
     Transfer(String),
     Consult(String),
+    WarmTransfer(String, WarmTransfer),
     Hangup,
     SendDtmf(String),
     Recognised(Transcript),
@@ -65,6 +66,7 @@ pub(crate) fn told(stream: &mut Stream) -> Vec<Told> {
             Output::Clear => Told::Clear,
             Output::Transfer(target) => Told::Transfer(target),
             Output::Consult(target) => Told::Consult(target),
+            Output::WarmTransfer(target, warm) => Told::WarmTransfer(target, *warm),
             Output::Hangup => Told::Hangup,
             Output::SendDtmf(digits) => Told::SendDtmf(digits),
             Output::Recognised(transcript) => Told::Recognised(transcript),

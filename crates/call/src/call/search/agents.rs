@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trunkgate_media::{Command, EndId, HoldSound, Sound};
+use trunkgate_media::{Command, EndId, HoldSound, Sound, melody};
 use trunkgate_resources::breaker::Leave;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
@@ -224,7 +224,8 @@ impl Search {
         if first {
             return Next::Search;
         }
-        bridge.negotiation.offer = bridge.media.standing_offer(cx.call).or(bridge.negotiation.offer.take());
+        let offer = bridge.media.standing_offer(cx.call).or(bridge.negotiation.offer.take());
+        bridge.negotiation.offer = offer.map(|offer| self.offered(offer));
         self.ring_back(cx, bridge);
         Next::Stay
     }
@@ -232,7 +233,8 @@ impl Search {
     /// While the search goes on for a caller that has a session with us, it hears hold audio, or our ringback tone, instead
     /// of what fed it last. What plays goes on from target to target.
     pub(crate) fn ring_back(&self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
-        if !(cx.call.state == State::Rerouting || bridge.media.is_early(cx.call)) || self.is_consulting() {
+        let talks_on = self.is_consulting() && !self.holds_caller();
+        if !(cx.call.state == State::Rerouting || bridge.media.is_early(cx.call)) || talks_on {
             return;
         }
         if bridge.media.talks_to_caller {
@@ -242,7 +244,12 @@ impl Search {
         if bridge.media.player.is_none() {
             let Some(end) = cx.edge.new_end(media) else { return };
             let hold = bridge.media.hold.as_ref().and_then(|agent| agent.hold.clone());
-            let (sound, what) = match hold.unwrap_or_default() {
+            let mut hold = hold.unwrap_or_default();
+            if self.holds_caller() && hold.music.is_none() {
+                let by = bridge.negotiation.transfers.now.as_ref().map(|transfer| transfer.by);
+                hold.music = Some(by.and_then(|by| cx.call.legs.music_of(by)).unwrap_or_else(melody));
+            }
+            let (sound, what) = match hold {
                 Hold { first: None, music: None } => (Sound::Ringback, "a ringback tone"),
                 Hold { first, music } => (Sound::Hold(HoldSound { first, music }), "hold audio"),
             };
@@ -261,6 +268,7 @@ impl Search {
     /// Connects the caller with the target that answered.
     pub(crate) fn joined(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, leg: LegId) {
         self.won(cx, bridge, leg);
+        self.end_warm(cx, &mut bridge.media);
         self.leave_to(cx, bridge);
         self.retries.next = 0;
         cx.call.legs.callee = Some(leg);

@@ -111,6 +111,8 @@ pub(crate) enum Progress {
     Calling(LegId),
     /// An agent's socket is being opened for this leg.
     Opening(LegId),
+    /// A party has answered on this leg, and is asked whether it takes the caller.
+    Asking(LegId),
 }
 
 impl Progress {
@@ -121,6 +123,10 @@ impl Progress {
     /// The leg of an agent that is being opened.
     pub(crate) const fn opening(self) -> Option<LegId> {
         if let Progress::Opening(leg) = self { Some(leg) } else { None }
+    }
+    /// The leg of a party that is asked.
+    pub(crate) const fn asking(self) -> Option<LegId> {
+        if let Progress::Asking(leg) = self { Some(leg) } else { None }
     }
 }
 
@@ -262,7 +268,7 @@ impl Attempt {
 
     /// The leg that it waits for.
     pub(crate) fn leg(&self) -> Option<LegId> {
-        self.progress.calling().or(self.progress.opening())
+        self.progress.calling().or(self.progress.opening()).or(self.progress.asking())
     }
 
     /// Its name in logs, trace and metrics: the agent's, the trunk's, or the URI.

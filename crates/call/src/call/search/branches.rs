@@ -31,6 +31,7 @@ use crate::call::search::redirect::{Followed, Onward, Redirects};
 use crate::call::search::unreached::loses_caller;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::story::mismatch::refuses_codecs;
+use crate::call::transfer::warm::TransferMode;
 use crate::call::transfer::wish;
 use crate::call::{Bridge, Search, State};
 
@@ -71,7 +72,8 @@ impl Search {
 
     /// The attempt whose INVITE is out on a leg.
     pub(crate) fn calling_on(&self, call: &Shared, leg: LegId) -> Option<Branch> {
-        self.branch_of(leg).filter(|_| call.legs[leg].agent.is_none())
+        let is_out = |branch: &Branch| self.attempt(*branch).is_some_and(|attempt| attempt.progress.asking().is_none());
+        self.branch_of(leg).filter(is_out).filter(|_| call.legs[leg].agent.is_none())
     }
 
     /// Whether no other target rings, or has rung, beside one that is over.
@@ -79,9 +81,10 @@ impl Search {
         self.attempts.is_empty() && self.tried.as_ref().is_none_or(|tried| tried.over.is_empty())
     }
 
-    /// Whether an INVITE of an attempt is out.
+    /// Whether an INVITE of an attempt is out, or its party is asked.
     pub(crate) fn is_calling(&self) -> bool {
-        self.attempts.values().any(|attempt| attempt.progress.calling().is_some())
+        let has_offer = |progress: Progress| progress.calling().or(progress.asking()).is_some();
+        self.attempts.values().any(|attempt| has_offer(attempt.progress))
     }
 
     /// Gives a target up; what it comes to.
@@ -106,6 +109,7 @@ impl Search {
             self.drop_attempt(cx, bridge, branch, reason);
         }
         self.tried = None;
+        self.end_warm(cx, &mut bridge.media);
     }
 
     /// The same for one of them.
@@ -120,6 +124,10 @@ impl Search {
             Progress::Opening(leg) => {
                 cx.call.legs[leg].end_with(reason, EndedBy::Edge);
                 bridge.media.close_agent(cx, leg);
+            }
+            Progress::Asking(leg) => {
+                cx.call.legs[leg].end_with(reason, EndedBy::Edge);
+                bridge.media.hang_up_leg(cx, leg, reason);
             }
             Progress::Queued { .. } => self.left_line(cx, "leaves the queue"),
             Progress::Idle | Progress::Waiting { .. } | Progress::Binding => {}
@@ -446,8 +454,15 @@ impl Search {
     }
 
     /// Where the caller of an agent is to go.
-    pub(crate) fn onward(&self, cx: &mut Cx<'_>, leg: LegId, text: &str, consults: bool) -> Result<Target, Refused> {
+    pub(crate) fn onward(
+        &self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        text: &str,
+        mode: &TransferMode,
+    ) -> Result<Target, Refused> {
         let target = self.transfer_target(cx, text)?;
+        let (consults, asks) = (mode.keeps_agent(), matches!(mode, TransferMode::Warm(_)));
         if consults && self.consults.begun >= ATTEMPTS_PER_CALL {
             return Err(Refused::TooManyTargets);
         }
@@ -455,6 +470,8 @@ impl Search {
             cx.call.legs[leg].agent.as_ref().is_some_and(|side| side.agent.name == agent.name)
         };
         match &target {
+            // An agent hears no whisper.
+            Target::Agent(_) if asks => Err(Refused::BadTarget),
             Target::Agent(agent) if consults && has_it(agent) => Err(Refused::SameAgent),
             Target::Trunk { .. } | Target::Uri { .. } if cx.call.facts.max_forwards == 0 => Err(Refused::TooManyHops),
             Target::Agent(_)
@@ -482,6 +499,7 @@ impl Search {
             return false;
         }
         let (Some(consult), Some(agent)) = (self.consults.now.take(), cx.call.legs.callee) else { return false };
+        let was_held = self.end_warm(cx, &mut bridge.media);
         cx.call.enter(State::Answered);
         bridge.negotiation.offer = None;
         (self.tried, self.forwarded) = (None, None);
@@ -493,6 +511,9 @@ impl Search {
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.log(&sid, line, Some(failure.reason));
         cx.tell_agent(agent, &consult.target, failure.reason.as_str(), failure.answered());
+        if was_held {
+            self.talk_on(cx, bridge);
+        }
         bridge.negotiation.watch_hold(cx);
         true
     }
@@ -513,8 +534,20 @@ impl Search {
     pub(crate) fn withdraw_consult(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
         if self.consults.now.take().is_some() {
             cx.edge.decide(cx.now, cx.call.key, "the previous transfer is canceled");
+            let was_held = self.holds_caller();
             self.withdraw_all(cx, bridge, ReasonSlug::Transferred);
+            if was_held {
+                self.talk_on(cx, bridge);
+            }
         }
+    }
+
+    /// The caller of an agent hears it again in the place of music.
+    fn talk_on(&self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
+        let talks = |leg: &LegId| cx.call.legs[*leg].agent.is_some() && cx.call.legs[*leg].state == LegState::Answered;
+        let Some(agent) = cx.call.legs.callee.filter(talks) else { return };
+        bridge.media.stop_player(cx);
+        bridge.converse(cx, agent);
     }
 
     /// The call is over.

@@ -33,6 +33,7 @@ use crate::call::search::branches::is_global;
 use crate::call::search::redirect::Followed;
 use crate::call::search::unreached::end_failed;
 use crate::call::shared::Cx;
+use crate::call::transfer::warm::Asking;
 use crate::call::{Parts, State};
 
 impl Parts {
@@ -165,6 +166,7 @@ impl Parts {
                 if self.search.stays(cx, &mut self.bridge, failed.failure()) {
                     return;
                 }
+                self.search.end_warm(cx, &mut self.bridge.media);
                 result = Some(StepResult::NotConnected(failed));
             }
             match self.search.controller.next(result.take()) {
@@ -172,7 +174,10 @@ impl Parts {
                     Ok(next) => return next.act(self, cx),
                     Err(failed) => result = Some(StepResult::NotConnected(failed)),
                 },
-                Step::Run(app) => return Runner::of(self).begin_program(cx, app),
+                Step::Run(app) => {
+                    self.search.end_warm(cx, &mut self.bridge.media);
+                    return Runner::of(self).begin_program(cx, app);
+                }
                 // Of a party that a program has dialled: the program decides.
                 Step::Answer(answer) if self.program.is_some() => return Dialler::of(self).side_failed(cx, &answer),
                 Step::End(reason) if self.program.is_some() => return Dialler::of(self).side_has_left(cx, reason),
@@ -213,6 +218,10 @@ impl Parts {
             return Originator::of(self).party_answered(cx, branch, leg, sdp);
         }
         match self.bridge.agree(cx, leg, sdp) {
+            Ok(_) if before == State::Rerouting && self.search.holds_caller() => {
+                cx.call.enter(before);
+                Asking::of(self).answered(cx, branch, leg);
+            }
             Ok(_) if before == State::Rerouting => {
                 let whisper = self.program.as_ref().and_then(|run| run.whisper_of(branch));
                 self.search.joined(cx, &mut self.bridge, leg);
@@ -416,7 +425,7 @@ impl Parts {
         let goes_on = self.search.controller.goes_on_after(&result);
         self.search.rate(cx, branch, result.failure(), goes_on);
         match progress {
-            Some(Progress::Calling(leg)) => self.bridge.media.drop_ends(cx, leg),
+            Some(Progress::Calling(leg) | Progress::Asking(leg)) => self.bridge.media.drop_ends(cx, leg),
             Some(Progress::Opening(leg)) => self.bridge.media.close_agent(cx, leg),
             Some(_) | None => {}
         }
@@ -468,7 +477,7 @@ impl Parts {
         let line = self.search.attempts.values().find_map(|attempt| match attempt.progress {
             Progress::Queued { until, .. } => Some(until.saturating_duration_since(cx.now)),
             Progress::Idle | Progress::Waiting { .. } | Progress::Binding | Progress::Pausing => None,
-            Progress::Resolving(_) | Progress::Calling(_) | Progress::Opening(_) => None,
+            Progress::Resolving(_) | Progress::Calling(_) | Progress::Opening(_) | Progress::Asking(_) => None,
         });
         if let Some(wait) = line {
             return cx.arm(Timer::Search, wait + self.search.controller.search_timeout());

@@ -160,6 +160,10 @@ fn of_legs(call: &Shared, search: &Search) -> String {
         (State::Answered, by, _) => {
             format!("Answered by {}.{failovers}{}{}", by.unwrap_or_default(), fault_besides(call), hearing(call))
         }
+        (State::Rerouting, Some(by), _) if search.is_consulting() && search.holds_caller() => {
+            let party = waited_for(call, search, &tried);
+            format!("Answered by {by}; the caller hears music until {party} takes the call.{failovers}")
+        }
         (State::Rerouting, Some(by), _) if search.is_consulting() => {
             format!("Answered by {by}, connected until {} answers.{failovers}", waited_for(call, search, &tried))
         }

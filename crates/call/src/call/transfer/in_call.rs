@@ -7,6 +7,7 @@
 //! - In an attended transfer a leg of another call comes here, and one of its own leaves.
 //! - An agent sends its caller on at once, or when the target answers (`consult`). Until then the two talk, and the target hears nothing. Where the
 //!   target does not answer, the caller stays and the agent gets the reason; where the agent goes meanwhile, the target rings on.
+//! - Before a party takes the caller it may be asked (`warm`).
 
 use trunkgate_media::{EndId, RemoteSpec, WireSpec};
 use trunkgate_resources::deadlines::Timer;
@@ -32,6 +33,7 @@ use crate::call::shared::{Cx, Shared};
 use crate::call::transfer::notify::News;
 use crate::call::transfer::refer::Refer;
 use crate::call::transfer::refer_on::Passed;
+use crate::call::transfer::warm::Warm;
 use crate::call::{Call, Negotiation, Search, State, refuse_request};
 
 /// What becomes of a REFER that may be followed.
@@ -449,6 +451,8 @@ pub(crate) struct Leaving {
 pub(crate) struct Consults {
     /// The one that is under way.
     pub(crate) now: Option<Box<Consult>>,
+    /// The question that a party of the target is asked first, also where the agent has left meanwhile or none had the caller.
+    pub(crate) warm: Option<Box<Warm>>,
     /// How many there were: one that fails before it rings costs no leg, and none is to be asked for without end.
     pub(crate) begun: usize,
 }

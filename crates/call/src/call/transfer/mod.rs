@@ -4,4 +4,5 @@ pub(crate) mod in_call;
 pub(crate) mod notify;
 pub(crate) mod refer;
 pub(crate) mod refer_on;
+pub(crate) mod warm;
 pub(crate) mod wish;

@@ -1,0 +1,162 @@
+//! Settings of a warm transfer, as an agent's `transfer` and a request over HTTP have them in `warm`: what the called party hears, and how it
+//! accepts.
+
+use std::time::Duration;
+
+use serde::de::{Deserialize, Deserializer, Error};
+use serde_json::{Map, Value};
+
+use crate::incoming::is_digit;
+use crate::limits::{WHISPER_BYTES, WHISPER_WAIT_SECONDS, WHISPER_WAIT_USUAL_SECONDS};
+use crate::problem::shown;
+
+/// A warm transfer: the caller hears music while the target is called and asked whether it takes the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WarmTransfer {
+    /// Announcement that the target hears before it is connected.
+    pub whisper: Option<Whisper>,
+    /// Digit by which the target accepts; `None`: it is connected after the whisper.
+    pub accept: Option<char>,
+    /// Time for that digit after the whisper.
+    pub wait: Duration,
+    /// Whether a machine that answers is not connected.
+    pub detection: bool,
+}
+
+impl Default for WarmTransfer {
+    fn default() -> Self {
+        WarmTransfer {
+            whisper: None,
+            accept: None,
+            wait: Duration::from_secs(WHISPER_WAIT_USUAL_SECONDS),
+            detection: false,
+        }
+    }
+}
+
+/// What a target hears before it is connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whisper {
+    /// A text, and the voice that speaks it.
+    Text {
+        /// The text.
+        text: String,
+        /// The voice; `None`: the usual one.
+        voice: Option<String>,
+    },
+    /// A sound file below the folder of the configuration.
+    File(String),
+    /// The URL of a sound file.
+    Url(String),
+}
+
+impl WarmTransfer {
+    /// Reads the fields of `warm`.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn read(fields: &Map<String, Value>) -> Result<WarmTransfer, String> {
+        let mut warm = WarmTransfer::default();
+        for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
+            match (name.as_str(), value) {
+                ("whisper", Value::Object(fields)) => warm.whisper = Some(Whisper::read(fields)?),
+                ("accept", Value::String(digit)) => warm.accept = Some(digit_of(digit)?),
+                ("wait", Value::Number(seconds)) => {
+                    let seconds = seconds.as_u64().filter(|seconds| WHISPER_WAIT_SECONDS.contains(seconds));
+                    let (from, to) = (WHISPER_WAIT_SECONDS.start(), WHISPER_WAIT_SECONDS.end());
+                    let bad = || format!("`wait` is not a number of seconds from {from} to {to}");
+                    warm.wait = Duration::from_secs(seconds.ok_or_else(bad)?);
+                }
+                ("detection", Value::Bool(wanted)) => warm.detection = *wanted,
+                ("whisper" | "accept" | "wait" | "detection", _) => return Err(format!("`{name}` has another type")),
+                (name, _) => return Err(format!("{:?} is no field of `warm`", shown(name))),
+            }
+        }
+        Ok(warm)
+    }
+}
+
+/// As the body of a request has it.
+impl<'de> Deserialize<'de> for WarmTransfer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        WarmTransfer::read(&Map::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+impl Whisper {
+    fn read(fields: &Map<String, Value>) -> Result<Whisper, String> {
+        let is_other = |name: &&str| !["text", "voice", "file", "url"].contains(name);
+        if let Some(name) = fields.keys().map(String::as_str).find(is_other) {
+            return Err(format!("{:?} is no field of `whisper`", shown(name)));
+        }
+        let text = |name: &str| match fields.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) if !text.is_empty() && text.len() <= WHISPER_BYTES => Ok(Some(text.clone())),
+            Some(_) => Err(format!("`{name}` of `whisper` is no text of 1 to {WHISPER_BYTES} bytes")),
+        };
+        match (text("text")?, text("file")?, text("url")?, text("voice")?) {
+            (Some(text), None, None, voice) => Ok(Whisper::Text { text, voice }),
+            (None, Some(file), None, None) => Ok(Whisper::File(file)),
+            (None, None, Some(url), None) if is_web(&url) => Ok(Whisper::Url(url)),
+            (None, None, Some(_), None) => Err("`url` of `whisper` does not begin with https:// or http://".to_owned()),
+            _ => Err("`whisper` needs one of `text` (with `voice` as wanted), `file` and `url`".to_owned()),
+        }
+    }
+}
+
+fn is_web(url: &str) -> bool {
+    url.starts_with("https://") || url.starts_with("http://")
+}
+
+fn digit_of(text: &str) -> Result<char, String> {
+    let mut digits = text.bytes().filter(|byte| is_digit(*byte));
+    match (digits.next(), text.len()) {
+        (Some(digit), 1) => Ok(char::from(digit)),
+        _ => Err("`accept` is not one digit: 0 to 9, *, #, A to D".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<WarmTransfer, String> {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn fields_are_read() {
+        assert_eq!(read("{}"), Ok(WarmTransfer::default()));
+        let whole = r#"{"whisper":{"text":"Anna.","voice":"en-us"},"accept":"1","wait":20,"detection":true}"#;
+        let whisper = Some(Whisper::Text { text: "Anna.".into(), voice: Some("en-us".into()) });
+        let expected = WarmTransfer { whisper, accept: Some('1'), wait: Duration::from_secs(20), detection: true };
+        assert_eq!(read(whole), Ok(expected));
+        let of = |whisper: &str| read(&format!(r#"{{"whisper":{whisper}}}"#)).unwrap().whisper.unwrap();
+        assert_eq!(of(r#"{"file":"a.wav"}"#), Whisper::File("a.wav".into()));
+        assert_eq!(of(r#"{"url":"https://a.test/a.wav"}"#), Whisper::Url("https://a.test/a.wav".into()));
+        assert_eq!(read(r#"{"accept":null,"whisper":null}"#), Ok(WarmTransfer::default()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (text, what) in [
+            (r#"{"accept":"12"}"#, "`accept` is not one digit"),
+            (r#"{"accept":"é"}"#, "`accept` is not one digit"),
+            (r#"{"accept":1}"#, "`accept` has another type"),
+            (r#"{"wait":0}"#, "`wait` is not a number of seconds from 1 to 60"),
+            (r#"{"wait":-1}"#, "`wait` is not"),
+            (r#"{"stay":"coach"}"#, "\"stay\" is no field of `warm`"),
+            (r#"{"whisper":"Anna."}"#, "`whisper` has another type"),
+            (r#"{"whisper":{}}"#, "`whisper` needs one of"),
+            (r#"{"whisper":{"text":"a","file":"b"}}"#, "`whisper` needs one of"),
+            (r#"{"whisper":{"file":"a","voice":"b"}}"#, "`whisper` needs one of"),
+            (r#"{"whisper":{"url":"file:///etc/passwd"}}"#, "does not begin with https://"),
+            (r#"{"whisper":{"text":""}}"#, "is no text of 1 to"),
+            (r#"{"whisper":{"loop":"2"}}"#, "\"loop\" is no field of `whisper`"),
+            ("[]", "invalid type"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(what), "{text}: {error}");
+        }
+    }
+}

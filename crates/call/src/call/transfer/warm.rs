@@ -1,0 +1,411 @@
+//! Warm transfers: the party that is to take a caller is asked before the two are connected.
+//!
+//! The caller hears music while the target rings and while its party is asked. An agent that has sent the caller there stays on its stream,
+//! hears silence and is not heard. The party hears a whisper, and accepts with a digit or by not hanging up; a machine is not connected where
+//! the transfer says so. Until then its leg is that of an attempt ([`Progress::Asking`]), so that whatever ends the attempt ends it: where it
+//! is not accepted the target has failed as any other, and the caller is back where it was.
+//!
+//! The whisper is made while the target rings. A restart forgets the transfer as it forgets every target that rings.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use trunkgate_media::agent::{WarmTransfer, Whisper};
+use trunkgate_media::detection::{AnsweredBy, Verdict};
+use trunkgate_media::{Command, EndId, Sound, WireSpec};
+use trunkgate_resources::app::{AppAnswer, AppPlace, AppWanted};
+use trunkgate_resources::deadlines::Timer;
+use trunkgate_resources::io::QueryId;
+use trunkgate_resources::key::{Branch, LegId};
+use trunkgate_resources::limits::{ACCEPTED_WAIT, WHISPER_SECONDS};
+use trunkgate_route::{App, AppDocument};
+use trunkgate_sdp::{Description, Media, offer_events};
+use trunkgate_sip::{Answer, ServerId};
+use trunkgate_story::reason::ReasonSlug;
+
+use crate::call::controller::TargetResult;
+use crate::call::detection;
+use crate::call::legs::leg_end::EndedBy;
+use crate::call::media::dtmf::{Told, told};
+use crate::call::negotiation::requests::Info;
+use crate::call::program::Dialler;
+use crate::call::search::answer::Failure;
+use crate::call::search::attempt::Progress;
+use crate::call::shared::Cx;
+use crate::call::{CallMedia, Parts, Search, State};
+
+/// Name of the asker of whispers, in figures of requests.
+const ASKER: &str = "transfer";
+
+/// How a caller is sent to a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TransferMode {
+    /// The side that has the caller leaves at once.
+    AtOnce,
+    /// The agent that has the caller stays until the target answers.
+    Consult,
+    /// The caller hears music until a party at the target accepts.
+    Warm(Box<WarmTransfer>),
+}
+
+impl TransferMode {
+    /// Returns whether the agent that has the caller stays for now.
+    pub(crate) const fn keeps_agent(&self) -> bool {
+        !matches!(self, TransferMode::AtOnce)
+    }
+    /// Returns words for a note about the transfer, behind its target.
+    pub(crate) const fn condition(&self) -> &'static str {
+        match self {
+            TransferMode::AtOnce => "",
+            TransferMode::Consult => ", once that answers",
+            TransferMode::Warm(_) => ", once a party there accepts",
+        }
+    }
+}
+
+/// A warm transfer that is under way.
+#[derive(Debug)]
+pub(crate) struct Warm {
+    settings: WarmTransfer,
+    whisper: WhisperSound,
+    asked: Option<AskedParty>,
+}
+
+/// The sound of a whisper.
+#[derive(Debug)]
+enum WhisperSound {
+    /// None is wanted.
+    Silence,
+    /// It is fetched or made.
+    Wanted(QueryId),
+    /// It can be played.
+    Ready(Arc<[u8]>),
+}
+
+/// A party that has answered, and is asked.
+#[derive(Debug)]
+struct AskedParty {
+    leg: LegId,
+    /// How it is to be connected with the caller.
+    wires: Vec<(EndId, (EndId, WireSpec))>,
+    /// Whether it has heard the whisper.
+    has_heard: bool,
+    /// Whether it is known that no machine has answered, or not to be known.
+    is_judged: bool,
+    /// Whether it has pressed the digit that accepts, and is connected once that is over.
+    accepts: bool,
+}
+
+impl Warm {
+    fn waits_for(&self, query: QueryId) -> bool {
+        matches!(self.whisper, WhisperSound::Wanted(wanted) if wanted == query)
+    }
+
+    /// Ends what only the question needed: its timer, its detection, the player of the whisper.
+    pub(crate) fn end(self, cx: &mut Cx<'_>, media: &mut CallMedia) {
+        cx.disarm(Timer::Asked);
+        if let WhisperSound::Wanted(query) = self.whisper {
+            cx.edge.give_up(query);
+        }
+        if let Some(asked) = self.asked {
+            detection::leave(cx, asked.leg);
+            media.end_talk_to_called(cx);
+        }
+    }
+}
+
+impl Search {
+    /// Returns whether the caller hears music while a target is tried, instead of the side that it talked to.
+    pub(crate) fn holds_caller(&self) -> bool {
+        self.consults.warm.is_some()
+    }
+
+    /// Returns what a target is offered of what its caller has agreed on. A party that is asked may press keys, also where its caller has none.
+    pub(crate) fn offered(&self, mut offer: Description) -> Description {
+        if self.holds_caller() {
+            offer_events(&mut offer);
+        }
+        offer
+    }
+
+    /// Returns the leg of the party that is asked.
+    fn asked(&self) -> Option<LegId> {
+        Some(self.consults.warm.as_ref()?.asked.as_ref()?.leg)
+    }
+
+    /// Returns whether the party on a leg is being asked.
+    pub(crate) fn asks(&self, leg: LegId) -> bool {
+        self.asked() == Some(leg)
+    }
+
+    /// Returns whether an end is that of the party that is asked.
+    pub(crate) fn asks_at(&self, cx: &Cx<'_>, end: EndId) -> bool {
+        self.asked().is_some_and(|leg| cx.call.legs.leg_of(end) == Some(leg))
+    }
+
+    /// Returns whether the whisper comes as the answer of this question.
+    pub(crate) fn wants_whisper(&self, query: QueryId) -> bool {
+        self.consults.warm.as_ref().is_some_and(|warm| warm.waits_for(query))
+    }
+
+    /// Ends the question of a warm transfer; returns whether there was one.
+    pub(crate) fn end_warm(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> bool {
+        let Some(warm) = self.consults.warm.take() else { return false };
+        warm.end(cx, media);
+        true
+    }
+}
+
+/// Asks the party of a warm transfer.
+pub(crate) struct Asking<'p> {
+    parts: &'p mut Parts,
+}
+
+impl<'p> Asking<'p> {
+    /// Acts on a call.
+    pub(crate) fn of(parts: &'p mut Parts) -> Asking<'p> {
+        Asking { parts }
+    }
+
+    /// Notes that the next target is to be asked, and has the whisper made.
+    pub(crate) fn begin(&mut self, cx: &mut Cx<'_>, settings: WarmTransfer) {
+        let wanted = settings.whisper.clone().map(|whisper| match whisper {
+            Whisper::Text { text, voice } => AppWanted::Speech { text, ssml: None, voice, language: None },
+            Whisper::File(name) => AppWanted::Sound(AppPlace::File(name)),
+            Whisper::Url(url) => AppWanted::Sound(AppPlace::Url(url)),
+        });
+        let app = App { is_made: true, ..App::new(ASKER, AppDocument::Text("".into())) };
+        let sid = cx.call.legs.sid().to_owned();
+        let whisper = match wanted {
+            Some(wanted) => WhisperSound::Wanted(cx.edge.ask_for(cx.call.key, &sid, &Arc::new(app), wanted)),
+            None => WhisperSound::Silence,
+        };
+        self.parts.search.consults.warm = Some(Box::new(Warm { settings, whisper, asked: None }));
+    }
+
+    /// A party has answered: it is parted from the caller and hears the whisper.
+    pub(crate) fn answered(&mut self, cx: &mut Cx<'_>, branch: Branch, leg: LegId) {
+        cx.disarm(Timer::NoResponse(branch));
+        cx.disarm(Timer::Ring(branch));
+        // A leg that an earlier transfer has left is hung up on now: it could not be told from this one later.
+        if cx.call.deadlines.contains(Timer::Referrer) {
+            self.parts.bridge.referrer_overdue(cx);
+        }
+        if let Some(attempt) = self.parts.search.attempt_mut(branch) {
+            attempt.progress = Progress::Asking(leg);
+        }
+        let near = cx.call.legs.near;
+        let media = &self.parts.bridge.media;
+        let is_theirs = |end| [near, leg].iter().any(|at| cx.call.legs[*at].ends.iter().any(|slot| slot.end == end));
+        let wires = media.wires.iter().filter(|(from, _)| is_theirs(*from));
+        let mut wires: Vec<_> = wires.map(|(from, to)| (from, to.clone())).collect();
+        if let Some(number) = added_events(cx, self.parts.bridge.negotiation.offer.as_ref()) {
+            // Keys of the party are the edge's alone.
+            wires.iter_mut().for_each(|(_, (_, wire))| wire.payloads.retain(|(from, to)| [*from, *to] != [number; 2]));
+        }
+        self.parts.bridge.media.part(cx, [near, leg]);
+        let Some(warm) = &mut self.parts.search.consults.warm else { return };
+        warm.asked =
+            Some(AskedParty { leg, wires, has_heard: false, is_judged: !warm.settings.detection, accepts: false });
+        let wants_verdict = warm.settings.detection;
+        self.parts.search.ring_back(cx, &mut self.parts.bridge);
+        if !self.parts.bridge.media.talk_to_called(cx, leg) {
+            cx.edge.decide(cx.now, cx.call.key, "transfer: the edge cannot speak to the party: it is not connected");
+            return self.refuse(cx, Failure::unreached(ReasonSlug::CodecMismatch), EndedBy::Edge);
+        }
+        let name = cx.call.legs.name_of(leg);
+        cx.edge.decide(cx.now, cx.call.key, format!("{name} has answered and is asked: the caller hears music"));
+        let (sid, line) = (cx.call.legs.sid().to_owned(), format!("{} is asked", cx.edge.shown_name(&name)));
+        cx.edge.log(&sid, line, None);
+        cx.arm(Timer::Asked, Duration::from_secs(WHISPER_SECONDS));
+        if wants_verdict {
+            detection::begin_asked(cx, leg);
+        }
+        self.whisper(cx);
+    }
+
+    /// Plays the whisper, once both the sound and the party are there.
+    fn whisper(&mut self, cx: &mut Cx<'_>) {
+        let Some(warm) = self.parts.search.consults.warm.as_ref().filter(|warm| warm.asked.is_some()) else { return };
+        match &warm.whisper {
+            WhisperSound::Silence => self.heard(cx),
+            WhisperSound::Wanted(_) => {}
+            WhisperSound::Ready(sound) => {
+                if let (Some(end), Some(media)) = (self.parts.bridge.media.called_player, cx.call.session) {
+                    cx.edge.media(media, Command::Play { end, sound: Sound::Once(sound.clone()) });
+                }
+            }
+        }
+    }
+
+    /// The shell has made the whisper, or could not.
+    pub(crate) fn whisper_came(&mut self, cx: &mut Cx<'_>, query: QueryId, answer: AppAnswer) {
+        cx.edge.index.queries.remove(&query);
+        let Some(warm) = &mut self.parts.search.consults.warm else { return };
+        let text = match answer {
+            AppAnswer::Sound { sound, .. } => {
+                warm.whisper = WhisperSound::Ready(sound);
+                return self.whisper(cx);
+            }
+            AppAnswer::Failed { code, text } => format!("error {code}: {text}"),
+            AppAnswer::Document { .. } => "a document came in the place of a sound".to_owned(),
+        };
+        warm.whisper = WhisperSound::Silence;
+        cx.edge.decide(cx.now, cx.call.key, format!("whisper: {text}"));
+        let failure = Failure { detail: Some(text), ..Failure::unreached(ReasonSlug::WhisperFailed) };
+        self.refuse(cx, failure, EndedBy::Edge);
+    }
+
+    /// Takes the end of a sound; returns whether it was the whisper.
+    pub(crate) fn played(&mut self, cx: &mut Cx<'_>, end: EndId) -> bool {
+        let is_it = self.parts.search.asked().is_some() && self.parts.bridge.media.called_player == Some(end);
+        if is_it {
+            self.heard(cx);
+        }
+        is_it
+    }
+
+    /// The party has heard the whisper: it is connected, or its digit is waited for.
+    fn heard(&mut self, cx: &mut Cx<'_>) {
+        let Some(warm) = &mut self.parts.search.consults.warm else { return };
+        let Some(asked) = warm.asked.as_mut().filter(|asked| !asked.accepts) else { return };
+        asked.has_heard = true;
+        if warm.settings.accept.is_some() {
+            let wait = warm.settings.wait;
+            cx.edge.decide(cx.now, cx.call.key, "the party has heard the whisper: its digit is waited for");
+            return cx.arm(Timer::Asked, wait);
+        }
+        self.accept_if_heard(cx);
+    }
+
+    /// Connects a party of which no digit is wanted, once it has heard the whisper and is known to be no machine.
+    fn accept_if_heard(&mut self, cx: &mut Cx<'_>) {
+        let Some(warm) = &self.parts.search.consults.warm else { return };
+        let is_ready = warm.asked.as_ref().is_some_and(|asked| asked.has_heard && asked.is_judged);
+        if is_ready && warm.settings.accept.is_none() {
+            self.accept(cx);
+        }
+    }
+
+    /// The party has pressed a key.
+    pub(crate) fn pressed(&mut self, cx: &mut Cx<'_>, key: char) {
+        let Some(warm) = &mut self.parts.search.consults.warm else { return };
+        let Some(asked) = warm.asked.as_mut().filter(|asked| !asked.accepts) else { return };
+        match warm.settings.accept {
+            Some(digit) if digit == key.to_ascii_uppercase() => {
+                asked.accepts = true;
+                cx.arm(Timer::Asked, ACCEPTED_WAIT);
+            }
+            Some(_) => {
+                cx.edge.decide(cx.now, cx.call.key, "the party has pressed another digit than the one that accepts");
+                self.refuse(cx, Failure::unreached(ReasonSlug::TransferDeclined), EndedBy::FarEnd);
+            }
+            None => {}
+        }
+    }
+
+    /// Takes a key that the party has pressed by INFO.
+    pub(crate) fn informed(&mut self, cx: &mut Cx<'_>, server: ServerId, info: &Info) {
+        cx.edge.respond(cx.now, server, Answer { code: 200, ..Answer::default() });
+        if let Told::Key(key, _) = told(info.body.as_ref()) {
+            self.pressed(cx, key);
+        }
+    }
+
+    /// It is known who has answered.
+    pub(crate) fn judged(&mut self, cx: &mut Cx<'_>, leg: LegId, verdict: Verdict) {
+        if !self.parts.search.asks(leg) {
+            return;
+        }
+        let accepts = self.parts.search.consults.warm.iter().flat_map(|warm| &warm.asked).any(|asked| asked.accepts);
+        let is_machine = verdict.answered_by.is_machine() || verdict.answered_by == AnsweredBy::Fax;
+        if is_machine && !accepts {
+            return self.refuse(cx, Failure::unreached(ReasonSlug::MachineAnswered), EndedBy::Edge);
+        }
+        if let Some(asked) = self.parts.search.consults.warm.as_mut().and_then(|warm| warm.asked.as_mut()) {
+            asked.is_judged = true;
+        }
+        self.accept_if_heard(cx);
+    }
+
+    /// Takes the end of the party's call; returns whether it was asked.
+    pub(crate) fn hung_up(&mut self, cx: &mut Cx<'_>, leg: LegId) -> bool {
+        let is_it = self.parts.search.asks(leg);
+        if is_it {
+            self.refuse(cx, Failure::unreached(ReasonSlug::TransferDeclined), EndedBy::FarEnd);
+        }
+        is_it
+    }
+
+    /// Ends the call of the party on a request; returns whether it was asked.
+    pub(crate) fn hang_up(&mut self, cx: &mut Cx<'_>, leg: LegId) -> bool {
+        let is_it = self.parts.search.asks(leg);
+        if is_it {
+            self.refuse(cx, Failure::unreached(ReasonSlug::Operator), EndedBy::Edge);
+        }
+        is_it
+    }
+
+    /// The party has had its time.
+    pub(crate) fn overdue(&mut self, cx: &mut Cx<'_>) {
+        cx.call.deadlines.remove(Timer::Asked);
+        match self.parts.search.consults.warm.iter().find_map(|warm| warm.asked.as_ref()) {
+            Some(asked) if asked.accepts => self.accept(cx),
+            Some(_) => self.refuse(cx, Failure::unreached(ReasonSlug::TransferNotAccepted), EndedBy::Edge),
+            None => {}
+        }
+    }
+
+    /// Connects the party with the caller; an agent that had the caller leaves.
+    fn accept(&mut self, cx: &mut Cx<'_>) {
+        let Some(mut warm) = self.parts.search.consults.warm.take() else { return };
+        let Some(AskedParty { leg, wires, .. }) = warm.asked.take() else { return };
+        cx.edge.decide(cx.now, cx.call.key, format!("{} accepts the transfer", cx.call.legs.name_of(leg)));
+        let bridge = &mut self.parts.bridge;
+        detection::leave(cx, leg);
+        bridge.media.end_talk_to_called(cx);
+        warm.end(cx, &mut bridge.media);
+        cx.call.enter(State::Answered);
+        self.parts.search.joined(cx, bridge, leg);
+        for (from, (to, wire)) in wires {
+            bridge.media.connect_ends(cx, from, to, wire);
+        }
+        bridge.media.tap_caller(cx);
+        Dialler::of(self.parts).side_joined(cx, leg, None);
+    }
+
+    /// Gives the target up: the caller is back where it was, or goes on.
+    fn refuse(&mut self, cx: &mut Cx<'_>, failure: Failure, by: EndedBy) {
+        // It is tried alone.
+        let Some(branch) = self.parts.search.attempts.first() else { return };
+        match self.parts.search.attempt(branch).map(|attempt| attempt.progress) {
+            Some(Progress::Asking(leg)) => {
+                cx.trunk_answered(leg);
+                cx.call.legs[leg].end_with(failure.reason, by);
+                self.parts.bridge.media.hang_up_leg(cx, leg, failure.reason);
+            }
+            Some(Progress::Calling(leg)) => {
+                cx.call.legs[leg].end_with(failure.reason, by);
+                cx.withdraw(leg);
+            }
+            Some(_) | None => {}
+        }
+        self.parts.fail_target(cx, branch, TargetResult::Failed(failure));
+    }
+}
+
+/// Returns the payload number of telephone-events that were offered to a target though its caller has none.
+fn added_events(cx: &Cx<'_>, offer: Option<&Description>) -> Option<u8> {
+    let (own, spoken) = cx.call.legs.offer_of(cx.call.legs.near)?;
+    if spoken.is_some_and(|spoken| spoken.presses.is_some()) {
+        return None;
+    }
+    let known: Vec<u8> = own.media.iter().flat_map(|media| media.payloads()).collect();
+    let is_added = |media: &Media, number: u8| {
+        !known.contains(&number) && media.rtpmap(number).is_some_and(|map| map.is("telephone-event"))
+    };
+    let media = offer?.media.iter().filter(|media| media.port != 0);
+    media
+        .flat_map(|media| media.payloads().into_iter().filter(|number| is_added(media, *number)).collect::<Vec<_>>())
+        .next()
+}

@@ -1,0 +1,289 @@
+//! Warm transfers in every branch at once: SIPp calls with RTP, an agent (pipecat) sends its caller to a baresip phone, whose party hears a
+//! whisper and accepts, declines, is a machine, or does not answer; one caller hangs up midway. Each party says a tone of its own, and the
+//! branches are judged by what each has heard: SIPp's packets as they pass, the agent's frames, and what the phone has written down.
+
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+
+use crate::interop::Setting;
+use crate::interop::baresip::{Baresip, Setup};
+use crate::interop::edge::Edge;
+use crate::interop::python::{self, Packages, Script};
+use crate::interop::rtp::{self, SAMPLE_RATE};
+use crate::interop::sipp::Calls;
+use crate::interop::sniffer::{Packet, Sniffer};
+use crate::interop::sound::{self, AMPLITUDE, speech};
+
+/// Tones in Hz: the caller (SIPp's file), the agent before and after, music, whisper, the phone.
+const CALLER: u32 = 440;
+const AGENT: u32 = 620;
+const AGENT_AGAIN: u32 = 830;
+const MUSIC: u32 = 350;
+const WHISPER: u32 = 930;
+const PHONE: u32 = 1_190;
+const TONES: [u32; 6] = [CALLER, AGENT, AGENT_AGAIN, MUSIC, WHISPER, PHONE];
+/// Tone that the agent says before the caller is back may last for so long after the music, in ms: what was on its way.
+const REST_MS: u32 = 400;
+/// The least of a tone that counts, in ms.
+const LEAST_MS: u32 = 300;
+/// The steepest step between two samples of a faded tone; a cut has more.
+const STEP: f64 = 4_000.0;
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Seconds after the answer at which a phone begins its tone.
+const TONE_FROM: f64 = 6.0;
+
+/// What the party at the target does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Branch {
+    Accepts,
+    Declines,
+    Machine,
+    NoAnswer,
+    CallerHangsUp,
+}
+
+impl Branch {
+    const ALL: [Branch; 5] =
+        [Branch::Accepts, Branch::Declines, Branch::Machine, Branch::NoAnswer, Branch::CallerHangsUp];
+
+    /// Reason that the agent is told; `None`: it does not get its caller back.
+    const fn reason(self) -> Option<&'static str> {
+        match self {
+            Branch::Accepts | Branch::CallerHangsUp => None,
+            Branch::Declines => Some("transfer_declined"),
+            Branch::Machine => Some("machine_answered"),
+            Branch::NoAnswer => Some("ring_timeout"),
+        }
+    }
+    /// Length of the caller's call.
+    const fn length(self) -> Duration {
+        match self {
+            Branch::Accepts => Duration::from_secs(11),
+            Branch::Declines | Branch::Machine | Branch::NoAnswer => Duration::from_secs(9),
+            Branch::CallerHangsUp => Duration::from_secs(4),
+        }
+    }
+    /// What the phone says at a time after its answer, in seconds: a word, or a long announcement; then its tone.
+    fn says(self, t: f64) -> f64 {
+        let words = if self == Branch::Machine { TONE_FROM } else { 0.6 };
+        match t {
+            t if t < words => speech(t),
+            t if t < TONE_FROM => 0.0,
+            t => AMPLITUDE * (std::f64::consts::TAU * f64::from(PHONE) * (t - TONE_FROM)).sin(),
+        }
+    }
+    /// Tones that each party is to hear, in order: caller, agent, phone.
+    fn heard(self) -> [&'static [u32]; 3] {
+        match self {
+            Branch::Accepts => [&[AGENT, MUSIC, PHONE], &[CALLER], &[WHISPER, CALLER]],
+            Branch::Declines => [&[AGENT, MUSIC, AGENT_AGAIN], &[CALLER, CALLER], &[WHISPER]],
+            Branch::Machine => [&[AGENT, MUSIC, AGENT_AGAIN], &[CALLER, CALLER], &[WHISPER]],
+            Branch::NoAnswer => [&[AGENT, MUSIC, AGENT_AGAIN], &[CALLER, CALLER], &[]],
+            Branch::CallerHangsUp => [&[AGENT, MUSIC], &[CALLER], &[WHISPER]],
+        }
+    }
+}
+
+/// Addresses and numbers of a branch.
+struct Place {
+    branch: Branch,
+    caller: &'static str,
+    phone: String,
+    number: &'static str,
+    port: u16,
+}
+
+fn places() -> Vec<Place> {
+    let callers = ["127.0.4.1", "127.0.4.2", "127.0.4.3", "127.0.4.4", "127.0.4.5"];
+    let numbers = ["+14155550111", "+14155550112", "+14155550113", "+14155550114", "+14155550115"];
+    let all = Branch::ALL.into_iter().zip(callers).zip(numbers).zip(1..);
+    all.map(|(((branch, caller), number), n)| Place {
+        branch,
+        caller,
+        phone: format!("127.0.3.{n}"),
+        number,
+        port: 5_070 + n,
+    })
+    .collect()
+}
+
+fn configuration(agent: &Script, places: &[Place]) -> String {
+    let trunk = |(n, place): (usize, &Place)| {
+        format!(
+            "[trunk.phone{n}]\npeers = [\"sip:{}:5060\"]\noptions_interval = \"0s\"\nring_timeout = \"3s\"\n\
+             codecs = [\"PCMU\"]\nmedia_from = [\"127.0.0.1/32\"]\n",
+            place.phone
+        )
+    };
+    let trunks: String = (1..).zip(places).map(trunk).collect();
+    format!(
+        "[trunk.carrier]\naccept_from = [\"127.0.4.0/24\"]\n{trunks}[agent.bot]\nurl = \"ws://{}/media\"\n\
+         parameters = {{ called = \"{{called}}\" }}\nextras = true\n\
+         hold = {{ strategy = \"music\", music = \"music.wav\" }}\n[[route]]\nfrom = [\"carrier\"]\n\
+         connect = [\"agent:bot\"]\n",
+        agent.address
+    )
+}
+
+fn phone(place: &Place) -> anyhow::Result<Baresip> {
+    let (ip, mode) = (&place.phone, if place.branch == Branch::NoAnswer { "manual" } else { "auto" });
+    Baresip::start(&Setup {
+        ip,
+        port: 5060,
+        account: &format!(
+            "<sip:{}@{ip};transport=udp>;regint=0;answermode={mode};audio_codecs=PCMU/8000/1",
+            place.number
+        ),
+        says: sound::wav(SAMPLE_RATE, 1, 30, |t| place.branch.says(t)),
+        ca: None,
+        dial: None,
+        lasts: None,
+    })
+}
+
+/// Presses the phone's key once its party has heard the whisper and is known to be no machine.
+fn press(edge: &Edge, place: &Place, phone: &Baresip, key: &str) -> anyhow::Result<()> {
+    let began = Instant::now();
+    loop {
+        let trace = trace(edge, place).unwrap_or_default();
+        if trace.contains("its digit is waited for") && trace.contains("detection: human") {
+            return phone.command("sndcode", key);
+        }
+        ensure!(began.elapsed() < PATIENCE, "the party has not heard the whisper: {trace}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn trace(edge: &Edge, place: &Place) -> anyhow::Result<String> {
+    let calls: serde_json::Value = serde_json::from_str(&edge.get("/v1/calls")?)?;
+    let list = calls["calls"].as_array().context("no list of calls")?;
+    let is_it = |call: &&serde_json::Value| call.to_string().contains(place.number);
+    let sid = list.iter().find(is_it).and_then(|call| call["sid"].as_str()).context("no call")?;
+    edge.get(&format!("/v1/calls/{sid}/trace.txt"))
+}
+
+/// Runs the case.
+pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
+    let folder = tempfile::tempdir()?;
+    // Broken: another digit accepts.
+    let accept = if setting.sabotage { "9" } else { "1" };
+    let warm = format!(r#"{{"whisper":{{"file":"whisper.wav"}},"accept":"{accept}","detection":true}}"#);
+    let (tones, heard) = (format!("{AGENT},{AGENT_AGAIN}"), folder.path().display().to_string());
+    let mut flags = vec!["--warm", &warm, "--tones", &tones, "--folder", &heard];
+    // The quick form has no need of packages that take minutes to install.
+    let packages = if setting.quick { Packages::Base } else { Packages::Pipecat };
+    if !setting.quick {
+        flags.push("--pipecat");
+    }
+    let agent = Script::start(packages, &python::script("warm_agent.py"), &flags)?;
+    let places = places();
+    let tone = |hz: u32, seconds: u32| {
+        sound::wav(SAMPLE_RATE, 1, seconds, |t| AMPLITUDE * (std::f64::consts::TAU * f64::from(hz) * t).sin())
+    };
+    let (music, whisper) = (tone(MUSIC, 10), tone(WHISPER, 1));
+    let files: [(&str, &[u8]); 2] = [("music.wav", &music), ("whisper.wav", &whisper)];
+    let mut edge = Edge::start_beside(&configuration(&agent, &places), &files)?;
+    let sniffer = Sniffer::start()?;
+    let phones: Vec<Baresip> = places.iter().map(phone).collect::<anyhow::Result<_>>()?;
+    for phone in &phones {
+        phone.wait_for("baresip is ready", PATIENCE)?;
+    }
+    std::thread::scope(|scope| {
+        let (edge, agent) = (&edge, &agent);
+        let runs: Vec<_> = places
+            .iter()
+            .zip(&phones)
+            .map(|(place, phone)| scope.spawn(move || one(edge, agent, place, phone)))
+            .collect();
+        runs.into_iter().try_for_each(|run| run.join().map_err(|_| anyhow::anyhow!("a branch panicked"))?)
+    })
+    .with_context(|| format!("{}\n{}", edge.log_tail(), agent.lines().join("\n")))?;
+    edge.assert_alive()?;
+    edge.no_dialog_is_left()?;
+    let mut steepest: f64 = 0.0;
+    for (place, phone) in places.iter().zip(&phones) {
+        let heard = Parties {
+            caller: sniffer.heard(place.caller.parse::<Ipv4Addr>()?),
+            agent: samples(&std::fs::read(folder.path().join(place.number.trim_start_matches('+')))?),
+            phone: if place.branch == Branch::NoAnswer { Vec::new() } else { phone.heard()? },
+        };
+        let step = judge(place.branch, &heard)
+            .with_context(|| format!("{:?}\n{}", place.branch, trace(&edge, place).unwrap_or_default()))?;
+        steepest = steepest.max(step);
+    }
+    let kind = if setting.quick { "an agent" } else { "pipecat" };
+    Ok(format!(
+        "5 branches with SIPp, {kind} and baresip: each party hears what it should and nothing else; steepest step at a switch {steepest:.0}"
+    ))
+}
+
+/// One branch, until its call is over.
+fn one(edge: &Edge, agent: &Script, place: &Place, phone: &Baresip) -> anyhow::Result<()> {
+    let mut calls = Calls::new(1, 1, place.branch.length());
+    (calls.rtp, calls.port, calls.number, calls.address) = (true, place.port, place.number, place.caller);
+    std::thread::scope(|scope| {
+        let caller = scope.spawn(|| calls.run(edge.udp));
+        match place.branch {
+            Branch::Accepts => press(edge, place, phone, "1")?,
+            Branch::Declines => press(edge, place, phone, "2")?,
+            Branch::Machine | Branch::NoAnswer | Branch::CallerHangsUp => {}
+        }
+        let counted = caller.join().map_err(|_| anyhow::anyhow!("SIPp's thread panicked"))??;
+        ensure!(counted.successful == 1, "SIPp's call failed");
+        anyhow::Ok(())
+    })
+    .with_context(|| format!("{:?}", place.branch))?;
+    agent.wait_for(&format!("stop {}", place.number), PATIENCE)?;
+    let back = format!("back {}: ", place.number);
+    let told = agent.lines().into_iter().find_map(|line| Some(line.strip_prefix(&back)?.to_owned()));
+    ensure!(told.as_deref() == place.branch.reason(), "{:?}: the agent was told {told:?}", place.branch);
+    Ok(())
+}
+
+/// What each party has heard.
+struct Parties {
+    caller: Vec<Packet>,
+    agent: Vec<f64>,
+    phone: Vec<f64>,
+}
+
+fn samples(bytes: &[u8]) -> Vec<f64> {
+    bytes.as_chunks::<2>().0.iter().map(|sample| f64::from(i16::from_le_bytes(*sample))).collect()
+}
+
+/// Holds what was heard against what should be; returns the steepest step that the caller heard around the end of its music.
+fn judge(branch: Branch, heard: &Parties) -> anyhow::Result<f64> {
+    let caller: Vec<f64> = heard.caller.iter().flat_map(|packet| packet.samples.iter().copied()).collect();
+    let mut gaps = heard.caller.windows(2).filter_map(|pair| Some((pair.first()?, pair.last()?)));
+    if let Some((before, after)) = gaps.find(|(a, b)| b.sequence != a.sequence.wrapping_add(1)) {
+        bail!("the caller's stream goes from packet {} to {}", before.sequence, after.sequence);
+    }
+    let late = heard.caller.windows(2).filter_map(|pair| Some(pair.last()?.at - pair.first()?.at)).max();
+    ensure!(late.unwrap_or_default() < Duration::from_millis(300), "the caller waits {late:?} for a packet");
+    let expected = branch.heard();
+    for (who, samples, expected) in
+        [("caller", &caller, expected[0]), ("agent", &heard.agent, expected[1]), ("phone", &heard.phone, expected[2])]
+    {
+        let all = rtp::tones(samples, &TONES);
+        // What the agent said while its caller heard music may be on its way when the caller is back.
+        let is_rest = |(at, (hz, ms)): (usize, &(u32, u32))| at > 0 && *hz == AGENT && *ms <= REST_MS;
+        let counted = all.iter().enumerate().filter(|(at, tone)| !is_rest((*at, *tone)) && tone.1 >= LEAST_MS);
+        let tones: Vec<u32> = counted.map(|(_, (hz, _))| *hz).collect();
+        ensure!(tones == expected, "the {who} hears {all:?} instead of {expected:?}");
+    }
+    Ok(if branch == Branch::Accepts { steepest(&caller) } else { 0.0 }).and_then(|step| {
+        ensure!(step < STEP, "a click of {step:.0} where the music ends");
+        Ok(step)
+    })
+}
+
+/// The steepest step between two samples from 100 ms before the end of the music to 300 ms after it.
+fn steepest(samples: &[f64]) -> f64 {
+    let piece = 400;
+    let is_music = |part: &[f64]| rtp::fit(part, MUSIC, SAMPLE_RATE).0 > 2_000.0;
+    let Some(last) = samples.chunks_exact(piece).rposition(is_music) else { return f64::INFINITY };
+    let around = samples.get((last.saturating_sub(2)) * piece..).unwrap_or_default();
+    around.iter().zip(around.iter().skip(1)).take(8 * piece).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+}

@@ -1,0 +1,138 @@
+//! Warm transfers as Twilio's applications make them: a program with twilio-python has a customer wait in a conference with music, calls humans by the
+//! API and asks them by a document, and does the same with `url` and `machineDetection` of a dialled Number. The parties are baresip phones.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+
+use crate::interop::Setting;
+use crate::interop::applications::{ACCOUNT, TOKEN};
+use crate::interop::baresip::{Baresip, Setup};
+use crate::interop::edge::Edge;
+use crate::interop::python::{self, Packages, Script};
+use crate::interop::rtp::{self, SAMPLE_RATE};
+use crate::interop::sound::{self, AMPLITUDE, speech};
+
+/// The number that the calls are from.
+const NUMBER: &str = "+14155550100";
+const MUSIC: u32 = 350;
+const WHISPER: u32 = 930;
+const CUSTOMER: u32 = 530;
+const HUMAN: u32 = 1_190;
+/// The least amplitude of a tone that is heard.
+const LEAST: f64 = 1_000.0;
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Phones in the order of the program: the customer, humans that accept and decline, a machine, one that does not answer.
+const PHONES: usize = 5;
+
+/// What a phone says at a time after its answer, in seconds.
+fn says(phone: usize, t: f64) -> f64 {
+    // Pauses keep a tone from being noise.
+    let tone = |hz: u32| {
+        if (t * 2.5).fract() < 0.6 { AMPLITUDE * (std::f64::consts::TAU * f64::from(hz) * t).sin() } else { 0.0 }
+    };
+    match phone {
+        0 => tone(CUSTOMER),
+        3 => speech(t),
+        _ if t < 0.6 => speech(t),
+        1 if t > 5.0 => tone(HUMAN),
+        _ => 0.0,
+    }
+}
+
+fn configuration() -> String {
+    let trunk = |n: usize| {
+        format!(
+            "[trunk.phone{n}]\npeers = [\"sip:127.0.3.{}:5060\"]\noptions_interval = \"0s\"\nmedia_from = [\"127.0.0.1/32\"]\n\
+             codecs = [\"PCMU\"]\nallow_prefixes = [\"+1415555011{n}\"]\n",
+            n + 1
+        )
+    };
+    let trunks: String = (0..PHONES).map(trunk).collect();
+    let connect: Vec<String> = (0..PHONES).map(|n| format!("\"trunk:phone{n}\"")).collect();
+    format!(
+        "[api]\naccount_sid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\nrequests_per_second = 0\nallow_private = true\n\
+         connect = [{}]\n[[number]]\nnumber = \"{NUMBER}\"\n{trunks}",
+        connect.join(", ")
+    )
+}
+
+fn phone(n: usize) -> anyhow::Result<Baresip> {
+    let (ip, mode) = (format!("127.0.3.{}", n + 1), if n == 4 { "manual" } else { "auto" });
+    Baresip::start(&Setup {
+        ip: &ip,
+        port: 5060,
+        account: &format!(
+            "<sip:+1415555011{n}@{ip};transport=udp>;regint=0;answermode={mode};audio_codecs=PCMU/8000/1"
+        ),
+        says: sound::wav(SAMPLE_RATE, 1, 60, |t| says(n, t)),
+        ca: None,
+        dial: None,
+        lasts: None,
+    })
+}
+
+/// Amplitude of a tone in each second of what a phone has heard in all of its calls: the highest of them.
+fn loudest(phone: &Baresip, hz: u32) -> anyhow::Result<f64> {
+    let heard = phone.all_heard()?;
+    let amplitudes = heard.chunks_exact(8_000).map(|part| rtp::fit(part, hz, SAMPLE_RATE).0);
+    Ok(amplitudes.fold(0.0, f64::max))
+}
+
+/// Runs the case.
+pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
+    let edge = Edge::start(&configuration())?;
+    let phones: Vec<Baresip> = (0..PHONES).map(phone).collect::<anyhow::Result<_>>()?;
+    for phone in &phones {
+        phone.wait_for("baresip is ready", PATIENCE)?;
+    }
+    let numbers: Vec<String> = (0..PHONES).map(|n| format!("+1415555011{n}")).collect();
+    let (url, numbers) = (format!("http://{}", edge.http), numbers.join(","));
+    let (music, whisper) = (MUSIC.to_string(), WHISPER.to_string());
+    let flags = ["--url", &url, "--account", ACCOUNT, "--token", TOKEN, "--from", NUMBER, "--phones", &numbers];
+    let flags = [&flags[..], &["--music", &music, "--whisper", &whisper]].concat();
+    let program = Script::start(Packages::Base, &python::script("twilio_warm.py"), &flags)?;
+    let said = follow(&program, &phones, setting.sabotage).with_context(|| edge.log_tail())?;
+    for (at, hz, hears) in [
+        (0, MUSIC, true),
+        (0, HUMAN, true),
+        (0, WHISPER, false),
+        (1, WHISPER, true),
+        (1, CUSTOMER, true),
+        (1, MUSIC, false),
+        (2, WHISPER, true),
+        (2, CUSTOMER, false),
+        (2, MUSIC, false),
+    ] {
+        let amplitude = loudest(&phones[at], hz)?;
+        ensure!((amplitude > LEAST) == hears, "phone {at} hears {amplitude:.0} of {hz} Hz");
+    }
+    Ok(format!(
+        "{said}: accepted, declined, machine, no answer, by a conference and by a Number with `url`; each party hears what it should"
+    ))
+}
+
+/// Presses keys as the program says until it is done; returns its name.
+fn follow(program: &Script, phones: &[Baresip], sabotage: bool) -> anyhow::Result<String> {
+    let (began, mut read) = (Instant::now(), 0);
+    loop {
+        let lines = program.lines();
+        for line in lines.iter().skip(read) {
+            if let Some((phone, key)) = line.strip_prefix("press ").and_then(|rest| rest.split_once(' ')) {
+                let phone = phones.get(phone.parse::<usize>()?).context("a phone")?;
+                // Broken: who accepts presses another key.
+                phone.command("sndcode", if sabotage { "3" } else { key })?;
+            }
+            if let Some(done) = line.strip_prefix("done: ") {
+                return Ok(done.to_owned());
+            }
+            // Its last word, where it does not see what it should.
+            ensure!(!line.starts_with("twilio-python "), "{}", lines.join("\n"));
+        }
+        read = lines.len();
+        if began.elapsed() > PATIENCE {
+            bail!("the program is not done: {}", lines.join("\n"));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
