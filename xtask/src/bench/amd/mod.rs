@@ -29,7 +29,7 @@ const LABELS: [Label; 4] = [Label::Human, Label::Machine, Label::Fax, Label::Unk
 /// Most of a pause that is part of speech.
 const PAUSE_MS: i64 = 300;
 /// Thresholds tuned for speed, in the order of `Settings::new`.
-const FAST: [Option<u32>; 4] = [None, Some(1_500), Some(600), Some(2_000)];
+const FAST: [Option<u32>; 4] = [None, Some(1_300), Some(500), Some(2_000)];
 
 /// Flags of `cargo xtask bench amd`.
 #[derive(Debug, clap::Args)]
