@@ -421,7 +421,7 @@ pub(crate) fn tap(cx: &mut Cx<'_>, heard: Option<&(EndId, TapSpec)>) {
 pub(crate) fn silent(parts: &mut Parts, cx: &mut Cx<'_>, end: EndId) {
     let verb = cx.call.recordings.as_mut().and_then(|recordings| recordings.at(end)).and_then(|one| one.verb);
     if let Some(id) = verb {
-        Runner::of(parts).tell_program(cx, Input::Silent { id });
+        Runner::of(parts).tell_of_record(cx, Input::Silent { id });
     }
 }
 
@@ -435,5 +435,5 @@ pub(crate) fn ended(parts: &mut Parts, cx: &mut Cx<'_>, end: EndId, (frames, sou
     let seconds = trunkgate_resources::recording::seconds((kept.end - kept.start) * 20);
     let url = cx.edge.sessions.recordings.links().map(|links| links.of(&sid)).unwrap_or_default();
     let result = RecordResult { sid, url, seconds, is_silent: sound.is_none() };
-    Runner::of(parts).tell_program(cx, Input::Recorded { id, result });
+    Runner::of(parts).tell_of_record(cx, Input::Recorded { id, result });
 }

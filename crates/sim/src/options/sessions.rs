@@ -32,12 +32,17 @@ impl Kept {
             };
             rng.random_bool(0.6).then_some(sessions)
         };
-        Kept {
+        let mut kept = Kept {
             by_edge: [(); 3].map(|()| [90, 90, 120, 300, 1800][rng.random_range(0..5usize)]),
             by_phones: [(); 5].map(|()| phone(rng)),
             stretch: if rng.random_bool(0.4) { 10 } else { 1 },
             deaf: rng.random_bool(0.2).then(|| (rng.random_range(0..4usize), busy.mul_f64(rng.random()))),
+        };
+        if kept.deaf.is_some() {
+            // Its calls have to end within the run, also one whose two sides it is.
+            kept.by_edge = kept.by_edge.map(|seconds| seconds.min(300));
         }
+        kept
     }
     /// Whether a phone says that it refreshes, and never does.
     pub(crate) fn is_forgotten(&self) -> bool {

@@ -373,8 +373,13 @@ impl Bridge {
     /// Hangs up on the leg that has transferred the call, knows so, and has not hung up. A leg that asks for another transfer now stays.
     pub(crate) fn referrer_overdue(&mut self, cx: &mut Cx<'_>) {
         cx.call.deadlines.remove(Timer::Referrer);
-        let left: Vec<LegId> =
-            cx.call.legs.ids().filter(|at| self.negotiation.sides(cx.call).all(|side| side != *at)).collect();
+        self.hang_up_left(cx, None);
+    }
+
+    /// Hangs up on legs that are neither side of the call. `asked`: a party that may become one.
+    pub(crate) fn hang_up_left(&mut self, cx: &mut Cx<'_>, asked: Option<LegId>) {
+        let is_left = |at: &LegId| asked != Some(*at) && self.negotiation.sides(cx.call).all(|side| side != *at);
+        let left: Vec<LegId> = cx.call.legs.ids().filter(is_left).collect();
         for leg in left {
             let side = &cx.call.legs[leg];
             if side.agent.is_none() && !side.records() && side.state == LegState::Answered {

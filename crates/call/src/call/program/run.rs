@@ -126,6 +126,14 @@ impl Runner<'_> {
         self.inform_program(cx, input);
     }
 
+    /// Takes an event of a Record, which another document may have replaced meanwhile: what is under way is that document's then.
+    pub(crate) fn tell_of_record(&mut self, cx: &mut Cx<'_>, input: Input) {
+        match &self.parts.program {
+            Some(run) if run.program.is_recording() => self.tell_program(cx, input),
+            Some(_) | None => self.inform_program(cx, input),
+        }
+    }
+
     /// Takes an event by which no step of the program ends, and does what follows.
     pub(crate) fn inform_program(&mut self, cx: &mut Cx<'_>, input: Input) {
         let Some(run) = &mut self.parts.program else { return };

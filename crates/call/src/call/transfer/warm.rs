@@ -189,7 +189,8 @@ impl<'p> Asking<'p> {
         cx.disarm(Timer::Ring(branch));
         // A leg that an earlier transfer has left is hung up on now: it could not be told from this one later.
         if cx.call.deadlines.contains(Timer::Referrer) {
-            self.parts.bridge.referrer_overdue(cx);
+            cx.disarm(Timer::Referrer);
+            self.parts.bridge.hang_up_left(cx, Some(leg));
         }
         if let Some(attempt) = self.parts.search.attempt_mut(branch) {
             attempt.progress = Progress::Asking(leg);

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use trunkgate_call::Refused;
-use trunkgate_media::AgentWish;
+use trunkgate_media::{AgentWish, Event};
 
+use super::recorded::recording;
 use super::*;
 use crate::bench::agents::{Told, hang_up};
 use crate::bench::{Bench, CARRIER, PBX, answer};
@@ -42,6 +43,18 @@ fn a_caller_who_hears_a_prompt_hears_the_other_document() {
     menu.played();
     menu.bench.expect(CARRIER, "BYE");
     menu.ends("app_hung_up");
+}
+
+#[test]
+fn a_document_that_takes_the_place_of_a_record_is_asked_for_again_after_a_restart() {
+    let (mut menu, end) = recording("<Record/>");
+    menu.redirect(AppDocument::Url { url: OTHER.to_owned(), method: WebhookMethod::Get }).unwrap();
+    menu.bench.news(Event::RecorderEnded { end, frames: 250, sound: Some((0, 249)) });
+    let before = menu.requested();
+    menu.bench.questions.clear();
+    menu.bench.restart(table(vec![TargetSpec::App("ivr".into())]));
+    assert_eq!(menu.requested(), before);
+    hang_up(&mut menu.bench, &mut menu.caller);
 }
 
 #[test]
