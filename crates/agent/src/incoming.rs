@@ -12,6 +12,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::{Map, Value};
 
+use crate::digits::is_digit;
 use crate::limits::{DIGITS, MARK_NAME_BYTES, TARGET_BYTES, TEXT_BESIDE_BYTES, TEXT_BYTES};
 use crate::problem::Problem;
 use crate::warm::WarmTransfer;
@@ -164,11 +165,6 @@ pub fn decode_audio(payload: &str, audio: &mut Vec<u8>) -> Result<(), Problem> {
         audio.clear();
         Problem::BadBase64
     })
-}
-
-/// A key of a telephone.
-pub(crate) fn is_digit(byte: u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b'*' | b'#' | b'A'..=b'D')
 }
 
 #[derive(Deserialize)]

@@ -6,6 +6,7 @@
 //! [`Playout`] holds what the agent said, with its marks, until each 20 ms of it leaves; [`Ticks`] says when that is.
 #![deny(clippy::indexing_slicing)]
 
+mod digits;
 mod incoming;
 mod loss;
 mod message;

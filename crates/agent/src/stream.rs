@@ -19,8 +19,9 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
+use crate::digits::is_digit;
 use crate::format::Format;
-use crate::incoming::{Incoming, Received, decode_audio, is_digit, parse};
+use crate::incoming::{Incoming, Received, decode_audio, parse};
 use crate::limits::{
     CLOSE_TIMEOUT, FRAME, PONG_TIMEOUT, RESULTS_PER_SECOND, SCRATCH_BYTES, STANDSTILL, STOP_TIMEOUT, TEXT_BUFFER_BYTES,
 };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error};
 use serde_json::{Map, Value};
 
-use crate::incoming::is_digit;
+use crate::digits::is_digit;
 use crate::limits::{WHISPER_BYTES, WHISPER_WAIT_SECONDS, WHISPER_WAIT_USUAL_SECONDS};
 use crate::problem::shown;
 

@@ -4,7 +4,7 @@
 //! dialled party is judged from its connection with the caller on, by what the caller hears. A restart ends a detection without a verdict.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use trunkgate_media::agent::TrackName;
 use trunkgate_media::detection::{AnsweredBy, Mode, Settings, Verdict};
@@ -53,6 +53,7 @@ struct Detection {
     /// What is heard of the near leg: what comes from it, or what leaves to it.
     track: TrackName,
     receiver: Option<Receiver>,
+    began: Instant,
     /// Whether the targets of the call wait for it.
     is_awaited: bool,
     /// Whether it hears the party itself, which is asked whether it takes the caller.
@@ -109,7 +110,8 @@ pub(crate) fn begin_asked(cx: &mut Cx<'_>, leg: LegId) {
     let audio = TapSpec { outbound: Vec::new(), ..TapSpec::both(spoken.audio, spoken.coding) };
     cx.edge.media(media, Command::Tap { of, listener: end, audio: audio.clone() });
     let hears = Some((of, audio));
-    let detection = Detection { leg, end, track, receiver: None, is_awaited: false, is_asked: true, hears };
+    let began = cx.now;
+    let detection = Detection { leg, end, track, receiver: None, began, is_awaited: false, is_asked: true, hears };
     cx.call.detections.get_or_insert_default().list.push(detection);
     cx.edge.decide(cx.now, cx.call.key, "answering-machine detection begins");
 }
@@ -130,7 +132,8 @@ fn begin(
         return false;
     };
     cx.edge.media(session, Command::AddJudge { end, spec: JudgeSpec { track, settings } });
-    let detection = Detection { leg, end, track, receiver, is_awaited, is_asked: false, hears: None };
+    let began = cx.now;
+    let detection = Detection { leg, end, track, receiver, began, is_awaited, is_asked: false, hears: None };
     cx.call.detections.get_or_insert_default().list.push(detection);
     cx.edge.decide(cx.now, cx.call.key, "answering-machine detection begins");
     media.tap_caller(cx);
@@ -168,9 +171,25 @@ pub(crate) fn judged(parts: &mut Parts, cx: &mut Cx<'_>, end: EndId, verdict: Ve
     }
 }
 
-/// Ends the detection at a party that has left.
+/// Ends the detection at a party that has left: the receiver of its verdict gets `unknown`.
 pub(crate) fn leave(cx: &mut Cx<'_>, leg: LegId) {
-    take(cx, |detection| detection.leg == leg);
+    if let Some(detection) = take(cx, |detection| detection.leg == leg) {
+        end_unknown(cx, detection);
+    }
+}
+
+/// The call is over: the same for all of its parties.
+pub(crate) fn end(cx: &mut Cx<'_>) {
+    while let Some(detection) = take(cx, |_| true) {
+        end_unknown(cx, detection);
+    }
+}
+
+fn end_unknown(cx: &mut Cx<'_>, Detection { leg, receiver, began, .. }: Detection) {
+    if receiver.is_some() {
+        let duration = cx.now.saturating_duration_since(began);
+        note(cx, leg, receiver, Verdict { answered_by: AnsweredBy::Unknown, duration });
+    }
 }
 
 /// Takes a detection away; its judge is let go.

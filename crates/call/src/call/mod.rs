@@ -509,7 +509,7 @@ impl Parts {
             (Searching | Rerouting, E::EarlyBye { leg }) => self.left_while_ringing(cx, leg),
             (Answered | Leaving | Ended, E::EarlyBye { .. }) => {}
 
-            (Rerouting, E::Update { leg, server, sdp: Some(_), .. }) if self.search.asks(leg) => {
+            (Rerouting, E::Update { leg, server, sdp: Some(_), .. }) if self.search.consults.asks(leg) => {
                 refuse_request(cx.now, cx.edge, server, 491);
             }
             // Its party and the caller do not hear each other yet, and are not to.
@@ -527,7 +527,7 @@ impl Parts {
                 refuse_request(cx.now, cx.edge, server, 481)
             }
 
-            (Rerouting, E::Info { leg, server, info }) if self.search.asks(leg) && info.is_digit() => {
+            (Rerouting, E::Info { leg, server, info }) if self.search.consults.asks(leg) && info.is_digit() => {
                 Asking::of(self).informed(cx, server, &info);
             }
             (Rerouting, E::Info { leg, server, info }) if self.takes_digits_of_info(cx, leg, &info) => {
@@ -677,7 +677,7 @@ impl Parts {
                 cx.call.legs.agent_note(cx.now, cx.edge, end, &text, logged);
                 silent_agent::look(cx);
             }
-            (_, E::Key { end, key, .. }) if self.search.asks_at(cx, end) => Asking::of(self).pressed(cx, key),
+            (_, E::Key { end, key, .. }) if self.search.consults.asks_at(cx, end) => Asking::of(self).pressed(cx, key),
             (_, E::Key { end, key, ms }) => {
                 cx.note_digit(end);
                 match self.takes_digits_of(cx, end) {
@@ -685,7 +685,7 @@ impl Parts {
                     false => self.bridge.negotiation.key_pressed(cx, end, (key, ms)),
                 }
             }
-            (_, E::AppAnswered { query, answer }) if self.search.wants_whisper(query) => {
+            (_, E::AppAnswered { query, answer }) if self.search.consults.wants_whisper(query) => {
                 Asking::of(self).whisper_came(cx, query, *answer);
             }
             (_, E::AppAnswered { query, answer }) => Runner::of(self).app_answered(cx, query, *answer),

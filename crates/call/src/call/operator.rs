@@ -17,6 +17,7 @@ use crate::call::legs::leg_end::EndedBy;
 use crate::call::refused::Refused;
 use crate::call::search::answer::Failure;
 use crate::call::shared::Cx;
+use crate::call::transfer::onward::{AgentTransfer, target_of};
 use crate::call::transfer::refer::Refer;
 use crate::call::transfer::warm::{Asking, TransferMode};
 use crate::call::{Parts, State};
@@ -218,7 +219,7 @@ impl<'p> Operator<'p> {
         Ok(())
     }
 
-    /// Connects a party with a target in place of the other party, which leaves once the target answers.
+    /// Connects a party with a target in place of the other party, which leaves once the target answers; of an agent's caller as its agent may.
     pub(crate) fn transfer(
         &mut self,
         cx: &mut Cx<'_>,
@@ -226,6 +227,13 @@ impl<'p> Operator<'p> {
         text: &str,
         mode: TransferMode,
     ) -> Result<(), Refused> {
+        match (party, &mode) {
+            (CallParty::Callee, TransferMode::Consult) => return Err(Refused::NoAgent),
+            (CallParty::Caller, mode) if *mode == TransferMode::Consult || self.parts.has_agent(cx) => {
+                return AgentTransfer::of(self.parts).requested(cx, text, mode.clone());
+            }
+            (CallParty::Caller | CallParty::Callee, _) => {}
+        }
         let sides = self.sides(cx)?;
         if self.parts.program.is_some() {
             return Err(Refused::InApplication);
@@ -234,7 +242,7 @@ impl<'p> Operator<'p> {
         if cx.call.legs.offer_of(waits).is_none() {
             return Err(Refused::OtherAudio);
         }
-        let target = self.parts.search.onward(cx, by, text, &mode)?;
+        let target = target_of(&self.parts.search, cx, by, text, &mode)?;
         let called = match &target {
             Target::Trunk { number: Some(number), .. } => cx.edge.table.numbers().normalise_caller(number, None),
             // The stream of an agent knows one caller, who has called.

@@ -12,7 +12,7 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::index::Place;
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::{NUMBER_CHARS, REFERRER_SECONDS};
-use trunkgate_route::{OnClose, Target};
+use trunkgate_route::OnClose;
 use trunkgate_sdp::{accept, anchored_streams};
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{ClientId, ServerId};
@@ -21,6 +21,7 @@ use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 use trunkgate_story::report::CallRecord;
 
 use crate::call::controller::{Controller, TargetResult};
+use crate::call::detection;
 use crate::call::legs::headers::Brought;
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
@@ -29,12 +30,12 @@ use crate::call::negotiation::bridge::bad_media;
 use crate::call::operator::{Hold, Operator};
 use crate::call::program::{Dialler, Prompter, Runner, callback};
 use crate::call::recording;
-use crate::call::refused::Refused;
 use crate::call::requested::Originator;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::shared::{Cx, Ending, Shared};
 use crate::call::siprec;
-use crate::call::transfer::in_call::{Consult, Leaving, ReferStep, Transfer, WaitingRefer};
+use crate::call::transfer::in_call::{Leaving, ReferStep, Transfer, WaitingRefer};
+use crate::call::transfer::onward::AgentTransfer;
 use crate::call::transfer::refer::Refer;
 use crate::call::transfer::warm::{Asking, TransferMode};
 use crate::call::{Call, Parts, State, refuse_request};
@@ -146,9 +147,11 @@ impl Parts {
                 self.end(cx, ReasonSlug::AgentHungUp);
             }
             AgentWish::Dtmf(digits) => self.bridge.press(cx, leg, &digits),
-            AgentWish::Transfer(text) => self.agent_transfers(cx, leg, &text, TransferMode::AtOnce),
-            AgentWish::Consult(text) => self.agent_transfers(cx, leg, &text, TransferMode::Consult),
-            AgentWish::WarmTransfer(text, warm) => self.agent_transfers(cx, leg, &text, TransferMode::Warm(warm)),
+            AgentWish::Transfer(text) => AgentTransfer::of(self).wished(cx, leg, &text, TransferMode::AtOnce),
+            AgentWish::Consult(text) => AgentTransfer::of(self).wished(cx, leg, &text, TransferMode::Consult),
+            AgentWish::WarmTransfer(text, warm) => {
+                AgentTransfer::of(self).wished(cx, leg, &text, TransferMode::Warm(warm))
+            }
         }
     }
 
@@ -258,6 +261,7 @@ impl Parts {
         Runner::of(self).program_lost_caller(cx);
         self.search.drop_attempts(cx, &mut self.bridge, reason);
         siprec::end(cx);
+        detection::end(cx);
         cx.call.legs.end_legs_with(reason);
         cx.call.enter(State::Ended);
         let of_talk = [Timer::HoldCheck, Timer::Glare, Timer::Update, Timer::Session, Timer::MaxCall, Timer::TimeLimit];
@@ -286,7 +290,7 @@ impl Parts {
         self.bridge.negotiation.count(cx);
         cx.settle_text();
         self.bridge.negotiation.transfers.now = None;
-        self.search.end_consult();
+        self.search.consults.now = None;
         // While the ends' own counters are there: jitter and reports of the last interval stand nowhere else.
         self.bridge.media.settle_hearing(cx);
         cx.call.legs.note_times(cx.edge, cx.now);
@@ -358,7 +362,7 @@ impl Parts {
     }
 
     /// Tries the targets that are left, once the ACK of a caller has its media address.
-    fn search_on_with_ack(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn search_on_with_ack(&mut self, cx: &mut Cx<'_>) {
         if self.bridge.waits_for_ack(cx.call) {
             return cx.edge.decide(cx.now, cx.call.key, "waiting for the caller's ACK with its media address");
         }
@@ -369,7 +373,7 @@ impl Parts {
     pub(crate) fn search_on(&mut self, cx: &mut Cx<'_>) {
         match self.bridge.media.standing_offer(cx.call).filter(|_| self.bridge.media.spoken_end(cx.call).is_some()) {
             Some(offer) => {
-                self.bridge.negotiation.offer = Some(self.search.offered(offer));
+                self.bridge.negotiation.offer = Some(self.search.consults.offered(offer));
                 self.advance(cx, None);
             }
             None => self.end(cx, ReasonSlug::Internal),
@@ -422,99 +426,9 @@ impl Parts {
         }
     }
 
-    /// The agent that has the caller wants it to go elsewhere.
-    pub(crate) fn agent_transfers(&mut self, cx: &mut Cx<'_>, leg: LegId, text: &str, mode: TransferMode) {
-        let stays = mode.keeps_agent();
-        let onward = self.search.onward(cx, leg, text, &mode).and_then(|target| {
-            if cx.call.may_go(cx.edge, leg, &target) { Ok(target) } else { Err(Refused::NotAllowed) }
-        });
-        match onward {
-            Ok(target) => {
-                let then = mode.condition();
-                cx.call.legs.note(cx.now, cx.edge, leg, &format!("transfers the caller to {text}{then}"));
-                self.send_on(cx, leg, (target, text), mode, EndedBy::FarEnd);
-            }
-            Err(refused) => {
-                let is_barred = matches!(refused, Refused::NotAllowed | Refused::ForbiddenAddress);
-                let why = if refused == Refused::TooManyTargets {
-                    "too many transfers: the caller stays".to_owned()
-                } else if refused == Refused::SameAgent {
-                    format!("transfer to {text}: it already has the caller")
-                } else if refused == Refused::NotAllowed {
-                    format!("transfer to {text}: refused, not in `transfer_to`")
-                } else if refused == Refused::ForbiddenAddress {
-                    format!("transfer to {text}: refused, {refused}")
-                } else if refused == Refused::TooManyHops {
-                    format!("transfer to {text}: {refused}")
-                } else {
-                    format!("transfer to {text}: unknown target")
-                };
-                let is_noted = cx.call.legs.note_wish(cx.now, cx.edge, leg, &why);
-                if is_barred && is_noted {
-                    let sid = cx.call.legs.sid().to_owned();
-                    let line = format!(
-                        "{} may not transfer its caller to {}: {refused}",
-                        cx.call.legs.name_of(leg),
-                        cx.edge.shown_name(text)
-                    );
-                    cx.edge.warn(&sid, line, None);
-                }
-                // It has the caller still, and would wait for nothing.
-                if stays || is_barred || refused == Refused::TooManyHops {
-                    cx.tell_agent(leg, text, refused.as_str(), None);
-                }
-            }
-        }
-    }
-
     /// Whether an agent has the caller.
     pub(crate) fn has_agent(&self, cx: &Cx<'_>) -> bool {
         cx.call.legs.callee.is_some_and(|leg| cx.call.legs[leg].agent.is_some())
-    }
-
-    /// The same, asked for from beside.
-    pub(crate) fn transfer(&mut self, cx: &mut Cx<'_>, text: &str, mode: TransferMode) -> Result<(), Refused> {
-        if cx.call.is_programmed {
-            return Err(Refused::NoAgent);
-        }
-        if cx.call.state == State::Rerouting && !self.search.is_consulting() {
-            return Err(Refused::Transferring);
-        }
-        let leg = cx.call.legs.callee.filter(|leg| cx.call.legs[*leg].agent.is_some()).ok_or(Refused::NoAgent)?;
-        let target = self.search.onward(cx, leg, text, &mode)?;
-        let how = if mode.keeps_agent() { "is to be sent" } else { "is sent" };
-        cx.call.legs.note(cx.now, cx.edge, leg, &format!("its caller {how} to {text}, as requested"));
-        self.send_on(cx, leg, (target, text), mode, EndedBy::Edge);
-        Ok(())
-    }
-
-    /// Tries the target, whose name `text` is. What was asked for before is withdrawn.
-    fn send_on(
-        &mut self,
-        cx: &mut Cx<'_>,
-        leg: LegId,
-        (target, text): (Target, &str),
-        mode: TransferMode,
-        by: EndedBy,
-    ) {
-        self.search.withdraw_consult(cx, &mut self.bridge);
-        cx.call.facts.spend_hop();
-        self.search.controller.put_first(target);
-        if mode == TransferMode::AtOnce {
-            if by == EndedBy::FarEnd {
-                cx.call.legs.agent_went_well(cx.edge, leg);
-            }
-            cx.call.legs[leg].end_with(ReasonSlug::Transferred, by);
-            return self.go_on(cx, leg, None);
-        }
-        self.search.consults.begun += 1;
-        self.search.consults.now = Some(Box::new(Consult { target: text.to_owned(), by }));
-        cx.call.enter(State::Rerouting);
-        if let TransferMode::Warm(warm) = mode {
-            Asking::of(self).begin(cx, *warm);
-            self.search.ring_back(cx, &mut self.bridge);
-        }
-        self.search_on_with_ack(cx);
     }
 
     /// Takes a REFER: one party wants the other one to be connected with a third.
@@ -581,7 +495,7 @@ impl Parts {
         cx.call.legs.near = waits;
         cx.call.legs.callee = None;
         cx.call.enter(State::Rerouting);
-        self.bridge.negotiation.offer = Some(self.search.offered(offer));
+        self.bridge.negotiation.offer = Some(self.search.consults.offered(offer));
         self.search.ring_back(cx, &mut self.bridge);
         self.advance(cx, None);
     }

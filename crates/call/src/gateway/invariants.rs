@@ -111,7 +111,7 @@ impl Invariants<'_> {
                     format!("{sid}: rerouting from a connected target")
                 })?;
                 hold(talks || call.shared.legs.callee.is_none(), || format!("{sid}: rerouting from a far end"))?;
-                let is_silent = talks && !call.parts.search.holds_caller()
+                let is_silent = talks && !call.parts.search.consults.holds_caller()
                     || call.parts.bridge.negotiation.transfers.now.is_some()
                         && call.parts.bridge.media.spoken.is_none();
                 let is_played_to = call.parts.bridge.media.player.is_some();
@@ -227,7 +227,7 @@ impl Invariants<'_> {
 /// Checks that a caller whose target is asked, or is called to be asked, hears music and nothing else, and that its agent hears nothing.
 fn check_hears_music(call: &Call) -> Result<(), String> {
     let media = &call.parts.bridge.media;
-    let Some((caller, _)) = media.spoken_end(&call.shared).filter(|_| call.parts.search.holds_caller()) else {
+    let Some((caller, _)) = media.spoken_end(&call.shared).filter(|_| call.parts.search.consults.holds_caller()) else {
         return Ok(());
     };
     let feeders: Vec<EndId> = media.wires.iter().filter(|(_, (to, _))| *to == caller).map(|(from, _)| from).collect();

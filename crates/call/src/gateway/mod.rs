@@ -544,12 +544,7 @@ impl Gateway {
         target: &str,
         mode: TransferMode,
     ) -> Result<(), Refused> {
-        self.ask(now, sid, |parts, cx| match (party, mode) {
-            (CallParty::Caller, TransferMode::Consult) => parts.transfer(cx, target, TransferMode::Consult),
-            (CallParty::Callee, TransferMode::Consult) => Err(Refused::NoAgent),
-            (CallParty::Caller, mode) if parts.has_agent(cx) => parts.transfer(cx, target, mode),
-            (party, mode) => Operator::of(parts).transfer(cx, party, target, mode),
-        })
+        self.ask(now, sid, |parts, cx| Operator::of(parts).transfer(cx, party, target, mode))
     }
 
     /// Begins a call that no remote party has asked for, and returns its SID.

@@ -26,7 +26,7 @@ enum Feed {
     Other(EndId),
 }
 
-/// The wires of the one session, as the worker was told.
+/// The wires of the one session, by the commands to its worker.
 #[derive(Default)]
 struct Ears {
     by: BTreeMap<EndId, EndId>,
@@ -239,7 +239,7 @@ fn without_a_digit_the_party_is_connected_after_the_whisper_if_it_is_no_machine(
 }
 
 #[test]
-fn whatever_the_party_does_else_the_caller_is_back_with_the_agent() {
+fn a_party_that_does_not_accept_leaves_the_caller_with_the_agent() {
     for (what, reason) in [
         ("another digit", "transfer_declined"),
         ("hangs up", "transfer_declined"),
@@ -405,7 +405,7 @@ fn a_further_transfer_takes_its_place() {
         warm.bench.wish(
             warm.desk,
             match warm_again {
-                true => AgentWish::WarmTransfer(other, Box::new(WarmTransfer::default())),
+                true => AgentWish::WarmTransfer(other, Box::default()),
                 false => AgentWish::Consult(other),
             },
         );

@@ -79,6 +79,7 @@ pub(crate) fn all() -> Vec<Case> {
     all.extend(phones());
     all.extend(agents());
     all.extend(applications());
+    all.extend(transfers());
     all.extend(records());
     all.extend(deployed());
     all
@@ -358,6 +359,22 @@ fn agents() -> Vec<Case> {
     ]
 }
 
+/// Warm transfers.
+fn transfers() -> Vec<Case> {
+    vec![
+        Case {
+            name: "warm-transfer",
+            proves: "SIPp's callers are sent by pipecat to baresip phones, by a warm transfer: accepted, declined, machine, no answer, the caller hangs up; each party hears what it should",
+            run: warm_transfer::run,
+        },
+        Case {
+            name: "warm-twilio",
+            proves: "twilio-python transfers a caller warmly: in a conference with humans whom the API calls and a document asks, and by a Number with `url`; accepted, declined, machine, no answer",
+            run: warm_twilio::run,
+        },
+    ]
+}
+
 /// Applications by webhooks and by the API.
 fn applications() -> Vec<Case> {
     vec![
@@ -390,16 +407,6 @@ fn applications() -> Vec<Case> {
             name: "queue",
             proves: "twilio-python and twilio-node drive a queue of baresip phones: the one that dials it and the first caller hear each other, the next one neither",
             run: queue::run,
-        },
-        Case {
-            name: "warm-transfer",
-            proves: "SIPp's callers are sent by pipecat to baresip phones, by a warm transfer: accepted, declined, machine, no answer, the caller hangs up; each party hears what it should",
-            run: warm_transfer::run,
-        },
-        Case {
-            name: "warm-twilio",
-            proves: "twilio-python transfers a caller warmly: in a conference with humans whom the API calls and a document asks, and by a Number with `url`; accepted, declined, machine, no answer",
-            run: warm_twilio::run,
         },
         Case {
             name: "twilio-snippets",

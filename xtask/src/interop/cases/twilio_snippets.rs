@@ -1,4 +1,4 @@
-//! The snippets of TwilioDevEd/api-snippets for calls, recordings, transcriptions, conferences, participants, numbers and keys in Python and Node, as clients of the edge by its base URL. Sample
+//! The snippets of TwilioDevEd/api-snippets for calls, recordings, transcriptions, conferences, participants, queues, numbers and keys in Python and Node, as clients of the edge by its base URL. Sample
 //! SIDs become those of the edge's own resources, as a reader would do it; nothing else changes. The keys of a sample output must
 //! be those of the edge's answer. The checkout is no part of this repository: its place stands in `TRUNKGATE_SNIPPETS`.
 
@@ -51,9 +51,9 @@ enum Expected {
 
 use Expected::{Creates, Nothing, Prints, PrintsEach, PrintsInNode, PrintsInPython, Refused, RefusedInPython};
 
-/// Snippets by their folder, and the resource that the sample output shows; `{CA}` stands for a call, `{CF}` for a conference, `{PN}` for a number, `{RE}` for a
+/// Snippets by their folder, and the resource that the sample output shows; `{CA}` stands for a call, `{CF}` for a conference, `{QU}` for a queue, `{PN}` for a number, `{RE}` for a
 /// recording.
-const SNIPPETS: [(&str, Expected, &str); 49] = [
+const SNIPPETS: [(&str, Expected, &str); 57] = [
     ("call/instance-get-example-1", Prints(PARTY), "Calls/{CA}.json"),
     ("call/list-get-example-1", Prints("outbound-api"), "Calls.json"),
     ("call/list-get-example-2", Nothing, ""),
@@ -104,6 +104,14 @@ const SNIPPETS: [(&str, Expected, &str); 49] = [
     ("participant/list-get-example-1", PrintsEach("False", "false"), "Conferences/{CF}/Participants.json"),
     ("participant/list-post-example-1", PrintsEach("CA", "undefined"), ""),
     ("participant/instance-delete-example-1", PrintsInNode("deleted successfully"), ""),
+    ("queue/instance-get-example-1", PrintsEach("0", "averageWaitTime"), "Queues/{QU}.json"),
+    ("queue/instance-post-example-1", Prints("0"), "Queues/{QU}.json"),
+    ("queue/list-get-example-1", Prints("0"), "Queues.json"),
+    ("queue/list-post-example-1", Creates("QU"), "Queues/{QU}.json"),
+    ("member/instance-get-example-1", Prints("0"), "Queues/{QU}/Members/{CA}.json"),
+    ("member/instance-post-example-1", Prints("0"), ""),
+    ("member/instance-post-example-2", PrintsEach("1", "undefined"), ""),
+    ("member/list-get-example-1", Prints("1"), "Queues/{QU}/Members.json"),
     ("keys/instance-get-example", Prints("snippets"), "Keys/{SK}.json"),
     ("keys/list-get-example", PrintsInPython("snippets"), "Keys.json"),
     ("keys/list-post-example", Creates("SK"), "Keys/{SK}.json"),
@@ -117,6 +125,7 @@ struct Samples {
     recording: String,
     transcription: String,
     conference: String,
+    queue: String,
 }
 
 /// Runs every snippet in both languages.
@@ -157,14 +166,24 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
             };
             let is_of_conference = ["conference/", "participant/"].iter().any(|of| name.starts_with(of));
             let (call, conference) = if is_of_conference { conferred(&edge)? } else { (call, String::new()) };
+            let is_of_queue = ["queue/", "member/"].iter().any(|of| name.starts_with(of));
+            let (call, queue) = if is_of_queue { queued(&edge)? } else { (call, String::new()) };
             let (number, key) = (number.clone(), key.clone());
-            let samples = Samples { call, number, key, recording, transcription, conference };
+            let samples = Samples { call, number, key, recording, transcription, conference, queue };
             let made = snippet(&edge, &at, ending, expected, &samples).with_context(|| format!("{name}{ending}"))?;
             ran += 1;
             let path = place(resource, &samples, made.as_deref());
             outputs += usize::from(!path.is_empty() && sample_has_its_fields(&edge, &at, &path).context(name)?);
             if is_of_conference {
                 edge.api(&format!("POST Conferences/{}.json", samples.conference), &[("Status", "completed")])?;
+            }
+            if is_of_queue {
+                // One that was given another document has ended with that.
+                drop(edge.api(&format!("POST Calls/{}.json", samples.call), &[("Status", "completed")]));
+                edge.api_call_is(&samples.call, "completed")?;
+                for queue in [Some(samples.queue), made].into_iter().flatten() {
+                    edge.api(&format!("DELETE Queues/{queue}.json"), &[])?;
+                }
             }
         }
     }
@@ -196,6 +215,16 @@ fn conferred(edge: &Edge) -> anyhow::Result<(String, String)> {
     Ok((call, sid(&first(edge)?)?))
 }
 
+/// A queue in which a call waits: the call, and the queue.
+fn queued(edge: &Edge) -> anyhow::Result<(String, String)> {
+    let queue = sid(&edge.api("POST Queues.json", &[("FriendlyName", "snippets")])?)?;
+    let twiml = ("Twiml", "<Response><Enqueue>snippets</Enqueue></Response>");
+    let call = sid(&edge.api("POST Calls.json", &[("To", PARTY), ("From", NUMBERS[0]), twiml])?)?;
+    let path = format!("GET Queues/{queue}.json");
+    edge.wait_until("it waits", Duration::from_secs(10), |edge| Ok(edge.api(&path, &[])?["current_size"] == 1))?;
+    Ok((call, queue))
+}
+
 /// A recording of a live call, of a second and some tenths.
 fn recorded(edge: &Edge, call: &str) -> anyhow::Result<String> {
     let recording = sid(&edge.api(&format!("POST Calls/{call}/Recordings.json"), &[("RecordingChannels", "dual")])?)?;
@@ -219,7 +248,12 @@ fn transcribed(edge: &Edge, recording: &str) -> anyhow::Result<String> {
 fn place(resource: &str, samples: &Samples, made: Option<&str>) -> String {
     let key = made.filter(|sid| sid.starts_with("SK")).unwrap_or(&samples.key);
     let call = made.filter(|sid| sid.starts_with("CA")).unwrap_or(&samples.call);
-    let resource = resource.replace("{CA}", call).replace("{PN}", &samples.number).replace("{CF}", &samples.conference);
+    let queue = made.filter(|sid| sid.starts_with("QU")).unwrap_or(&samples.queue);
+    let resource = resource
+        .replace("{QU}", queue)
+        .replace("{CA}", call)
+        .replace("{PN}", &samples.number)
+        .replace("{CF}", &samples.conference);
     resource.replace("{SK}", key).replace("{RE}", &samples.recording).replace("{TR}", &samples.transcription)
 }
 
@@ -289,6 +323,7 @@ fn with_own_sids(text: &str, samples: &Samples) -> String {
         ("RE", &samples.recording),
         ("TR", &samples.transcription),
         ("CF", &samples.conference),
+        ("QU", &samples.queue),
     ];
     for (prefix, own) in own {
         let is_digit = |byte: u8| byte.is_ascii_hexdigit() || byte == b'X';
@@ -364,6 +399,7 @@ mod tests {
             recording: "REown".into(),
             transcription: "TRown".into(),
             conference: "CFown".into(),
+            queue: "QUown".into(),
         };
         let text = "client.calls(\"CA42ed11f93dc08b952027ffbc406d0868\").fetch() // CAlled 'PN2a0747eba6abf96b7e3c3ff0b4530f6e'";
         assert_eq!(with_own_sids(text, &samples), "client.calls(\"CAown\").fetch() // CAlled 'PNown'");

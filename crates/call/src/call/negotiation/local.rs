@@ -141,6 +141,14 @@ impl Bridge {
         self.negotiation.watch_hold(cx);
     }
 
+    /// The caller of an agent hears it again in the place of music.
+    pub(crate) fn talk_on(&mut self, cx: &mut Cx<'_>) {
+        let talks = |leg: &LegId| cx.call.legs[*leg].agent.is_some() && cx.call.legs[*leg].state == LegState::Answered;
+        let Some(agent) = cx.call.legs.callee.filter(talks) else { return };
+        self.media.stop_player(cx);
+        self.converse(cx, agent);
+    }
+
     /// A caller that talks with an agent wants to change its session, or asks us to offer: the edge answers itself.
     pub(crate) fn reinvited_locally(
         &mut self,

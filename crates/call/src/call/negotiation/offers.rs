@@ -284,7 +284,7 @@ impl Negotiation {
         let reliably =
             || call.legs[LegId::CALLER].sip.server.is_some_and(|server| edge.endpoint.may_be_reliable(server));
         // Nobody is heard in the place of the agent that has the caller.
-        if search.is_consulting() || search.holds_caller() {
+        if search.is_consulting() || search.consults.holds_caller() {
             return false;
         }
         self.offer.is_some() || (self.early == EarlySession::Nothing && call.state == State::Searching && reliably())

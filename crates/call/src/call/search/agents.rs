@@ -225,7 +225,7 @@ impl Search {
             return Next::Search;
         }
         let offer = bridge.media.standing_offer(cx.call).or(bridge.negotiation.offer.take());
-        bridge.negotiation.offer = offer.map(|offer| self.offered(offer));
+        bridge.negotiation.offer = offer.map(|offer| self.consults.offered(offer));
         self.ring_back(cx, bridge);
         Next::Stay
     }
@@ -233,7 +233,7 @@ impl Search {
     /// While the search goes on for a caller that has a session with us, it hears hold audio, or our ringback tone, instead
     /// of what fed it last. What plays goes on from target to target.
     pub(crate) fn ring_back(&self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
-        let talks_on = self.is_consulting() && !self.holds_caller();
+        let talks_on = self.is_consulting() && !self.consults.holds_caller();
         if !(cx.call.state == State::Rerouting || bridge.media.is_early(cx.call)) || talks_on {
             return;
         }
@@ -245,7 +245,7 @@ impl Search {
             let Some(end) = cx.edge.new_end(media) else { return };
             let hold = bridge.media.hold.as_ref().and_then(|agent| agent.hold.clone());
             let mut hold = hold.unwrap_or_default();
-            if self.holds_caller() && hold.music.is_none() {
+            if self.consults.holds_caller() && hold.music.is_none() {
                 let by = bridge.negotiation.transfers.now.as_ref().map(|transfer| transfer.by);
                 hold.music = Some(by.and_then(|by| cx.call.legs.music_of(by)).unwrap_or_else(melody));
             }
@@ -268,7 +268,7 @@ impl Search {
     /// Connects the caller with the target that answered.
     pub(crate) fn joined(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, leg: LegId) {
         self.won(cx, bridge, leg);
-        self.end_warm(cx, &mut bridge.media);
+        self.consults.end_warm(cx, &mut bridge.media);
         self.leave_to(cx, bridge);
         self.retries.next = 0;
         cx.call.legs.callee = Some(leg);

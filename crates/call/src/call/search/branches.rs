@@ -8,7 +8,7 @@ use bytes::Bytes;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::health::Unfit;
 use trunkgate_resources::key::{Branch, LegId};
-use trunkgate_resources::limits::{ATTEMPTS_PER_CALL, PARTIES_AT_ONCE, SILENT_SECONDS};
+use trunkgate_resources::limits::{PARTIES_AT_ONCE, SILENT_SECONDS};
 use trunkgate_resources::rejections::{FinalResponse, Rejected};
 use trunkgate_resources::unreached::UnreachedCall;
 use trunkgate_route::{Target, TargetSpec};
@@ -31,7 +31,6 @@ use crate::call::search::redirect::{Followed, Onward, Redirects};
 use crate::call::search::unreached::loses_caller;
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::story::mismatch::refuses_codecs;
-use crate::call::transfer::warm::TransferMode;
 use crate::call::transfer::wish;
 use crate::call::{Bridge, Search, State};
 
@@ -109,7 +108,7 @@ impl Search {
             self.drop_attempt(cx, bridge, branch, reason);
         }
         self.tried = None;
-        self.end_warm(cx, &mut bridge.media);
+        self.consults.end_warm(cx, &mut bridge.media);
     }
 
     /// The same for one of them.
@@ -453,36 +452,6 @@ impl Search {
         self.consults.now.is_some()
     }
 
-    /// Where the caller of an agent is to go.
-    pub(crate) fn onward(
-        &self,
-        cx: &mut Cx<'_>,
-        leg: LegId,
-        text: &str,
-        mode: &TransferMode,
-    ) -> Result<Target, Refused> {
-        let target = self.transfer_target(cx, text)?;
-        let (consults, asks) = (mode.keeps_agent(), matches!(mode, TransferMode::Warm(_)));
-        if consults && self.consults.begun >= ATTEMPTS_PER_CALL {
-            return Err(Refused::TooManyTargets);
-        }
-        let has_it = |agent: &trunkgate_route::Agent| {
-            cx.call.legs[leg].agent.as_ref().is_some_and(|side| side.agent.name == agent.name)
-        };
-        match &target {
-            // An agent hears no whisper.
-            Target::Agent(_) if asks => Err(Refused::BadTarget),
-            Target::Agent(agent) if consults && has_it(agent) => Err(Refused::SameAgent),
-            Target::Trunk { .. } | Target::Uri { .. } if cx.call.facts.max_forwards == 0 => Err(Refused::TooManyHops),
-            Target::Agent(_)
-            | Target::App(_)
-            | Target::Trunk { .. }
-            | Target::Uri { .. }
-            | Target::Reject(_)
-            | Target::RingAll(_) => Ok(target),
-        }
-    }
-
     /// Releases the agent that has waited until a target answered.
     pub(crate) fn leave_to(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
         let (Some(consult), Some(agent)) = (self.consults.now.take(), cx.call.legs.callee.take()) else { return };
@@ -499,7 +468,7 @@ impl Search {
             return false;
         }
         let (Some(consult), Some(agent)) = (self.consults.now.take(), cx.call.legs.callee) else { return false };
-        let was_held = self.end_warm(cx, &mut bridge.media);
+        let was_held = self.consults.end_warm(cx, &mut bridge.media);
         cx.call.enter(State::Answered);
         bridge.negotiation.offer = None;
         (self.tried, self.forwarded) = (None, None);
@@ -512,7 +481,7 @@ impl Search {
         cx.edge.log(&sid, line, Some(failure.reason));
         cx.tell_agent(agent, &consult.target, failure.reason.as_str(), failure.answered());
         if was_held {
-            self.talk_on(cx, bridge);
+            bridge.talk_on(cx);
         }
         bridge.negotiation.watch_hold(cx);
         true
@@ -534,25 +503,12 @@ impl Search {
     pub(crate) fn withdraw_consult(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
         if self.consults.now.take().is_some() {
             cx.edge.decide(cx.now, cx.call.key, "the previous transfer is canceled");
-            let was_held = self.holds_caller();
+            let was_held = self.consults.holds_caller();
             self.withdraw_all(cx, bridge, ReasonSlug::Transferred);
             if was_held {
-                self.talk_on(cx, bridge);
+                bridge.talk_on(cx);
             }
         }
-    }
-
-    /// The caller of an agent hears it again in the place of music.
-    fn talk_on(&self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
-        let talks = |leg: &LegId| cx.call.legs[*leg].agent.is_some() && cx.call.legs[*leg].state == LegState::Answered;
-        let Some(agent) = cx.call.legs.callee.filter(talks) else { return };
-        bridge.media.stop_player(cx);
-        bridge.converse(cx, agent);
-    }
-
-    /// The call is over.
-    pub(crate) fn end_consult(&mut self) {
-        self.consults.now = None;
     }
 
     /// Where the caller of an agent may be sent.

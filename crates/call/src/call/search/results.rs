@@ -166,7 +166,7 @@ impl Parts {
                 if self.search.stays(cx, &mut self.bridge, failed.failure()) {
                     return;
                 }
-                self.search.end_warm(cx, &mut self.bridge.media);
+                self.search.consults.end_warm(cx, &mut self.bridge.media);
                 result = Some(StepResult::NotConnected(failed));
             }
             match self.search.controller.next(result.take()) {
@@ -175,7 +175,7 @@ impl Parts {
                     Err(failed) => result = Some(StepResult::NotConnected(failed)),
                 },
                 Step::Run(app) => {
-                    self.search.end_warm(cx, &mut self.bridge.media);
+                    self.search.consults.end_warm(cx, &mut self.bridge.media);
                     return Runner::of(self).begin_program(cx, app);
                 }
                 // Of a party that a program has dialled: the program decides.
@@ -218,7 +218,7 @@ impl Parts {
             return Originator::of(self).party_answered(cx, branch, leg, sdp);
         }
         match self.bridge.agree(cx, leg, sdp) {
-            Ok(_) if before == State::Rerouting && self.search.holds_caller() => {
+            Ok(_) if before == State::Rerouting && self.search.consults.holds_caller() => {
                 cx.call.enter(before);
                 Asking::of(self).answered(cx, branch, leg);
             }

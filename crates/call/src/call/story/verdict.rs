@@ -160,7 +160,7 @@ fn of_legs(call: &Shared, search: &Search) -> String {
         (State::Answered, by, _) => {
             format!("Answered by {}.{failovers}{}{}", by.unwrap_or_default(), fault_besides(call), hearing(call))
         }
-        (State::Rerouting, Some(by), _) if search.is_consulting() && search.holds_caller() => {
+        (State::Rerouting, Some(by), _) if search.is_consulting() && search.consults.holds_caller() => {
             let party = waited_for(call, search, &tried);
             format!("Answered by {by}; the caller hears music until {party} takes the call.{failovers}")
         }

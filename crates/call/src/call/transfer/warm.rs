@@ -2,7 +2,7 @@
 //!
 //! The caller hears music while the target rings and while its party is asked. An agent that has sent the caller there stays on its stream,
 //! hears silence and is not heard. The party hears a whisper, and accepts with a digit or by not hanging up; a machine is not connected where
-//! the transfer says so. Until then its leg is that of an attempt ([`Progress::Asking`]), so that whatever ends the attempt ends it: where it
+//! the transfer says so. Until then its leg is that of an attempt ([`Progress::Asking`]), so that the end of the attempt ends the question: where it
 //! is not accepted the target has failed as any other, and the caller is back where it was.
 //!
 //! The whisper is made while the target rings. A restart forgets the transfer as it forgets every target that rings.
@@ -32,7 +32,8 @@ use crate::call::program::Dialler;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::Progress;
 use crate::call::shared::Cx;
-use crate::call::{CallMedia, Parts, Search, State};
+use crate::call::transfer::in_call::Consults;
+use crate::call::{CallMedia, Parts, State};
 
 /// Name of the asker of whispers, in figures of requests.
 const ASKER: &str = "transfer";
@@ -114,10 +115,10 @@ impl Warm {
     }
 }
 
-impl Search {
+impl Consults {
     /// Returns whether the caller hears music while a target is tried, instead of the side that it talked to.
     pub(crate) fn holds_caller(&self) -> bool {
-        self.consults.warm.is_some()
+        self.warm.is_some()
     }
 
     /// Returns what a target is offered of what its caller has agreed on. A party that is asked may press keys, also where its caller has none.
@@ -130,7 +131,7 @@ impl Search {
 
     /// Returns the leg of the party that is asked.
     fn asked(&self) -> Option<LegId> {
-        Some(self.consults.warm.as_ref()?.asked.as_ref()?.leg)
+        Some(self.warm.as_ref()?.asked.as_ref()?.leg)
     }
 
     /// Returns whether the party on a leg is being asked.
@@ -145,12 +146,12 @@ impl Search {
 
     /// Returns whether the whisper comes as the answer of this question.
     pub(crate) fn wants_whisper(&self, query: QueryId) -> bool {
-        self.consults.warm.as_ref().is_some_and(|warm| warm.waits_for(query))
+        self.warm.as_ref().is_some_and(|warm| warm.waits_for(query))
     }
 
     /// Ends the question of a warm transfer; returns whether there was one.
     pub(crate) fn end_warm(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> bool {
-        let Some(warm) = self.consults.warm.take() else { return false };
+        let Some(warm) = self.warm.take() else { return false };
         warm.end(cx, media);
         true
     }
@@ -187,7 +188,7 @@ impl<'p> Asking<'p> {
     pub(crate) fn answered(&mut self, cx: &mut Cx<'_>, branch: Branch, leg: LegId) {
         cx.disarm(Timer::NoResponse(branch));
         cx.disarm(Timer::Ring(branch));
-        // A leg that an earlier transfer has left is hung up on now: it could not be told from this one later.
+        // A leg that an earlier transfer has left is hung up on now: later it would look like this one.
         if cx.call.deadlines.contains(Timer::Referrer) {
             cx.disarm(Timer::Referrer);
             self.parts.bridge.hang_up_left(cx, Some(leg));
@@ -259,7 +260,7 @@ impl<'p> Asking<'p> {
 
     /// Takes the end of a sound; returns whether it was the whisper.
     pub(crate) fn played(&mut self, cx: &mut Cx<'_>, end: EndId) -> bool {
-        let is_it = self.parts.search.asked().is_some() && self.parts.bridge.media.called_player == Some(end);
+        let is_it = self.parts.search.consults.asked().is_some() && self.parts.bridge.media.called_player == Some(end);
         if is_it {
             self.heard(cx);
         }
@@ -315,7 +316,7 @@ impl<'p> Asking<'p> {
 
     /// It is known who has answered.
     pub(crate) fn judged(&mut self, cx: &mut Cx<'_>, leg: LegId, verdict: Verdict) {
-        if !self.parts.search.asks(leg) {
+        if !self.parts.search.consults.asks(leg) {
             return;
         }
         let accepts = self.parts.search.consults.warm.iter().flat_map(|warm| &warm.asked).any(|asked| asked.accepts);
@@ -331,7 +332,7 @@ impl<'p> Asking<'p> {
 
     /// Takes the end of the party's call; returns whether it was asked.
     pub(crate) fn hung_up(&mut self, cx: &mut Cx<'_>, leg: LegId) -> bool {
-        let is_it = self.parts.search.asks(leg);
+        let is_it = self.parts.search.consults.asks(leg);
         if is_it {
             self.refuse(cx, Failure::unreached(ReasonSlug::TransferDeclined), EndedBy::FarEnd);
         }
@@ -340,7 +341,7 @@ impl<'p> Asking<'p> {
 
     /// Ends the call of the party on a request; returns whether it was asked.
     pub(crate) fn hang_up(&mut self, cx: &mut Cx<'_>, leg: LegId) -> bool {
-        let is_it = self.parts.search.asks(leg);
+        let is_it = self.parts.search.consults.asks(leg);
         if is_it {
             self.refuse(cx, Failure::unreached(ReasonSlug::Operator), EndedBy::Edge);
         }

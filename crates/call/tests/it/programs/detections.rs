@@ -97,3 +97,21 @@ fn a_party_that_hangs_up_before_the_verdict_ends_the_call() {
     menu.bench.news(human(end));
     assert!(menu.bench.reports.last().unwrap().call.legs[1].dialled.answered_by.is_none());
 }
+
+/// Its receiver would wait for the verdict.
+#[test]
+fn a_call_that_ends_before_the_verdict_reports_an_unknown_party() {
+    let (call, party, end) = judged(false);
+    let (mut menu, _) = call.menu();
+    menu.told();
+    menu.document("<Pause length='60'/>");
+    menu.reports();
+    menu.bench.receive(CARRIER, party.request("BYE", 2, ""));
+    menu.bench.expect(CARRIER, "SIP/2.0 200");
+    let reports = menu.reports();
+    let verdicts = reports.iter().filter(|report| report.purpose == "amd");
+    let verdicts: Vec<_> = verdicts.filter_map(|report| parameter(report, "AnsweredBy")).collect();
+    assert_eq!(verdicts, ["unknown"], "{reports:?}");
+    menu.bench.news(human(end));
+    assert!(menu.reports().iter().all(|report| parameter(report, "AnsweredBy").is_none()), "once");
+}

@@ -1,0 +1,151 @@
+//! Transfers of an agent's caller: where the agent or a request wants it to go, and how.
+
+use trunkgate_resources::key::LegId;
+use trunkgate_resources::limits::ATTEMPTS_PER_CALL;
+use trunkgate_route::Target;
+use trunkgate_story::reason::ReasonSlug;
+
+use crate::call::legs::leg_end::EndedBy;
+use crate::call::refused::Refused;
+use crate::call::shared::Cx;
+use crate::call::transfer::in_call::Consult;
+use crate::call::transfer::warm::{Asking, TransferMode};
+use crate::call::{Parts, Search, State};
+
+/// Sends the caller of an agent to a target.
+pub(crate) struct AgentTransfer<'p> {
+    parts: &'p mut Parts,
+}
+
+impl<'p> AgentTransfer<'p> {
+    /// Acts on a call.
+    pub(crate) fn of(parts: &'p mut Parts) -> AgentTransfer<'p> {
+        AgentTransfer { parts }
+    }
+
+    /// The agent that has the caller wants it to go elsewhere.
+    pub(crate) fn wished(&mut self, cx: &mut Cx<'_>, leg: LegId, text: &str, mode: TransferMode) {
+        let stays = mode.keeps_agent();
+        let onward = target_of(&self.parts.search, cx, leg, text, &mode).and_then(|target| {
+            if cx.call.may_go(cx.edge, leg, &target) { Ok(target) } else { Err(Refused::NotAllowed) }
+        });
+        match onward {
+            Ok(target) => {
+                let then = mode.condition();
+                cx.call.legs.note(cx.now, cx.edge, leg, &format!("transfers the caller to {text}{then}"));
+                self.send_on(cx, leg, (target, text), mode, EndedBy::FarEnd);
+            }
+            Err(refused) => {
+                let is_barred = matches!(refused, Refused::NotAllowed | Refused::ForbiddenAddress);
+                let why = if refused == Refused::TooManyTargets {
+                    "too many transfers: the caller stays".to_owned()
+                } else if refused == Refused::SameAgent {
+                    format!("transfer to {text}: it already has the caller")
+                } else if refused == Refused::NotAllowed {
+                    format!("transfer to {text}: refused, not in `transfer_to`")
+                } else if refused == Refused::ForbiddenAddress {
+                    format!("transfer to {text}: refused, {refused}")
+                } else if refused == Refused::TooManyHops {
+                    format!("transfer to {text}: {refused}")
+                } else {
+                    format!("transfer to {text}: unknown target")
+                };
+                let is_noted = cx.call.legs.note_wish(cx.now, cx.edge, leg, &why);
+                if is_barred && is_noted {
+                    let sid = cx.call.legs.sid().to_owned();
+                    let line = format!(
+                        "{} may not transfer its caller to {}: {refused}",
+                        cx.call.legs.name_of(leg),
+                        cx.edge.shown_name(text)
+                    );
+                    cx.edge.warn(&sid, line, None);
+                }
+                // It has the caller still, and would wait for nothing.
+                if stays || is_barred || refused == Refused::TooManyHops {
+                    cx.tell_agent(leg, text, refused.as_str(), None);
+                }
+            }
+        }
+    }
+
+    /// A request over HTTP wants the same.
+    ///
+    /// # Errors
+    /// The caller stays where it is.
+    pub(crate) fn requested(&mut self, cx: &mut Cx<'_>, text: &str, mode: TransferMode) -> Result<(), Refused> {
+        if cx.call.is_programmed {
+            return Err(Refused::NoAgent);
+        }
+        if cx.call.state == State::Rerouting && !self.parts.search.is_consulting() {
+            return Err(Refused::Transferring);
+        }
+        let leg = cx.call.legs.callee.filter(|leg| cx.call.legs[*leg].agent.is_some()).ok_or(Refused::NoAgent)?;
+        let target = target_of(&self.parts.search, cx, leg, text, &mode)?;
+        let how = if mode.keeps_agent() { "is to be sent" } else { "is sent" };
+        cx.call.legs.note(cx.now, cx.edge, leg, &format!("its caller {how} to {text}, as requested"));
+        self.send_on(cx, leg, (target, text), mode, EndedBy::Edge);
+        Ok(())
+    }
+
+    /// Tries the target, whose name `text` is. What was asked for before is withdrawn.
+    fn send_on(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        (target, text): (Target, &str),
+        mode: TransferMode,
+        by: EndedBy,
+    ) {
+        self.parts.search.withdraw_consult(cx, &mut self.parts.bridge);
+        cx.call.facts.spend_hop();
+        self.parts.search.controller.put_first(target);
+        if mode == TransferMode::AtOnce {
+            if by == EndedBy::FarEnd {
+                cx.call.legs.agent_went_well(cx.edge, leg);
+            }
+            cx.call.legs[leg].end_with(ReasonSlug::Transferred, by);
+            return self.parts.go_on(cx, leg, None);
+        }
+        self.parts.search.consults.begun += 1;
+        self.parts.search.consults.now = Some(Box::new(Consult { target: text.to_owned(), by }));
+        cx.call.enter(State::Rerouting);
+        if let TransferMode::Warm(warm) = mode {
+            Asking::of(self.parts).begin(cx, *warm);
+            self.parts.search.ring_back(cx, &mut self.parts.bridge);
+        }
+        self.parts.search_on_with_ack(cx);
+    }
+}
+
+/// Returns where the caller of an agent, or a party of a call between two, is to go.
+///
+/// # Errors
+/// It cannot go there.
+pub(crate) fn target_of(
+    search: &Search,
+    cx: &mut Cx<'_>,
+    leg: LegId,
+    text: &str,
+    mode: &TransferMode,
+) -> Result<Target, Refused> {
+    let target = search.transfer_target(cx, text)?;
+    let (consults, asks) = (mode.keeps_agent(), matches!(mode, TransferMode::Warm(_)));
+    if consults && search.consults.begun >= ATTEMPTS_PER_CALL {
+        return Err(Refused::TooManyTargets);
+    }
+    let has_it = |agent: &trunkgate_route::Agent| {
+        cx.call.legs[leg].agent.as_ref().is_some_and(|side| side.agent.name == agent.name)
+    };
+    match &target {
+        // An agent hears no whisper.
+        Target::Agent(_) if asks => Err(Refused::BadTarget),
+        Target::Agent(agent) if consults && has_it(agent) => Err(Refused::SameAgent),
+        Target::Trunk { .. } | Target::Uri { .. } if cx.call.facts.max_forwards == 0 => Err(Refused::TooManyHops),
+        Target::Agent(_)
+        | Target::App(_)
+        | Target::Trunk { .. }
+        | Target::Uri { .. }
+        | Target::Reject(_)
+        | Target::RingAll(_) => Ok(target),
+    }
+}
