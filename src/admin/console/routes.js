@@ -4,7 +4,7 @@ import * as api from './api.js';
 import { h, rich, section, swap, table } from './dom.js';
 import { count, many, masked, numbersAreMasked } from './format.js';
 import { explanation } from './call.js';
-import { faults } from './trunks.js';
+import { faultChips, faults } from './trunks.js';
 
 const ASK_MS = 250;
 /** Rejected calls from which on a trunk counts as rejecting, as in `status`. */
@@ -34,6 +34,13 @@ function trouble(target, { trunks, agents, problem_details: problems }) {
   return kind === 'app' && problems.some((each) => each.app === name && each.harm === 'calls') ? { text: 'fails', colour: 'bad', link: `#/calls${api.query({ app: name, flag: 'app_error' })}` } : null;
 }
 
+/** What is wrong with a target's trunk or agent now, as its own page shows it. */
+function faultsOf(target, { trunks, agents, problem_details: problems }) {
+  const [, kind, name] = /^(trunk|agent):([^/@]+)/.exec(target) || [];
+  const party = (kind === 'agent' ? agents : kind === 'trunk' ? trunks : []).find((each) => each.name === name);
+  return party ? faults(party, problems, `${kind}s`).filter(({ isNow }) => isNow) : [];
+}
+
 /** The single targets of one that is written; all of `ring all`. */
 const singles = (target) => target.replace(/^ring all: /, '').split(', ');
 
@@ -43,12 +50,25 @@ function isStranded(route, status) {
   return !route.has_file && all.length > 0 && all.every(Boolean);
 }
 
+/** Whether calls of a route fail at its first target, and get no other one. */
+function losesCalls(route, status) {
+  return route.connect.slice(0, 1).flatMap(singles).some((target) => faultsOf(target, status).some(({ harm, kind }) => harm === 'calls' && kind === 'bad'));
+}
+
+/** Chips of one target: what keeps calls from it, then what is wrong with its trunk or agent. */
+function chipsOf(target, status, isLost) {
+  const one = trouble(target, status);
+  const own = faultsOf(target, status);
+  const isSaid = own.some(({ text }) => one && text.startsWith(one.text));
+  return [one && !isSaid ? [h('a', { href: one.link, class: `chip ${isLost ? 'bad' : one.colour}`, title: masked(target) }, one.text), ' '] : null, faultChips(own)];
+}
+
 /** Targets as written, each with what keeps calls from it now: red where that costs the route its calls. */
 function targets(route, status) {
   const isLost = isStranded(route, status);
   if (route.connect.length === 0) return list([], route.has_file ? 'routes_file' : 'none');
   return route.connect.map((target) => [h('code', { class: 'item' }, masked(target)), ' ',
-    singles(target).map((each) => [each, trouble(each, status)]).filter(([, one]) => one).map(([each, one]) => [h('a', { href: one.link, class: `chip ${isLost ? 'bad' : one.colour}`, title: masked(each) }, one.text), ' '])]);
+    singles(target).map((each) => chipsOf(each, status, isLost))]);
 }
 
 function sum(route) {
@@ -103,6 +123,8 @@ export function routesPage(main, query) {
       // A column that no route uses is not shown.
       const uses = (of) => all.some(of);
       const stranded = all.filter((route) => isStranded(route, status));
+      const losing = all.filter((route) => !stranded.includes(route) && losesCalls(route, status));
+      const named = (of) => `${masked(of.slice(0, 5).map(({ name }) => name).join(', '))}${of.length > 5 ? ` and ${count(of.length - 5)} more` : ''}`;
       const names = trunks.map(({ name }) => name);
       if (known !== names.join()) {
         known = names.join();
@@ -113,7 +135,7 @@ export function routesPage(main, query) {
       }
       if (explained && wasMasked !== numbersAreMasked()) swap(answer, explanation(explained));
       wasMasked = numbersAreMasked();
-      swap(routes, stranded.length ? h('p', { class: 'bad' }, `${many(stranded.length, 'route')} without a target that takes calls now: ${masked(stranded.slice(0, 5).map(({ name }) => name).join(', '))}${stranded.length > 5 ? ` and ${count(stranded.length - 5)} more` : ''}.`) : null, table([
+      swap(routes, stranded.length ? h('p', { class: 'bad' }, `${many(stranded.length, 'route')} without a target that takes calls now: ${named(stranded)}.`) : null, losing.length ? h('p', { class: 'bad' }, `${many(losing.length, 'route')} of which callers are lost now: ${named(losing)}.`) : null, table([
         { name: 'Route', cell: (route) => [h('span', { class: 'dim position' }, route.position), ' ', h('strong', {}, masked(route.name)), route.line ? [' ', h('span', { class: 'dim nowrap' }, `line ${route.line}`)] : null], class: 'route' },
         { name: 'From', wide: true, cell: (route) => list(route.from, 'any trunk') },
         { name: 'To', wide: true, cell: (route) => (route.has_file ? 'routes_file' : list(route.to, 'any number')) },
@@ -125,7 +147,7 @@ export function routesPage(main, query) {
         { name: 'ASR', cell: (route) => (sum(route) ? `${Math.round((100 * (route.calls.answered || 0)) / sum(route))} %` : '–'), class: 'number' },
       ].filter(Boolean), {
         caption: 'Routes', compact: true, rows: all.map((route, place) => ({ ...route, position: place + 1 })), key: (route) => route.name, empty: names.length ? 'No routes are configured: every call gets 404.' : 'No routes and no trunks are configured: SIP from every source is dropped without a reply.',
-        mark: (route) => (stranded.includes(all[route.position - 1]) ? 'marked' : sum(route) ? null : 'dead'), open: (route) => { location.hash = `#/calls${api.query({ route: route.name, state: 'ended' })}`; },
+        mark: (route) => ([...stranded, ...losing].includes(all[route.position - 1]) ? 'marked' : sum(route) ? null : 'dead'), open: (route) => { location.hash = `#/calls${api.query({ route: route.name, state: 'ended' })}`; },
       }), h('p', { class: 'dim' }, 'Ended calls since the edge started. Routes without calls are grey.'));
     },
   };

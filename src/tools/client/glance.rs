@@ -17,7 +17,9 @@ pub(super) fn at_a_glance(answer: &Value) -> String {
     let (notes, all): (Vec<&Value>, Vec<&Value>) = all.partition(|one| is_note(one));
     // That the edge drains, or starts, is the state.
     let first = all.iter().find(|problem| problem["headline"].as_str().is_some_and(|headline| headline != state));
-    let first = first.map(|problem| if is_taking { in_brief(problem) } else { with_fix(in_brief(problem), problem) });
+    let first = first.map(|problem| {
+        if is_taking && problem["harm"] == "past" { in_brief(problem) } else { with_fix(in_brief(problem), problem) }
+    });
     match (all.len(), first) {
         (0, _) => {
             let note = notes.first().map(|note| format!("; {}", in_brief(note))).unwrap_or_default();
@@ -97,5 +99,16 @@ mod tests {
         let status = json!({"state": "ready", "without_target": true, "problem_details": [down]});
         let expected = "ready, but no route has a target that takes calls, 1 problem: agent bot is down: refused; try: start the bot: do";
         assert_eq!(at_a_glance(&status), expected);
+    }
+
+    #[test]
+    fn a_problem_has_its_first_step_and_one_that_is_past_has_none() {
+        let glance = |harm: &str| {
+            let problem = json!({"headline": "agent bot sent no audio", "harm": harm, "fix": "see why: ask. Or not"});
+            at_a_glance(&json!({"state": "ready", "problem_details": [problem]}))
+        };
+        let line = "taking calls, 1 problem: agent bot sent no audio";
+        assert_eq!(glance("media"), format!("{line}; try: see why: ask"));
+        assert_eq!(glance("past"), line);
     }
 }
