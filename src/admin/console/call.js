@@ -154,7 +154,7 @@ function targetList(why) {
     const text = typeof target === 'string' ? target : target.target || JSON.stringify(target);
     const attempts = (why.attempts || []).flatMap((attempt) => [attempt, ...(attempt.ring_all || [])]);
     const attempt = attempts.find((known) => known.target === text);
-    return h('li', {}, h('code', {}, masked(text)), attempt?.state ? [' ', chip(kind(attempt.state), attempt.state)] : '', attempt?.now?.length ? h('span', { class: 'dim' }, ` now: ${local(masked(attempt.now.join('; ')))}`) : '');
+    return h('li', {}, h('code', {}, masked(text)), attempt?.state ? [' ', chip(attempt.now?.length && attempt.state === 'up' ? 'warn' : kind(attempt.state), attempt.state)] : '', attempt?.now?.length ? h('span', {}, ' now: ', rich(local(masked(attempt.now.join('; '))))) : '');
   };
   return why.targets.length ? h('ol', { class: 'targets' }, why.targets.map(one)) : null;
 }

@@ -179,8 +179,7 @@ function filters(asked, go) {
     h('label', {}, 'Started', h('select', { 'data-select': 'within', on: { change: started } }, WITHIN.map(([value, text]) => h('option', { value, selected: value === (hasRange ? RANGE : asked.within) }, text)))),
     range,
     h('span', { class: 'pair' }, type('longer', 'Lasting from (s)', 4), type('shorter', 'Lasting below (s)', 4)), type('search', 'Search', 12),
-    h('button', { type: 'submit', class: 'quiet' }, 'Apply'),
-    h('a', { href: '#/calls', class: 'button quiet' }, 'Clear'));
+    h('span', { class: 'pair' }, h('button', { type: 'submit', class: 'quiet' }, 'Apply'), h('a', { href: '#/calls', class: 'button quiet' }, 'Clear')));
   range.addEventListener('input', () => range.querySelector('[data-moment=until]').setCustomValidity(''));
   form.addEventListener('submit', (event) => {
     event.preventDefault();
