@@ -6,14 +6,20 @@ use std::mem;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::{Stream, TryStreamExt as _};
 use tokio::task::spawn_blocking;
 
 use crate::limits::{HTTP_RECORDING_PART_BYTES, HTTP_RECORDING_PROBE_BYTES};
-use crate::sinks::recordings::{Entry, Reader, Recordings};
+use crate::sinks::recordings::{Entry, NotOpened, Reader, Recordings};
 
-/// A range that lies outside of so many bytes.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct RangeOutside(pub(super) u64);
+/// Reason why audio is not sent.
+#[derive(Debug)]
+pub(super) enum NotSent {
+    /// The range lies outside of so many bytes.
+    Outside(u64),
+    /// Its beginning cannot be read.
+    Unreadable(NotOpened),
+}
 
 /// A message that is heard once its audio is sent: more of it than a player reads to find out what it is.
 #[derive(Debug)]
@@ -37,6 +43,7 @@ impl Message {
 /// Audio that is sent.
 #[derive(Debug)]
 pub(super) struct Audio {
+    sid: String,
     reader: Reader,
     message: Option<Message>,
     fields: Vec<(HeaderName, String)>,
@@ -46,16 +53,22 @@ pub(super) struct Audio {
 }
 
 impl Audio {
-    /// Returns what a request asks for of a recording.
+    /// Returns what a request asks for of a recording, once its beginning was read: a file that is damaged there is an error, and not a
+    /// response without audio.
     ///
     /// # Errors
-    /// Its range lies outside.
-    pub(super) fn of(entry: &Entry, reader: Reader, headers: &HeaderMap) -> Result<Audio, RangeOutside> {
+    /// Its range lies outside, or its beginning cannot be read.
+    pub(super) async fn of(entry: &Entry, mut reader: Reader, headers: &HeaderMap) -> Result<Audio, NotSent> {
         let bytes = reader.bytes();
-        let range = range(headers, bytes).map_err(|()| RangeOutside(bytes))?;
+        let range = range(headers, bytes).map_err(|()| NotSent::Outside(bytes))?;
         let (kind, ending) = if entry.is_opus { ("audio/ogg", "opus") } else { ("audio/wav", "wav") };
         let (first, last) = range.unwrap_or((0, bytes.saturating_sub(1)));
         let length = if bytes == 0 { 0 } else { last + 1 - first };
+        let prepared = spawn_blocking(move || reader.prepare(first).map(|()| reader)).await;
+        let reader = prepared.map_err(io::Error::other).flatten().map_err(|error| {
+            not_sent(&entry.sid, &error);
+            NotSent::Unreadable(NotOpened::Io(error))
+        })?;
         let mut fields = vec![
             (header::CONTENT_TYPE, kind.to_owned()),
             (header::CONTENT_LENGTH, length.to_string()),
@@ -67,7 +80,8 @@ impl Audio {
         if range.is_some() {
             fields.push((header::CONTENT_RANGE, format!("bytes {first}-{last}/{bytes}")));
         }
-        Ok(Audio { reader, message: None, fields, first, length, is_part: range.is_some() })
+        let sid = entry.sid.clone();
+        Ok(Audio { sid, reader, message: None, fields, first, length, is_part: range.is_some() })
     }
 
     /// Returns audio that has a message heard once it is sent, unless it is only a probe of the whole.
@@ -85,8 +99,9 @@ impl Audio {
 impl IntoResponse for Audio {
     fn into_response(self) -> Response {
         let status = self.status();
-        let Audio { reader, message, fields, first, length, .. } = self;
-        let mut response = Response::new(body(reader, message, first, length));
+        let Audio { sid, reader, message, fields, first, length, .. } = self;
+        let body = body(reader, message, first, length).inspect_err(move |error| not_sent(&sid, error));
+        let mut response = Response::new(Body::from_stream(body));
         for (name, value) in fields {
             response.headers_mut().extend(value.parse().ok().map(|value| (name, value)));
         }
@@ -130,10 +145,20 @@ impl Position {
     }
 }
 
-/// Reads part by part as the client takes them. A message is heard before the client has all of it.
-fn body(reader: Reader, message: Option<Message>, first: u64, length: u64) -> Body {
+/// Notes that audio, or the rest of it, cannot be read.
+fn not_sent(sid: &str, error: &io::Error) {
+    tracing::warn!(reason = "recording_failed", "the audio of recording {sid} is not sent whole: {error}");
+}
+
+/// Reads part by part as the client takes them; an error ends the response. A message is heard before the client has all of it.
+fn body(
+    reader: Reader,
+    message: Option<Message>,
+    first: u64,
+    length: u64,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     let state = (reader, message, first, length);
-    let parts = futures_util::stream::try_unfold(state, move |(mut reader, mut message, at, left)| async move {
+    futures_util::stream::try_unfold(state, move |(mut reader, mut message, at, left)| async move {
         if left == 0 {
             return Ok(None);
         }
@@ -154,8 +179,7 @@ fn body(reader: Reader, message: Option<Message>, first: u64, length: u64) -> Bo
         }
         let bytes = part.len() as u64;
         Ok(Some((Bytes::from(part), (reader, message, at + bytes, left - bytes))))
-    });
-    Body::from_stream(parts)
+    })
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use trunkgate_call::VoicemailMessage;
 
 use super::ApiError;
 use super::asked::bad_query;
-use super::audio::{Audio, Message, RangeOutside};
+use super::audio::{Audio, Message, NotSent};
 use super::calls::Sid;
 use crate::limits::{HTTP_RECORDINGS, HTTP_RECORDINGS_MOST};
 use crate::runtime::handle::Handle;
@@ -238,6 +238,7 @@ pub(super) async fn remove(State(handle): State<Handle>, Sid(sid): Sid) -> Resul
     match done.map_err(|error| unreadable(&error))? {
         Deleted::Done => Ok(Json(json!({ "sid": sid }))),
         Deleted::Absent => Err(unknown(&sid)),
+        Deleted::Before => Err(not_opened(&sid, &NotOpened::Deleted)),
         Deleted::InProgress => Err(in_progress()),
     }
 }
@@ -300,9 +301,10 @@ pub(super) async fn audio(
         mailbox: message.mailbox.clone(),
         sid: sid.clone(),
     });
-    match Audio::of(&entry, reader, &headers) {
+    match Audio::of(&entry, reader, &headers).await {
         Ok(audio) => Ok(audio.heard_as(message).into_response()),
-        Err(RangeOutside(bytes)) => {
+        Err(NotSent::Unreadable(why)) => Err(not_opened(&sid, &why)),
+        Err(NotSent::Outside(bytes)) => {
             let refused =
                 ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, "bad_range", "the range is outside of the audio");
             Ok(([(header::CONTENT_RANGE, format!("bytes */{bytes}"))], refused).into_response())

@@ -193,7 +193,8 @@ codes! {
     BAD_RECORDINGS = "TG0159", "directory of recordings not usable",
         "`directory` of [recording] is a directory that the edge may write, or a new name in one. Symbolic links are not\n\
          followed there, so that no other user of the machine redirects recordings: name the directory itself. As a warning:\n\
-         it does not exist or is not writable here, which may differ on the machine of the edge.";
+         it does not exist or is not writable here, which may differ on the machine of the edge, or every user of the machine\n\
+         may write it (`chmod 700`).";
     NO_SUCH_MAILBOX = "TG0160", "unknown mailbox",
         "`connect` of a route names a mailbox (`voicemail:NAME`) without a [voicemail.NAME] in the file.";
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",

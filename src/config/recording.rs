@@ -27,6 +27,8 @@ use crate::system::problem::fix_of_read_only;
 
 /// Rights of users that are neither the owner of a file nor in its group.
 const OF_OTHERS: u32 = 0o007;
+/// Their right to write.
+const WRITTEN_BY_OTHERS: u32 = 0o002;
 
 /// Shortest `keep`.
 const LEAST_TIME: Duration = Duration::from_secs(60);
@@ -175,7 +177,16 @@ pub(super) fn directory(key: &str, value: &Value<'_>, around: Around<'_>, findin
         return None;
     }
     let path = values::relative_to(around.folder, text.trim_end_matches('/'));
-    let Some(unfit) = Unfit::of(&path) else { return Some(path) };
+    let Some(unfit) = Unfit::of(&path) else {
+        let mode = std::fs::metadata(&path).map_or(0, |about| about.permissions().mode());
+        if mode & WRITTEN_BY_OTHERS != 0 {
+            let (shown, mode) = (path.display(), mode & 0o777);
+            let message =
+                format!("`{key}`: every user of this machine can remove and add files in {shown} (mode {mode:o})");
+            findings.warning(code::BAD_RECORDINGS, Some(value.span()), message, format!("chmod 700 {shown}"));
+        }
+        return Some(path);
+    };
     let message = format!("`{key}`: {}", unfit.what);
     if unfit.is_certain {
         findings.error(code::BAD_RECORDINGS, value.span(), message, &unfit.fix);
@@ -321,6 +332,20 @@ mod tests {
         let plain = (recording.container, recording.keep, recording.key, recording.on_full);
         assert_eq!(plain, (Container::Wav, None, None, OnFull::Continue));
         assert_eq!(read(folder.path(), "directory = 'r'\nkeep = '0s'").1.unwrap().keep, None);
+    }
+
+    #[test]
+    fn a_directory_that_every_user_may_write_is_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("r");
+        std::fs::create_dir(&directory).unwrap();
+        for (mode, is_found) in [(0o700, false), (0o750, false), (0o777, true), (0o1777, true)] {
+            std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(mode)).unwrap();
+            let (found, recording) = read(folder.path(), "directory = 'r'");
+            let is_said =
+                |(code, text): &(&str, String)| *code == "TG0159" && text.contains("every user of this machine");
+            assert_eq!((found.iter().any(is_said), recording.is_some()), (is_found, true), "{mode:o} {found:?}");
+        }
     }
 
     #[test]

@@ -381,7 +381,7 @@ pub struct RecordingListing {
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub until: Option<String>,
     /// Maximum number of recordings [default: 100]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub limit: Option<usize>,
 }
 

@@ -18,4 +18,4 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use target::{host_of, shown as shown_url};
+pub(crate) use target::{host_of, shown as shown_url, shown_origin};

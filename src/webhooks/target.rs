@@ -160,6 +160,11 @@ pub(crate) fn host_of(url: &str) -> String {
     origin.map(|Origin { host, port, .. }| format!("{host}:{port}")).unwrap_or_default()
 }
 
+/// Returns scheme, host and port of a URL, for texts about a server rather than a request: a path may be a secret.
+pub(crate) fn shown_origin(url: &str) -> String {
+    Target::parse(url).map_or_else(|_| "a malformed URL".to_owned(), |target| target.url.origin().ascii_serialization())
+}
+
 /// Returns a URL as it may stand in traces and logs.
 pub(crate) fn shown(url: &str) -> String {
     Target::parse(url).map_or_else(|_| "a malformed URL".to_owned(), |target| target.shown())
@@ -257,6 +262,8 @@ mod tests {
             "Target(\"https://a.example:8443/v?token=***&step=***&empty=&***\")"
         );
         assert_eq!(shown("https://hunter2@a.example/v"), "Target(\"https://a.example/v\")");
+        assert_eq!(shown_origin("http://ann:hunter2@a.example:9000/p/Secret-99?token=abc"), "http://a.example:9000");
+        assert_eq!(shown_origin("https://[2001:db8::1]/p"), "https://[2001:db8::1]");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 use serde_json::json;
+use trunkgate_recording::age::{Identity, Randomness, Sealer};
 
 use crate::support::{Process, config, finish, http, http_with_headers, until};
 
@@ -58,6 +59,15 @@ fn by_the_verb(edge: &Process, folder: &Path) {
     let exported = std::fs::read(folder.join(format!("{SID}.wav"))).unwrap();
     assert_eq!((code, exported.len()), (Some(0), 80 + 50 * 640), "{done}{error}");
     assert!(done.ends_with(&format!("{SID}.wav is written\n")) && exported.starts_with(b"RIFF"));
+    // What is there is not overwritten, nor what a link names.
+    let (target, link) = (folder.join("target"), folder.join("link.wav"));
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    for there in [folder, &link, &folder.join(format!("{SID}.wav"))] {
+        let (code, _, error) = recordings(&["export", "last", "--output", there.to_str().unwrap()]);
+        assert!(code == Some(1) && error.contains("exists and is not overwritten: name another"), "{error}");
+    }
+    assert!(!target.exists());
+    assert_eq!(recordings(&["ls", "--limit", "0"]).0, Some(2));
     assert_eq!(recordings(&["verify"]), (Some(0), "1 recording intact\n".to_owned(), String::new()));
     // A byte that something else has changed.
     let stored = folder.join(format!("recordings/2026/11/25/{SID}.wav"));
@@ -138,12 +148,68 @@ fn a_file_that_a_crash_has_cut_is_completed_and_served_by_range_and_deleted() {
     by_the_verb(&edge, folder.path());
     assert_eq!(http("DELETE", &url, &[], ""), (200, json!({"sid": SID}).to_string()));
     assert!(!file.exists());
-    assert_eq!((http("GET", &format!("{url}/audio"), &[], "").0, http("DELETE", &url, &[], "").0), (410, 404));
+    assert_eq!((http("GET", &format!("{url}/audio"), &[], "").0, http("DELETE", &url, &[], "").0), (410, 410));
     assert_eq!(edge.json(&format!("/v1/recordings/{SID}"))["state"], "deleted");
     assert_eq!(http("GET", &format!("{url}/peaks"), &[], "").0, 410, "what was read before is not shown");
     assert_eq!(edge.get("/v1/recordings/RE1").0, 404);
     assert_eq!(http("POST", &format!("{}/v1/recordings/RE1/listen", edge.url()), &[], "").0, 404);
     assert_eq!(edge.get("/v1/recordings?since=yesterday").0, 400);
+}
+
+/// Seals the file of a recording that a crash has cut, as the edge does with `key`; returns the configuration with that, and the file.
+fn sealed(text: &str, state: &Path, plain: &Path) -> (String, PathBuf) {
+    let identity = Identity::of([7; 32]).unwrap();
+    let mut file = Vec::new();
+    let mut sealer = Sealer::new(identity.recipient(), &Randomness::new([9; 64]), &mut file).unwrap();
+    let mut contents = std::fs::read(plain).unwrap();
+    contents.resize(80 + 1000 * 640, 0x11);
+    sealer.push(&contents, &mut file);
+    sealer.finish(&mut file);
+    let path = plain.with_extension("wav.age");
+    std::fs::rename(plain, &path).unwrap();
+    std::fs::write(&path, file).unwrap();
+    let store = Connection::open(state.join("trunkgate.db")).unwrap();
+    store.execute("UPDATE recording SET is_encrypted = 1, path = path || '.age'", ()).unwrap();
+    (text.replace("[recording]\n", &format!("[recording]\nkey = '{}'\n", identity.reveal())), path)
+}
+
+#[test]
+fn a_damaged_file_is_an_error_before_its_audio_or_ends_it_and_is_said_to_be_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let (text, kept, plain) = cut_by_a_crash(folder.path());
+    let (text, file) = sealed(&text, kept.path(), &plain);
+    let edge = Process::start_with(&text, &[("STATE_DIRECTORY", kept.path().to_str().unwrap())]);
+    let url = format!("{}/v1/recordings/{SID}/audio", edge.url());
+    until("it is completed", || (edge.json(&format!("/v1/recordings/{SID}"))["state"] == "completed").then_some(()));
+    let get = |range: &str| http("GET", &url, &[("Range", range)], "");
+    assert_eq!(get("bytes=0-3"), (206, "RIFF".to_owned()));
+    let whole = std::fs::read(&file).unwrap();
+    let damage = |place: usize| {
+        let mut bytes = whole.clone();
+        bytes[place..place + 4].copy_from_slice(b"XXXX");
+        std::fs::write(&file, bytes).unwrap();
+    };
+    let export = || {
+        let finished =
+            finish(&["recordings", "--url", &edge.url(), "export", SID, "-o", folder.path().to_str().unwrap()]);
+        assert!(!folder.path().join(format!("{SID}.wav")).exists(), "no part of it passes for the whole");
+        (finished.status.code(), String::from_utf8(finished.stderr).unwrap())
+    };
+    damage(1000);
+    for (status, body) in [get("bytes=0-10"), get("bytes=0-"), http("GET", &url, &[], "")] {
+        assert!(status == 503 && body.contains("recordings_unreadable") && body.contains("damaged"), "{status} {body}");
+    }
+    assert_eq!(get("bytes=200000-200003").0, 206, "this part is whole");
+    let (code, error) = export();
+    assert!(code == Some(1) && error.contains(SID) && error.contains("damaged or incomplete (503)"), "{error}");
+    // Behind the beginning.
+    damage(300_000);
+    assert_eq!(get("bytes=0-3").0, 206);
+    let (code, error) = export();
+    assert!(code == Some(1) && error.contains("the stored file is damaged"), "{error}");
+    edge.signal(nix::sys::signal::Signal::SIGTERM);
+    let log = edge.end().2;
+    assert!(log.contains(&format!("the audio of recording {SID} is not sent whole: ")), "{log}");
 }
 
 #[test]

@@ -90,6 +90,8 @@ async fn update(cx: &Asked<'_>, call: &str, recording: &str, parameters: Paramet
             return Err(current.map_or_else(|| Error::not_found(cx.path), |_| ended()));
         }
         Err(Refused::UnknownRecording) => return Err(Error::not_found(cx.path)),
+        // None is being made.
+        Err(Refused::RecordingEnded) if recording == CURRENT => return Err(Error::not_found(cx.path)),
         Err(why) => return Err(refused(why)),
     };
     // Where the index has not even its beginning, the writer is behind: the change is made all the same.

@@ -13,7 +13,7 @@ use super::page::Page;
 use super::parameters::Parameters;
 use super::text::{moment, subresources};
 use super::{Answer, Asked, calls, conferences};
-use crate::admin::audio::{Audio, RangeOutside};
+use crate::admin::audio::{Audio, NotSent};
 use crate::sinks::recordings::{Deleted, Entry, NotOpened, Part, Recordings, State};
 
 /// Lists below a recording that are refused by name.
@@ -183,7 +183,7 @@ async fn delete(cx: &Asked<'_>, of: Of<'_>, sid: &str, parameters: Parameters) -
     let done = on_disk(cx, move |recordings| recordings.delete(&entry.sid).map(Some)).await?;
     match done.unwrap_or(Deleted::Absent) {
         Deleted::Done => Ok(()),
-        Deleted::Absent => Err(Error::not_found(cx.path)),
+        Deleted::Absent | Deleted::Before => Err(Error::not_found(cx.path)),
         Deleted::InProgress => Err(Error::incomplete()),
     }
 }
@@ -214,9 +214,10 @@ async fn audio(cx: &Asked<'_>, name: &str, headers: &HeaderMap, mut parameters: 
         let message = format!("RequestedChannels: the recording has {} and is not converted", entry.channels);
         return Err(Error::later(&message));
     }
-    match Audio::of(&entry, reader, headers) {
+    match Audio::of(&entry, reader, headers).await {
         Ok(audio) => Ok(Answer::Audio(Box::new(audio))),
-        Err(RangeOutside(bytes)) => Ok(Answer::Outside(bytes)),
+        Err(NotSent::Outside(bytes)) => Ok(Answer::Outside(bytes)),
+        Err(NotSent::Unreadable(why)) => Err(Error::unreadable(sid, &why)),
     }
 }
 

@@ -172,6 +172,8 @@ fn fix_of(app: &str, code: u32, what: &str, call: &str) -> String {
         }
         _ if is_never => format!("correct {}: nothing is sent there", key.unwrap_or_else(of_app)),
         Some(key) if code == NOT_REACHED => format!("check that the server of {key} runs, its port, and the firewall"),
+        // What requests of the API name belongs to no application of the file.
+        _ if app.starts_with(API) => codes::fix(code, what, call).replace("[app.NAME]", "[api]"),
         Some(_) | None => codes::fix(code, what, call).replace("[app.NAME]", &format!("[app.{app}]")),
     }
 }
@@ -179,6 +181,8 @@ fn fix_of(app: &str, code: u32, what: &str, call: &str) -> String {
 /// Names of receivers that are no application.
 const MAILBOX: &str = "voicemail:";
 const RECORDINGS: &str = "recording";
+/// Beginning of the names of what requests of the API name.
+const API: &str = "api:";
 /// Twilio's code of a server that is not reached.
 const NOT_REACHED: u32 = 11_205;
 
@@ -253,6 +257,7 @@ mod tests {
         let refused = "not reachable: refused (http://h/n)";
         assert!(of("recording", refused).starts_with("check that the server of `url` of [recording] runs"));
         assert!(of("ivr", refused).contains("`allow_private = true` in [app.ivr]"));
+        assert!(of("api:recordings", refused).ends_with("`allow_private = true` in [api]"));
         assert!(
             of("ivr", "127.0.0.1 and this port are the edge's own listener").starts_with("correct the URL of app ivr")
         );

@@ -19,7 +19,7 @@ use crate::sinks::store::{Commit, Store};
 use crate::webhooks::client::Client;
 use crate::webhooks::outcome::{Failure, Reply};
 use crate::webhooks::request::{Content, Purpose, Request};
-use crate::webhooks::{host_of, shown_url};
+use crate::webhooks::{host_of, shown_origin};
 
 /// Twilio's codes of URLs that no attempt can reach: malformed, with an unknown policy.
 const UNUSABLE: [u32; 2] = [11_100, 11_243];
@@ -386,7 +386,7 @@ struct Failed {
 
 impl Failed {
     fn of(callback: &Callback, failure: &Failure) -> Failed {
-        let what = format!("{} ({})", failure.what, shown_url(&callback.url));
+        let what = format!("{} ({})", failure.what, shown_origin(&callback.url));
         let last = Last { code: failure.code, what, call: callback.call.clone(), at: Timestamp::now(), next: None };
         Failed { last, is_heard: failure.answer.is_some(), is_final: UNUSABLE.contains(&failure.code) }
     }

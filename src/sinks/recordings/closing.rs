@@ -334,6 +334,12 @@ impl Closer {
                 continue;
             }
             let Some(place) = entry.file.as_ref().and_then(|(root, path)| Place::of(root, path)) else { continue };
+            let shared = Arc::clone(&self.shared);
+            let _held = shared.hold_removals();
+            // It may have been deleted since the index was read.
+            if shared.find(&entry.sid)?.is_none_or(|known| known.state != State::InProgress) {
+                continue;
+            }
             let file = match place.open(true) {
                 Ok(file) => Some(file),
                 // Without its directory nothing is known of the file.
@@ -384,16 +390,32 @@ impl Closer {
             index::of_state(store, State::Completed, (before, &beginning()), RECORDINGS_AT_ONCE)
         })?;
         let is_full = over.len() >= RECORDINGS_AT_ONCE;
-        let before = self.shared.figures.expired.get();
-        for entry in over {
-            let (sid, call) = (entry.sid.clone(), entry.call_sid.clone());
-            match self.shared.remove(entry) {
-                Ok(()) => self.shared.figures.expired.add(1),
-                Err(error) => {
-                    tracing::warn!(%call, reason = "recording_failed", "recording {sid} is not deleted: {error}")
-                }
-            }
+        let expired = self.shared.figures.expired.get();
+        over.iter().for_each(|entry| self.delete_over(entry));
+        let has_deleted = self.shared.figures.expired.get() > expired;
+        self.expire_incomplete(before)?;
+        Ok(is_full && has_deleted)
+    }
+
+    /// Deletes recordings of an earlier process that began before a time and were not completed.
+    fn expire_incomplete(&self, before: i64) -> io::Result<()> {
+        let mut behind = beginning();
+        loop {
+            let from = behind.clone();
+            let part = self
+                .shared
+                .change(move |store| index::of_state(store, State::InProgress, (before, &from), RECORDINGS_AT_ONCE))?;
+            let Some(last) = part.last() else { return Ok(()) };
+            behind = (last.started, last.sid.clone());
+            part.iter().filter(|entry| !self.shared.is_live(&entry.sid)).for_each(|entry| self.delete_over(entry));
         }
-        Ok(is_full && self.shared.figures.expired.get() > before)
+    }
+
+    fn delete_over(&self, entry: &Entry) {
+        let Entry { sid, call_sid: call, .. } = entry;
+        match self.shared.expire(sid) {
+            Ok(is_done) => self.shared.figures.expired.add(u64::from(is_done)),
+            Err(error) => tracing::warn!(%call, reason = "recording_failed", "recording {sid} is not deleted: {error}"),
+        }
     }
 }

@@ -142,6 +142,15 @@ impl RecordingFigures {
         *self.unrecovered_last.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
     }
 
+    /// Notes that a recording that was not completed is no longer there; `last`: another one, and why that is not completed.
+    pub(super) fn removed_unrecovered(&self, sid: &str, last: Option<String>) {
+        self.unrecovered.set(self.unrecovered.get().saturating_sub(1));
+        let mut shown = self.unrecovered_last.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.as_ref().is_some_and(|shown| shown.starts_with(sid)) {
+            *shown = last;
+        }
+    }
+
     /// Notes what is wrong with the folder of entries that are not in the index.
     pub(super) fn read_unindexed(&self, wrong: Option<String>) {
         *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = wrong;

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat, renameat};
-use nix::sys::stat::{Mode, mkdirat};
+use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
+use nix::sys::stat::{Mode, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use trunkgate_recording::Container;
 
@@ -118,20 +118,24 @@ impl Place {
         Err(io::Error::new(io::ErrorKind::InvalidInput, text))
     }
 
-    /// Whether this place leads to an open file: not where the file was removed, or another disk is mounted over its folder.
+    /// Whether this place leads to an open file: not where the file was removed, something else stands in its place, or another disk is
+    /// mounted over its folder.
     ///
     /// # Errors
     /// The system's, where it cannot be seen.
     pub(super) fn leads_to(&self, file: &File) -> io::Result<bool> {
-        let named = match self.open(false) {
-            Ok(named) => named.metadata()?,
+        // What stands there is not opened: of a symbolic link, a directory or a FIFO the kind is not asked for.
+        let named =
+            self.folder().and_then(|folder| Ok(fstatat(&folder, self.name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?));
+        let named = match named {
+            Ok(named) => named,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Ok(false);
             }
             Err(error) => return Err(error),
         };
         let open = file.metadata()?;
-        Ok((named.dev(), named.ino()) == (open.dev(), open.ino()))
+        Ok((named.st_dev, named.st_ino) == (open.dev(), open.ino()))
     }
 
     /// Returns the place of a file that is made to take the place of this one.

@@ -97,6 +97,16 @@ pub(crate) struct Reader {
 impl Reader {
     pub(super) fn new(file: File, entry: &Entry, identities: Option<&Identities>) -> Result<Reader, NotOpened> {
         let length = file.metadata()?.len();
+        Reader::of(file, length, entry, identities)
+    }
+
+    /// Makes one of the beginning of a file, which has so many bytes: what was appended to it is left out.
+    pub(super) fn of(
+        file: File,
+        length: u64,
+        entry: &Entry,
+        identities: Option<&Identities>,
+    ) -> Result<Reader, NotOpened> {
         if !entry.is_encrypted {
             return Ok(Reader { file, contents: Contents::plain(length), bytes: length, header: None, part: None });
         }
@@ -114,6 +124,22 @@ impl Reader {
     /// Returns the length of the audio file.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Opens what is read first from a place on, so that damage there shows before any of it is sent. Waits for the disk.
+    ///
+    /// # Errors
+    /// The disk's, or that the contents do not open.
+    pub(crate) fn prepare(&mut self, place: u64) -> io::Result<()> {
+        if place < self.bytes { self.hold(place / self.contents.part_bytes() as u64) } else { Ok(()) }
+    }
+
+    /// Reads a part, unless it was the last one that was read.
+    fn hold(&mut self, number: u64) -> io::Result<()> {
+        if self.part.as_ref().is_none_or(|(known, _)| *known != number) {
+            self.part = Some((number, self.contents.part(&self.file, number)?));
+        }
+        Ok(())
     }
 
     /// Reads from a place on; returns how many bytes were read, 0 at the end. Waits for the disk.
@@ -137,9 +163,7 @@ impl Reader {
         }
         let of_part = self.contents.part_bytes() as u64;
         let (number, within) = (place / of_part, (place % of_part) as usize);
-        if self.part.as_ref().is_none_or(|(known, _)| *known != number) {
-            self.part = Some((number, self.contents.part(&self.file, number)?));
-        }
+        self.hold(number)?;
         let part = self.part.as_ref().and_then(|(_, part)| part.get(within..)).unwrap_or_default();
         let bytes = part.len().min(to.len());
         for (to, from) in to.iter_mut().zip(part) {

@@ -73,8 +73,10 @@ impl From<io::Error> for NotOpened {
 pub(crate) enum Deleted {
     /// The file is deleted.
     Done,
-    /// There is no such recording, or it was deleted before.
+    /// There is no such recording.
     Absent,
+    /// It was deleted before.
+    Before,
     /// It has not ended.
     InProgress,
 }
@@ -97,6 +99,8 @@ pub(super) struct Shared {
     waveforms: Waveforms,
     /// Recordings of an earlier process that cannot be completed, and why.
     incomplete: Mutex<BTreeMap<String, String>>,
+    /// Held while a recording is deleted or completed: each is deleted once, and none is completed that is being deleted.
+    removing: Mutex<()>,
     /// Held from the count of messages until it is told, so that the last one told is the last one counted.
     telling: Mutex<()>,
 }
@@ -121,6 +125,7 @@ impl Shared {
             live: Mutex::default(),
             waveforms: Waveforms::default(),
             incomplete: Mutex::default(),
+            removing: Mutex::default(),
             telling: Mutex::default(),
         }
     }
@@ -285,6 +290,15 @@ impl Shared {
         }
     }
 
+    /// Notes that a recording is no longer there: one that was not completed is no problem then.
+    fn note_removed(&self, sid: &str) {
+        let mut incomplete = self.incomplete();
+        if incomplete.remove(sid).is_some() {
+            let last = incomplete.iter().next_back().map(|(sid, why)| format!("{sid}: {why}"));
+            self.figures.removed_unrecovered(sid, last);
+        }
+    }
+
     /// Returns why a recording of an earlier process is not completed.
     pub(super) fn why_incomplete(&self, sid: &str) -> Option<String> {
         self.incomplete().get(sid).cloned()
@@ -313,7 +327,7 @@ impl Shared {
         }
         let settings = self.settings();
         let identities = settings.as_ref().and_then(|settings| settings.key.as_deref());
-        let reader = Reader::new(file, &entry, identities)?;
+        let reader = Reader::of(file, entry.bytes, &entry, identities)?;
         Ok((entry, reader))
     }
 
@@ -328,30 +342,48 @@ impl Shared {
         Ok(bytes == entry.bytes && entry.sha256 == Some(sha256))
     }
 
+    /// Keeps others from deleting or completing recordings.
+    pub(super) fn hold_removals(&self) -> MutexGuard<'_, ()> {
+        self.removing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Deletes a recording that has ended, or that cannot be completed.
     pub(super) fn delete(&self, sid: &str) -> io::Result<Deleted> {
+        let _held = self.hold_removals();
         let Some(entry) = self.find(sid)? else { return Ok(Deleted::Absent) };
         match entry.state {
-            State::Deleted => return Ok(Deleted::Absent),
-            State::InProgress => return Ok(Deleted::InProgress),
-            State::Completed | State::Absent => {}
+            State::Deleted => return Ok(Deleted::Before),
+            State::InProgress if self.is_live(sid) || self.why_incomplete(sid).is_none() => {
+                return Ok(Deleted::InProgress);
+            }
+            State::InProgress | State::Completed | State::Absent => {}
         }
         self.remove(entry)?;
         Ok(Deleted::Done)
     }
 
+    /// Deletes a recording that is over its time; `false`: it was deleted before.
+    pub(super) fn expire(&self, sid: &str) -> io::Result<bool> {
+        let _held = self.hold_removals();
+        let Some(entry) = self.find(sid)?.filter(|entry| entry.state != State::Deleted) else { return Ok(false) };
+        self.remove(entry).map(|()| true)
+    }
+
     /// Removes the file of an entry, its transcriptions and its e-mail, then leaves the entry without it.
-    pub(super) fn remove(&self, entry: Entry) -> io::Result<()> {
+    fn remove(&self, entry: Entry) -> io::Result<()> {
         if let Some(place) = entry.file.as_ref().and_then(|(root, path)| Place::of(root, path)) {
             place.remove()?;
         }
         let updated = Timestamp::now().as_millisecond();
         let mailbox = entry.message.as_ref().map(|message| message.mailbox.clone());
+        let sid = entry.sid.clone();
         let stone = Entry { state: State::Deleted, file: None, sha256: None, updated, ..entry };
         self.change(move |store| {
             transcription::table::delete_of(store, &stone.sid)?;
             mail::table::delete_of(store, &stone.sid)?;
             index::put(store, &stone)
         })?;
+        self.note_removed(&sid);
         if let Some(mailbox) = mailbox {
             self.tell_messages(&mailbox);
         }

@@ -21,6 +21,8 @@ use crate::config::{AnnounceTo, DataDirectory, OnFull};
 use crate::sinks::store::disk;
 use crate::system::problem::Harm;
 
+mod damaged;
+
 /// Frames of a block.
 const FRAMES: u64 = 10;
 
@@ -732,7 +734,7 @@ fn what_is_over_its_time_or_deleted_leaves_an_entry_without_file() {
     }
     let path = bench.path(&bench.entry(1));
     assert_eq!(bench.recordings.delete(&sid(1)).unwrap(), Deleted::Done);
-    assert_eq!(bench.recordings.delete(&sid(1)).unwrap(), Deleted::Absent);
+    assert_eq!(bench.recordings.delete(&sid(1)).unwrap(), Deleted::Before);
     assert_eq!(bench.recordings.delete(&sid(9)).unwrap(), Deleted::Absent);
     let entry = bench.entry(1);
     assert_eq!((entry.state, entry.file, entry.milliseconds, path.exists()), (State::Deleted, None, 600, false));

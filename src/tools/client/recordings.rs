@@ -1,7 +1,8 @@
 //! `recordings`: list, export, verify and delete the recordings of a running edge.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -27,6 +28,8 @@ const PAGE: usize = 1_000;
 const PART_BYTES: u64 = 8 << 20;
 /// End of the message of a range that lies outside of the audio.
 const OUTSIDE: &str = "(416)";
+/// End of the message of audio that cannot be read.
+const UNREADABLE: &str = "(503)";
 /// Heads of the table. `help` explains each.
 pub(super) const RECORDING_HEADS: [&str; 8] =
     ["RECORDING", "STATE", "STARTED", "LENGTH", "FORMAT", "MISSING", "SOURCE", "CALL"];
@@ -198,7 +201,7 @@ async fn export(edge: &Target, written: &[String], output: Option<&Path>, json: 
             None => name.into(),
         };
         let failed = |error: std::io::Error| format!("{}: {error}", path.display());
-        let mut file: File = files::create(&path, files::CALL_DATA).map_err(failed)?;
+        let mut file = created(&path)?;
         let copied = copy(edge, &recording, sid, &mut progress, |part| file.write_all(part).map_err(failed)).await;
         // A part of the audio must not pass for the whole of it.
         let bytes = copied.inspect_err(|_| drop(std::fs::remove_file(&path)))?;
@@ -208,6 +211,30 @@ async fn export(edge: &Target, written: &[String], output: Option<&Path>, json: 
         return Ok(raw(&json!({ "recordings": done })));
     }
     Ok(done.iter().map(|one| format!("{} is written\n", print::shown(&one["file"]))).collect())
+}
+
+/// Creates the file of an exported recording. What stands there is not overwritten, and a symbolic link not followed; a pipe that the
+/// process was given (`/dev/stdout`) is written to.
+fn created(path: &Path) -> Result<File, String> {
+    let is_pipe = std::fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo());
+    let create = if is_pipe { files::create } else { files::create_new };
+    create(path, files::CALL_DATA).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => {
+            format!("{} exists and is not overwritten: name another file or directory with --output", path.display())
+        }
+        _ => format!("{}: {error}", path.display()),
+    })
+}
+
+/// Returns what is wrong with the file of a recording whose audio the edge has not sent whole: `error`, unless its check sum shows it.
+async fn why_cut(edge: &Target, sid: &str, error: String) -> String {
+    let checked = request(edge, Method::POST, &format!("/v1/recordings/{sid}/verify"), None).await;
+    match checked.and_then(|answer| parsed(&answer)) {
+        Ok(answer) if answer["intact"] == false => {
+            format!("{sid}: the stored file is damaged: it differs from its check sum, and not all of it can be read")
+        }
+        Ok(_) | Err(_) => error,
+    }
 }
 
 /// Fetches the audio of a recording part by part. Returns how many bytes there were.
@@ -226,7 +253,10 @@ async fn copy(
         let part = timeout(PATIENCE, exchange_part(edge, Method::GET, &path, None, range)).await;
         let part = match part.map_err(|_| format!("{sid}: the edge does not answer"))? {
             Err(error) if bytes > 0 && error.ends_with(OUTSIDE) => Vec::new(),
-            part => part?,
+            // The edge says itself what is wrong.
+            Err(error) if error.ends_with(UNREADABLE) => return Err(format!("{sid}: {error}")),
+            Err(error) => return Err(why_cut(edge, sid, error).await),
+            Ok(part) => part,
         };
         take(&part)?;
         bytes += part.len() as u64;

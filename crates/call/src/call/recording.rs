@@ -134,9 +134,12 @@ impl Recordings {
         Some(missed)
     }
 
-    /// Returns whether a restart has ended a recording.
+    /// Returns whether a restart has ended a recording; without a SID, whether there were any.
     fn is_earlier(&self, sid: Option<&str>) -> bool {
-        sid.is_some_and(|sid| self.earlier.iter().any(|view| view.sid == sid))
+        match sid {
+            Some(sid) => self.earlier.iter().any(|view| view.sid == sid),
+            None => !(self.list.is_empty() && self.earlier.is_empty()),
+        }
     }
 
     /// Returns whether one is being made.

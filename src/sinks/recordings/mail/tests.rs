@@ -129,6 +129,7 @@ impl Bench {
             state: State::Completed,
             file: Some((place.root().to_string_lossy().into_owned(), place.path())),
             milliseconds: 1_700,
+            bytes: file.len() as u64,
             receiver: RecordingReceiver::of_mailbox(&mailbox),
             message: Some(message),
             ..Entry::begun(started.as_millisecond())

@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::limits::MAIL_TEXT_BYTES;
 use crate::sinks::recordings::index::Entry;
+use crate::system::terminal::harmless;
 
 /// Characters of a number in the subject.
 const NUMBER_CHARACTERS: usize = 64;
@@ -80,7 +81,8 @@ impl Text<'_> {
             let _ = write!(body, "{name}: {value}\r\n");
         }
         if let Some(said) = self.said {
-            let said = said.lines().collect::<Vec<_>>().join("\r\n");
+            // A service that transcribes repeats what a caller has it say.
+            let said = harmless(said).lines().collect::<Vec<_>>().join("\r\n");
             let _ = write!(body, "\r\n{said}\r\n");
         }
         if let Err(why) = self.audio {
@@ -189,6 +191,14 @@ mod tests {
 
     fn decoded(lines: &str) -> Vec<u8> {
         STANDARD.decode(lines.split_whitespace().collect::<String>()).unwrap()
+    }
+
+    #[test]
+    fn what_was_said_steers_no_mail_program() {
+        let entry = entry("+14155550100");
+        let said = Some("pay \u{1b}[2J\u{202e}gnp.exe\u{7}\r\nnow\rthen");
+        let text = Text { entry: &entry, from: "a@b", to: "c@d", url: "https://h/RE1", said, audio: Err("it is long") };
+        assert!(text.body().contains("\r\npay ·[2J·gnp.exe··\r\nnow·then\r\n"), "{:?}", text.body());
     }
 
     #[test]

@@ -55,7 +55,8 @@ impl TranscriptionFigures {
 
     /// Returns each thing that is wrong.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        let waiting = number(usize::try_from(self.waiting.get()).unwrap_or(usize::MAX), "transcription");
+        let waiting = usize::try_from(self.waiting.get()).unwrap_or(usize::MAX);
+        let waiting = format!("{} {}", number(waiting, "transcription"), if waiting == 1 { "waits" } else { "wait" });
         let silent = |seconds| {
             let fix = format!(
                 "check the service of [transcription] `url`, its load and its log; a request is given up after {TRANSCRIPTION_SECONDS} s and repeated"
@@ -63,7 +64,7 @@ impl TranscriptionFigures {
             (format!("no answer of the service for {seconds} s"), fix)
         };
         let problem = Problem::new(Harm::Records, "recordings are not transcribed");
-        let refused = self.attempts.problem(problem, &format!("{waiting} wait"), fix_of, silent);
+        let refused = self.attempts.problem(problem, &waiting, fix_of, silent);
         let mut problems: Vec<Problem> = refused.into_iter().collect();
         if let Some((failed, Transcription { recording, error, .. })) = &*self.given_up() {
             let recordings = number(usize::try_from(*failed).unwrap_or(usize::MAX), "recording");

@@ -136,6 +136,7 @@ impl Bench {
             state: index::State::Completed,
             file: Some((place.root().to_string_lossy().into_owned(), place.path())),
             milliseconds: 1_700,
+            bytes: file.len() as u64,
             transcription: Some(TranscriptionRequest {
                 app: "ivr".to_owned(),
                 url: Some("https://app.example.com/transcribed".to_owned()),
