@@ -218,11 +218,13 @@ async fn export(edge: &Target, written: &[String], output: Option<&Path>, json: 
 fn created(path: &Path) -> Result<File, String> {
     let is_pipe = std::fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo());
     let create = if is_pipe { files::create } else { files::create_new };
-    create(path, files::CALL_DATA).map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => {
-            format!("{} exists and is not overwritten: name another file or directory with --output", path.display())
+    create(path, files::CALL_DATA).map_err(|error| {
+        let shown = path.display();
+        if error.kind() == ErrorKind::AlreadyExists {
+            format!("{shown} exists and is not overwritten: name another file or directory with --output")
+        } else {
+            format!("{shown}: {error}")
         }
-        _ => format!("{}: {error}", path.display()),
     })
 }
 
