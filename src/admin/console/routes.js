@@ -50,9 +50,9 @@ function isStranded(route, status) {
   return !route.has_file && all.length > 0 && all.every(Boolean);
 }
 
-/** Whether calls of a route fail at its first target, and get no other one. */
-function losesCalls(route, status) {
-  return route.connect.slice(0, 1).flatMap(singles).some((target) => faultsOf(target, status).some(({ harm, kind }) => harm === 'calls' && kind === 'bad'));
+/** Whether something is wrong with the first target of a route that its callers suffer from. */
+function suffers(route, status, harms) {
+  return route.connect.slice(0, 1).flatMap(singles).some((target) => faultsOf(target, status).some(({ harm, kind }) => harms.includes(harm) && kind === 'bad'));
 }
 
 /** Chips of one target: what keeps calls from it, then what is wrong with its trunk or agent. */
@@ -88,26 +88,35 @@ export function routesPage(main, query) {
   let wasMasked = numbersAreMasked();
   /** Names of the trunks. */
   let known = null;
+  /** The newest status. */
+  let latest = null;
+  const show = () => {
+    const isOpen = answer.querySelector('details.all-routes')?.open;
+    swap(answer, explanation(explained, (target) => (latest ? [' ', faultChips(faultsOf(target, latest))] : null)));
+    const box = answer.querySelector('details.all-routes');
+    if (box && isOpen) box.open = true;
+  };
 
   async function ask() {
     const data = Object.fromEntries(new FormData(form));
     // The test survives a reload, and can be shared.
     history.replaceState(history.state, '', `#/routes${data.called ? api.query(data) : ''}`);
     if (!data.called) {
+      explained = null;
       const alone = known === '' ? 'No trunks are configured: only requests to the API make calls. ' : '';
       swap(answer, h('p', { class: 'empty' }, alone, 'Enter a called number to see which route matches, and why the others do not.'));
       return;
     }
     last += 1;
-    explained = null;
     const mine = last;
     try {
       const why = await api.get(`/v1/why${api.query(data)}`);
       if (mine === last) {
         explained = why;
-        swap(answer, explanation(why));
+        show();
       }
     } catch (error) {
+      if (mine === last) explained = null;
       if (mine === last) swap(answer, h('p', { class: 'bad' }, rich(masked(error.message))));
     }
   }
@@ -120,10 +129,12 @@ export function routesPage(main, query) {
     async refresh() {
       const [{ routes: all }, status] = await Promise.all([api.get('/v1/routes'), api.get('/v1/status')]);
       const { trunks } = status;
+      latest = status;
       // A column that no route uses is not shown.
       const uses = (of) => all.some(of);
       const stranded = all.filter((route) => isStranded(route, status));
-      const losing = all.filter((route) => !stranded.includes(route) && losesCalls(route, status));
+      const losing = all.filter((route) => !stranded.includes(route) && suffers(route, status, ['calls']));
+      const silent = all.filter((route) => suffers(route, status, ['media']));
       const named = (of) => `${masked(of.slice(0, 5).map(({ name }) => name).join(', '))}${of.length > 5 ? ` and ${count(of.length - 5)} more` : ''}`;
       const names = trunks.map(({ name }) => name);
       if (known !== names.join()) {
@@ -132,10 +143,13 @@ export function routesPage(main, query) {
         const request = names.includes('api') ? [] : [h('option', { value: 'api', selected: wanted === 'api' }, 'a request to the API')];
         swap(from, names.map((name) => h('option', { value: name, selected: name === wanted }, name)).concat(request));
         ask();
+      } else if (explained) {
+        // What is known of its targets is of now.
+        ask();
       }
-      if (explained && wasMasked !== numbersAreMasked()) swap(answer, explanation(explained));
+      if (explained && wasMasked !== numbersAreMasked()) show();
       wasMasked = numbersAreMasked();
-      swap(routes, stranded.length ? h('p', { class: 'bad' }, `${many(stranded.length, 'route')} without a target that takes calls now: ${named(stranded)}.`) : null, losing.length ? h('p', { class: 'bad' }, `${many(losing.length, 'route')} of which callers are lost now: ${named(losing)}.`) : null, table([
+      swap(routes, stranded.length ? h('p', { class: 'bad' }, `${many(stranded.length, 'route')} without a target that takes calls now: ${named(stranded)}.`) : null, losing.length ? h('p', { class: 'bad' }, `${many(losing.length, 'route')} ${losing.length === 1 ? 'loses its' : 'lose their'} callers now: ${named(losing)}.`) : null, table([
         { name: 'Route', cell: (route) => [h('span', { class: 'dim position' }, route.position), ' ', h('strong', {}, masked(route.name)), route.line ? [' ', h('span', { class: 'dim nowrap' }, `line ${route.line}`)] : null], class: 'route' },
         { name: 'From', wide: true, cell: (route) => list(route.from, 'any trunk') },
         { name: 'To', wide: true, cell: (route) => (route.has_file ? 'routes_file' : list(route.to, 'any number')) },
@@ -147,7 +161,7 @@ export function routesPage(main, query) {
         { name: 'ASR', cell: (route) => (sum(route) ? `${Math.round((100 * (route.calls.answered || 0)) / sum(route))} %` : '–'), class: 'number' },
       ].filter(Boolean), {
         caption: 'Routes', compact: true, rows: all.map((route, place) => ({ ...route, position: place + 1 })), key: (route) => route.name, empty: names.length ? 'No routes are configured: every call gets 404.' : 'No routes and no trunks are configured: SIP from every source is dropped without a reply.',
-        mark: (route) => ([...stranded, ...losing].includes(all[route.position - 1]) ? 'marked' : sum(route) ? null : 'dead'), open: (route) => { location.hash = `#/calls${api.query({ route: route.name, state: 'ended' })}`; },
+        mark: (route) => ([...stranded, ...losing, ...silent].includes(all[route.position - 1]) ? 'marked' : sum(route) ? null : 'dead'), open: (route) => { location.hash = `#/calls${api.query({ route: route.name, state: 'ended' })}`; },
       }), h('p', { class: 'dim' }, 'Ended calls since the edge started. Routes without calls are grey.'));
     },
   };
