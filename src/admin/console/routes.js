@@ -9,6 +9,8 @@ import { faultChips, faults } from './trunks.js';
 const ASK_MS = 250;
 /** Rejected calls from which on a trunk counts as rejecting, as in `status`. */
 const REJECTED_LEAST = 3;
+/** Routes that a line above the table names. */
+const NAMED = 5;
 
 function list(all, none) {
   return all.length ? all.map((one) => h('code', { class: 'item' }, masked(one))) : h('span', { class: 'dim default' }, none);
@@ -134,8 +136,9 @@ export function routesPage(main, query) {
       const uses = (of) => all.some(of);
       const stranded = all.filter((route) => isStranded(route, status));
       const losing = all.filter((route) => !stranded.includes(route) && suffers(route, status, ['calls']));
-      const silent = all.filter((route) => suffers(route, status, ['media']));
-      const named = (of) => `${masked(of.slice(0, 5).map(({ name }) => name).join(', '))}${of.length > 5 ? ` and ${count(of.length - 5)} more` : ''}`;
+      const silent = all.filter((route) => !stranded.includes(route) && !losing.includes(route) && suffers(route, status, ['media']));
+      const link = ({ name }, at) => [at ? ', ' : '', h('a', { href: `#/calls${api.query({ route: name, state: 'ended' })}` }, masked(name))];
+      const line = (of, text) => (of.length ? h('p', { class: 'bad' }, `${many(of.length, 'route')} ${text(of.length === 1)}: `, of.slice(0, NAMED).map(link), of.length > NAMED ? ` and ${count(of.length - NAMED)} more` : '', '.') : null);
       const names = trunks.map(({ name }) => name);
       if (known !== names.join()) {
         known = names.join();
@@ -149,7 +152,7 @@ export function routesPage(main, query) {
       }
       if (explained && wasMasked !== numbersAreMasked()) show();
       wasMasked = numbersAreMasked();
-      swap(routes, stranded.length ? h('p', { class: 'bad' }, `${many(stranded.length, 'route')} without a target that takes calls now: ${named(stranded)}.`) : null, losing.length ? h('p', { class: 'bad' }, `${many(losing.length, 'route')} ${losing.length === 1 ? 'loses its' : 'lose their'} callers now: ${named(losing)}.`) : null, table([
+      swap(routes, line(stranded, () => 'without a target that takes calls now'), line(losing, (isOne) => (isOne ? 'loses its callers now' : 'lose their callers now')), line(silent, (isOne) => (isOne ? 'has calls without audio now' : 'have calls without audio now')), table([
         { name: 'Route', cell: (route) => [h('span', { class: 'dim position' }, route.position), ' ', h('strong', {}, masked(route.name)), route.line ? [' ', h('span', { class: 'dim nowrap' }, `line ${route.line}`)] : null], class: 'route' },
         { name: 'From', wide: true, cell: (route) => list(route.from, 'any trunk') },
         { name: 'To', wide: true, cell: (route) => (route.has_file ? 'routes_file' : list(route.to, 'any number')) },
