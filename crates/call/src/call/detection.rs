@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use trunkgate_media::agent::TrackName;
 use trunkgate_media::detection::{AnsweredBy, Mode, Settings, Verdict};
-use trunkgate_media::{Command, EndId, JudgeSpec, TapSpec};
+use trunkgate_media::{Command, EndId, JudgeSpec, MediaId, TapSpec};
 use trunkgate_resources::app::{AppCallback, AppPlace, DocumentRequest};
 use trunkgate_resources::key::LegId;
 use trunkgate_route::{App, WebhookMethod};
@@ -104,14 +104,18 @@ pub(crate) fn begin_asked(cx: &mut Cx<'_>, leg: LegId) {
     let heard = spoken.and_then(|spoken| Some((cx.call.legs[leg].end(spoken.index)?.end, spoken)));
     let begun = heard.zip(cx.call.session).and_then(|(heard, media)| Some((heard, media, cx.edge.new_end(media)?)));
     let Some(((of, spoken), media, end)) = begun else { return };
-    let track = TrackName::Inbound;
-    let spec = JudgeSpec { track, settings: Settings::new(Mode::Enable, [None; 4]) };
-    cx.edge.media(media, Command::AddJudge { end, spec });
+    let (track, settings) = (TrackName::Inbound, Settings::new(Mode::Enable, [None; 4]));
     let audio = TapSpec { outbound: Vec::new(), ..TapSpec::both(spoken.audio, spoken.coding) };
-    cx.edge.media(media, Command::Tap { of, listener: end, audio: audio.clone() });
-    let hears = Some((of, audio));
-    let began = cx.now;
+    let (began, hears) = (cx.now, Some((of, audio.clone())));
     let detection = Detection { leg, end, track, receiver: None, began, is_awaited: false, is_asked: true, hears };
+    add(cx, media, detection, settings);
+    cx.edge.media(media, Command::Tap { of, listener: end, audio });
+}
+
+/// Adds a detection and its judge.
+fn add(cx: &mut Cx<'_>, media: MediaId, detection: Detection, settings: Settings) {
+    let (end, spec) = (detection.end, JudgeSpec { track: detection.track, settings });
+    cx.edge.media(media, Command::AddJudge { end, spec });
     cx.call.detections.get_or_insert_default().list.push(detection);
     cx.edge.decide(cx.now, cx.call.key, "answering-machine detection begins");
 }
@@ -131,11 +135,9 @@ fn begin(
         note(cx, leg, receiver, verdict);
         return false;
     };
-    cx.edge.media(session, Command::AddJudge { end, spec: JudgeSpec { track, settings } });
     let began = cx.now;
     let detection = Detection { leg, end, track, receiver, began, is_awaited, is_asked: false, hears: None };
-    cx.call.detections.get_or_insert_default().list.push(detection);
-    cx.edge.decide(cx.now, cx.call.key, "answering-machine detection begins");
+    add(cx, session, detection, settings);
     media.tap_caller(cx);
     true
 }

@@ -208,7 +208,7 @@ impl<'p> Operator<'p> {
             self.parts.side_left(cx, ReasonSlug::Operator);
             return Ok(());
         }
-        if Asking::of(self.parts).hang_up(cx, leg) {
+        if Asking::of(self.parts).ends(cx, leg, (ReasonSlug::Operator, EndedBy::Edge)) {
             return Ok(());
         }
         let branch = self.parts.search.calling_on(cx.call, leg).ok_or(Refused::CallEnded)?;

@@ -216,7 +216,8 @@ impl Parts {
     /// A far end hung up an answered call.
     pub(crate) fn hung_up(&mut self, cx: &mut Cx<'_>, leg: LegId, headers: Brought) {
         cx.call.legs.leg_gone(cx.edge, leg);
-        if self.bridge.left_joining(cx, leg) || Asking::of(self).hung_up(cx, leg) {
+        let declined = (ReasonSlug::TransferDeclined, EndedBy::FarEnd);
+        if self.bridge.left_joining(cx, leg) || Asking::of(self).ends(cx, leg, declined) {
             return;
         }
         if !cx.call.legs.is_side(leg) {

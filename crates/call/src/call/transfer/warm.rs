@@ -330,20 +330,11 @@ impl<'p> Asking<'p> {
         self.accept_if_heard(cx);
     }
 
-    /// Takes the end of the party's call; returns whether it was asked.
-    pub(crate) fn hung_up(&mut self, cx: &mut Cx<'_>, leg: LegId) -> bool {
+    /// The call of a party is over, or to end; returns whether it was asked.
+    pub(crate) fn ends(&mut self, cx: &mut Cx<'_>, leg: LegId, (reason, by): (ReasonSlug, EndedBy)) -> bool {
         let is_it = self.parts.search.consults.asks(leg);
         if is_it {
-            self.refuse(cx, Failure::unreached(ReasonSlug::TransferDeclined), EndedBy::FarEnd);
-        }
-        is_it
-    }
-
-    /// Ends the call of the party on a request; returns whether it was asked.
-    pub(crate) fn hang_up(&mut self, cx: &mut Cx<'_>, leg: LegId) -> bool {
-        let is_it = self.parts.search.consults.asks(leg);
-        if is_it {
-            self.refuse(cx, Failure::unreached(ReasonSlug::Operator), EndedBy::Edge);
+            self.refuse(cx, Failure::unreached(reason), by);
         }
         is_it
     }
