@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { h, rich, section, swap, table } from './dom.js';
-import { count, many, masked, numbersAreMasked } from './format.js';
+import { count, many, masked } from './format.js';
 import { explanation } from './call.js';
 import { faultChips, faults } from './trunks.js';
 
@@ -65,9 +65,8 @@ function chipsOf(target, status, isLost) {
   return [one && !isSaid ? [h('a', { href: one.link, class: `chip ${isLost ? 'bad' : one.colour}`, title: masked(target) }, one.text), ' '] : null, faultChips(own)];
 }
 
-/** Targets as written, each with what keeps calls from it now: red where that costs the route its calls. */
-function targets(route, status) {
-  const isLost = isStranded(route, status);
+/** Targets as written, each with what keeps calls from it now; `isLost`: red, for that costs the route its calls. */
+function targets(route, status, isLost) {
   if (route.connect.length === 0) return list([], route.has_file ? 'routes_file' : 'none');
   return route.connect.map((target) => [h('code', { class: 'item' }, masked(target)), ' ',
     singles(target).map((each) => chipsOf(each, status, isLost))]);
@@ -86,8 +85,9 @@ export function routesPage(main, query) {
     h('label', {}, 'From', from), field('called', 'Called number', '+14155550100'), field('caller', 'Calling number', 'any'), field('at', 'Time (empty: now)', '2026-11-20T09:00'));
   let timer = null;
   let last = 0;
+  /** What was asked, and the answer to it. */
+  let asked = null;
   let explained = null;
-  let wasMasked = numbersAreMasked();
   /** Names of the trunks. */
   let known = null;
   /** The newest status. */
@@ -99,27 +99,37 @@ export function routesPage(main, query) {
     if (box && isOpen) box.open = true;
   };
 
-  async function ask() {
-    const data = Object.fromEntries(new FormData(form));
-    // The test survives a reload, and can be shared.
-    history.replaceState(history.state, '', `#/routes${data.called ? api.query(data) : ''}`);
-    if (!data.called) {
-      explained = null;
-      const alone = known === '' ? 'No trunks are configured: only requests to the API make calls. ' : '';
-      swap(answer, h('p', { class: 'empty' }, alone, 'Enter a called number to see which route matches, and why the others do not.'));
-      return;
-    }
+  /** Evaluates what was asked, also once more: what is known of the targets is of now. */
+  async function explain() {
     last += 1;
     const mine = last;
     try {
-      const why = await api.get(`/v1/why${api.query(data)}`);
+      const why = await api.get(`/v1/why${api.query(asked)}`);
       if (mine === last) {
         explained = why;
         show();
       }
     } catch (error) {
-      if (mine === last) explained = null;
-      if (mine === last) swap(answer, h('p', { class: 'bad' }, rich(masked(error.message))));
+      if (mine === last) {
+        explained = null;
+        swap(answer, h('p', { class: 'bad' }, rich(masked(error.message))));
+      }
+    }
+  }
+
+  /** Takes what is asked from the form. */
+  async function ask() {
+    const data = Object.fromEntries(new FormData(form));
+    // The test survives a reload, and can be shared.
+    history.replaceState(history.state, '', `#/routes${data.called ? api.query(data) : ''}`);
+    if (data.called) {
+      asked = data;
+      await explain();
+    } else {
+      last += 1;
+      explained = null;
+      const alone = known === '' ? 'No trunks are configured: only requests to the API make calls. ' : '';
+      swap(answer, h('p', { class: 'empty' }, alone, 'Enter a called number to see which route matches, and why the others do not.'));
     }
   }
 
@@ -137,6 +147,7 @@ export function routesPage(main, query) {
       const stranded = all.filter((route) => isStranded(route, status));
       const losing = all.filter((route) => !stranded.includes(route) && suffers(route, status, ['calls']));
       const silent = all.filter((route) => !stranded.includes(route) && !losing.includes(route) && suffers(route, status, ['media']));
+      const red = new Set([...stranded, ...losing, ...silent]);
       const link = ({ name }, at) => [at ? ', ' : '', h('a', { href: `#/calls${api.query({ route: name, state: 'ended' })}` }, masked(name))];
       const line = (of, text) => (of.length ? h('p', { class: 'bad' }, `${many(of.length, 'route')} ${text(of.length === 1)}: `, of.slice(0, NAMED).map(link), of.length > NAMED ? ` and ${count(of.length - NAMED)} more` : '', '.') : null);
       const names = trunks.map(({ name }) => name);
@@ -146,25 +157,20 @@ export function routesPage(main, query) {
         const request = names.includes('api') ? [] : [h('option', { value: 'api', selected: wanted === 'api' }, 'a request to the API')];
         swap(from, names.map((name) => h('option', { value: name, selected: name === wanted }, name)).concat(request));
         ask();
-      } else if (explained) {
-        // What is known of its targets is of now.
-        ask();
-      }
-      if (explained && wasMasked !== numbersAreMasked()) show();
-      wasMasked = numbersAreMasked();
+      } else if (explained) explain();
       swap(routes, line(stranded, () => 'without a target that takes calls now'), line(losing, (isOne) => (isOne ? 'loses its callers now' : 'lose their callers now')), line(silent, (isOne) => (isOne ? 'has calls without audio now' : 'have calls without audio now')), table([
         { name: 'Route', cell: (route) => [h('span', { class: 'dim position' }, route.position), ' ', h('strong', {}, masked(route.name)), route.line ? [' ', h('span', { class: 'dim nowrap' }, `line ${route.line}`)] : null], class: 'route' },
         { name: 'From', wide: true, cell: (route) => list(route.from, 'any trunk') },
         { name: 'To', wide: true, cell: (route) => (route.has_file ? 'routes_file' : list(route.to, 'any number')) },
         uses(({ caller }) => caller.length) ? { name: 'Caller', wide: true, cell: (route) => list(route.caller, 'any caller') } : null,
         uses(({ when, share }) => when.length || share < 100) ? { name: 'When', wide: true, cell: (route) => [list(route.when, 'always'), route.share < 100 ? `, ${route.share} % of calls` : ''] } : null,
-        { name: 'Targets', wide: true, cell: (route) => targets(route, status) },
+        { name: 'Targets', wide: true, cell: (route) => targets(route, status, route.isStranded) },
         uses(({ fork }) => fork.length) ? { name: 'Listeners', wide: true, cell: (route) => list(route.fork, '–') } : null,
         { name: 'Ended calls', cell: (route) => h('a', { href: `#/calls${api.query({ route: route.name, state: 'ended' })}`, title: Object.entries(route.calls).map(([name, calls]) => `${name} ${calls}`).join(', ') }, count(sum(route))), class: 'number' },
         { name: 'ASR', cell: (route) => (sum(route) ? `${Math.round((100 * (route.calls.answered || 0)) / sum(route))} %` : '–'), class: 'number' },
       ].filter(Boolean), {
-        caption: 'Routes', compact: true, rows: all.map((route, place) => ({ ...route, position: place + 1 })), key: (route) => route.name, empty: names.length ? 'No routes are configured: every call gets 404.' : 'No routes and no trunks are configured: SIP from every source is dropped without a reply.',
-        mark: (route) => ([...stranded, ...losing, ...silent].includes(all[route.position - 1]) ? 'marked' : sum(route) ? null : 'dead'), open: (route) => { location.hash = `#/calls${api.query({ route: route.name, state: 'ended' })}`; },
+        caption: 'Routes', compact: true, rows: all.map((route, place) => ({ ...route, position: place + 1, isStranded: stranded.includes(route), isRed: red.has(route) })), key: (route) => route.name, empty: names.length ? 'No routes are configured: every call gets 404.' : 'No routes and no trunks are configured: SIP from every source is dropped without a reply.',
+        mark: (route) => (route.isRed ? 'marked' : sum(route) ? null : 'dead'), open: (route) => { location.hash = `#/calls${api.query({ route: route.name, state: 'ended' })}`; },
       }), h('p', { class: 'dim' }, 'Ended calls since the edge started. Routes without calls are grey.'));
     },
   };
