@@ -101,20 +101,16 @@ fn head(state: &State, width: u16, room: usize) -> Text<'static> {
     let up = format!("   up {}   ", span(status["uptime_seconds"].as_u64().unwrap_or(0)));
     let calls = format!("   calls {}", status["calls"]);
     let paused = if state.is_paused { "   PAUSED" } else { "" };
-    // A narrow terminal does without them.
-    let [mut version, mut ports] = [
-        format!("   {}", text(&status["version"])),
-        format!("   media ports {} of {}", media["ports_in_use"], media["ports"]),
-    ];
     let needed = [&*name, &*up, &*word, &*calls, paused].iter().map(|part| part.chars().count()).sum::<usize>();
-    for part in [&mut ports, &mut version] {
-        if needed + part.chars().count() > width.into() {
-            part.clear();
-        }
-    }
-    if needed + version.chars().count() + ports.chars().count() > width.into() {
-        version.clear();
-    }
+    let mut columns = usize::from(width).saturating_sub(needed);
+    // A narrow terminal does without them.
+    let mut if_fits = |part: String| {
+        let Some(left) = columns.checked_sub(part.chars().count()) else { return String::new() };
+        columns = left;
+        part
+    };
+    let ports = if_fits(format!("   media ports {} of {}", media["ports_in_use"], media["ports"]));
+    let version = if_fits(format!("   {}", text(&status["version"])));
     let mut lines = vec![Line::from(vec![
         Span::styled(name, bold),
         Span::raw(version + &up),
