@@ -1,6 +1,5 @@
 //! baresip as a phone: it says a tone from a file and writes down what it hears, after decryption.
 
-use std::f64::consts::TAU;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -11,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use super::rtp::SAMPLE_RATE;
-use super::sound::{self, AMPLITUDE, Sound};
+use super::sound::{self, Sound};
 
 /// Seconds of a tone in a file.
 const TONE_SECONDS: u32 = 120;
@@ -169,5 +168,5 @@ fn configuration(path: &Path, setup: &Setup<'_>) -> String {
 
 /// A tone as a WAV file at [`SAMPLE_RATE`].
 pub(crate) fn wav(hz: u32) -> Vec<u8> {
-    sound::wav(SAMPLE_RATE, 1, TONE_SECONDS, |t| AMPLITUDE * (TAU * f64::from(hz) * t).sin())
+    sound::wav(SAMPLE_RATE, 1, TONE_SECONDS, |t| sound::tone(hz, t))
 }

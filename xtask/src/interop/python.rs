@@ -178,7 +178,7 @@ impl Script {
     /// Runs a script in Python.
     pub(crate) fn start(packages: Packages, script: &Path, flags: &[&str]) -> anyhow::Result<Script> {
         let mut command = Command::new(interpreter(packages)?);
-        command.arg("-u");
+        command.args(["-B", "-u"]);
         Script::start_by(command, script, flags)
     }
 

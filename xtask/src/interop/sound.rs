@@ -53,10 +53,20 @@ pub(crate) struct Judgement {
     pub(crate) softest_db: f64,
 }
 
+/// A tone at a time, in seconds.
+pub(crate) fn tone(hz: u32, t: f64) -> f64 {
+    AMPLITUDE * (TAU * f64::from(hz) * t).sin()
+}
+
+/// A tone that begins and ends as syllables do: what never pauses is noise.
+pub(crate) fn syllables(hz: u32, t: f64) -> f64 {
+    if (t * 2.5).fract() < 0.6 { tone(hz, t) } else { 0.0 }
+}
+
 /// What is said at a time, in seconds: a tone and speech in turn, without an end.
 pub(crate) fn said(hz: u32, t: f64) -> f64 {
     let t = t.rem_euclid(PERIOD);
-    if t < TONE { AMPLITUDE * (TAU * f64::from(hz) * t).sin() } else { speech(t - TONE) }
+    if t < TONE { tone(hz, t) } else { speech(t - TONE) }
 }
 
 /// Something like speech: harmonics of a pitch that moves, vowels of 200 ms each, one of them silent.

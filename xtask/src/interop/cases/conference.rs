@@ -10,7 +10,7 @@ use crate::interop::applications::{ACCOUNT, TOKEN};
 use crate::interop::baresip::{Baresip, Setup};
 use crate::interop::edge::Edge;
 use crate::interop::python::{self, Packages};
-use crate::interop::sound::{self, AMPLITUDE};
+use crate::interop::sound;
 use crate::interop::{Setting, node, rtp};
 
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -51,12 +51,6 @@ fn codec(n: usize) -> Codec {
     CODECS[n % CODECS.len()]
 }
 
-/// A tone that begins and ends as syllables do: what never pauses is noise.
-fn syllables(hz: u32, t: f64) -> f64 {
-    let is_said = (t * 2.5).fract() < 0.6;
-    if is_said { AMPLITUDE * (std::f64::consts::TAU * f64::from(hz) * t).sin() } else { 0.0 }
-}
-
 /// Runs the case.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let edge = Edge::start(&configuration())?;
@@ -74,7 +68,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
                 edge.udp,
                 codec(n).name()
             ),
-            says: sound::wav(rate_hz, channels, SAID_SECONDS, |t| syllables(hz, t)),
+            says: sound::wav(rate_hz, channels, SAID_SECONDS, |t| sound::syllables(hz, t)),
             ca: None,
             dial: Some(&called),
             lasts: None,

@@ -10,7 +10,7 @@ use crate::interop::applications::{ACCOUNT, TOKEN};
 use crate::interop::baresip::{Baresip, Setup};
 use crate::interop::edge::Edge;
 use crate::interop::python::{self, Packages};
-use crate::interop::sound::{self, AMPLITUDE};
+use crate::interop::sound;
 use crate::interop::{Setting, node, rtp};
 
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -66,10 +66,6 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
         let (ip, (rate_hz, channels)) = (address(n), codec.shape());
         // Broken: the first phone says the tone of the second.
         let hz = if setting.sabotage && n == 0 { PHONES[1].1 } else { hz };
-        let said = |t: f64| {
-            let is_said = (t * 2.5).fract() < 0.6;
-            if is_said { AMPLITUDE * (std::f64::consts::TAU * f64::from(hz) * t).sin() } else { 0.0 }
-        };
         phones.push(Baresip::start(&Setup {
             ip: &ip,
             port: 5060,
@@ -78,7 +74,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
                 number(n),
                 codec.name()
             ),
-            says: sound::wav(rate_hz, channels, SAID_SECONDS, said),
+            says: sound::wav(rate_hz, channels, SAID_SECONDS, |t| sound::syllables(hz, t)),
             ca: None,
             dial: None,
             lasts: None,

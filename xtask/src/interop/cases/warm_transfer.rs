@@ -14,7 +14,7 @@ use crate::interop::python::{self, Packages, Script};
 use crate::interop::rtp::{self, SAMPLE_RATE};
 use crate::interop::sipp::Calls;
 use crate::interop::sniffer::{Packet, Sniffer};
-use crate::interop::sound::{self, AMPLITUDE, speech};
+use crate::interop::sound::{self, speech};
 
 /// Tones in Hz: the caller (SIPp's file), the agent before and after, music, whisper, the phone.
 const CALLER: u32 = 440;
@@ -48,7 +48,7 @@ impl Branch {
     const ALL: [Branch; 5] =
         [Branch::Accepts, Branch::Declines, Branch::Machine, Branch::NoAnswer, Branch::CallerHangsUp];
 
-    /// Reason that the agent is told; `None`: it does not get its caller back.
+    /// Reason that the agent receives; `None`: it does not get its caller back.
     const fn reason(self) -> Option<&'static str> {
         match self {
             Branch::Accepts | Branch::CallerHangsUp => None,
@@ -71,7 +71,7 @@ impl Branch {
         match t {
             t if t < words => speech(t),
             t if t < TONE_FROM => 0.0,
-            t => AMPLITUDE * (std::f64::consts::TAU * f64::from(PHONE) * (t - TONE_FROM)).sin(),
+            t => sound::tone(PHONE, t - TONE_FROM),
         }
     }
     /// Tones that each party is to hear, in order: caller, agent, phone.
@@ -179,9 +179,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     }
     let agent = Script::start(packages, &python::script("warm_agent.py"), &flags)?;
     let places = places();
-    let tone = |hz: u32, seconds: u32| {
-        sound::wav(SAMPLE_RATE, 1, seconds, |t| AMPLITUDE * (std::f64::consts::TAU * f64::from(hz) * t).sin())
-    };
+    let tone = |hz: u32, seconds: u32| sound::wav(SAMPLE_RATE, 1, seconds, |t| sound::tone(hz, t));
     let (music, whisper) = (tone(MUSIC, 10), tone(WHISPER, 1));
     let files: [(&str, &[u8]); 2] = [("music.wav", &music), ("whisper.wav", &whisper)];
     let mut edge = Edge::start_beside(&configuration(&agent, &places), &files)?;
@@ -237,8 +235,8 @@ fn one(edge: &Edge, agent: &Script, place: &Place, phone: &Baresip) -> anyhow::R
     .with_context(|| format!("{:?}", place.branch))?;
     agent.wait_for(&format!("stop {}", place.number), PATIENCE)?;
     let back = format!("back {}: ", place.number);
-    let told = agent.lines().into_iter().find_map(|line| Some(line.strip_prefix(&back)?.to_owned()));
-    ensure!(told.as_deref() == place.branch.reason(), "{:?}: the agent was told {told:?}", place.branch);
+    let reason = agent.lines().into_iter().find_map(|line| Some(line.strip_prefix(&back)?.to_owned()));
+    ensure!(reason.as_deref() == place.branch.reason(), "{:?}: the agent received {reason:?}", place.branch);
     Ok(())
 }
 
@@ -273,10 +271,9 @@ fn judge(branch: Branch, heard: &Parties) -> anyhow::Result<f64> {
         let tones: Vec<u32> = counted.map(|(_, (hz, _))| *hz).collect();
         ensure!(tones == expected, "the {who} hears {all:?} instead of {expected:?}");
     }
-    Ok(if branch == Branch::Accepts { steepest(&caller) } else { 0.0 }).and_then(|step| {
-        ensure!(step < STEP, "a click of {step:.0} where the music ends");
-        Ok(step)
-    })
+    let step = if branch == Branch::Accepts { steepest(&caller) } else { 0.0 };
+    ensure!(step < STEP, "a click of {step:.0} where the music ends");
+    Ok(step)
 }
 
 /// The steepest step between two samples from 100 ms before the end of the music to 300 ms after it.

@@ -11,7 +11,7 @@ use crate::interop::baresip::{Baresip, Setup};
 use crate::interop::edge::Edge;
 use crate::interop::python::{self, Packages, Script};
 use crate::interop::rtp::{self, SAMPLE_RATE};
-use crate::interop::sound::{self, AMPLITUDE, speech};
+use crate::interop::sound::{self, speech};
 
 /// The number that the calls are from.
 const NUMBER: &str = "+14155550100";
@@ -27,15 +27,11 @@ const PHONES: usize = 5;
 
 /// What a phone says at a time after its answer, in seconds.
 fn says(phone: usize, t: f64) -> f64 {
-    // Pauses keep a tone from being noise.
-    let tone = |hz: u32| {
-        if (t * 2.5).fract() < 0.6 { AMPLITUDE * (std::f64::consts::TAU * f64::from(hz) * t).sin() } else { 0.0 }
-    };
     match phone {
-        0 => tone(CUSTOMER),
+        0 => sound::syllables(CUSTOMER, t),
         3 => speech(t),
         _ if t < 0.6 => speech(t),
-        1 if t > 5.0 => tone(HUMAN),
+        1 if t > 5.0 => sound::syllables(HUMAN, t),
         _ => 0.0,
     }
 }

@@ -3,8 +3,9 @@ at a time, some work between two, and says which of the two it was told of."""
 import argparse
 import asyncio
 
-import uvicorn
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+
+from serving import serve
 
 flags = argparse.ArgumentParser()
 flags.add_argument("--port", type=int, default=0)
@@ -33,13 +34,4 @@ async def media(socket: WebSocket):
         print(f"closed with {end.code}", flush=True)
 
 
-async def main():
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=flags.port, log_level="warning"))
-    task = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.02)
-    print(f"listening on 127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", flush=True)
-    await task
-
-
-asyncio.run(main())
+asyncio.run(serve(app, flags.port))

@@ -4,13 +4,14 @@ import argparse
 import asyncio
 import sys
 
-import uvicorn
 from fastapi import FastAPI, WebSocket
 from loguru import logger
 from pipecat.frames.frames import EndFrame, InputAudioRawFrame, InputDTMFFrame, OutputAudioRawFrame
 from pipecat.runner.utils import parse_telephony_websocket
 from pipecat.serializers.twilio import TwilioFrameSerializer
 from twilio.request_validator import RequestValidator
+
+from serving import serve
 
 flags = argparse.ArgumentParser()
 flags.add_argument("--port", type=int, default=0)
@@ -72,13 +73,4 @@ async def media(socket: WebSocket):
     say(f"ended after {frames} frames, code {socket.client_state.name}")
 
 
-async def main():
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=flags.port, log_level="warning"))
-    task = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.02)
-    say(f"listening on 127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")
-    await task
-
-
-asyncio.run(main())
+asyncio.run(serve(app, flags.port))

@@ -137,10 +137,10 @@ async def plain():
 
 
 async def by_pipecat():
-    import uvicorn
     from fastapi import FastAPI, WebSocket
     from loguru import logger
     from pipecat.runner.utils import parse_telephony_websocket
+    from serving import serve
 
     logger.remove()
     logger.add(sys.stderr, level="WARNING")
@@ -155,12 +155,7 @@ async def by_pipecat():
         await socket.close()
 
     app.websocket("/media")(media)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=flags.port, log_level="warning"))
-    task = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.02)
-    log(f"listening on 127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")
-    await task
+    await serve(app, flags.port)
 
 
 asyncio.run(by_pipecat() if flags.pipecat else plain())

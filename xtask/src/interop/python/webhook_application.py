@@ -6,11 +6,12 @@ import asyncio
 import base64
 import json
 
-import uvicorn
 from fastapi import FastAPI, Request, Response
 from twilio.request_validator import RequestValidator
 from twilio.twiml.messaging_response import MessagingResponse
 from twilio.twiml.voice_response import Dial, Gather, VoiceResponse
+
+from serving import serve
 
 flags = argparse.ArgumentParser()
 flags.add_argument("--port", type=int, default=0)
@@ -81,14 +82,4 @@ async def hook(request: Request):
     return Response(document(path, public, values.get("by", "POST"), values), media_type="text/xml")
 
 
-async def main():
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=flags.port, log_level="warning", proxy_headers=False))
-    task = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.02)
-    address = server.servers[0].sockets[0].getsockname()
-    print(f"listening on {address[0]}:{address[1]}", flush=True)
-    await task
-
-
-asyncio.run(main())
+asyncio.run(serve(app, flags.port, proxy_headers=False))
