@@ -260,6 +260,15 @@ impl Agents {
         state.kept.note_reached();
         state.breaker.opened(now, began)
     }
+    /// Notes that one that talks, asked for at `began`, does not want the call: it can be had, and this call tries it no longer; whether it is
+    /// no longer skipped.
+    pub fn refused(&mut self, now: Instant, name: &Arc<str>, key: CallKey, began: Instant) -> bool {
+        let is_back = self.can_be_had(now, name, began);
+        if let Some(state) = self.by_name.get_mut(name) {
+            state.breaker.given_up(key);
+        }
+        is_back
+    }
     /// Notes that one that talks, asked for at `began`, has said its first words in a call; whether it is no longer skipped.
     pub fn spoke(&mut self, now: Instant, name: &Arc<str>, key: CallKey, began: Instant) -> bool {
         let state = self.by_name.entry(name.clone()).or_default();

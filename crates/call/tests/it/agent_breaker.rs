@@ -282,6 +282,24 @@ fn a_trial_whose_caller_gives_up_is_nobodys() {
 }
 
 #[test]
+fn a_trial_that_a_silent_agent_refuses_leaves_the_next_call_to_try() {
+    let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
+    for _ in 0..5 {
+        let socket = call(&mut bench).1.unwrap();
+        opens(&mut bench, socket);
+        news(&mut bench, socket, |end| Event::AgentLost { end, loss: Loss::Silent });
+    }
+    bench.pass(Duration::from_secs(1));
+    bench.sent.clear();
+    let trial = call(&mut bench).1.unwrap();
+    assert!(skipped(&mut bench), "another call is testing it");
+    news(&mut bench, trial, |end| Event::AgentLost { end, loss: Loss::Status(404) });
+    bench.sent.clear();
+    assert_eq!(state(&bench).0, "skipped", "it has answered, and has not spoken");
+    assert!(!skipped(&mut bench), "the next call tries");
+}
+
+#[test]
 fn its_own_time_out_counts_like_the_workers_word() {
     let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
     for _ in 0..5 {

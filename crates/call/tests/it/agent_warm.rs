@@ -322,6 +322,51 @@ fn a_whisper_that_cannot_be_made_ends_the_transfer() {
     }
 }
 
+/// A target that forwards to two others: what was asked of the first says nothing of the second.
+#[test]
+fn each_party_is_asked_for_itself() {
+    let mut warm = begun(warm(), true);
+    let moved = warm.target.answer(302, "");
+    let contacts = format!("Contact: <sip:1@{PBX}>, <sip:2@{BACKUP}>");
+    warm.bench.receive(BACKUP, moved.replace(&format!("Contact: <sip:bob@{BACKUP}>"), &contacts));
+    warm.bench.expect(BACKUP, "ACK");
+    let first = Dialed { tag: "first".into(), ..Dialed::new(PBX, warm.bench.expect(PBX, "INVITE sip:1@")) };
+    warm.bench.receive(PBX, first.answer(200, &sdp("10.0.0.20", 32_100, 1, "0 101", "sendrecv")));
+    warm.bench.expect(PBX, "ACK");
+    warm.ears.take(warm.bench.told());
+    warm.bench.receive(PBX, first.request("BYE", 2, ""));
+    warm.bench.expect(PBX, "SIP/2.0 200");
+    warm.target = Dialed { tag: "second".into(), ..Dialed::new(BACKUP, warm.bench.expect(BACKUP, "INVITE sip:2@")) };
+    warm.verdict(AnsweredBy::Human);
+    warm.bench.pass(DIGIT);
+    assert_eq!((warm.bench.state(), warm.hears(warm.own)), ("transferring", Feed::Music));
+    warm = warm.answered();
+    assert_eq!(warm.hears(warm.party), Feed::Whisper);
+    warm.played();
+    warm.press('1');
+    warm.connected();
+}
+
+#[test]
+fn a_party_of_a_redirected_target_is_not_connected_without_its_whisper() {
+    let mut warm = begun(warm(), false);
+    let moved = warm.target.answer(302, "");
+    let contacts = format!("Contact: <sip:1@{PBX}>, <sip:2@{BACKUP}>");
+    warm.bench.receive(BACKUP, moved.replace(&format!("Contact: <sip:bob@{BACKUP}>"), &contacts));
+    warm.bench.expect(BACKUP, "ACK");
+    let first = Dialed { tag: "first".into(), ..Dialed::new(PBX, warm.bench.expect(PBX, "INVITE sip:1@")) };
+    warm.bench.receive(PBX, first.answer(180, ""));
+    let question = warm.bench.questions.pop_front().unwrap();
+    let answer = Box::new(AppAnswer::Failed { code: 13_520, text: "no [speech]".into() });
+    warm.bench.input(Input::AppAnswered { query: question.query.unwrap(), answer });
+    warm.bench.expect(PBX, "CANCEL");
+    warm.target = Dialed { tag: "second".into(), ..Dialed::new(BACKUP, warm.bench.expect(BACKUP, "INVITE sip:2@")) };
+    warm.bench.receive(BACKUP, warm.target.answer(200, &sdp("10.0.0.30", 32_000, 1, "0 101", "sendrecv")));
+    warm.bench.expect(BACKUP, "ACK");
+    warm.hung_up_on();
+    warm.back("whisper_failed").over();
+}
+
 #[test]
 fn whispers_may_be_files_and_urls() {
     let wanted = |whisper: Whisper| {

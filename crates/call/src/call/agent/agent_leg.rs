@@ -280,8 +280,7 @@ impl Cx<'_> {
             return;
         }
         if !is_failure(loss) {
-            // It has answered.
-            self.call.legs.agent_can_be_had(self.now, self.edge, leg);
+            self.call.legs.agent_refused(self.now, self.edge, leg);
             return;
         }
         let number = self.call.facts.caller.known_number();

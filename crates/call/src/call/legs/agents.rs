@@ -69,6 +69,13 @@ impl Legs {
         tell_back(edge, &side.agent.name, is_back);
     }
 
+    /// Notes that the agent on `leg` has answered that it does not want the call.
+    pub(crate) fn agent_refused(&mut self, now: Instant, edge: &mut Edge, leg: LegId) {
+        let Some(side) = self.talker(leg) else { return };
+        let is_back = edge.agents.refused(now, &side.agent.name, self.key, side.began);
+        tell_back(edge, &side.agent.name, is_back);
+    }
+
     /// Notes that the agent of an end has said its first words.
     pub(crate) fn agent_spoke(&mut self, now: Instant, edge: &mut Edge, end: EndId) {
         let Some(leg) = self.agent_leg(end) else { return };

@@ -81,6 +81,8 @@ enum WhisperSound {
     Wanted(QueryId),
     /// It can be played.
     Ready(Arc<[u8]>),
+    /// It could not be made, for this reason: no party is connected without it.
+    Failed(String),
 }
 
 /// A party that has answered, and is asked.
@@ -103,12 +105,17 @@ impl Warm {
     }
 
     /// Ends what only the question needed: its timer, its detection, the player of the whisper.
-    pub(crate) fn end(self, cx: &mut Cx<'_>, media: &mut CallMedia) {
-        cx.disarm(Timer::Asked);
+    pub(crate) fn end(mut self, cx: &mut Cx<'_>, media: &mut CallMedia) {
+        self.leave_party(cx, media);
         if let WhisperSound::Wanted(query) = self.whisper {
             cx.edge.give_up(query);
         }
-        if let Some(asked) = self.asked {
+    }
+
+    /// Ends the question of the party that is asked; the next target may have another one.
+    fn leave_party(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) {
+        cx.disarm(Timer::Asked);
+        if let Some(asked) = self.asked.take() {
             detection::leave(cx, asked.leg);
             media.end_talk_to_called(cx);
         }
@@ -232,6 +239,10 @@ impl<'p> Asking<'p> {
         match &warm.whisper {
             WhisperSound::Silence => self.heard(cx),
             WhisperSound::Wanted(_) => {}
+            WhisperSound::Failed(text) => {
+                let failure = whisper_failed(text);
+                self.refuse(cx, failure, EndedBy::Edge);
+            }
             WhisperSound::Ready(sound) => {
                 if let (Some(end), Some(media)) = (self.parts.bridge.media.called_player, cx.call.session) {
                     cx.edge.media(media, Command::Play { end, sound: Sound::Once(sound.clone()) });
@@ -252,9 +263,9 @@ impl<'p> Asking<'p> {
             AppAnswer::Failed { code, text } => format!("error {code}: {text}"),
             AppAnswer::Document { .. } => "a document came in the place of a sound".to_owned(),
         };
-        warm.whisper = WhisperSound::Silence;
+        let failure = whisper_failed(&text);
         cx.edge.decide(cx.now, cx.call.key, format!("whisper: {text}"));
-        let failure = Failure { detail: Some(text), ..Failure::unreached(ReasonSlug::WhisperFailed) };
+        warm.whisper = WhisperSound::Failed(text);
         self.refuse(cx, failure, EndedBy::Edge);
     }
 
@@ -369,6 +380,9 @@ impl<'p> Asking<'p> {
 
     /// Gives the target up: the caller is back where it was, or goes on.
     fn refuse(&mut self, cx: &mut Cx<'_>, failure: Failure, by: EndedBy) {
+        if let Some(warm) = &mut self.parts.search.consults.warm {
+            warm.leave_party(cx, &mut self.parts.bridge.media);
+        }
         // It is tried alone.
         let Some(branch) = self.parts.search.attempts.first() else { return };
         match self.parts.search.attempt(branch).map(|attempt| attempt.progress) {
@@ -385,6 +399,10 @@ impl<'p> Asking<'p> {
         }
         self.parts.fail_target(cx, branch, TargetResult::Failed(failure));
     }
+}
+
+fn whisper_failed(text: &str) -> Failure {
+    Failure { detail: Some(text.to_owned()), ..Failure::unreached(ReasonSlug::WhisperFailed) }
 }
 
 /// Returns the payload number of telephone-events that were offered to a target though its caller has none.
