@@ -148,20 +148,22 @@ function routeTable(routes, caption) {
   ], { caption, compact: true, rows: routes, key: (route) => route.name, empty: 'No routes are configured.', mark: (route) => (route.matched ? 'chosen-route' : 'dead'), isWhole: true });
 }
 
-/** The targets of a route in order, with what the edge knows of each now. `faultsOf`: chips of what is wrong with one. */
-function targetList(why, faultsOf) {
+const stateChip = (target, state) => (state ? [' ', chip(kind(state), state)] : null);
+
+/** The targets of a route in order, with what the edge knows of each now. `chipsOf`: chips of one, by its state. */
+function targetList(why, chipsOf) {
   const one = (target) => {
     const text = typeof target === 'string' ? target : target.target || JSON.stringify(target);
     const attempts = (why.attempts || []).flatMap((attempt) => [attempt, ...(attempt.ring_all || [])]);
     const attempt = attempts.find((known) => known.target === text);
-    return h('li', {}, h('code', {}, masked(text)), attempt?.state ? [' ', chip(kind(attempt.state), attempt.state)] : '', faultsOf(text), attempt?.now?.length ? h('span', {}, ' now: ', rich(local(masked(attempt.now.join('; '))))) : '');
+    return h('li', {}, h('code', {}, masked(text)), chipsOf(text, attempt?.state), attempt?.now?.length ? h('span', {}, ' now: ', rich(local(masked(attempt.now.join('; '))))) : '');
   };
   return why.targets.length ? h('ol', { class: 'targets' }, why.targets.map(one)) : null;
 }
 
-/** Explains which route a call takes, condition by condition. `faultsOf`: chips of what is wrong with a target. */
-export function explanation(why, faultsOf = () => null) {
-  const targets = targetList(why, faultsOf);
+/** Explains which route a call takes, condition by condition. `chipsOf`: chips of a target, by its state. */
+export function explanation(why, chipsOf = stateChip) {
+  const targets = targetList(why, chipsOf);
   if (why.api) {
     return [
       h('p', {}, h('strong', {}, 'Request to the API'), `: to ${number(why.called)}${why.caller ? `, from ${number(why.caller)}` : ''}. Response: ${why.api.status}${why.api.code ? `, code ${why.api.code}: ${masked(why.api.message)}` : ': the call begins'}.`),

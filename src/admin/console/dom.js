@@ -146,10 +146,18 @@ export function table(columns, options) {
     const detail = options.detail ? options.detail(row) : null;
     return [h('tr', properties, cells), detail ? h('tr', { class: 'detail' }, h('td', { colspan: columns.length }, detail)) : null].filter(Boolean);
   });
-  // A table that is not what the page is for shows its first rows until the rest is asked for; on phones every long one does.
-  const late = options.isWhole ? [] : rows.filter((row) => !row.classList.contains('detail')).slice(options.short || PHONE_ROWS);
+  // A table that is not what the page is for shows its first rows until the rest is asked for; on phones every long one does. Rows in red are not folded away, as long as they are few.
+  const beyond = options.isWhole ? [] : rows.filter((row) => !row.classList.contains('detail')).slice(options.short || PHONE_ROWS);
+  const kept = beyond.filter((row) => row.matches('.marked:not(.warned)')).slice(0, PHONE_ROWS);
+  const late = beyond.filter((row) => !kept.includes(row));
   const isFolded = late.length > 0 && !unfolded.has(options.caption);
-  if (isFolded) rows.slice(rows.indexOf(late[0])).forEach((row) => row.classList.add('late'));
+  if (isFolded) {
+    for (const row of late) {
+      const detail = rows[rows.indexOf(row) + 1];
+      row.classList.add('late');
+      if (detail?.classList.contains('detail')) detail.classList.add('late');
+    }
+  }
   if (rows.length === 0) rows.push(h('tr', {}, h('td', { colspan: columns.length, class: 'empty' }, options.empty || 'None.')));
   return h('div', { class: 'scroll', 'data-scroll': options.caption, tabindex: '0', role: 'region', 'aria-label': `Table: ${options.caption}` },
     h('table', { class: [options.compact ? 'compact' : null, options.stats ? 'stats' : null, isFolded ? 'folded' : null, isFolded && options.short ? 'first' : null, options.rows.length ? null : 'void'].filter(Boolean).join(' ') || null }, h('caption', { class: 'unseen' }, options.caption), h('thead', {}, h('tr', {}, columns.map((column) => header(column, options)))), h('tbody', {}, rows)),

@@ -1,10 +1,10 @@
 // Routes in order with their calls, and a test of a call that is evaluated while the user types.
 
 import * as api from './api.js';
-import { h, rich, section, swap, table } from './dom.js';
-import { count, many, masked } from './format.js';
+import { chip, h, rich, section, swap, table } from './dom.js';
+import { count, kind, many, masked } from './format.js';
 import { explanation } from './call.js';
-import { faultChips, faults } from './trunks.js';
+import { faultChips, faults, reason } from './trunks.js';
 
 const ASK_MS = 250;
 /** Rejected calls from which on a trunk counts as rejecting, as in `status`. */
@@ -16,24 +16,24 @@ function list(all, none) {
   return all.length ? all.map((one) => h('code', { class: 'item' }, masked(one))) : h('span', { class: 'dim default' }, none);
 }
 
-/** What keeps calls from a target, as text, link and colour; null if it may get calls, undefined if it gets none by design. */
+/** What keeps calls from a target, as text, link, colour and reason; null if it may get calls, undefined if it gets none by design. */
 function trouble(target, { trunks, agents, problem_details: problems }) {
   const [, kind, name] = /^(trunk|agent|app|reject):([^/@]+)/.exec(target) || [];
   if (kind === 'reject') return undefined;
-  const one = (text, page, colour) => ({ text, colour: colour || 'warn', link: `#/${page}${api.query({ [kind]: name })}` });
+  const one = (text, page, colour, why) => ({ text, colour: colour || 'warn', link: `#/${page}${api.query({ [kind]: name })}`, title: why || target });
   if (kind === 'trunk') {
     const trunk = trunks.find((each) => each.name === name);
     if (!trunk) return null;
-    if (trunk.state === 'down') return one('down', 'trunks');
-    if (trunk.registration?.state === 'failed') return one('not registered', 'trunks');
+    if (trunk.state === 'down') return one('down', 'trunks', null, reason(trunk, problems));
+    if (trunk.registration?.state === 'failed') return one('not registered', 'trunks', null, reason(trunk, problems));
     const { still, calls, of, in_row: row } = trunk.rejected || {};
     return still && (row >= REJECTED_LEAST || (calls >= REJECTED_LEAST && calls * 2 >= of)) ? one(`rejects ${count(calls)} of ${count(of)}`, 'trunks', faults(trunk, problems).find(({ isNow }) => isNow)?.kind) : null;
   }
   if (kind === 'agent') {
     const agent = agents.find((each) => each.name === name);
-    return agent && ['down', 'skipped'].includes(agent.state) ? one(agent.state, 'agents') : null;
+    return agent && ['down', 'skipped'].includes(agent.state) ? one(agent.state, 'agents', null, reason(agent, problems, 'agents')) : null;
   }
-  return kind === 'app' && problems.some((each) => each.app === name && each.harm === 'calls') ? { text: 'fails', colour: 'bad', link: `#/calls${api.query({ app: name, flag: 'app_error' })}` } : null;
+  return kind === 'app' && problems.some((each) => each.app === name && each.harm === 'calls') ? { text: 'fails', colour: 'bad', link: `#/calls${api.query({ app: name, flag: 'app_error' })}`, title: target } : null;
 }
 
 /** What is wrong with a target's trunk or agent now, as its own page shows it. */
@@ -48,8 +48,13 @@ const singles = (target) => target.replace(/^ring all: /, '').split(', ');
 
 /** Whether calls of a route find no target now. */
 function isStranded(route, status) {
-  const all = route.connect.flatMap(singles).map((target) => trouble(target, status)).filter((one) => one !== undefined);
-  return !route.has_file && all.length > 0 && all.every(Boolean);
+  return !route.has_file && areOut(route.connect.flatMap(singles), status);
+}
+
+/** Whether there are targets that may get calls by design, and none gets any now. */
+function areOut(targets, status) {
+  const all = targets.map((target) => trouble(target, status)).filter((one) => one !== undefined);
+  return all.length > 0 && all.every(Boolean);
 }
 
 /** Whether something is wrong with the first target of a route that its callers suffer from. */
@@ -62,14 +67,20 @@ function chipsOf(target, status, isLost) {
   const one = trouble(target, status);
   const own = faultsOf(target, status);
   const isSaid = own.some(({ text }) => one && text.startsWith(one.text));
-  return [one && !isSaid ? [h('a', { href: one.link, class: `chip ${isLost ? 'bad' : one.colour}`, title: masked(target) }, one.text), ' '] : null, faultChips(own)];
+  return [one && !isSaid ? [h('a', { href: one.link, class: `chip ${isLost ? 'bad' : one.colour}`, title: masked(one.title) }, one.text), ' '] : null, faultChips(own)];
+}
+
+/** The same chips in a test of a call, with the state of each target that can have one. */
+function testedChips(target, state, status, isLost) {
+  const isSaid = trouble(target, status)?.text === state;
+  return [state && !isSaid ? [' ', chip(kind(state), state)] : null, ' ', chipsOf(target, status, isLost)];
 }
 
 /** Targets as written, each with what keeps calls from it now; `isLost`: red, for that costs the route its calls. */
 function targets(route, status, isLost) {
   if (route.connect.length === 0) return list([], route.has_file ? 'routes_file' : 'none');
-  return route.connect.map((target) => [h('code', { class: 'item' }, masked(target)), ' ',
-    singles(target).map((each) => chipsOf(each, status, isLost))]);
+  return h('span', { class: 'of-route' }, route.connect.map((target) => h('span', {}, h('code', { class: 'item' }, masked(target)), ' ',
+    singles(target).map((each) => chipsOf(each, status, isLost)))));
 }
 
 function sum(route) {
@@ -94,7 +105,8 @@ export function routesPage(main, query) {
   let latest = null;
   const show = () => {
     const isOpen = answer.querySelector('details.all-routes')?.open;
-    swap(answer, explanation(explained, (target) => (latest ? [' ', faultChips(faultsOf(target, latest))] : null)));
+    const isLost = latest && areOut(explained.targets.map((one) => one.target || one).flatMap(singles), latest);
+    swap(answer, latest ? explanation(explained, (target, state) => testedChips(target, state, latest, isLost)) : explanation(explained));
     const box = answer.querySelector('details.all-routes');
     if (box && isOpen) box.open = true;
   };
@@ -155,7 +167,9 @@ export function routesPage(main, query) {
         known = names.join();
         const wanted = from.value || query.get('from');
         const request = names.includes('api') ? [] : [h('option', { value: 'api', selected: wanted === 'api' }, 'a request to the API')];
-        swap(from, names.map((name) => h('option', { value: name, selected: name === wanted }, name)).concat(request));
+        // The first trunk that a route names, for many trunks only receive calls.
+        const first = all.flatMap((route) => route.from).find((name) => names.includes(name));
+        swap(from, names.map((name) => h('option', { value: name, selected: name === (wanted || first) }, name)).concat(request));
         ask();
       } else if (explained) explain();
       swap(routes, line(stranded, () => 'without a target that takes calls now'), line(losing, (isOne) => (isOne ? 'loses its callers now' : 'lose their callers now')), line(silent, (isOne) => (isOne ? 'has calls without audio now' : 'have calls without audio now')), table([
@@ -166,7 +180,7 @@ export function routesPage(main, query) {
         uses(({ when, share }) => when.length || share < 100) ? { name: 'When', wide: true, cell: (route) => [list(route.when, 'always'), route.share < 100 ? `, ${route.share} % of calls` : ''] } : null,
         { name: 'Targets', wide: true, cell: (route) => targets(route, status, route.isStranded) },
         uses(({ fork }) => fork.length) ? { name: 'Listeners', wide: true, cell: (route) => list(route.fork, '–') } : null,
-        { name: 'Ended calls', cell: (route) => h('a', { href: `#/calls${api.query({ route: route.name, state: 'ended' })}`, title: Object.entries(route.calls).map(([name, calls]) => `${name} ${calls}`).join(', ') }, count(sum(route))), class: 'number' },
+        { name: 'Calls', title: 'Ended calls since the edge started', cell: (route) => h('a', { href: `#/calls${api.query({ route: route.name, state: 'ended' })}`, title: Object.entries(route.calls).map(([name, calls]) => `${name} ${calls}`).join(', ') }, count(sum(route))), class: 'number' },
         { name: 'ASR', cell: (route) => (sum(route) ? `${Math.round((100 * (route.calls.answered || 0)) / sum(route))} %` : '–'), class: 'number' },
       ].filter(Boolean), {
         caption: 'Routes', compact: true, rows: all.map((route, place) => ({ ...route, position: place + 1, isStranded: stranded.includes(route), isRed: red.has(route) })), key: (route) => route.name, empty: names.length ? 'No routes are configured: every call gets 404.' : 'No routes and no trunks are configured: SIP from every source is dropped without a reply.',

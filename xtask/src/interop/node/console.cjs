@@ -445,7 +445,7 @@ async function crowded(browser, url, faults) {
   await rewrite('/v1/history', (body) => { body.troubles = [...Array.from({ length: 40 }, (_, at) => row(`customer-${at}`, 404, 300 - at)), row('full', 503, 5), { ...row('customer-1', null, 1), kind: 'one_way', reason: null }]; });
   await rewrite('/v1/routes', (body) => {
     const [some] = body.routes;
-    body.routes = [{ ...some, name: 'number +13105550110', connect: ['trunk:down', 'trunk:full@2'], has_file: false }, { ...some, name: 'half', connect: ['trunk:down', 'trunk:customer-0'], has_file: false }, { ...some, name: 'refused', connect: ['reject:403'], has_file: false }];
+    body.routes = [{ ...some, name: 'number +13105550110', from: [], connect: ['trunk:down', 'trunk:full@2'], has_file: false }, { ...some, name: 'half', from: ['customer-7'], connect: ['trunk:down', 'trunk:customer-0'], has_file: false }, { ...some, name: 'refused', connect: ['reject:403'], has_file: false }];
   });
   const request = (more) => ({ at: new Date().toISOString(), method: 'GET', path: 'Calls.json', query: '', resource: 'Calls', status: 200, code: null, message: null, call: null, ms: 1, source: '192.0.2.7', key: null, ...more });
   const refused = (source) => request({ method: '', path: '', resource: 'authentication', status: 401, code: 20003, message: 'Authenticate', source });
@@ -512,9 +512,16 @@ async function crowded(browser, url, faults) {
   hold('a route without a target is marked, with the state of each', await routes.nth(0).evaluate((one) => one.matches('.marked')) && (await routes.nth(0).locator('a.chip.bad').allInnerTexts()).join() === 'down,rejects 5 of 6');
   hold('a route with a target, and one that refuses, are not marked', await routes.nth(1).evaluate((one) => !one.matches('.marked')) && await routes.nth(2).evaluate((one) => !one.matches('.marked')));
   hold('what another target of the route takes over is amber', await routes.nth(1).locator('a.chip.warn', { hasText: 'down' }).count() === 1 && await routes.nth(1).locator('a.chip.bad').count() === 0);
+  hold('why a target is down is said at its state', (await routes.nth(1).locator('a.chip.warn', { hasText: 'down' }).getAttribute('title')).startsWith('trunk down'));
+  hold('the test of a call begins with a trunk that a route names', await page.inputValue('#why-from') === 'customer-7');
   hold('a number in the name of a route is masked', (await routes.nth(0).innerText()).includes('number +1310****110'));
   hold('the list of routes without a target ends in a number', (await page.locator('section[aria-label^="Routes in order"] > div > p.bad').innerText()).endsWith('number +1310****110.'));
   await picture(page, 'crowded-routes');
+  await page.setViewportSize(NARROW);
+  await rewrite('/v1/routes', (body) => { body.routes = Array.from({ length: 30 }, (_, at) => ({ ...body.routes[0], name: `route-${at}`, connect: [at === 20 ? 'trunk:down' : 'trunk:customer-0'], has_file: false })); });
+  await page.locator('.more:visible', { hasText: 'Show 17 more' }).waitFor();
+  hold('a phone folds no red row away', await routes.nth(20).isVisible() && !(await routes.nth(19).isVisible()) && !(await routes.nth(21).isVisible()));
+  await page.setViewportSize({ width: 1440, height: 900 });
   await show('api', 'section[aria-label="Latest requests"] tbody tr');
   const latest = page.locator('section[aria-label="Latest requests"] tbody tr');
   const told = await latest.allInnerTexts();
