@@ -119,6 +119,13 @@ function quality(call, series, axis) {
   return h('div', { class: 'plots four' }, plots);
 }
 
+/** Why a route does not match, with masked numbers; those that are the same only because of that are said to differ. */
+function unmatched(text) {
+  const [, number, patterns] = /^(?:to|caller): (\S+) is none of (.*)$/.exec(text) || [];
+  const isNear = number && masked(number) !== number && patterns.split(', ').some((pattern) => masked(pattern) === masked(number));
+  return { text: isNear ? `${masked(text)}: the masked digits differ` : masked(text), isNear };
+}
+
 /** What the edge says of a route behind the one that matched. */
 const NOT_EVALUATED = 'an earlier route matched';
 /** Routes that do not match which are shown before the one that does; of more, the first and the last ones. */
@@ -132,8 +139,11 @@ function inOrder(routes) {
   const tried = all.filter((route) => route.failed !== NOT_EVALUATED);
   const passed = tried.filter((route) => !route.matched);
   if (passed.length > PASSED.shown) {
+    // One whose number is almost this one is shown, wherever it stands.
     const between = passed.slice(PASSED.first, passed.length - PASSED.last);
-    tried.splice(PASSED.first, between.length, one(between, `${between.length} routes`, 'do not match'));
+    const near = between.findIndex((route) => unmatched(route.failed || '').isNear);
+    const parts = near < 0 ? [between] : [between.slice(0, near), [between[near]], between.slice(near + 1)];
+    tried.splice(PASSED.first, between.length, ...parts.filter(({ length }) => length).map((some) => (some.length === 1 ? some[0] : one(some, `${some.length} routes`, 'do not match'))));
   }
   return [...tried, ...(rest.length < 2 ? rest : [{ ...one(rest, `${rest.length} further routes`, `not evaluated: ${NOT_EVALUATED}`), isOpen: true }])];
 }
@@ -143,7 +153,7 @@ function routeTable(routes, caption) {
   return table([
     { name: 'Route', cell: (route) => [h('span', { class: 'dim position' }, route.position), ' ', masked(route.name)] },
     { name: 'Match', cell: match, wide: true },
-    { name: 'Reason', cell: (route) => masked(route.because || route.failed || '–'), wide: true },
+    { name: 'Reason', cell: (route) => (route.because ? masked(route.because) : unmatched(route.failed || '–').text), wide: true },
     { name: 'Defined at', wide: true, cell: (route) => (route.place ? h('code', {}, route.place.split('/').pop()) : '–') },
   ], { caption, compact: true, rows: routes, key: (route) => route.name, empty: 'No routes are configured.', mark: (route) => (route.matched ? 'chosen-route' : 'dead'), isWhole: true });
 }
@@ -166,7 +176,7 @@ export function explanation(why, chipsOf = stateChip) {
   const targets = targetList(why, chipsOf);
   if (why.api) {
     return [
-      h('p', {}, h('strong', {}, 'Request to the API'), `: to ${number(why.called)}${why.caller ? `, from ${number(why.caller)}` : ''}. Response: ${why.api.status}${why.api.code ? `, code ${why.api.code}: ${masked(why.api.message)}` : ': the call begins'}.`),
+      h('p', {}, h('strong', {}, 'Request to the API'), `: to ${number(why.called)}${why.caller ? `, from ${number(why.caller)}` : ''}. Response: `, why.api.code ? h('span', { class: 'bad' }, `${why.api.status}, code ${why.api.code}: `, rich(masked(why.api.message))) : `${why.api.status}: the call begins`, '.'),
       targets,
     ];
   }

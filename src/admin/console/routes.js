@@ -3,6 +3,7 @@
 import * as api from './api.js';
 import { chip, h, rich, section, swap, table } from './dom.js';
 import { count, kind, many, masked } from './format.js';
+import { mistake } from './listing.js';
 import { explanation } from './call.js';
 import { faultChips, faults, reason } from './trunks.js';
 
@@ -36,11 +37,11 @@ function trouble(target, { trunks, agents, problem_details: problems }) {
   return kind === 'app' && problems.some((each) => each.app === name && each.harm === 'calls') ? { text: 'fails', colour: 'bad', link: `#/calls${api.query({ app: name, flag: 'app_error' })}`, title: target } : null;
 }
 
-/** What is wrong with a target's trunk or agent now, as its own page shows it. */
+/** What is wrong with a target's trunk or agent now, as its own page shows it; without fixes, which may be of another route. */
 function faultsOf(target, { trunks, agents, problem_details: problems }) {
   const [, kind, name] = /^(trunk|agent):([^/@]+)/.exec(target) || [];
   const party = (kind === 'agent' ? agents : kind === 'trunk' ? trunks : []).find((each) => each.name === name);
-  return party ? faults(party, problems, `${kind}s`).filter(({ isNow }) => isNow) : [];
+  return party ? faults(party, problems, `${kind}s`).filter(({ isNow }) => isNow).map((one) => ({ ...one, title: one.words })) : [];
 }
 
 /** The single targets of one that is written; all of `ring all`. */
@@ -90,6 +91,7 @@ function sum(route) {
 export function routesPage(main, query) {
   const answer = h('div', { 'aria-live': 'polite' });
   const routes = h('div', {});
+  const note = h('div', {});
   const from = h('select', { id: 'why-from', name: 'from' });
   const field = (name, label, hint) => h('label', {}, label, h('input', { name, id: `why-${name}`, size: 18, placeholder: hint, value: query.get(name) || '', autocomplete: 'off', spellcheck: 'false' }));
   const form = h('form', { class: 'filters', 'aria-label': 'Test a call' },
@@ -124,7 +126,7 @@ export function routesPage(main, query) {
     } catch (error) {
       if (mine === last) {
         explained = null;
-        swap(answer, h('p', { class: 'bad' }, rich(masked(error.message))));
+        swap(answer, h('p', { class: 'bad', role: 'alert' }, rich(masked(error.message))));
       }
     }
   }
@@ -147,7 +149,7 @@ export function routesPage(main, query) {
 
   form.addEventListener('submit', (event) => { event.preventDefault(); ask(); });
   form.addEventListener('input', () => { clearTimeout(timer); timer = setTimeout(ask, ASK_MS); });
-  main.append(h('h1', {}, 'Routes'), section('Test a call', form, answer), section('Routes in order; the first match is used', routes));
+  main.append(h('h1', {}, 'Routes'), section('Test a call', note, form, answer), section('Routes in order; the first match is used', routes));
   return {
     title: 'Routes',
     async refresh() {
@@ -166,6 +168,7 @@ export function routesPage(main, query) {
       if (known !== names.join()) {
         known = names.join();
         const wanted = from.value || query.get('from');
+        swap(note, wanted && wanted !== 'api' && !names.includes(wanted) ? mistake([`no trunk \`${wanted}\` is configured`], 'the trunks in the list') : null);
         const request = names.includes('api') ? [] : [h('option', { value: 'api', selected: wanted === 'api' }, 'a request to the API')];
         // The first trunk that a route names, for many trunks only receive calls.
         const first = all.flatMap((route) => route.from).find((name) => names.includes(name));
@@ -185,7 +188,7 @@ export function routesPage(main, query) {
       ].filter(Boolean), {
         caption: 'Routes', compact: true, rows: all.map((route, place) => ({ ...route, position: place + 1, isStranded: stranded.includes(route), isRed: red.has(route) })), key: (route) => route.name, empty: names.length ? 'No routes are configured: every call gets 404.' : 'No routes and no trunks are configured: SIP from every source is dropped without a reply.',
         mark: (route) => (route.isRed ? 'marked' : sum(route) ? null : 'dead'), open: (route) => { location.hash = `#/calls${api.query({ route: route.name, state: 'ended' })}`; },
-      }), h('p', { class: 'dim' }, 'Ended calls since the edge started. Routes without calls are grey.'));
+      }), h('p', { class: 'dim' }, `Ended calls since the edge started.${all.every(sum) ? '' : ' Routes without calls are grey.'}`));
     },
   };
 }

@@ -69,8 +69,10 @@ export function outKind(agent, problems) {
   return lossOf(problems.filter((problem) => problem.harm !== 'past' && partIn(problem, 'agent', agent.name)));
 }
 
-/** A problem as the tooltip of its chip. */
-const inWords = (problem) => [`${problem.headline}${problem.evidence ? `: ${problem.evidence}` : ''}`, problem.fix && `Try: ${problem.fix}`].filter(Boolean).join('. ').replaceAll('`', '');
+/** A problem in a sentence. */
+const inWords = (problem) => `${problem.headline}${problem.evidence ? `: ${problem.evidence}` : ''}`.replaceAll('`', '');
+/** The same with its fix, as the tooltip of a chip. */
+const withFix = (problem) => [inWords(problem), problem.fix && `Try: ${problem.fix.replaceAll('`', '')}`].filter(Boolean).join('. ');
 
 /** Why a trunk or agent gets no calls, in words; '' if no problem says so. */
 export function reason(party, problems, page = 'trunks') {
@@ -79,7 +81,7 @@ export function reason(party, problems, page = 'trunks') {
   return own ? inWords(own) : '';
 }
 
-/** The problems that `/v1/status` has of a trunk or agent, the worst first: {text, title, link, harm, kind, isNow}. What is past is neutral; `isShort`: ended calls of the last hour are not all kept. */
+/** The problems that `/v1/status` has of a trunk or agent, the worst first: {text, title, words: the title without its fix, link, harm, kind, isNow}. What is past is neutral; `isShort`: ended calls of the last hour are not all kept. */
 export function faults(party, problems, page = 'trunks', isShort = false) {
   const key = page === 'trunks' ? 'trunk' : 'agent';
   const partOf = (problem) => partIn(problem, key, party.name);
@@ -87,7 +89,7 @@ export function faults(party, problems, page = 'trunks', isShort = false) {
   const all = own.map(([problem, part]) => {
     const { text, calls } = KINDS[part.kind](party, problem);
     const link = calls ? `#/calls${api.query({ trunk: party.name, ...calls, within: HOUR })}` : `#/${page}${api.query({ [key]: party.name })}`;
-    return { text: isShort && calls ? `${text}, 1 h` : text, title: inWords(problem), link, harm: problem.harm, kind: colourOf(problem), isNow: problem.harm !== 'past' };
+    return { text: isShort && calls ? `${text}, 1 h` : text, title: withFix(problem), words: inWords(problem), link, harm: problem.harm, kind: colourOf(problem), isNow: problem.harm !== 'past' };
   });
   // Several routes without a target may have the same party.
   return all.filter(({ text, link }, at) => all.findIndex((one) => one.text === text && one.link === link) === at);

@@ -27,7 +27,7 @@ pub(super) fn explain(
     status: Option<&Value>,
 ) -> Result<Value, String> {
     if question.at.is_some() || question.header.is_some() {
-        return Err("a call of the API has no headers, and no route whose schedule could matter".to_owned());
+        return Err("a call that the API begins takes no route: leave out the time and the header".to_owned());
     }
     let numbers = table.numbers();
     let caller = Some(question.caller.as_str()).filter(|caller| !caller.is_empty());
