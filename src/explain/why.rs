@@ -31,7 +31,7 @@ use crate::system::text::number;
 pub(crate) struct Question {
     /// A trunk's name, or the address that a request comes from; `api`: a request to the API.
     pub from: String,
-    /// The called number as it would come in.
+    /// The called number as it would come in, or a URI that has it.
     pub called: String,
     /// The calling number; empty: none.
     #[serde(default)]
@@ -44,7 +44,26 @@ pub(crate) struct Question {
     pub header: Option<String>,
 }
 
+/// The number in what is pasted: the user of a `sip:`, `sips:` or `tel:` URI, also one in angle brackets.
+fn number_of(text: &str) -> Result<String, String> {
+    let uri = text.trim();
+    let uri = uri.split_once('<').map_or(uri, |(_, rest)| rest.split('>').next().unwrap_or(rest));
+    let is_scheme = |scheme: &&str| ["sip", "sips", "tel"].iter().any(|known| known.eq_ignore_ascii_case(scheme));
+    let named = uri.split_once(':').filter(|(scheme, _)| is_scheme(scheme)).map(|(_, rest)| rest);
+    let number = named.map_or(text, |rest| rest.split(['@', ';', '?']).next().unwrap_or(rest));
+    if number.contains("****") {
+        return Err(format!("`{number}` is masked: give all digits of the number"));
+    }
+    Ok(number.to_owned())
+}
+
 impl Question {
+    /// The same question with plain numbers.
+    fn plain(&self) -> Result<Question, String> {
+        let (called, caller) = (number_of(&self.called)?, number_of(&self.caller)?);
+        Ok(Question { called, caller, ..self.clone() })
+    }
+
     /// The moment that is asked about, where one is; without an offset by the clocks of `zone`.
     pub(crate) fn moment(&self, zone: &TimeZone) -> Result<Option<Timestamp>, String> {
         let Some(text) = self.at.as_deref() else { return Ok(None) };
@@ -82,6 +101,7 @@ pub(crate) fn explain(
     if api::is_meant(table, &question.from) {
         return api::explain(table, config, question, status);
     }
+    let question = &question.plain()?;
     let zone = &config.edge.calendar.zone;
     let at = question.moment(zone)?;
     let (from, source) = origin(table, config, &question.from)?;
@@ -584,6 +604,17 @@ mod tests {
                         1 support-line   no   to: +14155550123 is none of +49301234567\n  \
                         2 in             yes  from carrier, to +1* (t.toml:12)\n";
         assert_eq!(text(&answer, false), expected);
+    }
+
+    #[test]
+    fn a_number_may_be_pasted_as_a_uri() {
+        for called in
+            ["sip:+14155550123@carrier.example;user=phone", "\"Al\" <SIPS:+14155550123@[::1]>", "tel:+14155550123"]
+        {
+            assert_eq!(asked(FILE, "carrier", called)["called"], "+14155550123", "{called}");
+        }
+        assert_eq!(number_of("+1312****105").unwrap_err(), "`+1312****105` is masked: give all digits of the number");
+        assert_eq!(number_of("**61*1").unwrap(), "**61*1");
     }
 
     #[test]

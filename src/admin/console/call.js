@@ -119,31 +119,40 @@ function quality(call, series, axis) {
   return h('div', { class: 'plots four' }, plots);
 }
 
-/** Why a route does not match, with masked numbers; those that are the same only because of that are said to differ. */
+/** Whether two numbers are the same but for one digit. */
+const isNearly = (one, other) => one.length === other.length && /^\+?\d{7,}$/.test(other) && [...one].filter((digit, at) => digit !== other[at]).length === 1;
+
+/** Why a route does not match, with masked numbers; those that are the same only because of that are said to differ. `isNear`: the number is almost one of the route's. */
 function unmatched(text) {
-  const [, number, patterns] = /^(?:to|caller): (\S+) is none of (.*)$/.exec(text) || [];
-  const isNear = number && masked(number) !== number && patterns.split(', ').some((pattern) => masked(pattern) === masked(number));
-  return { text: isNear ? `${masked(text)}: the masked digits differ` : masked(text), isNear };
+  const [, number, list] = /^(?:to|caller): (\S+) is none of (.*)$/.exec(text) || [];
+  const patterns = list ? list.split(', ') : [];
+  const isSame = masked(number) !== number && patterns.some((pattern) => masked(pattern) === masked(number));
+  return { text: isSame ? `${masked(text)}: the masked digits differ` : masked(text), isNear: isSame || patterns.some((pattern) => isNearly(number, pattern)) };
 }
 
 /** What the edge says of a route behind the one that matched. */
 const NOT_EVALUATED = 'an earlier route matched';
-/** Routes that do not match which are shown before the one that does; of more, the first and the last ones. */
-const PASSED = matchMedia('(max-width: 560px)').matches ? { shown: 3, first: 1, last: 1 } : { shown: 8, first: 2, last: 3 };
+/** Routes that do not match which are shown before the one that does; of more, the first and the last ones, and those whose number is near. */
+const PASSED = matchMedia('(max-width: 560px)').matches ? { shown: 3, first: 1, last: 1, near: 2 } : { shown: 8, first: 2, last: 3, near: 3 };
 
 /** The routes in order; those behind the one that matched, and many before it, are one row each. */
 function inOrder(routes) {
   const all = routes.map((route, place) => ({ ...route, position: place + 1 }));
-  const one = (some, name, failed) => ({ name, position: `${some[0].position}–${some[some.length - 1].position}`, matched: false, failed, place: null });
+  const one = (some, name, failed) => ({ name, position: `${some[0].position}–${some[some.length - 1].position}:`, matched: false, failed, place: null });
   const rest = all.filter((route) => route.failed === NOT_EVALUATED);
   const tried = all.filter((route) => route.failed !== NOT_EVALUATED);
   const passed = tried.filter((route) => !route.matched);
   if (passed.length > PASSED.shown) {
-    // One whose number is almost this one is shown, wherever it stands.
+    // A few whose number is almost this one are shown, wherever they stand.
     const between = passed.slice(PASSED.first, passed.length - PASSED.last);
-    const near = between.findIndex((route) => unmatched(route.failed || '').isNear);
-    const parts = near < 0 ? [between] : [between.slice(0, near), [between[near]], between.slice(near + 1)];
-    tried.splice(PASSED.first, between.length, ...parts.filter(({ length }) => length).map((some) => (some.length === 1 ? some[0] : one(some, `${some.length} routes`, 'do not match'))));
+    const near = between.filter((route) => unmatched(route.failed || '').isNear).slice(0, PASSED.near);
+    const runs = between.reduce((all, route, at) => {
+      const isNear = near.includes(route);
+      if (at === 0 || isNear || all[all.length - 1].isNear) all.push(Object.assign([], { isNear }));
+      all[all.length - 1].push(route);
+      return all;
+    }, []);
+    tried.splice(PASSED.first, between.length, ...runs.map((some) => (some.length === 1 ? some[0] : one(some, `${some.length} routes`, 'do not match'))));
   }
   return [...tried, ...(rest.length < 2 ? rest : [{ ...one(rest, `${rest.length} further routes`, `not evaluated: ${NOT_EVALUATED}`), isOpen: true }])];
 }
