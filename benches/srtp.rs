@@ -54,7 +54,7 @@ fn session(now: Instant, srtp: Option<SrtpSpec>) -> Session {
             may_receive: true,
             relatch: true,
             watch_idle: true,
-            srtp,
+            srtp: srtp.map(Box::new),
             ..RemoteSpec::default()
         };
         session.handle_input(now, Command::SetRemote { end: EndId(n), remote });

@@ -197,7 +197,7 @@ fn a_hundred_thousand_encrypted_packets_allocate_nothing() {
         let key = |seed| SrtpKey::new(suite, &vec![seed; suite.key_len() + suite.salt_len()], None).unwrap();
         for n in 0..2 {
             let srtp = Some(SrtpSpec { send: key(n), receive: key(n + 10), rolled: 0 });
-            let remote = RemoteSpec { srtp, ..remote(u16::from(n)) };
+            let remote = RemoteSpec { srtp: srtp.map(Box::new), ..remote(u16::from(n)) };
             session.handle_input(start, Command::SetRemote { end: EndId(n.into()), remote });
         }
         let mut far = [10, 11].map(|seed| Outbound::new(&key(seed)));
@@ -293,7 +293,7 @@ fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
     let key = |seed| SrtpKey::new(Suite::AesCm128HmacSha1_80, &[seed; 30], None).unwrap();
     for n in [0, 2] {
         let srtp = Some(SrtpSpec { send: key(n), receive: key(n + 10), rolled: 0 });
-        let remote = RemoteSpec { srtp, ..remote(u16::from(n)) };
+        let remote = RemoteSpec { srtp: srtp.map(Box::new), ..remote(u16::from(n)) };
         session.handle_input(start, Command::SetRemote { end: EndId(n.into()), remote });
     }
     let mut far = Outbound::new(&key(10));

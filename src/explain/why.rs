@@ -103,7 +103,7 @@ pub(crate) fn explain(
     }
     let question = &question.plain()?;
     let zone = &config.edge.calendar.zone;
-    let at = question.moment(zone)?;
+    let (at, headers) = (question.moment(zone)?, question.headers()?);
     let (from, source) = origin(table, config, &question.from)?;
     let called = table
         .numbers()
@@ -113,7 +113,6 @@ pub(crate) fn explain(
     let screened = caller::screened(table, &from, calling, &called);
     let (calling, refused) = (screened.number, screened.refused);
     let caller = calling.text.clone();
-    let headers = question.headers()?;
     let now = || Timestamp::try_from(std::time::SystemTime::now()).unwrap_or_default();
     let call = CallInfo {
         from: &from,

@@ -397,7 +397,7 @@ fn why_judges_a_call_as_the_api_does() {
     assert!(accepted.contains("→ 201: the call begins\n→ pbx ") && accepted.contains("    now "), "{accepted}");
     let denied = page(&["+882990000000"]);
     assert!(denied.contains("From is not judged") && denied.contains("→ 400, code 21215: "), "{denied}");
-    assert!(page(&[TO, "--at", "2026-11-20T09:00"]).contains("no route whose schedule"));
+    assert!(page(&[TO, "--at", "2026-11-20T09:00"]).contains("takes no route: leave out the time"));
 }
 
 /// The party of a call rings.

@@ -87,7 +87,7 @@ pub struct RemoteSpec {
     /// Keys of its packets; `None`: plain RTP. What does not authenticate, plain packets too, is dropped and
     /// counted, never latched to, and never ends a call.
     #[serde(default)]
-    pub srtp: Option<SrtpSpec>,
+    pub srtp: Option<Box<SrtpSpec>>,
 }
 
 impl RemoteSpec {

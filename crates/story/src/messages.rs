@@ -258,6 +258,7 @@ impl Messages {
         let has_room = |block: &Block| block.is_open() && block.length() + kept.len() <= OPEN_MESSAGES_BYTES;
         if !self.blocks.back().is_some_and(has_room) {
             self.pack();
+            self.blocks.reserve_exact(1);
             self.blocks.push_back(Block::new(self.next));
             self.bytes += MESSAGE_BLOCK_OVERHEAD_BYTES;
         }

@@ -46,6 +46,9 @@ pub struct Reading {
     pub is_over: bool,
 }
 
+/// Samples for which room is made at a time.
+const SAMPLES_AT_ONCE: usize = 4;
+
 /// What came in one interval. Truncation is not met: an interval of a whole day has 4 million packets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Sample {
@@ -286,7 +289,12 @@ impl Series {
             }
             // A leg that was out for a while: its place in time is kept.
             let place = self.over.saturating_sub(series.first);
-            series.samples.resize(place.min(QUALITY_SAMPLES), Sample::default());
+            let place = place.min(QUALITY_SAMPLES);
+            // In small steps: thousands of calls have a few of them.
+            if series.samples.capacity() <= place {
+                series.samples.reserve_exact(place + SAMPLES_AT_ONCE - series.samples.len());
+            }
+            series.samples.resize(place, Sample::default());
             series.samples.push(sample);
         }
         self.over += 1;

@@ -208,7 +208,7 @@ impl Cx<'_> {
         let Some(index) = self.call.legs[leg].ends.iter().find(|e| e.end == end).map(|e| e.index) else { return };
         let side = &self.call.legs[leg];
         let remote = side.remote_spec(far, self.edge.config.latch, relatch, self.call.is_answered());
-        let remote = RemoteSpec { srtp: side.srtp_spec(index), ..remote };
+        let remote = RemoteSpec { srtp: side.srtp_spec(index).map(Box::new), ..remote };
         self.tell_remote(leg, end, remote);
     }
 
@@ -219,7 +219,7 @@ impl Cx<'_> {
             let leg = &mut self.call.legs[leg];
             let unused = |end: &mut StreamEnd| !streams.iter().any(|s| s.index == end.index);
             for end in leg.ends.extract_if(.., unused) {
-                retire(&mut leg.quality.earlier, &mut leg.quality.scores, &end.counters);
+                retire(leg.quality.earlier.get_or_insert_default(), &mut leg.quality.scores, &end.counters);
                 self.edge.remove_end(media, end.end);
             }
         }

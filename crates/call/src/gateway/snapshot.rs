@@ -431,7 +431,7 @@ impl FormerAgent {
             raw: None,
         };
         let end = Some(LegEnd::restore(self.ended));
-        let quality = LegQuality { earlier: self.figures, ..LegQuality::default() };
+        let quality = LegQuality { earlier: Some(Box::new(self.figures)), ..LegQuality::default() };
         Leg { state: LegState::Ended, end, quality, ..Leg::of_agent(self.sid, side) }
     }
 }
@@ -444,7 +444,7 @@ fn millis(duration: Duration) -> u64 {
 impl Leg {
     /// `added`: ends that are not agreed upon yet.
     fn snapshot(&self, now: Instant, edge: &Edge, added: &[EndId]) -> Option<LegSnapshot> {
-        let mut figures = self.quality.earlier.clone();
+        let mut figures = self.quality.earlier.as_deref().cloned().unwrap_or_default();
         for end in &self.ends {
             add_counters(&mut figures, &end.counters);
         }
@@ -530,8 +530,8 @@ impl Leg {
             proof: snapshot.proof.restored(),
             quality: LegQuality {
                 // Counters begin with the process.
-                counted: earlier_totals(&snapshot.figures),
-                earlier: snapshot.figures,
+                counted: earlier_totals(Some(&snapshot.figures)),
+                earlier: Some(Box::new(snapshot.figures)),
                 scores: snapshot.scores,
                 ..LegQuality::default()
             },

@@ -209,7 +209,7 @@ fn both_sides_have_keys_of_their_own() {
         caller.to_tag = ok.tag("To");
         bench.receive(CARRIER, caller.request("ACK", "", ""));
         assert_eq!(srtp_of(&bench), [Some(SUITE); 2]);
-        let specs: Vec<SrtpSpec> = remotes(&mut bench).into_iter().map(|remote| remote.srtp.unwrap()).collect();
+        let specs: Vec<SrtpSpec> = remotes(&mut bench).into_iter().map(|remote| *remote.srtp.unwrap()).collect();
         assert_eq!(specs[0].receive.suite(), Suite::AesCm128HmacSha1_80);
         assert_eq!(specs[0].receive.material(), b"YS___semctl () {\t220;}\n}\nunles".as_slice());
         assert_eq!(specs[1].receive.material(), [0; 30]);

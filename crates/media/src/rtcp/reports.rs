@@ -20,7 +20,7 @@ use super::parse::packets;
 const COMPENSATION: f64 = std::f64::consts::E - 1.5;
 
 /// The state of one end's RTCP.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Reports {
     /// Sender reports that reached the far side, ours or passed: middle bits of their date, and when; the newest first.
     shown: [Option<(u32, Instant)>; REPORTS_REMEMBERED],
@@ -29,7 +29,7 @@ pub struct Reports {
     /// Packets expected and received, and their source, as the last report of ours said.
     said: Option<Source>,
     /// Metrics to be passed to the far side with our next report.
-    metrics: Option<(u32, VoipMetrics)>,
+    metrics: Option<Box<(u32, VoipMetrics)>>,
     /// Since when the edge reports itself, and when it last did.
     since: Option<Instant>,
     last: Option<Instant>,
@@ -118,7 +118,7 @@ impl Reports {
 
     /// Keeps metrics for the next report; `about` is the source that they speak of as the far side knows it.
     pub(crate) fn keep(&mut self, about: u32, metrics: VoipMetrics) {
-        self.metrics = Some((about, metrics));
+        self.metrics = Some(Box::new((about, metrics)));
     }
 
     /// Others report to the far side from now on.
@@ -179,7 +179,7 @@ impl Reports {
             sending,
             block: source.and_then(|source| self.block(now, source)),
             name: origin.draw((1 << 63) | u64::from(serial)),
-            metrics: self.metrics.take(),
+            metrics: self.metrics.take().map(|metrics| *metrics),
             bye: std::mem::take(&mut self.bye),
         }
     }

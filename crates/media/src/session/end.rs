@@ -126,7 +126,7 @@ pub(super) struct End {
     /// Sends digits to it, while another remote party feeds it.
     injector: Option<Box<Injector>>,
     /// The stream that the edge makes for it, while it does.
-    playout: Option<Packetizer>,
+    playout: Option<Box<Packetizer>>,
     listeners: Vec<Listener>,
     /// Encrypts its packets, once that was agreed.
     srtp: Option<Box<Pair>>,
@@ -246,7 +246,7 @@ impl End {
             self.silence.again(now);
             self.continuity = Continuity::new(self.counters.rx_packets.get());
         }
-        self.srtp = Pair::agree(now, self.srtp.take(), remote.rtp, remote.srtp.as_ref());
+        self.srtp = Pair::agree(now, self.srtp.take(), remote.rtp, remote.srtp.as_deref());
         self.withheld = self.latch.withholds(&remote);
         self.remote = Some(remote);
     }
@@ -637,18 +637,18 @@ impl End {
 
     /// Feeds it by an agent or a player: its own stream begins then, or goes on with another feeder.
     pub(super) fn feed(&mut self, begins: Instant, start: StreamStart, feed: Feed) {
-        let playout = self.playout.get_or_insert_with(|| Packetizer::new(begins, start, feed));
+        let playout = self.playout.get_or_insert_with(|| Box::new(Packetizer::new(begins, start, feed)));
         playout.begin_by(begins);
         playout.set_feed(feed);
         self.injector = None;
     }
     /// Returns the stream that the edge makes for it.
     pub(super) fn playout(&self) -> Option<&Packetizer> {
-        self.playout.as_ref()
+        self.playout.as_deref()
     }
     /// Returns the same, to be changed.
     pub(super) fn playout_mut(&mut self) -> Option<&mut Packetizer> {
-        self.playout.as_mut()
+        self.playout.as_deref_mut()
     }
 
     /// Sends digits: in its own stream, or, where another end feeds it, by an injector; returns how many are left out.

@@ -16,47 +16,63 @@ const NOT_AGREED: u8 = 0xff;
 pub(super) struct Wire {
     to: EndId,
     spec: WireSpec,
-    /// Entries by payload number as it comes. What a packet needs stands here, not in `spec`: each place more is a
-    /// cache miss more.
-    payloads: [Payload; 128],
-    /// Clocks that are named, in Hz.
-    clocks: Vec<u32>,
+    /// By payload number as it comes: the number as it leaves, or [`NOT_AGREED`]. What a packet needs stands here, not in `spec`: each place
+    /// more is a cache miss more.
+    payloads: [u8; 128],
+    /// Clocks that are not [`DEFAULT_CLOCK_HZ`].
+    clocks: Option<Box<Clocks>>,
     /// Converts the payloads that are converted.
     transcoder: Option<Box<Transcoder>>,
     /// Takes DTMF tones out of G.711; in audio of other codecs they are looked for where that is decoded.
     detector: Option<Box<Detector>>,
 }
 
-/// Handling of a payload number.
-#[derive(Debug, Clone, Copy)]
-struct Payload {
-    /// As it leaves, or [`NOT_AGREED`].
-    to: u8,
-    /// 0: [`DEFAULT_CLOCK_HZ`]; else its position in the wire's clocks, from 1.
-    clock: u8,
+/// Clocks of payload numbers.
+#[derive(Debug)]
+struct Clocks {
+    /// By payload number: 0: [`DEFAULT_CLOCK_HZ`]; else its position in `named`, from 1.
+    of: [u8; 128],
+    /// In Hz.
+    named: Vec<u32>,
+}
+
+impl Clocks {
+    /// Finds the clocks of payload numbers; `None` if each is [`DEFAULT_CLOCK_HZ`].
+    fn new(clocks: &[(u8, u32)]) -> Option<Box<Clocks>> {
+        if clocks.iter().all(|(_, hz)| [0, DEFAULT_CLOCK_HZ].contains(hz)) {
+            return None;
+        }
+        let mut all = Clocks { of: [0; 128], named: Vec::new() };
+        // Of several for one number the first counts.
+        for (from, hz) in clocks.iter().rev().filter(|(_, hz)| *hz > 0) {
+            if let Some(entry) = all.of.get_mut(usize::from(*from)) {
+                let at = all.named.iter().position(|known| known == hz).unwrap_or(all.named.len());
+                if at == all.named.len() {
+                    all.named.push(*hz);
+                }
+                *entry = u8::try_from(at + 1).unwrap_or_default();
+            }
+        }
+        Some(Box::new(all))
+    }
+
+    fn hz(&self, from: u8) -> Option<u32> {
+        let at = usize::from(*self.of.get(usize::from(from))?).checked_sub(1)?;
+        self.named.get(at).copied()
+    }
 }
 
 impl Wire {
     /// Creates a wire to `to`, as `spec` says; payload numbers above 127 do not exist.
     pub(super) fn new(to: EndId, spec: WireSpec) -> Wire {
-        let mut payloads = [Payload { to: NOT_AGREED, clock: 0 }; 128];
+        let mut payloads = [NOT_AGREED; 128];
         // Telephone-events that are looked at are not in the table: no packet of audio is compared with their number.
         for (from, to) in spec.payloads.iter().filter(|(from, to)| *to < 128 && spec.keys != Some(*from)) {
             if let Some(entry) = payloads.get_mut(usize::from(*from)) {
-                entry.to = *to;
+                *entry = *to;
             }
         }
-        let mut clocks = Vec::new();
-        // Of several for one number the first counts.
-        for (from, hz) in spec.clocks.iter().rev().filter(|(_, hz)| *hz > 0) {
-            if let Some(entry) = payloads.get_mut(usize::from(*from)) {
-                let at = clocks.iter().position(|known| known == hz).unwrap_or(clocks.len());
-                if at == clocks.len() {
-                    clocks.push(*hz);
-                }
-                entry.clock = u8::try_from(at + 1).unwrap_or_default();
-            }
-        }
+        let clocks = Clocks::new(&spec.clocks);
         Wire { to, spec, payloads, clocks, transcoder: None, detector: None }
     }
     /// Adds a transcoder.
@@ -170,13 +186,11 @@ impl Wire {
     }
     /// Returns the payload number that the sink expects.
     pub(super) fn payload(&self, from: u8) -> Option<u8> {
-        self.payloads.get(usize::from(from)).map(|payload| payload.to).filter(|to| *to != NOT_AGREED)
+        self.payloads.get(usize::from(from)).copied().filter(|to| *to != NOT_AGREED)
     }
     /// Returns the clock of a payload, in Hz.
     pub(super) fn clock_hz(&self, from: u8) -> u32 {
-        let payload = self.payloads.get(usize::from(from));
-        let named = payload.and_then(|payload| self.clocks.get(usize::from(payload.clock).checked_sub(1)?));
-        named.copied().unwrap_or(DEFAULT_CLOCK_HZ)
+        self.clocks.as_ref().and_then(|clocks| clocks.hz(from)).unwrap_or(DEFAULT_CLOCK_HZ)
     }
 }
 

@@ -23,7 +23,7 @@ fn spec(suite: Suite, seed: u8) -> SrtpSpec {
 }
 
 fn secure(rtp: &str, srtp: &SrtpSpec) -> RemoteSpec {
-    RemoteSpec { srtp: Some(srtp.clone()), ..remote(rtp) }
+    RemoteSpec { srtp: Some(Box::new(srtp.clone())), ..remote(rtp) }
 }
 
 /// The far side of an end.

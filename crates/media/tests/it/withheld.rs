@@ -221,7 +221,7 @@ fn srtp_that_authenticates_does_not_clear_it() {
     };
     let srtp = SrtpSpec { send: key(1), receive: key(2), rolled: 0 };
     let mut bench = Bench::connected();
-    bench.set_remote(A, RemoteSpec { srtp: Some(srtp.clone()), ..unproven(A_RTP) });
+    bench.set_remote(A, RemoteSpec { srtp: Some(Box::new(srtp.clone())), ..unproven(A_RTP) });
     assert_eq!(bench.rtp(A, A_RTP, 1), None);
     assert_eq!(bench.rtp(B, B_RTP, 1), None);
     // Its key stands in the same INVITE as the address.

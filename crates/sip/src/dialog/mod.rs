@@ -164,7 +164,7 @@ pub(crate) struct Dialog {
     /// The last reliable provisional answer that we have acknowledged: CSeq of its INVITE, and RSeq.
     provisional: (u32, u32),
     /// One that makes an offer and waits for our answer, behind its INVITE.
-    prack_due: Option<PrackDue>,
+    prack_due: Option<Box<PrackDue>>,
     /// UPDATEs that are open.
     updates: Option<Box<Updates>>,
     /// A BYE of ours that waits for that ACK.
@@ -384,12 +384,12 @@ impl Dialog {
 
     /// Keeps a reliable provisional answer with an offer until ours to that is there.
     pub(crate) fn owe_prack(&mut self, due: PrackDue) {
-        self.prack_due = Some(due);
+        self.prack_due = Some(Box::new(due));
     }
 
     /// Takes the reliable provisional answer that waits for our answer to its offer.
     pub(crate) fn take_prack_due(&mut self) -> Option<PrackDue> {
-        self.prack_due.take()
+        self.prack_due.take().map(|due| *due)
     }
 
     /// Returns the open change because of which one of theirs cannot be looked at now (RFC 3261 §14, RFC 3311 §5, RFC 6337

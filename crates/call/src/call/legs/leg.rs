@@ -181,7 +181,7 @@ impl LegQuality {
 #[derive(Debug, Default)]
 pub(crate) struct LegQuality {
     /// Figures from before a restart, or of ends that are gone.
-    pub(crate) earlier: RtpView,
+    pub(crate) earlier: Option<Box<RtpView>>,
     /// Scores of ends that are gone.
     pub(crate) scores: Scored,
     /// Why it was not heard, where it was not.
@@ -520,7 +520,7 @@ impl Leg {
 
     /// Media figures of its whole life.
     pub(crate) fn rtp(&self) -> RtpView {
-        let mut rtp = self.quality.earlier.clone();
+        let mut rtp = self.quality.earlier.as_deref().cloned().unwrap_or_default();
         for end in &self.ends {
             add_counters(&mut rtp, &end.counters);
         }

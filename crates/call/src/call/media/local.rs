@@ -290,7 +290,7 @@ impl CallMedia {
         self.spoken = Some(spoken);
         let caller = cx.call.legs.near_leg_mut();
         for end in caller.ends.extract_if(.., |end| end.index != spoken.index) {
-            retire(&mut caller.quality.earlier, &mut caller.quality.scores, &end.counters);
+            retire(caller.quality.earlier.get_or_insert_default(), &mut caller.quality.scores, &end.counters);
             cx.edge.remove_end(media, end.end);
         }
         caller.codec = name(spoken.coding).to_owned();

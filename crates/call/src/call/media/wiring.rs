@@ -34,7 +34,7 @@ impl CallMedia {
         }
         for leg in &mut cx.call.legs {
             for end in std::mem::take(&mut leg.ends) {
-                retire(&mut leg.quality.earlier, &mut leg.quality.scores, &end.counters);
+                retire(leg.quality.earlier.get_or_insert_default(), &mut leg.quality.scores, &end.counters);
             }
         }
         self.wires.clear();
@@ -211,7 +211,7 @@ impl CallMedia {
         let Some(media) = cx.call.session else { return };
         let leg = &mut cx.call.legs[leg];
         for end in std::mem::take(&mut leg.ends) {
-            retire(&mut leg.quality.earlier, &mut leg.quality.scores, &end.counters);
+            retire(leg.quality.earlier.get_or_insert_default(), &mut leg.quality.scores, &end.counters);
             self.wires.retain(|from, (to, _)| from != end.end && *to != end.end);
             cx.edge.remove_end(media, end.end);
         }
@@ -273,7 +273,7 @@ impl CallMedia {
         let side = &mut cx.call.legs[leg];
         side.number = Some(number);
         // One more than whole rounds: numbers begin anywhere (RFC 3550 §5.1).
-        let rounds = (side.quality.earlier.rx_packets + side.quality.earlier.lost) >> 16;
+        let rounds = side.quality.earlier.as_ref().map_or(0, |earlier| (earlier.rx_packets + earlier.lost) >> 16);
         side.rolled = side.rolled.saturating_add(u32::try_from(rounds).unwrap_or(u32::MAX)).saturating_add(1);
         let flow = side.flow.unwrap_or_else(Leg::nowhere);
         let stays = Leg {
@@ -293,7 +293,7 @@ impl CallMedia {
             srtp: side.srtp,
             latched: side.latched.take(),
             quality: LegQuality {
-                earlier: std::mem::take(&mut side.quality.earlier),
+                earlier: side.quality.earlier.take(),
                 scores: std::mem::take(&mut side.quality.scores),
                 unheard: side.quality.unheard.take(),
                 flaw: side.quality.flaw.take(),
