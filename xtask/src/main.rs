@@ -50,6 +50,9 @@ enum Task {
         #[arg(long)]
         converts: bool,
     },
+    /// The process of the echo agent.
+    #[command(hide = true)]
+    EchoAgent(bench::EchoAgent),
     /// The process of an agent that is killed.
     #[command(hide = true)]
     FaultsAgent,
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Task::Seeds(options) => seeds::run(&options),
         Task::Deb => package::deb(),
         Task::Screenshots => interop::screenshots::run(),
+        Task::EchoAgent(options) => bench::echo_agent(options).map(|()| true),
         Task::FaultsAgent => faults::echo_for_all().map(|()| true),
         Task::BareRelay { converts } => bench::bare_relay(converts).map(|()| true),
     };

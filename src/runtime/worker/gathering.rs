@@ -1,7 +1,7 @@
 //! When a worker lets packets and messages gather before it looks at its sockets again.
 //!
-//! To sleep and to be woken for each is the dearest part of them. Where hundreds of agents are on a worker, one comes
-//! every few dozen microseconds, and a short pause lets one wake-up serve several: the caller's packet is that much later
+//! To sleep and to be woken for each is the dearest part of them. Where dozens of agents are on a worker, one comes
+//! every few hundred microseconds, and a short pause lets one wake-up serve several: the caller's packet is that much later
 //! with its agent, which is far below what a network adds. Fewer agents, and relayed calls alone, are served at once.
 
 use std::time::{Duration, Instant};
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_micros(120);
 /// How long events are counted before it is decided anew.
 const WINDOW: Duration = Duration::from_millis(10);
-/// Agents' events in a window from which on there is a pause: a hundred agents that speak.
-const EVENTS_TO_PAUSE: u32 = 50;
+/// Agents' events in a window from which on there is a pause: some thirty agents that speak.
+const EVENTS_TO_PAUSE: u32 = 15;
 
 /// How busy a worker's agents keep it.
 #[derive(Debug)]

@@ -1,13 +1,12 @@
 //! `cargo xtask bench agents`: many calls that an agent has, the edge, the callers and an echo agent on the same cores. What a
 //! call costs the edge, how long a caller's packet takes to the agent's frame, how late the agent's audio leaves.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::echo::{self, Ways};
+use super::echo::{self, Agent, Sent};
 use super::process;
 use crate::interop::bots::with_agent;
 use crate::interop::edge::{self, Edge};
@@ -29,9 +28,9 @@ const TAIL: Duration = Duration::from_millis(700);
 /// Flags of `cargo xtask bench agents`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Calls at once.
-    #[arg(long, default_value_t = 500)]
-    calls: usize,
+    /// Calls at once, one run each.
+    #[arg(long, value_delimiter = ',', default_values_t = [100, 300, 500])]
+    calls: Vec<usize>,
     /// Seconds that they last.
     #[arg(long, default_value_t = 20)]
     seconds: usize,
@@ -65,18 +64,18 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     edge::build()?;
     process::raise_descriptor_limit()?;
     println!(
-        "Machine: {}. Edge, callers and echo agent together on all of them; {} calls for {} s.\n\n\
-         | format | edge's CPU for a call | calls per core | packet to frame p50 | p99 | lateness p50 | p99.9 | worst | \
+        "Machine: {}. Edge, callers and an echo agent that waits in epoll, in three processes, together on all of them; {} s.\n\n\
+         | format | calls | edge's CPU for a call | calls per core | packet to frame p50 | p99 | lateness p50 | p99.9 | worst | \
          callers late p99.9 | packets | lost | extra | memory of a call |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         process::machine(),
-        options.calls,
         options.seconds
     );
     let mut free = true;
-    for format in &options.format {
-        let seen = measure(options, format).with_context(|| format.clone())?;
-        println!("{}", row(format, &seen));
+    let runs = options.format.iter().flat_map(|format| options.calls.iter().map(move |calls| (format, *calls)));
+    for (format, calls) in runs {
+        let seen = measure(calls, options.seconds, format).with_context(|| format.clone())?;
+        println!("{}", row(format, calls, &seen));
         let late = share(&seen.sent_late, 999).copied().unwrap_or_default();
         if late > LATE_CALLERS {
             free = false;
@@ -88,11 +87,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(free)
 }
 
-fn row(format: &str, seen: &Seen) -> String {
+fn row(format: &str, calls: usize, seen: &Seen) -> String {
     let us = |per_mille: usize| share(&seen.took_us, per_mille).copied().unwrap_or(f64::NAN) / 1e3;
     let ms = |all: &[Duration], per_mille| share(all, per_mille).map_or(f64::NAN, |late| late.as_secs_f64() * 1e3);
     format!(
-        "| {format} | {:.2} % | {:.0} | {:.2} ms | {:.2} ms | {:.2} ms | {:.1} ms | {:.1} ms | {:.1} ms | {} | {} | {} | {:.1} KiB |",
+        "| {format} | {calls} | {:.2} % | {:.0} | {:.2} ms | {:.2} ms | {:.2} ms | {:.1} ms | {:.1} ms | {:.1} ms | {} | {} | {} | {:.1} KiB |",
         seen.cpu.as_secs_f64() * 100.0,
         1.0 / seen.cpu.as_secs_f64(),
         us(500),
@@ -113,21 +112,20 @@ fn share<T>(sorted: &[T], per_mille: usize) -> Option<&T> {
     sorted.get(sorted.len().saturating_sub(1) * per_mille / 1000)
 }
 
-fn measure(options: &Options, format: &str) -> anyhow::Result<Seen> {
-    let rounds = options.seconds * 50;
-    if options.calls == 0 || rounds <= WARM_UP_PACKETS || rounds > usize::from(u16::MAX) {
-        bail!("{} calls, {rounds} packets each", options.calls);
+fn measure(calls: usize, seconds: usize, format: &str) -> anyhow::Result<Seen> {
+    let rounds = seconds * 50;
+    if calls == 0 || rounds <= WARM_UP_PACKETS || rounds > usize::from(u16::MAX) {
+        bail!("{calls} calls, {rounds} packets each");
     }
     let linear = match format.split_once('/') {
         Some(("l16", rate)) => Some(rate.parse::<usize>()? / 8000),
         _ => None,
     };
-    let ways = Arc::new(Ways::new(options.calls, rounds));
-    let agent = echo::start(Arc::clone(&ways), linear)?;
-    let keys = format!("url = \"ws://{agent}/media\"\nformat = \"{format}\"");
+    let sent = Sent::new(calls, rounds);
+    let agent = Agent::start(calls, rounds, linear)?;
+    let keys = format!("url = \"ws://{}/media\"\nformat = \"{format}\"", agent.address);
     let edge = Edge::start(&with_agent(&keys, "\"agent:bot\""))?;
-    let phones: Vec<Phone> =
-        (0..options.calls).map(|_| Phone::new(CARRIER, 0, "caller")).collect::<anyhow::Result<_>>()?;
+    let phones: Vec<Phone> = (0..calls).map(|_| Phone::new(CARRIER, 0, "caller")).collect::<anyhow::Result<_>>()?;
     // What the first call needs is there for all.
     let first = Phone::new(CARRIER, 0, "caller")?;
     first.bye(&first.call(edge.udp, "+14155550100")?)?;
@@ -142,7 +140,7 @@ fn measure(options: &Options, format: &str) -> anyhow::Result<Seen> {
     let over = AtomicBool::new(false);
     let (said, heard) = std::thread::scope(|scope| {
         let listener = scope.spawn(|| listen(&lines, &over));
-        let said = say(&edge, &lines, rounds, &ways);
+        let said = say(&edge, &lines, rounds, &sent);
         std::thread::sleep(TAIL);
         over.store(true, Ordering::Relaxed);
         let heard = listener.join().map_err(|_| anyhow!("the listener panicked"))??;
@@ -151,11 +149,11 @@ fn measure(options: &Options, format: &str) -> anyhow::Result<Seen> {
     for (phone, call) in phones.iter().zip(&placed) {
         phone.bye(call)?;
     }
-    let measured = u32::try_from(options.calls * (rounds - WARM_UP_PACKETS))?;
+    let measured = u32::try_from(calls * (rounds - WARM_UP_PACKETS))?;
     let mut seen = Seen {
         cpu: said.cpu * 50 / measured,
-        bytes: said.bytes.saturating_sub(idle) / options.calls as u64,
-        took_us: ways.took_us(),
+        bytes: said.bytes.saturating_sub(idle) / calls as u64,
+        took_us: agent.finish(&sent)?,
         late: vec![],
         sent_late: said.late,
         packets: 0,
@@ -193,8 +191,7 @@ impl Seen {
 
 /// Memory in the edge of each of so many calls that an agent has, in bytes.
 pub(super) fn memory(calls: usize, format: &str) -> anyhow::Result<u64> {
-    let options = Options { calls, seconds: 3, format: vec![] };
-    Ok(measure(&options, format)?.bytes)
+    Ok(measure(calls, 3, format)?.bytes)
 }
 
 /// What the edge had used when all was said.
@@ -208,7 +205,7 @@ struct Used {
 }
 
 /// Each caller says a packet every 20 ms, spread evenly over that time.
-fn say(edge: &Edge, lines: &[Line<'_>], rounds: usize, ways: &Ways) -> anyhow::Result<Used> {
+fn say(edge: &Edge, lines: &[Line<'_>], rounds: usize, sent: &Sent) -> anyhow::Result<Used> {
     let began = Instant::now();
     let gap = FRAME / u32::try_from(lines.len())?;
     let (mut before, mut late) = (Duration::ZERO, Vec::with_capacity(rounds * lines.len()));
@@ -225,7 +222,7 @@ fn say(edge: &Edge, lines: &[Line<'_>], rounds: usize, ways: &Ways) -> anyhow::R
             late.push(due.elapsed());
             let ssrc = 0x7261_0000 + u32::try_from(call)?;
             let timestamp = u32::try_from(round)?.wrapping_mul(160);
-            let payload = ways.send(call, round);
+            let payload = sent.send(call, round);
             line.socket.send_to(&rtp::packet(u16::try_from(round)?, timestamp, ssrc, &payload), line.to)?;
         }
     }

@@ -1,17 +1,21 @@
-//! An echo agent for many calls in one thread: it says back each frame as it comes, and notes how long ago its packet was sent.
+//! An echo agent for many calls: a process with one thread that waits in epoll, as an ordinary one does. It says back each frame as it comes,
+//! and notes when it came.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::time::{ClockId, clock_gettime};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use trunkgate_media::codec::g711::encode_ulaw;
+
+use super::process;
 
 /// Codes at a packet's beginning that number it, 4 bits each.
 const DIGITS: usize = 12;
@@ -20,28 +24,60 @@ const ZERO: u8 = 0x10;
 /// Samples at 8 kHz by which the edge's resampler delays.
 const DELAY: usize = 12;
 
-/// When each packet was sent, and how long each took to the agent.
-#[derive(Debug)]
-pub(crate) struct Ways {
-    began: Instant,
+/// What the process of the agent is started with.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Options {
+    /// Calls.
+    #[arg(long)]
+    calls: usize,
+    /// Packets of each.
+    #[arg(long)]
     rounds: usize,
-    /// By call and round, in ns from the beginning; 0: not sent.
-    sent: Vec<AtomicU64>,
-    /// The same of what came, in ns from when it was sent.
-    took: Vec<AtomicU64>,
+    /// How many times 8 kHz the linear samples of its format have; μ-law if it is not written.
+    #[arg(long)]
+    linear: Option<usize>,
+    /// Listens and says nothing.
+    #[arg(long)]
+    mute: bool,
 }
 
-impl Ways {
+/// Moments of the packets of all calls, in ns of the system's monotonic clock, which all processes share; 0: none.
+#[derive(Debug)]
+struct Moments {
+    rounds: usize,
+    of: Vec<AtomicU64>,
+}
+
+impl Moments {
+    fn new(calls: usize, rounds: usize) -> Moments {
+        Moments { rounds, of: (0..calls * rounds).map(|_| AtomicU64::new(0)).collect() }
+    }
+    fn note(&self, call: usize, round: usize) {
+        let at = call.saturating_mul(self.rounds).saturating_add(round);
+        if let (Some(moment), Ok(now)) = (self.of.get(at), clock_gettime(ClockId::CLOCK_MONOTONIC)) {
+            moment.store(u64::try_from(Duration::from(now).as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+    }
+    /// A frame has come, μ-law at 8 kHz or linear at so many times that.
+    fn come(&self, audio: &[u8], linear: Option<usize>) {
+        if let Some(number) = number(audio, linear) {
+            self.note((number >> 32) as usize, number as u32 as usize);
+        }
+    }
+}
+
+/// When each packet was sent.
+#[derive(Debug)]
+pub(crate) struct Sent(Moments);
+
+impl Sent {
     /// For so many calls of so many packets.
-    pub(crate) fn new(calls: usize, rounds: usize) -> Ways {
-        let empty = || (0..calls * rounds).map(|_| AtomicU64::new(0)).collect();
-        Ways { began: Instant::now(), rounds, sent: empty(), took: empty() }
+    pub(crate) fn new(calls: usize, rounds: usize) -> Sent {
+        Sent(Moments::new(calls, rounds))
     }
     /// A packet is being sent: its payload.
     pub(crate) fn send(&self, call: usize, round: usize) -> Vec<u8> {
-        if let Some(at) = self.sent.get(call * self.rounds + round) {
-            at.store(self.now(), Ordering::Relaxed);
-        }
+        self.0.note(call, round);
         let number = (call as u64) << 32 | round as u64;
         let mut payload = vec![0x30; 160];
         for (n, code) in payload.iter_mut().take(DIGITS).enumerate() {
@@ -49,24 +85,13 @@ impl Ways {
         }
         payload
     }
-    /// The times that are known, in µs, in order.
-    pub(crate) fn took_us(&self) -> Vec<f64> {
-        let known = self.took.iter().map(|ns| ns.load(Ordering::Relaxed)).filter(|ns| *ns > 0);
-        let mut all: Vec<f64> = known.map(|ns| ns as f64 / 1e3).collect();
+    /// How long each packet that came took, in µs, in order.
+    fn took_us(&self, came: &[u64]) -> Vec<f64> {
+        let sent = self.0.of.iter().map(|ns| ns.load(Ordering::Relaxed));
+        let both = sent.zip(came).filter(|(sent, came)| *sent > 0 && **came > 0);
+        let mut all: Vec<f64> = both.map(|(sent, came)| came.saturating_sub(sent) as f64 / 1e3).collect();
         all.sort_by(f64::total_cmp);
         all
-    }
-    fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-    /// A frame has come, μ-law at 8 kHz or linear at so many times that.
-    fn come(&self, audio: &[u8], linear: Option<usize>) {
-        let Some(number) = number(audio, linear) else { return };
-        let (call, round) = ((number >> 32) as usize, number as u32 as usize);
-        let at = call.saturating_mul(self.rounds).saturating_add(round);
-        if let (Some(sent), Some(took)) = (self.sent.get(at), self.took.get(at)) {
-            took.store(self.now().saturating_sub(sent.load(Ordering::Relaxed)).max(1), Ordering::Relaxed);
-        }
     }
 }
 
@@ -87,15 +112,71 @@ pub(crate) fn number(audio: &[u8], linear: Option<usize>) -> Option<u64> {
     })
 }
 
-/// Starts it on a free port of loopback; its thread ends with the process.
-pub(crate) fn start(ways: Arc<Ways>, linear: Option<usize>) -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let address = listener.local_addr()?;
-    std::thread::spawn(move || drop(serve(&listener, &ways, linear)));
-    Ok(address)
+/// The agent's process; dropping ends it.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    child: Child,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
 }
 
-fn serve(listener: &TcpListener, ways: &Ways, linear: Option<usize>) -> anyhow::Result<()> {
+impl Agent {
+    /// Starts it on a free port of loopback.
+    pub(crate) fn start(calls: usize, rounds: usize, linear: Option<usize>) -> anyhow::Result<Agent> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["echo-agent", "--calls", &calls.to_string(), "--rounds", &rounds.to_string()]);
+        if let Some(times) = linear {
+            command.args(["--linear", &times.to_string()]);
+        }
+        Agent::start_by(command)
+    }
+    /// Starts one that only listens, on the device's core.
+    pub(crate) fn start_mute() -> anyhow::Result<Agent> {
+        let mut command = process::on_device_core(std::env::current_exe()?);
+        command.args(["echo-agent", "--calls", "0", "--rounds", "0", "--mute"]);
+        Agent::start_by(command)
+    }
+    fn start_by(mut command: Command) -> anyhow::Result<Agent> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut line = String::new();
+        BufReader::with_capacity(1, child.stdout.as_mut().context("stdout")?).read_line(&mut line)?;
+        let address = line.trim().parse().with_context(|| format!("the agent says {line:?}"))?;
+        Ok(Agent { child, address })
+    }
+    /// Ends it; returns how long each packet took to it, in µs, in order.
+    pub(crate) fn finish(mut self, sent: &Sent) -> anyhow::Result<Vec<f64>> {
+        drop(self.child.stdin.take());
+        let mut bytes = Vec::new();
+        self.child.stdout.as_mut().context("stdout")?.read_to_end(&mut bytes)?;
+        let came: Vec<u64> = bytes.as_chunks().0.iter().map(|ns| u64::from_le_bytes(*ns)).collect();
+        Ok(sent.took_us(&came))
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The process itself: prints where it listens; at the end of its input, when each packet came.
+pub(crate) fn run(options: Options) -> anyhow::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    println!("{}", listener.local_addr()?);
+    let came = Moments::new(options.calls, options.rounds);
+    std::thread::scope(|scope| {
+        scope.spawn(|| drop(serve(&listener, &came, &options)));
+        std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
+        let bytes: Vec<u8> = came.of.iter().flat_map(|ns| ns.load(Ordering::Relaxed).to_le_bytes()).collect();
+        std::io::stdout().write_all(&bytes)?;
+        std::io::stdout().flush()?;
+        // The thread that serves never ends by itself.
+        std::process::exit(0)
+    })
+}
+
+fn serve(listener: &TcpListener, came: &Moments, options: &Options) -> anyhow::Result<()> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     epoll.add(listener, EpollEvent::new(EpollFlags::EPOLLIN, u64::MAX))?;
     let mut sockets: Vec<Socket> = Vec::new();
@@ -109,7 +190,7 @@ fn serve(listener: &TcpListener, ways: &Ways, linear: Option<usize>) -> anyhow::
                 epoll.add(&socket.stream, EpollEvent::new(EpollFlags::EPOLLIN, sockets.len() as u64))?;
                 sockets.push(socket);
             } else if let Some(socket) = sockets.get_mut(usize::try_from(event.data())?)
-                && socket.serve(&mut buffer, ways, linear).is_err()
+                && socket.serve(&mut buffer, came, options).is_err()
             {
                 epoll.delete(&socket.stream)?;
             }
@@ -151,7 +232,7 @@ impl Socket {
     }
 
     /// Says back what is there.
-    fn serve(&mut self, buffer: &mut [u8], ways: &Ways, linear: Option<usize>) -> anyhow::Result<()> {
+    fn serve(&mut self, buffer: &mut [u8], came: &Moments, options: &Options) -> anyhow::Result<()> {
         match self.stream.read(buffer) {
             Ok(0) => bail!("its end"),
             Ok(len) => self.input.extend_from_slice(buffer.get(..len).unwrap_or_default()),
@@ -162,8 +243,9 @@ impl Socket {
         while let Some((kind, whole, payload)) = frame(self.input.get(taken..).unwrap_or_default()) {
             taken += whole;
             match kind {
+                TEXT if options.mute => {}
                 TEXT => {
-                    if let Some(answer) = answer(&payload, ways, linear) {
+                    if let Some(answer) = answer(&payload, came, options.linear) {
                         put(&mut self.output, TEXT, answer.as_bytes());
                     }
                 }
@@ -215,13 +297,13 @@ fn put(output: &mut Vec<u8>, kind: u8, payload: &[u8]) {
 }
 
 /// What is said to a message: its audio, if it has any.
-fn answer(text: &[u8], ways: &Ways, linear: Option<usize>) -> Option<String> {
+fn answer(text: &[u8], came: &Moments, linear: Option<usize>) -> Option<String> {
     let text = std::str::from_utf8(text).ok()?;
     let field = |name: &str| text.split_once(name).and_then(|(_, rest)| rest.split('"').next());
     let (payload, stream) = (field(r#""payload":""#)?, field(r#""streamSid":""#)?);
     // As much of it as holds the number.
     let begin = payload.get(..if linear.is_some() { 200 } else { 16 })?;
-    ways.come(&BASE64.decode(begin).ok()?, linear);
+    came.come(&BASE64.decode(begin).ok()?, linear);
     Some(format!(r#"{{"event":"media","streamSid":"{stream}","media":{{"payload":"{payload}"}}}}"#))
 }
 
@@ -234,9 +316,9 @@ mod tests {
 
     #[test]
     fn a_number_is_read_in_every_format() {
-        let ways = Ways::new(600, 1000);
+        let (sent, came) = (Sent::new(600, 1000), Moments::new(600, 1000));
         for (call, round) in [(0, 0), (1, 999), (599, 17), (0, 15)] {
-            let payload = ways.send(call, round);
+            let payload = sent.send(call, round);
             let expected = Some((call as u64) << 32 | round as u64);
             assert_eq!(number(&payload, None), expected);
             let linear: Vec<i16> = payload.iter().map(|code| decode_ulaw(*code)).collect();
@@ -248,10 +330,11 @@ mod tests {
                     None => linear.iter().for_each(|sample| put(*sample)),
                 }
                 assert_eq!(number(&bytes, Some(times)), expected);
-                ways.come(&bytes, Some(times));
+                came.come(&bytes, Some(times));
             }
         }
-        assert_eq!(ways.took_us().len(), 4);
+        let came: Vec<u64> = came.of.iter().map(|ns| ns.load(Ordering::Relaxed)).collect();
+        assert_eq!(sent.took_us(&came).len(), 4);
         assert_eq!((number(&[0xff; 160], None), number(&[0; 640], Some(2)), number(&[], None)), (None, None, None));
     }
 }

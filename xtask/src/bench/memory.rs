@@ -28,6 +28,8 @@ const SPOKEN_SECONDS: u32 = 2;
 const FORGOTTEN: Duration = Duration::from_secs(40);
 /// Calls that were and are over before memory is read: the first touch of memory is not what a call costs.
 const WARM_UP: usize = 20;
+/// Calls that are held before memory is read: they take what the start of the process has left free, which is no room of the next ones.
+const HELD_BEFORE: usize = 400;
 /// Calls a second of those that are over at once, and their length.
 const RATE: u32 = 500;
 const LENGTH: Duration = Duration::from_millis(100);
@@ -158,11 +160,13 @@ fn held(kind: &Kind, calls: usize) -> anyhow::Result<(u64, u64)> {
     for dialed in dialer.dial_all(edge.udp, &first, suite).with_context(|| edge.log_tail())? {
         dialer.hang_up(edge.udp, &dialed)?;
     }
+    let others = generator::coded_pairs(HELD_BEFORE, kind.codecs)?;
+    dialer.dial_from(edge.udp, WARM_UP, &others, suite).with_context(|| edge.log_tail())?;
     std::thread::sleep(STARTED);
     let bytes = || process::private_bytes(edge.pid());
     let before = bytes()?;
     let pairs = generator::coded_pairs(calls, kind.codecs)?;
-    let paths = dialer.dial_from(edge.udp, WARM_UP, &pairs, suite).with_context(|| edge.log_tail())?;
+    let paths = dialer.dial_from(edge.udp, WARM_UP + HELD_BEFORE, &pairs, suite).with_context(|| edge.log_tail())?;
     let seen = generator::drive(&pairs, &paths, SPOKEN_SECONDS, &|| process::cpu(edge.pid()))?;
     ensure!(seen.packets > 0, "nothing was heard");
     let of_one = |bytes: u64| bytes.saturating_sub(before) / calls as u64;

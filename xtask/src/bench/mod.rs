@@ -31,6 +31,7 @@ mod table;
 use clap::Subcommand;
 
 pub(crate) use bare::serve as bare_relay;
+pub(crate) use echo::{Options as EchoAgent, run as echo_agent};
 pub(crate) use rtpengine::Rtpengine;
 
 /// What to measure.

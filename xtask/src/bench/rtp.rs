@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::dialer::{Dialer, FAR, NEAR};
+use super::echo::Agent;
 use super::generator::{self, Pair, Paths, Seen};
 use super::listener::Listener;
 use super::process::{self, on_device_core};
@@ -43,6 +44,8 @@ enum Fork {
     Nobody,
     /// An agent by WebSocket, both directions.
     WebSocket,
+    /// The same, an ordinary one: a process that waits in epoll, and is woken for each message. It shares the device's core.
+    Waiting,
     /// A socket that gets both directions as plain RTP.
     Raw,
 }
@@ -101,6 +104,7 @@ const CASES: &[Case] = &[
     Case { name: "pcmu-opus-40", sessions: 40, codecs: (Codec::Pcmu, Codec::Opus), ..RELAYED },
     Case { name: "fork-raw-100", sessions: 100, fork: Fork::Raw, ..RELAYED },
     Case { name: "fork-ws-100", sessions: 100, fork: Fork::WebSocket, devices: HEARD_OR_NOT, ..RELAYED },
+    Case { name: "fork-ws-waiting-100", sessions: 100, fork: Fork::Waiting, devices: HEARD_OR_NOT, ..RELAYED },
     Case {
         name: "fork-ws-srtp-200",
         sessions: 200,
@@ -175,10 +179,12 @@ fn measure(kind: Kind, case: &Case, seconds: u32) -> anyhow::Result<Seen> {
         Kind::Edge | Kind::Unheard => {
             let dialer = Dialer::new()?;
             let listener = Listener::start()?;
+            let waiting = Agent::start_mute()?;
             let sink = listener::sink()?;
             let url = match case.fork {
                 Fork::Nobody => None,
-                Fork::WebSocket | Fork::Raw if kind == Kind::Unheard => None,
+                Fork::WebSocket | Fork::Waiting | Fork::Raw if kind == Kind::Unheard => None,
+                Fork::Waiting => Some(format!("ws://{}/media", waiting.address)),
                 Fork::WebSocket => Some(format!("ws://{}/media", listener.address)),
                 Fork::Raw => Some(format!("rtp://{}", sink.address)),
             };
