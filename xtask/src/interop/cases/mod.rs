@@ -400,7 +400,7 @@ fn applications() -> Vec<Case> {
         },
         Case {
             name: "conference",
-            proves: "twilio-python and twilio-node drive a conference of ten baresip phones in four codecs: each hears all others and not itself",
+            proves: "twilio-python and twilio-node drive a conference of six baresip phones in four codecs and four SIPp calls, each with a tone of its own: each hears all others and not itself",
             run: conference::run,
         },
         Case {
