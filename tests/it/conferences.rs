@@ -24,6 +24,7 @@ pub(crate) struct Party {
     pub(crate) phone: Phone,
     codec: Codec,
     hz: f64,
+    number: String,
     id: String,
     tag: String,
     edge: SocketAddr,
@@ -39,22 +40,38 @@ impl Party {
         phone.rtp.set_nonblocking(true).unwrap();
         let (speaker, hearer) = (Speaker::new(codec, false), Hearer::new(codec));
         let (id, tag, edge) = (format!("party-{number}"), String::new(), SocketAddr::from(([0, 0, 0, 0], 0)));
-        Party { phone, codec, hz, id, tag, edge, at: None, speaker, hearer, heard: Vec::new() }
+        Party {
+            phone,
+            codec,
+            hz,
+            number: NUMBER.to_owned(),
+            id,
+            tag,
+            edge,
+            at: None,
+            speaker,
+            hearer,
+            heard: Vec::new(),
+        }
+    }
+    /// One that calls another number.
+    pub(crate) fn calling(self, number: &str) -> Party {
+        Party { number: number.to_owned(), ..self }
     }
     /// Calls the edge, and is answered.
     pub(crate) fn joins(&mut self, edge: &Process) {
         self.edge = edge.address("udp");
         let offer = self.codec.sdp(&self.phone);
         let sip = &self.phone.sip;
-        sip.send(self.edge, &sip.request_with("INVITE", NUMBER, self.edge, &self.id, (1, ""), &offer));
+        sip.send(self.edge, &sip.request_with("INVITE", &self.number, self.edge, &self.id, (1, ""), &offer));
         let (ok, _) = sip.receive("SIP/2.0 200");
         self.tag = to_tag(&ok).to_owned();
-        sip.send(self.edge, &sip.request_with("ACK", NUMBER, self.edge, &self.id, (1, &self.tag), ""));
+        sip.send(self.edge, &sip.request_with("ACK", &self.number, self.edge, &self.id, (1, &self.tag), ""));
         self.at = Some(media_of(&ok));
     }
     pub(crate) fn leaves(&mut self) {
         let sip = &self.phone.sip;
-        sip.send(self.edge, &sip.request_with("BYE", NUMBER, self.edge, &self.id, (2, &self.tag), ""));
+        sip.send(self.edge, &sip.request_with("BYE", &self.number, self.edge, &self.id, (2, &self.tag), ""));
         sip.receive("SIP/2.0 200");
         self.at = None;
     }
@@ -70,6 +87,10 @@ impl Party {
         let (bye, from) = self.phone.sip.receive("BYE ");
         self.phone.sip.send(from, &self.phone.sip.answer_with(&bye, "200 OK", ""));
         self.at = None;
+    }
+    /// The number of frames that it has heard.
+    pub(crate) fn frames(&self) -> usize {
+        self.heard.len() / (self.codec.rate_hz() as usize / 50)
     }
     /// Says its next 20 ms, and takes what has come.
     fn turn(&mut self, n: usize) {

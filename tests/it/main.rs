@@ -50,6 +50,7 @@ mod hot_swap;
 mod https;
 mod json;
 mod leg_ends;
+mod linked_conferences;
 mod loadtest;
 mod mail;
 mod media_attacks;

@@ -176,6 +176,9 @@ pub(crate) fn requested_call(
     let numbers = edge.table.numbers();
     let number = numbers.normalise_caller(&request.from, None);
     let called = numbers.normalise_caller(&request.to, None);
+    let conferences = &edge.sessions.conferences;
+    let words =
+        request.participant.as_ref().map(|added| conferences.hops_onward(edge.random.hop_key, &added.conference));
     let facts = Facts {
         caller: Caller { number, display: String::new(), anonymous: false },
         called,
@@ -184,7 +187,7 @@ pub(crate) fn requested_call(
         headers: Brought::new(),
         identity: CallerIdentity::default(),
         max_forwards: MAX_FORWARDS,
-        hops: Hops::default(),
+        hops: Hops { words: words.unwrap_or_default() },
         route: Arc::from(ROUTE),
         ring_timeout: Some(request.ring_timeout),
         shown_as: None,

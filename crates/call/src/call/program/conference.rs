@@ -98,8 +98,11 @@ impl Conferring<'_> {
             Some(run) => (run.app.name.clone(), run.app.allow_private),
             None => return Err("no application has the call".to_owned()),
         };
-        let joiner = Joiner { key: cx.call.key, app, allow_private, record, date: cx.edge.date(cx.now) };
-        let random = &mut cx.edge.random;
+        // One that was called for a conference has its words in its own INVITE.
+        let hops = if cx.call.requested.is_some() { Vec::new() } else { cx.call.facts.hops.words.clone() };
+        let (date, random) = (cx.edge.date(cx.now), &mut cx.edge.random);
+        let hop_key = random.hop_key;
+        let joiner = Joiner { key: cx.call.key, app, allow_private, record, date, hops, hop_key };
         let (name, sid) = (&step.conference.name, || random.conference_sid());
         let joined = cx.edge.sessions.conferences.join(cx.now, name, sid, joining, joiner);
         let seated = joined.map_err(|why| {
