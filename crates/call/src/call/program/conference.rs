@@ -88,7 +88,8 @@ impl Conferring<'_> {
     /// # Errors
     /// Why there is none, in words.
     fn take_seat(&mut self, cx: &mut Cx<'_>, step: &ConferenceStep) -> Result<Seated, String> {
-        if self.parts.bridge.media.spoken_end(cx.call).is_none() {
+        let is_agent = cx.call.legs.agent_in_place_of_caller().is_some();
+        if !is_agent && self.parts.bridge.media.spoken_end(cx.call).is_none() {
             return Err("the edge cannot speak to the caller".to_owned());
         }
         let joining = joining(cx.call.legs.sid(), step);

@@ -26,14 +26,15 @@ use trunkgate_story::reason::ReasonSlug;
 use crate::call::controller::TargetResult;
 use crate::call::detection;
 use crate::call::legs::leg_end::EndedBy;
+use crate::call::media::coaching::Coaching;
 use crate::call::media::dtmf::{Told, told};
 use crate::call::negotiation::requests::Info;
 use crate::call::program::Dialler;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::Progress;
 use crate::call::shared::Cx;
-use crate::call::transfer::in_call::Consults;
-use crate::call::{CallMedia, Parts, State};
+use crate::call::transfer::in_call::{Consult, Consults};
+use crate::call::{Bridge, CallMedia, Parts, State};
 
 /// Name of the asker of whispers, in figures of requests.
 const ASKER: &str = "transfer";
@@ -147,6 +148,15 @@ impl Consults {
     /// Returns whether the whisper comes as the answer of this question.
     pub(crate) fn wants_whisper(&self, query: QueryId) -> bool {
         self.warm.as_ref().is_some_and(|warm| warm.waits_for(query))
+    }
+
+    /// Takes the agent that has waited out of the call's sides, where it is still there: it is to stay as a coach.
+    fn keep_agent(&mut self, cx: &mut Cx<'_>) -> Option<(LegId, Box<Consult>)> {
+        let agent = cx.call.legs.callee.filter(|leg| cx.call.legs[*leg].agent.is_some())?;
+        let consult = self.now.take()?;
+        cx.call.legs.callee = None;
+        cx.disarm(Timer::HoldCheck);
+        Some((agent, consult))
     }
 
     /// Ends the question of a warm transfer; returns whether there was one.
@@ -357,13 +367,20 @@ impl<'p> Asking<'p> {
         let bridge = &mut self.parts.bridge;
         detection::leave(cx, leg);
         bridge.media.end_talk_to_called(cx);
+        let wants_coach = warm.settings.coach && self.parts.program.is_none();
         warm.end(cx, &mut bridge.media);
         cx.call.enter(State::Answered);
+        let consults = &mut self.parts.search.consults;
+        let stays = if wants_coach { consults.keep_agent(cx) } else { None };
+        let number = u64::try_from(consults.begun).unwrap_or_default();
         self.parts.search.joined(cx, bridge, leg);
         for (from, (to, wire)) in wires {
             bridge.media.connect_ends(cx, from, to, wire);
         }
         bridge.media.tap_caller(cx);
+        if let Some((agent, consult)) = stays {
+            coach(bridge, cx, (agent, leg), (&consult, number));
+        }
         Dialler::of(self.parts).side_joined(cx, leg, None);
     }
 
@@ -384,6 +401,22 @@ impl<'p> Asking<'p> {
             Some(_) | None => {}
         }
         self.parts.fail_target(cx, branch, TargetResult::Failed(failure));
+    }
+}
+
+/// Has an agent coach a party that has taken its caller; one that cannot leaves.
+fn coach(bridge: &mut Bridge, cx: &mut Cx<'_>, (agent, party): (LegId, LegId), (consult, number): (&Consult, u64)) {
+    match Coaching::begin(&mut bridge.media, cx, (agent, party), (&consult.target, number)) {
+        Ok(()) => {
+            let name = cx.call.legs.name_of(agent);
+            cx.edge.decide(cx.now, cx.call.key, format!("{name} stays as a coach: only the party hears it"));
+        }
+        Err(why) => {
+            cx.edge.decide(cx.now, cx.call.key, format!("the agent does not stay as a coach: {why}"));
+            cx.call.legs.agent_went_well(cx.edge, agent);
+            cx.call.legs[agent].end_with(ReasonSlug::Transferred, consult.by);
+            bridge.media.close_agent(cx, agent);
+        }
     }
 }
 
