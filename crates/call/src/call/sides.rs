@@ -13,7 +13,7 @@ use trunkgate_resources::index::Place;
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::{NUMBER_CHARS, REFERRER_SECONDS};
 use trunkgate_route::OnClose;
-use trunkgate_sdp::{accept, anchored_streams};
+use trunkgate_sdp::{accept, anchored_streams, offer_events};
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{ClientId, ServerId};
 use trunkgate_story::numbers::plain;
@@ -403,7 +403,10 @@ impl Parts {
             return self.advance(cx, None);
         }
         match self.bridge.media.standing_offer(cx.call).filter(|_| self.bridge.media.spoken_end(cx.call).is_some()) {
-            Some(offer) => {
+            Some(mut offer) => {
+                if self.program.as_ref().is_some_and(|run| run.asks_parties()) {
+                    offer_events(&mut offer);
+                }
                 self.bridge.negotiation.offer = Some(self.search.consults.offered(offer));
                 self.advance(cx, None);
             }

@@ -369,7 +369,7 @@ fn transfers() -> Vec<Case> {
         },
         Case {
             name: "warm-twilio",
-            proves: "twilio-python transfers a caller warmly: in a conference with humans whom the API calls and a document asks, and by a Number with `url`; accepted, declined, machine, no answer",
+            proves: "twilio-python transfers a caller warmly: in a conference with humans whom the API calls and a document asks, and by a Number with `url`; accepted, declined, machine, no answer; a participant is judged",
             run: warm_twilio::run,
         },
     ]

@@ -210,11 +210,8 @@ impl<'p> Asking<'p> {
         let media = &self.parts.bridge.media;
         let is_theirs = |end| [near, leg].iter().any(|at| cx.call.legs[*at].ends.iter().any(|slot| slot.end == end));
         let wires = media.wires.iter().filter(|(from, _)| is_theirs(*from));
-        let mut wires: Vec<_> = wires.map(|(from, to)| (from, to.clone())).collect();
-        if let Some(number) = added_events(cx, self.parts.bridge.negotiation.offer.as_ref()) {
-            // Keys of the party are the edge's alone.
-            wires.iter_mut().for_each(|(_, (_, wire))| wire.payloads.retain(|(from, to)| [*from, *to] != [number; 2]));
-        }
+        let wires = wires.map(|(from, to)| (from, to.clone())).collect();
+        let wires = without_added_events(cx, self.parts.bridge.negotiation.offer.as_ref(), wires);
         self.parts.bridge.media.part(cx, [near, leg]);
         let Some(warm) = &mut self.parts.search.consults.warm else { return };
         warm.asked =
@@ -402,6 +399,18 @@ impl<'p> Asking<'p> {
         }
         self.parts.fail_target(cx, branch, TargetResult::Failed(failure));
     }
+}
+
+/// Leaves telephone-events that only the party has out of the wires between it and its caller: its keys are the edge's alone.
+pub(crate) fn without_added_events(
+    cx: &Cx<'_>,
+    offer: Option<&Description>,
+    mut wires: Vec<(EndId, (EndId, WireSpec))>,
+) -> Vec<(EndId, (EndId, WireSpec))> {
+    if let Some(number) = added_events(cx, offer) {
+        wires.iter_mut().for_each(|(_, (_, wire))| wire.payloads.retain(|(from, to)| [*from, *to] != [number; 2]));
+    }
+    wires
 }
 
 /// Has an agent coach a party that has taken its caller; one that cannot leaves.
