@@ -118,6 +118,19 @@ pub(crate) fn judge_to(config: &Config, table: &Table, to: Option<&str>) -> Resu
     Ok(Placing { to: number.text, targets: config.api.connect.clone() })
 }
 
+/// Judges an agent of the configuration that is to be a party of a conference.
+///
+/// # Errors
+/// There is none of this name, or it only listens.
+pub(crate) fn judge_agent(table: &Table, name: &str) -> Result<Placing, Fault> {
+    let to = format!("agent:{name}");
+    match table.agent(name) {
+        Some(agent) if !agent.is_raw() => Ok(Placing { to, targets: vec![TargetSpec::Agent(name.to_owned())] }),
+        Some(_) => Err(Fault::bad_to(&to, "it only listens")),
+        None => Err(Fault::bad_to(&to, "there is no agent of this name")),
+    }
+}
+
 /// Reads a number as people write one; `None`: it is no number, or has a country code and is none of that country.
 pub(crate) fn callable(numbers: &Numbers, text: &str) -> Option<Number> {
     let is_written = text.chars().all(|c| c.is_ascii_digit() || "+*#()-. /".contains(c));

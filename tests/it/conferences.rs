@@ -12,7 +12,7 @@ use trunkgate_media::rtp::Rtp;
 use crate::apps::{TOKEN, application, form, parameter, path};
 use crate::support::calls::{NUMBER, Phone, is_keep_alive, media_of};
 use crate::support::codecs::{Codec, Hearer, Speaker};
-use crate::support::sip::to_tag;
+use crate::support::sip::{field, to_tag};
 use crate::support::{PATIENCE, Process, config, until};
 use trunkgate_media::agent::sign_form;
 
@@ -24,6 +24,9 @@ pub(crate) struct Party {
     pub(crate) phone: Phone,
     codec: Codec,
     hz: f64,
+    number: String,
+    /// The edge's INVITE.
+    invite: String,
     id: String,
     tag: String,
     edge: SocketAddr,
@@ -39,22 +42,39 @@ impl Party {
         phone.rtp.set_nonblocking(true).unwrap();
         let (speaker, hearer) = (Speaker::new(codec, false), Hearer::new(codec));
         let (id, tag, edge) = (format!("party-{number}"), String::new(), SocketAddr::from(([0, 0, 0, 0], 0)));
-        Party { phone, codec, hz, id, tag, edge, at: None, speaker, hearer, heard: Vec::new() }
+        Party {
+            phone,
+            codec,
+            hz,
+            number: NUMBER.to_owned(),
+            invite: String::new(),
+            id,
+            tag,
+            edge,
+            at: None,
+            speaker,
+            hearer,
+            heard: Vec::new(),
+        }
+    }
+    /// One that calls another number.
+    pub(crate) fn calling(self, number: &str) -> Party {
+        Party { number: number.to_owned(), ..self }
     }
     /// Calls the edge, and is answered.
     pub(crate) fn joins(&mut self, edge: &Process) {
         self.edge = edge.address("udp");
         let offer = self.codec.sdp(&self.phone);
         let sip = &self.phone.sip;
-        sip.send(self.edge, &sip.request_with("INVITE", NUMBER, self.edge, &self.id, (1, ""), &offer));
+        sip.send(self.edge, &sip.request_with("INVITE", &self.number, self.edge, &self.id, (1, ""), &offer));
         let (ok, _) = sip.receive("SIP/2.0 200");
         self.tag = to_tag(&ok).to_owned();
-        sip.send(self.edge, &sip.request_with("ACK", NUMBER, self.edge, &self.id, (1, &self.tag), ""));
+        sip.send(self.edge, &sip.request_with("ACK", &self.number, self.edge, &self.id, (1, &self.tag), ""));
         self.at = Some(media_of(&ok));
     }
     pub(crate) fn leaves(&mut self) {
         let sip = &self.phone.sip;
-        sip.send(self.edge, &sip.request_with("BYE", NUMBER, self.edge, &self.id, (2, &self.tag), ""));
+        sip.send(self.edge, &sip.request_with("BYE", &self.number, self.edge, &self.id, (2, &self.tag), ""));
         sip.receive("SIP/2.0 200");
         self.at = None;
     }
@@ -63,13 +83,36 @@ impl Party {
         let (invite, from) = self.phone.sip.receive("INVITE ");
         self.phone.sip.send(from, &self.phone.sip.answer_with(&invite, "200 OK", &self.codec.sdp(&self.phone)));
         self.phone.sip.receive("ACK ");
-        self.at = Some(media_of(&invite));
+        (self.edge, self.at) = (from, Some(media_of(&invite)));
+        self.invite = invite;
+    }
+    /// Hangs up on a call of the edge's that it has answered.
+    pub(crate) fn hangs_up(&mut self) {
+        let (sip, invite) = (&self.phone.sip, &self.invite);
+        let (from, to, id) = (field(invite, "To"), field(invite, "From"), field(invite, "Call-ID"));
+        let uri = field(invite, "Contact").trim_start_matches('<').trim_end_matches('>');
+        let bye = format!(
+            "BYE {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bKcallee\r\nMax-Forwards: 70\r\nFrom: {from};tag=callee\r\n\
+             To: {to}\r\nCall-ID: {id}\r\nCSeq: 1 BYE\r\nContent-Length: 0\r\n\r\n",
+            sip.address
+        );
+        sip.send(self.edge, &bye);
+        sip.receive("SIP/2.0 200");
+        self.at = None;
     }
     /// The edge hangs up.
     pub(crate) fn is_hung_up_on(&mut self) {
         let (bye, from) = self.phone.sip.receive("BYE ");
         self.phone.sip.send(from, &self.phone.sip.answer_with(&bye, "200 OK", ""));
         self.at = None;
+    }
+    /// Whether it hears a tone.
+    pub(crate) fn hears(&self, hz: f64) -> bool {
+        self.level(hz) > -35.0
+    }
+    /// The number of frames that it has heard.
+    pub(crate) fn frames(&self) -> usize {
+        self.heard.len() / (self.codec.rate_hz() as usize / 50)
     }
     /// Says its next 20 ms, and takes what has come.
     fn turn(&mut self, n: usize) {

@@ -9,7 +9,7 @@ use trunkgate_media::rtp::Rtp as Header;
 
 use crate::apps::{ACCOUNT, Rig, TOKEN, application, form, parameter, path};
 use crate::requested::{TO, ask, rig};
-use crate::support::calls::{NUMBER, Speaking, media_of, next_port, wait_until_bound};
+use crate::support::calls::{NUMBER, Speaking, media_of, next_port, received, rtp, wait_until_bound};
 use crate::support::endpoint::{Endpoint, Post};
 use crate::support::until;
 
@@ -190,6 +190,117 @@ fn a_party_of_a_dial_is_judged_once_it_is_connected() {
     assert_eq!(shown(&rig, &rig.edge.sid())["answered_by"], Value::Null);
     rig.pbx_hangs_up(&dialog);
     assert_eq!(parameter(&request(&app, "/status"), "AnsweredBy"), "machine_end_beep");
+}
+
+/// A machine is known while it hears the document of the party, as at Twilio: nobody is connected with it.
+#[test]
+fn a_party_that_hears_a_document_is_judged_from_its_answer_on() {
+    let app = application(&[
+        (
+            "/voice",
+            "<Dial><Number url=\"/whisper\" machineDetection=\"Enable\" amdStatusCallback=\"/amd\">+14155550199</Number></Dial>",
+        ),
+        ("/whisper", "<Pause length=\"60\"/>"),
+        ("/amd", ""),
+    ]);
+    let url = format!("http://{}/voice", app.address);
+    let rig = Rig::new(&format!("[app.ivr]\nurl = \"{url}\"\nallow_private = true\n"), r#""app:ivr""#, &[]);
+    rig.invite();
+    rig.answered();
+    let (dialog, _speaking) = answers(&rig, Says::default().silence(300).speech(4_000));
+    let amd = request(&app, "/amd");
+    assert_eq!(parameter(&amd, "AnsweredBy"), "machine_start", "{}", rig.trace());
+    let sid = parameter(&amd, "CallSid");
+    assert_eq!(
+        (&shown(&rig, &sid)["answered_by"], &shown(&rig, &sid)["status"]),
+        (&json!("machine_start"), &json!("in-progress"))
+    );
+    rig.pbx_hangs_up(&dialog);
+}
+
+/// A party may press keys for its document also where its caller has none.
+#[test]
+fn keys_of_a_party_reach_its_document_where_the_caller_has_none() {
+    let app = application(&[
+        ("/voice", "<Dial><Number url=\"/whisper\">+14155550199</Number></Dial>"),
+        ("/whisper", "<Gather numDigits=\"1\" timeout=\"60\" action=\"/chosen\"/>"),
+        ("/chosen", ""),
+    ]);
+    let url = format!("http://{}/voice", app.address);
+    let rig = Rig::new(&format!("[app.ivr]\nurl = \"{url}\"\nallow_private = true\n"), r#""app:ivr""#, &[]);
+    let (sip, caller) = (rig.edge.address("udp"), &rig.caller);
+    let offer = caller.described(1, &format!("m=audio {} RTP/AVP 0\r\n", caller.rtp_address().port()));
+    caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "app", (1, ""), &offer));
+    let near = media_of(&rig.answered());
+    let (invite, from) = rig.pbx.sip.receive("INVITE ");
+    assert!(invite.contains("a=rtpmap:101 telephone-event/8000"), "{invite}");
+    let events = "a=rtpmap:101 telephone-event/8000\r\n";
+    let media = format!("m=audio {} RTP/AVP 0 101\r\n{events}", rig.pbx.rtp_address().port());
+    rig.pbx.sip.send(from, &rig.pbx.sip.answer_with(&invite, "200 OK", &rig.pbx.described(1, &media)));
+    rig.pbx.sip.receive("ACK ");
+    let far = media_of(&invite);
+    wait_until_bound(next_port(far));
+    request(&app, "/whisper");
+    let key = |n: u16| {
+        let mut packet = rtp(9, 500 + n);
+        packet.truncate(12);
+        packet[1] = 101;
+        packet[4..8].copy_from_slice(&(80_000 + 8_000 * u32::from(n)).to_be_bytes());
+        packet.extend([5, 0x80 | 10, 3, 0x20]);
+        packet
+    };
+    let mut pressed = 0;
+    until("the key is known", || {
+        // Each is another key: what comes before the question is none of its digits.
+        rig.pbx.rtp.send_to(&key(pressed), far).unwrap();
+        pressed += 1;
+        app.posts()
+            .into_iter()
+            .find(|post| path(post) == "/chosen")
+            .map(|post| assert_eq!(parameter(&post, "Digits"), "5"))
+    });
+    // They are connected: of the party's keys the caller hears nothing, and its audio is as it was.
+    until("the caller hears the party", || {
+        rig.pbx.rtp.send_to(&rtp(9, 9_000), far).unwrap();
+        rig.caller.rtp.send_to(&rtp(7, 1), near).unwrap();
+        let (packet, _) = received(&rig.caller.rtp);
+        assert_ne!(packet[1] & 0x7f, 101, "a key");
+        (packet[12..] == rtp(9, 9_000)[12..]).then_some(())
+    });
+}
+
+/// A party that is called for a conference joins without delay, and the verdict is posted.
+#[test]
+fn a_participant_of_a_conference_is_judged_while_it_is_there() {
+    let app = app();
+    let rig = rig("");
+    for (says, who) in [
+        (Says::default().silence(300).speech(700).silence(6_000), "human"),
+        (Says::default().silence(300).speech(4_000), "machine_start"),
+    ] {
+        let amd = format!("http://{}/amd", app.address);
+        let fields = [
+            ("To", TO),
+            ("From", NUMBER),
+            ("MachineDetection", "Enable"),
+            ("AmdStatusCallback", &*amd),
+            ("Beep", "false"),
+        ];
+        let (code, added) = ask(&rig, "POST", "Conferences/room/Participants.json", &fields);
+        assert_eq!(code, 201, "{added}");
+        let sid = added["call_sid"].as_str().unwrap().to_owned();
+        let _speaking = answers(&rig, says);
+        let post = until("the verdict is posted", || {
+            app.posts().into_iter().find(|post| path(post) == "/amd" && parameter(post, "CallSid") == sid)
+        });
+        assert_eq!(parameter(&post, "AnsweredBy"), who, "{}", rig.trace());
+        assert_eq!(shown(&rig, &sid)["answered_by"], who);
+        let conference = rig.edge.json(&format!("/v1/calls/{sid}"))["conference"]["name"].clone();
+        assert_eq!(conference, "room", "it is there");
+        assert_eq!(ask(&rig, "POST", &format!("Calls/{sid}.json"), &[("Status", "completed")]).0, 200);
+        let (bye, from) = rig.pbx.sip.receive("BYE ");
+        rig.pbx.sip.send(from, &rig.pbx.sip.answer_with(&bye, "200 OK", ""));
+    }
 }
 
 #[test]

@@ -196,6 +196,15 @@ impl Names {
         }
         out.extend_from_slice(b"}}");
     }
+    /// A party has taken the caller, and the agent coaches it (the contract's `extras`).
+    pub fn transfer_accepted(&self, out: &mut Vec<u8>, sequence: u64, target: &str) {
+        head(out, "transferAccepted", sequence);
+        out.extend_from_slice(br#","streamSid":"#);
+        out.extend_from_slice(&self.stream);
+        out.extend_from_slice(br#","transferAccepted":{"target":"#);
+        write_string(out, target);
+        out.extend_from_slice(br#","role":"coach"}}"#);
+    }
     /// The last message.
     pub fn stop(&self, out: &mut Vec<u8>, sequence: u64) {
         head(out, "stop", sequence);

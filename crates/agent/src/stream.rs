@@ -131,6 +131,11 @@ pub enum Input<'a> {
         /// The status code of the answer, where it was one.
         code: Option<u16>,
     },
+    /// A party has taken the caller, and the agent coaches it.
+    TransferAccepted {
+        /// The target of the transfer.
+        target: &'a str,
+    },
     /// The stream is to end: `stop`, then a close.
     Stop,
 }
@@ -353,6 +358,12 @@ impl Stream {
                 if self.settings.extras {
                     let why = (target, reason, code);
                     let text = self.write(|names, out, sequence| names.transfer_failed(out, sequence, why));
+                    self.send(now, Transmit::Text(text));
+                }
+            }
+            (State::Open, Input::TransferAccepted { target }) => {
+                if self.settings.extras {
+                    let text = self.write(|names, out, sequence| names.transfer_accepted(out, sequence, target));
                     self.send(now, Transmit::Text(text));
                 }
             }

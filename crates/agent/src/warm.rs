@@ -21,6 +21,8 @@ pub struct WarmTransfer {
     pub wait: Duration,
     /// Whether a machine that answers is not connected.
     pub detection: bool,
+    /// Whether the agent stays as the party's coach.
+    pub coach: bool,
 }
 
 impl Default for WarmTransfer {
@@ -30,6 +32,7 @@ impl Default for WarmTransfer {
             accept: None,
             wait: Duration::from_secs(WHISPER_WAIT_USUAL_SECONDS),
             detection: false,
+            coach: false,
         }
     }
 }
@@ -68,7 +71,10 @@ impl WarmTransfer {
                     warm.wait = Duration::from_secs(seconds.ok_or_else(bad)?);
                 }
                 ("detection", Value::Bool(wanted)) => warm.detection = *wanted,
-                ("whisper" | "accept" | "wait" | "detection", _) => return Err(format!("`{name}` has another type")),
+                ("coach", Value::Bool(wanted)) => warm.coach = *wanted,
+                ("whisper" | "accept" | "wait" | "detection" | "coach", _) => {
+                    return Err(format!("`{name}` has another type"));
+                }
                 (name, _) => return Err(format!("{:?} is no field of `warm`", shown(name))),
             }
         }
@@ -127,9 +133,11 @@ mod tests {
     #[test]
     fn fields_are_read() {
         assert_eq!(read("{}"), Ok(WarmTransfer::default()));
-        let whole = r#"{"whisper":{"text":"Anna.","voice":"en-us"},"accept":"1","wait":20,"detection":true}"#;
+        let whole =
+            r#"{"whisper":{"text":"Anna.","voice":"en-us"},"accept":"1","wait":20,"detection":true,"coach":true}"#;
         let whisper = Some(Whisper::Text { text: "Anna.".into(), voice: Some("en-us".into()) });
-        let expected = WarmTransfer { whisper, accept: Some('1'), wait: Duration::from_secs(20), detection: true };
+        let expected =
+            WarmTransfer { whisper, accept: Some('1'), wait: Duration::from_secs(20), detection: true, coach: true };
         assert_eq!(read(whole), Ok(expected));
         let of = |whisper: &str| read(&format!(r#"{{"whisper":{whisper}}}"#)).unwrap().whisper.unwrap();
         assert_eq!(of(r#"{"file":"a.wav"}"#), Whisper::File("a.wav".into()));
@@ -145,6 +153,7 @@ mod tests {
             (r#"{"accept":1}"#, "`accept` has another type"),
             (r#"{"wait":0}"#, "`wait` is not a number of seconds from 1 to 60"),
             (r#"{"wait":-1}"#, "`wait` is not"),
+            (r#"{"coach":"yes"}"#, "`coach` has another type"),
             (r#"{"stay":"coach"}"#, "\"stay\" is no field of `warm`"),
             (r#"{"whisper":"Anna."}"#, "`whisper` has another type"),
             (r#"{"whisper":{}}"#, "`whisper` needs one of"),

@@ -409,6 +409,13 @@ pub enum Command {
         /// The status code of the answer, where it was one.
         code: Option<u16>,
     },
+    /// Tells an agent that a party has taken its caller, and that it coaches that party.
+    TransferAccepted {
+        /// The agent's end.
+        end: EndId,
+        /// The target, as it was asked for.
+        target: String,
+    },
     /// Says where an end's far side is.
     SetRemote {
         /// The end.

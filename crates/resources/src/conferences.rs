@@ -3,7 +3,9 @@
 //! Rooms know calls by SIDs, mixers know parties by numbers; here each is found by the other. What follows from a change waits
 //! here until it is taken: commands to the mixers, news of calls, and callbacks.
 
+use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::{Arc, LazyLock};
 use std::time::{Instant, SystemTime};
 
@@ -17,7 +19,7 @@ use trunkgate_route::WebhookMethod;
 
 use crate::app::{AppCallback, AppPlace, DocumentRequest};
 use crate::key::CallKey;
-use crate::limits::ENDED_CONFERENCES;
+use crate::limits::{EDGES_PER_CALL, ENDED_CONFERENCES};
 use crate::recording::RecordingRequest;
 
 /// Samples of the beep: 0.25 s at 8 kHz.
@@ -74,6 +76,10 @@ pub struct Joiner {
     pub record: Option<Box<RecordingRequest>>,
     /// The date.
     pub date: SystemTime,
+    /// Words of the edges and conferences that it has come through.
+    pub hops: Vec<u64>,
+    /// Key of the words of this edge.
+    pub hop_key: u64,
 }
 
 /// Why a call is not in a conference that it was to join.
@@ -83,6 +89,8 @@ pub enum NotJoined {
     Refused(Refusal),
     /// No conference with this SID goes on.
     UnknownSid,
+    /// The call comes from the conference itself, or from another one that is connected with it already.
+    Linked,
 }
 
 impl NotJoined {
@@ -91,6 +99,7 @@ impl NotJoined {
         match self {
             NotJoined::Refused(refusal) => refusal.code(),
             NotJoined::UnknownSid => Some(13_236),
+            NotJoined::Linked => None,
         }
     }
     /// Returns the cause in words.
@@ -105,6 +114,9 @@ impl NotJoined {
             NotJoined::Refused(Refusal::BadName) => "the name of the conference is empty or too long",
             NotJoined::Refused(Refusal::Ended) => "the conference is over",
             NotJoined::UnknownSid => "no conference with this SID goes on",
+            NotJoined::Linked => {
+                "it comes from a conference that is connected with this one already: its audio would go round"
+            }
         }
     }
 }
@@ -211,6 +223,8 @@ pub struct Conferences {
     rooms: Rooms,
     kept: BTreeMap<RoomId, Kept>,
     places: BTreeMap<(RoomId, MemberId), Place>,
+    /// Words of the conferences that parties have come through.
+    links: BTreeMap<(RoomId, MemberId), Vec<u64>>,
     next_seat: u64,
     next_clip: u64,
     due: VecDeque<Due>,
@@ -287,10 +301,19 @@ impl Conferences {
         };
         let name = named.ok_or(NotJoined::UnknownSid)?;
         let call = joining.call_sid.clone();
+        let links: Vec<u64> = joiner.hops.iter().copied().filter(|word| is_link(*word)).collect();
+        let connected = self.rooms.find(&name).map(|room| self.links_of(room).collect::<Vec<_>>()).unwrap_or_default();
+        let own = link(joiner.hop_key, &name);
+        if links.iter().any(|word| *word == own || connected.contains(word)) {
+            return Err(NotJoined::Linked);
+        }
         let (room, member) = self.rooms.join(now, &name, sid, joining).map_err(NotJoined::Refused)?;
         let seat = SeatId(self.next_seat);
         self.next_seat += 1;
         self.places.insert((room, member), Place { key: joiner.key, seat, joined: joiner.date, speaks: false });
+        if !links.is_empty() {
+            self.links.insert((room, member), links);
+        }
         let (sid, name) = self.rooms.get(room).map(|room| (room.sid(), room.name())).unwrap_or_default();
         let seated = Seated { room, member, seat, sid: sid.to_owned(), name: name.to_owned() };
         let Joiner { app, allow_private, date, record, .. } = joiner;
@@ -303,6 +326,15 @@ impl Conferences {
             kept.record = record.map(|record| (call, record));
         }
         Ok(seated)
+    }
+    /// Returns the words of a conference, named by its SID or name, for a call that is made for it: its own, and those of the conferences
+    /// that are connected with it.
+    pub fn hops_onward(&self, hop_key: u64, sid_or_name: &str) -> Vec<u64> {
+        let room = self.find(sid_or_name);
+        let name = room.and_then(|room| self.rooms.get(room)).map_or(sid_or_name, Room::name);
+        let connected = room.into_iter().flat_map(|room| self.links_of(room));
+        // Half of the hops that a call may make are left for the edges on its way.
+        [link(hop_key, name)].into_iter().chain(connected).take(EDGES_PER_CALL / 2).collect()
     }
     /// Lets a party leave by itself.
     pub fn leave(&mut self, now: Instant, seated: &Seated, departure: Departure) {
@@ -474,8 +506,13 @@ impl Conferences {
         }
     }
 
+    fn links_of(&self, room: RoomId) -> impl Iterator<Item = u64> {
+        self.links.iter().filter(move |((at, _), _)| *at == room).flat_map(|(_, words)| words.iter().copied())
+    }
+
     /// Takes a party out of the look-ups and off its mixer.
     fn vacate(&mut self, place: (RoomId, MemberId)) -> Option<CallKey> {
+        self.links.remove(&place);
         let Place { key, seat, .. } = self.places.remove(&place)?;
         self.due.push_back(Due::Node(NodeCommand::Leave { seat }));
         Some(key)
@@ -527,6 +564,18 @@ impl Conferences {
         self.due.push_back(Due::Ended(Box::new(report.clone())));
         self.add_ended([report]);
     }
+}
+
+/// Returns the word of a conference among the hops of a call.
+fn link(hop_key: u64, name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (hop_key, name).hash(&mut hasher);
+    hasher.finish() | 1
+}
+
+/// Whether a word among the hops of a call is that of a conference.
+const fn is_link(word: u64) -> bool {
+    word & 1 == 1
 }
 
 /// Whether a name is the SID of a conference.

@@ -82,6 +82,22 @@ pub(super) fn placed(cx: &Asked<'_>, to: Option<String>, from: Option<String>) -
     })?)
 }
 
+/// Returns what an agent that is called for a conference is shown as the calling number, and the agent.
+///
+/// # Errors
+/// The number is not of the edge, or there is no such agent.
+pub(super) fn placed_agent(
+    cx: &Asked<'_>,
+    name: &str,
+    (from, conference): (Option<&str>, &str),
+) -> Result<(String, Placing), Error> {
+    let table = cx.handle.table();
+    let from = from.map_or(Ok(conference.to_owned()), |from| {
+        cx.config(|config| placing::judge_from(config, Some(&dialled(from))))
+    })?;
+    Ok((from, placing::judge_agent(&table, name)?))
+}
+
 /// Takes what a new call says of its recording; without `Record` the rest holds for none.
 pub(super) fn take_record(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<Option<RecordingRequest>, Error> {
     let is_recorded = parameters.take_flag("Record")?.unwrap_or(false);

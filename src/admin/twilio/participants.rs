@@ -198,7 +198,8 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
     if chars > NAME_CHARS || conference.chars().any(char::is_control) || (known.is_none() && is_sid) {
         return Err(Error::not_found(cx.path));
     }
-    let (from, Placing { to, targets }) = create::placed(cx, to, from)?;
+    let of_person = (record.is_some(), detection.is_some());
+    let (from, Placing { to, targets }) = placed(cx, (to, from), conference, of_person)?;
     let app = app_of(cx, &joining, status_callback)?;
     detection::judge(cx, detection::OF_PARTICIPANT.0, detection.as_ref(), &app)?;
     let (detection, onward) = (detection.map(Box::new), vec![Onward::App(Arc::new(app))]);
@@ -229,6 +230,26 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
         "status": "queued",
         "uri": format!("{uri}.json"),
     }))
+}
+
+/// Returns the calling number and the party of a request, which may be an agent; `of_person`: whether it asks for a recording, and a detection.
+///
+/// # Errors
+/// It cannot be called, or is an agent of which something of persons is asked for.
+fn placed(
+    cx: &Asked<'_>,
+    (to, from): (Option<String>, Option<String>),
+    conference: &str,
+    of_person: (bool, bool),
+) -> Result<(String, Placing), Error> {
+    let Some(name) = to.as_deref().and_then(|to| to.strip_prefix("agent:")) else {
+        return create::placed(cx, to, from);
+    };
+    match of_person {
+        (true, _) => Err(Error::bad_request("Record: not of an agent; record the conference")),
+        (_, true) => Err(Error::bad_request("MachineDetection: not of an agent")),
+        (false, false) => create::placed_agent(cx, name, (from.as_deref(), conference)),
+    }
 }
 
 /// Returns the application that has a party join.

@@ -72,6 +72,7 @@ impl Worker {
             | Command::Press { .. }
             | Command::TellKeys { .. }
             | Command::TransferFailed { .. }
+            | Command::TransferAccepted { .. }
             | Command::Wire { .. }
             | Command::Unwire { .. } => {
                 self.hand_on(now, at, command);

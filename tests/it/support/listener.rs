@@ -26,6 +26,8 @@ pub(crate) struct Stream {
     pub(crate) inbound: Vec<Frame>,
     pub(crate) outbound: Vec<Frame>,
     pub(crate) stopped: bool,
+    /// Messages of other kinds.
+    pub(crate) told: Vec<Value>,
     /// The close code; `Some(None)`: an end without one.
     pub(crate) closed: Option<Option<u16>>,
 }
@@ -127,7 +129,7 @@ fn take(stream: &mut Stream, message: &Value) -> Stream {
             if is_inbound { stream.inbound.push(frame) } else { stream.outbound.push(frame) }
         }
         "stop" => stream.stopped = true,
-        _ => {}
+        _ => stream.told.push(message.clone()),
     }
     stream.clone()
 }

@@ -139,6 +139,8 @@ pub(crate) struct Calls {
     pub(crate) length: Duration,
     /// Whether to send RTP.
     pub(crate) rtp: bool,
+    /// The file `tone.ul` of what it says by RTP again and again, in μ-law [default: 440 Hz].
+    pub(crate) says: Option<Vec<u8>>,
     /// SIPp's transport: `u1` or `t1`.
     pub(crate) transport: &'static str,
     /// The scenario, where it is not `uac`.
@@ -174,6 +176,7 @@ impl Calls {
             per_second,
             length,
             rtp: false,
+            says: None,
             transport: "u1",
             scenario: None,
             address: CARRIER,
@@ -205,13 +208,15 @@ impl Calls {
         let folder = tempfile::tempdir()?;
         let at = folder.path();
         let mut command = Command::new("sipp");
+        if self.rtp {
+            std::fs::write(at.join("tone.ul"), self.says.clone().unwrap_or_else(|| tone_ulaw(8000)))?;
+        }
         match (&self.scenario, self.rtp) {
             (Some(scenario), _) => {
                 std::fs::write(at.join("scenario.xml"), scenario.as_ref())?;
                 command.args(["-sf", "scenario.xml"]);
             }
             (None, true) => {
-                std::fs::write(at.join("tone.ul"), tone_ulaw(8000))?;
                 std::fs::write(at.join("uac_rtp.xml"), UAC_RTP)?;
                 command.args(["-sf", "uac_rtp.xml"]);
             }

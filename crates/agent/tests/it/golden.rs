@@ -102,6 +102,7 @@ fn a_conversation_of_each_message() {
     stream.handle_input(now, Input::MarkPlayed { name: "my label", played_ms: 1234 });
     stream.handle_input(now, Input::Cleared { played_ms: 1234 });
     stream.handle_input(now, Input::TransferFailed { target: "trunk:pbx", reason: "target_busy", code: Some(486) });
+    stream.handle_input(now, Input::TransferAccepted { target: "trunk:pbx" });
     stream.handle_input(now, Input::Frame { track: outbound, audio: &audio });
     stream.handle_input(now, Input::Stop);
     stream.handle_timeout(now + STOP_TIMEOUT);
@@ -156,6 +157,7 @@ fn extras_only_where_asked_for() {
     let target = r#"sip:"bob"@10.0.0.5"#;
     stream.handle_input(now, Input::TransferFailed { target, reason: "target_busy", code: Some(486) });
     stream.handle_input(now, Input::TransferFailed { target: "agent:night", reason: "unreachable", code: None });
+    stream.handle_input(now, Input::TransferAccepted { target });
     let expected = [
         format!(
             r#"{{"event":"mark","sequenceNumber":"2","streamSid":"{STREAM}","mark":{{"name":"a","playedMs":"1240"}}}}"#
@@ -166,6 +168,9 @@ fn extras_only_where_asked_for() {
         ),
         format!(
             r#"{{"event":"transferFailed","sequenceNumber":"5","streamSid":"{STREAM}","transferFailed":{{"target":"agent:night","reason":"unreachable"}}}}"#
+        ),
+        format!(
+            r#"{{"event":"transferAccepted","sequenceNumber":"6","streamSid":"{STREAM}","transferAccepted":{{"target":"sip:\"bob\"@10.0.0.5","role":"coach"}}}}"#
         ),
     ];
     assert_eq!(texts(&mut stream), expected);

@@ -1,7 +1,7 @@
 //! Who has answered: the detection of answering machines at the party of a requested call, and at parties that a program has dialled.
 //!
 //! The party of a requested call is judged from its answer on; its targets wait for the verdict unless the request says otherwise. A
-//! dialled party is judged from its connection with the caller on, by what the caller hears. A restart ends a detection without a verdict.
+//! dialled party that hears a document is judged from its answer on by what comes from it, meanwhile and once it is connected. Another dialled party is judged from its connection with the caller on, by what the caller hears. A restart ends a detection without a verdict.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,8 +56,8 @@ struct Detection {
     began: Instant,
     /// Whether the targets of the call wait for it.
     is_awaited: bool,
-    /// Whether it hears the party itself, which is asked whether it takes the caller.
-    is_asked: bool,
+    /// Whether it hears the party itself, which has answered and is not connected with the caller.
+    is_apart: bool,
     /// What it hears of the caller's side, and by which of its ends.
     hears: Option<(EndId, TapSpec)>,
 }
@@ -100,14 +100,19 @@ pub(crate) fn begin_dialled(
 
 /// Begins to judge a party that is asked whether it takes a caller, by what comes from it.
 pub(crate) fn begin_asked(cx: &mut Cx<'_>, leg: LegId) {
+    begin_apart(cx, leg, Settings::new(Mode::Enable, [None; 4]), None);
+}
+
+/// Begins to judge a party that is not connected with the caller yet, by what comes from it.
+pub(crate) fn begin_apart(cx: &mut Cx<'_>, leg: LegId, settings: Settings, receiver: Option<Receiver>) {
     let spoken = cx.call.legs.offer_of(leg).and_then(|(_, spoken)| spoken);
     let heard = spoken.and_then(|spoken| Some((cx.call.legs[leg].end(spoken.index)?.end, spoken)));
     let begun = heard.zip(cx.call.session).and_then(|(heard, media)| Some((heard, media, cx.edge.new_end(media)?)));
-    let Some(((of, spoken), media, end)) = begun else { return };
-    let (track, settings) = (TrackName::Inbound, Settings::new(Mode::Enable, [None; 4]));
+    let Some(((of, spoken), media, end)) = begun else { return unheard(cx, leg, receiver) };
+    let track = TrackName::Inbound;
     let audio = TapSpec { outbound: Vec::new(), ..TapSpec::both(spoken.audio, spoken.coding) };
     let (began, hears) = (cx.now, Some((of, audio.clone())));
-    let detection = Detection { leg, end, track, receiver: None, began, is_awaited: false, is_asked: true, hears };
+    let detection = Detection { leg, end, track, receiver, began, is_awaited: false, is_apart: true, hears };
     add(cx, media, detection, settings);
     cx.edge.media(media, Command::Tap { of, listener: end, audio });
 }
@@ -130,16 +135,20 @@ fn begin(
 ) -> bool {
     let session = cx.call.session.filter(|_| !media.speaks_other_audio(cx.call));
     let Some((session, end)) = session.and_then(|session| Some((session, cx.edge.new_end(session)?))) else {
-        cx.edge.decide(cx.now, cx.call.key, "answering-machine detection: the edge cannot hear the party");
-        let verdict = Verdict { answered_by: AnsweredBy::Unknown, duration: Duration::ZERO };
-        note(cx, leg, receiver, verdict);
+        unheard(cx, leg, receiver);
         return false;
     };
     let began = cx.now;
-    let detection = Detection { leg, end, track, receiver, began, is_awaited, is_asked: false, hears: None };
+    let detection = Detection { leg, end, track, receiver, began, is_awaited, is_apart: false, hears: None };
     add(cx, session, detection, settings);
     media.tap_caller(cx);
     true
+}
+
+/// Notes that a party cannot be judged.
+fn unheard(cx: &mut Cx<'_>, leg: LegId, receiver: Option<Receiver>) {
+    cx.edge.decide(cx.now, cx.call.key, "answering-machine detection: the edge cannot hear the party");
+    note(cx, leg, receiver, Verdict { answered_by: AnsweredBy::Unknown, duration: Duration::ZERO });
 }
 
 /// Lets the judges hear the caller's side as it is wired now.
@@ -147,7 +156,7 @@ pub(crate) fn tap(cx: &mut Cx<'_>, heard: Option<&(EndId, TapSpec)>) {
     let (Some(media), Some((of, audio)), Some(all)) = (cx.call.session, heard, &mut cx.call.detections) else {
         return;
     };
-    for detection in all.list.iter_mut().filter(|detection| !detection.is_asked) {
+    for detection in all.list.iter_mut().filter(|detection| !detection.is_apart) {
         let audio = match detection.track {
             TrackName::Inbound => TapSpec { outbound: Vec::new(), ..audio.clone() },
             TrackName::Outbound => TapSpec { inbound: Vec::new(), ..audio.clone() },
@@ -165,7 +174,7 @@ pub(crate) fn judged(parts: &mut Parts, cx: &mut Cx<'_>, end: EndId, verdict: Ve
     let Some(detection) = take(cx, |detection| detection.end == end) else { return };
     let is_awaited = detection.is_awaited;
     note(cx, detection.leg, detection.receiver, verdict);
-    if detection.is_asked {
+    if detection.is_apart {
         return Asking::of(parts).judged(cx, detection.leg, verdict);
     }
     if is_awaited && cx.call.state == State::Rerouting && parts.program.is_none() {

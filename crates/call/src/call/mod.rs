@@ -122,6 +122,8 @@ use trunkgate_story::view::CallView;
 use crate::call::agent::agent_leg::{Holder, Role};
 use crate::call::controller::Controller;
 use crate::call::legs::headers::Brought;
+use crate::call::legs::leg_end::EndedBy;
+use crate::call::media::coaching::Coaching;
 use crate::call::media::dtmf::KeysOut;
 use crate::call::media::local::Listener;
 use crate::call::negotiation::local::Spoken;
@@ -680,6 +682,9 @@ impl Parts {
             (_, E::Key { end, key, .. }) if self.search.consults.asks_at(cx, end) => Asking::of(self).pressed(cx, key),
             (_, E::Key { end, key, ms }) => {
                 cx.note_digit(end);
+                if let Some(party) = cx.call.coaching.as_ref().and_then(|coaching| coaching.party_of(end)) {
+                    return self.bridge.press_to(cx, party, key);
+                }
                 match self.takes_digits_of(cx, end) {
                     true => Runner::of(self).digit_for_program(cx, key),
                     false => self.bridge.negotiation.key_pressed(cx, end, (key, ms)),
@@ -691,6 +696,10 @@ impl Parts {
             (_, E::AppAnswered { query, answer }) => Runner::of(self).app_answered(cx, query, *answer),
             (_, E::Queue(news)) => Queueing::of(self).take(cx, news),
             (_, E::Due(Timer::Queued)) => Queueing::of(self).due(cx),
+            (_, E::Conference(_)) if cx.call.coaching.is_some() => {
+                let reason = (ReasonSlug::ConferenceRefused, EndedBy::Edge);
+                Coaching::end(&mut self.bridge.media, cx, reason);
+            }
             (_, E::Conference(news)) => Conferring::of(self).take(cx, news),
             (_, E::Due(Timer::Program)) => Runner::of(self).program_due(cx),
             (_, E::Due(Timer::DialLimit)) => Dialler::of(self).dial_limit_over(cx),

@@ -242,6 +242,9 @@ impl<'p> Operator<'p> {
         if cx.call.legs.offer_of(waits).is_none() {
             return Err(Refused::OtherAudio);
         }
+        if matches!(&mode, TransferMode::Warm(warm) if warm.coach) {
+            return Err(Refused::NoAgent);
+        }
         let target = target_of(&self.parts.search, cx, by, text, &mode)?;
         let called = match &target {
             Target::Trunk { number: Some(number), .. } => cx.edge.table.numbers().normalise_caller(number, None),

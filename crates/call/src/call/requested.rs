@@ -176,6 +176,9 @@ pub(crate) fn requested_call(
     let numbers = edge.table.numbers();
     let number = numbers.normalise_caller(&request.from, None);
     let called = numbers.normalise_caller(&request.to, None);
+    let conferences = &edge.sessions.conferences;
+    let words =
+        request.participant.as_ref().map(|added| conferences.hops_onward(edge.random.hop_key, &added.conference));
     let facts = Facts {
         caller: Caller { number, display: String::new(), anonymous: false },
         called,
@@ -184,7 +187,7 @@ pub(crate) fn requested_call(
         headers: Brought::new(),
         identity: CallerIdentity::default(),
         max_forwards: MAX_FORWARDS,
-        hops: Hops::default(),
+        hops: Hops { words: words.unwrap_or_default() },
         route: Arc::from(ROUTE),
         ring_timeout: Some(request.ring_timeout),
         shown_as: None,
@@ -255,6 +258,19 @@ impl<'p> Originator<'p> {
             return self.parts.fail_target(cx, branch, TargetResult::Failed(failure));
         }
         self.parts.search.won(cx, &mut self.parts.bridge, leg);
+        cx.trunk_answered(leg);
+        self.answered(cx, leg);
+    }
+
+    /// The party of a requested call is an agent, whose stream is open.
+    pub(crate) fn agent_answered(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+        cx.call.legs.near = leg;
+        self.parts.search.won(cx, &mut self.parts.bridge, leg);
+        self.parts.bridge.media.limit_call(cx, leg);
+        self.answered(cx, leg);
+    }
+
+    fn answered(&mut self, cx: &mut Cx<'_>, leg: LegId) {
         cx.call.legs.answered_by = Some(leg);
         cx.call.legs.completed(cx.edge);
         cx.call.legs[LegId::CALLER].enter(LegState::Ended);
@@ -263,7 +279,6 @@ impl<'p> Originator<'p> {
         cx.begin_series();
         let age = cx.call.age(cx.now);
         cx.edge.metrics.call_setup_seconds.observe(age.as_secs_f64());
-        cx.trunk_answered(leg);
         let (name, after) = (cx.call.legs.name_of(leg), age.as_secs_f64());
         cx.edge.decide(cx.now, cx.call.key, format!("answered by {name} after {after:.1} s"));
         let line = format!("answered by {} after {after:.1} s", cx.edge.shown_name(&name));

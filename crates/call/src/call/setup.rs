@@ -85,6 +85,7 @@ impl Call {
             is_programmed: false,
             recogniser: None,
             seat: None,
+            coaching: None,
             queue: None,
             transcripts: None,
             detections: None,

@@ -25,6 +25,7 @@ use crate::call::legs::headers::{Brought, CallerIdentity};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::list::Legs;
 use crate::call::legs::location::Location;
+use crate::call::media::coaching::Coaching;
 use crate::call::program::chair::Chair;
 use crate::call::program::conference::Seat;
 use crate::call::program::queueing::QueuePlace;
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) recogniser: Option<Box<Recogniser>>,
     /// Its place in a conference.
     pub(crate) seat: Option<Box<Seat>>,
+    /// The agent that has transferred the caller, and coaches the party.
+    pub(crate) coaching: Option<Box<Coaching>>,
     /// Its place in a queue.
     pub(crate) queue: Option<Box<QueuePlace>>,
     /// Its live transcriptions, also those of applications that the call has left.
@@ -206,6 +209,10 @@ impl Shared {
     pub(crate) fn chair_mut(&mut self) -> Option<&mut Chair> {
         let of_queue = self.queue.as_mut().and_then(|place| place.chair_mut());
         self.seat.as_mut().map(|seat| &mut seat.chair).or(of_queue)
+    }
+    /// Whether an agent's leg is that of a coach.
+    pub(crate) fn is_coach(&self, leg: LegId) -> bool {
+        self.coaching.as_ref().is_some_and(|coaching| coaching.agent() == leg)
     }
     /// Whether an end of the media session is that of the recogniser.
     pub(crate) fn is_recogniser(&self, end: EndId) -> bool {

@@ -13,7 +13,7 @@ use trunkgate_resources::index::Place;
 use trunkgate_resources::key::{Branch, LegId};
 use trunkgate_resources::limits::{NUMBER_CHARS, REFERRER_SECONDS};
 use trunkgate_route::OnClose;
-use trunkgate_sdp::{accept, anchored_streams};
+use trunkgate_sdp::{accept, anchored_streams, offer_events};
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{ClientId, ServerId};
 use trunkgate_story::numbers::plain;
@@ -25,6 +25,7 @@ use crate::call::detection;
 use crate::call::legs::headers::Brought;
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
+use crate::call::media::coaching::Coaching;
 use crate::call::media::wiring::turned;
 use crate::call::negotiation::bridge::bad_media;
 use crate::call::operator::{Hold, Operator};
@@ -66,6 +67,9 @@ impl Parts {
         if let Some(agent) = agent.cloned() {
             self.bridge.media.take_sounds(&agent);
         }
+        if cx.call.state == State::Searching && cx.call.requested.is_some() {
+            return Originator::of(self).agent_answered(cx, leg);
+        }
         if cx.call.state == State::Rerouting {
             cx.call.enter(State::Answered);
             self.search.joined(cx, &mut self.bridge, leg);
@@ -104,6 +108,10 @@ impl Parts {
             self.bridge.media.lose_listener(cx, leg, &failure);
         } else if self.search.is_opening(leg) {
             self.fail_target(cx, Branch::ALONE, TargetResult::Failed(failure));
+        } else if cx.call.is_coach(leg) {
+            Coaching::end(&mut self.bridge.media, cx, (failure.reason, EndedBy::FarEnd));
+        } else if cx.call.legs.near == leg {
+            self.end(cx, failure.reason);
         } else if cx.call.legs.callee == Some(leg) {
             self.go_on(cx, leg, Some(failure));
         }
@@ -117,11 +125,15 @@ impl Parts {
         let Some(side) = &mut cx.call.legs[leg].agent else { return };
         side.is_gone = true;
         let (on_close, listens) = (side.agent.on_close, side.listens());
-        if listens || cx.call.legs.callee == Some(leg) {
+        if listens || cx.call.legs.is_side(leg) {
             cx.call.legs[leg].end_with(ReasonSlug::AgentHungUp, EndedBy::FarEnd);
         }
         match on_close {
             _ if listens => self.bridge.media.close_agent(cx, leg),
+            _ if cx.call.is_coach(leg) => {
+                Coaching::end(&mut self.bridge.media, cx, (ReasonSlug::AgentHungUp, EndedBy::FarEnd));
+            }
+            _ if cx.call.legs.near == leg => self.end(cx, ReasonSlug::AgentHungUp),
             _ if cx.call.legs.callee != Some(leg) => {}
             // It has said where its caller is to go.
             _ if self.search.is_consulting() => self.go_on(cx, leg, None),
@@ -135,8 +147,14 @@ impl Parts {
     /// An agent wants something of the call. Only the one that talks with the caller may.
     pub(crate) fn agent_wishes(&mut self, cx: &mut Cx<'_>, end: EndId, wish: AgentWish) {
         let Some(leg) = cx.call.legs.live_agent(end) else { return };
-        if cx.call.legs.callee != Some(leg) {
-            cx.call.legs.note_wish(cx.now, cx.edge, leg, "requests an action for a call that it is not in");
+        if cx.call.is_coach(leg) && wish == AgentWish::Hangup {
+            cx.call.legs.note(cx.now, cx.edge, leg, "leaves");
+            return Coaching::end(&mut self.bridge.media, cx, (ReasonSlug::AgentHungUp, EndedBy::FarEnd));
+        }
+        let is_party = cx.call.legs.near == leg;
+        if cx.call.legs.callee != Some(leg) && !(is_party && wish == AgentWish::Hangup) {
+            let what = if is_party { "that has no caller" } else { "that it is not in" };
+            cx.call.legs.note_wish(cx.now, cx.edge, leg, &format!("requests an action for a call {what}"));
             return;
         }
         match wish {
@@ -165,6 +183,9 @@ impl Parts {
         let line = format!("{name}: max_call has passed");
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.log(&sid, line, Some(ReasonSlug::MaxCall));
+        if cx.call.legs.agent_in_place_of_caller().is_some() {
+            return self.end(cx, ReasonSlug::MaxCall);
+        }
         if let Some(leg) = cx.call.legs.callee.filter(|_| self.search.is_consulting()) {
             cx.call.legs[leg].end_with(ReasonSlug::MaxCall, EndedBy::Edge);
             return self.go_on(cx, leg, None);
@@ -255,14 +276,20 @@ impl Parts {
         self.finish(cx, reason, code, reason.q850());
     }
 
-    fn finish(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug, code: u16, q850: u8) {
-        if cx.call.state == State::Ended {
-            return;
-        }
+    /// Ends what is beside the sides of a call that is over: its program, its search, those that listen.
+    fn end_beside(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
+        Coaching::end(&mut self.bridge.media, cx, (reason, EndedBy::Edge));
         Runner::of(self).program_lost_caller(cx);
         self.search.drop_attempts(cx, &mut self.bridge, reason);
         siprec::end(cx);
         detection::end(cx);
+    }
+
+    fn finish(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug, code: u16, q850: u8) {
+        if cx.call.state == State::Ended {
+            return;
+        }
+        self.end_beside(cx, reason);
         cx.call.legs.end_legs_with(reason);
         cx.call.enter(State::Ended);
         let of_talk = [Timer::HoldCheck, Timer::Glare, Timer::Update, Timer::Session, Timer::MaxCall, Timer::TimeLimit];
@@ -372,8 +399,14 @@ impl Parts {
 
     /// Tries the targets that are left for a caller that has its answer.
     pub(crate) fn search_on(&mut self, cx: &mut Cx<'_>) {
+        if cx.call.legs.agent_in_place_of_caller().is_some() {
+            return self.advance(cx, None);
+        }
         match self.bridge.media.standing_offer(cx.call).filter(|_| self.bridge.media.spoken_end(cx.call).is_some()) {
-            Some(offer) => {
+            Some(mut offer) => {
+                if self.program.as_ref().is_some_and(|run| run.asks_parties()) {
+                    offer_events(&mut offer);
+                }
                 self.bridge.negotiation.offer = Some(self.search.consults.offered(offer));
                 self.advance(cx, None);
             }
@@ -470,6 +503,7 @@ impl Parts {
     /// Searches for a party in the place of `by`; the other side waits.
     pub(crate) fn begin_transfer(&mut self, cx: &mut Cx<'_>, by: LegId, controller: Controller, refer: Refer) {
         let Some(waits) = cx.call.legs.other(by) else { return };
+        Coaching::end(&mut self.bridge.media, cx, (ReasonSlug::Transferred, EndedBy::Edge));
         let held = cx.call.legs.holds.iter().map(|(leg, hold)| (leg, hold.kind)).collect();
         self.bridge.media.end_holds(cx);
         self.bridge.negotiation.owed.clear();

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use trunkgate_conference::{Change, Departure, MemberId, NodeEvent, Room, RoomId};
-use trunkgate_resources::conferences::{ConferenceReport, Due, PartyReport};
+use trunkgate_resources::conferences::{ConferenceNews, ConferenceReport, Due, PartyReport};
 use trunkgate_resources::io::Output;
 use trunkgate_resources::recording::RecordingRequest;
 use trunkgate_route::{App, WebhookMethod};
 use trunkgate_twiml::Location;
 
 use crate::call::CallEvent;
+use crate::call::media::coaching::Coaching;
 use crate::call::program::parameters;
 use crate::call::recording::RecordingChange;
 use crate::gateway::announcements::Announcement;
@@ -40,6 +41,8 @@ pub(super) fn settle(gateway: &mut Gateway, now: Instant) -> bool {
 pub(super) fn take(gateway: &mut Gateway, now: Instant, event: NodeEvent) {
     if let NodeEvent::ClipEnded(clip) = event {
         announcements::clip_ended(gateway, now, clip);
+    } else if let Some(key) = Coaching::lost(event) {
+        gateway.tell(now, key, CallEvent::Conference(ConferenceNews::Lost));
     } else {
         gateway.edge.sessions.queues.take(now, event);
         gateway.edge.sessions.conferences.take(event);

@@ -300,8 +300,8 @@ impl Call {
     pub(crate) fn restore(now: Instant, edge: &mut Edge, key: CallKey, snapshot: CallSnapshot) -> Call {
         edge.resume_session(snapshot.media, key, snapshot.next_end);
         let (callee, times) = ((snapshot.legs.len() > 1).then_some(LegId::nth(1)), snapshot.times(now));
-        let (number, display, anonymous) = (snapshot.caller.into(), snapshot.caller_display, snapshot.anonymous);
-        let caller = Caller { number, display, anonymous };
+        let (display, anonymous) = (snapshot.caller_display, snapshot.anonymous);
+        let caller = Caller { number: snapshot.caller.into(), display, anonymous };
         let restored = |(at, leg)| Leg::restore(now, edge, Place { key, leg: LegId::nth(at) }, snapshot.media, leg);
         let mut legs: Vec<Leg> = snapshot.legs.into_iter().enumerate().map(restored).collect();
         snapshot.ends_left.into_iter().for_each(|end| edge.remove_end(snapshot.media, end));
@@ -312,9 +312,7 @@ impl Call {
         }
         let program = snapshot.program.and_then(|program| program.restore(now, edge));
         let callback = restored_callback(edge, snapshot.callback, program.as_deref());
-        edge.begin_trace(now, key, &snapshot.sid);
-        edge.index.sids.insert(snapshot.sid, key);
-        edge.decide(now, key, "the edge was restarted");
+        begin_again(now, edge, key, snapshot.sid);
         edge.admission.begin(now, legs.first().map_or("", Leg::trunk_name));
         let shared = Shared {
             key,
@@ -343,6 +341,7 @@ impl Call {
             is_programmed: program.is_some(),
             recogniser: None,
             seat: None,
+            coaching: None,
             queue: None,
             transcripts: None,
             detections: None,
@@ -367,6 +366,13 @@ impl Call {
         };
         Call { shared, parts: Parts { bridge, program, ..Parts::default() } }
     }
+}
+
+/// Enters a restored call's SID, and begins its trace.
+fn begin_again(now: Instant, edge: &mut Edge, key: CallKey, sid: String) {
+    edge.begin_trace(now, key, &sid);
+    edge.index.sids.insert(sid, key);
+    edge.decide(now, key, "the edge was restarted");
 }
 
 impl CallSnapshot {

@@ -172,6 +172,15 @@ impl AgentEnd {
         self.stream.handle_input(now, Input::TransferFailed { target, reason, code });
         self.settle(now, events);
     }
+    /// Reports to it that a party has taken its caller, which it coaches from now on.
+    pub(crate) fn transfer_accepted(&mut self, now: Instant, target: &str, events: &mut VecDeque<Event>) {
+        if self.wire.is_none() {
+            // Its caller has heard music: what it said meanwhile is not for the party.
+            self.clear(now);
+        }
+        self.stream.handle_input(now, Input::TransferAccepted { target });
+        self.settle(now, events);
+    }
     /// Returns whether it speaks audio of more than 4 kHz.
     pub(crate) fn is_wide(&self) -> bool {
         self.settings.format.sample_rate() > CLOCK_HZ

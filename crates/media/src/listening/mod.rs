@@ -23,5 +23,5 @@ pub(crate) use hearing::Hearing;
 pub(crate) use judges::Judges;
 pub(crate) use listener::{Listener, TrackPacket};
 pub(crate) use recorders::Recorders;
-pub(crate) use seats::Seats;
+pub(crate) use seats::{SeatTick, Seats};
 pub(crate) use streamers::Streamers;

@@ -10,7 +10,7 @@ use trunkgate_conference::{Frame as Ringed, FrameReceiver, FrameSender, Rate};
 use crate::codec::Coding;
 use crate::limits::{SEAT_FRAMES, SEAT_LEAD};
 use crate::playout::{FRAME_SAMPLES, Feed, Frame, WIDE_SAMPLES};
-use crate::rtp::PacketBuf;
+use crate::rtp::{PacketBuf, Rtp};
 use crate::spec::{EndId, SeatSpec, TapSpec};
 use crate::transcode::{TranscodeSpec, Transcoder};
 
@@ -32,6 +32,16 @@ pub(super) struct Seat {
     packet: Box<PacketBuf>,
     /// The wire to the end that it feeds.
     feed: Option<Feed>,
+    /// Its own clock, where its party is an agent.
+    clock: Option<Clock>,
+}
+
+/// Ticks of a seat whose party is an agent, and the place of what that hears in its time.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    due: Instant,
+    sequence: u16,
+    timestamp: u32,
 }
 
 impl Seat {
@@ -39,7 +49,16 @@ impl Seat {
     pub(super) fn new(id: EndId, spec: &SeatSpec) -> Option<Seat> {
         let (to_mixer, from_mixer) = spec.take()?;
         let packet = Box::new(PacketBuf::new());
-        Some(Seat { id, to_mixer, from_mixer, ticks_at: spec.ticks_at(), decoder: None, packet, feed: None })
+        Some(Seat {
+            id,
+            to_mixer,
+            from_mixer,
+            ticks_at: spec.ticks_at(),
+            decoder: None,
+            packet,
+            feed: None,
+            clock: None,
+        })
     }
     /// Returns its name.
     pub(super) fn id(&self) -> EndId {
@@ -56,6 +75,39 @@ impl Seat {
     /// Feeds an end; returns when its stream is to begin: soon after a tick of the mixer, so that no frame waits for long.
     pub(super) fn connect(&mut self, now: Instant, feed: Feed) -> Instant {
         self.feed = Some(feed);
+        self.next_tick(now)
+    }
+    /// Begins the clock by which an agent is a party.
+    pub(super) fn begin_clock(&mut self, now: Instant) {
+        let due = self.next_tick(now);
+        self.clock.get_or_insert(Clock { due, sequence: 0, timestamp: 0 });
+    }
+    /// Returns when its clock is due.
+    pub(super) fn clock_due(&self) -> Option<Instant> {
+        self.clock.map(|clock| clock.due)
+    }
+    /// Takes a tick of its clock that is due: the packet header of what its party hears in it.
+    pub(super) fn take_tick(&mut self, now: Instant) -> Option<Rtp> {
+        let clock = self.clock.as_mut().filter(|clock| clock.due <= now)?;
+        let Clock { due, sequence, timestamp } = *clock;
+        *clock = Clock {
+            // What a pause of the machine's has left out is not made up for.
+            due: (due + FRAME).max(now.checked_sub(FRAME).unwrap_or(now)),
+            sequence: sequence.wrapping_add(1),
+            timestamp: timestamp.wrapping_add(FRAME_SAMPLES as u32),
+        };
+        Some(Rtp { marker: false, payload_type: 0, sequence, timestamp, ssrc: 0, payload: 0..FRAME_SAMPLES })
+    }
+    /// Takes the next 20 ms of a party that is an agent.
+    pub(super) fn say(&mut self, frame: &Frame) {
+        let narrow = frame.linear();
+        if self.from_mixer.rate() == Rate::Narrow {
+            self.to_mixer.push(Some(&narrow));
+        }
+    }
+
+    /// Returns a time soon after the next tick of the mixer.
+    fn next_tick(&self, now: Instant) -> Instant {
         let since = now.saturating_duration_since(self.ticks_at);
         let ticks = u32::try_from(since.as_micros().div_ceil(FRAME.as_micros())).unwrap_or(u32::MAX);
         let next = FRAME.checked_mul(ticks).unwrap_or(Duration::ZERO);

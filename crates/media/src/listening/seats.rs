@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::playout::{Feed, Frame};
+use crate::rtp::Rtp;
 use crate::spec::{EndId, SeatSpec, TapSpec};
 
 use super::listener::{Listener, TrackPacket};
@@ -12,6 +13,17 @@ use super::seat::Seat;
 #[derive(Debug, Default)]
 pub(crate) struct Seats {
     all: Vec<Seat>,
+}
+
+/// A tick of a seat whose party is an agent.
+#[derive(Debug)]
+pub(crate) struct SeatTick {
+    /// The seat.
+    pub(crate) seat: EndId,
+    /// The packet header of what the agent hears in it.
+    pub(crate) rtp: Rtp,
+    /// The agent that hears it.
+    pub(crate) feeds: Option<EndId>,
 }
 
 impl Seats {
@@ -54,6 +66,32 @@ impl Seats {
     /// Wires a seat to an end, whose stream is to begin at the time that is returned; `None` where there is no such seat.
     pub(crate) fn connect(&mut self, now: Instant, id: EndId, feed: Feed) -> Option<Instant> {
         Some(self.get_mut(id)?.connect(now, feed))
+    }
+    /// Begins the clock of a seat whose party is an agent; returns whether there is such a seat.
+    pub(crate) fn begin_clock(&mut self, now: Instant, id: EndId) -> bool {
+        self.get_mut(id).map(|seat| seat.begin_clock(now)).is_some()
+    }
+    /// Takes a tick of a seat whose party is an agent, if one is due.
+    pub(crate) fn take_tick(&mut self, now: Instant) -> Option<SeatTick> {
+        let tick = |seat: &mut Seat| {
+            let rtp = seat.take_tick(now)?;
+            Some(SeatTick { seat: seat.id(), rtp, feeds: seat.feed().map(|feed| feed.to) })
+        };
+        self.all.iter_mut().find_map(tick)
+    }
+    /// Takes the next 20 ms of a party that is an agent.
+    pub(crate) fn say(&mut self, id: EndId, frame: &Frame) {
+        if let Some(seat) = self.get_mut(id) {
+            seat.say(frame);
+        }
+    }
+    /// Returns the next 20 ms that a party hears; `None` where none have come, which is heard as silence.
+    pub(crate) fn frame_of(&mut self, id: EndId) -> Option<Frame> {
+        self.get_mut(id)?.next_frame()
+    }
+    /// Lists when they do next.
+    pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
+        self.all.iter().filter_map(Seat::clock_due)
     }
     /// Takes away the wires for which `cut(from, to)` holds.
     pub(crate) fn disconnect(&mut self, cut: impl Fn(EndId, EndId) -> bool) {

@@ -22,6 +22,7 @@ mod gauge;
 mod produce;
 mod quality;
 mod relay;
+mod seated;
 mod silence;
 mod snapshot;
 mod sound;
@@ -215,6 +216,11 @@ impl Session {
                     agent.transfer_failed(now, failure, &mut self.events);
                 }
             }
+            Command::TransferAccepted { end, target } => {
+                if let Some(agent) = self.agents.get_mut(end) {
+                    agent.transfer_accepted(now, &target, &mut self.events);
+                }
+            }
             Command::SetRemote { end, remote } => self.set_remote(now, end, remote),
             Command::Wire { from, to, wire } => self.wire(now, from, to, wire),
             Command::Unwire { from } => {
@@ -262,6 +268,7 @@ impl Session {
         self.recorders.handle_timeout(now, &mut self.events);
         self.streamers.handle_timeout(now);
         self.judges.handle_timeout(now, &mut self.events);
+        seated::take_ticks(now, &mut self.seats, &mut self.agents, &mut self.events);
         let Parts { ends, sweep, mut cx, .. } = self.parts(now);
         ends.release_lost_digits(&mut cx);
         sweep.handle_timeout(&mut cx, ends);
@@ -290,6 +297,7 @@ impl Session {
             .chain(self.recorders.deadlines())
             .chain(self.streamers.deadlines())
             .chain(self.judges.deadlines())
+            .chain(self.seats.deadlines())
             .chain(digits)
             .chain(self.sweep.due())
             .min()
@@ -451,12 +459,14 @@ impl Session {
     }
 
     fn wire(&mut self, now: Instant, from: EndId, to: EndId, spec: WireSpec) {
+        let is_agent = self.agents.get(from).is_some();
         match self.agents.get_mut(to) {
             Some(agent) => agent.take_wire(now, &spec),
             None if self.ends.named(to).is_some() => {}
             // Digits go to signalling while a player or a conference speaks to their source.
             None if (self.players.has(to) || self.seats.has(to))
                 && spec.parted.as_ref().is_some_and(|parted| parted.digits_only.is_some()) => {}
+            None if self.seats.has(to) && is_agent => {}
             None => return,
         }
         // Two streams for one listener would need a mixer; one that is cut off is faded out.
@@ -478,7 +488,10 @@ impl Session {
     /// to play yet it begins a frame later, so that a sound that follows at once is not kept waiting by a packet of silence.
     fn feed(&mut self, now: Instant, from: EndId, to: EndId, spec: &WireSpec) {
         let wide = self.agents.get(from).is_some_and(|agent| agent.is_wide()) || self.seats.is_wide(from);
-        let Some(feed) = Feed::new(to, spec, wide).filter(|_| self.ends.named(to).is_some()) else { return };
+        let Some(feed) = Feed::new(to, spec, wide) else { return };
+        if self.ends.named(to).is_none() {
+            return self.seat_agent(now, from, feed);
+        }
         let begins = if self.agents.connect(from, feed) || self.players.connect(from, feed) {
             Some(if self.players.is_silent(from) { now + FRAME } else { now })
         } else {
@@ -490,6 +503,15 @@ impl Session {
             // A stream that is there already goes on in step with the mixer.
             let playout = self.ends.named_mut(to).filter(|_| self.seats.has(from)).and_then(End::playout_mut);
             playout.into_iter().for_each(|playout| playout.align(begins));
+        }
+    }
+
+    /// Wires an agent to its seat in front of a mixer, or the seat to the agent: a clock of the seat's own has the one hear the other.
+    fn seat_agent(&mut self, now: Instant, from: EndId, feed: Feed) {
+        let is_heard = self.seats.has(feed.to) && self.agents.connect(from, feed);
+        let hears = self.agents.get(feed.to).is_some() && self.seats.connect(now, from, feed).is_some();
+        if is_heard || hears {
+            self.seats.begin_clock(now, if is_heard { feed.to } else { from });
         }
     }
 

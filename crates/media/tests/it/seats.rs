@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::support::*;
+use trunkgate_media::agent::Settings;
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw, encode_alaw, encode_ulaw};
 use trunkgate_media::codec::g722;
 use trunkgate_media::conference::{Frame, FrameReceiver, FrameSender, Mixer, PartyId, Rate, ring};
 use trunkgate_media::limits::SEAT_LEAD;
-use trunkgate_media::{Coding, Command, EndId, EndSpec, Event, PartedSpec, SeatSpec, Sound, TapSpec, WireSpec};
+use trunkgate_media::{
+    AgentInput, Coding, Command, EndId, EndSpec, Event, PartedSpec, SeatSpec, Sound, TapSpec, WireSpec,
+};
 
 /// One party: its end, its seat, and the mixer's halves of its rings.
 struct Party {
@@ -296,4 +299,55 @@ fn a_seat_that_is_removed_closes_its_rings_and_is_taken_once() {
     let (narrow, wide, full) = (ring(Rate::Narrow), ring(Rate::Wide), ring(Rate::Full));
     assert!(SeatSpec::new(narrow.0, wide.1, conference.bench.now).is_none(), "of different rates");
     assert!(SeatSpec::new(full.0, ring(Rate::Full).1, conference.bench.now).is_none());
+}
+
+/// An agent as a party hears the mix without itself, and says what it says to the others.
+#[test]
+fn an_agent_is_a_party_of_a_conference() {
+    let mut conference = Conference::new(&[Coding::Pcmu, Coding::Pcma]);
+    let (agent, seat) = (EndId(30), EndId(31));
+    let ((to_mixer, mut from), (mut to, from_mixer)) = (ring(Rate::Narrow), ring(Rate::Narrow));
+    let spec = SeatSpec::new(to_mixer, from_mixer, conference.bench.now).unwrap();
+    conference.bench.command(Command::AddSeat { end: seat, spec });
+    conference.bench.add_agent(agent, Settings::default());
+    let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
+    conference.bench.command(Command::Wire { from: agent, to: seat, wire: wire.clone() });
+    conference.bench.command(Command::Wire { from: seat, to: agent, wire });
+    conference.bench.agent(agent, AgentInput::Opened);
+    let id = conference.mixer.join(Rate::Narrow).unwrap();
+    let mut frames = Vec::new();
+    for at in 0..60 {
+        conference.say(0, 1000.0, false);
+        conference.say(1, 0.0, false);
+        // 20 ms of 1,600 Hz, which is a whole number of turns.
+        let codes: Vec<u8> =
+            (0..160).map(|n| encode_ulaw((8000.0 * (TAU * f64::from(n) / 5.0).sin()) as i16)).collect();
+        conference.bench.say(agent, &media_of(&codes));
+        if at == 50 {
+            conference.bench.say(agent, r#"{"event":"mark","mark":{"name":"said"}}"#);
+        }
+        let mut samples = [0; 160];
+        conference.tick();
+        while from.pop(&mut samples).is_some() {
+            conference.mixer.push(id, &samples);
+        }
+        to.push(conference.mixer.heard(id).map(|heard| heard.samples));
+        frames.extend(conference.bench.written(agent));
+    }
+    let said = conference.level(0, 1600.0);
+    assert!(said > -22.0 && conference.level(1, 1600.0) > -22.0, "both hear the agent: {said}");
+    let media = frames.iter().filter(|frame| frame["event"] == "media");
+    let heard: Vec<i16> = media.flat_map(audio).map(decode_ulaw).collect();
+    conference.parties[0].heard = heard;
+    assert!(conference.level(0, 1000.0) > -22.0, "the agent hears the other: {}", conference.level(0, 1000.0));
+    assert!(conference.level(0, 1600.0) < -45.0, "and not itself: {}", conference.level(0, 1600.0));
+    assert!(
+        frames.iter().any(|frame| frame["mark"]["name"] == "said"),
+        "marks come back once the others hear what was before them"
+    );
+    // The other end of the ring is gone with the seat.
+    conference.bench.command(Command::RemoveEnd { end: agent });
+    conference.bench.command(Command::RemoveEnd { end: seat });
+    assert!(from.is_closed());
+    conference.bench.run(100);
 }

@@ -188,6 +188,7 @@ impl Edge {
             | Command::Press { .. }
             | Command::TellKeys { .. }
             | Command::TransferFailed { .. }
+            | Command::TransferAccepted { .. }
             | Command::SetRemote { .. }
             | Command::Wire { .. }
             | Command::Unwire { .. } => {}

@@ -714,6 +714,7 @@ fn name_of(command: &trunkgate_media::Command) -> String {
         Command::Press { end, digits, .. } => format!("Press {} {digits}", end.0),
         Command::TellKeys { end, digits } => format!("TellKeys {} {digits}", end.0),
         Command::TransferFailed { end, target, reason, .. } => format!("TransferFailed {} {target} {reason}", end.0),
+        Command::TransferAccepted { end, target } => format!("TransferAccepted {} {target}", end.0),
         Command::SetRemote { end, remote } => format!("SetRemote {} {:?}", end.0, remote.rtp),
         Command::Wire { from, to, .. } => format!("Wire {} → {}", from.0, to.0),
         Command::Unwire { from } => format!("Unwire {}", from.0),

@@ -200,8 +200,8 @@ pub static CREATE_PARTICIPANT: Operation = Operation {
     method: "POST",
     path: "{AC}/Conferences/{CF}/Participants.json",
     parameters: &[
-        ("To", Differs("a number, or a SIP address whose host is that of a trunk; `client:` is refused")),
-        ("From", Differs("a `[[number]]` of the edge")),
+        ("To", Differs("a number, a SIP address whose host is that of a trunk, or `agent:NAME`; `client:` is refused")),
+        ("From", Differs("a `[[number]]` of the edge; not required with `agent:`")),
         ("Label", Supported),
         ("Muted", Supported),
         ("Beep", Supported),

@@ -13,7 +13,8 @@ const NEEDS_RECORDING: super::State =
 const NO_CONFIGURATION: super::State = NotSupported("a function of Twilio's cloud");
 const BY_RECOGNISER: &str = "speech by the recogniser of `[recognition]`; without one, and in the document of a called party, `dtmf speech` gathers digits only, with a warning, and `speech` alone is refused by name";
 pub(super) const PASSED_ON: &str = "passed on to the recogniser, which may ignore it";
-const AFTER_CONNECTION: &str = "a verdict of the edge's own detector; the party is judged once it is connected with the caller, after its document";
+const AFTER_CONNECTION: &str =
+    "a verdict of the edge's own detector; the party is judged from its answer on, also while it hears its document";
 const NO_TASKROUTER: super::State = NotSupported("TaskRouter is not supported");
 const NO_PAYMENT: super::State = NotSupported("payments are not supported");
 const NO_CLIENT: super::State = NotSupported("Voice SDK clients are not supported");

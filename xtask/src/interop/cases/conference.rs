@@ -1,6 +1,7 @@
-//! Ten baresip phones in a conference that twilio-python and twilio-node drive: each says a tone of its own, in its own codec, and hears those
-//! of all others and not its own, by the spectrum of what it has recorded.
+//! Ten parties, baresip phones and SIPp calls, in a conference that twilio-python and twilio-node drive: each says a tone of its own, in its own
+//! codec, and hears those of all others and not its own, by the spectrum of what a phone has recorded and of SIPp's packets as they pass.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -10,15 +11,22 @@ use crate::interop::applications::{ACCOUNT, TOKEN};
 use crate::interop::baresip::{Baresip, Setup};
 use crate::interop::edge::Edge;
 use crate::interop::python::{self, Packages};
-use crate::interop::sound;
+use crate::interop::sipp::Calls;
+use crate::interop::sniffer::Sniffer;
+use crate::interop::sound::{self, Sound};
 use crate::interop::{Setting, node, rtp};
 
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The number of the conference.
 const NUMBER: &str = "+14155550100";
-/// Tones of the phones in Hz, none of them the harmonic of another. The pauses of a tone put others beside it, each 2.5 Hz: neighbours differ by no
+/// SIPp's scenario of a party, which is hung up on.
+const UAC_PARTY: &str = include_str!("../scenarios/uac_party.xml");
+/// Tones of the parties in Hz, none of them the harmonic of another. The pauses of a tone put others beside it, each 2.5 Hz: neighbours differ by no
 /// multiple of that.
 const TONES: [u32; 10] = [410, 531, 642, 773, 904, 1_030, 1_191, 1_352, 1_513, 1_694];
+/// Addresses of the parties that are SIPp; those before them are phones.
+const SIPP: [&str; 4] = ["127.0.2.7", "127.0.2.8", "127.0.2.9", "127.0.2.10"];
+const PHONES: usize = TONES.len() - SIPP.len();
 const CODECS: [Codec; 4] = [Codec::Pcmu, Codec::G722, Codec::Opus, Codec::Pcma];
 /// Seconds of what is said, which begins again and again.
 const SAID_SECONDS: u32 = 60;
@@ -31,12 +39,12 @@ fn address(n: usize) -> String {
     format!("127.0.2.{}", n + 1)
 }
 
-/// A trunk for each phone, whose calls lead to the conference.
+/// A trunk for each party, whose calls lead to the conference.
 fn configuration() -> String {
     let trunk = |n: usize| {
         let (ip, codec) = (address(n), codec(n).name());
         format!(
-            "[trunk.phone{n}]\noptions_interval = \"0s\"\naccept_from = [\"{ip}/32\"]\nmedia_from = [\"127.0.0.1/32\"]\n\
+            "[trunk.party{n}]\noptions_interval = \"0s\"\naccept_from = [\"{ip}/32\"]\nmedia_from = [\"127.0.0.1/32\"]\n\
              codecs = [\"{codec}\"]\n"
         )
     };
@@ -48,62 +56,105 @@ fn configuration() -> String {
 }
 
 fn codec(n: usize) -> Codec {
-    CODECS[n % CODECS.len()]
+    if n < PHONES { CODECS[n % CODECS.len()] } else { Codec::Pcmu }
+}
+
+/// A phone that calls the conference at once.
+fn phone(edge: &Edge, n: usize, hz: u32) -> anyhow::Result<Baresip> {
+    let (ip, (rate_hz, channels)) = (address(n), codec(n).shape());
+    Baresip::start(&Setup {
+        ip: &ip,
+        port: 5060,
+        account: &format!(
+            "<sip:phone{n}@{};transport=udp>;regint=0;answermode=auto;audio_codecs={}/{rate_hz}/{channels}",
+            edge.udp,
+            codec(n).name()
+        ),
+        says: sound::wav(rate_hz, channels, SAID_SECONDS, |t| sound::syllables(hz, t)),
+        ca: None,
+        dial: Some(&format!("sip:{NUMBER}@{}", edge.udp)),
+        lasts: None,
+    })
+}
+
+/// A call of SIPp to the conference.
+fn sipp(address: &'static str, hz: u32) -> Calls {
+    let mut call = Calls::new(1, 1, Duration::from_secs(SAID_SECONDS.into()));
+    (call.scenario, call.rtp) = (Some(UAC_PARTY.into()), true);
+    (call.address, call.port, call.number) = (address, 5060, NUMBER);
+    let time = |n: u32| f64::from(n) / f64::from(rtp::SAMPLE_RATE);
+    #[allow(clippy::cast_possible_truncation)]
+    let sample = |n: u32| rtp::ulaw(sound::syllables(hz, time(n)) as i32);
+    // As long as both the tone and its pauses need to begin again at their beginnings.
+    call.says = Some((0..rtp::SAMPLE_RATE * 2).map(sample).collect());
+    call
+}
+
+/// Holds what a party has heard against what it should: all tones but its own. Returns the softest of the others and its own.
+fn judge(n: usize, heard: &Sound) -> anyhow::Result<(f64, f64)> {
+    let second = usize::try_from(heard.rate_hz)?;
+    let end = heard.samples.len().saturating_sub(second);
+    let judged = heard.samples.get(end.saturating_sub(JUDGED * second)..end).unwrap_or_default();
+    ensure!(judged.len() == JUDGED * second, "party{n} has heard {} samples", heard.samples.len());
+    let (mut softest, mut own) = (f64::INFINITY, 0.0);
+    for (other, hz) in TONES.into_iter().enumerate() {
+        let (amplitude, _) = rtp::fit(judged, hz, heard.rate_hz);
+        if other == n {
+            own = amplitude;
+            ensure!(amplitude < LEAST / 4.0, "party{n} hears itself: {amplitude:.0}");
+        } else {
+            softest = softest.min(amplitude);
+            ensure!(amplitude > LEAST, "party{n} does not hear party{other}: {amplitude:.0}");
+        }
+    }
+    Ok((softest, own))
 }
 
 /// Runs the case.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let edge = Edge::start(&configuration())?;
-    let called = format!("sip:{NUMBER}@{}", edge.udp);
-    let mut phones = Vec::new();
-    for (n, hz) in TONES.into_iter().enumerate() {
-        let (ip, (rate_hz, channels)) = (address(n), codec(n).shape());
-        // Broken: the first phone says the tone of the second.
-        let hz = if setting.sabotage && n == 0 { TONES[1] } else { hz };
-        phones.push(Baresip::start(&Setup {
-            ip: &ip,
-            port: 5060,
-            account: &format!(
-                "<sip:phone{n}@{};transport=udp>;regint=0;answermode=auto;audio_codecs={}/{rate_hz}/{channels}",
-                edge.udp,
-                codec(n).name()
-            ),
-            says: sound::wav(rate_hz, channels, SAID_SECONDS, |t| sound::syllables(hz, t)),
-            ca: None,
-            dial: Some(&called),
-            lasts: None,
-        })?);
-    }
-    let (url, parties) = (format!("http://{}", edge.http), TONES.len().to_string());
-    let flags = ["--url", &url, "--account", ACCOUNT, "--token", TOKEN, "--parties", &parties];
+    let sniffer = Sniffer::start()?;
+    // Broken: the first party says the tone of the second.
+    let tone = |n: usize| if setting.sabotage && n == 0 { TONES[1] } else { TONES[n] };
+    let phones = (0..PHONES).map(|n| phone(&edge, n, tone(n))).collect::<anyhow::Result<Vec<_>>>()?;
     let told = || edge.log_tail();
-    let by_python =
-        python::output(Packages::Base, &python::script("twilio_conference.py"), &flags).with_context(told)?;
-    let by_node =
-        node::output(node::Packages::Twilio, &node::script("twilio_conference.cjs"), &flags).with_context(told)?;
-    let (mut softest, mut own) = (f64::INFINITY, 0.0_f64);
-    for (n, phone) in phones.iter().enumerate() {
-        phone.wait_for("terminated", PATIENCE).with_context(told)?;
-        let heard = phone.recorded()?;
-        let second = usize::try_from(heard.rate_hz)?;
-        let end = heard.samples.len().saturating_sub(second);
-        let judged = heard.samples.get(end.saturating_sub(JUDGED * second)..end).unwrap_or_default();
-        ensure!(judged.len() == JUDGED * second, "phone{n} has heard {} samples", heard.samples.len());
-        for (other, hz) in TONES.into_iter().enumerate() {
-            let (amplitude, _) = rtp::fit(judged, hz, heard.rate_hz);
-            if other == n {
-                own = own.max(amplitude);
-                ensure!(amplitude < LEAST / 4.0, "phone{n} hears itself: {amplitude:.0}");
-            } else {
-                softest = softest.min(amplitude);
-                ensure!(amplitude > LEAST, "phone{n} does not hear phone{other}: {amplitude:.0}");
-            }
+    let calls: Vec<_> = (PHONES..).zip(SIPP).map(|(n, address)| (n, sipp(address, tone(n)))).collect();
+    let said = std::thread::scope(|scope| {
+        let runs: Vec<_> = calls.iter().map(|(n, call)| (n, scope.spawn(|| call.run(edge.udp)))).collect();
+        let said = drive(&edge);
+        for (n, run) in runs {
+            let counted = run.join().map_err(|_| anyhow::anyhow!("SIPp's thread panicked"))??;
+            ensure!(counted.successful == 1, "the call of party{n} failed");
         }
+        said
+    })
+    .with_context(told)?;
+    let mut heard = Vec::new();
+    for phone in &phones {
+        phone.wait_for("terminated", PATIENCE).with_context(told)?;
+        heard.push(phone.recorded()?);
+    }
+    for address in SIPP {
+        let packets = sniffer.heard(address.parse::<Ipv4Addr>()?);
+        let samples = packets.into_iter().flat_map(|packet| packet.samples).collect();
+        heard.push(Sound { rate_hz: rtp::SAMPLE_RATE, samples });
+    }
+    let (mut softest, mut own) = (f64::INFINITY, 0.0_f64);
+    for (n, heard) in heard.iter().enumerate() {
+        let judged = judge(n, heard).with_context(told)?;
+        (softest, own) = (softest.min(judged.0), own.max(judged.1));
     }
     Ok(format!(
-        "{}; {}; each of {} phones hears the others ({softest:.0} at least) and not itself ({own:.0} at most)",
-        by_python.trim(),
-        by_node.trim(),
-        TONES.len()
+        "{said}; each of {PHONES} baresip phones and {} SIPp calls hears the others ({softest:.0} at least) and not itself ({own:.0} at most)",
+        SIPP.len()
     ))
+}
+
+/// Has both programs drive the conference until it ends; returns their words.
+fn drive(edge: &Edge) -> anyhow::Result<String> {
+    let (url, parties) = (format!("http://{}", edge.http), TONES.len().to_string());
+    let flags = ["--url", &url, "--account", ACCOUNT, "--token", TOKEN, "--parties", &parties];
+    let by_python = python::output(Packages::Base, &python::script("twilio_conference.py"), &flags)?;
+    let by_node = node::output(node::Packages::Twilio, &node::script("twilio_conference.cjs"), &flags)?;
+    Ok(format!("{}; {}", by_python.trim(), by_node.trim()))
 }

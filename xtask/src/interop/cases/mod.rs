@@ -369,7 +369,7 @@ fn transfers() -> Vec<Case> {
         },
         Case {
             name: "warm-twilio",
-            proves: "twilio-python transfers a caller warmly: in a conference with humans whom the API calls and a document asks, and by a Number with `url`; accepted, declined, machine, no answer",
+            proves: "twilio-python transfers a caller warmly: in a conference with humans whom the API calls and a document asks, and by a Number with `url`; accepted, declined, machine, no answer; a participant is judged",
             run: warm_twilio::run,
         },
     ]
@@ -400,7 +400,7 @@ fn applications() -> Vec<Case> {
         },
         Case {
             name: "conference",
-            proves: "twilio-python and twilio-node drive a conference of ten baresip phones in four codecs: each hears all others and not itself",
+            proves: "twilio-python and twilio-node drive a conference of six baresip phones in four codecs and four SIPp calls, each with a tone of its own: each hears all others and not itself",
             run: conference::run,
         },
         Case {

@@ -104,7 +104,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
         ensure!((amplitude > LEAST) == hears, "phone {at} hears {amplitude:.0} of {hz} Hz");
     }
     Ok(format!(
-        "{said}: accepted, declined, machine, no answer, by a conference and by a Number with `url`; each party hears what it should"
+        "{said}: accepted, declined, machine, no answer, by a conference and by a Number with `url`; a participant is judged; each party hears what it should"
     ))
 }
 

@@ -25,7 +25,7 @@ client = Client(flags.account, flags.token, flags.account)
 client.api.base_url = flags.url
 phones = flags.phones.split(",")
 number = getattr(flags, "from")
-asked, dialled = {}, []
+asked, dialled, judged = {}, [], {}
 
 
 def say(text):
@@ -73,19 +73,28 @@ def chosen(form):
     return document
 
 
+def verdict(form):
+    """Takes a verdict that is posted; a machine that a Dial has reached is hung up on."""
+    judged[form["CallSid"]] = form["AnsweredBy"]
+    if form["AnsweredBy"].startswith("machine") and dialled:
+        threading.Thread(target=lambda: client.calls(form["CallSid"]).update(status="completed")).start()
+    return VoiceResponse()
+
+
 def next_human(form):
     """Dials one human after the other, and keeps what came of each."""
     if "DialCallStatus" in form:
         dialled.append((form["DialCallStatus"], form.get("DialBridged")))
-    document, order = VoiceResponse(), [DECLINES, ABSENT, ACCEPTS]
+    document, order = VoiceResponse(), [DECLINES, ABSENT, MACHINE, ACCEPTS]
     if len(dialled) < len(order):
         dial = Dial(action="/next", timeout=3)
-        dial.number(phones[order[len(dialled)]], url="/ask", machine_detection="Enable")
+        phone = phones[order[len(dialled)]]
+        dial.number(phone, url="/ask", machine_detection="Enable", amd_status_callback="/verdict")
         document.append(dial)
     return document
 
 
-PAGES = {"/ask": ask, "/chosen": chosen, "/next": next_human}
+PAGES = {"/verdict": verdict, "/ask": ask, "/chosen": chosen, "/next": next_human}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -142,16 +151,30 @@ def by_conference(base):
     until("the customer is free", lambda: status(customer) == "completed")
 
 
+def by_participant(base):
+    """One that is called as a participant joins without delay, and is judged there."""
+    hall = client.conferences("hall").participants
+    party = hall.create(
+        to=phones[DECLINES], from_=number, machine_detection="Enable", amd_status_callback=f"{base}/verdict", wait_url="", beep="false"
+    )
+    until("the participant is judged", lambda: party.call_sid in judged)
+    check(judged[party.call_sid] == "human", f"who has answered: {judged}")
+    conference = client.conferences.list(friendly_name="hall", status="init")[0]
+    check(client.conferences(conference.sid).participants(party.call_sid).fetch().status == "connected", "it is there")
+    client.calls(party.call_sid).update(status="completed")
+
+
 def by_dial(base):
     customer = client.calls.create(to=phones[CUSTOMER], from_=number, url=f"{base}/next")
-    until("two have not taken it", lambda: len(dialled) == 2)
-    check(dialled == [("completed", "false"), ("no-answer", "false")], f"results of Dial: {dialled}")
+    until("three have not taken it", lambda: len(dialled) == 3)
+    check(dialled == [("completed", "false"), ("no-answer", "false"), ("completed", "false")], f"results of Dial: {dialled}")
+    check("machine_start" in judged.values(), f"who has answered: {judged}")
     until("the third one is asked", lambda: asked.pop(phones[ACCEPTS], 0) is None)
     time.sleep(6)
     check(status(customer) == "in-progress", "they are connected")
     client.calls(customer.sid).update(status="completed")
-    until("its action is requested", lambda: len(dialled) == 3)
-    check(dialled[2] == ("completed", "true"), f"results of Dial: {dialled}")
+    until("its action is requested", lambda: len(dialled) == 4)
+    check(dialled[3] == ("completed", "true"), f"results of Dial: {dialled}")
 
 
 def main():
@@ -164,6 +187,7 @@ def main():
     by_conference(base)
     asked.clear()
     say("conference")
+    by_participant(base)
     by_dial(base)
     say(f"done: twilio-python {twilio.__version__}")
 

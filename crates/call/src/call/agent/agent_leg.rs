@@ -365,6 +365,13 @@ impl Cx<'_> {
             self.edge.media(media, Command::TransferFailed { end: side.end, target, reason, code });
         }
     }
+
+    /// Tells an agent that a party has taken its caller, and that it stays as a coach.
+    pub(crate) fn tell_coach(&mut self, leg: LegId, target: &str) {
+        if let (Some(media), Some(side)) = (self.call.session, &self.call.legs[leg].agent) {
+            self.edge.media(media, Command::TransferAccepted { end: side.end, target: target.to_owned() });
+        }
+    }
 }
 
 /// A limit that has passed while the agent was connected again ends the call at once.

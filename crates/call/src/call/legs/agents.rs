@@ -57,6 +57,11 @@ impl Legs {
         self.agent_leg(end).filter(|leg| self[*leg].state != LegState::Ended)
     }
 
+    /// Returns the end of an agent that is what the caller is in other calls: a party of a conference.
+    pub(crate) fn agent_in_place_of_caller(&self) -> Option<EndId> {
+        self.near_leg().agent.as_ref().map(|side| side.end)
+    }
+
     /// Adds to the trace what an agent's leg does.
     pub(crate) fn note(&self, now: Instant, edge: &mut Edge, leg: LegId, text: &str) {
         edge.trace(now, self.key, TraceItem::Agent { leg: leg.index(), text: redact::addresses(shortened(text)) });

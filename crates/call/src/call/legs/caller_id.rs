@@ -205,7 +205,8 @@ impl Shared {
         self.legs[LegId::CALLER].trunk_name().hash(&mut hasher);
         self.facts.called.text.hash(&mut hasher);
         self.facts.caller.number.text.hash(&mut hasher);
-        hasher.finish()
+        // The lowest bit is set in words of conferences.
+        hasher.finish() & !1
     }
 
     /// What a target's answer says of the location, as the caller may hear it.

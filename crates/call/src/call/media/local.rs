@@ -26,8 +26,10 @@ use crate::call::detection;
 use crate::call::legs::agents::tell_back;
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
+use crate::call::media::coaching::Coaching;
 use crate::call::media::wiring::{coding, name};
-use crate::call::negotiation::local::{ANY_PORT, Spoken, keys, talks, unusable};
+use crate::call::negotiation::local::{ANY_PORT, OWN_AUDIO, Spoken, keys, talks, unusable};
+use crate::call::program::chair::Chair;
 use crate::call::program::transcripts;
 use crate::call::recording;
 use crate::call::refused::Refused;
@@ -108,6 +110,7 @@ impl CallMedia {
         let Some(media) = cx.call.session else { return };
         let is_streamed = cx.call.siprec.as_ref().is_some_and(|sessions| sessions.is_streaming());
         let is_seated = cx.call.chair().is_some();
+        Coaching::tap(self, cx);
         let is_heard = cx.call.recogniser.is_some()
             || cx.call.transcripts.is_some()
             || cx.call.detections.is_some()
@@ -161,7 +164,7 @@ impl CallMedia {
     fn audible(&self, call: &Shared) -> Option<(EndId, TapSpec)> {
         match self.local_end(call) {
             Some((end, spoken)) => Some((end, TapSpec::both(spoken.audio, spoken.coding))),
-            None => self.audio_of_caller(call),
+            None => self.audio_of(call, call.legs.near),
         }
     }
 
@@ -183,10 +186,10 @@ impl CallMedia {
         caller.ends.iter().find(|end| is_audio(end.index) && self.wires.contains(end.end)).map(|end| end.end)
     }
 
-    /// The caller's first audio that listeners can be given: its end, and the numbers on its wires. Each description may
-    /// have numbers of its own for the direction that it receives.
-    fn audio_of_caller(&self, call: &Shared) -> Option<(EndId, TapSpec)> {
-        let caller = call.legs.near_leg();
+    /// Returns the first audio of a leg that listeners can be given: its end, and the numbers on its wires. Each description may have numbers of its
+    /// own for the direction that it receives.
+    pub(crate) fn audio_of(&self, call: &Shared, leg: LegId) -> Option<(EndId, TapSpec)> {
+        let caller = &call.legs[leg];
         let (theirs, ours) = (caller.theirs()?, caller.sent());
         caller.ends.iter().find_map(|end| {
             let theirs = theirs.media.get(end.index)?;
@@ -243,7 +246,7 @@ impl CallMedia {
 
     /// Whether the agent that is tried next has the caller told ports of ours before it is there.
     pub(crate) fn is_told_ports(&self, call: &Shared, agent: &Agent) -> bool {
-        let tells = matches!(agent.answer, AnswerTime::Early | AnswerTime::AtOnce);
+        let tells = matches!(agent.answer, AnswerTime::Early | AnswerTime::AtOnce) && call.requested.is_none();
         tells && call.state == State::Searching && self.spoken.is_none()
     }
 
@@ -357,6 +360,9 @@ impl CallMedia {
     /// the program. Nothing before the caller's media address is known.
     pub(crate) fn talk_to_caller(&mut self, cx: &mut Cx<'_>) {
         self.talks_to_caller = true;
+        if let Some(agent) = cx.call.legs.agent_in_place_of_caller() {
+            return self.talk_to_agent(cx, agent);
+        }
         let (Some(media), Some((caller, spoken))) = (cx.call.session, self.spoken_end(cx.call)) else { return };
         let player = match self.player {
             Some(player) => player,
@@ -372,6 +378,18 @@ impl CallMedia {
         let wire = digits_of(spoken, cx.call.legs.near_leg().dtmf());
         self.connect_ends(cx, caller, player.end, wire);
         self.tap_caller(cx);
+    }
+
+    /// Connects an agent that is a party of a conference with its seat. It hears nothing in the place of music.
+    fn talk_to_agent(&mut self, cx: &mut Cx<'_>, agent: EndId) {
+        let (Some(media), Some(chair)) = (cx.call.session, cx.call.chair().map(Chair::end)) else { return };
+        let wire = WireSpec { payloads: vec![(OWN_AUDIO, OWN_AUDIO)], ..WireSpec::default() };
+        self.connect_ends(cx, agent, chair, wire.clone());
+        if cx.call.heard_chair().is_some() {
+            self.connect_ends(cx, chair, agent, wire);
+        } else if self.wires.remove(chair).is_some() {
+            cx.edge.media(media, Command::Unwire { from: chair });
+        }
     }
 
     /// Takes the caller's end before a mixer away; the caller hears the player again.
@@ -445,7 +463,7 @@ impl CallMedia {
 }
 
 /// How digits of a party reach its program.
-fn digits_of(spoken: Spoken, dtmf: Dtmf) -> WireSpec {
+pub(crate) fn digits_of(spoken: Spoken, dtmf: Dtmf) -> WireSpec {
     let parted = PartedSpec {
         events: spoken.keys.map(|number| (number, event_clock_hz(spoken))).into_iter().collect(),
         tones: dtmf == Dtmf::Inband,

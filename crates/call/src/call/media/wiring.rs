@@ -17,6 +17,7 @@ use trunkgate_story::reason::ReasonSlug;
 use crate::call::CallMedia;
 use crate::call::legs::leg::{Leg, LegQuality, LegSip, LegState, StreamEnd, wires};
 use crate::call::legs::leg_end::EndedBy;
+use crate::call::media::coaching::{Coaching, mix};
 use crate::call::negotiation::reinvite::Renegotiation;
 use crate::call::operator::{Hold, HoldKind};
 use crate::call::search::answer::FinalAnswer;
@@ -94,6 +95,7 @@ impl CallMedia {
                 cx.edge.media(media, Command::Unwire { from: end.end });
             }
         }
+        Coaching::part(cx, legs);
     }
 
     /// Plays music to the side that is held here.
@@ -209,6 +211,9 @@ impl CallMedia {
     /// Has a leg's ends closed; its figures stay.
     pub(crate) fn drop_ends(&mut self, cx: &mut Cx<'_>, leg: LegId) {
         let Some(media) = cx.call.session else { return };
+        if cx.call.coaching.as_ref().is_some_and(|coaching| coaching.is_between(cx.call.legs.near, leg)) {
+            Coaching::end(self, cx, (ReasonSlug::Transferred, EndedBy::Edge));
+        }
         let leg = &mut cx.call.legs[leg];
         for end in std::mem::take(&mut leg.ends) {
             retire(leg.quality.earlier.get_or_insert_default(), &mut leg.quality.scores, &end.counters);
@@ -245,6 +250,9 @@ impl CallMedia {
         // The worker disconnects what fed `to` before.
         self.wires.retain(|_, (sink, _)| *sink != to);
         self.wires.insert(from, (to, wire.clone()));
+        if cx.call.coaching.as_ref().is_some_and(|coaching| coaching.replaces(from, to)) {
+            return mix(cx);
+        }
         cx.edge.media(media, Command::Wire { from, to, wire });
     }
 

@@ -33,7 +33,7 @@ use crate::call::story::noted::{queue, reading};
 use crate::call::{Bridge, Search, State, refuse_request};
 
 /// What an agent's or a player's side of a wire says of its audio: it has no payload numbers of its own.
-const OWN_AUDIO: u8 = 0;
+pub(crate) const OWN_AUDIO: u8 = 0;
 /// A port to try a description with.
 pub(crate) const ANY_PORT: u16 = 9;
 
@@ -214,6 +214,13 @@ impl Bridge {
             return;
         }
         cx.call.legs.note_wish(cx.now, cx.edge, leg, &format!("sends {} DTMF digits", digits.chars().count()));
+    }
+
+    /// Presses a key towards a party whose caller does not reach it by a wire.
+    pub(crate) fn press_to(&mut self, cx: &mut Cx<'_>, leg: LegId, key: char) {
+        let spoken = cx.call.legs.offer_of(leg).and_then(|(_, spoken)| spoken);
+        let spoken = spoken.and_then(|spoken| Some((cx.call.legs[leg].end(spoken.index)?.end, spoken)));
+        self.press_towards(cx, leg, spoken, &key.to_string());
     }
 
     /// A leg has pressed a key by INFO that the other side gets in its own way: the code of the answer, and after how many

@@ -1,7 +1,7 @@
 //! A caller before a mixer: the end of its media session that says what it says to the others, and by which it hears them.
 
 use trunkgate_conference::{ConferenceId, NodeCommand, Rate, SeatId, ring};
-use trunkgate_media::{Command, EndId, SeatSpec, TapSpec};
+use trunkgate_media::{Coding, Command, EndId, SeatSpec, TapSpec};
 use trunkgate_resources::io::Output;
 
 use crate::call::Parts;
@@ -26,9 +26,23 @@ impl Chair {
         conference: ConferenceId,
         seat: SeatId,
     ) -> Result<Chair, &'static str> {
+        let coding = match cx.call.legs.agent_in_place_of_caller() {
+            Some(_) => Coding::Pcmu,
+            None => parts.bridge.media.spoken_end(cx.call).ok_or("the edge cannot speak to the caller")?.1.coding,
+        };
+        Chair::at(cx, (conference, seat), if coding.is_g711() { Rate::Narrow } else { Rate::Wide })
+    }
+
+    /// Adds an end of this rate, and its rings to the mixer, where it is away until it is given a part.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    pub(crate) fn at(
+        cx: &mut Cx<'_>,
+        (conference, seat): (ConferenceId, SeatId),
+        rate: Rate,
+    ) -> Result<Chair, &'static str> {
         let media = cx.call.session.ok_or("the call has no media")?;
-        let (_, spoken) = parts.bridge.media.spoken_end(cx.call).ok_or("the edge cannot speak to the caller")?;
-        let rate = if spoken.coding.is_g711() { Rate::Narrow } else { Rate::Wide };
         let end = cx.edge.new_end(media).ok_or("the call has too many streams")?;
         let ((says, from), (to, hears)) = (ring(rate), ring(rate));
         let spec = SeatSpec::new(says, hears, cx.edge.config.epoch.0).ok_or("the call has too many streams")?;

@@ -88,7 +88,8 @@ impl Conferring<'_> {
     /// # Errors
     /// Why there is none, in words.
     fn take_seat(&mut self, cx: &mut Cx<'_>, step: &ConferenceStep) -> Result<Seated, String> {
-        if self.parts.bridge.media.spoken_end(cx.call).is_none() {
+        let is_agent = cx.call.legs.agent_in_place_of_caller().is_some();
+        if !is_agent && self.parts.bridge.media.spoken_end(cx.call).is_none() {
             return Err("the edge cannot speak to the caller".to_owned());
         }
         let joining = joining(cx.call.legs.sid(), step);
@@ -98,8 +99,11 @@ impl Conferring<'_> {
             Some(run) => (run.app.name.clone(), run.app.allow_private),
             None => return Err("no application has the call".to_owned()),
         };
-        let joiner = Joiner { key: cx.call.key, app, allow_private, record, date: cx.edge.date(cx.now) };
-        let random = &mut cx.edge.random;
+        // One that was called for a conference has its words in its own INVITE.
+        let hops = if cx.call.requested.is_some() { Vec::new() } else { cx.call.facts.hops.words.clone() };
+        let (date, random) = (cx.edge.date(cx.now), &mut cx.edge.random);
+        let hop_key = random.hop_key;
+        let joiner = Joiner { key: cx.call.key, app, allow_private, record, date, hops, hop_key };
         let (name, sid) = (&step.conference.name, || random.conference_sid());
         let joined = cx.edge.sessions.conferences.join(cx.now, name, sid, joining, joiner);
         let seated = joined.map_err(|why| {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use trunkgate_media::detection::Settings;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::key::LegId;
 use trunkgate_route::{Number, Target, TargetSpec, Wanted, share};
@@ -233,8 +234,18 @@ impl Dialler<'_> {
             cx.arm(Timer::DialLimit, limit);
         }
         match whisper.filter(|_| !is_stream) {
-            Some(whisper) => self.begin_whisper(cx, leg, whisper),
-            None => self.side_bridged(cx),
+            Some(whisper) => {
+                if let Some((settings, receiver)) = self.wanted_detection(cx, leg) {
+                    detection::begin_apart(cx, leg, settings, receiver);
+                }
+                self.begin_whisper(cx, leg, whisper);
+            }
+            None => {
+                if let Some((settings, receiver)) = self.wanted_detection(cx, leg) {
+                    detection::begin_dialled(&self.parts.bridge.media, cx, leg, settings, receiver);
+                }
+                self.side_bridged(cx);
+            }
         }
     }
 
@@ -244,7 +255,6 @@ impl Dialler<'_> {
         side.is_bridged = true;
         if !side.is_stream {
             self.parts.bridge.media.tell_digits(cx);
-            self.begin_detection(cx);
             Records::of(self.parts).begin_dial(cx, true);
         }
         let Some(side) = self.parts.program.as_ref().and_then(|run| run.side.as_ref()) else { return };
@@ -254,15 +264,14 @@ impl Dialler<'_> {
         }
     }
 
-    /// Judges who has answered at the party that is connected, where its Dial asks for that.
-    fn begin_detection(&mut self, cx: &mut Cx<'_>) {
-        let (Some(run), Some(leg)) = (&self.parts.program, cx.call.legs.callee) else { return };
-        let parties = run.side.iter().flat_map(|side| &side.parties);
-        let wanted = parties.filter(|party| party.call.leg() == Some(leg)).find_map(|party| party.detection.clone());
-        let Some(PartyDetection { settings, receiver }) = wanted else { return };
+    /// Returns how a party is to be judged, where its Dial asks for that.
+    fn wanted_detection(&self, cx: &Cx<'_>, leg: LegId) -> Option<(Settings, Option<Receiver>)> {
+        let run = self.parts.program.as_ref()?;
+        let side = run.side.as_ref().filter(|side| !side.is_stream && cx.call.legs.callee == Some(leg))?;
+        let party = side.parties.iter().find(|party| party.call.leg() == Some(leg))?;
+        let PartyDetection { settings, receiver } = party.detection.clone()?;
         let app = run.app.clone();
-        let receiver = receiver.map(|(url, method)| Receiver { app, at: (url, parameters::method(method)) });
-        detection::begin_dialled(&self.parts.bridge.media, cx, leg, settings, receiver);
+        Some((settings, receiver.map(|(url, method)| Receiver { app, at: (url, parameters::method(method)) })))
     }
 
     /// No party answered, or the stream could not be opened.

@@ -290,6 +290,11 @@ impl Run {
     pub(crate) fn whisper_of(&self, branch: Branch) -> Option<Whisper> {
         self.side.as_ref()?.parties.get(branch.place())?.whisper.clone()
     }
+    /// Returns whether all parties that are being called hear something before they are connected, and may press keys meanwhile.
+    pub(crate) fn asks_parties(&self) -> bool {
+        let parties = self.side.as_ref().map(|side| &side.parties).filter(|parties| !parties.is_empty());
+        parties.is_some_and(|parties| parties.iter().all(|party| party.whisper.is_some()))
+    }
     /// Returns whether a called party hears its document.
     pub(crate) const fn is_whispering(&self) -> bool {
         self.called.is_some()

@@ -8,6 +8,7 @@ use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::controller::Controller;
 use crate::call::legs::leg_end::EndedBy;
+use crate::call::media::coaching::Coaching;
 use crate::call::program::{Dialler, Runner};
 use crate::call::refused::Refused;
 use crate::call::shared::Cx;
@@ -73,6 +74,7 @@ impl<'p> Takeover<'p> {
             return Err(Refused::OtherAudio);
         }
         self.note(cx);
+        Coaching::end(&mut self.parts.bridge.media, cx, (ReasonSlug::Transferred, EndedBy::Edge));
         cx.call.legs[callee].end_with(ReasonSlug::Transferred, EndedBy::Edge);
         self.parts.bridge.media.hang_up_leg(cx, callee, ReasonSlug::Transferred);
         if Dialler::of(self.parts).take_caller_back(cx, callee) {

@@ -190,7 +190,7 @@ impl Search {
         agent: &Arc<Agent>,
     ) -> Result<ControlFlow<Next>, Failure> {
         match agent.answer {
-            _ if cx.call.state != State::Searching => Ok(ControlFlow::Continue(())),
+            _ if cx.call.state != State::Searching || cx.call.requested.is_some() => Ok(ControlFlow::Continue(())),
             AnswerTime::OnConnect => Ok(ControlFlow::Continue(())),
             AnswerTime::Early => bridge.begin_early(cx, agent).map(ControlFlow::Continue),
             AnswerTime::AtOnce => self.answer_at_once(cx, bridge, agent),
@@ -341,7 +341,8 @@ impl Search {
 
     /// While an agent is waited for: 180 to a caller that has heard nothing yet, sounds to one that hears us.
     pub(crate) fn let_ring(&self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
-        if cx.call.state == State::Searching && cx.call.legs[LegId::CALLER].state == LegState::Trying {
+        let has_caller = cx.call.requested.is_none();
+        if has_caller && cx.call.state == State::Searching && cx.call.legs[LegId::CALLER].state == LegState::Trying {
             cx.call.legs[LegId::CALLER].enter(LegState::Ringing);
             bridge.negotiation.ring_caller(cx, Answer { code: 180, ..Answer::default() });
         }

@@ -25,6 +25,7 @@ use crate::call::legs::leg_end::{EndedBy, Rejection};
 use crate::call::legs::location::UNSUPPORTED_MEDIA_TYPE;
 use crate::call::legs::srtp::NOT_ACCEPTABLE_HERE;
 use crate::call::legs::written::Written;
+use crate::call::media::coaching::Coaching;
 use crate::call::program::{Dialler, Runner};
 use crate::call::requested::Originator;
 use crate::call::search::answer::Failure;
@@ -150,6 +151,7 @@ impl Parts {
 
     /// The connected party has left, and the caller is still there: the controller decides.
     pub(crate) fn side_left(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
+        Coaching::end(&mut self.bridge.media, cx, (reason, EndedBy::Edge));
         self.take_steps(cx, Some(StepResult::Left(reason)));
     }
 

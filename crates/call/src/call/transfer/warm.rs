@@ -26,14 +26,15 @@ use trunkgate_story::reason::ReasonSlug;
 use crate::call::controller::TargetResult;
 use crate::call::detection;
 use crate::call::legs::leg_end::EndedBy;
+use crate::call::media::coaching::Coaching;
 use crate::call::media::dtmf::{Told, told};
 use crate::call::negotiation::requests::Info;
 use crate::call::program::Dialler;
 use crate::call::search::answer::Failure;
 use crate::call::search::attempt::Progress;
 use crate::call::shared::Cx;
-use crate::call::transfer::in_call::Consults;
-use crate::call::{CallMedia, Parts, State};
+use crate::call::transfer::in_call::{Consult, Consults};
+use crate::call::{Bridge, CallMedia, Parts, State};
 
 /// Name of the asker of whispers, in figures of requests.
 const ASKER: &str = "transfer";
@@ -156,6 +157,15 @@ impl Consults {
         self.warm.as_ref().is_some_and(|warm| warm.waits_for(query))
     }
 
+    /// Takes the agent that has waited out of the call's sides, where it is still there: it is to stay as a coach.
+    fn keep_agent(&mut self, cx: &mut Cx<'_>) -> Option<(LegId, Box<Consult>)> {
+        let agent = cx.call.legs.callee.filter(|leg| cx.call.legs[*leg].agent.is_some())?;
+        let consult = self.now.take()?;
+        cx.call.legs.callee = None;
+        cx.disarm(Timer::HoldCheck);
+        Some((agent, consult))
+    }
+
     /// Ends the question of a warm transfer; returns whether there was one.
     pub(crate) fn end_warm(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> bool {
         let Some(warm) = self.warm.take() else { return false };
@@ -207,11 +217,8 @@ impl<'p> Asking<'p> {
         let media = &self.parts.bridge.media;
         let is_theirs = |end| [near, leg].iter().any(|at| cx.call.legs[*at].ends.iter().any(|slot| slot.end == end));
         let wires = media.wires.iter().filter(|(from, _)| is_theirs(*from));
-        let mut wires: Vec<_> = wires.map(|(from, to)| (from, to.clone())).collect();
-        if let Some(number) = added_events(cx, self.parts.bridge.negotiation.offer.as_ref()) {
-            // Keys of the party are the edge's alone.
-            wires.iter_mut().for_each(|(_, (_, wire))| wire.payloads.retain(|(from, to)| [*from, *to] != [number; 2]));
-        }
+        let wires = wires.map(|(from, to)| (from, to.clone())).collect();
+        let wires = without_added_events(cx, self.parts.bridge.negotiation.offer.as_ref(), wires);
         self.parts.bridge.media.part(cx, [near, leg]);
         let Some(warm) = &mut self.parts.search.consults.warm else { return };
         warm.asked =
@@ -368,13 +375,20 @@ impl<'p> Asking<'p> {
         let bridge = &mut self.parts.bridge;
         detection::leave(cx, leg);
         bridge.media.end_talk_to_called(cx);
+        let wants_coach = warm.settings.coach && self.parts.program.is_none();
         warm.end(cx, &mut bridge.media);
         cx.call.enter(State::Answered);
+        let consults = &mut self.parts.search.consults;
+        let stays = if wants_coach { consults.keep_agent(cx) } else { None };
+        let number = u64::try_from(consults.begun).unwrap_or_default();
         self.parts.search.joined(cx, bridge, leg);
         for (from, (to, wire)) in wires {
             bridge.media.connect_ends(cx, from, to, wire);
         }
         bridge.media.tap_caller(cx);
+        if let Some((agent, consult)) = stays {
+            coach(bridge, cx, (agent, leg), (&consult, number));
+        }
         Dialler::of(self.parts).side_joined(cx, leg, None);
     }
 
@@ -403,6 +417,34 @@ impl<'p> Asking<'p> {
 
 fn whisper_failed(text: &str) -> Failure {
     Failure { detail: Some(text.to_owned()), ..Failure::unreached(ReasonSlug::WhisperFailed) }
+}
+
+/// Leaves telephone-events that only the party has out of the wires between it and its caller: its keys are the edge's alone.
+pub(crate) fn without_added_events(
+    cx: &Cx<'_>,
+    offer: Option<&Description>,
+    mut wires: Vec<(EndId, (EndId, WireSpec))>,
+) -> Vec<(EndId, (EndId, WireSpec))> {
+    if let Some(number) = added_events(cx, offer) {
+        wires.iter_mut().for_each(|(_, (_, wire))| wire.payloads.retain(|(from, to)| [*from, *to] != [number; 2]));
+    }
+    wires
+}
+
+/// Has an agent coach a party that has taken its caller; one that cannot leaves.
+fn coach(bridge: &mut Bridge, cx: &mut Cx<'_>, (agent, party): (LegId, LegId), (consult, number): (&Consult, u64)) {
+    match Coaching::begin(&mut bridge.media, cx, (agent, party), (&consult.target, number)) {
+        Ok(()) => {
+            let name = cx.call.legs.name_of(agent);
+            cx.edge.decide(cx.now, cx.call.key, format!("{name} stays as a coach: only the party hears it"));
+        }
+        Err(why) => {
+            cx.edge.decide(cx.now, cx.call.key, format!("the agent does not stay as a coach: {why}"));
+            cx.call.legs.agent_went_well(cx.edge, agent);
+            cx.call.legs[agent].end_with(ReasonSlug::Transferred, consult.by);
+            bridge.media.close_agent(cx, agent);
+        }
+    }
 }
 
 /// Returns the payload number of telephone-events that were offered to a target though its caller has none.

@@ -45,6 +45,7 @@ pub enum Told {
     Press(EndId, u8, String),
     Keys(EndId, String),
     TransferFailed(EndId, String, &'static str, Option<u16>),
+    TransferAccepted(EndId, String),
     Remove(EndId),
     Close,
 }
@@ -80,6 +81,7 @@ impl Bench {
                 Command::TransferFailed { end, target, reason, code } => {
                     Told::TransferFailed(end, target, reason, code)
                 }
+                Command::TransferAccepted { end, target } => Told::TransferAccepted(end, target),
                 Command::RemoveEnd { end } => Told::Remove(end),
                 Command::Close => Told::Close,
                 Command::Open { .. } | Command::AddEnd { .. } | Command::AddSeat { .. } | Command::SetRemote { .. } => {

@@ -381,7 +381,8 @@ impl Bench {
             | Command::Tap { .. }
             | Command::Press { .. }
             | Command::TellKeys { .. }
-            | Command::TransferFailed { .. } => {}
+            | Command::TransferFailed { .. }
+            | Command::TransferAccepted { .. } => {}
         }
     }
 

@@ -1,0 +1,164 @@
+//! An agent that stays as the coach of the party to which it has transferred its caller. Caller and party hear each other, the agent hears both,
+//! and the party alone hears the agent.
+//!
+//! What the party says goes to the caller as before. In the other direction a mixer stands between them: each of the three has a seat there, and the
+//! party hears its own in the place of the caller's stream. The wire from the caller to the party stays noted, so that it is in force again once
+//! the agent has left, also by a restart.
+
+use trunkgate_conference::{ConferenceId, NodeCommand, NodeEvent, Rate, SeatId, SeatPart};
+use trunkgate_media::{Command, EndId, WireSpec};
+use trunkgate_resources::io::Output;
+use trunkgate_resources::key::{CallKey, LegId};
+use trunkgate_story::reason::ReasonSlug;
+
+use crate::call::CallMedia;
+use crate::call::legs::leg_end::EndedBy;
+use crate::call::media::local::digits_of;
+use crate::call::negotiation::local::{OWN_AUDIO, Spoken, talks};
+use crate::call::program::chair::Chair;
+use crate::call::shared::Cx;
+
+/// The first number of coached calls at the mixers; conferences count from 0, queues from 1 << 63.
+const FIRST: u64 = 1 << 62;
+/// Numbers of a call: more than it may have transfers, four each.
+const PER_CALL: u64 = 256;
+
+/// A coach, and the two that talk.
+#[derive(Debug)]
+pub(crate) struct Coaching {
+    /// The leg of the agent.
+    agent: LegId,
+    /// The leg of the party.
+    party: LegId,
+    /// Ends of the caller and of the party.
+    ends: [EndId; 2],
+    /// What the two speak.
+    spoken: [Spoken; 2],
+    /// Seats of the caller, the party and the agent.
+    chairs: [Chair; 3],
+    seats: [SeatId; 3],
+}
+
+impl Coaching {
+    /// Lets an agent stay as the coach of a party, which is wired to the caller.
+    ///
+    /// # Errors
+    /// Why it cannot, in words.
+    pub(crate) fn begin(
+        media: &mut CallMedia,
+        cx: &mut Cx<'_>,
+        (agent, party): (LegId, LegId),
+        (target, number): (&str, u64),
+    ) -> Result<(), &'static str> {
+        let near = cx.call.legs.near;
+        let deaf = "the edge cannot decode the codec";
+        let [caller_end, party_end] = ends(media, cx, party).ok_or("the two have no audio")?;
+        let spoken = |leg: LegId| cx.call.legs.offer_of(leg).and_then(|(_, spoken)| spoken).ok_or(deaf);
+        let spoken = [spoken(near)?, spoken(party)?];
+        let first = FIRST + cx.call.key.0 * PER_CALL + number * 4;
+        let (conference, seats) = (ConferenceId(first), [0, 1, 2].map(|n| SeatId(first + n)));
+        let mut chair = |seat: SeatId, rate: Rate| Chair::at(cx, (conference, seat), rate);
+        let rate = |spoken: Spoken| if spoken.coding.is_g711() { Rate::Narrow } else { Rate::Wide };
+        let chairs =
+            [chair(seats[0], rate(spoken[0]))?, chair(seats[1], rate(spoken[1]))?, chair(seats[2], Rate::Narrow)?];
+        for (seat, part) in seats.into_iter().zip([SeatPart::Speaker, SeatPart::Speaker, SeatPart::Coach(seats[1])]) {
+            cx.edge.turn.outputs.push_back(Output::Conference(Box::new(NodeCommand::Part { seat, part })));
+        }
+        let ends = [caller_end, party_end];
+        cx.call.coaching = Some(Box::new(Coaching { agent, party, ends, spoken, chairs, seats }));
+        mix(cx);
+        cx.tell_coach(agent, target);
+        let Some(side) = cx.call.legs[agent].agent.as_ref().map(|side| side.end) else { return Ok(()) };
+        if let Some(chair) = cx.call.coaching.as_ref().map(|coaching| coaching.chairs[2].end()) {
+            let wire = WireSpec { payloads: vec![(OWN_AUDIO, OWN_AUDIO)], ..WireSpec::default() };
+            media.connect_ends(cx, side, chair, wire.clone());
+            media.connect_ends(cx, chair, side, wire);
+        }
+        media.tap_caller(cx);
+        Ok(())
+    }
+
+    /// Returns the leg of the agent.
+    pub(crate) fn agent(&self) -> LegId {
+        self.agent
+    }
+
+    /// Returns the leg of the party, where an end is the caller's: its keys are pressed towards the party.
+    pub(crate) fn party_of(&self, end: EndId) -> Option<LegId> {
+        (self.ends[0] == end).then_some(self.party)
+    }
+
+    /// Returns whether a mixer stands in the place of this wire.
+    pub(crate) fn replaces(&self, from: EndId, to: EndId) -> bool {
+        self.ends == [from, to]
+    }
+
+    /// Returns whether a leg is one of the two that talk.
+    pub(crate) fn is_between(&self, near: LegId, leg: LegId) -> bool {
+        leg == self.party || leg == near
+    }
+
+    /// Has the seats of the two hear what they say as it is agreed now.
+    pub(crate) fn tap(media: &CallMedia, cx: &mut Cx<'_>) {
+        let Some((session, coaching)) = cx.call.session.zip(cx.call.coaching.as_ref()) else { return };
+        let legs = [cx.call.legs.near, coaching.party];
+        let heard = legs.map(|leg| media.audio_of(cx.call, leg));
+        let Some(coaching) = &mut cx.call.coaching else { return };
+        for (chair, heard) in coaching.chairs.iter_mut().zip(&heard) {
+            if let Some(tap) = heard.as_ref().and_then(|heard| chair.listen_to(heard)) {
+                cx.edge.media(session, tap);
+            }
+        }
+    }
+
+    /// Takes the party's seat away from its ears, where the two are parted for a hold.
+    pub(crate) fn part(cx: &mut Cx<'_>, legs: [LegId; 2]) {
+        let Some((session, coaching)) = cx.call.session.zip(cx.call.coaching.as_ref()) else { return };
+        if legs.into_iter().any(|leg| coaching.is_between(cx.call.legs.near, leg)) {
+            cx.edge.media(session, Command::Unwire { from: coaching.chairs[1].end() });
+        }
+    }
+
+    /// The agent leaves, for this reason: its stream ends, and caller and party are connected as before.
+    pub(crate) fn end(media: &mut CallMedia, cx: &mut Cx<'_>, (reason, by): (ReasonSlug, EndedBy)) {
+        let Some(coaching) = cx.call.coaching.take() else { return };
+        for (seat, chair) in coaching.seats.into_iter().zip(&coaching.chairs) {
+            cx.edge.turn.outputs.push_back(Output::Conference(Box::new(NodeCommand::Leave { seat })));
+            media.drop_seat(cx, chair.end());
+        }
+        let [caller_end, party_end] = coaching.ends;
+        let wire = media.wires.get(caller_end).filter(|(to, _)| *to == party_end).map(|(_, wire)| wire.clone());
+        if let Some((session, wire)) = cx.call.session.zip(wire) {
+            cx.edge.media(session, Command::Wire { from: caller_end, to: party_end, wire });
+        }
+        let agent = coaching.agent;
+        cx.edge.decide(cx.now, cx.call.key, format!("{} coaches no longer", cx.call.legs.name_of(agent)));
+        cx.call.legs.agent_went_well(cx.edge, agent);
+        cx.call.legs[agent].end_with(reason, by);
+        media.close_agent(cx, agent);
+    }
+
+    /// Returns the call that a mixer has no place for, or no longer.
+    pub(crate) fn lost(event: NodeEvent) -> Option<CallKey> {
+        let (NodeEvent::Refused(SeatId(seat)) | NodeEvent::Gone(SeatId(seat))) = event else { return None };
+        let number = seat.checked_sub(FIRST).filter(|number| *number < FIRST)?;
+        Some(CallKey(number / PER_CALL))
+    }
+}
+
+/// Has the party hear its seat in the place of the caller's stream, which goes to the caller's seat.
+pub(crate) fn mix(cx: &mut Cx<'_>) {
+    let Some((session, coaching)) = cx.call.session.zip(cx.call.coaching.as_ref()) else { return };
+    let ([caller_end, party_end], [caller, party]) = (coaching.ends, coaching.spoken);
+    let [caller_chair, party_chair, _] = coaching.chairs.each_ref().map(Chair::end);
+    let wire = digits_of(caller, cx.call.legs.near_leg().dtmf());
+    cx.edge.media(session, Command::Wire { from: caller_end, to: caller_chair, wire });
+    cx.edge.media(session, Command::Wire { from: party_chair, to: party_end, wire: talks(party) });
+}
+
+/// Returns the ends of the caller and of a party that are wired to each other.
+fn ends(media: &CallMedia, cx: &Cx<'_>, party: LegId) -> Option<[EndId; 2]> {
+    let is_party = |end: EndId| cx.call.legs[party].ends.iter().any(|slot| slot.end == end);
+    let callers = cx.call.legs.near_leg().ends.iter().map(|slot| slot.end);
+    callers.filter_map(|end| Some([end, media.wires.get(end)?.0])).find(|[_, to]| is_party(*to))
+}

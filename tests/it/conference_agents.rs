@@ -1,0 +1,181 @@
+//! Agents as parties of conferences: they hear the others and not themselves, are heard by them, and leave as any party.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use std::f64::consts::TAU;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
+
+use crate::conferences::{Party, edge, hear, speak};
+use crate::support::calls::NUMBER;
+use crate::support::codecs::Codec;
+use crate::support::listener::{Listener, Stream};
+use crate::support::{Process, until};
+use crate::twilio_api::{SID, TOKEN, ask, fetched, posted, refused};
+use crate::twilio_messages::form;
+
+/// Tones of the two phones and of the agent, in Hz: whole turns in 20 ms, so that frames follow each other without a step.
+const PHONES: [f64; 2] = [700.0, 1_100.0];
+const AGENT: f64 = 1_900.0;
+/// The participants of the conference, which is named.
+const LIST: &str = "Conferences/weekly/Participants.json";
+
+/// Two phones in a conference, and an agent that says its tone for as long as it is to stay.
+struct Rig {
+    parties: Vec<Party>,
+    edge: Process,
+    agent: Listener,
+    leaves: Arc<AtomicBool>,
+}
+
+impl Rig {
+    fn new(keys: &str) -> Rig {
+        let leaves = Arc::<AtomicBool>::default();
+        let goes = Arc::clone(&leaves);
+        let agent = Listener::doing(move |socket, stream| {
+            let Some(sid) = stream.start["streamSid"].as_str() else { return true };
+            socket.send(Message::text(tone(sid, AGENT).to_string())).is_ok() && !goes.load(Ordering::Relaxed)
+        });
+        let mut parties: Vec<Party> =
+            PHONES.into_iter().enumerate().map(|(at, hz)| Party::new(26 + at, Codec::Pcmu, hz)).collect();
+        let tables = format!(
+            "[agent.bot]\nurl = \"{}\"\n{keys}[api]\naccount_sid = \"{SID}\"\nauth_token = \"{TOKEN}\"\nrequests_per_second = 0\n\
+             [[number]]\nnumber = \"{NUMBER}\"\n",
+            agent.url()
+        );
+        let edge = edge(&parties, &tables, "conference:weekly");
+        parties.iter_mut().for_each(|party| party.joins(&edge));
+        Rig { parties, edge, agent, leaves }
+    }
+
+    /// The agent is called for the conference and is there; the SID of its call.
+    fn calls_agent(&self, fields: &[(&str, &str)]) -> String {
+        let fields = [&[("To", "agent:bot"), ("Label", "assistant")], fields].concat();
+        let added = posted(&self.edge, LIST, &form(&fields));
+        assert_eq!((&added["status"], &added["label"]), (&json!("queued"), &json!("assistant")));
+        let sid = added["call_sid"].as_str().unwrap().to_owned();
+        until("the agent is a party", || (self.count() == 3).then_some(()));
+        sid
+    }
+
+    fn conference(&self) -> Option<Value> {
+        let all = fetched(&self.edge, "Conferences.json?Status=in-progress");
+        all["conferences"].as_array().unwrap().first().cloned()
+    }
+
+    fn count(&self) -> usize {
+        let Some(conference) = self.conference() else { return 0 };
+        let path = format!("Conferences/{}/Participants.json", conference["sid"].as_str().unwrap());
+        fetched(&self.edge, &path)["participants"].as_array().unwrap().len()
+    }
+
+    fn record(&self, sid: &str) -> Value {
+        until("the call of the agent is over", || {
+            let call = self.edge.json(&format!("/v1/calls/{sid}"));
+            (call["state"] == "ended").then_some(call)
+        })
+    }
+}
+
+/// A message with 20 ms of a tone.
+pub(crate) fn tone(sid: &str, hz: f64) -> Value {
+    let sample = |n: u8| (5_000.0 * (TAU * hz * f64::from(n) / 8_000.0).sin()) as i16;
+    let codes: Vec<u8> = (0..160).map(|n| encode_ulaw(sample(n))).collect();
+    json!({ "event": "media", "streamSid": sid, "media": { "payload": STANDARD.encode(codes) } })
+}
+
+/// The level of a tone in the last 400 ms that the agent has heard, in dB below full scale.
+pub(crate) fn level(stream: &Stream, hz: f64) -> f64 {
+    let samples: Vec<i16> = stream
+        .inbound
+        .iter()
+        .rev()
+        .take(20)
+        .rev()
+        .flat_map(|frame| &frame.audio)
+        .map(|code| decode_ulaw(*code))
+        .collect();
+    let (mut re, mut im) = (0.0, 0.0);
+    for (n, sample) in samples.iter().enumerate() {
+        let angle = TAU * hz * n as f64 / 8_000.0;
+        re += f64::from(*sample) * angle.cos();
+        im += f64::from(*sample) * angle.sin();
+    }
+    20.0 * (2.0 * re.hypot(im) / samples.len().max(1) as f64 / 32_768.0).max(1e-6).log10()
+}
+
+#[test]
+fn an_agent_hears_the_mix_without_itself_and_speaks_into_it() {
+    let mut rig = Rig::new("");
+    speak(&mut rig.parties, "the phones hear each other", |parties| hear(parties, |at, other| at != other));
+    let sid = rig.calls_agent(&[]);
+    let agent = &rig.agent;
+    speak(&mut rig.parties, "all hear all others", |parties| {
+        let stream = agent.streams().pop().unwrap_or_default();
+        let hears = PHONES.iter().all(|hz| level(&stream, *hz) > -35.0) && level(&stream, AGENT) < -55.0;
+        hears && parties.iter().all(|party| party.hears(AGENT)) && hear(parties, |at, other| at != other)
+    });
+    let start = rig.agent.streams().pop().unwrap().start;
+    assert_eq!(start["start"]["callSid"], json!(sid));
+    let call = rig.edge.json(&format!("/v1/calls/{sid}"));
+    assert_eq!((&call["state"], &call["conference"]["name"]), (&json!("answered"), &json!("weekly")));
+    // Muted, it is heard by neither; on hold it hears neither as well.
+    let conference = rig.conference().unwrap()["sid"].as_str().unwrap().to_owned();
+    let path = format!("Conferences/{conference}/Participants/assistant.json");
+    posted(&rig.edge, &path, "Muted=true");
+    speak(&mut rig.parties, "a muted agent is not heard", |parties| parties.iter().all(|party| !party.hears(AGENT)));
+    posted(&rig.edge, &path, "Muted=false&Hold=true");
+    let agent = &rig.agent;
+    speak(&mut rig.parties, "an agent on hold hears neither", |parties| {
+        let stream = agent.streams().pop().unwrap_or_default();
+        PHONES.iter().all(|hz| level(&stream, *hz) < -55.0) && parties.iter().all(|party| !party.hears(AGENT))
+    });
+    posted(&rig.edge, &path, "Hold=false");
+    speak(&mut rig.parties, "it is back", |parties| parties.iter().all(|party| party.hears(AGENT)));
+    // Taken out, its session ends, and the others stay.
+    assert_eq!(ask(&rig.edge, "DELETE", &path, "").0, 204);
+    assert_eq!(rig.record(&sid)["outcome"], json!("answered"));
+    until("its stream is closed", || rig.agent.streams().pop().and_then(|stream| stream.closed));
+    speak(&mut rig.parties, "the others hear each other", |parties| hear(parties, |at, other| at != other));
+    assert_eq!(rig.count(), 2);
+}
+
+#[test]
+fn an_agent_that_dies_leaves_the_others_and_a_moderator_ends_the_conference() {
+    let mut rig = Rig::new("");
+    let sid = rig.calls_agent(&[]);
+    speak(&mut rig.parties, "the agent is heard", |parties| parties.iter().all(|party| party.hears(AGENT)));
+    rig.leaves.store(true, Ordering::Relaxed);
+    let record = rig.record(&sid);
+    assert_eq!((&record["reason"], &record["outcome"]), (&json!("agent_reset"), &json!("answered")));
+    speak(&mut rig.parties, "the others hear each other", |parties| {
+        hear(parties, |at, other| at != other) && parties.iter().all(|party| !party.hears(AGENT))
+    });
+    assert_eq!(rig.count(), 2);
+    // A moderator whose leaving ends the conference ends it in this way too.
+    rig.leaves.store(false, Ordering::Relaxed);
+    let sid = rig.calls_agent(&[("EndConferenceOnExit", "true")]);
+    rig.leaves.store(true, Ordering::Relaxed);
+    rig.parties.iter_mut().for_each(Party::is_hung_up_on);
+    rig.record(&sid);
+    assert_eq!(rig.conference(), None);
+    until("no call is left", || (rig.edge.json("/v1/status")["calls"] == 0).then_some(()));
+}
+
+#[test]
+fn an_agent_that_there_is_not_is_refused() {
+    let rig = Rig::new("");
+    for (fields, code) in [
+        ("To=agent%3Anone", 21_211),
+        ("To=agent%3Abot&MachineDetection=Enable&AmdStatusCallback=https%3A%2F%2Fa.example", 20_001),
+        ("To=agent%3Abot&From=%2B14155550999", 21_210),
+    ] {
+        assert_eq!(refused(&rig.edge, "POST", LIST, fields), (400, code), "{fields}");
+    }
+}
