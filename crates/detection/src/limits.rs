@@ -23,15 +23,15 @@ pub(crate) const RANGE_DB: f32 = 20.0;
 pub(crate) const NOISE_FRAMES: usize = 75;
 /// Periodicity from which on a frame is voiced.
 pub(crate) const VOICED: f32 = 0.55;
-/// Frames after a voiced one that may be speech: consonants, 160 ms.
-pub(crate) const VOICED_FRAMES: u32 = 8;
+/// Frames after a voiced one that may be speech: consonants, 200 ms.
+pub(crate) const VOICED_FRAMES: u32 = 10;
 /// Voiced frames that speech has at least: 100 ms.
 pub(crate) const SPEECH_VOICED: u32 = 5;
 /// Frames before the first voiced one that belong to the speech: 100 ms.
 pub(crate) const ONSET_FRAMES: u32 = 5;
 
-/// Frames of a pause that count as part of the speech: 300 ms.
-pub(crate) const PAUSE_FRAMES: u32 = 15;
+/// Frames of a pause that count as part of the speech: 300 ms, and 60 ms of soft speech at its ends.
+pub(crate) const PAUSE_FRAMES: u32 = 18;
 /// Frames of which the cadence is known: a minute, the longest time of a detection.
 pub(crate) const FRAMES_MOST: usize = 3_000;
 
