@@ -3,13 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
 use std::f64::consts::TAU;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{self, Message};
 use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
 
 use crate::conferences::{Party, edge, hear, speak};
@@ -166,6 +167,26 @@ fn an_agent_that_dies_leaves_the_others_and_a_moderator_ends_the_conference() {
     rig.record(&sid);
     assert_eq!(rig.conference(), None);
     until("no call is left", || (rig.edge.json("/v1/status")["calls"] == 0).then_some(()));
+}
+
+#[test]
+fn an_agent_neither_stays_behind_alone_nor_begins_a_conference_that_is_over() {
+    let slow = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut rig = Rig::new(&format!("[agent.slow]\nurl = \"ws://{}/\"\n", slow.local_addr().unwrap()));
+    let sid = rig.calls_agent(&[]);
+    let asked = |to: &str, label: &str| {
+        posted(&rig.edge, LIST, &form(&[("To", to), ("Label", label)]))["call_sid"].as_str().unwrap().to_owned()
+    };
+    let refused = asked("agent:bot", "assistant");
+    assert_eq!(rig.record(&refused)["reason"], json!("conference_refused"), "its label is taken");
+    let late = asked("agent:slow", "late");
+    let (socket, _) = slow.accept().unwrap();
+    rig.parties.iter_mut().for_each(Party::leaves);
+    assert_eq!(rig.record(&sid)["outcome"], json!("answered"));
+    assert_eq!(rig.conference(), None);
+    let _open = tungstenite::accept(socket).unwrap();
+    assert_eq!(rig.record(&late)["reason"], json!("conference_refused"), "the conference is over");
+    assert_eq!(rig.conference(), None);
 }
 
 #[test]

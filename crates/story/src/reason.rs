@@ -502,7 +502,8 @@ reasons! {
         slug: "conference_refused",
         sentence: "the conference took no further party",
         cause: "The caller could not join the route's target `conference:NAME`: the conference has as many parties as it may (50), or the \
-             edge has (500). Calls go to the next target.",
+             edge has (500), or the call comes from a conference that is connected with this one already. Calls go to the next target. Or \
+             an agent that was called for a conference is not a party: for the same reasons, or its label is taken, or the conference is over.",
         fix: Some("list a target behind the conference for such calls; `trunkgate status` shows the parties of all conferences"),
         q850: 42,
         outcome: "failed",

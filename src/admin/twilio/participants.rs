@@ -198,6 +198,10 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
     if chars > NAME_CHARS || conference.chars().any(char::is_control) || (known.is_none() && is_sid) {
         return Err(Error::not_found(cx.path));
     }
+    // An agent comes for this conference, and begins no other one where it is over by then.
+    if let Some(known) = known.as_ref().filter(|_| to.as_deref().is_some_and(|to| to.starts_with("agent:"))) {
+        joining.name.clone_from(&known.sid);
+    }
     let of_person = (record.is_some(), detection.is_some());
     let (from, Placing { to, targets }) = placed(cx, (to, from), conference, of_person)?;
     let app = app_of(cx, &joining, status_callback)?;

@@ -253,7 +253,8 @@ impl<'p> Operator<'p> {
             Target::Trunk { .. } | Target::Uri { .. } | Target::Agent(_) => cx.call.facts.called.clone(),
             Target::App(_) | Target::Reject(_) | Target::RingAll(_) => return Err(Refused::UnknownTarget),
         };
-        self.note(cx, party, waits, &format!("is sent to {text}, as requested"));
+        let sent = |to: &str| format!("is sent to {to}, as requested");
+        self.note_as(cx, (party, waits), &sent(text), &sent(&cx.edge.shown_name(text)));
         cx.call.facts.spend_hop();
         let refer =
             Refer { number: called, is_callable: true, replaces: None, referred_by: None, cseq: 0, is_silent: true };
@@ -340,9 +341,14 @@ impl<'p> Operator<'p> {
 
     /// Notes a request in trace and log.
     fn note(&self, cx: &mut Cx<'_>, party: CallParty, leg: LegId, what: &str) {
+        self.note_as(cx, (party, leg), what, what);
+    }
+
+    /// The same where the log may not show all of it.
+    fn note_as(&self, cx: &mut Cx<'_>, (party, leg): (CallParty, LegId), what: &str, logged: &str) {
         let name = cx.call.legs.name_of(leg);
         cx.edge.decide(cx.now, cx.call.key, format!("{name} (the {}) {what}", party.name()));
-        let (sid, line) = (cx.call.legs.sid().to_owned(), format!("{} {what}", cx.edge.shown_name(&name)));
+        let (sid, line) = (cx.call.legs.sid().to_owned(), format!("{} {logged}", cx.edge.shown_name(&name)));
         cx.edge.log(&sid, line, None);
     }
 }

@@ -552,6 +552,11 @@ fn a_call_between_two_parties_is_transferred_too() {
         bench.expect(BACKUP, "ACK");
         ears.take(bench.told());
         assert_eq!((ears.hears(own), ears.hears(other)), (Feed::Music, Feed::Nothing));
+        assert!(
+            bench.logs.iter().any(|line| line == "carrier is sent to trunk:backup/+1415****199, as requested"),
+            "{:?}",
+            bench.logs
+        );
         let again = bench.gateway.transfer(bench.now, &sid, CallParty::Caller, TARGET, mode);
         assert_eq!(again, Err(Refused::Transferring));
         let is_new = |end: &&EndId| ![own, other].contains(end) && !ears.players.contains_key(end);

@@ -35,6 +35,7 @@ pub struct Member {
     pub(super) ends: bool,
     pub(super) wait: Music,
     pub(super) leaves_on_star: bool,
+    pub(super) is_agent: bool,
     pub(super) leaves_at: Option<Instant>,
     /// What the caller was asked for last.
     pub(super) standing: Option<Standing>,
@@ -55,6 +56,7 @@ impl Member {
             ends: joining.ends,
             wait: joining.wait,
             leaves_on_star: joining.leaves_on_star,
+            is_agent: joining.is_agent,
             leaves_at: joining.time_limit.and_then(|limit| now.checked_add(limit)),
             standing: None,
             music: None,

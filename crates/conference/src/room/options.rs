@@ -141,6 +141,8 @@ pub struct Joining {
     pub leaves_on_star: bool,
     /// Time after which it leaves (`timeLimit` of `<Dial>`).
     pub time_limit: Option<Duration>,
+    /// Whether it is a voice agent: agents do not go on with a conference that the last other party has left.
+    pub is_agent: bool,
 }
 
 impl Joining {
@@ -161,6 +163,7 @@ impl Joining {
             callbacks: None,
             leaves_on_star: false,
             time_limit: None,
+            is_agent: false,
         }
     }
 }

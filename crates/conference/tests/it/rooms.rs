@@ -413,6 +413,21 @@ fn the_star_key_and_the_time_limit_let_a_party_leave() {
 }
 
 #[test]
+fn agents_do_not_stay_behind_alone() {
+    let mut bench = Bench::new();
+    let agent = |sid| Joining { is_agent: true, ..joining(sid) };
+    let (first, other) = (bench.join(agent("CA1")), bench.join(agent("CA2")));
+    bench.room.leave(bench.now, other, Departure::HungUp);
+    assert_eq!(releases(&bench.actions()), [], "agents that came first wait");
+    let [person, another] = ["CA3", "CA4"].map(|sid| bench.join(joining(sid)));
+    bench.room.leave(bench.now, person, Departure::HungUp);
+    assert_eq!(releases(&bench.actions()), []);
+    bench.room.leave(bench.now, another, Departure::HungUp);
+    assert_eq!(releases(&bench.actions()), [(first, LeaveReason::ModeratorEnded)]);
+    assert_eq!(bench.room.status(), Status::Completed);
+}
+
+#[test]
 fn a_recording_runs_from_the_start_to_the_end() {
     let mut bench = Bench::new();
     bench.join(Joining { is_recorded: true, is_trimmed: false, ..joining("CA1") });

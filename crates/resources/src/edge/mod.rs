@@ -595,8 +595,11 @@ impl Edge {
         if self.config.full_numbers { number.to_owned() } else { mask(number) }
     }
 
-    /// A target's name as log lines may show it: the user part of a bare URI may be a number.
+    /// A target's name as log lines may show it: the user part of a bare URI may be a number, and a trunk may have one behind its name.
     pub fn shown_name(&self, name: &str) -> String {
+        if let Some((trunk, number)) = name.split_once('/').filter(|(trunk, _)| trunk.starts_with("trunk:")) {
+            return format!("{trunk}/{}", self.shown(number));
+        }
         match name.split_once(':').and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?))) {
             Some((scheme, (user, host))) => format!("{scheme}:{}@{host}", self.shown(user)),
             None => name.to_owned(),

@@ -74,7 +74,8 @@ impl Conferring<'_> {
             }
             Err(why) => {
                 cx.edge.decide(cx.now, cx.call.key, format!("conference {}: not joined: {why}", step.conference.name));
-                if self.parts.program.as_ref().is_some_and(|run| run.app.is_conference()) {
+                let is_agent = cx.call.legs.agent_in_place_of_caller().is_some();
+                if is_agent || self.parts.program.as_ref().is_some_and(|run| run.app.is_conference()) {
                     return Runner::of(self.parts).conference_refused(cx, &why);
                 }
                 let result = DialResult::unanswered(DialStatus::Failed);
@@ -92,7 +93,7 @@ impl Conferring<'_> {
         if !is_agent && self.parts.bridge.media.spoken_end(cx.call).is_none() {
             return Err("the edge cannot speak to the caller".to_owned());
         }
-        let joining = joining(cx.call.legs.sid(), step);
+        let joining = Joining { is_agent, ..joining(cx.call.legs.sid(), step) };
         let record =
             step.record.clone().and_then(|record| Records::of(self.parts).of_conference(*record)).map(Box::new);
         let (app, allow_private) = match &self.parts.program {
