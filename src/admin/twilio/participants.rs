@@ -152,6 +152,13 @@ impl Joining {
         self.attributes.push((name, value.into()));
     }
 
+    /// Has an agent come for a conference that goes on: where it is over by then, the agent begins no other one.
+    fn come_for(&mut self, to: Option<&str>, sid: Option<&str>) {
+        if let Some(sid) = sid.filter(|_| to.is_some_and(|to| to.starts_with("agent:"))) {
+            sid.clone_into(&mut self.name);
+        }
+    }
+
     /// Returns the text of the document.
     fn document(&self) -> String {
         let attribute = |(name, value): &(&str, String)| format!(" {name}=\"{}\"", escape(value.as_str()));
@@ -198,12 +205,8 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
     if chars > NAME_CHARS || conference.chars().any(char::is_control) || (known.is_none() && is_sid) {
         return Err(Error::not_found(cx.path));
     }
-    // An agent comes for this conference, and begins no other one where it is over by then.
-    if let Some(known) = known.as_ref().filter(|_| to.as_deref().is_some_and(|to| to.starts_with("agent:"))) {
-        joining.name.clone_from(&known.sid);
-    }
-    let of_person = (record.is_some(), detection.is_some());
-    let (from, Placing { to, targets }) = placed(cx, (to, from), conference, of_person)?;
+    joining.come_for(to.as_deref(), known.as_ref().map(|report| report.sid.as_str()));
+    let (from, Placing { to, targets }) = placed(cx, (to, from), conference, (record.is_some(), detection.is_some()))?;
     let app = app_of(cx, &joining, status_callback)?;
     detection::judge(cx, detection::OF_PARTICIPANT.0, detection.as_ref(), &app)?;
     let (detection, onward) = (detection.map(Box::new), vec![Onward::App(Arc::new(app))]);
@@ -215,7 +218,7 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
         CallRequest { from, to, targets, onward, ring_timeout, time_limit, digits, record, participant, detection };
     let begun = cx.handle.act(move |gateway, now| gateway.originate(now, &request)).await?;
     let call = calls::show_new(cx, &begun.map_err(Fault::from)?).await?;
-    let call_sid = call["sid"].clone();
+    let call_sid = &call["sid"];
     let uri = cx.uri(&format!("Conferences/{of}/Participants/{}", call_sid.as_str().unwrap_or_default()));
     Ok(json!({
         "account_sid": cx.account,

@@ -597,13 +597,7 @@ impl Edge {
 
     /// A target's name as log lines may show it: the user part of a bare URI may be a number, and a trunk may have one behind its name.
     pub fn shown_name(&self, name: &str) -> String {
-        if let Some((trunk, number)) = name.split_once('/').filter(|(trunk, _)| trunk.starts_with("trunk:")) {
-            return format!("{trunk}/{}", self.shown(number));
-        }
-        match name.split_once(':').and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?))) {
-            Some((scheme, (user, host))) => format!("{scheme}:{}@{host}", self.shown(user)),
-            None => name.to_owned(),
-        }
+        name_with(name, |number| self.shown(number))
     }
 
     /// Returns the date of an instant.
@@ -669,6 +663,17 @@ impl Parties {
 /// FNV-1a over 32 bits: names the edge in what it makes; not for secrets.
 fn fnv1a(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
+/// Returns a target's name with the number in it as `shown` has it.
+fn name_with(name: &str, shown: impl Fn(&str) -> String) -> String {
+    if let Some((trunk, number)) = name.split_once('/').filter(|(trunk, _)| trunk.starts_with("trunk:")) {
+        return format!("{trunk}/{}", shown(number));
+    }
+    match name.split_once(':').and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?))) {
+        Some((scheme, (user, host))) => format!("{scheme}:{}@{host}", shown(user)),
+        None => name.to_owned(),
+    }
 }
 
 #[cfg(test)]
