@@ -192,7 +192,7 @@ fn a_party_of_a_dial_is_judged_once_it_is_connected() {
     assert_eq!(parameter(&request(&app, "/status"), "AnsweredBy"), "machine_end_beep");
 }
 
-/// A machine is known while it hears the document of the party, as at Twilio: nobody is connected with it.
+/// A machine is known while it hears the document of the party, as at Twilio: it is not connected with the caller.
 #[test]
 fn a_party_that_hears_a_document_is_judged_from_its_answer_on() {
     let app = application(&[

@@ -573,6 +573,11 @@ fn link(hop_key: u64, name: &str) -> u64 {
     hasher.finish() | 1
 }
 
+/// Returns a word among the hops of a call that is none of a conference.
+pub const fn no_link(word: u64) -> u64 {
+    word & !1
+}
+
 /// Whether a word among the hops of a call is that of a conference.
 const fn is_link(word: u64) -> bool {
     word & 1 == 1

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use nix::time::{ClockId, clock_gettime};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use trunkgate_media::codec::g711::encode_ulaw;
 
-use super::process;
+use super::process::{self, Device};
 
 /// Codes at a packet's beginning that number it, 4 bits each.
 const DIGITS: usize = 12;
@@ -115,7 +115,7 @@ pub(crate) fn number(audio: &[u8], linear: Option<usize>) -> Option<u64> {
 /// The agent's process; dropping ends it.
 #[derive(Debug)]
 pub(crate) struct Agent {
-    child: Child,
+    device: Device,
     /// Where it listens.
     pub(crate) address: SocketAddr,
 }
@@ -137,26 +137,19 @@ impl Agent {
         Agent::start_by(command)
     }
     fn start_by(mut command: Command) -> anyhow::Result<Agent> {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut device = Device::new(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
         let mut line = String::new();
-        BufReader::with_capacity(1, child.stdout.as_mut().context("stdout")?).read_line(&mut line)?;
+        BufReader::with_capacity(1, device.child().stdout.as_mut().context("stdout")?).read_line(&mut line)?;
         let address = line.trim().parse().with_context(|| format!("the agent says {line:?}"))?;
-        Ok(Agent { child, address })
+        Ok(Agent { device, address })
     }
     /// Ends it; returns how long each packet took to it, in µs, in order.
     pub(crate) fn finish(mut self, sent: &Sent) -> anyhow::Result<Vec<f64>> {
-        drop(self.child.stdin.take());
+        drop(self.device.child().stdin.take());
         let mut bytes = Vec::new();
-        self.child.stdout.as_mut().context("stdout")?.read_to_end(&mut bytes)?;
+        self.device.child().stdout.as_mut().context("stdout")?.read_to_end(&mut bytes)?;
         let came: Vec<u64> = bytes.as_chunks().0.iter().map(|ns| u64::from_le_bytes(*ns)).collect();
         Ok(sent.took_us(&came))
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
     }
 }
 

@@ -179,12 +179,12 @@ fn measure(kind: Kind, case: &Case, seconds: u32) -> anyhow::Result<Seen> {
         Kind::Edge | Kind::Unheard => {
             let dialer = Dialer::new()?;
             let listener = Listener::start()?;
-            let waiting = Agent::start_mute()?;
+            let waiting = (case.fork == Fork::Waiting).then(Agent::start_mute).transpose()?;
             let sink = listener::sink()?;
             let url = match case.fork {
                 Fork::Nobody => None,
                 Fork::WebSocket | Fork::Waiting | Fork::Raw if kind == Kind::Unheard => None,
-                Fork::Waiting => Some(format!("ws://{}/media", waiting.address)),
+                Fork::Waiting => waiting.as_ref().map(|agent| format!("ws://{}/media", agent.address)),
                 Fork::WebSocket => Some(format!("ws://{}/media", listener.address)),
                 Fork::Raw => Some(format!("rtp://{}", sink.address)),
             };

@@ -22,7 +22,6 @@ use trunkgate_sdp::{AgreedStream, Description, Far, anchored_streams, fitted};
 use trunkgate_sip::header::{NameAddr, SessionExpires};
 use trunkgate_sip::{Answer, Body, ClientId, DialogId, Extra, ServerId};
 use trunkgate_story::numbers::Caller;
-use trunkgate_story::quality::retire;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::trace::TraceItem;
 
@@ -219,7 +218,7 @@ impl Cx<'_> {
             let leg = &mut self.call.legs[leg];
             let unused = |end: &mut StreamEnd| !streams.iter().any(|s| s.index == end.index);
             for end in leg.ends.extract_if(.., unused) {
-                retire(leg.quality.earlier.get_or_insert_default(), &mut leg.quality.scores, &end.counters);
+                leg.quality.retire(&end.counters);
                 self.edge.remove_end(media, end.end);
             }
         }

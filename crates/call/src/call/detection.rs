@@ -105,9 +105,8 @@ pub(crate) fn begin_asked(cx: &mut Cx<'_>, leg: LegId) {
 
 /// Begins to judge a party that is not connected with the caller yet, by what comes from it.
 pub(crate) fn begin_apart(cx: &mut Cx<'_>, leg: LegId, settings: Settings, receiver: Option<Receiver>) {
-    let spoken = cx.call.legs.offer_of(leg).and_then(|(_, spoken)| spoken);
-    let heard = spoken.and_then(|spoken| Some((cx.call.legs[leg].end(spoken.index)?.end, spoken)));
-    let begun = heard.zip(cx.call.session).and_then(|(heard, media)| Some((heard, media, cx.edge.new_end(media)?)));
+    let heard = cx.call.legs.spoken_end(leg).zip(cx.call.session);
+    let begun = heard.and_then(|(heard, media)| Some((heard, media, cx.edge.new_end(media)?)));
     let Some(((of, spoken), media, end)) = begun else { return unheard(cx, leg, receiver) };
     let track = TrackName::Inbound;
     let audio = TapSpec { outbound: Vec::new(), ..TapSpec::both(spoken.audio, spoken.coding) };

@@ -683,7 +683,8 @@ impl Parts {
             (_, E::Key { end, key, ms }) => {
                 cx.note_digit(end);
                 if let Some(party) = cx.call.coaching.as_ref().and_then(|coaching| coaching.party_of(end)) {
-                    return self.bridge.press_to(cx, party, key);
+                    self.bridge.press_for_called(cx, party, &key.to_string());
+                    return;
                 }
                 match self.takes_digits_of(cx, end) {
                     true => Runner::of(self).digit_for_program(cx, key),

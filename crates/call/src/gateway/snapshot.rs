@@ -21,7 +21,7 @@ use trunkgate_sip::Party;
 use trunkgate_sip::dialog::DialogSnapshot;
 use trunkgate_story::few::Few;
 use trunkgate_story::numbers::Caller;
-use trunkgate_story::quality::{Scored, add_counters};
+use trunkgate_story::quality::Scored;
 use trunkgate_story::turns::LegTurnView;
 use trunkgate_story::view::RtpView;
 use trunkgate_story::wall::unix_ms;
@@ -450,10 +450,6 @@ fn millis(duration: Duration) -> u64 {
 impl Leg {
     /// `added`: ends that are not agreed upon yet.
     fn snapshot(&self, now: Instant, edge: &Edge, added: &[EndId]) -> Option<LegSnapshot> {
-        let mut figures = self.quality.earlier.as_deref().cloned().unwrap_or_default();
-        for end in &self.ends {
-            add_counters(&mut figures, &end.counters);
-        }
         Some(LegSnapshot {
             sid: self.sid.clone(),
             inbound: self.inbound,
@@ -473,7 +469,7 @@ impl Leg {
             codec: self.codec.clone(),
             latched: self.latched,
             proof: self.proof.clone(),
-            figures,
+            figures: self.figures(),
             scores: self.scores(),
             timer: self.timer.written(now, edge),
             ends: self

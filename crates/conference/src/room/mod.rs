@@ -377,7 +377,7 @@ impl Room {
         let Some(place) = self.members.iter().position(|member| member.id == id) else { return };
         self.report_of(Occasion::ParticipantLeave, id, left(reason, status).to_vec());
         let gone = self.members.remove(place);
-        // Agents alone have nobody to talk with; those that came first wait for the first other party.
+        // Agents do not talk with each other alone; those that came first wait for the first other party.
         let is_over = self.members.is_empty() || !gone.is_agent && self.members.iter().all(|member| member.is_agent);
         let end = match (gone.ends, is_over, is_kicked) {
             (true, _, false) => Some(EndReason::ModeratorLeft),

@@ -100,9 +100,8 @@ impl Seat {
     }
     /// Takes the next 20 ms of a party that is an agent.
     pub(super) fn say(&mut self, frame: &Frame) {
-        let narrow = frame.linear();
         if self.from_mixer.rate() == Rate::Narrow {
-            self.to_mixer.push(Some(&narrow));
+            self.to_mixer.push(Some(&frame.linear()));
         }
     }
 

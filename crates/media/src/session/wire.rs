@@ -19,47 +19,27 @@ pub(super) struct Wire {
     /// By payload number as it comes: the number as it leaves, or [`NOT_AGREED`]. What a packet needs stands here, not in `spec`: each place
     /// more is a cache miss more.
     payloads: [u8; 128],
-    /// Clocks that are not [`DEFAULT_CLOCK_HZ`].
-    clocks: Option<Box<Clocks>>,
+    /// By the same number: the clock in Hz, or 0 for [`DEFAULT_CLOCK_HZ`]; `None` if all are that.
+    clocks: Option<Box<[u32; 128]>>,
     /// Converts the payloads that are converted.
     transcoder: Option<Box<Transcoder>>,
     /// Takes DTMF tones out of G.711; in audio of other codecs they are looked for where that is decoded.
     detector: Option<Box<Detector>>,
 }
 
-/// Clocks of payload numbers.
-#[derive(Debug)]
-struct Clocks {
-    /// By payload number: 0: [`DEFAULT_CLOCK_HZ`]; else its position in `named`, from 1.
-    of: [u8; 128],
-    /// In Hz.
-    named: Vec<u32>,
-}
-
-impl Clocks {
-    /// Finds the clocks of payload numbers; `None` if each is [`DEFAULT_CLOCK_HZ`].
-    fn new(clocks: &[(u8, u32)]) -> Option<Box<Clocks>> {
-        if clocks.iter().all(|(_, hz)| [0, DEFAULT_CLOCK_HZ].contains(hz)) {
-            return None;
-        }
-        let mut all = Clocks { of: [0; 128], named: Vec::new() };
-        // Of several for one number the first counts.
-        for (from, hz) in clocks.iter().rev().filter(|(_, hz)| *hz > 0) {
-            if let Some(entry) = all.of.get_mut(usize::from(*from)) {
-                let at = all.named.iter().position(|known| known == hz).unwrap_or(all.named.len());
-                if at == all.named.len() {
-                    all.named.push(*hz);
-                }
-                *entry = u8::try_from(at + 1).unwrap_or_default();
-            }
-        }
-        Some(Box::new(all))
+/// Returns the clock of each payload number, in Hz, or 0 for [`DEFAULT_CLOCK_HZ`]; `None` if all are that.
+fn clocks_of(named: &[(u8, u32)]) -> Option<Box<[u32; 128]>> {
+    if named.iter().all(|(_, hz)| [0, DEFAULT_CLOCK_HZ].contains(hz)) {
+        return None;
     }
-
-    fn hz(&self, from: u8) -> Option<u32> {
-        let at = usize::from(*self.of.get(usize::from(from))?).checked_sub(1)?;
-        self.named.get(at).copied()
+    let mut clocks = Box::new([0; 128]);
+    // Of several for one number the first counts.
+    for (from, hz) in named.iter().rev().filter(|(_, hz)| *hz > 0) {
+        if let Some(entry) = clocks.get_mut(usize::from(*from)) {
+            *entry = *hz;
+        }
     }
+    Some(clocks)
 }
 
 impl Wire {
@@ -72,7 +52,7 @@ impl Wire {
                 *entry = *to;
             }
         }
-        let clocks = Clocks::new(&spec.clocks);
+        let clocks = clocks_of(&spec.clocks);
         Wire { to, spec, payloads, clocks, transcoder: None, detector: None }
     }
     /// Adds a transcoder.
@@ -190,7 +170,8 @@ impl Wire {
     }
     /// Returns the clock of a payload, in Hz.
     pub(super) fn clock_hz(&self, from: u8) -> u32 {
-        self.clocks.as_ref().and_then(|clocks| clocks.hz(from)).unwrap_or(DEFAULT_CLOCK_HZ)
+        let named = self.clocks.as_ref().and_then(|clocks| clocks.get(usize::from(from)).copied());
+        named.filter(|hz| *hz > 0).unwrap_or(DEFAULT_CLOCK_HZ)
     }
 }
 

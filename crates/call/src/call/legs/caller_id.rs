@@ -9,6 +9,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 
+use trunkgate_resources::conferences::no_link;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::EDGES_PER_CALL;
@@ -205,8 +206,7 @@ impl Shared {
         self.legs[LegId::CALLER].trunk_name().hash(&mut hasher);
         self.facts.called.text.hash(&mut hasher);
         self.facts.caller.number.text.hash(&mut hasher);
-        // The lowest bit is set in words of conferences.
-        hasher.finish() & !1
+        no_link(hasher.finish())
     }
 
     /// What a target's answer says of the location, as the caller may hear it.

@@ -62,6 +62,13 @@ impl Legs {
         }
     }
 
+    /// Returns the end at which the edge itself can speak to a side, and how.
+    pub(crate) fn spoken_end(&self, leg: LegId) -> Option<(EndId, Spoken)> {
+        let (_, spoken) = self.offer_of(leg)?;
+        let spoken = spoken?;
+        Some((self[leg].end(spoken.index)?.end, spoken))
+    }
+
     /// What a side has agreed on, as an offer of its audio in that codec and nothing else, so that its session need not
     /// change; and how the edge itself speaks to it, where it can.
     pub(crate) fn offer_of(&self, leg: LegId) -> Option<(Description, Option<Spoken>)> {

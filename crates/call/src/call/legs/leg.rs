@@ -27,7 +27,7 @@ use trunkgate_story::Said;
 use trunkgate_story::diagnosis::{Cause, Diagnosis, Look};
 use trunkgate_story::impairment::{Direction, Stopped};
 use trunkgate_story::numbers::plain;
-use trunkgate_story::quality::{Scored, add_counters, score_view};
+use trunkgate_story::quality::{Scored, add_counters, retire, score_view};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::series::Totals;
 use trunkgate_story::view::{ForkView, LegView, MediaView, RtpView, SourcesView};
@@ -158,6 +158,10 @@ pub(crate) struct LegFaults {
 }
 
 impl LegQuality {
+    /// Keeps what an end that goes has counted.
+    pub(crate) fn retire(&mut self, counters: &EndCounters) {
+        retire(self.earlier.get_or_insert_default(), &mut self.scores, counters);
+    }
     /// Returns when and why its stream stopped in mid-call.
     pub(crate) fn stopped(&self) -> Option<&Stopped> {
         self.faults.as_ref()?.stopped.as_ref()
@@ -518,12 +522,18 @@ impl Leg {
         self.end.filter(|_| matches!(self.state, LegState::Canceling | LegState::Closing | LegState::Ended))
     }
 
+    /// Figures of its RTP ends, also of those that are gone.
+    pub(crate) fn figures(&self) -> RtpView {
+        let mut figures = self.quality.earlier.as_deref().cloned().unwrap_or_default();
+        for end in &self.ends {
+            add_counters(&mut figures, &end.counters);
+        }
+        figures
+    }
+
     /// Media figures of its whole life.
     pub(crate) fn rtp(&self) -> RtpView {
-        let mut rtp = self.quality.earlier.as_deref().cloned().unwrap_or_default();
-        for end in &self.ends {
-            add_counters(&mut rtp, &end.counters);
-        }
+        let mut rtp = self.figures();
         if let Some(side) = &self.agent {
             add_counters(&mut rtp, &side.counters);
         }

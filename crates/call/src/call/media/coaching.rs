@@ -6,7 +6,7 @@
 //! the agent has left, also by a restart.
 
 use trunkgate_conference::{ConferenceId, NodeCommand, NodeEvent, Rate, SeatId, SeatPart};
-use trunkgate_media::{Command, EndId, WireSpec};
+use trunkgate_media::{Command, EndId};
 use trunkgate_resources::io::Output;
 use trunkgate_resources::key::{CallKey, LegId};
 use trunkgate_story::reason::ReasonSlug;
@@ -14,8 +14,8 @@ use trunkgate_story::reason::ReasonSlug;
 use crate::call::CallMedia;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::local::digits_of;
-use crate::call::negotiation::local::{OWN_AUDIO, Spoken, talks};
-use crate::call::program::chair::Chair;
+use crate::call::negotiation::local::{Spoken, seated, talks};
+use crate::call::program::chair::{Chair, rate_of};
 use crate::call::shared::Cx;
 
 /// The first number of coached calls at the mixers; conferences count from 0, queues from 1 << 63.
@@ -58,9 +58,8 @@ impl Coaching {
         let first = FIRST + cx.call.key.0 * PER_CALL + number * 4;
         let (conference, seats) = (ConferenceId(first), [0, 1, 2].map(|n| SeatId(first + n)));
         let mut chair = |seat: SeatId, rate: Rate| Chair::at(cx, (conference, seat), rate);
-        let rate = |spoken: Spoken| if spoken.coding.is_g711() { Rate::Narrow } else { Rate::Wide };
-        let chairs =
-            [chair(seats[0], rate(spoken[0]))?, chair(seats[1], rate(spoken[1]))?, chair(seats[2], Rate::Narrow)?];
+        let [caller_rate, party_rate] = spoken.map(|spoken| rate_of(spoken.coding));
+        let chairs = [chair(seats[0], caller_rate)?, chair(seats[1], party_rate)?, chair(seats[2], Rate::Narrow)?];
         for (seat, part) in seats.into_iter().zip([SeatPart::Speaker, SeatPart::Speaker, SeatPart::Coach(seats[1])]) {
             cx.edge.turn.outputs.push_back(Output::Conference(Box::new(NodeCommand::Part { seat, part })));
         }
@@ -70,9 +69,8 @@ impl Coaching {
         cx.tell_coach(agent, target);
         let Some(side) = cx.call.legs[agent].agent.as_ref().map(|side| side.end) else { return Ok(()) };
         if let Some(chair) = cx.call.coaching.as_ref().map(|coaching| coaching.chairs[2].end()) {
-            let wire = WireSpec { payloads: vec![(OWN_AUDIO, OWN_AUDIO)], ..WireSpec::default() };
-            media.connect_ends(cx, side, chair, wire.clone());
-            media.connect_ends(cx, chair, side, wire);
+            media.connect_ends(cx, side, chair, seated());
+            media.connect_ends(cx, chair, side, seated());
         }
         media.tap_caller(cx);
         Ok(())

@@ -16,7 +16,6 @@ use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::GOODBYE_NEWS_SECONDS;
 use trunkgate_route::{Agent, AnswerTime, Dtmf};
 use trunkgate_sdp::{Audio, Description, Direction, Far, Media, answer_offer};
-use trunkgate_story::quality::retire;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::ForkView;
 
@@ -28,7 +27,7 @@ use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::coaching::Coaching;
 use crate::call::media::wiring::{coding, name};
-use crate::call::negotiation::local::{ANY_PORT, OWN_AUDIO, Spoken, keys, talks, unusable};
+use crate::call::negotiation::local::{ANY_PORT, Spoken, keys, seated, talks, unusable};
 use crate::call::program::chair::Chair;
 use crate::call::program::transcripts;
 use crate::call::recording;
@@ -293,7 +292,7 @@ impl CallMedia {
         self.spoken = Some(spoken);
         let caller = cx.call.legs.near_leg_mut();
         for end in caller.ends.extract_if(.., |end| end.index != spoken.index) {
-            retire(caller.quality.earlier.get_or_insert_default(), &mut caller.quality.scores, &end.counters);
+            caller.quality.retire(&end.counters);
             cx.edge.remove_end(media, end.end);
         }
         caller.codec = name(spoken.coding).to_owned();
@@ -383,10 +382,9 @@ impl CallMedia {
     /// Connects an agent that is a party of a conference with its seat. It hears nothing in the place of music.
     fn talk_to_agent(&mut self, cx: &mut Cx<'_>, agent: EndId) {
         let (Some(media), Some(chair)) = (cx.call.session, cx.call.chair().map(Chair::end)) else { return };
-        let wire = WireSpec { payloads: vec![(OWN_AUDIO, OWN_AUDIO)], ..WireSpec::default() };
-        self.connect_ends(cx, agent, chair, wire.clone());
+        self.connect_ends(cx, agent, chair, seated());
         if cx.call.heard_chair().is_some() {
-            self.connect_ends(cx, chair, agent, wire);
+            self.connect_ends(cx, chair, agent, seated());
         } else if self.wires.remove(chair).is_some() {
             cx.edge.media(media, Command::Unwire { from: chair });
         }

@@ -11,7 +11,6 @@ use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{BIND_TRIES, PACKET_MS, TRACE_TEXT_CHARS};
 use trunkgate_sdp::{AgreedStream, Audio, Conversion, Description, Direction, anchored_streams, codec_names};
 use trunkgate_sip::{HeaderName, Message};
-use trunkgate_story::quality::retire;
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::CallMedia;
@@ -35,7 +34,7 @@ impl CallMedia {
         }
         for leg in &mut cx.call.legs {
             for end in std::mem::take(&mut leg.ends) {
-                retire(leg.quality.earlier.get_or_insert_default(), &mut leg.quality.scores, &end.counters);
+                leg.quality.retire(&end.counters);
             }
         }
         self.wires.clear();
@@ -216,7 +215,7 @@ impl CallMedia {
         }
         let leg = &mut cx.call.legs[leg];
         for end in std::mem::take(&mut leg.ends) {
-            retire(leg.quality.earlier.get_or_insert_default(), &mut leg.quality.scores, &end.counters);
+            leg.quality.retire(&end.counters);
             self.wires.retain(|from, (to, _)| from != end.end && *to != end.end);
             cx.edge.remove_end(media, end.end);
         }

@@ -33,7 +33,7 @@ use crate::call::story::noted::{queue, reading};
 use crate::call::{Bridge, Search, State, refuse_request};
 
 /// What an agent's or a player's side of a wire says of its audio: it has no payload numbers of its own.
-pub(crate) const OWN_AUDIO: u8 = 0;
+const OWN_AUDIO: u8 = 0;
 /// A port to try a description with.
 pub(crate) const ANY_PORT: u16 = 9;
 
@@ -216,13 +216,6 @@ impl Bridge {
         cx.call.legs.note_wish(cx.now, cx.edge, leg, &format!("sends {} DTMF digits", digits.chars().count()));
     }
 
-    /// Presses a key towards a party whose caller does not reach it by a wire.
-    pub(crate) fn press_to(&mut self, cx: &mut Cx<'_>, leg: LegId, key: char) {
-        let spoken = cx.call.legs.offer_of(leg).and_then(|(_, spoken)| spoken);
-        let spoken = spoken.and_then(|spoken| Some((cx.call.legs[leg].end(spoken.index)?.end, spoken)));
-        self.press_towards(cx, leg, spoken, &key.to_string());
-    }
-
     /// A leg has pressed a key by INFO that the other side gets in its own way: the code of the answer, and after how many
     /// seconds to try again.
     pub(crate) fn key_told(&mut self, cx: &mut Cx<'_>, leg: LegId, (key, ms): (char, u16)) -> (u16, Option<u64>) {
@@ -258,11 +251,10 @@ impl Bridge {
         self.press_towards(cx, cx.call.legs.near, spoken, digits)
     }
 
-    /// Presses keys towards a party that a program has called and that is not connected yet; whether it takes any.
+    /// Presses keys towards a party that its caller does not reach by a wire: one that a program has called and that is not connected yet, or
+    /// one that an agent coaches; whether it takes any.
     pub(crate) fn press_for_called(&mut self, cx: &mut Cx<'_>, leg: LegId, digits: &str) -> bool {
-        let spoken = cx.call.legs.offer_of(leg).and_then(|(_, spoken)| spoken);
-        let spoken = spoken.and_then(|spoken| Some((cx.call.legs[leg].end(spoken.index)?.end, spoken)));
-        self.press_towards(cx, leg, spoken, digits)
+        self.press_towards(cx, leg, cx.call.legs.spoken_end(leg), digits)
     }
 
     fn press_towards(&mut self, cx: &mut Cx<'_>, leg: LegId, spoken: Option<(EndId, Spoken)>, digits: &str) -> bool {
@@ -464,6 +456,11 @@ const TELEPHONE_EVENT: &str = "telephone-event";
 /// How an agent or a player is heard by the caller.
 pub(crate) fn talks(spoken: Spoken) -> WireSpec {
     talks_as(spoken.audio, spoken.coding)
+}
+
+/// Returns a wire between an agent and its seat before a mixer, neither of which has payload numbers.
+pub(crate) fn seated() -> WireSpec {
+    WireSpec { payloads: vec![(OWN_AUDIO, OWN_AUDIO)], ..WireSpec::default() }
 }
 
 /// How it is heard under a payload number.

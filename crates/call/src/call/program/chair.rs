@@ -30,7 +30,7 @@ impl Chair {
             Some(_) => Coding::Pcmu,
             None => parts.bridge.media.spoken_end(cx.call).ok_or("the edge cannot speak to the caller")?.1.coding,
         };
-        Chair::at(cx, (conference, seat), if coding.is_g711() { Rate::Narrow } else { Rate::Wide })
+        Chair::at(cx, (conference, seat), rate_of(coding))
     }
 
     /// Adds an end of this rate, and its rings to the mixer, where it is away until it is given a part.
@@ -71,4 +71,9 @@ impl Chair {
             Command::Tap { of, listener: self.end, audio }
         })
     }
+}
+
+/// Returns the rate at which a mixer takes a party that speaks this.
+pub(crate) fn rate_of(coding: Coding) -> Rate {
+    if coding.is_g711() { Rate::Narrow } else { Rate::Wide }
 }

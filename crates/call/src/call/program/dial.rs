@@ -233,19 +233,16 @@ impl Dialler<'_> {
         if !limit.is_zero() {
             cx.arm(Timer::DialLimit, limit);
         }
-        match whisper.filter(|_| !is_stream) {
-            Some(whisper) => {
-                if let Some((settings, receiver)) = self.wanted_detection(cx, leg) {
-                    detection::begin_apart(cx, leg, settings, receiver);
-                }
-                self.begin_whisper(cx, leg, whisper);
+        let whisper = whisper.filter(|_| !is_stream);
+        if let Some((settings, receiver)) = self.wanted_detection(cx, leg) {
+            match &whisper {
+                Some(_) => detection::begin_apart(cx, leg, settings, receiver),
+                None => detection::begin_dialled(&self.parts.bridge.media, cx, leg, settings, receiver),
             }
-            None => {
-                if let Some((settings, receiver)) = self.wanted_detection(cx, leg) {
-                    detection::begin_dialled(&self.parts.bridge.media, cx, leg, settings, receiver);
-                }
-                self.side_bridged(cx);
-            }
+        }
+        match whisper {
+            Some(whisper) => self.begin_whisper(cx, leg, whisper),
+            None => self.side_bridged(cx),
         }
     }
 

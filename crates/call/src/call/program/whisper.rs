@@ -10,18 +10,14 @@ use crate::call::controller::Controller;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::program::{Called, Dialler, Parted, Run, Runner, Waits, Whisper};
 use crate::call::shared::Cx;
-use crate::call::transfer::warm::without_added_events;
+use crate::call::transfer::warm::part_from_caller;
 
 impl Dialler<'_> {
     /// Parts a party that has answered from the caller, and has its document run.
     pub(crate) fn begin_whisper(&mut self, cx: &mut Cx<'_>, leg: LegId, whisper: Whisper) {
         let near = cx.call.legs.near;
         let Some((_, spoken)) = cx.call.legs.offer_of(near) else { return self.decline(cx, leg) };
-        let is_theirs = |end| [near, leg].iter().any(|at| cx.call.legs[*at].ends.iter().any(|slot| slot.end == end));
-        let wires = self.parts.bridge.media.wires.iter().filter(|(from, _)| is_theirs(*from));
-        let wires = wires.map(|(from, to)| (from, to.clone())).collect();
-        let wires = without_added_events(cx, self.parts.bridge.negotiation.offer.as_ref(), wires);
-        self.parts.bridge.media.part(cx, [near, leg]);
+        let wires = part_from_caller(&mut self.parts.bridge, cx, leg);
         if !self.parts.bridge.media.talk_to_called(cx, leg) {
             cx.edge.decide(cx.now, cx.call.key, "Dial: the edge cannot speak to the party: it is not connected");
             return self.decline(cx, leg);

@@ -213,13 +213,7 @@ impl<'p> Asking<'p> {
         if let Some(attempt) = self.parts.search.attempt_mut(branch) {
             attempt.progress = Progress::Asking(leg);
         }
-        let near = cx.call.legs.near;
-        let media = &self.parts.bridge.media;
-        let is_theirs = |end| [near, leg].iter().any(|at| cx.call.legs[*at].ends.iter().any(|slot| slot.end == end));
-        let wires = media.wires.iter().filter(|(from, _)| is_theirs(*from));
-        let wires = wires.map(|(from, to)| (from, to.clone())).collect();
-        let wires = without_added_events(cx, self.parts.bridge.negotiation.offer.as_ref(), wires);
-        self.parts.bridge.media.part(cx, [near, leg]);
+        let wires = part_from_caller(&mut self.parts.bridge, cx, leg);
         let Some(warm) = &mut self.parts.search.consults.warm else { return };
         warm.asked =
             Some(AskedParty { leg, wires, has_heard: false, is_judged: !warm.settings.detection, accepts: false });
@@ -419,15 +413,17 @@ fn whisper_failed(text: &str) -> Failure {
     Failure { detail: Some(text.to_owned()), ..Failure::unreached(ReasonSlug::WhisperFailed) }
 }
 
-/// Leaves telephone-events that only the party has out of the wires between it and its caller: its keys are the edge's alone.
-pub(crate) fn without_added_events(
-    cx: &Cx<'_>,
-    offer: Option<&Description>,
-    mut wires: Vec<(EndId, (EndId, WireSpec))>,
-) -> Vec<(EndId, (EndId, WireSpec))> {
-    if let Some(number) = added_events(cx, offer) {
+/// Parts a party that has answered from its caller; returns how the two are to be connected. Telephone-events that only the party has are left out
+/// of that: its keys are the edge's alone.
+pub(crate) fn part_from_caller(bridge: &mut Bridge, cx: &mut Cx<'_>, leg: LegId) -> Vec<(EndId, (EndId, WireSpec))> {
+    let near = cx.call.legs.near;
+    let is_theirs = |end| [near, leg].iter().any(|at| cx.call.legs[*at].ends.iter().any(|slot| slot.end == end));
+    let wires = bridge.media.wires.iter().filter(|(from, _)| is_theirs(*from));
+    let mut wires: Vec<_> = wires.map(|(from, to)| (from, to.clone())).collect();
+    if let Some(number) = added_events(cx, bridge.negotiation.offer.as_ref()) {
         wires.iter_mut().for_each(|(_, (_, wire))| wire.payloads.retain(|(from, to)| [*from, *to] != [number; 2]));
     }
+    bridge.media.part(cx, [near, leg]);
     wires
 }
 
