@@ -110,6 +110,10 @@ impl Party {
     pub(crate) fn hears(&self, hz: f64) -> bool {
         self.level(hz) > -35.0
     }
+    /// The level at which it hears its own tone, in dB below full scale.
+    pub(crate) fn own_level(&self) -> f64 {
+        self.level(self.hz)
+    }
     /// The number of frames that it has heard.
     pub(crate) fn frames(&self) -> usize {
         self.heard.len() / (self.codec.rate_hz() as usize / 50)

@@ -23,6 +23,11 @@ const NO_ECHO_AT: f32 = 0.35;
 const STEADY_TICKS: u32 = 50;
 /// Least variance of the changes, in dB²: a steady tone resembles every steady tone.
 const LEAST_VARIANCE: f32 = 6.0;
+/// Least number of changes of about the same size that are compared: two parties that begin or fall silent together a few times, as those of
+/// one network that has failed for a moment, are no echo of each other.
+const LEAST_CHANGES: f32 = 6.0;
+/// A change counts as this at most, in dB, so that a start from silence is no more than a syllable.
+const CHANGE_MOST_DB: f32 = 12.0;
 /// Levels above this tell how loud the echo is.
 const TELLING_DB: f32 = -45.0;
 /// Steps by which the level of the echo is followed, in dB: frames with the party's own voice are louder.
@@ -45,6 +50,8 @@ pub(super) struct Echo {
     sent_variance: f32,
     level_db: f32,
     variance: f32,
+    /// How many changes the variance is made of.
+    changes: Changes,
     /// Covariance at each delay, from one tick on.
     covariance: [f32; ECHO_TICKS],
     observed: u32,
@@ -59,6 +66,25 @@ pub(super) struct Echo {
     coupling_db: f32,
 }
 
+/// Means of the second and the fourth power of changes, of which each counts as [`CHANGE_MOST_DB`] at most: the fourth is great beside the second
+/// where few changes make them up.
+#[derive(Debug, Default)]
+struct Changes {
+    second: f32,
+    fourth: f32,
+}
+
+impl Changes {
+    fn take(&mut self, change: f32) {
+        let second = change.clamp(-CHANGE_MOST_DB, CHANGE_MOST_DB).powi(2);
+        self.second += (second - self.second) * WEIGHT;
+        self.fourth += (second * second - self.fourth) * WEIGHT;
+    }
+    fn are_many(&self) -> bool {
+        self.second * self.second > LEAST_CHANGES * WEIGHT * self.fourth
+    }
+}
+
 impl Echo {
     pub(super) fn new() -> Echo {
         Echo {
@@ -68,6 +94,7 @@ impl Echo {
             sent_variance: 0.0,
             level_db: LEAST_DB,
             variance: 0.0,
+            changes: Changes::default(),
             covariance: [0.0; ECHO_TICKS],
             observed: 0,
             best: 0,
@@ -121,6 +148,7 @@ impl Echo {
 
     fn correlate(&mut self, change: f32) {
         self.variance += (change * change - self.variance) * WEIGHT;
+        self.changes.take(change);
         self.observed = self.observed.saturating_add(1);
         // The newest first: the ring from before `next` backwards.
         let (new, old) = self.sent_changes.split_at(self.next.min(ECHO_TICKS));
@@ -132,7 +160,9 @@ impl Echo {
 
     fn look(&mut self) {
         let scale = (self.variance * self.sent_variance).sqrt();
-        let is_telling = self.observed >= WARM_TICKS && self.variance.min(self.sent_variance) > LEAST_VARIANCE;
+        let is_telling = self.observed >= WARM_TICKS
+            && self.variance.min(self.sent_variance) > LEAST_VARIANCE
+            && self.changes.are_many();
         let all = self.covariance.iter().enumerate();
         let (best, most) =
             all.fold((0, 0.0_f32), |most, (delay, one)| if *one > most.1 { (delay, *one) } else { most });
@@ -233,6 +263,17 @@ mod tests {
         assert!((0..2000).all(|tick| {
             echo.sent(-20.0 + (tick % 3) as f32);
             !echo.take(-20.0 + (tick % 3) as f32)
+        }));
+    }
+
+    #[test]
+    fn two_that_begin_and_stop_together_a_few_times_are_no_echo() {
+        let mut echo = Echo::new();
+        assert!((0..3000).all(|tick| {
+            // Silence for a third of a second in each two seconds, and one such in a minute.
+            let level = if tick < 1500 && tick % 100 < 16 || tick == 2000 { LEAST_DB } else { -16.0 };
+            echo.sent(level);
+            !echo.take(level)
         }));
     }
 
