@@ -2,13 +2,13 @@
 //!
 //! To sleep and to be woken for each is the dearest part of them. Where dozens of agents are on a worker, one comes
 //! every few hundred microseconds, and a short pause lets one wake-up serve several: the caller's packet is that much later
-//! with its agent, which is far below what a network adds. Fewer agents, and relayed calls alone, are served at once.
+//! with its agent, and so much later are packets to callers, which is far below what a network adds. Fewer agents, and relayed calls alone, are served at once.
 
 use std::time::{Duration, Instant};
 
 /// The pause; the system adds its timers' slack, 50 µs.
-const PAUSE: Duration = Duration::from_micros(120);
-/// How long events are counted before it is decided anew.
+const PAUSE: Duration = Duration::from_micros(150);
+/// How long events are counted before it is decided again.
 const WINDOW: Duration = Duration::from_millis(10);
 /// Agents' events in a window from which on there is a pause: some thirty agents that speak.
 const EVENTS_TO_PAUSE: u32 = 15;

@@ -1,6 +1,6 @@
 //! The media workers: threads that share nothing. Each has its own epoll, its own sockets and its own sessions; a
-//! session lives on worker `id % workers` for its whole life. So do its agents' sockets, once another thread has opened
-//! them.
+//! session lives on the worker that was chosen for it ([`placement`]) for its whole life. So do its agents' sockets, once another thread has
+//! opened them.
 //!
 //! Commands and events cross by unbounded channels: signalling must never wait for media, nor media for signalling.
 //! They stay short because admission bounds the calls, a call sends a handful of commands, and a session tells each
@@ -17,6 +17,7 @@ mod control;
 mod copies;
 mod deadlines;
 mod gathering;
+mod placement;
 mod port_set;
 mod priority;
 mod sockets;
@@ -24,7 +25,7 @@ mod trouble;
 mod turn;
 mod visit;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -45,6 +46,7 @@ use crate::sinks::recordings::Recordings;
 
 pub(crate) use agent_names::keep as keep_agent_names;
 use connector::Connector;
+use placement::Placement;
 use port_set::{Bell, EndSockets, PortSet};
 pub(crate) use priority::raise as raise_priority;
 use turn::{Order, Worker};
@@ -55,6 +57,7 @@ pub(crate) use visit::{Done, Failed, Visit};
 pub struct Workers {
     links: Vec<Link>,
     counters: Vec<Arc<WorkerCounters>>,
+    placement: RefCell<Placement>,
     /// Lives as long as they do.
     connector: Connector,
 }
@@ -86,7 +89,12 @@ impl Workers {
         };
         let (sender, events) = unbounded_channel();
         let connector = Connector::start(own)?;
-        let mut workers = Workers { links: Vec::new(), counters: Vec::new(), connector };
+        let mut workers = Workers {
+            links: Vec::new(),
+            counters: Vec::new(),
+            placement: RefCell::new(Placement::new(threads)),
+            connector,
+        };
         let held = Arc::new(Counter::default());
         for n in 0..threads {
             let counters = Arc::new(WorkerCounters::default());
@@ -105,15 +113,14 @@ impl Workers {
     /// The sockets of a new end are bound here: the message that names its port may leave, and a packet come back, before
     /// the worker has a turn.
     pub fn hand_over(&self, id: MediaId, command: Command) {
+        let at = self.placement.borrow_mut().of(id, &command);
         let order = if let Command::AddEnd { end, spec } = command {
             let sockets = EndSockets::bind(spec.bind);
             Order::AddEnd(id, end, spec, sockets)
         } else {
             Order::Session(id, command)
         };
-        let workers = self.links.len().max(1) as u64;
-        let link = usize::try_from(id.0 % workers).ok().and_then(|n| self.links.get(n));
-        if !link.is_some_and(|link| link.tell(order)) {
+        if !self.links.get(at).is_some_and(|link| link.tell(order)) {
             tracing::error!(session = id.0, "the media worker of this session is gone");
         }
     }
@@ -289,15 +296,16 @@ mod tests {
     #[test]
     fn a_session_stays_on_its_worker() {
         let (workers, mut events) = Workers::start(3, OwnSockets::none()).unwrap();
-        for id in 0..6 {
+        let last = u64::from(placement::FILL) + 1;
+        for id in 0..=last {
             workers.send(MediaId(id), Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
         }
-        workers.send(MediaId(4), Command::Close);
-        assert_eq!(events.blocking_recv(), Some((MediaId(4), Event::Closed)));
+        workers.send(MediaId(last), Command::Close);
+        assert_eq!(events.blocking_recv(), Some((MediaId(last), Event::Closed)));
         let counters = workers.counters().to_vec();
         workers.stop();
         let sessions: Vec<u64> = counters.iter().map(|counters| counters.sessions.get()).collect();
-        assert_eq!(sessions, [2, 1, 2]);
+        assert_eq!(sessions, [last - 1, 1, 0]);
         assert_eq!(events.blocking_recv(), None);
     }
 }

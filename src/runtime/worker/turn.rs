@@ -178,8 +178,8 @@ impl Worker {
         };
         let waiting = self.agents_wait() || !orders.is_empty() || !self.inbox.is_empty();
         let until = if waiting { Duration::ZERO } else { until };
-        let pause = self.gathering.pause(now).min(until);
-        let events = match self.ports.block(pause, until - pause) {
+        let pause = if waiting { Duration::ZERO } else { self.gathering.pause(now) };
+        let events = match self.ports.block(pause, until.saturating_sub(pause)) {
             Ok(events) => events,
             Err(error) => {
                 tracing::error!(%error, "media sockets cannot be waited for");

@@ -1,0 +1,89 @@
+//! Which worker each session lives on: few sessions share one worker.
+//!
+//! Workers that have little to do are woken for each packet, and to be woken is the dearest part of it; one worker that has all
+//! of them finds several at once. So a worker is filled before the next one has a session, up to a number that is far from
+//! what a core can carry; beyond that all have about as many.
+
+use rustc_hash::FxHashMap;
+use trunkgate_media::{Command, MediaId};
+
+/// Sessions that a worker has before the next one is used: half a core where all of them are converted from and to Opus.
+pub(super) const FILL: u32 = 100;
+
+/// The worker of each session.
+#[derive(Debug)]
+pub(super) struct Placement {
+    /// Sessions of each worker.
+    sessions: Vec<u32>,
+    of: FxHashMap<MediaId, usize>,
+}
+
+impl Placement {
+    /// No sessions on so many workers.
+    pub(super) fn new(workers: usize) -> Placement {
+        Placement { sessions: vec![0; workers], of: FxHashMap::default() }
+    }
+    /// The worker of a session for which there is this command: the first one chooses it, the last one lets it go. Commands for a session that
+    /// is gone have the first worker, which says so.
+    pub(super) fn of(&mut self, id: MediaId, command: &Command) -> usize {
+        let found = match command {
+            Command::Open { .. } => Some(self.place(id)),
+            Command::Close => self.remove(id),
+            _ => self.of.get(&id).copied(),
+        };
+        found.unwrap_or_default()
+    }
+
+    fn place(&mut self, id: MediaId) -> usize {
+        if let Some(at) = self.of.get(&id) {
+            return *at;
+        }
+        let unfilled = self.sessions.iter().position(|sessions| *sessions < FILL);
+        let fewest = || self.sessions.iter().enumerate().min_by_key(|(_, sessions)| **sessions).map(|(at, _)| at);
+        let at = unfilled.or_else(fewest).unwrap_or_default();
+        if let Some(sessions) = self.sessions.get_mut(at) {
+            *sessions += 1;
+        }
+        self.of.insert(id, at);
+        at
+    }
+
+    fn remove(&mut self, id: MediaId) -> Option<usize> {
+        let at = self.of.remove(&id)?;
+        if let Some(sessions) = self.sessions.get_mut(at) {
+            *sessions = sessions.saturating_sub(1);
+        }
+        Some(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPEN: Command = Command::Open { idle_timeout_ms: 0, names_key: [0; 16] };
+
+    #[test]
+    fn a_worker_is_filled_before_the_next_one_and_then_all_have_as_many() {
+        let mut placement = Placement::new(3);
+        let mut open =
+            |ids: std::ops::Range<u64>| -> Vec<usize> { ids.map(|id| placement.of(MediaId(id), &OPEN)).collect() };
+        let fill = u64::from(FILL);
+        assert!(open(0..fill).iter().all(|at| *at == 0));
+        assert!(open(fill..2 * fill).iter().all(|at| *at == 1));
+        assert!(open(2 * fill..3 * fill).iter().all(|at| *at == 2));
+        assert_eq!(open(3 * fill..3 * fill + 6), [0, 1, 2, 0, 1, 2]);
+    }
+
+    #[test]
+    fn a_session_stays_where_it_is_until_it_is_closed() {
+        let mut placement = Placement::new(2);
+        let ids = |count: u32| (0..u64::from(count)).map(MediaId);
+        ids(FILL + 1).for_each(|id| _ = placement.of(id, &OPEN));
+        let last = MediaId(u64::from(FILL));
+        assert_eq!((placement.of(last, &OPEN), placement.of(last, &Command::Close)), (1, 1));
+        assert_eq!(placement.of(last, &Command::Close), 0, "it is gone");
+        ids(FILL).for_each(|id| assert_eq!(placement.of(id, &Command::Close), 0));
+        assert_eq!((placement.sessions, placement.of.len()), (vec![0, 0], 0));
+    }
+}
