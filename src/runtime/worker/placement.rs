@@ -26,11 +26,10 @@ impl Placement {
     /// The worker of a session for which there is this command: the first one chooses it, the last one lets it go. Commands for a session that
     /// is gone have the first worker, which says so.
     pub(super) fn of(&mut self, id: MediaId, command: &Command) -> usize {
-        let found = match command {
-            Command::Open { .. } => Some(self.place(id)),
-            Command::Close => self.remove(id),
-            _ => self.of.get(&id).copied(),
-        };
+        if let Command::Open { .. } = command {
+            return self.place(id);
+        }
+        let found = if let Command::Close = command { self.remove(id) } else { self.of.get(&id).copied() };
         found.unwrap_or_default()
     }
 
