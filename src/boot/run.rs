@@ -19,6 +19,10 @@ use crate::system::notify::Notify;
 
 /// Exit code of a bad configuration or usage.
 pub const USAGE: u8 = 2;
+/// Time after which what the start has freed is of no use any more: more than the allocator keeps it for, 1 s.
+const STARTED: Duration = Duration::from_millis(1500);
+/// A block for which the allocator takes pages of its own.
+const MANY_PAGES: usize = 4 << 20;
 
 /// Runs until a signal ends it; `drain` is how long live calls may go on then.
 pub fn run(given: Option<&Path>, drain: Duration) -> ExitCode {
@@ -169,6 +173,7 @@ async fn serve(config: Config, warnings: (usize, Vec<String>), drain: Duration) 
     let told =
         Arc::new(Told { notify: Notify::from_environment(), status: format!("taking calls: {}", edge.addresses()) });
     told.notify.ready(&told.status);
+    tokio::spawn(give_back());
     let code = tokio::select! {
         code = signals.obey(&handle, &told, drain) => code,
         () = keep_alive(&told.notify, &handle) => ExitCode::FAILURE,
@@ -185,6 +190,13 @@ fn say_ready(edge: &Edge) {
     let _ = writeln!(stdout, "ready {}", edge.addresses());
     let _ = stdout.flush();
     tracing::info!("taking calls: {}", edge.addresses());
+}
+
+/// Gives the system the memory that the start has used and freed. The allocator looks for pages that have been free for a second when a block of
+/// many pages is freed, and an edge without calls frees none.
+async fn give_back() {
+    tokio::time::sleep(STARTED).await;
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(MANY_PAGES)));
 }
 
 /// Tells the service manager that the edge is alive, for as long as its loops turn. Never ends.

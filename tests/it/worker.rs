@@ -86,7 +86,7 @@ fn a_stranger_gets_nothing_and_reaches_nobody() {
             stranger.send_to(&bytes, to).unwrap();
         }
     }
-    let refused = |counters: &EndCounters| counters.dropped[DropReason::UnexpectedSource as usize].get();
+    let refused = |counters: &EndCounters| counters.dropped.of(DropReason::UnexpectedSource);
     rig.until("all of it is refused", |_| refused(&a.counters) + refused(&b.counters) == 400);
     // The call goes on, and what comes next is its own.
     a.rtp.send_to(&rtp(7, 1), a.edge).unwrap();
@@ -144,7 +144,7 @@ fn late_packets_of_an_earlier_call_do_not_reach_the_next_on_its_ports() {
     let counters = Arc::new(EndCounters::default());
     rig.bind_again(next, A, &EndSpec { bind: a.edge, counters: counters.clone() });
     a.rtp.send_to(&rtp(7, 1), a.edge).unwrap();
-    rig.until("refused", |_| counters.dropped[DropReason::UnexpectedSource as usize].get() == 1);
+    rig.until("refused", |_| counters.dropped.of(DropReason::UnexpectedSource) == 1);
     rig.workers.stop();
 }
 

@@ -34,7 +34,7 @@ pub use trunkgate_resample as resample;
 
 pub use codec::Coding;
 pub use counters::{
-    AgentQueue, AgentTurns, Counter, DropReason, EndCounters, LOSS_RUNS, LegTurns, LossRuns, Symptoms, Turn,
+    AgentQueue, AgentTurns, Counter, DropReason, Drops, EndCounters, LOSS_RUNS, LegTurns, LossRuns, Symptoms, Turn,
     Undelivered, Unsent, WorkerCounters,
 };
 pub use dtmf::{PartedSpec, PressSpec};

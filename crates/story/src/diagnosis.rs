@@ -265,7 +265,7 @@ pub struct Side<'a> {
 
 impl Side<'_> {
     fn dropped(&self, reason: DropReason) -> u64 {
-        self.counters.dropped.get(reason as usize).map_or(0, |counter| counter.get())
+        self.counters.dropped.of(reason)
     }
     fn heard(&self) -> u64 {
         self.counters.rx_packets.get()
@@ -622,8 +622,8 @@ mod tests {
         }
     }
 
-    fn dropped(counters: &EndCounters, reason: DropReason, count: u64) {
-        counters.dropped[reason as usize].set(count);
+    fn dropped(counters: &EndCounters, reason: DropReason, count: u32) {
+        counters.dropped.add(reason, count);
     }
 
     #[test]
@@ -718,7 +718,7 @@ mod tests {
             set(&c.symptoms.sounded, 1);
         };
         assert_eq!(flaw(&muted_later), None);
-        let payload = |count: u64| {
+        let payload = |count: u32| {
             move |c: &EndCounters| {
                 dropped(c, DropReason::UnknownPayload, count);
                 set(&c.symptoms.odd_payload, 9);

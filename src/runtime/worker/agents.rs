@@ -117,6 +117,11 @@ impl Worker {
                 break;
             }
         }
+        self.serve_all(now);
+    }
+
+    /// Serves the agents of all sessions that wait for it.
+    pub(super) fn serve_all(&mut self, now: Instant) {
         while let Some(at) = self.to_serve.pop_front() {
             self.serve(now, at);
         }

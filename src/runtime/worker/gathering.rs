@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 /// The pause; the system adds its timers' slack, 50 µs.
-const PAUSE: Duration = Duration::from_micros(150);
+const PAUSE: Duration = Duration::from_micros(120);
 /// How long events are counted before it is decided again.
 const WINDOW: Duration = Duration::from_millis(10);
 /// Agents' events in a window from which on there is a pause: some thirty agents that speak.

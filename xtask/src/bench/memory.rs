@@ -21,14 +21,15 @@ use crate::interop::install;
 use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, PBX};
 
 /// Until a new process has done all that it does at its start.
-const STARTED: Duration = Duration::from_secs(2);
+const STARTED: Duration = Duration::from_secs(3);
 /// Seconds in which both sides of every call speak.
 const SPOKEN_SECONDS: u32 = 2;
 /// Until the transactions of a call are forgotten (64·T1) and its messages are packed.
 const FORGOTTEN: Duration = Duration::from_secs(40);
 /// Calls that were and are over before memory is read: the first touch of memory is not what a call costs.
 const WARM_UP: usize = 20;
-/// Calls that are held before memory is read: they take what the start of the process has left free, which is no room of the next ones.
+/// Calls that are held before memory is read, until what their set-up left is forgotten: they take what the start of the process has left
+/// free, which is no room of the next ones.
 const HELD_BEFORE: usize = 400;
 /// Calls a second of those that are over at once, and their length.
 const RATE: u32 = 500;
@@ -47,7 +48,7 @@ pub(crate) struct Options {
     /// Calls, one after the other, after which memory is as before.
     #[arg(long, default_value_t = 100_000)]
     over: u32,
-    /// Only the kinds whose name contains this; nothing else then.
+    /// Only the kind with this name, or the kinds whose name contains this; nothing else then.
     #[arg(long)]
     only: Option<String>,
     /// Leaves the flood out.
@@ -101,7 +102,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         options.calls,
         FORGOTTEN.as_secs()
     );
-    let chosen = |name: &str| options.only.as_ref().is_none_or(|part| name.contains(part.as_str()));
+    let is_name = |part: &str| KINDS.iter().any(|kind| kind.name == part);
+    let chosen = |name: &str| {
+        options.only.as_ref().is_none_or(|part| if is_name(part) { name == part } else { name.contains(part.as_str()) })
+    };
     for kind in KINDS.iter().filter(|kind| chosen(kind.name)) {
         let (fresh, held) = held(kind, options.calls).with_context(|| kind.name)?;
         eprintln!("{}: {:.1} KiB, {:.1} KiB", kind.name, kib(fresh), kib(held));
@@ -162,7 +166,7 @@ fn held(kind: &Kind, calls: usize) -> anyhow::Result<(u64, u64)> {
     }
     let others = generator::coded_pairs(HELD_BEFORE, kind.codecs)?;
     dialer.dial_from(edge.udp, WARM_UP, &others, suite).with_context(|| edge.log_tail())?;
-    std::thread::sleep(STARTED);
+    std::thread::sleep(FORGOTTEN);
     let bytes = || process::private_bytes(edge.pid());
     let before = bytes()?;
     let pairs = generator::coded_pairs(calls, kind.codecs)?;

@@ -72,7 +72,7 @@ pub(crate) fn machine() -> String {
 
 /// Resident memory that is its own, in bytes.
 pub(crate) fn private_bytes(pid: u32) -> anyhow::Result<u64> {
-    of_memory(pid, &["Private_Clean:", "Private_Dirty:"])
+    of_memory(pid, &["Private_Dirty:"])
 }
 
 /// Resident memory, what is shared divided among those who share it, in bytes.

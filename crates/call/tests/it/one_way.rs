@@ -47,7 +47,7 @@ fn a_silent_side_is_told_with_what_was_announced_expected_and_seen() {
     let (mut caller, callee) = bench.answered();
     let ends = ends(&bench);
     ends[0].1.rx_packets.set(250);
-    ends[1].1.dropped[DropReason::UnexpectedSource as usize].set(251);
+    ends[1].1.dropped.add(DropReason::UnexpectedSource, 251);
     unheard(&mut bench, ends[1].0, Some("203.0.113.66:4000"));
     let ours = callee.invite.body().lines().find_map(|line| line.strip_prefix("c=IN IP4 ")).unwrap();
     let told = format!("{ours}:{}", callee.invite.port());

@@ -1,5 +1,7 @@
 //! Reasons to drop a packet.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use super::counter::Counter;
 
 /// Reason why a packet was dropped: labels of `rtp_dropped_total`.
@@ -109,6 +111,23 @@ impl DropReason {
         if let Some(counter) = counters.get(self as usize) {
             counter.add_alone(1);
         }
+    }
+}
+
+/// Dropped packets of one end by reason. Each number stays at its top, 2^32 - 1: an end has these for a call, and most are 0.
+#[derive(Debug, Default)]
+pub struct Drops([AtomicU32; DropReason::COUNT]);
+
+impl Drops {
+    /// Counts some; called by the end's worker alone.
+    pub fn add(&self, reason: DropReason, packets: u32) {
+        if let Some(counter) = self.0.get(reason as usize) {
+            counter.store(counter.load(Ordering::Relaxed).saturating_add(packets), Ordering::Relaxed);
+        }
+    }
+    /// Reads one number.
+    pub fn of(&self, reason: DropReason) -> u64 {
+        self.0.get(reason as usize).map_or(0, |counter| u64::from(counter.load(Ordering::Relaxed)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Counters of one end.
 
 use super::counter::{Counter, one};
-use super::drop_reason::DropReason;
+use super::drop_reason::Drops;
 use super::loss::LossCounters;
 use super::symptoms::Symptoms;
 
@@ -32,8 +32,8 @@ pub struct EndCounters {
     pub far_jitter_us: Counter,
     /// Scores of what was received, one for each interval.
     pub scores: Scores,
-    /// Dropped packets, by [`DropReason`] position in `ALL`.
-    pub dropped: [Counter; DropReason::COUNT],
+    /// Dropped packets.
+    pub dropped: Drops,
     /// 1 once the latch is locked.
     pub latched: Counter,
     /// RTCP packets accepted.

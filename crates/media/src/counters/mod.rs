@@ -14,7 +14,7 @@ mod turns;
 mod worker;
 
 pub use counter::{Counter, Times};
-pub use drop_reason::DropReason;
+pub use drop_reason::{DropReason, Drops};
 pub use end::{EndCounters, Scores};
 pub use loss::{LOSS_RUNS, LossCounters, LossRuns};
 pub use queue::{AgentQueue, Waiting};

@@ -33,7 +33,7 @@ impl Shared {
     }
     /// Counts a packet that was dropped at an RTP end.
     pub(crate) fn count_dropped(&self, end: &EndCounters, reason: DropReason) {
-        reason.count_in(&end.dropped);
+        end.dropped.add(reason, 1);
         if let Some(worker) = &self.worker {
             reason.count_in(&worker.dropped);
         }

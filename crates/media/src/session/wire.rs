@@ -10,15 +10,51 @@ use crate::spec::{EndId, WireSpec};
 use crate::transcode::Transcoder;
 
 const NOT_AGREED: u8 = 0xff;
+/// Payload numbers that most calls do not exceed.
+const FEW: usize = 8;
+
+/// Payload numbers as they come, and as they leave.
+#[derive(Debug)]
+enum Payloads {
+    /// Pairs, the rest filled with [`NOT_AGREED`].
+    Few([(u8, u8); FEW]),
+    /// By the number as it comes: the number as it leaves, or [`NOT_AGREED`].
+    Many(Box<[u8; 128]>),
+}
+
+impl Payloads {
+    /// Of several for one number the last counts. Numbers above 127 do not exist.
+    fn new(agreed: impl Iterator<Item = (u8, u8)>) -> Payloads {
+        let mut table = [NOT_AGREED; 128];
+        for (from, to) in agreed.filter(|(_, to)| *to < 128) {
+            if let Some(entry) = table.get_mut(usize::from(from)) {
+                *entry = to;
+            }
+        }
+        let pairs = || (0..).zip(table).filter(|(_, to)| *to != NOT_AGREED);
+        if pairs().count() > FEW {
+            return Payloads::Many(Box::new(table));
+        }
+        let mut few = [(NOT_AGREED, NOT_AGREED); FEW];
+        few.iter_mut().zip(pairs()).for_each(|(place, pair)| *place = pair);
+        Payloads::Few(few)
+    }
+    fn get(&self, from: u8) -> Option<u8> {
+        let to = match self {
+            Payloads::Few(pairs) => pairs.iter().find(|pair| pair.0 == from)?.1,
+            Payloads::Many(table) => *table.get(usize::from(from))?,
+        };
+        (to != NOT_AGREED).then_some(to)
+    }
+}
 
 /// A wire, ready for packets.
 #[derive(Debug)]
 pub(super) struct Wire {
     to: EndId,
     spec: WireSpec,
-    /// By payload number as it comes: the number as it leaves, or [`NOT_AGREED`]. What a packet needs stands here, not in `spec`: each place
-    /// more is a cache miss more.
-    payloads: [u8; 128],
+    /// What a packet needs stands here, not in `spec`: each place more is a cache miss more.
+    payloads: Payloads,
     /// By the same number: the clock in Hz, or 0 for [`DEFAULT_CLOCK_HZ`]; `None` if all are that.
     clocks: Option<Box<[u32; 128]>>,
     /// Converts the payloads that are converted.
@@ -45,13 +81,8 @@ fn clocks_of(named: &[(u8, u32)]) -> Option<Box<[u32; 128]>> {
 impl Wire {
     /// Creates a wire to `to`, as `spec` says; payload numbers above 127 do not exist.
     pub(super) fn new(to: EndId, spec: WireSpec) -> Wire {
-        let mut payloads = [NOT_AGREED; 128];
-        // Telephone-events that are looked at are not in the table: no packet of audio is compared with their number.
-        for (from, to) in spec.payloads.iter().filter(|(from, to)| *to < 128 && spec.keys != Some(*from)) {
-            if let Some(entry) = payloads.get_mut(usize::from(*from)) {
-                *entry = *to;
-            }
-        }
+        // Telephone-events that are looked at are not among them: no packet of audio is compared with their number.
+        let payloads = Payloads::new(spec.payloads.iter().copied().filter(|(from, _)| spec.keys != Some(*from)));
         let clocks = clocks_of(&spec.clocks);
         Wire { to, spec, payloads, clocks, transcoder: None, detector: None }
     }
@@ -166,7 +197,7 @@ impl Wire {
     }
     /// Returns the payload number that the sink expects.
     pub(super) fn payload(&self, from: u8) -> Option<u8> {
-        self.payloads.get(usize::from(from)).copied().filter(|to| *to != NOT_AGREED)
+        self.payloads.get(from)
     }
     /// Returns the clock of a payload, in Hz.
     pub(super) fn clock_hz(&self, from: u8) -> u32 {
@@ -190,5 +221,16 @@ mod tests {
         let mapped: Vec<(u8, u8)> = (0..=255).filter_map(|pt| Some((pt, wire.payload(pt)?))).collect();
         assert_eq!(mapped, [(0, 0), (101, 96)]);
         assert_eq!((wire.clock_hz(0), wire.clock_hz(101)), (8000, 48_000));
+    }
+
+    #[test]
+    fn few_and_many_payload_numbers_are_mapped_alike() {
+        for count in [0, 1, FEW as u8, FEW as u8 + 1, 128] {
+            let payloads =
+                Payloads::new((0..count).map(|from| (from, 1)).chain((0..count).map(|from| (from, 127 - from))));
+            let mapped: Vec<u8> = (0..=255).filter_map(|from| payloads.get(from)).collect();
+            assert_eq!(mapped, (0..count).map(|from| 127 - from).collect::<Vec<u8>>());
+            assert_eq!(matches!(payloads, Payloads::Few(_)), usize::from(count) <= FEW);
+        }
     }
 }

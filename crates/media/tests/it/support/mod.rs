@@ -229,7 +229,7 @@ impl Bench {
         std::iter::from_fn(|| self.session.poll_output()).collect()
     }
     pub(crate) fn dropped(&self, end: EndId, reason: DropReason) -> u64 {
-        let at = self.counters[usize::from(end.0)].dropped[reason as usize].get();
+        let at = self.counters[usize::from(end.0)].dropped.of(reason);
         assert!(self.worker.dropped[reason as usize].get() >= at);
         at
     }
