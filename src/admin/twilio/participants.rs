@@ -105,7 +105,7 @@ async fn list(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> R
     let all: Vec<Shown<'_>> = known.parties().into_iter().filter(is_wanted).collect();
     let shown = page.behind_key(all, |party| party.call);
     let key = |party: &Shown<'_>| party.call.to_owned();
-    Ok(page.json("participants", shown, key, |party| json(cx, known.named(conference), &party)))
+    Ok(page.json("participants", shown, key, |party| json(cx, known.named(conference), party)))
 }
 
 /// Mutes, holds, and changes a party otherwise.
