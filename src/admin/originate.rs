@@ -151,6 +151,7 @@ fn refused(why: NotBegun) -> ApiError {
         NotBegun::CallerDenied(why) => {
             ApiError::new(StatusCode::FORBIDDEN, ReasonSlug::CallerIdRefused.as_str(), format!("from: {why}"))
         }
+        NotBegun::NotJoined(why) => unprocessable(ReasonSlug::ConferenceRefused.as_str(), why.words().to_owned()),
         NotBegun::EmergencyLimit(key) => {
             let message = format!("to: too many emergency calls by requests ({key})");
             ApiError::new(StatusCode::TOO_MANY_REQUESTS, ReasonSlug::LimitEmergency.as_str(), message)

@@ -2,7 +2,7 @@
 //! judgement, and `why` shows it in advance.
 
 use trunkgate_call::numbers::plain;
-use trunkgate_call::{NotBegun, ReasonSlug, named_target, trunk_of_uri};
+use trunkgate_call::{NotBegun, NotJoined, ReasonSlug, named_target, trunk_of_uri};
 use trunkgate_route::{Number, Numbers, Table, TargetSpec};
 
 use crate::config::Config;
@@ -55,6 +55,16 @@ impl Fault {
         Fault::new(21_210, format!("From: \"{}\" is not a number of the edge: add it as [[number]]", shown(from)))
     }
 
+    /// The conference does not take the party: Twilio's code for requests, where a document has another one.
+    fn not_joined(why: NotJoined) -> Fault {
+        let code = match why.code().unwrap_or(20_001) {
+            16_023 => 16_024,
+            16_025 => 16_026,
+            code => u32::from(code),
+        };
+        Fault::new(code, format!("The participant cannot join: {}", why.words()))
+    }
+
     /// No trunk is configured for calls of the API (21215).
     fn nowhere() -> Fault {
         Fault::new(21_215, "Calls have no way out: `connect` of [api] lists no trunk")
@@ -67,6 +77,7 @@ impl From<NotBegun> for Fault {
             NotBegun::NoTarget => Fault::nowhere(),
             NotBegun::Denied(why) => Fault::new(21_215, format!("To: no permission to call this number: {why}")),
             NotBegun::CallerDenied(why) => Fault::new(21_210, format!("From: {why}")),
+            NotBegun::NotJoined(why) => Fault::not_joined(why),
             NotBegun::EmergencyLimit(key) => {
                 let message = format!("The call does not begin: too many emergency calls by requests ({key})");
                 Fault { status: 429, ..Fault::new(20_429, message) }

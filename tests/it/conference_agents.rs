@@ -177,8 +177,14 @@ fn an_agent_neither_stays_behind_alone_nor_begins_a_conference_that_is_over() {
     let asked = |to: &str, label: &str| {
         posted(&rig.edge, LIST, &form(&[("To", to), ("Label", label)]))["call_sid"].as_str().unwrap().to_owned()
     };
-    let refused = asked("agent:bot", "assistant");
-    assert_eq!(rig.record(&refused)["reason"], json!("conference_refused"), "its label is taken");
+    let given_up = asked("agent:slow", "given up");
+    let path = format!("Conferences/weekly/Participants/{given_up}.json");
+    assert_eq!(fetched(&rig.edge, &path)["status"], json!("queued"));
+    assert_eq!(rig.count(), 4, "it is shown");
+    assert_eq!(ask(&rig.edge, "DELETE", &path, "").0, 204);
+    assert_eq!(rig.record(&given_up)["outcome"], json!("canceled"));
+    assert_eq!((ask(&rig.edge, "GET", &path, "").0, rig.count()), (404, 3));
+    drop(slow.accept().unwrap());
     let late = asked("agent:slow", "late");
     let (socket, _) = slow.accept().unwrap();
     rig.parties.iter_mut().for_each(Party::leaves);
@@ -190,9 +196,13 @@ fn an_agent_neither_stays_behind_alone_nor_begins_a_conference_that_is_over() {
 }
 
 #[test]
-fn an_agent_that_there_is_not_is_refused() {
+fn an_agent_that_cannot_join_is_refused_at_once() {
     let rig = Rig::new("");
+    rig.calls_agent(&[]);
     for (fields, code) in [
+        ("To=agent%3Abot&Label=assistant", 16_026),
+        ("To=agent%3Abot&CallSidToCoach=CA1", 13_240),
+        ("To=agent%3Abot&MaxParticipants=3", 16_020),
         ("To=agent%3Anone", 21_211),
         ("To=agent%3Abot&MachineDetection=Enable&AmdStatusCallback=https%3A%2F%2Fa.example", 20_001),
         ("To=agent%3Abot&From=%2B14155550999", 21_210),

@@ -114,6 +114,16 @@ impl Party {
     pub(crate) fn own_level(&self) -> f64 {
         self.level(self.hz)
     }
+    /// Sends no more audio.
+    pub(crate) fn falls_silent(&mut self) {
+        self.at = None;
+    }
+    /// Whether the last 400 ms that it has heard are silent.
+    pub(crate) fn hears_nothing(&self) -> bool {
+        let count = self.codec.rate_hz() as usize * 2 / 5;
+        let last = self.heard.len().checked_sub(count).map(|from| &self.heard[from..]);
+        last.is_some_and(|last| last.iter().all(|sample| sample.unsigned_abs() < 100))
+    }
     /// The number of frames that it has heard.
     pub(crate) fn frames(&self) -> usize {
         self.heard.len() / (self.codec.rate_hz() as usize / 50)

@@ -133,6 +133,57 @@ fn parties_are_muted_held_removed_added_and_the_conference_is_ended() {
 }
 
 #[test]
+fn a_participant_that_rings_is_shown_and_taken_back() {
+    let mut rig = Rig::new();
+    rig.parties[2].leaves();
+    let sid = rig.listed("Conferences.json?Status=in-progress", "conferences")[0]["sid"].as_str().unwrap().to_owned();
+    let list = format!("Conferences/{sid}/Participants.json");
+    until("two are left", || (rig.listed(&list, "participants").len() == 2).then_some(()));
+    let asked = |more: &[(&str, &str)]| rig.ask("POST", &list, &[&[("To", NUMBER), ("From", NUMBER)], more].concat());
+    let (status, added) = asked(&[("Label", "late"), ("Muted", "true")]);
+    assert_eq!((status, &added["status"]), (201, &json!("queued")));
+    let sip = &rig.parties[2].phone.sip;
+    let (invite, from) = sip.receive("INVITE ");
+    sip.send(from, &sip.answer_with(&invite, "180 Ringing", ""));
+    let path = format!("Conferences/{sid}/Participants/late.json");
+    let rings = until("it rings", || Some(rig.get(&path)).filter(|one| one["status"] == "ringing"));
+    assert_eq!((&rings["call_sid"], &rings["muted"]), (&added["call_sid"], &json!(true)));
+    let states: Vec<Value> =
+        rig.listed(&list, "participants").into_iter().map(|mut one| one["status"].take()).collect();
+    assert_eq!(states, ["connected", "connected", "ringing"]);
+    // Known at once: another one of its label, a coach of a call that is not there, one more than there may be.
+    for (more, code) in [
+        (&[("Label", "late")][..], 16_026),
+        (&[("CallSidToCoach", "CA1")], 13_240),
+        (&[("MaxParticipants", "2")], 16_020),
+    ] {
+        let (status, answer) = asked(more);
+        assert_shape(status, &answer);
+        assert_eq!((status, answer["code"].as_u64()), (400, Some(code)), "{more:?}");
+    }
+    assert_eq!(rig.ask("POST", &path, &[("Muted", "false")]).0, 404, "it is not there to be changed");
+    assert_eq!(rig.ask("DELETE", &path, &[]).0, 204);
+    let (cancel, from) = sip.receive("CANCEL ");
+    sip.send(from, &sip.answer_with(&cancel, "200 OK", ""));
+    sip.send(from, &sip.answer_with(&invite, "487 Request Terminated", ""));
+    sip.receive("ACK ");
+    assert_eq!((rig.ask("GET", &path, &[]).0, rig.ask("DELETE", &path, &[]).0), (404, 404));
+    let call = format!("Calls/{}.json", added["call_sid"].as_str().unwrap());
+    until("its call is over", || (rig.get(&call)["status"] == "canceled").then_some(()));
+    assert_eq!(rig.listed(&list, "participants").len(), 2);
+    // The same by its call, before the conference has begun, which is named as in the request.
+    let list = "Conferences/another/Participants.json";
+    let added = rig.post(list, &[("To", NUMBER), ("From", NUMBER)]);
+    let (invite, from) = sip.receive("INVITE ");
+    assert_eq!(rig.listed(list, "participants").len(), 1);
+    let path = added["uri"].as_str().unwrap().split_once("/Conferences/").unwrap().1;
+    assert_eq!(rig.ask("DELETE", &format!("Conferences/{path}"), &[]).0, 204);
+    sip.send(from, &sip.answer_with(&invite, "486 Busy Here", ""));
+    until("its call is over", || (rig.edge.json("/v1/status")["calls"] == 2).then_some(()));
+    assert_eq!(rig.ask("GET", list, &[]).0, 404);
+}
+
+#[test]
 fn fields_of_conferences_and_participants_are_those_of_the_page() {
     let mut rig = Rig::new();
     let live = rig.listed("Conferences.json", "conferences");

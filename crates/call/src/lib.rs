@@ -19,12 +19,15 @@ pub use gateway::{
     AnnounceRequest, CallRecordings, Capture, ConferenceRefused, Conferences, Gateway, GatewayConfig, Queues,
     QueuesCounted, Settings,
 };
-pub use gateway::{conference, conferences, conferences_live, fuzz, intake, queue, queues, queues_counted, snapshot};
+pub use gateway::{
+    ComingReport, coming, conference, conference_named, conferences, conferences_live, fuzz, intake, queue, queues,
+    queues_counted, snapshot,
+};
 pub use trunkgate_media::Channels;
 pub use trunkgate_resources::addressing::{Addressing, Interfaces, ListenerSpec};
 pub use trunkgate_resources::app::{AppAnswer, AppCallback, AppPlace, AppQuestion, AppWanted, DocumentRequest};
 pub use trunkgate_resources::apps::REQUESTED_APP;
-pub use trunkgate_resources::conferences::{ConferenceReport, PartyReport};
+pub use trunkgate_resources::conferences::{ConferenceReport, NotJoined, PartyReport};
 pub use trunkgate_resources::emergencies::NO_EMERGENCY_CALLS;
 pub use trunkgate_resources::indications::MessageCount;
 pub use trunkgate_resources::io::{

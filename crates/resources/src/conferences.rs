@@ -76,8 +76,10 @@ pub struct Joiner {
     pub record: Option<Box<RecordingRequest>>,
     /// The date.
     pub date: SystemTime,
-    /// Words of the edges and conferences that it has come through.
+    /// Words of the edges and conferences on the other side of it.
     pub hops: Vec<u64>,
+    /// Whether the edge has called the party, whose answer brought the words.
+    pub is_called: bool,
     /// Key of the words of this edge.
     pub hop_key: u64,
 }
@@ -295,18 +297,13 @@ impl Conferences {
         joining: Joining,
         joiner: Joiner,
     ) -> Result<Seated, NotJoined> {
-        let named = match is_sid(name) {
-            true => self.rooms.iter().find(|(_, room)| room.sid() == name).map(|(_, room)| room.name().to_owned()),
-            false => Some(name.to_owned()),
-        };
-        let name = named.ok_or(NotJoined::UnknownSid)?;
+        let name = self.named(name)?;
         let call = joining.call_sid.clone();
         let links: Vec<u64> = joiner.hops.iter().copied().filter(|word| is_link(*word)).collect();
-        let connected = self.rooms.find(&name).map(|room| self.links_of(room).collect::<Vec<_>>()).unwrap_or_default();
-        let own = link(joiner.hop_key, &name);
-        if links.iter().any(|word| *word == own || connected.contains(word)) {
+        if self.is_ring(&name, link(joiner.hop_key, &name), &links, joiner.is_called) {
             return Err(NotJoined::Linked);
         }
+        let joining = Joining { is_line: !links.is_empty(), ..joining };
         let (room, member) = self.rooms.join(now, &name, sid, joining).map_err(NotJoined::Refused)?;
         let seat = SeatId(self.next_seat);
         self.next_seat += 1;
@@ -327,7 +324,18 @@ impl Conferences {
         }
         Ok(seated)
     }
-    /// Returns the words of a conference, named by its SID or name, for a call that is made for it: its own, and those of the conferences
+    /// Judges whether a call that is made for a conference, named by its SID or name, could join it now.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub fn may_join(&self, name: &str, joining: &Joining) -> Result<(), NotJoined> {
+        self.rooms.may_join(&self.named(name)?, joining).map_err(NotJoined::Refused)
+    }
+    /// Whether two words, each a SID or name, mean the same conference.
+    pub fn are_same(&self, one: &str, other: &str) -> bool {
+        one == other || self.find(one).is_some_and(|room| self.find(other) == Some(room))
+    }
+    /// Returns the words of a conference, named by its SID or name, for the other side of a line: its own, and those of the conferences
     /// that are connected with it.
     pub fn hops_onward(&self, hop_key: u64, sid_or_name: &str) -> Vec<u64> {
         let room = self.find(sid_or_name);
@@ -335,6 +343,22 @@ impl Conferences {
         let connected = room.into_iter().flat_map(|room| self.links_of(room));
         // Half of the hops that a call may make are left for the edges on its way.
         [link(hop_key, name)].into_iter().chain(connected).take(EDGES_PER_CALL / 2).collect()
+    }
+    /// Whether a line would close a ring: the other side is the conference of this name itself, or connected with it already.
+    fn is_ring(&self, name: &str, own: u64, links: &[u64], is_called: bool) -> bool {
+        let connected: Vec<u64> = self.rooms.find(name).map(|room| self.links_of(room).collect()).unwrap_or_default();
+        let closes = |(place, word): (usize, &u64)| {
+            // Of two lines that two conferences make to each other at the same moment, that of the lower word stays.
+            let gives_way = !is_called || place > 0 || own > *word;
+            *word == own || gives_way && connected.contains(word)
+        };
+        links.iter().enumerate().any(closes)
+    }
+    /// Returns the name of a conference that is named by its SID or name.
+    fn named(&self, sid_or_name: &str) -> Result<String, NotJoined> {
+        let room = || self.rooms.iter().find(|(_, room)| room.sid() == sid_or_name).map(|(_, room)| room.name());
+        let name = if is_sid(sid_or_name) { room() } else { Some(sid_or_name) };
+        name.map(str::to_owned).ok_or(NotJoined::UnknownSid)
     }
     /// Lets a party leave by itself.
     pub fn leave(&mut self, now: Instant, seated: &Seated, departure: Departure) {
@@ -579,7 +603,7 @@ pub const fn no_link(word: u64) -> u64 {
 }
 
 /// Whether a word among the hops of a call is that of a conference.
-const fn is_link(word: u64) -> bool {
+pub const fn is_link(word: u64) -> bool {
     word & 1 == 1
 }
 
@@ -587,4 +611,62 @@ const fn is_link(word: u64) -> bool {
 fn is_sid(name: &str) -> bool {
     let digits = name.strip_prefix("CF").unwrap_or_default();
     digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An edge with a person in its conference.
+    struct Side {
+        conferences: Conferences,
+        key: u64,
+        calls: u64,
+    }
+
+    impl Side {
+        fn new(key: u64) -> Side {
+            let mut side = Side { conferences: Conferences::default(), key, calls: 0 };
+            side.joins(Vec::new(), false).unwrap();
+            side
+        }
+        #[expect(clippy::disallowed_methods, reason = "a test begins somewhere in time")]
+        fn joins(&mut self, hops: Vec<u64>, is_called: bool) -> Result<Seated, NotJoined> {
+            self.calls += 1;
+            let (now, date, hop_key) = (Instant::now(), SystemTime::UNIX_EPOCH, self.key);
+            let (app, key) = (Arc::from("conference:room"), CallKey(self.calls));
+            let joiner = Joiner { key, app, allow_private: false, record: None, date, hops, is_called, hop_key };
+            let joining = Joining::new(&format!("CA{}", self.calls));
+            self.conferences.join(now, "room", || "CF".to_owned(), joining, joiner)
+        }
+        fn words(&self) -> Vec<u64> {
+            self.conferences.hops_onward(self.key, "room")
+        }
+    }
+
+    #[test]
+    fn of_two_lines_that_cross_one_stays() {
+        let [mut one, mut other] = [Side::new(7), Side::new(8)];
+        let words = [one.words(), other.words()];
+        let [of_one, of_other] = words;
+        one.joins(of_other.clone(), false).unwrap();
+        other.joins(of_one.clone(), false).unwrap();
+        let stays = [one.joins(of_other, true), other.joins(of_one, true)].map(|joined| joined.is_ok());
+        assert_ne!(stays[0], stays[1], "{stays:?}");
+    }
+
+    #[test]
+    fn a_line_is_refused_that_closes_a_ring_whichever_side_is_asked() {
+        let [mut one, mut two, mut three] = [7, 8, 9].map(Side::new);
+        // The first calls the second, then the third does. A conference answers before the caller joins it.
+        for caller in [&mut one, &mut three] {
+            let answer = two.words();
+            two.joins(caller.words(), false).unwrap();
+            caller.joins(answer, true).unwrap();
+        }
+        assert_eq!(three.joins(one.words(), false), Err(NotJoined::Linked));
+        assert_eq!(one.joins(three.words(), false), Err(NotJoined::Linked));
+        // Calls that say nothing pass, and their answers show the ring.
+        assert_eq!(one.joins(three.words(), true), Err(NotJoined::Linked));
+    }
 }

@@ -134,7 +134,15 @@ impl App {
     }
     /// Whether it is a conference that its caller joins, and nothing else.
     pub fn is_conference(&self) -> bool {
-        matches!(self.document, AppDocument::Conference(_))
+        self.as_conference().is_some()
+    }
+    /// Returns the name of the conference that its caller joins, where that is all that it does.
+    pub fn as_conference(&self) -> Option<&str> {
+        match &self.document {
+            AppDocument::Conference(name) => Some(name),
+            AppDocument::Url { .. } | AppDocument::File(_) | AppDocument::Text(_) => None,
+            AppDocument::Sound(_) | AppDocument::Mailbox(_) => None,
+        }
     }
     /// Returns the file of the sound that it plays, where that is all that it does.
     pub fn as_sound(&self) -> Option<&str> {

@@ -1,12 +1,15 @@
 //! `Conferences/{sid}/Participants`: the parties of a conference, and parties that are called for one.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::http::Method;
 use quick_xml::escape::escape;
 use serde_json::{Value, json};
-use trunkgate_call::{Added, CallRequest, ConferenceRefused, ConferenceReport, Conferences, Onward, PartyReport};
+use trunkgate_call::{
+    Added, CallRequest, ComingReport, ConferenceRefused, ConferenceReport, Conferences, Onward, PartyReport, coming,
+    conference, conference_named,
+};
 use trunkgate_conference::limits::{LABEL_CHARS, NAME_CHARS, PARTIES};
 use trunkgate_conference::{Beep, Change, EventSet, Method as RoomMethod, Music, Status};
 use trunkgate_route::{App, AppDocument, StatusCallback, WebhookMethod};
@@ -16,7 +19,7 @@ use super::call_recordings::RECORDING_EVENTS;
 use super::error::{Error, shown};
 use super::page::Page;
 use super::parameters::Parameters;
-use super::text::{moment, now};
+use super::text::moment;
 use super::{Answer, Asked, calls, conferences, create, detection};
 use crate::runtime::placing::{Fault, Placing};
 
@@ -33,26 +36,59 @@ pub(super) async fn answer(
         (None, &Method::POST) => create(cx, conference, parameters).await.map(Answer::Created),
         (Some(party), _) if reads => {
             parameters.finish()?;
-            let report = live(cx, conference).await?;
-            let found = report.party(&party).ok_or_else(|| Error::not_found(cx.path))?;
-            Ok(Answer::from(json(cx, &report.sid, found)))
+            let known = known(cx, conference).await?;
+            let found =
+                known.parties().into_iter().find(|one| one.is(&party)).ok_or_else(|| Error::not_found(cx.path))?;
+            Ok(Answer::from(json(cx, known.named(conference), &found)))
         }
         (Some(party), &Method::POST) => update(cx, conference, &party, parameters).await.map(Answer::from),
         (Some(party), &Method::DELETE) => {
             parameters.finish()?;
-            let report = live(cx, conference).await?;
-            let gone =
-                cx.handle.act(move |gateway, now| Conferences::of(gateway).remove(now, &report.sid, &party)).await?;
+            let named = conference.to_owned();
+            let gone = cx.handle.act(move |gateway, now| Conferences::of(gateway).remove(now, &named, &party)).await?;
             gone.map(|()| Answer::Deleted).map_err(|_| Error::not_found(cx.path))
         }
         (None | Some(_), _) => Err(Error::method(method.as_str(), cx.path)),
     }
 }
 
-/// Returns a conference that goes on, by its SID.
+/// A conference with the parties that are called for it.
+struct Known {
+    /// The conference; `None` before its first party has joined.
+    report: Option<ConferenceReport>,
+    coming: Vec<ComingReport>,
+}
+
+impl Known {
+    /// Returns the SID of the conference, where it has one, and how requests name it.
+    fn named<'k>(&'k self, conference: &'k str) -> (Option<&'k str>, &'k str) {
+        let sid = self.report.as_ref().map(|report| &*report.sid);
+        (sid, sid.unwrap_or(conference))
+    }
+
+    /// Returns those that have joined, and those that are called.
+    fn parties(&self) -> Vec<Shown<'_>> {
+        let joined = self.report.iter().flat_map(|report| &report.parties).map(Shown::from);
+        joined.chain(self.coming.iter().map(Shown::from)).collect()
+    }
+}
+
+/// Returns a conference by its SID, one that goes on or begins by its name as well.
+async fn known(cx: &Asked<'_>, conference: &str) -> Result<Known, Error> {
+    let named = conference.to_owned();
+    let known = cx.handle.ask(move |gateway, _| {
+        let report = self::conference(gateway, &named).or_else(|| conference_named(gateway, &named));
+        Known { report, coming: coming(gateway, &named) }
+    });
+    let known = known.await?;
+    let is_there = known.report.is_some() || !known.coming.is_empty();
+    is_there.then_some(known).ok_or_else(|| Error::not_found(cx.path))
+}
+
+/// Returns a conference that goes on.
 async fn live(cx: &Asked<'_>, conference: &str) -> Result<ConferenceReport, Error> {
-    let report = conferences::find(cx, conference).await?;
-    if report.status == Status::Completed { Err(Error::not_found(cx.path)) } else { Ok(report) }
+    let report = known(cx, conference).await?.report.filter(|report| report.status != Status::Completed);
+    report.ok_or_else(|| Error::not_found(cx.path))
 }
 
 async fn list(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> Result<Value, Error> {
@@ -61,16 +97,15 @@ async fn list(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> R
     let mut flag = |name| parameters.take_flag(name);
     let [muted, held, coaching] = [flag("Muted")?, flag("Hold")?, flag("Coaching")?];
     parameters.finish()?;
-    let report = conferences::find(cx, conference).await?;
+    let known = known(cx, conference).await?;
     let fits = |wanted: Option<bool>, is: bool| wanted.is_none_or(|wanted| wanted == is);
-    let is_wanted = |party: &&PartyReport| {
-        let member = &party.member;
-        fits(muted, member.is_muted()) && fits(held, member.is_held()) && fits(coaching, member.coached().is_some())
+    let is_wanted = |party: &Shown<'_>| {
+        fits(muted, party.is_muted) && fits(held, party.is_held) && fits(coaching, party.coached.is_some())
     };
-    let all: Vec<&PartyReport> = report.parties.iter().filter(is_wanted).collect();
-    let shown = page.behind_key(all, |party| party.member.call_sid());
-    let key = |party: &&PartyReport| party.member.call_sid().to_owned();
-    Ok(page.json("participants", shown, key, |party| json(cx, &report.sid, party)))
+    let all: Vec<Shown<'_>> = known.parties().into_iter().filter(is_wanted).collect();
+    let shown = page.behind_key(all, |party| party.call);
+    let key = |party: &Shown<'_>| party.call.to_owned();
+    Ok(page.json("participants", shown, key, |party| json(cx, known.named(conference), party)))
 }
 
 /// Mutes, holds, and changes a party otherwise.
@@ -114,7 +149,7 @@ async fn update(cx: &Asked<'_>, conference: &str, party: &str, mut parameters: P
         conferences::announce(cx, (&report, Some(party.member.call_sid())), announcement).await?;
     }
     match changed {
-        Ok(party) => Ok(json(cx, &report.sid, &party)),
+        Ok(party) => Ok(json(cx, (Some(&report.sid), &report.sid), &Shown::from(&party))),
         Err(ConferenceRefused::Unknown | ConferenceRefused::TooManyAnnouncements) => Err(Error::not_found(cx.path)),
         Err(ConferenceRefused::NoneToCoach) => Err(Error::none_to_coach()),
     }
@@ -157,6 +192,11 @@ impl Joining {
         if let Some(sid) = sid.filter(|_| to.is_some_and(|to| to.starts_with("agent:"))) {
             sid.clone_into(&mut self.name);
         }
+    }
+
+    /// Returns the most parties that the conference may have by it.
+    fn most(&self) -> Option<usize> {
+        self.attributes.iter().find(|(name, _)| *name == "maxParticipants").and_then(|(_, value)| value.parse().ok())
     }
 
     /// Returns the text of the document.
@@ -212,31 +252,24 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
     let (detection, onward) = (detection.map(Box::new), vec![Onward::App(Arc::new(app))]);
     let conference_sid = known.map(|report| report.sid);
     let of = conference_sid.as_deref().unwrap_or(conference).to_owned();
-    let participant = Some(Box::new(Added { conference: of.clone(), label: label.clone() }));
+    let added = Added {
+        conference: of.clone(),
+        label,
+        coached,
+        is_muted,
+        starts: is_starting,
+        ends: is_ending,
+        most: joining.most(),
+    };
+    let participant = Some(Box::new(added.clone()));
     let digits = None;
     let request =
         CallRequest { from, to, targets, onward, ring_timeout, time_limit, digits, record, participant, detection };
     let begun = cx.handle.act(move |gateway, now| gateway.originate(now, &request)).await?;
     let call = calls::show_new(cx, &begun.map_err(Fault::from)?).await?;
-    let call_sid = &call["sid"];
-    let uri = cx.uri(&format!("Conferences/{of}/Participants/{}", call_sid.as_str().unwrap_or_default()));
-    Ok(json!({
-        "account_sid": cx.account,
-        "call_sid": call_sid,
-        "call_sid_to_coach": coached,
-        "coaching": coached.is_some(),
-        "conference_sid": conference_sid,
-        "date_created": now(),
-        "date_updated": now(),
-        "end_conference_on_exit": is_ending,
-        "hold": false,
-        "label": label,
-        "muted": is_muted,
-        "queue_time": null,
-        "start_conference_on_enter": is_starting,
-        "status": "queued",
-        "uri": format!("{uri}.json"),
-    }))
+    let call = call["sid"].as_str().unwrap_or_default().to_owned();
+    let begun = ComingReport { call, added, began: SystemTime::now(), status: "queued" };
+    Ok(json(cx, (conference_sid.as_deref(), &of), &Shown::from(&begun)))
 }
 
 /// Returns the calling number and the party of a request, which may be an agent; `of_person`: whether it asks for a recording, and a detection.
@@ -334,25 +367,76 @@ fn take_record(parameters: &mut Parameters, joining: &mut Joining) -> Result<(),
     Ok(())
 }
 
-fn json(cx: &Asked<'_>, conference: &str, party: &PartyReport) -> Value {
-    let member = &party.member;
-    let joined = moment(conferences::stamp(party.joined));
-    let uri = cx.uri(&format!("Conferences/{conference}/Participants/{}", member.call_sid()));
+/// A party as it is shown.
+struct Shown<'p> {
+    call: &'p str,
+    label: Option<&'p str>,
+    coached: Option<&'p str>,
+    is_muted: bool,
+    is_held: bool,
+    starts: bool,
+    ends: bool,
+    since: SystemTime,
+    status: &'static str,
+}
+
+impl Shown<'_> {
+    /// Whether it is that of a call's SID, or of a label.
+    fn is(&self, sid_or_label: &str) -> bool {
+        self.call == sid_or_label || self.label == Some(sid_or_label)
+    }
+}
+
+impl<'p> From<&'p PartyReport> for Shown<'p> {
+    fn from(PartyReport { member, joined, .. }: &'p PartyReport) -> Shown<'p> {
+        Shown {
+            call: member.call_sid(),
+            label: member.label(),
+            coached: member.coached(),
+            is_muted: member.is_muted(),
+            is_held: member.is_held(),
+            starts: member.starts(),
+            ends: member.ends(),
+            since: *joined,
+            status: "connected",
+        }
+    }
+}
+
+impl<'p> From<&'p ComingReport> for Shown<'p> {
+    fn from(ComingReport { call, added, began, status }: &'p ComingReport) -> Shown<'p> {
+        Shown {
+            call,
+            label: added.label.as_deref(),
+            coached: added.coached.as_deref(),
+            is_muted: added.is_muted,
+            is_held: false,
+            starts: added.starts,
+            ends: added.ends,
+            since: *began,
+            status,
+        }
+    }
+}
+
+fn json(cx: &Asked<'_>, (sid, conference): (Option<&str>, &str), party: &Shown<'_>) -> Value {
+    let since = moment(conferences::stamp(party.since));
+    let uri = cx.uri(&format!("Conferences/{conference}/Participants/{}", party.call));
     json!({
         "account_sid": cx.account,
-        "call_sid": member.call_sid(),
-        "call_sid_to_coach": member.coached(),
-        "coaching": member.coached().is_some(),
-        "conference_sid": conference,
-        "date_created": joined,
-        "date_updated": joined,
-        "end_conference_on_exit": member.ends(),
-        "hold": member.is_held(),
-        "label": member.label(),
-        "muted": member.is_muted(),
+        "call_sid": party.call,
+        "call_sid_to_coach": party.coached,
+        "coaching": party.coached.is_some(),
+        "conference_sid": sid,
+        "date_created": since,
+        "date_updated": since,
+        "end_conference_on_exit": party.ends,
+        "hold": party.is_held,
+        "label": party.label,
+        "muted": party.is_muted,
         "queue_time": null,
-        "start_conference_on_enter": member.starts(),
-        "status": "connected",
+        "start_conference_on_enter": party.starts,
+        "status": party.status,
         "uri": format!("{uri}.json"),
     })
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use trunkgate_resources::conferences::NotJoined;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::emergencies::NO_EMERGENCY_CALLS;
 use trunkgate_resources::limited::Limit;
@@ -26,6 +27,8 @@ pub enum NotBegun {
     Denied(String),
     /// The rules of each target forbid the call, and those of the first the calling number: the reason as a clause.
     CallerDenied(String),
+    /// The conference that the party is called for does not take it.
+    NotJoined(NotJoined),
 }
 
 /// Targets of a requested call that may begin.

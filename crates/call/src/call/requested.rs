@@ -15,6 +15,7 @@ use trunkgate_resources::key::{Branch, CallKey, LegId};
 use trunkgate_resources::limits::NUMBER_CHARS;
 use trunkgate_resources::recording::RecordingRequest;
 use trunkgate_route::{App, Numbers, Target, TargetSpec};
+use trunkgate_sip::Message;
 use trunkgate_story::change::Happening;
 use trunkgate_story::numbers::{Caller, plain};
 use trunkgate_story::reason::ReasonSlug;
@@ -73,6 +74,31 @@ pub struct Added {
     pub conference: String,
     /// Label of the party.
     pub label: Option<String>,
+    /// SID of the call that it is to coach.
+    pub coached: Option<String>,
+    /// Whether it joins muted.
+    pub is_muted: bool,
+    /// Whether the conference may start with it.
+    pub starts: bool,
+    /// Whether the conference ends when it leaves.
+    pub ends: bool,
+    /// Most parties of the conference; `None`: as many as may be.
+    pub most: Option<usize>,
+}
+
+impl Added {
+    /// Returns it with the defaults of a party; `conference`: a SID or name.
+    pub fn new(conference: &str) -> Added {
+        Added {
+            conference: conference.to_owned(),
+            label: None,
+            coached: None,
+            is_muted: false,
+            starts: true,
+            ends: false,
+            most: None,
+        }
+    }
 }
 
 /// A target of a party that has answered.
@@ -99,8 +125,10 @@ pub(crate) struct Requested {
     since: Option<Instant>,
     /// Recording that begins with the answer.
     record: Option<RecordingRequest>,
-    /// The conference that the party is called for, until it answers.
-    participant: Option<Box<Added>>,
+    /// The conference that the party is called for, until it joins.
+    pub(crate) participant: Option<Box<Added>>,
+    /// Words of the conference at the other side of the call, as the answer brings them.
+    pub(crate) linked: Hops,
     /// SID of the recording that has begun.
     pub(crate) recording: Option<String>,
     /// Detection that begins with the answer.
@@ -131,9 +159,17 @@ pub fn named_target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
 }
 
 impl Requested {
-    /// Puts a target in place of those of the party.
+    /// Puts a target in place of those of the party, which comes for no conference any more.
     pub(crate) fn put_onward(&mut self, target: Target) {
         self.onward = vec![target];
+        self.participant = None;
+    }
+
+    /// Takes the words of the conference that answers the call.
+    pub(crate) fn take_linked(&mut self, message: &Message) {
+        if self.participant.is_some() && self.party.is_none() && !message.is_request() {
+            self.linked = Hops::of(message);
+        }
     }
 
     /// Writes it down.
@@ -156,6 +192,7 @@ impl RequestedSnapshot {
             since: now.checked_sub(Duration::from_millis(self.talked_ms)),
             record: None,
             participant: None,
+            linked: Hops::default(),
             recording: self.recording,
             detection: None,
         }
@@ -205,6 +242,7 @@ pub(crate) fn requested_call(
         since: None,
         record: request.record.clone(),
         participant: request.participant.clone(),
+        linked: Hops::default(),
         recording: None,
         detection: request.detection.clone(),
     };
@@ -290,7 +328,6 @@ impl<'p> Originator<'p> {
         (requested.party, requested.since) = (Some(leg), Some(cx.now));
         let onward = std::mem::take(&mut requested.onward);
         let (record, detection) = (requested.record.take(), requested.detection.take());
-        requested.participant = None;
         cx.call.facts.ring_timeout = None;
         arm_time_limit(cx);
         if let Some(record) = record {
@@ -307,12 +344,13 @@ impl<'p> Originator<'p> {
         }
     }
 
-    /// The call is over: where its party was called for a conference and has not answered, the conference reports it.
+    /// The call is over: where its party was called for a conference and has not joined, the conference reports it.
     pub(crate) fn over(cx: &mut Cx<'_>) {
         let Some(added) = cx.call.requested.as_mut().and_then(|requested| requested.participant.take()) else { return };
         let ending = cx.call.ending.as_ref();
         let status = status_of_unanswered(ending.map(|ending| ending.outcome), ending.map(|ending| ending.code));
-        let status = CallStatus::of_unanswered(status);
+        let is_answered = cx.call.times.answered.is_some();
+        let status = if is_answered { CallStatus::Failed } else { CallStatus::of_unanswered(status) };
         cx.edge.sessions.conferences.add_failed(&added.conference, cx.call.legs.sid(), added.label.as_deref(), status);
     }
 

@@ -2,19 +2,21 @@
 //! them.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
-use trunkgate_conference::{Change, Departure, MemberId, NodeEvent, Room, RoomId};
-use trunkgate_resources::conferences::{ConferenceNews, ConferenceReport, Due, PartyReport};
-use trunkgate_resources::io::Output;
+use trunkgate_conference::{Change, Departure, Joining, MemberId, NodeEvent, Refusal, Room, RoomId};
+use trunkgate_resources::conferences::{ConferenceNews, ConferenceReport, Due, NotJoined, PartyReport};
+use trunkgate_resources::io::{Control, Input, Output};
 use trunkgate_resources::recording::RecordingRequest;
-use trunkgate_route::{App, WebhookMethod};
+use trunkgate_route::{App, TargetSpec, WebhookMethod};
 use trunkgate_twiml::Location;
 
-use crate::call::CallEvent;
 use crate::call::media::coaching::Coaching;
 use crate::call::program::parameters;
 use crate::call::recording::RecordingChange;
+use crate::call::requested::{Added, CallRequest};
+use crate::call::shared::Shared;
+use crate::call::{CallEvent, State};
 use crate::gateway::announcements::Announcement;
 use crate::gateway::{Gateway, announcements, queues};
 
@@ -66,6 +68,61 @@ fn record(gateway: &mut Gateway, now: Instant, room: RoomId, (call, request): (&
     let (id, sid) = edge.begin_recording(now, call, request);
     edge.log(call, format!("recording {sid} of conference {conference} begins"), None);
     edge.sessions.conferences.recorded_as(room, (id, sid));
+}
+
+/// A party that is called for a conference and has not joined it yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComingReport {
+    /// SID of its call.
+    pub call: String,
+    /// Its settings.
+    pub added: Added,
+    /// When its call began.
+    pub began: SystemTime,
+    /// `queued`, `ringing`, or `connecting` once it has answered.
+    pub status: &'static str,
+}
+
+/// Returns the parties that are called for a conference of this SID or name, in the order in which their calls began.
+pub fn coming(gateway: &Gateway, conference: &str) -> Vec<ComingReport> {
+    let conferences = &gateway.edge.sessions.conferences;
+    let report = |call: &Shared| {
+        let added = call.requested.as_ref()?.participant.as_deref()?;
+        let is_coming = call.state != State::Ended && conferences.are_same(&added.conference, conference);
+        let status = match parameters::status_of(call) {
+            status @ ("queued" | "ringing") => status,
+            _ => "connecting",
+        };
+        let (call, began) = (call.legs.sid().to_owned(), gateway.edge.wall.at(call.times.began));
+        is_coming.then(|| ComingReport { call, added: added.clone(), began, status })
+    };
+    gateway.calls.values().filter_map(|call| report(&call.shared)).collect()
+}
+
+/// Judges a call that is to be made for a conference: whether its party could join as the conference is now.
+///
+/// # Errors
+/// Why it could not. A party that rings first may find the conference started, or a coached one there.
+pub(super) fn judge(gateway: &Gateway, request: &CallRequest) -> Result<(), NotJoined> {
+    let Some(added) = request.participant.as_deref() else { return Ok(()) };
+    let is_agent = request.targets.iter().all(|target| matches!(target, TargetSpec::Agent(_)));
+    let conferences = &gateway.edge.sessions.conferences;
+    let name = &*added.conference;
+    let mut joining = Joining { label: added.label.clone(), coached: added.coached.clone(), ..Joining::new("") };
+    joining.max_participants = added.most.unwrap_or(joining.max_participants);
+    let coming = coming(gateway, name);
+    if let Some(sid) = added.coached.as_deref().filter(|_| !is_agent) {
+        let report = conferences.find(name).and_then(|room| conferences.report_of(room));
+        let is_there = report.is_some_and(|report| report.parties.iter().any(|party| party.member.call_sid() == sid));
+        if is_there || coming.iter().any(|one| one.call == sid) {
+            joining.coached = None;
+        }
+    }
+    conferences.may_join(name, &joining)?;
+    match added.label.is_some() && coming.iter().any(|one| one.added.label == added.label) {
+        true => Err(NotJoined::Refused(Refusal::LabelTaken)),
+        false => Ok(()),
+    }
 }
 
 /// Why a request about a conference is refused.
@@ -167,15 +224,24 @@ impl<'g> Conferences<'g> {
         Ok(())
     }
 
-    /// Takes a party out; its call goes on behind the conference.
+    /// Takes a party out; its call goes on behind the conference. The call of one that has not joined yet is ended.
     ///
     /// # Errors
     /// There is no such party.
     pub fn remove(&mut self, now: Instant, conference: &str, party: &str) -> Result<(), ConferenceRefused> {
-        let (room, id) = self.find(conference, party)?;
+        let Ok((room, id)) = self.find(conference, party) else { return self.give_up(now, conference, party) };
         let conferences = &mut self.gateway.edge.sessions.conferences;
         conferences.act(room, |room| room.leave(now, id, Departure::Removed));
         self.gateway.settle(now);
+        Ok(())
+    }
+
+    /// Ends the call of a party that has not joined yet.
+    fn give_up(&mut self, now: Instant, conference: &str, party: &str) -> Result<(), ConferenceRefused> {
+        let mut coming = coming(self.gateway, conference).into_iter();
+        let found = coming.find(|one| one.call == party || one.added.label.as_deref() == Some(party));
+        let call = found.ok_or(ConferenceRefused::Unknown)?.call;
+        self.gateway.handle_input(now, Input::Control(Control::Hangup { sid: call }));
         Ok(())
     }
 
@@ -216,6 +282,12 @@ pub fn conferences_live(gateway: &Gateway) -> [usize; 2] {
 /// Returns the conference that is known under a SID.
 pub fn conference(gateway: &Gateway, sid: &str) -> Option<ConferenceReport> {
     gateway.edge.sessions.conferences.report(sid)
+}
+
+/// Returns the conference that goes on under a name.
+pub fn conference_named(gateway: &Gateway, name: &str) -> Option<ConferenceReport> {
+    let conferences = &gateway.edge.sessions.conferences;
+    conferences.find(name).and_then(|room| conferences.report_of(room))
 }
 
 /// Returns all conferences that are known, the newest first.

@@ -365,8 +365,8 @@ impl Gateway {
 
     /// Notes what a message says of what its far end can do.
     fn learn(&mut self, at: Place, message: &Message) {
-        if let Some(leg) = self.calls.get_mut(&at.key).and_then(|call| call.shared.legs.get_mut(at.leg)) {
-            leg.learn(message);
+        if let Some(call) = self.calls.get_mut(&at.key) {
+            call.shared.learn(at.leg, message);
         }
     }
 

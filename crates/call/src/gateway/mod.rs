@@ -53,7 +53,10 @@ use crate::gateway::arrival::Arrivals;
 use crate::gateway::invariants::Invariants;
 use crate::gateway::silent::silent_now;
 
-pub use conferences::{AnnounceRequest, ConferenceRefused, Conferences, conference, conferences, conferences_live};
+pub use conferences::{
+    AnnounceRequest, ComingReport, ConferenceRefused, Conferences, coming, conference, conference_named, conferences,
+    conferences_live,
+};
 pub use kept::{Capture, kept};
 pub use queues::{Queues, QueuesCounted, queue, queues, queues_counted};
 pub use recordings::CallRecordings;
@@ -552,6 +555,7 @@ impl Gateway {
     /// # Errors
     /// Why it does not begin: the edge takes no calls, a limit is reached, or the request names no target that there is.
     pub fn originate(&mut self, now: Instant, request: &CallRequest) -> Result<String, NotBegun> {
+        conferences::judge(self, request).map_err(NotBegun::NotJoined)?;
         let Admitted { targets, onward } = judged::admit(now, &mut self.edge, request)?;
         self.edge.admission.begin(now, "");
         let key = CallKey(self.next_call);

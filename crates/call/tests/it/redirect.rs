@@ -380,6 +380,19 @@ fn a_forwarded_call_is_subject_to_what_a_call_of_that_trunk_is() {
 }
 
 #[test]
+fn the_trace_says_which_number_a_call_is_not_forwarded_to() {
+    let mut bench = forwarding(to_trunk("pbx"), |_| {});
+    let numbers = ["+44205550111", "+44205550112"];
+    let contacts = numbers.map(|number| format!("<sip:{number}@{LOCAL}:5060>")).join(", ");
+    forwarded(&mut bench, &format!("Contact: {contacts}"));
+    assert_eq!(bench.next(CARRIER).code(), 404);
+    let story = bench.story();
+    let said: Vec<&str> = story.lines().filter(|line| line.contains("no route matches")).collect();
+    let not = |number: &str| format!("pbx forwards the call to {number}: no route matches (404)");
+    assert_eq!(said, [&*not(numbers[0]), &*not(numbers[1]), "refused with 404: no route matches"]);
+}
+
+#[test]
 fn a_call_is_forwarded_five_times_at_most_and_in_no_circle() {
     let mut bench = forwarding(to_trunk("pbx"), |_| {});
     forwarded(&mut bench, &format!("Contact: <sip:200@{LOCAL}>"));

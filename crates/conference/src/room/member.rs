@@ -36,6 +36,7 @@ pub struct Member {
     pub(super) wait: Music,
     pub(super) leaves_on_star: bool,
     pub(super) is_agent: bool,
+    pub(super) is_line: bool,
     pub(super) leaves_at: Option<Instant>,
     /// What the caller was asked for last.
     pub(super) standing: Option<Standing>,
@@ -57,6 +58,7 @@ impl Member {
             wait: joining.wait,
             leaves_on_star: joining.leaves_on_star,
             is_agent: joining.is_agent,
+            is_line: joining.is_line,
             leaves_at: joining.time_limit.and_then(|limit| now.checked_add(limit)),
             standing: None,
             music: None,
@@ -93,6 +95,11 @@ impl Member {
     /// Whether the conference ends when it leaves.
     pub fn ends(&self) -> bool {
         self.ends
+    }
+
+    /// Whether a conference goes on for it alone: it is neither an agent nor a line to another conference.
+    pub(super) fn is_person(&self) -> bool {
+        !self.is_agent && !self.is_line
     }
 
     /// Returns the fields of callbacks that tell of it.

@@ -66,14 +66,12 @@ impl Refusal {
     /// Returns the code of Twilio's error; `None` where it has none.
     pub fn code(self) -> Option<u16> {
         match self {
+            Refusal::Full => Some(16_020),
+            Refusal::EdgeFull => Some(16_021),
+            Refusal::BadLabel => Some(16_023),
             Refusal::LabelTaken => Some(16_025),
             Refusal::NoneToCoach => Some(13_240),
-            Refusal::Full
-            | Refusal::EdgeFull
-            | Refusal::AlreadyIn
-            | Refusal::BadLabel
-            | Refusal::BadName
-            | Refusal::Ended => None,
+            Refusal::AlreadyIn | Refusal::BadName | Refusal::Ended => None,
         }
     }
 }
@@ -345,7 +343,8 @@ impl Room {
         self.close(EndReason::ViaApi, None);
     }
 
-    fn may_join(&self, joining: &Joining) -> Result<(), Refusal> {
+    /// Judges whether a party may join.
+    pub fn may_join(&self, joining: &Joining) -> Result<(), Refusal> {
         let label = joining.label.as_deref();
         let most = self.most.min(joining.max_participants);
         let coached = joining.coached.as_deref();
@@ -377,8 +376,8 @@ impl Room {
         let Some(place) = self.members.iter().position(|member| member.id == id) else { return };
         self.report_of(Occasion::ParticipantLeave, id, left(reason, status).to_vec());
         let gone = self.members.remove(place);
-        // Agents do not talk with each other alone; those that came first wait for the first other party.
-        let is_over = self.members.is_empty() || !gone.is_agent && self.members.iter().all(|member| member.is_agent);
+        // Agents, and lines to other conferences, do not stay alone; those that came first wait for the first person.
+        let is_over = self.members.is_empty() || gone.is_person() && !self.members.iter().any(Member::is_person);
         let end = match (gone.ends, is_over, is_kicked) {
             (true, _, false) => Some(EndReason::ModeratorLeft),
             (true, _, true) => Some(EndReason::ModeratorKicked),
@@ -448,6 +447,7 @@ impl Room {
                 (true, false, None) => Standing::Speaker,
             };
             let music = member.hold.as_ref().or_else(|| (!is_started).then_some(&member.wait));
+            let music = music.map(|music| if member.is_line { &Music::Silence } else { music });
             let (id, is_moved, is_other) =
                 (member.id, member.standing != Some(standing), member.music.as_ref() != music);
             let music = music.cloned();

@@ -143,6 +143,9 @@ pub struct Joining {
     pub time_limit: Option<Duration>,
     /// Whether it is a voice agent: agents do not go on with a conference that the last other party has left.
     pub is_agent: bool,
+    /// Whether it is a line to another conference: lines do not go on with a conference that the last other party has left either, and hear
+    /// silence in the place of music, which the other conference would hear.
+    pub is_line: bool,
 }
 
 impl Joining {
@@ -164,6 +167,7 @@ impl Joining {
             leaves_on_star: false,
             time_limit: None,
             is_agent: false,
+            is_line: false,
         }
     }
 }

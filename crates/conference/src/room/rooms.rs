@@ -58,14 +58,8 @@ impl Rooms {
         let name = name.trim();
         self.iter().find(|(_, room)| room.name() == name).map(|(id, _)| id)
     }
-    /// Takes a party into the conference of this name, which begins with its first; `sid` makes the SID of a new one.
-    pub fn join(
-        &mut self,
-        now: Instant,
-        name: &str,
-        sid: impl FnOnce() -> String,
-        joining: Joining,
-    ) -> Result<(RoomId, MemberId), Refusal> {
+    /// Judges whether a party may join the conference of this name, which goes on or begins with it.
+    pub fn may_join(&self, name: &str, joining: &Joining) -> Result<(), Refusal> {
         let name = name.trim();
         if name.is_empty() || name.chars().count() > NAME_CHARS || name.chars().any(char::is_control) {
             return Err(Refusal::BadName);
@@ -77,6 +71,21 @@ impl Rooms {
         if others.any(|member| member.call_sid() == joining.call_sid) {
             return Err(Refusal::AlreadyIn);
         }
+        match self.find(name).and_then(|id| self.get(id)) {
+            Some(room) => room.may_join(joining),
+            None => Room::new(String::new(), name.to_owned()).may_join(joining),
+        }
+    }
+    /// Takes a party into the conference of this name, which begins with its first; `sid` makes the SID of a new one.
+    pub fn join(
+        &mut self,
+        now: Instant,
+        name: &str,
+        sid: impl FnOnce() -> String,
+        joining: Joining,
+    ) -> Result<(RoomId, MemberId), Refusal> {
+        let name = name.trim();
+        self.may_join(name, &joining)?;
         if let Some(id) = self.find(name) {
             let member = self.act(id, |room| room.join(now, joining)).ok_or(Refusal::Ended)??;
             return Ok((id, member));

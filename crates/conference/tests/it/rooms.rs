@@ -413,6 +413,26 @@ fn the_star_key_and_the_time_limit_let_a_party_leave() {
 }
 
 #[test]
+fn lines_to_other_conferences_do_not_stay_alone_and_hear_no_music() {
+    let mut bench = Bench::new();
+    let line = |sid| Joining { is_line: true, ..joining(sid) };
+    let first = bench.join(line("CA1"));
+    assert_eq!(music(&bench.actions()), [(first, Some(Music::Silence))]);
+    let agent = bench.join(Joining { is_agent: true, ..joining("CA2") });
+    let [person, another] = ["CA3", "CA4"].map(|sid| bench.join(joining(sid)));
+    bench.actions();
+    bench.room.change(first, &[Change::Hold(Some(Music::BuiltIn))]).unwrap();
+    assert_eq!(music(&bench.actions()), [(first, Some(Music::Silence))], "on hold as well");
+    let late = bench.join(line("CA5"));
+    bench.room.leave(bench.now, late, Departure::HungUp);
+    bench.room.leave(bench.now, person, Departure::HungUp);
+    assert_eq!(releases(&bench.actions()), [], "a person is there");
+    bench.room.leave(bench.now, another, Departure::HungUp);
+    assert_eq!(releases(&bench.actions()), [first, agent].map(|id| (id, LeaveReason::ModeratorEnded)));
+    assert_eq!(bench.room.status(), Status::Completed);
+}
+
+#[test]
 fn agents_do_not_stay_behind_alone() {
     let mut bench = Bench::new();
     let agent = |sid| Joining { is_agent: true, ..joining(sid) };

@@ -364,7 +364,7 @@ fn transfers() -> Vec<Case> {
     vec![
         Case {
             name: "warm-transfer",
-            proves: "SIPp's callers are sent by pipecat to baresip phones, by a warm transfer: accepted, declined, machine, no answer, the caller hangs up; each party hears what it should",
+            proves: "SIPp's callers are sent by pipecat to baresip phones, by a warm transfer: accepted, with the agent as coach, declined, machine, no answer, the caller hangs up; each party hears what it should",
             run: warm_transfer::run,
         },
         Case {

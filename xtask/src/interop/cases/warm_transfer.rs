@@ -1,6 +1,7 @@
 //! Warm transfers in every branch at once: SIPp calls with RTP, an agent (pipecat) sends its caller to a baresip phone, whose party hears a
-//! whisper and accepts, declines, is a machine, or does not answer; one caller hangs up midway. Each party says a tone of its own, and the
-//! branches are judged by what each has heard: SIPp's packets as they pass, the agent's frames, and what the phone has written down.
+//! whisper and accepts, declines, is a machine, or does not answer; one caller hangs up midway, and one agent stays as the party's coach. Each
+//! party says a tone of its own, and the branches are judged by what each has heard: SIPp's packets as they pass, the agent's frames, and what
+//! the phone has written down.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -28,6 +29,12 @@ const TONES: [u32; 6] = [CALLER, AGENT, AGENT_AGAIN, MUSIC, WHISPER, PHONE];
 const REST_MS: u32 = 400;
 /// The least of a tone that counts, in ms.
 const LEAST_MS: u32 = 300;
+/// The least of two tones together, in ms, and the level that each of them has.
+const LEAST_MIX_MS: u32 = 1_000;
+const MIXED: f64 = 1_000.0;
+/// The most of a tone that a party is not to hear, in ms, and the level from which it counts.
+const STRAY_MS: u32 = 100;
+const STRAY: f64 = 300.0;
 /// The steepest step between two samples of a faded tone; a cut has more.
 const STEP: f64 = 4_000.0;
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -38,6 +45,8 @@ const TONE_FROM: f64 = 6.0;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Branch {
     Accepts,
+    /// As before, and the agent stays as the party's coach.
+    Coached,
     Declines,
     Machine,
     NoAnswer,
@@ -45,13 +54,13 @@ enum Branch {
 }
 
 impl Branch {
-    const ALL: [Branch; 5] =
-        [Branch::Accepts, Branch::Declines, Branch::Machine, Branch::NoAnswer, Branch::CallerHangsUp];
+    const ALL: [Branch; 6] =
+        [Branch::Accepts, Branch::Coached, Branch::Declines, Branch::Machine, Branch::NoAnswer, Branch::CallerHangsUp];
 
     /// Reason that the agent receives; `None`: it does not get its caller back.
     const fn reason(self) -> Option<&'static str> {
         match self {
-            Branch::Accepts | Branch::CallerHangsUp => None,
+            Branch::Accepts | Branch::Coached | Branch::CallerHangsUp => None,
             Branch::Declines => Some("transfer_declined"),
             Branch::Machine => Some("machine_answered"),
             Branch::NoAnswer => Some("ring_timeout"),
@@ -60,7 +69,7 @@ impl Branch {
     /// Length of the caller's call.
     const fn length(self) -> Duration {
         match self {
-            Branch::Accepts => Duration::from_secs(11),
+            Branch::Accepts | Branch::Coached => Duration::from_secs(11),
             Branch::Declines | Branch::Machine | Branch::NoAnswer => Duration::from_secs(9),
             Branch::CallerHangsUp => Duration::from_secs(4),
         }
@@ -74,10 +83,11 @@ impl Branch {
             t => sound::tone(PHONE, t - TONE_FROM),
         }
     }
-    /// Tones that each party is to hear, in order: caller, agent, phone.
+    /// Tones that each party is to hear alone, in order: caller, agent, phone.
     fn heard(self) -> [&'static [u32]; 3] {
         match self {
             Branch::Accepts => [&[AGENT, MUSIC, PHONE], &[CALLER], &[WHISPER, CALLER]],
+            Branch::Coached => [&[AGENT, MUSIC, PHONE], &[CALLER, CALLER], &[WHISPER]],
             Branch::Declines => [&[AGENT, MUSIC, AGENT_AGAIN], &[CALLER, CALLER], &[WHISPER]],
             Branch::Machine => [&[AGENT, MUSIC, AGENT_AGAIN], &[CALLER, CALLER], &[WHISPER]],
             Branch::NoAnswer => [&[AGENT, MUSIC, AGENT_AGAIN], &[CALLER, CALLER], &[]],
@@ -85,6 +95,9 @@ impl Branch {
         }
     }
 }
+
+/// Pairs of tones that the agent and the phone of a coached call hear together in the end.
+const TOGETHER: [[u32; 2]; 2] = [[CALLER, PHONE], [CALLER, AGENT_AGAIN]];
 
 /// Addresses and numbers of a branch.
 struct Place {
@@ -96,8 +109,8 @@ struct Place {
 }
 
 fn places() -> Vec<Place> {
-    let callers = ["127.0.4.1", "127.0.4.2", "127.0.4.3", "127.0.4.4", "127.0.4.5"];
-    let numbers = ["+14155550111", "+14155550112", "+14155550113", "+14155550114", "+14155550115"];
+    let callers = ["127.0.4.1", "127.0.4.2", "127.0.4.3", "127.0.4.4", "127.0.4.5", "127.0.4.6"];
+    let numbers = ["+14155550111", "+14155550112", "+14155550113", "+14155550114", "+14155550115", "+14155550116"];
     let all = Branch::ALL.into_iter().zip(callers).zip(numbers).zip(1..);
     all.map(|(((branch, caller), number), n)| Place {
         branch,
@@ -171,14 +184,15 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let accept = if setting.sabotage { "9" } else { "1" };
     let warm = format!(r#"{{"whisper":{{"file":"whisper.wav"}},"accept":"{accept}","detection":true}}"#);
     let (tones, heard) = (format!("{AGENT},{AGENT_AGAIN}"), folder.path().display().to_string());
-    let mut flags = vec!["--warm", &warm, "--tones", &tones, "--folder", &heard];
+    let places = places();
+    let coached = places.iter().find(|place| place.branch == Branch::Coached).map_or("", |place| place.number);
+    let mut flags = vec!["--warm", &warm, "--coached", coached, "--tones", &tones, "--folder", &heard];
     // The quick form has no need of packages that take minutes to install.
     let packages = if setting.quick { Packages::Base } else { Packages::Pipecat };
     if !setting.quick {
         flags.push("--pipecat");
     }
     let agent = Script::start(packages, &python::script("warm_agent.py"), &flags)?;
-    let places = places();
     let tone = |hz: u32, seconds: u32| sound::wav(SAMPLE_RATE, 1, seconds, |t| sound::tone(hz, t));
     let (music, whisper) = (tone(MUSIC, 10), tone(WHISPER, 1));
     let files: [(&str, &[u8]); 2] = [("music.wav", &music), ("whisper.wav", &whisper)];
@@ -213,7 +227,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     }
     let kind = if setting.quick { "an agent" } else { "pipecat" };
     Ok(format!(
-        "5 branches with SIPp, {kind} and baresip: each party hears what it should and nothing else; steepest step at a switch {steepest:.0}"
+        "6 branches with SIPp, {kind} and baresip: each party hears what it should and nothing else; steepest step at a switch {steepest:.0}"
     ))
 }
 
@@ -224,7 +238,7 @@ fn one(edge: &Edge, agent: &Script, place: &Place, phone: &Baresip) -> anyhow::R
     std::thread::scope(|scope| {
         let caller = scope.spawn(|| calls.run(edge.udp));
         match place.branch {
-            Branch::Accepts => press(edge, place, phone, "1")?,
+            Branch::Accepts | Branch::Coached => press(edge, place, phone, "1")?,
             Branch::Declines => press(edge, place, phone, "2")?,
             Branch::Machine | Branch::NoAnswer | Branch::CallerHangsUp => {}
         }
@@ -233,6 +247,9 @@ fn one(edge: &Edge, agent: &Script, place: &Place, phone: &Baresip) -> anyhow::R
         anyhow::Ok(())
     })
     .with_context(|| format!("{:?}", place.branch))?;
+    if place.branch == Branch::Coached {
+        agent.wait_for(&format!("coach {}", place.number), PATIENCE)?;
+    }
     agent.wait_for(&format!("stop {}", place.number), PATIENCE)?;
     let back = format!("back {}: ", place.number);
     let reason = agent.lines().into_iter().find_map(|line| Some(line.strip_prefix(&back)?.to_owned()));
@@ -271,9 +288,24 @@ fn judge(branch: Branch, heard: &Parties) -> anyhow::Result<f64> {
         let tones: Vec<u32> = counted.map(|(_, (hz, _))| *hz).collect();
         ensure!(tones == expected, "the {who} hears {all:?} instead of {expected:?}");
     }
+    if branch == Branch::Coached {
+        for (who, samples, pair) in [("agent", &heard.agent, TOGETHER[0]), ("phone", &heard.phone, TOGETHER[1])] {
+            let together = together(samples, &pair, MIXED);
+            ensure!(together >= LEAST_MIX_MS, "the {who} hears {pair:?} together for {together} ms");
+        }
+        let stray = together(&caller, &[AGENT_AGAIN], STRAY);
+        ensure!(stray <= STRAY_MS, "the caller hears the coach for {stray} ms");
+    }
     let step = if branch == Branch::Accepts { steepest(&caller) } else { 0.0 };
     ensure!(step < STEP, "a click of {step:.0} where the music ends");
     Ok(step)
+}
+
+/// Returns how long all of these tones are heard together, at this level or a higher one, in ms.
+fn together(samples: &[f64], tones: &[u32], level: f64) -> u32 {
+    let piece = 400;
+    let has_all = |part: &&[f64]| tones.iter().all(|hz| rtp::fit(part, *hz, SAMPLE_RATE).0 >= level);
+    samples.chunks_exact(piece).filter(has_all).map(|_| 50).sum()
 }
 
 /// The steepest step between two samples from 100 ms before the end of the music to 300 ms after it.

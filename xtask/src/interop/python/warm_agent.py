@@ -16,6 +16,7 @@ flags = argparse.ArgumentParser()
 flags.add_argument("--port", type=int, default=0)
 flags.add_argument("--pipecat", action="store_true")
 flags.add_argument("--warm", required=True, help="`warm` of the transfer")
+flags.add_argument("--coached", default="", help="called number for which the agent stays as the party's coach; accepted, it says the second tone")
 flags.add_argument("--tones", required=True, help="the first tone and the second one in Hz, with a comma")
 flags.add_argument("--folder", required=True, help="where it writes down what it hears, a file of 16 bits for each called number")
 flags = flags.parse_args()
@@ -105,7 +106,11 @@ class Talk:
             self.frames += 1
             if self.frames == 50:
                 target = f"trunk:phone{self.called[-1]}/{self.called}"
-                await self.send(json.dumps({"event": "transfer", "target": target, "warm": json.loads(flags.warm)}))
+                warm = dict(json.loads(flags.warm), coach=self.called == flags.coached)
+                await self.send(json.dumps({"event": "transfer", "target": target, "warm": warm}))
+        elif message["event"] == "transferAccepted":
+            self.hz = second
+            log(f"coach {self.called}: {message['transferAccepted']['role']}")
         elif message["event"] == "transferFailed":
             self.hz = second
             log(f"back {self.called}: {message['transferFailed']['reason']}")

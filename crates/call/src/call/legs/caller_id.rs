@@ -9,7 +9,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use trunkgate_resources::conferences::no_link;
+use trunkgate_resources::conferences::{is_link, no_link};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::EDGES_PER_CALL;
@@ -195,8 +195,24 @@ impl Shared {
 
     /// Returns the header for the called party.
     pub(crate) fn hops_onward(&self, edge: &Edge) -> Extra {
-        let words = self.facts.hops.words.iter().copied().chain([self.own_hop(edge)]);
-        extra(HOPS, words.map(|word| format!("{word:016x}")).collect::<Vec<_>>().join(","))
+        header(self.facts.hops.words.iter().copied().chain([self.own_hop(edge)]))
+    }
+
+    /// Notes what a message of a leg says that its party can do, and which conference it is.
+    pub(crate) fn learn(&mut self, leg: LegId, message: &Message) {
+        if let Some(leg) = self.legs.get_mut(leg) {
+            leg.learn(message);
+        }
+        if let Some(requested) = &mut self.requested {
+            requested.take_linked(message);
+        }
+    }
+
+    /// Returns the header by which a conference that answers says which one it is; only a conference that calls is told.
+    pub(crate) fn linked(&self, edge: &Edge, conference: &str) -> Option<Extra> {
+        let is_line = self.facts.hops.words.iter().any(|word| is_link(*word));
+        let words = || edge.sessions.conferences.hops_onward(edge.random.hop_key, conference);
+        is_line.then(|| header(words().into_iter()))
     }
 
     /// This edge's word for this call: of what its way depends on. It tells nobody else anything.
@@ -242,6 +258,10 @@ impl Hops {
         // One more shows that there are too many.
         Hops { words: words.take(EDGES_PER_CALL).collect() }
     }
+}
+
+fn header(words: impl Iterator<Item = u64>) -> Extra {
+    extra(HOPS, words.map(|word| format!("{word:016x}")).collect::<Vec<_>>().join(","))
 }
 
 fn word_of(text: &str) -> Option<u64> {

@@ -18,7 +18,7 @@ use trunkgate_resources::limits::{
 use trunkgate_resources::sip::extra;
 use trunkgate_route::{Agent, Dtmf};
 use trunkgate_sdp::{Audio, Description, Direction, Media, Policy, Refusal, accept, answer_offer, offer_own};
-use trunkgate_sip::{Answer, Body, Method, ServerId};
+use trunkgate_sip::{Answer, Body, Extra, Method, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg::LegState;
@@ -79,7 +79,7 @@ impl Bridge {
     ///
     /// # Errors
     /// Where its description cannot be answered.
-    pub(crate) fn answer_first(&mut self, cx: &mut Cx<'_>) -> Result<Next, Failure> {
+    pub(crate) fn answer_first(&mut self, cx: &mut Cx<'_>, headers: Vec<Extra>) -> Result<Next, Failure> {
         // Silence counts from now on.
         cx.call.enter(State::Answered);
         let ours = match self.first_description(cx) {
@@ -92,7 +92,7 @@ impl Bridge {
         cx.call.enter(State::Rerouting);
         self.negotiation.late = self.negotiation.offer.is_none().then_some(LegId::CALLER);
         self.negotiation.offer = self.media.standing_offer(cx.call);
-        Ok(self.negotiation.send_answer(cx, ours, Vec::new()))
+        Ok(self.negotiation.send_answer(cx, ours, headers))
     }
 
     /// What the caller was told of its session with us, once it was.

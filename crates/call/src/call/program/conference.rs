@@ -100,11 +100,13 @@ impl Conferring<'_> {
             Some(run) => (run.app.name.clone(), run.app.allow_private),
             None => return Err("no application has the call".to_owned()),
         };
-        // One that was called for a conference has its words in its own INVITE.
-        let hops = if cx.call.requested.is_some() { Vec::new() } else { cx.call.facts.hops.words.clone() };
+        // One that was called for a conference has the words of this one in its own INVITE.
+        let called = cx.call.requested.as_ref();
+        let is_called = called.is_some();
+        let hops = called.map_or(&cx.call.facts.hops, |requested| &requested.linked).words.clone();
         let (date, random) = (cx.edge.date(cx.now), &mut cx.edge.random);
         let hop_key = random.hop_key;
-        let joiner = Joiner { key: cx.call.key, app, allow_private, record, date, hops, hop_key };
+        let joiner = Joiner { key: cx.call.key, app, allow_private, record, date, hops, is_called, hop_key };
         let (name, sid) = (&step.conference.name, || random.conference_sid());
         let joined = cx.edge.sessions.conferences.join(cx.now, name, sid, joining, joiner);
         let seated = joined.map_err(|why| {
@@ -118,6 +120,7 @@ impl Conferring<'_> {
                 return Err(why.to_owned());
             }
         };
+        cx.call.requested.iter_mut().for_each(|requested| requested.participant = None);
         let (id, seated_as) = (step.id, seated.clone());
         let seat = Seat { id, seated: seated_as, chair, is_heard: true, is_announced: false, is_redirected: false };
         cx.call.seat = Some(Box::new(seat));

@@ -117,7 +117,9 @@ impl Runner<'_> {
 
     /// Answers the caller.
     pub(crate) fn answer_now(&mut self, cx: &mut Cx<'_>) {
-        match self.parts.bridge.answer_first(cx) {
+        let app = self.parts.program.as_ref().map(|run| &run.app);
+        let linked = app.and_then(|app| app.as_conference()).and_then(|name| cx.call.linked(cx.edge, name));
+        match self.parts.bridge.answer_first(cx, linked.into_iter().collect()) {
             Ok(Next::Stay) => {}
             Ok(next) => return next.act(self.parts, cx),
             Err(failure) => return self.parts.refuse(cx, &failure.answer()),

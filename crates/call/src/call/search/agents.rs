@@ -204,7 +204,7 @@ impl Search {
         agent: &Arc<Agent>,
     ) -> Result<ControlFlow<Next>, Failure> {
         bridge.media.take_sounds(agent);
-        let next = bridge.answer_first(cx)?;
+        let next = bridge.answer_first(cx, Vec::new())?;
         cx.edge.decide(cx.now, cx.call.key, format!("answered before {} is connected", agent.name));
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.log(&sid, format!("answered immediately, for {}", cx.edge.shown_name(&agent.name)), None);

@@ -562,6 +562,9 @@ impl Search {
                         continue;
                     }
                     Err(failure) => {
+                        let forwards = format!("{} forwards the call to {}", trunk.name, number.text);
+                        cx.edge.decide(cx.now, cx.call.key, failure.told_of(&forwards));
+                        let failure = failure.told();
                         bridge.negotiation.note_failure(cx, None, &trunk.name, &failure);
                         Err(TargetResult::Failed(failure))
                     }

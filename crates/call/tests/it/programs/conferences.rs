@@ -554,13 +554,14 @@ fn without_recordings_a_conference_goes_on_unrecorded() {
 }
 
 #[test]
-fn a_party_that_is_called_for_a_conference_and_does_not_answer_is_reported() {
+fn a_party_that_is_called_for_a_conference_and_does_not_join_is_reported() {
     let mut party = Party::app();
     let status = format!("statusCallback='{REPORTS}' statusCallbackEvent='join leave'");
     party.joins_by(&format!("<Dial><Conference {status}>a</Conference></Dial>"));
     party.events();
-    for (code, status) in [(486, "busy"), (404, "failed"), (0, "canceled")] {
-        let added = Added { conference: "a".to_owned(), label: Some("guest".to_owned()) };
+    // The last one answers, and its document leads to no conference.
+    for (code, status) in [(486, "busy"), (404, "failed"), (0, "canceled"), (200, "failed")] {
+        let added = Added { label: Some("guest".to_owned()), ..Added::new("a") };
         let targets = vec![to_trunk("pbx")];
         let app = App { is_made: true, ..App::new("made", AppDocument::Text("<Response/>".into())) };
         let onward = vec![Onward::App(Arc::new(app))];
@@ -575,7 +576,8 @@ fn a_party_that_is_called_for_a_conference_and_does_not_answer_is_reported() {
             party.bench.receive(PBX, called.respond(&cancel, 200, ""));
             party.bench.receive(PBX, called.answer(487, ""));
         } else {
-            party.bench.receive(PBX, called.answer(code, ""));
+            let body = if code == 200 { answer() } else { String::new() };
+            party.bench.receive(PBX, called.answer(code, &body));
         }
         party.bench.expect(PBX, "ACK");
         let reports = party.reports();
