@@ -70,7 +70,7 @@ pub(crate) fn machine() -> String {
     format!("{} cores, {}, Linux {}", cores(), model.trim_start_matches(['\t', ' ', ':']), kernel.trim())
 }
 
-/// Resident memory that is its own, in bytes.
+/// Resident memory that it has written and shares with no other process, in bytes: pages of its file can be read again.
 pub(crate) fn private_bytes(pid: u32) -> anyhow::Result<u64> {
     of_memory(pid, &["Private_Dirty:"])
 }
