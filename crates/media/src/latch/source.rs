@@ -215,8 +215,7 @@ enum Beside {
 #[derive(Debug, Clone, Default)]
 pub(super) struct SourceLatch {
     winner: Option<Winner>,
-    /// Rarely there: an established winner that speaks has none.
-    beside: Option<Box<Beside>>,
+    beside: Option<Beside>,
     /// Whether the exact source has won since the latch was opened: no NAT hides it, so it may always return.
     exact_won: bool,
     /// The source other than the exact one that was established first since then: it may return from any but the exact one.
@@ -226,7 +225,7 @@ pub(super) struct SourceLatch {
 impl SourceLatch {
     /// A latch without a winner; packets of `former` count until that time and do not win.
     pub(super) fn opened(former: Option<(SocketAddr, Instant)>) -> SourceLatch {
-        let beside = former.map(|(source, until)| Box::new(Beside::Former { source, until }));
+        let beside = former.map(|(source, until)| Beside::Former { source, until });
         SourceLatch { beside, ..SourceLatch::default() }
     }
 
@@ -286,7 +285,7 @@ impl SourceLatch {
     }
 
     fn contender(&self) -> Option<&Run> {
-        match self.beside.as_deref() {
+        match &self.beside {
             Some(Beside::Contender(run)) => Some(run),
             Some(Beside::Former { .. }) | None => None,
         }
@@ -296,7 +295,7 @@ impl SourceLatch {
     /// that the source with the most packets has the place (majority vote of Boyer and Moore), and a few packets now and then
     /// keep no stream out. The exact source takes the place at once.
     fn contend(&mut self, source: SocketAddr, terms: &Terms<'_>) {
-        if let Some(Beside::Contender(run)) = self.beside.as_deref_mut()
+        if let Some(Beside::Contender(run)) = &mut self.beside
             && run.source != source
             && run.continues(terms)
             && !terms.is_exact(source)
@@ -306,11 +305,7 @@ impl SourceLatch {
                 return;
             }
         }
-        let contender = Beside::Contender(self.run_with(source, terms));
-        match &mut self.beside {
-            Some(beside) => **beside = contender,
-            None => self.beside = Some(Box::new(contender)),
-        }
+        self.beside = Some(Beside::Contender(self.run_with(source, terms)));
     }
 
     /// Goes on under another description of the same address: who may return may still.
@@ -319,7 +314,7 @@ impl SourceLatch {
     }
 
     fn is_straggler(&self, of: SocketAddr, terms: &Terms<'_>) -> bool {
-        matches!(self.beside.as_deref(), Some(Beside::Former { source, until }) if *source == of && terms.now < *until)
+        matches!(self.beside, Some(Beside::Former { source, until }) if source == of && terms.now < until)
     }
 
     /// Returns the run of a contender with a packet of this moment.
@@ -342,8 +337,7 @@ impl SourceLatch {
                         self.first.get_or_insert(source);
                     }
                     // A run beside a source that is established counts only where it is the exact source's.
-                    let beside = self.beside.as_deref();
-                    let is_exact = matches!(beside, Some(Beside::Contender(run)) if terms.is_exact(run.source));
+                    let is_exact = matches!(&self.beside, Some(Beside::Contender(run)) if terms.is_exact(run.source));
                     if winner.established && !is_exact {
                         self.beside = None;
                     }

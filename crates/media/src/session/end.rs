@@ -111,8 +111,8 @@ pub(super) struct End {
     /// Whether no RTP is sent to it: its address is not proven, and no packet of it has come.
     withheld: bool,
     latch: Latch,
-    /// The last source of packets that was not expected; most ends have none.
-    stranger: Option<Box<SocketAddr>>,
+    /// The last source of packets that was not expected.
+    stranger: Option<SocketAddr>,
     /// The wire that leads away from it.
     wire: Option<Wire>,
     reception: Reception,
@@ -430,10 +430,7 @@ impl End {
             // Only the first is kept.
             let _ = self.counters.symptoms.stranger.set(source);
         }
-        match &mut self.stranger {
-            Some(stranger) => **stranger = source,
-            None => self.stranger = Some(Box::new(source)),
-        }
+        self.stranger = Some(source);
         DropReason::UnexpectedSource
     }
     /// Notes a payload number that was not agreed on.
@@ -757,7 +754,7 @@ impl End {
                 cx.events.push_back(Event::Idle { end: self.id });
             }
             if self.silence.miss(now, UNHEARD_AFTER) {
-                cx.events.push_back(Event::Unheard { end: self.id, stranger: self.stranger.as_deref().copied() });
+                cx.events.push_back(Event::Unheard { end: self.id, stranger: self.stranger });
             }
         }
         if reports && self.rtcp_way().is_some() {
@@ -876,6 +873,6 @@ mod tests {
         let [one, two] = ["192.0.2.1:4", "192.0.2.2:4"].map(|at| at.parse::<SocketAddr>().unwrap());
         end.note_stranger(one);
         end.note_stranger(two);
-        assert_eq!((end.counters.symptoms.stranger.get(), end.stranger.as_deref()), (Some(&one), Some(&two)));
+        assert_eq!((end.counters.symptoms.stranger.get(), end.stranger), (Some(&one), Some(two)));
     }
 }
