@@ -19,8 +19,8 @@ use crate::system::notify::Notify;
 
 /// Exit code of a bad configuration or usage.
 pub const USAGE: u8 = 2;
-/// Time after which what the start has freed is of no use any more: more than the allocator keeps it for, 1 s.
-const STARTED: Duration = Duration::from_millis(1500);
+/// How often freed memory is given back: more than the allocator keeps it for, 1 s.
+const GIVE_BACK_INTERVAL: Duration = Duration::from_secs(2);
 /// A block for which the allocator takes pages of its own.
 const MANY_PAGES: usize = 4 << 20;
 
@@ -192,11 +192,13 @@ fn say_ready(edge: &Edge) {
     tracing::info!("taking calls: {}", edge.addresses());
 }
 
-/// Gives the system the memory that the start has used and freed. The allocator looks for pages that have been free for a second when a block of
-/// many pages is freed, and an edge without calls frees none.
+/// Gives the system the memory that was used and freed: by the start, by calls, by a message of megabytes. The allocator looks for pages that
+/// have been free for a second when a block of many pages is freed, and an edge with little to do frees none. Never ends.
 async fn give_back() {
-    tokio::time::sleep(STARTED).await;
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(MANY_PAGES)));
+    loop {
+        tokio::time::sleep(GIVE_BACK_INTERVAL).await;
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(MANY_PAGES)));
+    }
 }
 
 /// Tells the service manager that the edge is alive, for as long as its loops turn. Never ends.
