@@ -1,5 +1,5 @@
 //! The media workers: threads that share nothing. Each has its own epoll, its own sockets and its own sessions; a
-//! session lives on the worker that was chosen for it ([`placement`]) for its whole life. So do its agents' sockets, once another thread has
+//! session lives on the worker that was chosen for it (`placement`) for its whole life. So do its agents' sockets, once another thread has
 //! opened them.
 //!
 //! Commands and events cross by unbounded channels: signalling must never wait for media, nor media for signalling.
