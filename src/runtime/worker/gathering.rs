@@ -2,7 +2,8 @@
 //!
 //! To sleep and to be woken for each is the dearest part of them. Where dozens of agents are on a worker, one comes
 //! every few hundred microseconds, and a short pause lets one wake-up serve several: the caller's packet is that much later
-//! with its agent, and so much later are packets to callers, which is far below what a network adds. Fewer agents, and relayed calls alone, are served at once.
+//! with its agent, and so much later are packets to callers, which is far below what a network adds. Fewer agents, and relayed
+//! calls alone, are served at once.
 
 use std::time::{Duration, Instant};
 

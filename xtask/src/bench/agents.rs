@@ -22,8 +22,6 @@ const BETWEEN_CALLS: Duration = Duration::from_millis(5);
 /// With callers' packets this late, one of a thousand, the machine was not free: what the agents then do not say back was
 /// late when it was sent, and an edge fills what comes that late with silence.
 const LATE_CALLERS: Duration = Duration::from_millis(20);
-/// Until a new process has given back what its start has used.
-const STARTED: Duration = Duration::from_secs(3);
 /// How long what is under way may still come.
 const TAIL: Duration = Duration::from_millis(700);
 
@@ -131,7 +129,7 @@ fn measure(calls: usize, seconds: usize, format: &str) -> anyhow::Result<Seen> {
     // What the first call needs is there for all.
     let first = Phone::new(CARRIER, 0, "caller")?;
     first.bye(&first.call(edge.udp, "+14155550100")?)?;
-    std::thread::sleep(STARTED);
+    std::thread::sleep(process::STARTED);
     let idle = process::private_bytes(edge.pid())?;
     let placed = phones.iter().map(|phone| {
         std::thread::sleep(BETWEEN_CALLS);

@@ -20,8 +20,6 @@ use crate::interop::edge::{self, Edge};
 use crate::interop::install;
 use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, PBX};
 
-/// Until a new process has done all that it does at its start.
-const STARTED: Duration = Duration::from_secs(3);
 /// Seconds in which both sides of every call speak.
 const SPOKEN_SECONDS: u32 = 2;
 /// Until the transactions of a call are forgotten (64·T1) and its messages are packed.
@@ -140,7 +138,7 @@ fn kib(bytes: u64) -> f64 {
 /// (private, resident) bytes of a process without calls.
 fn idle() -> anyhow::Result<(u64, u64)> {
     let edge = Edge::start(CARRIER_TO_PBX)?;
-    std::thread::sleep(STARTED);
+    std::thread::sleep(process::STARTED);
     Ok((process::private_bytes(edge.pid())?, edge.resident_bytes()? as u64))
 }
 

@@ -70,6 +70,9 @@ pub(crate) fn machine() -> String {
     format!("{} cores, {}, Linux {}", cores(), model.trim_start_matches(['\t', ' ', ':']), kernel.trim())
 }
 
+/// Until a new edge has done all that it does at its start, and given back what that has used.
+pub(crate) const STARTED: Duration = Duration::from_secs(3);
+
 /// Resident memory that it has written and shares with no other process, in bytes: pages of its file can be read again.
 pub(crate) fn private_bytes(pid: u32) -> anyhow::Result<u64> {
     of_memory(pid, &["Private_Dirty:"])

@@ -112,7 +112,7 @@ pub(super) fn judge(gateway: &Gateway, request: &CallRequest) -> Result<(), NotJ
     joining.max_participants = added.most.unwrap_or(joining.max_participants);
     let coming = coming(gateway, name);
     if let Some(sid) = added.coached.as_deref().filter(|_| !is_agent) {
-        let report = conferences.find(name).and_then(|room| conferences.report_of(room));
+        let report = conference_named(gateway, name);
         let is_there = report.is_some_and(|report| report.parties.iter().any(|party| party.member.call_sid() == sid));
         if is_there || coming.iter().any(|one| one.call == sid) {
             joining.coached = None;

@@ -61,6 +61,14 @@ impl Rooms {
     /// Judges whether a party may join the conference of this name, which goes on or begins with it.
     pub fn may_join(&self, name: &str, joining: &Joining) -> Result<(), Refusal> {
         let name = name.trim();
+        self.may_come(name, joining)?;
+        match self.find(name).and_then(|id| self.get(id)) {
+            Some(room) => room.may_join(joining),
+            None => Room::new(String::new(), name.to_owned()).may_join(joining),
+        }
+    }
+    /// Judges what the conference of the party does not: its name, the parties of the edge, whether the call is in another one.
+    fn may_come(&self, name: &str, joining: &Joining) -> Result<(), Refusal> {
         if name.is_empty() || name.chars().count() > NAME_CHARS || name.chars().any(char::is_control) {
             return Err(Refusal::BadName);
         }
@@ -71,10 +79,7 @@ impl Rooms {
         if others.any(|member| member.call_sid() == joining.call_sid) {
             return Err(Refusal::AlreadyIn);
         }
-        match self.find(name).and_then(|id| self.get(id)) {
-            Some(room) => room.may_join(joining),
-            None => Room::new(String::new(), name.to_owned()).may_join(joining),
-        }
+        Ok(())
     }
     /// Takes a party into the conference of this name, which begins with its first; `sid` makes the SID of a new one.
     pub fn join(
@@ -85,7 +90,7 @@ impl Rooms {
         joining: Joining,
     ) -> Result<(RoomId, MemberId), Refusal> {
         let name = name.trim();
-        self.may_join(name, &joining)?;
+        self.may_come(name, &joining)?;
         if let Some(id) = self.find(name) {
             let member = self.act(id, |room| room.join(now, joining)).ok_or(Refusal::Ended)??;
             return Ok((id, member));

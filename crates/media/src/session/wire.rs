@@ -55,7 +55,7 @@ pub(super) struct Wire {
     spec: WireSpec,
     /// What a packet needs stands here, not in `spec`: each place more is a cache miss more.
     payloads: Payloads,
-    /// By the same number: the clock in Hz, or 0 for [`DEFAULT_CLOCK_HZ`]; `None` if all are that.
+    /// By payload number as it comes: the clock in Hz, or 0 for [`DEFAULT_CLOCK_HZ`]; `None` if all are that.
     clocks: Option<Box<[u32; 128]>>,
     /// Converts the payloads that are converted.
     transcoder: Option<Box<Transcoder>>,

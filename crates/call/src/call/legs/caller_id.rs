@@ -208,7 +208,7 @@ impl Shared {
         }
     }
 
-    /// Returns the header by which a conference that answers says which one it is; only a conference that calls is told.
+    /// Returns the header by which a conference that answers says which one it is; only a conference that calls gets it.
     pub(crate) fn linked(&self, edge: &Edge, conference: &str) -> Option<Extra> {
         let is_line = self.facts.hops.words.iter().any(|word| is_link(*word));
         let words = || edge.sessions.conferences.hops_onward(edge.random.hop_key, conference);
