@@ -171,16 +171,58 @@ fn a_participant_that_rings_is_shown_and_taken_back() {
     let call = format!("Calls/{}.json", added["call_sid"].as_str().unwrap());
     until("its call is over", || (rig.get(&call)["status"] == "canceled").then_some(()));
     assert_eq!(rig.listed(&list, "participants").len(), 2);
-    // The same by its call, before the conference has begun, which is named as in the request.
+}
+
+#[test]
+fn a_conference_has_its_sid_before_its_first_participant_answers() {
+    let mut rig = Rig::new();
+    rig.parties[2].leaves();
+    until("two are left", || (rig.edge.json("/v1/status")["calls"] == 2).then_some(()));
     let list = "Conferences/another/Participants.json";
-    let added = rig.post(list, &[("To", NUMBER), ("From", NUMBER)]);
+    let fields = [("To", NUMBER), ("From", NUMBER)];
+    let conference = |sid: &str| rig.get(&format!("Conferences/{sid}.json"));
+    let sip = &rig.parties[2].phone.sip;
+    // Taken back by its call, the conference is over.
+    let added = rig.post(list, &fields);
+    let sid = added["conference_sid"].as_str().unwrap().to_owned();
     let (invite, from) = sip.receive("INVITE ");
+    assert_eq!(
+        rig.listed(list, "participants"),
+        rig.listed(&format!("Conferences/{sid}/Participants.json"), "participants")
+    );
     assert_eq!(rig.listed(list, "participants").len(), 1);
+    assert_eq!((&conference(&sid)["status"], &conference(&sid)["friendly_name"]), (&json!("init"), &json!("another")));
     let path = added["uri"].as_str().unwrap().split_once("/Conferences/").unwrap().1;
     assert_eq!(rig.ask("DELETE", &format!("Conferences/{path}"), &[]).0, 204);
     sip.send(from, &sip.answer_with(&invite, "486 Busy Here", ""));
     until("its call is over", || (rig.edge.json("/v1/status")["calls"] == 2).then_some(()));
     assert_eq!(rig.ask("GET", list, &[]).0, 404);
+    let over = conference(&sid);
+    assert_eq!(
+        (&over["status"], &over["reason_conference_ended"]),
+        (&json!("completed"), &json!("last-participant-left"))
+    );
+    // Ended by a request: those that ring for it ring no longer.
+    let both = [rig.post(list, &fields), rig.post(list, &fields)];
+    let other = both[0]["conference_sid"].as_str().unwrap().to_owned();
+    assert_eq!((&both[1]["conference_sid"], other == sid), (&json!(other), false));
+    let invites = [sip.receive("INVITE "), sip.receive("INVITE ")];
+    let ended = rig.post(&format!("Conferences/{other}.json"), &[("Status", "completed")]);
+    assert_eq!(
+        (&ended["status"], &ended["reason_conference_ended"]),
+        (&json!("completed"), &json!("conference-ended-via-api"))
+    );
+    for (invite, from) in invites {
+        sip.send(from, &sip.answer_with(&invite, "486 Busy Here", ""));
+    }
+    until("their calls are over", || (rig.edge.json("/v1/status")["calls"] == 2).then_some(()));
+    // The first that joins has the SID.
+    let added = rig.post(list, &fields);
+    let sid = added["conference_sid"].as_str().unwrap().to_owned();
+    rig.parties[2].answers();
+    let path = format!("Conferences/{sid}/Participants/{}.json", added["call_sid"].as_str().unwrap());
+    until("it is a party", || Some(rig.get(&path)).filter(|one| one["status"] == "connected"));
+    assert_eq!(rig.listed("Conferences.json?FriendlyName=another", "conferences").len(), 3);
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub use gateway::{
     QueuesCounted, Settings,
 };
 pub use gateway::{
-    ComingReport, coming, conference, conference_named, conferences, conferences_live, fuzz, intake, queue, queues,
+    ComingReport, coming, conference, conference_live, conferences, conferences_live, fuzz, intake, queue, queues,
     queues_counted, snapshot,
 };
 pub use trunkgate_media::Channels;

@@ -4,7 +4,7 @@
 //! here until it is taken: commands to the mixers, news of calls, and callbacks.
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::{Arc, LazyLock};
 use std::time::{Instant, SystemTime};
@@ -219,10 +219,20 @@ struct Running {
     pause: Option<RecordingPause>,
 }
 
+/// A conference without a party yet, as calls are made for it: it has its SID from the first of them on.
+#[derive(Debug)]
+struct Expected {
+    sid: String,
+    name: String,
+    began: SystemTime,
+    calls: BTreeSet<CallKey>,
+}
+
 /// All conferences.
 #[derive(Debug, Default)]
 pub struct Conferences {
     rooms: Rooms,
+    expected: Vec<Expected>,
     kept: BTreeMap<RoomId, Kept>,
     places: BTreeMap<(RoomId, MemberId), Place>,
     /// Words of the conferences that parties have come through.
@@ -249,6 +259,7 @@ impl Conferences {
     /// Returns all conferences that are known, the newest first.
     pub fn reports(&self) -> Vec<ConferenceReport> {
         let mut all: Vec<ConferenceReport> = self.rooms.iter().filter_map(|(id, _)| self.report_of(id)).collect();
+        all.extend(self.expected.iter().map(Expected::report));
         all.extend(self.ended.iter().cloned());
         all.sort_by(|one, other| (other.began, &other.sid).cmp(&(one.began, &one.sid)));
         all
@@ -260,8 +271,13 @@ impl Conferences {
     }
     /// Returns the conference that is known under a SID.
     pub fn report(&self, sid: &str) -> Option<ConferenceReport> {
-        let goes_on = self.kept.iter().find(|(_, kept)| kept.sid == sid).and_then(|(id, _)| self.report_of(*id));
-        goes_on.or_else(|| self.ended.iter().find(|report| report.sid == sid).cloned())
+        let live = self.report_live(sid).filter(|report| report.sid == sid);
+        live.or_else(|| self.ended.iter().find(|report| report.sid == sid).cloned())
+    }
+    /// Returns the conference of a SID or name that is not over; one without a party yet is there while calls are made for it.
+    pub fn report_live(&self, sid_or_name: &str) -> Option<ConferenceReport> {
+        let goes_on = self.find(sid_or_name).and_then(|room| self.report_of(room));
+        goes_on.or_else(|| self.expected(sid_or_name).map(Expected::report))
     }
     /// Returns a conference that goes on.
     pub fn report_of(&self, id: RoomId) -> Option<ConferenceReport> {
@@ -285,6 +301,11 @@ impl Conferences {
         self.places.values().map(|place| place.key)
     }
 
+    /// Returns the calls that are made for conferences without a party, for the invariants.
+    pub fn expected_calls(&self) -> impl Iterator<Item = CallKey> {
+        self.expected.iter().flat_map(|one| one.calls.iter().copied())
+    }
+
     /// Takes a call into the conference of this name, or of this SID; `sid` makes the SID of a new one.
     ///
     /// # Errors
@@ -304,7 +325,14 @@ impl Conferences {
             return Err(NotJoined::Linked);
         }
         let joining = Joining { is_line: !links.is_empty(), ..joining };
+        let expected = self.expected.iter().position(|one| one.is(&name));
+        let (sid_of, began) = match expected.and_then(|at| self.expected.get(at)) {
+            Some(one) => (Some(one.sid.clone()), one.began),
+            None => (None, joiner.date),
+        };
+        let sid = || sid_of.unwrap_or_else(sid);
         let (room, member) = self.rooms.join(now, &name, sid, joining).map_err(NotJoined::Refused)?;
+        expected.map(|at| self.expected.remove(at));
         let seat = SeatId(self.next_seat);
         self.next_seat += 1;
         self.places.insert((room, member), Place { key: joiner.key, seat, joined: joiner.date, speaks: false });
@@ -313,11 +341,11 @@ impl Conferences {
         }
         let (sid, name) = self.rooms.get(room).map(|room| (room.sid(), room.name())).unwrap_or_default();
         let seated = Seated { room, member, seat, sid: sid.to_owned(), name: name.to_owned() };
-        let Joiner { app, allow_private, date, record, .. } = joiner;
+        let Joiner { app, allow_private, record, .. } = joiner;
         let (sid, name) = (seated.sid.clone(), seated.name.clone());
         let kept = self.kept.entry(room).or_insert_with(|| {
             let (record, recordings) = (None, Vec::new());
-            Kept { sid, name, began: date, app, allow_private, record, recordings }
+            Kept { sid, name, began, app, allow_private, record, recordings }
         });
         if kept.record.is_none() {
             kept.record = record.map(|record| (call, record));
@@ -331,15 +359,65 @@ impl Conferences {
     pub fn may_join(&self, name: &str, joining: &Joining) -> Result<(), NotJoined> {
         self.rooms.may_join(&self.named(name)?, joining).map_err(NotJoined::Refused)
     }
+    /// Notes that a call is made for a conference, named by its SID or name; `sid` makes the SID of one that is not there yet.
+    /// Returns its SID. [`Conferences::expect_no_longer`] is to follow.
+    pub fn expect(
+        &mut self,
+        key: CallKey,
+        sid_or_name: &str,
+        sid: impl FnOnce() -> String,
+        date: SystemTime,
+    ) -> String {
+        if let Some(room) = self.find(sid_or_name).and_then(|room| self.rooms.get(room)) {
+            return room.sid().to_owned();
+        }
+        let known = self.expected.iter_mut().find(|one| one.is(sid_or_name));
+        if let Some(one) = known {
+            one.calls.insert(key);
+            return one.sid.clone();
+        }
+        let (sid, name) = (sid(), sid_or_name.trim().to_owned());
+        self.expected.push(Expected { sid: sid.clone(), name, began: date, calls: BTreeSet::from([key]) });
+        sid
+    }
+    /// Notes that a call brings no party any more. A conference that no other call is made for, and that had no party, is over.
+    pub fn expect_no_longer(&mut self, key: CallKey, date: SystemTime) {
+        let Some(at) = self.expected.iter().position(|one| one.calls.contains(&key)) else { return };
+        let is_over = self.expected.get_mut(at).is_some_and(|one| one.calls.remove(&key) && one.calls.is_empty());
+        if is_over {
+            let report = self.expected.remove(at).report();
+            self.keep(ConferenceReport {
+                status: Status::Completed,
+                ended: Some((date, EndReason::LastLeft, None)),
+                ..report
+            });
+        }
+    }
+    /// Ends a conference of this SID that has no party yet; whether there was one.
+    pub fn end_expected(&mut self, sid: &str, date: SystemTime) -> bool {
+        let Some(at) = self.expected.iter().position(|one| one.sid == sid) else { return false };
+        let report = self.expected.remove(at).report();
+        self.keep(ConferenceReport {
+            status: Status::Completed,
+            ended: Some((date, EndReason::ViaApi, None)),
+            ..report
+        });
+        true
+    }
     /// Whether two words, each a SID or name, mean the same conference.
     pub fn are_same(&self, one: &str, other: &str) -> bool {
-        one == other || self.find(one).is_some_and(|room| self.find(other) == Some(room))
+        let sid = |word| {
+            let room = self.find(word).and_then(|room| self.rooms.get(room)).map(Room::sid);
+            room.or_else(|| self.expected(word).map(|one| &*one.sid))
+        };
+        one == other || sid(one).is_some_and(|one| sid(other) == Some(one))
     }
     /// Returns the words of a conference, named by its SID or name, for the other side of a line: its own, and those of the conferences
     /// that are connected with it.
     pub fn hops_onward(&self, hop_key: u64, sid_or_name: &str) -> Vec<u64> {
         let room = self.find(sid_or_name);
-        let name = room.and_then(|room| self.rooms.get(room)).map_or(sid_or_name, Room::name);
+        let named = room.and_then(|room| self.rooms.get(room)).map(Room::name);
+        let name = named.or_else(|| self.expected(sid_or_name).map(|one| &*one.name)).unwrap_or(sid_or_name);
         let connected = room.into_iter().flat_map(|room| self.links_of(room));
         // Half of the hops that a call may make are left for the edges on its way.
         [link(hop_key, name)].into_iter().chain(connected).take(EDGES_PER_CALL / 2).collect()
@@ -357,7 +435,8 @@ impl Conferences {
     /// Returns the name of a conference that is named by its SID or name.
     fn named(&self, sid_or_name: &str) -> Result<String, NotJoined> {
         let room = || self.rooms.iter().find(|(_, room)| room.sid() == sid_or_name).map(|(_, room)| room.name());
-        let name = if is_sid(sid_or_name) { room() } else { Some(sid_or_name) };
+        let expected = || self.expected(sid_or_name).map(|one| &*one.name);
+        let name = if is_sid(sid_or_name) { room().or_else(expected) } else { Some(sid_or_name) };
         name.map(str::to_owned).ok_or(NotJoined::UnknownSid)
     }
     /// Lets a party leave by itself.
@@ -518,6 +597,11 @@ impl Conferences {
         }
     }
 
+    /// Returns the conference of a SID or name that has no party yet.
+    fn expected(&self, sid_or_name: &str) -> Option<&Expected> {
+        self.expected.iter().find(|one| one.is(sid_or_name))
+    }
+
     /// Returns a party's part by the mixers' numbers.
     fn part(&self, room: RoomId, standing: Standing) -> SeatPart {
         match standing {
@@ -584,9 +668,31 @@ impl Conferences {
         let Some(Kept { sid, name, began, .. }) = self.kept.remove(&room) else { return };
         let (status, ended) = (Status::Completed, Some((ended, reason, call_sid)));
         let (parties, recordings) = (Vec::new(), Vec::new());
-        let report = ConferenceReport { sid, name, status, began, ended, parties, recordings };
-        self.due.push_back(Due::Ended(Box::new(report.clone())));
-        self.add_ended([report]);
+        self.keep(ConferenceReport { sid, name, status, began, ended, parties, recordings });
+    }
+
+    fn keep(&mut self, ended: ConferenceReport) {
+        self.due.push_back(Due::Ended(Box::new(ended.clone())));
+        self.add_ended([ended]);
+    }
+}
+
+impl Expected {
+    /// Whether it is that of a SID or name.
+    fn is(&self, sid_or_name: &str) -> bool {
+        self.sid == sid_or_name || self.name == sid_or_name.trim()
+    }
+
+    fn report(&self) -> ConferenceReport {
+        ConferenceReport {
+            sid: self.sid.clone(),
+            name: self.name.clone(),
+            status: Status::Init,
+            began: self.began,
+            ended: None,
+            parties: Vec::new(),
+            recordings: Vec::new(),
+        }
     }
 }
 

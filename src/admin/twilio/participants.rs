@@ -8,7 +8,7 @@ use quick_xml::escape::escape;
 use serde_json::{Value, json};
 use trunkgate_call::{
     Added, CallRequest, ComingReport, ConferenceRefused, ConferenceReport, Conferences, Onward, PartyReport, coming,
-    conference, conference_named,
+    conference, conference_live, conferences as all_of,
 };
 use trunkgate_conference::limits::{LABEL_CHARS, NAME_CHARS, PARTIES};
 use trunkgate_conference::{Beep, Change, EventSet, Method as RoomMethod, Music, Status};
@@ -39,7 +39,7 @@ pub(super) async fn answer(
             let known = known(cx, conference).await?;
             let found =
                 known.parties().into_iter().find(|one| one.is(&party)).ok_or_else(|| Error::not_found(cx.path))?;
-            Ok(Answer::from(json(cx, known.named(conference), &found)))
+            Ok(Answer::from(json(cx, &known.report.sid, &found)))
         }
         (Some(party), &Method::POST) => update(cx, conference, &party, parameters).await.map(Answer::from),
         (Some(party), &Method::DELETE) => {
@@ -54,22 +54,14 @@ pub(super) async fn answer(
 
 /// A conference with the parties that are called for it.
 struct Known {
-    /// The conference; `None` before its first party has joined.
-    report: Option<ConferenceReport>,
+    report: ConferenceReport,
     coming: Vec<ComingReport>,
 }
 
 impl Known {
-    /// Returns the SID of the conference, where it has one, and how requests name it.
-    fn named<'k>(&'k self, conference: &'k str) -> (Option<&'k str>, &'k str) {
-        let sid = self.report.as_ref().map(|report| &*report.sid);
-        (sid, sid.unwrap_or(conference))
-    }
-
     /// Returns those that have joined, and those that are called.
     fn parties(&self) -> Vec<Shown<'_>> {
-        let joined = self.report.iter().flat_map(|report| &report.parties).map(Shown::from);
-        joined.chain(self.coming.iter().map(Shown::from)).collect()
+        self.report.parties.iter().map(Shown::from).chain(self.coming.iter().map(Shown::from)).collect()
     }
 }
 
@@ -77,18 +69,16 @@ impl Known {
 async fn known(cx: &Asked<'_>, conference: &str) -> Result<Known, Error> {
     let named = conference.to_owned();
     let known = cx.handle.ask(move |gateway, _| {
-        let report = self::conference(gateway, &named).or_else(|| conference_named(gateway, &named));
-        Known { report, coming: coming(gateway, &named) }
+        let report = self::conference(gateway, &named).or_else(|| conference_live(gateway, &named))?;
+        Some(Known { report, coming: coming(gateway, &named) })
     });
-    let known = known.await?;
-    let is_there = known.report.is_some() || !known.coming.is_empty();
-    is_there.then_some(known).ok_or_else(|| Error::not_found(cx.path))
+    known.await?.ok_or_else(|| Error::not_found(cx.path))
 }
 
 /// Returns a conference that goes on.
 async fn live(cx: &Asked<'_>, conference: &str) -> Result<ConferenceReport, Error> {
-    let report = known(cx, conference).await?.report.filter(|report| report.status != Status::Completed);
-    report.ok_or_else(|| Error::not_found(cx.path))
+    let report = known(cx, conference).await?.report;
+    (report.status != Status::Completed).then_some(report).ok_or_else(|| Error::not_found(cx.path))
 }
 
 async fn list(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> Result<Value, Error> {
@@ -105,7 +95,7 @@ async fn list(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> R
     let all: Vec<Shown<'_>> = known.parties().into_iter().filter(is_wanted).collect();
     let shown = page.behind_key(all, |party| party.call);
     let key = |party: &Shown<'_>| party.call.to_owned();
-    Ok(page.json("participants", shown, key, |party| json(cx, known.named(conference), party)))
+    Ok(page.json("participants", shown, key, |party| json(cx, &known.report.sid, party)))
 }
 
 /// Mutes, holds, and changes a party otherwise.
@@ -149,7 +139,7 @@ async fn update(cx: &Asked<'_>, conference: &str, party: &str, mut parameters: P
         conferences::announce(cx, (&report, Some(party.member.call_sid())), announcement).await?;
     }
     match changed {
-        Ok(party) => Ok(json(cx, (Some(&report.sid), &report.sid), &Shown::from(&party))),
+        Ok(party) => Ok(json(cx, &report.sid, &Shown::from(&party))),
         Err(ConferenceRefused::Unknown | ConferenceRefused::TooManyAnnouncements) => Err(Error::not_found(cx.path)),
         Err(ConferenceRefused::NoneToCoach) => Err(Error::none_to_coach()),
     }
@@ -250,10 +240,8 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
     let app = app_of(cx, &joining, status_callback)?;
     detection::judge(cx, detection::OF_PARTICIPANT.0, detection.as_ref(), &app)?;
     let (detection, onward) = (detection.map(Box::new), vec![Onward::App(Arc::new(app))]);
-    let conference_sid = known.map(|report| report.sid);
-    let of = conference_sid.as_deref().unwrap_or(conference).to_owned();
     let added = Added {
-        conference: of.clone(),
+        conference: known.map_or_else(|| conference.to_owned(), |report| report.sid),
         label,
         coached,
         is_muted,
@@ -265,11 +253,18 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
     let digits = None;
     let request =
         CallRequest { from, to, targets, onward, ring_timeout, time_limit, digits, record, participant, detection };
-    let begun = cx.handle.act(move |gateway, now| gateway.originate(now, &request)).await?;
-    let call = calls::show_new(cx, &begun.map_err(Fault::from)?).await?;
+    let named = added.conference.clone();
+    let begun = cx.handle.act(move |gateway, now| {
+        let begun = gateway.originate(now, &request);
+        // A call that has failed at once may have ended its conference.
+        let known = all_of(gateway).into_iter().find(|report| report.sid == named || report.name == named);
+        begun.map(|call| (call, known.map(|report| report.sid).unwrap_or_default()))
+    });
+    let (call, sid) = begun.await?.map_err(Fault::from)?;
+    let call = calls::show_new(cx, &call).await?;
     let call = call["sid"].as_str().unwrap_or_default().to_owned();
     let begun = ComingReport { call, added, began: SystemTime::now(), status: "queued" };
-    Ok(json(cx, (conference_sid.as_deref(), &of), &Shown::from(&begun)))
+    Ok(json(cx, &sid, &Shown::from(&begun)))
 }
 
 /// Returns the calling number and the party of a request, which may be an agent; `of_person`: whether it asks for a recording, and a detection.
@@ -419,9 +414,9 @@ impl<'p> From<&'p ComingReport> for Shown<'p> {
     }
 }
 
-fn json(cx: &Asked<'_>, (sid, conference): (Option<&str>, &str), party: &Shown<'_>) -> Value {
+fn json(cx: &Asked<'_>, sid: &str, party: &Shown<'_>) -> Value {
     let since = moment(conferences::stamp(party.since));
-    let uri = cx.uri(&format!("Conferences/{conference}/Participants/{}", party.call));
+    let uri = cx.uri(&format!("Conferences/{sid}/Participants/{}", party.call));
     json!({
         "account_sid": cx.account,
         "call_sid": party.call,

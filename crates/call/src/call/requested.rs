@@ -159,12 +159,6 @@ pub fn named_target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
 }
 
 impl Requested {
-    /// Puts a target in place of those of the party, which comes for no conference any more.
-    pub(crate) fn put_onward(&mut self, target: Target) {
-        self.onward = vec![target];
-        self.participant = None;
-    }
-
     /// Takes the words of the conference that answers the call.
     pub(crate) fn take_linked(&mut self, message: &Message) {
         if self.participant.is_some() && self.party.is_none() && !message.is_request() {
@@ -233,6 +227,12 @@ pub(crate) fn requested_call(
         unannounced: Unannounced::None,
         is_incomplete: false,
     };
+    let date = edge.date(now);
+    let expected = request.participant.as_deref().map(|added| {
+        let sid = || edge.random.conference_sid();
+        let conference = edge.sessions.conferences.expect(key, &added.conference, sid, date);
+        Box::new(Added { conference, ..added.clone() })
+    });
     let mut call = Call::begun(now, edge, key, facts, Leg::of_request(sid, LEG));
     let requested = Requested {
         onward,
@@ -241,7 +241,7 @@ pub(crate) fn requested_call(
         party: None,
         since: None,
         record: request.record.clone(),
-        participant: request.participant.clone(),
+        participant: expected,
         linked: Hops::default(),
         recording: None,
         detection: request.detection.clone(),
@@ -344,9 +344,24 @@ impl<'p> Originator<'p> {
         }
     }
 
+    /// Puts a target in place of those of the party, which comes for no conference any more.
+    pub(crate) fn put_onward(cx: &mut Cx<'_>, target: Target) {
+        if let Some(requested) = &mut cx.call.requested {
+            requested.onward = vec![target];
+            Originator::comes_no_longer(cx);
+        }
+    }
+
+    /// Forgets that the party is called for a conference, which is returned.
+    pub(crate) fn comes_no_longer(cx: &mut Cx<'_>) -> Option<Box<Added>> {
+        let added = cx.call.requested.as_mut()?.participant.take()?;
+        cx.edge.sessions.conferences.expect_no_longer(cx.call.key, cx.edge.date(cx.now));
+        Some(added)
+    }
+
     /// The call is over: where its party was called for a conference and has not joined, the conference reports it.
     pub(crate) fn over(cx: &mut Cx<'_>) {
-        let Some(added) = cx.call.requested.as_mut().and_then(|requested| requested.participant.take()) else { return };
+        let Some(added) = Originator::comes_no_longer(cx) else { return };
         let ending = cx.call.ending.as_ref();
         let status = status_of_unanswered(ending.map(|ending| ending.outcome), ending.map(|ending| ending.code));
         let is_answered = cx.call.times.answered.is_some();

@@ -112,7 +112,7 @@ pub(super) fn judge(gateway: &Gateway, request: &CallRequest) -> Result<(), NotJ
     joining.max_participants = added.most.unwrap_or(joining.max_participants);
     let coming = coming(gateway, name);
     if let Some(sid) = added.coached.as_deref().filter(|_| !is_agent) {
-        let report = conference_named(gateway, name);
+        let report = conference_live(gateway, name);
         let is_there = report.is_some_and(|report| report.parties.iter().any(|party| party.member.call_sid() == sid));
         if is_there || coming.iter().any(|one| one.call == sid) {
             joining.coached = None;
@@ -159,15 +159,25 @@ impl<'g> Conferences<'g> {
         Conferences { gateway }
     }
 
-    /// Ends a conference; its parties go on behind it.
+    /// Ends a conference; its parties go on behind it, and calls that are made for it end.
     ///
     /// # Errors
     /// There is none of this SID.
     pub fn end(&mut self, now: Instant, conference: &str) -> Result<(), ConferenceRefused> {
+        let coming = coming(self.gateway, conference);
+        let date = self.gateway.edge.date(now);
         let conferences = &mut self.gateway.edge.sessions.conferences;
-        let room = conferences.find(conference).ok_or(ConferenceRefused::Unknown)?;
-        conferences.act(room, Room::end);
+        match conferences.find(conference) {
+            Some(room) => {
+                conferences.act(room, Room::end);
+            }
+            None if conferences.end_expected(conference, date) => {}
+            None => return Err(ConferenceRefused::Unknown),
+        }
         self.gateway.settle(now);
+        for one in coming {
+            self.gateway.handle_input(now, Input::Control(Control::Hangup { sid: one.call }));
+        }
         Ok(())
     }
 
@@ -284,10 +294,9 @@ pub fn conference(gateway: &Gateway, sid: &str) -> Option<ConferenceReport> {
     gateway.edge.sessions.conferences.report(sid)
 }
 
-/// Returns the conference that goes on under a name.
-pub fn conference_named(gateway: &Gateway, name: &str) -> Option<ConferenceReport> {
-    let conferences = &gateway.edge.sessions.conferences;
-    conferences.find(name).and_then(|room| conferences.report_of(room))
+/// Returns the conference of a SID or name that is not over.
+pub fn conference_live(gateway: &Gateway, sid_or_name: &str) -> Option<ConferenceReport> {
+    gateway.edge.sessions.conferences.report_live(sid_or_name)
 }
 
 /// Returns all conferences that are known, the newest first.

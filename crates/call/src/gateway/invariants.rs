@@ -38,6 +38,11 @@ impl Invariants<'_> {
             let is_seated = self.calls.get(&key).is_some_and(|call| call.shared.seat.is_some());
             hold(is_seated, || format!("{key:?} is a party of a conference that it is not in"))?;
         }
+        for key in edge.sessions.conferences.expected_calls() {
+            let requested = self.calls.get(&key).and_then(|call| call.shared.requested.as_ref());
+            let is_coming = requested.is_some_and(|requested| requested.participant.is_some());
+            hold(is_coming, || format!("{key:?} is expected in a conference that it is not called for"))?;
+        }
         for key in edge.sessions.queues.calls() {
             let has_place = self.calls.get(&key).is_some_and(|call| call.shared.queue.is_some());
             hold(has_place, || format!("{key:?} has a place in a queue that it does not know"))?;

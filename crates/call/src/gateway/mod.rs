@@ -54,7 +54,7 @@ use crate::gateway::invariants::Invariants;
 use crate::gateway::silent::silent_now;
 
 pub use conferences::{
-    AnnounceRequest, ComingReport, ConferenceRefused, Conferences, coming, conference, conference_named, conferences,
+    AnnounceRequest, ComingReport, ConferenceRefused, Conferences, coming, conference, conference_live, conferences,
     conferences_live,
 };
 pub use kept::{Capture, kept};

@@ -242,7 +242,7 @@ pub static RESOURCES: &[Resource] = &[
             ("call_sid", Value),
             ("call_sid_to_coach", Sometimes("of one that coaches")),
             ("coaching", Value),
-            ("conference_sid", Sometimes("unless it is called for a conference that has not begun")),
+            ("conference_sid", Value),
             ("date_created", Value),
             ("date_updated", Value),
             ("end_conference_on_exit", Value),

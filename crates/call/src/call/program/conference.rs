@@ -13,6 +13,7 @@ use crate::call::Parts;
 use crate::call::program::chair::Chair;
 use crate::call::program::records::Records;
 use crate::call::program::{Runner, music::music};
+use crate::call::requested::Originator;
 use crate::call::shared::Cx;
 
 /// The place of a call in a conference.
@@ -120,7 +121,7 @@ impl Conferring<'_> {
                 return Err(why.to_owned());
             }
         };
-        cx.call.requested.iter_mut().for_each(|requested| requested.participant = None);
+        Originator::comes_no_longer(cx);
         let (id, seated_as) = (step.id, seated.clone());
         let seat = Seat { id, seated: seated_as, chair, is_heard: true, is_announced: false, is_redirected: false };
         cx.call.seat = Some(Box::new(seat));

@@ -11,6 +11,7 @@ use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::coaching::Coaching;
 use crate::call::program::{Dialler, Runner};
 use crate::call::refused::Refused;
+use crate::call::requested::Originator;
 use crate::call::shared::Cx;
 use crate::call::{Parts, State};
 
@@ -49,8 +50,8 @@ impl<'p> Takeover<'p> {
 
     /// Takes a call that is not answered: its targets are withdrawn. The party of a requested call goes on ringing.
     fn take_ringing(&mut self, cx: &mut Cx<'_>, app: Arc<App>) -> Result<(), Refused> {
-        if let Some(requested) = &mut cx.call.requested {
-            requested.put_onward(Target::App(app));
+        if cx.call.requested.is_some() {
+            Originator::put_onward(cx, Target::App(app));
             return Ok(());
         }
         if self.parts.program.is_some() {
