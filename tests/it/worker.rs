@@ -115,6 +115,7 @@ fn ports_are_free_once_told_closed_and_a_taken_one_is_named() {
         }
         other => panic!("{other:?}"),
     }
+    rig.settle(id);
     assert_eq!(rig.gauge(|counters| counters.ends.get()), 1);
     // … and free as soon as its end is told closed, RTP and RTCP.
     rig.workers.send(id, Command::RemoveEnd { end: A });
@@ -125,7 +126,9 @@ fn ports_are_free_once_told_closed_and_a_taken_one_is_named() {
     rig.bind_again(id, B, &spec);
     // An end of a session that is gone is told, other commands are not.
     rig.workers.send(MediaId(4), Command::Close);
+    let spec = EndSpec { bind: free_pair(ip), counters: Arc::default() };
     rig.workers.send(MediaId(4), Command::AddEnd { end: A, spec });
+    assert_eq!(rig.event(), (MediaId(4), Event::Bound { end: A }));
     assert!(matches!(rig.event(), (MediaId(4), Event::BindFailed { end: A, .. })));
     rig.workers.stop();
 }

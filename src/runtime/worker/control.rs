@@ -1,7 +1,6 @@
 //! What signalling's commands do to a worker: sessions begin and end, sockets are taken in before the session hears of an
 //! end and closed before it forgets it.
 
-use std::io;
 use std::time::{Instant, SystemTime};
 
 use trunkgate_media::{Command, EndId, EndSpec, Epoch, Event, MediaId, Session};
@@ -25,10 +24,10 @@ impl Worker {
         };
         self.at_work = Some(at);
         match command {
-            Command::AddEnd { end, spec } => {
-                let sockets = EndSockets::bind(spec.bind);
-                self.add_end(now, id, (end, spec), sockets);
-            }
+            Command::AddEnd { end, spec } => match EndSockets::bind(spec.bind) {
+                Ok(sockets) => self.add_end(now, id, (end, spec), sockets),
+                Err(error) => self.tell(id, Event::BindFailed { end, error: error.to_string() }),
+            },
             Command::AddAgent { end, spec } => self.add_agent(now, at, end, spec),
             Command::RemoveEnd { end } => {
                 self.say_goodbye(now, at, Some(end));
@@ -45,7 +44,9 @@ impl Worker {
                 self.gather_recordings(at);
                 // Told last, so that who hears of it finds the figures right.
                 if let Some(mut live) = self.forget(at) {
-                    live.tell_all(&self.events);
+                    while let Some(event) = live.session.poll_output() {
+                        self.farewells.add(now, id, event);
+                    }
                 }
             }
             Command::SetRemote { end, ref remote } => {
@@ -133,28 +134,21 @@ impl Worker {
         Some(live)
     }
 
-    /// Adds an end whose sockets were bound, or could not be, before its ports were written into any message.
-    pub(super) fn add_end(
-        &mut self,
-        now: Instant,
-        id: MediaId,
-        (end, spec): (EndId, EndSpec),
-        sockets: io::Result<EndSockets>,
-    ) {
+    /// Adds an end whose sockets were bound before its ports were written into any message.
+    pub(super) fn add_end(&mut self, now: Instant, id: MediaId, (end, spec): (EndId, EndSpec), sockets: EndSockets) {
         let Some(at) = self.by_id.get(&id).copied() else { return self.refuse_end(id, end) };
         self.at_work = Some(at);
         let Some(live) = self.sessions.get_mut(at) else { return };
         let port = spec.bind.port();
         let opened = match live.session.refuses(end) {
             Some(reason) => Err(reason.to_owned()),
-            None => sockets.and_then(|sockets| self.ports.open(at, end, sockets)).map_err(|error| error.to_string()),
+            None => self.ports.open(at, end, sockets).map_err(|error| error.to_string()),
         };
         match opened {
             Ok(pair) => {
                 live.ends.push((end, port, pair));
                 self.count_ends();
                 self.hand_on(now, at, Command::AddEnd { end, spec });
-                self.tell(id, Event::Bound { end });
             }
             Err(error) => self.tell(id, Event::BindFailed { end, error }),
         }

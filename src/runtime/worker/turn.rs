@@ -2,7 +2,6 @@
 //! turn.
 
 use std::collections::VecDeque;
-use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -23,6 +22,7 @@ use super::agents::Door;
 use super::connector::{News, WayIn};
 use super::copies::Copies;
 use super::deadlines::{Deadlines, Due};
+use super::farewells::Farewells;
 use super::gathering::Gathering;
 use super::port_set::{EndSockets, Owner, Pair, Port, PortSet, Told};
 use super::sockets::Sockets;
@@ -47,8 +47,8 @@ const PACKETS_PER_SAMPLE: u32 = 64;
 pub(super) enum Order {
     /// A command for one of its sessions.
     Session(MediaId, Command),
-    /// A new end of one of its sessions, with its sockets or why there are none.
-    AddEnd(MediaId, EndId, EndSpec, io::Result<EndSockets>),
+    /// A new end of one of its sessions, with its sockets.
+    AddEnd(MediaId, EndId, EndSpec, EndSockets),
     /// The writer of recordings.
     RecordBy(Recordings),
     /// The end.
@@ -124,6 +124,7 @@ pub(super) struct Worker {
     deadlines: Deadlines,
     gathering: Gathering,
     copies: Copies,
+    pub(super) farewells: Farewells,
     pool: PacketPool,
     until_sample: u32,
 }
@@ -154,6 +155,7 @@ impl Worker {
             deadlines: Deadlines::default(),
             gathering: Gathering::new(Instant::now()),
             copies: Copies::default(),
+            farewells: Farewells::default(),
             pool: PacketPool::new(WORKER_PACKET_BUFFERS),
             until_sample: PACKETS_PER_SAMPLE,
         }
@@ -171,7 +173,7 @@ impl Worker {
     fn turn(&mut self, orders: &mut UnboundedReceiver<Order>) -> bool {
         let now = Instant::now();
         self.correct_deadlines(now);
-        let next = [self.deadlines.next(), self.copies.due(), self.sockets.next_alarm()];
+        let next = [self.deadlines.next(), self.copies.due(), self.sockets.next_alarm(), self.farewells.due()];
         let until = match next.into_iter().flatten().min() {
             Some(next) => next.saturating_duration_since(now).min(CLOCK_INTERVAL),
             None => CLOCK_INTERVAL,
@@ -208,6 +210,7 @@ impl Worker {
                 self.guarded(Worker::serve_all);
             }
             self.guarded(Worker::call_due);
+            self.farewells.call_due(now, &self.events);
             // A worker that only relays does not pay for agents.
             if self.agents_wait() || self.sockets.next_alarm().is_some() {
                 self.guarded(Worker::turn_to_agents);

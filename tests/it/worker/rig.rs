@@ -163,8 +163,14 @@ impl Rig {
     }
     /// Waits until the worker has done all commands so far: it answers a refused one in its turn.
     pub(crate) fn settle(&mut self, id: MediaId) {
-        let spec = EndSpec { bind: SocketAddr::from(([127, 0, 0, 1], 0)), counters: Arc::default() };
-        self.workers.send(id, Command::AddEnd { end: A, spec });
+        loop {
+            let spec = EndSpec { bind: free_pair(IpAddr::from([127, 0, 0, 1])), counters: Arc::default() };
+            self.workers.send(id, Command::AddEnd { end: A, spec });
+            // Ports that another process has taken are not the worker's word.
+            if let (_, Event::Bound { end: A }) = self.event() {
+                break;
+            }
+        }
         assert!(matches!(self.event(), (_, Event::BindFailed { end: A, .. })));
     }
     pub(crate) fn close(&mut self, id: MediaId, a: &Side, b: &Side) {
