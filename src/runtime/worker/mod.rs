@@ -138,12 +138,13 @@ impl Workers {
     pub fn hand_over(&self, now: Instant, id: MediaId, command: Command) -> Option<Event> {
         let at = self.placement.borrow_mut().of(id, &command);
         let is_end = matches!(command, Command::Close);
-        let (order, event) = match command {
-            Command::AddEnd { end, spec } => match EndSockets::bind(spec.bind) {
+        let (order, event) = if let Command::AddEnd { end, spec } = command {
+            match EndSockets::bind(spec.bind) {
                 Ok(sockets) => (Order::AddEnd(id, end, spec, sockets), Some(Event::Bound { end })),
                 Err(error) => return Some(Event::BindFailed { end, error: error.to_string() }),
-            },
-            command => (Order::Session(id, command), None),
+            }
+        } else {
+            (Order::Session(id, command), None)
         };
         if !self.links.get(at).is_some_and(|link| link.tell(order, is_end.then_some(now))) {
             tracing::error!(session = id.0, "the media worker of this session is gone");
