@@ -25,6 +25,10 @@ fn two_hundred_sessions_leave_nothing_behind() {
             ports.entry(id).or_default().push(edge.port());
         }
     }
+    // The last of each worker.
+    for n in [99, 199] {
+        rig.settle(MediaId(n));
+    }
     assert_eq!(rig.gauge(|counters| counters.sessions.get()), 200);
     assert_eq!(rig.gauge(|counters| counters.ends.get()), 400);
     assert!(descriptors() >= before + 800);

@@ -121,7 +121,6 @@ impl Signalling {
             return Wake::Work;
         }
         let own = self.intake.poll_timeout().into_iter().chain(self.texts.held.poll_timeout());
-        let own = own.chain(self.workers.poll_timeout());
         let deadline = due.into_iter().chain(own).min();
         tokio::select! {
             arrival = self.transports.ready() => Wake::Arrival(arrival),
@@ -167,7 +166,6 @@ impl Signalling {
         self.release();
         self.serve();
         let now = Instant::now();
-        self.workers.wake(now);
         let mut due = self.due();
         if due.is_some_and(|at| at <= now) {
             self.guarded(now, |gateway| gateway.handle_timeout(now));
@@ -344,12 +342,12 @@ impl Signalling {
             let mut text = None;
             loop {
                 while let Ok(Some(output)) = catch_unwind(AssertUnwindSafe(|| self.gateway.poll_output())) {
-                    text = self.carry_out(now, output).or(text);
+                    text = self.carry_out(output).or(text);
                 }
                 let Some(input) = self.unasked.pop_front() else { break };
                 self.guarded(now, |gateway| gateway.handle_input(now, input));
             }
-            self.workers.wake(now);
+            self.workers.wake();
             match text {
                 Some(number) => self.texts.held.hold(now, number, self.leaving.drain(..).collect()),
                 None => self.send_leaving(),
@@ -380,14 +378,14 @@ impl Signalling {
     }
 
     /// Does what the gateway wants; the number of a text that is to be sent, which the messages of its call wait for.
-    fn carry_out(&mut self, now: Instant, output: Output) -> Option<u64> {
+    fn carry_out(&mut self, output: Output) -> Option<u64> {
         match output {
             Output::Transmit(transmit) => self.leaving.push_back(transmit),
             Output::Pong { flow } => self.transports.pong(&flow),
             Output::Registered(connection) => self.transports.registered(connection),
             Output::Conference(command) => self.conferences.send(*command),
             Output::Media { id, command } => {
-                let event = self.workers.hand_over(now, id, command);
+                let event = self.workers.hand_over(id, command);
                 self.unasked.extend(event.map(|event| Input::Media { id, event }));
             }
             Output::Resolve { query, destination } => {

@@ -44,9 +44,7 @@ impl Worker {
                 self.gather_recordings(at);
                 // Told last, so that who hears of it finds the figures right.
                 if let Some(mut live) = self.forget(at) {
-                    while let Some(event) = live.session.poll_output() {
-                        self.farewells.add(now, id, event);
-                    }
+                    live.tell_all(&self.events);
                 }
             }
             Command::SetRemote { end, ref remote } => {

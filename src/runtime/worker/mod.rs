@@ -16,7 +16,6 @@ mod connector;
 mod control;
 mod copies;
 mod deadlines;
-mod farewells;
 mod gathering;
 mod placement;
 mod port_set;
@@ -29,7 +28,7 @@ mod visit;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use agent_connect::Target;
 use ipnet::IpNet;
@@ -69,25 +68,10 @@ pub struct Workers {
 struct Link {
     orders: UnboundedSender<Order>,
     bell: Bell,
-    /// What it has been told and not been woken for.
-    untold: Cell<Untold>,
+    /// Whether it has been told something and not been woken for it.
+    untold: Cell<bool>,
     thread: JoinHandle<()>,
 }
-
-/// What a worker has been told and not been woken for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Untold {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// That sessions are over, since then.
-    Ends(Instant),
-    /// Something that cannot wait.
-    Urgent,
-}
-
-/// How long the end of a session may wait for something else that its worker is woken for.
-const END_WAITS: Duration = Duration::from_millis(5);
 
 impl Workers {
     /// Starts `threads` workers (0: one per core). Their events come by the receiver. The limit of open files is raised
@@ -125,19 +109,18 @@ impl Workers {
     /// Hands a command to the session's worker and wakes it; never waits. What [`Workers::hand_over`] returns is among the
     /// events.
     pub fn send(&self, id: MediaId, command: Command) {
-        if let Some(event) = self.hand_over(Instant::now(), id, command) {
+        if let Some(event) = self.hand_over(id, command) {
             // The receiver may be gone: then it is of no use.
             let _ = self.events.send((id, event));
         }
-        self.links.iter().for_each(Link::ring);
+        self.wake();
     }
     /// Hands a command to the session's worker, which need not look at it before [`Workers::wake`]; never waits. Returns
     /// whether the sockets of a new end are bound.
     ///
     /// They are bound here: the message that names its port may leave, and a packet come back, before the worker has a turn.
-    pub fn hand_over(&self, now: Instant, id: MediaId, command: Command) -> Option<Event> {
+    pub fn hand_over(&self, id: MediaId, command: Command) -> Option<Event> {
         let at = self.placement.borrow_mut().of(id, &command);
-        let is_end = matches!(command, Command::Close);
         let (order, event) = if let Command::AddEnd { end, spec } = command {
             match EndSockets::bind(spec.bind) {
                 Ok(sockets) => (Order::AddEnd(id, end, spec, sockets), Some(Event::Bound { end })),
@@ -146,7 +129,7 @@ impl Workers {
         } else {
             (Order::Session(id, command), None)
         };
-        if !self.links.get(at).is_some_and(|link| link.tell(order, is_end.then_some(now))) {
+        if !self.links.get(at).is_some_and(|link| link.tell(order)) {
             tracing::error!(session = id.0, "the media worker of this session is gone");
         }
         event
@@ -155,20 +138,13 @@ impl Workers {
     pub(crate) fn record_by(&self, recordings: &Recordings) {
         for link in &self.links {
             // A worker that is gone records nothing.
-            let _ = link.tell(Order::RecordBy(recordings.clone()), None);
-            link.ring();
+            let _ = link.tell(Order::RecordBy(recordings.clone()));
         }
+        self.wake();
     }
-    /// Wakes the workers that were handed something since the last time: once for all of it. The end of a session waits a
-    /// while for something else.
-    pub fn wake(&self, now: Instant) {
-        self.links.iter().for_each(|link| link.wake(now));
-    }
-    /// Returns when [`Workers::wake`] is to be called.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        let due =
-            |link: &Link| if let Untold::Ends(since) = link.untold.get() { Some(since + END_WAITS) } else { None };
-        self.links.iter().filter_map(due).min()
+    /// Wakes the workers that were handed something since the last time: once for all of it.
+    pub fn wake(&self) {
+        self.links.iter().for_each(Link::wake);
     }
     /// Each worker's counters.
     pub fn counters(&self) -> &[Arc<WorkerCounters>] {
@@ -178,8 +154,8 @@ impl Workers {
     pub fn stop(self) {
         for link in &self.links {
             // A worker that is gone has stopped.
-            link.tell(Order::Stop, None);
-            link.ring();
+            link.tell(Order::Stop);
+            link.wake();
         }
         for link in self.links {
             if link.thread.join().is_err() {
@@ -210,31 +186,19 @@ impl Link {
             }
             worker.run(received);
         })?;
-        Ok(Link { orders, bell, untold: Cell::default(), thread })
+        Ok(Link { orders, bell, untold: Cell::new(false), thread })
     }
 
-    /// Gives an order; false where the worker is gone. `ends`: the time, where it is the end of a session.
-    fn tell(&self, order: Order, ends: Option<Instant>) -> bool {
-        let untold = match (self.untold.get(), ends) {
-            (Untold::Nothing, Some(now)) => Untold::Ends(now),
-            (before, Some(_)) => before,
-            (_, None) => Untold::Urgent,
-        };
-        self.untold.set(untold);
+    /// Gives an order; false where the worker is gone.
+    fn tell(&self, order: Order) -> bool {
+        self.untold.set(true);
         self.orders.send(order).is_ok()
     }
-    /// Wakes the worker for what it was told, where that cannot wait.
-    fn wake(&self, now: Instant) {
-        match self.untold.get() {
-            Untold::Nothing => {}
-            Untold::Ends(since) if now < since + END_WAITS => {}
-            Untold::Ends(_) | Untold::Urgent => self.ring(),
+    /// Wakes the worker for what it was told.
+    fn wake(&self) {
+        if self.untold.take() {
+            self.bell.ring();
         }
-    }
-    /// Wakes the worker.
-    fn ring(&self) {
-        self.untold.set(Untold::Nothing);
-        self.bell.ring();
     }
 }
 
@@ -311,13 +275,13 @@ mod tests {
     #[test]
     fn a_packet_that_comes_before_the_worker_has_a_turn_is_relayed() {
         let (workers, _events) = Workers::start(1, OwnSockets::none()).unwrap();
-        let (now, id, far) = (Instant::now(), MediaId(0), UdpSocket::bind("127.0.0.1:0").unwrap());
+        let (id, far) = (MediaId(0), UdpSocket::bind("127.0.0.1:0").unwrap());
         far.set_read_timeout(Some(Duration::from_secs(9))).unwrap();
         let ports: Vec<SocketAddr> = [EndId(0), EndId(1)].map(|_| free_pair()).into();
-        workers.hand_over(now, id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
+        workers.hand_over(id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
         for (end, bind) in [EndId(0), EndId(1)].into_iter().zip(ports.iter().copied()) {
             let spec = EndSpec { bind, counters: Arc::default() };
-            assert_eq!(workers.hand_over(now, id, Command::AddEnd { end, spec }), Some(Event::Bound { end }));
+            assert_eq!(workers.hand_over(id, Command::AddEnd { end, spec }), Some(Event::Bound { end }));
         }
         // An INVITE that names the port may have been answered by now; the worker has not been woken for any of it.
         let packet = [0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1];
@@ -330,34 +294,13 @@ mod tests {
             ..RemoteSpec::default()
         };
         for end in [EndId(0), EndId(1)] {
-            workers.hand_over(now, id, Command::SetRemote { end, remote: remote.clone() });
+            workers.hand_over(id, Command::SetRemote { end, remote: remote.clone() });
         }
         let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
         workers.send(id, Command::Wire { from: EndId(0), to: EndId(1), wire });
         let mut relayed = [0; 64];
         let (len, from) = far.recv_from(&mut relayed).unwrap();
         assert_eq!((len, from), (packet.len(), ports[1]));
-        workers.stop();
-    }
-
-    #[test]
-    fn the_end_of_a_session_waits_for_something_else_but_not_for_long() {
-        let (workers, mut events) = Workers::start(1, OwnSockets::none()).unwrap();
-        let now = Instant::now();
-        let open = || Command::Open { idle_timeout_ms: 0, names_key: [0; 16] };
-        workers.send(MediaId(0), open());
-        workers.hand_over(now, MediaId(0), Command::Close);
-        for _ in 0..2 {
-            assert_eq!(workers.poll_timeout(), Some(now + END_WAITS));
-            workers.wake(now);
-        }
-        workers.wake(now + END_WAITS);
-        assert_eq!(events.blocking_recv(), Some((MediaId(0), Event::Closed)));
-        workers.hand_over(now, MediaId(1), open());
-        workers.hand_over(now, MediaId(1), Command::Close);
-        assert_eq!(workers.poll_timeout(), None);
-        workers.wake(now);
-        assert_eq!(events.blocking_recv(), Some((MediaId(1), Event::Closed)));
         workers.stop();
     }
 

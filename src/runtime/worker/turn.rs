@@ -22,7 +22,6 @@ use super::agents::Door;
 use super::connector::{News, WayIn};
 use super::copies::Copies;
 use super::deadlines::{Deadlines, Due};
-use super::farewells::Farewells;
 use super::gathering::Gathering;
 use super::port_set::{EndSockets, Owner, Pair, Port, PortSet, Told};
 use super::sockets::Sockets;
@@ -124,7 +123,6 @@ pub(super) struct Worker {
     deadlines: Deadlines,
     gathering: Gathering,
     copies: Copies,
-    pub(super) farewells: Farewells,
     pool: PacketPool,
     until_sample: u32,
 }
@@ -155,7 +153,6 @@ impl Worker {
             deadlines: Deadlines::default(),
             gathering: Gathering::new(Instant::now()),
             copies: Copies::default(),
-            farewells: Farewells::default(),
             pool: PacketPool::new(WORKER_PACKET_BUFFERS),
             until_sample: PACKETS_PER_SAMPLE,
         }
@@ -173,7 +170,7 @@ impl Worker {
     fn turn(&mut self, orders: &mut UnboundedReceiver<Order>) -> bool {
         let now = Instant::now();
         self.correct_deadlines(now);
-        let next = [self.deadlines.next(), self.copies.due(), self.sockets.next_alarm(), self.farewells.due()];
+        let next = [self.deadlines.next(), self.copies.due(), self.sockets.next_alarm()];
         let until = match next.into_iter().flatten().min() {
             Some(next) => next.saturating_duration_since(now).min(CLOCK_INTERVAL),
             None => CLOCK_INTERVAL,
@@ -210,7 +207,6 @@ impl Worker {
                 self.guarded(Worker::serve_all);
             }
             self.guarded(Worker::call_due);
-            self.farewells.call_due(now, &self.events);
             // A worker that only relays does not pay for agents.
             if self.agents_wait() || self.sockets.next_alarm().is_some() {
                 self.guarded(Worker::turn_to_agents);
