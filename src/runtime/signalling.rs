@@ -339,14 +339,7 @@ impl Signalling {
     /// media worker must have been told before.
     fn drain(&mut self, now: Instant) {
         loop {
-            let mut text = None;
-            loop {
-                while let Ok(Some(output)) = catch_unwind(AssertUnwindSafe(|| self.gateway.poll_output())) {
-                    text = self.carry_out(output).or(text);
-                }
-                let Some(input) = self.unasked.pop_front() else { break };
-                self.guarded(now, |gateway| gateway.handle_input(now, input));
-            }
+            let text = self.carry_out_all(now);
             self.workers.wake();
             match text {
                 Some(number) => self.texts.held.hold(now, number, self.leaving.drain(..).collect()),
@@ -354,6 +347,18 @@ impl Signalling {
             }
             let Some((flow, why)) = self.failed.pop_front() else { return };
             self.guarded(now, |gateway| gateway.handle_input(now, Input::TransportFailed { flow, why }));
+        }
+    }
+
+    /// Carries out all that the gateway wants, and gives it what comes of that at once; what [`Signalling::carry_out`] returns last.
+    fn carry_out_all(&mut self, now: Instant) -> Option<u64> {
+        let mut text = None;
+        loop {
+            while let Ok(Some(output)) = catch_unwind(AssertUnwindSafe(|| self.gateway.poll_output())) {
+                text = self.carry_out(output).or(text);
+            }
+            let Some(input) = self.unasked.pop_front() else { return text };
+            self.guarded(now, |gateway| gateway.handle_input(now, input));
         }
     }
 

@@ -325,14 +325,12 @@ impl Conferences {
             return Err(NotJoined::Linked);
         }
         let joining = Joining { is_line: !links.is_empty(), ..joining };
-        let expected = self.expected.iter().position(|one| one.is(&name));
-        let (sid_of, began) = match expected.and_then(|at| self.expected.get(at)) {
-            Some(one) => (Some(one.sid.clone()), one.began),
-            None => (None, joiner.date),
-        };
-        let sid = || sid_of.unwrap_or_else(sid);
+        let expected = self.expected(&name);
+        let (began, expected_sid) =
+            (expected.map_or(joiner.date, |one| one.began), expected.map(|one| one.sid.clone()));
+        let sid = || expected_sid.unwrap_or_else(sid);
         let (room, member) = self.rooms.join(now, &name, sid, joining).map_err(NotJoined::Refused)?;
-        expected.map(|at| self.expected.remove(at));
+        self.expected.retain(|one| !one.is(&name));
         let seat = SeatId(self.next_seat);
         self.next_seat += 1;
         self.places.insert((room, member), Place { key: joiner.key, seat, joined: joiner.date, speaks: false });
@@ -385,39 +383,27 @@ impl Conferences {
         let Some(at) = self.expected.iter().position(|one| one.calls.contains(&key)) else { return };
         let is_over = self.expected.get_mut(at).is_some_and(|one| one.calls.remove(&key) && one.calls.is_empty());
         if is_over {
-            let report = self.expected.remove(at).report();
-            self.keep(ConferenceReport {
-                status: Status::Completed,
-                ended: Some((date, EndReason::LastLeft, None)),
-                ..report
-            });
+            self.end_expected(at, EndReason::LastLeft, date);
         }
     }
-    /// Ends a conference of this SID that has no party yet; whether there was one.
-    pub fn end_expected(&mut self, sid: &str, date: SystemTime) -> bool {
-        let Some(at) = self.expected.iter().position(|one| one.sid == sid) else { return false };
-        let report = self.expected.remove(at).report();
-        self.keep(ConferenceReport {
-            status: Status::Completed,
-            ended: Some((date, EndReason::ViaApi, None)),
-            ..report
-        });
-        true
+    /// Ends a conference of this SID at a request; whether there was one.
+    pub fn end(&mut self, sid: &str, date: SystemTime) -> bool {
+        if let Some(room) = self.find(sid) {
+            return self.act(room, Room::end).is_some();
+        }
+        let at = self.expected.iter().position(|one| one.sid == sid);
+        at.map(|at| self.end_expected(at, EndReason::ViaApi, date)).is_some()
     }
     /// Whether two words, each a SID or name, mean the same conference.
     pub fn are_same(&self, one: &str, other: &str) -> bool {
-        let sid = |word| {
-            let room = self.find(word).and_then(|room| self.rooms.get(room)).map(Room::sid);
-            room.or_else(|| self.expected(word).map(|one| &*one.sid))
-        };
+        let sid = |word| self.known(word).map(|(sid, _)| sid);
         one == other || sid(one).is_some_and(|one| sid(other) == Some(one))
     }
     /// Returns the words of a conference, named by its SID or name, for the other side of a line: its own, and those of the conferences
     /// that are connected with it.
     pub fn hops_onward(&self, hop_key: u64, sid_or_name: &str) -> Vec<u64> {
         let room = self.find(sid_or_name);
-        let named = room.and_then(|room| self.rooms.get(room)).map(Room::name);
-        let name = named.or_else(|| self.expected(sid_or_name).map(|one| &*one.name)).unwrap_or(sid_or_name);
+        let name = self.known(sid_or_name).map_or(sid_or_name, |(_, name)| name);
         let connected = room.into_iter().flat_map(|room| self.links_of(room));
         // Half of the hops that a call may make are left for the edges on its way.
         [link(hop_key, name)].into_iter().chain(connected).take(EDGES_PER_CALL / 2).collect()
@@ -434,9 +420,8 @@ impl Conferences {
     }
     /// Returns the name of a conference that is named by its SID or name.
     fn named(&self, sid_or_name: &str) -> Result<String, NotJoined> {
-        let room = || self.rooms.iter().find(|(_, room)| room.sid() == sid_or_name).map(|(_, room)| room.name());
-        let expected = || self.expected(sid_or_name).map(|one| &*one.name);
-        let name = if is_sid(sid_or_name) { room().or_else(expected) } else { Some(sid_or_name) };
+        let of_sid = || self.known(sid_or_name).map(|(_, name)| name);
+        let name = if is_sid(sid_or_name) { of_sid() } else { Some(sid_or_name) };
         name.map(str::to_owned).ok_or(NotJoined::UnknownSid)
     }
     /// Lets a party leave by itself.
@@ -597,6 +582,12 @@ impl Conferences {
         }
     }
 
+    /// Returns SID and name of a conference that is not over, named by one of the two.
+    fn known(&self, sid_or_name: &str) -> Option<(&str, &str)> {
+        let room = self.find(sid_or_name).and_then(|room| self.rooms.get(room)).map(|room| (room.sid(), room.name()));
+        room.or_else(|| self.expected(sid_or_name).map(|one| (&*one.sid, &*one.name)))
+    }
+
     /// Returns the conference of a SID or name that has no party yet.
     fn expected(&self, sid_or_name: &str) -> Option<&Expected> {
         self.expected.iter().find(|one| one.is(sid_or_name))
@@ -669,6 +660,12 @@ impl Conferences {
         let (status, ended) = (Status::Completed, Some((ended, reason, call_sid)));
         let (parties, recordings) = (Vec::new(), Vec::new());
         self.keep(ConferenceReport { sid, name, status, began, ended, parties, recordings });
+    }
+
+    /// Ends the conference at this place among those without a party.
+    fn end_expected(&mut self, at: usize, reason: EndReason, date: SystemTime) {
+        let report = self.expected.remove(at).report();
+        self.keep(ConferenceReport { status: Status::Completed, ended: Some((date, reason, None)), ..report });
     }
 
     fn keep(&mut self, ended: ConferenceReport) {

@@ -226,10 +226,8 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
     // A party joins without delay.
     let detection = detection::take(&mut parameters, detection::OF_PARTICIPANT)?;
     parameters.finish()?;
-    let known = conferences::reports(cx)
-        .await?
-        .into_iter()
-        .find(|report| report.status != Status::Completed && (report.sid == conference || report.name == conference));
+    let named = conference.to_owned();
+    let known = cx.handle.ask(move |gateway, _| conference_live(gateway, &named)).await?;
     let chars = conference.chars().count();
     let is_sid = conference.len() == 34 && conference.starts_with("CF");
     if chars > NAME_CHARS || conference.chars().any(char::is_control) || (known.is_none() && is_sid) {

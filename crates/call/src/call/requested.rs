@@ -159,6 +159,11 @@ pub fn named_target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
 }
 
 impl Requested {
+    /// Puts a target in place of those of the party.
+    pub(crate) fn put_onward(&mut self, target: Target) {
+        self.onward = vec![target];
+    }
+
     /// Takes the words of the conference that answers the call.
     pub(crate) fn take_linked(&mut self, message: &Message) {
         if self.participant.is_some() && self.party.is_none() && !message.is_request() {
@@ -341,14 +346,6 @@ impl<'p> Originator<'p> {
         let waits = detection.is_some_and(|wanted| detection::begin_requested(media, cx, leg, *wanted, app));
         if !waits {
             self.parts.search_on(cx);
-        }
-    }
-
-    /// Puts a target in place of those of the party, which comes for no conference any more.
-    pub(crate) fn put_onward(cx: &mut Cx<'_>, target: Target) {
-        if let Some(requested) = &mut cx.call.requested {
-            requested.onward = vec![target];
-            Originator::comes_no_longer(cx);
         }
     }
 

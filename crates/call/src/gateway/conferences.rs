@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use trunkgate_conference::{Change, Departure, Joining, MemberId, NodeEvent, Refusal, Room, RoomId};
+use trunkgate_conference::{Change, Departure, Joining, MemberId, NodeEvent, Refusal, RoomId};
 use trunkgate_resources::conferences::{ConferenceNews, ConferenceReport, Due, NotJoined, PartyReport};
 use trunkgate_resources::io::{Control, Input, Output};
 use trunkgate_resources::recording::RecordingRequest;
@@ -166,13 +166,8 @@ impl<'g> Conferences<'g> {
     pub fn end(&mut self, now: Instant, conference: &str) -> Result<(), ConferenceRefused> {
         let coming = coming(self.gateway, conference);
         let date = self.gateway.edge.date(now);
-        let conferences = &mut self.gateway.edge.sessions.conferences;
-        match conferences.find(conference) {
-            Some(room) => {
-                conferences.act(room, Room::end);
-            }
-            None if conferences.end_expected(conference, date) => {}
-            None => return Err(ConferenceRefused::Unknown),
+        if !self.gateway.edge.sessions.conferences.end(conference, date) {
+            return Err(ConferenceRefused::Unknown);
         }
         self.gateway.settle(now);
         for one in coming {

@@ -50,8 +50,9 @@ impl<'p> Takeover<'p> {
 
     /// Takes a call that is not answered: its targets are withdrawn. The party of a requested call goes on ringing.
     fn take_ringing(&mut self, cx: &mut Cx<'_>, app: Arc<App>) -> Result<(), Refused> {
-        if cx.call.requested.is_some() {
-            Originator::put_onward(cx, Target::App(app));
+        if let Some(requested) = &mut cx.call.requested {
+            requested.put_onward(Target::App(app));
+            Originator::comes_no_longer(cx);
             return Ok(());
         }
         if self.parts.program.is_some() {
