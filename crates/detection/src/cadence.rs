@@ -2,8 +2,8 @@
 //! that a sound was a tone) holds for earlier ones as well.
 
 use crate::limits::{
-    BEEP_PAUSE_FRAMES, FRAMES_MOST, MARGIN_DB, ONSET_FRAMES, PAUSE_FRAMES, QUIET_DB, RANGE_DB, SPEECH_VOICED,
-    TONE_EDGE_FRAMES, VOICED_FRAMES,
+    BEEP_PAUSE_FRAMES, FRAMES_MOST, MARGIN_DB, ONSET_FRAMES, PAUSE_FRAMES, QUIET_DB, RANGE_DB, SOFT_FRAMES,
+    SPEECH_VOICED, TONE_EDGE_FRAMES, VOICED_FRAMES,
 };
 use crate::voice::Heard;
 
@@ -68,7 +68,9 @@ impl Cadence {
         let (mut frames, mut silence, mut voiced) = (0_u32, 0_u32, 0_u32);
         let (mut unvoiced, mut loud) = (u32::MAX, 0_u32);
         for record in &self.records {
-            let is_loud = record.kind == Kind::Sound && record.is_loud(&threshold);
+            // What may be a tone is speech until it is one: a beep after so much of it would be a machine as well.
+            let is_perhaps = record.kind == Kind::Perhaps && voiced >= SPEECH_VOICED;
+            let is_loud = (record.kind == Kind::Sound || is_perhaps) && record.is_loud(&threshold);
             let is_voiced = is_loud && record.heard.is_voiced;
             unvoiced = if is_voiced { 0 } else { unvoiced.saturating_add(1) };
             loud = if is_loud { loud + 1 } else { 0 };
@@ -79,8 +81,8 @@ impl Cadence {
                 }
                 continue;
             }
-            frames += if frames == 0 { loud.min(ONSET_FRAMES) } else { 1 + silence.min(PAUSE_FRAMES) };
-            (silence, voiced) = (0, voiced + u32::from(is_voiced));
+            frames += if frames == 0 { loud.min(ONSET_FRAMES) + SOFT_FRAMES } else { 1 + silence.min(PAUSE_FRAMES) };
+            (silence, voiced) = (0, voiced + u32::from(is_voiced && !is_perhaps));
         }
         if voiced < SPEECH_VOICED { Speech { frames: 0, silence } } else { Speech { frames, silence } }
     }

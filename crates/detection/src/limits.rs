@@ -29,6 +29,8 @@ pub(crate) const VOICED_FRAMES: u32 = 10;
 pub(crate) const SPEECH_VOICED: u32 = 5;
 /// Frames before the first voiced one that belong to the speech: 100 ms.
 pub(crate) const ONSET_FRAMES: u32 = 5;
+/// Frames of soft speech before the first one that is heard: 20 ms.
+pub(crate) const SOFT_FRAMES: u32 = 1;
 
 /// Frames of a pause that count as part of the speech: 300 ms, and 60 ms of soft speech at its ends.
 pub(crate) const PAUSE_FRAMES: u32 = 18;
