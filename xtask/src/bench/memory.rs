@@ -174,7 +174,10 @@ fn held(kind: &Kind, calls: usize) -> anyhow::Result<(u64, u64)> {
     let of_one = |bytes: u64| bytes.saturating_sub(before) / calls as u64;
     let fresh = of_one(bytes()?);
     std::thread::sleep(FORGOTTEN);
-    Ok((fresh, of_one(bytes()?)))
+    let held = of_one(bytes()?);
+    let live = edge.metric("trunkgate_calls_live")?;
+    ensure!(live == (HELD_BEFORE + calls) as f64, "only {live} calls are held");
+    Ok((fresh, held))
 }
 
 /// Memory of a process after calls that are over, in a sentence.

@@ -71,7 +71,7 @@ pub(crate) fn machine() -> String {
 }
 
 /// Until a new edge has done all that it does at its start, and given back what that has used.
-pub(crate) const STARTED: Duration = Duration::from_secs(3);
+pub(crate) const STARTED: Duration = Duration::from_secs(10);
 
 /// Resident memory that it has written and shares with no other process, in bytes: pages of its file can be read again.
 pub(crate) fn private_bytes(pid: u32) -> anyhow::Result<u64> {

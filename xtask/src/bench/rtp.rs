@@ -15,7 +15,7 @@ use super::speech::Codec;
 use super::srtp::Suite;
 use super::table::Table;
 use super::{bare, fork, listener};
-use crate::interop::edge::{self, Edge};
+use crate::interop::edge::{self, Edge, LISTENERS};
 use crate::interop::install;
 
 /// Flags of `cargo xtask bench rtp`.
@@ -239,7 +239,9 @@ fn start_with(
         codecs.0.name(),
         codecs.1.name()
     );
-    Edge::start_by(on_device_core(edge::binary()), &rest)
+    // Calls that are held for a minute without a word are not to end.
+    let listeners = LISTENERS.replace("[media]\n", "[media]\nidle_timeout = \"1h\"\n");
+    Edge::start_as(on_device_core(edge::binary()), &format!("{listeners}{rest}"))
 }
 
 /// (bytes of the idle process, bytes for each of [`HELD`] calls in which nobody speaks).
