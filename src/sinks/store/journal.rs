@@ -14,6 +14,7 @@ use trunkgate_call::{CallView, ReasonSlug};
 
 use super::Record;
 use super::disk::{self, Lines, is_there, locked, named};
+use super::live::LiveLines;
 use crate::limits;
 
 /// A journal; another process with the same file is kept out by a lock.
@@ -22,7 +23,7 @@ pub(crate) struct Journal {
     path: PathBuf,
     lines: Lines,
     /// The lines of calls that have not been crossed out.
-    live: BTreeMap<String, Box<[u8]>>,
+    live: LiveLines,
     /// Lines in the file.
     count: usize,
     /// The file lacks what is in memory: since then, it could not be written.
@@ -68,7 +69,7 @@ impl Journal {
         let mut journal = Journal {
             path: path.to_owned(),
             lines,
-            live: BTreeMap::new(),
+            live: LiveLines::default(),
             count: 0,
             behind: None,
             unsaved: BTreeSet::new(),
@@ -79,7 +80,7 @@ impl Journal {
         };
         if !left.is_empty() {
             // From now on each has one record, however often this is tried.
-            journal.live = left.iter().map(|left| (left.record.sid.clone(), left.lines())).collect();
+            left.iter().for_each(|left| journal.live.insert(left.record.sid.clone(), left.lines()));
             if let Err(error) = journal.rewrite() {
                 // As while it runs: a full disk keeps no call waiting.
                 tracing::warn!(reason = "cdr_failed", "{}: {error}; its content is kept", path.display());
@@ -111,7 +112,8 @@ impl Journal {
         let Some(began) = self.live.get(sid) else { return Ok(()) };
         let mut line = serde_json::to_vec(&json!({ "answered": sid, "at": format!("{at:.3}") }))?;
         line.push(b'\n');
-        let (lines, from) = ([began, line.as_slice()].concat(), began.len());
+        let (lines, from) = ([&began, line.as_slice()].concat(), began.len());
+        self.live.answer(Instant::now(), sid.to_owned());
         self.note(sid.to_owned(), lines.into(), from)
     }
 
@@ -123,7 +125,7 @@ impl Journal {
     /// Notes that the file has the record of a call that has ended.
     pub(crate) fn file(&mut self, sid: &str) -> io::Result<()> {
         let Some(closing) = self.live.get(sid) else { return Ok(()) };
-        let (lines, from) = ([closing, filed(sid).as_slice()].concat(), closing.len());
+        let (lines, from) = ([&closing, filed(sid).as_slice()].concat(), closing.len());
         self.note(sid.to_owned(), lines.into(), from)
     }
 
@@ -131,11 +133,9 @@ impl Journal {
     fn note(&mut self, sid: String, lines: Box<[u8]>, from: usize) -> io::Result<()> {
         let is_behind = self.behind.is_some() || !self.is_there();
         self.unsaved.insert(sid.clone());
-        let kept = self.live.entry(sid.clone()).insert_entry(lines).into_mut();
-        if is_behind {
-            return self.catch_up();
-        }
-        let written = self.lines.append(kept.get(from..).unwrap_or_default());
+        let written = (!is_behind).then(|| self.lines.append(lines.get(from..).unwrap_or_default()));
+        self.live.insert(sid.clone(), lines);
+        let Some(written) = written else { return self.catch_up() };
         if written.is_ok() {
             self.unsaved.remove(&sid);
         }
@@ -149,6 +149,7 @@ impl Journal {
 
     /// Looks whether it is where it belongs, and tells that this process lives, also while no call begins or ends.
     pub(crate) fn look(&mut self) -> io::Result<()> {
+        self.live.pack(Instant::now());
         if self.has_live() && self.touched.is_none_or(|touched| touched.elapsed() >= TOUCH_INTERVAL) {
             self.touched = Some(Instant::now());
             // Where it cannot be set, the time of the last line counts.
@@ -168,7 +169,7 @@ impl Journal {
     /// Notes that a call's record is written.
     pub(crate) fn end(&mut self, sid: &str) -> io::Result<()> {
         self.unsaved.remove(sid);
-        if self.live.remove(sid).is_none() {
+        if !self.live.remove(sid) {
             return Ok(());
         }
         if self.live.is_empty() && self.is_kept {
@@ -231,7 +232,7 @@ impl Journal {
     /// # Errors
     /// The system's; then all stays where it is.
     pub(crate) fn move_to(&mut self, mut other: Journal) -> io::Result<()> {
-        other.live.extend(self.live.iter().map(|(sid, lines)| (sid.clone(), lines.clone())));
+        other.live.extend(&self.live);
         other.rewrite()?;
         let old = std::mem::replace(self, other);
         if let Err(error) = disk::remove(&old.path) {
@@ -242,8 +243,7 @@ impl Journal {
 
     /// Only what is live stays.
     fn rewrite(&mut self) -> io::Result<()> {
-        let text: Vec<u8> = self.live.values().flatten().copied().collect();
-        self.lines = disk::rewritten(&self.path, &text)?;
+        self.lines = disk::rewritten(&self.path, &self.live.text())?;
         (self.count, self.is_kept) = (self.live.len(), false);
         self.unsaved.clear();
         Ok(())

@@ -23,6 +23,7 @@ pub(crate) mod disk;
 mod file;
 mod health;
 pub(crate) mod journal;
+mod live;
 mod previous;
 pub(crate) mod record;
 
