@@ -93,6 +93,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     install::packages(&[("sipp", "sip-tester"), ("taskset", "util-linux"), ("espeak-ng", "espeak-ng")])?;
     edge::build()?;
     process::raise_descriptor_limit()?;
+    // Pages of a program's file that the disk does not have yet would count as memory that it has written.
+    nix::unistd::sync();
     let (private, resident) = idle()?;
     let mut text = format!(
         "Machine: {}. Idle process: {:.1} MiB of its own, {:.1} MiB with the pages of its file.\n\n\
