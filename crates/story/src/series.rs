@@ -5,12 +5,13 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use trunkgate_media::AgentQueue;
 use trunkgate_media::mos::Codec;
 
 use crate::impairment::{Interval, LegLoss};
 use crate::limits::{QUALITY_INTERVAL_SECONDS, QUALITY_SAMPLES};
 use crate::quality::score;
+pub use crate::samples::Way;
+use crate::samples::{Sample, Samples};
 use crate::view::{QualityView, SampleView, SeriesView};
 use crate::wall::{Step, rfc3339};
 
@@ -46,120 +47,13 @@ pub struct Reading {
     pub is_over: bool,
 }
 
-/// Samples for which room is made at a time.
-const SAMPLES_AT_ONCE: usize = 4;
-
-/// What came in one interval. Truncation is not met: an interval of a whole day has 4 million packets.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Sample {
-    received: u32,
-    lost: u32,
-    sent: u32,
-    far_lost: u32,
-    way: Way,
-}
-
-/// What its packets came and went by: no larger for the one kind of leg because of the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// A network, which RTCP tells of.
-    Network {
-        /// As it stood at the end; of two intervals that became one, the larger.
-        jitter_us: u32,
-        /// The same, as the remote party reports it.
-        far_jitter_us: u32,
-        /// The same; 0: not known.
-        rtt_us: u32,
-        /// Whether the far end reported in it.
-        reported: bool,
-    },
-    /// An agent's socket.
-    Agent {
-        /// What it said and its caller had not heard at the end …
-        unheard_ms: u32,
-        /// … and the most of it.
-        most_unheard_ms: u32,
-        /// The same of what it was to hear, in frames of 20 ms: a hundred at most.
-        unsent: u16,
-        /// The most of it.
-        most_unsent: u16,
-    },
-}
-
-impl Default for Way {
-    fn default() -> Way {
-        Way::Network { jitter_us: 0, far_jitter_us: 0, rtt_us: 0, reported: false }
-    }
-}
-
-impl Way {
-    /// Of two intervals as one.
-    fn and(self, next: Way) -> Way {
-        match (self, next) {
-            (
-                Way::Network { jitter_us, far_jitter_us, rtt_us, reported },
-                Way::Network { jitter_us: jitter, far_jitter_us: far, rtt_us: rtt, reported: too },
-            ) => Way::Network {
-                jitter_us: jitter_us.max(jitter),
-                far_jitter_us: far_jitter_us.max(far),
-                rtt_us: rtt_us.max(rtt),
-                reported: reported || too,
-            },
-            (
-                Way::Agent { most_unheard_ms: unheard, most_unsent: frames, .. },
-                Way::Agent { unheard_ms, most_unheard_ms, unsent, most_unsent },
-            ) => Way::Agent {
-                unheard_ms,
-                most_unheard_ms: unheard.max(most_unheard_ms),
-                unsent,
-                most_unsent: frames.max(most_unsent),
-            },
-            // The network is that of an interval in which the agent was out.
-            (agent @ Way::Agent { .. }, Way::Network { .. }) | (Way::Network { .. }, agent @ Way::Agent { .. }) => {
-                agent
-            }
-        }
-    }
-
-    /// Returns the state of an agent's queues now.
-    pub fn of_agent(queue: &AgentQueue) -> Way {
-        let (unheard, unsent) = (&queue.unheard, &queue.unsent);
-        Way::Agent {
-            unheard_ms: unheard.now().try_into().unwrap_or(u32::MAX),
-            most_unheard_ms: unheard.most().try_into().unwrap_or(u32::MAX),
-            unsent: unsent.now().try_into().unwrap_or(u16::MAX),
-            most_unsent: unsent.most().try_into().unwrap_or(u16::MAX),
-        }
-    }
-}
-
-impl Sample {
-    fn is_empty(&self) -> bool {
-        let waited = match self.way {
-            Way::Network { reported, .. } => reported,
-            Way::Agent { most_unheard_ms, most_unsent, .. } => most_unheard_ms > 0 || most_unsent > 0,
-        };
-        self.received == 0 && self.sent == 0 && self.lost == 0 && !waited
-    }
-    /// Both as one interval.
-    fn and(self, next: Sample) -> Sample {
-        Sample {
-            received: self.received.saturating_add(next.received),
-            lost: self.lost.saturating_add(next.lost),
-            sent: self.sent.saturating_add(next.sent),
-            far_lost: self.far_lost.saturating_add(next.far_lost),
-            way: self.way.and(next.way),
-        }
-    }
-}
-
 /// One leg.
 #[derive(Debug, Clone, Default)]
 struct LegSeries {
     before: Totals,
     /// The interval that the first sample belongs to.
     first: usize,
-    samples: Vec<Sample>,
+    samples: Samples,
 }
 
 /// All legs of a call.
@@ -211,16 +105,18 @@ impl Series {
             series
         });
         let series = with_rest.as_ref().unwrap_or(self);
-        let sample = |leg: usize, at: usize| {
-            let series = series.legs.get(leg)?;
-            series.samples.get(at.checked_sub(series.first)?)
+        let of = |leg: usize| series.legs.get(leg).map(|leg| (leg.first, leg.samples.iter().collect::<Vec<Sample>>()));
+        let (ours, theirs) = (of(leg), other.and_then(of));
+        let sample = |of: &Option<(usize, Vec<Sample>)>, at: usize| {
+            let (first, samples) = of.as_ref()?;
+            samples.get(at.checked_sub(*first)?).copied()
         };
         let interval = |at: usize| {
-            let Sample { received, lost, sent, far_lost, way } = *sample(leg, at)?;
+            let Sample { received, lost, sent, far_lost, way } = sample(&ours, at)?;
             let begin = self.interval().saturating_mul(u32::try_from(at).unwrap_or(u32::MAX));
             let end = begin + length.filter(|_| at + 1 == series.over).unwrap_or(self.interval());
             let is_reported = matches!(way, Way::Network { reported: true, .. });
-            let upstream = other.and_then(|other| sample(other, at)).map_or(0, |sample| sample.lost);
+            let upstream = sample(&theirs, at).map_or(0, |sample| sample.lost);
             Some(Interval {
                 time: (begin, end),
                 received: (received, lost),
@@ -290,12 +186,10 @@ impl Series {
             // A leg that was out for a while: its place in time is kept.
             let place = self.over.saturating_sub(series.first);
             let place = place.min(QUALITY_SAMPLES);
-            // In small steps: thousands of calls have a few of them.
-            if series.samples.capacity() <= place {
-                series.samples.reserve_exact(place + SAMPLES_AT_ONCE - series.samples.len());
+            while series.samples.len() < place {
+                series.samples.push(&Sample::default());
             }
-            series.samples.resize(place, Sample::default());
-            series.samples.push(sample);
+            series.samples.push(&sample);
         }
         self.over += 1;
     }
@@ -303,13 +197,13 @@ impl Series {
     fn double(&mut self) {
         for series in &mut self.legs {
             let mut merged: Vec<Sample> = Vec::with_capacity(series.samples.len() / 2 + 1);
-            for (at, sample) in (series.first..).zip(&series.samples) {
+            for (at, sample) in (series.first..).zip(series.samples.iter()) {
                 match merged.last_mut() {
-                    Some(last) if at % 2 == 1 => *last = last.and(*sample),
-                    _ => merged.push(*sample),
+                    Some(last) if at % 2 == 1 => *last = last.and(sample),
+                    _ => merged.push(sample),
                 }
             }
-            (series.samples, series.first) = (merged, series.first / 2);
+            (series.samples, series.first) = (Samples::of(&merged), series.first / 2);
         }
         self.over /= 2;
         self.doublings += 1;
@@ -381,12 +275,12 @@ impl Kept {
     fn samples(&self, leg: &LegSeries, label: &Label, received: bool) -> Vec<SampleView> {
         let codec = Codec::named(&label.codec).filter(|_| !label.is_agent);
         let interval = self.series.interval();
-        let shown = (leg.first..).zip(&leg.samples).map(|(at, sample)| {
+        let shown = (leg.first..).zip(leg.samples.iter()).map(|(at, sample)| {
             let begin = interval.saturating_mul(u32::try_from(at).unwrap_or(u32::MAX));
             let length = if at + 1 == self.series.over { self.last } else { interval };
             let at = rfc3339(self.began + begin);
             let seconds = length.as_millis() as f64 / 1000.0;
-            if received { heard(sample, codec, label) } else { told(sample, codec) }.at(at, seconds)
+            if received { heard(&sample, codec, label) } else { told(&sample, codec) }.at(at, seconds)
         });
         shown.collect()
     }

@@ -1,10 +1,11 @@
 //! Entries of a trace as bytes: what happened in a call is kept for as long as it lasts and read by nobody, most of the time.
 //!
 //! An entry: microseconds since the one before, what it is (kind and flags), its leg, its text, a note, the number of the
-//! message as it was on the wire. A webhook is a decision that has its parts, in JSON, as the note. Numbers have seven bits a byte, the lowest first; a text that is one of [`WORDS`] is its place there.
+//! message as it was on the wire. A webhook is a decision that has its parts, in JSON, as the note. Numbers are of seven bits a byte ([`leb128`]); a text that is one of [`WORDS`] is its place there.
 
 use std::borrow::Cow;
 
+use crate::leb128;
 use crate::trace::{TraceEntry, TraceItem, Webhook};
 
 /// What most messages are.
@@ -115,12 +116,8 @@ impl Packed {
         self.bytes.extend_from_slice(bytes);
     }
 
-    fn number(&mut self, mut number: u64) {
-        while number > 0x7f {
-            self.put(&[0x80 | number as u8]);
-            number >>= 7;
-        }
-        self.put(&[number as u8]);
+    fn number(&mut self, number: u64) {
+        leb128::bytes_of(number).for_each(|byte| self.put(&[byte]));
     }
 
     fn text(&mut self, text: &str) {
@@ -167,15 +164,7 @@ impl Reader<'_> {
     }
 
     fn number(&mut self) -> Option<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some(number);
-            }
-        }
-        None
+        leb128::read(&mut self.bytes)
     }
 
     fn text(&mut self) -> Option<String> {
