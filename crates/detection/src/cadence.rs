@@ -68,7 +68,7 @@ impl Cadence {
         let (mut frames, mut silence, mut voiced) = (0_u32, 0_u32, 0_u32);
         let (mut unvoiced, mut loud) = (u32::MAX, 0_u32);
         for record in &self.records {
-            // What may be a tone is speech until it is one: a beep after so much of it would be a machine as well.
+            // What may be a tone is speech until it is one: most are vowels. It decides only for who has spoken for almost long enough.
             let is_perhaps = record.kind == Kind::Perhaps && voiced >= SPEECH_VOICED;
             let is_loud = (record.kind == Kind::Sound || is_perhaps) && record.is_loud(&threshold);
             let is_voiced = is_loud && record.heard.is_voiced;

@@ -80,7 +80,8 @@ impl Journal {
         };
         if !left.is_empty() {
             // From now on each has one record, however often this is tried.
-            left.iter().for_each(|left| journal.live.insert(left.record.sid.clone(), left.lines()));
+            let now = Instant::now();
+            left.iter().for_each(|left| journal.live.insert(now, left.record.sid.clone(), left.lines()));
             if let Err(error) = journal.rewrite() {
                 // As while it runs: a full disk keeps no call waiting.
                 tracing::warn!(reason = "cdr_failed", "{}: {error}; its content is kept", path.display());
@@ -113,8 +114,9 @@ impl Journal {
         let mut line = serde_json::to_vec(&json!({ "answered": sid, "at": format!("{at:.3}") }))?;
         line.push(b'\n');
         let (lines, from) = ([&began, line.as_slice()].concat(), began.len());
-        self.live.answer(Instant::now(), sid.to_owned());
-        self.note(sid.to_owned(), lines.into(), from)
+        self.note(sid.to_owned(), lines.into(), from)?;
+        self.live.settle(Instant::now(), sid.to_owned());
+        Ok(())
     }
 
     /// Notes that a call has ended, with its record.
@@ -134,7 +136,7 @@ impl Journal {
         let is_behind = self.behind.is_some() || !self.is_there();
         self.unsaved.insert(sid.clone());
         let written = (!is_behind).then(|| self.lines.append(lines.get(from..).unwrap_or_default()));
-        self.live.insert(sid.clone(), lines);
+        self.live.insert(Instant::now(), sid.clone(), lines);
         let Some(written) = written else { return self.catch_up() };
         if written.is_ok() {
             self.unsaved.remove(&sid);
@@ -232,7 +234,7 @@ impl Journal {
     /// # Errors
     /// The system's; then all stays where it is.
     pub(crate) fn move_to(&mut self, mut other: Journal) -> io::Result<()> {
-        other.live.extend(&self.live);
+        other.live.extend(Instant::now(), &self.live);
         other.rewrite()?;
         let old = std::mem::replace(self, other);
         if let Err(error) = disk::remove(&old.path) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended_with_dict};
 
-/// Time after its answer when a call's lines are packed: most calls that are short are never.
+/// Time after which the lines of a call that was answered are packed: of most calls that are short they never are.
 const PACKED_AFTER: Duration = Duration::from_secs(10);
 /// Most calls whose lines are packed at once.
 const PACKED_AT_ONCE: usize = 500;
@@ -18,8 +18,8 @@ pub(super) struct LiveLines {
     calls: BTreeMap<String, CallLines>,
     /// Lines like which those that are packed are: the first ones that were.
     pattern: Box<[u8]>,
-    /// Calls that were answered lately, the earliest first.
-    answered: VecDeque<(Instant, String)>,
+    /// Calls whose lines are to be packed, and since when they have been as they are, the earliest first.
+    settling: VecDeque<(Instant, String)>,
 }
 
 /// The lines of a call.
@@ -56,13 +56,20 @@ impl LiveLines {
     }
 
     /// Keeps a call's lines in place of those that it had.
-    pub(super) fn insert(&mut self, sid: String, lines: Box<[u8]>) {
-        self.calls.insert(sid, CallLines::Plain(lines));
+    pub(super) fn insert(&mut self, now: Instant, sid: String, lines: Box<[u8]>) {
+        let before = self.calls.insert(sid.clone(), CallLines::Plain(lines));
+        if matches!(before, Some(CallLines::Packed(_))) {
+            self.settle(now, sid);
+        }
     }
 
     /// Forgets a call; whether it was there.
     pub(super) fn remove(&mut self, sid: &str) -> bool {
-        self.calls.remove(sid).is_some()
+        let was_there = self.calls.remove(sid).is_some();
+        if self.calls.is_empty() {
+            self.settling = VecDeque::new();
+        }
+        was_there
     }
 
     /// Returns the lines of all calls.
@@ -71,29 +78,33 @@ impl LiveLines {
     }
 
     /// Keeps the calls of another one as well.
-    pub(super) fn extend(&mut self, other: &LiveLines) {
+    pub(super) fn extend(&mut self, now: Instant, other: &LiveLines) {
         for (sid, lines) in &other.calls {
-            self.insert(sid.clone(), lines.read(&other.pattern).into());
+            self.insert(now, sid.clone(), lines.read(&other.pattern).into());
+            self.settle(now, sid.clone());
         }
-        self.answered.extend(other.answered.iter().cloned());
     }
 
-    /// Notes that a call was answered now: its lines are packed in a while.
-    pub(super) fn answer(&mut self, now: Instant, sid: String) {
-        self.answered.push_back((now, sid));
+    /// Notes that a call's lines will stay as they are: they are packed in a while.
+    pub(super) fn settle(&mut self, now: Instant, sid: String) {
+        self.settling.push_back((now, sid));
     }
 
-    /// Packs the lines of calls that have been answered for a while.
+    /// Packs the lines of calls that have stayed as they are for a while.
     pub(super) fn pack(&mut self, now: Instant) {
-        for _ in 0..PACKED_AT_ONCE {
+        let mut packed = 0;
+        while packed < PACKED_AT_ONCE {
             let due = |(at, _): &mut (Instant, String)| now.saturating_duration_since(*at) >= PACKED_AFTER;
-            let Some((_, sid)) = self.answered.pop_front_if(due) else { return };
-            let Some(kept) = self.calls.get_mut(&sid) else { continue };
-            let CallLines::Plain(lines) = kept else { continue };
+            let Some((_, sid)) = self.settling.pop_front_if(due) else { return };
+            // Most are over by then.
+            let Some(kept @ CallLines::Plain(_)) = self.calls.get_mut(&sid) else { continue };
+            let lines = kept.read(&[]);
             if self.pattern.is_empty() {
-                self.pattern = lines.clone();
+                self.pattern = lines.clone().into();
             }
-            *kept = CallLines::Packed(compress_prepend_size_with_dict(lines, &self.pattern).into());
+            let bytes = compress_prepend_size_with_dict(&lines, &self.pattern);
+            *kept = CallLines::Packed(bytes.into());
+            packed += 1;
         }
     }
 }
@@ -112,8 +123,8 @@ mod tests {
     fn filled(now: Instant, calls: u32) -> LiveLines {
         let mut live = LiveLines::default();
         for number in 0..calls {
-            live.insert(number.to_string(), lines(number));
-            live.answer(now, number.to_string());
+            live.insert(now, number.to_string(), lines(number));
+            live.settle(now, number.to_string());
         }
         live
     }
@@ -126,7 +137,7 @@ mod tests {
     fn lines_are_packed_a_while_after_the_answer_and_read_as_they_were() {
         let now = Instant::now();
         let mut live = filled(now, 20);
-        live.insert("ringing".into(), lines(20));
+        live.insert(now, "ringing".into(), lines(20));
         let text = live.text();
         live.pack(now + PACKED_AFTER.saturating_sub(Duration::from_millis(1)));
         assert_eq!(packed(&live), 0);
@@ -143,10 +154,17 @@ mod tests {
         let now = Instant::now();
         let mut live = filled(now, 3);
         assert!(live.remove("0") && !live.remove("0"));
-        live.insert("1".into(), b"{\"closing\":{}}\n".as_slice().into());
+        live.insert(now, "1".into(), b"{\"closing\":{}}\n".as_slice().into());
         live.pack(now + PACKED_AFTER);
-        live.insert("2".into(), lines(9));
+        live.insert(now, "2".into(), lines(9));
         assert_eq!(live.text(), [b"{\"closing\":{}}\n".as_slice(), &lines(9)].concat());
+        // Lines that come in the place of packed ones are packed in their turn.
+        assert_eq!((packed(&live), live.settling.len()), (1, 1));
+        live.pack(now + 2 * PACKED_AFTER);
+        assert_eq!((packed(&live), live.settling.len()), (2, 0));
+        assert_eq!(live.get("2").as_deref(), Some(&*lines(9)));
+        live.settle(now, "2".into());
+        assert!(live.remove("1") && live.remove("2") && live.settling.is_empty());
     }
 
     #[test]
@@ -158,6 +176,11 @@ mod tests {
             packed(&live)
         });
         assert_eq!(seen, [PACKED_AT_ONCE, 2 * PACKED_AT_ONCE, 1_200]);
+        // Those that are over do not count.
+        let mut live = filled(now, 1_200);
+        (0..1_000).for_each(|number| assert!(live.remove(&number.to_string())));
+        live.pack(now + PACKED_AFTER);
+        assert_eq!((packed(&live), live.settling.len()), (200, 0));
     }
 
     #[test]
@@ -167,7 +190,9 @@ mod tests {
         live.pack(now + PACKED_AFTER);
         let mut other = filled(now, 1);
         other.pack(now + PACKED_AFTER);
-        other.extend(&live);
-        assert_eq!(other.text(), live.text());
+        other.extend(now, &live);
+        assert_eq!((other.text(), packed(&other)), (live.text(), 0));
+        other.pack(now + 2 * PACKED_AFTER);
+        assert_eq!((other.text(), packed(&other)), (live.text(), 5));
     }
 }
