@@ -54,7 +54,7 @@ codes! {
          numbers to 1.41556E+10 and lose the last digits: format the column as text before entering numbers.";
     BAD_TARGET = "TG0112", "invalid target",
         "`connect` contains trunk:NAME, trunk:NAME/NUMBER, trunk:NAME/NUMBER@WEIGHT, agent:NAME, app:NAME, play:FILE,\n\
-         voicemail:NAME, group:NAME, sip:URI and reject:CODE (300 to 699), with {called}, {caller} or named groups of\n\
+         voicemail:NAME, conference:NAME, group:NAME, sip:URI and reject:CODE (300 to 699), with {called}, {caller} or named groups of\n\
          patterns, and tables { ring_all = [...] } of trunks and URIs that ring simultaneously, each listed once. FILE is\n\
          relative to the directory of the configuration and below it. `fork` contains agent:NAME; `connect` of [api]\n\
          contains trunk:NAME.";

@@ -2,6 +2,7 @@
 
 use toml::Spanned;
 use toml::de::DeValue;
+use trunkgate_call::is_conference_sid;
 use trunkgate_call::limits::RING_ALL_TARGETS;
 use trunkgate_conference::limits::NAME_CHARS;
 use trunkgate_route::captured::filled;
@@ -192,18 +193,17 @@ fn target(text: &str, span: Span, means: Means<'_>, findings: &mut Findings) -> 
         }
         "voicemail" => Some(TargetSpec::Voicemail(rest.to_owned())),
         "conference" => {
-            let fits =
-                !rest.trim().is_empty() && rest.chars().count() <= NAME_CHARS && !rest.contains(char::is_control);
+            let name = rest.trim();
+            let fits = !name.is_empty()
+                && rest.chars().count() <= NAME_CHARS
+                && !rest.contains(char::is_control)
+                && !is_conference_sid(name);
             if !fits {
                 let message = format!("\"{}\" is not a conference", told(text));
-                findings.error(
-                    code::BAD_TARGET,
-                    span,
-                    message,
-                    format!("conference:NAME with {NAME_CHARS} characters at most"),
-                );
+                let help = format!("conference:NAME with {NAME_CHARS} characters at most; a SID is no name");
+                findings.error(code::BAD_TARGET, span, message, help);
             }
-            fits.then(|| TargetSpec::Conference(rest.trim().to_owned()))
+            fits.then(|| TargetSpec::Conference(name.to_owned()))
         }
         "reject" => {
             let code = rest.parse::<u16>().ok().filter(|code| (300..=699).contains(code));
@@ -333,4 +333,30 @@ fn trunk_target(text: &str, rest: &str, span: Span, numbers: &Numbers, findings:
         return None;
     }
     Some(TargetSpec::Trunk { name: name.to_owned(), number: number.map(str::to_owned), weight })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    #[test]
+    fn a_conference_as_a_target_has_a_name_that_is_no_sid() {
+        for (name, fits) in [
+            ("board", true),
+            (" board ", true),
+            ("CF0123456789", true),
+            ("", false),
+            (" ", false),
+            ("CF0123456789abcdef0123456789abcdef", false),
+            (&"n".repeat(NAME_CHARS + 1), false),
+        ] {
+            let lines = format!("[trunk.a]\npeers = ['sip:192.0.2.9']\n[[route]]\nconnect = ['conference:{name}']\n");
+            let found = match parse("trunkgate.toml".as_ref(), &lines) {
+                Ok((_, found)) | Err(found) => found,
+            };
+            let refused = found.iter().any(|one| one.code == "TG0112");
+            assert_eq!(refused, !fits, "{name}: {found:#?}");
+        }
+    }
 }

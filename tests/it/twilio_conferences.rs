@@ -193,6 +193,10 @@ fn a_conference_has_its_sid_before_its_first_participant_answers() {
     assert_eq!(rig.listed(list, "participants").len(), 1);
     assert_eq!((&conference(&sid)["status"], &conference(&sid)["friendly_name"]), (&json!("init"), &json!("another")));
     let path = added["uri"].as_str().unwrap().split_once("/Conferences/").unwrap().1;
+    // It can be read, and not changed before it has joined.
+    assert_eq!(rig.get(&format!("Conferences/{path}"))["status"], "ringing");
+    let (status, refused) = rig.ask("POST", &format!("Conferences/{path}"), &[("Muted", "true")]);
+    assert_eq!((status, refused["message"].as_str().unwrap().contains("has not answered yet")), (400, true));
     assert_eq!(rig.ask("DELETE", &format!("Conferences/{path}"), &[]).0, 204);
     sip.send(from, &sip.answer_with(&invite, "486 Busy Here", ""));
     until("its call is over", || (rig.edge.json("/v1/status")["calls"] == 2).then_some(()));
@@ -216,8 +220,8 @@ fn a_conference_has_its_sid_before_its_first_participant_answers() {
         sip.send(from, &sip.answer_with(&invite, "486 Busy Here", ""));
     }
     until("their calls are over", || (rig.edge.json("/v1/status")["calls"] == 2).then_some(()));
-    // The first that joins has the SID.
-    let added = rig.post(list, &fields);
+    // The first that joins has the SID. Blanks around a name are none of it.
+    let added = rig.post("Conferences/%20another%20/Participants.json", &fields);
     let sid = added["conference_sid"].as_str().unwrap().to_owned();
     rig.parties[2].answers();
     let path = format!("Conferences/{sid}/Participants/{}.json", added["call_sid"].as_str().unwrap());

@@ -27,7 +27,7 @@ pub use trunkgate_media::Channels;
 pub use trunkgate_resources::addressing::{Addressing, Interfaces, ListenerSpec};
 pub use trunkgate_resources::app::{AppAnswer, AppCallback, AppPlace, AppQuestion, AppWanted, DocumentRequest};
 pub use trunkgate_resources::apps::REQUESTED_APP;
-pub use trunkgate_resources::conferences::{ConferenceReport, NotJoined, PartyReport};
+pub use trunkgate_resources::conferences::{ConferenceReport, NotJoined, PartyReport, is_conference_sid};
 pub use trunkgate_resources::emergencies::NO_EMERGENCY_CALLS;
 pub use trunkgate_resources::indications::MessageCount;
 pub use trunkgate_resources::io::{

@@ -421,7 +421,7 @@ impl Conferences {
     /// Returns the name of a conference that is named by its SID or name.
     fn named(&self, sid_or_name: &str) -> Result<String, NotJoined> {
         let of_sid = || self.known(sid_or_name).map(|(_, name)| name);
-        let name = if is_sid(sid_or_name) { of_sid() } else { Some(sid_or_name) };
+        let name = if is_conference_sid(sid_or_name) { of_sid() } else { Some(sid_or_name) };
         name.map(str::to_owned).ok_or(NotJoined::UnknownSid)
     }
     /// Lets a party leave by itself.
@@ -710,8 +710,8 @@ pub const fn is_link(word: u64) -> bool {
     word & 1 == 1
 }
 
-/// Whether a name is the SID of a conference.
-fn is_sid(name: &str) -> bool {
+/// Whether a word has the form of a conference's SID, and so is no name of one.
+pub fn is_conference_sid(name: &str) -> bool {
     let digits = name.strip_prefix("CF").unwrap_or_default();
     digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
 }

@@ -8,7 +8,7 @@ use quick_xml::escape::escape;
 use serde_json::{Value, json};
 use trunkgate_call::{
     Added, CallRequest, ComingReport, ConferenceRefused, ConferenceReport, Conferences, Onward, PartyReport, coming,
-    conference, conference_live, conferences as all_of,
+    conference, conference_live, conferences as all_of, is_conference_sid,
 };
 use trunkgate_conference::limits::{LABEL_CHARS, NAME_CHARS, PARTIES};
 use trunkgate_conference::{Beep, Change, EventSet, Method as RoomMethod, Music, Status};
@@ -75,12 +75,6 @@ async fn known(cx: &Asked<'_>, conference: &str) -> Result<Known, Error> {
     known.await?.ok_or_else(|| Error::not_found(cx.path))
 }
 
-/// Returns a conference that goes on.
-async fn live(cx: &Asked<'_>, conference: &str) -> Result<ConferenceReport, Error> {
-    let report = known(cx, conference).await?.report;
-    (report.status != Status::Completed).then_some(report).ok_or_else(|| Error::not_found(cx.path))
-}
-
 async fn list(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let path = cx.uri(&format!("Conferences/{conference}/Participants"));
     let page = Page::take(&path, cx.query, &mut parameters)?;
@@ -109,8 +103,14 @@ async fn update(cx: &Asked<'_>, conference: &str, party: &str, mut parameters: P
     let wait = take_music(&mut parameters, ("WaitUrl", "WaitMethod"), WebhookMethod::Post)?;
     let announcement = conferences::take_announcement(&mut parameters)?;
     parameters.finish()?;
-    let report = live(cx, conference).await?;
-    let found = report.party(party).ok_or_else(|| Error::not_found(cx.path))?;
+    let Known { report, coming } = known(cx, conference).await?;
+    if report.status == Status::Completed {
+        return Err(Error::not_found(cx.path));
+    }
+    let found = report.party(party).ok_or_else(|| match coming.iter().any(|one| Shown::from(one).is(party)) {
+        true => Error::bad_request("The participant has not answered yet: it can be changed when it has joined"),
+        false => Error::not_found(cx.path),
+    })?;
     let app = cx.handle.call(found.member.call_sid()).await?.and_then(|call| call.app.clone());
     let app = create::keys_of(cx, app.as_deref(), AppDocument::Text("".into()));
     for (name, music) in [("HoldUrl", &music), ("WaitUrl", &wait)] {
@@ -199,6 +199,7 @@ impl Joining {
 
 /// Calls a party, which joins the conference once it answers.
 async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> Result<Value, Error> {
+    let conference = conference.trim();
     parameters.judge(&CREATE_PARTICIPANT)?;
     let (to, from) = (parameters.take("To"), parameters.take("From"));
     let label = parameters.take_text("Label", LABEL_CHARS)?;
@@ -229,8 +230,12 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
     let named = conference.to_owned();
     let known = cx.handle.ask(move |gateway, _| conference_live(gateway, &named)).await?;
     let chars = conference.chars().count();
-    let is_sid = conference.len() == 34 && conference.starts_with("CF");
-    if chars > NAME_CHARS || conference.chars().any(char::is_control) || (known.is_none() && is_sid) {
+    if chars > NAME_CHARS || conference.chars().any(char::is_control) {
+        let name =
+            format!("The name of a conference has 1 to {NAME_CHARS} characters, none of them a control character");
+        return Err(Error::bad_request(name));
+    }
+    if known.is_none() && is_conference_sid(conference) {
         return Err(Error::not_found(cx.path));
     }
     joining.come_for(to.as_deref(), known.as_ref().map(|report| report.sid.as_str()));
@@ -251,18 +256,28 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
     let digits = None;
     let request =
         CallRequest { from, to, targets, onward, ring_timeout, time_limit, digits, record, participant, detection };
-    let named = added.conference.clone();
-    let begun = cx.handle.act(move |gateway, now| {
-        let begun = gateway.originate(now, &request);
-        // A call that has failed at once may have ended its conference.
-        let known = all_of(gateway).into_iter().find(|report| report.sid == named || report.name == named);
-        begun.map(|call| (call, known.map(|report| report.sid).unwrap_or_default()))
-    });
-    let (call, sid) = begun.await?.map_err(Fault::from)?;
+    let begins_again = joining.name == conference && !is_conference_sid(conference);
+    let (call, sid) = begin(cx, request, begins_again.then(|| conference.to_owned())).await?;
     let call = calls::show_new(cx, &call).await?;
     let call = call["sid"].as_str().unwrap_or_default().to_owned();
     let begun = ComingReport { call, added, began: SystemTime::now(), status: "queued" };
     Ok(json(cx, &sid, &Shown::from(&begun)))
+}
+
+/// Begins a call for a conference; returns its SID, and that of the conference. `name`: of one that begins with this call where none
+/// goes on by then; none begins where the party is an agent, or the request has a SID.
+async fn begin(cx: &Asked<'_>, mut request: CallRequest, name: Option<String>) -> Result<(String, String), Error> {
+    let begun = cx.handle.act(move |gateway, now| {
+        if let (Some(added), Some(name)) = (&mut request.participant, name) {
+            added.conference = conference_live(gateway, &name).map_or(name, |report| report.sid);
+        }
+        let begun = gateway.originate(now, &request);
+        let named = request.participant.map(|added| added.conference).unwrap_or_default();
+        // A call that has failed at once may have ended its conference.
+        let known = all_of(gateway).into_iter().find(|report| report.sid == named || report.name == named);
+        begun.map(|call| (call, known.map(|report| report.sid).unwrap_or_default()))
+    });
+    Ok(begun.await?.map_err(Fault::from)?)
 }
 
 /// Returns the calling number and the party of a request, which may be an agent; `of_person`: whether it asks for a recording, and a detection.

@@ -119,7 +119,7 @@ fn member_of<'r>(report: &'r QueueReport, call: &str) -> Option<&'r QueuedCall> 
 async fn dequeue(cx: &Asked<'_>, (sid, call): (&str, &str), mut parameters: Parameters) -> Result<Value, Error> {
     let document = create::take_document(&mut parameters)?;
     parameters.finish()?;
-    let document = document.ok_or_else(|| Error::bad_url("Url", "Url is required"))?;
+    let document = document.ok_or_else(|| Error::bad_url("Url", "required"))?;
     let report = find(cx, sid).await?;
     let member = member_of(&report, call).ok_or_else(|| Error::not_found(cx.path))?.clone();
     let app = cx.handle.call(&member.call_sid).await?.and_then(|call| call.app.clone());

@@ -21,7 +21,7 @@ const WHAT: &str = "stream";
 
 /// `POST …/Calls/{sid}/Streams.json`: starts a stream that listens.
 pub(super) async fn start(cx: &Asked<'_>, call: &str, mut parameters: Parameters) -> Result<Value, Error> {
-    let url = parameters.take("Url").ok_or_else(|| Error::bad_url("Url", "Url is required"))?;
+    let url = parameters.take("Url").ok_or_else(|| Error::bad_url("Url", "required"))?;
     let url = Location::Inline.resolve_socket(&url).map_err(|what| Error::bad_url("Url", &what))?;
     let tracks = listeners::take_tracks(&mut parameters, Tracks::Inbound)?;
     let name = parameters.take_text("Name", NAME_CHARS)?;
