@@ -161,7 +161,7 @@ fn a_participant_that_rings_is_shown_and_taken_back() {
         assert_shape(status, &answer);
         assert_eq!((status, answer["code"].as_u64()), (400, Some(code)), "{more:?}");
     }
-    assert_eq!(rig.ask("POST", &path, &[("Muted", "false")]).0, 404, "it is not there to be changed");
+    assert_eq!(rig.ask("POST", &path, &[("Muted", "false")]).0, 400, "it cannot be changed yet");
     assert_eq!(rig.ask("DELETE", &path, &[]).0, 204);
     let (cancel, from) = sip.receive("CANCEL ");
     sip.send(from, &sip.answer_with(&cancel, "200 OK", ""));
@@ -194,7 +194,7 @@ fn a_conference_has_its_sid_before_its_first_participant_answers() {
     assert_eq!((&conference(&sid)["status"], &conference(&sid)["friendly_name"]), (&json!("init"), &json!("another")));
     let path = added["uri"].as_str().unwrap().split_once("/Conferences/").unwrap().1;
     // It can be read, and not changed before it has joined.
-    assert_eq!(rig.get(&format!("Conferences/{path}"))["status"], "ringing");
+    assert_eq!(rig.get(&format!("Conferences/{path}"))["conference_sid"], json!(sid));
     let (status, refused) = rig.ask("POST", &format!("Conferences/{path}"), &[("Muted", "true")]);
     assert_eq!((status, refused["message"].as_str().unwrap().contains("has not answered yet")), (400, true));
     assert_eq!(rig.ask("DELETE", &format!("Conferences/{path}"), &[]).0, 204);
