@@ -54,10 +54,10 @@ codes! {
          numbers to 1.41556E+10 and lose the last digits: format the column as text before entering numbers.";
     BAD_TARGET = "TG0112", "invalid target",
         "`connect` contains trunk:NAME, trunk:NAME/NUMBER, trunk:NAME/NUMBER@WEIGHT, agent:NAME, app:NAME, play:FILE,\n\
-         voicemail:NAME, conference:NAME, group:NAME, sip:URI and reject:CODE (300 to 699), with {called}, {caller} or named groups of\n\
-         patterns, and tables { ring_all = [...] } of trunks and URIs that ring simultaneously, each listed once. FILE is\n\
-         relative to the directory of the configuration and below it. `fork` contains agent:NAME; `connect` of [api]\n\
-         contains trunk:NAME.";
+         voicemail:NAME, conference:NAME (no SID), group:NAME, sip:URI and reject:CODE (300 to 699), with {called},\n\
+         {caller} or named groups of patterns, and tables { ring_all = [...] } of trunks and URIs that ring\n\
+         simultaneously, each listed once. FILE is relative to the directory of the configuration and below it. `fork`\n\
+         contains agent:NAME; `connect` of [api] contains trunk:NAME.";
     BAD_URL = "TG0113", "invalid agent URL",
         "`url` of an agent is a WebSocket URL: wss://HOST[:PORT]/PATH. ws:// is allowed for loopback and [edge]\n\
          local_networks only, because audio would otherwise cross the network unencrypted. A host name with ws:// passes\n\
