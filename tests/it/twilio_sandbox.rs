@@ -168,7 +168,8 @@ fn a_file_that_cannot_be_had_fails_a_call_unless_that_is_allowed() {
 
 #[test]
 fn an_application_that_fails_is_told_from_an_expectation_that_does() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // At an address of its own: no other test gets the port meanwhile.
+    let closed = TcpListener::bind("127.0.0.77:0").unwrap().local_addr().unwrap();
     let url = format!("http://{closed}/voice");
     let (code, reports) = run(&url, &[]);
     let what = reports[0]["application"].as_str().unwrap_or_default();
