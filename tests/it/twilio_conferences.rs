@@ -220,6 +220,10 @@ fn a_conference_has_its_sid_before_its_first_participant_answers() {
         sip.send(from, &sip.answer_with(&invite, "486 Busy Here", ""));
     }
     until("their calls are over", || (rig.edge.json("/v1/status")["calls"] == 2).then_some(()));
+    for name in ["n".repeat(129), "a%0Ab".to_owned()] {
+        let (status, refused) = rig.ask("POST", &format!("Conferences/{name}/Participants.json"), &fields);
+        assert_eq!((status, refused["code"].as_u64()), (400, Some(20_001)), "{refused}");
+    }
     // The first that joins has the SID. Blanks around a name are none of it.
     let added = rig.post("Conferences/%20another%20/Participants.json", &fields);
     let sid = added["conference_sid"].as_str().unwrap().to_owned();

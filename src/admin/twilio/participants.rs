@@ -10,7 +10,7 @@ use trunkgate_call::{
     Added, CallRequest, ComingReport, ConferenceRefused, ConferenceReport, Conferences, Onward, PartyReport, coming,
     conference, conference_live, conferences as all_of, is_conference_sid,
 };
-use trunkgate_conference::limits::{LABEL_CHARS, NAME_CHARS, PARTIES};
+use trunkgate_conference::limits::{LABEL_CHARS, PARTIES};
 use trunkgate_conference::{Beep, Change, EventSet, Method as RoomMethod, Music, Status};
 use trunkgate_route::{App, AppDocument, StatusCallback, WebhookMethod};
 use trunkgate_twiml::compat::requests::{CREATE_PARTICIPANT, UPDATE_PARTICIPANT};
@@ -229,12 +229,6 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
     parameters.finish()?;
     let named = conference.to_owned();
     let known = cx.handle.ask(move |gateway, _| conference_live(gateway, &named)).await?;
-    let chars = conference.chars().count();
-    if chars > NAME_CHARS || conference.chars().any(char::is_control) {
-        let name =
-            format!("The name of a conference has 1 to {NAME_CHARS} characters, none of them a control character");
-        return Err(Error::bad_request(name));
-    }
     if known.is_none() && is_conference_sid(conference) {
         return Err(Error::not_found(cx.path));
     }
@@ -244,7 +238,7 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
     detection::judge(cx, detection::OF_PARTICIPANT.0, detection.as_ref(), &app)?;
     let (detection, onward) = (detection.map(Box::new), vec![Onward::App(Arc::new(app))]);
     let added = Added {
-        conference: known.map_or_else(|| conference.to_owned(), |report| report.sid),
+        conference: joining.name.clone(),
         label,
         coached,
         is_muted,
@@ -256,25 +250,26 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
     let digits = None;
     let request =
         CallRequest { from, to, targets, onward, ring_timeout, time_limit, digits, record, participant, detection };
-    let begins_again = joining.name == conference && !is_conference_sid(conference);
-    let (call, sid) = begin(cx, request, begins_again.then(|| conference.to_owned())).await?;
+    let (call, sid) = begin(cx, request).await?;
     let call = calls::show_new(cx, &call).await?;
     let call = call["sid"].as_str().unwrap_or_default().to_owned();
     let begun = ComingReport { call, added, began: SystemTime::now(), status: "queued" };
     Ok(json(cx, &sid, &Shown::from(&begun)))
 }
 
-/// Begins a call for a conference; returns its SID, and that of the conference. `name`: of one that begins with this call where none
-/// goes on by then; none begins where the party is an agent, or the request has a SID.
-async fn begin(cx: &Asked<'_>, mut request: CallRequest, name: Option<String>) -> Result<(String, String), Error> {
+/// Begins a call for a conference, which begins with it where none of its name goes on; returns its SID, and that of the conference.
+async fn begin(cx: &Asked<'_>, mut request: CallRequest) -> Result<(String, String), Error> {
     let begun = cx.handle.act(move |gateway, now| {
-        if let (Some(added), Some(name)) = (&mut request.participant, name) {
-            added.conference = conference_live(gateway, &name).map_or(name, |report| report.sid);
+        if let Some(added) = &mut request.participant
+            && let Some(report) = conference_live(gateway, &added.conference)
+        {
+            added.conference = report.sid;
         }
         let begun = gateway.originate(now, &request);
         let named = request.participant.map(|added| added.conference).unwrap_or_default();
         // A call that has failed at once may have ended its conference.
-        let known = all_of(gateway).into_iter().find(|report| report.sid == named || report.name == named);
+        let ended = || all_of(gateway).into_iter().find(|report| report.sid == named || report.name == named);
+        let known = conference_live(gateway, &named).or_else(ended);
         begun.map(|call| (call, known.map(|report| report.sid).unwrap_or_default()))
     });
     Ok(begun.await?.map_err(Fault::from)?)

@@ -1,5 +1,5 @@
 //! The lines of calls that are not crossed out of the journal, as they are kept in memory beside the file: packed once a call has
-//! been answered for a while, since they are read again only where the file is written anew.
+//! been answered for a while, since they are read again only where the file is rewritten.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
