@@ -3,7 +3,7 @@
 
 use trunkgate_media::AgentQueue;
 
-use crate::leb128;
+use crate::kept_bytes;
 
 /// Bytes for which room is made at a time: a few samples, since thousands of calls have them.
 const STEP_BYTES: usize = 64;
@@ -165,9 +165,9 @@ impl Samples {
             Way::Network { reported, .. } => u8::from(reported) * REPORTED,
             Way::Agent { .. } => AGENT,
         };
-        self.put(flags);
+        kept_bytes::push(&mut self.bytes, &[flags], STEP_BYTES);
         for number in numbers(sample).into_iter().take(count_of(flags)) {
-            leb128::bytes_of(number.into()).for_each(|byte| self.put(byte));
+            kept_bytes::push_number(&mut self.bytes, number.into(), STEP_BYTES);
         }
         self.count += 1;
     }
@@ -177,13 +177,6 @@ impl Samples {
         let mut bytes = self.bytes.as_slice();
         std::iter::from_fn(move || read(&mut bytes))
     }
-
-    fn put(&mut self, byte: u8) {
-        if self.bytes.len() == self.bytes.capacity() {
-            self.bytes.reserve_exact(STEP_BYTES);
-        }
-        self.bytes.push(byte);
-    }
 }
 
 fn read(bytes: &mut &[u8]) -> Option<Sample> {
@@ -191,7 +184,7 @@ fn read(bytes: &mut &[u8]) -> Option<Sample> {
     *bytes = rest;
     let mut numbers = [0_u32; 8];
     for number in numbers.iter_mut().take(count_of(*flags)) {
-        *number = u32::try_from(leb128::read(bytes)?).ok()?;
+        *number = u32::try_from(kept_bytes::read_number(bytes)?).ok()?;
     }
     let [received, lost, sent, far_lost, first, second, third, fourth] = numbers;
     let short = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);

@@ -1,11 +1,11 @@
 //! Entries of a trace as bytes: what happened in a call is kept for as long as it lasts and read by nobody, most of the time.
 //!
 //! An entry: microseconds since the one before, what it is (kind and flags), its leg, its text, a note, the number of the
-//! message as it was on the wire. A webhook is a decision that has its parts, in JSON, as the note. Numbers are of seven bits a byte ([`leb128`]); a text that is one of [`WORDS`] is its place there.
+//! message as it was on the wire. A webhook is a decision that has its parts, in JSON, as the note. Numbers are those of [`kept_bytes`]; a text that is one of [`WORDS`] is its place there.
 
 use std::borrow::Cow;
 
-use crate::leb128;
+use crate::kept_bytes;
 use crate::trace::{TraceEntry, TraceItem, Webhook};
 
 /// What most messages are.
@@ -110,14 +110,11 @@ impl Packed {
     }
 
     fn put(&mut self, bytes: &[u8]) {
-        if self.bytes.capacity() - self.bytes.len() < bytes.len() {
-            self.bytes.reserve_exact(bytes.len().max(STEP_BYTES));
-        }
-        self.bytes.extend_from_slice(bytes);
+        kept_bytes::push(&mut self.bytes, bytes, STEP_BYTES);
     }
 
     fn number(&mut self, number: u64) {
-        leb128::bytes_of(number).for_each(|byte| self.put(&[byte]));
+        kept_bytes::push_number(&mut self.bytes, number, STEP_BYTES);
     }
 
     fn text(&mut self, text: &str) {
@@ -164,7 +161,7 @@ impl Reader<'_> {
     }
 
     fn number(&mut self) -> Option<u64> {
-        leb128::read(&mut self.bytes)
+        kept_bytes::read_number(&mut self.bytes)
     }
 
     fn text(&mut self) -> Option<String> {
