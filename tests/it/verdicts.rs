@@ -241,7 +241,7 @@ fn with_ports(caller: &Phone, callee: &Phone, first: u16, last: u16) -> Process 
 /// The first of four free ports from `begin` on: below the media ports and the system's own, which are given by chance.
 fn four_ports(begin: u16) -> u16 {
     let is_free = |first: &u16| (*first..first + 4).all(|port| UdpSocket::bind(("127.0.0.1", port)).is_ok());
-    (begin..begin + 3_000).step_by(4).find(is_free).unwrap()
+    (begin..begin + 2_000).step_by(4).find(is_free).unwrap()
 }
 
 /// The call is refused with 503.
@@ -256,7 +256,7 @@ fn refused(edge: &Process, caller: &Phone, body: &str) {
 fn no_media_port_is_left() {
     let (caller, callee) = phones();
     // Those of one call with one stream; this one has two.
-    let first = four_ports(8_000);
+    let first = four_ports(14_000);
     let edge = with_ports(&caller, &callee, first, first + 3);
     let port = caller.rtp_address().port();
     let both = format!("m=audio {port} RTP/AVP 0\r\nm=video {port} RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\n");
@@ -322,10 +322,10 @@ fn a_side_that_was_heard_and_cannot_be_reached_any_more() {
     told(&edge, &[&format!("packets to {closed} are returned as unreachable (ICMP, ")]);
 }
 
-/// Whether the second leg's media comes from there.
+/// Whether a leg's media comes from there.
 fn verdict_of_latch(edge: &Process, from: SocketAddr) -> bool {
     let call = edge.json(&format!("/v1/calls/{}", edge.sid()));
-    call["legs"][1]["rtp"]["latched"] == from.to_string()
+    call["legs"].as_array().unwrap().iter().any(|leg| leg["rtp"]["latched"] == from.to_string())
 }
 
 #[test]

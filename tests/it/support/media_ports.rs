@@ -1,11 +1,14 @@
-//! Media ports of the edges under test. Tests run side by side, and a port that another test's edge has bound costs a call an attempt.
+//! Media ports of the edges under test. Tests run side by side, and a port that another test's edge has bound costs a call an attempt:
+//! each test has its own, outside the default range, where demos and other edges take theirs.
 
 use std::sync::{Mutex, PoisonError};
 
 /// First port of all.
-const FIRST: u16 = 16_384;
+const FIRST: u16 = 6_000;
+/// First port after them.
+const END: u16 = 12_000;
 /// Ports of one test.
-const OF_ONE: u16 = 2_048;
+const OF_ONE: u16 = 1_000;
 
 /// Parts that no running test has.
 static FREE: Mutex<Vec<u16>> = Mutex::new(Vec::new());
@@ -27,7 +30,7 @@ impl Part {
         }
         let mut next = NEXT.lock().unwrap_or_else(PoisonError::into_inner);
         let part = *next;
-        let is_there = (part + 1) * OF_ONE <= FIRST;
+        let is_there = FIRST + (part + 1) * OF_ONE <= END;
         *next += u16::from(is_there);
         Part(is_there.then_some(part))
     }
