@@ -261,7 +261,7 @@ impl Worker {
                     Some(Told::Agent(token, state)) => {
                         self.sockets.awake(token, state);
                     }
-                    None => {}
+                    Some(Told::Time) | None => {}
                 }
             }
         }

@@ -163,7 +163,18 @@ impl Worker {
         }
         self.see_off(at);
         self.gather_recordings(at);
+        self.read_when_wanted(at);
         self.settle(at);
+    }
+
+    /// Has the sockets of ends whose audio is for a mixer alone read when that wants it, and others at once.
+    fn read_when_wanted(&mut self, at: usize) {
+        let Some(live) = self.sessions.get(at) else { return };
+        for (end, _, pair) in &live.ends {
+            if let Err(error) = self.ports.read_before(pair.rtp, live.session.mixed_from(*end)) {
+                tracing::error!(%error, "a media socket cannot be waited for");
+            }
+        }
     }
 
     fn close_pairs(&mut self, at: usize, which: impl Fn(EndId) -> bool) {

@@ -21,6 +21,7 @@ mod placement;
 mod port_set;
 mod priority;
 mod sockets;
+mod together;
 mod trouble;
 mod turn;
 mod visit;

@@ -20,7 +20,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno as WaitErrno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -32,6 +32,7 @@ use slab::Slab;
 use socket2::{Domain, Protocol, Socket, Type};
 use trunkgate_media::{EndId, PacketBuf, Undelivered};
 
+use super::together::{Together, waited_since};
 use super::trouble;
 use crate::runtime::transport::next_datagram;
 
@@ -91,6 +92,8 @@ struct Entry {
     shown: Option<IpAddr>,
     /// Whether the next packet is to bring word of those that the system dropped.
     asks: bool,
+    /// Whether it is read together with others.
+    is_together: bool,
 }
 
 /// Whether a socket hears one far side only.
@@ -147,6 +150,8 @@ impl Entry {
 
 /// What an event of the bell carries: no socket has this place.
 const BELL: u64 = u64::MAX;
+/// What an event carries after which sockets are read together.
+const TIME: u64 = u64::MAX - 1;
 
 /// Wakes the worker that waits for packets.
 #[derive(Debug, Clone)]
@@ -202,6 +207,8 @@ pub(super) enum Told {
     Packet(Port, Owner),
     /// An agent's socket has changed.
     Agent(Token, State),
+    /// Sockets are to be read together ([`PortSet::look`]).
+    Time,
 }
 
 /// What the system says of an agent's socket.
@@ -222,6 +229,7 @@ pub(super) struct PortSet {
     bell: Bell,
     events: Box<[EpollEvent]>,
     entries: Slab<Entry>,
+    together: Together,
     generation: u32,
     /// Room for what the system says beside a packet.
     control: Vec<u8>,
@@ -233,8 +241,10 @@ impl PortSet {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let bell = Bell::new()?;
         epoll.add(&bell.0.event, EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
+        let together = Together::new(&epoll, TIME)?;
         Ok(PortSet {
             epoll,
+            together,
             bell,
             events: vec![EpollEvent::empty(); EVENTS_PER_TURN].into_boxed_slice(),
             entries: Slab::new(),
@@ -290,11 +300,39 @@ impl PortSet {
         match self.epoll.wait(&mut self.events, EpollTimeout::from(ms)) {
             Ok(events) => {
                 self.hush(events);
+                self.together.end(&self.epoll, TIME)?;
                 Ok(events)
             }
             Err(WaitErrno::EINTR) => Ok(0),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Asks which of the sockets that are read together have a packet; never waits. Returns how many events there are. What is left
+    /// after them has an event again.
+    pub(super) fn look(&mut self) -> io::Result<usize> {
+        self.together.begin(&self.epoll, TIME)?;
+        self.together.look(&mut self.events)
+    }
+
+    /// Has a socket read together with others before each tick of a mixer, of which one is then; `None`: as soon as a packet comes.
+    pub(super) fn read_before(&mut self, port: Port, ticks_at: Option<Instant>) -> io::Result<()> {
+        let Some(entry) = self.entries.get_mut(port.0).filter(|entry| entry.is_together != ticks_at.is_some()) else {
+            return Ok(());
+        };
+        let data = carried(entry.generation, port);
+        match ticks_at {
+            Some(ticks_at) => {
+                self.together.add(&entry.socket, data, ticks_at)?;
+                self.epoll.delete(&entry.socket)?;
+            }
+            None => {
+                self.epoll.add(&entry.socket, EpollEvent::new(EpollFlags::EPOLLIN, data))?;
+                self.together.remove(&entry.socket)?;
+            }
+        }
+        entry.is_together = ticks_at.is_some();
+        Ok(())
     }
 
     /// Silences the bell if it is among the events.
@@ -313,12 +351,15 @@ impl PortSet {
             let entry = self.entries.get(at).filter(|entry| entry.generation == generation)?;
             return Some(Told::Packet(Port(at), entry.owner));
         }
+        if data >= TIME {
+            return (data == TIME).then_some(Told::Time);
+        }
         let broken = EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP;
         let flags = event.events();
         let ended = flags.intersects(EpollFlags::EPOLLRDHUP | broken);
         let readable = ended || flags.intersects(EpollFlags::EPOLLIN);
         let writable = flags.intersects(EpollFlags::EPOLLOUT | broken);
-        (data != BELL).then_some(Told::Agent(Token { slot: at, generation }, State { readable, writable, ended }))
+        Some(Told::Agent(Token { slot: at, generation }, State { readable, writable, ended }))
     }
 
     /// Receives one packet. An error is of this socket alone (an ICMP answer to an earlier send) or "nothing there".
@@ -336,17 +377,18 @@ impl PortSet {
         }
     }
 
-    /// The same as [`Self::receive`] where that was asked for: where the packet is from, and how many were dropped since the
-    /// socket was bound; `None`: nothing was asked, or no packet is there.
+    /// The same as [`Self::receive`] where that was asked for, or where it may have waited: where the packet is from, and how many were
+    /// dropped since the socket was bound; `None`: nothing was asked, or no packet is there.
     pub(super) fn receive_with_word(
         &mut self,
         port: Port,
         packet: &mut PacketBuf,
     ) -> Option<(SocketAddr, Option<u32>)> {
-        let entry = self.entries.get_mut(port.0).filter(|entry| entry.asks)?;
+        let entry = self.entries.get_mut(port.0).filter(|entry| entry.asks || entry.is_together)?;
         let (datagram, dropped) = next_datagram(&entry.socket, packet.receive_area(), &mut self.control).ok()?;
         entry.asks = false;
         packet.set_len(datagram.len);
+        packet.set_waited(waited_since(datagram.stamp));
         Some((datagram.remote, dropped))
     }
 
@@ -400,18 +442,32 @@ impl PortSet {
         self.generation = self.generation.wrapping_add(1) & GENERATIONS;
         let generation = self.generation;
         let vacant = self.entries.vacant_entry();
-        let at = u32::try_from(vacant.key()).map_err(|_| io::Error::other("too many media sockets"))?;
-        let data = u64::from(generation) << 32 | u64::from(at);
-        self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, data))?;
         let port = Port(vacant.key());
-        vacant.insert(Entry { socket, owner, generation, tie: Tie::Loose, shown: None, asks: false });
+        u32::try_from(port.0).map_err(|_| io::Error::other("too many media sockets"))?;
+        self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, carried(generation, port)))?;
+        vacant.insert(Entry {
+            socket,
+            owner,
+            generation,
+            tie: Tie::Loose,
+            shown: None,
+            asks: false,
+            is_together: false,
+        });
         Ok(port)
     }
 
     fn close_one(&mut self, port: Port) {
         // Closing takes a socket out of its epoll.
-        self.entries.try_remove(port.0);
+        if self.entries.try_remove(port.0).is_some_and(|entry| entry.is_together) {
+            self.together.forget();
+        }
     }
+}
+
+/// What an event of a media socket carries.
+fn carried(generation: u32, port: Port) -> u64 {
+    u64::from(generation) << 32 | port.0 as u64
 }
 
 /// A socket for one stream. Its traffic class is a wish: a system that refuses it still carries the call.
@@ -475,6 +531,40 @@ mod tests {
         assert!(packet_of(&ports).1.rtcp);
         ports.discard(pair.rtcp);
         assert_eq!(ports.block(Duration::ZERO, Duration::ZERO).unwrap(), 0);
+    }
+
+    #[test]
+    fn sockets_that_are_read_together_are_read_before_the_tick() {
+        let mut ports = PortSet::new().unwrap();
+        let at = free_pair();
+        let pair = open(&mut ports, 3, EndId(7), at).unwrap();
+        let phone = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let from = phone.local_addr().unwrap();
+        let mut packet = PacketBuf::new();
+        ports.read_before(pair.rtp, Some(Instant::now())).unwrap();
+        // Twice is once.
+        ports.read_before(pair.rtp, Some(Instant::now())).unwrap();
+        for tied in [false, true] {
+            ports.send(pair.rtp, from, tied, &self::packet(b"out")).unwrap();
+            phone.send_to(b"one", at).unwrap();
+            std::thread::sleep(Duration::from_millis(3));
+            phone.send_to(b"two", at).unwrap();
+            assert!(ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap() > 0);
+            assert!(matches!(ports.event(0), Some(Told::Time)));
+            for expected in [b"one", b"two"] {
+                assert_eq!(ports.look().unwrap(), 1);
+                let (port, owner) = packet_of(&ports);
+                assert_eq!((port, owner.end, owner.rtcp), (pair.rtp, EndId(7), false));
+                assert_eq!(ports.receive_with_word(port, &mut packet), Some((from, None)));
+                assert_eq!((packet.data(), packet.waited().is_zero()), (&expected[..], false));
+            }
+            assert_eq!(ports.look().unwrap(), 0);
+        }
+        // As soon as it comes again.
+        ports.read_before(pair.rtp, None).unwrap();
+        phone.send_to(b"now", at).unwrap();
+        assert_eq!(next(&mut ports), Some((b"now".to_vec(), from)));
+        assert!(packet.waited() >= Duration::ZERO && ports.look().unwrap() == 0);
     }
 
     #[test]

@@ -125,6 +125,8 @@ pub(super) struct Worker {
     copies: Copies,
     pool: PacketPool,
     until_sample: u32,
+    /// Whether sockets are to be read together in this turn.
+    is_time: bool,
 }
 
 impl Worker {
@@ -155,6 +157,7 @@ impl Worker {
             copies: Copies::default(),
             pool: PacketPool::new(WORKER_PACKET_BUFFERS),
             until_sample: PACKETS_PER_SAMPLE,
+            is_time: false,
         }
     }
 
@@ -197,10 +200,10 @@ impl Worker {
                 let Ok(news) = self.inbox.try_recv() else { break };
                 self.guarded(|worker, now| worker.reached(now, news));
             }
-            self.heard = 0;
-            // Again after a panic: what is left is told by nobody else where it is an agent's.
-            while self.heard < events {
-                self.guarded(|worker, now| worker.told(now, events));
+            self.hear_sockets(events);
+            if std::mem::take(&mut self.is_time) {
+                let events = self.ports.look().unwrap_or_default();
+                self.hear_sockets(events);
             }
             // What has come is with the agents before the packets that the edge makes are sent.
             if !self.to_serve.is_empty() {
@@ -254,6 +257,15 @@ impl Worker {
         }
     }
 
+    /// Takes all that the sockets tell.
+    fn hear_sockets(&mut self, events: usize) {
+        self.heard = 0;
+        // Again after a panic: what is left is told by nobody else where it is an agent's.
+        while self.heard < events {
+            self.guarded(|worker, now| worker.told(now, events));
+        }
+    }
+
     /// Takes what the sockets tell.
     fn told(&mut self, now: Instant, events: usize) {
         while self.heard < events {
@@ -266,6 +278,10 @@ impl Worker {
                     if let Some(session) = self.sockets.awake(token, state) {
                         self.serve_later(session);
                     }
+                    continue;
+                }
+                Some(Told::Time) => {
+                    self.is_time = true;
                     continue;
                 }
                 None => continue,

@@ -68,6 +68,10 @@ impl Seat {
     pub(super) fn feed(&self) -> Option<Feed> {
         self.feed
     }
+    /// Returns the first tick of its mixer.
+    pub(super) fn ticks_at(&self) -> Instant {
+        self.ticks_at
+    }
     /// Whether it is fed more than 4 kHz.
     pub(super) fn is_wide(&self) -> bool {
         self.from_mixer.rate() != Rate::Narrow

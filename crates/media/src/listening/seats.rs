@@ -43,6 +43,10 @@ impl Seats {
     pub(crate) fn has(&self, id: EndId) -> bool {
         self.names().any(|name| name == id)
     }
+    /// Returns the first tick of a seat's mixer; `None` where there is no such seat.
+    pub(crate) fn ticks_at(&self, id: EndId) -> Option<Instant> {
+        self.all.iter().find(|seat| seat.id() == id).map(Seat::ticks_at)
+    }
     /// Whether a seat has audio of more than 4 kHz.
     pub(crate) fn is_wide(&self, id: EndId) -> bool {
         self.all.iter().any(|seat| seat.id() == id && seat.is_wide())

@@ -1,5 +1,7 @@
 //! The buffer a packet lives in from receive to send: headroom, data, tailroom. Pooled by its worker.
 
+use std::time::Duration;
+
 use crate::limits::SRTP_MKI_BYTES;
 
 /// Room in front of the packet, in bytes.
@@ -15,22 +17,33 @@ pub struct PacketBuf {
     bytes: Box<[u8]>,
     start: usize,
     end: usize,
+    waited: Duration,
 }
 
 impl PacketBuf {
     /// An empty buffer.
     pub fn new() -> PacketBuf {
-        PacketBuf { bytes: vec![0; HEADROOM + PACKET + TAILROOM].into_boxed_slice(), start: HEADROOM, end: HEADROOM }
+        let bytes = vec![0; HEADROOM + PACKET + TAILROOM].into_boxed_slice();
+        PacketBuf { bytes, start: HEADROOM, end: HEADROOM, waited: Duration::ZERO }
     }
     /// Returns the room that a packet of up to [`PACKET`] bytes is received into; [`Self::set_len`] follows.
     pub fn receive_area(&mut self) -> &mut [u8] {
         self.start = HEADROOM;
         self.end = HEADROOM;
+        self.waited = Duration::ZERO;
         self.bytes.get_mut(HEADROOM..HEADROOM + PACKET).unwrap_or_default()
     }
     /// Says how long the received packet is.
     pub fn set_len(&mut self, len: usize) {
         self.end = self.start + len.min(PACKET);
+    }
+    /// Says how long before it was received the packet came.
+    pub fn set_waited(&mut self, waited: Duration) {
+        self.waited = waited;
+    }
+    /// Returns how long before it was received the packet came; zero where nothing else was said.
+    pub fn waited(&self) -> Duration {
+        self.waited
     }
     /// The packet.
     pub fn data(&self) -> &[u8] {

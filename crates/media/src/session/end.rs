@@ -296,7 +296,8 @@ impl End {
         }
         self.silence.broken(now, rtp.payload_type == COMFORT_NOISE || rtp.payload.len() <= DESCRIPTOR_BYTES);
         let clock_hz = self.wire.as_ref().map_or(DEFAULT_CLOCK_HZ, |wire| wire.clock_hz(rtp.payload_type));
-        self.reception.take(now, clock_hz, &rtp);
+        let came = now.checked_sub(packet.waited()).unwrap_or(now);
+        self.reception.take(came, clock_hz, &rtp);
         self.reception.tell_lost(&self.counters);
         self.counters.jitter_us.set(self.reception.jitter_us());
         cx.shared.count_received(&self.counters, packet.data().len());

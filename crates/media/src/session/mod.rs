@@ -284,6 +284,17 @@ impl Session {
         }
         made
     }
+    /// Returns the first tick of the mixer that an RTP end's audio is for, where it is for nothing that would have it sooner: what comes
+    /// between two ticks, which are 20 ms apart, may be handed over together before the second.
+    pub fn mixed_from(&self, end: EndId) -> Option<Instant> {
+        let end = self.ends.named(end)?;
+        let hears_at_once = |to: EndId| self.ends.named(to).is_some() || self.agents.get(to).is_some();
+        if end.wire().is_some_and(|wire| hears_at_once(wire.to())) {
+            return None;
+        }
+        // One that is no seat hears it sooner.
+        end.listeners().iter().map(|listener| self.seats.ticks_at(listener.id())).reduce(Option::and).flatten()
+    }
     /// Returns the next event for signalling.
     pub fn poll_output(&mut self) -> Option<Event> {
         self.events.pop_front()

@@ -272,6 +272,7 @@ fn a_restored_session_goes_on_where_it_was() {
     std::mem::swap(&mut back, &mut bench.session);
     let mut old = Bench {
         turns: Default::default(),
+        waited: bench.waited,
         session: back,
         now: bench.now,
         worker: bench.worker.clone(),

@@ -175,6 +175,47 @@ fn parties_of_all_codecs_hear_each_other_and_not_themselves() {
     }
 }
 
+#[test]
+fn a_party_that_a_mixer_alone_hears_may_be_read_together_with_others() {
+    let mut conference = Conference::new(&[Coding::Pcmu, Coding::Pcmu]);
+    let ticks_at = conference.bench.now;
+    let of = |conference: &Conference, end| conference.bench.session.mixed_from(end);
+    assert_eq!((of(&conference, A), of(&conference, B)), (Some(ticks_at), Some(ticks_at)));
+    assert_eq!((of(&conference, C), of(&conference, seat_of(A))), (None, None));
+    // An agent hears it too, until it has gone.
+    let agent = EndId(40);
+    conference.bench.add_agent(agent, Settings::default());
+    conference.bench.command(Command::Tap { of: A, listener: agent, audio: TapSpec::both(0, Coding::Pcmu) });
+    assert_eq!((of(&conference, A), of(&conference, B)), (None, Some(ticks_at)));
+    conference.bench.command(Command::RemoveEnd { end: agent });
+    assert_eq!(of(&conference, A), Some(ticks_at));
+    // It is relayed.
+    let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
+    conference.bench.command(Command::Wire { from: A, to: B, wire });
+    assert_eq!(of(&conference, A), None);
+    conference.bench.command(Command::Unwire { from: A });
+    conference.bench.command(Command::RemoveEnd { end: seat_of(B) });
+    assert_eq!(of(&conference, B), None);
+}
+
+#[test]
+fn a_packet_that_has_waited_came_when_it_came() {
+    let mut conference = Conference::new(&[Coding::Pcmu, Coding::Pcmu]);
+    let mut jitter = [0, 0];
+    for (at, waits) in [false, true].into_iter().enumerate() {
+        for n in 0..50_u64 {
+            // Handed over 0 and 8 ms late in turn.
+            let late = if n % 2 == 0 { Duration::ZERO } else { Duration::from_millis(8) };
+            conference.bench.now += late;
+            conference.bench.waited = if waits { late } else { Duration::ZERO };
+            conference.say(at, 600.0, false);
+            conference.bench.now += Duration::from_millis(20) - late;
+        }
+        jitter[at] = conference.bench.counters[at].jitter_us.get();
+    }
+    assert!(jitter[0] > 5_000 && jitter[1] < 500, "{jitter:?}");
+}
+
 /// From the packet that comes to the one that leaves: the tick of the mixer, its look-ahead, and that of the stream.
 #[test]
 fn the_way_through_a_conference_takes_less_than_25_ms() {
@@ -217,9 +258,9 @@ fn a_stream_that_is_there_already_goes_on_in_step_with_the_mixer() {
     let after = conference.bench.run(100);
     let of_a = |made: &[Made]| made.iter().filter(|one| one.transmit.via == A).cloned().collect::<Vec<_>>();
     let (before, after) = (of_a(&before), of_a(&after));
-    let phase = |one: &Made| one.at.saturating_duration_since(ticks_at).as_millis() % 20;
-    assert!(before.iter().all(|one| phase(one) == 7) && before.len() == 4);
-    assert!(after.iter().all(|one| phase(one) == 2) && after.len() == 4);
+    let phase = |one: &Made| one.at.saturating_duration_since(ticks_at).as_micros() % 20_000;
+    assert!(before.iter().all(|one| phase(one) == 7_000) && before.len() == 4);
+    assert!(after.iter().all(|one| phase(one) == SEAT_LEAD.as_micros()) && after.len() == 4);
     let (last, next) = (before[3].rtp(), after[0].rtp());
     assert_eq!((next.sequence, next.timestamp), (last.sequence + 1, last.timestamp + 160));
     assert_eq!(next.ssrc, last.ssrc);

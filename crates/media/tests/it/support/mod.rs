@@ -75,6 +75,8 @@ pub(crate) fn rtcp() -> Vec<u8> {
 /// A session and what it counts.
 pub(crate) struct Bench {
     pub(crate) now: Instant,
+    /// How long packets have waited that are fed.
+    pub(crate) waited: Duration,
     pub(crate) session: Session,
     pub(crate) worker: Arc<WorkerCounters>,
     pub(crate) counters: Vec<Arc<EndCounters>>,
@@ -94,6 +96,7 @@ impl Bench {
         session.count_in(worker.clone());
         let mut bench = Bench {
             now: Instant::now(),
+            waited: Duration::ZERO,
             session,
             worker,
             counters: vec![],
@@ -141,6 +144,7 @@ impl Bench {
         let mut packet = PacketBuf::new();
         packet.receive_area()[..bytes.len()].copy_from_slice(bytes);
         packet.set_len(bytes.len());
+        packet.set_waited(self.waited);
         let transmit = self.session.handle_packet(self.now, end, is_rtcp, addr(source), &mut packet)?;
         Some((transmit, packet.data().to_vec()))
     }

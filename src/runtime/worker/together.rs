@@ -1,0 +1,139 @@
+//! Sockets that are read together, some milliseconds before each tick of the mixers: those of conferences' parties.
+//!
+//! What a party says waits for the next tick in any case, and to be woken for each of its packets is the dearest part of them. So the
+//! sockets sit in an epoll of their own. By a timer it is asked once before each tick, early enough that a worker which is late is
+//! not too late for it; from then to the tick it is watched by the worker's own, so that what comes last is read as it comes
+//! and is not late either. *It costs* a party's digits and reports up to 17 ms, and system calls where it joins; when a packet came
+//! is known from its time stamp.
+
+use std::io;
+use std::net::UdpSocket;
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::timer::{Expiration, TimerSetTimeFlags};
+use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
+use trunkgate_conference::limits::FRAME;
+
+/// Time from the reading to the tick, beside what the packets take.
+const LEAD: Duration = Duration::from_millis(3);
+/// Time that one packet takes, with its system call.
+const OF_ONE: Duration = Duration::from_micros(8);
+/// Sockets beyond which no more time is taken.
+const SOCKETS_IN_TIME: usize = 500;
+
+/// The sockets, known by what their events carry.
+#[derive(Debug)]
+pub(super) struct Together {
+    epoll: Epoll,
+    timer: TimerFd,
+    sockets: usize,
+    /// Since when they are watched.
+    watched: Option<Instant>,
+}
+
+impl Together {
+    /// None yet. That they are to be read is an event of `main`, which carries `time`.
+    pub(super) fn new(main: &Epoll, time: u64) -> io::Result<Together> {
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        main.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, time))?;
+        main.add(&epoll.0, EpollEvent::new(EpollFlags::empty(), time))?;
+        Ok(Together { epoll, timer, sockets: 0, watched: None })
+    }
+    /// Takes a socket in, whose events carry `data`; `ticks_at` is a tick of its mixer, and those of all mixers are one.
+    pub(super) fn add(&mut self, socket: &UdpSocket, data: u64, ticks_at: Instant) -> io::Result<()> {
+        setsockopt(socket, sockopt::ReceiveTimestampns, &true)?;
+        self.epoll.add(socket, EpollEvent::new(EpollFlags::EPOLLIN, data))?;
+        self.sockets += 1;
+        let first = until_next(ticks_at, Instant::now(), self.sockets);
+        self.timer.set(Expiration::IntervalDelayed(first.into(), FRAME.into()), TimerSetTimeFlags::empty())?;
+        Ok(())
+    }
+    /// Lets a socket go.
+    pub(super) fn remove(&mut self, socket: &UdpSocket) -> io::Result<()> {
+        self.forget();
+        self.epoll.delete(socket)?;
+        setsockopt(socket, sockopt::ReceiveTimestampns, &false)?;
+        Ok(())
+    }
+    /// Counts a socket that is closed.
+    pub(super) fn forget(&mut self) {
+        self.sockets = self.sockets.saturating_sub(1);
+        if self.sockets == 0 {
+            // One time too many harms nothing.
+            let _ = self.timer.unset();
+        }
+    }
+    /// Watches them by `main`, if the timer says so.
+    pub(super) fn begin(&mut self, main: &Epoll, time: u64) -> io::Result<()> {
+        // It goes on once it is read; an event of a socket leaves nothing to read.
+        if rustix::io::read(&self.timer, &mut [0; 8]).is_ok() && self.watched.is_none() {
+            main.modify(&self.epoll.0, &mut EpollEvent::new(EpollFlags::EPOLLIN, time))?;
+            self.watched = Some(Instant::now());
+        }
+        Ok(())
+    }
+    /// Watches them no more, once the tick has come.
+    pub(super) fn end(&mut self, main: &Epoll, time: u64) -> io::Result<()> {
+        if self.watched.is_some_and(|watched| watched.elapsed() >= lead(self.sockets)) {
+            self.watched = None;
+            main.modify(&self.epoll.0, &mut EpollEvent::new(EpollFlags::empty(), time))?;
+        }
+        Ok(())
+    }
+    /// Asks which sockets have a packet; never waits.
+    pub(super) fn look(&self, events: &mut [EpollEvent]) -> io::Result<usize> {
+        Ok(self.epoll.wait(events, EpollTimeout::ZERO)?)
+    }
+}
+
+/// How long a packet has waited that came then.
+pub(super) fn waited_since(stamp: Option<SystemTime>) -> Duration {
+    // A clock that was set meanwhile says nothing.
+    stamp.and_then(|stamp| stamp.elapsed().ok()).filter(|waited| *waited <= 2 * FRAME).unwrap_or_default()
+}
+
+/// Time from the reading of so many sockets to the tick.
+fn lead(sockets: usize) -> Duration {
+    LEAD + OF_ONE * u32::try_from(sockets.min(SOCKETS_IN_TIME)).unwrap_or_default()
+}
+
+/// Time until so many sockets are to be read next.
+fn until_next(ticks_at: Instant, now: Instant, sockets: usize) -> Duration {
+    let since = (now + lead(sockets)).saturating_duration_since(ticks_at);
+    let past = since.as_nanos() % FRAME.as_nanos();
+    FRAME.saturating_sub(Duration::from_nanos(u64::try_from(past).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_are_read_as_long_before_each_tick_as_their_packets_take() {
+        let start = Instant::now();
+        let (one, many) = (LEAD + OF_ONE, LEAD + OF_ONE * 500);
+        let ticks_at = start + Duration::from_millis(7);
+        let after = |us| ticks_at + Duration::from_micros(us);
+        for (sockets, lead) in [(1, one), (500, many), (5_000, many)] {
+            for (now, to_tick) in [(after(0), 20_000), (after(1_000), 19_000), (after(45_000), 15_000)] {
+                assert_eq!(until_next(ticks_at, now, sockets), Duration::from_micros(to_tick) - lead, "{sockets}");
+            }
+        }
+        // In the very time: at the next one.
+        assert_eq!(until_next(ticks_at, after(20_000) - one, 1), FRAME);
+        // Before the first tick.
+        assert!(until_next(ticks_at, start, 1) <= FRAME);
+    }
+
+    #[test]
+    fn a_stamp_of_a_clock_that_was_set_says_nothing() {
+        let stamp = |before| Some(SystemTime::now() - Duration::from_millis(before));
+        assert!(waited_since(stamp(5)) >= Duration::from_millis(5));
+        assert_eq!(waited_since(stamp(3_600_000)), Duration::ZERO);
+        assert_eq!(waited_since(Some(SystemTime::now() + FRAME)), Duration::ZERO);
+        assert_eq!(waited_since(None), Duration::ZERO);
+    }
+}
