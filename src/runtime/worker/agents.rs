@@ -254,6 +254,7 @@ impl Worker {
             }
             let due = self.sockets.next_alarm().map_or(until, |alarm| alarm.min(until));
             let events = self.ports.block(Duration::ZERO, due.saturating_duration_since(now)).unwrap_or_default();
+            let mut is_time = false;
             for n in 0..events {
                 match self.ports.event(n) {
                     // For nobody any more.
@@ -261,7 +262,14 @@ impl Worker {
                     Some(Told::Agent(token, state)) => {
                         self.sockets.awake(token, state);
                     }
-                    Some(Told::Time) | None => {}
+                    Some(Told::Time) => is_time = true,
+                    None => {}
+                }
+            }
+            let together = if is_time { self.ports.look().unwrap_or_default() } else { 0 };
+            for n in 0..together {
+                if let Some(Told::Packet(port, _)) = self.ports.event(n) {
+                    self.ports.discard(port);
                 }
             }
         }

@@ -459,7 +459,8 @@ impl Worker {
 mod tests {
     use std::net::UdpSocket;
 
-    use trunkgate_media::{EndCounters, RemoteSpec, WireSpec};
+    use trunkgate_media::conference::{Frame, Rate, ring};
+    use trunkgate_media::{Coding, EndCounters, RemoteSpec, SeatSpec, TapSpec, WireSpec};
 
     use tokio::sync::mpsc::unbounded_channel;
 
@@ -603,6 +604,46 @@ mod tests {
         UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", at).unwrap();
         assert!(!worker.turn(&mut orders));
         assert_eq!(counters.dropped.of(DropReason::UnexpectedSource), 1);
+    }
+
+    #[test]
+    fn what_a_party_of_a_conference_says_is_read_before_the_tick() {
+        let (mut worker, _events) = worker();
+        let (id, end, seat) = (MediaId(0), EndId(0), EndId(20));
+        worker.obey(Instant::now(), id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
+        let (at, _) = bound(&mut worker, id, end);
+        let far = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let rtp = far.local_addr().unwrap();
+        let remote = RemoteSpec {
+            rtp: Some(rtp),
+            expected: vec![rtp.ip()],
+            may_send: true,
+            may_receive: true,
+            ..RemoteSpec::default()
+        };
+        worker.obey(Instant::now(), id, Command::SetRemote { end, remote });
+        let ((to_mixer, mut from), (_to, from_mixer)) = (ring(Rate::Narrow), ring(Rate::Narrow));
+        let spec = SeatSpec::new(to_mixer, from_mixer, Instant::now()).unwrap();
+        worker.obey(Instant::now(), id, Command::AddSeat { end: seat, spec });
+        worker.obey(
+            Instant::now(),
+            id,
+            Command::Tap { of: end, listener: seat, audio: TapSpec::both(0, Coding::Pcmu) },
+        );
+        let mut packet = vec![0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1];
+        packet.resize(12 + 160, 0x12);
+        far.send_to(&packet, at).unwrap();
+        assert!(worker.ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap() > 0);
+        assert!(matches!(worker.ports.event(0), Some(Told::Time)), "its packet alone wakes nobody");
+        // The timer is told again until it is heard.
+        let (_sender, mut orders) = unbounded_channel();
+        assert!(!worker.turn(&mut orders));
+        assert_eq!(from.pop(&mut [0; 160]), Some(Frame::Audio));
+        // Without its seat it is nobody's, and is read as it comes.
+        worker.obey(Instant::now(), id, Command::RemoveEnd { end: seat });
+        far.send_to(&packet, at).unwrap();
+        assert!(worker.ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap() > 0);
+        assert!(matches!(worker.ports.event(0), Some(Told::Packet(..))));
     }
 
     #[test]
