@@ -168,7 +168,7 @@ impl Worker {
     }
 
     /// Has the sockets of ends whose audio is for a mixer alone read when that wants it, and others at once.
-    fn read_when_wanted(&mut self, at: usize) {
+    pub(super) fn read_when_wanted(&mut self, at: usize) {
         let Some(live) = self.sessions.get(at) else { return };
         for (end, _, pair) in &live.ends {
             if let Err(error) = self.ports.read_before(pair.rtp, live.session.mixed_from(*end)) {

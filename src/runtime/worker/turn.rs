@@ -413,6 +413,7 @@ impl Worker {
         self.send_made(at);
         self.gather_copies(now, at);
         self.gather_recordings(at);
+        self.read_when_wanted(at);
         self.settle(at);
     }
 
@@ -619,9 +620,10 @@ mod tests {
             expected: vec![rtp.ip()],
             may_send: true,
             may_receive: true,
+            relatch: true,
             ..RemoteSpec::default()
         };
-        worker.obey(Instant::now(), id, Command::SetRemote { end, remote });
+        worker.obey(Instant::now(), id, Command::SetRemote { end, remote: remote.clone() });
         let ((to_mixer, mut from), (_to, from_mixer)) = (ring(Rate::Narrow), ring(Rate::Narrow));
         let spec = SeatSpec::new(to_mixer, from_mixer, Instant::now()).unwrap();
         worker.obey(Instant::now(), id, Command::AddSeat { end: seat, spec });
@@ -630,17 +632,31 @@ mod tests {
             id,
             Command::Tap { of: end, listener: seat, audio: TapSpec::both(0, Coding::Pcmu) },
         );
+        let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
+        worker.obey(Instant::now(), id, Command::Wire { from: seat, to: end, wire });
         let mut packet = vec![0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1];
         packet.resize(12 + 160, 0x12);
-        far.send_to(&packet, at).unwrap();
-        assert!(worker.ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap() > 0);
-        assert!(matches!(worker.ports.event(0), Some(Told::Time)), "its packet alone wakes nobody");
-        // The timer is told again until it is heard.
         let (_sender, mut orders) = unbounded_channel();
-        assert!(!worker.turn(&mut orders));
-        assert_eq!(from.pop(&mut [0; 160]), Some(Frame::Audio));
-        // Without its seat it is nobody's, and is read as it comes.
-        worker.obey(Instant::now(), id, Command::RemoveEnd { end: seat });
+        let mut come = |worker: &mut Worker, packet: &mut [u8]| {
+            packet[3] += 1;
+            let timestamp = 160 * u32::from(packet[3]);
+            packet[4..8].copy_from_slice(&timestamp.to_be_bytes());
+            far.send_to(packet, at).unwrap();
+            assert!(worker.ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap() > 0);
+            let told = worker.ports.event(0).unwrap();
+            // What is not heard is told again.
+            let heard = (0..50).any(|_| !worker.turn(&mut orders) && from.pop(&mut [0; 160]) == Some(Frame::Audio));
+            assert!(heard, "{told:?}");
+            // Faster than speech is not taken.
+            std::thread::sleep(Duration::from_millis(20));
+            told
+        };
+        // Until its latch is locked anybody's packets are read at once.
+        assert!(matches!(come(&mut worker, &mut packet), Told::Packet(..)));
+        while !matches!(come(&mut worker, &mut packet), Told::Time) {}
+        // It moves: for a while anybody's again.
+        let remote = RemoteSpec { rtp: Some(SocketAddr::new(rtp.ip(), 9)), ..remote };
+        worker.obey(Instant::now(), id, Command::SetRemote { end, remote });
         far.send_to(&packet, at).unwrap();
         assert!(worker.ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap() > 0);
         assert!(matches!(worker.ports.event(0), Some(Told::Packet(..))));

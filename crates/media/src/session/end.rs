@@ -476,6 +476,11 @@ impl End {
     pub(super) fn wired(&self) -> Option<(EndId, EndId, WireSpec)> {
         self.wire.as_ref().map(|wire| (self.id, wire.to(), wire.spec().clone()))
     }
+    /// Whether no other source can take its latch over for now.
+    pub(super) fn is_locked(&self) -> bool {
+        let goes = self.remote.as_ref().and_then(|remote| self.latch.rtp_destination(remote));
+        goes.is_some_and(|(_, locked)| locked)
+    }
     /// Returns its listeners.
     pub(super) fn listeners(&self) -> &[Listener] {
         &self.listeners

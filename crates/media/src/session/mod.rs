@@ -285,9 +285,10 @@ impl Session {
         made
     }
     /// Returns the first tick of the mixer that an RTP end's audio is for, where it is for nothing that would have it sooner: what comes
-    /// between two ticks, which are 20 ms apart, may be handed over together before the second.
+    /// between two ticks, which are 20 ms apart, may be handed over together before the second. Not before its latch is locked, since
+    /// until then its socket takes what anybody sends, and has room for a part of a flood alone.
     pub fn mixed_from(&self, end: EndId) -> Option<Instant> {
-        let end = self.ends.named(end)?;
+        let end = self.ends.named(end).filter(|end| !end.listeners().is_empty() && end.is_locked())?;
         let hears_at_once = |to: EndId| self.ends.named(to).is_some() || self.agents.get(to).is_some();
         if end.wire().is_some_and(|wire| hears_at_once(wire.to())) {
             return None;

@@ -180,6 +180,9 @@ fn a_party_that_a_mixer_alone_hears_may_be_read_together_with_others() {
     let mut conference = Conference::new(&[Coding::Pcmu, Coding::Pcmu]);
     let ticks_at = conference.bench.now;
     let of = |conference: &Conference, end| conference.bench.session.mixed_from(end);
+    assert_eq!((of(&conference, A), of(&conference, B)), (None, None), "anybody can be heard as yet");
+    conference.say(0, 0.0, false);
+    conference.say(1, 0.0, false);
     assert_eq!((of(&conference, A), of(&conference, B)), (Some(ticks_at), Some(ticks_at)));
     assert_eq!((of(&conference, C), of(&conference, seat_of(A))), (None, None));
     // An agent hears it too, until it has gone.
