@@ -7,14 +7,14 @@
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use trunkgate_conference::limits::FRAME;
 use trunkgate_conference::{Node, NodeCommand, NodeEvent};
 use trunkgate_media::{Recorded, RecordingId};
 
-use crate::runtime::worker::raise_priority;
+use crate::runtime::worker::{next_tick, raise_priority};
 
 /// The way to the thread, and back from it.
 #[derive(Debug)]
@@ -130,30 +130,13 @@ impl<W: FnMut(RecordingId, Recorded<'_>)> Mixing<W> {
     }
 }
 
-/// Returns the first tick after a time.
-fn next_tick(epoch: Instant, now: Instant) -> Instant {
-    let since = now.saturating_duration_since(epoch);
-    let past = since.as_micros() % FRAME.as_micros();
-    let left = FRAME.as_micros() - past;
-    now + Duration::from_micros(u64::try_from(left).unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use trunkgate_conference::{ConferenceId, Frame, Rate, SeatId, SeatPart, ring};
 
     use super::*;
-
-    #[test]
-    fn ticks_are_whole_frames_after_the_epoch() {
-        let epoch = Instant::now();
-        for (after_us, tick_us) in
-            [(0, 20_000), (1, 20_000), (19_999, 20_000), (20_000, 40_000), (1_234_567, 1_240_000)]
-        {
-            let tick = next_tick(epoch, epoch + Duration::from_micros(after_us));
-            assert_eq!(tick - epoch, Duration::from_micros(tick_us), "{after_us}");
-        }
-    }
 
     #[test]
     fn two_parties_hear_each_other_by_the_thread_and_it_ends_with_the_desk() {

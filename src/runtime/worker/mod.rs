@@ -50,6 +50,7 @@ use connector::Connector;
 use placement::Placement;
 use port_set::{Bell, EndSockets, PortSet};
 pub(crate) use priority::raise as raise_priority;
+pub(crate) use together::next_tick;
 use turn::{Order, Worker};
 pub(crate) use visit::{Done, Failed, Visit};
 

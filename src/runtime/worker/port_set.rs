@@ -6,6 +6,8 @@
 //! per event: a second one waiting must be told again. Agents' sockets are edge-triggered: they are read and written until
 //! the system says that it has no more, and left alone until it tells.
 //!
+//! Those of conferences' parties are in an epoll of their own and are read together (`together.rs`).
+//!
 //! Every stream has a port, so a socket has about one packet per wake-up: `recvmmsg` and io_uring have nothing to batch.
 //!
 //! Once a latch is locked no other source can win it, and the socket is tied to the winner (`connect`): the system then drops

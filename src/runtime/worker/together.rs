@@ -102,14 +102,32 @@ fn lead(sockets: usize) -> Duration {
 
 /// Time until so many sockets are to be read next.
 fn until_next(ticks_at: Instant, now: Instant, sockets: usize) -> Duration {
-    let since = (now + lead(sockets)).saturating_duration_since(ticks_at);
-    let past = since.as_nanos() % FRAME.as_nanos();
-    FRAME.saturating_sub(Duration::from_nanos(u64::try_from(past).unwrap_or_default()))
+    let ready = now + lead(sockets);
+    next_tick(ticks_at, ready).saturating_duration_since(ready)
+}
+
+/// Returns the first tick of the mixers after a time.
+pub(crate) fn next_tick(epoch: Instant, now: Instant) -> Instant {
+    let since = now.saturating_duration_since(epoch);
+    let past = since.as_micros() % FRAME.as_micros();
+    let left = FRAME.as_micros() - past;
+    now + Duration::from_micros(u64::try_from(left).unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ticks_are_whole_frames_after_the_epoch() {
+        let epoch = Instant::now();
+        for (after_us, tick_us) in
+            [(0, 20_000), (1, 20_000), (19_999, 20_000), (20_000, 40_000), (1_234_567, 1_240_000)]
+        {
+            let tick = next_tick(epoch, epoch + Duration::from_micros(after_us));
+            assert_eq!(tick - epoch, Duration::from_micros(tick_us), "{after_us}");
+        }
+    }
 
     #[test]
     fn sockets_are_read_as_long_before_each_tick_as_their_packets_take() {

@@ -260,7 +260,7 @@ impl Worker {
     /// Takes all that the sockets tell.
     fn hear_sockets(&mut self, events: usize) {
         self.heard = 0;
-        // Again after a panic: what is left is told by nobody else where it is an agent's.
+        // Again after a panic: what is left has no other event where it is an agent's.
         while self.heard < events {
             self.guarded(|worker, now| worker.told(now, events));
         }
@@ -644,7 +644,7 @@ mod tests {
             far.send_to(packet, at).unwrap();
             assert!(worker.ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap() > 0);
             let told = worker.ports.event(0).unwrap();
-            // What is not heard is told again.
+            // What is not heard has its event again.
             let heard = (0..50).any(|_| !worker.turn(&mut orders) && from.pop(&mut [0; 160]) == Some(Frame::Audio));
             assert!(heard, "{told:?}");
             // Faster than speech is not taken.
