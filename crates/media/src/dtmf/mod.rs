@@ -20,4 +20,4 @@ pub use spec::{PartedSpec, PressSpec};
 pub(crate) use detector::Detector;
 pub(crate) use digit::Digit;
 pub(crate) use injector::{Injected, Injector};
-pub(crate) use receiver::{Completed, END, EventReceiver, SEGMENT_TICKS};
+pub(crate) use receiver::{Completed, END, EventReceiver, Observation, PressTracker, SEGMENT_TICKS, TelephoneEvent};

@@ -1,5 +1,5 @@
-//! Digits of a remote party from its telephone-events (RFC 4733): each press once, also where packets are lost or
-//! repeated.
+//! Digits of a remote party from its telephone-events (RFC 4733): each press once, also where packets are lost,
+//! repeated or reordered, and whatever the sender's timestamps do.
 
 use std::time::Instant;
 
@@ -8,47 +8,169 @@ use crate::rtp::Rtp;
 
 use super::digit::Digit;
 
-/// A press lasts at most this long in one segment; a longer one goes on in the next (RFC 4733 §2.5.1.3).
+/// Maximum duration of one segment of a press; a longer press goes on in the next one (RFC 4733 §2.5.1.3).
 pub(crate) const SEGMENT_TICKS: u32 = 0xffff;
-/// The bit of a press's last packets.
+/// End bit of a press's last packets (RFC 4733 §2.3.2).
 pub(crate) const END: u8 = 0x80;
 
-/// Tells each press of one remote party once.
+/// Times that the last packet of a press is sent (RFC 4733 §2.5.1.4): a packet further ahead is no repetition.
+const END_PACKETS: i16 = 3;
+/// Most sequence numbers by which a packet can be late; further back, the sender has begun anew (RFC 3550 §A.1, `MAX_MISORDER`).
+const MOST_MISORDER: i16 = 100;
+/// Duration from which a smaller one means that the counter has wrapped without a new segment.
+const NEARLY_FULL: u16 = 0xf000;
+/// Most ticks by which the timestamp of a sender that moves it within a press grows with each packet (60 ms at 8 kHz).
+const MOST_PACKET_TICKS: u32 = 480;
+
+/// Distinguishes the presses of one remote party.
+///
+/// Packets are ordered by their sequence numbers (RFC 3550 §5.1). Event, marker, end bit and duration distinguish a press from the next
+/// one (RFC 4733 §2.5.1); timestamps only where they agree with those, since senders let them stand, move within a press, or jump.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct PressTracker {
+    last: EventPosition,
+    /// Whether a press has been received.
+    has_last: bool,
+}
+
+/// Returns each press of one remote party once.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Receiver {
-    last: Press,
-    /// Whether there is a last press.
-    has_last: bool,
+    tracker: PressTracker,
     /// Digits of which signalling was told as they passed.
     told: u16,
 }
 
+/// Newest packet of the press that was received last.
 #[derive(Debug, Clone, Copy, Default)]
-struct Press {
+struct EventPosition {
     ssrc: u32,
-    /// The beginning: the same in all packets of a segment.
     timestamp: u32,
+    sequence: u16,
+    duration: u16,
     event: u8,
+    /// Whether the press has ended.
+    has_ended: bool,
+    /// Whether a packet after the first one had no marker, as it should be.
+    is_plain: bool,
+}
+
+/// One telephone-event packet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TelephoneEvent {
+    ssrc: u32,
+    timestamp: u32,
+    sequence: u16,
+    duration: u16,
+    event: u8,
+    marker: bool,
+    is_end: bool,
+}
+
+/// Result of a telephone-event packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Observation {
+    /// Repeated, late or damaged.
+    Ignored,
+    /// First packet of a press that arrived.
+    Begun,
+    /// Further packet of the current press; its duration counts from the last segment's end if `is_new_segment`.
+    Continued { is_new_segment: bool },
+}
+
+impl TelephoneEvent {
+    /// Parses a packet's payload; `None`: it is too short (RFC 4733 §2.3).
+    pub(crate) fn parse(rtp: &Rtp, payload: &[u8]) -> Option<TelephoneEvent> {
+        let &[event, flags, high, low, ..] = payload else { return None };
+        Some(TelephoneEvent {
+            ssrc: rtp.ssrc,
+            timestamp: rtp.timestamp,
+            sequence: rtp.sequence,
+            duration: u16::from_be_bytes([high, low]),
+            event,
+            marker: rtp.marker,
+            is_end: flags & END != 0,
+        })
+    }
+}
+
+impl EventPosition {
+    fn begin(packet: &TelephoneEvent) -> EventPosition {
+        let &TelephoneEvent { ssrc, timestamp, sequence, duration, event, is_end, .. } = packet;
+        EventPosition { ssrc, timestamp, sequence, duration, event, has_ended: is_end, is_plain: false }
+    }
+    fn advance(&mut self, packet: &TelephoneEvent) {
+        self.is_plain |= !packet.marker;
+        self.has_ended |= packet.is_end;
+        (self.timestamp, self.sequence, self.duration) = (packet.timestamp, packet.sequence, packet.duration);
+    }
+    /// Returns by how many sequence numbers a packet of the same source is ahead; `None`: it is repeated or late.
+    fn distance_to(&self, packet: &TelephoneEvent) -> Option<i16> {
+        let ahead = packet.sequence.wrapping_sub(self.sequence).cast_signed();
+        match ahead {
+            0 => None,
+            ahead if (-MOST_MISORDER..0).contains(&ahead) => None,
+            ahead if ahead < 0 => Some(i16::MAX),
+            ahead => Some(ahead),
+        }
+    }
+    /// Returns whether a packet opens the next segment of a long press (RFC 4733 §2.5.1.3).
+    fn is_next_segment(&self, packet: &TelephoneEvent) -> bool {
+        let step = packet.timestamp.wrapping_sub(self.timestamp);
+        packet.event == self.event && step == SEGMENT_TICKS && !packet.marker
+    }
+    /// Returns whether a packet that is `ahead` sequence numbers ahead belongs to the same press.
+    fn is_continued_by(&self, packet: &TelephoneEvent, ahead: i16) -> bool {
+        if packet.event != self.event {
+            return false;
+        }
+        let step = packet.timestamp.wrapping_sub(self.timestamp);
+        let is_near = ahead <= END_PACKETS;
+        let is_overlapping = step < u32::from(self.duration).max(MOST_PACKET_TICKS);
+        if packet.marker {
+            // A first packet, unless the sender marks every packet.
+            let is_same = if self.has_ended {
+                packet.is_end && is_near && packet.duration == self.duration
+            } else {
+                packet.duration > self.duration
+            };
+            return !self.is_plain && step == 0 && is_same;
+        }
+        if self.has_ended {
+            // Only repetitions of the end follow an end.
+            return packet.is_end && is_near && packet.duration >= self.duration && is_overlapping;
+        }
+        if packet.duration < self.duration {
+            return self.duration >= NEARLY_FULL && is_near;
+        }
+        let most_step = u32::from(self.duration).max(MOST_PACKET_TICKS * u32::from(ahead.unsigned_abs()));
+        step == 0 || is_near && (packet.duration > self.duration || step <= most_step)
+    }
+}
+
+impl PressTracker {
+    /// Takes a packet.
+    pub(crate) fn observe(&mut self, packet: &TelephoneEvent) -> Observation {
+        if self.has_last && self.last.ssrc == packet.ssrc {
+            let Some(ahead) = self.last.distance_to(packet) else { return Observation::Ignored };
+            let is_new_segment = self.last.is_next_segment(packet);
+            if is_new_segment || self.last.is_continued_by(packet, ahead) {
+                let is_wrapped = packet.duration < self.last.duration;
+                self.last.advance(packet);
+                return Observation::Continued { is_new_segment: is_new_segment || is_wrapped };
+            }
+        }
+        (self.last, self.has_last) = (EventPosition::begin(packet), true);
+        Observation::Begun
+    }
 }
 
 impl Receiver {
     /// Takes a telephone-event packet; returns the digit at the first packet of its press that came.
     pub fn take(&mut self, rtp: &Rtp, payload: &[u8]) -> Option<char> {
-        let &[event, _, _, _, ..] = payload else { return None };
-        let last = self.last;
-        if self.has_last && last.ssrc == rtp.ssrc {
-            let ahead = rtp.timestamp.wrapping_sub(last.timestamp);
-            // The same press, or a late packet of an earlier one.
-            if ahead == 0 || ahead > u32::MAX / 2 {
-                return None;
-            }
-            if ahead == SEGMENT_TICKS && event == last.event && !rtp.marker {
-                self.last = Press { timestamp: rtp.timestamp, ..last };
-                return None;
-            }
-        }
-        (self.last, self.has_last) = (Press { ssrc: rtp.ssrc, timestamp: rtp.timestamp, event }, true);
-        Digit::from_event(event).map(Digit::as_char)
+        let packet = TelephoneEvent::parse(rtp, payload)?;
+        let is_first = self.tracker.observe(&packet) == Observation::Begun;
+        Digit::from_event(packet.event).filter(|_| is_first).map(Digit::as_char)
     }
 }
 
@@ -56,36 +178,21 @@ impl Receiver {
 #[derive(Debug, Clone, Copy)]
 struct HeldDigit {
     digit: char,
-    last: Press,
     clock_hz: u32,
     /// Ticks of its clock in segments that are over.
     before: u32,
-    /// In this one.
+    /// Ticks in the current segment.
     ticks: u16,
     seen: Instant,
 }
 
 impl HeldDigit {
-    /// Begins with the first packet of a press that came.
-    fn new(now: Instant, digit: char, clock_hz: u32, rtp: &Rtp, payload: &[u8]) -> HeldDigit {
-        let last =
-            Press { ssrc: rtp.ssrc, timestamp: rtp.timestamp, event: payload.first().copied().unwrap_or_default() };
-        HeldDigit { digit, last, clock_hz, before: 0, ticks: 0, seen: now }
-    }
-    /// Takes a packet of any press; returns whether it is the last one of this.
-    fn ends_with(&mut self, now: Instant, rtp: &Rtp, payload: &[u8]) -> bool {
-        let &[event, flags, high, low, ..] = payload else { return false };
-        let ahead = rtp.timestamp.wrapping_sub(self.last.timestamp);
-        if rtp.ssrc != self.last.ssrc || event != self.last.event || (ahead != 0 && ahead != SEGMENT_TICKS) {
-            return false;
-        }
-        if ahead == SEGMENT_TICKS {
-            (self.last.timestamp, self.ticks) = (rtp.timestamp, 0);
+    /// Continues the press with a packet of it.
+    fn advance(&mut self, now: Instant, duration: u16, is_new_segment: bool) {
+        if is_new_segment {
             self.before = self.before.saturating_add(SEGMENT_TICKS);
         }
-        self.seen = now;
-        self.ticks = self.ticks.max(u16::from_be_bytes([high, low]));
-        flags & END != 0
+        (self.ticks, self.seen) = (duration, now);
     }
     /// Returns when it counts as no longer pressed, unless another packet of it comes.
     fn lost_at(&self) -> Instant {
@@ -137,11 +244,22 @@ impl EventReceiver {
         rtp: &Rtp,
         payload: &[u8],
     ) -> [Option<Completed>; 2] {
-        let replaced = match self.receiver.take(rtp, payload) {
-            Some(digit) => self.held.replace(HeldDigit::new(now, digit, clock_hz, rtp, payload)),
-            None => None,
+        let Some(packet) = TelephoneEvent::parse(rtp, payload) else { return [None, None] };
+        let replaced = match self.receiver.tracker.observe(&packet) {
+            Observation::Ignored => return [None, None],
+            Observation::Begun => {
+                let digit = Digit::from_event(packet.event).map(Digit::as_char);
+                let held = |digit| HeldDigit { digit, clock_hz, before: 0, ticks: packet.duration, seen: now };
+                std::mem::replace(&mut self.held, digit.map(held))
+            }
+            Observation::Continued { is_new_segment } => {
+                if let Some(held) = &mut self.held {
+                    held.advance(now, packet.duration, is_new_segment);
+                }
+                None
+            }
         };
-        let ended = self.held.take_if(|held| held.ends_with(now, rtp, payload));
+        let ended = self.held.take_if(|_| packet.is_end);
         [replaced, ended].map(|held| held.map(HeldDigit::completed))
     }
     /// Ends a press whose last packets were lost.
@@ -158,47 +276,163 @@ impl EventReceiver {
 mod tests {
     use super::*;
 
-    fn packet(ssrc: u32, timestamp: u32, marker: bool) -> Rtp {
-        Rtp { marker, payload_type: 101, sequence: 0, timestamp, ssrc, payload: 12..16 }
+    /// One packet as `(sequence, timestamp, event, marker, end, duration)`.
+    type Sent = (u16, u32, u8, bool, bool, u16);
+
+    fn rtp(ssrc: u32, (sequence, timestamp, _, marker, ..): Sent) -> Rtp {
+        Rtp { marker, payload_type: 101, sequence, timestamp, ssrc, payload: 12..16 }
     }
 
-    /// The packets of presses: (source, timestamp, event).
-    fn keys(packets: &[(u32, u32, u8)]) -> String {
-        let mut keys = Receiver::default();
-        let take = |(ssrc, timestamp, event): &(u32, u32, u8)| {
-            keys.take(&packet(*ssrc, *timestamp, false), &[*event, 10, 0, 160])
-        };
-        packets.iter().filter_map(take).collect()
+    fn payload((_, _, event, _, is_end, duration): Sent) -> [u8; 4] {
+        let [high, low] = duration.to_be_bytes();
+        [event, if is_end { END | 10 } else { 10 }, high, low]
     }
 
-    #[test]
-    fn each_press_once() {
-        assert_eq!(keys(&[(1, 100, 5), (1, 100, 5), (1, 100, 5), (1, 900, 5), (1, 900, 5)]), "55");
-        // The last packets of a press come three times, one of them after the next press began.
-        assert_eq!(keys(&[(1, 100, 1), (1, 900, 2), (1, 100, 1), (1, 900, 2)]), "12");
-        // Another source begins again; time wraps.
-        assert_eq!(keys(&[(1, 100, 1), (2, 100, 1), (2, u32::MAX, 1)]), "11");
-        assert_eq!(keys(&[(1, u32::MAX, 1), (1, 700, 2)]), "12");
+    fn digits(packets: impl IntoIterator<Item = Sent>) -> String {
+        let mut receiver = Receiver::default();
+        packets.into_iter().filter_map(|packet| receiver.take(&rtp(1, packet), &payload(packet))).collect()
     }
 
-    #[test]
-    fn a_long_press_is_one() {
-        let mut keys = Receiver::default();
-        let segment = |n: u32| packet(1, n * SEGMENT_TICKS, false);
-        assert_eq!(keys.take(&segment(0), &[1, 10, 0xff, 0xff]), Some('1'));
-        for n in 1..4 {
-            assert_eq!(keys.take(&segment(n), &[1, 10, 0, 160]), None);
+    /// Timestamps of a sender: of the packet `n` of the press `press`.
+    type Clock = fn(press: u32, n: u32) -> u32;
+
+    /// Habits of senders with their timestamps.
+    const CLOCKS: [(&str, Clock); 7] = [
+        ("as in RFC 4733", |press, _| 4000 + press * 8000),
+        ("stands still for the whole call", |_, _| 4000),
+        ("grows within a press", |press, n| 4000 + press * 8000 + n * 160),
+        ("goes back", |press, _| 4_000_000_000 - press * 50_000),
+        ("jumps by more than half its range", |press, _| press.wrapping_mul(0x9000_0000)),
+        ("wraps", |press, _| (u32::MAX - 9000).wrapping_add(press * 8000)),
+        ("starts again at zero", |press, _| if press < 2 { 700_000 + press * 8000 } else { press * 8000 }),
+    ];
+
+    /// Packets of presses: six that grow by 160 ticks, and the end three times; `pause` packets of audio between two presses.
+    fn presses(events: &[u8], clock: Clock, marks: bool, pause: u16) -> Vec<Sent> {
+        let mut sequence = 65_500_u16;
+        let mut packets = Vec::new();
+        for (press, event) in (0..).zip(events) {
+            for n in 0..8_u32 {
+                let duration = (n.min(5) as u16 + 1) * 160;
+                packets.push((sequence, clock(press, n), *event, marks && n == 0, n >= 5, duration));
+                sequence = sequence.wrapping_add(1);
+            }
+            sequence = sequence.wrapping_add(pause);
         }
-        // A press that begins right there has the marker.
-        assert_eq!(keys.take(&packet(1, 4 * SEGMENT_TICKS, true), &[1, 10, 0, 160]), Some('1'));
+        packets
+    }
+
+    #[test]
+    fn each_press_is_received_once_whatever_timestamps_do() {
+        let (events, expected) = ([1, 2, 3, 3, 3, 11, 0, 0], "12333#00");
+        for (habit, clock) in CLOCKS {
+            for marks in [true, false] {
+                for pause in [0, 5, 700, 40_000] {
+                    let packets = presses(&events, clock, marks, pause);
+                    let case = format!("{habit}, marks {marks}, pause {pause}");
+                    assert_eq!(digits(packets.iter().copied()), expected, "{case}");
+                    let repeated = packets.iter().flat_map(|packet| [*packet, *packet]);
+                    assert_eq!(digits(repeated), expected, "{case}, each twice");
+                    let swapped = packets.chunks(2).flat_map(|pair| pair.iter().rev().copied());
+                    assert_eq!(digits(swapped), expected, "{case}, in pairs the wrong way round");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn any_part_of_a_press_may_be_lost() {
+        for (habit, clock) in CLOCKS {
+            for marks in [true, false] {
+                let packets = presses(&[1, 2, 2, 3], clock, marks, 50);
+                let without = |lost: fn(usize) -> bool| {
+                    let kept = packets.iter().enumerate().filter(|(n, _)| !lost(n % 8));
+                    digits(kept.map(|(_, packet)| *packet))
+                };
+                let case = format!("{habit}, marks {marks}");
+                assert_eq!(without(|n| n < 5), "1223", "{case}: ends only");
+                assert_eq!(without(|n| n != 6), "1223", "{case}: one end only");
+                assert_eq!(without(|n| n > 5), "1223", "{case}: one end");
+                assert_eq!(without(|n| n == 0), "1223", "{case}: the first packet");
+                assert_eq!(without(|n| n % 2 == 0), "1223", "{case}: every second packet");
+            }
+        }
+        // Without an end, a lower duration or another timestamp begins the next press.
+        for (habit, clock) in CLOCKS {
+            let packets = presses(&[1, 2, 2, 3], clock, false, 50);
+            assert_eq!(digits(packets.into_iter().filter(|packet| !packet.4)), "1223", "{habit}: no ends");
+        }
+    }
+
+    #[test]
+    fn a_marker_begins_a_press_at_the_same_timestamp() {
+        let press = |first: u16, event| {
+            (0..4).map(move |n| (first + n, 77, event, n == 0, n > 1, if n > 1 { 480 } else { n * 160 }))
+        };
+        assert_eq!(digits(press(0, 4).chain(press(4, 4))), "44");
+        assert_eq!(digits(press(0, 4).chain(press(4, 5))), "45");
+        // A sender that marks every packet.
+        let marked = |(sequence, timestamp, event, _, end, duration)| (sequence, timestamp, event, true, end, duration);
+        assert_eq!(digits(press(0, 4).map(marked)), "4");
+    }
+
+    #[test]
+    fn durations_of_zero_and_of_a_full_segment_are_one_press() {
+        for duration in [0, 1, 65_535] {
+            for (habit, clock) in CLOCKS {
+                let packets = presses(&[1, 1, 2], clock, true, 50);
+                let same = packets.into_iter().map(|(sequence, timestamp, event, marker, is_end, _)| {
+                    (sequence, timestamp, event, marker, is_end, duration)
+                });
+                assert_eq!(digits(same), "112", "{habit}, duration {duration}");
+            }
+        }
+    }
+
+    #[test]
+    fn late_packets_of_an_earlier_press_are_ignored() {
+        let first = (10, 100, 1, true, false, 160);
+        let second = (20, 900, 2, true, false, 160);
+        assert_eq!(digits([first, second, (12, 100, 1, false, true, 480), (21, 900, 2, false, false, 320)]), "12");
+        // Another source begins its own numbers.
+        let mut receiver = Receiver::default();
+        let taken = [(1, first), (2, first), (2, first), (2, second)];
+        let digits: String = taken
+            .into_iter()
+            .filter_map(|(ssrc, packet)| receiver.take(&rtp(ssrc, packet), &payload(packet)))
+            .collect();
+        assert_eq!(digits, "112");
+    }
+
+    #[test]
+    fn a_long_press_is_one_and_its_time_is_that_of_all_segments() {
+        let now = Instant::now();
+        for (habit, step) in [("segments", SEGMENT_TICKS), ("a duration that wraps", 0)] {
+            let mut events = EventReceiver::default();
+            let mut take = |packet: Sent| events.take_timed(now, 8000, &rtp(1, packet), &payload(packet));
+            let mut sequence = 0;
+            for segment in 0..3 {
+                for duration in [20_000, 40_000, 65_000, 65_535] {
+                    sequence += 1;
+                    let packet = (sequence, segment * step, 1, sequence == 1, false, duration);
+                    assert_eq!(take(packet), [None, None], "{habit}");
+                }
+            }
+            let ended = take((sequence + 1, 2 * step, 1, false, true, 65_535));
+            assert_eq!(ended, [None, Some(Completed { digit: '1', ms: 3 * 65_535 / 8 })], "{habit}");
+            // A press that begins right there has the marker.
+            let next = take((sequence + 4, 3 * step, 1, true, true, 800));
+            assert_eq!(next, [None, Some(Completed { digit: '1', ms: 100 })], "{habit}");
+        }
     }
 
     #[test]
     fn every_key_and_nothing_else() {
-        let all: Vec<(u32, u32, u8)> = (0..=255).map(|event| (1, u32::from(event) * 400, event)).collect();
-        assert_eq!(keys(&all), "0123456789*#ABCD");
-        let mut keys = Receiver::default();
-        assert_eq!(keys.take(&packet(1, 1, true), &[1, 10, 0]), None);
-        assert_eq!(keys.take(&packet(1, 1, true), &[1, 10, 0, 0]), Some('1'));
+        let all = (0..=255).map(|event| (u16::from(event) * 3, u32::from(event) * 400, event, true, false, 160));
+        assert_eq!(digits(all), "0123456789*#ABCD");
+        let mut receiver = Receiver::default();
+        let packet = (1, 1, 1, true, false, 0);
+        assert_eq!(receiver.take(&rtp(1, packet), &[1, 10, 0]), None);
+        assert_eq!(receiver.take(&rtp(1, packet), &[1, 10, 0, 0]), Some('1'));
     }
 }

@@ -215,7 +215,7 @@ mod tests {
                 let rtp = Rtp {
                     marker: packet.marker,
                     payload_type: packet.payload_type,
-                    sequence: 0,
+                    sequence: n as u16,
                     timestamp: packet.timestamp,
                     ssrc: 1,
                     payload: 12..16,

@@ -1,7 +1,7 @@
-//! A press that passes beside converted audio, on the clock of the other side: one that lasts for longer than a segment
-//! can say on either clock (RFC 4733 §2.5.1.3) is cut again.
+//! Presses that pass beside converted audio, on the clock of the other side: a press that lasts longer than a segment
+//! can express on either clock (RFC 4733 §2.5.1.3) is divided into segments of that clock.
 
-use crate::dtmf::{END, SEGMENT_TICKS};
+use crate::dtmf::{END, Observation, PressTracker, SEGMENT_TICKS, TelephoneEvent};
 use crate::rtp::Rtp;
 
 use super::TIME_HZ;
@@ -10,35 +10,35 @@ use super::spec::EventsSpec;
 /// The press of the last packet.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Retimed {
-    ssrc: u32,
-    event: u8,
-    /// That of its segment, as it came.
-    timestamp: u32,
-    /// Ticks of the source's clock in segments before that one.
+    presses: PressTracker,
+    /// Ticks of the source's clock in segments that are over.
     before: u64,
-    /// The beginning, in the time of what leaves.
+    /// Start of the press, in the time of the outgoing stream.
     begun: u64,
+    /// End of what has left of it, in the same time.
+    end: u64,
     /// Ticks of the sink's clock in segments that have left.
     left: u64,
 }
 
 impl Retimed {
-    /// Writes into a packet of a press how long it lasts on the sink's clock; when its segment began, in the time of
-    /// what leaves. `time`: the same as it came.
+    /// Writes the duration on the sink's clock into a packet of a press; returns the start of its segment in the time of the
+    /// outgoing stream. `time` is the packet's timestamp in that time. A press starts after the end of the one before.
     pub(super) fn retime(&mut self, rtp: &Rtp, payload: &mut [u8; 4], time: u64, events: EventsSpec) -> u64 {
-        let [event, flags, high, low] = payload;
-        let ahead = rtp.timestamp.wrapping_sub(self.timestamp);
-        let is_same = self.ssrc == rtp.ssrc && self.event == *event;
-        if is_same && ahead == SEGMENT_TICKS && !rtp.marker {
-            self.timestamp = rtp.timestamp;
-            self.before += u64::from(SEGMENT_TICKS);
-        } else if !is_same || ahead != 0 {
-            *self =
-                Retimed { ssrc: rtp.ssrc, event: *event, timestamp: rtp.timestamp, begun: time, ..Retimed::default() };
+        let Some(packet) = TelephoneEvent::parse(rtp, payload) else { return time };
+        match self.presses.observe(&packet) {
+            Observation::Begun => {
+                let begun = time.max(self.end);
+                *self = Retimed { presses: self.presses, begun, end: begun, ..Retimed::default() };
+            }
+            Observation::Continued { is_new_segment: true } => self.before += u64::from(SEGMENT_TICKS),
+            Observation::Continued { is_new_segment: false } | Observation::Ignored => {}
         }
+        let [_, flags, high, low] = payload;
         let (from_hz, to_hz) = (u64::from(events.from.1.max(1)), u64::from(events.to.1.max(1)));
         let segment = u64::from(SEGMENT_TICKS);
         let ticks = self.before + u64::from(u16::from_be_bytes([*high, *low]));
+        self.end = self.end.max(self.begun + ticks * u64::from(TIME_HZ) / from_hz);
         let mut lasts = (ticks * to_hz / from_hz).saturating_sub(self.left);
         // Its end is in its last segment at once: another packet may not come.
         while lasts > segment && *flags & END != 0 {

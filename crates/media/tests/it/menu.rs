@@ -158,7 +158,33 @@ fn digits_that_pass_are_told_at_their_beginning() {
     assert_eq!(Rtp::parse(&audio).unwrap().payload_type, 0);
     // A sender that makes a digit of each packet has them passed, and no more than a number of them told.
     for n in 0..2 * KEYS_TOLD {
-        assert!(bench.feed(A, false, A_RTP, &packet(7 + n, 101, 160 * u32::from(n + 1), &[1, 10, 0, 160])).is_some());
+        let payload = [(n % 2) as u8, 10, 0, 160];
+        assert!(bench.feed(A, false, A_RTP, &packet(7 + n, 101, 160 * u32::from(n + 1), &payload)).is_some());
     }
     assert_eq!(keys(&mut bench).len(), usize::from(KEYS_TOLD) - 1);
+}
+
+#[test]
+fn digits_that_pass_are_reported_whatever_their_timestamps_do() {
+    let clocks: [fn(u32) -> u32; 4] = [
+        |_| 5000,
+        |press| 4_000_000_000 - press * 20_000,
+        |press| press.wrapping_mul(0x9000_0000),
+        |press| press * 8000,
+    ];
+    for clock in clocks {
+        let mut bench = Bench::connected();
+        let wire = WireSpec { payloads: vec![(0, 0), (101, 96)], keys: Some(101), ..WireSpec::default() };
+        bench.command(Command::Wire { from: A, to: B, wire });
+        let mut sequence = 0;
+        for (press, event) in (0..).zip([1, 2, 3, 3]) {
+            for n in 1..=6_u8 {
+                let payload = [event, if n > 3 { 0x8a } else { 10 }, 0, n.min(4) * 40];
+                bench.feed(A, false, A_RTP, &packet(sequence, 101, clock(press), &payload)).unwrap();
+                sequence += 1;
+            }
+            sequence += 10;
+        }
+        assert_eq!(keys(&mut bench), ['1', '2', '3', '3']);
+    }
 }
