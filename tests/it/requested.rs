@@ -449,6 +449,37 @@ fn requests_have_few_emergency_calls_and_callers_any_number() {
 }
 
 #[test]
+fn an_emergency_number_with_parameters_is_bounded_as_one_without() {
+    let keys = format!("allow_private = true\nemergency_calls = 0\n[[number]]\nnumber = \"{NUMBER}\"\n");
+    let rig = Rig::new(&keys, r#""trunk:pbx""#, &[]);
+    let host = rig.pbx.sip.address;
+    let call = |to: &str, twiml: &str| {
+        let (status, answer) = ask(&rig, "POST", "Calls.json", &[("To", to), ("From", NUMBER), ("Twiml", twiml)]);
+        (status, answer["code"].as_u64(), answer["sid"].as_str().unwrap_or_default().to_owned())
+    };
+    let forms = ["911", "911;phone-context=+1", "911;x=y", "9-1-1;x=y", "%39%31%31;x=y", "911%3bx=y", "112;a;b=c"];
+    for user in forms {
+        for tail in ["", ";user=phone"] {
+            let to = format!("sip:{user}@{host}{tail}");
+            let (status, code, _) = call(&to, "<Response/>");
+            assert_eq!((status, code), (400, Some(21_215)), "{to}");
+        }
+    }
+    // A document gets no further.
+    let dials: String = forms.iter().map(|user| format!("<Dial><Sip>sip:{user}@{host}</Sip></Dial>")).collect();
+    let (status, _, sid) = call(TO, &format!("<Response>{dials}</Response>"));
+    assert_eq!(status, 201);
+    let (invite, source) = rings(&rig, TO);
+    rig.pbx.sip.send(source, &rig.pbx.sip.answer_with(&invite, "200 OK", &rig.pbx.description(1, "")));
+    rig.pbx.sip.receive("ACK ");
+    let (bye, source) = rig.pbx.sip.receive("");
+    assert!(bye.starts_with("BYE "), "{bye}");
+    rig.pbx.sip.send(source, &rig.pbx.sip.answer_with(&bye, "200 OK", ""));
+    let trace = String::from_utf8(finish(&["trace", &sid, "--url", &rig.edge.url()]).stdout).unwrap();
+    assert_eq!(trace.matches("`[api] emergency_calls` 0").count(), forms.len(), "{trace}");
+}
+
+#[test]
 fn a_live_call_gets_another_receiver_and_a_time_limit() {
     let application = application(&[("/status?key=1", "")]);
     let rig = rig("");

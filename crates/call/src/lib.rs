@@ -5,7 +5,7 @@ pub mod gateway;
 
 pub use call::agent::agent_leg::socket_spec;
 pub use call::detection::DetectionRequest;
-pub use call::judged::{NotBegun, judge_targets};
+pub use call::judged::{NotBegun, judge_targets, reaches_emergency};
 pub use call::media::local::{ForkRequest, Listener};
 pub use call::operator::CallParty;
 pub use call::recording::{BegunRecording, RecordingChange};

@@ -1,7 +1,7 @@
 //! What `why` says of a call that a request to the Twilio-compatible API would begin.
 
 use serde_json::{Value, json};
-use trunkgate_call::{NO_EMERGENCY_CALLS, NotBegun, judge_targets};
+use trunkgate_call::{NO_EMERGENCY_CALLS, NotBegun, judge_targets, reaches_emergency};
 use trunkgate_route::{Table, Target};
 
 use super::{Asked, Question, attempt, overridden, present};
@@ -51,8 +51,9 @@ pub(super) fn explain(
     attempts.iter_mut().for_each(|attempt| present::add(attempt, status));
     let known = Some(&caller).filter(|caller| !caller.text.is_empty());
     let is_emergency = numbers.is_emergency(&called);
+    let is_bounded = targets.iter().any(|target| reaches_emergency(target, table, &called));
     let judged = placed.and_then(|_| {
-        if is_emergency && config.api.emergency_calls == 0 {
+        if is_bounded && config.api.emergency_calls == 0 {
             return Err(NotBegun::Denied(NO_EMERGENCY_CALLS.to_owned()).into());
         }
         Ok(judge_targets(&targets, table, known, &called)?)
@@ -61,7 +62,7 @@ pub(super) fn explain(
         "from": FROM,
         "source": { "address": null, "by": null, "place": null },
         "media": null,
-        "limits": limits(config, is_emergency),
+        "limits": limits(config, is_emergency, is_bounded),
         "called": called.text,
         "caller": caller.text,
         "emergency": is_emergency,
@@ -82,13 +83,13 @@ pub(super) fn explain(
     }))
 }
 
-/// Limits of the edge that the call counts with.
-fn limits(config: &Config, is_emergency: bool) -> Vec<String> {
-    if is_emergency {
-        return vec![format!("emergency_calls {}", config.api.emergency_calls)];
-    }
+/// Limits of the edge that the call counts with: an emergency call with one of its own alone, one that a far end may read as such with
+/// all of them.
+fn limits(config: &Config, is_emergency: bool, is_bounded: bool) -> Vec<String> {
     let own = [("calls", config.limits.calls), ("calls_per_second", config.limits.calls_per_second)];
-    own.iter().filter(|(_, limit)| *limit > 0).map(|(key, limit)| format!("{key} {limit}")).collect()
+    let own = own.iter().filter(|(_, limit)| *limit > 0 && !is_emergency);
+    let bound = (is_emergency || is_bounded).then(|| format!("emergency_calls {}", config.api.emergency_calls));
+    bound.into_iter().chain(own.map(|(key, limit)| format!("{key} {limit}"))).collect()
 }
 
 /// `{status, code, message}` of the answer.

@@ -54,10 +54,10 @@ pub(crate) fn admit(now: Instant, edge: &mut Edge, request: &CallRequest) -> Res
         false => edge.admission.check(now, ""),
     };
     admitted.map_err(|reason| NotBegun::Refused(edge.note_limit(now, reason)))?;
-    if is_emergency {
+    let targets: Vec<Target> = request.targets.iter().filter_map(|target| edge.target(target)).collect();
+    if targets.iter().any(|target| reaches_emergency(target, &edge.table, &called)) {
         check_emergency(now, edge, &request.targets)?;
     }
-    let targets: Vec<Target> = request.targets.iter().filter_map(|target| edge.target(target)).collect();
     let caller = edge.table.numbers().normalise_caller(&request.from, None);
     let refusals = refusals(&targets, &edge.table, Some(&caller), &called);
     refusals.iter().for_each(|refusal| refusal.alarm(now, edge));
@@ -124,6 +124,37 @@ impl From<&Refusal> for NotBegun {
     }
 }
 
+/// Returns whether a target's far end may read an emergency number out of what it is called by: such calls of requests are bounded,
+/// whichever other limits hold for them.
+pub fn reaches_emergency(target: &Target, table: &Table, called: &Number) -> bool {
+    let dialled = dialled(target, table, called);
+    dialled.is_some_and(|dialled| table.numbers().may_reach_emergency(&dialled.number))
+}
+
+/// Number that a target is called by.
+struct Dialled {
+    trunk: Arc<Trunk>,
+    number: Number,
+    form: SendNumbers,
+}
+
+/// Returns by which number a target is called; `None`: it is no trunk, or no number.
+fn dialled(target: &Target, table: &Table, called: &Number) -> Option<Dialled> {
+    match target {
+        Target::Trunk { trunk, number, .. } => {
+            let own = number.as_deref().map(|number| table.numbers().normalise_caller(number, None));
+            let number = own.unwrap_or_else(|| called.clone());
+            Some(Dialled { trunk: trunk.clone(), number, form: trunk.send_numbers })
+        }
+        Target::Uri { uri, .. } => {
+            let (trunk, number) = trunk_of_uri(uri, table);
+            // It leaves as it is written.
+            Some(Dialled { trunk: trunk?.clone(), number: number?, form: SendNumbers::AsIs })
+        }
+        Target::Agent(_) | Target::App(_) | Target::Reject(_) | Target::RingAll(_) => None,
+    }
+}
+
 /// Judges a call by the rules of its targets, before any of them is called; without a caller by those for called numbers alone.
 ///
 /// # Errors
@@ -146,18 +177,7 @@ fn refusals(targets: &[Target], table: &Table, caller: Option<&Number>, called: 
 /// Returns why a target's trunk takes no call from one number to another; `None`: it may, or it is no trunk.
 fn refusal(target: &Target, table: &Table, caller: Option<&Number>, called: &Number) -> Option<Refusal> {
     let numbers = table.numbers();
-    let (trunk, number, form) = match target {
-        Target::Trunk { trunk, number, .. } => {
-            let own = number.as_deref().map(|number| numbers.normalise_caller(number, None));
-            (trunk, own.unwrap_or_else(|| called.clone()), trunk.send_numbers)
-        }
-        Target::Uri { uri, .. } => {
-            let (trunk, number) = trunk_of_uri(uri, table);
-            // It leaves as it is written.
-            (trunk?, number?, SendNumbers::AsIs)
-        }
-        Target::Agent(_) | Target::App(_) | Target::Reject(_) | Target::RingAll(_) => return None,
-    };
+    let Dialled { trunk, number, form } = dialled(target, table, called)?;
     let denied = trunk.denied_as(numbers, &number, form);
     let rule = trunk.caller_id.as_ref().filter(|_| !numbers.is_emergency(&number));
     let is_hidden = || rule.zip(caller).is_some_and(|(rule, caller)| rule.judge(caller) == Shown::Refused);

@@ -178,7 +178,7 @@ pub fn of_country(country: &str) -> Arc<[String]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::number::Numbers;
+    use crate::number::{Number, Numbers};
 
     #[test]
     fn each_country_stands_once_and_its_numbers_stay_as_they_are() {
@@ -224,6 +224,29 @@ mod tests {
         ] {
             let number = numbers.normalise_caller(user, context);
             assert_eq!(numbers.is_emergency(&number), expected, "{user} {context:?}");
+        }
+        // A bound holds for all that a far end may read as one.
+        for (user, expected) in [
+            ("911", true),
+            ("911;phone-context=+1", true),
+            ("911;phone-context=+1;x=y", true),
+            ("911;x", true),
+            ("9-1-1;x=y", true),
+            ("9.1.1", true),
+            (" 911", true),
+            ("911#", true),
+            ("911,9005550123", true),
+            ("９１１", true),
+            ("112;user=phone", true),
+            ("999;x", false),
+            ("+911", false),
+            ("*911", false),
+            ("9115550123;x=911", false),
+            ("alice;x=911", false),
+            ("", false),
+        ] {
+            let number = Number { received: user.to_owned(), text: user.to_owned(), is_e164: false };
+            assert_eq!(numbers.may_reach_emergency(&number), expected, "{user}");
         }
         let own = numbers.with_emergency(vec!["5555".into()]);
         for (user, expected) in [("5555", true), ("911", false)] {

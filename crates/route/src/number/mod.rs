@@ -99,6 +99,12 @@ impl Numbers {
     pub fn is_emergency(&self, number: &Number) -> bool {
         !number.is_e164 && self.is_emergency_text(&number.received)
     }
+    /// Returns whether a far end may read an emergency number out of a number: separators, parameters (RFC 3966 §3) and what stands
+    /// behind an end of dialling are left out, as `deny` leaves them out. More numbers than [`Numbers::is_emergency`], which grants an
+    /// exemption; for bounds.
+    pub fn may_reach_emergency(&self, number: &Number) -> bool {
+        self.is_emergency(number) || self.is_emergency_text(&readings::dialled_digits(&number.received))
+    }
     /// The same of a user part (escapes undone).
     pub fn is_emergency_text(&self, user: &str) -> bool {
         self.emergency.iter().any(|known| known == user)

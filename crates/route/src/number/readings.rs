@@ -49,6 +49,14 @@ pub(crate) fn of(numbers: &Numbers, received: &str, with_prefixes: bool) -> Vec<
     once
 }
 
+/// Returns the digits that a user part begins with, up to its parameters or an end of dialling, without separators.
+pub(super) fn dialled_digits(received: &str) -> String {
+    let ends_dialling = |c: char| !(c.is_ascii_digit() || c == '+' || is_separator(c) || c.is_whitespace());
+    let digits = ascii_digits(received);
+    let dialled = digits.split(ends_dialling).next().unwrap_or_default();
+    dialled.chars().filter(|c| !is_separator(*c) && !c.is_whitespace()).collect()
+}
+
 /// Whether digits are an ordinary number of the country behind an outside-line code, `9` or `0`, or a number in use with `00`
 /// behind `9`. With `00` they may begin with an international prefix instead.
 fn is_behind_outside_line(numbers: &Numbers, digits: &str) -> bool {

@@ -430,31 +430,25 @@ impl Search {
         let Some(attempt) = self.attempt(branch) else { return Err(nobody) };
         let Some(trunk) = attempt.limited_by().cloned() else { return Ok(()) };
         let Addressed { number: called, form, .. } = cx.call.addressed(cx.edge, attempt);
+        let is_bounded = cx.call.requested.is_some() && cx.edge.table.numbers().may_reach_emergency(&called);
+        if is_bounded {
+            let key = cx.edge.admission.emergencies.key();
+            cx.edge.admission.emergencies.check(cx.now).map_err(|reason| (reason, Some(key)))?;
+        }
         if cx.edge.table.numbers().is_emergency(&called) {
-            if cx.call.requested.is_some() {
-                let key = cx.edge.admission.emergencies.key();
-                let begun = cx.edge.admission.emergencies.begin(cx.now, (cx.call.key, branch));
-                begun.map_err(|reason| (reason, Some(key)))?;
-            }
             cx.edge.resume_trunk_call(&trunk.name);
         } else {
             cx.edge.begin_target_call(cx.now, &trunk.name, (cx.call.key, branch)).map_err(|reason| (reason, None))?;
             let caller = cx.call.number_of(cx.call.legs.near).text.clone();
-            let called = match trunk.quotas.is_empty() {
-                true => Vec::new(),
-                false => {
-                    let numbers = cx.edge.table.numbers();
-                    let mut all = numbers.spellings(&called, form);
-                    let routed = cx.call.routing_number(cx.edge, attempt).and_then(Result::ok);
-                    all.extend(routed.into_iter().flat_map(|number| numbers.spellings(&number, SendNumbers::AsIs)));
-                    all
-                }
-            };
+            let called = quota_spellings(cx, attempt, &trunk, (&called, form));
             let call = Numbered { called: &called, caller: &caller };
             if let Err((reason, which)) = cx.edge.take_quota(cx.now, &trunk.name, call, (cx.call.key, Some(branch))) {
                 cx.edge.end_trunk_call(&trunk.name);
                 return Err((reason, Some(which)));
             }
+        }
+        if is_bounded {
+            cx.edge.admission.emergencies.begin(cx.now, (cx.call.key, branch)).map_err(|reason| (reason, None))?;
         }
         let Some(attempt) = self.attempts.get_mut(branch) else { return Err(nobody) };
         cx.edge.trunks.leave(&trunk.name, (cx.call.key, branch));
@@ -737,6 +731,22 @@ pub(crate) enum Judged {
     Goes,
     /// Another trunk's rules hold: its limits are asked first.
     Changes,
+}
+
+/// Returns the spellings of a called number and of the number that it is routed by, for the quotas of a trunk; none if it has no quota.
+fn quota_spellings(
+    cx: &Cx<'_>,
+    attempt: &Attempt,
+    trunk: &Trunk,
+    (called, form): (&Number, SendNumbers),
+) -> Vec<String> {
+    if trunk.quotas.is_empty() {
+        return Vec::new();
+    }
+    let numbers = cx.edge.table.numbers();
+    let routed = cx.call.routing_number(cx.edge, attempt).and_then(Result::ok);
+    let routed = routed.into_iter().flat_map(|number| numbers.spellings(&number, SendNumbers::AsIs));
+    numbers.spellings(called, form).into_iter().chain(routed).collect()
 }
 
 /// Returns the number that a bare URI names, which leaves with all that stands in its user part: a far end may read another
