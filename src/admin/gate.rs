@@ -1,5 +1,7 @@
-//! Who may use the HTTP face: whoever has the token; without one, only a client on this machine that means this edge
-//! (a browser led here by a foreign page, or by a name that was bound anew to loopback, does not).
+//! Access control of the HTTP API: clients with the token, or, where none is configured, programs and browsers on this machine.
+//!
+//! Without a token, requests of pages of other sites, for host names that resolve to loopback (DNS rebinding), and from reverse
+//! proxies are refused.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Instant;
@@ -20,6 +22,10 @@ use trunkgate_route::is_loopback_host;
 
 /// Path of the certificate of the proxy's CA.
 pub(super) const CA_PATH: &str = "/v1/twilio/ca";
+
+/// Headers that reverse proxies add. `X-Forwarded-*` are matched by their prefix.
+const PROXY_HEADERS: [&str; 7] =
+    ["forwarded", "via", "x-real-ip", "x-client-ip", "x-original-forwarded-for", "cf-connecting-ip", "true-client-ip"];
 
 /// State of the gate.
 #[derive(Clone)]
@@ -46,8 +52,7 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
     let may_serve = !sms::is_path(path);
     let mut granted = None;
     let verdict = match path {
-        // The certificate is what the proxy shows to anyone who connects.
-        "/healthz" | "/readyz" | CA_PATH => Ok(()),
+        "/healthz" | "/readyz" => Ok(()),
         path if sms::is_path(path) => Ok(()),
         path if twilio::is_path(path) => {
             // A browser may add the credentials of HTTP Basic to what a page of another site makes it send. It is refused before it counts
@@ -69,15 +74,15 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
         path => handle.shared.running(|running| {
             let http = &running.config.http;
             match &http.token {
-                // Somebody has to be asked for the token.
-                Some(_) if console::is_file(path) => Ok(()),
+                // The page asks for the token; the certificate is sent to every client of the proxy.
+                Some(_) if console::is_file(path) || path == CA_PATH => Ok(()),
                 Some(token) if is_listening(&gate.tickets, &request, token.reveal()) => Ok(()),
                 Some(token) => {
                     let judged = bearer(headers, token.reveal());
                     note(handle, occupant.as_ref(), headers, judged.is_ok());
                     judged
                 }
-                None => from_here(headers, http.public_url.as_deref()),
+                None => from_here(headers),
             }
         }),
     };
@@ -172,17 +177,27 @@ pub(super) fn same(given: &[u8], token: &[u8]) -> bool {
     difference == 0 && !token.is_empty()
 }
 
-fn from_here(headers: &HeaderMap, public_url: Option<&str>) -> Result<(), ApiError> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let host = text(header::HOST).unwrap_or_default();
-    let public = public_url.map(authority);
-    let is_public = |given: &str| public.is_some_and(|public| public.eq_ignore_ascii_case(given));
-    let several = |name| headers.get_all(name).iter().count() > 1;
-    if several(header::HOST) || !is_loopback_host(host_of(host)) && !is_public(host) {
-        let message = "without a token the Host must be loopback or that of [http] public_url";
+/// Checks that a request without a token comes from a client on this machine: the Host is one loopback name or address, no
+/// proxy has passed the request on, and no page of another site has made it.
+fn from_here(headers: &HeaderMap) -> Result<(), ApiError> {
+    if let Some(name) = headers.keys().map(header::HeaderName::as_str).find(|name| is_of_proxy(name)) {
+        let message =
+            format!("{name}: a reverse proxy has passed this request on; set `token` in [http] for use behind a proxy");
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "token_required", message));
+    }
+    let mut hosts = headers.get_all(header::HOST).iter().map(|value| value.to_str().unwrap_or_default());
+    let is_local = |host: &str| is_loopback_host(host_of(host));
+    if !hosts.next().is_some_and(is_local) || hosts.next().is_some() {
+        let message =
+            "without a token the Host must be a loopback name or address; set `token` in [http] for other names";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden_host", message));
     }
-    from_own_page(headers, public_url)
+    from_own_page(headers, None)
+}
+
+/// Returns whether a header is one that proxies add.
+fn is_of_proxy(name: &str) -> bool {
+    name.starts_with("x-forwarded") || PROXY_HEADERS.contains(&name)
 }
 
 /// Refuses a request whose Origin is neither its Host nor `public_url`; programs have none.
@@ -243,16 +258,15 @@ mod tests {
 
     #[test]
     fn hosts_and_origins() {
-        let public = Some("https://edge.example.com/path");
         let from = |host, origin: Option<&'static str>| {
             let mut all = vec![("host", host)];
             all.extend(origin.map(|origin| ("origin", origin)));
-            from_here(&headers(&all), public).map_err(|error| error.code)
+            from_here(&headers(&all)).map_err(|error| error.code)
         };
-        for good in ["localhost:8080", "127.0.0.1:8080", "127.9.9.9", "[::1]:8080", "LOCALHOST", "edge.example.com"] {
+        for good in ["localhost:8080", "127.0.0.1:8080", "127.9.9.9", "[::1]:8080", "LOCALHOST"] {
             assert_eq!(from(good, None), Ok(()), "{good}");
         }
-        for bad in ["evil.example", "10.0.0.1:8080", "", "127.0.0.1.evil.example", "edge.example.com.evil", "[::2]:1"]
+        for bad in ["evil.example", "10.0.0.1:8080", "", "127.0.0.1.evil.example", "edge.example.com", "[::2]:1"]
             .into_iter()
             .chain(["[::1].evil.example", "[::1", "127.0.0.1:80@evil.example", "localhost:evil", "localhost:80:81"])
         {
@@ -260,15 +274,27 @@ mod tests {
         }
         let mut two = headers(&[("host", "localhost:8080")]);
         two.append("host", "evil.example".parse().unwrap());
-        assert_eq!(from_here(&two, public).map_err(|error| error.code), Err("forbidden_host"));
+        assert_eq!(from_here(&two).map_err(|error| error.code), Err("forbidden_host"));
+        assert_eq!(from_here(&HeaderMap::new()).map_err(|error| error.code), Err("forbidden_host"));
         let mut two = headers(&[("host", "localhost:8080"), ("origin", "http://localhost:8080")]);
         two.append("origin", "http://evil.example".parse().unwrap());
-        assert_eq!(from_here(&two, public).map_err(|error| error.code), Err("forbidden_origin"));
+        assert_eq!(from_here(&two).map_err(|error| error.code), Err("forbidden_origin"));
         assert_eq!(from("localhost:8080", Some("http://localhost:8080")), Ok(()));
-        assert_eq!(from("localhost:8080", Some("https://edge.example.com")), Ok(()));
-        for foreign in ["http://evil.example", "null", "http://localhost:3000", ""] {
+        for foreign in ["http://evil.example", "https://edge.example.com", "null", "http://localhost:3000", ""] {
             assert_eq!(from("localhost:8080", Some(foreign)), Err("forbidden_origin"), "{foreign}");
         }
+    }
+
+    #[test]
+    fn requests_that_a_proxy_has_passed_on_need_a_token() {
+        for name in PROXY_HEADERS.into_iter().chain(["x-forwarded-for", "x-forwarded-proto", "x-forwarded"]) {
+            for value in ["", "192.0.2.7", "1.1 proxy"] {
+                let found = from_here(&headers(&[("host", "127.0.0.1:8080"), (name, value)]));
+                assert_eq!(found.map_err(|error| error.code), Err("token_required"), "{name}");
+            }
+        }
+        let local = [("host", "127.0.0.1:8080"), ("x-forward", "1"), ("accept", "*/*"), ("x-request-id", "7")];
+        assert!(from_here(&headers(&local)).is_ok());
     }
 
     #[test]

@@ -124,15 +124,27 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
+/// Reports a public URL without a token: requests that a reverse proxy passes on cannot be told from local ones.
+fn proxied_api(draft: &Draft, findings: &mut Findings) {
+    if let Some(span) = draft.http_places.public_url.clone()
+        && !draft.http_places.has_token
+    {
+        let message = "`public_url` without `token`: behind a reverse proxy every client looks like a local one";
+        let help = "add token = { env = \"TRUNKGATE_TOKEN\" }";
+        findings.error(code::TOKEN_REQUIRED, span, message, help);
+    }
+}
+
 fn http(draft: &Draft, findings: &mut Findings) {
-    let Some(span) = draft.http_span.clone() else { return };
+    proxied_api(draft, findings);
+    let Some(span) = draft.http_places.address.clone() else { return };
     let address = draft.http.address;
-    if !address.ip().to_canonical().is_loopback() && !draft.has_token {
+    if !address.ip().to_canonical().is_loopback() && !draft.http_places.has_token {
         let help = "add token = { env = \"TRUNKGATE_TOKEN\" }, or listen on 127.0.0.1";
         findings.error(code::TOKEN_REQUIRED, span.clone(), format!("{address} is not loopback and has no token"), help);
     }
     let has_proxy = draft.http.public_url.as_ref().is_some_and(|url| url.starts_with("https:"));
-    if draft.has_token && draft.http.tls.is_none() && !has_proxy && is_public(address.ip().to_canonical()) {
+    if draft.http_places.has_token && draft.http.tls.is_none() && !has_proxy && is_public(address.ip().to_canonical()) {
         let help = "add `tls` to [http], set `public_url` to the https:// URL of a reverse proxy, or listen on a private address";
         let message = format!("{address} is reached without TLS: the token can be read on its way");
         findings.warning(code::TOKEN_IN_CLEAR, Some(span.clone()), message, help);

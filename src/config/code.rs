@@ -88,7 +88,8 @@ codes! {
         "The kernel assigns ports of net.ipv4.ip_local_port_range to any program, so a media port can be in use when a call\n\
          needs it. Choose [media] ports outside that range, or change the range with sysctl.";
     TOKEN_REQUIRED = "TG0124", "HTTP API without a token",
-        "Clients of the HTTP API can end calls. On every address except loopback `token` in [http] is required, preferably\n\
+        "Clients of the HTTP API can place and end calls. `token` in [http] is required on every address except loopback, and\n\
+         with `public_url` on loopback too: a reverse proxy on this machine makes every client look like a local one. Set it\n\
          as { env = \"TRUNKGATE_TOKEN\" } or { file = \"PATH\" }.";
     TOO_FEW_PORTS = "TG0125", "too few media ports",
         "A call uses four ports: RTP and RTCP on each of its two legs. Widen [media] ports or lower [limits] calls.";

@@ -25,6 +25,17 @@ use crate::system::log::Log;
 /// A place in the file, in bytes.
 pub(super) type Span = Range<usize>;
 
+/// Keys of `[http]` that the file sets.
+#[derive(Debug, Default)]
+pub(super) struct HttpPlaces {
+    /// Position of `address`.
+    pub(super) address: Option<Span>,
+    /// Position of `public_url`.
+    pub(super) public_url: Option<Span>,
+    /// Whether `token` is set, usable or not.
+    pub(super) has_token: bool,
+}
+
 /// All that was read.
 #[derive(Debug)]
 pub(super) struct Draft {
@@ -41,10 +52,7 @@ pub(super) struct Draft {
     /// `[limits] calls`, where written.
     pub(super) calls_span: Option<Span>,
     pub(super) http: Http,
-    /// `[http] address`, where written.
-    pub(super) http_span: Option<Span>,
-    /// A `token` stands there, be it usable or not.
-    pub(super) has_token: bool,
+    pub(super) http_places: HttpPlaces,
     pub(super) trunks: Vec<PlacedTrunk>,
     pub(super) agents: Vec<PlacedAgent>,
     pub(super) apps: Vec<PlacedApp>,

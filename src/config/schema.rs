@@ -18,8 +18,8 @@ use super::cover::told;
 use super::data::DataDirectory;
 use super::diagnostic::{Findings, place};
 use super::draft::{
-    Draft, PlacedApi, PlacedApp, PlacedListen, PlacedMailbox, PlacedNumber, PlacedRoute, PlacedTrunk, Sections, Span,
-    Texts,
+    Draft, HttpPlaces, PlacedApi, PlacedApp, PlacedListen, PlacedMailbox, PlacedNumber, PlacedRoute, PlacedTrunk,
+    Sections, Span, Texts,
 };
 use super::emergency;
 use super::keys::{self, Around};
@@ -82,8 +82,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let around = Around { folder: file.folder(), local_networks: &edge.local_networks, numbers: &edge.numbers };
     let (media, ports_span) = read_media(media.as_ref(), around, findings);
     let (limits, calls_span) = read_limits(limits.as_ref(), &media, around, findings);
-    let http_span = http.as_ref().and_then(|http| http.get("address")).map(Spanned::span);
-    let has_token = http.as_ref().is_some_and(|http| http.get("token").is_some());
+    let http_places = http.as_ref().map(places_of_http).unwrap_or_default();
     let http = read_http(file, http.as_ref(), around, findings);
     let said_by = speech.as_ref().and_then(|one| speaking::read(one, &edge.local_networks, file.folder(), findings));
     let trunks = trunks::read_all(&root, around, &edge, findings);
@@ -115,8 +114,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         limits,
         calls_span,
         http,
-        http_span,
-        has_token,
+        http_places,
         trunks,
         agents,
         apps,
@@ -440,6 +438,11 @@ pub(super) fn ban(key: &str, value: &Value<'_>, around: Around<'_>, findings: &m
     let mut ban = StrangerLimits::default().ban;
     keys::fill((keys::BAN, keys::PUT_BAN), Some(&section), &mut ban, around, findings);
     Some(ban)
+}
+
+fn places_of_http(section: &Section<'_>) -> HttpPlaces {
+    let place = |key| section.get(key).map(Spanned::span);
+    HttpPlaces { address: place("address"), public_url: place("public_url"), has_token: section.get("token").is_some() }
 }
 
 fn read_http(file: File<'_>, section: Option<&Section<'_>>, around: Around<'_>, findings: &mut Findings) -> Http {

@@ -241,7 +241,7 @@ impl std::fmt::Debug for Secret {
 pub struct Http {
     /// Where to bind.
     pub address: SocketAddr,
-    /// Bearer token; required unless the address is loopback.
+    /// Bearer token; required unless the address is loopback and there is no public URL.
     pub token: Option<Secret>,
     /// As seen from outside.
     pub public_url: Option<String>,

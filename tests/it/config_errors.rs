@@ -230,7 +230,7 @@ fn values_out_of_range_are_refused() {
     check_line("[log]", "level = 'inof'", &[("TG0105", 9)]);
     check_line("[log]", "level = 'info,trunkgate=debug'", &[]);
     check_line("[log]", "format = 'xml'", &[("TG0105", 10)]);
-    check_line("[http]", "public_url = 'edge.example'", &[("TG0108", 14)]);
+    check_behind("[http]\ntoken = 'long-enough-a-token'\npublic_url = 'edge.example'\n", &[("TG0108", 9, 14)]);
 }
 
 #[test]
@@ -460,6 +460,13 @@ fn secrets_are_read_from_where_they_say() {
         &[],
     );
     check_line("[http]", "address = '[::1]:8080'", &[]);
+    // A reverse proxy on this machine makes every client a local one.
+    for address in ["", "address = '127.0.0.1:8080'\n", "address = '[::1]:8080'\n"] {
+        let url = "public_url = 'https://edge.example.com'\n";
+        let line = 8 + address.lines().count() as u64;
+        check_behind(&format!("[http]\n{address}{url}"), &[("TG0124", line, 14)]);
+        check_behind(&format!("[http]\n{address}{url}token = 'long-enough-a-token'\n"), &[]);
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use crate::support::calls::{Call, NUMBER, Phone};
 use crate::support::{PATIENCE, Process, config, http, http_with_headers, until};
+use crate::twilio_api::{SID, TOKEN, authorization};
 use nix::sys::signal::Signal;
 use regex::Regex;
 use serde_json::Value;
@@ -87,6 +88,33 @@ fn with_a_token_the_page_opens_without_it_and_holds_nothing() {
     }
     let right = [("authorization", "Bearer open sesame")];
     assert_eq!(http("GET", &format!("{url}/v1/history"), &right, "").0, 200);
+}
+
+#[test]
+fn without_a_token_nothing_that_a_proxy_passed_on_is_answered() {
+    let edge = Process::start(&config(&format!("[api]\naccount_sid = \"{SID}\"\nauth_token = \"{TOKEN}\"\n")));
+    let host = edge.address("http").to_string();
+    let ask =
+        |method: &str, path: &str, extra: &[(&str, &str)]| http(method, &format!("{}{path}", edge.url()), extra, "");
+    let basic = authorization(SID, TOKEN);
+    for header in ["X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "Via", "X-Real-IP"] {
+        // As nginx sends it: the Host of its upstream.
+        let passed_on = [("host", host.as_str()), (header, "192.0.2.7")];
+        for path in ["/", "/console/app.js", "/v1/status", "/v1/calls", "/v1/events", "/v1/twilio/ca", "/metrics"] {
+            let (status, text) = ask("GET", path, &passed_on);
+            assert!(status == 403 && text.contains("token_required"), "{header} {path}: {status} {text}");
+        }
+        for path in ["/v1/calls", "/v1/drain", "/v1/reload"] {
+            assert_eq!(ask("POST", path, &passed_on).0, 403, "{header} {path}");
+        }
+        assert_eq!(ask("GET", "/healthz", &passed_on).0, 200);
+        assert_eq!(ask("GET", "/readyz", &passed_on).0, 200);
+        let path = format!("/2010-04-01/Accounts/{SID}/Calls.json");
+        let with_credentials = [passed_on[1], (basic.0, basic.1.as_str())];
+        assert_eq!(ask("GET", &path, &with_credentials).0, 200, "{header}");
+        assert_eq!(ask("GET", &path, &passed_on[1..]).0, 401, "{header}");
+    }
+    assert_eq!(ask("GET", "/v1/calls", &[]).0, 200);
 }
 
 /// A client of `/v1/events`.

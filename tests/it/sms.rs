@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use crate::support::sip::{Party, field, to_tag};
 use crate::support::twilio::{ACCOUNT, Deed, TOKEN, Twilio};
-use crate::support::{Process, config, finish, http, until, write};
+use crate::support::{PUBLIC_URL, Process, config, finish, http, until, write};
 use trunkgate_media::agent::sign_form;
 
 const OURS: &str = "+14155551234";
@@ -35,7 +35,7 @@ impl Rig {
         };
         let usual = "timeout = \"3s\"";
         config(&format!(
-            "public_url = \"https://edge.example.com\"\n[limits]\ncalls_per_second = 0\n{}{}{}{more}\n[[route]]\nfrom = [\"carrier\"]\n\
+            "{PUBLIC_URL}[limits]\ncalls_per_second = 0\n{}{}{}{more}\n[[route]]\nfrom = [\"carrier\"]\n\
              connect = [\"trunk:pbx\"]\nsms_on_failure = {{ to = \"{{caller}}\", from = \"{OURS}\", {rule} }}\n",
             trunk("carrier", caller),
             trunk("pbx", callee),

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::support::endpoint::{Endpoint, ok, say};
 use crate::support::sip::{Party, field, to_tag};
 use crate::support::twilio::{Deed, Twilio};
-use crate::support::{Process, config, until};
+use crate::support::{PUBLIC_URL, Process, config, until};
 
 const OURS: &str = "+14155551234";
 
@@ -28,7 +28,7 @@ fn configuration(caller: &Party, callee: &Party, twilio: &Twilio, endpoint: Sock
         format!("[trunk.{name}]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n", party.address)
     };
     config(&format!(
-        "public_url = \"https://edge.example.com\"\n[limits]\ncalls_per_second = 0\n{}calls_per_day = 1000000\n{}{}\
+        "{PUBLIC_URL}[limits]\ncalls_per_second = 0\n{}calls_per_day = 1000000\n{}{}\
          [cdr]\nfile = \"cdr.jsonl\"\nrotate = \"64 KiB\"\nurl = \"http://{endpoint}/\"\n\
          [[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n\
          sms_on_failure = {{ to = \"{{caller}}\", from = \"{OURS}\", body = \"Missed.\" }}\n",

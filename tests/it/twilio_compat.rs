@@ -11,9 +11,9 @@ use crate::apps::{application, path};
 use crate::support::calls::{Call, NUMBER as CALLED, Phone};
 use crate::support::endpoint::{Endpoint, Post};
 use crate::support::twilio::{Deed, Twilio};
-use crate::support::{Process, config, trunkgate, until};
+use crate::support::{PUBLIC_URL, Process, config, trunkgate, until};
 use crate::twilio_api::{Rig, SID, TOKEN};
-use crate::twilio_messages::{NUMBER, OURS, PUBLIC, THEIRS, field, form, from_twilio, of};
+use crate::twilio_messages::{NUMBER, OURS, THEIRS, field, form, from_twilio, of};
 use crate::twilio_recordings::walk;
 
 /// An edge whose API sends no messages, and no calls.
@@ -260,7 +260,7 @@ fn fields_of_numbers_and_keys_are_those_of_the_page() {
 fn fields_of_messages_and_their_requests_are_those_of_the_page() {
     let app = Endpoint::doing(|_, stream| crate::support::endpoint::say(stream, "500 Broken", ""));
     let twilio = Twilio::start(|to, _| if to == THEIRS { Deed::Take } else { Deed::Refuse(400, 21_614) });
-    let rig = Rig::with(PUBLIC, &format!("{NUMBER}{}", twilio.keys("")));
+    let rig = Rig::with(PUBLIC_URL, &format!("{NUMBER}{}", twilio.keys("")));
     let url = |path: &str| format!("http://{}/{path}", app.address);
     let service = format!("MG{}", "0".repeat(32));
     let send = |fields: &[(&str, &str)]| {

@@ -8,9 +8,9 @@ use trunkgate_media::agent::sign_form;
 
 use crate::support::endpoint::{Endpoint, Post};
 use crate::support::twilio::{Deed, Twilio};
-use crate::support::{http, until};
+use crate::support::{PUBLIC_URL, http, until};
 use crate::twilio_api::{Rig, TOKEN};
-use crate::twilio_messages::{NUMBER, OURS, PUBLIC, THEIRS, field, form, from_twilio, of};
+use crate::twilio_messages::{NUMBER, OURS, THEIRS, field, form, from_twilio, of};
 
 /// Reply of one message.
 const DOCUMENT: &str = "<Response><Message statusCallback=\"/states\">Thanks &amp; bye</Message></Response>";
@@ -32,7 +32,7 @@ fn path(post: &Post) -> &str {
 
 /// An edge whose messages leave through this Twilio, and with more tables.
 fn rig(twilio: &Twilio, more: &str) -> Rig {
-    Rig::with(PUBLIC, &format!("{NUMBER}{}{more}", twilio.keys("")))
+    Rig::with(PUBLIC_URL, &format!("{NUMBER}{}{more}", twilio.keys("")))
 }
 
 /// Sets the webhook of the number's messages.
@@ -230,10 +230,10 @@ fn callbacks_of_a_reply_go_where_its_application_may_go() {
          app = \"ivr\"\nfrom = \"carrier\"\n{}{more}",
         twilio.keys("")
     );
-    let rig = Rig::with(PUBLIC, &config);
+    let rig = Rig::with(PUBLIC_URL, &config);
     assert_eq!(comes(&rig, "SM1", "Hello").0, 200);
     until("the reply", || Some(()).filter(|()| taken(&twilio).len() == 1));
-    let metrics = || http("GET", &format!("{}/metrics", rig.edge.url()), &[], "").1;
+    let metrics = || rig.edge.get("/metrics").1;
     let retried = "trunkgate_callbacks_total{app=\"api:messages\",result=\"retried\"} 1";
     until("attempts", || metrics().contains(retried).then_some(()));
     assert!(app.posts().iter().all(|post| path(post) != "/states"), "{:?}", app.posts());

@@ -9,12 +9,11 @@ use trunkgate_media::agent::sign_form;
 
 use crate::support::endpoint::{Endpoint, Post, ok, say};
 use crate::support::twilio::{self, Deed, Twilio};
-use crate::support::{http, until};
+use crate::support::{PUBLIC_URL, http, until};
 use crate::twilio_api::{Rig, TOKEN};
 
 pub(crate) const OURS: &str = "+14155550100";
 pub(crate) const THEIRS: &str = "+14155550199";
-pub(crate) const PUBLIC: &str = "public_url = \"https://edge.example.com\"\n";
 pub(crate) const NUMBER: &str = "allow_private = true\n[[number]]\nnumber = \"+14155550100\"\n";
 
 pub(crate) fn form(fields: &[(&str, &str)]) -> String {
@@ -32,7 +31,7 @@ pub(crate) fn field(post: &Post, name: &str) -> String {
 /// An edge that sends through a service of the operator's own.
 pub(crate) fn with_service(service: &Endpoint) -> Rig {
     let url = format!("[messages]\nurl = \"http://{}/send\"\ntoken = \"shared-secret\"\n", service.address);
-    Rig::with(PUBLIC, &format!("{NUMBER}{url}"))
+    Rig::with(PUBLIC_URL, &format!("{NUMBER}{url}"))
 }
 
 fn send(rig: &Rig, more: &[(&str, &str)]) -> Value {
@@ -60,7 +59,7 @@ pub(crate) fn from_twilio(rig: &Rig, path: &str, fields: &[(&str, &str)]) -> (u1
 #[test]
 fn a_message_goes_through_twilio_and_its_states_are_passed_on() {
     let (twilio, receiver) = (Twilio::start(|_, _| Deed::Take), Endpoint::taking());
-    let rig = Rig::with(PUBLIC, &format!("{NUMBER}{}", twilio.keys("")));
+    let rig = Rig::with(PUBLIC_URL, &format!("{NUMBER}{}", twilio.keys("")));
     let callback = format!("http://{}/states", receiver.address);
     let message = send(&rig, &[("StatusCallback", &callback)]);
     for (name, value) in [
@@ -117,7 +116,7 @@ fn states_wait_for_their_receiver_in_order_also_over_a_restart() {
         true => ok(stream),
         false => say(stream, "503 Service Unavailable", ""),
     });
-    let rig = Rig::with(PUBLIC, &format!("{NUMBER}{}", twilio.keys("")));
+    let rig = Rig::with(PUBLIC_URL, &format!("{NUMBER}{}", twilio.keys("")));
     let message = send(&rig, &[("StatusCallback", &format!("http://{}/states", receiver.address))]);
     reaches(&rig, &message, "sent");
     let theirs = twilio.state().messages[0]["sid"].as_str().unwrap().to_owned();
@@ -125,9 +124,7 @@ fn states_wait_for_their_receiver_in_order_also_over_a_restart() {
     assert_eq!(from_twilio(&rig, "/sms/status", &delivered).0, 204);
     until("an attempt", || (!receiver.posts().is_empty()).then_some(()));
     let waiting = "trunkgate_callbacks_waiting{app=\"api:messages\"} 2";
-    until("both wait", || {
-        http("GET", &format!("{}/metrics", rig.edge.url()), &[], "").1.contains(waiting).then_some(())
-    });
+    until("both wait", || rig.edge.get("/metrics").1.contains(waiting).then_some(()));
     takes.store(true, Ordering::SeqCst);
     let _rig = rig.restart();
     let posts = until("both states", || {
@@ -147,14 +144,14 @@ fn receivers_that_hang_delay_no_report_to_another() {
     // The system takes connections, and nothing reads them.
     let hung = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let receiver = Endpoint::taking();
-    let rig = Rig::with(PUBLIC, &format!("{NUMBER}{}", twilio.keys("")));
+    let rig = Rig::with(PUBLIC_URL, &format!("{NUMBER}{}", twilio.keys("")));
     for n in 0..60 {
         let to = format!("+14155550{n:03}");
         let callback = format!("http://{}/hang", hung[n % hung.len()].local_addr().unwrap());
         send(&rig, &[("To", &to), ("StatusCallback", &callback)]);
     }
     let waiting = "trunkgate_callbacks_waiting{app=\"api:messages\"} 60";
-    let metrics = || http("GET", &format!("{}/metrics", rig.edge.url()), &[], "").1;
+    let metrics = || rig.edge.get("/metrics").1;
     until("all hang", || metrics().contains(waiting).then_some(()));
     send(&rig, &[("StatusCallback", &format!("http://{}/states", receiver.address))]);
     until("the report", || receiver.posts().first().cloned());
@@ -218,7 +215,7 @@ fn what_waits_is_sent_after_a_restart() {
 #[test]
 fn parameters_that_ask_for_what_is_done_anyway_are_taken() {
     let twilio = Twilio::start(|_, _| Deed::Take);
-    let rig = Rig::with(PUBLIC, &format!("{NUMBER}{}", twilio.keys("")));
+    let rig = Rig::with(PUBLIC_URL, &format!("{NUMBER}{}", twilio.keys("")));
     send(
         &rig,
         &[("ShortenUrls", "false"), ("SmartEncoded", "True"), ("ProvideFeedback", "False"), ("ForceDelivery", "false")],
@@ -236,7 +233,7 @@ fn parameters_that_ask_for_what_is_done_anyway_are_taken() {
 #[test]
 fn a_refusal_of_the_service_is_the_error_of_the_message() {
     let twilio = Twilio::start(|_, _| Deed::Refuse(400, 21_614));
-    let rig = Rig::with(PUBLIC, &format!("{NUMBER}{}", twilio.keys("")));
+    let rig = Rig::with(PUBLIC_URL, &format!("{NUMBER}{}", twilio.keys("")));
     let message = send(&rig, &[]);
     let failed = reaches(&rig, &message, "failed");
     assert_eq!((&failed["error_code"], &failed["date_sent"]), (&json!(21_614), &Value::Null));
@@ -245,7 +242,7 @@ fn a_refusal_of_the_service_is_the_error_of_the_message() {
 #[test]
 fn who_says_stop_gets_no_message_until_start() {
     let twilio = Twilio::start(|_, _| Deed::Take);
-    let rig = Rig::with(PUBLIC, &format!("{NUMBER}{}", twilio.keys("")));
+    let rig = Rig::with(PUBLIC_URL, &format!("{NUMBER}{}", twilio.keys("")));
     let says = |word: &str| from_twilio(&rig, "/sms/inbound", &[("From", THEIRS), ("To", OURS), ("Body", word)]).0;
     let body = form(&[("To", THEIRS), ("From", OURS), ("Body", "Hello")]);
     assert_eq!(says("STOP"), 200);

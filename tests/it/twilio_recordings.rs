@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::apps::{self, application, form, parameter, path};
 use crate::support::calls::{Call, Speaking, media_of};
 use crate::support::endpoint::{Endpoint, Post};
-use crate::support::{finish, http_with_headers, until};
+use crate::support::{PUBLIC_URL, finish, http_with_headers, until};
 use crate::twilio_api::{Rig, SID, TOKEN, assert_shape, authorization};
 
 const RECORDING: &str = "requests_per_second = 0\nallow_private = true\n[recording]\ndirectory = \"recordings\"\n";
@@ -507,9 +507,7 @@ fn a_dial_is_recorded_and_its_action_has_the_recording() {
 
 #[test]
 fn an_edge_without_files_is_named_by_its_public_url_or_by_twilios() {
-    for (keys, base) in
-        [("public_url = \"https://edge.example.com/\"\n", "https://edge.example.com"), ("", "https://api.twilio.com")]
-    {
+    for (keys, base) in [(PUBLIC_URL, "https://edge.example.com"), ("", "https://api.twilio.com")] {
         let proxy = if keys.is_empty() { "proxy = true\n" } else { "" };
         let rig = Rig::with(keys, &format!("{proxy}{RECORDING}"));
         let call = Call::set_up(&rig.edge, "named", &rig.caller, &rig.callee);

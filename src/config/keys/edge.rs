@@ -85,7 +85,7 @@ keyed! {
     "address": SOCKET
         => read!(values::socket_address, |http, address| http.address = address), is(r#""127.0.0.1:8080""#), "local address and port of the HTTP API (health, metrics, status, calls)";
     "token": Kind::Secret
-        => Put::Secret(|http, secret| http.token = Some(secret)), NONE, "bearer token of the HTTP API; required unless `address` is loopback";
+        => Put::Secret(|http, secret| http.token = Some(secret)), NONE, "bearer token of the HTTP API; required unless `address` is loopback and no `public_url` is set";
     "public_url": Kind::Url
         => read!(schema::web_url, |http, url| http.public_url = Some(url)), NONE, "URL under which browsers and Twilio reach the HTTP API";
     "tls": Kind::Table(HTTP_TLS)

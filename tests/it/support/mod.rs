@@ -28,6 +28,12 @@ use serde_json::Value;
 /// Longer than anything takes, even on a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Token of the HTTP API in [`PUBLIC_URL`]; requests of [`Process`] carry it if the configuration has it.
+pub(crate) const HTTP_TOKEN: &str = "token-of-the-edge-under-test";
+/// Keys of `[http]` for an edge behind a reverse proxy.
+pub(crate) const PUBLIC_URL: &str =
+    "public_url = \"https://edge.example.com\"\ntoken = \"token-of-the-edge-under-test\"\n";
+
 /// A running `trunkgate run`; killed when dropped.
 pub(crate) struct Process {
     child: Child,
@@ -225,7 +231,15 @@ impl Process {
     }
 
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
-        http("GET", &format!("{}{path}", self.url()), &[], "")
+        self.request("GET", path, "")
+    }
+
+    /// Sends one request, with the token if the edge has one.
+    fn request(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let bearer = format!("Bearer {HTTP_TOKEN}");
+        let has_token = std::fs::read_to_string(&self.file).is_ok_and(|text| text.contains(HTTP_TOKEN));
+        let headers: &[(&str, &str)] = if has_token { &[("authorization", &bearer)] } else { &[] };
+        http(method, &format!("{}{path}", self.url()), headers, body)
     }
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
@@ -238,7 +252,7 @@ impl Process {
 
     /// Any request, answered by JSON.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
-        let (status, text) = http(method, &format!("{}{path}", self.url()), &[], body);
+        let (status, text) = self.request(method, path, body);
         (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("{method} {path}: {text}")))
     }
 
