@@ -84,7 +84,7 @@ fn invite_is_ours(invite: &Sent) {
             "To",
             "User-Agent",
             "Via",
-            "X-Trunkgate-Hops"
+            "X-Call-Hops"
         ]
     );
     for secret in ["198.51.100.7", "secret.example", "203.0.113.10", "alice"] {

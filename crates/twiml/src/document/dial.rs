@@ -318,12 +318,12 @@ fn add_header(headers: &mut Vec<Header>, header: Header, element: &Element, warn
     let name = header.name.to_ascii_lowercase();
     let is_token = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._!%*+`'~".contains(&byte));
     let may_be_set = is_token && (name == "user-to-user" || (name.starts_with("x-") && name.len() > 2));
-    let is_own = name.starts_with("x-trunkgate-");
+    let is_own = name.starts_with("x-trunkgate-") || name == "x-call-hops";
     let bytes: usize = headers.iter().chain([&header]).map(|one| one.name.len() + one.value.len()).sum();
     let why = if !may_be_set {
         "only X-… and User-to-User may be set"
     } else if is_own {
-        "X-Trunkgate-… are the edge's own"
+        "X-Call-Hops and X-Trunkgate-… are the edge's own"
     } else if header.value.is_empty() || header.value.chars().any(char::is_control) {
         "its value is empty or holds control characters"
     } else if bytes > SIP_HEADER_BYTES {

@@ -279,7 +279,7 @@ fn sip_headers_that_an_application_may_not_set_are_skipped_with_a_warning() {
     let long = "a".repeat(1_100);
     let uri = format!(
         "sip:kate@example.com;transport=tcp?X-Room=a%20b+c&amp;User-to-User=6a%3Bencoding%3Dhex&amp;Route=x&amp;X-=1&amp;X-Empty=\
-         &amp;X-Bad=a%0D%0AVia:%20x&amp;X%20Y=1&amp;X-Long={long}&amp;From=x&amp;x-trunkgate-hops=1"
+         &amp;X-Bad=a%0D%0AVia:%20x&amp;X%20Y=1&amp;X-Long={long}&amp;From=x&amp;x-call-hops=1"
     );
     let document =
         format!("<Response><Dial><Sip>{uri}<Headers><Header name='Via' value='x'/></Headers></Sip></Dial></Response>");

@@ -184,7 +184,7 @@ impl Shared {
     /// 482 for a call that this edge has sent on, and that comes by the same trunk, of the same caller, to the same number:
     /// it would go the same way again. One that comes back to another number, or from where it went, has been forwarded.
     pub(crate) fn not_again(&self, edge: &Edge) -> Result<(), FinalAnswer> {
-        if self.facts.hops.words.contains(&self.own_hop(edge)) {
+        if self.facts.hops.words.iter().any(|word| *word == self.own_hop(edge, nonce_of(*word))) {
             return Err(FinalAnswer::new(482, ReasonSlug::Loop));
         }
         match self.facts.hops.words.len() < EDGES_PER_CALL {
@@ -195,7 +195,9 @@ impl Shared {
 
     /// Returns the header for the called party.
     pub(crate) fn hops_onward(&self, edge: &Edge) -> Extra {
-        header(self.facts.hops.words.iter().copied().chain([self.own_hop(edge)]))
+        let mut hasher = DefaultHasher::new();
+        (edge.random.hop_key, self.key).hash(&mut hasher);
+        header(self.facts.hops.words.iter().copied().chain([self.own_hop(edge, nonce_of(hasher.finish()))]))
     }
 
     /// Notes what a message of a leg says that its party can do, and which conference it is.
@@ -215,14 +217,15 @@ impl Shared {
         is_line.then(|| header(words().into_iter()))
     }
 
-    /// This edge's word for this call: of what its way depends on. It tells nobody else anything.
-    fn own_hop(&self, edge: &Edge) -> u64 {
+    /// Returns this edge's word for this call: a nonce, and a keyed hash of it with all that routing depends on. To others the words of two
+    /// calls have nothing in common, the caller included.
+    fn own_hop(&self, edge: &Edge, nonce: u32) -> u64 {
         let mut hasher = DefaultHasher::new();
-        edge.random.hop_key.hash(&mut hasher);
+        (edge.random.hop_key, nonce).hash(&mut hasher);
         self.legs[LegId::CALLER].trunk_name().hash(&mut hasher);
         self.facts.called.text.hash(&mut hasher);
         self.facts.caller.number.text.hash(&mut hasher);
-        no_link(hasher.finish())
+        no_link(u64::from(nonce) << 32 | hasher.finish() & u64::from(u32::MAX))
     }
 
     /// What a target's answer says of the location, as the caller may hear it.
@@ -241,8 +244,14 @@ impl Shared {
     }
 }
 
-/// The header. With X-, as systems between two edges pass such headers on more readily than others.
-pub(crate) const HOPS: &str = "X-Trunkgate-Hops";
+/// Header with the words of the edges that a call has passed: with X-, as systems between two edges pass such headers on more readily than
+/// others, and without the name of a product, which the other side need not learn.
+pub(crate) const HOPS: &str = "X-Call-Hops";
+
+/// Returns the nonce in a word of an edge.
+fn nonce_of(word: u64) -> u32 {
+    u32::try_from(word >> 32).unwrap_or_default()
+}
 
 /// The words that edges before this one have added; no memory where none has.
 #[derive(Debug, Default)]
