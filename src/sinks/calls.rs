@@ -18,7 +18,8 @@ use crate::limits::{
 };
 use crate::sinks::conferences::ConferenceList;
 use crate::sinks::store::calls::{self, Listed, Part, StoredCall};
-use crate::sinks::store::{Commit, Record, Store};
+use crate::sinks::store::{Commit, Record, Store, retention};
+use crate::system::clock::ClockReading;
 use crate::system::problem::{Failure, Harm, Problem};
 
 /// How long the store is left alone after it took no call.
@@ -281,9 +282,11 @@ impl CallList {
 
     /// Removes a portion; returns whether there may be more.
     async fn prune(&self) -> bool {
-        let Some(ended_since) = self.ended_since() else { return false };
-        let prune =
-            move |file: &rusqlite::Connection| calls::prune(file, ended_since, CALLS_STORED, CALLS_PRUNED_AT_ONCE);
+        let Some(keep) = self.state.lock().keep.filter(|_| self.store.has_any()) else { return false };
+        let prune = move |file: &rusqlite::Connection| {
+            let ended_since = retention::date(file, ClockReading::now())?.map_or(i64::MIN, |date| before(date, keep));
+            calls::prune(file, ended_since, CALLS_STORED, CALLS_PRUNED_AT_ONCE)
+        };
         self.store.run(Commit::Soon, prune).await.is_ok_and(|removed| removed >= CALLS_PRUNED_AT_ONCE)
     }
 

@@ -1,6 +1,9 @@
-//! The wall clock beside the monotonic one: whether it was set, by a hand, by NTP, or while the machine slept.
+//! The wall clock beside monotonic ones: whether it was set, by a hand, by NTP, or while the machine slept.
 
 use std::time::{Duration, Instant, SystemTime};
+
+use jiff::Timestamp;
+use nix::time::{ClockId, clock_gettime};
 
 use trunkgate_call::Step;
 
@@ -8,6 +11,27 @@ use trunkgate_call::Step;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// A smaller difference is left: the clock is slewed, or was read late.
 const TOLERANCE: Duration = Duration::from_secs(1);
+
+/// One reading of the wall clock and of a clock that is never set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClockReading {
+    /// Id of the machine's boot; empty if the kernel has none.
+    pub(crate) boot: String,
+    /// Milliseconds since that boot, suspended time included (`CLOCK_BOOTTIME`).
+    pub(crate) uptime: i64,
+    /// Wall clock in milliseconds since 1970.
+    pub(crate) wall: i64,
+}
+
+impl ClockReading {
+    /// Reads both clocks.
+    pub(crate) fn now() -> ClockReading {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let uptime = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
+        let uptime = i64::try_from(uptime.as_millis()).unwrap_or(i64::MAX);
+        ClockReading { boot: boot.trim().to_owned(), uptime, wall: Timestamp::now().as_millisecond() }
+    }
+}
 
 /// A moment in both clocks, by which the wall clock is expected.
 #[derive(Debug, Clone, Copy)]

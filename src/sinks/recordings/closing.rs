@@ -23,6 +23,8 @@ use super::unlisted::{self, Sweep};
 use super::{Event, Finished, RecordingId, Sound, reader};
 use crate::limits::{RECORDINGS_AT_ONCE, RECORDINGS_LOOK_SECONDS, RECORDINGS_RETRY_SECONDS, RECORDINGS_TOMBSTONE_DAYS};
 use crate::sinks::store::disk::named;
+use crate::sinks::store::retention;
+use crate::system::clock::ClockReading;
 
 const LOOK: Duration = Duration::from_secs(RECORDINGS_LOOK_SECONDS);
 /// Between two tries of what the store has refused.
@@ -123,7 +125,7 @@ impl Closer {
                 due = if std::mem::take(&mut self.is_left) { now } else { due };
             }
             if now >= due {
-                let has_more = self.look(Timestamp::now());
+                let has_more = self.look();
                 due = Instant::now() + if has_more { BREATH } else { self.pause() };
             }
             if now >= self.sweeps {
@@ -300,7 +302,7 @@ impl Closer {
     }
 
     /// Deletes and completes some recordings; whether there are more.
-    fn look(&mut self, now: Timestamp) -> bool {
+    fn look(&mut self) -> bool {
         if self.shared.settings().is_none() {
             return false;
         }
@@ -310,7 +312,7 @@ impl Closer {
             self.unrecovered = 0;
             beginning()
         });
-        match self.recover(from).and_then(|next| Ok((next, self.expire(now)?))) {
+        match self.recover(from).and_then(|next| Ok((next, self.expire_due(ClockReading::now())?))) {
             Ok((next, has_expired)) => {
                 self.looking = next;
                 self.looking.is_some() || has_expired
@@ -380,7 +382,13 @@ impl Closer {
         tracing::error!(call = %entry.call_sid, reason = "recording_failed", "recording {} is not completed: {what}", entry.sid);
     }
 
-    /// Deletes recordings that are over their time; whether there may be more.
+    /// Deletes recordings that are over their time by the clock of retention periods; whether there may be more.
+    pub(super) fn expire_due(&mut self, reading: ClockReading) -> io::Result<bool> {
+        let date = self.shared.change(move |store| retention::date(store, reading))?;
+        date.map_or(Ok(false), |date| self.expire(date))
+    }
+
+    /// Deletes recordings that are over their time at a date; whether there may be more.
     pub(super) fn expire(&mut self, now: Timestamp) -> io::Result<bool> {
         let now = now.as_millisecond();
         self.shared.change(move |store| index::forget(store, now - TOMBSTONE_MILLISECONDS))?;

@@ -22,6 +22,7 @@ use crate::sinks::store::disk;
 use crate::system::problem::Harm;
 
 mod damaged;
+mod retention;
 
 /// Frames of a block.
 const FRAMES: u64 = 10;
@@ -722,32 +723,6 @@ fn a_recording_that_cannot_begin_is_reported_as_absent() {
     let [Event::Finished(finished)] = &events[..] else { panic!("{events:?}") };
     assert_eq!((finished.id, finished.entry.state), (Some(RecordingId(1)), State::Absent));
     assert_eq!(finished.entry.error.as_deref(), Some("there is no [recording] in the configuration"));
-}
-
-#[test]
-fn what_is_over_its_time_or_deleted_leaves_an_entry_without_file() {
-    let mut bench = Bench::new(|settings| settings.keep = Some(Duration::from_secs(86_400)));
-    for number in [1, 2] {
-        bench.begin(number, Channels::Dual);
-        bench.blocks(number, 0..3);
-        bench.end(number);
-    }
-    let path = bench.path(&bench.entry(1));
-    assert_eq!(bench.recordings.delete(&sid(1)).unwrap(), Deleted::Done);
-    assert_eq!(bench.recordings.delete(&sid(1)).unwrap(), Deleted::Before);
-    assert_eq!(bench.recordings.delete(&sid(9)).unwrap(), Deleted::Absent);
-    let entry = bench.entry(1);
-    assert_eq!((entry.state, entry.file, entry.milliseconds, path.exists()), (State::Deleted, None, 600, false));
-    assert!(matches!(bench.recordings.open(&sid(1)), Err(NotOpened::Deleted)));
-    let at = |text: &str| text.parse::<Timestamp>().unwrap();
-    assert!(!bench.closer.expire(at("2026-11-26T11:59:59Z")).unwrap());
-    assert_eq!(bench.entry(2).state, State::Completed);
-    bench.closer.expire(at("2026-11-26T12:00:01Z")).unwrap();
-    assert_eq!(bench.entry(2).state, State::Deleted);
-    assert_eq!(std::fs::read_dir(bench.folder.path().join("recordings")).unwrap().count(), 0);
-    assert_eq!(bench.recordings.list(Part::default(), 9).unwrap().len(), 2);
-    bench.closer.expire(Timestamp::now() + jiff::SignedDuration::from_hours(24 * 41)).unwrap();
-    assert_eq!(bench.recordings.list(Part::default(), 9).unwrap().len(), 0);
 }
 
 #[test]

@@ -35,8 +35,9 @@ use texts::{Bounds, Doubt, Job, Step};
 
 use crate::config::Sms;
 use crate::limits;
-use crate::sinks::store::{Commit, Store};
+use crate::sinks::store::{Commit, Store, retention};
 use crate::system::backoff::Backoff;
+use crate::system::clock::ClockReading;
 use crate::system::problem::{Failure, Harm, Problem};
 use crate::system::web::{self, Answer, Fault};
 
@@ -375,7 +376,11 @@ impl Sender {
     async fn forget(&mut self) {
         self.take_up().await;
         if self.is_open {
-            let done = self.store.run(Commit::Wiped, |store| texts::forget(store, Timestamp::now())).await;
+            let forget = |store: &Connection| match retention::date(store, ClockReading::now())? {
+                Some(date) => texts::forget(store, date),
+                None => Ok(()),
+            };
+            let done = self.store.run(Commit::Wiped, forget).await;
             self.has_kept(done, 0);
             self.look_for_stranded().await;
         }

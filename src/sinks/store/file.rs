@@ -19,7 +19,7 @@ pub(super) const NAME: &str = "trunkgate.db";
 /// What tells it from databases of others: `TGst`.
 const APPLICATION: i64 = 0x5447_7374;
 /// What makes each version of the tables of the one before.
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 12] = [
     include_str!("schema.sql"),
     include_str!("api.sql"),
     include_str!("calls.sql"),
@@ -31,9 +31,10 @@ const MIGRATIONS: [&str; 11] = [
     include_str!("mail.sql"),
     include_str!("heard.sql"),
     include_str!("conferences.sql"),
+    include_str!("retention.sql"),
 ];
 /// What is saved of a damaged file, and by which columns it is read forwards and backwards.
-const TABLES: [(&str, &str); 17] = [
+const TABLES: [(&str, &str); 18] = [
     ("sms", "rowid"),
     ("opted_out", "recipient"),
     ("call_record", "id"),
@@ -51,6 +52,7 @@ const TABLES: [(&str, &str); 17] = [
     ("transcription", "rowid"),
     ("mail", "recording"),
     ("conference", "rowid"),
+    ("retention_clock", "id"),
 ];
 
 /// Opens the file, which is made where it is not there, and keeps it: no other process has it meanwhile. What earlier versions have left

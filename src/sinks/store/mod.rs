@@ -26,6 +26,7 @@ pub(crate) mod journal;
 mod live;
 mod previous;
 pub(crate) mod record;
+pub(crate) mod retention;
 
 pub(crate) use health::Health;
 pub(crate) use previous::{JOURNAL, REFUSED};
