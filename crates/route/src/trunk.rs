@@ -194,7 +194,7 @@ pub struct Trunk {
     pub session_expires: Duration,
     /// Answers on which the next target is tried.
     pub failover_on: Vec<u16>,
-    /// Codes by which it says that it has too many calls, wherever it is asked.
+    /// Codes by which its peers say that it has too many calls.
     pub congested_on: Vec<u16>,
     /// Calls at once; 0: no limit.
     pub max_calls: u32,

@@ -235,8 +235,8 @@ reasons! {
     TrunkCongested {
         slug: "trunk_congested",
         sentence: "the trunk accepts no more calls for now",
-        cause: "The trunk answered with a code of its `congested_on`: it has more calls than it accepts, at all of its addresses. These are not \
-             tried, and until its Retry-After has passed, or for 1 s and longer each time, calls that have another target skip the trunk.",
+        cause: "All peers of the trunk answered with a code of its `congested_on`, or one of them with 429: it has more calls than it \
+             accepts. Until its Retry-After has passed, or for 1 s and longer each time, calls that have another target skip the trunk.",
         fix: Some("set `calls_per_second` of the trunk to what it accepts, and `pace` to let calls wait for it"),
         q850: 42,
         outcome: "failed",

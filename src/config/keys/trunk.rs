@@ -48,7 +48,7 @@ keyed! {
     "failover_on": Kind::List(&Kind::Integer(300, 699))
         => Put::Codes(|trunk, codes| trunk.failover_on = codes), is("[408, 429, 480, 500, 502, 503, 504]"), "SIP status codes after which the next target is tried";
     "congested_on": Kind::List(&Kind::Integer(400, 699))
-        => Put::Codes(|trunk, codes| trunk.congested_on = codes), is("[]"), "SIP status codes that mean too many calls for the whole trunk: its other addresses are not tried, and calls with another target skip it for a time";
+        => Put::Codes(|trunk, codes| trunk.congested_on = codes), is("[]"), "SIP status codes that mean too many calls: if all peers give one, or one gives 429, calls with another target skip the trunk for a time";
     "max_calls": COUNT
         => Put::Integer(|trunk, most| trunk.max_calls = most), is("0"), "maximum number of concurrent calls, both directions; 0: no limit";
     "calls_per_second": Kind::Either(&[COUNT, Kind::Table(RATES)])

@@ -431,7 +431,7 @@ impl Gateway {
             }
             (Purpose::Invite, 200..=299, None) | (_, 0..=199, _) => return,
             (Purpose::Invite, _, _) => {
-                self.target_rests(now, entry.at, response, code);
+                self.address_rests(now, entry.at, response, code);
                 let detail = match code {
                     401 | 407 => Some(self.unanswerable(entry.at, response)),
                     488 | 606 => self.leg_at(entry.at).and_then(|leg| refused_offer(leg, response)),
@@ -481,16 +481,10 @@ impl Gateway {
         auth_fault(trunk.and_then(|trunk| trunk.auth.as_ref()), response)
     }
 
-    /// A target that does not want to be asked for a time: its trunk, or this address of it alone.
-    fn target_rests(&mut self, now: Instant, at: Place, response: &Message, code: u16) {
-        let Some(leg) = self.leg_at(at) else { return };
-        match (&leg.trunk, leg.spot()) {
-            (Some(trunk), _) if trunk.congested_on.contains(&code) => {
-                let trunk = trunk.clone();
-                self.edge.trunk_congested(now, &trunk, response, code);
-            }
-            (_, Some(spot)) if code == 503 => self.edge.health.rest(now, &spot, response),
-            (_, Some(_) | None) => {}
+    /// Leaves an address alone for the time that its 503 names (RFC 3261 §21.5.4).
+    fn address_rests(&mut self, now: Instant, at: Place, response: &Message, code: u16) {
+        if let Some(spot) = self.leg_at(at).and_then(Leg::spot).filter(|_| code == 503) {
+            self.edge.health.rest(now, &spot, response);
         }
     }
 

@@ -231,7 +231,7 @@ fn finals_that_end_the_search_and_what_the_caller_sees() {
         (486, 486, "busy"),
         (600, 600, "busy"),
         (501, 501, "failed"),
-        (503, 500, "failed"),
+        (503, 503, "failed"),
         (500, 500, "failed"),
         (480, 480, "no_answer"),
         (401, 500, "failed"),

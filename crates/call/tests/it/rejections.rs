@@ -55,8 +55,8 @@ fn its_code_and_words_stand_in_leg_record_and_verdict_with_what_helps() {
     assert!(verdict.contains(told), "{verdict}");
     assert!(verdict.contains("Try: Check the allow list for your public address"), "{verdict}");
     // What is ours alone between the target and us is told as its own.
-    rejected(&mut bench, (503, "Retry-After: 0\r\n"), 500);
-    assert!(bench.gateway.calls(bench.now)[0].legs[1].sip_code == Some(503), "the caller got 500");
+    rejected(&mut bench, (401, "Retry-After: 0\r\n"), 500);
+    assert!(bench.gateway.calls(bench.now)[0].legs[1].sip_code == Some(401), "the caller got 500");
     bench.finish();
 }
 
@@ -117,7 +117,7 @@ fn a_trunk_that_rejects_is_counted_by_code_and_words_until_it_answers() {
 #[test]
 fn a_rejection_on_which_no_other_target_is_tried_loses_its_call() {
     for (connect, code, seen, lost) in
-        [(vec!["pbx"], 503, 500, 1), (vec!["pbx", "backup"], 403, 403, 1), (vec!["pbx", "backup"], 503, 0, 0)]
+        [(vec!["pbx"], 503, 503, 1), (vec!["pbx", "backup"], 403, 403, 1), (vec!["pbx", "backup"], 503, 0, 0)]
     {
         let mut bench = bench(connect.into_iter().map(to_trunk).collect());
         bench.invite(CARRIER, "+14155550100", &offer());

@@ -24,7 +24,6 @@ use crate::addressing::{Addressing, is_no_host};
 use crate::agents::Probed;
 use crate::breaker::is_failure;
 use crate::edge::{Edge, Tracing};
-use crate::health::retry_after;
 use crate::health::{Due, Spot};
 use crate::index::{Index, Place};
 use crate::io::{AgentProbe, Cause, Concerned, Output};
@@ -197,9 +196,10 @@ impl Edge {
         }
     }
 
-    /// A trunk has refused a call because it has too many (`congested_on`): other targets come first for a time.
-    pub fn trunk_congested(&mut self, now: Instant, trunk: &Trunk, response: &Message, code: u16) {
-        let Some(pause) = self.trunks.congested(now, &trunk.name, retry_after(response)) else { return };
+    /// Notes that a trunk has refused a call because it has too many (`congested_on`), with the seconds of its Retry-After: other
+    /// targets come first for a time.
+    pub fn trunk_congested(&mut self, now: Instant, trunk: &Trunk, code: u16, retry_after: Option<u32>) {
+        let Some(pause) = self.trunks.congested(now, &trunk.name, retry_after) else { return };
         let text = format!(
             "trunk {}: too many calls ({code}): calls that have another target skip it for {} s",
             trunk.name,

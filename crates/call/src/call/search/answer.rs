@@ -148,6 +148,10 @@ impl Failure {
         let phrase = own.filter(|phrase| phrase.bytes().all(|byte| (0x20..0x7f).contains(&byte))).unwrap_or_default();
         FinalAnswer { code, phrase, reason, q850, warning, location_error }
     }
+    /// Whether the target could not serve the call now: it was not reached, or answered 503.
+    fn is_unavailable(&self) -> bool {
+        self.code.is_none() || self.answered() == Some(503)
+    }
     /// Whether the called side was busy.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self.code, Some(486 | 600))
@@ -167,14 +171,17 @@ pub(crate) const fn seen_code(code: u16) -> u16 {
 }
 
 /// The best answer of the targets that failed (RFC 3261 §16.7 step 6): all busy is 486; a 6xx wins; else the lowest
-/// class, in 4xx first those that tell the caller what to change. Nothing reached: 503.
+/// class, in 4xx first those that tell the caller what to change. Nothing reached, or nothing but 503: 503, on which the caller's
+/// network tries its next address (RFC 3263 §4.3).
 pub(crate) fn best(failures: Vec<Failure>) -> FinalAnswer {
     let last_reason = failures.last().map_or(ReasonSlug::Unreachable, |f| f.reason);
+    let is_unavailable = failures.iter().all(Failure::is_unavailable);
     let reached: Vec<Failure> = failures.into_iter().filter(|f| f.code.is_some()).collect();
     if !reached.is_empty() && reached.iter().all(Failure::is_busy) {
         return FinalAnswer::new(486, ReasonSlug::TargetBusy);
     }
     match reached.into_iter().min_by_key(rank) {
+        Some(failure) if is_unavailable => Failure { code: Some(503), ..failure }.answer(),
         Some(failure) => failure.answer(),
         None => Failure::unreached(last_reason).answer(),
     }
@@ -222,6 +229,28 @@ mod tests {
             (&[Some(502), Some(500)], 502),
         ] {
             assert_eq!(best(failures(codes)).code, expected, "{codes:?}");
+        }
+    }
+
+    #[test]
+    fn rfc3263_4_3_a_caller_whose_targets_are_all_unavailable_gets_503() {
+        let of = |code: u16| {
+            let said = Said { code, ..Said::default() };
+            Failure::with_code(seen_code(code), ReasonSlug::TargetRejected).said(said, None)
+        };
+        let silent = || Failure::unreached(ReasonSlug::NoResponse);
+        for (all, expected) in [
+            (vec![of(503)], 503),
+            (vec![of(503), of(503)], 503),
+            (vec![silent(), of(503)], 503),
+            (vec![of(503), of(500)], 500),
+            (vec![of(503), of(302)], 500),
+            (vec![of(503), of(404)], 404),
+        ] {
+            let said = format!("{all:?}");
+            let answer = best(all);
+            assert_eq!(answer.code, expected, "{said}");
+            assert!(answer.to_sip().headers.iter().all(|header| header.name != "Retry-After"));
         }
     }
 

@@ -19,6 +19,7 @@ use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::controller::TargetResult;
 use crate::call::negotiation::early::EarlyMedia;
+use crate::call::search::agreement::{PeerAgreement, TrunkCongestion, is_of_one_server};
 use crate::call::search::answer::{Failure, seen_code};
 
 /// Codes on which a bare URI counts as failed; a trunk has its own list.
@@ -175,6 +176,7 @@ pub(crate) struct Attempt {
     pub(crate) early: EarlyMedia,
     left: VecDeque<Candidate>,
     failure: Option<Failure>,
+    agreement: PeerAgreement,
 }
 
 impl Attempt {
@@ -234,6 +236,7 @@ impl Attempt {
             early: EarlyMedia::default(),
             left,
             failure: None,
+            agreement: PeerAgreement::default(),
         })
     }
 
@@ -338,6 +341,9 @@ impl Attempt {
 
     /// Notes why a way failed: what a peer answered outweighs that another was not reached.
     pub(crate) fn candidate_failed(&mut self, failure: Failure) {
+        if !failure.answered().is_some_and(|code| self.is_congestion(code)) {
+            self.agreement.broken();
+        }
         let keeps = failure.code.is_none() && self.failure.as_ref().is_some_and(|f| f.code.is_some());
         if !keeps {
             self.failure = Some(failure);
@@ -354,8 +360,27 @@ impl Attempt {
         self.failure.clone().unwrap_or_else(|| Failure::unreached(ReasonSlug::Unreachable))
     }
 
-    /// What a final non-2xx answer means.
-    pub(crate) fn judge(&self, code: u16, q850: Option<u8>) -> Judgement {
+    /// Whether its trunk says by a code that it has too many calls.
+    fn is_congestion(&self, code: u16) -> bool {
+        self.trunk.as_ref().is_some_and(|trunk| trunk.congested_on.contains(&code))
+    }
+
+    /// Takes an answer into account that may end the attempt as congestion: its code is about the whole trunk (429), or the last of
+    /// the trunk's peers has given it.
+    pub(crate) fn congestion(&mut self, code: u16, retry_after: Option<u32>) -> Option<TrunkCongestion> {
+        if !self.is_congestion(code) {
+            return None;
+        }
+        if !is_of_one_server(code) {
+            return Some(TrunkCongestion { retry_after });
+        }
+        let peer = self.current.as_ref().map(|way| way.peer.as_str()).unwrap_or_default();
+        self.agreement.add(peer, retry_after, &mut self.left)
+    }
+
+    /// What a final non-2xx answer means; `is_congested`: it ends the attempt, as its trunk has too many calls
+    /// ([`Attempt::congestion`]).
+    pub(crate) fn judge(&self, code: u16, q850: Option<u8>, is_congested: bool) -> Judgement {
         let failover_on = self.trunk.as_ref().map_or(&URI_FAILOVER_ON[..], |t| &t.failover_on);
         let failure = |reason| Failure { q850, ..Failure::with_code(seen_code(code), reason) };
         match code {
@@ -363,9 +388,8 @@ impl Attempt {
             401 | 407 => Judgement::Target(TargetResult::Failed(failure(ReasonSlug::CredentialsRefused))),
             // What it names is tried first.
             300..=399 => Judgement::Target(TargetResult::Failed(failure(ReasonSlug::TargetRejected))),
-            _ if self.trunk.as_ref().is_some_and(|trunk| trunk.congested_on.contains(&code)) => {
-                Judgement::Target(TargetResult::Failed(failure(ReasonSlug::TrunkCongested)))
-            }
+            _ if is_congested => Judgement::Target(TargetResult::Failed(failure(ReasonSlug::TrunkCongested))),
+            _ if self.is_congestion(code) => Judgement::Peer(failure(ReasonSlug::TargetRejected)),
             486 | 600 => Judgement::Target(TargetResult::Busy(failure(ReasonSlug::TargetBusy))),
             // What one machine cannot do, the next may; what the called party cannot, none of them can.
             408 | 500..=599 if failover_on.contains(&code) => Judgement::Peer(failure(ReasonSlug::TargetRejected)),
@@ -400,7 +424,7 @@ mod tests {
     #[test]
     fn answers_mean_next_peer_next_target_or_the_end() {
         let attempt = attempt();
-        let kind = |code| match attempt.judge(code, None) {
+        let kind = |code| match attempt.judge(code, None, false) {
             Judgement::Peer(_) => "peer",
             Judgement::Target(TargetResult::Failed(_)) => "target",
             Judgement::Target(TargetResult::Busy(_)) => "busy",
@@ -429,7 +453,7 @@ mod tests {
         let attempt = attempt();
         let trunk = attempt.trunk.clone().unwrap();
         for code in 300..700 {
-            let goes_on = match attempt.judge(code, None) {
+            let goes_on = match attempt.judge(code, None, false) {
                 Judgement::Peer(_) | Judgement::Target(TargetResult::Failed(_)) => true,
                 Judgement::Target(TargetResult::Busy(_) | TargetResult::Refused(_)) => false,
             };

@@ -1,6 +1,7 @@
 //! The search for a target that answers: candidates, attempts, their failures, redirections and waits.
 
 pub(crate) mod agents;
+pub(crate) mod agreement;
 pub(crate) mod answer;
 pub(crate) mod attempt;
 pub(crate) mod branches;

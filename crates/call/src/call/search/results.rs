@@ -270,8 +270,12 @@ impl Parts {
             return;
         }
         let goes_on = (300..400).contains(&code) && self.search.redirected(cx, branch, contacts);
-        let Some(attempt) = self.search.attempt(branch) else { return };
-        let judgement = attempt.judge(code, q850);
+        let Some(attempt) = self.search.attempt_mut(branch) else { return };
+        let congestion = attempt.congestion(code, said.retry_after);
+        let judgement = attempt.judge(code, q850, congestion.is_some());
+        if let Some((congestion, trunk)) = congestion.zip(attempt.trunk.clone()) {
+            cx.edge.trunk_congested(cx.now, &trunk, code, congestion.retry_after);
+        }
         let location_error = cx.call.location_error(cx.edge, headers, leg);
         let why = detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
         let problem = format!("{words} to INVITE from {}{why}", cx.edge.shown_name(&cx.call.legs[leg].peer));

@@ -217,7 +217,7 @@ fn rejected(call: &Shared, reason: ReasonSlug) -> Option<(LegId, &Said)> {
     let code = call.ending?.code;
     let ended_so = |at: &LegId| {
         let (leg, end) = (&call.legs[*at], call.legs[*at].shown_end().filter(|_| !call.legs[*at].records()));
-        let is_seen = leg.said().is_some_and(|said| seen_code(said.code) == code);
+        let is_seen = leg.said().is_some_and(|said| [said.code, seen_code(said.code)].contains(&code));
         is_seen && end.is_some_and(|end| end.reason == reason)
     };
     let last = call.legs.ids().skip(1).filter(ended_so).last()?;
