@@ -97,9 +97,9 @@ pub(super) fn read<'a>(
     array.iter().filter_map(|value| read_one(value, numbers, &carriers, findings)).collect()
 }
 
-/// Trunks that are no phones.
+/// Trunks that calls come from and that are no phones.
 fn carriers(trunks: &[PlacedTrunk]) -> impl Iterator<Item = &PlacedTrunk> {
-    trunks.iter().filter(|placed| !placed.trunk.accept_register)
+    trunks.iter().filter(|placed| !placed.trunk.accept_register && placed.trunk.siprec.is_none())
 }
 
 fn read_one<'a>(

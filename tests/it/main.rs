@@ -31,6 +31,7 @@ mod config_examples;
 mod config_media;
 mod config_policy;
 mod config_presets;
+mod config_sections;
 mod config_tls;
 mod config_transfer_to;
 mod console;
