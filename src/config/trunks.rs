@@ -18,7 +18,6 @@ use super::diagnostic::Findings;
 use super::draft::{PlacedTrunk, Span};
 use super::keys::{self, Around};
 use super::nearest;
-use super::schema::not_yet;
 use super::section::{Section, Value};
 use super::types::{Edge, TrunkTls};
 use super::{caller_id, credentials, headers, hold, preset, quotas, routes, tls, values};
@@ -27,8 +26,9 @@ use crate::limits::MUSIC_SECONDS;
 
 /// Codecs that are converted.
 const CODECS: [&str; 4] = ["PCMU", "PCMA", "G722", "opus"];
-/// Codecs that others know and this version does not convert.
-const LATER_CODECS: [&str; 7] = ["G729", "AMR", "AMR-WB", "G723", "GSM", "ILBC", "SPEEX"];
+/// Codecs that calls may have and that are not converted, without their variants (`G729A`, `AMR-WB`, `GSM-EFR`).
+const RELAYED_CODECS: [&str; 11] =
+    ["G729", "AMR", "G723", "GSM", "ILBC", "SPEEX", "G726", "G728", "EVS", "SILK", "EVRC"];
 
 /// All trunks, `[trunk.NAME]`, and behind them the recording servers, `[siprec.NAME]`.
 pub(super) fn read_all<'a>(
@@ -266,8 +266,9 @@ fn written(value: &Value<'_>) -> usize {
 
 pub(super) fn codecs(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<String>> {
     let mut codecs: Vec<String> = Vec::new();
+    let is_only = written(value) == 1;
     for (codec, span) in values::list(key, value, findings, |key, value, findings| {
-        values::string(key, value, findings).and_then(|text| read_codec(&text, value.span(), findings))
+        values::string(key, value, findings).and_then(|text| read_codec((key, &text), value.span(), is_only, findings))
     })? {
         if codecs.contains(&codec) {
             findings.error(code::DUPLICATE, span, format!("`{key}` has {codec} twice"), "list each codec once");
@@ -293,13 +294,18 @@ pub(super) fn ptime(key: &str, value: &Value<'_>, findings: &mut Findings) -> Op
     Some(ms)
 }
 
-fn read_codec(text: &str, span: Span, findings: &mut Findings) -> Option<String> {
+/// Reads one codec of a list; `is_only`: the list has no other.
+fn read_codec((key, text): (&str, &str), span: Span, is_only: bool, findings: &mut Findings) -> Option<String> {
     let name = text.to_ascii_uppercase();
     if let Some(codec) = CODECS.iter().find(|codec| codec.eq_ignore_ascii_case(&name)) {
         return Some((*codec).to_owned());
     }
-    if LATER_CODECS.contains(&name.as_str()) {
-        not_yet(span, &format!("the codec {text}"), "transcoding", findings);
+    let bare: String = name.chars().filter(|letter| !matches!(letter, '.' | '-' | '_')).collect();
+    if RELAYED_CODECS.iter().any(|codec| bare.starts_with(codec)) {
+        let what = if is_only { format!("remove `{key}`") } else { "leave it out".to_owned() };
+        let help = format!("{what}: it is relayed where both sides of a call support it, and not converted");
+        let message = format!("not in this version: the codec {text}");
+        findings.error(code::NOT_IN_THIS_VERSION, span, message, help);
         return None;
     }
     // G.711 goes by the names of its laws too.
@@ -308,7 +314,7 @@ fn read_codec(text: &str, span: Span, findings: &mut Findings) -> Option<String>
         "ALAW" | "G711A" => "PCMA",
         other => other,
     };
-    let help = match nearest(name, CODECS.iter().chain(&LATER_CODECS).copied()) {
+    let help = match nearest(name, CODECS.iter().chain(&RELAYED_CODECS).copied()) {
         Some(codec) => format!("did you mean \"{codec}\"?"),
         None => "use PCMU, PCMA, G722 or opus".to_owned(),
     };

@@ -293,6 +293,22 @@ fn what_is_not_in_this_version_is_refused_at_its_place() {
 }
 
 #[test]
+fn a_codec_that_calls_have_without_it_is_to_be_left_out() {
+    for codec in ["G729", "g729", "G.729", "G729A", "AMR", "AMR-WB", "iLBC", "GSM", "G726-32", "speex"] {
+        for (section, key) in [("trunk.x", "codecs"), ("siprec.x", "codecs")] {
+            let of = |list: &str| words(&format!("[{section}]\npeers = ['sip:192.0.2.9']\n{key} = [{list}]\n"));
+            let relayed = "it is relayed where both sides of a call support it, and not converted";
+            let message = format!("not in this version: the codec {codec}");
+            let beside = of(&format!("'PCMU', '{codec}'"));
+            assert_eq!(beside, [(message.clone(), format!("leave it out: {relayed}"))], "{codec}");
+            assert_eq!(of(&format!("'{codec}'")), [(message, format!("remove `codecs`: {relayed}"))], "{codec}");
+        }
+    }
+    let unknown = words("[trunk.x]\npeers = ['sip:192.0.2.9']\ncodecs = ['G722', 'PCNU']\n");
+    assert_eq!(unknown, [("unknown codec \"PCNU\"".to_owned(), "did you mean \"PCMU\"?".to_owned())]);
+}
+
+#[test]
 fn what_states_only_this_versions_behaviour_is_accepted() {
     check_line("[edge]", "state = 'memory'", &[]);
     let trunk = "[trunk.x]\npeers = 'sip:192.0.2.9'\n";
