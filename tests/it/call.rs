@@ -251,6 +251,45 @@ fn tls_and_srtp_as_the_trunk_wants_them() {
     assert_eq!((&told["rtp"]["echo"], &told["rtp"]["srtp_failures"]), (&Value::from(true), &Value::from(0)));
 }
 
+/// A TLS listener that requires client certificates: each call without the right one names the flags.
+#[test]
+fn a_server_that_requires_a_client_certificate_is_told_from_one_that_is_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let (authority, other) = (Authority::new(folder.path(), "authority"), Authority::new(folder.path(), "other"));
+    let listen = format!(
+        "[[listen]]\nname = \"s\"\ntransport = \"tls\"\naddress = \"127.0.0.1:0\"\n{}\nclient_ca = {:?}\n",
+        authority.issue("edge", &["127.0.0.1"]).keys("\n"),
+        authority.file
+    );
+    let callee = Phone::new("127.0.0.5");
+    let edge = edge(&callee, &listen, "");
+    let uri = format!("sip:{NUMBER}@{};transport=tls", edge.address("tls"));
+    let ca = authority.file.to_str().unwrap();
+    let call = |more: &[&str]| {
+        let output = finish(&[&["call", &uri, "--ca", ca, "--duration", "1s", "--json"], more].concat());
+        (output.status.code(), json(&output))
+    };
+    let (code, none) = call(&[]);
+    let failure = none["failure"].as_str().unwrap();
+    assert_eq!(code, Some(1), "{none}");
+    assert!(
+        failure.contains("it asks for a client certificate: add --certificate FILE and --private-key FILE"),
+        "{failure}"
+    );
+    let flags = |pair: &crate::support::tls::Pair| {
+        [pair.certificate.display().to_string(), pair.private_key.display().to_string()]
+    };
+    let forged = flags(&other.issue("forged", &["pbx.example"]));
+    let (code, wrong) = call(&["--certificate", &forged[0], "--private-key", &forged[1]]);
+    assert_eq!(code, Some(1), "{wrong}");
+    assert!(wrong["failure"].as_str().unwrap().contains("compare --certificate"), "{wrong}");
+    let right = flags(&authority.issue("pbx", &["pbx.example"]));
+    let far = echo(callee);
+    let (code, answered) = call(&["--certificate", &right[0], "--private-key", &right[1]]);
+    assert_eq!(code, Some(0), "{answered}");
+    far.join().unwrap();
+}
+
 #[test]
 fn credentials_are_shown_where_they_are_asked_for() {
     let callee = Phone::new("127.0.0.5");

@@ -23,6 +23,7 @@ use crate::system::terminal;
 use crate::tools::cli::{Call, Caller};
 use crate::tools::client;
 
+mod client_certificate;
 mod outcome;
 mod session;
 

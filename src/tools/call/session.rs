@@ -16,6 +16,7 @@ use trunkgate_phone::{CallNumber, Dial, Event, Input, Output, Phone, PhoneCall, 
 use trunkgate_route::Transport;
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Message, Method};
 
+use super::client_certificate::CertificateRequest;
 use super::outcome::{Answered, Keys, Outcome};
 use super::{Plan, Stop, in_brackets, say};
 use crate::boot::edge;
@@ -73,6 +74,7 @@ enum Occurred {
 pub(super) struct Session {
     way: Way,
     link: Link,
+    certificate_request: CertificateRequest,
     rtp: UdpSocket,
     rtcp: UdpSocket,
     /// The address of `rtp`.
@@ -96,6 +98,7 @@ pub(super) struct Session {
 impl Session {
     /// Binds and connects all that the call needs.
     pub(super) async fn open(plan: &Plan, way: &Way) -> Result<Session, String> {
+        let mut certificate_request = CertificateRequest::default();
         let (link, local) = match way.transport {
             Transport::Udp => {
                 let ip = interfaces::towards(way.remote).ok_or("no route to this address")?;
@@ -106,9 +109,12 @@ impl Session {
             }
             Transport::Tcp => Link::open(Line::open(way.remote, None).await?),
             Transport::Tls => {
-                let tls = plan.tls.clone().ok_or("TLS is not available")?;
+                let tls = plan.tls.as_deref().ok_or("TLS is not available")?;
+                let (tls, request) = CertificateRequest::watch(tls);
                 let opened = Line::open(way.remote, Some((tls, &way.host))).await;
-                Link::open(opened.map_err(|what| what.replace("to `ca`", "to --ca"))?)
+                let opened = opened.map_err(|what| request.explain(&what.replace("to `ca`", "to --ca")))?;
+                certificate_request = request;
+                Link::open(opened)
             }
         };
         let (rtp, rtcp) = media_pair(local)?;
@@ -130,6 +136,7 @@ impl Session {
         Ok(Session {
             way: way.clone(),
             link,
+            certificate_request,
             rtp,
             rtcp,
             media,
@@ -170,7 +177,7 @@ impl Session {
                 Occurred::Sip(remote, bytes) => self.take(now, remote, bytes, outcome),
                 Occurred::SipFailed(what) => {
                     if !self.is_over {
-                        outcome.unreached(&self.way, &what);
+                        self.lost(&what, outcome);
                     }
                     break;
                 }
@@ -190,7 +197,7 @@ impl Session {
                              address (`accept_from` of a trunk)",
                             patience.as_secs()
                         );
-                        outcome.unreached(&self.way, &what);
+                        self.lost(&what, outcome);
                         break;
                     }
                     if !self.is_answered && self.leaving.is_none() && now >= self.began + self.ring {
@@ -213,6 +220,12 @@ impl Session {
             self.drain(outcome).await;
         }
         self.tell(outcome);
+    }
+
+    /// Notes why the server is not reached. One that has responded takes our connection.
+    fn lost(&self, what: &str, outcome: &mut Outcome) {
+        let what = if self.is_heard { what.to_owned() } else { self.certificate_request.explain(what) };
+        outcome.unreached(&self.way, &what);
     }
 
     /// Hangs up: BYE, or CANCEL before the answer.
@@ -270,7 +283,7 @@ impl Session {
                         self.leaving.get_or_insert(now);
                     }
                     if let Err(what) = self.link.send(transmit.flow.remote, &transmit.bytes).await {
-                        outcome.unreached(&self.way, &what);
+                        self.lost(&what, outcome);
                         self.call = None;
                     }
                 }

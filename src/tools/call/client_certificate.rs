@@ -1,0 +1,61 @@
+//! Notes whether the server of a call asks for a client certificate, and names the flags where the call fails for it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustls::client::ResolvesClientCert;
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, SignatureScheme};
+
+/// The request of one server for a client certificate.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CertificateRequest {
+    came: Arc<AtomicBool>,
+    has_own: bool,
+}
+
+impl CertificateRequest {
+    /// Returns the same TLS settings, watched for the request of the server that they are used with.
+    pub(super) fn watch(config: &ClientConfig) -> (Arc<ClientConfig>, CertificateRequest) {
+        let inner = Arc::clone(&config.client_auth_cert_resolver);
+        let request = CertificateRequest { came: Arc::default(), has_own: inner.has_certs() };
+        let watched = Watched { inner, came: Arc::clone(&request.came) };
+        let mut config = config.clone();
+        config.client_auth_cert_resolver = Arc::new(watched);
+        (Arc::new(config), request)
+    }
+
+    /// Returns why a connection failed, with the flags that give the server what it asked for.
+    pub(super) fn explain(&self, what: &str) -> String {
+        let what = what.replace("(`certificate`, `private_key`)", "(--certificate, --private-key)");
+        match (self.came.load(Ordering::Relaxed), self.has_own) {
+            (false, _) => what,
+            (true, false) => {
+                format!("{what}; it asks for a client certificate: add --certificate FILE and --private-key FILE")
+            }
+            (true, true) => format!("{what}; it asked for a client certificate: compare --certificate with its CA"),
+        }
+    }
+}
+
+/// Gives the certificate that `inner` has, and notes that it was asked for.
+#[derive(Debug)]
+struct Watched {
+    inner: Arc<dyn ResolvesClientCert>,
+    came: Arc<AtomicBool>,
+}
+
+impl ResolvesClientCert for Watched {
+    fn resolve(&self, issuers: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.came.store(true, Ordering::Relaxed);
+        self.inner.resolve(issuers, schemes)
+    }
+
+    fn only_raw_public_keys(&self) -> bool {
+        self.inner.only_raw_public_keys()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.inner.has_certs()
+    }
+}
