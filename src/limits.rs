@@ -114,7 +114,9 @@ pub const NAME_PAUSE_SECONDS: u64 = 300;
 pub const NAME_OUT_SECONDS: u64 = 10;
 /// Changed names wait this long for others before they are put in force, in milliseconds.
 pub const NAMES_PATIENCE_MILLISECONDS: u64 = 100;
-/// How often the machine's addresses are read again, in seconds.
+/// Changed routes and addresses wait this long for others before they are read, in milliseconds.
+pub const ROUTES_PATIENCE_MILLISECONDS: u64 = 200;
+/// How often the machine's addresses and routes are read again even if no change is noticed, in seconds.
 pub const INTERFACES_REFRESH_SECONDS: u64 = 30;
 /// Messages and reports that wait to be sent to the capture server; more are lost and counted.
 pub const HEP_QUEUE: usize = 8_192;

@@ -120,7 +120,7 @@ impl Rig {
             }],
             public_addresses: vec![],
             local_networks: vec![],
-            interfaces: Interfaces { networks: vec![], default_v4: Some(EDGE.parse().unwrap()), default_v6: None },
+            interfaces: Interfaces { default_v4: Some(EDGE.parse().unwrap()), ..Interfaces::default() },
             media_bind: vec![EDGE.parse().unwrap()],
         };
         let gateway = Gateway::new(config, table, addressing);

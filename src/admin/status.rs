@@ -372,7 +372,8 @@ fn of_app(app: &AppView) -> Option<Problem> {
 
 /// Adds to trunks of phones of which none is registered that a phone shows a wrong password for its user; returns the other logins.
 fn blame_password(problems: &mut [Problem], logins: &[LoginView], trunks: &[TrunkView]) -> Vec<LoginView> {
-    let is_empty = |trunk: &&TrunkView| trunk.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
+    let is_empty =
+        |trunk: &&TrunkView| trunk.registrations.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
     let mut blamed: Vec<&str> = Vec::new();
     for trunk in trunks.iter().filter(is_empty) {
         let party = Some(Party::Trunk(trunk.name.clone()));

@@ -38,7 +38,7 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
         return super::siprec::problem(trunk, group, required, &why_down(&trunk.peers, way.unanswered));
     }
     if trunk.state == "down" {
-        let is_unregistered = trunk.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
+        let is_unregistered = trunk.registrations.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
         let why =
             if is_unregistered { "no phone is registered".to_owned() } else { why_down(&trunk.peers, way.unanswered) };
         let without = way.without_down(trunk);
@@ -65,7 +65,9 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
     // One that does not respond rejects no calls: it did so before.
     let is_gone = !problems.is_empty() && trunk.rejected.as_ref().is_some_and(|one| trunk.unreached.at > one.at);
     problems.extend(rejecting(trunk, way, is_gone));
-    if let Some(registration) = trunk.registration.as_ref().filter(|registration| registration.state == "failed") {
+    if let Some(registration) =
+        trunk.registrations.registration.as_ref().filter(|registration| registration.state == "failed")
+    {
         let why = registration.last_problem.as_deref().unwrap_or("no answer");
         let ended = Problem::new(Harm::Calls, format!("trunk {name} is not registered")).shown_by(why);
         let ended = ended.fixed_by(registration.fix.as_deref().unwrap_or_default());

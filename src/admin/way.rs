@@ -140,7 +140,7 @@ impl Way<'_> {
             TargetSpec::Trunk { name, .. } => {
                 let its = |trunk: &&TrunkView| trunk.name == *name;
                 self.trunks.iter().find(its).is_some_and(|trunk| {
-                    let registers = trunk.registration.as_ref().is_none_or(|one| one.state != "failed");
+                    let registers = trunk.registrations.registration.as_ref().is_none_or(|one| one.state != "failed");
                     trunk.state != "down" && registers && !trunk.rejected.as_ref().is_some_and(rejects_most)
                 })
             }

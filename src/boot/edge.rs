@@ -17,7 +17,7 @@ use rand::TryRng;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use trunkgate_call::trace::TraceItem;
-use trunkgate_call::{Addressing, Gateway, GatewayConfig, Input, Interfaces, MailboxMessages, MessageCount};
+use trunkgate_call::{Addressing, Gateway, GatewayConfig, Input, MailboxMessages, MessageCount};
 use trunkgate_media::{Recorded, RecordingId};
 use trunkgate_route::Table;
 
@@ -32,7 +32,7 @@ use crate::runtime::names::{NameQuestion, Names};
 use crate::runtime::own_sockets::OwnSockets;
 use crate::runtime::probes::Probes;
 use crate::runtime::recording_desk::RecordingDesk;
-use crate::runtime::settings::{Found, Listener, addressing, settings, stamps};
+use crate::runtime::settings::{Found, Listener, addressing, machine_addresses, settings, stamps};
 use crate::runtime::signalling::Signalling;
 use crate::runtime::stale_names::StaleNames;
 use crate::runtime::transport::{self, BindError, Bound, SocketCounters, Transports};
@@ -51,7 +51,7 @@ use crate::sinks::sms::{SmsOrder, SmsThread};
 use crate::sinks::store::Store;
 use crate::system::clock::Clock;
 use crate::system::dns::{Resolver, means};
-use crate::system::{interfaces, log};
+use crate::system::log;
 use crate::webhooks::figures::WebhookFigures;
 use crate::{admin, limits};
 
@@ -149,13 +149,13 @@ impl Edge {
         let own = watch::Sender::new(OwnSockets::new(&listeners, http_address, &config));
         let (workers, media) =
             Workers::start(config.media.threads, own.subscribe()).map_err(system("a media worker"))?;
-        let (resolver, interfaces) = (resolver(&listeners)?, interfaces::read());
-        let addressing = addressing(&config, &listeners, &interfaces);
+        let resolver = resolver(&listeners)?;
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
         let (message_bytes, epoch) = (config.limits.sip_message_bytes, gateway_config.epoch);
         let (configs, table) = Configs::start(config, &store)?;
+        let addressing = addressing_of(&configs, &listeners, &table);
         let first = first_inputs(&configs.written, &records, (&table, &addressing, http_address));
-        let shared = shared(configs, (listeners.clone(), own), (interfaces, &table), settings, (&workers, &records));
+        let shared = shared(configs, (listeners.clone(), own), (&addressing, &table), settings, (&workers, &records));
         let ((orders, orders_in), (reports, reports_in)) =
             (mpsc::channel(limits::ORDERS), mpsc::channel(limits::REPORTS));
         let (((hep, otel), copies), (names_in, names)) = (copies(&shared), mpsc::channel(limits::NAME_QUESTIONS));
@@ -489,10 +489,15 @@ fn gateway_config(config: &Config) -> io::Result<GatewayConfig> {
     })
 }
 
+/// Returns what decides which of our addresses a remote party is shown, by the routes of this machine.
+fn addressing_of(configs: &Configs, listeners: &[Listener], table: &Table) -> Addressing {
+    addressing(&configs.in_force, listeners, &machine_addresses(table))
+}
+
 fn shared(
     Configs { written, in_force, overrides }: Configs,
     (listeners, own): (Vec<Listener>, watch::Sender<OwnSockets>),
-    (interfaces, table): (Interfaces, &Arc<Table>),
+    (addressing, table): (&Addressing, &Arc<Table>),
     settings: transport::Settings,
     (workers, records): (&Workers, &records::Writer),
 ) -> Arc<Shared> {
@@ -511,7 +516,7 @@ fn shared(
         loaded_at: now,
         names: Found::new(),
         table: Arc::clone(table),
-        interfaces,
+        interfaces: addressing.interfaces.clone(),
         stamps,
         certificate_faults: Vec::new(),
     };

@@ -139,7 +139,7 @@ pub struct Announcement {
 pub struct Edge {
     /// Its name; default: the host's.
     pub name: String,
-    /// Public addresses; empty: the local address that reaches the peer.
+    /// Public addresses; empty: the listener's address, else that of the route to the peer.
     pub public_address: Vec<IpAddr>,
     /// Peers in these networks get our local address.
     pub local_networks: Vec<IpNet>,

@@ -30,6 +30,7 @@ use crate::sinks::records::ReportOrder;
 use crate::sinks::sms::SmsOrder;
 use crate::sinks::sms::outlets::Outlets;
 use crate::system::problem::{Harm, Problem};
+use crate::system::routing::RouteWatcher;
 use crate::system::text::number;
 use crate::system::{interfaces, log};
 
@@ -267,7 +268,10 @@ impl Handle {
             Some(self.settings(running))
         });
         match settings {
-            Some(settings) => self.input(Input::Configure(Box::new(settings))).await,
+            Some(settings) => {
+                self.shared.refresh.notify_one();
+                self.input(Input::Configure(Box::new(settings))).await
+            }
             None => Ok(()),
         }
     }
@@ -346,7 +350,10 @@ impl Handle {
     }
 
     async fn refresh_interfaces(&self) -> Result<(), Gone> {
-        let found = interfaces::read();
+        let table = self.shared.running(|running| Arc::clone(&running.table));
+        // The system is asked once for each route.
+        let read = tokio::task::spawn_blocking(move || settings::machine_addresses(&table));
+        let Ok(found) = read.await else { return Ok(()) };
         let settings = self.shared.running(|running| {
             if interfaces::same(&found, &running.interfaces) {
                 return None;
@@ -424,8 +431,18 @@ pub(crate) async fn keep_fresh(handle: Handle) {
     let every = Duration::from_secs(limits::CERTIFICATES_REFRESH_SECONDS);
     let mut certificates = interval_at(Instant::now() + every, every);
     let mut expiry = interval(Duration::from_secs(limits::CERTIFICATE_WARNING_SECONDS));
+    let routes = RouteWatcher::new();
+    let changed = async |routes: Option<&RouteWatcher>| match routes {
+        Some(routes) => routes.changed().await,
+        None => std::future::pending().await,
+    };
     loop {
         let done = tokio::select! {
+            () = changed(routes.as_ref()) => {
+                // Changes come many at once.
+                tokio::time::sleep(Duration::from_millis(limits::ROUTES_PATIENCE_MILLISECONDS)).await;
+                handle.refresh_interfaces().await
+            }
             _ = addresses.tick() => handle.refresh_interfaces().await,
             _ = certificates.tick() => {
                 handle.refresh_certificates();

@@ -7,10 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use trunkgate_call::{Addressing, Interfaces, ListenerSpec, RecordingLinks, Settings};
-use trunkgate_route::{Destination, Server, Table};
+use trunkgate_route::{Destination, Peer, Server, Table};
 use trunkgate_sip::{ListenerId, Transport};
 
 use crate::config::{self, Config};
+use crate::system::interfaces;
 
 /// One bound SIP listener.
 #[derive(Debug, Clone)]
@@ -68,6 +69,12 @@ pub(crate) fn addressing(config: &Config, listeners: &[Listener], interfaces: &I
         interfaces: interfaces.clone(),
         media_bind: config.media.address.clone(),
     }
+}
+
+/// Reads the machine's addresses and its routes, with those towards each peer of the trunks.
+pub(crate) fn machine_addresses(table: &Table) -> Interfaces {
+    let peers = table.trunks().iter().flat_map(|trunk| &trunk.peers).flat_map(Peer::addresses);
+    interfaces::read_routes(peers)
 }
 
 /// What changes of a file when it is written or replaced; `None` for one that cannot be looked at.

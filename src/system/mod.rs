@@ -18,6 +18,7 @@ pub mod log;
 pub mod notify;
 pub mod problem;
 pub(crate) mod reach;
+pub(crate) mod routing;
 pub(crate) mod shares;
 pub(crate) mod sids;
 pub(crate) mod smtp;

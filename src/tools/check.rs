@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use trunkgate_route::TargetSpec;
 
 use crate::config::{self, Config};
+use crate::runtime::settings::Found;
 use crate::system::terminal;
+use crate::tools::announced;
 
 /// Routes that are named in the note.
 const NAMED: usize = 5;
@@ -43,6 +45,8 @@ pub fn run(path: &Path, strict: bool, json: bool) -> ExitCode {
                 let lines = config.routes.iter().filter_map(|route| route.file.as_ref());
                 let lines = lines.map(|file| format!(", {} of {}", count(file.len(), "line"), file.file()));
                 println!("ok: {trunks}, {agents}{routes}{}", lines.collect::<String>());
+                let announced = announced::in_words(&announced::of_config(config, &Found::new()));
+                announced.iter().for_each(|one| eprintln!("note: announced on this machine: {one}"));
                 without_fallback(config).iter().for_each(|note| eprintln!("{note}"));
             }
             if strict && !warnings.is_empty() { ExitCode::from(1) } else { ExitCode::SUCCESS }

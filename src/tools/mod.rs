@@ -1,6 +1,7 @@
 //! The verbs of the command line. They reach an edge over HTTP, or start one of their own.
 
 pub mod agent_test;
+pub(crate) mod announced;
 pub mod call;
 pub mod check;
 pub mod cli;

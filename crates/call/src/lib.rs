@@ -51,7 +51,7 @@ pub use trunkgate_story::change::{Change, Happening};
 pub use trunkgate_story::sampled::{LegTimes, SampledCall, Sampling};
 pub use trunkgate_story::sms::{Sms, SmsNews};
 pub use trunkgate_story::wall::{Step, rfc2822, rfc3339};
-pub use trunkgate_story::{CallRecord, CallView, LegView, NO_AGENT_AUDIO, OUR_ADDRESS, ReasonSlug, UNSENT};
+pub use trunkgate_story::{Announced, CallRecord, CallView, LegView, NO_AGENT_AUDIO, OUR_ADDRESS, ReasonSlug, UNSENT};
 pub use trunkgate_story::{agent_fix, captured, change, diagnosis, dns, q850, sampled};
 pub use trunkgate_story::{
     last_hour, messages, numbers, reason, redact, sentence, status, tls, trace, turns, unsent, view,

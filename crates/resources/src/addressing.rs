@@ -1,9 +1,11 @@
 //! Which of our addresses a far end is shown. Every address in SDP, Via and Contact is made here and nowhere else.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
+use trunkgate_route::Trunk;
 use trunkgate_sip::{Flow, ListenerId, Local, Transport};
+use trunkgate_story::Announced;
 
 /// One of our listeners, bound.
 #[derive(Debug, Clone)]
@@ -25,10 +27,28 @@ pub struct ListenerSpec {
 pub struct Interfaces {
     /// Networks that an interface is in, with our address there.
     pub networks: Vec<(IpNet, IpAddr)>,
+    /// Destinations towards which the system uses another address than `networks` and the defaults tell, with that address.
+    pub routes: Vec<(IpNet, IpAddr)>,
     /// Our address towards everything else.
     pub default_v4: Option<IpAddr>,
     /// The same for IPv6.
     pub default_v6: Option<IpAddr>,
+}
+
+impl Interfaces {
+    /// Returns the source address of packets to `peer` from a socket that is bound to all addresses; `None`: there is no route.
+    pub fn towards(&self, peer: IpAddr) -> Option<IpAddr> {
+        let peer = peer.to_canonical();
+        // Of two equally long prefixes the route, which comes last.
+        let known = self.networks.iter().chain(&self.routes).filter(|(network, _)| network.contains(&peer));
+        let nearest = known.max_by_key(|(network, _)| network.prefix_len()).map(|(_, ip)| *ip);
+        nearest.or(match peer {
+            IpAddr::V4(v4) if v4.is_loopback() => Some(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(v6) if v6.is_loopback() => Some(peer),
+            IpAddr::V4(_) => self.default_v4,
+            IpAddr::V6(_) => self.default_v6,
+        })
+    }
 }
 
 /// All that decides which address a far end is shown.
@@ -36,7 +56,7 @@ pub struct Interfaces {
 pub struct Addressing {
     /// Listeners.
     pub listeners: Vec<ListenerSpec>,
-    /// `[edge] public_address`; empty: the local address that reaches the peer.
+    /// `[edge] public_address`; empty: the listener's address, else the one that the system uses towards the peer.
     pub public_addresses: Vec<IpAddr>,
     /// Peers in these networks are shown our local address.
     pub local_networks: Vec<IpNet>,
@@ -53,9 +73,18 @@ impl Addressing {
         let bound = listener.map(|l| l.bound.ip());
         self.public_for(peer, listener).or_else(|| self.local_for(peer, bound))
     }
-    /// The address that `peer` is shown in SDP, when its signalling runs over `listener`.
+    /// The address that `peer` is shown in SDP, when its signalling runs over `listener`: a public one, else the one that media or
+    /// the listener is bound to, else the one that the system uses towards `peer`.
     pub fn media_shown_to(&self, peer: IpAddr, listener: ListenerId) -> Option<IpAddr> {
-        self.public_for(peer, self.listener(listener)).or_else(|| self.local_for(peer, self.media_bind(peer)))
+        let written = self.public_for(peer, self.listener(listener));
+        written.or_else(|| self.media_bound(peer, listener)).or_else(|| self.interfaces.towards(peer))
+    }
+    /// The same for a peer that offers to receive media at `media`: the system's address towards that one.
+    pub fn media_shown_to_offer(&self, peer: IpAddr, media: IpAddr, listener: ListenerId) -> Option<IpAddr> {
+        let written = self.public_for(peer, self.listener(listener));
+        let bound = written.or_else(|| self.media_bound(peer, listener));
+        let towards = || self.interfaces.towards(media).filter(|_| self.leads_to_media(peer, media));
+        bound.or_else(towards).or_else(|| self.media_shown_to(peer, listener))
     }
     /// Via and Contact of what leaves by `listener` to `peer`.
     pub fn local(&self, peer: IpAddr, listener: ListenerId) -> Option<Local> {
@@ -89,6 +118,46 @@ impl Addressing {
     /// The address that a media socket towards `peer` is bound to: one of `[media] address` of its family.
     pub fn media_bind(&self, peer: IpAddr) -> Option<IpAddr> {
         self.media_bind.iter().copied().find(|ip| same_family(*ip, peer))
+    }
+    /// The same for a leg with this signalling: its listener's address where packets of a socket bound to all addresses would come
+    /// from another one than the SDP says. Without signalling, as for an agent, it is the first of IPv4.
+    pub fn media_bind_for(&self, flow: Option<Flow>) -> Option<IpAddr> {
+        let peer = flow.map_or(Ipv4Addr::UNSPECIFIED.into(), |flow| flow.remote.ip());
+        let written = self.media_bind(peer)?;
+        let Some(listener) = flow.and_then(|flow| self.listener(flow.listener)) else { return Some(written) };
+        let bound = listener.bound.ip();
+        let is_own = !bound.is_unspecified() && !bound.is_loopback() && same_family(bound, peer);
+        let differs = self.public_for(peer, Some(listener)).is_none() && self.interfaces.towards(peer) != Some(bound);
+        Some(if written.is_unspecified() && is_own && differs { bound } else { written })
+    }
+    /// What the peers of a trunk are shown of us: each address of them, else the beginning of each network that its calls come from.
+    pub fn announced_to(&self, trunk: &Trunk) -> Vec<Announced> {
+        let named = trunk.listen.as_deref();
+        let places = trunk.peers.iter().flat_map(|peer| &peer.servers);
+        let places = places.flat_map(|server| server.addresses.iter().map(|ip| (*ip, Some(server.transport))));
+        let mut places: Vec<(IpAddr, Option<Transport>)> = places.collect();
+        if places.is_empty() {
+            let networks = trunk.accept_from.iter().filter(|network| network.prefix_len() > 0);
+            places.extend(networks.filter_map(|network| Some((network.hosts().next()?, None))));
+        }
+        let one = |(peer, transport): (IpAddr, Option<Transport>)| {
+            let by = |transport| self.listener_for(named, transport, peer);
+            let listener = match transport {
+                Some(transport) => by(transport),
+                None => [Transport::Udp, Transport::Tcp, Transport::Tls].into_iter().find_map(by),
+            };
+            let id = listener.map(|listener| listener.id);
+            let (sip, media) =
+                (id.and_then(|id| self.shown_to(peer, Some(id))), id.and_then(|id| self.media_shown_to(peer, id)));
+            Announced { to: peer, sip, media }
+        };
+        let mut all: Vec<Announced> = Vec::new();
+        for announced in places.into_iter().map(one) {
+            if !all.contains(&announced) {
+                all.push(announced);
+            }
+        }
+        all
     }
     /// Whether an address in an SDP may be sent to: loopback, link-local, multicast and our own sockets are refused
     /// unless the trunk signals from loopback.
@@ -129,6 +198,25 @@ impl Addressing {
         all_loopback || interfaces.chain(defaults).chain(bound).any(|own| own == ip)
     }
 
+    /// The address of the socket that hears the media of `peer`, where one is written: of `[media] address`, else of its listener.
+    fn media_bound(&self, peer: IpAddr, listener: ListenerId) -> Option<IpAddr> {
+        let of_listener = || self.listener(listener).map(|listener| listener.bound.ip());
+        let fits = |ip: &IpAddr| !ip.is_unspecified() && same_family(*ip, peer);
+        match self.media_bind(peer) {
+            Some(ip) if ip.is_unspecified() => of_listener().filter(fits),
+            other => other.filter(fits),
+        }
+    }
+
+    /// Whether the address in an offer tells more of the way of media than its sender's: not one behind NAT, which may also be
+    /// that of a host in a network of ours, and none that nothing is sent to.
+    fn leads_to_media(&self, peer: IpAddr, media: IpAddr) -> bool {
+        let is_local = |ip: IpAddr| self.local_networks.iter().any(|network| network.contains(&ip.to_canonical()));
+        let is_nearer = is_local(media) && !is_local(peer);
+        let is_special = is_no_host(media) && !peer.is_loopback();
+        same_family(peer, media) && !is_nearer && !is_special && !media.is_unspecified()
+    }
+
     fn listener(&self, id: ListenerId) -> Option<&ListenerSpec> {
         self.listeners.iter().find(|l| l.id == id)
     }
@@ -142,17 +230,12 @@ impl Addressing {
         listener.and_then(|l| of_family(&l.public_addresses)).or_else(|| of_family(&self.public_addresses))
     }
 
-    /// Our address on the way to a peer: what the socket is bound to, else the interface's.
+    /// Our address on the way to a peer: what the socket is bound to, else the one that the system uses.
     fn local_for(&self, peer: IpAddr, bound: Option<IpAddr>) -> Option<IpAddr> {
         if let Some(bound) = bound.filter(|ip| !ip.is_unspecified() && same_family(*ip, peer)) {
             return Some(bound);
         }
-        let near = self.interfaces.networks.iter().filter(|(network, _)| network.contains(&peer));
-        let near = near.max_by_key(|(network, _)| network.prefix_len()).map(|(_, ip)| *ip);
-        near.or(if peer.is_loopback() { Some(peer) } else { None }).or(match peer {
-            IpAddr::V4(_) => self.interfaces.default_v4,
-            IpAddr::V6(_) => self.interfaces.default_v6,
-        })
+        self.interfaces.towards(peer)
     }
 }
 
@@ -207,6 +290,7 @@ mod tests {
                     ("10.7.0.0/16".parse().unwrap(), ip("10.7.0.5")),
                     ("127.0.0.0/8".parse().unwrap(), ip("127.0.0.1")),
                 ],
+                routes: vec![],
                 default_v4: Some(ip("192.0.2.5")),
                 default_v6: Some(ip("2001:db8::5")),
             },
@@ -238,10 +322,111 @@ mod tests {
         ] {
             assert_eq!(addressing.shown_to(ip(peer), Some(ListenerId(listener))), Some(ip(shown)), "{peer} {listener}");
         }
-        // Media sockets are bound elsewhere than the listener.
-        assert_eq!(addressing.media_shown_to(ip("10.1.1.1"), ListenerId(2)), Some(ip("10.0.0.5")));
+        // Media is heard at every address, so that of the listener is one of them, unless another is written.
+        assert_eq!(addressing.media_shown_to(ip("10.1.1.1"), ListenerId(2)), Some(ip("10.0.0.9")));
+        let elsewhere = Addressing { media_bind: vec![ip("10.0.0.5")], ..addressing.clone() };
+        assert_eq!(elsewhere.media_shown_to(ip("10.1.1.1"), ListenerId(2)), Some(ip("10.0.0.5")));
         let local = addressing.local(ip("198.51.100.7"), ListenerId(3)).unwrap();
         assert_eq!((local.ip, local.port), (ip("203.0.113.10"), 5062));
+    }
+
+    /// A machine with an interface for the administrators, 192.0.2.9, and one at the carrier's side, 198.51.100.10, behind whose router
+    /// is the carrier's network 203.0.113.0/24.
+    fn two_interfaces(listeners: [&str; 2], has_default_route: bool) -> Addressing {
+        let listener = |(id, bound): (u16, &str)| ListenerSpec {
+            id: ListenerId(id),
+            name: format!("l{id}"),
+            transport: Transport::Udp,
+            bound: bound.parse().unwrap(),
+            public_addresses: vec![],
+        };
+        let network = |text: &str| text.parse().unwrap();
+        Addressing {
+            listeners: (0..).zip(listeners).map(listener).collect(),
+            local_networks: vec![network("10.0.0.0/8"), network("127.0.0.0/8")],
+            interfaces: Interfaces {
+                networks: vec![
+                    (network("192.0.2.0/24"), ip("192.0.2.9")),
+                    (network("198.51.100.0/24"), ip("198.51.100.10")),
+                    (network("10.1.0.0/16"), ip("10.1.0.9")),
+                ],
+                routes: vec![
+                    (network("203.0.113.0/24"), ip("198.51.100.10")),
+                    // A rule of the system's own for one host.
+                    (network("203.0.113.77/32"), ip("192.0.2.9")),
+                ],
+                default_v4: has_default_route.then(|| ip("192.0.2.9")),
+                default_v6: None,
+            },
+            media_bind: vec![ip("0.0.0.0"), ip("::")],
+            ..Addressing::default()
+        }
+    }
+
+    #[test]
+    fn without_a_public_address_the_listener_s_is_shown_else_that_of_the_route() {
+        let (all, carriers) = (ListenerId(0), ListenerId(1));
+        for has_default_route in [false, true] {
+            let addressing = two_interfaces(["0.0.0.0:5060", "198.51.100.10:5070"], has_default_route);
+            for (peer, listener, shown) in [
+                // Behind the router at the carrier's side, and in the network itself.
+                ("203.0.113.5", all, "198.51.100.10"),
+                ("203.0.113.5", carriers, "198.51.100.10"),
+                ("198.51.100.7", all, "198.51.100.10"),
+                ("198.51.100.7", carriers, "198.51.100.10"),
+                ("203.0.113.77", all, "192.0.2.9"),
+                ("203.0.113.77", carriers, "198.51.100.10"),
+                ("192.0.2.33", all, "192.0.2.9"),
+                // Nothing leads there without a default route; by its listener it is reached all the same.
+                ("8.8.8.8", carriers, "198.51.100.10"),
+                ("127.0.0.5", all, "127.0.0.1"),
+            ] {
+                let peer = ip(peer);
+                let told = (addressing.shown_to(peer, Some(listener)), addressing.media_shown_to(peer, listener));
+                assert_eq!(told, (Some(ip(shown)), Some(ip(shown))), "{peer} {listener:?} {has_default_route}");
+                let remote = SocketAddr::new(peer, 5060);
+                let name = format!("l{}", listener.0);
+                let (_, local) = addressing.way(Some(&name), Transport::Udp, remote).unwrap();
+                assert_eq!(local.ip, ip(shown), "{peer}");
+            }
+            let elsewhere =
+                (addressing.shown_to(ip("8.8.8.8"), Some(all)), addressing.media_shown_to(ip("8.8.8.8"), all));
+            let default = has_default_route.then(|| ip("192.0.2.9"));
+            assert_eq!(elsewhere, (default, default));
+        }
+    }
+
+    #[test]
+    fn no_peer_is_shown_its_own_address() {
+        let bare = Addressing { interfaces: Interfaces::default(), ..two_interfaces(["0.0.0.0:5060"; 2], false) };
+        for (peer, shown) in [("203.0.113.5", None), ("127.0.0.5", Some("127.0.0.1")), ("10.0.0.1", None)] {
+            assert_eq!(bare.media_shown_to(ip(peer), ListenerId(0)), shown.map(ip), "{peer}");
+            assert_eq!(bare.shown_to(ip(peer), Some(ListenerId(0))), shown.map(ip), "{peer}");
+        }
+    }
+
+    #[test]
+    fn the_address_in_an_offer_decides_where_it_tells_more_than_its_sender_s() {
+        let addressing = two_interfaces(["0.0.0.0:5060", "198.51.100.10:5070"], true);
+        for (peer, media, listener, shown) in [
+            // Signalling by the administrators' side, media by the carrier's.
+            ("192.0.2.33", "203.0.113.5", 0, "198.51.100.10"),
+            ("192.0.2.33", "203.0.113.5", 1, "198.51.100.10"),
+            ("203.0.113.5", "192.0.2.33", 0, "192.0.2.9"),
+            ("10.1.0.7", "203.0.113.5", 0, "198.51.100.10"),
+            // A phone behind NAT: its own network looks like one of ours.
+            ("203.0.113.5", "10.1.0.7", 0, "198.51.100.10"),
+            ("203.0.113.5", "127.0.0.1", 0, "198.51.100.10"),
+            ("203.0.113.5", "169.254.1.1", 0, "198.51.100.10"),
+            ("203.0.113.5", "0.0.0.0", 0, "198.51.100.10"),
+            ("203.0.113.5", "2001:db8::7", 0, "198.51.100.10"),
+        ] {
+            let told = addressing.media_shown_to_offer(ip(peer), ip(media), ListenerId(listener));
+            assert_eq!(told, Some(ip(shown)), "{peer} {media} {listener}");
+        }
+        let written = Addressing { public_addresses: vec![ip("192.0.2.200")], ..addressing };
+        let told = written.media_shown_to_offer(ip("203.0.113.5"), ip("192.0.2.33"), ListenerId(0));
+        assert_eq!(told, Some(ip("192.0.2.200")));
     }
 
     #[test]

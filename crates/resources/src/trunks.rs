@@ -10,7 +10,9 @@ use trunkgate_story::diagnosis::Diagnosis;
 use trunkgate_story::last_hour::LastHour;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::sounded::Sounded;
-use trunkgate_story::view::{FaultView, KindView, PeerView, Recent, TriedView, TrunkView, state_word};
+use trunkgate_story::view::{
+    FaultView, KindView, PeerView, Recent, RegistrationsView, TriedView, TrunkView, state_word,
+};
 use trunkgate_story::wall::rfc3339;
 
 use crate::congestion::Congestion;
@@ -616,8 +618,8 @@ impl Trunks {
             quality: state.and_then(|state| state.sound.view(now)),
             unrecorded: state.and_then(|state| state.recorders.view(now)),
             peers,
-            registration: None,
-            phones: None,
+            announced: Vec::new(),
+            registrations: RegistrationsView::default(),
         }
     }
 }

@@ -40,4 +40,4 @@ pub use diagnosis::{NO_AGENT_AUDIO, OUR_ADDRESS, UNSENT};
 pub use reason::ReasonSlug;
 pub use report::CallRecord;
 pub use said::Said;
-pub use view::{CallView, LegView};
+pub use view::{Announced, CallView, LegView};

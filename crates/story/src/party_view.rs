@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use trunkgate_media::AgentTurns;
 use trunkgate_media::agent::Loss;
 use trunkgate_route::Figures;
@@ -261,12 +261,11 @@ pub struct TrunkView {
     pub unrecorded: Option<FailedRecordings>,
     /// Peers in the order of the file.
     pub peers: Vec<PeerView>,
-    /// Our registration with it, where it has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub registration: Option<RegistrationView>,
-    /// The phones that have registered here, the newest first; `None` where none may.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub phones: Option<Vec<PhoneView>>,
+    /// Our addresses that its peers are shown.
+    pub announced: Vec<Announced>,
+    /// Registrations with it, and of phones here.
+    #[serde(flatten)]
+    pub registrations: RegistrationsView,
 }
 
 /// Recordings that a group of recording servers (`[siprec.NAME]`) was asked for in the last hour.
@@ -421,6 +420,28 @@ pub struct KindView {
     pub fix: String,
     /// The last call that it was in.
     pub last_sid: String,
+}
+
+/// Registrations of a trunk.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct RegistrationsView {
+    /// Ours with it, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registration: Option<RegistrationView>,
+    /// The phones that have registered here, the newest first; `None` where none may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phones: Option<Vec<PhoneView>>,
+}
+
+/// Our addresses that an address of a peer is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announced {
+    /// The peer's.
+    pub to: IpAddr,
+    /// Ours in Via and Contact; `null`: there is no route, or no listener.
+    pub sip: Option<IpAddr>,
+    /// Ours in SDP; `null`: the same.
+    pub media: Option<IpAddr>,
 }
 
 /// A peer at a glance.

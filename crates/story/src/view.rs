@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use trunkgate_media::{LOSS_RUNS, LossRuns};
 
 pub use crate::party_view::{
-    AddressView, AgentFailures, AgentView, CauseView, FailedRecordings, FaultView, KindView, LostCall, PeerView,
-    PhoneView, Recent, RegistrationView, RejectedView, RejectionView, TriedView, TrunkQuality, TrunkView,
-    UnreachedView, state_word,
+    AddressView, AgentFailures, AgentView, Announced, CauseView, FailedRecordings, FaultView, KindView, LostCall,
+    PeerView, PhoneView, Recent, RegistrationView, RegistrationsView, RejectedView, RejectionView, TriedView,
+    TrunkQuality, TrunkView, UnreachedView, state_word,
 };
 use crate::turns::LegTurnView;
 use crate::word::{self, Word};

@@ -15,7 +15,7 @@ use crate::system::log::Log;
 /// `[edge]`
 pub(in crate::config) const EDGE: &[Key] = keys! {
     "name": Kind::Name, told("host name"), "name of the edge in logs, status and metrics";
-    "public_address": Kind::Many(&ADDRESS), told("the local address that reaches the peer"), "address in Via, Contact and SDP sent to peers outside `local_networks`; at most one per address family";
+    "public_address": Kind::Many(&ADDRESS), told("the listener's address, else that of the route to the peer"), "address in Via, Contact and SDP sent to peers outside `local_networks`; at most one per address family";
     "local_networks": Kind::List(&NETWORK), is(r#"["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "127.0.0.0/8", "::1/128"]"#), "networks whose peers get the local address in Via, Contact and SDP";
     "country": Kind::Text("country"), is(r#""US""#), "country of numbers without a country code (ISO 3166)";
     "emergency": Kind::Many(&NUMBER), told("those of `country`"), "emergency numbers as dialled, two to six digits";

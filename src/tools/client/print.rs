@@ -14,6 +14,7 @@ use crate::explain::ladder::wrapped;
 use crate::sinks::records::csv;
 use crate::system::terminal;
 use crate::system::text::span;
+use crate::tools::announced;
 
 /// Heads of the tables: trunks, peers, agents, calls, and legs of a call. `help` explains each.
 const TRUNK_HEADS: [&str; 8] = ["TRUNK", "STATE", "CALLS", "CPS", "EVER ANSWERED", "MOS", "LATELY", "LAST PROBLEM"];
@@ -63,6 +64,10 @@ pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
         }
     });
     out.push_str(&wrapped(&format!("LISTENERS  {}", listeners.collect::<Vec<_>>().join("   ")), 11, width));
+    let announced = announced::in_words(&announced::of_status(&answer["trunks"]));
+    if !announced.is_empty() {
+        out.push_str(&wrapped(&format!("ANNOUNCED  {}", announced.join("   ")), 11, width));
+    }
     let media = &answer["media"];
     out.push_str(&format!("MEDIA      {} of {} ports\n", media["ports_in_use"], media["ports"]));
     // An edge of an earlier version does not say its limit.

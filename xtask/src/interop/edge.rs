@@ -103,7 +103,8 @@ impl Edge {
         Edge::start_in(command, configuration, &[])
     }
 
-    fn start_in(mut command: Command, configuration: &str, files: &[(&str, &[u8])]) -> anyhow::Result<Edge> {
+    /// The same with files beside it.
+    pub(crate) fn start_in(mut command: Command, configuration: &str, files: &[(&str, &[u8])]) -> anyhow::Result<Edge> {
         let folder = tempfile::tempdir()?;
         for (name, bytes) in files {
             std::fs::write(folder.path().join(name), bytes)?;

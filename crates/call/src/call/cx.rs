@@ -269,7 +269,7 @@ impl Cx<'_> {
         if let Some(end) = self.call.legs.near_leg().end(index) {
             return Some(end.bind.port());
         }
-        let bind = self.edge.addressing.media_bind(self.call.legs.near_leg().signalling())?;
+        let bind = self.edge.addressing.media_bind_for(self.call.legs.near_leg().flow)?;
         let end = StreamEnd::new(index, self.edge.add_end(self.call.session?, bind)?);
         let port = end.bind.port();
         self.call.legs.near_leg_mut().ends.push(end);
@@ -357,7 +357,7 @@ impl Cx<'_> {
         let media = self.call.session?;
         let mut added = Vec::new();
         for leg in legs.iter().copied() {
-            let bind = self.edge.addressing.media_bind(self.call.legs[leg].signalling());
+            let bind = self.edge.addressing.media_bind_for(self.call.legs[leg].flow);
             for index in anchored_streams(offer) {
                 if self.call.legs[leg].end(index).is_some() {
                     continue;

@@ -777,7 +777,7 @@ mod tests {
             listeners: vec![listener],
             public_addresses: vec![bound.ip()],
             local_networks: vec![],
-            interfaces: Interfaces { networks: vec![], default_v4: Some(bound.ip()), default_v6: None },
+            interfaces: Interfaces { default_v4: Some(bound.ip()), ..Interfaces::default() },
             media_bind: vec![bound.ip()],
         };
         let peer = |ip: &str| Peer::at(ip.parse().unwrap(), None, Transport::Udp);

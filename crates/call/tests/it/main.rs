@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panic")]
 
+mod addresses;
 mod agent_allow_callers;
 mod agent_answers;
 mod agent_at_once;

@@ -51,7 +51,7 @@ fn granted(request: &Sent, seconds: u32) -> String {
 }
 
 fn state(bench: &Bench) -> (&'static str, Option<String>) {
-    let view = bench.gateway.status(bench.now).trunks[0].registration.clone().unwrap();
+    let view = bench.gateway.status(bench.now).trunks[0].registrations.registration.clone().unwrap();
     (view.state, view.last_problem)
 }
 
@@ -60,7 +60,7 @@ fn last_problem(bench: &Bench) -> Option<String> {
 }
 
 fn fix(bench: &Bench) -> String {
-    bench.gateway.status(bench.now).trunks[0].registration.clone().unwrap().fix.unwrap()
+    bench.gateway.status(bench.now).trunks[0].registrations.registration.clone().unwrap().fix.unwrap()
 }
 
 fn silent_for(bench: &mut Bench, time: Duration) {
@@ -206,7 +206,7 @@ fn a_registration_that_dns_makes_fail_says_what_dns_answered() {
         assert_eq!(state(&bench), ("failed", Some(words.into())));
         let status = bench.gateway.status(bench.now);
         let trunk = status.trunks.into_iter().find(|trunk| trunk.name == "carrier").unwrap();
-        let advice = trunk.registration.unwrap().fix.unwrap();
+        let advice = trunk.registrations.registration.unwrap().fix.unwrap();
         assert!(advice.contains(fix), "{advice}");
         bench.resolves.clear();
         while bench.resolves.is_empty() {

@@ -144,7 +144,7 @@ fn that_nobody_is_registered_is_the_verdict_with_where_to_look() {
 fn known(bench: &Bench) -> (&'static str, Option<String>, Vec<String>, Option<bool>) {
     let view = bench.gateway.status(bench.now).trunks.remove(0);
     let shown = bench.gateway.metrics().trunk_up.get("phones").copied();
-    let phones = view.phones.unwrap().iter().map(|phone| phone.address.to_string()).collect();
+    let phones = view.registrations.phones.unwrap().iter().map(|phone| phone.address.to_string()).collect();
     (view.state, view.last_problem, phones, shown)
 }
 
@@ -163,7 +163,7 @@ fn the_phones_that_are_registered_are_seen() {
     let gone = format!("trunk phones: the phone at {PHONE} did not refresh its registration");
     assert!(bench.logs.iter().any(|line| line.contains(&gone)), "{:?}", bench.logs);
     bench.configure(|settings| settings.table = phones(false));
-    assert!(bench.gateway.status(bench.now).trunks[0].phones.is_none());
+    assert!(bench.gateway.status(bench.now).trunks[0].registrations.phones.is_none());
 }
 
 #[test]

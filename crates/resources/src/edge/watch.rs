@@ -17,7 +17,7 @@ use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::sampled::traceparent;
 use trunkgate_story::trace::{Trace, TraceItem, TraceView, body_note, first_line};
-use trunkgate_story::view::{PeerView, TrunkView, state_word};
+use trunkgate_story::view::{PeerView, RegistrationsView, TrunkView, state_word};
 use trunkgate_story::{dns, unsent};
 
 use crate::addressing::{Addressing, is_no_host};
@@ -223,7 +223,9 @@ impl Edge {
         let peers = trunk.peers.iter().map(peer).collect();
         let view = self.trunks.view(now, |at| self.date(at), trunk, self.is_trunk_up(trunk), peers);
         let phones = trunk.accept_register.then(|| self.phones_view(&trunk.name));
-        TrunkView { registration: self.registration_view(now, &trunk.name), phones, ..view }
+        let announced = self.addressing.announced_to(trunk);
+        let registration = self.registration_view(now, &trunk.name);
+        TrunkView { registrations: RegistrationsView { registration, phones }, announced, ..view }
     }
 
     /// Whether a call to a trunk may arrive: an address of it is up, or a phone has registered. `None`: nothing is known.

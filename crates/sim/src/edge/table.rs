@@ -37,7 +37,7 @@ pub(crate) fn addressing() -> Addressing {
         listeners: vec![listener(0, Transport::Udp), listener(1, Transport::Tcp)],
         public_addresses: Vec::new(),
         local_networks: Vec::new(),
-        interfaces: Interfaces { networks: Vec::new(), default_v4: Some(EDGE.ip()), default_v6: None },
+        interfaces: Interfaces { default_v4: Some(EDGE.ip()), ..Interfaces::default() },
         media_bind: vec![EDGE.ip()],
     }
 }

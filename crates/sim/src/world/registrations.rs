@@ -14,7 +14,8 @@ pub(crate) fn registered(world: &World) -> Result<(), String> {
     let wanted = trust.registers && has_first && trust.of_edge[1] != Asked::Wrong;
     let status = world.edge.gateway.status(world.now);
     let first = status.trunks.iter().find(|trunk| trunk.name == "a");
-    let state = first.and_then(|trunk| trunk.registration.as_ref()).map(|registration| registration.state);
+    let state =
+        first.and_then(|trunk| trunk.registrations.registration.as_ref()).map(|registration| registration.state);
     let bound = world.registrar.bound(world.now);
     if wanted && (state != Some("registered") || bound != 1) {
         return Err(format!("the edge is registered as {state:?}, the registrar has {bound} bindings of it"));

@@ -1,5 +1,6 @@
 //! The cases, in the order in which they run.
 
+mod addresses;
 mod agent_bad;
 mod agent_crowd;
 mod agent_echo;
@@ -130,6 +131,11 @@ fn calls() -> Vec<Case> {
             run: sipp_targets::ring_all,
         },
         Case { name: "tone", proves: "440 Hz both ways, every payload bit-identical", run: tone::run },
+        Case {
+            name: "addresses",
+            proves: "two interfaces, with and without a default route: callers are shown the carrier's side and hear the called side",
+            run: addresses::run,
+        },
         Case {
             name: "failover",
             proves: "a silent first target is given up in time, the call goes on",

@@ -5,19 +5,30 @@ use std::time::Instant;
 use bytes::Bytes;
 use trunkgate_media::agent::Format;
 use trunkgate_media::{EndId, WireSpec};
+use trunkgate_resources::addressing::Addressing;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::PARAMETER_HEADERS;
 use trunkgate_route::Dtmf;
 use trunkgate_sdp::{AgreedStream, Audio, Description, Direction, Events, Policy, anchored_streams, codec_names};
-use trunkgate_sip::ServerId;
+use trunkgate_sip::{Flow, ServerId};
 
-use crate::call::legs::leg::LegState;
+use crate::call::legs::leg::{LegSdp, LegState};
 use crate::call::legs::list::Legs;
 use crate::call::media::wiring::{NARROW_HZ, coding};
 use crate::call::negotiation::bridge::{bad_media, forbidden_address};
 use crate::call::negotiation::local::{Spoken, talks_as};
 use crate::call::search::answer::{Failure, FinalAnswer};
+
+impl LegSdp {
+    /// Chooses the address that a caller is shown by where its offer wants media.
+    pub(crate) fn face_media(&mut self, addressing: &Addressing, flow: Flow, offer: &Description) {
+        let first = anchored_streams(offer).first().and_then(|index| offer.media.get(*index));
+        let media = first.and_then(|media| offer.connection_of(media)?.ip());
+        let ip = media.and_then(|media| addressing.media_shown_to_offer(flow.remote.ip(), media, flow.listener));
+        self.media_ip = ip.unwrap_or(self.media_ip);
+    }
+}
 
 impl Legs {
     /// The codecs of an offer of ours for a caller that made none: those that suit both before what will be converted.

@@ -738,7 +738,10 @@ impl Leg {
     pub(crate) fn of_caller(edge: &mut Edge, incoming: &Incoming) -> Leg {
         let Incoming { server, flow, party, trunk, request } = incoming;
         let remote = flow.remote.ip();
-        let media_ip = edge.addressing.media_shown_to(remote, flow.listener).unwrap_or(remote);
+        let media_ip = edge.addressing.media_shown_to(remote, flow.listener);
+        let media_ip = media_ip.or_else(|| edge.addressing.shown_to(remote, Some(flow.listener)));
+        // Without a route there is no answer that arrives either.
+        let media_ip = media_ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         let call_id = request.call_id().unwrap_or_default();
         let mut leg = Leg {
             trunk: Some(trunk.clone()),

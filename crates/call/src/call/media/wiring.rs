@@ -197,7 +197,7 @@ impl CallMedia {
             return Next::Refuse(Box::new(no_ports));
         }
         let Some(media) = cx.call.session else { return Next::Stay };
-        let bind = cx.edge.addressing.media_bind(cx.call.legs.near_leg().signalling());
+        let bind = cx.edge.addressing.media_bind_for(cx.call.legs.near_leg().flow);
         let Some(new) = bind.and_then(|bind| cx.edge.add_end(media, bind)) else {
             return Next::Refuse(Box::new(no_ports));
         };

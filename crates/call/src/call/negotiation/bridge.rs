@@ -321,7 +321,7 @@ impl Bridge {
         if cx.call.state != State::Answered || !has_another || self.media.bind_failures >= BIND_TRIES {
             return None;
         }
-        let bind = cx.edge.addressing.media_bind(cx.call.legs[at].signalling())?;
+        let bind = cx.edge.addressing.media_bind_for(cx.call.legs[at].flow)?;
         let new = cx.edge.add_end(cx.call.session?, bind)?;
         let slot = cx.call.legs[at].ends.iter_mut().find(|slot| slot.end == end)?;
         *slot = StreamEnd::new(slot.index, new);

@@ -368,7 +368,7 @@ impl Negotiation {
     fn offer_to(&self, cx: &mut Cx<'_>, leg: &mut Leg, plain: bool) -> Result<Body, Failure> {
         let no_ports = || Failure::unreached(ReasonSlug::NoPorts);
         let media = cx.call.session.ok_or_else(no_ports)?;
-        let bind = cx.edge.addressing.media_bind(leg.signalling()).ok_or_else(no_ports)?;
+        let bind = cx.edge.addressing.media_bind_for(leg.flow).ok_or_else(no_ports)?;
         let streams = self.offer.as_ref().map_or_else(|| vec![0], anchored_streams);
         leg.ends.reserve_exact(streams.len());
         for index in &streams {
@@ -394,6 +394,9 @@ impl Negotiation {
     /// Reads the caller's offer, where its INVITE has one.
     pub(crate) fn take_offer(&mut self, cx: &mut Cx<'_>, request: &Message) -> Result<(), FinalAnswer> {
         let Some(offer) = cx.call.legs[LegId::CALLER].offered(cx.edge, request)? else { return Ok(()) };
+        if let Some(flow) = cx.call.legs[LegId::CALLER].flow {
+            cx.call.legs[LegId::CALLER].sdp.face_media(&cx.edge.addressing, flow, &offer);
+        }
         cx.call.legs[LegId::CALLER].sdp.theirs = Some(Written::new(&offer));
         self.offer = Some(offer);
         Ok(())
@@ -402,7 +405,7 @@ impl Negotiation {
     /// Begins the media session with the caller's ends: their ports are bound while the far end rings.
     pub(crate) fn open_media(&mut self, cx: &mut Cx<'_>) -> Result<(), FinalAnswer> {
         let no_ports = || FinalAnswer::new(503, ReasonSlug::NoPorts);
-        let bind = cx.edge.addressing.media_bind(cx.call.legs[LegId::CALLER].signalling()).ok_or_else(no_ports)?;
+        let bind = cx.edge.addressing.media_bind_for(cx.call.legs[LegId::CALLER].flow).ok_or_else(no_ports)?;
         let media = cx.edge.open_session(cx.call.key);
         cx.call.session = Some(media);
         let streams = self.offer.as_ref().map_or_else(|| vec![0], anchored_streams);

@@ -96,7 +96,7 @@ fn new_leg(cx: &mut Cx<'_>, trunk: &std::sync::Arc<Trunk>, server: &Server, flow
     let media_ip = cx.edge.addressing.media_shown_to(flow.remote.ip(), flow.listener)?;
     let leg = Leg::new(cx.edge.random.sid(), party, flow, media_ip, cx.edge.random.session_id());
     let mut leg = Leg { trunk: Some(trunk.clone()), peer: server.peer.clone(), ..leg };
-    let bind = cx.edge.addressing.media_bind(flow.remote.ip())?;
+    let bind = cx.edge.addressing.media_bind_for(Some(flow))?;
     for index in 0..offer::STREAMS {
         match cx.edge.add_end(media, bind) {
             Some(end) => leg.ends.push(StreamEnd::new(index, end)),

@@ -346,7 +346,7 @@ impl Negotiation {
         let (mut offer, _) = cx.call.legs.offer_of(waits).ok_or_else(|| refused(488, ReasonSlug::BadMedia))?;
         other.shared.legs[comes].keep_sections(&mut offer);
         let media = cx.call.session.ok_or_else(|| refused(500, ReasonSlug::Internal))?;
-        let bind = cx.edge.addressing.media_bind(other.shared.legs[comes].signalling());
+        let bind = cx.edge.addressing.media_bind_for(other.shared.legs[comes].flow);
         let mut ends = Vec::new();
         for index in anchored_streams(&offer) {
             match bind.and_then(|bind| cx.edge.add_end(media, bind)) {

@@ -156,7 +156,7 @@ pub fn addressing() -> Addressing {
         interfaces: Interfaces {
             networks: vec![("10.0.0.0/8".parse().unwrap(), LOCAL.parse().unwrap())],
             default_v4: Some("192.0.2.5".parse().unwrap()),
-            default_v6: None,
+            ..Interfaces::default()
         },
         media_bind: vec!["0.0.0.0".parse().unwrap()],
     }
