@@ -8,6 +8,7 @@ use trunkgate_call::OUR_ADDRESS;
 
 use super::machine::written_addresses;
 use crate::config::Config;
+use crate::tools::announced::TrunkAddresses;
 use crate::tools::findings::{Finding, Level};
 
 /// One line for each trunk in whose calls of the last hour codecs did not fit; `trunks` is `/v1/trunks`.
@@ -44,27 +45,34 @@ pub(super) fn phones(config: &Config, trunks: &Value) -> Vec<Finding> {
     trunks.filter_map(of_trunk).collect()
 }
 
-/// The line of an address that is written and that far sides do not reach, by the calls of the last hour; `None`: none shows it.
-pub(super) fn by_our_address(config: &Config, trunks: &Value) -> Option<Finding> {
+/// The line of an address that this file has far sides shown and that they do not reach, by the calls of the last hour; `None`: no call
+/// shows it. It is a failure while calls are silent for it.
+pub(super) fn by_our_address(config: &Config, announced: &[TrunkAddresses], trunks: &Value) -> Option<Finding> {
     let written = written_addresses(config);
+    let shown = announced.iter().flat_map(|trunk| &trunk.announced).filter_map(|one| one.media);
+    let shown: Vec<IpAddr> = written.iter().copied().chain(shown).collect();
     let of_trunk = |trunk: &Value| -> Vec<_> {
         let kinds = trunk["unheard"]["kinds"].as_array().into_iter().flatten();
         let found = |one: &Value| {
             let text = |key: &str| Some(one[key].as_str()?.to_owned());
             let told: IpAddr = one["told"].as_str().filter(|_| one["kind"] == OUR_ADDRESS)?.parse().ok()?;
-            let ip = *written.iter().find(|ip| **ip == told)?;
-            Some((one["calls"].as_u64()?, ip, trunk["name"].as_str()?.to_owned(), text("fix")?, text("last_sid")?))
+            let ip = *shown.iter().find(|ip| **ip == told)?;
+            let is_still = trunk["unheard"]["still"] == true;
+            let name = trunk["name"].as_str()?.to_owned();
+            Some((one["calls"].as_u64()?, is_still, ip, name, text("fix")?, text("last_sid")?))
         };
         kinds.filter_map(found).collect()
     };
     let all: Vec<_> = trunks["trunks"].as_array()?.iter().flat_map(of_trunk).collect();
-    let (_, ip, trunk, fix, sid) = all.iter().max_by_key(|(calls, ..)| *calls)?;
+    let (_, is_still, ip, trunk, fix, sid) = all.iter().max_by_key(|(calls, is_still, ..)| (*is_still, *calls))?;
     let calls = usize::try_from(all.iter().map(|(calls, ..)| calls).sum::<u64>()).unwrap_or(usize::MAX);
     let text = format!(
-        "{ip} is configured, but {} sent no media in the last hour, most of them on trunk {trunk}; see: trunkgate trace {sid}",
+        "{ip} is {}, but {} sent no media in the last hour, most of them on trunk {trunk}; see: trunkgate trace {sid}",
+        if written.contains(ip) { "configured" } else { "announced" },
         if calls == 1 { "1 party".to_owned() } else { format!("{calls} parties") }
     );
-    Some(Finding::warn("public address", text, fix.as_str()))
+    let finding = Finding::warn("public address", text, fix.as_str());
+    Some(if *is_still { Finding { level: Level::Fail, ..finding } } else { finding })
 }
 
 fn of_trunks(trunks: &Value, name: &str, key: &str, well: &str) -> Vec<Finding> {
@@ -89,6 +97,7 @@ fn of_trunk(trunk: &Value, name: &str, key: &str) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use trunkgate_call::Announced;
 
     use super::super::configured;
     use super::*;
@@ -104,17 +113,28 @@ mod tests {
                 "cause": "nothing came", "kinds": [kind, last]});
             json!({"trunks": [{"name": "pbx"}, {"name": "carrier", "unheard": unheard}]})
         };
-        let found = by_our_address(&config, &with("203.0.113.9", 3)).unwrap();
+        let found = by_our_address(&config, &[], &with("203.0.113.9", 3)).unwrap();
         assert_eq!((found.level, found.name.as_str()), (Level::Warn, "public address"));
         assert!(
             found.text.starts_with("203.0.113.9 is configured, but 3 parties sent no media in the last hour"),
             "{found:?}"
         );
         assert!(found.text.ends_with("most of them on trunk carrier; see: trunkgate trace CA1"), "{found:?}");
-        assert!(by_our_address(&config, &with("203.0.113.9", 1)).unwrap().text.contains("but 1 party sent no media"));
+        assert!(
+            by_our_address(&config, &[], &with("203.0.113.9", 1)).unwrap().text.contains("but 1 party sent no media")
+        );
+        let mut silent = with("203.0.113.9", 3);
+        silent["trunks"][1]["unheard"]["still"] = json!(true);
+        assert_eq!(by_our_address(&config, &[], &silent).unwrap().level, Level::Fail);
+        // Of this machine's own, which no key says.
+        let to = "198.51.100.7".parse().unwrap();
+        let announced = vec![Announced { to, sip: None, media: Some("10.0.0.5".parse().unwrap()) }];
+        let announced = [TrunkAddresses { name: "carrier".to_owned(), announced }];
+        let found = by_our_address(&configured(""), &announced, &with("10.0.0.5", 2)).unwrap();
+        assert!(found.text.starts_with("10.0.0.5 is announced, but 2 parties"), "{found:?}");
         // Another that was written before, or begins alike, says nothing of this one.
-        assert_eq!(by_our_address(&config, &with("203.0.113.99", 3)), None);
-        assert_eq!(by_our_address(&config, &json!({"trunks": [{"name": "pbx"}]})), None);
+        assert_eq!(by_our_address(&config, &[], &with("203.0.113.99", 3)), None);
+        assert_eq!(by_our_address(&config, &[], &json!({"trunks": [{"name": "pbx"}]})), None);
     }
 
     #[test]

@@ -141,8 +141,7 @@ fn of_problem(problem: &Value) -> Finding {
         ["headline", "evidence", "fix", "command"].map(|key| problem[key].as_str());
     let evidence = evidence.map(|evidence| format!(": {evidence}")).unwrap_or_default();
     let text = format!("{}{evidence}{}", headline.unwrap_or("–"), client::lasting(problem, Timestamp::now()));
-    // Who reads this has run doctor.
-    let fix = fix.map(|fix| fix.replace(" (trunkgate doctor)", "").replace(" (`trunkgate doctor`)", ""));
+    let fix = fix.map(super::without_doctor);
     let fix = match (fix.as_deref(), command) {
         (Some(fix), Some(command)) => format!("{fix} ({command})"),
         (Some(one), None) | (None, Some(one)) => one.to_owned(),

@@ -10,9 +10,12 @@ use crate::config::Config;
 use crate::limits;
 use crate::runtime::transport;
 use crate::system::interfaces;
+use crate::tools::announced::{self, TrunkAddresses};
 use crate::tools::client::Presence;
 use crate::tools::findings::Finding;
 
+/// Name of the line of our address.
+const LINE: &str = "public address";
 /// Sockets of one call: RTP and RTCP on both sides.
 const FILES_PER_CALL: u64 = 4;
 /// Files besides those of calls: SIP connections, agents, HTTP, the log.
@@ -111,8 +114,19 @@ pub(super) fn written_addresses(config: &Config) -> Vec<IpAddr> {
     config.edge.public_address.iter().chain(config.listen.iter().flat_map(|one| &one.public_address)).copied().collect()
 }
 
-/// Far ends outside must be shown an address that they can reach.
-pub(super) fn public_address(config: &Config, leads_out: bool, own: Option<IpAddr>) -> Finding {
+/// Far ends outside must be shown an address that they can reach. `announced`: what each trunk would be shown; `own`: this machine's
+/// address towards all others.
+pub(super) fn public_address(
+    config: &Config,
+    leads_out: bool,
+    own: Option<IpAddr>,
+    announced: &[TrunkAddresses],
+) -> Finding {
+    if let Some((trunk, peer)) = announced::unrouted(announced).next() {
+        let text = format!("no address to announce to {trunk}: this machine has no route to {peer}, calls there fail");
+        let fix = format!("add a route to {peer} (`ip route get {peer}`), or correct the address in [trunk.{trunk}]");
+        return Finding::fail(LINE, text, fix);
+    }
     let written = written_addresses(config);
     if !written.is_empty() {
         let is_elsewhere = written.iter().any(|ip| !interfaces::has(*ip));
@@ -122,16 +136,21 @@ pub(super) fn public_address(config: &Config, leads_out: bool, own: Option<IpAdd
             "{}, as configured, for external peers; none reports the address it sees{elsewhere}",
             written.join(", ")
         );
-        return Finding::ok("public address", text);
+        return Finding::ok(LINE, text);
     }
-    match own {
+    let all = announced.iter().flat_map(|trunk| &trunk.announced);
+    let outside = all.filter(|one| !is_local(config, one.to)).find_map(|one| one.media);
+    match outside.or(own) {
         Some(own) if leads_out && is_local(config, own) => Finding::warn(
-            "public address",
+            LINE,
             format!("external peers would get {own}, which they cannot reach"),
             "set [edge] public_address to the address that they see",
         ),
-        Some(own) => Finding::ok("public address", format!("{own}, this machine's")),
-        None => Finding::warn("public address", "no IPv4 route", "add a default route, or set [edge] public_address"),
+        Some(_) | None if announced.iter().any(|trunk| !trunk.announced.is_empty()) => {
+            Finding::ok(LINE, format!("{}, this machine's", announced::in_words(announced).join("; ")))
+        }
+        Some(own) => Finding::ok(LINE, format!("{own}, this machine's")),
+        None => Finding::warn(LINE, "no IPv4 route", "add a default route, or set [edge] public_address"),
     }
 }
 
@@ -171,6 +190,8 @@ fn number_pair(path: &str) -> Option<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use trunkgate_call::Announced;
+
     use super::super::configured;
     use super::*;
     use crate::tools::findings::Level;
@@ -207,11 +228,11 @@ mod tests {
     fn the_address_that_is_written_is_taken_and_a_local_one_is_not_for_outside() {
         let written = configured("[edge]\npublic_address = '203.0.113.10'\n");
         let inside: Option<IpAddr> = Some("10.0.0.2".parse().unwrap());
-        let text = public_address(&written, true, inside).text;
+        let text = public_address(&written, true, inside, &[]).text;
         assert!(text.starts_with("203.0.113.10, as configured, for external peers; none reports"), "{text}");
         assert!(text.ends_with("not an address of this machine: NAT must forward it"), "{text}");
         let own = configured("[edge]\npublic_address = '127.0.0.1'\n");
-        assert!(!public_address(&own, true, inside).text.contains("NAT"));
+        assert!(!public_address(&own, true, inside, &[]).text.contains("NAT"));
         let config = configured("[trunk.x]\npeers = ['sip:sbc.example']\n");
         for (peer, own, level) in [
             ("198.51.100.7", "10.0.0.2", Level::Warn),
@@ -219,9 +240,22 @@ mod tests {
             ("198.51.100.7", "203.0.113.5", Level::Ok),
         ] {
             let leads_out = leads_out(&config, &[peer.parse().unwrap()]);
-            let found = public_address(&config, leads_out, Some(own.parse().unwrap()));
+            let found = public_address(&config, leads_out, Some(own.parse().unwrap()), &[]);
             assert_eq!(found.level, level, "{peer} {own}: {found:?}");
         }
-        assert_eq!(public_address(&config, false, None).level, Level::Warn);
+        assert_eq!(public_address(&config, false, None, &[]).level, Level::Warn);
+        let announced = |sip: &str, to: &str| {
+            let sip = sip.parse().ok();
+            let announced = vec![Announced { to: to.parse().unwrap(), sip, media: sip }];
+            [TrunkAddresses { name: "carrier".to_owned(), announced }]
+        };
+        // By the route to the peer, whatever the default route's address is.
+        let found = public_address(&config, true, inside, &announced("203.0.113.9", "198.51.100.7"));
+        assert_eq!((found.level, found.text.as_str()), (Level::Ok, "203.0.113.9 to carrier, this machine's"));
+        let found = public_address(&config, true, None, &announced("10.0.0.3", "198.51.100.7"));
+        assert!(found.level == Level::Warn && found.text.starts_with("external peers would get 10.0.0.3"), "{found:?}");
+        let found = public_address(&config, true, inside, &announced("", "198.51.100.7"));
+        assert_eq!(found.level, Level::Fail);
+        assert!(found.text.contains("no route to 198.51.100.7") && found.fix.starts_with("add a route"), "{found:?}");
     }
 }

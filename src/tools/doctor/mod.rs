@@ -20,6 +20,7 @@ use crate::runtime::speech;
 use crate::runtime::transport::Settings;
 use crate::system::text::number;
 use crate::system::{interfaces, terminal};
+use crate::tools::announced;
 use crate::tools::cli::Remote;
 use crate::tools::client::{self, Presence, Target};
 use crate::tools::findings::{self, Finding, Level};
@@ -70,7 +71,8 @@ struct Report {
 impl Report {
     /// Those of these that are wanted, printed already where each is printed as it comes.
     fn take(&self, findings: Vec<Finding>) -> Vec<Finding> {
-        let wanted: Vec<Finding> = findings.into_iter().filter(|finding| self.only.takes(finding)).collect();
+        let wanted = findings.into_iter().filter(|finding| self.only.takes(finding));
+        let wanted: Vec<Finding> = wanted.map(|found| Finding { fix: without_doctor(&found.fix), ..found }).collect();
         if self.form == Form::JsonLines {
             let lines = wanted.iter().map(|finding| format!("{}\n", findings::json(finding)));
             client::say(&lines.collect::<String>());
@@ -181,7 +183,9 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], asked: &Asked, repo
     let is_outside_known = told.iter().any(|one| one.is_outside && one.seen.is_some());
     let leads_out = machine::leads_out(config, &heard.addresses);
     let own = interfaces::read().default_v4;
-    let own = (!is_outside_known).then(|| machine::public_address(config, leads_out, own));
+    let announced = &heard.announced;
+    let is_routed = announced::unrouted(announced).next().is_none();
+    let own = (!is_outside_known || !is_routed).then(|| machine::public_address(config, leads_out, own, announced));
     let is_written = !config.edge.public_address.is_empty();
     let own = own.filter(|own| addresses.is_empty() || own.level != Level::Ok || is_written);
     let of_calls = NEED_TRUNKS.into_iter().any(|kind| report.wants(kind));
@@ -189,12 +193,11 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], asked: &Asked, repo
         Some(edge) => edge.trunks().await,
         None => None,
     };
-    // An address that nobody confirms is judged by the calls that fail for it.
-    let own = own.map(|own| match trunks.as_ref().and_then(|trunks| calls::by_our_address(config, trunks)) {
-        Some(found) if own.level == Level::Ok => found,
-        Some(_) | None => own,
-    });
-    all.extend(report.take(own.into_iter().chain(addresses).collect()));
+    // An address that no peer confirms is judged by the calls that fail for it.
+    let by_calls = trunks.as_ref().and_then(|trunks| calls::by_our_address(config, announced, trunks));
+    let by_calls = by_calls.filter(|found| found.level == Level::Fail || own.as_ref().is_some_and(is_ok));
+    let own = if by_calls.is_some() { own.filter(|own| own.level == Level::Fail) } else { own };
+    all.extend(report.take(by_calls.into_iter().chain(own).chain(addresses).collect()));
     if report.wants("inbound udp") {
         let carried = carried(answering, trunks.as_ref()).await;
         all.extend(report.take(vec![path::inbound(carried.as_ref(), leads_out, config.media.ports)]));
@@ -221,6 +224,10 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], asked: &Asked, repo
         all.extend(report.take(vec![clock::judge(clock::kept().await, &theirs.collect::<Vec<_>>())]));
     }
     all
+}
+
+fn is_ok(finding: &Finding) -> bool {
+    finding.level == Level::Ok
 }
 
 /// The media that the running edge has carried, where it says so.
@@ -269,6 +276,19 @@ fn not_read(config: &Config, found: &[Diagnostic]) -> Vec<Finding> {
     let agents = agents.map(|name| (format!("agent {name}"), format!("[agent.{name}]")));
     let line = |(name, table)| Finding::warn(name, format!("not examined: {table} has a mistake"), "trunkgate check");
     trunks.chain(agents).map(line).collect()
+}
+
+/// Returns a fix without its references to this verb: whoever reads it runs it.
+fn without_doctor(fix: &str) -> String {
+    let mut rest = fix.to_owned();
+    for (begin, ends) in [(" (`trunkgate doctor", ")"), (" (trunkgate doctor", ")"), (": `trunkgate doctor`", ";")] {
+        while let Some((before, behind)) = rest.split_once(begin) {
+            let after = behind.split_once(ends).map_or("", |(_, after)| after);
+            let end = if after.is_empty() || ends == ")" { "" } else { ends };
+            rest = format!("{before}{end}{after}");
+        }
+    }
+    rest
 }
 
 /// The file: how many trunks and routes it has, its first mistake, and what cannot be read here.
@@ -330,4 +350,29 @@ fn configured(text: &str) -> Config {
 #[cfg(test)]
 fn everything() -> Arc<Report> {
     Arc::new(Report { only: Only::default(), form: Form::Text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_doctor;
+
+    #[test]
+    fn no_fix_of_this_verb_leads_back_to_it() {
+        for (fix, without) in [
+            (
+                "set `public_address` to the address that it sees (`trunkgate doctor`, line public address); forward it",
+                "set `public_address` to the address that it sees; forward it",
+            ),
+            ("check the firewall (trunkgate doctor)", "check the firewall"),
+            ("check its name: `trunkgate doctor`, line dns", "check its name"),
+            (
+                "check its servers: `trunkgate doctor`, line dns, asks them; else its zone",
+                "check its servers; else its zone",
+            ),
+            ("compare the clocks (`trunkgate doctor`, line clock); else", "compare the clocks; else"),
+            ("trunkgate check", "trunkgate check"),
+        ] {
+            assert_eq!(without_doctor(fix), without);
+        }
+    }
 }

@@ -23,13 +23,14 @@ use super::path::Told;
 use super::{Report, all};
 use crate::config::Config;
 use crate::limits::CERTIFICATE_WARNING_DAYS;
-use crate::runtime::settings::{self, Listener};
+use crate::runtime::settings::{self, Found, Listener};
 use crate::runtime::transport;
 use crate::runtime::transport::Settings;
 use crate::runtime::worker;
 use crate::system::certificates::{Pair, Trust, is_self_signed, not_after};
 use crate::system::dns::{Resolver, means};
-use crate::system::{interfaces, tls_words};
+use crate::system::tls_words;
+use crate::tools::announced::{self, TrunkAddresses};
 use crate::tools::findings::{Finding, Level};
 use crate::tools::line::{Line, plain};
 use trunkgate_call::agent_fix::remedy_of;
@@ -128,6 +129,10 @@ pub(super) struct Heard {
     pub(super) addresses: Vec<IpAddr>,
     /// What the answers tell of the way there.
     pub(super) told: Vec<Told>,
+    /// What the peers' names were found to be.
+    found: Found,
+    /// Our addresses that the peers of each trunk would be shown.
+    pub(super) announced: Vec<TrunkAddresses>,
 }
 
 /// What one address came to.
@@ -158,7 +163,8 @@ pub(super) async fn examine(
         transport: listen.transport,
         address: listen.address,
     });
-    let addressing = settings::addressing(config, &listeners.collect::<Vec<_>>(), &interfaces::read());
+    let interfaces = settings::machine_addresses(&config.table(&Found::new()));
+    let addressing = settings::addressing(config, &listeners.collect::<Vec<_>>(), &interfaces);
     let asker = Asker {
         config: Arc::clone(config),
         settings: Arc::clone(settings),
@@ -179,7 +185,9 @@ pub(super) async fn examine(
         findings.extend(lines);
         heard.addresses.extend(of_peer.addresses);
         heard.told.extend(of_peer.told);
+        heard.found.extend(of_peer.found);
     }
+    heard.announced = announced::of_config(config, &heard.found);
     findings.extend(all(registrars).await.into_iter().flatten());
     (findings, heard)
 }
@@ -223,7 +231,8 @@ impl Asker {
             })
         });
         let addresses = servers.iter().flat_map(|server| server.addresses.clone()).collect();
-        let mut heard = Heard { addresses, told: Vec::new() };
+        let found = Found::from([(destination.clone(), servers.clone())]);
+        let mut heard = Heard { addresses, found, ..Heard::default() };
         for (lines, told) in all(begun.collect::<Vec<JoinHandle<Asked>>>()).await {
             findings.extend(lines);
             heard.told.extend(told);
