@@ -340,7 +340,7 @@ impl Trunks {
         }
     }
 
-    /// Notes that an attempt towards a trunk began.
+    /// Counts a call to a trunk, with its first INVITE: further addresses of the trunk belong to the same call.
     pub fn tried(&mut self, now: Instant, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.tried += 1;

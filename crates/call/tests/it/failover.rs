@@ -60,6 +60,38 @@ fn a_503_goes_to_the_next_peer_and_then_to_the_next_target() {
 }
 
 #[test]
+fn figures_of_a_trunk_count_calls_and_not_its_addresses() {
+    let figures = |bench: &Bench| {
+        let status = bench.gateway.status(bench.now);
+        let pbx = status.trunks.iter().find(|trunk| trunk.name == "pbx").unwrap();
+        let hour = &pbx.last_hour;
+        (pbx.tried, pbx.answered_ratio, hour.tried, hour.answered, pbx.failures)
+    };
+    let mut bench = two_peers();
+    for calls in 1..=2 {
+        let mut caller = dial(&mut bench);
+        let (first, other) = asked_first(&mut bench);
+        refuse(&mut bench, &first, 503);
+        let second = Dialed::new(other, bench.expect(other, "INVITE"));
+        bench.receive(other, second.answer(200, &sdp("10.0.0.30", 31_000, 1, "8", "sendrecv")));
+        bench.expect(other, "ACK");
+        caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
+        bench.receive(CARRIER, caller.request("ACK", "", ""));
+        bench.nothing();
+        assert_eq!(figures(&bench), (calls, Some(1.0), calls, calls, calls));
+        bench.bye(&mut caller, &second);
+    }
+    // Both addresses refuse: one call more, and not answered.
+    dial(&mut bench);
+    let (first, other) = asked_first(&mut bench);
+    refuse(&mut bench, &first, 503);
+    let second = Dialed::new(other, bench.expect(other, "INVITE"));
+    refuse(&mut bench, &second, 500);
+    bench.expect(BACKUP, "INVITE");
+    assert_eq!(figures(&bench), (3, Some(2.0 / 3.0), 3, 2, 4));
+}
+
+#[test]
 fn twilio_s_edges_are_asked_in_their_order_and_then_another_trunk() {
     // As the preset makes them of `edges`: one behind the other.
     let mut twilio = trunk("twilio", &[PBX, PBX2]);

@@ -230,7 +230,10 @@ impl Search {
         leg.sip.invite = Some(client);
         let named = Named { at, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
         cx.edge.index.enter(leg.sip.call_id.as_bytes(), named);
-        cx.edge.trunks.tried(cx.now, leg.trunk_name());
+        // One call, at however many addresses of the trunk.
+        if self.attempt(branch).is_some_and(|attempt| attempt.called_at.is_none()) {
+            cx.edge.trunks.tried(cx.now, leg.trunk_name());
+        }
         cx.count_failover();
         cx.call.legs.push(leg);
         if let Some(attempt) = self.attempt_mut(branch) {
