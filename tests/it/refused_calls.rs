@@ -72,7 +72,7 @@ fn a_limit_of_the_callers_trunk_is_named_and_recorded() {
     let (page, verdict) = trace(&edge);
     assert!(
         verdict.starts_with(
-            "Not answered (503): too many concurrent calls: trunk carrier, `max_calls` 1. Try: raise `max_calls`"
+            "Not answered (503): too many concurrent calls: trunk carrier, `max_calls = 1`. Try: raise `max_calls`"
         ),
         "{verdict}"
     );
@@ -126,7 +126,7 @@ fn a_target_that_a_limit_stopped_stands_in_the_verdict() {
     let edge = edge((&caller, ""), (&callee, "max_calls = 1\npace = \"0s\"\n"));
     let first = Call::set_up(&edge, "first", &caller, &callee);
     refused(&edge, &caller, "second");
-    let told = "too many concurrent calls: trunk pbx, `max_calls` 1. Tried: pbx. Try: raise `max_calls`";
+    let told = "too many concurrent calls: trunk pbx, `max_calls = 1`. Tried: pbx. Try: raise `max_calls`";
     assert!(trace(&edge).1.contains(told), "{}", trace(&edge).1);
     first.hang_up(2, &caller, &callee);
 }

@@ -432,7 +432,7 @@ fn requests_have_few_emergency_calls_and_callers_any_number() {
     rig.pbx.sip.send(source, &rig.pbx.sip.answer_with(&invite, "200 OK", &rig.pbx.description(1, "")));
     rig.pbx.sip.receive("ACK ");
     let trace = |sid: &str| String::from_utf8(finish(&["trace", sid, "--url", &rig.edge.url()]).stdout).unwrap();
-    until("the document's is refused", || trace(&dialling).contains("`[api] emergency_calls` 3").then_some(()));
+    until("the document's is refused", || trace(&dialling).contains("`emergency_calls = 3` of [api]").then_some(()));
     // One that ends makes room.
     let ((_, _, sid), (invite, source)) = &ringing[0];
     assert_eq!(ask(&rig, "POST", &format!("Calls/{sid}.json"), &[("Status", "canceled")]).0, 200);
@@ -441,7 +441,7 @@ fn requests_have_few_emergency_calls_and_callers_any_number() {
     assert_eq!(call("911", silence).0, 201);
     let log = rig.edge.log();
     assert!(
-        log.contains("alarm: trunk pbx: too many emergency calls by requests (`[api] emergency_calls` 3)"),
+        log.contains("alarm: trunk pbx: too many emergency calls by requests (`emergency_calls = 3` of [api])"),
         "{log}"
     );
     let status = String::from_utf8(finish(&["status", "--url", &rig.edge.url()]).stdout).unwrap();

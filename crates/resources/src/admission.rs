@@ -144,10 +144,10 @@ impl Admission {
     /// The key of `[limits]` that a reason is about, with its value; empty where it is none of them.
     pub fn limit_of(&self, reason: ReasonSlug) -> String {
         if reason == ReasonSlug::LimitCalls {
-            return format!("`[limits] calls` {}", self.max_calls);
+            return format!("`calls = {}` of [limits]", self.max_calls);
         }
         let is_rate = reason == ReasonSlug::LimitRate;
-        if is_rate { format!("`[limits] calls_per_second` {}", self.calls_per_second) } else { String::new() }
+        if is_rate { format!("`calls_per_second = {}` of [limits]", self.calls_per_second) } else { String::new() }
     }
     /// A call from a trunk began.
     pub fn begin(&mut self, now: Instant, trunk: &str) {

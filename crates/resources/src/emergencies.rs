@@ -13,7 +13,7 @@ use crate::limits::{EMERGENCY_ATTEMPTS_EACH, EMERGENCY_CALLS};
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Clause of a refusal where none is allowed.
-pub const NO_EMERGENCY_CALLS: &str = "requests may make no emergency calls (`[api] emergency_calls` 0)";
+pub const NO_EMERGENCY_CALLS: &str = "requests may make no emergency calls (`emergency_calls = 0` of [api])";
 
 /// Emergency calls under way, and attempts of the last minute: some for each call, since a target may fail and the next one is tried.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl EmergencyCalls {
 
     /// Returns the key and its value.
     pub fn key(&self) -> String {
-        format!("`[api] emergency_calls` {}", self.most)
+        format!("`emergency_calls = {}` of [api]", self.most)
     }
 
     /// Whether there may be one more.

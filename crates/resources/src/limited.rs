@@ -1,4 +1,4 @@
-//! Calls of the last hour that a limit refused: `[limits]`, and the limits of trunks. Rules that a call breaks are none of these.
+//! Calls of the last hour that a limit refused: `[limits]`, the limits of trunks, and the numbers that trunks are not asked for.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,9 +22,15 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// Reasons that are limits of how many calls there may be.
-    pub const REASONS: [ReasonSlug; 4] =
-        [ReasonSlug::LimitCalls, ReasonSlug::LimitRate, ReasonSlug::LimitDay, ReasonSlug::LimitEmergency];
+    /// Reasons that are limits of how many calls there may be, and of which numbers they may be to.
+    pub const REASONS: [ReasonSlug; 6] = [
+        ReasonSlug::LimitCalls,
+        ReasonSlug::LimitRate,
+        ReasonSlug::LimitDay,
+        ReasonSlug::LimitEmergency,
+        ReasonSlug::Denied,
+        ReasonSlug::HighRisk,
+    ];
 
     /// Returns the limit that a refusal is of; `None`: it is of no limit.
     pub fn of(trunk: Option<&Arc<str>>, outbound: bool, reason: ReasonSlug) -> Option<Limit> {
@@ -113,11 +119,11 @@ mod tests {
         let (pbx, carrier) = (Arc::from("pbx"), Arc::from("carrier"));
         let of = |trunk, reason| Limit::of(trunk, false, reason).unwrap();
         let mut limited = Limited::default();
-        assert_eq!(Limit::of(Some(&pbx), false, ReasonSlug::Denied), None, "a rule, and no limit");
-        limited.note(start, of(None, ReasonSlug::LimitCalls), "`[limits] calls` 2", Some("CA1"));
-        limited.note(start, of(None, ReasonSlug::LimitCalls), "`[limits] calls` 2", None);
-        limited.note(start, of(Some(&pbx), ReasonSlug::LimitRate), "`calls_per_second` 1", None);
-        limited.note(start, of(Some(&carrier), ReasonSlug::LimitDay), "`calls_per_day` 9", None);
+        assert_eq!(Limit::of(Some(&pbx), false, ReasonSlug::NoRoute), None);
+        limited.note(start, of(None, ReasonSlug::LimitCalls), "`calls = 2` of [limits]", Some("CA1"));
+        limited.note(start, of(None, ReasonSlug::LimitCalls), "`calls = 2` of [limits]", None);
+        limited.note(start, of(Some(&pbx), ReasonSlug::LimitRate), "`calls_per_second = 1`", None);
+        limited.note(start, of(Some(&carrier), ReasonSlug::LimitDay), "`calls_per_day = 9`", None);
         let seen = |limited: &Limited, seconds| {
             let views = limited.views(start + Duration::from_secs(seconds));
             views.into_iter().map(|one| (one.trunk, one.calls, one.recent, one.last_sid)).collect::<Vec<_>>()
@@ -128,6 +134,14 @@ mod tests {
             [edge, (Some("carrier".to_owned()), 1, 1, None), (Some("pbx".to_owned()), 1, 1, None)]
         );
         assert_eq!(seen(&limited, 900)[0], (None, 2, 0, Some("CA1".to_owned())));
+        let named = |view: &LimitView| view.named();
+        let names: Vec<String> = limited.views(start).iter().map(named).collect();
+        let expected = [
+            "`calls = 2` of [limits]",
+            "`calls_per_day = 9` of [trunk.carrier]",
+            "`calls_per_second = 1` of [trunk.pbx]",
+        ];
+        assert_eq!(names, expected);
         limited.reconfigured(&Concerned { calls: ["pbx".into()].into(), ..Concerned::default() });
         assert_eq!(seen(&limited, 10).len(), 2);
         limited.edge_reconfigured();

@@ -37,7 +37,7 @@ pub struct DayCount {
     pub count: u32,
 }
 
-/// A limit that is reached, and which calls it is for.
+/// A limit that is reached: its reason, and its key with value and the calls that it is for.
 pub type Reached = (ReasonSlug, String);
 
 /// One limit's counters.
@@ -79,6 +79,19 @@ impl Used {
         if self.others.len() > OTHER_DAYS {
             self.others.pop_front();
         }
+    }
+
+    /// Returns the key of a limit that is reached with its value, and which calls it is for.
+    fn key(&self, reason: ReasonSlug) -> String {
+        let Quota { max_calls, calls_per_second, calls_per_day, .. } = &self.quota;
+        let (key, value) = match reason {
+            ReasonSlug::LimitDay => ("calls_per_day", calls_per_day),
+            ReasonSlug::LimitCalls => ("max_calls", max_calls),
+            _ => ("calls_per_second", calls_per_second),
+        };
+        let is_of_all = self.quota.to.is_empty() && self.quota.caller.is_empty();
+        let which = if is_of_all { String::new() } else { format!(" ({})", self.quota) };
+        format!("`{key} = {value}`{which}")
     }
 
     /// Which of its limits forbids one more.
@@ -144,7 +157,7 @@ impl Quotas {
         let covers = |used: &&mut Used| used.quota.covers(call.called, call.caller);
         for used in all.iter_mut().filter(covers) {
             if let Some(reason) = used.reached(now, at) {
-                return Err((reason, used.quota.to_string()));
+                return Err((reason, used.key(reason)));
             }
         }
         for used in all.iter_mut().filter(covers) {

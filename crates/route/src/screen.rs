@@ -38,6 +38,17 @@ pub struct Denied {
     pub by: DeniedBy,
 }
 
+impl DeniedBy {
+    /// Returns the key of the trunk that refuses such a call, with its value where it is short.
+    pub fn setting(&self) -> String {
+        match self {
+            DeniedBy::Deny(pattern) => format!("`deny = \"{pattern}\"`"),
+            DeniedBy::Allow => "`allow_prefixes`".to_owned(),
+            DeniedBy::HighRisk(_) => "`high_risk = \"refuse\"`".to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for DeniedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

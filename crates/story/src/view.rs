@@ -516,6 +516,17 @@ pub struct LimitView {
     pub last_sid: Option<String>,
 }
 
+impl LimitView {
+    /// Returns the key with its value and the section of the configuration that has it.
+    pub fn named(&self) -> String {
+        match &self.trunk {
+            // Those of the edge name their section.
+            Some(trunk) if !self.key.contains(" of [") => format!("{} of [trunk.{trunk}]", self.key),
+            Some(_) | None => self.key.clone(),
+        }
+    }
+}
+
 /// An application that failed in calls of the last hour, or whose prompts were not played in some.
 #[derive(Debug, Clone, Serialize)]
 pub struct AppView {

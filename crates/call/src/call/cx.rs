@@ -554,6 +554,9 @@ impl Cx<'_> {
         let numbers = Numbered { called: &called, caller: &self.call.number_of(caller).text };
         let taken = self.edge.take_quota(self.now, &trunk.name, numbers, (self.call.key, None));
         taken.map_err(|(reason, which)| {
+            if let Some(limit) = Limit::of(Some(&trunk.name), false, reason) {
+                self.edge.admission.limited.note(self.now, limit, &which, Some(self.call.legs.sid()));
+            }
             self.edge.alarm(self.now, self.call.legs.sid(), &trunk.name, reason, &which);
             reason
         })
@@ -627,7 +630,10 @@ impl Cx<'_> {
         let (name, number, by) = (&trunk.name, &denied.number, &denied.by);
         // As `why` says it.
         self.edge.decide(self.now, self.call.key, format!("403: trunk {name} does not allow calls to {number} ({by})"));
-        self.edge.alarm(self.now, &sid, &trunk.name, reason, &format!("{shown}, {}", denied.by));
+        if let Some(rule) = Limit::of(Some(name), true, reason) {
+            self.edge.admission.limited.note(self.now, rule, &denied.by.setting(), Some(&sid));
+        }
+        self.edge.alarm(self.now, &sid, name, reason, &format!("{shown}, {by}"));
         Err(Failure::with_code(403, reason).told())
     }
 

@@ -107,8 +107,12 @@ impl Refusal {
     /// Raises the trunk's alarm for a number that it forbids.
     fn alarm(&self, now: Instant, edge: &mut Edge) {
         let Some(denied) = &self.denied else { return };
+        let reason = reason_of(&denied.by);
+        if let Some(rule) = Limit::of(Some(&self.trunk.name), true, reason) {
+            edge.admission.limited.note(now, rule, &denied.by.setting(), None);
+        }
         let shown = format!("{}, {}", edge.shown(&denied.number), denied.by);
-        edge.alarm(now, "", &self.trunk.name, reason_of(&denied.by), &shown);
+        edge.alarm(now, "", &self.trunk.name, reason, &shown);
     }
 }
 

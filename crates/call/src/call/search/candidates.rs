@@ -718,12 +718,12 @@ fn set_headers(headers: &mut Vec<Extra>, further: Vec<(String, String)>) {
 pub(crate) fn limit_of(trunk: &Trunk, reason: ReasonSlug, of_direction: u32) -> String {
     let Trunk { max_calls, calls_per_second, peer_calls_per_second, .. } = trunk;
     if reason == ReasonSlug::LimitCalls {
-        return format!("`max_calls` {max_calls}");
+        return format!("`max_calls = {max_calls}`");
     }
     let rates = [("calls_per_second", *calls_per_second), ("calls_per_second", of_direction)];
     let rates =
         rates.into_iter().chain([("peer_calls_per_second", *peer_calls_per_second)]).filter(|(_, rate)| *rate > 0);
-    let mut rates: Vec<String> = rates.map(|(key, rate)| format!("`{key}` {rate}")).collect();
+    let mut rates: Vec<String> = rates.map(|(key, rate)| format!("`{key} = {rate}`")).collect();
     rates.dedup();
     rates.join(", ")
 }
