@@ -42,6 +42,7 @@ impl Kind {
             | Cause::NoName
             | Cause::PrivateAddress
             | Cause::OurAddress(_)
+            | Cause::Echoed
             | Cause::Nothing
             | Cause::Silence
             | Cause::Ceased

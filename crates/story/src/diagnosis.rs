@@ -59,6 +59,8 @@ pub enum Cause {
     PrivateAddress,
     /// It was told this address, at which it cannot reach us.
     OurAddress(IpAddr),
+    /// It sent our keep-alive packets back, and nothing of its own: it waits for audio.
+    Echoed,
     /// Nothing came, and nothing says why.
     Nothing,
     /// No codec in common: the call had to do without its target.
@@ -79,7 +81,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, for documents and tests; of [`Cause::OurAddress`] with some address.
-    pub const ALL: [Cause; 18] = [
+    pub const ALL: [Cause; 19] = [
         Cause::OnHold,
         Cause::Srtp,
         Cause::UnexpectedSource,
@@ -90,6 +92,7 @@ impl Cause {
         Cause::NoName,
         Cause::PrivateAddress,
         Cause::OurAddress(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)),
+        Cause::Echoed,
         Cause::Nothing,
         Cause::Codecs,
         Cause::Payload,
@@ -112,6 +115,7 @@ impl Cause {
             Cause::NoName => "name_not_found",
             Cause::PrivateAddress => "private_address",
             Cause::OurAddress(_) => OUR_ADDRESS,
+            Cause::Echoed => "echoed",
             Cause::Nothing => "nothing",
             Cause::Codecs => "codecs",
             Cause::Payload => "payload",
@@ -294,6 +298,8 @@ impl Side<'_> {
         let stream = || self.strangers().filter(|_| self.is_stream(self.dropped(DropReason::UnexpectedSource)));
         let silent = || self.srtp().or_else(stream).or_else(|| self.not_rtp());
         let forbidden = || self.unsent().filter(|_| self.counters.symptoms.unsent() == Some(Unsent::Forbidden));
+        // What comes back proves the path, whatever was announced.
+        let silent = || silent().or_else(|| self.echoed());
         let found = self.on_hold().or_else(silent).or_else(forbidden).or_else(|| self.unreachable(ICMP_SHARE));
         let found = found.or_else(|| self.private_address()).or_else(|| self.unsent()).or_else(|| self.strangers());
         found.or_else(|| self.our_address()).or_else(|| {
@@ -397,6 +403,21 @@ impl Side<'_> {
         let text = format!("{} came from another address, the last from {stranger}", packets(strangers, ""));
         let fix = format!("set `media_from = [\"{ip}/{bits}\"]` in {} if these are its packets", self.section());
         self.proven(Cause::UnexpectedSource, &text, fix)
+    }
+
+    /// Nothing but our own keep-alive packets came: a device that returns what it gets until audio comes.
+    fn echoed(&self) -> Option<Diagnosis> {
+        let echoed = self.counters.symptoms.echoed.get();
+        if echoed == 0 {
+            return None;
+        }
+        let name = self.name;
+        let text = format!(
+            "the path to {name} works; {name} waits for audio: it returned {} of the edge and sent none of its own",
+            packets(echoed, "").replace("packet", "keep-alive packet")
+        );
+        let fix = format!("look at the other party of the call: {name} sends audio once it receives some");
+        self.proven(Cause::Echoed, &text, fix)
     }
 
     fn not_rtp(&self) -> Option<Diagnosis> {
@@ -647,6 +668,10 @@ mod tests {
             counters.tx_packets.set(1);
         });
         assert!(once.text.contains("(ICMP, once)"), "{}", once.text);
+        let echoed = why(&|counters| counters.symptoms.echoed.set(1));
+        assert_eq!(echoed.cause, Cause::Echoed);
+        let text = "the path to pbx works; pbx waits for audio: it returned 1 keep-alive packet of the edge";
+        assert!(echoed.text.starts_with(text) && !echoed.text.contains("no packets"), "{}", echoed.text);
         assert_eq!(why(&|counters| dropped(counters, DropReason::NotRtp, 2)).cause, Cause::NotRtp);
         let stranger = why(&|counters| {
             dropped(counters, DropReason::UnexpectedSource, 7);

@@ -234,6 +234,11 @@ const WORDS: &[(&str, &str, &str)] = &[
         "Our SDP announced an address at which a side cannot reach the edge: check `public_address` and `local_networks` of [edge].",
     ),
     (
+        "echoed",
+        "cause of a fault",
+        "A side returned the edge's own keep-alive packets and sent none of its own: the path works, and it waits for audio of the other side.",
+    ),
+    (
         "nothing",
         "cause of a fault",
         "No packet arrived from a side, and nothing shows why: check the media ports in every firewall on the path.",

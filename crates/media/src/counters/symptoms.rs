@@ -63,6 +63,8 @@ pub struct Symptoms {
     pub refused: Counter,
     /// Datagrams for its RTP port that the system dropped because the socket was full.
     pub unread: Counter,
+    /// Keep-alive packets of this edge that the far side sent back.
+    pub echoed: Counter,
     /// The first who sent there without being expected.
     pub stranger: OnceLock<SocketAddr>,
 }

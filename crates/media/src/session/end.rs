@@ -408,6 +408,11 @@ impl End {
         if let Some(worker) = &cx.shared.worker {
             worker.keep_alives_received.add(1);
         }
+        let is_ours = rtp.ssrc == self.keep_alive_source(cx.origin)
+            || self.outgoing.source().is_some_and(|(ssrc, _)| ssrc == rtp.ssrc);
+        if is_ours {
+            self.counters.symptoms.echoed.add_alone(1);
+        }
         let of_stream = self.reception.source().is_some_and(|source| source.ssrc == rtp.ssrc);
         if of_stream {
             self.reception.take_untimed(rtp);
@@ -839,8 +844,7 @@ impl End {
         taken: Option<u128>,
         packet: &mut PacketBuf,
     ) -> Option<Transmit> {
-        // Drawn apart from other ends' and from our reports' source.
-        let ssrc = self.own_source(cx.origin) ^ 1;
+        let ssrc = self.keep_alive_source(cx.origin);
         let is_taken = |taken: u128| move |number: u8| taken >> (number & 0x7f) & 1 == 1;
         let written = taken.and_then(|taken| self.keep_alive.write(cx.now, ssrc, is_taken(taken), packet));
         self.keep_alive.pass_over();
@@ -860,6 +864,11 @@ impl End {
     }
 
     /// Returns the source of its RTCP where nothing was sent yet.
+    /// Returns the SSRC of keep-alive packets: drawn apart from other ends' and from that of the reports.
+    fn keep_alive_source(&self, origin: &Origin) -> u32 {
+        self.own_source(origin) ^ 1
+    }
+
     fn own_source(&self, origin: &Origin) -> u32 {
         // Truncation is meant: each takes its own bits.
         origin.draw(u64::from(self.serial)) as u32

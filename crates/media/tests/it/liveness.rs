@@ -153,6 +153,24 @@ fn two_silent_sides_are_each_sent_something_so_that_they_can_start() {
 }
 
 #[test]
+fn keep_alive_packets_that_come_back_are_known_as_the_edge_s_own() {
+    let mut bench = Bench::connected();
+    for _ in 0..3 {
+        for made in bench.run(1000) {
+            // One side returns what it gets, the other one sends keep-alive packets of its own.
+            if made.transmit.via == A {
+                assert_eq!(bench.feed(A, false, A_RTP, &made.bytes), None);
+            }
+        }
+        let mut other = Vec::new();
+        Rtp { payload_type: 127, ssrc: 9, ..header(1) }.build(&[], &mut other);
+        assert_eq!(bench.feed(B, false, B_RTP, &other), None);
+    }
+    let echoed = |at: usize| bench.counters[at].symptoms.echoed.get();
+    assert_eq!((echoed(0), echoed(1), bench.counters[0].rx_packets.get()), (3, 0, 0));
+}
+
+#[test]
 fn a_far_side_s_keep_alive_packets_open_the_way_and_are_not_media() {
     let mut bench = Bench::connected();
     let keep_alive = |payload_type, sequence| {
