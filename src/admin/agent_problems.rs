@@ -121,7 +121,9 @@ fn fails_often(failed: &AgentFailures) -> bool {
     let share = (*calls, *of);
     let is_large = is_share(share, limits::AGENT_FAILED_HALF, 2)
         || is_share(share, limits::REJECTED_OFTEN, limits::REJECTED_ONE_IN);
-    *still && (is_large || *in_row >= limits::AGENT_FAILED_LEAST)
+    // A caller that was answered and then lost is no chance: the next one meets the same.
+    let is_losing = failed.hung_up > 0 && *in_row > 0;
+    *still && (is_large || *in_row >= limits::AGENT_FAILED_LEAST || is_losing)
 }
 
 /// Whether an agent fails in each of its latest calls, so that none has it. One that is reached and silent, or ends calls at once, has callers.
@@ -214,6 +216,23 @@ mod tests {
             last_sid: "CA1".to_owned(),
             at: None,
         }
+    }
+
+    #[test]
+    fn one_answered_and_lost_caller_is_a_problem_until_the_agent_keeps_a_call() {
+        let one = |hung_up, in_row, still| AgentFailures {
+            calls: 1,
+            of: 40,
+            recent: Recent { calls: 1, of: 40 },
+            hung_up,
+            in_row,
+            still,
+            lately: [1, 40],
+            ..failing(&[("the connection was reset", 1)])
+        };
+        assert!(fails_often(&one(1, 1, true)));
+        assert!(!fails_often(&one(0, 1, true)), "another target took the call");
+        assert!(!fails_often(&one(1, 0, true)) && !fails_often(&one(1, 1, false)), "it has kept calls since");
     }
 
     #[test]

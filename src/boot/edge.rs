@@ -30,7 +30,7 @@ use crate::runtime::history::History;
 use crate::runtime::http_logins::HttpLogins;
 use crate::runtime::names::{NameQuestion, Names};
 use crate::runtime::own_sockets::OwnSockets;
-use crate::runtime::probes::Probes;
+use crate::runtime::probes::{LostAgents, Probes};
 use crate::runtime::recording_desk::RecordingDesk;
 use crate::runtime::settings::{Found, Listener, addressing, machine_addresses, settings, stamps};
 use crate::runtime::signalling::Signalling;
@@ -558,6 +558,7 @@ fn shared(
         stale_names: StaleNames::default(),
         tls: watch::Sender::new(Arc::new(settings)),
     })
+        lost_agents: LostAgents::default(),
 }
 
 fn runtime(name: &str) -> io::Result<(std::thread::Builder, Runtime)> {

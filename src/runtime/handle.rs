@@ -27,6 +27,7 @@ use crate::runtime::history::{Counted, History};
 use crate::runtime::http_logins::HttpLogins;
 use crate::runtime::own_sockets::OwnSockets;
 use crate::runtime::settings::Found;
+use crate::runtime::probes::LostAgents;
 use crate::runtime::settings::Listener;
 use crate::runtime::settings::Stamp;
 use crate::runtime::stale_names::StaleNames;
@@ -225,6 +226,8 @@ pub(crate) struct Shared {
     /// Certificates and trust in force.
     pub(crate) tls: watch::Sender<Arc<Settings>>,
 }
+    /// Agents that have just lost a call.
+    pub(crate) lost_agents: LostAgents,
 
 impl Shared {
     /// Gives each problem of now its time, and has the log say which are new, last or are over.

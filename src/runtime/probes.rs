@@ -1,11 +1,11 @@
 //! Asks agents with `probe` whether they can be reached, as OPTIONS asks trunks: a signed handshake, and a close.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 use trunkgate_call::{AgentProbe, Input, socket_spec};
@@ -18,12 +18,38 @@ use crate::runtime::handle::Handle;
 use crate::runtime::own_sockets::OwnSockets;
 use crate::runtime::worker::{Done, Failed, NO_UPGRADE, Visit, accepts};
 
+/// Shortest time between two probes of an agent whose connections are lost.
+const PROBE_LEAST: Duration = Duration::from_secs(1);
+
+/// Agents that have just lost a call: each is probed at once.
+#[derive(Debug, Default)]
+pub(crate) struct LostAgents {
+    names: Mutex<BTreeSet<String>>,
+    wake: Notify,
+}
+
+impl LostAgents {
+    /// Adds an agent whose connection was lost.
+    pub(crate) fn add(&self, name: &str) {
+        let is_new = self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        if is_new {
+            self.wake.notify_one();
+        }
+    }
+
+    fn drain(&self) -> BTreeSet<String> {
+        std::mem::take(&mut self.names.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// What is known of one agent.
 #[derive(Debug)]
 struct Entry {
     url: String,
     /// When it is asked next.
     due: Instant,
+    /// When it was asked last.
+    asked: Option<Instant>,
     /// Whether its last answer was none.
     has_failed: bool,
 }
@@ -45,8 +71,11 @@ impl Probes {
 
     /// Asks until the edge ends.
     pub(crate) async fn keep(mut self) {
+        let shared = Arc::clone(&self.handle.shared);
         loop {
-            let due = self.ask_due(Instant::now());
+            let now = Instant::now();
+            self.hasten(now, &shared.lost_agents.drain());
+            let due = self.ask_due(now);
             let pause = async {
                 match due {
                     Some(due) => sleep_until(due.into()).await,
@@ -63,8 +92,17 @@ impl Probes {
                 changed = self.table.changed() => if changed.is_err() {
                     return;
                 },
+                () = shared.lost_agents.wake.notified() => {}
                 () = pause => {}
             }
+        }
+    }
+
+    /// Has agents whose connection was lost probed at once, so that a machine that is gone is `down` with its first lost call.
+    fn hasten(&mut self, now: Instant, lost: &BTreeSet<String>) {
+        for entry in self.entries.iter_mut().filter(|(name, _)| lost.contains(&***name)).map(|(_, entry)| entry) {
+            let earliest = entry.asked.map_or(now, |asked| now.max(asked + PROBE_LEAST));
+            entry.due = entry.due.min(earliest);
         }
     }
 
@@ -80,7 +118,7 @@ impl Probes {
             // An interval that a reload has shortened.
             entry.due = entry.due.min(now + agent.probe);
             if entry.due <= now {
-                entry.due = now + agent.probe;
+                (entry.due, entry.asked) = (now + agent.probe, Some(now));
                 let networks = self.handle.shared.running(|running| running.config.edge.local_networks.clone());
                 self.asked.spawn(ask(Arc::clone(agent), networks, self.own.clone()));
             }
@@ -104,7 +142,7 @@ impl Probes {
 
 impl Entry {
     fn new(agent: &Agent, now: Instant) -> Entry {
-        Entry { url: agent.url.clone(), due: now, has_failed: false }
+        Entry { url: agent.url.clone(), due: now, asked: None, has_failed: false }
     }
 }
 

@@ -418,6 +418,9 @@ impl Signalling {
             }
             Output::Changed(change) => {
                 match (change.what, &change.call) {
+                    (Happening::AgentFailed, Some(_)) => {
+                        change.agent.iter().for_each(|name| self.shared.lost_agents.add(name));
+                    }
                     (Happening::CallAnswered, Some(call)) => records::hand_over_answered(&self.reports, &call.sid),
                     (Happening::CallFailedOver, Some(call)) => {
                         if let Some((call, failovers)) = self.gateway.standing(&call.sid) {

@@ -3,13 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
 use std::io::Read as _;
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 
 use crate::support::calls::{Call, NUMBER, Phone, Speaking, rtp};
 use crate::support::sip::{field, to_tag};
 use crate::support::talk::{Rig, Talk, speech};
 use crate::support::{Process, config, finish, until};
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::accept;
 
 fn status(edge: &Process) -> String {
     String::from_utf8(finish(&["status", "--url", &edge.url()]).stdout).unwrap()
@@ -49,6 +50,47 @@ fn dropped(rig: &Rig, id: &str) {
     rig.caller.sip.send(from, &rig.caller.sip.answer(&bye, "200 OK", false));
     let sid = rig.edge.sid();
     until("the call is over", || (rig.edge.json(&format!("/v1/calls/{sid}"))["state"] == "ended").then_some(()));
+}
+
+/// The agent is killed with its call: its socket and its port are gone at once. Only the probe after that can find it down.
+#[test]
+fn an_answered_caller_who_is_lost_is_a_problem_at_once_and_a_killed_agent_is_down() {
+    let (caller, door) = (Phone::new("127.0.0.1"), TcpListener::bind("127.0.0.1:0").unwrap());
+    let agent = format!("[agent.bot]\nurl = \"ws://{}/media\"\nprobe = \"1h\"\n", door.local_addr().unwrap());
+    let route = "[[route]]\nfrom = [\"carrier\"]\nconnect = [\"agent:bot\"]\n";
+    let (kill, killed) = std::sync::mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        for stream in door.incoming().map_while(Result::ok) {
+            // The first probe closes.
+            let Ok(mut socket) = accept(stream) else { continue };
+            while let Ok(message) = socket.read() {
+                if message.to_text().is_ok_and(|text| text.contains("\"start\"")) {
+                    let _ = killed.recv();
+                    return;
+                }
+            }
+        }
+    });
+    let edge = Process::start(&config(&(caller.trunk("carrier") + &agent + route)));
+    let state = || edge.json("/v1/agents")["agents"][0]["state"].clone();
+    until("the first probe", || (state() == "up").then_some(()));
+    let sip = edge.address("udp");
+    let offer = caller.description(1, "");
+    caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "lost", (1, ""), &offer));
+    let (ok, _) = caller.sip.receive("SIP/2.0 200");
+    caller.sip.send(sip, &caller.sip.request_with("ACK", NUMBER, sip, "lost", (1, to_tag(&ok)), ""));
+    kill.send(()).unwrap();
+    let (bye, from) = caller.sip.receive("BYE ");
+    caller.sip.send(from, &caller.sip.answer(&bye, "200 OK", false));
+    let problem = until("the problem", || problems(&edge).as_array().unwrap().first().cloned());
+    assert_eq!(
+        (&problem["harm"], &problem["agent"], check(&edge)),
+        (&json!("calls"), &json!("bot"), Some(1)),
+        "{problem}"
+    );
+    assert!(problem.to_string().contains("caller was hung up on"), "{problem}");
+    until("the agent is down", || (state() == "down").then_some(()));
+    until("its problem", || (problems(&edge)[0]["headline"] == "agent bot is down").then_some(()));
 }
 
 #[test]
@@ -225,17 +267,21 @@ fn a_limit_that_turns_callers_away_is_the_first_problem_and_is_counted() {
     let problem = problems(&edge)[0].clone();
     assert_eq!(
         (&problem["headline"], &problem["harm"], &problem["trunk"]),
-        (&json!("the edge refused 3 calls in the last hour"), &json!("calls"), &Value::Null)
+        (&json!("calls = 1 of [limits] refused 3 calls in the last hour"), &json!("calls"), &Value::Null)
     );
     let evidence = problem["evidence"].as_str().unwrap();
-    let shown = "too many concurrent calls (limit_calls), limit `[limits] calls` 1; their callers got 503, the latest ";
+    let shown =
+        "too many concurrent calls (limit_calls), limit `calls = 1` of [limits]; their callers got 503, the latest ";
     assert!(evidence.starts_with(shown), "{evidence}");
-    assert!(problem["fix"].as_str().unwrap().starts_with("raise `[limits] calls` 1"), "{problem}");
+    assert!(problem["fix"].as_str().unwrap().starts_with("raise `calls = 1` of [limits]"), "{problem}");
     let command = problem["command"].as_str().unwrap().to_owned();
     let sid = command.strip_prefix("trunkgate trace ").unwrap();
     assert_eq!(edge.json(&format!("/v1/calls/{sid}"))["reason"], "limit_calls");
     let page = status(&edge);
-    assert!(page.contains("CALLS      1 / 1\n") && page.contains("1 problem: the edge refused 3 calls"), "{page}");
+    assert!(
+        page.contains("CALLS      1 / 1\n") && page.contains("1 problem: calls = 1 of [limits] refused 3 calls"),
+        "{page}"
+    );
     assert_eq!((check(&edge), edge.metric(counted)), (Some(1), 3.0));
     let refused = json!([{"trunk": "carrier", "reason": "limit_calls", "count": 3}]);
     assert_eq!(edge.json("/v1/security")["refused"], refused);
@@ -259,13 +305,16 @@ fn a_limit_of_a_trunk_is_a_problem_of_that_trunk() {
     assert_eq!(
         (&problem["headline"], &problem["harm"], &problem["trunk"], &problem["kind"]),
         (
-            &json!("trunk carrier: 1 call from it refused in the last hour"),
+            &json!("max_calls = 1 of [trunk.carrier] refused 1 call from it in the last hour"),
             &json!("calls"),
             &json!("carrier"),
             &json!("limit")
         )
     );
-    assert!(problem["evidence"].as_str().unwrap().contains("limit `max_calls` 1; their callers got 503"), "{problem}");
+    assert!(
+        problem["evidence"].as_str().unwrap().contains("limit `max_calls = 1`; their callers got 503"),
+        "{problem}"
+    );
     first.hang_up(2, &caller, &callee);
 }
 
