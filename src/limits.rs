@@ -254,6 +254,8 @@ pub const HTTP_LOGIN_SOURCES: usize = 256;
 pub const API_REQUESTS_SHOWN: usize = 200;
 /// Failed requests to it that are shown beside them.
 pub const API_FAILURES_SHOWN: usize = 100;
+/// Requests to webhooks of text messages that are shown.
+pub const MESSAGE_WEBHOOKS_SHOWN: usize = 100;
 /// Longest time that the party of a requested call may ring, in seconds.
 pub const CALL_RING_SECONDS: u64 = 600;
 /// Longest time limit of a requested call, in seconds.

@@ -319,6 +319,7 @@ impl StatusReport {
         problems.extend(shared.recordings.problems(unrecorded));
         problems.extend(shared.sms.problem_now(jiff::Timestamp::now()));
         problems.extend(shared.hep_counters.problem().filter(|_| hep));
+        problems.extend(shared.message_webhooks.problems(handle, jiff::Timestamp::now()));
         problems.extend(shared.otel_counters.problem().filter(|_| otel));
         let lost = crate::system::log::lost();
         if lost > 0 {

@@ -28,6 +28,7 @@ use crate::runtime::apps::{self, Apps};
 use crate::runtime::handle::{Handle, Load, Order, Phase, Running, Shared};
 use crate::runtime::history::History;
 use crate::runtime::http_logins::HttpLogins;
+use crate::runtime::messages::log::MessageLog;
 use crate::runtime::names::{NameQuestion, Names};
 use crate::runtime::own_sockets::OwnSockets;
 use crate::runtime::probes::{LostAgents, Probes};
@@ -540,6 +541,7 @@ fn shared(
         workers: workers.counters().to_vec(),
         cdr: records.figures(),
         webhooks: WebhookFigures::default(),
+        message_webhooks: MessageLog::default(),
         api: ApiLog::default(),
         logins: HttpLogins::default(),
         callbacks: Arc::default(),
@@ -556,9 +558,9 @@ fn shared(
         refresh: Notify::new(),
         renamed: Notify::new(),
         stale_names: StaleNames::default(),
+        lost_agents: LostAgents::default(),
         tls: watch::Sender::new(Arc::new(settings)),
     })
-        lost_agents: LostAgents::default(),
 }
 
 fn runtime(name: &str) -> io::Result<(std::thread::Builder, Runtime)> {

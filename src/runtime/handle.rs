@@ -25,9 +25,10 @@ use crate::limits;
 use crate::runtime::api_log::ApiLog;
 use crate::runtime::history::{Counted, History};
 use crate::runtime::http_logins::HttpLogins;
+use crate::runtime::messages::log::MessageLog;
 use crate::runtime::own_sockets::OwnSockets;
-use crate::runtime::settings::Found;
 use crate::runtime::probes::LostAgents;
+use crate::runtime::settings::Found;
 use crate::runtime::settings::Listener;
 use crate::runtime::settings::Stamp;
 use crate::runtime::stale_names::StaleNames;
@@ -199,6 +200,8 @@ pub(crate) struct Shared {
     /// Ended calls in the store.
     pub(crate) calls: Arc<CallList>,
     pub(crate) webhooks: WebhookFigures,
+    /// Requests to the webhooks of text messages.
+    pub(crate) message_webhooks: MessageLog,
     /// Requests to the Twilio-compatible API.
     pub(crate) api: ApiLog,
     /// HTTP requests with wrong credentials.
@@ -223,11 +226,11 @@ pub(crate) struct Shared {
     pub(crate) renamed: Notify,
     /// Names of peers that a restart would not find.
     pub(crate) stale_names: StaleNames,
+    /// Agents that have just lost a call.
+    pub(crate) lost_agents: LostAgents,
     /// Certificates and trust in force.
     pub(crate) tls: watch::Sender<Arc<Settings>>,
 }
-    /// Agents that have just lost a call.
-    pub(crate) lost_agents: LostAgents,
 
 impl Shared {
     /// Gives each problem of now its time, and has the log say which are new, last or are over.

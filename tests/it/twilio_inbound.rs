@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 use trunkgate_media::agent::sign_form;
@@ -155,6 +157,43 @@ fn redirects_texts_actions_and_fallbacks_are_carried_out() {
     let fallbacks: Vec<String> =
         posts.iter().filter(|post| path(post) == "/fallback").map(|post| field(post, "ErrorCode")).collect();
     assert_eq!(fallbacks, ["12300", "11200"]);
+}
+
+#[test]
+fn a_webhook_that_fails_is_a_problem_and_is_shown_with_its_answer_until_it_succeeds() {
+    let is_well = Arc::new(AtomicBool::new(false));
+    let well = Arc::clone(&is_well);
+    let app = Endpoint::reading(TcpListener::bind("127.0.0.1:0").unwrap(), move |_, _, stream| {
+        let (status, body) =
+            if well.load(Ordering::SeqCst) { ("200 OK", "<Response/>") } else { ("403 Forbidden", "no such tenant") };
+        let head = format!("HTTP/1.1 {status}\r\nContent-Type: text/xml\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all((head + body).as_bytes()).is_ok()
+    });
+    let twilio = Twilio::start(|_, _| Deed::Take);
+    let rig = rig(&twilio, "");
+    set(&rig, &[("SmsUrl", &format!("http://user:hidden@{}/sms?key=secret", app.address))]);
+    let problem = || {
+        let status = rig.edge.json("/v1/status");
+        let all = status["problem_details"].as_array().unwrap();
+        all.iter().find(|problem| problem["kind"] == "message_webhook").cloned()
+    };
+    for n in 1..=3 {
+        assert_eq!(comes(&rig, &format!("SM{n}"), "Hello").0, 200);
+        let plural = if n == 1 { "1 text message".to_owned() } else { format!("{n} text messages") };
+        let headline = format!("webhook of {OURS} failed for the last {plural}");
+        until("the problem", || problem().filter(|problem| problem["headline"] == headline));
+    }
+    let evidence = problem().unwrap()["evidence"].as_str().unwrap().to_owned();
+    assert!(evidence.contains("error 11200") && evidence.contains("403") && !evidence.contains("secret"), "{evidence}");
+    let shown = rig.edge.json("/v1/api")["message_webhooks"].clone();
+    let requests = shown.as_array().unwrap();
+    assert_eq!((requests.len(), &requests[0]["message"], &requests[0]["code"]), (3, &json!("SM3"), &json!(11_200)));
+    let webhook = &requests[0]["webhook"];
+    assert_eq!((&webhook["body"], &webhook["tries"][0]["status"]), (&json!("no such tenant"), &json!(403)));
+    assert!(!["secret", "hidden", "Hello", THEIRS].iter().any(|word| shown.to_string().contains(word)), "{shown}");
+    is_well.store(true, Ordering::SeqCst);
+    assert_eq!(comes(&rig, "SM4", "Hello").0, 200);
+    until("no problem", || problem().is_none().then_some(()));
 }
 
 #[test]

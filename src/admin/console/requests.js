@@ -3,6 +3,7 @@
 import * as api from './api.js';
 import { chip, h, moment, section, swap, table } from './dom.js';
 import { ago, count, duration, figure, many, masked } from './format.js';
+import { messageWebhooks } from './webhooks.js';
 
 /** Returns the family of metrics by the label that names its rows, with the value of each. */
 function rows(families, name, label) {
@@ -54,7 +55,7 @@ function sentence({ requests, failures }) {
 }
 
 export function requestsPage(main) {
-  const parts = Object.fromEntries(['head', 'latest', 'callbacks', 'counts'].map((name) => [name, h('div', {})]));
+  const parts = Object.fromEntries(['head', 'latest', 'callbacks', 'messages', 'counts'].map((name) => [name, h('div', {})]));
   const which = h('select', { id: 'which', name: 'which' }, h('option', { value: 'all' }, 'all'), h('option', { value: 'failed' }, 'failed only'));
   let known = null;
   const draw = () => {
@@ -78,11 +79,12 @@ export function requestsPage(main) {
   };
   which.addEventListener('change', draw);
   const callbacks = section('Callbacks', parts.callbacks);
+  const messages = section('Webhooks of text messages', parts.messages);
   const latest = section('Latest requests', h('form', { class: 'filters', 'aria-label': 'Requests' }, h('label', {}, 'Show', which)), parts.latest);
   const counts = section('Requests since start', parts.counts);
   const none = h('p', { class: 'dim covered' });
-  for (const one of [callbacks, latest, counts]) one.hidden = true;
-  main.append(h('h1', {}, 'API'), parts.head, callbacks, latest, counts, none);
+  for (const one of [callbacks, messages, latest, counts]) one.hidden = true;
+  main.append(h('h1', {}, 'API'), parts.head, callbacks, messages, latest, counts, none);
   return {
     title: 'API',
     async refresh() {
@@ -100,6 +102,8 @@ export function requestsPage(main) {
         { name: 'Count', cell: (row) => count(row.count), class: 'number' },
       ], { caption: 'Requests since start', rows: seen.counts, key: (row) => `${row.resource} ${row.status}`, empty: 'No requests yet.' }));
       callbacks.hidden = parts.callbacks.querySelector('table.void') !== null;
+      swap(parts.messages, messageWebhooks(seen.message_webhooks));
+      messages.hidden = seen.message_webhooks.length === 0;
       latest.hidden = seen.requests.length + seen.failures.length === 0;
       counts.hidden = seen.counts.length === 0;
       swap(none, [latest.hidden && counts.hidden ? 'No requests' : '', callbacks.hidden ? 'no callbacks' : ''].filter(Boolean).map((text, at) => (at ? text : text[0].toUpperCase() + text.slice(1))).join(' and ').replace(/.$/, '$& since the start.'));

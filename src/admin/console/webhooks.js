@@ -1,6 +1,6 @@
 // Requests to the applications of a call: one row each, with its tries, its attempts, its answer and the beginning of the answer's body.
 
-import { chip, h, table } from './dom.js';
+import { chip, h, moment, table } from './dom.js';
 import { count, masked, offset } from './format.js';
 
 /** Characters of an address in the ladder. */
@@ -72,6 +72,20 @@ function tries(entry) {
       h('span', { class: 'dim' }, `${one.remote ? ` ${one.remote},` : ''} ${one.duration_ms} ms${one.times > 1 ? ` in ${one.times} tries` : ''}`))),
     more ? h('p', { class: 'try attempts' }, more) : null,
   ];
+}
+
+/** Returns the table of requests to webhooks of text messages. */
+export function messageWebhooks(rows) {
+  return table([
+    { name: 'Time', cell: (one) => moment(one.at) },
+    { name: 'Message', cell: (one) => [h('code', {}, one.message), h('br', {}), h('span', { class: 'dim' }, `to ${masked(one.number)}`)] },
+    { name: 'Request', cell: (one) => one.webhook.method, class: 'nowrap' },
+    { name: 'Tries', cell: (one) => tries({ attempts: [one.webhook] }), wide: true },
+    { name: 'Error', cell: (one) => (one.code ? [h('code', {}, String(one.code)), ' ', masked(one.cause)] : '–') },
+  ], {
+    caption: 'Webhooks of text messages', compact: true, rows, key: (one, at) => `message ${one.at} ${at}`, empty: 'No text messages since the start.',
+    detail: (one) => (one.webhook.body ? h('pre', { class: 'body', tabindex: '0', 'aria-label': `Body of the answer for ${one.message}` }, masked(one.webhook.body)) : null),
+  });
 }
 
 /** Returns the table of a condensed trace's webhooks; null where it has none. */

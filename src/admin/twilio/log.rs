@@ -16,6 +16,7 @@ use super::error::{Error, shown};
 use super::{Answer, LATER};
 use crate::runtime::api_log::{ApiRequest, Requests};
 use crate::runtime::handle::Handle;
+use crate::runtime::messages::log::MessageRequest;
 use crate::sinks::callbacks::{CallbackCounts, LastFailure};
 
 /// Resources that the API has, by the names that the log gives them.
@@ -149,8 +150,17 @@ pub(in crate::admin) async fn show(State(handle): State<Handle>) -> Json<Value> 
         let next = next.filter(|_| counts.waiting > 0).map(dated);
         Some(json!({ "app": app, "code": code, "message": what, "call": call, "at": dated(at), "next_at": next }))
     };
+    let message = |one: MessageRequest| {
+        let (code, cause) = one.failure.unzip();
+        json!({
+            "at": dated(one.at), "message": one.message, "number": one.number, "code": code, "cause": cause,
+            "webhook": one.webhook,
+        })
+    };
+    let messages = handle.shared.message_webhooks.latest().into_iter().map(message).collect::<Vec<_>>();
     Json(json!({
         "open": is_open,
+        "message_webhooks": messages,
         "callback_errors": handle.shared.callbacks.counts().into_iter().filter_map(last).collect::<Vec<_>>(),
         "counts": counts.into_iter().map(count).collect::<Vec<_>>(),
         "requests": latest.into_iter().map(request).collect::<Vec<_>>(),

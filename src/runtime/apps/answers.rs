@@ -76,6 +76,14 @@ fn code_of(failure: &Failure) -> u16 {
     u16::try_from(failure.code).unwrap_or(NOT_FETCHED)
 }
 
+/// Returns a request for a text message as `/v1/api` shows it.
+pub(in crate::runtime) fn of_result(purpose: &str, method: &str, result: &Result<Reply, Failure>) -> Webhook {
+    match result {
+        Ok(reply) => webhook(purpose, method, &reply.attempts, None, shown(&reply.answer.body)),
+        Err(failure) => of_failure(purpose, method, failure),
+    }
+}
+
 fn of_failure(purpose: &str, method: &str, failure: &Failure) -> Webhook {
     let body = failure.answer.as_ref().map(|answer| shown(&answer.body)).unwrap_or_default();
     webhook(purpose, method, &failure.attempts, Some(code_of(failure)), body)

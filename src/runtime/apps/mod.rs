@@ -1,7 +1,7 @@
 //! Questions of applications that calls wait for: documents, speech and sounds. Each is answered beside signalling, within bounds of
 //! time and size; what goes wrong is an answer too, with Twilio's error code.
 
-mod answers;
+pub(super) mod answers;
 pub(crate) mod callbacks;
 mod sounds;
 

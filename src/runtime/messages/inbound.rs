@@ -5,11 +5,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::Connection;
 use trunkgate_call::numbers::mask;
+use trunkgate_call::trace;
 use trunkgate_twiml::{Location, Method as ReplyMethod, ReplyKind};
 
 use crate::config::{Config, PhoneNumber, is_short_code};
 use crate::limits::{MESSAGE_LOOP_SECONDS, MESSAGE_REPLIES, MESSAGES_QUEUED, SMS_STORE_PAUSE_SECONDS};
+use crate::runtime::apps::answers;
 use crate::runtime::handle::Handle;
+use crate::runtime::messages::log::MessageRequest;
 use crate::sinks::sms::SmsOrder;
 use crate::sinks::sms::kept::{self, Direction, Inbound, KeptMessage, Status, Withheld};
 use crate::sinks::sms::opt_out::Wish;
@@ -81,6 +84,11 @@ pub(super) async fn pass_on(handle: &Handle, client: &Client, id: i64) {
 pub(super) fn host(handle: &Handle, number: &str) -> String {
     let url = first(handle, number).and_then(|(_, urls)| urls.into_iter().next());
     url.map(|(url, _)| host_of(&url)).unwrap_or_default()
+}
+
+/// Returns the first URL of the webhook of a number's messages.
+pub(super) fn first_url(handle: &Handle, number: &str) -> Option<String> {
+    first(handle, number)?.1.into_iter().next().map(|(url, _)| url)
 }
 
 /// Requests the webhook of a message. `false`: the store could not note it.
@@ -172,10 +180,15 @@ fn first(handle: &Handle, to: &str) -> Option<(bool, Vec<(String, Method)>)> {
 impl Webhook<'_> {
     /// Requests the URLs until one gives replies.
     async fn run(&self, urls: Vec<(String, Method)>) -> Vec<Wanted> {
+        let (log, number) = (&self.handle.shared.message_webhooks, &self.inbound.message.to);
+        let first = urls.first().map(|(url, _)| url.clone()).unwrap_or_default();
         let mut error = None;
         for (url, method) in urls {
             match self.documents(url, method, error.as_ref()).await {
-                Ok(wanted) => return wanted,
+                Ok(wanted) => {
+                    log.note_message(number, &first, None);
+                    return wanted;
+                }
                 Err(failed) => {
                     let sid = &self.inbound.message.sid;
                     tracing::warn!("message {sid}: its webhook failed: error {}: {}", failed.code, failed.what);
@@ -183,6 +196,7 @@ impl Webhook<'_> {
                 }
             }
         }
+        log.note_message(number, &first, error.as_ref().map(|failed| (failed.code, failed.what.as_str())));
         Vec::new()
     }
 
@@ -190,11 +204,11 @@ impl Webhook<'_> {
     async fn documents(&self, url: String, method: Method, error: Option<&Failed>) -> Result<Vec<Wanted>, Failed> {
         let (mut url, mut method, mut wanted) = (url, method, Vec::new());
         for _ in 0..=REDIRECTS {
-            let reply = self.request(&url, method, error).await?;
-            let fail = |code, what: String| Failed { code, what, url: url.clone() };
-            let place = Location::url(&reply.final_url).map_err(|what| fail(BAD_CONTENT, what))?;
-            let next = read(&reply, &place, &mut wanted).map_err(|(code, what)| fail(code, what))?;
-            match next {
+            let (reply, shown) = self.request(&url, method, error).await?;
+            let place = Location::url(&reply.final_url).map_err(|what| (BAD_CONTENT, what));
+            let next = place.and_then(|place| read(&reply, &place, &mut wanted));
+            self.note(shown, next.as_ref().err().cloned());
+            match next.map_err(|(code, what)| Failed { code, what, url: url.clone() })? {
                 Some(next) => (url, method) = next,
                 None => return Ok(wanted),
             }
@@ -202,7 +216,25 @@ impl Webhook<'_> {
         Err(Failed { code: TOO_MANY_REDIRECTS, what: format!("more than {REDIRECTS} Redirects"), url })
     }
 
-    async fn request(&self, url: &str, method: Method, error: Option<&Failed>) -> Result<Reply, Failed> {
+    /// Adds a request to those that are shown, with the error code and cause of its failure.
+    fn note(&self, webhook: trace::Webhook, failure: Option<(u32, String)>) {
+        let error = failure.as_ref().and_then(|(code, _)| u16::try_from(*code).ok());
+        let message = &self.inbound.message;
+        self.handle.shared.message_webhooks.add(MessageRequest {
+            at: Timestamp::now(),
+            message: message.sid.clone(),
+            number: message.to.clone(),
+            failure,
+            webhook: trace::Webhook { error, ..webhook }.redacted(),
+        });
+    }
+
+    async fn request(
+        &self,
+        url: &str,
+        method: Method,
+        error: Option<&Failed>,
+    ) -> Result<(Reply, trace::Webhook), Failed> {
         let shared = &self.handle.shared;
         let (reach, auth_token, account) = shared.running(|running| {
             let reach = shared.own.borrow().reach(self.allow_private, &running.interfaces);
@@ -223,7 +255,14 @@ impl Webhook<'_> {
         };
         let took = attempts.iter().map(|attempt| attempt.duration).sum();
         shared.webhooks.count(&super::NAME.into(), took, code);
-        result.map_err(|failure| Failed { code: failure.code, what: failure.what, url: url.to_owned() })
+        let shown = answers::of_result("message", method.name(), &result);
+        match result {
+            Ok(reply) => Ok((reply, shown)),
+            Err(failure) => {
+                self.note(shown, Some((failure.code, failure.what.clone())));
+                Err(Failed { code: failure.code, what: failure.what, url: url.to_owned() })
+            }
+        }
     }
 
     fn parameters(&self, account: String) -> Vec<(String, String)> {

@@ -2,6 +2,7 @@
 //! to the sender of callbacks. What is due is in the store, so nothing is lost with the process.
 
 mod inbound;
+pub(crate) mod log;
 mod reports;
 mod turns;
 
