@@ -56,10 +56,19 @@ function party(leg) {
   return leg.trunk ? h('a', { href: `#/trunks${api.query({ trunk: leg.trunk })}` }, leg.trunk) : leg.kind === 'api' ? 'API' : 'SIP URI';
 }
 
-/** Those of the call, in the order in which they were tried. */
+/** All of the call in order, as `trunkgate calls` writes them: one that is there several times in a row stands once. */
 function parties(call) {
-  const known = [...new Map(call.legs.map((leg) => [leg.agent || leg.trunk || leg.kind, leg])).values()];
-  return known.map((leg, place) => [place ? ' → ' : '', party(leg)]).concat(call.conference ? [' → ', conferenceLink(call)] : []);
+  const all = call.legs.map((leg) => ({ name: leg.agent || leg.trunk || leg.kind, cell: party(leg) }));
+  if (call.app) all.splice(Math.min(1, all.length), 0, { name: `app:${call.app}`, cell: `app:${call.app}` });
+  if (call.conference) all.push({ name: `conference:${call.conference.name}`, cell: ['conference:', conferenceLink(call)] });
+  if (call.voicemail) all.push({ name: `voicemail:${call.voicemail}`, cell: `voicemail:${call.voicemail}` });
+  const runs = [];
+  for (const one of all) {
+    const last = runs[runs.length - 1];
+    if (last && last.name === one.name) last.times += 1;
+    else runs.push({ ...one, times: 1 });
+  }
+  return runs.map(({ cell, times }, place) => [place ? ' → ' : '', cell, times > 1 ? ` ×${times}` : '']);
 }
 
 const conferenceLink = ({ conference }) => h('a', { href: `#/conferences${api.query({ conference: conference.sid })}` }, masked(conference.name));

@@ -59,8 +59,11 @@ function parties(call) {
   if (call.conference && !answering) return `${first ? first.trunk || first.agent || 'SIP URI' : '–'} → conference:${call.conference.name}`;
   const last = answering || others.pop();
   const name = (leg) => (leg ? leg.trunk || leg.agent || 'SIP URI' : '–');
+  const app = call.app ? ` → app:${call.app}` : '';
+  if (call.voicemail && !answering) return `${name(first)}${app} → voicemail:${call.voicemail}`;
+  if (app && !last) return `${name(first)}${app}`;
   // A target that was passed over has no leg.
-  return `${name(first)} → ${last ? name(last) : call.passed_over?.at(-1)?.target || '–'}`;
+  return `${name(first)}${app} → ${last ? name(last) : call.passed_over?.at(-1)?.target || '–'}`;
 }
 
 /** State of a live call or outcome of an ended one; a fault of its media has the colour of a fault. */

@@ -154,6 +154,11 @@ fn of_legs(call: &Shared, search: &Search) -> String {
             Some(first) => format!("{}, then {}", call.legs.name_of(first), call.legs.name_of(at)),
             None => call.legs.name_of(at),
         });
+    // An application that answered has connected the party after that.
+    let answered_by = answered_by.map(|by| match answered_for(call) {
+        Some(app) => format!("{app}, then {by}"),
+        None => by,
+    });
     match (call.state, answered_by, call.ending) {
         (State::Searching, _, _) if tried.is_empty() => "No target has been called yet.".to_owned(),
         (State::Searching, _, _) => format!("Waiting for {}.", waited_for(call, search, &tried)),
