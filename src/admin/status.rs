@@ -220,8 +220,7 @@ impl StatusReport {
         problems.extend(gateway.recognition.as_ref().and_then(recogniser_now));
         problems.extend(gateway.stray.map(stray_now));
         problems.extend(of_strangers(handle, gateway.unknown));
-        Problem::note_older(&mut problems);
-        problems.sort_by_key(Problem::rank);
+        Problem::arrange(&mut problems);
         // Callers who do not hear each other now hang up within seconds.
         Problem::raise(&mut problems, |one| report.is_live_silence(one, &gateway.silent));
         shared.note_problems(&mut problems);
@@ -318,8 +317,8 @@ impl StatusReport {
         problems.extend(shared.callbacks.problems());
         problems.extend(shared.recordings.problems(unrecorded));
         problems.extend(shared.sms.problem_now(jiff::Timestamp::now()));
-        problems.extend(shared.hep_counters.problem().filter(|_| hep));
         problems.extend(shared.message_webhooks.problems(handle, jiff::Timestamp::now()));
+        problems.extend(shared.hep_counters.problem().filter(|_| hep));
         problems.extend(shared.otel_counters.problem().filter(|_| otel));
         let lost = crate::system::log::lost();
         if lost > 0 {
@@ -434,13 +433,18 @@ fn limit_now(limited: &LimitView, way: &Way<'_>) -> Problem {
         some => (harm, format!(" ({some} in the last 5 min)")),
     };
     let (what, about) = match trunk {
-        None => (format!("the edge refused {refused}"), format!("{reason} of the edge")),
-        Some(trunk) if *outbound => (format!("trunk {trunk}: {refused} to it refused"), format!("{reason} to {trunk}")),
-        Some(trunk) => (format!("trunk {trunk}: {refused} from it refused"), format!("{reason} from {trunk}")),
+        None => (format!("refused {refused}"), format!("{reason} of the edge")),
+        Some(trunk) if *outbound => (format!("refused {refused} to it"), format!("{reason} to {trunk}")),
+        Some(trunk) => (format!("refused {refused} from it"), format!("{reason} from {trunk}")),
     };
-    let lost = if *outbound { "" } else { "; their callers got 503" };
+    let what = format!("{} {what} in the last hour{lately}{instead}", limited.named().replace('`', ""));
+    let lost = match *reason {
+        "denied" | "high_risk" => "; their callers got 403",
+        _ if *outbound => "",
+        _ => "; their callers got 503",
+    };
     let shown = format!("{sentence} ({reason}), limit {key}{lost}, the latest {seconds_ago} s ago");
-    let problem = Problem::new(harm, format!("{what} in the last hour{lately}{instead}")).about(about).shown_by(shown);
+    let problem = Problem::new(harm, what).about(about).shown_by(shown);
     let problem = problem.fixed_by(fix_of_limit(limited)).harming(*recent, *calls);
     let problem = match last_sid {
         Some(sid) => problem.traced_in(sid),
@@ -448,23 +452,29 @@ fn limit_now(limited: &LimitView, way: &Way<'_>) -> Problem {
     };
     match trunk {
         Some(trunk) => problem.of(Party::Trunk(trunk.clone()), "limit"),
-        None => problem,
+        None => problem.of_kind("limit"),
     }
 }
 
 /// What helps where a limit refuses calls.
 fn fix_of_limit(limited: &LimitView) -> String {
-    let key = &limited.key;
-    let section = limited.trunk.as_ref().map(|trunk| format!(" of [trunk.{trunk}]")).unwrap_or_default();
+    let (key, section) = (limited.named(), limited.trunk.as_ref().map(|trunk| format!(" of [trunk.{trunk}]")));
+    let section = section.unwrap_or_default();
     let raise = match &limited.trunk {
         None => format!("raise {key} if the machine carries more (`trunkgate loadtest`)"),
-        Some(trunk) => format!("raise {key}{section} if {trunk} may have more"),
+        Some(trunk) => format!("raise {key} if {trunk} may have more"),
     };
     match (limited.reason, limited.outbound) {
         ("limit_calls", _) => format!("{raise}; `trunkgate calls` shows who has them"),
         ("limit_emergency", _) => {
             format!("find out who makes them (`trunkgate calls`, `/v1/api`); raise {key} only if so many are intended")
         }
+        ("denied", _) => {
+            format!("find out who calls there (`trunkgate calls`); correct {key} if such calls are intended")
+        }
+        ("high_risk", _) => format!(
+            "find out who calls there (`trunkgate calls`): an account may be stolen; `high_risk = \"allow\"`{section} permits such calls"
+        ),
         ("limit_day", _) => format!("check whether so many calls are intended (`trunkgate calls`), then {raise}"),
         (_, true) => format!("{raise}, or set `pace`{section}: calls wait for their turn"),
         (_, false) => format!("{raise}; `trunkgate calls` shows whether a loop or an attack sends them"),
@@ -536,7 +546,7 @@ fn silent_now(silent: &SilentView, party: Option<Party>) -> Problem {
     };
     let problem = Problem::new(Harm::Media, what).about(about);
     let problem = problem.shown_by(cause).fixed_by(fix).traced_in(last_sid);
-    let problem = problem.harming(*calls, *calls);
+    let problem = problem.harming(*calls, *calls).caused(kind).live(*calls);
     let silence = Silence { name: name.clone(), calls: *calls, cause: kind, both: both.clone() };
     let problem = if *kind == SILENCE { problem } else { problem.silent(silence) };
     match party {
@@ -626,7 +636,64 @@ pub(super) async fn drain(
 
 #[cfg(test)]
 mod tests {
+    use trunkgate_route::{Definition, Route, Table};
+
     use super::*;
+
+    /// Returns the problem of two calls that a limit refused.
+    fn limited(trunk: Option<&str>, outbound: bool, reason: &'static str, key: &str) -> Problem {
+        let limited = LimitView {
+            trunk: trunk.map(str::to_owned),
+            outbound,
+            reason,
+            sentence: "a sentence",
+            key: key.to_owned(),
+            calls: 2,
+            recent: 2,
+            seconds_ago: 5,
+            last_sid: None,
+        };
+        let numbers = trunkgate_route::Numbers::new("US").unwrap();
+        let none = Definition { numbers, trunks: vec![], agents: vec![], routes: Vec::<Route>::new() };
+        let way = Way { table: &Table::new(none), trunks: &[], agents: &[], apps: &[], unanswered: &[] };
+        limit_now(&limited, &way)
+    }
+
+    #[test]
+    fn a_limit_is_named_by_its_key_and_section() {
+        let carrier = Some("carrier");
+        for (problem, headline, fix) in [
+            (
+                limited(None, false, "limit_rate", "`calls_per_second = 9` of [limits]"),
+                "calls_per_second = 9 of [limits] refused 2 calls in the last hour",
+                "raise `calls_per_second = 9` of [limits]",
+            ),
+            (
+                limited(carrier, true, "limit_day", "`calls_per_day = 3`"),
+                "calls_per_day = 3 of [trunk.carrier] refused 2 calls to it in the last hour",
+                "check whether so many calls are intended (`trunkgate calls`), then raise `calls_per_day = 3` of [trunk.carrier]",
+            ),
+            (
+                limited(carrier, true, "limit_emergency", "`emergency_calls = 3` of [api]"),
+                "emergency_calls = 3 of [api] refused 2 calls to it in the last hour",
+                "find out who makes them",
+            ),
+            (
+                limited(carrier, true, "denied", "`deny = \"+1900\"`"),
+                "deny = \"+1900\" of [trunk.carrier] refused 2 calls to it in the last hour",
+                "find out who calls there (`trunkgate calls`); correct `deny = \"+1900\"` of [trunk.carrier]",
+            ),
+            (
+                limited(carrier, true, "high_risk", "`high_risk = \"refuse\"`"),
+                "high_risk = \"refuse\" of [trunk.carrier] refused 2 calls to it in the last hour",
+                "find out who calls there (`trunkgate calls`): an account may be stolen",
+            ),
+        ] {
+            assert_eq!(problem.headline, headline);
+            let own = problem.fix.unwrap();
+            assert!(own.starts_with(fix), "{own}");
+        }
+    }
 
     #[test]
     fn a_file_that_is_gone_is_restored_and_one_with_an_error_is_corrected() {

@@ -271,7 +271,7 @@ fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<Problem> {
         let what = format!("{about} in {calls} of {of} calls of the last hour{more}");
         let problem = lately(Harm::Media, unheard.good_since, "heard", what).about(about);
         let problem = problem.shown_by(&unheard.cause).fixed_by(&unheard.fix).traced_in(&unheard.last_sid);
-        let problem = problem.harming(recent.calls, calls);
+        let problem = problem.harming(recent.calls, calls).caused(unheard.kind);
         let (name, both) = (trunk.name.clone(), unheard.both.clone());
         let silence = Silence { name, calls, cause: unheard.kind, both };
         // Digital silence of the other side has another cause.

@@ -82,6 +82,12 @@ const FEW_CALLS: u64 = 3;
 /// Calls in five minutes below which audio trouble is that of a handful, and stands behind recordings and records that are not written.
 const HANDFUL_OF_CALLS: u64 = 10;
 
+/// Most characters of a headline: one line of a wide terminal.
+pub(crate) const HEADLINE_CHARS: usize = 100;
+
+/// Most characters of a name in a headline that would be longer otherwise.
+const NAME_CHARS: usize = 24;
+
 /// Problems that a person reads first; a phone shows no more.
 const READ_FIRST: usize = 3;
 
@@ -115,6 +121,22 @@ pub enum Party {
     Agent(String),
     /// A section `[app.NAME]`.
     App(String),
+}
+
+impl Party {
+    fn name(&self) -> &str {
+        match self {
+            Party::Trunk(name) | Party::Agent(name) | Party::App(name) => name,
+        }
+    }
+}
+
+/// Returns the beginning of a text with an ellipsis, `most` characters in all; a shorter one as it is.
+fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most.saturating_sub(1)) {
+        Some((at, _)) if text.chars().count() > most => format!("{}…", text.get(..at).unwrap_or_default()),
+        Some(_) | None => text.to_owned(),
+    }
 }
 
 /// A party of a problem, and what is wrong with it.
@@ -168,6 +190,12 @@ pub struct Problem {
     /// How urgent it is among those of the same harm: whether no call has met it.
     #[serde(rename = "unmet", skip_serializing_if = "is_met", serialize_with = "as_unmet")]
     urgency: Urgency,
+    /// Word of its cause in calls without audio, as `kind` of a fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'static str>,
+    /// Live calls in which its party is not heard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live_calls: Option<u64>,
     /// Calls that it harmed in the last five minutes, and in the last hour.
     #[serde(skip)]
     calls: (u64, u64),
@@ -206,6 +234,8 @@ impl Problem {
             kind: None,
             others: Vec::new(),
             urgency: Urgency::default(),
+            cause: None,
+            live_calls: None,
             calls: (0, 0),
             at: None,
             is_older: false,
@@ -224,6 +254,43 @@ impl Problem {
     /// Says its kind, where no party of the configuration has it.
     pub(crate) fn of_kind(self, kind: &'static str) -> Problem {
         Problem { kind: Some(kind), ..self }
+    }
+
+    /// Says for which cause a party is not heard.
+    pub(crate) fn caused(self, cause: &'static str) -> Problem {
+        Problem { cause: Some(cause), ..self }
+    }
+
+    /// Says in how many live calls its party is not heard.
+    pub(crate) fn live(self, calls: u64) -> Problem {
+        Problem { live_calls: Some(calls), ..self }
+    }
+
+    /// Makes its headline one line: long names are shortened, and a clause that is still too much becomes the beginning of the evidence.
+    pub(crate) fn fit(&mut self) {
+        if self.headline.chars().count() <= HEADLINE_CHARS {
+            return;
+        }
+        let full = self.headline.clone();
+        let of = self.party.iter().chain(self.others.iter().map(|part| &part.party)).map(Party::name);
+        let names: Vec<String> = of.map(str::to_owned).collect();
+        for name in names.iter().filter(|name| name.chars().count() > NAME_CHARS) {
+            self.headline = self.headline.replace(name.as_str(), &shortened(name, NAME_CHARS));
+        }
+        if self.headline.chars().count() > HEADLINE_CHARS {
+            let end = self.headline.char_indices().nth(HEADLINE_CHARS).map_or(full.len(), |(at, _)| at);
+            let head = self.headline.get(..end).unwrap_or_default();
+            let clause =
+                ["; ", ", "].into_iter().find_map(|mark| head.rfind(mark)).filter(|at| *at >= HEADLINE_CHARS / 3);
+            self.headline = match clause.and_then(|at| head.get(..at)) {
+                Some(clause) => clause.to_owned(),
+                None => shortened(&self.headline, HEADLINE_CHARS),
+            };
+        }
+        self.evidence = Some(match self.evidence.take() {
+            Some(evidence) => format!("{full}: {evidence}"),
+            None => full,
+        });
     }
 
     /// Says how urgent it is among those of the same harm.
@@ -327,6 +394,13 @@ impl Problem {
     /// Returns when it harmed a call last, where that is known.
     pub(crate) const fn at(&self) -> Option<Instant> {
         self.at
+    }
+
+    /// Puts problems in their order, each with a headline of one line.
+    pub(crate) fn arrange(problems: &mut [Problem]) {
+        Problem::note_older(problems);
+        problems.sort_by_key(Problem::rank);
+        problems.iter_mut().for_each(Problem::fit);
     }
 
     /// Puts those behind others of their party that have harmed calls since: what the newest calls failed for comes first.
@@ -466,6 +540,47 @@ impl fmt::Display for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_headline_is_one_line_and_nothing_of_it_is_lost() {
+        let trunk = |name: &str| Party::Trunk(name.to_owned());
+        let (long, other) =
+            ("a-trunk-with-a-name-of-more-than-forty-characters", "another-trunk-with-a-name-that-is-long");
+        let headlines = [
+            format!(
+                "no audio from either side, {long} and {other}, in 12 of 12 calls of the last hour; the latest 2 were heard"
+            ),
+            format!(
+                "no media from {long} in 12 of 14 calls of the last hour (3 of 5 in the last 5 min); in 4 of them none from {other} either"
+            ),
+            format!(
+                "trunk {long} rejected 40 of 40 calls in the last hour (5 of 5 in the last 5 min), 12 of them since it last answered"
+            ),
+            format!(
+                "agent {long} failed in 7 of 9 calls of the last hour (2 of 3 in the last 5 min), and 2 callers were hung up on"
+            ),
+            format!(
+                "calls_per_day = 3 (to +1900*, +1976*) of [trunk.{long}] refused 1200 calls to it in the last hour, none in the last 5 min"
+            ),
+            format!("TLS from trunk {long} to listener {} fails", "l".repeat(150)),
+        ];
+        for full in headlines {
+            let problem = Problem::new(Harm::Media, full.clone()).of(trunk(long), "one_way").shown_by("the proof");
+            let mut problem = problem;
+            problem.others.push(Part { party: trunk(other), kind: "one_way" });
+            problem.fit();
+            assert!(problem.headline.chars().count() <= HEADLINE_CHARS, "{}", problem.headline);
+            assert!(
+                problem.headline.contains("a-trunk-with-a-name-of") || full.starts_with("TLS"),
+                "{}",
+                problem.headline
+            );
+            assert_eq!(problem.evidence.as_deref(), Some(&*format!("{full}: the proof")));
+        }
+        let mut short = Problem::new(Harm::Calls, "trunk pbx is down").shown_by("no answer");
+        short.fit();
+        assert_eq!(short.to_string(), "trunk pbx is down: no answer");
+    }
 
     #[test]
     fn only_a_full_disk_is_shown_with_its_directory() {

@@ -73,7 +73,9 @@ fn a_private_address_that_the_callee_announced() {
     // Of one call alone `status` has a line while it is up; lists mark it.
     let status = finish(&["status", "--url", &edge.url()]).stdout;
     let status = String::from_utf8(status).unwrap();
-    let line = "! no media from pbx in a live call: it announced 192.168.77.20, a private address";
+    let line = "! no media from pbx in a live call (private address)";
+    assert!(status.contains(line) && status.contains("\n  it announced 192.168.77.20, a private address"), "{status}");
+    assert!(status.lines().filter(|line| line.starts_with("! ")).all(|line| line.chars().count() <= 100), "{status}");
     assert!(status.contains(line) && status.contains("\n  try: set the external address"), "{status}");
     let listed = finish(&["calls", "--flag", "one_way", "--url", &edge.url()]).stdout;
     assert!(String::from_utf8(listed).unwrap().contains("answered !silent"));

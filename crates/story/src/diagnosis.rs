@@ -298,7 +298,7 @@ impl Side<'_> {
         let stream = || self.strangers().filter(|_| self.is_stream(self.dropped(DropReason::UnexpectedSource)));
         let silent = || self.srtp().or_else(stream).or_else(|| self.not_rtp());
         let forbidden = || self.unsent().filter(|_| self.counters.symptoms.unsent() == Some(Unsent::Forbidden));
-        // What comes back proves the path, whatever was announced.
+        // A packet that comes back proves the path, also to an address that was not announced.
         let silent = || silent().or_else(|| self.echoed());
         let found = self.on_hold().or_else(silent).or_else(forbidden).or_else(|| self.unreachable(ICMP_SHARE));
         let found = found.or_else(|| self.private_address()).or_else(|| self.unsent()).or_else(|| self.strangers());

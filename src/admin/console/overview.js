@@ -29,9 +29,6 @@ const FLAGS = ['failed_over', 'one_way', 'unsent', 'codec_mismatch', 'loss'];
 const LIVE_SHOWN = 3;
 /** Parties that a shared line names. */
 const NAMED = 5;
-/** End of the headline of a party that is not heard in live calls. */
-const LIVE = / in (?:a|(\d+)) live calls?$/;
-
 /** Returns names, as many as a line has. */
 const named = (all) => `${all.slice(0, NAMED).join(', ')}${all.length > NAMED ? ` and ${count(all.length - NAMED)} more` : ''}`;
 
@@ -42,12 +39,12 @@ function inOne(all, some, line) {
 
 /** Returns the problems with one line for live calls without audio beyond those of the first three parties, and one for trunks that are down and that no route uses. */
 function gathered(all) {
-  const name = ({ trunk, agent, headline: text }) => trunk || agent || text.replace(LIVE, '').replace(/^no media from |^agent | has sent no audio$/g, '');
-  const live = all.filter(({ kind: of, harm, headline: text }) => of === 'one_way' && harm !== 'past' && LIVE.test(text)).slice(LIVE_SHOWN);
+  const name = ({ trunk, agent, headline: text }) => trunk || agent || text.replace(/ in (?:a|\d+) live calls?.*$/, '').replace(/^no media from |^agent | has sent no audio$/g, '');
+  const live = all.filter(({ harm, live_calls: calls }) => harm !== 'past' && calls).slice(LIVE_SHOWN);
   const unused = all.filter(({ kind: of, unmet, trunk }) => of === 'down' && unmet && trunk);
   let lines = all;
   if (live.length > 1) {
-    const calls = live.reduce((sum, { headline: text }) => sum + Number(LIVE.exec(text)[1] || 1), 0);
+    const calls = live.reduce((sum, one) => sum + one.live_calls, 0);
     const fix = live.every((one) => one.fix === live[0].fix) ? live[0].fix : 'look at these calls: each names its own cause and fix';
     lines = inOne(lines, live, { ...live[0], headline: `no audio in ${count(calls)} more live calls`, evidence: `of ${named(live.map(name))}`, fix, command: null, link: `#/calls${api.query({ flag: 'one_way', state: 'live' })}`, name: 'Show the calls' });
   }

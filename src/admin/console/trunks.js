@@ -28,9 +28,8 @@ const allCodes = ({ answers }) => [...new Set(answers.map(({ code }) => code))].
 /** The side that rejected calls of a trunk for their codecs; '' if it sends another codec than the negotiated one. */
 const rejecter = ({ hour }) => ['received', 'sent'].find((side) => hour?.codes.some(({ direction, code }) => direction === side && CODECS.includes(code))) || '';
 /** A party that is not heard: in the live calls that `status` names, else in those of the hour, of which an agent has the ended ones. */
-function oneWay({ unheard, silent }, { headline }) {
-  const live = / in (a live call|\d+ live calls)$/.exec(headline)?.[1];
-  if (live) return { text: `no audio in ${live}`, calls: { flag: 'one_way', state: 'live' } };
+function oneWay({ unheard, silent }, { live_calls: live }) {
+  if (live) return { text: `no audio in ${live === 1 ? 'a live call' : `${count(live)} live calls`}`, calls: { flag: 'one_way', state: 'live' } };
   return { text: `no audio in${share(unheard || silent)}`, calls: { flag: 'one_way', state: unheard ? '' : 'ended' } };
 }
 /** Problems of a trunk or agent by `kind`: the text of their chip, and the filter of their calls. */

@@ -4,8 +4,11 @@ use serde_json::Value;
 
 use super::print::{GREEN, RED, paint};
 use crate::sinks::recordings::REFUSED;
+use crate::system::problem::HEADLINE_CHARS;
 use crate::system::text::number;
 
+/// Characters of `trunkgate trace SID` with as much of the SID as names a call.
+const COMMAND_CHARS: usize = "trunkgate trace ".len() + 10;
 /// Characters of a problem's evidence in the first line.
 const EVIDENCE_CHARS: usize = 200;
 
@@ -50,6 +53,12 @@ pub(crate) fn taking(status: &Value) -> (&str, bool) {
 
 /// Adds the first step of what to do.
 fn with_fix(brief: String, problem: &Value) -> String {
+    // Of silence the call's trace shows most.
+    if let Some(command) = problem["cause"].as_str().and(problem["command"].as_str()) {
+        let short: String = command.chars().take(COMMAND_CHARS).collect();
+        let whole = format!("{brief}; see: {short}");
+        return if whole.chars().count() <= HEADLINE_CHARS { whole } else { brief };
+    }
     let step = problem["fix"].as_str().and_then(|fix| fix.split("; ").next()).and_then(|fix| fix.split(". ").next());
     match step {
         Some(step) => format!("{brief}; try: {step}"),
@@ -62,11 +71,29 @@ pub(crate) fn is_note(problem: &Value) -> bool {
     problem["harm"] == "strangers"
 }
 
+/// Most characters of the line of a problem of silence.
+const LINE_CHARS: usize = 98;
+
+/// Returns the line of a party that is not heard: its headline, the word of the cause and its age, as far as the line has room.
+pub(super) fn in_line(headline: &str, cause: &str, since: &str) -> String {
+    let cause = format!(" ({})", cause.replace('_', " "));
+    let mut line = headline.to_owned();
+    for part in [cause.as_str(), since] {
+        if line.chars().count() + part.chars().count() <= LINE_CHARS {
+            line.push_str(part);
+        }
+    }
+    line
+}
+
 /// The headline of a problem and the beginning of what shows it.
 fn in_brief(problem: &Value) -> String {
     let headline = problem["headline"].as_str().unwrap_or("–");
     // The state says it already.
     let headline = headline.strip_prefix("calls are refused: ").unwrap_or(headline).to_owned();
+    if let Some(cause) = problem["cause"].as_str() {
+        return in_line(&headline.replace(" of the last hour", ""), cause, "");
+    }
     let Some(evidence) = problem["evidence"].as_str() else { return headline };
     let mut brief: String = evidence.chars().take(EVIDENCE_CHARS).collect();
     if brief.len() < evidence.len() {
@@ -99,6 +126,25 @@ mod tests {
         let status = json!({"state": "ready", "without_target": true, "problem_details": [down]});
         let expected = "ready, but no route has a target that takes calls, 1 problem: agent bot is down: refused; try: start the bot: do";
         assert_eq!(at_a_glance(&status), expected);
+    }
+
+    #[test]
+    fn a_silence_is_one_line_with_its_cause_and_the_command_that_shows_more() {
+        let sid = "CA77f57320847d48425b3aaf4caa6eae01";
+        let line = |name: &str, cause: &str| {
+            let headline = format!("no media from {name} in 3 of 3 calls of the last hour");
+            let problem = json!({"headline": headline, "harm": "media", "cause": cause, "evidence": "proof ".repeat(60), "fix": "do",
+                "command": format!("trunkgate trace {sid}")});
+            at_a_glance(&json!({"state": "ready", "problem_details": [problem]}))
+        };
+        let first = "taking calls, 1 problem: no media from pbx in 3 of 3 calls (private address); see: trunkgate trace CA77f57320";
+        assert_eq!(line("pbx", "private_address"), first);
+        for (name, cause) in [("pbx", "echoed"), (&*"x".repeat(60), "unexpected_source"), (&*"x".repeat(40), "nothing")]
+        {
+            let line = line(name, cause);
+            let problem = line.strip_prefix("taking calls, 1 problem: ").unwrap();
+            assert!(problem.chars().count() <= HEADLINE_CHARS && !problem.contains("proof"), "{problem}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use trunkgate_call::turns::LegTurnView;
 
-use super::glance::{at_a_glance, is_note};
+use super::glance::{at_a_glance, in_line, is_note};
 use super::page::{newest_that_fit, no_calls, since};
 use crate::admin::MARKED;
 use crate::explain::ladder::wrapped;
@@ -96,11 +96,20 @@ fn problems(answer: &Value, width: Option<usize>) -> String {
     for problem in answer["problem_details"].as_array().into_iter().flatten() {
         let [headline, evidence, fix, command] =
             ["headline", "evidence", "fix", "command"].map(|part| problem[part].as_str());
-        let evidence = evidence.map(|evidence| format!(": {evidence}")).unwrap_or_default();
         let since = lasting(problem, Timestamp::now());
         let sign = if is_note(problem) { "i".to_owned() } else { paint("!", RED) };
-        let what = format!("{sign} {}{evidence}{since}", headline.unwrap_or("–"));
-        out.push_str(&wrapped(&what, 2, width));
+        let headline = headline.unwrap_or("–");
+        // The proof of silence is long: it has lines of its own, below one that says who, how many and why.
+        match (problem["cause"].as_str(), evidence) {
+            (Some(cause), Some(evidence)) => {
+                out.push_str(&wrapped(&format!("{sign} {}", in_line(headline, cause, &since)), 2, width));
+                out.push_str(&wrapped(&format!("  {evidence}"), 2, width));
+            }
+            (_, evidence) => {
+                let evidence = evidence.map(|evidence| format!(": {evidence}")).unwrap_or_default();
+                out.push_str(&wrapped(&format!("{sign} {headline}{evidence}{since}"), 2, width));
+            }
+        }
         for (word, next) in [("try", fix), ("see", command)] {
             out.push_str(&next.map(|next| wrapped(&format!("  {word}: {next}"), 7, width)).unwrap_or_default());
         }
@@ -526,23 +535,22 @@ pub(super) fn shown(value: &Value) -> String {
     }
 }
 
-/// All legs' parties; who is there several times in a row (listeners) stands once.
+/// All parties in order, targets as a route writes them where they are no trunk or agent; one that is there several times in a row (listeners)
+/// stands once.
 fn parties(call: &Value) -> String {
+    let mut names: Vec<String> = call["legs"].as_array().into_iter().flatten().map(party).collect();
+    // The application stands between its caller and whom it connects, also where both are of one trunk.
+    if let Some(app) = call["app"].as_str() {
+        names.insert(1.min(names.len()), format!("app:{app}"));
+    }
+    names.extend(call["conference"]["name"].as_str().map(|name| format!("conference:{name}")));
+    names.extend(call["voicemail"].as_str().map(|mailbox| format!("voicemail:{mailbox}")));
     let mut all: Vec<(String, usize)> = Vec::new();
-    for party in call["legs"].as_array().into_iter().flatten().map(party) {
+    for party in names {
         match all.last_mut() {
             Some((last, times)) if *last == party => *times += 1,
             _ => all.push((party, 1)),
         }
-    }
-    if let Some(app) = call["app"].as_str() {
-        all.insert(1.min(all.len()), (format!("app:{app}"), 1));
-    }
-    if let Some(conference) = call["conference"]["name"].as_str() {
-        all.push((format!("conference:{conference}"), 1));
-    }
-    if let Some(mailbox) = call["voicemail"].as_str() {
-        all.push((format!("voicemail:{mailbox}"), 1));
     }
     let shown = |(party, times)| if times == 1 { party } else { format!("{party} ×{times}") };
     all.into_iter().map(shown).collect::<Vec<_>>().join(" → ")
@@ -714,6 +722,21 @@ mod tests {
             "{words}"
         );
         assert!(status(&answer, None).contains("TRUNK     STATE   CALLS"));
+    }
+
+    #[test]
+    fn parties_are_in_order_and_two_legs_of_one_trunk_are_two() {
+        let of = |legs: &[&str], more: Value| {
+            let mut call = more;
+            call["legs"] = legs.iter().map(|trunk| json!({ "trunk": trunk })).collect();
+            parties(&call)
+        };
+        assert_eq!(of(&["carrier", "carrier"], json!({"app": "ivr"})), "carrier → app:ivr → carrier");
+        assert_eq!(of(&["carrier"], json!({"app": "ivr"})), "carrier → app:ivr");
+        assert_eq!(of(&["carrier", "carrier"], json!({})), "carrier ×2");
+        let all = of(&["carrier", "pbx", "pbx"], json!({"app": "ivr", "voicemail": "sales"}));
+        assert_eq!(all, "carrier → app:ivr → pbx ×2 → voicemail:sales");
+        assert_eq!(of(&["carrier"], json!({"conference": {"name": "daily"}})), "carrier → conference:daily");
     }
 
     #[test]
