@@ -28,6 +28,7 @@ use crate::config::ToldOverride;
 use crate::explain::why::Question;
 use crate::limits;
 use crate::runtime::handle::{Gone, Handle, Phase};
+use crate::runtime::messages::first_url;
 use crate::runtime::reload::{ReloadError, Reloaded};
 use crate::runtime::transport::TlsFaultsView;
 use crate::sinks::recordings::REFUSED;
@@ -317,7 +318,7 @@ impl StatusReport {
         problems.extend(shared.callbacks.problems());
         problems.extend(shared.recordings.problems(unrecorded));
         problems.extend(shared.sms.problem_now(jiff::Timestamp::now()));
-        problems.extend(shared.message_webhooks.problems(handle, jiff::Timestamp::now()));
+        problems.extend(shared.message_webhooks.problems(jiff::Timestamp::now(), |number| first_url(handle, number)));
         problems.extend(shared.hep_counters.problem().filter(|_| hep));
         problems.extend(shared.otel_counters.problem().filter(|_| otel));
         let lost = crate::system::log::lost();

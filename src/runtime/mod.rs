@@ -6,6 +6,8 @@ pub(crate) mod conferences;
 pub mod handle;
 pub(crate) mod history;
 pub(crate) mod http_logins;
+pub(crate) mod lost_agents;
+pub(crate) mod message_log;
 pub(crate) mod messages;
 pub mod names;
 pub(crate) mod overrides;

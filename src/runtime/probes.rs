@@ -1,11 +1,11 @@
 //! Asks agents with `probe` whether they can be reached, as OPTIONS asks trunks: a signed handshake, and a close.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 use trunkgate_call::{AgentProbe, Input, socket_spec};
@@ -20,27 +20,6 @@ use crate::runtime::worker::{Done, Failed, NO_UPGRADE, Visit, accepts};
 
 /// Shortest time between two probes of an agent whose connections are lost.
 const PROBE_LEAST: Duration = Duration::from_secs(1);
-
-/// Agents that have just lost a call: each is probed at once.
-#[derive(Debug, Default)]
-pub(crate) struct LostAgents {
-    names: Mutex<BTreeSet<String>>,
-    wake: Notify,
-}
-
-impl LostAgents {
-    /// Adds an agent whose connection was lost.
-    pub(crate) fn add(&self, name: &str) {
-        let is_new = self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
-        if is_new {
-            self.wake.notify_one();
-        }
-    }
-
-    fn drain(&self) -> BTreeSet<String> {
-        std::mem::take(&mut self.names.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
 
 /// What is known of one agent.
 #[derive(Debug)]
@@ -92,7 +71,7 @@ impl Probes {
                 changed = self.table.changed() => if changed.is_err() {
                     return;
                 },
-                () = shared.lost_agents.wake.notified() => {}
+                () = shared.lost_agents.notified() => {}
                 () = pause => {}
             }
         }

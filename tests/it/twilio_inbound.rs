@@ -187,7 +187,7 @@ fn a_webhook_that_fails_is_a_problem_and_is_shown_with_its_answer_until_it_succe
     assert!(evidence.contains("error 11200") && evidence.contains("403") && !evidence.contains("secret"), "{evidence}");
     let shown = rig.edge.json("/v1/api")["message_webhooks"].clone();
     let requests = shown.as_array().unwrap();
-    assert_eq!((requests.len(), &requests[0]["message"], &requests[0]["code"]), (3, &json!("SM3"), &json!(11_200)));
+    assert_eq!((requests.len(), &requests[0]["number"], &requests[0]["code"]), (3, &json!(OURS), &json!(11_200)));
     let webhook = &requests[0]["webhook"];
     assert_eq!((&webhook["body"], &webhook["tries"][0]["status"]), (&json!("no such tenant"), &json!(403)));
     assert!(!["secret", "hidden", "Hello", THEIRS].iter().any(|word| shown.to_string().contains(word)), "{shown}");

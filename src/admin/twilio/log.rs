@@ -16,7 +16,7 @@ use super::error::{Error, shown};
 use super::{Answer, LATER};
 use crate::runtime::api_log::{ApiRequest, Requests};
 use crate::runtime::handle::Handle;
-use crate::runtime::messages::log::MessageRequest;
+use crate::runtime::message_log::MessageRequest;
 use crate::sinks::callbacks::{CallbackCounts, LastFailure};
 
 /// Resources that the API has, by the names that the log gives them.

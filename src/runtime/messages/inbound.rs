@@ -12,7 +12,7 @@ use crate::config::{Config, PhoneNumber, is_short_code};
 use crate::limits::{MESSAGE_LOOP_SECONDS, MESSAGE_REPLIES, MESSAGES_QUEUED, SMS_STORE_PAUSE_SECONDS};
 use crate::runtime::apps::answers;
 use crate::runtime::handle::Handle;
-use crate::runtime::messages::log::MessageRequest;
+use crate::runtime::message_log::MessageRequest;
 use crate::sinks::sms::SmsOrder;
 use crate::sinks::sms::kept::{self, Direction, Inbound, KeptMessage, Status, Withheld};
 use crate::sinks::sms::opt_out::Wish;
@@ -87,7 +87,7 @@ pub(super) fn host(handle: &Handle, number: &str) -> String {
 }
 
 /// Returns the first URL of the webhook of a number's messages.
-pub(super) fn first_url(handle: &Handle, number: &str) -> Option<String> {
+pub(crate) fn first_url(handle: &Handle, number: &str) -> Option<String> {
     first(handle, number)?.1.into_iter().next().map(|(url, _)| url)
 }
 

@@ -2,7 +2,6 @@
 //! to the sender of callbacks. What is due is in the store, so nothing is lost with the process.
 
 mod inbound;
-pub(crate) mod log;
 mod reports;
 mod turns;
 
@@ -12,6 +11,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::task::JoinSet;
 
+pub(crate) use self::inbound::first_url;
 use self::turns::MessageTurns;
 use super::handle::Handle;
 use crate::limits;

@@ -150,7 +150,7 @@ fn told(bench: &Bench, word: &str) -> Vec<String> {
 fn the_trace_tells_once_which_limit_refused_a_target() {
     let mut bench = Bench::with(tables(vec![], vec![quota(&["+1415*"], &[], [0, 0, 1])]));
     assert_eq!([1, 2].map(|number| call(&mut bench, number, US)), [None, Some(503)]);
-    assert_eq!(told(&bench, "pbx: too many"), ["pbx: too many calls today (to +1415*)"]);
+    assert_eq!(told(&bench, "pbx: too many"), ["pbx: too many calls today (`calls_per_day = 1` (to +1415*))"]);
     for pace in [Duration::ZERO, Duration::from_secs(1)] {
         let pbx = Trunk { max_calls: 1, pace, ..trunk("pbx", &[PBX]) };
         let mut bench = Bench::with(table(vec![trunk("carrier", &[CARRIER]), pbx], vec![route(vec![to_trunk("pbx")])]));

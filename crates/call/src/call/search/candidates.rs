@@ -230,10 +230,7 @@ impl Search {
         leg.sip.invite = Some(client);
         let named = Named { at, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
         cx.edge.index.enter(leg.sip.call_id.as_bytes(), named);
-        // One call, at however many addresses of the trunk.
-        if self.attempt(branch).is_some_and(|attempt| attempt.called_at.is_none()) {
-            cx.edge.trunks.tried(cx.now, leg.trunk_name());
-        }
+        self.count_call(cx, branch, leg.trunk_name());
         cx.count_failover();
         cx.call.legs.push(leg);
         if let Some(attempt) = self.attempt_mut(branch) {
@@ -243,6 +240,13 @@ impl Search {
         cx.arm(Timer::NoResponse(branch), silence);
         cx.arm(Timer::Ring(branch), ring_timeout);
         Ok(())
+    }
+
+    /// Counts a call to a trunk with its first INVITE: further addresses of the trunk belong to the same call.
+    fn count_call(&self, cx: &mut Cx<'_>, branch: Branch, trunk: &str) {
+        if self.attempt(branch).is_some_and(|attempt| attempt.called_at.is_none()) {
+            cx.edge.trunks.tried(cx.now, trunk);
+        }
     }
 
     /// A leg has shown that it lives.

@@ -6,9 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use trunkgate_call::trace::Webhook;
 
-use super::inbound;
 use crate::limits::MESSAGE_WEBHOOKS_SHOWN;
-use crate::runtime::handle::Handle;
 use crate::system::problem::{Harm, Problem};
 use crate::webhooks::codes;
 
@@ -54,14 +52,14 @@ struct Entries {
 
 impl MessageLog {
     /// Adds a request.
-    pub(super) fn add(&self, request: MessageRequest) {
+    pub(crate) fn add(&self, request: MessageRequest) {
         let latest = &mut self.lock().latest;
         latest.truncate(MESSAGE_WEBHOOKS_SHOWN - 1);
         latest.push_front(request);
     }
 
     /// Notes whether a URL of a number gave a document for a message; `failure`: the error code and cause of the last one.
-    pub(super) fn note_message(&self, number: &str, url: &str, failure: Option<(u32, &str)>) {
+    pub(crate) fn note_message(&self, number: &str, url: &str, failure: Option<(u32, &str)>) {
         let failing = &mut self.lock().failing;
         let Some((code, what)) = failure else {
             failing.remove(number);
@@ -77,12 +75,12 @@ impl MessageLog {
         self.lock().latest.iter().cloned().collect()
     }
 
-    /// Returns a problem for each number whose webhook fails; a changed URL withdraws it.
-    pub(crate) fn problems(&self, handle: &Handle, now: Timestamp) -> Vec<Problem> {
+    /// Returns a problem for each number whose webhook fails; another `first_url` of the number withdraws it.
+    pub(crate) fn problems(&self, now: Timestamp, first_url: impl Fn(&str) -> Option<String>) -> Vec<Problem> {
         let entries = self.lock();
         let is_now = |(number, failing): &(&String, &Failing)| {
             now.as_second() - failing.at.as_second() < PROBLEM_SECONDS
-                && inbound::first_url(handle, number).is_some_and(|url| url == failing.url)
+                && first_url(number).is_some_and(|url| url == failing.url)
         };
         entries.failing.iter().filter(is_now).map(|(number, failing)| failing.problem(number)).collect()
     }
