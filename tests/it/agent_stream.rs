@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
 use crate::support::calls::NUMBER;
-use crate::support::talk::Rig;
+use crate::support::talk::{Rig, Talk};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use trunkgate_media::rtp::Rtp;
@@ -66,4 +68,39 @@ fn every_message_of_a_call_has_its_number_its_stream_and_its_place() {
     assert_eq!(keys.len(), 1, "its end came three times");
     assert_eq!(keys[0]["dtmf"]["digit"], "5");
     assert_eq!((of("stop").len(), of("connected").len(), of("start").len()), (1, 0, 0));
+}
+
+/// The audio of the next 20 ms that the agent gets.
+fn next_audio(talk: &mut Talk) -> Vec<u8> {
+    STANDARD.decode(talk.next("media")["media"]["payload"].as_str().unwrap()).unwrap()
+}
+
+/// A softphone that sends nothing in a pause, and whose timestamps and sequence numbers go on as if there had been none.
+#[test]
+fn words_behind_a_pause_are_heard_from_their_first_packet_on() {
+    let rig = Rig::new("");
+    let mut talk = rig.call("pauses", "0");
+    let mut sequence = 0_u16;
+    // Frames of silence that the agent gets in each pause, so long is it: 0.4 s, 0.7 s, 1.2 s.
+    for pause in [20, 35, 60] {
+        for _ in 0..3 {
+            let header = Rtp {
+                marker: false,
+                payload_type: 0,
+                sequence,
+                timestamp: u32::from(sequence) * 160,
+                ssrc: 7,
+                payload: 0..0,
+            };
+            let mut packet = Vec::new();
+            header.build(&[sequence as u8; 160], &mut packet);
+            talk.rtp.send_to(&packet, talk.near).unwrap();
+            let audio = (0..200).map(|_| next_audio(&mut talk)).find(|audio| audio.iter().any(|code| *code != 0xff));
+            assert_eq!(audio, Some(vec![sequence as u8; 160]), "packet {sequence}");
+            sequence += 1;
+        }
+        for _ in 0..pause {
+            assert_eq!(next_audio(&mut talk), [0xff; 160]);
+        }
+    }
 }

@@ -1,21 +1,23 @@
 //! One direction's RTP as exact frames of 20 ms.
 //!
-//! Every packet has its place on the stream's media time, found by its RTP timestamp, and is written there; a frame
-//! leaves once all of its 160 samples are there, so a packet that comes in order leaves at once and as it came. Reordering
-//! thus needs no sorting. What is not there is filled with silence:
+//! The order of packets is that of their sequence numbers (RFC 3550 §5.1). A packet that follows the newest one is always heard: at
+//! the place that its RTP timestamp names, or behind the last one where its timestamp has not gone on. A frame leaves once all of
+//! its 160 samples are there, so a packet that comes in order leaves at once and as it came. Reordering thus needs no sorting.
+//! What is not there is filled with silence:
 //! - lost: 40 ms after later audio came, longer where packets have been seen to come later than that ([`Reordering`]);
 //! - a pause of the source (hold, DTX), known by the next packet's sequence number: at once;
 //! - nothing comes at all: by the wall clock, 80 ms after the frame's time. Not while packets wait elsewhere, to be decoded
 //!   in their order.
 //!
-//! Where the path stood still and what was filled comes after all, it follows the silence: its source is moved on, 300 ms at
-//! most, and what comes later than that is lost. From then on so much later is waited for (silence by the clock comes
-//! later, audio as soon as before), until nothing has needed it for 10 s; then quiet frames are given up until the source is
-//! where it belongs.
+//! Where silence has taken the place of a packet that comes after all in its order, either the path stood still or the source
+//! rested and its timestamps with it. Up to 300 ms, it follows the silence: its source is moved on. From then on so much later
+//! is waited for (silence by the clock comes later, audio as soon as before), until nothing has needed it for 10 s; then quiet
+//! frames are given up until the source is where it belongs. Beyond 300 ms, the source is placed by the time of its arrival;
+//! if a burst follows, its first 300 ms are kept and the rest is given up.
 //!
 //! Media time follows the source's clock, which differs a little from ours. Where the source has moved ahead of or
 //! behind the wall clock, a frame is given up or put in where it is quiet; after a pause the source is simply placed where
-//! it belongs. A source whose timestamps jump is placed by the time of its arrival.
+//! it belongs. A source whose timestamps jump ahead is placed by the time of its arrival.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -28,6 +30,9 @@ use crate::limits::{
     TRACK_FRAMES, TRACK_FRAMES_USUAL,
 };
 use crate::reordering::Reordering;
+
+/// A packet further behind the newest one than that has not been overtaken: its source counts anew.
+const MISORDERED: u16 = 100;
 
 /// Samples, and RTP ticks, in a frame: 20 ms at 8 kHz.
 pub(crate) const FRAME_TICKS: i64 = 160;
@@ -120,6 +125,8 @@ struct Source {
     timestamp: u32,
     /// Its place.
     at: i64,
+    /// Its length, in ticks.
+    length: i64,
     /// Where the furthest audio ends.
     end: i64,
     /// How far ahead of the wall clock it was placed, in ticks: where its first packet is longer than a frame.
@@ -130,7 +137,21 @@ struct Source {
     moved_until: Instant,
     /// Until when it is watched for a burst: it was late before.
     settles: Option<Instant>,
+    /// How far ahead of the wall clock it may run until then, in ticks.
+    burst: i64,
     pace: Pace,
+}
+
+/// When a packet came, and what that means in ticks of the track.
+#[derive(Debug, Clone, Copy)]
+struct Arrival {
+    now: Instant,
+    /// The place that its audio has by the wall clock.
+    elapsed: i64,
+    /// The length of its audio.
+    length: i64,
+    /// Room for packets that it has overtaken.
+    room: i64,
 }
 
 /// How far ahead of the wall clock the earliest packets of the last seconds were, in ticks. The earliest ones are those
@@ -249,67 +270,31 @@ impl<S: Sample> Track<S> {
     pub(crate) fn push(&mut self, now: Instant, packet: &Packet<'_, S>) {
         self.owe(now);
         let length = i64::try_from(packet.payload.len()).unwrap_or(i64::MAX);
-        let known = self.source.filter(|source| source.ssrc == packet.ssrc);
         if length == 0 {
             self.note_other(packet);
             return;
         }
         // The time at which a packet is expected: when its last frame has been spoken.
         let elapsed = ticks(now.saturating_duration_since(self.start)) - (length - FRAME_TICKS).max(0);
-        let Some(mut source) = known else {
+        let arrival = Arrival { now, elapsed, length, room: 0 };
+        let Some(source) = self.source.filter(|source| source.ssrc == packet.ssrc) else {
             if let Some(reordering) = &mut self.reordering {
                 reordering.begin_again();
             }
-            return self.anchor(now, elapsed, packet, length);
+            return self.anchor(arrival, packet, FAST_TICKS);
         };
         let ahead = packet.sequence.wrapping_sub(source.sequence);
-        if (2..0x8000).contains(&ahead) {
-            self.reordering.get_or_insert_default().missing(now, packet.sequence, ahead - 1);
-        } else if let Some(reordering) = self.reordering.as_mut().filter(|_| ahead >= 0x8000) {
-            reordering.late(now, packet.sequence);
-        }
-        let mut at = source.at + i64::from(packet.timestamp.wrapping_sub(source.timestamp) as i32);
-        let early = at - elapsed - source.lead;
-        if early > source.early_limit(now) || early < -LATE_TICKS {
-            return self.anchor(now, elapsed, packet, length);
-        }
-        source.pace.note(now, early);
-        source.stalled(now, early);
-        let in_step = place(self.next) + FRAME_TICKS > source.end;
-        let filled = place(self.next) - at;
-        let mut given_up = false;
-        // What comes late for longer is late for another reason.
-        let bursts = self.late_since.is_none_or(|since| now.saturating_duration_since(since) < FRAME);
-        let follows = (1..0x8000).contains(&ahead) && bursts && filled <= place(self.filled);
-        if follows && source.may_move(filled) {
-            at = source.move_on(now, at, filled);
-        } else if ahead == 1 && in_step {
-            let placed = if at > source.end {
-                source.after_pause(at)
-            } else {
-                source.in_pace(now, at, packet.payload, self.tolerance)
-            };
-            given_up = placed < at && at <= source.end;
-            self.counts.slips += u64::from(placed != at && at <= source.end);
-            at = placed;
-            self.mark_there(source.end, at);
-        }
-        if ahead != 0 && ahead < 0x8000 {
-            (source.sequence, source.timestamp, source.at) = (packet.sequence, packet.timestamp, at);
-        }
-        let late = at + length <= place(self.next);
-        source.end = source.end.max(at + length);
-        self.source = Some(source);
-        if !late {
-            self.late_since = None;
-            self.write(now, at, packet.payload);
-        } else if !given_up {
-            self.counts.late_packets += 1;
-            let since = *self.late_since.get_or_insert(now);
-            if now.saturating_duration_since(since) >= LATE_FOR {
-                self.anchor(now, elapsed, packet, length);
+        if !(1..0x8000).contains(&ahead) {
+            if let Some(reordering) = &mut self.reordering {
+                reordering.late(now, packet.sequence);
             }
+            return self.push_older(arrival, packet, source);
         }
+        if ahead > 1 {
+            self.reordering.get_or_insert_default().missing(now, packet.sequence, ahead - 1);
+        }
+        let room = source.room(ahead - 1);
+        self.push_newer(Arrival { room, ..arrival }, packet, source);
     }
     /// The next frame, if it is complete or its time is over.
     pub(crate) fn poll(&mut self, now: Instant) -> Option<[S; SAMPLES]> {
@@ -347,6 +332,83 @@ impl<S: Sample> Track<S> {
     /// What it counted.
     pub(crate) fn counts(&self) -> TrackCounts {
         self.counts
+    }
+
+    /// Takes a packet that follows the newest one by its sequence number: it is heard, whatever its timestamp.
+    fn push_newer(&mut self, arrival: Arrival, packet: &Packet<'_, S>, mut source: Source) {
+        let Arrival { now, elapsed, length, room } = arrival;
+        let behind = source.at + source.length;
+        let by_clock = source.at + source.ticks_to(packet);
+        let limit = elapsed + source.lead + source.early_limit(now);
+        // A source whose timestamps stand still, go back or jump ahead has sent this audio after the last one.
+        let is_in_order = (behind..=limit).contains(&by_clock) || by_clock > behind && behind < place(self.next);
+        let mut at = if is_in_order { by_clock } else { behind + room };
+        let early = at - elapsed - source.lead;
+        if at > limit {
+            if source.is_in_burst(now) {
+                self.counts.late_packets += 1;
+                self.source = Some(source.pass_over(packet, length));
+                return;
+            }
+            return self.anchor(arrival, packet, FAST_TICKS);
+        }
+        if early < -LATE_TICKS {
+            return self.anchor(arrival, packet, FAST_TICKS);
+        }
+        source.pace.note(now, early);
+        source.stalled(now, early);
+        source.keep_burst(now, early);
+        let filled = place(self.next) - at;
+        let by = filled + room;
+        let mut given_up = false;
+        if filled > 0 && (filled > place(self.filled) || !source.may_move(by)) {
+            // Silence by the clock has taken its place: its source rested, and its clock with it.
+            return self.anchor(arrival, packet, STALL_TICKS);
+        } else if filled > 0 {
+            at = source.move_on(now, at, by);
+        } else if packet.sequence == source.sequence.wrapping_add(1) && place(self.next) + FRAME_TICKS > source.end {
+            let placed = if at > source.end {
+                source.after_pause(at)
+            } else {
+                source.in_pace(now, at, packet.payload, self.tolerance)
+            };
+            given_up = placed < at && at <= source.end;
+            self.counts.slips += u64::from(placed != at && at <= source.end);
+            at = placed;
+            self.mark_there(source.end, at);
+        }
+        (source.sequence, source.timestamp, source.at, source.length) = (packet.sequence, packet.timestamp, at, length);
+        source.end = source.end.max(at + length);
+        self.source = Some(source);
+        if at + length > place(self.next) {
+            self.late_since = None;
+            self.write(now, at, packet.payload);
+        } else if !given_up {
+            self.counts.late_packets += 1;
+        }
+    }
+
+    /// Takes a packet that later ones have overtaken, or that came before.
+    fn push_older(&mut self, arrival: Arrival, packet: &Packet<'_, S>, mut source: Source) {
+        let Arrival { now, elapsed, length, .. } = arrival;
+        let at = source.place_before(packet, length);
+        let early = at - elapsed - source.lead;
+        if early > source.early_limit(now) || early < -LATE_TICKS {
+            return self.anchor(arrival, packet, FAST_TICKS);
+        }
+        source.pace.note(now, early);
+        source.stalled(now, early);
+        source.end = source.end.max(at + length);
+        self.source = Some(source);
+        if at + length > place(self.next) {
+            self.late_since = None;
+            return self.write(now, at, packet.payload);
+        }
+        self.counts.late_packets += 1;
+        let since = *self.late_since.get_or_insert(now);
+        if now.saturating_duration_since(since) >= LATE_FOR {
+            self.anchor(arrival, packet, FAST_TICKS);
+        }
     }
 
     fn is_complete(&self) -> bool {
@@ -394,15 +456,17 @@ impl<S: Sample> Track<S> {
         }
     }
 
-    /// Places a source by the time of its arrival.
-    fn anchor(&mut self, now: Instant, elapsed: i64, packet: &Packet<'_, S>, length: i64) {
+    /// Places a source by the time of its arrival. What comes at once behind its first packet may run ahead of the wall clock by
+    /// `burst`.
+    fn anchor(&mut self, arrival: Arrival, packet: &Packet<'_, S>, burst: i64) {
+        let Arrival { now, elapsed, length, room } = arrival;
         let wall = floor_to_frame(ticks(now.saturating_duration_since(self.start)));
         // What is still on its way out of the former source stays, unless that source has run ahead of the wall clock.
         let behind = self.source.map_or(0, |source| ceil_to_frame(source.end)).max(place(self.next));
         let by_arrival = floor_to_frame(elapsed);
-        let at = if behind > wall + FAST_TICKS { by_arrival } else { by_arrival.max(behind) };
-        // Nothing is known to be missing between the two.
-        self.mark_there(place(self.next), at);
+        let at = if behind > wall + FAST_TICKS { by_arrival } else { by_arrival.max(behind + room) };
+        // Nothing is known to be missing between the two, but what this packet has overtaken.
+        self.mark_there(place(self.next), at - room);
         let late = self.source.is_some_and(|source| source.ssrc == packet.ssrc);
         self.counts.anchors += 1;
         self.late_since = None;
@@ -411,11 +475,13 @@ impl<S: Sample> Track<S> {
             sequence: packet.sequence,
             timestamp: packet.timestamp,
             at,
+            length,
             end: at + length,
             lead: (at - elapsed).max(0),
             moved: 0,
             moved_until: now,
             settles: late.then_some(now + LATE_FOR),
+            burst,
             pace: Pace { until: now + PACE_WINDOW, now: None, before: None },
         });
         self.write(now, at, packet.payload);
@@ -483,10 +549,54 @@ impl<S: Sample> Slot<S> {
 }
 
 impl Source {
+    /// Ticks from the newest packet's timestamp to that of another one.
+    fn ticks_to(&self, packet: &Packet<'_, impl Copy>) -> i64 {
+        i64::from(packet.timestamp.wrapping_sub(self.timestamp) as i32)
+    }
+
+    /// Room for so many packets that are missing, as long as the newest one: none where they are too many to have been overtaken.
+    fn room(&self, missing: u16) -> i64 {
+        let room = i64::from(missing) * self.length;
+        if room <= ticks(REORDER) { room } else { 0 }
+    }
+
+    /// The place of a packet that came behind later ones: by its timestamp where that agrees with the order of the sequence
+    /// numbers, else by these.
+    fn place_before(&self, packet: &Packet<'_, impl Copy>, length: i64) -> i64 {
+        let by_clock = self.at + self.ticks_to(packet);
+        let behind = self.sequence.wrapping_sub(packet.sequence);
+        if behind > MISORDERED || (self.at - LATE_TICKS..=self.at - length).contains(&by_clock) {
+            return by_clock;
+        }
+        self.at - i64::from(behind) * self.length
+    }
+
     /// How far ahead of the wall clock a packet may be. The burst after a delay was placed as if it were on time: what
     /// runs ahead then is too much of it.
     fn early_limit(&self, now: Instant) -> i64 {
-        self.moved + if self.settles.is_some_and(|until| now < until) { FAST_TICKS } else { EARLY_TICKS }
+        match self.settles.is_some_and(|until| now < until) {
+            true if self.burst > FAST_TICKS => self.burst,
+            true => self.moved + FAST_TICKS,
+            false => self.moved + EARLY_TICKS,
+        }
+    }
+
+    /// Whether a burst follows a packet that was placed by its arrival after a short rest.
+    fn is_in_burst(&self, now: Instant) -> bool {
+        self.burst > FAST_TICKS && self.settles.is_some_and(|until| now < until)
+    }
+
+    /// Keeps the source ahead of the wall clock by what came in a burst, as one that was moved on.
+    fn keep_burst(&mut self, now: Instant, early: i64) {
+        if early > FAST_TICKS && self.is_in_burst(now) {
+            (self.moved, self.moved_until) = (self.moved.max(early), now + STALL_WINDOW);
+        }
+    }
+
+    /// The source after a packet that is given up: what follows takes its place.
+    fn pass_over(self, packet: &Packet<'_, impl Copy>, length: i64) -> Source {
+        let at = self.at + self.length - length;
+        Source { sequence: packet.sequence, timestamp: packet.timestamp, at, length, ..self }
     }
 
     /// Whether it may be moved on behind so many ticks of silence that were put in its place.

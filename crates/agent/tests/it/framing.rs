@@ -59,8 +59,12 @@ struct Wire {
 
 impl Wire {
     fn new(set: TrackSet) -> Wire {
+        Wire::of(false, set)
+    }
+    fn of(recorded: bool, set: TrackSet) -> Wire {
         let start = Instant::now();
-        Wire { start, tracks: Tracks::new(start, set), left: Vec::new() }
+        let tracks = if recorded { Tracks::recorded(start, set) } else { Tracks::new(start, set) };
+        Wire { start, tracks, left: Vec::new() }
     }
     fn until(&mut self, at: Duration) {
         while let Some(due) = self.tracks.poll_timeout().filter(|due| *due < self.start + at) {
@@ -87,9 +91,12 @@ impl Wire {
 
 /// One track, the packets in the order in which they came.
 fn play(packets: &[Sent]) -> Wire {
+    play_to(Wire::new(TrackSet::Inbound), packets)
+}
+
+fn play_to(mut wire: Wire, packets: &[Sent]) -> Wire {
     let mut order: Vec<&Sent> = packets.iter().collect();
     order.sort_by_key(|sent| sent.at);
-    let mut wire = Wire::new(TrackSet::Inbound);
     for sent in order {
         wire.push(INBOUND, sent);
     }
@@ -373,14 +380,116 @@ fn a_source_that_was_moved_on_goes_back_in_quiet_moments() {
     assert_eq!(ahead, 1992);
 }
 
+/// Nothing tells a path that stood still from a source that rested before more has come: of a long stall the first 300 ms and one
+/// packet are heard, and no more than that is the source ahead of the wall clock.
 #[test]
-fn what_would_have_to_be_moved_by_more_than_300_ms_is_lost() {
+fn of_a_long_stall_the_rest_is_given_up() {
     let sent = standing(source(500, 160), 700, Duration::from_secs(3));
     let wire = play(&sent);
     let (heard, counts) = (wire.bytes(INBOUND), wire.tracks.counts(INBOUND));
-    // Frames 100 to 130 were filled; what comes then is moved by 15 at most.
-    assert_eq!((counts.late_packets, counts.anchors), (16, 1));
-    assert_eq!(heard[131 * 160..515 * 160], concat(&sent[116..]));
+    assert_eq!((counts.late_packets, counts.anchors), (20, 2));
+    assert_eq!(heard[135 * 160..151 * 160], concat(&sent[100..116]));
+    assert_eq!(heard[151 * 160..515 * 160], concat(&sent[136..]));
+}
+
+/// How the timestamps of a source go on behind a pause.
+#[derive(Debug, Clone, Copy)]
+enum Clock {
+    /// As if there had been no pause.
+    Stands,
+    /// Back, or ahead by more than the pause.
+    JumpsBy(i32),
+}
+
+const CLOCKS: [Clock; 6] = [
+    Clock::Stands,
+    Clock::JumpsBy(-160),
+    Clock::JumpsBy(-4000),
+    Clock::JumpsBy(-3_000_000),
+    Clock::JumpsBy(90_000),
+    Clock::JumpsBy(i32::MIN),
+];
+
+/// Words of a second with pauses of so many milliseconds between them; the sequence numbers go on without a gap.
+fn words(count: u32, pause_ms: u32, clock: Clock) -> Vec<Sent> {
+    let mut sent = source(count * 50, 160);
+    for (n, sent) in sent.iter_mut().enumerate() {
+        let word = n as u32 / 50;
+        sent.at += MS * pause_ms * word;
+        if let Clock::JumpsBy(ticks) = clock {
+            sent.timestamp = sent.timestamp.wrapping_add((ticks as u32).wrapping_mul(word));
+        }
+    }
+    sent
+}
+
+/// What was heard, without the silence: no sample of a source is silence.
+fn without_silence(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().copied().filter(|byte| *byte != 0xff).collect()
+}
+
+#[test]
+fn every_packet_behind_a_pause_is_heard_whatever_its_timestamp() {
+    for recorded in [false, true] {
+        for clock in CLOCKS {
+            for pause_ms in [100, 200, 300, 400, 410, 500, 700, 900, 1000, 1100, 5000] {
+                let sent = words(6, pause_ms, clock);
+                let wire = play_to(Wire::of(recorded, TrackSet::Inbound), &sent);
+                let heard = wire.bytes(INBOUND);
+                assert!(without_silence(&heard) == concat(&sent), "{recorded} {clock:?} {pause_ms} ms");
+                assert_eq!(wire.tracks.counts(INBOUND).late_packets, 0, "{recorded} {clock:?} {pause_ms} ms");
+                // Each packet leaves when it comes, and its frame is near the wall clock's.
+                let mut frames = wire.left.iter().enumerate();
+                for sent in &sent {
+                    let is_heard = |left: &Left| left.frame.audio[..] == sent.payload[..];
+                    let (index, left) = frames.find(|(_, left)| is_heard(left)).expect("as it came");
+                    assert_eq!(left.at, sent.at, "{recorded} {clock:?} {pause_ms} ms");
+                    let time = FRAME * index as u32;
+                    let near = time + 110 * MS >= sent.at && time <= sent.at + 110 * MS;
+                    assert!(near, "{recorded} {clock:?} {pause_ms} ms: {time:?} {:?}", sent.at);
+                }
+            }
+        }
+    }
+}
+
+/// The first two packets behind a pause change places, or one of them is lost.
+#[test]
+fn reordering_behind_a_pause_loses_nothing() {
+    for clock in CLOCKS {
+        for pause_ms in [200, 400, 500, 900, 1100, 5000] {
+            let mut sent = words(4, pause_ms, clock);
+            for first in [50, 100, 150] {
+                sent[first].at = sent[first + 1].at + 5 * MS;
+            }
+            let wire = play(&sent);
+            let heard = without_silence(&wire.bytes(INBOUND));
+            assert!(heard == concat(&sent), "{clock:?} {pause_ms} ms");
+            for first in [150, 100, 50] {
+                sent.remove(first);
+            }
+            let heard = without_silence(&play(&sent).bytes(INBOUND));
+            assert!(heard == concat(&sent), "{clock:?} {pause_ms} ms, lost");
+        }
+    }
+}
+
+/// Within a word: packets that all have the timestamp of the first, that count half or double, that go back each time.
+#[test]
+fn packets_in_order_are_heard_by_any_clock() {
+    for step in [0, 1, 80, 159, 161, 240, 320, u32::MAX, 160_u32.wrapping_neg(), 0x8000_0000] {
+        // Behind a pause too, unless the clock is fast: what it is ahead by then is taken for a longer pause.
+        let pauses: &[u32] = if (200..1000).contains(&step) { &[0] } else { &[0, 500, 5000] };
+        for &pause_ms in pauses {
+            let mut sent = words(3, pause_ms, Clock::Stands);
+            for (n, sent) in sent.iter_mut().enumerate() {
+                sent.timestamp = step.wrapping_mul(n as u32);
+            }
+            let wire = play(&sent);
+            assert!(without_silence(&wire.bytes(INBOUND)) == concat(&sent), "{step} {pause_ms} ms");
+            assert_eq!(wire.tracks.counts(INBOUND).late_packets, 0, "{step} {pause_ms} ms");
+        }
+    }
 }
 
 /// Both directions in one call: what is said at the same moment has the same number.

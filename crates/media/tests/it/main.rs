@@ -15,6 +15,7 @@ mod liveness;
 mod lossy;
 mod menu;
 mod one_port;
+mod pauses;
 mod presses;
 mod recordings;
 mod relay;
