@@ -311,8 +311,11 @@ pub const FAREWELL_SECONDS: u64 = 2;
 pub const AUDIO_FILE_BYTES: u64 = 64 << 20;
 /// Streams in one Ogg file, side by side and one behind the other.
 pub const OGG_STREAMS: usize = 64;
-/// Values in the codebooks of a Vorbis stream, which its decoder keeps in memory (Vorbis I §3.2.1); encoders need a tenth.
+/// Values in the codebooks of a Vorbis stream, and in the tables of their code words, which its decoder keeps in memory (Vorbis I
+/// §3.2.1); libvorbis needs up to 1.3 million.
 pub const VORBIS_CODEBOOK_VALUES: u64 = 4 << 20;
+/// Pieces of an audio file that cannot be decoded before the file is given up.
+pub const AUDIO_DAMAGED_PIECES: usize = 1000;
 /// Longest `audio` of `hold`, in seconds.
 pub const ANNOUNCEMENT_SECONDS: usize = 300;
 /// Longest `music` of `hold`, in seconds.

@@ -4,20 +4,65 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use trunkgate_media::resample::FileResampler;
 
-use super::{RATE_HZ, packets, too_long, wav_file};
+use super::{RATE_HZ, mp3, ogg, too_long, wav_file};
+use crate::limits::AUDIO_DAMAGED_PIECES;
+
+/// Of so many pieces of a file one may be damaged, as an MP3 that was cut out of a longer one is at its beginning.
+const PIECES_TO_ONE_DAMAGED: usize = 20;
+
+/// The reason of a file that a decoder panicked at.
+pub(super) const PANICKED: &str = "it cannot be decoded";
 
 /// A file's samples.
 pub(super) fn decode(bytes: &[u8], most_seconds: usize) -> Result<Vec<i16>, String> {
     let mut sink = Sink { most: most_seconds * RATE_HZ, made: Vec::new(), spent: 0, resampler: None, mono: Vec::new() };
     let decode = || match bytes.get(..4) {
         Some(b"RIFF") => wav_file::decode(bytes, &mut sink),
-        Some(b"OggS") => packets::ogg(bytes, &mut sink),
-        Some(_) | None => packets::mp3(bytes, &mut sink),
+        Some(b"OggS") => ogg::decode(bytes, &mut sink),
+        Some(_) | None => mp3::decode(bytes, &mut sink),
     };
-    // Some of what decodes is somebody else's code.
-    catch_unwind(AssertUnwindSafe(decode))
-        .unwrap_or_else(|_| Err("it cannot be decoded".to_owned()))
-        .and_then(|()| sink.finish())
+    // Some of what decodes is code of others.
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(PANICKED.to_owned())).and_then(|()| sink.finish())
+}
+
+/// How many pieces of a file could be decoded: packets, and pages of Ogg that are damaged.
+#[derive(Debug, Default)]
+pub(super) struct Pieces {
+    good: usize,
+    damaged: usize,
+    /// Those before the first good one, as they are where a file was cut out of a longer one.
+    before: usize,
+}
+
+impl Pieces {
+    /// Counts a piece that was decoded.
+    pub(super) fn good(&mut self) {
+        self.good += 1;
+    }
+    /// Counts a piece that could not be decoded.
+    ///
+    /// # Errors
+    /// Where there are so many that the rest of the file is not worth the time.
+    pub(super) fn damaged(&mut self) -> Result<(), String> {
+        let count = if self.good > 0 { &mut self.damaged } else { &mut self.before };
+        *count += 1;
+        match self.damaged + self.before > AUDIO_DAMAGED_PIECES {
+            true => Err(format!("damaged: more than {AUDIO_DAMAGED_PIECES} pieces cannot be decoded")),
+            false => Ok(()),
+        }
+    }
+    /// Returns whether any could be decoded.
+    pub(super) fn any_good(&self) -> bool {
+        self.good > 0
+    }
+    /// Checks whether so much damage can be passed over.
+    pub(super) fn judge(&self) -> Result<(), String> {
+        let Pieces { good, damaged, .. } = *self;
+        match damaged > 1 && damaged > good / PIECES_TO_ONE_DAMAGED {
+            true => Err(format!("damaged: {damaged} of {} pieces cannot be decoded", good + damaged)),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Makes 8 kHz and one channel of what is decoded.
@@ -59,8 +104,9 @@ impl Sink {
         self.fits()
     }
     /// Bounds what is decoded and not heard: by what a file says of its length, all of it might be.
-    pub(super) fn spend(&mut self, samples: usize) -> Result<(), String> {
-        self.spent += samples;
+    pub(super) fn spend(&mut self, rate: u32, samples: usize) -> Result<(), String> {
+        let rate = usize::try_from(rate).unwrap_or(usize::MAX).max(1);
+        self.spent = self.spent.saturating_add(samples.saturating_mul(RATE_HZ) / rate);
         match self.spent > 2 * self.most + RATE_HZ {
             true => Err(format!("most of its audio is marked as not audible, {} s", self.spent / RATE_HZ)),
             false => Ok(()),

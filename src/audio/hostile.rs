@@ -1,12 +1,11 @@
 //! Files that lie about their sizes, and files that are damaged: each refused or heard, none costs memory by what it claims.
 
-use proptest::prelude::*;
+use proptest::prelude::ProptestConfig;
 
-use super::decode::decode;
+use super::decode::{PANICKED, decode};
+use super::mutation::{self, seal};
 
-const VORBIS: &[u8] = include_bytes!("../../tests/data/tone.ogg");
 const OPUS: &[u8] = include_bytes!("../../tests/data/tone.opus");
-const MP3: &[u8] = include_bytes!("../../tests/data/tone.mp3");
 
 const FIRST: u8 = 2;
 const LAST: u8 = 4;
@@ -23,22 +22,6 @@ fn page(serial: u32, flags: u8, sequence: u32, packet: &[u8]) -> Vec<u8> {
     page.extend(packet);
     seal(&mut page);
     page
-}
-
-/// Gives every page the checksum that belongs to it.
-fn seal(file: &mut [u8]) {
-    let mut at = 0;
-    while let Some(segments) = file.get(at + 26).map(|count| usize::from(*count)) {
-        let body: usize = file.iter().skip(at + 27).take(segments).map(|size| usize::from(*size)).sum();
-        let end = (at + 27 + segments + body).min(file.len());
-        let page = &mut file[at..end];
-        page[22..26].fill(0);
-        let sum = page.iter().fold(0_u32, |sum, byte| {
-            (0..8).fold(sum ^ u32::from(*byte) << 24, |sum, _| sum << 1 ^ if sum >> 31 == 1 { 0x04c1_1db7 } else { 0 })
-        });
-        page[22..26].copy_from_slice(&sum.to_le_bytes());
-        at = end;
-    }
 }
 
 fn vorbis_head() -> Vec<u8> {
@@ -99,9 +82,10 @@ fn sizes_that_are_not_true_are_not_believed() {
         (streams, "more than 64 streams"),
         (tag, "not a WAV, MP3"),
         (chunk, "without samples"),
-        (opus(&cut), "before its audio begins"),
+        (opus(&cut), "a truncated header"),
         (opus(b"OpusHead\x01\x03\0\0\0\0\0\0\0\0\x01\x01\x01\x02\0\x01"), "more than two channels"),
-        (page(1, FIRST | LAST, 0, b"\x80theora"), "before its audio begins"),
+        (page(1, FIRST | LAST, 0, b"\x80theora"), "neither Vorbis nor Opus"),
+        (page(1, FIRST, 0, &vorbis_head()), "before its audio begins"),
     ] {
         let error = decode(&bytes, 2).unwrap_err();
         assert!(error.contains(reason), "{error} does not say {reason}");
@@ -117,17 +101,23 @@ fn an_opus_file_is_heard_as_long_as_it_says() {
     assert_eq!(decode(OPUS, 1).unwrap().len(), 4000);
 }
 
-/// Pages whose position stands still: all of them would be decoded, and nothing heard.
+/// A page that says that nothing of it is heard, again and again: all of it would be decoded.
 #[test]
 fn what_is_not_heard_is_not_decoded_for_ever() {
     let head = b"OpusHead\x01\x01\0\0\x80\xbb\0\0\0\0\0";
     let tags = b"OpusTags\x01\0\0\0x\0\0\0\0";
+    let mut silent = page(1, LAST, 2, &[0xf8, 0xff, 0xfe]);
+    silent[6..14].fill(0);
+    seal(&mut silent);
     let mut file = [page(1, FIRST, 0, head), page(1, 0, 1, tags)].concat();
-    for n in 2..400 {
-        file.extend(page(1, 0, n, &[0xf8, 0xff, 0xfe]));
-    }
+    file.extend((0..400).flat_map(|_| silent.clone()));
     let error = decode(&file, 2).unwrap_err();
     assert!(error.contains("not audible"), "{error}");
+    // Packets that cannot be decoded cost time too.
+    let mut file = [page(1, FIRST, 0, head), page(1, 0, 1, tags)].concat();
+    file.extend((2..5000).flat_map(|n| page(1, 0, n, &[])));
+    let error = decode(&file, 2).unwrap_err();
+    assert!(error.contains("more than 1000 pieces cannot be decoded"), "{error}");
 }
 
 /// One file behind the other is one recording, as long as its rate is one.
@@ -138,25 +128,77 @@ fn chained_streams_are_heard_one_after_the_other() {
     assert_eq!(two, 2 * one);
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
-    /// Whatever a file holds, it is decoded or refused.
-    #[test]
-    fn damage_is_survived(
-        which in 0_usize..3,
-        damage in proptest::collection::vec((0_usize..6000, any::<u8>()), 1..12),
-        length in 0.0..1.5_f64,
-        seal_it in any::<bool>(),
-    ) {
-        let mut bytes = [VORBIS, OPUS, MP3][which].to_vec();
-        for (at, byte) in damage {
-            let length = bytes.len();
-            bytes[at % length] = byte;
+/// Bits of a header that is written for a test, the lowest of each byte first.
+#[derive(Default)]
+struct Bits(Vec<bool>);
+
+impl Bits {
+    fn put(mut self, fields: &[(u64, u32)]) -> Bits {
+        for (number, count) in fields {
+            self.0.extend((0..*count).map(|place| number >> place & 1 == 1));
         }
-        bytes.truncate((bytes.len() as f64 * length) as usize);
-        if seal_it && which < 2 {
-            seal(&mut bytes);
-        }
-        let _ = decode(&bytes, 1);
+        self
+    }
+    /// Appends a codebook of words of so many bits each, all of them used, that has no vectors.
+    fn book(self, entries: u64, length: u64) -> Bits {
+        let width = u64::from(64 - entries.leading_zeros());
+        self.put(&[(0x56_4342, 24), (1, 16), (entries, 24), (1, 1), (length - 1, 5), (entries, width as u32), (0, 4)])
+    }
+    fn bytes(&self) -> Vec<u8> {
+        let byte = |bits: &[bool]| bits.iter().rev().fold(0_u8, |byte, bit| byte << 1 | u8::from(*bit));
+        self.0.chunks(8).map(byte).collect()
+    }
+}
+
+/// Each of these headers made the reader or the decoder panic, or kept it busy; the reason why they are refused.
+#[test]
+fn setup_headers_that_decoders_panic_at_are_refused() {
+    let book = |dimensions: u64, entries: u64| {
+        Bits::default().put(&[(0, 8), (0x56_4342, 24), (dimensions, 16), (entries, 24)])
+    };
+    let two_words = [(0, 1), (0, 1), (0, 5), (0, 5)];
+    let vectors = |kind: u64| [(kind, 4), (0, 64), (0, 4), (0, 1)];
+    // Behind one codebook of two words, the placeholder and the number of floors.
+    let floor = |kind: u64| Bits::default().put(&[(0, 8)]).book(2, 1).put(&[(0, 6), (0, 16), (0, 6), (kind, 16)]);
+    // One partition of one class of one dimension, without codebooks: a point at 0, where the first one is.
+    let point_twice = floor(1).put(&[(1, 5), (0, 4), (0, 3), (0, 2), (0, 8), (0, 2), (7, 4), (0, 7)]);
+    for (name, setup, reason) in [
+        // The file that was found: 2 to the power of its dimensions is more than 32 bits.
+        ("257 dimensions", book(257, 2).put(&two_words).put(&vectors(1)), "of 257 dimensions, not 1 to 32"),
+        ("no dimensions", book(0, 2).put(&two_words).put(&vectors(1)), "of 0 dimensions, not 1 to 32"),
+        ("no entries", book(1, 0).put(&[(0, 1), (0, 1), (0, 4)]), "a codebook is empty"),
+        ("no entry used", book(1, 2).put(&[(0, 1), (1, 1), (0, 2), (0, 4)]), "a codebook is empty"),
+        ("33 bits", book(1, 2).put(&[(1, 1), (31, 5), (0, 2), (2, 2), (0, 4)]), "longer than 32 bits"),
+        ("three words of one bit", book(1, 3).put(&[(0, 1), (0, 1), (0, 15), (0, 4)]), "more code words than fit"),
+        ("one word of two bits", book(1, 1).put(&[(0, 1), (0, 1), (1, 5), (0, 4)]), "without a meaning"),
+        ("vectors of a third kind", book(1, 2).put(&two_words).put(&vectors(3)), "of a kind"),
+        ("a floor of type 0", floor(0).put(&[(0, 64)]), "not of type 1"),
+        ("a point twice", point_twice, "a floor has a point twice"),
+        ("tables of 200 MB", Bits::default().put(&[(0, 8)]).book(131_072, 17), "larger than any encoder"),
+    ] {
+        let file = vorbis(b"\x03vorbis", &[b"\x05vorbis".to_vec(), setup.bytes(), vec![0; 64]].concat());
+        let error = decode(&file, 2).unwrap_err();
+        assert!(error.contains(reason), "{name}: {error} does not say {reason}");
+    }
+}
+
+/// The header as it is in a file of oggenc, with one bit or byte changed at each place: nothing panics.
+#[test]
+fn each_byte_of_the_headers_may_be_wrong() {
+    let file = include_bytes!("../../tests/data/tone.ogg");
+    for at in (0..4400).step_by(13) {
+        let mut mutated = file.to_vec();
+        mutated[at] ^= 1 << (at % 8);
+        seal(&mut mutated);
+        assert_ne!(decode(&mutated, 1), Err(PANICKED.to_owned()), "{at}");
+    }
+}
+
+/// Four files for each case of a property, so that `PROPTEST_CASES` says how many (50,000 for 200,000 files): each is decoded or
+/// refused, and no decoder panics.
+#[test]
+fn mutated_files_of_every_format_are_decoded_or_refused() {
+    for seed in 0..4 * u64::from(ProptestConfig::default().cases) {
+        assert_ne!(decode(&mutation::file(seed), 2), Err(PANICKED.to_owned()), "seed {seed}");
     }
 }

@@ -2,13 +2,17 @@
 //! and shared from then on. What is the same in two places, or in the file before a reload, is decoded once.
 //! Also WAV files that are written.
 
-mod codebooks;
 mod decode;
 #[cfg(test)]
 mod hostile;
+mod mp3;
+#[cfg(test)]
+mod mutation;
+mod ogg;
 mod opus;
-mod packets;
 mod seam;
+mod vorbis;
+mod vorbis_setup;
 pub(crate) mod wav;
 mod wav_file;
 

@@ -1,14 +1,13 @@
 //! Opus out of Ogg (RFC 7845), decoded at 8 kHz and to one channel at once: the decoder leaves out what lies above.
 
 use ropus::{Channels, DecodeMode, Decoder};
-use symphonia::core::packet::Packet;
 
 use super::RATE_HZ;
 
-/// Samples at 48 kHz, which a file counts by, for one of ours.
-const COUNTED: usize = 48_000 / RATE_HZ;
 /// The longest packet, 120 ms (RFC 6716 §2.1.4).
 const PACKET_SAMPLES: usize = RATE_HZ * 120 / 1000;
+const HEAD: &[u8] = b"OpusHead";
+const TAGS: &[u8] = b"OpusTags";
 
 /// A stream that is being decoded.
 pub(super) struct Opus {
@@ -19,7 +18,16 @@ pub(super) struct Opus {
 }
 
 impl Opus {
-    /// A stream that begins with this `OpusHead` (RFC 7845 §5.1).
+    /// The rate of what is decoded.
+    pub(super) const RATE_HZ: u32 = RATE_HZ as u32;
+    /// Samples at 48 kHz, by which a file counts, for one that is decoded.
+    pub(super) const GRANULES: i64 = 48_000 / RATE_HZ as i64;
+
+    /// Returns whether a packet is the first of a stream of Opus.
+    pub(super) fn begins_with(packet: &[u8]) -> bool {
+        packet.starts_with(HEAD)
+    }
+    /// Creates the decoder of a stream that begins with this `OpusHead` (RFC 7845 §5.1).
     pub(super) fn new(head: &[u8]) -> Result<Opus, String> {
         let short = |at: usize| Some(i16::from_le_bytes([*head.get(at)?, *head.get(at + 1)?]));
         let cut = "Ogg Opus with a truncated header";
@@ -28,23 +36,29 @@ impl Opus {
             return Err("Ogg Opus with more than two channels".to_owned());
         }
         let fault = |error: &dyn std::fmt::Display| format!("Ogg Opus that cannot be decoded: {error}");
-        let mut decoder = Decoder::new(RATE_HZ as u32, Channels::Mono).map_err(|error| fault(&error))?;
+        let mut decoder = Decoder::new(Opus::RATE_HZ, Channels::Mono).map_err(|error| fault(&error))?;
         decoder.set_gain(i32::from(gain)).map_err(|error| fault(&error))?;
-        let skip = usize::from(skip.cast_unsigned()) / COUNTED;
-        Ok(Opus { decoder, skip, decoded: [0; PACKET_SAMPLES] })
+        let skip = i64::from(skip.cast_unsigned()) / Opus::GRANULES;
+        Ok(Opus { decoder, skip: usize::try_from(skip).unwrap_or(0), decoded: [0; PACKET_SAMPLES] })
     }
-
-    /// How many samples a packet has, and what is heard of them; `None` for one that is damaged.
-    pub(super) fn decode(&mut self, packet: &Packet) -> Option<(usize, &[i16])> {
+    /// Returns whether a packet is a header.
+    pub(super) fn is_header(packet: &[u8]) -> bool {
+        packet.starts_with(HEAD) || packet.starts_with(TAGS)
+    }
+    /// Appends the samples of a packet; `None` for one that is damaged.
+    pub(super) fn decode(&mut self, packet: &[u8], to: &mut Vec<f32>) -> Option<()> {
         // The decoder would take it for one that was lost.
-        if packet.data.is_empty() {
+        if packet.is_empty() {
             return None;
         }
-        let made = self.decoder.decode(&packet.data, &mut self.decoded, DecodeMode::Normal).ok()?;
-        let beyond = usize::try_from(packet.trim_end.get()).unwrap_or(usize::MAX) / COUNTED;
-        let skipped = self.skip.min(made);
+        let made = self.decoder.decode(packet, &mut self.decoded, DecodeMode::Normal).ok()?;
+        to.extend(self.decoded.get(..made)?.iter().map(|sample| f32::from(*sample) / 32_768.0));
+        Some(())
+    }
+    /// Returns how many of the next `count` samples are not to be heard, and counts them.
+    pub(super) fn skip(&mut self, count: usize) -> usize {
+        let skipped = self.skip.min(count);
         self.skip -= skipped;
-        let heard = self.decoded.get(skipped..made.saturating_sub(beyond).max(skipped))?;
-        Some((made, heard))
+        skipped
     }
 }

@@ -1,0 +1,84 @@
+//! Vorbis I out of Ogg, decoded by symphonia to one channel. Its headers are checked first: the decoder believes them.
+
+use symphonia::core::codecs::audio::well_known::CODEC_ID_VORBIS;
+use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder as _, AudioDecoderOptions};
+use symphonia::core::packet::PacketRef;
+use symphonia::core::units::{Duration, Timestamp};
+use symphonia::default::codecs::VorbisDecoder;
+
+use super::vorbis_setup;
+
+const IDENTIFICATION: &[u8] = b"\x01vorbis";
+const SETUP: &[u8] = b"\x05vorbis";
+/// Bytes of the identification header (Vorbis I §4.2.2).
+const IDENTIFICATION_BYTES: usize = 30;
+/// The most channels that have an order (Vorbis I §4.3.9).
+const CHANNELS: u8 = 8;
+/// Sizes of a block, as exponents of 2.
+const BLOCKS: std::ops::RangeInclusive<u8> = 6..=13;
+
+/// A stream that is being decoded.
+pub(super) struct Vorbis {
+    identification: [u8; IDENTIFICATION_BYTES],
+    channels: u8,
+    rate: u32,
+    /// The decoder, once the setup header has come.
+    decoder: Option<VorbisDecoder>,
+    /// The samples of a packet, those of one instant one after the other.
+    interleaved: Vec<f32>,
+}
+
+impl Vorbis {
+    /// Returns whether a packet is the first of a stream of Vorbis.
+    pub(super) fn begins_with(packet: &[u8]) -> bool {
+        packet.starts_with(IDENTIFICATION)
+    }
+    /// Reads the identification header.
+    pub(super) fn new(packet: &[u8]) -> Result<Vorbis, String> {
+        let cut = "damaged: its identification header is truncated";
+        let identification: &[u8; IDENTIFICATION_BYTES] = packet.first_chunk().ok_or(cut)?;
+        let &[_, _, _, _, _, _, _, v0, v1, v2, v3, channels, r0, r1, r2, r3, .., blocks, framing] = identification;
+        let (short, long) = (blocks & 0x0f, blocks >> 4);
+        if [v0, v1, v2, v3] != [0; 4] || framing & 1 == 0 {
+            return Err("damaged: its identification header is not one of Vorbis I".to_owned());
+        }
+        if channels == 0 || channels > CHANNELS {
+            return Err(format!("{channels} channels, not 1 to {CHANNELS}"));
+        }
+        if !BLOCKS.contains(&short) || !BLOCKS.contains(&long) || short > long {
+            return Err("damaged: its blocks have sizes that Vorbis I does not have".to_owned());
+        }
+        let rate = u32::from_le_bytes([r0, r1, r2, r3]);
+        Ok(Vorbis { identification: *identification, channels, rate, decoder: None, interleaved: Vec::new() })
+    }
+    /// Returns the rate of its samples, in Hz.
+    pub(super) fn rate(&self) -> u32 {
+        self.rate
+    }
+    /// Takes a packet that is a header; returns whether it is.
+    ///
+    /// # Errors
+    /// What is wrong with the setup header.
+    pub(super) fn take_header(&mut self, packet: &[u8]) -> Result<bool, String> {
+        if let Some(setup) = packet.strip_prefix(SETUP).filter(|_| self.decoder.is_none()) {
+            let damaged = |what: &dyn std::fmt::Display| format!("damaged: {what}");
+            vorbis_setup::check(setup, self.channels).map_err(|what| damaged(&what))?;
+            let mut parameters = AudioCodecParameters::new();
+            let headers = [&self.identification, packet].concat();
+            parameters.for_codec(CODEC_ID_VORBIS).with_extra_data(headers.into_boxed_slice());
+            let options = AudioDecoderOptions::default();
+            self.decoder = Some(VorbisDecoder::try_new(&parameters, &options).map_err(|error| damaged(&error))?);
+        }
+        // Headers have odd numbers (Vorbis I §4.2.1).
+        Ok(packet.first().is_some_and(|kind| kind & 1 == 1))
+    }
+    /// Appends the samples of a packet; `None` for one that is damaged.
+    pub(super) fn decode(&mut self, packet: &[u8], to: &mut Vec<f32>) -> Option<()> {
+        let packet = PacketRef::new(0, Timestamp::ZERO, Duration::ZERO, packet);
+        let decoded = self.decoder.as_mut()?.decode_ref(&packet).ok()?;
+        decoded.copy_to_vec_interleaved(&mut self.interleaved);
+        let channels = usize::from(self.channels);
+        to.extend(self.interleaved.chunks(channels).map(|instant| instant.iter().sum::<f32>() / channels as f32));
+        Some(())
+    }
+}
