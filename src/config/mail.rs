@@ -259,7 +259,9 @@ mod tests {
             let (_, found) = parse(Path::new("trunkgate.toml"), &format!("{REST}{mail}{more}")).unwrap();
             found.iter().any(|one| one.message == "e-mails of voicemail front have no link to the audio")
         };
-        assert!(warned("") && !warned("[http]\npublic_url = 'https://edge.example.com'\n"));
+        assert!(
+            warned("") && !warned("[http]\npublic_url = 'https://edge.example.com'\ntoken = 'long-enough-a-token'\n")
+        );
     }
 
     #[test]

@@ -185,7 +185,7 @@ fn a_bare_uri_is_looked_up_by_the_call_and_remembered_for_the_next() {
         call(&edge, &caller, id);
         let invite = refuse(&callee, "503 Service Unavailable");
         assert!(invite.starts_with("INVITE sip:desk@far.test SIP/2.0"), "{invite}");
-        refused(&caller, edge.address("udp"), id, "500");
+        refused(&caller, edge.address("udp"), id, "503");
     }
     assert_eq!(names.count("SRV _sip._udp.far.test"), 1);
     assert_eq!(names.count("NAPTR far.test"), 1);

@@ -146,7 +146,7 @@ fn a_trunk_leaves_by_its_listener_and_is_shown_that_one_s_address() {
         party.send(from, &party.answer(&invite, "503 Service Unavailable", false));
         party.receive("ACK ");
     }
-    let (refused, _) = caller.receive("SIP/2.0 500");
+    let (refused, _) = caller.receive("SIP/2.0 503");
     assert!(!refused.contains("203.0.113.2"), "{refused}");
 }
 
