@@ -1,6 +1,7 @@
-//! The terminal that stdout is, if it is one.
+//! The terminals that stdout and stderr are, if they are.
 
-use std::io::IsTerminal as _;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
 
 use serde_json::Value;
 use trunkgate_call::numbers::steers;
@@ -10,10 +11,18 @@ pub(crate) fn width() -> Option<usize> {
     size().map(|(width, _)| width)
 }
 
+/// Returns the width of a stream's terminal, in characters; `None`: it is none.
+pub(crate) fn width_of(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
+    size_of(stream).map(|(width, _)| width)
+}
+
 /// Its width and height, in characters; `None` for a file or a pipe.
 pub(crate) fn size() -> Option<(usize, usize)> {
-    let stdout = std::io::stdout();
-    let size = stdout.is_terminal().then(|| rustix::termios::tcgetwinsize(&stdout).ok())??;
+    size_of(&std::io::stdout())
+}
+
+fn size_of(stream: &(impl IsTerminal + AsFd)) -> Option<(usize, usize)> {
+    let size = stream.is_terminal().then(|| rustix::termios::tcgetwinsize(stream).ok())??;
     // A serial line says 0.
     Some((usize::from(size.ws_col), usize::from(size.ws_row))).filter(|(width, _)| *width > 0)
 }
