@@ -121,11 +121,16 @@ fn load_by(given: Option<&Path>, warn: bool) -> Option<(Config, Vec<Diagnostic>)
 }
 
 /// Reads `[http]` of the configuration that is meant. With it comes a warning in one line where there is an error elsewhere, or
-/// a token that cannot be read and another one is there. Where the file is missing the default stands for it.
+/// a token that cannot be read and another one is there. Where the file is missing, or none is found, the default stands for it.
 pub(crate) fn load_http(given: Option<&Path>, has_token: bool) -> Option<(Http, Option<String>)> {
     let Some(path) = config::find(given) else {
-        no_config();
-        return None;
+        let http = config::unread(Path::new("trunkgate.toml")).http;
+        let note = format!(
+            "note: no configuration file at $TRUNKGATE_CONFIG, ./trunkgate.toml, /etc/trunkgate/trunkgate.toml: asking the default \
+             address {} (--config names a file, --url an edge)",
+            http.address
+        );
+        return Some((http, Some(note)));
     };
     let source = || config::text(&path).unwrap_or_default();
     match config::load_http(&path, has_token) {

@@ -533,21 +533,21 @@ fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
         return Some(Target { base, named, is_guessed: false, token, believed, warning: None }.by(remote));
     }
     let Some((http, warning)) = run::load_http(config, remote.token.is_some()) else {
-        // Where there is no file at all that has been said.
-        if config::find(config).is_some() {
-            eprintln!("note: a running edge can be reached without the file: --url http://ADDRESS (and --token)");
-        }
+        eprintln!("note: a running edge can be reached without the file: --url http://ADDRESS (and --token)");
         return None;
     };
     let Some(mut edge) = of_file(&http) else {
         eprintln!("error: [http] address has port 0: use --url (`run` prints the address)");
         return None;
     };
-    let file = config::find(config).unwrap_or_default();
-    edge.is_guessed = !file.exists();
-    edge.named = match edge.is_guessed {
-        true => format!(" (the default, as {} is missing; --url names another)", file.display()),
-        false => format!(" (`[http] address` of {}; --url names another)", file.display()),
+    let file = config::find(config);
+    edge.is_guessed = !file.as_ref().is_some_and(|file| file.exists());
+    edge.named = match file {
+        None => " (the default, as no configuration file was found; --url names another)".to_owned(),
+        Some(file) if edge.is_guessed => {
+            format!(" (the default, as {} is missing; --url names another)", file.display())
+        }
+        Some(file) => format!(" (`[http] address` of {}; --url names another)", file.display()),
     };
     edge.warning = warning;
     Some(edge.by(remote))
