@@ -41,32 +41,27 @@ impl EmergencyCalls {
     }
 
     /// Returns the key and its value.
-    pub fn key(&self) -> String {
+    fn key(&self) -> String {
         format!("`emergency_calls = {}` of [api]", self.most)
     }
 
     /// Whether there may be one more.
     ///
     /// # Errors
-    /// There are as many, or have been as many attempts within a minute, as there may be.
-    pub fn check(&mut self, now: Instant) -> Result<(), ReasonSlug> {
+    /// There are as many, or have been as many attempts within a minute, as there may be: the reason, and the key with its value.
+    pub fn check(&mut self, now: Instant) -> Result<(), (ReasonSlug, String)> {
         while self.begun.front().is_some_and(|at| now.saturating_duration_since(*at) >= MINUTE) {
             self.begun.pop_front();
         }
         let attempts = self.most.saturating_mul(EMERGENCY_ATTEMPTS_EACH);
         let has_room = self.live.len() < self.most && self.begun.len() < attempts;
-        if has_room { Ok(()) } else { Err(ReasonSlug::LimitEmergency) }
+        if has_room { Ok(()) } else { Err((ReasonSlug::LimitEmergency, self.key())) }
     }
 
-    /// Counts an attempt in.
-    ///
-    /// # Errors
-    /// The same.
-    pub fn begin(&mut self, now: Instant, who: (CallKey, Branch)) -> Result<(), ReasonSlug> {
-        self.check(now)?;
+    /// Counts an attempt that [`EmergencyCalls::check`] allows.
+    pub fn count(&mut self, now: Instant, who: (CallKey, Branch)) {
         self.live.push(who);
         self.begun.push_back(now);
-        Ok(())
     }
 
     /// An attempt is over that led to no answer.
@@ -97,23 +92,28 @@ mod tests {
         Instant::now()
     }
 
+    fn begin(calls: &mut EmergencyCalls, now: Instant, who: (CallKey, Branch)) -> Result<(), (ReasonSlug, String)> {
+        calls.check(now).map(|()| calls.count(now, who))
+    }
+
     #[test]
     fn a_few_at_once_and_not_one_after_the_other_without_end() {
         let (mut calls, start) = (EmergencyCalls::default(), start());
         let who = |key: u64| (CallKey(key), Branch::ALONE);
         calls.set_most(2);
-        assert_eq!((calls.begin(start, who(1)), calls.begin(start, who(2))), (Ok(()), Ok(())));
-        assert_eq!(calls.begin(start, who(3)), Err(ReasonSlug::LimitEmergency));
+        assert_eq!((begin(&mut calls, start, who(1)), begin(&mut calls, start, who(2))), (Ok(()), Ok(())));
+        assert_eq!(begin(&mut calls, start, who(3)).unwrap_err().0, ReasonSlug::LimitEmergency);
         calls.end_call(CallKey(1));
         let mut attempts = 2;
-        while calls.begin(start, who(3)).is_ok() {
+        while begin(&mut calls, start, who(3)).is_ok() {
             calls.end(who(3));
             attempts += 1;
         }
-        assert_eq!((attempts, calls.check(start)), (2 * EMERGENCY_ATTEMPTS_EACH, Err(ReasonSlug::LimitEmergency)));
-        assert_eq!(calls.begin(start + MINUTE, who(3)), Ok(()));
+        assert_eq!(attempts, 2 * EMERGENCY_ATTEMPTS_EACH);
+        assert_eq!(calls.check(start).unwrap_err().0, ReasonSlug::LimitEmergency);
+        assert_eq!(begin(&mut calls, start + MINUTE, who(3)), Ok(()));
         assert_eq!(calls.live().collect::<Vec<_>>(), [CallKey(2), CallKey(3)]);
         calls.set_most(0);
-        assert_eq!(calls.check(start + MINUTE), Err(ReasonSlug::LimitEmergency));
+        assert_eq!(calls.check(start + MINUTE).unwrap_err().0, ReasonSlug::LimitEmergency);
     }
 }

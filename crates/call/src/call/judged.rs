@@ -80,8 +80,7 @@ pub(crate) fn admit(now: Instant, edge: &mut Edge, request: &CallRequest) -> Res
 /// # Errors
 /// There are as many as there may be, or there may be none.
 fn check_emergency(now: Instant, edge: &mut Edge, targets: &[TargetSpec]) -> Result<(), NotBegun> {
-    let Err(reason) = edge.admission.emergencies.check(now) else { return Ok(()) };
-    let key = edge.admission.emergencies.key();
+    let Err((reason, key)) = edge.admission.emergencies.check(now) else { return Ok(()) };
     let named =
         targets.iter().find_map(|target| if let TargetSpec::Trunk { name, .. } = target { Some(name) } else { None });
     if let Some(trunk) = named.and_then(|name| edge.table.trunk(name).cloned()) {

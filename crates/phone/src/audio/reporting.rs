@@ -162,7 +162,7 @@ mod tests {
         assert!(quality.near.jitter_ms < 0.2, "{}", quality.near.jitter_ms);
         assert_eq!(reporting.pressed(), "5", "20 packets, one key");
         (0..1_000_u16).for_each(|n| {
-            reporting.take(start, &packet(TELEPHONE_EVENT, 100 + n, 100_000 + u32::from(n) * 800), (0, SAMPLE_RATE));
+            reporting.take(start, &packet(TELEPHONE_EVENT, 100 + n, 100_000 + u32::from(n) * 1_600), (0, SAMPLE_RATE));
         });
         assert_eq!(reporting.pressed().len(), limits::KEYS_HEARD);
     }

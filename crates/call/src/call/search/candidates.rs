@@ -439,8 +439,7 @@ impl Search {
         let Addressed { number: called, form, .. } = cx.call.addressed(cx.edge, attempt);
         let is_bounded = cx.call.requested.is_some() && cx.edge.table.numbers().may_reach_emergency(&called);
         if is_bounded {
-            let key = cx.edge.admission.emergencies.key();
-            cx.edge.admission.emergencies.check(cx.now).map_err(|reason| (reason, Some(key)))?;
+            cx.edge.admission.emergencies.check(cx.now).map_err(|(reason, key)| (reason, Some(key)))?;
         }
         if cx.edge.table.numbers().is_emergency(&called) {
             cx.edge.resume_trunk_call(&trunk.name);
@@ -455,7 +454,7 @@ impl Search {
             }
         }
         if is_bounded {
-            cx.edge.admission.emergencies.begin(cx.now, (cx.call.key, branch)).map_err(|reason| (reason, None))?;
+            cx.edge.admission.emergencies.count(cx.now, (cx.call.key, branch));
         }
         let Some(attempt) = self.attempts.get_mut(branch) else { return Err(nobody) };
         cx.edge.trunks.leave(&trunk.name, (cx.call.key, branch));
