@@ -84,10 +84,10 @@ impl Used {
     /// Returns the key of a limit that is reached with its value, and which calls it is for.
     fn key(&self, reason: ReasonSlug) -> String {
         let Quota { max_calls, calls_per_second, calls_per_day, .. } = &self.quota;
-        let (key, value) = match reason {
-            ReasonSlug::LimitDay => ("calls_per_day", calls_per_day),
-            ReasonSlug::LimitCalls => ("max_calls", max_calls),
-            _ => ("calls_per_second", calls_per_second),
+        let (key, value) = match () {
+            () if reason == ReasonSlug::LimitDay => ("calls_per_day", calls_per_day),
+            () if reason == ReasonSlug::LimitCalls => ("max_calls", max_calls),
+            () => ("calls_per_second", calls_per_second),
         };
         let is_of_all = self.quota.to.is_empty() && self.quota.caller.is_empty();
         let which = if is_of_all { String::new() } else { format!(" ({})", self.quota) };
