@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use toml::Spanned;
-use trunkgate_route::{App, AppDocument, StatusCallback, TargetSpec, TransferRule, WebhookMethod};
+use trunkgate_route::{App, AppDocument, Pattern, StatusCallback, TargetSpec, TransferRule, WebhookMethod};
 
 use super::code;
 use super::cover::told;
@@ -55,6 +55,7 @@ pub(super) struct Keys {
     pub(super) events: Vec<StatusEvent>,
     pub(super) allow_private: bool,
     pub(super) sip_to: Vec<TransferRule>,
+    pub(super) callers: Vec<Pattern>,
 }
 
 /// Keys that hold URLs.
@@ -84,6 +85,7 @@ fn read_one<'a>(
         events: Vec::new(),
         allow_private: false,
         sip_to: Vec::new(),
+        callers: Vec::new(),
     };
     keys::fill((keys::APP, keys::PUT_APP), Some(&section), &mut read, around, findings);
     judge_keys(text, &section, findings);
@@ -113,6 +115,7 @@ fn read_one<'a>(
         fallback_url: read.fallback_url,
         allow_private: read.allow_private,
         sip_to: read.sip_to,
+        callers: read.callers,
         ..App::new(text, document)
     };
     let (document, speech, speech_input) =

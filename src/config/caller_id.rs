@@ -4,6 +4,8 @@ use trunkgate_route::{CallerIdRule, Number, Numbers, Pattern, Trunk};
 
 use super::code;
 use super::diagnostic::Findings;
+use super::draft::Span;
+use super::keys::Around;
 use super::number_form::number_form;
 use super::section::{Section, Value};
 use super::{keys, routes, values};
@@ -42,10 +44,32 @@ fn allowed(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findi
         findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is empty"), help);
         return None;
     }
-    for (pattern, span) in &patterns {
-        number_form(key, pattern, span.clone(), numbers, findings);
-    }
-    Some(patterns.into_iter().map(|(pattern, _)| pattern).collect())
+    Some(in_number_form(key, patterns, numbers, findings))
+}
+
+/// `callers` of an application: numbers that its documents may show.
+pub(super) fn callers(
+    key: &str,
+    value: &Value<'_>,
+    around: Around<'_>,
+    findings: &mut Findings,
+) -> Option<Vec<Pattern>> {
+    let patterns = values::one_or_list(key, value, findings, routes::pattern)?;
+    Some(in_number_form(key, patterns, around.numbers, findings))
+}
+
+/// Returns patterns once their numbers have been judged.
+fn in_number_form(
+    key: &str,
+    patterns: Vec<(Pattern, Span)>,
+    numbers: &Numbers,
+    findings: &mut Findings,
+) -> Vec<Pattern> {
+    let judge = |(pattern, span): (Pattern, Span)| {
+        number_form(key, &pattern, span, numbers, findings);
+        pattern
+    };
+    patterns.into_iter().map(judge).collect()
 }
 
 /// A whole number that may be shown as a caller's.

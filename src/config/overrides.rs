@@ -185,7 +185,8 @@ impl NumberOverride {
                     | None => WebhookMethod::default(),
                 };
                 let document = AppDocument::Url { url: url.to_owned(), method };
-                App { document, ..written.cloned().unwrap_or(shared) }
+                // Who sets a URL by a request may show no number that the file allows to another document.
+                App { document, callers: Vec::new(), ..written.cloned().unwrap_or(shared) }
             }
             (None, Some(written)) if self.parameters().any(P::is_of_calls) => written.clone(),
             (None, _) => return None,

@@ -368,6 +368,9 @@ impl Config {
     }
     /// The routing table; `found` has the servers of [`Config::destinations`] as far as known.
     pub fn table(&self, found: &HashMap<Destination, Vec<Server>>) -> Table {
-        Table::new(self.definition(found)).with_apps(self.apps.clone()).with_mailboxes(self.mailboxes.clone())
+        Table::new(self.definition(found))
+            .with_apps(self.apps.clone())
+            .with_mailboxes(self.mailboxes.clone())
+            .with_own_numbers(self.numbers.iter().map(|one| one.number.as_str().into()))
     }
 }

@@ -56,8 +56,8 @@ const CODES: &[(u32, &str, &str)] = &[
     ),
     (
         13_214,
-        "The callerId of <Dial> may not be shown: it is no number of the edge",
-        "use a [[number]], the caller's number or the called one; in a sandbox `--number` adds one",
+        "The callerId of <Dial> may not be shown: it is no number of the edge or of the call, and `callers` of the app does not have it",
+        "use a [[number]], the caller's number or the called one, or add the number to `callers` of [app.NAME]; in a sandbox `--number` adds one",
     ),
     (13_215, "A noun of <Dial> that is not available here", "see docs/twilio-compat.md"),
     (13_223, "<Dial> has no party to call", "give a number, <Number> or <Sip>"),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::agent::url_place;
 use crate::mailbox::Mailbox;
+use crate::pattern::Pattern;
 use crate::target::TargetSpec;
 use crate::transfer_to::{TransferRule, Wanted};
 
@@ -97,8 +98,8 @@ pub struct App {
     pub connect: Vec<TargetSpec>,
     /// SIP addresses that it may dial and refer to, beside those of trunks.
     pub sip_to: Vec<TransferRule>,
-    /// Numbers that its Dial may show besides those of the call; `None`: any that the rules of the trunk allow.
-    pub callers: Option<Arc<[String]>>,
+    /// Numbers that its Dial may show besides those of the edge and of the call.
+    pub callers: Vec<Pattern>,
     /// Whether a request over HTTP made it for one call: the configuration does not have it.
     pub is_made: bool,
 }
@@ -116,7 +117,7 @@ impl App {
             auth_token: None,
             connect: Vec::new(),
             sip_to: Vec::new(),
-            callers: None,
+            callers: Vec::new(),
             is_made: false,
         }
     }
@@ -131,6 +132,10 @@ impl App {
     /// Makes one whose caller joins a conference. Its name is that of the target, which no application of the configuration has.
     pub fn conference(name: &str) -> App {
         App::new(&format!("conference:{name}"), AppDocument::Conference(name.into()))
+    }
+    /// Whether its `callers` let it show a number, normalised.
+    pub fn may_show(&self, number: &str) -> bool {
+        self.callers.iter().any(|pattern| pattern.matches(number))
     }
     /// Whether it is a conference that its caller joins, and nothing else.
     pub fn is_conference(&self) -> bool {

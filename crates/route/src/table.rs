@@ -46,6 +46,8 @@ pub struct Table {
     agents: Vec<Arc<Agent>>,
     apps: Vec<Arc<App>>,
     mailboxes: Vec<Arc<App>>,
+    /// The edge's own numbers in E.164, which every application may show.
+    own_numbers: BTreeSet<Box<str>>,
     /// Headers of a caller's INVITE that agents' parameters and routes ask for, each once.
     headers: Vec<String>,
     /// Every header that some trunk lets pass.
@@ -89,6 +91,7 @@ impl Table {
             agents: definition.agents.into_iter().map(Arc::new).collect(),
             apps: Vec::new(),
             mailboxes: Vec::new(),
+            own_numbers: BTreeSet::new(),
             routes,
             registrants,
         }
@@ -102,6 +105,15 @@ impl Table {
     #[must_use]
     pub fn with_mailboxes(self, mailboxes: Vec<Mailbox>) -> Table {
         Table { mailboxes: mailboxes.into_iter().map(|mailbox| Arc::new(App::mailbox(mailbox))).collect(), ..self }
+    }
+    /// Adds the edge's own numbers, normalised.
+    #[must_use]
+    pub fn with_own_numbers(self, numbers: impl IntoIterator<Item = Box<str>>) -> Table {
+        Table { own_numbers: numbers.into_iter().collect(), ..self }
+    }
+    /// Whether a number, normalised, is one of the edge's own.
+    pub fn is_own_number(&self, number: &str) -> bool {
+        self.own_numbers.contains(number)
     }
     /// The trunk that a user registers with.
     pub fn registrant(&self, user: &str) -> Option<&Arc<Trunk>> {

@@ -48,4 +48,4 @@ pub use identity::{Identity, TokenSource};
 pub use message::{Defect, Message, ParseError, Part, StartLine};
 pub use method::Method;
 pub use trunkgate_terms::{Credentials, DigestHash};
-pub use uri::{HostPort, Scheme, Uri};
+pub use uri::{HostPort, Scheme, Uri, has_control};

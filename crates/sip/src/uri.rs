@@ -148,6 +148,11 @@ const EMPTY: Uri<'static> = Uri {
     headers: "",
 };
 
+/// Whether a text has a control character, as it is or behind `%` escapes: a line break that a peer may undo and take for the next header.
+pub fn has_control(text: &str) -> bool {
+    text.chars().any(char::is_control) || (text.contains('%') && unescape(text).chars().any(char::is_control))
+}
+
 /// Undoes `%` escapes (RFC 3261 §19.1.2); an escape that is none stays as it is, bytes that are not UTF-8 are replaced.
 pub fn unescape(escaped: &str) -> String {
     let mut plain = Vec::with_capacity(escaped.len());

@@ -176,7 +176,6 @@ pub(super) fn keys_of(cx: &Asked<'_>, current: Option<&str>, document: AppDocume
             allow_private: current.map_or(api.allow_private, |app| app.allow_private),
             auth_token: api.auth_token.as_ref().map(|token| token.reveal().to_owned()),
             connect: api.connect.clone(),
-            callers: Some(config.numbers.iter().map(|one| one.number.clone()).collect()),
             is_made: true,
             ..App::new(REQUESTED_APP, document)
         }

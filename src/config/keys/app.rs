@@ -9,7 +9,7 @@ use trunkgate_route::WebhookMethod;
 use super::{COUNT, FILE, Key, Kind, MUST, NONE, NUMBER, Put, TEXT, is, keyed, keys, read, told};
 use crate::config::apps::{self, Keys};
 use crate::config::types::Api;
-use crate::config::{agents, api, documents, recognition, webhook_url};
+use crate::config::{agents, api, caller_id, documents, recognition, webhook_url};
 
 keyed! {
     /// `[app.NAME]`
@@ -30,6 +30,8 @@ keyed! {
         => Put::Boolean(|app, is_so| app.allow_private = is_so), is("false"), "lets webhooks, callbacks, Play and Stream of the app reach private and loopback addresses";
     "sip_to": Kind::Many(&TEXT)
         => read!(apps::sip_to, |app, rules| app.sip_to = rules), is("[]"), "SIP addresses that Dial and Refer may reach in addition to trunks, such as sip:*@HOST";
+    "callers": Kind::Many(&TEXT)
+        => read!(in caller_id::callers, |app, callers| app.callers = callers), is("[]"), "numbers that `callerId` of Dial may show in addition to each [[number]] and the numbers of the call: exact, beginnings with `*`, or /expressions/";
 }
 
 keyed! {

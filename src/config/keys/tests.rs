@@ -95,7 +95,7 @@ fn values(config: &Config) -> String {
         let callback =
             app.status_callback.clone().map(|one| (one.url, one.initiated, one.ringing, one.answered, one.completed));
         let callback = (callback, document);
-        let rest = (app.allow_private, app.connect.clone(), app.sip_to.clone(), callback);
+        let rest = (app.allow_private, app.connect.clone(), app.sip_to.clone(), app.callers.clone(), callback);
         (app.name.clone(), app.document.clone(), app.fallback_url.clone(), rest)
     };
     let apps: Vec<_> = config.apps.iter().map(app).collect();

@@ -324,7 +324,7 @@ fn add_header(headers: &mut Vec<Header>, header: Header, element: &Element, warn
         "only X-… and User-to-User may be set"
     } else if is_own {
         "X-Call-Hops and X-Trunkgate-… are the edge's own"
-    } else if header.value.is_empty() || header.value.chars().any(char::is_control) {
+    } else if header.value.is_empty() || has_control(&header.value) {
         "its value is empty or holds control characters"
     } else if bytes > SIP_HEADER_BYTES {
         "the headers are too long together"
@@ -336,6 +336,13 @@ fn add_header(headers: &mut Vec<Header>, header: Header, element: &Element, warn
     warnings.add(code::SIP_HEADER, element.position, message);
 }
 
+/// Whether a value has a control character, as it is or behind `%` escapes, which a SIP peer may undo.
+fn has_control(value: &str) -> bool {
+    let mut unescaped = url::form_urlencoded::parse(value.as_bytes());
+    let has_one = |text: &str| text.chars().any(char::is_control);
+    has_one(value) || unescaped.any(|(name, value)| has_one(&name) || has_one(&value))
+}
+
 /// The text of an element as a SIP URI; `None` if there is none.
 pub(super) fn sip_uri(element: &Element) -> Option<String> {
     let text = element.text();
@@ -343,7 +350,7 @@ pub(super) fn sip_uri(element: &Element) -> Option<String> {
         .iter()
         .any(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
     match text {
-        text if text.is_empty() || text.contains(char::is_whitespace) => None,
+        text if text.is_empty() || text.contains(char::is_whitespace) || has_control(&text) => None,
         text if has_scheme => Some(text),
         text => Some(format!("sip:{text}")),
     }

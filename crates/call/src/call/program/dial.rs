@@ -6,7 +6,8 @@ use std::sync::Arc;
 use trunkgate_media::detection::Settings;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::key::LegId;
-use trunkgate_route::{Number, Target, TargetSpec, Wanted, share};
+use trunkgate_route::{Number, Table, Target, TargetSpec, Wanted, share};
+use trunkgate_sip::has_control;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::{Address, DialResult, DialStatus, DialStep, Header, Input, Party, PartyDetection, SipUri};
 
@@ -26,6 +27,8 @@ use crate::call::shared::Cx;
 const STREAM_FAILED: u16 = 31_901;
 /// Twilio's error code of a caller ID that may not be shown.
 const CALLER_ID: u16 = 13_214;
+/// Longest name of a caller, in bytes.
+const NAME_BYTES: usize = 64;
 
 impl Dialler<'_> {
     /// Calls the parties of a Dial.
@@ -38,6 +41,10 @@ impl Dialler<'_> {
                 Err(why) => cx.edge.decide(cx.now, cx.call.key, format!("Dial: party not called: {why}")),
             }
         }
+        let shown = dial.caller_id.as_deref().map(|number| cx.edge.table.numbers().normalise_caller(number, None));
+        if let Some(shown) = &shown {
+            self.keep_parties_for(cx, shown, &mut parties);
+        }
         if parties.is_empty() {
             let result = DialResult::unanswered(DialStatus::Failed);
             return Runner::of(self.parts).tell_program(cx, Input::DialEnded { id, result });
@@ -46,17 +53,7 @@ impl Dialler<'_> {
             true => parties.into_iter().map(|party| vec![party]).collect(),
             false => VecDeque::from([parties]),
         };
-        let shown = dial.caller_id.as_deref().map(|number| cx.edge.table.numbers().normalise_caller(number, None));
         if let Some(shown) = shown {
-            if !self.may_show(cx, &shown) {
-                let text = format!(
-                    "Dial: error {CALLER_ID}: callerId {} is not a number of the edge",
-                    cx.edge.shown(&shown.text)
-                );
-                cx.edge.decide(cx.now, cx.call.key, text);
-                let result = DialResult::unanswered(DialStatus::Failed);
-                return Runner::of(self.parts).tell_program(cx, Input::DialEnded { id, result });
-            }
             cx.call.facts.shown_as = Some(Arc::new(shown));
         }
         cx.call.facts.ring_timeout = Some(dial.timeout);
@@ -72,16 +69,40 @@ impl Dialler<'_> {
         self.call_next_parties(cx);
     }
 
-    /// Whether the application may have parties see a number: never an emergency number, and one of a request none but the edge's and those
-    /// of the call.
+    /// Keeps the parties that may see a caller ID: all for a number that the application may show, else those that no carrier reaches, which may
+    /// see any name.
+    fn keep_parties_for(&self, cx: &mut Cx<'_>, shown: &Number, parties: &mut Vec<Dialled>) {
+        if self.may_show(cx, shown) {
+            return;
+        }
+        let is_name = is_name(&shown.text) && !cx.edge.table.numbers().is_emergency(shown);
+        let before = parties.len();
+        parties.retain_mut(|party| {
+            party.targets.retain_mut(|target| is_name && is_behind_no_carrier(target, party.call.to(), &cx.edge.table));
+            !party.targets.is_empty()
+        });
+        if parties.len() == before {
+            return;
+        }
+        let app = self.parts.program.as_ref().map_or("", |run| &run.app.name);
+        let text = format!(
+            "Dial: error {CALLER_ID}: callerId {} is not a number of the edge or of the call, nor in `callers` of the app {app}",
+            cx.edge.shown(&shown.text)
+        );
+        cx.edge.decide(cx.now, cx.call.key, text);
+    }
+
+    /// Whether the application may have carriers see a number: one of the edge's, of the call's, or that its `callers` allow; never an emergency
+    /// number.
     fn may_show(&self, cx: &Cx<'_>, number: &Number) -> bool {
-        if cx.edge.table.numbers().is_emergency(number) {
+        if cx.edge.table.numbers().is_emergency(number) || has_control(&number.text) {
             return false;
         }
-        let Some(callers) = self.parts.program.as_ref().and_then(|run| run.app.callers.as_ref()) else { return true };
-        let facts = &cx.call.facts;
-        callers.contains(&number.text)
-            || [&facts.caller.number, &facts.called].iter().any(|own| own.text == number.text)
+        let (facts, near) = (&cx.call.facts, cx.call.legs.near);
+        let of_call = [&facts.caller.number, &facts.called, cx.call.number_of(near)];
+        cx.edge.table.is_own_number(&number.text)
+            || of_call.iter().any(|own| own.text == number.text)
+            || self.parts.program.as_ref().is_some_and(|run| run.app.may_show(&number.text))
     }
 
     /// Calls the next of the parties that are called in turn. Returns whether there was one.
@@ -355,5 +376,32 @@ impl Dialler<'_> {
     pub(crate) fn stream_lost(&mut self, cx: &mut Cx<'_>, failure: &Failure) {
         cx.edge.decide(cx.now, cx.call.key, failure.told_of("stream"));
         self.side_over(cx, DialStatus::Failed, None);
+    }
+}
+
+/// Whether a text can be the name of a caller for parties that no carrier reaches: what Twilio takes there.
+fn is_name(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+-_.".contains(&byte);
+    (1..=NAME_BYTES).contains(&text.len()) && text.bytes().all(is_allowed)
+}
+
+/// Keeps of a target what no carrier reaches: SIP addresses that belong to no trunk, registered phones and extensions. Returns whether anything is
+/// left. `called`: the number that the party is called by.
+fn is_behind_no_carrier(target: &mut Target, called: &str, table: &Table) -> bool {
+    match target {
+        Target::Uri { uri, destination, .. } => {
+            let (trunk, number) = trunk_of_uri(uri, table);
+            let trunk = trunk.or_else(|| table.trunk_towards(destination));
+            trunk.is_none_or(|trunk| trunk.accept_register || number.is_some_and(|number| !number.is_e164))
+        }
+        Target::Trunk { trunk, number, .. } => {
+            let called = number.as_deref().unwrap_or(called);
+            trunk.accept_register || !table.numbers().normalise_caller(called, None).is_e164
+        }
+        Target::RingAll(all) => {
+            all.retain_mut(|target| is_behind_no_carrier(target, called, table));
+            !all.is_empty()
+        }
+        Target::Agent(_) | Target::App(_) | Target::Reject(_) => true,
     }
 }

@@ -70,6 +70,11 @@ impl PartyCall {
         PartyCall { to, receiver, stage, leg: None, reports: 0, answered: None, extensions }
     }
 
+    /// Returns the party as the program named it.
+    pub(crate) fn to(&self) -> &str {
+        &self.to
+    }
+
     /// Writes an answered call down; `None` for any other.
     pub(crate) fn snapshot(&self, now: Instant) -> Option<PartyCallSnapshot> {
         let answered = self.answered.filter(|_| self.stage == Stage::Answered)?;

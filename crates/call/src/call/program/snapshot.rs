@@ -60,8 +60,6 @@ struct MadeApp {
     allow_private: bool,
     auth_token: Option<String>,
     connect: Vec<TargetSpec>,
-    #[serde(default)]
-    callers: Option<Vec<String>>,
 }
 
 impl MadeApp {
@@ -76,7 +74,6 @@ impl MadeApp {
             allow_private: app.allow_private,
             auth_token: app.auth_token.clone(),
             connect: app.connect.clone(),
-            callers: app.callers.as_deref().map(<[String]>::to_vec),
         })
     }
 
@@ -89,7 +86,6 @@ impl MadeApp {
             allow_private: self.allow_private,
             auth_token: self.auth_token,
             connect: self.connect,
-            callers: self.callers.map(Into::into),
             is_made: true,
             ..App::new(&self.name, self.document)
         }

@@ -4,11 +4,11 @@ use trunkgate_resources::limits::AGENT_TARGET_BYTES;
 use trunkgate_resources::rewrite::is_callable;
 use trunkgate_route::locate::bare_host;
 use trunkgate_route::{Destination, Numbers, TargetSpec, Transport};
-use trunkgate_sip::{Scheme, Uri};
+use trunkgate_sip::{Scheme, Uri, has_control};
 
 /// Reads `trunk:NAME[/NUMBER]`, `agent:NAME`, `sip:URI` or `sips:URI`; `None` for anything else. Whether it exists, the table knows.
 pub(crate) fn target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
-    if text.len() > AGENT_TARGET_BYTES {
+    if text.len() > AGENT_TARGET_BYTES || has_control(text) {
         return None;
     }
     let (kind, rest) = text.split_once(':')?;
@@ -100,6 +100,8 @@ mod tests {
             "sip:bob@2130706433",
             "sip:bob@127.0.0.01",
             "sip:bob%0d@sbc.example",
+            "sip:bob@sbc.example;x=%0D%0AX-Header:1",
+            "trunk:pbx/100%0a",
             "sip:+1809555012345678@sbc.example",
             "play:a.wav",
         ] {

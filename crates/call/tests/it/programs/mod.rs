@@ -13,6 +13,7 @@ mod recorded;
 mod redirected;
 mod referred;
 mod requested;
+mod shown_caller_ids;
 mod siprec;
 mod speech;
 mod transcripts;

@@ -1,0 +1,99 @@
+//! Caller IDs that a document asks for: which parties see them, and which are refused with 13214.
+
+use trunkgate_route::{Pattern, TransferRule};
+
+use super::*;
+use crate::bench::agents::hang_up;
+
+/// A SIP address of no trunk that the application may dial.
+const PHONE: &str = "198.51.100.7:5060";
+
+/// An application with these `callers`, in an edge with one number of its own.
+fn menu(callers: &[&str], document: &str) -> Menu {
+    let app = App {
+        callers: callers.iter().map(|text| Pattern::parse(text).unwrap()).collect(),
+        sip_to: vec![TransferRule::parse("sip:*@198.51.100.7").unwrap()],
+        ..app()
+    };
+    let definition = Definition {
+        numbers: Numbers::new("US").unwrap(),
+        trunks: usual_trunks(),
+        agents: vec![],
+        routes: vec![route(vec![TargetSpec::App("ivr".into())])],
+    };
+    let table = Table::new(definition).with_apps(vec![app]).with_own_numbers(["+14155550123".into()]);
+    on(Bench::with(Arc::new(table)), document)
+}
+
+/// The user in From of the INVITE that such a Dial sends; `None`: it is refused with 13214, and the document goes on.
+fn shown(callers: &[&str], caller_id: &str, party: &str) -> Option<String> {
+    let document = format!("<Dial callerId=\"{caller_id}\">{party}</Dial><Say>next verb</Say>");
+    let mut menu = menu(callers, &document);
+    let at = if party.contains("198.51.100.7") { PHONE } else { PBX };
+    let from = (!menu.bench.sent.is_empty()).then(|| {
+        let invite = menu.bench.expect(at, "INVITE");
+        assert!(!invite.text.to_ascii_lowercase().contains("%0d"), "{}", invite.text);
+        let from = invite.header("From").to_owned();
+        from.split_once("sip:").and_then(|(_, rest)| rest.split_once('@')).unwrap().0.to_owned()
+    });
+    if from.is_none() {
+        assert_eq!(menu.spoken(3), "next verb");
+        assert!(menu.bench.story().contains("error 13214: callerId "), "{}", menu.bench.story());
+        hang_up(&mut menu.bench, &mut menu.caller);
+    }
+    from
+}
+
+#[test]
+fn carriers_see_numbers_of_the_edge_and_of_the_call_and_those_that_the_file_allows() {
+    let carrier = "+14155550111";
+    for (callers, caller_id, expected) in [
+        (&[][..], "+14155550123", Some("+14155550123")),
+        (&[], "(415) 555-0123", Some("+14155550123")),
+        // From and To of the call.
+        (&[], "+14155551234", Some("+14155551234")),
+        (&[], "+14155550100", Some("+14155550100")),
+        (&[], "+18002752273", None),
+        (&[], "Bob", None),
+        (&[], "100", None),
+        (&[], "+14155550123@evil.example", None),
+        (&[], "+14155550123;x=1", None),
+        (&[], "+14155550123%0D%0AP-Asserted-Identity: &lt;sip:1@h&gt;", None),
+        (&["+1800*"], "+18002752273", Some("+18002752273")),
+        (&["+1800*"], "+18882752273", None),
+        (&["*"], "+442071838750", Some("+442071838750")),
+        (&["*"], "911", None),
+        (&["*"], "1%0D%0AX-Other: 1", None),
+        (&["*"], "1%00", None),
+    ] {
+        assert_eq!(shown(callers, caller_id, carrier).as_deref(), expected, "{caller_id} with {callers:?}");
+    }
+}
+
+#[test]
+fn parties_that_no_carrier_reaches_see_any_name() {
+    for party in ["<Sip>sip:bob@198.51.100.7</Sip>", "100"] {
+        for (caller_id, expected) in [
+            ("Bob", Some("Bob")),
+            ("+18002752273", Some("+18002752273")),
+            ("front_desk-1.a", Some("front_desk-1.a")),
+            ("911", None),
+            ("Bob Smith", None),
+            ("Bob%0d%0aX-Other:1", None),
+            ("bob@evil.example", None),
+        ] {
+            assert_eq!(shown(&[], caller_id, party).as_deref(), expected, "{caller_id} to {party}");
+        }
+    }
+}
+
+#[test]
+fn of_several_parties_those_behind_a_carrier_are_left_out() {
+    let mut menu = menu(
+        &[],
+        "<Dial callerId=\"Bob\"><Number>+14155550111</Number><Sip>sip:bob@198.51.100.7</Sip></Dial><Say>next verb</Say>",
+    );
+    menu.bench.expect(PHONE, "INVITE sip:bob@");
+    menu.bench.nothing();
+    assert!(menu.bench.story().contains("error 13214: callerId "), "{}", menu.bench.story());
+}
