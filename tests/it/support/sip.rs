@@ -2,15 +2,23 @@
 
 use std::collections::HashSet;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::PATIENCE;
 
 pub(crate) struct Party {
     pub(crate) socket: UdpSocket,
     pub(crate) address: SocketAddr,
-    /// What [`Party::receive`] has returned, to know a retransmission by.
-    taken: Mutex<HashSet<String>>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// Messages that a party has read, to recognize retransmissions of them.
+#[derive(Default)]
+struct Seen {
+    /// Returned by [`Party::receive`].
+    returned: HashSet<String>,
+    /// Returned or passed over.
+    read: HashSet<String>,
 }
 
 impl Party {
@@ -18,12 +26,12 @@ impl Party {
         let socket = UdpSocket::bind((ip, 0)).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let address = socket.local_addr().unwrap();
-        Party { socket, address, taken: Mutex::default() }
+        Party { socket, address, seen: Arc::default() }
     }
 
     /// The same party for another thread.
     pub(crate) fn shared(&self) -> Party {
-        Party { socket: self.socket.try_clone().unwrap(), address: self.address, taken: Mutex::default() }
+        Party { socket: self.socket.try_clone().unwrap(), address: self.address, seen: Arc::clone(&self.seen) }
     }
 
     pub(crate) fn send(&self, to: SocketAddr, text: &str) {
@@ -35,7 +43,7 @@ impl Party {
     pub(crate) fn receive(&self, what: &str) -> (String, SocketAddr) {
         loop {
             let (text, from) = self.receive_any(what);
-            if self.taken.lock().unwrap().insert(text.clone()) {
+            if self.seen.lock().unwrap().returned.insert(text.clone()) {
                 return (text, from);
             }
         }
@@ -52,6 +60,7 @@ impl Party {
                 received => received.unwrap_or_else(|error| panic!("no {what} but {passed_over:?}: {error}")),
             };
             let text = String::from_utf8_lossy(&buffer[..len]).into_owned();
+            self.seen.lock().unwrap().read.insert(text.clone());
             let first = text.lines().next().unwrap_or_default();
             if first.contains(what) {
                 return (text, from);
@@ -60,24 +69,30 @@ impl Party {
         }
     }
 
-    /// Whether nothing at all has come.
+    /// Returns whether nothing new has come: see [`Party::heard`].
     pub(crate) fn heard_nothing(&self) -> bool {
-        self.heard().is_empty()
+        let heard = self.heard();
+        if !heard.is_empty() {
+            eprintln!("heard {heard:?}");
+        }
+        heard.is_empty()
     }
 
-    /// All that has come and was not taken.
+    /// Returns all messages that wait in the socket, without retransmissions of messages that were read before and
+    /// without "100 Trying": on a slow machine both come at any time.
     pub(crate) fn heard(&self) -> Vec<String> {
         self.socket.set_nonblocking(true).unwrap();
         let mut buffer = [0; 65_535];
-        let next = || {
+        let mut next = || {
             self.socket
                 .recv_from(&mut buffer)
                 .ok()
                 .map(|(length, _)| String::from_utf8_lossy(&buffer[..length]).into_owned())
         };
-        let all = std::iter::from_fn(next).collect();
+        let waiting: Vec<String> = std::iter::from_fn(&mut next).collect();
         self.socket.set_nonblocking(false).unwrap();
-        all
+        let read = &self.seen.lock().unwrap().read;
+        waiting.into_iter().filter(|text| !text.starts_with("SIP/2.0 100") && !read.contains(text)).collect()
     }
 
     /// A request outside of any dialog, or inside one if `to_tag` and `cseq` say so.
