@@ -108,6 +108,16 @@ impl Page {
     }
 }
 
+/// Holds what an edge shows of its parties and problems against the page: for tests in which they have some.
+pub(crate) fn assert_documented(edge: &Process) {
+    let mut page = Page::new();
+    page.hold("status", &edge.json("/v1/status"));
+    page.hold("trunk", &edge.json("/v1/trunks")["trunks"]);
+    page.hold("agent", &edge.json("/v1/agents")["agents"]);
+    page.hold("call", &edge.json("/v1/calls")["calls"]);
+    page.end(0);
+}
+
 /// What a verb prints, whatever its exit code.
 fn printed(arguments: &[&str]) -> Value {
     let output = finish(arguments);

@@ -5,6 +5,7 @@
 use std::io::Read as _;
 use std::net::{TcpListener, UdpSocket};
 
+use crate::json::assert_documented;
 use crate::support::calls::{Call, NUMBER, Phone, Speaking, rtp};
 use crate::support::sip::{field, to_tag};
 use crate::support::talk::{Rig, Talk, speech};
@@ -21,6 +22,7 @@ fn check(edge: &Process) -> Option<i32> {
 }
 
 fn problems(edge: &Process) -> Value {
+    assert_documented(edge);
     edge.json("/v1/status")["problem_details"].clone()
 }
 

@@ -5,6 +5,7 @@
 
 use std::net::{SocketAddr, UdpSocket};
 
+use crate::json::assert_documented;
 use crate::support::calls::{Call, NUMBER, Phone};
 use crate::support::sip::{field, to_tag};
 use crate::support::{Process, config, finish, media_ports, until, whole_lines};
@@ -260,6 +261,7 @@ fn a_carrier_that_rejects_every_call_is_the_first_problem_with_its_codes_and_wor
     assert!(page.contains("check `send_numbers`"), "{page}");
     let problems = edge.json("/v1/status")["problems"].clone();
     let first = problems[0].as_str().unwrap();
+    assert_documented(&edge);
     // That a number does not exist may be that number's fault.
     let told = "trunk pbx rejected 3 of 4 calls in the last hour, and their callers were lost: 3× 403 Forbidden \"Call Rejected +1415****100\" (Q.850 21, call rejected); \
                 try: Check the allow list";

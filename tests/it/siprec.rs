@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::json::assert_documented;
 use crate::support::calls::{Call, Phone, Speaking};
 use crate::support::sip::{Party, field};
 use crate::support::{Process, config, finish, until, whole_lines};
@@ -281,4 +282,5 @@ fn a_call_that_has_to_be_recorded_ends_where_every_server_refuses() {
     let said = "no recording server of [siprec.vault] recorded 1 of 1 calls of the last hour, which were ended: ";
     assert!(text.contains(said) && text.contains("agree `codecs` and `srtp` of [siprec.vault]"), "{text}");
     assert_eq!(edge.metric("trunkgate_siprec_failing{siprec=\"vault\"}"), 1.0);
+    assert_documented(&edge);
 }

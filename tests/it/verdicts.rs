@@ -6,6 +6,7 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
+use crate::json::assert_documented;
 use crate::support::calls::{Call, NUMBER, Phone, Speaking, media_of, rtp};
 use crate::support::secure::{Media, described, offered};
 use crate::support::sip::to_tag;
@@ -125,6 +126,7 @@ fn a_public_address_that_is_not_ours() {
     assert_eq!(headline, "no audio from either side, carrier and pbx, in a live call");
     assert_eq!(silent[0]["others"], serde_json::json!([{"trunk": "pbx", "kind": "one_way"}]));
     assert!(edge.get("/metrics").1.contains("trunkgate_media_one_way_total{trunk=\"carrier\",silent=\"both\"} 1"));
+    assert_documented(&edge);
 }
 
 #[test]
@@ -432,6 +434,7 @@ fn audio_that_stops_in_mid_call_is_one_way_from_then_on() {
     assert_eq!((&problem["trunk"], &problem["kind"]), (&json!("pbx"), &json!("stopped")), "{status}");
     assert!(problem["headline"].as_str().unwrap().starts_with("audio stopped in 1 of 1 calls"), "{problem}");
     assert!(problem["fix"].as_str().unwrap().contains("check whether pbx is muted"), "{problem}");
+    assert_documented(&edge);
 }
 
 #[test]
@@ -454,6 +457,7 @@ fn packet_loss_is_named_with_its_direction_and_figures() {
         ],
     );
     assert!(!text.contains("to pbx"), "{text}");
+    assert_documented(&edge);
 }
 
 #[test]
