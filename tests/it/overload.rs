@@ -104,7 +104,7 @@ fn a_process_that_stood_still_keeps_its_calls() {
     let (caller, callee) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.3"));
     let trunks = format!("{}{}", caller.trunk("carrier"), callee.trunk("pbx"));
     let text = config(&format!("{trunks}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n"));
-    let edge = Process::start(&text.replace("threads = 1", "threads = 1\nidle_timeout = \"2s\""));
+    let edge = Process::start(&text.replace("idle_timeout = \"10m\"", "idle_timeout = \"2s\""));
     let call = Call::set_up(&edge, "stopped", &caller, &callee);
     let (from_caller, from_callee) = (caller.rtp.try_clone().unwrap(), callee.rtp.try_clone().unwrap());
     let _caller = Speaking::new(&from_caller, call.near, |n| rtp(7, n));

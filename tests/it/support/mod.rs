@@ -80,15 +80,42 @@ pub(crate) fn whole_lines(text: &str) -> impl Iterator<Item = &str> {
     text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'))
 }
 
-/// A configuration with a UDP and a TCP listener, HTTP and whatever follows, all on free ports of loopback.
+/// Time limits of the other parties, for sections that set none: a loaded machine gives a test's phone or agent the CPU
+/// later than the defaults allow.
+const UNHURRIED: [(&str, &str); 3] =
+    [("trunk", "no_response_timeout"), ("siprec", "no_response_timeout"), ("agent", "connect_timeout")];
+
+/// Adds the limits of [`UNHURRIED`] to a configuration.
+fn unhurried(config: &str) -> String {
+    let mut text = String::with_capacity(config.len());
+    let mut lines = config.split_inclusive('\n').peekable();
+    let is_head = |line: &&str| line.starts_with('[');
+    while let Some(line) = lines.next() {
+        text.push_str(line);
+        let name = line.trim_end().strip_prefix('[').and_then(|line| line.strip_suffix(']'));
+        let Some((kind, _)) = name.and_then(|name| name.split_once('.')).filter(|(_, name)| !name.contains('.')) else {
+            continue;
+        };
+        let keys: String = std::iter::from_fn(|| lines.next_if(|line| !is_head(line))).collect();
+        for (_, key) in UNHURRIED.iter().filter(|(of, key)| *of == kind && !keys.contains(key)) {
+            text.push_str(&format!("{key} = \"30s\"\n"));
+        }
+        text.push_str(&keys);
+    }
+    text
+}
+
+/// A configuration with a UDP and a TCP listener, HTTP and whatever follows, all on free ports of loopback; silence ends
+/// nothing.
 pub(crate) fn config(rest: &str) -> String {
     format!(
         "[edge]\nname = \"under-test\"\n\
          [[listen]]\nname = \"u\"\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n\
          [[listen]]\nname = \"t\"\ntransport = \"tcp\"\naddress = \"127.0.0.1:0\"\n\
-         [media]\naddress = [\"127.0.0.1\"]\nthreads = 1\n{}\
-         [http]\naddress = \"127.0.0.1:0\"\n{rest}",
-        media_ports::line()
+         [media]\naddress = [\"127.0.0.1\"]\nthreads = 1\n{}idle_timeout = \"10m\"\n\
+         [http]\naddress = \"127.0.0.1:0\"\n{}",
+        media_ports::line(),
+        unhurried(rest)
     )
 }
 
