@@ -1,14 +1,23 @@
 //! Addresses in sentences of the log and of traces, without what in them may be a secret: a password, what a web address has
 //! before its `@` and behind its path, and parameters. Agents and far ends choose what they are called by.
 
+use std::borrow::Cow;
+
 /// What stands behind an address in a sentence.
 const PUNCTUATION: [char; 7] = [',', '.', ':', ';', ')', '>', '`'];
 /// A parameter that says no more than how an address is reached.
 const TRANSPORT: &str = ";transport=";
 
-/// Returns a sentence without what in its addresses may be a secret.
+/// What stands around an address in a document: quotes and the brackets of tags.
+const DELIMITERS: [char; 4] = ['"', '\'', '<', '>'];
+/// What ends host and port of a web address.
+const PATH_BEGINS: [char; 3] = ['/', '?', '#'];
+/// `://` and `@` in a form or query.
+const ESCAPED: (&str, &str) = ("%3a%2f%2f", "%40");
+
+/// Returns a sentence or document without what in its addresses may be a secret.
 pub fn addresses(text: String) -> String {
-    if !text.contains('@') && !text.contains("://") && !text.contains("tel:") {
+    if !text.contains('@') && !text.contains("://") && !text.contains("tel:") && !text.contains('%') {
         return text;
     }
     text.split_inclusive(char::is_whitespace).map(word).collect()
@@ -19,20 +28,64 @@ fn word(text: &str) -> String {
     let (_, space) = text.split_at(bare.len());
     let inside = bare.trim_end_matches(PUNCTUATION);
     let (_, behind) = bare.split_at(inside.len());
-    let shown = match inside.split_once("://") {
-        Some((scheme, rest)) => format!("{scheme}://{}", web(rest)),
-        None => sip(inside),
-    };
-    format!("{shown}{behind}{space}")
+    let (mut shown, mut rest) = (String::with_capacity(text.len()), inside);
+    while !rest.is_empty() {
+        let (piece, further) = rest.split_at(piece_end(rest));
+        shown.push_str(&address(piece));
+        let delimiter = further.chars().next();
+        shown.extend(delimiter);
+        rest = further.get(delimiter.map_or(0, char::len_utf8)..).unwrap_or_default();
+    }
+    shown + behind + space
 }
 
-/// Host and path.
-fn web(rest: &str) -> &str {
+/// Returns where the first address of a word ends: at a delimiter that is no part of what a web address has before its `@`.
+fn piece_end(text: &str) -> usize {
+    let Some(end) = text.find(DELIMITERS) else { return text.len() };
+    let scheme = text.get(..end).and_then(|piece| piece.find("://"));
+    let authority = scheme.and_then(|at| text.get(at + 3..)).map(authority).unwrap_or_default();
+    match (scheme, authority.rfind('@')) {
+        (Some(at), Some(user)) if at + 3 + user > end => {
+            let from = at + 3 + user;
+            text.get(from..).and_then(|rest| rest.find(DELIMITERS)).map_or(text.len(), |further| from + further)
+        }
+        _ => end,
+    }
+}
+
+/// What stands between the scheme and the path of a web address.
+fn authority(rest: &str) -> &str {
+    rest.split(PATH_BEGINS).next().unwrap_or_default()
+}
+
+/// One address, or a word that is none.
+fn address(text: &str) -> String {
+    match text.split_once("://") {
+        Some((front, rest)) => format!("{}://{}", sip(&escaped(front)), web(rest)),
+        None => sip(&escaped(text)),
+    }
+}
+
+/// Host and path; a path may have an address of its own.
+fn web(rest: &str) -> String {
     let place = rest.split(['?', '#']).next().unwrap_or_default();
-    let authority = place.split('/').next().unwrap_or_default();
     // Behind the last `@`, also where one stands in the path: nobody knows what that is.
-    let at = if authority.contains('@') { authority.rfind('@') } else { None };
-    place.get(at.map_or(0, |at| at + 1)..).unwrap_or_default()
+    let at = authority(place).rfind('@').map_or(0, |at| at + 1);
+    let shown = place.get(at..).unwrap_or_default();
+    match shown.split_once("://") {
+        Some((front, behind)) => format!("{}://{}", escaped(front), web(behind)),
+        None => escaped(shown).into_owned(),
+    }
+}
+
+/// Returns a text without what stands before the `@` of web addresses that are escaped as in a form.
+fn escaped(text: &str) -> Cow<'_, str> {
+    let lower = text.to_ascii_lowercase();
+    let Some(begins) = lower.find(ESCAPED.0).map(|at| at + ESCAPED.0.len()) else { return Cow::Borrowed(text) };
+    let ends = [ESCAPED.1, "@"].map(|end| Some(lower.rfind(end)? + end.len()));
+    let place = ends.into_iter().flatten().max().map_or(begins, |end| end.max(begins));
+    let [front, behind] = [text.get(..begins), text.get(place..)].map(Option::unwrap_or_default);
+    Cow::Owned(format!("{front}{behind}"))
 }
 
 /// User and host, with the transport.
@@ -95,18 +148,56 @@ mod tests {
             ("sip:sip:S3@h", "sip:sip@h"),
             ("sip:sips:S3@h", "sip:sips@h"),
             ("gossip:S3@h", "gossip@h"),
+            (
+                "<Response><Play>https://u:S3@a/x?S3=S3</Play><Play>https://v:S3@b/y</Play></Response>",
+                "<Response><Play>https://a/x</Play><Play>https://b/y</Play></Response>",
+            ),
+            (
+                "<Gather action=\"https://u:S3@a/x?t=S3\" method='POST'><Say>a@b</Say><Sip>sip:bob:S3@h;x=S3</Sip>",
+                "<Gather action=\"https://a/x\" method='POST'><Say>a@b</Say><Sip>sip:bob@h</Sip>",
+            ),
+            ("{\"a\":\"https://u:S3@a/x\",\"b\":\"wss://u:S3@b\"}", "{\"a\":\"https://a/x\",\"b\":\"wss://b\"}"),
+            (
+                "<![CDATA[https://u:S3@a/x]]><Play>https://v:S3\"S3<S3@b</Play>",
+                "<![CDATA[https://a/x]]><Play>https://b</Play>",
+            ),
+            ("https://u:S3@a/x,https://v:S3@b/https://w:S3@c/z", "https://a/x,https://b/https://c/z"),
+            ("Url=https%3A%2F%2Fu%3AS3%40a%2Fx", "Url=https%3A%2F%2Fa%2Fx"),
+            ("100% of it", "100% of it"),
         ] {
             assert_eq!(addresses(text.to_owned()), shown);
         }
     }
 
+    /// What stands around two addresses.
+    const DOCUMENTS: [[&str; 3]; 7] = [
+        ["<Play>", "</Play><Play>", "</Play>"],
+        ["<Gather action=\"", "\" url='", "'/>"],
+        ["{\"a\":\"", "\",\"b\":\"", "\"}"],
+        ["<![CDATA[", "]]><Play>", "</Play>"],
+        ["", ",", ""],
+        ["a=", "&b=", ""],
+        ["(", ")(", ")"],
+    ];
+
     proptest! {
         #[test]
         fn any_text_is_told(text: String, user in "[a-z]{1,5}", secret in "[A-Z0-9]{6,9}") {
             addresses(text);
-            for address in [format!("sip:{user}:{secret}@h"), format!("wss://{user}:{secret}@h/x?{secret}")] {
+            let all = [
+                format!("sip:{user}:{secret}@h"),
+                format!("wss://{user}:{secret}@h/x?{secret}"),
+                format!("https%3A%2F%2F{user}%3A{secret}%40h"),
+            ];
+            for address in &all {
                 let shown = addresses(format!("to {address}: no"));
                 prop_assert!(!shown.contains(&secret), "{}", shown);
+            }
+            for [before, between, behind] in DOCUMENTS {
+                for (first, second) in all.iter().flat_map(|first| all.iter().map(move |second| (first, second))) {
+                    let shown = addresses(format!("{before}{first}{between}{second}{behind}"));
+                    prop_assert!(!shown.contains(&secret), "{}", shown);
+                }
             }
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hyper::header::CONTENT_TYPE;
 use trunkgate_call::AppAnswer;
+use trunkgate_call::redact;
 use trunkgate_call::trace::{Webhook, WebhookTry};
 
 use crate::config::{Secret, Speech};
@@ -123,9 +124,9 @@ fn told_of(attempts: &[Attempt]) -> String {
     attempts.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
-/// The beginning of a body, as a trace shows it.
+/// The beginning of a body, as a trace shows it. Addresses lose their secrets first: cut in the middle, one could not be told from a host.
 fn shown(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
+    let text = redact::addresses(String::from_utf8_lossy(body).into_owned());
     let mut chars = text.trim().chars();
     let shown: String = chars.by_ref().take(APP_BODY_SHOWN_CHARS).collect();
     if chars.next().is_some() { format!("{shown}…") } else { shown }
@@ -141,5 +142,8 @@ mod tests {
         let long = shown("ä".repeat(APP_BODY_SHOWN_CHARS + 1).as_bytes());
         assert_eq!((long.chars().count(), long.ends_with('…')), (APP_BODY_SHOWN_CHARS + 1, true));
         assert_eq!(shown(b"\xff"), "\u{fffd}");
+        let front = "x".repeat(APP_BODY_SHOWN_CHARS - "https://u:S3".len());
+        let cut = shown(format!("{front}https://u:S3CRET@host/a").as_bytes());
+        assert!(cut.ends_with("xhttps://host…"), "{cut}");
     }
 }
