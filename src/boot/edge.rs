@@ -50,7 +50,7 @@ use crate::sinks::records::{self, ReportOrder};
 use crate::sinks::sms;
 use crate::sinks::sms::outlets::Outlets;
 use crate::sinks::sms::{SmsOrder, SmsThread};
-use crate::sinks::store::Store;
+use crate::sinks::store::{Store, may_recover};
 use crate::system::clock::Clock;
 use crate::system::dns::{Resolver, means};
 use crate::system::log;
@@ -66,6 +66,8 @@ pub enum StartError {
     CallRecords(io::Error),
     /// The store cannot be used.
     Store(io::Error),
+    /// The directory of recordings cannot be written, and has to be.
+    Recordings(io::Error),
     /// Files of certificates have become unusable since they were checked.
     Certificates(Vec<String>),
     /// A thread, a runtime or a worker cannot be made.
@@ -88,6 +90,11 @@ impl fmt::Display for StartError {
                 f,
                 "error[TG0202]: the store cannot be used: {error}\n   = help: [edge] data_directory must be writable, and no \
                  other edge may use it"
+            ),
+            StartError::Recordings(error) => write!(
+                f,
+                "error[TG0202]: recordings cannot be written: {error}\n   = help: [recording] directory must be writable, as [edge] \
+                 data_required is true"
             ),
             StartError::Certificates(faults) => write!(f, "error[TG0114]: {}", faults.join("; ")),
             StartError::System { what, error } => write!(f, "error[TG0203]: {what} cannot be started: {error}"),
@@ -307,24 +314,42 @@ struct Configs {
 }
 
 impl Configs {
-    /// Reads from the store what requests have set, and makes the first table.
+    /// Reads from the store what requests have set, and makes the first table. Where the store cannot be read because of its disk, that is
+    /// read once it can be.
     fn start(written: Config, store: &Store) -> Result<(Configs, Arc<Table>), StartError> {
-        let overrides = overrides::at_start(store, &written).map_err(StartError::Store)?;
+        let overrides = match overrides::at_start(store, &written) {
+            Err(error) if !written.data.is_required && may_recover(&error) => {
+                tracing::error!(
+                    reason = "store_failed",
+                    "what requests have set of numbers is not in force yet: {error}"
+                );
+                None
+            }
+            read => read.map_err(StartError::Store)?,
+        };
         let in_force = overrides.as_ref().map_or_else(|| written.clone(), |set| written.overridden(set));
         let table = first_table(&in_force).map_err(system("a thread"))?;
         Ok((Configs { written, in_force, overrides }, table))
     }
 }
 
-/// Starts the store, which is opened where somebody is lost without it, and opens where call records go.
+/// Starts the store, which is opened where something is lost without it, and opens where call records go. A disk that takes nothing is
+/// reported by `status`, and stops the start only where the configuration says so.
 fn open_records(config: &Config) -> Result<(Store, records::Writer), StartError> {
+    let is_required = config.data.is_required;
     let store = Store::start(config.data.clone()).map_err(system("the store"))?;
     if Outlets::of(config).is_any() || config.cdr.url.is_some() || config.recording.is_some() {
-        store.open_now().map_err(StartError::Store)?;
+        let opened = store.open_now();
+        opened.or_else(
+            |error| if is_required || !may_recover(&error) { Err(StartError::Store(error)) } else { Ok(()) },
+        )?;
+    }
+    if let Some(recording) = config.recording.as_ref().filter(|_| is_required) {
+        recordings::try_directory(&recording.directory).map_err(StartError::Recordings)?;
     }
     let calls = Arc::new(CallList::new(store.clone(), config.api.kept_calls()));
-    let records = records::Writer::open(&config.cdr, store.clone(), calls).map_err(StartError::CallRecords)?;
-    Ok((store, records))
+    let records = records::Writer::open(&config.cdr, store.clone(), calls, is_required);
+    Ok((store, records.map_err(StartError::CallRecords)?))
 }
 
 fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
@@ -640,19 +665,21 @@ impl Auxiliary {
         let problems = tokio::spawn(admin::watch_problems(handle.clone()));
         let messages = tokio::spawn(messages::keep(handle.clone(), callbacks));
         let pruning = tokio::spawn(Arc::clone(&handle.shared.calls).keep_pruned());
+        let numbers = tokio::spawn(overrides::read_late(handle.clone()));
         stop.notified().await;
         refresher.abort();
         history.abort();
         problems.abort();
         messages.abort();
         pruning.abort();
+        numbers.abort();
         server.abort();
         names.abort();
         agents.abort();
         probes.abort();
         let _ = (refresher.await, server.await, names.await, agents.await, probes.await, history.await, problems.await);
         let _ = messages.await;
-        let _ = pruning.await;
+        let _ = (pruning.await, numbers.await);
         let _ = tokio::time::timeout(Duration::from_secs(limits::HEP_LAST_SECONDS), hep).await;
         let _ = otel.await;
         // The signalling loop has ended before: no record comes after this.

@@ -210,7 +210,8 @@ codes! {
          record is lost later. Its directory must exist and be writable for the user of the edge; `check` warns about a\n\
          missing one, and rejects a directory, a device or a FIFO in the place of `file`. A file with other content than\n\
          call records is not touched. With a `url` or `[sms]` the same applies to the store, trunkgate.db in [edge]\n\
-         data_directory, which must not be in use by another edge.";
+         data_directory, which must not be in use by another edge. A disk that is full, read-only or not mounted does not\n\
+         stop the start unless [edge] data_required is true: `status` reports it, and records are kept in memory until then.";
     NO_START = "TG0203", "edge cannot start",
         "The system refused a thread, an epoll descriptor, or random numbers: a limit of the process (open files, tasks) is\n\
          reached, or a sandbox forbids it. The message contains the system's error.";

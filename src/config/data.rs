@@ -22,6 +22,8 @@ pub struct DataDirectory {
     pub directory: PathBuf,
     /// What is taken over from where earlier versions kept it.
     pub previous: Previous,
+    /// Whether the edge does not start while the store, the call record file or the directory of recordings cannot be written.
+    pub is_required: bool,
 }
 
 /// Where versions before the store kept what is in it now.
@@ -43,7 +45,7 @@ impl DataDirectory {
             records: directory.join(RECORDS),
             day_counts: vec![directory.join(DAY_COUNTS)],
         };
-        DataDirectory { directory: directory.to_owned(), previous }
+        DataDirectory { directory: directory.to_owned(), previous, is_required: false }
     }
 }
 
@@ -54,6 +56,7 @@ pub(super) fn read(
     folder: &Path,
     findings: &mut Findings,
 ) -> DataDirectory {
+    let is_required = edge.and_then(|edge| edge.read("data_required", findings, values::boolean)).unwrap_or(false);
     let mut path = |section: Option<&Section<'_>>, key: &str| {
         let written = section?.read(key, findings, values::string)?;
         let value = section?.get(key)?;
@@ -99,7 +102,8 @@ pub(super) fn read(
         records: spool.unwrap_or_else(|| beside.join(RECORDS)),
         day_counts: places(beside, DAY_COUNTS),
     };
-    DataDirectory { directory: directory.or_else(|| usual.clone()).unwrap_or_else(|| folder.to_owned()), previous }
+    let directory = directory.or_else(|| usual.clone()).unwrap_or_else(|| folder.to_owned());
+    DataDirectory { directory, previous, is_required }
 }
 
 /// Where the service manager lets us keep things.

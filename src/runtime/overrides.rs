@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
-use trunkgate_call::{Concerned, Input};
+use trunkgate_call::{Concerned, Input, Settings as GatewaySettings};
 
-use super::handle::{Gone, Handle};
+use super::handle::{Gone, Handle, Running};
 use crate::config::{Config, NumberOverride, NumberOverrides, NumberParameter, PhoneNumber};
 use crate::sinks::store::{Commit, Store};
 
@@ -25,7 +25,7 @@ pub(crate) fn at_start(store: &Store, config: &Config) -> io::Result<Option<Numb
     let mut all = match (config.api.auth_token.is_some(), store.has_any()) {
         (false, _) => return Ok(None),
         (true, false) => NumberOverrides::new(),
-        (true, true) => store.run_now(read_all)?,
+        (true, true) => store.read_now(read_all)?,
     };
     note_first_seen(store, config, &mut all);
     Ok(Some(all))
@@ -57,11 +57,41 @@ pub(super) async fn read(handle: &Handle) -> io::Result<()> {
         return Ok(());
     }
     let all = match handle.store.has_any() {
-        true => handle.store.run(Commit::Now, read_all).await?,
+        true => handle.store.read(read_all).await?,
         false => NumberOverrides::new(),
     };
     handle.shared.running(|running| running.overrides = Some(all));
     Ok(())
+}
+
+/// Reads what is set of numbers where the start could not, once the store can be read, and has it in force for the next call.
+pub(crate) async fn read_late(handle: Handle) {
+    let is_unread = || {
+        let is_open = |running: &mut Running| running.written.api.auth_token.is_some() && running.overrides.is_none();
+        handle.shared.running(is_open)
+    };
+    while is_unread() {
+        handle.store.health().writable().await;
+        let _turn = handle.shared.reloading.lock().await;
+        if let Err(error) = read(&handle).await {
+            tracing::debug!("what requests have set of numbers cannot be read: {error}");
+            continue;
+        }
+        let settings = handle.shared.running(|running| {
+            let written = running.written.clone();
+            running.overrides.iter_mut().for_each(|all| note_first_seen(&handle.store, &written, all));
+            take_effect(&handle, running)
+        });
+        let _ = handle.input(Input::Configure(Box::new(settings))).await;
+        tracing::info!("what requests have set of numbers is in force");
+    }
+}
+
+/// Puts what is set of numbers in force; returns the settings for signalling.
+fn take_effect(handle: &Handle, running: &mut Running) -> GatewaySettings {
+    running.config = running.in_force(&running.written);
+    running.table = Arc::new(running.config.table(&running.names));
+    handle.settings(running)
 }
 
 /// Changes what is set of a number, by its SID, and has it in force for the next call. Goes on to its end when its caller has gone.
@@ -76,9 +106,8 @@ pub(crate) async fn set(handle: &Handle, sid: &str, changes: Vec<NumberChange>) 
             return Ok(Err(error));
         }
         let (settings, app) = handle.shared.running(|running| {
-            running.config = running.in_force(&running.written);
-            running.table = Arc::new(running.config.table(&running.names));
-            (handle.settings(running), running.config.app_of_number(&sid))
+            let settings = take_effect(&handle, running);
+            (settings, running.config.app_of_number(&sid))
         });
         handle.input(Input::Configure(Box::new(settings))).await?;
         let concerned = Concerned { apps: app.into_iter().collect(), ..Concerned::default() };

@@ -61,7 +61,7 @@ pub struct Reloaded {
 
 /// Keys that only a start reads; of a table that is written many times, whether it is there as well.
 const ONLY_A_RESTART: [(&str, &[&str]); 6] = [
-    ("edge", &["name", "data_directory"]),
+    ("edge", &["name", "data_directory", "data_required"]),
     ("listen", &["name", "transport", "address"]),
     ("media", &["ports", "threads", "idle_timeout", "latch"]),
     ("limits", &["sip_message_bytes"]),

@@ -252,7 +252,7 @@ impl CallList {
         read: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Option<T> {
         let patience = Duration::from_secs(STORE_PATIENCE_SECONDS);
-        let read = timeout(patience, self.store.run(Commit::Now, read)).await;
+        let read = timeout(patience, self.store.read(read)).await;
         match read.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(read) => Some(read),
             Err(error) => {

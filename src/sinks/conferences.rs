@@ -55,7 +55,7 @@ impl ConferenceList {
             return Ok(Vec::new());
         }
         let since = milliseconds(since);
-        self.store.run_now(move |store| read(store, since))
+        self.store.read_now(move |store| read(store, since))
     }
 }
 

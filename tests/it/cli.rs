@@ -96,10 +96,11 @@ fn a_taken_port_is_named_with_its_place() {
 }
 
 #[test]
-fn call_records_that_cannot_be_written_stop_the_start() {
-    let (_directory, path) = write(&config(
+fn call_records_that_cannot_be_written_stop_the_start_where_data_is_required() {
+    let required = |text: &str| text.replace("[edge]\n", "[edge]\ndata_required = true\n");
+    let (_directory, path) = write(&required(&config(
         "[cdr]\nfile = \"/nonexistent/cdr.jsonl\"\n[trunk.a]\npeers = [\"sip:127.0.0.1:9\"]\n[[route]]\nconnect = [\"trunk:a\"]\n",
-    ));
+    )));
     let output = finish(&["--config", path.to_str().unwrap(), "run"]);
     assert_eq!(output.status.code(), Some(2));
     let errors = text(&output.stderr);

@@ -108,6 +108,7 @@ mod twilio_proxy;
 mod twilio_recordings;
 mod twilio_sandbox;
 mod unsent;
+mod unusable_disk;
 mod verdicts;
 mod voicemail;
 mod warm_transfer;

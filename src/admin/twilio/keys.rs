@@ -65,7 +65,7 @@ impl Keys {
     pub(super) async fn load(&self) -> Result<(), Error> {
         let all = async {
             // A store is made by the first change.
-            let all = if self.store.has_any() { self.store.run(Commit::Now, read_all).await? } else { BTreeMap::new() };
+            let all = if self.store.has_any() { self.store.read(read_all).await? } else { BTreeMap::new() };
             Ok(Arc::new(Mutex::new(all)))
         };
         self.held.get_or_try_init(|| all).await.map(drop).map_err(|error: io::Error| Error::store(&error))

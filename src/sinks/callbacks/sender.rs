@@ -324,6 +324,7 @@ impl Callbacks {
             }
             News::Restored(Ok(heads)) => {
                 self.restoring = Restoring::Done;
+                self.figures.stored(&Ok(()), self.store.directory());
                 let count = self.restore(heads);
                 if count > 0 {
                     tracing::info!("{count} callbacks of an earlier run are sent");

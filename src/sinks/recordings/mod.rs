@@ -25,6 +25,7 @@ mod writer;
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::thread::JoinHandle;
@@ -479,6 +480,14 @@ impl Recordings {
     pub(crate) fn delete(&self, sid: &str) -> io::Result<Deleted> {
         self.shared.delete(sid)
     }
+}
+
+/// Tries whether a directory takes recordings.
+///
+/// # Errors
+/// Why it does not.
+pub(crate) fn try_directory(directory: &Path) -> io::Result<()> {
+    place::probe(directory)
 }
 
 /// Bytes that a command has in the queue.

@@ -268,12 +268,12 @@ impl Shared {
     }
 
     pub(super) fn list(&self, part: Part, most: usize) -> io::Result<Vec<Entry>> {
-        self.change(move |store| index::list(store, &part, most))
+        self.store.read_now(move |store| index::list(store, &part, most))
     }
 
     pub(super) fn find(&self, sid: &str) -> io::Result<Option<Entry>> {
         let sid = sid.to_owned();
-        self.change(move |store| index::find(store, &sid))
+        self.store.read_now(move |store| index::find(store, &sid))
     }
 
     fn incomplete(&self) -> MutexGuard<'_, BTreeMap<String, String>> {

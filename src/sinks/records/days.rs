@@ -51,13 +51,11 @@ impl DayCounts {
         }
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
         let days = [today.yesterday().unwrap_or(today), today, today.tomorrow().unwrap_or(today)];
-        let read = self.store.run_now(move |store| {
-            // On a full disk the others stay.
-            if let Err(error) = forget_old(store, &days) {
-                tracing::debug!("day counts of days that are over stay: {error}");
-            }
-            read(store, &days)
-        });
+        // On a full disk the others stay.
+        if let Err(error) = self.store.run_now(move |store| forget_old(store, &days)) {
+            tracing::debug!("day counts of days that are over stay: {error}");
+        }
+        let read = self.store.read_now(move |store| read(store, &days));
         read.unwrap_or_else(|error| {
             self.tell(Err(error));
             Vec::new()

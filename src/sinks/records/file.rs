@@ -164,7 +164,7 @@ impl RecordsFile {
             }
             self.rotate(Timestamp::now())?;
         }
-        Err(named(path, &io::Error::other("another program is writing to it")))
+        Err(named(path, &io::Error::new(io::ErrorKind::ResourceBusy, "another program is writing to it")))
     }
 
     /// The unit of the rotation that a time is in.
@@ -263,7 +263,7 @@ fn fits(file: &mut &std::fs::File, format: CdrFormat) -> io::Result<bool> {
         [b'{', ..] => Ok(format == CdrFormat::Jsonl),
         // Another process may be in the middle of the head.
         start if start.starts_with(b"sid,") => Ok(format == CdrFormat::Csv && head.starts_with(start)),
-        _ => Err(io::Error::other("it contains other data than call records")),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it contains other data than call records")),
     }
 }
 

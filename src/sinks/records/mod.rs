@@ -9,6 +9,7 @@ pub(crate) mod csv;
 mod days;
 mod figures;
 mod file;
+mod opened;
 mod outbox;
 mod post;
 mod queue;

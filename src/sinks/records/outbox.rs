@@ -147,12 +147,17 @@ impl Outbox {
                 Some(queueing.sids.clone())
             }
             Err(error) => {
-                figures.url.failures.add(1);
-                if figures.store.failed(Failure::of(&error, self.store.directory())) {
-                    tracing::error!(reason = "cdr_failed", "call records cannot be queued for the URL: {error}");
-                }
+                self.refused(&error, figures);
                 None
             }
+        }
+    }
+
+    /// Notes that the store takes, or gives, no records.
+    pub(super) fn refused(&self, error: &io::Error, figures: &Figures) {
+        figures.url.failures.add(1);
+        if figures.store.failed(Failure::of(error, self.store.directory())) {
+            tracing::error!(reason = "cdr_failed", "call records cannot be queued for the URL: {error}");
         }
     }
 
@@ -176,6 +181,20 @@ impl Outbox {
             unremoved.iter().for_each(|ticket| queue.done(ticket));
         }
         inner.version += 1;
+        drop(inner);
+        self.woken.notify_one();
+    }
+
+    /// Takes over what the store has of an earlier process, which could not be read before.
+    pub(super) fn restore(&self, stored: Vec<Stored>) {
+        let mut inner = self.lock();
+        let Inner { way, sending, .. } = &mut *inner;
+        if let Some((queue, _)) = way {
+            queue.added(stored);
+            sending.iter().for_each(|ticket| queue.take(ticket));
+            let unremoved = self.unremoved.lock().unwrap_or_else(PoisonError::into_inner);
+            unremoved.iter().for_each(|ticket| queue.done(ticket));
+        }
         drop(inner);
         self.woken.notify_one();
     }

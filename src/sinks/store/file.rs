@@ -2,12 +2,13 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, ErrorCode, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
 
 use super::disk::{self, named};
 use super::previous;
@@ -68,7 +69,9 @@ pub(super) fn open(data: &DataDirectory, is_suspect: bool) -> io::Result<(Connec
     let new = with_ending(&path, ".new");
     // Saving was cut short: before the damaged file was put aside, or after that.
     if path.exists() {
-        remove_all(&new)?;
+        if ["-wal", "-shm", ""].iter().any(|ending| with_ending(&new, ending).exists()) {
+            remove_all(&new)?;
+        }
     } else if new.exists() {
         disk::rename(&new, &path)?;
     }
@@ -92,13 +95,65 @@ pub(super) fn open(data: &DataDirectory, is_suspect: bool) -> io::Result<(Connec
     Ok((file, damage))
 }
 
-/// Whether something is there that [`open`] reads.
+/// Whether something is there that [`open`] reads, or may be: the directory, or the one above it, cannot be looked at.
 pub(super) fn has_any(data: &DataDirectory) -> bool {
+    if !can_be_made(&data.directory) {
+        return true;
+    }
     let path = data.directory.join(NAME);
     let previous = &data.previous;
     let new = with_ending(&path, ".new");
     let mut all = [&path, &new, &previous.records].into_iter().chain(&previous.texts).chain(&previous.day_counts);
     all.any(|path| std::fs::symlink_metadata(path).is_ok())
+}
+
+/// Whether a directory is there, or may be made as a new one.
+fn can_be_made(directory: &Path) -> bool {
+    let is_absent = match std::fs::metadata(directory) {
+        Ok(_) => return true,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
+    is_absent && parent.is_none_or(Path::exists)
+}
+
+/// Opens the file for reading alone, with what its log has, where its disk takes no changes. Nothing is written, and no lock is held.
+pub(super) fn open_read_only(data: &DataDirectory) -> io::Result<Connection> {
+    let path = std::path::absolute(data.directory.join(NAME))?;
+    files::open_regular(&path).map_err(|error| named(&path, &error))?;
+    // Without a log the file never changes, and needs none. One with a log is read as by its only user: nothing shares memory with others.
+    let log = with_ending(&path, "-wal");
+    let has_log = std::fs::metadata(&log).is_ok_and(|about| about.len() > 0);
+    let how = if has_log { "vfs=unix-none" } else { "immutable=1" };
+    let address = format!("file:{}?{how}", in_address(&path));
+    let opened = || -> rusqlite::Result<Result<Connection, &'static str>> {
+        let file = Connection::open_with_flags(
+            address,
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        file.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        let found: String = file.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        let version: u32 = file.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        let application: i64 = file.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+        let is_ours = found == "ok" && application == APPLICATION && version as usize == MIGRATIONS.len();
+        Ok(if is_ours { Ok(file) } else { Err("it is damaged, or of another version") })
+    };
+    opened()
+        .map_err(|error| words(&error))
+        .and_then(|file| file.map_err(io::Error::other))
+        .map_err(|error| named(&path, &error))
+}
+
+/// Writes a path as part of an address of SQLite's.
+fn in_address(path: &Path) -> String {
+    let bytes = path.as_os_str().as_bytes().iter();
+    bytes.fold(String::new(), |mut address, byte| {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => address.push(char::from(*byte)),
+            byte => address.push_str(&format!("%{byte:02X}")),
+        }
+        address
+    })
 }
 
 /// Opens a file that is whole.
@@ -115,7 +170,7 @@ fn open_sound(path: &Path, migrations: &[&str]) -> io::Result<Connection> {
         file.pragma_update(None, "synchronous", "FULL")?;
         // What is over is to be read by nobody: neither in free pages nor, see `Commit::Wiped`, in the log.
         file.pragma_update(None, "secure_delete", true)?;
-        Ok(migrate(&mut file, migrations)?.map(|()| file).map_err(io::Error::other))
+        Ok(migrate(&mut file, migrations)?.map(|()| file).map_err(foreign))
     };
     opened().map_err(|error| words(&error)).flatten().map_err(|error| named(path, &error))
 }
@@ -151,6 +206,11 @@ fn migrate(file: &mut Connection, migrations: &[&str]) -> rusqlite::Result<Resul
     }
     to.commit()?;
     Ok(Ok(()))
+}
+
+/// The error of a file that this program may not use.
+pub(super) fn foreign(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
 /// Puts what can be read of a damaged file into a new one, which takes its place; how many rows that were.
@@ -288,6 +348,7 @@ pub(super) fn words(error: &rusqlite::Error) -> io::Error {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             io::Error::new(io::ErrorKind::InvalidData, error.to_string())
         }
+        Some(ErrorCode::ReadOnly) => io::Error::new(io::ErrorKind::ReadOnlyFilesystem, error.to_string()),
         Some(ErrorCode::DiskFull) => io::Error::new(io::ErrorKind::StorageFull, error.to_string()),
         _ => io::Error::other(error.to_string()),
     }

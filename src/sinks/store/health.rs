@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::watch;
 use trunkgate_media::counters::Counter;
 
 use super::file::NAME;
@@ -19,6 +20,8 @@ struct State {
     damage: Mutex<Option<String>>,
     /// Refusal of the latest change; `None`: it was made.
     refusal: Mutex<Option<Failure>>,
+    /// Whether there is one, for those who wait for its end.
+    is_failing: watch::Sender<bool>,
     refused: Counter,
 }
 
@@ -48,13 +51,21 @@ impl Health {
             tracing::error!(reason = "store_failed", "the store is not written: {failure}");
         }
         *refusal = Some(failure);
+        self.0.is_failing.send_replace(true);
     }
 
     /// Notes that a change was made.
     pub(super) fn took(&self) {
         if self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+            self.0.is_failing.send_replace(false);
             tracing::info!("the store is written again");
         }
+    }
+
+    /// Waits until the store takes changes.
+    pub(crate) async fn writable(&self) {
+        // Its sender is this one's own.
+        let _ = self.0.is_failing.subscribe().wait_for(|is_failing| !is_failing).await;
     }
 
     /// Whether changes are refused.

@@ -74,7 +74,21 @@ impl Drop for Inner {
 /// A change: made in the transaction, told once that is committed.
 struct Job {
     commit: Commit,
+    /// Whether it only reads, so that a file which cannot be written serves it as well.
+    reads: bool,
     work: Work,
+}
+
+/// Whether a store, or a file of call records, that cannot be opened may be usable later without a change of the configuration: its disk
+/// is full, read-only, broken or not mounted. Not where another process has it, or it holds other data.
+pub(crate) fn may_recover(error: &io::Error) -> bool {
+    !matches!(
+        error.kind(),
+        io::ErrorKind::ResourceBusy
+            | io::ErrorKind::WouldBlock
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::IsADirectory
+    )
 }
 
 type Tell = Box<dyn FnOnce(Result<(), &io::Error>) + Send>;
@@ -95,8 +109,14 @@ impl Store {
     pub(crate) fn start(data: DataDirectory) -> io::Result<Store> {
         let (jobs, jobs_in) = sync_channel(STORE_JOBS);
         let health = Health::default();
-        let keeper =
-            Keeper { data: data.clone(), file: None, is_suspect: false, refused: None, health: health.clone() };
+        let keeper = Keeper {
+            data: data.clone(),
+            file: None,
+            readable: None,
+            is_suspect: false,
+            refused: None,
+            health: health.clone(),
+        };
         let thread = std::thread::Builder::new().name("store".into()).spawn(move || keeper.run(&jobs_in))?;
         Ok(Store { inner: Arc::new(Inner { data, jobs: Some(jobs), thread: Some(thread), health }) })
     }
@@ -106,7 +126,7 @@ impl Store {
         &self.inner.data.directory
     }
 
-    /// Whether there is anything in it, or from earlier versions: without opening it.
+    /// Whether there is anything in it, or from earlier versions, or its directory cannot be looked at: without opening it.
     pub(crate) fn has_any(&self) -> bool {
         file::has_any(&self.inner.data)
     }
@@ -135,6 +155,30 @@ impl Store {
         async { answered.await.unwrap_or_else(|_| Err(io::Error::other("the store has ended"))) }
     }
 
+    /// Reads without a change: also from a file that was found not to be writable when it was opened.
+    pub(crate) fn read<T, W>(&self, work: W) -> impl Future<Output = io::Result<T>> + Send + use<T, W>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        self.queue((Commit::Now, true), work, move |done| drop(answer.send(done)));
+        async { answered.await.unwrap_or_else(|_| Err(io::Error::other("the store has ended"))) }
+    }
+
+    /// Does so and waits for it: for threads that have nothing else to do.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub(crate) fn read_now<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let (answer, answered) = sync_channel(1);
+        self.queue((Commit::Now, true), work, move |done| drop(answer.send(done)));
+        answered.recv().unwrap_or_else(|_| Err(io::Error::other("the store has ended")))
+    }
+
     /// Makes a change and waits for it: for threads that have nothing else to do.
     ///
     /// # Errors
@@ -152,6 +196,16 @@ impl Store {
     pub(crate) fn submit<T: Send + 'static>(
         &self,
         commit: Commit,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        tell: impl FnOnce(io::Result<T>) + Send + 'static,
+    ) {
+        self.queue((commit, false), work, tell);
+    }
+
+    /// Queues a change, or what `reads` only.
+    fn queue<T: Send + 'static>(
+        &self,
+        (commit, reads): (Commit, bool),
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         tell: impl FnOnce(io::Result<T>) + Send + 'static,
     ) {
@@ -175,7 +229,7 @@ impl Store {
             Done { failed, tell }
         });
         let Some(jobs) = &self.inner.jobs else { return };
-        if let Err(refused) = jobs.try_send(Job { commit, work }) {
+        if let Err(refused) = jobs.try_send(Job { commit, reads, work }) {
             let (std::sync::mpsc::TrySendError::Full(job) | std::sync::mpsc::TrySendError::Disconnected(job)) = refused;
             let error = io::Error::new(io::ErrorKind::WouldBlock, "too many changes wait for the disk");
             ((job.work)(Err(&error)).tell)(Err(&error));
@@ -202,6 +256,8 @@ fn copied(error: &io::Error) -> io::Error {
 struct Keeper {
     data: DataDirectory,
     file: Option<Connection>,
+    /// The file, opened for reading alone while it cannot be opened otherwise.
+    readable: Option<Connection>,
     /// It was found damaged while it was used.
     is_suspect: bool,
     /// Why it could not be opened, and when that was.
@@ -276,7 +332,7 @@ impl Keeper {
             Err(error) => {
                 self.suspect(error.kind() == io::ErrorKind::InvalidData);
                 self.note(Some(&error), false);
-                return batch.into_iter().for_each(|job| ((job.work)(Err(&error)).tell)(Err(&error)));
+                return self.refuse(batch, &error);
             }
         };
         let changes = file.total_changes();
@@ -309,6 +365,23 @@ impl Keeper {
         }
     }
 
+    /// Tells that changes are not made; what only reads is served from the file nevertheless, where that can be read.
+    fn refuse(&mut self, batch: Vec<Job>, error: &io::Error) {
+        let has_reader = batch.iter().any(|job| job.reads) && self.file.is_none() && may_recover(error);
+        if has_reader && self.readable.is_none() {
+            self.readable = file::open_read_only(&self.data)
+                .inspect_err(|error| tracing::debug!("the store cannot be read either: {error}"))
+                .ok();
+        }
+        let readable = self.readable.as_ref().filter(|_| has_reader);
+        for job in batch {
+            match readable.filter(|_| job.reads) {
+                Some(file) => ((job.work)(Ok(file)).tell)(Ok(())),
+                None => ((job.work)(Err(error)).tell)(Err(error)),
+            }
+        }
+    }
+
     /// Where the file is damaged, what can be read of it is saved with the next change.
     fn suspect(&mut self, is_damaged: bool) {
         if is_damaged && self.file.take().is_some() {
@@ -332,6 +405,7 @@ impl Keeper {
 
     fn open_anew(&mut self) -> io::Result<Connection> {
         let (file, damage) = file::open(&self.data, self.is_suspect)?;
+        self.readable = None;
         self.is_suspect = false;
         damage.into_iter().for_each(|damage| self.health.damaged(damage));
         Ok(file)

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use serde::Deserialize;
 
 use super::disk::{self, named};
-use super::file::{NAME, alone, copy_table, remove_all, with_ending, words};
+use super::file::{NAME, alone, copy_table, foreign, remove_all, with_ending, words};
 use crate::config::DataDirectory;
 use crate::system::files;
 
@@ -138,7 +138,7 @@ fn day_counts(to: &Connection, path: &Path) -> io::Result<usize> {
     disk::lock(&files::open_to_change(path)?)?;
     let text = std::fs::read(path)?;
     if !text.starts_with(DAY_COUNTS) && !DAY_COUNTS.starts_with(&text) {
-        return Err(io::Error::other("it contains other data than day counts"));
+        return Err(foreign("it contains other data than day counts"));
     }
     let mut last = BTreeMap::new();
     for line in text.split(|byte| *byte == b'\n') {

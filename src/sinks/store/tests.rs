@@ -342,3 +342,39 @@ fn what_an_edge_of_an_earlier_version_still_uses_is_left_to_it() {
     drop(lock);
     assert_eq!(sids(&start(directory.path())).len(), 2);
 }
+
+/// As a store is left by a process that has ended without closing it, on a disk that takes no changes then.
+#[test]
+fn a_store_that_cannot_be_written_is_read_with_its_log_and_is_written_once_it_can_be() {
+    let directory = tempfile::tempdir().unwrap();
+    let (from, at) = (directory.path().join("a ?#%"), directory.path().join("b ?#%"));
+    let first = start(&from);
+    add(&first, 0..3).unwrap();
+    std::fs::create_dir(&at).unwrap();
+    for name in [NAME, "trunkgate.db-wal"] {
+        std::fs::copy(from.join(name), at.join(name)).unwrap();
+    }
+    drop(first);
+    // The folder of an earlier version has a file that leads nowhere: the store is not opened before it is gone.
+    std::fs::create_dir(at.join("cdr.spool")).unwrap();
+    std::os::unix::fs::symlink("/nonexistent/lock", at.join("cdr.spool/lock")).unwrap();
+    let count = |file: &Connection| file.query_row("SELECT count(*) FROM call_record", [], |row| row.get::<_, u32>(0));
+    let file = file::open_read_only(&DataDirectory::of(&at)).unwrap();
+    assert_eq!(count(&file).unwrap(), 3, "all that was committed");
+    assert!(file.execute("DELETE FROM call_record", []).is_err());
+    drop(file);
+    let store = start(&at);
+    assert!(may_recover(&store.open_now().unwrap_err()));
+    assert!(store.health().is_failing() && add(&store, 3..4).is_err());
+    assert_eq!(store.read_now(count).unwrap(), 3);
+    assert!(store.read_now(|file| file.execute("DELETE FROM call_record", [])).is_err(), "no change is made so");
+    std::fs::remove_file(at.join("cdr.spool/lock")).unwrap();
+    wait(store.health().writable());
+    add(&store, 3..4).unwrap();
+    assert_eq!((sids(&store).len(), store.read_now(count).unwrap(), store.health().is_failing()), (4, 4, false));
+    // One that was closed has no log.
+    drop(store);
+    assert_eq!(count(&file::open_read_only(&DataDirectory::of(&at)).unwrap()).unwrap(), 4);
+    std::fs::remove_file(at.join(NAME)).unwrap();
+    assert!(file::open_read_only(&DataDirectory::of(&at)).is_err() && !at.join(NAME).exists());
+}

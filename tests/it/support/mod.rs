@@ -143,6 +143,11 @@ impl Process {
         Process::spawn(command, directory, file)
     }
 
+    /// The same with a configuration that is written already.
+    pub(crate) fn start_at(directory: Arc<tempfile::TempDir>, file: PathBuf) -> Process {
+        Process::spawn(trunkgate(&["--config", file.to_str().unwrap(), "run"]), directory, file)
+    }
+
     /// The same where the configuration is named without its directory.
     pub(crate) fn start_beside_it(config: &str) -> Process {
         let (directory, file) = write(config);
