@@ -68,7 +68,7 @@ pub(super) fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
         None => shown.push_str(&lost(&agent.unreached)),
     }
     // What was wrong before stands behind.
-    shown.extend(newer.map(|failed| format!("; before that: {}", counted(failed))));
+    shown.extend(newer.map(|failed| format!("; before that: {}{}", counted(failed), hung_up(failed))));
     let problem = without.losing(problem.shown_by(shown), &agent.unreached);
     // The newest call in which it failed is traced, also where others did not reach it before.
     let latest = failed.filter(|failed| failed.at > agent.unreached.at);

@@ -1,5 +1,7 @@
-//! Asks agents with `probe` whether they can be reached, as OPTIONS asks trunks: a signed handshake, and a close.
+//! Asks agents with `probe` whether they can be reached, as OPTIONS asks trunks: a signed handshake, and a close. An agent without `probe` is
+//! connected to when a call has lost its connection.
 
+use std::collections::hash_map::Entry as Slot;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,6 +10,7 @@ use ipnet::IpNet;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
+use trunkgate_call::limits::AGENT_CONNECTS_AGAIN;
 use trunkgate_call::{AgentProbe, Input, socket_spec};
 use trunkgate_media::agent::limits::STOP_TIMEOUT;
 use trunkgate_media::agent::{Loss, NORMAL_CLOSE, Transmit};
@@ -16,7 +19,7 @@ use trunkgate_route::{Agent, Table};
 use crate::limits::{AGENT_PROBE_AGAIN, AGENT_PROBE_WAIT};
 use crate::runtime::handle::Handle;
 use crate::runtime::own_sockets::OwnSockets;
-use crate::runtime::worker::{Done, Failed, NO_UPGRADE, Visit, accepts};
+use crate::runtime::worker::{Done, Failed, NO_UPGRADE, Visit, accepts, connects};
 
 /// Shortest time between two probes of an agent whose connections are lost.
 const PROBE_LEAST: Duration = Duration::from_secs(1);
@@ -31,6 +34,8 @@ struct Entry {
     asked: Option<Instant>,
     /// Whether its last answer was none.
     has_failed: bool,
+    /// Whether it has no interval: it is asked because a connection was lost.
+    is_lost: bool,
 }
 
 /// Probes of all agents that have an interval.
@@ -53,8 +58,9 @@ impl Probes {
         let shared = Arc::clone(&self.handle.shared);
         loop {
             let now = Instant::now();
-            self.hasten(now, &shared.lost_agents.drain());
-            let due = self.ask_due(now);
+            let table = self.table.borrow_and_update().clone();
+            self.hasten(now, &shared.lost_agents.drain(), &table);
+            let due = self.ask_due(now, &table);
             let pause = async {
                 match due {
                     Some(due) => sleep_until(due.into()).await,
@@ -77,27 +83,35 @@ impl Probes {
         }
     }
 
-    /// Has agents whose connection was lost probed at once, so that a machine that is gone is `down` with its first lost call.
-    fn hasten(&mut self, now: Instant, lost: &BTreeSet<String>) {
-        for entry in self.entries.iter_mut().filter(|(name, _)| lost.contains(&***name)).map(|(_, entry)| entry) {
+    /// Has agents whose connection was lost probed at once, so that a machine that is gone is `down` with its first lost call. One without an
+    /// interval is connected to, until it accepts a connection.
+    fn hasten(&mut self, now: Instant, lost: &BTreeSet<String>, table: &Table) {
+        for agent in lost.iter().filter_map(|name| table.agent(name)) {
+            let entry = self.entries.entry(agent.name.clone()).or_insert_with(|| Entry::new(agent, now));
             let earliest = entry.asked.map_or(now, |asked| now.max(asked + PROBE_LEAST));
             entry.due = entry.due.min(earliest);
         }
     }
 
     /// Asks each agent whose time has come, and gives the time of the next.
-    fn ask_due(&mut self, now: Instant) -> Option<Instant> {
-        let table = self.table.borrow_and_update().clone();
-        self.entries.retain(|name, _| table.agent(name).is_some_and(|agent| !agent.probe.is_zero()));
-        for agent in table.agents().iter().filter(|agent| !agent.probe.is_zero()) {
-            let entry = self.entries.entry(agent.name.clone()).or_insert_with(|| Entry::new(agent, now));
+    fn ask_due(&mut self, now: Instant, table: &Table) -> Option<Instant> {
+        // Without an interval only those whose connection was lost: not one that had an interval, or was elsewhere.
+        let stays = |entry: &Entry, agent: &Agent| !agent.probe.is_zero() || (entry.is_lost && entry.url == agent.url);
+        self.entries.retain(|name, entry| table.agent(name).is_some_and(|agent| stays(entry, agent)));
+        for agent in table.agents() {
+            let entry = match self.entries.entry(agent.name.clone()) {
+                Slot::Occupied(entry) => entry.into_mut(),
+                Slot::Vacant(_) if agent.probe.is_zero() => continue,
+                Slot::Vacant(entry) => entry.insert(Entry::new(agent, now)),
+            };
             if entry.url != agent.url {
                 *entry = Entry::new(agent, now);
             }
+            let interval = if agent.probe.is_zero() { AGENT_CONNECTS_AGAIN } else { agent.probe };
             // An interval that a reload has shortened.
-            entry.due = entry.due.min(now + agent.probe);
+            entry.due = entry.due.min(now + interval);
             if entry.due <= now {
-                (entry.due, entry.asked) = (now + agent.probe, Some(now));
+                (entry.due, entry.asked) = (now + interval, Some(now));
                 let networks = self.handle.shared.running(|running| running.config.edge.local_networks.clone());
                 self.asked.spawn(ask(Arc::clone(agent), networks, self.own.clone()));
             }
@@ -107,6 +121,9 @@ impl Probes {
 
     /// Reports how an agent has answered; `false`: the edge has ended.
     async fn done(&mut self, probe: AgentProbe) -> bool {
+        if probe.is_connection && probe.outcome.is_ok() {
+            self.entries.remove(&probe.name);
+        }
         if let Some(entry) = self.entries.get_mut(&probe.name).filter(|entry| entry.url == probe.url) {
             let fails_anew = probe.outcome.is_err() && !entry.has_failed;
             entry.has_failed = probe.outcome.is_err();
@@ -121,16 +138,23 @@ impl Probes {
 
 impl Entry {
     fn new(agent: &Agent, now: Instant) -> Entry {
-        Entry { url: agent.url.clone(), due: now, asked: None, has_failed: false }
+        let is_lost = agent.probe.is_zero();
+        Entry { url: agent.url.clone(), due: now, asked: None, has_failed: false, is_lost }
     }
 }
 
-/// Opens an agent's socket as a call would, and closes it.
+/// Opens an agent's socket as a call would, and closes it; one of an agent without an interval is only connected.
 async fn ask(agent: Arc<Agent>, networks: Vec<IpNet>, own: watch::Receiver<OwnSockets>) -> AgentProbe {
-    let began = Instant::now();
+    let (began, is_connection) = (Instant::now(), agent.probe.is_zero());
     let spec = socket_spec(&agent, &networks);
     let limit = [agent.probe, agent.connect_timeout, AGENT_PROBE_WAIT];
     let limit = limit.into_iter().filter(|limit| !limit.is_zero()).min().unwrap_or(AGENT_PROBE_WAIT);
+    if is_connection {
+        let connected = timeout(limit, connects(&spec, &own)).await;
+        let outcome = connected.unwrap_or_else(|_| Err((Loss::ConnectTimeout, String::new())));
+        let outcome = outcome.map(|()| began.elapsed());
+        return AgentProbe { name: agent.name.clone(), url: agent.url.clone(), began, is_connection, outcome };
+    }
     let opened = match timeout(limit, Visit::open(&spec, &own)).await {
         Ok(opened) => opened,
         // What accepts the connection is behind no firewall.
@@ -145,7 +169,7 @@ async fn ask(agent: Arc<Agent>, networks: Vec<IpNet>, own: watch::Receiver<OwnSo
         }
         Err(failed) => Err(failed),
     };
-    AgentProbe { name: agent.name.clone(), url: agent.url.clone(), began, outcome }
+    AgentProbe { name: agent.name.clone(), url: agent.url.clone(), began, is_connection, outcome }
 }
 
 /// Closes, and waits until the agent has closed too, so that it does not see a reset.

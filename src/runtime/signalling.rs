@@ -418,7 +418,7 @@ impl Signalling {
             }
             Output::Changed(change) => {
                 match (change.what, &change.call) {
-                    (Happening::AgentFailed, Some(_)) => {
+                    (Happening::AgentFailed, Some(_)) if change.was_open => {
                         change.agent.iter().for_each(|name| self.shared.lost_agents.add(name));
                     }
                     (Happening::CallAnswered, Some(call)) => records::hand_over_answered(&self.reports, &call.sid),

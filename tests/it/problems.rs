@@ -54,45 +54,64 @@ fn dropped(rig: &Rig, id: &str) {
     until("the call is over", || (rig.edge.json(&format!("/v1/calls/{sid}"))["state"] == "ended").then_some(()));
 }
 
-/// The agent is killed with its call: its socket and its port are gone at once. Only the probe after that can find it down.
+/// The agent is killed with its call: its socket and its port are gone at once. Only a probe after that can find it down, or a connection where
+/// it has none.
 #[test]
 fn an_answered_caller_who_is_lost_is_a_problem_at_once_and_a_killed_agent_is_down() {
-    let (caller, door) = (Phone::new("127.0.0.1"), TcpListener::bind("127.0.0.1:0").unwrap());
-    let agent = format!("[agent.bot]\nurl = \"ws://{}/media\"\nprobe = \"1h\"\n", door.local_addr().unwrap());
-    let route = "[[route]]\nfrom = [\"carrier\"]\nconnect = [\"agent:bot\"]\n";
+    for probe in ["probe = \"1h\"\n", ""] {
+        let (caller, door) = (Phone::new("127.0.0.1"), TcpListener::bind("127.0.0.1:0").unwrap());
+        let address = door.local_addr().unwrap();
+        let agent = format!("[agent.bot]\nurl = \"ws://{address}/media\"\n{probe}");
+        let route = "[[route]]\nfrom = [\"carrier\"]\nconnect = [\"agent:bot\"]\n";
+        let kill = killable(door);
+        let edge = Process::start(&config(&(caller.trunk("carrier") + &agent + route)));
+        let state = || edge.json("/v1/agents")["agents"][0]["state"].clone();
+        if !probe.is_empty() {
+            until("the first probe", || (state() == "up").then_some(()));
+        }
+        let sip = edge.address("udp");
+        let offer = caller.description(1, "");
+        caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "lost", (1, ""), &offer));
+        let (ok, _) = caller.sip.receive("SIP/2.0 200");
+        caller.sip.send(sip, &caller.sip.request_with("ACK", NUMBER, sip, "lost", (1, to_tag(&ok)), ""));
+        kill.send(()).unwrap();
+        let (bye, from) = caller.sip.receive("BYE ");
+        caller.sip.send(from, &caller.sip.answer(&bye, "200 OK", false));
+        let problem = until("the problem", || problems(&edge).as_array().unwrap().first().cloned());
+        assert_eq!(
+            (&problem["harm"], &problem["agent"], check(&edge)),
+            (&json!("calls"), &json!("bot"), Some(1)),
+            "{problem}"
+        );
+        assert!(problem.to_string().contains("caller was hung up on"), "{problem}");
+        // Of an agent that is connected to at once it may be down by now.
+        until("the agent is down", || (state() == "down").then_some(()));
+        until("its problem", || (problems(&edge)[0]["headline"] == "agent bot is down").then_some(()));
+        if probe.is_empty() {
+            // It only accepts connections: that is all that is asked of it.
+            let _door = TcpListener::bind(address).unwrap();
+            until("the agent is back", || (state() == "up").then_some(()));
+        }
+    }
+}
+
+/// An agent that takes each stream until it is killed: its port is gone with the stream, not later.
+fn killable(door: TcpListener) -> std::sync::mpsc::Sender<()> {
     let (kill, killed) = std::sync::mpsc::channel::<()>();
     std::thread::spawn(move || {
-        for stream in door.incoming().map_while(Result::ok) {
-            // The first probe closes.
+        while let Ok((stream, _)) = door.accept() {
+            // A probe closes.
             let Ok(mut socket) = accept(stream) else { continue };
             while let Ok(message) = socket.read() {
                 if message.to_text().is_ok_and(|text| text.contains("\"start\"")) {
                     let _ = killed.recv();
+                    drop(door);
                     return;
                 }
             }
         }
     });
-    let edge = Process::start(&config(&(caller.trunk("carrier") + &agent + route)));
-    let state = || edge.json("/v1/agents")["agents"][0]["state"].clone();
-    until("the first probe", || (state() == "up").then_some(()));
-    let sip = edge.address("udp");
-    let offer = caller.description(1, "");
-    caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "lost", (1, ""), &offer));
-    let (ok, _) = caller.sip.receive("SIP/2.0 200");
-    caller.sip.send(sip, &caller.sip.request_with("ACK", NUMBER, sip, "lost", (1, to_tag(&ok)), ""));
-    kill.send(()).unwrap();
-    let (bye, from) = caller.sip.receive("BYE ");
-    caller.sip.send(from, &caller.sip.answer(&bye, "200 OK", false));
-    let problem = until("the problem", || problems(&edge).as_array().unwrap().first().cloned());
-    assert_eq!(
-        (&problem["harm"], &problem["agent"], check(&edge)),
-        (&json!("calls"), &json!("bot"), Some(1)),
-        "{problem}"
-    );
-    assert!(problem.to_string().contains("caller was hung up on"), "{problem}");
-    until("the agent is down", || (state() == "down").then_some(()));
-    until("its problem", || (problems(&edge)[0]["headline"] == "agent bot is down").then_some(()));
+    kill
 }
 
 #[test]

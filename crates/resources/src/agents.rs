@@ -366,6 +366,15 @@ impl Agents {
         let is_back = state.breaker.opened(now, began);
         if is_back || was_down { Probed::Back } else { Probed::AsBefore }
     }
+    /// Notes that an agent without probes accepts connections, after one of a call was lost.
+    pub fn accepted(&mut self, name: &str) -> Probed {
+        let Some(state) = self.by_name.get_mut(name) else { return Probed::AsBefore };
+        if std::mem::replace(&mut state.missed_probes, 0) == 0 {
+            return Probed::AsBefore;
+        }
+        state.reached = Some(true);
+        Probed::Back
+    }
     /// Notes that a probe has failed. The second in a row has calls skip the agent until a probe is good again or `pause` is over;
     /// `counts`: it tells that the agent is not well.
     pub fn missed_probe(

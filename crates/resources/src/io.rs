@@ -200,7 +200,7 @@ pub struct Concerned {
     pub apps: BTreeSet<Arc<str>>,
 }
 
-/// A probe of an agent: a handshake that was closed at once.
+/// A probe of an agent: a handshake that was closed at once, or a connection alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentProbe {
     /// The agent's name.
@@ -209,7 +209,9 @@ pub struct AgentProbe {
     pub url: String,
     /// When it was asked.
     pub began: Instant,
-    /// How long the handshake took, or how it failed and what is known beside.
+    /// Whether it was a connection without a handshake: the agent has no `probe`, and the connection of a call was lost.
+    pub is_connection: bool,
+    /// How long it took, or how it failed and what is known beside.
     pub outcome: Result<Duration, (Loss, String)>,
 }
 

@@ -31,6 +31,8 @@ pub const HEALTH_SPOTS: usize = 4096;
 pub const HEALTH_FAILURES: u32 = 3;
 /// How long an answer to OPTIONS may take at most, in seconds; less where `no_response_timeout` is.
 pub const HEALTH_WAIT_SECONDS: u64 = 4;
+/// When an agent without `probe` that accepts no connection, after one of a call was lost, is connected to again.
+pub const AGENT_CONNECTS_AGAIN: Duration = Duration::from_secs(5);
 /// A new address is first asked within this time, in seconds, or within its `options_interval`.
 pub const HEALTH_FIRST_SECONDS: u64 = 5;
 /// How soon an address that has missed an OPTIONS is asked again, until it counts as down.

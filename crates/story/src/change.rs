@@ -105,6 +105,9 @@ pub struct Change {
     /// The agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
+    /// Whether it has lost a call that it was connected with.
+    #[serde(skip)]
+    pub was_open: bool,
     /// The trunk, agent or application that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
@@ -168,6 +171,7 @@ impl Change {
             trunk: None,
             also: None,
             agent: None,
+            was_open: false,
             target: None,
             code: None,
             reason: None,

@@ -233,8 +233,16 @@ pub(crate) async fn why_late(spec: &SocketSpec, waited: Duration) -> String {
 /// Returns whether anything accepts connections at an agent's URL.
 pub(crate) async fn accepts(spec: &SocketSpec) -> bool {
     let own = OwnSockets::none();
-    let connects = async { Target::new(spec)?.connect(spec, &own).await };
-    tokio::time::timeout(Duration::from_secs(1), connects).await.is_ok_and(|connected| connected.is_ok())
+    tokio::time::timeout(Duration::from_secs(1), connects(spec, &own)).await.is_ok_and(|connected| connected.is_ok())
+}
+
+/// Connects to an agent's URL, and leaves at once.
+///
+/// # Errors
+/// Why there is no connection.
+pub(crate) async fn connects(spec: &SocketSpec, own: &watch::Receiver<OwnSockets>) -> Result<(), Failed> {
+    let connected = async { Target::new(spec)?.connect(spec, own).await };
+    connected.await.map(drop).map_err(visit::failed)
 }
 
 /// Raises the soft limit of open files to the hard one.

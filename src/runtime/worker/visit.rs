@@ -44,7 +44,7 @@ pub(crate) enum Done {
 /// How it failed: as a call would be told, and what is known beside.
 pub(crate) type Failed = (Loss, String);
 
-fn failed(Fault { loss, detail }: Fault) -> Failed {
+pub(super) fn failed(Fault { loss, detail }: Fault) -> Failed {
     (loss, detail)
 }
 

@@ -72,10 +72,15 @@ impl Rig {
     }
     /// The agent takes the socket.
     pub(crate) fn connected(&self) -> WebSocket<TcpStream> {
-        let stream = self.door.accept().unwrap().0;
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        accept(stream).unwrap()
+        loop {
+            let stream = self.door.accept().unwrap().0;
+            stream.set_nodelay(true).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            // After a lost connection the edge connects without a handshake, and leaves.
+            if let Ok(socket) = accept(stream) {
+                return socket;
+            }
+        }
     }
     /// The caller has its answer, and acknowledges it: where the edge takes its RTP, and the edge's tag.
     pub(crate) fn answered(&self, id: &str) -> (SocketAddr, String) {

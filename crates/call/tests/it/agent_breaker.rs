@@ -427,7 +427,7 @@ fn probes_fail(bench: &mut Bench) {
         bench.pass(Duration::from_secs(10));
         let outcome = Err((Loss::ConnectTimeout, String::new()));
         let url = agent("desk").url;
-        let probe = AgentProbe { name: "desk".into(), url, began: bench.now, outcome };
+        let probe = AgentProbe { name: "desk".into(), url, began: bench.now, is_connection: false, outcome };
         bench.input(Input::AgentProbed(Box::new(probe)));
     }
 }

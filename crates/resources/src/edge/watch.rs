@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use trunkgate_media::{Command, EndCounters, EndId, EndSpec, Event, MediaId};
 use trunkgate_route::acl::translated;
-use trunkgate_route::{Figures, Peer, Plan, Rank, Target, Trunk};
+use trunkgate_route::{Agent, Figures, Peer, Plan, Rank, Target, Trunk};
 use trunkgate_sip::{ClientId, Flow, Message, Method, Party, ServerId, Transmit, Transport};
 use trunkgate_story::captured::{Captured, CapturedItem};
 use trunkgate_story::change::{Change, Happening};
@@ -30,8 +30,8 @@ use crate::io::{AgentProbe, Cause, Concerned, Output};
 use crate::key::CallKey;
 use crate::limited::Limit;
 use crate::limits::{
-    AGENT_TEXT_CHARS, ALARM_SECONDS, HEALTH_WAIT_SECONDS, PROBED_ONE_IN, STRAY_USER_CHARS, TRACE_SETTLES,
-    TRACES_SETTLED,
+    AGENT_CONNECTS_AGAIN, AGENT_TEXT_CHARS, ALARM_SECONDS, HEALTH_WAIT_SECONDS, PROBED_ONE_IN, STRAY_USER_CHARS,
+    TRACE_SETTLES, TRACES_SETTLED,
 };
 use crate::logins::WrongLogin;
 use crate::random::pick;
@@ -159,11 +159,16 @@ impl Edge {
 
     /// An agent has answered a probe, or has not.
     pub fn agent_probed(&mut self, now: Instant, probe: AgentProbe) {
-        let AgentProbe { name, url, began, outcome } = probe;
-        let Some(agent) = self.table.agent(&name).filter(|agent| agent.url == url && !agent.probe.is_zero()) else {
-            return;
-        };
+        let AgentProbe { name, url, began, is_connection, outcome } = probe;
+        let is_its = |agent: &&Arc<Agent>| agent.url == url && agent.probe.is_zero() == is_connection;
+        let Some(agent) = self.table.agent(&name).filter(is_its) else { return };
         let (loss, detail) = match outcome {
+            Ok(_) if is_connection => {
+                if self.agents.accepted(&name) == Probed::Back {
+                    self.log("", format!("agent {name} accepts connections again"), None);
+                }
+                return;
+            }
             Ok(took) => {
                 if self.agents.probed(now, &name, (began, took)) == Probed::Back {
                     self.log("", format!("agent {name} answers its probe again"), None);
@@ -174,15 +179,21 @@ impl Edge {
             Err(failed) => failed,
         };
         // As long as probes come, they decide.
-        let pause = agent.probe * 2 + Duration::from_secs(HEALTH_WAIT_SECONDS);
+        let interval = if is_connection { AGENT_CONNECTS_AGAIN } else { agent.probe };
+        let pause = interval * 2 + Duration::from_secs(HEALTH_WAIT_SECONDS);
         let detail = plain(&detail, AGENT_TEXT_CHARS);
         let problem = if detail.is_empty() { loss.to_string() } else { format!("{loss}: {detail}") };
-        let terms = (is_failure(loss), pause, began + agent.probe);
-        match self.agents.missed_probe(now, &name, (loss, format!("probe: {problem}")), terms) {
+        // Whether calls skip an agent, its calls decide where it has no probe.
+        let terms = (!is_connection && is_failure(loss), pause, began + interval);
+        let (what, misses) = match is_connection {
+            true => ("connection", "accepts no connection"),
+            false => ("probe", "does not answer its probe"),
+        };
+        match self.agents.missed_probe(now, &name, (loss, format!("{what}: {problem}")), terms) {
             Probed::Down => {
                 let shown = self.shown_name(&name);
-                self.warn("", format!("agent {shown} does not answer its probe: {problem}"), None);
-                let text = Some(format!("probe: {problem}"));
+                self.warn("", format!("agent {shown} {misses}: {problem}"), None);
+                let text = Some(format!("{what}: {problem}"));
                 self.changed(Change { agent: Some(shown), text, ..Change::new(Happening::AgentFailed) });
             }
             Probed::Skipped => {

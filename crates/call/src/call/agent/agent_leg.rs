@@ -275,7 +275,7 @@ impl Cx<'_> {
         side.loss = Some(loss);
         self.edge.agents.lost(self.now, &name, (loss, problem.clone()), was_open);
         let change = self.call.change_for(Happening::AgentFailed, &problem, None);
-        self.edge.changed(Change { agent: Some(self.edge.shown_name(&name)), ..change });
+        self.edge.changed(Change { agent: Some(self.edge.shown_name(&name)), was_open, ..change });
         if listens {
             return;
         }
