@@ -44,6 +44,7 @@ mod record_route;
 mod recording_crash;
 mod reflection;
 mod reload_live;
+mod reverse_proxy;
 mod shell;
 mod simulator;
 mod sipp_calls;
@@ -202,6 +203,11 @@ fn floods() -> Vec<Case> {
             name: "slow-http",
             proves: "half-sent requests on every place: `/healthz` answers 9 times of 9",
             run: floods::slow_http,
+        },
+        Case {
+            name: "reverse-proxy",
+            proves: "nginx before the HTTP API, bare and with its usual headers: strangers get nothing, the token opens it",
+            run: reverse_proxy::run,
         },
         Case {
             name: "digest-uri",
