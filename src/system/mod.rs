@@ -26,6 +26,8 @@ pub(crate) mod terminal;
 pub(crate) mod text;
 pub(crate) mod tls_words;
 pub(crate) mod turns;
+#[cfg(test)]
+pub(crate) mod until;
 pub(crate) mod verifier;
 pub(crate) mod watched;
 pub(crate) mod web;

@@ -217,8 +217,11 @@ fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
     use crate::config::Listen;
+    use crate::system::until::until;
 
     fn socket() -> (Socket, mpsc::Receiver<Arrival>) {
         let listen = Listen {
@@ -268,7 +271,8 @@ mod tests {
         // The first socket with dates switches them on for all; until that is done a datagram is dated when it is read.
         let first = loop {
             far.send_to(b"first", to).unwrap();
-            std::thread::sleep(4 * pause);
+            let sent = Instant::now();
+            until("it has waited", || (sent.elapsed() >= 4 * pause).then_some(()));
             socket.socket.readable().await.unwrap();
             let first = socket.receive(&mut buffer).unwrap();
             assert_eq!((first.len, first.remote), (5, far.local_addr().unwrap()));

@@ -469,6 +469,7 @@ mod tests {
     use super::super::tests::free_pair;
     use super::*;
     use crate::runtime::own_sockets::OwnSockets;
+    use crate::system::until::until;
 
     fn bound(worker: &mut Worker, id: MediaId, end: EndId) -> (SocketAddr, Arc<EndCounters>) {
         loop {
@@ -553,9 +554,11 @@ mod tests {
             let (sender, orders) = unbounded_channel();
             let far = UdpSocket::bind("127.0.0.1:0").unwrap();
             let to = far.local_addr().unwrap();
+            let this_thread = std::path::Path::new("/proc").join(std::fs::read_link("/proc/thread-self").unwrap());
             let speak_and_wait = std::thread::spawn(move || {
-                // The loop sleeps by now.
-                std::thread::sleep(Duration::from_millis(5));
+                // proc(5): the state follows the name.
+                let state = || std::fs::read_to_string(this_thread.join("stat")).unwrap();
+                until("the loop sleeps", || state().rsplit_once(") ").unwrap().1.starts_with('S').then_some(()));
                 let order = |command| sender.send(Order::Session(MediaId(0), command)).unwrap();
                 for end in [EndId(0), EndId(1)] {
                     let remote = RemoteSpec {
@@ -574,9 +577,8 @@ mod tests {
                 let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
                 order(Command::Wire { from: EndId(0), to: EndId(1), wire });
                 far.send_to(&[0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1], at).unwrap();
-                while heard.rx_packets.get() + counters.dropped.iter().map(|reason| reason.get()).sum::<u64>() == 0 {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
+                let dropped = || counters.dropped.iter().map(|reason| reason.get()).sum::<u64>();
+                until("it has come", || (heard.rx_packets.get() + dropped() > 0).then_some(()));
                 sender.send(Order::Stop).unwrap();
                 bell.ring();
                 let dropped: Vec<u64> = counters.dropped.iter().map(|reason| reason.get()).collect();
@@ -647,7 +649,7 @@ mod tests {
             // What is not heard has its event again.
             let heard = (0..50).any(|_| !worker.turn(&mut orders) && from.pop(&mut [0; 160]) == Some(Frame::Audio));
             assert!(heard, "{told:?}");
-            // Faster than speech is not taken.
+            // The worker's clock is the system's, and what comes faster than speech is not taken.
             std::thread::sleep(Duration::from_millis(20));
             told
         };

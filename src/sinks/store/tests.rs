@@ -7,6 +7,7 @@ use rusqlite::params;
 use super::file::NAME;
 use super::*;
 use crate::config::DataDirectory;
+use crate::system::until::until;
 
 fn start(folder: &Path) -> Store {
     Store::start(DataDirectory::of(folder)).unwrap()
@@ -134,9 +135,7 @@ fn a_store_that_refuses_changes_is_tried_without_any() {
     // There is room for changes within the pages that it has, as the try is one.
     store.run_now(|file| file.pragma_update(None, "max_page_count", 1)).unwrap();
     assert!(add(&store, 1..500).is_err() && store.health().is_failing());
-    while store.health().is_failing() {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until("the store is tried", || (!store.health().is_failing()).then_some(()));
     assert_eq!(store.health().refused_changes(), 1);
 }
 

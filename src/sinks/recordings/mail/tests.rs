@@ -3,7 +3,6 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Instant;
 
 use trunkgate_call::{RecordingLinks, RecordingReceiver, VoicemailMessage};
 use trunkgate_recording::age::{Identities, Identity};
@@ -15,6 +14,7 @@ use crate::config::{AnnounceTo, DataDirectory, OnFull, Recording, Secret};
 use crate::sinks::recordings::place::Place;
 use crate::sinks::store::Store;
 use crate::system::smtp::Security;
+use crate::system::until::until;
 
 const MESSAGE: &str = "RE0123456789abcdef0123456789abcdef";
 const MOST: Duration = Duration::from_secs(30);
@@ -154,15 +154,7 @@ impl Bench {
     }
 
     fn once(&self, what: &str, is_so: impl Fn(&Waiting) -> bool) -> Waiting {
-        let began = Instant::now();
-        loop {
-            let row = self.row();
-            if is_so(&row) {
-                return row;
-            }
-            assert!(began.elapsed() < MOST, "{what}: {row:?}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until(what, || Some(self.row()).filter(&is_so))
     }
 
     fn problems(&self) -> Vec<String> {
@@ -226,11 +218,7 @@ fn a_server_that_hangs_is_named_before_the_attempt_is_over() {
     let bench = Bench::new(port);
     let thread = bench.start(Pace { within: MOST * 2, patience: Duration::ZERO, ..PACE });
     let (_silent, _) = listener.accept().unwrap();
-    let began = Instant::now();
-    while bench.problems().is_empty() {
-        assert!(began.elapsed() < MOST);
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("it is a problem", || (!bench.problems().is_empty()).then_some(()));
     let shown = bench.problems();
     assert!(shown[0].contains("the mail server has not finished an attempt for 0 s; "), "{shown:?}");
     bench.stop(thread);
@@ -266,11 +254,7 @@ fn a_recipient_that_is_refused_is_given_up_until_the_address_takes_e_mail() {
     taken.recv_timeout(MOST).unwrap();
     let row = bench.once("it is given up", |row| row.failed == 1);
     assert_eq!((row.all, row.last_failed.unwrap().attempts), (0, 1));
-    let began = Instant::now();
-    while bench.problems().is_empty() {
-        assert!(began.elapsed() < MOST);
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("it is a problem", || (!bench.problems().is_empty()).then_some(()));
     let expected = format!(
         "1 voicemail message not sent by e-mail: mailbox front: 127.0.0.1:{port}: refused the recipient desk@example.com: 550 no such user"
     );

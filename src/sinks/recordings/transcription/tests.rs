@@ -3,7 +3,6 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Instant;
 
 use super::*;
 use crate::config::AnnounceTo;
@@ -11,6 +10,7 @@ use crate::config::{DataDirectory, OnFull, Recording};
 use crate::sinks::recordings::index;
 use crate::sinks::recordings::place::Place;
 use crate::sinks::store::Store;
+use crate::system::until::until;
 use trunkgate_recording::age::Identity;
 use trunkgate_recording::wav::{self, DataBytes};
 use trunkgate_recording::{Channels, Container};
@@ -172,15 +172,7 @@ impl Bench {
     }
 
     fn once(&self, is_so: impl Fn(&Transcription) -> bool) -> Transcription {
-        let began = Instant::now();
-        loop {
-            let one = self.one();
-            if is_so(&one) {
-                return one;
-            }
-            assert!(began.elapsed() < MOST, "{one:?}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until("the transcription is so", || Some(self.one()).filter(&is_so))
     }
 
     /// Lists URL and parameters of the callbacks in the store.
@@ -329,14 +321,8 @@ fn a_service_that_hangs_is_named_before_the_request_is_over() {
     let bench = Bench::new(&service.url, Channels::Mono, None);
     let thread = bench.start_at(Pace { within: MOST * 2, ..PACE });
     service.request();
-    let began = Instant::now();
-    let problem = loop {
-        if let Some(problem) = bench.shared.figures.transcriptions.problems().first() {
-            break problem.to_string();
-        }
-        assert!(began.elapsed() < MOST);
-        std::thread::sleep(Duration::from_millis(5));
-    };
+    let problems = || bench.shared.figures.transcriptions.problems();
+    let problem = until("it is a problem", || problems().first().map(ToString::to_string));
     assert!(problem.starts_with("recordings are not transcribed: no answer of the service for "), "{problem}");
     assert_eq!(bench.retried(), 0);
     bench.shared.transcribing.stop();
