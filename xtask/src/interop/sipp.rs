@@ -12,8 +12,8 @@ use anyhow::{Context as _, bail};
 use super::edge::Edge;
 use super::rtp::tone_ulaw;
 
-/// SIPp's own `uac` with an RTP stream added.
-const UAC_RTP: &str = include_str!("scenarios/uac_rtp.xml");
+/// SIPp's own `uac` with an RTP stream added, as docker-compose.yml runs it.
+const UAC_RTP: &str = include_str!("../../../examples/sipp/uac_rtp.xml");
 
 /// The address that calls come from.
 pub(crate) const CARRIER: &str = "127.0.0.2";

@@ -79,20 +79,25 @@ pub(crate) fn compose(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("two files by {}, {mounts} mounted paths are there; no container was started", tool.join(" ")))
 }
 
-/// hadolint finds nothing in the Dockerfile.
+/// Images that the tree describes.
+const DOCKERFILES: [&str; 3] = ["Dockerfile", "examples/sipp/Dockerfile", "examples/echo_agent.Dockerfile"];
+
+/// hadolint finds nothing in the Dockerfiles.
 pub(crate) fn dockerfile(setting: &Setting) -> anyhow::Result<String> {
     let hadolint = match python::hadolint() {
         Ok(program) => program,
         Err(error) => return Ok(format!("{SKIPPED}hadolint cannot be had here: {error:#}")),
     };
-    let mut text = std::fs::read_to_string(root().join("Dockerfile"))?;
-    if setting.sabotage {
-        text.push_str("USER root\nRUN cd /tmp && sudo true\n");
-    }
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("Dockerfile");
-    std::fs::write(&file, text)?;
-    let found = said(Command::new(&hadolint).args(["--failure-threshold", "info"]).arg(&file))?;
-    ensure!(found.trim().is_empty(), "{found}");
-    Ok("hadolint finds nothing; no image was built".to_owned())
+    for name in DOCKERFILES {
+        let mut text = std::fs::read_to_string(root().join(name))?;
+        if setting.sabotage {
+            text.push_str("USER root\nRUN cd /tmp && sudo true\n");
+        }
+        std::fs::write(&file, text)?;
+        let found = said(Command::new(&hadolint).args(["--failure-threshold", "info"]).arg(&file))?;
+        ensure!(found.trim().is_empty(), "{name}: {found}");
+    }
+    Ok(format!("hadolint finds nothing in {} files; no image was built", DOCKERFILES.len()))
 }

@@ -20,7 +20,7 @@ const GAUGES: [&str; 6] = [
 
 /// SIPp's built-in uac without its BYE: the calls stay.
 fn without_bye() -> String {
-    let scenario = include_str!("../scenarios/uac_rtp.xml");
+    let scenario = include_str!("../../../../examples/sipp/uac_rtp.xml");
     let end = scenario.find("<pause/>").unwrap_or(scenario.len());
     format!("{}</scenario>\n", scenario.get(..end).unwrap_or_default())
 }

@@ -18,6 +18,7 @@ mod captured;
 mod cdr_webhook;
 mod codecs_baresip;
 mod codecs_rtpengine;
+mod compose;
 mod conference;
 mod config_schema;
 mod console;
@@ -519,6 +520,11 @@ fn deployed() -> Vec<Case> {
             run: deploy_files::compose,
         },
         Case {
+            name: "compose-demo",
+            proves: "the demo of docker-compose.yml by its own commands: calls with audio, and `status` reports no problems",
+            run: compose::run,
+        },
+        Case {
             name: "console",
             proves: "the console in headless Chromium: every page, light, dark and narrow, a token, a call hung up; no error, nothing fetched from elsewhere",
             run: console::run,
@@ -528,6 +534,6 @@ fn deployed() -> Vec<Case> {
             proves: "no audio for an address, two firewalls and codecs: API, trace, doctor, status and console name the cause and what to change",
             run: faults::run,
         },
-        Case { name: "deploy-docker", proves: "the Dockerfile by hadolint", run: deploy_files::dockerfile },
+        Case { name: "deploy-docker", proves: "the Dockerfiles by hadolint", run: deploy_files::dockerfile },
     ]
 }
