@@ -48,9 +48,19 @@ pub struct Excerpt {
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     list: Vec<Diagnostic>,
+    /// The file, to show what is written.
+    source: String,
 }
 
 impl Findings {
+    /// Returns findings about a file.
+    pub(super) fn of(source: &str) -> Findings {
+        Findings { list: Vec::new(), source: source.to_owned() }
+    }
+    /// Returns what is written at a place; nothing where the text is not known.
+    pub(super) fn written(&self, place: Range<usize>) -> &str {
+        self.source.get(place).unwrap_or_default()
+    }
     pub(super) fn error(
         &mut self,
         code: Code,

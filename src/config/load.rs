@@ -178,7 +178,7 @@ fn read(
     most_bytes: u64,
     excused: Excused,
 ) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let mut findings = Findings::default();
+    let mut findings = Findings::of(source);
     let (document, mut syntax) = DeTable::parse_recoverable(source);
     // What follows from an error comes behind it.
     syntax.sort_by_key(|error| error.span().map_or(0, |span| span.start));

@@ -65,6 +65,7 @@ mod tls;
 mod transcription;
 mod trunks;
 mod types;
+mod unquoted;
 mod values;
 mod voicemail;
 mod webhook_url;

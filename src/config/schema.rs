@@ -369,7 +369,10 @@ pub(super) fn judge_engine(key: &str, value: &Value<'_>, findings: &mut Findings
 
 /// `"16384-32767"`, with room for one call at least.
 pub(super) fn port_range(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<(u16, u16)> {
-    let text = values::string(key, value, findings)?;
+    let Some(text) = value.get_ref().as_str() else {
+        values::wrong_type(key, value, "first and last port in quotation marks: \"16384-32767\"", findings);
+        return None;
+    };
     let parsed = text.split_once('-').and_then(|(first, last)| {
         let (first, last): (u16, u16) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
         (first > 0 && first <= last).then_some((first, last))

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::diagnostic::line_and_column;
+use super::unquoted;
 
 /// Quotation marks of word processors.
 const TYPOGRAPHIC: [char; 10] = ['“', '”', '„', '‟', '«', '»', '‘', '’', '‚', '‛'];
-/// Parts of keys whose values are not repeated.
-const SECRET_WORDS: [&str; 6] = ["tok", "pass", "secret", "auth", "key", "user"];
 
 /// Help for a key as YAML and JSON have them.
 const COLON: &str = "write `=` instead of `:` between key and value";
@@ -34,8 +33,14 @@ impl Slip {
                 return open.slip(source, line.start, damaged);
             }
         }
-        let help = help(&line, source.get(span.clone()).unwrap_or_default(), span.start, message);
-        Some(Slip { span, help })
+        let part = source.get(span.clone()).unwrap_or_default();
+        if is_value(message) {
+            // The parser shows the part from which on it cannot read a value: all of it is meant.
+            let place = line.value_at(span.start).unwrap_or(span.clone());
+            let help = unreadable(source, &line, span.start, source.get(place.clone()).unwrap_or_default().trim());
+            return Some(Slip { span: place, help });
+        }
+        Some(Slip { help: help(&line, part, span.start, message), span })
     }
 }
 
@@ -65,13 +70,53 @@ impl<'a> Line<'a> {
     /// The value of the line, or where that is a list or table the `part` of it that is wrong; `None`: it may be secret.
     fn value(&self, part: &'a str, offset: usize) -> Option<&'a str> {
         let before = self.text.get(..offset - self.start).unwrap_or_default();
-        if SECRET_WORDS.iter().any(|word| before.contains(word)) {
+        if unquoted::is_secret(before) {
             return None;
         }
-        let (_, value) = self.text.split_once('=')?;
-        let value = value.split(" #").next().unwrap_or_default().trim();
+        let value = self.text.get(self.written()?)?;
         Some(if value.starts_with(['[', '{']) { part.trim() } else { value })
     }
+
+    /// Place of the value of the line in its text, without comment.
+    fn written(&self) -> Option<Range<usize>> {
+        let (_, behind) = self.text.split_once('=')?;
+        let behind = behind.split(" #").next().unwrap_or_default();
+        let start = self.text.split_once('=')?.0.len() + 1 + behind.len() - behind.trim_start().len();
+        Some(start..start + behind.trim().len())
+    }
+
+    /// Place in the file of the value that `offset` is in: the value of the line, or an item of the list or table that this is.
+    fn value_at(&self, offset: usize) -> Option<Range<usize>> {
+        let mut place = self.written()?;
+        if self.text.get(place.clone())?.starts_with(['[', '{']) {
+            let at = offset.checked_sub(self.start)?;
+            let (before, behind) = (self.text.get(place.start..at)?, self.text.get(at..place.end)?);
+            let start = place.start + before.rfind(['[', ',', '{', '=']).map_or(0, |sign| sign + 1);
+            let end = at + behind.find([',', ']', '}']).unwrap_or(behind.len());
+            let item = self.text.get(start..end)?;
+            let blanks = item.len() - item.trim_start().len();
+            place = start + blanks..start + blanks + item.trim().len();
+        }
+        (!place.is_empty()).then_some(self.start + place.start..self.start + place.end)
+    }
+}
+
+/// Returns what is to be written instead of a value that cannot be read.
+fn unreadable(source: &str, line: &Line<'_>, offset: usize, value: &str) -> String {
+    let before = source.get(line.start..offset).unwrap_or_default();
+    let value = if unquoted::is_secret(before) { "…" } else { value };
+    match value.to_lowercase().as_str() {
+        _ if value.contains(TYPOGRAPHIC) => typographic(value),
+        small @ ("true" | "false") => format!("write it in small letters: {small}"),
+        // A key of an inline table is none of the line.
+        _ if before.contains('{') => unquoted::quoted(value),
+        _ => unquoted::advice(unquoted::key_of(source, line.start), value),
+    }
+}
+
+/// Returns how a value is written that has the quotation marks of a word processor.
+fn typographic(value: &str) -> String {
+    format!("typographic quotation marks are none here: write \"{}\"", value.replace(TYPOGRAPHIC, ""))
 }
 
 /// Returns what is to be written instead.
@@ -79,17 +124,9 @@ fn help(line: &Line<'_>, part: &str, offset: usize, message: &str) -> String {
     let value = line.value(part, offset).unwrap_or("…");
     let is_number = |text: &str| text.contains(',') && text.chars().all(|char| char.is_ascii_digit() || char == ',');
     match message {
-        _ if value.contains(TYPOGRAPHIC) => {
-            format!("typographic quotation marks are none here: write \"{}\"", value.replace(TYPOGRAPHIC, ""))
-        }
+        _ if value.contains(TYPOGRAPHIC) => typographic(value),
         _ if is_number(value) && !part.starts_with('[') => {
             format!("write the number without commas: {}", value.replace(',', ""))
-        }
-        _ if is_value(message) && ["true", "false"].contains(&value.to_lowercase().as_str()) => {
-            format!("write it in small letters: {}", value.to_lowercase())
-        }
-        _ if is_value(message) => {
-            format!("a value that is a word, address or duration needs quotation marks: write \"{value}\"")
         }
         _ if part.starts_with(':') => COLON.to_owned(),
         _ if message.starts_with("key with no value") => {
@@ -115,9 +152,17 @@ fn help(line: &Line<'_>, part: &str, offset: usize, message: &str) -> String {
 
 /// Whether a value without quotes is what is wrong.
 fn is_value(message: &str) -> bool {
-    ["string values must be quoted", "invalid boolean", "invalid float", "invalid integer", "invalid datetime"]
-        .iter()
-        .any(|known| message.starts_with(known))
+    const KNOWN: [&str; 8] = [
+        "string values must be quoted",
+        "invalid boolean",
+        "invalid float",
+        "invalid integer",
+        "invalid date",
+        "invalid time",
+        "unexpected leading zero",
+        "`_` may only go",
+    ];
+    KNOWN.iter().any(|known| message.starts_with(known))
 }
 
 /// A list or inline table that does not end.
@@ -244,12 +289,12 @@ mod tests {
 
     #[test]
     fn a_value_is_shown_as_it_is_written() {
-        let quoted = |value: &str| {
-            format!("a value that is a word, address or duration needs quotation marks: write \"{value}\"")
-        };
-        for value in ["udp", "127.0.0.1:5060", "5s", "off"] {
-            assert_eq!(one(&format!("a = {value} # so\n")), quoted(value));
+        let quoted = unquoted::quoted;
+        for value in ["udp", "127.0.0.1:5060", "10.0.0.0/8", "5s", "off", "16384-32767", "9:00", "2026-13-01", "0800"] {
+            assert_eq!(slips(&format!("a = {value} # so\n")), [(1, 5, quoted(value))]);
         }
+        assert_eq!(slips("[limits]\ncalls = 4OO\n"), [(2, 9, "`calls` is a whole number: write 400".to_owned())]);
+        assert_eq!(one("a = \n"), "a value is missing behind `=`");
         assert_eq!(one("a = ['x', PCMU]\n"), quoted("PCMU"));
         assert_eq!(one("password = hunter2\n"), quoted("…"), "a secret is not repeated");
         assert_eq!(one("auth = { user = 'a', pass = hunter2 }\n"), quoted("…"));

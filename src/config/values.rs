@@ -16,6 +16,7 @@ use super::keys::SECRET;
 use super::nearest;
 use super::section::{Section, Value};
 use super::types::Secret;
+use super::unquoted;
 use crate::system::files;
 
 /// Longest name of a trunk, listener, route or edge, in bytes: names are metric labels and parts of paths.
@@ -37,6 +38,11 @@ pub(super) fn named_tables<'a>(kind: &str, value: &'a Value<'a>, findings: &mut 
 
 /// Reports that `value` is none of what `wanted` says.
 pub(super) fn wrong_type(key: &str, value: &Value<'_>, wanted: &str, findings: &mut Findings) {
+    of_other_type(key, value, format!("should be {wanted}"), findings);
+}
+
+/// Reports that `value` is of another type than its key's; `help` says what is written instead.
+fn of_other_type(key: &str, value: &Value<'_>, help: String, findings: &mut Findings) {
     let name = if key.starts_with(['[', '`']) { key.to_owned() } else { format!("`{key}`") };
     let found = match value.get_ref() {
         DeValue::String(_) => "a string",
@@ -47,14 +53,21 @@ pub(super) fn wrong_type(key: &str, value: &Value<'_>, wanted: &str, findings: &
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
     };
-    findings.error(code::WRONG_TYPE, value.span(), format!("{name} is {found}"), format!("should be {wanted}"));
+    findings.error(code::WRONG_TYPE, value.span(), format!("{name} is {found}"), help);
 }
 
 /// A string.
 pub(super) fn string(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
     let text = value.get_ref().as_str().map(str::to_owned);
     if text.is_none() {
-        wrong_type(key, value, "a string", findings);
+        let is_single = !value.get_ref().is_array() && !value.get_ref().is_table();
+        let help = match findings.written(value.span()) {
+            written if is_single && !written.is_empty() && !unquoted::is_secret(key) => {
+                format!("should be a string: write \"{written}\"")
+            }
+            _ => "should be a string".to_owned(),
+        };
+        of_other_type(key, value, help, findings);
     }
     text
 }
@@ -63,7 +76,10 @@ pub(super) fn string(key: &str, value: &Value<'_>, findings: &mut Findings) -> O
 pub(super) fn boolean(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<bool> {
     let found = value.get_ref().as_bool();
     if found.is_none() {
-        wrong_type(key, value, "true or false", findings);
+        let meant = unquoted::boolean(findings.written(value.span()));
+        let help = meant
+            .map_or("should be true or false".to_owned(), |meant| format!("should be true or false: write {meant}"));
+        of_other_type(key, value, help, findings);
     }
     found
 }
@@ -76,7 +92,10 @@ pub(super) fn integer(
     allowed: RangeInclusive<u32>,
 ) -> Option<u32> {
     let Some(written) = value.get_ref().as_integer() else {
-        wrong_type(key, value, "an integer", findings);
+        let meant = value.get_ref().as_str().and_then(unquoted::number);
+        let help =
+            meant.map_or("should be an integer".to_owned(), |meant| format!("should be an integer: write {meant}"));
+        of_other_type(key, value, help, findings);
         return None;
     };
     let number = i64::from_str_radix(written.as_str(), written.radix()).ok();

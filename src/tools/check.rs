@@ -32,11 +32,17 @@ pub fn run(path: &Path, strict: bool, json: bool) -> ExitCode {
     match &result {
         Err(_) => ExitCode::from(2),
         Ok((config, warnings)) => {
-            if !json {
-                let count = |number: usize, word: &str| match number {
-                    1 => format!("1 {word}"),
-                    _ => format!("{number} {word}s"),
-                };
+            let is_refused = strict && !warnings.is_empty();
+            let count = |number: usize, word: &str| match number {
+                1 => format!("1 {word}"),
+                _ => format!("{number} {word}s"),
+            };
+            if is_refused && !json {
+                eprintln!(
+                    "failed: --strict accepts no warnings, and the file has {}",
+                    count(warnings.len(), "warning")
+                );
+            } else if !json {
                 let agents = match config.agents.len() {
                     0 => String::new(),
                     number => format!("{}, ", count(number, "agent")),
@@ -49,7 +55,7 @@ pub fn run(path: &Path, strict: bool, json: bool) -> ExitCode {
                 announced.iter().for_each(|one| eprintln!("note: announced on this machine: {one}"));
                 without_fallback(config).iter().for_each(|note| eprintln!("{note}"));
             }
-            if strict && !warnings.is_empty() { ExitCode::from(1) } else { ExitCode::SUCCESS }
+            if is_refused { ExitCode::from(1) } else { ExitCode::SUCCESS }
         }
     }
 }

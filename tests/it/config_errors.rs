@@ -681,6 +681,47 @@ fn names_of_other_programs_and_keys_of_another_table_lead_to_ours() {
 }
 
 #[test]
+fn a_value_of_another_type_is_answered_with_how_it_is_written() {
+    let trunk = "[trunk.x]\npeers = 'sip:10.0.0.9'\n";
+    let route = "[[route]]\nfrom = 'carrier'\nto = '1'\nconnect = 'trunk:pbx'\n";
+    let quoted = |value: &str| format!("needs quotation marks: write \"{value}\"");
+    for (lines, place, help) in [
+        ("[media]\nports = 16384-32767".to_owned(), (8, 9), quoted("16384-32767")),
+        (
+            "[media]\nports = 16384".into(),
+            (8, 9),
+            "should be first and last port in quotation marks: \"16384-32767\"".into(),
+        ),
+        (format!("{trunk}max_calls = 4OO"), (9, 13), "`max_calls` is a whole number: write 400".into()),
+        (format!("{trunk}max_calls = 4k"), (9, 13), "`max_calls` is a whole number: write it in digits alone".into()),
+        (format!("{trunk}max_calls = \"400\""), (9, 13), "should be an integer: write 400".into()),
+        (format!("{route}ring_timeout = 30s"), (11, 16), "is a duration, in quotation marks: write \"30s\"".into()),
+        (format!("{route}ring_timeout = 30"), (11, 16), "write \"30s\" for seconds".into()),
+        (format!("{route}record = yes"), (11, 10), "`record` is true or false: write true".into()),
+        (format!("{route}record = \"no\""), (11, 10), "should be true or false: write false".into()),
+        (format!("{route}record = 1"), (11, 10), "should be true or false: write true".into()),
+        (format!("{route}when = 9:00-17:00"), (11, 8), quoted("9:00-17:00")),
+        ("[edge]\npublic_address = 203.0.113.10".into(), (8, 18), quoted("203.0.113.10")),
+        (format!("{trunk}accept_from = 10.0.0.0/8"), (9, 15), quoted("10.0.0.0/8")),
+        (format!("{trunk}accept_from = [10.0.0.0/8]"), (9, 16), quoted("10.0.0.0/8")),
+        (
+            "[[route]]\nconnect = 'trunk:pbx'\nto = [+14155550100]".into(),
+            (9, 7),
+            "should be a string: write \"+14155550100\"".into(),
+        ),
+        ("[[route]]\nconnect = 'trunk:pbx'\nto = 0800".into(), (9, 6), quoted("0800")),
+    ] {
+        let text = format!("{GOOD}{lines}\n");
+        let places = places(&text);
+        assert!(places.iter().any(|(_, line, column)| (*line, *column) == place), "{lines}\n{places:?}");
+        let all: Vec<String> = found(&text).into_iter().map(|one| one.help).collect();
+        assert!(all.iter().any(|one| one.contains(&help)), "{lines}\n{all:?}");
+    }
+    let secret = found(&format!("{GOOD}[http]\ntoken = 12345678901234567890\n"));
+    assert!(secret.iter().all(|one| !one.help.contains("123456789")), "{secret:?}");
+}
+
+#[test]
 fn media_that_anyone_may_send_and_a_public_address_that_is_local_are_told_of() {
     check_behind(
         "[trunk.x]\npeers = 'sip:10.0.0.9'\nmedia_from = ['10.1.0.0/16', '0.0.0.0/0']\n",

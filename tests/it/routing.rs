@@ -222,4 +222,12 @@ fn numbers_that_a_route_before_takes_and_routes_without_fallback_are_told() {
     assert!(note(&[]).ends_with("note: no fallback after the agent of two, four: if it fails, callers get 503\n"));
     std::fs::write(&path, text.replace("'agent:bot'", "'agent:bot', 'trunk:pbx'")).unwrap();
     assert!(!note(&[]).contains("no fallback"), "{}", note(&[]));
+    // Four warnings: with `--strict` the file is not called good.
+    let check = |strict: &[&str]| finish(&[&["--config", path.to_str().unwrap(), "check"], strict].concat());
+    let (lenient, strict) = (check(&[]), check(&["--strict"]));
+    assert_eq!((lenient.status.code(), strict.status.code()), (Some(0), Some(1)));
+    assert!(lenient.stdout.starts_with(b"ok: "), "{lenient:?}");
+    let stderr = String::from_utf8(strict.stderr).unwrap();
+    assert!(strict.stdout.is_empty() && !stderr.contains("ok"), "{stderr}");
+    assert!(stderr.ends_with("failed: --strict accepts no warnings, and the file has 4 warnings\n"), "{stderr}");
 }
