@@ -11,6 +11,8 @@ mod documents;
 mod functions;
 #[path = "tidy/language.rs"]
 mod language;
+#[path = "tidy/pages.rs"]
+mod pages;
 #[path = "tidy/structure.rs"]
 mod structure;
 #[path = "tidy/tree.rs"]

@@ -63,6 +63,7 @@ mod metrics;
 mod operator;
 mod otel;
 mod overload;
+mod pages;
 mod playout;
 mod policy;
 mod problems;

@@ -2,7 +2,6 @@
 //! named is.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use regex::Regex;
 
@@ -172,37 +171,6 @@ fn every_reason_is_explained() {
     assert!(slugs.len() > 10, "crates/story/src/reason.rs names the reasons");
     let missing = slugs.into_iter().filter(|slug| !text.contains(&format!("`{slug}`")));
     report("every reason slug is in docs/reasons.md", missing.collect());
-}
-
-/// What `check --strict` would refuse a shown file for: not this machine's ephemeral ports, nor files that are the reader's.
-fn is_warned(code: &str) -> bool {
-    !["TG0110", "TG0114", "TG0123"].contains(&code)
-}
-
-#[test]
-fn configurations_shown_in_documents_are_accepted() {
-    let mut found = 0;
-    for source in documents() {
-        // What a reader copies whole.
-        let strict = source.path.starts_with("docs/guides/") || source.path == "docs/quick-start.md";
-        for block in source.text.split("```toml\n").skip(1) {
-            let text = block.split("```").next().unwrap();
-            found += 1;
-            let path = Path::new(&source.path);
-            let mut wrong = match trunkgate::config::parse(path, text) {
-                Ok((_, warnings)) => warnings,
-                Err(wrong) => wrong,
-            };
-            // Certificates, sounds and secrets that a document names are the reader's.
-            wrong.retain(|one| {
-                one.is_error && !["TG0110", "TG0114"].contains(&one.code) || strict && is_warned(one.code)
-            });
-            if !wrong.is_empty() {
-                panic!("{}", trunkgate::config::render(path, text, &wrong));
-            }
-        }
-    }
-    assert!(found >= 2, "README.md and docs/configuration.md show a configuration");
 }
 
 #[test]

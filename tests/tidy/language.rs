@@ -21,7 +21,7 @@ const HELP_COLUMNS: usize = 100;
 const NOT_YET: [&str; 0] = [];
 
 /// The string literals of the product lines of a file, with the line that each begins in.
-fn literals(source: &Source) -> Vec<(usize, String)> {
+pub(super) fn literals(source: &Source) -> Vec<(usize, String)> {
     let text: Vec<char> = source.product_lines().flat_map(|line| line.text.chars().chain(['\n'])).collect();
     let (mut found, mut at, mut line) = (Vec::new(), 0, 1);
     while let Some(&sign) = text.get(at) {
@@ -80,7 +80,7 @@ fn is_text(literal: &str) -> bool {
 }
 
 /// Files of the product: no tests, and not the simulator, which only tests run.
-fn product() -> impl Iterator<Item = Source> {
+pub(super) fn product() -> impl Iterator<Item = Source> {
     let is_product = |path: &str| path.starts_with("src/") || (path.starts_with("crates/") && path.contains("/src/"));
     let simulator = |path: &str| path.starts_with("crates/sim/");
     rust().into_iter().filter(move |source| is_product(&source.path) && !simulator(&source.path) && !source.is_test())

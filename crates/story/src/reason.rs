@@ -299,8 +299,7 @@ reasons! {
         slug: "edge_restarted",
         sentence: "the edge terminated unexpectedly during the call",
         cause: "The process ended (crash, kill -9, power failure) during the call; the record is written at the next start. See the \
-             end of the log and `journalctl -u trunkgate`. On an agent's leg: the call survived the restart and the agent was \
-             reconnected.",
+             end of the log and `journalctl -u trunkgate`.",
         fix: None,
         q850: 41,
         outcome: "failed",

@@ -130,7 +130,9 @@ fn judge(body: &[u8]) -> Judged {
     let notes: BTreeSet<&(u16, String)> = both.into_iter().flat_map(|run| &run.notes).collect();
     let text: Vec<String> = notes.into_iter().map(|(code, text)| format!("{code} {text}")).collect();
     let text = text.join("; ");
-    let excused = used.iter().any(|one| one.row != Row::Supported);
+    // Outside of a queue Leave has no effect, with a warning: the rule `queue-leave`.
+    let leaves = document.verbs.iter().any(|verb| matches!(verb.kind, Kind::Leave));
+    let excused = leaves || used.iter().any(|one| one.row != Row::Supported);
     let refused = document.verbs.iter().any(|verb| matches!(verb.kind, Kind::Refused(_)));
     let failed = both.into_iter().any(|run| run.failed);
     // A failed stream is an error of the run alone.
@@ -198,6 +200,7 @@ mod tests {
         assert_eq!(extent("<Say>One</Say><Connect><Stream url='wss://a.example/'/></Connect>"), Extent::Whole);
         assert_eq!(extent("<Dial record='true'>5551234</Dial><Record/><Say>One</Say>"), Extent::Whole);
         assert_eq!(extent("<Record recordingConfigurationId='1'/>"), Extent::WithWarnings);
+        assert_eq!(extent("<Leave/>"), Extent::WithWarnings);
         assert_eq!(extent("<Say>One</Say><Pay/>"), Extent::Refused);
         assert_eq!(extent("<Dial><Client>a</Client></Dial>"), Extent::Refused);
         assert_eq!(extent("<Dial><Conference>a</Conference></Dial>"), Extent::Whole);

@@ -124,7 +124,12 @@ pub static CREATE_CALL: Operation = Operation {
         ("MachineDetectionSpeechThreshold", Supported),
         ("MachineDetectionTimeout", Supported),
         ("RecordingConfigurationId", NOT_OF_AN_EDGE),
-        ("Transcribe", Refused("transcription is not in this version")),
+        (
+            "Transcribe",
+            Refused(
+                "a live transcription is begun by `Transcriptions.json`, one of the recording by `all` of `[transcription]`",
+            ),
+        ),
         ("SipAuthPassword", NO_SIP_LOGIN),
         ("SipAuthUsername", NO_SIP_LOGIN),
         ("CallToken", NOT_SIGNED),
