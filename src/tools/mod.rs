@@ -16,6 +16,7 @@ pub mod init;
 pub(crate) mod junit;
 pub(crate) mod line;
 pub mod loadtest;
+mod manual;
 pub mod preset;
 pub(crate) mod progress;
 pub mod shell;

@@ -1,18 +1,13 @@
 //! `completions SHELL` and `man DIR`: what a shell and a reader of manuals are given of the verbs and flags.
 
-use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
-use clap_mangen::Man;
 
 use crate::tools::cli::Cli;
-use crate::tools::client;
-
-/// The version's date, as deploy/debian/changelog has it: a page's own would be another for every build.
-const DATE: &str = "2026-11-21";
+use crate::tools::{client, manual};
 
 /// Prints the script that a shell completes by.
 pub fn completions(shell: Shell) -> ExitCode {
@@ -28,7 +23,7 @@ pub fn manual(folder: Option<&Path>) -> ExitCode {
         client::say(&list());
         return ExitCode::SUCCESS;
     };
-    match write(folder) {
+    match manual::write(folder) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}: {error}", folder.display());
@@ -51,7 +46,7 @@ fn list() -> String {
     )
 }
 
-/// A command's page and those of its verbs, by the names that [`write`] gives them.
+/// A command's page and those of its verbs, by the names that [`manual::write`] gives them.
 fn add_pages(command: &clap::Command, pages: &mut Vec<(String, String)>) {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
@@ -61,25 +56,10 @@ fn add_pages(command: &clap::Command, pages: &mut Vec<(String, String)>) {
     }
 }
 
-fn write(folder: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    let mut program = Cli::command().disable_help_subcommand(true);
-    program.build();
-    pages(program, folder)
-}
-
-/// The page of a verb, after those of its own verbs.
-fn pages(command: clap::Command, folder: &Path) -> io::Result<()> {
-    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
-        pages(verb.clone(), folder)?;
-    }
-    let source = concat!("trunkgate ", env!("CARGO_PKG_VERSION"));
-    Man::new(command).date(DATE).source(source).manual("Trunkgate").generate_to(folder).map(drop)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tools::manual::{DATE, write};
 
     #[test]
     fn there_is_a_page_for_every_verb() {

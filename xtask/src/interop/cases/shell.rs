@@ -61,7 +61,8 @@ pub(crate) fn manual(setting: &Setting) -> anyhow::Result<String> {
         }
         said(Command::new("mandoc").args(["-T", "lint", "-W", "error"]).arg(&page))?;
         let shown = output(Command::new("man").arg("-l").arg(&page).env("MANPAGER", "cat").env("MANWIDTH", "80"))?;
-        ensure!(shown.contains("NAME") && shown.contains("SYNOPSIS"), "{}: {shown}", page.display());
+        let sections = ["NAME", "SYNOPSIS", "EXIT STATUS", "ENVIRONMENT", "EXAMPLES", "SEE ALSO"];
+        ensure!(sections.iter().all(|section| shown.contains(section)), "{}: {shown}", page.display());
         pages += 1;
     }
     ensure!(pages > 20, "{pages} pages");
