@@ -6,10 +6,11 @@ use trunkgate_call::CallView;
 
 use super::calls::answered_seconds;
 use super::parties::party;
+use crate::sinks::records::csv::ended_by_legs;
 
 /// The table's columns.
 const HEAD: &str = "sid,started_at,answered_at,ended_at,duration_s,from,to,route,source,target,state,outcome,reason,sip_code,\
-                    target_sip_code,codec,mos,flags\r\n";
+                    target_sip_code,codec,mos,flags,ended_by\r\n";
 
 /// Returns the table of these calls.
 pub(super) fn table(calls: &[Arc<CallView>]) -> String {
@@ -45,6 +46,7 @@ fn row(call: &CallView) -> String {
         cell(source.map_or("", |leg| &leg.codec)),
         mos.map(|mos| format!("{mos:.2}")).unwrap_or_default(),
         call.flags.join(" "),
+        ended_by_legs(source.and_then(|leg| leg.ended_by), target.and_then(|leg| leg.ended_by)).to_owned(),
     ];
     fields.join(",") + "\r\n"
 }
@@ -84,6 +86,6 @@ mod tests {
     #[test]
     fn a_table_without_calls_has_its_columns() {
         assert_eq!(table(&[]), HEAD);
-        assert_eq!(HEAD.trim_end().split(',').count(), 18);
+        assert_eq!(HEAD.trim_end().split(',').count(), 19);
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use trunkgate_call::numbers::steers;
 
 /// The columns. Those that a record has no field for are made here.
-pub(super) const COLUMNS: [&str; 22] = [
+pub(super) const COLUMNS: [&str; 25] = [
     "sid",
     "started_at",
     "answered_at",
@@ -28,6 +28,9 @@ pub(super) const COLUMNS: [&str; 22] = [
     "flags",
     "turn_p50_ms",
     "turn_p95_ms",
+    "target",
+    "codec",
+    "ended_by",
     "legs",
 ];
 
@@ -50,11 +53,40 @@ fn field(record: &Value, column: &str) -> String {
     match column {
         "answered_s" => answered_seconds(record).map_or_else(String::new, |seconds| format!("{seconds:.3}")),
         "caller_trunk" => text(record.pointer("/legs/0/trunk")),
+        "target" => target(record).map_or_else(String::new, |leg| {
+            let name = |field: &str| leg.get(field).filter(|name| name.as_str().is_some_and(|name| !name.is_empty()));
+            text(name("trunk").or(name("agent")))
+        }),
+        "codec" => text(record.pointer("/legs/0/codec")),
+        "ended_by" => ended_by(record).to_owned(),
         "flags" => {
             let flags = record.get(column).and_then(Value::as_array).into_iter().flatten();
             flags.filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
         }
         _ => text(record.get(column)),
+    }
+}
+
+/// Returns the leg to the target that the call reached last; recording servers are none.
+fn target(record: &Value) -> Option<&Value> {
+    let legs = record.get("legs")?.as_array()?;
+    legs.iter().skip(1).rfind(|leg| leg.get("kind").and_then(Value::as_str) != Some("siprec"))
+}
+
+/// Returns the party that ended the call; empty while it lasts.
+fn ended_by(record: &Value) -> &'static str {
+    let of = |leg: Option<&'_ Value>| leg.and_then(|leg| leg.get("ended_by")?.as_str().map(str::to_owned));
+    let (caller, target) = (of(record.pointer("/legs/0")), of(target(record)));
+    ended_by_legs(caller.as_deref(), target.as_deref())
+}
+
+/// Returns the party that ended a call, from `ended_by` of the caller's leg and of the target's.
+pub(crate) fn ended_by_legs(caller: Option<&str>, target: Option<&str>) -> &'static str {
+    match (caller, target) {
+        (Some("far_end"), _) => "caller",
+        (Some(_), Some("far_end")) => "target",
+        (Some(_), _) => "edge",
+        (None, _) => "",
     }
 }
 
@@ -106,15 +138,21 @@ mod tests {
         assert_eq!(
             String::from_utf8(head()).unwrap(),
             "sid,started_at,answered_at,ended_at,answered_s,state,outcome,reason,route,caller_trunk,from,to,sip_code,\
-             q850_cause,failovers,post_dial_ms,mos_min,mos_avg,flags,turn_p50_ms,turn_p95_ms,legs\r\n"
+             q850_cause,failovers,post_dial_ms,mos_min,mos_avg,flags,turn_p50_ms,turn_p95_ms,target,codec,ended_by,legs\r\n"
         );
         let mut value = record("CA1").value();
+        value["legs"] = json!([{"sid": "CA1", "trunk": "carrier, \"west\"", "codec": "PCMU", "ended_by": "edge"}, {"agent": "a"},
+            {"trunk": "pbx", "ended_by": "far_end"}, {"kind": "siprec", "ended_by": "edge"}]);
+        let parts = ["target", "codec", "ended_by"].map(|column| field(&value, column));
+        assert_eq!(parts, ["pbx", "PCMU", "target"]);
+        value["legs"] = json!([{"ended_by": "far_end"}, {"trunk": "", "agent": "desk", "ended_by": "edge"}]);
+        assert_eq!(["target", "ended_by"].map(|column| field(&value, column)), ["desk", "caller"]);
         value["legs"] = json!([{"sid": "CA1", "trunk": "carrier, \"west\""}]);
         value["flags"] = json!(["codec_mismatch", "failed_over"]);
         assert_eq!(
             String::from_utf8(row(&value)).unwrap(),
             "CA1,2026-01-01T00:00:00.000Z,2026-01-01T00:00:01.000Z,2026-01-01T00:01:01.250Z,60.250,ended,answered,\
-             caller_hung_up,r,\"carrier, \"\"west\"\"\",+1,+2,200,16,0,40,,,codec_mismatch failed_over,,,\
+             caller_hung_up,r,\"carrier, \"\"west\"\"\",+1,+2,200,16,0,40,,,codec_mismatch failed_over,,,,,,\
              \"[{\"\"sid\"\":\"\"CA1\"\",\"\"trunk\"\":\"\"carrier, \\\"\"west\\\"\"\"\"}]\"\r\n"
         );
     }

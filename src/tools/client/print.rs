@@ -815,13 +815,13 @@ mod tests {
         assert!(lines.len() == 4 && lines[3].is_empty(), "{text}");
         assert!(
             lines[0].starts_with("sid,started_at,answered_at,")
-                && lines[0].ends_with(",mos_avg,flags,turn_p50_ms,turn_p95_ms,legs"),
+                && lines[0].ends_with(",mos_avg,flags,turn_p50_ms,turn_p95_ms,target,codec,ended_by,legs"),
             "{text}"
         );
         let ended = "CA1,2026-01-01T00:00:00Z,2026-01-01T00:00:02Z,2026-01-01T00:01:07Z,65.000,ended,answered,caller_hung_up,\
-                     \"a \"\"b\"\", c\",a,'=HYPERLINK(1),+2,,,,,,,one_way unsent,,,\"[{\"\"trunk\"\":\"\"a\"\"}]\"";
+                     \"a \"\"b\"\", c\",a,'=HYPERLINK(1),+2,,,,,,,one_way unsent,,,,,,\"[{\"\"trunk\"\":\"\"a\"\"}]\"";
         assert_eq!(lines[1], ended);
-        assert_eq!(lines[2], "CA2,2026-01-01T00:00:00Z,,,,ringing,,,r,,+1,+2,,,,,,,,,,[]");
+        assert_eq!(lines[2], "CA2,2026-01-01T00:00:00Z,,,,ringing,,,r,,+1,+2,,,,,,,,,,,,,[]");
         assert_eq!(calls_as_csv(&json!({ "calls": [] })), format!("{}\r\n", lines[0]));
     }
 
