@@ -27,7 +27,7 @@ macro_rules! file {
 }
 
 /// All of them.
-const FILES: [File; 26] = [
+const FILES: [File; 27] = [
     File { path: "/", kind: HTML, text: include_str!("console/index.html") },
     file!("style.css", CSS),
     file!("icon.svg", SVG),
@@ -45,6 +45,7 @@ const FILES: [File; 26] = [
     file!("call.js", SCRIPT),
     file!("media.js", SCRIPT),
     file!("recordings.js", SCRIPT),
+    file!("recorded.js", SCRIPT),
     file!("webhooks.js", SCRIPT),
     file!("trunks.js", SCRIPT),
     file!("routes.js", SCRIPT),

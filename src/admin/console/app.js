@@ -11,20 +11,24 @@ import { trunksPage } from './trunks.js';
 import { routesPage } from './routes.js';
 import { agentsPage } from './agents.js';
 import { conferencesPage } from './conferences.js';
+import { recordingsPage, voicemailPage } from './recorded.js';
 import { requestsPage } from './requests.js';
 import { securityPage } from './security.js';
 import { systemPage } from './system.js';
 
+/** Pages in menu order: address, title, page, and the key that opens it. */
 const PAGES = [
-  ['overview', 'Overview', overviewPage], ['calls', 'Calls', callsPage], ['trunks', 'Trunks', trunksPage], ['routes', 'Routes', routesPage],
-  ['agents', 'Agents', agentsPage], ['conferences', 'Conferences', conferencesPage], ['api', 'API', requestsPage], ['security', 'Security', securityPage], ['system', 'System', systemPage],
+  ['overview', 'Overview', overviewPage, '1'], ['calls', 'Calls', callsPage, '2'], ['trunks', 'Trunks', trunksPage, '3'], ['routes', 'Routes', routesPage, '4'],
+  ['agents', 'Agents', agentsPage, '5'], ['conferences', 'Conferences', conferencesPage, '6'], ['recordings', 'Recordings', recordingsPage, 'r'], ['voicemail', 'Voicemail', voicemailPage, 'v'],
+  ['api', 'API', requestsPage, '7'], ['security', 'Security', securityPage, '8'], ['system', 'System', systemPage, '9'],
 ];
 /** Parameters of the addresses of pages; Calls knows its own. */
 const PARAMETERS = {
   trunks: ['filter', 'state', 'by', 'down', 'trunk'], routes: ['from', 'called', 'caller', 'at'], agents: ['by', 'down', 'agent'], conferences: ['by', 'down', 'conference'],
+  recordings: ['call', 'voicemail'], voicemail: ['mailbox'],
 };
 const KEYS = [
-  ['1 … 9', 'open a page, in menu order'], ['/', 'search calls: number, sid, Call-ID'], ['j  k', 'next and previous row'],
+  ['1 … 9  r  v', 'open a page: the menu names its key'], ['/', 'search calls: number, sid, Call-ID'], ['j  k', 'next and previous row'],
   ['Enter', 'open the row, or its details'], ['h  Esc', 'back; Esc closes a message first'], ['m', 'mask or unmask numbers'], ['t', 'light or dark theme'], ['?', 'show this list'],
 ];
 /** How often a page refreshes while no events come, and while they do. */
@@ -310,8 +314,8 @@ function onKey(event) {
     return;
   }
   if (isTyping) return;
-  const digit = Number(event.key);
-  if (digit >= 1 && digit <= PAGES.length) location.hash = `#/${PAGES[digit - 1][0]}`;
+  const wanted = PAGES.find(([, , , key]) => key === event.key);
+  if (wanted) location.hash = `#/${wanted[0]}`;
   else if (event.key === '/') document.getElementById('search').focus();
   else if (event.key === '?') showHelp();
   else if (event.key === 'j' || event.key === 'ArrowDown' && row !== null) move(1);
@@ -369,7 +373,7 @@ function start() {
   theme();
   // A page is filled after it was opened: the browser would scroll too early.
   history.scrollRestoration = 'manual';
-  document.getElementById('nav').append(...PAGES.map(([name, title], place) => h('a', { href: `#/${name}`, 'data-page': name, title: `${title} (${place + 1})` }, title)));
+  document.getElementById('nav').append(...PAGES.map(([name, title, , key]) => h('a', { href: `#/${name}`, 'data-page': name, title: `${title} (${key})` }, title)));
   document.getElementById('theme').addEventListener('click', otherTheme);
   document.getElementById('help').addEventListener('click', showHelp);
   document.getElementById('find').addEventListener('submit', (event) => {

@@ -1,5 +1,5 @@
-// Recordings of a call: each with a player below its waveform, on the time axis of the call. The browser's audio element sends no token: a
-// cookie opens the audio of one recording for an hour.
+// Recordings, those of a call and single ones: each with a player below its waveform, on the time axis of the call. The browser's audio
+// element sends no token: a cookie opens the audio of one recording for an hour.
 
 import * as api from './api.js';
 import { chip, facts, h, say, swap } from './dom.js';
@@ -13,7 +13,7 @@ const LEAP = 30;
 /** A cookie is renewed before it is over, in milliseconds. */
 const RENEWED_MS = 1_800_000;
 const LANES = { 1: ['all parties'], 2: ['caller', 'heard by the caller'] };
-const KINDS = { completed: 'good', 'in-progress': 'plain', absent: 'plain', deleted: 'plain' };
+export const KINDS = { completed: 'good', 'in-progress': 'plain', absent: 'plain', deleted: 'plain' };
 const SAYS = {
   'in-progress': 'The recording has not ended: audio and waveform follow then.',
   absent: 'The recording has no audio.',
@@ -25,7 +25,7 @@ function clock(seconds) {
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}`;
 }
 
-function size(bytes) {
+export function size(bytes) {
   return bytes >= 1e6 ? figure(bytes / 1e6, 1, ' MB') : figure(bytes / 1000, 0, ' KB');
 }
 
@@ -89,7 +89,8 @@ function player(one, name, axis, onTime) {
   const place = () => (audio.readyState > 0 ? audio.currentTime : wanted);
   const show = () => {
     const at = place();
-    time.textContent = `${clock(at)} / ${clock(seconds)}, ${offset((one.from + at * 1000) * 1000)} in the ladder`;
+    const inLadder = axis.isAlone ? '' : `, ${offset((one.from + at * 1000) * 1000)} in the ladder`;
+    time.textContent = `${clock(at)} / ${clock(seconds)}${inLadder}`;
     canvas.setAttribute('aria-valuenow', Math.round(at));
     canvas.setAttribute('aria-valuetext', `${clock(at)} of ${clock(seconds)}`);
     draw(canvas, one, peaks, axis, at);
@@ -189,6 +190,16 @@ function player(one, name, axis, onTime) {
   return { node, stop: () => audio.pause() };
 }
 
+/** A recording by itself: its player, or why there is none. */
+export function recordingAlone(one, name) {
+  if (one.state !== 'completed') return h('p', { class: 'empty' }, SAYS[one.state] || '');
+  const axis = { length: Math.max(1000, one.duration_ms), marks: [], isAlone: true };
+  return player({ ...one, from: 0 }, name, axis, () => {}).node;
+}
+
+/** Whether audio in a node is being played: it is not taken away then. */
+export const plays = (node) => [...node.querySelectorAll('audio')].some((audio) => !audio.paused);
+
 /** The recordings of a call in a node of a section that is hidden while there are none. Unchanged ones are left alone: one may be playing. */
 export function recordingsPart(part, node, onTime) {
   let drawn = '';
@@ -197,7 +208,7 @@ export function recordingsPart(part, node, onTime) {
     const { recordings } = await api.get(`/v1/recordings${api.query({ call: call.sid, limit: 100 })}`).catch(() => ({ recordings: [] }));
     const print = JSON.stringify([recordings.map(({ sid, state, duration_ms: ms }) => [sid, state, ms]), call.ended_at, trace ? trace.entries.length : 0]);
     // What is played is not taken away.
-    if (print === drawn || [...node.querySelectorAll('audio')].some((audio) => !audio.paused)) return;
+    if (print === drawn || plays(node)) return;
     drawn = print;
     part.hidden = recordings.length === 0;
     players.forEach(({ stop }) => stop());

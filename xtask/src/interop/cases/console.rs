@@ -69,7 +69,8 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
 
     let token = "as long as it is secret";
     let listeners = LISTENERS.replace("[http]\n", &format!("[http]\ntoken = \"{token}\"\n"));
-    let recorded = format!("{CARRIER_TO_PBX}record = true\n[recording]\ndirectory = \"recordings\"\n");
+    let recorded =
+        format!("{CARRIER_TO_PBX}record = true\n[recording]\ndirectory = \"recordings\"\n[voicemail.front]\n");
     let mut edge = Edge::start_as(Command::new(edge::binary()), &format!("{listeners}{recorded}"))?;
     let _callee = Callee::start(PBX, 5060)?;
     let mut calls = Calls::new(1, 1, Duration::from_secs(120));

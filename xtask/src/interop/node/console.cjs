@@ -1076,10 +1076,10 @@ async function walk(browser, url, faults) {
   await page.goBack();
   await until(page, () => document.activeElement.closest('tr[data-row]') === document.querySelectorAll('tbody tr[data-row]')[2]);
 
-  for (const [key, title] of [['3', 'Trunks'], ['4', 'Routes'], ['5', 'Agents'], ['6', 'Conferences'], ['7', 'API'], ['8', 'Security'], ['9', 'System']]) {
+  for (const [key, title] of [['3', 'Trunks'], ['4', 'Routes'], ['5', 'Agents'], ['6', 'Conferences'], ['r', 'Recordings'], ['v', 'Voicemail'], ['7', 'API'], ['8', 'Security'], ['9', 'System']]) {
     await page.keyboard.press(key);
     await page.locator('h1', { hasText: title }).waitFor();
-    await page.locator(title === 'Conferences' ? 'main .empty' : FILLED).first().waitFor();
+    await page.locator(['Conferences', 'Recordings', 'Voicemail'].includes(title) ? 'main .empty' : FILLED).first().waitFor();
     if (title === 'Trunks') await listed(page, 'RTT', title);
     if (title === 'Agents') await listed(page, 'Callers', title);
     if (title === 'Routes') {
@@ -1185,6 +1185,7 @@ async function live(browser, url, token, faults) {
   await page.locator('dd', { hasText: 'operator' }).first().waitFor();
   await until(page, () => document.activeElement.matches('h1'));
   await recording(page, token);
+  await recorded(page, url);
   await page.goto(`${url}/#/system`);
   await page.locator('button', { hasText: 'Reload' }).click();
   await page.locator('p.good', { hasText: "Reloaded" }).waitFor();
@@ -1244,6 +1245,36 @@ async function recording(page, token) {
   await page.emulateMedia({ colorScheme: 'light' });
   hold('the waveform is drawn in light colours', await painted() > 3);
   await page.emulateMedia({ colorScheme: 'dark' });
+}
+
+/** The page of recordings: the only one is opened, played and deleted. */
+async function recorded(page, url) {
+  await page.goto(`${url}/#/recordings`);
+  await page.locator('.total', { hasText: '1 recording.' }).waitFor();
+  await page.locator('button.expand').first().click();
+  await page.locator('tr.detail .player').waitFor();
+  await page.getByRole('button', { name: /^Play recording RE/ }).click();
+  await until(page, () => document.querySelector('audio').currentTime > 0.3);
+  await page.getByRole('button', { name: /^Pause recording RE/ }).click();
+  await until(page, () => document.querySelector('audio').paused);
+  const unnamed = await page.evaluate(nameless);
+  hold(`controls of the page of recordings without a name: ${unnamed.join('; ')}`, unnamed.length === 0);
+  await picture(page, 'recordings', true);
+  await page.setViewportSize(NARROW);
+  hold('the page of recordings fits a phone', await overflow(page) <= 0);
+  await page.setViewportSize(WIDE);
+  const remove = page.getByRole('button', { name: /^Delete recording RE/ });
+  await remove.click();
+  await page.locator('#ask-dialog[open]').waitFor();
+  await page.keyboard.press('Escape');
+  hold('Escape does not delete', await page.locator('tbody tr[data-row]', { hasText: 'completed' }).count() === 1);
+  await remove.click();
+  await page.locator('#ask-yes').click();
+  await page.locator('tbody tr[data-row]', { hasText: 'deleted' }).waitFor();
+  await page.locator('tr.detail .empty', { hasText: 'The audio was deleted.' }).waitFor();
+  await page.goto(`${url}/#/voicemail`);
+  await page.locator('h2', { hasText: 'Messages of front' }).waitFor();
+  hold('a mailbox without messages is listed', /front\s+0\s+0/.test(await page.locator('main table').first().innerText()));
 }
 
 async function told(browser, url, sid, faults) {
