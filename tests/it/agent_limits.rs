@@ -126,7 +126,7 @@ fn probes_show_an_agent_that_is_gone_before_a_caller_meets_it() {
     server.is_open.store(true, Ordering::Relaxed);
     until("a probe is answered again", || (agent()["state"] == "up").then_some(()));
     assert_eq!(edge.json("/v1/status")["problems"].as_array().unwrap().len(), 0);
-    let log = edge.log();
+    let log = edge.whole_log();
     for line in ["does not answer its probe: ", "does not answer its probes and is skipped", "answers its probe again"]
     {
         assert!(log.contains(line), "{line}: {log}");

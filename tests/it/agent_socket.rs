@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use crate::support::closed_address;
+use crate::support::pace::Pace;
 use crate::worker::agent::*;
 use crate::worker::rig::*;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
@@ -170,7 +172,7 @@ fn an_extension_that_was_not_offered_is_refused() {
 
 #[test]
 fn who_is_not_there_or_may_not_be_reached_is_unreachable() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = closed_address();
     for url in [
         format!("ws://{free}/"),
         "ws://agent.invalid/".into(),
@@ -334,19 +336,16 @@ fn an_agent_that_sends_too_much_is_read_no_further() {
     let (mut rig, _side) = with_agent(settings(), socket_spec(server.url()));
     assert_eq!(rig.told(), Event::AgentOpen { end: AGENT });
     rig.wire_agent(ID);
-    let mut before = 0;
-    // Until nothing more is taken.
-    loop {
-        std::thread::sleep(Duration::from_millis(500));
-        let now = written.load(Ordering::Relaxed);
-        if now == before && now > 0 {
-            break;
-        }
-        before = now;
-    }
-    assert!((60..TOTAL).contains(&before), "{before} messages taken");
+    let is_full =
+        |event: &Event| matches!(event, Event::AgentNote { text, .. } if text.starts_with("sends more than is heard"));
+    while !is_full(&rig.event().1) {}
+    // The worker has turns enough to read all of it, if it did.
+    rig.settle(ID);
+    rig.settle(ID);
     rig.workers.send(ID, Command::RemoveEnd { end: AGENT });
     server.join();
+    let taken = written.load(Ordering::Relaxed);
+    assert!((60..TOTAL).contains(&taken), "{taken} messages taken");
     rig.workers.stop();
 }
 
@@ -389,14 +388,14 @@ fn a_listener_that_does_not_read_changes_nothing_for_the_call() {
     let counters = rig.add_agent(ID, listener, socket_spec(server.url()));
     rig.workers.send(ID, Command::Tap { of: A, listener: AGENT, audio: TapSpec::both(0, Coding::Pcmu) });
     assert_eq!(rig.told(), Event::AgentOpen { end: AGENT });
-    let mut sequence = 0;
+    let (mut sequence, mut pace) = (0, Pace::new());
     let deadline = Instant::now() + PATIENCE;
     while counters.frames_dropped.get() == 0 {
         assert!(Instant::now() < deadline, "nothing is dropped");
         pass(&a, &b, sequence);
         pass(&b, &a, sequence);
         sequence += 1;
-        std::thread::sleep(Duration::from_millis(20));
+        pace.wait();
     }
     assert_eq!(rig.gauge(|counters| counters.agent_frames_dropped.get()), counters.frames_dropped.get());
     // It is lost in the end, and the call is not.
@@ -425,10 +424,11 @@ fn a_listener_hears_both_directions_of_a_call() {
     rig.add_agent(ID, listener, socket_spec(server.url()));
     rig.workers.send(ID, Command::Tap { of: A, listener: AGENT, audio: TapSpec::both(0, Coding::Pcmu) });
     assert_eq!(rig.told(), Event::AgentOpen { end: AGENT });
+    let mut pace = Pace::new();
     for sequence in 0..50 {
+        pace.wait();
         pass(&a, &b, sequence);
         pass(&b, &a, sequence);
-        std::thread::sleep(Duration::from_millis(20));
     }
     rig.workers.send(ID, Command::RemoveEnd { end: AGENT });
     let (texts, _) = heard.recv_timeout(PATIENCE).unwrap();

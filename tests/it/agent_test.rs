@@ -3,10 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
 use std::net::{TcpListener, TcpStream};
-use std::thread::sleep;
-use std::time::Duration;
 
-use crate::support::trunkgate;
+use crate::support::{closed_address, trunkgate};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use serde_json::{Value, json};
@@ -224,7 +222,7 @@ fn an_echo_holds_and_the_page_shows_who_spoke() {
 
 #[test]
 fn an_agent_that_is_not_there_or_refuses_fails() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = closed_address();
     // What was recorded before stays where there is nothing new.
     let folder = tempfile::tempdir().unwrap();
     let before = folder.path().join("before.wav");
@@ -305,7 +303,8 @@ fn what_is_wrong_with_an_agent_is_named() {
     let dies = agent(|agent| {
         agent.listen();
         agent.say(&VOICE[..160]);
-        sleep(Duration::from_millis(100));
+        // What it said is heard by then.
+        (0..5).for_each(|_| drop(agent.next()));
         let _ =
             agent.socket.close(Some(CloseFrame { code: 1011.into(), reason: "model of +14155550100 failed".into() }));
         agent.rest(|_, _| {});

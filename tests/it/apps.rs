@@ -508,7 +508,7 @@ fn digits_of_a_pin_that_stand_in_the_name_of_a_file_are_shown_nowhere() {
     rig.press(&ok, 4, 31);
     until("the other one leads nowhere", || rig.trace().contains("none-{{Digits}}.xml: no such file").then_some(()));
     // A warning of the start names the file.
-    let log: String = rig.edge.log().lines().filter(|line| !line.contains("\"[TG0155]: ")).collect();
+    let log: String = rig.edge.whole_log().lines().filter(|line| !line.contains("\"[TG0155]: ")).collect();
     for shown in [rig.trace(), rig.verdict(), log] {
         assert!(!shown.contains("pin-73") && !shown.contains("none-94"), "{shown}");
     }

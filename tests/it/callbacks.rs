@@ -12,7 +12,7 @@ use trunkgate_media::agent::sign_form;
 use crate::support::calls::{NUMBER, Phone};
 use crate::support::endpoint::{Endpoint, Post, ok, say};
 use crate::support::sip::to_tag;
-use crate::support::{Process, config, until};
+use crate::support::{Process, closed_address, config, until};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// Each of its calls is busy: reported as initiated, ringing and busy.
@@ -92,7 +92,7 @@ fn delivered(edge: &Process, posts: &[Post]) {
 #[test]
 fn a_receiver_that_comes_back_gets_them_in_order_with_the_same_token_and_time() {
     let phone = Phone::new("127.0.0.2");
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = closed_address();
     let edge = start(&[("ivr", &phone, address)]);
     call(&edge, &phone, "first");
     all_wait(&edge);

@@ -5,7 +5,7 @@
 use std::net::{TcpListener, UdpSocket};
 
 use crate::support::sip::{Party, field, to_tag};
-use crate::support::{Process, config, finish, trunkgate, until, write};
+use crate::support::{Process, closed_address, config, finish, trunkgate, until, write};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -228,7 +228,7 @@ fn a_crash_leaves_no_call_without_record() {
         let told = "the process before this one ended without a stop, and cut 1 call short: a crash, SIGKILL";
         let is_told = problems[0].as_str().is_some_and(|problem| problem.starts_with(told));
         assert_eq!(is_told, start == 0, "{problems}");
-        assert_eq!(edge.log().contains("and cut 1 call short"), start == 0, "{}", edge.log());
+        assert_eq!(edge.whole_log().contains("and cut 1 call short"), start == 0, "{}", edge.log());
         let listed = edge.json("/v1/calls?state=trying");
         let cut_short = if start == 0 { Value::from(1) } else { Value::Null };
         assert_eq!((&listed["cut_short"], &listed["records"]), (&cut_short, &serde_json::json!(records)), "{listed}");
@@ -397,7 +397,7 @@ fn a_file_that_is_no_toml_is_told_once_and_how_the_edge_is_asked_all_the_same() 
 #[test]
 fn names_are_looked_up_and_a_closed_port_goes_on_to_the_next_target() {
     let (caller, callee) = (Party::new("127.0.0.1"), Party::new("127.0.0.1"));
-    let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = closed_address();
     let edge = Process::start(&config(&format!(
         "[trunk.carrier]\npeers = [\"sip:{}\"]\n\
          [trunk.gone]\npeers = [\"sip:{closed}\"]\nno_response_timeout = \"10m\"\n\
@@ -419,7 +419,7 @@ fn names_are_looked_up_and_a_closed_port_goes_on_to_the_next_target() {
 
 #[test]
 fn an_edge_that_is_not_there_is_told() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = closed_address();
     let output = finish(&["status", "--url", &format!("http://{closed}")]);
     assert_eq!(output.status.code(), Some(1));
     let told = text(&output.stderr);
@@ -594,7 +594,7 @@ fn warnings_of_the_file_are_lines_of_the_log() {
         "[trunk.a]\npeers = [\"sip:127.0.0.9\"]\n[trunk.b]\npeers = [\"sip:127.0.0.9\"]\naccept_from = [\"127.0.0.8\"]\n",
     );
     let edge = Process::start(&text);
-    let log = edge.log();
+    let log = edge.whole_log();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     let told = |line: &Value| {
         let message = line["message"].as_str().unwrap_or_default();

@@ -4,7 +4,7 @@
 
 use std::f64::consts::TAU;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::json;
 use trunkgate_media::rtp::Rtp;
@@ -12,6 +12,7 @@ use trunkgate_media::rtp::Rtp;
 use crate::apps::{TOKEN, application, form, parameter, path};
 use crate::support::calls::{NUMBER, Phone, is_keep_alive, media_of};
 use crate::support::codecs::{Codec, Hearer, Speaker};
+use crate::support::pace::Pace;
 use crate::support::sip::{field, to_tag};
 use crate::support::{PATIENCE, Process, config, until};
 use trunkgate_media::agent::sign_form;
@@ -164,7 +165,7 @@ impl Party {
 
 /// Lets all of them speak until something holds.
 pub(crate) fn speak(parties: &mut [Party], what: &str, holds: impl Fn(&[Party]) -> bool) {
-    let (began, mut due) = (Instant::now(), Instant::now());
+    let (began, mut pace) = (Instant::now(), Pace::new());
     let first = parties.iter().map(|party| party.heard.len()).max().unwrap_or_default();
     for n in first.. {
         parties.iter_mut().for_each(|party| party.turn(n));
@@ -176,8 +177,7 @@ pub(crate) fn speak(parties: &mut [Party], what: &str, holds: impl Fn(&[Party]) 
             parties.iter().map(|party| tones.iter().map(|hz| party.level(*hz).round()).collect()).collect()
         };
         assert!(began.elapsed() < PATIENCE, "waited too long until {what}: {:?}", levels());
-        due += Duration::from_millis(20);
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        pace.wait();
     }
 }
 

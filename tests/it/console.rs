@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::time::Instant;
 
 use crate::support::calls::{Call, NUMBER, Phone};
-use crate::support::{PATIENCE, Process, config, http, http_with_headers, until};
+use crate::support::{PATIENCE, Process, closed_address, config, http, http_with_headers, until};
 use crate::twilio_api::{SID, TOKEN, authorization};
 use nix::sys::signal::Signal;
 use regex::Regex;
@@ -218,7 +218,7 @@ fn events_of_a_call_arrive_in_order_with_the_fields_of_the_list() {
 #[test]
 fn trunk_up_trunk_down_and_failover_are_events() {
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
-    let dead = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dead = closed_address();
     // No OPTIONS to the one that is dead, which it would be before the follower comes: changes come from calls.
     let trunks = caller.trunk("carrier")
         + &format!("[trunk.dead]\npeers = [\"sip:{dead}\"]\noptions_interval = \"0s\"\n")

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use crate::support::dns::{Mood, NameServer};
 use crate::support::sip::Party;
@@ -161,7 +160,10 @@ fn a_name_server_that_is_silent_or_lies_keeps_nobody_from_calling() {
     let invite = refuse(&callee, "404 Not Found");
     assert!(invite.contains("@127.0.0.2:"), "{invite}");
     refused(&caller, edge.address("udp"), "one", "404");
-    names.set_mood(Mood::Slow(Duration::from_millis(300)));
+    names.set_mood(Mood::Slow);
+    names.asked();
+    until("it is asked", || (names.count("A pbx.test") > 0).then_some(()));
+    names.set_mood(Mood::Answers);
     until("the name is found", || edge.log().contains("`pbx.test` is udp:").then_some(()));
     call(&edge, &caller, "two");
     let invite = refuse(&callee, "404 Not Found");

@@ -9,7 +9,7 @@ use crate::support::calls::{Call, Phone, received, rtp};
 use crate::support::dns::{Mood, NameServer};
 use crate::support::sip::Party;
 use crate::support::tls::{Authority, Server};
-use crate::support::{Process, config, finish, media_ports, trunkgate, until, write};
+use crate::support::{Process, closed_address, config, finish, media_ports, trunkgate, until, write};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -288,7 +288,7 @@ fn what_the_machine_allows_is_told() {
 #[test]
 fn an_agent_whose_socket_does_not_open_fails() {
     let peer = answers("200 OK");
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = closed_address();
     let text = format!("{}[agent.bot]\nurl = \"ws://{closed}/\"\n", trunk(&format!("sip:{}", peer.address)));
     let told = doctor(&text);
     assert_eq!((told.level("agent bot"), told.code), ("fail", Some(1)));

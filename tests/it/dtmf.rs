@@ -340,7 +340,7 @@ fn no_key_stands_in_a_log_or_a_trace() {
 /// Looks for keys in all that an edge has written of its call.
 fn judge(edge: &Process) {
     let sid = edge.sid();
-    let log = edge.log();
+    let log = edge.whole_log();
     let told = edge.get(&format!("/v1/calls/{sid}/trace")).1 + &edge.get(&format!("/v1/calls/{sid}/trace.txt")).1;
     assert!(log.contains(&sid) && told.contains(" DTMF digits"), "{log}{told}");
     // A time of day or a port may have these digits among others.

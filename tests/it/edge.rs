@@ -149,7 +149,7 @@ fn the_oldest_idle_connection_of_a_full_address_makes_room_for_a_new_one() {
         }
     };
     assert!(open, "the call's connection is not evicted");
-    let log = edge.log();
+    let log = edge.whole_log();
     assert!(log.contains("the oldest one without a call or a registration was closed for it"), "{log}");
 }
 
@@ -190,7 +190,7 @@ fn without_files_to_open_the_log_says_so_seldom_and_the_edge_comes_back() {
         let count = text.split_once("{reason=\"connection_not_accepted\"} ").unwrap().1.lines().next().unwrap();
         (count.parse::<f64>().unwrap() >= 3.0).then_some(())
     });
-    assert_eq!(edge.log().matches(complaint).count(), 1, "{}", edge.log());
+    assert_eq!(edge.whole_log().matches(complaint).count(), 1, "{}", edge.log());
     drop(held);
     let mut carrier = connect("127.0.0.1", sip);
     carrier.write_all(options(carrier.local_addr().unwrap(), "TCP").as_bytes()).unwrap();

@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use crate::support::calls::{Call, NUMBER, Phone};
 use crate::support::sip::{field, to_tag};
-use crate::support::{PATIENCE, Process, config, finish, until, whole_lines};
+use crate::support::{PATIENCE, Process, closed_address, config, finish, until, whole_lines};
 use serde_json::Value;
 
 /// A caller, an edge that calls `primary` and then `backup`, and who is behind these.
@@ -168,7 +168,7 @@ fn codes_of_the_stop_list_end_the_search_and_go_back_as_they_are() {
 /// What Twilio's origination, and any carrier, takes as a word to try its next address.
 #[test]
 fn where_nobody_is_reached_the_caller_s_network_may_try_elsewhere() {
-    let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = closed_address();
     let mut rig = Rig::new(Some(format!("sip:{closed}")), "");
     // The backup's socket is closed as well.
     rig.backup = Phone::new("127.0.0.1");
@@ -183,7 +183,7 @@ fn where_nobody_is_reached_the_caller_s_network_may_try_elsewhere() {
 
 #[test]
 fn who_refuses_the_connection_is_left_at_once() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = closed_address();
     let rig = Rig::new(Some(format!("sip:{closed};transport=tcp")), "");
     rig.dial("refused");
     let call = rig.backup_answers("refused");
@@ -210,7 +210,7 @@ fn who_is_silent_and_answers_late_is_hung_up_on() {
 /// It rings and then nothing more comes of it; what it answers to the CANCEL is a 200 that crossed it.
 #[test]
 fn who_rings_for_ever_is_withdrawn_and_its_crossing_answer_hung_up_on() {
-    let rig = Rig::new(None, &format!("{SILENT}ring_timeout = \"3s\""));
+    let rig = Rig::new(None, &format!("{SILENT}ring_timeout = \"10s\""));
     rig.dial("rings");
     let invite = rig.rings();
     rig.primary_says(&invite, "180 Ringing");

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::calls::{Call, NUMBER, Phone, media_of, next_port, received, wait_until_bound};
 use crate::support::listener::{Frame, Listener, Stream};
+use crate::support::pace::Pace;
 use crate::support::secure::{Media, described, offered};
 use crate::support::sip::to_tag;
 use crate::support::{PATIENCE, Process, config, until};
@@ -200,20 +201,19 @@ impl Talker<'_> {
 
 /// Two sides that talk in turn of 20 ms, and the longest time between what both say of one moment.
 struct Talk {
-    begin: Instant,
+    pace: Pace,
     moment: u32,
     apart: Duration,
 }
 
 impl Talk {
     fn new() -> Talk {
-        Talk { begin: Instant::now(), moment: 0, apart: Duration::ZERO }
+        Talk { pace: Pace::new(), moment: 0, apart: Duration::ZERO }
     }
     /// So many moments; who says nothing is on hold.
     fn go_on(&mut self, moments: u32, mut sides: Vec<&mut Talker<'_>>) {
         for _ in 0..moments {
-            let due = self.begin + Duration::from_millis(20) * self.moment;
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            self.pace.wait();
             let said = Instant::now();
             for side in &mut sides {
                 side.say(self.moment);
@@ -225,9 +225,10 @@ impl Talk {
             self.moment += 1;
         }
     }
-    /// How far apart the tracks may be, in ms: 20, and as much as the two sides were themselves.
+    /// How far apart the tracks may be, in ms: 20, and as much as the two sides were themselves, and late for their clock.
     fn tolerance(&self) -> u64 {
-        20 + u64::try_from(self.apart.as_millis()).unwrap().div_ceil(20) * 20
+        let ms = self.apart.as_millis() + self.pace.latest().as_millis();
+        20 + u64::try_from(ms).unwrap().div_ceil(20) * 20
     }
 }
 

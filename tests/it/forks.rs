@@ -6,7 +6,7 @@ use std::net::UdpSocket;
 
 use crate::support::calls::{Call, Phone, received, rtp};
 use crate::support::listener::Listener;
-use crate::support::{PATIENCE, Process, config, http, http_with_headers, until};
+use crate::support::{PATIENCE, Process, closed_address, config, http, http_with_headers, until};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -336,7 +336,7 @@ fn a_listener_that_goes_talks_or_cannot_be_reached_harms_nobody() {
     });
     let rig = Rig::with(rude, "");
     let (call, forks) = rig.call("rude");
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = closed_address();
     let (status, nobody) = rig.edge.post(&forks, &json!({"url": format!("ws://{free}/")}));
     assert_eq!(status, 201, "{nobody}");
     let (status, fork) = rig.edge.post(&forks, &json!({"agent": "scribe"}));

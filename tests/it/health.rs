@@ -51,7 +51,7 @@ fn a_peer_is_asked_goes_down_is_skipped_and_comes_back() {
     until("the first is down", || (pbx(&edge)["peers"][0]["state"] == "down").then_some(()));
     let label = format!("trunkgate_peer_up{{trunk=\"pbx\",peer=\"sip:{}\"}}", first.address);
     assert_eq!(edge.metric(&label), 0.0);
-    assert!(edge.log().contains("is down: no answer to OPTIONS"), "{}", edge.log());
+    assert!(edge.whole_log().contains("is down: no answer to OPTIONS"), "{}", edge.log());
     let url = edge.url();
     let shown = finish(&["--config", edge.file.to_str().unwrap(), "status", "--url", &url]);
     let shown = String::from_utf8(shown.stdout).unwrap();
@@ -70,7 +70,7 @@ fn a_peer_is_asked_goes_down_is_skipped_and_comes_back() {
 
     let stop = answer_all(&first);
     until("the first is up again", || (pbx(&edge)["peers"][0]["state"] == "up").then_some(()));
-    assert!(edge.log().contains("answers again"));
+    assert!(edge.whole_log().contains("answers again"));
     stop();
 }
 

@@ -150,7 +150,7 @@ fn a_server_that_is_not_there_harms_no_call() {
     until("what cannot be sent is counted", || {
         (!has(&edge, "trunkgate_hep_packets_total{result=\"failed\"} 0")).then_some(())
     });
-    assert!(edge.log().contains("[hep] address no-such-host.invalid:9060 cannot be reached"), "{}", edge.log());
+    assert!(edge.whole_log().contains("[hep] address no-such-host.invalid:9060 cannot be reached"), "{}", edge.log());
 }
 
 #[test]

@@ -276,7 +276,7 @@ fn where_the_program_fails_the_caller_hears_the_ringback_tone_and_the_log_says_w
     let mut heard = Heard::default();
     assert!(heard.audio(&rig.caller).iter().any(|code| *code != 0xff), "a tone");
     rig.hang_up(&tag);
-    let log = rig.edge.log();
+    let log = rig.edge.whole_log();
     assert!(log.contains("callers hear the ringback tone instead") && log.contains("no such voice"), "{log}");
 }
 
@@ -347,7 +347,7 @@ fn a_text_is_said_by_an_endpoint_like_openai_s() {
     heard.audio(&rig.caller);
     // 100 ms in all; the middle of it is level.
     assert_eq!(heard.audio(&rig.caller), [encode_ulaw(2000); 160]);
-    assert!(requests.try_recv().is_err() && !rig.edge.log().contains("sk-very"));
+    assert!(requests.try_recv().is_err() && !rig.edge.whole_log().contains("sk-very"));
 }
 
 #[test]
@@ -356,7 +356,7 @@ fn what_an_endpoint_refuses_is_in_the_log_without_the_token() {
     let (address, _requests) = endpoint("HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json", body.into());
     let speech = format!("[speech]\nurl = \"http://{address}/say?key=sk-very-own\"\ntoken = \"sk-very-secret\"\n");
     let rig = Rig::saying("at_once", "text", "text = \"wait\"", &speech);
-    let log = rig.edge.log();
+    let log = rig.edge.whole_log();
     assert!(log.contains("answered 401 Unauthorized: Incorrect API key provided: …"), "{log}");
     assert!(log.contains(&format!("http://{address}/say:")) && !log.contains("sk-very"), "{log}");
 }

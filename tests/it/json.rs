@@ -4,12 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
 use std::path::Path;
 use std::thread::JoinHandle;
 
 use crate::support::calls::{Call, NUMBER, Phone};
-use crate::support::{Process, config, finish, until, write};
+use crate::support::{Process, closed_address, config, finish, until, write};
 use regex::Regex;
 use serde_json::Value;
 
@@ -156,7 +155,7 @@ fn examples_of_the_page_have_its_fields() {
 #[test]
 fn what_a_running_edge_answers_is_in_the_page() {
     let mut page = Page::new();
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = closed_address();
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.2"));
     let edge = Process::start(&config(&format!(
         "[cdr]\nfile = \"cdr.jsonl\"\n{}deny = [\"+881*\"]\n{}[agent.bot]\nurl = \"ws://{closed}/\"\n\
@@ -263,7 +262,7 @@ fn what_verbs_print_without_an_edge_is_in_the_page() {
     assert_eq!((&told["trace"][0]["text"], &told["trace"][0]["received"]), (&"INVITE".into(), &true.into()));
     page.hold("test call", &told);
     far.join().unwrap();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = closed_address();
     page.hold(
         "test call",
         &printed(&["call", &format!("sip:1@{nobody};transport=tcp"), "--ring-timeout", "1s", "--json"]),

@@ -11,7 +11,7 @@ use crate::conferences::{Party, hear, speak};
 use crate::support::calls::Phone;
 use crate::support::codecs::Codec;
 use crate::support::sip::to_tag;
-use crate::support::{Process, config, until};
+use crate::support::{Process, config, unhurried, until};
 use crate::twilio_api::{SID, TOKEN, fetched, posted};
 use crate::twilio_messages::form;
 
@@ -40,14 +40,15 @@ fn configured(at: usize, phone: &Phone, edges: &[SocketAddr]) -> String {
         )
     });
     let others: String = others.collect();
-    format!(
-        "{listening}{}codecs = [\"PCMU\"]\n{others}\
+    let rest = format!(
+        "{}codecs = [\"PCMU\"]\n{others}\
          [api]\naccount_sid = \"{SID}\"\nauth_token = \"{TOKEN}\"\nconnect = [\"trunk:edge{next}\"]\nrequests_per_second = 0\n\
          [[number]]\nnumber = \"{own}\"\n[app.round]\nfile = \"round.xml\"\n\
          [[route]]\nto = [\"{own}\"]\nconnect = [\"conference:room\"]\n\
          [[route]]\nto = [\"{ROUND}\"]\nconnect = [\"app:round\"]\n",
         phone.trunk("phone")
-    )
+    );
+    listening + &unhurried(&rest)
 }
 
 /// Edges that know each other, and the person of each.

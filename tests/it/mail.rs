@@ -86,7 +86,7 @@ fn a_message_is_sent_after_a_kill_in_mid_attempt() {
     // Sent once: a further start has nothing to send.
     let edge = edge.kill_and_start_again();
     assert!(server.is_silent());
-    let log = edge.log();
+    let log = edge.whole_log();
     assert!(
         !log.contains("hunter2") && !log.contains(&STANDARD.encode("\0ann\0hunter2")) && !log.contains(NUMBER),
         "{log}"

@@ -187,7 +187,7 @@ fn ports_that_somebody_else_has_are_passed_over() {
         talk(&call, &caller, &callee, n);
         call.hang_up(2, &caller, &callee);
     }
-    assert!(edge.log().contains("media ports could not be bound"), "{}", edge.log());
+    assert!(edge.whole_log().contains("media ports could not be bound"), "{}", edge.log());
 }
 
 /// Pairs of the range in which somebody else has ports.

@@ -4,12 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::LazyLock;
 
 use crate::support::calls::{Call, Phone};
-use crate::support::{Process, config, until};
+use crate::support::{Process, closed_address, config, until};
 use regex::Regex;
 use serde_json::Value;
 
@@ -43,7 +42,7 @@ fn documented() -> Families {
 
 /// What an edge says after a call that an agent could not take and a PBX has answered.
 fn exposed() -> String {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = closed_address();
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.2"));
     let edge = Process::start(&config(&format!(
         "{}{}[agent.bot]\nurl = \"ws://{closed}/\"\n\

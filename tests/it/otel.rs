@@ -170,7 +170,7 @@ fn calls_come_as_traces_and_the_agent_is_told_its_place() {
         assert_eq!(attribute(resource, "service.instance.id"), "under-test");
     }
     until("they are counted", || (result(&edge, "sent") == 5.0).then_some(()));
-    assert!(!edge.log().contains("sesame"), "{}", edge.log());
+    assert!(!edge.whole_log().contains("sesame"), "{}", edge.log());
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn what_is_not_taken_is_sent_again_and_what_is_refused_is_not() {
     let ids: Vec<Value> = posts.iter().map(|post| spans(std::slice::from_ref(post))[0]["traceId"].clone()).collect();
     assert_eq!((ids.len(), &ids[0]), (4, &ids[1]));
     assert!(ids[2] != ids[1] && ids[3] != ids[2], "{ids:?}");
-    let log = edge.log();
+    let log = edge.whole_log();
     assert_eq!(log.matches("traces are not delivered").count(), 1, "one line a minute: {log}");
     assert_eq!(result(&edge, "dropped"), 0.0);
 }

@@ -283,6 +283,8 @@ fn a_limit_that_turns_callers_away_is_the_first_problem_and_is_counted() {
     let counted = "trunkgate_limits_reached_total{trunk=\"carrier\",reason=\"limit_calls\"}";
     assert_eq!(edge.metric(counted), 0.0, "an increase from nothing is none for Prometheus");
     let first = Call::set_up(&edge, "first", &caller, &callee);
+    // A call without audio is a problem of its own.
+    let _speaking = Speaking::codes(&first, &caller, &callee, (0x21, 0xa3));
     (0..3).for_each(|n| turned_away(&edge, &caller, &format!("late-{n}")));
     let problem = problems(&edge)[0].clone();
     assert_eq!(

@@ -6,6 +6,7 @@ use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use crate::support::calls::{Call, NUMBER, Phone, is_keep_alive, next_port, received, rtp};
+use crate::support::pace::Pace;
 use crate::support::talk::Rig;
 use crate::support::{Process, config, until};
 use serde_json::Value;
@@ -52,7 +53,7 @@ fn a_silent_callee_is_told_and_what_the_caller_sounds_like_is_shown_and_recorded
     let _directory = std::sync::Arc::clone(&edge.directory);
     let call = Call::set_up(&edge, "quality", &caller, &callee);
     let stranger = UdpSocket::bind("127.0.0.2:0").unwrap();
-    let begin = Instant::now();
+    let (mut pace, mut asked) = (Pace::new(), None);
     // Every tenth packet is lost, twice two in a row; the callee hears and reports, but says nothing, and a stranger does.
     let date = 0x0123_4567_89ab_cdef;
     for n in 0..350u16 {
@@ -66,12 +67,12 @@ fn a_silent_callee_is_told_and_what_the_caller_sounds_like_is_shown_and_recorded
             caller.rtcp.send_to(&sender_report(date), next_port(call.near)).unwrap();
             let (passed, _) = received(&callee.rtcp);
             assert_eq!(passed, sender_report(date));
-            let heard = Instant::now();
-            std::thread::sleep(Duration::from_millis(30));
-            callee.rtcp.send_to(&answer(date, heard.elapsed() / 2), next_port(call.far)).unwrap();
+            asked = Some(Instant::now());
         }
-        let due = begin + Duration::from_millis(20) * u32::from(n);
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        if n == 102 {
+            callee.rtcp.send_to(&answer(date, asked.unwrap().elapsed() / 2), next_port(call.far)).unwrap();
+        }
+        pace.wait();
     }
     let silent = "trunkgate_media_one_way_total{trunk=\"pbx\",silent=\"callee\"} 1";
     until("the silent side is counted", || (one_way(&edge) == silent).then_some(()));
@@ -87,7 +88,7 @@ fn a_silent_callee_is_told_and_what_the_caller_sounds_like_is_shown_and_recorded
     // 10.6 % lost: MOS of R = 92.5 − 27.1 and what jitter costs.
     assert!((2.0..3.45).contains(&near["mos"].as_f64().unwrap()), "{near}");
     assert_eq!((&far["rx_packets"], &far["mos"]), (&0.into(), &Value::Null), "{far}");
-    assert!((1.0..5000.0).contains(&far["rtt_ms"].as_f64().unwrap()), "{far}");
+    assert!((0.0..5000.0).contains(&far["rtt_ms"].as_f64().unwrap()), "{far}");
     assert_eq!((&far["far"]["lost"], &far["far"]["jitter_ms"]), (&15.into(), &10.0.into()), "{far}");
 
     story(&edge, &sid, &callee, &stranger, &call);
@@ -167,7 +168,7 @@ fn hold_one_packet_and_a_short_call_are_no_one_way_audio() {
     let answered = Instant::now();
     until("seven seconds have passed", || (answered.elapsed() > Duration::from_secs(7)).then_some(()));
     assert_eq!(one_way(&edge), "");
-    assert!(!edge.log().contains("no media from"), "{}", edge.log());
+    assert!(!edge.whole_log().contains("no media from"), "{}", edge.log());
     hold.hang_up(2, &caller, &callee);
     quiet.hang_up(2, &caller, &callee);
 }

@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` themselves
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::apps::{LEVEL, wav};
 use crate::support::calls::{Call, NUMBER, Phone, Speaking, packet, received};
+use crate::support::pace::Pace;
 use crate::support::secure::{Media, described, offered};
 use crate::support::{Process, config, finish, until, whole_lines};
 use nix::sys::signal::Signal;
@@ -48,6 +48,11 @@ fn files(edge: &Process) -> Vec<PathBuf> {
     let mut found = Vec::new();
     below(&edge.file.with_file_name("recordings"), &mut found);
     found
+}
+
+/// Bytes of all files of recordings.
+fn recorded_bytes(edge: &Process) -> u64 {
+    files(edge).iter().map(|file| std::fs::metadata(file).map_or(0, |about| about.len())).sum()
 }
 
 /// Channels of a WAV file, whose header fits its length.
@@ -171,17 +176,20 @@ fn a_call_with_srtp_is_recorded_in_clear() {
     let call = Call::answered(sip, "secret", &caller, invite, (&callee, &answer));
     let mut near = Media::new(&caller, call.near, Some(3), &call.ok);
     let mut far = Media::new(&callee, call.far, Some(90), &call.invite.0);
+    let mut pace = Pace::new();
     for n in 0..100 {
+        pace.wait();
         near.send(&packet(1, n, NEAR));
         far.receive();
         far.send(&packet(2, n, FAR));
         near.receive();
-        std::thread::sleep(Duration::from_millis(20));
     }
     call.hang_up(2, &caller, &callee);
     completed(&edge, 1.0);
     let [left, right] = channels(&files(&edge).pop().unwrap());
-    assert!(seconds_of(&left, NEAR) > 1.8 && seconds_of(&right, FAR) > 1.8);
+    let least = (1.8 - pace.fell_behind().as_secs_f64()).max(0.0);
+    let (near, far) = (seconds_of(&left, NEAR), seconds_of(&right, FAR));
+    assert!(near > least && far > least, "{near} {far} of at least {least}");
 }
 
 #[test]
@@ -203,7 +211,8 @@ fn requests_begin_pause_and_end_recordings() {
         (json!({"action": "resume", "recording": sid}), "in-progress"),
         (json!({"action": "pause"}), "paused"),
     ] {
-        std::thread::sleep(Duration::from_millis(400));
+        let before = recorded_bytes(&edge);
+        until("more is recorded", || (recorded_bytes(&edge) > before + 6_400).then_some(()));
         let (status, changed) = ask(body.clone());
         assert_eq!((status, &changed["status"]), (200, &json!(state)), "{body}: {changed}");
     }

@@ -3,12 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 
 use crate::json::assert_documented;
 use crate::support::calls::{Call, NUMBER, Phone};
 use crate::support::sip::{field, to_tag};
-use crate::support::{Process, config, finish, media_ports, until, whole_lines};
+use crate::support::{Process, closed_address, config, finish, media_ports, until, whole_lines};
 use serde_json::{Value, json};
 
 const ROUTE: &str = "[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n[cdr]\nfile = \"cdr.jsonl\"\n";
@@ -161,10 +161,11 @@ fn a_flood_of_refused_calls_pushes_no_other_out() {
 fn where_no_target_is_there_the_call_has_failed() {
     let (caller, callee) = phones();
     // Nothing listens at the one; the other says nothing.
-    let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    for (peer, reason) in [(closed, "unreachable"), (callee.sip.address, "no_response")] {
-        let trunk =
-            format!("[trunk.pbx]\npeers = [\"sip:{peer}\"]\noptions_interval = \"0s\"\nno_response_timeout = \"1s\"\n");
+    let closed = closed_address();
+    for (peer, reason, patience) in [(closed, "unreachable", 30), (callee.sip.address, "no_response", 1)] {
+        let trunk = format!(
+            "[trunk.pbx]\npeers = [\"sip:{peer}\"]\noptions_interval = \"0s\"\nno_response_timeout = \"{patience}s\"\n"
+        );
         let edge = Process::start(&config(&(caller.trunk("carrier") + &trunk + ROUTE)));
         assert!(refused(&edge, &caller, reason).starts_with("SIP/2.0 503"));
         let record = until("it is recorded", || records(&edge).into_iter().next());
@@ -207,9 +208,12 @@ fn the_ladder_ends_with_what_the_caller_was_told_once() {
     caller.sip.receive("SIP/2.0 180");
     let cancel = caller.sip.request_with("CANCEL", NUMBER, sip, "gone", (1, ""), "");
     caller.sip.send(sip, &cancel.replacen("CANCEL1;", "INVITE1;", 1));
-    caller.sip.receive("SIP/2.0 487");
+    let (refusal, _) = caller.sip.receive("SIP/2.0 487");
+    acknowledge(&caller, sip, "gone", &refusal);
     callee.sip.receive("CANCEL ");
-    assert_eq!(trace(&edge).0.matches("487 Request").count(), 1, "{}", trace(&edge).0);
+    // Each time that it was sent: again, where the ACK was late (RFC 3261 §17.2.1).
+    let shown = trace(&edge).0.matches("487 Request").count();
+    assert!(shown == 1 || caller.sip.receive_any("SIP/2.0 487").0 == refusal, "{}", trace(&edge).0);
 }
 
 /// An edge that knows the caller and no way for its calls.
@@ -275,7 +279,7 @@ fn a_carrier_that_rejects_every_call_is_the_first_problem_with_its_codes_and_wor
     assert_eq!(String::from_utf8(listed).unwrap().lines().count(), 2, "a head and a call");
     let shown = String::from_utf8(finish(&["calls", "show", "last", "--url", &edge.url()]).stdout).unwrap();
     assert!(shown.contains("rejected     pbx answered 404 Not Found\n"), "{shown}");
-    assert!(!edge.log().contains("+14155550100"), "{}", edge.log());
+    assert!(!edge.whole_log().contains("+14155550100"), "{}", edge.log());
     // Beside the route: by the edge that is asked, and by the file whose edge runs.
     let question = ["--from", "carrier", "--called", NUMBER];
     let by_edge = finish(&[&["why", "--url", &edge.url()][..], &question].concat()).stdout;

@@ -439,7 +439,7 @@ fn requests_have_few_emergency_calls_and_callers_any_number() {
     rig.pbx.sip.receive("CANCEL ");
     rig.pbx.sip.send(*source, &rig.pbx.sip.answer(invite, "487 Request Terminated", false));
     assert_eq!(call("911", silence).0, 201);
-    let log = rig.edge.log();
+    let log = rig.edge.whole_log();
     assert!(
         log.contains("alarm: trunk pbx: too many emergency calls by requests (`emergency_calls = 3` of [api])"),
         "{log}"

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept_hdr};
 use trunkgate_media::agent::sign_form;
-use trunkgate_media::codec::g711::decode_ulaw;
+use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
 use trunkgate_media::rtp::Rtp;
 
 use crate::apps::{Rig, TOKEN, application, form, parameter, path};
@@ -18,7 +18,7 @@ use crate::console::Follower;
 use crate::support::calls::{Speaking, media_of, received};
 use crate::support::codecs::{Codec, Speaker, tone};
 use crate::support::endpoint::{Endpoint, Post};
-use crate::support::{trunkgate, until};
+use crate::support::{closed_address, trunkgate, until};
 
 type Socket = WebSocket<TcpStream>;
 
@@ -183,7 +183,8 @@ fn spoken_to(recogniser: &str, application: &Endpoint) -> (Rig, String, Speaking
 
 /// 500 Hz in PCMU.
 fn g711_tone(n: u16) -> Vec<u8> {
-    let payload = Speaker::new(Codec::Pcmu, false).say(&tone(Codec::Pcmu, usize::from(n) * 160, 160));
+    let samples = tone(Codec::Pcmu, usize::from(n) * 160, 160);
+    let payload: Vec<u8> = samples.into_iter().map(encode_ulaw).collect();
     Codec::Pcmu.packet(usize::from(n), 0, &payload)
 }
 
@@ -205,7 +206,7 @@ fn speech_goes_to_the_action_and_its_parts_to_the_callback_in_order() {
     let application = application(&[
         (
             "/voice",
-            r#"<Gather input="speech" speechTimeout="auto" language="en-GB" hints="sales, tech support"
+            r#"<Gather input="speech" timeout="60" speechTimeout="auto" language="en-GB" hints="sales, tech support"
                        speechModel="phone_call" action="/said" partialResultCallback="/partial"/>"#,
         ),
         ("/partial", ""),
@@ -240,7 +241,7 @@ fn speech_goes_to_the_action_and_its_parts_to_the_callback_in_order() {
     assert!((7000..9000).contains(&session.peak()), "the caller's audio, not the edge's: {}", session.peak());
     let trace = rig.trace();
     assert!(trace.contains("recogniser: connected after") && trace.contains("speech of 5 words"), "{trace}");
-    let (log, calls) = (rig.edge.log(), rig.edge.get("/v1/calls").1);
+    let (log, calls) = (rig.edge.whole_log(), rig.edge.get("/v1/calls").1);
     for shown in [&trace, &log, &calls] {
         assert!(!shown.contains("me through") && !shown.contains("hunter2"), "{shown}");
     }
@@ -303,7 +304,7 @@ fn a_call_is_transcribed_live_and_what_is_said_goes_to_the_callback_and_to_the_e
     let sessions = recogniser.sessions();
     assert!(sessions.len() > 3, "{}", sessions.len());
     assert!(sessions.iter().all(|session| session.authorization == "Bearer hunter2"));
-    let (trace, log, calls) = (rig.trace(), rig.edge.log(), rig.edge.get("/v1/calls").1);
+    let (trace, log, calls) = (rig.trace(), rig.edge.whole_log(), rig.edge.get("/v1/calls").1);
     for shown in [&trace, &log, &calls] {
         assert!(!shown.to_lowercase().contains("put me") && !shown.contains("hunter2"), "{shown}");
     }
@@ -347,7 +348,7 @@ fn the_first_word_stops_the_prompt() {
     let application = application(&[
         (
             "/voice",
-            r#"<Gather input="speech" speechTimeout="2" action="/said"><Play loop="0">/menu.wav</Play></Gather>"#,
+            r#"<Gather input="speech" timeout="60" speechTimeout="2" action="/said"><Play loop="0">/menu.wav</Play></Gather>"#,
         ),
         ("/said", "<Hangup/>"),
     ]);
@@ -410,7 +411,7 @@ fn a_recogniser_that_understands_nothing_is_no_input() {
 fn a_recogniser_that_fails_leads_to_the_next_verb() {
     // Nothing accepts there: the system completes the connection, and no handshake is answered.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = closed_address();
     let keys = |address: SocketAddr| {
         format!("[recognition]\nurl = \"ws://{address}/\"\ntoken = \"hunter2\"\nconnect_timeout = \"300ms\"\n")
     };
@@ -456,20 +457,20 @@ fn a_recogniser_that_fails_leads_to_the_next_verb() {
 fn a_caller_with_opus_is_recognised_at_16_khz() {
     let recogniser = Recogniser::doing(&[Act::Hear, Act::Final("yes", 1.0)]);
     let application = application(&[
-        ("/voice", r#"<Gather input="speech" speechTimeout="auto" action="/said"/>"#),
+        ("/voice", r#"<Gather input="speech" timeout="60" speechTimeout="auto" action="/said"/>"#),
         ("/said", "<Hangup/>"),
     ]);
     let url = format!("http://{}/voice", application.address);
     let keys = format!("{}format = \"l16/16000\"\n", recogniser.keys());
     let rig = Rig::new(&format!("{keys}[app.ivr]\nurl = \"{url}\"\nallow_private = true\n"), r#""app:ivr""#, &[]);
-    let sip = rig.edge.address("udp");
-    let offer = Codec::Opus.sdp(&rig.caller);
-    rig.caller.sip.send(sip, &rig.caller.sip.request_with("INVITE", "+14155550123", sip, "app", (1, ""), &offer));
-    let ok = rig.answered();
     let mut speaker = Speaker::new(Codec::Opus, true);
     let packets: Vec<Vec<u8>> =
         (0..500).map(|n| Codec::Opus.packet(n, 107, &speaker.say(&tone(Codec::Opus, n * 160, 160)))).collect();
     let last = packets.len() - 1;
+    let sip = rig.edge.address("udp");
+    let offer = Codec::Opus.sdp(&rig.caller);
+    rig.caller.sip.send(sip, &rig.caller.sip.request_with("INVITE", "+14155550123", sip, "app", (1, ""), &offer));
+    let ok = rig.answered();
     let _speaking = Speaking::new(&rig.caller.rtp, media_of(&ok), move |n| packets[usize::from(n).min(last)].clone());
     assert_eq!(parameter(&asked(&application, "/said"), "SpeechResult"), "yes");
     let session = recogniser.first("it has heard", |session| !session.audio.is_empty());

@@ -315,7 +315,7 @@ fn a_far_end_that_is_not_who_it_should_be_is_a_failed_target() {
         caller.receive("SIP/2.0 486");
         assert_eq!(edge.metric("trunkgate_failovers_total{route=\"route-1\",reason=\"tls_failed\"}"), 1.0);
         until("the log says why", || edge.log().contains(what).then_some(()));
-        assert!(edge.log().contains("tls_failed"), "{}", edge.log());
+        assert!(edge.whole_log().contains("tls_failed"), "{}", edge.log());
         let verdict = edge.json(&format!("/v1/calls/{}/trace", edge.sid()))["verdict"].as_str().unwrap().to_owned();
         assert!(verdict.contains(";transport=tls: TLS failed: ") && verdict.contains(what), "{verdict}");
     }
@@ -470,7 +470,7 @@ fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
     assert!(edge.metric(expiry) < 4_070_908_800.0);
     live.send(&live.request("OPTIONS", "sip:edge", "o", 1, ""));
     live.receive("SIP/2.0 200");
-    let log = edge.log();
+    let log = edge.whole_log();
     assert!(!log.contains("PRIVATE KEY"), "{log}");
     drop(papers.folder);
 }
@@ -577,7 +577,7 @@ fn after_a_reload_nothing_new_leaves_by_a_connection_made_on_other_terms() {
     std::thread::spawn(move || drop(pbx.accept()));
     caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c3", 1, ""));
     caller.receive("SIP/2.0 503");
-    assert!(edge.log().contains("tls_failed"), "{}", edge.log());
+    assert!(edge.whole_log().contains("tls_failed"), "{}", edge.log());
 }
 
 #[test]

@@ -4,13 +4,14 @@
 
 use std::f64::consts::TAU;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use crate::support::calls::{Call, NUMBER, Phone, media_of, next_port, received, wait_until_bound};
 use crate::support::codecs::{Codec, Hearer, Speaker, tone};
 use crate::support::listener::Listener;
 use crate::support::secure::{Media, described as secure, offered};
 use crate::support::sip::to_tag;
-use crate::support::{Process, config, until};
+use crate::support::{PATIENCE, Process, config, until};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
@@ -256,23 +257,23 @@ fn a_caller_without_g711_talks_with_an_agent() {
         caller.sip.send(sip, &caller.sip.request_with("ACK", NUMBER, sip, "codecs-4", (1, &tag), ""));
         let near = media_of(&ok);
         wait_until_bound(next_port(near));
-        // Its own clock is what the edge makes for it: a packet is said for each that is heard.
-        let tone = tone_packets(codec);
-        let got: Vec<(Rtp, Vec<u8>)> = (0..100)
-            .map(|n| {
-                caller.rtp.send_to(&codec.packet(n, codec.number(), &tone[n % tone.len()]), near).unwrap();
-                heard(&caller, codec.number())
-            })
-            .collect();
-        for pair in got.windows(2) {
-            assert_eq!(pair[1].0.sequence, pair[0].0.sequence.wrapping_add(1));
-            assert!(pair[1].0.timestamp.wrapping_sub(pair[0].0.timestamp).is_multiple_of(codec.ticks()));
+        // Its own clock is what the edge makes for it: a packet is said for each that is heard, until the tone has come
+        // back for half a second.
+        let (tone, mut hearer, mut before) = (tone_packets(codec), Hearer::new(codec), None::<Rtp>);
+        let (mut n, mut loud, began) = (0, 0, Instant::now());
+        while loud < 25 {
+            assert!(began.elapsed() < PATIENCE, "{codec:?} {format}: {loud} of {n} packets are loud");
+            caller.rtp.send_to(&codec.packet(n, codec.number(), &tone[n % tone.len()]), near).unwrap();
+            n += 1;
+            let (rtp, payload) = heard(&caller, codec.number());
+            if let Some(before) = before.replace(rtp.clone()) {
+                assert_eq!(rtp.sequence, before.sequence.wrapping_add(1), "{codec:?} {format}");
+                assert!(rtp.timestamp.wrapping_sub(before.timestamp).is_multiple_of(codec.ticks()));
+            }
+            let samples = hearer.hear(&payload);
+            loud +=
+                usize::from(samples.iter().filter(|sample| sample.unsigned_abs() > 4000).count() * 5 > samples.len());
         }
-        let payloads: Vec<Vec<u8>> = got.into_iter().map(|(_, payload)| payload).collect();
-        let mut hearer = Hearer::new(codec);
-        let samples: Vec<i16> = payloads.iter().flat_map(|payload| hearer.hear(payload)).collect();
-        let loud = samples.iter().filter(|sample| sample.unsigned_abs() > 4000).count();
-        assert!(loud * 5 > samples.len(), "{codec:?} {format}: {loud} of {} are loud", samples.len());
         let legs = edge.json("/v1/calls")["calls"][0]["legs"].clone();
         assert_eq!(legs[0]["codec"], codec.name());
         caller.sip.send(sip, &caller.sip.request_with("BYE", NUMBER, sip, "codecs-4", (2, &tag), ""));
@@ -281,52 +282,67 @@ fn a_caller_without_g711_talks_with_an_agent() {
     }
 }
 
-/// Each two packets of the caller change places on their way: the agent hears what all of them say in their order, to the
-/// bit.
+/// Longest turn of a caller for two packets of 20 ms whose audio the edge waits for.
+const IN_TIME: Duration = Duration::from_millis(60);
+
+/// A call in which each two packets of the caller change places: whether the caller was in time throughout, and whether the
+/// agent has heard most of them in their order, to the bit.
+fn is_heard_in_order(codec: Codec) -> (bool, bool) {
+    let caller = Phone::new("127.0.0.2");
+    let agent = Listener::start();
+    let edge = Process::start(&config(&format!(
+        "{}codecs = [\"{}\"]\n[agent.ear]\nurl = \"{}\"\n[[route]]\nfrom = [\"carrier\"]\nconnect = [\"agent:ear\"]\n",
+        caller.trunk("carrier"),
+        codec.name(),
+        agent.url()
+    )));
+    let tone = tone_packets(codec);
+    let packets: Vec<Vec<u8>> = (0..101).map(|n| codec.packet(n, codec.number(), &tone[n % tone.len()])).collect();
+    let wanted = in_order(codec, &packets);
+    let sip = edge.address("udp");
+    caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "codecs-5", (1, ""), &codec.sdp(&caller)));
+    let (ok, _) = caller.sip.receive("SIP/2.0 200");
+    let tag = to_tag(&ok).to_owned();
+    caller.sip.send(sip, &caller.sip.request_with("ACK", NUMBER, sip, "codecs-5", (1, &tag), ""));
+    let near = media_of(&ok);
+    wait_until_bound(next_port(near));
+    caller.rtp.send_to(&packets[0], near).unwrap();
+    let mut longest = Duration::ZERO;
+    for pair in packets[1..].chunks(2) {
+        let began = Instant::now();
+        caller.rtp.send_to(&pair[1], near).unwrap();
+        caller.rtp.send_to(&pair[0], near).unwrap();
+        // The edge's clock is the caller's: both of them are 20 ms.
+        heard(&caller, codec.number());
+        heard(&caller, codec.number());
+        longest = longest.max(began.elapsed());
+    }
+    // Silence follows.
+    let so_far = agent.first("its stream", |_| true).inbound.len();
+    let stream = agent.first("all of it", |stream| stream.inbound.len() > so_far + 20);
+    assert!(!stream.stopped);
+    let (mut rest, mut count) = (&wanted[..], 0);
+    for frame in &stream.inbound {
+        if let Some(place) = rest.iter().position(|wanted| *wanted == frame.audio) {
+            (rest, count) = (&rest[place + 1..], count + 1);
+        }
+    }
+    let late = edge.metric("trunkgate_rtp_dropped_total{reason=\"late\"}");
+    let is_in_time = longest < IN_TIME;
+    assert!(!is_in_time || late < 10.0, "{codec:?}: {late} of 50");
+    caller.sip.send(sip, &caller.sip.request_with("BYE", NUMBER, sip, "codecs-5", (2, &tag), ""));
+    agent.first("the end", |stream| stream.stopped);
+    (is_in_time, count > wanted.len() / 2)
+}
+
+/// The agent hears what all packets say in their order, to the bit. Where this process was late, it heard silence instead,
+/// and a decoder's state is its history: another call is judged, if one of three is in time.
 #[test]
 fn an_agent_hears_packets_that_change_places() {
     for codec in [Codec::Opus, Codec::G722] {
-        let caller = Phone::new("127.0.0.2");
-        let agent = Listener::start();
-        let edge = Process::start(&config(&format!(
-            "{}codecs = [\"{}\"]\n[agent.ear]\nurl = \"{}\"\n[[route]]\nfrom = [\"carrier\"]\nconnect = [\"agent:ear\"]\n",
-            caller.trunk("carrier"),
-            codec.name(),
-            agent.url()
-        )));
-        let sip = edge.address("udp");
-        caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "codecs-5", (1, ""), &codec.sdp(&caller)));
-        let (ok, _) = caller.sip.receive("SIP/2.0 200");
-        let tag = to_tag(&ok).to_owned();
-        caller.sip.send(sip, &caller.sip.request_with("ACK", NUMBER, sip, "codecs-5", (1, &tag), ""));
-        let near = media_of(&ok);
-        wait_until_bound(next_port(near));
-        let tone = tone_packets(codec);
-        let packets: Vec<Vec<u8>> = (0..101).map(|n| codec.packet(n, codec.number(), &tone[n % tone.len()])).collect();
-        caller.rtp.send_to(&packets[0], near).unwrap();
-        for pair in packets[1..].chunks(2) {
-            caller.rtp.send_to(&pair[1], near).unwrap();
-            caller.rtp.send_to(&pair[0], near).unwrap();
-            // The edge's clock is the caller's: both of them are 20 ms.
-            heard(&caller, codec.number());
-            heard(&caller, codec.number());
-        }
-        let wanted = in_order(codec, &packets);
-        // Where this process waited for too long, silence was heard instead.
-        let stream = agent.first("most of it", |stream| {
-            let (mut rest, mut count) = (&wanted[..], 0);
-            for frame in &stream.inbound {
-                if let Some(place) = rest.iter().position(|wanted| *wanted == frame.audio) {
-                    (rest, count) = (&rest[place + 1..], count + 1);
-                }
-            }
-            count > wanted.len() / 2
-        });
-        assert!(!stream.stopped);
-        let late = edge.metric("trunkgate_rtp_dropped_total{reason=\"late\"}");
-        assert!(late < 10.0, "{codec:?}: {late} of 50");
-        caller.sip.send(sip, &caller.sip.request_with("BYE", NUMBER, sip, "codecs-5", (2, &tag), ""));
-        agent.first("the end", |stream| stream.stopped);
+        let mut calls =
+            (0..3).map(|_| is_heard_in_order(codec)).skip_while(|(is_in_time, is_heard)| !is_in_time && !is_heard);
+        assert!(calls.next().is_none_or(|(_, is_heard)| is_heard), "{codec:?}");
     }
 }
 
@@ -340,7 +356,7 @@ fn in_order(codec: Codec, packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     for packet in packets {
         let rtp = Rtp::parse(packet).unwrap();
-        transcoder.push(std::time::Instant::now(), &rtp, &packet[rtp.payload.clone()]).unwrap();
+        transcoder.push(Instant::now(), &rtp, &packet[rtp.payload.clone()]).unwrap();
         while let Some(rtp) = transcoder.poll(&mut made) {
             frames.push(made.data()[rtp.payload.clone()].to_vec());
         }

@@ -96,7 +96,7 @@ fn a_message_reaches_the_url_of_its_number_and_the_reply_is_sent() {
     assert_eq!(comes(&rig, "SMother", "Hello?").0, 200);
     until("the second reply", || Some(()).filter(|()| taken(&twilio).len() == 2));
     assert_eq!(app.posts().iter().filter(|post| path(post) == "/sms?shop=1").count(), 2);
-    let log = rig.edge.log();
+    let log = rig.edge.whole_log();
     assert!(!log.contains(THEIRS) && !log.contains("Are you open"), "{log}");
 }
 
@@ -215,7 +215,7 @@ fn replies_go_where_messages_may_go() {
         rig.refused("POST", "Messages.json", &form(&[("To", "+18095551234"), ("From", OURS), ("Body", "x")])).1,
         21_408
     );
-    assert_eq!(rig.edge.log().matches("(21408)").count(), 3, "{}", rig.edge.log());
+    assert_eq!(rig.edge.whole_log().matches("(21408)").count(), 3, "{}", rig.edge.log());
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn two_programs_that_answer_each_other_end() {
     };
     until("the last reply", || Some(()).filter(|()| failed(&rig) == 3));
     until("the others", || Some(()).filter(|()| taken(&twilio).len() == 15));
-    assert!(rig.edge.log().contains("loop of automatic replies"), "{}", rig.edge.log());
+    assert!(rig.edge.whole_log().contains("loop of automatic replies"), "{}", rig.edge.log());
 }
 
 #[test]
@@ -334,7 +334,7 @@ fn a_message_to_another_number_or_of_a_stranger_is_none_of_the_edges() {
     let rig = rig(&twilio, &inbound);
     let fields = [("MessageSid", "SM1"), ("From", THEIRS), ("To", "+14155550177"), ("Body", "Hello")];
     assert_eq!(from_twilio(&rig, "/sms/inbound", &fields).0, 200);
-    let log = rig.edge.log();
+    let log = rig.edge.whole_log();
     assert!(log.contains("is not kept: the latter is no [[number]]") && !log.contains("+14155550177"), "{log}");
     let fields = form(&[("MessageSid", "SM2"), ("From", THEIRS), ("To", OURS), ("Body", "Hi")]);
     let post = |token: &str| {

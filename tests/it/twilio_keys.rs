@@ -33,7 +33,7 @@ fn a_key_opens_the_api_until_it_is_deleted_and_survives_a_restart() {
     assert_eq!((&renamed["friendly_name"], &rig.get(&key)), (&json!("laptop"), &renamed));
     assert_eq!(rig.ask("DELETE", &key, ""), (204, Value::Null));
     assert_eq!((status(&rig, &secret), rig.refused("GET", &key, "")), (401, (404, 20_404)));
-    let log = rig.edge.log();
+    let log = rig.edge.whole_log();
     assert!(!log.contains(&secret) && log.contains(&format!("API key {sid} deleted")), "{log}");
     let rig = rig.restart();
     assert_eq!(status(&rig, &secret), 401);

@@ -14,7 +14,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 use serde_json::Value;
 
 use crate::support::tls::{provider, tcp};
-use crate::support::{PATIENCE, http, until};
+use crate::support::{PATIENCE, closed_address, http, until};
 use crate::twilio_api::{Rig, SID, TOKEN, assert_shape, authorization};
 
 const API: &str = "api.twilio.com:443";
@@ -147,7 +147,7 @@ fn a_client_that_knows_the_ca_alone_reaches_the_api_and_nothing_else() {
         let (status, error) = request(&mut stream, "POST", &calls, &by, &body);
         assert_eq!((status, error["code"].as_u64()), (413, Some(20_413)));
     }
-    assert!(!rig.edge.log().contains(TOKEN), "{}", rig.edge.log());
+    assert!(!rig.edge.whole_log().contains(TOKEN), "{}", rig.edge.log());
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn the_ca_is_made_once_for_its_owner_and_vouches_for_twilio_alone() {
     let text = std::fs::read_to_string(&file).unwrap();
     let rig = rig.restart();
     assert_eq!((ca(&rig), std::fs::read_to_string(&file).unwrap()), (pem.clone(), text.clone()));
-    assert!(!rig.edge.log().contains("PRIVATE"));
+    assert!(!rig.edge.whole_log().contains("PRIVATE"));
     // A thief of the key makes certificates for other names: no client takes them.
     for (name, is_taken) in [("example.com", false), ("twilio.com.example.com", false), ("api.twilio.com", true)] {
         let shaken = shake(&text, &pem, name);
@@ -297,7 +297,7 @@ fn a_client_that_does_not_know_the_ca_is_logged_with_what_to_do() {
     });
     assert!(line.contains("INFO") && line.contains("client 127.0.0.1 does not trust"), "{line}");
     assert!(line.contains("api.twilio.com") && line.contains("`trunkgate twilio env`"), "{line}");
-    assert_eq!(rig.edge.log().matches("does not trust the CA").count(), 1, "once for all of them");
+    assert_eq!(rig.edge.whole_log().matches("does not trust the CA").count(), 1, "once for all of them");
 }
 
 #[test]
@@ -349,7 +349,7 @@ fn the_shell_gets_variables_and_bundles() {
     let mut again = crate::support::trunkgate(&["twilio", "env", "--url", &rig.edge.url()]);
     let again = again.env("XDG_CACHE_HOME", folder.path()).env("SSL_CERT_FILE", values[7]).output().unwrap();
     assert_eq!((again.stdout, read(values[6])), (printed.stdout.clone(), bundle));
-    let all = String::from_utf8(printed.stdout).unwrap() + &rig.edge.log();
+    let all = String::from_utf8(printed.stdout).unwrap() + &rig.edge.whole_log();
     assert!(!all.contains(TOKEN) && !all.contains("PRIVATE"), "{all}");
 }
 
@@ -362,7 +362,7 @@ fn the_shell_gets_an_error_where_there_is_no_proxy() {
         assert!(!printed.status.success() && printed.stdout.is_empty() && error.contains(words), "{error}");
     };
     fails(&["--url", &off.edge.url()], "set `proxy = true` and `auth_token` of [api]");
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = closed_address();
     fails(&["--url", &format!("http://{free}")], "no edge at");
     // Another server's CA would be trusted for everything.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

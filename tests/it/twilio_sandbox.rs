@@ -8,7 +8,7 @@ use trunkgate_media::agent::sign_form;
 
 use crate::apps::{application, form, parameter};
 use crate::support::endpoint::Endpoint;
-use crate::support::{trunkgate, until};
+use crate::support::{closed_address, trunkgate, until};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -169,7 +169,7 @@ fn a_file_that_cannot_be_had_fails_a_call_unless_that_is_allowed() {
 #[test]
 fn an_application_that_fails_is_told_from_an_expectation_that_does() {
     // At an address of its own: no other test gets the port meanwhile.
-    let closed = TcpListener::bind("127.0.0.77:0").unwrap().local_addr().unwrap();
+    let closed = closed_address();
     let url = format!("http://{closed}/voice");
     let (code, reports) = run(&url, &[]);
     let what = reports[0]["application"].as_str().unwrap_or_default();

@@ -10,7 +10,7 @@ use crate::json::assert_documented;
 use crate::support::calls::{Call, NUMBER, Phone, Speaking, media_of, rtp};
 use crate::support::secure::{Media, described, offered};
 use crate::support::sip::to_tag;
-use crate::support::{Process, config, finish, media_ports, until};
+use crate::support::{Process, config, finish, media_ports, until, until_within};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -37,20 +37,14 @@ fn told(edge: &Process, what: &[&str]) -> String {
 }
 
 fn told_within(edge: &Process, patience: Duration, what: &[&str]) -> String {
-    let begin = Instant::now();
     let says = |text: &str| what.iter().all(|what| text.contains(what));
-    loop {
-        let text = verdict(edge);
-        if says(&text) {
-            let page = finish(&["trace", "last", "--url", &edge.url()]).stdout;
-            // Long lines are folded.
-            let page = String::from_utf8(page).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
-            assert!(says(&page), "{page}");
-            return text;
-        }
-        assert!(begin.elapsed() < patience, "{what:?} in {text}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let text =
+        until_within(patience, &format!("the verdict says {what:?}"), || Some(verdict(edge)).filter(|text| says(text)));
+    let page = finish(&["trace", "last", "--url", &edge.url()]).stdout;
+    // Long lines are folded.
+    let page = String::from_utf8(page).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(says(&page), "{page}");
+    text
 }
 
 #[test]
@@ -412,19 +406,22 @@ fn one_way_audio_in_a_short_call_has_its_cause() {
 fn audio_that_stops_in_mid_call_is_one_way_from_then_on() {
     let (caller, callee) = phones();
     let edge = edge(&caller, &callee, "");
+    let began = Instant::now();
     let call = Call::set_up(&edge, "stops", &caller, &callee);
     let _speaking = Speaking::tone(&caller.rtp, call.near);
     let answering = Speaking::tone(&callee.rtp, call.far);
     until("the callee has been heard for some seconds", || (packets_of(&edge, 1) >= 220).then_some(()));
     drop(answering);
+    // A moment of the edge's clock that lies between the first packet and the last.
+    let longest = began.elapsed().as_secs() + 1;
     let since = "No media from pbx since ";
     let text = told(
         &edge,
-        &[since, " s after the answer: no packets arrived for 5 s, after 2", "Try: check whether pbx is muted"],
+        &[since, " s after the answer: no packets arrived for 5 s, after ", "Try: check whether pbx is muted"],
     );
     let (_, behind) = text.split_once(since).unwrap();
     let second: u64 = behind.split(' ').next().unwrap().parse().unwrap();
-    assert!((3..=9).contains(&second), "{text}");
+    assert!((3..=longest).contains(&second), "{text}, {longest} s in all");
     assert!(!text.contains("from carrier"), "{text}");
     let shown = String::from_utf8(finish(&["calls", "show", "last", "--url", &edge.url()]).stdout).unwrap();
     assert!(shown.contains("flags        one_way\n") && shown.contains("\nverdict      Answered by pbx."), "{shown}");
@@ -450,13 +447,13 @@ fn packet_loss_is_named_with_its_direction_and_figures() {
     call.hang_up(2, &caller, &callee);
     let text = told(
         &edge,
-        &[
-            "25 % packet loss from carrier to this machine since the answer: ",
-            ", MOS 2.",
-            "Try: run `mtr -u 127.0.0.1`",
-        ],
+        &["25 % packet loss from carrier to this machine since the answer: ", ", MOS ", "Try: run `mtr -u 127.0.0.1`"],
     );
     assert!(!text.contains("to pbx"), "{text}");
+    // 2.2 of the loss; jitter of a sender that is late costs more.
+    let (_, mos) = text.split_once(", MOS ").unwrap();
+    let mos: f64 = mos.split([' ', ',', ';']).next().unwrap().trim_end_matches('.').parse().unwrap();
+    assert!((1.0..3.0).contains(&mos), "{text}");
     assert_documented(&edge);
 }
 

@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use trunkgate_media::rtp::Rtp;
 
+use super::pace::Pace;
 use super::sip::{Party, field, to_tag};
 use super::{PATIENCE, Process, until};
 
@@ -279,12 +279,12 @@ impl Speaking {
         let (stop, socket) = (Arc::new(AtomicBool::new(false)), socket.try_clone().unwrap());
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
-            let mut n = 0;
+            let (mut n, mut pace) = (0, Pace::new());
             while !stopped.load(Ordering::Relaxed) {
+                pace.wait();
                 // Whoever is not there says so by ICMP.
                 let _ = socket.send_to(&packet(n), to);
                 n = n.wrapping_add(1);
-                std::thread::sleep(Duration::from_millis(20));
             }
         });
         Speaking { stop, thread: Some(thread) }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use hickory_resolver::proto::op::{Message, MessageType, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{A, AAAA, NAPTR, SRV};
@@ -14,8 +13,8 @@ use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 pub(crate) enum Mood {
     /// Truly.
     Answers,
-    /// Truly, after this time.
-    Slow(Duration),
+    /// Truly, once it has another mood.
+    Slow,
     /// Not at all.
     Silent,
     /// SERVFAIL.
@@ -31,21 +30,24 @@ struct State {
     zone: Zone,
     mood: Mood,
     asked: Vec<String>,
+    /// Answers of [`Mood::Slow`].
+    held: Vec<(Message, SocketAddr)>,
 }
 
 /// A running name server; ends with the process.
 #[derive(Debug, Clone)]
 pub(crate) struct NameServer {
     pub(crate) address: SocketAddr,
+    socket: Arc<UdpSocket>,
     state: Arc<Mutex<State>>,
 }
 
 impl NameServer {
     pub(crate) fn start() -> NameServer {
-        let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+        let socket = Arc::new(UdpSocket::bind(("127.0.0.1", 0)).unwrap());
         let address = socket.local_addr().unwrap();
-        let state = State { zone: Zone::new(), mood: Mood::Answers, asked: Vec::new() };
-        let server = NameServer { address, state: Arc::new(Mutex::new(state)) };
+        let state = State { zone: Zone::new(), mood: Mood::Answers, asked: Vec::new(), held: Vec::new() };
+        let server = NameServer { address, socket: Arc::clone(&socket), state: Arc::new(Mutex::new(state)) };
         let state = Arc::clone(&server.state);
         std::thread::spawn(move || serve(&socket, &state));
         server
@@ -55,7 +57,9 @@ impl NameServer {
         ("TRUNKGATE_DNS", self.address.to_string())
     }
     pub(crate) fn set_mood(&self, mood: Mood) {
-        self.state.lock().unwrap().mood = mood;
+        let mut state = self.state.lock().unwrap();
+        state.mood = mood;
+        state.held.drain(..).for_each(|(answer, to)| send(&self.socket, &answer, to));
     }
     /// Replaces the addresses of a name.
     pub(crate) fn addresses(&self, name: &str, ttl: u32, addresses: &[&str]) {
@@ -105,21 +109,12 @@ fn serve(socket: &UdpSocket, state: &Mutex<State>) {
     let mut buffer = [0; 4096];
     while let Ok((len, from)) = socket.recv_from(&mut buffer) {
         let Ok(query) = Message::from_vec(&buffer[..len]) else { continue };
-        let (mood, answer) = {
-            let mut state = state.lock().unwrap();
-            let answer = state.answer(&query);
-            (state.mood, answer)
-        };
-        match mood {
+        let mut state = state.lock().unwrap();
+        let answer = state.answer(&query);
+        match state.mood {
             Mood::Silent => {}
             Mood::Answers | Mood::Fails => send(socket, &answer, from),
-            Mood::Slow(time) => {
-                let socket = socket.try_clone().unwrap();
-                std::thread::spawn(move || {
-                    std::thread::sleep(time);
-                    send(&socket, &answer, from);
-                });
-            }
+            Mood::Slow => state.held.push((answer, from)),
             Mood::Lies => {
                 let whole = answer.to_vec().unwrap();
                 // Cut off everywhere, and with each of the counts at its largest.

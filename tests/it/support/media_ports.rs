@@ -1,50 +1,46 @@
 //! Media ports of the edges under test. Tests run side by side, and a port that another test's edge has bound costs a call an attempt:
-//! each test has its own, outside the default range, where demos and other edges take theirs.
+//! each test has its own, outside the default range, where demos and other edges take theirs; also beside another run of the tests.
 
-use std::sync::{Mutex, PoisonError};
+use std::fs::File;
 
 /// First port of all.
 const FIRST: u16 = 6_000;
-/// First port after them.
-const END: u16 = 12_000;
+/// Parts, each for one test.
+const PARTS: u16 = 12;
 /// Ports of one test.
-const OF_ONE: u16 = 1_000;
-
-/// Parts that no running test has.
-static FREE: Mutex<Vec<u16>> = Mutex::new(Vec::new());
-/// Parts that were given out for the first time.
-static NEXT: Mutex<u16> = Mutex::new(0);
+const OF_ONE: u16 = 500;
 
 thread_local! {
-    static OWN: Part = Part::take();
+    static OWN: Option<Part> = Part::take();
 }
 
-/// A part of the ports; given back at the end of the test's thread.
-struct Part(Option<u16>);
+/// A part of the ports; given back at the end of the test's thread, or of the process.
+struct Part {
+    number: u16,
+    /// Locked as long as the part is in use.
+    _lock: File,
+}
 
 impl Part {
-    /// Takes a part that no other test has; none where more tests run than there are parts.
-    fn take() -> Part {
-        if let Some(part) = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop() {
-            return Part(Some(part));
-        }
-        let mut next = NEXT.lock().unwrap_or_else(PoisonError::into_inner);
-        let part = *next;
-        let is_there = FIRST + (part + 1) * OF_ONE <= END;
-        *next += u16::from(is_there);
-        Part(is_there.then_some(part))
+    /// Takes a part that no other test of this machine has; none where more tests run than there are parts.
+    fn take() -> Option<Part> {
+        (0..PARTS).find_map(|number| {
+            let path = std::env::temp_dir().join(format!("trunkgate-test-ports-{number}"));
+            let lock = File::options().create(true).append(true).open(path).ok()?;
+            lock.try_lock().ok()?;
+            Some(Part { number, _lock: lock })
+        })
     }
-}
 
-impl Drop for Part {
-    fn drop(&mut self) {
-        FREE.lock().unwrap_or_else(PoisonError::into_inner).extend(self.0);
+    fn line(&self) -> String {
+        let first = FIRST + self.number * OF_ONE;
+        of(first, first + OF_ONE - 1)
     }
 }
 
 /// The line of `[media]`: the same throughout a test.
 pub(crate) fn line() -> String {
-    OWN.with(|part| part.0.map(|part| of(FIRST + part * OF_ONE, FIRST + (part + 1) * OF_ONE - 1)).unwrap_or_default())
+    OWN.with(|part| part.as_ref().map(Part::line).unwrap_or_default())
 }
 
 /// Replaces the media ports of a configuration.

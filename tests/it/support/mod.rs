@@ -9,6 +9,7 @@ pub(crate) mod endpoint;
 pub(crate) mod listener;
 pub(crate) mod mail;
 pub(crate) mod media_ports;
+pub(crate) mod pace;
 pub(crate) mod secure;
 pub(crate) mod sip;
 pub(crate) mod talk;
@@ -16,11 +17,12 @@ pub(crate) mod tls;
 pub(crate) mod twilio;
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -38,6 +40,7 @@ pub(crate) const PUBLIC_URL: &str =
 pub(crate) struct Process {
     child: Child,
     stdout: Receiver<String>,
+    stderr: JoinHandle<()>,
     log: Arc<Mutex<String>>,
     pub(crate) ready: String,
     pub(crate) file: PathBuf,
@@ -82,20 +85,23 @@ pub(crate) fn whole_lines(text: &str) -> impl Iterator<Item = &str> {
 
 /// Time limits of the other parties, for sections that set none: a loaded machine gives a test's phone or agent the CPU
 /// later than the defaults allow.
-const UNHURRIED: [(&str, &str); 3] =
-    [("trunk", "no_response_timeout"), ("siprec", "no_response_timeout"), ("agent", "connect_timeout")];
+const UNHURRIED: [(&str, &str); 4] = [
+    ("trunk", "no_response_timeout"),
+    ("siprec", "no_response_timeout"),
+    ("agent", "connect_timeout"),
+    ("recognition", "connect_timeout"),
+];
 
 /// Adds the limits of [`UNHURRIED`] to a configuration.
-fn unhurried(config: &str) -> String {
+pub(crate) fn unhurried(config: &str) -> String {
     let mut text = String::with_capacity(config.len());
     let mut lines = config.split_inclusive('\n').peekable();
     let is_head = |line: &&str| line.starts_with('[');
     while let Some(line) = lines.next() {
         text.push_str(line);
         let name = line.trim_end().strip_prefix('[').and_then(|line| line.strip_suffix(']'));
-        let Some((kind, _)) = name.and_then(|name| name.split_once('.')).filter(|(_, name)| !name.contains('.')) else {
-            continue;
-        };
+        let Some(name) = name.filter(|name| name.matches('.').count() < 2) else { continue };
+        let kind = name.split('.').next().unwrap_or_default();
         let keys: String = std::iter::from_fn(|| lines.next_if(|line| !is_head(line))).collect();
         for (_, key) in UNHURRIED.iter().filter(|(of, key)| *of == kind && !keys.contains(key)) {
             text.push_str(&format!("{key} = \"30s\"\n"));
@@ -103,6 +109,11 @@ fn unhurried(config: &str) -> String {
         text.push_str(&keys);
     }
     text
+}
+
+/// Returns an address where nothing listens: no other test's socket gets a port of that host meanwhile.
+pub(crate) fn closed_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.77:0").unwrap().local_addr().unwrap()
 }
 
 /// A configuration with a UDP and a TCP listener, HTTP and whatever follows, all on free ports of loopback; silence ends
@@ -197,10 +208,10 @@ impl Process {
             }
         });
         let log = Arc::new(Mutex::new(String::new()));
-        let (mut stderr, copy) = (child.stderr.take().unwrap(), Arc::clone(&log));
-        std::thread::spawn(move || {
+        let (mut pipe, copy) = (child.stderr.take().unwrap(), Arc::clone(&log));
+        let stderr = std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            while let Ok(len @ 1..) = stderr.read(&mut buffer) {
+            while let Ok(len @ 1..) = pipe.read(&mut buffer) {
                 copy.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..len]));
             }
         });
@@ -208,7 +219,7 @@ impl Process {
             let _ = child.kill();
             panic!("never ready: {}", log.lock().unwrap());
         };
-        Process { child, stdout, log, ready, file, directory }
+        Process { child, stdout, stderr, log, ready, file, directory }
     }
 
     /// An address of the ready line.
@@ -248,6 +259,7 @@ impl Process {
     pub(crate) fn end(mut self) -> (ExitStatus, Vec<String>, String) {
         let status = until("the process ends", || self.child.try_wait().unwrap());
         let rest = self.stdout.iter().collect();
+        until("its log is read", || self.stderr.is_finished().then_some(()));
         (status, rest, self.log())
     }
 
@@ -255,11 +267,18 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// What it has logged so far.
+    /// Returns what of its log has come so far: the last lines may be on their way.
     pub(crate) fn log(&self) -> String {
-        // Lines that follow another are written a little later.
-        std::thread::sleep(Duration::from_millis(20 * trunkgate::limits::LOG_PAUSE_MILLISECONDS));
         self.log.lock().unwrap().clone()
+    }
+
+    /// Returns all that was logged before now: ends a drain that is not, and waits for the line of it, which comes after.
+    pub(crate) fn whole_log(&self) -> String {
+        let marks = || self.log().matches("accepting calls again on request").count();
+        let before = marks();
+        assert_eq!(self.post("/v1/drain", &serde_json::json!({ "on": false })).0, 202);
+        until("the log has come", || (marks() > before && self.log().ends_with('\n')).then_some(()));
+        self.log()
     }
 
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
@@ -346,13 +365,18 @@ pub(crate) fn http_with_headers(
 }
 
 /// Looks again and again until there is something.
-pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    until_within(PATIENCE, what, look)
+}
+
+/// Looks for something for this time at most, where it takes longer than others by its nature.
+pub(crate) fn until_within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(begin.elapsed() < PATIENCE, "waited too long until {what}");
+        assert!(begin.elapsed() < patience, "waited too long until {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -117,10 +117,14 @@ fn configured([caller, pbx]: [&Phone; 2], door: &TcpListener, keys: &str, connec
 impl Talk {
     /// The next message of a kind.
     pub(crate) fn next(&mut self, event: &str) -> Value {
+        self.next_of(&[event])
+    }
+    /// The next message of one of these kinds.
+    pub(crate) fn next_of(&mut self, events: &[&str]) -> Value {
         loop {
             if let Message::Text(text) = self.agent.read().unwrap() {
                 let message: Value = serde_json::from_str(&text).unwrap();
-                if message["event"] == event {
+                if events.iter().any(|event| message["event"] == *event) {
                     return message;
                 }
             }

@@ -5,8 +5,9 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::support::until;
 use tokio::sync::mpsc::UnboundedReceiver;
 use trunkgate::runtime::own_sockets::OwnSockets;
 use trunkgate::runtime::worker::Workers;
@@ -86,22 +87,11 @@ impl Rig {
         Rig { workers, events }
     }
     pub(crate) fn event(&mut self) -> (MediaId, Event) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match self.events.try_recv() {
-                Ok(event) => return event,
-                Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
-                Err(_) => panic!("no event"),
-            }
-        }
+        until("a worker has an event", || self.events.try_recv().ok())
     }
     /// Waits until the workers counted what they should.
     pub(crate) fn until(&self, what: &str, holds: impl Fn(&Workers) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !holds(&self.workers) {
-            assert!(Instant::now() < deadline, "{what}");
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        until(what, || holds(&self.workers).then_some(()));
     }
     /// Binds an end; another process may take a free port first, so it tries again.
     pub(crate) fn bind(&mut self, id: MediaId, end: EndId, ip: IpAddr) -> (SocketAddr, Arc<EndCounters>) {
@@ -122,16 +112,11 @@ impl Rig {
     ///
     /// A process that another test starts has a copy of every socket until its exec, so a closed port may be in use for a moment.
     pub(crate) fn bind_again(&mut self, id: MediaId, end: EndId, spec: &EndSpec) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+        until("the ports are free", || {
             self.workers.send(id, Command::AddEnd { end, spec: spec.clone() });
-            match self.event() {
-                (_, Event::BindFailed { .. }) if Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(1))
-                }
-                event => break assert_eq!(event, (id, Event::Bound { end })),
-            }
-        }
+            let event = self.event();
+            (!matches!(event, (_, Event::BindFailed { .. }))).then(|| assert_eq!(event, (id, Event::Bound { end })))
+        });
     }
     pub(crate) fn side(&mut self, id: MediaId, end: EndId, ip: IpAddr) -> Side {
         let (edge, counters) = self.bind(id, end, ip);
