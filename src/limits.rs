@@ -244,8 +244,12 @@ pub const PROXY_CONNECT_SECONDS: u64 = 8;
 pub const PROXY_HOSTS: usize = 64;
 /// Largest body of an HTTP request, in bytes.
 pub const HTTP_BODY_BYTES: usize = 64 << 10;
-/// Failed authentications of one source (in IPv6 of one /64) to the Twilio-compatible API in a minute; then it is refused.
-pub const API_FAILURES_PER_MINUTE: u32 = 10;
+/// Requests of one source (in IPv6 of one /64) with wrong credentials of one account in a minute; further ones get 429, late.
+pub const HTTP_GUESSES_PER_MINUTE: u32 = 10;
+/// How late, in seconds; less than `HTTP_REQUEST_SECONDS`.
+pub const HTTP_GUESS_DELAY_SECONDS: u64 = 1;
+/// Characters of a secret that nobody finds by trying over HTTP.
+pub const SECRET_CHARACTERS: usize = 16;
 /// HTTP requests of a source with wrong credentials in an hour that are no slip.
 pub const HTTP_LOGIN_FAILURES: u64 = 3;
 /// Sources of such requests that are kept.
@@ -264,8 +268,8 @@ pub const CALL_LIMIT_SECONDS: u64 = 86_400;
 pub const CALL_TARGETS: usize = 16;
 /// API keys at once.
 pub const API_KEYS: usize = 1000;
-/// Sources whose failures are counted at once.
-pub const API_SOURCES: usize = 4096;
+/// Sources and accounts whose wrong credentials are counted at once.
+pub const HTTP_GUESSERS: usize = 4096;
 /// Whoever follows `/v1/events` at once; each has a connection of those.
 pub const EVENT_LISTENERS: usize = 32;
 /// Events that a listener may be behind before it misses some.

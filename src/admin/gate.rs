@@ -4,7 +4,7 @@
 //! proxies are refused.
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -12,9 +12,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 
+use super::guesses::{Guesses, Shown, Verdict};
 use super::listening::Tickets;
 use super::places::Occupant;
-use super::{ApiError, console, sms, twilio};
+use super::{ApiError, console, forwarded, sms, twilio};
 use crate::limits;
 use crate::runtime::handle::Handle;
 use crate::runtime::http_logins::Face;
@@ -33,89 +34,133 @@ pub(super) struct Gate {
     pub(super) handle: Handle,
     /// Of the Twilio-compatible API.
     pub(super) access: twilio::Access,
+    /// Wrong credentials of the last minute.
+    pub(super) guesses: Guesses,
     /// Of the audio of recordings.
     pub(super) tickets: Tickets,
 }
 
-/// Lets a request in, or answers it. `/healthz` and `/readyz` are open: probes have no token, and they tell nothing; what comes
-/// to `/sms/inbound` and `/sms/status` is signed.
+/// Head of a request that is judged.
+struct Head<'a> {
+    method: &'a Method,
+    path: &'a str,
+    headers: &'a HeaderMap,
+    /// The connection that it came on.
+    occupant: Option<&'a Occupant>,
+}
+
+/// Lets a request in, or answers it.
 pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let handle = &gate.handle;
     if let Some(refused) = beyond_limits(&request) {
         return refused;
     }
-    let headers = request.headers();
     let occupant = occupant(&request);
-    let uri = request.uri().clone();
+    let (method, uri) = (request.method().clone(), request.uri().clone());
     let path = uri.path();
+    let head = Head { method: &method, path, headers: request.headers(), occupant: occupant.as_ref() };
+    let granted = match admit(&gate, &head).await {
+        Ok(granted) => granted,
+        Err(refused) => return refused,
+    };
+    if let Err(error) = from_same_site(&method, path, request.headers()) {
+        return twilio::shaped(path, error);
+    }
     // A body from anybody is still to be read: until it has come its connection may be evicted.
-    let may_serve = !sms::is_path(path);
-    let mut granted = None;
-    let verdict = match path {
-        "/healthz" | "/readyz" => Ok(()),
-        path if sms::is_path(path) => Ok(()),
+    let serving = occupant.filter(|_| !sms::is_path(path)).map(|occupant| occupant.serve());
+    if let Some(granted) = granted {
+        request.extensions_mut().insert(granted);
+    }
+    let response = next.run(request).await;
+    match serving {
+        Some(serving) => serving.with(response),
+        None => response,
+    }
+}
+
+/// Judges a request by its credentials, or answers it. `/healthz` and `/readyz` are open: probes have no token, and they tell nothing;
+/// what comes to `/sms/inbound` and `/sms/status` is signed, or has a token that is compared once its body is there.
+async fn admit(gate: &Gate, head: &Head<'_>) -> Result<Option<twilio::Granted>, Response> {
+    let Head { method, path, headers, occupant } = *head;
+    let handle = &gate.handle;
+    match path {
+        "/healthz" | "/readyz" => Ok(None),
+        path if sms::is_path(path) => {
+            let token = handle.shared.running(|running| running.config.messages.token.clone());
+            // Twilio signs its requests, and may show Basic credentials of a URL beside.
+            let Some(token) = token.filter(|_| bearer_of(headers).is_some()) else { return Ok(None) };
+            match judge(gate, head, ("messages", token.reveal())) {
+                Verdict::Passed | Verdict::Wrong => Ok(None),
+                Verdict::TooMany(left) => Err(too_many(left).await),
+            }
+        }
         path if twilio::is_path(path) => {
             // A browser may add the credentials of HTTP Basic to what a page of another site makes it send. It is refused before it counts
             // as a failed authentication: the page would lock out the programs of this address.
             let own =
                 handle.shared.running(|running| from_own_page(headers, running.config.http.public_url.as_deref()));
-            match own.and_then(|()| from_same_site(request.method(), path, headers)) {
-                Ok(()) => {
-                    let source = occupant.as_ref().map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), Occupant::source);
-                    match twilio::judge(handle, &gate.access, source, headers).await {
-                        Ok(by) => granted = Some(by),
-                        Err(refused) => return refused,
-                    }
-                    Ok(())
-                }
-                Err(error) => Err(error),
-            }
+            let own = own.and_then(|()| from_same_site(method, path, headers));
+            own.map_err(|error| twilio::shaped(path, error))?;
+            twilio::judge(handle, &gate.access, client(handle, occupant, headers), headers).await.map(Some)
         }
-        path => handle.shared.running(|running| {
-            let http = &running.config.http;
-            match &http.token {
+        path => {
+            let token = handle.shared.running(|running| running.config.http.token.clone());
+            match token {
                 // The page asks for the token; the certificate is sent to every client of the proxy.
-                Some(_) if console::is_file(path) || path == CA_PATH => Ok(()),
-                Some(token) if is_listening(&gate.tickets, &request, token.reveal()) => Ok(()),
-                Some(token) => {
-                    let judged = bearer(headers, token.reveal());
-                    note(handle, occupant.as_ref(), headers, judged.is_ok());
-                    judged
-                }
-                None => from_here(headers),
-            }
-        }),
-    };
-    match verdict.and_then(|()| from_same_site(request.method(), path, headers)) {
-        Ok(()) => {
-            let serving = occupant.filter(|_| may_serve).map(|occupant| occupant.serve());
-            if let Some(granted) = granted {
-                request.extensions_mut().insert(granted);
-            }
-            let response = next.run(request).await;
-            match serving {
-                Some(serving) => serving.with(response),
-                None => response,
+                Some(_) if console::is_file(path) || path == CA_PATH => Ok(None),
+                Some(token) if is_listening(&gate.tickets, head, token.reveal()) => Ok(None),
+                Some(token) => match judge(gate, head, ("", token.reveal())) {
+                    Verdict::Passed => Ok(None),
+                    Verdict::Wrong => Err(unauthorized().into_response()),
+                    Verdict::TooMany(left) => Err(too_many(left).await),
+                },
+                None => from_here(headers).map(|()| None).map_err(IntoResponse::into_response),
             }
         }
-        Err(error) => twilio::shaped(path, error),
     }
 }
 
-/// Counts a request with a wrong token; one without any asks for it, as the console does.
-fn note(handle: &Handle, occupant: Option<&Occupant>, headers: &HeaderMap, is_right: bool) {
-    let Some(source) = occupant.map(Occupant::source) else { return };
-    if is_right {
-        handle.shared.logins.passed(Face::Http, source);
-    } else if headers.contains_key(header::AUTHORIZATION) {
-        handle.shared.logins.failed(Instant::now(), Face::Http, source);
+/// Returns the address of a request's client, in IPv6 its /64.
+pub(super) fn client(handle: &Handle, occupant: Option<&Occupant>, headers: &HeaderMap) -> IpAddr {
+    let remote = occupant.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), Occupant::address);
+    handle.shared.running(|running| forwarded::client(remote, headers, &running.config.http.trusted_proxies))
+}
+
+/// Delays the answer to wrong credentials of a client that guesses. Its connection counts as incomplete meanwhile, so that a new one
+/// may take its place.
+pub(super) async fn answer_late() {
+    tokio::time::sleep(Duration::from_secs(limits::HTTP_GUESS_DELAY_SECONDS)).await;
+}
+
+/// Judges a request by a bearer token and its account; one without credentials asks for them, as the console does, and is not counted.
+fn judge(gate: &Gate, head: &Head<'_>, (account, token): (&str, &str)) -> Verdict {
+    let is_right = bearer(head.headers, token).is_ok();
+    if !is_right && !head.headers.contains_key(header::AUTHORIZATION) {
+        return Verdict::Wrong;
     }
+    let source = client(&gate.handle, head.occupant, head.headers);
+    let (now, logins) = (Instant::now(), &gate.handle.shared.logins);
+    let shown = Shown { face: Face::Http, account, source, is_right, characters: token.chars().count() };
+    let verdict = gate.guesses.judge(now, shown);
+    match verdict {
+        Verdict::Passed => logins.passed(Face::Http, source),
+        Verdict::Wrong | Verdict::TooMany(_) => logins.failed(now, Face::Http, source),
+    }
+    verdict
+}
+
+/// Answers a request of a client that guesses tokens: late, with the time until the minute is over.
+async fn too_many(left: Duration) -> Response {
+    answer_late().await;
+    let seconds = left.as_secs() + 1;
+    let message = format!("too many requests with a wrong token from this address: try again in {seconds} s");
+    let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message);
+    ([(header::RETRY_AFTER, seconds)], error).into_response()
 }
 
 /// Whether a request for audio has a cookie in the place of the token.
-fn is_listening(tickets: &Tickets, request: &Request, token: &str) -> bool {
-    let is_reading = matches!(*request.method(), Method::GET | Method::HEAD);
-    is_reading && tickets.open(request.uri().path(), request.headers(), token, Timestamp::now().as_second())
+fn is_listening(tickets: &Tickets, head: &Head<'_>, token: &str) -> bool {
+    let is_reading = matches!(*head.method, Method::GET | Method::HEAD);
+    is_reading && tickets.open(head.path, head.headers, token, Timestamp::now().as_second())
 }
 
 /// Returns the connection of a request.
@@ -159,12 +204,19 @@ fn from_same_site(method: &Method, path: &str, headers: &HeaderMap) -> Result<()
 }
 
 pub(super) fn bearer(headers: &HeaderMap, token: &str) -> Result<(), ApiError> {
-    let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
-    let scheme = given.and_then(|given| given.split_at_checked(7));
-    match scheme {
-        Some((scheme, given)) if scheme.eq_ignore_ascii_case(b"bearer ") && same(given, token.as_bytes()) => Ok(()),
-        _ => Err(ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", "the bearer token is missing or wrong")),
-    }
+    let is_right = bearer_of(headers).is_some_and(|given| same(given, token.as_bytes()));
+    is_right.then_some(()).ok_or_else(unauthorized)
+}
+
+/// Returns the bearer token that a request shows.
+fn bearer_of(headers: &HeaderMap) -> Option<&[u8]> {
+    let given = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, given) = given.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then_some(given)
+}
+
+fn unauthorized() -> ApiError {
+    ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", "the bearer token is missing or wrong")
 }
 
 /// Compares in a time that depends only on the length of what was given.

@@ -26,7 +26,9 @@ mod control;
 mod events;
 mod exposition;
 mod forks;
+mod forwarded;
 mod gate;
+mod guesses;
 mod health;
 mod listener;
 mod listening;
@@ -117,8 +119,9 @@ pub(crate) async fn serve(socket: std::net::TcpListener, handle: Handle) {
 
 /// Every path.
 fn router(handle: Handle, tickets: listening::Tickets) -> Router {
-    let access = twilio::Access::new(handle.store.clone());
-    let gate = gate::Gate { handle: handle.clone(), access, tickets: tickets.clone() };
+    let guesses = guesses::Guesses::default();
+    let access = twilio::Access::new(handle.store.clone(), guesses.clone());
+    let gate = gate::Gate { handle: handle.clone(), access, guesses, tickets: tickets.clone() };
     let proxy = proxy::Proxy::new(gate.clone(), api(handle.clone(), gate.clone()));
     let console = console::paths().fold(Router::new(), |router, path| router.route(path, get(console::serve)));
     console

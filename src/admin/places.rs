@@ -73,8 +73,8 @@ pub(super) struct Place {
 pub(super) struct Occupant {
     shared: Arc<Shared>,
     number: u64,
-    /// Address, in IPv6 its /64.
-    source: IpAddr,
+    /// Address that the connection comes from.
+    address: IpAddr,
     is_loopback: bool,
     /// Whether its bytes are another host's, see [`Occupant::tunnel`].
     is_tunnel: Arc<AtomicBool>,
@@ -132,7 +132,8 @@ impl Places {
         taken.entries.insert(number, entry);
         drop(taken);
         let (shared, is_tunnel) = (Arc::clone(&self.0), Arc::default());
-        Some(Place { occupant: Occupant { shared, number, source, is_loopback, is_tunnel }, evicted: Some(evicted) })
+        let occupant = Occupant { shared, number, address: ip, is_loopback, is_tunnel };
+        Some(Place { occupant, evicted: Some(evicted) })
     }
 
     #[cfg(test)]
@@ -208,9 +209,9 @@ impl Drop for Place {
 }
 
 impl Occupant {
-    /// Returns the address that the connection comes from, in IPv6 its /64.
-    pub(super) fn source(&self) -> IpAddr {
-        self.source
+    /// Returns the address that the connection comes from.
+    pub(super) fn address(&self) -> IpAddr {
+        self.address
     }
 
     /// Whether the connection comes from this machine.

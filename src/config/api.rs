@@ -16,9 +16,6 @@ use super::values;
 
 use crate::system::text::hex;
 
-/// Shorter tokens are warned of, in bytes: Twilio's have as many.
-const TOKEN_BYTES: usize = 32;
-
 /// Reads the section; `edge` is the name of the edge.
 pub(super) fn read<'a>(
     section: Option<&Section<'a>>,
@@ -39,12 +36,6 @@ pub(super) fn read<'a>(
     };
     keys::fill((keys::API, keys::PUT_API), section, &mut api, around, findings);
     let token = section.and_then(|section| section.get("auth_token"));
-    if let (Some(value), Some(secret)) = (token, &api.auth_token)
-        && secret.reveal().len() < TOKEN_BYTES
-    {
-        let message = "`auth_token` has less than 32 characters: signatures made with it can be forged by trying";
-        findings.warning(code::WEAK_TOKEN, Some(value.span()), message, "make one: openssl rand -hex 32");
-    }
     for key in ["allow_private", "requests_per_second", "keep_calls", "proxy"] {
         let Some(value) = section.and_then(|section| section.get(key)).filter(|_| token.is_none()) else { continue };
         let message = format!("`{key}` has no effect without `auth_token`, which opens the API");
@@ -54,7 +45,7 @@ pub(super) fn read<'a>(
     let (connect, places) = section.map(|section| connect(section, means, findings)).unwrap_or_default();
     api.connect = connect;
     let proxy = proxy.map(|value| value.span());
-    PlacedApi { api, connect: places, has_auth_token: token.is_some(), proxy }
+    PlacedApi { api, connect: places, auth_token: token.map(|value| value.span()), proxy }
 }
 
 fn default_sid(edge: &str) -> String {
@@ -114,7 +105,7 @@ pub(super) fn proxy(key: &str, value: &Value<'_>, findings: &mut Findings) -> Op
 impl PlacedApi {
     /// Whether requests may begin calls, so that an edge is of use without a route.
     pub(super) fn places_calls(&self) -> bool {
-        self.has_auth_token && !self.api.connect.is_empty()
+        self.auth_token.is_some() && !self.api.connect.is_empty()
     }
 
     /// Returns `connect` as a route, to be judged like one.

@@ -176,7 +176,7 @@ pub(super) fn sip_to(key: &str, value: &Value<'_>, findings: &mut Findings) -> O
 /// Judges what only shows when the tables are seen together.
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     let unsigned = draft.apps.iter().find_map(|placed| Some((placed, placed.webhooks.first()?)));
-    if let Some((placed, (key, _, span))) = unsigned.filter(|_| !draft.api.has_auth_token) {
+    if let Some((placed, (key, _, span))) = unsigned.filter(|_| draft.api.auth_token.is_none()) {
         let message =
             format!("`{key}` of the app {} needs `auth_token` of [api], which signs webhooks", placed.app.name);
         let help = "add [api] with auth_token = { env = \"TRUNKGATE_AUTH_TOKEN\" }, 32 characters or more";

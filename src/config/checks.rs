@@ -15,12 +15,13 @@ use super::parts::parts;
 use super::pieces::pieces;
 use super::schema::{PORTS_PER_CALL, calls_that_fit};
 use super::types::Listen;
-use super::{apps, emergency, hold, mail, messages, numbers, own, recording, sms, transcription, voicemail};
+use super::{apps, emergency, hold, mail, messages, numbers, own, recording, secrets, sms, transcription, voicemail};
 
 /// Judges what was read; `ephemeral` is the kernel's range of ports for sockets without one.
 pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut Findings) {
     listeners(draft, findings);
     http(draft, findings);
+    secrets::judge(draft, findings);
     media_ports(draft, ephemeral, findings);
     for (at, trunk) in draft.trunks.iter().enumerate() {
         trunk_alone(trunk, draft, findings);
@@ -127,7 +128,7 @@ fn is_public(address: IpAddr) -> bool {
 /// Reports a public URL without a token: requests that a reverse proxy passes on cannot be told from local ones.
 fn proxied_api(draft: &Draft, findings: &mut Findings) {
     if let Some(span) = draft.http_places.public_url.clone()
-        && !draft.http_places.has_token
+        && draft.http_places.token.is_none()
     {
         let message = "`public_url` without `token`: behind a reverse proxy every client looks like a local one";
         let help = "add token = { env = \"TRUNKGATE_TOKEN\" }";
@@ -139,12 +140,16 @@ fn http(draft: &Draft, findings: &mut Findings) {
     proxied_api(draft, findings);
     let Some(span) = draft.http_places.address.clone() else { return };
     let address = draft.http.address;
-    if !address.ip().to_canonical().is_loopback() && !draft.http_places.has_token {
+    if !address.ip().to_canonical().is_loopback() && draft.http_places.token.is_none() {
         let help = "add token = { env = \"TRUNKGATE_TOKEN\" }, or listen on 127.0.0.1";
         findings.error(code::TOKEN_REQUIRED, span.clone(), format!("{address} is not loopback and has no token"), help);
     }
     let has_proxy = draft.http.public_url.as_ref().is_some_and(|url| url.starts_with("https:"));
-    if draft.http_places.has_token && draft.http.tls.is_none() && !has_proxy && is_public(address.ip().to_canonical()) {
+    if draft.http_places.token.is_some()
+        && draft.http.tls.is_none()
+        && !has_proxy
+        && is_public(address.ip().to_canonical())
+    {
         let help = "add `tls` to [http], set `public_url` to the https:// URL of a reverse proxy, or listen on a private address";
         let message = format!("{address} is reached without TLS: the token can be read on its way");
         findings.warning(code::TOKEN_IN_CLEAR, Some(span.clone()), message, help);

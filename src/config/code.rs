@@ -114,7 +114,8 @@ codes! {
     OPEN_TO_ALL = "TG0132", "open to every address",
         "A network of length 0 in accept_from accepts calls from every address; scanners find such a port within hours. In\n\
          media_from it lets every address that finds a media port inject audio and receive the caller's audio before the\n\
-         remote party has sent any. List the networks of the carrier.";
+         remote party has sent any. List the networks of the carrier. In `trusted_proxies` of [http] it lets every client\n\
+         write any address into X-Forwarded-For; list the proxies.";
     NO_SUCH_AGENT = "TG0133", "unknown agent",
         "`connect` or `fork` of a route names an agent without an [agent.NAME] in the file.";
     KEYS_IN_CLEAR = "TG0134", "SRTP keys sent in the clear",
@@ -180,10 +181,12 @@ codes! {
          when it runs; a document or sound that it names and that is missing or broken; a <Say> without [speech]; a\n\
          <Gather> of speech without [recognition]. The message shows line and column in that file and Twilio's code.\n\
          docs/twilio-compat.md lists what is supported.";
-    WEAK_TOKEN = "TG0156", "short auth token",
-        "`auth_token` of [api] signs webhooks with HMAC-SHA1. An attacker who sees one signed request can try short or\n\
-         guessable tokens until the signature fits, and then forge requests to your application. Use 32 random characters or\n\
-         more: openssl rand -hex 32.";
+    WEAK_TOKEN = "TG0156", "short token or password",
+        "Strangers find short secrets by trying. Tokens of [http], [api] and [messages] have at least 16 characters: an\n\
+         error where [http] address is not loopback. Passwords of `auth` and `require_auth` have at least 8 characters and\n\
+         are not the user name. `auth_token` of [api] also signs webhooks with HMAC-SHA1: an attacker who sees one signed\n\
+         request can try tokens until the signature fits, and then forge requests to your application. Use 32 random\n\
+         characters or more: openssl rand -hex 32.";
     LOOPBACK_ONLY = "TG0157", "listeners on loopback only",
         "A socket on 127.0.0.1 or ::1 sends to this machine alone: the kernel refuses packets to other addresses. Let a\n\
          [[listen]] of the peer's transport have an address that the peer reaches, or 0.0.0.0 for all.";

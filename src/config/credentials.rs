@@ -9,7 +9,7 @@ use super::diagnostic::Findings;
 use super::keys::Around;
 use super::keys::{self, Key};
 use super::section::{Section, Value};
-use super::values;
+use super::{secrets, values};
 
 /// Longest user, password or realm, in bytes.
 const TEXT_BYTES: usize = 256;
@@ -56,7 +56,10 @@ fn read(
         None => None,
     };
     let algorithms = section.get("algorithms").and_then(|value| algorithms(value, findings));
-    Some((Credentials { username: username?, password: password?, realm }, algorithms))
+    let credentials = Credentials { username: username?, password: password?, realm };
+    let place = section.get("password").unwrap_or(value);
+    secrets::password(&credentials, place.span(), findings);
+    Some((credentials, algorithms))
 }
 
 fn algorithms(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<DigestHash>> {

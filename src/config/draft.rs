@@ -32,8 +32,8 @@ pub(super) struct HttpPlaces {
     pub(super) address: Option<Span>,
     /// Position of `public_url`.
     pub(super) public_url: Option<Span>,
-    /// Whether `token` is set, usable or not.
-    pub(super) has_token: bool,
+    /// Position of `token`, usable or not.
+    pub(super) token: Option<Span>,
 }
 
 /// All that was read.
@@ -91,6 +91,8 @@ pub(super) struct Texts {
     /// `[sms]`
     pub(super) sms_span: Option<Span>,
     pub(super) messages: Messages,
+    /// `token` in it, where written.
+    pub(super) token_span: Option<Span>,
     /// `[messages]`
     pub(super) messages_span: Option<Span>,
     /// `inbound` in it, where written.
@@ -233,8 +235,8 @@ pub(super) struct PlacedApi {
     pub(super) api: Api,
     /// Each target of `connect`.
     pub(super) connect: Vec<TargetPlace>,
-    /// `auth_token` stands there, be it usable or not.
-    pub(super) has_auth_token: bool,
+    /// Position of `auth_token`, usable or not.
+    pub(super) auth_token: Option<Span>,
     /// `proxy`, where it is on.
     pub(super) proxy: Option<Span>,
 }

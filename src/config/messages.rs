@@ -70,7 +70,7 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     let messages = &draft.texts.messages;
     if let (Some(url), Some(place)) = (&messages.inbound, &draft.texts.inbound_span) {
         webhook_url::judge_reach("inbound", url, draft.api.api.allow_private, place.clone(), findings);
-        if !draft.api.has_auth_token {
+        if draft.api.auth_token.is_none() {
             let help = "add [api] with auth_token = { env = \"TRUNKGATE_AUTH_TOKEN\" }, 32 characters or more";
             let message = "`inbound` of [messages] needs `auth_token` of [api], which signs webhooks";
             findings.error(code::MISSING, place.clone(), message, help);
@@ -85,7 +85,7 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
         let help = "add token = { env = \"TRUNKGATE_MESSAGES_TOKEN\" }, and give it to the service";
         findings.warning(code::TEXTS, Some(span.clone()), message, help);
     }
-    if messages.url.is_some() && !draft.api.has_auth_token {
+    if messages.url.is_some() && draft.api.auth_token.is_none() {
         let message =
             "`url` of [messages] has no effect without `auth_token` of [api], which opens the API that sends messages";
         findings.warning(code::TEXTS, Some(span), message, "add auth_token to [api]");

@@ -52,6 +52,7 @@ mod register;
 mod route_files;
 mod routes;
 mod schema;
+mod secrets;
 mod section;
 mod show;
 pub(crate) mod signature;

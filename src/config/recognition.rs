@@ -85,7 +85,7 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
         }
         return;
     };
-    if draft.apps.is_empty() && !draft.api.has_auth_token {
+    if draft.apps.is_empty() && draft.api.auth_token.is_none() {
         let help = "<Gather input=\"speech\"> of an [app] uses it; remove it, or add an app";
         findings.warning(code::IDLE_PART, Some(placed.span.clone()), "[recognition] is not used", help);
     }

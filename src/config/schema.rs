@@ -144,6 +144,7 @@ fn read_texts(
         sms: sms::read(twilio.as_ref(), sms.as_ref(), around, findings),
         messages: messages::read(messages.as_ref(), allow_prefixes, around, findings),
         inbound_span: messages.as_ref().and_then(|messages| messages.get("inbound")).map(Spanned::span),
+        token_span: messages.as_ref().and_then(|section| section.get("token")).map(Spanned::span),
         messages_span: messages.map(|section| section.span),
         twilio_span: twilio.map(|section| section.span),
         sms_span: sms.map(|section| section.span),
@@ -445,7 +446,7 @@ pub(super) fn ban(key: &str, value: &Value<'_>, around: Around<'_>, findings: &m
 
 fn places_of_http(section: &Section<'_>) -> HttpPlaces {
     let place = |key| section.get(key).map(Spanned::span);
-    HttpPlaces { address: place("address"), public_url: place("public_url"), has_token: section.get("token").is_some() }
+    HttpPlaces { address: place("address"), public_url: place("public_url"), token: place("token") }
 }
 
 fn read_http(file: File<'_>, section: Option<&Section<'_>>, around: Around<'_>, findings: &mut Findings) -> Http {
@@ -454,11 +455,22 @@ fn read_http(file: File<'_>, section: Option<&Section<'_>>, around: Around<'_>, 
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         token: None,
         public_url: None,
+        trusted_proxies: Vec::new(),
         tls: None,
         place: written.map(|value| place(file.path, file.source, value.span().start)).unwrap_or_default(),
     };
     keys::fill((keys::HTTP, keys::PUT_HTTP), section, &mut http, around, findings);
     http
+}
+
+/// Networks of reverse proxies.
+pub(super) fn proxies(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<IpNet>> {
+    let networks = values::one_or_list(key, value, findings, values::network)?;
+    for (network, span) in networks.iter().filter(|(network, _)| network.prefix_len() == 0) {
+        let message = format!("`{key}`: {network} lets every client name its own address");
+        findings.warning(code::OPEN_TO_ALL, Some(span.clone()), message, "list the addresses of the proxies");
+    }
+    Some(networks.into_iter().map(|(network, _)| network).collect())
 }
 
 pub(super) fn web_url(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {

@@ -273,7 +273,7 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
             findings.warning(code::TEXTS, Some(span.clone()), message, help);
         }
         // Messages of the API leave by it, too.
-        (Some(span), _) | (None, Some(span)) if !any && !draft.api.has_auth_token => {
+        (Some(span), _) | (None, Some(span)) if !any && draft.api.auth_token.is_none() => {
             let message = "no route sends text messages";
             let help = "add sms_on_failure to a [[route]]";
             findings.warning(code::TEXTS, Some(span.clone()), message, help);

@@ -245,6 +245,8 @@ pub struct Http {
     pub token: Option<Secret>,
     /// As seen from outside.
     pub public_url: Option<String>,
+    /// Reverse proxies whose `X-Forwarded-For` names the client.
+    pub trusted_proxies: Vec<IpNet>,
     /// HTTPS instead of HTTP.
     pub tls: Option<HttpTls>,
     /// Where the address is written, for "port taken".

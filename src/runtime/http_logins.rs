@@ -11,13 +11,23 @@ use trunkgate_call::last_hour::LastHour;
 use crate::limits::{HTTP_LOGIN_FAILURES, HTTP_LOGIN_SOURCES};
 
 /// Part of the HTTP interface that asks for credentials.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Face {
     /// The HTTP API and the console: `[http] token`.
     Http,
     /// The Twilio-compatible API.
     Api,
+}
+
+impl Face {
+    /// Returns its name in the log.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Face::Http => "HTTP API",
+            Face::Api => "Twilio-compatible API",
+        }
+    }
 }
 
 /// A source whose requests had wrong credentials.

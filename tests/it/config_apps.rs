@@ -386,7 +386,7 @@ fn a_document_is_judged_at_its_place() {
 
 #[test]
 fn a_number_with_an_app_comes_before_the_routes() {
-    let phones = "[trunk.phone]\naccept_register = true\nrequire_auth = { username = 'a', password = 'b' }\n";
+    let phones = "[trunk.phone]\naccept_register = true\nrequire_auth = { username = 'a', password = 'a-long-one' }\n";
     let numbers = "[[number]]\nnumber = '415 555 0100'\nname = 'Front desk'\napp = 'ivr'\n\
                    [[number]]\nnumber = '+14155550101'\napp = 'ivr'\nfrom = ['phone']\n[[number]]\nnumber = '+14155550102'\n";
     let app = "[app.ivr]\nurl = 'https://a.example/'\n";
@@ -446,7 +446,7 @@ fn each_mistake_of_a_number_is_at_its_place() {
     // Nothing else may be meant than that a route for the number has become useless.
     let hidden = format!("{one}app = 'ivr'\n[[route]]\nname = 'old'\nto = '+14155550100'\nconnect = 'trunk:pbx'\n");
     check(&with(&hidden), &[("wTG0122", "'old'")]);
-    let phones = "[trunk.phone]\naccept_register = true\nrequire_auth = { username = 'a', password = 'b' }\n";
+    let phones = "[trunk.phone]\naccept_register = true\nrequire_auth = { username = 'a', password = 'a-long-one' }\n";
     let app = format!("[api]\nauth_token = '{TOKEN}'\n[app.ivr]\nurl = 'https://a.example/'\n");
     let routes = "[[route]]\nconnect = ['app:ivr']\n";
     check(&format!("{phones}{one}app = 'ivr'\n{app}{routes}"), &[("wTG0130", "'+14155550100'")]);

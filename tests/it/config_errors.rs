@@ -244,14 +244,14 @@ fn credentials_are_a_user_and_a_password() {
             "auth = { username = \"a\\r\\nX: 1\", password = { env = 'NO_SUCH' } }",
             &[("TG0105", 8, 21), ("TG0110", 8, 53)],
         ),
-        ("auth = { username = 'a', password = 'b', realm = 3 }", &[("TG0103", 8, 50)]),
-        ("auth = { username = 'a', password = 'b', realm = 'c' }", &[]),
-        ("auth = { username = 'a', password = 'b', algorithms = ['MD5'] }", &[("TG0104", 8, 42)]),
-        ("require_auth = { username = 'a', password = 'b', algorithms = 'MD5' }", &[]),
-        ("require_auth = { username = 'a', password = 'b', algorithms = [] }", &[("TG0105", 8, 63)]),
+        ("auth = { username = 'a', password = 'a-long-one', realm = 3 }", &[("TG0103", 8, 59)]),
+        ("auth = { username = 'a', password = 'a-long-one', realm = 'c' }", &[]),
+        ("auth = { username = 'a', password = 'a-long-one', algorithms = ['MD5'] }", &[("TG0104", 8, 51)]),
+        ("require_auth = { username = 'a', password = 'a-long-one', algorithms = 'MD5' }", &[]),
+        ("require_auth = { username = 'a', password = 'a-long-one', algorithms = [] }", &[("TG0105", 8, 72)]),
         (
-            "require_auth = { username = 'a', password = 'b', algorithms = ['MD5', 'SHA256', 'MD5'] }",
-            &[("TG0105", 8, 71), ("TG0105", 8, 81)],
+            "require_auth = { username = 'a', password = 'a-long-one', algorithms = ['MD5', 'SHA256', 'MD5'] }",
+            &[("TG0105", 8, 80), ("TG0105", 8, 90)],
         ),
     ] {
         check_behind(&format!("[trunk.x]\n{line}\npeers = ['sip:192.0.2.9']\n"), expected);
@@ -259,10 +259,52 @@ fn credentials_are_a_user_and_a_password() {
 }
 
 #[test]
+fn passwords_and_tokens_that_could_be_found_by_trying_are_warned_of() {
+    for (user, password, is_warned) in [
+        ("100", "1234", true),
+        ("anna", "1234567", true),
+        ("anna", "12345678", false),
+        ("reception-desk", "Reception-Desk", true),
+        ("anna", "sieben\u{fc}\u{fc}", false),
+        ("anna", "f\u{fc}nf\u{fc}\u{fc}\u{fc}", true),
+    ] {
+        for key in ["auth", "require_auth"] {
+            let line = format!("{key} = {{ username = '{user}', password = '{password}' }}");
+            let column = u64::try_from(line.find(&format!("'{password}'")).unwrap() + 1).unwrap();
+            let expected: &[_] = if is_warned { &[("wTG0156", 8, column)] } else { &[] };
+            check_behind(&format!("[trunk.x]\n{line}\npeers = ['sip:192.0.2.9']\n"), expected);
+        }
+    }
+    let messages = "[api]\nauth_token = '0123456789abcdef0123456789abcdef'\n[messages]\nurl = 'https://sms.example/'\n";
+    for (address, short) in [("127.0.0.1", "wTG0156"), ("[::1]", "wTG0156"), ("10.0.0.2", "TG0156")] {
+        let http = |token: &str| format!("[http]\naddress = '{address}:8080'\ntoken = '{token}'\n");
+        let good = http("0123456789abcdef");
+        check_behind(&http("x"), &[(short, 9, 9)]);
+        check_behind(&http("0123456789abcde"), &[(short, 9, 9)]);
+        check_behind(&good, &[]);
+        check_behind(&format!("{good}[api]\nauth_token = '0123456789abcde'\n"), &[(short, 11, 14)]);
+        check_behind(&format!("{good}[api]\nauth_token = '0123456789abcdef'\n"), &[("wTG0156", 11, 14)]);
+        check_behind(&format!("{good}{messages}token = '0123456789abcde'\n"), &[(short, 14, 9)]);
+        check_behind(&format!("{good}{messages}token = '0123456789abcdef'\n"), &[]);
+    }
+}
+
+#[test]
+fn a_trusted_proxy_is_an_address_or_a_network_and_not_everybody() {
+    let check_proxies = |value: &str, expected: &[(&str, u64)]| {
+        check_line("[http]", &format!("trusted_proxies = {value}\ntoken = 'long-enough-a-token'"), expected);
+    };
+    check_proxies("'127.0.0.1'", &[]);
+    check_proxies("['10.0.0.0/24', '2001:db8::1']", &[]);
+    check_proxies("['0.0.0.0/0', '::/0']", &[("wTG0132", 20), ("wTG0132", 33)]);
+    check_proxies("'proxy.example'", &[("TG0108", 19)]);
+}
+
+#[test]
 fn a_registration_has_a_registrar_and_a_user() {
     for (line, expected) in [
         ("accept_register = true", &[("TG0106", 8, 19)][..]),
-        ("accept_register = true\nrequire_auth = { username = 'a', password = 'b' }", &[]),
+        ("accept_register = true\nrequire_auth = { username = 'a', password = 'a-long-one' }", &[]),
         ("register = 'sip:h'", &[("TG0103", 8, 12)]),
         ("register = {}", &[("TG0106", 8, 12), ("TG0106", 8, 12)]),
         (
@@ -272,7 +314,7 @@ fn a_registration_has_a_registrar_and_a_user() {
         ("register = { registrar = 'h', user = 'a', expire = '1h' }", &[("TG0108", 8, 26), ("TG0104", 8, 43)]),
         (
             "register = { registrar = 'sip:h.example;transport=tcp', user = '+1415', expires = '1h' }\n\
-             auth = { username = 'a', password = 'b' }",
+             auth = { username = 'a', password = 'a-long-one' }",
             &[],
         ),
     ] {
@@ -447,14 +489,16 @@ fn srtp_has_three_values_and_wants_tls() {
 #[test]
 fn secrets_are_read_from_where_they_say() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("token"), "s3cret\n").unwrap();
+    std::fs::write(folder.path().join("token"), "s3cret-of-a-file-1\n").unwrap();
     std::fs::write(folder.path().join("empty"), "\n").unwrap();
     let path = folder.path().join("trunkgate.toml");
     let load = |token: &str| {
-        std::fs::write(&path, format!("{GOOD}[http]\naddress = '0.0.0.0:0'\ntoken = {token}\n")).unwrap();
+        std::fs::write(&path, format!("{GOOD}[http]\naddress = '127.0.0.1:0'\ntoken = {token}\n")).unwrap();
         config::load(&path)
     };
-    for (token, secret) in [("'plain'", "plain"), ("{ file = 'token' }", "s3cret")] {
+    for (token, secret) in
+        [("'plain-but-long-enough'", "plain-but-long-enough"), ("{ file = 'token' }", "s3cret-of-a-file-1")]
+    {
         let (config, _) = load(token).unwrap();
         assert_eq!(config.http.token.as_ref().unwrap().reveal(), secret);
         assert!(!format!("{config:?}").contains(secret), "a secret is never printed");
@@ -850,7 +894,7 @@ fn a_duplicate_names_the_line_of_the_first() {
     );
     let text = "[trunk.pbx]\npeers = ['sip:10.0.0.5']\nring_timeout = '3s'\nring_timeout = '4s'\n[[route]]\nconnect = ['trunk:pbx']\n";
     assert_eq!(messages(text), ["duplicate key `ring_timeout`: the first is in line 3"]);
-    let inline = "[trunk.pbx]\npeers = ['sip:10.0.0.5']\nauth = { username = 'a', username = 'b', password = 'c' }\n[[route]]\nconnect = ['trunk:pbx']\n";
+    let inline = "[trunk.pbx]\npeers = ['sip:10.0.0.5']\nauth = { username = 'a', username = 'b', password = 'a-long-one' }\n[[route]]\nconnect = ['trunk:pbx']\n";
     assert_eq!(messages(inline), ["duplicate key `username`"]);
 }
 

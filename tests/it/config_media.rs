@@ -23,7 +23,7 @@ fn a_carrier_whose_media_networks_are_not_written_is_told_of() {
     trunk("peers = 'sip:198.51.100.9'\naccept_from = '198.51.100.0/24'");
     trunk("preset = 'carrier'\npeers = 'sip:198.51.100.9;transport=tcp'");
     trunk(
-        "peers = 'sip:198.51.100.9'\naccept_from = '198.51.100.9'\nrequire_auth = { username = 'u', password = 'p' }",
+        "peers = 'sip:198.51.100.9'\naccept_from = '198.51.100.9'\nrequire_auth = { username = 'u', password = 'a-long-one' }",
     );
     trunk("peers = 'sip:10.0.0.9'\naccept_from = '10.0.0.9'");
     trunk("preset = 'carrier'\npeers = 'sip:10.0.0.9'");

@@ -47,6 +47,7 @@ mod failover;
 mod fork_media;
 mod forks;
 mod fraud;
+mod guesses;
 mod health;
 mod hep;
 mod hold;

@@ -145,3 +145,33 @@ fn a_phone_with_a_wrong_password_is_the_cause_of_its_trunk_being_down() {
     registered(&right, "registered");
     assert_eq!(problems(), Vec::<serde_json::Value>::new());
 }
+
+#[test]
+fn a_source_that_guesses_slowly_is_shut_out_of_the_phone_that_it_guesses_at() {
+    let phone = |name: &str| {
+        format!(
+            "[trunk.{name}]\naccept_register = true\nrequire_auth = {{ username = \"{name}\", password = \"a-right-one\" }}\n"
+        )
+    };
+    let limits = "[limits]\nban = { slow_after = 1, slow_within = \"1h\", slow_lasting = \"1h\" }\n";
+    let registrar = Process::start(&config(&format!("{limits}{}{}", phone("anna"), phone("ben"))));
+    let registering = |name: &str, password: &str| {
+        Process::start(&config(&format!(
+            "[trunk.office]\nregister = {{ registrar = \"sip:{}\", user = \"{name}\" }}\n\
+             auth = {{ username = \"{name}\", password = \"{password}\" }}\n",
+            registrar.address("udp")
+        )))
+    };
+    let wrong = registering("anna", "a-wrong-one");
+    let line = "trunk anna is closed to 127.0.0.1 for 3600 s: too many wrong passwords";
+    until("the account is closed", || registrar.log().contains(line).then_some(()));
+    drop(wrong);
+    let _anna = registering("anna", "a-right-one");
+    let dropped = "trunkgate_sip_dropped_total{reason=\"banned\"}";
+    until("its messages are dropped", || registrar.get("/metrics").1.contains(dropped).then_some(()));
+    let ben = registering("ben", "a-right-one");
+    until("another phone behind the address registers", || {
+        (ben.json("/v1/status")["trunks"][0]["registration"]["state"] == "registered").then_some(())
+    });
+    assert_eq!(registrar.metric("trunkgate_sources_banned"), 0.0);
+}

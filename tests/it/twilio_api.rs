@@ -130,9 +130,10 @@ fn only_the_account_with_its_token_is_let_in() {
     let (name, wrong) = authorization(SID, "wrong");
     let codes: Vec<u16> = (0..12).map(|_| http("GET", &url, &[(name, wrong.as_str())], "").0).collect();
     assert_eq!(codes, [[401; 10].as_slice(), &[429; 2]].concat(), "ten failures a minute");
-    let (status, answer) = rig.ask("GET", &path, "");
+    let (status, answer) = rig.ask_as((SID, "wrong"), "GET", &path, "");
     assert_shape(status, &answer);
-    assert_eq!((status, &answer["code"]), (429, &json!(20_429)), "also with the right one, from there");
+    assert_eq!((status, &answer["code"]), (429, &json!(20_429)));
+    assert_eq!(rig.get(&path)["sid"], json!(SID), "the right one passes, from there too");
     assert!(!rig.edge.whole_log().contains(TOKEN), "{}", rig.edge.log());
 }
 

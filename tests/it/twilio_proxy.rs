@@ -265,8 +265,9 @@ fn a_client_from_elsewhere_needs_credentials() {
         .map(|_| connect(address(&rig), API, &with("wrong")).1.split(' ').nth(1).unwrap().parse().unwrap())
         .collect();
     assert_eq!(statuses, [[407; 10].as_slice(), &[429]].concat(), "ten failures a minute");
-    let (status, _) = rig.ask("GET", &account, "");
+    let (status, _) = rig.ask_as((SID, "wrong"), "GET", &account, "");
     assert_eq!(status, 429, "they are the API's failures too");
+    assert_eq!(rig.ask("GET", &account, "").0, 200);
 }
 
 #[test]

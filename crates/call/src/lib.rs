@@ -44,7 +44,7 @@ pub use trunkgate_resources::recording::{
     RecordingReceiver, RecordingReport, RecordingRequest, RecordingSource, TRANSCRIPTION_PURPOSE, TranscriptionReport,
     TranscriptionRequest, VoicemailMessage, seconds as recorded_seconds, track_name, trimmed,
 };
-pub use trunkgate_resources::strangers::{Ban, StrangerLimits};
+pub use trunkgate_resources::strangers::{Ban, SlowBan, StrangerLimits};
 pub use trunkgate_resources::unknown::{Sent, Unknown};
 pub use trunkgate_resources::{addressing, io, limits, metrics};
 pub use trunkgate_story::change::{Change, Happening};

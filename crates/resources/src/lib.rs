@@ -44,6 +44,7 @@ pub mod rejections;
 pub mod rewrite;
 pub mod sessions;
 pub mod sip;
+mod slow_guesses;
 mod sound;
 pub mod strangers;
 pub mod strays;

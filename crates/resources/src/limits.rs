@@ -313,6 +313,10 @@ pub const STRANGERS: usize = 8_192;
 pub const STRANGER_CREDIT_BYTES: i64 = 2_048;
 /// Failures of one such address that are kept; `ban.after` counts no further.
 pub const BAN_FAILURES_NOTED: usize = 1_000;
+/// Accounts at which a source fails, each as often as closes it, before the source is banned.
+pub const SLOW_ACCOUNTS: u32 = 4;
+/// Accounts that are closed to sources that guess.
+pub const CLOSED_ACCOUNTS: usize = 8_192;
 /// Phones registered with one trunk.
 pub const BINDINGS_PER_TRUNK: usize = 64;
 /// Contacts that one REGISTER may name.

@@ -3,11 +3,14 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_route::{TokenBucket, household};
 
 use crate::limits::{BAN_FAILURES_NOTED, STRANGER_CREDIT_BYTES, STRANGERS};
+pub use crate::slow_guesses::SlowBan;
+use crate::slow_guesses::{Consequence, SlowGuesses};
 
 /// What addresses of no trunk may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,11 +30,14 @@ pub struct Ban {
     pub within: Duration,
     /// How long nothing of it is looked at.
     pub lasting: Duration,
+    /// The same over hours, for wrong credentials of one account.
+    pub slow: SlowBan,
 }
 
 impl Default for StrangerLimits {
     fn default() -> StrangerLimits {
-        let ban = Ban { after: 20, within: Duration::from_secs(10), lasting: Duration::from_secs(600) };
+        let (within, lasting) = (Duration::from_secs(10), Duration::from_secs(600));
+        let ban = Ban { after: 20, within, lasting, slow: SlowBan::default() };
         StrangerLimits { messages_per_second: 200, ban }
     }
 }
@@ -62,6 +68,18 @@ pub struct Strangers {
     former: HashMap<IpAddr, Speaker>,
     offenders: HashMap<IpAddr, Offender>,
     bans: BTreeSet<(Instant, IpAddr)>,
+    slow: SlowGuesses,
+}
+
+/// Consequence of a failure of an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Punished {
+    /// It is counted.
+    No,
+    /// The account is closed to the address.
+    Account,
+    /// The address is banned.
+    Source,
 }
 
 impl Strangers {
@@ -121,7 +139,7 @@ impl Strangers {
 
     /// Notes a failed digest or a malformed message. Whether the address is banned for it now.
     pub fn failed(&mut self, now: Instant, source: IpAddr) -> bool {
-        let Ban { after, within, lasting } = self.limits.ban;
+        let Ban { after, within, lasting, .. } = self.limits.ban;
         let is_old = |at: &Instant| now.saturating_duration_since(*at) > within;
         let source = household(source);
         if self.offenders.len() >= STRANGERS && !self.offenders.contains_key(&source) {
@@ -144,7 +162,35 @@ impl Strangers {
             offender.failures.truncate(BAN_FAILURES_NOTED);
             return false;
         }
-        let Some(until) = now.checked_add(lasting) else { return false };
+        self.ban(now, source, lasting)
+    }
+
+    /// Notes wrong credentials of an account, a trunk's.
+    pub fn guessed(&mut self, now: Instant, source: IpAddr, account: &Arc<str>) -> Punished {
+        if self.failed(now, source) {
+            return Punished::Source;
+        }
+        let (source, limits) = (household(source), self.limits.ban.slow);
+        match self.slow.failed(now, source, account, limits) {
+            Consequence::None => Punished::No,
+            Consequence::Account => Punished::Account,
+            Consequence::Source if self.ban(now, source, limits.lasting) => Punished::Source,
+            Consequence::Source => Punished::No,
+        }
+    }
+
+    /// Whether an account is closed to an address.
+    pub fn is_closed(&self, source: IpAddr, account: &Arc<str>) -> bool {
+        self.slow.is_closed(household(source), account)
+    }
+
+    /// Bans an address; reports whether it was not banned before.
+    fn ban(&mut self, now: Instant, source: IpAddr, lasting: Duration) -> bool {
+        let Some(until) = now.checked_add(lasting).filter(|_| self.bans.len() < 2 * STRANGERS) else { return false };
+        let offender = self.offenders.entry(source).or_default();
+        if offender.banned_until.is_some() {
+            return false;
+        }
         offender.failures.clear();
         offender.banned_until = Some(until);
         self.bans.insert((until, source));
@@ -161,13 +207,15 @@ impl Strangers {
         self.bans.iter().take(most).copied()
     }
 
-    /// When the next ban ends.
+    /// When the next ban ends, or the next account opens again.
     pub fn next(&self) -> Option<Instant> {
-        self.bans.first().map(|(until, _)| *until)
+        let ban = self.bans.first().map(|(until, _)| *until);
+        ban.into_iter().chain(self.slow.next()).min()
     }
 
     /// Lets those go whose ban is over.
     pub fn release(&mut self, now: Instant) {
+        self.slow.release(now);
         while let Some((until, source)) = self.bans.first().copied().filter(|(until, _)| *until <= now) {
             self.bans.remove(&(until, source));
             self.offenders.remove(&source);
@@ -250,6 +298,37 @@ mod tests {
         strangers.configure(StrangerLimits { ban, ..StrangerLimits::default() });
         assert!((0..1_000).all(|_| !strangers.failed(now, ip(1))));
         assert!(strangers.offenders[&ip(1)].failures.len() <= BAN_FAILURES_NOTED);
+    }
+
+    #[test]
+    fn four_digits_are_not_tried_out_below_the_rate_of_the_ban() {
+        let (now, mut strangers) = (start(), Strangers::default());
+        let anna: Arc<str> = "anna".into();
+        let mut tried = 0;
+        // 111 a minute, for a day.
+        for n in 0..111 * 60 * 24 {
+            let now = now + Duration::from_millis(n * 60_000 / 111);
+            strangers.release(now);
+            if !strangers.is_banned(ip(1)) && !strangers.is_closed(ip(1), &anna) {
+                tried += 1;
+                strangers.guessed(now, ip(1), &anna);
+            }
+        }
+        assert_eq!(tried, 400, "a hundred in six hours");
+    }
+
+    #[test]
+    fn a_source_that_tries_one_password_at_many_accounts_is_banned_for_hours() {
+        let (now, mut strangers) = (start(), Strangers::default());
+        let mut punished = Punished::No;
+        for n in 0..400 {
+            let at = now + Duration::from_secs(n);
+            punished = strangers.guessed(at, ip(1), &format!("phone{n}").into());
+            assert_eq!(punished == Punished::Source, n == 399, "{n}");
+        }
+        assert_eq!(punished, Punished::Source);
+        assert!(strangers.is_banned(ip(1)));
+        assert_eq!(strangers.next(), Some(now + Duration::from_secs(399 + 6 * 3_600)));
     }
 
     #[test]

@@ -97,7 +97,8 @@ impl Proxy {
         let given = headers.get_all(header::PROXY_AUTHORIZATION).iter();
         let given = HeaderMap::from_iter(given.map(|value| (header::AUTHORIZATION, value.clone())));
         let Gate { handle, access, .. } = &self.0.gate;
-        let judged = twilio::judge(handle, access, occupant.source(), &given).await;
+        let source = gate::client(handle, Some(occupant), headers);
+        let judged = twilio::judge(handle, access, source, &given).await;
         judged.map(drop).map_err(|response| {
             if response.status() != StatusCode::UNAUTHORIZED {
                 return response;
@@ -152,7 +153,7 @@ impl Proxy {
         let Some(more) = complaint.due(Instant::now()) else { return };
         // Other words for that are meant for a server that is connected to.
         let what = if fault.what.starts_with(CLOSED) { CLOSED } else { &fault.what };
-        let source = occupant.source();
+        let source = occupant.address();
         let fix = "start the client with the variables that `trunkgate twilio env` prints";
         if fault.rejected.is_some() {
             tracing::info!("proxy: client {source} does not trust the CA of the edge for {host}: {what}. {fix}{more}");

@@ -10,14 +10,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::error::Error;
-use super::keys::Keys;
+use super::keys::{Keys, SECRET_CHARS};
 use crate::admin::gate::same;
+use crate::admin::guesses::{Guesses, Shown, Verdict};
 use crate::config::Api;
-use crate::limits::{API_FAILURES_PER_MINUTE, API_KEYS, API_SOURCES};
+use crate::limits::API_KEYS;
+use crate::runtime::http_logins::Face;
 use crate::sinks::store::Store;
-
-/// Interval in which failures of a source are counted.
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// Client of the API, as it has authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,28 +41,39 @@ impl Caller {
     }
 }
 
-/// The keys, the sources that have failed to authenticate lately, and how many requests account and keys may still make.
+/// A request that is not let in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) error: Error,
+    /// Whether its answer is sent late, as to a client that guesses.
+    pub(super) is_late: bool,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        Refusal { error, is_late: false }
+    }
+}
+
+/// The keys, the wrong credentials of the last minute, and how many requests account and keys may still make.
 #[derive(Clone)]
 pub(in crate::admin) struct Access {
     keys: Keys,
-    state: Arc<Mutex<State>>,
+    guesses: Guesses,
+    allowances: Arc<Mutex<Allowances>>,
 }
 
+/// When the allowance of the account or of a key was last computed, and what was left of it then.
 #[derive(Debug, Default)]
-struct State {
-    /// Begin of a minute, and the failures since.
-    failures: HashMap<IpAddr, (Instant, u32)>,
-    /// When the allowance of the account or of a key was last computed, and what was left of it then.
-    allowances: HashMap<String, (Instant, f64)>,
-}
+struct Allowances(HashMap<String, (Instant, f64)>);
 
 impl Access {
-    pub(in crate::admin) fn new(store: Store) -> Access {
-        Access::of(Keys::new(store))
+    pub(in crate::admin) fn new(store: Store, guesses: Guesses) -> Access {
+        Access::of(Keys::new(store), guesses)
     }
 
-    fn of(keys: Keys) -> Access {
-        Access { keys, state: Arc::default() }
+    fn of(keys: Keys, guesses: Guesses) -> Access {
+        Access { keys, guesses, allowances: Arc::default() }
     }
 
     pub(super) fn keys(&self) -> &Keys {
@@ -85,83 +95,61 @@ impl Access {
     ///
     /// # Errors
     /// It has no credentials, wrong ones, or there are too many requests.
-    pub(super) fn judge(&self, now: Instant, source: IpAddr, headers: &HeaderMap, api: &Api) -> Result<Caller, Error> {
+    pub(super) fn judge(
+        &self,
+        now: Instant,
+        source: IpAddr,
+        headers: &HeaderMap,
+        api: &Api,
+    ) -> Result<Caller, Refusal> {
         let Some(token) = &api.auth_token else {
-            return Err(Error::unauthorized("the API is closed; [api] auth_token opens it"));
+            return Err(Error::unauthorized("the API is closed; [api] auth_token opens it").into());
         };
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(left) = state.locked_out(now, source) {
-            let seconds = left.as_secs() + 1;
-            let message = format!("Too many failed authentications from this address: try again in {seconds} s");
-            return Err(Error::too_many(message, seconds));
-        }
         let Some((user, password)) = credentials(headers) else {
-            return Err(Error::unauthorized("HTTP Basic with account SID and auth token, or a key, is needed"));
+            return Err(Error::unauthorized("HTTP Basic with account SID and auth token, or a key, is needed").into());
         };
         // All are compared, whatever comes of the first.
         let is_account = same(user.as_bytes(), api.account_sid.as_bytes());
         let is_token = same(password.as_bytes(), token.reveal().as_bytes());
         let is_key = self.keys.has(&user, &password);
-        let caller = match (is_account & is_token, is_key) {
-            (true, _) => Caller::Account,
-            (false, true) => Caller::Key(user),
-            (false, false) => {
-                if state.fail(now, source) == API_FAILURES_PER_MINUTE {
-                    tracing::warn!(
-                        %source,
-                        "Twilio-compatible API: {API_FAILURES_PER_MINUTE} failed authentications in a minute; \
-                         requests from this address are refused until the minute is over, with the right token too"
-                    );
-                }
-                return Err(Error::unauthorized("SID or auth token (or key and secret) is wrong"));
-            }
+        let (account, characters) = match (is_account, self.keys.is_there(&user)) {
+            (true, _) => (user.as_str(), token.reveal().chars().count()),
+            (false, true) => (user.as_str(), SECRET_CHARS),
+            (false, false) => ("", 0),
         };
-        if api.requests_per_second > 0 && !state.take(now, caller.key(), f64::from(api.requests_per_second)) {
+        let is_right = is_account & is_token | is_key;
+        match self.guesses.judge(now, Shown { face: Face::Api, account, source, is_right, characters }) {
+            Verdict::Passed => {}
+            Verdict::Wrong => return Err(Error::unauthorized("SID or auth token (or key and secret) is wrong").into()),
+            Verdict::TooMany(left) => {
+                let seconds = left.as_secs() + 1;
+                let message = format!("Too many failed authentications from this address: try again in {seconds} s");
+                return Err(Refusal { error: Error::too_many(message, seconds), is_late: true });
+            }
+        }
+        let caller = if is_account & is_token { Caller::Account } else { Caller::Key(user) };
+        let mut allowances = self.allowances.lock().unwrap_or_else(PoisonError::into_inner);
+        if api.requests_per_second > 0 && !allowances.take(now, caller.key(), f64::from(api.requests_per_second)) {
             let message = format!("Too many requests: [api] requests_per_second is {}", api.requests_per_second);
-            return Err(Error::too_many(message, 1));
+            return Err(Error::too_many(message, 1).into());
         }
         Ok(caller)
     }
 }
 
-impl State {
-    /// Returns for how long a source is refused that has failed too often.
-    fn locked_out(&self, now: Instant, source: IpAddr) -> Option<Duration> {
-        let (since, times) = self.failures.get(&source)?;
-        let left = MINUTE.checked_sub(now.duration_since(*since)).filter(|left| !left.is_zero())?;
-        (*times >= API_FAILURES_PER_MINUTE).then_some(left)
-    }
-
-    /// Counts a failure; returns how many the source has in its minute.
-    fn fail(&mut self, now: Instant, source: IpAddr) -> u32 {
-        if self.failures.len() >= API_SOURCES {
-            self.failures.retain(|_, (since, _)| now.duration_since(*since) < MINUTE);
-        }
-        if self.failures.len() >= API_SOURCES && !self.failures.contains_key(&source) {
-            // Where even so there is no room, the source whose minute ends first makes it.
-            let first = self.failures.iter().min_by_key(|(_, (since, _))| *since).map(|(source, _)| *source);
-            first.and_then(|first| self.failures.remove(&first));
-        }
-        let (since, times) = self.failures.entry(source).or_insert((now, 0));
-        if now.duration_since(*since) >= MINUTE {
-            (*since, *times) = (now, 0);
-        }
-        *times += 1;
-        *times
-    }
-
+impl Allowances {
     /// Takes one request of those that a second brings to the account or a key; as many may come at once.
     fn take(&mut self, now: Instant, key: &str, per_second: f64) -> bool {
-        if self.allowances.len() > 2 * API_KEYS {
+        if self.0.len() > 2 * API_KEYS {
             // Those of deleted keys. An allowance of a second ago is whole again.
-            self.allowances.retain(|_, (at, _)| now.duration_since(*at) < Duration::from_secs(1));
+            self.0.retain(|_, (at, _)| now.duration_since(*at) < Duration::from_secs(1));
         }
-        let left = match self.allowances.get(key) {
+        let left = match self.0.get(key) {
             Some((at, left)) => (left + now.duration_since(*at).as_secs_f64() * per_second).min(per_second),
             None => per_second,
         };
         let is_allowed = left >= 1.0;
-        self.allowances.insert(key.to_owned(), (now, if is_allowed { left - 1.0 } else { left }));
+        self.0.insert(key.to_owned(), (now, if is_allowed { left - 1.0 } else { left }));
         is_allowed
     }
 }
@@ -187,7 +175,7 @@ mod tests {
 
     fn access() -> (Access, tempfile::TempDir) {
         let (keys, directory) = with_one(KEY, "of-the-key");
-        (Access::of(keys), directory)
+        (Access::of(keys, Guesses::default()), directory)
     }
 
     fn api(per_second: u32) -> Api {
@@ -204,8 +192,8 @@ mod tests {
         HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())])
     }
 
-    fn code<T>(result: Result<T, Error>) -> Option<u32> {
-        result.err().map(|error| error.code)
+    fn code<T>(result: Result<T, Refusal>) -> Option<u32> {
+        result.err().map(|refusal| refusal.error.code)
     }
 
     #[test]
@@ -237,38 +225,28 @@ mod tests {
     }
 
     #[test]
-    fn a_source_may_fail_ten_times_a_minute() {
+    fn ten_wrong_tokens_a_minute_lock_out_no_right_one_that_is_long() {
         let ((access, _directory), now) = (access(), Instant::now());
-        let judge = |at: u64, source: &str, password: &str| {
-            let now = now + Duration::from_secs(at);
-            code(access.judge(now, source.parse().unwrap(), &with(SID, password), &api(100)))
-        };
-        for n in 0..10 {
-            assert_eq!(judge(n, "2001:db8::", "wrong"), Some(20_003));
+        let source: IpAddr = "2001:db8::".parse().unwrap();
+        let long = Api { auth_token: Some(Secret::new("0123456789abcdef".to_owned())), ..api(100) };
+        let judge = |user: &str, password: &str, api: &Api| access.judge(now, source, &with(user, password), api);
+        for _ in 0..10 {
+            assert_eq!(code(judge(SID, "wrong", &long)), Some(20_003));
         }
-        assert_eq!(judge(10, "2001:db8::", "secret"), Some(20_429), "also with the right one");
-        assert_eq!(judge(10, "2001:db8:0:1::", "secret"), None);
-        assert_eq!(judge(60, "2001:db8::", "secret"), None);
+        let late = judge(SID, "wrong", &long).unwrap_err();
+        assert_eq!((late.error.code, late.is_late), (20_429, true));
+        assert_eq!(judge(SID, "0123456789abcdef", &long), Ok(Caller::Account));
+        assert_eq!(code(judge(SID, "secret", &api(100))), Some(20_429), "a short one could be found by trying");
+        assert_eq!(judge(KEY, "of-the-key", &long), Ok(Caller::Key(KEY.to_owned())));
+        assert_eq!(code(judge(KEY, "wrong", &long)), Some(20_003), "a key is counted by itself");
     }
 
     #[test]
-    fn sources_that_are_remembered_are_bounded() {
-        let ((access, _directory), now) = (access(), Instant::now());
-        for n in 0..u32::try_from(API_SOURCES).unwrap() + 10 {
-            let source = IpAddr::V4(n.into());
-            assert_eq!(code(access.judge(now, source, &with(SID, "wrong"), &api(100))), Some(20_003));
-        }
-        assert_eq!(access.state.lock().unwrap().failures.len(), API_SOURCES);
-        // The failures of one that comes when there is no room count all the same.
-        let late = IpAddr::from([203, 0, 113, 9]);
-        for _ in 0..10 {
-            access.judge(now, late, &with(SID, "wrong"), &api(100)).unwrap_err();
-        }
-        assert_eq!(code(access.judge(now, late, &with(SID, "secret"), &api(100))), Some(20_429));
-        assert_eq!(access.state.lock().unwrap().failures.len(), API_SOURCES);
-        let later = now + MINUTE;
-        access.judge(later, IpAddr::from([203, 0, 113, 1]), &with(SID, "wrong"), &api(100)).unwrap_err();
-        assert_eq!(access.state.lock().unwrap().failures.len(), 1);
+    fn names_of_no_account_are_counted_together() {
+        let ((access, _directory), now, source) = (access(), Instant::now(), IpAddr::from([192, 0, 2, 1]));
+        let codes = |n: u32| code(access.judge(now, source, &with(&format!("AC{n}"), "x"), &api(100)));
+        let codes: Vec<Option<u32>> = (0..11).map(codes).collect();
+        assert_eq!(codes, [[Some(20_003); 10].as_slice(), &[Some(20_429)]].concat());
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::system::sids;
 /// Longest `FriendlyName`, in characters.
 const NAME_CHARS: usize = 64;
 /// Characters of a secret.
-const SECRET_CHARS: usize = 32;
+pub(super) const SECRET_CHARS: usize = 32;
 /// Characters that a secret is made of.
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::{Body, HttpBody as _, to_bytes};
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -15,14 +15,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 use trunkgate_twiml::compat::requests::LATER;
 
-use self::access::Caller;
+use self::access::{Caller, Refusal};
 use self::error::Error;
 use self::keys::Keys;
 use self::parameters::Parameters;
 use self::recordings::{Named, Of};
 use super::ApiError;
 use super::audio::Audio;
-use super::places::Occupant;
+use super::gate::answer_late;
 use crate::config::{Api, Config, PhoneNumber};
 use crate::limits::{HTTP_BODY_BYTES, HTTP_REQUEST_SECONDS};
 use crate::runtime::handle::{Handle, Running};
@@ -63,6 +63,8 @@ pub(super) const VERSION: &str = "2010-04-01";
 pub(super) struct Granted {
     caller: Caller,
     access: Access,
+    /// Address of the client, in IPv6 its /64.
+    source: IpAddr,
 }
 
 /// What a request is answered.
@@ -202,21 +204,27 @@ pub(super) async fn judge(
         let api = Api { account_sid: running.boot.api.account_sid.clone(), ..running.config.api.clone() };
         access.judge(Instant::now(), source, headers, &api)
     });
-    let judged = prepared.and(judged);
+    let judged = prepared.map_err(Refusal::from).and(judged);
     note(handle, source, headers, &judged);
-    let caller = judged.map_err(|error| {
-        log::refused(handle, source, &error);
-        error.into_response()
-    })?;
-    Ok(Granted { caller, access: access.clone() })
+    match judged {
+        Ok(caller) => Ok(Granted { caller, access: access.clone(), source }),
+        Err(refusal) => {
+            log::refused(handle, source, &refusal.error);
+            if refusal.is_late {
+                answer_late().await;
+            }
+            Err(refusal.error.into_response())
+        }
+    }
 }
 
 /// Counts a request with wrong credentials; one without any asks for them, as browsers do.
-fn note(handle: &Handle, source: IpAddr, headers: &HeaderMap, judged: &Result<Caller, Error>) {
+fn note(handle: &Handle, source: IpAddr, headers: &HeaderMap, judged: &Result<Caller, Refusal>) {
     let is_open = || handle.shared.running(|running| running.config.api.auth_token.is_some());
+    let is_wrong = |refusal: &Refusal| refusal.is_late || refusal.error.status == StatusCode::UNAUTHORIZED;
     match judged {
         Ok(_) => handle.shared.logins.passed(Face::Api, source),
-        Err(error) if error.status != StatusCode::UNAUTHORIZED || !headers.contains_key(header::AUTHORIZATION) => {}
+        Err(refusal) if !is_wrong(refusal) || !headers.contains_key(header::AUTHORIZATION) => {}
         Err(_) if is_open() => handle.shared.logins.failed(Instant::now(), Face::Api, source),
         Err(_) => {}
     }
@@ -228,11 +236,10 @@ pub(super) async fn serve(State(handle): State<Handle>, request: Request) -> Res
     let (account, edge) =
         handle.shared.running(|running| (running.boot.api.account_sid.clone(), running.boot.edge.name.to_string()));
     let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
-    let Some(Granted { caller, access }) = parts.extensions.get::<Granted>() else {
+    let Some(Granted { caller, access, source }) = parts.extensions.get::<Granted>() else {
         return Error::unauthorized("the request was not judged").into_response();
     };
-    let source = parts.extensions.get::<ConnectInfo<Occupant>>().map(|ConnectInfo(occupant)| occupant.source());
-    let watch = log::Watch::begin(&parts.method, (path, query), source, caller);
+    let watch = log::Watch::begin(&parts.method, (path, query), Some(*source), caller);
     let cx = Asked { handle: &handle, caller, keys: access.keys(), account, edge, path, query };
     let answered = async {
         let body = read(&parts.headers, body).await?;

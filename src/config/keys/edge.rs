@@ -66,7 +66,7 @@ keyed! {
     "unknown_messages_per_second": COUNT
         => Put::Integer(|limits, most| limits.strangers.messages_per_second = most), is("200"), "maximum number of SIP messages per second processed from one unknown source address";
     "ban": Kind::Table(BAN)
-        => read!(in schema::ban, |limits, ban| limits.strangers.ban = ban), is(r#"{ after = 20, within = "10s", lasting = "10m" }"#), "ban of unknown source addresses after failed attempts";
+        => read!(in schema::ban, |limits, ban| limits.strangers.ban = ban), is(r#"{ after = 20, within = "10s", lasting = "10m", slow_after = 100, slow_within = "1h", slow_lasting = "6h" }"#), "ban of unknown source addresses after failed attempts";
 }
 
 keyed! {
@@ -78,6 +78,12 @@ keyed! {
         => Put::Duration(|ban, time| ban.within = time), is(r#""10s""#), "period in which failures are counted";
     "lasting": Kind::Duration
         => Put::Duration(|ban, time| ban.lasting = time), is(r#""10m""#), "ban duration";
+    "slow_after": Kind::Integer(0, 100_000)
+        => Put::Integer(|ban, failures| ban.slow.after = failures), is("100"), "number of failed digests of one trunk's `require_auth` before that trunk is closed to the address; four times as many at several trunks ban the address; 0: off";
+    "slow_within": Kind::Duration
+        => Put::Duration(|ban, time| ban.slow.within = time), is(r#""1h""#), "period in which `slow_after` is counted";
+    "slow_lasting": Kind::Duration
+        => Put::Duration(|ban, time| ban.slow.lasting = time), is(r#""6h""#), "how long the trunk stays closed to the address, or the address banned";
 }
 
 keyed! {
@@ -89,6 +95,8 @@ keyed! {
         => Put::Secret(|http, secret| http.token = Some(secret)), NONE, "bearer token of the HTTP API; required unless `address` is loopback and no `public_url` is set";
     "public_url": Kind::Url
         => read!(schema::web_url, |http, url| http.public_url = Some(url)), NONE, "URL under which browsers and Twilio reach the HTTP API";
+    "trusted_proxies": Kind::Many(&NETWORK)
+        => read!(schema::proxies, |http, networks| http.trusted_proxies = networks), NONE, "addresses of reverse proxies; of requests from there, the client's address is the last one in `X-Forwarded-For` that is no such proxy";
     "tls": Kind::Table(HTTP_TLS)
         => read!(in tls::http, |http, tls| http.tls = Some(tls)), NONE, "certificate for HTTPS instead of HTTP";
 }

@@ -11,6 +11,7 @@ use trunkgate_media::canonical;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::io::Output;
 use trunkgate_resources::limits::{OVERLOAD_RETRY_AFTER_SECONDS, STRAY_USER_CHARS};
+use trunkgate_resources::strangers::Punished;
 use trunkgate_resources::strays::Stray;
 use trunkgate_resources::traced::Arriving;
 use trunkgate_resources::unknown::Sent;
@@ -150,7 +151,8 @@ impl Arrivals<'_> {
             let asked = || if message.is_request() { None } else { self.edge.endpoint.asked(message, source) };
             let named = named.map(|named| named.party).or_else(asked);
             if let Some(party) = who.certain.or(named).or(who.fit).or(leaves) {
-                return Some(party);
+                let is_closed = who.certain.is_none() && self.is_closed(flow, party, message);
+                return if is_closed { self.dropped("banned") } else { Some(party) };
             }
             // A far end of a call, and no trunk's address: it may be a phone that registers again.
             if !table.takes_registrations() {
@@ -177,10 +179,12 @@ impl Arrivals<'_> {
         let user = message.to().and_then(|to| to.parsed_uri()).filter(|_| is_register && has_local);
         let Some(user) = user.map(|user| user.user_unescaped()) else { return self.unknown(now, source) };
         let found = self.edge.table.registrant(&user).map(|trunk| trunk.name.clone());
-        if found.is_none() {
+        let Some(found) = found else {
             self.stray(now, source, &user);
-        }
-        found
+            return None;
+        };
+        let party = self.edge.party(&found);
+        if self.is_closed(flow, party, message) { self.dropped("banned") } else { Some(found) }
     }
 
     /// A REGISTER for a user whom no trunk has: to its sender as any other message of a stranger.
@@ -230,16 +234,44 @@ impl Arrivals<'_> {
         }
     }
 
-    /// A failure of an address of no trunk, which may be one too many.
-    pub(crate) fn misbehaved(&mut self, now: Instant, flow: &Flow) {
+    /// Wrong credentials of a trunk, shown by an address of no trunk: they may be some too many.
+    pub(crate) fn guessed(&mut self, now: Instant, flow: &Flow, trunk: &Arc<str>) {
         if self.edge.table.trunk_of(flow.remote).is_some() {
             return;
         }
         let source = flow.remote.ip();
-        if self.edge.sources.strangers.failed(now, source) {
-            self.edge.metrics.sources_banned = self.edge.sources.strangers.banned() as u64;
-            self.edge.warn("", format!("{source} is banned: too many failures"), Some(ReasonSlug::WrongCredentials));
+        match self.edge.sources.strangers.guessed(now, source, trunk) {
+            Punished::No => {}
+            Punished::Account => {
+                let seconds = self.edge.sources.strangers.limits().ban.slow.lasting.as_secs();
+                let text = format!("trunk {trunk} is closed to {source} for {seconds} s: too many wrong passwords");
+                self.edge.warn("", text, Some(ReasonSlug::WrongCredentials));
+            }
+            Punished::Source => self.banned(source),
         }
+    }
+
+    /// A malformed message of an address of no trunk, which may be one too many.
+    fn misbehaved(&mut self, now: Instant, flow: &Flow) {
+        let source = flow.remote.ip();
+        if self.edge.table.trunk_of(flow.remote).is_none() && self.edge.sources.strangers.failed(now, source) {
+            self.banned(source);
+        }
+    }
+
+    fn banned(&mut self, source: IpAddr) {
+        self.edge.metrics.sources_banned = self.edge.sources.strangers.banned() as u64;
+        self.edge.warn("", format!("{source} is banned: too many failures"), Some(ReasonSlug::WrongCredentials));
+    }
+
+    /// Whether a request is for a trunk that is closed to its source, which has guessed its password: none of a dialog, of the
+    /// source of the trunk itself, or of a phone that is registered with it.
+    fn is_closed(&self, flow: &Flow, party: Party, message: &Message) -> bool {
+        let is_new = message.is_request() && message.to().and_then(|to| to.tag()).is_none_or(|tag| tag.is_empty());
+        is_new
+            && self.edge.sources.strangers.is_closed(flow.remote.ip(), &self.edge.party_name(party))
+            && self.edge.table.trunk_of(flow.remote).is_none()
+            && self.edge.registrar.party_of(flow) != Some(party)
     }
 
     /// Whether a source may speak at all: it is a trunk's by its certificate or address, or the far end of a live leg

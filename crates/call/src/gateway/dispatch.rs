@@ -203,10 +203,10 @@ impl Gateway {
                 }
             }
             Event::WrongCredentials { party, flow, proven, user, is_user_known } => {
-                if proven || flow.transport.is_reliable() {
-                    self.arrivals().misbehaved(now, &flow);
-                }
                 let trunk = self.edge.party_name(party);
+                if proven || flow.transport.is_reliable() {
+                    self.arrivals().guessed(now, &flow, &trunk);
+                }
                 self.edge.wrong_credentials(now, &trunk, flow.remote, (&user, is_user_known));
             }
             Event::TimedOut { id } | Event::TransportFailed { id } if self.edge.registrations.owns(id) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::bench::credentials::{credentials, shown_registering};
 use crate::bench::*;
-use trunkgate_call::{Ban, Input, StrangerLimits};
+use trunkgate_call::{Ban, Input, SlowBan, StrangerLimits};
 use trunkgate_route::{Table, Trunk};
 use trunkgate_sip::Flow;
 
@@ -313,7 +313,8 @@ fn phones_of_one_trunk_are_bounded() {
 #[test]
 fn guessing_a_password_ends_in_a_ban_once_the_address_is_proven() {
     let mut bench = Bench::with(phones(true));
-    let ban = Ban { after: 5, within: Duration::from_secs(10), lasting: Duration::from_secs(60) };
+    let (within, lasting, slow) = (Duration::from_secs(10), Duration::from_secs(60), SlowBan::default());
+    let ban = Ban { after: 5, within, lasting, slow };
     bench.configure(|settings| settings.strangers = StrangerLimits { messages_per_second: 0, ban });
     bench.receive(STRANGER, register(STRANGER, 1, &contact(60)));
     let challenge = bench.expect(STRANGER, "SIP/2.0 401");
@@ -384,6 +385,37 @@ fn an_address_that_may_be_forged_gets_no_more_than_it_sends() {
         bench.input(Input::Received { flow, bytes: register(NEIGHBOUR, cseq, "").into() });
         assert_eq!(challenges(&bench.expect(NEIGHBOUR, "SIP/2.0 401")), 2);
     }
+}
+
+#[test]
+fn a_guesser_below_the_rate_of_the_ban_is_shut_out_of_the_account_alone() {
+    let mut bench = Bench::with(phones(true));
+    let slow = SlowBan { after: 5, within: Duration::from_secs(3_600), lasting: Duration::from_secs(7_200) };
+    let ban = Ban { slow, ..StrangerLimits::default().ban };
+    bench.configure(|settings| settings.strangers = StrangerLimits { messages_per_second: 0, ban });
+    // The same phone is registered from the same address, by another port.
+    let at_home = "203.0.113.66:5061";
+    assert_eq!(registered(&mut bench, at_home, 100, &contact(7_000)).code(), 200);
+    for cseq in 0..5 {
+        bench.pass(Duration::from_secs(60));
+        bench.receive(STRANGER, register(STRANGER, 10 + 2 * cseq, &contact(60)));
+        let challenge = bench.expect(STRANGER, "SIP/2.0 401");
+        bench.receive(STRANGER, register(STRANGER, 11 + 2 * cseq, &shown_registering("wrong", &challenge)));
+        bench.expect(STRANGER, "SIP/2.0 401");
+    }
+    assert_eq!(bench.gateway.metrics().sources_banned, 0);
+    let line = "trunk phones is closed to 203.0.113.66 for 7200 s: too many wrong passwords";
+    assert!(bench.logs.iter().any(|logged| logged == line), "{:?}", bench.logs);
+    bench.receive(STRANGER, register(STRANGER, 30, &contact(60)));
+    bench.nothing();
+    assert_eq!(dropped(&bench, "banned"), 1);
+    // Elsewhere, and the phone that is registered, nobody notices.
+    bench.receive(PHONE, register(PHONE, 40, ""));
+    bench.expect(PHONE, "SIP/2.0 401");
+    assert_eq!(registered(&mut bench, at_home, 110, &contact(7_000)).code(), 200);
+    bench.pass(Duration::from_secs(7_200));
+    bench.receive(STRANGER, register(STRANGER, 31, &contact(60)));
+    bench.expect(STRANGER, "SIP/2.0 401");
 }
 
 #[test]
