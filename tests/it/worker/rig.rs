@@ -5,9 +5,8 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::support::until;
 use tokio::sync::mpsc::UnboundedReceiver;
 use trunkgate::runtime::own_sockets::OwnSockets;
 use trunkgate::runtime::worker::Workers;
@@ -18,6 +17,18 @@ pub(crate) const A: EndId = EndId(0);
 pub(crate) const B: EndId = EndId(1);
 /// Longer than any machine needs; only a broken build waits so long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Looks again and again until there is something. Test programs without the support of the others have this file, too.
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited too long until {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
 
 pub(crate) struct Rig {
     pub(crate) workers: Workers,
