@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
@@ -64,6 +65,9 @@ pub(super) async fn read(handle: &Handle) -> io::Result<()> {
     Ok(())
 }
 
+/// Time between two readings of what the start could not read.
+const READ_AGAIN: Duration = Duration::from_secs(5);
+
 /// Reads what is set of numbers where the start could not, once the store can be read, and has it in force for the next call.
 pub(crate) async fn read_late(handle: Handle) {
     let is_unread = || {
@@ -72,9 +76,12 @@ pub(crate) async fn read_late(handle: Handle) {
     };
     while is_unread() {
         handle.store.health().writable().await;
-        let _turn = handle.shared.reloading.lock().await;
+        let turn = handle.shared.reloading.lock().await;
         if let Err(error) = read(&handle).await {
             tracing::debug!("what requests have set of numbers cannot be read: {error}");
+            drop(turn);
+            // The store may be writable and its rows be damaged all the same.
+            tokio::time::sleep(READ_AGAIN).await;
             continue;
         }
         let settings = handle.shared.running(|running| {
@@ -83,6 +90,7 @@ pub(crate) async fn read_late(handle: Handle) {
             take_effect(&handle, running)
         });
         let _ = handle.input(Input::Configure(Box::new(settings))).await;
+        drop(turn);
         tracing::info!("what requests have set of numbers is in force");
     }
 }
