@@ -436,7 +436,7 @@ async function crowded(browser, url, faults) {
     // In the order in which the edge has them.
     body.problem_details = [
       problem('calls', 'route number +13105550110 has no target left'), problem('calls', 'trunk down is down', { trunk: 'down', kind: 'down' }), problem('calls', 'trunk full rejected 5 of 6 calls', { trunk: 'full', kind: 'rejects' }),
-      problem('calls', 'app hook: failed in 1 of 1 calls', { app: 'hook', kind: 'fails' }), problem('media', 'no media from customer-1 in a live call', { trunk: 'customer-1', kind: 'one_way' }),
+      problem('calls', 'app hook: failed in 1 of 1 calls', { app: 'hook', kind: 'fails' }), problem('media', 'no media from customer-1 in a live call', { trunk: 'customer-1', kind: 'one_way', live_calls: 1 }),
       problem('detour', 'packets lost with customer-2', { trunk: 'customer-2', kind: 'loss' }),
       problem('calls', 'trunk spare is down', { unmet: true, trunk: 'spare', kind: 'down' }), problem('records', 'app hook: callbacks are not delivered'),
     ];
@@ -551,7 +551,7 @@ async function crowded(browser, url, faults) {
     await picture(page, `crowded-${name.split('/')[0]}-narrow`);
   }
   await rewrite('/v1/status', (body) => {
-    const silent = Array.from({ length: 6 }, (_, at) => problem('media', `no media from customer-${at} in ${at === 4 ? '3 live calls' : 'a live call'}`, { trunk: `customer-${at}`, kind: 'one_way' }));
+    const silent = Array.from({ length: 6 }, (_, at) => problem('media', `no media from customer-${at} in ${at === 4 ? '3 live calls' : 'a live call'}`, { trunk: `customer-${at}`, kind: 'one_way', live_calls: at === 4 ? 3 : 1 }));
     body.problem_details = [...silent, ...['spare', 'old'].map((name) => problem('calls', `trunk ${name} is down`, { unmet: true, trunk: name, kind: 'down' }))];
   });
   await page.setViewportSize({ width: 1440, height: 900 });
@@ -730,7 +730,7 @@ async function counted(browser, url, faults) {
     body.problem_details = [
       ...['codec_mismatch', 'rejects'].map((kind) => ({ harm: 'media', trunk: names[0], kind, headline: `\`${kind}\`` })),
       { harm: 'calls', agent: names[1], kind: 'fails', headline: `agent ${names[1]} failed in 3 of 9 calls` },
-      { harm: 'media', agent: names[1], kind: 'one_way', headline: `agent ${names[1]} has sent no audio in 2 live calls` },
+      { harm: 'media', agent: names[1], kind: 'one_way', live_calls: 2, headline: `agent ${names[1]} has sent no audio in 2 live calls` },
     ].map((one) => ({ evidence: null, fix: null, command: null, ...one }));
   });
   await rewrite('/v1/history', (body) => { body.troubles = [{ ...last, kind: 'failed_over', reason: 'agent_unreachable', count: 3, target: names[1], trunk: names[0] }, { ...last, kind: 'failed', reason: 'app_failed', count: 1, target: 'app:bad-hook', trunk: names[0] }]; });
