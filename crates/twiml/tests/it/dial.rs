@@ -296,6 +296,23 @@ fn sip_headers_that_an_application_may_not_set_are_skipped_with_a_warning() {
 }
 
 #[test]
+fn no_escaped_line_break_reaches_a_header() {
+    let (call, steps) = Call::begin(
+        "<Dial><Sip>sip:a%0D%0AX-Other:1@b</Sip></Dial><Dial><Sip>sip:a@b;x=%00</Sip></Dial><Say>next</Say>",
+    );
+    assert_eq!(steps, ["answer", "say next"]);
+    call.noted(13223, "no party");
+    let headers = "<Headers><Header name='X-A' value='1%0d%0aVia: x'/><Header name='X-B' value='100 %, 1%20a'/></Headers>";
+    let document = format!("<Response><Dial><Sip>sip:a@b?X-C=1%250AVia<!-- -->{headers}</Sip></Dial></Response>");
+    let document = parse(&document).unwrap();
+    let trunkgate_twiml::Kind::Dial(dial) = &document.verbs[0].kind else { panic!() };
+    let Target::Sip { party, .. } = &dial.targets[0] else { panic!() };
+    assert_eq!(headers_of(&party.headers), [("X-B", "100 %, 1%20a")]);
+    assert!(party.uris[0].headers.is_empty(), "{:?}", party.uris[0].headers);
+    assert!(document.warnings.list.iter().all(|warning| warning.message.contains("control characters")));
+}
+
+#[test]
 fn wrong_digits_of_a_noun_are_not_sent() {
     let dial = step("<Dial><Number sendDigits='12;rm'>1</Number></Dial>");
     assert!(matches!(&dial.parties[0].address, Address::Number { send_digits: None, .. }));
