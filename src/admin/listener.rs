@@ -21,6 +21,7 @@ use crate::limits;
 use crate::runtime::handle::HttpCounters;
 use crate::runtime::transport::Settings;
 use crate::system::connector::within;
+use crate::system::log::Seldom;
 use crate::system::web::Stream;
 
 /// A listener that takes no more connections than it may.
@@ -32,6 +33,8 @@ pub(super) struct Limited {
     tls: watch::Receiver<Arc<Settings>>,
     /// Handshakes that are under way: nobody waits for a slow one.
     shaking: JoinSet<Option<(Connection, SocketAddr)>>,
+    /// Limits the log lines of connections that cannot be accepted.
+    complaint: Seldom,
 }
 
 impl Limited {
@@ -40,11 +43,11 @@ impl Limited {
         tls: watch::Receiver<Arc<Settings>>,
         counters: Arc<HttpCounters>,
     ) -> Limited {
-        Limited { listener, places: Places::new(counters), tls, shaking: JoinSet::new() }
+        Limited { listener, places: Places::new(counters), tls, shaking: JoinSet::new(), complaint: Seldom::default() }
     }
 
     /// The next client, in its place.
-    async fn next(listener: &TcpListener, places: &Places) -> (TcpStream, SocketAddr, Place) {
+    async fn next(listener: &TcpListener, places: &Places, complaint: &mut Seldom) -> (TcpStream, SocketAddr, Place) {
         loop {
             // Until then clients wait in the system's backlog.
             places.room().await;
@@ -55,7 +58,9 @@ impl Limited {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!("http accept: {error}");
+                    if let Some(more) = complaint.due(std::time::Instant::now()) {
+                        tracing::warn!("http: no connection can be accepted: {error}{more}");
+                    }
                     sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -70,7 +75,7 @@ impl Listener for Limited {
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
             tokio::select! {
-                (stream, remote, mut place) = Limited::next(&self.listener, &self.places) => {
+                (stream, remote, mut place) = Limited::next(&self.listener, &self.places, &mut self.complaint) => {
                     let Some(tls) = self.tls.borrow().of_http() else {
                         return (Connection::new(Box::new(stream), place), remote);
                     };

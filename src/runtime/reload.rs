@@ -354,6 +354,10 @@ impl Handle {
         // The system is asked once for each route.
         let read = tokio::task::spawn_blocking(move || settings::machine_addresses(&table));
         let Ok(found) = read.await else { return Ok(()) };
+        // Each machine has a loopback interface: where none was read, no descriptor was free, and nothing has changed.
+        if found.networks.is_empty() {
+            return Ok(());
+        }
         let settings = self.shared.running(|running| {
             if interfaces::same(&found, &running.interfaces) {
                 return None;

@@ -13,6 +13,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+/// The agent reads nothing while it sends, so that it answers no ping.
+const UNHURRIED: &str = "ping = '1m'";
+
 /// The agent is heard as ever, and nothing else was.
 fn is_heard(talk: &mut Talk) {
     let audio = speech(1600);
@@ -25,7 +28,7 @@ fn is_heard(talk: &mut Talk) {
 
 #[test]
 fn messages_of_ten_megabytes_are_named_and_not_kept() {
-    let rig = Rig::new("");
+    let rig = Rig::new(UNHURRIED);
     let mut talk = rig.call("big", "0");
     let before = rig.edge.memory_kib();
     let text = format!(r#"{{"event":"media","media":{{"payload":"{}"}}}}"#, "A".repeat(10 << 20));
@@ -49,7 +52,7 @@ fn messages_of_ten_megabytes_are_named_and_not_kept() {
 #[test]
 fn audio_at_a_hundred_times_real_time_is_held_for_ten_minutes_and_then_waits_outside() {
     const SECONDS: u32 = 4000;
-    let rig = Rig::new("");
+    let rig = Rig::new(UNHURRIED);
     let mut talk = rig.call("flood", "0");
     let before = rig.edge.memory_kib();
     let second = format!(r#"{{"event":"media","media":{{"payload":"{}"}}}}"#, STANDARD.encode([0x20; 8000]));
@@ -95,7 +98,7 @@ fn audio_at_a_hundred_times_real_time_is_held_for_ten_minutes_and_then_waits_out
 #[test]
 fn a_thousand_marks_and_twenty_thousand_come_back_once_each_and_in_order() {
     for (count, is_told) in [(1000, false), (20_000, true)] {
-        let rig = Rig::new("");
+        let rig = Rig::new(UNHURRIED);
         let mut talk = rig.call("marks", "0");
         let (before, audio) = (rig.edge.memory_kib(), speech(16_000));
         talk.say(&audio);
@@ -119,7 +122,7 @@ fn a_thousand_marks_and_twenty_thousand_come_back_once_each_and_in_order() {
 
 #[test]
 fn half_a_message_is_waited_for_and_one_that_stays_half_leaves_the_caller_to_the_next_target() {
-    let rig = Rig::with("", r#""agent:bot", "trunk:pbx""#);
+    let rig = Rig::with(UNHURRIED, r#""agent:bot", "trunk:pbx""#);
     let mut talk = rig.call("half", "0");
     let text = br#"{"event":"mark","mark":{"name":"whole"}}"#;
     let frame = [&[0x81, u8::try_from(text.len()).unwrap()][..], text].concat();
@@ -153,7 +156,7 @@ fn half_a_message_is_waited_for_and_one_that_stays_half_leaves_the_caller_to_the
 
 #[test]
 fn what_is_meant_for_another_stream_is_not_obeyed_and_named() {
-    let rig = Rig::new("");
+    let rig = Rig::new(UNHURRIED);
     let mut talk = rig.call("foreign", "0");
     let audio = speech(8000);
     talk.say(&audio);

@@ -5,6 +5,7 @@
 use std::net::{SocketAddr, TcpListener};
 
 use crate::support::calls::{Call, NUMBER, Phone, media_of, next_port, received, wait_until_bound};
+use crate::support::pace::Watch;
 use crate::support::sip::{field, to_tag};
 use crate::support::talk::Talk;
 use crate::support::{PATIENCE, Process, config};
@@ -244,7 +245,7 @@ fn with_agent(dtmf: &str, codec: u8, variables: &[(&str, &str)]) -> (Process, Ph
     caller.sip.send(sip, &caller.sip.request_with("ACK", NUMBER, sip, "dtmf-agent", (1, &tag), ""));
     wait_until_bound(next_port(near));
     let rtp = caller.rtp.try_clone().unwrap();
-    let mut talk = Talk { agent, start: Value::Null, tag, near, rtp, heard: vec![] };
+    let mut talk = Talk { agent, start: Value::Null, tag, near, rtp, heard: vec![], watch: Watch::new() };
     talk.start = talk.next("start");
     (edge, caller, talk)
 }

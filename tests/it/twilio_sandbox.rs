@@ -309,7 +309,8 @@ fn a_party_acts_only_once_it_has_answered_and_ringing_is_no_audio() {
 fn a_silent_application_fails_as_such_and_an_error_has_its_body() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/voice", silent.local_addr().unwrap());
-    let (code, reports) = run(&url, &[&["--timeout", "2s"], &steps(&["hear Hello"])[..]].concat());
+    // Its call is set up, and the request sent, well within that time.
+    let (code, reports) = run(&url, &[&["--timeout", "8s"], &steps(&["hear Hello"])[..]].concat());
     assert!(code == 3 && fault(&reports).contains("/voice was not answered"), "{reports:#}");
     let broken = application(&[]);
     let (code, reports) = run(&format!("http://{}/voice", broken.address), &[]);

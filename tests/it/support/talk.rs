@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::{Message, WebSocket, accept};
 use trunkgate_media::rtp::Rtp;
 
 use super::calls::{NUMBER, Phone, is_keep_alive, media_of, next_port, wait_until_bound};
+use super::pace::Watch;
 use super::sip::to_tag;
 use super::{PATIENCE, Process, config, until};
 
@@ -33,6 +34,7 @@ pub(crate) struct Talk {
     pub(crate) rtp: UdpSocket,
     /// All packets so far, in order.
     pub(crate) heard: Vec<(Rtp, Vec<u8>)>,
+    pub(crate) watch: Watch,
 }
 
 impl Rig {
@@ -95,7 +97,7 @@ impl Rig {
     /// The two of them, once the stream has begun.
     pub(crate) fn talk(&self, agent: WebSocket<TcpStream>, near: SocketAddr, tag: String) -> Talk {
         let rtp = self.caller.rtp.try_clone().unwrap();
-        let mut talk = Talk { agent, start: Value::Null, tag, near, rtp, heard: vec![] };
+        let mut talk = Talk { agent, start: Value::Null, tag, near, rtp, heard: vec![], watch: Watch::new() };
         talk.start = talk.next("start");
         talk
     }
@@ -157,9 +159,12 @@ impl Talk {
     /// What the caller heard so far, one stream without a gap: from the first sample that is not silence to the last.
     pub(crate) fn audio(&self) -> Vec<u8> {
         for pair in self.heard.windows(2) {
-            let ([(before, _), (after, payload)], step) = (pair, 160) else { panic!() };
+            let [(before, _), (after, payload)] = pair else { panic!() };
             assert_eq!((after.sequence, after.ssrc), (before.sequence.wrapping_add(1), before.ssrc));
-            assert_eq!((after.timestamp, payload.len()), (before.timestamp.wrapping_add(step), 160));
+            // Where the edge was not run for a while, its stream goes on at the time that it is.
+            let step = after.timestamp.wrapping_sub(before.timestamp);
+            assert!(step == 160 || step.is_multiple_of(160) && !self.watch.is_in_time(), "a step of {step}");
+            assert_eq!(payload.len(), 160);
         }
         let all: Vec<u8> = self.heard.iter().flat_map(|(_, payload)| payload.iter().copied()).collect();
         let is_heard = |code: &u8| *code != 0xff;
