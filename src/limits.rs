@@ -549,13 +549,16 @@ pub const WEBHOOK_UNKNOWN_HOSTS: usize = 1024;
 pub const WEBHOOKS_AT_ONCE: usize = 1024;
 /// Of these, of one application.
 pub const WEBHOOKS_AT_ONCE_OF_ONE: usize = 256;
+/// Of the requests that one application may have under way at once, the part that no other application takes from it.
+pub const WEBHOOKS_RESERVED_ONE_IN: usize = 16;
 /// Callbacks under way at once, apart from documents.
 pub const WEBHOOK_CALLBACKS_AT_ONCE: usize = 512;
 /// Of these, of one application.
 pub const WEBHOOK_CALLBACKS_AT_ONCE_OF_ONE: usize = 256;
 /// Questions of applications that wait for the thread that answers them; beyond that they fail at once.
 pub const APP_QUESTIONS: usize = 1024;
-/// Questions of applications that are answered at once.
+/// Questions of applications that are answered at once; where there are so many, those of an application below its share are still
+/// answered, and one of each in any case.
 pub const APP_QUESTIONS_AT_ONCE: usize = 4096;
 /// Time that notifications of applications have at the end of the process, in seconds.
 pub const APP_LAST_SECONDS: u64 = 3;
@@ -638,6 +641,10 @@ pub const MEDIA_FETCHES_OF_ONE: usize = 64;
 pub const MEDIA_FETCHES_OF_SERVER: usize = 16;
 /// Bytes that all of them together may have in memory.
 pub const MEDIA_FETCHED_BYTES: usize = 512 << 20;
+/// Of these, for one application: three of the largest files.
+pub const MEDIA_FETCHED_BYTES_OF_ONE: usize = 192 << 20;
+/// Bytes for one application that it gets however many the others have: of prompts, a few dozen.
+pub const MEDIA_FETCHED_BYTES_ALWAYS: usize = 8 << 20;
 /// Time that fetched audio may be used without asking its server again, in seconds.
 pub const MEDIA_FRESH_SECONDS: u64 = 86_400;
 /// Frames of recordings that wait for the writer, in bytes: 10 s of 200 recordings; a block beyond is lost.

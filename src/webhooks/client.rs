@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hyper::header::LOCATION;
 use rustls::ClientConfig;
-use tokio::sync::{AcquireError, Semaphore};
+use tokio::sync::AcquireError;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connection::{Bounds, Broken, Connection};
@@ -17,13 +17,14 @@ use super::pool::{Keeping, Pool};
 use super::request::{Hop, Purpose, Request};
 use super::target::{BadUrl, Origin, Target};
 use crate::limits::{
-    MEDIA_FETCHED_BYTES, MEDIA_FETCHES, MEDIA_FETCHES_OF_ONE, MEDIA_FETCHES_OF_SERVER, WEBHOOK_ADDRESSES,
-    WEBHOOK_CALLBACKS_AT_ONCE, WEBHOOK_CALLBACKS_AT_ONCE_OF_ONE, WEBHOOK_REDIRECTS, WEBHOOK_RETRY_PAUSE_MILLISECONDS,
-    WEBHOOKS_AT_ONCE, WEBHOOKS_AT_ONCE_OF_ONE,
+    MEDIA_FETCHED_BYTES, MEDIA_FETCHED_BYTES_ALWAYS, MEDIA_FETCHED_BYTES_OF_ONE, MEDIA_FETCHES, MEDIA_FETCHES_OF_ONE,
+    MEDIA_FETCHES_OF_SERVER, WEBHOOK_ADDRESSES, WEBHOOK_CALLBACKS_AT_ONCE, WEBHOOK_CALLBACKS_AT_ONCE_OF_ONE,
+    WEBHOOK_REDIRECTS, WEBHOOK_RETRY_PAUSE_MILLISECONDS, WEBHOOKS_AT_ONCE, WEBHOOKS_AT_ONCE_OF_ONE,
+    WEBHOOKS_RESERVED_ONE_IN,
 };
 use crate::system::connector::Connector;
 use crate::system::reach::Reach;
-use crate::system::shares::{Share, Shares};
+use crate::system::shares::{FairShares, Share, Shares};
 use crate::system::web;
 
 /// Asks applications. One serves all calls; its connections are kept between requests.
@@ -38,7 +39,7 @@ pub(crate) struct Client {
     /// Audio of one application from one server.
     audio_of_server: Shares,
     /// Memory for audio that is being fetched, in MiB.
-    audio_memory: Semaphore,
+    audio_memory: FairShares,
     names: Names,
 }
 
@@ -50,14 +51,19 @@ impl Client {
 
     /// Makes a client with other trust and other life times of idle connections.
     pub(super) fn with(tls: Option<Arc<ClientConfig>>, keeping: Keeping) -> Client {
+        let shares = |each: usize, all| Shares::reserving(each.div_ceil(WEBHOOKS_RESERVED_ONE_IN), each, all);
         Client {
             tls,
             pool: Arc::new(Pool::new(keeping)),
-            documents: Shares::new(WEBHOOKS_AT_ONCE_OF_ONE, WEBHOOKS_AT_ONCE),
-            callbacks: Shares::new(WEBHOOK_CALLBACKS_AT_ONCE_OF_ONE, WEBHOOK_CALLBACKS_AT_ONCE),
-            audio: Shares::new(MEDIA_FETCHES_OF_ONE, MEDIA_FETCHES),
+            documents: shares(WEBHOOKS_AT_ONCE_OF_ONE, WEBHOOKS_AT_ONCE),
+            callbacks: shares(WEBHOOK_CALLBACKS_AT_ONCE_OF_ONE, WEBHOOK_CALLBACKS_AT_ONCE),
+            audio: shares(MEDIA_FETCHES_OF_ONE, MEDIA_FETCHES),
             audio_of_server: Shares::new(MEDIA_FETCHES_OF_SERVER, MEDIA_FETCHES),
-            audio_memory: Semaphore::new(MEDIA_FETCHED_BYTES >> 20),
+            audio_memory: FairShares::new(
+                MEDIA_FETCHED_BYTES_ALWAYS >> 20,
+                MEDIA_FETCHED_BYTES_OF_ONE >> 20,
+                MEDIA_FETCHED_BYTES >> 20,
+            ),
             names: Names::new(),
         }
     }
@@ -172,7 +178,7 @@ impl Client {
             most: request.most,
             cut: matches!(request.purpose, Purpose::Callback),
             cuts_audio: matches!(request.purpose, Purpose::Document),
-            memory: matches!(request.purpose, Purpose::Audio).then_some(&self.audio_memory),
+            memory: matches!(request.purpose, Purpose::Audio).then_some((&self.audio_memory, &request.asker)),
         };
         let written = || hop.request(request).map_err(|what| Fault::new(Kind::BadUrl, what));
         if let Some(mut connection) = self.pool.take(&origin, &request.reach) {
@@ -228,6 +234,12 @@ impl Client {
         };
         let stream = connector.tls(tls, &origin.host, stream).await?;
         Connection::over(stream, origin, at).await
+    }
+
+    /// The same client with other memory for audio.
+    #[cfg(test)]
+    pub(super) fn sharing(self, audio_memory: FairShares) -> Client {
+        Client { audio_memory, ..self }
     }
 
     /// Connections that wait for a request.

@@ -12,13 +12,13 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 use super::outcome::{Answer, Fault, Kind};
 use super::target::Origin;
 use crate::limits::{WEB_HEAD_BYTES, WEBHOOK_HEAD_BYTES, WEBHOOK_SETTLE_MILLISECONDS};
+use crate::system::shares::{FairShares, Granted};
 use crate::system::web::{self, Meter, Stream};
 
 /// Beginning of a media type of audio.
@@ -52,8 +52,8 @@ pub(super) struct Bounds<'a> {
     pub(super) cut: bool,
     /// Whether the same holds for audio.
     pub(super) cuts_audio: bool,
-    /// Memory for the bodies of all such answers, in MiB; `None`: they are small.
-    pub(super) memory: Option<&'a Semaphore>,
+    /// Memory for the bodies of all such answers, in MiB, and the application that this one is for; `None`: they are small.
+    pub(super) memory: Option<(&'a FairShares, &'a Arc<str>)>,
 }
 
 /// Failure of an exchange.
@@ -123,7 +123,7 @@ impl Connection {
 async fn gather(mut response: Response<Incoming>, bounds: Bounds<'_>) -> Result<(Answer, bool), Fault> {
     let status = response.status();
     let mut answer =
-        Answer { status: status.as_u16(), headers: std::mem::take(response.headers_mut()), body: Vec::new() };
+        Answer { status: status.as_u16(), headers: std::mem::take(response.headers_mut()), ..Answer::default() };
     if is_packed(&answer) {
         if !status.is_success() || bounds.cut {
             return Ok((answer, false));
@@ -139,7 +139,6 @@ async fn gather(mut response: Response<Incoming>, bounds: Bounds<'_>) -> Result<
     if response.body().size_hint().lower() > bounds.most && !cut {
         return Err(too_long(answer));
     }
-    let mut held: Option<SemaphorePermit<'_>> = None;
     loop {
         let frame = match timeout(bounds.read, response.frame()).await {
             Err(_) => return Err(late("no more of the answer", bounds.read).with(answer)),
@@ -150,15 +149,14 @@ async fn gather(mut response: Response<Incoming>, bounds: Bounds<'_>) -> Result<
         let Ok(data) = frame.into_data() else { continue };
         let room = usize::try_from(bounds.most).unwrap_or(usize::MAX).saturating_sub(answer.body.len());
         let fits = data.len() <= room;
-        if fits || cut {
-            answer.body.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
-        }
+        let data = data.get(..room.min(data.len())).filter(|_| fits || cut).unwrap_or_default();
         if let Some(memory) = bounds.memory
-            && !holds(memory, &mut held, answer.body.len())
+            && !holds(memory, &mut answer.memory, answer.body.len() + data.len())
         {
-            let what = "no memory for the answer: many other files are being fetched";
+            let what = "no memory for the answer: many other files are being fetched for the application";
             return Err(Fault::new(Kind::Lost, what).with(answer));
         }
+        append(&mut answer.body, data);
         match (fits, cut) {
             (true, _) => {}
             (false, true) => return Ok((answer, false)),
@@ -168,15 +166,23 @@ async fn gather(mut response: Response<Incoming>, bounds: Bounds<'_>) -> Result<
 }
 
 /// Takes as much memory as a body of so many bytes needs; `false`: there is not so much.
-fn holds<'a>(memory: &'a Semaphore, held: &mut Option<SemaphorePermit<'a>>, bytes: usize) -> bool {
-    let has = held.as_ref().map_or(0, SemaphorePermit::num_permits);
-    let missing = (bytes >> 20).saturating_add(1).saturating_sub(has);
-    let Ok(more) = memory.try_acquire_many(u32::try_from(missing).unwrap_or(u32::MAX)) else { return false };
+fn holds((memory, asker): (&FairShares, &Arc<str>), held: &mut Option<Granted>, bytes: usize) -> bool {
+    let needed = (bytes >> 20).saturating_add(1);
     match held {
-        Some(held) => held.merge(more),
-        None => *held = Some(more),
+        Some(held) => held.grow(needed),
+        None => {
+            *held = memory.take(asker, needed);
+            held.is_some()
+        }
     }
-    true
+}
+
+/// Adds to a body, which takes little more memory than it has bytes: doubled each time, it would take up to twice as much.
+fn append(body: &mut Vec<u8>, data: &[u8]) {
+    if body.capacity() - body.len() < data.len() {
+        body.reserve_exact(data.len().max(body.len() / 8));
+    }
+    body.extend_from_slice(data);
 }
 
 fn is_audio(answer: &Answer) -> bool {

@@ -19,6 +19,7 @@ use super::request::{Content, Method, Purpose, Request};
 use crate::config::Secret;
 use crate::limits::{MEDIA_CACHE_BYTES, MEDIA_CACHE_FILES, MEDIA_FRESH_SECONDS};
 use crate::system::reach::Reach;
+use crate::system::shares::Granted;
 
 /// Audio as it was answered; decoding it is the caller's.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub(crate) struct Media {
     pub(crate) source: Source,
     /// Requests that were made for it now; none where it was fresh.
     pub(crate) attempts: Arc<[Attempt]>,
+    /// Memory of a file that was fetched now, taken until it is decoded.
+    pub(crate) memory: Option<Arc<Granted>>,
 }
 
 /// Origin of audio.
@@ -83,6 +86,8 @@ struct State {
 struct Kept {
     bytes: Arc<[u8]>,
     media_type: Arc<str>,
+    /// Application that it was fetched for.
+    asker: Arc<str>,
     /// The URL that was asked last.
     final_url: String,
     validators: Validators,
@@ -161,7 +166,7 @@ impl MediaCache {
         }
         match (reply, kept) {
             (Ok(reply), Some(kept)) if reply.answer.status == 304 => Ok(self.confirm(key, kept, reply)),
-            (Ok(reply), _) => Ok(self.keep(key, reply)),
+            (Ok(reply), _) => Ok(self.keep(key, reply, &request.asker)),
             (Err(failure), Some(kept)) if kept.freshness.may_be_stale && is_outage(&failure) => {
                 Ok(kept.media(Source::Stale, failure.attempts))
             }
@@ -195,7 +200,7 @@ impl MediaCache {
     }
 
     /// Keeps a file, where it may be kept and can be used again.
-    fn keep(&self, key: Key, reply: Reply) -> Media {
+    fn keep(&self, key: Key, reply: Reply, asker: &Arc<str>) -> Media {
         let is_redirected = reply.redirects > 0;
         let headers = &reply.answer.headers;
         let media_type: Arc<str> = reply.answer.media_type().into();
@@ -206,13 +211,12 @@ impl MediaCache {
             media_type: Arc::clone(&media_type),
             source: Source::Fetched,
             attempts: reply.attempts.into(),
+            memory: reply.answer.memory.map(Arc::new),
         };
         match freshness {
             Some(freshness) if validators != Validators::default() || Instant::now() < freshness.until => {
-                self.insert(
-                    key,
-                    Kept { bytes, media_type, final_url: reply.final_url, validators, freshness, used: 0 },
-                );
+                let (asker, final_url) = (Arc::clone(asker), reply.final_url);
+                self.insert(key, Kept { bytes, media_type, asker, final_url, validators, freshness, used: 0 });
             }
             _ => self.lock().remove(&key),
         }
@@ -230,8 +234,7 @@ impl MediaCache {
         state.bytes += kept.bytes.len();
         state.kept.insert(key, Kept { used, ..kept });
         while state.bytes > self.room.bytes || state.kept.len() > self.room.files {
-            let last = state.kept.iter().min_by_key(|(_, kept)| kept.used).map(|(key, _)| key.clone());
-            let Some(last) = last else { return };
+            let Some(last) = state.first_to_go(self.room) else { return };
             state.remove(&last);
         }
     }
@@ -249,6 +252,20 @@ impl MediaCache {
 }
 
 impl State {
+    /// Returns the file that makes room for others: of the application that has the most bytes, or files where these are too many, the
+    /// one that was used last the longest ago.
+    fn first_to_go(&self, room: Room) -> Option<Key> {
+        let mut of: HashMap<&Arc<str>, usize> = HashMap::new();
+        let is_too_large = self.bytes > room.bytes;
+        for kept in self.kept.values() {
+            *of.entry(&kept.asker).or_default() += if is_too_large { kept.bytes.len() } else { 1 };
+        }
+        let most = of.values().copied().max()?;
+        let is_of_most = |kept: &Kept| of.get(&kept.asker).is_some_and(|has| *has == most);
+        let candidates = self.kept.iter().filter(|(_, kept)| is_of_most(kept));
+        candidates.min_by_key(|(_, kept)| kept.used).map(|(key, _)| key.clone())
+    }
+
     fn remove(&mut self, key: &Key) {
         if let Some(gone) = self.kept.remove(key) {
             self.bytes -= gone.bytes.len();
@@ -259,7 +276,7 @@ impl State {
 impl Kept {
     fn media(&self, source: Source, attempts: Vec<Attempt>) -> Media {
         let (bytes, media_type) = (Arc::clone(&self.bytes), Arc::clone(&self.media_type));
-        Media { bytes, media_type, source, attempts: attempts.into() }
+        Media { bytes, media_type, source, attempts: attempts.into(), memory: None }
     }
 }
 

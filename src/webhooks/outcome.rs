@@ -12,6 +12,7 @@ use super::request::Purpose;
 use super::target::BadUrl;
 use crate::system::connector::TlsFault;
 use crate::system::reach::Barred;
+use crate::system::shares::Granted;
 
 /// An answer with a status of success.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(crate) struct Answer {
     pub(crate) headers: HeaderMap,
     /// Of an answer that is none of success, as much as may be shown.
     pub(crate) body: Vec<u8>,
+    /// Memory for a large body.
+    pub(crate) memory: Option<Granted>,
 }
 
 impl Answer {

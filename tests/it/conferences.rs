@@ -259,3 +259,30 @@ fn an_application_leads_to_a_conference_and_is_told_of_it() {
     });
     assert_eq!(afters, ["answered", "answered"]);
 }
+
+#[test]
+fn a_call_that_a_full_conference_does_not_take_is_refused_without_an_answer() {
+    let [one, other] = ["127.0.0.4", "127.0.0.5"].map(crate::support::sip::Party::new);
+    let trunk = |name: &str, party: &crate::support::sip::Party| {
+        format!("[trunk.{name}]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n", party.address)
+    };
+    let tables = "[app.room]\nfile = \"room.xml\"\n[[route]]\nconnect = [\"app:room\"]\n";
+    let room = b"<Response><Dial><Conference maxParticipants='1'>weekly</Conference></Dial></Response>";
+    let text = config(&format!("{}{}{tables}", trunk("one", &one), trunk("other", &other)));
+    let edge = Process::start_with_documents(&text, &[("room.xml", room)]);
+    let sip = edge.address("udp");
+    one.send(sip, &one.request("INVITE", "+14155550123", sip, "f1", 1, ""));
+    let (ok, _) = one.receive("SIP/2.0 200");
+    one.send(sip, &one.request("ACK", "+14155550123", sip, "f1", 1, to_tag(&ok)));
+    until("it is in the conference", || {
+        (edge.json("/v1/conferences")["conferences"][0]["status"] != json!(null)).then_some(())
+    });
+    other.send(sip, &other.request("INVITE", "+14155550123", sip, "f2", 1, ""));
+    let final_answer = loop {
+        let (answer, _) = other.receive("SIP/2.0 ");
+        if !answer.starts_with("SIP/2.0 1") {
+            break answer;
+        }
+    };
+    assert!(final_answer.starts_with("SIP/2.0 603 ") && final_answer.contains("conference_refused"), "{final_answer}");
+}

@@ -8,6 +8,8 @@ pub const FRAME: Duration = Duration::from_millis(20);
 pub const PARTIES: usize = 50;
 /// Parties of all conferences of one edge.
 pub const EDGE_PARTIES: usize = 500;
+/// Parties beyond them, for those who have less than their share of the places.
+pub const EDGE_PARTIES_RESERVED: usize = 62;
 /// Clips that one mixer plays at once: an announcement to each party, and some to all.
 pub const SOURCES: usize = PARTIES + 4;
 /// Frames that wait for a tick, for each party; the oldest is dropped for a new one: 120 ms.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use trunkgate_terms::{Recorded, RecordingId, RecordingPause};
 
-use crate::limits::{EDGE_PARTIES, SKIPPED_TICKS, TAPES};
+use crate::limits::{EDGE_PARTIES, EDGE_PARTIES_RESERVED, SKIPPED_TICKS, TAPES};
 use crate::mixer::{Audience, Clip, Event, Mixer, Part, PartyId, SourceId};
 use crate::ring::{Frame, FrameReceiver, FrameSender};
 use crate::tape::Tape;
@@ -15,7 +15,7 @@ use crate::tape::Tape;
 /// Samples of a frame at the highest rate.
 const FRAME_MOST: usize = 960;
 /// Events that wait to be taken; the oldest is dropped for a new one.
-const EVENTS: usize = 4 * EDGE_PARTIES;
+const EVENTS: usize = 4 * (EDGE_PARTIES + EDGE_PARTIES_RESERVED);
 
 /// A conference, by a number of the caller's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -273,7 +273,7 @@ impl Node {
 
     fn seat(&mut self, id: ConferenceId, seat: SeatId, from: FrameReceiver, to: FrameSender) {
         let is_taken = self.conferences.values().any(|conference| conference.party(seat).is_some());
-        if is_taken || self.parties() >= EDGE_PARTIES || from.rate() != to.rate() {
+        if is_taken || self.parties() >= EDGE_PARTIES + EDGE_PARTIES_RESERVED || from.rate() != to.rate() {
             return self.note(NodeEvent::Refused(seat));
         }
         let conference = self.conferences.entry(id).or_default();

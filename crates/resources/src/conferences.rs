@@ -9,6 +9,7 @@ use std::hash::{Hash as _, Hasher as _};
 use std::sync::{Arc, LazyLock};
 use std::time::{Instant, SystemTime};
 
+use trunkgate_conference::limits::EDGE_PARTIES;
 use trunkgate_conference::{
     Action, AnnouncementId, CallStatus, Callback, ClipId, ConferenceId, Departure, EndReason, Joining, LeaveReason,
     Member, MemberId, Method, Music, NodeCommand, NodeEvent, Refusal, Room, RoomId, Rooms, SeatId, SeatPart, Standing,
@@ -82,6 +83,8 @@ pub struct Joiner {
     pub is_called: bool,
     /// Key of the words of this edge.
     pub hop_key: u64,
+    /// Trunk of the party; empty: none.
+    pub trunk: Arc<str>,
 }
 
 /// Why a call is not in a conference that it was to join.
@@ -190,9 +193,10 @@ pub struct PartyReport {
 }
 
 /// The place of a party.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Place {
     key: CallKey,
+    trunk: Arc<str>,
     seat: SeatId,
     joined: SystemTime,
     speaks: bool,
@@ -283,7 +287,7 @@ impl Conferences {
     pub fn report_of(&self, id: RoomId) -> Option<ConferenceReport> {
         let (room, kept) = (self.rooms.get(id)?, self.kept.get(&id)?);
         let party = |member: &Member| {
-            let Place { joined, speaks, .. } = *self.places.get(&(id, member.id()))?;
+            let Place { joined, speaks, .. } = self.places.get(&(id, member.id()))?.clone();
             Some(PartyReport { member: member.clone(), joined, speaks })
         };
         Some(ConferenceReport {
@@ -318,13 +322,10 @@ impl Conferences {
         joining: Joining,
         joiner: Joiner,
     ) -> Result<Seated, NotJoined> {
-        let name = self.named(name)?;
+        let (name, links) = self.linked(name, &joiner)?;
         let call = joining.call_sid.clone();
-        let links: Vec<u64> = joiner.hops.iter().copied().filter(|word| is_link(*word)).collect();
-        if self.is_ring(&name, link(joiner.hop_key, &name), &links, joiner.is_called) {
-            return Err(NotJoined::Linked);
-        }
-        let joining = Joining { is_line: !links.is_empty(), ..joining };
+        let is_below_share = self.is_below_share(&joiner.trunk);
+        let joining = Joining { is_line: !links.is_empty(), is_below_share, ..joining };
         let expected = self.expected(&name);
         let (began, expected_sid) =
             (expected.map_or(joiner.date, |one| one.began), expected.map(|one| one.sid.clone()));
@@ -333,7 +334,8 @@ impl Conferences {
         self.expected.retain(|one| !one.is(&name));
         let seat = SeatId(self.next_seat);
         self.next_seat += 1;
-        self.places.insert((room, member), Place { key: joiner.key, seat, joined: joiner.date, speaks: false });
+        let (key, trunk, joined) = (joiner.key, joiner.trunk.clone(), joiner.date);
+        self.places.insert((room, member), Place { key, trunk, seat, joined, speaks: false });
         if !links.is_empty() {
             self.links.insert((room, member), links);
         }
@@ -356,6 +358,27 @@ impl Conferences {
     /// Why it could not.
     pub fn may_join(&self, name: &str, joining: &Joining) -> Result<(), NotJoined> {
         self.rooms.may_join(&self.named(name)?, joining).map_err(NotJoined::Refused)
+    }
+    /// Judges whether a call could join the conference of this name or SID now, so that it need not be answered if not.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub fn would_take(&self, name: &str, joining: Joining, joiner: &Joiner) -> Result<(), NotJoined> {
+        let (name, _) = self.linked(name, joiner)?;
+        let joining = Joining { is_below_share: self.is_below_share(&joiner.trunk), ..joining };
+        self.rooms.may_join(&name, &joining).map_err(NotJoined::Refused)
+    }
+    /// Returns the name of a conference, and the words of others that a call would connect with it.
+    fn linked(&self, name: &str, joiner: &Joiner) -> Result<(String, Vec<u64>), NotJoined> {
+        let name = self.named(name)?;
+        let links: Vec<u64> = joiner.hops.iter().copied().filter(|word| is_link(*word)).collect();
+        let is_ring = self.is_ring(&name, link(joiner.hop_key, &name), &links, joiner.is_called);
+        if is_ring { Err(NotJoined::Linked) } else { Ok((name, links)) }
+    }
+    /// Whether a trunk has less than its share of the places of the edge: all of them, divided by the trunks that have some.
+    fn is_below_share(&self, trunk: &str) -> bool {
+        let trunks: BTreeSet<&str> = self.places.values().map(|place| &*place.trunk).chain([trunk]).collect();
+        self.places.values().filter(|place| &*place.trunk == trunk).count() < (EDGE_PARTIES / trunks.len()).max(1)
     }
     /// Notes that a call is made for a conference, named by its SID or name; `sid` makes the SID of one that is not there yet.
     /// Returns its SID. [`Conferences::expect_no_longer`] is to follow.
@@ -542,7 +565,7 @@ impl Conferences {
     fn follow(&mut self, room: RoomId, action: Action, date: &impl Fn() -> SystemTime, account_sid: &str) {
         match action {
             Action::Stand { member, standing } => {
-                if let Some(Place { seat, .. }) = self.places.get(&(room, member)).copied() {
+                if let Some(seat) = self.places.get(&(room, member)).map(|place| place.seat) {
                     let part = self.part(room, standing);
                     self.due.push_back(Due::Node(NodeCommand::Part { seat, part }));
                 }
@@ -718,6 +741,8 @@ pub fn is_conference_sid(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use trunkgate_conference::limits::EDGE_PARTIES_RESERVED;
+
     use super::*;
 
     /// An edge with a person in its conference.
@@ -733,18 +758,59 @@ mod tests {
             side.joins(Vec::new(), false).unwrap();
             side
         }
-        #[expect(clippy::disallowed_methods, reason = "a test begins somewhere in time")]
         fn joins(&mut self, hops: Vec<u64>, is_called: bool) -> Result<Seated, NotJoined> {
+            self.joins_as("room", Joiner { hops, is_called, ..self.joiner("pbx") })
+        }
+        fn joiner(&self, trunk: &str) -> Joiner {
+            Joiner {
+                key: CallKey(self.calls + 1),
+                app: "conference:room".into(),
+                allow_private: false,
+                record: None,
+                date: SystemTime::UNIX_EPOCH,
+                hops: Vec::new(),
+                is_called: false,
+                hop_key: self.key,
+                trunk: trunk.into(),
+            }
+        }
+        #[expect(clippy::disallowed_methods, reason = "a test begins somewhere in time")]
+        fn joins_as(&mut self, room: &str, joiner: Joiner) -> Result<Seated, NotJoined> {
             self.calls += 1;
-            let (now, date, hop_key) = (Instant::now(), SystemTime::UNIX_EPOCH, self.key);
-            let (app, key) = (Arc::from("conference:room"), CallKey(self.calls));
-            let joiner = Joiner { key, app, allow_private: false, record: None, date, hops, is_called, hop_key };
             let joining = Joining::new(&format!("CA{}", self.calls));
-            self.conferences.join(now, "room", || "CF".to_owned(), joining, joiner)
+            let would = self.conferences.would_take(room, joining.clone(), &joiner);
+            let joined = self.conferences.join(Instant::now(), room, || "CF".to_owned(), joining, joiner);
+            assert_eq!(would, joined.as_ref().map(drop).map_err(|why| *why), "what is said before is what comes");
+            joined
         }
         fn words(&self) -> Vec<u64> {
             self.conferences.hops_onward(self.key, "room")
         }
+    }
+
+    #[test]
+    fn a_trunk_that_takes_all_places_leaves_some_for_others() {
+        let mut edge = Side::new(7);
+        let fill = |edge: &mut Side, trunk: &str| {
+            let joins = |n: usize| {
+                let joiner = edge.joiner(trunk);
+                edge.joins_as(&format!("{trunk} {}", n / 50), joiner)
+            };
+            (0..1_000).map(joins).take_while(Result::is_ok).filter_map(Result::ok).collect::<Vec<Seated>>()
+        };
+        // The first place is that of the person.
+        let flood = fill(&mut edge, "flood");
+        assert_eq!(flood.len(), EDGE_PARTIES - 1);
+        assert_eq!(fill(&mut edge, "good").len(), EDGE_PARTIES_RESERVED);
+        let refused = edge.joins_as("other", edge.joiner("other"));
+        assert_eq!(refused, Err(NotJoined::Refused(Refusal::EdgeFull)), "that is all");
+        // Places that come free are for those below their share first.
+        for seated in flood.iter().take(EDGE_PARTIES_RESERVED) {
+            #[expect(clippy::disallowed_methods, reason = "a test begins somewhere in time")]
+            edge.conferences.leave(Instant::now(), seated, Departure::HungUp);
+        }
+        assert_eq!(fill(&mut edge, "flood").len(), 0);
+        assert_eq!(fill(&mut edge, "other").len(), EDGE_PARTIES_RESERVED);
     }
 
     #[test]

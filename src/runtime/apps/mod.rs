@@ -23,6 +23,7 @@ use crate::limits::{APP_LAST_SECONDS, APP_QUESTIONS_AT_ONCE, WEBHOOK_DOCUMENT_BY
 use crate::runtime::handle::{Handle, Order};
 use crate::system::below::below;
 use crate::system::files;
+use crate::system::shares::FairShares;
 use crate::system::web;
 use crate::webhooks::client::Client;
 use crate::webhooks::request::{Content, Method, Purpose, Request};
@@ -93,20 +94,29 @@ impl Apps {
 }
 
 /// Questions that are being answered.
-#[derive(Default)]
 struct UnderWay {
+    /// Places for them.
+    places: FairShares,
     /// Each returns the name of its question.
     tasks: JoinSet<Option<QueryId>>,
     /// Ends the task of a question that is no longer wanted.
     wanted: HashMap<QueryId, oneshot::Sender<()>>,
 }
 
+impl Default for UnderWay {
+    fn default() -> UnderWay {
+        let places = FairShares::new(1, APP_QUESTIONS_AT_ONCE, APP_QUESTIONS_AT_ONCE);
+        UnderWay { places, tasks: JoinSet::new(), wanted: HashMap::new() }
+    }
+}
+
 impl UnderWay {
     fn begin(&mut self, means: Arc<Means>, question: AppQuestion) {
         let (give_up, given_up) = oneshot::channel();
         self.wanted.extend(question.query.map(|query| (query, give_up)));
-        let has_room = self.tasks.len() < APP_QUESTIONS_AT_ONCE;
+        let place = self.places.take(&question.app.name, 1);
         self.tasks.spawn(async move {
+            let has_room = place.is_some();
             let (query, call, began) = (question.query, question.call.clone(), Instant::now());
             let what = shown(&question.wanted);
             tokio::select! {

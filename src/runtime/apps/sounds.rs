@@ -54,14 +54,14 @@ impl AppSounds {
 
     /// Gets an audio file.
     pub(super) async fn play(&self, settings: Settings, place: AppPlace) -> Noted {
-        let (name, bytes, told, webhook) = match place {
+        let (name, bytes, told, webhook, _memory) = match place {
             AppPlace::File(name) => {
                 let told = format!("play {name}");
                 if let Some(sound) = settings.sound {
                     return (AppAnswer::Sound { sound, told }, None);
                 }
                 match read(settings.folder.clone(), name.clone()).await {
-                    Ok(bytes) => (name, bytes, told, None),
+                    Ok(bytes) => (name, bytes, told, None, None),
                     Err(what) => return (failed(NOT_FETCHED, format!("{name}: {what}")), None),
                 }
             }
@@ -70,7 +70,7 @@ impl AppSounds {
                 match self.media.get(&url, &settings.reach, settings.auth_token.as_ref(), &settings.app).await {
                     Ok(media) => {
                         let (told, webhook) = shown_media(&media);
-                        (name, media.bytes.clone(), told, webhook)
+                        (name, media.bytes, told, webhook, media.memory)
                     }
                     Err(failure) => return unheard(&name, &failure),
                 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::server::{Act, Seen, Server, answer, redirect};
 use super::*;
 use crate::limits::MEDIA_FETCHES_OF_SERVER;
+use crate::system::shares::FairShares;
 use crate::webhooks::media::{MediaCache, Room, Source};
 
 fn cache(bytes: usize) -> Arc<MediaCache> {
@@ -179,4 +180,73 @@ async fn hanging_files_of_one_server_leave_room_for_other_servers_and_applicatio
     // A fetch that no call waits for any more is given up, and its place is free.
     hanging.iter().for_each(|one| one.abort());
     assert!(cache.get(&url, &lax(), None, &"a".into()).await.is_ok());
+}
+
+/// A cache whose applications have 8 MiB of memory together, 4 MiB each, and 1 MiB in any case.
+fn narrow_cache() -> (Arc<MediaCache>, FairShares) {
+    let memory = FairShares::new(1, 4, 8);
+    let client = Arc::new(client().sharing(memory.clone()));
+    (Arc::new(MediaCache::new(client, Room { bytes: 1, files: 1 })), memory)
+}
+
+#[tokio::test]
+async fn files_that_drip_leave_memory_for_other_applications() {
+    let server = Server::start(|_, seen| match seen.target.as_str() {
+        "/tone" => audio("", "tone"),
+        "/large" => audio("", &"x".repeat(3 << 20)),
+        // A part of a file of 60 MiB, and no more.
+        _ => {
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: audio/x-wav\r\nContent-Length: 62914560\r\n\r\n";
+            Act::Send([head.as_bytes(), &vec![0; 5 << 19]].concat())
+        }
+    })
+    .await;
+    let (cache, memory) = narrow_cache();
+    let get = |path: &str, app: &'static str| {
+        let (cache, url) = (cache.clone(), server.url(path));
+        async move { cache.get(&url, &lax(), None, &app.into()).await }
+    };
+    let dripping = ["a", "b"].map(|app| memory.take(&app.into(), 3).unwrap());
+    let refused = get("/drips", "a").await.unwrap_err();
+    assert!(refused.what.starts_with("no memory for the answer"), "{}", refused.what);
+    drop(refused);
+    for app in ["a", "b", "c"] {
+        assert_eq!(&*get("/tone", app).await.unwrap().bytes, b"tone", "a small one is granted to each");
+    }
+    assert!(get("/large", "c").await.is_err());
+    drop(dripping);
+    assert_eq!(get("/large", "c").await.unwrap().bytes.len(), 3 << 20, "memory of what is given up is free");
+}
+
+#[tokio::test]
+async fn a_file_has_its_memory_until_it_is_decoded() {
+    let server = Server::always(audio("Cache-Control: no-store\r\n", &"x".repeat(5 << 19))).await;
+    let (cache, _) = narrow_cache();
+    let get = |path: &str, app: &'static str| {
+        let (cache, url) = (cache.clone(), server.url(path));
+        async move { cache.get(&url, &lax(), None, &app.into()).await }
+    };
+    let first = get("/1", "a").await.unwrap();
+    assert!(get("/2", "a").await.unwrap_err().what.starts_with("no memory for the answer"));
+    let of_another = get("/3", "b").await.unwrap();
+    drop(first);
+    assert!(get("/2", "a").await.is_ok());
+    drop(of_another);
+}
+
+#[tokio::test]
+async fn an_application_that_fetches_much_displaces_its_own_files() {
+    let server = Server::always(audio("Cache-Control: max-age=600\r\n", "0123456789")).await;
+    let cache = cache(35);
+    let get = |path: &str, app: &'static str| {
+        let (cache, url) = (cache.clone(), server.url(path));
+        async move { cache.get(&url, &lax(), None, &app.into()).await.unwrap().source }
+    };
+    assert_eq!(get("/prompt", "good").await, Source::Fetched);
+    for at in 0..9 {
+        assert_eq!(get(&format!("/{at}"), "hog").await, Source::Fetched);
+    }
+    assert_eq!(get("/prompt", "good").await, Source::Kept);
+    assert_eq!(get("/8", "hog").await, Source::Kept);
+    assert_eq!(get("/0", "hog").await, Source::Fetched);
 }

@@ -146,6 +146,8 @@ pub struct Joining {
     /// Whether it is a line to another conference: lines do not go on with a conference that the last other party has left either, and hear
     /// silence in the place of music, which the other conference would hear.
     pub is_line: bool,
+    /// Whether its trunk has less than its share of the places of the edge: some are reserved for such.
+    pub is_below_share: bool,
 }
 
 impl Joining {
@@ -168,6 +170,7 @@ impl Joining {
             time_limit: None,
             is_agent: false,
             is_line: false,
+            is_below_share: false,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
-use crate::limits::{EDGE_PARTIES, NAME_CHARS};
+use crate::limits::{EDGE_PARTIES, EDGE_PARTIES_RESERVED, NAME_CHARS};
 
 use super::member::MemberId;
 use super::options::Joining;
@@ -72,7 +72,8 @@ impl Rooms {
         if name.is_empty() || name.chars().count() > NAME_CHARS || name.chars().any(char::is_control) {
             return Err(Refusal::BadName);
         }
-        if self.parties() >= EDGE_PARTIES {
+        let reserved = if joining.is_below_share { EDGE_PARTIES_RESERVED } else { 0 };
+        if self.parties() >= EDGE_PARTIES + reserved {
             return Err(Refusal::EdgeFull);
         }
         let mut others = self.rooms.values().flat_map(Room::members);

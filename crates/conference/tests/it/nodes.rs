@@ -1,6 +1,6 @@
 //! The node: conferences of an edge with the rings of their parties.
 
-use trunkgate_conference::limits::{EDGE_PARTIES, PARTIES};
+use trunkgate_conference::limits::{EDGE_PARTIES, EDGE_PARTIES_RESERVED, PARTIES};
 use trunkgate_conference::{
     ClipId, ConferenceId, Frame, FrameReceiver, FrameSender, Node, NodeCommand, NodeEvent, Rate, SeatId, SeatPart, ring,
 };
@@ -129,9 +129,10 @@ fn a_session_that_is_gone_leaves_and_an_empty_conference_is_none() {
 #[test]
 fn parties_are_bounded_in_a_conference_and_in_the_edge() {
     let mut node = Node::new();
-    let sessions: Vec<Session> = (0..600).map(|seat| sit(&mut node, seat / 55, seat, Rate::Narrow)).collect();
+    let sessions: Vec<Session> = (0..700).map(|seat| sit(&mut node, seat / 55, seat, Rate::Narrow)).collect();
     let refused = events(&mut node).len();
-    assert_eq!((node.parties(), refused), (EDGE_PARTIES, 600 - EDGE_PARTIES));
+    let most = EDGE_PARTIES + EDGE_PARTIES_RESERVED;
+    assert_eq!((node.parties(), refused), (most, 700 - most));
     assert!(node.conferences() >= EDGE_PARTIES / PARTIES);
     assert_eq!(sessions.iter().filter(|session| session.says.is_closed()).count(), refused);
     // A number that is taken, and rings of two rates.

@@ -112,6 +112,9 @@ pub struct Program {
     in_fallback: bool,
     /// Whether the caller's call is answered.
     answered: bool,
+    /// Whether a conference has not taken the caller, whose call is not answered yet.
+    #[serde(default)]
+    is_turned_away: bool,
     pace: Pace,
     /// Whether the fallback was asked for because of the pace, which happens once.
     overrun: bool,
@@ -164,6 +167,9 @@ struct Dialling {
     bridged: bool,
     /// Whether the caller is gone and only the action is left to request.
     abandoned: bool,
+    /// Whether they are those of a conference, which answers the caller's call when it takes it.
+    #[serde(default)]
+    is_conference: bool,
     /// The document that the caller hears in a conference, while it does not hear the others.
     #[serde(default)]
     waits: Option<Box<Program>>,
@@ -180,6 +186,7 @@ impl Program {
             waits_with: None,
             in_fallback: false,
             answered: false,
+            is_turned_away: false,
             pace: Pace::default(),
             overrun: false,
             state: State::Over,
@@ -399,14 +406,17 @@ impl Program {
         }
     }
 
-    /// Ends the call; one that is not answered yet is answered first, as Twilio does.
+    /// Ends the call; one that is not answered yet is answered first, as Twilio does, unless a conference has not taken it.
     fn hang_up(&mut self) {
-        self.answer();
+        if !self.is_turned_away {
+            self.answer();
+        }
         self.steps.push(Step::Hangup);
         self.state = State::Over;
     }
 
     fn answer(&mut self) {
+        self.is_turned_away = false;
         if !self.answered {
             self.answered = true;
             self.steps.push(Step::Answer);
@@ -748,6 +758,7 @@ impl Program {
             return;
         }
         let dialling = dialling.clone();
+        self.is_turned_away = dialling.is_conference && !self.answered;
         if dialling.abandoned {
             let parameters = verbs::dial_parameters(result);
             self.state = State::Over;

@@ -10,6 +10,11 @@ use crate::location::Location;
 use crate::problem::{Error, Position};
 
 impl Program {
+    /// Takes a step back that cannot be carried out yet: it is the next one again.
+    pub fn put_back(&mut self, step: Step) {
+        self.steps.put_back(step);
+    }
+
     /// Ends what the program does for its caller, and goes on with another document. Returns false where the program is over or serves
     /// a called party: nothing changes then.
     ///

@@ -35,6 +35,10 @@ pub(super) struct Steps {
 }
 
 impl Steps {
+    pub(super) fn put_back(&mut self, step: Step) {
+        self.queue.push_front(step);
+    }
+
     pub(super) fn push(&mut self, step: Step) {
         self.queue.push_back(step);
     }

@@ -265,6 +265,7 @@ impl Program {
             hangup_on_star: dial.hangup_on_star,
             bridged: false,
             abandoned: false,
+            is_conference: false,
             waits: None,
         });
         self.steps.push(Step::Dial(DialStep {
@@ -286,9 +287,8 @@ impl Program {
         false
     }
 
-    /// Has the caller join a conference. What it cannot wait with is the edge's music.
+    /// Has the caller join a conference, which answers its call if it takes it. What it cannot wait with is the edge's music.
     fn begin_conference(&mut self, mut conference: Conference, dial: Dial, line: u32) {
-        self.answer();
         if dial.record.is_some() {
             let text = "`record` of Dial is for a party: that of Conference records the conference".to_owned();
             self.steps.trace(line, "Dial", Note::Warning { code: code::SCHEMA, text });
@@ -299,8 +299,8 @@ impl Program {
         let wait = self.background((conference.wait.take(), conference.wait_method), line, "Dial");
         let (id, after) = (self.steps.id(), After { line, action: dial.action, method: dial.method });
         let (hangup_on_star, time_limit) = (dial.hangup_on_star, dial.time_limit);
-        self.state =
-            State::Dialling(Dialling { id, after, hangup_on_star, bridged: false, abandoned: false, waits: None });
+        let (bridged, abandoned, is_conference, waits) = (false, false, true, None);
+        self.state = State::Dialling(Dialling { id, after, hangup_on_star, bridged, abandoned, is_conference, waits });
         let leaves_on_star = hangup_on_star;
         self.steps.push(Step::Conference(ConferenceStep { id, conference, wait, time_limit, leaves_on_star, record }));
     }
@@ -362,8 +362,15 @@ impl Program {
         }
         let (id, after) = (self.steps.id(), After { line, action: dial.action, method: dial.method });
         let (hangup_on_star, timeout, time_limit) = (dial.hangup_on_star, dial.timeout, dial.time_limit);
-        self.state =
-            State::Dialling(Dialling { id, after, hangup_on_star, bridged: false, abandoned: false, waits: None });
+        self.state = State::Dialling(Dialling {
+            id,
+            after,
+            hangup_on_star,
+            bridged: false,
+            abandoned: false,
+            is_conference: false,
+            waits: None,
+        });
         let name = queue.name;
         self.steps.push(Step::DialQueue(DialQueueStep { id, name, prelude, timeout, time_limit }));
     }

@@ -22,7 +22,7 @@ fn conference(call: &Call) -> ConferenceStep {
 /// The conference of a document, and what is noted of it.
 fn joined(attributes: &str) -> (ConferenceStep, Vec<String>) {
     let (call, steps) = Call::begin(&format!("<Dial><Conference {attributes}>Room 1</Conference></Dial>"));
-    assert_eq!(steps, ["answer", "conference Room 1"]);
+    assert_eq!(steps, ["conference Room 1"], "it is answered for the conference that takes it");
     (conference(&call), call.notes())
 }
 
@@ -53,7 +53,7 @@ behaviours! {
     ["Dial/Conference", "Dial/Conference@(text)"]
     fn a_caller_joins_a_conference_with_defaults() {
         let (mut call, steps) = Call::begin("<Dial action='/after'><Conference> Room 1 </Conference></Dial>");
-        assert_eq!(steps, ["answer", "conference Room 1"]);
+        assert_eq!(steps, ["conference Room 1"], "it is answered for the conference that takes it");
         let step = conference(&call);
         assert_eq!(step.conference, Conference::named("Room 1"));
         assert_eq!((step.wait, step.leaves_on_star), (Background::Music, false));
@@ -245,7 +245,7 @@ fn another_document_takes_the_caller_out() {
 #[test]
 fn a_conference_is_the_only_noun_of_its_dial() {
     let (call, steps) = Call::begin("<Dial><Conference>a</Conference><Number>1</Number></Dial>");
-    assert_eq!(steps, ["answer", "conference a"]);
+    assert_eq!(steps, ["conference a"]);
     call.noted(13000, "<Number> is skipped");
     let (call, steps) = Call::begin("<Dial><Number>1</Number><Conference>a</Conference></Dial>");
     assert_eq!(steps, ["answer", "dial 1"]);
@@ -272,7 +272,7 @@ fn what_a_conference_cannot_do_is_said() {
 #[test]
 fn a_program_may_be_a_conference_alone() {
     let mut call = Call::with(Settings::default());
-    assert_eq!(call.start_with(Source::Conference("weekly".into()), false), ["answer", "conference weekly"]);
+    assert_eq!(call.start_with(Source::Conference("weekly".into()), false), ["conference weekly"]);
     assert_eq!(call.leaves(), ["hangup"]);
 }
 

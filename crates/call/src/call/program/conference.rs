@@ -5,16 +5,18 @@
 
 use trunkgate_conference::{Beep, Callbacks, Departure, EventSet, Joining, LeaveReason, Method as RoomMethod, Music};
 use trunkgate_media::{EndId, HoldSound, Sound};
-use trunkgate_resources::conferences::{ConferenceNews, Joiner, Seated};
+use trunkgate_resources::conferences::{ConferenceNews, Joiner, NotJoined, Seated};
+use trunkgate_resources::key::LegId;
 use trunkgate_story::view::ConferenceView;
-use trunkgate_twiml::{Background, Conference, ConferenceStep, DialResult, DialStatus, Input, Location, Method};
+use trunkgate_twiml::{Background, Conference, ConferenceStep, DialResult, DialStatus, Input, Location, Method, Step};
 
-use crate::call::Parts;
+use crate::call::legs::leg::Leg;
 use crate::call::program::chair::Chair;
 use crate::call::program::records::Records;
 use crate::call::program::{Runner, music::music};
 use crate::call::requested::Originator;
 use crate::call::shared::Cx;
+use crate::call::{Parts, State};
 
 /// The place of a call in a conference.
 #[derive(Debug)]
@@ -57,10 +59,22 @@ impl<'p> Conferring<'p> {
 }
 
 impl Conferring<'_> {
-    /// Has the caller join. A failure goes to the program.
+    /// Has the caller join, and answers its call for that. A failure goes to the program.
     pub(crate) fn join(&mut self, cx: &mut Cx<'_>, step: ConferenceStep) {
         let id = step.id;
-        match self.take_seat(cx, &step) {
+        let is_answered = cx.call.state != State::Searching;
+        let taken = match self.would_take(cx, &step) {
+            Ok(()) if !is_answered => {
+                if let Some(run) = &mut self.parts.program {
+                    run.under_way = None;
+                    run.program.put_back(Step::Conference(step));
+                }
+                return Runner::of(self.parts).answer_for_program(cx);
+            }
+            Ok(()) => self.take_seat(cx, &step),
+            Err(why) => Err(why),
+        };
+        match taken {
             Ok(seated) => {
                 let text = format!("joined conference {} ({})", seated.name, seated.sid);
                 cx.edge.decide(cx.now, cx.call.key, text.clone());
@@ -76,6 +90,9 @@ impl Conferring<'_> {
             Err(why) => {
                 cx.edge.decide(cx.now, cx.call.key, format!("conference {}: not joined: {why}", step.conference.name));
                 let is_agent = cx.call.legs.agent_in_place_of_caller().is_some();
+                if let Some(run) = self.parts.program.as_mut().filter(|_| !is_answered) {
+                    run.is_turned_away = true;
+                }
                 if is_agent || self.parts.program.as_ref().is_some_and(|run| run.app.is_conference()) {
                     return Runner::of(self.parts).conference_refused(cx, &why);
                 }
@@ -83,6 +100,39 @@ impl Conferring<'_> {
                 Runner::of(self.parts).tell_program(cx, Input::DialEnded { id, result });
             }
         }
+    }
+
+    /// Judges whether the conference would take the caller now, so that its call is not answered for one that does not.
+    ///
+    /// # Errors
+    /// Why it would not, in words.
+    fn would_take(&self, cx: &Cx<'_>, step: &ConferenceStep) -> Result<(), String> {
+        let is_agent = cx.call.legs.agent_in_place_of_caller().is_some();
+        let joining = Joining { is_agent, ..joining(cx.call.legs.sid(), step) };
+        let joiner = self.joiner(cx)?;
+        cx.edge.sessions.conferences.would_take(&step.conference.name, joining, &joiner).map_err(in_words)
+    }
+
+    /// Returns what the conferences of the edge know of the call, but for the recording that it asks for.
+    ///
+    /// # Errors
+    /// No application has the call.
+    fn joiner(&self, cx: &Cx<'_>) -> Result<Joiner, String> {
+        let run = self.parts.program.as_ref().ok_or("no application has the call")?;
+        // One that was called for a conference has the words of this one in its own INVITE.
+        let called = cx.call.requested.as_ref();
+        let trunk = cx.call.legs.get(LegId::CALLER).map_or("", Leg::trunk_name);
+        Ok(Joiner {
+            key: cx.call.key,
+            app: run.app.name.clone(),
+            allow_private: run.app.allow_private,
+            record: None,
+            date: cx.edge.date(cx.now),
+            hops: called.map_or(&cx.call.facts.hops, |requested| &requested.linked).words.clone(),
+            is_called: called.is_some(),
+            hop_key: cx.edge.random.hop_key,
+            trunk: trunk.into(),
+        })
     }
 
     /// Takes a place in the room, and has the caller hear the others.
@@ -97,23 +147,11 @@ impl Conferring<'_> {
         let joining = Joining { is_agent, ..joining(cx.call.legs.sid(), step) };
         let record =
             step.record.clone().and_then(|record| Records::of(self.parts).of_conference(*record)).map(Box::new);
-        let (app, allow_private) = match &self.parts.program {
-            Some(run) => (run.app.name.clone(), run.app.allow_private),
-            None => return Err("no application has the call".to_owned()),
-        };
-        // One that was called for a conference has the words of this one in its own INVITE.
-        let called = cx.call.requested.as_ref();
-        let is_called = called.is_some();
-        let hops = called.map_or(&cx.call.facts.hops, |requested| &requested.linked).words.clone();
-        let (date, random) = (cx.edge.date(cx.now), &mut cx.edge.random);
-        let hop_key = random.hop_key;
-        let joiner = Joiner { key: cx.call.key, app, allow_private, record, date, hops, is_called, hop_key };
+        let joiner = Joiner { record, ..self.joiner(cx)? };
+        let random = &mut cx.edge.random;
         let (name, sid) = (&step.conference.name, || random.conference_sid());
         let joined = cx.edge.sessions.conferences.join(cx.now, name, sid, joining, joiner);
-        let seated = joined.map_err(|why| {
-            let code = why.code().map(|code| format!("error {code}: ")).unwrap_or_default();
-            format!("{code}{}", why.words())
-        })?;
+        let seated = joined.map_err(in_words)?;
         let chair = match Chair::take(self.parts, cx, seated.conference(), seated.seat) {
             Ok(chair) => chair,
             Err(why) => {
@@ -197,6 +235,12 @@ impl Conferring<'_> {
         seat.chair.leave(self.parts, cx);
         Some(seat.id)
     }
+}
+
+/// Returns why a call is not in a conference, with Twilio's code.
+fn in_words(why: NotJoined) -> String {
+    let code = why.code().map(|code| format!("error {code}: ")).unwrap_or_default();
+    format!("{code}{}", why.words())
 }
 
 /// Plays the edge's music to the caller until something else is played.

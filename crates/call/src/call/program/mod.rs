@@ -83,6 +83,8 @@ pub(crate) struct Run {
     pub(crate) shown_as: Option<Arc<Number>>,
     /// The ring time-out of the route.
     pub(crate) ring_timeout: Option<Duration>,
+    /// Whether a conference has not taken its caller, before the call was answered.
+    pub(crate) is_turned_away: bool,
 }
 
 /// Runs the program of a call: its steps and its events.

@@ -68,6 +68,7 @@ impl Runner<'_> {
             referral: None,
             shown_as: cx.call.facts.shown_as.clone(),
             ring_timeout: cx.call.facts.ring_timeout,
+            is_turned_away: false,
         };
         cx.call.is_programmed = true;
         run.note(cx.call);
@@ -290,6 +291,9 @@ impl Runner<'_> {
             None if is_announcement => ReasonSlug::Announced,
             None if is_conference => return self.end_or_refuse(cx, ReasonSlug::ConferenceEnded),
             None if is_mailbox => return self.end_or_refuse(cx, ReasonSlug::VoicemailEnded),
+            None if run.is_turned_away && cx.call.state == State::Searching => {
+                return self.end_or_refuse(cx, ReasonSlug::ConferenceRefused);
+            }
             None => return self.end_or_refuse(cx, ReasonSlug::AppHungUp),
         };
         if code.is_none() && !self.parts.search.controller.has_more() {

@@ -164,6 +164,7 @@ impl RunSnapshot {
             referral: None,
             shown_as: None,
             ring_timeout: self.ring_timeout_ms.map(Duration::from_millis),
+            is_turned_away: false,
         };
         Some(Box::new(run))
     }

@@ -47,6 +47,7 @@ impl Dialler<'_> {
             referral: None,
             shown_as: None,
             ring_timeout: None,
+            is_turned_away: false,
         }));
         Runner::of(self.parts).run_program(cx);
     }

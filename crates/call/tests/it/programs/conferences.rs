@@ -47,12 +47,17 @@ impl Party {
         self.bench.pass(Duration::from_millis(600));
         self.callers.len() - 1
     }
-    /// The same by this document.
-    pub(super) fn joins_by(&mut self, document: &str) -> usize {
-        let mut caller = self.bench.invite(CARRIER, "+14155550100", &offer());
+    /// A caller whose application answers with this document.
+    fn asks_by(&mut self, document: &str) -> Dialing {
+        let caller = self.bench.invite(CARRIER, "+14155550100", &offer());
         self.bench.expect(CARRIER, "SIP/2.0 100");
         self.bench.expect(CARRIER, "SIP/2.0 180");
         self.document(document);
+        caller
+    }
+    /// A caller who is answered, by this document.
+    pub(super) fn joins_by(&mut self, document: &str) -> usize {
+        let mut caller = self.asks_by(document);
         let ok = self.bench.expect(CARRIER, "SIP/2.0 200");
         caller.to_tag = ok.tag("To");
         self.bench.receive(CARRIER, caller.request("ACK", "", ""));
@@ -290,20 +295,63 @@ fn a_conference_that_is_full_leads_to_the_next_target() {
     for _ in 0..50 {
         party.joins();
     }
-    let caller = party.bench.invite(CARRIER, "+14155550100", &offer());
+    party.bench.invite(CARRIER, "+14155550100", &offer());
     party.bench.expect(CARRIER, "SIP/2.0 100");
     party.bench.expect(CARRIER, "SIP/2.0 180");
-    let ok = party.bench.expect(CARRIER, "SIP/2.0 200");
-    let caller = Dialing { to_tag: ok.tag("To"), ..caller };
-    party.bench.receive(CARRIER, caller.request("ACK", "", ""));
     let invite = party.bench.expect(PBX, "INVITE");
     assert!(invite.first_line().contains("4155550100"));
+    // It is not answered for a conference that does not take it.
+    let phone = Dialed::new(PBX, invite);
+    party.bench.receive(PBX, phone.answer(486, ""));
+    party.bench.expect(PBX, "ACK");
+    let refused = party.bench.expect(CARRIER, "SIP/2.0 486");
+    assert!(!refused.text.contains("Content-Type"), "{}", refused.text);
+}
+
+#[test]
+fn a_call_that_a_full_conference_does_not_take_is_not_answered() {
+    let mut party = Party::weekly();
+    for _ in 0..50 {
+        party.joins();
+    }
+    party.bench.invite(CARRIER, "+14155550100", &offer());
+    party.bench.expect(CARRIER, "SIP/2.0 100");
+    party.bench.expect(CARRIER, "SIP/2.0 180");
+    let refused = party.bench.expect(CARRIER, "SIP/2.0 603");
+    assert!(refused.text.contains("conference_refused"), "{}", refused.text);
+
+    let document = "<Dial action='/full'><Conference>a</Conference></Dial>";
     let mut app = Party::app();
     app.joins_by("<Dial><Conference maxParticipants='1'>a</Conference></Dial>");
-    app.joins_by("<Dial action='/full'><Conference>a</Conference></Dial>");
+    app.asks_by(document);
     let request = app.document("<Hangup/>");
     assert_eq!(parameter(&request, "DialCallStatus"), Some("failed"));
-    app.is_hung_up_on(1);
+    let refused = app.bench.expect(CARRIER, "SIP/2.0 603");
+    assert!(refused.text.contains("conference_refused"), "{}", refused.text);
+    // What its document plays is heard by a caller who is answered for that.
+    app.asks_by(document);
+    app.document("<Say>Try again later.</Say>");
+    app.bench.expect(CARRIER, "SIP/2.0 200");
+}
+
+#[test]
+fn callers_of_one_trunk_that_take_all_places_leave_some_for_other_trunks() {
+    let bench = Bench::configured(table(vec![TargetSpec::App("ivr".into())]), |config| {
+        config.max_calls = 1_000;
+        config.media_ports = (16_384, 26_383);
+    });
+    let mut party = Party { bench, callers: Vec::new() };
+    for n in 0..500 {
+        party.joins_by(&format!("<Dial><Conference>{}</Conference></Dial>", n / 50));
+    }
+    let joins = |party: &mut Party, peer: &str| {
+        party.bench.invite(peer, "+14155550100", &offer());
+        party.bench.expect(peer, "SIP/2.0 100");
+        party.bench.expect(peer, "SIP/2.0 180");
+        party.document("<Dial><Conference>other</Conference></Dial>");
+        party.bench.next(peer).code()
+    };
+    assert_eq!((joins(&mut party, CARRIER), joins(&mut party, PBX)), (603, 200));
 }
 
 #[test]
@@ -419,7 +467,7 @@ fn a_label_that_is_taken_keeps_a_caller_out() {
     let mut party = Party::app();
     let document = "<Dial action='/out'><Conference participantLabel='ann'>a</Conference></Dial>";
     party.joins_by(document);
-    party.joins_by(document);
+    party.asks_by(document);
     let told = party.story();
     assert!(told.contains("error 16025: another party has its participantLabel"), "{told}");
     assert_eq!(parameter(&party.document("<Hangup/>"), "DialCallStatus"), Some("failed"));
@@ -432,7 +480,7 @@ fn a_conference_is_joined_by_its_sid_while_it_goes_on() {
     let sid = party.bench.gateway.calls(party.bench.now).remove(0).conference.unwrap().sid;
     party.joins_by(&format!("<Dial><Conference>{sid}</Conference></Dial>"));
     assert_eq!(party.heard(), ["others", "others"]);
-    party.joins_by(&format!("<Dial action='/out'><Conference>CF{:032x}</Conference></Dial>", 7));
+    party.asks_by(&format!("<Dial action='/out'><Conference>CF{:032x}</Conference></Dial>", 7));
     let told = party.story();
     assert!(told.contains("error 13236"), "{told}");
     assert_eq!(parameter(&party.document("<Hangup/>"), "DialCallStatus"), Some("failed"));
