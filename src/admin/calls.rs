@@ -27,14 +27,15 @@ use crate::runtime::handle::Handle;
 use crate::sinks::store::calls::Part;
 
 /// The states that a filter may name; `live`: all but `ended`.
-const STATES: [&str; 8] = ["live", "trying", "ringing", "early", "answered", "held", "transferring", "ended"];
+pub(crate) const STATES: [&str; 8] =
+    ["live", "trying", "ringing", "early", "answered", "held", "transferring", "ended"];
 
 /// The flag of calls in which a party was not heard.
 const ONE_WAY: &str = "one_way";
 /// Outcome that stands for `failed` and `refused`, which the history counts as failed.
 const LOST: &str = "lost";
 /// The outcomes.
-const OUTCOMES: [&str; 7] = ["answered", "busy", "no_answer", "canceled", "refused", "failed", LOST];
+pub(crate) const OUTCOMES: [&str; 7] = ["answered", "busy", "no_answer", "canceled", "refused", "failed", LOST];
 
 /// The `{sid}` of a path.
 #[derive(Debug)]

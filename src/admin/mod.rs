@@ -56,7 +56,7 @@ mod twilio;
 mod voicemail;
 mod way;
 
-pub(crate) use calls::MARKED;
+pub(crate) use calls::{MARKED, OUTCOMES, STATES};
 pub use status::StatusReport;
 pub(crate) use status::watch as watch_problems;
 pub(crate) use trunk_problems::OWN_LINES;

@@ -117,6 +117,25 @@ fn a_call_is_seen_its_ladder_is_saved_and_it_is_ended() {
     assert!(written.contains(COLOUR), "{written:?}");
 }
 
+/// No column of the list has the Call-ID: only the edge knows whose it is.
+#[test]
+fn a_filter_finds_what_only_the_edge_knows() {
+    let (edge, _caller, _callee) = edge();
+    let sid = edge.sid();
+    let call_id = edge.json(&format!("/v1/calls/{sid}"))["legs"][0]["sip_call_id"].as_str().unwrap().to_owned();
+    let call_id = call_id.chars().take(40).collect::<String>();
+    let mut top = Top::start(&edge.url(), edge.directory.path(), &[]);
+    top.until_shown(&sid[..10]);
+    top.press("/no such call\r");
+    top.until_shown("no call matches the filter");
+    top.press(&format!("/{}{call_id}\r", "\x7f".repeat("no such call".len())));
+    top.until_shown(&format!("filter: {call_id}   "));
+    top.until_shown(&sid[..10]);
+    top.press("q");
+    let (status, written) = top.end();
+    assert_eq!(status.code(), Some(0), "{written}");
+}
+
 #[test]
 fn without_colours_none_are_written_and_sigterm_gives_the_terminal_back() {
     let (edge, _caller, _callee) = edge();

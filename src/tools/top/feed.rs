@@ -5,8 +5,10 @@ use std::time::Duration;
 use hyper::Method;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
+use trunkgate_call::ReasonSlug;
 
 use super::quality;
+use crate::admin::{MARKED, OUTCOMES, STATES};
 use crate::system::terminal;
 use crate::tools::client::Reached;
 
@@ -37,6 +39,8 @@ pub(super) struct Wanted {
     pub(super) sid: Option<String>,
     /// How wide its ladder may be.
     pub(super) columns: usize,
+    /// Part of the list that is wanted, as it is typed; empty: all.
+    pub(super) filter: String,
 }
 
 /// What the edge said.
@@ -45,6 +49,8 @@ pub(super) struct Seen {
     pub(super) status: Value,
     pub(super) trunks: Value,
     pub(super) calls: Value,
+    /// The filter, and the calls that match it by the edge's own conditions, also those that are not among `calls`.
+    pub(super) found: (String, Value),
     pub(super) call: Option<CallSeen>,
 }
 
@@ -100,7 +106,39 @@ pub(super) async fn see(edge: &Reached, wanted: &Wanted) -> Result<Seen, String>
         Some(sid) => Some(see_call(edge, sid, wanted.columns).await),
         None => None,
     };
-    Ok(Seen { status, trunks, calls, call })
+    let found = (wanted.filter.clone(), find(edge, &wanted.filter, &trunks, &status).await);
+    Ok(Seen { status, trunks, calls, found, call })
+}
+
+/// Asks for the calls that a filter means, among all that the edge has: by outcome, state, flag, reason, trunk or agent where the
+/// filter is the name of one, else by number, SID and Call-ID.
+async fn find(edge: &Reached, filter: &str, trunks: &Value, status: &Value) -> Value {
+    if filter.trim().is_empty() {
+        return Value::Null;
+    }
+    let (key, value) = condition(filter, trunks, status);
+    // Such a filter may still match a column of the list.
+    edge.json(&format!("/v1/calls?limit={CALLS}&{key}={value}")).await.unwrap_or_default()
+}
+
+/// Returns the condition of `/v1/calls` that a filter stands for, and its value as it is written in a URL.
+pub(super) fn condition(filter: &str, trunks: &Value, status: &Value) -> (&'static str, String) {
+    let word = filter.trim().trim_start_matches('!').to_lowercase();
+    let is_name = |list: &Value| list.as_array().into_iter().flatten().any(|one| one["name"] == *word);
+    // The list shows a flag by its mark.
+    let flag = MARKED.iter().find(|(flag, mark)| *flag == word || *mark == word).map(|(flag, _)| *flag);
+    match word.as_str() {
+        _ if is_name(&trunks["trunks"]) || is_name(&status["agents"]) => ("trunk", encoded(&word)),
+        _ if OUTCOMES.contains(&&*word) => ("outcome", encoded(&word)),
+        _ if STATES.contains(&&*word) => ("state", encoded(&word)),
+        _ if ReasonSlug::ALL.iter().any(|reason| reason.as_str() == word) => ("reason", encoded(&word)),
+        _ => flag.map_or_else(|| ("search", encoded(filter.trim())), |flag| ("flag", encoded(flag))),
+    }
+}
+
+/// Returns a value as it stands in the query of a URL.
+fn encoded(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 /// What is kept of a call may be gone: then that is what is shown of it.
@@ -185,6 +223,25 @@ mod tests {
         assert_eq!(seen.lines(Page::Sdp), ["+0.002 s  INVITE from carrier", "v=0", "m=audio 1 RTP/AVP 0", RULE]);
         assert_eq!(CallSeen::default().lines(Page::Raw), ["no messages of this call are kept"]);
         assert_eq!(plain("a\u{202e}b\tc\r"), "a·b c");
+    }
+
+    #[test]
+    fn a_filter_is_the_condition_that_it_names() {
+        let (trunks, status) = (json!({"trunks": [{"name": "pbx"}]}), json!({"agents": [{"name": "desk"}]}));
+        for (filter, expected) in [
+            ("failed", ("outcome", "failed")),
+            ("Refused", ("outcome", "refused")),
+            ("ringing", ("state", "ringing")),
+            ("!silent", ("flag", "one_way")),
+            ("no_route", ("reason", "no_route")),
+            ("pbx", ("trunk", "pbx")),
+            ("desk", ("trunk", "desk")),
+            ("+1415 555", ("search", "%2B1415+555")),
+            ("CA0123", ("search", "CA0123")),
+        ] {
+            let (key, value) = condition(filter, &trunks, &status);
+            assert_eq!((key, value.as_str()), expected, "{filter}");
+        }
     }
 
     #[test]

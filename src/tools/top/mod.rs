@@ -88,7 +88,7 @@ async fn follow(terminal: &mut DefaultTerminal, edge: Reached, mut state: State)
         terminal.draw(|frame| view::draw(frame, &state))?;
         let columns = terminal.size()?.width.into();
         let sid = state.open.as_ref().map(|open| open.sid.clone());
-        let now = Wanted { is_paused: state.is_paused, sid, columns };
+        let now = Wanted { is_paused: state.is_paused, sid, columns, filter: state.filter.clone() };
         want.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
         tokio::select! {
             event = keys.recv() => match event {

@@ -71,11 +71,20 @@ impl State {
 
     /// The calls that are shown: SID and cells.
     pub(super) fn rows(&self) -> Vec<(&str, [String; 11])> {
-        let shown = newest_first(&self.seen.calls).into_iter().filter_map(|call| {
+        let wanted = self.filter.to_lowercase();
+        // What the edge has found for an earlier filter is no answer to this one.
+        let (filter, found) = &self.seen.found;
+        let found = if *filter == self.filter { newest_first(found) } else { Vec::new() };
+        let is_listed = |call: &&Value| {
+            self.seen.calls["calls"].as_array().is_some_and(|all| all.iter().any(|one| one["sid"] == call["sid"]))
+        };
+        let is_found = |sid: &str| found.iter().any(|call| call["sid"] == sid);
+        let older = found.iter().copied().filter(|call| !is_listed(call));
+        let shown = newest_first(&self.seen.calls).into_iter().chain(older).filter_map(|call| {
             let sid = call["sid"].as_str().filter(|sid| !self.cleared.contains(*sid))?;
             let row = call_row(call);
-            let wanted = self.filter.to_lowercase();
-            row.iter().any(|cell| cell.to_lowercase().contains(&wanted)).then_some((sid, row))
+            let is_wanted = is_found(sid) || row.iter().any(|cell| cell.to_lowercase().contains(&wanted));
+            is_wanted.then_some((sid, row))
         });
         shown.collect()
     }
@@ -89,7 +98,8 @@ impl State {
 
     /// The call that is looked at, as the edge lists it.
     pub(super) fn call(&self, sid: &str) -> Option<&Value> {
-        self.seen.calls["calls"].as_array().into_iter().flatten().find(|call| call["sid"] == sid)
+        let listed = [&self.seen.calls, &self.seen.found.1].map(|list| list["calls"].as_array());
+        listed.into_iter().flatten().flatten().find(|call| call["sid"] == sid)
     }
 
     /// Takes what the edge says now.
@@ -184,8 +194,9 @@ impl State {
 
     /// What has ended goes from the list.
     fn clear(&mut self) {
-        let all = self.seen.calls["calls"].as_array().into_iter().flatten();
-        let ended = all.filter(|call| call["state"] == "ended").filter_map(|call| call["sid"].as_str());
+        let all = [&self.seen.calls, &self.seen.found.1].map(|list| list["calls"].as_array());
+        let ended = all.into_iter().flatten().flatten();
+        let ended = ended.filter(|call| call["state"] == "ended").filter_map(|call| call["sid"].as_str());
         // Only of those that the edge still lists.
         self.cleared = ended.map(str::to_owned).collect();
     }
@@ -314,6 +325,28 @@ mod tests {
         assert_eq!(state.rows().len(), 2, "what has ended is gone");
         (0..200).for_each(|_| drop(press(&mut state, &[KeyCode::F(3), KeyCode::Char('x')])));
         assert!(state.filter.chars().count() <= FILTER_CHARS);
+    }
+
+    #[test]
+    fn what_the_edge_finds_is_shown_beyond_the_loaded_rows() {
+        let mut state = state();
+        press(
+            &mut state,
+            &"lost".chars().fold(vec![KeyCode::Char('/')], |mut keys, char| {
+                keys.push(KeyCode::Char(char));
+                keys
+            }),
+        );
+        assert!(state.rows().is_empty());
+        let calls = state.seen.calls.clone();
+        let found =
+            json!({"calls": [{"sid": "CA2", "started_at": "2026-01-02"}, {"sid": "CA0", "started_at": "2026-01-01"}]});
+        state.take(Seen { calls, found: ("lost".into(), found), ..Seen::default() });
+        let sids = |state: &State| state.rows().iter().map(|(sid, _)| (*sid).to_owned()).collect::<Vec<_>>();
+        assert_eq!(sids(&state), ["CA2", "CA0"]);
+        assert!(state.call("CA0").is_some());
+        press(&mut state, &[KeyCode::Backspace]);
+        assert!(sids(&state).is_empty(), "found for another filter");
     }
 
     #[test]

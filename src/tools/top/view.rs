@@ -33,8 +33,10 @@ const PROBLEM_LINES: usize = 3;
 /// Lines of what to do about the only one.
 const FIX_LINES: usize = 2;
 /// The keys of the list, of a call, and while something is asked.
-const LIST_KEYS: &str = "Enter ladder  r raw  / filter  F5 clear  Del hang up  p pause  F1 help  q quit  F8 colours";
-const CALL_KEYS: &str = "↑↓ scroll  x ladder  r raw  d SDP  s save  Del hang up  p pause  F1 help  q back";
+const LIST_KEYS: [&str; 9] =
+    ["Enter ladder", "r raw", "/ filter", "F5 clear", "Del hang up", "p pause", "F1 help", "q quit", "F8 colours"];
+const CALL_KEYS: [&str; 9] =
+    ["↑↓ scroll", "x ladder", "r raw", "d SDP", "s save", "Del hang up", "p pause", "F1 help", "q back"];
 const FILTER_KEYS: &str = "Enter keep  Esc clear";
 const HELP: &str = "\
 ↑ ↓ j k PgUp PgDn Home End   move in the list or page
@@ -61,12 +63,13 @@ pub(super) fn draw(frame: &mut Frame, state: &State) {
     let rows = u16::try_from(head.lines.len()).unwrap_or(u16::MAX).min(most);
     let [top, body, foot] =
         Layout::vertical([Constraint::Length(rows), Constraint::Fill(1), Constraint::Length(1)]).areas(frame.area());
-    frame.render_widget(Paragraph::new(head), top);
+    let head: Vec<Line<'static>> = head.lines.into_iter().map(|line| within(line, width)).collect();
+    frame.render_widget(Paragraph::new(Text::from(head)), top);
     match state.open {
         Some(_) => page(frame, body, state),
         None => list(frame, body, state),
     }
-    frame.render_widget(Paragraph::new(foot_line(state)), foot);
+    frame.render_widget(Paragraph::new(within(foot_line(state, width), width)), foot);
     if state.is_helping {
         let [middle] = Layout::vertical([Constraint::Length(16)]).areas(body);
         frame.render_widget(Clear, middle);
@@ -267,12 +270,38 @@ fn at_most(text: &str, width: usize, most: usize) -> (Vec<String>, bool) {
     (lines, is_cut)
 }
 
-/// A text of one line, with a sign where its end is missing.
+/// A text of one line that ends with a whole word, with a sign where its end is missing; a single word that is too long is cut.
 fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+    let shown: String = text.chars().take(width.saturating_sub(1)).collect();
+    match shown.rfind(' ') {
+        Some(end) if end > 0 && text.chars().nth(shown.chars().count()) != Some(' ') => {
+            format!("{} …", shown.get(..end).unwrap_or_default().trim_end())
+        }
+        _ => format!("{shown}…"),
+    }
+}
+
+/// A line that is no wider than the terminal: what does not fit is left out from a word on.
+fn within(line: Line<'static>, width: u16) -> Line<'static> {
+    let mut room = usize::from(width);
+    if line.width() <= room {
+        return line;
+    }
+    let mut kept = Line::default().style(line.style);
+    for span in line.spans {
+        if span.width() > room {
+            if room > 1 {
+                kept.push_span(Span::styled(cut(&span.content, room), span.style));
+            }
+            break;
+        }
+        room -= span.width();
+        kept.push_span(span);
+    }
+    kept
 }
 
 /// One trunk or agent; codes and the last problem have up to `more` lines of their own where they would be cut.
@@ -401,7 +430,7 @@ fn page(frame: &mut Frame, area: Rect, state: &State) {
 }
 
 /// What is asked, said, or may be pressed.
-fn foot_line(state: &State) -> Line<'static> {
+fn foot_line(state: &State, width: u16) -> Line<'static> {
     let bold = Style::new().add_modifier(Modifier::BOLD);
     if let Some(sid) = &state.ending {
         return Line::styled(format!("end call {}? y: yes, any other key: no", plain(sid)), bold);
@@ -416,10 +445,14 @@ fn foot_line(state: &State) -> Line<'static> {
         "" => String::new(),
         filter => format!("filter: {}   ", plain(filter)),
     };
-    Line::styled(
-        format!("{filter}{}", if state.open.is_some() { CALL_KEYS } else { LIST_KEYS }),
-        Style::new().add_modifier(Modifier::DIM),
-    )
+    let mut keys = if state.open.is_some() { CALL_KEYS } else { LIST_KEYS }.to_vec();
+    // Those that fit; F1 shows all.
+    while filter.chars().count() + keys.join("  ").chars().count() > usize::from(width)
+        && let Some(last) = keys.iter().rposition(|key| !key.starts_with("F1") && !key.starts_with('q'))
+    {
+        keys.remove(last);
+    }
+    Line::styled(format!("{filter}{}", keys.join("  ")), Style::new().add_modifier(Modifier::DIM))
 }
 
 #[cfg(test)]
@@ -456,7 +489,7 @@ mod tests {
                 {"trunk": "pbx", "direction": "outbound", "state": "answered"}],
             "started_at": "2026-01-01T00:00:00Z", "answered_at": "2026-01-01T00:00:02Z", "ended_at": "2026-01-01T00:01:07Z"});
         let mut state = State::new(false);
-        state.take(Seen { status, trunks, calls: json!({"calls": [call]}), call: None });
+        state.take(Seen { status, trunks, calls: json!({"calls": [call]}), ..Seen::default() });
         state
     }
 
@@ -488,6 +521,30 @@ Enter ladder  r raw  / filter  F5 clear  Del hang up  p pause  F1 help  q quit  
                     CA01234567 01-01 00:00:00 +1415****199 carrier → pbx answered !codecs !loss 200\n";
         assert!(page.contains(call), "{page}");
         assert!(shown(&state, (110, 10)).contains(" CODE TIME      MOS REASON"), "{}", shown(&state, (110, 10)));
+    }
+
+    #[test]
+    fn nothing_is_cut_within_a_word_at_80_columns() {
+        let mut state = state();
+        state.seen.status["agents"] = json!([{"name": "an-agent-with-a-long-name", "state": "up", "sessions": 123, "lost": 12,
+            "turn_ms": {"p50": 12810, "p95": 21300}, "answered_ratio": 0.5, "tried": 1234, "last_problem": "the connection was reset by the agent"}]);
+        state.seen.status["edge"] = json!("an-edge-with-a-rather-long-name.example.com");
+        let call = &mut state.seen.calls["calls"][0];
+        call["route"] = json!("calls from the main office");
+        call["reason"] = json!("target rejected the call");
+        for filter in ["", "a filter of some words"] {
+            state.filter = filter.to_owned();
+            let page = shown(&state, (80, 12));
+            let wide = shown(&state, (300, 12));
+            for line in page.lines() {
+                let line = line.trim_end_matches('…').trim_end();
+                let words = line.split_whitespace();
+                let cut: Vec<&str> =
+                    words.filter(|word| !wide.split_whitespace().any(|whole| whole == *word)).collect();
+                assert!(cut.is_empty(), "{cut:?} in {line:?}\n{page}");
+            }
+        }
+        assert!(shown(&state, (80, 12)).contains("F1 help"), "{}", shown(&state, (80, 12)));
     }
 
     #[test]
