@@ -99,6 +99,8 @@ pub struct ConfigReport {
     pub last_reload_error: Option<String>,
     /// Keys that have changed since the start and wait for a restart.
     pub restart_needed: Vec<String>,
+    /// How far a reload has come that has read a large file for more than a second.
+    pub reading: Option<String>,
     /// Numbers of which the Twilio-compatible API has set something that stands above the file.
     pub number_overrides: Vec<ToldOverride>,
 }
@@ -154,6 +156,7 @@ impl ConfigReport {
             last_reload_success,
             last_reload_error: running.last_rejected.clone(),
             restart_needed: running.restart_needed.clone(),
+            reading: crate::config::reading(),
             number_overrides: running.told_overrides(),
         })
     }

@@ -1,7 +1,8 @@
 //! A CSV file as text: its lines, the places of fields, and what is found wrong with it, so much as a person can read.
 
 use std::io::{ErrorKind, IsTerminal as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::code::Code;
@@ -253,13 +254,29 @@ impl<'a> Progress<'a> {
             return None;
         }
         self.told = now;
-        Some(format!("{}: {lines} lines read", self.path.display()))
+        let text = format!("{}: {lines} lines read", self.path.display());
+        *READING.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.path.to_owned(), text.clone()));
+        Some(text)
     }
     /// What is to be said at the end.
     pub(super) fn end(self, now: Instant, lines: usize) -> Option<String> {
         let taken = now.saturating_duration_since(self.begun);
         let text = || format!("{}: {lines} lines read in {:.1} s", self.path.display(), taken.as_secs_f32());
         (taken >= PATIENCE).then(text)
+    }
+}
+
+/// How far the reading of a large file has come, while it lasts.
+static READING: Mutex<Option<(PathBuf, String)>> = Mutex::new(None);
+
+/// Returns how far the reading of a large file has come; `None` while none is read.
+pub(crate) fn reading() -> Option<String> {
+    READING.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, text)| text.clone())
+}
+
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        READING.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(path, _)| path == self.path);
     }
 }
 
@@ -290,7 +307,9 @@ mod tests {
         ] {
             assert_eq!(progress.so_far(after(ms), lines).as_deref(), expected, "{ms}");
         }
+        assert_eq!(reading().as_deref(), Some("n.csv: 4 lines read"), "what a reload is asked for");
         assert_eq!(progress.end(after(2_340), 5).as_deref(), Some("n.csv: 5 lines read in 2.3 s"));
+        assert_eq!(reading(), None);
         assert_eq!(Progress::new(begun, Path::new("n.csv")).end(after(999), 5), None);
     }
 

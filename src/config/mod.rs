@@ -75,6 +75,7 @@ pub use apps::AppSettings;
 pub(crate) use cdr::CDR_HELP;
 pub use cdr::{Cdr, CdrFile, CdrFormat, CdrUrl, Keep};
 pub use changes::{Difference, differences};
+pub(crate) use csv_text::reading;
 pub use data::{DataDirectory, Previous};
 pub use diagnostic::{Diagnostic, Excerpt, brief, render, summary, to_json};
 pub(crate) use diagnostic::{in_line, in_lines};

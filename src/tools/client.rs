@@ -28,11 +28,13 @@ use crate::system::terminal;
 use crate::system::verifier::Servers;
 use crate::system::web::{self, Answer};
 use crate::tools::cli::{Calls, Listing, Remote};
+use waiting::{with_notice, with_progress};
 
 mod glance;
 mod page;
 mod print;
 mod recordings;
+mod waiting;
 pub(crate) mod watch;
 mod wire;
 
@@ -69,8 +71,6 @@ const SOON: Duration = Duration::from_secs(2);
 const ALIVE: Duration = Duration::from_secs(5);
 /// Questions that need no work.
 const SMALL: [&str; 4] = ["/healthz", "/v1/status", "/v1/trunks", "/v1/why"];
-/// Wait for an answer after which a verb says what it waits for.
-const NOTICED: Duration = Duration::from_secs(1);
 /// Beginning of what is said of an edge that lives, and has not answered a request in its time.
 const UNANSWERED: &str = "no answer to ";
 /// Longest wait for an answer.
@@ -276,7 +276,7 @@ fn only<'a>(what: &str, all: impl Iterator<Item = &'a str>, written: &str) -> Re
 pub fn reload(config: Option<&Path>, remote: &Remote, json: bool) -> ExitCode {
     let show = if json { raw } else { print::reloaded };
     talk(config, remote, async |edge| {
-        let answer = with_notice(edge, request(edge, Method::POST, "/v1/reload", None)).await;
+        let answer = with_progress(edge, request(edge, Method::POST, "/v1/reload", None)).await;
         let text = answer.map_err(|why| match () {
             () if why.starts_with(UNANSWERED) => {
                 format!("reload not confirmed: {why}; `trunkgate status` shows when the configuration was loaded")
@@ -286,16 +286,6 @@ pub fn reload(config: Option<&Path>, remote: &Remote, json: bool) -> ExitCode {
         })?;
         Ok(show(&parsed(&text)?))
     })
-}
-
-/// Waits for an answer; says on stderr what for where it takes long.
-async fn with_notice<T>(edge: &Target, answer: impl Future<Output = T>) -> T {
-    let mut answer = std::pin::pin!(answer);
-    if let Ok(answer) = timeout(NOTICED, &mut answer).await {
-        return answer;
-    }
-    eprintln!("waiting for the edge at {}, which has not answered for {} s …", edge.base, NOTICED.as_secs());
-    answer.await
 }
 
 /// `drain`
