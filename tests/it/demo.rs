@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used)]
 
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 fn demo(sabotage: Option<&str>, arguments: &[&str]) -> Output {
@@ -22,10 +23,12 @@ fn text(output: &Output) -> String {
 const LATE_RUNS: usize = 3;
 
 /// Runs the demo until it is not late: it measures how long it waits for a CPU, and says so where that cost audio.
-fn demo_in_time() -> (Option<i32>, String) {
+fn demo_in_time(folder: &Path) -> (Option<i32>, String) {
     let mut runs = 0;
     loop {
-        let output = demo(None, &[]);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trunkgate"));
+        let output = command.arg("demo").env_remove("TRUNKGATE_SABOTAGE").current_dir(folder).output();
+        let output = output.expect("the binary runs");
         let (code, text) = (output.status.code(), text(&output));
         let is_late = code == Some(1) && text.contains(", and the machine is busy: the demo waited ");
         runs += 1;
@@ -37,7 +40,10 @@ fn demo_in_time() -> (Option<i32>, String) {
 
 #[test]
 fn every_call_arrives_intact() {
-    let (code, text) = demo_in_time();
+    let folder = tempfile::tempdir().expect("a directory");
+    let (code, text) = demo_in_time(folder.path());
+    let left = std::fs::read_dir(folder.path()).expect("the directory").count();
+    assert_eq!(left, 0, "the demo uses no store of the directory that it is started in");
     if code == Some(1) && text.contains(", and the machine is busy: ") {
         assert_eq!(text.matches("\n  verdict: Answered by ").count(), 4, "{text}");
         return;

@@ -229,11 +229,12 @@ async fn start_edge(parties: &[Party], agents: &Agents, certificate: &Certificat
 
 fn config_text(parties: &[Party], agents: &Agents, certificate: &Certificate, first_port: u16) -> String {
     let mut text = format!(
-        "[edge]\nname = \"demo\"\n\
+        "[edge]\nname = \"demo\"\ndata_directory = {:?}\n\
          [[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n{}\
          [media]\naddress = [\"127.0.0.1\"]\nports = \"{first_port}-{}\"\nthreads = 1\n\
          [limits]\ncalls = 4\n\
          [http]\naddress = \"127.0.0.1:0\"\n",
+        certificate.data(),
         certificate.listener(),
         first_port + MEDIA_PORTS - 1
     );

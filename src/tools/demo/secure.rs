@@ -44,6 +44,11 @@ impl Certificate {
         self.folder.join(file)
     }
 
+    /// Directory of the edge's store, which ends with the demo: in the present one an edge may run.
+    pub(super) fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
     /// A listener of the edge that shows it.
     pub(super) fn listener(&self) -> String {
         format!(

@@ -302,7 +302,8 @@ fn no_escaped_line_break_reaches_a_header() {
     );
     assert_eq!(steps, ["answer", "say next"]);
     call.noted(13223, "no party");
-    let headers = "<Headers><Header name='X-A' value='1%0d%0aVia: x'/><Header name='X-B' value='100 %, 1%20a'/></Headers>";
+    let headers =
+        "<Headers><Header name='X-A' value='1%0d%0aVia: x'/><Header name='X-B' value='100 %, 1%20a'/></Headers>";
     let document = format!("<Response><Dial><Sip>sip:a@b?X-C=1%250AVia<!-- -->{headers}</Sip></Dial></Response>");
     let document = parse(&document).unwrap();
     let trunkgate_twiml::Kind::Dial(dial) = &document.verbs[0].kind else { panic!() };
