@@ -33,10 +33,8 @@ pub(super) fn key_of(source: &str, start: usize) -> Option<Named<'_>> {
         keys = found.kind.keys().unwrap_or_default();
         last = Some(found.kind);
     }
-    let kind = match last? {
-        Kind::List(item) | Kind::Many(item) => *item,
-        kind => kind,
-    };
+    let last = last?;
+    let kind = if let Kind::List(item) | Kind::Many(item) = last { *item } else { last };
     Some((key.trim(), kind))
 }
 

@@ -431,6 +431,7 @@ fn calls_are_a_table_for_a_spreadsheet() {
     assert_eq!(whole.len(), 2);
     assert_eq!((cell(&whole, "to"), cell(&whole, "source")), (NUMBER.to_owned(), "carrier".to_owned()));
     assert_eq!((cell(&whole, "target"), cell(&whole, "sip_code")), ("pbx".to_owned(), "403".to_owned()));
+    assert_eq!(cell(&whole, "ended_by"), "target");
     let masked = cell(&table("&mask=true"), "to");
     assert!(masked.contains("****") && !masked.contains(NUMBER), "{masked}");
     assert_eq!(table("&state=answered").len(), 1);

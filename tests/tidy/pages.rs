@@ -71,14 +71,17 @@ fn fault(words: &[String], in_passing: bool) -> Option<String> {
     // A page names values in capitals, and leaves out what does not matter.
     let is_named = words.iter().any(|word| word.contains('…') || word.contains("..."))
         || words.iter().skip(1).any(|word| word.len() > 1 && word.chars().all(|sign| sign.is_ascii_uppercase()));
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => None,
-        ErrorKind::MissingRequiredArgument | ErrorKind::MissingSubcommand if in_passing => None,
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if in_passing => None,
-        ErrorKind::InvalidValue if in_passing && error.to_string().contains("none was supplied") => None,
-        ErrorKind::ValueValidation | ErrorKind::InvalidValue | ErrorKind::InvalidSubcommand if is_named => None,
-        _ => Some(error.to_string().lines().next().unwrap_or_default().to_owned()),
-    }
+    let is_one_of = |kinds: &[ErrorKind]| kinds.contains(&error.kind());
+    let is_excused = is_one_of(&[ErrorKind::DisplayHelp, ErrorKind::DisplayVersion])
+        || is_named && is_one_of(&[ErrorKind::ValueValidation, ErrorKind::InvalidValue, ErrorKind::InvalidSubcommand])
+        || in_passing && error.to_string().contains("none was supplied")
+        || in_passing
+            && is_one_of(&[
+                ErrorKind::MissingRequiredArgument,
+                ErrorKind::MissingSubcommand,
+                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+            ]);
+    (!is_excused).then(|| error.to_string().lines().next().unwrap_or_default().to_owned())
 }
 
 #[test]

@@ -20,9 +20,9 @@ const CALLS: f64 = 10.0;
 /// Time by which they have: one call a second, and one of five seconds every ten to the agent.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// One service of the file.
+/// Address and command of one service of the file.
 #[derive(Debug, Default)]
-struct Service {
+struct Container {
     address: String,
     command: String,
 }
@@ -123,8 +123,8 @@ fn documented(text: &str) -> Vec<Vec<&str>> {
 }
 
 /// Commands and addresses by service: as much of YAML as the file uses.
-fn services(text: &str) -> BTreeMap<String, Service> {
-    let mut services: BTreeMap<String, Service> = BTreeMap::new();
+fn services(text: &str) -> BTreeMap<String, Container> {
+    let mut services: BTreeMap<String, Container> = BTreeMap::new();
     let mut name = String::new();
     let mut lines = text.lines().skip_while(|line| *line != "services:").skip(1).peekable();
     while let Some(line) = lines.next().filter(|line| line.starts_with("  ")) {
