@@ -139,6 +139,8 @@ async fn gather(mut response: Response<Incoming>, bounds: Bounds<'_>) -> Result<
     if response.body().size_hint().lower() > bounds.most && !cut {
         return Err(too_long(answer));
     }
+    let expected = response.body().size_hint().exact().map_or(0, |bytes| bytes.min(bounds.most));
+    let expected = usize::try_from(expected).unwrap_or(0);
     loop {
         let frame = match timeout(bounds.read, response.frame()).await {
             Err(_) => return Err(late("no more of the answer", bounds.read).with(answer)),
@@ -156,7 +158,7 @@ async fn gather(mut response: Response<Incoming>, bounds: Bounds<'_>) -> Result<
             let what = "no memory for the answer: many other files are being fetched for the application";
             return Err(Fault::new(Kind::Lost, what).with(answer));
         }
-        append(&mut answer.body, data);
+        append(&mut answer.body, data, expected);
         match (fits, cut) {
             (true, _) => {}
             (false, true) => return Ok((answer, false)),
@@ -166,21 +168,24 @@ async fn gather(mut response: Response<Incoming>, bounds: Bounds<'_>) -> Result<
 }
 
 /// Takes as much memory as a body of so many bytes needs; `false`: there is not so much.
-fn holds((memory, asker): (&FairShares, &Arc<str>), held: &mut Option<Granted>, bytes: usize) -> bool {
+fn holds((memory, asker): (&FairShares, &Arc<str>), held: &mut Option<Box<Granted>>, bytes: usize) -> bool {
     let needed = (bytes >> 20).saturating_add(1);
     match held {
         Some(held) => held.grow(needed),
         None => {
-            *held = memory.take(asker, needed);
+            *held = memory.take(asker, needed).map(Box::new);
             held.is_some()
         }
     }
 }
 
-/// Adds to a body, which takes little more memory than it has bytes: doubled each time, it would take up to twice as much.
-fn append(body: &mut Vec<u8>, data: &[u8]) {
-    if body.capacity() - body.len() < data.len() {
-        body.reserve_exact(data.len().max(body.len() / 8));
+/// Adds to a body of `expected` bytes, 0: an unknown number. It takes little more memory than it has bytes: doubled each time, it would
+/// take up to twice as much, and once more while it is copied. All of it is reserved once a quarter is there.
+fn append(body: &mut Vec<u8>, data: &[u8], expected: usize) {
+    let needed = body.len() + data.len();
+    if needed > body.capacity() {
+        let rest = if needed >= expected / 4 { expected.saturating_sub(needed) } else { 0 };
+        body.reserve_exact(data.len() + rest.max(body.len() / 8));
     }
     body.extend_from_slice(data);
 }

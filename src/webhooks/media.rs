@@ -211,7 +211,7 @@ impl MediaCache {
             media_type: Arc::clone(&media_type),
             source: Source::Fetched,
             attempts: reply.attempts.into(),
-            memory: reply.answer.memory.map(Arc::new),
+            memory: reply.answer.memory.map(Arc::from),
         };
         match freshness {
             Some(freshness) if validators != Validators::default() || Instant::now() < freshness.until => {

@@ -33,7 +33,7 @@ pub(crate) struct Answer {
     /// Of an answer that is none of success, as much as may be shown.
     pub(crate) body: Vec<u8>,
     /// Memory for a large body.
-    pub(crate) memory: Option<Granted>,
+    pub(crate) memory: Option<Box<Granted>>,
 }
 
 impl Answer {
