@@ -28,7 +28,7 @@ use crate::system::terminal;
 use crate::system::verifier::Servers;
 use crate::system::web::{self, Answer};
 use crate::tools::cli::{Calls, Listing, Remote};
-use waiting::{with_notice, with_progress};
+use waiting::{GOES_ON, with_notice, with_progress};
 
 mod glance;
 mod page;
@@ -276,7 +276,12 @@ fn only<'a>(what: &str, all: impl Iterator<Item = &'a str>, written: &str) -> Re
 pub fn reload(config: Option<&Path>, remote: &Remote, json: bool) -> ExitCode {
     let show = if json { raw } else { print::reloaded };
     talk(config, remote, async |edge| {
+        let before = waiting::configuration(edge).await;
         let answer = with_progress(edge, request(edge, Method::POST, "/v1/reload", None)).await;
+        // A request ends before a reload that takes long.
+        if answer.as_ref().is_err_and(|why| why.starts_with(GOES_ON)) && !json {
+            return waiting::in_force(edge, &before).await;
+        }
         let text = answer.map_err(|why| match () {
             () if why.starts_with(UNANSWERED) => {
                 format!("reload not confirmed: {why}; `trunkgate status` shows when the configuration was loaded")

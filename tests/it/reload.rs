@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::mpsc::channel;
 
-use crate::support::{PATIENCE, Process, config, http, until};
+use crate::support::{PATIENCE, Process, config, finish, http, until};
 use nix::sys::signal::Signal;
 
 /// An edge whose file can be replaced by one with a text that is said once the test lets it.
@@ -89,6 +89,60 @@ fn a_reload_that_nobody_waits_for_any_more_comes_in_force() {
     assert!(rig.agents().is_empty());
     rig.let_go();
     until("it is in force", || (rig.agents() == ["patient"]).then_some(()));
+}
+
+/// Answers as an edge whose reload takes longer than a request may, until the verb has seen how far a file has been read.
+fn slow_edge(listener: &TcpListener) {
+    let mut asked = 0;
+    for stream in listener.incoming() {
+        let mut stream = BufReader::new(stream.unwrap());
+        let head: Vec<String> =
+            stream.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+        let configuration = |loaded_at: &str, reading: &str| {
+            format!(
+                "{{\"config\":{{\"loaded_at\":\"{loaded_at}\",\"reading\":{reading},\"warnings\":1,\"last_reload_error\":null}}}}"
+            )
+        };
+        let (status, body) = match head.first().map_or("", String::as_str) {
+            line if line.starts_with("POST ") => {
+                let error = "{\"error\":{\"code\":\"reloading\",\"message\":\"still in progress; see /v1/status\"}}";
+                ("503 Service Unavailable", error.to_owned())
+            }
+            line if line.starts_with("GET /v1/status ") => {
+                asked += 1;
+                (
+                    "200 OK",
+                    match asked {
+                        1 => configuration("2026-01-01T00:00:00Z", "null"),
+                        2 => configuration("2026-01-01T00:00:00Z", "\"n.csv: 65536 lines read\""),
+                        _ => configuration("2026-01-01T00:00:30Z", "null"),
+                    },
+                )
+            }
+            _ => ("200 OK", "{}".to_owned()),
+        };
+        let length = body.len();
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
+        stream.get_mut().write_all(answer.as_bytes()).unwrap();
+        if asked > 2 {
+            return;
+        }
+    }
+}
+
+#[test]
+fn the_verb_waits_for_a_reload_that_takes_longer_than_its_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let edge = std::thread::spawn(move || slow_edge(&listener));
+    let output = finish(&["reload", "--url", &url]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("the reload goes on …\nn.csv: 65536 lines read\n"), "{stderr}");
+    assert!(output.stdout.starts_with(b"reloaded: 1 warning; "), "{}", String::from_utf8_lossy(&output.stdout));
+    edge.join().unwrap();
 }
 
 #[test]
