@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
 use std::io::{ErrorKind, Write as _};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::calls::{received, rtp};
 use crate::support::talk::{Rig, Talk, speech};
@@ -101,8 +101,11 @@ fn a_thousand_marks_and_twenty_thousand_come_back_once_each_and_in_order() {
         let rig = Rig::new(UNHURRIED);
         let mut talk = rig.call("marks", "0");
         let (before, audio) = (rig.edge.memory_kib(), speech(16_000));
+        let began = Instant::now();
         talk.say(&audio);
         (0..count).for_each(|n| talk.mark(&n.to_string()));
+        // Its audio lasts two seconds: of what is sent more slowly, too much never waits.
+        let is_told = is_told && began.elapsed() < Duration::from_secs(1);
         for n in 0..count {
             assert_eq!(talk.next("mark")["mark"]["name"], n.to_string());
             if n % 1000 == 0 {
@@ -116,7 +119,8 @@ fn a_thousand_marks_and_twenty_thousand_come_back_once_each_and_in_order() {
         assert_eq!(talk.audio(), audio, "no mark costs a packet");
         let (grown, trace) = (rig.edge.memory_kib().saturating_sub(before), rig.trace());
         assert!(grown < 12 << 10, "{grown} KiB");
-        assert_eq!(trace.contains("sends more than is heard"), is_told, "{trace}");
+        assert!(!is_told || trace.contains("sends more than is heard"), "{trace}");
+        assert!(count > 1000 || !trace.contains("sends more than is heard"), "{trace}");
     }
 }
 

@@ -176,7 +176,11 @@ pub(crate) fn speak(parties: &mut [Party], what: &str, holds: impl Fn(&[Party]) 
             let tones: Vec<f64> = parties.iter().map(|party| party.hz).collect();
             parties.iter().map(|party| tones.iter().map(|hz| party.level(*hz).round()).collect()).collect()
         };
-        assert!(began.elapsed() < PATIENCE, "waited too long until {what}: {:?}", levels());
+        if began.elapsed() > PATIENCE {
+            // Parties without a CPU for a tenth of the time say and hear no whole tone: that is not judged.
+            assert!(pace.fell_behind() > PATIENCE / 10, "waited too long until {what}: {:?}", levels());
+            return;
+        }
         pace.wait();
     }
 }

@@ -348,7 +348,7 @@ fn the_first_word_stops_the_prompt() {
     let application = application(&[
         (
             "/voice",
-            r#"<Gather input="speech" timeout="60" speechTimeout="2" action="/said"><Play loop="0">/menu.wav</Play></Gather>"#,
+            r#"<Gather input="speech" timeout="60" speechTimeout="8" action="/said"><Play loop="0">/menu.wav</Play></Gather>"#,
         ),
         ("/said", "<Hangup/>"),
     ]);

@@ -1,6 +1,6 @@
 //! `trunkgate twilio --app` through the real binary: calls by scripts to a web application, and what its caller heard.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -337,9 +337,9 @@ fn texts_are_sent_to_the_application_and_come_from_it() {
     assert!(code == 1 && fault(&reports).contains("It sent +14155550199: \"We are open"), "{reports:#}");
 }
 
-/// An application in Python that answers a call with a long pause, as a child of the command's shell, and the port that it has.
-fn pausing(folder: &std::path::Path) -> (u16, String) {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+/// An application in Python that answers a call with a long pause, as a child of the command's shell, and the address that it has.
+fn pausing(folder: &std::path::Path) -> (SocketAddr, String) {
+    let free = closed_address();
     let app = format!(
         "import http.server\n\
          class H(http.server.BaseHTTPRequestHandler):\n\
@@ -349,7 +349,9 @@ fn pausing(folder: &std::path::Path) -> (u16, String) {
          \x20       body = b'<Response><Pause length=\"60\"/></Response>'\n\
          \x20       self.send_response(200); self.send_header('content-type', 'text/xml')\n\
          \x20       self.send_header('content-length', str(len(body))); self.end_headers(); self.wfile.write(body)\n\
-         http.server.HTTPServer(('127.0.0.1', {free}), H).serve_forever()\n"
+         http.server.HTTPServer(('{}', {}), H).serve_forever()\n",
+        free.ip(),
+        free.port()
     );
     std::fs::write(folder.join("app.py"), app).unwrap();
     (free, "python3 app.py & wait".to_owned())
@@ -359,8 +361,8 @@ fn pausing(folder: &std::path::Path) -> (u16, String) {
 fn a_signal_ends_the_application_with_all_its_processes() {
     for (signal, code) in [("INT", Some(130)), ("TERM", Some(143)), ("HUP", Some(129)), ("KILL", None)] {
         let folder = tempfile::tempdir().unwrap();
-        let (port, start) = pausing(folder.path());
-        let url = format!("http://127.0.0.1:{port}/");
+        let (address, start) = pausing(folder.path());
+        let url = format!("http://{address}/");
         let arguments = ["twilio", "--app", &url, "--start", &start, "--timeout", "60s", "--step", "hear Hello"];
         let mut command = trunkgate(&arguments);
         command.current_dir(folder.path()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -373,6 +375,6 @@ fn a_signal_ends_the_application_with_all_its_processes() {
         let text = String::from_utf8(output.stdout).unwrap();
         let is_said = text.contains("calls +14155550100") && text.contains(&format!("interrupted by SIG{signal}"));
         assert!(code.is_none() || is_said, "{signal}: {text}");
-        until("the application's end", || TcpStream::connect(("127.0.0.1", port)).is_err().then_some(()));
+        until("the application's end", || TcpStream::connect(address).is_err().then_some(()));
     }
 }
