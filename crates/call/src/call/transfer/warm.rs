@@ -420,7 +420,7 @@ pub(crate) fn part_from_caller(bridge: &mut Bridge, cx: &mut Cx<'_>, leg: LegId)
     let is_theirs = |end| [near, leg].iter().any(|at| cx.call.legs[*at].ends.iter().any(|slot| slot.end == end));
     let wires = bridge.media.wires.iter().filter(|(from, _)| is_theirs(*from));
     let mut wires: Vec<_> = wires.map(|(from, to)| (from, to.clone())).collect();
-    if let Some(number) = added_events(cx, bridge.negotiation.offer.as_ref()) {
+    if let Some(number) = added_events(cx, leg, bridge.negotiation.offer.as_ref()) {
         wires.iter_mut().for_each(|(_, (_, wire))| wire.payloads.retain(|(from, to)| [*from, *to] != [number; 2]));
     }
     bridge.media.part(cx, [near, leg]);
@@ -443,8 +443,9 @@ fn coach(bridge: &mut Bridge, cx: &mut Cx<'_>, (agent, party): (LegId, LegId), (
     }
 }
 
-/// Returns the payload number of telephone-events that were offered to a target though its caller has none.
-fn added_events(cx: &Cx<'_>, offer: Option<&Description>) -> Option<u8> {
+/// Returns the payload number of telephone-events that were offered to a party though its caller has none. Its answer has them as well, where
+/// the offer is forgotten by now.
+fn added_events(cx: &Cx<'_>, leg: LegId, offer: Option<&Description>) -> Option<u8> {
     let (own, spoken) = cx.call.legs.offer_of(cx.call.legs.near)?;
     if spoken.is_some_and(|spoken| spoken.presses.is_some()) {
         return None;
@@ -453,7 +454,8 @@ fn added_events(cx: &Cx<'_>, offer: Option<&Description>) -> Option<u8> {
     let is_added = |media: &Media, number: u8| {
         !known.contains(&number) && media.rtpmap(number).is_some_and(|map| map.is("telephone-event"))
     };
-    let media = offer?.media.iter().filter(|media| media.port != 0);
+    let offer = offer.cloned().or_else(|| cx.call.legs[leg].theirs())?;
+    let media = offer.media.iter().filter(|media| media.port != 0);
     media
         .flat_map(|media| media.payloads().into_iter().filter(|number| is_added(media, *number)).collect::<Vec<_>>())
         .next()
