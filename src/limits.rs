@@ -242,6 +242,16 @@ pub const PROXY_TUNNEL_IDLE_SECONDS: u64 = 300;
 pub const PROXY_CONNECT_SECONDS: u64 = 8;
 /// Host names whose certificates the proxy keeps.
 pub const PROXY_HOSTS: usize = 64;
+/// Bytes of HTTP answers that clients have not read, of all answers larger than [`HTTP_PART_BYTES`]; further ones get 503.
+pub const HTTP_UNREAD_BYTES: usize = 32 << 20;
+/// Part of an HTTP answer that is handed to a connection at once, in bytes; a connection holds a few.
+pub const HTTP_PART_BYTES: usize = 16 << 10;
+/// Bytes that an HTTP connection holds for a client that does not read, and of a request that is not whole.
+pub const HTTP_CONNECTION_BYTES: usize = 64 << 10;
+/// HTTP requests that read, of those that are worked off at once.
+pub const HTTP_READING: usize = 8;
+/// Parameters of an HTTP form, or of a query.
+pub const HTTP_PARAMETERS: usize = 256;
 /// Largest body of an HTTP request, in bytes.
 pub const HTTP_BODY_BYTES: usize = 64 << 10;
 /// Requests of one source (in IPv6 of one /64) with wrong credentials of one account in a minute; further ones get 429, late.

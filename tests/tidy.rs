@@ -235,6 +235,18 @@ fn cores_do_not_touch_the_system() {
 }
 
 #[test]
+fn the_wall_clock_is_read_in_one_place() {
+    let mut broken = Vec::new();
+    for source in rust().into_iter().filter(|source| source.path.starts_with("src/")) {
+        let reads =
+            |line: &tree::Line<'_>| ["SystemTime::now", "Timestamp::now"].iter().any(|call| line.code().contains(call));
+        let places = source.product_lines().filter(reads).map(|line| format!("{}:{}", source.path, line.number));
+        broken.extend(places.filter(|place| !place.starts_with("src/system/clock.rs")));
+    }
+    report("the wall clock, which may be set to anything, is read in src/system/clock.rs alone", broken);
+}
+
+#[test]
 fn files_are_short() {
     let long = rust().into_iter().map(|s| (s.text.lines().count(), s.path)).filter(|(lines, _)| *lines > FILE_LINES);
     report("a file has at most 900 lines, tests included", long.map(|(n, path)| format!("{path}: {n}")).collect());

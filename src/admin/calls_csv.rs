@@ -6,7 +6,7 @@ use trunkgate_call::CallView;
 
 use super::calls::answered_seconds;
 use super::parties::party;
-use crate::sinks::records::csv::ended_by_legs;
+use crate::sinks::records::csv::{ended_by_legs, line, plain};
 
 /// The table's columns.
 const HEAD: &str = "sid,started_at,answered_at,ended_at,duration_s,from,to,route,source,target,state,outcome,reason,sip_code,\
@@ -33,33 +33,22 @@ fn row(call: &CallView) -> String {
         text(call.answered_at.as_deref()),
         text(call.ended_at.as_deref()),
         answered_seconds(call).map(|seconds| format!("{seconds:.3}")).unwrap_or_default(),
-        cell(&call.from),
-        cell(&call.to),
-        cell(&call.route),
-        cell(source.map_or("", party)),
-        cell(target.map_or("", party)),
+        plain(&call.from),
+        plain(&call.to),
+        plain(&call.route),
+        plain(source.map_or("", party)),
+        plain(target.map_or("", party)),
         call.state.to_owned(),
         text(call.outcome),
         text(call.reason),
         code(call.sip_code),
         code(target.and_then(|leg| leg.sip_code)),
-        cell(source.map_or("", |leg| &leg.codec)),
+        plain(source.map_or("", |leg| &leg.codec)),
         mos.map(|mos| format!("{mos:.2}")).unwrap_or_default(),
         call.flags.join(" "),
         ended_by_legs(source.and_then(|leg| leg.ended_by), target.and_then(|leg| leg.ended_by)).to_owned(),
     ];
-    fields.join(",") + "\r\n"
-}
-
-/// Returns a text of a remote party as a cell: quoted, and never a formula of a spreadsheet.
-fn cell(text: &str) -> String {
-    let is_number = text.strip_prefix('+').is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'*'));
-    let is_formula = !is_number && text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let guard = if is_formula { "'" } else { "" };
-    if !is_formula && !text.contains([',', '"', '\r', '\n']) {
-        return text.to_owned();
-    }
-    format!("\"{guard}{}\"", text.replace('"', "\"\""))
+    String::from_utf8_lossy(&line(&fields)).into_owned()
 }
 
 #[cfg(test)]
@@ -67,19 +56,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_is_quoted_and_no_formula() {
+    fn a_plain_text_is_no_formula() {
         for (text, written) in [
             ("+14155550100", "+14155550100"),
             ("+1415****100", "+1415****100"),
             ("carrier", "carrier"),
-            ("a,b", "\"a,b\""),
-            ("say \"hi\"", "\"say \"\"hi\"\"\""),
-            ("=1+1", "\"'=1+1\""),
-            ("+1+cmd|x", "\"'+1+cmd|x\""),
-            ("@sum", "\"'@sum\""),
+            ("a,b", "a,b"),
+            ("=1+1", "'=1+1"),
+            ("-1+1", "'-1+1"),
+            ("+1+cmd|x", "'+1+cmd|x"),
+            ("+1*2*3", "'+1*2*3"),
+            ("+1**2", "'+1**2"),
+            ("+1****2****3", "'+1****2****3"),
+            ("@sum", "'@sum"),
+            ("\t=1+1", "'\u{fffd}=1+1"),
+            ("\r=1+1", "'\u{fffd}=1+1"),
+            ("1;=1+1", "1;'=1+1"),
             ("", ""),
         ] {
-            assert_eq!(cell(text), written);
+            assert_eq!(plain(text), written);
         }
     }
 

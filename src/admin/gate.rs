@@ -10,7 +10,6 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
 
 use super::guesses::{Guesses, Shown, Verdict};
 use super::listening::Tickets;
@@ -19,6 +18,7 @@ use super::{ApiError, console, forwarded, sms, twilio};
 use crate::limits;
 use crate::runtime::handle::Handle;
 use crate::runtime::http_logins::Face;
+use crate::system::clock;
 use trunkgate_route::is_loopback_host;
 
 /// Path of the certificate of the proxy's CA.
@@ -160,7 +160,7 @@ async fn too_many(left: Duration) -> Response {
 /// Whether a request for audio has a cookie in the place of the token.
 fn is_listening(tickets: &Tickets, head: &Head<'_>, token: &str) -> bool {
     let is_reading = matches!(*head.method, Method::GET | Method::HEAD);
-    is_reading && tickets.open(head.path, head.headers, token, Timestamp::now().as_second())
+    is_reading && tickets.open(head.path, head.headers, token, clock::now().as_second())
 }
 
 /// Returns the connection of a request.

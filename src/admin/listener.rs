@@ -1,14 +1,19 @@
 //! HTTP connections, over TLS where that is configured: a bounded number, and none that is idle or half asked for long.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -16,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 
-use super::places::{Occupant, Place, Places};
+use super::places::{Place, Places};
 use crate::limits;
 use crate::runtime::handle::HttpCounters;
 use crate::runtime::transport::Settings;
@@ -32,7 +37,7 @@ pub(super) struct Limited {
     /// Certificates as they are now.
     tls: watch::Receiver<Arc<Settings>>,
     /// Handshakes that are under way: nobody waits for a slow one.
-    shaking: JoinSet<Option<(Connection, SocketAddr)>>,
+    shaking: JoinSet<Option<Connection>>,
     /// Limits the log lines of connections that cannot be accepted.
     complaint: Seldom,
 }
@@ -47,14 +52,14 @@ impl Limited {
     }
 
     /// The next client, in its place.
-    async fn next(listener: &TcpListener, places: &Places, complaint: &mut Seldom) -> (TcpStream, SocketAddr, Place) {
+    async fn next(listener: &TcpListener, places: &Places, complaint: &mut Seldom) -> (TcpStream, Place) {
         loop {
             // Until then clients wait in the system's backlog.
             places.room().await;
             match listener.accept().await {
                 Ok((stream, remote)) => {
                     if let Some(place) = places.take(remote) {
-                        return (stream, remote, place);
+                        return (stream, place);
                     }
                 }
                 Err(error) => {
@@ -68,16 +73,26 @@ impl Limited {
     }
 }
 
-impl Listener for Limited {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+impl Limited {
+    /// Serves connections, each in a task of its own. Never ends.
+    pub(super) async fn serve(mut self, router: Router) {
+        let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                (stream, remote, mut place) = Limited::next(&self.listener, &self.places, &mut self.complaint) => {
+                connection = self.accept() => {
+                    connections.spawn(serve(connection, router.clone()));
+                }
+                Some(_) = connections.join_next() => {}
+            }
+        }
+    }
+
+    async fn accept(&mut self) -> Connection {
+        loop {
+            tokio::select! {
+                (stream, mut place) = Limited::next(&self.listener, &self.places, &mut self.complaint) => {
                     let Some(tls) = self.tls.borrow().of_http() else {
-                        return (Connection::new(Box::new(stream), place), remote);
+                        return Connection::new(Box::new(stream), place);
                     };
                     self.shaking.spawn(async move {
                         let limit = Duration::from_secs(limits::HANDSHAKE_SECONDS);
@@ -87,7 +102,7 @@ impl Listener for Limited {
                             shaken = shaking => shaken.ok()?,
                             () = place.evicted() => return None,
                         };
-                        Some((Connection::new(Box::new(stream), place), remote))
+                        Some(Connection::new(Box::new(stream), place))
                     });
                 }
                 Some(shaken) = self.shaking.join_next() => {
@@ -98,16 +113,20 @@ impl Listener for Limited {
             }
         }
     }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
 }
 
-impl Connected<IncomingStream<'_, Limited>> for Occupant {
-    fn connect_info(stream: IncomingStream<'_, Limited>) -> Occupant {
-        stream.io().place.occupant()
-    }
+/// Serves the requests of a connection until its end.
+async fn serve(connection: Connection, router: Router) {
+    let (occupant, router) = (connection.place.occupant(), TowerToHyperService::new(router));
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(occupant.clone()));
+        router.call(request.map(Body::new))
+    });
+    let mut http = http1::Builder::new();
+    let connection =
+        http.max_buf_size(limits::HTTP_CONNECTION_BYTES).serve_connection(TokioIo::new(connection), service);
+    // How a connection ends is no matter of the operator's.
+    let _ = connection.with_upgrades().await;
 }
 
 /// A stream that fails when nothing passes on it for too long, or when a request takes too long to come.
@@ -205,7 +224,7 @@ mod tests {
     async fn a_request_that_comes_byte_by_byte_is_given_up_and_an_answer_begins_anew() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut connection = limited(listener).accept().await.0;
+        let mut connection = limited(listener).accept().await;
         connection.arrival_limit = Duration::from_millis(20);
         let mut byte = [0];
         client.write_all(b"G").await.unwrap();
@@ -226,7 +245,7 @@ mod tests {
     async fn who_asks_for_nothing_is_let_go() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut connection = limited(listener).accept().await.0;
+        let mut connection = limited(listener).accept().await;
         let at = connection.arrival.as_ref().unwrap().deadline();
         assert!(at <= Instant::now() + FIRST_BYTE);
         connection.arrival = Some(Box::pin(sleep(Duration::from_millis(20))));
@@ -242,7 +261,7 @@ mod tests {
         let (mut clients, mut taken) = (Vec::new(), Vec::new());
         for _ in 0..=limits::HTTP_CONNECTIONS {
             clients.push(TcpStream::connect(address).await.unwrap());
-            taken.push(limited.accept().await.0);
+            taken.push(limited.accept().await);
         }
         let error = taken[0].read_exact(&mut [0]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);

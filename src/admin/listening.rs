@@ -7,7 +7,6 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use jiff::Timestamp;
 use rand::TryRng as _;
 use serde_json::json;
 use sha2::Sha256;
@@ -17,6 +16,7 @@ use super::gate::same;
 use super::{ApiError, recordings};
 use crate::limits::LISTENING_SECONDS;
 use crate::runtime::handle::Handle;
+use crate::system::clock;
 use crate::system::text::hex;
 
 /// Name of the cookie.
@@ -75,7 +75,7 @@ pub(super) async fn begin(
 ) -> Result<Response, ApiError> {
     recordings::known(&handle, &sid).await?;
     let seconds = LISTENING_SECONDS;
-    let until = Timestamp::now().as_second().saturating_add(seconds as i64);
+    let until = clock::now().as_second().saturating_add(seconds as i64);
     let cookie = handle.shared.running(|running| {
         let http = &running.config.http;
         let ticket = tickets.ticket(&sid, http.token.as_ref()?.reveal(), until);

@@ -16,6 +16,7 @@ use crate::runtime::handle::{Gone, Handle};
 
 mod agent_problems;
 mod agents;
+mod answers;
 mod asked;
 mod audio;
 mod calls;
@@ -55,6 +56,7 @@ mod trunk_problems;
 mod twilio;
 mod voicemail;
 mod way;
+mod work;
 
 pub(crate) use calls::{MARKED, OUTCOMES, STATES};
 pub use status::StatusReport;
@@ -111,14 +113,18 @@ pub(crate) async fn serve(socket: std::net::TcpListener, handle: Handle) {
             return;
         }
     };
-    let service = router(handle, tickets).into_make_service_with_connect_info::<places::Occupant>();
-    if let Err(error) = axum::serve(listener, service).await {
-        tracing::error!("the HTTP server has stopped: {error}");
-    }
+    let work = match work::Work::start() {
+        Ok(work) => work,
+        Err(error) => {
+            tracing::error!("no HTTP: {error}");
+            return;
+        }
+    };
+    listener.serve(router(handle, tickets, work)).await;
 }
 
 /// Every path.
-fn router(handle: Handle, tickets: listening::Tickets) -> Router {
+fn router(handle: Handle, tickets: listening::Tickets, work: work::Work) -> Router {
     let guesses = guesses::Guesses::default();
     let access = twilio::Access::new(handle.store.clone(), guesses.clone());
     let gate = gate::Gate { handle: handle.clone(), access, guesses, tickets: tickets.clone() };
@@ -178,9 +184,11 @@ fn router(handle: Handle, tickets: listening::Tickets) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(Extension(tickets))
         .layer(Extension(recordings::OneWaveform::default()))
+        .layer(middleware::from_fn_with_state(work, work::off_thread))
         .layer(middleware::from_fn_with_state(gate, gate::check))
         .layer(middleware::from_fn_with_state(proxy, proxy::intercept))
         .layer(middleware::from_fn(in_time))
+        .layer(middleware::map_response(as_typed))
         .layer(DefaultBodyLimit::max(limits::HTTP_BODY_BYTES))
         .with_state(handle)
 }
@@ -199,6 +207,7 @@ fn api(handle: Handle, gate: gate::Gate) -> Router {
         .layer(middleware::from_fn_with_state(gate, gate::check))
         .fallback(twilio::unknown)
         .layer(middleware::from_fn(in_time))
+        .layer(middleware::map_response(as_typed))
         .layer(DefaultBodyLimit::max(limits::HTTP_BODY_BYTES))
         .with_state(handle)
 }
@@ -210,6 +219,12 @@ async fn unknown_path(State(_): State<Handle>, request: Request) -> ApiError {
 async fn wrong_method(State(_): State<Handle>, request: Request) -> ApiError {
     let message = format!("{} does not take {}", request.uri().path(), request.method());
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+}
+
+/// Has browsers take an answer as what its type says, and not as what its bytes look like.
+async fn as_typed(mut response: Response) -> Response {
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 /// A request that takes too long is answered, not kept.

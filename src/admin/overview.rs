@@ -19,6 +19,7 @@ use crate::runtime::handle::Handle;
 use crate::runtime::history::{Sample, TroubleView};
 use crate::runtime::http_logins::HttpLoginView;
 use crate::runtime::transport::TlsFaultsView;
+use crate::system::clock;
 
 /// Which part of the history is wanted.
 #[derive(Debug, Default, Deserialize)]
@@ -59,7 +60,7 @@ pub(super) async fn history(
     Ok(Json(handle.history(|history| Past {
         seconds: limits::HISTORY_FINE_SECONDS * many,
         samples: history.samples(coarse, since),
-        troubles: history.troubles(Timestamp::now()),
+        troubles: history.troubles(clock::now()),
     })))
 }
 

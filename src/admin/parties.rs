@@ -12,6 +12,7 @@ use trunkgate_call::{CallView, Gateway, LegView};
 
 use super::ApiError;
 use crate::runtime::handle::{Gone, Handle};
+use crate::system::clock;
 
 /// Codes of rejections shown of one trunk.
 const CODES_SHOWN: usize = 8;
@@ -74,7 +75,7 @@ pub(super) struct Parties {
 impl Parties {
     /// Asks the signalling loop for live legs and ended calls, which are counted here.
     pub(super) async fn of(handle: &Handle) -> Result<Parties, Gone> {
-        let since = Timestamp::now().saturating_sub(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MIN);
+        let since = clock::now().saturating_sub(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MIN);
         let (mut counts, ended) = handle.ask(|gateway, _| (live(gateway), gateway.ended_calls())).await?;
         let since = format!("{since:.3}");
         // Dates of one form: their order is that of time.

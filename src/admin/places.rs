@@ -20,6 +20,7 @@ use hyper::body::{Frame, SizeHint};
 use tokio::sync::{Notify, oneshot};
 use trunkgate_route::household;
 
+use super::answers::Unread;
 use crate::limits;
 use crate::runtime::handle::HttpCounters;
 use crate::runtime::transport::BySource;
@@ -35,6 +36,8 @@ struct Shared {
     /// A place was given back, or its connection became incomplete.
     freed: Notify,
     counters: Arc<HttpCounters>,
+    /// Answers that are not read.
+    unread: Unread,
 }
 
 #[derive(Debug, Default)]
@@ -86,7 +89,7 @@ pub(super) struct Serving(Occupant);
 
 impl Places {
     pub(super) fn new(counters: Arc<HttpCounters>) -> Places {
-        Places(Arc::new(Shared { taken: Mutex::default(), freed: Notify::new(), counters }))
+        Places(Arc::new(Shared { taken: Mutex::default(), freed: Notify::new(), counters, unread: Unread::default() }))
     }
 
     /// Waits until a connection could be given a place.
@@ -243,6 +246,7 @@ impl Occupant {
 impl Serving {
     /// Lasts until the body of the answer is handed over.
     pub(super) fn with(self, response: Response) -> Response {
+        let response = self.0.shared.unread.bound(response);
         response.map(|body| Body::new(Served { body, _serving: self }))
     }
 }

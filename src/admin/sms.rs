@@ -6,7 +6,6 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 use trunkgate_call::numbers::{mask, plain};
@@ -16,12 +15,14 @@ use url::Url;
 use super::ApiError;
 use super::gate::{bearer, same};
 use crate::config::Replies;
+use crate::limits::HTTP_PARAMETERS;
 use crate::runtime::handle::Handle;
 use crate::sinks::sms::SmsOrder;
 use crate::sinks::sms::kept::{self, Direction, KeptMessage, Reached, Status};
 use crate::sinks::sms::opt_out::Wish;
 use crate::sinks::sms::outlets::STATUS_PATH;
 use crate::sinks::store::Commit;
+use crate::system::clock;
 use crate::system::sids;
 
 /// Where services send messages to us, behind `public_url`.
@@ -32,6 +33,9 @@ const BODY_CHARS: usize = 1600;
 
 /// Longest sender and longest SID of a form, in characters.
 const NAME_CHARS: usize = 64;
+
+/// Characters of a signature: SHA-1 in base64.
+const SIGNATURE_CHARS: usize = 28;
 
 /// Whether a path is one of these.
 pub(super) fn is_path(path: &str) -> bool {
@@ -50,14 +54,19 @@ impl Form {
         body: Result<Bytes, BytesRejection>,
     ) -> Result<Form, ApiError> {
         let body = body.map_err(|error| ApiError::new(error.status(), "bad_body", error.body_text()))?;
-        let form: Vec<(String, String)> = form_urlencoded::parse(&body).into_owned().collect();
+        // What costs little is judged first: the sender may be anybody.
+        if body.iter().filter(|byte| **byte == b'&').count() >= HTTP_PARAMETERS {
+            let message = format!("more than {HTTP_PARAMETERS} parameters");
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message));
+        }
+        let parsed = || form_urlencoded::parse(&body).into_owned().collect::<Vec<(String, String)>>();
         let (twilio, service, public_url) = handle.shared.running(|running| {
             let config = &running.config;
             let twilio = config.sms.as_ref().map(|sms| sms.auth_token.clone());
             (twilio, config.messages.token.clone(), config.http.public_url.clone())
         });
         if service.as_ref().is_some_and(|token| bearer(headers, token.reveal()).is_ok()) {
-            return Ok(Form(form));
+            return Ok(Form(parsed()));
         }
         let refused = |message: &str| ApiError::new(StatusCode::FORBIDDEN, "bad_signature", message);
         let tokens: Vec<_> = twilio.into_iter().chain(service).collect();
@@ -65,7 +74,10 @@ impl Form {
             return Err(refused("[twilio] (or `token` of [messages]) or public_url of [http] is missing"));
         };
         let given = headers.get(SIGNATURE_HEADER).map(|value| value.as_bytes()).unwrap_or_default();
-        let urls = urls(&public_url, path, query);
+        if given.len() != SIGNATURE_CHARS {
+            return Err(refused("the signature is missing or wrong"));
+        }
+        let (form, urls) = (parsed(), urls(&public_url, path, query));
         let is_right = |token: &str| urls.iter().any(|url| same(given, sign_form(token, url, &form).as_bytes()));
         match tokens.iter().any(|token| is_right(token.reveal())) {
             true => Ok(Form(form)),
@@ -150,7 +162,7 @@ async fn receive(
         return Ok(());
     }
     let not_kept = |_| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_kept", "the message could not be stored");
-    let now = Timestamp::now();
+    let now = clock::now();
     let message = KeptMessage {
         sid: sids::random("SM").map_err(not_kept)?,
         direction: Direction::Inbound,
@@ -189,7 +201,7 @@ pub(super) async fn status(
     let status = status.ok_or_else(|| bad("MessageStatus is missing or unknown"))?;
     let error = form.field("ErrorCode").and_then(|code| code.parse().ok());
     let of = sid.to_owned();
-    let report = move |store: &Connection| kept::report(store, Timestamp::now(), &of, Reached { status, error });
+    let report = move |store: &Connection| kept::report(store, clock::now(), &of, Reached { status, error });
     match handle.store.run(Commit::Now, report).await {
         Ok(true) => {
             handle.shared.sms.wake.notify_one();
@@ -214,6 +226,9 @@ fn urls(public_url: &str, path_here: &str, query: Option<&str>) -> Vec<String> {
         all.push(format!("{scheme}://{bare}{path}{path_here}{query}"));
         all.push(format!("{scheme}://{bare}:{port}{path}{path_here}{query}"));
     }
+    // Two of the three are the same one.
+    all.sort_unstable();
+    all.dedup();
     all
 }
 
@@ -224,14 +239,7 @@ mod tests {
     #[test]
     fn a_url_may_be_signed_with_its_port_or_without() {
         let all = urls("https://edge.example.com/", PATH, Some("a=1"));
-        assert_eq!(
-            all,
-            [
-                "https://edge.example.com/sms/inbound?a=1",
-                "https://edge.example.com/sms/inbound?a=1",
-                "https://edge.example.com:443/sms/inbound?a=1"
-            ]
-        );
+        assert_eq!(all, ["https://edge.example.com/sms/inbound?a=1", "https://edge.example.com:443/sms/inbound?a=1"]);
         assert!(urls("http://[::1]:8080/edge", PATH, None).contains(&"http://[::1]/edge/sms/inbound".to_owned()));
     }
 }

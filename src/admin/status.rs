@@ -32,6 +32,7 @@ use crate::runtime::messages::first_url;
 use crate::runtime::reload::{ReloadError, Reloaded};
 use crate::runtime::transport::TlsFaultsView;
 use crate::sinks::recordings::REFUSED;
+use crate::system::clock;
 use crate::system::problem::{Harm, Party, Problem, Silence, Urgency};
 use crate::system::text::number;
 use crate::system::tls_words::CLIENT_NOT_TLS;
@@ -167,7 +168,7 @@ impl StatusReport {
         let gateway = handle.status().await?;
         let shared = &handle.shared;
         let expiries = shared.tls.borrow().expiries();
-        let now = jiff::Timestamp::now();
+        let now = clock::now();
         let days = |name: &str| {
             let (.., expires) = expiries.iter().find(|(kind, of, _)| *kind == "listener" && of == name)?;
             Some(expires.duration_since(now).as_hours().div_euclid(24))
@@ -320,8 +321,8 @@ impl StatusReport {
         problems.extend(shared.calls.problem());
         problems.extend(shared.callbacks.problems());
         problems.extend(shared.recordings.problems(unrecorded));
-        problems.extend(shared.sms.problem_now(jiff::Timestamp::now()));
-        problems.extend(shared.message_webhooks.problems(jiff::Timestamp::now(), |number| first_url(handle, number)));
+        problems.extend(shared.sms.problem_now(clock::now()));
+        problems.extend(shared.message_webhooks.problems(clock::now(), |number| first_url(handle, number)));
         problems.extend(shared.hep_counters.problem().filter(|_| hep));
         problems.extend(shared.otel_counters.problem().filter(|_| otel));
         let lost = crate::system::log::lost();

@@ -10,9 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use rand::TryRng;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
@@ -51,6 +50,7 @@ use crate::sinks::sms;
 use crate::sinks::sms::outlets::Outlets;
 use crate::sinks::sms::{SmsOrder, SmsThread};
 use crate::sinks::store::{Store, may_recover};
+use crate::system::clock;
 use crate::system::clock::Clock;
 use crate::system::dns::{Resolver, means};
 use crate::system::log;
@@ -503,7 +503,7 @@ fn gateway_config(config: &Config) -> io::Result<GatewayConfig> {
     let seed = seed()?;
     Ok(GatewayConfig {
         name: config.edge.name.clone(),
-        epoch: (Instant::now(), SystemTime::now()),
+        epoch: (Instant::now(), clock::wall()),
         seed,
         max_calls: config.limits.calls,
         calls_per_second: config.limits.calls_per_second,
@@ -528,7 +528,7 @@ fn shared(
     settings: transport::Settings,
     (workers, records): (&Workers, &records::Writer),
 ) -> Arc<Shared> {
-    let now = Timestamp::now();
+    let now = clock::now();
     let stamps = stamps(&written);
     let (to_hep, to_otel) = (hep::Target::of(&written), otel::Target::of(&written));
     let running = Running {

@@ -1,6 +1,5 @@
 //! `when` of a route, and what it is read by: `time_zone` and `holidays` of `[edge]`.
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use trunkgate_route::{Calendar, Dates, Hours};
 
@@ -8,6 +7,7 @@ use super::code;
 use super::diagnostic::Findings;
 use super::section::{Section, Value};
 use super::values;
+use crate::system::clock;
 
 /// How far hours are looked for that never hold: four years have each date, and each weekday's.
 const SOON_DAYS: u16 = 1_463;
@@ -48,7 +48,7 @@ pub(super) fn read(key: &str, value: &Value<'_>, calendar: &Calendar, findings: 
             None
         }
         Ok(hours) => {
-            let today = hours.local(Timestamp::now()).date();
+            let today = hours.local(clock::now()).date();
             // The day before: its night may still go on.
             if !hours.come_within(today.yesterday().unwrap_or(today), SOON_DAYS) {
                 let help = "all conditions of one string apply together; alternatives are a list: [\"sat\", \"mon\"]";

@@ -15,6 +15,7 @@ use super::types::{HttpTls, ListenTls, TrunkTls};
 use super::values;
 use crate::limits::CERTIFICATE_WARNING_DAYS;
 use crate::system::certificates::{PairFault, Trust, read_certificate, read_key, read_pair};
+use crate::system::clock;
 
 /// A listener's keys; `None` where something is missing or wrong.
 pub(super) fn listener(section: &Section<'_>, folder: &Path, findings: &mut Findings) -> Option<ListenTls> {
@@ -166,7 +167,7 @@ fn alone(key: &str, other: &str, span: Span, findings: &mut Findings) -> Option<
 
 /// What has ended, or is about to, is said and used all the same: the far end decides.
 fn judge_end(expires: Timestamp, span: Span, findings: &mut Findings) {
-    let left = expires.duration_since(Timestamp::now());
+    let left = expires.duration_since(clock::now());
     let date = expires.strftime("%Y-%m-%d");
     let message = if left.is_negative() {
         format!("`certificate`: it expired on {date}")

@@ -23,6 +23,7 @@ use trunkgate_route::{
 
 use crate::config::Config;
 use crate::sinks::recordings::REFUSED as UNRECORDED;
+use crate::system::clock;
 use crate::system::text::number;
 
 /// The call that is asked about.
@@ -113,7 +114,7 @@ pub(crate) fn explain(
     let screened = caller::screened(table, &from, calling, &called);
     let (calling, refused) = (screened.number, screened.refused);
     let caller = calling.text.clone();
-    let now = || Timestamp::try_from(std::time::SystemTime::now()).unwrap_or_default();
+    let now = || Timestamp::try_from(clock::wall()).unwrap_or_default();
     let call = CallInfo {
         from: &from,
         called: &called.text,

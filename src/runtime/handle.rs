@@ -42,6 +42,7 @@ use crate::sinks::recordings::{RecordingFigures, Recordings};
 use crate::sinks::records::{Figures, ReportOrder};
 use crate::sinks::sms::{SmsCounters, SmsOrder};
 use crate::sinks::store::Store;
+use crate::system::clock;
 use crate::system::problem::{Harm, Problem};
 use crate::system::watched::{News, Watched};
 use crate::webhooks::figures::WebhookFigures;
@@ -235,7 +236,7 @@ pub(crate) struct Shared {
 impl Shared {
     /// Gives each problem of now its time, and has the log say which are new, last or are over.
     pub(crate) fn note_problems(&self, problems: &mut [Problem]) {
-        let time = (Instant::now(), Timestamp::now());
+        let time = (Instant::now(), clock::now());
         let news = self.problems.lock().unwrap_or_else(PoisonError::into_inner).note(time, problems);
         for one in news {
             match one {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use trunkgate_call::trace::Webhook;
 
 use crate::limits::MESSAGE_WEBHOOKS_SHOWN;
+use crate::system::clock;
 use crate::system::problem::{Harm, Problem};
 use crate::webhooks::codes;
 
@@ -66,7 +67,7 @@ impl MessageLog {
             return;
         };
         let before = failing.get(number).filter(|known| known.url == url).map_or(0, |known| known.messages);
-        let (url, what, at) = (url.to_owned(), what.to_owned(), Timestamp::now());
+        let (url, what, at) = (url.to_owned(), what.to_owned(), clock::now());
         failing.insert(number.to_owned(), Failing { messages: before + 1, url, at, code, what });
     }
 

@@ -11,6 +11,7 @@ use trunkgate_call::{Concerned, Input, Settings as GatewaySettings};
 use super::handle::{Gone, Handle, Running};
 use crate::config::{Config, NumberOverride, NumberOverrides, NumberParameter, PhoneNumber};
 use crate::sinks::store::{Commit, Store};
+use crate::system::clock;
 
 /// A parameter with its new value; `None` removes what is set.
 pub(crate) type NumberChange = (NumberParameter, Option<String>);
@@ -35,7 +36,7 @@ pub(crate) fn at_start(store: &Store, config: &Config) -> io::Result<Option<Numb
 /// Notes when the account and each number of a configuration were first there, which are their dates of creation: neither a restart
 /// nor a change of the file moves them. Nothing waits for the store: where it fails, the notes hold until the process ends.
 pub(super) fn note_first_seen(store: &Store, config: &Config, all: &mut NumberOverrides) {
-    let now = Timestamp::now();
+    let now = clock::now();
     let sids = config.numbers.iter().map(PhoneNumber::sid).chain([config.api.account_sid.clone()]);
     let new: Vec<String> = sids.filter(|sid| all.entry(sid.clone()).or_default().see(now)).collect();
     if new.is_empty() {
@@ -129,7 +130,7 @@ pub(crate) async fn set(handle: &Handle, sid: &str, changes: Vec<NumberChange>) 
 /// Writes changes to the store, then to what is held.
 async fn keep(handle: &Handle, sid: &str, changes: &[NumberChange]) -> io::Result<()> {
     read(handle).await?;
-    let now = Timestamp::now();
+    let now = clock::now();
     let (of, all) = (sid.to_owned(), changes.to_vec());
     handle.store.run(Commit::Now, move |store| write(store, &of, &all, now)).await?;
     handle.shared.running(|running| {

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::{Instant, interval, interval_at, timeout};
@@ -29,6 +28,7 @@ use crate::sinks::otel;
 use crate::sinks::records::ReportOrder;
 use crate::sinks::sms::SmsOrder;
 use crate::sinks::sms::outlets::Outlets;
+use crate::system::clock;
 use crate::system::problem::{Harm, Problem};
 use crate::system::routing::RouteWatcher;
 use crate::system::text::number;
@@ -226,7 +226,7 @@ impl Handle {
             running.warnings = done.warnings;
             running.warned.clone_from(&done.warned);
             running.restart_needed.clone_from(&done.needs_restart);
-            running.loaded_at = Timestamp::now();
+            running.loaded_at = clock::now();
             self.settings(running)
         });
         // Before the table: a trunk's first connection finds its certificate.
@@ -311,7 +311,7 @@ impl Handle {
 
     /// Returns the certificates of ours that have expired or soon will.
     fn expiring(&self) -> Vec<Expiring> {
-        let now = Timestamp::now();
+        let now = clock::now();
         let expiries = self.shared.tls.borrow().expiries();
         let ending = expiries.into_iter().filter_map(|(kind, name, expires)| Expiring::of((kind, name), expires, now));
         self.shared.running(|running| {

@@ -7,6 +7,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::limits;
 use crate::runtime::handle::Handle;
+use crate::system::clock;
 
 /// Takes changes in before too many wait, and ends intervals, until the edge ends.
 pub(crate) async fn keep(handle: Handle) {
@@ -18,7 +19,7 @@ pub(crate) async fn keep(handle: Handle) {
             _ = ticks.tick() => {
                 let Ok(counted) = handle.counted().await else { return };
                 let calls = handle.live_calls() as u64;
-                let now = Timestamp::now();
+                let now = clock::now();
                 let at = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
                 handle.history(|history| history.sample(at, calls, &counted));
             }

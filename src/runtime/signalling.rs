@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
@@ -30,6 +30,7 @@ use crate::sinks::hep;
 use crate::sinks::otel;
 use crate::sinks::records::{self, ReportOrder};
 use crate::sinks::sms::held::{Desk, Untold};
+use crate::system::clock;
 use crate::system::clock::Clock;
 use crate::system::log;
 
@@ -182,7 +183,7 @@ impl Signalling {
 
     /// Tells the gateway, once a second at most, where the wall clock was set.
     fn look_at_clock(&mut self, now: Instant) {
-        let Some(set) = self.clock.look(now, SystemTime::now) else { return };
+        let Some(set) = self.clock.look(now, clock::wall) else { return };
         tracing::warn!("the wall clock was set {}: call records, day limits and schedules follow it", set.step);
         self.input(now, Input::Clock(set.date));
     }

@@ -4,7 +4,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -19,6 +19,7 @@ use crate::limits::{
 use crate::sinks::conferences::ConferenceList;
 use crate::sinks::store::calls::{self, Listed, Part, StoredCall};
 use crate::sinks::store::{Commit, Record, Store, retention};
+use crate::system::clock;
 use crate::system::clock::ClockReading;
 use crate::system::problem::{Failure, Harm, Problem};
 
@@ -114,7 +115,7 @@ impl CallList {
     /// cannot be read are known no longer.
     pub(crate) fn earlier_conferences(&self) -> Vec<ConferenceReport> {
         let keep = self.state.lock().keep.filter(|keep| !keep.is_zero());
-        let since = keep.and_then(|keep| SystemTime::now().checked_sub(keep));
+        let since = keep.and_then(|keep| clock::wall().checked_sub(keep));
         since.and_then(|since| self.conferences.read(since).ok()).unwrap_or_default()
     }
 
@@ -217,7 +218,7 @@ impl CallList {
         if !is_stored && !self.store.has_any() {
             return Ok(false);
         }
-        let (sid, now) = (sid.to_owned(), Timestamp::now().as_millisecond());
+        let (sid, now) = (sid.to_owned(), clock::now().as_millisecond());
         self.store.run(Commit::Wiped, move |file| calls::remove(file, &sid, now)).await
     }
 
@@ -265,7 +266,7 @@ impl CallList {
     /// Returns since when calls must have ended to be in the list, in milliseconds since 1970; `None`: there is none.
     fn ended_since(&self) -> Option<i64> {
         let keep = self.state.lock().keep?;
-        self.store.has_any().then(|| before(Timestamp::now(), keep))
+        self.store.has_any().then(|| before(clock::now(), keep))
     }
 
     /// Removes what is over its time, or too much, for as long as the edge runs.

@@ -11,6 +11,7 @@ use trunkgate_call::Change;
 use trunkgate_call::ReasonSlug;
 
 use crate::limits;
+use crate::system::clock;
 
 /// After so many changes it is told that there are many: before the first of them are lost to who looks then.
 const MANY: u64 = limits::EVENTS_KEPT as u64 / 4;
@@ -61,7 +62,7 @@ impl Events {
     pub(crate) fn tell(&self, change: Change) {
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         // Nobody listens: nothing is lost.
-        let _ = self.sender.send(Arc::new(Event { id, at: Timestamp::now(), change }));
+        let _ = self.sender.send(Arc::new(Event { id, at: clock::now(), change }));
         if id.is_multiple_of(MANY) {
             self.many.notify_one();
         }

@@ -12,6 +12,25 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// A smaller difference is left: the clock is slewed, or was read late.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
+/// The latest date that the wall clock is read as, 9999-01-01T00:00:00Z: dates that are computed from it can still be written.
+const LATEST: Duration = Duration::from_secs(253_370_764_800);
+
+/// Reads the wall clock, which may be set to anything: a date before 1970 or beyond the year 9999 is read as the nearest of these.
+pub(crate) fn wall() -> SystemTime {
+    bounded(SystemTime::now())
+}
+
+/// Reads the wall clock as [`wall`] does.
+pub(crate) fn now() -> Timestamp {
+    // Whatever is read is in the range of a time stamp.
+    Timestamp::try_from(wall()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn bounded(date: SystemTime) -> SystemTime {
+    let since = date.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + since.min(LATEST)
+}
+
 /// One reading of the wall clock and of a clock that is never set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ClockReading {
@@ -29,7 +48,7 @@ impl ClockReading {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let uptime = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
         let uptime = i64::try_from(uptime.as_millis()).unwrap_or(i64::MAX);
-        ClockReading { boot: boot.trim().to_owned(), uptime, wall: Timestamp::now().as_millisecond() }
+        ClockReading { boot: boot.trim().to_owned(), uptime, wall: now().as_millisecond() }
     }
 }
 
@@ -77,6 +96,19 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_to_any_date_is_read_as_one_that_can_be_written() {
+        let after = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(86_400 * 365 * 300);
+        assert_eq!(bounded(before), SystemTime::UNIX_EPOCH);
+        assert_eq!(bounded(after(1_800_000_000)), after(1_800_000_000));
+        for seconds in [253_402_300_799, 253_402_300_800, 1 << 40, 1 << 60] {
+            let read = Timestamp::try_from(bounded(after(seconds))).unwrap();
+            assert_eq!(read.to_string(), "9999-01-01T00:00:00Z");
+            assert!(read.checked_add(Duration::from_secs(86_400 * 300)).is_ok(), "dates ahead of it can be written");
+        }
+    }
 
     #[test]
     fn a_step_is_told_once_with_its_size() {

@@ -52,6 +52,7 @@ mod health;
 mod hep;
 mod hold;
 mod hot_swap;
+mod http_answers;
 mod https;
 mod json;
 mod leg_ends;

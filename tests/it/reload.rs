@@ -246,13 +246,13 @@ fn a_reload_says_what_has_changed_and_what_waits_for_a_restart() {
     let all = format!("{log}{done}");
     assert!(all.contains("trunk new added") && !all.contains("swordfish") && !all.contains("41555598"), "{all}");
     // The second time it is what was in force; what waits for a restart waits on.
-    let told = crate::support::finish(&["reload", "--url", &rig.edge.url()]);
+    let told = finish(&["reload", "--url", &rig.edge.url()]);
     let told = String::from_utf8(told.stdout).unwrap();
     assert!(told.contains("  nothing changed\n") && told.contains("[media] idle_timeout requires a restart"), "{told}");
     // `status` remembers it until the file says again what runs.
     let waits = || {
         let status = rig.edge.json("/v1/status");
-        let told = crate::support::finish(&["status", "--url", &rig.edge.url()]);
+        let told = finish(&["status", "--url", &rig.edge.url()]);
         let line = "! changed keys wait for a restart: [edge] name, [media] idle_timeout (since ";
         let is_told = String::from_utf8(told.stdout).unwrap().contains(line);
         (changed(&status["config"], "restart_needed"), is_told)
@@ -300,7 +300,7 @@ fn call_records_that_cannot_be_written_refuse_a_reload_and_go_on_where_they_went
     assert!(evidence.starts_with("1 error: ") && evidence.contains(&place), "{evidence}");
     assert!(evidence.contains("nowhere/new.jsonl") && evidence.starts_with(error.as_str().unwrap()), "{evidence}");
     assert!(fix.contains("do not restart"), "{fix}");
-    let told = crate::support::finish(&["--config", rig.edge.file.to_str().unwrap(), "check"]);
+    let told = finish(&["--config", rig.edge.file.to_str().unwrap(), "check"]);
     let told = String::from_utf8_lossy(&told.stdout).into_owned() + &String::from_utf8_lossy(&told.stderr);
     assert!(told.contains("warning[TG0202]") && told.contains("does not exist"), "{told}");
     // Nothing of that file is in force; once its folder is there all of it is.

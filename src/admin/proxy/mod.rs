@@ -12,7 +12,6 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::ext::ReasonPhrase;
-use jiff::Timestamp;
 use rustls::ServerConfig;
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -24,6 +23,7 @@ use crate::config;
 use crate::limits;
 use crate::system::authority::Authority;
 use crate::system::certificates::CLOSED;
+use crate::system::clock;
 use crate::system::connector::TlsFault;
 use crate::system::log::Seldom;
 use crate::system::reach::Reach;
@@ -120,7 +120,7 @@ impl Proxy {
     }
 
     async fn server(&self, host: &str) -> Result<Arc<ServerConfig>, ApiError> {
-        self.authority().await?.server(host, Timestamp::now()).map_err(no_authority)
+        self.authority().await?.server(host, clock::now()).map_err(no_authority)
     }
 
     /// The CA, read or made at the first use.
@@ -166,7 +166,7 @@ impl Proxy {
 }
 
 fn open(path: PathBuf) -> Result<Authority, String> {
-    Authority::open(&path, DOMAIN, Timestamp::now())
+    Authority::open(&path, DOMAIN, clock::now())
 }
 
 fn no_authority(why: String) -> ApiError {

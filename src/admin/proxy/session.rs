@@ -33,5 +33,6 @@ pub(super) async fn serve(proxy: Proxy, host: String, tls: Arc<ServerConfig>, oc
         api.call(request.map(Body::new))
     });
     // How a connection ends is no matter of the operator's.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let mut http = http1::Builder::new();
+    let _ = http.max_buf_size(limits::HTTP_CONNECTION_BYTES).serve_connection(TokioIo::new(stream), service).await;
 }

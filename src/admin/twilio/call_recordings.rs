@@ -18,6 +18,7 @@ use super::parameters::Parameters;
 use super::recordings::{self, Named, Of};
 use super::{Answer, Asked, calls, create};
 use crate::sinks::recordings::Entry;
+use crate::system::clock;
 
 /// Name of the newest recording that is being made, in the place of a SID.
 pub(super) const CURRENT: &str = "Twilio.CURRENT";
@@ -99,7 +100,7 @@ async fn update(cx: &Asked<'_>, call: &str, recording: &str, parameters: Paramet
         Ok(entry) => Ok(recordings::json(cx, &entry, Of::Call(call), view.status)),
         Err(_) => {
             let request = RecordingRequest::new(RecordingSource::Request, Channels::Mono);
-            let begun = BegunRecording { view: view.clone(), began: std::time::SystemTime::now() };
+            let begun = BegunRecording { view: view.clone(), began: clock::wall() };
             Ok(recordings::json(cx, &as_begun(call, &begun, &request), Of::Call(call), view.status))
         }
     }

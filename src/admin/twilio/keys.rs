@@ -23,6 +23,7 @@ use super::{Answer, Asked};
 use crate::admin::gate::same;
 use crate::limits::API_KEYS;
 use crate::sinks::store::{Commit, Store};
+use crate::system::clock;
 use crate::system::sids;
 
 /// Longest `FriendlyName`, in characters.
@@ -152,7 +153,7 @@ async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Er
     let name = take_name(&mut parameters)?;
     parameters.finish()?;
     let (sid, secret) = random()?;
-    let now = Timestamp::now();
+    let now = clock::now();
     let key = Key { name, hash: hash(&secret), created: now, updated: now };
     let (to_insert, of, to_keep) = (key.clone(), sid.clone(), key.clone());
     let insert = move |store: &Connection| insert(store, &of, &to_insert);
@@ -176,7 +177,7 @@ async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result
     parameters.finish()?;
     let key = find(cx, sid)?;
     let Some(name) = name else { return Ok(json(sid, &key).into()) };
-    let key = Key { name: Some(name), updated: Timestamp::now(), ..key };
+    let key = Key { name: Some(name), updated: clock::now(), ..key };
     let (to_write, of) = (key.clone(), sid.to_owned());
     let write = move |store: &Connection| {
         let values = params![of, to_write.name, to_write.updated.as_millisecond()];
@@ -277,7 +278,7 @@ pub(super) mod tests {
     pub(in crate::admin::twilio) fn with_one(sid: &str, secret: &str) -> (Keys, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::start(DataDirectory::of(directory.path())).unwrap();
-        let now = Timestamp::now();
+        let now = clock::now();
         let (sid, key) = (sid.to_owned(), Key { name: None, hash: hash(secret), created: now, updated: now });
         assert!(store.run_now(move |store| insert(store, &sid, &key)).unwrap());
         let keys = Keys::new(store);

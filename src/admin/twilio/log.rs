@@ -18,6 +18,7 @@ use crate::runtime::api_log::{ApiRequest, Requests};
 use crate::runtime::handle::Handle;
 use crate::runtime::message_log::MessageRequest;
 use crate::sinks::callbacks::{CallbackCounts, LastFailure};
+use crate::system::clock;
 
 /// Resources that the API has, by the names that the log gives them.
 const RESOURCES: [&str; 5] = ["Calls", "IncomingPhoneNumbers", "Keys", "Messages", "Recordings"];
@@ -72,7 +73,7 @@ impl Watch {
             let _ = handle.act(note).await;
         }
         handle.shared.api.add(ApiRequest {
-            at: Timestamp::now(),
+            at: clock::now(),
             method: self.method.to_string(),
             path: self.path,
             query: self.query,
@@ -91,7 +92,7 @@ impl Watch {
 /// Adds a request that was not let in.
 pub(super) fn refused(handle: &Handle, source: IpAddr, error: &Error) {
     handle.shared.api.add(ApiRequest {
-        at: Timestamp::now(),
+        at: clock::now(),
         method: String::new(),
         path: String::new(),
         query: String::new(),

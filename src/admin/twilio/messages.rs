@@ -1,7 +1,6 @@
 //! Text messages: sent through the account of `[twilio]` or the service of `[messages]`, kept and listed.
 
 use axum::http::Method;
-use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use trunkgate_twiml::compat::requests::CREATE_MESSAGE;
@@ -19,6 +18,7 @@ use crate::sinks::sms::kept::{self, Direction, KeptMessage, MessageFilter, Queue
 use crate::sinks::sms::outlets::Outlets;
 use crate::sinks::sms::segments::segments;
 use crate::sinks::store::Commit;
+use crate::system::clock;
 use crate::system::sids;
 
 /// Longest text, in characters: Twilio's.
@@ -176,7 +176,7 @@ fn read(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<KeptMessage, Erro
         let reach = create::reach_of(cx, cx.config(|config| config.api.allow_private));
         judge_url("StatusCallback", url, &reach).map_err(|what| Error::of_message(21_609, &what))?;
     }
-    let now = Timestamp::now();
+    let now = clock::now();
     Ok(KeptMessage {
         sid: sids::random("SM").map_err(|error| Error::store(&error))?,
         direction: Direction::Api,

@@ -22,6 +22,7 @@ use super::parameters::Parameters;
 use super::text::moment;
 use super::{Answer, Asked, calls, conferences, create, detection};
 use crate::runtime::placing::{Fault, Placing};
+use crate::system::clock;
 
 /// Answers a request for the parties of a conference, or for one of them.
 pub(super) async fn answer(
@@ -253,7 +254,7 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
     let (call, sid) = begin(cx, request).await?;
     let call = calls::show_new(cx, &call).await?;
     let call = call["sid"].as_str().unwrap_or_default().to_owned();
-    let begun = ComingReport { call, added, began: SystemTime::now(), status: "queued" };
+    let begun = ComingReport { call, added, began: clock::wall(), status: "queued" };
     Ok(json(cx, &sid, &Shown::from(&begun)))
 }
 

@@ -5,6 +5,8 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::system::clock;
+
 /// Returns a date in RFC 2822, always in UTC.
 pub(super) fn date(written: &str) -> Option<String> {
     written.parse::<Timestamp>().ok().map(moment)
@@ -17,7 +19,7 @@ pub(super) fn moment(at: Timestamp) -> String {
 
 /// Returns the present in RFC 2822, in UTC.
 pub(super) fn now() -> String {
-    moment(Timestamp::now())
+    moment(clock::now())
 }
 
 /// Returns a number as people write it: those of North America as `(415) 555-0100`, all others as they are.

@@ -20,7 +20,7 @@ pub(in crate::config) const EDGE: &[Key] = keys! {
     "country": Kind::Text("country"), is(r#""US""#), "country of numbers without a country code (ISO 3166)";
     "emergency": Kind::Many(&NUMBER), told("those of `country`"), "emergency numbers as dialled, two to six digits";
     "data_directory": FOLDER, told("`$STATE_DIRECTORY` (systemd's `StateDirectory`), else beside this file"), "directory of the store: queued call records and messages, opt-outs (STOP), daily counts";
-    "data_required": Kind::Boolean, is("false"), "whether the edge does not start (TG0202) while the store, `[cdr] file` or `[recording] directory` cannot be written; false: it takes calls, reports that in `status`, and keeps what it can in memory";
+    "data_required": Kind::Boolean, is("false"), "refuses the start (TG0202) while the store, `[cdr] file` or `[recording] directory` cannot be written; false: takes calls and reports it in `status`";
     "state": Kind::OnlyText("memory"), is(r#""memory""#), "storage of state shared by several edges";
     "time_zone": Kind::Text("time zone"), is(r#""UTC""#), "time zone used to evaluate route schedules (`when`)";
     "holidays": Kind::Many(&Kind::Text("date")), NONE, "dates matched by `holidays` in a `when`: `12-25` each year, `2026-12-25` once";

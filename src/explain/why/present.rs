@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use trunkgate_route::{Table, host_of};
 
 use super::answer::is_refused;
+use crate::system::clock;
 use crate::system::text::{number, span};
 
 /// The line below targets whose states nothing is known of; why follows.
@@ -301,7 +302,7 @@ fn problems(down: &[&Value]) -> Option<String> {
 
 /// ` (2 min 3 s ago)`, of a time in RFC 3339.
 fn ago(at: &str) -> String {
-    let seconds = at.parse::<Timestamp>().ok().map(|at| Timestamp::now().as_second() - at.as_second());
+    let seconds = at.parse::<Timestamp>().ok().map(|at| clock::now().as_second() - at.as_second());
     let seconds = seconds.and_then(|seconds| u64::try_from(seconds).ok());
     seconds.map(|seconds| format!(" ({} ago)", span(seconds))).unwrap_or_default()
 }

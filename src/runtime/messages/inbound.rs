@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rusqlite::Connection;
 use trunkgate_call::numbers::mask;
 use trunkgate_call::trace;
@@ -20,6 +19,7 @@ use crate::sinks::sms::outlets::{Channel, Outlets};
 use crate::sinks::sms::reports::Action;
 use crate::sinks::sms::segments::segments;
 use crate::sinks::store::Commit;
+use crate::system::clock;
 use crate::system::sids;
 use crate::webhooks::client::Client;
 use crate::webhooks::host_of;
@@ -221,7 +221,7 @@ impl Webhook<'_> {
         let error = failure.as_ref().and_then(|(code, _)| u16::try_from(*code).ok());
         let message = &self.inbound.message;
         self.handle.shared.message_webhooks.add(MessageRequest {
-            at: Timestamp::now(),
+            at: clock::now(),
             message: message.sid.clone(),
             number: message.to.clone(),
             failure,
@@ -362,7 +362,7 @@ fn reply(handle: &Handle, to: &KeptMessage, own: &[PhoneNumber], wanted: &Wanted
     if wanted.body.chars().count() > BODY_CHARS {
         return Err("its text exceeds 1600 characters (14103)");
     }
-    let now = Timestamp::now();
+    let now = clock::now();
     let sid = sids::random("SM").map_err(|_| "the system has no random numbers")?;
     tracing::info!("message {}: reply {sid} to {}", to.sid, mask(&recipient));
     Ok(KeptMessage {

@@ -5,7 +5,6 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use nix::fcntl::OFlag;
 use sha2::{Digest as _, Sha256};
@@ -13,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::Key;
 use crate::audio::RATE_HZ;
 use crate::limits::{ANNOUNCEMENT_SECONDS, SPEECH_CACHE_BYTES};
+use crate::system::clock;
 use crate::system::text::hex;
 
 /// What a file's name ends with; others in the folder are left alone.
@@ -55,7 +55,7 @@ impl Cache {
             return None;
         }
         // Who is used stays. A folder that may not be written to is used all the same.
-        let _ = file.set_modified(SystemTime::now());
+        let _ = file.set_modified(clock::wall());
         Some(codes.into())
     }
 
@@ -149,6 +149,8 @@ fn others_write(about: &Metadata) -> Option<String> {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::time::Duration;
+
+    use std::time::SystemTime;
 
     use super::*;
 

@@ -21,6 +21,7 @@ use trunkgate_sip::{ConnectionId, Flow, ListenerId, Message, Transmit, Transport
 use self::tls_thread::TlsThread;
 use crate::config::Listen;
 use crate::limits;
+use crate::system::clock;
 
 mod accept;
 mod bind;
@@ -385,7 +386,7 @@ pub(crate) struct Moment {
 impl Moment {
     /// The present one.
     pub(crate) fn now() -> Moment {
-        Moment { at: Instant::now(), wall: SystemTime::now() }
+        Moment { at: Instant::now(), wall: clock::wall() }
     }
 
     /// When that was; now, where it is not told or lies ahead.

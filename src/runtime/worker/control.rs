@@ -9,6 +9,7 @@ use super::agents::Way;
 use super::deadlines::Due;
 use super::port_set::{EndSockets, Pair};
 use super::turn::{Live, Worker};
+use crate::system::clock;
 
 impl Worker {
     /// Does what signalling asks. A command for a session that is gone does nothing, except that a new end of it is
@@ -103,7 +104,7 @@ impl Worker {
         session.count_in(self.counters.clone());
         session.hold_in(self.held.clone());
         // Its own date for RTCP, from its beginning to its end: a clock that is set moves no stream (RFC 3550 §6.4.1).
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since_1970 = clock::wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         session.date_by(Epoch::new(Instant::now(), since_1970));
         let live = Live {
             id,

@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use rand::TryRng as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
@@ -16,6 +15,7 @@ use super::stored::{self, Callback, Head};
 use super::{CallbackFigures, Handed, Incoming, Means, Tried};
 use crate::limits::{APP_LAST_SECONDS, CALLBACK_ATTEMPTS_TRACED, CALLBACK_BATCH, RECORDS_PAUSE_MILLISECONDS};
 use crate::sinks::store::{Commit, Store};
+use crate::system::clock;
 use crate::webhooks::client::Client;
 use crate::webhooks::outcome::{Failure, Reply};
 use crate::webhooks::request::{Content, Purpose, Request};
@@ -148,7 +148,7 @@ impl Callbacks {
         while let Some(handed) = next {
             match handed {
                 Handed::Event(asked) => {
-                    self.last_created = Timestamp::now().as_microsecond().max(self.last_created + 1);
+                    self.last_created = clock::now().as_microsecond().max(self.last_created + 1);
                     batch.extend(Callback::of(*asked, self.last_created).and_then(|callback| self.add(now, callback)));
                 }
                 Handed::Stored(head) => stored.push(head),
@@ -277,7 +277,7 @@ impl Callbacks {
             let waiting = self.queue.remove(id);
             return self.over(waiting, attempts.saturating_sub(1), false);
         }
-        let next = waiting.rests_for(Instant::now()).and_then(|rest| Timestamp::now().checked_add(rest).ok());
+        let next = waiting.rests_for(Instant::now()).and_then(|rest| clock::now().checked_add(rest).ok());
         self.figures.failed(waiting.app(), Last { next, ..last }, begins);
         if let Some(whole) = waiting.whole.as_ref().filter(|_| !waiting.is_stored) {
             let again = (id, Arc::clone(whole));
@@ -339,7 +339,7 @@ impl Callbacks {
 
     /// Takes up what the store has; returns how many of them are new to the queue.
     fn restore(&mut self, heads: Vec<Head>) -> usize {
-        let (now, date) = (Instant::now(), Timestamp::now().as_microsecond());
+        let (now, date) = (Instant::now(), clock::now().as_microsecond());
         let mut count = 0;
         for Head { token, created, app, about, url, bytes } in heads {
             if self.queue.has(&token) {
@@ -388,12 +388,12 @@ struct Failed {
 impl Failed {
     fn of(callback: &Callback, failure: &Failure) -> Failed {
         let what = format!("{} ({})", failure.what, shown_origin(&callback.url));
-        let last = Last { code: failure.code, what, call: callback.call.clone(), at: Timestamp::now(), next: None };
+        let last = Last { code: failure.code, what, call: callback.call.clone(), at: clock::now(), next: None };
         Failed { last, is_heard: failure.answer.is_some(), is_final: UNUSABLE.contains(&failure.code) }
     }
 
     fn here(what: String, is_final: bool) -> Failed {
-        let last = Last { code: 11_200, what, call: String::new(), at: Timestamp::now(), next: None };
+        let last = Last { code: 11_200, what, call: String::new(), at: clock::now(), next: None };
         Failed { last, is_heard: true, is_final }
     }
 }

@@ -24,6 +24,7 @@ use super::{Event, Finished, RecordingId, Sound, reader};
 use crate::limits::{RECORDINGS_AT_ONCE, RECORDINGS_LOOK_SECONDS, RECORDINGS_RETRY_SECONDS, RECORDINGS_TOMBSTONE_DAYS};
 use crate::sinks::store::disk::named;
 use crate::sinks::store::retention;
+use crate::system::clock;
 use crate::system::clock::ClockReading;
 
 const LOOK: Duration = Duration::from_secs(RECORDINGS_LOOK_SECONDS);
@@ -217,7 +218,7 @@ impl Closer {
         if lost > 0 {
             self.shared.figures.gap(entry.gaps == 0);
         }
-        let updated = Timestamp::now().as_millisecond();
+        let updated = clock::now().as_millisecond();
         let (gaps, lost_milliseconds) = (entry.gaps + u64::from(lost > 0), entry.lost_milliseconds + lost);
         let entry = Entry { milliseconds, gaps, lost_milliseconds, updated, ..entry.clone() };
         let is_silent = trim == Some(None) && milliseconds > 0;

@@ -43,6 +43,7 @@ use crate::config::Recording;
 use crate::limits::{RECORDINGS_CLOSING, RECORDINGS_QUEUE_BYTES};
 use crate::sinks::callbacks::StoredDesk;
 use crate::sinks::store::Store;
+use crate::system::clock;
 
 pub(crate) use block::Block;
 pub(crate) use figures::{REFUSED, RecordingFigures};
@@ -408,7 +409,7 @@ impl Recordings {
     /// Those of the store.
     pub(crate) fn heard(&self, mailbox: &str, sid: Option<&str>) -> io::Result<usize> {
         let (mailbox, sid) = (mailbox.to_owned(), sid.map(str::to_owned));
-        let now = Timestamp::now().as_millisecond();
+        let now = clock::now().as_millisecond();
         let name = mailbox.clone();
         let heard = self.shared.change(move |store| index::heard(store, &name, sid.as_deref(), now))?;
         if heard > 0 {

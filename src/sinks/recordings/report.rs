@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use jiff::Timestamp;
 use rusqlite::Connection;
 use trunkgate_call::{RECORDING_PURPOSE, RecordingLinks, RecordingReceiver, RecordingReport};
 
 use super::index::{Entry, State};
 use super::mail;
 use crate::sinks::callbacks::{self, Callback, Head, StoredDesk};
+use crate::system::clock;
 use crate::webhooks::request::{Method, idempotency_token};
 
 /// The way of reports to their sender.
@@ -49,7 +49,7 @@ impl Reports {
         };
         let is_url = |receiver: &RecordingReceiver| mail::address(&receiver.url).is_none();
         let receivers = links.receivers(entry.receiver.as_ref()).filter(is_url).filter(wanted);
-        let created = Timestamp::now().as_microsecond();
+        let created = clock::now().as_microsecond();
         receivers.map(|receiver| callback(entry, &links, receiver, created)).collect()
     }
 

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::task::spawn_blocking;
 use trunkgate_recording::age::Refusal;
@@ -23,6 +22,7 @@ use super::{Event, Tell, mail, report, transcription};
 use crate::config::{OnFull, Recording};
 use crate::limits::RECORDINGS_UNINDEXED;
 use crate::sinks::store::{Commit, Store};
+use crate::system::clock;
 
 /// Reason why the audio of a recording is not read.
 #[derive(Debug)]
@@ -374,7 +374,7 @@ impl Shared {
         if let Some(place) = entry.file.as_ref().and_then(|(root, path)| Place::of(root, path)) {
             place.remove()?;
         }
-        let updated = Timestamp::now().as_millisecond();
+        let updated = clock::now().as_millisecond();
         let mailbox = entry.message.as_ref().map(|message| message.mailbox.clone());
         let sid = entry.sid.clone();
         let stone = Entry { state: State::Deleted, file: None, sha256: None, updated, ..entry };

@@ -99,17 +99,25 @@ fn answered_seconds(record: &Value) -> Option<f64> {
 /// What a spreadsheet may take for the beginning of a formula.
 const FORMULA: [char; 9] = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}', '\u{fffd}'];
 
-/// A far end's text that no spreadsheet takes for a formula, and that stays on its line. A number as `+14155550100` is none.
-fn plain(text: &str) -> String {
+/// Returns a remote party's text that no spreadsheet takes for a formula, and that stays on its line. A number as `+14155550100` is none,
+/// also where its middle is masked.
+pub(crate) fn plain(text: &str) -> String {
     let text: String = text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect();
-    let number = text.strip_prefix('+').is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit()));
-    let formula = text.starts_with(FORMULA);
-    let text = if formula && !number { format!("'{text}") } else { text };
+    let is_formula = text.starts_with(FORMULA) && !is_number(&text);
+    let text = if is_formula { format!("'{text}") } else { text };
     // Where a `;` parts cells, one may begin behind it.
     FORMULA.into_iter().fold(text, |text, sign| text.replace(&format!(";{sign}"), &format!(";'{sign}")))
 }
 
-fn line(fields: &[String]) -> Vec<u8> {
+/// Whether a text is `+` and digits, with four stars between them at most, as logs show a number.
+fn is_number(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix('+') else { return false };
+    let (head, tail) = rest.split_once("****").unwrap_or((rest, ""));
+    [head, tail].iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Returns one line of cells, each quoted where it has to be.
+pub(crate) fn line(fields: &[String]) -> Vec<u8> {
     let mut writer =
         WriterBuilder::new().terminator(Terminator::CRLF).quote_style(QuoteStyle::Necessary).from_writer(Vec::new());
     // Into memory nothing fails.

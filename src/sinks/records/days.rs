@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use rusqlite::Connection;
@@ -15,6 +14,7 @@ use trunkgate_call::DayCount;
 use super::Figures;
 use crate::limits::RECORDS_PAUSE_MILLISECONDS;
 use crate::sinks::store::{Commit, Store};
+use crate::system::clock;
 use crate::system::problem::Failure;
 
 /// How long nothing is tried after the store took nothing.
@@ -49,7 +49,7 @@ impl DayCounts {
         if !self.store.has_any() {
             return Vec::new();
         }
-        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+        let today = clock::now().to_zoned(TimeZone::UTC).date();
         let days = [today.yesterday().unwrap_or(today), today, today.tomorrow().unwrap_or(today)];
         // On a full disk the others stay.
         if let Err(error) = self.store.run_now(move |store| forget_old(store, &days)) {
@@ -155,6 +155,8 @@ fn forget_old(store: &Connection, days: &[Date; 3]) -> rusqlite::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::sinks::records::tests::store;
     use crate::system::until::until;

@@ -14,6 +14,7 @@ use super::written::tail;
 use crate::config::{CdrFile, CdrFormat, Keep};
 use crate::sinks::store::Record;
 use crate::sinks::store::disk::{self, Lines, named};
+use crate::system::clock;
 
 /// How the time of a rotation stands in a file's name.
 const STAMP: &str = "%Y%m%dT%H%M%SZ";
@@ -48,7 +49,7 @@ impl Passed {
         // A file that cannot be listed is named when it is to be removed.
         let aside = aside(path).unwrap_or_default();
         let last = aside.iter().filter_map(|(.., path)| written(path)).chain(written(path)).max();
-        Passed { at: last.unwrap_or_else(Timestamp::now), since: Instant::now() }
+        Passed { at: last.unwrap_or_else(clock::now), since: Instant::now() }
     }
 
     /// The latest date that it may be.
@@ -95,7 +96,7 @@ impl RecordsFile {
             let other = Passed::of(&self.settings.path);
             self.passed = if other.now() < self.passed.now() { other } else { self.passed };
         }
-        let opened = self.reopen().and_then(|()| self.forget_old(Timestamp::now()));
+        let opened = self.reopen().and_then(|()| self.forget_old(clock::now()));
         if opened.is_err() {
             // The next record opens it.
             (self.settings, self.open) = (old, None);
@@ -162,7 +163,7 @@ impl RecordsFile {
                 self.open = Some(Open { lines, identity: (about.dev(), about.ino()), period });
                 return Ok(());
             }
-            self.rotate(Timestamp::now())?;
+            self.rotate(clock::now())?;
         }
         Err(named(path, &io::Error::new(io::ErrorKind::ResourceBusy, "another program is writing to it")))
     }

@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use trunkgate_call::{CallRecord, CallView, DayCount};
 
 use crate::config::Cdr;
+use crate::system::clock;
 
 pub(crate) use figures::{Figures, Sink};
 pub(crate) use writer::Writer;
@@ -67,7 +68,7 @@ pub(crate) fn hand_over_standing(reports: &mpsc::Sender<ReportOrder>, call: Box<
 
 /// Tells the journal that a call has its answer now. Of one too many a crash leaves a record without it.
 pub(crate) fn hand_over_answered(reports: &mpsc::Sender<ReportOrder>, sid: &str) {
-    let _ = reports.try_send(ReportOrder::Answered(sid.to_owned(), Timestamp::now()));
+    let _ = reports.try_send(ReportOrder::Answered(sid.to_owned(), clock::now()));
 }
 
 /// Hands over what has counted with a limit by the day. One too many is not kept: the next one has the sum.

@@ -18,6 +18,7 @@ use crate::config::CdrUrl;
 use crate::config::signature::sign;
 use crate::limits::{CDR_ANSWER_BYTES, CDR_CONNECT_SECONDS, CDR_DRAIN_MILLISECONDS, CDR_RETRY_AFTER_SECONDS};
 use crate::system::certificates::Trust;
+use crate::system::clock;
 use crate::system::web;
 
 /// Where records are sent.
@@ -133,14 +134,14 @@ impl Target {
         json: Vec<u8>,
     ) -> Result<(Connection, Response<Incoming>), String> {
         if let Some(mut connection) = kept.filter(|connection| !connection.is_closed())
-            && let Ok(response) = connection.send_request(self.request(sid, json.clone(), Timestamp::now())?).await
+            && let Ok(response) = connection.send_request(self.request(sid, json.clone(), clock::now())?).await
         {
             return Ok((connection, response));
         }
         // One that was kept may have been closed meanwhile: that is no failure.
         let connect = timeout(Duration::from_secs(CDR_CONNECT_SECONDS), self.connect());
         let mut connection = connect.await.map_err(|_| format!("no connection within {CDR_CONNECT_SECONDS} s"))??;
-        let request = self.request(sid, json, Timestamp::now())?;
+        let request = self.request(sid, json, clock::now())?;
         let response = connection.send_request(request).await.map_err(|error| web::broken(&error))?;
         Ok((connection, response))
     }

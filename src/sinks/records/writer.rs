@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use trunkgate_call::{CallRecord, DayCount, ReasonSlug};
@@ -29,6 +28,7 @@ use crate::limits::{
 use crate::sinks::calls::CallList;
 use crate::sinks::store::journal::{Journal, Left};
 use crate::sinks::store::{Commit, JOURNAL, Record, Store, may_recover};
+use crate::system::clock;
 use crate::system::problem::Failure;
 use crate::system::text::number;
 
@@ -577,7 +577,7 @@ async fn next_read(reading: &mut Option<Reading>) -> io::Result<Vec<Stored>> {
 
 /// Whether the file takes a record; tells it where that changes.
 fn write(file: &mut RecordsFile, record: &Record, figures: &Figures) -> bool {
-    let Err(error) = file.write(record, Timestamp::now()) else { return true };
+    let Err(error) = file.write(record, clock::now()) else { return true };
     if figures.file.failed(Failure::of(&error, file.directory())) {
         tracing::error!(
             reason = "cdr_failed",

@@ -37,6 +37,7 @@ use crate::config::Sms;
 use crate::limits;
 use crate::sinks::store::{Commit, Store, retention};
 use crate::system::backoff::Backoff;
+use crate::system::clock;
 use crate::system::clock::ClockReading;
 use crate::system::problem::{Failure, Harm, Problem};
 use crate::system::web::{self, Answer, Fault};
@@ -157,7 +158,7 @@ impl SmsThread {
         note: Note,
     ) -> io::Result<JoinHandle<()>> {
         // A full disk keeps no call waiting: it is tried again.
-        let taken_up = settings.is_any().then(|| store.run_now(|store| texts::take_up(store, Timestamp::now())));
+        let taken_up = settings.is_any().then(|| store.run_now(|store| texts::take_up(store, clock::now())));
         let is_open = matches!(taken_up, Some(Ok(())));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let SmsThread { orders, kept } = self;
@@ -252,7 +253,7 @@ impl Sender {
                 SmsOrder::Settings(settings) => self.change(*settings).await,
                 SmsOrder::Queued => self.take_up().await,
                 SmsOrder::Opt { recipient, out, kept } => {
-                    let opt = move |store: &Connection| texts::opt(store, Timestamp::now(), &recipient, out);
+                    let opt = move |store: &Connection| texts::opt(store, clock::now(), &recipient, out);
                     let done = self.store.run(Commit::Now, opt).await;
                     let _ = kept.send(self.has_kept(done, 0));
                 }
@@ -278,7 +279,7 @@ impl Sender {
         let forget = news.iter().filter(|news| matches!(news, SmsNews::Forget(_))).take(limits::SMS_ORDERS);
         let forget: Vec<SmsNews> = forget.cloned().collect();
         let done = if self.is_open {
-            self.store.run(Commit::Now, move |store| texts::take_in(store, Timestamp::now(), &news)).await
+            self.store.run(Commit::Now, move |store| texts::take_in(store, clock::now(), &news)).await
         } else {
             Err(io::Error::other("the store cannot be used"))
         };
@@ -330,7 +331,7 @@ impl Sender {
     async fn take_up(&mut self) {
         // Without a service what waits expires all the same.
         if self.has_any() && !self.is_open {
-            let done = self.store.run(Commit::Now, |store| texts::take_up(store, Timestamp::now())).await;
+            let done = self.store.run(Commit::Now, |store| texts::take_up(store, clock::now())).await;
             self.is_open = self.has_kept(done, 0);
             self.look_for_stranded().await;
         }
@@ -406,7 +407,7 @@ impl Sender {
         if !self.has_any() {
             return None;
         }
-        let now = Timestamp::now();
+        let now = clock::now();
         let most = limits::SMS_REQUESTS.saturating_sub(self.under_way.len());
         if !self.is_open || !self.unheard.is_empty() || !self.unsettled.is_empty() {
             return Some(Duration::from_secs(limits::SMS_STORE_PAUSE_SECONDS));
@@ -441,7 +442,7 @@ impl Sender {
         let under_way = self.under_way.clone();
         let next = self.store.run(Commit::Now, move |store| texts::next_due(store, &bounds, &under_way)).await;
         let pause = next.ok().flatten().map(|next| {
-            let pause = Duration::try_from(next.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO);
+            let pause = Duration::try_from(next.duration_since(clock::now())).unwrap_or(Duration::ZERO);
             // One that is due already waits for another to the same recipient.
             pause.max(Duration::from_millis(limits::SMS_PAUSE_MILLISECONDS))
         });
@@ -450,7 +451,7 @@ impl Sender {
 
     /// Notes what requests came to: this one's, and what else is there.
     async fn settle(&mut self, first: Option<(Job, Done)>) {
-        let now = Timestamp::now();
+        let now = clock::now();
         let mut steps = Vec::new();
         let mut next = first;
         while let Some((job, done)) = next {
@@ -464,7 +465,7 @@ impl Sender {
     /// Notes what has become of texts, and of those whose step could not be noted before. Until then a request counts as under way.
     async fn settle_steps(&mut self, steps: Vec<(String, Step)>) {
         self.unsettled.extend(steps);
-        let (now, steps) = (Timestamp::now(), self.unsettled.clone());
+        let (now, steps) = (clock::now(), self.unsettled.clone());
         let done = self.store.run(Commit::Now, move |store| texts::settle(store, now, &steps)).await;
         if self.has_kept(done, 0) {
             for (call, _) in self.unsettled.drain(..) {

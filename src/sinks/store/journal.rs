@@ -16,6 +16,7 @@ use super::Record;
 use super::disk::{self, Lines, is_there, locked, named};
 use super::live::LiveLines;
 use crate::limits;
+use crate::system::clock;
 
 /// A journal; another process with the same file is kept out by a lock.
 #[derive(Debug)]
@@ -155,7 +156,7 @@ impl Journal {
         if self.has_live() && self.touched.is_none_or(|touched| touched.elapsed() >= TOUCH_INTERVAL) {
             self.touched = Some(Instant::now());
             // Where it cannot be set, the time of the last line counts.
-            drop(self.lines.file().set_modified(SystemTime::now()));
+            drop(self.lines.file().set_modified(clock::wall()));
         }
         if self.has_live() && (self.behind.is_some() || !self.is_there()) { self.catch_up() } else { Ok(()) }
     }
@@ -307,7 +308,7 @@ struct Standing<'a> {
 /// Until when the process lived that left a journal: no later than now.
 fn last_seen(changed: Option<SystemTime>) -> Timestamp {
     let changed = changed.and_then(|changed| Timestamp::try_from(changed).ok());
-    changed.map_or_else(Timestamp::now, |changed| changed.min(Timestamp::now()))
+    changed.map_or_else(clock::now, |changed| changed.min(clock::now()))
 }
 
 fn closing(record: &Record) -> Box<[u8]> {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{SocketAddr, UdpSocket as StdUdpSocket};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::io::{AsyncWriteExt as _, WriteHalf};
@@ -21,6 +21,7 @@ use super::outcome::{Answered, Keys, Outcome};
 use super::{Plan, Stop, in_brackets, say};
 use crate::boot::edge;
 use crate::runtime::transport;
+use crate::system::clock;
 use crate::system::interfaces;
 use crate::tools::line::{self, Line, Stream, plain};
 
@@ -125,7 +126,7 @@ impl Session {
         config.srtp = if plan.srtp { Srtp::Required } else { Srtp::Off };
         config.give_up = None;
         config.credentials.clone_from(&plan.credentials);
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since_1970 = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default();
         config.reports = Some(Epoch::new(Instant::now(), since_1970));
         let connection = (way.transport != Transport::Udp).then_some(ConnectionId(0));
         let flow = Flow { transport: way.transport, listener: ListenerId(0), remote: way.remote, connection };

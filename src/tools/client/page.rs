@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::CALLS_SHOWN;
+use crate::system::clock;
 use crate::system::terminal;
 use crate::system::text::{number, span};
 
@@ -77,7 +78,7 @@ pub(super) fn no_calls(answer: &Value, filters: &[(&str, &str)]) -> String {
 
 pub(super) fn since(when: Option<&str>) -> Option<u64> {
     let when: Timestamp = when?.parse().ok()?;
-    u64::try_from(Timestamp::now().as_second() - when.as_second()).ok()
+    u64::try_from(clock::now().as_second() - when.as_second()).ok()
 }
 
 #[cfg(test)]

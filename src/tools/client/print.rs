@@ -12,6 +12,7 @@ use super::page::{newest_that_fit, no_calls, since};
 use crate::admin::MARKED;
 use crate::explain::ladder::wrapped;
 use crate::sinks::records::csv;
+use crate::system::clock;
 use crate::system::terminal;
 use crate::system::text::span;
 use crate::tools::announced;
@@ -96,7 +97,7 @@ fn problems(answer: &Value, width: Option<usize>) -> String {
     for problem in answer["problem_details"].as_array().into_iter().flatten() {
         let [headline, evidence, fix, command] =
             ["headline", "evidence", "fix", "command"].map(|part| problem[part].as_str());
-        let since = lasting(problem, Timestamp::now());
+        let since = lasting(problem, clock::now());
         let sign = if is_note(problem) { "i".to_owned() } else { paint("!", RED) };
         let headline = headline.unwrap_or("–");
         // The proof of silence is long: it has lines of its own, below one that says who, how many and why.
@@ -314,7 +315,7 @@ pub(crate) fn call_row(call: &Value) -> [String; 11] {
     let is_over = !call["outcome"].is_null() && call["state"] == "ended";
     [
         shown(&call["sid"]),
-        started(call, Timestamp::now()),
+        started(call, clock::now()),
         shown(&call["from"]),
         shown(&call["to"]),
         shown(&call["route"]),
@@ -565,7 +566,7 @@ fn party(leg: &Value) -> String {
 fn duration(call: &Value) -> String {
     let at = |key: &str| call[key].as_str().and_then(|text| text.parse::<Timestamp>().ok());
     let Some(from) = at("answered_at").or_else(|| at("started_at")) else { return "–".into() };
-    let to = at("ended_at").unwrap_or_else(Timestamp::now);
+    let to = at("ended_at").unwrap_or_else(clock::now);
     span(u64::try_from(to.as_second() - from.as_second()).unwrap_or(0))
 }
 

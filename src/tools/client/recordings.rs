@@ -15,6 +15,7 @@ use super::{
     LAST, NOT_AN_EDGE, PATIENCE, SID_CHARS, Target, escape, exchange_part, only, parsed, print, raw, request, say,
     say_bytes, talk,
 };
+use crate::system::clock;
 use crate::system::text::{number, span};
 use crate::system::{files, terminal};
 use crate::tools::cli::{RecordingListing, RecordingVerb, Remote};
@@ -66,8 +67,8 @@ fn table(answer: &Value, width: Option<usize>) -> String {
         vec![
             print::shown(&one["sid"]),
             print::shown(&one["state"]),
-            print::started(one, Timestamp::now()),
-            length(one, Timestamp::now()),
+            print::started(one, clock::now()),
+            length(one, clock::now()),
             format!("{} {channels}{encrypted}", print::shown(&one["format"])),
             lost.map_or_else(|| "–".to_owned(), |lost| format!("{:.1} s", lost as f64 / 1e3)),
             print::shown(&one["source"]),

@@ -5,11 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use trunkgate_call::numbers::plain;
 use trunkgate_sip::Message;
 use trunkgate_sip::header::Via;
+
+use crate::system::clock;
 
 /// Characters shown of what a far end wrote.
 const SHOWN_CHARS: usize = 48;
@@ -50,7 +51,7 @@ pub(super) struct Seen {
 
 impl Question {
     pub(super) fn new(transport: &'static str, host: &str, us: SocketAddr) -> Question {
-        let chance = std::process::id() ^ u32::try_from(Timestamp::now().as_millisecond() & 0xffff_ffff).unwrap_or(0);
+        let chance = std::process::id() ^ u32::try_from(clock::now().as_millisecond() & 0xffff_ffff).unwrap_or(0);
         let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
         Question { transport, host, us, name: format!("doctor{chance}") }
     }
@@ -122,12 +123,14 @@ fn ahead(date: &[u8], trip: Duration) -> Option<i64> {
     let date = std::str::from_utf8(date).ok()?;
     let theirs = rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(date.trim()).ok()?;
     let half = i64::try_from(trip.as_millis() / 2).ok()?;
-    let ours = Timestamp::now().as_millisecond().checked_sub(half)?;
+    let ours = clock::now().as_millisecond().checked_sub(half)?;
     theirs.as_millisecond().checked_add(HALF_A_SECOND_MS)?.checked_sub(ours)
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
 
     fn question() -> Question {

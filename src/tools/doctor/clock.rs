@@ -2,11 +2,12 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use crate::system::clock;
 use crate::tools::findings::Finding;
 
 /// Longest wait for a program that keeps the clock.
@@ -109,7 +110,7 @@ fn of_chrony(text: &str) -> Option<Kept> {
 
 fn is_fresh(sign: &Path) -> bool {
     let changed = sign.metadata().and_then(|found| found.modified());
-    changed.is_ok_and(|changed| SystemTime::now().duration_since(changed).is_ok_and(|age| age < TIMESYNC_AGE))
+    changed.is_ok_and(|changed| clock::wall().duration_since(changed).is_ok_and(|age| age < TIMESYNC_AGE))
 }
 
 /// What a program prints; `None` where there is none, or it fails, or takes too long.
@@ -125,6 +126,8 @@ async fn said(program: &'static str, arguments: &'static [&'static str]) -> Opti
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
     use crate::tools::findings::Level;
 

@@ -1,10 +1,10 @@
 //! The edge that runs by this file: how many problems `status` has of it, and the worst.
 
-use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::admin::OWN_LINES;
 use crate::config::Config;
+use crate::system::clock;
 use crate::system::text::number;
 use crate::tools::client::{self, Presence, Target};
 use crate::tools::findings::{Finding, Level};
@@ -140,7 +140,7 @@ fn of_problem(problem: &Value) -> Finding {
     let [headline, evidence, fix, command] =
         ["headline", "evidence", "fix", "command"].map(|key| problem[key].as_str());
     let evidence = evidence.map(|evidence| format!(": {evidence}")).unwrap_or_default();
-    let text = format!("{}{evidence}{}", headline.unwrap_or("–"), client::lasting(problem, Timestamp::now()));
+    let text = format!("{}{evidence}{}", headline.unwrap_or("–"), client::lasting(problem, clock::now()));
     let fix = fix.map(super::without_doctor);
     let fix = match (fix.as_deref(), command) {
         (Some(fix), Some(command)) => format!("{fix} ({command})"),

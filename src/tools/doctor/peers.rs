@@ -28,6 +28,7 @@ use crate::runtime::transport;
 use crate::runtime::transport::Settings;
 use crate::runtime::worker;
 use crate::system::certificates::{Pair, Trust, is_self_signed, not_after};
+use crate::system::clock;
 use crate::system::dns::{Resolver, means};
 use crate::system::tls_words;
 use crate::tools::announced::{self, TrunkAddresses};
@@ -89,7 +90,7 @@ fn judge_own(whose: &str, pair: &Pair, system: &Trust, is_server: bool) -> Findi
 
 fn judge_end(whose: &str, expires: Timestamp) -> Finding {
     let text = format!("certificate of {whose}: {}", left(expires));
-    match expires.duration_since(Timestamp::now()) {
+    match expires.duration_since(clock::now()) {
         left if left.is_negative() => {
             let text = format!("certificate of {whose} expired on {}", expires.strftime("%Y-%m-%d %H:%M UTC"));
             Finding::fail("tls", text, "replace the file: it is reloaded without a restart")
@@ -103,7 +104,7 @@ fn judge_end(whose: &str, expires: Timestamp) -> Finding {
 
 /// How long a certificate holds, in words.
 fn left(expires: Timestamp) -> String {
-    match expires.duration_since(Timestamp::now()).as_hours() / 24 {
+    match expires.duration_since(clock::now()).as_hours() / 24 {
         days if days > DAYS_COUNTED => format!("until {}", expires.strftime("%Y-%m-%d")),
         1 => "1 day left".to_owned(),
         days => format!("{days} days left"),
@@ -278,7 +279,7 @@ impl Asker {
         let seen = format!("{shown}: {} after {} ms", answer.line, began.elapsed().as_millis());
         let certificate = expires.map(|expires| format!("; its certificate: {}", left(expires))).unwrap_or_default();
         let is_soon = |expires: Timestamp| {
-            expires.duration_since(Timestamp::now()) < SignedDuration::from_hours(24 * CERTIFICATE_WARNING_DAYS)
+            expires.duration_since(clock::now()) < SignedDuration::from_hours(24 * CERTIFICATE_WARNING_DAYS)
         };
         let finding = match answer.line.get(8..11) {
             Some("408" | "503") => Finding::warn(name, format!("{seen}: it accepts no calls now"), "ask its operator"),

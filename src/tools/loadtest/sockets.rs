@@ -19,6 +19,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use super::line::Side;
 use crate::limits;
 use crate::runtime::transport::next_datagram;
+use crate::system::clock;
 
 /// Marks the timer and the signals in the epoll; sockets are marked by their place.
 const TIMER: u64 = u64::MAX;
@@ -196,7 +197,7 @@ impl Sockets {
             Err(error) => return Err(error.into()),
         };
         // What one clock says of a packet the other has to be asked for.
-        let clocks = (Instant::now(), SystemTime::now());
+        let clocks = (Instant::now(), clock::wall());
         for place in 0..count {
             match self.events.get(place).map(EpollEvent::data) {
                 Some(TIMER) => drop(self.timer.wait()),

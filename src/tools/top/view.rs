@@ -1,6 +1,5 @@
 //! How `top` looks: health and trunks above, the calls or one call below, the keys at the bottom.
 
-use jiff::Timestamp;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -11,6 +10,7 @@ use serde_json::Value;
 use super::feed::{Page, plain};
 use super::state::State;
 use crate::explain::ladder::wrapped;
+use crate::system::clock;
 use crate::system::text::{number, span};
 use crate::tools::client::{CALL_HEADS, SHORT_SID, is_note, lasting, taking};
 
@@ -201,7 +201,7 @@ fn problem_lines(state: &State, problems: &[Value], width: usize, room: usize) -
     };
     if let [problem] = problems {
         let part = |key: &str, before: &str| problem[key].as_str().map(|text| format!("{before}{}", plain(text)));
-        let since = lasting(problem, Timestamp::now());
+        let since = lasting(problem, clock::now());
         let [headline, evidence, fix] = [("headline", "! "), ("evidence", ": "), ("fix", "try: ")]
             .map(|(key, before)| part(key, before).unwrap_or_default());
         let with_fix = if fix.is_empty() { String::new() } else { format!("; {fix}") };
@@ -243,8 +243,7 @@ fn problem_lines(state: &State, problems: &[Value], width: usize, room: usize) -
 fn in_lines(problem: &Value, width: usize, most: usize) -> Vec<String> {
     let evidence = problem["evidence"].as_str().map(|text| format!(": {}", plain(text))).unwrap_or_default();
     let headline = text(&problem["headline"]);
-    let (whole, is_cut) =
-        at_most(&format!("! {headline}{evidence}{}", lasting(problem, Timestamp::now())), width, most);
+    let (whole, is_cut) = at_most(&format!("! {headline}{evidence}{}", lasting(problem, clock::now())), width, most);
     if !is_cut {
         return whole;
     }

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
 use rustls::ClientConfig;
 use tokio::time::timeout;
 use trunkgate_route::Mailbox;
@@ -29,6 +28,7 @@ use crate::limits::{
 };
 use crate::system::backoff::Backoff;
 use crate::system::certificates::Trust;
+use crate::system::clock;
 use crate::system::cover::{covered, without_call_data};
 use crate::system::smtp::{NotTaken, Server, Session};
 use crate::system::web;
@@ -75,7 +75,7 @@ pub(super) fn address(url: &str) -> Option<&str> {
 pub(super) fn wanted(entry: &Entry, awaits_text: bool) -> Option<Letter> {
     let message = entry.message.as_ref().filter(|_| entry.state == State::Completed)?;
     let recipient = address(&entry.receiver.as_ref()?.url)?;
-    let now = Timestamp::now().as_millisecond();
+    let now = clock::now().as_millisecond();
     let pause = if awaits_text { milliseconds(Duration::from_secs(MAIL_TEXT_SECONDS)) } else { 0 };
     Some(Letter {
         recording: entry.sid.clone(),
@@ -121,7 +121,7 @@ impl Mailer {
         if !self.shared.store.has_any() {
             return LOOK;
         }
-        let now = Timestamp::now().as_millisecond();
+        let now = clock::now().as_millisecond();
         let failed_since = now.saturating_sub(milliseconds(Duration::from_secs(MAIL_FAILED_SECONDS)));
         let read =
             move |shared: &Shared| shared.change(move |store| table::waiting(store, now, failed_since, MAILS_AT_ONCE));
@@ -276,7 +276,7 @@ fn whole(reader: &mut Reader) -> io::Result<Vec<u8>> {
 
 /// Removes what was sent, or stores when the attempt is repeated, or that it is given up. An e-mail that was removed meanwhile stays so.
 fn conclude(shared: &Shared, pace: Pace, one: Letter, result: Result<(), NotTaken>) -> io::Result<()> {
-    let now = Timestamp::now().as_millisecond();
+    let now = clock::now().as_millisecond();
     let figures = &shared.figures.mails;
     let (recording, mailbox) = (one.recording.clone(), one.mailbox.clone());
     let (what, is_refused) = match result {

@@ -10,7 +10,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use trunkgate_call::{TRANSCRIPTION_PURPOSE, TranscriptionReport, TranscriptionRequest};
 use trunkgate_recording::age::{Identities, Payload, Sealer};
 
@@ -28,6 +27,7 @@ use crate::limits::{
 };
 use crate::sinks::callbacks::Callback;
 use crate::system::backoff::Backoff;
+use crate::system::clock;
 use crate::system::sids;
 
 pub(crate) use figures::TranscriptionFigures;
@@ -73,7 +73,7 @@ pub(super) fn wanted(entry: &Entry, settings: Option<&config::Transcription>) ->
     if entry.transcription.is_none() && !settings.all {
         return Ok(None);
     }
-    let now = Timestamp::now().as_millisecond();
+    let now = clock::now().as_millisecond();
     Ok(Some(Transcription {
         sid: sids::random("TR")?,
         recording: entry.sid.clone(),
@@ -136,7 +136,7 @@ impl Transcriber {
     async fn begin(&self, under_way: &mut UnderWay) -> Duration {
         let settings = self.shared.settings().and_then(|settings| settings.transcription.clone());
         let Some(settings) = settings.filter(|_| self.shared.store.has_any()) else { return LOOK };
-        let now = Timestamp::now().as_millisecond();
+        let now = clock::now().as_millisecond();
         // Those that are under way are due as well.
         let most = TRANSCRIPTIONS_AT_ONCE;
         let failed_since = now.saturating_sub(milliseconds(Duration::from_secs(TRANSCRIPTION_FAILED_SECONDS)));
@@ -209,7 +209,7 @@ fn audio_of(shared: &Shared, recording: &str) -> Result<audio::Audio, NoText> {
 
 /// Stores the text, or when the request is repeated, or that there is none. A transcription that was deleted meanwhile stays so.
 fn conclude(shared: &Shared, pace: Pace, one: Transcription, result: Result<String, NoText>) -> io::Result<()> {
-    let now = Timestamp::now().as_millisecond();
+    let now = clock::now().as_millisecond();
     let figures = &shared.figures.transcriptions;
     let attempts = one.attempts.saturating_add(u32::from(result.is_err()));
     let mut next = Transcription { updated: now, attempts, ..one.clone() };
@@ -277,7 +277,7 @@ fn reports(shared: &Shared, one: &Transcription, text: Option<&str>) -> Vec<Call
     let report = TranscriptionReport { sid, recording, call, text, request: one.asked.as_ref() };
     let parameters = report.parameters(&links);
     let own = one.asked.as_ref().and_then(TranscriptionRequest::receiver);
-    let created = Timestamp::now().as_microsecond();
+    let created = clock::now().as_microsecond();
     let callback =
         |receiver| callback_to(receiver, (call, recording), TRANSCRIPTION_PURPOSE, parameters.clone(), created);
     links.receivers(own.as_ref()).map(callback).collect()

@@ -16,6 +16,7 @@ use super::stop::Stop;
 use super::texts::Texts;
 use super::voice::{Codebook, Heard};
 use crate::runtime::handle::Handle;
+use crate::system::clock;
 use crate::system::terminal;
 
 /// A step asks for a party, and there is none.
@@ -104,7 +105,7 @@ enum Of {
 
 /// Runs a script.
 pub(super) async fn run(script: &Script, means: &Means<'_>, phone: &mut Telephone) -> Report {
-    let began_at = Timestamp::now();
+    let began_at = clock::now();
     let mut talk = Talk::new(means, phone, script.dialled().cloned().collect());
     talk.phone.answer(talk.expected.iter().map(|one| (one.number.clone(), answer(one.acts))).collect()).await;
     let mut report = Report { name: script.name.clone(), ..Report::default() };
