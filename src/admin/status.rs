@@ -321,6 +321,7 @@ impl StatusReport {
         problems.extend(shared.calls.problem());
         problems.extend(shared.callbacks.problems());
         problems.extend(shared.recordings.problems(unrecorded));
+        problems.extend(shared.running(|running| shared.recordings.full_mailboxes(&running.config.mailboxes)));
         problems.extend(shared.sms.problem_now(clock::now()));
         problems.extend(shared.message_webhooks.problems(clock::now(), |number| first_url(handle, number)));
         problems.extend(shared.hep_counters.problem().filter(|_| hep));

@@ -34,7 +34,7 @@ async fn counted(handle: &Handle) -> Result<Vec<Messages>, ApiError> {
         .running(|running| running.config.mailboxes.iter().map(|mailbox| mailbox.name.to_string()).collect());
     for mailbox in configured {
         if !counted.iter().any(|known| known.mailbox == mailbox) {
-            counted.push(Messages { mailbox, new: 0, heard: 0 });
+            counted.push(Messages { mailbox, new: 0, heard: 0, bytes: 0 });
         }
     }
     counted.sort_by(|one, other| one.mailbox.cmp(&other.mailbox));

@@ -412,6 +412,7 @@ fn counts(messages: Vec<recordings::Messages>) -> Vec<MailboxMessages> {
     let counted = |one: recordings::Messages| MailboxMessages {
         name: one.mailbox,
         count: MessageCount { new: one.new, old: one.heard },
+        bytes: one.bytes,
     };
     messages.into_iter().map(counted).collect()
 }

@@ -1,11 +1,13 @@
 //! `[voicemail.NAME]`: mailboxes, which take messages of callers.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use toml::Spanned;
 use trunkgate_route::{Mailbox, MwiParty, TargetSpec};
 
+use super::cdr::parse_size;
 use super::code;
 use super::diagnostic::Findings;
 use super::draft::{Draft, PlacedMailbox};
@@ -19,6 +21,8 @@ use super::{mail, values, webhook_url};
 const LENGTHS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
 /// Longest user of `mwi`.
 const USER_BYTES: usize = 128;
+/// Range of `max_size`.
+const SIZES: RangeInclusive<u64> = 1 << 20..=1 << 40;
 /// Range of `silence`.
 const SILENCES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
@@ -78,6 +82,16 @@ fn mwi_party(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Mw
 /// Reads `max_length`.
 pub(super) fn max_length(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Duration> {
     within(key, value, LENGTHS, "use \"1s\" to \"1h\"", findings)
+}
+
+/// Reads `max_size`.
+pub(super) fn max_size(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<u64> {
+    let size = parse_size(&values::string(key, value, findings)?).filter(|size| SIZES.contains(size));
+    if size.is_none() {
+        let message = format!("`{key}` is not a size from 1 MiB to 1 TiB");
+        findings.error(code::BAD_VALUE, value.span(), message, "use \"1 GiB\"");
+    }
+    size
 }
 
 /// Reads `silence`.

@@ -197,6 +197,24 @@ fn messages_of_an_earlier_process_are_shown_at_the_start() {
 }
 
 #[test]
+fn a_full_mailbox_does_not_answer_until_a_message_is_deleted() {
+    let rig = rig("max_messages = 1\n");
+    let sid = leave_a_message(&rig);
+    let full = || {
+        let status = rig.edge.json("/v1/status")["problems"].to_string();
+        status.contains("voicemail front is full")
+    };
+    until("status reports it", || full().then_some(()));
+    let sip = rig.edge.address("udp");
+    let offer = rig.caller.description(1, "");
+    rig.caller.sip.send(sip, &rig.caller.sip.request_with("INVITE", NUMBER, sip, "full", (1, ""), &offer));
+    rig.caller.sip.receive("SIP/2.0 480");
+    let (status, _) = rig.edge.delete(&format!("/v1/recordings/{sid}"));
+    assert!(status < 300, "{status}");
+    until("it takes messages again", || (!full()).then_some(()));
+}
+
+#[test]
 fn silence_is_no_message() {
     let receiver = application(&[("/voicemail", ""), ("/all", "")]);
     let address = receiver.address;

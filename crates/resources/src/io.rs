@@ -185,6 +185,8 @@ pub struct MailboxMessages {
     pub name: String,
     /// The number of its messages.
     pub count: MessageCount,
+    /// Bytes of their files.
+    pub bytes: u64,
 }
 
 /// Trunks whose calls a change of the configuration may have mended.

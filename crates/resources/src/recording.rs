@@ -17,6 +17,7 @@ use trunkgate_story::view::UnrecordedView;
 use trunkgate_story::wall::rfc2822;
 
 use crate::app::{AppCallback, AppPlace, DocumentRequest};
+use crate::io::MailboxMessages;
 use crate::losses::Losses;
 
 /// What a recording was begun by.
@@ -483,6 +484,8 @@ pub struct Recordings {
     last_refused: Option<String>,
     /// Whether the writer cannot write.
     fails: bool,
+    /// Messages of each mailbox that has any, and bytes of their files.
+    messages: HashMap<String, (u64, u64)>,
     next: u64,
     /// Those whose files are not complete.
     open: HashMap<RecordingId, OpenRecording>,
@@ -554,6 +557,18 @@ impl Recordings {
     /// Returns whether mailboxes take messages.
     pub fn takes_messages(&self) -> bool {
         self.is_on() && !self.fails
+    }
+
+    /// Notes the messages of mailboxes.
+    pub fn note_messages(&mut self, messages: &[MailboxMessages]) {
+        for MailboxMessages { name, count, bytes } in messages {
+            self.messages.insert(name.clone(), (count.new.saturating_add(count.old), *bytes));
+        }
+    }
+
+    /// Returns whether a mailbox takes no more messages.
+    pub fn is_full(&self, mailbox: &Mailbox) -> bool {
+        self.messages.get(&*mailbox.name).is_some_and(|(messages, bytes)| mailbox.is_full(*messages, *bytes))
     }
 
     /// Enters a recording, and returns its number.

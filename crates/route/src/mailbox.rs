@@ -17,6 +17,12 @@ pub struct Mailbox {
     pub max_length: Duration,
     /// Silence that ends a message.
     pub silence: Duration,
+    /// Most messages that it keeps; a full mailbox takes none.
+    #[serde(default = "most_messages")]
+    pub max_messages: u64,
+    /// Bytes of messages from which on it is full.
+    #[serde(default = "most_bytes")]
+    pub max_bytes: u64,
     /// URL of the receiver that is notified of each message: of a web application, or `mailto:` and an address.
     pub notify: Option<String>,
     /// Whether its messages are transcribed.
@@ -25,6 +31,14 @@ pub struct Mailbox {
     /// Phones and extensions that show its new messages.
     #[serde(default)]
     pub mwi: Vec<MwiParty>,
+}
+
+fn most_messages() -> u64 {
+    Mailbox::MAX_MESSAGES
+}
+
+fn most_bytes() -> u64 {
+    Mailbox::MAX_BYTES
 }
 
 /// A phone or an extension that shows new messages of a mailbox (RFC 3842).
@@ -39,6 +53,10 @@ pub struct MwiParty {
 impl Mailbox {
     /// Longest message where nothing else is configured.
     pub const MAX_LENGTH: Duration = Duration::from_secs(180);
+    /// Most messages where nothing else is configured.
+    pub const MAX_MESSAGES: u64 = 1000;
+    /// Bytes of messages where nothing else is configured.
+    pub const MAX_BYTES: u64 = 1 << 30;
     /// Scheme of the URLs that lead to an address of e-mail.
     pub const MAILTO: &str = "mailto:";
     /// Silence that ends a message where nothing else is configured.
@@ -47,8 +65,22 @@ impl Mailbox {
     /// Makes a mailbox with a tone alone, of which no receiver is notified.
     pub fn new(name: &str) -> Mailbox {
         let (max_length, silence) = (Mailbox::MAX_LENGTH, Mailbox::SILENCE);
-        let (name, greeting, notify) = (name.into(), None, None);
-        Mailbox { name, greeting, max_length, silence, notify, transcribe: false, mwi: Vec::new() }
+        Mailbox {
+            name: name.into(),
+            greeting: None,
+            max_length,
+            silence,
+            max_messages: Mailbox::MAX_MESSAGES,
+            max_bytes: Mailbox::MAX_BYTES,
+            notify: None,
+            transcribe: false,
+            mwi: Vec::new(),
+        }
+    }
+
+    /// Returns whether it takes no more with so many messages, which have so many bytes together.
+    pub fn is_full(&self, messages: u64, bytes: u64) -> bool {
+        messages >= self.max_messages || bytes >= self.max_bytes
     }
 
     /// Returns whether its messages are sent by e-mail.

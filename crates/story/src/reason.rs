@@ -279,6 +279,16 @@ reasons! {
         q850: 42,
         outcome: "refused",
     }
+    MailboxFull {
+        slug: "mailbox_full",
+        sentence: "the mailbox is full",
+        cause: "The mailbox has `max_messages` messages, or messages of `max_size` bytes. It does not answer: calls go to the next target, or get \
+             480.",
+        fix: Some("delete messages (`DELETE` of their recordings in the Twilio-compatible API, or a shorter `keep` of [recording]), or raise `max_messages` or \
+                 `max_size` of [voicemail.NAME]"),
+        q850: 19,
+        outcome: "failed",
+    }
     TooManyHops {
         slug: "too_many_hops",
         sentence: "Max-Forwards is exhausted, or the call passed too many edges",

@@ -70,6 +70,10 @@ keyed! {
         => read!(values::string, |to, file| to.greeting = Some(file)), told("the tone alone"), "sound that callers hear before the tone: a file below the directory of this file";
     "max_length": Kind::Duration
         => read!(voicemail::max_length, |to, time| to.max_length = time), is(r#""3m""#), "longest message: 1s to 1h";
+    "max_messages": Kind::Integer(1, 100_000)
+        => Put::Integer(|to, most| to.max_messages = u64::from(most)), is("1000"), "most messages that the mailbox keeps; a full one does not answer: calls go to the next target, or get 480 (`mailbox_full`)";
+    "max_size": Kind::Size
+        => read!(voicemail::max_size, |to, bytes| to.max_bytes = bytes), is(r#""1 GiB""#), "size of all messages from which on the mailbox is full: 1 MiB to 1 TiB";
     "silence": Kind::Duration
         => read!(voicemail::silence, |to, time| to.silence = time), is(r#""5s""#), "silence that ends a message: 1s to 1m";
     "notify": Kind::Url

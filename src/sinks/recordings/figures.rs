@@ -1,5 +1,6 @@
 //! Figures of recordings, and what `status` says of them.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use trunkgate_call::view::UnrecordedView;
 use trunkgate_media::counters::Counter;
+use trunkgate_route::Mailbox;
 
+use super::index::Messages;
 use super::mail::MailFigures;
 use super::place;
 use super::transcription::TranscriptionFigures;
@@ -47,6 +50,8 @@ fn counted(counter: &Counter, word: &str) -> String {
 pub(crate) struct RecordingFigures {
     /// Recordings that have begun and not ended.
     pub(crate) active: Counter,
+    /// The latest counts of messages, by mailbox.
+    messages: Mutex<BTreeMap<String, Messages>>,
     /// Recordings that have ended, with audio.
     pub(crate) completed: Counter,
     /// Recordings that have ended without any audio in their file.
@@ -292,6 +297,38 @@ impl RecordingFigures {
         );
         let problem = problem.fixed_by(fix).harming(refused.recent, refused.calls).certain();
         refused.last_sid.iter().fold(problem, |problem, sid| problem.traced_in(sid))
+    }
+
+    /// Notes the messages of mailboxes.
+    pub(super) fn note_messages(&self, messages: &[Messages]) {
+        let mut known = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(messages.iter().map(|one| (one.mailbox.clone(), one.clone())));
+    }
+
+    /// Returns each mailbox that takes no more messages.
+    pub(crate) fn full_mailboxes(&self, mailboxes: &[Mailbox]) -> Vec<Problem> {
+        let known = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        let problem = |mailbox: &Mailbox| {
+            let Messages { new, heard, bytes, .. } = known.get(&*mailbox.name)?;
+            let (messages, name) = (new + heard, &mailbox.name);
+            let problem = mailbox.is_full(messages, *bytes).then(|| {
+                Problem::new(Harm::Detour, format!("voicemail {name} is full: it does not answer"))
+                    .shown_by(format!(
+                        "{messages} of {} messages, {} of {} MiB; callers go to the next target, or get 480 (mailbox_full)",
+                        mailbox.max_messages,
+                        bytes >> 20,
+                        mailbox.max_bytes >> 20
+                    ))
+                    .fixed_by(format!(
+                        "delete messages, or raise `max_messages` or `max_size` of [voicemail.{name}] and reload"
+                    ))
+            });
+            problem.map(|mut problem| {
+                problem.command = Some(format!("trunkgate recordings ls --voicemail {name}"));
+                problem
+            })
+        };
+        mailboxes.iter().filter_map(problem).collect()
     }
 
     /// Returns each thing that is wrong; `refused`: calls are refused while nothing can be recorded.

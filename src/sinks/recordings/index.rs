@@ -239,28 +239,34 @@ pub(crate) struct Messages {
     pub(crate) new: u64,
     /// Messages that were.
     pub(crate) heard: u64,
+    /// Bytes of the files of all of them.
+    pub(crate) bytes: u64,
 }
 
 /// Counts the messages of each mailbox that has any.
 pub(super) fn messages(store: &Connection) -> rusqlite::Result<Vec<Messages>> {
     let mut rows = store.prepare(
-        "SELECT mailbox, count(*) - count(heard), count(heard) FROM recording
+        "SELECT mailbox, count(*) - count(heard), count(heard), coalesce(sum(bytes), 0) FROM recording
          WHERE mailbox IS NOT NULL AND state = 'completed' GROUP BY mailbox ORDER BY mailbox",
     )?;
     let count =
         |row: &Row<'_>, at: usize| -> rusqlite::Result<u64> { Ok(row.get::<_, i64>(at)?.try_into().unwrap_or(0)) };
-    let messages = |row: &Row<'_>| Ok(Messages { mailbox: row.get(0)?, new: count(row, 1)?, heard: count(row, 2)? });
+    let messages = |row: &Row<'_>| {
+        Ok(Messages { mailbox: row.get(0)?, new: count(row, 1)?, heard: count(row, 2)?, bytes: count(row, 3)? })
+    };
     rows.query_map([], messages)?.collect()
 }
 
 /// Counts the messages of a mailbox.
 pub(super) fn messages_of(store: &Connection, mailbox: String) -> rusqlite::Result<Messages> {
     let mut count = store.prepare(
-        "SELECT count(*) - count(heard), count(heard) FROM recording WHERE mailbox = ?1 AND state = 'completed'",
+        "SELECT count(*) - count(heard), count(heard), coalesce(sum(bytes), 0) FROM recording
+         WHERE mailbox = ?1 AND state = 'completed'",
     )?;
-    let [new, heard] = count.query_row([&mailbox], |row| Ok([row.get::<_, i64>(0)?, row.get(1)?]))?;
+    let [new, heard, bytes] =
+        count.query_row([&mailbox], |row| Ok([row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?]))?;
     let unsigned = |count: i64| count.try_into().unwrap_or(0);
-    Ok(Messages { mailbox, new: unsigned(new), heard: unsigned(heard) })
+    Ok(Messages { mailbox, new: unsigned(new), heard: unsigned(heard), bytes: unsigned(bytes) })
 }
 
 /// Notes that a message of a mailbox, or with no SID all of them, were heard; how many there are. A message that was heard before keeps its time.
@@ -399,7 +405,7 @@ mod tests {
         for all in messages(&store).unwrap() {
             assert_eq!(messages_of(&store, all.mailbox.clone()).unwrap(), all);
         }
-        let none = Messages { mailbox: "none".into(), new: 0, heard: 0 };
+        let none = Messages { mailbox: "none".into(), new: 0, heard: 0, bytes: 0 };
         assert_eq!(messages_of(&store, "none".into()).unwrap(), none);
         assert_eq!(heard(&store, "front", None, 20).unwrap(), 2);
         assert_eq!(find(&store, &first).unwrap().unwrap().heard, Some(10), "the first time stays");

@@ -179,6 +179,7 @@ impl Shared {
     ) -> io::Result<()> {
         let _held = self.telling.lock().unwrap_or_else(PoisonError::into_inner);
         let messages = self.change(count)?;
+        self.figures.note_messages(&messages);
         (self.tell)(Event::Messages(messages));
         Ok(())
     }

@@ -32,7 +32,7 @@ fn with(mailboxes: Vec<Mailbox>) -> Arc<Table> {
 
 fn left(bench: &mut Bench, mailbox: &str, new: u64, old: u64) {
     let count = MessageCount { new, old };
-    bench.input(Input::Messages(vec![MailboxMessages { name: mailbox.into(), count }]));
+    bench.input(Input::Messages(vec![MailboxMessages { name: mailbox.into(), count, bytes: 0 }]));
 }
 
 /// An edge whose messages are known.

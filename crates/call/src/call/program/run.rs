@@ -36,8 +36,14 @@ impl Runner<'_> {
     /// Gives the call to an application; the targets behind it wait.
     pub(crate) fn begin_program(&mut self, cx: &mut Cx<'_>, app: Arc<App>) {
         cx.edge.decide(cx.now, cx.call.key, format!("target {}", app.target()));
-        if app.as_mailbox().is_some() && !cx.edge.sessions.recordings.takes_messages() {
-            return self.go_on(cx, &app, Failure::unreached(ReasonSlug::RecordingUnavailable));
+        if let Some(mailbox) = app.as_mailbox() {
+            let recordings = &cx.edge.sessions.recordings;
+            if !recordings.takes_messages() {
+                return self.go_on(cx, &app, Failure::unreached(ReasonSlug::RecordingUnavailable));
+            }
+            if recordings.is_full(mailbox) {
+                return self.go_on(cx, &app, Failure::with_code(480, ReasonSlug::MailboxFull));
+            }
         }
         cx.disarm(Timer::Search);
         let source = first_document(&app.document);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use trunkgate_call::{AppPlace, Losses, RecordingDone, RecordingSource, VoicemailMessage};
+use trunkgate_call::{
+    AppPlace, Losses, MailboxMessages, MessageCount, RecordingDone, RecordingSource, VoicemailMessage,
+};
 use trunkgate_media::Sound;
 use trunkgate_media::agent::TrackSet;
 use trunkgate_route::{Mailbox, Route};
@@ -184,6 +186,33 @@ fn a_greeting_that_cannot_be_played_is_no_reason_to_lose_the_message() {
     beeped(&mut menu);
     recorder(&mut menu);
     assert!(menu.bench.story().contains("hello.wav: no audio"), "{}", menu.bench.story());
+}
+
+#[test]
+fn a_full_mailbox_does_not_answer_and_its_caller_goes_to_the_next_target() {
+    let messages = |(new, old, bytes): (u64, u64, u64)| {
+        let count = MessageCount { new, old };
+        Input::Messages(vec![MailboxMessages { name: "front".into(), count, bytes }])
+    };
+    for full in [(1, 999, 0), (2, 0, 1 << 30)] {
+        let mut bench = edge(front(), vec![voicemail(), to_trunk("backup")]);
+        bench.input(messages(full));
+        let mut menu = called(bench);
+        menu.bench.expect(BACKUP, "INVITE");
+        assert!(menu.bench.story().contains("the mailbox is full"), "{}", menu.bench.story());
+
+        let mut bench = edge(front(), vec![voicemail()]);
+        bench.input(messages(full));
+        let mut menu = called(bench);
+        menu.bench.expect(CARRIER, "SIP/2.0 480");
+        menu.ends("mailbox_full");
+    }
+    let mut bench = edge(front(), vec![voicemail()]);
+    bench.input(messages((1, 999, 0)));
+    bench.input(messages((999, 0, (1 << 30) - 1)));
+    let mut menu = called(bench);
+    menu.bench.expect(CARRIER, "SIP/2.0 180");
+    menu.is_answered();
 }
 
 #[test]
