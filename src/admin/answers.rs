@@ -77,7 +77,7 @@ impl HttpBody for InParts {
                     Ok(data) => self.rest = data,
                     Err(other) => return Poll::Ready(Some(Ok(other))),
                 },
-                other => return other,
+                other @ (Poll::Ready(Some(Err(_)) | None) | Poll::Pending) => return other,
             }
         }
         let length = self.rest.len().min(limits::HTTP_PART_BYTES);

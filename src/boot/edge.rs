@@ -1,6 +1,7 @@
 //! A whole edge in one value: everything is bound first, then the loops start, each on its own thread:
 //! signalling (with one more for TLS, where that is spoken), the media workers, one for call records, one for text messages, one for
-//! applications, one for callbacks, one for conferences, two for recordings, and one auxiliary thread for HTTP, names and addresses.
+//! applications, one for callbacks, one for conferences, two for recordings, one for requests over HTTP, and one auxiliary thread for HTTP
+//! connections, names and addresses.
 
 use std::collections::VecDeque;
 use std::fmt;

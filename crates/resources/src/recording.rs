@@ -17,7 +17,6 @@ use trunkgate_story::view::UnrecordedView;
 use trunkgate_story::wall::rfc2822;
 
 use crate::app::{AppCallback, AppPlace, DocumentRequest};
-use crate::io::MailboxMessages;
 use crate::losses::Losses;
 
 /// What a recording was begun by.
@@ -559,11 +558,9 @@ impl Recordings {
         self.is_on() && !self.fails
     }
 
-    /// Notes the messages of mailboxes.
-    pub fn note_messages(&mut self, messages: &[MailboxMessages]) {
-        for MailboxMessages { name, count, bytes } in messages {
-            self.messages.insert(name.clone(), (count.new.saturating_add(count.old), *bytes));
-        }
+    /// Notes how many messages a mailbox has, and how many bytes together.
+    pub(crate) fn note_messages(&mut self, mailbox: &str, messages: u64, bytes: u64) {
+        self.messages.insert(mailbox.to_owned(), (messages, bytes));
     }
 
     /// Returns whether a mailbox takes no more messages.

@@ -177,10 +177,7 @@ impl Gateway {
                 self.edge.configure(now, *settings);
                 Indicator::of(&mut self.edge).configure(now);
             }
-            Input::Messages(messages) => {
-                self.edge.sessions.recordings.note_messages(&messages);
-                Indicator::of(&mut self.edge).messages(now, messages);
-            }
+            Input::Messages(messages) => Indicator::of(&mut self.edge).messages(now, messages),
             Input::Unresolved(names) => {
                 self.edge.health.unresolved = names;
                 self.edge.configure_health(now);

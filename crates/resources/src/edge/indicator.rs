@@ -125,7 +125,8 @@ impl<'e> Indicator<'e> {
         let were_known = self.edge.indications.is_known();
         self.edge.indications.note_known();
         let changed: BTreeSet<String> = messages.iter().map(|one| one.name.clone()).collect();
-        for MailboxMessages { name, count, .. } in messages {
+        for MailboxMessages { name, count, bytes } in messages {
+            self.edge.sessions.recordings.note_messages(&name, count.new.saturating_add(count.old), bytes);
             self.edge.indications.note(name, count);
         }
         let is_concerned = |names: &[Arc<str>]| !were_known || names.iter().any(|name| changed.contains(&**name));
