@@ -145,30 +145,32 @@ impl Challenger {
     pub(crate) fn judge(&mut self, now: Instant, party: Party, source: IpAddr, request: &Message) -> Verdict {
         let seconds = self.seconds(now);
         let Some(expected) = self.expected.get(&party) else { return Verdict::Passed };
-        let mut verdict = Verdict::Challenge { stale: false, failed: false, proven: false };
-        for shown in authorizations(request.headers(HeaderName::Authorization)) {
-            if shown.realm != expected.realm.as_bytes() {
+        let (mut is_foreign, mut failed) = (false, false);
+        let mine = authorizations(request.headers(HeaderName::Authorization)).into_iter();
+        let mine = mine.filter(|shown| shown.realm == expected.realm.as_bytes());
+        // One for each algorithm: with any number of them, one request would be as many guesses.
+        for shown in mine.take(expected.offered.len()) {
+            // Whatever the response is: `stale` for right ones alone would tell a guesser, who need not even be challenged.
+            let Some(nonce) = self.read(shown.nonce, source) else {
+                is_foreign = true;
                 continue;
-            }
-            let nonce = self.read(shown.nonce, source);
+            };
             let right = self.is_right(expected, &shown, request);
             let (true, Some(count)) = (right, shown.nonce_count()) else {
-                verdict = Verdict::Challenge { stale: false, failed: true, proven: nonce.is_some() };
+                failed = true;
                 continue;
             };
-            let fresh = nonce.filter(|nonce| {
-                let spent = nonce.number <= self.floor && !self.used.contains_key(&nonce.number);
-                let highest = self.used.get(&nonce.number).map_or(0, |used| used.highest);
-                !spent && count > highest && seconds.saturating_sub(nonce.made) <= NONCE_SECONDS
-            });
-            let Some(nonce) = fresh else {
-                return Verdict::Challenge { stale: true, failed: false, proven: nonce.is_some() };
-            };
+            let spent = nonce.number <= self.floor && !self.used.contains_key(&nonce.number);
+            let highest = self.used.get(&nonce.number).map_or(0, |used| used.highest);
+            if spent || count <= highest || seconds.saturating_sub(nonce.made) > NONCE_SECONDS {
+                return Verdict::Challenge { stale: true, failed, proven: true };
+            }
             let is_other = expected.is_uri_compared && !is_for(&shown, request);
             self.use_up(nonce, count, seconds);
             return if is_other { Verdict::OtherUri } else { Verdict::Passed };
         }
-        verdict
+        // What has failed was shown with a nonce of ours.
+        Verdict::Challenge { stale: is_foreign && !failed, failed, proven: failed }
     }
 
     /// Returns the user whose credentials a request shows, as a party is asked for them, and whether it is the one expected: for
@@ -515,6 +517,28 @@ mod tests {
         let mut restarted = Challenger::new([8; 32]);
         restarted.set(THEM, Some(credentials("them", "right")));
         assert_eq!(restarted.judge(now, THEM, ip(1), &request(&line)), elsewhere);
+    }
+
+    #[test]
+    fn a_foreign_nonce_tells_nothing_of_the_password() {
+        let now = start();
+        let (mut challenger, mut other) = (challenger(), Challenger::new([9; 32]));
+        other.set(THEM, Some(credentials("them", "right")));
+        let foreign = other.challenge(now, THEM, ip(1), false);
+        let answers = ["right", "wrong"].map(|password| answer(&mut client("them", password), &foreign));
+        let verdicts = answers.clone().map(|line| challenger.judge(now, THEM, ip(1), &request(&line)));
+        assert_eq!(verdicts, [Verdict::Challenge { stale: true, failed: false, proven: false }; 2]);
+        // What stands behind or before a guess hides it from nobody.
+        let ours = challenger.challenge(now, THEM, ip(1), false);
+        let guess = answer(&mut client("them", "wrong"), &ours);
+        for lines in [format!("{guess}{}", answers[1]), format!("{}{guess}", answers[1])] {
+            assert_eq!(challenger.judge(now, THEM, ip(1), &request(&lines)), WRONG);
+        }
+        // No more credentials are looked at than algorithms are offered.
+        let right = answer(&mut client("them", "right"), &ours);
+        let many = guess.repeat(OFFERED.len()) + &right;
+        assert_eq!(challenger.judge(now, THEM, ip(1), &request(&many)), WRONG);
+        assert_eq!(challenger.judge(now, THEM, ip(1), &request(&right)), Verdict::Passed);
     }
 
     #[test]
