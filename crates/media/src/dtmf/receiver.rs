@@ -99,10 +99,12 @@ impl EventPosition {
         let &TelephoneEvent { ssrc, timestamp, sequence, duration, event, is_end, .. } = packet;
         EventPosition { ssrc, timestamp, sequence, duration, event, has_ended: is_end, is_plain: false }
     }
-    fn advance(&mut self, packet: &TelephoneEvent) {
+    /// Takes over a further packet of the press; in one segment the duration never shrinks.
+    fn advance(&mut self, packet: &TelephoneEvent, is_new_segment: bool) {
         self.is_plain |= !packet.marker;
         self.has_ended |= packet.is_end;
-        (self.timestamp, self.sequence, self.duration) = (packet.timestamp, packet.sequence, packet.duration);
+        self.duration = if is_new_segment { packet.duration } else { self.duration.max(packet.duration) };
+        (self.timestamp, self.sequence) = (packet.timestamp, packet.sequence);
     }
     /// Returns by how many sequence numbers a packet of the same source is ahead; `None`: it is repeated or late.
     fn distance_to(&self, packet: &TelephoneEvent) -> Option<i16> {
@@ -113,6 +115,10 @@ impl EventPosition {
             ahead if ahead < 0 => Some(i16::MAX),
             ahead => Some(ahead),
         }
+    }
+    /// Returns whether the duration is at its end, so that a smaller one has wrapped.
+    fn is_nearly_full(&self) -> bool {
+        self.duration >= NEARLY_FULL
     }
     /// Returns whether a packet opens the next segment of a long press (RFC 4733 §2.5.1.3).
     fn is_next_segment(&self, packet: &TelephoneEvent) -> bool {
@@ -137,11 +143,12 @@ impl EventPosition {
             return !self.is_plain && step == 0 && is_same;
         }
         if self.has_ended {
-            // Only repetitions of the end follow an end.
-            return packet.is_end && is_near && packet.duration >= self.duration && is_overlapping;
+            // Only repetitions of the end follow an end; of one timestamp also with another duration.
+            return packet.is_end && is_near && (step == 0 || packet.duration >= self.duration && is_overlapping);
         }
         if packet.duration < self.duration {
-            return self.duration >= NEARLY_FULL && is_near;
+            // Some senders count back, or end with 0: one timestamp is one press (RFC 4733 §2.5.1).
+            return is_near && (step == 0 || self.is_nearly_full());
         }
         let most_step = u32::from(self.duration).max(MOST_PACKET_TICKS * u32::from(ahead.unsigned_abs()));
         step == 0 || is_near && (packet.duration > self.duration || step <= most_step)
@@ -155,9 +162,10 @@ impl PressTracker {
             let Some(ahead) = self.last.distance_to(packet) else { return Observation::Ignored };
             let is_new_segment = self.last.is_next_segment(packet);
             if is_new_segment || self.last.is_continued_by(packet, ahead) {
-                let is_wrapped = packet.duration < self.last.duration;
-                self.last.advance(packet);
-                return Observation::Continued { is_new_segment: is_new_segment || is_wrapped };
+                let is_wrapped = self.last.is_nearly_full() && packet.duration < self.last.duration && !packet.is_end;
+                let is_new_segment = is_new_segment || is_wrapped;
+                self.last.advance(packet, is_new_segment);
+                return Observation::Continued { is_new_segment };
             }
         }
         (self.last, self.has_last) = (EventPosition::begin(packet), true);
@@ -191,8 +199,9 @@ impl HeldDigit {
     fn advance(&mut self, now: Instant, duration: u16, is_new_segment: bool) {
         if is_new_segment {
             self.before = self.before.saturating_add(SEGMENT_TICKS);
+            self.ticks = 0;
         }
-        (self.ticks, self.seen) = (duration, now);
+        (self.ticks, self.seen) = (self.ticks.max(duration), now);
     }
     /// Returns when it counts as no longer pressed, unless another packet of it comes.
     fn lost_at(&self) -> Instant {
@@ -297,6 +306,27 @@ mod tests {
     fn digits(packets: impl IntoIterator<Item = Sent>) -> String {
         let mut receiver = Receiver::default();
         packets.into_iter().filter_map(|packet| receiver.take(&rtp(1, packet), &payload(packet))).collect()
+    }
+
+    #[test]
+    fn a_duration_that_shrinks_within_one_timestamp_is_one_press() {
+        for durations in [
+            &[160, 320, 480, 640, 560, 560, 560][..],
+            &[160, 320, 480, 640, 0, 0, 0],
+            &[160, 320, 160, 480, 640, 640, 640],
+            &[800, 640, 480, 320, 160, 160, 160],
+            &[160, 320, 480, 640, 640, 480, 320],
+        ] {
+            let press = |event: u8, from: u16, timestamp: u32| {
+                let last = durations.len() - 3;
+                let packet = move |(n, duration): (usize, &u16)| {
+                    (from + n as u16, timestamp, event, n == 0, n >= last, *duration)
+                };
+                durations.iter().enumerate().map(packet)
+            };
+            let presses = press(5, 100, 8000).chain(press(6, 150, 16_000)).chain(press(6, 200, 24_000));
+            assert_eq!(digits(presses.collect::<Vec<Sent>>()), "566", "{durations:?}");
+        }
     }
 
     /// Timestamps of a sender: of the packet `n` of the press `press`.
