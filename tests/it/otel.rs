@@ -53,7 +53,7 @@ impl Parties {
         caller
             .sip
             .send(sip, &caller.sip.request_with("INVITE", TO_AGENT, sip, id, (1, ""), &caller.description(1, "")));
-        let (mut agent, parent) = connected(self.door.accept().unwrap().0);
+        let (mut agent, parent) = connected(&self.door);
         let (answer, _) = caller.sip.receive("SIP/2.0 200");
         caller.sip.send(sip, &caller.sip.request_with("ACK", TO_AGENT, sip, id, (1, to_tag(&answer)), ""));
         agent.close(None).unwrap();
@@ -74,7 +74,17 @@ impl Parties {
 }
 
 /// An agent's end of a socket, and the `traceparent` of its handshake.
-fn connected(stream: TcpStream) -> (WebSocket<TcpStream>, Option<String>) {
+fn connected(door: &TcpListener) -> (WebSocket<TcpStream>, Option<String>) {
+    // After a lost connection the edge connects without a handshake, and leaves.
+    loop {
+        if let Some(socket) = opened(door.accept().unwrap().0) {
+            return socket;
+        }
+    }
+}
+
+/// The same of one connection; `None`: it has no handshake.
+fn opened(stream: TcpStream) -> Option<(WebSocket<TcpStream>, Option<String>)> {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut parent = None;
     #[allow(clippy::result_large_err)] // the library's form
@@ -82,8 +92,8 @@ fn connected(stream: TcpStream) -> (WebSocket<TcpStream>, Option<String>) {
         parent = request.headers().get("traceparent").map(|value| value.to_str().unwrap().to_owned());
         Ok(response)
     };
-    let socket = accept_hdr(stream, look).unwrap();
-    (socket, parent)
+    let socket = accept_hdr(stream, look).ok()?;
+    Some((socket, parent))
 }
 
 fn to(collector: &Endpoint, keys: &str) -> String {

@@ -73,9 +73,11 @@ impl Agents {
             for stream in listener.incoming().map_while(Result::ok) {
                 let shared = Arc::clone(&threads);
                 let serve = move || {
-                    let conversation = serve(stream, &shared).unwrap_or_default();
-                    shared.heard().push(conversation);
-                    let _ = shared.news.blocking_send(News::AgentEnded);
+                    // A connection without a handshake only asks whether somebody is there.
+                    if let Ok(conversation) = serve(stream, &shared) {
+                        shared.heard().push(conversation);
+                        let _ = shared.news.blocking_send(News::AgentEnded);
+                    }
                 };
                 let _ = std::thread::Builder::new().name("demo-agent".into()).spawn(serve);
             }
