@@ -126,7 +126,8 @@ impl Report {
         if text.contains(": error ") && self.unreachable.is_none() && !is_summary {
             self.transcript.push(moment);
             if !(rules.allow_missing_audio && text.starts_with("Play")) {
-                self.failures.push(format!("{}: the application: {text}", self.name));
+                let hint = if text.contains("error 13214: ") { " (--number adds one)" } else { "" };
+                self.failures.push(format!("{}: the application: {text}{hint}", self.name));
             }
         } else if text.contains(": warning ")
             || text.starts_with("warning ")
