@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::agent::url_place;
 use crate::mailbox::Mailbox;
+use crate::number::Number;
 use crate::pattern::Pattern;
 use crate::target::TargetSpec;
 use crate::transfer_to::{TransferRule, Wanted};
@@ -133,9 +134,10 @@ impl App {
     pub fn conference(name: &str) -> App {
         App::new(&format!("conference:{name}"), AppDocument::Conference(name.into()))
     }
-    /// Whether its `callers` let it show a number, normalised.
-    pub fn may_show(&self, number: &str) -> bool {
-        self.callers.iter().any(|pattern| pattern.matches(number))
+    /// Whether its `callers` let it show a caller ID: a beginning or an expression lets numbers pass, and no text that begins so.
+    pub fn may_show(&self, number: &Number) -> bool {
+        let may_pass = |pattern: &Pattern| number.is_e164 || matches!(pattern, Pattern::Exact(_));
+        self.callers.iter().any(|pattern| may_pass(pattern) && pattern.matches(&number.text))
     }
     /// Whether it is a conference that its caller joins, and nothing else.
     pub fn is_conference(&self) -> bool {

@@ -153,6 +153,12 @@ impl Cx<'_> {
         let told = self.call.who(from.as_deref(), attempt.trunk.as_deref());
         let shown = self.call.shown(told.clone(), rule);
         let refused = Failure::with_code(403, ReasonSlug::CallerIdRefused);
+        // Of a target that forwards to a carrier, or a name that leads to one.
+        if self.call.facts.is_shown_privately && trunk.as_ref().is_some_and(|trunk| !trunk.accept_register) {
+            let text = format!("{} may not see the callerId of the document (13214)", attempt.name());
+            self.edge.decide(self.now, self.call.key, text);
+            return Err(refused);
+        }
         let Some(shown) = shown.or_else(|| is_emergency.then(|| told.clone())) else { return Err(refused) };
         if shown.number.text != told.number.text {
             let (instead, of) = (&shown.number.text, told.shown());

@@ -165,6 +165,8 @@ pub(crate) struct Facts {
     pub(crate) ring_timeout: Option<Duration>,
     /// The route's number in the place of the caller's.
     pub(crate) shown_as: Option<Arc<Number>>,
+    /// Whether `shown_as` is a caller ID that no carrier may see.
+    pub(crate) is_shown_privately: bool,
     /// Whether the caller's CANCEL says that the call was answered elsewhere: what is withdrawn for it says so too.
     pub(crate) answered_elsewhere: bool,
     /// Whether the route asks for a recording that has not begun.

@@ -497,6 +497,7 @@ impl Parts {
         recording::plan_later(cx, &plan.route);
         siprec::plan_later(cx, &plan.route.siprec);
         cx.call.facts.shown_as = plan.route.caller_id.clone();
+        cx.call.facts.is_shown_privately = false;
         self.begin_transfer(cx, leg, Controller::plan(plan), refer);
     }
 

@@ -99,6 +99,8 @@ pub struct CallSnapshot {
     identity: CallerIdentity,
     #[serde(default)]
     shown_as: Option<NumberSnapshot>,
+    #[serde(default)]
+    is_shown_privately: bool,
     media: MediaId,
     next_end: u16,
     /// RTP ends of legs that are forgotten.
@@ -265,6 +267,7 @@ impl Call {
             locations: self.shared.facts.locations.clone(),
             identity: self.shared.facts.identity.clone(),
             shown_as: self.shared.facts.shown_as.as_deref().map(Into::into),
+            is_shown_privately: self.shared.facts.is_shown_privately,
             media: self.shared.session?,
             next_end,
             ends_left: ends.into_iter().filter(|end| !is_kept(*end)).collect(),
@@ -330,6 +333,7 @@ impl Call {
                 route: Arc::from(snapshot.route),
                 ring_timeout: snapshot.ring_timeout_ms.map(Duration::from_millis),
                 shown_as: snapshot.shown_as.map(|number| Arc::new(number.into())),
+                is_shown_privately: snapshot.is_shown_privately,
                 answered_elsewhere: false,
                 record: snapshot.recordings.as_ref().is_some_and(RecordingsSnapshot::goes_on),
                 unannounced: Unannounced::None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use trunkgate_media::detection::Settings;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::key::LegId;
-use trunkgate_route::{Number, Table, Target, TargetSpec, Wanted, share};
+use trunkgate_route::{Number, Numbers, Table, Target, TargetSpec, Wanted, share};
 use trunkgate_sip::has_control;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::{Address, DialResult, DialStatus, DialStep, Header, Input, Party, PartyDetection, SipUri};
@@ -30,6 +30,13 @@ const CALLER_ID: u16 = 13_214;
 /// Longest name of a caller, in bytes.
 const NAME_BYTES: usize = 64;
 
+/// What the parties of a Dial see as the caller's number.
+struct ShownCallerId {
+    number: Number,
+    /// Whether no carrier may see it.
+    is_private: bool,
+}
+
 impl Dialler<'_> {
     /// Calls the parties of a Dial.
     pub(crate) fn dial(&mut self, cx: &mut Cx<'_>, dial: DialStep) {
@@ -42,9 +49,7 @@ impl Dialler<'_> {
             }
         }
         let shown = dial.caller_id.as_deref().map(|number| cx.edge.table.numbers().normalise_caller(number, None));
-        if let Some(shown) = &shown {
-            self.keep_parties_for(cx, shown, &mut parties);
-        }
+        let shown = shown.and_then(|shown| self.caller_id_for(cx, shown, &mut parties));
         if parties.is_empty() {
             let result = DialResult::unanswered(DialStatus::Failed);
             return Runner::of(self.parts).tell_program(cx, Input::DialEnded { id, result });
@@ -53,8 +58,8 @@ impl Dialler<'_> {
             true => parties.into_iter().map(|party| vec![party]).collect(),
             false => VecDeque::from([parties]),
         };
-        if let Some(shown) = shown {
-            cx.call.facts.shown_as = Some(Arc::new(shown));
+        if let Some(ShownCallerId { number, is_private }) = shown {
+            (cx.call.facts.shown_as, cx.call.facts.is_shown_privately) = (Some(Arc::new(number)), is_private);
         }
         cx.call.facts.ring_timeout = Some(dial.timeout);
         let record = dial.record.and_then(|step| Records::of(self.parts).of_dial(*step)).map(Box::new);
@@ -69,27 +74,36 @@ impl Dialler<'_> {
         self.call_next_parties(cx);
     }
 
-    /// Keeps the parties that may see a caller ID: all for a number that the application may show, else those that no carrier reaches, which may
-    /// see any name.
-    fn keep_parties_for(&self, cx: &mut Cx<'_>, shown: &Number, parties: &mut Vec<Dialled>) {
-        if self.may_show(cx, shown) {
-            return;
+    /// Returns the caller ID that parties see, and keeps those that may see it: all where the application may show it, else those that no carrier
+    /// reaches, which may see any name. An emergency call is made with the number of its caller instead.
+    fn caller_id_for(&self, cx: &mut Cx<'_>, shown: Number, parties: &mut Vec<Dialled>) -> Option<ShownCallerId> {
+        // It leaves as it is understood, not as a document spells it.
+        let shown = Number { received: shown.text.clone(), ..shown };
+        if self.may_show(cx, &shown) {
+            return Some(ShownCallerId { number: shown, is_private: false });
         }
-        let is_name = is_name(&shown.text) && !cx.edge.table.numbers().is_emergency(shown);
+        let table = Arc::clone(&cx.edge.table);
+        let numbers = table.numbers();
+        let is_emergency = |party: &Dialled| numbers.is_emergency(&numbers.normalise_caller(party.call.to(), None));
+        let calls_for_help = parties.iter().any(is_emergency);
         let before = parties.len();
-        parties.retain_mut(|party| {
-            party.targets.retain_mut(|target| is_name && is_behind_no_carrier(target, party.call.to(), &cx.edge.table));
-            !party.targets.is_empty()
-        });
-        if parties.len() == before {
-            return;
+        if !calls_for_help {
+            let may_be_seen = is_name(&shown.text) && !is_like_emergency(numbers, &shown);
+            parties.retain_mut(|party| {
+                party.targets.retain_mut(|target| may_be_seen && is_behind_no_carrier(target, &table));
+                !party.targets.is_empty()
+            });
         }
-        let app = self.parts.program.as_ref().map_or("", |run| &run.app.name);
-        let text = format!(
-            "Dial: error {CALLER_ID}: callerId {} is not a number of the edge or of the call, nor in `callers` of the app {app}",
-            cx.edge.shown(&shown.text)
-        );
-        cx.edge.decide(cx.now, cx.call.key, text);
+        if calls_for_help || parties.len() < before {
+            let app = self.parts.program.as_ref().map_or("", |run| &run.app.name);
+            let instead = if calls_for_help { "; it is not shown in an emergency call" } else { "" };
+            let text = format!(
+                "Dial: error {CALLER_ID}: callerId {} is not a number of the edge or of the call, nor in `callers` of the app {app}{instead}",
+                cx.edge.shown(&shown.text)
+            );
+            cx.edge.decide(cx.now, cx.call.key, text);
+        }
+        (!calls_for_help).then_some(ShownCallerId { number: shown, is_private: true })
     }
 
     /// Whether the application may have carriers see a number: one of the edge's, of the call's, or that its `callers` allow; never an emergency
@@ -102,7 +116,7 @@ impl Dialler<'_> {
         let of_call = [&facts.caller.number, &facts.called, cx.call.number_of(near)];
         cx.edge.table.is_own_number(&number.text)
             || of_call.iter().any(|own| own.text == number.text)
-            || self.parts.program.as_ref().is_some_and(|run| run.app.may_show(&number.text))
+            || self.parts.program.as_ref().is_some_and(|run| !run.is_redirected && run.app.may_show(number))
     }
 
     /// Calls the next of the parties that are called in turn. Returns whether there was one.
@@ -359,6 +373,7 @@ impl Dialler<'_> {
             recording::stop(cx, sid);
         }
         cx.call.facts.shown_as.clone_from(&run.shown_as);
+        cx.call.facts.is_shown_privately = false;
         cx.call.facts.ring_timeout = run.ring_timeout;
         self.parts.search.controller = Controller::Done;
         if cx.call.state == State::Rerouting {
@@ -385,21 +400,24 @@ fn is_name(text: &str) -> bool {
     (1..=NAME_BYTES).contains(&text.len()) && text.bytes().all(is_allowed)
 }
 
-/// Keeps of a target what no carrier reaches: SIP addresses that belong to no trunk, registered phones and extensions. Returns whether anything is
-/// left. `called`: the number that the party is called by.
-fn is_behind_no_carrier(target: &mut Target, called: &str, table: &Table) -> bool {
+/// Whether a person may read an emergency number out of a caller ID.
+fn is_like_emergency(numbers: &Numbers, shown: &Number) -> bool {
+    let digits: String = shown.text.chars().filter(char::is_ascii_digit).collect();
+    let has_letters = shown.text.bytes().any(|byte| byte.is_ascii_alphabetic());
+    numbers.may_reach_emergency(shown) || (!has_letters && numbers.is_emergency_text(&digits))
+}
+
+/// Keeps of a target what no carrier reaches: SIP addresses that belong to no trunk, and registered phones. Returns whether anything is left. A
+/// name that turns out to be a trunk's is judged again once it is looked up.
+fn is_behind_no_carrier(target: &mut Target, table: &Table) -> bool {
     match target {
         Target::Uri { uri, destination, .. } => {
-            let (trunk, number) = trunk_of_uri(uri, table);
-            let trunk = trunk.or_else(|| table.trunk_towards(destination));
-            trunk.is_none_or(|trunk| trunk.accept_register || number.is_some_and(|number| !number.is_e164))
+            let trunk = trunk_of_uri(uri, table).0.or_else(|| table.trunk_towards(destination));
+            trunk.is_none_or(|trunk| trunk.accept_register)
         }
-        Target::Trunk { trunk, number, .. } => {
-            let called = number.as_deref().unwrap_or(called);
-            trunk.accept_register || !table.numbers().normalise_caller(called, None).is_e164
-        }
+        Target::Trunk { trunk, .. } => trunk.accept_register,
         Target::RingAll(all) => {
-            all.retain_mut(|target| is_behind_no_carrier(target, called, table));
+            all.retain_mut(|target| is_behind_no_carrier(target, table));
             !all.is_empty()
         }
         Target::Agent(_) | Target::App(_) | Target::Reject(_) => true,

@@ -85,6 +85,8 @@ pub(crate) struct Run {
     pub(crate) ring_timeout: Option<Duration>,
     /// Whether a conference has not taken its caller, before the call was answered.
     pub(crate) is_turned_away: bool,
+    /// Whether a request has given it another document: what the file allows to those of its application no longer holds.
+    pub(crate) is_redirected: bool,
 }
 
 /// Runs the program of a call: its steps and its events.

@@ -75,6 +75,7 @@ impl Runner<'_> {
             shown_as: cx.call.facts.shown_as.clone(),
             ring_timeout: cx.call.facts.ring_timeout,
             is_turned_away: false,
+            is_redirected: false,
         };
         cx.call.is_programmed = true;
         run.note(cx.call);
@@ -368,6 +369,7 @@ impl Runner<'_> {
         repeated.into_iter().for_each(|line| cx.edge.warn(&sid, line, None));
         let run = self.parts.program.take()?;
         cx.call.facts.shown_as.clone_from(&run.shown_as);
+        cx.call.facts.is_shown_privately = false;
         cx.call.facts.ring_timeout = run.ring_timeout;
         Some(run)
     }

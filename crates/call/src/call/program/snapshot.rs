@@ -34,6 +34,8 @@ pub(crate) struct RunSnapshot {
     #[serde(default)]
     queue: Option<Box<QueueReturn>>,
     ring_timeout_ms: Option<u64>,
+    #[serde(default)]
+    is_redirected: bool,
 }
 
 /// A party that is connected.
@@ -116,6 +118,7 @@ impl RunSnapshot {
                 Box::new(QueueReturn::at(step, standing.as_ref(), queues.connected_with(key)))
             }),
             ring_timeout_ms: run.ring_timeout.map(millis),
+            is_redirected: run.is_redirected,
         }
     }
 
@@ -165,6 +168,7 @@ impl RunSnapshot {
             shown_as: None,
             ring_timeout: self.ring_timeout_ms.map(Duration::from_millis),
             is_turned_away: false,
+            is_redirected: self.is_redirected,
         };
         Some(Box::new(run))
     }

@@ -38,6 +38,10 @@ impl<'p> Takeover<'p> {
             return Err(Refused::BadDocument);
         }
         if self.parts.program.as_ref().is_some_and(|run| run.is_application() || run.app.is_conference()) {
+            // Before its first step, which may be a Dial.
+            if let Some(run) = &mut self.parts.program {
+                run.is_redirected = true;
+            }
             return Runner::of(self.parts).redirect(cx, &app);
         }
         match cx.call.state {

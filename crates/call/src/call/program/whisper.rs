@@ -48,6 +48,7 @@ impl Dialler<'_> {
             shown_as: None,
             ring_timeout: None,
             is_turned_away: false,
+            is_redirected: false,
         }));
         Runner::of(self.parts).run_program(cx);
     }

@@ -6,13 +6,13 @@ use super::*;
 use crate::bench::agents::hang_up;
 
 /// A SIP address of no trunk that the application may dial.
-const PHONE: &str = "198.51.100.7:5060";
+const PHONE: &str = "192.0.2.77:5060";
 
 /// An application with these `callers`, in an edge with one number of its own.
 fn menu(callers: &[&str], document: &str) -> Menu {
     let app = App {
         callers: callers.iter().map(|text| Pattern::parse(text).unwrap()).collect(),
-        sip_to: vec![TransferRule::parse("sip:*@198.51.100.7").unwrap()],
+        sip_to: vec![TransferRule::parse("sip:*@192.0.2.77").unwrap()],
         ..app()
     };
     let definition = Definition {
@@ -29,7 +29,7 @@ fn menu(callers: &[&str], document: &str) -> Menu {
 fn shown(callers: &[&str], caller_id: &str, party: &str) -> Option<String> {
     let document = format!("<Dial callerId=\"{caller_id}\">{party}</Dial><Say>next verb</Say>");
     let mut menu = menu(callers, &document);
-    let at = if party.contains("198.51.100.7") { PHONE } else { PBX };
+    let at = if party.contains("192.0.2.77") { PHONE } else { PBX };
     let from = (!menu.bench.sent.is_empty()).then(|| {
         let invite = menu.bench.expect(at, "INVITE");
         assert!(!invite.text.to_ascii_lowercase().contains("%0d"), "{}", invite.text);
@@ -63,6 +63,11 @@ fn carriers_see_numbers_of_the_edge_and_of_the_call_and_those_that_the_file_allo
         (&["+1800*"], "+18882752273", None),
         (&["*"], "+442071838750", Some("+442071838750")),
         (&["*"], "911", None),
+        (&["*"], "Bob", None),
+        (&["Bob"], "Bob", Some("Bob")),
+        (&["+1212*"], "+1212evil", None),
+        (&["+1212*"], "+1212;phone-context=x", None),
+        (&["+1212*"], "+12125550100911911911", None),
         (&["*"], "1%0D%0AX-Other: 1", None),
         (&["*"], "1%00", None),
     ] {
@@ -72,26 +77,48 @@ fn carriers_see_numbers_of_the_edge_and_of_the_call_and_those_that_the_file_allo
 
 #[test]
 fn parties_that_no_carrier_reaches_see_any_name() {
-    for party in ["<Sip>sip:bob@198.51.100.7</Sip>", "100"] {
-        for (caller_id, expected) in [
-            ("Bob", Some("Bob")),
-            ("+18002752273", Some("+18002752273")),
-            ("front_desk-1.a", Some("front_desk-1.a")),
-            ("911", None),
-            ("Bob Smith", None),
-            ("Bob%0d%0aX-Other:1", None),
-            ("bob@evil.example", None),
-        ] {
-            assert_eq!(shown(&[], caller_id, party).as_deref(), expected, "{caller_id} to {party}");
+    let party = "<Sip>sip:bob@192.0.2.77</Sip>";
+    for (caller_id, expected) in [
+        ("Bob", Some("Bob")),
+        ("+18002752273", Some("+18002752273")),
+        ("front_desk-1.a", Some("front_desk-1.a")),
+        ("911", None),
+        ("9-1-1", None),
+        ("+911", None),
+        ("911.", None),
+        ("Bob Smith", None),
+        ("Bob%0d%0aX-Other:1", None),
+        ("bob@evil.example", None),
+    ] {
+        assert_eq!(shown(&[], caller_id, party).as_deref(), expected, "{caller_id} to {party}");
+    }
+}
+
+#[test]
+fn what_a_carrier_may_read_as_another_number_is_no_extension() {
+    for party in
+        ["100", "411", "5550111", "*6714155550111", "<Sip>sip:100@PBX</Sip>", "<Sip>sip:x14155550111@PBX</Sip>"]
+    {
+        let party = party.replace("PBX", PBX);
+        for caller_id in ["Bob", "+18002752273"] {
+            assert_eq!(shown(&[], caller_id, &party), None, "{caller_id} to {party}");
         }
     }
+}
+
+#[test]
+fn an_emergency_call_is_made_with_the_number_of_its_caller() {
+    for caller_id in ["+18002752273", "Bob"] {
+        assert_eq!(shown(&[], caller_id, "911").as_deref(), Some("+14155551234"), "{caller_id}");
+    }
+    assert_eq!(shown(&[], "+14155550123", "911").as_deref(), Some("+14155550123"));
 }
 
 #[test]
 fn of_several_parties_those_behind_a_carrier_are_left_out() {
     let mut menu = menu(
         &[],
-        "<Dial callerId=\"Bob\"><Number>+14155550111</Number><Sip>sip:bob@198.51.100.7</Sip></Dial><Say>next verb</Say>",
+        "<Dial callerId=\"Bob\"><Number>+14155550111</Number><Sip>sip:bob@192.0.2.77</Sip></Dial><Say>next verb</Say>",
     );
     menu.bench.expect(PHONE, "INVITE sip:bob@");
     menu.bench.nothing();
