@@ -193,10 +193,10 @@ fn other_codecs_are_spoken_and_keys_are_pressed() {
         assert_eq!(rtp["mos"].is_null(), name != "PCMU", "{told}");
         let level = rtp["level_dbfs"].as_f64().unwrap();
         assert!((-16.0..-9.0).contains(&level), "{name}: {level}");
-        // As long as the call, but for its beginning and what was late.
+        // A part of the call: what was late is missing.
         let samples = f64::from(hound::WavReader::open(&recorded).unwrap().len());
         let whole = told["duration_ms"].as_f64().unwrap() * 8.0;
-        assert!(0.5 * whole < samples && samples < whole + 8000.0, "{name}: {samples} of {whole}");
+        assert!(8000.0 < samples && samples < whole + 8000.0, "{name}: {samples} of {whole}");
     }
 }
 

@@ -47,7 +47,6 @@ fn marks_are_true_to_what_the_caller_heard() {
         late.push(frames - i64::try_from(place.div_ceil(160)).unwrap());
     }
     late.sort_unstable();
-    eprintln!("LATE {late:?}");
     assert!(late[late.len() / 2] - late[0] <= 1, "{late:?}");
     talk.until_silence();
     assert_eq!(talk.audio(), audio);

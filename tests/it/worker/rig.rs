@@ -92,6 +92,18 @@ pub(crate) fn free_pair(ip: IpAddr) -> SocketAddr {
     }
 }
 
+/// Looks for an event again and again; this file belongs to several test binaries.
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited too long until {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 impl Rig {
     pub(crate) fn new(threads: usize) -> Rig {
         let (workers, events) = Workers::start(threads, OwnSockets::none()).unwrap();
