@@ -18,18 +18,6 @@ pub(crate) const B: EndId = EndId(1);
 /// Longer than any machine needs; only a broken build waits so long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Looks again and again until there is something. Test programs without the support of the others have this file, too.
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "waited too long until {what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
 pub(crate) struct Rig {
     pub(crate) workers: Workers,
     pub(crate) events: UnboundedReceiver<(MediaId, Event)>,
