@@ -12,15 +12,67 @@ const TRANSPORT: &str = ";transport=";
 const DELIMITERS: [char; 4] = ['"', '\'', '<', '>'];
 /// What ends host and port of a web address.
 const PATH_BEGINS: [char; 3] = ['/', '?', '#'];
-/// `://` and `@` in a form or query.
-const ESCAPED: (&str, &str) = ("%3a%2f%2f", "%40");
+/// How documents write the three characters that tell what of an address is secret, besides as they are: XML, JSON, forms, and forms in forms.
+const ESCAPES: [(char, &[&str]); 3] = [
+    ('@', &["&#64;", "&#x40;", "&commat;", "\\u0040", "%40", "%2540"]),
+    (':', &["&#58;", "&#x3a;", "&colon;", "\\u003a", "%3a", "%253a"]),
+    ('/', &["&#47;", "&#x2f;", "&sol;", "\\u002f", "\\/", "%2f", "%252f"]),
+];
+/// Attribute whose value is a secret.
+const SECRET: &str = "password=";
 
-/// Returns a sentence or document without what in its addresses may be a secret.
+/// Returns a sentence or document without what in its addresses may be a secret. Where an `@` is escaped, addresses are shown unescaped;
+/// comments in XML, which may split one, are left out.
 pub fn addresses(text: String) -> String {
-    if !text.contains('@') && !text.contains("://") && !text.contains("tel:") && !text.contains('%') {
+    let is_plain = !["@", "://", "tel:", "%", "&", "\\", SECRET, "?"].iter().any(|mark| text.contains(mark));
+    if is_plain {
         return text;
     }
-    text.split_inclusive(char::is_whitespace).map(word).collect()
+    let text = if text.contains("<!--") || text.contains("<?") { without_comments(&text) } else { text };
+    text.split_inclusive(char::is_whitespace).map(|text| word(&unescaped(text))).collect()
+}
+
+/// Leaves out comments and processing instructions; the declaration of a document stays.
+fn without_comments(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("<!--").into_iter().chain(rest.find("<?")).min() {
+        let (front, from) = rest.split_at(at);
+        shown.push_str(front);
+        let end = if from.starts_with("<!--") { "-->" } else { "?>" };
+        // Cut in the middle, it may have hidden anything.
+        let length = from.find(end).map_or(from.len(), |at| at + end.len());
+        let (one, further) = from.split_at(length);
+        if one.starts_with("<?xml ") {
+            shown.push_str(one);
+        }
+        rest = further;
+    }
+    shown + rest
+}
+
+/// Undoes the escapes of a word that has an escaped `@`.
+fn unescaped(text: &str) -> Cow<'_, str> {
+    let lower = text.to_ascii_lowercase();
+    let [(_, at), ..] = ESCAPES;
+    if !at.iter().any(|escape| lower.contains(escape)) {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len());
+    let mut place = 0;
+    while let Some(rest) = lower.get(place..).filter(|rest| !rest.is_empty()) {
+        let found = ESCAPES.iter().find_map(|(character, escapes)| {
+            let escape = escapes.iter().find(|escape| rest.starts_with(**escape))?;
+            Some((*character, escape.len()))
+        });
+        let (character, length) = found.unwrap_or_else(|| {
+            let character = text.get(place..).and_then(|rest| rest.chars().next()).unwrap_or_default();
+            (character, character.len_utf8())
+        });
+        plain.push(character);
+        place += length;
+    }
+    Cow::Owned(plain)
 }
 
 fn word(text: &str) -> String {
@@ -31,7 +83,8 @@ fn word(text: &str) -> String {
     let (mut shown, mut rest) = (String::with_capacity(text.len()), inside);
     while !rest.is_empty() {
         let (piece, further) = rest.split_at(piece_end(rest));
-        shown.push_str(&address(piece));
+        let is_secret = shown.trim_end_matches(['"', '\'']).to_ascii_lowercase().ends_with(SECRET);
+        shown.push_str(&if is_secret && !piece.is_empty() { "…".to_owned() } else { address(piece) });
         let delimiter = further.chars().next();
         shown.extend(delimiter);
         rest = further.get(delimiter.map_or(0, char::len_utf8)..).unwrap_or_default();
@@ -61,8 +114,9 @@ fn authority(rest: &str) -> &str {
 /// One address, or a word that is none.
 fn address(text: &str) -> String {
     match text.split_once("://") {
-        Some((front, rest)) => format!("{}://{}", sip(&escaped(front)), web(rest)),
-        None => sip(&escaped(text)),
+        Some((front, rest)) => format!("{}://{}", sip(front), web(rest)),
+        None if text.starts_with('/') => text.split('?').next().unwrap_or_default().to_owned(),
+        None => sip(text),
     }
 }
 
@@ -73,19 +127,9 @@ fn web(rest: &str) -> String {
     let at = authority(place).rfind('@').map_or(0, |at| at + 1);
     let shown = place.get(at..).unwrap_or_default();
     match shown.split_once("://") {
-        Some((front, behind)) => format!("{}://{}", escaped(front), web(behind)),
-        None => escaped(shown).into_owned(),
+        Some((front, behind)) => format!("{front}://{}", web(behind)),
+        None => shown.to_owned(),
     }
-}
-
-/// Returns a text without what stands before the `@` of web addresses that are escaped as in a form.
-fn escaped(text: &str) -> Cow<'_, str> {
-    let lower = text.to_ascii_lowercase();
-    let Some(begins) = lower.find(ESCAPED.0).map(|at| at + ESCAPED.0.len()) else { return Cow::Borrowed(text) };
-    let ends = [ESCAPED.1, "@"].map(|end| Some(lower.rfind(end)? + end.len()));
-    let place = ends.into_iter().flatten().max().map_or(begins, |end| end.max(begins));
-    let [front, behind] = [text.get(..begins), text.get(place..)].map(Option::unwrap_or_default);
-    Cow::Owned(format!("{front}{behind}"))
 }
 
 /// User and host, with the transport.
@@ -162,7 +206,21 @@ mod tests {
                 "<![CDATA[https://a/x]]><Play>https://b</Play>",
             ),
             ("https://u:S3@a/x,https://v:S3@b/https://w:S3@c/z", "https://a/x,https://b/https://c/z"),
-            ("Url=https%3A%2F%2Fu%3AS3%40a%2Fx", "Url=https%3A%2F%2Fa%2Fx"),
+            ("Url=https%3A%2F%2Fu%3AS3%40a%2Fx", "Url=https://a/x"),
+            ("back=https%3A//u%3AS3%40h", "back=https://h"),
+            ("a=sip%3Abob%3AS3%40h", "a=sip:bob@h"),
+            ("https:%2F%2Fu:S3@h sip:bob:S3%40h", "https@h sip:bob@h"),
+            ("https%253A%252F%252Fu%253AS3%2540h", "https://h"),
+            (
+                "<Play>https://u:S3&#64;h/x</Play><Redirect>https:&#47;&#x2F;u:S3&#x40;h</Redirect>",
+                "<Play>https://h/x</Play><Redirect>https://h</Redirect>",
+            ),
+            ("<Play>https://u:S3<!-- a b -->@h</Play><?x y?>", "<Play>https://h</Play>"),
+            ("<?xml version=\"1.0\"?><Response/><!-- https://u:S3", "<?xml version=\"1.0\"?><Response/>"),
+            ("{\"a\":\"https:\\/\\/u:S3\\u0040h\\/x\"}", "{\"a\":\"https://h/x\"}"),
+            ("<Sip username='bob' password='S3'>sip:a@h</Sip>", "<Sip username='bob' password='…'>sip:a@h</Sip>"),
+            ("<Redirect>/n?pw=S3</Redirect>", "<Redirect>/n</Redirect>"),
+            ("100 %40 of", "100 @ of"),
             ("100% of it", "100% of it"),
         ] {
             assert_eq!(addresses(text.to_owned()), shown);
