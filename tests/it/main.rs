@@ -33,6 +33,7 @@ mod config_media;
 mod config_policy;
 mod config_presets;
 mod config_sections;
+mod config_slips;
 mod config_tls;
 mod config_transfer_to;
 mod console;

@@ -357,23 +357,16 @@ impl Agents {
     pub fn unreached(&mut self, now: Instant, name: &Arc<str>, call: UnreachedCall<'_>) {
         self.by_name.entry(name.clone()).or_default().unreached.note(now, call);
     }
-    /// Notes that an agent has answered a probe, asked at `began`.
-    pub fn probed(&mut self, now: Instant, name: &Arc<str>, (began, took): (Instant, Duration)) -> Probed {
+    /// Notes that an agent has answered a probe, with when it was asked and how long that took; `None`: it has only accepted a connection.
+    pub fn probed(&mut self, now: Instant, name: &Arc<str>, probe: Option<(Instant, Duration)>) -> Probed {
         let state = self.by_name.entry(name.clone()).or_default();
         let was_down = std::mem::replace(&mut state.missed_probes, 0) > 0;
         state.reached = Some(true);
-        state.last_probe = Some((now, Some(took)));
-        let is_back = state.breaker.opened(now, began);
+        let is_back = probe.is_some_and(|(began, took)| {
+            state.last_probe = Some((now, Some(took)));
+            state.breaker.opened(now, began)
+        });
         if is_back || was_down { Probed::Back } else { Probed::AsBefore }
-    }
-    /// Notes that an agent without probes accepts connections, after one of a call was lost.
-    pub fn accepted(&mut self, name: &str) -> Probed {
-        let Some(state) = self.by_name.get_mut(name) else { return Probed::AsBefore };
-        if std::mem::replace(&mut state.missed_probes, 0) == 0 {
-            return Probed::AsBefore;
-        }
-        state.reached = Some(true);
-        Probed::Back
     }
     /// Notes that a probe has failed. The second in a row has calls skip the agent until a probe is good again or `pause` is over;
     /// `counts`: it tells that the agent is not well.

@@ -217,6 +217,16 @@ pub struct AgentProbe {
     pub outcome: Result<Duration, (Loss, String)>,
 }
 
+impl AgentProbe {
+    /// Returns its name in messages, and what an agent does that fails it, and that is back.
+    pub const fn words(&self) -> [&'static str; 3] {
+        match self.is_connection {
+            true => ["connection", "accepts no connection", "accepts connections again"],
+            false => ["probe", "does not answer its probe", "answers its probe again"],
+        }
+    }
+}
+
 /// Whose a TLS connection is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {

@@ -159,19 +159,14 @@ impl Edge {
 
     /// An agent has answered a probe, or has not.
     pub fn agent_probed(&mut self, now: Instant, probe: AgentProbe) {
+        let [what, misses, again] = probe.words();
         let AgentProbe { name, url, began, is_connection, outcome } = probe;
         let is_its = |agent: &&Arc<Agent>| agent.url == url && agent.probe.is_zero() == is_connection;
         let Some(agent) = self.table.agent(&name).filter(is_its) else { return };
         let (loss, detail) = match outcome {
-            Ok(_) if is_connection => {
-                if self.agents.accepted(&name) == Probed::Back {
-                    self.log("", format!("agent {name} accepts connections again"), None);
-                }
-                return;
-            }
             Ok(took) => {
-                if self.agents.probed(now, &name, (began, took)) == Probed::Back {
-                    self.log("", format!("agent {name} answers its probe again"), None);
+                if self.agents.probed(now, &name, (!is_connection).then_some((began, took))) == Probed::Back {
+                    self.log("", format!("agent {name} {again}"), None);
                     self.note_skipped();
                 }
                 return;
@@ -183,12 +178,7 @@ impl Edge {
         let pause = interval * 2 + Duration::from_secs(HEALTH_WAIT_SECONDS);
         let detail = plain(&detail, AGENT_TEXT_CHARS);
         let problem = if detail.is_empty() { loss.to_string() } else { format!("{loss}: {detail}") };
-        // Whether calls skip an agent, its calls decide where it has no probe.
         let terms = (!is_connection && is_failure(loss), pause, began + interval);
-        let (what, misses) = match is_connection {
-            true => ("connection", "accepts no connection"),
-            false => ("probe", "does not answer its probe"),
-        };
         match self.agents.missed_probe(now, &name, (loss, format!("{what}: {problem}")), terms) {
             Probed::Down => {
                 let shown = self.shown_name(&name);
