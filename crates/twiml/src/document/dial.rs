@@ -350,7 +350,9 @@ pub(super) fn sip_uri(element: &Element) -> Option<String> {
         .iter()
         .any(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
     match text {
-        text if text.is_empty() || text.contains(char::is_whitespace) || has_control(&text) => None,
+        text if text.is_empty() || text.contains(char::is_whitespace) => None,
+        // Headers behind it are judged one by one.
+        text if has_control(text.split('?').next().unwrap_or_default()) => None,
         text if has_scheme => Some(text),
         text => Some(format!("sip:{text}")),
     }
