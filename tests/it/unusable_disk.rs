@@ -45,7 +45,7 @@ fn an_edge_without_its_disk_takes_calls_says_so_first_and_writes_once_the_disk_i
     let first = until("status names all three", || {
         let found = problems(&edge);
         let is_named = |what: &&str| found.iter().any(|one| one.starts_with(*what));
-        UNWRITTEN.iter().all(|what| is_named(&what)).then_some(found)
+        UNWRITTEN.iter().all(|what| is_named(what)).then_some(found)
     });
     let is_unwritten = |one: &String| UNWRITTEN.iter().any(|what| one.starts_with(what));
     assert!(first.iter().take(3).all(is_unwritten), "they come first: {first:#?}");
@@ -53,7 +53,7 @@ fn an_edge_without_its_disk_takes_calls_says_so_first_and_writes_once_the_disk_i
     until("the record is kept", || (edge.metric("trunkgate_cdr_waiting{sink=\"file\"}") == 1.0).then_some(()));
     let folder = edge.file.parent().unwrap();
     std::fs::create_dir(folder.join("disk")).unwrap();
-    until("it is over", || (!problems(&edge).iter().any(|one| is_unwritten(one))).then_some(()));
+    until("it is over", || (!problems(&edge).iter().any(&is_unwritten)).then_some(()));
     let file = folder.join("disk/cdr.jsonl");
     until("the record is written", || (records(&file).len() == 1).then_some(()));
     assert!(folder.join("disk/data/trunkgate.db").is_file() && folder.join("disk/recordings").is_dir());

@@ -46,7 +46,7 @@ impl Proxies {
         drop(free);
         let mut text = "daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log error.log;\nevents {}\nhttp {\naccess_log off;\n".to_owned();
         for (server, (_, lines, _)) in servers.iter().zip(FORMS) {
-            write!(text, "server {{ listen {server}; location / {{ proxy_pass http://{upstream}; {lines} }} }}\n")?;
+            writeln!(text, "server {{ listen {server}; location / {{ proxy_pass http://{upstream}; {lines} }} }}")?;
         }
         text.push_str("}\n");
         std::fs::write(folder.join("nginx.conf"), text)?;
