@@ -45,7 +45,7 @@ fn an_edge_without_its_disk_takes_calls_says_so_first_and_writes_once_the_disk_i
     let first = until("status names all three", || {
         let found = problems(&edge);
         let is_named = |what: &&str| found.iter().any(|one| one.starts_with(*what));
-        UNWRITTEN.iter().all(|what| is_named(what)).then_some(found)
+        UNWRITTEN.iter().all(is_named).then_some(found)
     });
     let is_unwritten = |one: &String| UNWRITTEN.iter().any(|what| one.starts_with(what));
     assert!(first.iter().take(3).all(is_unwritten), "they come first: {first:#?}");
