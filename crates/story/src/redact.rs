@@ -12,20 +12,23 @@ const TRANSPORT: &str = ";transport=";
 const DELIMITERS: [char; 4] = ['"', '\'', '<', '>'];
 /// What ends host and port of a web address.
 const PATH_BEGINS: [char; 3] = ['/', '?', '#'];
-/// How documents write the three characters that tell what of an address is secret, besides as they are: XML, JSON, forms, and forms in forms.
+/// How documents write the three characters that tell what of an address is secret, apart from as they are: XML, JSON, forms, and forms in forms.
 const ESCAPES: [(char, &[&str]); 3] = [
     ('@', &["&#64;", "&#x40;", "&commat;", "\\u0040", "%40", "%2540"]),
     (':', &["&#58;", "&#x3a;", "&colon;", "\\u003a", "%3a", "%253a"]),
     ('/', &["&#47;", "&#x2f;", "&sol;", "\\u002f", "\\/", "%2f", "%252f"]),
 ];
+/// Characters of a text with an address, or with one that is escaped or in a comment.
+const SIGNS: &[u8] = b"@%&\\?";
 /// Attribute whose value is a secret.
 const SECRET: &str = "password=";
 
 /// Returns a sentence or document without what in its addresses may be a secret. Where an `@` is escaped, addresses are shown unescaped;
 /// comments in XML, which may split one, are left out.
 pub fn addresses(text: String) -> String {
-    let is_plain = !["@", "://", "tel:", "%", "&", "\\", SECRET, "?"].iter().any(|mark| text.contains(mark));
-    if is_plain {
+    // Each line of a log or trace comes here.
+    let has_sign = text.bytes().any(|byte| SIGNS.contains(&byte));
+    if !has_sign && !["://", "tel:", SECRET].iter().any(|mark| text.contains(mark)) {
         return text;
     }
     let text = if text.contains("<!--") || text.contains("<?") { without_comments(&text) } else { text };
