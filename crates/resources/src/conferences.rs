@@ -287,8 +287,8 @@ impl Conferences {
     pub fn report_of(&self, id: RoomId) -> Option<ConferenceReport> {
         let (room, kept) = (self.rooms.get(id)?, self.kept.get(&id)?);
         let party = |member: &Member| {
-            let Place { joined, speaks, .. } = self.places.get(&(id, member.id()))?.clone();
-            Some(PartyReport { member: member.clone(), joined, speaks })
+            let place = self.places.get(&(id, member.id()))?;
+            Some(PartyReport { member: member.clone(), joined: place.joined, speaks: place.speaks })
         };
         Some(ConferenceReport {
             sid: kept.sid.clone(),

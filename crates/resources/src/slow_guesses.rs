@@ -29,7 +29,7 @@ impl Default for SlowBan {
 
 /// Consequence of wrong credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Consequence {
+pub enum Consequence {
     /// They are counted.
     None,
     /// The account is closed to the source.

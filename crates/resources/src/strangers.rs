@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use trunkgate_route::{TokenBucket, household};
 
 use crate::limits::{BAN_FAILURES_NOTED, STRANGER_CREDIT_BYTES, STRANGERS};
-pub use crate::slow_guesses::SlowBan;
-use crate::slow_guesses::{Consequence, SlowGuesses};
+use crate::slow_guesses::SlowGuesses;
+pub use crate::slow_guesses::{Consequence, SlowBan};
 
 /// What addresses of no trunk may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,17 +69,6 @@ pub struct Strangers {
     offenders: HashMap<IpAddr, Offender>,
     bans: BTreeSet<(Instant, IpAddr)>,
     slow: SlowGuesses,
-}
-
-/// Consequence of a failure of an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Punished {
-    /// It is counted.
-    No,
-    /// The account is closed to the address.
-    Account,
-    /// The address is banned.
-    Source,
 }
 
 impl Strangers {
@@ -166,16 +155,14 @@ impl Strangers {
     }
 
     /// Notes wrong credentials of an account, a trunk's.
-    pub fn guessed(&mut self, now: Instant, source: IpAddr, account: &Arc<str>) -> Punished {
+    pub fn guessed(&mut self, now: Instant, source: IpAddr, account: &Arc<str>) -> Consequence {
         if self.failed(now, source) {
-            return Punished::Source;
+            return Consequence::Source;
         }
         let (source, limits) = (household(source), self.limits.ban.slow);
         match self.slow.failed(now, source, account, limits) {
-            Consequence::None => Punished::No,
-            Consequence::Account => Punished::Account,
-            Consequence::Source if self.ban(now, source, limits.lasting) => Punished::Source,
-            Consequence::Source => Punished::No,
+            Consequence::Source if !self.ban(now, source, limits.lasting) => Consequence::None,
+            consequence @ (Consequence::None | Consequence::Account | Consequence::Source) => consequence,
         }
     }
 
@@ -320,13 +307,13 @@ mod tests {
     #[test]
     fn a_source_that_tries_one_password_at_many_accounts_is_banned_for_hours() {
         let (now, mut strangers) = (start(), Strangers::default());
-        let mut punished = Punished::No;
+        let mut punished = Consequence::None;
         for n in 0..400 {
             let at = now + Duration::from_secs(n);
             punished = strangers.guessed(at, ip(1), &format!("phone{n}").into());
-            assert_eq!(punished == Punished::Source, n == 399, "{n}");
+            assert_eq!(punished == Consequence::Source, n == 399, "{n}");
         }
-        assert_eq!(punished, Punished::Source);
+        assert_eq!(punished, Consequence::Source);
         assert!(strangers.is_banned(ip(1)));
         assert_eq!(strangers.next(), Some(now + Duration::from_secs(399 + 6 * 3_600)));
     }

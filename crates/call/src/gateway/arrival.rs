@@ -11,7 +11,7 @@ use trunkgate_media::canonical;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::io::Output;
 use trunkgate_resources::limits::{OVERLOAD_RETRY_AFTER_SECONDS, STRAY_USER_CHARS};
-use trunkgate_resources::strangers::Punished;
+use trunkgate_resources::strangers::Consequence;
 use trunkgate_resources::strays::Stray;
 use trunkgate_resources::traced::Arriving;
 use trunkgate_resources::unknown::Sent;
@@ -241,13 +241,13 @@ impl Arrivals<'_> {
         }
         let source = flow.remote.ip();
         match self.edge.sources.strangers.guessed(now, source, trunk) {
-            Punished::No => {}
-            Punished::Account => {
+            Consequence::None => {}
+            Consequence::Account => {
                 let seconds = self.edge.sources.strangers.limits().ban.slow.lasting.as_secs();
                 let text = format!("trunk {trunk} is closed to {source} for {seconds} s: too many wrong passwords");
                 self.edge.warn("", text, Some(ReasonSlug::WrongCredentials));
             }
-            Punished::Source => self.banned(source),
+            Consequence::Source => self.banned(source),
         }
     }
 
