@@ -30,6 +30,12 @@ pub(super) fn read<T: DeserializeOwned>(body: Body, shape: &str) -> Result<T, Ap
     serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))
 }
 
+/// Whether queries and forms have more parameters than a request may have: before any is parsed.
+pub(super) fn has_too_many_parameters(texts: &[&[u8]]) -> bool {
+    let signs: usize = texts.iter().map(|text| text.iter().filter(|byte| **byte == b'&').count()).sum();
+    signs >= limits::HTTP_PARAMETERS
+}
+
 /// A query that says what cannot be used.
 pub(super) fn bad_query(error: &QueryRejection) -> ApiError {
     let text = error.body_text();

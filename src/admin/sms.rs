@@ -13,6 +13,7 @@ use trunkgate_media::agent::{SIGNATURE_HEADER, sign_form};
 use url::Url;
 
 use super::ApiError;
+use super::asked::has_too_many_parameters;
 use super::gate::{bearer, same};
 use crate::config::Replies;
 use crate::limits::HTTP_PARAMETERS;
@@ -55,7 +56,7 @@ impl Form {
     ) -> Result<Form, ApiError> {
         let body = body.map_err(|error| ApiError::new(error.status(), "bad_body", error.body_text()))?;
         // What costs little is judged first: the sender may be anybody.
-        if body.iter().filter(|byte| **byte == b'&').count() >= HTTP_PARAMETERS {
+        if has_too_many_parameters(&[&body]) {
             let message = format!("more than {HTTP_PARAMETERS} parameters");
             return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message));
         }

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use trunkgate_twiml::compat::requests::Operation;
 
 use super::error::{Error, shown};
+use crate::admin::asked::has_too_many_parameters;
 use crate::limits::HTTP_PARAMETERS;
 
 /// Parameters in their order.
@@ -32,8 +33,7 @@ impl Parameters {
         if parts.method == Method::POST && !query.is_empty() {
             return Err(Error::bad_request("a POST has its parameters in a form, not in the query"));
         }
-        let count = |text: &[u8]| text.iter().filter(|byte| **byte == b'&').count();
-        if count(query.as_bytes()) + count(body) >= HTTP_PARAMETERS {
+        if has_too_many_parameters(&[query.as_bytes(), body]) {
             return Err(Error::bad_request(format!("more than {HTTP_PARAMETERS} parameters")));
         }
         let of_query = form_urlencoded::parse(query.as_bytes()).into_owned();
