@@ -154,7 +154,8 @@ impl Cx<'_> {
         let shown = self.call.shown(told.clone(), rule);
         let refused = Failure::with_code(403, ReasonSlug::CallerIdRefused);
         // Of a target that forwards to a carrier, or a name that leads to one.
-        if self.call.facts.is_shown_privately && trunk.as_ref().is_some_and(|trunk| !trunk.accept_register) {
+        let is_private = self.call.facts.shown_as.as_ref().is_some_and(|shown| shown.is_private);
+        if is_private && trunk.as_ref().is_some_and(|trunk| !trunk.accept_register) {
             let text = format!("{} may not see the callerId of the document (13214)", attempt.name());
             self.edge.decide(self.now, self.call.key, text);
             return Err(refused);

@@ -227,7 +227,6 @@ pub(crate) fn requested_call(
         route: Arc::from(ROUTE),
         ring_timeout: Some(request.ring_timeout),
         shown_as: None,
-        is_shown_privately: false,
         answered_elsewhere: false,
         record: false,
         unannounced: Unannounced::None,

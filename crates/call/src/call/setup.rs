@@ -66,7 +66,6 @@ impl Call {
             route: Arc::from(""),
             ring_timeout: None,
             shown_as: None,
-            is_shown_privately: false,
             answered_elsewhere: false,
             record: false,
             unannounced: Unannounced::None,

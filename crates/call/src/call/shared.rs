@@ -138,6 +138,21 @@ pub(crate) struct Ending {
     pub(crate) code: u16,
 }
 
+/// Caller ID that parties see in place of the caller's.
+#[derive(Debug, Clone)]
+pub(crate) struct ShownCallerId {
+    pub(crate) number: Arc<Number>,
+    /// Whether no carrier may see it.
+    pub(crate) is_private: bool,
+}
+
+impl ShownCallerId {
+    /// Makes one that each party may see.
+    pub(crate) fn public(number: Arc<Number>) -> ShownCallerId {
+        ShownCallerId { number, is_private: false }
+    }
+}
+
 /// What the INVITE of a call and its route say.
 #[derive(Debug)]
 pub(crate) struct Facts {
@@ -163,10 +178,8 @@ pub(crate) struct Facts {
     pub(crate) route: Arc<str>,
     /// `ring_timeout` of the route.
     pub(crate) ring_timeout: Option<Duration>,
-    /// The route's number in the place of the caller's.
-    pub(crate) shown_as: Option<Arc<Number>>,
-    /// Whether `shown_as` is a caller ID that no carrier may see.
-    pub(crate) is_shown_privately: bool,
+    /// Caller ID of the route or of a document in place of the caller's.
+    pub(crate) shown_as: Option<ShownCallerId>,
     /// Whether the caller's CANCEL says that the call was answered elsewhere: what is withdrawn for it says so too.
     pub(crate) answered_elsewhere: bool,
     /// Whether the route asks for a recording that has not begun.

@@ -33,7 +33,7 @@ use crate::call::program::{Dialler, Prompter, Runner, callback};
 use crate::call::recording;
 use crate::call::requested::Originator;
 use crate::call::search::answer::{Failure, FinalAnswer};
-use crate::call::shared::{Cx, Ending, Shared};
+use crate::call::shared::{Cx, Ending, Shared, ShownCallerId};
 use crate::call::siprec;
 use crate::call::transfer::in_call::{Leaving, ReferStep, Transfer, WaitingRefer};
 use crate::call::transfer::onward::AgentTransfer;
@@ -496,8 +496,7 @@ impl Parts {
         cx.call.facts.ring_timeout = ring_timeout;
         recording::plan_later(cx, &plan.route);
         siprec::plan_later(cx, &plan.route.siprec);
-        cx.call.facts.shown_as = plan.route.caller_id.clone();
-        cx.call.facts.is_shown_privately = false;
+        cx.call.facts.shown_as = plan.route.caller_id.clone().map(ShownCallerId::public);
         self.begin_transfer(cx, leg, Controller::plan(plan), refer);
     }
 

@@ -45,7 +45,7 @@ use crate::call::program::snapshot::RunSnapshot;
 use crate::call::proof::Proof;
 use crate::call::recording::RecordingsSnapshot;
 use crate::call::requested::RequestedSnapshot;
-use crate::call::shared::{Facts, Times, Unannounced};
+use crate::call::shared::{Facts, ShownCallerId, Times, Unannounced};
 use crate::call::siprec::RecordingSessions;
 use crate::call::story::noted::earlier_totals;
 use crate::call::story::verdict::Story;
@@ -266,8 +266,8 @@ impl Call {
             headers: self.shared.facts.headers.clone(),
             locations: self.shared.facts.locations.clone(),
             identity: self.shared.facts.identity.clone(),
-            shown_as: self.shared.facts.shown_as.as_deref().map(Into::into),
-            is_shown_privately: self.shared.facts.is_shown_privately,
+            shown_as: self.shared.facts.shown_as.as_ref().map(|shown| (&*shown.number).into()),
+            is_shown_privately: self.shared.facts.shown_as.as_ref().is_some_and(|shown| shown.is_private),
             media: self.shared.session?,
             next_end,
             ends_left: ends.into_iter().filter(|end| !is_kept(*end)).collect(),
@@ -332,8 +332,7 @@ impl Call {
                 hops: Hops::default(),
                 route: Arc::from(snapshot.route),
                 ring_timeout: snapshot.ring_timeout_ms.map(Duration::from_millis),
-                shown_as: snapshot.shown_as.map(|number| Arc::new(number.into())),
-                is_shown_privately: snapshot.is_shown_privately,
+                shown_as: snapshot.shown_as.map(|number| number.shown(snapshot.is_shown_privately)),
                 answered_elsewhere: false,
                 record: snapshot.recordings.as_ref().is_some_and(RecordingsSnapshot::goes_on),
                 unannounced: Unannounced::None,
@@ -594,6 +593,13 @@ fn restored_wires(
         wires.insert(from, (to, wire));
     }
     wires
+}
+
+impl NumberSnapshot {
+    /// Returns it as the caller ID that parties see; `is_private`: no carrier may see it.
+    fn shown(self, is_private: bool) -> ShownCallerId {
+        ShownCallerId { number: Arc::new(self.into()), is_private }
+    }
 }
 
 impl From<&Number> for NumberSnapshot {

@@ -129,7 +129,7 @@ impl Shared {
         let caller = self.shown(told.clone(), rule).unwrap_or_else(|| told.clone());
         let from = from.filter(|_| self.legs.near == LegId::CALLER).and_then(|trunk| trunk.caller_id_in.as_ref());
         let showing = Showing {
-            own: self.facts.shown_as.as_deref(),
+            own: self.facts.shown_as.as_ref().map(|shown| &*shown.number),
             from,
             to: rule,
             is_replaced: caller.number.text != told.number.text,
@@ -156,7 +156,7 @@ impl Shared {
             return Some(told);
         }
         let other = |number: &Number| Caller { number: number.clone(), display: String::new(), anonymous: false };
-        let caller = self.facts.shown_as.as_deref().map_or(told, other);
+        let caller = self.facts.shown_as.as_ref().map_or(told, |shown| other(&shown.number));
         match rule.map(|rule| rule.judge(&caller.number)) {
             Some(Shown::Instead(number)) => Some(other(number)),
             Some(Shown::Refused) => None,

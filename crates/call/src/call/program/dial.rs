@@ -21,7 +21,7 @@ use crate::call::program::{Dialled, Dialler, Runner, Side, Whisper, parameters, 
 use crate::call::recording;
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::search::candidates::trunk_of_uri;
-use crate::call::shared::Cx;
+use crate::call::shared::{Cx, ShownCallerId};
 
 /// What Twilio's error code of a stream says that could not be opened.
 const STREAM_FAILED: u16 = 31_901;
@@ -29,13 +29,6 @@ const STREAM_FAILED: u16 = 31_901;
 const CALLER_ID: u16 = 13_214;
 /// Longest name of a caller, in bytes.
 const NAME_BYTES: usize = 64;
-
-/// What the parties of a Dial see as the caller's number.
-struct ShownCallerId {
-    number: Number,
-    /// Whether no carrier may see it.
-    is_private: bool,
-}
 
 impl Dialler<'_> {
     /// Calls the parties of a Dial.
@@ -58,8 +51,8 @@ impl Dialler<'_> {
             true => parties.into_iter().map(|party| vec![party]).collect(),
             false => VecDeque::from([parties]),
         };
-        if let Some(ShownCallerId { number, is_private }) = shown {
-            (cx.call.facts.shown_as, cx.call.facts.is_shown_privately) = (Some(Arc::new(number)), is_private);
+        if shown.is_some() {
+            cx.call.facts.shown_as = shown;
         }
         cx.call.facts.ring_timeout = Some(dial.timeout);
         let record = dial.record.and_then(|step| Records::of(self.parts).of_dial(*step)).map(Box::new);
@@ -80,7 +73,7 @@ impl Dialler<'_> {
         // It leaves as it is understood, not as a document spells it.
         let shown = Number { received: shown.text.clone(), ..shown };
         if self.may_show(cx, &shown) {
-            return Some(ShownCallerId { number: shown, is_private: false });
+            return Some(ShownCallerId::public(Arc::new(shown)));
         }
         let table = Arc::clone(&cx.edge.table);
         let numbers = table.numbers();
@@ -103,7 +96,7 @@ impl Dialler<'_> {
             );
             cx.edge.decide(cx.now, cx.call.key, text);
         }
-        (!calls_for_help).then_some(ShownCallerId { number: shown, is_private: true })
+        (!calls_for_help).then_some(ShownCallerId { number: Arc::new(shown), is_private: true })
     }
 
     /// Whether the application may have carriers see a number: one of the edge's, of the call's, or that its `callers` allow; never an emergency
@@ -373,7 +366,6 @@ impl Dialler<'_> {
             recording::stop(cx, sid);
         }
         cx.call.facts.shown_as.clone_from(&run.shown_as);
-        cx.call.facts.is_shown_privately = false;
         cx.call.facts.ring_timeout = run.ring_timeout;
         self.parts.search.controller = Controller::Done;
         if cx.call.state == State::Rerouting {

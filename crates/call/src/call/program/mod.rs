@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 use trunkgate_media::{EndId, WireSpec};
 use trunkgate_resources::io::QueryId;
 use trunkgate_resources::key::{Branch, LegId};
-use trunkgate_route::{App, AppDocument, Number, Target};
+use trunkgate_route::{App, AppDocument, Target};
 use trunkgate_twiml::{
     ConferenceStep, Location, Loop, Method, PartyDetection, Program, Secret, Source, Step, VoiceMessage,
 };
@@ -49,7 +49,7 @@ use crate::call::program::queueing::QueueReturn;
 use crate::call::program::records::DialRecording;
 use crate::call::program::refer::Referral;
 pub(crate) use crate::call::program::takeover::Takeover;
-use crate::call::shared::Shared;
+use crate::call::shared::{Shared, ShownCallerId};
 use crate::call::{CallMedia, Parts};
 
 /// The program that runs in a call.
@@ -80,7 +80,7 @@ pub(crate) struct Run {
     /// A REFER that it waits for.
     pub(crate) referral: Option<Referral>,
     /// The route's caller number, in the place of which a Dial may show another.
-    pub(crate) shown_as: Option<Arc<Number>>,
+    pub(crate) shown_as: Option<ShownCallerId>,
     /// The ring time-out of the route.
     pub(crate) ring_timeout: Option<Duration>,
     /// Whether a conference has not taken its caller, before the call was answered.

@@ -117,7 +117,8 @@ pub(crate) fn of_party(
     to: &str,
     status: &'static str,
 ) -> Vec<(String, String)> {
-    let from = call.facts.shown_as.as_ref().map_or_else(|| call.facts.caller.shown(), |shown| shown.text.clone());
+    let from =
+        call.facts.shown_as.as_ref().map_or_else(|| call.facts.caller.shown(), |shown| shown.number.text.clone());
     let (sid, to) = (&*call.legs[leg].sid, to.to_owned());
     let mut all = base(edge, Described { sid, from, to, status, direction: "outbound-dial" });
     all.push(("ParentCallSid".to_owned(), call.legs.sid().to_owned()));

@@ -369,7 +369,6 @@ impl Runner<'_> {
         repeated.into_iter().for_each(|line| cx.edge.warn(&sid, line, None));
         let run = self.parts.program.take()?;
         cx.call.facts.shown_as.clone_from(&run.shown_as);
-        cx.call.facts.is_shown_privately = false;
         cx.call.facts.ring_timeout = run.ring_timeout;
         Some(run)
     }

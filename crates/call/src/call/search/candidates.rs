@@ -37,7 +37,7 @@ use crate::call::search::redirect::{
     Followed, Onward, Place, Redirects, is_here, name_of, names_port, number_here, place,
 };
 use crate::call::setup::Incoming;
-use crate::call::shared::{Cx, Next};
+use crate::call::shared::{Cx, Next, ShownCallerId};
 use crate::call::siprec;
 use crate::call::{Bridge, Search, State};
 
@@ -608,7 +608,7 @@ impl Search {
         self.tried = None;
         cx.call.facts.ring_timeout = plan.ring_timeout.or(cx.call.facts.ring_timeout);
         if let Some(shown) = &plan.route.caller_id {
-            (cx.call.facts.shown_as, cx.call.facts.is_shown_privately) = (Some(shown.clone()), false);
+            cx.call.facts.shown_as = Some(ShownCallerId::public(shown.clone()));
         }
         cx.take_listeners(&plan.forks);
         let is_emergency = cx.edge.table.numbers().is_emergency(number);
@@ -695,7 +695,7 @@ impl Search {
             return Err(FinalAnswer::new(503, ReasonSlug::RecordingUnavailable));
         }
         siprec::plan(cx, &plan.route.siprec, is_emergency).map_err(|reason| FinalAnswer::new(503, reason))?;
-        (cx.call.facts.shown_as, cx.call.facts.is_shown_privately) = (plan.route.caller_id.clone(), false);
+        cx.call.facts.shown_as = plan.route.caller_id.clone().map(ShownCallerId::public);
         cx.watch_for_text(plan.route.sms.as_ref());
         let forks = plan.forks.clone();
         self.controller = Controller::plan(plan);
