@@ -258,7 +258,7 @@ pub const HTTP_BODY_BYTES: usize = 64 << 10;
 pub const HTTP_GUESSES_PER_MINUTE: u32 = 10;
 /// How late, in seconds; less than `HTTP_REQUEST_SECONDS`.
 pub const HTTP_GUESS_DELAY_SECONDS: u64 = 1;
-/// Characters of a secret that nobody finds by trying over HTTP.
+/// Characters of a secret that cannot be found by trying over HTTP.
 pub const SECRET_CHARACTERS: usize = 16;
 /// HTTP requests of a source with wrong credentials in an hour that are no slip.
 pub const HTTP_LOGIN_FAILURES: u64 = 3;

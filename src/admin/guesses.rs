@@ -1,7 +1,7 @@
 //! Wrong credentials of the HTTP interfaces, counted by account and client address.
 //!
 //! After so many in a minute, further wrong ones are refused late and with 429. Right credentials of enough characters pass all the
-//! same: other clients of an address, such as those behind one proxy, lock nobody out. Short ones could be found by trying, so they
+//! same: other clients of an address, such as those behind one proxy, lock no client out. Short ones could be found by trying, so they
 //! are refused with the wrong ones until the minute is over.
 
 use std::collections::HashMap;

@@ -37,7 +37,7 @@ const PLAIN: [&str; 3] = ["success", "failure: no edge answers, or it refuses", 
 /// Exit code 2 where nothing else leads to it.
 const REQUEST: &str = "the command is wrong: unknown flag, configuration with errors, no edge named";
 
-/// Environment variables of a verb besides those that its flags name.
+/// Environment variables of a verb that none of its flags names.
 const ENVIRONMENT: [(&str, &str, &str); 10] = [
     ("run", "TRUNKGATE_LOG", "log level, in the place of `level` of [log]"),
     ("run", "TRUNKGATE_DNS", "name servers, in the place of /etc/resolv.conf: 192.0.2.53,[2001:db8::53]:5353"),

@@ -153,7 +153,7 @@ fn the_newest_file_is_in_force_though_an_older_one_took_longer() {
     rig.has_begun();
     rig.write("[agent.new]\nurl = \"ws://127.0.0.1:9/\"\n");
     let mut newer = asked(&rig.edge);
-    // The edge has seen that when it answers somebody else: it could overtake.
+    // The edge has seen that when it answers another request: it could overtake.
     assert!(rig.agents().is_empty());
     rig.let_go();
     let mut answer = String::new();

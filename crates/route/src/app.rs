@@ -99,7 +99,7 @@ pub struct App {
     pub connect: Vec<TargetSpec>,
     /// SIP addresses that it may dial and refer to, beside those of trunks.
     pub sip_to: Vec<TransferRule>,
-    /// Numbers that its Dial may show besides those of the edge and of the call.
+    /// Numbers that its Dial may show in addition to those of the edge and of the call.
     pub callers: Vec<Pattern>,
     /// Whether a request over HTTP made it for one call: the configuration does not have it.
     pub is_made: bool,

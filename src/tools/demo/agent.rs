@@ -73,7 +73,7 @@ impl Agents {
             for stream in listener.incoming().map_while(Result::ok) {
                 let shared = Arc::clone(&threads);
                 let serve = move || {
-                    // A connection without a handshake only asks whether somebody is there.
+                    // A connection without a handshake only asks whether the agent is there.
                     if let Ok(conversation) = serve(stream, &shared) {
                         shared.heard().push(conversation);
                         let _ = shared.news.blocking_send(News::AgentEnded);

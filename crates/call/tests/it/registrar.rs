@@ -409,7 +409,7 @@ fn a_guesser_below_the_rate_of_the_ban_is_shut_out_of_the_account_alone() {
     bench.receive(STRANGER, register(STRANGER, 30, &contact(60)));
     bench.nothing();
     assert_eq!(dropped(&bench, "banned"), 1);
-    // Elsewhere, and the phone that is registered, nobody notices.
+    // Other sources and the registered phone notice nothing.
     bench.receive(PHONE, register(PHONE, 40, ""));
     bench.expect(PHONE, "SIP/2.0 401");
     assert_eq!(registered(&mut bench, at_home, 110, &contact(7_000)).code(), 200);

@@ -528,7 +528,7 @@ mod tests {
         let answers = ["right", "wrong"].map(|password| answer(&mut client("them", password), &foreign));
         let verdicts = answers.clone().map(|line| challenger.judge(now, THEM, ip(1), &request(&line)));
         assert_eq!(verdicts, [Verdict::Challenge { stale: true, failed: false, proven: false }; 2]);
-        // What stands behind or before a guess hides it from nobody.
+        // What stands behind or before a guess does not hide it.
         let ours = challenger.challenge(now, THEM, ip(1), false);
         let guess = answer(&mut client("them", "wrong"), &ours);
         for lines in [format!("{guess}{}", answers[1]), format!("{}{guess}", answers[1])] {

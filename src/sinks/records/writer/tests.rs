@@ -197,7 +197,7 @@ fn what_was_kept_when_the_process_died_is_in_the_journal() {
     std::fs::create_dir(path.parent().unwrap()).unwrap();
     let cdr = cdr(&path, CdrFormat::Jsonl);
     let mut writer = open(&cdr).unwrap();
-    // Somebody puts a folder in the place of the file.
+    // A folder takes the place of the file.
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir(&path).unwrap();
     writer.take(record("CA1"));

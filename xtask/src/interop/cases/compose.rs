@@ -55,7 +55,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     }
     let start = |name: &str| -> anyhow::Result<Party> {
         let command = &services.get(name).with_context(|| format!("no service {name}"))?.command;
-        // Broken: calls without audio, and OPTIONS that nobody answers.
+        // Broken: calls without audio, and OPTIONS without an answer.
         let broken = command.replace("-sf uac_rtp.xml -aa", "-sn uac");
         let command = if setting.sabotage { &broken } else { command };
         let (program, arguments) =

@@ -16,7 +16,7 @@ use crate::interop::{Setting, install};
 /// Until nginx listens.
 const PATIENCE: Duration = Duration::from_secs(20);
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-/// Lines of a `location` besides `proxy_pass`, and whether they show that a proxy is between: a bare one does not.
+/// Lines of a `location` in addition to `proxy_pass`, and whether they show that a proxy is between: a bare one does not.
 const FORMS: [(&str, &str, bool); 5] = [
     ("bare", "", false),
     ("Host", "proxy_set_header Host edge.example.com;", true),
