@@ -148,8 +148,8 @@ pub(crate) struct ShownCallerId {
 
 impl ShownCallerId {
     /// Makes one that each party may see.
-    pub(crate) fn public(number: Arc<Number>) -> ShownCallerId {
-        ShownCallerId { number, is_private: false }
+    pub(crate) fn public(number: Arc<Number>) -> Box<ShownCallerId> {
+        Box::new(ShownCallerId { number, is_private: false })
     }
 }
 
@@ -178,8 +178,8 @@ pub(crate) struct Facts {
     pub(crate) route: Arc<str>,
     /// `ring_timeout` of the route.
     pub(crate) ring_timeout: Option<Duration>,
-    /// Caller ID of the route or of a document in place of the caller's.
-    pub(crate) shown_as: Option<ShownCallerId>,
+    /// Caller ID of the route or of a document in place of the caller's; boxed, since few calls have one.
+    pub(crate) shown_as: Option<Box<ShownCallerId>>,
     /// Whether the caller's CANCEL says that the call was answered elsewhere: what is withdrawn for it says so too.
     pub(crate) answered_elsewhere: bool,
     /// Whether the route asks for a recording that has not begun.

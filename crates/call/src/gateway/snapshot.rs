@@ -597,8 +597,8 @@ fn restored_wires(
 
 impl NumberSnapshot {
     /// Returns it as the caller ID that parties see; `is_private`: no carrier may see it.
-    fn shown(self, is_private: bool) -> ShownCallerId {
-        ShownCallerId { number: Arc::new(self.into()), is_private }
+    fn shown(self, is_private: bool) -> Box<ShownCallerId> {
+        Box::new(ShownCallerId { number: Arc::new(self.into()), is_private })
     }
 }
 

@@ -69,7 +69,7 @@ impl Dialler<'_> {
 
     /// Returns the caller ID that parties see, and keeps those that may see it: all where the application may show it, else those that no carrier
     /// reaches, which may see any name. An emergency call is made with the number of its caller instead.
-    fn caller_id_for(&self, cx: &mut Cx<'_>, shown: Number, parties: &mut Vec<Dialled>) -> Option<ShownCallerId> {
+    fn caller_id_for(&self, cx: &mut Cx<'_>, shown: Number, parties: &mut Vec<Dialled>) -> Option<Box<ShownCallerId>> {
         // It leaves as it is understood, not as a document spells it.
         let shown = Number { received: shown.text.clone(), ..shown };
         if self.may_show(cx, &shown) {
@@ -96,7 +96,7 @@ impl Dialler<'_> {
             );
             cx.edge.decide(cx.now, cx.call.key, text);
         }
-        (!calls_for_help).then_some(ShownCallerId { number: Arc::new(shown), is_private: true })
+        (!calls_for_help).then(|| Box::new(ShownCallerId { number: Arc::new(shown), is_private: true }))
     }
 
     /// Whether the application may have carriers see a number: one of the edge's, of the call's, or that its `callers` allow; never an emergency

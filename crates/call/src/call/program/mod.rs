@@ -80,7 +80,7 @@ pub(crate) struct Run {
     /// A REFER that it waits for.
     pub(crate) referral: Option<Referral>,
     /// The route's caller number, in the place of which a Dial may show another.
-    pub(crate) shown_as: Option<ShownCallerId>,
+    pub(crate) shown_as: Option<Box<ShownCallerId>>,
     /// The ring time-out of the route.
     pub(crate) ring_timeout: Option<Duration>,
     /// Whether a conference has not taken its caller, before the call was answered.
