@@ -341,6 +341,7 @@ mod tests {
     use super::*;
     use crate::sinks::store::disk::tests::refuse_changes;
     use crate::sinks::store::record::tests::ended;
+    use crate::system::until::until;
 
     const DAY: Duration = Duration::from_secs(86_400);
 
@@ -410,6 +411,8 @@ mod tests {
         let problem = list.problem().unwrap().to_string();
         assert!(problem.starts_with("ended calls are not stored: ") && problem.contains("`df -h "), "{problem}");
         list.finish();
+        // The store takes one batch after the other, and a read waits behind all of them.
+        until("the calls are stored", || (list.state.lock().under_way == 0).then_some(()));
         assert_eq!(sids(&list).len(), 100);
         assert!(list.problem().is_none() && !list.is_behind());
         assert!(wait(list.find("CA00000")).is_some() && wait(list.find("CA10000")).is_none());

@@ -164,6 +164,7 @@ impl PhoneCall {
                     self.refuse_media(cx, id);
                     return;
                 }
+                self.audio.start(cx, &mut self.deadlines);
                 self.provisional(cx, id, 183);
                 self.deadlines.wake(cx.now + answer_after, Due::Answer);
             }
@@ -264,11 +265,14 @@ impl PhoneCall {
         self.ended(cx, Ending::Rejected(488));
     }
 
-    /// Takes the ACK to our 2xx.
+    /// Takes the ACK to our 2xx, and begins to speak: a far side that waits for a CPU may read the audio before the answer, whose
+    /// address it needs to take any.
     pub(crate) fn acked(&mut self, cx: &mut Cx<'_>, request: &Message) {
         self.acked = true;
         if self.negotiation.set_offered(false) {
             self.read_far(cx, request);
+        } else {
+            self.audio.start(cx, &mut self.deadlines);
         }
         if let Some(ending) = self.bye_at_ack.take() {
             self.end(cx, ending);
@@ -328,11 +332,9 @@ impl PhoneCall {
         }
     }
 
-    /// Answers the offer at hand, and begins to speak; `None` where nothing fits.
+    /// Answers the offer at hand; `None` where nothing fits.
     pub(super) fn describe(&mut self, cx: &mut Cx<'_>) -> Option<String> {
-        let answer = self.negotiation.answer(cx, &mut self.audio)?;
-        self.audio.start(cx, &mut self.deadlines);
-        Some(answer)
+        self.negotiation.answer(cx, &mut self.audio)
     }
 
     /// Answers the offer that a 2xx carries, and begins to speak.
