@@ -83,8 +83,10 @@ pub(super) struct CallResult {
     stream: Continuity,
     /// What is wrong; empty if nothing is.
     pub(super) problems: Vec<String>,
-    /// How long this process waited for a CPU, at most, in milliseconds.
+    /// The longest that the demo itself waited for a CPU, in milliseconds.
     pub(super) waited_ms: u64,
+    /// Time that all its threads together waited for one, in milliseconds; the edge has threads of its own.
+    pub(super) queued_ms: u64,
 }
 
 /// What a call is played on.
@@ -121,6 +123,14 @@ struct Seen {
     waited: Duration,
 }
 
+/// Returns the time that the threads of this process have waited for a CPU since they began; zero where the kernel does not say.
+fn run_queue_time() -> Duration {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let texts = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok());
+    let waits = texts.filter_map(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok());
+    Duration::from_nanos(waits.sum())
+}
+
 impl Stage<'_> {
     /// Plays a call to its end.
     pub(super) async fn play(&mut self, plan: &Plan) -> anyhow::Result<CallResult> {
@@ -131,6 +141,7 @@ impl Stage<'_> {
             }
         }
         let (mut seen, mut directions, mut stream) = (Seen::default(), Vec::new(), Continuity::default());
+        let queued_before = run_queue_time();
         let near = self.dial(plan).await;
         if let Some(near) = near {
             self.watch(plan, near, &mut seen).await;
@@ -148,8 +159,18 @@ impl Stage<'_> {
             directions = judgement::directions(plan, &parts, self.journal, &mut seen.problems);
             judgement::edge(plan, &parts, call.as_ref(), &mut seen.problems);
         }
-        let (problems, waited_ms) = (seen.problems, u64::try_from(seen.waited.as_millis()).unwrap_or(u64::MAX));
-        Ok(CallResult { title: plan.title, number: plan.number, call, trace, directions, stream, problems, waited_ms })
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Ok(CallResult {
+            title: plan.title,
+            number: plan.number,
+            call,
+            trace,
+            directions,
+            stream,
+            problems: seen.problems,
+            waited_ms: milliseconds(seen.waited),
+            queued_ms: milliseconds(run_queue_time().saturating_sub(queued_before)),
+        })
     }
 
     async fn dial(&self, plan: &Plan) -> Option<CallNumber> {
