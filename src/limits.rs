@@ -268,6 +268,8 @@ pub const HTTP_LOGIN_SOURCES: usize = 256;
 pub const API_REQUESTS_SHOWN: usize = 200;
 /// Failed requests to it that are shown beside them.
 pub const API_FAILURES_SHOWN: usize = 100;
+/// Names of ignored parameters of its requests that are counted.
+pub const API_IGNORED_NAMES: usize = 100;
 /// Requests to webhooks of text messages that are shown.
 pub const MESSAGE_WEBHOOKS_SHOWN: usize = 100;
 /// Longest time that the party of a requested call may ring, in seconds.
@@ -493,6 +495,10 @@ pub const MESSAGE_REPLIES: i64 = 15;
 pub const MESSAGE_LOOP_SECONDS: i64 = 30;
 /// Webhooks of messages to the edge that are requested at once.
 pub const MESSAGE_WEBHOOKS: usize = 64;
+/// Time for which webhooks of messages from one sender to one number have the cookies that they set, as at Twilio.
+pub const MESSAGE_COOKIE_SECONDS: u64 = 4 * 3600;
+/// Pairs of sender and number whose cookies are kept.
+pub const MESSAGE_COOKIE_JARS: usize = 2000;
 /// Of these, to one host and port.
 pub const MESSAGE_WEBHOOKS_OF_HOST: usize = 8;
 /// Messages to the edge that are read at once for their turns.

@@ -25,8 +25,9 @@ use regex::Regex;
 use tree::{Source, report, rust, sources};
 
 /// The arrows between crates: who may depend on whom. Tests may use more.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("trunkgate-terms", &[]),
+    ("trunkgate-cookies", &[]),
     ("trunkgate-sip", &["trunkgate-terms"]),
     ("trunkgate-sdp", &["trunkgate-terms"]),
     ("trunkgate-route", &["trunkgate-terms"]),
@@ -43,11 +44,19 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("trunkgate-story", &["trunkgate-sip", "trunkgate-route", "trunkgate-media"]),
     (
         "trunkgate-resources",
-        &["trunkgate-sip", "trunkgate-route", "trunkgate-media", "trunkgate-story", "trunkgate-conference"],
+        &[
+            "trunkgate-cookies",
+            "trunkgate-sip",
+            "trunkgate-route",
+            "trunkgate-media",
+            "trunkgate-story",
+            "trunkgate-conference",
+        ],
     ),
     (
         "trunkgate-call",
         &[
+            "trunkgate-cookies",
             "trunkgate-sip",
             "trunkgate-sdp",
             "trunkgate-route",
@@ -66,6 +75,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     (
         "trunkgate",
         &[
+            "trunkgate-cookies",
             "trunkgate-sip",
             "trunkgate-sdp",
             "trunkgate-route",

@@ -33,10 +33,11 @@ pub(super) fn read<'a>(
         emergency_calls: 0,
         keep_calls: Duration::ZERO,
         proxy: Proxy::Off,
+        strict: false,
     };
     keys::fill((keys::API, keys::PUT_API), section, &mut api, around, findings);
     let token = section.and_then(|section| section.get("auth_token"));
-    for key in ["allow_private", "requests_per_second", "keep_calls", "proxy"] {
+    for key in ["allow_private", "requests_per_second", "keep_calls", "proxy", "strict"] {
         let Some(value) = section.and_then(|section| section.get(key)).filter(|_| token.is_none()) else { continue };
         let message = format!("`{key}` has no effect without `auth_token`, which opens the API");
         findings.warning(code::BAD_VALUE, Some(value.span()), message, "remove it, or add `auth_token`");

@@ -54,6 +54,7 @@ pub(super) struct Keys {
     pub(super) status_callback: Option<String>,
     pub(super) events: Vec<StatusEvent>,
     pub(super) allow_private: bool,
+    pub(super) insecure_redirects: bool,
     pub(super) sip_to: Vec<TransferRule>,
     pub(super) callers: Vec<Pattern>,
 }
@@ -84,6 +85,7 @@ fn read_one<'a>(
         status_callback: None,
         events: Vec::new(),
         allow_private: false,
+        insecure_redirects: false,
         sip_to: Vec::new(),
         callers: Vec::new(),
     };
@@ -114,6 +116,7 @@ fn read_one<'a>(
         status_callback,
         fallback_url: read.fallback_url,
         allow_private: read.allow_private,
+        insecure_redirects: read.insecure_redirects,
         sip_to: read.sip_to,
         callers: read.callers,
         ..App::new(text, document)

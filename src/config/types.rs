@@ -281,6 +281,8 @@ pub struct Api {
     pub keep_calls: Duration,
     /// What CONNECT leads to.
     pub proxy: Proxy,
+    /// Whether parameters of requests that have no effect are refused.
+    pub strict: bool,
 }
 
 /// `proxy` of `[api]`: what CONNECT leads to.

@@ -1,7 +1,7 @@
 //! The client: one request to an application, with its redirects, further tries and time.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::header::LOCATION;
@@ -10,12 +10,13 @@ use tokio::sync::AcquireError;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connection::{Bounds, Broken, Connection};
+use super::cookies::RequestCookies;
 use super::names::Names;
 use super::outcome::{Answer, Attempt, Failure, Fault, Kind, Reply};
 use super::overrides::Overrides;
 use super::pool::{Keeping, Pool};
 use super::request::{Hop, Purpose, Request};
-use super::target::{BadUrl, Origin, Target};
+use super::target::{BadUrl, Origin, PlainRule, Target};
 use crate::limits::{
     MEDIA_FETCHED_BYTES, MEDIA_FETCHED_BYTES_ALWAYS, MEDIA_FETCHED_BYTES_OF_ONE, MEDIA_FETCHES, MEDIA_FETCHES_OF_ONE,
     MEDIA_FETCHES_OF_SERVER, WEBHOOK_ADDRESSES, WEBHOOK_CALLBACKS_AT_ONCE, WEBHOOK_CALLBACKS_AT_ONCE_OF_ONE,
@@ -23,6 +24,7 @@ use crate::limits::{
     WEBHOOKS_RESERVED_ONE_IN,
 };
 use crate::system::connector::Connector;
+use crate::system::log::Seldom;
 use crate::system::reach::Reach;
 use crate::system::shares::{FairShares, Share, Shares};
 use crate::system::web;
@@ -41,6 +43,8 @@ pub(crate) struct Client {
     /// Memory for audio that is being fetched, in MiB.
     audio_memory: FairShares,
     names: Names,
+    /// Limits the log lines of redirects that leave TLS.
+    complaint: Mutex<Seldom>,
 }
 
 impl Client {
@@ -65,6 +69,7 @@ impl Client {
                 MEDIA_FETCHED_BYTES >> 20,
             ),
             names: Names::new(),
+            complaint: Mutex::default(),
         }
     }
 
@@ -74,10 +79,12 @@ impl Client {
     /// # Errors
     /// There is no answer with a status of success.
     pub(crate) async fn fetch(&self, request: &Request) -> Result<Reply, Failure> {
-        let mut attempts = Vec::new();
-        match self.follow(request, &mut attempts).await {
-            Ok((answer, final_url, redirects)) => Ok(Reply { answer, final_url, redirects, attempts }),
-            Err(fault) => Err(fault.into_failure(request.purpose, attempts)),
+        let (mut attempts, mut cookies) = (Vec::new(), RequestCookies::of(request));
+        let result = self.follow(request, &mut attempts, &mut cookies).await;
+        let cookies = cookies.into_set();
+        match result {
+            Ok((answer, final_url, redirects)) => Ok(Reply { answer, final_url, redirects, attempts, cookies }),
+            Err(fault) => Err(fault.into_failure(request.purpose, attempts, cookies)),
         }
     }
 
@@ -92,7 +99,7 @@ impl Client {
             let connection = self.connect(&target, reach, &"".into(), &mut None).await?;
             Ok((target.url().origin().ascii_serialization(), connection.remote))
         };
-        connect.await.map_err(|fault: Fault| fault.into_failure(Purpose::Document, Vec::new()))
+        connect.await.map_err(|fault: Fault| fault.into_failure(Purpose::Document, Vec::new(), Vec::new()))
     }
 
     /// Waits until a request may begin: in audio for its server first, so that one that hangs leaves room for others.
@@ -109,7 +116,12 @@ impl Client {
         }
     }
 
-    async fn follow(&self, request: &Request, attempts: &mut Vec<Attempt>) -> Result<(Answer, String, u32), Fault> {
+    async fn follow(
+        &self,
+        request: &Request,
+        attempts: &mut Vec<Attempt>,
+        cookies: &mut RequestCookies,
+    ) -> Result<(Answer, String, u32), Fault> {
         let target = Target::parse(&request.url)?;
         let Overrides { total, mut retries, policy, .. } = target.overrides;
         let (began, total) = (Instant::now(), total.min(request.within));
@@ -118,20 +130,24 @@ impl Client {
         let Ok(Ok(_place)) = timeout_at(deadline, self.place(request, &target)).await else {
             let what = format!("not begun within {} s: too many other requests are under way", total.as_secs_f32());
             let (url, result) = (target.shown(), Err(what.clone()));
-            attempts.push(Attempt { url, remote: None, result, duration: began.elapsed() });
+            attempts.push(Attempt { url, remote: None, result, duration: began.elapsed(), cookies_set: Vec::new() });
             return Err(Fault::new(Kind::TotalTimeout, what));
         };
         let mut hop = request.first_hop(target);
         let mut redirects = 0;
         loop {
             let (began, mut remote) = (Instant::now(), None);
-            let tried = timeout_at(deadline, self.try_once(&hop, request, &mut remote)).await;
+            let header = cookies.header_for(&hop.target);
+            let tried = timeout_at(deadline, self.try_once(&hop, request, header.as_deref(), &mut remote)).await;
             let tried = tried.unwrap_or_else(|_| Err(late()));
             let result = match &tried {
                 Ok(answer) => Ok(answer.status),
                 Err(fault) => Err(fault.what.clone()),
             };
-            attempts.push(Attempt { url: hop.target.shown(), remote, result, duration: began.elapsed() });
+            let answer = tried.as_ref().ok().or_else(|| tried.as_ref().err()?.answer.as_deref());
+            let cookies_set = answer.map(|answer| cookies.store(answer, &hop.target)).unwrap_or_default();
+            let (url, duration) = (hop.target.shown(), began.elapsed());
+            attempts.push(Attempt { url, remote, result, duration, cookies_set });
             let fault = match tried {
                 Ok(answer) if is_success(&answer, request) => {
                     return Ok((answer, hop.target.url().to_string(), redirects));
@@ -142,7 +158,9 @@ impl Client {
                         return Err(Fault::new(Kind::TooManyRedirects, what).with(answer));
                     }
                     redirects += 1;
-                    hop = redirected(&hop, answer)?;
+                    let was_https = hop.target.is_https();
+                    hop = redirected(&hop, answer, request.plain_rule())?;
+                    self.warn_of_plain(&hop, was_https);
                     continue;
                 }
                 Ok(answer) => {
@@ -166,12 +184,32 @@ impl Client {
         }
     }
 
+    /// Logs that a redirect has led from https to http.
+    fn warn_of_plain(&self, hop: &Hop, was_https: bool) {
+        if !was_https || hop.target.is_https() {
+            return;
+        }
+        let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(more) = complaint.due(std::time::Instant::now()) {
+            let url = hop.target.shown();
+            tracing::warn!(
+                "webhooks: followed a redirect from https to {url}: what is sent there can be read on the way{more}"
+            );
+        }
+    }
+
     /// Asks one URL once.
     ///
     /// A request that met the close of an idle connection is sent again on a new one: its connection had served a request before, it
     /// was closed and did not time out, and not one octet came on it since. No answer was given then, and none is being waited for.
     /// It may have been read all the same (RFC 9110 §9.2.2), so the idempotency token shows the application that it is a repetition.
-    async fn try_once(&self, hop: &Hop, request: &Request, remote: &mut Option<SocketAddr>) -> Result<Answer, Fault> {
+    async fn try_once(
+        &self,
+        hop: &Hop,
+        request: &Request,
+        cookies: Option<&str>,
+        remote: &mut Option<SocketAddr>,
+    ) -> Result<Answer, Fault> {
         let (origin, overrides) = (hop.target.origin(), &hop.target.overrides);
         let bounds = Bounds {
             read: overrides.read,
@@ -180,7 +218,7 @@ impl Client {
             cuts_audio: matches!(request.purpose, Purpose::Document),
             memory: matches!(request.purpose, Purpose::Audio).then_some((&self.audio_memory, &request.asker)),
         };
-        let written = || hop.request(request).map_err(|what| Fault::new(Kind::BadUrl, what));
+        let written = || hop.request(request, cookies).map_err(|what| Fault::new(Kind::BadUrl, what));
         if let Some(mut connection) = self.pool.take(&origin, &request.reach) {
             *remote = Some(connection.remote);
             match connection.exchange(written()?, bounds).await {
@@ -254,14 +292,14 @@ fn is_success(answer: &Answer, request: &Request) -> bool {
 }
 
 /// Follows a redirect. Twilio follows 301, 302, 303 and 307; 308 means the same as 307 for a POST.
-fn redirected(hop: &Hop, answer: Answer) -> Result<Hop, Fault> {
+fn redirected(hop: &Hop, answer: Answer, rule: PlainRule) -> Result<Hop, Fault> {
     let status = answer.status;
     let bad = |what: String, answer: Answer| Err(Fault::new(Kind::BadRedirect, what).with(answer));
     if !matches!(status, 301 | 302 | 303 | 307 | 308) {
         return bad(format!("the application answered {status}, which is no redirect to follow"), answer);
     }
     let location = answer.headers.get(LOCATION).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
-    match location.map(|location| hop.target.redirected(location)) {
+    match location.map(|location| hop.target.redirected(location, rule)) {
         Some(Ok(target)) => Ok(hop.next(target, status)),
         Some(Err(BadUrl::Format(what) | BadUrl::Policy(what))) => bad(format!("invalid redirect: {what}"), answer),
         None => bad(format!("the application answered {status} without a valid Location"), answer),

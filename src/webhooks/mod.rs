@@ -7,6 +7,7 @@
 pub(crate) mod client;
 pub(crate) mod codes;
 mod connection;
+mod cookies;
 pub(crate) mod figures;
 pub(crate) mod media;
 mod names;

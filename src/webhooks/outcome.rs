@@ -6,6 +6,7 @@ use std::time::Duration;
 use hyper::HeaderMap;
 use hyper::header::CONTENT_TYPE;
 use rustls::CertificateError;
+use trunkgate_cookies::Cookie;
 
 use super::overrides::Policy;
 use super::request::Purpose;
@@ -23,6 +24,8 @@ pub(crate) struct Reply {
     /// Number of redirects that led there.
     pub(crate) redirects: u32,
     pub(crate) attempts: Vec<Attempt>,
+    /// Cookies that it and the redirects have set, where the request has a jar.
+    pub(crate) cookies: Vec<Cookie>,
 }
 
 /// An answer of an application.
@@ -54,6 +57,8 @@ pub(crate) struct Attempt {
     /// The status of the answer, or what happened instead.
     pub(crate) result: Result<u16, String>,
     pub(crate) duration: Duration,
+    /// Names of the cookies that its answer has set.
+    pub(crate) cookies_set: Vec<String>,
 }
 
 /// A request without an answer of use.
@@ -66,6 +71,8 @@ pub(crate) struct Failure {
     /// The answer, where there was one.
     pub(crate) answer: Option<Box<Answer>>,
     pub(crate) attempts: Vec<Attempt>,
+    /// Cookies that answers have set, where the request has a jar.
+    pub(crate) cookies: Vec<Cookie>,
 }
 
 /// A fault on the way of a request.
@@ -142,8 +149,8 @@ impl Fault {
         }
     }
 
-    pub(super) fn into_failure(self, purpose: Purpose, attempts: Vec<Attempt>) -> Failure {
-        Failure { code: self.kind.code(purpose), what: self.what, answer: self.answer, attempts }
+    pub(super) fn into_failure(self, purpose: Purpose, attempts: Vec<Attempt>, cookies: Vec<Cookie>) -> Failure {
+        Failure { code: self.kind.code(purpose), what: self.what, answer: self.answer, attempts, cookies }
     }
 }
 

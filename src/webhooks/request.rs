@@ -7,12 +7,15 @@ use form_urlencoded::Serializer;
 use http_body_util::Full;
 use hyper::Request as HttpRequest;
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, USER_AGENT,
+};
 use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
+use trunkgate_cookies::CookieJar;
 use trunkgate_media::agent::{SIGNATURE_HEADER, sign, sign_form};
 
-use super::target::Target;
+use super::target::{PlainRule, Target};
 use crate::config::Secret;
 use crate::limits::{AUDIO_FILE_BYTES, WEBHOOK_DOCUMENT_BYTES, WEBHOOK_TOTAL_MILLISECONDS};
 use crate::system::reach::Reach;
@@ -82,6 +85,8 @@ pub(crate) struct Request {
     pub(crate) content: Content,
     pub(crate) purpose: Purpose,
     pub(crate) reach: Reach,
+    /// Whether a redirect from https to plain http of the same host is followed.
+    pub(crate) insecure_redirects: bool,
     /// The application that asks: it has a share of what all may do at once.
     pub(crate) asker: Arc<str>,
     /// Signs the request; `None`: it goes unsigned.
@@ -94,6 +99,8 @@ pub(crate) struct Request {
     pub(crate) idempotency_token: String,
     /// Conditions under which the answer may be 304 (RFC 9110 §13.1).
     pub(crate) conditions: Vec<(HeaderName, HeaderValue)>,
+    /// Cookies of the call or conversation; `None`: none are sent, and none are kept.
+    pub(crate) cookies: Option<Arc<CookieJar>>,
 }
 
 impl Request {
@@ -105,12 +112,14 @@ impl Request {
             content,
             purpose,
             reach,
+            insecure_redirects: false,
             asker: "".into(),
             auth_token: None,
             within: Duration::from_millis(WEBHOOK_TOTAL_MILLISECONDS),
             most: purpose.most(),
             idempotency_token: idempotency_token(),
             conditions: Vec::new(),
+            cookies: None,
         }
     }
 
@@ -122,6 +131,17 @@ impl Request {
                 Hop { target, content: None }
             }
             (content, _) => Hop { target: hashed(target, content), content: Some(content.clone()) },
+        }
+    }
+}
+
+impl Request {
+    /// Returns where its redirects may leave TLS.
+    pub(super) fn plain_rule(&self) -> PlainRule {
+        match (self.insecure_redirects, self.reach.allow_private) {
+            (true, _) => PlainRule::SameHost,
+            (false, true) => PlainRule::PrivateHosts,
+            (false, false) => PlainRule::Never,
         }
     }
 }
@@ -144,11 +164,11 @@ impl Hop {
         }
     }
 
-    /// Writes the request.
+    /// Writes the request; `cookies`: the value of its Cookie header.
     ///
     /// # Errors
     /// A value that no header may have; never its text.
-    pub(super) fn request(&self, of: &Request) -> Result<HttpRequest<Full<Bytes>>, String> {
+    pub(super) fn request(&self, of: &Request, cookies: Option<&str>) -> Result<HttpRequest<Full<Bytes>>, String> {
         let method = if self.content.is_some() { hyper::Method::POST } else { hyper::Method::GET };
         let mut request = web::request(method, self.target.url())
             .header(USER_AGENT, AGENT)
@@ -161,6 +181,11 @@ impl Hop {
         }
         if let Some(authorization) = self.target.authorization() {
             request = request.header(AUTHORIZATION, authorization);
+        }
+        // Browsers send the bytes that were set, also those beyond ASCII.
+        if let Some(mut cookies) = cookies.and_then(|cookies| HeaderValue::from_bytes(cookies.as_bytes()).ok()) {
+            cookies.set_sensitive(true);
+            request = request.header(COOKIE, cookies);
         }
         for (name, value) in &of.conditions {
             request = request.header(name, value);
@@ -242,7 +267,7 @@ mod tests {
         request.method = if signed.method == "GET" { Method::Get } else { Method::Post };
         request.auth_token = Some(Secret::new(signed.auth_token.clone()));
         let hop = request.first_hop(Target::parse(&signed.configured).unwrap());
-        (hop.request(&request).unwrap(), hop)
+        (hop.request(&request, None).unwrap(), hop)
     }
 
     #[tokio::test]
@@ -281,7 +306,7 @@ mod tests {
         let request = Request::new(url, content, Purpose::Document, Reach::default());
         let hop = request.first_hop(Target::parse(url).unwrap());
         assert_eq!(hop.signature("12345"), "0/KCTR6DLpKmkAf8muzZqo1nDgQ=");
-        assert_eq!(hop.request(&request).unwrap().headers().get(SIGNATURE_HEADER), None);
+        assert_eq!(hop.request(&request, None).unwrap().headers().get(SIGNATURE_HEADER), None);
     }
 
     #[test]
@@ -291,7 +316,7 @@ mod tests {
         let hop = request.first_hop(Target::parse(&request.url).unwrap());
         let target = || Target::parse("https://a.example/y").unwrap();
         for (status, is_posted) in [(301, false), (302, false), (303, false), (307, true), (308, true)] {
-            let next = hop.next(target(), status).request(&request).unwrap();
+            let next = hop.next(target(), status).request(&request, None).unwrap();
             assert_eq!(next.method() == hyper::Method::POST, is_posted, "{status}");
             assert_eq!(next.uri().query().is_some_and(|query| query.starts_with("bodySHA256=44136f")), is_posted);
             assert_eq!(next.headers().contains_key(CONTENT_TYPE), is_posted);

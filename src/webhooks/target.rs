@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use form_urlencoded::Serializer;
+use trunkgate_cookies::RequestSite;
 use trunkgate_sip::uri::unescape;
 use url::{Host, Url};
 
@@ -38,6 +39,17 @@ pub(crate) enum BadUrl {
     Policy(String),
 }
 
+/// Where a redirect may lead from https to plain http of the same host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PlainRule {
+    /// Nowhere.
+    Never,
+    /// To this machine and private networks.
+    PrivateHosts,
+    /// Anywhere; such a redirect is followed as it is.
+    SameHost,
+}
+
 /// Shows no secret.
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -60,17 +72,50 @@ impl Target {
     ///
     /// # Errors
     /// The fault of the new URL, without its text.
-    pub(crate) fn redirected(&self, location: &str) -> Result<Target, BadUrl> {
+    pub(crate) fn redirected(&self, location: &str, rule: PlainRule) -> Result<Target, BadUrl> {
         let url = self.url.join(checked(location)?).map_err(|error| BadUrl::Format(error.to_string()))?;
         let next = Target::new(url, self.overrides.clone())?;
         if self.is_https() && !next.is_https() {
-            return Err(BadUrl::Format("leads from https to http".to_owned()));
+            return self.leave_tls(next, rule);
         }
         let authorization = match next.authorization {
             None if next.origin() == self.origin() => self.authorization.clone(),
             given => given,
         };
         Ok(Target { authorization, ..next })
+    }
+
+    /// Follows a redirect from https to http. A program behind a proxy with TLS that does not know its own scheme means the same path by
+    /// https; plain http of the same host is followed where `rule` permits it, without credentials.
+    fn leave_tls(&self, next: Target, rule: PlainRule) -> Result<Target, BadUrl> {
+        let refused = || BadUrl::Format("leads from https to http".to_owned());
+        if self.url.host() != next.url.host() {
+            return Err(refused());
+        }
+        let is_same_server = next.url.port().is_none_or(|port| Some(port) == self.url.port());
+        if rule != PlainRule::SameHost && is_same_server {
+            let mut url = next.url;
+            if url.set_scheme("https").is_err() || url.set_port(self.url.port()).is_err() {
+                return Err(refused());
+            }
+            return Ok(Target { url, authorization: self.authorization.clone(), overrides: next.overrides });
+        }
+        match rule {
+            PlainRule::SameHost => {}
+            PlainRule::PrivateHosts if next.is_private() => {}
+            PlainRule::PrivateHosts | PlainRule::Never => return Err(refused()),
+        }
+        Ok(Target { authorization: None, ..next })
+    }
+
+    /// Returns whether the host is this machine, or an address of a private network.
+    fn is_private(&self) -> bool {
+        match self.url.host() {
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(Host::Ipv4(ip)) => ip.is_loopback() || ip.is_private(),
+            Some(Host::Ipv6(ip)) => ip.is_loopback() || ip.is_unique_local(),
+            None => false,
+        }
     }
 
     fn new(mut url: Url, overrides: Overrides) -> Result<Target, BadUrl> {
@@ -116,6 +161,12 @@ impl Target {
 
     pub(crate) fn is_https(&self) -> bool {
         self.url.scheme() == "https"
+    }
+
+    /// Returns the part of the URL that decides which cookies it sets and gets.
+    pub(super) fn cookie_site(&self) -> RequestSite<'_> {
+        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        RequestSite { host, path: self.url.path(), is_https: self.is_https() }
     }
 
     pub(crate) fn origin(&self) -> Origin {
@@ -289,15 +340,49 @@ mod tests {
             ("https://bob@b.example/v", "https://b.example/v", true),
             ("?n", "https://a.example/x/y?n", true),
         ] {
-            let next = from.redirected(location).unwrap();
+            let next = from.redirected(location, PlainRule::Never).unwrap();
             assert_eq!((next.signed().as_str(), next.authorization().is_some()), (to, has_credentials), "{location}");
             assert_eq!(next.overrides, from.overrides);
         }
-        for location in ["http://a.example/v", "http://b.example/", "ftp://a.example/", "https://[::1/", "//"] {
-            assert!(matches!(from.redirected(location), Err(BadUrl::Format(_))), "{location}");
+        for location in ["http://b.example/", "http://a.example:8080/", "ftp://a.example/", "https://[::1/", "//"] {
+            let next = from.redirected(location, PlainRule::Never);
+            assert!(matches!(next, Err(BadUrl::Format(_))), "{location}");
         }
         let plain = target("http://ann:pw@a.example/x");
-        assert_eq!(plain.redirected("https://a.example/x").unwrap().authorization(), None);
-        assert!(plain.redirected("http://b.example/x").is_ok());
+        assert_eq!(plain.redirected("https://a.example/x", PlainRule::Never).unwrap().authorization(), None);
+        assert!(plain.redirected("http://b.example/x", PlainRule::Never).is_ok());
+    }
+
+    #[test]
+    fn a_redirect_to_http_of_the_same_host_is_asked_by_https() {
+        use PlainRule::{Never, PrivateHosts, SameHost};
+        for (from, location, rule, to) in [
+            ("https://a.example/x", "http://a.example/v?q=1", Never, Some("https://a.example/v?q=1")),
+            ("https://a.example/x", "http://a.example:80/v", Never, Some("https://a.example/v")),
+            ("https://a.example:8443/x", "http://a.example/v", PrivateHosts, Some("https://a.example:8443/v")),
+            ("https://a.example:8443/x", "http://a.example:8443/v", Never, Some("https://a.example:8443/v")),
+            ("https://a.example/x", "http://a.example:5000/v", PrivateHosts, None),
+            ("https://a.example/x", "http://b.example/v", SameHost, None),
+            ("https://a.example/x", "http://a.example.b.example/v", SameHost, None),
+            ("https://a.example/x", "http://a.example:5000/v", SameHost, Some("http://a.example:5000/v")),
+            ("https://a.example/x", "http://a.example/v", SameHost, Some("http://a.example/v")),
+            ("https://localhost:8443/x", "http://localhost:5000/v", Never, None),
+            ("https://localhost:8443/x", "http://localhost:5000/v", PrivateHosts, Some("http://localhost:5000/v")),
+            ("https://10.0.0.7/x", "http://10.0.0.7:5000/v", PrivateHosts, Some("http://10.0.0.7:5000/v")),
+            ("https://[::1]/x", "http://[::1]:5000/v", PrivateHosts, Some("http://[::1]:5000/v")),
+            ("https://192.0.2.7/x", "http://192.0.2.7:5000/v", PrivateHosts, None),
+            ("https://10.0.0.7/x", "http://10.0.0.8:5000/v", PrivateHosts, None),
+        ] {
+            let from = target(&from.replace("https://", "https://ann:pw@"));
+            let next = from.redirected(location, rule).ok();
+            assert_eq!(next.as_ref().map(|next| next.url().as_str()), to, "{location} {rule:?}");
+            let sends_password = next.as_ref().is_some_and(|next| next.authorization().is_some());
+            assert_eq!(sends_password, to.is_some_and(|to| to.starts_with("https:")), "{location} {rule:?}");
+            // Credentials of the new URL itself do not leave TLS either.
+            let with_user = location.replace("http://", "http://bob:pw2@");
+            let next = from.redirected(&with_user, rule).ok();
+            let sent = next.as_ref().and_then(|next| next.authorization().map(str::to_owned));
+            assert_eq!(sent.as_deref(), from.authorization().filter(|_| sends_password), "{with_user}");
+        }
     }
 }

@@ -37,6 +37,7 @@ mod config_slips;
 mod config_tls;
 mod config_transfer_to;
 mod console;
+mod cookies;
 mod demo;
 mod detection;
 mod dns;

@@ -38,7 +38,7 @@ fn rig(twilio: &Twilio, more: &str) -> Rig {
 }
 
 /// Sets the webhook of the number's messages.
-fn set(rig: &Rig, fields: &[(&str, &str)]) -> Value {
+pub(crate) fn set(rig: &Rig, fields: &[(&str, &str)]) -> Value {
     let number = &rig.get("IncomingPhoneNumbers.json")["incoming_phone_numbers"][0];
     rig.post(&format!("IncomingPhoneNumbers/{}.json", number["sid"].as_str().unwrap()), &form(fields))
 }

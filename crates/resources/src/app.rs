@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use trunkgate_cookies::CookieJar;
 use trunkgate_route::{App, WebhookMethod};
 
 use crate::key::QueryId;
@@ -18,6 +19,21 @@ pub struct AppQuestion {
     pub app: Arc<App>,
     /// What is wanted.
     pub wanted: AppWanted,
+    /// Cookies of the call.
+    pub cookies: Arc<CookieJar>,
+}
+
+impl AppQuestion {
+    /// Makes a question of a call.
+    pub fn new(
+        query: Option<QueryId>,
+        call: &str,
+        app: &Arc<App>,
+        wanted: AppWanted,
+        cookies: Arc<CookieJar>,
+    ) -> AppQuestion {
+        AppQuestion { query, call: call.to_owned(), app: Arc::clone(app), wanted, cookies }
+    }
 }
 
 /// A callback: the report of an event to an application. The shell delivers each at least once, and those about the same

@@ -8,6 +8,7 @@ use trunkgate_route::Table;
 use trunkgate_story::last_hour::LastHour;
 use trunkgate_story::view::{AppView, Recent};
 
+use crate::cookies::CallCookies;
 use crate::io::Concerned;
 use crate::limits::HEARD_AGAIN;
 use crate::recognition::Recognition;
@@ -21,6 +22,8 @@ pub struct Apps {
     by_name: BTreeMap<Arc<str>, AppState>,
     /// The recogniser of callers' speech.
     pub recognition: Recognition,
+    /// Cookies of live calls, by the call's SID.
+    pub cookies: CallCookies,
 }
 
 /// One application's calls.

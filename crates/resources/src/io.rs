@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use trunkgate_conference::{NodeCommand, NodeEvent};
+use trunkgate_cookies::Cookie;
 use trunkgate_media::agent::Loss;
 use trunkgate_media::{Command, Event, MediaId, RecordingId, Unsent};
 use trunkgate_route::locate::NameFault;
@@ -148,6 +149,13 @@ pub enum Input {
         query: QueryId,
         /// The answer.
         answer: Box<AppAnswer>,
+    },
+    /// A response to a request of a call's application has set cookies.
+    CookiesSet {
+        /// SID of the call.
+        call: String,
+        /// The cookies, in order.
+        cookies: Vec<Cookie>,
     },
     /// A recording's file is complete, or will not be.
     Recorded(Box<RecordingDone>),

@@ -11,6 +11,7 @@ pub mod challenge;
 pub mod conferences;
 pub mod config;
 mod congestion;
+pub mod cookies;
 pub mod deadlines;
 pub mod edge;
 pub mod emergencies;

@@ -93,6 +93,8 @@ pub struct App {
     pub status_callback: Option<StatusCallback>,
     /// Whether its URLs may lead to private and loopback addresses.
     pub allow_private: bool,
+    /// Whether a redirect of its own host from https to plain http is followed.
+    pub insecure_redirects: bool,
     /// Signs the handshakes of its media streams.
     pub auth_token: Option<String>,
     /// Targets of numbers that it dials, in order; empty: the routes decide, as for a call of the caller's trunk.
@@ -115,6 +117,7 @@ impl App {
             fallback_method: WebhookMethod::default(),
             status_callback: None,
             allow_private: false,
+            insecure_redirects: false,
             auth_token: None,
             connect: Vec::new(),
             sip_to: Vec::new(),

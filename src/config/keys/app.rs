@@ -28,6 +28,8 @@ keyed! {
         => read!(apps::events, |app, events| app.events = events), is(r#"["completed"]"#).beside("status_callback"), "events sent to `status_callback`";
     "allow_private": Kind::Boolean
         => Put::Boolean(|app, is_so| app.allow_private = is_so), is("false"), "lets webhooks, callbacks, Play and Stream of the app reach private and loopback addresses";
+    "insecure_redirects": Kind::Boolean
+        => Put::Boolean(|app, is_so| app.insecure_redirects = is_so), is("false"), "follows redirects of the app's host from https to http without TLS; by default the edge asks the same path by https";
     "sip_to": Kind::Many(&TEXT)
         => read!(apps::sip_to, |app, rules| app.sip_to = rules), is("[]"), "SIP addresses that Dial and Refer may reach in addition to trunks, such as sip:*@HOST";
     "callers": Kind::Many(&TEXT)
@@ -79,4 +81,6 @@ keyed! {
         => Put::Duration(|api, time| api.keep_calls = time), is(r#""30d""#).beside("auth_token"), "how long ended calls stay in the lists of the Twilio-compatible API and of `/v1/calls` over restarts, at most 250,000 calls; `0s`: until the restart";
     "proxy": Kind::Either(&[Kind::Boolean, Kind::Word(&["tunnel"])])
         => read!(api::proxy, |api, proxy| api.proxy = proxy), is("false").beside("auth_token"), "`true`: CONNECT for api.twilio.com on the HTTP listener leads to the Twilio-compatible API; `\"tunnel\"`: loopback clients reach other hosts too";
+    "strict": Kind::Boolean
+        => Put::Boolean(|api, is_so| api.strict = is_so), is("false").beside("auth_token"), "refuses parameters of Twilio-compatible requests that have no effect, instead of counting them; for CI";
 }

@@ -15,6 +15,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout};
 use trunkgate_call::trace::TraceItem;
 use trunkgate_call::{AppAnswer, AppPlace, AppQuestion, AppWanted, DocumentRequest, Gateway, Input, QueryId};
+use trunkgate_cookies::CookieJar;
 use trunkgate_route::{App, AppDocument, WebhookMethod};
 
 use crate::config::Config;
@@ -159,11 +160,13 @@ fn shown(wanted: &AppWanted) -> String {
 }
 
 async fn answer(means: &Means, question: AppQuestion, has_room: bool) {
-    let AppQuestion { query, call, app, wanted } = question;
+    let AppQuestion { query, call, app, wanted, cookies } = question;
     let settings = means.settings(&app);
     let (answer, webhook) = match wanted {
         _ if !has_room => (failed(NOT_FETCHED, "too many questions of applications are under way".to_owned()), None),
-        AppWanted::Document(request) => means.document(&app, settings, request, query.is_some()).await,
+        AppWanted::Document(request) => {
+            means.document((&call, cookies), &app, settings, request, query.is_some()).await
+        }
         AppWanted::Sound(place) => means.sounds.play(settings, place).await,
         AppWanted::Speech { text, ssml, voice, language } => {
             (means.sounds.say(settings, text, ssml, (voice, language)).await, None)
@@ -210,7 +213,15 @@ impl Means {
         let _ = self.handle.orders.send(Order::Act(Box::new(note))).await;
     }
 
-    async fn document(&self, app: &App, settings: Settings, request: DocumentRequest, is_wanted: bool) -> Noted {
+    /// Requests a document of a call, with the call's cookies.
+    async fn document(
+        &self,
+        (call, cookies): (&str, Arc<CookieJar>),
+        app: &App,
+        settings: Settings,
+        request: DocumentRequest,
+        is_wanted: bool,
+    ) -> Noted {
         let url = match &request.place {
             AppPlace::Url(url) => url,
             AppPlace::File(name) => return (self.file(&settings.folder, name, &request.parameters), None),
@@ -219,15 +230,21 @@ impl Means {
         let mut asked = Request::new(url, Content::Form(request.parameters), purpose, settings.reach);
         asked.asker = settings.app;
         asked.auth_token = settings.auth_token;
+        asked.cookies = Some(cookies);
+        asked.insecure_redirects = app.insecure_redirects;
         asked.method = match request.method {
             WebhookMethod::Post => Method::Post,
             WebhookMethod::Get => Method::Get,
         };
-        let result = self.client.fetch(&asked).await;
-        let (attempts, code) = match &result {
-            Ok(reply) => (&reply.attempts, None),
-            Err(failure) => (&failure.attempts, Some(failure.code)),
+        let mut result = self.client.fetch(&asked).await;
+        let (attempts, set, code) = match &mut result {
+            Ok(reply) => (&reply.attempts, &mut reply.cookies, None),
+            Err(failure) => (&failure.attempts, &mut failure.cookies, Some(failure.code)),
         };
+        let set = std::mem::take(set);
+        if !set.is_empty() {
+            let _ = self.handle.input(Input::CookiesSet { call: call.to_owned(), cookies: set }).await;
+        }
         self.handle.shared.webhooks.count(&app.name, attempts.iter().map(|attempt| attempt.duration).sum(), code);
         match result {
             Ok(reply) => taken(request.purpose, asked.method.name(), reply),

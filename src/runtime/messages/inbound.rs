@@ -7,6 +7,7 @@ use trunkgate_call::numbers::mask;
 use trunkgate_call::trace;
 use trunkgate_twiml::{Location, Method as ReplyMethod, ReplyKind};
 
+use super::cookies::ConversationCookies;
 use crate::config::{Config, PhoneNumber, is_short_code};
 use crate::limits::{MESSAGE_LOOP_SECONDS, MESSAGE_REPLIES, MESSAGES_QUEUED, SMS_STORE_PAUSE_SECONDS};
 use crate::runtime::apps::answers;
@@ -47,6 +48,7 @@ struct Failed {
 struct Webhook<'a> {
     handle: &'a Handle,
     client: &'a Client,
+    cookies: &'a ConversationCookies,
     inbound: &'a Inbound,
     allow_private: bool,
 }
@@ -62,11 +64,11 @@ struct Wanted {
 
 /// Has the number's application hear of the message at a place of the store, and its replies wait for their turn, until the store has
 /// noted it.
-pub(super) async fn pass_on(handle: &Handle, client: &Client, id: i64) {
+pub(super) async fn pass_on(handle: &Handle, client: &Client, cookies: &ConversationCookies, id: i64) {
     loop {
         let found = handle.store.run(Commit::Now, move |store: &Connection| kept::inbound(store, id)).await;
         let is_done = match found {
-            Ok(Some(inbound)) => request(handle, client, inbound).await,
+            Ok(Some(inbound)) => request(handle, client, cookies, inbound).await,
             Ok(None) => true,
             Err(error) => {
                 tracing::error!("a message cannot be read from the store: {error}");
@@ -92,11 +94,11 @@ pub(crate) fn first_url(handle: &Handle, number: &str) -> Option<String> {
 }
 
 /// Requests the webhook of a message. `false`: the store could not note it.
-async fn request(handle: &Handle, client: &Client, inbound: Inbound) -> bool {
+async fn request(handle: &Handle, client: &Client, cookies: &ConversationCookies, inbound: Inbound) -> bool {
     let sid = inbound.message.sid.clone();
     let wanted = match first(handle, &inbound.message.to) {
         Some((allow_private, urls)) => {
-            let webhook = Webhook { handle, client, inbound: &inbound, allow_private };
+            let webhook = Webhook { handle, client, cookies, inbound: &inbound, allow_private };
             webhook.run(urls).await
         }
         None => Vec::new(),
@@ -248,11 +250,14 @@ impl Webhook<'_> {
         }
         let mut request = Request::new(url, Content::Form(parameters), Purpose::Document, reach);
         (request.auth_token, request.method) = (auth_token, method);
-        let result = self.client.fetch(&request).await;
-        let (attempts, code) = match &result {
-            Ok(reply) => (&reply.attempts, None),
-            Err(failure) => (&failure.attempts, Some(failure.code)),
+        let (from, to) = (self.inbound.message.from.as_deref().unwrap_or_default(), &*self.inbound.message.to);
+        request.cookies = Some(self.cookies.of_conversation(from, to));
+        let mut result = self.client.fetch(&request).await;
+        let (attempts, set, code) = match &mut result {
+            Ok(reply) => (&reply.attempts, &mut reply.cookies, None),
+            Err(failure) => (&failure.attempts, &mut failure.cookies, Some(failure.code)),
         };
+        self.cookies.store((from, to), std::mem::take(set), clock::wall());
         let took = attempts.iter().map(|attempt| attempt.duration).sum();
         shared.webhooks.count(&super::NAME.into(), took, code);
         let shown = answers::of_result("message", method.name(), &result);

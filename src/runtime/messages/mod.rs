@@ -1,6 +1,7 @@
 //! Webhooks of messages: messages to the edge go to the URLs of their numbers, whose replies are sent, and states of messages are handed
 //! to the sender of callbacks. What is due is in the store, so nothing is lost with the process.
 
+mod cookies;
 mod inbound;
 mod reports;
 mod turns;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::task::JoinSet;
 
+use self::cookies::ConversationCookies;
 pub(crate) use self::inbound::first_url;
 use self::turns::MessageTurns;
 use super::handle::Handle;
@@ -26,6 +28,7 @@ const NAME: &str = "api:messages";
 struct Requests {
     handle: Handle,
     client: Arc<Client>,
+    cookies: Arc<ConversationCookies>,
     callbacks: StoredDesk,
     turns: MessageTurns,
     /// Place of the last message to the edge that has its turn.
@@ -37,7 +40,8 @@ struct Requests {
 pub(crate) async fn keep(handle: Handle, callbacks: StoredDesk) {
     let client = Arc::new(Client::new());
     let turns = MessageTurns::new();
-    let mut requests = Requests { handle, client, callbacks, turns, last: 0, tasks: JoinSet::new() };
+    let cookies = Arc::default();
+    let mut requests = Requests { handle, client, cookies, callbacks, turns, last: 0, tasks: JoinSet::new() };
     loop {
         let pause = requests.begin().await;
         let least = Duration::from_millis(limits::SMS_PAUSE_MILLISECONDS);
@@ -79,8 +83,9 @@ impl Requests {
         }
         while let Some(id) = self.turns.next() {
             let (handle, client) = (self.handle.clone(), Arc::clone(&self.client));
+            let cookies = Arc::clone(&self.cookies);
             self.tasks.spawn(async move {
-                inbound::pass_on(&handle, &client, id).await;
+                inbound::pass_on(&handle, &client, &cookies, id).await;
                 id
             });
         }

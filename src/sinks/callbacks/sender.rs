@@ -63,7 +63,7 @@ enum Restoring {
 
 /// What came of an attempt.
 enum Attempt {
-    Made(Arc<Callback>, Result<Reply, Failure>),
+    Made(Arc<Callback>, Box<Result<Reply, Failure>>),
     /// The store does not have it any more.
     Missing,
     Unread(io::Error),
@@ -240,6 +240,7 @@ impl Callbacks {
         let attempts = self.queue.get(id).map_or(0, |waiting| waiting.attempts);
         match attempt {
             Attempt::Made(callback, result) => {
+                let result = *result;
                 let failure = result.as_ref().err().map(|failure| Failed::of(&callback, failure));
                 if attempts <= CALLBACK_ATTEMPTS_TRACED || failure.is_none() {
                     (self.means.tried)(Tried { callback: &callback, attempt: attempts, result });
@@ -408,7 +409,7 @@ async fn attempt(client: &Client, means: &Means, callback: Arc<Callback>) -> Att
     request.auth_token = auth_token;
     request.idempotency_token.clone_from(&callback.token);
     let result = client.fetch(&request).await;
-    Attempt::Made(callback, result)
+    Attempt::Made(callback, Box::new(result))
 }
 
 async fn sleep(until: Option<Instant>) {

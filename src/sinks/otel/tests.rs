@@ -263,6 +263,7 @@ fn webhook(body: String) -> Webhook {
         status: Some(200),
         failure: None,
         duration_ms: 12,
+        cookies_set: Vec::new(),
     };
     Webhook {
         purpose: "start".to_owned(),

@@ -1,6 +1,7 @@
 //! The client against real sockets on loopback, whose other side does as a script says.
 
 mod bounds;
+mod cookies;
 mod keep_alive;
 mod media;
 mod redirects;

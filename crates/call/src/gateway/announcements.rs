@@ -226,7 +226,8 @@ fn carry_out(gateway: &mut Gateway, now: Instant, one: &mut Running, step: Step)
 fn ask(gateway: &mut Gateway, one: &Running, wanted: AppWanted) -> QueryId {
     let query = gateway.edge.index.query();
     let (call, app) = (one.asked.call.clone(), Arc::clone(&one.asked.app));
-    let question = AppQuestion { query: Some(query), call, app, wanted };
+    let cookies = gateway.edge.apps.cookies.of_call(&call);
+    let question = AppQuestion { query: Some(query), call, app, wanted, cookies };
     gateway.edge.turn.outputs.push_back(Output::App(Box::new(question)));
     query
 }

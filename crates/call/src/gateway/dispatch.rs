@@ -583,6 +583,7 @@ impl Gateway {
             let (parts, mut cx) = call.act(now, &mut self.edge);
             parts.bridge.negotiation.forget(&mut cx);
             call.tell_sampled(&mut self.edge);
+            self.edge.apps.cookies.remove(call.shared.legs.sid());
             self.edge.keep_trace(key, head(&call), call.shared.story.is_turned_down);
         }
     }

@@ -167,6 +167,11 @@ impl Gateway {
                 Some(key) => self.tell(now, key, CallEvent::AppAnswered { query, answer }),
                 None => announcements::answered(self, now, query, *answer),
             },
+            Input::CookiesSet { call, cookies } if self.live(&call).is_some() => {
+                let date = self.edge.date(now);
+                self.edge.apps.cookies.store(&call, cookies, date);
+            }
+            Input::CookiesSet { .. } => {}
             Input::Conference(event) => conferences::take(self, now, event),
             Input::ConferencesEnded(reports) => self.edge.sessions.conferences.add_ended(reports),
             Input::Recorded(done) => recordings::done(self, &done),

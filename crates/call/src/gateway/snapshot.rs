@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use trunkgate_cookies::CookieJar;
 use trunkgate_media::agent::{TrackName, TrackSet};
 use trunkgate_media::{Command, EndCounters, EndId, MediaId, RemoteSpec, WireSpec};
 use trunkgate_resources::edge::Edge;
@@ -135,6 +136,9 @@ pub struct CallSnapshot {
     /// The application that has the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) program: Option<RunSnapshot>,
+    /// Cookies that its application has set.
+    #[serde(default, skip_serializing_if = "CookieJar::is_empty")]
+    cookies: CookieJar,
     /// The application that is notified of the call, and the reports that it has.
     #[serde(default)]
     pub(crate) callback: Option<(String, u32)>,
@@ -227,6 +231,12 @@ impl Call {
         Some(RunSnapshot::of(run, (now, self.shared.key), &edge.sessions.queues, has_far_end))
     }
 
+    /// Returns the agent that has the caller or had it last, and for how long, in milliseconds.
+    fn holder_snapshot(&self, now: Instant) -> Option<(String, u64)> {
+        let holder = self.parts.bridge.media.holder.as_ref()?;
+        Some((holder.agent.name.to_string(), millis(now.saturating_duration_since(holder.since))))
+    }
+
     /// In plain data; `None` while it is being set up or ended.
     pub(crate) fn snapshot(&self, now: Instant, edge: &Edge) -> Option<CallSnapshot> {
         if matches!(self.shared.state, State::Searching | State::Ended) {
@@ -278,12 +288,10 @@ impl Call {
             former: had_by.and_then(|leg| FormerAgent::of(&self.shared.legs[leg])),
             goodbye: self.parts.bridge.media.goodbye.as_ref().map(|agent| agent.name.to_string()),
             hold: self.parts.bridge.media.hold.as_ref().map(|agent| agent.name.to_string()),
-            holder: self.parts.bridge.media.holder.as_ref().map(|holder| {
-                let held = now.saturating_duration_since(holder.since);
-                (holder.agent.name.to_string(), millis(held))
-            }),
+            holder: self.holder_snapshot(now),
             program: self.program_snapshot(now, edge, callee.is_some()),
             callback: self.shared.callback.as_ref().map(|known| (known.app.name.to_string(), known.reports)),
+            cookies: CookieJar::clone(&edge.apps.cookies.of_call(self.shared.legs.sid())),
             requested: self.shared.requested.as_ref().map(|requested| requested.snapshot(now)),
             agents: AgentsSnapshot {
                 targets: match (&self.parts.program, callee) {
@@ -314,6 +322,7 @@ impl Call {
             legs.extend(snapshot.former.map(|former| former.restore(now, edge)));
         }
         let program = snapshot.program.and_then(|program| program.restore(now, edge));
+        edge.apps.cookies.restore(&snapshot.sid, snapshot.cookies);
         let callback = restored_callback(edge, snapshot.callback, program.as_deref());
         begin_again(now, edge, key, snapshot.sid);
         edge.admission.begin(now, legs.first().map_or("", Leg::trunk_name));

@@ -509,8 +509,8 @@ impl Edge {
     }
 
     fn app_question(&mut self, query: Option<QueryId>, call: &str, app: &Arc<App>, wanted: AppWanted) {
-        let question = AppQuestion { query, call: call.to_owned(), app: app.clone(), wanted };
-        self.turn.outputs.push_back(Output::App(Box::new(question)));
+        let cookies = self.apps.cookies.of_call(call);
+        self.turn.outputs.push_back(Output::App(Box::new(AppQuestion::new(query, call, app, wanted, cookies))));
     }
 
     /// The same for whoever keeps the question's name itself.

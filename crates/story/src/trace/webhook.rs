@@ -4,6 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::redact;
 
+/// Names of cookies that the text of one try shows.
+const COOKIES_SHOWN: usize = 8;
+/// Longest name of a cookie that is shown whole, in characters.
+const COOKIE_NAME_CHARS: usize = 64;
+
 /// A request to an application, with what came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Webhook {
@@ -35,6 +40,9 @@ pub struct WebhookTry {
     pub failure: Option<String>,
     /// From the connection attempt to the end of the answer, in milliseconds.
     pub duration_ms: u64,
+    /// Names of the cookies that the answer has set; their values are secret.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cookies_set: Vec<String>,
 }
 
 impl Webhook {
@@ -64,7 +72,18 @@ impl WebhookTry {
     /// Reports whether another try had the same address and the same end.
     fn is_like(&self, other: &WebhookTry) -> bool {
         let parts = |one: &WebhookTry| (one.url.clone(), one.remote.clone(), one.status, one.failure.clone());
-        parts(self) == parts(other)
+        parts(self) == parts(other) && self.cookies_set == other.cookies_set
+    }
+
+    /// Returns the names of the cookies that the answer has set, as the end of a clause.
+    fn cookies_text(&self) -> String {
+        let name = |name: &String| name.chars().take(COOKIE_NAME_CHARS).collect::<String>();
+        let shown: Vec<String> = self.cookies_set.iter().take(COOKIES_SHOWN).map(name).collect();
+        match (shown.as_slice(), self.cookies_set.len().saturating_sub(COOKIES_SHOWN)) {
+            ([], _) => String::new(),
+            (names, 0) => format!(", cookie set: {}", names.join(", ")),
+            (names, more) => format!(", cookie set: {} and {more} more", names.join(", ")),
+        }
     }
 
     /// Returns tries that are like this one, which is the first of them, as a clause.
@@ -74,7 +93,7 @@ impl WebhookTry {
         let result = status.as_deref().or(self.failure.as_deref()).unwrap_or("no answer");
         let (tries, ms) = (alike.len(), alike.iter().map(|one| one.duration_ms).sum::<u64>());
         let tries = if tries > 1 { format!(", {tries} tries") } else { String::new() };
-        format!("{}{remote}: {result} after {ms} ms{tries}", self.url)
+        format!("{}{remote}: {result} after {ms} ms{tries}{}", self.url, self.cookies_text())
     }
 }
 
@@ -90,6 +109,7 @@ mod tests {
             status: None,
             failure: Some("host name not found".to_owned()),
             duration_ms: 3,
+            cookies_set: Vec::new(),
         };
         let answered = WebhookTry {
             url: "https://b.example.com/".to_owned(),
@@ -97,6 +117,7 @@ mod tests {
             status: Some(200),
             failure: None,
             duration_ms: 12,
+            cookies_set: Vec::new(),
         };
         let mut webhook = Webhook {
             purpose: "gather".to_owned(),
@@ -114,6 +135,12 @@ mod tests {
         let text = "gather POST https://b.example.com/ (192.0.2.1:443): 200 after 12 ms; \
                     https://a.example.com/voice: host name not found after 3 ms (error 11210)";
         assert_eq!(webhook.clone().redacted().text(), text);
+        let mut with_cookies = webhook.tries[0].clone();
+        with_cookies.cookies_set = vec!["session".to_owned(), "x".repeat(COOKIE_NAME_CHARS + 1)];
+        let x = "x".repeat(COOKIE_NAME_CHARS);
+        assert!(with_cookies.text(&[]).ends_with(&format!(": 200 after 0 ms, cookie set: session, {x}")));
+        with_cookies.cookies_set.extend(std::iter::repeat_n("y".to_owned(), COOKIES_SHOWN));
+        assert!(with_cookies.text(&[]).ends_with(", y and 2 more"));
         // What fails alike is there once.
         webhook.tries.extend(webhook.tries.last().cloned());
         webhook.attempt = Some(2);

@@ -311,7 +311,7 @@ mod tests {
     fn answered(status: Option<u16>, error: u16, body: &str) -> TraceItem {
         let failure = status.is_none().then(|| "Connection refused".to_owned());
         let url = "http://localhost/voice".to_owned();
-        let tries = vec![WebhookTry { url, remote: None, status, failure, duration_ms: 3 }];
+        let tries = vec![WebhookTry { url, remote: None, status, failure, duration_ms: 3, cookies_set: Vec::new() }];
         let (purpose, method) = ("start".to_owned(), "POST".to_owned());
         TraceItem::webhook(Webhook { purpose, method, tries, attempt: None, error: Some(error), body: body.to_owned() })
     }

@@ -3,6 +3,7 @@
 
 mod callbacks;
 mod conferences;
+mod cookies;
 mod detections;
 mod dialled;
 mod mailboxes;

@@ -1,0 +1,204 @@
+//! One cookie: its parsing from Set-Cookie, and the requests that it belongs to.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use cookie::Cookie as SetCookie;
+use serde::{Deserialize, Serialize};
+
+/// Longest name and value together, in bytes (RFC 6265 §6.1).
+const MAX_COOKIE_BYTES: usize = 4096;
+/// Longest value of the attributes Domain and Path, in bytes; a longer one is ignored.
+const MAX_ATTRIBUTE_BYTES: usize = 1024;
+/// Prefix of names that only Secure cookies may have.
+const SECURE_PREFIX: &str = "__secure-";
+/// Prefix of names that only Secure, host-only cookies of the path `/` may have.
+const HOST_PREFIX: &str = "__host-";
+
+/// The part of a URL that decides which cookies it sets and gets.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestSite<'a> {
+    /// Host in lower case, without the brackets of an IPv6 address.
+    pub host: &'a str,
+    /// Path; empty means `/`.
+    pub path: &'a str,
+    /// Whether the request goes by TLS.
+    pub is_https: bool,
+}
+
+impl RequestSite<'_> {
+    /// Returns whether Secure cookies may be set from here and go here: by TLS, and to this machine, which no network sees.
+    fn is_trusted(&self) -> bool {
+        let is_loopback = || self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        self.is_https || self.host == "localhost" || self.host.ends_with(".localhost") || is_loopback()
+    }
+
+    /// Returns the path of a cookie that names none (RFC 6265 §5.1.4).
+    fn default_path(&self) -> &str {
+        match self.path.rfind('/') {
+            Some(end) if end > 0 && self.path.starts_with('/') => self.path.get(..end).unwrap_or("/"),
+            Some(_) | None => "/",
+        }
+    }
+}
+
+/// Reason why a Set-Cookie header is ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RejectedCookie {
+    /// The header has no `NAME=VALUE`, or one with control characters.
+    Malformed,
+    /// Name and value are longer than 4,096 bytes together.
+    TooLong,
+    /// A Secure cookie was set over plain HTTP, or the prefix of its name is not kept.
+    Insecure,
+}
+
+impl fmt::Display for RejectedCookie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RejectedCookie::Malformed => "malformed",
+            RejectedCookie::TooLong => "longer than 4096 bytes",
+            RejectedCookie::Insecure => "Secure, but set over http",
+        })
+    }
+}
+
+/// A cookie. Name, domain and path identify it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cookie {
+    name: String,
+    value: String,
+    domain: String,
+    /// Whether only `domain` itself gets it, and no host below.
+    is_host_only: bool,
+    path: String,
+    is_secure: bool,
+    /// Milliseconds since 1970; `None`: it lives as long as its jar.
+    expires_ms: Option<u64>,
+}
+
+/// Shows the name only.
+impl fmt::Debug for Cookie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Cookie").field(&self.name).finish()
+    }
+}
+
+impl Cookie {
+    /// Parses the value of a Set-Cookie header that `site` has sent (RFC 6265 §5.2 and §5.3).
+    ///
+    /// A Domain that is a public suffix, or that the host does not lie in, makes the cookie host-only.
+    ///
+    /// # Errors
+    /// The cookie is to be ignored.
+    pub fn parse(set_cookie: &str, site: RequestSite<'_>, now: SystemTime) -> Result<Cookie, RejectedCookie> {
+        let parsed = SetCookie::parse(set_cookie).map_err(|_| RejectedCookie::Malformed)?;
+        let (name, value) = (parsed.name(), parsed.value());
+        if name.is_empty() || name.chars().chain(value.chars()).any(|char| char.is_control() || char == ';') {
+            return Err(RejectedCookie::Malformed);
+        }
+        if name.len() + value.len() > MAX_COOKIE_BYTES {
+            return Err(RejectedCookie::TooLong);
+        }
+        let is_usable = |text: &&str| text.len() <= MAX_ATTRIBUTE_BYTES && !text.chars().any(char::is_control);
+        let given_path = parsed.path().filter(is_usable).filter(|path| path.starts_with('/'));
+        let domain = parsed.domain().filter(is_usable).map(str::to_ascii_lowercase);
+        let domain = domain.filter(|domain| is_shared_domain(domain, site.host));
+        let is_secure = parsed.secure().unwrap_or(false);
+        let lower = name.to_ascii_lowercase();
+        let is_prefix_kept = !lower.starts_with(HOST_PREFIX) || domain.is_none() && given_path == Some("/");
+        let needs_secure = lower.starts_with(SECURE_PREFIX) || lower.starts_with(HOST_PREFIX);
+        if is_secure && !site.is_trusted() || needs_secure && !is_secure || !is_prefix_kept {
+            return Err(RejectedCookie::Insecure);
+        }
+        Ok(Cookie {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            is_host_only: domain.is_none(),
+            domain: domain.unwrap_or_else(|| site.host.to_owned()),
+            path: given_path.unwrap_or_else(|| site.default_path()).to_owned(),
+            is_secure,
+            expires_ms: expiry(&parsed, now),
+        })
+    }
+
+    /// Returns the name, which may be shown.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the same cookie with an end no later than `end`.
+    #[must_use]
+    pub fn until(self, end: SystemTime) -> Cookie {
+        let end = milliseconds(end);
+        Cookie { expires_ms: Some(self.expires_ms.map_or(end, |expires| expires.min(end))), ..self }
+    }
+
+    /// Returns `NAME=VALUE` as it stands in a request.
+    pub(crate) fn pair(&self) -> String {
+        format!("{}={}", self.name, self.value)
+    }
+
+    /// Returns the length of all texts, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.name.len() + self.value.len() + self.domain.len() + self.path.len()
+    }
+
+    /// Returns the length of the path: cookies of longer paths come first in a request (RFC 6265 §5.4).
+    pub(crate) fn path_length(&self) -> usize {
+        self.path.len()
+    }
+
+    /// Returns whether both are the same cookie, whose newer value replaces the older.
+    pub(crate) fn is_same(&self, other: &Cookie) -> bool {
+        (&self.name, &self.domain, &self.path) == (&other.name, &other.domain, &other.path)
+            && self.is_host_only == other.is_host_only
+    }
+
+    /// Returns whether its time is over.
+    pub(crate) fn has_expired(&self, now: SystemTime) -> bool {
+        self.expires_ms.is_some_and(|expires| expires <= milliseconds(now))
+    }
+
+    /// Returns whether a request to `site` has it (RFC 6265 §5.4).
+    pub(crate) fn belongs_to(&self, site: RequestSite<'_>) -> bool {
+        let is_of_host = if self.is_host_only { self.domain == site.host } else { lies_in(site.host, &self.domain) };
+        is_of_host && is_path_below(site.path, &self.path) && (!self.is_secure || site.is_trusted())
+    }
+}
+
+/// Returns whether a Domain attribute may widen a cookie of `host`: the host lies in it, and it is no public suffix.
+fn is_shared_domain(domain: &str, host: &str) -> bool {
+    let is_suffix = || psl::suffix_str(domain).is_none_or(|suffix| suffix == domain);
+    !domain.is_empty() && host.parse::<IpAddr>().is_err() && lies_in(host, domain) && !is_suffix()
+}
+
+/// Returns whether a host is a domain or lies below it (RFC 6265 §5.1.3).
+fn lies_in(host: &str, domain: &str) -> bool {
+    host == domain || host.strip_suffix(domain).is_some_and(|front| front.ends_with('.'))
+}
+
+/// Returns whether a path is one that a cookie's path stands for (RFC 6265 §5.1.4).
+fn is_path_below(path: &str, of_cookie: &str) -> bool {
+    let path = if path.is_empty() { "/" } else { path };
+    let rest = path.strip_prefix(of_cookie);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || of_cookie.ends_with('/'))
+}
+
+/// Returns the end of a cookie's life: Max-Age rules over Expires (RFC 6265 §5.3 step 3).
+fn expiry(parsed: &SetCookie<'_>, now: SystemTime) -> Option<u64> {
+    if let Some(age) = parsed.max_age() {
+        let age = Duration::from_secs(u64::try_from(age.whole_seconds()).unwrap_or(0));
+        return Some(milliseconds(now).saturating_add(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
+    }
+    let expires = parsed.expires_datetime()?.unix_timestamp();
+    Some(u64::try_from(expires).unwrap_or(0).saturating_mul(1000))
+}
+
+/// Returns the milliseconds since 1970.
+fn milliseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
