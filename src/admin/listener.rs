@@ -9,6 +9,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -22,9 +24,11 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 
 use super::places::{Place, Places};
+use super::request_line::RequestLines;
 use crate::limits;
 use crate::runtime::handle::HttpCounters;
 use crate::runtime::transport::Settings;
+use crate::system::clock;
 use crate::system::connector::within;
 use crate::system::log::Seldom;
 use crate::system::web::Stream;
@@ -102,6 +106,7 @@ impl Limited {
                             shaken = shaking => shaken.ok()?,
                             () = place.evicted() => return None,
                         };
+                        place.note_tls();
                         Some(Connection::new(Box::new(stream), place))
                     });
                 }
@@ -120,14 +125,30 @@ async fn serve(connection: Connection, router: Router) {
     let (occupant, router) = (connection.place.occupant(), TowerToHyperService::new(router));
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(occupant.clone()));
-        router.call(request.map(Body::new))
+        let answered = router.call(request.map(Body::new));
+        async move { answered.await.map(completed) }
     });
     let mut http = http1::Builder::new();
-    let connection =
-        http.max_buf_size(limits::HTTP_CONNECTION_BYTES).serve_connection(TokioIo::new(connection), service);
+    http.max_buf_size(limits::HTTP_CONNECTION_BYTES).auto_date_header(false);
+    let connection = http.serve_connection(TokioIo::new(connection), service);
     // How a connection ends is no matter of the operator's.
     let _ = connection.with_upgrades().await;
 }
+
+/// Adds the date to an answer, and removes all header fields of one that establishes a tunnel: twilio-php finds the end of that
+/// one only behind a status line without header fields.
+fn completed(mut response: Response) -> Response {
+    if response.extensions().get::<TunnelEstablished>().is_some() {
+        response.headers_mut().clear();
+    } else if let Ok(date) = HeaderValue::try_from(clock::http_date(clock::now())) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
+}
+
+/// Mark of the answer that establishes a tunnel.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TunnelEstablished;
 
 /// A stream that fails when nothing passes on it for too long, or when a request takes too long to come.
 pub(super) struct Connection {
@@ -138,9 +159,12 @@ pub(super) struct Connection {
     arrival_limit: Duration,
     /// Nothing has come yet.
     is_silent: bool,
+    lines: RequestLines,
     place: Place,
 }
 
+/// Bytes of a request line that are read at once.
+const REWRITTEN_BYTES: usize = 1024;
 const IDLE: Duration = Duration::from_secs(limits::HTTP_IDLE_SECONDS);
 const TUNNEL_IDLE: Duration = Duration::from_secs(limits::PROXY_TUNNEL_IDLE_SECONDS);
 const FIRST_BYTE: Duration = Duration::from_secs(limits::HTTP_FIRST_BYTE_SECONDS);
@@ -155,7 +179,28 @@ impl Connection {
     fn new(stream: Box<dyn Stream>, place: Place) -> Connection {
         let arrival_limit = Duration::from_secs(limits::HTTP_ARRIVAL_SECONDS);
         let arrival = Some(Box::pin(sleep(FIRST_BYTE)));
-        Connection { stream, idle: Box::pin(sleep(IDLE)), arrival, arrival_limit, is_silent: true, place }
+        Connection {
+            stream,
+            idle: Box::pin(sleep(IDLE)),
+            arrival,
+            arrival_limit,
+            is_silent: true,
+            lines: RequestLines::default(),
+            place,
+        }
+    }
+
+    /// Reads bytes; those of a request line as they are meant.
+    fn poll_rewritten(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let room = (buffer.remaining() / 3).min(REWRITTEN_BYTES);
+        if !self.lines.is_in_line() || room == 0 {
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        let mut bytes = [0; REWRITTEN_BYTES];
+        let mut part = ReadBuf::new(bytes.get_mut(..room).unwrap_or_default());
+        let poll = Pin::new(&mut self.stream).poll_read(cx, &mut part);
+        self.lines.rewrite(part.filled(), |bytes| buffer.put_slice(bytes));
+        poll
     }
 
     /// Whether what was begun to be asked is not answered in time.
@@ -180,7 +225,7 @@ impl Connection {
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let poll = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let poll = self.poll_rewritten(cx, buffer);
         if buffer.filled().len() > before && (self.is_silent || self.arrival.is_none()) {
             self.is_silent = false;
             self.arrival = Some(Box::pin(sleep(self.arrival_limit)));
@@ -196,6 +241,7 @@ impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(cx, bytes);
         if poll.is_ready() {
+            self.lines.note_answer(bytes);
             self.arrival = None;
         }
         self.watch(cx, poll)

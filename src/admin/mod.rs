@@ -47,6 +47,7 @@ mod queues;
 mod recognition;
 mod recording;
 mod recordings;
+mod request_line;
 mod siprec;
 mod sms;
 mod status;

@@ -79,6 +79,8 @@ pub(super) struct Occupant {
     /// Address that the connection comes from.
     address: IpAddr,
     is_loopback: bool,
+    /// Whether it is encrypted by TLS.
+    is_tls: bool,
     /// Whether its bytes are another host's, see [`Occupant::tunnel`].
     is_tunnel: Arc<AtomicBool>,
 }
@@ -135,7 +137,7 @@ impl Places {
         taken.entries.insert(number, entry);
         drop(taken);
         let (shared, is_tunnel) = (Arc::clone(&self.0), Arc::default());
-        let occupant = Occupant { shared, number, address: ip, is_loopback, is_tunnel };
+        let occupant = Occupant { shared, number, address: ip, is_loopback, is_tls: false, is_tunnel };
         Some(Place { occupant, evicted: Some(evicted) })
     }
 
@@ -197,6 +199,11 @@ impl Place {
         self.occupant.is_tunnel.load(Ordering::Relaxed)
     }
 
+    /// Notes that the connection is encrypted by TLS.
+    pub(super) fn note_tls(&mut self) {
+        self.occupant.is_tls = true;
+    }
+
     /// What requests of the connection know of it.
     pub(super) fn occupant(&self) -> Occupant {
         self.occupant.clone()
@@ -220,6 +227,11 @@ impl Occupant {
     /// Whether the connection comes from this machine.
     pub(super) fn is_loopback(&self) -> bool {
         self.is_loopback
+    }
+
+    /// Returns whether the connection is encrypted by TLS.
+    pub(super) fn is_tls(&self) -> bool {
+        self.is_tls
     }
 
     /// Notes that the bytes of the connection are another host's from now on: no request is waited for, and it is not

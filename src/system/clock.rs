@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use nix::time::{ClockId, clock_gettime};
 
 use trunkgate_call::Step;
@@ -24,6 +25,12 @@ pub(crate) fn wall() -> SystemTime {
 pub(crate) fn now() -> Timestamp {
     // Whatever is read is in the range of a time stamp.
     Timestamp::try_from(wall()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// Returns a date as HTTP has it: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7).
+pub(crate) fn http_date(date: Timestamp) -> String {
+    // Every date of the range has this form.
+    DateTimePrinter::new().timestamp_to_rfc9110_string(&date).unwrap_or_default()
 }
 
 fn bounded(date: SystemTime) -> SystemTime {

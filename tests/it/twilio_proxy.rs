@@ -166,15 +166,57 @@ fn other_hosts_ports_and_forms_are_refused_by_what_they_are() {
     ] {
         assert_eq!(refused(address(&rig), target, ""), (status, code.to_owned()), "{target}");
     }
-    // What a client asks of a proxy in clear, credentials and all.
-    for uri in ["http://api.twilio.com/2010-04-01/Accounts.json", "https://api.twilio.com/2010-04-01/Accounts.json"] {
-        let mut stream = tcp("127.0.0.1", address(&rig)).unwrap();
-        let by = basic("Authorization", TOKEN);
-        write!(stream, "GET {uri} HTTP/1.1\r\nHost: api.twilio.com\r\n{by}\r\n").unwrap();
-        let (head, body) = answer(&mut stream).unwrap();
-        assert!(head.starts_with("HTTP/1.1 403 api.twilio.com is reached by https://"), "{head}");
-        assert!(body.contains("not_proxied"), "{body}");
+}
+
+/// Sends a request for a whole URL, as to a proxy in clear; returns head and body of its answer.
+fn ask_absolute(rig: &Rig, method: &str, url: &str, headers: &str) -> (String, String) {
+    let mut stream = tcp("127.0.0.1", address(rig)).unwrap();
+    write!(stream, "{method} {url} HTTP/1.1\r\nHost: api.twilio.com\r\nContent-Length: 0\r\n{headers}\r\n").unwrap();
+    answer(&mut stream).unwrap()
+}
+
+#[test]
+fn a_tunnel_is_established_by_a_status_line_alone() {
+    let rig = open("true");
+    // twilio-php cuts these bytes off, and no others.
+    assert_eq!(connect(address(&rig), API, "").1, "HTTP/1.1 200 Connection established\r\n\r\n");
+    let (head, _) = ask_absolute(&rig, "GET", "/healthz", "");
+    assert!(head.to_lowercase().contains("\r\ndate: "), "others have a date: {head}");
+}
+
+#[test]
+fn a_request_for_a_whole_url_of_the_api_is_served_on_this_machine() {
+    let rig = open("true");
+    let by = basic("Authorization", TOKEN);
+    let of = |host: &str| format!("https://{host}/2010-04-01/Accounts/{SID}.json");
+    for host in ["api.twilio.com", "api.twilio.com:443", "API.twilio.com", "api.dublin.ie1.twilio.com"] {
+        let (head, body) = ask_absolute(&rig, "GET", &of(host), &by);
+        assert!(head.starts_with("HTTP/1.1 200 "), "{host}: {head}");
+        assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["sid"], SID);
     }
+    let (head, body) =
+        ask_absolute(&rig, "POST", &format!("https://api.twilio.com/2010-04-01/Accounts/{SID}/Calls.json"), &by);
+    assert!(head.starts_with("HTTP/1.1 400 ") && body.contains("21205"), "a POST is read: {head}{body}");
+    let (head, _) = ask_absolute(&rig, "GET", &of("api.twilio.com"), "");
+    assert!(head.starts_with("HTTP/1.1 401 "), "with credentials as always: {head}");
+    for path in ["/v1/status", "/v1/calls", "/metrics", "/", "/healthz", "/console"] {
+        let (head, body) = ask_absolute(&rig, "GET", &format!("https://api.twilio.com{path}"), &by);
+        assert!(head.starts_with("HTTP/1.1 404 ") && body.contains("20404"), "the API alone: {path}: {head}{body}");
+    }
+    for (url, headers) in [
+        ("http://api.twilio.com/2010-04-01/Accounts.json", ""),
+        ("https://api.twilio.com:8443/2010-04-01/Accounts.json", ""),
+        ("https://verify.twilio.com/v2/Services", ""),
+        ("https://example.com/healthz", ""),
+        ("https://api.twilio.com.example.com/healthz", ""),
+        ("https://api.twilio.com/2010-04-01/Accounts.json", "X-Forwarded-For: 192.0.2.1\r\n"),
+        ("https://api.twilio.com/2010-04-01/Accounts.json", "Via: 1.1 proxy\r\n"),
+    ] {
+        let (head, body) = ask_absolute(&rig, "GET", url, &format!("{by}{headers}"));
+        assert!(head.starts_with("HTTP/1.1 403 ") && body.contains("not_proxied"), "{url} {headers}: {head}{body}");
+    }
+    let (head, body) = ask_absolute(&Rig::new(""), "GET", &of("api.twilio.com"), &by);
+    assert!(head.starts_with("HTTP/1.1 403 ") && body.contains("proxy_off"), "{head}{body}");
 }
 
 #[test]

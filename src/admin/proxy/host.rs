@@ -67,12 +67,30 @@ pub(super) fn not_proxied(name: &str, setting: config::Proxy) -> ApiError {
     ApiError::new(StatusCode::FORBIDDEN, "not_proxied", message)
 }
 
-/// Returns Twilio's host name of a request that was sent to a proxy in clear.
-pub(super) fn of_another(uri: &Uri) -> Option<String> {
-    uri.scheme()?;
-    let name = uri.host()?.to_ascii_lowercase();
+/// Returns whether a request was sent for another server, as to a proxy: for one of Twilio's, or, on a connection without TLS, for any
+/// that is reached by https.
+pub(super) fn is_for_another(uri: &Uri, is_tls: bool) -> bool {
+    let Some((scheme, name)) = uri.scheme_str().zip(uri.host()) else { return false };
+    let name = name.to_ascii_lowercase();
     let is_below = name.strip_suffix(DOMAIN).is_some_and(|before| before.is_empty() || before.ends_with('.'));
-    (is_below && is_name(&name)).then_some(name)
+    is_below || scheme == "https" && !is_tls
+}
+
+/// Judges a request that was sent for another server.
+///
+/// # Errors
+/// It is not for one of Twilio's API by https.
+pub(super) fn judge_absolute(uri: &Uri, setting: config::Proxy) -> Result<(), ApiError> {
+    let name = uri.host().unwrap_or_default().to_ascii_lowercase();
+    if !is_name(&name) || !is_api(&name) {
+        return Err(not_proxied(&name, setting));
+    }
+    let has_user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
+    if uri.scheme_str() != Some("https") || uri.port_u16().unwrap_or(PORT) != PORT || has_user {
+        let message = format!("{name} is reached by https:// at port 443");
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "not_proxied", message));
+    }
+    Ok(())
 }
 
 /// `api.twilio.com`, `api.{region}.twilio.com`, `api.{edge}.{region}.twilio.com`
@@ -150,13 +168,31 @@ mod tests {
     }
 
     #[test]
-    fn a_request_in_clear_for_twilio_is_recognised() {
-        let of = |uri: &str| of_another(&uri.parse().unwrap());
-        for name in ["api.twilio.com", "verify.twilio.com", "twilio.com"] {
-            assert_eq!(of(&format!("http://{name}/2010-04-01/Accounts.json")), Some(name.to_owned()));
+    fn requests_for_other_servers_are_recognised_and_only_those_for_the_api_are_served() {
+        let uri = |text: &str| text.parse::<Uri>().unwrap();
+        let judged = |text: &str| judge_absolute(&uri(text), config::Proxy::Api).map_err(|error| error.code);
+        for name in ["api.twilio.com", "API.twilio.com", "api.ie1.twilio.com", "api.twilio.com:443"] {
+            let text = format!("https://{name}/2010-04-01/Accounts.json?PageSize=1");
+            assert!(is_for_another(&uri(&text), false), "{text}");
+            assert_eq!(judged(&text), Ok(()), "{text}");
         }
-        for uri in ["/2010-04-01", "http://127.0.0.1:8080/v1/status", "http://nottwilio.com/", "api.twilio.com:443"] {
-            assert_eq!(of(uri), None, "{uri}");
+        for text in [
+            "http://api.twilio.com/2010-04-01/Accounts.json",
+            "http://api.twilio.com:443/2010-04-01/Accounts.json",
+            "https://api.twilio.com:8443/",
+            "https://AC1:token@api.twilio.com/",
+            "https://verify.twilio.com/",
+            "https://twilio.com/",
+            "https://example.com/",
+            "https://api.twilio.com.example.com/",
+        ] {
+            assert!(is_for_another(&uri(text), false), "{text}");
+            assert_eq!(judged(text), Err("not_proxied"), "{text}");
         }
+        for text in ["/2010-04-01", "http://127.0.0.1:8080/v1/status", "http://nottwilio.com/", "api.twilio.com:443"] {
+            assert!(!is_for_another(&uri(text), false), "{text}");
+        }
+        assert!(!is_for_another(&uri("https://edge.example.com/v1/status"), true));
+        assert!(is_for_another(&uri("https://api.twilio.com/"), true));
     }
 }

@@ -8,15 +8,19 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::ext::ReasonPhrase;
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::sync::{OnceCell, Semaphore};
 
 use self::host::{Host, Target};
 use super::gate::{self, Gate};
+use super::listener::TunnelEstablished;
 use super::places::Occupant;
 use super::{ApiError, twilio};
 use crate::config;
@@ -76,7 +80,7 @@ impl Proxy {
             return refused(ApiError::new(StatusCode::FORBIDDEN, "not_proxied", "the client is not known"));
         };
         let headers = request.headers();
-        let is_local = occupant.is_loopback() && FORWARDED.iter().all(|name| !headers.contains_key(*name));
+        let is_local = is_local(&occupant, headers);
         if !is_local && let Err(response) = self.authenticate(&occupant, headers).await {
             return response;
         }
@@ -89,7 +93,37 @@ impl Proxy {
             Err(error) => Err(error),
         };
         // What follows the head is the client's TLS.
-        connected.map_or_else(refused, |()| Response::new(Body::empty()))
+        connected.map_or_else(refused, |()| established())
+    }
+
+    /// Answers a request that was sent for one of Twilio's hosts as to a proxy in clear (RFC 9112 §3.2.2), as clients without CONNECT
+    /// send it. Its credentials are those of the API, so it comes from this machine or by TLS.
+    async fn serve_absolute(&self, mut request: Request) -> Response {
+        if let Some(refused) = gate::beyond_limits(&request) {
+            return refused;
+        }
+        let setting = self.setting();
+        if setting == config::Proxy::Off {
+            return refused(off());
+        }
+        let Some(occupant) = gate::occupant(&request) else {
+            return refused(ApiError::new(StatusCode::FORBIDDEN, "not_proxied", "the client is not known"));
+        };
+        if let Err(error) = host::judge_absolute(request.uri(), setting) {
+            return refused(error);
+        }
+        if !is_local(&occupant, request.headers()) && !occupant.is_tls() {
+            let message =
+                "a request for api.twilio.com in clear is served on the machine of the edge only: use CONNECT, or TLS";
+            return refused(ApiError::new(StatusCode::FORBIDDEN, "not_proxied", message));
+        }
+        let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+        let Ok(path) = path.parse::<Uri>() else {
+            return refused(ApiError::new(StatusCode::BAD_REQUEST, "bad_connect", "the path cannot be read"));
+        };
+        *request.uri_mut() = path;
+        let Ok(response) = TowerToHyperService::new(self.api()).call(request).await;
+        response
     }
 
     /// Judges `Proxy-Authorization` as `Authorization` of a request to the API is judged.
@@ -165,6 +199,19 @@ impl Proxy {
     }
 }
 
+/// Returns whether a client is on this machine, and no proxy has passed its request on.
+fn is_local(occupant: &Occupant, headers: &HeaderMap) -> bool {
+    occupant.is_loopback() && FORWARDED.iter().all(|name| !headers.contains_key(*name))
+}
+
+/// Answers a CONNECT that has led somewhere.
+fn established() -> Response {
+    let mut response = Response::new(Body::empty());
+    response.extensions_mut().insert(ReasonPhrase::from_static(b"Connection established"));
+    response.extensions_mut().insert(TunnelEstablished);
+    response
+}
+
 fn open(path: PathBuf) -> Result<Authority, String> {
     Authority::open(&path, DOMAIN, clock::now())
 }
@@ -196,11 +243,9 @@ pub(super) async fn intercept(State(proxy): State<Proxy>, request: Request, next
         return proxy.connect(request).await;
     }
     // HTTP/2, which has an authority in every request, is not spoken here.
-    if request.version() <= Version::HTTP_11
-        && let Some(name) = host::of_another(request.uri())
-    {
-        let message = format!("{name} is reached by https:// through this proxy (CONNECT), not by a request in clear");
-        return refused(ApiError::new(StatusCode::FORBIDDEN, "not_proxied", message));
+    let is_tls = gate::occupant(&request).is_some_and(|occupant| occupant.is_tls());
+    if request.version() <= Version::HTTP_11 && host::is_for_another(request.uri(), is_tls) {
+        return proxy.serve_absolute(request).await;
     }
     next.run(request).await
 }
