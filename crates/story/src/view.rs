@@ -10,6 +10,7 @@ pub use crate::party_view::{
     PeerView, PhoneView, Recent, RegistrationView, RegistrationsView, RejectedView, RejectionView, TriedView,
     TrunkQuality, TrunkView, UnreachedView, state_word,
 };
+use crate::reason::ReasonSlug;
 use crate::turns::LegTurnView;
 use crate::word::{self, Word};
 
@@ -145,10 +146,12 @@ pub struct SiprecView {
     pub problem: Option<String>,
 }
 
-/// Returns Twilio's word for a call that ended without an answer, of its outcome and its final SIP status code.
-pub fn status_of_unanswered(outcome: Option<&str>, code: Option<u16>) -> &'static str {
+/// Returns Twilio's word for a call that ended without an answer, of its outcome, its reason slug and its final SIP status code.
+pub fn status_of_unanswered(outcome: Option<&str>, reason: Option<&str>, code: Option<u16>) -> &'static str {
     match (outcome, code) {
         (_, Some(486 | 600)) | (Some("busy"), _) => "busy",
+        // The verb Reject without `reason="busy"`.
+        _ if reason == Some(ReasonSlug::AppRejected.as_str()) => "no-answer",
         (Some("canceled"), _) => "canceled",
         (Some("no_answer"), _) => "no-answer",
         _ => "failed",

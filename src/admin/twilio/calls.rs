@@ -418,7 +418,7 @@ impl Resource {
 fn status_of_caller(call: &CallView) -> &'static str {
     match (call.state, &call.answered_at) {
         ("ended", Some(_)) => "completed",
-        ("ended", None) => status_of_unanswered(call.outcome, call.sip_code),
+        ("ended", None) => status_of_unanswered(call.outcome, call.reason, call.sip_code),
         (_, Some(_)) => "in-progress",
         ("trying", None) if call.requested => "queued",
         (_, None) => "ringing",

@@ -19,7 +19,6 @@ use trunkgate_sip::Message;
 use trunkgate_story::change::Happening;
 use trunkgate_story::numbers::{Caller, plain};
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::view::status_of_unanswered;
 use trunkgate_twiml::Secret;
 
 use crate::call::controller::{Controller, TargetResult};
@@ -359,8 +358,7 @@ impl<'p> Originator<'p> {
     /// The call is over: where its party was called for a conference and has not joined, the conference reports it.
     pub(crate) fn over(cx: &mut Cx<'_>) {
         let Some(added) = Originator::comes_no_longer(cx) else { return };
-        let ending = cx.call.ending.as_ref();
-        let status = status_of_unanswered(ending.map(|ending| ending.outcome), ending.map(|ending| ending.code));
+        let status = cx.call.ending.map_or("failed", |ending| ending.status_of_unanswered());
         let is_answered = cx.call.times.answered.is_some();
         let status = if is_answered { CallStatus::Failed } else { CallStatus::of_unanswered(status) };
         cx.edge.sessions.conferences.add_failed(&added.conference, cx.call.legs.sid(), added.label.as_deref(), status);

@@ -14,7 +14,7 @@ use trunkgate_sdp::{AgreedStream, Description, Direction};
 use trunkgate_story::few::Few;
 use trunkgate_story::numbers::Caller;
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::view::{CallView, LegView};
+use trunkgate_story::view::{CallView, LegView, status_of_unanswered};
 use trunkgate_story::wall::Step;
 
 use crate::call::State;
@@ -136,6 +136,13 @@ pub(crate) struct Ending {
     pub(crate) reason: ReasonSlug,
     /// Final code towards the caller.
     pub(crate) code: u16,
+}
+
+impl Ending {
+    /// Returns Twilio's word for it, of a call that was not answered.
+    pub(crate) fn status_of_unanswered(&self) -> &'static str {
+        status_of_unanswered(Some(self.outcome), Some(self.reason.as_str()), Some(self.code))
+    }
 }
 
 /// Caller ID that parties see in place of the caller's.

@@ -7,7 +7,6 @@ use trunkgate_resources::limits::NUMBER_CHARS;
 use trunkgate_route::{Identities, Numbers, WebhookMethod};
 use trunkgate_sip::header::NameAddr;
 use trunkgate_story::numbers::plain;
-use trunkgate_story::view::status_of_unanswered;
 use trunkgate_twiml::{Location, Method, Parameter, Purpose, Request};
 
 use crate::call::State;
@@ -40,6 +39,12 @@ pub(crate) fn request(
     let conference = conference.into_iter().flatten().map(|(name, value)| (name.to_owned(), value.to_owned()));
     let parameters = of_call.into_iter().chain(conference).chain(further).collect();
     Some(DocumentRequest { place, method: method(request.method), purpose: request.purpose.name(), parameters })
+}
+
+/// Has a request say that the call is over, as at Twilio, where it is made while the call ends.
+pub(crate) fn complete(request: &mut DocumentRequest) {
+    let status = request.parameters.iter_mut().find(|(name, _)| name == "CallStatus");
+    status.into_iter().for_each(|(_, status)| "completed".clone_into(status));
 }
 
 /// Returns the place of a document or sound; `None` where it has none of its own.
@@ -140,9 +145,7 @@ pub(crate) fn status_of(call: &Shared) -> &'static str {
         State::Searching => "ringing",
         State::Answered | State::Rerouting | State::Leaving => "in-progress",
         State::Ended if call.times.answered.is_some() => "completed",
-        State::Ended => {
-            status_of_unanswered(call.ending.map(|ending| ending.outcome), call.ending.map(|ending| ending.code))
-        }
+        State::Ended => call.ending.map_or("failed", |ending| ending.status_of_unanswered()),
     }
 }
 

@@ -90,8 +90,7 @@ impl Records<'_> {
         let request = Request { parameters, ..request };
         if let Some(mut request) = parameters::request(cx.call, cx.edge, None, request) {
             // It is made when the call is over.
-            let status = request.parameters.iter_mut().find(|(name, _)| name == "CallStatus");
-            status.into_iter().for_each(|(_, status)| "completed".clone_into(status));
+            parameters::complete(&mut request);
             cx.edge.sessions.recordings.make_after(&sid, AfterRecording { app, request });
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use trunkgate_resources::app::{AppAnswer, AppWanted};
+use trunkgate_resources::app::{AppAnswer, AppWanted, DocumentRequest};
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::io::QueryId;
 use trunkgate_resources::key::LegId;
@@ -408,8 +408,19 @@ impl Runner<'_> {
 
     /// Makes a request whose response is not run.
     pub(crate) fn notify(&self, cx: &mut Cx<'_>, request: trunkgate_twiml::Request) {
-        let app = self.parts.program.as_ref().map(|run| run.app.clone());
         let request = parameters::request(cx.call, cx.edge, None, request);
+        self.send_notice(cx, request);
+    }
+
+    /// Makes a request of a call that its caller has left: the action of a Dial, an Enqueue, or another verb.
+    fn notify_of_end(&self, cx: &mut Cx<'_>, request: trunkgate_twiml::Request) {
+        let mut request = parameters::request(cx.call, cx.edge, None, request);
+        request.iter_mut().filter(|_| cx.call.times.answered.is_some()).for_each(parameters::complete);
+        self.send_notice(cx, request);
+    }
+
+    fn send_notice(&self, cx: &mut Cx<'_>, request: Option<DocumentRequest>) {
+        let app = self.parts.program.as_ref().map(|run| run.app.clone());
         if let Some((app, request)) = app.zip(request) {
             cx.edge.notify_app(cx.call.legs.sid(), &app, request);
         }
@@ -418,7 +429,7 @@ impl Runner<'_> {
     /// Carries out a step of a program that has no caller any more.
     fn last_step(&mut self, cx: &mut Cx<'_>, step: Step) {
         match step {
-            Step::Notify(request) => self.notify(cx, request),
+            Step::Notify(request) => self.notify_of_end(cx, request),
             Step::NotifyRecorded { id, request } => Records::of(self.parts).notify_recorded(cx, id, request),
             Step::Trace(trace) => self.trace_step(cx, &trace),
             Step::Fetch { .. }

@@ -50,6 +50,9 @@ fn a_call_without_an_answer_is_reported_with_its_status() {
     let mut menu = menu("<Reject reason=\"busy\"/>", None);
     menu.bench.expect(CARRIER, "SIP/2.0 486");
     menu.is_told(&[("busy", "2")]);
+    let mut rejected = self::menu("<Reject/>", None);
+    rejected.bench.expect(CARRIER, "SIP/2.0 603");
+    rejected.is_told(&[("no-answer", "2")]);
 }
 
 #[test]

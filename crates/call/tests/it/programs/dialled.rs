@@ -100,6 +100,7 @@ fn the_action_is_told_of_the_sip_call_of_its_party() {
     menu.bench.expect(PBX, "ACK");
     let last = menu.reports().pop().unwrap();
     assert_eq!(parameter(&last, "DialCallStatus"), Some("canceled"));
+    assert_eq!(parameter(&last, "CallStatus"), Some("completed"), "its own call is over");
     assert_eq!(sip(&last), [call_id(&party)]);
     menu.ends("caller_hung_up");
 }
