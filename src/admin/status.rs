@@ -22,6 +22,7 @@ use super::agents::AgentReport;
 use super::asked::bad_query;
 use super::recognition::recogniser_now;
 use super::trunk_problems::{ONE_WAY, is_unsent, lately, of_trunk, only_silence, stale_names};
+use super::twilio::ignored_parameters;
 use super::way::Way;
 use super::{mute, outages};
 use crate::config::ToldOverride;
@@ -79,6 +80,8 @@ pub struct StatusReport {
     pub trunks: Vec<TrunkView>,
     /// Agents in the order of the file.
     pub agents: Vec<AgentReport>,
+    /// Parameters of requests to the Twilio-compatible API that were ignored, the most frequent first.
+    pub ignored_parameters: Vec<Value>,
     /// What is wrong now, a sentence each: the greatest harm to calls first.
     pub problems: Vec<String>,
     /// The same in parts.
@@ -203,6 +206,7 @@ impl StatusReport {
             without_target: false,
             trunks: gateway.trunks,
             agents: AgentReport::all(handle, gateway.agents),
+            ignored_parameters: ignored_parameters(handle),
             problems: Vec::new(),
             problem_details: Vec::new(),
         };

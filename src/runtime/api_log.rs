@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::limits::{API_FAILURES_SHOWN, API_REQUESTS_SHOWN};
+use crate::limits::{API_FAILURES_SHOWN, API_IGNORED_NAMES, API_REQUESTS_SHOWN};
 
 /// A request that has been answered.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub(crate) struct ApiRequest {
     pub(crate) source: Option<IpAddr>,
     /// SID of the key that authenticated it; `None` for the account's token.
     pub(crate) key: Option<String>,
+    /// Names of its parameters that were ignored.
+    pub(crate) ignored: Vec<String>,
 }
 
 /// The latest requests, and how many there were by resource and status.
@@ -53,6 +55,8 @@ pub(crate) struct Requests {
     pub(crate) refused: VecDeque<ApiRequest>,
     /// Counts since the start.
     pub(crate) counts: BTreeMap<(&'static str, u16), u64>,
+    /// Requests with an ignored parameter since the start, by its name; of further names none are counted.
+    ignored: BTreeMap<String, u64>,
 }
 
 impl ApiLog {
@@ -66,6 +70,11 @@ impl ApiLog {
             requests.refused.push_front(request);
             return;
         }
+        for name in &request.ignored {
+            if requests.ignored.len() < API_IGNORED_NAMES || requests.ignored.contains_key(name) {
+                *requests.ignored.entry(name.clone()).or_default() += 1;
+            }
+        }
         if request.status >= 400 {
             requests.failed.truncate(API_FAILURES_SHOWN - 1);
             requests.failed.push_front(request.clone());
@@ -77,6 +86,13 @@ impl ApiLog {
     /// Returns a copy of the log.
     pub(crate) fn requests(&self) -> Requests {
         self.lock().clone()
+    }
+
+    /// Returns the parameters that were ignored, with the number of requests, the most frequent first.
+    pub(crate) fn ignored(&self) -> Vec<(String, u64)> {
+        let mut all: Vec<(String, u64)> = self.lock().ignored.clone().into_iter().collect();
+        all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        all
     }
 
     fn lock(&self) -> MutexGuard<'_, Requests> {
@@ -106,11 +122,17 @@ mod tests {
                 took: Duration::ZERO,
                 source: None,
                 key: None,
+                ignored: vec![if n < 2 { "Foo" } else { "Bar" }.to_owned()],
             });
         }
         let Requests { latest, failed, counts, .. } = log.requests();
         assert_eq!((failed.len(), failed[0].path.as_str()), (1, "0"));
         assert_eq!((latest.len(), latest[0].path.as_str()), (API_REQUESTS_SHOWN, "204"));
+        assert_eq!(log.ignored(), [("Bar".to_owned(), API_REQUESTS_SHOWN as u64 + 3), ("Foo".to_owned(), 2)]);
+        for n in 0..2 * API_IGNORED_NAMES {
+            log.add(ApiRequest { ignored: vec![n.to_string()], ..latest[0].clone() });
+        }
+        assert_eq!(log.ignored().len(), API_IGNORED_NAMES);
         assert_eq!(counts, BTreeMap::from([(("Calls", 200), API_REQUESTS_SHOWN as u64 + 4), (("Calls", 400), 1)]));
     }
 }

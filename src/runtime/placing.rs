@@ -126,7 +126,24 @@ pub(crate) fn judge_to(config: &Config, table: &Table, to: Option<&str>) -> Resu
     if config.api.connect.is_empty() {
         return Err(Fault::nowhere());
     }
+    if !number.is_e164 && !has_place(config, table, &number) {
+        let what = "it is no phone number, and no route, emergency list or phone has it as an extension";
+        return Err(Fault::bad_to(to, what));
+    }
     Ok(Placing { to: number.text, targets: config.api.connect.clone() })
+}
+
+/// Returns whether the configuration has a place for a number without a country: an emergency number, a number that a route names, or an
+/// extension of phones that calls of the API may leave to.
+fn has_place(config: &Config, table: &Table, number: &Number) -> bool {
+    let takes_phones = |target: &TargetSpec| {
+        let TargetSpec::Trunk { name, .. } = target else { return false };
+        table.trunk(name).is_some_and(|trunk| trunk.accept_register)
+    };
+    config.edge.numbers.is_emergency(number)
+        || table.registrant(&number.text).is_some()
+        || table.routes().iter().any(|route| route.to.iter().any(|pattern| pattern.matches(&number.text)))
+        || config.api.connect.iter().any(takes_phones)
 }
 
 /// Judges an agent of the configuration that is to be a party of a conference.
@@ -170,6 +187,13 @@ mod tests {
         let to = |to: &str| judge_to(&config, &table, Some(to)).map(|placing| placing.to).map_err(|fault| fault.code);
         assert_eq!(to("(415) 555-0199"), Ok("+14155550199".to_owned()));
         assert_eq!(to("911"), Ok("911".to_owned()));
+        assert_eq!((to("12"), to("201"), to("*97")), (Err(21_211), Err(21_211), Err(21_211)));
+        let text = format!("{text}[[route]]\nto = ['2*', '/[*]97/']\nconnect = ['trunk:carrier']\n");
+        let (with_route, _) = config::parse(Path::new("t.toml"), &text).unwrap();
+        let table_of_route = with_route.table(&Found::new());
+        let to_route = |to: &str| judge_to(&with_route, &table_of_route, Some(to)).map_err(|fault| fault.code);
+        assert!(to_route("201").is_ok() && to_route("*97").is_ok());
+        assert_eq!(to_route("12").unwrap_err(), 21_211);
         assert_eq!(to("sip:100@198.51.100.7"), Ok("sip:100@198.51.100.7".to_owned()));
         for (text, code) in
             [("", 21_211), ("x", 21_211), ("+9990", 21_211), ("sip:100@other.example", 21_211), ("client:bob", 20_501)]

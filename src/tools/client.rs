@@ -31,6 +31,7 @@ use crate::tools::cli::{Calls, Listing, Remote};
 use waiting::{GOES_ON, with_notice, with_progress};
 
 mod glance;
+mod ignored;
 mod page;
 mod print;
 mod recordings;

@@ -164,10 +164,10 @@ fn a_call_that_cannot_be_made_has_a_code() {
         (vec![("To", TO), ("From", NUMBER), ("Twiml", "<Response><Say>")], (400, 12_100)),
         (vec![("To", TO), ("From", NUMBER), twiml, ("Timeout", "0")], (400, 20_001)),
         (vec![("To", TO), ("From", NUMBER), twiml, ("SendDigits", "1x")], (400, 20_001)),
-        (vec![("To", TO), ("From", NUMBER), twiml, ("StatusCallbackEvent", "sneezed")], (400, 20_001)),
         (vec![("To", TO), ("From", NUMBER), twiml, ("Transcribe", "true")], (501, 20_501)),
         (vec![("To", TO), ("From", NUMBER), twiml, ("Record", "true")], (400, 21_220)),
-        (vec![("To", TO), ("From", NUMBER), twiml, ("Colour", "red")], (400, 20_001)),
+        (vec![("To", TO), ("From", NUMBER), twiml, ("Recorded", "true")], (400, 20_001)),
+        (vec![("To", "12"), ("From", NUMBER), twiml], (400, 21_211)),
     ] {
         let (status, answer) = ask(&rig, "POST", "Calls.json", &parameters);
         assert_eq!((status, answer["code"].as_u64().unwrap()), expected, "{parameters:?}: {answer}");

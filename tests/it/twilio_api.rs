@@ -287,7 +287,7 @@ fn what_cannot_be_answered_has_a_code() {
         ("GET", "/2010-04-01/", "", (404, 20_404)),
         ("PUT", "Calls.json", "", (405, 20_004)),
         ("POST", "/2010-04-01/Accounts.json", "", (405, 20_004)),
-        ("GET", "Calls.json?Colour=red", "", (400, 20_001)),
+        ("GET", "Calls.json?Stattus=busy&TimeLimt=1", "", (400, 20_001)),
         ("GET", "Calls.json?Status=sleeping", "", (400, 20_001)),
         ("GET", "Calls.json?PageSize=0", "", (400, 20_001)),
         ("GET", "Calls.json?StartTime%3E=now", "", (400, 20_001)),

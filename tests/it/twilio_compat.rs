@@ -21,6 +21,11 @@ fn rig() -> Rig {
     Rig::new(&format!("requests_per_second = 0\n{NUMBER}"))
 }
 
+/// One that refuses parameters without effect.
+fn strict() -> Rig {
+    Rig::new(&format!("requests_per_second = 0\nstrict = true\n{NUMBER}"))
+}
+
 /// An edge whose carrier may say who calls.
 fn vouched_for() -> Rig {
     let [caller, callee] = [(); 2].map(|()| Phone::new("127.0.0.1"));
@@ -77,7 +82,7 @@ fn ask(rig: &Rig, operation: &Operation, name: &str, value: &str) -> (u16, u64, 
 
 #[test]
 fn each_parameter_of_each_request_is_taken_as_the_page_says() {
-    let rig = rig();
+    let rig = strict();
     let mut asked = 0;
     for operation in OPERATIONS {
         let what = format!("{} {}", operation.method, operation.path);
@@ -100,11 +105,72 @@ fn each_parameter_of_each_request_is_taken_as_the_page_says() {
                     let taken = values.iter().chain([&""]).all(|value| !is_refused(value));
                     assert!(taken && is_refused("another"), "{what}: {name}");
                 }
-                Given::Refused(_) => assert!(is_refused("1") && !is_refused(""), "{what}: {name}"),
+                Given::Ignored(_) | Given::Refused(_) => assert!(is_refused("1") && !is_refused(""), "{what}: {name}"),
             }
         }
     }
     assert!(asked > 120, "{asked} parameters");
+}
+
+#[test]
+fn without_strict_what_changes_nothing_is_taken_and_counted() {
+    let rig = rig();
+    for operation in OPERATIONS {
+        let what = format!("{} {}", operation.method, operation.path);
+        let (_, _, message) = ask(&rig, operation, "Bogus", "1");
+        assert!(!message.starts_with("Unknown parameter"), "{what}: {message}");
+        for (name, given) in operation.parameters {
+            let (status, code, message) = ask(&rig, operation, name, "1");
+            let is_refused = (status, code) == (501, 20_501) && message.starts_with(name);
+            match given {
+                Given::Ignored(_) => assert!(!is_refused, "{what}: {name}: {message}"),
+                Given::Refused(_) => assert!(is_refused, "{what}: {name}: {message}"),
+                Given::Supported | Given::Differs(_) | Given::Only(_) => {}
+            }
+        }
+        for (name, meant) in [("RecordCall", ""), ("Timeouts", "; did you mean Timeout?"), ("Pricey", "")] {
+            let refused = ask(&rig, operation, name, "1");
+            assert_eq!(refused, (400, 20_001, format!("Unknown parameter {name}{meant}")), "{what}");
+        }
+    }
+    let status = rig.edge.get("/v1/status").1;
+    let status: Value = serde_json::from_str(&status).unwrap();
+    let bogus = status["ignored_parameters"].as_array().unwrap().iter().find(|one| one["name"] == "Bogus").unwrap();
+    assert!(bogus["count"].as_u64().unwrap() >= 20 && bogus["meant"].is_null(), "{bogus}");
+    let shown = rig.edge.get("/v1/api").1;
+    assert!(shown.contains("\"ignored\":[\"Bogus\"]"), "{shown}");
+}
+
+/// Requests of public programs, which Twilio takes.
+#[test]
+fn requests_of_public_programs_are_served() {
+    let rig = rig();
+    let to = "To=%2B14155550199&From=%2B14155550100";
+    let call = format!("{to}&Twiml=%3CResponse%2F%3E");
+    for (path, body) in [
+        // GoAlert.
+        ("Calls.json", format!("{call}&ValidityPeriod=10")),
+        // Dograh.
+        (
+            "Calls.json",
+            format!(
+                "{call}&StatusCallback=https%3A%2F%2Fa.example%2F&StatusCallbackEvent=no-answer&StatusCallbackEvent=answered"
+            ),
+        ),
+        ("Calls.json", format!("{call}&IfMachine=Continue")),
+        ("Messages.json", format!("{to}&Body=hi&ValidityPeriod=10")),
+        // Healthchecks.
+        ("Messages.json", format!("{to}&Body=hi&RiskCheck=disable")),
+        // Uptime Kuma.
+        ("Messages.json", format!("{to}&Body=hi&MessagingServiceSid=MG{}", "0".repeat(32))),
+    ] {
+        let (status, answer) = rig.ask("POST", path, &body);
+        let message = answer["message"].as_str().unwrap_or_default();
+        let is_about_parameter = status == 501 || (status, answer["code"].as_u64()) == (400, Some(20_001));
+        // A call or message that has no way out is refused for that, behind its parameters.
+        assert!(!is_about_parameter || message.starts_with("No message can be sent"), "{body}: {answer}");
+    }
+    assert_eq!(rig.ask("POST", "Calls.json", &format!("{call}&IfMachine=Hangup")).0, 501);
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn keys_are_listed_in_pages_and_manage_no_keys() {
     let long = format!("FriendlyName={}", "x".repeat(65));
     for (method, path, body, expected) in [
         ("POST", "Keys.json", long.as_str(), (400, 20_001)),
-        ("POST", "Keys.json", "Colour=red", (400, 20_001)),
+        ("POST", "Keys.json", "Recording=x", (400, 20_001)),
         ("PUT", "Keys.json", "", (405, 20_004)),
         ("DELETE", "Keys/SK0.json", "", (404, 20_404)),
         ("GET", "Keys/SK0/More.json", "", (404, 20_404)),

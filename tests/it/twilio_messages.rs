@@ -221,10 +221,13 @@ fn parameters_that_ask_for_what_is_done_anyway_are_taken() {
         &[("ShortenUrls", "false"), ("SmartEncoded", "True"), ("ProvideFeedback", "False"), ("ForceDelivery", "false")],
     );
     send(&rig, &[("ValidityPeriod", "14400"), ("SmartEncoded", "false")]);
+    send(&rig, &[("ValidityPeriod", "60"), ("ProvideFeedback", "true"), ("RiskCheck", "disable")]);
+    let of_service = send(&rig, &[("MessagingServiceSid", &format!("MG{}", "0".repeat(32)))]);
+    assert_eq!(of_service["from"], json!(OURS), "the number is the sender");
     let refused = |name: &str, value: &str| {
         rig.refused("POST", "Messages.json", &form(&[("To", THEIRS), ("From", OURS), ("Body", "x"), (name, value)]))
     };
-    for (name, value) in [("ShortenUrls", "true"), ("ProvideFeedback", "true"), ("ValidityPeriod", "60")] {
+    for (name, value) in [("ShortenUrls", "true"), ("MaxPrice", "1"), ("SendAt", "2026-12-01T00:00:00Z")] {
         assert_eq!(refused(name, value), (501, 20_501), "{name}");
     }
     assert_eq!([refused("ValidityPeriod", "soon"), refused("ValidityPeriod", "36001")], [(400, 20_001); 2]);

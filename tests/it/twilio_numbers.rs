@@ -147,7 +147,7 @@ fn what_cannot_be_set_is_refused_by_name() {
         ("VoiceFallbackUrl=https%3A%2F%2Fa.example%2F", (400, 21_405)),
         ("StatusCallback=https%3A%2F%2Fa.example%2F", (400, 20_001)),
         ("VoiceMethod=GET", (400, 20_001)),
-        ("Colour=red", (400, 20_001)),
+        ("VoiceUrI=x&Timeouts=1", (400, 20_001)),
         ("VoiceApplicationSid=AP0123456789abcdef0123456789abcdef", (501, 20_501)),
         ("SmsUrl=here", (400, 21_402)),
         ("SmsMethod=PUT", (400, 21_403)),

@@ -182,9 +182,18 @@ mod tests {
         let auth_token = Some(Secret::new("secret".to_owned()));
         let (account_sid, keep_calls) = (SID.to_owned(), Duration::ZERO);
         let (connect, requests_per_second) = (Vec::new(), per_second);
-        let (allow_private, proxy) = (false, Proxy::Off);
-        let emergency_calls = 0;
-        Api { account_sid, auth_token, connect, allow_private, requests_per_second, emergency_calls, keep_calls, proxy }
+        let (allow_private, proxy, strict, emergency_calls) = (false, Proxy::Off, false, 0);
+        Api {
+            account_sid,
+            auth_token,
+            connect,
+            allow_private,
+            requests_per_second,
+            emergency_calls,
+            keep_calls,
+            proxy,
+            strict,
+        }
     }
 
     fn with(user: &str, password: &str) -> HeaderMap {

@@ -247,7 +247,7 @@ pub(super) fn parsed_url(name: &str, url: &str) -> Result<String, Error> {
 
 /// Takes the events to report, repeated or in one value with spaces; without any the end of the call.
 fn take_events(parameters: &mut Parameters) -> Result<Vec<&'static str>, Error> {
-    let named = parameters.take_words("StatusCallbackEvent", &EVENTS)?;
+    let named = parameters.take_events("StatusCallbackEvent", &EVENTS)?;
     Ok(if named.is_empty() { vec!["completed"] } else { named })
 }
 

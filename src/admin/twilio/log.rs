@@ -10,6 +10,7 @@ use axum::http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use trunkgate_call::Gateway;
+use trunkgate_twiml::compat::requests::meant;
 
 use super::access::Caller;
 use super::error::{Error, shown};
@@ -55,7 +56,7 @@ impl Watch {
     }
 
     /// Adds the answered request to the log, and to the trace of the call that it changed.
-    pub(super) async fn end(self, handle: &Handle, answered: &Result<Answer, Error>) {
+    pub(super) async fn end(self, handle: &Handle, answered: &Result<Answer, Error>, ignored: Vec<String>) {
         let (status, code) = match answered {
             Ok(answer) => (answer.status().as_u16(), None),
             Err(error) => (error.status.as_u16(), Some(error.code)),
@@ -68,7 +69,7 @@ impl Watch {
             && let Some(sid) = call.clone()
         {
             let code = code.map(|code| format!(", code {code}")).unwrap_or_default();
-            let text = format!("API request {} {}: {status}{code}", self.method, self.path);
+            let text = format!("API request {} {}: {status}{code}{}", self.method, self.path, in_words(&ignored));
             let note = move |gateway: &mut Gateway, now| gateway.note_request(now, &sid, text);
             let _ = handle.act(note).await;
         }
@@ -85,8 +86,22 @@ impl Watch {
             took: self.began.elapsed(),
             source: self.source,
             key: self.key,
+            ignored,
         });
     }
+}
+
+/// Returns ignored parameters as the end of a sentence.
+fn in_words(ignored: &[String]) -> String {
+    match ignored {
+        [] => String::new(),
+        names => format!("; ignored: {}", names.iter().map(|name| suggested(name)).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// Returns the name of an ignored parameter, with the one that it may have meant.
+fn suggested(name: &str) -> String {
+    meant(name).map_or_else(|| name.to_owned(), |meant| format!("{name} (did you mean {meant}?)"))
 }
 
 /// Adds a request that was not let in.
@@ -104,6 +119,7 @@ pub(super) fn refused(handle: &Handle, source: IpAddr, error: &Error) {
         took: std::time::Duration::ZERO,
         source: Some(source),
         key: None,
+        ignored: Vec::new(),
     });
 }
 
@@ -122,7 +138,7 @@ fn call_of(path: &str, answered: &Result<Answer, Error>) -> Option<String> {
 
 /// `GET /v1/api`: the latest requests, and how many there were.
 pub(in crate::admin) async fn show(State(handle): State<Handle>) -> Json<Value> {
-    let Requests { latest, failed, refused, counts } = handle.shared.api.requests();
+    let Requests { latest, failed, refused, counts, .. } = handle.shared.api.requests();
     let mut failures: Vec<ApiRequest> = failed.into_iter().chain(refused).collect();
     failures.sort_by_key(|one| std::cmp::Reverse(one.at));
     let is_open = handle.shared.running(|running| running.config.api.auth_token.is_some());
@@ -141,6 +157,7 @@ pub(in crate::admin) async fn show(State(handle): State<Handle>) -> Json<Value> 
             "ms": (one.took.as_secs_f64() * 1_000_000.0).round() / 1000.0,
             "source": one.source,
             "key": one.key,
+            "ignored": one.ignored,
         })
     };
     let count = |((resource, status), count): ((&str, u16), u64)| json!({ "resource": resource, "status": status, "count": count });
@@ -163,10 +180,17 @@ pub(in crate::admin) async fn show(State(handle): State<Handle>) -> Json<Value> 
         "open": is_open,
         "message_webhooks": messages,
         "callback_errors": handle.shared.callbacks.counts().into_iter().filter_map(last).collect::<Vec<_>>(),
+        "ignored_parameters": ignored_parameters(&handle),
         "counts": counts.into_iter().map(count).collect::<Vec<_>>(),
         "requests": latest.into_iter().map(request).collect::<Vec<_>>(),
         "failures": failures.into_iter().map(request).collect::<Vec<_>>(),
     }))
+}
+
+/// Returns the parameters that were ignored since the start, the most frequent first.
+pub(in crate::admin) fn ignored_parameters(handle: &Handle) -> Vec<Value> {
+    let named = handle.shared.api.ignored().into_iter();
+    named.map(|(name, count)| json!({ "name": name, "count": count, "meant": meant(&name) })).collect()
 }
 
 #[cfg(test)]

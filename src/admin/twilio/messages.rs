@@ -122,9 +122,14 @@ fn take_validity(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<(), Erro
     }
     let expires = cx.config(|config| config.sms.as_ref().map(|sms| sms.expires.as_secs()));
     let expires = expires.unwrap_or(MESSAGE_EXPIRES_SECONDS);
-    if expires == 0 || seconds < expires {
+    if expires != 0 && seconds >= expires {
+        return Ok(());
+    }
+    if parameters.is_strict() {
         return Err(Error::later(&format!("{NAME} shorter than `expires` of [sms]")));
     }
+    // A message is given up later than asked for, and may still come.
+    parameters.ignore(NAME);
     Ok(())
 }
 
@@ -142,6 +147,12 @@ fn read(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<KeptMessage, Erro
     }
     let (from, service) = (parameters.take("From"), parameters.take("MessagingServiceSid"));
     let service = service.or_else(|| from.clone().filter(|from| is_service(from)));
+    // As at Twilio, a number beside a service is the sender.
+    let is_named_twice = service.is_some() && from.as_ref().is_some_and(|from| !is_service(from));
+    if is_named_twice && !parameters.is_strict() {
+        parameters.ignore("MessagingServiceSid");
+    }
+    let service = service.filter(|_| !is_named_twice || parameters.is_strict());
     let from = match (from.filter(|from| !is_service(from)), &service) {
         (None, None) => {
             return Err(Error::of_message(21_603, "A 'From' phone number or MessagingServiceSid is required"));

@@ -29,7 +29,7 @@ use crate::runtime::handle::{Handle, Running};
 use crate::runtime::http_logins::Face;
 
 pub(super) use self::access::Access;
-pub(super) use self::log::show as show_log;
+pub(super) use self::log::{ignored_parameters, show as show_log};
 
 mod access;
 mod account;
@@ -241,16 +241,23 @@ pub(super) async fn serve(State(handle): State<Handle>, request: Request) -> Res
     };
     let watch = log::Watch::begin(&parts.method, (path, query), Some(*source), caller);
     let cx = Asked { handle: &handle, caller, keys: access.keys(), account, edge, path, query };
+    let is_strict = handle.shared.running(|running| running.config.api.strict);
     let answered = async {
         let body = read(&parts.headers, body).await?;
         // The body may have come long after the head.
         if caller.is_key() && !access.keys().is_there(caller.key()) {
             return Err(Error::unauthorized("the key was deleted"));
         }
-        answer(&cx, &parts, Parameters::read(&parts, &body)?).await
+        let parameters = Parameters::read(&parts, &body, is_strict)?;
+        let names = parameters.ignored();
+        let answered = answer(&cx, &parts, parameters).await;
+        Ok((answered, names.names()))
     };
-    let answered = answered.await;
-    watch.end(&handle, &answered).await;
+    let (answered, ignored) = match answered.await {
+        Ok((answered, ignored)) => (answered, ignored),
+        Err(error) => (Err(error), Vec::new()),
+    };
+    watch.end(&handle, &answered, ignored).await;
     answered.map_or_else(IntoResponse::into_response, IntoResponse::into_response)
 }
 

@@ -113,7 +113,7 @@ mod tests {
 
     fn page(query: &str) -> Result<Page, Error> {
         let request = Request::builder().uri(format!("/list.json?{query}")).body(()).unwrap();
-        let mut parameters = Parameters::read(&request.into_parts().0, b"").unwrap();
+        let mut parameters = Parameters::read(&request.into_parts().0, b"", true).unwrap();
         Page::take("/list", query, &mut parameters)
     }
 

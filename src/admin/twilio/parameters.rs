@@ -1,4 +1,7 @@
-//! Parameters of a request: those of the query and of a form, each taken once; what nothing takes is refused.
+//! Parameters of a request: those of the query and of a form, each taken once. What nothing takes is refused where it may change a call or
+//! a message; else it is ignored and noted, as Twilio ignores it.
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::Method;
 use axum::http::header::CONTENT_TYPE;
@@ -6,7 +9,7 @@ use axum::http::request::Parts;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use trunkgate_twiml::compat::requests::Operation;
+use trunkgate_twiml::compat::requests::{self, Given, Operation};
 
 use super::error::{Error, shown};
 use crate::admin::asked::has_too_many_parameters;
@@ -14,7 +17,30 @@ use crate::limits::HTTP_PARAMETERS;
 
 /// Parameters in their order.
 #[derive(Debug)]
-pub(super) struct Parameters(Vec<(String, String)>);
+pub(super) struct Parameters {
+    all: Vec<(String, String)>,
+    /// Whether parameters without effect are refused (`[api] strict`).
+    is_strict: bool,
+    ignored: IgnoredParameters,
+}
+
+/// Names of the parameters of a request that were ignored; clones share them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct IgnoredParameters(Arc<Mutex<Vec<String>>>);
+
+impl IgnoredParameters {
+    fn add(&self, name: &str) {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+
+    /// Returns the names, in the order of the request.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
 
 /// A span of time, both ends belong to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +54,7 @@ impl Parameters {
     ///
     /// # Errors
     /// The body is no form, or a POST has parameters in its query.
-    pub(super) fn read(parts: &Parts, body: &[u8]) -> Result<Parameters, Error> {
+    pub(super) fn read(parts: &Parts, body: &[u8], is_strict: bool) -> Result<Parameters, Error> {
         let query = parts.uri.query().unwrap_or_default();
         if parts.method == Method::POST && !query.is_empty() {
             return Err(Error::bad_request("a POST has its parameters in a form, not in the query"));
@@ -47,13 +73,28 @@ impl Parameters {
             }
             all.extend(form_urlencoded::parse(body).into_owned());
         }
-        Ok(Parameters(all))
+        Ok(Parameters { all, is_strict, ignored: IgnoredParameters::default() })
+    }
+
+    /// Returns the names that are ignored, also those of later.
+    pub(super) fn ignored(&self) -> IgnoredParameters {
+        self.ignored.clone()
+    }
+
+    /// Returns whether parameters without effect are refused.
+    pub(super) fn is_strict(&self) -> bool {
+        self.is_strict
+    }
+
+    /// Notes that a value of a parameter was ignored.
+    pub(super) fn ignore(&self, name: &str) {
+        self.ignored.add(name);
     }
 
     /// Takes a parameter; of several with its name the last. One without a value is none, as SDKs write it.
     pub(super) fn take(&mut self, name: &str) -> Option<String> {
         let mut found = None;
-        self.0.retain_mut(|(key, value)| {
+        self.all.retain_mut(|(key, value)| {
             let is_it = key == name;
             if is_it {
                 found = Some(std::mem::take(value));
@@ -65,14 +106,14 @@ impl Parameters {
 
     /// Takes a parameter that is there, also one without a value.
     pub(super) fn take_given(&mut self, name: &str) -> Option<String> {
-        let is_there = self.0.iter().any(|(key, _)| key == name);
+        let is_there = self.all.iter().any(|(key, _)| key == name);
         is_there.then(|| self.take(name).unwrap_or_default())
     }
 
     /// Takes every value of a parameter, in order.
     pub(super) fn take_all(&mut self, name: &str) -> Vec<String> {
-        let (found, rest) = std::mem::take(&mut self.0).into_iter().partition(|(key, _)| key == name);
-        self.0 = rest;
+        let (found, rest) = std::mem::take(&mut self.all).into_iter().partition(|(key, _)| key == name);
+        self.all = rest;
         let found: Vec<(String, String)> = found;
         found.into_iter().map(|(_, value)| value).collect()
     }
@@ -106,6 +147,25 @@ impl Parameters {
     pub(super) fn take_words<'k>(&mut self, name: &str, known: &[&'k str]) -> Result<Vec<&'k str>, Error> {
         let given = self.take_all(name);
         given.iter().flat_map(|value| value.split_whitespace()).map(|word| word_of(name, word, known)).collect()
+    }
+
+    /// Takes events to report; others, which Twilio ignores, are ignored and noted.
+    ///
+    /// # Errors
+    /// One is not known, where that is refused.
+    pub(super) fn take_events<'k>(&mut self, name: &str, known: &[&'k str]) -> Result<Vec<&'k str>, Error> {
+        if self.is_strict {
+            return self.take_words(name, known);
+        }
+        let given = self.take_all(name);
+        let mut taken = Vec::new();
+        for word in given.iter().flat_map(|value| value.split_whitespace()) {
+            match known.iter().find(|event| **event == word) {
+                Some(event) => taken.push(*event),
+                None => self.ignore(&format!("{name}={}", shown(word))),
+            }
+        }
+        Ok(taken)
     }
 
     /// Takes a text of a bounded length, in one line.
@@ -154,31 +214,38 @@ impl Parameters {
         Ok(span)
     }
 
-    /// Takes what an operation accepts without effect: values that ask for what is done anyway, and parameters without a value. Refuses what
-    /// this version cannot carry out.
+    /// Takes what an operation accepts without effect: values that ask for what is done anyway, hints, and parameters without a value. Refuses
+    /// what this version cannot carry out.
     ///
     /// # Errors
     /// There is such a parameter.
     pub(super) fn judge(&mut self, operation: &Operation) -> Result<(), Error> {
-        for (name, values) in operation.without_effect() {
-            self.0.retain(|(key, given)| key != name || !given.is_empty() && !values.contains(&given.as_str()));
+        for (name, value) in std::mem::take(&mut self.all) {
+            match operation.given(&name) {
+                Some(Given::Supported | Given::Differs(_)) | None => self.all.push((name, value)),
+                Some(_) if value.is_empty() => {}
+                Some(Given::Only(values)) if values.contains(&value.as_str()) => {}
+                Some(Given::Ignored(_)) if !self.is_strict => self.ignore(&name),
+                Some(Given::Only(_) | Given::Ignored(_) | Given::Refused(_)) => return Err(Error::later(&name)),
+            }
         }
-        let is_left = |key: &str| operation.without_effect().any(|(name, _)| name == key);
-        match self.0.iter().find(|(key, _)| is_left(key)) {
-            Some((key, _)) => Err(Error::later(key)),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
-    /// Refuses what was not taken.
+    /// Ignores what was not taken, and refuses it where it may be meant for something that must not be missed.
     ///
     /// # Errors
     /// There is such a parameter.
     pub(super) fn finish(self) -> Result<(), Error> {
-        match self.0.into_iter().next() {
-            Some((key, _)) => Err(Error::bad_request(format!("Unknown parameter {}", shown(&key)))),
-            None => Ok(()),
+        for (name, _) in &self.all {
+            let meant = requests::meant(name);
+            if self.is_strict || requests::is_guarded(name) || meant.is_some_and(requests::is_guarded) {
+                let meant = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+                return Err(Error::bad_request(format!("Unknown parameter {}{meant}", shown(name))));
+            }
+            self.ignore(&shown(name));
         }
+        Ok(())
     }
 }
 
@@ -235,9 +302,13 @@ mod tests {
 
     use super::*;
 
-    fn read(query: &str, kind: &str, body: &str) -> Result<Parameters, Error> {
+    fn read_by(is_strict: bool, query: &str, kind: &str, body: &str) -> Result<Parameters, Error> {
         let request = Request::builder().uri(format!("/x?{query}")).header(CONTENT_TYPE, kind).body(()).unwrap();
-        Parameters::read(&request.into_parts().0, body.as_bytes())
+        Parameters::read(&request.into_parts().0, body.as_bytes(), is_strict)
+    }
+
+    fn read(query: &str, kind: &str, body: &str) -> Result<Parameters, Error> {
+        read_by(true, query, kind, body)
     }
 
     #[test]
@@ -256,11 +327,45 @@ mod tests {
     }
 
     #[test]
+    fn what_changes_nothing_is_ignored_and_noted_and_what_weighs_is_refused() {
+        let finished = |query: &str, is_strict: bool| {
+            let mut all = read_by(is_strict, query, "", "").unwrap();
+            let ignored = all.ignored();
+            let judged = all.judge(&CREATE_CALL);
+            let result = judged.and_then(|()| all.finish()).map_err(|error| error.code);
+            result.map(|()| ignored.names())
+        };
+        for (query, names) in [
+            ("CallReason=x&Foo=1&Foo=2", &["CallReason", "Foo"][..]),
+            ("ValidityPeriod=10", &["ValidityPeriod"]),
+            ("Methid=GET", &["Methid"]),
+            ("IfMachine=Continue&CallReason=&Byoc=", &[]),
+        ] {
+            assert_eq!(finished(query, false).unwrap(), names, "{query}");
+        }
+        for (query, code) in [
+            ("IfMachine=Hangup", 20_501),
+            ("Byoc=BY1", 20_501),
+            ("RecordCall=true", 20_001),
+            ("Recort=true", 20_001),
+            ("TimeLimt=60", 20_001),
+            ("to=%2B1415", 20_001),
+        ] {
+            assert_eq!(finished(query, false).unwrap_err(), code, "{query}");
+        }
+        for (query, code) in [("CallReason=x", 20_501), ("Foo=1", 20_001), ("Methid=GET", 20_001)] {
+            assert_eq!(finished(query, true).unwrap_err(), code, "{query}");
+        }
+        let error = read_by(true, "Methid=GET", "", "").unwrap().finish().unwrap_err();
+        assert_eq!(error.message(), "Unknown parameter Methid; did you mean Method?");
+    }
+
+    #[test]
     fn a_post_has_no_parameters_in_its_query() {
         let post = |uri: &str, body: &str| {
             let form = "application/x-www-form-urlencoded";
             let request = Request::builder().method(Method::POST).uri(uri).header(CONTENT_TYPE, form).body(()).unwrap();
-            Parameters::read(&request.into_parts().0, body.as_bytes())
+            Parameters::read(&request.into_parts().0, body.as_bytes(), false)
         };
         assert_eq!(post("/x", "Status=completed").unwrap().take("Status").as_deref(), Some("completed"));
         for (uri, body) in [("/x?Status=completed", ""), ("/x?Status=completed", "Status=completed")] {

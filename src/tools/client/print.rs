@@ -8,6 +8,7 @@ use serde_json::Value;
 use trunkgate_call::turns::LegTurnView;
 
 use super::glance::{at_a_glance, in_line, is_note};
+use super::ignored::ignored_parameters;
 use super::page::{newest_that_fit, no_calls, since};
 use crate::admin::MARKED;
 use crate::explain::ladder::wrapped;
@@ -85,6 +86,7 @@ pub(super) fn status(answer: &Value, width: Option<usize>) -> String {
     for set in config["number_overrides"].as_array().into_iter().flatten() {
         out.push_str(&wrapped(&format!("NUMBER     {}: {}", text(&set["number"]), text(&set["text"])), 11, width));
     }
+    out.push_str(&ignored_parameters(answer, width));
     out.push_str(&trunks(answer, width));
     registrations(answer).lines().for_each(|line| out.push_str(&wrapped(line, 4, width)));
     out.push_str(&agents(answer, width));

@@ -15,7 +15,8 @@ the tests walk (`crates/twiml/src/compat`): `cargo run -p xtask -- twiml --page`
 
 A verb or noun that is not supported is an application error that names it, so that no application waits for something that never
 happens; an attribute that is not supported is skipped with a warning, and so is everything that the table does not name. A parameter of a
-request that is not supported is refused by name, so that no program believes in something that is not done.
+request that would change a call or message and is not supported is refused by name, so that no program believes in something that is not
+done.
 
 ## What will not be there
 
@@ -39,7 +40,8 @@ Paths are below `/2010-04-01/Accounts`; the first line of the table is the list 
 
 - *accepted with …*: the value asks for what is done anyway; with another one the parameter is refused as the next ones are.
 - *refused*: with status 501 and code 20501, which names the parameter. Without a value it is accepted, as libraries and whole records send it.
-- Any other parameter: status 400, code 20001, `Unknown parameter NAME`.
+- *ignored*: accepted without effect, and counted in `status` and [`/v1/api`](json.md#api-requests); with `[api] strict = true` it is refused as the ones before.
+- Any other parameter is ignored and counted too, with the name that it may have meant. With `strict`, and where the name or the one that it is a letter away from concerns recording, privacy, money, time limits or who is called: status 400, code 20001, `Unknown parameter NAME`.
 - A URL to request, whichever the parameter: at private and loopback addresses only where `allow_private` is set; else status 400 with 21205, 21402 of a number, 21609 of a message.
 
 | request | parameter | state |
@@ -114,6 +116,7 @@ fn api(page: &mut String) {
                     let values: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();
                     format!("accepted with {}", values.join(", "))
                 }
+                Given::Ignored(text) => format!("ignored: {text}"),
                 Given::Refused(text) => format!("refused: {text}"),
             };
             page.push_str(&format!("| {name} | `{parameter}` | {state} |\n"));

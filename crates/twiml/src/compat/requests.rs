@@ -1,7 +1,7 @@
 //! Requests of the REST API below `/2010-04-01`, their parameters, and the fields of the resources that they answer with. The API
 //! takes from this table what it refuses by name and what it accepts without effect.
 
-use super::requests::Given::{Differs, Only, Refused, Supported};
+use super::requests::Given::{Differs, Ignored, Only, Refused, Supported};
 use super::tables::PASSED_ON;
 
 /// Extent to which a parameter is carried out.
@@ -13,6 +13,8 @@ pub enum Given {
     Differs(&'static str),
     /// Accepted with these values, which ask for what is done anyway; with others refused by name.
     Only(&'static [&'static str]),
+    /// Accepted without effect for this reason, since it changes neither the call nor the message; refused by name with `[api] strict`.
+    Ignored(&'static str),
     /// Refused by name with code 20501, for this reason. Without a value it is accepted: it changes nothing.
     Refused(&'static str),
 }
@@ -50,9 +52,12 @@ pub struct Resource {
 
 const NEEDS_RECORDING: &str = "needs [`[recording]`](recording.md), else 21220";
 const DETECTOR: &str = "a verdict of the edge's own detector ([limits](benchmarks.md#answering-machine-detection))";
+const NO_REASON: Given = Ignored("the reason is not passed on");
+const NO_TOKEN: Given = Ignored("calls are not signed; `From` is judged as without it");
+const NO_CLIENTS_TOLD: Given = Ignored("Voice SDK clients are not supported");
+const NO_SCORES: Given = Ignored("messages are not scored");
 const NO_SIP_LOGIN: Given = Refused("a challenge is answered with the credentials of the trunk");
 const NO_TWIML_APP: Given = Refused("TwiML applications are not in this version");
-const NO_CLIENTS: Given = Refused("Voice SDK clients are not supported");
 const NOT_SIGNED: Given = Refused("calls are not signed");
 const NO_REGULATION: Given = Refused("numbers are the carrier's: the edge has no register of addresses");
 const NO_MEDIA: Given = Refused("messages with media are not in this version");
@@ -132,13 +137,15 @@ pub static CREATE_CALL: Operation = Operation {
         ),
         ("SipAuthPassword", NO_SIP_LOGIN),
         ("SipAuthUsername", NO_SIP_LOGIN),
-        ("CallToken", NOT_SIGNED),
+        ("CallToken", NO_TOKEN),
         ("Passports", NOT_SIGNED),
         ("StirPassportSid", NOT_SIGNED),
         ("Byoc", Refused("trunks are chosen by `[api] connect`")),
-        ("CallReason", Refused("the reason is not passed on")),
+        ("CallReason", NO_REASON),
         ("CallerId", Refused("the party sees `From`")),
-        ("ClientNotificationUrl", NO_CLIENTS),
+        ("ClientNotificationUrl", NO_CLIENTS_TOLD),
+        ("IfMachine", Only(&["Continue"])),
+        ("ValidityPeriod", Ignored("a call is made at once")),
     ],
 };
 
@@ -232,22 +239,22 @@ pub static CREATE_PARTICIPANT: Operation = Operation {
         ("RecordingStatusCallbackMethod", Supported),
         ("RecordingStatusCallbackEvent", Supported),
         ("Trim", Supported),
-        ("EarlyMedia", Only(FALSE)),
+        ("EarlyMedia", Ignored("the conference hears the party from its answer on")),
         ("ConferenceRecord", Differs("needs [`[recording]`](recording.md)")),
         ("ConferenceTrim", Supported),
         ("ConferenceRecordingStatusCallback", Supported),
         ("ConferenceRecordingStatusCallbackMethod", Supported),
         ("ConferenceRecordingStatusCallbackEvent", Supported),
-        ("Region", Refused("a conference is mixed at the edge that its parties call")),
-        ("JitterBufferSize", Refused("the mixer's buffer follows the arrival of each party's packets")),
+        ("Region", Ignored("a conference is mixed at the edge that its parties call")),
+        ("JitterBufferSize", Ignored("the mixer's buffer follows the arrival of each party's packets")),
         ("SipAuthPassword", NO_SIP_LOGIN),
         ("SipAuthUsername", NO_SIP_LOGIN),
         ("Byoc", Refused("trunks are chosen by `[api] connect`")),
-        ("CallReason", Refused("the reason is not passed on")),
+        ("CallReason", NO_REASON),
         ("CallerId", Refused("the party sees `From`")),
-        ("CallerDisplayName", Refused("the party sees `From`")),
-        ("CallToken", NOT_SIGNED),
-        ("ClientNotificationUrl", NO_CLIENTS),
+        ("CallerDisplayName", Ignored("the party sees `From`")),
+        ("CallToken", NO_TOKEN),
+        ("ClientNotificationUrl", NO_CLIENTS_TOLD),
         ("AmdStatusCallback", Supported),
         ("AmdStatusCallbackMethod", Supported),
         ("MachineDetection", Differs(DETECTOR)),
@@ -322,29 +329,29 @@ pub static CREATE_MESSAGE: Operation = Operation {
         ("StatusCallback", Supported),
         (
             "ValidityPeriod",
-            Differs("at least `expires` of `[sms]`, which holds anyway; a shorter one is refused by name"),
+            Differs("1 to 36000; `expires` of `[sms]` holds; with `[api] strict` a shorter one is refused by name"),
         ),
-        ("ForceDelivery", Only(FALSE)),
-        ("ProvideFeedback", Only(FALSE)),
+        ("ForceDelivery", Ignored("a message is sent as it is")),
+        ("ProvideFeedback", Ignored("feedback is not taken")),
         ("ShortenUrls", Only(FALSE)),
         ("SmartEncoded", Only(&["false", "False", "true", "True"])),
-        ("AddressRetention", NOT_OF_AN_EDGE),
+        ("AddressRetention", Only(&["retain"])),
         ("ApplicationSid", NO_TWIML_APP),
-        ("Attempt", NOT_OF_AN_EDGE),
-        ("ContentRetention", NOT_OF_AN_EDGE),
+        ("Attempt", NO_SCORES),
+        ("ContentRetention", Only(&["retain"])),
         ("ContentSid", NOT_OF_AN_EDGE),
         ("ContentVariables", NOT_OF_AN_EDGE),
         ("FallbackFrom", NOT_OF_AN_EDGE),
         ("MaxPrice", Refused("the edge knows no prices")),
         ("MediaUrl", NO_MEDIA),
-        ("MessageIntent", NOT_OF_AN_EDGE),
+        ("MessageIntent", NO_SCORES),
         ("PersistentAction", NOT_OF_AN_EDGE),
-        ("RiskCheck", NOT_OF_AN_EDGE),
+        ("RiskCheck", NO_SCORES),
         ("ScheduleType", NO_SCHEDULE),
         ("SendAsMms", NO_MEDIA),
         ("SendAt", NO_SCHEDULE),
-        ("Tags", NOT_OF_AN_EDGE),
-        ("TrafficType", NOT_OF_AN_EDGE),
+        ("Tags", Ignored("messages have no tags")),
+        ("TrafficType", NO_SCORES),
     ],
 };
 
@@ -368,7 +375,7 @@ pub static UPDATE_NUMBER: Operation = Operation {
         ("VoiceReceiveMode", Only(&["voice"])),
         ("AccountSid", Refused("there is one account")),
         ("AddressSid", NO_REGULATION),
-        ("ApiVersion", Refused("there is one version")),
+        ("ApiVersion", Only(&["2010-04-01"])),
         ("BundleSid", NO_REGULATION),
         ("EmergencyAddressSid", NO_REGULATION),
         ("EmergencyStatus", NO_REGULATION),
@@ -628,12 +635,87 @@ pub static LATER_METHODS: &[(&str, &str)] = &[
 ];
 
 impl Operation {
-    /// Returns the values with which a parameter is accepted without effect, and whether it is refused by name with others.
-    pub fn without_effect(&self) -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
-        self.parameters.iter().filter_map(|(name, given)| match given {
-            Supported | Differs(_) => None,
-            Only(values) => Some((*name, *values)),
-            Refused(_) => Some((*name, &[][..])),
-        })
+    /// Returns the extent to which a parameter is carried out; `None` for one that the table does not name.
+    pub fn given(&self, name: &str) -> Option<Given> {
+        self.parameters.iter().find(|(known, _)| *known == name).map(|(_, given)| *given)
+    }
+}
+
+/// Parts of names of parameters that are never ignored: recording, privacy, money, time limits, and who is called.
+const GUARDED: [&str; 12] = [
+    "record",
+    "redact",
+    "retention",
+    "price",
+    "limit",
+    "timeout",
+    "trim",
+    "schedule",
+    "sendat",
+    "to",
+    "from",
+    "callerid",
+];
+
+/// Returns whether a parameter must not be ignored where it is not known: it concerns recording, privacy, money, time limits or who is
+/// called.
+pub fn is_guarded(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    GUARDED.iter().any(|part| if part.len() > 4 { name.contains(part) } else { name == *part })
+}
+
+/// Returns the parameter that a name is one letter away from, or that differs in case only.
+pub fn meant(name: &str) -> Option<&'static str> {
+    let names = OPERATIONS.iter().flat_map(|operation| operation.parameters).map(|(known, _)| *known);
+    let mut near = names.filter(|known| known.is_ascii() && !known.contains('{') && is_near(name, known));
+    near.next()
+}
+
+/// Returns whether two names differ by one letter that was left out, added, replaced, or written in another case.
+fn is_near(given: &str, known: &str) -> bool {
+    if given.eq_ignore_ascii_case(known) {
+        return given != known;
+    }
+    let (given, known) = (given.as_bytes(), known.as_bytes());
+    if given.len().abs_diff(known.len()) > 1 || given.len().min(known.len()) < 3 {
+        return false;
+    }
+    let is_same = |(one, other): &(&u8, &u8)| one.eq_ignore_ascii_case(other);
+    let front = given.iter().zip(known).take_while(is_same).count();
+    let back = given.iter().rev().zip(known.iter().rev()).take_while(is_same).count();
+    front + back + 1 >= given.len().max(known.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_one_letter_off_is_recognised() {
+        for (given, known) in [
+            ("StatusCalback", "StatusCallback"),
+            ("StatusCallbackk", "StatusCallback"),
+            ("Methid", "Method"),
+            ("statuscallback", "StatusCallback"),
+            ("TimeLimt", "TimeLimit"),
+            ("Recort", "Record"),
+        ] {
+            assert_eq!(meant(given), Some(known), "{given}");
+        }
+        for given in ["Method", "Bogus", "Tp", "", "StatusCall", "\u{e4}\u{e4}\u{e4}"] {
+            assert_eq!(meant(given), None, "{given}");
+        }
+    }
+
+    #[test]
+    fn parameters_of_weight_are_guarded() {
+        for name in
+            ["RecordCall", "MaxPrice", "time_limit", "Timeouts", "ContentRetention", "to", "FROM", "PciRedaction"]
+        {
+            assert!(is_guarded(name), "{name}");
+        }
+        for name in ["CallReason", "Tags", "Colour", "Tokens", "Platform"] {
+            assert!(!is_guarded(name), "{name}");
+        }
     }
 }
