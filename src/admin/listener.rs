@@ -241,7 +241,6 @@ impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(cx, bytes);
         if poll.is_ready() {
-            self.lines.note_answer(bytes);
             self.arrival = None;
         }
         self.watch(cx, poll)

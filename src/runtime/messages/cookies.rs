@@ -38,7 +38,8 @@ impl ConversationCookies {
         }
         let lifetime = Duration::from_secs(MESSAGE_COOKIE_SECONDS);
         let mut jars = self.jars.lock().unwrap_or_else(PoisonError::into_inner);
-        jars.retain(|_, kept| now.duration_since(kept.set_at).is_ok_and(|age| age < lifetime));
+        // A jar that was set later, by a clock that was set back or another webhook, stays.
+        jars.retain(|_, kept| !now.duration_since(kept.set_at).is_ok_and(|age| age >= lifetime));
         let pair = (from.to_owned(), to.to_owned());
         if jars.len() >= MESSAGE_COOKIE_JARS && !jars.contains_key(&pair) {
             let oldest = jars.iter().min_by_key(|(_, kept)| kept.set_at).map(|(pair, _)| pair.clone());

@@ -641,8 +641,8 @@ impl Operation {
     }
 }
 
-/// Parts of names of parameters that are never ignored: recording, privacy, money, time limits, and who is called.
-const GUARDED: [&str; 12] = [
+/// Parts of names of parameters that are never ignored: recording, privacy, who hears whom, money, time limits, and who is called.
+const GUARDED: [&str; 21] = [
     "record",
     "redact",
     "retention",
@@ -652,16 +652,27 @@ const GUARDED: [&str; 12] = [
     "trim",
     "schedule",
     "sendat",
-    "to",
-    "from",
     "callerid",
+    "mute",
+    "coach",
+    "hold",
+    "digits",
+    "participant",
+    "exit",
+    "duration",
+    "pause",
+    "media",
+    "policy",
+    "keytype",
 ];
+/// Whole names of such parameters.
+const GUARDED_NAMES: [&str; 2] = ["to", "from"];
 
 /// Returns whether a parameter must not be ignored where it is not known: it concerns recording, privacy, money, time limits or who is
 /// called.
 pub fn is_guarded(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    GUARDED.iter().any(|part| if part.len() > 4 { name.contains(part) } else { name == *part })
+    GUARDED_NAMES.contains(&name.as_str()) || GUARDED.iter().any(|part| name.contains(part))
 }
 
 /// Returns the parameter that a name is one letter away from, or that differs in case only.
@@ -709,9 +720,17 @@ mod tests {
 
     #[test]
     fn parameters_of_weight_are_guarded() {
-        for name in
-            ["RecordCall", "MaxPrice", "time_limit", "Timeouts", "ContentRetention", "to", "FROM", "PciRedaction"]
-        {
+        for name in [
+            "RecordCall",
+            "MaxPrice",
+            "time_limit",
+            "Timeouts",
+            "ContentRetention",
+            "to",
+            "FROM",
+            "PciRedaction",
+            "Mutedd",
+        ] {
             assert!(is_guarded(name), "{name}");
         }
         for name in ["CallReason", "Tags", "Colour", "Tokens", "Platform"] {
