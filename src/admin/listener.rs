@@ -24,7 +24,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 
 use super::places::{Place, Places};
-use super::request_line::RequestLines;
+use super::request_line::FirstRequestLine;
 use crate::limits;
 use crate::runtime::handle::HttpCounters;
 use crate::runtime::transport::Settings;
@@ -159,7 +159,7 @@ pub(super) struct Connection {
     arrival_limit: Duration,
     /// Nothing has come yet.
     is_silent: bool,
-    lines: RequestLines,
+    first_line: FirstRequestLine,
     place: Place,
 }
 
@@ -185,7 +185,7 @@ impl Connection {
             arrival,
             arrival_limit,
             is_silent: true,
-            lines: RequestLines::default(),
+            first_line: FirstRequestLine::default(),
             place,
         }
     }
@@ -193,13 +193,15 @@ impl Connection {
     /// Reads bytes; those of a request line as they are meant.
     fn poll_rewritten(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let room = (buffer.remaining() / 3).min(REWRITTEN_BYTES);
-        if !self.lines.is_in_line() || room == 0 {
+        if self.first_line.is_over() || room == 0 {
+            // Without room for it a byte passes unseen, and the line's end may be among them.
+            self.first_line.end();
             return Pin::new(&mut self.stream).poll_read(cx, buffer);
         }
         let mut bytes = [0; REWRITTEN_BYTES];
         let mut part = ReadBuf::new(bytes.get_mut(..room).unwrap_or_default());
         let poll = Pin::new(&mut self.stream).poll_read(cx, &mut part);
-        self.lines.rewrite(part.filled(), |bytes| buffer.put_slice(bytes));
+        self.first_line.rewrite(part.filled(), |bytes| buffer.put_slice(bytes));
         poll
     }
 

@@ -28,6 +28,12 @@ pub(crate) struct Reply {
     pub(crate) cookies: Vec<Cookie>,
 }
 
+/// Takes the cookies that a request's answers have set out of its result.
+pub(crate) fn take_cookies(result: &mut Result<Reply, Failure>) -> Vec<Cookie> {
+    let (Ok(Reply { cookies, .. }) | Err(Failure { cookies, .. })) = result;
+    std::mem::take(cookies)
+}
+
 /// An answer of an application.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {

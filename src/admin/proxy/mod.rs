@@ -67,17 +67,28 @@ impl Proxy {
         self.0.gate.handle.shared.running(|running| running.config.api.open_proxy())
     }
 
-    /// Answers CONNECT.
-    async fn connect(&self, request: Request) -> Response {
-        if let Some(refused) = gate::beyond_limits(&request) {
-            return refused;
+    /// Returns what the proxy leads to, and the client of a request to it.
+    ///
+    /// # Errors
+    /// The answer to a request beyond the limits, of an unknown client, or to an edge that is no proxy.
+    fn admit(&self, request: &Request) -> Result<(config::Proxy, Occupant), Box<Response>> {
+        if let Some(refused) = gate::beyond_limits(request) {
+            return Err(Box::new(refused));
         }
         let setting = self.setting();
         if setting == config::Proxy::Off {
-            return refused(off());
+            return Err(Box::new(refused(off())));
         }
-        let Some(occupant) = gate::occupant(&request) else {
-            return refused(ApiError::new(StatusCode::FORBIDDEN, "not_proxied", "the client is not known"));
+        let unknown = || ApiError::new(StatusCode::FORBIDDEN, "not_proxied", "the client is not known");
+        let occupant = gate::occupant(request).ok_or_else(|| Box::new(refused(unknown())))?;
+        Ok((setting, occupant))
+    }
+
+    /// Answers CONNECT.
+    async fn connect(&self, request: Request) -> Response {
+        let (setting, occupant) = match self.admit(&request) {
+            Ok(admitted) => admitted,
+            Err(refused) => return *refused,
         };
         let headers = request.headers();
         let is_local = is_local(&occupant, headers);
@@ -99,15 +110,9 @@ impl Proxy {
     /// Answers a request that was sent for one of Twilio's hosts as to a proxy in clear (RFC 9112 §3.2.2), as clients without CONNECT
     /// send it. Its credentials are those of the API, so it comes from this machine or by TLS.
     async fn serve_absolute(&self, mut request: Request) -> Response {
-        if let Some(refused) = gate::beyond_limits(&request) {
-            return refused;
-        }
-        let setting = self.setting();
-        if setting == config::Proxy::Off {
-            return refused(off());
-        }
-        let Some(occupant) = gate::occupant(&request) else {
-            return refused(ApiError::new(StatusCode::FORBIDDEN, "not_proxied", "the client is not known"));
+        let (setting, occupant) = match self.admit(&request) {
+            Ok(admitted) => admitted,
+            Err(refused) => return *refused,
         };
         if let Err(error) = host::judge_absolute(request.uri(), setting) {
             return refused(error);

@@ -27,6 +27,7 @@ use crate::system::files;
 use crate::system::shares::FairShares;
 use crate::system::web;
 use crate::webhooks::client::Client;
+use crate::webhooks::outcome::take_cookies;
 use crate::webhooks::request::{Content, Method, Purpose, Request};
 use crate::webhooks::shown_url;
 use answers::{NOT_FETCHED, Noted, Settings, failed, refused, taken};
@@ -237,14 +238,14 @@ impl Means {
             WebhookMethod::Get => Method::Get,
         };
         let mut result = self.client.fetch(&asked).await;
-        let (attempts, set, code) = match &mut result {
-            Ok(reply) => (&reply.attempts, &mut reply.cookies, None),
-            Err(failure) => (&failure.attempts, &mut failure.cookies, Some(failure.code)),
-        };
-        let set = std::mem::take(set);
-        if !set.is_empty() {
-            let _ = self.handle.input(Input::CookiesSet { call: call.to_owned(), cookies: set }).await;
+        let cookies = take_cookies(&mut result);
+        if !cookies.is_empty() {
+            let _ = self.handle.input(Input::CookiesSet { call: call.to_owned(), cookies }).await;
         }
+        let (attempts, code) = match &result {
+            Ok(reply) => (&reply.attempts, None),
+            Err(failure) => (&failure.attempts, Some(failure.code)),
+        };
         self.handle.shared.webhooks.count(&app.name, attempts.iter().map(|attempt| attempt.duration).sum(), code);
         match result {
             Ok(reply) => taken(request.purpose, asked.method.name(), reply),

@@ -24,7 +24,7 @@ use crate::system::clock;
 use crate::system::sids;
 use crate::webhooks::client::Client;
 use crate::webhooks::host_of;
-use crate::webhooks::outcome::Reply;
+use crate::webhooks::outcome::{Reply, take_cookies};
 use crate::webhooks::request::{Content, Method, Purpose, Request};
 
 /// Documents that one message may lead through.
@@ -253,11 +253,11 @@ impl Webhook<'_> {
         let (from, to) = (self.inbound.message.from.as_deref().unwrap_or_default(), &*self.inbound.message.to);
         request.cookies = Some(self.cookies.of_conversation(from, to));
         let mut result = self.client.fetch(&request).await;
-        let (attempts, set, code) = match &mut result {
-            Ok(reply) => (&reply.attempts, &mut reply.cookies, None),
-            Err(failure) => (&failure.attempts, &mut failure.cookies, Some(failure.code)),
+        self.cookies.store((from, to), take_cookies(&mut result), clock::wall());
+        let (attempts, code) = match &result {
+            Ok(reply) => (&reply.attempts, None),
+            Err(failure) => (&failure.attempts, Some(failure.code)),
         };
-        self.cookies.store((from, to), std::mem::take(set), clock::wall());
         let took = attempts.iter().map(|attempt| attempt.duration).sum();
         shared.webhooks.count(&super::NAME.into(), took, code);
         let shown = answers::of_result("message", method.name(), &result);
