@@ -268,6 +268,12 @@ pub const HTTP_LOGIN_SOURCES: usize = 256;
 pub const API_REQUESTS_SHOWN: usize = 200;
 /// Failed requests to it that are shown beside them.
 pub const API_FAILURES_SHOWN: usize = 100;
+/// How long a Play waits for a recording of the edge's own that is being completed, in seconds.
+pub const OWN_RECORDING_SECONDS: u64 = 5;
+/// Characters of a cookie's name that are shown.
+pub const COOKIE_NAME_SHOWN: usize = 64;
+/// Ignored parameters of one of its requests that the call's trace names.
+pub const API_IGNORED_SHOWN: usize = 5;
 /// Names of ignored parameters of its requests that are counted.
 pub const API_IGNORED_NAMES: usize = 100;
 /// Requests to webhooks of text messages that are shown.

@@ -8,6 +8,7 @@ use trunkgate_cookies::{Cookie, CookieJar};
 use super::outcome::Answer;
 use super::request::Request;
 use super::target::Target;
+use crate::limits::COOKIE_NAME_SHOWN;
 use crate::system::clock;
 
 /// The cookies of a request, through its redirects and further tries.
@@ -36,7 +37,10 @@ impl RequestCookies {
         let parsed = texts.filter_map(|text| Cookie::parse(text, target.cookie_site(), now).ok());
         let mut names = Vec::new();
         for cookie in parsed {
-            names.push(cookie.name().to_owned());
+            if !jar.accepts(&cookie, target.cookie_site()) {
+                continue;
+            }
+            names.push(shown_name(&cookie));
             Arc::make_mut(jar).store(cookie.clone(), now);
             self.set.push(cookie);
         }
@@ -46,5 +50,14 @@ impl RequestCookies {
     /// Returns all that were set, in order.
     pub(super) fn into_set(self) -> Vec<Cookie> {
         self.set
+    }
+}
+
+/// Returns the name of a cookie, as far as it is shown.
+fn shown_name(cookie: &Cookie) -> String {
+    let name = cookie.name();
+    match name.char_indices().nth(COOKIE_NAME_SHOWN) {
+        Some((end, _)) => format!("{}…", name.get(..end).unwrap_or_default()),
+        None => name.to_owned(),
     }
 }

@@ -35,7 +35,7 @@ pub(crate) fn take_cookies(result: &mut Result<Reply, Failure>) -> Vec<Cookie> {
 }
 
 /// An answer of an application.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
@@ -43,6 +43,18 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
     /// Memory for a large body.
     pub(crate) memory: Option<Box<Granted>>,
+}
+
+/// Shows neither headers, which may hold cookies, nor the body.
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Answer { status, headers, body, memory: _ } = self;
+        f.debug_struct("Answer")
+            .field("status", status)
+            .field("headers", &headers.len())
+            .field("bytes", &body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Answer {

@@ -26,6 +26,8 @@ pub(crate) struct Target {
     url: Url,
     /// The user information as a value of Authorization.
     authorization: Option<String>,
+    /// Whether a redirect has led here from https to plain http: none leads to another host from here.
+    has_left_tls: bool,
     /// Those of the URL that was parsed; a redirect has them from there.
     pub(crate) overrides: Overrides,
 }
@@ -78,11 +80,15 @@ impl Target {
         if self.is_https() && !next.is_https() {
             return self.leave_tls(next, rule);
         }
+        if self.has_left_tls && !next.is_https() && self.url.host() != next.url.host() {
+            return Err(BadUrl::Format("leads to another host after a redirect from https to http".to_owned()));
+        }
+        let has_left_tls = self.has_left_tls && !next.is_https();
         let authorization = match next.authorization {
             None if next.origin() == self.origin() => self.authorization.clone(),
             given => given,
         };
-        Ok(Target { authorization, ..next })
+        Ok(Target { authorization, has_left_tls, ..next })
     }
 
     /// Follows a redirect from https to http. A program behind a proxy with TLS that does not know its own scheme means the same path by
@@ -94,18 +100,18 @@ impl Target {
         }
         let is_same_server = next.url.port().is_none_or(|port| Some(port) == self.url.port());
         if rule != PlainRule::SameHost && is_same_server {
-            let mut url = next.url;
+            let mut url = next.url.clone();
             if url.set_scheme("https").is_err() || url.set_port(self.url.port()).is_err() {
                 return Err(refused());
             }
-            return Ok(Target { url, authorization: self.authorization.clone(), overrides: next.overrides });
+            return Ok(Target { url, authorization: self.authorization.clone(), ..next });
         }
         match rule {
             PlainRule::SameHost => {}
             PlainRule::PrivateHosts if next.is_private() => {}
             PlainRule::PrivateHosts | PlainRule::Never => return Err(refused()),
         }
-        Ok(Target { authorization: None, ..next })
+        Ok(Target { authorization: None, has_left_tls: true, ..next })
     }
 
     /// Returns whether the host is this machine, or an address of a private network.
@@ -134,7 +140,7 @@ impl Target {
         if url.set_username("").is_err() || url.set_password(None).is_err() {
             return wrong("no host");
         }
-        Ok(Target { url, authorization, overrides })
+        Ok(Target { url, authorization, has_left_tls: false, overrides })
     }
 
     /// Adds parameters behind the URL's own query, which stays as it is written.
@@ -351,6 +357,18 @@ mod tests {
         let plain = target("http://ann:pw@a.example/x");
         assert_eq!(plain.redirected("https://a.example/x", PlainRule::Never).unwrap().authorization(), None);
         assert!(plain.redirected("http://b.example/x", PlainRule::Never).is_ok());
+    }
+
+    #[test]
+    fn a_redirect_that_has_left_tls_does_not_leave_the_host_by_http() {
+        let plain = target("https://a.example/x").redirected("http://a.example/v", PlainRule::SameHost).unwrap();
+        let again = plain.redirected("/w", PlainRule::SameHost).unwrap();
+        for at in [&plain, &again] {
+            assert!(at.redirected("http://b.example/v", PlainRule::SameHost).is_err());
+            assert!(at.redirected("https://b.example/v", PlainRule::SameHost).is_ok());
+        }
+        let elsewhere = again.redirected("https://b.example/v", PlainRule::SameHost).unwrap();
+        assert!(elsewhere.redirected("http://a.example/v", PlainRule::SameHost).is_err());
     }
 
     #[test]

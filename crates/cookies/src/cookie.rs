@@ -29,7 +29,7 @@ pub struct RequestSite<'a> {
 
 impl RequestSite<'_> {
     /// Returns whether Secure cookies may be set from here and go here: by TLS, and to this machine, which no network sees.
-    fn is_trusted(&self) -> bool {
+    pub(crate) fn is_trusted(&self) -> bool {
         let is_loopback = || self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         self.is_https || self.host == "localhost" || self.host.ends_with(".localhost") || is_loopback()
     }
@@ -107,7 +107,7 @@ impl Cookie {
         let domain = domain.filter(|domain| is_shared_domain(domain, site.host));
         let is_secure = parsed.secure().unwrap_or(false);
         let lower = name.to_ascii_lowercase();
-        let is_prefix_kept = !lower.starts_with(HOST_PREFIX) || domain.is_none() && given_path == Some("/");
+        let is_prefix_kept = !lower.starts_with(HOST_PREFIX) || parsed.domain().is_none() && given_path == Some("/");
         let needs_secure = lower.starts_with(SECURE_PREFIX) || lower.starts_with(HOST_PREFIX);
         if is_secure && !site.is_trusted() || needs_secure && !is_secure || !is_prefix_kept {
             return Err(RejectedCookie::Insecure);
@@ -157,6 +157,13 @@ impl Cookie {
             && self.is_host_only == other.is_host_only
     }
 
+    /// Returns whether it is Secure and would be hidden by `other`, a cookie of that name set over plain HTTP: an attacker on the way could
+    /// replace a session so (RFC 6265bis §5.7 step 16).
+    pub(crate) fn is_shadowed_by(&self, other: &Cookie) -> bool {
+        let is_domain_shared = lies_in(&self.domain, &other.domain) || lies_in(&other.domain, &self.domain);
+        self.is_secure && self.name == other.name && is_domain_shared && is_path_below(&other.path, &self.path)
+    }
+
     /// Returns whether its time is over.
     pub(crate) fn has_expired(&self, now: SystemTime) -> bool {
         self.expires_ms.is_some_and(|expires| expires <= milliseconds(now))
@@ -189,7 +196,8 @@ fn is_path_below(path: &str, of_cookie: &str) -> bool {
 
 /// Returns the end of a cookie's life: Max-Age rules over Expires (RFC 6265 §5.3 step 3).
 fn expiry(parsed: &SetCookie<'_>, now: SystemTime) -> Option<u64> {
-    if let Some(age) = parsed.max_age() {
+    // The parser reads an empty Max-Age as the longest; browsers ignore it.
+    if let Some(age) = parsed.max_age().filter(|age| age.whole_seconds() != i64::MAX) {
         let age = Duration::from_secs(u64::try_from(age.whole_seconds()).unwrap_or(0));
         return Some(milliseconds(now).saturating_add(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
     }

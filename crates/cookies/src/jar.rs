@@ -25,6 +25,12 @@ impl CookieJar {
         self.cookies.is_empty()
     }
 
+    /// Returns whether an answer of `site` may set a cookie: one of plain HTTP must not replace a Secure cookie.
+    #[must_use]
+    pub fn accepts(&self, cookie: &Cookie, site: RequestSite<'_>) -> bool {
+        site.is_trusted() || !self.cookies.iter().any(|kept| kept.is_shadowed_by(cookie))
+    }
+
     /// Keeps a cookie in the place of an earlier one of the same name, domain and path. One that has expired removes that one.
     pub fn store(&mut self, cookie: Cookie, now: SystemTime) {
         self.cookies.retain(|kept| !kept.has_expired(now));

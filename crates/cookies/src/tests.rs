@@ -73,6 +73,34 @@ fn domain_widens_a_cookie_only_where_the_host_lies_in_it_and_others_cannot() {
 }
 
 #[test]
+fn plain_http_replaces_no_secure_cookie() {
+    let kept = jar(https("app.example.com", "/voice"), &["session=good; Secure; Path=/", "theme=dark; Path=/"]);
+    for (set, host, path, is_accepted) in [
+        ("session=evil; Path=/", "app.example.com", "/", false),
+        ("session=evil; Path=/voice", "app.example.com", "/voice", false),
+        ("session=evil; Domain=example.com; Path=/", "app.example.com", "/", false),
+        ("theme=light; Path=/", "app.example.com", "/", true),
+        ("session=own; Path=/", "other.test", "/", true),
+    ] {
+        let site = http(host, path);
+        let cookie = Cookie::parse(set, site, now()).unwrap();
+        assert_eq!(kept.accepts(&cookie, site), is_accepted, "{set}");
+        assert!(kept.accepts(&cookie, https(host, path)), "{set}");
+    }
+}
+
+#[test]
+fn a_host_prefix_needs_no_domain_and_an_empty_age_is_none() {
+    let site = https("app.example.com", "/");
+    for set in ["__Host-a=1; Secure; Path=/; Domain=evil.test", "__Host-a=1; Secure; Path=/; Domain=example.com"] {
+        assert_eq!(Cookie::parse(set, site, now()), Err(RejectedCookie::Insecure), "{set}");
+    }
+    let past = "a=1; Max-Age=; Expires=Thu, 01 Jan 2015 00:00:00 GMT";
+    assert!(jar(site, &[past]).is_empty(), "Expires counts");
+    assert_eq!(sent(&jar(site, &["a=1; Max-Age="]), site), "a=1");
+}
+
+#[test]
 fn path_limits_a_cookie() {
     for (set_at, attribute, asked, goes) in [
         ("/ivr/welcome", "", "/ivr/menu", true),
