@@ -222,6 +222,8 @@ fn parameters_that_ask_for_what_is_done_anyway_are_taken() {
     );
     send(&rig, &[("ValidityPeriod", "14400"), ("SmartEncoded", "false")]);
     send(&rig, &[("ValidityPeriod", "60"), ("ProvideFeedback", "true"), ("RiskCheck", "disable")]);
+    let ignored = |name: &str| rig.edge.get("/v1/status").1.contains(name);
+    assert!(ignored("ProvideFeedback") && !ignored("ValidityPeriod"), "a time limit is kept");
     let of_service = send(&rig, &[("MessagingServiceSid", &format!("MG{}", "0".repeat(32)))]);
     assert_eq!(of_service["from"], json!(OURS), "the number is the sender");
     let refused = |name: &str, value: &str| {
@@ -278,6 +280,9 @@ fn what_cannot_be_sent_has_twilios_code() {
             (400, 21_701),
         ),
         (&[("To", THEIRS), ("MessagingServiceSid", "x"), ("Body", "x")], (400, 21_701)),
+        (&[("To", THEIRS), ("From", OURS), ("MessagingServiceSid", "x"), ("Body", "x")], (400, 21_701)),
+        // `Body=Hi & your PIN is 1234` in a form that was put together by hand.
+        (&[("To", THEIRS), ("From", OURS), ("Body", "Hi "), (" your PIN is 1234", "")], (400, 20_001)),
     ] {
         assert_eq!(rig.refused("POST", "Messages.json", &form(fields)), expected, "{fields:?}");
     }

@@ -15,6 +15,7 @@ use trunkgate_twiml::compat::requests::meant;
 use super::access::Caller;
 use super::error::{Error, shown};
 use super::{Answer, LATER};
+use crate::limits::API_IGNORED_SHOWN;
 use crate::runtime::api_log::{ApiRequest, Requests};
 use crate::runtime::handle::Handle;
 use crate::runtime::message_log::MessageRequest;
@@ -93,9 +94,13 @@ impl Watch {
 
 /// Returns ignored parameters as the end of a sentence.
 fn in_words(ignored: &[String]) -> String {
-    match ignored {
-        [] => String::new(),
-        names => format!("; ignored: {}", names.iter().map(|name| suggested(name)).collect::<Vec<_>>().join(", ")),
+    if ignored.is_empty() {
+        return String::new();
+    }
+    let shown = ignored.iter().take(API_IGNORED_SHOWN).map(|name| suggested(name)).collect::<Vec<_>>().join(", ");
+    match ignored.len().saturating_sub(API_IGNORED_SHOWN) {
+        0 => format!("; ignored: {shown}"),
+        more => format!("; ignored: {shown} and {more} more"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Text messages: sent through the account of `[twilio]` or the service of `[messages]`, kept and listed.
 
 use axum::http::Method;
+use jiff::SignedDuration;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use trunkgate_twiml::compat::requests::CREATE_MESSAGE;
@@ -12,7 +13,7 @@ use super::parameters::Parameters;
 use super::text::{moment, subresources};
 use super::{Answer, Asked, create};
 use crate::config::{is_service, judge_url};
-use crate::limits::{MESSAGE_EXPIRES_SECONDS, MESSAGES_QUEUED};
+use crate::limits::MESSAGES_QUEUED;
 use crate::sinks::sms::SmsOrder;
 use crate::sinks::sms::kept::{self, Direction, KeptMessage, MessageFilter, Queued, Removed, Status};
 use crate::sinks::sms::outlets::Outlets;
@@ -24,7 +25,7 @@ use crate::system::sids;
 /// Longest text, in characters: Twilio's.
 const BODY_CHARS: usize = 1600;
 /// Longest `ValidityPeriod`, in seconds: Twilio's.
-const VALIDITY_SECONDS: u64 = 36_000;
+const VALIDITY_SECONDS: i64 = 36_000;
 
 /// Answers a request for `…/Messages` or what is below it.
 pub(super) async fn answer(
@@ -79,12 +80,12 @@ async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Erro
 }
 
 async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Error> {
-    take_validity(cx, &mut parameters)?;
+    let validity = take_validity(&mut parameters)?;
     parameters.judge(&CREATE_MESSAGE)?;
-    let message = read(cx, &mut parameters)?;
+    let (message, has_service) = read(cx, &mut parameters)?;
     parameters.finish()?;
     let outlets = cx.config(Outlets::of);
-    let Some(channel) = outlets.channel(message.service.is_some()) else {
+    let Some(channel) = outlets.channel(has_service) else {
         return Err(match message.service {
             Some(_) => Error::of_message(21_701, "MessagingServiceSid needs [twilio], which is not configured"),
             None => {
@@ -95,7 +96,8 @@ async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Er
     let to_keep = message.clone();
     let (answer, answered) = tokio::sync::oneshot::channel();
     let sms = cx.handle.sms.clone();
-    let queue = move |store: &Connection| kept::queue(store, &to_keep, channel);
+    let expires = validity.and_then(|validity| message.created.checked_add(validity).ok());
+    let queue = move |store: &Connection| kept::queue(store, &to_keep, channel, expires);
     cx.handle.store.submit(Commit::Now, queue, move |done| {
         // It is sent also where the client has gone meanwhile. A thread with a full queue looks by itself.
         let _ = sms.try_send(SmsOrder::Queued);
@@ -112,29 +114,18 @@ async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Er
     }
 }
 
-/// Takes a `ValidityPeriod` that holds anyway: the edge gives a message up earlier, or just then.
-fn take_validity(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<(), Error> {
+/// Takes a `ValidityPeriod`: the message fails if it was not sent in this time, or in that of `expires` of `[sms]`.
+fn take_validity(parameters: &mut Parameters) -> Result<Option<SignedDuration>, Error> {
     const NAME: &str = "ValidityPeriod";
-    let Some(seconds) = parameters.take(NAME) else { return Ok(()) };
-    let seconds: u64 = seconds.parse().unwrap_or(0);
-    if !(1..=VALIDITY_SECONDS).contains(&seconds) {
-        return Err(Error::bad_request(format!("{NAME}: 1 to {VALIDITY_SECONDS} seconds")));
+    let Some(text) = parameters.take(NAME) else { return Ok(None) };
+    match text.parse() {
+        Ok(seconds) if (1..=VALIDITY_SECONDS).contains(&seconds) => Ok(Some(SignedDuration::from_secs(seconds))),
+        Ok(_) | Err(_) => Err(Error::bad_request(format!("{NAME}: 1 to {VALIDITY_SECONDS} seconds"))),
     }
-    let expires = cx.config(|config| config.sms.as_ref().map(|sms| sms.expires.as_secs()));
-    let expires = expires.unwrap_or(MESSAGE_EXPIRES_SECONDS);
-    if expires != 0 && seconds >= expires {
-        return Ok(());
-    }
-    if parameters.is_strict() {
-        return Err(Error::later(&format!("{NAME} shorter than `expires` of [sms]")));
-    }
-    // A message is given up later than asked for, and may still come.
-    parameters.ignore(NAME);
-    Ok(())
 }
 
-/// Reads a message from the parameters of a request.
-fn read(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<KeptMessage, Error> {
+/// Reads a message from the parameters of a request, and whether it goes through the account that has messaging services.
+fn read(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<(KeptMessage, bool), Error> {
     let numbers = cx.config(|config| config.edge.numbers.clone());
     let number = |text: &str| {
         let number = numbers.normalise(text.trim(), None).ok().filter(|number| number.is_e164);
@@ -147,11 +138,16 @@ fn read(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<KeptMessage, Erro
     }
     let (from, service) = (parameters.take("From"), parameters.take("MessagingServiceSid"));
     let service = service.or_else(|| from.clone().filter(|from| is_service(from)));
-    // As at Twilio, a number beside a service is the sender.
+    if let Some(service) = service.as_deref().filter(|service| !is_service(service)) {
+        let what = format!("MessagingServiceSid: {} is none", super::error::shown(service));
+        return Err(Error::of_message(21_701, &what));
+    }
+    // As at Twilio, a number beside a service is the sender. The account of that service sends it, if there is one.
     let is_named_twice = service.is_some() && from.as_ref().is_some_and(|from| !is_service(from));
     if is_named_twice && !parameters.is_strict() {
         parameters.ignore("MessagingServiceSid");
     }
+    let has_service = service.is_some() && (!is_named_twice || cx.config(|config| config.sms.is_some()));
     let service = service.filter(|_| !is_named_twice || parameters.is_strict());
     let from = match (from.filter(|from| !is_service(from)), &service) {
         (None, None) => {
@@ -171,12 +167,6 @@ fn read(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<KeptMessage, Erro
     if from.as_ref() == Some(&to) {
         return Err(Error::of_message(21_266, "'To' and 'From' number cannot be the same"));
     }
-    if let Some(service) = service.as_deref().filter(|service| !is_service(service)) {
-        return Err(Error::of_message(
-            21_701,
-            &format!("MessagingServiceSid: {} is none", super::error::shown(service)),
-        ));
-    }
     let body = parameters.take("Body").filter(|body| !body.trim().is_empty());
     let body = body.ok_or_else(|| Error::of_message(21_602, "Message body is required"))?;
     if body.chars().count() > BODY_CHARS {
@@ -188,7 +178,7 @@ fn read(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<KeptMessage, Erro
         judge_url("StatusCallback", url, &reach).map_err(|what| Error::of_message(21_609, &what))?;
     }
     let now = clock::now();
-    Ok(KeptMessage {
+    let message = KeptMessage {
         sid: sids::random("SM").map_err(|error| Error::store(&error))?,
         direction: Direction::Api,
         from,
@@ -201,7 +191,8 @@ fn read(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<KeptMessage, Erro
         created: now,
         sent: None,
         updated: now,
-    })
+    };
+    Ok((message, has_service))
 }
 
 async fn remove(cx: &Asked<'_>, sid: &str, parameters: Parameters) -> Result<Answer, Error> {

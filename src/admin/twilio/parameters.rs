@@ -15,6 +15,10 @@ use super::error::{Error, shown};
 use crate::admin::asked::has_too_many_parameters;
 use crate::limits::HTTP_PARAMETERS;
 
+/// States of a call.
+const CALL_STATES: [&str; 9] =
+    ["queued", "initiated", "ringing", "in-progress", "completed", "busy", "failed", "no-answer", "canceled"];
+
 /// Parameters in their order.
 #[derive(Debug)]
 pub(super) struct Parameters {
@@ -149,17 +153,22 @@ impl Parameters {
         given.iter().flat_map(|value| value.split_whitespace()).map(|word| word_of(name, word, known)).collect()
     }
 
-    /// Takes events to report; others, which Twilio ignores, are ignored and noted.
+    /// Takes events to report; others, which Twilio ignores, are ignored and noted. States of a call are no events, but programs name them.
     ///
     /// # Errors
-    /// One is not known, where that is refused.
+    /// One is not known, where that is refused; or none is an event or a state.
     pub(super) fn take_events<'k>(&mut self, name: &str, known: &[&'k str]) -> Result<Vec<&'k str>, Error> {
         if self.is_strict {
             return self.take_words(name, known);
         }
         let given = self.take_all(name);
+        let words = || given.iter().flat_map(|value| value.split_whitespace());
+        let is_known = |word: &&str| known.contains(word) || CALL_STATES.contains(word);
+        if let Some(word) = words().next().filter(|_| !words().any(|word| is_known(&word))) {
+            return word_of(name, word, known).map(|word| vec![word]);
+        }
         let mut taken = Vec::new();
-        for word in given.iter().flat_map(|value| value.split_whitespace()) {
+        for word in words() {
             match known.iter().find(|event| **event == word) {
                 Some(event) => taken.push(*event),
                 None => self.ignore(&format!("{name}={}", shown(word))),
@@ -238,6 +247,11 @@ impl Parameters {
     /// There is such a parameter.
     pub(super) fn finish(self) -> Result<(), Error> {
         for (name, _) in &self.all {
+            if !is_name(name) {
+                // The rest of a text, which may be confidential: it is not shown.
+                let message = "A parameter's name has other characters than letters, digits, -, _ and .: is & of a value encoded as %26?";
+                return Err(Error::bad_request(message));
+            }
             let meant = requests::meant(name);
             if self.is_strict || requests::is_guarded(name) || meant.is_some_and(requests::is_guarded) {
                 let meant = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
@@ -247,6 +261,12 @@ impl Parameters {
         }
         Ok(())
     }
+}
+
+/// Returns whether a text is the name of a parameter: as all of Twilio's, with the sign of a bound behind it.
+fn is_name(text: &str) -> bool {
+    let name = text.strip_suffix(['<', '>']).unwrap_or(text);
+    !name.is_empty() && name.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '_' | '.' | '-'))
 }
 
 /// Returns a word as it is known.
@@ -350,6 +370,8 @@ mod tests {
             ("Recort=true", 20_001),
             ("TimeLimt=60", 20_001),
             ("to=%2B1415", 20_001),
+            ("your+PIN+is+1234=", 20_001),
+            ("=1", 20_001),
         ] {
             assert_eq!(finished(query, false).unwrap_err(), code, "{query}");
         }
@@ -358,6 +380,20 @@ mod tests {
         }
         let error = read_by(true, "Methid=GET", "", "").unwrap().finish().unwrap_err();
         assert_eq!(error.message(), "Unknown parameter Methid; did you mean Method?");
+    }
+
+    #[test]
+    fn events_that_do_not_exist_are_ignored_beside_others_only() {
+        let taken = |query: &str| {
+            let mut all = read_by(false, query, "", "").unwrap();
+            let ignored = all.ignored();
+            let events = all.take_events("E", &["answered", "completed"]);
+            (events.map_err(|error| error.code), ignored.names())
+        };
+        assert_eq!(taken(""), (Ok(vec![]), vec![]));
+        assert_eq!(taken("E=no-answer"), (Ok(vec![]), vec!["E=no-answer".to_owned()]));
+        assert_eq!(taken("E=answered+foo"), (Ok(vec!["answered"]), vec!["E=foo".to_owned()]));
+        assert_eq!(taken("E=ansered"), (Err(20_001), vec![]), "the callback that is meant would be missed");
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(super) struct Ready {
     pub(super) channel: Channel,
     pub(super) message: Message,
     pub(super) tries: u32,
+    /// Time after which it is not sent, if it has one of its own.
+    pub(super) expires: Option<i64>,
     pub(super) created: i64,
     pub(super) doubt: Option<Doubt>,
 }
@@ -32,7 +34,7 @@ pub(super) struct Ready {
 /// What is due now, the oldest first.
 pub(super) fn ready(store: &Connection, now: Timestamp, bounds: &Bounds, most: usize) -> rusqlite::Result<Vec<Ready>> {
     let mut rows = store.prepare(&format!(
-        "SELECT call, recipient, sender, body, tries, created, state = 3, asked, doubted, channel FROM sms
+        "SELECT call, recipient, sender, body, tries, created, state = 3, asked, doubted, channel, expires FROM sms
          WHERE {FREE} AND due <= :now ORDER BY due, created LIMIT :most"
     ))?;
     let most = i64::try_from(most).unwrap_or(i64::MAX);
@@ -46,7 +48,7 @@ pub(super) fn ready(store: &Connection, now: Timestamp, bounds: &Bounds, most: u
         let doubt = Doubt { sent: time(sent.unwrap_or(created)), since: time(since.unwrap_or(created)) };
         let doubt = is_doubtful.then_some(doubt);
         let channel = Channel::of(row.get(9)?);
-        Ok(Ready { call: row.get(0)?, channel, message, tries: row.get(4)?, created, doubt })
+        Ok(Ready { call: row.get(0)?, channel, message, tries: row.get(4)?, expires: row.get(10)?, created, doubt })
     })?;
     rows.collect()
 }
@@ -58,14 +60,12 @@ pub(super) fn stranded(
     bounds: &Bounds,
     most: usize,
 ) -> rusqlite::Result<Vec<(String, Ended)>> {
-    if bounds.expires <= 0 {
-        return Ok(Vec::new());
-    }
     let mut rows = store.prepare(&format!(
-        "SELECT call, state = 3 FROM sms WHERE {STRANDED} AND created < :before ORDER BY created LIMIT :most"
+        "SELECT call, state = 3 FROM sms WHERE {STRANDED} AND (created < :before OR expires < :now) ORDER BY created LIMIT :most"
     ))?;
+    let before = if bounds.expires > 0 { millis(now) - bounds.expires * 1_000 } else { i64::MIN };
     let values = named_params! {
-        ":before": millis(now) - bounds.expires * 1_000, ":most": i64::try_from(most).unwrap_or(i64::MAX),
+        ":before": before, ":now": millis(now), ":most": i64::try_from(most).unwrap_or(i64::MAX),
         ":twilio": bounds.twilio, ":service": bounds.service,
     };
     let ended = |is_doubtful| if is_doubtful { Ended::Unknown } else { Ended::Expired };
@@ -86,10 +86,11 @@ pub(super) fn why_not(
     store: &Connection,
     now: Timestamp,
     bounds: &Bounds,
-    (channel, recipient): (Channel, &str),
-    created: i64,
+    text: &Ready,
 ) -> rusqlite::Result<Option<Ended>> {
-    if millis(now) - created > bounds.expires * 1_000 && bounds.expires > 0 {
+    let (channel, recipient) = (text.channel, text.message.to.as_str());
+    let is_old = millis(now) - text.created > bounds.expires * 1_000 && bounds.expires > 0;
+    if is_old || text.expires.is_some_and(|expires| expires < millis(now)) {
         return Ok(Some(Ended::Expired));
     }
     let mut out = store.prepare("SELECT 1 FROM opted_out WHERE recipient = ?1")?;

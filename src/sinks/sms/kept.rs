@@ -167,23 +167,34 @@ pub(crate) enum Queued {
     Full,
 }
 
-/// Keeps a message and has it wait for its turn.
-pub(crate) fn queue(store: &Connection, message: &KeptMessage, channel: Channel) -> rusqlite::Result<Queued> {
-    queue_among(store, message, channel, MESSAGES_QUEUED)
+/// Keeps a message and has it wait for its turn; it is not sent later than `expires`.
+pub(crate) fn queue(
+    store: &Connection,
+    message: &KeptMessage,
+    channel: Channel,
+    expires: Option<Timestamp>,
+) -> rusqlite::Result<Queued> {
+    queue_among(store, message, (channel, expires), MESSAGES_QUEUED)
 }
 
 /// Does so where fewer than `most` wait.
-fn queue_among(store: &Connection, message: &KeptMessage, channel: Channel, most: i64) -> rusqlite::Result<Queued> {
+fn queue_among(
+    store: &Connection,
+    message: &KeptMessage,
+    (channel, expires): (Channel, Option<Timestamp>),
+    most: i64,
+) -> rusqlite::Result<Queued> {
     let mut out = store.prepare("SELECT 1 FROM opted_out WHERE recipient = ?1")?;
     if out.query_row([&message.to], |_| Ok(())).optional()?.is_some() {
         return Ok(Queued::OptedOut);
     }
     let mut add = store.prepare(
-        "INSERT INTO sms (call, recipient, sender, body, state, created, due, channel)
-         SELECT ?1, ?2, ?3, ?4, 1, ?5, ?5, ?6 WHERE (SELECT count(*) FROM sms WHERE state IN (1, 2, 3)) < ?7",
+        "INSERT INTO sms (call, recipient, sender, body, state, created, due, channel, expires)
+         SELECT ?1, ?2, ?3, ?4, 1, ?5, ?5, ?6, ?8 WHERE (SELECT count(*) FROM sms WHERE state IN (1, 2, 3)) < ?7",
     )?;
     let (sid, body, created) = (&message.sid, &message.body, millis(message.created));
-    let added = add.execute(params![sid, message.to, message.sender(), body, created, channel as u8, most])?;
+    let (to, sender, expires) = (&message.to, message.sender(), expires.map(millis));
+    let added = add.execute(params![sid, to, sender, body, created, channel as u8, most, expires])?;
     if added == 0 {
         return Ok(Queued::Full);
     }
@@ -331,7 +342,7 @@ pub(crate) fn settle_inbound(
             withheld.looped += 1;
             continue;
         }
-        match (queue(store, message, *channel)?, action) {
+        match (queue(store, message, *channel, None)?, action) {
             (Queued::OptedOut, _) => withheld.opted_out += 1,
             (Queued::Full, _) => withheld.full += 1,
             (Queued::Done, Some(action)) => reports::add_action(store, message, action)?,
@@ -475,7 +486,7 @@ mod tests {
         let store = Store::start(DataDirectory::of(directory.path())).unwrap();
         let all = |store: &Connection| {
             (1..=3).try_for_each(|number| {
-                queue(store, &message(number), Channel::Twilio).map(|done| assert_eq!(done, Queued::Done))
+                queue(store, &message(number), Channel::Twilio, None).map(|done| assert_eq!(done, Queued::Done))
             })
         };
         store.run_now(all).unwrap();
@@ -557,7 +568,7 @@ mod tests {
             ended(store, at(9), "SM1", (Ended::Sent, None), None)?;
             assert_eq!((remove(store, "SM1")?, remove(store, "SM1")?), (Removed::Done, Removed::Unknown));
             super::super::texts::opt(store, at(9), "+14155550204", true)?;
-            assert_eq!(queue(store, &message(4), Channel::Service)?, Queued::OptedOut);
+            assert_eq!(queue(store, &message(4), Channel::Service, None)?, Queued::OptedOut);
             assert_eq!(find(store, "SM4")?.map(|one| one.sid), None);
             Ok(())
         });
@@ -632,15 +643,15 @@ mod tests {
     #[test]
     fn only_so_many_messages_wait() {
         on_store(|store| {
-            assert_eq!(queue_among(store, &message(4), Channel::Twilio, 3)?, Queued::Full);
+            assert_eq!(queue_among(store, &message(4), (Channel::Twilio, None), 3)?, Queued::Full);
             assert_eq!(find(store, "SM4")?.map(|one| one.sid), None);
             store.execute("UPDATE sms SET state = 4 WHERE call = 'SM1'", [])?;
-            assert_eq!(queue_among(store, &message(4), Channel::Twilio, 3)?, Queued::Done);
+            assert_eq!(queue_among(store, &message(4), (Channel::Twilio, None), 3)?, Queued::Done);
             let many = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?1)
                         INSERT INTO sms (call, recipient, sender, body, state, created, due)
                         SELECT 'x' || n, '+1', '+1', '', 1, 0, 0 FROM n";
             store.execute(many, [MESSAGES_QUEUED - 3])?;
-            assert_eq!(queue(store, &message(5), Channel::Twilio)?, Queued::Full);
+            assert_eq!(queue(store, &message(5), Channel::Twilio, None)?, Queued::Full);
             let replies = [(message(6), Channel::Twilio, None)];
             assert_eq!(settle_inbound(store, 0, &replies)?, Withheld { full: 1, ..Withheld::default() });
             Ok(())

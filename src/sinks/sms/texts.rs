@@ -181,16 +181,16 @@ pub(super) fn due(
     let mut jobs = Vec::new();
     let mut over = Vec::new();
     let mut recipients = BTreeSet::new();
-    for Ready { call, channel, message, tries, created, doubt } in
-        ready(store, now, bounds, (most + under_way.len()).max(SMS_BATCH))?
-    {
+    for text in ready(store, now, bounds, (most + under_way.len()).max(SMS_BATCH))? {
         if jobs.len() == most {
             break;
         }
-        if under_way.contains(&call) || recipients.contains(&message.to) {
+        if under_way.contains(&text.call) || recipients.contains(&text.message.to) {
             continue;
         }
-        let ended = match why_not(store, now, bounds, (channel, &message.to), created)? {
+        let why_not = why_not(store, now, bounds, &text)?;
+        let Ready { call, channel, message, tries, doubt, .. } = text;
+        let ended = match why_not {
             // What may have been taken is looked up for as long as it is of use.
             Some(Ended::Expired) if doubt.is_some() => Some(Ended::Unknown),
             Some(_) if doubt.is_some() => None,
@@ -500,6 +500,30 @@ mod tests {
             Ok(over)
         });
         assert_eq!(found.unwrap(), [("CA1".to_owned(), Ended::Expired)]);
+    }
+
+    #[test]
+    fn a_message_with_a_time_limit_of_its_own_is_not_sent_later() {
+        let rig = Rig::new();
+        rig.take_in(0, vec![SmsNews::Send(sms("CA1", "+1")), SmsNews::Send(sms("CA2", "+2"))]);
+        let (jobs, over) = rig
+            .store
+            .run_now(|store| {
+                store.execute("UPDATE sms SET expires = ?1 WHERE call = 'CA1'", [millis(at(10))])?;
+                let without_others = Bounds { expires: 0, ..BOUNDS };
+                due(store, at(11), &without_others, &BTreeSet::new(), 9)
+            })
+            .unwrap();
+        assert_eq!(jobs.iter().map(|job| job.call.as_str()).collect::<Vec<_>>(), ["CA2"]);
+        assert_eq!(over, [("CA1".to_owned(), Ended::Expired)]);
+        let gone = Bounds { twilio: false, expires: 0, ..BOUNDS };
+        rig.take_in(20, vec![SmsNews::Send(sms("CA3", "+3"))]);
+        let stranded = rig.store.run_now(move |store| {
+            store.execute("UPDATE sms SET expires = ?1 WHERE call = 'CA3'", [millis(at(30))])?;
+            assert_eq!(expire(store, at(30), &gone)?, []);
+            expire(store, at(31), &gone)
+        });
+        assert_eq!(stranded.unwrap(), [("CA3".to_owned(), Ended::Expired)]);
     }
 
     #[test]

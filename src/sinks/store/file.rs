@@ -20,7 +20,7 @@ pub(super) const NAME: &str = "trunkgate.db";
 /// What tells it from databases of others: `TGst`.
 const APPLICATION: i64 = 0x5447_7374;
 /// What makes each version of the tables of the one before.
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     include_str!("schema.sql"),
     include_str!("api.sql"),
     include_str!("calls.sql"),
@@ -33,6 +33,7 @@ const MIGRATIONS: [&str; 12] = [
     include_str!("heard.sql"),
     include_str!("conferences.sql"),
     include_str!("retention.sql"),
+    include_str!("validity.sql"),
 ];
 /// What is saved of a damaged file, and by which columns it is read forwards and backwards.
 const TABLES: [(&str, &str); 18] = [

@@ -327,10 +327,7 @@ pub static CREATE_MESSAGE: Operation = Operation {
         ("MessagingServiceSid", Differs("with `[twilio]`")),
         ("Body", Supported),
         ("StatusCallback", Supported),
-        (
-            "ValidityPeriod",
-            Differs("1 to 36000; `expires` of `[sms]` holds; with `[api] strict` a shorter one is refused by name"),
-        ),
+        ("ValidityPeriod", Differs("1 to 36000; `expires` of `[sms]` bounds it further")),
         ("ForceDelivery", Ignored("a message is sent as it is")),
         ("ProvideFeedback", Ignored("feedback is not taken")),
         ("ShortenUrls", Only(FALSE)),
