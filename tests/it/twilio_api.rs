@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -402,11 +403,26 @@ fn calls_from_before_a_restart_are_listed_and_found() {
     // One that a crash cuts short has its record and its place.
     let call = Call::set_up(&rig.edge, "cut", &rig.caller, &rig.callee);
     let cut = rig.edge.sid();
+    let folder = rig.edge.file.parent().unwrap().to_owned();
+    until("its answer is in the journal", || {
+        journals(&folder).contains(&format!("{{\"answered\":\"{cut}\"")).then_some(())
+    });
     let Rig { caller, callee, edge } = rig;
     rig = Rig { edge: edge.kill_and_start_again(), caller, callee };
     assert_eq!(rig.get(&format!("Calls/{cut}.json"))["status"], "completed");
     assert_eq!(sids(&rig, "PageSize=2").len(), 12);
     drop(call);
+}
+
+/// The journals of calls in a folder and below it.
+fn journals(folder: &Path) -> String {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let read = |path: PathBuf| match path.extension() {
+        _ if path.is_dir() => journals(&path),
+        Some(ending) if ending == "live" => std::fs::read_to_string(&path).unwrap_or_default(),
+        Some(_) | None => String::new(),
+    };
+    entries.map(read).collect()
 }
 
 #[test]
