@@ -83,10 +83,17 @@ impl Ending {
 }
 
 impl Gathering {
-    /// Begins with the first prompt.
-    pub(super) fn begin(gather: Gather, line: u32, now: Duration, base: &Location, steps: &mut Steps) -> Self {
+    /// Begins with the first prompt. Without a recogniser, speech alone ends as no input, when its time is over.
+    pub(super) fn begin(
+        gather: Gather,
+        has_recogniser: bool,
+        (line, now): (u32, Duration),
+        base: &Location,
+        steps: &mut Steps,
+    ) -> Self {
         let most = gather.num_digits.and_then(|number| usize::try_from(number).ok()).unwrap_or(DIGITS).min(DIGITS);
-        let spoken = gather.speech.map(|speech| Box::new(Spoken::new(*speech, line, base, steps)));
+        let spoken = gather.speech.map(|speech| Spoken::new(*speech, line, base, steps));
+        let spoken = spoken.map(|spoken| Box::new(if has_recogniser { spoken } else { spoken.unrecognised() }));
         let mut gathering = Gathering {
             line,
             action: gather.action,
@@ -148,8 +155,8 @@ impl Gathering {
 
     /// Begins to wait for input; not at all where none can come.
     fn await_input(&mut self, now: Duration) {
-        let is_possible = self.takes_digits() || self.spoken.as_ref().is_none_or(|spoken| spoken.is_possible());
-        self.wait = Wait::Digit(if is_possible { now.saturating_add(self.timeout) } else { now });
+        let is_awaited = self.takes_digits() || self.spoken.as_ref().is_none_or(|spoken| spoken.is_awaited());
+        self.wait = Wait::Digit(if is_awaited { now.saturating_add(self.timeout) } else { now });
     }
 
     /// Whether a digit counts: not where speech alone is asked for, nor once the caller speaks.

@@ -23,6 +23,9 @@ pub(super) struct Spoken {
     listens: Option<u32>,
     /// Whether no recogniser listens any more, nor will.
     is_over: bool,
+    /// Whether there was none from the beginning: silence is waited for all the same.
+    #[serde(default)]
+    is_unrecognised: bool,
     /// Receiver of partial results.
     partial_url: Option<String>,
     /// Number of the next report of a partial result.
@@ -71,6 +74,7 @@ impl Spoken {
             input,
             listens: None,
             is_over: false,
+            is_unrecognised: false,
             partial_url,
             sequence: 0,
             began: None,
@@ -78,6 +82,11 @@ impl Spoken {
             unstable: Secret::default(),
             confidence: (0, 0),
         }
+    }
+
+    /// Returns speech input for which there is no recogniser: the caller is waited for, and nothing is understood.
+    pub(super) fn unrecognised(self) -> Spoken {
+        Spoken { is_over: true, is_unrecognised: true, ..self }
     }
 
     pub(super) fn with_digits(&self) -> bool {
@@ -92,9 +101,9 @@ impl Spoken {
         self.began.is_some()
     }
 
-    /// Whether a recogniser listens, or may still be asked to.
-    pub(super) fn is_possible(&self) -> bool {
-        !self.is_over
+    /// Whether the input is waited for: a recogniser listens or may still be asked to, or there never was one.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.is_over || self.is_unrecognised
     }
 
     pub(super) fn has_final(&self) -> bool {

@@ -82,27 +82,27 @@ impl Program {
         }
     }
 
-    /// Begins to collect input. Without a recogniser speech alone is refused, and beside digits not heard.
+    /// Begins to collect input. Without a recogniser speech is not understood: beside digits it is left out, alone it ends as no input.
     fn begin_gather(&mut self, now: Duration, mut gather: Gather, line: u32) {
-        if !self.settings.recognition
-            && let Some(speech) = gather.speech.take()
-        {
-            let code = code::GATHER_INPUT;
+        let has_recogniser = self.settings.recognition;
+        if !has_recogniser && let Some(speech) = &gather.speech {
             let why = match self.settings.role {
                 Role::Caller | Role::Queued => "no recogniser is configured ([recognition])",
                 Role::Called | Role::Waiting | Role::Announced | Role::Connecting => {
                     "the speech of this party is not recognised"
                 }
             };
-            if !speech.with_digits {
-                let text = format!("<Gather input=\"speech\"> is refused: {why}");
-                return self.fail(now, code, line, "Gather", text);
-            }
-            let text = format!("input=\"dtmf speech\" gathers digits only: {why}");
-            self.steps.trace(line, "Gather", Note::Warning { code, text });
+            let text = if speech.with_digits {
+                format!("input=\"dtmf speech\" gathers digits only: {why}")
+            } else {
+                format!("input=\"speech\" ends as no input: {why}")
+            };
+            self.steps.trace(line, "Gather", Note::Warning { code: code::GATHER_INPUT, text });
+            gather.speech = gather.speech.filter(|speech| !speech.with_digits);
         }
         self.answer();
-        let gathering = Gathering::begin(gather, line, now, &self.location, &mut self.steps);
+        let at = (line, now);
+        let gathering = Gathering::begin(gather, has_recogniser, at, &self.location, &mut self.steps);
         self.state = State::Gathering(Box::new(gathering));
     }
 

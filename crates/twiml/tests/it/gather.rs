@@ -93,10 +93,17 @@ behaviours! {
     }
 
     ["Gather@input"]
-    fn without_a_recogniser_speech_alone_is_refused_and_beside_digits_not_heard() {
-        let (call, steps) = Call::begin("<Gather input='speech'/>");
-        assert_eq!(steps, ["failed 13326"]);
-        call.noted(13326, "<Gather input=\"speech\"> is refused: no recogniser is configured");
+    fn without_a_recogniser_speech_alone_is_no_input_and_beside_digits_not_heard() {
+        let body = "<Gather input='speech' timeout='3'><Say>Hi</Say></Gather><Redirect>again</Redirect>";
+        let (mut call, steps) = Call::begin(body);
+        assert_eq!(steps, ["answer", "say Hi"]);
+        call.noted(13326, "input=\"speech\" ends as no input: no recogniser is configured");
+        assert_eq!(call.digits("1"), [""; 0], "no digits are taken");
+        assert_eq!(call.played(), [""; 0]);
+        assert_eq!(call.wait(2_999), [""; 0], "a document that redirects to itself does not spin");
+        assert_eq!(call.wait(1), ["POST https://app.example/ivr/again redirect"]);
+        let (mut call, _) = Call::begin("<Gather input='speech' timeout='3' actionOnEmptyResult='true'/>");
+        assert_eq!(call.wait(3_000), [format!("{POST} SpeechResult= Language=en-US")]);
         let (mut call, steps) = Call::begin("<Gather input='dtmf speech' numDigits='1'/>");
         assert_eq!(steps, ["answer"]);
         call.noted(13326, "digits only: no recogniser is configured");
