@@ -125,6 +125,7 @@ fn address(text: &str) -> String {
 
 /// Host and path; a path may have an address of its own.
 fn web(rest: &str) -> String {
+    let rest = without_broken_user(rest);
     let place = rest.split(['?', '#']).next().unwrap_or_default();
     // Behind the last `@`, also where one stands in the path: nobody knows what that is.
     let at = authority(place).rfind('@').map_or(0, |at| at + 1);
@@ -133,6 +134,15 @@ fn web(rest: &str) -> String {
         Some((front, behind)) => format!("{front}://{}", web(behind)),
         None => shown.to_owned(),
     }
+}
+
+/// Leaves out what stands before the last `@` of an address whose password has a `/`, `?` or `#` that was not escaped: it seems to end the
+/// authority, and what is left has no port behind its colon.
+fn without_broken_user(rest: &str) -> &str {
+    let authority = authority(rest);
+    let port = authority.rsplit_once(':').map(|(_, port)| port).filter(|_| !authority.contains(['@', '[']));
+    let is_broken = port.is_some_and(|port| port.bytes().any(|byte| !byte.is_ascii_digit()));
+    rest.rsplit_once('@').filter(|_| is_broken).map_or(rest, |(_, behind)| behind)
 }
 
 /// User and host, with the transport.
@@ -223,6 +233,12 @@ mod tests {
             ("{\"a\":\"https:\\/\\/u:S3\\u0040h\\/x\"}", "{\"a\":\"https://h/x\"}"),
             ("<Sip username='bob' password='S3'>sip:a@h</Sip>", "<Sip username='bob' password='…'>sip:a@h</Sip>"),
             ("<Redirect>/n?pw=S3</Redirect>", "<Redirect>/n</Redirect>"),
+            // Passwords with what ends an authority.
+            ("https://u:S3/S3@h/x", "https://h/x"),
+            ("<Play>https://u:S3?S3@h/x?y=S3</Play>", "<Play>https://h/x</Play>"),
+            ("https://u:S3#/S3@h", "https://h"),
+            ("http://h:8080/a@b", "http://h:8080/a@b"),
+            ("http://[::1]:8080/a@b", "http://[::1]:8080/a@b"),
             ("100 %40 of", "100 @ of"),
             ("100% of it", "100% of it"),
         ] {
