@@ -60,6 +60,9 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
     indications(draft, findings);
     mail::judge(draft, findings);
     route_names(&draft.api.route(), draft, findings);
+    for (target, span) in draft.clients.iter().flat_map(|client| &client.targets) {
+        target_names(target, span, draft, findings);
+    }
     // Those with an app are routes.
     for placed in draft.numbers.iter().filter(|placed| placed.number.app.is_none()) {
         route_names(&placed.route(), draft, findings);

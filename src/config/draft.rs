@@ -6,6 +6,7 @@ use trunkgate_route::{Agent, App, Mailbox, Route, Siprec, TargetSpec, Trunk};
 
 use super::apps::AppSettings;
 use super::cdr::Cdr;
+use super::clients::PlacedClient;
 use super::data::DataDirectory;
 use super::diagnostic::Excerpt;
 use super::hep::Hep;
@@ -61,6 +62,7 @@ pub(super) struct Draft {
     /// Those of numbers come first.
     pub(super) routes: Vec<PlacedRoute>,
     pub(super) groups: Groups,
+    pub(super) clients: Vec<PlacedClient>,
     pub(super) sounds: Sounds,
     pub(super) api: PlacedApi,
     pub(super) log: Log,

@@ -11,6 +11,7 @@ use trunkgate_route::App;
 
 use super::changes::Written;
 use super::checks;
+use super::clients::PlacedClient;
 use super::code;
 use super::diagnostic::{Diagnostic, Findings, line_and_column};
 use super::draft::{Draft, PlacedApp};
@@ -295,6 +296,7 @@ fn config(path: &Path, source: &str, draft: Draft) -> Config {
         sounds: draft.sounds.into_audio(),
         mailboxes: draft.mailboxes.into_iter().map(|placed| placed.mailbox).collect(),
         numbers: draft.numbers.into_iter().map(|placed| placed.number).collect(),
+        clients: draft.clients.into_iter().map(PlacedClient::into_entry).collect(),
         api: draft.api.api,
         routes: draft.routes.into_iter().map(|placed| placed.route).collect::<Vec<_>>().into(),
         log: draft.log,

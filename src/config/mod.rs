@@ -11,6 +11,7 @@ mod caller_id;
 mod cdr;
 mod changes;
 mod checks;
+mod clients;
 pub mod code;
 mod cover;
 mod credentials;

@@ -13,6 +13,7 @@ use trunkgate_media::LatchMode;
 use trunkgate_route::{Numbers, Transport};
 
 use super::cdr::Cdr;
+use super::clients::{self, PlacedClient};
 use super::code;
 use super::cover::told;
 use super::data::DataDirectory;
@@ -88,7 +89,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let trunks = trunks::read_all(&root, around, &edge, findings);
     let agents = root.get("agent").map(|value| agents::read(value, around, findings)).unwrap_or_default();
     let texts_to = sms::allowed(texts.as_ref(), findings);
-    let Calls { apps, mailboxes, sounds, api, groups, numbers, routes } =
+    let Calls { apps, mailboxes, sounds, api, groups, clients, numbers, routes } =
         read_calls(&root, (&edge, around), (api.as_ref(), &trunks, &texts_to), findings);
     let (cdr, data) = read_kept([written.as_ref(), cdr.as_ref(), texts.as_ref()], around, findings);
     let texts = read_texts([twilio, texts, messages, mail], texts_to, around, findings);
@@ -122,6 +123,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         numbers,
         routes,
         groups,
+        clients,
         sounds,
         api,
         speech: said_by,
@@ -161,6 +163,7 @@ struct Calls {
     api: PlacedApi,
     groups: Groups,
     numbers: Vec<PlacedNumber>,
+    clients: Vec<PlacedClient>,
     routes: Vec<PlacedRoute>,
 }
 
@@ -178,13 +181,14 @@ fn read_calls<'a>(
     let means = Means { numbers: around.numbers, sounds: &sounds, groups: None };
     let api = api::read(api, &edge.name, means, around, findings);
     let groups = root.get("group").map(|value| Groups::read(value, means, findings)).unwrap_or_default();
+    let clients = root.get("client").map(|value| clients::read(value, means, findings)).unwrap_or_default();
     let means = Means { groups: Some(&groups), ..means };
     let numbers = root.get("number").map(|value| numbers::read(value, around.numbers, trunks, findings));
     let mut numbers = numbers.unwrap_or_default();
     let mut routes = numbers::routes(&mut numbers, trunks, findings);
     let own = root.get("route").map(|value| routes::read(value, edge, means, texts_to, findings));
     routes.extend(own.unwrap_or_default());
-    Calls { apps, mailboxes, sounds, api, groups, numbers, routes }
+    Calls { apps, mailboxes, sounds, api, groups, clients, numbers, routes }
 }
 
 /// `[cdr]`, and where what has to survive the process is kept, which stands in `[edge]` and stood in `[cdr]` and `[sms]`.

@@ -62,6 +62,8 @@ pub struct Config {
     pub mailboxes: Vec<Mailbox>,
     /// `[[number]]` in the order of the file.
     pub numbers: Vec<PhoneNumber>,
+    /// `[client]`: targets of Voice SDK clients by their identity.
+    pub clients: BTreeMap<Box<str>, Vec<TargetSpec>>,
     /// `[api]`
     pub api: Api,
     /// A route for each `[[number]]` with an app, then `[[route]]` in the order of the file.
@@ -378,3 +380,4 @@ impl Config {
             .with_own_numbers(self.numbers.iter().map(|one| one.number.as_str().into()))
     }
 }
+            .with_clients(self.clients.clone())

@@ -119,8 +119,11 @@ pub(crate) fn judge_to(config: &Config, table: &Table, to: Option<&str>) -> Resu
             None => Err(Fault::bad_to(to, "its host is that of no trunk")),
         };
     }
-    if to.starts_with("client:") {
-        return Err(Fault { status: 501, ..Fault::new(20_501, "To: a client: address: not in this version") });
+    if let Some(identity) = to.strip_prefix("client:") {
+        return match table.client(identity) {
+            Some(targets) => Ok(Placing { to: to.to_owned(), targets: targets.to_vec() }),
+            None => Err(Fault::bad_to(to, "[client] has no such identity")),
+        };
     }
     let number = callable(numbers, to).ok_or_else(|| Fault::bad_to(to, "it is not a phone number"))?;
     if config.api.connect.is_empty() {
@@ -196,7 +199,7 @@ mod tests {
         assert_eq!(to_route("12").unwrap_err(), 21_211);
         assert_eq!(to("sip:100@198.51.100.7"), Ok("sip:100@198.51.100.7".to_owned()));
         for (text, code) in
-            [("", 21_211), ("x", 21_211), ("+9990", 21_211), ("sip:100@other.example", 21_211), ("client:bob", 20_501)]
+            [("", 21_211), ("x", 21_211), ("+9990", 21_211), ("sip:100@other.example", 21_211), ("client:bob", 21_211)]
         {
             assert_eq!(to(text), Err(code), "{text}");
         }

@@ -471,6 +471,25 @@ fn voices_are_names_for_names() {
 
 #[test]
 fn why_and_config_show_name_the_number_and_no_secret() {
+#[test]
+fn clients_are_sip_parties() {
+    let client = |lines: &str| app(&format!("url = 'https://a.example/'\n[client]\n{lines}"));
+    let config =
+        accepted(&client("agent1 = 'trunk:pbx/201'\n'ann@example.com' = ['trunk:pbx/202', 'sip:ann@192.0.2.7']"));
+    let targets: Vec<_> = config.clients.iter().map(|(name, targets)| (&**name, targets.len())).collect();
+    assert_eq!(targets, [("agent1", 1), ("ann@example.com", 2)]);
+    for (line, code, about) in [
+        ("a = 'trunk:pbx'", "TG0112", "'trunk:pbx'"),
+        ("a = 'agent:b'", "TG0112", "'agent:b'"),
+        ("a = 'trunk:none/1'", "TG0120", "'trunk:none/1'"),
+        ("a = 5", "TG0103", "5"),
+        ("a = []", "TG0106", "[]"),
+        ("' ' = 'trunk:pbx/1'", "TG0105", "' '"),
+    ] {
+        check(&client(line), &[(code, about)]);
+    }
+}
+
     let toml =
         app("url = 'https://ann:hunter2@a.example/v?key=hunter2#rc=2'\nstatus_callback = 'https://b.example/?hunter2'")
             .replace(TOKEN, "hunter2hunter2hunter2hunter2hunter2")

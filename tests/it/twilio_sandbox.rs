@@ -280,7 +280,10 @@ fn caller_ids_and_numbers_are_judged_as_twilio_judges_them() {
     let (code, reports) = of("/name", &steps(&["dial +14155550177"]));
     assert!(code == 1 && is_refused(&reports), "{reports:#}");
     let (code, reports) = of("/word", &["--allow-undeclared-dials"]);
-    assert!(code == 1 && fault(&reports).contains("error 13224: \"sales\""), "{reports:#}");
+    assert!(
+        code == 1 && reports[0]["failures"].to_string().contains("warning 13224: <Dial> has no phone number"),
+        "{reports:#}"
+    );
 }
 
 #[test]

@@ -48,6 +48,8 @@ pub struct Table {
     mailboxes: Vec<Arc<App>>,
     /// The edge's own numbers in E.164, which every application may show.
     own_numbers: BTreeSet<Box<str>>,
+    /// Targets of Voice SDK clients by their identity.
+    clients: BTreeMap<Box<str>, Vec<TargetSpec>>,
     /// Headers of a caller's INVITE that agents' parameters and routes ask for, each once.
     headers: Vec<String>,
     /// Every header that some trunk lets pass.
@@ -92,6 +94,7 @@ impl Table {
             apps: Vec::new(),
             mailboxes: Vec::new(),
             own_numbers: BTreeSet::new(),
+            clients: BTreeMap::new(),
             routes,
             registrants,
         }
@@ -110,6 +113,15 @@ impl Table {
     #[must_use]
     pub fn with_own_numbers(self, numbers: impl IntoIterator<Item = Box<str>>) -> Table {
         Table { own_numbers: numbers.into_iter().collect(), ..self }
+    }
+    /// Adds the targets of Voice SDK clients, by their identity.
+    #[must_use]
+    pub fn with_clients(self, clients: BTreeMap<Box<str>, Vec<TargetSpec>>) -> Table {
+        Table { clients, ..self }
+    }
+    /// Returns the targets of a Voice SDK client; `None`: no party has this identity.
+    pub fn client(&self, identity: &str) -> Option<&[TargetSpec]> {
+        self.clients.get(identity).map(Vec::as_slice)
     }
     /// Whether a number, normalised, is one of the edge's own.
     pub fn is_own_number(&self, number: &str) -> bool {

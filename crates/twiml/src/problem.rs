@@ -34,6 +34,8 @@ pub mod code {
     pub const WAIT_VERB: u16 = 13238;
     /// `<Dial>` has no party to call.
     pub const DIAL_NUMBER: u16 = 13223;
+    /// The number of a Dial is none.
+    pub const NOT_A_NUMBER: u16 = 13224;
     /// `<Dial>` has more nouns than it may.
     pub const DIAL_NOUNS: u16 = 13250;
     /// `<Sip>` has no SIP URI.

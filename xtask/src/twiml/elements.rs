@@ -124,16 +124,22 @@ mod tests {
     #[test]
     fn elements_and_attributes_are_found_with_their_rows() {
         let text = "<?xml version='1.0'?><!-- <Play> --><Response><Gather action='/a?b=c>d' numDigits=\"1\"><Say voice='a'>\
-                    <break time='1s'/></Say></Gather><Dial recordingConfigurationId='x'><Client url='false'>x</Client></Dial><New/></Response>";
+                    <break time='1s'/></Say></Gather><Dial recordingConfigurationId='x'><Application url='false'>x</Application></Dial><New/></Response>";
         let found = used(text);
         let names: Vec<&str> = found.iter().map(|one| one.name.as_str()).collect();
-        let expected =
-            ["Dial", "Dial/Client", "Dial@recordingConfigurationId", "Gather", "Gather@action", "Gather@numDigits"];
+        let expected = [
+            "Dial",
+            "Dial/Application",
+            "Dial@recordingConfigurationId",
+            "Gather",
+            "Gather@action",
+            "Gather@numDigits",
+        ];
         assert_eq!(names, [&expected[..], &["New", "Say", "Say@voice"]].concat());
         let row = |name: &str| found.iter().find(|one| one.name == name).unwrap().row;
         assert_eq!((row("Gather@action"), row("New")), (Row::Supported, Row::Missing));
         assert!(
-            matches!(row("Dial/Client"), Row::NotSupported(_))
+            matches!(row("Dial/Application"), Row::NotSupported(_))
                 && matches!(row("Dial@recordingConfigurationId"), Row::NotSupported(_))
         );
     }

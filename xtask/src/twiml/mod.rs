@@ -202,7 +202,8 @@ mod tests {
         assert_eq!(extent("<Record recordingConfigurationId='1'/>"), Extent::WithWarnings);
         assert_eq!(extent("<Leave/>"), Extent::WithWarnings);
         assert_eq!(extent("<Say>One</Say><Pay/>"), Extent::Refused);
-        assert_eq!(extent("<Dial><Client>a</Client></Dial>"), Extent::Refused);
+        assert_eq!(extent("<Dial><Sim>a</Sim></Dial>"), Extent::Refused);
+        assert_eq!(extent("<Dial><Client>a</Client></Dial>"), Extent::Whole);
         assert_eq!(extent("<Dial><Conference>a</Conference></Dial>"), Extent::Whole);
         // No row, a warning that no row excuses, no document.
         assert_eq!(extent("<Teleport/>"), Extent::Wrong);

@@ -220,15 +220,28 @@ pub static VOICE: &[Entry] = &[
             ("postWorkActivitySid", NO_TASKROUTER),
         ],
     ),
-    refused(
+    element(
         "Dial/Client",
-        NO_CLIENT,
         &[
-            ("url", NO_CLIENT),
-            ("method", NO_CLIENT),
-            ("statusCallback", NO_CLIENT),
-            ("statusCallbackMethod", NO_CLIENT),
-            ("statusCallbackEvent", NO_CLIENT),
+            (
+                "(text)",
+                Differs(
+                    "a SIP party that [`[client]`](configuration.md#client) has for the identity; one without is left out",
+                ),
+            ),
+            ("url", Supported),
+            ("method", Supported),
+            ("statusCallback", Supported),
+            ("statusCallbackMethod", Supported),
+            ("statusCallbackEvent", Supported),
+        ],
+    ),
+    element("Dial/Client/Identity", &[("(text)", Supported)]),
+    element(
+        "Dial/Client/Parameter",
+        &[
+            ("name", NotSupported("a SIP party gets no parameters")),
+            ("value", NotSupported("a SIP party gets no parameters")),
         ],
     ),
     refused(

@@ -84,6 +84,13 @@ pub enum Target {
         /// Document and progress callbacks.
         callback: Callback,
     },
+    /// A Voice SDK client, for which the configuration has a SIP party.
+    Client {
+        /// Its identity.
+        identity: String,
+        /// Document and progress callbacks.
+        callback: Callback,
+    },
     /// A SIP address.
     Sip {
         /// Addresses and headers.
@@ -190,7 +197,7 @@ pub(super) fn dial(mut fields: Fields<'_>) -> Kind {
     };
     let (element, path, warnings) = (fields.element, fields.path(), fields.warnings);
     let number = element.text();
-    if !number.is_empty() {
+    if !number.is_empty() && is_callable(&number, element, warnings) {
         dial.targets.push(Target::Number { number, send_digits: None, callback: Callback::default() });
     }
     for child in element.elements() {
@@ -212,6 +219,7 @@ pub(super) fn dial(mut fields: Fields<'_>) -> Kind {
         let noun = Fields::open(entry, child, warnings);
         match entry.path {
             "Dial/Number" => dial.targets.extend(number_noun(noun)),
+            "Dial/Client" => dial.targets.extend(client_noun(noun)),
             "Dial/Conference" => dial.conference = conference::conference(noun).map(Box::new),
             "Dial/Queue" => dial.queue = queue::queue(noun).map(Box::new),
             _ => dial.targets.extend(sip_noun(noun)),
@@ -234,6 +242,9 @@ fn number_noun(mut fields: Fields<'_>) -> Option<Target> {
         fields.warnings.add(code::DIAL_NUMBER, fields.element.position, "<Number> without a number is skipped");
         return None;
     }
+    if !is_callable(&number, fields.element, fields.warnings) {
+        return None;
+    }
     let mut send_digits = fields.text("sendDigits");
     if send_digits.as_ref().is_some_and(|digits| !is_digits(digits)) {
         let message = "sendDigits of <Number> may have 0-9, A-D, #, *, w and W only; none are sent";
@@ -242,6 +253,43 @@ fn number_noun(mut fields: Fields<'_>) -> Option<Target> {
     }
     let callback = callback(&mut fields, 13221);
     Some(Target::Number { number, send_digits: send_digits.map(Secret::new), callback })
+}
+
+/// Returns whether a text is written as a number; another one, such as `client:ann` or `sip:ann@example.com`, is skipped with a warning.
+fn is_callable(text: &str, element: &Element, warnings: &mut Warnings) -> bool {
+    let is_written = text.chars().all(|char| char.is_ascii_digit() || "+*#()-. /\u{a0}".contains(char));
+    if !is_written || !text.contains(|char: char| char.is_ascii_digit() || "*#".contains(char)) {
+        let noun = match text.split_once(':').map(|(scheme, _)| scheme) {
+            Some("client") => ": a client is <Client>",
+            Some("sip" | "sips") => ": a SIP address is <Sip>",
+            Some(_) | None => "",
+        };
+        let message = format!("<{}> has no phone number{noun}; it is not called", element.name);
+        warnings.add(code::NOT_A_NUMBER, element.position, message);
+        return false;
+    }
+    true
+}
+
+fn client_noun(mut fields: Fields<'_>) -> Option<Target> {
+    let callback = progress(&mut fields, 13241);
+    let (element, path, warnings) = (fields.element, fields.path(), fields.warnings);
+    let mut identity = element.text();
+    for child in element.elements() {
+        let Some(entry) = compat::entry(VOICE, path, &child.name) else {
+            unknown(child, path, warnings);
+            continue;
+        };
+        let inner = Fields::open(entry, child, warnings);
+        if entry.path == "Dial/Client/Identity" {
+            identity = inner.element.text();
+        }
+    }
+    if identity.is_empty() {
+        warnings.add(code::DIAL_NUMBER, element.position, "<Client> without an identity is skipped");
+        return None;
+    }
+    Some(Target::Client { identity, callback })
 }
 
 fn sip_noun(mut fields: Fields<'_>) -> Option<Target> {
@@ -359,13 +407,18 @@ pub(super) fn sip_uri(element: &Element) -> Option<String> {
 }
 
 fn callback(fields: &mut Fields<'_>, code: u16) -> Callback {
+    Callback { detection: detection(fields), ..progress(fields, code) }
+}
+
+/// Reads the document and the progress of a party.
+fn progress(fields: &mut Fields<'_>, code: u16) -> Callback {
     Callback {
         url: fields.text("url"),
         method: fields.method("method", code),
         status: fields.text("statusCallback"),
         status_method: fields.method("statusCallbackMethod", code),
         events: events(fields),
-        detection: detection(fields),
+        detection: None,
     }
 }
 

@@ -440,6 +440,11 @@ pub enum Address {
         /// Digits to send at the answer.
         send_digits: Option<Secret>,
     },
+    /// A Voice SDK client, for which the configuration has a SIP party.
+    Client {
+        /// Its identity.
+        identity: String,
+    },
     /// SIP addresses, lowest priority first.
     Sip {
         /// The addresses with their credentials.

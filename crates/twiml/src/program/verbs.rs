@@ -237,6 +237,7 @@ impl Program {
         for target in dial.targets {
             let (address, callback) = match target {
                 Target::Number { number, send_digits, callback } => (Address::Number { number, send_digits }, callback),
+                Target::Client { identity, callback } => (Address::Client { identity }, callback),
                 Target::Sip { party, callback } => {
                     (Address::Sip { uris: party.uris, headers: party.headers }, callback)
                 }

@@ -113,6 +113,23 @@ behaviours! {
         assert!(CallbackEvents::default().completed);
     }
 
+    ["Dial/Client", "Dial/Client@(text)", "Dial/Client@url", "Dial/Client@method", "Dial/Client@statusCallback",
+     "Dial/Client@statusCallbackMethod", "Dial/Client@statusCallbackEvent", "Dial/Client/Identity", "Dial/Client/Identity@(text)",
+     "Dial/Client/Parameter"]
+    fn a_client_has_an_identity_a_whisper_and_callbacks() {
+        let attributes = "url='/screen' method='GET' statusCallback='/cb' statusCallbackMethod='GET' statusCallbackEvent='ringing'";
+        for inside in ["agent1", "<Identity> agent1 </Identity><Parameter name='a' value='b'/>"] {
+            let dial = step(&format!("<Dial><Client {attributes}>{inside}</Client></Dial>"));
+            let party = &dial.parties[0];
+            assert!(matches!(&party.address, Address::Client { identity } if identity == "agent1"), "{party:?}");
+            assert_eq!(party.whisper, Some((Location::url("https://app.example/screen").unwrap(), Method::Get)));
+            let status = party.status.as_ref().unwrap();
+            assert_eq!((status.method, status.events.ringing, status.events.completed), (Method::Get, true, false));
+        }
+        let (call, _) = Call::begin("<Dial><Client/></Dial>");
+        call.noted(13223, "<Client> without an identity is skipped");
+    }
+
     ["Dial/Sip", "Dial/Sip@(text)", "Dial/Sip@url", "Dial/Sip@method",
      "Dial/Sip@statusCallback", "Dial/Sip@statusCallbackMethod", "Dial/Sip@statusCallbackEvent"]
     fn a_sip_address_has_headers_a_whisper_and_callbacks() {
@@ -262,6 +279,22 @@ fn a_dial_without_a_party_fails_like_one_that_cannot_be_made() {
     assert_eq!(steps, ["POST https://app.example/ivr/after dial DialCallStatus=failed DialBridged=false"]);
     call.noted(13223, "no party");
     assert_eq!(call.document("<Dial/><Say>next</Say>"), ["answer", "say next"]);
+}
+
+#[test]
+fn what_is_no_number_is_not_called_and_the_next_verb_follows() {
+    for text in ["Bob", "client:ann", "sip:ann@example.com", "tel:+14155550100", "+", "1-800-FLOWERS", "100;x=y"] {
+        for dial in [format!("<Dial>{text}</Dial>"), format!("<Dial><Number>{text}</Number></Dial>")] {
+            let (call, steps) = Call::begin(&format!("{dial}<Say>next</Say>"));
+            assert_eq!(steps, ["answer", "say next"], "{dial}");
+            call.noted(13224, "has no phone number");
+            let (_, steps) = Call::begin(&dial.replace("<Dial>", "<Dial><Number>201</Number>"));
+            assert_eq!(steps, ["answer", "dial 201"], "the others are called");
+        }
+    }
+    for text in ["201", "911", "*67 415 555 0100", "#31#4155550100", "(415) 555-0100", "+1.415.555.0100"] {
+        assert_eq!(Call::begin(&format!("<Dial>{text}</Dial>")).1, ["answer".to_owned(), format!("dial {text}")]);
+    }
 }
 
 #[test]

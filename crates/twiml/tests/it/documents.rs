@@ -119,8 +119,8 @@ behaviours! {
         for (body, code, name) in [
             ("<Say>Hi</Say><Pay/>", 12200, "<Pay>"),
             ("<Say>Hi</Say><Enqueue><Task>a</Task></Enqueue>", 12200, "<Enqueue/Task>"),
-            ("<Say>Hi</Say><Dial><Client>a</Client></Dial>", 13215, "<Dial/Client>"),
-            ("<Say>Hi</Say><Dial><Number>1</Number><Client>a</Client></Dial>", 13215, "<Dial/Client>"),
+            ("<Say>Hi</Say><Dial><Sim>a</Sim></Dial>", 13215, "<Dial/Sim>"),
+            ("<Say>Hi</Say><Dial><Number>1</Number><Application>a</Application></Dial>", 13215, "<Dial/Application>"),
             ("<Say>Hi</Say><Connect><VirtualAgent/></Connect>", 12200, "<Connect/VirtualAgent>"),
         ] {
             let (mut call, steps) = Call::begin(body);

@@ -268,6 +268,7 @@ fn request(request: &Request) -> String {
 fn address(address: &Address) -> String {
     match address {
         Address::Number { number, .. } => number.clone(),
+        Address::Client { identity } => format!("client:{identity}"),
         Address::Sip { uris, .. } => uris.iter().map(|uri| uri.uri.clone()).collect::<Vec<_>>().join("|"),
     }
 }

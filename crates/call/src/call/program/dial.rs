@@ -8,6 +8,7 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::key::LegId;
 use trunkgate_route::{Number, Numbers, Table, Target, TargetSpec, Wanted, share};
 use trunkgate_sip::has_control;
+use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_twiml::{Address, DialResult, DialStatus, DialStep, Header, Input, Party, PartyDetection, SipUri};
 
@@ -146,6 +147,12 @@ impl Dialler<'_> {
             Address::Number { number, send_digits } => {
                 let to = cx.edge.table.numbers().normalise_caller(&number, None).text;
                 (self.number(cx, &number)?, to, send_digits)
+            }
+            Address::Client { identity } => {
+                let known = cx.edge.table.client(&identity).map(<[TargetSpec]>::to_vec);
+                let known = known.ok_or_else(|| format!("the client {} is not in [client]", plain(&identity, 40)))?;
+                let found = known.iter().filter_map(|target| cx.edge.target(target)).collect();
+                (found, format!("client:{identity}"), None)
             }
             Address::Sip { uris, headers } => {
                 let to = uris.first().map(|uri| uri.uri.clone()).unwrap_or_default();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 mod callbacks;
+mod clients;
 mod conferences;
 mod cookies;
 mod detections;

@@ -1,0 +1,77 @@
+//! `[client]`: SIP parties by the names that applications have for Voice SDK clients, as `<Client>agent1</Client>`.
+
+use trunkgate_route::TargetSpec;
+
+use super::code;
+use super::diagnostic::Findings;
+use super::draft::Span;
+use super::section::Value;
+use super::targets::{self, Means};
+use super::values;
+
+/// Longest identity, in characters: Twilio's.
+const IDENTITY_CHARS: usize = 121;
+
+/// A client with its places.
+#[derive(Debug)]
+pub(super) struct PlacedClient {
+    /// Identity, as applications write it.
+    pub(super) identity: String,
+    /// Its targets, in the order in which they are called.
+    pub(super) targets: Vec<(TargetSpec, Span)>,
+}
+
+impl PlacedClient {
+    /// Returns the identity with its targets.
+    pub(super) fn into_entry(self) -> (Box<str>, Vec<TargetSpec>) {
+        (self.identity.into(), self.targets.into_iter().map(|(target, _)| target).collect())
+    }
+}
+
+/// Reads the section.
+pub(super) fn read<'a>(value: &'a Value<'a>, means: Means<'_>, findings: &mut Findings) -> Vec<PlacedClient> {
+    let Some(table) = value.get_ref().as_table() else {
+        values::wrong_type("client", value, "a table: [client] with agent1 = \"trunk:pbx/201\"", findings);
+        return Vec::new();
+    };
+    let mut clients = Vec::with_capacity(table.len());
+    for (name, value) in table {
+        let identity = name.get_ref().to_string();
+        if identity.trim().is_empty()
+            || identity.chars().count() > IDENTITY_CHARS
+            || identity.chars().any(char::is_control)
+        {
+            let help = format!("1 to {IDENTITY_CHARS} characters, in one line");
+            findings.error(code::BAD_VALUE, name.span(), "this cannot be the identity of a client", help);
+            continue;
+        }
+        let read = targets::connect(value, Means { groups: None, ..means }, findings);
+        let mut targets = Vec::with_capacity(read.len());
+        for (target, place) in read {
+            if is_party(&target) {
+                targets.push((target, place.span));
+                continue;
+            }
+            let message = format!("the client {identity} is no SIP party");
+            let help = "use trunk:NAME/NUMBER, such as \"trunk:pbx/201\", or sip:USER@HOST";
+            findings.error(code::BAD_TARGET, place.span, message, help);
+        }
+        clients.push(PlacedClient { identity, targets });
+    }
+    clients
+}
+
+/// Returns whether a target is a SIP party that a Dial can call by itself.
+fn is_party(target: &TargetSpec) -> bool {
+    match target {
+        TargetSpec::Trunk { number, weight, .. } => number.is_some() && weight.is_none(),
+        TargetSpec::Uri { .. } => true,
+        TargetSpec::Agent(_)
+        | TargetSpec::App(_)
+        | TargetSpec::Play(_)
+        | TargetSpec::Voicemail(_)
+        | TargetSpec::Conference(_)
+        | TargetSpec::Reject(_)
+        | TargetSpec::RingAll(_) => false,
+    }
+}
