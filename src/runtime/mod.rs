@@ -12,6 +12,7 @@ pub(crate) mod messages;
 pub mod names;
 pub(crate) mod overrides;
 pub(crate) mod own_certificates;
+pub(crate) mod own_recordings;
 pub mod own_sockets;
 pub(crate) mod placing;
 pub(crate) mod probes;

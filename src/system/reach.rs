@@ -105,6 +105,11 @@ impl Reach {
         Ok(())
     }
 
+    /// Returns whether a URL leads, by an address or a name of loopback, to a socket that is closed to applications.
+    pub(crate) fn is_closed(&self, url: &Url) -> bool {
+        matches!(self.judge_url(url), Err(Barred { why: Why::Closed, .. }))
+    }
+
     /// Selects the addresses of a host that may be connected to, in their order.
     ///
     /// # Errors

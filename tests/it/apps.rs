@@ -74,10 +74,24 @@ impl Rig {
     /// With these tables and targets of the one route; `files` are in the folder of the configuration.
     pub(crate) fn new(tables: &str, connect: &str, files: &[(&str, &[u8])]) -> Rig {
         let (caller, pbx) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.3"));
+        Rig::with(("", ""), tables, connect, files, &[])
+    }
+
+    /// The same with keys of `[http]` and `[api]`, and variables of the environment.
+    pub(crate) fn with(
+        (http, api_keys): (&str, &str),
+        tables: &str,
+        connect: &str,
+        files: &[(&str, &[u8])],
+        variables: &[(&str, &str)],
+    ) -> Rig {
         let trunks = caller.trunk("carrier") + &pbx.trunk("pbx");
         let route = format!("[[route]]\nfrom = [\"carrier\"]\nconnect = [{connect}]\n");
-        let api = format!("[api]\naccount_sid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\nconnect = [\"trunk:pbx\"]\n");
-        let edge = Process::start_with_documents(&config(&format!("{trunks}{api}{tables}{route}")), files);
+        let api = format!(
+            "[api]\naccount_sid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\nconnect = [\"trunk:pbx\"]\n{api_keys}"
+        );
+        let file = config(&format!("{http}{trunks}{api}{tables}{route}"));
+        let edge = Process::start_with_documents_and(&file, files, variables);
         Rig { edge, caller, pbx }
     }
 

@@ -3,13 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
 use std::io::Write as _;
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::apps::{self, application, form, parameter, path};
-use crate::support::calls::{Call, Speaking, media_of};
+use crate::support::calls::{Call, Speaking, media_of, received};
 use crate::support::endpoint::{Endpoint, Post};
 use crate::support::{PUBLIC_URL, finish, http_with_headers, until};
 use crate::twilio_api::{Rig, SID, TOKEN, assert_shape, authorization};
@@ -393,6 +393,48 @@ fn a_voicemail_is_recorded_after_the_tone_and_its_action_has_the_audio() {
         ("RecordVerb".into(), "completed".into())
     );
     assert!(matches!(audio(&told), (200, body) if body.starts_with("RIFF")));
+}
+
+/// A recording is played by its URL: from the listener, from `public_url`, and with the proxy, whose recordings have Twilio's URLs.
+#[test]
+fn a_caller_hears_the_message_that_it_has_left() {
+    for (http, api) in [("", ""), (PUBLIC_URL, ""), ("", "proxy = true\n")] {
+        let application = Endpoint::reading(TcpListener::bind("127.0.0.1:0").unwrap(), |_, post, stream| {
+            let document = match path(post) {
+                "/voice" => "<Record action='/done' finishOnKey='#' playBeep='false'/>".to_owned(),
+                _ => {
+                    let url = parameter(post, "RecordingUrl");
+                    let other = url.split("/Recordings").next().filter(|account| account.starts_with("http://127."));
+                    let other = other.map(|account| format!("<Play>{account}/Calls.json</Play>")).unwrap_or_default();
+                    format!("{other}<Play>{url}.mp3</Play><Hangup/>")
+                }
+            };
+            let body = format!("<Response>{document}</Response>");
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nConnection: close";
+            write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).is_ok()
+        });
+        let url = format!("http://{}/voice", application.address);
+        let app =
+            format!("[app.ivr]\nurl = \"{url}\"\nallow_private = true\n[recording]\ndirectory = \"recordings\"\n");
+        let rig = apps::Rig::with((http, api), &app, r#""app:ivr""#, &[], &[]);
+        rig.invite();
+        let ok = rig.answered();
+        let speaker = speaking(&rig.caller.rtp, media_of(&ok));
+        until("some of it is recorded", || (walk(&rig.edge.file.with_file_name("recordings")) > 16_000).then_some(()));
+        drop(speaker);
+        rig.press(&ok, 11, 40_000);
+        let is_message = |packet: &[u8]| packet.get(12..).is_some_and(|codes| codes.iter().all(|code| *code == 0x21));
+        until("the message is heard", || is_message(&received(&rig.caller.rtp).0).then_some(()));
+        rig.hung_up();
+        let trace = rig.trace();
+        assert!(trace.contains(" of the edge itself ("), "{trace}");
+        if http.is_empty() && api.is_empty() {
+            assert!(
+                trace.contains("11205") && trace.contains("the edge's own listener"),
+                "other paths stay closed: {trace}"
+            );
+        }
+    }
 }
 
 #[test]

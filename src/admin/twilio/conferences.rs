@@ -140,7 +140,7 @@ pub(super) async fn announce(
     let first = first.ok_or_else(|| Error::not_found(cx.path))?;
     let app = cx.handle.call(first).await?.and_then(|call| call.app.clone());
     let app = create::keys_of(cx, app.as_deref(), AppDocument::Text("".into()));
-    create::judge_url(cx, "AnnounceUrl", &url, &app)?;
+    create::judge_heard(cx, "AnnounceUrl", &url, &app)?;
     let (sid, party) = (report.sid.clone(), party.map(str::to_owned));
     let request = AnnounceRequest { url, method, app: Arc::new(app) };
     let asked = cx

@@ -16,6 +16,7 @@ use super::parameters::Parameters;
 use super::{Asked, call_recordings, calls, detection, dialled};
 use crate::config;
 use crate::limits::{CALL_LIMIT_SECONDS, CALL_RING_SECONDS};
+use crate::runtime::own_recordings::OwnRecordings;
 use crate::runtime::placing::{self, Fault, Placing};
 use crate::system::reach::Reach;
 
@@ -132,7 +133,7 @@ pub(super) fn take_document(parameters: &mut Parameters) -> Result<Option<AppDoc
 pub(super) fn made(cx: &Asked<'_>, document: AppDocument, current: Option<&str>) -> Result<App, Error> {
     let app = keys_of(cx, current, document);
     if let AppDocument::Url { url, .. } = &app.document {
-        judge_url(cx, "Url", url, &app)?;
+        judge_heard(cx, "Url", url, &app)?;
     }
     Ok(app)
 }
@@ -155,6 +156,19 @@ pub(super) fn judge_reach(cx: &Asked<'_>, app: &App) -> Result<(), Error> {
 /// It cannot be used, or can never be reached.
 pub(super) fn judge_url(cx: &Asked<'_>, name: &str, url: &str, app: &App) -> Result<(), Error> {
     config::judge_url(name, url, &reach_of(cx, app.allow_private)).map_err(|what| Error::unusable_url(&what))
+}
+
+/// Judges the URL of a document or sound that callers hear: a recording of the edge's own needs no request.
+///
+/// # Errors
+/// It cannot be used, or can never be reached.
+pub(super) fn judge_heard(cx: &Asked<'_>, name: &str, url: &str, app: &App) -> Result<(), Error> {
+    let reach = reach_of(cx, app.allow_private);
+    let own = cx.handle.shared.running(|running| OwnRecordings::of(cx.handle, running));
+    match own.named_by(url, &reach) {
+        Some(_) => Ok(()),
+        None => judge_url(cx, name, url, app),
+    }
 }
 
 /// Judges the URL of a WebSocket by the rules for addresses that an application has.

@@ -116,7 +116,7 @@ async fn update(cx: &Asked<'_>, conference: &str, party: &str, mut parameters: P
     let app = create::keys_of(cx, app.as_deref(), AppDocument::Text("".into()));
     for (name, music) in [("HoldUrl", &music), ("WaitUrl", &wait)] {
         if let Some(Music::Url { url, .. }) = music {
-            create::judge_url(cx, name, url, &app)?;
+            create::judge_heard(cx, name, url, &app)?;
         }
     }
     let hold = match hold {
@@ -304,13 +304,13 @@ fn app_of(cx: &Asked<'_>, joining: &Joining, status_callback: Option<StatusCallb
     let document = AppDocument::Text(joining.document().into());
     let app = App { status_callback, ..create::made(cx, document, None)? };
     create::judge_reach(cx, &app)?;
+    let given = |wanted: &str| joining.attributes.iter().find(|(known, url)| *known == wanted && !url.is_empty());
+    given("waitUrl").map_or(Ok(()), |(_, url)| create::judge_heard(cx, "WaitUrl", url, &app))?;
     for (name, attribute) in [
-        ("WaitUrl", "waitUrl"),
         ("ConferenceStatusCallback", "statusCallback"),
         ("ConferenceRecordingStatusCallback", "recordingStatusCallback"),
     ] {
-        let url = joining.attributes.iter().find(|(known, url)| *known == attribute && !url.is_empty());
-        url.map_or(Ok(()), |(_, url)| create::judge_url(cx, name, url, &app))?;
+        given(attribute).map_or(Ok(()), |(_, url)| create::judge_url(cx, name, url, &app))?;
     }
     Ok(app)
 }

@@ -10,6 +10,7 @@ use trunkgate_call::trace::{Webhook, WebhookTry};
 
 use crate::config::{Secret, Speech};
 use crate::limits::APP_BODY_SHOWN_CHARS;
+use crate::runtime::own_recordings::OwnRecordings;
 use crate::system::reach::Reach;
 use crate::webhooks::outcome::{Attempt, Failure, Reply};
 
@@ -31,6 +32,8 @@ pub(super) struct Settings {
     /// The sound that the application is.
     pub(super) sound: Option<Arc<[u8]>>,
     pub(super) reach: Reach,
+    /// Recordings that a document may name by their URL.
+    pub(super) own: OwnRecordings,
 }
 
 pub(super) fn failed(code: u16, text: String) -> AppAnswer {

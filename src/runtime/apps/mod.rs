@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::config::file_name::{self, filled};
 use crate::limits::{APP_LAST_SECONDS, APP_QUESTIONS_AT_ONCE, WEBHOOK_DOCUMENT_BYTES};
 use crate::runtime::handle::{Handle, Order};
+use crate::runtime::own_recordings::OwnRecordings;
 use crate::system::below::below;
 use crate::system::files;
 use crate::system::shares::FairShares;
@@ -35,6 +36,8 @@ use sounds::AppSounds;
 
 /// Media type of a static document.
 const XML: &str = "text/xml";
+/// Media type of a recording; playing it shows what it really is.
+const RECORDING: &str = "audio/wav";
 
 /// The signalling loop's ways to the threads that ask applications and notify them.
 #[derive(Debug)]
@@ -204,6 +207,7 @@ impl Means {
                 AppDocument::Conference(_) => None,
             },
             reach: shared.own.borrow().reach(app.allow_private, &running.interfaces),
+            own: OwnRecordings::of(&self.handle, running),
         })
     }
 
@@ -227,6 +231,14 @@ impl Means {
             AppPlace::Url(url) => url,
             AppPlace::File(name) => return (self.file(&settings.folder, name, &request.parameters), None),
         };
+        if let Some(recording) = settings.own.named_by(url, &settings.reach).filter(|_| is_wanted)
+            && recording.is_own_host
+        {
+            // Its audio is read when it is played.
+            let told = format!("{}: {} of the edge itself", request.purpose, recording.sid);
+            let content_type = Some(RECORDING.to_owned());
+            return (AppAnswer::Document { url: None, content_type, body: Vec::new(), told }, None);
+        }
         let purpose = if is_wanted { Purpose::Document } else { Purpose::Callback };
         let mut asked = Request::new(url, Content::Form(request.parameters), purpose, settings.reach);
         asked.asker = settings.app;

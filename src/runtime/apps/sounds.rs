@@ -16,7 +16,9 @@ use crate::limits::{
     APP_DECODED_AT_ONCE, APP_SOUNDS_BYTES, APP_SPOKEN_AT_ONCE, APP_SPOKEN_AT_ONCE_OF_ONE, AUDIO_FILE_BYTES,
     PLAY_SECONDS, SAY_SECONDS,
 };
+use crate::runtime::own_recordings::{self, NamedRecording};
 use crate::runtime::speech::{self, Wording};
+use crate::sinks::recordings::NotOpened;
 use crate::system::below::below;
 use crate::system::shares::Shares;
 use crate::webhooks::client::Client;
@@ -67,6 +69,9 @@ impl AppSounds {
             }
             AppPlace::Url(url) => {
                 let name = shown_url(&url);
+                if let Some(answer) = self.own(&settings, &url).await {
+                    return (answer, None);
+                }
                 match self.media.get(&url, &settings.reach, settings.auth_token.as_ref(), &settings.app).await {
                     Ok(media) => {
                         let (told, webhook) = shown_media(&media);
@@ -76,20 +81,40 @@ impl AppSounds {
                 }
             }
         };
-        let answer = match self.decoded(&settings.app, bytes).await {
+        let answer = match self.decoded(&settings.app, move || Ok(bytes)).await {
             Ok(sound) => AppAnswer::Sound { sound, told },
             Err(what) => failed(NOT_PLAYABLE, format!("{name}: {what}")),
         };
         (answer, webhook)
     }
 
-    /// Decodes a file for an application, unless that was done lately.
-    async fn decoded(&self, app: &Arc<str>, bytes: Arc<[u8]>) -> Decoded {
+    /// Gets a recording of the edge's own; `None`: the URL names none.
+    async fn own(&self, settings: &Settings, url: &str) -> Option<AppAnswer> {
+        let NamedRecording { sid, is_own_host } = settings.own.named_by(url, &settings.reach)?;
+        let reader = match settings.own.open(&sid).await {
+            Ok(reader) => reader,
+            Err(NotOpened::Absent) if !is_own_host => return None,
+            Err(why) => return Some(failed(NOT_FETCHED, format!("{sid}: {why}"))),
+        };
+        let told = format!("play {sid} of the edge itself ({} bytes)", reader.bytes());
+        Some(match self.decoded(&settings.app, move || own_recordings::read(reader)).await {
+            Ok(sound) => AppAnswer::Sound { sound, told },
+            Err(what) => failed(NOT_PLAYABLE, format!("{sid}: {what}")),
+        })
+    }
+
+    /// Reads and decodes a file for an application; one that was decoded lately is not decoded again.
+    async fn decoded(
+        &self,
+        app: &Arc<str>,
+        read: impl FnOnce() -> Result<Arc<[u8]>, String> + Send + 'static,
+    ) -> Decoded {
         let recent = self.recent.clone();
         let place = self.decoding.take(app).await.map_err(|error| error.to_string())?;
         let decode = move || {
             // As long as the thread works, also for a call that is gone.
             let _place = place;
+            let bytes = read()?;
             let key: Key = Sha256::digest(&bytes).into();
             let lock = || recent.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(known) = lock().find(&key) {
@@ -112,7 +137,8 @@ impl AppSounds {
         (voice, language): (Option<String>, Option<String>),
     ) -> AppAnswer {
         let Some(speech) = settings.speech else {
-            return failed(NOT_SPOKEN, "no [speech] is configured that could speak it".to_owned());
+            let what = "nothing can speak it: espeak-ng is not installed, and [speech] names nothing else";
+            return failed(NOT_SPOKEN, what.to_owned());
         };
         let until = Instant::now() + Duration::from_secs(SAY_SECONDS);
         let Ok(Ok(place)) = timeout_at(until, self.speaking.take(&settings.app)).await else {

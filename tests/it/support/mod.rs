@@ -150,7 +150,17 @@ impl Process {
         for (name, bytes) in files {
             std::fs::write(directory.path().join(name), bytes).unwrap();
         }
-        let command = trunkgate(&["--config", file.to_str().unwrap(), "run", "--drain", "60s"]);
+        Process::start_with_documents_and(config, files, &[])
+    }
+
+    /// The same with variables of the environment.
+    pub(crate) fn start_with_documents_and(
+        config: &str,
+        files: &[(&str, &[u8])],
+        variables: &[(&str, &str)],
+    ) -> Process {
+        let mut command = trunkgate(&["--config", file.to_str().unwrap(), "run", "--drain", "60s"]);
+        command.envs(variables.iter().copied());
         Process::spawn(command, directory, file)
     }
 
