@@ -188,14 +188,22 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     own::apps(draft, findings);
     own::recogniser(draft, findings);
     recognition::judge(draft, findings);
+    let asks = |placed: &&PlacedApp| matches!(placed.app.document, AppDocument::Url { .. });
+    if let Some(placed) = draft.apps.iter().find(asks).filter(|_| draft.cannot_speak() && !draft.speech_is_off) {
+        let message =
+            format!("the app {} may use <Say>, but nothing can speak: espeak-ng is not installed", placed.app.name);
+        let help = "install espeak-ng, add [speech] with a `command` or `url`, or set `installed = false` there if no app speaks";
+        findings.warning(code::NO_VOICE, Some(placed.name.clone()), message, help);
+    }
     for placed in &draft.apps {
-        if let Some(place) = placed.speech.as_ref().filter(|_| draft.speech_span.is_none()) {
+        if let Some(place) = placed.speech.as_ref().filter(|_| draft.cannot_speak()) {
             findings.add(Diagnostic {
                 code: code::BAD_DOCUMENT.id,
                 is_error: false,
-                message: "<Say> without a [speech]: the text cannot be spoken".to_owned(),
+                message: "<Say>, but nothing can speak: espeak-ng is not installed, and [speech] names nothing else"
+                    .to_owned(),
                 span: Some(placed.name.clone()),
-                help: "add [speech] with a program such as espeak-ng, or use <Play>".to_owned(),
+                help: "install espeak-ng, add [speech] with a `command` or `url`, or use <Play>".to_owned(),
                 elsewhere: Some(place.clone()),
             });
         }

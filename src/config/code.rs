@@ -178,9 +178,9 @@ codes! {
          looked up, and their addresses judged in the same way, when the URL is used.";
     BAD_DOCUMENT = "TG0155", "invalid TwiML document",
         "A file of an [app.NAME] is not a TwiML document in UTF-8 (error). As warnings: verbs or attributes that are skipped\n\
-         when it runs; a document or sound that it names and that is missing or broken; a <Say> without [speech]; a\n\
-         <Gather> of speech without [recognition]. The message shows line and column in that file and Twilio's code.\n\
-         docs/twilio-compat.md lists what is supported.";
+         when it runs; a document or sound that it names and that is missing or broken; a <Say> that nothing can\n\
+         speak; a <Gather> of speech without [recognition]. The message shows line and column in that file and Twilio's\n\
+         code. docs/twilio-compat.md lists what is supported.";
     WEAK_TOKEN = "TG0156", "short token or password",
         "Strangers find short secrets by trying. Tokens of [http], [api] and [messages] have at least 16 characters: an\n\
          error where [http] address is not loopback. Passwords of `auth` and `require_auth` have at least 8 characters and\n\
@@ -201,6 +201,10 @@ codes! {
          may write it (`chmod 700`).";
     NO_SUCH_MAILBOX = "TG0160", "unknown mailbox",
         "`connect` of a route names a mailbox (`voicemail:NAME`) without a [voicemail.NAME] in the file.";
+    NO_VOICE = "TG0161", "nothing can speak",
+        "An application may use <Say>, and nothing can speak its texts: callers would hear silence. Install espeak-ng\n\
+         (`apt install espeak-ng`), which speaks without any key, or name a program or an endpoint in [speech]. With\n\
+         `installed = false` in [speech] nothing speaks, and there is no warning.";
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",
         "The key, value or flag belongs to a feature that this version does not have. It is rejected instead of accepted\n\
          without effect. Remove it, or wait for a version that has the feature.";

@@ -71,6 +71,8 @@ pub(super) struct Draft {
     pub(super) recognition: Option<PlacedRecognition>,
     /// `[speech]`, be it usable or not.
     pub(super) speech_span: Option<Span>,
+    /// Whether `[speech]` says that nothing speaks.
+    pub(super) speech_is_off: bool,
     /// `voices` in it, where written.
     pub(super) voices_span: Option<Span>,
     pub(super) cdr: Cdr,
@@ -125,6 +127,12 @@ impl Draft {
     pub(super) fn recorder_names(&self) -> impl Iterator<Item = &str> + Clone {
         self.trunks.iter().filter_map(|placed| placed.trunk.name.strip_prefix(Siprec::PREFIX))
     }
+
+    /// Returns whether no text can be spoken; a `[speech]` with an error has its own message.
+    pub(super) fn cannot_speak(&self) -> bool {
+        self.speech.is_none() && (self.speech_span.is_none() || self.speech_is_off)
+    }
+
     /// Returns whether a route, a line of its file, or a group that routes use, has such a target; also where a file was not read.
     pub(super) fn is_target(&self, is_it: impl Fn(&TargetSpec) -> bool) -> bool {
         let by_route = self.routes.iter().any(|placed| {

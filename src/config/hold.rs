@@ -190,9 +190,9 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     }
     for placed in &draft.agents {
         let Some(span) = placed.hold.clone() else { continue };
-        if placed.said.is_some() && draft.speech_span.is_none() {
-            let message = "`hold` has a `text`, but [speech] is not configured";
-            let help = "add [speech] with command = [\"espeak-ng\", \"--stdout\", \"-v\", \"{voice}\", \"{text}\"]";
+        if placed.said.is_some() && draft.cannot_speak() {
+            let message = "`hold` has a `text`, but nothing can speak it: espeak-ng is not installed, and [speech] names nothing else";
+            let help = "install espeak-ng, or add [speech] with a `command` or `url`";
             findings.error(code::MISSING, span, message, help);
             continue;
         }

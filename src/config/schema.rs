@@ -85,7 +85,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let (limits, calls_span) = read_limits(limits.as_ref(), &media, around, findings);
     let http_places = http.as_ref().map(places_of_http).unwrap_or_default();
     let http = read_http(file, http.as_ref(), around, findings);
-    let said_by = speech.as_ref().and_then(|one| speaking::read(one, &edge.local_networks, file.folder(), findings));
+    let said_by = speaking::read(speech.as_ref(), &edge.local_networks, file.folder(), findings);
     let trunks = trunks::read_all(&root, around, &edge, findings);
     let agents = root.get("agent").map(|value| agents::read(value, around, findings)).unwrap_or_default();
     let texts_to = sms::allowed(texts.as_ref(), findings);
@@ -128,6 +128,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         api,
         speech: said_by,
         voices_span: speech.as_ref().and_then(|speech| speech.get("voices")).map(Spanned::span),
+        speech_is_off: speech.as_ref().is_some_and(speaking::is_off),
         speech_span: speech.map(|speech| speech.span),
         cdr,
         data,
@@ -162,8 +163,8 @@ struct Calls {
     sounds: Sounds,
     api: PlacedApi,
     groups: Groups,
-    numbers: Vec<PlacedNumber>,
     clients: Vec<PlacedClient>,
+    numbers: Vec<PlacedNumber>,
     routes: Vec<PlacedRoute>,
 }
 
@@ -180,8 +181,8 @@ fn read_calls<'a>(
     let mailboxes = mailboxes.unwrap_or_default();
     let means = Means { numbers: around.numbers, sounds: &sounds, groups: None };
     let api = api::read(api, &edge.name, means, around, findings);
-    let groups = root.get("group").map(|value| Groups::read(value, means, findings)).unwrap_or_default();
     let clients = root.get("client").map(|value| clients::read(value, means, findings)).unwrap_or_default();
+    let groups = root.get("group").map(|value| Groups::read(value, means, findings)).unwrap_or_default();
     let means = Means { groups: Some(&groups), ..means };
     let numbers = root.get("number").map(|value| numbers::read(value, around.numbers, trunks, findings));
     let mut numbers = numbers.unwrap_or_default();

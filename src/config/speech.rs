@@ -1,9 +1,10 @@
-//! `[speech]`: who says the `text` of `hold` and of applications, and where it is kept.
+//! `[speech]`: the program or endpoint that speaks the `text` of `hold` and of applications, and the directory that keeps the audio.
+//! Without one an installed espeak-ng speaks.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use url::Url;
@@ -14,6 +15,10 @@ use super::section::{Section, Value};
 use super::types::{Endpoint, Speaker, Speech};
 use super::values;
 
+/// Program that speaks where the file names none.
+const INSTALLED: &str = "espeak-ng";
+/// Its voices for languages that it has by another name.
+const INSTALLED_VOICES: [(&str, &str); 2] = [("arb", "ar"), ("fil-PH", "en-us")];
 /// What an endpoint is asked for where no `model` is written.
 const MODEL: &str = "tts-1";
 /// What an endpoint may send.
@@ -42,13 +47,14 @@ const VOICE_BYTES: usize = 256;
 /// Keys of an endpoint.
 const OF_ENDPOINT: [&str; 3] = ["token", "model", "format"];
 
-/// Reads the section; `None` where nobody can say anything.
+/// Reads the section; without one an installed program speaks. `None`: nothing can speak.
 pub(super) fn read(
-    section: &Section<'_>,
+    section: Option<&Section<'_>>,
     local_networks: &[IpNet],
     folder: &Path,
     findings: &mut Findings,
 ) -> Option<Speech> {
+    let Some(section) = section else { return installed() };
     let words = section.read("command", findings, command);
     let url =
         section.read("url", findings, |key, value, findings| web_address(key, value, (local_networks, OURS), findings));
@@ -57,17 +63,23 @@ pub(super) fn read(
     let format = section.read("format", findings, |key, value, f| values::one_of(key, value, f, &FORMATS));
     let cache = section.read("cache", findings, values::string).map(|path| values::relative_to(folder, &path));
     let voices = section.read("voices", findings, voices).unwrap_or_default();
+    let is_on = section.read("installed", findings, values::boolean).unwrap_or(true);
     match (section.get("command"), section.get("url")) {
         (Some(_), Some(url)) => {
             let message = "both `url` and `command` are set";
             findings.error(code::BAD_VALUE, url.span(), message, "keep one of them");
             return None;
         }
+        (None, None) if !is_on => return None,
         (None, None) => {
-            let help =
-                "command = [\"espeak-ng\", \"--stdout\", \"-v\", \"{voice}\", \"{text}\"], or url = \"https://…\"";
-            findings.error(code::MISSING, section.span.clone(), "[speech] has neither `command` nor `url`", help);
-            return None;
+            let Some(speech) = installed() else {
+                let message = "[speech] has neither `command` nor `url`, and espeak-ng is not installed";
+                let help = "install espeak-ng, or add command = [\"PROGRAM\", \"{text}\"], or url = \"https://…\"";
+                findings.error(code::MISSING, section.span.clone(), message, help);
+                return None;
+            };
+            let voices = speech.voices.clone().into_iter().chain(voices).collect();
+            return Some(Speech { cache, voices, ..speech });
         }
         (Some(_), None) => {
             for value in OF_ENDPOINT.iter().filter_map(|key| section.get(key)) {
@@ -77,6 +89,10 @@ pub(super) fn read(
         }
         (None, Some(_)) => {}
     }
+    if let Some(value) = section.get("installed").filter(|_| !is_on) {
+        let message = "`installed` has no effect with `command` or `url`";
+        findings.warning(code::BAD_VALUE, Some(value.span()), message, "remove it");
+    }
     let endpoint = |url| Endpoint {
         url,
         token,
@@ -84,7 +100,21 @@ pub(super) fn read(
         format: format.unwrap_or("wav"),
     };
     let by = words.map(Speaker::Command).or_else(|| url.map(endpoint).map(Speaker::Endpoint))?;
-    Some(Speech { by, cache, voices })
+    Some(Speech { by, cache, voices, is_installed: false })
+}
+
+/// Returns whether the section says that nothing speaks.
+pub(super) fn is_off(section: &Section<'_>) -> bool {
+    let is_false = section.get("installed").is_some_and(|value| value.get_ref().as_bool() == Some(false));
+    is_false && section.get("command").is_none() && section.get("url").is_none()
+}
+
+/// Returns the speech of an installed program; `None`: there is none.
+fn installed() -> Option<Speech> {
+    let program = found(INSTALLED)?.to_str()?.to_owned();
+    let words = [program.as_str(), "-m", "--stdout", "-v", "{voice}", "{ssml}"].map(str::to_owned);
+    let voices = INSTALLED_VOICES.map(|(name, voice)| (name.to_owned(), voice.to_owned()));
+    Some(Speech { by: Speaker::Command(words.into()), cache: None, voices: voices.into(), is_installed: true })
 }
 
 /// `voices`: what the program or service calls a voice, by the name that applications use.
@@ -120,7 +150,7 @@ fn command(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<
         }
         Some(_) if words.iter().any(|word| word.contains('\0')) => "holds a NUL",
         Some((program, _)) => {
-            if !is_there(program) {
+            if found(program).is_none() {
                 let message = format!("`{key}`: program {program} not found");
                 let help = "install it, or use its full path; without it callers hear the ringback tone";
                 findings.warning(code::BAD_FILE, Some(value.span()), message, help);
@@ -133,14 +163,15 @@ fn command(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<
     None
 }
 
-/// Whether the system would find it.
-fn is_there(program: &str) -> bool {
+/// Returns the path of a program that the system would run; `None`: it finds none.
+fn found(program: &str) -> Option<PathBuf> {
     let can_run =
-        |path: &Path| path.metadata().is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0);
+        |path: &PathBuf| path.metadata().is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0);
     if program.contains('/') {
-        return can_run(Path::new(program));
+        return Some(PathBuf::from(program)).filter(can_run);
     }
-    std::env::var_os("PATH").is_some_and(|all| std::env::split_paths(&all).any(|folder| can_run(&folder.join(program))))
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders).map(|folder| folder.join(program)).find(can_run)
 }
 
 /// The address of a web service: what goes there goes over the network in the clear only where that is our own.

@@ -101,6 +101,8 @@ pub struct Speech {
     pub cache: Option<PathBuf>,
     /// Voices by the names that applications use.
     pub voices: BTreeMap<String, String>,
+    /// Whether it is an installed program that the file does not name.
+    pub is_installed: bool,
 }
 
 /// Who says texts.
@@ -378,6 +380,6 @@ impl Config {
             .with_apps(self.apps.clone())
             .with_mailboxes(self.mailboxes.clone())
             .with_own_numbers(self.numbers.iter().map(|one| one.number.as_str().into()))
+            .with_clients(self.clients.clone())
     }
 }
-            .with_clients(self.clients.clone())

@@ -76,9 +76,9 @@ const CODES: &[(u32, &str, &str)] = &[
     (13_430, "`digits` of <Play> is not a string of digits", "use 0-9, *, #, A-D and w"),
     (
         13_520,
-        "A text of <Say> was not spoken: there is no [speech], its program or service failed or took longer than 10 s, or the text \
+        "A text of <Say> was not spoken: neither espeak-ng is installed nor a [speech] written, its program or service failed or took longer than 10 s, or the text \
          is empty",
-        "read the error in `trunkgate trace SID`; configure [speech], or play a recording with <Play>",
+        "read the error in `trunkgate trace SID`; install espeak-ng, configure [speech], or play a recording with <Play>",
     ),
     (13_521, "<Say> has too much text", "use several <Say>"),
     (14_103, "<Message> has neither text nor media", "give a text"),

@@ -4,11 +4,12 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 
 use crate::support::calls::{NUMBER, Phone, media_of, received};
 use crate::support::endpoint::{Endpoint, Post};
 use crate::support::sip::{field, to_tag};
-use crate::support::{Process, config, until};
+use crate::support::{Process, config, trunkgate, until};
 use crate::{twilio_api, twilio_messages};
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::{Message, accept, accept_hdr};
@@ -73,7 +74,6 @@ pub(crate) struct Rig {
 impl Rig {
     /// With these tables and targets of the one route; `files` are in the folder of the configuration.
     pub(crate) fn new(tables: &str, connect: &str, files: &[(&str, &[u8])]) -> Rig {
-        let (caller, pbx) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.3"));
         Rig::with(("", ""), tables, connect, files, &[])
     }
 
@@ -85,6 +85,7 @@ impl Rig {
         files: &[(&str, &[u8])],
         variables: &[(&str, &str)],
     ) -> Rig {
+        let (caller, pbx) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.3"));
         let trunks = caller.trunk("carrier") + &pbx.trunk("pbx");
         let route = format!("[[route]]\nfrom = [\"carrier\"]\nconnect = [{connect}]\n");
         let api = format!(
@@ -315,6 +316,38 @@ fn a_document_in_a_file_speaks_and_leads_to_another_file() {
     assert!(trace.contains("later.xml: ") && trace.contains("play menu.wav"), "{trace}");
 }
 
+/// A program named espeak-ng that is installed speaks where the file has no `[speech]`, and none of that name is missed in `check`.
+#[test]
+fn an_installed_voice_speaks_and_a_missing_one_is_warned_of() {
+    let programs = tempfile::tempdir().unwrap();
+    let (voice, sound) = (programs.path().join("espeak-ng"), programs.path().join("said.wav"));
+    std::fs::write(&sound, wav(200)).unwrap();
+    std::fs::write(&voice, format!("#!/bin/sh\n[ \"$4\" = de-de ] && exit 1\nexec /bin/cat {}\n", sound.display()))
+        .unwrap();
+    std::fs::set_permissions(&voice, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = programs.path().to_str().unwrap();
+    let document = "<Response><Say>Hello</Say><Say language=\"de-DE\">Hallo</Say></Response>";
+    let tables = "[app.menu]\nfile = \"menu.xml\"\n[app.web]\nurl = \"https://app.example.com/\"\n";
+    let files = [("menu.xml", document.as_bytes())];
+    let rig = Rig::with(("", ""), tables, r#""app:menu", "app:web""#, &files, &[("PATH", path)]);
+    rig.invite();
+    rig.answered();
+    rig.hears_the_prompt();
+    rig.hung_up();
+    assert!(!rig.trace().contains("13520"), "a language that it lacks is spoken by its usual voice: {}", rig.trace());
+    let file = rig.edge.file.to_str().unwrap();
+    let told = |arguments: &[&str], path: &str| {
+        let output = trunkgate(&[&["--config", file], arguments].concat()).env("PATH", path).output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let found = told(&["check"], path);
+    assert!(!found.contains("nothing can speak"), "{found}");
+    let missing = told(&["check"], "/nonexistent");
+    assert!(missing.contains("TG0161") && missing.contains("menu.xml:1:11"), "{missing}");
+    let doctor = told(&["doctor", "--only", "speech"], path);
+    assert!(doctor.contains("espeak-ng") && doctor.contains("a word in"), "{doctor}");
+}
+
 #[test]
 fn a_digit_selects_a_file_and_any_other_digit_the_one_without_a_name() {
     let menu =
@@ -361,7 +394,8 @@ fn the_verdict_names_what_the_caller_did_not_hear_and_the_call_goes_on() {
                 <Play>menu.wav</Play><Play>./sounds/none.wav</Play></Response>";
     let files: [(&str, &[u8]); 3] =
         [("menu.xml", menu.as_bytes()), ("page.wav", b"<html>Not found</html>"), ("menu.wav", &wav(200))];
-    let rig = Rig::new("[app.menu]\nfile = \"menu.xml\"\n", r#""app:menu""#, &files);
+    let silent = "[speech]\ninstalled = false\n[app.menu]\nfile = \"menu.xml\"\n";
+    let rig = Rig::new(silent, r#""app:menu""#, &files);
     rig.invite();
     rig.answered();
     rig.hears_the_prompt();
@@ -370,7 +404,7 @@ fn the_verdict_names_what_the_caller_did_not_hear_and_the_call_goes_on() {
     assert!(verdict.starts_with("Answered by app:menu, ended after "), "{verdict}");
     let expected = "the application ended the call. The caller did not hear sounds/none.wav: no such file (Play in line 1, error 11200). \
                     The caller did not hear page.wav: not a WAV, MP3, Ogg Vorbis or Ogg Opus file (Play in line 2, error 13420). \
-                    The caller did not hear a text: no [speech] is configured that could speak it (Say in line 3, error 13520). \
+                    The caller did not hear a text: nothing can speak it: espeak-ng is not installed, and [speech] names nothing else (Say in line 3, error 13520). \
                     The trace has further errors of the application. Try: `trunkgate help 11200`, `trunkgate help 13420`, `trunkgate help 13520`.";
     assert!(verdict.ends_with(expected), "{verdict}");
     let status = rig.edge.json("/v1/status");

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use crate::support::sip::{Party, field, to_tag};
-use crate::support::{Process, config, finish, until};
+use crate::support::{Process, config, depends_on_machine, finish, until};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use trunkgate::config as file;
@@ -38,7 +38,7 @@ impl Folder {
         let (Ok((_, found)) | Err(found)) = file::load(&self.toml());
         let json = file::to_json(&self.toml(), &std::fs::read_to_string(self.toml()).unwrap(), &found);
         let text = |one: &Value, key: &str| one[key].as_str().unwrap().to_owned();
-        let all = json.as_array().unwrap().iter().filter(|one| one["code"] != "TG0123");
+        let all = json.as_array().unwrap().iter().filter(|one| !depends_on_machine(one["code"].as_str().unwrap()));
         let told = all.map(|one| {
             let name = PathBuf::from(text(one, "file"));
             let name = name.file_name().unwrap().to_str().unwrap();

@@ -72,6 +72,7 @@ pub(in crate::config) const SPEECH: &[Key] = keys! {
     "token": Kind::Secret, NONE, "API key of the endpoint";
     "model": TEXT, is(r#""tts-1""#).beside("url"), "model requested from the endpoint";
     "format": Kind::Word(&["wav", "mp3", "opus", "pcm"]), is(r#""wav""#).beside("url"), "audio format of the response";
+    "installed": Kind::Boolean, is("true"), "without `command` and `url`: whether an installed espeak-ng speaks";
     "cache": FOLDER, NONE, "directory in which generated audio is cached";
     "voices": Kind::Map(&TEXT), is("{}"), "voices of the program or endpoint, by the names and languages that apps use";
 };

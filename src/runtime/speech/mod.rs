@@ -151,7 +151,12 @@ fn is_language(text: &str) -> bool {
 /// Why there is no sound.
 pub(crate) fn say(speech: &Speech, wording: &Wording<'_>, until: Instant) -> Said {
     let cache = speech.cache.clone().map(Cache::at);
-    let said = say_by(&speech.by, wording, cache.as_ref(), (until, "timeout"));
+    let say = |wording: &Wording<'_>| say_by(&speech.by, wording, cache.as_ref(), (until, "timeout"));
+    let said = match say(wording) {
+        // The program that the file does not name may lack the language: its usual voice is better than silence.
+        Err(_) if speech.is_installed && wording.voice.is_some() => say(&Wording { voice: None, ..*wording }),
+        said => said,
+    };
     if let Some(Err(what)) = cache.map(Cache::close) {
         tracing::warn!("[speech] cache: {what}");
     }
@@ -268,7 +273,7 @@ mod tests {
     fn a_voice_is_found_by_its_name_or_its_language() {
         let voices = [("Polly.Vicki", "de+f3"), ("fr-CA", "fr-ca"), ("es", "es-419")];
         let voices = voices.map(|(name, voice)| (name.to_owned(), voice.to_owned())).into();
-        let mut speech = Speech { by: command(&["espeak-ng", "{text}"]), cache: None, voices };
+        let mut speech = Speech { by: command(&["espeak-ng", "{text}"]), cache: None, voices, is_installed: false };
         for (name, language, expected) in [
             (Some("polly.vicki"), Some("fr-CA"), Some("de+f3")),
             (Some("alice"), Some("fr-CA"), Some("fr-ca")),
@@ -301,11 +306,25 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_is_not_named_speaks_in_its_usual_voice_where_it_lacks_a_language() {
+        let folder = tempfile::tempdir().unwrap();
+        audio::wav::write(&folder.path().join("said.wav"), audio::wav::RATE_HZ, &[900; 800]).unwrap();
+        let script = format!("[ \"$0\" = en-us ] && cat {}/said.wav", folder.path().display());
+        let by = command(&["sh", "-c", &script, "{voice}", "{text}"]);
+        let mut speech = Speech { by, cache: None, voices: Default::default(), is_installed: true };
+        let wording = Wording { text: "lacking", ssml: None, voice: Some("tlh") };
+        let until = Instant::now() + Duration::from_secs(60);
+        assert_eq!(super::say(&speech, &wording, until).map(|said| said.len()), Ok(800));
+        speech.is_installed = false;
+        assert!(super::say(&speech, &wording, until).is_err(), "a program that is named is asked once");
+    }
+
+    #[test]
     fn texts_share_one_time_and_are_said_side_by_side() {
         let texts: Vec<_> = ["1000", "0", "1000", "0", "0", "0"].into_iter().map(announcement).collect();
         let by = command(&["sh", "-c", "sleep $0; echo no audio", "{text}"]);
         let said = say_all(
-            &Speech { by, cache: None, voices: Default::default() },
+            &Speech { by, cache: None, voices: Default::default(), is_installed: false },
             &texts,
             None,
             Instant::now() + Duration::from_secs(5),
@@ -314,7 +333,7 @@ mod tests {
         assert_eq!(said.iter().map(late).collect::<Vec<_>>(), [true, false, true, false, false, false], "{said:?}");
         assert!(said[1].as_ref().unwrap_err().contains("sh gave no audio"), "{said:?}");
         let late = say_all(
-            &Speech { by: command(&["echo"]), cache: None, voices: Default::default() },
+            &Speech { by: command(&["echo"]), cache: None, voices: Default::default(), is_installed: false },
             &texts,
             None,
             Instant::now(),
@@ -343,7 +362,7 @@ mod tests {
         assert_eq!(runs(folder.path()), 1);
         let alike: Vec<_> = ["two", "two", "one", "two"].into_iter().map(announcement).collect();
         let said = say_all(
-            &Speech { by, cache: None, voices: Default::default() },
+            &Speech { by, cache: None, voices: Default::default(), is_installed: false },
             &alike,
             None,
             Instant::now() + Duration::from_secs(60),

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -15,8 +16,9 @@ use self::edge::Asked;
 pub(crate) use self::only::KINDS;
 use self::only::Only;
 use crate::boot::run::{self, Looked};
-use crate::config::{self, Config, Diagnostic};
-use crate::runtime::speech;
+use crate::config::{self, Config, Diagnostic, Speaker, Speech};
+use crate::limits::SAY_SECONDS;
+use crate::runtime::speech::{self, Wording};
 use crate::runtime::transport::Settings;
 use crate::system::text::number;
 use crate::system::{interfaces, terminal};
@@ -164,8 +166,8 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], asked: &Asked, repo
     }
     let answering = asked.edge.as_ref().filter(|_| !matches!(presence, Presence::Silent(_)));
     all.extend(machine::examine(config, report, &presence));
-    if report.wants("speech") && !config.announcements.is_empty() {
-        all.extend(report.take(vec![of_speech(config).await]));
+    if report.wants("speech") {
+        all.extend(report.take(of_speech(config).await));
     }
     let (settings, faults) = Settings::read(config, &Settings::default());
     if report.wants("tls") {
@@ -329,8 +331,47 @@ fn of_unread(found: &Diagnostic) -> Finding {
     Finding::fail(if is_tls { "tls" } else { "config" }, format!("{}: {}", found.code, found.message), fix)
 }
 
-/// Whether every `text` can be said.
-async fn of_speech(config: &Config) -> Finding {
+/// Judges what speaks, as far as the configuration has texts.
+async fn of_speech(config: &Config) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if !config.announcements.is_empty() {
+        found.push(of_announcements(config).await);
+    }
+    if !config.apps.is_empty() {
+        found.push(of_say(config.speech.clone()).await);
+    }
+    found
+}
+
+/// Judges what speaks the <Say> of applications: a program has to speak a word; an endpoint, which may cost money, is named.
+async fn of_say(speech: Option<Speech>) -> Finding {
+    let Some(speech) = speech else {
+        let fix = "install espeak-ng, or add [speech] with a `command` or `url`";
+        return Finding::warn("speech", "nothing can speak the <Say> of applications", fix);
+    };
+    let program = match &speech.by {
+        Speaker::Endpoint(endpoint) => {
+            return Finding::ok("speech", format!("<Say> is spoken by {}", trunkgate_route::url_place(&endpoint.url)));
+        }
+        Speaker::Command(words) => words.first().cloned().unwrap_or_default(),
+    };
+    let began = Instant::now();
+    let said = tokio::task::spawn_blocking(move || {
+        let wording = Wording { text: "Hello.", ssml: None, voice: None };
+        speech::say(&speech, &wording, began + Duration::from_secs(SAY_SECONDS))
+    });
+    match said.await {
+        Ok(Ok(_)) => {
+            let took = began.elapsed().as_millis();
+            Finding::ok("speech", format!("<Say> is spoken by {program}: a word in {took} ms"))
+        }
+        Ok(Err(what)) => Finding::fail("speech", what, "[speech]; callers hear nothing of a <Say>"),
+        Err(error) => Finding::fail("speech", error.to_string(), "[speech]"),
+    }
+}
+
+/// Judges whether every `text` of `hold` can be said.
+async fn of_announcements(config: &Config) -> Finding {
     let mut config = config.clone();
     let said = number(config.announcements.len(), "text");
     match tokio::task::spawn_blocking(move || speech::try_out(&mut config)).await {

@@ -27,6 +27,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+/// Whether a finding of `check` depends on the machine: its ephemeral ports, and whether espeak-ng is installed.
+pub(crate) fn depends_on_machine(code: &str) -> bool {
+    matches!(code, "TG0123" | "TG0161")
+}
+
 /// Longer than anything takes, even on a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -145,11 +150,6 @@ impl Process {
 
     /// The same with these files beside the configuration, in which FOLDER stands for their directory.
     pub(crate) fn start_with_documents(config: &str, files: &[(&str, &[u8])]) -> Process {
-        let (directory, file) = write("");
-        std::fs::write(&file, config.replace("FOLDER", directory.path().to_str().unwrap())).unwrap();
-        for (name, bytes) in files {
-            std::fs::write(directory.path().join(name), bytes).unwrap();
-        }
         Process::start_with_documents_and(config, files, &[])
     }
 
@@ -159,6 +159,11 @@ impl Process {
         files: &[(&str, &[u8])],
         variables: &[(&str, &str)],
     ) -> Process {
+        let (directory, file) = write("");
+        std::fs::write(&file, config.replace("FOLDER", directory.path().to_str().unwrap())).unwrap();
+        for (name, bytes) in files {
+            std::fs::write(directory.path().join(name), bytes).unwrap();
+        }
         let mut command = trunkgate(&["--config", file.to_str().unwrap(), "run", "--drain", "60s"]);
         command.envs(variables.iter().copied());
         Process::spawn(command, directory, file)
