@@ -202,9 +202,9 @@ codes! {
     NO_SUCH_MAILBOX = "TG0160", "unknown mailbox",
         "`connect` of a route names a mailbox (`voicemail:NAME`) without a [voicemail.NAME] in the file.";
     NO_VOICE = "TG0161", "nothing can speak",
-        "An application may use <Say>, and nothing can speak its texts: callers would hear silence. Install espeak-ng\n\
-         (`apt install espeak-ng`), which speaks without any key, or name a program or an endpoint in [speech]. With\n\
-         `installed = false` in [speech] nothing speaks, and there is no warning.";
+        "An application may use <Say>, or `hold` has a `text`, and nothing can speak it: callers would hear silence, or the\n\
+         ringback tone. Install espeak-ng (`apt install espeak-ng`), which speaks without any key, or name a program or an\n\
+         endpoint in [speech]. With `installed = false` in [speech] nothing speaks, and apps have no warning.";
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",
         "The key, value or flag belongs to a feature that this version does not have. It is rejected instead of accepted\n\
          without effect. Remove it, or wait for a version that has the feature.";

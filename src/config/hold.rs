@@ -192,8 +192,11 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
         let Some(span) = placed.hold.clone() else { continue };
         if placed.said.is_some() && draft.cannot_speak() {
             let message = "`hold` has a `text`, but nothing can speak it: espeak-ng is not installed, and [speech] names nothing else";
-            let help = "install espeak-ng, or add [speech] with a `command` or `url`";
-            findings.error(code::MISSING, span, message, help);
+            let help = "install espeak-ng, or add [speech] with a `command` or `url`; until then callers hear the ringback tone";
+            match draft.speech_is_off {
+                true => findings.error(code::MISSING, span, message, help),
+                false => findings.warning(code::NO_VOICE, Some(span), message, help),
+            }
             continue;
         }
         let agent = &placed.agent;

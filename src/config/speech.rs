@@ -73,9 +73,10 @@ pub(super) fn read(
         (None, None) if !is_on => return None,
         (None, None) => {
             let Some(speech) = installed() else {
-                let message = "[speech] has neither `command` nor `url`, and espeak-ng is not installed";
+                let message =
+                    "nothing can speak: espeak-ng is not installed, and [speech] has neither `command` nor `url`";
                 let help = "install espeak-ng, or add command = [\"PROGRAM\", \"{text}\"], or url = \"https://…\"";
-                findings.error(code::MISSING, section.span.clone(), message, help);
+                findings.warning(code::NO_VOICE, Some(section.span.clone()), message, help);
                 return None;
             };
             let voices = speech.voices.clone().into_iter().chain(voices).collect();

@@ -53,6 +53,12 @@ impl OwnRecordings {
         named(&Url::parse(url).ok()?, self.links.as_ref()?, reach, self.is_proxy)
     }
 
+    /// Returns whether a URL names a recording that is the edge's: one at Twilio's hosts may be the real account's.
+    pub(crate) async fn has(&self, named: &NamedRecording) -> bool {
+        let (recordings, sid) = (self.recordings.clone(), named.sid.clone());
+        named.is_own_host || matches!(spawn_blocking(move || recordings.find(&sid)).await, Ok(Ok(Some(_))))
+    }
+
     /// Opens a recording; one that is being completed is waited for.
     ///
     /// # Errors
@@ -93,10 +99,10 @@ pub(crate) fn read(mut reader: Reader) -> Result<Arc<[u8]>, String> {
 fn named(url: &Url, links: &RecordingLinks, reach: &Reach, is_proxy: bool) -> Option<NamedRecording> {
     let base = Url::parse(&links.base).ok()?;
     let is_base = url.host() == base.host() && url.port_or_known_default() == base.port_or_known_default();
-    let is_own_host = is_base || reach.is_closed(url);
-    let is_twilio =
-        || url.domain().is_some_and(|name| name.strip_suffix(TWILIO).is_some_and(|rest| rest.ends_with('.')));
-    if !(is_own_host || is_proxy && is_twilio()) {
+    let is_twilio = url.domain().is_some_and(|name| name.strip_suffix(TWILIO).is_some_and(|rest| rest.ends_with('.')));
+    // Without a `public_url`, recordings of an edge with a proxy have Twilio's URLs, as those of the real account have.
+    let is_own_host = !is_twilio && (is_base || reach.is_closed(url));
+    if !(is_own_host || is_proxy && is_twilio) {
         return None;
     }
     let path = url.path();
@@ -147,6 +153,7 @@ mod tests {
             (format!("http://127.0.0.1:8080{path}"), false, Some((true, true))),
             (format!("http://localhost:8080{path}"), false, Some((true, true))),
             (format!("https://api.twilio.com{path}"), true, Some((true, false))),
+            (format!("https://api.ie1.twilio.com{path}"), true, Some((true, false))),
             // Another host, port, account, path or name.
             (format!("https://api.twilio.com{path}"), false, None),
             (format!("https://api.nottwilio.com{path}"), true, None),
@@ -163,5 +170,11 @@ mod tests {
         ] {
             assert_eq!(is_named(public, &url, is_proxy), expected, "{url}");
         }
+        let real = format!("https://api.twilio.com{path}");
+        assert_eq!(
+            is_named("https://api.twilio.com", &real, true),
+            Some((true, false)),
+            "it may be the real account's"
+        );
     }
 }

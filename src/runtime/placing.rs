@@ -120,6 +120,8 @@ pub(crate) fn judge_to(config: &Config, table: &Table, to: Option<&str>) -> Resu
         };
     }
     if let Some(identity) = to.strip_prefix("client:") {
+        // Behind the question mark are parameters, which a SIP party does not get.
+        let identity = identity.split('?').next().unwrap_or_default();
         return match table.client(identity) {
             Some(targets) => Ok(Placing { to: to.to_owned(), targets: targets.to_vec() }),
             None => Err(Fault::bad_to(to, "[client] has no such identity")),

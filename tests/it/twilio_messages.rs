@@ -283,6 +283,7 @@ fn what_cannot_be_sent_has_twilios_code() {
         (&[("To", THEIRS), ("From", OURS), ("MessagingServiceSid", "x"), ("Body", "x")], (400, 21_701)),
         // `Body=Hi & your PIN is 1234` in a form that was put together by hand.
         (&[("To", THEIRS), ("From", OURS), ("Body", "Hi "), (" your PIN is 1234", "")], (400, 20_001)),
+        (&[("To", THEIRS), ("From", OURS), ("Body", "Tom"), ("Jerry", "")], (400, 20_001)),
     ] {
         assert_eq!(rig.refused("POST", "Messages.json", &form(fields)), expected, "{fields:?}");
     }

@@ -140,8 +140,9 @@ fn web(rest: &str) -> String {
 /// authority, and what is left has no port behind its colon.
 fn without_broken_user(rest: &str) -> &str {
     let authority = authority(rest);
-    let port = authority.rsplit_once(':').map(|(_, port)| port).filter(|_| !authority.contains(['@', '[']));
-    let is_broken = port.is_some_and(|port| port.bytes().any(|byte| !byte.is_ascii_digit()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let port = host.rsplit_once(':').map(|(_, port)| port).filter(|_| !host.starts_with('['));
+    let is_broken = port.is_some_and(|port| port.is_empty() || port.bytes().any(|byte| !byte.is_ascii_digit()));
     rest.rsplit_once('@').filter(|_| is_broken).map_or(rest, |(_, behind)| behind)
 }
 
@@ -237,6 +238,8 @@ mod tests {
             ("https://u:S3/S3@h/x", "https://h/x"),
             ("<Play>https://u:S3?S3@h/x?y=S3</Play>", "<Play>https://h/x</Play>"),
             ("https://u:S3#/S3@h", "https://h"),
+            ("https://ann@example.com:S3/S3@h/x", "https://h/x"),
+            ("https://u:/S3@h", "https://h"),
             ("http://h:8080/a@b", "http://h:8080/a@b"),
             ("http://[::1]:8080/a@b", "http://[::1]:8080/a@b"),
             ("100 %40 of", "100 @ of"),

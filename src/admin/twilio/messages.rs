@@ -83,6 +83,7 @@ async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Er
     let validity = take_validity(&mut parameters)?;
     parameters.judge(&CREATE_MESSAGE)?;
     let (message, has_service) = read(cx, &mut parameters)?;
+    parameters.refuse_rests()?;
     parameters.finish()?;
     let outlets = cx.config(Outlets::of);
     let Some(channel) = outlets.channel(has_service) else {

@@ -19,6 +19,9 @@ use crate::limits::HTTP_PARAMETERS;
 const CALL_STATES: [&str; 9] =
     ["queued", "initiated", "ringing", "in-progress", "completed", "busy", "failed", "no-answer", "canceled"];
 
+/// Refusal of what may be the rest of a text, which may be confidential and is not shown.
+const REST: &str = "A parameter has no value, or other characters in its name than letters, digits, -, _ and .: is & of a value encoded as %26?";
+
 /// Parameters in their order.
 #[derive(Debug)]
 pub(super) struct Parameters {
@@ -241,6 +244,15 @@ impl Parameters {
         Ok(())
     }
 
+    /// Refuses an unknown parameter without a value: the rest of a text whose `&` was not encoded.
+    ///
+    /// # Errors
+    /// There is such a parameter.
+    pub(super) fn refuse_rests(&self) -> Result<(), Error> {
+        let has_rest = self.all.iter().any(|(_, value)| value.is_empty());
+        if has_rest { Err(Error::bad_request(REST)) } else { Ok(()) }
+    }
+
     /// Ignores what was not taken, and refuses it where it may be meant for something that must not be missed.
     ///
     /// # Errors
@@ -248,9 +260,7 @@ impl Parameters {
     pub(super) fn finish(self) -> Result<(), Error> {
         for (name, _) in &self.all {
             if !is_name(name) {
-                // The rest of a text, which may be confidential: it is not shown.
-                let message = "A parameter's name has other characters than letters, digits, -, _ and .: is & of a value encoded as %26?";
-                return Err(Error::bad_request(message));
+                return Err(Error::bad_request(REST));
             }
             let meant = requests::meant(name);
             if self.is_strict || requests::is_guarded(name) || meant.is_some_and(requests::is_guarded) {

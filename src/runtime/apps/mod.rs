@@ -232,7 +232,7 @@ impl Means {
             AppPlace::File(name) => return (self.file(&settings.folder, name, &request.parameters), None),
         };
         if let Some(recording) = settings.own.named_by(url, &settings.reach).filter(|_| is_wanted)
-            && recording.is_own_host
+            && settings.own.has(&recording).await
         {
             // Its audio is read when it is played.
             let told = format!("{}: {} of the edge itself", request.purpose, recording.sid);

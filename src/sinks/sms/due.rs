@@ -61,7 +61,7 @@ pub(super) fn stranded(
     most: usize,
 ) -> rusqlite::Result<Vec<(String, Ended)>> {
     let mut rows = store.prepare(&format!(
-        "SELECT call, state = 3 FROM sms WHERE {STRANDED} AND (created < :before OR expires < :now) ORDER BY created LIMIT :most"
+        "SELECT call, state = 3 FROM sms WHERE {STRANDED} AND (created < :before OR state = 1 AND expires < :now) ORDER BY created LIMIT :most"
     ))?;
     let before = if bounds.expires > 0 { millis(now) - bounds.expires * 1_000 } else { i64::MIN };
     let values = named_params! {
@@ -90,7 +90,9 @@ pub(super) fn why_not(
 ) -> rusqlite::Result<Option<Ended>> {
     let (channel, recipient) = (text.channel, text.message.to.as_str());
     let is_old = millis(now) - text.created > bounds.expires * 1_000 && bounds.expires > 0;
-    if is_old || text.expires.is_some_and(|expires| expires < millis(now)) {
+    // One that may have been sent is looked up for longer.
+    let limit = text.expires.filter(|_| text.doubt.is_none());
+    if is_old || limit.is_some_and(|expires| expires < millis(now)) {
         return Ok(Some(Ended::Expired));
     }
     let mut out = store.prepare("SELECT 1 FROM opted_out WHERE recipient = ?1")?;

@@ -99,7 +99,12 @@ pub static CREATE_CALL: Operation = Operation {
     method: "POST",
     path: "{AC}/Calls.json",
     parameters: &[
-        ("To", Differs("a number, or a SIP address whose host is that of a trunk; `client:` is refused")),
+        (
+            "To",
+            Differs(
+                "a number, or a SIP address whose host is that of a trunk, or a `client:` of [`[client]`](configuration.md#client)",
+            ),
+        ),
         ("From", Differs("a `[[number]]` of the edge")),
         ("Url", Supported),
         ("Method", Supported),
@@ -212,7 +217,12 @@ pub static CREATE_PARTICIPANT: Operation = Operation {
     method: "POST",
     path: "{AC}/Conferences/{CF}/Participants.json",
     parameters: &[
-        ("To", Differs("a number, a SIP address whose host is that of a trunk, or `agent:NAME`; `client:` is refused")),
+        (
+            "To",
+            Differs(
+                "a number, a SIP address whose host is that of a trunk, a `client:` of [`[client]`](configuration.md#client), or `agent:NAME`",
+            ),
+        ),
         ("From", Differs("a `[[number]]` of the edge; not required with `agent:`")),
         ("Label", Supported),
         ("Muted", Supported),

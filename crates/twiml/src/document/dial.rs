@@ -196,7 +196,7 @@ pub(super) fn dial(mut fields: Fields<'_>) -> Kind {
         queue: None,
     };
     let (element, path, warnings) = (fields.element, fields.path(), fields.warnings);
-    let number = element.text();
+    let number = number_text(element);
     if !number.is_empty() && is_callable(&number, element, warnings) {
         dial.targets.push(Target::Number { number, send_digits: None, callback: Callback::default() });
     }
@@ -237,7 +237,7 @@ pub(super) fn dial(mut fields: Fields<'_>) -> Kind {
 }
 
 fn number_noun(mut fields: Fields<'_>) -> Option<Target> {
-    let number = fields.element.text();
+    let number = number_text(fields.element);
     if number.is_empty() {
         fields.warnings.add(code::DIAL_NUMBER, fields.element.position, "<Number> without a number is skipped");
         return None;
@@ -255,9 +255,14 @@ fn number_noun(mut fields: Fields<'_>) -> Option<Target> {
     Some(Target::Number { number, send_digits: send_digits.map(Secret::new), callback })
 }
 
+/// Returns a number with plain spaces in the places of slashes and no-break spaces.
+fn number_text(element: &Element) -> String {
+    element.text().replace(['/', '\u{a0}'], " ")
+}
+
 /// Returns whether a text is written as a number; another one, such as `client:ann` or `sip:ann@example.com`, is skipped with a warning.
 fn is_callable(text: &str, element: &Element, warnings: &mut Warnings) -> bool {
-    let is_written = text.chars().all(|char| char.is_ascii_digit() || "+*#()-. /\u{a0}".contains(char));
+    let is_written = text.chars().all(|char| char.is_ascii_digit() || "+*#()-. ".contains(char));
     if !is_written || !text.contains(|char: char| char.is_ascii_digit() || "*#".contains(char)) {
         let noun = match text.split_once(':').map(|(scheme, _)| scheme) {
             Some("client") => ": a client is <Client>",

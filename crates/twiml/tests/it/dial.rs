@@ -292,6 +292,8 @@ fn what_is_no_number_is_not_called_and_the_next_verb_follows() {
             assert_eq!(steps, ["answer", "dial 201"], "the others are called");
         }
     }
+    let dialled = Call::begin("<Dial>+49 711/123&#160;456</Dial>").1;
+    assert_eq!(dialled, ["answer", "dial +49 711 123 456"], "no number has a slash or a no-break space");
     for text in ["201", "911", "*67 415 555 0100", "#31#4155550100", "(415) 555-0100", "+1.415.555.0100"] {
         assert_eq!(Call::begin(&format!("<Dial>{text}</Dial>")).1, ["answer".to_owned(), format!("dial {text}")]);
     }
