@@ -152,7 +152,7 @@ fn a_call_that_cannot_be_made_has_a_code() {
         (vec![("From", NUMBER), twiml], (400, 21_201)),
         (vec![("To", "not a number"), ("From", NUMBER), twiml], (400, 21_211)),
         (vec![("To", "+1415555"), ("From", NUMBER), twiml], (400, 21_211)),
-        (vec![("To", "client:alice"), ("From", NUMBER), twiml], (501, 20_501)),
+        (vec![("To", "client:alice"), ("From", NUMBER), twiml], (400, 21_211)),
         (vec![("To", TO), ("From", NUMBER), ("Url", "https://a.example/\r\nX: y")], (400, 21_205)),
         (vec![("To", TO), ("From", NUMBER), twiml, ("StatusCallback", "http://169.254.169.254/")], (400, 21_205)),
         (vec![("To", "sip:alice@elsewhere.example"), ("From", NUMBER), twiml], (400, 21_211)),
@@ -367,7 +367,7 @@ fn why_judges_a_call_as_the_api_does() {
     let rig = rig("");
     for (to, from, expected) in [
         ("x", NUMBER, (400, Some(21_211))),
-        ("client:alice", NUMBER, (501, Some(20_501))),
+        ("client:alice", NUMBER, (400, Some(21_211))),
         ("sip:alice@elsewhere.example", NUMBER, (400, Some(21_211))),
         ("+882990000000", NUMBER, (400, Some(21_215))),
         ("sip:+882990000000@127.0.0.3", NUMBER, (400, Some(21_215))),
