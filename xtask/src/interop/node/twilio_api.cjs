@@ -143,7 +143,7 @@ async function detection() {
 async function errors() {
   const create = (given) => () => api.calls.create({ to: flags.answers, from: flags["caller-id"], twiml: "<Response/>", ...given });
   await refused(400, 21211, create({ to: "+1415555" }));
-  await refused(501, 20501, create({ to: "client:charlie" }), "client:");
+  await refused(400, 21211, create({ to: "client:charlie" }), "client:");
   await refused(400, 21210, create({ from: "+12025550143" }));
   await refused(400, 21220, create({ record: true }), "[recording]");
   await refused(400, 20001, create({ machineDetection: "Enabled" }), "MachineDetection");

@@ -182,7 +182,7 @@ def detection():
 def errors():
     create = lambda **given: lambda: api.calls.create(**{"to": flags.answers, "from_": flags.caller_id, "twiml": "<Response/>", **given})
     refused(400, 21211, create(to="+1415555"))
-    refused(501, 20501, create(to="client:charlie"), "client:")
+    refused(400, 21211, create(to="client:charlie"), "client:")
     refused(400, 21210, create(from_="+12025550143"))
     refused(400, 21220, create(record=True), "[recording]")
     refused(400, 20001, create(machine_detection="Enabled"), "MachineDetection")
