@@ -11,13 +11,11 @@ use url::Url;
 use crate::config::Proxy;
 use crate::limits::{AUDIO_FILE_BYTES, OWN_RECORDING_SECONDS};
 use crate::runtime::handle::{Handle, Running};
-use crate::sinks::recordings::{NotOpened, Reader, Recordings};
+use crate::sinks::recordings::{NotOpened, Reader, Recordings, is_sid};
 use crate::system::reach::Reach;
 
 /// Pause between two looks at a recording that is being completed.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Digits of a recording's SID behind `RE`.
-const SID_DIGITS: usize = 32;
 /// Domain of the hosts that the proxy of `[api]` stands for.
 const TWILIO: &str = "twilio.com";
 
@@ -85,13 +83,9 @@ pub(crate) fn read(mut reader: Reader) -> Result<Arc<[u8]>, String> {
     if bytes > AUDIO_FILE_BYTES {
         return Err(format!("more than {} MiB", AUDIO_FILE_BYTES >> 20));
     }
-    let mut file = vec![0; usize::try_from(bytes).unwrap_or_default()];
-    let mut place = 0;
-    while let Some(rest) = file.get_mut(place..).filter(|rest| !rest.is_empty()) {
-        match reader.read_at(place as u64, rest).map_err(|error| error.to_string())? {
-            0 => return Err("the recording ends too soon".to_owned()),
-            read => place += read,
-        }
+    let file = reader.read_whole().map_err(|error| error.to_string())?;
+    if (file.len() as u64) < bytes {
+        return Err("the recording ends too soon".to_owned());
     }
     Ok(file.into())
 }
@@ -117,11 +111,6 @@ fn named(url: &Url, links: &RecordingLinks, reach: &Reach, is_proxy: bool) -> Op
 /// Returns the end of the base's path that begins with the version of the API.
 fn account_path(base: &str) -> Option<&str> {
     base.find("/2010-04-01/").and_then(|at| base.get(at..))
-}
-
-fn is_sid(text: &str) -> bool {
-    let digits = text.strip_prefix("RE").unwrap_or_default();
-    digits.len() == SID_DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::limits::CALLS_READ_AT_ONCE;
 use crate::sinks::store::calls::Part;
 
 /// Status words.
-const STATUSES: [&str; 8] =
+pub(super) const STATUSES: [&str; 8] =
     ["queued", "ringing", "in-progress", "canceled", "completed", "failed", "busy", "no-answer"];
 /// Those of them that no ended call has.
 const LIVE: [&str; 3] = ["queued", "ringing", "in-progress"];

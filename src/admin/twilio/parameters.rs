@@ -11,13 +11,10 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use trunkgate_twiml::compat::requests::{self, Given, Operation};
 
+use super::calls::STATUSES;
 use super::error::{Error, shown};
 use crate::admin::asked::has_too_many_parameters;
 use crate::limits::HTTP_PARAMETERS;
-
-/// States of a call.
-const CALL_STATES: [&str; 9] =
-    ["queued", "initiated", "ringing", "in-progress", "completed", "busy", "failed", "no-answer", "canceled"];
 
 /// Refusal of what may be the rest of a text, which may be confidential and is not shown.
 const REST: &str = "A parameter has no value, or other characters in its name than letters, digits, -, _ and .: is & of a value encoded as %26?";
@@ -166,7 +163,7 @@ impl Parameters {
         }
         let given = self.take_all(name);
         let words = || given.iter().flat_map(|value| value.split_whitespace());
-        let is_known = |word: &&str| known.contains(word) || CALL_STATES.contains(word);
+        let is_known = |word: &&str| known.contains(word) || STATUSES.contains(word);
         if let Some(word) = words().next().filter(|_| !words().any(|word| is_known(&word))) {
             return word_of(name, word, known).map(|word| vec![word]);
         }

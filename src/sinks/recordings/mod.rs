@@ -49,6 +49,7 @@ pub(crate) use block::Block;
 pub(crate) use figures::{REFUSED, RecordingFigures};
 pub(crate) use index::{Entry, Messages, Part, State};
 pub(crate) use mail::reach as reach_mail_server;
+pub(crate) use place::is_sid;
 pub(crate) use reader::Reader;
 pub(crate) use shared::{Deleted, NotOpened};
 pub(crate) use transcription::{Part as TranscriptionPart, Transcription};
@@ -343,7 +344,7 @@ impl Recordings {
         if !self.is_on() {
             return Err(NotBegun::Off);
         }
-        if !place::is_sid(&begin.sid) {
+        if !is_sid(&begin.sid) {
             return Err(NotBegun::Sid);
         }
         if self.queue(COMMAND_BYTES, Command::Begin(Box::new(begin))) { Ok(()) } else { Err(NotBegun::Busy) }

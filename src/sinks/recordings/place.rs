@@ -38,7 +38,7 @@ pub(super) struct Place {
 }
 
 /// Whether a SID is one of a recording.
-pub(super) fn is_sid(sid: &str) -> bool {
+pub(crate) fn is_sid(sid: &str) -> bool {
     let is_hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     sid.len() == 34 && sid.strip_prefix("RE").is_some_and(is_hex)
 }

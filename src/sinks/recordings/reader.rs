@@ -142,6 +142,33 @@ impl Reader {
         Ok(())
     }
 
+    /// Reads all of the audio. Waits for the disk.
+    ///
+    /// # Errors
+    /// The disk's, or that the contents do not open.
+    pub(crate) fn read_whole(&mut self) -> io::Result<Vec<u8>> {
+        let mut audio = vec![0; usize::try_from(self.bytes).unwrap_or(0)];
+        let filled = self.fill(0, &mut audio)?;
+        audio.truncate(filled);
+        Ok(audio)
+    }
+
+    /// Reads from a place on until the buffer is full or the audio ends; returns how many bytes were read. Waits for the disk.
+    ///
+    /// # Errors
+    /// The disk's, or that the contents do not open.
+    pub(super) fn fill(&mut self, place: u64, to: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while let Some(rest) = to.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            let read = self.read_at(place + filled as u64, rest)?;
+            if read == 0 {
+                break;
+            }
+            filled += read;
+        }
+        Ok(filled)
+    }
+
     /// Reads from a place on; returns how many bytes were read, 0 at the end. Waits for the disk.
     ///
     /// # Errors

@@ -17,7 +17,6 @@ use trunkgate_route::Mailbox;
 
 use super::State;
 use super::index::Entry;
-use super::reader::Reader;
 use super::shared::{NotOpened, Shared, on_disk};
 use super::transcription;
 use super::under_way::UnderWay;
@@ -235,7 +234,7 @@ fn written(
             } else if most.is_some_and(|most| Text::bytes_with(bytes) > most) {
                 Err("the mail server does not take so much".to_owned())
             } else {
-                Ok(whole(&mut reader)?)
+                Ok(reader.read_whole()?)
             }
         }
         Err(NotOpened::Io(error)) => return Err(error),
@@ -257,21 +256,6 @@ fn said(shared: &Shared, recording: &str) -> io::Result<Option<String>> {
         said.truncate(said.floor_char_boundary(MAIL_TEXT_BYTES));
     }
     Ok(said)
-}
-
-/// Reads all of the audio.
-fn whole(reader: &mut Reader) -> io::Result<Vec<u8>> {
-    let mut audio = vec![0; usize::try_from(reader.bytes()).unwrap_or(0)];
-    let mut filled = 0;
-    while let Some(rest) = audio.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        let read = reader.read_at(filled as u64, rest)?;
-        if read == 0 {
-            break;
-        }
-        filled += read;
-    }
-    audio.truncate(filled);
-    Ok(audio)
 }
 
 /// Removes what was sent, or stores when the attempt is repeated, or that it is given up. An e-mail that was removed meanwhile stays so.

@@ -39,7 +39,7 @@ pub(super) fn read(entry: &Entry, reader: &mut Reader) -> io::Result<Audio> {
     let (mut part, mut mono) = (vec![0; PART_BYTES], Vec::new());
     let mut at = if is_mixed { HEADER_BYTES } else { 0 };
     loop {
-        let read = fill(reader, at, &mut part)?;
+        let read = reader.fill(at, &mut part)?;
         let part = part.get(..read).unwrap_or_default();
         at += read as u64;
         if is_mixed {
@@ -60,17 +60,4 @@ pub(super) fn read(entry: &Entry, reader: &mut Reader) -> io::Result<Audio> {
         place.copy_from_slice(&header);
     }
     Ok(Audio { bytes, name: format!("{}.{ending}", entry.sid), media_type })
-}
-
-/// Reads until the buffer is full or the audio ends.
-fn fill(reader: &mut Reader, at: u64, to: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest) = to.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        let read = reader.read_at(at + filled as u64, rest)?;
-        if read == 0 {
-            break;
-        }
-        filled += read;
-    }
-    Ok(filled)
 }

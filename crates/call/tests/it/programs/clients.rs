@@ -32,20 +32,23 @@ fn a_client_is_called_at_the_party_that_the_configuration_has_for_it() {
         "<Dial><Client>agent1</Client></Dial>",
         "<Dial><Client><Identity>agent1</Identity><Parameter name='a' value='b'/></Client></Dial>",
         // Another one has no party: the rest is called.
-        "<Dial><Client>nobody</Client><Client>agent1</Client></Dial>",
+        "<Dial><Client>unmapped</Client><Client>agent1</Client></Dial>",
     ] {
         let mut menu = menu(document);
         assert_eq!(called(&mut menu), "201", "{document}");
-        assert_eq!(menu.bench.story().contains("the client nobody is not in [client]"), document.contains("nobody"));
+        assert_eq!(
+            menu.bench.story().contains("the client unmapped is not in [client]"),
+            document.contains("unmapped")
+        );
     }
-    let mut beside = menu("<Dial><Client>nobody</Client><Number>+14155550111</Number></Dial>");
+    let mut beside = menu("<Dial><Client>unmapped</Client><Number>+14155550111</Number></Dial>");
     assert_eq!(called(&mut beside), "+14155550111");
 }
 
 #[test]
 fn a_client_without_a_party_is_a_dial_that_failed_and_the_document_goes_on() {
-    let mut menu = menu("<Dial><Client>nobody</Client></Dial><Say>next verb</Say>");
+    let mut menu = menu("<Dial><Client>unmapped</Client></Dial><Say>next verb</Say>");
     assert_eq!(menu.spoken(2), "next verb");
-    assert!(menu.bench.story().contains("the client nobody is not in [client]"), "{}", menu.bench.story());
+    assert!(menu.bench.story().contains("the client unmapped is not in [client]"), "{}", menu.bench.story());
     hang_up(&mut menu.bench, &mut menu.caller);
 }
