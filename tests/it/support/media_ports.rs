@@ -1,17 +1,52 @@
 //! Media ports of the edges under test. Tests run side by side, and a port that another test's edge has bound costs a call an attempt:
 //! each test has its own, outside the default range, where demos and other edges take theirs; also beside another run of the tests.
 
+use std::cell::Cell;
 use std::fs::File;
 
 /// First port of all.
 const FIRST: u16 = 6_000;
 /// Parts, each for one test.
 const PARTS: u16 = 12;
-/// Ports of one test.
+/// Ports of one test's first edge.
 const OF_ONE: u16 = 500;
+/// Ports of each further edge that runs beside it, after those.
+const OF_FURTHER: u16 = 50;
+/// Further edges with ports of their own.
+const FURTHER: u16 = 4;
 
 thread_local! {
     static OWN: Option<Part> = Part::take();
+    /// Places of the edges that run, a bit for each.
+    static TAKEN: Cell<u16> = const { Cell::new(0) };
+}
+
+/// The place of an edge of this test among those that run at the same time; given back with it.
+pub(crate) struct Place(u16);
+
+impl Place {
+    /// Takes the first free one.
+    pub(crate) fn take() -> Place {
+        let number = TAKEN.get().trailing_ones().min(u32::from(FURTHER)) as u16;
+        TAKEN.set(TAKEN.get() | 1 << number);
+        Place(number)
+    }
+
+    /// Gives the edge's configuration ports that the edges before it do not have: two that draw from the same ports may draw the
+    /// same one, and the second loses an attempt by it.
+    pub(crate) fn give_ports(&self, config: &str) -> String {
+        let Some(first) = OWN.with(|part| part.as_ref().map(Part::first)).filter(|_| self.0 > 0) else {
+            return config.to_owned();
+        };
+        let first = first + OF_ONE + (self.0 - 1) * OF_FURTHER;
+        config.replacen(&line(), &of(first, first + OF_FURTHER - 1), 1)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        TAKEN.set(TAKEN.get() & !(1 << self.0));
+    }
 }
 
 /// A part of the ports; given back at the end of the test's thread, or of the process.
@@ -32,15 +67,25 @@ impl Part {
         })
     }
 
-    fn line(&self) -> String {
-        let first = FIRST + self.number * OF_ONE;
-        of(first, first + OF_ONE - 1)
+    fn first(&self) -> u16 {
+        FIRST + self.number * (OF_ONE + FURTHER * OF_FURTHER)
     }
 }
 
 /// The line of `[media]`: the same throughout a test.
 pub(crate) fn line() -> String {
-    OWN.with(|part| part.as_ref().map(Part::line).unwrap_or_default())
+    let line = |part: &Part| of(part.first(), part.first() + OF_ONE - 1);
+    OWN.with(|part| part.as_ref().map(line).unwrap_or_default())
+}
+
+/// Gives the configuration of one of several edges of a test media ports of its own: two edges that draw from the same ports
+/// may draw the same one.
+pub(crate) fn divided(config: &str, edge: usize, edges: usize) -> String {
+    let Some(first) = OWN.with(|part| part.as_ref().map(Part::first)) else { return config.to_owned() };
+    let (edge, edges) = (u16::try_from(edge).unwrap(), u16::try_from(edges).unwrap());
+    let ports = OF_ONE / edges / 2 * 2;
+    let first = first + edge * ports;
+    replaced(config, first, first + ports - 1)
 }
 
 /// Replaces the media ports of a configuration.

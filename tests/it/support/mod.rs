@@ -16,6 +16,7 @@ pub(crate) mod talk;
 pub(crate) mod tls;
 pub(crate) mod twilio;
 
+use media_ports::Place;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -50,6 +51,7 @@ pub(crate) struct Process {
     pub(crate) ready: String,
     pub(crate) file: PathBuf,
     pub(crate) directory: Arc<tempfile::TempDir>,
+    _place: Place,
 }
 
 /// A directory with `trunkgate.toml` in it.
@@ -187,6 +189,7 @@ impl Process {
         self.signal(nix::sys::signal::Signal::SIGTERM);
         until("the process ends", || self.child.try_wait().unwrap());
         let (directory, file) = (Arc::clone(&self.directory), self.file.clone());
+        drop(self);
         Process::spawn(trunkgate(&["--config", file.to_str().unwrap(), "run"]), directory, file)
     }
 
@@ -201,6 +204,7 @@ impl Process {
         self.child.wait().unwrap();
         let (directory, file) = (Arc::clone(&self.directory), self.file.clone());
         change(directory.path());
+        drop(self);
         Process::spawn(trunkgate(&["--config", file.to_str().unwrap(), "run"]), directory, file)
     }
 
@@ -214,6 +218,12 @@ impl Process {
     }
 
     fn spawn(mut command: Command, directory: Arc<tempfile::TempDir>, file: PathBuf) -> Process {
+        let place = Place::take();
+        let config = std::fs::read_to_string(&file).unwrap();
+        let with_ports = place.give_ports(&config);
+        if with_ports != config {
+            std::fs::write(&file, with_ports).unwrap();
+        }
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (lines, stdout) = channel();
         let out = BufReader::new(child.stdout.take().unwrap());
@@ -234,7 +244,7 @@ impl Process {
             let _ = child.kill();
             panic!("never ready: {}", log.lock().unwrap());
         };
-        Process { child, stdout, stderr, log, ready, file, directory }
+        Process { child, stdout, stderr, log, ready, file, directory, _place: place }
     }
 
     /// An address of the ready line.
