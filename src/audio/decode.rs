@@ -1,10 +1,11 @@
-//! WAV, MP3, Ogg Vorbis and Ogg Opus to linear samples at 8 kHz, one channel.
+//! WAV, AIFF, AU, MP3, Ogg Vorbis and Ogg Opus, and samples without a head, to linear samples at 8 kHz, one channel.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use trunkgate_media::resample::FileResampler;
 
-use super::{RATE_HZ, mp3, ogg, too_long, wav_file};
+use super::samples::SampleFormat;
+use super::{BareAudio, RATE_HZ, aiff_file, au_file, gsm, mp3, ogg, too_long, wav_file};
 use crate::limits::AUDIO_DAMAGED_PIECES;
 
 /// Of so many pieces of a file one may be damaged, as an MP3 that was cut out of a longer one is at its beginning.
@@ -13,13 +14,24 @@ const PIECES_TO_ONE_DAMAGED: usize = 20;
 /// The reason of a file that a decoder panicked at.
 pub(super) const PANICKED: &str = "it cannot be decoded";
 
-/// A file's samples.
+/// Decodes a file that its first bytes identify.
 pub(super) fn decode(bytes: &[u8], most_seconds: usize) -> Result<Vec<i16>, String> {
+    decode_as(bytes, None, most_seconds)
+}
+
+/// Decodes a file; `bare`: what it is where its first bytes identify nothing.
+pub(super) fn decode_as(bytes: &[u8], bare: Option<BareAudio>, most_seconds: usize) -> Result<Vec<i16>, String> {
     let mut sink = Sink { most: most_seconds * RATE_HZ, made: Vec::new(), spent: 0, resampler: None, mono: Vec::new() };
     let decode = || match bytes.get(..4) {
         Some(b"RIFF") => wav_file::decode(bytes, &mut sink),
+        Some(b"FORM") => aiff_file::decode(bytes, &mut sink),
+        Some(b".snd") => au_file::decode(bytes, &mut sink),
         Some(b"OggS") => ogg::decode(bytes, &mut sink),
-        Some(_) | None => mp3::decode(bytes, &mut sink),
+        Some(_) | None => match bare {
+            Some(BareAudio::MuLaw) => SampleFormat::TELEPHONE.decode(bytes, &mut sink),
+            Some(BareAudio::Gsm) => gsm::decode_frames(bytes, &mut sink),
+            None => mp3::decode(bytes, &mut sink),
+        },
     };
     // Some of what decodes is code of others.
     catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(PANICKED.to_owned())).and_then(|()| sink.finish())
@@ -135,16 +147,17 @@ impl Sink {
 pub(super) mod tests {
     use std::io::Cursor;
 
-    use hound::{SampleFormat, WavSpec, WavWriter};
+    use hound::{SampleFormat as WavFormat, WavSpec, WavWriter};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::audio::wav_file::judge_whole;
     use trunkgate_media::codec::g711::{decode_ulaw, encode_alaw, encode_ulaw};
 
     /// A WAV file of 16-bit PCM.
     pub(crate) fn wav(channels: u16, rate: u32, samples: &[i16]) -> Vec<u8> {
         let mut out = Cursor::new(Vec::new());
-        let spec = WavSpec { channels, sample_rate: rate, bits_per_sample: 16, sample_format: SampleFormat::Int };
+        let spec = WavSpec { channels, sample_rate: rate, bits_per_sample: 16, sample_format: WavFormat::Int };
         let mut writer = WavWriter::new(&mut out, spec).unwrap();
         for sample in samples {
             writer.write_sample(*sample).unwrap();
@@ -208,6 +221,18 @@ pub(super) mod tests {
         }
     }
 
+    /// Returns the share of the power that is in a tone of 440 Hz.
+    fn tone_share(samples: &[i16]) -> f64 {
+        let (mut re, mut im, mut all) = (0.0, 0.0, 0.0);
+        for (n, sample) in samples.iter().enumerate() {
+            let angle = std::f64::consts::TAU * 440.0 * n as f64 / 8000.0;
+            re += f64::from(*sample) * angle.cos();
+            im += f64::from(*sample) * angle.sin();
+            all += f64::from(*sample) * f64::from(*sample);
+        }
+        (re * re + im * im) * 2.0 / samples.len() as f64 / all
+    }
+
     /// 440 Hz for half a second in stereo at 44,100 Hz, by lame, oggenc and opusenc.
     #[test]
     fn mp3_vorbis_and_opus_are_decoded() {
@@ -220,15 +245,7 @@ pub(super) mod tests {
         for file in files {
             let decoded = decode(file, 1).unwrap();
             assert!((3900..4600).contains(&decoded.len()), "{}", decoded.len());
-            let (mut re, mut im, mut all) = (0.0, 0.0, 0.0);
-            for (n, sample) in decoded[800..3200].iter().enumerate() {
-                let angle = std::f64::consts::TAU * 440.0 * n as f64 / 8000.0;
-                re += f64::from(*sample) * angle.cos();
-                im += f64::from(*sample) * angle.sin();
-                all += f64::from(*sample) * f64::from(*sample);
-            }
-            // Nearly all of its power is in that tone.
-            assert!((re * re + im * im) * 2.0 / 2400.0 > 0.98 * all && all > 0.0, "{}", expected.len());
+            assert!(tone_share(&decoded[800..3200]) > 0.98, "{}", expected.len());
             let half = decode(&file[..file.len() / 2], 1);
             assert!(half.is_err() || half.unwrap().len() < decoded.len());
         }
@@ -236,27 +253,81 @@ pub(super) mod tests {
 
     #[test]
     fn bad_files_are_refused_with_the_reason() {
-        let whole = wav(1, 8000, &[5; 8000]);
         for (bytes, reason) in [
-            (whole[..4000].to_vec(), "ends in the middle: 12044 bytes"),
             (wav(1, 8000, &[]), "no audio"),
             (wav(1, 8000, &[1; 16_001]), "longer than 2 s"),
             (wav(1, 44_100, &[1; 90_000]), "longer than 2 s"),
             (wav(1, 4000, &[1; 100]), "4000 Hz"),
+            (logarithmic(2, 8000, &[0; 64]), "format 2, 8 bits"),
+            (b".snd\0\0\0\x18\xff\xff\xff\xff\0\0\0\x17".to_vec(), "truncated head"),
             (b"RIFF\0\0\0\0WAVE".to_vec(), "without samples"),
             (b"RIFF\0\0\0\0AVI LIST".to_vec(), "not a WAV file"),
-            (b"#!/bin/sh\necho hello, this is no audio at all".to_vec(), "not a WAV, MP3"),
-            (vec![], "not a WAV, MP3"),
-            (vec![0; 100_000], "not a WAV, MP3"),
+            (b"#!/bin/sh\necho hello, this is no audio at all".to_vec(), "not a WAV, AIFF, AU, MP3"),
+            (vec![], "not a WAV, AIFF, AU, MP3"),
+            (vec![0; 100_000], "not a WAV, AIFF, AU, MP3"),
         ] {
             let error = decode(&bytes, 2).unwrap_err();
             assert!(error.contains(reason), "{error} does not name {reason}");
         }
-        // A size that its writer did not know.
-        let mut piped = whole.clone();
-        piped[4..8].copy_from_slice(&0x7fff_f024_u32.to_le_bytes());
-        piped[40..44].copy_from_slice(&0x7fff_f000_u32.to_le_bytes());
-        assert_eq!(decode(&piped, 2).unwrap(), [5; 8000]);
+    }
+
+    #[test]
+    fn a_wav_file_that_is_streamed_or_cut_short_is_heard_as_far_as_it_goes() {
+        let whole = wav(1, 8000, &[5; 8000]);
+        // Sizes of sox, of ffmpeg, and of writers that never came back.
+        for (riff, data) in [(0x7fff_f024, 0x7fff_f000), (u32::MAX, u32::MAX), (0, 0), (36, 0), (u32::MAX, 0)] {
+            let mut piped = whole.clone();
+            piped[4..8].copy_from_slice(&u32::to_le_bytes(riff));
+            piped[40..44].copy_from_slice(&u32::to_le_bytes(data));
+            assert_eq!(decode(&piped, 2).unwrap(), [5; 8000], "{riff} {data}");
+        }
+        assert_eq!(decode(&whole[..4044], 2).unwrap(), [5; 2000]);
+        assert_eq!(judge_whole(&whole), Ok(()));
+        let missing = "it ends in the middle: 12000 bytes are missing".to_owned();
+        assert_eq!(judge_whole(&whole[..4044]), Err(missing), "a file of the configuration");
+        // Without samples, and with a chunk behind them.
+        let mut empty = wav(1, 8000, &[]);
+        empty.extend(b"LIST\x04\0\0\0INFO");
+        let size = u32::try_from(empty.len() - 8).unwrap();
+        empty[4..8].copy_from_slice(&size.to_le_bytes());
+        assert!(decode(&empty, 2).unwrap_err().contains("no audio"));
+    }
+
+    #[test]
+    fn bare_samples_are_what_their_type_says_unless_they_begin_as_a_file_does() {
+        let codes: Vec<u8> = (0..=255).filter(|code| *code != 0x7f).collect();
+        let heard = decode_as(&codes, Some(BareAudio::MuLaw), 1).unwrap();
+        assert_eq!(heard.iter().map(|sample| encode_ulaw(*sample)).collect::<Vec<_>>(), codes);
+        let samples = [0, 1, -1, 1000];
+        assert_eq!(decode_as(&wav(1, 8000, &samples), Some(BareAudio::MuLaw), 1).unwrap(), samples);
+        let head =
+            [b".snd".as_slice(), &[0, 0, 0, 24], &[0xff; 4], &[0, 0, 0, 1], &[0, 0, 31, 64], &[0, 0, 0, 1]].concat();
+        assert_eq!(decode_as(&[head, codes].concat(), Some(BareAudio::MuLaw), 1).unwrap(), heard, "an AU file");
+    }
+
+    /// 440 Hz for 0.05 s in stereo at 16 kHz, by sox.
+    #[test]
+    fn files_of_sox_are_decoded() {
+        for file in
+            [include_bytes!("../../tests/data/tone.aiff").as_slice(), include_bytes!("../../tests/data/tone.au")]
+        {
+            let decoded = decode(file, 1).unwrap();
+            assert!(decoded.len().abs_diff(400) <= 1, "{}", decoded.len());
+            assert!(tone_share(&decoded[30..370]) > 0.95, "{}", tone_share(&decoded[30..370]));
+        }
+    }
+
+    /// 440 Hz for 0.2 s, encoded and decoded by sox.
+    #[test]
+    fn gsm_is_decoded_to_the_bit_as_frames_and_in_wav_files() {
+        let numbers = |bytes: &[u8]| -> Vec<i16> {
+            bytes.chunks_exact(2).map(|two| i16::from_le_bytes([two[0], two[1]])).collect()
+        };
+        let frames = decode_as(include_bytes!("../../tests/data/tone.gsm"), Some(BareAudio::Gsm), 1).unwrap();
+        assert_eq!(frames, numbers(include_bytes!("../../tests/data/tone_gsm.s16")));
+        let blocks = decode(include_bytes!("../../tests/data/tone_gsm.wav"), 1).unwrap();
+        assert_eq!(blocks, numbers(include_bytes!("../../tests/data/tone_gsm_wav.s16")));
+        assert!(decode_as(b"not GSM", Some(BareAudio::Gsm), 1).unwrap_err().contains("begins with D"));
     }
 
     proptest! {

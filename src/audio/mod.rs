@@ -2,7 +2,10 @@
 //! and shared from then on. What is the same in two places, or in the file before a reload, is decoded once.
 //! Also WAV files that are written.
 
+mod aiff_file;
+mod au_file;
 mod decode;
+mod gsm;
 #[cfg(test)]
 mod hostile;
 mod mp3;
@@ -10,6 +13,7 @@ mod mp3;
 mod mutation;
 mod ogg;
 mod opus;
+mod samples;
 mod seam;
 mod vorbis;
 mod vorbis_setup;
@@ -37,6 +41,28 @@ pub(crate) enum Use {
     Again,
 }
 
+/// Audio without a head that its type names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BareAudio {
+    /// μ-law at 8 kHz, one channel.
+    MuLaw,
+    /// Frames of GSM 06.10.
+    Gsm,
+}
+
+impl BareAudio {
+    /// Returns the audio of a media type; `None`: files of the type have a head.
+    pub(crate) fn of_type(media_type: &str) -> Option<BareAudio> {
+        match media_type {
+            "audio/basic" | "audio/ulaw" | "audio/x-ulaw" | "audio/mulaw" | "audio/x-mulaw" | "audio/pcmu" => {
+                Some(BareAudio::MuLaw)
+            }
+            "audio/gsm" | "audio/x-gsm" => Some(BareAudio::Gsm),
+            _ => None,
+        }
+    }
+}
+
 /// What a file may be at most.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Most {
@@ -56,23 +82,25 @@ static DECODED: LazyLock<Mutex<HashMap<Key, Weak<[u8]>>>> = LazyLock::new(Mutex:
 /// # Errors
 /// What is wrong with it, as a clause.
 pub(crate) fn mulaw(path: &Path, most: Most, how: Use) -> Result<Arc<[u8]>, String> {
-    mulaw_of(&read(path, most.bytes)?, most, how)
+    let bytes = read(path, most.bytes)?;
+    wav_file::judge_whole(&bytes)?;
+    mulaw_of(&bytes, None, most, how)
 }
 
-/// The same of a file's bytes.
+/// Returns the audio of a file's bytes, μ-law at 8 kHz; `bare`: what they are where they begin as no file does.
 ///
 /// # Errors
 /// What is wrong with them, as a clause.
-pub(crate) fn mulaw_of(bytes: &[u8], most: Most, how: Use) -> Result<Arc<[u8]>, String> {
+pub(crate) fn mulaw_of(bytes: &[u8], bare: Option<BareAudio>, most: Most, how: Use) -> Result<Arc<[u8]>, String> {
     let mut key = ([0; 32], how);
-    key.0.copy_from_slice(&Sha256::digest(bytes));
+    key.0.copy_from_slice(&digest_of(bytes, bare));
     let known = |length: usize| length <= most.seconds * RATE_HZ;
     let decoded = || DECODED.lock().unwrap_or_else(PoisonError::into_inner);
     let found = decoded().get(&key).and_then(Weak::upgrade);
     if let Some(found) = found.filter(|found| known(found.len())) {
         return Ok(found);
     }
-    let mut samples = decode::decode(bytes, most.seconds)?;
+    let mut samples = decode::decode_as(bytes, bare, most.seconds)?;
     if how == Use::Again {
         seam::close(&mut samples);
     }
@@ -83,12 +111,23 @@ pub(crate) fn mulaw_of(bytes: &[u8], most: Most, how: Use) -> Result<Arc<[u8]>, 
     Ok(codes)
 }
 
+/// Returns what identifies the audio of bytes.
+pub(crate) fn digest_of(bytes: &[u8], bare: Option<BareAudio>) -> [u8; 32] {
+    let digest = Sha256::new().chain_update(bytes);
+    match bare {
+        None => digest.finalize().into(),
+        Some(bare) => digest.chain_update(format!("{bare:?}")).finalize().into(),
+    }
+}
+
 /// A file's audio as numbers of 16 bits at 8 kHz.
 ///
 /// # Errors
 /// What is wrong with it, as a clause.
 pub(crate) fn linear(path: &Path, most: Most) -> Result<Arc<[i16]>, String> {
-    Ok(decode::decode(&read(path, most.bytes)?, most.seconds)?.into())
+    let bytes = read(path, most.bytes)?;
+    wav_file::judge_whole(&bytes)?;
+    Ok(decode::decode(&bytes, most.seconds)?.into())
 }
 
 /// What is wrong with audio of more than so many seconds.
@@ -122,15 +161,16 @@ mod tests {
     #[test]
     fn the_same_audio_is_decoded_once_and_forgotten_with_its_last_user() {
         let file = decode::tests::wav(1, 8000, &[1000; 400]);
-        let (one, other) = (mulaw_of(&file, MOST, Use::Once).unwrap(), mulaw_of(&file, MOST, Use::Once).unwrap());
+        let (one, other) =
+            (mulaw_of(&file, None, MOST, Use::Once).unwrap(), mulaw_of(&file, None, MOST, Use::Once).unwrap());
         assert!(Arc::ptr_eq(&one, &other));
-        let again = mulaw_of(&file, MOST, Use::Again).unwrap();
+        let again = mulaw_of(&file, None, MOST, Use::Again).unwrap();
         assert!(!Arc::ptr_eq(&one, &again));
         let key = (<[u8; 32]>::from(Sha256::digest(&file)), Use::Once);
         drop((one, other));
         assert!(DECODED.lock().unwrap().get(&key).is_none_or(|known| known.upgrade().is_none()));
         assert!(
-            mulaw_of(&file, Most { seconds: 0, ..MOST }, Use::Again).is_err(),
+            mulaw_of(&file, None, Most { seconds: 0, ..MOST }, Use::Again).is_err(),
             "a limit holds for what is known too"
         );
     }

@@ -10,7 +10,7 @@ use symphonia::default::formats::MpaReader;
 
 use super::decode::{Pieces, Sink};
 
-const NO_AUDIO: &str = "not a WAV, MP3, Ogg Vorbis or Ogg Opus file";
+const NO_AUDIO: &str = "not a WAV, AIFF, AU, MP3, Ogg Vorbis or Ogg Opus file";
 
 /// Decodes a file that may be MP3.
 pub(super) fn decode(bytes: &[u8], sink: &mut Sink) -> Result<(), String> {

@@ -1,11 +1,15 @@
 //! Mutated audio files of every format, from a seed: the same seed makes the same files on every machine.
 
 /// The unmutated files.
-const FILES: [&[u8]; 4] = [
+const FILES: [&[u8]; 8] = [
     include_bytes!("../../tests/data/tone.ogg"),
     include_bytes!("../../tests/data/tone.opus"),
     include_bytes!("../../tests/data/tone.mp3"),
     include_bytes!("../../tests/data/comments.ogg"),
+    include_bytes!("../../tests/data/tone.aiff"),
+    include_bytes!("../../tests/data/tone.au"),
+    include_bytes!("../../tests/data/tone.gsm"),
+    include_bytes!("../../tests/data/tone_gsm.wav"),
 ];
 
 /// Numbers from a seed (SplitMix64).

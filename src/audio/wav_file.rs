@@ -1,66 +1,62 @@
-//! WAV files as they are found: PCM of 8 to 32 bits, floating point, μ-law and A-law, with the sizes that a writer to a pipe
-//! leaves in them.
-
-use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw};
+//! WAV files as they are found: PCM of 8 to 32 bits, floating point, μ-law, A-law and GSM, with the sizes that a writer to a pipe leaves in
+//! them, or cut short.
 
 use super::decode::Sink;
+use super::gsm;
+use super::samples::{ByteOrder, SampleFormat, SampleKind, little};
 
 /// A size that stands in a file whose writer did not know it, or more.
-const UNKNOWN_BYTES: u32 = 0x7fff_0000;
-/// Bytes decoded before the next are.
-const PIECE_BYTES: usize = 1 << 16;
+const UNKNOWN_BYTES: u64 = 0x7fff_0000;
+/// Bytes before the first chunk.
+const HEAD_BYTES: usize = 12;
 
-/// Kinds of samples (RFC 2361 and the format's own).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Pcm,
-    Float,
-    ALaw,
-    MuLaw,
-}
-
-/// What the `fmt` chunk says.
+/// Format of a file's samples.
 #[derive(Debug, Clone, Copy)]
-struct Form {
-    kind: Kind,
-    channels: usize,
-    rate: u32,
-    /// Of one sample.
-    bytes: usize,
+enum WavFormat {
+    Samples(SampleFormat),
+    /// GSM 06.10 in blocks of two frames, with its rate.
+    Gsm(u32),
 }
 
 /// Decodes a file that begins with `RIFF`.
 pub(super) fn decode(file: &[u8], sink: &mut Sink) -> Result<(), String> {
-    let (form, samples) = parts(file)?;
-    let frame = form.bytes * form.channels;
-    for piece in samples.chunks(PIECE_BYTES / frame * frame) {
-        // What is left of a frame at the end is no sample.
-        let samples = piece.chunks_exact(frame).flat_map(|frame| frame.chunks_exact(form.bytes));
-        sink.push(form.rate, form.channels, samples.map(|bytes| sample(form, bytes)))?;
+    let (format, samples, _) = parts(file)?;
+    match format {
+        WavFormat::Samples(format) => format.decode(samples, sink),
+        WavFormat::Gsm(rate) => gsm::decode_blocks(samples, rate, sink),
     }
-    Ok(())
 }
 
-/// The form and the bytes of the samples.
-fn parts(file: &[u8]) -> Result<(Form, &[u8]), String> {
-    let mut rest = file.get(12..).filter(|_| file.get(8..12) == Some(b"WAVE")).ok_or("RIFF, but not a WAV file")?;
-    let mut form = None;
+/// Checks that a file has all the samples that it claims, as a file of the configuration must: it may still be being copied.
+///
+/// # Errors
+/// How many bytes are missing.
+pub(super) fn judge_whole(file: &[u8]) -> Result<(), String> {
+    let Ok((.., missing)) = parts(file) else { return Ok(()) };
+    if missing > 0 { Err(format!("it ends in the middle: {missing} bytes are missing")) } else { Ok(()) }
+}
+
+/// Returns the format, the bytes of the samples, and how many are missing: all that there are, where the size is not known, or a transfer ended early.
+fn parts(file: &[u8]) -> Result<(WavFormat, &[u8], usize), String> {
+    let mut rest =
+        file.get(HEAD_BYTES..).filter(|_| file.get(8..12) == Some(b"WAVE")).ok_or("RIFF, but not a WAV file")?;
+    let claimed = file.get(4..8).map_or(0, little);
+    let mut format = None;
     while let Some((head, behind)) = rest.split_at_checked(8) {
         let (name, size) = head.split_at(4);
         let written = little(size);
         let size = usize::try_from(written).unwrap_or(usize::MAX);
         match name {
-            b"fmt " => form = Some(form_of(behind.get(..size).unwrap_or(behind))?),
+            b"fmt " => format = Some(format_of(behind.get(..size).unwrap_or(behind))?),
             b"data" => {
-                let form = form.ok_or("its samples precede the format chunk")?;
-                let Some(samples) = behind.get(..size) else {
-                    let missing = size.saturating_sub(behind.len());
-                    return match written {
-                        UNKNOWN_BYTES.. => Ok((form, behind)),
-                        _ => Err(format!("it ends in the middle: {missing} bytes are missing")),
-                    };
-                };
-                return Ok((form, samples));
+                let format = format.ok_or("its samples precede the format chunk")?;
+                let before = file.len() - behind.len();
+                let is_unknown = written >= UNKNOWN_BYTES || is_never_written(written, claimed, before);
+                if is_unknown {
+                    return Ok((format, behind, 0));
+                }
+                let samples = behind.get(..size).unwrap_or(behind);
+                return Ok((format, samples, size - samples.len()));
             }
             _ => {}
         }
@@ -70,52 +66,30 @@ fn parts(file: &[u8]) -> Result<(Form, &[u8]), String> {
     Err("a WAV file without samples".to_owned())
 }
 
-fn form_of(body: &[u8]) -> Result<Form, String> {
+/// Returns whether the writer never came back to fill in the sizes: no samples, and a file that ends before them.
+fn is_never_written(size: u64, claimed: u64, before: usize) -> bool {
+    size == 0 && (claimed == 0 || claimed >= UNKNOWN_BYTES || claimed.saturating_add(8) <= before as u64)
+}
+
+fn format_of(body: &[u8]) -> Result<WavFormat, String> {
     let short = |at: usize| body.get(at..at + 2).map(little);
     let missing = "a WAV file with a truncated format chunk";
     let (tag, channels, rate) = (short(0).ok_or(missing)?, short(2).ok_or(missing)?, body.get(4..8).map(little));
     let (rate, bits) = (rate.ok_or(missing)?, short(14).ok_or(missing)?);
+    let rate = u32::try_from(rate).unwrap_or(u32::MAX);
     // The extensible form says the kind further down.
     let tag = if tag == 0xfffe { short(24).ok_or(missing)? } else { tag };
     let kind = match (tag, bits) {
-        (1, 8 | 16 | 24 | 32) => Kind::Pcm,
-        (3, 32 | 64) => Kind::Float,
-        (6, 8) => Kind::ALaw,
-        (7, 8) => Kind::MuLaw,
-        _ => return Err(format!("a WAV file with format {tag}, {bits} bits: not PCM, μ-law or A-law")),
-    };
-    if channels == 0 || channels > 64 {
-        return Err(format!("{channels} channels"));
-    }
-    let whole = |number: u32| usize::try_from(number).unwrap_or(1);
-    Ok(Form { kind, channels: whole(channels), rate, bytes: whole(bits / 8) })
-}
-
-/// Up to 32 bits, little-endian.
-fn little(bytes: &[u8]) -> u32 {
-    bytes.iter().take(4).rev().fold(0, |number, byte| number << 8 | u32::from(*byte))
-}
-
-/// A sample, full scale from −1 to 1.
-fn sample(form: Form, bytes: &[u8]) -> f32 {
-    let whole = |sample: i16| f32::from(sample) / 32_768.0;
-    let first = bytes.first().copied().unwrap_or_default();
-    match form.kind {
-        Kind::MuLaw => whole(decode_ulaw(first)),
-        Kind::ALaw => whole(decode_alaw(first)),
         // Of 8 bits they have no sign.
-        Kind::Pcm if form.bytes == 1 => (f32::from(first) - 128.0) / 128.0,
-        Kind::Pcm => {
-            // The upper bits are the sample's; a cast keeps them.
-            let shifted = little(bytes) << (32 - 8 * form.bytes);
-            shifted as i32 as f32 / 2_147_483_648.0
-        }
-        Kind::Float => {
-            let sample = match bytes.try_into() {
-                Ok(bytes) => f64::from_le_bytes(bytes) as f32,
-                Err(_) => f32::from_bits(little(bytes)),
-            };
-            if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 }
-        }
-    }
+        (1, 8) => SampleKind::Unsigned,
+        (1, 16 | 24 | 32) => SampleKind::Pcm,
+        (3, 32 | 64) => SampleKind::Float,
+        (6, 8) => SampleKind::ALaw,
+        (7, 8) => SampleKind::MuLaw,
+        (0x31, _) if channels == 1 => return Ok(WavFormat::Gsm(rate)),
+        _ => return Err(format!("a WAV file with format {tag}, {bits} bits: not PCM, μ-law, A-law or GSM")),
+    };
+    let whole = |number: u64| usize::try_from(number).unwrap_or_default();
+    let (order, channels, bytes) = (ByteOrder::Little, whole(channels), whole(bits / 8));
+    Ok(WavFormat::Samples(SampleFormat { kind, order, channels, rate, bytes }))
 }

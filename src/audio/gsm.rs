@@ -1,0 +1,267 @@
+//! GSM 06.10 full rate (ETSI EN 300 961): frames of 33 bytes as `audio/gsm` has them, and blocks of two frames as WAV files have them.
+
+use super::decode::Sink;
+
+/// Sample rate of the codec.
+const RATE_HZ: u32 = 8000;
+/// Bytes of a frame with its signature of four bits.
+const FRAME_BYTES: usize = 33;
+/// Bytes of two frames without signatures.
+const BLOCK_BYTES: usize = 65;
+/// First four bits of a frame.
+const SIGNATURE: u8 = 0xd;
+/// Samples of a frame, and of each of its four subframes.
+const FRAME_SAMPLES: usize = 160;
+const SUBFRAME_SAMPLES: usize = 40;
+/// Samples of the residual that the long-term prediction reaches back.
+const MOST_LAG: usize = 120;
+/// Bits of the log area ratios.
+const RATIO_BITS: [u32; 8] = [6, 6, 5, 5, 4, 4, 3, 3];
+/// Pulses of a subframe.
+const PULSES: usize = 13;
+
+/// Decodes frames of 33 bytes.
+pub(super) fn decode_frames(file: &[u8], sink: &mut Sink) -> Result<(), String> {
+    if file.first().is_none_or(|first| first >> 4 != SIGNATURE) {
+        return Err("not GSM 06.10: a frame begins with D in hexadecimal".to_owned());
+    }
+    let mut decoder = Decoder::default();
+    for frame in file.chunks_exact(FRAME_BYTES) {
+        let mut bits = Bits { bytes: frame, at: 4, is_lowest_first: false };
+        push(&mut decoder, &mut bits, RATE_HZ, sink)?;
+    }
+    Ok(())
+}
+
+/// Decodes blocks of 65 bytes with two frames each.
+pub(super) fn decode_blocks(blocks: &[u8], rate: u32, sink: &mut Sink) -> Result<(), String> {
+    let mut decoder = Decoder::default();
+    for block in blocks.chunks_exact(BLOCK_BYTES) {
+        let mut bits = Bits { bytes: block, at: 0, is_lowest_first: true };
+        push(&mut decoder, &mut bits, rate, sink)?;
+        push(&mut decoder, &mut bits, rate, sink)?;
+    }
+    Ok(())
+}
+
+fn push(decoder: &mut Decoder, bits: &mut Bits<'_>, rate: u32, sink: &mut Sink) -> Result<(), String> {
+    let samples = decoder.decode(&Frame::read(bits));
+    sink.push(rate, 1, samples.into_iter().map(|sample| f32::from(sample) / 32_768.0))
+}
+
+/// Bits of frames, in either order.
+struct Bits<'f> {
+    bytes: &'f [u8],
+    at: usize,
+    is_lowest_first: bool,
+}
+
+impl Bits<'_> {
+    fn take(&mut self, count: u32) -> i16 {
+        let mut number = 0;
+        for place in 0..count {
+            let byte = self.bytes.get(self.at / 8).copied().unwrap_or_default();
+            let within = self.at % 8;
+            self.at += 1;
+            if self.is_lowest_first {
+                number |= i16::from(byte >> within & 1) << place;
+            } else {
+                number = number << 1 | i16::from(byte >> (7 - within) & 1);
+            }
+        }
+        number
+    }
+}
+
+/// Parameters of a frame.
+struct Frame {
+    /// Log area ratios, coded.
+    ratios: [i16; 8],
+    subframes: [Subframe; 4],
+}
+
+/// Parameters of a subframe.
+struct Subframe {
+    /// Lag and coded gain of the long-term prediction.
+    lag: i16,
+    gain: i16,
+    /// Position of the first pulse.
+    grid: i16,
+    /// Largest pulse, coded.
+    maximum: i16,
+    pulses: [i16; PULSES],
+}
+
+impl Frame {
+    fn read(bits: &mut Bits<'_>) -> Frame {
+        let ratios = RATIO_BITS.map(|count| bits.take(count));
+        let subframes = [(); 4].map(|()| Subframe {
+            lag: bits.take(7),
+            gain: bits.take(2),
+            grid: bits.take(2),
+            maximum: bits.take(6),
+            pulses: [(); PULSES].map(|()| bits.take(3)),
+        });
+        Frame { ratios, subframes }
+    }
+}
+
+/// State between frames.
+struct Decoder {
+    /// Residual: what the long-term prediction reaches back to, and the subframe.
+    residual: [i16; MOST_LAG + SUBFRAME_SAMPLES],
+    lag: usize,
+    /// Log area ratios of the frame before.
+    ratios: [i16; 8],
+    /// State of the lattice filter.
+    lattice: [i16; 9],
+    /// Last sample, before it is scaled.
+    emphasis: i16,
+}
+
+impl Default for Decoder {
+    fn default() -> Decoder {
+        let residual = [0; MOST_LAG + SUBFRAME_SAMPLES];
+        Decoder { residual, lag: SUBFRAME_SAMPLES, ratios: [0; 8], lattice: [0; 9], emphasis: 0 }
+    }
+}
+
+impl Decoder {
+    /// Decodes a frame (§5.3).
+    fn decode(&mut self, frame: &Frame) -> [i16; FRAME_SAMPLES] {
+        let mut samples = [0; FRAME_SAMPLES];
+        for (subframe, into) in frame.subframes.iter().zip(samples.chunks_exact_mut(SUBFRAME_SAMPLES)) {
+            self.predict(subframe);
+            let residual = self.residual.get(MOST_LAG..).unwrap_or_default();
+            into.iter_mut().zip(residual).for_each(|(sample, residual)| *sample = *residual);
+        }
+        let ratios = decoded_ratios(frame.ratios);
+        for (range, weights) in [(0..13, (3, 1)), (13..27, (2, 2)), (27..40, (1, 3)), (40..160, (0, 4))] {
+            let coefficients = coefficients(self.ratios, ratios, weights);
+            for sample in samples.get_mut(range).unwrap_or_default() {
+                *sample = self.filter(coefficients, *sample);
+                self.emphasis = add(*sample, multiply(self.emphasis, 28_180));
+                *sample = add(self.emphasis, self.emphasis) & !7;
+            }
+        }
+        self.ratios = ratios;
+        samples
+    }
+
+    /// Makes the residual of a subframe of its pulses and of what was before (§5.3.1, §5.3.2).
+    fn predict(&mut self, subframe: &Subframe) {
+        const GAINS: [i16; 4] = [3277, 11_469, 21_299, 32_767];
+        let gain = usize::try_from(subframe.gain).ok().and_then(|gain| GAINS.get(gain)).copied().unwrap_or_default();
+        match usize::try_from(subframe.lag) {
+            Ok(lag) if (SUBFRAME_SAMPLES..=MOST_LAG).contains(&lag) => self.lag = lag,
+            Ok(_) | Err(_) => {}
+        }
+        self.residual.copy_within(SUBFRAME_SAMPLES.., 0);
+        let pulses = decoded_pulses(subframe);
+        for (at, pulse) in pulses.into_iter().enumerate() {
+            let before = self.residual.get(MOST_LAG + at - self.lag).copied().unwrap_or_default();
+            if let Some(now) = self.residual.get_mut(MOST_LAG + at) {
+                *now = add(pulse, multiply(gain, before));
+            }
+        }
+    }
+
+    /// Filters a sample by the coefficients of the vocal tract (§5.3.4).
+    fn filter(&mut self, coefficients: [i16; 8], sample: i16) -> i16 {
+        let mut sample = sample;
+        for (stage, coefficient) in coefficients.into_iter().enumerate().rev() {
+            let before = self.lattice.get(stage).copied().unwrap_or_default();
+            sample = subtract(sample, multiply(coefficient, before));
+            if let Some(after) = self.lattice.get_mut(stage + 1) {
+                *after = add(before, multiply(coefficient, sample));
+            }
+        }
+        if let Some(first) = self.lattice.first_mut() {
+            *first = sample;
+        }
+        sample
+    }
+}
+
+/// Returns the pulses of a subframe in their places (§5.3.1).
+fn decoded_pulses(subframe: &Subframe) -> [i16; SUBFRAME_SAMPLES] {
+    const FACTORS: [i16; 8] = [18_431, 20_479, 22_527, 24_575, 26_623, 28_671, 30_719, 32_767];
+    let mut exponent = if subframe.maximum > 15 { (subframe.maximum >> 3) - 1 } else { 0 };
+    let mut mantissa = subframe.maximum - (exponent << 3);
+    if mantissa == 0 {
+        (exponent, mantissa) = (-4, 7);
+    } else {
+        while mantissa <= 7 {
+            (exponent, mantissa) = (exponent - 1, mantissa << 1 | 1);
+        }
+        mantissa -= 8;
+    }
+    let factor = usize::try_from(mantissa).ok().and_then(|mantissa| FACTORS.get(mantissa)).copied().unwrap_or_default();
+    let shift = u32::try_from(6 - exponent).unwrap_or_default();
+    let rounding = if shift > 0 { 1 << (shift - 1) } else { 0 };
+    let mut placed = [0; SUBFRAME_SAMPLES];
+    let first = usize::try_from(subframe.grid).unwrap_or_default();
+    for (pulse, into) in subframe.pulses.into_iter().zip(placed.iter_mut().skip(first).step_by(3)) {
+        let scaled = multiply(factor, ((pulse << 1) - 7) << 12);
+        *into = add(scaled, rounding) >> shift;
+    }
+    placed
+}
+
+/// Returns the log area ratios of a frame (§5.3.3).
+fn decoded_ratios(coded: [i16; 8]) -> [i16; 8] {
+    /// Smallest code, offset and inverse of the slope of each.
+    const QUANTISERS: [(i16, i16, i16); 8] = [
+        (-32, 0, 13_107),
+        (-32, 0, 13_107),
+        (-16, 2048, 13_107),
+        (-16, -2560, 13_107),
+        (-8, 94, 19_223),
+        (-8, -1792, 17_476),
+        (-4, -341, 31_454),
+        (-4, -1144, 29_708),
+    ];
+    let mut ratios = [0; 8];
+    for ((ratio, code), (least, offset, slope)) in ratios.iter_mut().zip(coded).zip(QUANTISERS) {
+        let scaled = multiply(slope, subtract((code + least) << 10, offset << 1));
+        *ratio = add(scaled, scaled);
+    }
+    ratios
+}
+
+/// Returns the reflection coefficients between two frames; `weights`: quarters of the one before, and of this one.
+fn coefficients(before: [i16; 8], now: [i16; 8], weights: (u8, u8)) -> [i16; 8] {
+    let part = |ratio: i16, quarters: u8| match quarters {
+        0 => 0,
+        1 => ratio >> 2,
+        2 => ratio >> 1,
+        3 => add(ratio >> 2, ratio >> 1),
+        _ => ratio,
+    };
+    let mut coefficients = [0; 8];
+    for ((coefficient, before), now) in coefficients.iter_mut().zip(before).zip(now) {
+        let ratio = add(part(before, weights.0), part(now, weights.1));
+        let size = match ratio.saturating_abs() {
+            size if size < 11_059 => size << 1,
+            size if size < 20_070 => size + 11_059,
+            size => add(size >> 2, 26_112),
+        };
+        *coefficient = if ratio < 0 { -size } else { size };
+    }
+    coefficients
+}
+
+/// Saturating sum (§5.1).
+fn add(one: i16, other: i16) -> i16 {
+    one.saturating_add(other)
+}
+
+fn subtract(one: i16, other: i16) -> i16 {
+    one.saturating_sub(other)
+}
+
+/// Product of two fractions, rounded (§5.1).
+fn multiply(one: i16, other: i16) -> i16 {
+    let product = (i32::from(one) * i32::from(other) + 16_384) >> 15;
+    i16::try_from(product).unwrap_or(i16::MAX)
+}

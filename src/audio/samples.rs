@@ -1,0 +1,101 @@
+//! Uncompressed samples of audio files: PCM of 8 to 32 bits, floating point, μ-law and A-law, in either byte order.
+
+use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw};
+
+use super::decode::Sink;
+
+/// Bytes decoded before the next are.
+const PIECE_BYTES: usize = 1 << 16;
+/// Most channels of a file.
+const MOST_CHANNELS: usize = 64;
+
+/// Kinds of samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SampleKind {
+    /// Whole numbers with a sign.
+    Pcm,
+    /// The same without a sign.
+    Unsigned,
+    Float,
+    ALaw,
+    MuLaw,
+}
+
+/// Order of the bytes of a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ByteOrder {
+    Little,
+    Big,
+}
+
+/// Format of the samples of a file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SampleFormat {
+    pub(super) kind: SampleKind,
+    pub(super) order: ByteOrder,
+    pub(super) channels: usize,
+    pub(super) rate: u32,
+    /// Bytes of one sample.
+    pub(super) bytes: usize,
+}
+
+impl SampleFormat {
+    /// Samples of a telephone network: one channel of μ-law at 8 kHz.
+    pub(super) const TELEPHONE: SampleFormat =
+        SampleFormat { kind: SampleKind::MuLaw, order: ByteOrder::Big, channels: 1, rate: 8000, bytes: 1 };
+
+    /// Decodes samples. What is left of a frame at the end is no sample.
+    ///
+    /// # Errors
+    /// The number of channels, or what the sink refuses.
+    pub(super) fn decode(self, samples: &[u8], sink: &mut Sink) -> Result<(), String> {
+        if self.channels == 0 || self.channels > MOST_CHANNELS {
+            return Err(format!("{} channels", self.channels));
+        }
+        let frame = self.bytes * self.channels;
+        for piece in samples.chunks(PIECE_BYTES / frame * frame) {
+            let samples = piece.chunks_exact(frame).flat_map(|frame| frame.chunks_exact(self.bytes));
+            sink.push(self.rate, self.channels, samples.map(|bytes| self.sample(bytes)))?;
+        }
+        Ok(())
+    }
+
+    /// Returns a sample, full scale from −1 to 1.
+    fn sample(self, bytes: &[u8]) -> f32 {
+        let whole = |sample: i16| f32::from(sample) / 32_768.0;
+        let first = bytes.first().copied().unwrap_or_default();
+        match self.kind {
+            SampleKind::MuLaw => whole(decode_ulaw(first)),
+            SampleKind::ALaw => whole(decode_alaw(first)),
+            SampleKind::Unsigned => (f32::from(first) - 128.0) / 128.0,
+            SampleKind::Pcm => {
+                // The upper bits are the sample's; a cast keeps them.
+                let shifted = self.number(bytes) << (32 - 8 * self.bytes.clamp(1, 4));
+                shifted as u32 as i32 as f32 / 2_147_483_648.0
+            }
+            SampleKind::Float => {
+                let number = self.number(bytes);
+                let sample =
+                    if self.bytes == 8 { f64::from_bits(number) as f32 } else { f32::from_bits(number as u32) };
+                if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 }
+            }
+        }
+    }
+
+    fn number(self, bytes: &[u8]) -> u64 {
+        match self.order {
+            ByteOrder::Little => little(bytes),
+            ByteOrder::Big => big(bytes),
+        }
+    }
+}
+
+/// Reads up to 64 bits, little-endian.
+pub(super) fn little(bytes: &[u8]) -> u64 {
+    bytes.iter().take(8).rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// Reads up to 64 bits, big-endian.
+pub(super) fn big(bytes: &[u8]) -> u64 {
+    bytes.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
