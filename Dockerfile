@@ -1,5 +1,6 @@
-# Two stages: a build stage with the Rust toolchain and a C compiler, and a run stage with the binary and the CA certificates
-# that verify agents over wss://, as an unprivileged user. docs/deploy.md explains how to run it, and why on the host's network.
+# Two stages: a build stage with the Rust toolchain and a C compiler, and a run stage with the binary, the CA certificates
+# that verify agents over wss://, and the voice of <Say>, as an unprivileged user. docs/deploy.md explains how to run it, and
+# why on the host's network.
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
@@ -11,6 +12,11 @@ RUN case ",$FEATURES," in *,libopus,*) \
 RUN cargo build --release --locked --package trunkgate --bin trunkgate --features "$FEATURES"
 
 FROM debian:bookworm-slim
+# The program that speaks the <Say> of applications (GPL-3.0-or-later); an image without it: docker build --build-arg VOICE=
+ARG VOICE="espeak-ng"
+# hadolint ignore=DL3008
+RUN if [ -n "$VOICE" ]; then \
+      apt-get update && apt-get install -y --no-install-recommends "$VOICE" && rm -rf /var/lib/apt/lists/*; fi
 COPY --from=build /src/target/release/trunkgate /usr/bin/trunkgate
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY deploy/trunkgate.toml /etc/trunkgate/trunkgate.toml

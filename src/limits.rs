@@ -240,6 +240,8 @@ pub const PROXY_TUNNELS: usize = 64;
 pub const PROXY_TUNNEL_IDLE_SECONDS: u64 = 300;
 /// How long looking up another host and connecting to it may take, in seconds; less than `HTTP_REQUEST_SECONDS`.
 pub const PROXY_CONNECT_SECONDS: u64 = 8;
+/// Refused requests of the proxy that wait for a listener in this process; of more it misses the oldest.
+pub const PROXY_REFUSALS: usize = 256;
 /// Host names whose certificates the proxy keeps.
 pub const PROXY_HOSTS: usize = 64;
 /// Bytes of HTTP answers that clients have not read, of all answers larger than [`HTTP_PART_BYTES`]; further ones get 503.
@@ -270,6 +272,8 @@ pub const API_REQUESTS_SHOWN: usize = 200;
 pub const API_FAILURES_SHOWN: usize = 100;
 /// How long a Play waits for a recording of the edge's own that is being completed, in seconds.
 pub const OWN_RECORDING_SECONDS: u64 = 5;
+/// Such recordings that are read at once, of which one application has one place.
+pub const OWN_RECORDINGS_READ_AT_ONCE: usize = 8;
 /// Characters of a cookie's name that are shown.
 pub const COOKIE_NAME_SHOWN: usize = 64;
 /// Ignored parameters of one of its requests that the call's trace names.

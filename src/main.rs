@@ -17,7 +17,10 @@ use trunkgate::tools::{
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(found) => return help::of_flag(&found),
+    };
     let config = cli.config.as_deref();
     match cli.verb {
         Verb::Run { drain } => run::run(config, drain),
@@ -32,18 +35,14 @@ fn main() -> ExitCode {
         },
         Verb::Status { remote, json, watch, check } => client::status(config, &remote, json, watch, check),
         Verb::Calls { listing, what: Some(_), .. } if listing != Listing::default() => {
-            eprintln!("error: --state, --trunk, --limit and --csv are flags of `calls ls`: write them after `ls`");
-            ExitCode::from(run::USAGE)
+            run::refuse("error: --state, --trunk, --limit and --csv are flags of `calls ls`: write them after `ls`")
         }
         Verb::Calls { remote, json, listing, what } => {
             client::calls(config, &remote, json, what.unwrap_or(Calls::Ls(listing)))
         }
-        Verb::Recordings { listing, what: Some(_), .. } if listing != RecordingListing::default() => {
-            eprintln!(
-                "error: --call, --since, --until and --limit are flags of `recordings ls`: write them after `ls`"
-            );
-            ExitCode::from(run::USAGE)
-        }
+        Verb::Recordings { listing, what: Some(_), .. } if listing != RecordingListing::default() => run::refuse(
+            "error: --call, --since, --until and --limit are flags of `recordings ls`: write them after `ls`",
+        ),
         Verb::Recordings { remote, json, listing, what } => {
             client::recordings(config, &remote, json, what.unwrap_or(RecordingVerb::Ls(listing)))
         }
@@ -77,12 +76,14 @@ fn main() -> ExitCode {
         Verb::Help { markdown: true, topic } => {
             help::page(Some(topic.join(" ").as_str()).filter(|topic| !topic.is_empty()))
         }
-        Verb::Help { topic, .. } if topic.is_empty() => help_of(&mut Cli::command()),
+        Verb::Help { topic, .. } if topic.is_empty() => help::of_verb(&mut Cli::command()),
         Verb::Help { topic, .. } => {
             let topic = topic.join(" ");
             let mut program = Cli::command();
+            // Verbs have the flags of the program only then.
+            program.build();
             match program.find_subcommand_mut(&topic).filter(|v| !v.is_hide_set()) {
-                Some(verb) => help_of(&mut verb.clone().bin_name(format!("trunkgate {topic}"))),
+                Some(verb) => help::of_verb(verb),
                 None => {
                     let verbs: Vec<&str> = program.get_subcommands().map(clap::Command::get_name).collect();
                     help::run(&topic, &verbs)
@@ -93,21 +94,12 @@ fn main() -> ExitCode {
 }
 
 fn unbuilt(verb: &str) -> ExitCode {
-    eprintln!("error[TG0190]: `trunkgate {verb}`: not in this version");
-    ExitCode::from(run::USAGE)
+    run::refuse(&format!("error[TG0190]: `trunkgate {verb}`: not in this version"))
 }
 
 /// What is overwritten before it is kept cannot be shown.
 fn no_secrets(verb: &str) -> ExitCode {
-    eprintln!(
+    run::refuse(&format!(
         "error[TG0190]: `trunkgate {verb} --secrets`: not in this version: secrets in messages are never recorded"
-    );
-    ExitCode::from(run::USAGE)
-}
-
-fn help_of(command: &mut clap::Command) -> ExitCode {
-    match command.print_help() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
+    ))
 }

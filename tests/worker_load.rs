@@ -69,7 +69,7 @@ fn pair(n: u64) -> SocketAddr {
 
 /// A call's session with both ends bound.
 fn open(rig: &Rig, id: MediaId) {
-    rig.workers.send(id, Command::Open { idle_timeout_ms: 60_000, names_key: [0; 16] });
+    rig.workers.send(id, Command::Open { idle_timeout_ms: 60_000, names_key: [0; 16], beside: None });
     for (end, n) in [(A, 0), (B, 1)] {
         let spec = EndSpec { bind: pair(id.0 * 2 + n), counters: Arc::new(EndCounters::default()) };
         rig.workers.send(id, Command::AddEnd { end, spec });

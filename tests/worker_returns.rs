@@ -19,7 +19,7 @@ fn two_hundred_sessions_leave_nothing_behind() {
     let mut ports: HashMap<MediaId, Vec<u16>> = HashMap::new();
     for n in 0..200 {
         let id = MediaId(n);
-        rig.workers.send(id, Command::Open { idle_timeout_ms: 60_000, names_key: [0; 16] });
+        rig.workers.send(id, Command::Open { idle_timeout_ms: 60_000, names_key: [0; 16], beside: None });
         for end in [A, B] {
             let (edge, _) = rig.bind(id, end, ip);
             ports.entry(id).or_default().push(edge.port());

@@ -1,6 +1,7 @@
 //! Problems of agents as `status` has them: down, skipped, failing in many calls, silent.
 
 use trunkgate_call::view::{AgentFailures, AgentView, CauseView, FaultView};
+use trunkgate_media::agent::Loss;
 use trunkgate_route::TargetSpec;
 
 use super::trunk_problems::{ONE_WAY, is_many_of, lately, lost, unreached};
@@ -31,7 +32,7 @@ pub(super) fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
             let hung_up = if left_at_once(failed).is_some() { String::new() } else { hung_up(failed) };
             let what = format!("{what}{}{hung_up}{instead}", recent.beside(*calls, *of));
             match failed.reached_since && *good_since == 0 {
-                true => Problem::new(Harm::Past, format!("{what}; since then calls reach it")),
+                true => Problem::new(Harm::Past, format!("{what}; it is reached again")),
                 false => lately(harm, *good_since, "good", what),
             }
         }
@@ -126,7 +127,8 @@ fn fails_often(failed: &AgentFailures) -> bool {
     *still && (is_large || *in_row >= limits::AGENT_FAILED_LEAST || is_losing)
 }
 
-/// Whether an agent fails in each of its latest calls, so that none has it. One that is reached and silent, or ends calls at once, has callers.
+/// Whether an agent fails in each of its latest calls, so that none has it. One that is reached again, or ends calls at
+/// once, has callers.
 fn fails_always(failed: &AgentFailures) -> bool {
     let [bad, of] = failed.lately;
     let has_callers = failed.reached_since || left_at_once(failed).is_some();
@@ -146,7 +148,9 @@ fn hung_up(failed: &AgentFailures) -> String {
 
 /// What would help an agent by the cause of its last failure, and what shows whether it did: the next call or probe withdraws the problem.
 fn fix_of_agent(agent: &AgentView, way: &Way<'_>, harm: Harm) -> String {
-    if agent.state == "up" && agent.failed.as_ref().is_some_and(|failed| failed.reached_since) {
+    // Without a session it is up by the last probe or connection.
+    let is_refusal_past = agent.sessions == 0 && agent.loss == Some(Loss::Unreachable);
+    if agent.state == "up" && (is_refusal_past || agent.failed.as_ref().is_some_and(|failed| failed.reached_since)) {
         return "see the log of the bot and of its host for why it could not be reached then".to_owned();
     }
     let Some((loss, words)) = agent.loss.zip(agent.last_problem.as_deref()) else {

@@ -71,6 +71,7 @@ impl From<Refused> for ApiError {
             | Refused::NoAgent
             | Refused::HasAgent
             | Refused::InApplication
+            | Refused::NotDialled
             | Refused::NotHeld
             | Refused::NoRecording
             | Refused::TooManyRecordings

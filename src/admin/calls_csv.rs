@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use trunkgate_call::CallView;
+use trunkgate_call::{CallView, LegView};
 
 use super::calls::answered_seconds;
 use super::parties::party;
@@ -26,7 +26,10 @@ fn row(call: &CallView) -> String {
     let code = |code: Option<u16>| code.map(|code| code.to_string()).unwrap_or_default();
     let source = call.legs.first();
     let target = call.legs.iter().skip(1).rfind(|leg| leg.kind != "siprec");
-    let mos = call.legs.iter().filter_map(|leg| leg.rtp.mos).reduce(f64::min);
+    // Of audio that did not come there is no score, and that of the other party says nothing about the call.
+    let is_unheard = |leg: &LegView| leg.kind == "sip" && leg.rtp.tx_packets > 0 && leg.rtp.rx_packets == 0;
+    let is_one_way = call.answered_at.is_some() && [source, target].into_iter().flatten().any(is_unheard);
+    let mos = call.legs.iter().filter_map(|leg| leg.rtp.mos).reduce(f64::min).filter(|_| !is_one_way);
     let fields = [
         call.sid.clone(),
         call.started_at.clone(),

@@ -184,7 +184,7 @@ async fn decoded(handle: &Handle, file: &str) -> Result<Arc<[u8]>, ApiError> {
         let path = below(&folder, &name).map_err(|error| format!("{name}: {error}"))?;
         let bytes = audio::read(&path, AUDIO_FILE_BYTES).map_err(|what| format!("{name}: {what}"))?;
         let most = Most { bytes: AUDIO_FILE_BYTES, seconds: PLAY_SECONDS };
-        audio::mulaw_of(&bytes, most, Use::Once).map_err(|what| format!("{name}: {what}"))
+        audio::mulaw_of(&bytes, None, most, Use::Once).map_err(|what| format!("{name}: {what}"))
     };
     let decoded = spawn_blocking(decode).await.map_err(|error| bad(error.to_string()))?;
     decoded.map_err(bad)

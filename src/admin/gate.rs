@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -45,6 +46,8 @@ struct Head<'a> {
     method: &'a Method,
     path: &'a str,
     headers: &'a HeaderMap,
+    /// Authority of a target in absolute form, which stands above Host (RFC 9112 §3.2.2).
+    authority: Option<&'a str>,
     /// The connection that it came on.
     occupant: Option<&'a Occupant>,
 }
@@ -57,7 +60,8 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
     let occupant = occupant(&request);
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let path = uri.path();
-    let head = Head { method: &method, path, headers: request.headers(), occupant: occupant.as_ref() };
+    let authority = uri.authority().map(Authority::as_str);
+    let head = Head { method: &method, path, headers: request.headers(), authority, occupant: occupant.as_ref() };
     let granted = match admit(&gate, &head).await {
         Ok(granted) => granted,
         Err(refused) => return refused,
@@ -80,7 +84,7 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
 /// Judges a request by its credentials, or answers it. `/healthz` and `/readyz` are open: probes have no token, and they tell nothing;
 /// what comes to `/sms/inbound` and `/sms/status` is signed, or has a token that is compared once its body is there.
 async fn admit(gate: &Gate, head: &Head<'_>) -> Result<Option<twilio::Granted>, Response> {
-    let Head { method, path, headers, occupant } = *head;
+    let Head { method, path, headers, authority, occupant } = *head;
     let handle = &gate.handle;
     match path {
         "/healthz" | "/readyz" => Ok(None),
@@ -113,7 +117,7 @@ async fn admit(gate: &Gate, head: &Head<'_>) -> Result<Option<twilio::Granted>, 
                     Verdict::Wrong => Err(unauthorized().into_response()),
                     Verdict::TooMany(left) => Err(too_many(left).await),
                 },
-                None => from_here(headers).map(|()| None).map_err(IntoResponse::into_response),
+                None => from_here(headers, authority).map(|()| None).map_err(IntoResponse::into_response),
             }
         }
     }
@@ -229,9 +233,9 @@ pub(super) fn same(given: &[u8], token: &[u8]) -> bool {
     difference == 0 && !token.is_empty()
 }
 
-/// Checks that a request without a token comes from a client on this machine: the Host is one loopback name or address, no
+/// Checks that a request without a token comes from a client on this machine: Host and authority are a loopback name or address, no
 /// proxy has passed the request on, and no page of another site has made it.
-fn from_here(headers: &HeaderMap) -> Result<(), ApiError> {
+fn from_here(headers: &HeaderMap, authority: Option<&str>) -> Result<(), ApiError> {
     if let Some(name) = headers.keys().map(header::HeaderName::as_str).find(|name| is_of_proxy(name)) {
         let message =
             format!("{name}: a reverse proxy has passed this request on; set `token` in [http] for use behind a proxy");
@@ -239,7 +243,7 @@ fn from_here(headers: &HeaderMap) -> Result<(), ApiError> {
     }
     let mut hosts = headers.get_all(header::HOST).iter().map(|value| value.to_str().unwrap_or_default());
     let is_local = |host: &str| is_loopback_host(host_of(host));
-    if !hosts.next().is_some_and(is_local) || hosts.next().is_some() {
+    if !hosts.next().is_some_and(is_local) || hosts.next().is_some() || !authority.is_none_or(is_local) {
         let message =
             "without a token the Host must be a loopback name or address; set `token` in [http] for other names";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden_host", message));
@@ -248,7 +252,7 @@ fn from_here(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 /// Returns whether a header is one that proxies add.
-fn is_of_proxy(name: &str) -> bool {
+pub(super) fn is_of_proxy(name: &str) -> bool {
     name.starts_with("x-forwarded") || PROXY_HEADERS.contains(&name)
 }
 
@@ -313,7 +317,7 @@ mod tests {
         let from = |host, origin: Option<&'static str>| {
             let mut all = vec![("host", host)];
             all.extend(origin.map(|origin| ("origin", origin)));
-            from_here(&headers(&all)).map_err(|error| error.code)
+            from_here(&headers(&all), None).map_err(|error| error.code)
         };
         for good in ["localhost:8080", "127.0.0.1:8080", "127.9.9.9", "[::1]:8080", "LOCALHOST"] {
             assert_eq!(from(good, None), Ok(()), "{good}");
@@ -326,11 +330,14 @@ mod tests {
         }
         let mut two = headers(&[("host", "localhost:8080")]);
         two.append("host", "evil.example".parse().unwrap());
-        assert_eq!(from_here(&two).map_err(|error| error.code), Err("forbidden_host"));
-        assert_eq!(from_here(&HeaderMap::new()).map_err(|error| error.code), Err("forbidden_host"));
+        assert_eq!(from_here(&two, None).map_err(|error| error.code), Err("forbidden_host"));
+        assert_eq!(from_here(&HeaderMap::new(), None).map_err(|error| error.code), Err("forbidden_host"));
+        let to = |authority| from_here(&headers(&[("host", "localhost")]), Some(authority)).map_err(|error| error.code);
+        assert_eq!(to("127.0.0.1:8080"), Ok(()));
+        assert_eq!(to("evil.example"), Err("forbidden_host"), "the target stands above Host");
         let mut two = headers(&[("host", "localhost:8080"), ("origin", "http://localhost:8080")]);
         two.append("origin", "http://evil.example".parse().unwrap());
-        assert_eq!(from_here(&two).map_err(|error| error.code), Err("forbidden_origin"));
+        assert_eq!(from_here(&two, None).map_err(|error| error.code), Err("forbidden_origin"));
         assert_eq!(from("localhost:8080", Some("http://localhost:8080")), Ok(()));
         for foreign in ["http://evil.example", "https://edge.example.com", "null", "http://localhost:3000", ""] {
             assert_eq!(from("localhost:8080", Some(foreign)), Err("forbidden_origin"), "{foreign}");
@@ -341,12 +348,12 @@ mod tests {
     fn requests_that_a_proxy_has_passed_on_need_a_token() {
         for name in PROXY_HEADERS.into_iter().chain(["x-forwarded-for", "x-forwarded-proto", "x-forwarded"]) {
             for value in ["", "192.0.2.7", "1.1 proxy"] {
-                let found = from_here(&headers(&[("host", "127.0.0.1:8080"), (name, value)]));
+                let found = from_here(&headers(&[("host", "127.0.0.1:8080"), (name, value)]), None);
                 assert_eq!(found.map_err(|error| error.code), Err("token_required"), "{name}");
             }
         }
         let local = [("host", "127.0.0.1:8080"), ("x-forward", "1"), ("accept", "*/*"), ("x-request-id", "7")];
-        assert!(from_here(&headers(&local)).is_ok());
+        assert!(from_here(&headers(&local), None).is_ok());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! HTTP connections, over TLS where that is configured: a bounded number, and none that is idle or half asked for long.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,17 +17,19 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
+use super::host_certificates::{ClientPath, HostCertificates};
 use super::places::{Place, Places};
 use super::request_line::FirstRequestLine;
 use crate::limits;
-use crate::runtime::handle::HttpCounters;
 use crate::runtime::transport::Settings;
 use crate::system::clock;
 use crate::system::connector::within;
@@ -38,21 +41,57 @@ use crate::system::web::Stream;
 pub(super) struct Limited {
     listener: TcpListener,
     places: Places,
-    /// Certificates as they are now.
-    tls: watch::Receiver<Arc<Settings>>,
+    certificates: Certificates,
     /// Handshakes that are under way: nobody waits for a slow one.
     shaking: JoinSet<Option<Connection>>,
     /// Limits the log lines of connections that cannot be accepted.
     complaint: Seldom,
 }
 
+/// Certificates of a listener.
+#[derive(Debug, Clone)]
+pub(super) enum Certificates {
+    /// Those of `[http] tls` as they are now; without them it speaks no TLS.
+    Http(watch::Receiver<Arc<Settings>>),
+    /// Those of Twilio's API.
+    Api(Arc<HostCertificates>),
+}
+
+/// The server's side of a TLS handshake.
+enum Handshake {
+    Http(Arc<ServerConfig>),
+    Api(Arc<HostCertificates>),
+}
+
+impl Certificates {
+    /// Begins the handshake of a connection; `None`: it is not encrypted.
+    fn handshake(&self) -> Option<Handshake> {
+        match self {
+            Certificates::Http(settings) => settings.borrow().of_http().map(Handshake::Http),
+            Certificates::Api(certificates) => Some(Handshake::Api(Arc::clone(certificates))),
+        }
+    }
+}
+
+impl Handshake {
+    /// Finishes it in time; `None`: it failed, and TLS itself has given the client the reason.
+    async fn finish(self, stream: TcpStream, source: IpAddr) -> Option<TlsStream<TcpStream>> {
+        let limit = Some(Duration::from_secs(limits::HANDSHAKE_SECONDS));
+        match self {
+            Handshake::Http(tls) => within(limit, TlsAcceptor::from(tls).accept(stream)).await.ok(),
+            Handshake::Api(certificates) => {
+                let tls = certificates.by_name().await.ok()?;
+                let shaken = within(limit, TlsAcceptor::from(tls).accept(stream)).await;
+                let complain = |fault| certificates.complain(source, "api.twilio.com", &fault, ClientPath::Listener);
+                shaken.map_err(complain).ok()
+            }
+        }
+    }
+}
+
 impl Limited {
-    pub(super) fn new(
-        listener: TcpListener,
-        tls: watch::Receiver<Arc<Settings>>,
-        counters: Arc<HttpCounters>,
-    ) -> Limited {
-        Limited { listener, places: Places::new(counters), tls, shaking: JoinSet::new(), complaint: Seldom::default() }
+    pub(super) fn new(listener: TcpListener, certificates: Certificates, places: Places) -> Limited {
+        Limited { listener, places, certificates, shaking: JoinSet::new(), complaint: Seldom::default() }
     }
 
     /// The next client, in its place.
@@ -95,15 +134,13 @@ impl Limited {
         loop {
             tokio::select! {
                 (stream, mut place) = Limited::next(&self.listener, &self.places, &mut self.complaint) => {
-                    let Some(tls) = self.tls.borrow().of_http() else {
+                    let Some(handshake) = self.certificates.handshake() else {
                         return Connection::new(Box::new(stream), place);
                     };
                     self.shaking.spawn(async move {
-                        let limit = Duration::from_secs(limits::HANDSHAKE_SECONDS);
-                        let shaking = within(Some(limit), TlsAcceptor::from(tls).accept(stream));
-                        // Who fails learns why from TLS itself.
+                        let shaking = handshake.finish(stream, place.occupant().address());
                         let stream = tokio::select! {
-                            shaken = shaking => shaken.ok()?,
+                            shaken = shaking => shaken?,
                             () = place.evicted() => return None,
                         };
                         place.note_tls();
@@ -264,7 +301,8 @@ mod tests {
     use super::*;
 
     fn limited(listener: TcpListener) -> Limited {
-        Limited::new(listener, watch::channel(Arc::default()).1, Arc::default())
+        let certificates = Certificates::Http(watch::channel(Arc::default()).1);
+        Limited::new(listener, certificates, Places::new(Arc::default()))
     }
 
     #[tokio::test]

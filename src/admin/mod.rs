@@ -11,6 +11,8 @@ use axum::routing::{any, delete, get, post};
 use axum::{Extension, Json, Router};
 use serde_json::json;
 
+use self::host_certificates::HostCertificates;
+use self::listener::Certificates;
 use crate::limits;
 use crate::runtime::handle::{Gone, Handle};
 
@@ -31,6 +33,7 @@ mod forwarded;
 mod gate;
 mod guesses;
 mod health;
+mod host_certificates;
 mod listener;
 mod listening;
 mod metrics;
@@ -95,41 +98,50 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Answers HTTP until the task is ended.
-pub(crate) async fn serve(socket: std::net::TcpListener, handle: Handle) {
-    let listener = match tokio::net::TcpListener::from_std(socket) {
-        Ok(listener) => {
-            let counters = std::sync::Arc::clone(&handle.shared.http);
-            listener::Limited::new(listener, handle.shared.tls.subscribe(), counters)
-        }
-        Err(error) => {
-            tracing::error!("no HTTP: {error}");
-            return;
-        }
-    };
-    let tickets = match listening::Tickets::new() {
-        Ok(tickets) => tickets,
-        Err(error) => {
-            tracing::error!("no HTTP: {error}");
-            return;
-        }
-    };
-    let work = match work::Work::start() {
-        Ok(work) => work,
-        Err(error) => {
-            tracing::error!("no HTTP: {error}");
-            return;
-        }
-    };
-    listener.serve(router(handle, tickets, work)).await;
+/// Answers HTTP until the task is ended; `api`: socket of the TLS listener of `[api]`.
+pub(crate) async fn serve(http: std::net::TcpListener, api: Option<std::net::TcpListener>, handle: Handle) {
+    if let Err(error) = serve_sockets(http, api, handle).await {
+        tracing::error!("no HTTP: {error}");
+    }
 }
 
-/// Every path.
-fn router(handle: Handle, tickets: listening::Tickets, work: work::Work) -> Router {
+async fn serve_sockets(
+    http: std::net::TcpListener,
+    api_socket: Option<std::net::TcpListener>,
+    handle: Handle,
+) -> std::io::Result<()> {
+    let http = tokio::net::TcpListener::from_std(http)?;
+    let api_socket = api_socket.map(tokio::net::TcpListener::from_std).transpose()?;
+    let tickets = listening::Tickets::new().map_err(std::io::Error::other)?;
+    let work = work::Work::start().map_err(std::io::Error::other)?;
+    let places = places::Places::new(std::sync::Arc::clone(&handle.shared.http));
+    let directory = handle.shared.running(|running| running.boot.data.directory.clone());
+    let certificates = std::sync::Arc::new(HostCertificates::new(directory));
     let guesses = guesses::Guesses::default();
     let access = twilio::Access::new(handle.store.clone(), guesses.clone());
     let gate = gate::Gate { handle: handle.clone(), access, guesses, tickets: tickets.clone() };
-    let proxy = proxy::Proxy::new(gate.clone(), api(handle.clone(), gate.clone()));
+    let api = api(handle.clone(), gate.clone());
+    let proxy = proxy::Proxy::new(gate.clone(), api.clone(), std::sync::Arc::clone(&certificates));
+    let of_http = Certificates::Http(handle.shared.tls.subscribe());
+    let listener = listener::Limited::new(http, of_http, places.clone());
+    let served = listener.serve(router(handle, (tickets, work), gate, proxy));
+    match api_socket {
+        Some(socket) => {
+            let listener = listener::Limited::new(socket, Certificates::Api(certificates), places);
+            tokio::join!(served, listener.serve(api));
+        }
+        None => served.await,
+    }
+    Ok(())
+}
+
+/// Every path.
+fn router(
+    handle: Handle,
+    (tickets, work): (listening::Tickets, work::Work),
+    gate: gate::Gate,
+    proxy: proxy::Proxy,
+) -> Router {
     let console = console::paths().fold(Router::new(), |router, path| router.route(path, get(console::serve)));
     console
         .route("/healthz", get(health::healthz))
@@ -200,9 +212,12 @@ fn twilio_paths() -> Router<Handle> {
         .route("/2010-04-01", any(twilio::serve))
         .route("/2010-04-01/", any(twilio::serve))
         .route("/2010-04-01/{*path}", any(twilio::serve))
+        .route("/v1/PhoneNumbers/{*number}", any(twilio::serve))
+        .route("/v2/PhoneNumbers/{*number}", any(twilio::serve))
 }
 
-/// The Twilio-compatible API alone, with the same gate and limits: all that is reached through the proxy.
+/// The Twilio-compatible API alone, with the same gate and limits: all that is reached as api.twilio.com and
+/// lookups.twilio.com, by the proxy and by the TLS listener.
 fn api(handle: Handle, gate: gate::Gate) -> Router {
     twilio_paths()
         .layer(middleware::from_fn_with_state(gate, gate::check))

@@ -63,7 +63,7 @@ fn judge(handle: &Handle, wanted: &Wanted) -> Result<CallRequest, ApiError> {
         let own: Vec<String> = config.numbers.iter().map(|one| one.number.clone()).collect();
         (config.edge.numbers.clone(), own, config.api.connect.clone())
     });
-    let number = |text: &str| placing::callable(&numbers, text).map(|number| number.text);
+    let number = |text: &str| placing::parse_number(&numbers, text).map(|number| number.text);
     let from = number(&wanted.from).filter(|number| own.contains(number)).ok_or_else(|| {
         let message = format!("from: \"{}\" is not a number of the edge: add it as [[number]]", short(&wanted.from));
         unprocessable("from_not_allowed", message)
@@ -95,6 +95,7 @@ fn judge(handle: &Handle, wanted: &Wanted) -> Result<CallRequest, ApiError> {
         from,
         to,
         targets,
+        headers: Vec::new(),
         onward: onward.into_iter().map(Onward::Target).collect(),
         ring_timeout: seconds("ring_seconds", wanted.ring_seconds.unwrap_or(RING_SECONDS), 1, CALL_RING_SECONDS)?,
         time_limit: seconds("limit_seconds", wanted.limit_seconds.unwrap_or(0), 0, CALL_LIMIT_SECONDS)?,

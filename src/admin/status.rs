@@ -31,6 +31,7 @@ use crate::limits;
 use crate::runtime::handle::{Gone, Handle, Phase};
 use crate::runtime::messages::first_url;
 use crate::runtime::reload::{ReloadError, Reloaded};
+use crate::runtime::settings::Listener;
 use crate::runtime::transport::TlsFaultsView;
 use crate::sinks::recordings::REFUSED;
 use crate::system::clock;
@@ -56,6 +57,8 @@ pub struct StatusReport {
     pub config: ConfigReport,
     /// SIP listeners in order.
     pub listeners: Vec<ListenerReport>,
+    /// Address of the TLS listener of the Twilio-compatible API; `null` without one.
+    pub api_tls: Option<String>,
     /// Media.
     pub media: MediaReport,
     /// Calls that have not ended.
@@ -166,22 +169,27 @@ impl ConfigReport {
     }
 }
 
-impl StatusReport {
-    async fn of(handle: &Handle) -> Result<StatusReport, Gone> {
-        let gateway = handle.status().await?;
-        let shared = &handle.shared;
-        let expiries = shared.tls.borrow().expiries();
-        let now = clock::now();
+impl ListenerReport {
+    fn all(handle: &Handle) -> Vec<ListenerReport> {
+        let (expiries, now) = (handle.shared.tls.borrow().expiries(), clock::now());
         let days = |name: &str| {
             let (.., expires) = expiries.iter().find(|(kind, of, _)| *kind == "listener" && of == name)?;
             Some(expires.duration_since(now).as_hours().div_euclid(24))
         };
-        let listeners = handle.listeners().iter().map(|listener| ListenerReport {
+        let report = |listener: &Listener| ListenerReport {
             certificate_days: days(&listener.name),
             name: listener.name.clone(),
             transport: listener.transport.as_str(),
             address: listener.address.to_string(),
-        });
+        };
+        handle.listeners().iter().map(report).collect()
+    }
+}
+
+impl StatusReport {
+    async fn of(handle: &Handle) -> Result<StatusReport, Gone> {
+        let gateway = handle.status().await?;
+        let shared = &handle.shared;
         let mut report = StatusReport {
             edge: gateway.edge,
             version: env!("CARGO_PKG_VERSION"),
@@ -189,7 +197,8 @@ impl StatusReport {
             started_at: shared.started_at.to_string(),
             uptime_seconds: handle.uptime().as_secs(),
             config: ConfigReport::of(handle),
-            listeners: listeners.collect(),
+            listeners: ListenerReport::all(handle),
+            api_tls: shared.own.borrow().api().map(|address| address.to_string()),
             media: MediaReport {
                 ports_in_use: gateway.ports_in_use,
                 ports: gateway.ports,

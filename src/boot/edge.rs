@@ -33,6 +33,7 @@ use crate::runtime::message_log::MessageLog;
 use crate::runtime::names::{NameQuestion, Names};
 use crate::runtime::own_sockets::OwnSockets;
 use crate::runtime::probes::Probes;
+use crate::runtime::proxy_refusals::ProxyRefusals;
 use crate::runtime::recording_desk::RecordingDesk;
 use crate::runtime::settings::{Found, Listener, addressing, machine_addresses, settings, stamps};
 use crate::runtime::signalling::Signalling;
@@ -55,6 +56,7 @@ use crate::system::clock;
 use crate::system::clock::Clock;
 use crate::system::dns::{Resolver, means};
 use crate::system::log;
+use crate::system::public_name::PublicName;
 use crate::webhooks::figures::WebhookFigures;
 use crate::{admin, limits};
 
@@ -123,6 +125,24 @@ pub struct Edge {
     stop: Arc<Notify>,
 }
 
+/// Sockets of HTTP, bound.
+struct HttpSockets {
+    http: TcpListener,
+    /// That of `[api] tls`.
+    api: Option<TcpListener>,
+}
+
+impl HttpSockets {
+    /// Binds them; returns where they are as well.
+    fn bind(config: &Config) -> Result<(HttpSockets, SocketAddr, Option<SocketAddr>), StartError> {
+        let http = transport::bind_http(&config.http).map_err(StartError::Bind)?;
+        let at = http.local_addr().map_err(system("the HTTP server"))?;
+        let api = transport::bind_api(&config.api).map_err(StartError::Bind)?;
+        let api_at = api.as_ref().map(TcpListener::local_addr).transpose().map_err(system("[api] tls"))?;
+        Ok((HttpSockets { http, api }, at, api_at))
+    }
+}
+
 /// Reads certificates and keys.
 fn certificates(config: &Config) -> Result<transport::Settings, StartError> {
     let (settings, faults) = transport::Settings::read(config, &transport::Settings::default());
@@ -150,13 +170,21 @@ impl Edge {
     /// # Errors
     /// What cannot be bound, opened or started; nothing is left running.
     pub fn start(config: Config) -> Result<Edge, StartError> {
+        Edge::start_standing_for(config, None)
+    }
+
+    /// Starts as [`Self::start`] does, for an application that is known by a public name and runs elsewhere.
+    ///
+    /// # Errors
+    /// Those of [`Self::start`].
+    pub(crate) fn start_standing_for(config: Config, name: Option<PublicName>) -> Result<Edge, StartError> {
         log::watch_panics();
         let bound = transport::bind(&config.listen).map_err(StartError::Bind)?;
-        let http = transport::bind_http(&config.http).map_err(StartError::Bind)?;
-        let http_address = http.local_addr().map_err(system("the HTTP server"))?;
+        let (http, http_address, api_address) = HttpSockets::bind(&config)?;
         let (settings, (store, records)) = (certificates(&config)?, open_records(&config)?);
         let listeners: Vec<Listener> = bound.iter().map(listener).collect();
-        let own = watch::Sender::new(OwnSockets::new(&listeners, http_address, &config));
+        let own = OwnSockets::new(&listeners, http_address, api_address, &config).standing_for(name);
+        let own = watch::Sender::new(own);
         let (workers, media) =
             Workers::start(config.media.threads, own.subscribe()).map_err(system("a media worker"))?;
         let resolver = resolver(&listeners)?;
@@ -223,7 +251,7 @@ impl Edge {
     /// Starts the auxiliary thread and waits until the peers' names are settled: then calls are taken.
     fn start_auxiliary(
         &mut self,
-        http: TcpListener,
+        http: HttpSockets,
         (resolver, questions): (Resolver, mpsc::Receiver<NameQuestion>),
         (copies, callbacks): (Copies, callbacks::StoredDesk),
     ) -> io::Result<()> {
@@ -254,6 +282,9 @@ impl Edge {
             text.push_str(&format!("{}={} ", listener.transport.as_str(), listener.address));
         }
         text.push_str(&format!("http={}", self.http));
+        if let Some(api) = self.handle.shared.own.borrow().api() {
+            text.push_str(&format!(" api={api}"));
+        }
         text
     }
 
@@ -571,6 +602,7 @@ fn shared(
         webhooks: WebhookFigures::default(),
         message_webhooks: MessageLog::default(),
         api: ApiLog::default(),
+        proxy_refusals: ProxyRefusals::default(),
         logins: HttpLogins::default(),
         callbacks: Arc::default(),
         recordings: Arc::default(),
@@ -645,7 +677,7 @@ fn copies(shared: &Shared) -> ((hep::Desk, otel::Desk), Copies) {
 
 /// All that may wait for name servers and HTTP clients.
 struct Auxiliary {
-    http: TcpListener,
+    http: HttpSockets,
     handle: Handle,
     stop: Arc<Notify>,
     names: Names,
@@ -655,14 +687,15 @@ struct Auxiliary {
 
 impl Auxiliary {
     async fn run(self) {
-        let Auxiliary { http, handle, stop, names, copies: Copies { hep, otel }, callbacks } = self;
+        let Auxiliary { http: HttpSockets { http, api }, handle, stop, names, copies: Copies { hep, otel }, callbacks } =
+            self;
         let refresher = tokio::spawn(reload::keep_fresh(handle.clone()));
         let names = tokio::spawn(names.keep());
         let agents = tokio::spawn(worker::keep_agent_names(handle.table.clone()));
         let probes = tokio::spawn(Probes::new(handle.clone()).keep());
         // They end by themselves, with what is left to send, once the signalling loop is gone.
         let (hep, otel) = (tokio::spawn(hep.run()), tokio::spawn(otel.run()));
-        let server = tokio::spawn(admin::serve(http, handle.clone()));
+        let server = tokio::spawn(admin::serve(http, api, handle.clone()));
         let history = tokio::spawn(sampling::keep(handle.clone()));
         let problems = tokio::spawn(admin::watch_problems(handle.clone()));
         let messages = tokio::spawn(messages::keep(handle.clone(), callbacks));

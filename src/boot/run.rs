@@ -16,6 +16,7 @@ use crate::runtime::handle::Handle;
 use crate::runtime::speech;
 use crate::system::log;
 use crate::system::notify::Notify;
+use crate::system::terminal;
 
 /// Exit code of a bad configuration or usage.
 pub const USAGE: u8 = 2;
@@ -41,7 +42,7 @@ pub fn run(given: Option<&Path>, drain: Duration) -> ExitCode {
             code
         }
         Err(error) => {
-            eprintln!("error[TG0203]: the main loop cannot be started: {error}");
+            terminal::print_error(&format!("error[TG0203]: the main loop cannot be started: {error}"));
             ExitCode::from(USAGE)
         }
     };
@@ -56,7 +57,7 @@ fn warn(path: &Path, found: &[Diagnostic], is_text: bool) {
     }
     let source = config::text(path).unwrap_or_default();
     if is_text {
-        eprint!("{}", config::render(path, &source, found));
+        terminal::print_error(&config::render(path, &source, found));
         return;
     }
     for one in found {
@@ -95,7 +96,7 @@ pub(crate) fn load_to_look(given: Option<&Path>, needs_file: bool) -> Option<Loo
         Err(found) => (config::unread(&path), found, true),
     };
     if !found.is_empty() {
-        eprint!("{}", config::render(&path, &config::text(&path).unwrap_or_default(), &found));
+        terminal::print_error(&config::render(&path, &config::text(&path).unwrap_or_default(), &found));
     }
     Some(Looked { config, found, is_unread })
 }
@@ -109,12 +110,12 @@ fn load_by(given: Option<&Path>, warn: bool) -> Option<(Config, Vec<Diagnostic>)
     match config::load(&path) {
         Ok((config, found)) => {
             if warn && !found.is_empty() {
-                eprint!("{}", config::render(&path, &source(), &found));
+                terminal::print_error(&config::render(&path, &source(), &found));
             }
             Some((config, found))
         }
         Err(diagnostics) => {
-            eprint!("{}", config::render(&path, &source(), &diagnostics));
+            terminal::print_error(&config::render(&path, &source(), &diagnostics));
             None
         }
     }
@@ -145,18 +146,24 @@ pub(crate) fn load_http(given: Option<&Path>, has_token: bool) -> Option<(Http, 
             Some((config::unread(&path).http, Some(format!("warning{brief}; the default address is asked instead"))))
         }
         Err(wrong) => {
-            eprint!("{}", config::render(&path, &source(), &wrong));
+            terminal::print_error(&config::render(&path, &source(), &wrong));
             None
         }
     }
 }
 
-/// Says that there is no configuration to be found.
+/// Prints that no configuration file is named or found, and returns the exit code.
 pub fn no_config() -> ExitCode {
-    eprintln!(
-        "error[TG0101]: no configuration file at --config, $TRUNKGATE_CONFIG, ./trunkgate.toml, /etc/trunkgate/trunkgate.toml"
-    );
-    eprintln!("   = help: `trunkgate init` writes one; for verbs that connect to a running edge use --url");
+    refuse(
+        "error[TG0101]: no configuration file: no --config, no $TRUNKGATE_CONFIG, and neither ./trunkgate.toml nor \
+         /etc/trunkgate/trunkgate.toml exists\n   \
+         = help: `trunkgate init` writes one; for verbs that connect to a running edge use --url",
+    )
+}
+
+/// Prints an error of the command line and returns its exit code.
+pub fn refuse(error: &str) -> ExitCode {
+    terminal::print_error(error);
     ExitCode::from(USAGE)
 }
 
@@ -168,7 +175,7 @@ async fn serve(config: Config, warnings: (usize, Vec<String>), drain: Duration) 
         Ok(started) => started,
         Err(error) => {
             log::flush();
-            eprintln!("{error}");
+            terminal::print_error(&error);
             return ExitCode::from(USAGE);
         }
     };

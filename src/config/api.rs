@@ -33,11 +33,12 @@ pub(super) fn read<'a>(
         emergency_calls: 0,
         keep_calls: Duration::ZERO,
         proxy: Proxy::Off,
+        tls: None,
         strict: false,
     };
     keys::fill((keys::API, keys::PUT_API), section, &mut api, around, findings);
     let token = section.and_then(|section| section.get("auth_token"));
-    for key in ["allow_private", "requests_per_second", "keep_calls", "proxy", "strict"] {
+    for key in ["allow_private", "requests_per_second", "keep_calls", "proxy", "tls", "strict"] {
         let Some(value) = section.and_then(|section| section.get(key)).filter(|_| token.is_none()) else { continue };
         let message = format!("`{key}` has no effect without `auth_token`, which opens the API");
         findings.warning(code::BAD_VALUE, Some(value.span()), message, "remove it, or add `auth_token`");
@@ -45,8 +46,9 @@ pub(super) fn read<'a>(
     let proxy = section.filter(|_| api.proxy != Proxy::Off).and_then(|section| section.get("proxy"));
     let (connect, places) = section.map(|section| connect(section, means, findings)).unwrap_or_default();
     api.connect = connect;
-    let proxy = proxy.map(|value| value.span());
-    PlacedApi { api, connect: places, auth_token: token.map(|value| value.span()), proxy }
+    let (proxy, tls) = (proxy.map(|value| value.span()), section.and_then(|section| section.get("tls")));
+    let tls = tls.map(|value| value.span());
+    PlacedApi { api, connect: places, auth_token: token.map(|value| value.span()), proxy, tls }
 }
 
 fn default_sid(edge: &str) -> String {

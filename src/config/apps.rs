@@ -94,8 +94,9 @@ fn read_one<'a>(
     let urls = URLS.into_iter().filter_map(|key| Some((key, section.get(key)?)));
     let webhooks: Vec<_> =
         urls.map(|(key, value)| (key, value.get_ref().as_str().unwrap_or_default().to_owned(), value.span())).collect();
+    let table = format!("[app.{text}]");
     for (key, url, span) in &webhooks {
-        webhook_url::judge_reach(key, url, read.allow_private, span.clone(), findings);
+        webhook_url::judge_reach(key, url, &table, read.allow_private, span.clone(), findings);
     }
     let document = match (read.url, &read.file) {
         (Some(url), _) => AppDocument::Url { url, method: read.method },
@@ -188,13 +189,7 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     own::apps(draft, findings);
     own::recogniser(draft, findings);
     recognition::judge(draft, findings);
-    let asks = |placed: &&PlacedApp| matches!(placed.app.document, AppDocument::Url { .. });
-    if let Some(placed) = draft.apps.iter().find(asks).filter(|_| draft.cannot_speak() && !draft.speech_is_off) {
-        let message =
-            format!("the app {} may use <Say>, but nothing can speak: espeak-ng is not installed", placed.app.name);
-        let help = "install espeak-ng, add [speech] with a `command` or `url`, or set `installed = false` there if no app speaks";
-        findings.warning(code::NO_VOICE, Some(placed.name.clone()), message, help);
-    }
+    judge_voice(draft, findings);
     for placed in &draft.apps {
         if let Some(place) = placed.speech.as_ref().filter(|_| draft.cannot_speak()) {
             findings.add(Diagnostic {
@@ -215,5 +210,24 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
             let help = format!("add \"app:{name}\" to `connect` of a route, or app = \"{name}\" to a [[number]]");
             findings.warning(code::IDLE_PART, Some(placed.name.clone()), message, help);
         }
+    }
+}
+
+/// Warns where an application may use Say and nothing can speak: one of the file, or of requests to the API.
+fn judge_voice(draft: &Draft, findings: &mut Findings) {
+    if !draft.cannot_speak() || draft.speech_is_off {
+        return;
+    }
+    let asks = |placed: &&PlacedApp| matches!(placed.app.document, AppDocument::Url { .. });
+    let of_requests = || draft.api.auth_token.clone().filter(|_| draft.api.api.takes_documents(&draft.numbers));
+    let (span, who) = match draft.apps.iter().find(asks) {
+        Some(placed) => (Some(placed.name.clone()), format!("the app {}", placed.app.name)),
+        None => (of_requests(), "applications that requests to the API name".to_owned()),
+    };
+    if span.is_some() {
+        let message = format!("{who} may use <Say>, but nothing can speak: espeak-ng is not installed");
+        let help = "install espeak-ng, add [speech] with a `command` or `url`, \
+                    or set `installed = false` there if no app speaks";
+        findings.warning(code::NO_VOICE, span, message, help);
     }
 }

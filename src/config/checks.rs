@@ -21,6 +21,7 @@ use super::{apps, emergency, hold, mail, messages, numbers, own, recording, secr
 pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut Findings) {
     listeners(draft, findings);
     http(draft, findings);
+    api_tls(draft, findings);
     secrets::judge(draft, findings);
     media_ports(draft, ephemeral, findings);
     for (at, trunk) in draft.trunks.iter().enumerate() {
@@ -167,6 +168,18 @@ fn http(draft: &Draft, findings: &mut Findings) {
     let collides = |other: &&PlacedListen| is_stream(other.listen.transport) && collide(other.listen.address, address);
     if let Some(other) = draft.listen.iter().find(collides) {
         let message = format!("{address} is taken by the listener {}", other.listen.name);
+        findings.error(code::SAME_SOCKET, span, message, "use another address or port");
+    }
+}
+
+/// Reports an address of `[api] tls` that another listener takes.
+fn api_tls(draft: &Draft, findings: &mut Findings) {
+    let Some((address, span)) = draft.api.api.tls.zip(draft.api.tls.clone()) else { return };
+    let collides = |other: &&PlacedListen| is_stream(other.listen.transport) && collide(other.listen.address, address);
+    let other = draft.listen.iter().find(collides).map(|other| format!("the listener {}", other.listen.name));
+    let http = collide(draft.http.address, address).then(|| "[http] address".to_owned());
+    if let Some(other) = other.or(http) {
+        let message = format!("{address} is taken by {other}");
         findings.error(code::SAME_SOCKET, span, message, "use another address or port");
     }
 }

@@ -183,10 +183,10 @@ codes! {
          code. docs/twilio-compat.md lists what is supported.";
     WEAK_TOKEN = "TG0156", "short token or password",
         "Strangers find short secrets by trying. Tokens of [http], [api] and [messages] have at least 16 characters: an\n\
-         error where [http] address is not loopback. Passwords of `auth` and `require_auth` have at least 8 characters and\n\
-         are not the user name. `auth_token` of [api] also signs webhooks with HMAC-SHA1: an attacker who sees one signed\n\
-         request can try tokens until the signature fits, and then forge requests to your application. Use 32 random\n\
-         characters or more: openssl rand -hex 32.";
+         error where [http] address, or [api] tls, is not loopback. Passwords of `auth` and `require_auth` have at least 8\n\
+         characters and are not the user name. `auth_token` of [api] also signs webhooks with HMAC-SHA1: an attacker who\n\
+         sees one signed request can try tokens until the signature fits, and then forge requests to your application.\n\
+         Use 32 random characters or more: openssl rand -hex 32.";
     LOOPBACK_ONLY = "TG0157", "listeners on loopback only",
         "A socket on 127.0.0.1 or ::1 sends to this machine alone: the kernel refuses packets to other addresses. Let a\n\
          [[listen]] of the peer's transport have an address that the peer reaches, or 0.0.0.0 for all.";
@@ -203,7 +203,8 @@ codes! {
         "`connect` of a route names a mailbox (`voicemail:NAME`) without a [voicemail.NAME] in the file.";
     NO_VOICE = "TG0161", "nothing can speak",
         "An application may use <Say>, or `hold` has a `text`, and nothing can speak it: callers would hear silence, or the\n\
-         ringback tone. Install espeak-ng (`apt install espeak-ng`), which speaks without any key, or name a program or an\n\
+         ringback tone. An application is one with a `url`, or one that requests name ([api] with `auth_token`, and a\n\
+         [[number]]). Install espeak-ng (`apt install espeak-ng`), which speaks without any key, or name a program or an\n\
          endpoint in [speech]. With `installed = false` in [speech] nothing speaks, and apps have no warning.";
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",
         "The key, value or flag belongs to a feature that this version does not have. It is rejected instead of accepted\n\

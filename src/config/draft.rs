@@ -249,6 +249,8 @@ pub(super) struct PlacedApi {
     pub(super) auth_token: Option<Span>,
     /// `proxy`, where it is on.
     pub(super) proxy: Option<Span>,
+    /// `tls`, where written.
+    pub(super) tls: Option<Span>,
 }
 
 /// A `[[number]]` with its places.

@@ -1,7 +1,9 @@
-//! `emergency` of `[edge]`, and whether somebody takes calls to these numbers.
+//! `emergency` of `[edge]`, whether a route takes calls to these numbers, and which trunks have phones.
 
-use trunkgate_route::Trunk;
+use std::net::IpAddr;
+
 use trunkgate_route::emergency::DIGITS;
+use trunkgate_route::{Peer, Trunk};
 
 use super::code;
 use super::diagnostic::Findings;
@@ -48,6 +50,20 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
 /// Whether a preset is that of a far end with phones.
 pub(super) fn is_of_phones(preset: &str) -> bool {
     OF_PHONES.contains(&preset)
+}
+
+/// Returns whether a trunk is a PBX, which has extensions: by its preset, else by private addresses of all its peers.
+pub(super) fn is_pbx(placed: &PlacedTrunk) -> bool {
+    let is_private = |peer: &Peer| match peer.destination.host.parse::<IpAddr>() {
+        Ok(IpAddr::V4(v4)) => v4.is_private(),
+        Ok(IpAddr::V6(v6)) => v6.is_unique_local(),
+        Err(_) => false,
+    };
+    let peers = &placed.trunk.peers;
+    match &placed.preset {
+        Some((preset, _)) => is_of_phones(preset),
+        None => !peers.is_empty() && peers.iter().all(is_private),
+    }
 }
 
 fn has_phones(placed: &PlacedTrunk) -> bool {

@@ -147,6 +147,7 @@ fn has_voice(words: &[String]) -> bool {
 /// Warns of voices that are not asked for, and of a `[speech]` that nobody asks.
 fn judge_speech(draft: &Draft, findings: &mut Findings) {
     let says = |placed: &&PlacedAgent| placed.said.is_some();
+    let has_apps = !draft.apps.is_empty() || draft.api.api.takes_documents(&draft.numbers);
     if let Some(Speech { by: Speaker::Command(words), .. }) = &draft.speech
         && !has_voice(words)
     {
@@ -158,7 +159,7 @@ fn judge_speech(draft: &Draft, findings: &mut Findings) {
     if let Some(span) = draft.voices_span.clone() {
         let says_by_command = |speech: &Speech| matches!(&speech.by, Speaker::Command(words) if !has_voice(words));
         let wrong = match &draft.speech {
-            _ if draft.apps.is_empty() => Some(("the file has no app", "add [app.NAME]")),
+            _ if !has_apps => Some(("the file has no app", "add [app.NAME]")),
             Some(speech) if says_by_command(speech) => Some(("`command` has no {voice}", "add \"{voice}\" to it")),
             _ => None,
         };
@@ -167,10 +168,10 @@ fn judge_speech(draft: &Draft, findings: &mut Findings) {
             findings.warning(code::BAD_VALUE, Some(span), format!("`voices` has no effect: {why}"), help);
         }
     }
-    // A `text` that is wrong has its own error; an app may say what it likes.
+    // A `text` that is wrong has its own error; an app may say what it likes, and so may one that requests name.
     if let Some(span) = draft.speech_span.clone()
         && !draft.agents.iter().any(|placed| placed.said.is_some())
-        && draft.apps.is_empty()
+        && !has_apps
         && !findings.has_errors()
     {
         let help =

@@ -15,6 +15,7 @@ use super::clients::PlacedClient;
 use super::code;
 use super::diagnostic::{Diagnostic, Findings, line_and_column};
 use super::draft::{Draft, PlacedApp};
+use super::emergency::is_pbx;
 use super::places::Places;
 use super::route_files;
 use super::schema::{self, File};
@@ -286,9 +287,11 @@ fn config(path: &Path, source: &str, draft: Draft) -> Config {
         limits: draft.limits,
         http: draft.http,
         trunk_tls: draft.trunks.iter().filter_map(|one| Some((one.trunk.name.clone(), one.tls.clone()?))).collect(),
+        pbx_trunks: draft.trunks.iter().filter(|one| is_pbx(one)).map(|one| one.trunk.name.clone()).collect(),
         trunks: draft.trunks.into_iter().map(|placed| placed.trunk).collect(),
         announcements: draft.agents.iter().filter_map(|placed| placed.said.clone()).collect(),
         speech: draft.speech,
+        speech_is_off: draft.speech_is_off,
         recogniser: draft.recognition.and_then(|placed| placed.spec),
         agents: draft.agents.into_iter().map(|placed| placed.agent).collect(),
         app_settings: draft.apps.iter().map(|one| (one.app.name.clone(), one.settings.clone())).collect(),

@@ -69,7 +69,7 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
     let Some(span) = draft.texts.messages_span.clone() else { return };
     let messages = &draft.texts.messages;
     if let (Some(url), Some(place)) = (&messages.inbound, &draft.texts.inbound_span) {
-        webhook_url::judge_reach("inbound", url, draft.api.api.allow_private, place.clone(), findings);
+        webhook_url::judge_reach("inbound", url, "[api]", draft.api.api.allow_private, place.clone(), findings);
         if draft.api.auth_token.is_none() {
             let help = "add [api] with auth_token = { env = \"TRUNKGATE_AUTH_TOKEN\" }, 32 characters or more";
             let message = "`inbound` of [messages] needs `auth_token` of [api], which signs webhooks";

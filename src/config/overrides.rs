@@ -223,6 +223,9 @@ impl NumberOverride {
 /// What has been set of numbers, by their SIDs.
 pub type NumberOverrides = BTreeMap<String, NumberOverride>;
 
+/// Tables whose `allow_private` holds for URLs of requests.
+const TABLES: &str = "[api], or in the [app] that has the call or number,";
+
 /// Judges a URL that a request gives, as those of applications are judged when the configuration is read.
 ///
 /// # Errors
@@ -231,7 +234,7 @@ pub(crate) fn judge_url(parameter: &str, url: &str, reach: &Reach) -> Result<(),
     let mut findings = Findings::default();
     let value = Spanned::new(0..0, DeValue::String(url.into()));
     if webhook_url::read(parameter, &value, &mut findings).is_some() {
-        webhook_url::judge_by(reach, parameter, url, 0..0, &mut findings);
+        webhook_url::judge_by(reach, TABLES, parameter, url, 0..0, &mut findings);
     }
     match findings.into_sorted().into_iter().find(|found| found.is_error) {
         Some(found) => Err(format!("{}: {}", found.message, found.help)),
@@ -407,6 +410,10 @@ mod tests {
             ("ftp://app.example.com/", "is not a web address"),
             ("app.example.com", "is not a web address"),
             ("http://127.0.0.1:9/", "can never be reached"),
+            (
+                "http://127.0.0.1:9/",
+                "set `allow_private = true` in [api], or in the [app] that has the call or number, if",
+            ),
             ("http://localhost:9/", "can never be reached"),
             ("http://169.254.169.254/", "can never be reached"),
         ] {

@@ -21,7 +21,7 @@ use super::mail::Mail;
 use super::section::{Section, Value};
 use super::sounds::Sounds;
 use super::transcription::Transcription;
-use super::types::{Config, Proxy};
+use super::types::Config;
 use super::values;
 use crate::system::problem::fix_of_read_only;
 
@@ -36,7 +36,7 @@ const LEAST_TIME: Duration = Duration::from_secs(60);
 /// What helps where a part of the file needs the section.
 pub(super) const ADD_RECORDING: &str = "add [recording] with directory = \"/var/lib/trunkgate/recordings\"";
 
-/// Where clients of the proxy find the edge's own API.
+/// Where clients of the proxy and of the TLS listener of `[api]` find the edge's own API.
 const TWILIO: &str = "https://api.twilio.com";
 
 /// `[recording]`
@@ -105,7 +105,7 @@ pub(crate) fn links(config: &Config, account: &str, http: SocketAddr) -> Option<
     let recording = config.recording.as_ref()?;
     let base = match &config.http.public_url {
         Some(url) => url.trim_end_matches('/').to_owned(),
-        None if config.api.open_proxy() != Proxy::Off => TWILIO.to_owned(),
+        None if config.api.stands_for_twilio() => TWILIO.to_owned(),
         None if config.http.tls.is_some() => format!("https://{http}"),
         None => format!("http://{http}"),
     };

@@ -1,5 +1,7 @@
 //! Secrets that could be found by trying: too short, or the user name again.
 
+use std::net::SocketAddr;
+
 use trunkgate_route::Credentials;
 
 use super::code;
@@ -17,14 +19,17 @@ const MAKE_ONE: &str = "make one: openssl rand -hex 32";
 
 /// Judges the tokens that open the HTTP interfaces: short ones are errors where other machines reach them.
 pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
-    let is_local = draft.http.address.ip().to_canonical().is_loopback();
+    let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
     let (api, messages) = (&draft.api, &draft.texts);
+    let is_local = is_loopback(draft.http.address);
+    // `[api] tls` leads to the API alone.
+    let is_api_local = is_local && api.api.tls.is_none_or(is_loopback);
     let tokens = [
-        ("`token` of [http]", &draft.http.token, &draft.http_places.token),
-        ("`auth_token` of [api]", &api.api.auth_token, &api.auth_token),
-        ("`token` of [messages]", &messages.messages.token, &messages.token_span),
+        ("`token` of [http]", &draft.http.token, &draft.http_places.token, is_local),
+        ("`auth_token` of [api]", &api.api.auth_token, &api.auth_token, is_api_local),
+        ("`token` of [messages]", &messages.messages.token, &messages.token_span, is_local),
     ];
-    for (name, token, span) in tokens {
+    for (name, token, span, is_local) in tokens {
         let (Some(token), Some(span)) = (token, span) else { continue };
         if characters(token) < SECRET_CHARACTERS {
             let message = format!("{name} has less than {SECRET_CHARACTERS} characters: it can be found by trying");

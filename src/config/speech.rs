@@ -2,11 +2,12 @@
 //! Without one an installed espeak-ng speaks.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::net::IpAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
+use nix::unistd::{AccessFlags, eaccess};
 use url::Url;
 
 use super::code;
@@ -17,8 +18,8 @@ use super::values;
 
 /// Program that speaks where the file names none.
 const INSTALLED: &str = "espeak-ng";
-/// Its voices for languages that it has by another name.
-const INSTALLED_VOICES: [(&str, &str); 2] = [("arb", "ar"), ("fil-PH", "en-us")];
+/// Its voices for languages of Twilio's that it has by another name. It takes any region behind a language that it has.
+const INSTALLED_VOICES: [(&str, &str); 1] = [("arb", "ar")];
 /// What an endpoint is asked for where no `model` is written.
 const MODEL: &str = "tts-1";
 /// What an endpoint may send.
@@ -79,8 +80,7 @@ pub(super) fn read(
                 findings.warning(code::NO_VOICE, Some(section.span.clone()), message, help);
                 return None;
             };
-            let voices = speech.voices.clone().into_iter().chain(voices).collect();
-            return Some(Speech { cache, voices, ..speech });
+            return Some(Speech { cache, voices: with_installed(voices), ..speech });
         }
         (Some(_), None) => {
             for value in OF_ENDPOINT.iter().filter_map(|key| section.get(key)) {
@@ -112,10 +112,20 @@ pub(super) fn is_off(section: &Section<'_>) -> bool {
 
 /// Returns the speech of an installed program; `None`: there is none.
 fn installed() -> Option<Speech> {
-    let program = found(INSTALLED)?.to_str()?.to_owned();
+    let program = installed_in(&std::env::var_os("PATH")?)?.to_str()?.to_owned();
     let words = [program.as_str(), "-m", "--stdout", "-v", "{voice}", "{ssml}"].map(str::to_owned);
-    let voices = INSTALLED_VOICES.map(|(name, voice)| (name.to_owned(), voice.to_owned()));
-    Some(Speech { by: Speaker::Command(words.into()), cache: None, voices: voices.into(), is_installed: true })
+    let voices = with_installed(BTreeMap::new());
+    Some(Speech { by: Speaker::Command(words.into()), cache: None, voices, is_installed: true })
+}
+
+/// Adds the voices of the installed program to those of the file, which come first in any letter case.
+fn with_installed(mut voices: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    for (name, voice) in INSTALLED_VOICES {
+        if !voices.keys().any(|given| given.eq_ignore_ascii_case(name)) {
+            voices.insert(name.to_owned(), voice.to_owned());
+        }
+    }
+    voices
 }
 
 /// `voices`: what the program or service calls a voice, by the name that applications use.
@@ -166,13 +176,24 @@ fn command(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<
 
 /// Returns the path of a program that the system would run; `None`: it finds none.
 fn found(program: &str) -> Option<PathBuf> {
-    let can_run =
-        |path: &PathBuf| path.metadata().is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0);
+    let can_run = |path: &PathBuf| is_executable(path);
     if program.contains('/') {
         return Some(PathBuf::from(program)).filter(can_run);
     }
     let folders = std::env::var_os("PATH")?;
     std::env::split_paths(&folders).map(|folder| folder.join(program)).find(can_run)
+}
+
+/// Returns the path of the installed program in the absolute folders of a search path: a program that no file names is
+/// not taken from the working directory.
+fn installed_in(folders: &OsStr) -> Option<PathBuf> {
+    let mut folders = std::env::split_paths(folders).filter(|folder| folder.is_absolute());
+    folders.find_map(|folder| Some(folder.join(INSTALLED)).filter(|path| is_executable(path)))
+}
+
+/// Returns whether this process may execute a file, by its user and groups.
+fn is_executable(path: &Path) -> bool {
+    path.is_file() && eaccess(path, AccessFlags::X_OK).is_ok()
 }
 
 /// The address of a web service: what goes there goes over the network in the clear only where that is our own.
@@ -198,4 +219,51 @@ pub(super) fn web_address(
     };
     findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}` {wrong}"), words.help);
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_program_that_this_user_may_not_execute_is_not_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("espeak-ng");
+        std::fs::write(&program, "#!/bin/sh\n").unwrap();
+        let is_root = nix::unistd::geteuid().is_root();
+        // The owner's bits count for the owner, whatever others may do; root may execute what any user may.
+        for (mode, may_run) in [(0o644, false), (0o755, true), (0o100, true), (0o611, is_root), (0o644, false)] {
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(mode)).unwrap();
+            let name = program.to_str().unwrap();
+            assert_eq!(found(name).is_some(), may_run, "{mode:o}");
+        }
+        assert_eq!(found(&format!("{}/", folder.path().display())), None, "a directory");
+    }
+
+    #[test]
+    fn the_installed_program_is_not_taken_from_a_relative_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join(INSTALLED);
+        std::fs::write(&program, "#!/bin/sh\n").unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let up: PathBuf = std::env::current_dir().unwrap().components().skip(1).map(|_| "..").collect();
+        let relative = up.join(folder.path().strip_prefix("/").unwrap());
+        assert!(is_executable(&relative.join(INSTALLED)));
+        let installed = |folders: &[&Path]| installed_in(&std::env::join_paths(folders).unwrap());
+        assert_eq!(installed(&[Path::new(""), Path::new("."), &relative]), None);
+        assert_eq!(installed(&[&relative, folder.path()]), Some(program));
+    }
+
+    #[test]
+    fn voices_of_the_file_come_before_those_of_the_installed_program() {
+        let voices = |given: &[(&str, &str)]| {
+            let given = given.iter().map(|(name, voice)| ((*name).to_owned(), (*voice).to_owned())).collect();
+            with_installed(given).into_iter().collect::<Vec<_>>()
+        };
+        let pair = |name: &str, voice: &str| (name.to_owned(), voice.to_owned());
+        assert_eq!(voices(&[]), [pair("arb", "ar")]);
+        assert_eq!(voices(&[("ARB", "ar+f2"), ("gl-ES", "pt")]), [pair("ARB", "ar+f2"), pair("gl-ES", "pt")]);
+    }
 }

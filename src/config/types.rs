@@ -1,6 +1,6 @@
 //! The configuration's values, defaults filled in.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +26,7 @@ use super::places::Places;
 use super::recording::Recording;
 use super::sms::Sms;
 use crate::system::log::Log;
+use crate::system::text::number;
 
 /// The whole configuration, defaults filled in.
 #[derive(Debug, Clone)]
@@ -48,6 +49,8 @@ pub struct Config {
     pub http: Http,
     /// `[trunk.NAME]` in the order of the file; peers' addresses filled in only where they are literal.
     pub trunks: Vec<Trunk>,
+    /// Names of trunks that are PBXs, whose extensions requests may call.
+    pub(crate) pbx_trunks: BTreeSet<Arc<str>>,
     /// `tls` of the trunks that have one.
     pub trunk_tls: BTreeMap<Arc<str>, TrunkTls>,
     /// `[agent.NAME]` in the order of the file.
@@ -72,6 +75,8 @@ pub struct Config {
     pub log: Log,
     /// `[speech]`
     pub speech: Option<Speech>,
+    /// Whether it says that nothing speaks.
+    pub speech_is_off: bool,
     /// `[recognition]`
     pub recogniser: Option<Arc<RecogniserSpec>>,
     /// What it is to say.
@@ -285,8 +290,17 @@ pub struct Api {
     pub keep_calls: Duration,
     /// What CONNECT leads to.
     pub proxy: Proxy,
+    /// Address of the TLS listener for clients that a hosts entry or DNS alias leads to the edge.
+    pub tls: Option<SocketAddr>,
     /// Whether parameters of requests that have no effect are refused.
     pub strict: bool,
+}
+
+impl Api {
+    /// Returns whether requests may give documents of calls: they call from one of these numbers, or set its URL.
+    pub(crate) fn takes_documents<N>(&self, numbers: &[N]) -> bool {
+        self.auth_token.is_some() && !numbers.is_empty()
+    }
 }
 
 /// `proxy` of `[api]`: what CONNECT leads to.
@@ -307,6 +321,16 @@ impl Api {
         if self.auth_token.is_some() { self.proxy } else { Proxy::Off }
     }
 
+    /// Whether clients reach the edge as api.twilio.com.
+    pub(crate) fn stands_for_twilio(&self) -> bool {
+        self.open_proxy() != Proxy::Off || self.open_tls().is_some()
+    }
+
+    /// Returns the address of the TLS listener: none where the API is closed.
+    pub(crate) fn open_tls(&self) -> Option<SocketAddr> {
+        self.tls.filter(|_| self.auth_token.is_some())
+    }
+
     /// Returns how long ended calls are kept in the store; `None` where the API is closed, and nothing is stored.
     pub(crate) fn kept_calls(&self) -> Option<Duration> {
         self.auth_token.as_ref().map(|_| self.keep_calls)
@@ -317,6 +341,13 @@ impl Config {
     /// How many trunks it has, recording servers left out.
     pub(crate) fn trunk_count(&self) -> usize {
         self.trunks.iter().filter(|trunk| trunk.siprec.is_none()).count()
+    }
+
+    /// Returns how many trunks, agents and routes it has, in words; agents only where there are some.
+    pub(crate) fn parts_in_words(&self) -> String {
+        let agents = Some(self.agents.len()).filter(|agents| *agents > 0).map(|agents| number(agents, "agent"));
+        let parts = [Some(number(self.trunk_count(), "trunk")), agents, Some(number(self.routes.len(), "route"))];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 
     /// Of which calls traces are sent.

@@ -85,8 +85,16 @@ fn overrides(key: &str, fragment: &str, value: &Value<'_>, findings: &mut Findin
 }
 
 /// Refuses a URL whose address may never be connected to. Names are looked up when they are used.
-pub(super) fn judge_reach(key: &str, text: &str, allow_private: bool, span: Span, findings: &mut Findings) {
-    judge_by(&Reach { allow_private, ..Reach::default() }, key, text, span, findings);
+/// `section`: the table that has this `allow_private`.
+pub(super) fn judge_reach(
+    key: &str,
+    text: &str,
+    section: &str,
+    allow_private: bool,
+    span: Span,
+    findings: &mut Findings,
+) {
+    judge_by(&Reach { allow_private, ..Reach::default() }, section, key, text, span, findings);
 }
 
 /// Reads a URL of the operator's own receiver, and warns of an address that may never be connected to, such as a cloud's metadata service.
@@ -100,13 +108,15 @@ pub(super) fn read_of_receiver(key: &str, value: &Value<'_>, findings: &mut Find
     Some(text)
 }
 
-/// Refuses a URL that these rules forbid.
-pub(super) fn judge_by(reach: &Reach, key: &str, text: &str, span: Span, findings: &mut Findings) {
+/// Refuses a URL that these rules forbid. `section`: the table whose `allow_private` they follow.
+pub(super) fn judge_by(reach: &Reach, section: &str, key: &str, text: &str, span: Span, findings: &mut Findings) {
     let Ok(url) = Url::parse(text) else { return };
     let Err(why) = reach.judge_url(&url) else { return };
     let help = match (Reach { allow_private: true, ..reach.clone() }).judge_url(&url) {
-        Ok(()) => "set allow_private = true if your own application is there, or use its public address",
-        Err(_) => "use the address of your application",
+        Ok(()) => format!(
+            "set `allow_private = true` in {section} if your own application is there, or use its public address"
+        ),
+        Err(_) => "use the address of your application".to_owned(),
     };
     findings.error(code::BAD_WEBHOOK, span, format!("`{key}` can never be reached: {why}"), help);
 }

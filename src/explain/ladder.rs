@@ -10,6 +10,7 @@ use trunkgate_call::trace::{TraceEntry, TraceItem, TraceView};
 mod row;
 pub(crate) mod svg;
 
+use crate::system::terminal::wrapped;
 use row::{Row, Tone};
 
 /// Where the first column stands.
@@ -68,7 +69,31 @@ fn media_of(call: &CallView) -> Vec<LegMedia> {
 fn headline(call: &CallView, trace: &TraceView) -> String {
     let numbers = format!("{} → {}", call.from, call.to);
     let outcome = call.outcome.unwrap_or(call.state);
-    format!("{}  {numbers}  {}  {outcome}", call.sid, names(&trace.legs).join(" → "))
+    let conference = call.conference.as_ref().map(|conference| conference.name.as_str());
+    let parties = party_line(trace.legs.clone(), [call.app.as_deref(), conference, call.voicemail.as_deref()]);
+    format!("{}  {numbers}  {parties}  {outcome}", call.sid)
+}
+
+/// Returns all parties of a call in order, as the first line of a trace and `calls` show them: the names of its legs,
+/// and the application, conference and mailbox that have it, as a route writes them. A name that comes several times
+/// in a row (listeners) stands once, with their number.
+pub(crate) fn party_line(legs: Vec<String>, [app, conference, voicemail]: [Option<&str>; 3]) -> String {
+    let mut names = legs;
+    // The application stands between its caller and whom it connects, also where both are of one trunk.
+    if let Some(app) = app {
+        names.insert(1.min(names.len()), format!("app:{app}"));
+    }
+    names.extend(conference.map(|name| format!("conference:{name}")));
+    names.extend(voicemail.map(|mailbox| format!("voicemail:{mailbox}")));
+    let mut all: Vec<(String, usize)> = Vec::new();
+    for party in names {
+        match all.last_mut() {
+            Some((last, times)) if *last == party => *times += 1,
+            _ => all.push((party, 1)),
+        }
+    }
+    let shown = |(party, times)| if times == 1 { party } else { format!("{party} ×{times}") };
+    all.into_iter().map(shown).collect::<Vec<_>>().join(" → ")
 }
 
 /// A time of RFC 3339 in UTC, as `2026-11-25 03:11:17.250 UTC`.
@@ -101,24 +126,6 @@ pub(crate) fn page(call: &CallView, trace: &TraceView, paper: impl Into<Paper>) 
     if !trace.verdict.is_empty() {
         out.push_str(&strong(wrapped(&format!("  verdict: {}", trace.verdict), 4, width)));
     }
-    out
-}
-
-/// Lines of `text`, cut between words; those after the first begin `indent` further right.
-pub(crate) fn wrapped(text: &str, indent: usize, width: Option<usize>) -> String {
-    let Some(width) = width else { return format!("{text}\n") };
-    let (mut out, mut length) = (String::new(), 0);
-    for word in text.split_inclusive(' ') {
-        let (long, bare) = (word.chars().count(), word.trim_end().chars().count());
-        if length > indent && length + bare > width {
-            out.truncate(out.trim_end().len());
-            out.push_str(&format!("\n{:indent$}", ""));
-            length = indent;
-        }
-        out.push_str(word);
-        length += long;
-    }
-    out.push('\n');
     out
 }
 
@@ -561,17 +568,5 @@ mod tests {
         assert_eq!(lines[5], "     +2.0 ms   │  the caller hears a ringback tone, since no target has");
         assert_eq!(lines[6], "               │  answered yet and it must hear something         │");
         assert_eq!(draw(&trace, EDGE, &[], Some(500)), draw(&trace, EDGE, &[], None));
-    }
-
-    #[test]
-    fn text_is_cut_between_words() {
-        let text = format!("  verdict: {}", "word ".repeat(20).trim_end());
-        let cut = wrapped(&text, 4, Some(60));
-        let lines: Vec<&str> = cut.lines().collect();
-        assert_eq!(lines.len(), 2, "{cut}");
-        assert!(lines[1].starts_with("    word") && lines.iter().all(|line| line.chars().count() <= 60), "{cut}");
-        assert_eq!(wrapped(&text, 4, None), format!("{text}\n"));
-        let long = "x".repeat(100);
-        assert_eq!(wrapped(&long, 4, Some(60)), format!("{long}\n"));
     }
 }

@@ -271,6 +271,7 @@ mod tests {
             siprec: Vec::new(),
             passed_over: Vec::new(),
             requested: false,
+            parent: None,
             app: None,
             voicemail: None,
             conference: None,

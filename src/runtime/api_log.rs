@@ -16,7 +16,7 @@ pub(crate) struct ApiRequest {
     pub(crate) at: Timestamp,
     /// HTTP method.
     pub(crate) method: String,
-    /// Path below the account, without the query; empty for one that was not let in.
+    /// Path below the account, or of a lookup below its version, without the query; empty for one that was not let in.
     pub(crate) path: String,
     /// The query of a GET, as far as it is shown.
     pub(crate) query: String,

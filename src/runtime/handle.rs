@@ -28,6 +28,7 @@ use crate::runtime::http_logins::HttpLogins;
 use crate::runtime::lost_agents::LostAgents;
 use crate::runtime::message_log::MessageLog;
 use crate::runtime::own_sockets::OwnSockets;
+use crate::runtime::proxy_refusals::ProxyRefusals;
 use crate::runtime::settings::Found;
 use crate::runtime::settings::Listener;
 use crate::runtime::settings::Stamp;
@@ -205,6 +206,8 @@ pub(crate) struct Shared {
     pub(crate) message_webhooks: MessageLog,
     /// Requests to the Twilio-compatible API.
     pub(crate) api: ApiLog,
+    /// Requests that the proxy has refused.
+    pub(crate) proxy_refusals: ProxyRefusals,
     /// HTTP requests with wrong credentials.
     pub(crate) logins: HttpLogins,
     pub(crate) callbacks: Arc<CallbackFigures>,

@@ -16,6 +16,7 @@ pub(crate) mod own_recordings;
 pub mod own_sockets;
 pub(crate) mod placing;
 pub(crate) mod probes;
+pub(crate) mod proxy_refusals;
 pub(crate) mod pulse;
 pub(crate) mod recording_desk;
 pub mod reload;

@@ -1,6 +1,5 @@
 //! Recordings that documents and requests name by their URL. They are read inside the edge, whose listeners are closed to applications.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
@@ -8,16 +7,14 @@ use tokio::time::{Instant, sleep};
 use trunkgate_call::RecordingLinks;
 use url::Url;
 
-use crate::config::Proxy;
-use crate::limits::{AUDIO_FILE_BYTES, OWN_RECORDING_SECONDS};
+use crate::limits::OWN_RECORDING_SECONDS;
 use crate::runtime::handle::{Handle, Running};
 use crate::sinks::recordings::{NotOpened, Reader, Recordings, is_sid};
 use crate::system::reach::Reach;
+use crate::system::twilio_hosts::is_below_domain;
 
 /// Pause between two looks at a recording that is being completed.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Domain of the hosts that the proxy of `[api]` stands for.
-const TWILIO: &str = "twilio.com";
 
 /// Finds the edge's own recordings by their URL.
 #[derive(Debug, Clone)]
@@ -25,7 +22,7 @@ pub(crate) struct OwnRecordings {
     recordings: Recordings,
     links: Option<RecordingLinks>,
     /// Whether the edge stands for Twilio's hosts.
-    is_proxy: bool,
+    stands_for_twilio: bool,
 }
 
 /// A recording of the edge that a URL names.
@@ -42,13 +39,13 @@ impl OwnRecordings {
         OwnRecordings {
             recordings: handle.recordings.clone(),
             links: handle.recording_links(running),
-            is_proxy: running.config.api.open_proxy() != Proxy::Off,
+            stands_for_twilio: running.config.api.stands_for_twilio(),
         }
     }
 
     /// Returns the recording that a URL names; `None`: the URL is another's, or of another path.
     pub(crate) fn named_by(&self, url: &str, reach: &Reach) -> Option<NamedRecording> {
-        named(&Url::parse(url).ok()?, self.links.as_ref()?, reach, self.is_proxy)
+        named(&Url::parse(url).ok()?, self.links.as_ref()?, reach, self.stands_for_twilio)
     }
 
     /// Returns whether a URL names a recording that is the edge's: one at Twilio's hosts may be the real account's.
@@ -77,26 +74,23 @@ impl OwnRecordings {
 /// Reads a recording as an audio file. Waits for the disk.
 ///
 /// # Errors
-/// It cannot be read, or is longer than a sound may be.
-pub(crate) fn read(mut reader: Reader) -> Result<Arc<[u8]>, String> {
+/// It cannot be read.
+pub(crate) fn read(mut reader: Reader) -> Result<Vec<u8>, String> {
     let bytes = reader.bytes();
-    if bytes > AUDIO_FILE_BYTES {
-        return Err(format!("more than {} MiB", AUDIO_FILE_BYTES >> 20));
-    }
     let file = reader.read_whole().map_err(|error| error.to_string())?;
     if (file.len() as u64) < bytes {
         return Err("the recording ends too soon".to_owned());
     }
-    Ok(file.into())
+    Ok(file)
 }
 
-fn named(url: &Url, links: &RecordingLinks, reach: &Reach, is_proxy: bool) -> Option<NamedRecording> {
+fn named(url: &Url, links: &RecordingLinks, reach: &Reach, stands_for_twilio: bool) -> Option<NamedRecording> {
     let base = Url::parse(&links.base).ok()?;
     let is_base = url.host() == base.host() && url.port_or_known_default() == base.port_or_known_default();
-    let is_twilio = url.domain().is_some_and(|name| name.strip_suffix(TWILIO).is_some_and(|rest| rest.ends_with('.')));
-    // Without a `public_url`, recordings of an edge with a proxy have Twilio's URLs, as those of the real account have.
+    let is_twilio = url.domain().is_some_and(is_below_domain);
+    // Without a `public_url`, recordings of an edge that stands for Twilio's hosts have Twilio's URLs, as those of the real account have.
     let is_own_host = !is_twilio && (is_base || reach.is_closed(url));
-    if !(is_own_host || is_proxy && is_twilio) {
+    if !(is_own_host || stands_for_twilio && is_twilio) {
         return None;
     }
     let path = url.path();

@@ -2,6 +2,7 @@
 //! again, without end.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use tokio::sync::watch;
 use trunkgate_call::Interfaces;
@@ -10,6 +11,7 @@ use trunkgate_route::Transport;
 use crate::config::Config;
 use crate::runtime::settings::Listener;
 use crate::system::interfaces;
+use crate::system::public_name::PublicName;
 use crate::system::reach::Reach;
 
 /// What the edge has bound, or may bind for any call.
@@ -21,11 +23,15 @@ pub struct OwnSockets {
     connections: Vec<SocketAddr>,
     /// Where HTTP is bound.
     http: Option<SocketAddr>,
+    /// Where the TLS listener of the Twilio-compatible API is bound.
+    api: Option<SocketAddr>,
     /// Where media is bound, and to which ports.
     media: Vec<IpAddr>,
     ports: (u16, u16),
     /// Addresses that others know this machine by: what goes there may come back.
     public: Vec<IpAddr>,
+    /// Name of an application at another address; no configuration has one.
+    public_name: Option<Arc<PublicName>>,
 }
 
 impl OwnSockets {
@@ -34,17 +40,37 @@ impl OwnSockets {
         watch::channel(OwnSockets::default()).1
     }
 
-    /// Of an edge that has just bound its listeners and HTTP.
-    pub(crate) fn new(listeners: &[Listener], http: SocketAddr, config: &Config) -> OwnSockets {
+    /// Of an edge that has just bound its listeners, HTTP and, where there is one, the TLS listener of the API.
+    pub(crate) fn new(
+        listeners: &[Listener],
+        http: SocketAddr,
+        api: Option<SocketAddr>,
+        config: &Config,
+    ) -> OwnSockets {
         let of = |is_datagram: bool| {
             let fit = move |one: &&Listener| (one.transport == Transport::Udp) == is_datagram;
             listeners.iter().filter(fit).map(|one| one.address)
         };
-        let connections = of(false).chain([http]).collect();
-        let mut own =
-            OwnSockets { datagrams: of(true).collect(), connections, http: Some(http), ..OwnSockets::default() };
+        let connections = of(false).chain([http]).chain(api).collect();
+        let datagrams = of(true).collect();
+        let mut own = OwnSockets { datagrams, connections, http: Some(http), api, ..OwnSockets::default() };
         own.follow(config, config);
         own
+    }
+
+    /// Leads a public name to an application at another address.
+    pub(crate) fn standing_for(self, name: Option<PublicName>) -> OwnSockets {
+        OwnSockets { public_name: name.map(Arc::new), ..self }
+    }
+
+    /// Returns the public name that a host is, where that leads to another address.
+    pub(crate) fn public_name_of(&self, host: &str) -> Option<Arc<PublicName>> {
+        self.public_name.clone().filter(|name| name.is_of(host))
+    }
+
+    /// Returns where the TLS listener of the API is bound.
+    pub(crate) fn api(&self) -> Option<SocketAddr> {
+        self.api
     }
 
     /// Returns where HTTP is bound.
@@ -84,7 +110,7 @@ impl OwnSockets {
         let ports = self.connections.iter().map(SocketAddr::port);
         let outside = ports.flat_map(|port| self.public.iter().map(move |ip| SocketAddr::new(*ip, port)));
         let closed = self.connections.iter().copied().chain(outside).collect();
-        Reach { allow_private, own, closed }
+        Reach { allow_private, own, closed, public_name: self.public_name.clone() }
     }
 
     /// Whether one of the addresses that something is bound to is reached at `ip`.
@@ -114,9 +140,11 @@ mod tests {
             datagrams: vec![datagrams.parse().unwrap()],
             connections: vec![connections.parse().unwrap()],
             http: None,
+            api: None,
             media: vec![media.parse().unwrap()],
             ports: (20_000, 20_999),
             public: vec!["203.0.113.10".parse().unwrap()],
+            public_name: None,
         }
     }
 

@@ -4,6 +4,7 @@
 use trunkgate_call::numbers::plain;
 use trunkgate_call::{NotBegun, NotJoined, ReasonSlug, named_target, trunk_of_uri};
 use trunkgate_route::{Number, Numbers, Table, TargetSpec};
+use trunkgate_twiml::{headers_of_request, written_number};
 
 use crate::config::Config;
 
@@ -17,6 +18,14 @@ pub(crate) struct Placing {
     pub(crate) to: String,
     /// Targets by which the called party is reached, in order.
     pub(crate) targets: Vec<TargetSpec>,
+    /// Names and values of headers of the INVITE, behind the `?` of a SIP address.
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+impl Placing {
+    fn without_headers(to: impl Into<String>, targets: Vec<TargetSpec>) -> Placing {
+        Placing { to: to.into(), targets, headers: Vec::new() }
+    }
 }
 
 /// Reason why a call is not placed, with Twilio's code.
@@ -113,42 +122,56 @@ pub(crate) fn judge_to(config: &Config, table: &Table, to: Option<&str>) -> Resu
     let to = to.ok_or_else(Fault::no_to)?;
     let numbers = &config.edge.numbers;
     if to.starts_with("sip:") || to.starts_with("sips:") {
-        let target = named_target(to, numbers).ok_or_else(|| Fault::bad_to(to, "it is not a SIP address"))?;
-        return match trunk_of_uri(to, table).0 {
-            Some(_) => Ok(Placing { to: to.to_owned(), targets: vec![target] }),
-            None => Err(Fault::bad_to(to, "its host is that of no trunk")),
-        };
+        let (uri, headers) = headers_of_request(to).map_err(|what| Fault::bad_to(to, &what))?;
+        let target = named_target(&uri, numbers).ok_or_else(|| Fault::bad_to(to, "it is not a SIP address"))?;
+        if trunk_of_uri(&uri, table).0.is_none() {
+            return Err(Fault::bad_to(to, "its host is that of no trunk"));
+        }
+        let headers = headers.into_iter().map(|header| (header.name, header.value)).collect();
+        return Ok(Placing { to: uri, targets: vec![target], headers });
     }
     if let Some(identity) = to.strip_prefix("client:") {
         // Behind the question mark are parameters, which a SIP party does not get.
         let identity = identity.split('?').next().unwrap_or_default();
         return match table.client(identity) {
-            Some(targets) => Ok(Placing { to: to.to_owned(), targets: targets.to_vec() }),
+            Some(targets) => Ok(Placing::without_headers(to, targets.to_vec())),
             None => Err(Fault::bad_to(to, "[client] has no such identity")),
         };
     }
-    let number = callable(numbers, to).ok_or_else(|| Fault::bad_to(to, "it is not a phone number"))?;
+    let number = parse_number(numbers, to).ok_or_else(|| Fault::bad_to(to, "it is not a phone number"))?;
     if config.api.connect.is_empty() {
         return Err(Fault::nowhere());
     }
-    if !number.is_e164 && !has_place(config, table, &number) {
-        let what = "it is no phone number, and no route, emergency list or phone has it as an extension";
+    let targets = targets_for(config, table, &number);
+    if targets.is_empty() {
+        let what =
+            "it is no phone number, and no route, emergency list, phone or PBX of `connect` has it as an extension";
         return Err(Fault::bad_to(to, what));
     }
-    Ok(Placing { to: number.text, targets: config.api.connect.clone() })
+    Ok(Placing::without_headers(number.text, targets))
 }
 
-/// Returns whether the configuration has a place for a number without a country: an emergency number, a number that a route names, or an
-/// extension of phones that calls of the API may leave to.
-fn has_place(config: &Config, table: &Table, number: &Number) -> bool {
-    let takes_phones = |target: &TargetSpec| {
+/// Returns the targets of `connect` for a number: all of them, but for an extension that the configuration does not name
+/// the phones and PBXs alone, also as failover: to a carrier such a number means a service of its own.
+fn targets_for(config: &Config, table: &Table, number: &Number) -> Vec<TargetSpec> {
+    let connect = &config.api.connect;
+    if number.is_e164 || has_place(config, table, number) {
+        return connect.clone();
+    }
+    let has_extensions = |target: &&TargetSpec| {
         let TargetSpec::Trunk { name, .. } = target else { return false };
-        table.trunk(name).is_some_and(|trunk| trunk.accept_register)
+        let is_pbx = config.pbx_trunks.contains(name.as_str());
+        is_pbx || table.trunk(name).is_some_and(|trunk| trunk.accept_register)
     };
+    connect.iter().filter(has_extensions).cloned().collect()
+}
+
+/// Returns whether the configuration has a place for a number without a country: an emergency number, a registered
+/// phone, or a number that a route names.
+fn has_place(config: &Config, table: &Table, number: &Number) -> bool {
     config.edge.numbers.is_emergency(number)
         || table.registrant(&number.text).is_some()
         || table.routes().iter().any(|route| route.to.iter().any(|pattern| pattern.matches(&number.text)))
-        || config.api.connect.iter().any(takes_phones)
 }
 
 /// Judges an agent of the configuration that is to be a party of a conference.
@@ -158,17 +181,17 @@ fn has_place(config: &Config, table: &Table, number: &Number) -> bool {
 pub(crate) fn judge_agent(table: &Table, name: &str) -> Result<Placing, Fault> {
     let to = format!("agent:{name}");
     match table.agent(name) {
-        Some(agent) if !agent.is_raw() => Ok(Placing { to, targets: vec![TargetSpec::Agent(name.to_owned())] }),
+        Some(agent) if !agent.is_raw() => Ok(Placing::without_headers(to, vec![TargetSpec::Agent(name.to_owned())])),
         Some(_) => Err(Fault::bad_to(&to, "it only listens")),
         None => Err(Fault::bad_to(&to, "there is no agent of this name")),
     }
 }
 
 /// Reads a number as people write one; `None`: it is no number, or has a country code and is none of that country.
-pub(crate) fn callable(numbers: &Numbers, text: &str) -> Option<Number> {
-    let is_written = text.chars().all(|c| c.is_ascii_digit() || "+*#()-. /".contains(c));
-    let number = numbers.normalise(text.trim(), None).ok().filter(|_| is_written)?;
-    (number.is_e164 || !text.trim_start().starts_with('+')).then_some(number)
+pub(crate) fn parse_number(numbers: &Numbers, text: &str) -> Option<Number> {
+    let written = written_number(text)?;
+    let number = numbers.normalise(written.trim(), None).ok()?;
+    (number.is_e164 || !written.trim_start().starts_with('+')).then_some(number)
 }
 
 fn shown(text: &str) -> String {
@@ -190,7 +213,10 @@ mod tests {
         let (config, _) = config::parse(Path::new("t.toml"), text).unwrap();
         let table = config.table(&Found::new());
         let to = |to: &str| judge_to(&config, &table, Some(to)).map(|placing| placing.to).map_err(|fault| fault.code);
-        assert_eq!(to("(415) 555-0199"), Ok("+14155550199".to_owned()));
+        // Written as in a <Dial>, also with no-break spaces and slashes.
+        for text in ["(415) 555-0199", "+1\u{a0}415\u{a0}555\u{a0}0199", "415/555-0199"] {
+            assert_eq!(to(text), Ok("+14155550199".to_owned()), "{text}");
+        }
         assert_eq!(to("911"), Ok("911".to_owned()));
         assert_eq!((to("12"), to("201"), to("*97")), (Err(21_211), Err(21_211), Err(21_211)));
         let text = format!("{text}[[route]]\nto = ['2*', '/[*]97/']\nconnect = ['trunk:carrier']\n");
@@ -200,6 +226,13 @@ mod tests {
         assert!(to_route("201").is_ok() && to_route("*97").is_ok());
         assert_eq!(to_route("12").unwrap_err(), 21_211);
         assert_eq!(to("sip:100@198.51.100.7"), Ok("sip:100@198.51.100.7".to_owned()));
+        let placing = judge_to(&config, &table, Some("sip:100@198.51.100.7?X-Case=1&User-to-User=a%20b")).unwrap();
+        let headers: Vec<(&str, &str)> = placing.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+        assert_eq!(placing.to, "sip:100@198.51.100.7");
+        assert_eq!(headers, [("X-Case", "1"), ("User-to-User", "a b")]);
+        for header in ["Privacy=id", "From=x", "X-Trunkgate-Hops=1", "X-Case=a%0D%0Ab", "X-Case"] {
+            assert_eq!(to(&format!("sip:100@198.51.100.7?{header}")), Err(21_211), "{header}");
+        }
         for (text, code) in
             [("", 21_211), ("x", 21_211), ("+9990", 21_211), ("sip:100@other.example", 21_211), ("client:bob", 21_211)]
         {
@@ -209,5 +242,46 @@ mod tests {
         assert_eq!(from(Some("415 555 0100")), Ok("+14155550100".to_owned()));
         assert_eq!((from(Some("+14155550199")), from(None)), (Err(21_210), Err(21_213)));
         assert_eq!(judge_to(&config, &table, None).unwrap_err().code, 21_201);
+    }
+
+    #[test]
+    fn an_extension_does_not_fail_over_to_a_carrier() {
+        let text = "[api]\nconnect = ['trunk:carrier', 'trunk:pbx', 'trunk:backup']\n\
+                    [trunk.carrier]\npeers = ['sip:198.51.100.7']\n[trunk.backup]\npeers = ['sip:198.51.100.8']\n\
+                    [trunk.pbx]\npeers = ['sip:10.0.0.5']\n[[number]]\nnumber = '+14155550100'\n\
+                    [[route]]\nto = '3*'\nconnect = ['trunk:carrier']\n";
+        let (config, _) = config::parse(Path::new("t.toml"), text).unwrap();
+        let table = config.table(&Found::new());
+        let targets = |to: &str| judge_to(&config, &table, Some(to)).unwrap().targets;
+        let pbx = TargetSpec::Trunk { name: "pbx".to_owned(), number: None, weight: None };
+        assert_eq!((targets("201"), targets("*97")), (vec![pbx.clone()], vec![pbx]));
+        for to in ["301", "911", "+14155550199"] {
+            assert_eq!(targets(to), config.api.connect, "{to}");
+        }
+    }
+
+    #[test]
+    fn extensions_of_a_pbx_are_called_without_a_route() {
+        for (peer, keys, takes_extensions) in [
+            ("10.0.0.5", "", true),
+            ("pbx.example.com", "preset = 'asterisk'", true),
+            ("198.51.100.7", "preset = 'freepbx'", true),
+            ("198.51.100.7", "", false),
+            ("pbx.example.com", "", false),
+            ("10.0.0.5", "preset = 'carrier'", false),
+        ] {
+            let text = format!(
+                "[api]\nconnect = ['trunk:pbx']\n[trunk.pbx]\npeers = ['sip:{peer}']\n{keys}\n\
+                 [[number]]\nnumber = '+14155550100'\n[[route]]\nto = '+1*'\nconnect = ['trunk:pbx']\n"
+            );
+            let (config, _) = config::parse(Path::new("t.toml"), &text).unwrap();
+            let table = config.table(&Found::new());
+            for extension in ["201", "*97"] {
+                let placing = judge_to(&config, &table, Some(extension));
+                let placed = placing.map(|placing| (placing.to, placing.targets.len())).map_err(|fault| fault.code);
+                let expected = if takes_extensions { Ok((extension.to_owned(), 1)) } else { Err(21_211) };
+                assert_eq!(placed, expected, "{peer} {keys}");
+            }
+        }
     }
 }

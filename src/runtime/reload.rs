@@ -60,12 +60,13 @@ pub struct Reloaded {
 }
 
 /// Keys that only a start reads; of a table that is written many times, whether it is there as well.
-const ONLY_A_RESTART: [(&str, &[&str]); 6] = [
+const ONLY_A_RESTART: [(&str, &[&str]); 7] = [
     ("edge", &["name", "data_directory", "data_required"]),
     ("listen", &["name", "transport", "address"]),
     ("media", &["ports", "threads", "idle_timeout", "latch"]),
     ("limits", &["sip_message_bytes"]),
     ("http", &["address"]),
+    ("api", &["tls"]),
     ("log", &["format", "numbers"]),
 ];
 

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
-use trunkgate_call::view::LegView;
 use trunkgate_call::{CallView, ConferenceReport};
 use trunkgate_media::counters::Counter;
 
@@ -316,8 +315,7 @@ fn before(now: Timestamp, keep: Duration) -> i64 {
 /// Returns a call as it is written; `None` for one that has not ended.
 fn stored(call: &CallView, record: &Record) -> Option<StoredCall> {
     let ended: Timestamp = call.ended_at.as_deref()?.parse().ok()?;
-    let is_party = |leg: &&LegView| leg.kind == "sip" && leg.direction == "outbound" && !leg.to_requested;
-    let parties = call.legs.iter().skip(1).filter(is_party);
+    let parties = call.legs.iter().skip(1).filter(|leg| leg.is_call_of_party());
     Some(StoredCall {
         sid: call.sid.clone(),
         started: call.started_at.clone(),

@@ -3,9 +3,9 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use rcgen::{
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::ResolvesServerCert;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use sha2::{Digest as _, Sha256};
 use webpki::KeyUsage;
@@ -24,7 +25,7 @@ use webpki::KeyUsage;
 use crate::limits::{CERTIFICATE_FILE_BYTES, PROXY_HOSTS};
 use crate::system::certificates::{Trust, not_after, provider};
 use crate::system::clock;
-use crate::system::files;
+use crate::system::files::{self, ReplacedRights};
 use crate::system::text::hex;
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -41,8 +42,18 @@ pub(crate) struct Authority {
     pem: String,
     /// Key of every host.
     hosts_key: KeyPair,
-    /// What each host shows, and until when; the latest last.
-    hosts: Mutex<VecDeque<(String, Timestamp, Arc<ServerConfig>)>>,
+    /// Latest last.
+    hosts: Mutex<VecDeque<HostServer>>,
+}
+
+/// TLS of a server of one name.
+#[derive(Clone)]
+struct HostServer {
+    host: String,
+    /// Expiry of its certificate.
+    until: Timestamp,
+    key: Arc<CertifiedKey>,
+    config: Arc<ServerConfig>,
 }
 
 impl fmt::Debug for Authority {
@@ -103,29 +114,39 @@ impl Authority {
         &self.pem
     }
 
-    /// Returns what a TLS server of this name shows.
+    /// Returns TLS of a server of this name.
     ///
     /// # Errors
     /// What the cryptography cannot do.
     pub(crate) fn server(&self, host: &str, now: Timestamp) -> Result<Arc<ServerConfig>, String> {
+        self.of_host(host, now).map(|server| server.config)
+    }
+
+    /// Returns certificate and key of a server of this name.
+    ///
+    /// # Errors
+    /// What the cryptography cannot do.
+    pub(crate) fn certified(&self, host: &str, now: Timestamp) -> Result<Arc<CertifiedKey>, String> {
+        self.of_host(host, now).map(|server| server.key)
+    }
+
+    fn of_host(&self, host: &str, now: Timestamp) -> Result<HostServer, String> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        hosts.retain(|(_, until, _)| *until > now + DAY);
-        if let Some((.., config)) = hosts.iter().find(|(known, ..)| known == host) {
-            return Ok(Arc::clone(config));
+        hosts.retain(|server| server.until > now + DAY);
+        if let Some(server) = hosts.iter().find(|server| server.host == host) {
+            return Ok(server.clone());
         }
         let certificate = self.issue(host, now)?;
         let key = PrivateKeyDer::Pkcs8(self.hosts_key.serialize_der().into());
         let key = CertifiedKey::from_der(vec![certificate], key, &provider()).map_err(|error| error.to_string())?;
-        let config = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
-        let config = config.map_err(|error| error.to_string())?.with_no_client_auth();
-        let mut config = config.with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let config = Arc::new(config);
+        let key = Arc::new(key);
+        let config = server_by(Arc::new(SingleCertAndKey::from(Arc::clone(&key))))?;
+        let server = HostServer { host: host.to_owned(), until: now + DAY * HOST_DAYS, key, config };
         if hosts.len() >= PROXY_HOSTS {
             hosts.pop_front();
         }
-        hosts.push_back((host.to_owned(), now + DAY * HOST_DAYS, Arc::clone(&config)));
-        Ok(config)
+        hosts.push_back(server.clone());
+        Ok(server)
     }
 
     fn issue(&self, host: &str, now: Timestamp) -> Result<CertificateDer<'static>, String> {
@@ -142,6 +163,18 @@ impl Authority {
         let made = params.signed_by(&self.hosts_key, &self.issuer).map_err(wrong)?;
         Ok(made.der().clone())
     }
+}
+
+/// Returns TLS of a server that speaks HTTP/1.1 with these certificates.
+///
+/// # Errors
+/// What the cryptography cannot do.
+pub(crate) fn server_by(certificates: Arc<dyn ResolvesServerCert>) -> Result<Arc<ServerConfig>, String> {
+    let config = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let config = config.map_err(|error| error.to_string())?.with_no_client_auth();
+    let mut config = config.with_cert_resolver(certificates);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
 }
 
 /// Whether a certificate (PEM) is a CA for names below `domain` only, with the constraints of those that are made here. A client that
@@ -201,22 +234,13 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
             Ok(()) | Err(_) => {}
         }
     }
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let new = PathBuf::from(new);
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut file = files::create_new(&new, files::SECRET)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)
+    files::replace(path, bytes, ReplacedRights::New(files::SECRET))
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
+    use std::path::PathBuf;
 
     use rustls::CertificateError;
     use rustls::client::danger::ServerCertVerifier as _;

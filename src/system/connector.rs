@@ -15,6 +15,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::system::certificates::{Rejected, is_tls, words};
+use crate::system::twilio_hosts::{elsewhere, is_twilio};
 
 /// How a connection is opened.
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,12 +52,15 @@ impl TlsFault {
     }
 }
 
-/// Looks up the addresses of a host.
+/// Looks up the addresses of a host; of one of Twilio's, those that are not of this machine.
 ///
 /// # Errors
 /// The system's, or that the name has no address.
 pub(crate) async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let found: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
+    let mut found: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
+    if is_twilio(host) {
+        found = elsewhere(host, found).await?;
+    }
     if found.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "its name does not resolve"));
     }

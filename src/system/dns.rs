@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts};
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
@@ -54,12 +54,8 @@ impl Resolver {
     /// # Errors
     /// `TRUNKGATE_DNS` does not say addresses, or no resolver can be made.
     pub fn new(means: Means) -> io::Result<Resolver> {
-        let servers = match std::env::var(NAME_SERVERS) {
-            Ok(text) => name_servers(&text)?,
-            Err(_) => Vec::new(),
-        };
-        let servers: Arc<[SocketAddr]> = servers.into();
-        let asking = Asking { resolver: build(&servers)?, stamp: stamp() };
+        let servers: Arc<[SocketAddr]> = configured_servers()?.into();
+        let asking = Asking { resolver: build(&servers, ResolveHosts::default())?, stamp: stamp() };
         Ok(Resolver { means: Arc::new(means), servers, asking: Arc::new(Mutex::new(asking)) })
     }
 
@@ -90,7 +86,7 @@ impl Resolver {
         let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         let now = stamp();
         if asking.stamp != now {
-            match build(&self.servers) {
+            match build(&self.servers, ResolveHosts::default()) {
                 Ok(resolver) => asking.resolver = resolver,
                 Err(error) => tracing::warn!("still using the previous name servers: {error}"),
             }
@@ -113,6 +109,25 @@ pub fn means(listeners: impl IntoIterator<Item = (Transport, SocketAddr)>) -> Me
     means
 }
 
+/// Returns the addresses of a host by the DNS servers alone, without the hosts file.
+///
+/// # Errors
+/// No resolver can be made, or the servers do not answer.
+pub(crate) async fn addresses_by_servers(host: &str) -> io::Result<Vec<IpAddr>> {
+    let resolver = build(&configured_servers()?, ResolveHosts::Never)?;
+    let means = Means { v4: true, v6: true, ..Means::default() };
+    match ask(&resolver, &means, &Question::Addresses(host.to_owned())).await.records {
+        Records::Addresses(found) => Ok(found),
+        Records::Failed(fault) => Err(io::Error::other(trunkgate_call::dns::words(fault, host))),
+        Records::Nothing | Records::Naptr(_) | Records::Srv(_) => Ok(Vec::new()),
+    }
+}
+
+/// Those of `TRUNKGATE_DNS`; empty: the system's.
+fn configured_servers() -> io::Result<Vec<SocketAddr>> {
+    std::env::var(NAME_SERVERS).map_or_else(|_| Ok(Vec::new()), |text| name_servers(&text))
+}
+
 fn name_servers(text: &str) -> io::Result<Vec<SocketAddr>> {
     let read = |one: &str| {
         let one = one.trim();
@@ -124,7 +139,7 @@ fn name_servers(text: &str) -> io::Result<Vec<SocketAddr>> {
     text.split(',').filter(|one| !one.trim().is_empty()).map(read).collect()
 }
 
-fn build(servers: &[SocketAddr]) -> io::Result<TokioResolver> {
+fn build(servers: &[SocketAddr], hosts: ResolveHosts) -> io::Result<TokioResolver> {
     let (config, mut options) = match servers {
         [] => match read_system_conf() {
             Ok(found) => found,
@@ -149,6 +164,7 @@ fn build(servers: &[SocketAddr]) -> io::Result<TokioResolver> {
     };
     // Who keeps what was found asks again when it is due: a second cache would only make it older.
     options.cache_size = 0;
+    options.use_hosts_file = hosts;
     options.timeout = options.timeout.min(Duration::from_millis(limits::NAME_SERVER_MILLISECONDS));
     options.attempts = options.attempts.min(1);
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());

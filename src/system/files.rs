@@ -7,8 +7,8 @@
 
 use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -87,6 +87,45 @@ pub(crate) fn create_new(path: &Path, rights: u32) -> io::Result<File> {
 /// The same.
 pub(crate) fn write(path: &Path, bytes: &[u8], rights: u32) -> io::Result<()> {
     create(path, rights)?.write_all(bytes)
+}
+
+/// Rights of a file that takes the place of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReplacedRights {
+    /// Given rights, as far as the umask allows.
+    New(u32),
+    /// Rights, owner and group of the file that was there.
+    Kept,
+}
+
+/// Replaces a file at once: a program that reads it has all of the old one or all of the new one, also after a crash.
+///
+/// # Errors
+/// The system's; then the file before stays, and nothing is left beside it.
+pub(crate) fn replace(path: &Path, bytes: &[u8], rights: ReplacedRights) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".{}.new", std::process::id()));
+    let new = PathBuf::from(new);
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let (mode, kept) = match rights {
+        ReplacedRights::New(mode) => (mode, None),
+        ReplacedRights::Kept => (SECRET, Some(std::fs::metadata(path)?)),
+    };
+    let written = create_new(&new, mode).and_then(|mut file| {
+        if let Some(kept) = kept {
+            let made = file.metadata()?;
+            if (made.uid(), made.gid()) != (kept.uid(), kept.gid()) {
+                fchown(&file, Some(kept.uid()), Some(kept.gid()))?;
+            }
+            file.set_permissions(kept.permissions())?;
+        }
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.and_then(|()| std::fs::rename(&new, path)).inspect_err(|_| drop(std::fs::remove_file(&new)))
 }
 
 /// Reads a file; of one with more than `most` bytes, one byte more than that.
@@ -266,6 +305,32 @@ mod tests {
         drop(writer);
         let error = read_to_string(Path::new(&path), 2048).unwrap_err().to_string();
         assert_eq!(error, "it has 2049 bytes, the limit is 2048 (2 KiB)");
+    }
+
+    #[test]
+    fn a_file_is_replaced_at_once_with_its_rights_and_nothing_is_left_after_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.pem");
+        let about = || std::fs::metadata(&path).unwrap();
+        let names = || std::fs::read_dir(folder.path()).unwrap().count();
+        replace(&path, b"first", ReplacedRights::New(SECRET)).unwrap();
+        assert_eq!((std::fs::read(&path).unwrap(), about().mode() & 0o777), (b"first".to_vec(), 0o600));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let is_root = nix::unistd::geteuid().is_root();
+        if is_root {
+            std::os::unix::fs::chown(&path, Some(12_345), Some(12_346)).unwrap();
+        }
+        let owner = (about().uid(), about().gid());
+        replace(&path, b"second", ReplacedRights::Kept).unwrap();
+        assert_eq!((std::fs::read(&path).unwrap(), about().mode() & 0o777), (b"second".to_vec(), 0o640));
+        assert_eq!(((about().uid(), about().gid()), names()), (owner, 1));
+        // Nothing can take the place of a directory; and there is nothing whose rights could be kept.
+        let place = folder.path().join("place");
+        std::fs::create_dir(&place).unwrap();
+        std::fs::write(place.join("x"), "").unwrap();
+        assert!(replace(&place, b"third", ReplacedRights::New(REPORT)).is_err());
+        assert!(replace(&folder.path().join("none"), b"third", ReplacedRights::Kept).is_err());
+        assert_eq!(names(), 2);
     }
 
     #[test]

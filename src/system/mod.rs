@@ -17,6 +17,7 @@ pub mod interfaces;
 pub mod log;
 pub mod notify;
 pub mod problem;
+pub(crate) mod public_name;
 pub(crate) mod reach;
 pub(crate) mod routing;
 pub(crate) mod shares;
@@ -26,6 +27,7 @@ pub(crate) mod terminal;
 pub(crate) mod text;
 pub(crate) mod tls_words;
 pub(crate) mod turns;
+pub(crate) mod twilio_hosts;
 #[cfg(test)]
 pub(crate) mod until;
 pub(crate) mod verifier;

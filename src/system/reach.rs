@@ -9,6 +9,8 @@ use std::sync::Arc;
 use ipnet::{Ipv4Net, Ipv6Net};
 use url::{Host, Url};
 
+use crate::system::public_name::PublicName;
+
 use Kind::{Benchmarking, Documentation, LinkLocal, Loopback, Metadata, Nowhere, Private, Public, Shared};
 
 /// Rules for the addresses that URLs of an application may lead to.
@@ -21,6 +23,8 @@ pub(crate) struct Reach {
     /// Sockets that are closed to applications in any case, such as those of the edge's own listeners. An unspecified address
     /// stands for all addresses of this machine.
     pub(crate) closed: Arc<[SocketAddr]>,
+    /// Name that leads to an application at another address, which is judged as any other.
+    pub(crate) public_name: Option<Arc<PublicName>>,
 }
 
 /// An address that may not be reached, and why.
@@ -103,6 +107,11 @@ impl Reach {
             }
         }
         Ok(())
+    }
+
+    /// Returns the public name that a host is, where that leads to another address.
+    pub(crate) fn public_name_of(&self, host: &str) -> Option<&PublicName> {
+        self.public_name.as_deref().filter(|name| name.is_of(host))
     }
 
     /// Returns whether a URL leads, by an address or a name of loopback, to a socket that is closed to applications.
@@ -406,7 +415,7 @@ mod tests {
     fn the_edges_own_listeners_are_closed_even_where_private_addresses_are_not() {
         let closed: Arc<[SocketAddr]> = ["0.0.0.0:8080", "[::ffff:10.0.0.1]:5060"].map(|to| to.parse().unwrap()).into();
         let own: Arc<[IpAddr]> = ["10.0.0.1".parse().unwrap()].into();
-        let reach = Reach { allow_private: true, own, closed };
+        let reach = Reach { allow_private: true, own, closed, public_name: None };
         let judged = |text: &str| reach.judge(text.parse().unwrap()).is_ok();
         for text in ["127.0.0.1:8080", "[::1]:8080", "10.0.0.1:8080", "[::ffff:10.0.0.1]:8080", "10.0.0.1:5060"] {
             assert!(!judged(text), "{text}");

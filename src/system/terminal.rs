@@ -1,10 +1,15 @@
-//! The terminals that stdout and stderr are, if they are.
+//! The terminals that stdout and stderr are, if they are, and pages that fit into them.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::os::fd::AsFd;
 
 use serde_json::Value;
 use trunkgate_call::numbers::steers;
+
+/// Fewest characters that a last column needs; with less room a cut line goes on below its beginning.
+const LAST_COLUMN: usize = 16;
+/// Indentation of what a cut line of a message goes on with.
+const MESSAGE_INDENT: usize = 2;
 
 /// Its width, in characters; `None` for a file or a pipe, which take lines of any length.
 pub(crate) fn width() -> Option<usize> {
@@ -29,8 +34,96 @@ fn size_of(stream: &(impl IsTerminal + AsFd)) -> Option<(usize, usize)> {
 
 /// Whether it is to have colours: not where `NO_COLOR` is set (no-color.org), nor on one that has none.
 pub(crate) fn has_colour() -> bool {
+    has_colour_on(&std::io::stdout())
+}
+
+/// Returns whether a stream is a terminal that is to have colours, as [`has_colour`].
+pub(crate) fn has_colour_on(stream: &(impl IsTerminal + AsFd)) -> bool {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    width().is_some() && !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    width_of(stream).is_some() && !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Returns the columns that a text takes on a terminal.
+pub(crate) fn columns(text: &str) -> usize {
+    colourless(text).chars().count()
+}
+
+/// Returns a text without its colours (ECMA-48 SGR).
+fn colourless(text: &str) -> String {
+    let mut pieces = text.split("\x1b[");
+    let plain = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(plain, |plain, piece| plain + piece.split_once('m').map_or(piece, |(_, behind)| behind))
+}
+
+/// Returns lines of `text`, cut between words; those after the first begin at column `indent`.
+pub(crate) fn wrapped(text: &str, indent: usize, width: Option<usize>) -> String {
+    let Some(width) = width else { return format!("{text}\n") };
+    let (mut out, mut length) = (String::new(), 0);
+    for word in text.split_inclusive(' ') {
+        let (long, bare) = (columns(word), columns(word.trim_end()));
+        if bare > 0 && length > indent && length + bare > width {
+            out.truncate(out.trim_end().len());
+            out.push_str(&format!("\n{:indent$}", ""));
+            length = indent;
+        }
+        out.push_str(word);
+        length += long;
+    }
+    out.push('\n');
+    out
+}
+
+/// Cuts the lines of a page between words where they are wider than the terminal. A line goes on below its last column
+/// (two spaces stand before it), else `indent` further right than it begins. Quoted lines of a file, and commands under
+/// `EXAMPLES:`, stay whole.
+pub(crate) fn folded(page: &str, indent: usize, width: Option<usize>) -> String {
+    let Some(most) = width else { return page.to_owned() };
+    let (mut out, mut is_example) = (String::new(), false);
+    let mut lines = page.lines().peekable();
+    while let Some(line) = lines.next() {
+        let plain = colourless(line);
+        is_example |= plain == "EXAMPLES:";
+        match last_column(&plain) {
+            _ if is_quoted(&plain) || columns(line) <= most => out.push_str(&format!("{line}\n")),
+            Some(column) if column + LAST_COLUMN <= most => {
+                let mut whole = line.to_owned();
+                // Its text may go on in lines of its own already.
+                while let Some(more) = lines.next_if(|next| margin(next) == column && last_column(next).is_none()) {
+                    whole.push_str(&format!(" {}", more.trim_start()));
+                }
+                out.push_str(&wrapped(&whole, column, width));
+            }
+            None if is_example => out.push_str(&format!("{line}\n")),
+            Some(_) | None => out.push_str(&wrapped(line, margin(&plain) + indent, width)),
+        }
+    }
+    out
+}
+
+/// Returns the number of spaces that a line begins with.
+fn margin(line: &str) -> usize {
+    line.len() - line.trim_start_matches(' ').len()
+}
+
+/// Returns where the last column of a line begins; `None`: it has only one.
+fn last_column(line: &str) -> Option<usize> {
+    let line = line.trim_end();
+    let before = line.get(..line.rfind("  ")? + 2)?;
+    (!before.trim_start().is_empty()).then(|| before.chars().count())
+}
+
+/// Returns whether a line quotes one of a file: `12 | text`.
+fn is_quoted(line: &str) -> bool {
+    let number = line.split_once(" | ").map(|(number, _)| number);
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|c| c.is_ascii_digit()))
+}
+
+/// Prints a message on stderr; on a terminal its lines are cut between words. A stderr that is closed is no error.
+pub(crate) fn print_error(message: &str) {
+    let mut stderr = std::io::stderr();
+    let text = folded(message, MESSAGE_INDENT, width_of(&stderr));
+    let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    let _ = stderr.write_all(format!("{text}{end}").as_bytes());
 }
 
 /// A text that cannot steer the terminal, whoever wrote it; lines and tabs stay.
@@ -90,6 +183,58 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn text_is_cut_between_words() {
+        let text = format!("  verdict: {}", "word ".repeat(20).trim_end());
+        let cut = wrapped(&text, 4, Some(60));
+        let lines: Vec<&str> = cut.lines().collect();
+        assert_eq!(lines.len(), 2, "{cut}");
+        assert!(lines[1].starts_with("    word") && lines.iter().all(|line| line.chars().count() <= 60), "{cut}");
+        assert_eq!(wrapped(&text, 4, None), format!("{text}\n"));
+        let long = "x".repeat(100);
+        assert_eq!(wrapped(&long, 4, Some(60)), format!("{long}\n"));
+        let painted = format!("\x1b[1m{}\x1b[0m", "ab ".repeat(10).trim_end());
+        assert_eq!(wrapped(&painted, 0, Some(29)), format!("{painted}\n"), "colours take no room");
+    }
+
+    #[test]
+    fn a_page_goes_on_below_its_last_column_and_what_is_copied_stays_whole() {
+        let page = [
+            "about this verb",
+            "  -h, --help  Print this help and more of it",
+            "              than fits",
+            "      --json  Print JSON",
+            "EXAMPLES:",
+            "  trunkgate check --strict --config /etc/t.toml",
+            "  trunkgate demo  Four calls, on loopback",
+            "",
+        ];
+        let cut = [
+            "about this verb",
+            "  -h, --help  Print this help and",
+            "              more of it than fits",
+            "      --json  Print JSON",
+            "EXAMPLES:",
+            "  trunkgate check --strict --config /etc/t.toml",
+            "  trunkgate demo  Four calls, on",
+            "                  loopback",
+            "",
+        ];
+        let (page, cut) = (page.join("\n"), cut.join("\n"));
+        assert_eq!(folded(&page, 0, Some(36)), cut);
+        assert_eq!(folded(&page, 0, None), page, "a pipe takes lines of any length");
+        let narrow = "  trunkgate demo      Four calls";
+        assert_eq!(
+            folded(narrow, 2, Some(30)),
+            "  trunkgate demo      Four\n    calls\n",
+            "no room in the last column"
+        );
+        let quote = "  |\n3 | a line of a file that is long\n  |     ^^^ did you mean";
+        let error = format!("error[TG0104]: unknown key of a table\n{quote} another key?");
+        let cut = format!("error[TG0104]: unknown key\n  of a table\n{quote}\n        another key?\n");
+        assert_eq!(folded(&error, 2, Some(27)), cut);
+    }
 
     #[test]
     fn what_others_wrote_does_not_steer_the_terminal() {

@@ -9,6 +9,7 @@ use trunkgate_route::TargetSpec;
 use crate::config::{self, Config};
 use crate::runtime::settings::Found;
 use crate::system::terminal;
+use crate::system::text::number;
 use crate::tools::announced;
 
 /// Routes that are named in the note.
@@ -27,33 +28,24 @@ pub fn run(path: &Path, strict: bool, json: bool) -> ExitCode {
         // Whoever reads may have gone: the exit code still tells.
         let _ = write!(std::io::stdout(), "{}", terminal::json(&config::to_json(path, &source, found)));
     } else {
-        eprint!("{}", config::render(path, &source, found));
+        terminal::print_error(&config::render(path, &source, found));
     }
     match &result {
         Err(_) => ExitCode::from(2),
         Ok((config, warnings)) => {
             let is_refused = strict && !warnings.is_empty();
-            let count = |number: usize, word: &str| match number {
-                1 => format!("1 {word}"),
-                _ => format!("{number} {word}s"),
-            };
             if is_refused && !json {
-                eprintln!(
+                terminal::print_error(&format!(
                     "failed: --strict accepts no warnings, and the file has {}",
-                    count(warnings.len(), "warning")
-                );
+                    number(warnings.len(), "warning")
+                ));
             } else if !json {
-                let agents = match config.agents.len() {
-                    0 => String::new(),
-                    number => format!("{}, ", count(number, "agent")),
-                };
-                let (trunks, routes) = (count(config.trunk_count(), "trunk"), count(config.routes.len(), "route"));
                 let lines = config.routes.iter().filter_map(|route| route.file.as_ref());
-                let lines = lines.map(|file| format!(", {} of {}", count(file.len(), "line"), file.file()));
-                println!("ok: {trunks}, {agents}{routes}{}", lines.collect::<String>());
+                let lines = lines.map(|file| format!(", {} of {}", number(file.len(), "line"), file.file()));
+                println!("ok: {}{}", config.parts_in_words(), lines.collect::<String>());
                 let announced = announced::in_words(&announced::of_config(config, &Found::new()));
-                announced.iter().for_each(|one| eprintln!("note: announced on this machine: {one}"));
-                without_fallback(config).iter().for_each(|note| eprintln!("{note}"));
+                let announced = announced.iter().map(|one| format!("note: announced on this machine: {one}"));
+                announced.chain(without_fallback(config)).for_each(|note| terminal::print_error(&note));
             }
             if is_refused { ExitCode::from(1) } else { ExitCode::SUCCESS }
         }

@@ -2,11 +2,11 @@
 
 mod examples;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Arg, Args, Parser, Subcommand, value_parser};
+use clap::{Arg, Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::config;
 
@@ -472,6 +472,12 @@ pub enum Twilio {
     /// Print shell variables that lead Twilio's libraries, its CLI and curl to the edge
     #[command(after_help = examples::TWILIO_ENV)]
     Env(TwilioEnv),
+    /// Print the line of a hosts file that leads Twilio's hosts to the TLS listener of the edge
+    #[command(after_help = examples::TWILIO_HOSTS)]
+    Hosts(TwilioHosts),
+    /// Add the edge's CA to trust stores, so that programs accept the edge as api.twilio.com
+    #[command(after_help = examples::TWILIO_TRUST)]
+    Trust(TwilioTrust),
 }
 
 /// `twilio --app URL`
@@ -489,6 +495,9 @@ pub struct TwilioSandbox {
     /// Start the application by this command, and stop it at the end
     #[arg(long, value_name = "COMMAND")]
     pub start: Option<String>,
+    /// Public URL by which the application is asked, as at Twilio
+    #[arg(long = "as", value_name = "URL")]
+    pub public: Option<String>,
     /// Maximum time until the command takes connections
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub start_timeout: Duration,
@@ -511,6 +520,9 @@ pub struct TwilioSandbox {
     #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "on")]
     #[arg(value_parser = ["on", "tunnel"], hide_possible_values = true, requires = "start")]
     pub proxy: Option<String>,
+    /// Scripts that run at the same time, 1 to 16
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub parallel: u8,
     /// Maximum time until an expectation is met
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub timeout: Duration,
@@ -555,6 +567,50 @@ pub struct TwilioEnv {
     /// The edge to connect to.
     #[command(flatten)]
     pub remote: Remote,
+}
+
+/// `twilio hosts`
+#[derive(Debug, Clone, Args)]
+pub struct TwilioHosts {
+    /// Address at which clients reach the edge [default: that of its TLS listener]
+    #[arg(long, value_name = "IP")]
+    pub address: Option<IpAddr>,
+    /// The edge to connect to.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// `twilio trust`
+#[derive(Debug, Clone, Args)]
+pub struct TwilioTrust {
+    /// Trust stores to change: system, certifi, java, php
+    #[arg(value_name = "STORE", value_enum, required = true, hide_possible_values = true)]
+    pub stores: Vec<TrustStore>,
+    /// Make the changes instead of printing them
+    #[arg(long)]
+    pub yes: bool,
+    /// Remove the CA that this command added
+    #[arg(long)]
+    pub undo: bool,
+    /// Python interpreter whose certifi is changed
+    #[arg(long, value_name = "PROGRAM", default_value = "python3")]
+    pub python: String,
+    /// The edge to connect to.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// A trust store of `twilio trust`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TrustStore {
+    /// The operating system's: curl, PHP, Go, Ruby, wget.
+    System,
+    /// Python's package certifi: requests, httpx, twilio-python.
+    Certifi,
+    /// Java's `cacerts`.
+    Java,
+    /// The bundles that PHP's configuration names.
+    Php,
 }
 
 /// `agent …`
@@ -607,7 +663,7 @@ pub struct Call {
     /// Called SIP URI, e.g. sip:+14155550123@sbc.example.com;transport=tls
     #[arg(value_name = "SIP-URI")]
     pub uri: String,
-    /// Play this WAV file (mono, 8000 Hz) instead of a tone
+    /// Play this audio file (WAV, MP3, Ogg, …) instead of a tone
     #[arg(long, value_name = "FILE")]
     pub play: Option<PathBuf>,
     /// Record the received audio to this WAV file

@@ -30,6 +30,7 @@ use crate::system::web::{self, Answer};
 use crate::tools::cli::{Calls, Listing, Remote};
 use waiting::{GOES_ON, with_notice, with_progress};
 
+mod failure;
 mod glance;
 mod ignored;
 mod page;
@@ -392,18 +393,7 @@ pub(crate) fn talk(
             edge.warn();
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            let error = terminal::harmless(&error);
-            // What a reload found in a file says itself what it is, and has all that could be warned of.
-            if error.starts_with("error[") {
-                eprintln!("{}\nreload rejected: the running configuration is unchanged", error.trim_end());
-            } else {
-                eprintln!("error: {error}");
-                edge.warn();
-            }
-            // The edge does not understand what was asked.
-            if error.ends_with("(400)") || edge.is_guessed { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
-        }
+        Err(error) => edge.fail(&error),
     }
 }
 
@@ -452,7 +442,7 @@ impl Target {
 
     /// Prints the warning about the file, where there is one.
     fn warn(&self) {
-        self.warning.iter().for_each(|warning| eprintln!("{}", terminal::harmless(warning)));
+        self.warning.iter().for_each(|warning| terminal::print_error(&terminal::harmless(warning)));
     }
 }
 
@@ -507,6 +497,10 @@ impl Reached {
         let text = self.ask(Method::GET, path, None).await?;
         parsed(&text)
     }
+    /// Returns the exit code for a failed request.
+    pub(crate) fn failure_code(&self, error: &str) -> u8 {
+        self.0.failure_code(error)
+    }
 }
 
 /// The edge that the flags name, else the file.
@@ -515,12 +509,12 @@ fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
         let url = &match with_scheme(written) {
             Ok(url) => url,
             Err(why) => {
-                eprintln!("error: --url: {}", terminal::harmless(&why));
+                terminal::print_error(&format!("error: --url: {}", terminal::harmless(&why)));
                 return None;
             }
         };
         if Url::parse(url).is_ok_and(|url| !url.username().is_empty() || url.password().is_some()) {
-            eprintln!("error: --url contains a user part: use --token");
+            terminal::print_error("error: --url contains a user part: use --token");
             return None;
         }
         let own = own_of(config, url);
@@ -529,11 +523,13 @@ fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
         return Some(Target { base, named, is_guessed: false, token, believed, warning: None }.by(remote));
     }
     let Some((http, warning)) = run::load_http(config, remote.token.is_some()) else {
-        eprintln!("note: a running edge can be reached without the file: --url http://ADDRESS (and --token)");
+        terminal::print_error(
+            "note: a running edge can be reached without the file: --url http://ADDRESS (and --token)",
+        );
         return None;
     };
     let Some(mut edge) = of_file(&http) else {
-        eprintln!("error: [http] address has port 0: use --url (`run` prints the address)");
+        terminal::print_error("error: [http] address has port 0: use --url (`run` prints the address)");
         return None;
     };
     let file = config::find(config);

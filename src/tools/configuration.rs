@@ -21,8 +21,7 @@ pub fn run(file: Option<&Path>, what: &Configuration) -> ExitCode {
             match config::load(&path) {
                 Ok((config, _)) => printed(&Shown::of(&config, &source), *json),
                 Err(found) => {
-                    eprint!("{}", config::render(&path, &source, &found));
-                    return ExitCode::from(run::USAGE);
+                    return run::refuse(&config::render(&path, &source, &found));
                 }
             }
         }

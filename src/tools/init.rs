@@ -7,8 +7,9 @@ use std::process::ExitCode;
 
 use trunkgate_route::nearest;
 
+use crate::boot::run;
 use crate::config;
-use crate::system::files;
+use crate::system::{files, terminal};
 use crate::tools::check;
 
 /// Name of the agent in the file.
@@ -46,7 +47,7 @@ pub fn run(path: &Path, options: &InitOptions) -> ExitCode {
     };
     if let Err(found) = config::parse(path, &text) {
         // The text is ours but for the flags' values, so that one of those is wrong.
-        eprint!("{}", config::render(path, &text, &found));
+        terminal::print_error(&config::render(path, &text, &found));
         return refuse("nothing was written: check --trunk, --pbx and --agent");
     }
     // Passwords and tokens will stand in it.
@@ -74,8 +75,7 @@ fn placeholders(text: &str) -> impl Iterator<Item = String> {
 }
 
 fn refuse(message: &str) -> ExitCode {
-    eprintln!("error: {message}");
-    ExitCode::from(2)
+    run::refuse(&format!("error: {message}"))
 }
 
 /// Asks for what no flag says; an answer that cannot be used is asked for again.

@@ -14,6 +14,10 @@ use crate::tools::cli::Cli;
 /// The version's date, as deploy/debian/changelog has it: a page's own would be another for every build.
 pub(super) const DATE: &str = "2026-11-21";
 
+/// Request for no hyphenation, behind the title, which sets its own: a path that is broken by a hyphen is another one
+/// to a reader.
+const NO_HYPHENS: &[u8] = b".nh\n";
+
 /// Exit codes of verbs that differ from [`PLAIN`]: 0, 1 and 2.
 const EXIT_STATUS: [(&str, [&str; 3]); 12] = [
     ("run", ["the edge has ended by SIGTERM or SIGINT", "the edge could not start or has failed", REQUEST]),
@@ -80,6 +84,7 @@ fn page(command: &Command, above: &[&Command]) -> io::Result<Vec<u8>> {
     let man = Man::new(command.clone()).date(DATE).source(source).manual("Trunkgate");
     let mut page = Vec::new();
     man.render_title(&mut page)?;
+    page.write_all(NO_HYPHENS)?;
     man.render_name_section(&mut page)?;
     page.write_all(synopsis(command).to_roff().as_bytes())?;
     man.render_description_section(&mut page)?;
@@ -232,6 +237,8 @@ mod tests {
             let found: Vec<usize> = sections.iter().filter_map(|name| text.find(&format!("\n.SH {name}\n"))).collect();
             assert!(found.len() == sections.len() && found.is_sorted(), "{}: {text}", path.display());
             assert!(!text.contains("EXTRA"), "{text}");
+            let (title, _) = text.split_once("\n.nh\n").unwrap();
+            assert!(title.lines().last().unwrap().starts_with(".TH trunkgate"), "{title}");
             pages += 1;
         }
         assert!(pages > 30, "{pages}");

@@ -10,6 +10,7 @@ use crate::boot::run;
 use crate::config;
 use crate::config::preset::{self, Preset, PresetValue};
 use crate::config::preset_diff::{self, Changed, Uses};
+use crate::system::terminal;
 use crate::tools::cli::Presets;
 use crate::tools::client;
 
@@ -19,7 +20,7 @@ pub fn run(file: Option<&Path>, what: &Presets, json: bool) -> ExitCode {
         let found = preset::find(name);
         if found.is_none() {
             let names: Vec<&str> = preset::all().iter().map(|preset| preset.name).collect();
-            eprintln!("error: unknown preset: {name}: {}", names.join(", "));
+            terminal::print_error(&format!("error: unknown preset: {name}: {}", names.join(", ")));
         }
         found
     };
@@ -29,8 +30,7 @@ pub fn run(file: Option<&Path>, what: &Presets, json: bool) -> ExitCode {
             let Some(path) = config::find(file) else { return run::no_config() };
             let source = config::text(&path).unwrap_or_default();
             if let Err(found) = config::load(&path) {
-                eprint!("{}", config::render(&path, &source, &found));
-                return ExitCode::from(run::USAGE);
+                return run::refuse(&config::render(&path, &source, &found));
             }
             let trunks = preset_diff::uses(&source, &preset);
             if json { format!("{:#}\n", diff_as_json(&preset, &path, &trunks)) } else { diff(&preset, &path, &trunks) }

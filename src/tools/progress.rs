@@ -7,6 +7,8 @@ use crate::system::terminal;
 
 /// Width of the bar, in characters.
 const BAR: usize = 30;
+/// Columns of the time before a line.
+const TIME: usize = 10;
 /// Fewest characters beside the bar; a narrower terminal gets no bar.
 const TEXT: usize = 24;
 
@@ -26,7 +28,10 @@ impl Progress {
     /// One line that stays.
     pub(crate) fn say(&mut self, what: &str) {
         self.clear();
-        let _ = writeln!(std::io::stderr(), "{:6.1} s  {what}", self.began.elapsed().as_secs_f64());
+        let line = format!("{:6.1} s  {what}", self.began.elapsed().as_secs_f64());
+        let mut stderr = std::io::stderr();
+        let lines = terminal::wrapped(&line, TIME, terminal::width_of(&stderr));
+        let _ = stderr.write_all(lines.as_bytes());
     }
     /// The bar: `share` of `what` is done, between 0 and 1. Only on a terminal.
     pub(crate) fn bar(&mut self, what: &str, share: f64) {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
+use crate::system::terminal;
 use crate::tools::cli::Cli;
 use crate::tools::{client, manual};
 
@@ -20,13 +21,13 @@ pub fn completions(shell: Shell) -> ExitCode {
 /// Writes a manual page for the program and one for each verb into a folder; without one it lists them.
 pub fn manual(folder: Option<&Path>) -> ExitCode {
     let Some(folder) = folder else {
-        client::say(&list());
+        client::say(&terminal::folded(&list(), 0, terminal::width()));
         return ExitCode::SUCCESS;
     };
     match manual::write(folder) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}: {error}", folder.display());
+            terminal::print_error(&format!("error: {}: {error}", folder.display()));
             ExitCode::FAILURE
         }
     }

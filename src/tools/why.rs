@@ -13,17 +13,23 @@ use crate::system::terminal;
 use crate::tools::cli::Why;
 use crate::tools::client;
 
+/// Indentation of what a line goes on with that is wider than the terminal.
+const INDENT: usize = 2;
+
 /// Explains a call: by the file, as `check` reads it (host names of peers are not looked up), with the states of its targets
 /// where the edge of the file runs, or with `--url` by the configuration that an edge has in force.
 pub fn run(given: Option<&Path>, verb: &Why) -> ExitCode {
     let (from, called, caller) = (verb.from.clone(), verb.called.clone(), verb.caller.clone());
     let header = (!verb.header.is_empty()).then(|| verb.header.join("\n"));
     let question = Question { from, called, caller, at: verb.at.clone(), header };
-    let show =
-        |answer: &Value| if verb.json { client::raw(answer) } else { text(&terminal::harmless_json(answer), verb.all) };
+    let show = |answer: &Value| {
+        if verb.json {
+            return client::raw(answer);
+        }
+        terminal::folded(&text(&terminal::harmless_json(answer), verb.all), INDENT, terminal::width())
+    };
     if let Err(error) = question.moment(&TimeZone::UTC).map(drop).and_then(|()| question.headers().map(drop)) {
-        eprintln!("error: {error}");
-        return ExitCode::from(run::USAGE);
+        return run::refuse(&format!("error: {error}"));
     }
     if verb.remote.url.is_some() {
         return client::why(given, &verb.remote, &question, show);
@@ -31,10 +37,9 @@ pub fn run(given: Option<&Path>, verb: &Why) -> ExitCode {
     let Some((config, _)) = run::load(given, false) else {
         let url = client::url_of(given).unwrap_or_else(|| "http://ADDRESS".to_owned());
         let (from, called) = (terminal::harmless(&verb.from), terminal::harmless(&verb.called));
-        eprintln!(
+        return run::refuse(&format!(
             "hint: a running edge answers by the configuration that it has in force: trunkgate why --url {url} --from {from} --called {called}"
-        );
-        return ExitCode::from(run::USAGE);
+        ));
     };
     let status = client::states_of(&config.http);
     match explain(
@@ -50,9 +55,6 @@ pub fn run(given: Option<&Path>, verb: &Why) -> ExitCode {
             client::say(&show(&answer));
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(run::USAGE)
-        }
+        Err(error) => run::refuse(&format!("error: {error}")),
     }
 }

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hyper::header::LOCATION;
 use rustls::ClientConfig;
 use tokio::sync::AcquireError;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -15,18 +14,18 @@ use super::names::Names;
 use super::outcome::{Answer, Attempt, Failure, Fault, Kind, Reply};
 use super::overrides::Overrides;
 use super::pool::{Keeping, Pool};
+use super::redirects::Redirects;
 use super::request::{Hop, Purpose, Request};
-use super::target::{BadUrl, Origin, PlainRule, Target};
+use super::target::{Origin, Target};
 use crate::limits::{
     MEDIA_FETCHED_BYTES, MEDIA_FETCHED_BYTES_ALWAYS, MEDIA_FETCHED_BYTES_OF_ONE, MEDIA_FETCHES, MEDIA_FETCHES_OF_ONE,
     MEDIA_FETCHES_OF_SERVER, WEBHOOK_ADDRESSES, WEBHOOK_CALLBACKS_AT_ONCE, WEBHOOK_CALLBACKS_AT_ONCE_OF_ONE,
-    WEBHOOK_REDIRECTS, WEBHOOK_RETRY_PAUSE_MILLISECONDS, WEBHOOKS_AT_ONCE, WEBHOOKS_AT_ONCE_OF_ONE,
-    WEBHOOKS_RESERVED_ONE_IN,
+    WEBHOOK_RETRY_PAUSE_MILLISECONDS, WEBHOOKS_AT_ONCE, WEBHOOKS_AT_ONCE_OF_ONE, WEBHOOKS_RESERVED_ONE_IN,
 };
 use crate::system::connector::Connector;
 use crate::system::log::Seldom;
 use crate::system::reach::Reach;
-use crate::system::shares::{FairShares, Share, Shares};
+use crate::system::shares::{FairShares, Granted, Share, Shares};
 use crate::system::web;
 
 /// Asks applications. One serves all calls; its connections are kept between requests.
@@ -73,8 +72,8 @@ impl Client {
         }
     }
 
-    /// Asks an application: follows at most [`WEBHOOK_REDIRECTS`] redirects, each to an address that the request's rules let pass, and
-    /// tries again where the URL's policy says so; by default once, and only where there was no TCP connection.
+    /// Asks an application: follows [`Redirects`], each to an address that the request's rules let pass, and tries
+    /// again where the URL's policy says so; by default once, and only where there was no TCP connection.
     ///
     /// # Errors
     /// There is no answer with a status of success.
@@ -116,6 +115,12 @@ impl Client {
         }
     }
 
+    /// Takes memory for a file of an application that is not fetched, out of that of fetched files; `None`: there is not
+    /// so much.
+    pub(crate) fn take_audio_memory(&self, asker: &Arc<str>, bytes: u64) -> Option<Granted> {
+        self.audio_memory.take(asker, usize::try_from(bytes >> 20).unwrap_or(usize::MAX).saturating_add(1))
+    }
+
     async fn follow(
         &self,
         request: &Request,
@@ -134,7 +139,7 @@ impl Client {
             return Err(Fault::new(Kind::TotalTimeout, what));
         };
         let mut hop = request.first_hop(target);
-        let mut redirects = 0;
+        let mut redirects = Redirects::of(&hop, cookies);
         loop {
             let (began, mut remote) = (Instant::now(), None);
             let header = cookies.header_for(&hop.target);
@@ -150,17 +155,13 @@ impl Client {
             attempts.push(Attempt { url, remote, result, duration, cookies_set });
             let fault = match tried {
                 Ok(answer) if is_success(&answer, request) => {
-                    return Ok((answer, hop.target.url().to_string(), redirects));
+                    return Ok((answer, hop.target.url().to_string(), redirects.count()));
                 }
                 Ok(answer) if (300..400).contains(&answer.status) => {
-                    if redirects == WEBHOOK_REDIRECTS {
-                        let what = format!("more than {WEBHOOK_REDIRECTS} redirects");
-                        return Err(Fault::new(Kind::TooManyRedirects, what).with(answer));
-                    }
-                    redirects += 1;
-                    let was_https = hop.target.is_https();
-                    hop = redirected(&hop, answer, request.plain_rule())?;
-                    self.warn_of_plain(&hop, was_https);
+                    let next = redirects.follow(&hop, &answer, request.plain_rule(), cookies);
+                    let next = next.map_err(|fault| fault.with(answer))?;
+                    self.warn_of_plain(&next, hop.target.is_https());
+                    hop = next;
                     continue;
                 }
                 Ok(answer) => {
@@ -168,7 +169,7 @@ impl Client {
                     Fault::new(Kind::Status(status), format!("the application answered {status}")).with(answer)
                 }
                 // The URL that was asked for first leads there.
-                Err(fault) if redirects > 0 => {
+                Err(fault) if redirects.count() > 0 => {
                     Fault { what: format!("redirected to {}: {}", hop.target.shown(), fault.what), ..fault }
                 }
                 Err(fault) => fault,
@@ -241,7 +242,8 @@ impl Client {
     }
 
     /// Opens a connection to an address of the URL's host that the rules let pass: to these addresses and no others, since the
-    /// name may lead elsewhere a moment later.
+    /// name may lead elsewhere a moment later. A public name that leads to an application is connected to there,
+    /// without TLS.
     async fn connect(
         &self,
         target: &Target,
@@ -250,8 +252,11 @@ impl Client {
         remote: &mut Option<SocketAddr>,
     ) -> Result<Connection, Fault> {
         let origin = target.origin();
-        let found = self.names.find(&origin.host, asker).await?;
-        let found: Vec<SocketAddr> = found.into_iter().map(|ip| SocketAddr::new(ip, origin.port)).collect();
+        let public_name = reach.public_name_of(&origin.host);
+        let (host, port) =
+            public_name.map_or((origin.host.as_str(), origin.port), |name| (name.host.as_str(), name.port));
+        let found = self.names.find(host, asker).await?;
+        let found: Vec<SocketAddr> = found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
         let mut addresses = reach.select(&found)?;
         addresses.truncate(WEBHOOK_ADDRESSES);
         *remote = addresses.first().copied();
@@ -263,7 +268,7 @@ impl Client {
         let stream = connector.first(&addresses).await.map_err(unconnected)?;
         let at = stream.peer_addr().map_err(unconnected)?;
         *remote = Some(at);
-        if !origin.is_https {
+        if !origin.is_https || public_name.is_some() {
             return Connection::over(stream, origin, at).await;
         }
         let tls = match &self.tls {
@@ -289,19 +294,4 @@ impl Client {
 
 fn is_success(answer: &Answer, request: &Request) -> bool {
     (200..300).contains(&answer.status) || answer.status == 304 && !request.conditions.is_empty()
-}
-
-/// Follows a redirect. Twilio follows 301, 302, 303 and 307; 308 means the same as 307 for a POST.
-fn redirected(hop: &Hop, answer: Answer, rule: PlainRule) -> Result<Hop, Fault> {
-    let status = answer.status;
-    let bad = |what: String, answer: Answer| Err(Fault::new(Kind::BadRedirect, what).with(answer));
-    if !matches!(status, 301 | 302 | 303 | 307 | 308) {
-        return bad(format!("the application answered {status}, which is no redirect to follow"), answer);
-    }
-    let location = answer.headers.get(LOCATION).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
-    match location.map(|location| hop.target.redirected(location, rule)) {
-        Some(Ok(target)) => Ok(hop.next(target, status)),
-        Some(Err(BadUrl::Format(what) | BadUrl::Policy(what))) => bad(format!("invalid redirect: {what}"), answer),
-        None => bad(format!("the application answered {status} without a valid Location"), answer),
-    }
 }

@@ -69,7 +69,7 @@ const CODES: &[(u32, &str, &str)] = &[
     (13_326, "<Gather> asks for an input that is not available here", "use input=\"dtmf\""),
     (
         13_420,
-        "The file of a <Play> was found and is no sound that can be played: not WAV, MP3, Ogg Vorbis or Ogg Opus, damaged, or longer \
+        "The file of a <Play> was found and is no sound that can be played: not WAV, AIFF, AU, MP3, Ogg Vorbis or Ogg Opus, damaged, or longer \
          than 30 minutes",
         "convert it (`sox IN -r 8000 -c 1 -b 16 OUT.wav`), or cut it; a URL must lead to the audio itself, not to a page",
     ),

@@ -37,7 +37,7 @@ impl RequestCookies {
         let parsed = texts.filter_map(|text| Cookie::parse(text, target.cookie_site(), now).ok());
         let mut names = Vec::new();
         for cookie in parsed {
-            if !jar.accepts(&cookie, target.cookie_site()) {
+            if !jar.accepts(&cookie) {
                 continue;
             }
             names.push(shown_name(&cookie));

@@ -14,6 +14,7 @@ mod names;
 pub(crate) mod outcome;
 mod overrides;
 mod pool;
+mod redirects;
 pub(crate) mod request;
 mod target;
 #[cfg(test)]

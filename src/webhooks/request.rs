@@ -18,6 +18,7 @@ use trunkgate_media::agent::{SIGNATURE_HEADER, sign, sign_form};
 use super::target::{PlainRule, Target};
 use crate::config::Secret;
 use crate::limits::{AUDIO_FILE_BYTES, WEBHOOK_DOCUMENT_BYTES, WEBHOOK_TOTAL_MILLISECONDS};
+use crate::system::public_name::PublicName;
 use crate::system::reach::Reach;
 use crate::system::text::hex;
 use crate::system::web;
@@ -154,6 +155,11 @@ pub(super) struct Hop {
 }
 
 impl Hop {
+    /// Returns the method of its request.
+    pub(super) fn method(&self) -> Method {
+        if self.content.is_some() { Method::Post } else { Method::Get }
+    }
+
     /// Returns the hop that a redirect leads to. After 307 and 308 the same is posted again, after others the new URL is asked by GET, as browsers and
     /// Twilio do (RFC 9110 §15.4).
     pub(super) fn next(&self, target: Target, status: u16) -> Hop {
@@ -169,7 +175,10 @@ impl Hop {
     /// # Errors
     /// A value that no header may have; never its text.
     pub(super) fn request(&self, of: &Request, cookies: Option<&str>) -> Result<HttpRequest<Full<Bytes>>, String> {
-        let method = if self.content.is_some() { hyper::Method::POST } else { hyper::Method::GET };
+        let method = match self.method() {
+            Method::Post => hyper::Method::POST,
+            Method::Get => hyper::Method::GET,
+        };
         let mut request = web::request(method, self.target.url())
             .header(USER_AGENT, AGENT)
             .header(ACCEPT, "*/*")
@@ -178,6 +187,12 @@ impl Hop {
             .header(IDEMPOTENCY_TOKEN, &of.idempotency_token);
         if let Some(auth_token) = &of.auth_token {
             request = request.header(SIGNATURE_HEADER, self.signature(auth_token.reveal()));
+        }
+        let origin = self.target.origin();
+        if of.reach.public_name_of(&origin.host).is_some() {
+            for (name, value) in PublicName::forwarded(origin.is_https) {
+                request = request.header(name, value);
+            }
         }
         if let Some(authorization) = self.target.authorization() {
             request = request.header(AUTHORIZATION, authorization);

@@ -25,7 +25,7 @@ const ID: MediaId = MediaId(0);
 /// A call with its caller's side, and an agent that is being reached.
 fn with_agent(settings: Settings, socket: SocketSpec) -> (Rig, Side) {
     let mut rig = Rig::new(1);
-    rig.workers.send(ID, Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
+    rig.workers.send(ID, Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
     let side = rig.side(ID, A, "127.0.0.1".parse().unwrap());
     rig.add_agent(ID, settings, socket);
     (rig, side)
@@ -443,7 +443,7 @@ fn a_listener_hears_both_directions_of_a_call() {
 #[test]
 fn ringback_is_paced_by_the_clock() {
     let mut rig = Rig::new(1);
-    rig.workers.send(ID, Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
+    rig.workers.send(ID, Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
     let side = rig.side(ID, A, "127.0.0.1".parse().unwrap());
     let tone = EndId(3);
     rig.workers.send(ID, Command::AddPlayer { end: tone, sound: Sound::Ringback });

@@ -334,7 +334,9 @@ fn an_installed_voice_speaks_and_a_missing_one_is_warned_of() {
     rig.answered();
     rig.hears_the_prompt();
     rig.hung_up();
-    assert!(!rig.trace().contains("13520"), "a language that it lacks is spoken by its usual voice: {}", rig.trace());
+    let trace = rig.trace();
+    assert!(!trace.contains("13520"), "a language that it lacks is spoken by its usual voice: {trace}");
+    assert!(trace.contains("en-us speaks instead of the voice de-de: "), "{trace}");
     let file = rig.edge.file.to_str().unwrap();
     let told = |arguments: &[&str], path: &str| {
         let output = trunkgate(&[&["--config", file], arguments].concat()).env("PATH", path).output().unwrap();
@@ -346,6 +348,32 @@ fn an_installed_voice_speaks_and_a_missing_one_is_warned_of() {
     assert!(missing.contains("TG0161") && missing.contains("menu.xml:1:11"), "{missing}");
     let doctor = told(&["doctor", "--only", "speech"], path);
     assert!(doctor.contains("espeak-ng") && doctor.contains("a word in"), "{doctor}");
+}
+
+/// Applications that requests name may speak too; `installed = false` is a choice, of which neither verb warns.
+#[test]
+fn an_edge_whose_applications_come_by_requests_is_warned_that_nothing_can_speak() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("trunkgate.toml");
+    let found = |more: &str, verb: &[&str]| {
+        let text = format!(
+            "[api]\nauth_token = '{TOKEN}'\nconnect = ['trunk:pbx']\n[trunk.pbx]\npeers = ['sip:127.0.0.1:9']\n\
+             [[number]]\nnumber = '{NUMBER}'\n[[route]]\nconnect = ['trunk:pbx']\n{more}"
+        );
+        std::fs::write(&file, text).unwrap();
+        let arguments = [&["--config", file.to_str().unwrap()], verb].concat();
+        let output = trunkgate(&arguments).env("PATH", "/nonexistent").output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let (check, doctor) = (["check"], ["doctor", "--only", "speech"]);
+    let warned = found("", &check);
+    assert!(warned.contains("TG0161") && warned.contains("applications that requests to the API name"), "{warned}");
+    assert!(found("", &doctor).contains("nothing can speak the <Say> of applications"));
+    let off = "[speech]\ninstalled = false\n";
+    let chosen = found(off, &check);
+    assert!(!chosen.contains("speak") && !chosen.contains("[speech] is not used"), "{chosen}");
+    let chosen = found(off, &doctor);
+    assert!(chosen.contains("nothing speaks: `installed = false`") && !chosen.contains("can speak"), "{chosen}");
 }
 
 #[test]
@@ -403,7 +431,7 @@ fn the_verdict_names_what_the_caller_did_not_hear_and_the_call_goes_on() {
     let verdict = rig.verdict();
     assert!(verdict.starts_with("Answered by app:menu, ended after "), "{verdict}");
     let expected = "the application ended the call. The caller did not hear sounds/none.wav: no such file (Play in line 1, error 11200). \
-                    The caller did not hear page.wav: not a WAV, MP3, Ogg Vorbis or Ogg Opus file (Play in line 2, error 13420). \
+                    The caller did not hear page.wav: not a WAV, AIFF, AU, MP3, Ogg Vorbis or Ogg Opus file (Play in line 2, error 13420). \
                     The caller did not hear a text: nothing can speak it: espeak-ng is not installed, and [speech] names nothing else (Say in line 3, error 13520). \
                     The trace has further errors of the application. Try: `trunkgate help 11200`, `trunkgate help 13420`, `trunkgate help 13520`.";
     assert!(verdict.ends_with(expected), "{verdict}");

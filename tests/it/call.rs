@@ -361,7 +361,7 @@ fn what_cannot_be_tried_is_usage() {
         (&["call", "sips:a@127.0.0.1;transport=udp"], "never UDP"),
         (&["call", "sip:a@127.0.0.1", "--codec", "G729"], "PCMU, PCMA, G722 or opus"),
         (&["call", "sip:a@127.0.0.1", "--play", "/nowhere.wav"], "/nowhere.wav"),
-        (&["call", "sip:a@127.0.0.1", "--play", noise], "not a WAV, MP3, Ogg Vorbis or Ogg Opus file"),
+        (&["call", "sip:a@127.0.0.1", "--play", noise], "not a WAV, AIFF, AU, MP3, Ogg Vorbis or Ogg Opus file"),
         (&["call", "sip:a@127.0.0.1", "--from", "a b"], "--from"),
         (&["call", "sip:a@127.0.0.1", "--ca", "/nowhere.pem"], "/nowhere.pem"),
         (&["call", "sip:a@127.0.0.1", "--certificate", "a.pem"], "--private-key"),

@@ -584,6 +584,7 @@ fn help_of_verbs_without_a_file_offers_none() {
     for (verb, offers) in [("demo", false), ("completions", false), ("help", false), ("man", false), ("run", true)] {
         let page = String::from_utf8(finish(&[verb, "--help"]).stdout).unwrap();
         assert_eq!(page.contains("--config"), offers, "{page}");
+        assert_eq!(String::from_utf8(finish(&["help", verb]).stdout).unwrap(), page, "help {verb}");
     }
 }
 

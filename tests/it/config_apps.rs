@@ -226,6 +226,9 @@ fn a_url_that_can_never_be_reached_is_refused() {
             check(&app(&allowed), if is_private { &[] } else { &refused });
         }
     }
+    let (Ok((_, found)) | Err(found)) = parse(&app("url = 'http://127.0.0.1:9/'"));
+    let help = "set `allow_private = true` in [app.ivr] if your own application is there, or use its public address";
+    assert!(found.iter().any(|one| one.help == help), "{found:#?}");
     // The edge itself, whatever the app may do.
     let own = "'http://127.0.0.1:8080/v'";
     check(&app(&format!("url = {own}\nallow_private = true")), &[("TG0154", own)]);
@@ -469,6 +472,8 @@ fn voices_are_names_for_names() {
     check(&speech("command = ['cat', '{text}']\nvoices = { a = 'b' }"), &[("wTG0105", "{ a = 'b' }")]);
     let without = file(&format!("[[route]]\nconnect = 'trunk:pbx'\n[speech]\n{url}voices = {{ a = 'b' }}\n"));
     check(&without, &[("wTG0139", "[speech]"), ("wTG0105", "{ a = 'b' }")]);
+    // Requests may name applications, which speak.
+    check(&format!("{without}[[number]]\nnumber = '+14155550100'\n"), &[]);
 }
 
 #[test]

@@ -289,6 +289,21 @@ fn passwords_and_tokens_that_could_be_found_by_trying_are_warned_of() {
         check_behind(&format!("{good}{messages}token = '0123456789abcde'\n"), &[(short, 14, 9)]);
         check_behind(&format!("{good}{messages}token = '0123456789abcdef'\n"), &[]);
     }
+    for (listener, short) in [("127.0.0.1:443", "wTG0156"), ("10.0.0.2:443", "TG0156")] {
+        let api = format!("[api]\ntls = '{listener}'\nauth_token = '0123456789abcde'\n");
+        check_behind(&api, &[(short, 9, 14)]);
+    }
+}
+
+#[test]
+fn the_tls_listener_of_the_api_has_an_address_of_its_own_and_needs_the_token() {
+    let token = "auth_token = '0123456789abcdef0123456789abcdef'\n";
+    let http = "[http]\naddress = '127.0.0.1:8443'\n";
+    check_behind(&format!("{http}[api]\n{token}tls = '127.0.0.1:443'\n"), &[]);
+    check_behind(&format!("{http}[api]\n{token}tls = '127.0.0.1:8443'\n"), &[("TG0126", 11, 7)]);
+    check_behind(&format!("{http}[api]\n{token}tls = '0.0.0.0:8443'\n"), &[("TG0126", 11, 7)]);
+    check_behind(&format!("[api]\n{token}tls = '127.0.0.1'\n"), &[("TG0108", 9, 7)]);
+    check_behind("[api]\ntls = '127.0.0.1:443'\n", &[("wTG0105", 8, 7)]);
 }
 
 #[test]

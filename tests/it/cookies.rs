@@ -2,11 +2,13 @@
 
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 
-use crate::apps::{Rig, path};
+use crate::apps::{Rig as AppRig, path};
 use crate::support::endpoint::{Endpoint, Post};
 use crate::support::twilio::{Deed, Twilio};
 use crate::support::{PUBLIC_URL, until};
+use crate::twilio_api::Rig;
 use crate::twilio_inbound::set;
 use crate::twilio_messages::{NUMBER, OURS, THEIRS, from_twilio};
 
@@ -37,7 +39,7 @@ fn a_menu_with_a_session_goes_on_instead_of_beginning_again() {
         _ => "<Hangup/>".to_owned(),
     });
     let url = format!("http://{}/voice", application.address);
-    let rig = Rig::new(&format!("[app.ivr]\nurl = \"{url}\"\nallow_private = true\n"), r#""app:ivr""#, &[]);
+    let rig = AppRig::new(&format!("[app.ivr]\nurl = \"{url}\"\nallow_private = true\n"), r#""app:ivr""#, &[]);
     rig.invite();
     let posts = until("four requests", || Some(application.posts()).filter(|posts| posts.len() >= 4));
     assert_eq!(posts.iter().map(step_of).collect::<Vec<_>>(), [0, 1, 2, 3]);
@@ -53,14 +55,24 @@ fn a_menu_with_a_session_goes_on_instead_of_beginning_again() {
 fn messages_of_one_sender_to_one_number_share_a_session_and_others_do_not() {
     let application = counting(|_, _| String::new());
     let twilio = Twilio::start(|_, _| Deed::Take);
-    let rig = crate::twilio_api::Rig::with(PUBLIC_URL, &format!("{NUMBER}{}", twilio.keys("")));
+    let rig = Rig::with(PUBLIC_URL, &format!("{NUMBER}{}", twilio.keys("")));
     set(&rig, &[("SmsUrl", &format!("http://{}/sms", application.address))]);
-    for (sid, from, steps) in [("SM1", THEIRS, &[0][..]), ("SM2", THEIRS, &[0, 1]), ("SM3", "+14155550177", &[0, 1, 0])]
-    {
+    let comes = |rig: &Rig, (sid, from): (&str, &str), steps: &[u32]| {
         let fields = [("MessageSid", sid), ("From", from), ("To", OURS), ("Body", "hi"), ("NumMedia", "0")];
-        assert_eq!(from_twilio(&rig, "/sms/inbound", &fields).0, 200);
+        assert_eq!(from_twilio(rig, "/sms/inbound", &fields).0, 200);
         let posts = until("the webhook", || Some(application.posts()).filter(|posts| posts.len() == steps.len()));
         assert_eq!(posts.iter().map(step_of).collect::<Vec<_>>(), steps);
-    }
-    assert!(!rig.edge.whole_log().contains("S3CRET"));
+    };
+    comes(&rig, ("SM1", THEIRS), &[0]);
+    comes(&rig, ("SM2", THEIRS), &[0, 1]);
+    comes(&rig, ("SM3", "+14155550177"), &[0, 1, 0]);
+    let noted = || rig.edge.json("/v1/api")["message_webhooks"].as_array().map(Vec::len);
+    until("the answers are read", || (noted() == Some(3)).then_some(()));
+    assert!(!rig.edge.whole_log().contains("S3CRET") && !rig.edge.get("/v1/api").1.contains("S3CRET"));
+    // The sessions outlive the process, in a file that its owner alone reads.
+    let rig = Rig { edge: rig.edge.stop_and_start_again(), ..rig };
+    comes(&rig, ("SM4", THEIRS), &[0, 1, 0, 2]);
+    comes(&rig, ("SM5", "+14155550177"), &[0, 1, 0, 2, 1]);
+    let file = std::fs::metadata(rig.edge.directory.path().join("trunkgate.db")).unwrap();
+    assert_eq!(file.permissions().mode() & 0o777, 0o600);
 }

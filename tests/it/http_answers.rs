@@ -40,6 +40,30 @@ fn every_answer_is_taken_as_what_its_type_says() {
     }
 }
 
+/// The HTTP library answers what is no request, and has no place for a header of the edge's; its answers have nothing that
+/// could be taken for another type.
+#[test]
+fn what_is_no_request_is_answered_without_a_body() {
+    let edge = Process::start(&config(""));
+    let to: SocketAddr = edge.url().strip_prefix("http://").unwrap().parse().unwrap();
+    let answer = |request: &[u8]| {
+        let mut stream = TcpStream::connect(to).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(request).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text.to_ascii_lowercase()
+    };
+    // All of what the edge keeps of a head, and no end.
+    let mut long = format!("GET / HTTP/1.1\r\nHost: {to}\r\nX-Long: ").into_bytes();
+    long.resize(64 << 10, b'x');
+    for (request, status) in [(&long[..], "431"), (b"GET / HTTP/9.9\r\n\r\n", "400"), (b"\x01\x02\r\n\r\n", "400")] {
+        let answer = answer(request);
+        assert!(answer.starts_with(&format!("http/1.1 {status} ")), "{answer}");
+        assert!(answer.contains("\r\ncontent-length: 0\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+    }
+}
+
 #[test]
 fn a_form_without_a_signature_or_with_too_many_parameters_is_refused() {
     let edge =

@@ -93,6 +93,13 @@ fn an_answered_caller_who_is_lost_is_a_problem_at_once_and_a_killed_agent_is_dow
             // It only accepts connections: that is all that is asked of it.
             let _door = TcpListener::bind(address).unwrap();
             until("the agent is back", || (state() == "up").then_some(()));
+            // The next call tries it, and nothing has to be started.
+            let status = edge.json("/v1/status");
+            let all = status["problem_details"].as_array().unwrap();
+            let problem = all.iter().find(|one| one["agent"] == "bot").unwrap_or_else(|| panic!("{status}"));
+            assert_eq!((&status["without_target"], &problem["harm"]), (&json!(false), &json!("past")), "{problem}");
+            assert!(problem["evidence"].as_str().unwrap().contains("; it is reached again"), "{problem}");
+            assert!(problem["fix"].as_str().unwrap().starts_with("see the log of the bot"), "{problem}");
         }
     }
 }

@@ -46,6 +46,14 @@ fn one_way(edge: &Process) -> String {
     text.lines().filter(|line| line.starts_with("trunkgate_media_one_way_total")).collect()
 }
 
+/// The score of the caller alone says nothing about a call whose callee sent nothing.
+fn has_no_score_in_the_table(edge: &Process) {
+    let (_, table) = edge.get("/v1/calls?format=csv");
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
+    let column = rows[0].iter().position(|name| *name == "mos").unwrap();
+    assert_eq!(rows[1][column], "", "{table}");
+}
+
 #[test]
 fn a_silent_callee_is_told_and_what_the_caller_sounds_like_is_shown_and_recorded() {
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
@@ -108,6 +116,7 @@ fn a_silent_callee_is_told_and_what_the_caller_sounds_like_is_shown_and_recorded
     assert!(lowest <= mean && (1.5..3.6).contains(&mean), "{record}");
     assert_eq!(record["legs"][0]["rtp"]["mos"], near["mos"]);
     assert_eq!(record["legs"][0]["rtp"]["lost_in_a_row"], near["lost_in_a_row"]);
+    has_no_score_in_the_table(&edge);
     let count = |name: &str| edge.metric(&format!("trunkgate_{name}_count"));
     assert_eq!((count("call_mos"), count("rtp_round_trip_seconds"), count("rtp_jitter_seconds")), (1.0, 1.0, 1.0));
     assert_eq!(one_way(&edge), silent, "counted once");

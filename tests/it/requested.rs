@@ -173,6 +173,11 @@ fn a_call_that_cannot_be_made_has_a_code() {
         assert_eq!((status, answer["code"].as_u64().unwrap()), expected, "{parameters:?}: {answer}");
     }
     assert_eq!(rig.edge.json("/v1/calls")["calls"], json!([]), "none has begun");
+    let slip = [("To", TO), ("From", NUMBER), twiml, ("Foo", "1"), ("Timeout", "x")];
+    assert_eq!(ask(&rig, "POST", "Calls.json", &slip).0, 400);
+    let log = rig.edge.json("/v1/api");
+    assert_eq!(log["failures"][0]["ignored"], json!(["Foo"]), "{log}");
+    assert_eq!(log["ignored_parameters"], json!([]), "nothing was done, and so nothing was ignored");
 }
 
 #[test]
@@ -477,6 +482,67 @@ fn an_emergency_number_with_parameters_is_bounded_as_one_without() {
     rig.pbx.sip.send(source, &rig.pbx.sip.answer_with(&bye, "200 OK", ""));
     let trace = String::from_utf8(finish(&["trace", &sid, "--url", &rig.edge.url()]).stdout).unwrap();
     assert_eq!(trace.matches("`emergency_calls = 0` of [api]").count(), forms.len(), "{trace}");
+}
+
+#[test]
+fn an_emergency_number_behind_prefixes_is_bounded_as_one_without() {
+    let keys = format!("allow_private = true\nemergency_calls = 0\n[[number]]\nnumber = \"{NUMBER}\"\n");
+    let rig = Rig::new(&keys, r#""trunk:pbx""#, &[]);
+    let host = rig.pbx.sip.address;
+    let call = |to: &str, twiml: &str| {
+        let (status, answer) = ask(&rig, "POST", "Calls.json", &[("To", to), ("From", NUMBER), ("Twiml", twiml)]);
+        (status, answer["code"].as_u64(), answer["sid"].as_str().unwrap_or_default().to_owned())
+    };
+    for user in [
+        "+911",
+        "+1911",
+        "+1-911",
+        "1911",
+        "9911",
+        "0911",
+        "*67911",
+        "00911",
+        "011911",
+        "'911'",
+        "~911",
+        "tel%3A911",
+        "urn%3Aservice%3Asos",
+        "9911;phone-context=pbx",
+    ] {
+        let to = format!("sip:{user}@{host}");
+        let (status, code, _) = call(&to, "<Response/>");
+        assert_eq!((status, code), (400, Some(21_215)), "{to}");
+    }
+    // A document gets no further; a number that ends with the same digits is called.
+    let forms = ["+911", "+1911", "9911"];
+    let dials: String = forms.iter().map(|number| format!("<Dial><Number>{number}</Number></Dial>")).collect();
+    let (status, _, sid) = call(TO, &format!("<Response>{dials}<Dial>+14155550911</Dial></Response>"));
+    assert_eq!(status, 201);
+    let (invite, source) = rings(&rig, TO);
+    rig.pbx.sip.send(source, &rig.pbx.sip.answer_with(&invite, "200 OK", &rig.pbx.description(1, "")));
+    rig.pbx.sip.receive("ACK ");
+    rings(&rig, "+14155550911");
+    let trace = String::from_utf8(finish(&["trace", &sid, "--url", &rig.edge.url()]).stdout).unwrap();
+    assert_eq!(trace.matches("`emergency_calls = 0` of [api]").count(), forms.len(), "{trace}");
+}
+
+#[test]
+fn headers_behind_a_sip_address_are_in_the_invite() {
+    let rig = Rig::new(&format!("allow_private = true\n[[number]]\nnumber = \"{NUMBER}\"\n"), r#""trunk:pbx""#, &[]);
+    let host = rig.pbx.sip.address;
+    let call = |to: &str| {
+        let parameters = [("To", to), ("From", NUMBER), ("Twiml", "<Response><Pause/></Response>")];
+        ask(&rig, "POST", "Calls.json", &parameters)
+    };
+    let (status, answer) = call(&format!("sip:alice@{host}?Privacy=id"));
+    assert_eq!((status, answer["code"].as_u64()), (400, Some(21_211)), "{answer}");
+    let (status, answer) = call(&format!("sip:alice@{host}?X-Case=42&User-to-User=a%20b"));
+    assert_eq!((status, answer["to"].as_str()), (201, Some(&*format!("sip:alice@{host}"))), "{answer}");
+    let (invite, _) = rig.pbx.sip.receive("INVITE ");
+    assert!(invite.starts_with(&format!("INVITE sip:alice@{host} SIP/2.0\r\n")), "{invite}");
+    for line in ["X-Case: 42", "User-to-User: a b"] {
+        assert!(invite.lines().any(|known| known.eq_ignore_ascii_case(line)), "{line} in {invite}");
+    }
 }
 
 #[test]

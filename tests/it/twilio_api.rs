@@ -205,6 +205,7 @@ fn a_call_is_shown_listed_and_ended() {
     assert_eq!(rig.refused("DELETE", &format!("Calls/{sid}.json"), ""), (409, 20_009));
     let (status, same) = rig.ask("POST", &format!("Calls/{sid}.json"), "Status=canceled");
     assert_eq!((status, &same["status"]), (200, &json!("in-progress")));
+    assert_eq!(rig.post(&format!("Calls/{sid}.json"), ""), same, "GoAlert fetches calls by POST");
     let (status, ended) = rig.ask("POST", &format!("Calls/{sid}.json"), "Status=completed");
     assert_eq!((status, &ended["sid"]), (200, &json!(sid)));
     for phone in [&rig.caller, &rig.callee] {
@@ -216,6 +217,7 @@ fn a_call_is_shown_listed_and_ended() {
     });
     assert!(shown["end_time"].is_string() && shown["duration"].as_str().unwrap().parse::<u32>().is_ok(), "{shown}");
     assert_eq!(rig.refused("POST", &format!("Calls/{sid}.json"), "Status=completed"), (400, 21_220));
+    assert_eq!(rig.post(&format!("Calls/{sid}.json"), "")["status"], "completed");
     // Removed, it is in no list, and its parties neither; nor after a restart.
     let (one, of_party) = (format!("Calls/{sid}.json"), format!("Calls/{}.json", party["sid"].as_str().unwrap()));
     assert_eq!(rig.refused("DELETE", &of_party, ""), (501, 20_501));

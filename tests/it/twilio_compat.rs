@@ -37,8 +37,11 @@ fn vouched_for() -> Rig {
     Rig { caller, callee, edge }
 }
 
-/// Path below the account with SIDs that are none.
+/// Path below the account with SIDs that are none, or of Lookup.
 fn path_of(operation: &str) -> String {
+    if operation.starts_with('/') {
+        return operation.replace("{number}", CALLED);
+    }
     let path = operation.replacen("{AC}", SID, 1);
     let path = ["CA", "CF", "PN", "SM", "SK", "MZ", "RE", "GT", "QU"]
         .iter()
@@ -128,7 +131,9 @@ fn without_strict_what_changes_nothing_is_taken_and_counted() {
                 Given::Supported | Given::Differs(_) | Given::Only(_) => {}
             }
         }
-        for (name, meant) in [("RecordCall", ""), ("Timeouts", "; did you mean Timeout?"), ("Pricey", "")] {
+        let weighty =
+            [("RecordCall", ""), ("Timeouts", "; did you mean Timeout?"), ("Pricey", ""), ("EmergencyFloor", "")];
+        for (name, meant) in weighty {
             let refused = ask(&rig, operation, name, "1");
             assert_eq!(refused, (400, 20_001, format!("Unknown parameter {name}{meant}")), "{what}");
         }

@@ -26,15 +26,20 @@ impl Rig {
     }
     /// One whose route leads there.
     fn with(tables: &str, connect: &str) -> Rig {
+        let mut rig = Rig::alone(tables, connect);
+        rig.parties.iter_mut().for_each(|party| party.joins(&rig.edge));
+        rig
+    }
+    /// The same before any of them has called.
+    fn alone(tables: &str, connect: &str) -> Rig {
         let tones = [1000.0, 1400.0, 1900.0];
-        let mut parties: Vec<Party> =
+        let parties: Vec<Party> =
             tones.into_iter().enumerate().map(|(at, hz)| Party::new(20 + at, Codec::Pcmu, hz)).collect();
         let api = format!(
             "[api]\naccount_sid = \"{SID}\"\nauth_token = \"{TOKEN}\"\nconnect = [\"trunk:phone2\"]\nrequests_per_second = 0\n\
              [[number]]\nnumber = \"{NUMBER}\"\n{tables}"
         );
         let edge = edge(&parties, &api, connect);
-        parties.iter_mut().for_each(|party| party.joins(&edge));
         Rig { parties, edge }
     }
     fn ask(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> (u16, Value) {
@@ -481,4 +486,53 @@ fn a_person_sees_who_talks_and_mutes_holds_removes_and_ends() {
     rig.parties[..2].iter_mut().for_each(Party::is_hung_up_on);
     assert_eq!(act(&rig, "end").1["error"]["code"], json!("unknown_conference"));
     assert_eq!(conference(&rig), ended);
+}
+
+/// Both legs of a Dial, moved into a conference by two requests: the way to hold and to transfer with a word in between.
+#[test]
+fn both_parties_of_a_dial_are_moved_into_a_conference_and_hear_each_other() {
+    let application =
+        application(&[("/voice", "<Dial action=\"/after\">+14155550177</Dial>"), ("/after", "<Pause length=\"60\"/>")]);
+    let app = format!("[app.ivr]\nurl = \"http://{}/voice\"\nallow_private = true\n", application.address);
+    let mut rig = Rig::alone(&app, "app:ivr");
+    rig.parties[0].joins(&rig.edge);
+    rig.parties[2].answers();
+    rig.hear("the two hear each other", |at, other| at != other && other != 1);
+    let calls = rig.listed("Calls.json", "calls");
+    let of = |direction: &str| {
+        let found = calls.iter().find(|call| call["direction"] == json!(direction)).unwrap();
+        found["sid"].as_str().unwrap().to_owned()
+    };
+    let (caller, party) = (of("inbound"), of("outbound-dial"));
+    let room = "<Response><Dial><Conference endConferenceOnExit='true'>hold</Conference></Dial></Response>";
+    // A receiver of callbacks that can never be reached, beside a document: neither changes anything.
+    let never = [("Twiml", "<Response><Hangup/></Response>"), ("StatusCallback", "http://169.254.169.254/")];
+    let (status, refused) = rig.ask("POST", &format!("Calls/{party}.json"), &never);
+    assert_eq!((status, &refused["code"]), (400, &json!(21_205)), "{refused}");
+    rig.hear("the two still hear each other", |at, other| at != other && other != 1);
+    // Another document first: it hears that, and the caller hears it no more.
+    let (status, moved) =
+        rig.ask("POST", &format!("Calls/{party}.json"), &[("Twiml", "<Response><Pause length='60'/></Response>")]);
+    assert_eq!((status, &moved["sid"], &moved["status"]), (200, &json!(party), &json!("in-progress")), "{moved}");
+    assert_eq!((&moved["direction"], &moved["parent_call_sid"]), (&json!("outbound-dial"), &json!(caller)));
+    rig.hear("they are parted", |_, _| false);
+    for sid in [&party, &caller] {
+        rig.post(&format!("Calls/{sid}.json"), &[("Twiml", room)]);
+    }
+    rig.hear("they hear each other in the conference", |at, other| at != other && other != 1);
+    let listed = rig.listed(&format!("Calls.json?ParentCallSid={caller}"), "calls");
+    assert_eq!(listed.iter().map(|call| call["sid"].clone()).collect::<Vec<_>>(), [json!(party)], "it is listed once");
+    assert_eq!(rig.listed("Calls.json", "calls").len(), 2);
+    rig.parties[0].leaves();
+    rig.parties[2].is_hung_up_on();
+    let ended = until("both have ended", || {
+        let calls = rig.listed("Calls.json", "calls");
+        calls.iter().all(|call| call["status"] == "completed").then_some(calls)
+    });
+    assert_eq!(ended.len(), 2);
+    let Rig { parties, edge } = rig;
+    let rig = Rig { parties, edge: edge.stop_and_start_again() };
+    assert_eq!(rig.get(&format!("Calls/{party}.json"))["parent_call_sid"], json!(caller), "from the store");
+    let listed = rig.listed(&format!("Calls.json?ParentCallSid={caller}"), "calls");
+    assert_eq!(listed.iter().map(|call| call["sid"].clone()).collect::<Vec<_>>(), [json!(party)], "from there, too");
 }

@@ -29,7 +29,7 @@ fn address(rig: &Rig) -> SocketAddr {
 }
 
 /// Reads one answer: status line with headers, and body.
-fn answer(stream: &mut impl Read) -> io::Result<(String, String)> {
+pub(crate) fn answer(stream: &mut impl Read) -> io::Result<(String, String)> {
     let mut text = Vec::new();
     let mut byte = [0];
     while !text.ends_with(b"\r\n\r\n") {
@@ -44,7 +44,7 @@ fn answer(stream: &mut impl Read) -> io::Result<(String, String)> {
 }
 
 /// Sends a CONNECT from an address of loopback.
-fn connect(to: SocketAddr, target: &str, headers: &str) -> (TcpStream, String, String) {
+pub(crate) fn connect(to: SocketAddr, target: &str, headers: &str) -> (TcpStream, String, String) {
     let mut stream = tcp("127.0.0.1", to).unwrap();
     write!(stream, "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{headers}\r\n").unwrap();
     let (head, body) = answer(&mut stream).unwrap();
@@ -63,7 +63,7 @@ fn refused(to: SocketAddr, target: &str, headers: &str) -> (u16, String) {
 }
 
 /// The certificate of the CA.
-fn ca(rig: &Rig) -> String {
+pub(crate) fn ca(rig: &Rig) -> String {
     let (status, pem) = rig.edge.get("/v1/twilio/ca");
     assert_eq!(status, 200, "{pem}");
     pem
@@ -77,7 +77,7 @@ fn trusting(pem: &str) -> Arc<ClientConfig> {
 }
 
 /// TLS with a host name by a client that trusts the CA alone.
-fn secure(stream: TcpStream, pem: &str, host: &str) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+pub(crate) fn secure(stream: TcpStream, pem: &str, host: &str) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
     let mut stream = stream;
     stream.set_read_timeout(Some(PATIENCE))?;
     let name = ServerName::try_from(host.to_owned()).unwrap();
@@ -88,7 +88,13 @@ fn secure(stream: TcpStream, pem: &str, host: &str) -> io::Result<StreamOwned<Cl
     Ok(StreamOwned::new(session, stream))
 }
 
-fn request(stream: &mut (impl Read + Write), method: &str, path: &str, headers: &str, body: &str) -> (u16, Value) {
+pub(crate) fn request(
+    stream: &mut (impl Read + Write),
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> (u16, Value) {
     let length = body.len();
     let kind = "Content-Type: application/x-www-form-urlencoded\r\n";
     write!(
@@ -102,7 +108,7 @@ fn request(stream: &mut (impl Read + Write), method: &str, path: &str, headers: 
 }
 
 /// `Authorization`, or another header, with SID and token.
-fn basic(name: &str, token: &str) -> String {
+pub(crate) fn basic(name: &str, token: &str) -> String {
     format!("{name}: {}\r\n", authorization(SID, token).1)
 }
 
@@ -169,7 +175,7 @@ fn other_hosts_ports_and_forms_are_refused_by_what_they_are() {
 }
 
 /// Sends a request for a whole URL, as to a proxy in clear; returns head and body of its answer.
-fn ask_absolute(rig: &Rig, method: &str, url: &str, headers: &str) -> (String, String) {
+pub(crate) fn ask_absolute(rig: &Rig, method: &str, url: &str, headers: &str) -> (String, String) {
     let mut stream = tcp("127.0.0.1", address(rig)).unwrap();
     write!(stream, "{method} {url} HTTP/1.1\r\nHost: api.twilio.com\r\nContent-Length: 0\r\n{headers}\r\n").unwrap();
     answer(&mut stream).unwrap()
@@ -290,6 +296,9 @@ fn a_client_from_elsewhere_needs_credentials() {
     let (_, head, body) = connect(address(&rig), API, elsewhere);
     assert!(head.starts_with("HTTP/1.1 407 "), "{head}");
     assert!(head.contains("proxy-authenticate: Basic realm=") && body.contains("proxy_credentials"), "{head}{body}");
+    for header in ["X-Forwarded-Host: edge.example", "CF-Connecting-IP: 192.0.2.1", "X-Client-IP: 192.0.2.1"] {
+        assert_eq!(refused(address(&rig), API, &format!("{header}\r\n")).0, 407, "{header}");
+    }
     let mut authorization = elsewhere.to_owned() + &basic("Authorization", TOKEN);
     assert_eq!(refused(address(&rig), API, &authorization).0, 407, "that is not the proxy's");
     authorization = with(TOKEN);

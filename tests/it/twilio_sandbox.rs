@@ -10,7 +10,7 @@ use crate::apps::{application, form, parameter};
 use crate::support::endpoint::Endpoint;
 use crate::support::{closed_address, trunkgate, until};
 
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 
 /// A menu that dials a party.
@@ -27,7 +27,7 @@ fn menu() -> Endpoint {
 }
 
 /// Runs it; exit code and JSON.
-fn run(url: &str, arguments: &[&str]) -> (i32, Value) {
+pub(crate) fn run(url: &str, arguments: &[&str]) -> (i32, Value) {
     let mut command = trunkgate(&[&["twilio", "--app", url, "--json"], arguments].concat());
     let output = command.env("TWILIO_AUTH_TOKEN", TOKEN).env("TWILIO_ACCOUNT_SID", ACCOUNT).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -36,12 +36,12 @@ fn run(url: &str, arguments: &[&str]) -> (i32, Value) {
 }
 
 /// Returns the first thing that a report says has failed.
-fn fault(reports: &Value) -> &str {
+pub(crate) fn fault(reports: &Value) -> &str {
     let report = &reports[0];
     report["application"].as_str().or_else(|| report["failures"][0].as_str()).unwrap_or_default()
 }
 
-fn steps<'a>(steps: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn steps<'a>(steps: &[&'a str]) -> Vec<&'a str> {
     steps.iter().flat_map(|step| ["--step", *step]).collect()
 }
 
@@ -121,6 +121,77 @@ fn what_the_caller_says_reaches_the_application_as_speech() {
     let (code, reports) = run(&url, &steps(&["hear Hello.", "hear Nothing was said", "say Hello"]));
     let failure = reports[0]["failures"][0].as_str().unwrap();
     assert!(code == 1 && failure.contains("say Hello: the application did not listen for speech"), "{failure}");
+}
+
+#[test]
+fn the_caller_speaks_into_a_recording_and_to_a_live_transcription() {
+    let mailbox = application(&[
+        (
+            "/voice",
+            "<Say>Leave a message.</Say><Record action=\"/done\" timeout=\"9\"/><Say>Nothing was recorded.</Say>",
+        ),
+        ("/done", "<Say>Thank you.</Say>"),
+        (
+            "/live",
+            "<Start><Transcription statusCallbackUrl=\"/heard\"/></Start><Gather input=\"speech\" speechTimeout=\"auto\" action=\"/done\"/>",
+        ),
+        ("/heard", ""),
+    ]);
+    // 90 characters of 20 ms, and up to 100 ms of silence before and behind them.
+    let message = "Call me back. ".repeat(6) + "Please";
+    let say = format!("say {message}");
+    let wanted = steps(&["hear Leave a message", &say, "press #", "hear Thank you", "ends completed"]);
+    let (code, reports) = run(&format!("http://{}/voice", mailbox.address), &wanted);
+    assert_eq!((code, message.len()), (0, 90), "{reports:#}");
+    let transcript = reports[0]["transcript"].to_string();
+    assert!(
+        transcript.contains(&format!("says: {message}")) && transcript.contains("a key was pressed"),
+        "{transcript}"
+    );
+    let done = mailbox.posts().into_iter().find(|post| crate::apps::path(post) == "/done").unwrap();
+    let duration: u32 = parameter(&done, "RecordingDuration").parse().unwrap();
+    // A phone that gets the CPU late leaves gaps in the message.
+    assert!(duration >= 2 && parameter(&done, "Digits") == "#", "{done:?}");
+    let wanted = steps(&["say Put me through", "hear Thank you", "ends completed"]);
+    let (code, reports) = run(&format!("http://{}/live", mailbox.address), &wanted);
+    assert_eq!(code, 0, "{reports:#}");
+    let heard = mailbox.posts().into_iter().find(|post| post.body.contains("transcription-content")).unwrap();
+    assert!(parameter(&heard, "TranscriptionData").contains("Put me through"), "{heard:?}");
+}
+
+#[test]
+fn recordings_are_transcribed_as_the_script_or_the_caller_has_it() {
+    let mailbox = application(&[
+        ("/voice", "<Record action=\"/done\" transcribe=\"true\" transcribeCallback=\"/text\" playBeep=\"false\"/>"),
+        ("/silent", "<Record action=\"/done\" timeout=\"1\" trim=\"do-not-trim\" transcribeCallback=\"/text\"/>"),
+        ("/plain", "<Record action=\"/done\"/>"),
+        ("/done", "<Say>Thank you.</Say>"),
+        ("/text", ""),
+    ]);
+    let of = |path: &str, wanted: &[&str]| {
+        let before = mailbox.posts().len();
+        let (code, reports) = run(&format!("http://{}{path}", mailbox.address), &steps(wanted));
+        let posts = mailbox.posts().split_off(before);
+        let text = posts.into_iter().find(|post| crate::apps::path(post) == "/text");
+        let text = text.map(|post| (parameter(&post, "TranscriptionStatus"), post.body.clone()));
+        (code, reports, text)
+    };
+    let (code, reports, text) = of("/voice", &["say Call me back", "press #", "ends completed"]);
+    let (status, body) = text.unwrap_or_default();
+    assert_eq!((code, status.as_str()), (0, "completed"), "{reports:#}");
+    assert!(body.contains("TranscriptionText=Call+me+back&"), "{body}");
+    let given = ["transcribes \"Please call back.\"", "say Call me back", "hang up"];
+    let (code, reports, text) = of("/voice", &given);
+    assert_eq!(code, 0, "{reports:#}");
+    assert!(text.unwrap_or_default().1.contains("TranscriptionText=Please+call+back.&"), "{reports:#}");
+    let transcript = reports[0]["transcript"].to_string();
+    assert!(transcript.contains("a recording is transcribed: Please call back."), "{transcript}");
+    let (code, reports, text) = of("/silent", &["ends completed"]);
+    assert_eq!((code, text.unwrap_or_default().0.as_str()), (0, "failed"), "{reports:#}");
+    let (code, reports, _) = of("/plain", &["say Call me back", "press #", "transcribes \"Hello\"", "ends completed"]);
+    let why = "steps:3: transcribes \"Hello\": the application had no recording transcribed";
+    assert!(code == 1 && fault(&reports).starts_with(why), "{reports:#}");
+    assert_eq!(reports[0]["steps"][2]["ok"], false, "{reports:#}");
 }
 
 #[test]
@@ -231,6 +302,48 @@ fn scripts_are_calls_of_their_own_and_a_command_starts_the_application() {
     assert!(xml.contains("tests=\"1\" failures=\"0\" errors=\"0\"") && xml.contains("good.call"), "{xml}");
     let is_over = TcpStream::connect(("127.0.0.1", free)).is_err();
     assert!(is_over, "the command ends with the sandbox");
+}
+
+#[test]
+fn redirects_and_requests_that_the_proxy_refuses_are_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let app = format!(
+        "import http.server, urllib.request\n\
+         def ask(url):\n\
+         \x20   try: urllib.request.urlopen(url, timeout=5)\n\
+         \x20   except OSError: pass\n\
+         class H(http.server.BaseHTTPRequestHandler):\n\
+         \x20   def do_POST(self):\n\
+         \x20       self.rfile.read(int(self.headers['content-length']))\n\
+         \x20       if self.path == '/old':\n\
+         \x20           self.send_response(307); self.send_header('location', '/voice')\n\
+         \x20           self.send_header('content-length', '0'); self.end_headers(); return\n\
+         \x20       ask('https://example.org/secret'); ask('http://example.org:8080/secret')\n\
+         \x20       body = b'<Response><Say>Hello</Say></Response>'\n\
+         \x20       self.send_response(200); self.send_header('content-type', 'text/xml')\n\
+         \x20       self.send_header('content-length', str(len(body))); self.end_headers(); self.wfile.write(body)\n\
+         http.server.HTTPServer(('127.0.0.1', {}), H).serve_forever()\n",
+        free.port()
+    );
+    std::fs::write(folder.path().join("app.py"), app).unwrap();
+    let start = format!("python3 {}", folder.path().join("app.py").display());
+    let url = format!("http://{free}/old");
+    let (code, reports) = run(&url, &["--start", &start, "--proxy", "--step", "hear Hello"]);
+    assert_eq!(code, 0, "{reports:#}");
+    let texts: Vec<&str> =
+        reports[0]["transcript"].as_array().unwrap().iter().map(|moment| moment["text"].as_str().unwrap()).collect();
+    let followed = format!("POST http://{free}/old: HTTP 307 to http://{free}/voice");
+    for line in [
+        followed.as_str(),
+        "CONNECT example.org:443: refused, the proxy stands for api.twilio.com only (--proxy=tunnel reaches other hosts)",
+        "GET http://example.org:8080: refused, the proxy stands for api.twilio.com, and reaches no host by http",
+    ] {
+        assert!(texts.contains(&line), "{line}: {texts:#?}");
+    }
+    let (redirect, refused) = (&reports[0]["redirects"][0], &reports[0]["refused"]);
+    assert_eq!((&redirect["status"], &redirect["method"]), (&307.into(), &"POST".into()), "{redirect}");
+    assert_eq!((&refused[0]["target"], &refused[1]["method"]), (&"example.org:443".into(), &"GET".into()), "{refused}");
 }
 
 #[test]

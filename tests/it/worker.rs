@@ -104,7 +104,7 @@ fn ports_are_free_once_told_closed_and_a_taken_one_is_named() {
     let mut rig = Rig::new(1);
     let id = MediaId(3);
     let ip = "127.0.0.1".parse().unwrap();
-    rig.workers.send(id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
+    rig.workers.send(id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
     let side = rig.side(id, A, ip);
     // Not ours while it is open …
     let spec = EndSpec { bind: side.edge, counters: Arc::default() };
@@ -143,7 +143,7 @@ fn late_packets_of_an_earlier_call_do_not_reach_the_next_on_its_ports() {
     received(&b.rtp);
     while !matches!(rig.event(), (_, Event::Latched { .. })) {}
     rig.close(first, &a, &b);
-    rig.workers.send(next, Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
+    rig.workers.send(next, Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
     let counters = Arc::new(EndCounters::default());
     rig.bind_again(next, A, &EndSpec { bind: a.edge, counters: counters.clone() });
     a.rtp.send_to(&rtp(7, 1), a.edge).unwrap();
@@ -155,7 +155,7 @@ fn late_packets_of_an_earlier_call_do_not_reach_the_next_on_its_ports() {
 fn silence_is_told_by_the_workers_own_clock() {
     let mut rig = Rig::new(1);
     let id = MediaId(0);
-    rig.workers.send(id, Command::Open { idle_timeout_ms: 1, names_key: [0; 16] });
+    rig.workers.send(id, Command::Open { idle_timeout_ms: 1, names_key: [0; 16], beside: None });
     let side = rig.side(id, A, "127.0.0.1".parse().unwrap());
     assert_eq!(rig.event(), (id, Event::Idle { end: A }));
     // Told again only after it spoke.
@@ -170,7 +170,7 @@ fn silence_is_told_by_the_workers_own_clock() {
 fn commands_beyond_a_turns_share_are_all_done() {
     let mut rig = Rig::new(1);
     for id in 0..1000 {
-        rig.workers.send(MediaId(id), Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
+        rig.workers.send(MediaId(id), Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
         rig.workers.send(MediaId(id), Command::Close);
     }
     for id in 0..1000 {
@@ -184,7 +184,7 @@ fn commands_beyond_a_turns_share_are_all_done() {
 fn the_edge_s_own_reports_leave_with_the_date_and_end_with_a_goodbye() {
     let mut rig = Rig::new(1);
     let (id, player) = (MediaId(3), EndId(9));
-    rig.workers.send(id, Command::Open { idle_timeout_ms: 0, names_key: [3; 16] });
+    rig.workers.send(id, Command::Open { idle_timeout_ms: 0, names_key: [3; 16], beside: None });
     let a = rig.side(id, A, IpAddr::from([127, 0, 0, 1]));
     rig.workers.send(id, Command::AddPlayer { end: player, sound: Sound::Ringback });
     let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
@@ -200,5 +200,51 @@ fn the_edge_s_own_reports_leave_with_the_date_and_end_with_a_goodbye() {
     rig.workers.send(id, Command::RemoveEnd { end: A });
     let last = std::iter::from_fn(|| Some(received(&a.rtcp).0)).find(|packet| packet.ends_with(&heard[8..12])).unwrap();
     assert_eq!(last[last.len() - 8..last.len() - 4], [0x81, 203, 0, 1]);
+    rig.workers.stop();
+}
+
+#[test]
+fn an_end_moves_to_another_session_with_its_sockets_and_misses_no_packet() {
+    let mut rig = Rig::new(2);
+    let (former, own) = (MediaId(0), MediaId(1));
+    let ip = "127.0.0.1".parse().unwrap();
+    let (a, b) = rig.call(former, ip);
+    a.rtp.send_to(&rtp(7, 0), a.edge).unwrap();
+    received(&b.rtp);
+    while !matches!(rig.event(), (_, Event::Latched { .. })) {}
+    // A packet waits in its socket while it moves.
+    rig.workers.hand_over(own, Command::Open { idle_timeout_ms: 0, names_key: [1; 16], beside: Some(former) });
+    let c = rig.side(own, EndId(0), ip);
+    rig.workers.hand_over(former, Command::MoveEnd { end: A, to: own, named: EndId(7) });
+    a.rtp.send_to(&rtp(7, 1), a.edge).unwrap();
+    let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
+    for (from, to) in [(EndId(7), EndId(0)), (EndId(0), EndId(7))] {
+        rig.workers.hand_over(own, Command::Wire { from, to, wire: wire.clone() });
+    }
+    rig.workers.wake();
+    a.rtp.send_to(&rtp(7, 2), a.edge).unwrap();
+    let payload = |packet: &[u8]| packet[12..].to_vec();
+    let heard = |side: &Side| payload(&received(&side.rtp).0);
+    let last = payload(&rtp(7, 2));
+    rig.until("what comes after the wire is heard", |_| heard(&c) == last);
+    c.rtp.send_to(&rtp(9, 0), c.edge).unwrap();
+    let (packet, from) = received(&a.rtp);
+    assert_eq!((payload(&packet), from), (payload(&rtp(9, 0)), a.edge), "by the port that it knows");
+    assert_eq!(a.counters.rx_packets.get(), 3, "none is missing");
+    // The former session ends without it, its own one with it.
+    rig.workers.send(former, Command::Close);
+    let closed = |rig: &mut Rig, id: MediaId| {
+        let events = std::iter::repeat_with(|| rig.event()).take_while(|event| *event != (id, Event::Closed));
+        let ports =
+            events.filter_map(|(_, event)| if let Event::EndClosed { port, .. } = event { Some(port) } else { None });
+        ports.collect::<Vec<_>>()
+    };
+    assert_eq!(closed(&mut rig, former), [b.edge.port()]);
+    rig.workers.send(own, Command::Close);
+    let mut ports = closed(&mut rig, own);
+    ports.sort_unstable();
+    let mut expected = [a.edge.port(), c.edge.port()];
+    expected.sort_unstable();
+    assert_eq!(ports, expected);
     rig.workers.stop();
 }

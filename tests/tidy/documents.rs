@@ -31,6 +31,23 @@ fn links_lead_somewhere() {
     report("a link in a document leads to a file", broken);
 }
 
+/// The program that speaks without configuration comes with both packages, and its licence is named beside the image.
+#[test]
+fn packages_bring_the_program_that_speaks() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let constant = Regex::new(r#"const INSTALLED: &str = "([^"]+)";"#).unwrap();
+    let speech = read("src/config/speech.rs");
+    let program = constant.captures(&speech).unwrap()[1].to_owned();
+    let (image, package) = (read("Dockerfile"), read("Cargo.toml"));
+    let run_stage = image.rsplit_once("\nFROM ").unwrap().1;
+    assert!(run_stage.contains(&format!("ARG VOICE=\"{program}\"")), "the image has no {program}");
+    assert!(run_stage.contains("apt-get install -y --no-install-recommends \"$VOICE\""), "the image installs no voice");
+    let recommends = package.lines().find(|line| line.starts_with("recommends = ")).unwrap();
+    assert!(recommends.contains(&program), "{recommends}");
+    let deploy = document("docs/deploy.md").text;
+    assert!(deploy.contains(&program) && deploy.contains("GPL"), "docs/deploy.md names no licence of {program}");
+}
+
 #[test]
 fn no_merge_is_half_done() {
     let is_mark = |text: &str| text.starts_with("<<<<<<< ") || text.starts_with(">>>>>>> ");

@@ -8,6 +8,7 @@ pub use call::detection::DetectionRequest;
 pub use call::judged::{NotBegun, judge_targets, reaches_emergency};
 pub use call::media::local::{ForkRequest, Listener};
 pub use call::operator::CallParty;
+pub use call::program::detached::DetachRequest;
 pub use call::recording::{BegunRecording, RecordingChange};
 pub use call::refused::Refused;
 pub use call::requested::{Added, CallRequest, Onward, named_target};

@@ -74,6 +74,9 @@ pub struct Cookie {
     is_host_only: bool,
     path: String,
     is_secure: bool,
+    /// Whether a site has set it that may set Secure cookies.
+    #[serde(default)]
+    is_of_trusted_site: bool,
     /// Milliseconds since 1970; `None`: it lives as long as its jar.
     expires_ms: Option<u64>,
 }
@@ -119,6 +122,7 @@ impl Cookie {
             domain: domain.unwrap_or_else(|| site.host.to_owned()),
             path: given_path.unwrap_or_else(|| site.default_path()).to_owned(),
             is_secure,
+            is_of_trusted_site: site.is_trusted(),
             expires_ms: expiry(&parsed, now),
         })
     }
@@ -157,11 +161,12 @@ impl Cookie {
             && self.is_host_only == other.is_host_only
     }
 
-    /// Returns whether it is Secure and would be hidden by `other`, a cookie of that name set over plain HTTP: an attacker on the way could
-    /// replace a session so (RFC 6265bis §5.7 step 16).
+    /// Returns whether it is Secure and would be hidden by `other`, a cookie of that name set over plain HTTP: an attacker
+    /// on the way could replace a session so (RFC 6265bis §5.7 step 16).
     pub(crate) fn is_shadowed_by(&self, other: &Cookie) -> bool {
         let is_domain_shared = lies_in(&self.domain, &other.domain) || lies_in(&other.domain, &self.domain);
-        self.is_secure && self.name == other.name && is_domain_shared && is_path_below(&other.path, &self.path)
+        let is_hidden = self.name == other.name && is_domain_shared && is_path_below(&other.path, &self.path);
+        self.is_secure && !other.is_of_trusted_site && is_hidden
     }
 
     /// Returns whether its time is over.

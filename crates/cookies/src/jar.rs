@@ -25,15 +25,19 @@ impl CookieJar {
         self.cookies.is_empty()
     }
 
-    /// Returns whether an answer of `site` may set a cookie: one of plain HTTP must not replace a Secure cookie.
+    /// Returns whether a cookie may be set: one of plain HTTP must not replace a Secure cookie.
     #[must_use]
-    pub fn accepts(&self, cookie: &Cookie, site: RequestSite<'_>) -> bool {
-        site.is_trusted() || !self.cookies.iter().any(|kept| kept.is_shadowed_by(cookie))
+    pub fn accepts(&self, cookie: &Cookie) -> bool {
+        !self.cookies.iter().any(|kept| kept.is_shadowed_by(cookie))
     }
 
-    /// Keeps a cookie in the place of an earlier one of the same name, domain and path. One that has expired removes that one.
+    /// Keeps a cookie in the place of an earlier one of the same name, domain and path. One that has expired removes it.
+    /// A cookie that may not be set changes nothing: another request may have set a Secure one in the meantime.
     pub fn store(&mut self, cookie: Cookie, now: SystemTime) {
         self.cookies.retain(|kept| !kept.has_expired(now));
+        if !self.accepts(&cookie) {
+            return;
+        }
         let earlier = self.cookies.iter().position(|kept| kept.is_same(&cookie));
         match (earlier, cookie.has_expired(now)) {
             (Some(at), true) => drop(self.cookies.remove(at)),

@@ -82,11 +82,35 @@ fn plain_http_replaces_no_secure_cookie() {
         ("theme=light; Path=/", "app.example.com", "/", true),
         ("session=own; Path=/", "other.test", "/", true),
     ] {
-        let site = http(host, path);
-        let cookie = Cookie::parse(set, site, now()).unwrap();
-        assert_eq!(kept.accepts(&cookie, site), is_accepted, "{set}");
-        assert!(kept.accepts(&cookie, https(host, path)), "{set}");
+        let cookie = |site| Cookie::parse(set, site, now()).unwrap();
+        assert_eq!(kept.accepts(&cookie(http(host, path))), is_accepted, "{set}");
+        assert!(kept.accepts(&cookie(https(host, path))), "{set}");
     }
+}
+
+#[test]
+fn a_secure_cookie_of_another_request_stays_when_an_earlier_request_ends_later() {
+    let (plain, secure) = (http("app.example.com", "/"), https("app.example.com", "/"));
+    // Both requests have begun with an empty jar; the cookies of the second are stored first.
+    let empty = CookieJar::default();
+    let evil = Cookie::parse("session=evil; Path=/", plain, now()).unwrap();
+    let removal = Cookie::parse("session=; Path=/; Max-Age=0", plain, now()).unwrap();
+    assert!(empty.accepts(&evil));
+    let mut kept = jar(secure, &["session=good; Secure; Path=/"]);
+    for (cookie, expected) in [
+        (evil, "session=good"),
+        (removal, "session=good"),
+        (Cookie::parse("theme=dark", plain, now()).unwrap(), "session=good; theme=dark"),
+        (Cookie::parse("session=next; Path=/", secure, now()).unwrap(), "session=next; theme=dark"),
+    ] {
+        kept.store(cookie, now());
+        assert_eq!(sent(&kept, secure), expected);
+    }
+    // Also one that was read from a snapshot.
+    let text = serde_json::to_string(&jar(secure, &["session=good; Secure; Path=/"])).unwrap();
+    let mut restored: CookieJar = serde_json::from_str(&text).unwrap();
+    restored.store(Cookie::parse("session=evil; Path=/", plain, now()).unwrap(), now());
+    assert_eq!(sent(&restored, secure), "session=good");
 }
 
 #[test]

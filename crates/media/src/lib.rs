@@ -42,7 +42,7 @@ pub use latch::canonical;
 pub use playout::{melody, ringback};
 pub use rtcp::{Epoch, Origin};
 pub use rtp::{JitterBuffer, PacketBuf, PacketPool};
-pub use session::{EndSnapshot, Session, SessionSnapshot, Transmit};
+pub use session::{EndSnapshot, MovedEnd, Session, SessionSnapshot, Transmit};
 pub use spec::{
     AgentInput, AgentSpec, AgentWish, Command, EndId, EndSpec, Event, HoldSound, JudgeSpec, LatchMode, MediaId,
     RawSpec, RecorderSpec, RemoteSpec, SeatSpec, SocketSpec, Sound, TapSpec, WireSpec,

@@ -19,7 +19,7 @@ use crate::mos::Codec;
 use crate::srtp::SrtpSpec;
 use crate::transcode::TranscodeSpec;
 
-/// One media session: a call's media. Numbered by the gateway; its worker is `id % workers` for its whole life.
+/// One media session: a call's media. Numbered by the gateway; one worker has it for its whole life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct MediaId(pub u64);
 
@@ -304,6 +304,8 @@ pub enum Command {
         idle_timeout_ms: u64,
         /// Random key that names and numbers in RTCP are made with, so that no name can be found by trying.
         names_key: [u8; 16],
+        /// Session whose worker it is to share, since an end of that one moves to it.
+        beside: Option<MediaId>,
     },
     /// Adds an end and binds its two sockets.
     AddEnd {
@@ -436,6 +438,16 @@ pub enum Command {
     Unwire {
         /// Source.
         from: EndId,
+    },
+    /// Moves an end of a remote party, with its sockets, to a session that was opened beside this one. Wires and listeners of the end stay
+    /// behind; its streams, keys and counters go on. Carried out by the shell: [`Session::release_end`](crate::Session::release_end).
+    MoveEnd {
+        /// The end.
+        end: EndId,
+        /// The other session.
+        to: MediaId,
+        /// The name of the end there.
+        named: EndId,
     },
     /// Removes an end: sockets closed, port free (reported by [`Event::EndClosed`]).
     RemoveEnd {

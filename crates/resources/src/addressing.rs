@@ -101,13 +101,15 @@ impl Addressing {
         let ip = if bound.ip().is_unspecified() { self.local_for(peer, None) } else { None };
         SocketAddr::new(ip.unwrap_or(bound.ip()), bound.port())
     }
-    /// The listener that a request to `peer` leaves by: the one named, else the first of `transport` and family.
+    /// Returns the listener that a request to `peer` leaves by: the one named, else the first of `transport` and family at the side of
+    /// the machine by which the system reaches `peer`, else the first of `transport` and family.
     pub fn listener_for(&self, name: Option<&str>, transport: Transport, peer: IpAddr) -> Option<&ListenerSpec> {
-        let mut fitting = self.listeners.iter().filter(|l| l.transport == transport && same_family(l.bound.ip(), peer));
-        match name {
-            Some(name) => fitting.clone().find(|l| l.name == name).or_else(|| fitting.next()),
-            None => fitting.next(),
-        }
+        let fitting = || self.listeners.iter().filter(|l| l.transport == transport && same_family(l.bound.ip(), peer));
+        let named = name.and_then(|name| fitting().find(|l| l.name == name));
+        // One listener needs no look at the routes.
+        let (first, second) = (fitting().next(), fitting().nth(1));
+        let nearest = || second.and_then(|_| fitting().find(|l| self.is_at_side_of(l.bound.ip(), peer)));
+        named.or_else(nearest).or(first)
     }
     /// By which listener a request to `remote` leaves ([`Addressing::listener_for`]), and what it shows of us.
     pub fn way(&self, name: Option<&str>, transport: Transport, remote: SocketAddr) -> Option<(Flow, Local)> {
@@ -130,7 +132,9 @@ impl Addressing {
         let differs = self.public_for(peer, Some(listener)).is_none() && self.interfaces.towards(peer) != Some(bound);
         Some(if written.is_unspecified() && is_own && differs { bound } else { written })
     }
-    /// What the peers of a trunk are shown of us: each address of them, else the beginning of each network that its calls come from.
+    /// Returns our addresses that the peers of a trunk are shown, for each address of them, else for the beginning of
+    /// each network that its calls come from: first by the listener that calls to it leave by, then by others at its
+    /// side, which its own calls may come by.
     pub fn announced_to(&self, trunk: &Trunk) -> Vec<Announced> {
         let named = trunk.listen.as_deref();
         let places = trunk.peers.iter().flat_map(|peer| &peer.servers);
@@ -140,25 +144,37 @@ impl Addressing {
             let networks = trunk.accept_from.iter().filter(|network| network.prefix_len() > 0);
             places.extend(networks.filter_map(|network| Some((network.hosts().next()?, None))));
         }
-        let one = |(peer, transport): (IpAddr, Option<Transport>)| {
+        let mut all: Vec<Announced> = Vec::new();
+        for (peer, transport) in places {
             let by = |transport| self.listener_for(named, transport, peer);
-            let listener = match transport {
+            let outgoing = match transport {
                 Some(transport) => by(transport),
                 None => [Transport::Udp, Transport::Tcp, Transport::Tls].into_iter().find_map(by),
             };
-            let id = listener.map(|listener| listener.id);
-            let (sip, media) =
-                (id.and_then(|id| self.shown_to(peer, Some(id))), id.and_then(|id| self.media_shown_to(peer, id)));
-            Announced { to: peer, sip, media }
-        };
-        let mut all: Vec<Announced> = Vec::new();
-        for announced in places.into_iter().map(one) {
-            if !all.contains(&announced) {
-                all.push(announced);
+            let may_come_by = |listener: &&ListenerSpec| {
+                let bound = listener.bound.ip();
+                let fits =
+                    same_family(bound, peer) && transport.is_none_or(|transport| listener.transport == transport);
+                fits && self.is_at_side_of(bound, peer)
+            };
+            let incoming =
+                self.listeners.iter().filter(may_come_by).map(|listener| self.announced_by(peer, Some(listener)));
+            let incoming = incoming.filter(|one| one.sip.is_some() && one.media.is_some());
+            for announced in std::iter::once(self.announced_by(peer, outgoing)).chain(incoming) {
+                if !all.contains(&announced) {
+                    all.push(announced);
+                }
             }
         }
         all
     }
+
+    fn announced_by(&self, peer: IpAddr, listener: Option<&ListenerSpec>) -> Announced {
+        let id = listener.map(|listener| listener.id);
+        let sip = id.and_then(|id| self.shown_to(peer, Some(id)));
+        Announced { to: peer, sip, media: id.and_then(|id| self.media_shown_to(peer, id)) }
+    }
+
     /// Whether an address in an SDP may be sent to: loopback, link-local, multicast and our own sockets are refused
     /// unless the trunk signals from loopback.
     pub fn may_send_media_to(&self, address: SocketAddr, signalling: IpAddr) -> bool {
@@ -215,6 +231,16 @@ impl Addressing {
         let is_nearer = is_local(media) && !is_local(peer);
         let is_special = is_no_host(media) && !peer.is_loopback();
         same_family(peer, media) && !is_nearer && !is_special && !media.is_unspecified()
+    }
+
+    /// Returns whether a bound address is at the side of the machine by which the system reaches `peer`: its address there, another one of
+    /// the same network, or all.
+    fn is_at_side_of(&self, bound: IpAddr, peer: IpAddr) -> bool {
+        let Some(towards) = self.interfaces.towards(peer).filter(|_| !bound.is_unspecified()) else {
+            return bound.is_unspecified();
+        };
+        let shares = |network: &IpNet| network.contains(&bound) && network.contains(&towards);
+        bound == towards || self.interfaces.networks.iter().any(|(network, _)| shares(network))
     }
 
     fn listener(&self, id: ListenerId) -> Option<&ListenerSpec> {
@@ -394,6 +420,48 @@ mod tests {
             let default = has_default_route.then(|| ip("192.0.2.9"));
             assert_eq!(elsewhere, (default, default));
         }
+    }
+
+    #[test]
+    fn of_several_listeners_the_one_at_the_peer_s_side_is_used() {
+        let id = |listeners: [&str; 2], peer: &str| {
+            let addressing = two_interfaces(listeners, true);
+            addressing.listener_for(None, Transport::Udp, ip(peer)).map(|l| l.id.0)
+        };
+        let sides = ["198.51.100.10:5060", "192.0.2.9:5060"];
+        for (peer, listener) in [("203.0.113.5", 0), ("198.51.100.7", 0), ("192.0.2.33", 1), ("8.8.8.8", 1)] {
+            assert_eq!(id(sides, peer), Some(listener), "{peer}");
+        }
+        // Of two addresses of one network, and where one is bound to all, the order of the file counts.
+        assert_eq!(id(["198.51.100.11:5060", "198.51.100.10:5060"], "203.0.113.5"), Some(0));
+        assert_eq!(id(["0.0.0.0:5060", "192.0.2.9:5070"], "192.0.2.33"), Some(0));
+        assert_eq!(id(["192.0.2.9:5070", "0.0.0.0:5060"], "203.0.113.5"), Some(1));
+        // At the side of neither.
+        assert_eq!(id(["192.0.2.9:5060", "10.1.0.9:5060"], "203.0.113.5"), Some(0));
+        let addressing = two_interfaces(sides, true);
+        assert_eq!(addressing.listener_for(Some("l0"), Transport::Udp, ip("192.0.2.33")).map(|l| l.id.0), Some(0));
+    }
+
+    #[test]
+    fn a_trunk_is_announced_by_its_own_listener_and_by_those_that_its_calls_may_come_by() {
+        let announced = |listeners: [&str; 2], listen: &str, peer: &str| {
+            let addressing = two_interfaces(listeners, true);
+            let peer = trunkgate_route::Peer::at(ip(peer), None, Transport::Udp);
+            let trunk = Trunk { listen: Some(listen.into()), peers: vec![peer], ..Trunk::named("carrier") };
+            let all = addressing.announced_to(&trunk);
+            all.into_iter()
+                .map(|one| (one.sip.unwrap().to_string(), one.media.unwrap().to_string()))
+                .collect::<Vec<_>>()
+        };
+        let both = |address: &str| (address.to_owned(), address.to_owned());
+        // Two listeners of one network: calls to the carrier leave by the second, its own may come by the first.
+        let near = ["198.51.100.11:5060", "198.51.100.10:5060"];
+        assert_eq!(announced(near, "l1", "198.51.100.7"), [both("198.51.100.10"), both("198.51.100.11")]);
+        let all = ["0.0.0.0:5060", "198.51.100.11:5070"];
+        assert_eq!(announced(all, "l1", "198.51.100.7"), [both("198.51.100.11"), both("198.51.100.10")]);
+        // A listener at the other side is none of them, and one address is named once.
+        assert_eq!(announced(["192.0.2.9:5060", "198.51.100.10:5060"], "l1", "198.51.100.7"), [both("198.51.100.10")]);
+        assert_eq!(announced(["0.0.0.0:5060", "198.51.100.10:5070"], "l1", "198.51.100.7"), [both("198.51.100.10")]);
     }
 
     #[test]

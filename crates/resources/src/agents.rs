@@ -362,6 +362,13 @@ impl Agents {
         let state = self.by_name.entry(name.clone()).or_default();
         let was_down = std::mem::replace(&mut state.missed_probes, 0) > 0;
         state.reached = Some(true);
+        let is_refusal = matches!(state.last_problem, Some((.., Loss::Unreachable)));
+        if was_down {
+            state.kept.note_back();
+        } else if probe.is_some() || is_refusal {
+            // A connection alone shows nothing of a handshake that failed.
+            state.kept.note_reached();
+        }
         let is_back = probe.is_some_and(|(began, took)| {
             state.last_probe = Some((now, Some(took)));
             state.breaker.opened(now, began)

@@ -71,6 +71,13 @@ impl EmergencyCalls {
         }
     }
 
+    /// Passes the place of a called party on to another call, in which it goes on.
+    pub fn pass_on(&mut self, from: CallKey, to: CallKey) {
+        if let Some((key, _)) = self.live.iter_mut().rev().find(|(key, _)| *key == from) {
+            *key = to;
+        }
+    }
+
     /// A call is over, with all that it had.
     pub fn end_call(&mut self, key: CallKey) {
         self.live.retain(|(counted, _)| *counted != key);
@@ -113,6 +120,9 @@ mod tests {
         assert_eq!(calls.check(start).unwrap_err().0, ReasonSlug::LimitEmergency);
         assert_eq!(begin(&mut calls, start + MINUTE, who(3)), Ok(()));
         assert_eq!(calls.live().collect::<Vec<_>>(), [CallKey(2), CallKey(3)]);
+        calls.pass_on(CallKey(3), CallKey(4));
+        calls.end_call(CallKey(3));
+        assert_eq!(calls.live().collect::<Vec<_>>(), [CallKey(2), CallKey(4)]);
         calls.set_most(0);
         assert_eq!(calls.check(start + MINUTE).unwrap_err().0, ReasonSlug::LimitEmergency);
     }

@@ -21,6 +21,8 @@ pub(crate) struct Kept {
     failed_in_row: u64,
     /// The last of these.
     last_failed: Option<LastFailed>,
+    /// Whether it was unreachable and reached again after one that had an open WebSocket, and no call was good since.
+    came_back: bool,
     /// Whether it fails still.
     recovery: Recovery,
     /// The last call whose caller was hung up on.
@@ -43,8 +45,10 @@ struct LastFailed {
     had_spoken: bool,
     /// Whether its WebSocket was not even open …
     was_unreached: bool,
-    /// … and was in a later call.
+    /// … and was in a later call, or it was reached again after it had been down.
     reached_since: bool,
+    /// Whether its WebSocket was open, as in a call before it came back: it fails in each call that reaches it.
+    is_again: bool,
     at: Instant,
 }
 
@@ -77,14 +81,27 @@ impl Kept {
         let had_spoken = had_spoken || is_same && self.last_failed.as_ref().is_some_and(|last| last.had_spoken);
         let (sid, cause) = (stream.sid.to_owned(), stream.cause.to_owned());
         let was_unreached = stream.stage == Stage::Opening;
-        let (key, reached_since) = (stream.key, false);
-        self.last_failed = Some(LastFailed { key, sid, cause, had_spoken, was_unreached, reached_since, at: now });
+        let is_again = match self.last_failed.as_ref().filter(|_| is_same) {
+            Some(last) => last.is_again,
+            None => self.came_back && !was_unreached,
+        };
+        let (key, reached_since, at) = (stream.key, false, now);
+        self.last_failed = Some(LastFailed { key, sid, cause, had_spoken, was_unreached, reached_since, is_again, at });
     }
 
     /// Notes that its WebSocket is open in a call: where it could not be reached before, it can.
     pub(crate) fn note_reached(&mut self) {
         if let Some(last) = &mut self.last_failed {
             last.reached_since |= last.was_unreached;
+        }
+    }
+
+    /// Notes that it is reached again after it was down. An outage explains the last call in which it failed, but not that
+    /// it fails in each one after an outage.
+    pub(crate) fn note_back(&mut self) {
+        if let Some(last) = &mut self.last_failed {
+            last.reached_since |= !last.is_again;
+            self.came_back |= !last.was_unreached;
         }
     }
 
@@ -134,7 +151,7 @@ impl Kept {
 
     /// Takes its failures as past, until the next one.
     pub(crate) fn withdraw(&mut self) {
-        self.failed_in_row = 0;
+        (self.failed_in_row, self.came_back) = (0, false);
         self.recovery.withdraw();
     }
 
@@ -175,7 +192,7 @@ impl Kept {
     }
 
     fn note_good(&mut self) {
-        self.failed_in_row = 0;
+        (self.failed_in_row, self.came_back) = (0, false);
         self.recovery.note_good();
     }
 
@@ -277,5 +294,28 @@ mod tests {
         fail(&mut kept, now, 8);
         kept.note_reached();
         assert_eq!(shown(&kept), Some((5, 8, 0, false)), "an open socket shows nothing where it was open before");
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // only the start of virtual time
+    fn an_agent_that_is_back_after_an_outage_has_failed_before_it_alone() {
+        let (now, mut kept) = (Instant::now(), Kept::default());
+        let is_reached = |kept: &Kept| kept.view(now).unwrap().reached_since;
+        // Two calls were up as it was killed.
+        fail(&mut kept, now, 1);
+        fail(&mut kept, now, 2);
+        assert!(!is_reached(&kept));
+        kept.note_back();
+        assert!(is_reached(&kept));
+        // It is started again and ends in each call.
+        for call in 3..6 {
+            fail(&mut kept, now, call);
+            kept.note_back();
+            assert!(!is_reached(&kept), "call {call}");
+        }
+        keep(&mut kept, now, 6);
+        fail(&mut kept, now, 7);
+        kept.note_back();
+        assert!(is_reached(&kept), "a call was good between");
     }
 }

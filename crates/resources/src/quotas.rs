@@ -188,6 +188,17 @@ impl Quotas {
         }
     }
 
+    /// Passes the place of a called party on to another call, in which it goes on: at each limit of its trunk that is for it.
+    pub fn pass_on(&mut self, trunk: &str, call: Numbered<'_>, (from, to): (CallKey, CallKey)) {
+        let all = self.by_trunk.get_mut(trunk).into_iter().flatten();
+        for used in all.filter(|used| used.quota.covers(call.called, call.caller)) {
+            let mut newest_first = used.live.iter_mut().rev();
+            if let Some(counted) = newest_first.find(|(key, branch)| *key == from && branch.is_some()) {
+                counted.0 = to;
+            }
+        }
+    }
+
     /// A call is over, with all that it had.
     pub fn end_call(&mut self, key: CallKey) {
         for used in self.by_trunk.values_mut().flatten() {

@@ -284,6 +284,7 @@ mod tests {
             voicemail: None,
             conference: None,
             requested: false,
+            parent: None,
             verstat: None,
             sip_code: Some(code),
             route: String::new(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use trunkgate_media::{EndCounters, EndId, MediaId};
+use trunkgate_media::{Command, EndCounters, EndId, MediaId};
 
 use crate::conferences::Conferences;
 use crate::key::CallKey;
@@ -48,6 +48,17 @@ impl Sessions {
     pub fn ends(&self, id: MediaId) -> Option<(Vec<EndId>, u16)> {
         let session = self.live.get(&id)?;
         Some((session.ports.keys().copied().collect(), session.next_end))
+    }
+
+    /// Gives the port pair of an end to another session. Returns the name of the end there, with the command to its worker.
+    pub fn move_end(&mut self, from: MediaId, end: EndId, to: MediaId) -> Option<(EndId, Command)> {
+        let named = self.live.get(&to).map(|session| EndId(session.next_end))?;
+        let next_end = named.0.checked_add(1)?;
+        let port = self.live.get_mut(&from)?.ports.remove(&end)?;
+        let session = self.live.get_mut(&to)?;
+        session.next_end = next_end;
+        session.ports.insert(named, port);
+        Some((named, Command::MoveEnd { end, to, named }))
     }
 
     /// The port pairs held.

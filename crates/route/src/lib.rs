@@ -40,7 +40,7 @@ pub use host::{host_of, is_loopback_host};
 pub use locate::{Destination, Server};
 pub use mailbox::{Mailbox, MwiParty};
 pub use nearest::nearest;
-pub use number::{Incomplete, Number, Numbers, SendNumbers, emergency};
+pub use number::{Incomplete, InvalidNumber, Number, Numbers, SendNumbers, ValidNumber, emergency};
 pub use pattern::{Pattern, PatternError};
 pub use plan::{Matched, Plan, RouteVerdict, Target};
 pub use quota::Quota;

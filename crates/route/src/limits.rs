@@ -18,3 +18,6 @@ pub const MAX_NAME_CHARS: usize = 128;
 /// Runs of at least [`SHORTEST_BEHIND_PREFIX`] digits in a called party, since each is searched for numbers behind prefixes. A
 /// called party with more of them is answered 484.
 pub const MAX_LONG_RUNS: usize = 4;
+/// Characters of a called party in which an emergency number is looked for behind prefixes: two service codes, an outside-line
+/// code, an international prefix, a country code, a carrier access code, and six digits.
+pub const LONGEST_EMERGENCY_SPELLING: usize = 32;

@@ -85,6 +85,14 @@ impl Trunk {
         denied.or_else(|| Some(Denied { number: number.text.clone(), by: DeniedBy::Deny(named()?.to_string()) }))
     }
 
+    /// Returns whether the trunk may reach an emergency service by a number ([`Numbers::may_reach_emergency`]). The user
+    /// that its phones register as is an extension, unless it is written as an emergency number.
+    pub fn may_reach_emergency(&self, numbers: &Numbers, number: &Number) -> bool {
+        let user = self.require_auth.as_ref().filter(|_| self.is_of_phones()).map(|auth| auth.username.as_str());
+        let is_extension = user == Some(number.received.as_str()) && !numbers.is_written_as_emergency(number);
+        !is_extension && numbers.may_reach_emergency(number)
+    }
+
     fn denied_by(&self, numbers: &Numbers, number: &str) -> Option<DeniedBy> {
         if let Some(pattern) = self.deny.iter().find(|pattern| pattern.matches(number)) {
             return Some(DeniedBy::Deny(pattern.to_string()));
@@ -109,6 +117,7 @@ pub(crate) fn high_risk(numbers: &Numbers, e164: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Credentials;
 
     fn by(trunk: &Trunk, number: &str) -> Option<String> {
         let numbers = Numbers::new("US").unwrap();
@@ -236,6 +245,22 @@ mod tests {
         ] {
             assert_eq!(by(&plain, number).as_deref(), expected, "{number}");
         }
+    }
+
+    #[test]
+    fn the_extension_of_a_phone_reaches_no_emergency_service() {
+        let numbers = Numbers::default();
+        let reaches =
+            |trunk: &Trunk, user: &str| trunk.may_reach_emergency(&numbers, &numbers.normalise_caller(user, None));
+        let registered = |user: &str| {
+            let auth = Credentials { username: user.to_owned(), password: "secret".to_owned(), realm: None };
+            Trunk { accept_register: true, require_auth: Some(auth), ..Trunk::named("desk") }
+        };
+        let carrier = Trunk::named("carrier");
+        assert!(reaches(&carrier, "911") && reaches(&carrier, "9911") && !reaches(&carrier, "+14155550911"));
+        let desk = registered("9911");
+        assert!(!reaches(&desk, "9911") && reaches(&desk, "1911") && reaches(&desk, "911"));
+        assert!(reaches(&registered("911"), "911"), "an emergency number is no extension");
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub struct Summary {
     pub recordings: u64,
     /// Calls that were given another document.
     pub redirects: u64,
+    /// Parties that were given a document and a call of their own.
+    pub detached: u64,
     /// Calls that were requested over HTTP.
     pub requested: u64,
     /// Times that a call went on without the agent or target that it had.
@@ -99,6 +101,7 @@ impl AddAssign for Summary {
         self.vaulted += other.vaulted;
         self.recordings += other.recordings;
         self.redirects += other.redirects;
+        self.detached += other.detached;
         self.requested += other.requested;
         self.failovers += other.failovers;
         self.challenged += other.challenged;

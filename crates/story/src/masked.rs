@@ -559,7 +559,7 @@ fn has_secret(name: &str) -> bool {
 }
 
 /// Whether the name of a header or a parameter, in small letters, says that it is secret.
-fn is_secret(name: &str) -> bool {
+pub(crate) fn is_secret(name: &str) -> bool {
     let is_telling = |word: &str| SECRET_WORDS.contains(&word) || SECRET_ENDS.iter().any(|end| word.ends_with(end));
     has_secret(name) || name.split(|char: char| !char.is_ascii_alphanumeric()).any(is_telling)
 }

@@ -86,7 +86,7 @@ pub struct AgentFailures {
     /// In how many calls it failed since the failures before were past, up to the last one, and of how many.
     #[serde(skip)]
     pub lately: [u64; 2],
-    /// Whether the last of them did not reach it, and a later call did.
+    /// Whether the last of them did not reach it, or it was down after that, and a call, probe or connection has since.
     #[serde(skip)]
     pub reached_since: bool,
     /// Why the last of them failed.

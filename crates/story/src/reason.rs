@@ -521,7 +521,7 @@ reasons! {
         slug: "transferred",
         sentence: "the call was transferred",
         cause: "The leg was replaced by a transfer: REFER, a transfer requested by the agent or over `POST …/transfer`, a followed 3xx, \
-             or an INVITE with Replaces. On a call: its party was joined with another call (attended transfer).",
+             or an INVITE with Replaces; or its party was given a document of its own (`POST Calls/{sid}.json`). On a call: its party was joined with another call (attended transfer).",
         fix: None,
         q850: 16,
         outcome: "failed",

@@ -1,7 +1,14 @@
-//! Addresses in sentences of the log and of traces, without what in them may be a secret: a password, what a web address has
-//! before its `@` and behind its path, and parameters. Agents and far ends choose what they are called by.
+//! Addresses in sentences of the log and of traces, without what in them may be a secret: a password, what a web
+//! address has before its `@` and behind its path, and parameters. Agents and far ends choose what they are called
+//! by.
 
-use std::borrow::Cow;
+mod document;
+mod reference;
+
+use document::{passwords, values, without, without_comments};
+use reference::{PATH_BEGINS, SLASHES, is_broken, secrets};
+
+use crate::masked;
 
 /// What stands behind an address in a sentence.
 const PUNCTUATION: [char; 7] = [',', '.', ':', ';', ')', '>', '`'];
@@ -10,9 +17,8 @@ const TRANSPORT: &str = ";transport=";
 
 /// What stands around an address in a document: quotes and the brackets of tags.
 const DELIMITERS: [char; 4] = ['"', '\'', '<', '>'];
-/// What ends host and port of a web address.
-const PATH_BEGINS: [char; 3] = ['/', '?', '#'];
-/// How documents write the three characters that tell what of an address is secret, apart from as they are: XML, JSON, forms, and forms in forms.
+/// Escapes of the three characters that tell which part of an address is secret, in XML, JSON, forms, and forms in
+/// forms.
 const ESCAPES: [(char, &[&str]); 3] = [
     ('@', &["&#64;", "&#x40;", "&commat;", "\\u0040", "%40", "%2540"]),
     (':', &["&#58;", "&#x3a;", "&colon;", "\\u003a", "%3a", "%253a"]),
@@ -20,46 +26,67 @@ const ESCAPES: [(char, &[&str]); 3] = [
 ];
 /// Characters of a text with an address, or with one that is escaped or in a comment.
 const SIGNS: &[u8] = b"@%&\\?";
-/// Attribute whose value is a secret.
-const SECRET: &str = "password=";
 
-/// Returns a sentence or document without what in its addresses may be a secret. Where an `@` is escaped, addresses are shown unescaped;
-/// comments in XML, which may split one, are left out.
+/// Returns a sentence or document without what in its addresses may be a secret, and without passwords in attributes.
+/// Where an `@` is escaped, addresses are shown unescaped; comments in XML, which may split one, are left out.
 pub fn addresses(text: String) -> String {
     // Each line of a log or trace comes here.
+    let hidden = passwords(&text);
     let has_sign = text.bytes().any(|byte| SIGNS.contains(&byte));
-    if !has_sign && !["://", "tel:", SECRET].iter().any(|mark| text.contains(mark)) {
+    if hidden.is_empty() && !has_sign && !["://", "tel:"].iter().any(|mark| text.contains(mark)) {
         return text;
     }
-    let text = if text.contains("<!--") || text.contains("<?") { without_comments(&text) } else { text };
-    text.split_inclusive(char::is_whitespace).map(|text| word(&unescaped(text))).collect()
-}
-
-/// Leaves out comments and processing instructions; the declaration of a document stays.
-fn without_comments(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("<!--").into_iter().chain(rest.find("<?")).min() {
-        let (front, from) = rest.split_at(at);
-        shown.push_str(front);
-        let end = if from.starts_with("<!--") { "-->" } else { "?>" };
-        // Cut in the middle, it may have hidden anything.
-        let length = from.find(end).map_or(from.len(), |at| at + end.len());
-        let (one, further) = from.split_at(length);
-        if one.starts_with("<?xml ") {
-            shown.push_str(one);
-        }
-        rest = further;
+    let mut text = without(&text, hidden);
+    if text.contains("<!--") || text.contains("<?") {
+        text = without_comments(&text);
+        text = without(&text, passwords(&text));
     }
-    shown + rest
+    if text.contains(['<', '"']) {
+        let hidden = values(&text).iter().flat_map(|value| secrets(&text, value)).collect();
+        text = without(&text, hidden);
+    }
+    text.split_inclusive(char::is_whitespace).map(shown_word).collect()
 }
 
-/// Undoes the escapes of a word that has an escaped `@`.
-fn unescaped(text: &str) -> Cow<'_, str> {
+/// Returns a SIP address as it is shown and stored: without its password, its headers, and parameters whose names say
+/// that they are secret. Any other text is returned as it is.
+pub fn sip_uri(text: &str) -> String {
+    let is_sip = |scheme: &str| ["sip", "sips"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    let Some((scheme, rest)) = text.split_once(':').filter(|(scheme, _)| is_sip(scheme)) else {
+        return text.to_owned();
+    };
+    let (user, host) = match rest.rsplit_once('@') {
+        Some((user, host)) => (user.split(':').next().map(without_secret_parameters), host),
+        None => (None, rest),
+    };
+    let user = user.map(|user| user + "@").unwrap_or_default();
+    format!("{scheme}:{user}{}", without_secret_parameters(host.split('?').next().unwrap_or_default()))
+}
+
+/// Returns a user part, or a host with its parameters, without those that are secret.
+fn without_secret_parameters(text: &str) -> String {
+    let mut parts = text.split(';');
+    let first = parts.next().unwrap_or_default().to_owned();
+    let name = |parameter: &str| parameter.split('=').next().unwrap_or_default().to_ascii_lowercase();
+    let shown = parts.filter(|parameter| !masked::is_secret(&name(parameter)));
+    shown.fold(first, |all, parameter| format!("{all};{parameter}"))
+}
+
+/// Returns a word without secrets: as it is written, and as it is meant where it has an escaped `@`.
+fn shown_word(text: &str) -> String {
+    let shown = word(text);
+    match unescaped(&shown) {
+        Some(plain) => word(&plain),
+        None => shown,
+    }
+}
+
+/// Undoes the escapes of a word; `None`: it has no escaped `@`.
+fn unescaped(text: &str) -> Option<String> {
     let lower = text.to_ascii_lowercase();
     let [(_, at), ..] = ESCAPES;
     if !at.iter().any(|escape| lower.contains(escape)) {
-        return Cow::Borrowed(text);
+        return None;
     }
     let mut plain = String::with_capacity(text.len());
     let mut place = 0;
@@ -75,7 +102,7 @@ fn unescaped(text: &str) -> Cow<'_, str> {
         plain.push(character);
         place += length;
     }
-    Cow::Owned(plain)
+    Some(plain)
 }
 
 fn word(text: &str) -> String {
@@ -86,8 +113,7 @@ fn word(text: &str) -> String {
     let (mut shown, mut rest) = (String::with_capacity(text.len()), inside);
     while !rest.is_empty() {
         let (piece, further) = rest.split_at(piece_end(rest));
-        let is_secret = shown.trim_end_matches(['"', '\'']).to_ascii_lowercase().ends_with(SECRET);
-        shown.push_str(&if is_secret && !piece.is_empty() { "…".to_owned() } else { address(piece) });
+        shown.push_str(&address(piece));
         let delimiter = further.chars().next();
         shown.extend(delimiter);
         rest = further.get(delimiter.map_or(0, char::len_utf8)..).unwrap_or_default();
@@ -95,7 +121,8 @@ fn word(text: &str) -> String {
     shown + behind + space
 }
 
-/// Returns where the first address of a word ends: at a delimiter that is no part of what a web address has before its `@`.
+/// Returns where the first address of a word ends: at a delimiter that is no part of what a web address has before its
+/// `@`.
 fn piece_end(text: &str) -> usize {
     let Some(end) = text.find(DELIMITERS) else { return text.len() };
     let scheme = text.get(..end).and_then(|piece| piece.find("://"));
@@ -116,34 +143,48 @@ fn authority(rest: &str) -> &str {
 
 /// One address, or a word that is none.
 fn address(text: &str) -> String {
-    match text.split_once("://") {
-        Some((front, rest)) => format!("{}://{}", sip(front), web(rest)),
-        None if text.starts_with('/') => text.split('?').next().unwrap_or_default().to_owned(),
-        None => sip(text),
+    if let Some((front, rest)) = text.split_once("://") {
+        return format!("{}://{}", sip(front), web(rest));
     }
+    if !text.starts_with(['/', '\\', '&']) {
+        return sip(text);
+    }
+    let whole = 0..text.len();
+    let hidden = secrets(text, std::slice::from_ref(&whole));
+    if hidden.is_empty() && !text.starts_with('/') {
+        return sip(text);
+    }
+    without(text, hidden).split('?').next().unwrap_or_default().to_owned()
 }
 
-/// Host and path; a path may have an address of its own.
+/// Host and path; a path may have addresses of its own.
 fn web(rest: &str) -> String {
-    let rest = without_broken_user(rest);
-    let place = rest.split(['?', '#']).next().unwrap_or_default();
-    // Behind the last `@`, also where one stands in the path: nobody knows what that is.
-    let at = authority(place).rfind('@').map_or(0, |at| at + 1);
-    let shown = place.get(at..).unwrap_or_default();
-    match shown.split_once("://") {
-        Some((front, behind)) => format!("{front}://{}", web(behind)),
-        None => shown.to_owned(),
+    let host = host_begin(rest, 0, rest.rfind('@'));
+    let place = rest.get(host..).and_then(|rest| rest.split(['?', '#']).next()).unwrap_or_default();
+    let last = place.rfind('@');
+    let (mut shown, mut from) = (String::with_capacity(place.len()), 0);
+    while let Some(length) = place.get(from..).and_then(|rest| rest.find("://")) {
+        let behind = from + length + 3;
+        shown.push_str(place.get(from..behind).unwrap_or_default());
+        from = host_begin(place, behind, last);
     }
+    shown + place.get(from..).unwrap_or_default()
 }
 
-/// Leaves out what stands before the last `@` of an address whose password has a `/`, `?` or `#` that was not escaped: it seems to end the
+/// Returns where the host of an authority begins that is at a place of a text: behind the last `@` of the authority,
+/// or of the text (`last`) where the password has a `/`, `?` or `#` that was not escaped. That seems to end the
 /// authority, and what is left has no port behind its colon.
-fn without_broken_user(rest: &str) -> &str {
-    let authority = authority(rest);
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let port = host.rsplit_once(':').map(|(_, port)| port).filter(|_| !host.starts_with('['));
-    let is_broken = port.is_some_and(|port| port.is_empty() || port.bytes().any(|byte| !byte.is_ascii_digit()));
-    rest.rsplit_once('@').filter(|_| is_broken).map_or(rest, |(_, behind)| behind)
+fn host_begin(text: &str, from: usize, last: Option<usize>) -> usize {
+    let rest = text.get(from..).unwrap_or_default();
+    let inside = rest.trim_start_matches(SLASHES);
+    let begin = text.len() - inside.len();
+    let authority = authority(inside);
+    let (user, host) = match authority.rsplit_once('@') {
+        Some((user, host)) => (Some(begin + user.len()), host),
+        None => (None, authority),
+    };
+    let end = if is_broken(host) { last.filter(|last| *last >= begin) } else { user };
+    end.map_or(from, |end| end + 1)
 }
 
 /// User and host, with the transport.
@@ -249,6 +290,121 @@ mod tests {
         }
     }
 
+    #[test]
+    fn passwords_of_a_document_are_hidden_however_xml_writes_them() {
+        let document = |attribute: &str| format!("<Dial><Sip username=\"u\" {attribute}>sip:b@h</Sip></Dial>");
+        for (attribute, shown) in [
+            ("password=\"S3\"", "password=\"…\""),
+            ("password = \"S3\"", "password = \"…\""),
+            ("password =\"S3\"", "password =\"…\""),
+            ("password=\n\"S3\"", "password=\n\"…\""),
+            ("PassWord\t=\r\n'S3'", "PassWord\t=\r\n'…'"),
+            ("password=\"x S3\"", "password=\"…\""),
+            ("password=\" S3\"", "password=\"…\""),
+            ("password=\"\n S3\nS3 \"", "password=\"…\""),
+            ("password='a\"S3'", "password='…'"),
+            ("password=\"a'S3 > S3\"", "password=\"…\""),
+            ("password=\"a&quot;S3\"", "password=\"…\""),
+            ("password=\"\" url='/a'", "password=\"\" url='/a'"),
+        ] {
+            assert_eq!(addresses(document(attribute)), document(shown));
+        }
+        for text in [
+            "<Sip password=\"S3",
+            "<Sip password='password=\"S3'>sip:b@h</Sip>",
+            "<Say>&lt;Sip password=&quot;S3 S3&quot;&gt;</Say>",
+            "{\"twiml\":\"<Sip password=\\\"S3 S3\\\">\"}",
+            // Text that is like markup.
+            "<Dial><Number>password=\"</Number><Sip password=\"S3\">sip:b@h</Sip></Dial>",
+            "<Say><![CDATA[<?]]></Say><Sip password=\"?>S3\">sip:b@h</Sip>",
+            "<Say><![CDATA[<!--]]></Say><Sip password=\"-->S3\">sip:b@h</Sip>",
+            "<Say><![CDATA[<!--]]></Say><Redirect>//u:-->S3@h/</Redirect>",
+            "<!--> //u:S3@h -->",
+        ] {
+            let shown = addresses(text.to_owned());
+            assert!(!shown.contains("S3"), "{text}: {shown}");
+        }
+    }
+
+    #[test]
+    fn user_information_is_hidden_wherever_a_url_has_some() {
+        for (text, shown) in [
+            ("//u:S3@127.0.0.1:21090/x", "//127.0.0.1:21090/x"),
+            ("http:///u:S3@127.0.0.1:21090/x", "http://127.0.0.1:21090/x"),
+            ("/\\u:S3@h/", "//h/"),
+            ("\\\\u:S3@h\\x?S3", "//h\\x"),
+            ("/&#47;u:S3@h/", "//h/"),
+            ("&sol;&#x2F;u&colon;S3&commat;h/", "//h/"),
+            ("//u:S3&#64;h/", "//h/"),
+            ("//u:S3&#0064;h/", "//h/"),
+            ("http:////u:S3@h/", "http://h/"),
+            ("HTTP:\\\\u:S3@h/", "HTTP://h/"),
+            ("http:/u:S3@h/", "http://h/"),
+            ("http:u:S3@h/", "http://h/"),
+            ("http://u:a S3@h/", "http://h/"),
+            ("\n http:/\n/u:1 S3\tS3@h/ ", "\n http://h/ "),
+            ("ht&#10;tp://u:12 S3@h/x", "ht&#10;tp://h/x"),
+            ("http://u:S3 S3/S3@h/x", "http://h/x"),
+            ("http://u:12%2FS3%40x@h/", "http://h/"),
+            ("//u:S3@h/x?t=S3 S3", "//h/x"),
+            ("https://h/x?t=a b&amp;u=S3", "https://h/x"),
+            ("/n?name=a b&amp;pin=S3", "/n"),
+            ("sip:bob:a S3@h", "sip:bob@h"),
+            ("/users/ann@example.com/x", "/users/ann@example.com/x"),
+            ("//cdn.example.com/a@b", "//cdn.example.com/a@b"),
+            ("http://h:8080/a@b", "http://h:8080/a@b"),
+            ("Ask ann@example.com: a/b or c@d", "Ask ann@example.com: a/b or c@d"),
+        ] {
+            let in_documents = |text: &str| {
+                [
+                    format!("<Response><Redirect>{text}</Redirect></Response>"),
+                    format!("<Response><Redirect><![CDATA[{text}]]></Redirect></Response>"),
+                    format!("<Response><Gather action = '{text}' method=\"GET\"/></Response>"),
+                    format!("{{\"url\": \"{text}\", \"a\":1}}"),
+                ]
+            };
+            assert_eq!(in_documents(text).map(addresses), in_documents(shown), "{text}");
+        }
+        for (text, shown) in [
+            ("<Redirect>//u:a\"S3 'S3@h/</Redirect>", "<Redirect>//h/</Redirect>"),
+            ("<Redirect>//u:<![CDATA[S3]]>@h/</Redirect>", "<Redirect>//h/</Redirect>"),
+            ("<Redirect>//u:S3<Say/>S3@h/</Redirect>", "<Redirect>//h/</Redirect>"),
+            ("goes on to //u:S3@h/ or http:///u:S3@h, twice", "goes on to //h/ or http://h, twice"),
+            ("https://h/x?y: 404 \"Not Found\"", "https://h/x: 404 \"Not Found\""),
+        ] {
+            assert_eq!(addresses(text.to_owned()), shown);
+        }
+    }
+
+    #[test]
+    fn long_documents_are_read_in_one_pass() {
+        let marks = ["://", "http://a/", "x://a:b", ">//", "//a:b", "<![CDATA[", "<!--", "<?", "<a ", "<a>", "</a>"];
+        for mark in
+            marks.into_iter().chain(["password='", "password=\"", "\"", "&#64", "&#x40;", "\\", "@:/", "password "])
+        {
+            let long = mark.repeat(5_000);
+            addresses(format!("={long}@?<a>{long}@</a><a b=\"{long}"));
+        }
+    }
+
+    #[test]
+    fn a_sip_address_is_shown_without_its_password() {
+        for (text, shown) in [
+            ("sip:u:S3@192.0.2.1:5070", "sip:u@192.0.2.1:5070"),
+            (
+                "SIPS:+14155550100;phone-context=a;postd=S3:S3@h;transport=tcp;token=S3?X-A=S3",
+                "SIPS:+14155550100;phone-context=a@h;transport=tcp",
+            ),
+            ("sip:bob@[::1]:5070;user=phone", "sip:bob@[::1]:5070;user=phone"),
+            ("sip:192.0.2.1:5070", "sip:192.0.2.1:5070"),
+            ("+14155550100", "+14155550100"),
+            ("client:ann:b@c", "client:ann:b@c"),
+            ("", ""),
+        ] {
+            assert_eq!(sip_uri(text), shown);
+        }
+    }
+
     /// What stands around two addresses.
     const DOCUMENTS: [[&str; 3]; 7] = [
         ["<Play>", "</Play><Play>", "</Play>"],
@@ -278,6 +434,39 @@ mod tests {
                     let shown = addresses(format!("{before}{first}{between}{second}{behind}"));
                     prop_assert!(!shown.contains(&secret), "{}", shown);
                 }
+            }
+        }
+
+        #[test]
+        fn no_attribute_shows_its_password(
+            blanks in "[ \t\r\n]{0,3}",
+            quote in "[\"']",
+            inside in "[ -~ä\t\n]{0,12}",
+            secret in "[A-Z0-9]{6,9}",
+        ) {
+            let inside = inside.replace('<', "").replace(&quote, "");
+            let value = format!("{inside}{secret}{inside}");
+            let attribute = format!("password{blanks}={blanks}{quote}{value}{quote}");
+            let shown = addresses(format!("<Dial><Sip username=\"u\" {attribute}>sip:b@h</Sip></Dial>"));
+            prop_assert!(!shown.contains(&secret), "{}", shown);
+        }
+
+        #[test]
+        fn no_url_shows_its_user_information(
+            beginning in r"(http:|HTTPS:|wss:|)[/\\]{2,4}",
+            user in "[a-z0-9 ]{1,5}(:|&#58;|&colon;)",
+            inside in "[a-z0-9 :\t\n]{0,6}",
+            secret in "[A-Z0-9]{6,9}",
+            at in "(@|&#64;|&#x40;|&commat;)",
+        ) {
+            let address = format!("{beginning}{user}{inside}{secret}{inside}{at}h/x");
+            for document in [
+                format!("<Redirect>{address}</Redirect>"),
+                format!("<Redirect><![CDATA[{address}]]></Redirect>"),
+                format!("<Gather action=\"{address}\"/>"),
+            ] {
+                let shown = addresses(document);
+                prop_assert!(!shown.contains(&secret), "{}", shown);
             }
         }
     }

@@ -47,6 +47,9 @@ pub struct CallView {
     /// Whether a request over HTTP began it: its first leg stands for the request. Absent for all others.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub requested: bool,
+    /// SID of the call that had dialled its party, where a request has given that party a document of its own. Absent for all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
     /// What the caller's trunk reports of the signature of its number: `TN-Validation-Passed-A` and the like. Absent where it reports nothing,
     /// or is not trusted with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -169,6 +172,10 @@ pub struct LegView {
     /// Whether it leads to the party that a requested call is for. Absent for all others.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub to_requested: bool,
+    /// Whether its party has left for a call of its own, which has the SID of the leg: a request has given it a document. Absent for all
+    /// others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_own_call: bool,
     /// Numbers and times of the call to the party; empty unless the edge has called a telephone.
     #[serde(flatten)]
     pub dialled: DialledView,
@@ -220,6 +227,13 @@ pub struct LegView {
     pub silent: bool,
     /// Media figures.
     pub rtp: RtpView,
+}
+
+impl LegView {
+    /// Returns whether it is the call of a party, below that of the caller.
+    pub fn is_call_of_party(&self) -> bool {
+        self.kind == "sip" && self.direction == "outbound" && !self.to_requested && !self.has_own_call
+    }
 }
 
 /// Numbers and times of a call that the edge has made to a party.

@@ -20,7 +20,7 @@ pub use document::{
     LiveTranscript, Loop, MessagingDocument, Method, Pause, Play, PlaySource, Prompt, PromptKind, Queue, Record,
     RecordingNoun, Redirect, Refer, Reference, ReferenceKind, Refused, Reject, Reply, ReplyKind, ReportedStates, Say,
     SipParty, SipUri, SiprecNoun, SpeechEnd, SpeechInput, Stream, Target, Tracks, TranscriptionNoun, Verb, Warnings,
-    is_digits, parse, parse_body, parse_messaging, references,
+    headers_of_request, is_digits, parse, parse_body, parse_messaging, references, written_number,
 };
 pub use location::Location;
 pub use problem::{Error, Position, Warning, code};

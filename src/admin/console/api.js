@@ -28,15 +28,36 @@ function headers(token) {
   return token === null ? {} : { Authorization: `Bearer ${String.fromCharCode(...new TextEncoder().encode(token))}` };
 }
 
+/** Returns why a response refuses the token of its request, as a sentence; null if it does not. */
+function tokenRefusal(response, code) {
+  if (response.status === 401) return 'The edge rejected this token.';
+  if (code !== 'too_many_requests') return null;
+  const seconds = Number(response.headers.get('Retry-After')) || 60;
+  return `The edge rejected this token: too many wrong ones were tried. Try again in ${seconds} s.`;
+}
+
+/** Sends a token once, so that a wrong one counts as one; returns why the edge does not accept it, or null. */
+export async function tryToken(token) {
+  try {
+    const signal = AbortSignal.timeout(SILENCE_MS);
+    const response = await fetch('/v1/trunks', { headers: headers(token.trim()), cache: 'no-store', signal });
+    const code = response.status === 429 ? (await response.json()).error.code : null;
+    return tokenRefusal(response, code);
+  } catch {
+    // An edge that does not answer is shown by the page.
+    return null;
+  }
+}
+
 /** Forgets a token that was rejected, unless another one was entered since. */
-function rejected(token) {
+function rejected(token, why) {
   if (token !== null && sessionStorage.getItem(TOKEN) === token) sessionStorage.removeItem(TOKEN);
-  onUnauthorized(token !== null);
+  onUnauthorized(token === null ? null : why);
 }
 
 let onUnauthorized = () => {};
 
-/** Called when the token is missing, or, with `true`, wrong. */
+/** Called when the token is missing, or with the reason when it is refused. */
 export function whenUnauthorized(act) {
   onUnauthorized = act;
 }
@@ -55,13 +76,14 @@ async function send(path, options) {
   const token = sessionStorage.getItem(TOKEN);
   const response = await fetch(path, { ...options, headers: { ...headers(token), ...options.headers }, cache: 'no-store' });
   if (response.ok) return response;
-  if (response.status === 401) rejected(token);
   const text = await response.text();
   let code = 'error';
   let message = text || `HTTP ${response.status}`;
   try {
     ({ code, message } = JSON.parse(text).error);
   } catch { /* not JSON: the text is the message */ }
+  const why = tokenRefusal(response, code);
+  if (why) rejected(token, why);
   throw new Refused(response.status, code, message);
 }
 

@@ -345,24 +345,35 @@ async function find(wanted) {
   location.hash = isSid ? `#/calls/${wanted}` : (/[a-z]/i.test(wanted) && await named()) || `#/calls${api.query({ search: wanted })}`;
 }
 
-function askForToken(isRejected) {
+function askForToken(why) {
   const dialog = document.getElementById('token-dialog');
-  if (isRejected) document.getElementById('token-error').textContent = 'The edge rejected this token.';
+  if (why) document.getElementById('token-error').textContent = why;
   if (!dialog.open) dialog.showModal();
 }
 
-/** Takes the token of the dialog, unless no edge could have it. */
-function signIn(event) {
+/** Whether a token of the dialog is being tried. */
+let isTrying = false;
+
+/** Takes the token of the dialog, unless no edge could have it, or this one refuses it. */
+async function signIn(event) {
   event.preventDefault();
+  if (isTrying) return;
   const field = document.getElementById('token');
+  const error = document.getElementById('token-error');
   const fault = api.tokenFault(field.value);
-  document.getElementById('token-error').textContent = fault || '';
+  error.textContent = fault || '';
   if (fault) {
     field.select();
     return;
   }
-  api.keepToken(field.value);
+  isTrying = true;
+  const token = field.value;
+  const why = await api.tryToken(token);
+  isTrying = false;
   field.value = '';
+  error.textContent = why || '';
+  if (why) return;
+  api.keepToken(token);
   document.getElementById('token-dialog').close();
   focusPage();
   refresh();

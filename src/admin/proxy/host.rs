@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 
 use axum::http::{StatusCode, Uri};
+use trunkgate_route::is_loopback_host;
 
-use super::DOMAIN;
 use crate::admin::ApiError;
 use crate::config;
+use crate::system::twilio_hosts::{API, DOMAIN, HTTPS, LOOKUPS, is_below_domain, is_served};
 
 /// The only port.
-pub(super) const PORT: u16 = 443;
+pub(super) const PORT: u16 = HTTPS;
 /// Longest host name, and longest part of one (RFC 1035 §2.3.4).
 const NAME_BYTES: usize = 253;
 const LABEL_BYTES: usize = 63;
@@ -23,7 +24,7 @@ pub(super) struct Target {
 /// A host name in lower case.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Host {
-    /// One of Twilio's API.
+    /// One of Twilio's API or of Lookup.
     Api(String),
     /// Any other.
     Other(String),
@@ -53,17 +54,17 @@ impl Target {
             let message = format!("{name}:{port} is not proxied: port 443 only");
             return Err(ApiError::new(StatusCode::FORBIDDEN, "not_proxied", message));
         }
-        Ok(Target { host: if is_api(&name) { Host::Api(name) } else { Host::Other(name) } })
+        Ok(Target { host: if is_served(&name) { Host::Api(name) } else { Host::Other(name) } })
     }
 }
 
-/// Refuses a host that is not Twilio's API.
+/// Refuses a host that is neither Twilio's API nor Lookup.
 pub(super) fn not_proxied(name: &str, setting: config::Proxy) -> ApiError {
     let more = match setting {
         config::Proxy::Tunnel => "other hosts are for clients on the machine of the edge",
         config::Proxy::Api | config::Proxy::Off => "`proxy = \"tunnel\"` of [api] is for other hosts",
     };
-    let message = format!("{name} is not proxied: this proxy is for api.twilio.com; {more}");
+    let message = format!("{name} is not proxied: this proxy is for {API} and {LOOKUPS}; {more}");
     ApiError::new(StatusCode::FORBIDDEN, "not_proxied", message)
 }
 
@@ -72,17 +73,35 @@ pub(super) fn not_proxied(name: &str, setting: config::Proxy) -> ApiError {
 pub(super) fn is_for_another(uri: &Uri, is_tls: bool) -> bool {
     let Some((scheme, name)) = uri.scheme_str().zip(uri.host()) else { return false };
     let name = name.to_ascii_lowercase();
-    let is_below = name.strip_suffix(DOMAIN).is_some_and(|before| before.is_empty() || before.ends_with('.'));
-    is_below || scheme == "https" && !is_tls
+    name == DOMAIN || is_below_domain(&name) || scheme == "https" && !is_tls
+}
+
+/// Returns the server that a request by http was sent for as to a proxy, where that is not this machine: no setting
+/// leads there.
+pub(super) fn plain_elsewhere(uri: &Uri) -> Option<String> {
+    let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http"))?;
+    (!is_loopback_host(authority.host())).then(|| shown(uri))
+}
+
+/// Returns whether the host of a request in absolute form is not one of Twilio's API.
+pub(super) fn is_other(uri: &Uri) -> bool {
+    !is_served(&uri.host().unwrap_or_default().to_ascii_lowercase())
+}
+
+/// Returns scheme, host and port of what a request was sent for, as far as they are written, without user information.
+pub(super) fn shown(uri: &Uri) -> String {
+    let scheme = uri.scheme_str().map(|scheme| format!("{scheme}://")).unwrap_or_default();
+    let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{scheme}{}{port}", uri.host().unwrap_or_default())
 }
 
 /// Judges a request that was sent for another server.
 ///
 /// # Errors
-/// It is not for one of Twilio's API by https.
+/// It is not for one of Twilio's API or of Lookup by https.
 pub(super) fn judge_absolute(uri: &Uri, setting: config::Proxy) -> Result<(), ApiError> {
     let name = uri.host().unwrap_or_default().to_ascii_lowercase();
-    if !is_name(&name) || !is_api(&name) {
+    if !is_name(&name) || !is_served(&name) {
         return Err(not_proxied(&name, setting));
     }
     let has_user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
@@ -91,13 +110,6 @@ pub(super) fn judge_absolute(uri: &Uri, setting: config::Proxy) -> Result<(), Ap
         return Err(ApiError::new(StatusCode::FORBIDDEN, "not_proxied", message));
     }
     Ok(())
-}
-
-/// `api.twilio.com`, `api.{region}.twilio.com`, `api.{edge}.{region}.twilio.com`
-fn is_api(name: &str) -> bool {
-    let Some(labels) = name.strip_suffix(DOMAIN).and_then(|before| before.strip_suffix('.')) else { return false };
-    let labels: Vec<&str> = labels.split('.').collect();
-    matches!(labels.as_slice(), ["api"] | ["api", _] | ["api", _, _])
 }
 
 fn is_address(name: &str) -> bool {
@@ -126,7 +138,7 @@ mod tests {
 
     #[test]
     fn twilios_names_are_known_and_others_are_not_them() {
-        for name in ["api.twilio.com", "api.ie1.twilio.com", "api.dublin.ie1.twilio.com", "api.sydney.au1.twilio.com"] {
+        for name in ["api.twilio.com", "api.ie1.twilio.com", "api.dublin.ie1.twilio.com", "lookups.twilio.com"] {
             assert_eq!(read(&format!("{name}:443")), Ok(Host::Api(name.to_owned())));
         }
         assert_eq!(read("API.Twilio.com:443"), Ok(Host::Api("api.twilio.com".to_owned())));
@@ -171,7 +183,7 @@ mod tests {
     fn requests_for_other_servers_are_recognised_and_only_those_for_the_api_are_served() {
         let uri = |text: &str| text.parse::<Uri>().unwrap();
         let judged = |text: &str| judge_absolute(&uri(text), config::Proxy::Api).map_err(|error| error.code);
-        for name in ["api.twilio.com", "API.twilio.com", "api.ie1.twilio.com", "api.twilio.com:443"] {
+        for name in ["api.twilio.com", "API.twilio.com", "lookups.ie1.twilio.com", "api.twilio.com:443"] {
             let text = format!("https://{name}/2010-04-01/Accounts.json?PageSize=1");
             assert!(is_for_another(&uri(&text), false), "{text}");
             assert_eq!(judged(&text), Ok(()), "{text}");
@@ -193,6 +205,15 @@ mod tests {
             assert!(!is_for_another(&uri(text), false), "{text}");
         }
         assert!(!is_for_another(&uri("https://edge.example.com/v1/status"), true));
+        let plain = |text: &str| plain_elsewhere(&uri(text));
+        assert_eq!(plain("http://ann:pw@example.org:8080/a?b").as_deref(), Some("http://example.org:8080"));
+        assert_eq!(plain("http://example.org/").as_deref(), Some("http://example.org"));
+        for text in ["https://example.org/", "http://127.0.0.1:8080/", "http://[::1]/", "/v1/status"] {
+            assert_eq!(plain(text), None, "{text}");
+        }
+        let connect = Uri::builder().authority("example.org:443").build().unwrap_or_else(|_| uri("example.org:443"));
+        assert_eq!(shown(&connect), "example.org:443");
+        assert!(is_other(&uri("https://example.org/")) && !is_other(&uri("https://API.twilio.com/")));
         assert!(is_for_another(&uri("https://api.twilio.com/"), true));
     }
 }

@@ -1,8 +1,7 @@
 //! `[api] proxy`: CONNECT for Twilio's host names leads to the Twilio-compatible API, by TLS with a certificate of the edge's own CA, so that a
 //! program for api.twilio.com reaches the edge unchanged. Nothing else of the HTTP listener is reached that way.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
@@ -15,33 +14,22 @@ use axum::response::{IntoResponse, Response};
 use hyper::ext::ReasonPhrase;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
-use rustls::ServerConfig;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::Semaphore;
 
 use self::host::{Host, Target};
 use super::gate::{self, Gate};
+use super::host_certificates::HostCertificates;
 use super::listener::TunnelEstablished;
 use super::places::Occupant;
 use super::{ApiError, twilio};
 use crate::config;
 use crate::limits;
-use crate::system::authority::Authority;
-use crate::system::certificates::CLOSED;
-use crate::system::clock;
-use crate::system::connector::TlsFault;
-use crate::system::log::Seldom;
+use crate::runtime::proxy_refusals::{ProxyRefusal, RefusalReason};
 use crate::system::reach::Reach;
 
 mod host;
 mod session;
 mod tunnel;
-
-/// Domain of the CA.
-const DOMAIN: &str = "twilio.com";
-/// File of the CA, in the data directory.
-const FILE: &str = "twilio-ca.pem";
-/// Headers by which a client is known to come from elsewhere, through a proxy on this machine.
-const FORWARDED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
 
 /// The proxy; clones are the same one.
 #[derive(Clone)]
@@ -51,16 +39,14 @@ struct Parts {
     gate: Gate,
     /// The API alone.
     api: Router,
-    /// Made at the first use.
-    authority: OnceCell<Authority>,
+    certificates: Arc<HostCertificates>,
     tunnels: Arc<Semaphore>,
-    complaint: Mutex<Seldom>,
 }
 
 impl Proxy {
-    pub(super) fn new(gate: Gate, api: Router) -> Proxy {
+    pub(super) fn new(gate: Gate, api: Router, certificates: Arc<HostCertificates>) -> Proxy {
         let tunnels = Arc::new(Semaphore::new(limits::PROXY_TUNNELS));
-        Proxy(Arc::new(Parts { gate, api, authority: OnceCell::new(), tunnels, complaint: Mutex::default() }))
+        Proxy(Arc::new(Parts { gate, api, certificates, tunnels }))
     }
 
     fn setting(&self) -> config::Proxy {
@@ -95,7 +81,9 @@ impl Proxy {
         if !is_local && let Err(response) = self.authenticate(&occupant, headers).await {
             return response;
         }
-        let connected = match Target::of(request.uri()) {
+        let (target, asked) = (Target::of(request.uri()), host::shown(request.uri()));
+        let is_other = setting != config::Proxy::Tunnel && matches!(&target, Ok(Target { host: Host::Other(_) }));
+        let connected = match target {
             Ok(Target { host: Host::Api(name) }) => self.lead_to_api(name, occupant, request).await,
             Ok(Target { host: Host::Other(name) }) if setting == config::Proxy::Tunnel && is_local => {
                 tunnel::open(self, &name, occupant, request).await
@@ -104,7 +92,24 @@ impl Proxy {
             Err(error) => Err(error),
         };
         // What follows the head is the client's TLS.
-        connected.map_or_else(refused, |()| established())
+        match connected {
+            Ok(()) => established(),
+            Err(error) => self.refuse(&Method::CONNECT, asked, is_other, error),
+        }
+    }
+
+    /// Answers a request that is refused, and passes it on to those that listen for refusals; `is_other`: its host is
+    /// not one that the proxy serves.
+    fn refuse(&self, method: &Method, target: String, is_other: bool, error: ApiError) -> Response {
+        let reason = if is_other { RefusalReason::OtherHost } else { RefusalReason::Answered(error.message.clone()) };
+        self.pass_on(method, target, reason);
+        refused(error)
+    }
+
+    /// Passes a refusal on to those that listen.
+    fn pass_on(&self, method: &Method, target: String, reason: RefusalReason) {
+        let refusal = ProxyRefusal { at: Instant::now(), method: method.to_string(), target, reason };
+        self.0.gate.handle.shared.proxy_refusals.send(refusal);
     }
 
     /// Answers a request that was sent for one of Twilio's hosts as to a proxy in clear (RFC 9112 §3.2.2), as clients without CONNECT
@@ -115,7 +120,8 @@ impl Proxy {
             Err(refused) => return *refused,
         };
         if let Err(error) = host::judge_absolute(request.uri(), setting) {
-            return refused(error);
+            let is_other = setting != config::Proxy::Tunnel && host::is_other(request.uri());
+            return self.refuse(request.method(), host::shown(request.uri()), is_other, error);
         }
         if !is_local(&occupant, request.headers()) && !occupant.is_tls() {
             let message =
@@ -153,23 +159,13 @@ impl Proxy {
 
     /// Leads the connection to the API, once the answer to CONNECT has left.
     async fn lead_to_api(&self, host: String, occupant: Occupant, request: Request) -> Result<(), ApiError> {
-        let tls = self.server(&host).await?;
+        let tls = self.certificates().of_host(&host).await?;
         tokio::spawn(session::serve(self.clone(), host, tls, occupant, request));
         Ok(())
     }
 
-    async fn server(&self, host: &str) -> Result<Arc<ServerConfig>, ApiError> {
-        self.authority().await?.server(host, clock::now()).map_err(no_authority)
-    }
-
-    /// The CA, read or made at the first use.
-    async fn authority(&self) -> Result<&Authority, ApiError> {
-        let path = self.0.gate.handle.shared.running(|running| running.boot.data.directory.join(FILE));
-        let open = || async {
-            let opened = tokio::task::spawn_blocking(move || open(path)).await;
-            opened.map_err(|error| error.to_string()).flatten()
-        };
-        self.0.authority.get_or_try_init(open).await.map_err(no_authority)
+    fn certificates(&self) -> &HostCertificates {
+        &self.0.certificates
     }
 
     fn api(&self) -> Router {
@@ -185,28 +181,11 @@ impl Proxy {
     fn tunnels(&self) -> Arc<Semaphore> {
         Arc::clone(&self.0.tunnels)
     }
-
-    /// Logs that a client and the edge do not agree on TLS: most often it does not know the CA.
-    fn complain(&self, occupant: &Occupant, host: &str, fault: &TlsFault) {
-        let mut complaint = self.0.complaint.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(more) = complaint.due(Instant::now()) else { return };
-        // Other words for that are meant for a server that is connected to.
-        let what = if fault.what.starts_with(CLOSED) { CLOSED } else { &fault.what };
-        let source = occupant.address();
-        let fix = "start the client with the variables that `trunkgate twilio env` prints";
-        if fault.rejected.is_some() {
-            tracing::info!("proxy: client {source} does not trust the CA of the edge for {host}: {what}. {fix}{more}");
-        } else {
-            tracing::info!(
-                "proxy: TLS with client {source} for {host} failed: {what}. If it does not know the CA: {fix}{more}"
-            );
-        }
-    }
 }
 
 /// Returns whether a client is on this machine, and no proxy has passed its request on.
 fn is_local(occupant: &Occupant, headers: &HeaderMap) -> bool {
-    occupant.is_loopback() && FORWARDED.iter().all(|name| !headers.contains_key(*name))
+    occupant.is_loopback() && !headers.keys().any(|name| gate::is_of_proxy(name.as_str()))
 }
 
 /// Answers a CONNECT that has led somewhere.
@@ -215,16 +194,6 @@ fn established() -> Response {
     response.extensions_mut().insert(ReasonPhrase::from_static(b"Connection established"));
     response.extensions_mut().insert(TunnelEstablished);
     response
-}
-
-fn open(path: PathBuf) -> Result<Authority, String> {
-    Authority::open(&path, DOMAIN, clock::now())
-}
-
-fn no_authority(why: String) -> ApiError {
-    tracing::error!("proxy: no certificate: {why}");
-    let message = "the CA of the proxy cannot be used: the log of the edge has the cause";
-    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no_proxy_ca", message)
 }
 
 fn off() -> ApiError {
@@ -252,14 +221,24 @@ pub(super) async fn intercept(State(proxy): State<Proxy>, request: Request, next
     if request.version() <= Version::HTTP_11 && host::is_for_another(request.uri(), is_tls) {
         return proxy.serve_absolute(request).await;
     }
-    next.run(request).await
+    let elsewhere = host::plain_elsewhere(request.uri()).map(|target| (request.method().clone(), target));
+    let response = next.run(request).await;
+    let is_refused = response.status() == StatusCode::FORBIDDEN;
+    if let Some((method, target)) = elsewhere.filter(|_| is_refused && proxy.setting() != config::Proxy::Off) {
+        proxy.pass_on(&method, target, RefusalReason::PlainHttp);
+    }
+    response
 }
 
-/// `GET /v1/twilio/ca`
-pub(super) async fn certificate(State(proxy): State<Proxy>) -> Result<Response, ApiError> {
-    if proxy.setting() == config::Proxy::Off {
+/// `GET /v1/twilio/ca`; with `?for=proxy` for clients of the proxy alone.
+pub(super) async fn certificate(State(proxy): State<Proxy>, uri: Uri) -> Result<Response, ApiError> {
+    let is_on = match uri.query() {
+        Some("for=proxy") => proxy.setting() != config::Proxy::Off,
+        Some(_) | None => proxy.0.gate.handle.shared.running(|running| running.config.api.stands_for_twilio()),
+    };
+    if !is_on {
         return Err(off());
     }
-    let pem = proxy.authority().await?.pem().to_owned();
+    let pem = proxy.certificates().pem().await?.to_owned();
     Ok(([(header::CONTENT_TYPE, "application/pem-certificate-chain")], pem).into_response())
 }

@@ -14,6 +14,7 @@ use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 
 use super::Proxy;
+use crate::admin::host_certificates::ClientPath;
 use crate::admin::places::Occupant;
 use crate::limits;
 use crate::system::connector::within;
@@ -25,7 +26,10 @@ pub(super) async fn serve(proxy: Proxy, host: String, tls: Arc<ServerConfig>, oc
     let limit = Duration::from_secs(limits::HANDSHAKE_SECONDS);
     let stream = match within(Some(limit), TlsAcceptor::from(tls).accept(TokioIo::new(upgraded))).await {
         Ok(stream) => stream,
-        Err(fault) => return proxy.complain(&occupant, &host, &fault),
+        Err(fault) => {
+            let source = occupant.address();
+            return proxy.certificates().complain(source, &host, &fault, ClientPath::Proxy);
+        }
     };
     let api = TowerToHyperService::new(proxy.api());
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {

@@ -192,6 +192,7 @@ mod tests {
             emergency_calls,
             keep_calls,
             proxy,
+            tls: None,
             strict,
         }
     }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use trunkgate_call::CallView;
+use trunkgate_call::redact;
 use trunkgate_call::view::{LegView, status_of_unanswered};
+use trunkgate_call::{CallView, DetachRequest};
 use trunkgate_route::{App, AppDocument, StatusCallback};
 
 use super::error::{Error, shown};
@@ -62,7 +63,7 @@ pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<V
     let page = Page::take(&cx.uri("Calls"), cx.query, &mut parameters)?;
     let number = |text: Option<String>| text.map(|text| cx.number(&text));
     let filter = Filter {
-        to: number(parameters.take("To")),
+        to: number(parameters.take("To")).map(|to| redact::sip_uri(&to)),
         from: number(parameters.take("From")),
         parent: parameters.take("ParentCallSid"),
         status: parameters.take("Status"),
@@ -108,7 +109,7 @@ async fn add_stored(
     let Some(mut wanted) = filter.of_store(behind.map(|(started, _)| started)) else { return };
     loop {
         let (calls, next) = match &filter.parent {
-            Some(parent) => (stored.find(parent).await.map(Arc::new).into_iter().collect(), None),
+            Some(parent) => (with_own_calls(cx, parent).await, None),
             None => stored.part(wanted.clone(), CALLS_READ_AT_ONCE).await,
         };
         let fits = |one: &Resource| filter.has(one) && behind.is_none_or(|behind| one.order() < behind);
@@ -124,6 +125,17 @@ async fn add_stored(
         }
         wanted.behind = next;
     }
+}
+
+/// Returns a call, with those that its parties have got of their own, as far as the store has them.
+async fn with_own_calls(cx: &Asked<'_>, parent: &str) -> Vec<Arc<CallView>> {
+    let Some(call) = cx.handle.call(parent).await.ok().flatten() else { return Vec::new() };
+    let own: Vec<String> = call.legs.iter().filter(|leg| leg.has_own_call).map(|leg| leg.sid.clone()).collect();
+    let mut all = vec![Arc::new(call)];
+    for sid in own {
+        all.extend(cx.handle.shared.calls.find(&sid).await.map(Arc::new));
+    }
+    all
 }
 
 /// `GET …/Calls/{sid}.json`
@@ -157,8 +169,8 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
     if found.call.state == "ended" || found.leg_view().is_some_and(|leg| leg.state == "ended") {
         return Err(Error::call_ended());
     }
-    if found.leg.is_some() && (document.is_some() || receiver.is_some() || limit.is_some()) {
-        let what = "Url, Twiml, StatusCallback and TimeLimit for a call that another one has made";
+    if found.leg.is_some() && document.is_none() && (receiver.is_some() || limit.is_some()) {
+        let what = "StatusCallback and TimeLimit, without Url or Twiml, for a call that another one has made";
         return Err(Error::later(what));
     }
     // All of it is judged before any of it changes the call.
@@ -168,43 +180,67 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
         let app = App { fallback_url, fallback_method, ..made };
         create::judge_reach(cx, &app).map(|()| app)
     });
-    let app = app.transpose()?;
-    change(cx, &found, receiver, limit).await?;
-    match (app, found.leg_view()) {
-        (Some(app), _) => {
-            let (call, app) = (sid.to_owned(), Arc::new(app));
-            let done = cx.handle.act(move |gateway, now| gateway.redirect(now, &call, app)).await?;
-            done.map_err(Error::of_redirect)?;
-        }
-        (None, Some(leg)) if ends => {
-            let (call, leg) = (found.call.sid.clone(), leg.sid.clone());
-            let done = cx.handle.act(move |gateway, now| gateway.end_party(now, &call, &leg)).await?;
-            done.map_err(Error::of_redirect)?;
-        }
-        (None, None) if ends => cx.handle.hangup(sid).await?,
-        (None, _) => {}
-    }
+    let receiver = receiver.map(|receiver| judge_receiver(cx, &found, receiver)).transpose()?;
+    carry_out(cx, &found, CallChanges { app: app.transpose()?.map(Arc::new), receiver, limit, ends }).await?;
     show(cx, sid).await
 }
 
-/// Changes the receiver of a live call's callbacks, and its time limit.
-async fn change(
-    cx: &Asked<'_>,
-    found: &Resource,
-    receiver: Option<StatusCallback>,
+/// Changes of a live call that a request asks for.
+struct CallChanges {
+    /// Application that has the call next.
+    app: Option<Arc<App>>,
+    /// Application whose `status_callback` receives the callbacks from now on.
+    receiver: Option<Arc<App>>,
     limit: Option<Duration>,
-) -> Result<(), Error> {
-    if let Some(receiver) = receiver {
-        let document = AppDocument::Text("<Response/>".into());
-        let app = create::keys_of(cx, found.call.app.as_deref(), document);
-        let app = App { status_callback: Some(receiver), ..app };
-        create::judge_reach(cx, &app)?;
-        let (call, app) = (found.call.sid.clone(), Arc::new(app));
+    /// Whether the call ends.
+    ends: bool,
+}
+
+/// Carries the changes of a call out. A party of a call that gets a document has a call of its own then, to which the others apply.
+async fn carry_out(cx: &Asked<'_>, found: &Resource, changes: CallChanges) -> Result<(), Error> {
+    let CallChanges { app, receiver, limit, ends } = changes;
+    let call = found.call.sid.clone();
+    let Some(leg) = found.leg_view() else {
+        change(cx, &call, receiver, limit).await?;
+        if let Some(app) = app {
+            let done = cx.handle.act(move |gateway, now| gateway.redirect(now, &call, app)).await?;
+            return done.map_err(Error::of_redirect);
+        }
+        return if ends { Ok(cx.handle.hangup(&call).await?) } else { Ok(()) };
+    };
+    let party = leg.sid.clone();
+    if let Some(app) = app {
+        let request = DetachRequest { app, receiver, limit };
+        let done = cx.handle.act(move |gateway, now| gateway.redirect_party(now, &call, &party, request)).await?;
+        return done.map_err(Error::of_redirect);
+    }
+    if ends {
+        let done = cx.handle.act(move |gateway, now| gateway.end_party(now, &call, &party)).await?;
+        done.map_err(Error::of_redirect)?;
+    }
+    Ok(())
+}
+
+/// Returns the application whose `status_callback` is a receiver of callbacks, by the rules for the application of the
+/// call.
+///
+/// # Errors
+/// Its URL can never be reached.
+fn judge_receiver(cx: &Asked<'_>, found: &Resource, receiver: StatusCallback) -> Result<Arc<App>, Error> {
+    let app = create::keys_of(cx, found.call.app.as_deref(), AppDocument::Text("<Response/>".into()));
+    let app = App { status_callback: Some(receiver), ..app };
+    create::judge_reach(cx, &app).map(|()| Arc::new(app))
+}
+
+/// Changes the receiver of a live call's callbacks, and its time limit.
+async fn change(cx: &Asked<'_>, sid: &str, receiver: Option<Arc<App>>, limit: Option<Duration>) -> Result<(), Error> {
+    if let Some(app) = receiver {
+        let call = sid.to_owned();
         let done = cx.handle.act(move |gateway, now| gateway.replace_callback(now, &call, &app)).await?;
         done.map_err(Error::of_redirect)?;
     }
     if let Some(limit) = limit {
-        let call = found.call.sid.clone();
+        let call = sid.to_owned();
         let done = cx.handle.act(move |gateway, now| gateway.limit_time(now, &call, limit)).await?;
         done.map_err(Error::of_redirect)?;
     }
@@ -287,10 +323,9 @@ impl Filter {
 
     fn has(&self, one: &Resource) -> bool {
         let same = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
-        let parent = one.leg.map_or("", |_| one.call.sid.as_str());
         same(&self.to, one.to())
             && same(&self.from, one.from())
-            && same(&self.parent, parent)
+            && same(&self.parent, one.parent().unwrap_or_default())
             && same(&self.status, one.status())
     }
 }
@@ -299,14 +334,17 @@ impl Resource {
     /// The calls of a call: the caller's, and those of parties with a telephone.
     fn all(call: &Arc<CallView>) -> impl Iterator<Item = Resource> {
         let legs = call.legs.iter().enumerate().skip(1);
-        let parties = legs
-            .filter(|(_, leg)| leg.kind == "sip" && leg.direction == "outbound" && !leg.to_requested)
-            .map(|(at, _)| Some(at));
+        let parties = legs.filter(|(_, leg)| leg.is_call_of_party()).map(|(at, _)| Some(at));
         std::iter::once(None).chain(parties).map(|leg| Resource { call: Arc::clone(call), leg })
     }
 
     fn leg_view(&self) -> Option<&LegView> {
         self.leg.and_then(|at| self.call.legs.get(at))
+    }
+
+    /// Returns the SID of the call that has made it.
+    fn parent(&self) -> Option<&str> {
+        if self.leg.is_some() { Some(&self.call.sid) } else { self.call.parent.as_deref() }
     }
 
     fn sid(&self) -> &str {
@@ -375,7 +413,7 @@ impl Resource {
         let own = self.leg.is_none();
         let [started, _, ended] = self.times().map(|time| date(time?));
         let created = started.clone().or_else(|| date(&call.started_at));
-        let direction = match (own, call.requested) {
+        let direction = match (self.parent().is_none(), call.requested) {
             (false, _) => "outbound-dial",
             (true, true) => "outbound-api",
             (true, false) => "inbound",
@@ -396,7 +434,7 @@ impl Resource {
             "from": self.from(),
             "from_formatted": formatted(self.from()),
             "group_sid": null,
-            "parent_call_sid": self.leg.map(|_| &call.sid),
+            "parent_call_sid": self.parent(),
             "phone_number_sid": cx.number_sid(own_number).filter(|_| own),
             "price": null,
             "price_unit": null,

@@ -46,7 +46,7 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     if digits.as_ref().is_some_and(|digits| digits.len() > DIGITS || !is_digits(digits)) {
         return Err(Error::bad_request(format!("SendDigits: 1 to {DIGITS} of 0-9, A-D, #, *, w and W")));
     }
-    let (from, Placing { to, targets }) = placed(cx, to, from)?;
+    let (from, Placing { to, targets, headers }) = placed(cx, to, from)?;
     let (fallback_url, fallback_method) = fallback.map(|(url, method)| (Some(url), method)).unwrap_or_default();
     let app = App { status_callback, fallback_url, fallback_method, ..made(cx, document, None)? };
     judge_reach(cx, &app)?;
@@ -58,6 +58,7 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
         from,
         to,
         targets,
+        headers,
         onward,
         ring_timeout,
         time_limit,

@@ -14,6 +14,7 @@ use trunkgate_twiml::compat::requests::meant;
 
 use super::access::Caller;
 use super::error::{Error, shown};
+use super::lookup::LookupPath;
 use super::{Answer, LATER};
 use crate::limits::API_IGNORED_SHOWN;
 use crate::runtime::api_log::{ApiRequest, Requests};
@@ -23,7 +24,7 @@ use crate::sinks::callbacks::{CallbackCounts, LastFailure};
 use crate::system::clock;
 
 /// Resources that the API has, by the names that the log gives them.
-const RESOURCES: [&str; 5] = ["Calls", "IncomingPhoneNumbers", "Keys", "Messages", "Recordings"];
+const RESOURCES: [&str; 6] = ["Calls", "IncomingPhoneNumbers", "Keys", "Messages", "PhoneNumbers", "Recordings"];
 /// Name of the account itself.
 const ACCOUNT: &str = "Accounts";
 /// Name of requests that were not let in.
@@ -35,7 +36,7 @@ const OTHER: &str = "other";
 pub(super) struct Watch {
     began: Instant,
     method: Method,
-    /// Path below the account.
+    /// Path below the account, or below the version of Lookup.
     path: String,
     query: String,
     source: Option<IpAddr>,
@@ -50,7 +51,8 @@ impl Watch {
         source: Option<IpAddr>,
         caller: &Caller,
     ) -> Watch {
-        let parts = path.split('/').filter(|part| !part.is_empty()).skip(3).collect::<Vec<_>>().join("/");
+        let above = if LookupPath::parse(path).is_some() { 1 } else { 3 };
+        let parts = path.split('/').filter(|part| !part.is_empty()).skip(above).collect::<Vec<_>>().join("/");
         let key = Some(caller.key()).filter(|sid| !sid.is_empty()).map(str::to_owned);
         let (path, query) = (shown(&parts), shown(query));
         Watch { began: Instant::now(), method: method.clone(), path, query, source, key }

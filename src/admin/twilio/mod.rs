@@ -1,4 +1,5 @@
-//! `/2010-04-01`: the API that Twilio's own clients speak. Names, paging and errors are Twilio's; what an edge cannot know is null.
+//! `/2010-04-01`, and `PhoneNumbers` of Lookup: the API that Twilio's own clients speak. Names, paging and errors are
+//! Twilio's; what an edge cannot know is null.
 
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -18,6 +19,7 @@ use trunkgate_twiml::compat::requests::LATER;
 use self::access::{Caller, Refusal};
 use self::error::Error;
 use self::keys::Keys;
+use self::lookup::LookupPath;
 use self::parameters::Parameters;
 use self::recordings::{Named, Of};
 use super::ApiError;
@@ -44,6 +46,7 @@ mod keys;
 mod listeners;
 mod live_transcriptions;
 mod log;
+mod lookup;
 mod messages;
 mod numbers;
 mod page;
@@ -176,9 +179,8 @@ fn dialled(text: &str) -> String {
 
 /// Whether a path belongs to this API.
 pub(super) fn is_path(path: &str) -> bool {
-    path.strip_prefix('/')
-        .and_then(|path| path.strip_prefix(VERSION))
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    let below = path.strip_prefix('/').and_then(|path| path.strip_prefix(VERSION));
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) || LookupPath::parse(path).is_some()
 }
 
 /// Answers a request through the proxy that is not for this API.
@@ -281,6 +283,9 @@ async fn discard(mut body: Body) {
 
 async fn answer(cx: &Asked<'_>, request: &Parts, parameters: Parameters) -> Result<Answer, Error> {
     let (method, headers) = (&request.method, &request.headers);
+    if let Some(path) = LookupPath::parse(cx.path) {
+        return lookup::answer(cx, method, &path, parameters);
+    }
     let path = cx.path.strip_suffix(".json").unwrap_or(cx.path);
     let mut parts = path.split('/').filter(|part| !part.is_empty()).skip(1);
     let named: [Option<&str>; 6] = std::array::from_fn(|_| parts.next());
@@ -392,6 +397,16 @@ async fn answer(cx: &Asked<'_>, request: &Parts, parameters: Parameters) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_of_the_api_are_known() {
+        for path in ["/2010-04-01", "/2010-04-01/Accounts.json", "/v1/PhoneNumbers/+1415", "/v2/PhoneNumbers/x"] {
+            assert!(is_path(path), "{path}");
+        }
+        for path in ["/2010-04-011", "/v1/PhoneNumbers", "/v1/status", "/v2", "/", ""] {
+            assert!(!is_path(path), "{path}");
+        }
+    }
 
     #[test]
     fn a_plus_sign_that_was_not_encoded_is_one() {

@@ -229,16 +229,19 @@ impl Parameters {
     /// # Errors
     /// There is such a parameter.
     pub(super) fn judge(&mut self, operation: &Operation) -> Result<(), Error> {
+        let mut refused = None;
         for (name, value) in std::mem::take(&mut self.all) {
             match operation.given(&name) {
                 Some(Given::Supported | Given::Differs(_)) | None => self.all.push((name, value)),
                 Some(_) if value.is_empty() => {}
                 Some(Given::Only(values)) if values.contains(&value.as_str()) => {}
                 Some(Given::Ignored(_)) if !self.is_strict => self.ignore(&name),
-                Some(Given::Only(_) | Given::Ignored(_) | Given::Refused(_)) => return Err(Error::later(&name)),
+                Some(Given::Only(_) | Given::Ignored(_) | Given::Refused(_)) => {
+                    refused = refused.or_else(|| Some(Error::later(&name)));
+                }
             }
         }
-        Ok(())
+        refused.map_or(Ok(()), Err)
     }
 
     /// Refuses an unknown parameter without a value: the rest of a text whose `&` was not encoded.
@@ -259,8 +262,8 @@ impl Parameters {
             if !is_name(name) {
                 return Err(Error::bad_request(REST));
             }
-            let meant = requests::meant(name);
-            if self.is_strict || requests::is_guarded(name) || meant.is_some_and(requests::is_guarded) {
+            if self.is_strict || is_weighty(name) {
+                let meant = requests::meant(name);
                 let meant = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
                 return Err(Error::bad_request(format!("Unknown parameter {}{meant}", shown(name))));
             }
@@ -268,6 +271,25 @@ impl Parameters {
         }
         Ok(())
     }
+}
+
+/// Notes what a request that was refused before [`Parameters::finish`] would have ignored; nothing of one that may hold
+/// the rest of a text.
+impl Drop for Parameters {
+    fn drop(&mut self) {
+        let is_rest = |(name, value): &(String, String)| value.is_empty() || !is_name(name);
+        if self.is_strict || self.all.iter().any(is_rest) {
+            return;
+        }
+        for (name, _) in self.all.iter().filter(|(name, _)| !requests::is_known(name) && !is_weighty(name)) {
+            self.ignore(&shown(name));
+        }
+    }
+}
+
+/// Returns whether an unknown parameter may be meant for something that must not be missed.
+fn is_weighty(name: &str) -> bool {
+    requests::is_guarded(name) || requests::meant(name).is_some_and(requests::is_guarded)
 }
 
 /// Returns whether a text is the name of a parameter: as all of Twilio's, with the sign of a bound behind it.
@@ -387,6 +409,90 @@ mod tests {
         }
         let error = read_by(true, "Methid=GET", "", "").unwrap().finish().unwrap_err();
         assert_eq!(error.message(), "Unknown parameter Methid; did you mean Method?");
+    }
+
+    #[test]
+    fn a_refused_request_notes_what_it_would_have_ignored() {
+        for (query, names) in [
+            // Refused by a value, before the rest was looked at.
+            ("Foo=1&Timeout=x&CallReason=y", &["CallReason", "Foo"][..]),
+            // Refused by a parameter that cannot be carried out, by an unknown one of weight.
+            ("Byoc=BY1&CallReason=y&Foo=1", &["CallReason", "Foo"]),
+            ("Recrod=true&Foo=1", &["Foo"]),
+            // Known ones that were not taken yet are not ignored, nor those of a list.
+            ("Timeout=x&To=1&From=2&Parameter3.Name=a&StartTime%3E=2026-11-20", &[]),
+            // The rest of a text may be confidential.
+            ("Timeout=x&Foo=1&your+PIN+is+1234=", &[]),
+            ("Timeout=x&Foo=1&PIN=", &[]),
+        ] {
+            let mut all = read_by(false, query, "", "").unwrap();
+            let ignored = all.ignored();
+            let judged = all.judge(&CREATE_CALL).and_then(|()| all.take_number("Timeout").map(drop));
+            judged.and_then(|()| all.finish()).unwrap_err();
+            assert_eq!(ignored.names(), names, "{query}");
+        }
+    }
+
+    #[test]
+    fn unknown_names_of_weight_and_near_misses_of_them_are_refused() {
+        let finished = |name: &str| {
+            let query = format!("{name}=%2B1");
+            let mut all = read_by(false, &query, "", "").unwrap();
+            let ignored = all.ignored();
+            let judged = all.judge(&CREATE_CALL);
+            judged
+                .and_then(|()| all.finish())
+                .map_err(|error| (error.code, error.message().to_owned()))
+                .map(|()| ignored.names())
+        };
+        for (name, meant) in [
+            ("Privacy", ""),
+            ("Anonymous", ""),
+            ("Clir", ""),
+            ("PrivacyMode", ""),
+            ("HideCallerId", ""),
+            ("Withheld", ""),
+            ("MaskNumber", ""),
+            ("Secret", ""),
+            ("Encrypt", ""),
+            ("Redact", ""),
+            ("Recording", ""),
+            ("Rcord", "Record"),
+            ("Recrod", "Record"),
+            ("Reocrd", "Record"),
+            ("Too", "To"),
+            ("Tp", "To"),
+            ("Form", "From"),
+            ("Fron", "From"),
+            ("ToNumber", ""),
+            ("MaxCost", ""),
+            ("Charge", ""),
+            ("Budget", ""),
+            ("Timeuot", "Timeout"),
+            ("TimeLimti", "TimeLimit"),
+            ("MaxDuration", ""),
+            ("Expires", ""),
+        ] {
+            let meant = if meant.is_empty() { String::new() } else { format!("; did you mean {meant}?") };
+            assert_eq!(finished(name).unwrap_err(), (20_001, format!("Unknown parameter {name}{meant}")));
+        }
+        for name in [
+            "Foo",
+            "Campaign",
+            "Colour",
+            "Department",
+            "Locale",
+            "MachineDetction",
+            "Notes",
+            "Priority",
+            "RequestId",
+            "Room",
+            "StatusCallbackk",
+            "Version",
+            "X-Trace",
+        ] {
+            assert_eq!(finished(name).unwrap(), [name.to_owned()], "{name}");
+        }
     }
 
     #[test]

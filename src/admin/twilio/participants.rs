@@ -234,7 +234,8 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
         return Err(Error::not_found(cx.path));
     }
     joining.come_for(to.as_deref(), known.as_ref().map(|report| report.sid.as_str()));
-    let (from, Placing { to, targets }) = placed(cx, (to, from), conference, (record.is_some(), detection.is_some()))?;
+    let (from, Placing { to, targets, headers }) =
+        placed(cx, (to, from), conference, (record.is_some(), detection.is_some()))?;
     let app = app_of(cx, &joining, status_callback)?;
     detection::judge(cx, detection::OF_PARTICIPANT.0, detection.as_ref(), &app)?;
     let (detection, onward) = (detection.map(Box::new), vec![Onward::App(Arc::new(app))]);
@@ -249,8 +250,19 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
     };
     let participant = Some(Box::new(added.clone()));
     let digits = None;
-    let request =
-        CallRequest { from, to, targets, onward, ring_timeout, time_limit, digits, record, participant, detection };
+    let request = CallRequest {
+        from,
+        to,
+        targets,
+        headers,
+        onward,
+        ring_timeout,
+        time_limit,
+        digits,
+        record,
+        participant,
+        detection,
+    };
     let (call, sid) = begin(cx, request).await?;
     let call = calls::show_new(cx, &call).await?;
     let call = call["sid"].as_str().unwrap_or_default().to_owned();

@@ -6,10 +6,10 @@ use trunkgate_call::RecogniserSpec;
 use trunkgate_media::agent::Format;
 use trunkgate_route::WebhookMethod;
 
-use super::{COUNT, FILE, Key, Kind, MUST, NONE, NUMBER, Put, TEXT, is, keyed, keys, read, told};
+use super::{COUNT, FILE, Key, Kind, MUST, NONE, NUMBER, Put, SOCKET, TEXT, is, keyed, keys, read, told};
 use crate::config::apps::{self, Keys};
 use crate::config::types::Api;
-use crate::config::{agents, api, caller_id, documents, recognition, webhook_url};
+use crate::config::{agents, api, caller_id, documents, recognition, values, webhook_url};
 
 keyed! {
     /// `[app.NAME]`
@@ -80,7 +80,9 @@ keyed! {
     "keep_calls": Kind::Duration
         => Put::Duration(|api, time| api.keep_calls = time), is(r#""30d""#).beside("auth_token"), "how long ended calls stay in the lists of the Twilio-compatible API and of `/v1/calls` over restarts, at most 250,000 calls; `0s`: until the restart";
     "proxy": Kind::Either(&[Kind::Boolean, Kind::Word(&["tunnel"])])
-        => read!(api::proxy, |api, proxy| api.proxy = proxy), is("false").beside("auth_token"), "`true`: CONNECT for api.twilio.com on the HTTP listener leads to the Twilio-compatible API; `\"tunnel\"`: loopback clients reach other hosts too";
+        => read!(api::proxy, |api, proxy| api.proxy = proxy), is("false").beside("auth_token"), "`true`: CONNECT for api and lookups.twilio.com leads to the Twilio-compatible API; `\"tunnel\"`: loopback clients reach other hosts too";
+    "tls": SOCKET
+        => read!(values::socket_address, |api, address| api.tls = Some(address)), NONE, "address and port, usually 443, of a TLS listener for the Twilio-compatible API alone, as api and lookups.twilio.com, with a certificate of the edge's CA";
     "strict": Kind::Boolean
         => Put::Boolean(|api, is_so| api.strict = is_so), is("false").beside("auth_token"), "refuses parameters of Twilio-compatible requests that have no effect, instead of counting them; for CI";
 }

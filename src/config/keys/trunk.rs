@@ -27,7 +27,7 @@ keyed! {
     "unproven_early_media": COUNT
         => Put::Integer(|trunk, most| trunk.unproven_early_media = most), is("5"), "maximum number of concurrent calls whose early media is sent, for 15 s, to an unproven address; 0: none";
     "listen": TEXT
-        => read!(values::string, |trunk, name| trunk.listen = Some(name)), told("the listener of its transport"), "listener used for outgoing requests";
+        => read!(values::string, |trunk, name| trunk.listen = Some(name)), told("the first listener of its transport at the peer's side"), "listener used for outgoing requests";
     "tls": Kind::Table(TRUNK_TLS), told("`{ verify = true }`"), "verification of the peer's certificate, and the client certificate";
     "codecs": Kind::List(&Kind::Text("codec"))
         => read!(trunks::codecs, |trunk, codecs| trunk.codecs = codecs), is(r#"["PCMU", "PCMA", "opus"]"#), "allowed codecs in order of preference: PCMU, PCMA, G722, opus";

@@ -8,7 +8,8 @@ use trunkgate_call::numbers::steers;
 use trunkgate_call::trace::TraceView;
 
 use super::row::Tone;
-use super::{Columns, EDGE, Line, Mark, earlier, headline, lines, media_of, names, shortened, wrapped};
+use super::{Columns, EDGE, Line, Mark, earlier, headline, lines, media_of, names, shortened};
+use crate::system::terminal::wrapped;
 
 /// Where the first column stands, in pixels.
 const FIRST: usize = 110;
@@ -215,6 +216,7 @@ mod tests {
             siprec: Vec::new(),
             passed_over: Vec::new(),
             requested: false,
+            parent: None,
             sid: "CA0".into(),
             state: "ended",
             outcome: Some("failed"),
@@ -264,6 +266,14 @@ mod tests {
             assert!(svg.contains(part), "{part} in {svg}");
         }
         assert!(!svg.contains("href") && !svg.contains("url("), "nothing is fetched from elsewhere");
+    }
+
+    #[test]
+    fn the_heading_has_the_application_as_the_list_of_calls_has() {
+        let call = CallView { app: Some("ivr".into()), voicemail: Some("sales".into()), ..call() };
+        let trace = TraceView { legs: ["carrier", "carrier", "pbx", "pbx"].map(str::to_owned).to_vec(), ..trace(&[]) };
+        let svg = picture(&call, &trace);
+        assert!(svg.contains("carrier → app:ivr → carrier → pbx ×2 → voicemail:sales  failed<"), "{svg}");
     }
 
     #[test]

@@ -253,7 +253,7 @@ impl Webhook<'_> {
         let (from, to) = (self.inbound.message.from.as_deref().unwrap_or_default(), &*self.inbound.message.to);
         request.cookies = Some(self.cookies.of_conversation(from, to));
         let mut result = self.client.fetch(&request).await;
-        self.cookies.store((from, to), take_cookies(&mut result), clock::wall());
+        self.cookies.keep(&self.handle.store, (from, to), take_cookies(&mut result));
         let (attempts, code) = match &result {
             Ok(reply) => (&reply.attempts, None),
             Err(failure) => (&failure.attempts, Some(failure.code)),

@@ -40,7 +40,7 @@ struct Requests {
 pub(crate) async fn keep(handle: Handle, callbacks: StoredDesk) {
     let client = Arc::new(Client::new());
     let turns = MessageTurns::new();
-    let cookies = Arc::default();
+    let cookies = Arc::new(ConversationCookies::restored(&handle.store).await);
     let mut requests = Requests { handle, client, cookies, callbacks, turns, last: 0, tasks: JoinSet::new() };
     loop {
         let pause = requests.begin().await;
@@ -50,6 +50,7 @@ pub(crate) async fn keep(handle: Handle, callbacks: StoredDesk) {
             () = tokio::time::sleep(pause.max(least)) => {}
             Some(Ok(id)) = requests.tasks.join_next() => requests.turns.done(id),
         }
+        requests.cookies.remove_expired(&requests.handle.store);
     }
 }
 

@@ -79,6 +79,21 @@ fn attempt(config: &mut Config, cache: Option<&Cache>) -> Vec<String> {
 
 type Said = Result<Arc<[u8]>, String>;
 
+/// Failure to speak a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct SpeechFault {
+    /// What happened.
+    what: String,
+    /// Whether the program ended by itself with an exit code, as one does that lacks the voice.
+    is_refusal: bool,
+}
+
+impl From<String> for SpeechFault {
+    fn from(what: String) -> SpeechFault {
+        SpeechFault { what, is_refusal: false }
+    }
+}
+
 /// Some at a time; all until then. What several agents say alike is said once.
 fn say_all(speech: &Speech, announcements: &[Announcement], cache: Option<&Cache>, until: Instant) -> Vec<Said> {
     let next = AtomicUsize::new(0);
@@ -96,7 +111,7 @@ fn say_all(speech: &Speech, announcements: &[Announcement], cache: Option<&Cache
             }
             let wording = Wording { text: &announcement.text, ssml: None, voice: announcement.voice.as_deref() };
             let late = format!("timeout: all texts together may take {SPEECH_SECONDS} s");
-            let one = say_by(&speech.by, &wording, cache, (until, &late));
+            let one = say_by(&speech.by, &wording, cache, (until, &late)).map_err(|fault| fault.what);
             if let Some(place) = said.lock().unwrap_or_else(PoisonError::into_inner).get_mut(at) {
                 *place = one;
             }
@@ -145,26 +160,45 @@ fn is_language(text: &str) -> bool {
     text.len() <= 35 && text.split('-').all(is_subtag)
 }
 
+/// A text that was spoken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SpokenText {
+    /// μ-law at 8 kHz.
+    pub(crate) sound: Arc<[u8]>,
+    /// Sentence about another voice than the one that was asked for; empty: it has spoken.
+    pub(crate) note: String,
+}
+
 /// Speaks a text of an application. Blocks until it is done, or until then.
 ///
 /// # Errors
 /// Why there is no sound.
-pub(crate) fn say(speech: &Speech, wording: &Wording<'_>, until: Instant) -> Said {
+pub(crate) fn say(speech: &Speech, wording: &Wording<'_>, until: Instant) -> Result<SpokenText, String> {
     let cache = speech.cache.clone().map(Cache::at);
     let say = |wording: &Wording<'_>| say_by(&speech.by, wording, cache.as_ref(), (until, "timeout"));
-    let said = match say(wording) {
-        // The program that the file does not name may lack the language: its usual voice is better than silence.
-        Err(_) if speech.is_installed && wording.voice.is_some() => say(&Wording { voice: None, ..*wording }),
-        said => said,
+    let other_voice = wording.voice.filter(|voice| speech.is_installed && *voice != VOICE);
+    let said = match (say(wording), other_voice) {
+        // The program that the file does not name may lack the language: its usual voice is better than silence. It is not
+        // run again after a crash or a timeout.
+        (Err(fault), Some(voice)) if fault.is_refusal => {
+            let note = format!("{VOICE} speaks instead of the voice {voice}: {}", fault.what);
+            say(&Wording { voice: None, ..*wording }).map(|sound| SpokenText { sound, note })
+        }
+        (said, _) => said.map(|sound| SpokenText { sound, note: String::new() }),
     };
     if let Some(Err(what)) = cache.map(Cache::close) {
         tracing::warn!("[speech] cache: {what}");
     }
-    said
+    said.map_err(|fault| fault.what)
 }
 
 /// Speaks one text, μ-law at 8 kHz; `late` is the error where the time is over before it begins.
-fn say_by(by: &Speaker, wording: &Wording<'_>, cache: Option<&Cache>, (until, late): (Instant, &str)) -> Said {
+fn say_by(
+    by: &Speaker,
+    wording: &Wording<'_>,
+    cache: Option<&Cache>,
+    (until, late): (Instant, &str),
+) -> Result<Arc<[u8]>, SpeechFault> {
     let order = Order::new(by, wording);
     let key = order.key();
     let spoken = || SPOKEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -174,12 +208,12 @@ fn say_by(by: &Speaker, wording: &Wording<'_>, cache: Option<&Cache>, (until, la
         return Ok(known);
     }
     if !in_time(until) {
-        return Err(late.to_owned());
+        return Err(late.to_owned().into());
     }
     let file = order.fulfil(until)?;
     let most = Most { bytes: SPEECH_BYTES, seconds: ANNOUNCEMENT_SECONDS };
-    let codes =
-        audio::mulaw_of(&file, most, Use::Once).map_err(|what| format!("{} gave no audio: {what}", order.whom()))?;
+    let codes = audio::mulaw_of(&file, None, most, Use::Once)
+        .map_err(|what| SpeechFault::from(format!("{} gave no audio: {what}", order.whom())))?;
     if let Some(cache) = cache {
         cache.keep(&key, &codes);
     }
@@ -230,10 +264,12 @@ impl<'a> Order<'a> {
         hash.finalize().into()
     }
 
-    fn fulfil(&self, until: Instant) -> Result<Vec<u8>, String> {
+    fn fulfil(&self, until: Instant) -> Result<Vec<u8>, SpeechFault> {
         match self {
             Order::Program(words) => program::run(words, until),
-            Order::Endpoint { endpoint, voice, text } => endpoint::ask(endpoint, voice, text, until),
+            Order::Endpoint { endpoint, voice, text } => {
+                endpoint::ask(endpoint, voice, text, until).map_err(SpeechFault::from)
+            }
         }
     }
 
@@ -266,7 +302,7 @@ mod tests {
 
     fn say(by: &Speaker, text: &str, cache: Option<&Cache>) -> Said {
         let wording = Wording { text, ssml: None, voice: None };
-        say_by(by, &wording, cache, (Instant::now() + Duration::from_secs(60), "late"))
+        say_by(by, &wording, cache, (Instant::now() + Duration::from_secs(60), "late")).map_err(|fault| fault.what)
     }
 
     #[test]
@@ -314,9 +350,28 @@ mod tests {
         let mut speech = Speech { by, cache: None, voices: Default::default(), is_installed: true };
         let wording = Wording { text: "lacking", ssml: None, voice: Some("tlh") };
         let until = Instant::now() + Duration::from_secs(60);
-        assert_eq!(super::say(&speech, &wording, until).map(|said| said.len()), Ok(800));
+        let spoken = super::say(&speech, &wording, until).unwrap();
+        assert_eq!(spoken.sound.len(), 800);
+        assert!(spoken.note.starts_with("en-us speaks instead of the voice tlh: sh failed"), "{spoken:?}");
+        let usual = Wording { voice: None, ..wording };
+        assert_eq!(super::say(&speech, &usual, until).map(|spoken| spoken.note), Ok(String::new()));
         speech.is_installed = false;
         assert!(super::say(&speech, &wording, until).is_err(), "a program that is named is asked once");
+    }
+
+    #[test]
+    fn a_program_that_crashes_or_hangs_is_run_once() {
+        for (end, patience) in [("kill -KILL $$", 60_000), ("sleep 1000", 300)] {
+            let folder = tempfile::tempdir().unwrap();
+            let script = format!("echo x >> {}/runs; {end}", folder.path().display());
+            let by = command(&["sh", "-c", &script, "{voice}", "{text}"]);
+            let speech = Speech { by, cache: None, voices: Default::default(), is_installed: true };
+            let wording = Wording { text: "crashing", ssml: None, voice: Some("de") };
+            let said = super::say(&speech, &wording, Instant::now() + Duration::from_millis(patience)).unwrap_err();
+            assert!(said.contains("failed (signal: 9") || said.contains("did not finish within"), "{said}");
+            // A busy machine may not have begun the one that hangs.
+            assert!(runs(folder.path()) <= 1, "{end}");
+        }
     }
 
     #[test]

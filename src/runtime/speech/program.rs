@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use trunkgate_call::numbers::plain;
 
-use super::{LOOK, in_time};
+use super::{LOOK, SpeechFault, in_time};
 use crate::limits::{COMPLAINT_BYTES, COMPLAINT_CHARACTERS, SPEECH_BYTES};
 
 /// The values of the placeholders in a program's words.
@@ -45,8 +45,8 @@ impl Filling<'_> {
 }
 
 /// What a program writes to its output. It and all that it has started are ended when their time is over.
-pub(super) fn run(words: &[String], until: Instant) -> Result<Vec<u8>, String> {
-    let (name, rest) = words.split_first().ok_or("no program")?;
+pub(super) fn run(words: &[String], until: Instant) -> Result<Vec<u8>, SpeechFault> {
+    let (name, rest) = words.split_first().ok_or_else(|| "no program".to_owned())?;
     let began = Instant::now();
     let started = Command::new(name)
         .args(rest)
@@ -67,10 +67,11 @@ pub(super) fn run(words: &[String], until: Instant) -> Result<Vec<u8>, String> {
             let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
         }
         let _ = child.wait();
-        return Err(match too_much {
+        let what = match too_much {
             true => format!("{name} wrote more than {} MiB", SPEECH_BYTES >> 20),
             false => format!("{name} did not finish within {:.1} s", began.elapsed().as_secs_f32()),
-        });
+        };
+        return Err(what.into());
     };
     let file = file.unwrap_or_default();
     if status.success() {
@@ -79,7 +80,8 @@ pub(super) fn run(words: &[String], until: Instant) -> Result<Vec<u8>, String> {
     let complaint = complaint.and_then(|complaint| complaint.recv_timeout(LOOK * 20).ok()).unwrap_or_default();
     let complaint = String::from_utf8_lossy(&complaint);
     let line = plain(complaint.trim().lines().next().unwrap_or_default(), COMPLAINT_CHARACTERS);
-    Err(format!("{name} failed ({status}){}{line}", if line.is_empty() { "" } else { ": " }))
+    let what = format!("{name} failed ({status}){}{line}", if line.is_empty() { "" } else { ": " });
+    Err(SpeechFault { what, is_refusal: status.code().is_some() })
 }
 
 /// What it returned, unless it goes on for too long.
@@ -130,7 +132,7 @@ mod tests {
     }
 
     fn run(words: &[String], patience: Duration) -> Result<Vec<u8>, String> {
-        super::run(words, Instant::now() + patience)
+        super::run(words, Instant::now() + patience).map_err(|fault| fault.what)
     }
 
     #[test]

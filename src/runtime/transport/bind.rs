@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, SockAddr, Type};
 use trunkgate_route::Transport;
 
 use super::describe;
-use crate::config::{Http, Listen};
+use crate::config::{Api, Http, Listen};
 use crate::limits;
 
 /// Connections that may wait to be accepted.
@@ -98,6 +98,16 @@ pub fn bind_http(http: &Http) -> Result<TcpListener, BindError> {
         place: http.place.clone(),
         error,
     })
+}
+
+/// Binds the address of `[api] tls`, where there is one.
+///
+/// # Errors
+/// The system's.
+pub fn bind_api(api: &Api) -> Result<Option<TcpListener>, BindError> {
+    let Some(address) = api.open_tls() else { return Ok(None) };
+    let failed = |error| BindError { what: format!("[api] tls {address}"), place: String::new(), error };
+    stream_socket(address).map(Some).map_err(failed)
 }
 
 /// UDP and TCP of one address should share their number (RFC 3261 §18.2.1), so port 0 tries the one already found.

@@ -38,6 +38,7 @@ use crate::system::agent_url::is_of_no_one;
 use crate::system::certificates::{Trust, provider, system_roots};
 use crate::system::connector::Connector;
 use crate::system::interfaces;
+use crate::system::public_name::PublicName;
 use crate::system::verifier::Servers;
 
 /// How an agent is reached: its `connect_timeout` bounds the whole way.
@@ -131,6 +132,8 @@ pub(super) struct Target {
     port: u16,
     /// Whether over TLS.
     secure: bool,
+    /// Whether host and port are those of the application that a public name stands for.
+    is_led: bool,
     request: Request,
 }
 
@@ -159,7 +162,16 @@ impl Target {
             bearer.set_sensitive(true);
             request.headers_mut().insert(AUTHORIZATION, bearer);
         }
-        Ok(Target { host, port, secure, request })
+        Ok(Target { host, port, secure, is_led: false, request })
+    }
+
+    /// Leads a public name to the application that it stands for: without TLS, with the headers of a reverse proxy.
+    pub(super) fn led_by(mut self, own: &watch::Receiver<OwnSockets>) -> Target {
+        let Some(name) = own.borrow().public_name_of(&self.host) else { return self };
+        for (header, value) in PublicName::forwarded(self.secure) {
+            self.request.headers_mut().insert(header, HeaderValue::from_static(value));
+        }
+        Target { host: name.host.clone(), port: name.port, secure: false, is_led: true, ..self }
     }
 
     /// The whole way, to an open socket that does not wait; `held`: what the whole edge holds of agents, in bytes.
@@ -169,8 +181,9 @@ impl Target {
         own: &watch::Receiver<OwnSockets>,
         held: Arc<Counter>,
     ) -> Result<OpenSocket, Fault> {
-        let tcp = self.connect(spec, own).await?;
-        self.open(spec, tcp, held).await
+        let target = self.led_by(own);
+        let tcp = target.connect(spec, own).await?;
+        target.open(spec, tcp, held).await
     }
 
     /// Shakes hands over a connection: TLS where the URL wants it, then the WebSocket.
@@ -211,7 +224,8 @@ impl Target {
         spec: &SocketSpec,
         own: &watch::Receiver<OwnSockets>,
     ) -> Result<TcpStream, Fault> {
-        let plain = (!self.secure).then_some((spec, "it does not resolve to local_networks: use wss://"));
+        let is_plain = !self.secure && !self.is_led;
+        let plain = is_plain.then_some((spec, "it does not resolve to local_networks: use wss://"));
         let mut last = Fault::unreachable("its name does not resolve");
         let rules = match spec.origin {
             UrlOrigin::Configuration => None,
@@ -396,6 +410,26 @@ mod tests {
         assert_eq!(target.request.headers()[SIGNATURE_HEADER], "TCuyLsF3K3bRblNbw7eu4s9Zuks=");
         assert!(!format!("{:?} {spec:?}", target.request).contains("12345"));
         assert!(!format!("{:?}", target.request).contains("TCuyLsF3K3bRblNbw7eu4s9Zuks="));
+    }
+
+    #[test]
+    fn a_public_name_leads_to_its_application_without_tls() {
+        let (public, local) =
+            ("https://app.example.com".parse().unwrap(), "http://127.0.0.1:3000/voice".parse().unwrap());
+        let own = OwnSockets::default().standing_for(PublicName::new(&public, &local));
+        let own = watch::channel(own).1;
+        let led = |url: &str| {
+            let spec = SocketSpec { auth_token: Some("12345".to_owned()), ..spec(url) };
+            Target::new(&spec).unwrap().led_by(&own)
+        };
+        let target = led("wss://App.example.com/media");
+        assert_eq!((target.host.as_str(), target.port, target.secure), ("127.0.0.1", 3000, false));
+        assert_eq!(target.request.headers()["x-forwarded-proto"], "https");
+        assert_eq!(target.request.headers()["host"], "App.example.com");
+        assert_eq!(target.request.headers()[SIGNATURE_HEADER], sign("12345", "wss://App.example.com/media"));
+        let other = led("wss://agent.example.com/media");
+        assert_eq!((other.host.as_str(), other.port, other.secure), ("agent.example.com", 443, true));
+        assert!(!other.request.headers().contains_key("x-forwarded-proto"));
     }
 
     #[test]

@@ -107,7 +107,7 @@ async fn reach(
     if spec.url.starts_with("rtp:") {
         return find(spec, own).await.map(Reached::Copies);
     }
-    let target = Target::new(spec)?;
+    let target = Target::new(spec)?.led_by(own);
     let tcp = target.connect(spec, own).await?;
     let mut opened = pin!(target.open(spec, tcp, held));
     let socket = match tokio::time::timeout(UNANSWERED_AFTER, &mut opened).await {

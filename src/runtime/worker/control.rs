@@ -30,6 +30,7 @@ impl Worker {
                 Err(error) => self.tell(id, Event::BindFailed { end, error: error.to_string() }),
             },
             Command::AddAgent { end, spec } => self.add_agent(now, at, end, spec),
+            Command::MoveEnd { end, to, named } => self.move_end(now, at, end, (to, named)),
             Command::RemoveEnd { end } => {
                 self.say_goodbye(now, at, Some(end));
                 self.close_pairs(at, |each| each == end);
@@ -152,6 +153,23 @@ impl Worker {
             Err(error) => self.tell(id, Event::BindFailed { end, error }),
         }
         self.at_work = None;
+    }
+
+    /// Moves an end, with its sockets, to another session of this worker. Where that is gone, its ports are free already: the sockets close.
+    fn move_end(&mut self, now: Instant, at: usize, end: EndId, (to, named): (MediaId, EndId)) {
+        let Some(live) = self.sessions.get_mut(at) else { return };
+        let Some(place) = live.ends.iter().position(|(name, _, _)| *name == end) else { return };
+        let (_, port, pair) = live.ends.remove(place);
+        let moved = live.session.release_end(now, end);
+        self.settle(at);
+        let new_at = self.by_id.get(&to).copied();
+        let new = new_at.and_then(|at| Some((at, self.sessions.get_mut(at)?)));
+        let (Some((new_at, live)), Some(moved)) = (new, moved) else { return self.ports.close(pair) };
+        self.ports.reassign(pair, new_at, named);
+        live.ends.push((named, port, pair));
+        live.session.adopt_end(now, named, *moved);
+        self.read_when_wanted(new_at);
+        self.settle(new_at);
     }
 
     fn refuse_end(&self, id: MediaId, end: EndId) {

@@ -288,7 +288,7 @@ mod tests {
         let (id, far) = (MediaId(0), UdpSocket::bind("127.0.0.1:0").unwrap());
         far.set_read_timeout(Some(Duration::from_secs(9))).unwrap();
         let ports: Vec<SocketAddr> = [EndId(0), EndId(1)].map(|_| free_pair()).into();
-        workers.hand_over(id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
+        workers.hand_over(id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
         for (end, bind) in [EndId(0), EndId(1)].into_iter().zip(ports.iter().copied()) {
             let spec = EndSpec { bind, counters: Arc::default() };
             assert_eq!(workers.hand_over(id, Command::AddEnd { end, spec }), Some(Event::Bound { end }));
@@ -319,7 +319,7 @@ mod tests {
         let (workers, mut events) = Workers::start(3, OwnSockets::none()).unwrap();
         let last = u64::from(placement::FILL) + 1;
         for id in 0..=last {
-            workers.send(MediaId(id), Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
+            workers.send(MediaId(id), Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
         }
         workers.send(MediaId(last), Command::Close);
         assert_eq!(events.blocking_recv(), Some((MediaId(last), Event::Closed)));

@@ -26,20 +26,21 @@ impl Placement {
     /// The worker of a session for which there is this command: the first one chooses it, the last one lets it go. Commands for a session that
     /// is gone have the first worker, which says so.
     pub(super) fn of(&mut self, id: MediaId, command: &Command) -> usize {
-        if let Command::Open { .. } = command {
-            return self.place(id);
+        if let Command::Open { beside, .. } = command {
+            let beside = beside.and_then(|other| self.of.get(&other).copied());
+            return self.place(id, beside);
         }
         let found = if let Command::Close = command { self.remove(id) } else { self.of.get(&id).copied() };
         found.unwrap_or_default()
     }
 
-    fn place(&mut self, id: MediaId) -> usize {
+    fn place(&mut self, id: MediaId, beside: Option<usize>) -> usize {
         if let Some(at) = self.of.get(&id) {
             return *at;
         }
         let unfilled = self.sessions.iter().position(|sessions| *sessions < FILL);
         let fewest = || self.sessions.iter().enumerate().min_by_key(|(_, sessions)| **sessions).map(|(at, _)| at);
-        let at = unfilled.or_else(fewest).unwrap_or_default();
+        let at = beside.or(unfilled).or_else(fewest).unwrap_or_default();
         if let Some(sessions) = self.sessions.get_mut(at) {
             *sessions += 1;
         }
@@ -60,7 +61,7 @@ impl Placement {
 mod tests {
     use super::*;
 
-    const OPEN: Command = Command::Open { idle_timeout_ms: 0, names_key: [0; 16] };
+    const OPEN: Command = Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None };
 
     #[test]
     fn a_worker_is_filled_before_the_next_one_and_then_all_have_as_many() {
@@ -72,6 +73,17 @@ mod tests {
         assert!(open(fill..2 * fill).iter().all(|at| *at == 1));
         assert!(open(2 * fill..3 * fill).iter().all(|at| *at == 2));
         assert_eq!(open(3 * fill..3 * fill + 6), [0, 1, 2, 0, 1, 2]);
+    }
+
+    #[test]
+    fn a_session_that_takes_an_end_of_another_one_is_placed_beside_it() {
+        let mut placement = Placement::new(2);
+        let fill = u64::from(FILL);
+        (0..=fill).for_each(|id| _ = placement.of(MediaId(id), &OPEN));
+        for (beside, at) in [(fill, 1), (0, 0), (9_999, 1)] {
+            let open = Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: Some(MediaId(beside)) };
+            assert_eq!(placement.of(MediaId(1_000 + beside), &open), at, "beside {beside}");
+        }
     }
 
     #[test]

@@ -267,6 +267,15 @@ impl PortSet {
         }
     }
 
+    /// Gives an end's sockets to another session.
+    pub(super) fn reassign(&mut self, pair: Pair, session: usize, end: EndId) {
+        for (port, rtcp) in [(pair.rtp, false), (pair.rtcp, true)] {
+            if let Some(entry) = self.entries.get_mut(port.0) {
+                entry.owner = Owner { session, end, rtcp };
+            }
+        }
+    }
+
     /// Closes an end's sockets; what waits in them is gone.
     pub(super) fn close(&mut self, pair: Pair) {
         self.close_one(pair.rtp);

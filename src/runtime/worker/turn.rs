@@ -496,7 +496,7 @@ mod tests {
     fn a_packet_without_a_buffer_is_read_and_counted() {
         let (mut worker, _events) = worker();
         worker.pool = PacketPool::new(0);
-        worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
+        worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
         let (at, counters) = bound(&mut worker, MediaId(0), EndId(0));
         UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", at).unwrap();
         let events = worker.ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap();
@@ -508,7 +508,7 @@ mod tests {
 
     /// A session that relays what is sent there to nowhere: no datagram goes to port 0.
     fn relaying(worker: &mut Worker, id: MediaId) -> (SocketAddr, Arc<EndCounters>) {
-        worker.obey(Instant::now(), id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
+        worker.obey(Instant::now(), id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
         let (at, _) = bound(worker, id, EndId(0));
         let (_, counters) = bound(worker, id, EndId(1));
         for end in [EndId(0), EndId(1)] {
@@ -548,7 +548,11 @@ mod tests {
         for _ in 0..16 {
             let (mut worker, _events) = worker();
             let (counters, bell) = (worker.counters.clone(), worker.ports.bell());
-            worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
+            worker.obey(
+                Instant::now(),
+                MediaId(0),
+                Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None },
+            );
             let (at, heard) = bound(&mut worker, MediaId(0), EndId(0));
             bound(&mut worker, MediaId(0), EndId(1));
             let (sender, orders) = unbounded_channel();
@@ -593,7 +597,7 @@ mod tests {
     #[test]
     fn the_bell_wakes_a_worker_and_a_packet_needs_none() {
         let (mut worker, _events) = worker();
-        worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
+        worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
         let (at, counters) = bound(&mut worker, MediaId(0), EndId(0));
         let bell = worker.ports.bell();
         assert_eq!(worker.ports.block(Duration::ZERO, Duration::ZERO).unwrap(), 0);
@@ -613,7 +617,7 @@ mod tests {
     fn what_a_party_of_a_conference_says_is_read_before_the_tick() {
         let (mut worker, _events) = worker();
         let (id, end, seat) = (MediaId(0), EndId(0), EndId(20));
-        worker.obey(Instant::now(), id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
+        worker.obey(Instant::now(), id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
         let (at, _) = bound(&mut worker, id, end);
         let far = UdpSocket::bind("127.0.0.1:0").unwrap();
         let rtp = far.local_addr().unwrap();
@@ -682,7 +686,7 @@ mod tests {
     fn a_panic_ends_its_session_only() {
         let (mut worker, mut events) = worker();
         for id in [MediaId(0), MediaId(1)] {
-            worker.obey(Instant::now(), id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
+            worker.obey(Instant::now(), id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
         }
         let (at, _) = bound(&mut worker, MediaId(0), EndId(4));
         while events.try_recv().is_ok() {}

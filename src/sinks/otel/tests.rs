@@ -24,6 +24,7 @@ pub(crate) fn leg(n: u64, kind: &'static str, name: &str) -> LegView {
     let is_agent = kind == "agent";
     LegView {
         to_requested: false,
+        has_own_call: false,
         dialled: DialledView::default(),
         sip_code: None,
         sip_text: None,
@@ -62,6 +63,7 @@ fn call() -> SampledCall {
         siprec: Vec::new(),
         passed_over: Vec::new(),
         requested: false,
+        parent: None,
         sid: sid(1),
         state: "ended",
         outcome: Some("answered"),

@@ -20,7 +20,7 @@ pub(super) const NAME: &str = "trunkgate.db";
 /// What tells it from databases of others: `TGst`.
 const APPLICATION: i64 = 0x5447_7374;
 /// What makes each version of the tables of the one before.
-const MIGRATIONS: [&str; 13] = [
+const MIGRATIONS: [&str; 14] = [
     include_str!("schema.sql"),
     include_str!("api.sql"),
     include_str!("calls.sql"),
@@ -34,9 +34,10 @@ const MIGRATIONS: [&str; 13] = [
     include_str!("conferences.sql"),
     include_str!("retention.sql"),
     include_str!("validity.sql"),
+    include_str!("conversations.sql"),
 ];
 /// What is saved of a damaged file, and by which columns it is read forwards and backwards.
-const TABLES: [(&str, &str); 18] = [
+const TABLES: [(&str, &str); 19] = [
     ("sms", "rowid"),
     ("opted_out", "recipient"),
     ("call_record", "id"),
@@ -55,6 +56,7 @@ const TABLES: [(&str, &str); 18] = [
     ("mail", "recording"),
     ("conference", "rowid"),
     ("retention_clock", "id"),
+    ("conversation_jar", "rowid"),
 ];
 
 /// Opens the file, which is made where it is not there, and keeps it: no other process has it meanwhile. What earlier versions have left

@@ -19,6 +19,7 @@ use crate::limits::{
 };
 
 pub(crate) mod calls;
+pub(crate) mod conversations;
 pub(crate) mod disk;
 mod file;
 mod health;

@@ -34,6 +34,7 @@ pub(crate) mod tests {
             siprec: Vec::new(),
             passed_over: Vec::new(),
             requested: false,
+            parent: None,
             sid: sid.into(),
             state: "trying",
             outcome: None,
@@ -57,6 +58,7 @@ pub(crate) mod tests {
     pub(crate) fn ended(sid: &str) -> CallRecord {
         let call = CallView {
             requested: false,
+            parent: None,
             state: "ended",
             outcome: Some("answered"),
             reason: Some("caller_hung_up"),

@@ -54,10 +54,7 @@ pub fn run(config: Option<&Path>, verb: &AgentTest) -> ExitCode {
     });
     let (plan, record, times) = match told {
         Ok(told) => told,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::from(run::USAGE);
-        }
+        Err(error) => return run::refuse(&format!("error: {error}")),
     };
     let found = judge::judge(&record, &times);
     let holds = found.iter().all(|finding| finding.level != Level::Fail);
@@ -72,8 +69,7 @@ pub fn run(config: Option<&Path>, verb: &AgentTest) -> ExitCode {
     if let Some(path) = verb.out.as_deref().filter(|_| record.connect_ms.is_some())
         && let Err(what) = wav::write(path, record.format.sample_rate(), &linear(&record.heard, record.format))
     {
-        eprintln!("error: --out {}: {what}", path.display());
-        return ExitCode::from(run::USAGE);
+        return run::refuse(&format!("error: --out {}: {what}", path.display()));
     }
     if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

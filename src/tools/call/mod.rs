@@ -75,10 +75,7 @@ pub fn run(verb: &Call) -> ExitCode {
     });
     let (plan, mut outcome) = match told {
         Ok(told) => told,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::from(run::USAGE);
-        }
+        Err(error) => return run::refuse(&format!("error: {error}")),
     };
     if let Some(path) = plan.record.as_ref().filter(|_| outcome.is_answered())
         && let Err(what) = wav::write(path, wav::RATE_HZ, &outcome.heard)

@@ -150,11 +150,23 @@ pub(super) const TWILIO: &str = "EXAMPLES:
   trunkgate twilio --app http://localhost:3000/voice           One call: what its caller hears
   trunkgate twilio --app http://localhost:3000/voice --step 'hear Welcome' --step 'press 1'
   trunkgate twilio --app http://localhost:3000/voice --start 'npm start' tests/*.call
-  trunkgate twilio env";
+  trunkgate twilio env
+  trunkgate twilio hosts
+  trunkgate twilio trust system";
 
 pub(super) const TWILIO_ENV: &str = "EXAMPLES:
   trunkgate twilio env > edge.env                Then in a shell: . ./edge.env
   trunkgate twilio env --url http://127.0.0.1:8080 --directory /tmp/edge";
+
+pub(super) const TWILIO_HOSTS: &str = "EXAMPLES:
+  trunkgate twilio hosts                         The line for /etc/hosts
+  trunkgate twilio hosts --url https://edge.example.com --address 192.0.2.10";
+
+pub(super) const TWILIO_TRUST: &str = "EXAMPLES:
+  trunkgate twilio trust system                  What would be changed
+  trunkgate twilio trust system certifi --yes    As root
+  trunkgate twilio trust certifi --python .venv/bin/python --yes
+  trunkgate twilio trust system --undo --yes";
 
 pub(super) const RELOAD: &str = "EXAMPLES:
   trunkgate check && trunkgate reload

@@ -1,6 +1,7 @@
 //! The first line of `status`: whether calls are taken, how many problems there are, and the worst.
 
 use serde_json::Value;
+use trunkgate_call::diagnosis::Cause;
 
 use super::print::{GREEN, RED, paint};
 use crate::sinks::recordings::REFUSED;
@@ -74,9 +75,12 @@ pub(crate) fn is_note(problem: &Value) -> bool {
 /// Most characters of the line of a problem of silence.
 const LINE_CHARS: usize = 98;
 
-/// Returns the line of a party that is not heard: its headline, the word of the cause and its age, as far as the line has room.
+/// Returns the line of a party that is not heard: its headline, the word of the cause where one is known, and its age,
+/// as far as the line has room.
 pub(super) fn in_line(headline: &str, cause: &str, since: &str) -> String {
-    let cause = format!(" ({})", cause.replace('_', " "));
+    // Nothing came, and nothing shows why: that is no cause.
+    let is_known = cause != Cause::Nothing.slug();
+    let cause = if is_known { format!(" ({})", cause.replace('_', " ")) } else { String::new() };
     let mut line = headline.to_owned();
     for part in [cause.as_str(), since] {
         if line.chars().count() + part.chars().count() <= LINE_CHARS {
@@ -139,6 +143,7 @@ mod tests {
         };
         let first = "taking calls, 1 problem: no media from pbx in 3 of 3 calls (private address); see: trunkgate trace CA77f57320";
         assert_eq!(line("pbx", "private_address"), first);
+        assert_eq!(line("pbx", "nothing"), first.replace(" (private address)", ""), "no cause is known");
         for (name, cause) in [("pbx", "echoed"), (&*"x".repeat(60), "unexpected_source"), (&*"x".repeat(40), "nothing")]
         {
             let line = line(name, cause);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::explain::ladder::wrapped;
+use crate::system::terminal::wrapped;
 
 /// Ignored parameters that are named.
 const IGNORED_SHOWN: usize = 5;

@@ -11,10 +11,10 @@ use super::glance::{at_a_glance, in_line, is_note};
 use super::ignored::ignored_parameters;
 use super::page::{newest_that_fit, no_calls, since};
 use crate::admin::MARKED;
-use crate::explain::ladder::wrapped;
+use crate::explain::ladder::party_line;
 use crate::sinks::records::csv;
 use crate::system::clock;
-use crate::system::terminal;
+use crate::system::terminal::{self, wrapped};
 use crate::system::text::span;
 use crate::tools::announced;
 
@@ -538,25 +538,10 @@ pub(super) fn shown(value: &Value) -> String {
     }
 }
 
-/// All parties in order, targets as a route writes them where they are no trunk or agent; one that is there several times in a row (listeners)
-/// stands once.
+/// All parties in order, targets as a route writes them where they are no trunk or agent.
 fn parties(call: &Value) -> String {
-    let mut names: Vec<String> = call["legs"].as_array().into_iter().flatten().map(party).collect();
-    // The application stands between its caller and whom it connects, also where both are of one trunk.
-    if let Some(app) = call["app"].as_str() {
-        names.insert(1.min(names.len()), format!("app:{app}"));
-    }
-    names.extend(call["conference"]["name"].as_str().map(|name| format!("conference:{name}")));
-    names.extend(call["voicemail"].as_str().map(|mailbox| format!("voicemail:{mailbox}")));
-    let mut all: Vec<(String, usize)> = Vec::new();
-    for party in names {
-        match all.last_mut() {
-            Some((last, times)) if *last == party => *times += 1,
-            _ => all.push((party, 1)),
-        }
-    }
-    let shown = |(party, times)| if times == 1 { party } else { format!("{party} ×{times}") };
-    all.into_iter().map(shown).collect::<Vec<_>>().join(" → ")
+    let legs = call["legs"].as_array().into_iter().flatten().map(party).collect();
+    party_line(legs, [&call["app"], &call["conference"]["name"], &call["voicemail"]].map(Value::as_str))
 }
 
 /// A leg's trunk, or its agent.

@@ -19,8 +19,13 @@ pub(super) async fn with_notice<T>(edge: &Target, answer: impl Future<Output = T
     if let Ok(answer) = timeout(NOTICED, &mut answer).await {
         return answer;
     }
-    eprintln!("waiting for the edge at {}, which has not answered for {} s …", edge.base, NOTICED.as_secs());
+    terminal::print_error(&unanswered(edge));
     answer.await
+}
+
+/// Returns what is said while an edge does not answer.
+fn unanswered(edge: &Target) -> String {
+    format!("waiting for the edge at {}, which has not answered for {} s …", edge.base, NOTICED.as_secs())
 }
 
 /// Waits for the answer to a reload; says on stderr each second how far the edge has read a large file.
@@ -37,9 +42,7 @@ pub(super) async fn with_progress<T>(edge: &Target, answer: impl Future<Output =
         };
         let text = match configuration["reading"].as_str() {
             None if said.is_some() => continue,
-            None => {
-                format!("waiting for the edge at {}, which has not answered for {} s …", edge.base, NOTICED.as_secs())
-            }
+            None => unanswered(edge),
             Some(reading) => terminal::harmless(reading),
         };
         say_once(&mut said, text);
@@ -87,7 +90,7 @@ pub(super) async fn in_force(edge: &Target, before: &Value) -> Result<String, St
 /// Says a line on stderr unless it was the last one.
 fn say_once(said: &mut Option<String>, text: String) {
     if said.as_ref() != Some(&text) {
-        eprintln!("{text}");
+        terminal::print_error(&text);
     }
     *said = Some(text);
 }

@@ -19,7 +19,8 @@ const HOME: &str = "\x1b[H";
 const LINE_ENDS: &str = "\x1b[K\n";
 const SCREEN_ENDS: &str = "\x1b[J";
 
-/// Asks for `path` until stdout is closed; exit 1 where the first question has no answer, 2 where no edge is named.
+/// Asks for `path` until stdout is closed; exit 1 where the first question has no answer, 2 where it is wrong or no
+/// file names an edge.
 pub(super) fn watch(
     config: Option<&Path>,
     remote: &Remote,
@@ -32,7 +33,7 @@ pub(super) fn watch(
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: {error}");
+            terminal::print_error(&format!("error: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -52,8 +53,8 @@ pub(super) fn watch(
                     }
                 }
                 Err(error) => {
-                    eprintln!("error: {}", terminal::harmless(&error));
-                    return ExitCode::FAILURE;
+                    terminal::print_error(&format!("error: {}", terminal::harmless(&error)));
+                    return ExitCode::from(edge.failure_code(&error));
                 }
             };
             if !goes_on {

@@ -18,6 +18,7 @@ use super::quality::{self, Direction, Journal};
 use super::stream::Continuity;
 use crate::explain::ladder;
 use crate::runtime::handle::Handle;
+use crate::system::terminal::wrapped;
 use crate::tools::progress::Progress;
 
 /// A call that takes longer is a failed one.
@@ -307,10 +308,10 @@ impl CallResult {
                 breaks => format!("broken {breaks} times"),
             };
             let stream = format!("  to the caller: {packets} packets, {whole}, largest gap {largest_gap_ms} ms");
-            out.push_str(&ladder::wrapped(&stream, 4, width));
+            out.push_str(&wrapped(&stream, 4, width));
         }
         for problem in &self.problems {
-            out.push_str(&format!("  ✗ {problem}\n"));
+            out.push_str(&wrapped(&format!("  ✗ {problem}"), 4, width));
         }
         out
     }

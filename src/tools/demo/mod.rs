@@ -33,7 +33,7 @@ use secure::Certificate;
 /// Set to `audio`, the demo's far phones send other audio than they say, and the demo has to exit 1. For tests.
 pub const SABOTAGE: &str = "TRUNKGATE_SABOTAGE";
 /// What a reader of it may do now.
-const NEXT: &str = "next: `trunkgate init` writes a trunkgate.toml; `trunkgate demo --serve` keeps this edge running\n";
+const NEXT: &str = "next: `trunkgate init` writes a trunkgate.toml; `trunkgate demo --serve` keeps this edge running";
 /// How long the trunk that does not answer is waited for.
 const NO_RESPONSE: Duration = Duration::from_secs(1);
 /// Media ports that the demo's edge may use.
@@ -270,13 +270,15 @@ fn as_json(outcome: &Outcome) -> String {
 fn as_text(outcome: &Outcome, width: Option<usize>) -> String {
     let mut out = String::new();
     for (at, call) in outcome.calls.iter().enumerate() {
-        out.push_str(&format!("\ncall {}: {}\n{}", at + 1, call.title, call.text(width)));
+        let title = terminal::wrapped(&format!("call {}: {}", at + 1, call.title), 2, width);
+        out.push_str(&format!("\n{title}{}", call.text(width)));
     }
     let count = outcome.calls.iter().map(|call| call.problems.len()).sum();
     let waited_ms = outcome.calls.iter().filter_map(|call| waited_too_long(call.waited_ms, call.queued_ms)).max();
-    out.push_str(&format!("\n{} ({:.1} s)\n", verdict(outcome.ok, count, waited_ms), outcome.seconds));
+    let verdict = format!("{} ({:.1} s)", verdict(outcome.ok, count, waited_ms), outcome.seconds);
+    out.push_str(&format!("\n{}", terminal::wrapped(&verdict, 2, width)));
     if outcome.ok {
-        out.push_str(NEXT);
+        out.push_str(&terminal::wrapped(NEXT, 2, width));
     }
     out
 }
@@ -302,6 +304,14 @@ fn verdict(ok: bool, problems: usize, waited_ms: Option<u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_lines_are_cut_between_words() {
+        let outcome = Outcome { ok: true, seconds: 12.0, calls: Vec::new() };
+        let last = as_text(&outcome, Some(60));
+        assert!(last.lines().all(|line| line.chars().count() <= 60) && last.contains("\n  "), "{last}");
+        assert!(as_text(&outcome, None).ends_with(&format!(" (12.0 s)\n{NEXT}\n")));
+    }
 
     #[test]
     fn a_busy_machine_is_named_where_something_failed() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use trunkgate_route::{App, AppDocument};
 
-use super::{Report, all as all_of, recordings};
+use super::{Report, all as all_of, recordings, twilio};
 use crate::config::Config;
 use crate::runtime::own_sockets::OwnSockets;
 use crate::system::interfaces;
@@ -18,10 +18,11 @@ use crate::webhooks::codes;
 /// Name of these lines before the application's name.
 pub(super) const KIND: &str = "app";
 
-/// Returns the lines of applications, and of what recordings are sent to.
+/// Returns the lines of applications, of their requests to Twilio, and of what recordings are sent to.
 pub(super) async fn all(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Finding> {
-    let (apps, recordings) = tokio::join!(apps(config, report), recordings::examine(config, report));
-    apps.into_iter().chain(recordings).collect()
+    let (apps, hosts, recordings) =
+        tokio::join!(apps(config, report), twilio::examine(config, report), recordings::examine(config, report));
+    apps.into_iter().chain(hosts).chain(recordings).collect()
 }
 
 /// Returns one line for each application, and one for each further server that its URLs name.

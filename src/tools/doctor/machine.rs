@@ -40,7 +40,10 @@ pub(super) fn examine(config: &Config, report: &Report, presence: &Presence) -> 
 
 /// Listeners and HTTP, unless an edge of this file runs.
 fn sockets(config: &Config, presence: &Presence) -> Finding {
-    let bound = transport::bind(&config.listen).map(drop).and_then(|()| transport::bind_http(&config.http).map(drop));
+    let bound = transport::bind(&config.listen)
+        .map(drop)
+        .and_then(|()| transport::bind_http(&config.http).map(drop))
+        .and_then(|()| transport::bind_api(&config.api).map(drop));
     let all: Vec<String> =
         config.listen.iter().map(|listen| format!("{} {}", listen.transport.as_str(), listen.address)).collect();
     match bound {

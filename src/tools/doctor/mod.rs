@@ -39,6 +39,7 @@ mod only;
 mod path;
 mod peers;
 mod recordings;
+mod twilio;
 
 /// Judges the calls of a running edge.
 type Judgement = fn(&Value) -> Vec<Finding>;
@@ -105,10 +106,7 @@ pub fn run(given: Option<&Path>, remote: &Remote, only: &[String], form: Form) -
     };
     let only = match Only::new(only, &config) {
         Ok(only) => only,
-        Err(what) => {
-            eprintln!("error: {what}");
-            return ExitCode::from(run::USAGE);
-        }
+        Err(what) => return run::refuse(&format!("error: {what}")),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let findings = match runtime {
@@ -121,10 +119,7 @@ pub fn run(given: Option<&Path>, remote: &Remote, only: &[String], form: Form) -
             runtime.shutdown_background();
             findings
         }
-        Err(error) => {
-            eprintln!("error[TG0203]: {error}");
-            return ExitCode::from(run::USAGE);
-        }
+        Err(error) => return run::refuse(&format!("error[TG0203]: {error}")),
     };
     let failed = findings.iter().any(|finding| finding.level == Level::Fail);
     let code = if found.iter().any(is_mistake) { run::USAGE } else { u8::from(failed) };
@@ -296,8 +291,8 @@ fn without_doctor(fix: &str) -> String {
 /// The file: how many trunks and routes it has, its first mistake, and what cannot be read here.
 fn of_file(config: &Config, found: &[Diagnostic]) -> Vec<Finding> {
     let file = config.path.display();
-    let (trunks, routes) = (number(config.trunk_count(), "trunk"), number(config.routes.len(), "route"));
-    let text = format!("{file}, {trunks}, {routes}");
+    let parts = config.parts_in_words();
+    let text = format!("{file}, {parts}");
     // The mistakes first; what only the service may read counts as well, as for `check`.
     let (mut errors, unread): (Vec<Diagnostic>, Vec<Diagnostic>) =
         found.iter().filter(|one| one.is_error).cloned().partition(is_mistake);
@@ -307,7 +302,7 @@ fn of_file(config: &Config, found: &[Diagnostic]) -> Vec<Finding> {
     let first = match warnings {
         _ if has_mistakes => {
             let text = format!(
-                "{}. A start or restart fails. The other lines are about what can be read: {trunks}, {routes}",
+                "{}. A start or restart fails. The other lines are about what can be read: {parts}",
                 summary(config, &errors)
             );
             Finding::fail("config", text, FIX_OF_FILE)
@@ -337,8 +332,11 @@ async fn of_speech(config: &Config) -> Vec<Finding> {
     if !config.announcements.is_empty() {
         found.push(of_announcements(config).await);
     }
-    if !config.apps.is_empty() {
-        found.push(of_say(config.speech.clone()).await);
+    if !config.apps.is_empty() || config.api.takes_documents(&config.numbers) {
+        found.push(match config.speech_is_off {
+            true => Finding::ok("speech", "nothing speaks: `installed = false` in [speech]"),
+            false => of_say(config.speech.clone()).await,
+        });
     }
     found
 }
@@ -395,7 +393,17 @@ fn everything() -> Arc<Report> {
 
 #[cfg(test)]
 mod tests {
-    use super::without_doctor;
+    use super::{configured, of_file, without_doctor};
+
+    #[test]
+    fn the_file_has_the_parts_that_check_counts() {
+        let config = configured(
+            "[trunk.a]\npeers = [\"sip:127.0.0.9\"]\n[agent.bot]\nurl = \"ws://127.0.0.1:9/\"\n\
+             [[route]]\nconnect = [\"agent:bot\", \"trunk:a\"]\n",
+        );
+        let lines: Vec<String> = of_file(&config, &[]).into_iter().map(|line| line.text).collect();
+        assert_eq!(lines, ["t.toml, 1 trunk, 1 agent, 1 route"]);
+    }
 
     #[test]
     fn no_fix_of_this_verb_leads_back_to_it() {

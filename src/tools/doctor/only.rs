@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::tools::findings::Finding;
 
 /// The lines; of `options TRUNK`, `codecs TRUNK`, `agent NAME` and `app NAME` the first word.
-pub(crate) const KINDS: [&str; 25] = [
+pub(crate) const KINDS: [&str; 26] = [
     "config",
     "running edge",
     "ports",
@@ -16,6 +16,7 @@ pub(crate) const KINDS: [&str; 25] = [
     "udp buffers",
     "disk",
     "container",
+    "twilio hosts",
     "tls",
     "dns",
     "options",

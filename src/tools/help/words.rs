@@ -432,12 +432,12 @@ mod tests {
         let topics: Vec<&str> = FLAGS.into_iter().chain(outcomes).chain(kinds).collect();
         assert!(topics.len() > 20, "{topics:?}");
         for topic in topics {
-            assert!(help::explain(topic).is_some(), "{topic}");
+            assert!(help::explain(topic, None).is_some(), "{topic}");
         }
         for topic in
             ["ONE-WAY", "!silent", "heard", "MOS", "media ports", "back-off", "certificate_expired", "failover_on"]
         {
-            assert!(help::explain(topic).is_some(), "{topic}");
+            assert!(help::explain(topic, None).is_some(), "{topic}");
         }
     }
 
@@ -506,7 +506,7 @@ mod tests {
         let families = families.filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(name, _)| name);
         let words = tables.iter().flatten().copied().chain(heads).chain(families);
         let words = words.chain(harms.iter().map(String::as_str)).chain(texts.iter().flatten().map(String::as_str));
-        let unknown: BTreeSet<&str> = words.filter(|word| help::explain(word).is_none()).collect();
+        let unknown: BTreeSet<&str> = words.filter(|word| help::explain(word, None).is_none()).collect();
         assert!(unknown.is_empty(), "{unknown:?}");
     }
 
@@ -520,7 +520,7 @@ mod tests {
             cells.flat_map(|cell| cell.split([',', ' '])).filter(|word| word.parse::<u16>().is_ok()).collect();
         assert!(codes.len() > 30, "{codes:?}");
         for code in codes {
-            assert!(help::explain(code).is_some(), "{code}");
+            assert!(help::explain(code, None).is_some(), "{code}");
         }
     }
 }

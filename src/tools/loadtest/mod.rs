@@ -50,10 +50,7 @@ pub fn run(verb: &LoadTest) -> ExitCode {
     });
     let (plan, results, judged) = match done {
         Ok(done) => done,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            return ExitCode::from(run::USAGE);
-        }
+        Err(error) => return run::refuse(&format!("error: {error:#}")),
     };
     client::say(&match verb.json {
         true => terminal::json(&report::json(&plan, &results, &judged)),

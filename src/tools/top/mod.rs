@@ -16,7 +16,8 @@ use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::boot::run::USAGE;
+use crate::boot::run::{USAGE, refuse};
+use crate::system::terminal;
 use crate::tools::cli::Remote;
 use crate::tools::client::Reached;
 use feed::{News, Wanted};
@@ -24,39 +25,48 @@ use state::{Ask, State};
 
 /// News and keys that may wait.
 const WAITING: usize = 64;
+/// Exit code where there is no answer, or no usable terminal.
+const FAILED: u8 = 1;
 /// Set to anything, there are no colours (no-color.org).
 const NO_COLOR: &str = "NO_COLOR";
 
-/// Shows the edge until somebody leaves: exit 1 where none answers at first, 2 where none is named or there is no terminal.
+/// Shows the edge until the user quits: exit 1 where none answers at first, 2 where none is named or there is no
+/// terminal.
 pub fn run(config: Option<&Path>, remote: &Remote) -> ExitCode {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
-        eprintln!("error: `top` needs a terminal. Use `trunkgate status` or `trunkgate calls`");
-        return ExitCode::from(USAGE);
+        return refuse("error: `top` needs a terminal. Use `trunkgate status` or `trunkgate calls`");
     }
     let Some(edge) = Reached::new(config, remote) else { return ExitCode::from(USAGE) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let done = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
+    let done = runtime.map_err(|error| (error.to_string(), FAILED)).and_then(|runtime| {
         let done = runtime.block_on(show(edge));
         runtime.shutdown_background();
         done
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(what) => {
-            // Where the terminal is gone there is nobody to tell.
-            let _ = writeln!(std::io::stderr(), "error: {what}");
-            ExitCode::FAILURE
+        Err((what, code)) => {
+            terminal::print_error(&format!("error: {what}"));
+            ExitCode::from(code)
         }
     }
 }
 
-async fn show(edge: Reached) -> Result<(), String> {
+/// Shows the edge until the user quits.
+///
+/// # Errors
+/// Why it cannot be shown, and the exit code.
+async fn show(edge: Reached) -> Result<(), (String, u8)> {
     // Whoever named the wrong edge reads why in a terminal as it was.
-    let first = feed::see(&edge, &Wanted::default()).await?;
+    let first = feed::see(&edge, &Wanted::default()).await.map_err(|what| {
+        let code = edge.failure_code(&what);
+        (terminal::harmless(&what), code)
+    })?;
+    let unusable = |error: std::io::Error| (format!("the terminal cannot be used: {error}"), FAILED);
     let colours = std::env::var_os(NO_COLOR).is_none_or(|value| value.is_empty());
     let mut state = State::new(colours);
     state.take(first);
-    let mut terminal = ratatui::try_init().map_err(|error| format!("the terminal cannot be used: {error}"))?;
+    let mut terminal = ratatui::try_init().map_err(unusable)?;
     // It is restored whatever happens: a panic restores it as well.
     let restore = Restore;
     let done = follow(&mut terminal, edge, state).await;
@@ -65,7 +75,7 @@ async fn show(edge: Reached) -> Result<(), String> {
         std::mem::forget(terminal);
     }
     drop(restore);
-    done.map_err(|error| format!("the terminal cannot be used: {error}"))
+    done.map_err(unusable)
 }
 
 /// Gives the terminal back.

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::feed::{Page, plain};
 use super::state::State;
-use crate::explain::ladder::wrapped;
 use crate::system::clock;
+use crate::system::terminal::wrapped;
 use crate::system::text::{number, span};
 use crate::tools::client::{CALL_HEADS, SHORT_SID, is_note, lasting, taking};
 

@@ -12,17 +12,17 @@ use sha2::{Digest as _, Sha256};
 use trunkgate_route::is_loopback_host;
 use url::Url;
 
+use crate::system::files::{REPORT, ReplacedRights, replace};
 use crate::system::text::hex;
-use crate::system::{authority, certificates, files, web};
+use crate::system::{authority, certificates, web};
 use crate::tools::cli::TwilioEnv;
 use crate::tools::client;
+use crate::tools::twilio::ca::{self, CA_OF_PROXY};
 
-/// Path of the edge's CA.
-const CA_PATH: &str = "/v1/twilio/ca";
-/// Domain that the CA must be limited to: the program will trust it.
-const DOMAIN: &str = "twilio.com";
 /// Hosts that are reached without the proxy.
 const NO_PROXY: &str = "localhost,127.0.0.1,::1";
+/// Clients that read none of the variables, as a comment of the shell.
+const NOT_ENOUGH: &str = "# Not enough for aiohttp, fetch of Node, node-fetch, got, pycurl, PHP and twilio-python before 7.16: trunkgate twilio hosts";
 /// Longest CA that is read.
 const CA_BYTES: u64 = 1 << 20;
 /// Characters of a line of PEM (RFC 7468 §2).
@@ -32,10 +32,7 @@ const PEM_COLUMNS: usize = 64;
 pub(super) fn run(config: Option<&Path>, options: &TwilioEnv) -> ExitCode {
     client::talk(config, &options.remote, async |edge| {
         let proxy = Proxy::of(edge.base())?;
-        let ca = edge.text(CA_PATH).await?;
-        if !authority::is_constrained(&ca, DOMAIN) {
-            return Err(format!("the CA of {} is not limited to {DOMAIN}: it is not used", edge.base()));
-        }
+        let ca = ca::of_proxy(edge).await?;
         let directory = options.directory.clone().or_else(cache).ok_or("no $HOME: name a directory by --directory")?;
         // A proxy by https shows the certificate of [http].
         let of_edge =
@@ -56,13 +53,10 @@ pub(super) fn run(config: Option<&Path>, options: &TwilioEnv) -> ExitCode {
 /// # Errors
 /// The CA cannot be had or written, in words.
 pub(super) async fn variables(base: &str, directory: &Path) -> Result<Vec<(&'static str, String)>, String> {
-    let url = Url::parse(base).and_then(|url| url.join(CA_PATH)).map_err(|error| error.to_string())?;
+    let url = Url::parse(base).and_then(|url| url.join(CA_OF_PROXY)).map_err(|error| error.to_string())?;
     let request = web::request(hyper::Method::GET, &url).body(Full::default()).map_err(|error| error.to_string())?;
     let answer = web::ask(&url, request, |_| CA_BYTES).await.map_err(|fault| fault.what().to_owned())?;
-    let ca = String::from_utf8(answer.body).map_err(|error| error.to_string())?;
-    if !authority::is_constrained(&ca, DOMAIN) {
-        return Err(format!("the CA of {base} is not limited to {DOMAIN}: it is not used"));
-    }
+    let ca = ca::limited(String::from_utf8(answer.body).map_err(|error| error.to_string())?, base)?;
     let files = Files::write(directory, &ca, "")?;
     let shown = |path: &Path| path.display().to_string();
     let without = |name: &str| {
@@ -136,6 +130,7 @@ impl Files {
         let files = Files { bundle: named("bundle"), alone: named("ca") };
         let failed = |error: io::Error| format!("{}: {error}", directory.display());
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+        let put = |path: &Path, text: &str| replace(path, text.as_bytes(), ReplacedRights::New(REPORT));
         put(&files.alone, &own).map_err(failed)?;
         put(&files.bundle, &format!("{}{own}", roots.concat())).map_err(failed)?;
         let absolute = |path: PathBuf| path.canonicalize().map_err(failed);
@@ -147,13 +142,6 @@ impl Files {
 fn is_ours(root: &[u8]) -> bool {
     let name = authority::COMMON_NAME.as_bytes();
     root.windows(name.len()).any(|window| window == name)
-}
-
-/// Writes a file at once: a program may be reading the one before.
-fn put(path: &Path, text: &str) -> io::Result<()> {
-    let new = path.with_extension(format!("{}.new", std::process::id()));
-    files::write(&new, text.as_bytes(), files::REPORT)?;
-    std::fs::rename(&new, path)
 }
 
 fn pem(certificate: &[u8]) -> String {
@@ -179,7 +167,8 @@ fn lines(proxy: &Proxy, files: &Files) -> String {
     // Hosts that the shell's own variable has stay without the proxy.
     let without = |name: &str| format!("{}\"${{{name}:+,${name}}}\"", quoted(NO_PROXY));
     let variables = named(&proxy.word, &bundle, &alone, [without("NO_PROXY"), without("no_proxy")]);
-    variables.iter().map(|(name, word)| format!("export {name}={word}\n")).collect()
+    let exports = variables.iter().map(|(name, word)| format!("export {name}={word}\n"));
+    exports.chain([format!("{NOT_ENOUGH}\n")]).collect()
 }
 
 /// Returns the variables with their values, or words of the shell.
@@ -229,8 +218,9 @@ mod tests {
         assert!(printed.contains("export CURL_CA_BUNDLE='/srv/o'\\''neill/$HOME/a b.pem'\n"), "{printed}");
         let without = "export no_proxy='localhost,127.0.0.1,::1'\"${no_proxy:+,$no_proxy}\"\n";
         assert!(printed.contains(without), "{printed}");
-        assert!(printed.ends_with("export NODE_EXTRA_CA_CERTS='/c.pem'\n"), "{printed}");
-        assert!(printed.lines().all(|line| line.starts_with("export ")) && printed.lines().count() == 10);
+        assert!(printed.contains("export NODE_EXTRA_CA_CERTS='/c.pem'\n"), "{printed}");
+        let (exports, rest): (Vec<&str>, Vec<&str>) = printed.lines().partition(|line| line.starts_with("export "));
+        assert_eq!((exports.len(), rest), (10, vec![NOT_ENOUGH]));
     }
 
     #[test]

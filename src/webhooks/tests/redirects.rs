@@ -32,12 +32,45 @@ async fn ten_redirects_are_followed_and_no_more() {
     let most = WEBHOOK_REDIRECTS as usize;
     let server = Server::start(move |number, _| match number {
         last if last == most => Act::Send(xml("")),
-        _ => Act::Send(redirect(302, "/again")),
+        _ => Act::Send(redirect(302, &format!("/again?{number}"))),
     })
     .await;
     assert_eq!(fetch(document(&server.url("/"))).await.unwrap().redirects, WEBHOOK_REDIRECTS);
-    let server = Server::always(Act::Send(redirect(307, "/again"))).await;
+    let server = Server::start(|number, _| Act::Send(redirect(307, &format!("/again?{number}")))).await;
     assert_eq!(failed(document(&server.url("/"))).await, (11_215, 307, most + 1));
+}
+
+#[tokio::test]
+async fn a_redirect_loop_is_left_at_its_first_repetition() {
+    let server = Server::always(Act::Send(redirect(307, "/again"))).await;
+    let failure = fetch(document(&server.url("/"))).await.unwrap_err();
+    assert_eq!((failure.code, failure.attempts.len(), server.seen().len()), (11_215, 2, 2));
+    assert_eq!(failure.what, format!("redirect loop: {} leads to itself", server.url("/again")));
+    assert_eq!(failure.answer.map(|answer| answer.status), Some(307));
+    let server = Server::start(|number, _| Act::Send(redirect(302, if number % 2 == 0 { "/b" } else { "/a" }))).await;
+    let failure = fetch(get(&format!("{}?PIN=1234", server.url("/a")))).await.unwrap_err();
+    // The first request had parameters, so /a is new once.
+    assert_eq!((failure.code, failure.attempts.len()), (11_215, 3));
+    let (from, to) = (server.url("/a"), server.url("/b"));
+    assert_eq!(failure.what, format!("redirect loop: {from} leads back to {to}"));
+}
+
+#[tokio::test]
+async fn a_url_that_is_asked_by_another_method_or_with_other_cookies_is_no_loop() {
+    // Signs in, as sessions do: the same URL, first posted, then asked without a cookie and with one.
+    let server = Server::start(|number, _| match number {
+        0 => Act::Send(redirect(302, "/")),
+        1 => Act::Send(b"HTTP/1.1 302 Found\r\nLocation: /\r\nSet-Cookie: s=1\r\nContent-Length: 0\r\n\r\n".to_vec()),
+        _ => Act::Send(xml("<Response/>")),
+    })
+    .await;
+    let cookies = Some(std::sync::Arc::default());
+    let reply = fetch(Request { cookies, ..document(&server.url("/")) }).await.unwrap();
+    assert_eq!(reply.redirects, 2);
+    let seen = server.seen();
+    let methods: Vec<&str> = seen.iter().map(|seen| seen.method.as_str()).collect();
+    assert_eq!(methods, ["POST", "GET", "GET"]);
+    assert_eq!(seen[2].headers["cookie"], "s=1");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::server::{Act, Server, answer, redirect, xml};
 use super::*;
+use crate::system::public_name::PublicName;
 
 #[tokio::test]
 async fn a_post_has_the_shape_of_twilios() {
@@ -88,6 +89,29 @@ async fn private_addresses_are_not_connected_to_unless_they_are_allowed() {
     assert_eq!(server.connections(), 0);
     fetch(document(&format!("http://localhost:{port}/"))).await.unwrap();
     assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_public_name_is_asked_at_its_application_by_the_same_rules() {
+    let server = Server::always(Act::Send(xml(""))).await;
+    let (public, local) = ("https://app.example.com/voice?a=b", server.url("/"));
+    let name = PublicName::new(&public.parse().unwrap(), &local.parse().unwrap()).unwrap();
+    let known = Reach { public_name: Some(name.into()), ..lax() };
+    let reply = fetch(Request { reach: known.clone(), ..document(public) }).await.unwrap();
+    assert_eq!(reply.final_url, public);
+    let seen = &server.seen()[0];
+    assert_eq!((seen.method.as_str(), seen.target.as_str()), ("POST", "/voice?a=b"));
+    for (name, value) in [("host", "app.example.com"), ("x-forwarded-proto", "https"), ("x-forwarded-for", "127.0.0.1")]
+    {
+        assert_eq!(seen.headers[name], value);
+    }
+    let signed = [("CallSid", "CA1"), ("From", "+14155550100")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+    assert_eq!(seen.headers["x-twilio-signature"], trunkgate_media::agent::sign_form("12345", public, &signed));
+    fetch(Request { reach: known.clone(), ..document(&server.url("/")) }).await.unwrap();
+    assert!(!server.seen()[1].headers.contains_key("x-forwarded-proto"), "other hosts are asked as ever");
+    let strict = Reach { allow_private: false, ..known };
+    let failure = fetch(Request { reach: strict, ..document(public) }).await.unwrap_err();
+    assert!(failure.code == 11_205 && failure.what.contains("allow_private"), "{}", failure.what);
 }
 
 #[tokio::test]

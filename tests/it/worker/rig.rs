@@ -148,7 +148,7 @@ impl Rig {
     }
     /// A session with both ends wired.
     pub(crate) fn call(&mut self, id: MediaId, ip: IpAddr) -> (Side, Side) {
-        self.workers.send(id, Command::Open { idle_timeout_ms: 60_000, names_key: [0; 16] });
+        self.workers.send(id, Command::Open { idle_timeout_ms: 60_000, names_key: [0; 16], beside: None });
         let (a, b) = (self.side(id, A, ip), self.side(id, B, ip));
         for (from, to) in [(A, B), (B, A)] {
             let wire = WireSpec { payloads: vec![(0, 0)], clocks: vec![], ..WireSpec::default() };

@@ -54,7 +54,12 @@ pub(crate) fn admit(now: Instant, edge: &mut Edge, request: &CallRequest) -> Res
         false => edge.admission.check(now, ""),
     };
     admitted.map_err(|reason| NotBegun::Refused(edge.note_limit(now, reason)))?;
-    let targets: Vec<Target> = request.targets.iter().filter_map(|target| edge.target(target)).collect();
+    let mut targets: Vec<Target> = request.targets.iter().filter_map(|target| edge.target(target)).collect();
+    for target in &mut targets {
+        if let Target::Uri { headers, .. } = target {
+            headers.clone_from(&request.headers);
+        }
+    }
     if targets.iter().any(|target| reaches_emergency(target, &edge.table, &called)) {
         check_emergency(now, edge, &request.targets)?;
     }
@@ -131,7 +136,7 @@ impl From<&Refusal> for NotBegun {
 /// whichever other limits hold for them.
 pub fn reaches_emergency(target: &Target, table: &Table, called: &Number) -> bool {
     let dialled = dialled(target, table, called);
-    dialled.is_some_and(|dialled| table.numbers().may_reach_emergency(&dialled.number))
+    dialled.is_some_and(|dialled| dialled.trunk.may_reach_emergency(table.numbers(), &dialled.number))
 }
 
 /// Number that a target is called by.

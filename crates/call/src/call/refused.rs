@@ -34,6 +34,8 @@ pub enum Refused {
     HasAgent,
     /// An application decides what the call does.
     InApplication,
+    /// No application has dialled the party.
+    NotDialled,
     /// What is to be run is no document.
     BadDocument,
     /// Nobody was put on hold by a request.
@@ -96,6 +98,7 @@ impl Refused {
             Refused::NoAgent => "no_agent",
             Refused::HasAgent => "has_agent",
             Refused::InApplication => "in_application",
+            Refused::NotDialled => "not_dialled",
             Refused::BadDocument => "bad_document",
             Refused::NotHeld => "not_held",
             Refused::Changing => "changing",
@@ -144,6 +147,7 @@ impl fmt::Display for Refused {
             Refused::NoAgent => "the call is not connected to an agent; the request is only for such calls",
             Refused::HasAgent => "the call is connected to an agent; the request is only for calls between two parties",
             Refused::InApplication => "an application decides what the call does",
+            Refused::NotDialled => "no application has dialled the party",
             Refused::BadDocument => "the document cannot be run",
             Refused::NotHeld => "no party was put on hold by a request",
             Refused::Changing => "the session of the call is being changed; try again",

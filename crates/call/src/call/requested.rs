@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use trunkgate_conference::CallStatus;
+use trunkgate_media::MediaId;
 use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::key::{Branch, CallKey, LegId};
@@ -17,22 +18,21 @@ use trunkgate_resources::recording::RecordingRequest;
 use trunkgate_route::{App, Numbers, Target, TargetSpec};
 use trunkgate_sip::Message;
 use trunkgate_story::change::Happening;
-use trunkgate_story::numbers::{Caller, plain};
+use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::redact;
 use trunkgate_twiml::Secret;
 
 use crate::call::controller::{Controller, TargetResult};
 use crate::call::detection::{self, DetectionRequest};
 use crate::call::legs::caller_id::Hops;
-use crate::call::legs::headers::{Brought, CallerIdentity};
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::negotiation::bridge::bad_media;
 use crate::call::program::callback;
 use crate::call::recording;
 use crate::call::refused::Refused;
 use crate::call::search::answer::FinalAnswer;
-use crate::call::setup::MAX_FORWARDS;
-use crate::call::shared::{Cx, Facts, Unannounced};
+use crate::call::shared::{Cx, Facts};
 use crate::call::transfer::wish;
 use crate::call::{Call, Parts, State};
 
@@ -46,10 +46,12 @@ const LEG: &str = "API";
 pub struct CallRequest {
     /// Calling number, as the called party is shown it.
     pub from: String,
-    /// Called number or SIP address, as it is shown.
+    /// Called number or SIP address; it is shown without its password.
     pub to: String,
     /// Targets by which the called party is reached, in order.
     pub targets: Vec<TargetSpec>,
+    /// Names and values of further headers of the INVITE to a SIP address.
+    pub headers: Vec<(String, String)>,
     /// Targets that the party is connected with once it has answered, in order.
     pub onward: Vec<Onward>,
     /// Maximum time that the party may ring.
@@ -110,7 +112,7 @@ pub enum Onward {
 }
 
 /// The part of a call's state that requested calls have beyond others.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Requested {
     /// Targets of the party once it has answered.
     onward: Vec<Target>,
@@ -132,6 +134,8 @@ pub(crate) struct Requested {
     pub(crate) recording: Option<String>,
     /// Detection that begins with the answer.
     detection: Option<Box<DetectionRequest>>,
+    /// SID of the call that had dialled the party before it got a call of its own.
+    pub(crate) parent: Option<Box<str>>,
 }
 
 /// The same of an answered call in plain data.
@@ -141,6 +145,8 @@ pub(crate) struct RequestedSnapshot {
     talked_ms: u64,
     #[serde(default)]
     recording: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent: Option<Box<str>>,
 }
 
 /// Reads a target of a requested call: `app:NAME`, or one that a transfer may name; `None` for anything else. Whether it exists, the table
@@ -158,6 +164,18 @@ pub fn named_target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
 }
 
 impl Requested {
+    /// Makes the request that stands for a party which has left the call that had dialled it, `parent`; `since`: the time
+    /// of its answer; `limit`: the maximum time from then on.
+    pub(crate) fn of_detached(
+        parent: Box<str>,
+        party: LegId,
+        since: Option<Instant>,
+        limit: Option<Duration>,
+    ) -> Requested {
+        let time_limit = limit.unwrap_or_default();
+        Requested { parent: Some(parent), party: Some(party), since, time_limit, ..Requested::default() }
+    }
+
     /// Puts a target in place of those of the party.
     pub(crate) fn put_onward(&mut self, target: Target) {
         self.onward = vec![target];
@@ -175,7 +193,7 @@ impl Requested {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let talked = self.since.map(|since| now.saturating_duration_since(since)).unwrap_or_default();
         let (limit_ms, talked_ms) = (millis(self.time_limit), millis(talked));
-        RequestedSnapshot { limit_ms, talked_ms, recording: self.recording.clone() }
+        RequestedSnapshot { limit_ms, talked_ms, recording: self.recording.clone(), parent: self.parent.clone() }
     }
 }
 
@@ -183,16 +201,12 @@ impl RequestedSnapshot {
     /// Returns it again; the party is the first leg of a restored call.
     pub(crate) fn restore(self, now: Instant) -> Requested {
         Requested {
-            onward: Vec::new(),
-            digits: None,
             time_limit: Duration::from_millis(self.limit_ms),
+            recording: self.recording,
+            parent: self.parent,
             party: Some(LegId::CALLER),
             since: now.checked_sub(Duration::from_millis(self.talked_ms)),
-            record: None,
-            participant: None,
-            linked: Hops::default(),
-            recording: self.recording,
-            detection: None,
+            ..Requested::default()
         }
     }
 }
@@ -206,30 +220,16 @@ pub(crate) fn requested_call(
     onward: Vec<Target>,
 ) -> Call {
     let sid = edge.random.sid();
-    edge.index.sids.insert(sid.clone(), key);
-    edge.begin_trace(now, key, &sid);
     let numbers = edge.table.numbers();
     let number = numbers.normalise_caller(&request.from, None);
-    let called = numbers.normalise_caller(&request.to, None);
+    let called = numbers.normalise_caller(&redact::sip_uri(&request.to), None);
     let conferences = &edge.sessions.conferences;
     let words =
         request.participant.as_ref().map(|added| conferences.hops_onward(edge.random.hop_key, &added.conference));
     let facts = Facts {
-        caller: Caller { number, display: String::new(), anonymous: false },
-        called,
-        number_parameters: Box::default(),
-        locations: Box::default(),
-        headers: Brought::new(),
-        identity: CallerIdentity::default(),
-        max_forwards: MAX_FORWARDS,
         hops: Hops { words: words.unwrap_or_default() },
-        route: Arc::from(ROUTE),
         ring_timeout: Some(request.ring_timeout),
-        shown_as: None,
-        answered_elsewhere: false,
-        record: false,
-        unannounced: Unannounced::None,
-        is_incomplete: false,
+        ..Facts::of_request(number, called, Arc::from(ROUTE))
     };
     let date = edge.date(now);
     let expected = request.participant.as_deref().map(|added| {
@@ -237,22 +237,35 @@ pub(crate) fn requested_call(
         let conference = edge.sessions.conferences.expect(key, &added.conference, sid, date);
         Box::new(Added { conference, ..added.clone() })
     });
-    let mut call = Call::begun(now, edge, key, facts, Leg::of_request(sid, LEG));
-    let requested = Requested {
+    let (mut call, _) = begin_call(now, edge, key, sid, facts, None);
+    call.shared.requested = Some(Box::new(Requested {
         onward,
         digits: request.digits.clone(),
         time_limit: request.time_limit,
-        party: None,
-        since: None,
         record: request.record.clone(),
         participant: expected,
-        linked: Hops::default(),
-        recording: None,
         detection: request.detection.clone(),
-    };
-    call.shared.requested = Some(Box::new(requested));
-    call.shared.session = Some(edge.open_session(key));
+        ..Requested::default()
+    }));
     call
+}
+
+/// Begins a call in which a request stands in the place of a caller, entered in the look-ups; `beside`: the media session that an end of its
+/// party comes from. Returns it with its own session.
+pub(crate) fn begin_call(
+    now: Instant,
+    edge: &mut Edge,
+    key: CallKey,
+    sid: String,
+    facts: Facts,
+    beside: Option<MediaId>,
+) -> (Call, MediaId) {
+    edge.index.sids.insert(sid.clone(), key);
+    edge.begin_trace(now, key, &sid);
+    let mut call = Call::begun(now, edge, key, facts, Leg::of_request(sid, LEG));
+    let session = edge.open_session(key, beside);
+    call.shared.session = Some(session);
+    (call, session)
 }
 
 /// Acts on a requested call: its beginning, the answer of its party, its end by its limit or by an operator before the answer.

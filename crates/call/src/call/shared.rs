@@ -35,6 +35,7 @@ use crate::call::recording::Recordings;
 use crate::call::requested::Requested;
 use crate::call::search::answer::FinalAnswer;
 use crate::call::search::candidates::number_of_uri;
+use crate::call::setup::MAX_FORWARDS;
 use crate::call::siprec::RecordingSessions;
 use crate::call::story::verdict::Story;
 
@@ -151,12 +152,19 @@ pub(crate) struct ShownCallerId {
     pub(crate) number: Arc<Number>,
     /// Whether no carrier may see it.
     pub(crate) is_private: bool,
+    /// Whether it is the identity of a Voice SDK client.
+    pub(crate) is_client: bool,
 }
 
 impl ShownCallerId {
     /// Makes one that each party may see.
     pub(crate) fn public(number: Arc<Number>) -> Box<ShownCallerId> {
-        Box::new(ShownCallerId { number, is_private: false })
+        Box::new(ShownCallerId { number, is_private: false, is_client: false })
+    }
+    /// Returns it as callbacks and lists name it.
+    pub(crate) fn name(&self) -> String {
+        let scheme = if self.is_client { "client:" } else { "" };
+        format!("{scheme}{}", self.number.text)
     }
 }
 
@@ -208,6 +216,27 @@ pub(crate) enum Unannounced {
 }
 
 impl Facts {
+    /// Returns those of a call that no INVITE to the edge has begun.
+    pub(crate) fn of_request(caller: Number, called: Number, route: Arc<str>) -> Facts {
+        Facts {
+            caller: Caller { number: caller, display: String::new(), anonymous: false },
+            called,
+            is_incomplete: false,
+            number_parameters: Box::default(),
+            headers: Brought::new(),
+            locations: Box::default(),
+            identity: CallerIdentity::default(),
+            max_forwards: MAX_FORWARDS,
+            hops: Hops::default(),
+            route,
+            ring_timeout: None,
+            shown_as: None,
+            answered_elsewhere: false,
+            record: false,
+            unannounced: Unannounced::None,
+        }
+    }
+
     /// Counts a transfer as one more hop, so that a loop through transfers ends.
     pub(crate) const fn spend_hop(&mut self) {
         self.max_forwards = self.max_forwards.saturating_sub(1);
@@ -287,6 +316,7 @@ impl Shared {
             voicemail: self.story.app.as_ref().and_then(|app| app.mailbox.as_deref()).map(str::to_owned),
             conference: self.story.app.as_ref().and_then(|app| app.conference.as_deref()).cloned(),
             requested: self.requested.is_some(),
+            parent: self.requested.as_ref().and_then(|requested| requested.parent.as_deref()).map(str::to_owned),
             verstat: self.facts.identity.verstat().map(str::to_owned),
             route: self.facts.route.to_string(),
             flags: self.flags(),

@@ -1,4 +1,5 @@
-//! Attended transfers and INVITE with Replaces: two dialogs of the edge become one call.
+//! Legs that change their call: attended transfers and INVITE with Replaces, by which two dialogs of the edge become one call, and parties
+//! that get a call of their own.
 //!
 //! - Attended transfer (RFC 5589 §7): a REFER whose Refer-To names another dialog of its sender by Replaces. Where that dialog is one of this
 //!   edge, the remote party of the other call is asked by re-INVITE to send its media to this call; once it does, its leg moves here and the
@@ -6,6 +7,7 @@
 //! - INVITE with Replaces (RFC 3891): a peer of a trunk takes the place of another leg of its own trunk. The other side of that leg is asked by
 //!   re-INVITE for what the new leg offers; once it agrees, the new leg is answered and the old one gets BYE. To any other source there are no
 //!   dialogs to replace.
+//! - A request over HTTP gives a dialled party a document: it leaves the call that has dialled it ([`DetachedParty`]).
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -18,6 +20,8 @@ use trunkgate_sip::header::{Replaces, SessionExpires};
 use trunkgate_sip::{Answer, ClientId, DialogId, HeaderName, Message, Replaced, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 
+use crate::call::program::detached::{DetachRequest, DetachedParty};
+use crate::call::refused::Refused;
 use crate::call::search::answer::{FinalAnswer, refused, seen_code};
 use crate::call::setup::Incoming;
 use crate::call::transfer::refer::Refer;
@@ -185,17 +189,28 @@ impl Gateway {
             (None, true) => Err(None),
             (None, false) => Err(Some(code)),
         };
-        self.at_work = Some(at.key);
-        if let Some(call) = calls.get_mut(&at.key) {
-            let (parts, mut cx) = call.act(now, edge);
-            match moved {
-                Ok(()) => parts.end(&mut cx, ReasonSlug::Transferred),
-                Err(refused) => parts.did_not_leave(&mut cx, &leaving, refused),
-            }
-        }
-        self.at_work = None;
+        self.act_on(now, at.key, |parts, cx| match moved {
+            Ok(()) => parts.end(cx, ReasonSlug::Transferred),
+            Err(refused) => parts.did_not_leave(cx, &leaving, refused),
+        });
         self.note_if_done(to);
-        self.note_if_done(at.key);
+    }
+
+    /// Gives the party of a Dial a document and a call of its own, whose SID is that of its leg; the Dial ends as if it had hung up.
+    ///
+    /// # Errors
+    /// Why both go on as they were.
+    pub fn redirect_party(&mut self, now: Instant, sid: &str, party: &str, to: DetachRequest) -> Result<(), Refused> {
+        let former = self.edge.index.sids.get(sid).copied().ok_or_else(|| self.missing(sid))?;
+        let taken = self.act_on(now, former, |parts, cx| DetachedParty::take(parts, cx, party));
+        let own = CallKey(self.next_call);
+        let call = taken.ok_or(Refused::UnknownCall)??.into_call(now, &mut self.edge, own, to);
+        self.next_call += 1;
+        self.calls.insert(own, Box::new(call));
+        self.act_on(now, former, |parts, cx| parts.side_left(cx, ReasonSlug::Transferred));
+        self.act_on(now, own, |parts, cx| parts.search_on(cx));
+        self.settle(now);
+        Ok(())
     }
 
     /// An INVITE that is to take the place of a leg.
@@ -203,15 +218,10 @@ impl Gateway {
         let named = self.named_by(incoming);
         let answer = match named {
             Ok((at, by)) => {
-                self.at_work = Some(at.key);
-                let call = self.calls.get_mut(&at.key);
-                let result = call.map(|call| {
-                    let (parts, mut cx) = call.act(now, &mut self.edge);
-                    let replaced = parts.bridge.replace(&mut cx, &parts.search, by, incoming);
-                    replaced.map(|next| next.act(parts, &mut cx))
+                let result = self.act_on(now, at.key, |parts, cx| {
+                    let replaced = parts.bridge.replace(cx, &parts.search, by, incoming);
+                    replaced.map(|next| next.act(parts, cx))
                 });
-                self.at_work = None;
-                self.note_if_done(at.key);
                 result.unwrap_or_else(|| refused(603, ReasonSlug::Denied)).err()
             }
             Err(answer) => Some(answer),

@@ -654,16 +654,12 @@ impl Gateway {
         self.edge.admission.begin(now, name);
         let key = CallKey(self.next_call);
         self.next_call += 1;
-        self.at_work = Some(key);
         let call = Call::new(now, &mut self.edge, key, incoming);
         if let Some(limit) = limit {
             self.edge.admission.limited.note(now, limit, &why.key, Some(call.shared.legs.sid()));
         }
-        let call = self.calls.entry(key).or_insert(Box::new(call));
-        let (parts, mut cx) = call.act(now, &mut self.edge);
-        parts.turn_down(&mut cx, incoming, &answer, &which);
-        self.at_work = None;
-        self.note_if_done(key);
+        self.calls.insert(key, Box::new(call));
+        self.act_on(now, key, |parts, cx| parts.turn_down(cx, incoming, &answer, &which));
     }
 }
 

@@ -435,20 +435,15 @@ impl Gateway {
             let key = CallKey(self.next_call);
             self.next_call += 1;
             let agents = call.agents.clone();
-            let call = Call::restore(now, &mut self.edge, key, call);
-            self.calls.insert(key, Box::new(call));
+            self.calls.insert(key, Box::new(Call::restore(now, &mut self.edge, key, call)));
             resumed.push((key, agents));
         }
         snapshot.ports.into_iter().for_each(|port| self.edge.sessions.ports.rest(port));
         for (key, agents) in resumed {
-            self.at_work = Some(key);
-            if let Some(call) = self.calls.get_mut(&key) {
-                let (parts, mut cx) = call.act(now, &mut self.edge);
+            self.act_on(now, key, |parts, cx| {
                 let listeners = agents.listeners.iter().map(|listener| (&listener.who, listener.part()));
-                parts.resume(&mut cx, listeners, &agents.targets);
-            }
-            self.at_work = None;
-            self.note_if_done(key);
+                parts.resume(cx, listeners, &agents.targets);
+            });
         }
         self.settle(now);
     }
@@ -565,18 +560,16 @@ impl Gateway {
         self.edge.admission.begin(now, "");
         let key = CallKey(self.next_call);
         self.next_call += 1;
-        self.at_work = Some(key);
         let call = requested_call(now, &mut self.edge, key, request, onward);
         let sid = call.shared.legs.sid().to_owned();
-        let call = self.calls.entry(key).or_insert(Box::new(call));
-        let (parts, mut cx) = call.act(now, &mut self.edge);
-        Originator::of(parts).begin(&mut cx, targets);
-        cx.note_legs();
-        if call.shared.state != State::Ended {
-            self.edge.turn.outputs.push_back(Output::Began(Box::new(call.view())));
-        }
-        self.at_work = None;
-        self.note_if_done(key);
+        self.calls.insert(key, Box::new(call));
+        self.act_on(now, key, |parts, cx| {
+            Originator::of(parts).begin(cx, targets);
+            cx.note_legs();
+            if cx.call.state != State::Ended {
+                cx.edge.turn.outputs.push_back(Output::Began(Box::new(cx.call.view())));
+            }
+        });
         self.settle(now);
         Ok(sid)
     }
@@ -701,18 +694,26 @@ impl Gateway {
         act: impl FnOnce(&mut Parts, &mut Cx<'_>) -> Result<T, Refused>,
     ) -> Result<T, Refused> {
         let key = self.edge.index.sids.get(sid).copied().ok_or_else(|| self.missing(sid))?;
-        let call = self.calls.get_mut(&key).ok_or(Refused::UnknownCall)?;
+        let call = self.calls.get(&key).ok_or(Refused::UnknownCall)?;
         match call.shared.state {
             State::Searching if !is_ripe(&call.shared) => return Err(Refused::NotAnswered),
             State::Ended => return Err(Refused::CallEnded),
             State::Searching | State::Answered | State::Rerouting | State::Leaving => {}
         }
+        let done = self.act_on(now, key, act).ok_or(Refused::UnknownCall)?;
+        self.settle(now);
+        done
+    }
+
+    /// Acts on a call, which is let go where it is done after that; `None` where there is no such call.
+    fn act_on<T>(&mut self, now: Instant, key: CallKey, act: impl FnOnce(&mut Parts, &mut Cx<'_>) -> T) -> Option<T> {
         self.at_work = Some(key);
-        let (parts, mut cx) = call.act(now, &mut self.edge);
-        let done = act(parts, &mut cx);
+        let done = self.calls.get_mut(&key).map(|call| {
+            let (parts, mut cx) = call.act(now, &mut self.edge);
+            act(parts, &mut cx)
+        });
         self.at_work = None;
         self.note_if_done(key);
-        self.settle(now);
         done
     }
 

@@ -102,6 +102,8 @@ pub struct CallSnapshot {
     shown_as: Option<NumberSnapshot>,
     #[serde(default)]
     is_shown_privately: bool,
+    #[serde(default)]
+    is_shown_client: bool,
     media: MediaId,
     next_end: u16,
     /// RTP ends of legs that are forgotten.
@@ -278,6 +280,7 @@ impl Call {
             identity: self.shared.facts.identity.clone(),
             shown_as: self.shared.facts.shown_as.as_ref().map(|shown| (&*shown.number).into()),
             is_shown_privately: self.shared.facts.shown_as.as_ref().is_some_and(|shown| shown.is_private),
+            is_shown_client: self.shared.facts.shown_as.as_ref().is_some_and(|shown| shown.is_client),
             media: self.shared.session?,
             next_end,
             ends_left: ends.into_iter().filter(|end| !is_kept(*end)).collect(),
@@ -341,7 +344,7 @@ impl Call {
                 hops: Hops::default(),
                 route: Arc::from(snapshot.route),
                 ring_timeout: snapshot.ring_timeout_ms.map(Duration::from_millis),
-                shown_as: snapshot.shown_as.map(|number| number.shown(snapshot.is_shown_privately)),
+                shown_as: shown_as(snapshot.shown_as, snapshot.is_shown_privately, snapshot.is_shown_client),
                 answered_elsewhere: false,
                 record: snapshot.recordings.as_ref().is_some_and(RecordingsSnapshot::goes_on),
                 unannounced: Unannounced::None,
@@ -604,11 +607,10 @@ fn restored_wires(
     wires
 }
 
-impl NumberSnapshot {
-    /// Returns it as the caller ID that parties see; `is_private`: no carrier may see it.
-    fn shown(self, is_private: bool) -> Box<ShownCallerId> {
-        Box::new(ShownCallerId { number: Arc::new(self.into()), is_private })
-    }
+/// Returns the caller ID that parties see.
+fn shown_as(number: Option<NumberSnapshot>, is_private: bool, is_client: bool) -> Option<Box<ShownCallerId>> {
+    let number = Arc::new(number?.into());
+    Some(Box::new(ShownCallerId { number, is_private, is_client }))
 }
 
 impl From<&Number> for NumberSnapshot {

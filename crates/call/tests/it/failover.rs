@@ -60,6 +60,20 @@ fn a_503_goes_to_the_next_peer_and_then_to_the_next_target() {
 }
 
 #[test]
+fn a_verdict_names_the_peer_that_failed_where_another_of_its_trunk_answers() {
+    let mut bench = two_peers();
+    dial(&mut bench);
+    let (first, other) = asked_first(&mut bench);
+    refuse(&mut bench, &first, 503);
+    let second = Dialed::new(other, bench.expect(other, "INVITE"));
+    bench.receive(other, second.answer(200, &answer()));
+    let sid = bench.gateway.calls(bench.now)[0].sid.clone();
+    let verdict = bench.gateway.trace(&sid).unwrap().verdict;
+    let told = format!("Answered by pbx. 1 target failed: pbx at {} (503 Whatever). Try: ", first.peer);
+    assert!(verdict.starts_with(&told), "{verdict}");
+}
+
+#[test]
 fn figures_of_a_trunk_count_calls_and_not_its_addresses() {
     let figures = |bench: &Bench| {
         let status = bench.gateway.status(bench.now);

@@ -17,6 +17,8 @@ pub(crate) const END: u8 = 0x80;
 const END_PACKETS: i16 = 3;
 /// Most sequence numbers by which a packet can be late; further back, the sender has begun anew (RFC 3550 §A.1, `MAX_MISORDER`).
 const MOST_MISORDER: i16 = 100;
+/// Most sequence numbers between two packets of a press that are counted on: further ones are lost packets.
+const MOST_SPACING: u8 = 10;
 /// Duration from which a smaller one means that the counter has wrapped without a new segment.
 const NEARLY_FULL: u16 = 0xf000;
 /// Most ticks by which the timestamp of a sender that moves it within a press grows with each packet (60 ms at 8 kHz).
@@ -29,9 +31,19 @@ const MOST_PACKET_TICKS: u32 = 480;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct PressTracker {
     last: EventPosition,
+    /// Last press of the source before this one.
+    former: FormerPress,
     /// Whether a press has been received.
     has_last: bool,
+    /// Whether the timestamp of the source was another at another press: then an end of the same timestamp is a repetition,
+    /// however much audio was sent before it.
+    has_moving_clock: bool,
 }
+
+/// Last press of another source, of which packets may still be on their way: a digest of SSRC, timestamp and event, in four bytes of
+/// each leg of a call; 0: there was no other source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct FormerPress(u32);
 
 /// Returns each press of one remote party once.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,6 +65,8 @@ struct EventPosition {
     has_ended: bool,
     /// Whether a packet after the first one had no marker, as it should be.
     is_plain: bool,
+    /// Most sequence numbers between two packets of the press: audio may be sent between them.
+    spacing: u8,
 }
 
 /// One telephone-event packet.
@@ -97,10 +111,12 @@ impl TelephoneEvent {
 impl EventPosition {
     fn begin(packet: &TelephoneEvent) -> EventPosition {
         let &TelephoneEvent { ssrc, timestamp, sequence, duration, event, is_end, .. } = packet;
-        EventPosition { ssrc, timestamp, sequence, duration, event, has_ended: is_end, is_plain: false }
+        EventPosition { ssrc, timestamp, sequence, duration, event, has_ended: is_end, is_plain: false, spacing: 1 }
     }
     /// Takes over a further packet of the press; in one segment the duration never shrinks.
     fn advance(&mut self, packet: &TelephoneEvent, is_new_segment: bool) {
+        let ahead = packet.sequence.wrapping_sub(self.sequence);
+        self.spacing = self.spacing.max(u8::try_from(ahead).unwrap_or(MOST_SPACING).min(MOST_SPACING));
         self.is_plain |= !packet.marker;
         self.has_ended |= packet.is_end;
         self.duration = if is_new_segment { packet.duration } else { self.duration.max(packet.duration) };
@@ -125,8 +141,14 @@ impl EventPosition {
         let step = packet.timestamp.wrapping_sub(self.timestamp);
         packet.event == self.event && step == SEGMENT_TICKS && !packet.marker
     }
+    /// Returns whether a packet that is `ahead` sequence numbers ahead is near enough to repeat the end of the press.
+    fn is_end_repeated_by(&self, packet: &TelephoneEvent, ahead: i16, has_moving_clock: bool) -> bool {
+        let is_same = packet.timestamp == self.timestamp && packet.duration == self.duration;
+        let most = if has_moving_clock && is_same { MOST_MISORDER } else { END_PACKETS * i16::from(self.spacing) };
+        packet.is_end && ahead <= most
+    }
     /// Returns whether a packet that is `ahead` sequence numbers ahead belongs to the same press.
-    fn is_continued_by(&self, packet: &TelephoneEvent, ahead: i16) -> bool {
+    fn is_continued_by(&self, packet: &TelephoneEvent, ahead: i16, has_moving_clock: bool) -> bool {
         if packet.event != self.event {
             return false;
         }
@@ -136,22 +158,33 @@ impl EventPosition {
         if packet.marker {
             // A first packet, unless the sender marks every packet.
             let is_same = if self.has_ended {
-                packet.is_end && is_near && packet.duration == self.duration
+                packet.duration == self.duration && self.is_end_repeated_by(packet, ahead, has_moving_clock)
             } else {
-                packet.duration > self.duration
+                // Some senders repeat the first packet.
+                packet.duration > self.duration || packet.duration == self.duration && is_near
             };
             return !self.is_plain && step == 0 && is_same;
         }
         if self.has_ended {
             // Only repetitions of the end follow an end; of one timestamp also with another duration.
-            return packet.is_end && is_near && (step == 0 || packet.duration >= self.duration && is_overlapping);
+            return self.is_end_repeated_by(packet, ahead, has_moving_clock)
+                && (step == 0 || packet.duration >= self.duration && is_overlapping);
         }
         if packet.duration < self.duration {
             // Some senders count back, or end with 0: one timestamp is one press (RFC 4733 §2.5.1).
             return is_near && (step == 0 || self.is_nearly_full());
         }
         let most_step = u32::from(self.duration).max(MOST_PACKET_TICKS * u32::from(ahead.unsigned_abs()));
-        step == 0 || is_near && (packet.duration > self.duration || step <= most_step)
+        // A timestamp that grows with the duration is that of one press.
+        let grows = step == u32::from(packet.duration - self.duration);
+        step == 0 || grows || is_near && (packet.duration > self.duration || step <= most_step)
+    }
+}
+
+impl FormerPress {
+    fn digest(ssrc: u32, timestamp: u32, event: u8) -> FormerPress {
+        let mixed = ssrc ^ timestamp.wrapping_mul(0x9e37_79b1) ^ u32::from(event).rotate_left(24);
+        FormerPress(mixed.max(1))
     }
 }
 
@@ -161,12 +194,20 @@ impl PressTracker {
         if self.has_last && self.last.ssrc == packet.ssrc {
             let Some(ahead) = self.last.distance_to(packet) else { return Observation::Ignored };
             let is_new_segment = self.last.is_next_segment(packet);
-            if is_new_segment || self.last.is_continued_by(packet, ahead) {
+            if is_new_segment || self.last.is_continued_by(packet, ahead, self.has_moving_clock) {
                 let is_wrapped = self.last.is_nearly_full() && packet.duration < self.last.duration && !packet.is_end;
                 let is_new_segment = is_new_segment || is_wrapped;
                 self.last.advance(packet, is_new_segment);
                 return Observation::Continued { is_new_segment };
             }
+            self.has_moving_clock |= packet.timestamp != self.last.timestamp;
+        } else if self.has_last {
+            if self.former == FormerPress::digest(packet.ssrc, packet.timestamp, packet.event) {
+                return Observation::Ignored;
+            }
+            let EventPosition { ssrc, timestamp, event, .. } = self.last;
+            self.former = FormerPress::digest(ssrc, timestamp, event);
+            self.has_moving_clock = false;
         }
         (self.last, self.has_last) = (EventPosition::begin(packet), true);
         Observation::Begun
@@ -423,6 +464,65 @@ mod tests {
                 assert_eq!(digits(same), "112", "{habit}, duration {duration}");
             }
         }
+    }
+
+    #[test]
+    fn audio_between_the_packets_of_a_press_makes_no_further_one() {
+        for (habit, clock) in CLOCKS {
+            for marks in [true, false] {
+                for audio in [0, 1, 2, 3, 5, 9] {
+                    let mut number = 0_u16;
+                    let spread = |packet: Sent| {
+                        number += 1 + audio;
+                        (number, packet.1, packet.2, packet.3, packet.4, packet.5)
+                    };
+                    let spread: Vec<Sent> =
+                        presses(&[1, 2, 3, 3, 5], clock, marks, 50).into_iter().map(spread).collect();
+                    let case = format!("{habit}, marks {marks}, {audio} packets of audio");
+                    assert_eq!(digits(spread.iter().copied()), "12335", "{case}");
+                    let without_middle =
+                        spread.iter().enumerate().filter(|(n, _)| n % 8 != 6).map(|(_, packet)| *packet);
+                    assert_eq!(digits(without_middle), "12335", "{case}, one end lost");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_first_packet_that_is_repeated_is_one_press() {
+        for duration in [0, 160] {
+            for (habit, clock) in CLOCKS {
+                let mut sequence = 0_u16;
+                let mut packets = Vec::new();
+                for packet in presses(&[1, 2, 3, 3, 5], clock, true, 50) {
+                    let times = if packet.3 { 3 } else { 1 };
+                    for _ in 0..times {
+                        sequence += 1;
+                        let duration = if packet.3 { duration } else { packet.5 };
+                        packets.push((sequence, packet.1, packet.2, packet.3, packet.4, duration));
+                    }
+                }
+                assert_eq!(digits(packets), "12335", "{habit}, duration {duration}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_late_packet_of_the_source_before_repeats_no_press() {
+        let packets = [
+            (1, (10, 100, 1, true, false, 160)),
+            (1, (11, 100, 1, false, false, 320)),
+            (2, (500, 9000, 2, true, false, 160)),
+            (2, (501, 9000, 2, false, false, 320)),
+            (1, (12, 100, 1, false, true, 480)),
+            (2, (502, 9000, 2, false, true, 480)),
+            (1, (13, 100, 1, false, true, 480)),
+            // A press of the former source is a press.
+            (1, (40, 4000, 3, true, false, 160)),
+        ];
+        let mut receiver = Receiver::default();
+        let received = packets.map(|(ssrc, packet)| receiver.take(&rtp(ssrc, packet), &payload(packet)));
+        assert_eq!(received.into_iter().flatten().collect::<String>(), "123");
     }
 
     #[test]

@@ -211,6 +211,10 @@ impl End {
             ..End::new(now, state.end, state.serial, state.bind, counters)
         }
     }
+    /// Renames the end for another session, where nothing listens to it yet.
+    pub(super) fn moved(self, id: EndId, serial: u32) -> End {
+        End { id, serial, listeners: Vec::new(), ..self }
+    }
     /// Returns its name.
     pub(super) fn id(&self) -> EndId {
         self.id

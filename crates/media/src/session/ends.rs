@@ -128,6 +128,18 @@ impl Ends {
         end.count_rest(shared);
         Some(end.bind().port())
     }
+    /// Takes an end out, and returns it with the number of the next feeder.
+    pub(super) fn release(&mut self, id: EndId) -> Option<(End, u32)> {
+        let at = self.slot(id)?;
+        self.converting = None;
+        Some((self.all.remove(at.0), self.next_serial))
+    }
+    /// Takes in an end of another session, whose feeders had numbers below `next_serial`.
+    pub(super) fn adopt(&mut self, id: EndId, end: End, next_serial: u32) {
+        self.next_serial = self.next_serial.max(next_serial);
+        let serial = self.new_serial();
+        self.all.push(end.moved(id, serial));
+    }
     /// Returns the numbers of a new feeder of an end. They differ from those of other streams, and are not secret.
     pub(super) fn new_start(&mut self, to: EndId) -> StreamStart {
         let serial = self.new_serial();

@@ -82,6 +82,15 @@ pub struct Session {
     origin: Origin,
 }
 
+/// An end between two sessions.
+#[derive(Debug)]
+pub struct MovedEnd {
+    end: End,
+    /// Number of the next feeder where it was: its stream takes a lower one for a feeder that it knows.
+    next_serial: u32,
+    origin: Origin,
+}
+
 /// Borrows of the parts of a session, and of what they share.
 struct Parts<'a> {
     ends: &'a mut Ends,
@@ -163,7 +172,7 @@ impl Session {
     /// Takes a command. Binding and closing sockets is the shell's: it acts on the same command.
     pub fn handle_input(&mut self, now: Instant, command: Command) {
         match command {
-            Command::Open { idle_timeout_ms, names_key } => {
+            Command::Open { idle_timeout_ms, names_key, .. } => {
                 self.origin.name_by(names_key);
                 self.sweep.set_idle_timeout(idle_timeout_ms);
                 self.sweep.plan(now, &self.ends);
@@ -227,6 +236,8 @@ impl Session {
                 self.cut_off(|end, _| end == from);
                 self.unwire(|end, _| end == from);
             }
+            // The shell has both sessions.
+            Command::MoveEnd { .. } => {}
             Command::RemoveEnd { end } => self.remove_end(now, end),
             Command::Close => {
                 let names: Vec<EndId> = self.names().collect();
@@ -239,6 +250,26 @@ impl Session {
         }
         let Parts { ends, cx, .. } = self.parts(now);
         ends.count_transcoding(&cx);
+    }
+    /// Takes an end out, which [`Self::adopt_end`] gives to another session of the same worker. What it was wired to and what listened to
+    /// it stay. `None` where there is no such end.
+    pub fn release_end(&mut self, now: Instant, id: EndId) -> Option<Box<MovedEnd>> {
+        self.ends.named(id)?;
+        self.cut_off(|from, to| from == id || to == id);
+        self.unwire(|from, to| from == id || to == id);
+        let (end, next_serial) = self.ends.release(id)?;
+        self.sweep.plan(now, &self.ends);
+        let Parts { ends, cx, .. } = self.parts(now);
+        ends.count_transcoding(&cx);
+        Some(Box::new(MovedEnd { end, next_serial, origin: self.origin }))
+    }
+    /// Takes in an end of another session, under a name that no end of this one has. Numbers and names in RTCP stay those that its remote
+    /// party knows, and are those of this session from now on: its other ends come from the same session, or have sent nothing yet.
+    pub fn adopt_end(&mut self, now: Instant, id: EndId, moved: MovedEnd) {
+        self.origin = moved.origin;
+        self.ends.adopt(id, moved.end, moved.next_serial);
+        self.events.reserve(2 * self.ends.len());
+        self.sweep.plan(now, &self.ends);
     }
     /// Takes a packet that came to `end`'s RTP socket (or RTCP socket, `rtcp`) from `source`; changes it in place and
     /// returns how it leaves, or `None`. Allocates nothing.

@@ -14,6 +14,7 @@ mod libopus;
 mod liveness;
 mod lossy;
 mod menu;
+mod moved;
 mod one_port;
 mod pauses;
 mod presses;

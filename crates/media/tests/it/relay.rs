@@ -216,7 +216,7 @@ fn silence_is_not_watched_on_hold_or_without_a_timeout() {
     bench.run(59_000);
     let idle = |bench: &mut Bench| bench.events().iter().any(|event| matches!(event, Event::Idle { .. }));
     assert!(!idle(&mut bench));
-    bench.command(Command::Open { idle_timeout_ms: 0, names_key: [0; 16] });
+    bench.command(Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
     bench.run(100_000);
     assert!(!idle(&mut bench));
 }

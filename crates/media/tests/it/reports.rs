@@ -17,7 +17,7 @@ const DATE: u64 = 1_795_172_400;
 fn listening(key: u8) -> Bench {
     let mut bench = Bench::unconnected();
     bench.session.date_by(Epoch::new(bench.now, Duration::from_secs(DATE)));
-    bench.command(Command::Open { idle_timeout_ms: 0, names_key: [key; 16] });
+    bench.command(Command::Open { idle_timeout_ms: 0, names_key: [key; 16], beside: None });
     bench.set_remote(A, remote(A_RTP));
     bench.command(Command::AddPlayer { end: PLAYER, sound: Sound::Ringback });
     bench.command(Command::Wire { from: PLAYER, to: A, wire: ULAW.spec() });

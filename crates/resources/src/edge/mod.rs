@@ -595,9 +595,9 @@ impl Edge {
         if self.config.full_numbers { number.to_owned() } else { mask(number) }
     }
 
-    /// A target's name as log lines may show it: the user part of a bare URI may be a number, and a trunk may have one behind its name.
+    /// Returns a target's name as log lines may show it: the numbers in it masked, and a URI without its password.
     pub fn shown_name(&self, name: &str) -> String {
-        name_with(name, |number| self.shown(number))
+        name_with(&redact::sip_uri(name), |number| self.shown(number))
     }
 
     /// Returns the date of an instant.

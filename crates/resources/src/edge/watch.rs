@@ -453,19 +453,19 @@ impl Edge {
         self.turn.outputs.push_back(Output::Media { id, command });
     }
 
-    /// Begins a session for a call.
-    pub fn open_session(&mut self, key: CallKey) -> MediaId {
+    /// Begins a session for a call; `beside`: the session that an end of it comes from.
+    pub fn open_session(&mut self, key: CallKey, beside: Option<MediaId>) -> MediaId {
         let id = MediaId(self.sessions.next);
         self.sessions.next += 1;
-        self.start_session(id, key);
+        self.start_session(id, key, beside);
         id
     }
 
-    fn start_session(&mut self, id: MediaId, key: CallKey) {
+    fn start_session(&mut self, id: MediaId, key: CallKey, beside: Option<MediaId>) {
         self.sessions.live.insert(id, Session { key, ports: BTreeMap::new(), next_end: 0 });
         let idle_timeout_ms = u64::try_from(self.config.idle_timeout.as_millis()).unwrap_or(u64::MAX);
         let names_key = self.random.names_key();
-        self.media(id, Command::Open { idle_timeout_ms, names_key });
+        self.media(id, Command::Open { idle_timeout_ms, names_key, beside });
     }
 
     /// Draws a port pair, and has it bound to `address`. `None` where no pair is free.
@@ -497,7 +497,7 @@ impl Edge {
     /// Begins a session anew that comes back from a snapshot; names of ends go on from `next_end`.
     pub fn resume_session(&mut self, id: MediaId, key: CallKey, next_end: u16) {
         self.sessions.next = self.sessions.next.max(id.0.saturating_add(1));
-        self.start_session(id, key);
+        self.start_session(id, key, None);
         if let Some(session) = self.sessions.live.get_mut(&id) {
             session.next_end = next_end;
         }

@@ -3,10 +3,15 @@
 //! Possible means that the length fits the country's numbering plan; whether a range is in use is never asked.
 //! The numbering plans are those of libphonenumber, which sees only digits and `+` here.
 //!
-//! This room holds the meaning of numbers: every reading of a text that may be one (`readings`) and the emergency numbers of
-//! each country (`emergency`). Patterns over digits are in `pattern`, the rules of a trunk for callers in `caller_id`.
+//! This room holds the meaning of numbers: every reading of a text that may be one (`readings`), the emergency numbers
+//! of each country (`emergency`) and their spellings (`emergency_spellings`), the states of North American area codes
+//! (`area_codes`), and whether a number is valid (`lookup`). Patterns over digits are in `pattern`, the rules of a
+//! trunk for callers in `caller_id`.
 
+mod area_codes;
 pub mod emergency;
+mod emergency_spellings;
+mod lookup;
 mod readings;
 
 use std::sync::Arc;
@@ -14,6 +19,8 @@ use std::sync::Arc;
 use rlibphonenumber::{
     NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumber, PhoneNumberFormat, PhoneNumberType, Region, ValidationError,
 };
+
+pub use lookup::{InvalidNumber, ValidNumber};
 
 use crate::limits::{
     LONGEST_NAME_DIGITS, LONGEST_READ, MAX_DIALLED_DIGITS, MAX_LONG_RUNS, MAX_NAME_CHARS, SHORTEST_BEHIND_PREFIX,
@@ -99,13 +106,21 @@ impl Numbers {
     pub fn is_emergency(&self, number: &Number) -> bool {
         !number.is_e164 && self.is_emergency_text(&number.received)
     }
-    /// Returns whether a far end may read an emergency number out of a number: separators, parameters (RFC 3966 §3) and what stands
-    /// behind an end of dialling are left out, as `deny` leaves them out. More numbers than [`Numbers::is_emergency`], which grants an
-    /// exemption; for bounds.
-    pub fn may_reach_emergency(&self, number: &Number) -> bool {
+    /// Returns whether a number is written as an emergency number: separators, parameters (RFC 3966 §3) and what stands
+    /// behind an end of dialling are left out.
+    pub fn is_written_as_emergency(&self, number: &Number) -> bool {
         self.is_emergency(number) || self.is_emergency_text(&readings::dialled_digits(&number.received))
     }
-    /// The same of a user part (escapes undone).
+    /// Returns whether a far end may dial an emergency number where it is sent a number: also behind `+`, the country
+    /// code, an outside-line code and other prefixes. A number in use is dialled as that one. Extensions of a PBX that
+    /// read so (`9911`, `1911`) are not known here, and count. More numbers than [`Numbers::is_emergency`], which grants
+    /// an exemption: for bounds on calls that requests begin alone.
+    pub fn may_reach_emergency(&self, number: &Number) -> bool {
+        self.is_written_as_emergency(number)
+            || emergency_spellings::reach_emergency(self, &number.received)
+            || (number.text != number.received && emergency_spellings::reach_emergency(self, &number.text))
+    }
+    /// Returns whether a user part (escapes undone) is an emergency number, digit by digit.
     pub fn is_emergency_text(&self, user: &str) -> bool {
         self.emergency.iter().any(|known| known == user)
     }
@@ -292,14 +307,23 @@ impl Numbers {
         let fits = text.len() <= MAX_E164_DIGITS + 1;
         fits.then_some(if is_short { Judged::Short(text) } else { Judged::Number(text) })
     }
-    /// The country of an E.164 number (ISO 3166 alpha-2), as libphonenumber knows the plans: of those that share a calling code,
-    /// the one that has the range; the first of them for a range that nobody is known to have, since new ones appear daily.
-    /// `001`: no country's. `None` for what is no number.
+    /// Returns the country of an E.164 number (ISO 3166 alpha-2), as the plans have it: of those that share a calling
+    /// code, the one that has the range. A range that no country is known to have belongs to the first of them, since
+    /// new ones appear daily; in North America to the country of its area code. `001`: no country's. `None` for a text
+    /// that is no number.
     pub fn country_of(e164: &str) -> Option<String> {
+        if let Some(place) = area_codes::place_of(e164) {
+            return Some(place.country.to_owned());
+        }
         let number = PHONE_NUMBER_UTIL.parse(e164, None).ok()?;
         let known = PHONE_NUMBER_UTIL.get_region_for_number(&number);
         let region = known.or_else(|| PHONE_NUMBER_UTIL.get_region_for_country_code(number.country_code))?;
         Some(region.as_region_str().as_str().to_owned())
+    }
+    /// Returns the state or province (two letters) of an E.164 number of the United States or Canada, by its area code;
+    /// `None` for a code of several provinces or of no place, and for any other number.
+    pub fn state_of(e164: &str) -> Option<&'static str> {
+        area_codes::place_of(e164)?.state
     }
     /// Whether an E.164 number is in a range of premium rate, as libphonenumber knows the plans.
     pub fn is_premium(&self, e164: &str) -> bool {

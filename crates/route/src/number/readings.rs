@@ -68,13 +68,13 @@ fn is_behind_outside_line(numbers: &Numbers, digits: &str) -> bool {
 }
 
 /// Whether all digits are one number in use.
-fn is_in_use(numbers: &Numbers, digits: &str) -> bool {
+pub(super) fn is_in_use(numbers: &Numbers, digits: &str) -> bool {
     numbers.whole(digits).is_some_and(|number| Numbers::is_in_use(&number))
 }
 
 /// The beginning that each `phone-context` of a text gives to its digits (RFC 3966 §5.1.5). One is allowed; which of several a far
 /// end obeys is not known, nor whether it undoes escapes before it looks for them.
-fn contexts(received: &str) -> Vec<String> {
+pub(super) fn contexts(received: &str) -> Vec<String> {
     const NAME: &str = "phone-context=";
     let (number, params) = received.split_once(';').unwrap_or((received, ""));
     let local: String = ascii_digits(number).chars().filter(char::is_ascii_digit).collect();
@@ -181,7 +181,7 @@ const ACCESS_CODES: [(&str, usize); 23] = [
 ];
 
 /// What stands behind a carrier access code or one that shows or hides the caller's number.
-fn access_codes(digits: &str) -> impl Iterator<Item = &str> {
+pub(super) fn access_codes(digits: &str) -> impl Iterator<Item = &str> {
     // Of `101` the short form is not used.
     let is_long = digits.starts_with("101");
     let fits = move |(code, length): &(&str, usize)| digits.starts_with(code) && !(is_long && *length == 5);
@@ -254,7 +254,7 @@ fn runs(numbers: &Numbers, received: &str) -> (Vec<String>, Option<String>) {
 }
 
 /// Digits of every script as those of ASCII.
-fn ascii_digits(text: &str) -> String {
+pub(super) fn ascii_digits(text: &str) -> String {
     let mut buffer = [0; 4];
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -148,6 +148,51 @@ fn unknown_countries_are_refused() {
     assert_eq!(Numbers::new("de").unwrap().country(), "DE");
 }
 
+#[test]
+fn countries_that_share_a_calling_code_are_distinguished() {
+    for (countries, numbers) in [
+        ("US US US US US", "+14155551234 +18005551234 +19005551234 +19995551234 +14151551234"),
+        // Ranges and area codes that the plans do not have are of the area code's country.
+        ("CA CA CA CA CA", "+12045551234 +12041551234 +19425551234 +18675551234 +16005551234"),
+        ("US US US", "+14575551234 +16215551234 +18375551234"),
+        ("JM JM DO BS BM SX", "+18765551234 +16585551234 +18095551234 +12423591234 +14412361234 +17215425678"),
+        ("PR PR VI GU AS MP", "+17875551234 +19395551234 +13407751234 +16716351234 +16846221234 +16702341234"),
+        ("GB GB JE JE", "+442079460018 +447924123456 +441534456789 +447797712345"),
+        ("GG GG IM IM", "+441481234567 +447781123456 +441624712345 +447624123456"),
+        ("RU KZ KZ", "+79161234567 +77011234567 +77172123456"),
+        ("IT VA NO SJ FI AX", "+390612345678 +390669812345 +4721234567 +4779123456 +358401234567 +35818123456"),
+        ("AU CX CC", "+61255501234 +61891641234 +61891621234"),
+        ("RE YT CW BQ", "+262692123456 +262639012345 +59995181234 +5997151234"),
+        ("SH TA MC XK", "+29022158 +2908999 +37744123456 +38349123456"),
+        ("001 001 001", "+881612345678 +80012345678 +88213123456"),
+    ] {
+        for (country, number) in countries.split(' ').zip(numbers.split(' ')) {
+            assert_eq!(Numbers::country_of(number).as_deref(), Some(country), "{number}");
+        }
+        assert_eq!(countries.split(' ').count(), numbers.split(' ').count());
+    }
+    for text in ["+999123456", "alice", "", "+"] {
+        assert_eq!(Numbers::country_of(text), None, "{text}");
+    }
+}
+
+#[test]
+fn states_are_those_of_the_area_code() {
+    for (number, state) in [
+        ("+14155551234", Some("CA")),
+        ("+13125551234", Some("IL")),
+        ("+14165551234", Some("ON")),
+        ("+19025551234", None),
+        ("+18005551234", None),
+        ("+17875551234", None),
+        ("+442079460018", None),
+        ("4155551234", None),
+        ("alice", None),
+    ] {
+        assert_eq!(Numbers::state_of(number), state, "{number}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_read_without_panic_and_e164_stays_itself(

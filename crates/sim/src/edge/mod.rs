@@ -149,6 +149,16 @@ impl Edge {
                 self.ports.insert(rtcp, (id, *end, true));
                 self.told.push_back((id, Event::Bound { end: *end }));
             }
+            Command::MoveEnd { end, to, named } => {
+                for owner in self.ports.values_mut().filter(|owner| (owner.0, owner.1) == (id, *end)) {
+                    (owner.0, owner.1) = (*to, *named);
+                }
+                let moved = self.sessions.get_mut(&id).and_then(|session| session.release_end(now, *end));
+                if let Some((session, moved)) = self.sessions.get_mut(to).zip(moved) {
+                    session.adopt_end(now, *named, *moved);
+                }
+                self.serve(now, *to);
+            }
             Command::RemoveEnd { end } => {
                 self.talking.ends(id, *end);
                 self.ports.retain(|_, owner| (owner.0, owner.1) != (id, *end));

@@ -152,6 +152,7 @@ pub(crate) fn plan(world: &mut World) {
     asked::plan(world, busy);
     asked::plan_requests(world, busy);
     asked::plan_warm(world, busy);
+    asked::plan_detached(world, busy);
     within::plan(world, busy);
     sessions::plan(world);
     transfers::plan(world, busy);

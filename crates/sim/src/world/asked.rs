@@ -33,6 +33,8 @@ pub(crate) enum Asked {
     WarmTransfer,
     /// The application that has the call is to go on with another document.
     Redirect,
+    /// The party that was connected last is to go on in a call of its own, with a document.
+    Detach,
     /// Keys are to be pressed.
     Press,
     /// The call of one of its parties is to end.
@@ -99,6 +101,7 @@ pub(crate) fn originate(world: &mut World, call: u32, wanted: Wanted, digits: bo
         from: "+14155550100".to_owned(),
         to,
         targets: vec![trunk("a"), trunk("carrier")],
+        headers: Vec::new(),
         onward: vec![onward],
         ring_timeout: Duration::from_secs(15),
         time_limit: Duration::from_secs(40),
@@ -136,6 +139,15 @@ pub(crate) fn plan_warm(world: &mut World, within: Duration) {
     for _ in 0..rng.random_range(0..5) {
         let at = world.start + within.mul_f64(f64::from(rng.random_range(0..1000u32)) / 1000.0);
         world.at(at, Happening::Act(Action::Ask(Asked::WarmTransfer)));
+    }
+}
+
+/// Puts documents for connected parties into the queue; drawn apart from all else.
+pub(crate) fn plan_detached(world: &mut World, within: Duration) {
+    let mut rng = ChaCha12Rng::seed_from_u64(world.options.seed ^ 0x6465_7461_6368);
+    for _ in 0..rng.random_range(0..8) {
+        let at = world.start + within.mul_f64(f64::from(rng.random_range(0..1000u32)) / 1000.0);
+        world.at(at, Happening::Act(Action::Ask(Asked::Detach)));
     }
 }
 
@@ -194,6 +206,15 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
             world.summary.redirects += u64::from(done.is_ok());
             done
         }
+        Asked::Detach => {
+            let connected = legs.iter().rev().find(|leg| leg.is_call_of_party() && leg.state == "answered");
+            let text = if named { document(&number) } else { "<Response><Say>hello</Say></Response>".to_owned() };
+            let connect = vec![trunk("a"), trunk("b")];
+            let app = App { connect, is_made: true, ..App::new("api", AppDocument::Text(text.into())) };
+            let done = gateway.redirect_party(now, &call, connected.map_or("", |leg| &leg.sid), Arc::new(app).into());
+            world.summary.detached += u64::from(done.is_ok());
+            done
+        }
         Asked::EndParty => {
             let party = legs.get(world.rng.random_range(0..legs.len())).map_or("", |leg| leg.sid.as_str());
             gateway.end_party(now, &call, party)
@@ -201,7 +222,7 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
         Asked::Press if !may_press => return,
         Asked::Press => gateway.press(now, &call, CallParty::Caller, "12#"),
     };
-    if matches!(asked, Asked::Transfer(_) | Asked::WarmTransfer | Asked::Redirect) && done.is_ok() {
+    if matches!(asked, Asked::Transfer(_) | Asked::WarmTransfer | Asked::Redirect | Asked::Detach) && done.is_ok() {
         world.sent_elsewhere.insert(number);
     }
     if done == Err(Refused::Internal) {

@@ -718,6 +718,7 @@ fn name_of(command: &trunkgate_media::Command) -> String {
         Command::SetRemote { end, remote } => format!("SetRemote {} {:?}", end.0, remote.rtp),
         Command::Wire { from, to, .. } => format!("Wire {} → {}", from.0, to.0),
         Command::Unwire { from } => format!("Unwire {}", from.0),
+        Command::MoveEnd { end, to, named } => format!("MoveEnd {} to {} of {}", end.0, named.0, to.0),
         Command::RemoveEnd { end } => format!("RemoveEnd {}", end.0),
         Command::Close => "Close".into(),
     }

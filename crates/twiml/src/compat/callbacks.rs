@@ -60,6 +60,9 @@ pub fn is_named((known, _): &Field, name: &str) -> bool {
 }
 
 const COUNTRY: State = Differs("from the number alone; absent where it is no country's");
+const STATE: State = Differs(
+    "of US and Canadian numbers, by the area code; absent for toll-free numbers and codes that several provinces share",
+);
 const DETECTED: State = Differs("of every request of a call with `MachineDetection`, once it is known");
 const ALSO_OF_NUMBERS: State = Differs("also of numbers: every party is called by SIP");
 
@@ -78,10 +81,14 @@ pub static CALL: &[Field] = &[
     ("ToCountry", COUNTRY),
     ("CallerCountry", COUNTRY),
     ("CalledCountry", COUNTRY),
+    ("FromState", STATE),
+    ("ToState", STATE),
+    ("CallerState", STATE),
+    ("CalledState", STATE),
     (
-        "FromState",
+        "FromCity",
         NotSupported(
-            "no table of places is shipped; the same holds for ToState, CallerState, FromCity, FromZip and the like",
+            "no table of towns is shipped; the same holds for ToCity, CallerCity, FromZip, ToZip and the like",
         ),
     ),
 ];

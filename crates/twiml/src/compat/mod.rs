@@ -3,6 +3,8 @@
 //! docs/twilio-compat.md is made from it, and the tests walk it.
 
 mod callbacks;
+mod libraries;
+pub mod lookups;
 mod page;
 pub mod requests;
 mod resources;

@@ -1,5 +1,6 @@
 //! docs/twilio-compat.md.
 
+use super::libraries::{self, NOT_OF_LIBRARIES};
 use super::requests::{Given, Has, LATER, LATER_METHODS, OPERATIONS};
 use super::{CALL, CALLBACKS, CALLER, Entry, Field, MESSAGING, PARTY, RESOURCES, SEMANTICS, State, Subject, VOICE};
 
@@ -20,10 +21,10 @@ done.
 
 ## What will not be there
 
-Services of Twilio's cloud: Verify, Lookup, Studio, Flex, TaskRouter, Conversations, Sync, Video, Pay, Functions, Autopilot, SendGrid, WhatsApp and
-other hosts than `api.twilio.com`; calls from Voice SDK clients; prices, subaccounts and the purchase of numbers, which are the carrier's. Applications that
-Twilio's own cloud calls on behalf of hosted systems cannot be moved to an edge: those systems speak to `api.twilio.com`
-from their own machines.
+Services of Twilio's cloud: Verify, Studio, Flex, TaskRouter, Conversations, Sync, Video, Pay, Functions, Autopilot, SendGrid, WhatsApp, the
+data of carriers in Lookup, and other hosts than `api.twilio.com` and `lookups.twilio.com`; calls from Voice SDK clients; prices, subaccounts
+and the purchase of numbers, which are the carrier's. Applications that Twilio's own cloud calls on behalf of hosted systems cannot be moved to
+an edge: those systems speak to `api.twilio.com` from their own machines.
 ";
 
 const CALLBACKS_HEAD: &str = "
@@ -36,12 +37,12 @@ those of whole calls and messages on the wire (`crates/call/tests/it/programs/pa
 const API_HEAD: &str = "
 ## REST API
 
-Paths are below `/2010-04-01/Accounts`; the first line of the table is the list of accounts. A test sends each parameter of each request, and one that no table names.
+Paths are below `/2010-04-01/Accounts`; the first line of the table is the list of accounts. Those of [Lookup](twilio-api.md#lookup) begin with their version. A test sends each parameter of each request, and one that no table names.
 
 - *accepted with …*: the value asks for what is done anyway; with another one the parameter is refused as the next ones are.
 - *refused*: with status 501 and code 20501, which names the parameter. Without a value it is accepted, as libraries and whole records send it.
 - *ignored*: accepted without effect, and counted in `status` and [`/v1/api`](json.md#api-requests); with `[api] strict = true` it is refused as the ones before.
-- Any other parameter is ignored and counted too, with the name that it may have meant. With `strict`, and where the name or the one that it is a letter away from concerns recording, privacy, money, time limits or who is called: status 400, code 20001, `Unknown parameter NAME`.
+- Any other parameter is ignored and counted too, with the name that it may have meant. With `strict`, and where the name, or one that it differs from by a letter or by two swapped letters, concerns recording, privacy, money, time limits, emergencies or who is called (`RecordCall`, `Recrod`, `PrivacyMode`, `MaxCost`, `Tp`): status 400, code 20001, `Unknown parameter NAME`.
 - A URL to request, whichever the parameter: at private and loopback addresses only where `allow_private` is set; else status 400 with 21205, 21402 of a number, 21609 of a message.
 
 | request | parameter | state |
@@ -128,6 +129,16 @@ fn api(page: &mut String) {
         "\nRefused by name with code 20501 as well: the lists {} below an account or a call; {}. Other paths: 404, code 20404.\n",
         lists.join(", "),
         methods.join(", ")
+    ));
+    let others = NOT_OF_LIBRARIES.iter().map(|(method, path, names)| {
+        let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        format!("{} of `{method} {path}`", names.join(", "))
+    });
+    page.push_str(&format!(
+        "\nThe table has every parameter that {} can send with these requests; `crates/twiml/src/compat/library_parameters.txt` lists them, made \
+         from the packages by `cargo xtask twilio-parameters`. In addition it has parameters that these libraries do not send: {}.\n",
+        libraries::packages().collect::<Vec<_>>().join(" and "),
+        others.collect::<Vec<_>>().join("; ")
     ));
     page.push_str("\n### Fields of answers\n\n| resource | field | value |\n| --- | --- | --- |\n");
     for resource in RESOURCES {

@@ -1,6 +1,8 @@
-//! Requests of the REST API below `/2010-04-01`, their parameters, and the fields of the resources that they answer with. The API
-//! takes from this table what it refuses by name and what it accepts without effect.
+//! Requests of the REST API below `/2010-04-01` and of Lookup, their parameters, and the fields of the resources that they answer with. The
+//! API takes from this table what it refuses by name and what it accepts without effect. Each parameter that Twilio's
+//! libraries can send is in it, which the tests of `libraries` hold.
 
+use super::lookups::{LOOK_UP_V1, LOOK_UP_V2};
 use super::requests::Given::{Differs, Ignored, Only, Refused, Supported};
 use super::tables::PASSED_ON;
 
@@ -24,7 +26,7 @@ pub enum Given {
 pub struct Operation {
     /// Method of HTTP.
     pub method: &'static str,
-    /// Path below `/2010-04-01/Accounts`, with `{AC}` and other SIDs in braces.
+    /// Path below `/2010-04-01/Accounts`, with `{AC}` and other SIDs in braces; the whole path if it begins with `/`.
     pub path: &'static str,
     /// Parameters by name; `{n}` in a name stands for 1 to 99.
     pub parameters: &'static [(&'static str, Given)],
@@ -59,13 +61,16 @@ const NO_SCORES: Given = Ignored("messages are not scored");
 const NO_SIP_LOGIN: Given = Refused("a challenge is answered with the credentials of the trunk");
 const NO_TWIML_APP: Given = Refused("TwiML applications are not in this version");
 const NOT_SIGNED: Given = Refused("calls are not signed");
+const NO_EMERGENCY_LOCATION: Given = Refused("a requested call carries no location for emergency services");
 const NO_REGULATION: Given = Refused("numbers are the carrier's: the edge has no register of addresses");
 const NO_MEDIA: Given = Refused("messages with media are not in this version");
 const NO_SCHEDULE: Given = Refused("messages are not scheduled");
 const NOT_OF_AN_EDGE: Given = Refused("a function of Twilio's cloud");
 const FALSE: &[&str] = &["false", "False"];
 const NUMBER_FORM: Given = Differs("a number in any form");
-const NOT_OF_PARTY: Given = Differs("of a caller's call; of the call of a dialled party it is refused (501)");
+const OF_ANY_CALL: Given = Differs("a dialled party that is connected gets a call of its own by it, and its Dial ends");
+const WITH_DOCUMENT: Given =
+    Differs("of the call of a dialled party together with `Url` or `Twiml`, else refused (501)");
 const PAGE: Given = Differs("with the `PageToken` of `next_page_uri`");
 const SPAN: Given = Differs("bounds belong to the range; a date is a day in UTC");
 
@@ -91,6 +96,7 @@ pub static START_TRANSCRIPTION: Operation = Operation {
         ("IntelligenceService", NOT_OF_AN_EDGE),
         ("ConversationConfiguration", NOT_OF_AN_EDGE),
         ("ConversationId", NOT_OF_AN_EDGE),
+        ("TranscriptionConfigurationId", NOT_OF_AN_EDGE),
     ],
 };
 
@@ -102,7 +108,7 @@ pub static CREATE_CALL: Operation = Operation {
         (
             "To",
             Differs(
-                "a number, or a SIP address whose host is that of a trunk, or a `client:` of [`[client]`](configuration.md#client)",
+                "a number, or a SIP address whose host is that of a trunk, with headers `X-…` and `User-to-User` behind `?`, or a `client:` of [`[client]`](configuration.md#client)",
             ),
         ),
         ("From", Differs("a `[[number]]` of the edge")),
@@ -220,7 +226,7 @@ pub static CREATE_PARTICIPANT: Operation = Operation {
         (
             "To",
             Differs(
-                "a number, a SIP address whose host is that of a trunk, a `client:` of [`[client]`](configuration.md#client), or `agent:NAME`",
+                "a number, a SIP address whose host is that of a trunk, with headers as for `Calls.json`, a `client:` of [`[client]`](configuration.md#client), or `agent:NAME`",
             ),
         ),
         ("From", Differs("a `[[number]]` of the edge; not required with `agent:`")),
@@ -257,6 +263,7 @@ pub static CREATE_PARTICIPANT: Operation = Operation {
         ("ConferenceRecordingStatusCallbackEvent", Supported),
         ("Region", Ignored("a conference is mixed at the edge that its parties call")),
         ("JitterBufferSize", Ignored("the mixer's buffer follows the arrival of each party's packets")),
+        ("RecordingConfigurationId", NOT_OF_AN_EDGE),
         ("SipAuthPassword", NO_SIP_LOGIN),
         ("SipAuthUsername", NO_SIP_LOGIN),
         ("Byoc", Refused("trunks are chosen by `[api] connect`")),
@@ -264,7 +271,16 @@ pub static CREATE_PARTICIPANT: Operation = Operation {
         ("CallerId", Refused("the party sees `From`")),
         ("CallerDisplayName", Ignored("the party sees `From`")),
         ("CallToken", NO_TOKEN),
+        ("Passports", NOT_SIGNED),
         ("ClientNotificationUrl", NO_CLIENTS_TOLD),
+        ("EmergencyAddress", NO_EMERGENCY_LOCATION),
+        ("EmergencyCallerLocation", NO_EMERGENCY_LOCATION),
+        ("EmergencyCallerPosition", NO_EMERGENCY_LOCATION),
+        ("EmergencyCity", NO_EMERGENCY_LOCATION),
+        ("EmergencyCountry", NO_EMERGENCY_LOCATION),
+        ("EmergencyName", NO_EMERGENCY_LOCATION),
+        ("EmergencyState", NO_EMERGENCY_LOCATION),
+        ("EmergencyZipCode", NO_EMERGENCY_LOCATION),
         ("AmdStatusCallback", Supported),
         ("AmdStatusCallbackMethod", Supported),
         ("MachineDetection", Differs(DETECTOR)),
@@ -388,7 +404,7 @@ pub static UPDATE_NUMBER: Operation = Operation {
         ("EmergencyStatus", NO_REGULATION),
         ("IdentitySid", NO_REGULATION),
         ("SmsApplicationSid", NO_TWIML_APP),
-        ("StatusCallbackEvent", Refused("a number reports the end of a call")),
+        ("StatusCallbackEvent", Ignored("a number reports the end of a call")),
         ("TrunkSid", Refused("trunks are chosen by the configuration")),
         ("VoiceApplicationSid", NO_TWIML_APP),
     ],
@@ -449,15 +465,15 @@ pub static OPERATIONS: &[&Operation] = &[
         path: "{AC}/Calls/{CA}.json",
         parameters: &[
             ("Status", Supported),
-            ("Url", NOT_OF_PARTY),
+            ("Url", OF_ANY_CALL),
             ("Method", Supported),
-            ("Twiml", NOT_OF_PARTY),
+            ("Twiml", OF_ANY_CALL),
             ("FallbackUrl", Differs("with `Url` or `Twiml`")),
             ("FallbackMethod", Supported),
-            ("StatusCallback", NOT_OF_PARTY),
+            ("StatusCallback", WITH_DOCUMENT),
             ("StatusCallbackMethod", Supported),
             ("StatusCallbackEvent", Supported),
-            ("TimeLimit", NOT_OF_PARTY),
+            ("TimeLimit", WITH_DOCUMENT),
         ],
     },
     &Operation { method: "DELETE", path: "{AC}/Calls/{CA}.json", parameters: &[] },
@@ -605,6 +621,8 @@ pub static OPERATIONS: &[&Operation] = &[
     &Operation { method: "GET", path: "{AC}/Keys/{SK}.json", parameters: &[] },
     &Operation { method: "POST", path: "{AC}/Keys/{SK}.json", parameters: &[("FriendlyName", Supported)] },
     &Operation { method: "DELETE", path: "{AC}/Keys/{SK}.json", parameters: &[] },
+    &LOOK_UP_V1,
+    &LOOK_UP_V2,
 ];
 
 /// Lists below an account or a call that are refused by name.
@@ -648,60 +666,150 @@ impl Operation {
     }
 }
 
-/// Parts of names of parameters that are never ignored: recording, privacy, who hears whom, money, time limits, and who is called.
-const GUARDED: [&str; 21] = [
+/// Returns whether an operation of the API has a parameter of this name.
+pub fn is_known(name: &str) -> bool {
+    let is_written_so = |known: &str| match known.split_once("{n}") {
+        Some((front, back)) => name.strip_prefix(front).is_some_and(|rest| rest.ends_with(back)),
+        None => known == name,
+    };
+    OPERATIONS.iter().flat_map(|operation| operation.parameters).any(|(known, _)| is_written_so(known))
+}
+
+/// Parts of names of parameters that are never ignored: recording, privacy, who hears whom, money, time limits,
+/// emergencies, and who is called.
+const GUARDED: &[&str] = &[
     "record",
+    "transcri",
     "redact",
     "retention",
+    "privacy",
+    "private",
+    "anonym",
+    "clir",
+    "withheld",
+    "withhold",
+    "hide",
+    "hidden",
+    "mask",
+    "conceal",
+    "restrict",
+    "secret",
+    "encrypt",
+    "callerid",
+    "emergency",
     "price",
+    "cost",
+    "charge",
+    "budget",
     "limit",
     "timeout",
+    "duration",
+    "expir",
+    "deadline",
+    "maxlength",
     "trim",
     "schedule",
     "sendat",
-    "callerid",
     "mute",
     "coach",
     "hold",
     "digits",
     "participant",
+    "callee",
+    "recipient",
+    "destination",
     "exit",
-    "duration",
     "pause",
     "media",
     "policy",
     "keytype",
 ];
-/// Whole names of such parameters.
-const GUARDED_NAMES: [&str; 2] = ["to", "from"];
+/// Words of names of such parameters that are parts of other words too: `ToNumber`, `ClipMode`, `MaxCalls`.
+const GUARDED_WORDS: &[&str] = &["to", "from", "rec", "clip", "spend", "fee", "ttl", "max", "maximum"];
+/// Words of such parameters that are recognised with a slip: `PirvacyMode`. Short ones are near to other words.
+const GUARDED_WITH_SLIPS: &[&str] = &[
+    "record",
+    "redact",
+    "privacy",
+    "private",
+    "anonymous",
+    "encrypt",
+    "timeout",
+    "duration",
+    "retention",
+    "recipient",
+];
 
-/// Returns whether a parameter must not be ignored where it is not known: it concerns recording, privacy, money, time limits or who is
-/// called.
+/// Returns whether a parameter must not be ignored where it is not known: it concerns recording, privacy, money, time
+/// limits, emergencies or who is called.
 pub fn is_guarded(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    GUARDED_NAMES.contains(&name.as_str()) || GUARDED.iter().any(|part| name.contains(part))
+    let words = words(name);
+    let joined = words.concat();
+    let is_word = |word: &str| GUARDED_WORDS.contains(&word);
+    let is_slip = |word: &str| GUARDED_WITH_SLIPS.iter().any(|known| is_near(word, known));
+    GUARDED.iter().any(|part| joined.contains(part))
+        || is_word(&joined)
+        || words.iter().any(|word| is_word(word) || is_slip(word))
 }
 
-/// Returns the parameter that a name is one letter away from, or that differs in case only.
+/// Returns the words of a name in lower case: each begins with a capital letter, or behind a character that is no letter or
+/// digit.
+fn words(name: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut before: Option<char> = None;
+    let mut rest = name.chars().peekable();
+    while let Some(char) = rest.next() {
+        if !char.is_ascii_alphanumeric() {
+            before = None;
+            continue;
+        }
+        // The last of several capital letters begins the next word: `CLIRMode`.
+        let is_last_capital = rest.peek().is_some_and(char::is_ascii_lowercase);
+        let begins = |before: char| char.is_ascii_uppercase() && (!before.is_ascii_uppercase() || is_last_capital);
+        if before.is_none_or(begins) {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut() {
+            word.push(char.to_ascii_lowercase());
+        }
+        before = Some(char);
+    }
+    words
+}
+
+/// Returns the parameter that a name is one slip away from, or that differs in case only; of several, one that is never
+/// ignored.
 pub fn meant(name: &str) -> Option<&'static str> {
     let names = OPERATIONS.iter().flat_map(|operation| operation.parameters).map(|(known, _)| *known);
-    let mut near = names.filter(|known| known.is_ascii() && !known.contains('{') && is_near(name, known));
-    near.next()
+    let is_meant = |known: &&str| known.is_ascii() && !known.contains('{') && is_near(name, known);
+    let near: Vec<&'static str> = names.filter(is_meant).collect();
+    near.iter().find(|known| is_guarded(known)).or(near.first()).copied()
 }
 
-/// Returns whether two names differ by one letter that was left out, added, replaced, or written in another case.
+/// Returns whether two names differ by one slip: a letter that was left out, added or replaced, two neighbours that were
+/// swapped, or letters in another case.
 fn is_near(given: &str, known: &str) -> bool {
     if given.eq_ignore_ascii_case(known) {
         return given != known;
     }
     let (given, known) = (given.as_bytes(), known.as_bytes());
-    if given.len().abs_diff(known.len()) > 1 || given.len().min(known.len()) < 3 {
+    if given.is_empty() || given.len().abs_diff(known.len()) > 1 {
         return false;
     }
     let is_same = |(one, other): &(&u8, &u8)| one.eq_ignore_ascii_case(other);
     let front = given.iter().zip(known).take_while(is_same).count();
     let back = given.iter().rev().zip(known.iter().rev()).take_while(is_same).count();
-    front + back + 1 >= given.len().max(known.len())
+    let longest = given.len().max(known.len());
+    if front + back + 1 >= longest {
+        return true;
+    }
+    let is_swapped = match (given.get(front..), known.get(front..)) {
+        (Some([first, second, ..]), Some([other_first, other_second, ..])) => {
+            first.eq_ignore_ascii_case(other_second) && second.eq_ignore_ascii_case(other_first)
+        }
+        _ => false,
+    };
+    is_swapped && given.len() == known.len() && front + back + 2 == longest
 }
 
 #[cfg(test)]
@@ -709,7 +817,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_is_one_letter_off_is_recognised() {
+    fn a_name_that_is_one_slip_off_is_recognised() {
         for (given, known) in [
             ("StatusCalback", "StatusCallback"),
             ("StatusCallbackk", "StatusCallback"),
@@ -717,10 +825,21 @@ mod tests {
             ("statuscallback", "StatusCallback"),
             ("TimeLimt", "TimeLimit"),
             ("Recort", "Record"),
+            ("Recrod", "Record"),
+            ("Reocrd", "Record"),
+            ("Form", "From"),
+            ("Fron", "From"),
+            ("FROM", "From"),
+            ("Frm", "From"),
+            ("Too", "To"),
+            ("Tp", "To"),
+            ("T", "To"),
+            ("Ot", "To"),
+            ("MachineDetction", "MachineDetection"),
         ] {
             assert_eq!(meant(given), Some(known), "{given}");
         }
-        for given in ["Method", "Bogus", "Tp", "", "StatusCall", "\u{e4}\u{e4}\u{e4}"] {
+        for given in ["Method", "Bogus", "Foo", "Id", "Format", "Room", "", "StatusCall", "\u{e4}\u{e4}\u{e4}"] {
             assert_eq!(meant(given), None, "{given}");
         }
     }
@@ -737,10 +856,40 @@ mod tests {
             "FROM",
             "PciRedaction",
             "Mutedd",
+            "Privacy",
+            "PrivacyMode",
+            "PirvacyMode",
+            "Anonymous",
+            "Clir",
+            "CLIRMode",
+            "ClipMode",
+            "Withheld",
+            "HideNumber",
+            "MaskFrom",
+            "Encryption",
+            "caller-id",
+            "Caller_Id",
+            "Rec",
+            "RecrodCall",
+            "Cost",
+            "MaxCost",
+            "Charge",
+            "Budget",
+            "MaxCalls",
+            "CallDuration",
+            "ExpiresAt",
+            "ToNumber",
+            "to_number",
+            "CallFrom",
+            "t.o",
+            "Recipient",
+            "EmergencyFloor",
         ] {
             assert!(is_guarded(name), "{name}");
         }
-        for name in ["CallReason", "Tags", "Colour", "Tokens", "Platform"] {
+        for name in
+            ["CallReason", "Tags", "Colour", "Tokens", "Platform", "Clipboard", "Total", "Suspend", "StatusCallbackk"]
+        {
             assert!(!is_guarded(name), "{name}");
         }
     }

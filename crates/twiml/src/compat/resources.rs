@@ -8,6 +8,7 @@ const NO_REGULATION: Has = Null("numbers are the carrier's: the edge has no regi
 const OF_CONFERENCE: Has = Sometimes("of a conference");
 const ENCRYPTION: Has = Null("the edge decrypts what it sends");
 const NO_TWIML_APP: Has = Null("TwiML applications are not in this version");
+const OF_CARRIERS: Has = Null("data of carriers, which the edge does not have");
 const NOT_OF_AN_EDGE: Has = Null("a function of Twilio's cloud");
 
 /// Every resource, in the page's order.
@@ -288,6 +289,40 @@ pub static RESOURCES: &[Resource] = &[
             ("date_updated", Value),
             ("friendly_name", Sometimes("where it has one")),
             ("sid", Value),
+        ],
+    },
+    Resource {
+        name: "lookup, version 1",
+        fields: &[
+            ("add_ons", OF_CARRIERS),
+            ("caller_name", OF_CARRIERS),
+            ("carrier", OF_CARRIERS),
+            ("country_code", Sometimes("of a number in a country")),
+            ("national_format", Value),
+            ("phone_number", Value),
+            ("url", Value),
+        ],
+    },
+    Resource {
+        name: "lookup, version 2",
+        fields: &[
+            ("call_forwarding", OF_CARRIERS),
+            ("caller_name", OF_CARRIERS),
+            ("calling_country_code", Sometimes("of a valid number")),
+            ("country_code", Sometimes("of a valid number in a country")),
+            ("identity_match", OF_CARRIERS),
+            ("line_status", OF_CARRIERS),
+            ("line_type_intelligence", OF_CARRIERS),
+            ("national_format", Sometimes("of a valid number")),
+            ("phone_number", Value),
+            ("phone_number_quality_score", OF_CARRIERS),
+            ("pre_fill", OF_CARRIERS),
+            ("reassigned_number", OF_CARRIERS),
+            ("sim_swap", OF_CARRIERS),
+            ("sms_pumping_risk", OF_CARRIERS),
+            ("url", Value),
+            ("valid", Value),
+            ("validation_errors", Value),
         ],
     },
     Resource {

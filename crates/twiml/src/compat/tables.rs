@@ -91,7 +91,7 @@ pub static VOICE: &[Entry] = &[
             (
                 "callerId",
                 Differs(
-                    "to carriers a `[[number]]`, From or To of the call, or a number in `callers` of the [app](configuration.md#appname); anything else has error 13214, and the document goes on behind the Dial. Phones that register and SIP addresses of no trunk also see names of letters, digits and `+-_.`; an emergency call shows the number of its caller instead",
+                    "to carriers a `[[number]]`, From or To of the call, or a number in `callers` of the [app](configuration.md#appname); anything else has error 13214, and the document goes on behind the Dial. Phones that register and SIP addresses of no trunk also see names of letters, digits and `+-_.`; clients and SIP addresses see `client:NAME` as NAME, numbers do not (13214); an emergency call shows the number of its caller instead",
                 ),
             ),
             ("answerOnBridge", Supported),

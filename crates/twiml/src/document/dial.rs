@@ -1,5 +1,6 @@
 //! Dial: other parties.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -196,8 +197,10 @@ pub(super) fn dial(mut fields: Fields<'_>) -> Kind {
         queue: None,
     };
     let (element, path, warnings) = (fields.element, fields.path(), fields.warnings);
-    let number = number_text(element);
-    if !number.is_empty() && is_callable(&number, element, warnings) {
+    let text = element.text();
+    if !text.is_empty()
+        && let Some(number) = number_of(&text, element, warnings)
+    {
         dial.targets.push(Target::Number { number, send_digits: None, callback: Callback::default() });
     }
     for child in element.elements() {
@@ -237,14 +240,12 @@ pub(super) fn dial(mut fields: Fields<'_>) -> Kind {
 }
 
 fn number_noun(mut fields: Fields<'_>) -> Option<Target> {
-    let number = number_text(fields.element);
-    if number.is_empty() {
+    let text = fields.element.text();
+    if text.is_empty() {
         fields.warnings.add(code::DIAL_NUMBER, fields.element.position, "<Number> without a number is skipped");
         return None;
     }
-    if !is_callable(&number, fields.element, fields.warnings) {
-        return None;
-    }
+    let number = number_of(&text, fields.element, fields.warnings)?;
     let mut send_digits = fields.text("sendDigits");
     if send_digits.as_ref().is_some_and(|digits| !is_digits(digits)) {
         let message = "sendDigits of <Number> may have 0-9, A-D, #, *, w and W only; none are sent";
@@ -255,15 +256,19 @@ fn number_noun(mut fields: Fields<'_>) -> Option<Target> {
     Some(Target::Number { number, send_digits: send_digits.map(Secret::new), callback })
 }
 
-/// Returns a number with plain spaces in the places of slashes and no-break spaces.
-fn number_text(element: &Element) -> String {
-    element.text().replace(['/', '\u{a0}'], " ")
+/// Returns a number as people write one, with plain spaces in the places of slashes and no-break spaces; `None`: the text
+/// is something else, such as `client:ann`. Whether the number can be called depends on the numbering plan.
+pub fn written_number(text: &str) -> Option<String> {
+    let number = text.replace(['/', '\u{a0}'], " ");
+    let is_written = number.chars().all(|char| char.is_ascii_digit() || "+*#()-. ".contains(char));
+    let has_key = number.contains(|char: char| char.is_ascii_digit() || "*#".contains(char));
+    (is_written && has_key).then_some(number)
 }
 
-/// Returns whether a text is written as a number; another one, such as `client:ann` or `sip:ann@example.com`, is skipped with a warning.
-fn is_callable(text: &str, element: &Element, warnings: &mut Warnings) -> bool {
-    let is_written = text.chars().all(|char| char.is_ascii_digit() || "+*#()-. ".contains(char));
-    if !is_written || !text.contains(|char: char| char.is_ascii_digit() || "*#".contains(char)) {
+/// Returns the number of an element; another text, such as `sip:ann@example.com`, is skipped with a warning.
+fn number_of(text: &str, element: &Element, warnings: &mut Warnings) -> Option<String> {
+    let number = written_number(text);
+    if number.is_none() {
         let noun = match text.split_once(':').map(|(scheme, _)| scheme) {
             Some("client") => ": a client is <Client>",
             Some("sip" | "sips") => ": a SIP address is <Sip>",
@@ -271,9 +276,8 @@ fn is_callable(text: &str, element: &Element, warnings: &mut Warnings) -> bool {
         };
         let message = format!("<{}> has no phone number{noun}; it is not called", element.name);
         warnings.add(code::NOT_A_NUMBER, element.position, message);
-        return false;
     }
-    true
+    number
 }
 
 fn client_noun(mut fields: Fields<'_>) -> Option<Target> {
@@ -356,37 +360,71 @@ fn headers(fields: Fields<'_>, headers: &mut Vec<Header>) {
 
 /// Takes the headers of a URI off.
 pub(super) fn headers_of_uri(uri: &str, element: &Element, warnings: &mut Warnings) -> (String, Vec<Header>) {
-    let (uri, written) = uri.split_once('?').unwrap_or((uri, ""));
+    let (uri, written) = split_headers(uri);
     let mut headers = Vec::new();
-    // The escapes of a form, but that `+` stands for itself.
-    for (name, value) in url::form_urlencoded::parse(written.replace('+', "%2B").as_bytes()) {
-        let header = Header { name: name.trim().to_owned(), value: value.trim().to_owned() };
+    for header in written {
         add_header(&mut headers, header, element, warnings);
     }
     (uri.to_owned(), headers)
 }
 
-/// Adds a header that an application may set: `X-…` and `User-to-User`. Others, and the edge's own, are skipped with a warning.
+/// Returns a SIP URI of a request and the headers behind its `?`.
+///
+/// # Errors
+/// One of them may not be set: which, and why.
+pub fn headers_of_request(uri: &str) -> Result<(String, Vec<Header>), String> {
+    let (uri, written) = split_headers(uri);
+    let mut headers = Vec::new();
+    for header in written {
+        judge_header(&headers, &header).map_err(|why| format!("SIP header {:?}: {why}", shown_name(&header)))?;
+        headers.push(header);
+    }
+    Ok((uri.to_owned(), headers))
+}
+
+/// Splits a URI into what stands before `?` and the headers behind it: escaped as forms are, but that `+` stands for itself.
+fn split_headers(uri: &str) -> (&str, Vec<Header>) {
+    let (uri, written) = uri.split_once('?').unwrap_or((uri, ""));
+    let written = written.replace('+', "%2B");
+    let header = |(name, value): (Cow<'_, str>, Cow<'_, str>)| Header {
+        name: name.trim().to_owned(),
+        value: value.trim().to_owned(),
+    };
+    (uri, url::form_urlencoded::parse(written.as_bytes()).map(header).collect())
+}
+
+/// Adds a header that an application may set; others are skipped with a warning.
 fn add_header(headers: &mut Vec<Header>, header: Header, element: &Element, warnings: &mut Warnings) {
+    let Err(why) = judge_header(headers, &header) else { return headers.push(header) };
+    let message = format!("SIP header {:?} of <{}> is skipped: {why}", shown_name(&header), element.name);
+    warnings.add(code::SIP_HEADER, element.position, message);
+}
+
+fn shown_name(header: &Header) -> String {
+    header.name.chars().take(40).collect()
+}
+
+/// Judges a header beside those of the same address: `X-…` and `User-to-User` may be set.
+///
+/// # Errors
+/// Why it may not be.
+fn judge_header(headers: &[Header], header: &Header) -> Result<(), &'static str> {
     let name = header.name.to_ascii_lowercase();
     let is_token = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._!%*+`'~".contains(&byte));
     let may_be_set = is_token && (name == "user-to-user" || (name.starts_with("x-") && name.len() > 2));
     let is_own = name.starts_with("x-trunkgate-") || name == "x-call-hops";
-    let bytes: usize = headers.iter().chain([&header]).map(|one| one.name.len() + one.value.len()).sum();
-    let why = if !may_be_set {
-        "only X-… and User-to-User may be set"
+    let bytes: usize = headers.iter().chain([header]).map(|one| one.name.len() + one.value.len()).sum();
+    if !may_be_set {
+        Err("only X-… and User-to-User may be set")
     } else if is_own {
-        "X-Call-Hops and X-Trunkgate-… are the edge's own"
+        Err("X-Call-Hops and X-Trunkgate-… are the edge's own")
     } else if header.value.is_empty() || has_control(&header.value) {
-        "its value is empty or holds control characters"
+        Err("its value is empty or holds control characters")
     } else if bytes > SIP_HEADER_BYTES {
-        "the headers are too long together"
+        Err("the headers are too long together")
     } else {
-        return headers.push(header);
-    };
-    let shown: String = header.name.chars().take(40).collect();
-    let message = format!("SIP header {shown:?} of <{}> is skipped: {why}", element.name);
-    warnings.add(code::SIP_HEADER, element.position, message);
+        Ok(())
+    }
 }
 
 /// Whether a value has a control character, as it is or behind `%` escapes, which a SIP peer may undo.

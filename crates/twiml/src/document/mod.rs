@@ -26,7 +26,7 @@ use crate::xml::{self, Element, Node};
 
 pub use audio::{Loop, Pause, Play, PlaySource, Say, is_digits};
 pub use conference::Conference;
-pub use dial::{Callback, CallbackEvents, Dial, Header, SipParty, SipUri, Target};
+pub use dial::{Callback, CallbackEvents, Dial, Header, SipParty, SipUri, Target, headers_of_request, written_number};
 pub use fields::Method;
 pub use gather::{Gather, Prompt, PromptKind};
 pub use messaging::{MessagingDocument, Reply, ReplyKind, parse_messaging};

@@ -2,10 +2,14 @@
 //! this process; each script is one call to the number. What the caller hears is known to the character: the texts of Say are spoken by a
 //! voice that can be read back. No number outside of this machine is called.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
+use futures_util::stream;
 use url::Url;
 
 use crate::boot::edge::Edge;
@@ -13,6 +17,7 @@ use crate::boot::run::USAGE;
 use crate::config;
 use crate::runtime::handle::Handle;
 use crate::system::free_ports::free_ports;
+use crate::system::public_name::PublicName;
 use crate::system::{files, sids, terminal};
 use crate::tools::cli::TwilioSandbox;
 use crate::tools::client;
@@ -20,51 +25,88 @@ use crate::tools::twilio::env;
 
 mod application;
 mod listener;
+mod owners;
 mod phone;
 mod program;
 mod recogniser;
+mod refusals;
 mod report;
 mod script;
 mod speaker;
 mod stop;
 mod talk;
 mod texts;
+mod transcriber;
 mod voice;
 
 use application::Application;
+use owners::{CallOwners, ScriptId};
 use phone::Telephone;
 use program::Program;
 use recogniser::Recogniser;
+use refusals::Refusals;
 use report::{APPLICATION, Report, Rules};
 use script::Script;
 use stop::{Signalled, Stop};
 use talk::{Line, Means};
 use texts::Texts;
+use transcriber::Transcriber;
 use voice::Codebook;
 
-/// Media ports of the edge.
-const MEDIA_PORTS: u16 = 128;
+/// Media ports of the edge, for up to four scripts at once, and those for each further one.
+const MEDIA_PORTS: (u16, u16) = (128, 32);
+/// Scripts that have the first of these.
+const MEDIA_SCRIPTS: u16 = 4;
 /// How long callbacks are waited for that recordings and calls leave behind, and how often they are looked for.
 const LAST_CALLBACKS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(20));
+/// Looks in a row at which none of them waits.
+const QUIET_LOOKS: u32 = 3;
 /// Digits of the token that is made.
 const TOKEN_DIGITS: usize = 32;
 
 /// Waits until the application has the callbacks of the calls: it is stopped next.
 async fn delivered(edge: &Handle) {
     let is_waiting = || {
-        let callbacks = edge.shared.callbacks.counts();
-        edge.shared.recordings.active.get() > 0 || callbacks.values().any(|counts| counts.waiting > 0)
+        let (recordings, callbacks) = (&edge.shared.recordings, edge.shared.callbacks.counts());
+        recordings.active.get() > 0
+            || recordings.transcriptions.waiting.get() > 0
+            || callbacks.values().any(|counts| counts.waiting > 0)
     };
     let until = Instant::now() + LAST_CALLBACKS.0;
-    while is_waiting() && Instant::now() < until {
+    // Between two stages, such as a recording and its transcription, nothing waits for a moment.
+    let mut quiet = 0;
+    while quiet < QUIET_LOOKS && Instant::now() < until {
         tokio::time::sleep(LAST_CALLBACKS.1).await;
+        quiet = if is_waiting() { 0 } else { quiet + 1 };
+    }
+}
+
+/// Endpoints on loopback that the edge of a sandbox asks.
+struct LocalEndpoints {
+    /// URL of the text-to-speech service.
+    speech: String,
+    recogniser: Recogniser,
+    transcriber: Transcriber,
+    texts: Texts,
+}
+
+impl LocalEndpoints {
+    async fn start(book: &Codebook, owners: &CallOwners) -> std::io::Result<LocalEndpoints> {
+        Ok(LocalEndpoints {
+            speech: speaker::start(book.clone()).await?,
+            recogniser: Recogniser::start(book.clone()).await?,
+            transcriber: Transcriber::start(book.clone(), owners.clone()).await?,
+            texts: Texts::start().await?,
+        })
     }
 }
 
 /// Settings of a sandbox, all of them checked.
 struct Plan<'a> {
     options: &'a TwilioSandbox,
-    url: Url,
+    application: Application,
+    /// Webhook for text messages, as the edge asks it.
+    sms: Option<Url>,
     scripts: Vec<Script>,
     account: String,
     token: String,
@@ -197,8 +239,10 @@ impl Plan<'_> {
     fn new(options: &TwilioSandbox) -> Result<Plan<'_>, Vec<String>> {
         let one = |error: String| vec![error];
         let app = options.app.as_deref().ok_or("--app URL is needed: the webhook that your number has for voice");
-        let url = webhook("--app", app.map_err(|why| one(why.to_owned()))?).map_err(one)?;
-        options.sms.as_deref().map(|sms| webhook("--sms", sms)).transpose().map_err(one)?;
+        let local = webhook("--app", app.map_err(|why| one(why.to_owned()))?).map_err(one)?;
+        let application = Application::new(local, options.public.as_deref()).map_err(one)?;
+        let sms = options.sms.as_deref().map(|sms| webhook("--sms", sms)).transpose().map_err(one)?;
+        let sms = sms.map(|sms| application.published(sms));
         let scripts = scripts(options)?;
         if let Some(script) = scripts.iter().find(|script| script.sends_text()).filter(|_| options.sms.is_none()) {
             return Err(one(format!(
@@ -217,54 +261,52 @@ impl Plan<'_> {
             allow_undeclared_dials: options.allow_undeclared_dials,
             is_started: options.start.is_some(),
             has_token: token.is_some(),
+            has_public_name: options.public.is_some(),
         };
         let token = token.map_or_else(|| made().map(|sid| sid.chars().skip(2).take(TOKEN_DIGITS).collect()), Ok)?;
-        Ok(Plan { options, url, scripts, account, token, rules, data: DataDirectory::make().map_err(one)? })
+        let data = DataDirectory::make().map_err(one)?;
+        Ok(Plan { options, application, sms, scripts, account, token, rules, data })
     }
 
     async fn carry_out(self, stop: &Stop) -> Result<ExitCode, Failed> {
-        let book = Codebook::default();
-        let speech = speaker::start(book.clone()).await.map_err(sandbox)?;
-        let recogniser = Recogniser::start(book.clone()).await.map_err(sandbox)?;
-        let mut texts = Texts::start().await.map_err(sandbox)?;
-        let mut phone = Telephone::start().await.map_err(sandbox)?;
-        let ports = free_ports(MEDIA_PORTS).map_err(sandbox)?;
-        let edge = start_edge(self.configuration(&phone, &speech, &recogniser, &texts, ports)).await?;
+        let (book, owners) = (Codebook::default(), CallOwners::default());
+        let mut endpoints = LocalEndpoints::start(&book, &owners).await.map_err(sandbox)?;
+        let telephone = Telephone::start(self.options.parallel.into(), owners.clone()).await.map_err(sandbox)?;
+        let name = self.application.public_name().cloned();
+        let edge = start_edge(self.configuration(telephone.address, &endpoints)?, name).await?;
         let address =
             edge.listeners.first().map(|one| one.address).ok_or_else(|| sandbox("the edge does not listen"))?;
-        texts.edge = Some(edge.http);
-        let program = self.start_application(&edge, stop).await?;
-        let line = self.line(address);
-        let (handle, application) = (edge.handle(), Application { url: self.url.clone() });
+        endpoints.texts.edge = Some(edge.http);
+        let handle = edge.handle();
+        telephone.attach(handle.clone()).await;
+        endpoints.transcriber.attach(handle.clone());
+        let refusals = Refusals::collect(&handle);
+        let program = self.start_application(&edge, &refusals, stop).await?;
+        let (line, callers) = (self.line(address), self.callers());
         let means = Means {
             line: &line,
+            callers: &callers,
+            owners: &owners,
             book: &book,
-            recogniser: &recogniser,
-            texts: &texts,
-            application: &application,
+            recogniser: &endpoints.recogniser,
+            transcriber: &endpoints.transcriber,
+            texts: &endpoints.texts,
+            refusals: &refusals,
+            application: &self.application,
             edge: &handle,
             stop,
             rules: &self.rules,
         };
-        let mut reports = Vec::new();
-        for script in &self.scripts {
-            let report = talk::run(script, &means, &mut phone).await;
-            if !self.options.json {
-                client::say(&report.as_text());
-            }
-            reports.push(report);
-            if stop.came().is_some() {
-                break;
-            }
-        }
+        let began = Instant::now();
+        let reports = self.run_scripts(&means, &telephone).await;
         if !self.options.json && !reports.is_empty() {
-            client::say(&report::summary(&reports));
+            client::say(&report::summary(&reports, began.elapsed()));
         }
         let is_written = write(self.options, &reports);
         let interrupted = stop.came();
         if self.options.serve && interrupted.is_none() {
             self.explain(&edge, address);
-            talk::watch(&means, &mut phone).await;
+            talk::watch(ScriptId(self.scripts.len()), &means, &telephone).await;
         }
         delivered(&handle).await;
         drop(program);
@@ -277,46 +319,88 @@ impl Plan<'_> {
         })
     }
 
+    /// Runs the scripts, as many at a time as is wanted; prints their reports in order.
+    async fn run_scripts(&self, means: &Means<'_>, telephone: &Telephone) -> Vec<Report> {
+        // After a signal no further one begins.
+        let scripts = self.scripts.iter().enumerate().take_while(|_| means.stop.came().is_none());
+        let runs = stream::iter(scripts).map(|(at, script)| async move {
+            let from = means.callers.get(at).unwrap_or(&means.line.from).clone();
+            let script = script.with_caller(&means.line.from, &from);
+            let line = self.line_of(means.line.edge, from);
+            let means = Means { line: &line, ..*means };
+            (at, talk::run(ScriptId(at), &script, &means, telephone).await)
+        });
+        let mut runs = std::pin::pin!(runs.buffer_unordered(self.options.parallel.into()));
+        let (mut done, mut reports) = (BTreeMap::new(), Vec::new());
+        while let Some((at, report)) = runs.next().await {
+            done.insert(at, report);
+            while let Some(report) = done.remove(&reports.len()) {
+                if !self.options.json {
+                    client::say(&report.as_text());
+                }
+                reports.push(report);
+            }
+        }
+        reports
+    }
+
     /// Starts the command, if there is one, and waits until the application takes connections.
-    async fn start_application(&self, edge: &Edge, stop: &Stop) -> Result<Option<Program>, Failed> {
+    async fn start_application(
+        &self,
+        edge: &Edge,
+        refusals: &Refusals,
+        stop: &Stop,
+    ) -> Result<Option<Program>, Failed> {
         let Some(command) = &self.options.start else { return Ok(None) };
         // The calls would test what has been left running, also where the command ends at once.
-        if program::is_open(&self.url).await {
-            let place = program::place(&self.url);
+        let url = &self.application.local;
+        if program::is_open(url).await {
+            let place = program::place(url);
             return Err(Failed::Sandbox(format!("{place} takes connections already: stop that, or leave out --start")));
         }
         let variables = self.variables(edge).await.map_err(sandbox)?;
         let mut program = Program::start(command, &variables).map_err(Failed::Application)?;
         let ready = tokio::select! {
-            ready = program.wait_until_ready(&self.url, self.options.start_timeout) => ready,
+            ready = program.wait_until_ready(url, self.options.start_timeout) => ready,
             signal = stop.comes() => return Err(Failed::Signalled(signal)),
         };
-        ready.map_err(Failed::Application)?;
+        // One of the refused requests may be the cause.
+        ready.map_err(|why| Failed::Application(why + &refusals.in_lines()))?;
         Ok(Some(program))
     }
 
-    fn line(&self, edge: std::net::SocketAddr) -> Line {
-        let (number, from) = (self.options.to.clone(), self.options.from.clone());
+    /// Returns the numbers of the scripts' callers: one for all, or one for each where several run at a time.
+    fn callers(&self) -> Vec<String> {
+        let count = if self.options.parallel == 1 { 1 } else { self.scripts.len().max(1) };
+        let own = self.options.numbers.iter().chain([&self.options.to]).map(String::as_str);
+        let taken: Vec<&str> = own.chain(self.scripts.iter().flat_map(|script| script.numbers())).collect();
+        owners::callers(&self.options.from, count, &taken)
+    }
+
+    /// Returns the line of a caller with the number that scripts have.
+    fn line(&self, edge: SocketAddr) -> Line {
+        self.line_of(edge, self.options.from.clone())
+    }
+
+    fn line_of(&self, edge: SocketAddr, from: String) -> Line {
+        let number = self.options.to.clone();
         let callers = self.options.numbers.iter().chain([&number, &from]).cloned().collect();
         Line { edge, number, from, callers, patience: self.options.timeout }
     }
 
-    fn configuration(
-        &self,
-        phone: &Telephone,
-        speech: &str,
-        recogniser: &Recogniser,
-        texts: &Texts,
-        first_port: u16,
-    ) -> String {
+    fn configuration(&self, phone: SocketAddr, endpoints: &LocalEndpoints) -> Result<String, Failed> {
+        let further = u16::from(self.options.parallel).saturating_sub(MEDIA_SCRIPTS);
+        let ports = MEDIA_PORTS.0 + MEDIA_PORTS.1 * further;
+        let first_port = free_ports(ports).map_err(sandbox)?;
+        let LocalEndpoints { speech, recogniser, transcriber, texts } = endpoints;
         let quoted = |text: &str| toml::Value::from(text).to_string();
-        let (url, method) = (quoted(self.url.as_str()), quoted(&self.options.method));
-        let inbound = self.options.sms.iter().map(|url| format!("inbound = {}\n", quoted(url))).collect::<String>();
+        let (url, method) = (quoted(self.application.url.as_str()), quoted(&self.options.method));
+        let inbound = self.sms.iter().map(|url| format!("inbound = {}\n", quoted(url.as_str()))).collect::<String>();
         let own = self.options.numbers.iter().filter(|number| **number != self.options.to);
         let numbers = [&self.options.to].into_iter().chain(own);
         let numbers = numbers.map(|number| format!("[[number]]\nnumber = {}\napp = \"sandbox\"\n", quoted(number)));
         let proxy = if self.options.proxy.as_deref() == Some("tunnel") { "\"tunnel\"" } else { "true" };
-        format!(
+        Ok(format!(
             "[edge]\nname = \"sandbox\"\ndata_directory = {data}\n\
              [[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n\
              [media]\naddress = [\"127.0.0.1\"]\nports = \"{first_port}-{last_port}\"\nthreads = 1\n\
@@ -326,22 +410,23 @@ impl Plan<'_> {
              [recording]\ndirectory = {recordings}\n\
              [speech]\nurl = \"{speech}\"\n\
              [recognition]\nurl = \"{recogniser}\"\n\
+             [transcription]\nurl = \"{transcriber}\"\n\
              [messages]\nurl = \"{texts}\"\ntoken = \"{texts_token}\"\n{inbound}\
              [trunk.carrier]\npeers = [\"sip:{phone}\"]\n\
              [app.sandbox]\nurl = {url}\nmethod = {method}\nallow_private = true\n\
              {numbers}",
             data = quoted(&self.data.0.display().to_string()),
             recordings = quoted(&self.data.0.join("recordings").display().to_string()),
-            last_port = first_port + MEDIA_PORTS - 1,
+            last_port = first_port + ports - 1,
             http = self.options.http,
             account = self.account,
             token = quoted(&self.token),
-            phone = phone.address,
             recogniser = recogniser.url,
+            transcriber = transcriber.url,
             texts = texts.url,
             texts_token = texts.token,
             numbers = numbers.collect::<String>(),
-        )
+        ))
     }
 
     /// Returns the variables that the application is started with: those of an account at Twilio, and of the proxy.
@@ -361,7 +446,7 @@ impl Plan<'_> {
     }
 
     /// Says where the sandbox is.
-    fn explain(&self, edge: &Edge, address: std::net::SocketAddr) {
+    fn explain(&self, edge: &Edge, address: SocketAddr) {
         let http = edge.http;
         eprintln!(
             "the sandbox keeps running: number {} at sip:{address}, API and console at http://{http}\n\
@@ -373,11 +458,11 @@ impl Plan<'_> {
     }
 }
 
-/// Starts an edge.
-async fn start_edge(text: String) -> Result<Edge, Failed> {
+/// Starts an edge, for an application that may be known by a public name.
+async fn start_edge(text: String, name: Option<PublicName>) -> Result<Edge, Failed> {
     let path = Path::new("sandbox.toml");
     let parsed = config::parse(path, &text);
     let (config, _) = parsed.map_err(|wrong| sandbox(config::render(path, &text, &wrong)))?;
-    let started = tokio::task::spawn_blocking(move || Edge::start(config)).await;
+    let started = tokio::task::spawn_blocking(move || Edge::start_standing_for(config, name)).await;
     started.map_err(sandbox)?.map_err(sandbox)
 }

@@ -1,12 +1,13 @@
 //! The recogniser of a sandbox, as `[recognition] url` asks it (docs/recognition.md): the words of `say` arrive as the voice of the
 //! codebook, in the caller's own RTP, and are read back from what the edge passes on. No speech engine is needed, and nothing is guessed.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
@@ -20,7 +21,7 @@ const RATE: f64 = 8000.0;
 pub(super) struct Recogniser {
     /// URL of its WebSocket.
     pub(super) url: String,
-    sessions: watch::Sender<usize>,
+    sessions: Sessions,
 }
 
 impl Recogniser {
@@ -28,7 +29,7 @@ impl Recogniser {
     pub(super) async fn start(book: Codebook) -> std::io::Result<Recogniser> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let url = format!("ws://{}/", listener.local_addr()?);
-        let sessions = watch::Sender::new(0);
+        let sessions = Sessions::default();
         let counted = sessions.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -38,44 +39,90 @@ impl Recogniser {
         Ok(Recogniser { url, sessions })
     }
 
-    /// Whether the application listens to the caller: the audio of one arrives.
-    pub(super) fn listens(&self) -> bool {
-        *self.sessions.borrow() > 0
+    /// Returns whether the application listens to the caller of a call, by its SID: audio arrives.
+    pub(super) fn listens(&self, call: &str) -> bool {
+        self.sessions.lock().contains_key(call)
+    }
+}
+
+/// Number of sessions that get audio, by the SID of their call.
+#[derive(Debug, Clone, Default)]
+struct Sessions(Arc<Mutex<BTreeMap<String, usize>>>);
+
+impl Sessions {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A session that gets audio; the value ends with it.
-struct Listening(watch::Sender<usize>);
+struct Listening {
+    sessions: Sessions,
+    call: String,
+}
 
 impl Listening {
-    fn begin(sessions: &watch::Sender<usize>) -> Listening {
-        sessions.send_modify(|count| *count += 1);
-        Listening(sessions.clone())
+    fn begin(sessions: &Sessions, call: &str) -> Listening {
+        *sessions.lock().entry(call.to_owned()).or_default() += 1;
+        Listening { sessions: sessions.clone(), call: call.to_owned() }
     }
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
+        let mut sessions = self.sessions.lock();
+        let left = sessions.get(&self.call).map_or(0, |count| count.saturating_sub(1));
+        match left {
+            0 => drop(sessions.remove(&self.call)),
+            left => drop(sessions.insert(self.call.clone(), left)),
+        }
     }
 }
 
-async fn serve(stream: TcpStream, book: Codebook, sessions: watch::Sender<usize>) {
+/// A text message of the edge.
+#[derive(Debug, PartialEq, Eq)]
+enum EdgeMessage {
+    /// Audio of the call with this SID follows.
+    Start { call: String },
+    /// The audio is over, and the server closes.
+    Stop,
+    /// Any other.
+    Other,
+}
+
+impl EdgeMessage {
+    fn parse(text: &str) -> EdgeMessage {
+        let json: Value = serde_json::from_str(text).unwrap_or_default();
+        match json.get("type").and_then(Value::as_str) {
+            Some("start") => {
+                let call = json.pointer("/options/callSid").and_then(Value::as_str);
+                EdgeMessage::Start { call: call.unwrap_or_default().to_owned() }
+            }
+            Some("stop") => EdgeMessage::Stop,
+            Some(_) | None => EdgeMessage::Other,
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, book: Codebook, sessions: Sessions) {
     let Ok(mut socket) = accept_async(stream).await else { return };
-    let (mut understanding, mut listening) = (Understanding::default(), None);
+    let (mut understanding, mut call, mut listening) = (Understanding::default(), String::new(), None);
     while let Some(Ok(message)) = socket.next().await {
         match message {
             Message::Binary(audio) => {
-                listening.get_or_insert_with(|| Listening::begin(&sessions));
+                listening.get_or_insert_with(|| Listening::begin(&sessions, &call));
                 for result in understanding.take(&book, &audio) {
                     if send(&mut socket, &result).await.is_err() {
                         return;
                     }
                 }
             }
-            // `start` has nothing that matters to it; after `stop` the server closes.
-            Message::Text(text) if !text.contains("\"stop\"") => {}
-            Message::Text(_) | Message::Close(_) => break,
+            Message::Text(text) => match EdgeMessage::parse(&text) {
+                EdgeMessage::Start { call: named } => call = named,
+                EdgeMessage::Stop => break,
+                EdgeMessage::Other => {}
+            },
+            Message::Close(_) => break,
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
         }
     }
@@ -138,6 +185,23 @@ mod tests {
 
     fn bytes(samples: &[i16]) -> Vec<u8> {
         samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn a_session_listens_to_the_call_that_it_is_for() {
+        let message = |text: &str| EdgeMessage::parse(text);
+        let start = "{\"type\":\"start\",\"options\":{\"hints\":[\"stop\"],\"callSid\":\"CA1\"}}";
+        assert_eq!(message(start), EdgeMessage::Start { call: "CA1".to_owned() });
+        assert_eq!(message("{\"type\":\"stop\"}"), EdgeMessage::Stop);
+        assert_eq!((message("{}"), message("stop")), (EdgeMessage::Other, EdgeMessage::Other));
+        let sessions = Sessions::default();
+        let listens = |call: &str| sessions.lock().contains_key(call);
+        let (gather, track) = (Listening::begin(&sessions, "CA1"), Listening::begin(&sessions, "CA1"));
+        assert!(listens("CA1") && !listens("CA2"));
+        drop(gather);
+        assert!(listens("CA1"));
+        drop(track);
+        assert!(!listens("CA1"));
     }
 
     #[test]

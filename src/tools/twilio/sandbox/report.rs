@@ -2,6 +2,7 @@
 
 use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use trunkgate_call::trace::{TraceItem, TraceView, Webhook};
@@ -32,6 +33,8 @@ pub(super) struct Rules {
     pub(super) is_started: bool,
     /// Whether the token is that of the environment.
     pub(super) has_token: bool,
+    /// Whether the application is asked by a public name.
+    pub(super) has_public_name: bool,
 }
 
 /// Something that happened in a call, in seconds since it began.
@@ -51,6 +54,28 @@ pub(super) struct Outcome {
     pub(super) failure: Option<String>,
 }
 
+/// A redirect that the edge has followed.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Redirect {
+    pub(super) at: f64,
+    pub(super) method: String,
+    /// URL that was asked, and its answer.
+    pub(super) url: String,
+    pub(super) status: u16,
+    /// URL that it led to.
+    pub(super) location: String,
+}
+
+/// A request of the application that the proxy has refused.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct RefusedRequest {
+    pub(super) at: f64,
+    pub(super) method: String,
+    /// Host that it was for, with the port where there is one.
+    pub(super) target: String,
+    pub(super) reason: String,
+}
+
 /// Result of one script.
 #[derive(Debug, Default)]
 pub(super) struct Report {
@@ -63,6 +88,8 @@ pub(super) struct Report {
     pub(super) failures: Vec<String>,
     /// Parts of documents that are skipped.
     pub(super) warnings: Vec<String>,
+    pub(super) redirects: Vec<Redirect>,
+    pub(super) refused: Vec<RefusedRequest>,
     /// Why the application could not be asked; then it is what failed.
     pub(super) unreachable: Option<String>,
     pub(super) seconds: f64,
@@ -79,6 +106,20 @@ pub(super) fn shown(who: &str, heard: &Heard) -> Moment {
         None => format!("{who}hears {} for {:.1} s", heard.name(), heard.to - heard.from + 0.02),
     };
     Moment { at: heard.from, text }
+}
+
+impl Redirect {
+    fn as_json(&self) -> Value {
+        let Redirect { at, method, url, status, location } = self;
+        json!({ "at": at, "method": method, "url": url, "status": status, "location": location })
+    }
+}
+
+impl RefusedRequest {
+    fn as_json(&self) -> Value {
+        let RefusedRequest { at, method, target, reason } = self;
+        json!({ "at": at, "method": method, "target": target, "reason": reason })
+    }
 }
 
 impl Report {
@@ -109,7 +150,13 @@ impl Report {
     }
 
     fn add_request(&mut self, at: f64, webhook: &Webhook, rules: &Rules) {
-        let line = request(webhook);
+        let (redirects, method, tries) = redirects(at, webhook);
+        for redirect in redirects {
+            let Redirect { method, url, status, location, .. } = &redirect;
+            self.transcript.push(Moment { at, text: format!("{method} {url}: HTTP {status} to {location}") });
+            self.redirects.push(redirect);
+        }
+        let line = request(webhook, &method, tries);
         let body: String = if webhook.error.is_some() { excerpt(&webhook.body) } else { String::new() };
         self.transcript.push(Moment { at, text: format!("{line}{body}") });
         let is_allowed = webhook.purpose == "play" && rules.allow_missing_audio;
@@ -195,6 +242,8 @@ impl Report {
             "heard": self.heard,
             "failures": self.failures,
             "warnings": self.warnings,
+            "redirects": self.redirects.iter().map(Redirect::as_json).collect::<Vec<_>>(),
+            "refused": self.refused.iter().map(RefusedRequest::as_json).collect::<Vec<_>>(),
             "application": self.unreachable,
             "steps": self.steps.iter().map(step).collect::<Vec<_>>(),
             "transcript": moments,
@@ -234,9 +283,9 @@ pub(super) fn exit_code(reports: &[Report]) -> ExitCode {
     }
 }
 
-pub(super) fn summary(reports: &[Report]) -> String {
+pub(super) fn summary(reports: &[Report], took: Duration) -> String {
     let failed = reports.iter().filter(|report| !report.is_good()).count();
-    let seconds: f64 = reports.iter().map(|report| report.seconds).sum();
+    let seconds = took.as_secs_f64();
     let calls = if reports.len() == 1 { "1 call".to_owned() } else { format!("{} calls", reports.len()) };
     match failed {
         0 => format!("\nok: {calls} in {seconds:.1} s\n"),
@@ -244,14 +293,32 @@ pub(super) fn summary(reports: &[Report]) -> String {
     }
 }
 
+/// Returns the redirects of a request that were followed, the method by which the last URL was asked, and the tries of
+/// that.
+fn redirects(at: f64, webhook: &Webhook) -> (Vec<Redirect>, String, usize) {
+    let (mut found, mut method, mut tries) = (Vec::new(), webhook.method.clone(), webhook.tries.len());
+    for (place, pair) in webhook.tries.windows(2).enumerate() {
+        let [one, next] = pair else { continue };
+        let Some(status) = one.status.filter(|status| (300..400).contains(status)) else { continue };
+        let (url, location) = (one.url.clone(), next.url.clone());
+        found.push(Redirect { at, method: method.clone(), url, status, location });
+        tries = webhook.tries.len() - place - 1;
+        // Others are followed by GET (RFC 9110 §15.4).
+        if !matches!(status, 307 | 308) {
+            "GET".clone_into(&mut method);
+        }
+    }
+    (found, method, tries)
+}
+
 /// Returns a request as one line, with its last try and without the body.
-fn request(webhook: &Webhook) -> String {
+fn request(webhook: &Webhook, method: &str, tries: usize) -> String {
     let Some(last) = webhook.tries.last() else { return webhook.method.clone() };
     let status = last.status.map(|status| format!("HTTP {status}"));
     let result = status.or_else(|| last.failure.clone()).unwrap_or_else(|| "no answer".to_owned());
-    let tries = if webhook.tries.len() > 1 { format!(", {} tries", webhook.tries.len()) } else { String::new() };
+    let tries = if tries > 1 { format!(", {tries} tries") } else { String::new() };
     let error = webhook.error.map(|code| format!(" (error {code})")).unwrap_or_default();
-    format!("{} {}: {result} after {} ms{tries}{error}", webhook.method, last.url, last.duration_ms)
+    format!("{method} {}: {result} after {} ms{tries}{error}", last.url, last.duration_ms)
 }
 
 /// Returns the first lines of an answer, each behind a line break.
@@ -265,14 +332,15 @@ fn hint(webhook: &Webhook, rules: &Rules) -> Option<String> {
     let last = webhook.tries.last()?;
     match last.status {
         Some(401 | 403) => Some(format!(
-            "If the application validates X-Twilio-Signature, its TWILIO_AUTH_TOKEN must be that of this run, which {}",
+            "If the application validates X-Twilio-Signature, its TWILIO_AUTH_TOKEN must be that of this run, which {}{}",
             match (rules.has_token, rules.is_started) {
                 (true, _) => "is TWILIO_AUTH_TOKEN of this command's environment",
                 (false, true) =>
                     "`--start` hands on: the application must read it from there, and not from a file of its own",
                 (false, false) =>
                     "was made for it: set TWILIO_AUTH_TOKEN for both, or start the application by --start",
-            }
+            },
+            if rules.has_public_name { "" } else { "; if it validates by a public URL, name that by --as" },
         )),
         None if webhook.error == Some(11_205) && !rules.is_started => {
             Some("Start the application before, or by --start COMMAND".to_owned())
@@ -290,7 +358,7 @@ fn given_up(text: &str) -> Option<(&str, u64)> {
 
 /// Whether a decision is what came of a verb.
 fn is_result(text: &str) -> bool {
-    let verb = ["Dial (", "Gather (", "Refer ("].into_iter().find(|verb| text.starts_with(verb));
+    let verb = ["Dial (", "Gather (", "Record (", "Refer ("].into_iter().find(|verb| text.starts_with(verb));
     verb.is_some() && text.contains("): ")
 }
 
@@ -332,11 +400,41 @@ mod tests {
         let broken = fault_of(answered(Some(500), 11_200, "Traceback:\n\n  KeyError\n"), &Rules::default());
         assert!(broken.ends_with("HTTP 500 after 3 ms (error 11200)\n| Traceback:\n|   KeyError"), "{broken}");
         let refused = fault_of(answered(Some(403), 11_200, ""), &Rules::default());
-        assert!(refused.contains("set TWILIO_AUTH_TOKEN for both"), "{refused}");
+        assert!(
+            refused.contains("set TWILIO_AUTH_TOKEN for both") && refused.contains("name that by --as"),
+            "{refused}"
+        );
         let refused = fault_of(answered(Some(403), 11_200, ""), &Rules { is_started: true, ..Rules::default() });
         assert!(refused.contains("`--start` hands on"), "{refused}");
         let closed = fault_of(answered(None, 11_205, ""), &Rules::default());
         assert!(closed.contains("--start COMMAND"), "{closed}");
+    }
+
+    #[test]
+    fn each_redirect_that_was_followed_is_shown() {
+        let one = |path: &str, status: Option<u16>| WebhookTry {
+            url: format!("http://localhost/{path}"),
+            remote: None,
+            status,
+            failure: status.is_none().then(|| "Connection refused".to_owned()),
+            duration_ms: 3,
+            cookies_set: Vec::new(),
+        };
+        let tries = vec![one("a", Some(307)), one("b", Some(302)), one("c", None), one("c", Some(200))];
+        let (purpose, method, body) = ("start".to_owned(), "POST".to_owned(), String::new());
+        let webhook = Webhook { purpose, method, tries, attempt: None, error: None, body };
+        let shown = report(vec![TraceItem::webhook(webhook)], &Rules::default(), &[]);
+        let lines: Vec<&str> = shown.transcript.iter().map(|moment| moment.text.as_str()).collect();
+        assert_eq!(
+            lines,
+            [
+                "POST http://localhost/a: HTTP 307 to http://localhost/b",
+                "POST http://localhost/b: HTTP 302 to http://localhost/c",
+                "GET http://localhost/c: HTTP 200 after 3 ms, 2 tries",
+            ]
+        );
+        let json = shown.as_json();
+        assert_eq!((&json["redirects"][1]["status"], &json["refused"]), (&json!(302), &json!([])));
     }
 
     #[test]

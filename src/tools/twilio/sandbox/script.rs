@@ -9,7 +9,8 @@ use crate::tools::cli::duration;
 /// Steps that a script may have.
 const STEPS: &str = "hear TEXT, hear audio, hear party, hear ringing, press DIGITS, say TEXT, wait TIME, dial NUMBER [from NUMBER] \
                      [answers|busy|no answer|fails], party answers, party hears TEXT, party presses DIGITS, party hangs up, hang up, \
-                     ends [STATUS], send text TEXT, get text TEXT, text NUMBER TEXT, request METHOD PATH [FORM], no call";
+                     ends [STATUS], transcribes TEXT, send text TEXT, get text TEXT, text NUMBER TEXT, \
+                     request METHOD PATH [FORM], no call";
 /// Behaviours of a party, for messages.
 const ACTS: &str = "answers, busy, no answer, fails";
 /// Statuses with which a call ends, in Twilio's words.
@@ -50,6 +51,9 @@ pub(super) enum What {
     HangUp,
     /// The application ends the call, with this status where one is written.
     Ends(Option<&'static str>),
+    /// A recording of the script's calls is transcribed, as this text. The steps are in the order of the recordings, at
+    /// any place.
+    Transcribes(String),
     Beside(Beside),
     /// There is no call by the caller; the first step.
     NoCall,
@@ -184,6 +188,38 @@ impl Script {
         self.steps.iter().filter_map(|step| if let What::Dial(dialled) = &step.what { Some(dialled) } else { None })
     }
 
+    /// Returns the numbers that are to be called, and those that are to get a text.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().filter_map(|step| match &step.what {
+            What::Dial(dialled) => Some(dialled.number.as_str()),
+            What::Beside(Beside::GetText(to, _)) => to.as_deref(),
+            What::Hear(_)
+            | What::HearSound(_)
+            | What::Press(_)
+            | What::Say(_)
+            | What::Wait(_)
+            | What::Party(_)
+            | What::HangUp
+            | What::Ends(_)
+            | What::Transcribes(_)
+            | What::Beside(Beside::SendText(_) | Beside::Request(..))
+            | What::NoCall => None,
+        })
+    }
+
+    /// Returns the same script for a caller of another number than the one that is written.
+    pub(super) fn with_caller(&self, written: &str, own: &str) -> Script {
+        let steps = self.steps.iter().map(|step| Step { what: step.what.with_caller(written, own), ..step.clone() });
+        Script { name: self.name.clone(), steps: steps.collect() }
+    }
+
+    /// Returns the texts of recordings that are to be transcribed, in order.
+    pub(super) fn transcriptions(&self) -> impl DoubleEndedIterator<Item = (&Step, &str)> {
+        self.steps.iter().filter_map(|step| {
+            if let What::Transcribes(text) = &step.what { Some((step, text.as_str())) } else { None }
+        })
+    }
+
     /// Returns the steps that cannot be carried out where they stand.
     fn without_call(&self) -> impl Iterator<Item = Misplaced<'_>> {
         let has_call = self.has_call();
@@ -195,7 +231,12 @@ impl Script {
                 What::NoCall if at > 0 => {
                     return Some(Misplaced { line: step.line, why: "`no call` is the first step" });
                 }
-                What::NoCall | What::Wait(_) | What::Dial(_) | What::Party(_) | What::Beside(_) => false,
+                What::NoCall
+                | What::Wait(_)
+                | What::Dial(_)
+                | What::Party(_)
+                | What::Transcribes(_)
+                | What::Beside(_) => false,
             };
             let why = "a step of the caller's call, and the script begins with `no call`";
             (needs_call && !has_call).then_some(Misplaced { line: step.line, why })
@@ -252,6 +293,7 @@ impl What {
                     .map(|status| What::Ends(Some(status)))
                     .ok_or_else(|| format!("`ends`: \"{rest}\"; known: {}", STATUSES.join(", ")))
             }
+            "transcribes" => words("transcribes", rest).map(What::Transcribes),
             "send" if first(&plain).0 == "text" => {
                 words("send text", first(rest).1).map(Beside::SendText).map(What::Beside)
             }
@@ -273,6 +315,37 @@ impl What {
             }
             "no" if plain == "call" => Ok(What::NoCall),
             _ => Err(format!("\"{text}\" is no step; known: {STEPS}")),
+        }
+    }
+}
+
+impl What {
+    /// Returns the same step for a caller of another number: also in texts, and in forms.
+    fn with_caller(&self, written: &str, own: &str) -> What {
+        let digits = |number: &str| number.trim_start_matches('+').to_owned();
+        let text = |text: &String| text.replace(&digits(written), &digits(own));
+        match self {
+            What::Hear(words) => What::Hear(text(words)),
+            What::Say(words) => What::Say(text(words)),
+            What::Transcribes(words) => What::Transcribes(text(words)),
+            What::Dial(Dialled { number, from, acts }) => {
+                What::Dial(Dialled { number: text(number), from: from.as_ref().map(text), acts: *acts })
+            }
+            What::Party(PartyStep::Hears(words)) => What::Party(PartyStep::Hears(text(words))),
+            What::Beside(Beside::SendText(words)) => What::Beside(Beside::SendText(text(words))),
+            What::Beside(Beside::GetText(to, words)) => {
+                What::Beside(Beside::GetText(to.as_ref().map(text), text(words)))
+            }
+            What::Beside(Beside::Request(method, place, form)) => {
+                What::Beside(Beside::Request(method.clone(), text(place), text(form)))
+            }
+            What::HearSound(_)
+            | What::Press(_)
+            | What::Wait(_)
+            | What::Party(PartyStep::Answers | PartyStep::Presses(_) | PartyStep::HangsUp)
+            | What::HangUp
+            | What::Ends(_)
+            | What::NoCall => self.clone(),
         }
     }
 }
@@ -394,6 +467,7 @@ mod tests {
             ("ends busy", What::Ends(Some("busy"))),
             ("ends no answer", What::Ends(Some("no-answer"))),
             ("hang up", What::HangUp),
+            ("transcribes \"Call me back.\"", What::Transcribes("Call me back.".to_owned())),
             ("send text Are you open?", What::Beside(Beside::SendText("Are you open?".to_owned()))),
             ("get text \"from seven\"", What::Beside(Beside::GetText(None, "from seven".to_owned()))),
             (
@@ -411,12 +485,34 @@ mod tests {
     }
 
     #[test]
+    fn a_caller_of_another_number_has_its_own_in_each_step() {
+        let lines = "hear You called from +14155550199\ndial 415-555-0199 from +14155550199 busy\ntext +14155550199 Hello\n\
+                     request POST /call to=%2B14155550199\nhear audio\ndial +14155550177";
+        let script = Script::parse("a.call", lines.lines(), OWN).unwrap();
+        assert_eq!(script.numbers().collect::<Vec<_>>(), ["+14155550199", "+14155550199", "+14155550177"]);
+        let own = script.with_caller("+14155550199", "+14155550202");
+        let what: Vec<What> = own.steps.iter().map(|step| step.what.clone()).collect();
+        let wanted = [
+            What::Hear("You called from +14155550202".to_owned()),
+            dial("+14155550202", Some("+14155550202"), PartyActs::IsBusy),
+            What::Beside(Beside::GetText(Some("+14155550202".to_owned()), "Hello".to_owned())),
+            What::Beside(Beside::Request("POST".to_owned(), "/call".to_owned(), "to=%2B14155550202".to_owned())),
+            What::HearSound(Audible::Audio),
+            dial("+14155550177", None, PartyActs::Answers),
+        ];
+        assert_eq!(what, wanted);
+        assert_eq!(own.steps[1].text, "dial 415-555-0199 from +14155550199 busy", "as it is written");
+        assert_eq!(script.with_caller("+14155550199", "+14155550199"), script);
+    }
+
+    #[test]
     fn each_line_that_is_no_step_is_refused_at_its_place() {
         for (text, why) in [
             ("hear Hello\nshout", "a.call:2: \"shout\" is no step; known: hear TEXT"),
             ("press x", "a.call:1: `press`: \"x\" are no digits"),
             ("hear", "a.call:1: `hear` without text"),
             ("say \"\"", "a.call:1: `say` without text"),
+            ("transcribes", "a.call:1: `transcribes` without text"),
             ("party presses one", "a.call:1: `party presses`: \"one\" are no digits"),
             ("party hears", "a.call:1: `party hears` without text"),
             ("party sleeps", "a.call:1: `party`: \"sleeps\"; known: answers, hears TEXT"),

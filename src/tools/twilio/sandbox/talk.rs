@@ -4,16 +4,21 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use trunkgate_call::trace::TraceView;
+use trunkgate_call::view::RecordingView;
+use trunkgate_call::{CallView, RecordingSource};
 use trunkgate_phone::{Answer, CallNumber, Ending, Manner};
 
 use super::application::Application;
 use super::listener::Listener;
-use super::phone::{ANSWER_AFTER, News, Telephone, overheard};
+use super::owners::{CallOwners, ScriptId};
+use super::phone::{ANSWER_AFTER, Extension, News, PlacedCall, Telephone, overheard};
 use super::recogniser::Recogniser;
-use super::report::{Moment, Outcome, Report, Rules, shown};
+use super::refusals::{self, Refusals};
+use super::report::{Moment, Outcome, RefusedRequest, Report, Rules, shown};
 use super::script::{Audible, Beside, Dialled, PartyActs, PartyStep, Script, Step, What};
 use super::stop::Stop;
-use super::texts::Texts;
+use super::texts::{Text, Texts};
+use super::transcriber::Transcriber;
 use super::voice::{Codebook, Heard};
 use crate::runtime::handle::Handle;
 use crate::system::clock;
@@ -29,6 +34,10 @@ const AT_STOP: Duration = Duration::from_millis(300);
 const RATE: u32 = 8000;
 /// How often a condition that no news tells of is looked at.
 const LOOK: Duration = Duration::from_millis(20);
+/// Silence behind words that are recorded: what the script does next cuts none of them off.
+const RECORD_PAUSE: Duration = Duration::from_millis(200);
+/// State of a recording that is made.
+const IN_PROGRESS: &str = "in-progress";
 
 /// Where the calls of a sandbox go, and from whom.
 #[derive(Debug, Clone)]
@@ -43,11 +52,17 @@ pub(super) struct Line {
 }
 
 /// What a sandbox has for its calls.
+#[derive(Clone, Copy)]
 pub(super) struct Means<'a> {
     pub(super) line: &'a Line,
+    /// Numbers of the callers of all scripts that may run at the same time.
+    pub(super) callers: &'a [String],
+    pub(super) owners: &'a CallOwners,
     pub(super) book: &'a Codebook,
     pub(super) recogniser: &'a Recogniser,
+    pub(super) transcriber: &'a Transcriber,
     pub(super) texts: &'a Texts,
+    pub(super) refusals: &'a Refusals,
     pub(super) application: &'a Application,
     pub(super) edge: &'a Handle,
     pub(super) stop: &'a Stop,
@@ -71,13 +86,16 @@ struct Party {
 
 /// The calls of a script under way.
 struct Talk<'a> {
+    id: ScriptId,
     means: &'a Means<'a>,
-    phone: &'a mut Telephone,
+    phone: Extension,
     began: Instant,
-    /// The caller's call, where there is one.
-    caller: Option<CallNumber>,
+    /// The caller's call, where there is one, and its SID at the edge, once that is known.
+    caller: Option<PlacedCall>,
+    caller_sid: Option<String>,
     listener: Listener,
-    /// Numbers that steps expect to be called, without those that were.
+    /// Numbers that steps expect to be called, all of them, and without those that were.
+    numbers: Vec<String>,
     expected: Vec<Dialled>,
     parties: Vec<Party>,
     is_answered: bool,
@@ -92,6 +110,11 @@ struct Talk<'a> {
     /// Texts of the application before the next one that a step may mean, and before the next one of the transcript.
     texts_seen: usize,
     texts_noted: usize,
+    /// Recordings that were transcribed before the next one of the transcript.
+    transcribed: usize,
+    /// Requests of the application that the proxy has refused, and those before the next one of the transcript.
+    refused_requests: Vec<RefusedRequest>,
+    refusals_noted: usize,
 }
 
 /// Whose call an expectation is about.
@@ -103,14 +126,26 @@ enum Of {
     None,
 }
 
+/// Something that listens to the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SpeechListener {
+    /// The recogniser: of a Gather, or of a live transcription.
+    Recogniser,
+    /// A Record.
+    Record,
+}
+
 /// Runs a script.
-pub(super) async fn run(script: &Script, means: &Means<'_>, phone: &mut Telephone) -> Report {
+pub(super) async fn run(id: ScriptId, script: &Script, means: &Means<'_>, telephone: &Telephone) -> Report {
     let began_at = clock::now();
-    let mut talk = Talk::new(means, phone, script.dialled().cloned().collect());
-    talk.phone.answer(talk.expected.iter().map(|one| (one.number.clone(), answer(one.acts))).collect()).await;
+    let expected: Vec<Dialled> = script.dialled().cloned().collect();
+    let answers = expected.iter().map(|one| (one.number.clone(), answer(one.acts))).collect();
+    let mut talk = Talk::new(id, means, telephone.open(id, &means.line.from, answers).await, expected);
+    means.transcriber.expect(id, script.transcriptions().map(|(_, text)| text.to_owned()).collect());
     let mut report = Report { name: script.name.clone(), ..Report::default() };
     if script.has_call() && !talk.call().await {
         report.failures.push("the caller has no media port left".to_owned());
+        means.transcriber.forget(id);
         return report;
     }
     for step in &script.steps {
@@ -128,6 +163,10 @@ pub(super) async fn run(script: &Script, means: &Means<'_>, phone: &mut Telephon
         report.failures.extend(talk.undeclared().map(|what| format!("{}: {what}", script.name)));
     }
     talk.leave(script.steps.is_empty()).await;
+    if report.failures.is_empty() {
+        talk.expect_transcriptions(script, &mut report).await;
+    }
+    means.transcriber.forget(id);
     report.seconds = talk.began.elapsed().as_secs_f64();
     let traces = traces_of(&talk, began_at).await;
     talk.report(&mut report, &traces);
@@ -135,14 +174,15 @@ pub(super) async fn run(script: &Script, means: &Means<'_>, phone: &mut Telephon
 }
 
 /// Shows the calls that the application makes, until a signal ends the sandbox.
-pub(super) async fn watch(means: &Means<'_>, phone: &mut Telephone) {
-    phone.answer(Vec::new()).await;
-    let mut talk = Talk { is_shown: true, ..Talk::new(means, phone, Vec::new()) };
+pub(super) async fn watch(id: ScriptId, means: &Means<'_>, telephone: &Telephone) {
+    let phone = telephone.open(id, &means.line.from, Vec::new()).await;
+    let mut talk = Talk { is_shown: true, ..Talk::new(id, means, phone, Vec::new()) };
     while talk.means.stop.came().is_none() {
         talk.listen(Instant::now() + AT_END).await;
-        talk.note_texts();
+        talk.note_services();
         talk.parties.retain(|party| party.is_live);
         talk.notes.clear();
+        talk.refused_requests.clear();
     }
 }
 
@@ -167,7 +207,7 @@ async fn traces_of(talk: &Talk<'_>, began_at: Timestamp) -> Vec<(f64, TraceView)
     };
     loop {
         let Ok(mut calls) = talk.means.edge.calls().await else { return Vec::new() };
-        calls.retain(|call| began(&call.started_at).is_some());
+        calls.retain(|call| began(&call.started_at).is_some() && talk.has_call(call));
         // A request that was given up is noted behind the end.
         tokio::time::sleep(LOOK).await;
         let is_over = calls.iter().all(|call| call.state == "ended");
@@ -186,13 +226,16 @@ async fn traces_of(talk: &Talk<'_>, began_at: Timestamp) -> Vec<(f64, TraceView)
 }
 
 impl<'a> Talk<'a> {
-    fn new(means: &'a Means<'a>, phone: &'a mut Telephone, expected: Vec<Dialled>) -> Talk<'a> {
+    fn new(id: ScriptId, means: &'a Means<'a>, phone: Extension, expected: Vec<Dialled>) -> Talk<'a> {
         Talk {
+            id,
             means,
             phone,
             began: Instant::now(),
             caller: None,
+            caller_sid: None,
             listener: Listener::default(),
+            numbers: expected.iter().map(|one| one.number.clone()).collect(),
             expected,
             parties: Vec::new(),
             is_answered: false,
@@ -203,6 +246,9 @@ impl<'a> Talk<'a> {
             refused: Vec::new(),
             texts_seen: means.texts.count(),
             texts_noted: means.texts.count(),
+            transcribed: means.transcriber.count(),
+            refused_requests: Vec::new(),
+            refusals_noted: means.refusals.shown(),
         }
     }
 
@@ -212,6 +258,36 @@ impl<'a> Talk<'a> {
         self.caller = self.phone.dial(line.edge, &line.number, &line.from).await;
         self.note(format!("calls {} from {}", line.number, line.from));
         self.caller.is_some()
+    }
+
+    /// Returns whether a call of the edge is the script's: it has led to a call of its extension, or is to one of its
+    /// numbers.
+    fn has_call(&self, call: &CallView) -> bool {
+        match self.means.owners.script_of(call) {
+            Some(id) => id == self.id,
+            None => self.means.callers.len() == 1 || self.numbers.contains(&call.to),
+        }
+    }
+
+    /// Returns whether a text is not to the caller of another script.
+    fn has_text(&self, text: &Text) -> bool {
+        text.to == self.means.line.from || !self.means.callers.contains(&text.to)
+    }
+
+    /// Returns the caller's call at the telephone.
+    fn caller(&self) -> Option<CallNumber> {
+        self.caller.as_ref().map(|placed| placed.number)
+    }
+
+    /// Returns the SID of the caller's call, once the edge has that.
+    async fn caller_sid(&mut self) -> Option<String> {
+        if self.caller_sid.is_none() {
+            let id = &self.caller.as_ref()?.sip_call_id;
+            let calls = self.means.edge.calls().await.ok()?;
+            let is_it = |call: &&CallView| call.legs.first().is_some_and(|leg| leg.sip_call_id == *id);
+            self.caller_sid = calls.iter().find(is_it).map(|call| call.sid.clone());
+        }
+        self.caller_sid.clone()
     }
 
     fn seconds(&self) -> f64 {
@@ -229,18 +305,44 @@ impl<'a> Talk<'a> {
         self.notes.push(Moment { at, text });
     }
 
-    /// Notes the texts that have come since the last look.
-    fn note_texts(&mut self) {
+    /// Notes what has happened beside the calls since the last look: texts, recordings that were transcribed, and
+    /// requests that the proxy has refused.
+    fn note_services(&mut self) {
         for text in self.means.texts.since(self.texts_noted) {
             self.texts_noted += 1;
+            if !self.has_text(&text) {
+                continue;
+            }
             let at = text.at.saturating_duration_since(self.began).as_secs_f64();
             self.note_at(at, format!("a text to {} from {}: {}", text.to, text.from, text.body));
+        }
+        for one in self.means.transcriber.since(self.transcribed) {
+            self.transcribed += 1;
+            if one.script.is_some_and(|script| script != self.id) {
+                continue;
+            }
+            let at = one.at.saturating_duration_since(self.began).as_secs_f64();
+            self.note_at(
+                at,
+                match one.text {
+                    Some(text) => format!("a recording is transcribed: {text}"),
+                    None => "a recording cannot be transcribed: nothing was said in it".to_owned(),
+                },
+            );
+        }
+        for refusal in self.means.refusals.since(self.refusals_noted) {
+            self.refusals_noted += 1;
+            let at = refusal.at.saturating_duration_since(self.began).as_secs_f64();
+            self.note_at(at, refusals::in_words(&refusal));
+            let reason = refusals::reason(&refusal).to_owned();
+            let (method, target) = (refusal.method, refusal.target);
+            self.refused_requests.push(RefusedRequest { at, method, target, reason });
         }
     }
 
     async fn carry_out(&mut self, step: &Step) -> Result<(), String> {
         match &step.what {
-            What::NoCall => Ok(()),
+            What::NoCall | What::Transcribes(_) => Ok(()),
             What::Hear(words) => {
                 self.wait_for(Of::Caller, |talk| talk.listener.hears(words), "the caller did not hear it").await
             }
@@ -255,7 +357,7 @@ impl<'a> Talk<'a> {
             What::Press(digits) => {
                 let is_answered = |talk: &mut Self| talk.is_answered.then_some(());
                 self.wait_for(Of::Caller, is_answered, "the call was not answered").await?;
-                let Some(caller) = self.caller else { return Err("there is no call".to_owned()) };
+                let Some(caller) = self.caller() else { return Err("there is no call".to_owned()) };
                 self.note(format!("presses {digits}"));
                 self.press(caller, digits).await
             }
@@ -325,7 +427,8 @@ impl<'a> Talk<'a> {
                     Some(())
                 };
                 let result = self.wait_for(Of::None, comes, "the application sent no such text").await;
-                result.map_err(|why| format!("{why}. {}", self.means.texts.instead(self.texts_seen)))
+                let instead = || self.means.texts.instead(self.texts_seen, |text| self.has_text(text));
+                result.map_err(|why| format!("{why}. {}", instead()))
             }
             Beside::Request(method, place, form) => {
                 let answered = self.means.application.ask(method, place, form).await;
@@ -341,18 +444,39 @@ impl<'a> Talk<'a> {
 
     /// Says words once the application listens.
     async fn say(&mut self, words: &str) -> Result<(), String> {
-        let listens = |talk: &mut Self| talk.means.recogniser.listens().then_some(());
-        let otherwise = "the application did not listen for speech (Gather with input=\"speech\")";
-        self.wait_for(Of::Caller, listens, otherwise).await?;
-        let Some(caller) = self.caller else { return Err("there is no call".to_owned()) };
-        self.note(format!("says: {words}"));
+        let otherwise = "the application did not listen for speech (Gather with input=\"speech\", or Record)";
+        let until = Instant::now() + self.means.line.patience;
         let samples = self.means.book.speak(words);
         let takes = Duration::from_secs(1) * u32::try_from(samples.len()).unwrap_or(u32::MAX) / RATE;
-        if !self.phone.speak(caller, samples).await {
-            return Err("the call is not answered".to_owned());
-        }
-        self.listen_until(Instant::now() + takes).await;
+        let listener = loop {
+            // The edge may listen before the telephone has its answer.
+            if let Some(listener) = self.speech_listener().await
+                && let Some(caller) = self.caller()
+                && self.phone.speak(caller, samples.clone()).await
+            {
+                break listener;
+            }
+            self.go_on(Of::Caller, until, otherwise).await?;
+        };
+        self.note(format!("says: {words}"));
+        let pause = match listener {
+            SpeechListener::Recogniser => Duration::ZERO,
+            SpeechListener::Record => RECORD_PAUSE,
+        };
+        self.listen_until(Instant::now() + takes + pause).await;
         Ok(())
+    }
+
+    /// Returns what listens to the caller; `None`: nothing does.
+    async fn speech_listener(&mut self) -> Option<SpeechListener> {
+        let sid = self.caller_sid().await?;
+        let call = self.means.edge.known_call(&sid).await.ok().flatten();
+        let is_record =
+            |one: &RecordingView| one.source == RecordingSource::RecordVerb.as_str() && one.status == IN_PROGRESS;
+        if call.is_some_and(|call| call.recordings.iter().any(is_record)) {
+            return Some(SpeechListener::Record);
+        }
+        self.means.recogniser.listens(&sid).then_some(SpeechListener::Recogniser)
     }
 
     /// Waits until the application dials a number, in any order of those that later steps expect.
@@ -411,39 +535,42 @@ impl<'a> Talk<'a> {
         otherwise: &str,
     ) -> Result<(), String> {
         let until = Instant::now() + self.means.line.patience;
-        loop {
-            if holds(self).is_some() {
-                return Ok(());
-            }
-            let is_over = self.ending.is_some()
-                && match of {
-                    Of::Caller => true,
-                    Of::Party => !self.parties.iter().any(|party| party.is_live),
-                    Of::None => false,
-                };
-            let why = if let Some(signal) = self.means.stop.came() {
-                return Err(format!("interrupted by {}", signal.name()));
-            } else if let Some(what) = self.undeclared().next() {
-                what
-            } else if is_over {
-                format!("{otherwise}: the call has ended ({})", self.status())
-            } else if Instant::now() >= until {
-                format!("{otherwise} within {:.0} s", self.means.line.patience.as_secs_f64())
-            } else {
-                self.listen(until.min(Instant::now() + LOOK)).await;
-                self.note_texts();
-                continue;
-            };
-            let mut heard = String::new();
-            if self.caller.is_some() {
-                heard.push_str(&format!(". Since the step before, the caller {}", self.listener.instead()));
-            }
-            if let Some(party) = self.listening_party() {
-                let separator = if heard.is_empty() { ". Since the step before" } else { ";" };
-                heard.push_str(&format!("{separator} the party {}", party.listener.instead()));
-            }
-            return Err(format!("{why}{heard}"));
+        while holds(self).is_none() {
+            self.go_on(of, until, otherwise).await?;
         }
+        Ok(())
+    }
+
+    /// Takes what happens next. The error says why there is nothing more to wait for, and what was heard instead.
+    async fn go_on(&mut self, of: Of, until: Instant, otherwise: &str) -> Result<(), String> {
+        let is_over = self.ending.is_some()
+            && match of {
+                Of::Caller => true,
+                Of::Party => !self.parties.iter().any(|party| party.is_live),
+                Of::None => false,
+            };
+        let why = if let Some(signal) = self.means.stop.came() {
+            return Err(format!("interrupted by {}", signal.name()));
+        } else if let Some(what) = self.undeclared().next() {
+            what
+        } else if is_over {
+            format!("{otherwise}: the call has ended ({})", self.status())
+        } else if Instant::now() >= until {
+            format!("{otherwise} within {:.0} s", self.means.line.patience.as_secs_f64())
+        } else {
+            self.listen(until.min(Instant::now() + LOOK)).await;
+            self.note_services();
+            return Ok(());
+        };
+        let mut heard = String::new();
+        if self.caller.is_some() {
+            heard.push_str(&format!(". Since the step before, the caller {}", self.listener.instead()));
+        }
+        if let Some(party) = self.listening_party() {
+            let separator = if heard.is_empty() { ". Since the step before" } else { ";" };
+            heard.push_str(&format!("{separator} the party {}", party.listener.instead()));
+        }
+        Err(format!("{why}{heard}"))
     }
 
     /// Returns calls to numbers that no step expects, unless these are allowed.
@@ -475,13 +602,13 @@ impl<'a> Talk<'a> {
         while Instant::now() < until && self.ending.is_none() && self.means.stop.came().is_none() {
             self.listen(until.min(Instant::now() + AT_STOP)).await;
         }
-        self.note_texts();
+        self.note_services();
     }
 
     fn take(&mut self, at: Instant, news: News) {
         let seconds = at.saturating_duration_since(self.began).as_secs_f64();
         let book = self.means.book;
-        let caller = self.caller;
+        let caller = self.caller();
         match news {
             News::Heard(call, samples) if Some(call) == caller => self.listener.take(book, seconds, &samples),
             News::Heard(call, samples) => {
@@ -558,7 +685,7 @@ impl<'a> Talk<'a> {
 
     async fn hang_up(&mut self) {
         let until = Instant::now() + self.last_wait();
-        if let Some(caller) = self.caller.filter(|_| self.ending.is_none()) {
+        if let Some(caller) = self.caller().filter(|_| self.ending.is_none()) {
             self.phone.hang_up(caller).await;
             while self.ending.is_none() && Instant::now() < until {
                 self.listen(until).await;
@@ -579,7 +706,24 @@ impl<'a> Talk<'a> {
         while self.parties.iter().any(|party| party.is_live) && Instant::now() < until {
             self.listen(until).await;
         }
-        self.note_texts();
+        self.note_services();
+    }
+
+    /// Waits until there is a recording for each text of the script; the first step without one fails.
+    async fn expect_transcriptions(&mut self, script: &Script, report: &mut Report) {
+        let until = Instant::now() + self.last_wait();
+        while self.means.transcriber.waiting(self.id) > 0 && Instant::now() < until {
+            self.listen(until.min(Instant::now() + LOOK)).await;
+        }
+        self.note_services();
+        let Some((step, _)) = script.transcriptions().rev().take(self.means.transcriber.waiting(self.id)).last() else {
+            return;
+        };
+        let why = "the application had no recording transcribed (Record with transcribe=\"true\")";
+        report.failures.push(format!("{}:{}: {}: {why}", script.name, step.line, step.text));
+        if let Some(outcome) = report.steps.iter_mut().find(|outcome| outcome.line == step.line) {
+            outcome.failure = Some(why.to_owned());
+        }
     }
 
     /// Returns how the call has ended, in Twilio's word.
@@ -596,9 +740,10 @@ impl<'a> Talk<'a> {
 
     /// Puts together what happened.
     fn report(mut self, report: &mut Report, traces: &[(f64, TraceView)]) {
-        report.status = self.caller.map(|_| self.status().to_owned());
+        report.status = self.caller.is_some().then(|| self.status().to_owned());
         report.heard = self.listener.heard().iter().filter_map(Heard::words).collect();
         report.transcript = std::mem::take(&mut self.notes);
+        report.refused = std::mem::take(&mut self.refused_requests);
         report.transcript.extend(self.listener.heard().iter().map(|heard| shown("", heard)));
         for party in &self.parties {
             let words = party.listener.heard().iter().filter(|heard| heard.words().is_some());

@@ -81,10 +81,10 @@ impl Texts {
         Some(first + self.sent.lock().get(first..)?.iter().position(is_it)?)
     }
 
-    /// Returns in words which texts came behind the first ones.
-    pub(super) fn instead(&self, first: usize) -> String {
-        let texts: Vec<String> =
-            self.since(first).iter().map(|text| format!("{}: \"{}\"", text.to, text.body)).collect();
+    /// Returns in words which texts of these came behind the first ones.
+    pub(super) fn instead(&self, first: usize, is_wanted: impl Fn(&Text) -> bool) -> String {
+        let texts = self.since(first).into_iter().filter(is_wanted);
+        let texts: Vec<String> = texts.map(|text| format!("{}: \"{}\"", text.to, text.body)).collect();
         if texts.is_empty() { "It sent none".to_owned() } else { format!("It sent {}", texts.join(", ")) }
     }
 

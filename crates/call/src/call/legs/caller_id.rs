@@ -25,7 +25,7 @@ use crate::call::legs::location::{GEOLOCATION_ERROR, keep_sent};
 use crate::call::search::answer::FinalAnswer;
 use crate::call::search::attempt::Attempt;
 use crate::call::search::candidates::number_of_uri;
-use crate::call::shared::Shared;
+use crate::call::shared::{Shared, ShownCallerId};
 
 /// Codes with which a far end rejects a call for its caller ID: not allowed, anonymous, declined or blocked by an analytics service.
 pub(crate) const OF_CALLER_ID: [u16; 5] = [403, 433, 603, 607, 608];
@@ -162,6 +162,13 @@ impl Shared {
             Some(Shown::Refused) => None,
             Some(Shown::AsIs) | None => Some(caller),
         }
+    }
+
+    /// Returns the calling party that a target is shown, as lists of calls name it.
+    pub(crate) fn name_of_caller(&self, caller: &Caller) -> String {
+        let is_seen = |shown: &&ShownCallerId| shown.is_client && !caller.anonymous && *shown.number == caller.number;
+        let client = self.facts.shown_as.as_deref().filter(is_seen);
+        client.map_or_else(|| caller.shown(), ShownCallerId::name)
     }
 
     /// Which headers of a message in one leg go on to another one: of the caller, no more than its INVITE may tell.

@@ -14,7 +14,7 @@ use crate::call::legs::leg::LegState;
 pub(crate) struct Dialled {
     /// Number that the party is shown.
     from: Box<str>,
-    /// Number or URI by which it is called.
+    /// Number or URI by which it is called, as it is shown.
     to: Box<str>,
     started_ms: u64,
     answered_ms: Option<u64>,
@@ -22,18 +22,37 @@ pub(crate) struct Dialled {
     /// Who has answered, where that was asked for and is known.
     #[serde(default)]
     verdict: Option<Verdict>,
+    /// Whether the party has left for a call of its own, with the SID of this one.
+    #[serde(default)]
+    has_own_call: bool,
 }
 
 impl Dialled {
     /// Makes one that begins now.
     pub(crate) fn new(now: SystemTime, from: &str, to: &str) -> Dialled {
         let started_ms = unix_ms(now);
-        Dialled { from: from.into(), to: to.into(), started_ms, answered_ms: None, ended_ms: None, verdict: None }
+        let (from, to) = (from.into(), to.into());
+        Dialled { from, to, started_ms, answered_ms: None, ended_ms: None, verdict: None, has_own_call: false }
     }
 
     /// Returns the number or URI by which the party is called.
     pub(crate) fn to(&self) -> &str {
         &self.to
+    }
+
+    /// Returns when it began and when it was answered.
+    pub(crate) fn times(&self) -> (SystemTime, Option<SystemTime>) {
+        (of_unix_ms(self.started_ms), self.answered_ms.map(of_unix_ms))
+    }
+
+    /// Notes that the party has left for a call of its own.
+    pub(crate) fn detach(&mut self) {
+        self.has_own_call = true;
+    }
+
+    /// Whether the party has left for a call of its own.
+    pub(crate) fn has_own_call(&self) -> bool {
+        self.has_own_call
     }
 
     /// Notes who has answered.

@@ -553,6 +553,7 @@ impl Leg {
                 None => "sip",
             },
             to_requested: false,
+            has_own_call: self.sip.dialled.as_ref().is_some_and(|dialled| dialled.has_own_call()),
             dialled: self.sip.dialled.as_deref().map(Dialled::view).unwrap_or_default(),
             trunk: self.trunk_name().to_owned(),
             agent: self.agent.as_ref().map(|side| side.agent.shown().to_owned()).unwrap_or_default(),

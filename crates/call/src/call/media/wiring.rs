@@ -285,6 +285,7 @@ impl CallMedia {
         let flow = side.flow.unwrap_or_else(Leg::nowhere);
         let stays = Leg {
             trunk: side.trunk.clone(),
+            governs: side.governs.clone(),
             peer: side.peer.clone(),
             inbound: side.inbound,
             flow: side.flow,
@@ -318,6 +319,22 @@ impl CallMedia {
             )
         };
         std::mem::replace(side, stays)
+    }
+
+    /// Lets a leg go to a call of its own, whose SID is the leg's: with its ends, its figures and what was heard of it.
+    pub(crate) fn detach(&mut self, cx: &mut Cx<'_>, leg: LegId) -> Leg {
+        let side = &mut cx.call.legs[leg];
+        let (ends, quality) = (std::mem::take(&mut side.ends), std::mem::take(&mut side.quality));
+        let (rolled, latched, converted_to) = (side.rolled, side.latched, side.converted_to.take());
+        for end in &ends {
+            self.wires.retain(|from, (to, _)| from != end.end && *to != end.end);
+        }
+        let mut dialled = side.sip.dialled.clone();
+        dialled.iter_mut().for_each(|dialled| dialled.detach());
+        let leaves = self.hand_over(cx, leg);
+        let stays = &mut cx.call.legs[leg];
+        (stays.sip.dialled, stays.converted_to) = (dialled, converted_to);
+        Leg { ends, quality, rolled, latched, ..leaves }
     }
 
     /// A leg takes the place of another one, whose far end is to hang up.

@@ -406,7 +406,7 @@ impl Negotiation {
     pub(crate) fn open_media(&mut self, cx: &mut Cx<'_>) -> Result<(), FinalAnswer> {
         let no_ports = || FinalAnswer::new(503, ReasonSlug::NoPorts);
         let bind = cx.edge.addressing.media_bind_for(cx.call.legs[LegId::CALLER].flow).ok_or_else(no_ports)?;
-        let media = cx.edge.open_session(cx.call.key);
+        let media = cx.edge.open_session(cx.call.key, None);
         cx.call.session = Some(media);
         let streams = self.offer.as_ref().map_or_else(|| vec![0], anchored_streams);
         cx.call.legs[LegId::CALLER].ends.reserve_exact(streams.len());

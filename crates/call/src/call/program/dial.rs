@@ -10,6 +10,7 @@ use trunkgate_route::{Number, Numbers, Table, Target, TargetSpec, Wanted, share}
 use trunkgate_sip::has_control;
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::redact;
 use trunkgate_twiml::{Address, DialResult, DialStatus, DialStep, Header, Input, Party, PartyDetection, SipUri};
 
 use crate::call::State;
@@ -28,8 +29,14 @@ use crate::call::shared::{Cx, ShownCallerId};
 const STREAM_FAILED: u16 = 31_901;
 /// Twilio's error code of a caller ID that may not be shown.
 const CALLER_ID: u16 = 13_214;
+/// Scheme of the identities of Voice SDK clients.
+const CLIENT: &str = "client:";
 /// Longest name of a caller, in bytes.
 const NAME_BYTES: usize = 64;
+/// Fewest letters of a name that has as many digits as a number, [`NUMBER_DIGITS`].
+const NAME_LETTERS: usize = 4;
+/// Fewest digits of what may be read as a number of a telephone network.
+const NUMBER_DIGITS: usize = 7;
 
 impl Dialler<'_> {
     /// Calls the parties of a Dial.
@@ -42,8 +49,7 @@ impl Dialler<'_> {
                 Err(why) => cx.edge.decide(cx.now, cx.call.key, format!("Dial: party not called: {why}")),
             }
         }
-        let shown = dial.caller_id.as_deref().map(|number| cx.edge.table.numbers().normalise_caller(number, None));
-        let shown = shown.and_then(|shown| self.caller_id_for(cx, shown, &mut parties));
+        let shown = dial.caller_id.as_deref().and_then(|text| self.caller_id_for(cx, text, &mut parties));
         if parties.is_empty() {
             let result = DialResult::unanswered(DialStatus::Failed);
             return Runner::of(self.parts).tell_program(cx, Input::DialEnded { id, result });
@@ -68,36 +74,43 @@ impl Dialler<'_> {
         self.call_next_parties(cx);
     }
 
-    /// Returns the caller ID that parties see, and keeps those that may see it: all where the application may show it, else those that no carrier
-    /// reaches, which may see any name. An emergency call is made with the number of its caller instead.
-    fn caller_id_for(&self, cx: &mut Cx<'_>, shown: Number, parties: &mut Vec<Dialled>) -> Option<Box<ShownCallerId>> {
-        // It leaves as it is understood, not as a document spells it.
-        let shown = Number { received: shown.text.clone(), ..shown };
-        if self.may_show(cx, &shown) {
-            return Some(ShownCallerId::public(Arc::new(shown)));
-        }
+    /// Returns the caller ID that parties see, and keeps those that may see it: all where the application may show it,
+    /// else those that no carrier reaches, which may see any name. The identity of a client (`client:alice`) is for
+    /// clients and SIP addresses. An emergency call is made with the number of its caller instead.
+    fn caller_id_for(&self, cx: &mut Cx<'_>, text: &str, parties: &mut Vec<Dialled>) -> Option<Box<ShownCallerId>> {
         let table = Arc::clone(&cx.edge.table);
         let numbers = table.numbers();
+        let identity = text.strip_prefix(CLIENT);
+        let shown = numbers.normalise_caller(identity.unwrap_or(text), None);
+        // It leaves as it is understood, not as a document spells it.
+        let shown = Number { received: shown.text.clone(), ..shown };
+        if identity.is_none() && self.may_show(cx, &shown) {
+            return Some(ShownCallerId::public(Arc::new(shown)));
+        }
         let is_emergency = |party: &Dialled| numbers.is_emergency(&numbers.normalise_caller(party.call.to(), None));
         let calls_for_help = parties.iter().any(is_emergency);
         let before = parties.len();
+        let may_be_seen = is_name(&shown.text) && !is_like_emergency(numbers, &shown);
+        let is_public = identity.is_some() && !is_like_number(&shown.text);
         if !calls_for_help {
-            let may_be_seen = is_name(&shown.text) && !is_like_emergency(numbers, &shown);
             parties.retain_mut(|party| {
-                party.targets.retain_mut(|target| may_be_seen && is_behind_no_carrier(target, &table));
+                let may_see = may_be_seen && (identity.is_none() || !is_number(party.call.to()));
+                party.targets.retain_mut(|target| may_see && (is_public || is_behind_no_carrier(target, &table)));
                 !party.targets.is_empty()
             });
         }
         if calls_for_help || parties.len() < before {
             let app = self.parts.program.as_ref().map_or("", |run| &run.app.name);
+            let why = match identity {
+                Some(_) => "is the identity of a client, which clients and SIP addresses see, but no number".to_owned(),
+                None => format!("is not a number of the edge or of the call, nor in `callers` of the app {app}"),
+            };
             let instead = if calls_for_help { "; it is not shown in an emergency call" } else { "" };
-            let text = format!(
-                "Dial: error {CALLER_ID}: callerId {} is not a number of the edge or of the call, nor in `callers` of the app {app}{instead}",
-                cx.edge.shown(&shown.text)
-            );
+            let text = format!("Dial: error {CALLER_ID}: callerId {} {why}{instead}", cx.edge.shown(text));
             cx.edge.decide(cx.now, cx.call.key, text);
         }
-        (!calls_for_help).then(|| Box::new(ShownCallerId { number: Arc::new(shown), is_private: true }))
+        let shown = ShownCallerId { number: Arc::new(shown), is_private: !is_public, is_client: identity.is_some() };
+        (!calls_for_help).then(|| Box::new(shown))
     }
 
     /// Whether the application may have carriers see a number: one of the edge's, of the call's, or that its `callers` allow; never an emergency
@@ -155,7 +168,7 @@ impl Dialler<'_> {
                 (found, format!("client:{identity}"), None)
             }
             Address::Sip { uris, headers } => {
-                let to = uris.first().map(|uri| uri.uri.clone()).unwrap_or_default();
+                let to = uris.first().map(|uri| redact::sip_uri(&uri.uri)).unwrap_or_default();
                 let mut below = |total| cx.edge.random.below(total);
                 let uris = share::ordered(uris, |uri| uri.priority, |uri| uri.weight, &mut below);
                 let found = uris.iter().map(|uri| self.sip_address(cx, uri, &headers)).collect::<Result<_, _>>()?;
@@ -399,11 +412,24 @@ fn is_name(text: &str) -> bool {
     (1..=NAME_BYTES).contains(&text.len()) && text.bytes().all(is_allowed)
 }
 
+/// Returns whether a party of a Dial is one of a number: `client:` and SIP addresses have a scheme.
+fn is_number(to: &str) -> bool {
+    !to.contains(':')
+}
+
+/// Whether a carrier or a person may read a number out of a name: it has no letter, or the digits of a number beside
+/// hardly any.
+fn is_like_number(text: &str) -> bool {
+    let letters = text.bytes().filter(u8::is_ascii_alphabetic).count();
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    letters == 0 || (letters < NAME_LETTERS && digits >= NUMBER_DIGITS)
+}
+
 /// Whether a person may read an emergency number out of a caller ID.
 fn is_like_emergency(numbers: &Numbers, shown: &Number) -> bool {
     let digits: String = shown.text.chars().filter(char::is_ascii_digit).collect();
     let has_letters = shown.text.bytes().any(|byte| byte.is_ascii_alphabetic());
-    numbers.may_reach_emergency(shown) || (!has_letters && numbers.is_emergency_text(&digits))
+    numbers.is_written_as_emergency(shown) || (!has_letters && numbers.is_emergency_text(&digits))
 }
 
 /// Keeps of a target what no carrier reaches: SIP addresses that belong to no trunk, and registered phones. Returns whether anything is left. A

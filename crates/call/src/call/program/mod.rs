@@ -13,6 +13,7 @@
 pub(crate) mod callback;
 pub(crate) mod chair;
 pub(crate) mod conference;
+pub(crate) mod detached;
 pub(crate) mod dial;
 mod music;
 pub(crate) mod parameters;

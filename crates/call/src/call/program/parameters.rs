@@ -102,16 +102,22 @@ fn base(edge: &Edge, call: Described<'_>) -> Vec<(String, String)> {
         ("ApiVersion", API_VERSION.to_owned()),
         ("Direction", call.direction.to_owned()),
     ];
-    let mut countries = Vec::new();
+    let mut places = Vec::new();
     for (sides, number) in [(["From", "Caller"], &call.from), (["To", "Called"], &call.to)] {
-        let country =
-            Some(number).filter(|number| number.starts_with('+')).and_then(|number| Numbers::country_of(number));
-        if let Some(country) = country.filter(|country| country.len() == 2) {
-            countries.extend(sides.map(|side| (format!("{side}Country"), country.clone())));
+        for (kind, value) in place_of(number) {
+            places.extend(sides.map(|side| (format!("{side}{kind}"), value.clone())));
         }
     }
     let named = named.into_iter().map(|(name, value)| (name.to_owned(), value));
-    named.chain(countries).collect()
+    named.chain(places).collect()
+}
+
+/// Returns state and country of a number, as far as the numbering plans have them.
+fn place_of(number: &str) -> impl Iterator<Item = (&'static str, String)> {
+    let number = Some(number).filter(|number| number.starts_with('+'));
+    let state = number.and_then(Numbers::state_of).map(|state| ("State", state.to_owned()));
+    let country = number.and_then(Numbers::country_of).filter(|country| country.len() == 2);
+    state.into_iter().chain(country.map(|country| ("Country", country)))
 }
 
 /// Returns what requests say of the call of a party that a program dialled.
@@ -122,8 +128,7 @@ pub(crate) fn of_party(
     to: &str,
     status: &'static str,
 ) -> Vec<(String, String)> {
-    let from =
-        call.facts.shown_as.as_ref().map_or_else(|| call.facts.caller.shown(), |shown| shown.number.text.clone());
+    let from = call.facts.shown_as.as_ref().map_or_else(|| call.facts.caller.shown(), |shown| shown.name());
     let (sid, to) = (&*call.legs[leg].sid, to.to_owned());
     let mut all = base(edge, Described { sid, from, to, status, direction: "outbound-dial" });
     all.push(("ParentCallSid".to_owned(), call.legs.sid().to_owned()));
@@ -152,8 +157,14 @@ pub(crate) fn status_of(call: &Shared) -> &'static str {
 /// Returns what requests say of the caller's call.
 pub(crate) fn of_caller(call: &Shared, edge: &Edge, status: &'static str) -> Vec<(String, String)> {
     let (from, to) = (call.facts.caller.shown(), call.facts.called.text.clone());
-    let direction = if call.requested.is_some() { "outbound-api" } else { "inbound" };
+    let parent = call.requested.as_ref().and_then(|requested| requested.parent.as_deref());
+    let direction = match (parent, &call.requested) {
+        (Some(_), _) => "outbound-dial",
+        (None, Some(_)) => "outbound-api",
+        (None, None) => "inbound",
+    };
     let mut all = base(edge, Described { sid: call.legs.sid(), from, to, status, direction });
+    all.extend(parent.map(|parent| ("ParentCallSid".to_owned(), parent.to_owned())));
     let caller = call.requested.as_ref().map_or(Some(LegId::CALLER), |requested| requested.party);
     let Some(caller) = caller.map(|leg| &call.legs[leg]) else { return all };
     all.extend(answered_by(caller));
@@ -166,7 +177,9 @@ pub(crate) fn of_caller(call: &Shared, edge: &Edge, status: &'static str) -> Vec
         let verstat = call.facts.identity.verstat().map(|verstat| ("StirVerstat".to_owned(), verstat.to_owned()));
         all.extend(forwarded.into_iter().chain(verstat));
     }
-    all.push(("SipCallId".to_owned(), caller.sip.call_id.clone()));
+    if parent.is_none() {
+        all.push(("SipCallId".to_owned(), caller.sip.call_id.clone()));
+    }
     all.extend(extensions(&call.facts.headers).map(|(name, value)| (format!("SipHeader_{name}"), value)));
     all
 }

@@ -39,7 +39,7 @@ enum Stage {
 /// The call of one party, whichever of its ways it takes, and the receiver of its progress.
 #[derive(Debug, Clone)]
 pub(crate) struct PartyCall {
-    /// The party, as the program named it.
+    /// The party, as the program named it; a URI without a password.
     to: String,
     receiver: Option<StatusCallback>,
     stage: Stage,
@@ -167,6 +167,13 @@ impl PartyCall {
         let mut further = vec![("CallDuration".to_owned(), seconds.to_string())];
         further.extend(code.map(|code| ("SipResponseCode".to_owned(), code.to_string())));
         self.report(cx, app, status.name(), further);
+    }
+
+    /// Gives the call away, whose end another one reports from now on: returns the receiver and the number of reports so far, where there is a
+    /// receiver that wants one.
+    pub(crate) fn give_away(&mut self) -> Option<(StatusCallback, u32)> {
+        self.stage = Stage::Completed;
+        self.receiver.take().filter(|receiver| receiver.events.completed).map(|receiver| (receiver, self.reports))
     }
 
     fn report(&mut self, cx: &mut Cx<'_>, app: &Arc<App>, status: &'static str, further: Vec<(String, String)>) {

@@ -16,6 +16,7 @@ use trunkgate_resources::registrar::Binding;
 use trunkgate_route::{Agent, Destination, Peer, Server, Target, TargetSpec, Transport, Trunk};
 use trunkgate_sip::Flow;
 use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::redact;
 
 use crate::call::controller::TargetResult;
 use crate::call::negotiation::early::EarlyMedia;
@@ -28,7 +29,7 @@ const URI_FAILOVER_ON: [u16; 7] = [408, 429, 480, 500, 502, 503, 504];
 /// One way to a target.
 #[derive(Debug, Clone)]
 pub(crate) struct Candidate {
-    /// The peer as written; names it in logs and metrics.
+    /// The peer as it is shown: its URI without a password. It names the peer in logs, views, records and metrics.
     pub(crate) peer: String,
     /// Where its URI leads: host and port for the Request-URI.
     pub(crate) destination: Destination,
@@ -56,9 +57,9 @@ impl Candidate {
     }
 
     /// The ways to a peer: one for each address of its servers, or the one that has to be looked up.
-    fn all(peer: String, destination: Destination, servers: &[Server]) -> Vec<Candidate> {
+    fn all(uri: &str, destination: Destination, servers: &[Server]) -> Vec<Candidate> {
         let way = Candidate {
-            peer,
+            peer: redact::sip_uri(uri),
             transport: destination.transport,
             destination,
             address: None,
@@ -152,6 +153,8 @@ pub(crate) struct Attempt {
     pub(crate) number: Option<String>,
     /// The Request-URI: of a bare URI as written, or that of a redirection.
     pub(crate) uri: Option<String>,
+    /// The URI of a bare one as it is shown.
+    shown_uri: Option<String>,
     /// How long it may ring.
     pub(crate) ring_timeout: Duration,
     /// How long it may be silent; zero: for ever.
@@ -191,14 +194,14 @@ impl Attempt {
         let in_call = matches!(target, Target::Uri { in_call: true, .. });
         let (trunk, number, uri, ring_timeout, no_response_timeout, left) = match target {
             Target::Trunk { trunk, number, peers } => {
-                let ways = |p: Peer| Candidate::all(p.uri.clone(), p.destination, &p.servers);
+                let ways = |p: Peer| Candidate::all(&p.uri, p.destination, &p.servers);
                 let times = (ring(trunk.ring_timeout), trunk.no_response_timeout);
                 (Some(trunk), number, None, times.0, times.1, peers.into_iter().flat_map(ways).collect())
             }
             Target::Uri { uri, destination, headers, .. } => {
                 further = headers;
                 let servers: Vec<Server> = destination.literal().into_iter().collect();
-                let ways = VecDeque::from(Candidate::all(uri.clone(), destination, &servers));
+                let ways = VecDeque::from(Candidate::all(&uri, destination, &servers));
                 let ring = ring(Duration::from_secs(URI_RING_SECONDS));
                 (None, None, Some(uri), ring, Duration::from_secs(URI_NO_RESPONSE_SECONDS), ways)
             }
@@ -222,6 +225,7 @@ impl Attempt {
             in_call,
             headers: further,
             number,
+            shown_uri: uri.as_deref().map(redact::sip_uri),
             uri,
             ring_timeout,
             no_response_timeout,
@@ -274,9 +278,9 @@ impl Attempt {
         self.progress.calling().or(self.progress.opening()).or(self.progress.asking())
     }
 
-    /// Its name in logs, trace and metrics: the agent's, the trunk's, or the URI.
+    /// Its name in logs, trace and metrics: the agent's, the trunk's, or the URI without a password.
     pub(crate) fn name(&self) -> &str {
-        match (&self.agent, &self.trunk, &self.uri) {
+        match (&self.agent, &self.trunk, &self.shown_uri) {
             (Some(agent), _, _) => &agent.name,
             (None, Some(trunk), _) => &trunk.name,
             (None, None, Some(uri)) => uri,
@@ -422,6 +426,18 @@ mod tests {
     }
 
     #[test]
+    fn a_uri_is_called_as_written_and_named_without_its_password() {
+        let written = "sip:u:S3CRET@192.0.2.9:5070;transport=tcp".to_owned();
+        let destination =
+            Destination { host: "192.0.2.9".to_owned(), port: Some(5070), transport: Transport::Tcp, is_fixed: true };
+        let target = Target::Uri { uri: written.clone(), destination, in_call: true, headers: Vec::new() };
+        let mut attempt = Attempt::new(target, None).unwrap();
+        let (way, shown) = (attempt.next_candidate().unwrap(), "sip:u@192.0.2.9:5070;transport=tcp");
+        assert_eq!((attempt.name(), way.shown().as_str()), (shown, shown));
+        assert_eq!(attempt.uri, Some(written));
+    }
+
+    #[test]
     fn answers_mean_next_peer_next_target_or_the_end() {
         let attempt = attempt();
         let kind = |code| match attempt.judge(code, None, false) {
@@ -473,7 +489,7 @@ mod tests {
     fn a_looked_up_name_is_tried_at_each_of_a_few_addresses_in_order() {
         let mut attempt = attempt();
         let destination = Destination { host: "h".into(), port: None, transport: Transport::Udp, is_fixed: false };
-        let way = Candidate::all("sip:h".into(), destination, &[]).remove(0);
+        let way = Candidate::all("sip:h", destination, &[]).remove(0);
         assert_eq!(way.address, None);
         let addresses: Vec<_> = (0..ADDRESSES_PER_PEER as u8 + 4).map(|n| [198, 51, 100, n].into()).collect();
         let server = |port, addresses: &[std::net::IpAddr]| Server {

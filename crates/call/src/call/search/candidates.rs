@@ -22,6 +22,7 @@ use trunkgate_route::{CallInfo, Number, Numbers, Plan, RedirectMode, SendNumbers
 use trunkgate_sip::uri::unescape;
 use trunkgate_sip::{Extra, Flow, Invite, Local, Party, Transport, Uri};
 use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::redact;
 
 use crate::call::controller::{Controller, TargetResult};
 use crate::call::legs::caller_id::{self, Addressed};
@@ -205,8 +206,8 @@ impl Search {
         let contact_user = rewrite::escape_user(&numbers.format(&caller.number, form));
         let body = cx.located(body, &mut headers, way);
         let asked = name_of(&uri);
-        let to_shown = attempt.uri.as_deref().unwrap_or(&asked_for.text);
-        leg.sip.dialled = Some(Box::new(Dialled::new(cx.edge.date(cx.now), &caller.shown(), to_shown)));
+        let shown = attempt.uri.as_deref().map_or_else(|| asked_for.text.clone(), redact::sip_uri);
+        leg.sip.dialled = Some(Box::new(Dialled::new(cx.edge.date(cx.now), &cx.call.name_of_caller(&caller), &shown)));
         let invite = Invite {
             flow,
             local,
@@ -437,7 +438,7 @@ impl Search {
         let Some(attempt) = self.attempt(branch) else { return Err(nobody) };
         let Some(trunk) = attempt.limited_by().cloned() else { return Ok(()) };
         let Addressed { number: called, form, .. } = cx.call.addressed(cx.edge, attempt);
-        let is_bounded = cx.call.requested.is_some() && cx.edge.table.numbers().may_reach_emergency(&called);
+        let is_bounded = cx.call.requested.is_some() && trunk.may_reach_emergency(cx.edge.table.numbers(), &called);
         if is_bounded {
             cx.edge.admission.emergencies.check(cx.now).map_err(|(reason, key)| (reason, Some(key)))?;
         }

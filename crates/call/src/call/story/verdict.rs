@@ -2,6 +2,7 @@
 
 use crate::call::shared::Shared;
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use trunkgate_resources::key::LegId;
@@ -376,6 +377,8 @@ fn is_answered(call: &Shared) -> bool {
 /// What became of those who were called.
 struct Outcome {
     name: String,
+    /// Of a peer that failed, its address where another peer of the same trunk answered.
+    peer: Option<SocketAddr>,
     /// Why it failed, if it did.
     why: Option<ReasonSlug>,
     /// What it said, where it rejected the call.
@@ -430,6 +433,9 @@ fn is_rejection(why: Option<ReasonSlug>) -> bool {
 impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.name)?;
+        if let Some(peer) = self.peer {
+            write!(f, " at {peer}")?;
+        }
         let often = if self.times > 1 { format!("{} times", self.times) } else { String::new() };
         let why = match self.said.as_ref().filter(|_| is_rejection(self.why)) {
             Some(said) => {
@@ -457,13 +463,27 @@ impl std::fmt::Display for Outcome {
     }
 }
 
+/// Returns the address of a leg where another peer of its trunk answered the call: both have the trunk's name.
+fn failed_peer(call: &Shared, leg: &Leg) -> Option<SocketAddr> {
+    let (trunk, remote) = (leg.trunk.as_ref()?, leg.flow?.remote);
+    let mut answered = [call.legs.callee, call.legs.answered_by].into_iter().flatten().map(|at| &call.legs[at]);
+    let is_other = |other: &Leg| {
+        let is_of_trunk = other.trunk.as_ref().is_some_and(|theirs| theirs.name == trunk.name);
+        is_of_trunk && !other.inbound && other.flow.is_some_and(|flow| flow.remote != remote)
+    };
+    answered.any(is_other).then_some(remote)
+}
+
 /// Those who were called, in their order.
 fn outcomes(call: &Shared) -> Vec<Outcome> {
     let mut all: Vec<Outcome> = Vec::new();
     let mut add = |name: String, why: Option<ReasonSlug>, leg: Option<&Leg>, skipped: Option<&(String, String)>| {
         let said = leg.and_then(Leg::said);
+        let peer = leg.filter(|_| why.is_some()).and_then(|leg| failed_peer(call, leg));
+        let is_same =
+            |last: &Outcome| (&last.name, last.why, last.said.as_ref(), last.peer) == (&name, why, said, peer);
         match all.last_mut() {
-            Some(last) if last.name == name && last.why == why && last.said.as_ref() == said => last.times += 1,
+            Some(last) if is_same(last) => last.times += 1,
             Some(_) | None => {
                 let error = why.filter(|why| *why == ReasonSlug::AppFailed).and_then(|why| call.proof(why));
                 let failed = leg.filter(|_| why.is_some());
@@ -475,7 +495,7 @@ fn outcomes(call: &Shared) -> Vec<Outcome> {
                     error.or_else(|| skipped.map(|(problem, _)| problem.clone())).or_else(|| of_leg.map(str::to_owned));
                 let of_agent = failed.and_then(|leg| leg.agent.as_ref()?.fix());
                 let of_agent = of_agent.or_else(|| skipped.map(|(_, fix)| fix.clone()));
-                all.push(Outcome { name, why, said: said.cloned(), sent, error, of_agent, times: 1 });
+                all.push(Outcome { name, peer, why, said: said.cloned(), sent, error, of_agent, times: 1 });
             }
         }
     };

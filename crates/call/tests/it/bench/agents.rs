@@ -84,7 +84,11 @@ impl Bench {
                 Command::TransferAccepted { end, target } => Told::TransferAccepted(end, target),
                 Command::RemoveEnd { end } => Told::Remove(end),
                 Command::Close => Told::Close,
-                Command::Open { .. } | Command::AddEnd { .. } | Command::AddSeat { .. } | Command::SetRemote { .. } => {
+                Command::Open { .. }
+                | Command::AddEnd { .. }
+                | Command::AddSeat { .. }
+                | Command::MoveEnd { .. }
+                | Command::SetRemote { .. } => {
                     return None;
                 }
             })

@@ -349,6 +349,10 @@ impl Bench {
                     news.push((id, Event::Bound { end: *end }));
                 }
             }
+            Command::MoveEnd { end, to, named } => {
+                let port = self.ends.remove(&(id, *end)).unwrap();
+                assert!(self.ends.insert((*to, *named), port).is_none(), "an end twice");
+            }
             Command::RemoveEnd { end } => {
                 if let Some(port) = self.ends.remove(&(id, *end)).filter(|_| self.worker) {
                     news.push((id, Event::EndClosed { end: *end, port }));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::bench::Sent;
 use crate::bench::agents::hang_up;
 
 fn menu(document: &str) -> Menu {
@@ -16,6 +17,12 @@ fn menu(document: &str) -> Menu {
     let clients = BTreeMap::from([("agent1".into(), vec![extension])]);
     let table = Table::new(definition).with_apps(vec![app()]).with_clients(clients);
     on(Bench::with(Arc::new(table)), document)
+}
+
+/// The user in From of an INVITE.
+fn caller_of(invite: &Sent) -> String {
+    let from = invite.header("From");
+    from.split_once("sip:").and_then(|(_, rest)| rest.split_once('@')).unwrap().0.to_owned()
 }
 
 /// The user that the one INVITE to the PBX is for.
@@ -51,4 +58,55 @@ fn a_client_without_a_party_is_a_dial_that_failed_and_the_document_goes_on() {
     assert_eq!(menu.spoken(2), "next verb");
     assert!(menu.bench.story().contains("the client unmapped is not in [client]"), "{}", menu.bench.story());
     hang_up(&mut menu.bench, &mut menu.caller);
+}
+
+#[test]
+fn a_client_is_shown_as_the_caller_to_clients_and_sip_addresses() {
+    let address = format!("<Sip>sip:201@{PBX}</Sip>");
+    for party in [&format!("<Client {ALL_EVENTS}>agent1</Client>"), &address] {
+        let mut menu = menu(&format!("<Dial callerId='client:alice'>{party}</Dial>"));
+        let invite = menu.bench.expect(PBX, "INVITE");
+        assert_eq!(caller_of(&invite), "alice", "{}", invite.text);
+        assert!(!menu.bench.story().contains("13214"), "{}", menu.bench.story());
+        for report in menu.reports() {
+            assert_eq!(
+                (parameter(&report, "From"), parameter(&report, "Caller")),
+                (Some("client:alice"), Some("client:alice"))
+            );
+            assert_eq!(parameter(&report, "To"), Some("client:agent1"));
+        }
+    }
+}
+
+#[test]
+fn an_identity_with_many_digits_is_a_name_if_it_has_letters() {
+    for identity in ["alice1987", "agent_18002752273", "550e8400-e29b-41d4-a716-446655440000"] {
+        let mut menu = menu(&format!("<Dial callerId='client:{identity}'><Client>agent1</Client></Dial>"));
+        assert_eq!(caller_of(&menu.bench.expect(PBX, "INVITE")), identity);
+    }
+}
+
+#[test]
+fn a_client_as_the_caller_is_no_number_that_a_carrier_sees() {
+    let number = "<Number>+14155550111</Number>";
+    for (caller_id, party) in [
+        ("client:alice", number),
+        ("client:+18002752273", "<Client>agent1</Client>"),
+        ("client:+18002752273x", "<Client>agent1</Client>"),
+        ("client:tel18002752273", "<Client>agent1</Client>"),
+        ("client:911", "<Client>agent1</Client>"),
+        ("client:al ice", "<Client>agent1</Client>"),
+        ("client:", "<Client>agent1</Client>"),
+    ] {
+        let mut menu = menu(&format!("<Dial callerId='{caller_id}'>{party}</Dial><Say>next verb</Say>"));
+        assert_eq!(menu.spoken(2), "next verb", "{caller_id} to {party}");
+        assert!(menu.bench.story().contains("error 13214: callerId "), "{}", menu.bench.story());
+        hang_up(&mut menu.bench, &mut menu.caller);
+    }
+    // Of several parties, those of numbers are left out; an emergency call has the number of its caller.
+    let mut both = menu(&format!("<Dial callerId='client:alice'>{number}<Client>agent1</Client></Dial>"));
+    assert_eq!(called(&mut both), "201");
+    assert!(both.bench.story().contains("error 13214: callerId "), "{}", both.bench.story());
+    let mut emergency = menu("<Dial callerId='client:alice'>911</Dial>");
+    assert_eq!(caller_of(&emergency.bench.expect(PBX, "INVITE")), "+14155551234");
 }

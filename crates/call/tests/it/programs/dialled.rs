@@ -604,3 +604,29 @@ fn a_sip_party_gets_its_headers_and_its_addresses_are_tried_in_their_order() {
     hang_up(&mut menu.bench, &mut menu.caller);
     menu.ends("caller_hung_up");
 }
+
+#[test]
+fn a_sip_party_is_called_with_its_password_and_shown_without() {
+    let sip = format!("<Sip {ALL_EVENTS}>sip:bob:S3CRET@10.0.0.20;transport=udp</Sip>");
+    let mut menu = Menu::answered(&format!("<Dial action='/after'>{sip}</Dial>"));
+    let shown = "sip:bob@10.0.0.20;transport=udp";
+    let party = menu.party();
+    let line = party.invite.first_line();
+    assert_eq!(line, "INVITE sip:bob:S3CRET@10.0.0.20;transport=udp SIP/2.0");
+    menu.bench.receive(PBX, party.answer(486, ""));
+    menu.bench.expect(PBX, "ACK");
+    let reports = menu.reports();
+    assert!(reports.iter().all(|report| parameter(report, "To") == Some(shown)), "{reports:?}");
+    assert_eq!(parameter(&menu.requested(), "DialCallStatus"), Some("busy"));
+    let view = menu.bench.gateway.calls(menu.bench.now).remove(0);
+    assert_eq!(view.legs[1].dialled.to.as_deref(), Some(shown));
+    let trace = menu.bench.gateway.trace(&view.sid).unwrap();
+    assert!(trace.legs.iter().any(|leg| leg == shown), "{:?}", trace.legs);
+    let story = menu.bench.story();
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.bench.finish();
+    let record = menu.bench.reports.last().unwrap();
+    let (logs, changes) = (&menu.bench.logs, &menu.bench.changes);
+    let all = format!("{view:?} {} {story} {record:?} {logs:?} {changes:?}", trace.verdict);
+    assert!(!all.contains("S3CRET"), "{all}");
+}

@@ -423,6 +423,10 @@ fn who_forwards_the_call_and_what_its_network_found_is_told() {
         ("StirVerstat", "TN-Validation-Passed-A"),
         ("FromCountry", "US"),
         ("CalledCountry", "US"),
+        ("FromState", "CA"),
+        ("CallerState", "CA"),
+        ("ToState", "CA"),
+        ("CalledState", "CA"),
         ("SipHeader_X-Room", "blue"),
         ("SipHeader_User-to-User", "6a;encoding=hex"),
     ] {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trunkgate_call::{CallRequest, Control, NotBegun, Onward, ReasonSlug};
+use trunkgate_call::{CallRequest, Control, NotBegun, Onward, ReasonSlug, named_target};
 use trunkgate_route::{Agent, StatusCallback};
 use trunkgate_twiml::Secret;
 
@@ -35,6 +35,7 @@ pub(crate) fn request(onward: Vec<Onward>) -> CallRequest {
         from: FROM.to_owned(),
         to: TO.to_owned(),
         targets: vec![to_trunk("carrier")],
+        headers: Vec::new(),
         onward,
         ring_timeout: Duration::from_secs(60),
         time_limit: Duration::ZERO,
@@ -331,4 +332,34 @@ fn a_request_is_refused_where_no_call_may_begin() {
     let refused = bench.gateway.originate(bench.now, &request(vec![at_url()]));
     assert_eq!(refused, Err(NotBegun::Refused(ReasonSlug::Draining)));
     bench.finish();
+}
+
+#[test]
+fn headers_of_a_sip_address_of_a_request_are_in_its_invite() {
+    let to = "sip:bob@10.0.0.20".to_owned();
+    let targets = vec![named_target(&to, &Numbers::new("US").unwrap()).unwrap()];
+    let headers = vec![("X-Case".to_owned(), "42".to_owned())];
+    let mut call = Requested::with(&CallRequest { to, targets, headers, ..request(vec![at_url()]) });
+    let party = Dialed::new(PBX, call.bench.expect(PBX, "INVITE"));
+    assert_eq!(party.invite.first_line(), "INVITE sip:bob@10.0.0.20 SIP/2.0");
+    assert_eq!(party.invite.header("X-Case"), "42");
+}
+
+#[test]
+fn a_sip_address_of_a_request_is_shown_without_its_password() {
+    let to = "sip:bob:S3CRET@10.0.0.20".to_owned();
+    let targets = vec![named_target(&to, &Numbers::new("US").unwrap()).unwrap()];
+    let mut call = Requested::with(&CallRequest { to, targets, ..request(vec![at_url()]) });
+    let party = Dialed::new(PBX, call.bench.expect(PBX, "INVITE"));
+    assert_eq!(party.invite.first_line(), "INVITE sip:bob:S3CRET@10.0.0.20 SIP/2.0");
+    call.bench.receive(PBX, party.answer(486, ""));
+    call.bench.expect(PBX, "ACK");
+    let (mut menu, _) = call.menu();
+    let reports = menu.reports();
+    assert!(reports.iter().all(|report| parameter(report, "To") == Some("sip:bob@10.0.0.20")), "{reports:?}");
+    menu.bench.finish();
+    let record = menu.bench.reports.last().unwrap();
+    assert_eq!(record.call.to, "sip:bob@10.0.0.20");
+    let all = format!("{record:?} {:?} {:?}", menu.bench.logs, menu.bench.changes);
+    assert!(!all.contains("S3CRET"), "{all}");
 }

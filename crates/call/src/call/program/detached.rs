@@ -1,0 +1,212 @@
+//! Parties that leave the Dial that has called them: a request over HTTP gives them a document, and they go on in a call of their own.
+//!
+//! The party keeps its dialog, its media ends and the SID of its call, and hears nothing of the change. To the call that it leaves it has hung
+//! up. Its own call is like one that a request has begun and its party has answered: leg 0 stands for the request.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use trunkgate_media::MediaId;
+use trunkgate_resources::edge::Edge;
+use trunkgate_resources::index::Place;
+use trunkgate_resources::io::Output;
+use trunkgate_resources::key::{CallKey, LegId};
+use trunkgate_resources::quotas::Numbered;
+use trunkgate_route::{App, Number, StatusCallback, Target};
+use trunkgate_story::change::Happening;
+use trunkgate_story::numbers::Caller;
+
+use crate::call::callback::{CallStage, Callback};
+use crate::call::controller::Controller;
+use crate::call::legs::leg::{Leg, LegState, StreamEnd};
+use crate::call::program::{Dialler, callback, parameters};
+use crate::call::refused::Refused;
+use crate::call::requested::{Requested, arm_time_limit, begin_call};
+use crate::call::search::candidates::number_of_uri;
+use crate::call::shared::{Cx, Facts, Shared, ShownCallerId};
+use crate::call::{Call, Parts, State};
+
+/// A request for a call of its own for a party.
+#[derive(Debug, Clone)]
+pub struct DetachRequest {
+    /// Application with its first document.
+    pub app: Arc<App>,
+    /// Application with the receiver of its reports, in the place of the one that its Dial has named.
+    pub receiver: Option<Arc<App>>,
+    /// Maximum time from its answer on.
+    pub limit: Option<Duration>,
+}
+
+impl From<Arc<App>> for DetachRequest {
+    fn from(app: Arc<App>) -> DetachRequest {
+        DetachRequest { app, receiver: None, limit: None }
+    }
+}
+
+/// A party between the call that it has left and its own.
+#[derive(Debug)]
+pub(crate) struct DetachedParty {
+    /// SID of its call.
+    sid: String,
+    /// SID of the call that it leaves.
+    parent: Box<str>,
+    /// Place of the party in that call.
+    from: Place,
+    /// Media session of that call.
+    media: MediaId,
+    leg: Leg,
+    counted: CountedNumbers,
+    facts: Facts,
+    began: SystemTime,
+    answered: SystemTime,
+    /// Receiver of the report of its end.
+    callback: Option<Box<Callback>>,
+}
+
+/// Numbers by which a party counts with the limits for some calls of its trunk.
+#[derive(Debug)]
+struct CountedNumbers {
+    /// Spellings of the called number.
+    called: Vec<String>,
+    caller: String,
+    may_reach_emergency: bool,
+}
+
+impl CountedNumbers {
+    /// Returns those of a party that was dialled by this number or URI.
+    fn of(cx: &Cx<'_>, leg: LegId, to: &str) -> CountedNumbers {
+        let numbers = cx.edge.table.numbers();
+        let called = number_of_uri(to, numbers).unwrap_or_else(|| numbers.normalise_caller(to, None));
+        let trunk = cx.call.legs[leg].limited_by();
+        CountedNumbers {
+            called: trunk.map(|trunk| numbers.spellings(&called, trunk.send_numbers)).unwrap_or_default(),
+            caller: cx.call.number_of(cx.call.legs.near).text.clone(),
+            may_reach_emergency: trunk.is_some_and(|trunk| trunk.may_reach_emergency(numbers, &called)),
+        }
+    }
+
+    /// Has a party count for the call that it goes on in.
+    fn pass_on(&self, edge: &mut Edge, trunk: &str, (from, to): (CallKey, CallKey)) {
+        let call = Numbered { called: &self.called, caller: &self.caller };
+        edge.quotas.pass_on(trunk, call, (from, to));
+        if self.may_reach_emergency {
+            edge.admission.emergencies.pass_on(from, to);
+        }
+    }
+}
+
+impl DetachedParty {
+    /// Takes a party that is connected with the caller of a Dial, or hears the document of its Number, out of that call, which still has to
+    /// hear that it has left.
+    ///
+    /// # Errors
+    /// It is not connected, no application has dialled it, its session is being changed, or one of the two cannot hear the edge. Nothing
+    /// changes then.
+    pub(crate) fn take(parts: &mut Parts, cx: &mut Cx<'_>, sid: &str) -> Result<DetachedParty, Refused> {
+        let leg = detachable(parts, cx, sid)?;
+        let media = cx.call.session.ok_or(Refused::Internal)?;
+        Dialler::of(parts).drop_whisper(cx);
+        let run = parts.program.as_mut().ok_or(Refused::NotDialled)?;
+        let of_leg = run.side.iter_mut().flat_map(|side| &mut side.parties).find(|party| party.call.leg() == Some(leg));
+        let party = of_leg.ok_or(Refused::NotDialled)?;
+        let to = party.call.to().to_owned();
+        let callback = party.call.give_away().map(|(receiver, reports)| {
+            let (url, method) = (receiver.url, parameters::method(receiver.method));
+            let events =
+                StatusCallback { url, method, initiated: false, ringing: false, answered: false, completed: true };
+            let app = App { status_callback: Some(events), ..App::clone(&run.app) };
+            Box::new(Callback { app: Arc::new(app), reports, stage: CallStage::Answered })
+        });
+        let times = cx.call.legs[leg].sip.dialled.as_ref().map(|dialled| dialled.times());
+        let (began, answered) = times.unwrap_or((cx.call.times.started, None));
+        let caller = caller_for_all(cx.call);
+        let called = cx.edge.table.numbers().normalise_caller(&to, None);
+        let mut facts = Facts::of_request(caller.number, called, cx.call.facts.route.clone());
+        facts.caller.anonymous = caller.anonymous;
+        let counted = CountedNumbers::of(cx, leg, &to);
+        parts.bridge.media.end_holds(cx);
+        parts.bridge.media.part(cx, [cx.call.legs.near, leg]);
+        let name = cx.call.legs.name_of(leg);
+        cx.edge.decide(cx.now, cx.call.key, format!("{name} leaves for a document of its own, as requested"));
+        let (from, parent) = (cx.call.legs.place(leg), cx.call.legs.sid().into());
+        let answered = answered.unwrap_or_else(|| cx.edge.date(cx.now));
+        let leg = parts.bridge.media.detach(cx, leg);
+        let sid = sid.to_owned();
+        Ok(DetachedParty { sid, parent, from, media, leg, counted, facts, began, answered, callback })
+    }
+
+    /// Makes the party's own call, entered in the look-ups: answered, and to be asked what is next.
+    pub(crate) fn into_call(self, now: Instant, edge: &mut Edge, key: CallKey, request: DetachRequest) -> Call {
+        let DetachRequest { app, receiver, limit } = request;
+        let DetachedParty { sid, parent, from, media, mut leg, counted, facts, began, answered, callback: known } =
+            self;
+        let (mut call, own) = begin_call(now, edge, key, sid, facts, Some(media));
+        if let Some(trunk) = leg.limited_by() {
+            counted.pass_on(edge, &trunk.name, (from.key, key));
+        }
+        let ends = std::mem::take(&mut leg.ends).into_iter().map(|end| moved(edge, (media, own), end)).collect();
+        call.shared.callback = known;
+        (call.shared.times.started, call.shared.times.answered) = (began, Some(answered));
+        call.shared.legs[LegId::CALLER].enter(LegState::Ended);
+        call.shared.enter(State::Rerouting);
+        let (parts, mut cx) = call.act(now, edge);
+        let leg = cx.take_over(from, leg, ends);
+        let talked = cx.edge.date(now).duration_since(answered).unwrap_or(Duration::ZERO);
+        let decision = format!("dialled by the call {parent}, which it has left");
+        cx.call.requested = Some(Box::new(Requested::of_detached(parent, leg, now.checked_sub(talked), limit)));
+        (cx.call.legs.near, cx.call.legs.answered_by) = (leg, Some(leg));
+        parts.bridge.media.spoken = cx.call.legs.offer_of(leg).and_then(|(_, spoken)| spoken);
+        parts.search.controller = Controller::plan_of(vec![Target::App(app)]);
+        cx.arm_sessions();
+        if let Some(receiver) = &receiver {
+            callback::replace(&mut cx, receiver);
+        }
+        arm_time_limit(&mut cx);
+        cx.begin_series();
+        cx.edge.decide(now, key, decision);
+        let (sid, name) = (cx.call.legs.sid().to_owned(), cx.edge.shown_name(&cx.call.legs.name_of(leg)));
+        cx.edge.log(&sid, format!("{name} has a call of its own, as requested"), None);
+        edge.admission.begin(now, "");
+        edge.turn.outputs.push_back(Output::Began(Box::new(call.view())));
+        edge.changed(call.shared.change(Happening::CallAnswered));
+        call
+    }
+}
+
+/// Returns the caller of the party's own call, whom any party that its document dials may see: neither a caller ID of the Dial that is
+/// not for carriers, nor a number that the caller withholds.
+fn caller_for_all(call: &Shared) -> Caller {
+    let told = call.who(None, None);
+    let is_for_all = |shown: &&ShownCallerId| !told.anonymous && !shown.is_private && !shown.is_client;
+    match call.facts.shown_as.as_deref().filter(is_for_all) {
+        Some(shown) => Caller { number: Number::clone(&shown.number), display: String::new(), anonymous: false },
+        None => told,
+    }
+}
+
+/// Returns the leg of a party that may leave.
+fn detachable(parts: &Parts, cx: &Cx<'_>, sid: &str) -> Result<LegId, Refused> {
+    match cx.call.state {
+        State::Leaving | State::Ended => return Err(Refused::CallEnded),
+        State::Searching | State::Rerouting => return Err(Refused::NotAnswered),
+        State::Answered => {}
+    }
+    let callee = cx.call.legs.callee.filter(|leg| cx.call.legs[*leg].sid == sid);
+    let leg = callee.ok_or(Refused::NotAnswered)?;
+    let run = parts.program.as_ref().map(|run| run.of_caller());
+    if run.and_then(|run| run.side.as_ref()).is_none_or(|side| side.is_stream) {
+        return Err(Refused::NotDialled);
+    }
+    if parts.bridge.negotiation.is_unsettled() || cx.call.legs[leg].timer.refresh.is_some() {
+        return Err(Refused::Changing);
+    }
+    let hears = |leg: LegId| cx.call.legs.offer_of(leg).is_some_and(|(_, spoken)| spoken.is_some());
+    if hears(leg) && hears(cx.call.legs.near) { Ok(leg) } else { Err(Refused::OtherAudio) }
+}
+
+/// Moves an end to another session.
+fn moved(edge: &mut Edge, (from, to): (MediaId, MediaId), end: StreamEnd) -> StreamEnd {
+    let Some((named, command)) = edge.sessions.move_end(from, end.end, to) else { return end };
+    edge.media(from, command);
+    StreamEnd { end: named, ..end }
+}

@@ -1,0 +1,367 @@
+//! Spellings of emergency numbers, for the bound on calls that requests begin. Carriers remove `+` and the country code,
+//! PBXs an outside-line code, networks of North America `*67`: a called party counts as an emergency number where
+//! nothing but such prefixes stands before one, and where it is no number in use. The emergency calls of callers are
+//! not judged here ([`Numbers::is_emergency`]).
+
+use rlibphonenumber::PHONE_NUMBER_UTIL;
+
+use super::readings::{access_codes, ascii_digits, contexts, is_in_use};
+use super::{Numbers, is_separator};
+use crate::limits::LONGEST_EMERGENCY_SPELLING;
+
+/// International prefixes; more zeros than two are one as well.
+const INTERNATIONAL: [&str; 7] = ["00", "001", "0011", "009", "010", "011", "810"];
+/// Digits that PBXs take for an outside line, and countries for a trunk prefix.
+const OUTSIDE: [char; 3] = ['0', '8', '9'];
+/// Schemes that a user part may have once its escapes are undone.
+const SCHEMES: [&str; 3] = ["tel:", "sips:", "sip:"];
+/// Characters behind which other things than the number stand: parameters, pauses, a host.
+const ENDS: &str = ";,?@:=&";
+
+/// Digits or a sign before a number that a network removes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Prefix {
+    /// The sign of a global number.
+    Plus,
+    /// A service code: `*67`, `#31#`.
+    Service,
+    /// One digit of an outside-line code or a trunk prefix.
+    Outside,
+    /// An international prefix.
+    International,
+    /// The country code of the edge; behind `+` or an international prefix that of any country.
+    Country,
+    /// A trunk prefix of two digits.
+    Trunk,
+    /// A code that chooses a carrier, or whether the caller's number is shown.
+    Carrier,
+}
+
+/// Returns whether a far end may dial an emergency number where it is sent a user part (escapes undone).
+pub(super) fn reach_emergency(numbers: &Numbers, received: &str) -> bool {
+    let text = ascii_digits(received).to_ascii_lowercase();
+    let text = text.trim();
+    // RFC 5031: `urn:service:sos`, `urn:service:sos.police`.
+    if let Some(urn) = text.strip_prefix("urn:") {
+        return urn.contains("service:sos");
+    }
+    let text = SCHEMES.iter().find_map(|scheme| text.strip_prefix(scheme)).unwrap_or(text);
+    let mut all = dial_strings(text).into_iter().chain(contexts(text));
+    all.any(|dialled| {
+        dialled.len() <= LONGEST_EMERGENCY_SPELLING && is_behind_prefixes(numbers, &dialled, &mut Vec::new())
+    })
+}
+
+/// Returns digits, `+`, `*` and `#` of a text as far ends may read them: up to its first other character or without
+/// those, up to an end of dialling, and without all that is no digit. A text that begins with a letter is a name.
+fn dial_strings(text: &str) -> Vec<String> {
+    let is_dialled = |c: char| c.is_ascii_digit() || matches!(c, '+' | '*' | '#');
+    let begin = text.find(|c: char| is_dialled(c) || c.is_alphabetic());
+    let text = begin.and_then(|begin| text.get(begin..)).unwrap_or_default();
+    let number = text.split(|c: char| c.is_alphabetic() || ENDS.contains(c)).next().unwrap_or_default();
+    let is_mark = |c: char| !(is_dialled(c) || is_separator(c) || c.is_whitespace());
+    let unmarked = number.split(is_mark).next().unwrap_or_default();
+    let mut found = Vec::new();
+    for part in [number, unmarked] {
+        let dialled: String = part.chars().filter(|c| is_dialled(*c)).collect();
+        found.extend(dialled.match_indices(['*', '#']).filter_map(|(at, _)| dialled.get(..at)).map(str::to_owned));
+        if dialled.trim_start_matches('+').contains(|c: char| !c.is_ascii_digit()) {
+            found.push(dialled.chars().filter(char::is_ascii_digit).collect());
+        }
+        found.push(dialled);
+    }
+    found
+}
+
+/// Returns whether an emergency number stands behind nothing but prefixes. A number in use, with or without prefixes
+/// before it, is dialled as that one.
+fn is_behind_prefixes(numbers: &Numbers, rest: &str, removed: &mut Vec<Prefix>) -> bool {
+    if numbers.is_emergency_text(rest) {
+        return true;
+    }
+    for prefix in Prefix::ALL {
+        if removed.iter().filter(|known| **known == prefix).count() >= prefix.most() {
+            continue;
+        }
+        for behind in prefix.remove(numbers, rest, removed) {
+            removed.push(prefix);
+            let is_found = is_behind_prefixes(numbers, behind, removed);
+            removed.pop();
+            if is_found {
+                // Behind `+` the digits are judged with it, by the caller of this.
+                return removed.last() == Some(&Prefix::Plus) || !is_number(numbers, rest);
+            }
+        }
+    }
+    false
+}
+
+/// Returns whether all of a text is one number in use, in global form or as it is dialled inside the country.
+fn is_number(numbers: &Numbers, text: &str) -> bool {
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_plain && (is_in_use(numbers, text) || numbers.is_dialled_at_home(text))
+}
+
+impl Prefix {
+    const ALL: [Prefix; 7] = [
+        Prefix::Plus,
+        Prefix::Service,
+        Prefix::Outside,
+        Prefix::International,
+        Prefix::Country,
+        Prefix::Trunk,
+        Prefix::Carrier,
+    ];
+
+    /// Returns how many of its kind may stand before a number.
+    fn most(self) -> usize {
+        match self {
+            Prefix::Plus | Prefix::Service | Prefix::Outside => 2,
+            Prefix::International | Prefix::Country | Prefix::Trunk | Prefix::Carrier => 1,
+        }
+    }
+
+    /// Returns what stands behind each prefix of this kind that a text begins with; `removed` stood before it.
+    fn remove<'d>(self, numbers: &Numbers, text: &'d str, removed: &[Prefix]) -> Vec<&'d str> {
+        match self {
+            Prefix::Plus => text.strip_prefix('+').into_iter().collect(),
+            Prefix::Service => behind_service_codes(text),
+            Prefix::Outside => {
+                // Extensions begin with 8 and 9, not with 0.
+                let behind = text.strip_prefix(OUTSIDE);
+                behind.filter(|behind| text.starts_with('0') || !is_short(behind)).into_iter().collect()
+            }
+            Prefix::International => {
+                let zeros = text.starts_with("00").then(|| text.trim_start_matches('0'));
+                INTERNATIONAL.iter().filter_map(|prefix| text.strip_prefix(prefix)).chain(zeros).collect()
+            }
+            Prefix::Country => {
+                let is_global = removed.iter().any(|one| matches!(one, Prefix::Plus | Prefix::International));
+                behind_country_codes(numbers, text, is_global)
+            }
+            // Other trunk prefixes are a digit of an outside line.
+            Prefix::Trunk => text.strip_prefix("06").filter(|_| numbers.country == "HU").into_iter().collect(),
+            // `3651` is one in France alone: elsewhere local numbers begin with it.
+            Prefix::Carrier => access_codes(text).filter(|_| text.starts_with(['0', '1'])).collect(),
+        }
+    }
+}
+
+/// Returns whether digits are an emergency number of two digits at most: with one digit before them they may be an extension.
+fn is_short(digits: &str) -> bool {
+    digits.len() <= 2
+}
+
+/// Returns what stands behind service codes of two and three digits that a text begins with.
+fn behind_service_codes(text: &str) -> Vec<&str> {
+    let code = text.trim_start_matches(['*', '#']);
+    let lengths = if code.len() < text.len() { 2..4 } else { 0..0 };
+    let behind = lengths.filter_map(|length| {
+        let (digits, behind) = code.split_at_checked(length)?;
+        let is_code = digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_code.then(|| behind.trim_start_matches(['*', '#']))
+    });
+    behind.collect()
+}
+
+/// Returns what stands behind the edge's country code, or behind that of any country, where a text begins with one.
+fn behind_country_codes<'d>(numbers: &Numbers, text: &'d str, is_global: bool) -> Vec<&'d str> {
+    let own = PHONE_NUMBER_UTIL.get_country_code_for_region(numbers.region);
+    let behind = (1..4).filter_map(|length| {
+        let (digits, behind) = text.split_at_checked(length)?;
+        let is_code = !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let code: i32 = digits.parse().ok().filter(|_| is_code)?;
+        let is_country = (Some(code) == own && (is_global || !is_short(behind)))
+            || (is_global && PHONE_NUMBER_UTIL.get_region_for_country_code(code).is_some());
+        is_country.then_some(behind)
+    });
+    behind.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::number::emergency::of_country;
+
+    fn may_reach(country: &str, user: &str) -> bool {
+        let numbers = Numbers::new(country).unwrap();
+        let (user, context) = user.split_once(" in ").map_or((user, None), |(user, context)| (user, Some(context)));
+        numbers.may_reach_emergency(&numbers.normalise_caller(user, context))
+    }
+
+    #[test]
+    fn an_emergency_number_behind_prefixes_or_marks_may_be_reached() {
+        for user in [
+            "911",
+            "112",
+            "+911",
+            "+112",
+            "+1911",
+            "+1-911",
+            "1911",
+            "1112",
+            "9911",
+            "0911",
+            "8911",
+            "99911",
+            "91911",
+            "81911",
+            "00911",
+            "011911",
+            "9011911",
+            "+011911",
+            "+9911",
+            "+19911",
+            "19911",
+            "+44911",
+            "0044112",
+            "000911",
+            "*67911",
+            "*821911",
+            "*67*911",
+            "#31#911",
+            "*31#9911",
+            "1167911",
+            "1010288911",
+            "*911",
+            "911#",
+            "+911#",
+            "911*5",
+            "#31#911#5",
+            "9911,123",
+            "+911x",
+            "'911'",
+            "\"911\"",
+            "~911",
+            "~+1911",
+            "_9911",
+            "(9)(911)",
+            "9/1/1",
+            "9!9!1!1",
+            "911/5",
+            "９９１１",
+            "tel:911",
+            "TEL:+1911",
+            "sip:911@carrier",
+            "9911;phone-context=pbx",
+            "11;phone-context=+9",
+            "9-911;x=y",
+            "urn:service:sos",
+            "URN:service:sos.police",
+            "urn:nena:service:sos",
+        ] {
+            assert!(may_reach("US", user), "{user}");
+        }
+    }
+
+    #[test]
+    fn prefixes_are_those_of_the_country() {
+        for (country, user) in [
+            ("GB", "999"),
+            ("GB", "+44999"),
+            ("GB", "0044999"),
+            ("GB", "9999"),
+            ("GB", "141999"),
+            ("GB", "#31#112"),
+            ("DE", "+49110"),
+            ("DE", "49112"),
+            ("DE", "0112"),
+            ("DE", "00112"),
+            ("DE", "0110"),
+            ("DE", "0110 in +49"),
+            ("HU", "06107"),
+            ("RU", "8101"),
+            ("FR", "015"),
+            ("FR", "+3315"),
+            ("AU", "0000"),
+        ] {
+            assert!(may_reach(country, user), "{country} {user}");
+        }
+    }
+
+    #[test]
+    fn ordinary_numbers_extensions_and_names_may_reach_no_emergency_number() {
+        for user in [
+            "+14155550911",
+            "14155550911",
+            "4155550911",
+            "914155550911",
+            "+14155550112",
+            "+1 415 555 0911",
+            "415-555-0911",
+            "+18005550911",
+            "8009110911",
+            "8005551112",
+            "18009110112",
+            "9115550123",
+            "+19115550123",
+            "*6714155550911",
+            "+442079460911",
+            "+493020911911",
+            "+911234567890",
+            "9011441632960911",
+            "+819012345911",
+            "100",
+            "1001",
+            "4112",
+            "2911",
+            "3112",
+            "7911",
+            "51911",
+            "112233",
+            "911555",
+            "411",
+            "611",
+            "*97",
+            "*98",
+            "alice",
+            "alice911",
+            "bob.112",
+            "alice;x=911",
+            "9115550123;x=911",
+            "4155550911;phone-context=+1",
+            "tel:4155550911",
+            "urn:service:counseling",
+            "",
+        ] {
+            assert!(!may_reach("US", user), "{user}");
+        }
+        for (country, user) in [
+            ("GB", "+442079460999"),
+            ("GB", "02079460999"),
+            ("GB", "1911"),
+            ("GB", "1999"),
+            ("DE", "+4930110112"),
+            ("DE", "030110112"),
+            ("DE", "0911112"),
+            ("DE", "1112"),
+            ("DK", "80045112"),
+            ("FR", "915"),
+            ("FR", "818"),
+            ("FR", "3315"),
+            ("DK", "980045112"),
+            ("DK", "+4580045112"),
+        ] {
+            assert!(!may_reach(country, user), "{country} {user}");
+        }
+    }
+
+    #[test]
+    fn the_emergency_numbers_of_each_country_are_found() {
+        for country in ["AU", "BR", "CN", "ER", "FM", "FR", "IN", "IT", "JP", "KR", "LT", "NE", "RU", "SE", "UZ", "ZA"]
+        {
+            for text in of_country(country).iter() {
+                for user in
+                    [text.clone(), format!("+{text}"), format!("*67{text}"), format!("'{text}'"), format!("{text};x=y")]
+                {
+                    assert!(may_reach(country, &user), "{country} {user}");
+                }
+            }
+        }
+        let own = Numbers::default().with_emergency(vec!["5555".into()]);
+        for (user, expected) in [("+15555", true), ("95555", true), ("+1911", false), ("+14155555555", false)] {
+            assert_eq!(own.may_reach_emergency(&own.normalise_caller(user, None)), expected, "{user}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Secrets of one value that may be an address. Web addresses are read as the URL standard (WHATWG) reads them, and
+//! the crate `url` with it: with slashes missing, too many or the other way round, with line breaks inside, and with
+//! character references in the place of characters.
+
+use std::ops::Range;
+
+use super::document::{Hidden, SECTION, SECTION_END};
+
+/// Characters that end host and port of a web address.
+pub(super) const PATH_BEGINS: [char; 3] = ['/', '?', '#'];
+/// Characters that stand before an authority.
+pub(super) const SLASHES: [char; 2] = ['/', '\\'];
+/// Schemes whose authority begins behind any number of slashes.
+const SPECIAL: [&str; 6] = ["http", "https", "ws", "wss", "ftp", "file"];
+/// Longest scheme that is read, in characters.
+const SCHEME_CHARS: usize = 32;
+/// References to characters by name.
+const NAMED: [(&str, char); 13] = [
+    ("commat", '@'),
+    ("colon", ':'),
+    ("sol", '/'),
+    ("bsol", '\\'),
+    ("quest", '?'),
+    ("num", '#'),
+    ("semi", ';'),
+    ("amp", '&'),
+    ("lt", '<'),
+    ("gt", '>'),
+    ("quot", '"'),
+    ("Tab", '\t'),
+    ("NewLine", '\n'),
+];
+
+/// The part of an address that a value begins with.
+enum Beginning {
+    /// Authority of a web address, with the place in the document of the slashes before it.
+    Authority(usize),
+    /// Path at the host of the document.
+    Path,
+    /// User of a SIP address.
+    User,
+}
+
+/// Returns the parts of a value that are not shown: user information and query of a web address, and the password of
+/// a SIP address. The value is given as pieces of its document.
+pub(super) fn secrets(document: &str, value: &[Range<usize>]) -> Vec<Hidden> {
+    let mut rest = Characters { document, pieces: value, at: 0 };
+    match rest.begin() {
+        Some(Beginning::Authority(from)) => rest.secrets_of_authority(from),
+        Some(Beginning::Path) => rest.query(&['?'], 0).into_iter().collect(),
+        Some(Beginning::User) => rest.password().into_iter().collect(),
+        None => Vec::new(),
+    }
+}
+
+/// Reports whether host and port are none: the rest belongs to a password with a `/`, `?` or `#` that was not escaped.
+pub(super) fn is_broken(host: &str) -> bool {
+    let port = host.rsplit_once(':').map(|(_, port)| port).filter(|_| !host.starts_with('['));
+    port.is_some_and(|port| port.is_empty() || port.bytes().any(|byte| !byte.is_ascii_digit()))
+}
+
+/// One character of a value, with its place in the document.
+struct Character {
+    sign: char,
+    at: Range<usize>,
+}
+
+/// Characters of a value from a place on, with references resolved. Tabs and line breaks, which the standard skips, are
+/// left out.
+#[derive(Clone)]
+struct Characters<'a> {
+    document: &'a str,
+    /// Pieces that are not read to their ends yet.
+    pieces: &'a [Range<usize>],
+    at: usize,
+}
+
+impl Iterator for Characters<'_> {
+    type Item = Character;
+
+    fn next(&mut self) -> Option<Character> {
+        loop {
+            let piece = self.pieces.first()?;
+            let from = self.at.max(piece.start);
+            let Some((sign, length)) = self.document.get(from..piece.end).and_then(first_character) else {
+                self.pieces = self.pieces.get(1..).unwrap_or_default();
+                continue;
+            };
+            self.at = from + length;
+            if let Some(sign) = sign.filter(|sign| !matches!(sign, '\t' | '\n' | '\r')) {
+                return Some(Character { sign, at: from..self.at });
+            }
+        }
+    }
+}
+
+impl Characters<'_> {
+    /// Passes over characters that are so, and returns their number.
+    fn pass_over(&mut self, is_so: impl Fn(char) -> bool) -> usize {
+        let mut count = 0;
+        loop {
+            let mut ahead = self.clone();
+            if !ahead.next().is_some_and(|character| is_so(character.sign)) {
+                return count;
+            }
+            *self = ahead;
+            count += 1;
+        }
+    }
+
+    /// Reads the beginning of an address up to its first part with a secret; `None`: the value is no address.
+    fn begin(&mut self) -> Option<Beginning> {
+        self.pass_over(|sign| sign.is_whitespace() || sign.is_control());
+        let (mut ahead, mut scheme) = (self.clone(), String::new());
+        let has_scheme = loop {
+            match ahead.next()?.sign {
+                ':' => break true,
+                sign if scheme.len() < SCHEME_CHARS && (sign.is_ascii_alphanumeric() || "+-.".contains(sign)) => {
+                    scheme.push(sign.to_ascii_lowercase());
+                }
+                _ => break false,
+            }
+        };
+        if has_scheme {
+            *self = ahead;
+        }
+        let first = self.clone().next()?;
+        match (has_scheme, scheme.as_str()) {
+            (true, "sip" | "sips") => Some(Beginning::User),
+            (true, special) if SPECIAL.contains(&special) => {
+                self.pass_over(|sign| SLASHES.contains(&sign));
+                Some(Beginning::Authority(first.at.start))
+            }
+            (has_scheme, _) => match self.pass_over(|sign| SLASHES.contains(&sign)) {
+                0 => None,
+                1 => (!has_scheme && first.sign == '/').then_some(Beginning::Path),
+                _ => Some(Beginning::Authority(first.at.start)),
+            },
+        }
+    }
+
+    /// Returns user information and query of what begins with an authority; `from`: place of the slashes before it.
+    fn secrets_of_authority(self, from: usize) -> Vec<Hidden> {
+        let (mut host, mut is_over) = (String::new(), false);
+        // Ends of the last `@` of the authority, and of the value.
+        let (mut user, mut last) = (None, None);
+        for Character { sign, at } in self.clone() {
+            is_over |= PATH_BEGINS.contains(&sign);
+            match sign {
+                '@' if is_over => last = Some(at.end),
+                '@' => {
+                    (user, last) = (Some(at.end), Some(at.end));
+                    host.clear();
+                }
+                _ if !is_over => host.push(sign),
+                _ => {}
+            }
+        }
+        let user = if is_broken(host.trim()) { last } else { user };
+        let query = self.query(&['?', '#'], user.unwrap_or(from));
+        user.map(|end| Hidden { at: from..end, shown: "//" }).into_iter().chain(query).collect()
+    }
+
+    /// Returns the query from the first of these signs behind a place on, with white space inside.
+    fn query(self, signs: &[char], behind: usize) -> Option<Hidden> {
+        let mut rest = self.skip_while(|character| character.at.start < behind || !signs.contains(&character.sign));
+        let first = rest.next()?.at;
+        let last = rest.filter(|character| !character.sign.is_whitespace()).last();
+        Some(Hidden { at: first.start..last.map_or(first.end, |last| last.at.end), shown: "" })
+    }
+
+    /// Returns the password of a SIP address, with its colon, and parameters of its user.
+    fn password(self) -> Option<Hidden> {
+        let (mut from, mut until) = (None, None);
+        for Character { sign, at } in self {
+            match sign {
+                '@' => until = Some(at.start),
+                ':' | ';' if until.is_none() => from = from.or(Some(at.start)),
+                _ if until.is_some() && sign.is_whitespace() => break,
+                _ => {}
+            }
+        }
+        Some(Hidden { at: from?..until?, shown: "" })
+    }
+}
+
+/// Returns the first character of a text with its length in bytes; no character for a mark that is no part of the text.
+fn first_character(text: &str) -> Option<(Option<char>, usize)> {
+    let sign = text.chars().next()?;
+    let found = match sign {
+        '&' => reference(text).map(|(sign, length)| (Some(sign), length)),
+        '<' | ']' => {
+            let mark = [SECTION, SECTION_END].into_iter().find(|mark| text.starts_with(mark));
+            mark.map(|mark| (None, mark.len()))
+        }
+        _ => None,
+    };
+    Some(found.unwrap_or((Some(sign), sign.len_utf8())))
+}
+
+/// Returns the character that a text with a reference at its beginning means, and the reference's length.
+fn reference(text: &str) -> Option<(char, usize)> {
+    let inside = text.strip_prefix('&')?;
+    let Some(number) = inside.strip_prefix('#') else {
+        return NAMED.iter().find_map(|&(name, sign)| {
+            inside.strip_prefix(name)?.strip_prefix(';')?;
+            Some((sign, name.len() + 2))
+        });
+    };
+    let (digits, radix) = number.strip_prefix(['x', 'X']).map_or((number, 10), |digits| (digits, 16));
+    let length = digits.bytes().take_while(|byte| char::from(*byte).is_digit(radix)).count();
+    let (written, behind) = digits.split_at_checked(length)?;
+    let sign = u32::from_str_radix(written.trim_start_matches('0'), radix).ok().and_then(char::from_u32)?;
+    let behind = behind.strip_prefix(';').unwrap_or(behind);
+    Some((sign, text.len() - behind.len()))
+}

@@ -1,0 +1,38 @@
+//! Requests of Lookup and their parameters.
+
+use super::requests::Given::{self, Differs, Ignored, Only, Refused};
+use super::requests::Operation;
+
+const COUNTRY: Given = Differs("by default the edge's country; an unknown one is refused with 20001");
+const OF_CARRIERS: Given = Refused("data of carriers, which the edge does not have");
+const OF_PAID_FIELDS: Given = Ignored("only paid `Fields` use it");
+
+/// `GET /v1/PhoneNumbers/{number}`
+pub static LOOK_UP_V1: Operation = Operation {
+    method: "GET",
+    path: "/v1/PhoneNumbers/{number}",
+    parameters: &[("CountryCode", COUNTRY), ("Type", OF_CARRIERS), ("AddOns", OF_CARRIERS)],
+};
+
+/// `GET /v2/PhoneNumbers/{number}`
+pub static LOOK_UP_V2: Operation = Operation {
+    method: "GET",
+    path: "/v2/PhoneNumbers/{number}",
+    parameters: &[
+        ("CountryCode", COUNTRY),
+        ("Fields", Only(&["validation"])),
+        ("FirstName", OF_PAID_FIELDS),
+        ("LastName", OF_PAID_FIELDS),
+        ("AddressLine1", OF_PAID_FIELDS),
+        ("AddressLine2", OF_PAID_FIELDS),
+        ("City", OF_PAID_FIELDS),
+        ("State", OF_PAID_FIELDS),
+        ("PostalCode", OF_PAID_FIELDS),
+        ("AddressCountryCode", OF_PAID_FIELDS),
+        ("NationalId", OF_PAID_FIELDS),
+        ("DateOfBirth", OF_PAID_FIELDS),
+        ("LastVerifiedDate", OF_PAID_FIELDS),
+        ("VerificationSid", OF_PAID_FIELDS),
+        ("PartnerSubId", OF_PAID_FIELDS),
+    ],
+};

@@ -1,0 +1,65 @@
+//! Scripts of a sandbox that run at the same time, and the calls that belong to each of them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use trunkgate_call::CallView;
+
+/// A script, by its place among those of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ScriptId(pub(super) usize);
+
+/// Scripts that calls belong to, by the Call-ID of a leg between edge and telephone. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CallOwners(Arc<Mutex<BTreeMap<String, Option<ScriptId>>>>);
+
+impl CallOwners {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Option<ScriptId>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a call of the telephone; `None`: it belongs to no script.
+    pub(super) fn add(&self, sip_call_id: &str, owner: Option<ScriptId>) {
+        self.lock().insert(sip_call_id.to_owned(), owner);
+    }
+
+    /// Returns whether a call of the telephone was added.
+    pub(super) fn has(&self, sip_call_id: &str) -> bool {
+        self.lock().contains_key(sip_call_id)
+    }
+
+    /// Returns the script that a call of the edge belongs to: that of the first of its legs which has one.
+    pub(super) fn script_of(&self, call: &CallView) -> Option<ScriptId> {
+        let owners = self.lock();
+        call.legs.iter().find_map(|leg| owners.get(&leg.sip_call_id).copied().flatten())
+    }
+}
+
+/// Returns a caller's number for each script: the first one and those that follow it, without the numbers that are
+/// taken.
+pub(super) fn callers(first: &str, count: usize, taken: &[&str]) -> Vec<String> {
+    let digits = first.trim_start_matches('+');
+    let (width, number) = (digits.len(), digits.parse().unwrap_or(0_u64));
+    let numbers = (0..).map(|more| format!("+{:0width$}", number.saturating_add(more)));
+    numbers.filter(|number| number == first || !taken.contains(&number.as_str())).take(count).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_script_has_a_caller_s_number_that_nothing_else_has() {
+        let taken = ["+14155550200", "+14155550199"];
+        assert_eq!(callers("+14155550199", 3, &taken), ["+14155550199", "+14155550201", "+14155550202"]);
+        assert_eq!(callers("+0000009", 2, &[]), ["+0000009", "+0000010"]);
+    }
+
+    #[test]
+    fn calls_that_were_added_are_known() {
+        let owners = CallOwners::default();
+        owners.add("a", Some(ScriptId(1)));
+        owners.clone().add("b", None);
+        assert!(owners.has("a") && owners.has("b") && !owners.has("c"));
+    }
+}

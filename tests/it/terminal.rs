@@ -1,0 +1,72 @@
+//! What the real binary prints on a terminal of 80 columns: lines are cut between words, and in a pipe they are whole.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use std::fs::File;
+use std::io::Read as _;
+use std::process::Stdio;
+
+use crate::support::{closed_address, finish, trunkgate, write};
+use nix::pty::{Winsize, openpty};
+
+/// Exit code, and what is written to a terminal of 80 columns.
+fn on_terminal(arguments: &[&str]) -> (Option<i32>, String) {
+    let size = Winsize { ws_row: 40, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    let pty = openpty(&size, None).unwrap();
+    // A copy that the program does not get as well: with the last one the terminal is gone.
+    let mut terminal = File::from(pty.master).try_clone().unwrap();
+    let mut command = trunkgate(arguments);
+    command.env("NO_COLOR", "1").stdin(Stdio::null());
+    command.stdout(pty.slave.try_clone().unwrap()).stderr(pty.slave);
+    let mut child = command.spawn().unwrap();
+    // It holds the program's side of the terminal.
+    drop(command);
+    let (mut written, mut buffer) = (Vec::new(), [0; 4096]);
+    while let Ok(len @ 1..) = terminal.read(&mut buffer) {
+        written.extend_from_slice(&buffer[..len]);
+    }
+    (child.wait().unwrap().code(), String::from_utf8(written).unwrap().replace("\r\n", "\n"))
+}
+
+fn assert_fits(text: &str) {
+    // Commands are copied into a shell.
+    let long = text.lines().filter(|line| line.chars().count() > 80 && !line.starts_with("  trunkgate "));
+    assert_eq!(long.collect::<Vec<_>>(), Vec::<&str>::new(), "{text}");
+}
+
+#[test]
+fn help_is_cut_between_words_on_a_terminal_alone() {
+    for arguments in [
+        &["--help"][..],
+        &["doctor", "--help"],
+        &["loadtest", "-h"],
+        &["help", "twilio"],
+        &["help", "TG0113"],
+        &["help", "503"],
+        &["man"],
+    ] {
+        let (code, page) = on_terminal(arguments);
+        let piped = String::from_utf8(finish(arguments).stdout).unwrap();
+        assert_eq!(code, Some(0), "{page}");
+        assert_fits(&page);
+        assert!(piped.lines().any(|line| line.chars().count() > 80), "{piped}");
+        assert!(page.split_whitespace().eq(piped.split_whitespace()), "{page}");
+    }
+}
+
+#[test]
+fn errors_are_cut_between_words_on_a_terminal() {
+    let (code, told) = on_terminal(&["status", "--url", &format!("http://{}", closed_address())]);
+    let words = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(code == Some(1) && words.contains("`journalctl -u trunkgate -n 50` has why it ended"), "{told}");
+    assert_fits(&told);
+    let (_directory, file) = write("[edge]\ncountri = \"US\"\n[http]\naddress = \"192.0.2.1:8080\"\n");
+    let (code, told) = on_terminal(&["--config", file.to_str().unwrap(), "check"]);
+    assert!(code == Some(2) && told.contains("did you mean `country`?"), "{told}");
+    let (code, told) = on_terminal(&["help", "xyzzyxyzzy"]);
+    assert!(code == Some(2) && told.starts_with("error: unknown help topic: xyzzyxyzzy\n"), "{told}");
+    assert_fits(&told);
+    let (code, told) = on_terminal(&["status", "--watch", "never"]);
+    assert_eq!(code, Some(2), "{told}");
+    assert_fits(&told);
+}
