@@ -1,11 +1,12 @@
 //! `cargo xtask`: drivers that need more than cargo. `interop` runs the real binary against peers that we did not
 //! write (SIPp, Kamailio) and prints one figure per case; `faults` has agents fail callers;
 //! `peers-suites` runs other projects' scenarios; `bench` measures whole systems side by side; `deb` makes the Debian package;
-//! `twiml` runs folders of TwiML documents; `seeds` runs web applications and programs for Twilio against the edge; `screenshots` takes the pictures of the console.
+//! `twiml` runs folders of TwiML documents; `twilio-parameters` lists the parameters that Twilio's libraries can send; `seeds` runs web applications and programs for Twilio against the edge; `screenshots` takes the pictures of the console.
 
 mod bench;
 mod faults;
 mod interop;
+mod libraries;
 mod package;
 mod seeds;
 mod suites;
@@ -37,6 +38,8 @@ enum Task {
     Bench(bench::Bench),
     /// Runs every TwiML document of a folder in the interpreter; lists what is not supported.
     Twiml(twiml::Options),
+    /// Lists the parameters that Twilio's libraries can send, from their packages, in crates/twiml.
+    TwilioParameters(libraries::Options),
     /// Runs what pages of systems that use Twilio show against the release binary; judges each step by calls.
     Seeds(seeds::Options),
     /// Makes the Debian package.
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Task::Faults(options) => faults::run(&options),
         Task::PeersSuites(options) => suites::run(&options),
         Task::Twiml(options) => twiml::run(&options),
+        Task::TwilioParameters(options) => libraries::run(&options),
         Task::Seeds(options) => seeds::run(&options),
         Task::Deb => package::deb(),
         Task::Screenshots => interop::screenshots::run(),

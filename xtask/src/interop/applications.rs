@@ -61,7 +61,7 @@ impl Bench {
     /// Starts an edge with these applications; it trusts the certificate of `front`.
     pub(crate) fn start(token: &str, applications: &[Application], front: Option<&Front>) -> anyhow::Result<Bench> {
         let speech = Speech::new()?;
-        let tables = speech.table(&VOICES) + &tables(token, applications);
+        let tables = speech.table(&VOICES) + &application_tables(token, applications);
         let edge = Edge::start_by(trusting(front), &tables)?;
         Ok(Bench { edge, speech, party: Phone::new(PBX, 5060, "party")? })
     }
@@ -69,14 +69,14 @@ impl Bench {
     /// Starts an edge whose one application is a file.
     pub(crate) fn with_file(token: &str, application: &Application, file: (&str, &str)) -> anyhow::Result<Bench> {
         let speech = Speech::new()?;
-        let tables = speech.table(&VOICES) + &tables(token, std::slice::from_ref(application));
+        let tables = speech.table(&VOICES) + &application_tables(token, std::slice::from_ref(application));
         let edge = Edge::start_beside(&tables, &[(file.0, file.1.as_bytes())])?;
         Ok(Bench { edge, speech, party: Phone::new(PBX, 5060, "party")? })
     }
 
     /// Starts an edge without speech and party.
     pub(crate) fn start_alone(token: &str, applications: &[Application], front: &Front) -> anyhow::Result<Edge> {
-        Edge::start_by(trusting(Some(front)), &tables(token, applications))
+        Edge::start_by(trusting(Some(front)), &application_tables(token, applications))
     }
 
     /// Starts an edge without applications, which programs use by its API, with further tables.
@@ -206,7 +206,8 @@ impl Bench {
     }
 }
 
-fn tables(token: &str, applications: &[Application]) -> String {
+/// Returns the tables of an edge with these applications.
+pub(crate) fn application_tables(token: &str, applications: &[Application]) -> String {
     let mut tables =
         format!("[api]\naccount_sid = \"{ACCOUNT}\"\nauth_token = \"{token}\"\nconnect = [\"trunk:pbx\"]\n");
     for (n, Application { number, keys }) in applications.iter().enumerate() {

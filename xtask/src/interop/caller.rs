@@ -32,7 +32,17 @@ pub(crate) struct Caller {
 impl Caller {
     /// Calls a number and waits for the answer.
     pub(crate) fn call(edge: SocketAddr, number: &str) -> anyhow::Result<Caller> {
-        let mut phone = Phone::new(CARRIER, 0, "caller")?;
+        Caller::call_from(CARRIER, "caller", edge, number)
+    }
+
+    /// Calls a number from this address, with this user part of From.
+    pub(crate) fn call_from(
+        address: &str,
+        user: &'static str,
+        edge: SocketAddr,
+        number: &str,
+    ) -> anyhow::Result<Caller> {
+        let mut phone = Phone::new(address, 0, user)?;
         phone.telephone_events = true;
         let listener = Listener::start(&phone.rtp)?;
         let call = phone.call(edge, number)?;
@@ -71,6 +81,11 @@ impl Caller {
     /// The number of samples heard so far.
     pub(crate) fn mark(&self) -> usize {
         self.listener.mark()
+    }
+
+    /// Returns the samples heard so far.
+    pub(crate) fn samples(&self) -> Vec<f64> {
+        self.listener.samples()
     }
 
     /// Whether a tone was heard after a mark.

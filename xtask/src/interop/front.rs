@@ -24,6 +24,8 @@ pub(crate) struct Exchange {
     pub(crate) form: Vec<(String, String)>,
     /// Status of the response.
     pub(crate) status: u16,
+    /// `Location` of the response; empty if it is absent.
+    pub(crate) location: String,
 }
 
 impl Exchange {
@@ -153,7 +155,10 @@ fn exchange(head: &str, body: &[u8], response: &[u8]) -> anyhow::Result<Exchange
     let request = line.rsplit_once(' ').map_or(line, |(request, _)| request).to_owned();
     let response = String::from_utf8_lossy(response);
     let status = response.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
-    Ok(Exchange { request, form: form(body)?, status })
+    let mut fields = response.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_once(':'));
+    let location = fields.find(|(name, _)| name.eq_ignore_ascii_case("location"));
+    let location = location.map_or("", |(_, value)| value.trim()).to_owned();
+    Ok(Exchange { request, form: form(body)?, status, location })
 }
 
 /// Parameters of a posted form.
@@ -171,8 +176,11 @@ mod tests {
         let text = b"POST /voice?a=1 HTTP/1.1\r\nContent-Length: 20\r\n\r\nDigits=5&From=%2B14x";
         let (head, body) = read_request(&mut &text[..]).unwrap();
         let kept = exchange(&head, &body, b"HTTP/1.1 403 Forbidden\r\n\r\nno").unwrap();
-        assert_eq!((kept.request.as_str(), kept.status), ("POST /voice?a=1", 403));
+        assert_eq!((kept.request.as_str(), kept.status, kept.location.as_str()), ("POST /voice?a=1", 403, ""));
         assert_eq!((kept.parameter("Digits"), kept.parameter("From"), kept.parameter("To")), ("5", "+14x", ""));
         assert!(read_request(&mut &text[..50]).is_err());
+        let moved = b"HTTP/1.0 302 FOUND\r\nX: Location: no\r\nLOCATION: http://a.example/b\r\n\r\nLocation: no";
+        let kept = exchange(&head, &body, moved).unwrap();
+        assert_eq!((kept.status, kept.location.as_str()), (302, "http://a.example/b"));
     }
 }

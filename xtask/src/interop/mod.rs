@@ -13,6 +13,7 @@ pub(crate) mod install;
 mod nat;
 mod netns;
 pub(crate) mod node;
+pub(crate) mod programs;
 pub(crate) mod proxied;
 pub(crate) mod python;
 pub(crate) mod raw;
@@ -23,8 +24,10 @@ pub(crate) mod screenshots;
 pub(crate) mod sipp;
 mod sniffer;
 pub(crate) mod sound;
+pub(crate) mod speaking;
 pub(crate) mod speech;
 pub(crate) mod transcriber;
+pub(crate) mod web_application;
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -55,8 +58,8 @@ pub(crate) struct Options {
 }
 
 /// Cases that --quick leaves out unless they are asked for by name: one measures time on a machine that must have nothing
-/// else to do, one waits for intervals of real time, the others install large packages.
-const FULL_ONLY: [&str; 15] = [
+/// else to do, one waits for intervals of real time, the others install large packages, or one that no other case needs.
+const FULL_ONLY: [&str; 22] = [
     "mwi",
     "sipp-timers",
     "agent-100",
@@ -71,12 +74,19 @@ const FULL_ONLY: [&str; 15] = [
     "twilio-snippets",
     "twilio-proxy",
     "twilio-apps",
+    "twilio-parameters",
+    "twilio-requests",
+    "program-ivr",
+    "program-forwarding",
+    "program-click-to-call",
+    "program-warm-transfer",
+    "program-realtime",
     "recording-crash",
 ];
 
 /// Cases that need nothing from outside this machine, so that they can run in a network of their own. The others fetch
 /// packages.
-const SELF_CONTAINED: [&str; 34] = [
+const SELF_CONTAINED: [&str; 35] = [
     "instructions",
     "sipp-rtp",
     "sipp-tcp",
@@ -111,6 +121,7 @@ const SELF_CONTAINED: [&str; 34] = [
     "codecs-baresip",
     "reload-live",
     "ivr",
+    "record-play",
 ];
 
 /// Cases that use or measure the whole machine: none runs beside them.

@@ -20,6 +20,8 @@ pub(crate) enum Packages {
     Twilio,
     /// The same as systems that are in use pin it.
     Pinned,
+    /// Twilio's library in its newest version, whose parameters are listed.
+    Newest,
     /// Twilio's program for the command line.
     Cli,
     /// The library, Express and what applications log by.
@@ -33,6 +35,7 @@ impl Packages {
             Packages::Browser => ("browser", &["playwright-core@1.65.1"]),
             Packages::Twilio => ("twilio", &["twilio@6.2.0"]),
             Packages::Pinned => ("pinned", &["twilio@4.23.0"]),
+            Packages::Newest => ("newest", &["twilio@6.3.1"]),
             Packages::Cli => ("cli", &["twilio-cli@6.2.4"]),
             Packages::Express => ("express", &["twilio@6.2.0", "express@5.3.0", "body-parser@2.4.0", "pino@10.4.0"]),
             Packages::OpenAi => {

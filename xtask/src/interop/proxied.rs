@@ -9,6 +9,19 @@ use anyhow::Context as _;
 use super::applications::{ACCOUNT, TOKEN};
 use super::{edge, node, python};
 
+/// Name of the file with the variables.
+const VARIABLES: &str = "edge.env";
+
+/// Writes the variables that `trunkgate twilio env` prints for an edge at this URL, with further flags behind it, to a
+/// file of the folder; returns the file.
+pub(crate) fn write_variables(url: &[&str], folder: &Path) -> anyhow::Result<PathBuf> {
+    let mut env = Command::new(edge::binary());
+    env.args(["twilio", "env", "--url"]).args(url).arg("--directory").arg(folder.join("ca"));
+    let file = folder.join(VARIABLES);
+    std::fs::write(&file, python::ended(&mut env).context("trunkgate twilio env")?)?;
+    Ok(file)
+}
+
 /// The variables, in files of a folder of their own, and a home for programs.
 #[derive(Debug)]
 pub(crate) struct Proxied {
@@ -17,7 +30,7 @@ pub(crate) struct Proxied {
     cli: PathBuf,
 }
 
-/// The certificate of an edge that answers HTTPS at localhost.
+/// The certificate of an edge that answers HTTPS at localhost, or of another host.
 #[derive(Debug)]
 pub(crate) struct Certificate {
     folder: tempfile::TempDir,
@@ -26,8 +39,13 @@ pub(crate) struct Certificate {
 impl Certificate {
     /// Makes one, with its key, in a folder of its own.
     pub(crate) fn make() -> anyhow::Result<Certificate> {
+        Certificate::make_for("localhost")
+    }
+
+    /// Makes one for another host.
+    pub(crate) fn make_for(host: &str) -> anyhow::Result<Certificate> {
         let folder = tempfile::tempdir()?;
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+        let made = rcgen::generate_simple_self_signed([host.to_owned()])?;
         std::fs::write(folder.path().join("certificate.pem"), made.cert.pem())?;
         std::fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem())?;
         Ok(Certificate { folder })
@@ -43,9 +61,14 @@ impl Certificate {
         self.folder.path().join("certificate.pem")
     }
 
+    /// Returns the file of its key.
+    pub(crate) fn key(&self) -> PathBuf {
+        self.folder.path().join("key.pem")
+    }
+
     /// Returns the front of a case's configuration, with `[http] tls`.
     pub(crate) fn listeners(&self) -> String {
-        let (certificate, key) = (self.file(), self.folder.path().join("key.pem"));
+        let (certificate, key) = (self.file(), self.key());
         let tls = format!(
             "[http]\ntls = {{ certificate = \"{}\", private_key = \"{}\" }}\n",
             certificate.display(),
@@ -70,9 +93,7 @@ impl Proxied {
     fn at(url: &[&str]) -> anyhow::Result<Proxied> {
         let cli = node::modules(node::Packages::Cli)?.join(".bin");
         let folder = tempfile::tempdir()?;
-        let mut env = Command::new(edge::binary());
-        env.args(["twilio", "env", "--url"]).args(url).arg("--directory").arg(folder.path().join("ca"));
-        std::fs::write(folder.path().join("edge.env"), python::ended(&mut env).context("trunkgate twilio env")?)?;
+        write_variables(url, folder.path())?;
         Ok(Proxied { folder, cli })
     }
 
@@ -83,7 +104,7 @@ impl Proxied {
         let mut command = Command::new("sh");
         command.env("PATH", path).env("HOME", self.folder.path());
         command.env("TWILIO_ACCOUNT_SID", ACCOUNT).env("TWILIO_AUTH_TOKEN", TOKEN);
-        command.args(["-c", &format!(". {}/edge.env\n{commands}", self.folder.path().display()), "sh"]);
+        command.args(["-c", &format!(". {}/{VARIABLES}\n{commands}", self.folder.path().display()), "sh"]);
         Ok(command)
     }
 

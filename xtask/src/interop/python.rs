@@ -165,6 +165,21 @@ pub(crate) fn ended(command: &mut Command) -> anyhow::Result<String> {
     Ok(stdout.into_owned())
 }
 
+/// Keeps the lines that a child prints to its two pipes, in threads that end with them.
+pub(crate) fn keep_lines(child: &mut Child) -> anyhow::Result<Arc<Mutex<Vec<String>>>> {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let (stdout, stderr) = (child.stdout.take().context("stdout")?, child.stderr.take().context("stderr")?);
+    for reader in [Box::new(stdout) as Box<dyn std::io::Read + Send>, Box::new(stderr)] {
+        let lines = Arc::clone(&lines);
+        std::thread::spawn(move || {
+            for line in BufReader::new(reader).lines().map_while(Result::ok) {
+                lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            }
+        });
+    }
+    Ok(lines)
+}
+
 /// A script that runs; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Script {
@@ -193,16 +208,7 @@ impl Script {
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| script.display().to_string())?;
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let (stdout, stderr) = (child.stdout.take().context("stdout")?, child.stderr.take().context("stderr")?);
-        for reader in [Box::new(stdout) as Box<dyn std::io::Read + Send>, Box::new(stderr)] {
-            let lines = Arc::clone(&lines);
-            std::thread::spawn(move || {
-                for line in BufReader::new(reader).lines().map_while(Result::ok) {
-                    lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-                }
-            });
-        }
+        let lines = keep_lines(&mut child)?;
         let mut started = Script { child, lines, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
         // The first import of a fresh installation takes its time where others want the machine too.
         started.address = started.wait_for("listening on ", Duration::from_secs(120))?.parse()?;

@@ -12,6 +12,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 
+use super::raw::{Call, Phone, tone_frame};
 use super::rtp;
 
 /// Time of one packet.
@@ -46,6 +47,23 @@ pub(crate) struct Stream {
     pub(crate) misplaced: usize,
     /// Packets.
     pub(crate) packets: usize,
+}
+
+/// Length of the word that [`interrupt`] begins with, in packets.
+pub(crate) const WORD: u32 = 50;
+/// Behaviour of the caller behind it, in packets: silence while a model answers, an interruption, silence.
+const LISTENS: u32 = 100;
+const INTERRUPTS: u32 = 50;
+const LISTENS_AGAIN: u32 = 50;
+
+/// Has a caller say a word to a model, listen, interrupt it and listen again. Returns what it has heard.
+pub(crate) fn interrupt(caller: &Phone, call: &Call) -> anyhow::Result<Vec<Heard>> {
+    let line = Line { socket: &caller.rtp, to: call.media };
+    let silence = vec![0xff; 160];
+    let speaks = |n: u32| n < WORD || (WORD + LISTENS..WORD + LISTENS + INTERRUPTS).contains(&n);
+    let says = |_, n| if speaks(n) { tone_frame(n) } else { silence.clone() };
+    let packets = WORD + LISTENS + INTERRUPTS + LISTENS_AGAIN;
+    Ok(converse(&[line], packets, &says, Duration::from_millis(300))?.pop().unwrap_or_default())
 }
 
 /// Each line says `packets` payloads, 20 ms apart, and listens until `tail` after the last. What each heard, in order.

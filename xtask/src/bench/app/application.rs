@@ -14,12 +14,17 @@ use crate::interop::sound::{self, AMPLITUDE};
 /// A document in a file that plays the same prompt.
 pub(super) const FILE: &str = "<Response><Play>prompt.wav</Play><Pause length=\"60\"/></Response>";
 /// Documents by their paths.
-const DOCUMENTS: [(&str, &str); 4] = [
+const DOCUMENTS: [(&str, &str); 5] = [
     ("/gather", "<Gather timeout=\"600\"/>"),
     ("/menu", "<Gather timeout=\"600\"><Play>/prompt.wav</Play></Gather>"),
     ("/play", "<Play>/prompt.wav</Play><Pause length=\"60\"/>"),
     ("/hang-up", "<Gather timeout=\"1\"/>"),
+    ("/say", "<Say>Attention please, this sentence is known by now.</Say><Pause length=\"60\"/>"),
 ];
+/// Path of a document whose sentence is another one each time.
+pub(super) const NEW_SENTENCE: &str = "/say-new";
+/// Sentences said so far.
+static SENTENCES: AtomicU64 = AtomicU64::new(0);
 /// Seconds of the prompt.
 const PROMPT_SECONDS: u32 = 1;
 
@@ -73,9 +78,14 @@ fn serve(stream: &TcpStream, took_ns: &AtomicU64, prompt: &[u8]) -> anyhow::Resu
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
         let began = Instant::now();
-        let document = DOCUMENTS.iter().find(|(known, _)| *known == path);
+        let document = DOCUMENTS.iter().find(|(known, _)| *known == path).map(|(_, verbs)| (*verbs).to_owned());
+        let new_sentence = || {
+            let number = SENTENCES.fetch_add(1, Ordering::Relaxed);
+            format!("<Say>Attention please, this is sentence number {number}.</Say><Pause length=\"60\"/>")
+        };
+        let document = document.or_else(|| (path == NEW_SENTENCE).then(new_sentence));
         let (kind, body) = match document {
-            Some((_, verbs)) => ("text/xml", format!("<Response>{verbs}</Response>").into_bytes()),
+            Some(verbs) => ("text/xml", format!("<Response>{verbs}</Response>").into_bytes()),
             None => ("audio/wav", prompt.to_vec()),
         };
         let mut answer = format!(

@@ -70,10 +70,13 @@ struct Kind {
     effect: Effect,
 }
 
-const KINDS: [Kind; 3] = [
+const KINDS: [Kind; 5] = [
     Kind { name: "webhook, Gather: 200 OK", path: Some("/gather"), effect: Effect::Answer },
     Kind { name: "webhook, Play: prompt heard", path: Some("/play"), effect: Effect::Prompt },
     Kind { name: "file, Play: prompt heard", path: None, effect: Effect::Prompt },
+    // By an installed espeak-ng, which the edge finds by itself.
+    Kind { name: "webhook, Say, known: speech heard", path: Some("/say"), effect: Effect::Prompt },
+    Kind { name: "webhook, Say, new: speech heard", path: Some(application::NEW_SENTENCE), effect: Effect::Prompt },
 ];
 
 /// Measures everything and prints the tables.

@@ -9,16 +9,11 @@ use crate::interop::Setting;
 use crate::interop::bots::with_agent;
 use crate::interop::edge::Edge;
 use crate::interop::node::{self, Packages};
-use crate::interop::raw::{Phone, tone_frame};
-use crate::interop::recording::{Line, converse, one_stream};
+use crate::interop::raw::Phone;
+use crate::interop::recording::{interrupt, one_stream};
 use crate::interop::rtp;
 use crate::interop::sipp::CARRIER;
 
-/// What the caller does, in packets: a word, silence while the model answers, then it interrupts.
-const WORD: u32 = 50;
-const LISTENS: u32 = 100;
-const INTERRUPTS: u32 = 50;
-const LISTENS_AGAIN: u32 = 50;
 /// What the SDK adds to the last mark that came back, in milliseconds.
 const ADDED_MS: i64 = 50;
 /// What may be heard between the last mark and the clear: the SDK's piece of 40 ms, and the way of the caller's voice.
@@ -32,12 +27,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let mut edge = Edge::start(&with_agent(&format!("url = \"ws://{}/media\"", agent.address), "\"agent:bot\""))?;
     let caller = Phone::new(CARRIER, 0, "caller")?;
     let call = caller.call(edge.udp, "+14155550100").with_context(|| edge.log_tail())?;
-    let line = Line { socket: &caller.rtp, to: call.media };
-    let silence = vec![0xff; 160];
-    let speaks = |n: u32| n < WORD || (WORD + LISTENS..WORD + LISTENS + INTERRUPTS).contains(&n);
-    let says = |_, n| if speaks(n) { tone_frame(n) } else { silence.clone() };
-    let packets = WORD + LISTENS + INTERRUPTS + LISTENS_AGAIN;
-    let heard = converse(&[line], packets, &says, Duration::from_millis(300))?.pop().unwrap_or_default();
+    let heard = interrupt(&caller, &call)?;
     caller.bye(&call)?;
     edge.assert_alive()?;
     let told = || agent.lines().join("\n");

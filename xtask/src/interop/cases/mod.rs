@@ -41,6 +41,7 @@ mod options_health;
 mod opus_libopus;
 mod otel;
 mod queue;
+mod record_play;
 mod record_route;
 mod recording_crash;
 mod reflection;
@@ -63,7 +64,12 @@ mod tone;
 mod torture;
 mod twilio_api;
 mod twilio_apps;
+mod twilio_hold;
+mod twilio_hosts;
+mod twilio_parameters;
+mod twilio_programs;
 mod twilio_proxy;
+mod twilio_requests;
 mod twilio_snippets;
 mod twilio_tunnel;
 mod warm_transfer;
@@ -82,6 +88,8 @@ pub(crate) fn all() -> Vec<Case> {
     all.extend(phones());
     all.extend(agents());
     all.extend(applications());
+    all.extend(tables());
+    all.extend(programs());
     all.extend(transfers());
     all.extend(records());
     all.extend(deployed());
@@ -376,6 +384,11 @@ fn agents() -> Vec<Case> {
 fn transfers() -> Vec<Case> {
     vec![
         Case {
+            name: "twilio-hold",
+            proves: "twilio-python moves the party of a Dial to a document of its own, then both legs into a conference: they hear each other again",
+            run: twilio_hold::run,
+        },
+        Case {
             name: "warm-transfer",
             proves: "SIPp's callers are sent by pipecat to baresip phones, by a warm transfer: accepted, with the agent as coach, declined, machine, no answer, the caller hangs up; each party hears what it should",
             run: warm_transfer::run,
@@ -427,6 +440,11 @@ fn applications() -> Vec<Case> {
             run: twilio_snippets::run,
         },
         Case {
+            name: "twilio-hosts",
+            proves: "`[api] tls` with a hosts entry and `twilio trust`: clients that read no proxy variables, in a network of its own",
+            run: twilio_hosts::run,
+        },
+        Case {
             name: "twilio-tunnel",
             proves: "`proxy = \"tunnel\"` over TLS to the proxy: a host at a public address in a network of its own, and none that is private",
             run: twilio_tunnel::run,
@@ -454,9 +472,59 @@ fn applications() -> Vec<Case> {
     ]
 }
 
+/// Tables of the edge, held against what others publish.
+fn tables() -> Vec<Case> {
+    vec![Case {
+        name: "twilio-parameters",
+        proves: "the parameters that twilio-python 9.13.0 and twilio-node 6.3.1 can send, read from the packages, are those of the committed list",
+        run: twilio_parameters::run,
+    }]
+}
+
+/// Public programs written for Twilio: their requests, and some of them unmodified with calls.
+fn programs() -> Vec<Case> {
+    vec![
+        Case {
+            name: "twilio-requests",
+            proves: "requests of GoAlert, Healthchecks, Uptime Kuma, Dograh and old programs, by their HTTP clients: calls, messages and callbacks",
+            run: twilio_requests::run,
+        },
+        Case {
+            name: "program-ivr",
+            proves: "basic-ivr-python: a menu in a session of Flask goes on with each digit, and each caller has its own",
+            run: twilio_programs::basic_ivr::run,
+        },
+        Case {
+            name: "program-forwarding",
+            proves: "call-forwarding-flask behind TLS: its redirects to http are asked by https; senators by zip code and by FromState",
+            run: twilio_programs::call_forwarding::run,
+        },
+        Case {
+            name: "program-click-to-call",
+            proves: "clicktocall-node with its axios 0.19, by the proxy in absolute form: both parties hear each other",
+            run: twilio_programs::click_to_call::run,
+        },
+        Case {
+            name: "program-warm-transfer",
+            proves: "warm-transfer-flask with `[client]` and twilio-python 6.51, by a hosts entry: customer and two agents in a conference",
+            run: twilio_programs::warm_transfer::run,
+        },
+        Case {
+            name: "program-realtime",
+            proves: "speech-assistant-openai-realtime: a call and a double of OpenAI's API hear each other; an interruption cuts the answer",
+            run: twilio_programs::openai_realtime::run,
+        },
+    ]
+}
+
 /// Reports and records of calls.
 fn records() -> Vec<Case> {
     vec![
+        Case {
+            name: "record-play",
+            proves: "Record, then Play of its RecordingUrl: plain, with `public_url`, with `proxy` and in the sandbox, heard as it was spoken",
+            run: record_play::run,
+        },
         Case {
             name: "recording-crash",
             proves: "kill -9 of an edge that records 50 calls: each file opens in ffprobe and by age, and lacks at most 1 s and a chunk",

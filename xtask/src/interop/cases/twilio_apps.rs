@@ -2,20 +2,17 @@
 //! with scripts. Their code is fetched at a commit and not changed; where a pinned dependency can no longer be installed, the newest
 //! compatible version is. `TRUNKGATE_APPS` may name a folder with checkouts by name; without it they are cloned from their public address.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
-use crate::interop::{SKIPPED, Setting, edge, install, python};
+use crate::interop::programs::{self, Checkout};
+use crate::interop::{Setting, edge, install, python};
 
-/// Environment variable with a folder of checkouts.
-const FOLDER: &str = "TRUNKGATE_APPS";
-/// Public address of the repositories, before their names.
-const PUBLIC: &str = "https://github.com/TwilioDevEd/";
-/// Longest run of an application's scripts, from the command to its end.
+/// Longest run of an application's scripts for each of them, from the command to its end.
 const LONGEST_S: f64 = 10.0;
 
 /// Packages of call-forwarding-flask: those of its requirements that it imports.
@@ -34,7 +31,7 @@ const FLASK: &[&str] = &[
 const DJANGO: &[&str] = &["Django==3.2.25", "django-environ==0.4.5", "twilio==6.35.4"];
 
 /// Fills the database of call-forwarding-flask: its own senators, and one zip code as its own tests have it.
-const SENATORS: &str = "\
+pub(super) const SENATORS: &str = "\
 from call_forward_flask import app, db, parsers
 with app.app_context():
     db.drop_all()
@@ -43,10 +40,16 @@ with app.app_context():
     parsers.zips_from_csv([(0, None), (1, ['60616', '', '', 'IL'])])
 ";
 
+/// The application that forwards calls to senators.
+pub(super) const CALL_FORWARDING: Checkout = Checkout {
+    owner: "TwilioDevEd",
+    name: "call-forwarding-flask",
+    commit: "d361c916f7a9599e32dd99e3bd2de60238f7020d",
+};
+
 /// An application.
 struct Application {
-    name: &'static str,
-    commit: &'static str,
+    checkout: Checkout,
     /// Path of its webhook.
     path: &'static str,
     flags: &'static [&'static str],
@@ -60,8 +63,11 @@ type Start = (String, Vec<(&'static str, &'static str)>);
 
 const APPLICATIONS: [Application; 3] = [
     Application {
-        name: "ivr-phone-tree-node",
-        commit: "272a414c9aa81b3eac1db399686090fdd7bfb3e4",
+        checkout: Checkout {
+            owner: "TwilioDevEd",
+            name: "ivr-phone-tree-node",
+            commit: "272a414c9aa81b3eac1db399686090fdd7bfb3e4",
+        },
         path: "/ivr/welcome",
         flags: &[],
         scripts: &[
@@ -72,20 +78,28 @@ const APPLICATIONS: [Application; 3] = [
         prepare: node,
     },
     Application {
-        name: "call-forwarding-flask",
-        commit: "d361c916f7a9599e32dd99e3bd2de60238f7020d",
+        checkout: CALL_FORWARDING,
         path: "/callcongress/welcome",
-        flags: &[],
+        // Its Gather has an attribute that Twilio does not know either.
+        flags: &["--allow-warnings"],
         scripts: &[
-            "hear Thank you for calling Call Congress\npress 60616\nhear Connecting you to Richard J. Durbin\ndial +14157671351\n\
-             party hangs up\nhear Connecting you to Tammy Duckworth\ndial +12174412652 busy\nhear Your voice makes a difference\n\
+            // The caller's area code is one of California.
+            "hear you're calling from CA\npress 1\nhear Connecting you to Barbara Boxer\ndial +14157671351\nparty hangs up\n\
+             hear Connecting you to Dianne Feinstein\ndial +12174412652 busy\nhear Your voice makes a difference\n\
+             ends completed",
+            "hear you're calling from CA\npress 2\nhear If you wish to call your senators\npress 60616\n\
+             hear Connecting you to Richard J. Durbin\ndial +14157671351\nparty hangs up\n\
+             hear Connecting you to Tammy Duckworth\ndial +12174412652 busy\nhear Your voice makes a difference\n\
              ends completed",
         ],
         prepare: flask,
     },
     Application {
-        name: "ivr-recording-django",
-        commit: "766a0c6cdf39e82206344324d58e015ddca49387",
+        checkout: Checkout {
+            owner: "TwilioDevEd",
+            name: "ivr-recording-django",
+            commit: "766a0c6cdf39e82206344324d58e015ddca49387",
+        },
         path: "/ivr/welcome/",
         // Its menu is a file at a host on the Internet; its callerId is the agent's own number, which an account would have verified.
         flags: &["--allow-missing-audio", "--number", "+15558675309"],
@@ -105,22 +119,17 @@ const FAILS: &str = "hear press 1 for directions\npress 1\nhear list of planets"
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let mut figures = Vec::new();
     for application in &APPLICATIONS {
-        let folder = match fetched(application) {
+        let name = application.checkout.name;
+        let folder = match application.checkout.folder() {
             Ok(folder) => folder,
-            Err(error) if std::env::var_os(FOLDER).is_none() && !setting.sabotage => {
-                return Ok(format!(
-                    "{SKIPPED}{} cannot be cloned, and {FOLDER} is not set: {error:#}",
-                    application.name
-                ));
-            }
-            Err(error) => return Err(error.context(application.name)),
+            Err(error) => return application.checkout.missing(setting, error),
         };
-        let start = (application.prepare)(&folder).context(application.name)?;
+        let start = (application.prepare)(&folder).context(name)?;
         let job = Job { application, folder: &folder, start: &start };
         let (code, reports, seconds) = job.run(application.scripts, setting.sabotage)?;
-        ensure!(code == 0, "{}: exit code {code}: {reports:#}", application.name);
-        ensure!(seconds < LONGEST_S, "{}: {seconds:.1} s", application.name);
-        figures.push(format!("{} {seconds:.1} s", application.name));
+        ensure!(code == 0, "{name}: exit code {code}: {reports:#}");
+        ensure!(seconds < LONGEST_S * f64::from(u32::try_from(application.scripts.len())?), "{name}: {seconds:.1} s");
+        figures.push(format!("{name} {seconds:.1} s"));
         if figures.len() == 1 {
             let (code, reports, _) = job.run(&[FAILS], false)?;
             let failure = reports[0]["failures"][0].as_str().unwrap_or_default();
@@ -141,7 +150,7 @@ struct Job<'a> {
 impl Job<'_> {
     /// Runs scripts: exit code, reports, and seconds from the command to its end.
     fn run(&self, scripts: &[&str], sabotage: bool) -> anyhow::Result<(i32, Value, f64)> {
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = programs::free_address()?.port();
         let scratch = tempfile::tempdir()?;
         let mut command = Command::new(std::path::absolute(edge::binary())?);
         // Broken: the number leads to a page that is no webhook.
@@ -161,38 +170,6 @@ impl Job<'_> {
         let reports = reports.with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
         Ok((output.status.code().context("it was killed")?, reports, seconds))
     }
-}
-
-/// Clones a repository at its commit, below the target folder.
-fn fetched(application: &Application) -> anyhow::Result<PathBuf> {
-    let Application { name, commit, .. } = *application;
-    let folder = std::path::absolute(edge::target())?.join("interop-apps").join(name);
-    let done = folder.join(".git/checked-out");
-    if std::fs::read_to_string(&done).is_ok_and(|known| known == commit) {
-        return Ok(folder);
-    }
-    let source = match std::env::var_os(FOLDER).filter(|folder| !folder.is_empty()) {
-        Some(given) => PathBuf::from(given).join(name).canonicalize()?.display().to_string(),
-        None => format!("{PUBLIC}{name}"),
-    };
-    println!("      fetching {name}");
-    drop(std::fs::remove_dir_all(&folder));
-    std::fs::create_dir_all(folder.parent().context("a folder")?)?;
-    git(Command::new("git").args(["clone", "--quiet", "--no-checkout", &source]).arg(&folder))?;
-    // Neither the large table of zip codes nor pictures are needed.
-    let files = ["checkout", "--quiet", commit, "--", ".", ":(exclude)*.csv", ":(exclude)*.jpg"];
-    git(Command::new("git").args(files).current_dir(&folder))?;
-    std::fs::write(done, commit)?;
-    Ok(folder)
-}
-
-fn git(command: &mut Command) -> anyhow::Result<()> {
-    // A clone that asks for a name waits for ever.
-    let output = command.env("GIT_TERMINAL_PROMPT", "0").output().context("git")?;
-    if !output.status.success() {
-        bail!("git: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(())
 }
 
 fn node(folder: &Path) -> anyhow::Result<Start> {

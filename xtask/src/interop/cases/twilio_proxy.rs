@@ -135,6 +135,10 @@ fn cli(proxied: &Proxied) -> anyhow::Result<()> {
     let key = key[0]["sid"].as_str().with_context(|| key.to_string())?;
     let removed = proxied.shell(&format!("twilio api:core:keys:list && twilio api:core:keys:remove --sid {key}"))?;
     ensure!(removed.contains(key), "{removed}");
+    let lookup =
+        "twilio api:lookups:v2:phone-numbers:fetch --phone-number +14159929960 --properties phoneNumber,countryCode";
+    let found = proxied.shell(lookup)?;
+    ensure!(found.contains("+14159929960") && found.contains("US"), "{found}");
     let numbers = proxied.shell("twilio phone-numbers:list --properties phoneNumber")?;
     ensure!(NUMBERS.iter().all(|number| numbers.contains(number)), "{numbers}");
     // The program makes a key and goes on by it.

@@ -1,4 +1,4 @@
-// twilio-node as a client of the edge: account, numbers, keys, calls and errors. A field that an answer lacks is `undefined` in the
+// twilio-node as a client of the edge: account, numbers, keys, calls, lookups and errors. A field that an answer lacks is `undefined` in the
 // library's resource, which fails here; dates must be dates. Only the base URL is set, or nothing without `--url`.
 const { parseArgs } = require("node:util");
 const twilio = require("twilio");
@@ -15,6 +15,7 @@ function client(user, secret) {
   const made = twilio(user, secret, { accountSid: ACCOUNT });
   if (flags.url) {
     made.api.baseUrl = flags.url;
+    made.lookups.baseUrl = flags.url;
   }
   return made;
 }
@@ -140,6 +141,17 @@ async function detection() {
   await call.update({ status: "completed" });
 }
 
+async function lookups() {
+  const found = shaped(await api.lookups.v2.phoneNumbers("+14159929960").fetch(), []);
+  check(found.valid === true && found.nationalFormat === "(415) 992-9960" && found.countryCode === "US", `${found.nationalFormat}`);
+  const national = shaped(await api.lookups.v1.phoneNumbers("02079460123").fetch({ countryCode: "GB" }), []);
+  check(national.phoneNumber === "+442079460123" && national.countryCode === "GB", `${national.phoneNumber}`);
+  const invalid = await api.lookups.v2.phoneNumbers("+141599299600").fetch();
+  check(invalid.valid === false && same(invalid.validationErrors, ["TOO_LONG"]), `${invalid.validationErrors}`);
+  await refused(404, 20404, () => api.lookups.v1.phoneNumbers("+141599299600").fetch());
+  await refused(501, 20501, () => api.lookups.v1.phoneNumbers("+14159929960").fetch({ type: ["carrier"] }), "Type");
+}
+
 async function errors() {
   const create = (given) => () => api.calls.create({ to: flags.answers, from: flags["caller-id"], twiml: "<Response/>", ...given });
   await refused(400, 21211, create({ to: "+1415555" }));
@@ -158,6 +170,7 @@ async function errors() {
   await keys();
   await lists(await calls());
   await detection();
+  await lookups();
   await errors();
   console.log(`twilio-node ${version}: ${shapes} resources of the documented shape`);
 })().catch((error) => {

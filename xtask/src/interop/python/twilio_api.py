@@ -1,4 +1,4 @@
-"""twilio-python as a client of the edge: account, numbers, keys, calls and errors. Every resource is compared with what the library
+"""twilio-python as a client of the edge: account, numbers, keys, calls, lookups and errors. Every resource is compared with what the library
 itself reads from an answer, and its types are those that the library parses. Only the base URL is set, or nothing without `--url`."""
 import argparse
 import datetime
@@ -13,6 +13,8 @@ from twilio.rest.api.v2010.account import AccountInstance
 from twilio.rest.api.v2010.account.call import CallInstance
 from twilio.rest.api.v2010.account.incoming_phone_number import IncomingPhoneNumberInstance
 from twilio.rest.api.v2010.account.key import KeyInstance
+from twilio.rest.lookups.v1 import phone_number as lookups_v1
+from twilio.rest.lookups.v2 import phone_number as lookups_v2
 
 flags = argparse.ArgumentParser()
 flags.add_argument("--url")
@@ -26,7 +28,7 @@ shapes = 0
 def client(user, secret):
     made = Client(user, secret, ACCOUNT)
     if flags.url:
-        made.api.base_url = flags.url
+        made.api.base_url = made.lookups.base_url = flags.url
     return made
 
 
@@ -63,6 +65,17 @@ def shaped(kind, path):
         check(name not in answer.names or isinstance(answer[name], str), f"{path}: {name} is {answer.get(name)!r}")
     shapes += 1
     return answer
+
+
+def looked_up(module, version, number):
+    """Has the library read an answer of Lookup: every field that it knows is there."""
+    global shapes
+    response = api.request("GET", f"{api.lookups.base_url}/{version}/PhoneNumbers/{number}")
+    check(response.status_code == 200, f"{number}: {response.status_code} {response.text}")
+    answer = Asked(json.loads(response.text))
+    module.PhoneNumberInstance(getattr(api.lookups, version), answer)
+    check(not answer.names - answer.keys(), f"lookup {version} lacks {sorted(answer.names - answer.keys())}")
+    shapes += 1
 
 
 def refused(status, code, act, words=""):
@@ -179,6 +192,22 @@ def detection():
     made.update(status="completed")
 
 
+def lookups():
+    looked_up(lookups_v1, "v1", flags.caller_id)
+    looked_up(lookups_v2, "v2", flags.caller_id)
+    found = api.lookups.v2.phone_numbers("+1 (415) 992-9960").fetch()
+    formats = (found.phone_number, found.national_format, found.country_code, found.calling_country_code)
+    check(formats == ("+14159929960", "(415) 992-9960", "US", "1"), f"{formats}")
+    check(found.valid is True and not found.validation_errors, f"{found.validation_errors}")
+    national = api.lookups.v1.phone_numbers("020 7946 0123").fetch(country_code="GB")
+    check((national.phone_number, national.country_code) == ("+442079460123", "GB"), f"{national.phone_number}")
+    invalid = api.lookups.v2.phone_numbers("+141599299600").fetch()
+    check((invalid.valid, invalid.validation_errors) == (False, ["TOO_LONG"]), f"{invalid.validation_errors}")
+    refused(404, 20404, lambda: api.lookups.v1.phone_numbers("+141599299600").fetch())
+    refused(501, 20501, lambda: api.lookups.v1.phone_numbers("+14159929960").fetch(type=["carrier"]), "Type")
+    refused(501, 20501, lambda: api.lookups.v2.phone_numbers("+14159929960").fetch(fields="line_type_intelligence"), "Fields")
+
+
 def errors():
     create = lambda **given: lambda: api.calls.create(**{"to": flags.answers, "from_": flags.caller_id, "twiml": "<Response/>", **given})
     refused(400, 21211, create(to="+1415555"))
@@ -196,5 +225,6 @@ numbers()
 keys()
 lists(calls())
 detection()
+lookups()
 errors()
 print(f"twilio-python {twilio.__version__}: {shapes} resources of the documented shape")

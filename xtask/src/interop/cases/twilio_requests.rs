@@ -1,0 +1,72 @@
+//! Requests of public programs that Twilio takes, as these build them and by their HTTP clients: parameters without
+//! effect here, statuses in the place of events, a number together with a messaging service, a POST that changes
+//! nothing.
+
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+
+use crate::interop::applications::{ACCOUNT, TOKEN, open_tables};
+use crate::interop::callee::Callees;
+use crate::interop::edge::Edge;
+use crate::interop::web_application::WebApplication;
+use crate::interop::{Setting, node, python};
+
+/// HTTP clients of the programs in Python.
+const PACKAGES: &[&str] = &["aiohttp==3.14.5", "pycurl==7.49.0"];
+/// Number of the edge.
+const NUMBER: &str = "+14155550100";
+/// Number of a party that answers.
+const PARTY: &str = "+14155550101";
+/// Events of a call that its programs are notified of.
+const EVENTS: [&str; 4] = ["initiated", "ringing", "in-progress", "completed"];
+
+/// Has each program make its calls and messages.
+pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
+    let python = python::environment("requests", PACKAGES)?;
+    let application = WebApplication::start(|_| "<Hangup/>".to_owned())?;
+    let url = format!("http://{}", application.address);
+    // Broken: parameters without effect are refused.
+    let keys = format!("requests_per_second = 0\nconnect = [\"trunk:pbx\"]\nstrict = {}", setting.sabotage);
+    let edge = Edge::start(&format!("{}[messages]\nurl = \"{url}/send\"\n", open_tables(&[NUMBER], &keys)))?;
+    let callees = Callees::start()?;
+    let base = format!("http://{}", edge.http);
+    let flags = [
+        ["--url", base.as_str()],
+        ["--account", ACCOUNT],
+        ["--token", TOKEN],
+        ["--number", NUMBER],
+        ["--to", PARTY],
+        ["--application", &url],
+    ]
+    .concat();
+    let mut program = Command::new(python);
+    program.args(["-B", "-W", "ignore"]).arg(python::script("twilio_requests.py")).args(&flags);
+    let by_python = python::ended(&mut program).with_context(|| edge.log_tail())?;
+    let of_node = flags.get(..10).unwrap_or_default();
+    let by_node = node::output(node::Packages::Twilio, &node::script("twilio_requests.cjs"), of_node)
+        .with_context(|| edge.log_tail())?;
+    for path in ["/goalert/status?msgID=1", "/dograh/status"] {
+        notified(&application, path)?;
+    }
+    for body in ["GoAlert: the disk is full", "Healthchecks: backup is DOWN", "Uptime Kuma: [home] [Down] timeout"] {
+        let sent = application.wait_for(body, 0, |sent| sent.path == "/send" && sent.parameter("Body") == body)?;
+        let (from, to) = (sent.parameter("From"), sent.parameter("To"));
+        ensure!((from, to) == (NUMBER, PARTY), "{body}: from {from} to {to}");
+    }
+    let calls = callees.called().len();
+    ensure!(calls == 3, "{calls} calls instead of three");
+    Ok(format!("{}, {}: {calls} calls reach a party, three messages the service", by_python.trim(), by_node.trim()))
+}
+
+/// Waits until a program was notified of all that happened to its call, and holds that this came in order.
+fn notified(application: &WebApplication, path: &str) -> anyhow::Result<()> {
+    application.wait_for(&format!("{path}, completed"), 0, |posted| {
+        posted.path == path && posted.parameter("CallStatus") == "completed"
+    })?;
+    let posted = application.posted();
+    let of_call = posted.iter().filter(|posted| posted.path == path);
+    let statuses: Vec<&str> = of_call.map(|posted| posted.parameter("CallStatus")).collect();
+    ensure!(statuses == EVENTS, "{path}: {statuses:?}");
+    Ok(())
+}
