@@ -164,6 +164,8 @@ fn build(servers: &[SocketAddr], hosts: ResolveHosts) -> io::Result<TokioResolve
     };
     // Who keeps what was found asks again when it is due: a second cache would only make it older.
     options.cache_size = 0;
+    // Else any port from 1024 on: a query then has a media port for as long as it waits, and a call that draws it loses an attempt.
+    options.os_port_selection = true;
     options.use_hosts_file = hosts;
     options.timeout = options.timeout.min(Duration::from_millis(limits::NAME_SERVER_MILLISECONDS));
     options.attempts = options.attempts.min(1);

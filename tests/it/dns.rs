@@ -179,6 +179,20 @@ fn a_name_server_that_is_silent_or_lies_keeps_nobody_from_calling() {
     refused(&caller, edge.address("udp"), "two", "404");
 }
 
+/// Media ports lie outside of the system's ephemeral range: a query in that of the edge takes a port from a call.
+#[test]
+fn queries_leave_from_ephemeral_ports() {
+    let names = NameServer::start();
+    let caller = Party::new("127.0.0.1");
+    let peers: String = (0..16).map(|n| format!("\"sip:pbx{n}.test\", ")).collect();
+    let _edge = start(&names, &two_trunks(&caller, &peers));
+    until("each name is asked for", || (names.sources().len() >= 16).then_some(()));
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let bounds: Vec<u16> = range.split_whitespace().map(|bound| bound.parse().unwrap()).collect();
+    let sources = names.sources();
+    assert!(sources.iter().all(|from| (bounds[0]..=bounds[1]).contains(&from.port())), "{sources:?}");
+}
+
 #[test]
 fn a_bare_uri_is_looked_up_by_the_call_and_remembered_for_the_next() {
     let names = NameServer::start();

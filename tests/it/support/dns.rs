@@ -30,6 +30,8 @@ struct State {
     zone: Zone,
     mood: Mood,
     asked: Vec<String>,
+    /// Where the queries came from.
+    sources: Vec<SocketAddr>,
     /// Answers of [`Mood::Slow`].
     held: Vec<(Message, SocketAddr)>,
 }
@@ -46,7 +48,8 @@ impl NameServer {
     pub(crate) fn start() -> NameServer {
         let socket = Arc::new(UdpSocket::bind(("127.0.0.1", 0)).unwrap());
         let address = socket.local_addr().unwrap();
-        let state = State { zone: Zone::new(), mood: Mood::Answers, asked: Vec::new(), held: Vec::new() };
+        let state =
+            State { zone: Zone::new(), mood: Mood::Answers, asked: Vec::new(), sources: Vec::new(), held: Vec::new() };
         let server = NameServer { address, socket: Arc::clone(&socket), state: Arc::new(Mutex::new(state)) };
         let state = Arc::clone(&server.state);
         std::thread::spawn(move || serve(&socket, &state));
@@ -95,6 +98,10 @@ impl NameServer {
     pub(crate) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().asked)
     }
+    /// Where its queries have come from.
+    pub(crate) fn sources(&self) -> Vec<SocketAddr> {
+        self.state.lock().unwrap().sources.clone()
+    }
     /// How often something has been asked since it was forgotten.
     pub(crate) fn count(&self, question: &str) -> usize {
         self.state.lock().unwrap().asked.iter().filter(|asked| *asked == question).count()
@@ -110,6 +117,7 @@ fn serve(socket: &UdpSocket, state: &Mutex<State>) {
     while let Ok((len, from)) = socket.recv_from(&mut buffer) {
         let Ok(query) = Message::from_vec(&buffer[..len]) else { continue };
         let mut state = state.lock().unwrap();
+        state.sources.push(from);
         let answer = state.answer(&query);
         match state.mood {
             Mood::Silent => {}
