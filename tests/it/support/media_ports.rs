@@ -9,7 +9,7 @@ const FIRST: u16 = 6_000;
 /// Parts, each for one test.
 const PARTS: u16 = 12;
 /// Ports of one test's first edge.
-const OF_ONE: u16 = 500;
+const OF_ONE: u16 = 300;
 /// Ports of each further edge that runs beside it, after those.
 const OF_FURTHER: u16 = 50;
 /// Further edges with ports of their own.
