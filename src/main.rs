@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory as _, FromArgMatches as _};
 use trunkgate::boot::run;
 use trunkgate::tools::cli::{Agents, Calls, Cli, Listing, RecordingListing, RecordingVerb, Verb};
 use trunkgate::tools::doctor::Form;
@@ -16,8 +16,12 @@ use trunkgate::tools::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Commit and profile, as `cargo xtask release` names them. Only this file reads them: another commit does not rebuild the library.
+const COMMIT: Option<&str> = option_env!("TRUNKGATE_COMMIT");
+const PROFILE: Option<&str> = option_env!("TRUNKGATE_PROFILE");
+
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse_command_line() {
         Ok(cli) => cli,
         Err(found) => return help::of_flag(&found),
     };
@@ -102,4 +106,24 @@ fn no_secrets(verb: &str) -> ExitCode {
     run::refuse(&format!(
         "error[TG0190]: `trunkgate {verb} --secrets`: not in this version: secrets in messages are never recorded"
     ))
+}
+
+/// Parses the command line; `--version` also shows the build.
+fn parse_command_line() -> Result<Cli, clap::Error> {
+    let matches = Cli::command().long_version(&*build_details().leak()).try_get_matches()?;
+    Cli::from_arg_matches(&matches)
+}
+
+/// Returns version, commit, profile, platform and features of this binary.
+fn build_details() -> String {
+    let profile = PROFILE.unwrap_or(if cfg!(debug_assertions) { "dev" } else { "release" });
+    let environment = if cfg!(target_env = "musl") { "musl" } else { "gnu" };
+    let features = if cfg!(feature = "libopus") { "libopus" } else { "none" };
+    format!(
+        "{}\ncommit: {}\nprofile: {profile}\nplatform: {}-{}-{environment}\nfeatures: {features}",
+        env!("CARGO_PKG_VERSION"),
+        COMMIT.unwrap_or("unknown (not built by `cargo xtask release`)"),
+        std::env::consts::ARCH,
+        std::env::consts::OS,
+    )
 }

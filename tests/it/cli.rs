@@ -147,7 +147,19 @@ fn what_is_no_verb_and_what_is_of_a_later_version_is_refused() {
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("error[TG0190]: `trunkgate pcap --media`"), "{}", text(&output.stderr));
     assert_eq!(finish(&["statsu"]).status.code(), Some(2));
-    assert_eq!(finish(&["--version"]).status.code(), Some(0));
+}
+
+#[test]
+fn the_version_names_the_build() {
+    let output = finish(&["--version"]);
+    assert_eq!(output.status.code(), Some(0));
+    let shown = text(&output.stdout);
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(shown.starts_with(&format!("trunkgate {version}\ncommit: unknown")), "{shown}");
+    for line in ["profile: dev", "features: none"] {
+        assert!(shown.lines().any(|found| found == line), "{line}: {shown}");
+    }
+    assert_eq!(text(&finish(&["-V"]).stdout), format!("trunkgate {version}\n"));
 }
 
 #[test]
