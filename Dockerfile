@@ -9,7 +9,7 @@ ARG FEATURES=""
 # hadolint ignore=DL3008
 RUN case ",$FEATURES," in *,libopus,*) \
       apt-get update && apt-get install -y --no-install-recommends cmake && rm -rf /var/lib/apt/lists/* ;; esac
-RUN cargo build --release --locked --package trunkgate --bin trunkgate --features "$FEATURES"
+RUN cargo build --profile dist --locked --package trunkgate --bin trunkgate --features "$FEATURES"
 
 FROM debian:bookworm-slim
 # The program that speaks the <Say> of applications (GPL-3.0-or-later); an image without it: docker build --build-arg VOICE=
@@ -17,7 +17,7 @@ ARG VOICE="espeak-ng"
 # hadolint ignore=DL3008
 RUN if [ -n "$VOICE" ]; then \
       apt-get update && apt-get install -y --no-install-recommends "$VOICE" && rm -rf /var/lib/apt/lists/*; fi
-COPY --from=build /src/target/release/trunkgate /usr/bin/trunkgate
+COPY --from=build /src/target/dist/trunkgate /usr/bin/trunkgate
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY deploy/trunkgate.toml /etc/trunkgate/trunkgate.toml
 # Directory of call records and of the store: a volume inherits its owner.

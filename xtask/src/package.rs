@@ -15,7 +15,7 @@ pub(crate) fn deb() -> anyhow::Result<bool> {
     edge::build()?;
     let folder = edge::target().join("package");
     written(&folder)?;
-    let packed = edge::cargo().args(["deb", "--no-build"]).status().context("cargo deb")?;
+    let packed = edge::cargo().args(["deb", "--no-build", "--profile", edge::PROFILE]).status().context("cargo deb")?;
     if !packed.success() {
         bail!("cargo deb failed: `cargo install cargo-deb --locked` installs it");
     }

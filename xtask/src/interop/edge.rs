@@ -13,20 +13,23 @@ use nix::unistd::Pid;
 
 use super::applications::{ACCOUNT, TOKEN};
 
-/// Builds the release binary once.
+/// Cargo's profile of the binary that is packed, measured and tried against real peers.
+pub(crate) const PROFILE: &str = "dist";
+
+/// Builds the binary once.
 pub(crate) fn build() -> anyhow::Result<()> {
     build_with(&[])
 }
 
 /// The same with features.
 pub(crate) fn build_with(features: &[&str]) -> anyhow::Result<()> {
-    println!("building the release binary");
+    println!("building the binary");
     let status = cargo()
-        .args(["build", "--release", "--quiet", "--package", "trunkgate", "--bin", "trunkgate"])
+        .args(["build", "--profile", PROFILE, "--quiet", "--package", "trunkgate", "--bin", "trunkgate"])
         .args(["--features", &features.join(",")])
         .status()?;
     if !status.success() {
-        bail!("the release binary does not build");
+        bail!("the binary does not build");
     }
     Ok(())
 }
@@ -42,9 +45,9 @@ pub(crate) fn target() -> PathBuf {
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from)
 }
 
-/// The release binary.
+/// Returns the path of the binary that [`build`] makes.
 pub(crate) fn binary() -> PathBuf {
-    target().join("release/trunkgate")
+    target().join(PROFILE).join("trunkgate")
 }
 
 /// A running edge.

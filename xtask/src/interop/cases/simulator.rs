@@ -1,20 +1,20 @@
-//! The simulator in a release build: many more seeds than `cargo test` has time for.
+//! The simulator, optimised: many more seeds than `cargo test` has time for.
 
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
 use crate::interop::Setting;
-use crate::interop::edge::{cargo, target};
+use crate::interop::edge::{PROFILE, cargo, target};
 
 /// Runs seeds, and returns the simulator's summary.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
-    let built = cargo().args(["build", "--release", "--quiet", "--package", "trunkgate-sim"]).status()?;
+    let built = cargo().args(["build", "--profile", PROFILE, "--quiet", "--package", "trunkgate-sim"]).status()?;
     if !built.success() {
         bail!("the simulator does not build");
     }
     let seeds = if setting.quick { "1000" } else { "10000" };
-    let mut simulator = Command::new(target().join("release/trunkgate-sim"));
+    let mut simulator = Command::new(target().join(PROFILE).join("trunkgate-sim"));
     simulator.args(["--seeds", seeds]);
     // Broken: the edge misses each BYE.
     if setting.sabotage {
