@@ -56,6 +56,7 @@ mod hold;
 mod hot_swap;
 mod http_answers;
 mod https;
+mod install;
 mod json;
 mod leg_ends;
 mod linked_conferences;

@@ -1,6 +1,6 @@
 //! `cargo xtask`: drivers that need more than cargo. `interop` runs the real binary against peers that we did not
 //! write (SIPp, Kamailio) and prints one figure per case; `faults` has agents fail callers;
-//! `peers-suites` runs other projects' scenarios; `bench` measures whole systems side by side; `deb` makes the Debian package;
+//! `peers-suites` runs other projects' scenarios; `bench` measures whole systems side by side; `deb` makes the Debian package, `release` all artefacts of a release;
 //! `twiml` runs folders of TwiML documents; `twilio-parameters` lists the parameters that Twilio's libraries can send; `seeds` runs web applications and programs for Twilio against the edge; `screenshots` takes the pictures of the console.
 
 mod bench;
@@ -8,6 +8,7 @@ mod faults;
 mod interop;
 mod libraries;
 mod package;
+mod release;
 mod seeds;
 mod suites;
 mod twiml;
@@ -44,6 +45,8 @@ enum Task {
     Seeds(seeds::Options),
     /// Makes the Debian package.
     Deb,
+    /// Makes the artefacts of a release: archive, Debian package, image, list of components, installer, checksums.
+    Release(release::Options),
     /// Takes the pictures of the console in docs/images, with calls of its own.
     Screenshots,
     /// The bare relay's own process.
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Task::TwilioParameters(options) => libraries::run(&options),
         Task::Seeds(options) => seeds::run(&options),
         Task::Deb => package::deb(),
+        Task::Release(options) => release::run_release(&options),
         Task::Screenshots => interop::screenshots::run(),
         Task::EchoAgent(options) => bench::echo_agent(options).map(|()| true),
         Task::FaultsAgent => faults::echo_for_all().map(|()| true),

@@ -13,8 +13,7 @@ const SCRIPTS: [(&str, &str); 3] = [("bash", "trunkgate.bash"), ("zsh", "_trunkg
 /// Builds the binary, has it write, and packs.
 pub(crate) fn deb() -> anyhow::Result<bool> {
     edge::build()?;
-    let folder = edge::target().join("package");
-    written(&folder)?;
+    write_pages(&edge::binary(), &edge::target().join("package"))?;
     let packed = edge::cargo().args(["deb", "--no-build", "--profile", edge::PROFILE]).status().context("cargo deb")?;
     if !packed.success() {
         bail!("cargo deb failed: `cargo install cargo-deb --locked` installs it");
@@ -22,8 +21,35 @@ pub(crate) fn deb() -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Manual pages and completions below `folder`.
-fn written(folder: &Path) -> anyhow::Result<()> {
+/// Packs a static binary that is built already into `out`, with all times at `seconds` since 1970.
+pub(crate) fn pack_static(binary: &Path, platform: &str, seconds: u64, out: &Path) -> anyhow::Result<()> {
+    // cargo-deb takes the binary from the target's folder.
+    let folder = binary.ancestors().nth(3).context("folder of the build")?;
+    let packed = edge::cargo()
+        .args([
+            "deb",
+            "--no-build",
+            "--no-strip",
+            "--quiet",
+            "--profile",
+            edge::PROFILE,
+            "--target",
+            platform,
+            "--output",
+        ])
+        .arg(out)
+        .env("CARGO_TARGET_DIR", folder)
+        .env("SOURCE_DATE_EPOCH", seconds.to_string())
+        .status()
+        .context("cargo deb")?;
+    if !packed.success() {
+        bail!("cargo deb failed: `cargo install cargo-deb --locked` installs it");
+    }
+    Ok(())
+}
+
+/// Writes manual pages and completions below `folder`.
+pub(crate) fn write_pages(binary: &Path, folder: &Path) -> anyhow::Result<()> {
     // Pages of verbs that are gone would stay.
     if folder.exists() {
         std::fs::remove_dir_all(folder)?;
@@ -31,7 +57,7 @@ fn written(folder: &Path) -> anyhow::Result<()> {
     let scripts = folder.join("completions");
     std::fs::create_dir_all(&scripts)?;
     let run = |arguments: &[&std::ffi::OsStr]| -> anyhow::Result<Vec<u8>> {
-        let output = Command::new(edge::binary()).args(arguments).output()?;
+        let output = Command::new(binary).args(arguments).output()?;
         if !output.status.success() {
             bail!("{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         }

@@ -1,0 +1,96 @@
+//! The installer of a release (`deploy/install.sh`), with a release made by the test and a binary that says its version.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use sha2::{Digest as _, Sha256};
+
+const ARCHIVE: &str = "trunkgate-9.9.9-x86_64-linux";
+
+/// Makes a release in this folder; `program` is the text of its binary.
+fn release(folder: &Path, program: &str) {
+    let inside = folder.join(ARCHIVE);
+    std::fs::create_dir_all(inside.join("man")).unwrap();
+    std::fs::create_dir_all(inside.join("completions")).unwrap();
+    std::fs::write(inside.join("trunkgate"), program).unwrap();
+    std::fs::write(inside.join("man/trunkgate.1"), "").unwrap();
+    std::fs::write(inside.join("completions/trunkgate.bash"), "").unwrap();
+    succeed(Command::new("chmod").arg("755").arg(inside.join("trunkgate")));
+    succeed(Command::new("tar").current_dir(folder).args(["-czf", &format!("{ARCHIVE}.tar.gz"), ARCHIVE]));
+    let digest = Sha256::digest(std::fs::read(folder.join(format!("{ARCHIVE}.tar.gz"))).unwrap());
+    let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    std::fs::write(folder.join("SHA256SUMS"), format!("{digits}  {ARCHIVE}.tar.gz\n")).unwrap();
+}
+
+fn succeed(command: &mut Command) {
+    assert!(command.status().unwrap().success(), "{command:?}");
+}
+
+/// Installs from `url` to `prefix`, on a machine of this name.
+fn install(url: &str, prefix: &Path, machine: &str) -> Output {
+    let programs = tempfile::tempdir().unwrap();
+    let uname = programs.path().join("uname");
+    std::fs::write(&uname, format!("#!/bin/sh\ncase $1 in -s) echo Linux ;; *) echo {machine} ;; esac\n")).unwrap();
+    succeed(Command::new("chmod").arg("755").arg(&uname));
+    let path = format!("{}:{}", programs.path().display(), std::env::var("PATH").unwrap());
+    Command::new("sh")
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/install.sh"))
+        .envs([("TRUNKGATE_URL", url), ("TRUNKGATE_PREFIX", prefix.to_str().unwrap()), ("PATH", &path)])
+        .env_remove("TRUNKGATE_KEYRING")
+        .output()
+        .unwrap()
+}
+
+/// Returns what the installer says as it refuses.
+fn refused(url: &str, prefix: &Path, machine: &str) -> String {
+    let output = install(url, prefix, machine);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!prefix.join("bin/trunkgate").exists());
+    String::from_utf8(output.stderr).unwrap()
+}
+
+const PROGRAM: &str = "#!/bin/sh\necho trunkgate 9.9.9\n";
+
+#[test]
+fn a_release_is_installed_and_installed_again() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    release(from.path(), PROGRAM);
+    for _ in 0..2 {
+        let output = install(from.path().to_str().unwrap(), to.path(), "x86_64");
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && shown.starts_with("installed trunkgate 9.9.9 in "), "{shown}");
+    }
+    let installed = Command::new(to.path().join("bin/trunkgate")).output().unwrap();
+    assert_eq!(installed.stdout, b"trunkgate 9.9.9\n");
+    assert!(to.path().join("share/man/man1/trunkgate.1").exists());
+}
+
+#[test]
+fn what_cannot_be_verified_is_not_installed() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    release(from.path(), PROGRAM);
+    let url = from.path().to_str().unwrap();
+
+    let error = refused(url, to.path(), "riscv64");
+    assert!(error.contains("no archive for riscv64; it has: x86_64"), "{error}");
+
+    let archive = from.path().join(format!("{ARCHIVE}.tar.gz"));
+    let good = std::fs::read(&archive).unwrap();
+    let mut changed = good.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    std::fs::write(&archive, changed).unwrap();
+    let error = refused(url, to.path(), "x86_64");
+    assert!(error.contains("the checksum of") && error.contains("nothing is installed"), "{error}");
+
+    std::fs::write(&archive, good).unwrap();
+    std::fs::remove_file(from.path().join("SHA256SUMS")).unwrap();
+    let error = refused(url, to.path(), "x86_64");
+    assert!(error.contains("/SHA256SUMS cannot be fetched"), "{error}");
+
+    let error = refused("", to.path(), "x86_64");
+    assert!(error.contains("set TRUNKGATE_URL to the folder of the release"), "{error}");
+
+    release(from.path(), "#!/bin/sh\nexit 1\n");
+    let error = refused(url, to.path(), "x86_64");
+    assert!(error.contains("does not run on this machine"), "{error}");
+}

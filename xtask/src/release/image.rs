@@ -1,0 +1,55 @@
+//! The container image, made without a base image: the static binary, the certificates that verify peers, and a user.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::{Release, run};
+use crate::interop::install;
+
+/// Certificates of the machine that makes the image.
+const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// User and group of the edge.
+const USER: &str = "65534:65534";
+
+/// Writes `trunkgate-VERSION-image.tar`, which `docker load` and `podman load` take.
+pub(super) fn write(release: &Release, binary: &Path) -> anyhow::Result<()> {
+    install::packages(&[("buildah", "buildah"), (CERTIFICATES, "ca-certificates")])?;
+    let staging = tempfile::tempdir()?;
+    let root = staging.path();
+    for folder in ["usr/bin", "etc/ssl/certs", "etc/trunkgate", "var/lib/trunkgate", "tmp"] {
+        std::fs::create_dir_all(root.join(folder))?;
+    }
+    std::fs::copy(binary, root.join("usr/bin/trunkgate"))?;
+    std::fs::copy(CERTIFICATES, root.join("etc").join("ssl/certs/ca-certificates.crt"))?;
+    std::fs::copy("deploy/trunkgate.toml", root.join("etc/trunkgate/trunkgate.toml"))?;
+    std::fs::write(root.join("etc/passwd"), "nobody:x:65534:65534:nobody:/:/sbin/nologin\n")?;
+    std::fs::write(root.join("etc/group"), "nogroup:x:65534:\n")?;
+    run(Command::new("chmod").arg("1777").arg(root.join("tmp")))?;
+    run(Command::new("chown").arg(USER).arg(root.join("var/lib/trunkgate")))?;
+    let buildah = |arguments: &[&str]| run(Command::new("buildah").args(["--storage-driver", "vfs"]).args(arguments));
+    let container = buildah(&["from", "scratch"])?;
+    let made = (|| {
+        buildah(&["add", "--quiet", &container, &root.display().to_string(), "/"])?;
+        buildah(&[
+            "config",
+            "--entrypoint",
+            r#"["/usr/bin/trunkgate"]"#,
+            "--cmd",
+            "run",
+            "--user",
+            USER,
+            "--env",
+            "STATE_DIRECTORY=/var/lib/trunkgate",
+            "--label",
+            &format!("org.opencontainers.image.version={}", release.version),
+            "--label",
+            &format!("org.opencontainers.image.revision={}", release.commit),
+            &container,
+        ])?;
+        let archive = release.out.join(format!("trunkgate-{}-image.tar", release.version));
+        let reference = format!("docker-archive:{}:trunkgate:{}", archive.display(), release.version);
+        buildah(&["commit", "--quiet", "--timestamp", &release.seconds.to_string(), &container, &reference])
+    })();
+    buildah(&["rm", &container])?;
+    made.map(|_| ())
+}
