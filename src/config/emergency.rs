@@ -8,11 +8,9 @@ use trunkgate_route::{Peer, Trunk};
 use super::code;
 use super::diagnostic::Findings;
 use super::draft::{Draft, PlacedRoute, PlacedTrunk};
+use super::preset::{self, Side};
 use super::section::Value;
 use super::values;
-
-/// Presets of far ends whose phones call.
-const OF_PHONES: [&str; 4] = ["freepbx", "asterisk", "freeswitch", "3cx"];
 
 /// The numbers in the place of the country's.
 pub(super) fn read(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<String>> {
@@ -49,7 +47,7 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
 
 /// Whether a preset is that of a far end with phones.
 pub(super) fn is_of_phones(preset: &str) -> bool {
-    OF_PHONES.contains(&preset)
+    preset::find(preset).is_some_and(|preset| preset.side == Side::Pbx)
 }
 
 /// Returns whether a trunk is a PBX, which has extensions: by its preset, else by private addresses of all its peers.

@@ -25,8 +25,9 @@ const FILES: [(&str, &str); 6] = [
     ("3cx", include_str!("../../presets/3cx.toml")),
 ];
 
-/// Keys of a trunk that mean something only together with a preset that knows them.
-const OWN_KEYS: [&str; 3] = ["domain", "edges", "secure"];
+/// Keys of a trunk that mean something only together with a preset that knows them, each with one that does.
+const OWN_KEYS: [(&str, &str); 4] =
+    [("domain", "twilio"), ("edges", "twilio"), ("region", "telnyx"), ("secure", "twilio")];
 
 /// Longest name of a host (RFC 1035 §2.3.4).
 const MAX_HOST_BYTES: usize = 253;
@@ -42,12 +43,38 @@ pub struct PresetValue {
     pub text: &'static str,
     /// Holds only where the trunk is secure (`true`) or is not (`false`); `None`: always.
     pub secure: Option<bool>,
+    /// Region of the provider in which the value holds; empty: in all.
+    pub region: String,
     /// The shortest duration that the far end bears; may be empty.
     pub least: String,
     /// Why, in words; may be empty.
     pub note: String,
     /// Where it comes from.
     pub source: String,
+    /// Day on which the source was read, as `2026-11-28`.
+    pub date: String,
+}
+
+/// A key that the preset leaves to the user: its value depends on the account, or no public source has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The key.
+    pub key: String,
+    /// What the user writes, or that no public source was found.
+    pub note: String,
+    /// Where the note comes from; may be empty.
+    pub source: String,
+}
+
+/// Side of the edge on which `init` offers a preset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The phone network: `--trunk`.
+    Carrier,
+    /// Phones: `--pbx`.
+    Pbx,
+    /// Neither: `init` does not offer it.
+    Other,
 }
 
 /// A header that only a trunk with this preset may bring.
@@ -81,14 +108,44 @@ pub struct Preset {
     pub name: &'static str,
     /// What it is for.
     pub title: String,
-    /// Further keys that it understands: `domain`, `edges`, `secure`.
+    /// Side on which `init` offers it.
+    pub side: Side,
+    /// Further keys that it understands: `domain`, `edges`, `region`, `secure`.
     pub keys: Vec<String>,
+    /// Regions of the provider that have values of their own; the first is the default.
+    pub regions: Vec<String>,
     /// Hosts that `domain` leads to, where it has one.
     pub domain: Option<Domain>,
     /// Headers that nobody else may bring.
     pub own_headers: Vec<OwnHeader>,
     /// Its values, in the order of the file.
     pub values: Vec<PresetValue>,
+    /// Keys that are left to the user.
+    pub left_out: Vec<LeftOut>,
+}
+
+impl Preset {
+    /// Returns the values for a trunk that is secure or is not, in this region; `None`: the default region.
+    pub(super) fn values_for<'a>(
+        &'a self,
+        secure: bool,
+        region: Option<&'a str>,
+    ) -> impl Iterator<Item = &'a PresetValue> {
+        let region = region.or(self.regions.first().map(String::as_str)).unwrap_or_default();
+        let is_there = move |value: &&PresetValue| value.region.is_empty() || value.region == region;
+        self.values.iter().filter(move |value| value.secure.is_none_or(|when| when == secure)).filter(is_there)
+    }
+
+    /// Returns whether a trunk with the preset names its `peers` itself.
+    pub fn needs_peers(&self) -> bool {
+        self.domain.is_none() && self.values.iter().all(|value| value.key != "peers")
+    }
+
+    /// Returns what the preset says of `peers`, if it leaves them out and the trunk has no other side to call.
+    pub(super) fn missing_peers(&self, own: &Section<'_>) -> Option<&LeftOut> {
+        let has_side = ["peers", "accept_from", "register", "accept_register"].iter().any(|key| own.get(key).is_some());
+        self.left_out.iter().find(|one| one.key == "peers").filter(|_| !has_side)
+    }
 }
 
 /// Every preset.
@@ -122,10 +179,16 @@ fn read(name: &'static str, text: &'static str) -> Option<Preset> {
                 "plain" => Some(false),
                 _ => None,
             },
+            region: text_of(table, "region"),
             least: text_of(table, "least"),
             note: text_of(table, "note"),
             source: text_of(table, "source"),
+            date: Some(text_of(table, "date")).filter(|date| !date.is_empty()).unwrap_or_else(|| text_of(root, "date")),
         })
+    });
+    let left_out = tables("left_out").into_iter().flat_map(|list| list.iter()).filter_map(|one| {
+        let table = one.get_ref().as_table()?;
+        Some(LeftOut { key: text_of(table, "key"), note: text_of(table, "note"), source: text_of(table, "source") })
     });
     let own_headers = tables("own_header").into_iter().flat_map(|list| list.iter()).filter_map(|one| {
         let table = one.get_ref().as_table()?;
@@ -138,9 +201,22 @@ fn read(name: &'static str, text: &'static str) -> Option<Preset> {
         edges: texts_of(table, "edges"),
         source: text_of(table, "source"),
     });
-    let keys = texts_of(root, "keys");
-    let (values, own_headers) = (values.collect(), own_headers.collect());
-    Some(Preset { name, title: text_of(root, "title"), keys, domain, own_headers, values })
+    let side = match text_of(root, "side").as_str() {
+        "carrier" => Side::Carrier,
+        "pbx" => Side::Pbx,
+        _ => Side::Other,
+    };
+    Some(Preset {
+        name,
+        title: text_of(root, "title"),
+        side,
+        keys: texts_of(root, "keys"),
+        regions: texts_of(root, "regions"),
+        domain,
+        own_headers: own_headers.collect(),
+        values: values.collect(),
+        left_out: left_out.collect(),
+    })
 }
 
 fn text_of(table: &DeTable<'_>, key: &str) -> String {
@@ -165,25 +241,25 @@ pub(super) struct Completed<'a> {
 pub(super) fn complete<'a>(title: &str, own: &Section<'a>, findings: &mut Findings) -> Completed<'a> {
     let mut table = own.table().clone();
     let Some(written) = own.get("preset") else {
-        for key in OWN_KEYS {
+        for (key, preset) in OWN_KEYS {
             if let Some(value) = own.get(key) {
                 let message = format!("`{key}` in {title} requires a preset");
-                findings.error(code::BAD_VALUE, value.span(), message, "add preset = \"twilio\"");
+                findings.error(code::BAD_VALUE, value.span(), message, format!("add preset = \"{preset}\""));
             }
         }
         return Completed { table, preset: None };
     };
     let Some(preset) = named(written, findings) else { return Completed { table, preset: None } };
     let place = written.span();
-    for key in OWN_KEYS {
+    for (key, _) in OWN_KEYS {
         if let Some(value) = own.get(key).filter(|_| !preset.keys.iter().any(|known| known == key)) {
             let message = format!("`{key}`: preset {} does not support it", preset.name);
             findings.error(code::BAD_VALUE, value.span(), message, "remove it");
         }
     }
     let secure = own.read("secure", findings, values::boolean).unwrap_or(true);
-    let applies = |value: &&PresetValue| value.secure.is_none_or(|when| when == secure);
-    for value in preset.values.iter().filter(applies) {
+    let region = region(own, &preset, findings);
+    for value in preset.values_for(secure, region.as_deref()) {
         too_short(own, value, &preset, findings);
         if own.get(&value.key).is_none()
             && let Ok(parsed) = DeValue::parse(value.text)
@@ -193,6 +269,10 @@ pub(super) fn complete<'a>(title: &str, own: &Section<'a>, findings: &mut Findin
     }
     if let Some(peers) = peers(own, &preset, secure, findings) {
         table.insert(Spanned::new(peers.span(), Cow::Borrowed("peers")), peers);
+    }
+    if let Some(missing) = preset.missing_peers(own) {
+        let message = format!("preset {} requires `peers`: {} ({})", preset.name, missing.note, missing.source);
+        findings.error(code::MISSING, place.clone(), message, "add peers = [\"sip:HOST\"]");
     }
     let mut places = vec![place];
     places.extend(own.get("domain").map(Spanned::span));
@@ -274,24 +354,33 @@ fn hosts(
         findings.error(code::BAD_VALUE, edges.span(), message, format!("domain = \"acme{}\"", known.ends));
         return None;
     };
-    let read = |key: &str, value: &Value<'_>, findings: &mut Findings| edge(key, value, known, findings);
+    let read =
+        |key: &str, value: &Value<'_>, findings: &mut Findings| read_location(key, value, &known.edges, findings);
     let edges = values::one_or_list("edges", edges, findings, read)?;
     let host = |edge: &str| format!("{name}{}", known.at_edge.replace("EDGE", edge));
     let hosts: Vec<_> = edges.into_iter().map(|(edge, place)| (host(&edge), place)).collect();
     (!hosts.is_empty()).then_some(hosts)
 }
 
-fn edge(key: &str, value: &Value<'_>, known: &Domain, findings: &mut Findings) -> Option<String> {
+/// Returns the region that a trunk names; `None`: the preset's default.
+fn region(own: &Section<'_>, preset: &Preset, findings: &mut Findings) -> Option<String> {
+    let written = own.get("region").filter(|_| !preset.regions.is_empty())?;
+    read_location("region", written, &preset.regions, findings)
+}
+
+/// Returns a location of the provider: one of `edges`, or its `region`.
+fn read_location(key: &str, value: &Value<'_>, known: &[String], findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
-    if known.edges.contains(&text) {
+    if known.contains(&text) {
         return Some(text);
     }
-    let names = || known.edges.iter().map(String::as_str);
+    let names = || known.iter().map(String::as_str);
     let help = match nearest(&text, names()) {
-        Some(edge) => format!("did you mean \"{edge}\"?"),
+        Some(meant) => format!("did you mean \"{meant}\"?"),
         None => format!("one of {}", names().collect::<Vec<_>>().join(", ")),
     };
-    findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: unknown edge: {text}"), help);
+    let kind = if key == "edges" { "edge" } else { key };
+    findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: unknown {kind}: {text}"), help);
     None
 }
 

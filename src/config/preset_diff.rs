@@ -53,8 +53,8 @@ pub fn uses(source: &str, preset: &Preset) -> Vec<Uses> {
             let named = own.get("preset").filter(|named| named.get_ref().as_str() == Some(preset.name))?;
             let (line, column) = line_and_column(source, named.span().start);
             let is_secure = own.get("secure").and_then(|secure| secure.get_ref().as_bool()).unwrap_or(true);
-            let values: Vec<&PresetValue> =
-                preset.values.iter().filter(|value| value.secure.is_none_or(|when| when == is_secure)).collect();
+            let region = own.get("region").and_then(|region| region.get_ref().as_str());
+            let values: Vec<&PresetValue> = preset.values_for(is_secure, region).collect();
             let changed = values.iter().filter_map(|value| changed(source, &own, value)).collect();
             let name = name.get_ref().to_string();
             Some((named.span().start, Uses { name, line, column, values: values.len(), changed }))

@@ -214,7 +214,7 @@ fn trunk(table: &DeTable<'_>, value: &Value<'_>) -> Lines {
         }
     }
     // What its peers have been made from would be told of twice.
-    let has_made = lines.iter().any(|line| line.key == "peers" && matches!(line.origin, Origin::Preset(_)));
+    let has_made = is_own("domain") && lines.iter().any(|line| line.key == "peers" && matches!(line.origin, Origin::Preset(_)));
     lines.retain(|line| !(has_made && line.key == "peers"));
     (lines, told)
 }

@@ -60,6 +60,7 @@ fn read_one<'a>(
     let own = Section::open(&title, value, keys::TRUNK, findings)?;
     values::name_text("trunk", name, name_span.clone(), findings);
     let completed = preset::complete(&title, &own, findings);
+    let lacks_peers = completed.preset.as_ref().is_some_and(|(preset, _)| preset.missing_peers(&own).is_some());
     let section = Section::of_judged(&completed.table, own.span);
     let mut trunk = Trunk::named(name);
     let mut placed_peers = Vec::new();
@@ -67,10 +68,11 @@ fn read_one<'a>(
     let mut is_partial = ["register", "accept_register"].iter().any(|key| section.get(key).is_some());
     // A key that was meant as one of these has been told of.
     is_partial |= section.misspells(&["peers", "accept_from"], keys::TRUNK);
-    // A preset that is not known, or a `domain` that leads nowhere, has been told of.
+    // A preset that is not known, a `domain` that leads nowhere, and missing peers of a preset have been told of.
     is_partial |= section.get("preset").is_some() && completed.preset.is_none();
     let by_domain = completed.preset.as_ref().is_some_and(|(preset, _)| preset.domain.is_some());
     is_partial |= by_domain && section.get("peers").is_none();
+    is_partial |= lacks_peers;
     if let Some(value) = section.get("peers") {
         let peers = values::one_or_list("peers", value, findings, read_peer).unwrap_or_default();
         is_partial |= peers.len() < written(value);

@@ -491,7 +491,7 @@ fn told_changes(differences: &[Difference]) -> Vec<String> {
 }
 
 /// Keys of a trunk that decide on the audio of its calls.
-const MEDIA_KEYS: [&str; 14] = [
+const MEDIA_KEYS: [&str; 15] = [
     "accept_from",
     "codecs",
     "domain",
@@ -502,6 +502,7 @@ const MEDIA_KEYS: [&str; 14] = [
     "peers",
     "preset",
     "ptime",
+    "region",
     "secure",
     "srtp",
     "srtp_suites",

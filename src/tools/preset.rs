@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::boot::run;
 use crate::config;
-use crate::config::preset::{self, Preset, PresetValue};
+use crate::config::preset::{self, LeftOut, Preset, PresetValue};
 use crate::config::preset_diff::{self, Changed, Uses};
 use crate::system::terminal;
 use crate::tools::cli::Presets;
@@ -67,20 +67,40 @@ fn as_text(preset: &Preset) -> String {
         out.push_str(&format!("#   locations to try, in order: sip:acme{at_edge}\n"));
         out.push_str("# secure = true   # TLS and SRTP; false: UDP without SRTP\n");
     }
+    if let Some(first) = preset.regions.first() {
+        out.push_str(&format!("# region = \"{first}\"   # the default; or one of {}\n", quoted(&preset.regions[1..])));
+    }
     for value in &preset.values {
         out.push('\n');
-        for line in [&value.note, &value.source].into_iter().filter(|line| !line.is_empty()) {
-            out.push_str(&format!("# {line}\n"));
+        if !value.note.is_empty() {
+            out.push_str(&format!("# {}\n", value.note));
         }
-        match value.secure {
-            Some(false) => out.push_str(&format!("# {} = {}   # with secure = false\n", value.key, value.text)),
-            Some(true) | None => out.push_str(&format!("{} = {}\n", value.key, value.text)),
+        out.push_str(&format!("# {} (read {})\n", value.source, value.date));
+        match condition(preset, value) {
+            Some(condition) => out.push_str(&format!("# {} = {}   # with {condition}\n", value.key, value.text)),
+            None => out.push_str(&format!("{} = {}\n", value.key, value.text)),
+        }
+    }
+    if !preset.left_out.is_empty() {
+        out.push_str("\n# Left to you:\n");
+        for one in &preset.left_out {
+            let source = if one.source.is_empty() { String::new() } else { format!(" ({})", one.source) };
+            out.push_str(&format!("# {}: {}{source}\n", one.key, one.note));
         }
     }
     for header in &preset.own_headers {
         out.push_str(&format!("\n# {}\n# {}: dropped where any other trunk brings it\n", header.source, header.name));
     }
     out
+}
+
+/// Returns the setting without which a value does not hold; `None` for a value of a trunk that sets nothing.
+fn condition(preset: &Preset, value: &PresetValue) -> Option<String> {
+    let is_elsewhere = !value.region.is_empty() && preset.regions.first() != Some(&value.region);
+    match value.secure {
+        Some(false) => Some("secure = false".to_owned()),
+        Some(true) | None => is_elsewhere.then(|| format!("region = \"{}\"", value.region)),
+    }
 }
 
 /// Each trunk with what it says otherwise, and where.
@@ -143,14 +163,18 @@ fn as_json(preset: &Preset) -> Value {
             "key": value.key,
             "value": parsed.and_then(|mut table| table.remove("value")),
             "secure": value.secure,
+            "region": value.region,
             "note": value.note,
             "source": value.source,
+            "date": value.date,
         })
     };
+    let left_out = |one: &LeftOut| json!({ "key": one.key, "note": one.note, "source": one.source });
     json!({
         "name": preset.name,
         "title": preset.title,
         "keys": preset.keys,
+        "regions": preset.regions,
         "domain": preset.domain.as_ref().map(|domain| json!({
             "ends": domain.ends,
             "at_edge": domain.at_edge,
@@ -162,6 +186,7 @@ fn as_json(preset: &Preset) -> Value {
             "source": header.source,
         })).collect::<Value>(),
         "values": preset.values.iter().map(value).collect::<Value>(),
+        "left_out": preset.left_out.iter().map(left_out).collect::<Value>(),
     })
 }
 
@@ -176,7 +201,7 @@ mod tests {
     fn what_is_shown_is_a_trunk_that_can_be_used() {
         for preset in preset::all() {
             let shown = as_text(&preset);
-            let peers = if preset.domain.is_some() { "" } else { "peers = ['sip:10.0.0.5']\n" };
+            let peers = if preset.needs_peers() { "peers = ['sip:10.0.0.5']\n" } else { "" };
             let text = format!("{}\n{peers}", shown.replace("NAME", "x"));
             let (config, warnings) = config::parse(Path::new("t.toml"), &text)
                 .unwrap_or_else(|found| panic!("{}", config::render(Path::new("t.toml"), &text, &found)));
@@ -185,7 +210,12 @@ mod tests {
                 if preset.domain.is_some() { format!("{short}domain = 'acme.pstn.twilio.com'\n") } else { short };
             let (again, _) = config::parse(Path::new("t.toml"), &short).unwrap();
             assert_eq!(format!("{:?}", config.trunks), format!("{:?}", again.trunks), "{warnings:?}");
-            assert_eq!(as_json(&preset)["values"].as_array().unwrap().len(), preset.values.len());
+            let json = as_json(&preset);
+            assert_eq!(json["values"].as_array().unwrap().len(), preset.values.len());
+            assert_eq!(json["left_out"].as_array().unwrap().len(), preset.left_out.len());
+            for one in &preset.left_out {
+                assert!(shown.contains(&format!("\n# {}: {}", one.key, one.note)), "{shown}");
+            }
         }
         assert_eq!(list().lines().count(), preset::all().len());
     }

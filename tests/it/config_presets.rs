@@ -112,6 +112,18 @@ fn any_key_of_the_trunk_wins() {
     assert_eq!(trunk.codecs, ["PCMA"]);
 }
 
+/// Keys of a trunk with the preset: the shortest, and with each setting that selects other values.
+fn settings(preset: &preset::Preset) -> Vec<String> {
+    let own = match &preset.domain {
+        Some(domain) => format!("domain = 'acme{}'\n", domain.ends),
+        None if preset.needs_peers() => "peers = ['sip:10.0.0.5']\n".to_owned(),
+        None => String::new(),
+    };
+    let plain = preset.keys.iter().any(|key| key == "secure").then(|| format!("{own}secure = false\n"));
+    let regions = preset.regions.iter().map(|region| format!("{own}region = '{region}'\n"));
+    std::iter::once(own.clone()).chain(plain).chain(regions).collect()
+}
+
 #[test]
 fn every_value_has_a_source_and_is_a_key_of_this_version() {
     for preset in preset::all() {
@@ -119,24 +131,31 @@ fn every_value_has_a_source_and_is_a_key_of_this_version() {
         for value in &preset.values {
             let known = value.source.starts_with("https://") || value.source.starts_with("SIP Forum, ");
             assert!(known, "{} {}: {:?}", preset.name, value.key, value.source);
+            let date = value.date.split('-').map(str::len).collect::<Vec<_>>();
+            assert_eq!(date, [4, 2, 2], "{} {}: {:?}", preset.name, value.key, value.date);
+            assert!(value.region.is_empty() || preset.regions.contains(&value.region), "{} {value:?}", preset.name);
         }
         for header in &preset.own_headers {
             assert!(header.source.starts_with("https://"), "{}", header.name);
         }
-        for plain in ["", "secure = false\n"] {
-            let own = if preset.domain.is_some() {
-                format!("domain = 'acme.pstn.twilio.com'\n{plain}")
-            } else {
-                "peers = ['sip:10.0.0.5']".to_owned()
-            };
-            let lines = format!("preset = '{}'\n{own}", preset.name);
-            let found = wrong(&lines);
-            assert!(found.iter().all(|(code, ..)| code == "TG0135"), "{}: {found:?}", preset.name);
+        for own in settings(&preset) {
+            let found = wrong(&format!("preset = '{}'\n{own}", preset.name));
+            assert!(found.iter().all(|(code, ..)| code == "TG0135"), "{} {own}: {found:?}", preset.name);
+        }
+        for one in &preset.left_out {
+            assert!(!one.note.is_empty() && (one.source.is_empty() || one.source.starts_with("https://")), "{one:?}");
+            assert!(
+                preset.values.iter().all(|value| value.key != one.key),
+                "{}: {} is not left out",
+                preset.name,
+                one.key
+            );
         }
         // A value that is not looked at would not be missed.
         for value in &preset.values {
             let lines = format!("preset = '{}'\n{} = {}", preset.name, value.key, "{ nonsense = 1 }");
-            let found = wrong(&format!("{lines}\npeers = ['sip:10.0.0.5']"));
+            let peers = if value.key == "peers" { "" } else { "\npeers = ['sip:10.0.0.5']" };
+            let found = wrong(&format!("{lines}{peers}"));
             assert!(found.iter().any(|(_, line, _)| *line == 3), "{} {}: {found:?}", preset.name, value.key);
         }
     }
@@ -200,6 +219,8 @@ fn what_cannot_be_used_is_said() {
         ("preset = 'twilio'\ndomain = 'a.pstn.twilio.com'\nsecure = 'no'", "TG0103", 4, "`secure`"),
         ("preset = 'freepbx'\npeers = ['sip:h']\nsecure = true", "TG0105", 4, "preset freepbx does not support it"),
         ("domain = 'a.pstn.twilio.com'\npeers = ['sip:h']", "TG0105", 2, "requires a preset"),
+        ("preset = 'freepbx'\npeers = ['sip:h']\nregion = 'eu'", "TG0105", 4, "preset freepbx does not support it"),
+        ("region = 'eu'\npeers = ['sip:h']", "TG0105", 2, "requires a preset"),
         ("preset = 'freepbx'", "TG0127", 1, "neither `peers` nor `accept_from`"),
         (
             "preset = 'twilio'\ndomain = 'a.pstn.twilio.com'\npeers = ['sip:h']\nsecure = false",
