@@ -16,13 +16,23 @@ use super::section::{Section, Value};
 use super::values;
 
 /// Name and text of each, in the order in which they are listed.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 16] = [
     ("twilio", include_str!("../../presets/twilio.toml")),
     ("carrier", include_str!("../../presets/carrier.toml")),
+    ("telnyx", include_str!("../../presets/telnyx.toml")),
+    ("bandwidth", include_str!("../../presets/bandwidth.toml")),
+    ("vonage", include_str!("../../presets/vonage.toml")),
+    ("plivo", include_str!("../../presets/plivo.toml")),
+    ("didww", include_str!("../../presets/didww.toml")),
+    ("signalwire", include_str!("../../presets/signalwire.toml")),
+    ("cloudonix", include_str!("../../presets/cloudonix.toml")),
+    ("sipgate", include_str!("../../presets/sipgate.toml")),
     ("freepbx", include_str!("../../presets/freepbx.toml")),
     ("asterisk", include_str!("../../presets/asterisk.toml")),
     ("freeswitch", include_str!("../../presets/freeswitch.toml")),
     ("3cx", include_str!("../../presets/3cx.toml")),
+    ("cisco-cube", include_str!("../../presets/cisco-cube.toml")),
+    ("avaya", include_str!("../../presets/avaya.toml")),
 ];
 
 /// Keys of a trunk that mean something only together with a preset that knows them, each with one that does.

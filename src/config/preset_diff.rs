@@ -105,4 +105,15 @@ mod tests {
         assert!(found[0].values > 5 && found[1].changed[0].source.starts_with("https://"));
         assert_eq!(uses(text, &preset::find("3cx").unwrap()), []);
     }
+
+    #[test]
+    fn a_trunk_is_compared_with_the_values_of_its_region() {
+        let text = "[trunk.one]\npreset = 'telnyx'\nregion = 'eu'\npeers = ['sip:sip.telnyx.eu']\n\
+                    [trunk.two]\npreset = 'telnyx'\npeers = ['sip:sip.telnyx.eu']\n";
+        let found = uses(text, &preset::find("telnyx").unwrap());
+        assert_eq!(found[0].changed, []);
+        let changed: Vec<_> = found[1].changed.iter().map(|one| (one.key.as_str(), one.preset.as_str())).collect();
+        assert_eq!(changed, [("peers", "[\"sip:sip.telnyx.com\"]")]);
+        assert_eq!(found[0].values, found[1].values);
+    }
 }

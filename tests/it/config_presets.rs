@@ -187,6 +187,52 @@ error[TG0121]: no listener supports tls, required by sip:acme.pstn.twilio.com;tr
 }
 
 #[test]
+fn a_region_selects_the_addresses() {
+    let networks = |trunk: &Trunk| trunk.accept_from.iter().map(|one| one.addr().to_string()).collect::<Vec<_>>();
+    for (region, peer, first) in [
+        ("", "sip:sip.telnyx.com", "192.76.120.10"),
+        ("region = 'us'", "sip:sip.telnyx.com", "192.76.120.10"),
+        ("region = 'eu'", "sip:sip.telnyx.eu", "185.246.41.140"),
+    ] {
+        let trunk = trunk(&format!("preset = 'telnyx'\n{region}"));
+        assert_eq!((uris(&trunk), networks(&trunk)[0].as_str()), (vec![peer], first), "{region}");
+        assert_eq!((trunk.accept_from.len(), trunk.media_from.len()), (2, 12));
+    }
+    let own = trunk("preset = 'telnyx'\nregion = 'eu'\npeers = ['sip:127.0.0.1:5070']");
+    assert_eq!((uris(&own), networks(&own)[0].as_str()), (vec!["sip:127.0.0.1:5070"], "185.246.41.140"));
+}
+
+/// The example of a preset's guide: its first peer, the number of networks of its calls and of its audio, and its codecs.
+#[test]
+fn guides_of_carriers_and_pbxs_are_short_and_their_examples_are_accepted() {
+    for (name, peer, accept_from, media_from, codecs) in [
+        ("telnyx", "sip:sip.telnyx.com", 2, 12, "PCMU PCMA"),
+        ("bandwidth", "sip:acme.a1b2c3.auth.bandwidth.com", 2, 0, "PCMU"),
+        ("vonage", "sip:acme.sip-us.vonage.com", 12, 2, "PCMU PCMA G722"),
+        ("plivo", "sip:21784177241578.zt.plivo.com", 14, 0, "PCMU PCMA"),
+        ("didww", "sip:fra.eu.out.didww.com", 7, 2, "PCMU PCMA"),
+        ("signalwire", "sip:acme-0123.sip.signalwire.com", 0, 0, "PCMU PCMA G722 opus"),
+        ("cloudonix", "sip:border.cloudonix.io", 0, 0, "PCMU PCMA opus"),
+        ("sipgate", "sip:sipconnect.sipgate.de", 0, 0, "G722 PCMA PCMU"),
+        ("cisco-cube", "sip:10.0.0.5", 0, 0, "PCMU PCMA"),
+        ("avaya", "sip:10.0.0.5", 0, 0, "PCMU PCMA"),
+    ] {
+        let path = format!("{}/docs/guides/{name}.md", env!("CARGO_MANIFEST_DIR"));
+        let page = std::fs::read_to_string(&path).unwrap();
+        assert!(page.split_whitespace().count() <= 300, "{path}");
+        let example = page.split("```toml\n").nth(1).and_then(|block| block.split("```").next()).unwrap();
+        assert!(example.contains(&format!("preset = \"{name}\"")), "{path}");
+        let (config, warnings) = read(example);
+        assert!(warnings.is_empty(), "{path}: {warnings:?}");
+        let trunk = config.trunks.iter().find(|trunk| trunk.peers[0].uri == peer).unwrap();
+        let told = (trunk.accept_from.len(), trunk.media_from.len(), trunk.codecs.join(" "));
+        assert_eq!(told, (accept_from, media_from, codecs.to_owned()), "{path}");
+    }
+    let telnyx = include_str!("../../docs/guides/telnyx.md");
+    assert!(telnyx.contains(include_str!("../../config/examples/telnyx-to-agent.toml")), "the guide shows the file");
+}
+
+#[test]
 fn what_the_far_end_does_not_bear_is_warned_of() {
     let lines = |interval: &str| {
         let domain = "domain = 'a.pstn.twilio.com'";
@@ -221,6 +267,13 @@ fn what_cannot_be_used_is_said() {
         ("domain = 'a.pstn.twilio.com'\npeers = ['sip:h']", "TG0105", 2, "requires a preset"),
         ("preset = 'freepbx'\npeers = ['sip:h']\nregion = 'eu'", "TG0105", 4, "preset freepbx does not support it"),
         ("region = 'eu'\npeers = ['sip:h']", "TG0105", 2, "requires a preset"),
+        (
+            "preset = 'plivo'",
+            "TG0106",
+            2,
+            "preset plivo requires `peers`: the termination domain of your outbound trunk",
+        ),
+        ("preset = 'telnyx'\nregion = 'mars'", "TG0105", 3, "unknown region: mars"),
         ("preset = 'freepbx'", "TG0127", 1, "neither `peers` nor `accept_from`"),
         (
             "preset = 'twilio'\ndomain = 'a.pstn.twilio.com'\npeers = ['sip:h']\nsecure = false",

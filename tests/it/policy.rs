@@ -278,7 +278,24 @@ fn presets_are_listed_and_shown_with_their_sources() {
     };
     let (code, list, _) = told(&["preset", "list"]);
     assert_eq!(code, Some(0));
-    for name in ["twilio", "carrier", "freepbx", "asterisk", "freeswitch", "3cx"] {
+    for name in [
+        "twilio",
+        "carrier",
+        "telnyx",
+        "bandwidth",
+        "vonage",
+        "plivo",
+        "didww",
+        "signalwire",
+        "cloudonix",
+        "sipgate",
+        "freepbx",
+        "asterisk",
+        "freeswitch",
+        "3cx",
+        "cisco-cube",
+        "avaya",
+    ] {
         assert!(list.lines().any(|line| line.starts_with(name)), "{list}");
     }
     let (code, shown, _) = told(&["preset", "show", "twilio"]);
@@ -288,6 +305,16 @@ fn presets_are_listed_and_shown_with_their_sources() {
     let json: Value = serde_json::from_str(&json).unwrap();
     let values = json["values"].as_array().unwrap();
     assert!(!values.is_empty() && values.iter().all(|value| !value["source"].as_str().unwrap().is_empty()), "{json}");
+    let (_, shown, _) = told(&["preset", "show", "telnyx"]);
+    for part in [
+        "\n# region = \"us\"   # the default; or one of \"eu\", \"ca\", \"au\"\n",
+        "\npeers = [\"sip:sip.telnyx.com\"]\n",
+        "\n# peers = [\"sip:sip.telnyx.eu\"]   # with region = \"eu\"\n",
+        " (read 2026-11-28)\n",
+        "\n# Left to you:\n# auth: user name and password of the connection",
+    ] {
+        assert!(shown.contains(part), "{part}{shown}");
+    }
     let (code, _, error) = told(&["preset", "show", "twillio"]);
     assert_eq!(code, Some(2));
     assert!(error.contains("twilio, carrier"), "{error}");

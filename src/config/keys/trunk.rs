@@ -17,10 +17,10 @@ const T1: Duration = Duration::from_millis(500);
 keyed! {
     /// `[trunk.NAME]`
     TRUNK, PUT_TRUNK: Trunk;
-    "preset": Kind::Word(&["twilio", "carrier", "freepbx", "asterisk", "freeswitch", "3cx"]), NONE, "settings for a known provider or PBX; keys of the trunk override them";
+    "preset": Kind::Word(&["twilio", "carrier", "telnyx", "bandwidth", "vonage", "plivo", "didww", "signalwire", "cloudonix", "sipgate", "freepbx", "asterisk", "freeswitch", "3cx", "cisco-cube", "avaya"]), NONE, "settings for a known provider or PBX; keys of the trunk override them";
     "domain": Kind::Text("host"), NONE, "termination domain of the trunk at Twilio (preset `twilio`), from which `peers` is derived";
     "edges": Kind::Many(&TEXT), NONE, "Twilio edge locations to try, in order (preset `twilio`)";
-    "region": Kind::Text("name"), told("the preset's first one"), "region of the provider, whose addresses the preset gives (presets with `regions` in `trunkgate preset show`)";
+    "region": Kind::Text("name"), told("the preset's first one"), "region of the provider, which selects the addresses of the preset (`trunkgate preset show NAME`)";
     "secure": Kind::Boolean, told("`true`"), "TLS and SRTP, or UDP without SRTP (preset `twilio`)";
     "peers": Kind::Many(&Kind::Either(&[Kind::Text("SIP URI"), Kind::Table(PEER)])), NONE, "SIP URIs to which calls are sent, by priority, then weight";
     "accept_from": Kind::Many(&NETWORK), told("the peers' addresses"), "networks from which requests of this trunk are accepted";
