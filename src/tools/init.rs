@@ -9,6 +9,7 @@ use trunkgate_route::nearest;
 
 use crate::boot::run;
 use crate::config;
+use crate::config::preset::{self, Preset};
 use crate::system::{files, terminal};
 use crate::tools::check;
 
@@ -93,10 +94,20 @@ fn ask(options: &InitOptions, input: &mut impl BufRead) -> InitOptions {
             Err(message) => eprintln!("  {message}"),
         }
     };
-    let trunk =
-        question("Inbound trunk: twilio:DOMAIN or carrier:ADDRESS (default: carrier:127.0.0.1:5070)", &|answer| {
-            TRUNK.read(answer).map(drop)
-        });
+    let kinds = TRUNK.kinds().join(", ");
+    let trunk = question(&format!("Kind of trunk: {kinds} (default: {})", TRUNK.default), &|answer| {
+        if TRUNK.kinds().contains(&answer) { Ok(()) } else { TRUNK.read(answer).map(drop) }
+    });
+    let trunk = trunk.and_then(|kind| {
+        let Some(text) = details(&kind) else { return Some(kind) };
+        let value = question(&text, &|answer| TRUNK.read(&format!("{kind}:{answer}")).map(drop));
+        match value {
+            Some(value) => Some(format!("{kind}:{value}")),
+            // Its default is that of the side.
+            None if kind == TRUNK.first => None,
+            None => Some(kind),
+        }
+    });
     let agent = options
         .agent
         .clone()
@@ -105,48 +116,117 @@ fn ask(options: &InitOptions, input: &mut impl BufRead) -> InitOptions {
         Some(_) => ("Fallback if the agent fails", "none"),
         None => ("PBX", PBX.default),
     };
-    let text = format!("{target}: freepbx:ADDRESS or pbx:ADDRESS (default: {default})");
+    let kinds = PBX.kinds().join(", ");
+    let text = format!("{target}: KIND:ADDRESS, with a kind of {kinds} (default: {default})");
     let pbx = question(&text, &|answer| PBX.read(answer).map(drop));
     InitOptions { trunks: trunk.into_iter().collect(), agent, pbx, ..options.clone() }
+}
+
+/// Returns the question for what follows a kind of trunk; `None` if nothing does, or the answer has it.
+fn details(kind: &str) -> Option<String> {
+    match Value::of(kind) {
+        _ if !TRUNK.kinds().contains(&kind) => None,
+        Value::Domain(ends) => Some(format!("Domain at {kind}, e.g. acme{ends}")),
+        Value::Address if kind == TRUNK.first => Some("Address of its SIP server (default: 127.0.0.1:5070)".to_owned()),
+        Value::Address => {
+            let note = preset::find(kind).and_then(|preset| preset.left_out.into_iter().find(|one| one.key == "peers"));
+            let note = note.map_or_else(|| "address of its SIP server".to_owned(), |one| one.note);
+            Some(format!("Peer at {kind}: {note}"))
+        }
+        Value::Region(regions) => {
+            let first = regions.first().map(String::as_str).unwrap_or_default();
+            Some(format!("Region at {kind}: {} (default: {first})", regions.join(", ")))
+        }
+        Value::Nothing => None,
+    }
+}
+
+/// What follows a kind and a colon.
+enum Value {
+    /// A domain at the provider, with the ending of its name.
+    Domain(String),
+    /// The address of a SIP server.
+    Address,
+    /// A region of the provider, or nothing.
+    Region(Vec<String>),
+    /// Nothing: the preset has the address.
+    Nothing,
+}
+
+impl Value {
+    fn of(kind: &str) -> Value {
+        match preset::find(kind) {
+            Some(Preset { domain: Some(domain), .. }) => Value::Domain(domain.ends),
+            Some(preset) if preset.needs_peers() => Value::Address,
+            Some(preset) if preset.regions.is_empty() => Value::Nothing,
+            Some(preset) => Value::Region(preset.regions),
+            None => Value::Address,
+        }
+    }
+
+    /// Returns how to write a trunk of the kind.
+    fn form(kind: &str) -> String {
+        match Value::of(kind) {
+            Value::Domain(_) => format!("{kind}:DOMAIN"),
+            Value::Address => format!("{kind}:ADDRESS"),
+            Value::Region(_) => format!("{kind}[:REGION]"),
+            Value::Nothing => kind.to_owned(),
+        }
+    }
+
+    /// Returns whether `text` can be the value, as far as its form tells.
+    fn accepts(&self, text: &str) -> bool {
+        match self {
+            Value::Domain(_) => !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c)),
+            Value::Address => !text.is_empty() && !text.contains(char::is_whitespace),
+            Value::Region(regions) => text.is_empty() || regions.iter().any(|region| region == text),
+            Value::Nothing => text.is_empty(),
+        }
+    }
 }
 
 /// One side of the edge as flags and answers name it.
 struct Side {
     /// Its flag.
     flag: &'static str,
-    /// What stands before the colon; the first is meant where an address stands alone.
-    kinds: &'static [&'static str],
+    /// The kind that is meant by an address alone.
+    first: &'static str,
+    /// The side of its presets: each is a kind.
+    side: preset::Side,
     /// Where it is when nothing is said.
     default: &'static str,
 }
 
-const TRUNK: Side = Side { flag: "--trunk", kinds: &["carrier", "twilio"], default: "carrier:127.0.0.1:5070" };
+const TRUNK: Side =
+    Side { flag: "--trunk", first: "carrier", side: preset::Side::Carrier, default: "carrier:127.0.0.1:5070" };
 /// A PBX's kind is its preset; its trunk is `pbx`, as in the docs.
-const PBX: Side =
-    Side { flag: "--pbx", kinds: &["pbx", "freepbx", "asterisk", "freeswitch", "3cx"], default: "pbx:127.0.0.1:5080" };
+const PBX: Side = Side { flag: "--pbx", first: "pbx", side: preset::Side::Pbx, default: "pbx:127.0.0.1:5080" };
 
 impl Side {
+    /// Returns what may stand before the colon.
+    fn kinds(&self) -> Vec<&'static str> {
+        let presets = preset::all().into_iter().filter(|preset| preset.side == self.side).map(|preset| preset.name);
+        std::iter::once(self.first).chain(presets.filter(|name| *name != self.first)).collect()
+    }
+
     /// Kind and address of `KIND:ADDRESS`, or of an address alone.
     ///
     /// # Errors
     /// What may stand there.
     fn read<'a>(&self, text: &'a str) -> Result<(&'a str, &'a str), String> {
-        let alone = (self.kinds.first().copied().unwrap_or_default(), text);
+        let (kinds, alone) = (self.kinds(), (self.first, text));
         let (kind, value) = match text.split_once(':') {
-            Some((kind, value)) if self.kinds.contains(&kind) => (kind, value),
+            Some((kind, value)) if kinds.contains(&kind) => (kind, value),
+            None if kinds.contains(&text) => (text, ""),
             _ if text.starts_with("sip:") || text.starts_with('[') || text.contains("::") => alone,
             Some((host, _)) if host.contains('.') => alone,
             None if text.contains('.') => alone,
             _ => ("", ""),
         };
-        let usable = match kind {
-            "twilio" => !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c)),
-            _ => !value.is_empty() && !value.contains(char::is_whitespace),
-        };
-        if usable {
+        if !kind.is_empty() && Value::of(kind).accepts(value) {
             return Ok((kind, value));
         }
-        let forms: Vec<String> = self.kinds.iter().map(|kind| format!("{kind}:{}", place(kind))).collect();
+        let forms: Vec<String> = kinds.iter().map(|kind| Value::form(kind)).collect();
         let hint = text.split_once(':').and_then(|(kind, value)| self.hint(kind, value)).unwrap_or_default();
         Err(format!("{text}: expected {}{hint}", forms.join(" or ")))
     }
@@ -154,16 +234,17 @@ impl Side {
     /// Returns how to write a kind that is none of this side.
     fn hint(&self, kind: &str, value: &str) -> Option<String> {
         let other = if self.flag == TRUNK.flag { &PBX } else { &TRUNK };
-        if self.kinds.contains(&kind) || !kind.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+        let kinds = self.kinds();
+        if kinds.contains(&kind) || !kind.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
             return None;
         }
-        if other.kinds.contains(&kind) {
-            return Some(format!("; {kind} belongs to {} {kind}:{}", other.flag, place(kind)));
+        if other.kinds().contains(&kind) {
+            return Some(format!("; {kind} belongs to {} {}", other.flag, Value::form(kind)));
         }
-        Some(match nearest(kind, self.kinds.iter().copied()) {
+        Some(match nearest(kind, kinds.iter().copied()) {
             Some(meant) => format!("; did you mean {meant}:{value}?"),
             None => {
-                let first = self.kinds.first().copied().unwrap_or_default();
+                let first = self.first;
                 format!("; {kind} has no preset: write {first}:ADDRESS with the address of its SIP server")
             }
         })
@@ -184,11 +265,6 @@ fn agent_url(text: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("{text}: expected wss://HOST/PATH, or ws://HOST:PORT/PATH in a local network"))
-}
-
-/// What stands behind a kind.
-fn place(kind: &str) -> &'static str {
-    if kind == "twilio" { "DOMAIN" } else { "ADDRESS" }
 }
 
 /// The file's text.
@@ -271,6 +347,8 @@ fn beside(line: &str, comment: &str) -> String {
 
 /// A trunk of `--trunk`.
 struct Carrier<'a> {
+    /// What stands before the colon.
+    kind: &'a str,
     /// Its name in the file: the kind, with a number from the second of a kind on.
     name: String,
     /// What stands behind the kind.
@@ -289,10 +367,10 @@ fn carriers(given: &[String]) -> Result<Vec<Carrier<'_>>, String> {
     let written: Vec<&str> = given.iter().map(String::as_str).collect();
     for (at, text) in (if written.is_empty() { vec![TRUNK.default] } else { written }).into_iter().enumerate() {
         let (kind, address) = TRUNK.read_flag(text)?;
-        if let Some(same) = carriers.iter().find(|one| one.address == address) {
+        if let Some(same) = carriers.iter().find(|one| one.kind == kind && one.address == address) {
             return Err(format!("{} {text}: the same as the trunk {}", TRUNK.flag, same.name));
         }
-        let of_kind = carriers.iter().filter(|one| one.name.starts_with(kind)).count();
+        let of_kind = carriers.iter().filter(|one| one.kind == kind).count();
         let name = if of_kind == 0 { kind.to_owned() } else { format!("{kind}-{}", of_kind + 1) };
         // A commented key may be uncommented in each: one secret of its own.
         let auth = if at == 0 { AUTH.to_owned() } else { AUTH.replace("TRUNK_", &format!("TRUNK{}_", at + 1)) };
@@ -308,16 +386,39 @@ fn carriers(given: &[String]) -> Result<Vec<Carrier<'_>>, String> {
                     quoted(&domain)
                 )
             }
-            _ => format!(
-                "{}{}\nmedia_from = []                     # networks of its media gateways, if they differ from peers\n\
-                 {auth}{SRTP}",
+            "carrier" => format!(
+                "{}{}\n{MEDIA_FROM}{auth}{SRTP}",
                 with_preset(kind),
                 beside(&format!("peers = [{}]", quoted(&peer(address))), stand_in)
             ),
+            _ => format!("{}{auth}", provider(kind, address)),
         };
-        carriers.push(Carrier { name, address, keys });
+        carriers.push(Carrier { kind, name, address, keys });
     }
     Ok(carriers)
+}
+
+/// Where the media of a carrier comes from.
+const MEDIA_FROM: &str =
+    "media_from = []                     # networks of its media gateways, if they differ from peers\n";
+
+/// The keys of a trunk to a provider: what its preset leaves to the user is a comment.
+fn provider(kind: &str, value: &str) -> String {
+    let mut keys = beside(&format!("preset = {}", quoted(kind)), &format!("# `trunkgate preset show {kind}`")) + "\n";
+    match Value::of(kind) {
+        Value::Region(_) if !value.is_empty() => keys.push_str(&format!("region = {}\n", quoted(value))),
+        Value::Address => keys.push_str(&format!("peers = [{}]\n", quoted(&peer(value)))),
+        Value::Domain(_) | Value::Region(_) | Value::Nothing => {}
+    }
+    for one in preset::find(kind).into_iter().flat_map(|preset| preset.left_out) {
+        match one.key.as_str() {
+            "media_from" => keys.push_str(MEDIA_FROM),
+            // They have lines of their own.
+            "peers" | "auth" => {}
+            key => keys.push_str(&format!("# {key}: {}\n", one.note)),
+        }
+    }
+    keys
 }
 
 /// What a trunk may need besides, to be uncommented.
@@ -350,7 +451,7 @@ fn listeners(options: &InitOptions, far: &[&str]) -> &'static [&'static str] {
 
 /// The line that names a trunk's preset, where its kind is one.
 fn with_preset(kind: &str) -> String {
-    if config::preset::find(kind).is_some() { format!("preset = {}\n", quoted(kind)) } else { String::new() }
+    if preset::find(kind).is_some() { format!("preset = {}\n", quoted(kind)) } else { String::new() }
 }
 
 /// A peer's URI from what stands behind `KIND:`.
@@ -418,6 +519,10 @@ mod tests {
             (Some("carrier:[2001:db8::1]:5070"), Some("10.0.0.5")),
             (Some("carrier:2001:db8::1"), Some("[2001:db8::5]:5080")),
             (Some("sip:198.51.100.7;transport=tcp"), Some("pbx.example.com:5080")),
+            (Some("telnyx"), Some("avaya:10.0.0.5")),
+            (Some("didww:frankfurt"), Some("cisco-cube:10.0.0.5")),
+            (Some("plivo:21784177241578.zt.plivo.com"), None),
+            (Some("sipgate"), None),
         ] {
             let text = compose(&options(trunk, pbx)).unwrap();
             assert!(text.lines().count() <= 70, "{} lines", text.lines().count());
@@ -431,6 +536,30 @@ mod tests {
         let (twilio, _) = config::parse(Path::new("trunkgate.toml"), &twilio).unwrap();
         assert_eq!(twilio.trunks[0].peers[0].uri, "sip:acme.pstn.twilio.com");
         assert_eq!(twilio.trunks[0].media_from[0].to_string(), "168.86.128.0/18");
+    }
+
+    #[test]
+    fn every_preset_of_a_side_is_a_kind_of_it() {
+        for preset in preset::all().into_iter().filter(|preset| preset.side != preset::Side::Other) {
+            let given = match Value::of(preset.name) {
+                Value::Domain(_) => format!("{}:acme", preset.name),
+                Value::Address => format!("{}:sbc.example.com", preset.name),
+                Value::Region(_) | Value::Nothing => preset.name.to_owned(),
+            };
+            let is_pbx = preset.side == preset::Side::Pbx;
+            let (trunk, pbx) = if is_pbx { (None, Some(given.as_str())) } else { (Some(given.as_str()), None) };
+            let text = compose(&options(trunk, pbx)).unwrap();
+            let found = config::parse(Path::new("trunkgate.toml"), &text);
+            let (config, _) = found.unwrap_or_else(|found| {
+                panic!("{}", config::render(Path::new("trunkgate.toml"), &text, &found));
+            });
+            assert!(text.contains(&format!("preset = \"{}\"", preset.name)), "{text}");
+            assert!(config.trunks.iter().all(|trunk| !trunk.peers.is_empty()), "{text}");
+        }
+        let text = compose(&options(Some("telnyx:eu"), None)).unwrap();
+        let (config, _) = config::parse(Path::new("trunkgate.toml"), &text).unwrap();
+        assert_eq!((&*config.trunks[0].name, config.trunks[0].peers[0].uri.as_str()), ("telnyx", "sip:sip.telnyx.eu"));
+        assert!(text.contains("# srtp: off unless the connection encrypts") && !text.contains("# peers:"), "{text}");
     }
 
     #[test]
@@ -474,13 +603,16 @@ mod tests {
     fn a_flag_that_cannot_be_used_is_named() {
         for (trunk, pbx, part) in [
             (Some("twilio"), None, "--trunk"),
-            (Some("telnyx:1"), None, "twilio:DOMAIN; telnyx has no preset: write carrier:ADDRESS"),
+            (Some("telnyx:1"), None, "or telnyx[:REGION] or"),
+            (Some("sipgate:1"), None, "or sipgate"),
+            (Some("plivo"), None, "or plivo:ADDRESS or"),
+            (Some("acmetel:1"), None, "; acmetel has no preset: write carrier:ADDRESS"),
             (Some("twillio:acme"), None, "; did you mean twilio:acme?"),
             (Some("asterisk:10.0.0.5"), None, "; asterisk belongs to --pbx asterisk:ADDRESS"),
             (None, Some("twilio:acme"), "; twilio belongs to --trunk twilio:DOMAIN"),
             (Some("twilio:10.0.0.5:5060"), None, "twilio:DOMAIN"),
             (Some("carrier:no host"), None, "--trunk carrier:no host"),
-            (None, Some("avaya:1"), "freepbx"),
+            (None, Some("mitel:1"), "freepbx"),
             (None, Some("pbx:"), "--pbx"),
         ] {
             let message = compose(&options(trunk, pbx)).unwrap_err();
@@ -520,6 +652,14 @@ mod tests {
         let asked = ask(&InitOptions::default(), &mut &b"foo\ntwilio:acme\nbot\nws://10.0.0.7/\n10.0.0.5\n"[..]);
         assert_eq!((asked.trunks, asked.pbx.as_deref()), (vec!["twilio:acme".to_owned()], Some("10.0.0.5")));
         assert_eq!(asked.agent.as_deref(), Some("ws://10.0.0.7/"));
+        let asked = ask(&InitOptions::default(), &mut &b"telnyx\nmars\neu\n\navaya:10.0.0.5\n"[..]);
+        assert_eq!((asked.trunks, asked.pbx.as_deref()), (vec!["telnyx:eu".to_owned()], Some("avaya:10.0.0.5")));
+        let asked = ask(&InitOptions::default(), &mut &b"sipgate\n\n\n"[..]);
+        assert_eq!((asked.trunks, asked.agent, asked.pbx), (vec!["sipgate".to_owned()], None, None));
+        let asked = ask(&InitOptions::default(), &mut &b"carrier\n\n\n\n"[..]);
+        assert_eq!(asked.trunks, Vec::<String>::new(), "the placeholder");
+        let asked = ask(&InitOptions::default(), &mut &b"carrier\n198.51.100.7\n"[..]);
+        assert_eq!(asked.trunks, ["carrier:198.51.100.7"]);
         let asked = ask(&InitOptions::default(), &mut &b"\nfoo\n"[..]);
         assert_eq!((asked.trunks, asked.pbx, asked.agent), (Vec::new(), None, None));
     }

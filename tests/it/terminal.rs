@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::process::Stdio;
 
 use crate::support::{closed_address, finish, trunkgate, write};
@@ -11,12 +11,26 @@ use nix::pty::{Winsize, openpty};
 
 /// Exit code, and what is written to a terminal of 80 columns.
 fn on_terminal(arguments: &[&str]) -> (Option<i32>, String) {
+    typed(arguments, None)
+}
+
+/// Runs the program with `keys` typed at the terminal, which is then also its stdin.
+fn typed(arguments: &[&str], keys: Option<&str>) -> (Option<i32>, String) {
     let size = Winsize { ws_row: 40, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
     let pty = openpty(&size, None).unwrap();
     // A copy that the program does not get as well: with the last one the terminal is gone.
     let mut terminal = File::from(pty.master).try_clone().unwrap();
     let mut command = trunkgate(arguments);
-    command.env("NO_COLOR", "1").stdin(Stdio::null());
+    command.env("NO_COLOR", "1");
+    match keys {
+        Some(keys) => {
+            command.stdin(pty.slave.try_clone().unwrap());
+            terminal.write_all(keys.as_bytes()).unwrap();
+        }
+        None => {
+            command.stdin(Stdio::null());
+        }
+    }
     command.stdout(pty.slave.try_clone().unwrap()).stderr(pty.slave);
     let mut child = command.spawn().unwrap();
     // It holds the program's side of the terminal.
@@ -26,6 +40,34 @@ fn on_terminal(arguments: &[&str]) -> (Option<i32>, String) {
         written.extend_from_slice(&buffer[..len]);
     }
     (child.wait().unwrap().code(), String::from_utf8(written).unwrap().replace("\r\n", "\n"))
+}
+
+#[test]
+fn init_asks_for_the_kind_of_trunk_on_a_terminal_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("trunkgate.toml");
+    let arguments = ["--config", file.to_str().unwrap(), "init"];
+    let (code, shown) = typed(&arguments, Some("nonsense\ntelnyx\neu\n\navaya:10.0.0.5\n"));
+    assert_eq!(code, Some(0), "{shown}");
+    let asked =
+        ["Kind of trunk: carrier, twilio, telnyx,", "nonsense: expected", "Region at telnyx: us, eu, ca, au", "PBX: "];
+    assert!(asked.iter().all(|part| shown.contains(part)), "{shown}");
+    let text = std::fs::read_to_string(&file).unwrap();
+    for line in ["preset = \"telnyx\"", "region = \"eu\"", "preset = \"avaya\""] {
+        assert!(text.contains(line), "{text}");
+    }
+    // Without a terminal, nothing is asked: what stands in the pipe is not read as an answer.
+    std::fs::remove_file(&file).unwrap();
+    let mut command = trunkgate(&arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // The program may end before it is written.
+    let _ = child.stdin.take().unwrap().write_all(b"telnyx\neu\n\n\n");
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(output.status.success() && !told.contains("Kind of trunk"), "{told}");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("preset = \"carrier\"") && !text.contains("telnyx"), "{text}");
 }
 
 fn assert_fits(text: &str) {
