@@ -10,6 +10,7 @@ use url::Url;
 use super::code;
 use super::diagnostic::Findings;
 use super::draft::{Draft, PlacedRoute, PlacedTrunk};
+use super::preset;
 use super::schema::private_networks;
 use crate::system::agent_url::address;
 
@@ -94,7 +95,7 @@ pub(super) fn media_networks(placed: &PlacedTrunk, draft: &Draft, findings: &mut
     let is_host = |network: &IpNet| network.prefix_len() == network.max_prefix_len();
     let is_public = |network: &IpNet| !private_networks().any(|private| private.contains(network));
     let public = match trunk.accept_from.as_slice() {
-        [] if placed.preset.as_ref().is_some_and(|(name, _)| *name == "carrier") => {
+        [] if placed.preset.as_ref().is_some_and(|(name, _)| preset::is_carrier(name)) => {
             let hosts = trunk.peers.iter().map(|peer| &*peer.destination.host);
             let outside = |host: &&str| host.parse::<IpAddr>().map_or(true, |ip| is_public(&ip.into()));
             hosts.into_iter().find(outside).map(str::to_owned)

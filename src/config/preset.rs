@@ -168,6 +168,11 @@ pub fn find(name: &str) -> Option<Preset> {
     FILES.iter().find(|(known, _)| *known == name).and_then(|(name, text)| read(name, text))
 }
 
+/// Returns whether a preset is that of a carrier.
+pub(super) fn is_carrier(name: &str) -> bool {
+    find(name).is_some_and(|preset| preset.side == Side::Carrier)
+}
+
 /// Headers that only trunks with another preset than `own` may bring.
 pub(super) fn foreign_headers(own: Option<&str>) -> Vec<String> {
     let others = all().into_iter().filter(|preset| Some(preset.name) != own);
