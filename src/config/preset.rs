@@ -55,6 +55,8 @@ pub struct PresetValue {
     pub secure: Option<bool>,
     /// Region of the provider in which the value holds; empty: in all.
     pub region: String,
+    /// Name of the form of `domain` that it holds for; empty: any.
+    pub domain: String,
     /// The shortest duration that the far end bears; may be empty.
     pub least: String,
     /// Why, in words; may be empty.
@@ -99,16 +101,50 @@ pub struct OwnHeader {
 /// Hosts that `domain` leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Domain {
-    /// What follows the trunk's name in it.
-    pub ends: String,
-    /// The same at an edge of the provider, for `EDGE`.
-    pub at_edge: String,
+    /// Forms of names that are known, the usual one first.
+    pub forms: Vec<DomainForm>,
     /// What other domains of the provider end in.
     pub others: String,
+}
+
+/// Form of a provider's domains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DomainForm {
+    /// Name, by which values refer to it.
+    pub name: String,
+    /// End of the domain, behind the customer's own part.
+    pub ends: String,
+    /// End of the domain at an edge of the provider, with `EDGE` in place of the edge's name.
+    pub at_edge: String,
     /// Edges of the provider.
     pub edges: Vec<String>,
-    /// Where that comes from.
+    /// Source of the form.
     pub source: String,
+}
+
+/// Domain of a trunk, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct DomainParts<'a> {
+    form: &'a DomainForm,
+    /// The customer's own part.
+    name: &'a str,
+    /// Whether it names an edge of the provider.
+    has_edge: bool,
+}
+
+impl Domain {
+    /// Takes a domain apart; `None`: a domain of no known form.
+    fn parts<'a>(&'a self, text: &'a str) -> Option<DomainParts<'a>> {
+        self.forms.iter().find_map(|form| {
+            if let Some(name) = text.strip_suffix(&form.ends) {
+                return (!name.is_empty()).then_some(DomainParts { form, name, has_edge: false });
+            }
+            let (before, after) = form.at_edge.split_once("EDGE")?;
+            let (name, edge) = text.strip_suffix(after)?.rsplit_once(before)?;
+            let is_one = !name.is_empty() && !edge.is_empty() && !edge.contains('.');
+            is_one.then_some(DomainParts { form, name, has_edge: true })
+        })
+    }
 }
 
 /// One preset.
@@ -135,17 +171,6 @@ pub struct Preset {
 }
 
 impl Preset {
-    /// Returns the values for a trunk that is secure or is not, in this region; `None`: the default region.
-    pub(super) fn values_for<'a>(
-        &'a self,
-        secure: bool,
-        region: Option<&'a str>,
-    ) -> impl Iterator<Item = &'a PresetValue> {
-        let region = region.or(self.regions.first().map(String::as_str)).unwrap_or_default();
-        let is_there = move |value: &&PresetValue| value.region.is_empty() || value.region == region;
-        self.values.iter().filter(move |value| value.secure.is_none_or(|when| when == secure)).filter(is_there)
-    }
-
     /// Returns whether a trunk with the preset names its `peers` itself.
     pub fn needs_peers(&self) -> bool {
         self.domain.is_none() && self.values.iter().all(|value| value.key != "peers")
@@ -155,6 +180,26 @@ impl Preset {
     pub(super) fn missing_peers(&self, own: &Section<'_>) -> Option<&LeftOut> {
         let has_side = ["peers", "accept_from", "register", "accept_register"].iter().any(|key| own.get(key).is_some());
         self.left_out.iter().find(|one| one.key == "peers").filter(|_| !has_side)
+    }
+}
+
+impl Preset {
+    /// Returns the values that hold for a trunk with these keys. Without a domain of a known form, all forms' values hold;
+    /// without a region, those of the first.
+    pub(super) fn values_for(&self, own: &Section<'_>) -> Vec<&PresetValue> {
+        let is_secure = own.get("secure").and_then(|secure| secure.get_ref().as_bool()).unwrap_or(true);
+        let region = own.get("region").and_then(|region| region.get_ref().as_str());
+        let region = region.or(self.regions.first().map(String::as_str)).unwrap_or_default();
+        // Beside `peers`, `domain` has no effect.
+        let domain = own.get("domain").filter(|_| own.get("peers").is_none());
+        let domain = domain.and_then(|domain| domain.get_ref().as_str()).map(str::to_ascii_lowercase);
+        let known = self.domain.as_ref().zip(domain.as_deref()).and_then(|(known, domain)| known.parts(domain));
+        let holds = |value: &&PresetValue| {
+            let has_form = known.is_none_or(|parts| value.domain.is_empty() || value.domain == parts.form.name);
+            let is_there = value.region.is_empty() || value.region == region;
+            has_form && is_there && value.secure.is_none_or(|when| when == is_secure)
+        };
+        self.values.iter().filter(holds).collect()
     }
 }
 
@@ -195,6 +240,7 @@ fn read(name: &'static str, text: &'static str) -> Option<Preset> {
                 _ => None,
             },
             region: text_of(table, "region"),
+            domain: text_of(table, "domain"),
             least: text_of(table, "least"),
             note: text_of(table, "note"),
             source: text_of(table, "source"),
@@ -209,13 +255,7 @@ fn read(name: &'static str, text: &'static str) -> Option<Preset> {
         let table = one.get_ref().as_table()?;
         Some(OwnHeader { name: text_of(table, "name"), source: text_of(table, "source") })
     });
-    let domain = root.get("domain").and_then(|domain| domain.get_ref().as_table()).map(|table| Domain {
-        ends: text_of(table, "ends"),
-        at_edge: text_of(table, "at_edge"),
-        others: text_of(table, "others"),
-        edges: texts_of(table, "edges"),
-        source: text_of(table, "source"),
-    });
+    let domain = root.get("domain").and_then(|domain| domain.get_ref().as_table()).map(domain_of);
     let side = match text_of(root, "side").as_str() {
         "carrier" => Side::Carrier,
         "pbx" => Side::Pbx,
@@ -232,6 +272,19 @@ fn read(name: &'static str, text: &'static str) -> Option<Preset> {
         values: values.collect(),
         left_out: left_out.collect(),
     })
+}
+
+fn domain_of(table: &DeTable<'_>) -> Domain {
+    let forms = table.get("form").and_then(|forms| forms.get_ref().as_array());
+    let tables = forms.into_iter().flat_map(|list| list.iter()).filter_map(|one| one.get_ref().as_table());
+    let form = |table: &DeTable<'_>| DomainForm {
+        name: text_of(table, "name"),
+        ends: text_of(table, "ends"),
+        at_edge: text_of(table, "at_edge"),
+        edges: texts_of(table, "edges"),
+        source: text_of(table, "source"),
+    };
+    Domain { forms: tables.map(form).collect(), others: text_of(table, "others") }
 }
 
 fn text_of(table: &DeTable<'_>, key: &str) -> String {
@@ -273,8 +326,8 @@ pub(super) fn complete<'a>(title: &str, own: &Section<'a>, findings: &mut Findin
         }
     }
     let secure = own.read("secure", findings, values::boolean).unwrap_or(true);
-    let region = region(own, &preset, findings);
-    for value in preset.values_for(secure, region.as_deref()) {
+    check_region(own, &preset, findings);
+    for value in preset.values_for(own) {
         too_short(own, value, &preset, findings);
         if own.get(&value.key).is_none()
             && let Ok(parsed) = DeValue::parse(value.text)
@@ -335,7 +388,7 @@ fn peers(own: &Section<'_>, preset: &Preset, secure: bool, findings: &mut Findin
     let Some(domain) = domain else {
         let written = own.get("preset")?.span();
         let message = format!("preset {} requires `domain`", preset.name);
-        findings.error(code::MISSING, written, message, format!("add domain = \"NAME{}\"", known.ends));
+        findings.error(code::MISSING, written, message, format!("add {}", shown_domains("NAME", known)));
         return None;
     };
     let hosts = hosts(domain, own.get("edges"), preset, known, findings)?;
@@ -355,32 +408,47 @@ fn hosts(
 ) -> Option<Vec<(String, Span)>> {
     let text = values::string("domain", domain, findings)?.to_ascii_lowercase();
     let usable = text.len() <= MAX_HOST_BYTES && text.split('.').all(is_label);
-    let name = text.strip_suffix(&known.ends).filter(|name| !name.is_empty() && !name.contains('.'));
-    if !usable || (name.is_none() && !text.ends_with(&known.others)) {
-        let message = format!("`domain`: \"{text}\" is not a domain of {}", preset.title);
-        findings.error(code::BAD_ADDRESS, domain.span(), message, format!("use \"acme{}\"", known.ends));
+    if !usable || !text.ends_with(&known.others) {
+        let message = format!("`domain`: \"{text}\" is not a domain of preset {}", preset.name);
+        findings.error(code::BAD_ADDRESS, domain.span(), message, format!("use {}", shown_domains("acme", known)));
         return None;
     }
     let Some(edges) = edges.filter(|edges| edges.get_ref().as_array().is_none_or(|list| !list.is_empty())) else {
         return Some(vec![(text, domain.span())]);
     };
-    let Some(name) = name else {
-        let message = format!("`edges`: \"{text}\" is already included in the domain");
-        findings.error(code::BAD_VALUE, edges.span(), message, format!("domain = \"acme{}\"", known.ends));
+    let parts = known.parts(&text);
+    let Some(DomainParts { form, name, .. }) = parts.filter(|parts| !parts.has_edge) else {
+        let (message, help) = match parts {
+            Some(DomainParts { form, name, .. }) => (
+                format!("`edges`: the domain \"{text}\" already names an edge location"),
+                format!("domain = \"{name}{}\", or no `edges`", form.ends),
+            ),
+            None => (
+                format!("`edges`: the domain \"{text}\" has no form for an edge location"),
+                format!("use {}, or no `edges`", shown_domains("acme", known)),
+            ),
+        };
+        findings.error(code::BAD_VALUE, edges.span(), message, help);
         return None;
     };
-    let read =
-        |key: &str, value: &Value<'_>, findings: &mut Findings| read_location(key, value, &known.edges, findings);
+    let read = |key: &str, value: &Value<'_>, findings: &mut Findings| read_location(key, value, &form.edges, findings);
     let edges = values::one_or_list("edges", edges, findings, read)?;
-    let host = |edge: &str| format!("{name}{}", known.at_edge.replace("EDGE", edge));
+    let host = |edge: &str| format!("{name}{}", form.at_edge.replace("EDGE", edge));
     let hosts: Vec<_> = edges.into_iter().map(|(edge, place)| (host(&edge), place)).collect();
     (!hosts.is_empty()).then_some(hosts)
 }
 
-/// Returns the region that a trunk names; `None`: the preset's default.
-fn region(own: &Section<'_>, preset: &Preset, findings: &mut Findings) -> Option<String> {
-    let written = own.get("region").filter(|_| !preset.regions.is_empty())?;
-    read_location("region", written, &preset.regions, findings)
+/// Checks the region that a trunk names.
+fn check_region(own: &Section<'_>, preset: &Preset, findings: &mut Findings) {
+    if let Some(written) = own.get("region").filter(|_| !preset.regions.is_empty()) {
+        read_location("region", written, &preset.regions, findings);
+    }
+}
+
+/// Returns examples of domains, one of each form.
+fn shown_domains(name: &str, known: &Domain) -> String {
+    let shown = |form: &DomainForm| format!("domain = \"{name}{}\"", form.ends);
+    known.forms.iter().map(shown).collect::<Vec<_>>().join(" or ")
 }
 
 /// Returns a location of the provider: one of `edges`, or its `region`.

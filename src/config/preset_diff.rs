@@ -52,9 +52,7 @@ pub fn uses(source: &str, preset: &Preset) -> Vec<Uses> {
             let own = Section::of_judged(trunk.get_ref().as_table()?, trunk.span());
             let named = own.get("preset").filter(|named| named.get_ref().as_str() == Some(preset.name))?;
             let (line, column) = line_and_column(source, named.span().start);
-            let is_secure = own.get("secure").and_then(|secure| secure.get_ref().as_bool()).unwrap_or(true);
-            let region = own.get("region").and_then(|region| region.get_ref().as_str());
-            let values: Vec<&PresetValue> = preset.values_for(is_secure, region).collect();
+            let values = preset.values_for(&own);
             let changed = values.iter().filter_map(|value| changed(source, &own, value)).collect();
             let name = name.get_ref().to_string();
             Some((named.span().start, Uses { name, line, column, values: values.len(), changed }))
@@ -104,6 +102,10 @@ mod tests {
         );
         assert!(found[0].values > 5 && found[1].changed[0].source.starts_with("https://"));
         assert_eq!(uses(text, &preset::find("3cx").unwrap()), []);
+        let of_domain = "[trunk.byoc]\npreset = 'twilio'\ndomain = 'a.sip.twilio.com'\ncongested_on = [503]\n";
+        let of_domain = uses(of_domain, &preset::find("twilio").unwrap());
+        assert_eq!(of_domain[0].changed, [], "a value for trunks is none of a SIP domain's");
+        assert!(of_domain[0].values < found[1].values);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::boot::run;
 use crate::config;
-use crate::config::preset::{self, LeftOut, Preset, PresetValue};
+use crate::config::preset::{self, Domain, DomainForm, LeftOut, Preset, PresetValue};
 use crate::config::preset_diff::{self, Changed, Uses};
 use crate::system::terminal;
 use crate::tools::cli::Presets;
@@ -60,12 +60,16 @@ fn list() -> String {
 fn as_text(preset: &Preset) -> String {
     let mut out = format!("# {}: {}\n# Keys of the trunk override these.\n", preset.name, preset.title);
     out.push_str(&format!("[trunk.NAME]\npreset = \"{}\"\n", preset.name));
-    if let Some(domain) = &preset.domain {
-        let (ends, at_edge) = (&domain.ends, &domain.at_edge);
-        out.push_str(&format!("\n# {}\ndomain = \"acme{ends}\"   # its peer: sip:acme{ends}\n", domain.source));
-        out.push_str(&format!("# edges = [{}]\n", quoted(&domain.edges)));
+    let forms = preset.domain.as_ref().map_or(&[][..], |domain| domain.forms.as_slice());
+    for (at, form) in forms.iter().enumerate() {
+        let (ends, at_edge) = (&form.ends, &form.at_edge);
+        let comment = if at == 0 { "" } else { "# " };
+        out.push_str(&format!("\n# {}\n{comment}domain = \"acme{ends}\"   # its peer: sip:acme{ends}\n", form.source));
+        out.push_str(&format!("# edges = [{}]\n", quoted(&form.edges)));
         out.push_str(&format!("#   locations to try, in order: sip:acme{at_edge}\n"));
-        out.push_str("# secure = true   # TLS and SRTP; false: UDP without SRTP\n");
+    }
+    if !forms.is_empty() {
+        out.push_str("\n# secure = true   # TLS and SRTP; false: UDP without SRTP\n");
     }
     if let Some(first) = preset.regions.first() {
         out.push_str(&format!("# region = \"{first}\"   # the default; or one of {}\n", quoted(&preset.regions[1..])));
@@ -76,9 +80,11 @@ fn as_text(preset: &Preset) -> String {
             out.push_str(&format!("# {}\n", value.note));
         }
         out.push_str(&format!("# {} (read {})\n", value.source, value.date));
+        let form = forms.iter().find(|form| form.name == value.domain);
+        let only = form.map(|form| format!("   # only for a domain in {}", form.ends)).unwrap_or_default();
         match condition(preset, value) {
             Some(condition) => out.push_str(&format!("# {} = {}   # with {condition}\n", value.key, value.text)),
-            None => out.push_str(&format!("{} = {}\n", value.key, value.text)),
+            None => out.push_str(&format!("{} = {}{only}\n", value.key, value.text)),
         }
     }
     if !preset.left_out.is_empty() {
@@ -97,8 +103,11 @@ fn as_text(preset: &Preset) -> String {
 /// Returns the setting without which a value does not hold; `None` for a value of a trunk that sets nothing.
 fn condition(preset: &Preset, value: &PresetValue) -> Option<String> {
     let is_elsewhere = !value.region.is_empty() && preset.regions.first() != Some(&value.region);
+    let usual = preset.domain.as_ref().and_then(|domain| domain.forms.first()).map(|form| &form.name);
+    let is_of_other_form = !value.domain.is_empty() && usual != Some(&value.domain);
     match value.secure {
         Some(false) => Some("secure = false".to_owned()),
+        Some(true) | None if is_of_other_form => Some(format!("a domain of the form {}", value.domain)),
         Some(true) | None => is_elsewhere.then(|| format!("region = \"{}\"", value.region)),
     }
 }
@@ -156,6 +165,22 @@ fn quoted(texts: &[String]) -> String {
     texts.iter().map(|text| format!("\"{text}\"")).collect::<Vec<_>>().join(", ")
 }
 
+/// The usual form of a domain, with all forms.
+fn domain_as_json(domain: &Domain) -> Option<Value> {
+    let form = |form: &DomainForm| {
+        json!({
+            "name": form.name,
+            "ends": form.ends,
+            "at_edge": form.at_edge,
+            "edges": form.edges,
+            "source": form.source,
+        })
+    };
+    let mut first = form(domain.forms.first()?);
+    first["forms"] = domain.forms.iter().map(form).collect();
+    Some(first)
+}
+
 fn as_json(preset: &Preset) -> Value {
     let value = |value: &PresetValue| {
         let parsed = toml::from_str::<toml::Table>(&format!("value = {}", value.text)).ok();
@@ -164,6 +189,7 @@ fn as_json(preset: &Preset) -> Value {
             "value": parsed.and_then(|mut table| table.remove("value")),
             "secure": value.secure,
             "region": value.region,
+            "domain": value.domain,
             "note": value.note,
             "source": value.source,
             "date": value.date,
@@ -175,12 +201,7 @@ fn as_json(preset: &Preset) -> Value {
         "title": preset.title,
         "keys": preset.keys,
         "regions": preset.regions,
-        "domain": preset.domain.as_ref().map(|domain| json!({
-            "ends": domain.ends,
-            "at_edge": domain.at_edge,
-            "edges": domain.edges,
-            "source": domain.source,
-        })),
+        "domain": preset.domain.as_ref().and_then(domain_as_json),
         "own_headers": preset.own_headers.iter().map(|header| json!({
             "name": header.name,
             "source": header.source,

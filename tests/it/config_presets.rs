@@ -1,10 +1,11 @@
 //! Presets: what they give a trunk, that its own keys win, and whose line a mistake is on.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use trunkgate::config::{self, Config, Diagnostic, preset};
-use trunkgate_route::{SendNumbers, Srtp, Transport, Trunk};
+use trunkgate_route::{CallInfo, ReferTo, SendNumbers, Srtp, Transport, Trunk};
 
 use crate::support::depends_on_machine;
 
@@ -263,8 +264,16 @@ fn what_cannot_be_used_is_said() {
             "preset = 'twilio'\ndomain = 'a.pstn.ashburn.twilio.com'\nedges = ['dublin']",
             "TG0105",
             4,
-            "is already included in the domain",
+            "already names an edge location",
         ),
+        (
+            "preset = 'twilio'\ndomain = 'a.sip.us1.twilio.com'\nedges = ['dublin']",
+            "TG0105",
+            4,
+            "already names an edge location",
+        ),
+        ("preset = 'twilio'\ndomain = 'a.x.twilio.com'\nedges = ['dublin']", "TG0105", 4, "has no form for an edge"),
+        ("preset = 'twilio'\ndomain = 'a.sip.twilio.com'\nedges = ['dubln']\nsecure = false", "TG0105", 4, "dubln"),
         ("preset = 'twilio'\ndomain = 'a.pstn.twilio.com'\nsecure = 'no'", "TG0103", 4, "`secure`"),
         ("preset = 'freepbx'\npeers = ['sip:h']\nsecure = true", "TG0105", 4, "preset freepbx does not support it"),
         ("domain = 'a.pstn.twilio.com'\npeers = ['sip:h']", "TG0105", 2, "requires a preset"),
@@ -297,8 +306,65 @@ fn what_cannot_be_used_is_said() {
 
 #[test]
 fn a_domain_may_be_of_a_place_or_of_programmable_sip() {
-    for domain in ["acme.pstn.ashburn.twilio.com", "acme.pstn.us1.twilio.com", "acme.sip.twilio.com"] {
+    for domain in [
+        "acme.pstn.ashburn.twilio.com",
+        "acme.pstn.us1.twilio.com",
+        "acme.sip.twilio.com",
+        "acme.sip.dublin.twilio.com",
+        "a.b.sip.twilio.com",
+    ] {
         let trunk = trunk(&format!("preset = 'twilio'\nsecure = false\ndomain = '{domain}'"));
         assert_eq!(uris(&trunk), [format!("sip:{domain}")]);
     }
+}
+
+#[test]
+fn edges_of_a_sip_domain_have_the_form_of_sip_domains() {
+    let of = |domain: &str, more: &str| {
+        trunk(&format!("preset = 'twilio'\ndomain = '{domain}'\nedges = ['dublin', 'sao-paulo']\n{more}"))
+    };
+    let secure = of("acme.sip.twilio.com", "");
+    let expected = ["sip:acme.sip.dublin.twilio.com;transport=tls", "sip:acme.sip.sao-paulo.twilio.com;transport=tls"];
+    assert_eq!((uris(&secure), secure.srtp), (expected.to_vec(), Srtp::Required));
+    assert_eq!((secure.accept_from.len(), secure.media_from.len()), (8, 1));
+    let plain = of("A.b.sip.twilio.com", "secure = false");
+    let expected = ["sip:a.b.sip.dublin.twilio.com", "sip:a.b.sip.sao-paulo.twilio.com"];
+    assert_eq!((uris(&plain), plain.srtp), (expected.to_vec(), Srtp::Off));
+}
+
+#[test]
+fn the_guide_of_byoc_leads_calls_both_ways() {
+    let page = include_str!("../../docs/guides/twilio-byoc.md");
+    assert!(page.split_whitespace().count() <= 300);
+    let text = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let (config, warnings) = read(&text.replace("{ env = \"TWILIO_PASSWORD\" }", "\"put your own here\""));
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let byoc = config.trunks.iter().find(|trunk| trunk.name.as_ref() == "byoc").unwrap();
+    assert_eq!(uris(byoc), ["sip:acme.sip.ashburn.twilio.com", "sip:acme.sip.umatilla.twilio.com"]);
+    let table = config.table(&HashMap::new());
+    let route = |from, called| {
+        let call = CallInfo { from, called, caller: "+14155551234", ..CallInfo::default() };
+        table.plan(&call, &mut |_| 0).unwrap().route.name.to_string()
+    };
+    assert_eq!(route("carrier", "+14155551234"), "to-twilio");
+    assert_eq!(route("byoc", "+12125550100"), "from-twilio");
+    assert_eq!(table.trunk_of("54.172.60.1:5060".parse().unwrap()).unwrap().name.as_ref(), "byoc");
+}
+
+#[test]
+fn limits_and_transfers_of_trunks_are_not_those_of_sip_domains() {
+    let of = |lines: &str| {
+        let trunk = trunk(&format!("preset = 'twilio'\n{lines}"));
+        (trunk.calls_per_second_out, trunk.congested_on, trunk.refer_to)
+    };
+    let of_trunk = (1, vec![429, 503], ReferTo::Tel);
+    let of_domain = (0, Vec::new(), ReferTo::Edge);
+    assert_eq!(of("domain = 'acme.pstn.twilio.com'"), of_trunk);
+    assert_eq!(of("domain = 'acme.pstn.dublin.twilio.com'"), of_trunk);
+    assert_eq!(of("domain = 'acme.sip.twilio.com'"), of_domain);
+    assert_eq!(of("domain = 'acme.sip.dublin.twilio.com'"), of_domain);
+    assert_eq!(of("domain = 'acme.sip.twilio.com'\ncalls_per_second = { out = 5 }").0, 5);
+    // `domain` has no effect beside `peers`.
+    let beside = "domain = 'acme.sip.twilio.com'\nsecure = false\npeers = ['sip:127.0.0.1:5070']";
+    assert_eq!(of(beside), of_trunk);
 }

@@ -303,6 +303,12 @@ fn presets_are_listed_and_shown_with_their_sources() {
     assert!(shown.contains("preset = \"twilio\"") && shown.contains("# https://www.twilio.com/docs"), "{shown}");
     let (_, json, _) = told(&["preset", "show", "twilio", "--json"]);
     let json: Value = serde_json::from_str(&json).unwrap();
+    assert!(
+        shown.contains("# domain = \"acme.sip.twilio.com\"") && shown.contains("# only for a domain in .pstn"),
+        "{shown}"
+    );
+    let forms = json["domain"]["forms"].as_array().unwrap();
+    assert_eq!((forms.len(), &forms[1]["at_edge"]), (2, &Value::from(".sip.EDGE.twilio.com")), "{json}");
     let values = json["values"].as_array().unwrap();
     assert!(!values.is_empty() && values.iter().all(|value| !value["source"].as_str().unwrap().is_empty()), "{json}");
     let (_, shown, _) = told(&["preset", "show", "telnyx"]);

@@ -18,7 +18,7 @@ keyed! {
     /// `[trunk.NAME]`
     TRUNK, PUT_TRUNK: Trunk;
     "preset": Kind::Word(&["twilio", "carrier", "telnyx", "bandwidth", "vonage", "plivo", "didww", "signalwire", "cloudonix", "sipgate", "freepbx", "asterisk", "freeswitch", "3cx", "cisco-cube", "avaya"]), NONE, "settings for a known provider or PBX; keys of the trunk override them";
-    "domain": Kind::Text("host"), NONE, "termination domain of the trunk at Twilio (preset `twilio`), from which `peers` is derived";
+    "domain": Kind::Text("host"), NONE, "termination domain of a Twilio trunk, or SIP domain (BYOC), from which `peers` is derived (preset `twilio`)";
     "edges": Kind::Many(&TEXT), NONE, "Twilio edge locations to try, in order (preset `twilio`)";
     "region": Kind::Text("name"), told("the preset's first one"), "region of the provider, which selects the addresses of the preset (`trunkgate preset show NAME`)";
     "secure": Kind::Boolean, told("`true`"), "TLS and SRTP, or UDP without SRTP (preset `twilio`)";
