@@ -1,4 +1,5 @@
-//! `[client]`: SIP parties by the names that applications have for Voice SDK clients, as `<Client>agent1</Client>`.
+//! `[client]`: SIP parties and voice agents by the names that applications have for Voice SDK clients, as
+//! `<Client>agent1</Client>`.
 
 use trunkgate_route::TargetSpec;
 
@@ -52,8 +53,8 @@ pub(super) fn read<'a>(value: &'a Value<'a>, means: Means<'_>, findings: &mut Fi
                 targets.push((target, place.span));
                 continue;
             }
-            let message = format!("the client {identity} is no SIP party");
-            let help = "use trunk:NAME/NUMBER, such as \"trunk:pbx/201\", or sip:USER@HOST";
+            let message = format!("the client {identity} is neither a SIP party nor a voice agent");
+            let help = "use trunk:NAME/NUMBER, such as \"trunk:pbx/201\", sip:USER@HOST or agent:NAME";
             findings.error(code::BAD_TARGET, place.span, message, help);
         }
         clients.push(PlacedClient { identity, targets });
@@ -61,13 +62,12 @@ pub(super) fn read<'a>(value: &'a Value<'a>, means: Means<'_>, findings: &mut Fi
     clients
 }
 
-/// Returns whether a target is a SIP party that a Dial can call by itself.
+/// Returns whether a target is a party that a Dial can call by itself.
 fn is_party(target: &TargetSpec) -> bool {
     match target {
         TargetSpec::Trunk { number, weight, .. } => number.is_some() && weight.is_none(),
-        TargetSpec::Uri { .. } => true,
-        TargetSpec::Agent(_)
-        | TargetSpec::App(_)
+        TargetSpec::Uri { .. } | TargetSpec::Agent(_) => true,
+        TargetSpec::App(_)
         | TargetSpec::Play(_)
         | TargetSpec::Voicemail(_)
         | TargetSpec::Conference(_)

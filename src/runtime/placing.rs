@@ -26,6 +26,16 @@ impl Placing {
     fn without_headers(to: impl Into<String>, targets: Vec<TargetSpec>) -> Placing {
         Placing { to: to.into(), targets, headers: Vec::new() }
     }
+
+    /// Whether an agent may be the party.
+    pub(crate) fn has_agent(&self) -> bool {
+        self.targets.iter().any(is_agent)
+    }
+
+    /// Whether only agents may be the party.
+    pub(crate) fn has_agents_alone(&self) -> bool {
+        self.targets.iter().all(is_agent)
+    }
 }
 
 /// Reason why a call is not placed, with Twilio's code.
@@ -131,10 +141,8 @@ pub(crate) fn judge_to(config: &Config, table: &Table, to: Option<&str>) -> Resu
         return Ok(Placing { to: uri, targets: vec![target], headers });
     }
     if let Some(identity) = to.strip_prefix("client:") {
-        // Behind the question mark are parameters, which a SIP party does not get.
-        let identity = identity.split('?').next().unwrap_or_default();
-        return match table.client(identity) {
-            Some(targets) => Ok(Placing::without_headers(to, targets.to_vec())),
+        return match table.client(without_parameters(identity)) {
+            Some(targets) => without_agents(to, targets),
             None => Err(Fault::bad_to(to, "[client] has no such identity")),
         };
     }
@@ -174,11 +182,47 @@ fn has_place(config: &Config, table: &Table, number: &Number) -> bool {
         || table.routes().iter().any(|route| route.to.iter().any(|pattern| pattern.matches(&number.text)))
 }
 
+/// Returns the identity of a client alone: behind the question mark are parameters, which a party does not get.
+fn without_parameters(identity: &str) -> &str {
+    identity.split('?').next().unwrap_or_default()
+}
+
+/// Returns a client's targets that a document can be run for.
+///
+/// # Errors
+/// All of them are agents.
+fn without_agents(to: &str, targets: &[TargetSpec]) -> Result<Placing, Fault> {
+    let parties: Vec<TargetSpec> = targets.iter().filter(|target| !is_agent(target)).cloned().collect();
+    if parties.is_empty() {
+        let what = "[client] maps it to a voice agent, which requests call for a conference only (Participants.json)";
+        return Err(Fault::bad_to(to, what));
+    }
+    Ok(Placing::without_headers(to, parties))
+}
+
+fn is_agent(target: &TargetSpec) -> bool {
+    matches!(target, TargetSpec::Agent(_))
+}
+
+/// Judges a party of a conference that is an agent (`agent:NAME`), or a client with an agent among its targets; `None`: any
+/// other party.
+///
+/// # Errors
+/// There is no such agent, or it only listens.
+pub(crate) fn judge_agent_party(table: &Table, to: &str) -> Result<Option<Placing>, Fault> {
+    if let Some(name) = to.strip_prefix("agent:") {
+        return judge_agent(table, name).map(Some);
+    }
+    let known = to.strip_prefix("client:").and_then(|identity| table.client(without_parameters(identity)));
+    let with_agent = known.filter(|targets| targets.iter().any(is_agent));
+    Ok(with_agent.map(|targets| Placing::without_headers(to, targets.to_vec())))
+}
+
 /// Judges an agent of the configuration that is to be a party of a conference.
 ///
 /// # Errors
 /// There is none of this name, or it only listens.
-pub(crate) fn judge_agent(table: &Table, name: &str) -> Result<Placing, Fault> {
+fn judge_agent(table: &Table, name: &str) -> Result<Placing, Fault> {
     let to = format!("agent:{name}");
     match table.agent(name) {
         Some(agent) if !agent.is_raw() => Ok(Placing::without_headers(to, vec![TargetSpec::Agent(name.to_owned())])),
@@ -242,6 +286,32 @@ mod tests {
         assert_eq!(from(Some("415 555 0100")), Ok("+14155550100".to_owned()));
         assert_eq!((from(Some("+14155550199")), from(None)), (Err(21_210), Err(21_213)));
         assert_eq!(judge_to(&config, &table, None).unwrap_err().code, 21_201);
+    }
+
+    #[test]
+    fn a_client_that_is_an_agent_is_called_for_conferences() {
+        let text = "[trunk.pbx]\npeers = ['sip:10.0.0.5']\n[agent.bot]\nurl = 'ws://127.0.0.1:9/a'\n\
+                    [client]\nbot = 'agent:bot'\nboth = ['trunk:pbx/201', 'agent:bot']\nann = 'trunk:pbx/202'\n\
+                    [[number]]\nnumber = '+14155550100'\n[[route]]\nconnect = 'trunk:pbx'\n";
+        let (config, _) = config::parse(Path::new("t.toml"), text).unwrap();
+        let table = config.table(&Found::new());
+        let agent = TargetSpec::Agent("bot".to_owned());
+        let phone = TargetSpec::Trunk { name: "pbx".to_owned(), number: Some("201".to_owned()), weight: None };
+        let to = |to: &str| judge_to(&config, &table, Some(to)).map(|placing| placing.targets);
+        let refused = to("client:bot").unwrap_err();
+        assert_eq!((refused.code, refused.message.contains("Participants.json")), (21_211, true), "{refused:?}");
+        assert_eq!(to("client:both?a=b"), Ok(vec![phone.clone()]), "a document is for the phone");
+        let party = |to: &str| judge_agent_party(&table, to).map_err(|fault| fault.code);
+        let placed = party("client:bot?a=b").unwrap().unwrap();
+        assert_eq!((placed.to.as_str(), &placed.targets), ("client:bot?a=b", &vec![agent.clone()]));
+        assert!(placed.has_agents_alone());
+        let both = party("client:both").unwrap().unwrap();
+        assert_eq!((both.has_agents_alone(), &both.targets), (false, &vec![phone, agent]));
+        for other in ["client:ann", "client:none", "+14155550199"] {
+            assert_eq!(party(other), Ok(None), "{other}");
+        }
+        assert!(party("agent:bot").unwrap().is_some_and(|placing| placing.has_agent()));
+        assert_eq!(party("agent:none"), Err(21_211));
     }
 
     #[test]

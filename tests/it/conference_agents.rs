@@ -47,7 +47,7 @@ impl Rig {
             PHONES.into_iter().enumerate().map(|(at, hz)| Party::new(26 + at, Codec::Pcmu, hz)).collect();
         let tables = format!(
             "[agent.bot]\nurl = \"{}\"\n{keys}[api]\naccount_sid = \"{SID}\"\nauth_token = \"{TOKEN}\"\nrequests_per_second = 0\n\
-             [[number]]\nnumber = \"{NUMBER}\"\n",
+             [[number]]\nnumber = \"{NUMBER}\"\n[client]\nhelper = \"agent:bot\"\n",
             agent.url()
         );
         let edge = edge(&parties, &tables, "conference:weekly");
@@ -209,4 +209,49 @@ fn an_agent_that_cannot_join_is_refused_at_once() {
     ] {
         assert_eq!(refused(&rig.edge, "POST", LIST, fields), (400, code), "{fields}");
     }
+}
+
+#[test]
+fn a_client_that_is_an_agent_joins_as_one_and_has_no_document() {
+    let mut rig = Rig::new("");
+    let added = posted(&rig.edge, LIST, &form(&[("To", "client:helper?topic=tyres"), ("Label", "assistant")]));
+    let sid = added["call_sid"].as_str().unwrap().to_owned();
+    until("the agent is a party", || (rig.count() == 3).then_some(()));
+    speak(&mut rig.parties, "the agent is heard", |parties| parties.iter().all(|party| party.hears(AGENT)));
+    let call = rig.edge.json(&format!("/v1/calls/{sid}"));
+    assert_eq!((&call["state"], &call["conference"]["name"]), (&json!("answered"), &json!("weekly")));
+    for fields in ["To=client%3Ahelper&Record=true", "To=client%3Ahelper&MachineDetection=Enable"] {
+        assert_eq!(refused(&rig.edge, "POST", LIST, fields).0, 400, "{fields}");
+    }
+    let document =
+        form(&[("To", "client:helper"), ("From", NUMBER), ("Twiml", "<Response><Say>hello</Say></Response>")]);
+    assert_eq!(refused(&rig.edge, "POST", "Calls.json", &document), (400, 21_211));
+}
+
+#[test]
+fn a_document_dials_an_agent_and_goes_on_when_it_has_left() {
+    let mut rig = Rig::new("");
+    speak(&mut rig.parties, "the phones hear each other", |parties| hear(parties, |at, other| at != other));
+    let calls = fetched(&rig.edge, "Calls.json?Status=in-progress");
+    let sid = calls["calls"][0]["sid"].as_str().unwrap().to_owned();
+    let document =
+        "<Response><Dial><Client>helper</Client></Dial><Dial><Conference>weekly</Conference></Dial></Response>";
+    posted(&rig.edge, &format!("Calls/{sid}.json"), &form(&[("Twiml", document)]));
+    let agent = &rig.agent;
+    speak(&mut rig.parties, "agent and caller hear each other", |parties| {
+        let stream = agent.streams().pop().unwrap_or_default();
+        let heard = PHONES.iter().filter(|hz| level(&stream, **hz) > -35.0).count();
+        heard == 1 && parties.iter().filter(|party| party.hears(AGENT)).count() == 1
+    });
+    let children = fetched(&rig.edge, &format!("Calls.json?ParentCallSid={sid}"));
+    let child = &children["calls"][0];
+    for (name, value) in [("to", "client:helper"), ("status", "in-progress"), ("direction", "outbound-dial")] {
+        assert_eq!(child[name], json!(value), "{name}");
+    }
+    rig.leaves.store(true, Ordering::Relaxed);
+    speak(&mut rig.parties, "the caller is back in the conference", |parties| {
+        hear(parties, |at, other| at != other) && parties.iter().all(|party| !party.hears(AGENT))
+    });
+    let child = fetched(&rig.edge, &format!("Calls/{}.json", child["sid"].as_str().unwrap()));
+    assert_eq!(child["status"], json!("completed"));
 }

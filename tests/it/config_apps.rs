@@ -477,15 +477,19 @@ fn voices_are_names_for_names() {
 }
 
 #[test]
-fn clients_are_sip_parties() {
+fn clients_are_sip_parties_and_agents() {
     let client = |lines: &str| app(&format!("url = 'https://a.example/'\n[client]\n{lines}"));
     let config =
         accepted(&client("agent1 = 'trunk:pbx/201'\n'ann@example.com' = ['trunk:pbx/202', 'sip:ann@192.0.2.7']"));
     let targets: Vec<_> = config.clients.iter().map(|(name, targets)| (&**name, targets.len())).collect();
     assert_eq!(targets, [("agent1", 1), ("ann@example.com", 2)]);
+    let config = accepted(&client("bot = ['trunk:pbx/201', 'agent:desk']\n[agent.desk]\nurl = 'ws://127.0.0.1:9/a'"));
+    assert_eq!(config.clients["bot"].len(), 2);
     for (line, code, about) in [
         ("a = 'trunk:pbx'", "TG0112", "'trunk:pbx'"),
-        ("a = 'agent:b'", "TG0112", "'agent:b'"),
+        ("a = 'agent:b'", "TG0133", "'agent:b'"),
+        ("a = 'agent:ear'\n[agent.ear]\nurl = 'rtp://10.0.0.9:6000'", "TG0112", "'agent:ear'"),
+        ("a = 'app:ivr'", "TG0112", "'app:ivr'"),
         ("a = 'trunk:none/1'", "TG0120", "'trunk:none/1'"),
         ("a = 5", "TG0103", "5"),
         ("a = []", "TG0106", "[]"),

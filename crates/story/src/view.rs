@@ -232,7 +232,8 @@ pub struct LegView {
 impl LegView {
     /// Returns whether it is the call of a party, below that of the caller.
     pub fn is_call_of_party(&self) -> bool {
-        self.kind == "sip" && self.direction == "outbound" && !self.to_requested && !self.has_own_call
+        let is_called = self.kind == "sip" || self.dialled.to.is_some();
+        is_called && self.direction == "outbound" && !self.to_requested && !self.has_own_call
     }
 }
 

@@ -84,20 +84,20 @@ pub(super) fn placed(cx: &Asked<'_>, to: Option<String>, from: Option<String>) -
     })?)
 }
 
-/// Returns what an agent that is called for a conference is shown as the calling number, and the agent.
+/// Returns what a party of a conference that may be an agent is shown as the calling number: without one, agents are shown
+/// the conference.
 ///
 /// # Errors
-/// The number is not of the edge, or there is no such agent.
-pub(super) fn placed_agent(
+/// The number is not of the edge, or phones among the party's targets need one.
+pub(super) fn caller_of_agent(
     cx: &Asked<'_>,
-    name: &str,
+    placing: &Placing,
     (from, conference): (Option<&str>, &str),
-) -> Result<(String, Placing), Error> {
-    let table = cx.handle.table();
-    let from = from.map_or(Ok(conference.to_owned()), |from| {
-        cx.config(|config| placing::judge_from(config, Some(&dialled(from))))
-    })?;
-    Ok((from, placing::judge_agent(&table, name)?))
+) -> Result<String, Error> {
+    if from.is_none() && placing.has_agents_alone() {
+        return Ok(conference.to_owned());
+    }
+    Ok(cx.config(|config| placing::judge_from(config, from.map(dialled).as_deref()))?)
 }
 
 /// Takes what a new call says of its recording; without `Record` the rest holds for none.

@@ -21,7 +21,7 @@ use super::page::Page;
 use super::parameters::Parameters;
 use super::text::moment;
 use super::{Answer, Asked, calls, conferences, create, detection};
-use crate::runtime::placing::{Fault, Placing};
+use crate::runtime::placing::{self, Fault, Placing};
 use crate::system::clock;
 
 /// Answers a request for the parties of a conference, or for one of them.
@@ -179,8 +179,8 @@ impl Joining {
     }
 
     /// Has an agent come for a conference that goes on: where it is over by then, the agent begins no other one.
-    fn come_for(&mut self, to: Option<&str>, sid: Option<&str>) {
-        if let Some(sid) = sid.filter(|_| to.is_some_and(|to| to.starts_with("agent:"))) {
+    fn come_for(&mut self, placing: &Placing, sid: Option<&str>) {
+        if let Some(sid) = sid.filter(|_| placing.has_agent()) {
             sid.clone_into(&mut self.name);
         }
     }
@@ -233,9 +233,9 @@ async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) ->
     if known.is_none() && is_conference_sid(conference) {
         return Err(Error::not_found(cx.path));
     }
-    joining.come_for(to.as_deref(), known.as_ref().map(|report| report.sid.as_str()));
-    let (from, Placing { to, targets, headers }) =
-        placed(cx, (to, from), conference, (record.is_some(), detection.is_some()))?;
+    let (from, placing) = placed(cx, (to, from), conference, (record.is_some(), detection.is_some()))?;
+    joining.come_for(&placing, known.as_ref().map(|report| report.sid.as_str()));
+    let Placing { to, targets, headers } = placing;
     let app = app_of(cx, &joining, status_callback)?;
     detection::judge(cx, detection::OF_PARTICIPANT.0, detection.as_ref(), &app)?;
     let (detection, onward) = (detection.map(Box::new), vec![Onward::App(Arc::new(app))]);
@@ -298,13 +298,15 @@ fn placed(
     conference: &str,
     of_person: (bool, bool),
 ) -> Result<(String, Placing), Error> {
-    let Some(name) = to.as_deref().and_then(|to| to.strip_prefix("agent:")) else {
-        return create::placed(cx, to, from);
-    };
+    let table = cx.handle.table();
+    let agent = to.as_deref().map(|to| placing::judge_agent_party(&table, to)).transpose()?.flatten();
+    let Some(placing) = agent else { return create::placed(cx, to, from) };
     match of_person {
         (true, _) => Err(Error::bad_request("Record: not of an agent; record the conference")),
         (_, true) => Err(Error::bad_request("MachineDetection: not of an agent")),
-        (false, false) => create::placed_agent(cx, name, (from.as_deref(), conference)),
+        (false, false) => {
+            create::caller_of_agent(cx, &placing, (from.as_deref(), conference)).map(|from| (from, placing))
+        }
     }
 }
 

@@ -211,7 +211,7 @@ pub(super) const ROOT: &[Key] = keys! {
     "cdr": Kind::Table(CDR), NONE, "call records";
     "agent": Kind::Named(AGENT), NONE, "voice agents";
     "api": Kind::Table(API), is("{}"), "identity sent to agents and webhooks";
-    "client": Kind::Map(&Kind::Many(&Kind::Text("target"))), NONE, "SIP parties by the identities of Voice SDK clients: `agent1 = \"trunk:pbx/201\"`";
+    "client": Kind::Map(&Kind::Many(&Kind::Text("target"))), NONE, "SIP parties and voice agents by the identities of Voice SDK clients: `agent1 = \"trunk:pbx/201\"`";
     "app": Kind::Named(APP), NONE, "applications that answer with TwiML";
     "number": Kind::Rows(NUMBERS), NONE, "phone numbers of this edge";
     "twilio": Kind::Table(TWILIO), NONE, "Twilio account";

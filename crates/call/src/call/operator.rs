@@ -13,6 +13,7 @@ use trunkgate_sdp::Direction;
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::controller::{Controller, TargetResult};
+use crate::call::legs::leg::Leg;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::refused::Refused;
 use crate::call::search::answer::Failure;
@@ -198,7 +199,8 @@ impl<'p> Operator<'p> {
 
     /// Ends the call of one party.
     pub(crate) fn end_party(&mut self, cx: &mut Cx<'_>, sid: &str) -> Result<(), Refused> {
-        let found = cx.call.legs.with_ids().find(|(_, leg)| leg.sid == sid && leg.agent.is_none());
+        let is_party = |leg: &Leg| leg.agent.is_none() || leg.sip.dialled.is_some();
+        let found = cx.call.legs.with_ids().find(|(_, leg)| leg.sid == sid && is_party(leg));
         let leg = found.map(|(at, _)| at).filter(|at| *at != LegId::CALLER).ok_or(Refused::UnknownCall)?;
         let name = cx.call.legs.name_of(leg);
         if cx.call.legs.callee == Some(leg) && cx.call.state == State::Answered {

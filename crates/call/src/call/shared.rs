@@ -462,6 +462,11 @@ impl Shared {
         rewrite::escape_user(&self.facts.called.received)
     }
 
+    /// Whether the agent that is tried decides when the caller is answered: neither a request nor an application does.
+    pub(crate) fn is_answered_by_agent(&self) -> bool {
+        self.state == State::Searching && self.requested.is_none() && !self.is_programmed
+    }
+
     /// Whether the edge itself is the caller's other side: an agent talks with it, or did and nobody has taken its place.
     pub(crate) fn is_local(&self) -> bool {
         self.state == State::Rerouting || self.legs.callee.is_some_and(|leg| self.legs[leg].agent.is_some())

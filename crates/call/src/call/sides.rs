@@ -178,7 +178,9 @@ impl Parts {
         cx.call.deadlines.remove(Timer::MaxCall);
         let Some(holder) = self.bridge.media.holder.clone() else { return };
         let name = &holder.agent.name;
-        let what = if self.search.is_consulting() { "it leaves" } else { "the call ends" };
+        let dialled = Dialler::of(self).connected_agent(cx);
+        let leaves = self.search.is_consulting() || dialled.is_some();
+        let what = if leaves { "it leaves" } else { "the call ends" };
         cx.edge.decide(cx.now, cx.call.key, format!("{name}: max_call has passed: {what}"));
         let line = format!("{name}: max_call has passed");
         let sid = cx.call.legs.sid().to_owned();
@@ -189,6 +191,9 @@ impl Parts {
         if let Some(leg) = cx.call.legs.callee.filter(|_| self.search.is_consulting()) {
             cx.call.legs[leg].end_with(ReasonSlug::MaxCall, EndedBy::Edge);
             return self.go_on(cx, leg, None);
+        }
+        if let Some(leg) = dialled {
+            return Dialler::of(self).agent_time_over(cx, leg);
         }
         self.search.drop_attempts(cx, &mut self.bridge, ReasonSlug::MaxCall);
         if let Some(leg) = cx.call.legs.callee.take() {

@@ -108,7 +108,7 @@ pub static CREATE_CALL: Operation = Operation {
         (
             "To",
             Differs(
-                "a number, or a SIP address whose host is that of a trunk, with headers `X-…` and `User-to-User` behind `?`, or a `client:` of [`[client]`](configuration.md#client)",
+                "a number, or a SIP address whose host is that of a trunk, with headers `X-…` and `User-to-User` behind `?`, or a `client:` of [`[client]`](configuration.md#client) that is no voice agent",
             ),
         ),
         ("From", Differs("a `[[number]]` of the edge")),

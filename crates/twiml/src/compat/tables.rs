@@ -226,7 +226,7 @@ pub static VOICE: &[Entry] = &[
             (
                 "(text)",
                 Differs(
-                    "a SIP party that [`[client]`](configuration.md#client) has for the identity; one without is left out",
+                    "a SIP party or voice agent that [`[client]`](configuration.md#client) has for the identity; one without is left out",
                 ),
             ),
             ("url", Supported),
@@ -240,8 +240,8 @@ pub static VOICE: &[Entry] = &[
     element(
         "Dial/Client/Parameter",
         &[
-            ("name", NotSupported("a SIP party gets no parameters")),
-            ("value", NotSupported("a SIP party gets no parameters")),
+            ("name", NotSupported("the party gets no parameters")),
+            ("value", NotSupported("the party gets no parameters")),
         ],
     ),
     refused(

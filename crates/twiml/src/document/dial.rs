@@ -85,7 +85,7 @@ pub enum Target {
         /// Document and progress callbacks.
         callback: Callback,
     },
-    /// A Voice SDK client, for which the configuration has a SIP party.
+    /// A Voice SDK client, for which the configuration has a SIP party or an agent.
     Client {
         /// Its identity.
         identity: String,

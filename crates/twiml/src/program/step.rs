@@ -440,7 +440,7 @@ pub enum Address {
         /// Digits to send at the answer.
         send_digits: Option<Secret>,
     },
-    /// A Voice SDK client, for which the configuration has a SIP party.
+    /// A Voice SDK client, for which the configuration has a SIP party or an agent.
     Client {
         /// Its identity.
         identity: String,

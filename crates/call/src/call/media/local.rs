@@ -245,8 +245,8 @@ impl CallMedia {
 
     /// Whether the agent that is tried next has the caller told ports of ours before it is there.
     pub(crate) fn is_told_ports(&self, call: &Shared, agent: &Agent) -> bool {
-        let tells = matches!(agent.answer, AnswerTime::Early | AnswerTime::AtOnce) && call.requested.is_none();
-        tells && call.state == State::Searching && self.spoken.is_none()
+        let tells = matches!(agent.answer, AnswerTime::Early | AnswerTime::AtOnce);
+        tells && call.is_answered_by_agent() && self.spoken.is_none()
     }
 
     /// From now on the caller hears this agent's goodbye and hold audio.

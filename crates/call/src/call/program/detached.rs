@@ -193,6 +193,9 @@ fn detachable(parts: &Parts, cx: &Cx<'_>, sid: &str) -> Result<LegId, Refused> {
     }
     let callee = cx.call.legs.callee.filter(|leg| cx.call.legs[*leg].sid == sid);
     let leg = callee.ok_or(Refused::NotAnswered)?;
+    if cx.call.legs[leg].agent.is_some() {
+        return Err(Refused::HasAgent);
+    }
     let run = parts.program.as_ref().map(|run| run.of_caller());
     if run.and_then(|run| run.side.as_ref()).is_none_or(|side| side.is_stream) {
         return Err(Refused::NotDialled);

@@ -54,10 +54,7 @@ impl Dialler<'_> {
             let result = DialResult::unanswered(DialStatus::Failed);
             return Runner::of(self.parts).tell_program(cx, Input::DialEnded { id, result });
         }
-        let further = match dial.sequential {
-            true => parties.into_iter().map(|party| vec![party]).collect(),
-            false => VecDeque::from([parties]),
-        };
+        let further = turns(cx, parties, dial.sequential);
         if shown.is_some() {
             cx.call.facts.shown_as = shown;
         }
@@ -176,6 +173,10 @@ impl Dialler<'_> {
             }
         };
         let hears = digits.is_some() || whisper.is_some();
+        if hears && targets.iter().any(is_agent) {
+            let text = "Dial: an agent is connected without digits or a document of its own";
+            cx.edge.decide(cx.now, cx.call.key, text);
+        }
         let call = PartyCall::new(to.clone(), status);
         let whisper = hears.then_some(Whisper { digits, document: whisper, to });
         Ok(Dialled { targets, whisper, detection, call })
@@ -262,6 +263,19 @@ impl Dialler<'_> {
         }
     }
 
+    /// Returns the agent that the program has connected with its caller.
+    pub(crate) fn connected_agent(&self, cx: &Cx<'_>) -> Option<LegId> {
+        let is_agent = |leg: &LegId| self.parts.program.is_some() && cx.call.legs[*leg].agent.is_some();
+        cx.call.legs.callee.filter(is_agent)
+    }
+
+    /// The connected agent has had the caller for as long as it may: it leaves, the caller stays.
+    pub(crate) fn agent_time_over(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+        cx.call.legs[leg].end_with(ReasonSlug::MaxCall, EndedBy::Edge);
+        self.parts.bridge.media.hang_up_leg(cx, leg, ReasonSlug::MaxCall);
+        self.parts.side_left(cx, ReasonSlug::MaxCall);
+    }
+
     /// The connected party sends nothing any more: its call ends, the caller stays.
     pub(crate) fn side_fell_silent(&mut self, cx: &mut Cx<'_>) {
         let Some(leg) = cx.call.legs.callee else { return };
@@ -304,14 +318,17 @@ impl Dialler<'_> {
         }
         let Some(side) = self.parts.program.as_ref().and_then(|run| run.side.as_ref()) else { return };
         let (id, is_stream) = (side.id, side.is_stream);
-        if !is_stream {
-            Runner::of(self.parts).tell_program(cx, Input::DialAnswered { id });
+        match (is_stream, self.connected_agent(cx).is_some()) {
+            (true, _) => {}
+            // A restart ends the stream of an agent: its Dial is under way again then.
+            (false, true) => Runner::of(self.parts).inform_program(cx, Input::DialAnswered { id }),
+            (false, false) => Runner::of(self.parts).tell_program(cx, Input::DialAnswered { id }),
         }
     }
 
     /// Returns how a party is to be judged, where its Dial asks for that.
     fn wanted_detection(&self, cx: &Cx<'_>, leg: LegId) -> Option<(Settings, Option<Receiver>)> {
-        let run = self.parts.program.as_ref()?;
+        let run = self.parts.program.as_ref().filter(|_| cx.call.legs[leg].agent.is_none())?;
         let side = run.side.as_ref().filter(|side| !side.is_stream && cx.call.legs.callee == Some(leg))?;
         let party = side.parties.iter().find(|party| party.call.leg() == Some(leg))?;
         let PartyDetection { settings, receiver } = party.detection.clone()?;
@@ -319,8 +336,12 @@ impl Dialler<'_> {
         Some((settings, receiver.map(|(url, method)| Receiver { app, at: (url, parameters::method(method)) })))
     }
 
-    /// No party answered, or the stream could not be opened.
+    /// No party answered, or the stream could not be opened; or the target that an agent has sent its caller on to did not answer.
     pub(crate) fn side_failed(&mut self, cx: &mut Cx<'_>, answer: &FinalAnswer) {
+        let side = self.parts.program.as_ref().and_then(|run| run.side.as_ref());
+        if side.is_some_and(|side| side.since.is_some()) {
+            return self.side_over(cx, DialStatus::Completed, Some(answer));
+        }
         if self.call_next_parties(cx) {
             return;
         }
@@ -380,6 +401,8 @@ impl Dialler<'_> {
     /// What the program wanted is over.
     fn side_over(&mut self, cx: &mut Cx<'_>, status: DialStatus, answer: Option<&FinalAnswer>) {
         progress::complete_parties(self.parts, cx, None);
+        cx.disarm(Timer::DialLimit);
+        self.parts.bridge.media.tells_digits = false;
         let Some(run) = &mut self.parts.program else { return };
         let Some(side) = run.side.take() else { return };
         if let Some(sid) = side.record.as_ref().and_then(|record| record.sid.as_deref()) {
@@ -387,6 +410,11 @@ impl Dialler<'_> {
         }
         cx.call.facts.shown_as.clone_from(&run.shown_as);
         cx.call.facts.ring_timeout = run.ring_timeout;
+        if cx.call.legs.agent_in_place_of_caller().is_none() {
+            // The next Dial of an agent has its whole time.
+            cx.disarm(Timer::MaxCall);
+            self.parts.bridge.media.holder = None;
+        }
         self.parts.search.controller = Controller::Done;
         if cx.call.state == State::Rerouting {
             self.parts.bridge.media.stop_playing_to_caller(cx);
@@ -399,11 +427,46 @@ impl Dialler<'_> {
         Runner::of(self.parts).tell_program(cx, Input::DialEnded { id: side.id, result });
     }
 
-    /// An agent's stream that the program connected is lost.
+    /// The stream or agent that the program connected is lost.
     pub(crate) fn stream_lost(&mut self, cx: &mut Cx<'_>, failure: &Failure) {
-        cx.edge.decide(cx.now, cx.call.key, failure.told_of("stream"));
-        self.side_over(cx, DialStatus::Failed, None);
+        let side = self.parts.program.as_ref().and_then(|run| run.side.as_ref());
+        let was_dialled = side.is_some_and(|side| !side.is_stream);
+        let (what, status) =
+            if was_dialled { ("agent", DialStatus::Completed) } else { ("stream", DialStatus::Failed) };
+        cx.edge.decide(cx.now, cx.call.key, failure.told_of(what));
+        self.side_over(cx, status, None);
     }
+}
+
+/// Returns the parties in the turns in which they are called: each by itself, or all at once. An agent answers at once, and
+/// is called by itself, after the parties that ring.
+fn turns(cx: &mut Cx<'_>, mut parties: Vec<Dialled>, is_sequential: bool) -> VecDeque<Vec<Dialled>> {
+    if is_sequential || parties.len() < 2 {
+        return parties.into_iter().map(|party| vec![party]).collect();
+    }
+    let agents: Vec<Dialled> = parties.extract_if(.., |party| has_agents_alone(party)).collect();
+    let ring_at_once = parties.len() > 1;
+    let mut are_left_out = false;
+    // A party that is alone has all its targets.
+    for party in parties.iter_mut().filter(|_| ring_at_once) {
+        are_left_out |= party.targets.extract_if(.., |target| is_agent(target)).count() > 0;
+    }
+    if are_left_out {
+        cx.edge.decide(cx.now, cx.call.key, "Dial: agents behind parties that are called at once are left out");
+    }
+    if !agents.is_empty() && !parties.is_empty() {
+        cx.edge.decide(cx.now, cx.call.key, "Dial: agents are called if no other party answers");
+    }
+    let at_once = Some(parties).filter(|parties| !parties.is_empty());
+    at_once.into_iter().chain(agents.into_iter().map(|party| vec![party])).collect()
+}
+
+fn has_agents_alone(party: &Dialled) -> bool {
+    !party.targets.is_empty() && party.targets.iter().all(is_agent)
+}
+
+fn is_agent(target: &Target) -> bool {
+    matches!(target, Target::Agent(_))
 }
 
 /// Whether a text can be the name of a caller for parties that no carrier reaches: what Twilio takes there.

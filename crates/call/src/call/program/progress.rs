@@ -12,6 +12,7 @@ use trunkgate_story::wall::rfc2822;
 use trunkgate_twiml::{DialStatus, StatusCallback};
 
 use crate::call::Parts;
+use crate::call::legs::dialled::Dialled;
 use crate::call::legs::headers::Brought;
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::program::parameters;
@@ -107,6 +108,7 @@ impl PartyCall {
     fn follow(&mut self, cx: &mut Cx<'_>, app: &Arc<App>, attempt: Option<&Attempt>) {
         if let Some(leg) = attempt.and_then(Attempt::leg) {
             self.take_leg(cx, leg);
+            self.note_agent(cx, leg);
         }
         let Some(leg) = self.leg else { return };
         self.reach(cx, app, Stage::Initiated);
@@ -128,6 +130,17 @@ impl PartyCall {
         let sid = cx.call.legs[before].sid.clone();
         let other = std::mem::replace(&mut cx.call.legs[leg].sid, sid);
         cx.call.legs[before].sid = other;
+    }
+
+    /// Notes what an INVITE notes for any other party: who is called by whom, since when.
+    fn note_agent(&self, cx: &mut Cx<'_>, leg: LegId) {
+        if cx.call.legs[leg].agent.is_none() || cx.call.legs[leg].sip.dialled.is_some() {
+            return;
+        }
+        let facts = &cx.call.facts;
+        let from = facts.shown_as.as_ref().map_or_else(|| facts.caller.shown(), |shown| shown.name());
+        let dialled = Dialled::new(cx.edge.date(cx.now), &from, &self.to);
+        cx.call.legs[leg].sip.dialled = Some(Box::new(dialled));
     }
 
     fn reach(&mut self, cx: &mut Cx<'_>, app: &Arc<App>, stage: Stage) {

@@ -95,9 +95,10 @@ impl MadeApp {
 }
 
 impl RunSnapshot {
-    /// Writes a program down. `has_far_end`: its caller talks with a far end, also where a stream was to have it.
+    /// Writes a program down. `has_far_end`: its caller talks with a far end, also where a stream was to have it; a stream or an agent is
+    /// connected again by the step that is under way.
     pub(crate) fn of(run: &Run, (now, key): (Instant, CallKey), queues: &Queues, has_far_end: bool) -> RunSnapshot {
-        let connected = run.side.as_ref().filter(|side| !side.is_stream || has_far_end);
+        let connected = run.side.as_ref().filter(|_| has_far_end);
         let side = connected.and_then(|side| {
             let talked = now.saturating_duration_since(side.since?);
             let (talked_ms, limit_ms) = (millis(talked), millis(side.limit));

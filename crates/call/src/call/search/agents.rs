@@ -190,7 +190,7 @@ impl Search {
         agent: &Arc<Agent>,
     ) -> Result<ControlFlow<Next>, Failure> {
         match agent.answer {
-            _ if cx.call.state != State::Searching || cx.call.requested.is_some() => Ok(ControlFlow::Continue(())),
+            _ if !cx.call.is_answered_by_agent() => Ok(ControlFlow::Continue(())),
             AnswerTime::OnConnect => Ok(ControlFlow::Continue(())),
             AnswerTime::Early => bridge.begin_early(cx, agent).map(ControlFlow::Continue),
             AnswerTime::AtOnce => self.answer_at_once(cx, bridge, agent),

@@ -1,22 +1,57 @@
-//! Voice SDK clients that a document dials: SIP parties that the configuration has for their identities.
+//! Voice SDK clients that a document dials: SIP parties and voice agents that the configuration has for their identities.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use trunkgate_call::Refused;
+use trunkgate_media::AgentWish;
+use trunkgate_media::agent::Loss;
+use trunkgate_route::{Agent, AnswerTime};
 
 use super::*;
 use crate::bench::Sent;
-use crate::bench::agents::hang_up;
+use crate::bench::agents::{Told, hang_up, to_agent};
 
-fn menu(document: &str) -> Menu {
+/// A table with the clients `agent1` (an extension), `bot` (this agent) and `both` (the extension, then the agent).
+fn clients_with(desk: Agent) -> Arc<Table> {
     let definition = Definition {
         numbers: Numbers::new("US").unwrap(),
         trunks: usual_trunks(),
-        agents: vec![],
+        agents: vec![desk],
         routes: vec![route(vec![TargetSpec::App("ivr".into())])],
     };
     let extension = TargetSpec::Trunk { name: "pbx".to_owned(), number: Some("201".to_owned()), weight: None };
-    let clients = BTreeMap::from([("agent1".into(), vec![extension])]);
-    let table = Table::new(definition).with_apps(vec![app()]).with_clients(clients);
-    on(Bench::with(Arc::new(table)), document)
+    let clients = BTreeMap::from([
+        ("agent1".into(), vec![extension.clone()]),
+        ("bot".into(), vec![to_agent("desk")]),
+        ("both".into(), vec![extension, to_agent("desk")]),
+    ]);
+    Arc::new(Table::new(definition).with_apps(vec![app()]).with_clients(clients))
+}
+
+fn menu_with(desk: Agent, document: &str) -> Menu {
+    on(Bench::with(clients_with(desk)), document)
+}
+
+fn menu(document: &str) -> Menu {
+    menu_with(agent("desk"), document)
+}
+
+/// The agent that was asked for last.
+fn asked(menu: &Menu) -> EndId {
+    let (end, settings) = menu.bench.asked().pop().unwrap();
+    assert!(settings.talks);
+    end
+}
+
+/// A caller whose document has dialled the agent, which has it.
+fn connected(document: &str) -> (Menu, EndId) {
+    let mut menu = menu(document);
+    let desk = asked(&menu);
+    menu.bench.open(desk);
+    menu.bench.nothing();
+    assert_eq!(menu.bench.state(), "answered");
+    (menu, desk)
 }
 
 /// The user in From of an INVITE.
@@ -109,4 +144,179 @@ fn a_client_as_the_caller_is_no_number_that_a_carrier_sees() {
     assert!(both.bench.story().contains("error 13214: callerId "), "{}", both.bench.story());
     let mut emergency = menu("<Dial callerId='client:alice'>911</Dial>");
     assert_eq!(caller_of(&emergency.bench.expect(PBX, "INVITE")), "+14155551234");
+}
+
+#[test]
+fn a_client_that_is_an_agent_is_connected_and_gives_the_caller_back() {
+    let dial =
+        format!("<Dial timeLimit='600' action='/after'><Client {ALL_EVENTS}>bot</Client></Dial><Say>never</Say>");
+    let (mut menu, desk) = connected(&dial);
+    let told = menu.bench.told();
+    assert!(told.iter().any(|told| matches!(told, Told::Wire(CALLER, to, _) if *to == desk)), "{told:?}");
+    let view = menu.bench.gateway.calls(menu.bench.now)[0].clone();
+    let party = view.legs.last().unwrap();
+    assert!(party.is_call_of_party(), "{party:?}");
+    assert_eq!((party.agent.as_str(), party.dialled.to.as_deref()), ("desk", Some("client:bot")));
+    let reports = menu.reports();
+    let shown: Vec<_> =
+        reports.iter().map(|report| (parameter(report, "CallStatus"), parameter(report, "To"))).collect();
+    assert_eq!(shown, [(Some("initiated"), Some("client:bot")), (Some("in-progress"), Some("client:bot"))]);
+    menu.bench.pass(Duration::from_secs(30));
+    menu.bench.news(Event::AgentEnded { end: desk });
+    menu.bench.nothing();
+    menu.is_told(&[("completed", "2")]);
+    let request = menu.requested();
+    for (name, value) in [("DialCallStatus", "completed"), ("DialCallDuration", "30"), ("DialBridged", "true")] {
+        assert_eq!(parameter(&request, name), Some(value), "{name}");
+    }
+    assert_eq!(parameter(&request, "DialCallSid"), Some(party.sid.as_str()));
+    menu.document("<Say>goodbye</Say>");
+    assert_eq!(menu.spoken(2), "goodbye");
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
+}
+
+#[test]
+fn an_agent_that_is_lost_has_had_its_dial_and_one_that_cannot_be_had_has_failed() {
+    let dial = "<Dial action='/after'><Client>bot</Client></Dial>";
+    let (mut menu, desk) = connected(dial);
+    menu.bench.lose(desk, Loss::Reset);
+    menu.bench.nothing();
+    assert_eq!(parameter(&menu.requested(), "DialCallStatus"), Some("completed"));
+    menu.document(dial);
+    let desk = asked(&menu);
+    menu.bench.lose(desk, Loss::Unreachable);
+    let request = menu.requested();
+    assert_eq!(
+        (parameter(&request, "DialCallStatus"), parameter(&request, "DialBridged")),
+        (Some("failed"), Some("false"))
+    );
+    menu.document("<Say>sorry</Say>");
+    assert_eq!(menu.spoken(2), "sorry");
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
+}
+
+#[test]
+fn an_agent_is_called_by_itself_after_the_parties_that_ring() {
+    let mut beside = menu("<Dial><Client>bot</Client><Client>agent1</Client></Dial>");
+    assert!(beside.bench.asked().is_empty());
+    let party = beside.party();
+    beside.bench.receive(PBX, party.answer(486, ""));
+    beside.bench.expect(PBX, "ACK");
+    let desk = asked(&beside);
+    beside.bench.open(desk);
+    assert_eq!(beside.bench.state(), "answered");
+    assert!(
+        beside.bench.story().contains("Dial: agents are called if no other party answers"),
+        "{}",
+        beside.bench.story()
+    );
+    // In turn it keeps its place.
+    let in_turn = menu("<Dial sequential='true'><Client>bot</Client><Client>agent1</Client></Dial>");
+    asked(&in_turn);
+    assert!(in_turn.bench.sent.is_empty(), "the phone is called if the agent cannot be had");
+    // A client alone has all its targets.
+    let mut both = menu("<Dial><Client>both</Client></Dial>");
+    let party = both.party();
+    both.bench.receive(PBX, party.answer(503, ""));
+    both.bench.expect(PBX, "ACK");
+    let desk = asked(&both);
+    both.bench.open(desk);
+    assert_eq!(both.bench.state(), "answered");
+}
+
+#[test]
+fn a_star_ends_the_dial_of_an_agent() {
+    let (mut menu, desk) = connected("<Dial hangupOnStar='true' action='/after'><Client>bot</Client></Dial>");
+    menu.bench.told();
+    menu.press("1*");
+    assert!(menu.bench.told().contains(&Told::Remove(desk)));
+    assert_eq!(parameter(&menu.requested(), "DialCallStatus"), Some("completed"));
+}
+
+#[test]
+fn an_agent_leaves_a_dial_after_its_longest_time_and_the_next_dial_has_all_of_it() {
+    let dial = "<Dial action='/after'><Client>bot</Client></Dial>";
+    let mut menu = menu_with(Agent { max_call: Duration::from_secs(60), ..agent("desk") }, dial);
+    for _ in 0..2 {
+        let desk = asked(&menu);
+        menu.bench.open(desk);
+        menu.bench.told();
+        menu.bench.pass(Duration::from_secs(59));
+        assert!(menu.bench.questions.is_empty());
+        menu.bench.pass(Duration::from_secs(1));
+        let request = menu.requested();
+        assert_eq!(parameter(&request, "DialCallDuration"), Some("60"));
+        menu.document(dial);
+    }
+    hang_up(&mut menu.bench, &mut menu.caller);
+    menu.ends("caller_hung_up");
+}
+
+#[test]
+fn an_agent_that_would_answer_at_once_leaves_that_to_the_document() {
+    for answer in [AnswerTime::OnConnect, AnswerTime::Early, AnswerTime::AtOnce] {
+        let mut bench = Bench::with(clients_with(Agent { answer, ..agent("desk") }));
+        let caller = bench.invite(CARRIER, "+14155550100", &offer());
+        bench.expect(CARRIER, "SIP/2.0 100");
+        bench.expect(CARRIER, "SIP/2.0 180");
+        let mut menu = Menu { bench, caller };
+        menu.document("<Dial answerOnBridge='true'><Client>bot</Client></Dial>");
+        menu.bench.nothing();
+        let desk = asked(&menu);
+        menu.bench.open(desk);
+        menu.is_answered();
+        hang_up(&mut menu.bench, &mut menu.caller);
+        menu.ends("caller_hung_up");
+    }
+}
+
+#[test]
+fn an_agent_of_a_dial_sends_its_caller_on_and_the_document_goes_on_after_that() {
+    let sdp = answer();
+    for code in [200, 486] {
+        let (mut menu, desk) = connected("<Dial action='/after'><Client>bot</Client></Dial>");
+        menu.bench.wish(desk, AgentWish::Transfer("trunk:pbx/+14155550133".into()));
+        let party = menu.party();
+        assert!(menu.bench.told().contains(&Told::Remove(desk)));
+        menu.bench.receive(PBX, party.answer(code, if code == 200 { sdp.as_str() } else { "" }));
+        menu.bench.expect(PBX, "ACK");
+        if code == 200 {
+            menu.bench.pass(Duration::from_secs(5));
+            menu.bench.receive(PBX, party.request("BYE", 1, ""));
+            menu.bench.expect(PBX, "SIP/2.0 200");
+        }
+        assert_eq!(parameter(&menu.requested(), "DialCallStatus"), Some("completed"), "{code}");
+        menu.document("<Say>next verb</Say>");
+        assert_eq!(menu.spoken(2), "next verb", "{code}");
+        hang_up(&mut menu.bench, &mut menu.caller);
+        menu.ends("caller_hung_up");
+    }
+}
+
+#[test]
+fn after_a_restart_the_agent_is_dialled_again() {
+    let (mut menu, _) = connected("<Dial action='/after'><Client>bot</Client></Dial>");
+    menu.bench.restart(clients_with(agent("desk")));
+    let desk = asked(&menu);
+    menu.bench.open(desk);
+    menu.bench.nothing();
+    assert_eq!(menu.bench.state(), "answered");
+    menu.bench.pass(Duration::from_secs(30));
+    menu.bench.news(Event::AgentEnded { end: desk });
+    assert_eq!(parameter(&menu.requested(), "DialCallStatus"), Some("completed"));
+}
+
+#[test]
+fn an_agent_gets_no_document_of_its_own_and_can_be_hung_up_on() {
+    let (mut menu, _) = connected("<Dial action='/after'><Client>bot</Client></Dial>");
+    let call = menu.bench.gateway.calls(menu.bench.now)[0].clone();
+    let (sid, party, now) = (call.sid.clone(), call.legs.last().unwrap().sid.clone(), menu.bench.now);
+    let document = AppDocument::Text("<Response><Say>hello</Say></Response>".into());
+    let redirected = menu.bench.gateway.redirect_party(now, &sid, &party, Arc::new(App::new("api", document)).into());
+    assert_eq!(redirected, Err(Refused::HasAgent));
+    menu.bench.gateway.end_party(now, &sid, &party).unwrap();
+    menu.bench.drain();
+    assert_eq!(parameter(&menu.requested(), "DialCallStatus"), Some("completed"));
 }
