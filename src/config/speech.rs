@@ -2,12 +2,10 @@
 //! Without one an installed espeak-ng speaks.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
-use nix::unistd::{AccessFlags, eaccess};
 use url::Url;
 
 use super::code;
@@ -15,6 +13,7 @@ use super::diagnostic::Findings;
 use super::section::{Section, Value};
 use super::types::{Endpoint, Speaker, Speech};
 use super::values;
+use crate::system::programs;
 
 /// Program that speaks where the file names none.
 const INSTALLED: &str = "espeak-ng";
@@ -112,7 +111,7 @@ pub(super) fn is_off(section: &Section<'_>) -> bool {
 
 /// Returns the speech of an installed program; `None`: there is none.
 fn installed() -> Option<Speech> {
-    let program = installed_in(&std::env::var_os("PATH")?)?.to_str()?.to_owned();
+    let program = programs::installed(INSTALLED)?.to_str()?.to_owned();
     let words = [program.as_str(), "-m", "--stdout", "-v", "{voice}", "{ssml}"].map(str::to_owned);
     let voices = with_installed(BTreeMap::new());
     Some(Speech { by: Speaker::Command(words.into()), cache: None, voices, is_installed: true })
@@ -176,24 +175,12 @@ fn command(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<
 
 /// Returns the path of a program that the system would run; `None`: it finds none.
 fn found(program: &str) -> Option<PathBuf> {
-    let can_run = |path: &PathBuf| is_executable(path);
+    let can_run = |path: &PathBuf| programs::is_executable(path);
     if program.contains('/') {
         return Some(PathBuf::from(program)).filter(can_run);
     }
     let folders = std::env::var_os("PATH")?;
     std::env::split_paths(&folders).map(|folder| folder.join(program)).find(can_run)
-}
-
-/// Returns the path of the installed program in the absolute folders of a search path: a program that no file names is
-/// not taken from the working directory.
-fn installed_in(folders: &OsStr) -> Option<PathBuf> {
-    let mut folders = std::env::split_paths(folders).filter(|folder| folder.is_absolute());
-    folders.find_map(|folder| Some(folder.join(INSTALLED)).filter(|path| is_executable(path)))
-}
-
-/// Returns whether this process may execute a file, by its user and groups.
-fn is_executable(path: &Path) -> bool {
-    path.is_file() && eaccess(path, AccessFlags::X_OK).is_ok()
 }
 
 /// The address of a web service: what goes there goes over the network in the clear only where that is our own.
@@ -240,20 +227,6 @@ mod tests {
             assert_eq!(found(name).is_some(), may_run, "{mode:o}");
         }
         assert_eq!(found(&format!("{}/", folder.path().display())), None, "a directory");
-    }
-
-    #[test]
-    fn the_installed_program_is_not_taken_from_a_relative_folder() {
-        let folder = tempfile::tempdir().unwrap();
-        let program = folder.path().join(INSTALLED);
-        std::fs::write(&program, "#!/bin/sh\n").unwrap();
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let up: PathBuf = std::env::current_dir().unwrap().components().skip(1).map(|_| "..").collect();
-        let relative = up.join(folder.path().strip_prefix("/").unwrap());
-        assert!(is_executable(&relative.join(INSTALLED)));
-        let installed = |folders: &[&Path]| installed_in(&std::env::join_paths(folders).unwrap());
-        assert_eq!(installed(&[Path::new(""), Path::new("."), &relative]), None);
-        assert_eq!(installed(&[&relative, folder.path()]), Some(program));
     }
 
     #[test]

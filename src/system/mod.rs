@@ -17,6 +17,7 @@ pub mod interfaces;
 pub mod log;
 pub mod notify;
 pub mod problem;
+pub(crate) mod programs;
 pub(crate) mod public_name;
 pub(crate) mod reach;
 pub(crate) mod routing;
