@@ -734,7 +734,7 @@ pub struct LoadTest {
     pub duration: Duration,
     /// Called SIP URI, e.g. sip:+14155550123@127.0.0.1:5060; the edge
     /// must route it to --answer [default: a private edge on loopback]
-    #[arg(long, verbatim_doc_comment, requires = "answer", value_name = "SIP-URI")]
+    #[arg(long, verbatim_doc_comment, value_name = "SIP-URI")]
     pub to: Option<String>,
     /// Local address of the callees; a trunk of the edge points here
     #[arg(long, requires = "to", value_name = "ADDRESS:PORT")]
@@ -760,6 +760,21 @@ pub struct LoadTest {
     /// Offer one codec: PCMU or PCMA [default: both]
     #[arg(long, value_name = "CODEC")]
     pub codec: Option<String>,
+    /// SIPp scenario that places the calls, run by an installed sipp;
+    /// audio that reaches the callees is judged
+    #[arg(long, verbatim_doc_comment, conflicts_with = "from", value_name = "FILE")]
+    pub scenario: Option<PathBuf>,
+    /// Calls of the scenario in all [default: --cps x --duration]
+    #[arg(long, requires = "scenario", conflicts_with = "duration", value_name = "N")]
+    #[arg(value_parser = value_parser!(u32).range(1..))]
+    pub total: Option<u32>,
+    /// Maximum time of the scenario [default: twice the planned time
+    /// plus 60s]
+    #[arg(long, verbatim_doc_comment, requires = "scenario", value_parser = duration, value_name = "DURATION")]
+    pub timeout: Option<Duration>,
+    /// Further arguments of sipp: -- -inf users.csv
+    #[arg(last = true, requires = "scenario", value_name = "SIPP-ARGUMENT")]
+    pub sipp: Vec<String>,
     /// The caller.
     #[command(flatten)]
     pub caller: Caller,

@@ -122,7 +122,11 @@ fn synopsis(command: &Command) -> Roff {
         line.extend(in_brackets(vec![italic("VERB")], !command.is_subcommand_required_set(), " "));
     }
     for argument in arguments {
-        line.extend(in_brackets(value(argument), !argument.is_required_set(), " "));
+        let mut parts = value(argument);
+        if argument.is_last_set() {
+            parts.insert(0, roman("-- "));
+        }
+        line.extend(in_brackets(parts, !argument.is_required_set(), " "));
     }
     let mut roff = Roff::new();
     roff.control("SH", ["SYNOPSIS"]).text(line);

@@ -117,6 +117,13 @@ pub(crate) fn assert_documented(edge: &Process) {
     page.end(0);
 }
 
+/// Holds an answer against a section of the page: for tests that make their own.
+pub(crate) fn assert_section_documented(section: &str, answer: &Value) {
+    let mut page = Page::new();
+    page.hold(section, answer);
+    page.end(0);
+}
+
 /// What a verb prints, whatever its exit code.
 fn printed(arguments: &[&str]) -> Value {
     let output = finish(arguments);

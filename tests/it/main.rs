@@ -61,6 +61,7 @@ mod json;
 mod leg_ends;
 mod linked_conferences;
 mod loadtest;
+mod loadtest_scenario;
 mod mail;
 mod media_attacks;
 mod media_relay;

@@ -97,7 +97,8 @@ pub(super) const CALL: &str = "EXAMPLES:
 pub(super) const LOADTEST: &str = "EXAMPLES:
   trunkgate loadtest --calls 50 --cps 5 --duration 30s
   trunkgate loadtest --assert 'mos.p5>4.0,loss<0.1%,setup.p99<50ms' --junit results.xml
-  trunkgate loadtest --to sip:+14155550123@127.0.0.1:5060 --answer 127.0.0.1:5080 --calls 100";
+  trunkgate loadtest --to sip:+14155550123@127.0.0.1:5060 --answer 127.0.0.1:5080 --calls 100
+  trunkgate loadtest --scenario uac.xml --total 20 --junit results.xml";
 
 pub(super) const WHY: &str = "EXAMPLES:
   trunkgate why --from carrier --called +14155550123

@@ -4,7 +4,7 @@
 use std::fmt;
 
 /// What can be asserted of, with what it is counted in, in the order of the manual.
-const METRICS: [(&str, Metric, Kind); 16] = [
+const METRICS: [(&str, Metric, Kind); 17] = [
     ("setup", Metric::Setup, Kind::Time),
     ("pdd", Metric::PostDial, Kind::Time),
     ("delay", Metric::Delay, Kind::Time),
@@ -21,6 +21,7 @@ const METRICS: [(&str, Metric, Kind); 16] = [
     ("foreign", Metric::Foreign, Kind::Count),
     ("retransmissions", Metric::Retransmissions, Kind::Count),
     ("held", Metric::Held, Kind::Count),
+    ("audible", Metric::Audible, Kind::Share),
 ];
 
 /// What can be asserted of.
@@ -58,6 +59,21 @@ pub(super) enum Metric {
     Retransmissions,
     /// Calls at once.
     Held,
+    /// Answered calls of a scenario in which the callee heard audio.
+    Audible,
+}
+
+impl Metric {
+    /// Returns whether a load test measures the metric: one whose calls a scenario of SIPp's places, or one that places its own.
+    fn is_measured(self, by_scenario: bool) -> bool {
+        match self {
+            Metric::Jitter | Metric::Mos | Metric::Loss | Metric::Answered | Metric::Failed => true,
+            Metric::Duplicates | Metric::Reordered | Metric::Retransmissions => true,
+            Metric::Audible => by_scenario,
+            Metric::Setup | Metric::PostDial | Metric::Delay | Metric::Late | Metric::Harmed => !by_scenario,
+            Metric::Dropped | Metric::Foreign | Metric::Held => !by_scenario,
+        }
+    }
 }
 
 /// What a metric is counted in.
@@ -165,6 +181,18 @@ pub(super) fn parse(text: &str) -> Result<Vec<Assertion>, Mistake> {
         at += part.len() + 1;
     }
     Ok(found)
+}
+
+/// Refuses assertions of metrics that the test does not measure.
+///
+/// # Errors
+/// The first such assertion, and the metrics that are measured.
+pub(super) fn check_measured(assertions: &[Assertion], by_scenario: bool) -> Result<(), String> {
+    let Some(odd) = assertions.iter().find(|one| !one.metric.is_measured(by_scenario)) else { return Ok(()) };
+    let measured = METRICS.iter().filter(|(_, metric, _)| metric.is_measured(by_scenario));
+    let names: Vec<&str> = measured.map(|(name, ..)| *name).collect();
+    let mode = if by_scenario { "with --scenario" } else { "without --scenario" };
+    Err(format!("--assert {}: not measured {mode}: use {}", odd.text, names.join(", ")))
 }
 
 /// Goes along one of them.
@@ -300,6 +328,17 @@ mod tests {
         assert!(one("answered=100%").holds(1.0) && !one("answered=100%").holds(0.999));
         assert!(one("failed!=0").holds(1.0) && one("held>=20").holds(20.0) && !one("held > 20").holds(20.0));
         assert_eq!((Kind::Share.show(0.001), Kind::Share.show(0.0009999)), ("0.1 %".into(), "0.09999 %".into()));
+    }
+
+    #[test]
+    fn a_metric_that_the_test_does_not_measure_is_refused() {
+        let check = |text: &str, by_scenario| check_measured(&parse(text).unwrap(), by_scenario);
+        assert_eq!((check("failed=0,loss<1%", true), check("failed=0,loss<1%", false)), (Ok(()), Ok(())));
+        assert_eq!((check("audible=100%", true), check("setup.p99<1s", false)), (Ok(()), Ok(())));
+        let refused = check("failed=0,delay.max<5ms", true).unwrap_err();
+        assert!(refused.starts_with("--assert delay.max<5ms: not measured with --scenario: use jitter, mos, loss"));
+        let refused = check("audible=100%", false).unwrap_err();
+        assert!(refused.contains("not measured without --scenario") && !refused.contains("held, audible"), "{refused}");
     }
 
     #[test]

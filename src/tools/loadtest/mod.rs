@@ -1,5 +1,6 @@
 //! `trunkgate loadtest`: SIP and RTP on both sides of an edge, callers and callees that know each other's every packet. So
-//! loss, order, delay and each bit of the audio are measured, not guessed from reports.
+//! loss, order, delay and each bit of the audio are measured, not guessed from reports. `scenario` has SIPp as the callers
+//! instead.
 
 mod assertion;
 mod figures;
@@ -11,9 +12,11 @@ mod pace;
 mod plan;
 mod report;
 mod results;
+mod scenario;
 mod sockets;
 mod voice;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -27,9 +30,10 @@ use crate::tools::cli::LoadTest;
 use crate::tools::progress::Progress;
 use crate::tools::{client, demo};
 
+use assertion::Assertion;
 use generator::{Generator, Sabotage};
 use line::Side;
-use plan::{OWN_NUMBER, Plan};
+use plan::{ASSERTED, OWN_NUMBER, Plan};
 use report::Judged;
 use results::Results;
 use sockets::Sockets;
@@ -40,11 +44,15 @@ const OWN_FILES: usize = 4;
 /// Runs the test: exit 0 if all holds that is asserted, 1 if not, or if the generator was too slow for it, 2 for what cannot
 /// be tried.
 pub fn run(verb: &LoadTest) -> ExitCode {
-    let done = Plan::new(verb).map_err(|what| anyhow!("{what}")).and_then(|mut plan| {
+    if let Some(file) = &verb.scenario {
+        return scenario::run(verb, file);
+    }
+    let done = Plan::new(verb, ASSERTED).map_err(|what| anyhow!("{what}")).and_then(|mut plan| {
         let results = test(&mut plan)?;
-        let judged: Vec<Judged> = plan.assertions.iter().map(|one| Judged::new(one, &results)).collect();
+        let value = |one: &Assertion| results.value(one.metric, one.stat);
+        let judged: Vec<Judged> = plan.assertions.iter().map(|one| Judged::new(one, value(one))).collect();
         if let Some(path) = &verb.junit {
-            write(path, &judged, &results)?;
+            write(path, &junit::xml(&judged, &results.faults(), results.lasted.as_secs_f64())?)?;
         }
         Ok((plan, results, judged))
     });
@@ -59,16 +67,16 @@ pub fn run(verb: &LoadTest) -> ExitCode {
     if report::is_ok(&results, &judged) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn write(path: &Path, judged: &[Judged], results: &Results) -> anyhow::Result<()> {
-    let xml = junit::xml(judged, &results.faults(), results.lasted.as_secs_f64())?;
-    files::write(path, &xml, files::REPORT).with_context(|| format!("--junit {} cannot be written", path.display()))
+/// Writes the file of `--junit`.
+fn write(path: &Path, xml: &[u8]) -> anyhow::Result<()> {
+    files::write(path, xml, files::REPORT).with_context(|| format!("--junit {} cannot be written", path.display()))
 }
 
 fn test(plan: &mut Plan) -> anyhow::Result<Results> {
     let files = 2 * plan.sockets() + if plan.is_own { OWN_FILES * plan.sockets() } else { 0 };
     sockets::make_room(files).map_err(|what| anyhow!("{what}"))?;
     let signals = sockets::catch_signals().context("signals cannot be received")?;
-    let sockets = Sockets::open(plan.bound, plan.sockets(), signals)?;
+    let sockets = Sockets::open(plan.bound, [plan.sockets(); 2], signals)?;
     let mut progress = Progress::new();
     let edge = if plan.is_own { Some(own(plan, &sockets)?) } else { None };
     progress.say(&format!(
@@ -103,6 +111,11 @@ fn sabotage() -> anyhow::Result<Option<Sabotage>> {
 /// Starts an edge of its own and has the calls go there.
 fn own(plan: &mut Plan, sockets: &Sockets) -> anyhow::Result<Edge> {
     let (callers, callees) = sockets.sip(Side::Caller).zip(sockets.sip(Side::Callee)).context("no sockets")?;
+    own_between(plan, callers, callees)
+}
+
+/// Starts an edge of its own between these callers and callees, and has the calls go there.
+fn own_between(plan: &mut Plan, callers: SocketAddr, callees: SocketAddr) -> anyhow::Result<Edge> {
     let edge = own_edge::start(plan, callers, callees)?;
     plan.remote = edge.listeners.first().context("the edge does not listen")?.address;
     plan.uri = format!("sip:{OWN_NUMBER}@{}", plan.remote);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use trunkgate_route::Transport;
 use trunkgate_sip::Credentials;
 
-use super::assertion::{Assertion, parse};
+use super::assertion::{Assertion, check_measured, parse};
 use super::line::Side;
 use super::sockets::shown;
 use crate::config;
@@ -23,7 +23,7 @@ const CALLER: &str = "+12125550100";
 /// Whom the calls of an edge of its own are for.
 pub(super) const OWN_NUMBER: &str = "+12125550199";
 /// What is asserted where nothing is.
-const ASSERTED: &str = "answered=100%";
+pub(super) const ASSERTED: &str = "answered=100%";
 
 /// What is to be done.
 #[derive(Debug)]
@@ -56,16 +56,22 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Reads the flags.
+    /// Reads the flags; `asserted` is asserted where no flag asserts anything.
     ///
     /// # Errors
     /// What is wrong with them, and what is right.
-    pub(super) fn new(verb: &LoadTest) -> Result<Plan, String> {
-        let written = if verb.assert.is_empty() { ASSERTED.to_owned() } else { verb.assert.join(",") };
+    pub(super) fn new(verb: &LoadTest, asserted: &str) -> Result<Plan, String> {
+        let by_scenario = verb.scenario.is_some();
+        let written = if verb.assert.is_empty() { asserted.to_owned() } else { verb.assert.join(",") };
         let assertions = parse(&written).map_err(|mistake| mistake.to_string())?;
+        check_measured(&assertions, by_scenario)?;
+        if verb.to.is_some() && verb.answer.is_none() && !by_scenario {
+            return Err("--to needs --answer ADDRESS:PORT, to which a trunk of the edge points".to_owned());
+        }
         let interval = interval(verb.cps)?;
         let build_up = interval.saturating_mul(verb.calls);
-        if verb.duration < build_up {
+        // A scenario places as many calls as are wanted, however few are up at a time.
+        if verb.duration < build_up && !by_scenario {
             return Err(format!(
                 "placing {} calls at {} per second takes {} s: --duration is shorter",
                 verb.calls,
@@ -74,7 +80,10 @@ impl Plan {
             ));
         }
         let (remote, bound) = match &verb.to {
-            Some(uri) => (server(uri)?, [verb.bind.unwrap_or(any()), verb.answer.unwrap_or(any())]),
+            Some(uri) => {
+                let bind = verb.bind.unwrap_or(any());
+                (server(uri)?, [bind, verb.answer.unwrap_or((bind.ip(), 0).into())])
+            }
             None => (loopback(), [loopback(), loopback()]),
         };
         let towards = interfaces::towards(remote);
@@ -172,7 +181,7 @@ mod tests {
     fn plan(flags: &[&str]) -> Result<Plan, String> {
         let all = ["trunkgate", "loadtest"].iter().chain(flags);
         let Verb::Loadtest(verb) = Cli::try_parse_from(all).unwrap().verb else { panic!("another verb") };
-        Plan::new(&verb)
+        Plan::new(&verb, ASSERTED)
     }
 
     const LOAD: [&str; 6] = ["--calls", "20", "--cps", "4", "--duration", "30s"];
@@ -191,6 +200,8 @@ mod tests {
         let to = |uri| ["--to", uri, "--answer", "127.0.0.2:5080"];
         assert!(with(&["--codec", "opus"]).contains("PCMU or PCMA"));
         assert!(with(&["--assert", "mos>4"]).contains("column 4"));
+        assert!(with(&["--assert", "audible=100%"]).contains("not measured without --scenario"));
+        assert!(with(&["--to", "sip:1@127.0.0.1"]).contains("--to needs --answer ADDRESS:PORT"));
         assert!(with(&to("sip:1@127.0.0.1;transport=tcp")).contains("uses UDP, not tcp"));
         assert!(with(&to("sip:127.0.0.1")).contains("called number missing"));
         assert!(with(&to("127.0.0.1")).contains("--to: "));

@@ -8,7 +8,7 @@ use super::plan::Plan;
 use super::results::{Packets, Results};
 
 /// Columns of the table of many values.
-const COLUMNS: [(&str, Stat); 5] = [
+pub(super) const COLUMNS: [(&str, Stat); 5] = [
     ("p50", Stat::Percentile(50.0)),
     ("p95", Stat::Percentile(95.0)),
     ("p99", Stat::Percentile(99.0)),
@@ -16,7 +16,7 @@ const COLUMNS: [(&str, Stat); 5] = [
     ("mean", Stat::Mean),
 ];
 /// A score is worst where it is least.
-const SCORES: [(&str, Stat); 5] = [
+pub(super) const SCORES: [(&str, Stat); 5] = [
     ("p50", Stat::Percentile(50.0)),
     ("p5", Stat::Percentile(5.0)),
     ("p1", Stat::Percentile(1.0)),
@@ -37,9 +37,8 @@ pub(super) struct Judged {
 }
 
 impl Judged {
-    /// Holds it against the results.
-    pub(super) fn new(assertion: &Assertion, results: &Results) -> Judged {
-        let value = results.value(assertion.metric, assertion.stat);
+    /// Holds an assertion against the measured value.
+    pub(super) fn new(assertion: &Assertion, value: Option<f64>) -> Judged {
         Judged {
             text: assertion.text.clone(),
             value: value.map(|value| assertion.kind.show(value)),
@@ -50,6 +49,15 @@ impl Judged {
     pub(super) fn failure(&self) -> Option<String> {
         let value = self.value.as_deref().unwrap_or("no measurements");
         (!self.holds).then(|| format!("{} does not hold: {value}", self.text))
+    }
+    /// Returns the assertion's line of the report.
+    pub(super) fn line(&self) -> String {
+        let verdict = if self.holds { "ok  " } else { "FAIL" };
+        format!("  {verdict}  {:28}  {}\n", self.text, self.value.as_deref().unwrap_or("not measured"))
+    }
+    /// Returns the assertion for a program.
+    pub(super) fn as_json(&self) -> Value {
+        json!({"assertion": self.text, "holds": self.holds, "value": self.value})
     }
 }
 
@@ -96,10 +104,7 @@ pub(super) fn text(plan: &Plan, results: &Results, judged: &[Judged]) -> String 
     }
     let (sent, received) = (results.sent_again, results.came_again);
     out.push_str(&format!("SIP again  {sent} sent, {received} received\n\n"));
-    for one in judged {
-        let verdict = if one.holds { "ok  " } else { "FAIL" };
-        out.push_str(&format!("  {verdict}  {:28}  {}\n", one.text, one.value.as_deref().unwrap_or("not measured")));
-    }
+    judged.iter().for_each(|one| out.push_str(&one.line()));
     let faults = results.faults();
     for fault in &faults {
         out.push_str(&format!("  not valid: the generator cannot keep its pace: {fault}\n"));
@@ -131,7 +136,8 @@ fn direction(name: &str, packets: &Packets) -> String {
     )
 }
 
-fn row(name: &str, cells: &[String]) -> String {
+/// Returns a row of the table: its name and its cells, each in its column.
+pub(super) fn row(name: &str, cells: &[String]) -> String {
     let mut line = format!("{name:NAME$}");
     for cell in cells {
         line.push_str(&format!("{cell:CELL$}"));
@@ -143,8 +149,7 @@ fn row(name: &str, cells: &[String]) -> String {
 /// For a program.
 pub(super) fn json(plan: &Plan, results: &Results, judged: &[Judged]) -> Value {
     let faults = results.faults();
-    let assertions: Vec<Value> =
-        judged.iter().map(|one| json!({"assertion": one.text, "holds": one.holds, "value": one.value})).collect();
+    let assertions: Vec<Value> = judged.iter().map(Judged::as_json).collect();
     let mut all = results.as_json();
     all["ok"] = is_ok(results, judged).into();
     all["valid"] = faults.is_empty().into();

@@ -160,6 +160,8 @@ impl Results {
             Metric::Foreign => Some(self.foreign as f64),
             Metric::Retransmissions => Some((self.sent_again + self.came_again) as f64),
             Metric::Held => Some(self.held as f64),
+            // Of calls of a scenario alone.
+            Metric::Audible => None,
         }
     }
 

@@ -99,7 +99,7 @@ pub(super) fn make_room(files: usize) -> Result<(), String> {
 
 impl Sockets {
     /// Binds the SIP sockets of callers and callees, and so many for the audio of each side.
-    pub(super) fn open(sip: [SocketAddr; 2], audio: usize, signals: SignalFd) -> io::Result<Sockets> {
+    pub(super) fn open(sip: [SocketAddr; 2], audio: [usize; 2], signals: SignalFd) -> io::Result<Sockets> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
         epoll.add(timer.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
@@ -119,7 +119,7 @@ impl Sockets {
         for address in sip {
             sockets.add(address, limits::UDP_BUFFER_BYTES)?;
         }
-        for (side, address) in sip.into_iter().enumerate() {
+        for (side, (address, audio)) in sip.into_iter().zip(audio).enumerate() {
             for _ in 0..audio {
                 let at = sockets.add((address.ip(), 0).into(), AUDIO_BUFFER_BYTES)?;
                 if let Some(free) = sockets.free.get_mut(side) {
@@ -243,7 +243,7 @@ mod tests {
     fn what_comes_is_told_with_its_time_and_the_timer_wakes() {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let signals = SignalFd::new(&SigSet::empty()).unwrap();
-        let mut sockets = Sockets::open([any, any], 2, signals).unwrap();
+        let mut sockets = Sockets::open([any, any], [2, 2], signals).unwrap();
         let (near, far) = (sockets.sip(Side::Caller).unwrap(), sockets.sip(Side::Callee).unwrap());
         let sent = Instant::now();
         assert!(sockets.send(0, far, b"x") && sockets.send(0, far, b"y"));
