@@ -86,10 +86,11 @@ const FULL_ONLY: [&str; 22] = [
 
 /// Cases that need nothing from outside this machine, so that they can run in a network of their own. The others fetch
 /// packages.
-const SELF_CONTAINED: [&str; 35] = [
+const SELF_CONTAINED: [&str; 36] = [
     "instructions",
     "sipp-rtp",
     "sipp-tcp",
+    "sipp-scenario",
     "sipp-dialog",
     "sipp-reliable",
     "sipp-timers",

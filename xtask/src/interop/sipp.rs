@@ -13,7 +13,7 @@ use super::edge::Edge;
 use super::rtp::tone_ulaw;
 
 /// SIPp's own `uac` with an RTP stream added, as docker-compose.yml runs it.
-const UAC_RTP: &str = include_str!("../../../examples/sipp/uac_rtp.xml");
+pub(crate) const UAC_RTP: &str = include_str!("../../../examples/sipp/uac_rtp.xml");
 
 /// The address that calls come from.
 pub(crate) const CARRIER: &str = "127.0.0.2";

@@ -52,6 +52,7 @@ mod simulator;
 mod sipp_calls;
 mod sipp_dialog;
 mod sipp_reliable;
+mod sipp_scenario;
 mod sipp_targets;
 mod sipp_timers;
 mod siprec;
@@ -115,6 +116,11 @@ fn calls() -> Vec<Case> {
             run: sipp_calls::rtp,
         },
         Case { name: "sipp-tcp", proves: "the same signalling by TCP on the caller's side", run: sipp_calls::tcp },
+        Case {
+            name: "sipp-scenario",
+            proves: "`loadtest --scenario`: SIPp's calls counted, its tone judged at our callees, its failures by reason",
+            run: sipp_scenario::run,
+        },
         Case {
             name: "sipp-dialog",
             proves: "INFO and a hold by UPDATE go on, a re-INVITE without an offer is answered here; late offers, 488, BYE in a change",
