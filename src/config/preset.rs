@@ -16,7 +16,7 @@ use super::section::{Section, Value};
 use super::values;
 
 /// Name and text of each, in the order in which they are listed.
-const FILES: [(&str, &str); 16] = [
+const FILES: [(&str, &str); 25] = [
     ("twilio", include_str!("../../presets/twilio.toml")),
     ("carrier", include_str!("../../presets/carrier.toml")),
     ("telnyx", include_str!("../../presets/telnyx.toml")),
@@ -33,6 +33,15 @@ const FILES: [(&str, &str); 16] = [
     ("3cx", include_str!("../../presets/3cx.toml")),
     ("cisco-cube", include_str!("../../presets/cisco-cube.toml")),
     ("avaya", include_str!("../../presets/avaya.toml")),
+    ("openai", include_str!("../../presets/openai.toml")),
+    ("retell", include_str!("../../presets/retell.toml")),
+    ("vapi", include_str!("../../presets/vapi.toml")),
+    ("elevenlabs", include_str!("../../presets/elevenlabs.toml")),
+    ("livekit", include_str!("../../presets/livekit.toml")),
+    ("ultravox", include_str!("../../presets/ultravox.toml")),
+    ("jambonz", include_str!("../../presets/jambonz.toml")),
+    ("pipecat", include_str!("../../presets/pipecat.toml")),
+    ("whatsapp", include_str!("../../presets/whatsapp.toml")),
 ];
 
 /// Keys of a trunk that mean something only together with a preset that knows them, each with one that does.

@@ -406,10 +406,26 @@ mod tests {
     fn what_is_shown_is_the_same_configuration() {
         let twilio = "[trunk.t]\npreset = 'twilio'\ndomain = 'acme.pstn.twilio.com'\nedges = ['ashburn']\n";
         let trunk = |preset: &str| format!("[trunk.x]\npreset = '{preset}'\npeers = ['sip:10.0.0.5']\n");
-        let others = ["carrier", "freepbx", "asterisk", "freeswitch", "3cx", "cisco-cube", "avaya", "plivo"].map(trunk);
+        let others = [
+            "carrier",
+            "freepbx",
+            "asterisk",
+            "freeswitch",
+            "3cx",
+            "cisco-cube",
+            "avaya",
+            "plivo",
+            "livekit",
+            "ultravox",
+            "jambonz",
+            "pipecat",
+        ];
+        let others = others.map(trunk);
         let region = "[trunk.x]\npreset = 'telnyx'\nregion = 'eu'\n".to_owned();
         let route = "[agent.a]\nurl = 'rtp://127.0.0.1:9'\n[[route]]\nconnect = ['trunk:x']\nfork = 'agent:a'\n";
-        let plain = others.iter().chain([&region]).map(|trunk| format!("{trunk}{route}"));
+        let own = ["openai", "retell", "vapi", "elevenlabs", "whatsapp"]
+            .map(|preset| format!("[trunk.x]\npreset = '{preset}'\n"));
+        let plain = others.iter().chain([&region]).chain(&own).map(|trunk| format!("{trunk}{route}"));
         let whole = include_str!("../../config/trunkgate.toml").to_owned();
         for text in plain.chain([whole, twilio.to_owned(), twilio.replace("edges", "secure = false\nedges")]) {
             let path = Path::new("config/trunkgate.toml");

@@ -156,7 +156,9 @@ enum Value {
 impl Value {
     fn of(kind: &str) -> Value {
         match preset::find(kind) {
-            Some(Preset { domain: Some(domain), .. }) => Value::Domain(domain.ends),
+            Some(Preset { domain: Some(domain), .. }) => {
+                Value::Domain(domain.forms.into_iter().next().map(|form| form.ends).unwrap_or_default())
+            }
             Some(preset) if preset.needs_peers() => Value::Address,
             Some(preset) if preset.regions.is_empty() => Value::Nothing,
             Some(preset) => Value::Region(preset.regions),

@@ -9,6 +9,7 @@ use trunkgate_route::sms::EndedCall;
 use trunkgate_route::{CallInfo, Server, Table, Target};
 
 use crate::support::depends_on_machine;
+use crate::support::tls::Authority;
 
 /// Loads a file; nothing may be found but an overlap with this machine's ephemeral ports.
 fn accepted(path: &Path) -> Config {
@@ -23,6 +24,19 @@ fn accepted(path: &Path) -> Config {
             panic!("{}", config::render(path, &source, &found));
         }
     }
+}
+
+/// Loads an example; one that names a certificate from a folder with that certificate.
+fn accepted_example(path: &Path) -> Config {
+    let text = std::fs::read_to_string(path).unwrap();
+    if !text.contains("certificate = \"edge.pem\"") {
+        return accepted(path);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    Authority::new(folder.path(), "ca").issue("edge", &["edge.example.com"]);
+    let copy = folder.path().join("trunkgate.toml");
+    std::fs::write(&copy, text).unwrap();
+    accepted(&copy)
 }
 
 fn folder() -> PathBuf {
@@ -117,7 +131,7 @@ fn every_example_is_accepted() {
             continue;
         }
         assert_eq!(path.extension().and_then(|extension| extension.to_str()), Some("toml"), "{}", path.display());
-        accepted(&path);
+        accepted_example(&path);
         seen += 1;
     }
     assert!(seen >= 5);
@@ -164,7 +178,7 @@ fn peers_get_their_addresses_from_the_name_service() {
 }
 
 fn table(file: &str) -> Table {
-    accepted(&folder().join("examples").join(file)).table(&HashMap::new())
+    accepted_example(&folder().join("examples").join(file)).table(&HashMap::new())
 }
 
 /// The route and the targets of a call.
@@ -242,4 +256,26 @@ fn the_examples_send_their_calls_where_they_say() {
         route == "canary"
     });
     assert!((10..60).contains(&canary.count()));
+}
+
+/// Some platforms are called by the number, others by a user that is the project, assistant, agent or room.
+#[test]
+fn the_examples_of_agent_platforms_try_the_platform_first() {
+    let at = "2026-11-20T11:00:00Z";
+    for (platform, user) in [
+        ("elevenlabs", ""),
+        ("jambonz", ""),
+        ("livekit", ""),
+        ("openai", "/proj_0123456789abcdef"),
+        ("pipecat", "/reception.0"),
+        ("retell", ""),
+        ("ultravox", "/agent_0123"),
+        ("vapi", "/acme-reception"),
+    ] {
+        let table = table(&format!("carrier-to-{platform}.toml"));
+        let expected = ("reception".to_owned(), format!("{platform}{user} pbx"));
+        assert_eq!(way(&table, "carrier", "+14155550100", at, 0), expected);
+    }
+    let expected = ("route-1".to_owned(), "receptionist".to_owned());
+    assert_eq!(way(&table("whatsapp-to-agent.toml"), "whatsapp", "+14155550100", at, 0), expected);
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use trunkgate::config::{self, Config, Diagnostic, preset};
-use trunkgate_route::{CallInfo, ReferTo, SendNumbers, Srtp, Transport, Trunk};
+use trunkgate_route::{CallInfo, HoldMode, ReferTo, SendNumbers, Srtp, Transport, Trunk};
 
 use crate::support::depends_on_machine;
 
@@ -367,4 +367,66 @@ fn limits_and_transfers_of_trunks_are_not_those_of_sip_domains() {
     // `domain` has no effect beside `peers`.
     let beside = "domain = 'acme.sip.twilio.com'\nsecure = false\npeers = ['sip:127.0.0.1:5070']";
     assert_eq!(of(beside), of_trunk);
+}
+
+/// Presets of agent platforms, each with its first peer, where that is the same for all customers.
+const PLATFORMS: [(&str, &str); 9] = [
+    ("openai", "sip:sip.api.openai.com;transport=tls"),
+    ("retell", "sip:sip.retellai.com;transport=tcp"),
+    ("vapi", "sip:sip.vapi.ai"),
+    ("elevenlabs", "sip:sip.rtc.elevenlabs.io:5060;transport=tcp"),
+    ("livekit", ""),
+    ("ultravox", ""),
+    ("jambonz", ""),
+    ("pipecat", ""),
+    ("whatsapp", "sip:wa.meta.vc;transport=tls"),
+];
+
+#[test]
+fn platforms_of_agents_are_called_at_their_hosts_or_at_the_users_own() {
+    for (name, peer) in PLATFORMS {
+        let preset = preset::find(name).unwrap();
+        assert_eq!(preset.needs_peers(), peer.is_empty(), "{name}");
+        assert!(peer.is_empty() || uris(&trunk(&format!("preset = '{name}'"))) == [peer], "{name}");
+        assert!(preset.values.iter().all(|value| value.date == "2026-11-28"), "{name}");
+        let found = wrong(&format!("preset = '{name}'"));
+        assert_eq!(found.iter().any(|(code, line, _)| code == "TG0106" && *line == 2), peer.is_empty(), "{found:?}");
+    }
+    let eu = trunk("preset = 'openai'\nregion = 'eu'");
+    assert_eq!(uris(&eu), ["sip:sip-eu.api.openai.com;transport=tls"]);
+    assert_eq!((eu.srtp, eu.media_from.len(), eu.accept_from.len()), (Srtp::Required, 4, 0));
+    let eu = trunk("preset = 'vapi'\nregion = 'eu'");
+    assert_eq!((uris(&eu), eu.accept_from.len(), eu.media_from.len()), (vec!["sip:sip.eu.vapi.ai"], 1, 1));
+    assert!(wrong("preset = 'vapi'\nregion = 'asia'").iter().any(|(code, line, _)| code == "TG0105" && *line == 3));
+}
+
+/// Meta answers each re-INVITE with 500.
+#[test]
+fn whatsapp_is_sent_no_re_invite_for_a_refresh_or_a_hold() {
+    let trunk = trunk("preset = 'whatsapp'");
+    assert_eq!(trunk.peers[0].destination.transport, Transport::Tls);
+    assert_eq!((trunk.srtp, trunk.hold), (Srtp::Required, HoldMode::Local));
+    assert!(trunk.session_expires.is_zero() && trunk.options_interval.is_zero());
+    assert_eq!(trunk.codecs, ["opus"]);
+}
+
+/// Most words of a guide, its commands and lines of configuration included.
+const MAX_GUIDE_WORDS: usize = 300;
+
+#[test]
+fn a_platform_of_agents_has_an_example_and_a_short_guide() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text =
+        |path: String| std::fs::read_to_string(top.join(&path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    for (name, _) in PLATFORMS {
+        let guide = if ["openai", "pipecat"].contains(&name) { format!("{name}-sip") } else { name.to_owned() };
+        let guide = text(format!("docs/guides/{guide}.md"));
+        let example = if name == "whatsapp" { "whatsapp-to-agent".to_owned() } else { format!("carrier-to-{name}") };
+        let example = format!("config/examples/{example}.toml");
+        let named = format!("preset = \"{name}\"");
+        assert!(text(example.clone()).contains(&named) && guide.contains(&named), "{name}");
+        assert!(guide.contains(&example) && guide.contains("**Left out**"), "{name}");
+        let words = guide.split_whitespace().count();
+        assert!(words <= MAX_GUIDE_WORDS, "{name}: {words} words");
+    }
 }

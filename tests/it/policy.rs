@@ -295,9 +295,13 @@ fn presets_are_listed_and_shown_with_their_sources() {
         "3cx",
         "cisco-cube",
         "avaya",
+        "openai",
+        "whatsapp",
     ] {
         assert!(list.lines().any(|line| line.starts_with(name)), "{list}");
     }
+    let (_, shown, _) = told(&["preset", "show", "whatsapp"]);
+    assert!(shown.contains("codecs = [\"opus\"]") && shown.contains("\n# require_auth: "), "{shown}");
     let (code, shown, _) = told(&["preset", "show", "twilio"]);
     assert_eq!(code, Some(0));
     assert!(shown.contains("preset = \"twilio\"") && shown.contains("# https://www.twilio.com/docs"), "{shown}");
