@@ -509,7 +509,7 @@ const MEDIA_KEYS: [&str; 15] = [
     "unproven_early_media",
 ];
 /// Keys of a trunk for which it rejects no call.
-const NOT_REJECTED_FOR: [&str; 10] = [
+const NOT_REJECTED_FOR: [&str; 11] = [
     "accept_from",
     "accept_register",
     "hold",
@@ -518,6 +518,7 @@ const NOT_REJECTED_FOR: [&str; 10] = [
     "options_interval",
     "refer",
     "refer_to",
+    "reinvite",
     "require_auth",
     "unproven_early_media",
 ];

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use trunkgate::config::{self, Config, Diagnostic, preset};
-use trunkgate_route::{CallInfo, HoldMode, ReferTo, SendNumbers, Srtp, Transport, Trunk};
+use trunkgate_route::{CallInfo, HoldMode, ReferTo, ReinviteMode, SendNumbers, Srtp, Transport, Trunk};
 
 use crate::support::depends_on_machine;
 
@@ -402,10 +402,11 @@ fn platforms_of_agents_are_called_at_their_hosts_or_at_the_users_own() {
 
 /// Meta answers each re-INVITE with 500.
 #[test]
-fn whatsapp_is_sent_no_re_invite_for_a_refresh_or_a_hold() {
+fn whatsapp_is_sent_no_re_invite() {
     let trunk = trunk("preset = 'whatsapp'");
     assert_eq!(trunk.peers[0].destination.transport, Transport::Tls);
     assert_eq!((trunk.srtp, trunk.hold), (Srtp::Required, HoldMode::Local));
+    assert_eq!(trunk.reinvite, ReinviteMode::Local);
     assert!(trunk.session_expires.is_zero() && trunk.options_interval.is_zero());
     assert_eq!(trunk.codecs, ["opus"]);
 }

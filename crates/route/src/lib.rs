@@ -56,6 +56,7 @@ pub use table::{Definition, Table};
 pub use target::TargetSpec;
 pub use transfer_to::{TransferRule, Wanted};
 pub use trunk::{
-    DEFAULT_CODECS, Dtmf, HoldMode, NUMBER_PARAMETERS, Peer, RedirectMode, ReferMode, ReferTo, Register, Siprec, Trunk,
+    DEFAULT_CODECS, Dtmf, HoldMode, NUMBER_PARAMETERS, Peer, RedirectMode, ReferMode, ReferTo, Register, ReinviteMode,
+    Siprec, Trunk,
 };
 pub use trunkgate_terms::{Credentials, DigestHash, Srtp, Suite, Transport, UrlOrigin};

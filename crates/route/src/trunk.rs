@@ -92,6 +92,16 @@ pub enum HoldMode {
     Local,
 }
 
+/// Handling of a change of the session (codec, address, direction) by the other side of an answered call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReinviteMode {
+    /// The trunk's side is sent a re-INVITE, or an UPDATE, and answers.
+    #[default]
+    Relay,
+    /// The edge answers, and the trunk's side keeps its session.
+    Local,
+}
+
 /// What becomes of a REFER of a far end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReferMode {
@@ -252,6 +262,8 @@ pub struct Trunk {
     pub hold: HoldMode,
     /// What is heard by whoever it puts on hold, μ-law at 8 kHz; `None`: the edge's own melody.
     pub hold_music: Option<Arc<[u8]>>,
+    /// Handling of changes by the other side.
+    pub reinvite: ReinviteMode,
     /// What becomes of its REFERs.
     pub refer: ReferMode,
     /// Parameters of the called number (RFC 3966 §3, RFC 4694) that it is trusted with, both ways; each of [`NUMBER_PARAMETERS`].
@@ -328,6 +340,7 @@ impl Trunk {
             accept_register: false,
             hold: HoldMode::Relay,
             hold_music: None,
+            reinvite: ReinviteMode::Relay,
             refer: ReferMode::Local,
             number_parameters: Vec::new(),
             refer_to: ReferTo::Edge,

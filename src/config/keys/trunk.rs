@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use trunkgate_route::{
-    Dtmf, HoldMode, Identities, NUMBER_PARAMETERS, RedirectMode, ReferMode, ReferTo, SendNumbers, Siprec, Srtp, Trunk,
+    Dtmf, HoldMode, Identities, NUMBER_PARAMETERS, RedirectMode, ReferMode, ReferTo, ReinviteMode, SendNumbers, Siprec,
+    Srtp, Trunk,
 };
 
 use super::{
@@ -89,6 +90,8 @@ keyed! {
         => Put::Word(|trunk, word| trunk.hold = match word { "local" => HoldMode::Local, _ => HoldMode::Relay }), is(r#""relay""#), "handling of hold: relay to the other side, or answer locally";
     "hold_music": FILE
         => read!(in trunks::music, |trunk, music| trunk.hold_music = Some(music)), told("a built-in melody"), "audio file played to parties on hold with `hold = \"local\"`";
+    "reinvite": Kind::Word(&["relay", "local"])
+        => Put::Word(|trunk, word| trunk.reinvite = match word { "local" => ReinviteMode::Local, _ => ReinviteMode::Relay }), is(r#""relay""#), "handling of a change of the session (codec, address) by the other side: relay to this trunk, or answer locally";
     "refer": Kind::Word(&["local", "relay", "refuse"])
         => Put::Word(|trunk, word| trunk.refer = match word { "relay" => ReferMode::Relay, "refuse" => ReferMode::Refuse, _ => ReferMode::Local }), is(r#""local""#), "handling of a transfer (REFER) from this trunk";
     "refer_to": Kind::Word(&["edge", "tel"])

@@ -4,8 +4,10 @@
 
 use std::time::Duration;
 
+use crate::bench::sessions::bench_of;
 use crate::bench::*;
 use trunkgate_media::{Command, RemoteSpec};
+use trunkgate_route::ReinviteMode;
 
 fn held_offer() -> String {
     sdp("198.51.100.7", 40_000, 2, "0 8 101", "sendonly")
@@ -347,5 +349,91 @@ fn a_new_stream_gets_ports_on_both_sides_and_loses_them_again() {
     bench.receive(CARRIER, caller.request("ACK", "", ""));
     assert!(bench.take_media().iter().any(|c| matches!(c, Command::RemoveEnd { .. })));
     assert_eq!(bench.gateway.metrics().media_ports_in_use, ports);
+    hang_up(bench, caller, &callee);
+}
+
+/// A call whose trunk of this name is sent no changes.
+fn kept(name: &str) -> (Bench, Dialing, Dialed) {
+    let mut bench = bench_of(|trunk| {
+        if *trunk.name == *name {
+            trunk.reinvite = ReinviteMode::Local;
+        }
+    });
+    let (caller, callee) = bench.answered();
+    bench.take_media();
+    (bench, caller, callee)
+}
+
+/// The caller's re-INVITE, which the edge answers with 200 by itself: the answer.
+fn changed_here(bench: &mut Bench, caller: &mut Dialing, body: &str) -> Sent {
+    caller.cseq += 1;
+    bench.receive(CARRIER, caller.request("INVITE", body, ""));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    let ok = bench.expect(CARRIER, "SIP/2.0 200");
+    bench.receive(CARRIER, caller.request("ACK", "", ""));
+    bench.nothing();
+    ok
+}
+
+#[test]
+fn a_callee_that_is_sent_no_changes_keeps_its_session() {
+    let (mut bench, mut caller, callee) = kept("pbx");
+    let moved = sdp("198.51.100.8", 41_000, 2, "0 8 101", "sendrecv");
+    let ok = changed_here(&mut bench, &mut caller, &moved);
+    assert!(ok.body().contains("a=sendrecv") && ok.body().contains("RTP/AVP 0"), "{}", ok.body());
+    let specs = remotes(&mut bench);
+    assert!(specs.iter().any(|r| r.rtp == Some("198.51.100.8:41000".parse().unwrap()) && r.relatch), "{specs:?}");
+    assert!(specs.iter().all(|r| r.rtp != Some("10.0.0.20:30000".parse().unwrap()) || !r.relatch), "{specs:?}");
+    // Another codec is converted.
+    let ok = changed_here(&mut bench, &mut caller, &sdp("198.51.100.8", 41_000, 3, "8 101", "sendrecv"));
+    assert!(ok.body().contains("RTP/AVP 8"), "{}", ok.body());
+    // A hold, although `hold` is relayed, and its end.
+    let ok = changed_here(&mut bench, &mut caller, &sdp("198.51.100.8", 41_000, 4, "8 101", "sendonly"));
+    assert!(ok.body().contains("a=recvonly"), "{}", ok.body());
+    let ok = changed_here(&mut bench, &mut caller, &sdp("198.51.100.8", 41_000, 5, "8 101", "sendrecv"));
+    assert!(ok.body().contains("a=sendrecv"), "{}", ok.body());
+    assert_eq!(bench.gateway.calls(bench.now)[0].state, "answered");
+    hang_up(bench, caller, &callee);
+}
+
+#[test]
+fn a_change_to_an_unknown_codec_is_rejected_where_the_other_side_is_sent_none() {
+    let (mut bench, mut caller, callee) = kept("pbx");
+    caller.cseq += 1;
+    let g729 = sdp("198.51.100.7", 40_000, 2, "18 101", "sendrecv");
+    bench.receive(CARRIER, caller.request("INVITE", &g729, ""));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    bench.expect(CARRIER, "SIP/2.0 488");
+    bench.receive(CARRIER, caller.request("ACK", "", "").replace("-ACK-", "-INVITE-"));
+    assert!(bench.media.is_empty(), "the session stays as it is");
+    bench.nothing();
+    hang_up(bench, caller, &callee);
+}
+
+#[test]
+fn a_caller_that_is_sent_no_changes_keeps_its_session() {
+    let (mut bench, mut caller, callee) = kept("carrier");
+    let moved = sdp("10.0.0.88", 33_000, 2, "0 101", "sendrecv");
+    bench.receive(PBX, callee.request("INVITE", 1, &moved));
+    bench.expect(PBX, "SIP/2.0 100");
+    bench.expect(PBX, "SIP/2.0 200");
+    bench.receive(PBX, callee.request("ACK", 1, ""));
+    bench.nothing();
+    let specs = remotes(&mut bench);
+    assert!(specs.iter().any(|r| r.rtp == Some("10.0.0.88:33000".parse().unwrap()) && r.relatch), "{specs:?}");
+    caller.cseq = 1;
+    hang_up(bench, caller, &callee);
+}
+
+/// A hold in the ACK to our own offer would be relayed by a re-INVITE.
+#[test]
+fn a_callee_that_is_sent_no_changes_hears_of_no_hold_in_an_ack() {
+    let (mut bench, mut caller, callee) = kept("pbx");
+    caller.cseq = 2;
+    bench.receive(CARRIER, caller.request("INVITE", "", ""));
+    bench.expect(CARRIER, "SIP/2.0 100");
+    bench.expect(CARRIER, "SIP/2.0 200");
+    bench.receive(CARRIER, caller.request("ACK", &sdp("198.51.100.7", 40_000, 2, "0 101", "sendonly"), ""));
+    bench.nothing();
     hang_up(bench, caller, &callee);
 }

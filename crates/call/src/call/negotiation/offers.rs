@@ -30,7 +30,7 @@ use crate::call::legs::written::Written;
 use crate::call::negotiation::bridge::bad_media;
 use crate::call::negotiation::local::{ANY_PORT, unusable};
 use crate::call::negotiation::reinvite::{Relay, Renegotiation};
-use crate::call::negotiation::requests::retry_later;
+use crate::call::negotiation::requests::{retry_later, takes_changes};
 use crate::call::search::answer::{Failure, FinalAnswer};
 use crate::call::search::attempt::Attempt;
 use crate::call::shared::{Cx, Next, Shared};
@@ -155,7 +155,7 @@ impl Negotiation {
         } else {
             search.only_heard().is_some_and(|(attempt, _)| attempt.early.only().is_some_and(|(_, reliable)| reliable))
         };
-        is_settled && call.legs[leg].sip.takes_update
+        is_settled && call.legs[leg].sip.takes_update && takes_changes(&call.legs[leg])
     }
 
     /// The caller has an answer to a further offer: nothing else is said until it is asked again.
@@ -251,6 +251,8 @@ impl Negotiation {
         if cx.call.state != State::Answered || waits {
             return;
         }
+        // A side that is sent no changes keeps its session, unless its ports are in use elsewhere.
+        self.owed.retain(|owed| owed.essential || takes_changes(&cx.call.legs[owed.leg]));
         let Some(owed) = self.owed.first().copied() else { return };
         let Some(other) = cx.call.legs.other(owed.leg) else { return };
         let Some(offer) = cx.call.standing(other) else { return };

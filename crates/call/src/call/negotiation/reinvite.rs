@@ -10,7 +10,7 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::index::{Named, Purpose};
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::UPDATE_WAIT;
-use trunkgate_sdp::{Description, Direction, accept, anchored_streams, relay_offer};
+use trunkgate_sdp::{AgreedStream, Description, Direction, accept, anchored_streams, relay_offer};
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{ClientId, DialogId, ServerId};
 use trunkgate_story::numbers::caller;
@@ -21,7 +21,7 @@ use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::written::Written;
 use crate::call::media::wiring::HoldChange;
 use crate::call::negotiation::refresh::{Agreed, Asked};
-use crate::call::negotiation::requests::Offered;
+use crate::call::negotiation::requests::{Offered, takes_changes};
 use crate::call::search::answer::{Failure, FinalAnswer, refused, seen_code};
 use crate::call::setup::Incoming;
 use crate::call::shared::{Cx, Next};
@@ -108,6 +108,7 @@ impl Bridge {
         if self.negotiation.rekeyed(cx, request)
             || self.held_here(cx, request)
             || self.negotiation.refreshed_here(cx, request)
+            || self.changed_here(cx, request)
         {
             return Next::Stay;
         }
@@ -305,6 +306,35 @@ impl Bridge {
         let Some(holds) = cx.call.wish(leg, other, offer, &streams) else { return false };
         let (answer, relatch) = cx.call.legs[leg].answer_again(cx.edge, offer, answer);
         self.media.take_hold(cx, HoldChange { leg, other, relatch, holds, offers: true }, &streams);
+        cx.answer_request(leg, server, &answer);
+        true
+    }
+
+    /// Answers a change of one side where the other side's trunk has `reinvite = "local"`: what the other side has agreed on
+    /// stays in force, and audio is converted where it no longer fits. Returns whether it was answered.
+    fn changed_here(&mut self, cx: &mut Cx<'_>, request: Offered<'_>) -> bool {
+        let Offered { leg, other, server, offer } = request;
+        if takes_changes(&cx.call.legs[other]) {
+            return false;
+        }
+        let (name, kept) = (cx.call.legs.name_of(leg), cx.call.legs.name_of(other));
+        let is_known =
+            |stream: &AgreedStream| [leg, other].iter().all(|at| cx.call.legs[*at].end(stream.index).is_some());
+        let agreed = self.negotiation.as_agreed(cx.call, (leg, other), offer);
+        let Some((answer, streams)) = agreed.filter(|(_, streams)| streams.iter().all(is_known)) else {
+            let text = format!("change by {name} rejected: {kept} gets no re-INVITE and has not agreed to it");
+            cx.edge.decide(cx.now, cx.call.key, text);
+            refuse_request(cx.now, cx.edge, server, 488);
+            return true;
+        };
+        cx.edge.decide(
+            cx.now,
+            cx.call.key,
+            format!("{name} changed its session; {kept} keeps its own and gets no re-INVITE"),
+        );
+        self.media.end_holds(cx);
+        let (answer, relatch) = cx.call.legs[leg].answer_again(cx.edge, offer, answer);
+        self.media.wire(cx, &streams, (leg, relatch), (other, false));
         cx.answer_request(leg, server, &answer);
         true
     }

@@ -17,7 +17,7 @@ use trunkgate_resources::index::Purpose;
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::{INFO_BYTES, KEY_PAUSE, KEYS_TO_TELL, REFRESH_RETRY_SECONDS, UPDATE_WAIT};
 use trunkgate_resources::sip::extra;
-use trunkgate_route::Dtmf;
+use trunkgate_route::{Dtmf, ReinviteMode};
 use trunkgate_sdp::keying::{only_keys_differ, unprotected};
 use trunkgate_sdp::{AgreedStream, Description, accept, anchored_streams, relay_offer};
 use trunkgate_sip::{Answer, Body, ClientId, ServerId};
@@ -25,7 +25,7 @@ use trunkgate_story::few::Few;
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::headers::Brought;
-use crate::call::legs::leg::LegState;
+use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::written::Written;
 use crate::call::media::dtmf::{KeysOut, LEAST_MS, RELAY, Told, USUAL_MS, told};
 use crate::call::negotiation::reinvite::{Relay, Renegotiation, open_again};
@@ -45,6 +45,11 @@ pub(crate) struct Offered<'o> {
     pub(crate) server: ServerId,
     /// The offer.
     pub(crate) offer: &'o Description,
+}
+
+/// Returns whether a leg is sent changes of the other side: with `reinvite = "local"` the edge answers them instead.
+pub(crate) fn takes_changes(leg: &Leg) -> bool {
+    leg.trunk.as_ref().is_none_or(|trunk| trunk.reinvite == ReinviteMode::Relay)
 }
 
 /// Answers an offer that asks for nothing that the other side has not agreed on.
