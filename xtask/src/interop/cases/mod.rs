@@ -29,6 +29,7 @@ mod failover;
 mod failover_times;
 mod faults;
 mod floods;
+mod helm;
 mod instructions;
 mod ivr;
 pub(crate) mod kamailio;
@@ -607,6 +608,11 @@ fn deployed() -> Vec<Case> {
             name: "faults",
             proves: "no audio for an address, two firewalls and codecs: API, trace, doctor, status and console name the cause and what to change",
             run: faults::run,
+        },
+        Case {
+            name: "helm",
+            proves: "the Helm chart by Helm and the schemas of Kubernetes; wrong values are refused, `check` takes its configurations",
+            run: helm::run,
         },
         Case { name: "deploy-docker", proves: "the Dockerfiles by hadolint", run: deploy_files::dockerfile },
     ]
