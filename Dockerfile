@@ -20,6 +20,8 @@ RUN if [ -n "$VOICE" ]; then \
 COPY --from=build /src/target/dist/trunkgate /usr/bin/trunkgate
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY deploy/trunkgate.toml /etc/trunkgate/trunkgate.toml
+# Tests in CI jobs (docs/ci.md).
+COPY deploy/ci/trunkgate-ci.sh /usr/bin/trunkgate-ci
 # Directory of call records and of the store: a volume inherits its owner.
 RUN install -d -o 65534 -g 65534 -m 0750 /var/lib/trunkgate
 ENV STATE_DIRECTORY=/var/lib/trunkgate

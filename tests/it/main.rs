@@ -18,6 +18,7 @@ mod callbacks;
 mod caller_id;
 mod cdr;
 mod cdr_url;
+mod ci_script;
 mod cli;
 mod coach;
 mod codec_changes;
