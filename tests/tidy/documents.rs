@@ -48,6 +48,14 @@ fn packages_bring_the_program_that_speaks() {
     assert!(deploy.contains(&program) && deploy.contains("GPL"), "docs/deploy.md names no licence of {program}");
 }
 
+/// The chart starts the image of its own version.
+#[test]
+fn the_chart_has_the_version_of_the_product() {
+    let chart = std::fs::read_to_string(root().join("deploy/helm/trunkgate/Chart.yaml")).unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(chart.contains(&format!("\nversion: {version}\nappVersion: \"{version}\"\n")), "{chart}");
+}
+
 #[test]
 fn no_merge_is_half_done() {
     let is_mark = |text: &str| text.starts_with("<<<<<<< ") || text.starts_with(">>>>>>> ");
