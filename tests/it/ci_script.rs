@@ -77,12 +77,11 @@ impl Job {
     }
 
     /// Writes a program.
-    fn program(&self, name: &str, text: &str) -> PathBuf {
+    fn program(&self, name: &str, text: &str) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        path
     }
 }
 
@@ -188,7 +187,7 @@ fn a_binary_comes_by_path_url_archive_or_image_and_its_checksum_is_compared() {
     let sum = String::from_utf8(sum).unwrap().split(' ').next().unwrap().to_owned();
     let programs = format!("{}:{}", job.path("bin").display(), std::env::var("PATH").unwrap());
     let run = |variables: &[(&str, &str)]| {
-        let all = [&[("PATH", programs.as_str())], variables].concat();
+        let all = [&[("PATH", programs.as_str())][..], variables].concat();
         job.run(&["loadtest", "--to", "sip:x@192.0.2.1"], &all)
     };
     let used = |(code, report, errors): (i32, String, String)| {
@@ -205,8 +204,8 @@ fn a_binary_comes_by_path_url_archive_or_image_and_its_checksum_is_compared() {
     assert!(asked.contains("create registry.example.com/trunkgate:1\n") && asked.ends_with("rm c1\n"), "{asked}");
 
     let wrong = "0".repeat(64);
-    let refused = [
-        (&[("TRUNKGATE_BINARY", "trunkgate.tar.gz"), ("TRUNKGATE_SHA256", &wrong)][..], "has another checksum"),
+    let refused: [(&[(&str, &str)], &str); 4] = [
+        (&[("TRUNKGATE_BINARY", "trunkgate.tar.gz"), ("TRUNKGATE_SHA256", wrong.as_str())], "has another checksum"),
         (&[("TRUNKGATE_BINARY", "http://packages.example.com/trunkgate")], "is not https: set TRUNKGATE_SHA256"),
         (&[("TRUNKGATE_BINARY", "missing")], "missing: no such file"),
         (&[("TRUNKGATE_TRACES", "some")], "TRUNKGATE_TRACES: not a number"),
