@@ -116,7 +116,7 @@ fn any_key_of_the_trunk_wins() {
 /// Keys of a trunk with the preset: the shortest, and with each setting that selects other values.
 fn settings(preset: &preset::Preset) -> Vec<String> {
     let own = match &preset.domain {
-        Some(domain) => format!("domain = 'acme{}'\n", domain.ends),
+        Some(domain) => format!("domain = 'acme{}'\n", domain.forms[0].ends),
         None if preset.needs_peers() => "peers = ['sip:10.0.0.5']\n".to_owned(),
         None => String::new(),
     };
