@@ -70,6 +70,32 @@ pub const CERTIFICATES_REFRESH_SECONDS: u64 = 5;
 pub const CERTIFICATE_WARNING_DAYS: i64 = 14;
 /// How often that is said again, in seconds.
 pub const CERTIFICATE_WARNING_SECONDS: u64 = 86_400;
+/// How long a request of an ACME order may take, in seconds.
+pub const ACME_REQUEST_SECONDS: u64 = 30;
+/// How long the authority may take for the proofs of an order, and for its certificate, in seconds.
+pub const ACME_STEP_SECONDS: u64 = 120;
+/// How long a whole ACME order may take, in seconds.
+pub const ACME_ORDER_SECONDS: u64 = 300;
+/// Largest answer of an ACME authority, in bytes.
+pub const ACME_ANSWER_BYTES: u64 = 256 << 10;
+/// Largest file with an ACME account, or with a certificate obtained by it, in bytes.
+pub const ACME_ACCOUNT_BYTES: u64 = 1 << 20;
+/// First pause after a failed ACME order, in seconds.
+pub const ACME_PAUSE_SECONDS: u64 = 300;
+/// Longest pause after failed ACME orders, in seconds.
+pub const ACME_PAUSE_MOST_SECONDS: u64 = 6 * 3_600;
+/// Most that is added to the Retry-After of an ACME authority, in seconds.
+pub const ACME_RETRY_JITTER_SECONDS: u64 = 60;
+/// Shortest time between a new certificate and the next order, in seconds.
+pub const ACME_LEAST_PAUSE_SECONDS: u64 = 30;
+/// Longest time without a look at the clock while no ACME order is due, in seconds.
+pub const ACME_LOOK_SECONDS: u64 = 600;
+/// Connections to the listener for ACME challenges at once; a further one replaces the oldest.
+pub const ACME_CHALLENGE_CONNECTIONS: usize = 64;
+/// How long such a connection may last, in seconds.
+pub const ACME_CHALLENGE_SECONDS: u64 = 10;
+/// Largest head of a request for an ACME challenge, in bytes: the least that hyper takes.
+pub const ACME_CHALLENGE_HEAD_BYTES: usize = 8 << 10;
 /// How long a connection may take to come up, in seconds.
 pub const CONNECT_SECONDS: u64 = 4;
 /// A connection on which nothing is received for this long is closed, in seconds.

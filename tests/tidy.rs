@@ -112,7 +112,8 @@ const LICENCES: [&str; 11] = [
 ];
 
 /// Packages that are built in several versions, with the reason.
-const DUPLICATES: [(&str, &str); 16] = [
+const DUPLICATES: [(&str, &str); 17] = [
+    ("base64", "instant-acme is a release behind"),
     ("bit-vec", "rcgen (tests only) writes certificates with a release before proptest's"),
     ("foldhash", "with hashbrown"),
     ("getrandom", "the older is ring's, which rustls names beside aws-lc-rs and which is not built"),

@@ -22,6 +22,7 @@ use trunkgate_media::{Recorded, RecordingId};
 use trunkgate_route::Table;
 
 use crate::config::{self, CDR_HELP, Config, NumberOverrides};
+use crate::runtime::acme_report::AcmeReport;
 use crate::runtime::api_log::ApiLog;
 use crate::runtime::apps::callbacks::means as means_of_callbacks;
 use crate::runtime::apps::{self, Apps};
@@ -40,7 +41,7 @@ use crate::runtime::signalling::Signalling;
 use crate::runtime::stale_names::StaleNames;
 use crate::runtime::transport::{self, BindError, Bound, SocketCounters, Transports};
 use crate::runtime::worker::{self, Workers};
-use crate::runtime::{conferences, messages, overrides, reload, sampling};
+use crate::runtime::{acme, conferences, messages, overrides, reload, sampling};
 use crate::sinks::callbacks::{self, Callbacks};
 use crate::sinks::calls::CallList;
 use crate::sinks::events::Events;
@@ -114,6 +115,8 @@ pub struct Edge {
     pub listeners: Vec<Listener>,
     /// Where it answers HTTP.
     pub http: SocketAddr,
+    /// Where it answers the challenges of `[tls] acme`.
+    pub challenge: Option<SocketAddr>,
     handle: Handle,
     signalling: Option<JoinHandle<()>>,
     texting: Option<JoinHandle<()>>,
@@ -130,6 +133,8 @@ struct HttpSockets {
     http: TcpListener,
     /// That of `[api] tls`.
     api: Option<TcpListener>,
+    /// That of the challenges of `[tls] acme`.
+    challenge: Option<TcpListener>,
 }
 
 impl HttpSockets {
@@ -139,7 +144,13 @@ impl HttpSockets {
         let at = http.local_addr().map_err(system("the HTTP server"))?;
         let api = transport::bind_api(&config.api).map_err(StartError::Bind)?;
         let api_at = api.as_ref().map(TcpListener::local_addr).transpose().map_err(system("[api] tls"))?;
-        Ok((HttpSockets { http, api }, at, api_at))
+        let challenge = transport::bind_challenge(config.acme.as_ref()).map_err(StartError::Bind)?;
+        Ok((HttpSockets { http, api, challenge }, at, api_at))
+    }
+
+    /// Returns where challenges are answered.
+    fn challenge_address(&self) -> Option<SocketAddr> {
+        self.challenge.as_ref()?.local_addr().ok()
     }
 }
 
@@ -180,11 +191,10 @@ impl Edge {
     pub(crate) fn start_standing_for(config: Config, name: Option<PublicName>) -> Result<Edge, StartError> {
         log::watch_panics();
         let bound = transport::bind(&config.listen).map_err(StartError::Bind)?;
-        let (http, http_address, api_address) = HttpSockets::bind(&config)?;
+        let (http, http_address, api_at) = HttpSockets::bind(&config)?;
         let (settings, (store, records)) = (certificates(&config)?, open_records(&config)?);
         let listeners: Vec<Listener> = bound.iter().map(listener).collect();
-        let own = OwnSockets::new(&listeners, http_address, api_address, &config).standing_for(name);
-        let own = watch::Sender::new(own);
+        let own = watch::Sender::new(OwnSockets::new(&listeners, http_address, api_at, &config).standing_for(name));
         let (workers, media) =
             Workers::start(config.media.threads, own.subscribe()).map_err(system("a media worker"))?;
         let resolver = resolver(&listeners)?;
@@ -235,6 +245,7 @@ impl Edge {
         let mut edge = Edge {
             listeners,
             http: http_address,
+            challenge: http.challenge_address(),
             handle,
             signalling: Some(signalling),
             texting: Some(texting),
@@ -284,6 +295,9 @@ impl Edge {
         text.push_str(&format!("http={}", self.http));
         if let Some(api) = self.handle.shared.own.borrow().api() {
             text.push_str(&format!(" api={api}"));
+        }
+        if let Some(challenge) = self.challenge {
+            text.push_str(&format!(" acme={challenge}"));
         }
         text
     }
@@ -619,6 +633,7 @@ fn shared(
         renamed: Notify::new(),
         stale_names: StaleNames::default(),
         lost_agents: LostAgents::default(),
+        acme: AcmeReport::default(),
         tls: watch::Sender::new(Arc::new(settings)),
     })
 }
@@ -687,8 +702,8 @@ struct Auxiliary {
 
 impl Auxiliary {
     async fn run(self) {
-        let Auxiliary { http: HttpSockets { http, api }, handle, stop, names, copies: Copies { hep, otel }, callbacks } =
-            self;
+        let Auxiliary { http, handle, stop, names, copies: Copies { hep, otel }, callbacks } = self;
+        let HttpSockets { http, api, challenge } = http;
         let refresher = tokio::spawn(reload::keep_fresh(handle.clone()));
         let names = tokio::spawn(names.keep());
         let agents = tokio::spawn(worker::keep_agent_names(handle.table.clone()));
@@ -701,6 +716,7 @@ impl Auxiliary {
         let messages = tokio::spawn(messages::keep(handle.clone(), callbacks));
         let pruning = tokio::spawn(Arc::clone(&handle.shared.calls).keep_pruned());
         let numbers = tokio::spawn(overrides::read_late(handle.clone()));
+        let acme = tokio::spawn(acme::keep(handle.clone(), challenge));
         stop.notified().await;
         refresher.abort();
         history.abort();
@@ -708,13 +724,14 @@ impl Auxiliary {
         messages.abort();
         pruning.abort();
         numbers.abort();
+        acme.abort();
         server.abort();
         names.abort();
         agents.abort();
         probes.abort();
         let _ = (refresher.await, server.await, names.await, agents.await, probes.await, history.await, problems.await);
         let _ = messages.await;
-        let _ = (pruning.await, numbers.await);
+        let _ = (pruning.await, numbers.await, acme.await);
         let _ = tokio::time::timeout(Duration::from_secs(limits::HEP_LAST_SECONDS), hep).await;
         let _ = otel.await;
         // The signalling loop has ended before: no record comes after this.

@@ -15,13 +15,16 @@ use super::parts::parts;
 use super::pieces::pieces;
 use super::schema::{PORTS_PER_CALL, calls_that_fit};
 use super::types::Listen;
-use super::{apps, emergency, hold, mail, messages, numbers, own, recording, secrets, sms, transcription, voicemail};
+use super::{
+    acme, apps, emergency, hold, mail, messages, numbers, own, recording, secrets, sms, transcription, voicemail,
+};
 
 /// Judges what was read; `ephemeral` is the kernel's range of ports for sockets without one.
 pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut Findings) {
     listeners(draft, findings);
     http(draft, findings);
     api_tls(draft, findings);
+    acme::judge(draft, |address| taken_by(draft, address), findings);
     secrets::judge(draft, findings);
     media_ports(draft, ephemeral, findings);
     for (at, trunk) in draft.trunks.iter().enumerate() {
@@ -182,6 +185,15 @@ fn api_tls(draft: &Draft, findings: &mut Findings) {
         let message = format!("{address} is taken by {other}");
         findings.error(code::SAME_SOCKET, span, message, "use another address or port");
     }
+}
+
+/// Returns the other listener that takes an address of HTTP connections.
+fn taken_by(draft: &Draft, address: SocketAddr) -> Option<String> {
+    let collides = |other: &&PlacedListen| is_stream(other.listen.transport) && collide(other.listen.address, address);
+    let listener = draft.listen.iter().find(collides).map(|other| format!("the listener {}", other.listen.name));
+    let http = || collide(draft.http.address, address).then(|| "[http] address".to_owned());
+    let api = || draft.api.api.tls.filter(|api| collide(*api, address)).map(|_| "[api] tls".to_owned());
+    listener.or_else(http).or_else(api)
 }
 
 fn media_ports(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut Findings) {

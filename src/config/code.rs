@@ -206,6 +206,11 @@ codes! {
          ringback tone. An application is one with a `url`, or one that requests name ([api] with `auth_token`, and a\n\
          [[number]]). Install espeak-ng (`apt install espeak-ng`), which speaks without any key, or name a program or an\n\
          endpoint in [speech]. With `installed = false` in [speech] nothing speaks, and apps have no warning.";
+    ACME = "TG0162", "ACME without a listener",
+        "`acme` of [tls] needs two listeners: a [[listen]] with transport = \"tls\" and without `certificate`, which shows the\n\
+         certificate, and `challenge_address`, on which the certificate authority asks for the proof (http-01). The authority\n\
+         connects to port 80 of each of `domains`: use port 80 of an address that is reached from there, or another port to\n\
+         which a firewall or reverse proxy forwards /.well-known/acme-challenge/ of port 80.";
     NOT_IN_THIS_VERSION = "TG0190", "not in this version",
         "The key, value or flag belongs to a feature that this version does not have. It is rejected instead of accepted\n\
          without effect. Remove it, or wait for a version that has the feature.";

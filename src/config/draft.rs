@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use trunkgate_route::{Agent, App, Mailbox, Route, Siprec, TargetSpec, Trunk};
 
+use super::acme::PlacedAcme;
 use super::apps::AppSettings;
 use super::cdr::Cdr;
 use super::clients::PlacedClient;
@@ -54,6 +55,7 @@ pub(super) struct Draft {
     pub(super) calls_span: Option<Span>,
     pub(super) http: Http,
     pub(super) http_places: HttpPlaces,
+    pub(super) acme: Option<PlacedAcme>,
     pub(super) trunks: Vec<PlacedTrunk>,
     pub(super) agents: Vec<PlacedAgent>,
     pub(super) apps: Vec<PlacedApp>,

@@ -286,6 +286,7 @@ fn config(path: &Path, source: &str, draft: Draft) -> Config {
         media: draft.media,
         limits: draft.limits,
         http: draft.http,
+        acme: draft.acme.map(|placed| placed.acme),
         trunk_tls: draft.trunks.iter().filter_map(|one| Some((one.trunk.name.clone(), one.tls.clone()?))).collect(),
         pbx_trunks: draft.trunks.iter().filter(|one| is_pbx(one)).map(|one| one.trunk.name.clone()).collect(),
         trunks: draft.trunks.into_iter().map(|placed| placed.trunk).collect(),

@@ -4,6 +4,7 @@
 //! through `load` (bytes to a TOML tree), `schema`, `trunks` (which has `preset` fill in what a trunk leaves out), `agents`, `apps`, `numbers` and `routes`
 //! (the tree to values, each error at its place) and `checks` (what only shows when values are seen together).
 
+mod acme;
 mod agents;
 mod api;
 mod apps;
@@ -72,6 +73,7 @@ mod values;
 mod voicemail;
 mod webhook_url;
 
+pub use acme::Acme;
 pub use apps::AppSettings;
 pub(crate) use cdr::CDR_HELP;
 pub use cdr::{Cdr, CdrFile, CdrFormat, CdrUrl, Keep};

@@ -12,6 +12,7 @@ use trunkgate_call::{Ban, StrangerLimits};
 use trunkgate_media::LatchMode;
 use trunkgate_route::{Numbers, Transport};
 
+use super::acme::{Acme, PlacedAcme};
 use super::cdr::Cdr;
 use super::clients::{self, PlacedClient};
 use super::code;
@@ -28,9 +29,9 @@ use super::nearest;
 use super::section::{Section, Value};
 use super::sounds::Sounds;
 use super::targets::{Groups, Means};
-use super::types::{Edge, Http, Limits, Listen, ListenTls, Media};
+use super::types::{Edge, Http, Limits, Listen, Media};
 use super::{
-    agents, api, apps, cdr, data, hep, hours, mail, messages, numbers, otel, recognition, recording, routes, sms,
+    acme, agents, api, apps, cdr, data, hep, hours, mail, messages, numbers, otel, recognition, recording, routes, sms,
     speech as speaking, tls, transcription, trunks, values, voicemail,
 };
 use crate::system::log::Log;
@@ -74,6 +75,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let (written, media) = (section("edge", keys::EDGE), section("media", keys::MEDIA));
     let (limits, http, log) = (section("limits", keys::LIMITS), section("http", keys::HTTP), section("log", keys::LOG));
     let (cdr, hep, otel) = (section("cdr", keys::CDR), section("hep", keys::HEP), section("otel", keys::OTEL));
+    let own = section("tls", keys::TLS);
     let (api, speech, mail) = (section("api", keys::API), section("speech", keys::SPEECH), section("mail", keys::MAIL));
     let (recognition, recording) = (section("recognition", keys::RECOGNITION), section("recording", keys::RECORDING));
     let (messages, texts) = (section("messages", keys::MESSAGES), section("sms", keys::SMS));
@@ -93,14 +95,12 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
         read_calls(&root, (&edge, around), (api.as_ref(), &trunks, &texts_to), findings);
     let (cdr, data) = read_kept([written.as_ref(), cdr.as_ref(), texts.as_ref()], around, findings);
     let texts = read_texts([twilio, texts, messages, mail], texts_to, around, findings);
-    let listeners = root.get("listen").map_or(2, |value| value.get_ref().as_array().map_or(1, |list| list.len()));
-    let listen = match root.get("listen") {
-        Some(value) => read_listeners(file, value, findings),
-        None => default_listeners(trunks.iter().any(is_secure)),
-    };
+    let acme = own.and_then(|section| acme::read(&section, &data.directory, around, findings));
+    let (listen, listen_is_partial) = read_listen(&root, (file, acme.as_ref()), &trunks, findings);
     Draft {
-        listen_is_partial: listen.len() < listeners,
+        listen_is_partial,
         listen,
+        acme,
         otel: otel.and_then(|section| otel::read(&section, around, findings)),
         hep: hep.and_then(|section| hep::read(&section, around, findings)),
         recognition: recognition.map(|section| recognition::read(&section, around, findings)),
@@ -273,25 +273,48 @@ fn host_name() -> String {
     if name.is_empty() { "trunkgate".to_owned() } else { name }
 }
 
-fn read_listeners(file: File<'_>, value: &Value<'_>, findings: &mut Findings) -> Vec<PlacedListen> {
+/// Reads `[[listen]]`; returns whether one of them could not be read as well.
+fn read_listen(
+    root: &Section<'_>,
+    (file, acme): (File<'_>, Option<&PlacedAcme>),
+    trunks: &[PlacedTrunk],
+    findings: &mut Findings,
+) -> (Vec<PlacedListen>, bool) {
+    let acme = acme.map(|placed| &placed.acme);
+    let Some(value) = root.get("listen") else {
+        return (default_listeners(trunks.iter().any(is_secure), acme), false);
+    };
+    let written = value.get_ref().as_array().map_or(1, |list| list.len());
+    let listen = read_listeners(file, value, acme, findings);
+    let is_partial = listen.len() < written;
+    (listen, is_partial)
+}
+
+fn read_listeners(
+    file: File<'_>,
+    value: &Value<'_>,
+    acme: Option<&Acme>,
+    findings: &mut Findings,
+) -> Vec<PlacedListen> {
     let DeValue::Array(array) = value.get_ref() else {
         values::wrong_type("listen", value, "tables with double brackets: [[listen]]", findings);
         return Vec::new();
     };
-    array.iter().filter_map(|value| read_listener(file, value, findings)).collect()
+    array.iter().filter_map(|value| read_listener(file, value, acme, findings)).collect()
 }
 
 /// Where no listener is written: UDP and TCP, and TLS where a peer is reached by it.
-fn default_listeners(with_tls: bool) -> Vec<PlacedListen> {
+fn default_listeners(with_tls: bool, acme: Option<&Acme>) -> Vec<PlacedListen> {
     let tls = with_tls.then_some(Transport::Tls);
-    [Transport::Udp, Transport::Tcp].into_iter().chain(tls).map(default_listener).collect()
+    let transports = [Transport::Udp, Transport::Tcp].into_iter().chain(tls);
+    transports.map(|transport| default_listener(transport, acme)).collect()
 }
 
 /// On all IPv4 addresses: `[::]` cannot be bound where the kernel has no IPv6, so that one is written out where wanted.
-fn default_listener(transport: Transport) -> PlacedListen {
+fn default_listener(transport: Transport, acme: Option<&Acme>) -> PlacedListen {
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, transport.default_port()));
     let name = listener_name(transport, address);
-    let tls = (transport == Transport::Tls).then_some(ListenTls { own: None, client_ca: None });
+    let tls = (transport == Transport::Tls).then(|| acme.map(tls::issued).unwrap_or_default());
     let listen = Listen { name, transport, address, public_address: Vec::new(), tls, place: String::new() };
     PlacedListen { listen, address: None, name: None }
 }
@@ -300,7 +323,12 @@ fn listener_name(transport: Transport, address: SocketAddr) -> String {
     format!("{}:{address}", transport.as_str())
 }
 
-fn read_listener(file: File<'_>, value: &Value<'_>, findings: &mut Findings) -> Option<PlacedListen> {
+fn read_listener(
+    file: File<'_>,
+    value: &Value<'_>,
+    acme: Option<&Acme>,
+    findings: &mut Findings,
+) -> Option<PlacedListen> {
     let section = Section::open("[[listen]]", value, keys::LISTEN, findings)?;
     let name = section.read("name", findings, values::name);
     let known = [("udp", Transport::Udp), ("tcp", Transport::Tcp), ("tls", Transport::Tls)];
@@ -309,7 +337,7 @@ fn read_listener(file: File<'_>, value: &Value<'_>, findings: &mut Findings) -> 
         None => Some(Transport::Udp),
     };
     let tls = match transport {
-        Some(Transport::Tls) => tls::listener(&section, file.folder(), findings),
+        Some(Transport::Tls) => tls::listener(&section, file.folder(), acme, findings),
         Some(other) => {
             tls::not_for(other.as_str(), &section, findings);
             None

@@ -182,7 +182,11 @@ fn default_listeners(config: &Config) -> Vec<Block> {
     if config.listen.iter().all(|one| one.tls.is_none()) {
         return config.listen.iter().map(default_listener).collect();
     }
-    let told = vec![("udp, tcp", "port 5060"), ("tls", "port 5061, with a self-signed certificate")];
+    let tls = match &config.acme {
+        Some(_) => "port 5061, with the certificate of [tls] acme",
+        None => "port 5061, with a self-signed certificate",
+    };
+    let told = vec![("udp, tcp", "port 5060"), ("tls", tls)];
     vec![Block { table: "listen", name: None, is_row: true, lines: Vec::new(), told }]
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::ServerName;
 
+use super::acme::Acme;
 use super::code;
 use super::diagnostic::Findings;
 use super::draft::Span;
@@ -17,18 +18,40 @@ use crate::limits::CERTIFICATE_WARNING_DAYS;
 use crate::system::certificates::{PairFault, Trust, read_certificate, read_key, read_pair};
 use crate::system::clock;
 
-/// A listener's keys; `None` where something is missing or wrong.
-pub(super) fn listener(section: &Section<'_>, folder: &Path, findings: &mut Findings) -> Option<ListenTls> {
+/// Reads a listener's keys; `None` where something is missing or wrong. Without a certificate it shows that of `acme`.
+pub(super) fn listener(
+    section: &Section<'_>,
+    folder: &Path,
+    acme: Option<&Acme>,
+    findings: &mut Findings,
+) -> Option<ListenTls> {
     let client_ca = section.read("client_ca", findings, |key, value, findings| trusted(key, value, folder, findings));
-    let own = pair(section, folder, findings).or_else(|| {
-        if section.get("certificate").is_none() && section.get("private_key").is_none() {
-            let help = "add certificate = \"fullchain.pem\" and private_key = \"key.pem\"";
-            findings.error(code::MISSING, section.span.clone(), "a TLS listener without a certificate", help);
-        }
-        None
-    })?;
+    let is_written = section.get("certificate").is_some() || section.get("private_key").is_some();
+    let tls = match acme.filter(|_| !is_written) {
+        Some(acme) => issued(acme),
+        None => ListenTls { own: Some(written_pair(section, is_written, folder, findings)?), ..ListenTls::default() },
+    };
     let is_partial = client_ca.is_none() && section.get("client_ca").is_some();
-    (!is_partial).then_some(ListenTls { own: Some(own), client_ca })
+    (!is_partial).then_some(ListenTls { client_ca, ..tls })
+}
+
+/// Returns what a listener shows that has the certificate of `acme`.
+pub(super) fn issued(acme: &Acme) -> ListenTls {
+    ListenTls { own: Some((acme.certificate(), acme.certificate())), is_issued: true, client_ca: None }
+}
+
+fn written_pair(
+    section: &Section<'_>,
+    is_written: bool,
+    folder: &Path,
+    findings: &mut Findings,
+) -> Option<(PathBuf, PathBuf)> {
+    if !is_written {
+        let help = "add certificate = \"fullchain.pem\" and private_key = \"key.pem\", or acme = { domains = [\"…\"] } in [tls]";
+        findings.error(code::MISSING, section.span.clone(), "a TLS listener without a certificate", help);
+        return None;
+    }
+    pair(section, folder, findings)
 }
 
 /// Keys of TLS on a listener without it.
@@ -90,6 +113,11 @@ fn name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String>
 
 fn path_of(key: &str, value: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<PathBuf> {
     Some(values::relative_to(folder, &values::string(key, value, findings)?))
+}
+
+/// `ca` of another table.
+pub(super) fn bundle(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<PathBuf> {
+    trusted(key, value, around.folder, findings)
 }
 
 /// A file of certificates to trust.

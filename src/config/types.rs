@@ -14,6 +14,7 @@ use trunkgate_route::{
     Trunk,
 };
 
+use super::acme::Acme;
 use super::apps::AppSettings;
 use super::cdr::Cdr;
 use super::changes::Written;
@@ -47,6 +48,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[http]`
     pub http: Http,
+    /// `acme` of `[tls]`
+    pub acme: Option<Acme>,
     /// `[trunk.NAME]` in the order of the file; peers' addresses filled in only where they are literal.
     pub trunks: Vec<Trunk>,
     /// Names of trunks that are PBXs, whose extensions requests may call.
@@ -176,11 +179,13 @@ pub struct Listen {
 }
 
 /// What a listener shows its clients, and asks of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListenTls {
     /// Its certificate, then those that it comes from, and its key, both PEM. `None`: one is made at start, which nobody
     /// vouches for.
     pub own: Option<(PathBuf, PathBuf)>,
+    /// Whether ACME writes these files: until it has, the edge shows a certificate of its own making.
+    pub is_issued: bool,
     /// PEM: each client must have a certificate from one of these.
     pub client_ca: Option<PathBuf>,
 }
@@ -368,6 +373,11 @@ impl Config {
         });
         let of_http = self.http.tls.iter().flat_map(|tls| [Some(&tls.own.0), Some(&tls.own.1)]);
         of_listeners.chain(of_trunks).chain(of_http).flatten().map(PathBuf::as_path).collect()
+    }
+    /// Whether the certificate of a listener is that of `[tls] acme`.
+    pub fn is_issued(&self, name: &str) -> bool {
+        let tls = self.listen.iter().find(|listen| listen.name == name).and_then(|listen| listen.tls.as_ref());
+        tls.is_some_and(|tls| tls.is_issued)
     }
     /// The file of the certificate that a listener (`http`: the HTTP server) or trunk shows; `None`: it has none.
     pub fn certificate_of(&self, kind: &str, name: &str) -> Option<PathBuf> {

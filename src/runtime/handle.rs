@@ -22,6 +22,7 @@ use trunkgate_route::Table;
 
 use crate::config::{Config, NumberOverrides, ToldOverride};
 use crate::limits;
+use crate::runtime::acme_report::AcmeReport;
 use crate::runtime::api_log::ApiLog;
 use crate::runtime::history::{Counted, History};
 use crate::runtime::http_logins::HttpLogins;
@@ -232,6 +233,8 @@ pub(crate) struct Shared {
     pub(crate) stale_names: StaleNames,
     /// Agents that have just lost a call.
     pub(crate) lost_agents: LostAgents,
+    /// State of the certificate of `[tls] acme`.
+    pub(crate) acme: AcmeReport,
     /// Certificates and trust in force.
     pub(crate) tls: watch::Sender<Arc<Settings>>,
 }

@@ -1,5 +1,7 @@
 //! The running edge: SIP sockets, the signalling loop, media workers, names of peers, reload, and the handle by which others ask it.
 
+pub(crate) mod acme;
+pub(crate) mod acme_report;
 pub(crate) mod api_log;
 pub(crate) mod apps;
 pub(crate) mod conferences;

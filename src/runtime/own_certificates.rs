@@ -24,6 +24,8 @@ pub(crate) struct Expiring {
     pub(crate) name: String,
     /// Its file; `None`: the edge made it.
     file: Option<PathBuf>,
+    /// Whether ACME writes that file.
+    is_issued: bool,
     expires: Timestamp,
     days: i64,
 }
@@ -32,12 +34,24 @@ impl Expiring {
     /// Returns a certificate that ends soon; `None`: there is time.
     pub(crate) fn of((kind, name): (&'static str, String), expires: Timestamp, now: Timestamp) -> Option<Expiring> {
         let days = expires.duration_since(now).as_hours().div_euclid(24);
-        (days < limits::CERTIFICATE_WARNING_DAYS).then_some(Expiring { kind, name, file: None, expires, days })
+        (days < limits::CERTIFICATE_WARNING_DAYS).then_some(Expiring {
+            kind,
+            name,
+            file: None,
+            is_issued: false,
+            expires,
+            days,
+        })
     }
 
     /// The same with the file that it is in.
     pub(crate) fn in_file(self, file: Option<PathBuf>) -> Expiring {
         Expiring { file, ..self }
+    }
+
+    /// The same with whether ACME writes that file.
+    pub(crate) fn renewed_by_acme(self, is_issued: bool) -> Expiring {
+        Expiring { is_issued, ..self }
     }
 
     pub(crate) fn has_expired(&self) -> bool {
@@ -65,7 +79,13 @@ impl Expiring {
             None => left,
         };
         let harm = if self.has_expired() { Harm::Calls } else { Harm::Configuration };
-        let problem = Problem::new(harm, self.headline()).shown_by(shown).fixed_by(replace(self.file.as_ref()));
+        let fix = match self.is_issued {
+            true => {
+                "correct what keeps ACME from a new one: its own problem in `trunkgate status` has the cause".to_owned()
+            }
+            false => replace(self.file.as_ref()),
+        };
+        let problem = Problem::new(harm, self.headline()).shown_by(shown).fixed_by(fix);
         if self.has_expired() && !is_met { problem.urgent(Urgency::Unmet) } else { problem }
     }
 }
@@ -137,6 +157,8 @@ mod tests {
         let today = ending("2026-03-02T20:00:00Z").unwrap().problem(None);
         assert_eq!(today.evidence.as_deref(), Some("less than a day left"));
         assert_eq!(ending("2027-03-03T13:00:00Z"), None);
+        let issued = ending("2026-03-01T08:30:00Z").unwrap().renewed_by_acme(true).problem(None);
+        assert!(issued.fix.unwrap().starts_with("correct what keeps ACME from a new one"));
     }
 
     #[test]

@@ -60,12 +60,13 @@ pub struct Reloaded {
 }
 
 /// Keys that only a start reads; of a table that is written many times, whether it is there as well.
-const ONLY_A_RESTART: [(&str, &[&str]); 7] = [
+const ONLY_A_RESTART: [(&str, &[&str]); 8] = [
     ("edge", &["name", "data_directory", "data_required"]),
     ("listen", &["name", "transport", "address"]),
     ("media", &["ports", "threads", "idle_timeout", "latch"]),
     ("limits", &["sip_message_bytes"]),
     ("http", &["address"]),
+    ("tls", &["acme"]),
     ("api", &["tls"]),
     ("log", &["format", "numbers"]),
 ];
@@ -279,7 +280,7 @@ impl Handle {
 
     /// Reads the files of certificates that have changed since they were read last. A bad one changes nothing but the
     /// log; connections that are up stay as they are.
-    fn refresh_certificates(&self) {
+    pub(crate) fn refresh_certificates(&self) {
         let changed = self.shared.running(|running| stamps(&running.config) != running.stamps);
         if changed && self.read_certificates() {
             tracing::info!("certificates reloaded");
@@ -318,9 +319,12 @@ impl Handle {
         self.shared.running(|running| {
             let with_file = |one: Expiring| {
                 let file = running.config.certificate_of(one.kind, &one.name);
-                one.in_file(file)
+                let is_issued = one.kind == LISTENER && running.config.is_issued(&one.name);
+                let one = one.in_file(file).renewed_by_acme(is_issued);
+                // Before its end, it is a problem only where its renewal fails, and has one of its own then.
+                (!is_issued || one.has_expired()).then_some(one)
             };
-            ending.map(with_file).collect()
+            ending.filter_map(with_file).collect()
         })
     }
 
@@ -334,6 +338,7 @@ impl Handle {
                 .fixed_by("replace the file, it is read again within seconds; do not restart the edge before that")
         };
         let mut problems: Vec<Problem> = faults.into_iter().map(kept).collect();
+        problems.extend(self.shared.acme.problem(clock::now()));
         let tls = Arc::clone(&self.shared.tls.borrow());
         let mut rejected = self.shared.sockets.tls_faults.ours(std::time::Instant::now(), |shown| tls.shows(shown));
         for one in self.expiring() {

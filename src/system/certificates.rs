@@ -62,7 +62,15 @@ impl PairFault {
 
 /// Reads a chain (its own certificate first) and the key that belongs to it.
 pub(crate) fn read_pair(certificate: &Path, private_key: &Path) -> Result<Pair, PairFault> {
-    let chain = read_chain(certificate).map_err(PairFault::Certificate)?;
+    let chain = read(certificate).map_err(PairFault::Certificate)?;
+    // The certificate is judged first: of two files that cannot be used, it is the one to name.
+    chain_of(&chain).map_err(PairFault::Certificate)?;
+    pair_of(&chain, &read(private_key).map_err(PairFault::PrivateKey)?)
+}
+
+/// Makes a pair of the text of a chain and of the key that belongs to it.
+pub(crate) fn pair_of(chain: &[u8], private_key: &[u8]) -> Result<Pair, PairFault> {
+    let chain = chain_of(chain).map_err(PairFault::Certificate)?;
     let key = key_of(private_key).map_err(PairFault::PrivateKey)?;
     let dates: Option<Vec<Timestamp>> = chain.iter().map(|one| not_after(one)).collect();
     let expires = dates.and_then(|dates| dates.into_iter().min());
@@ -107,12 +115,11 @@ pub(crate) fn read_certificate(path: &Path) -> Result<(), String> {
 /// # Errors
 /// What is wrong with the file.
 pub(crate) fn read_key(path: &Path) -> Result<(), String> {
-    key_of(path).map(drop)
+    key_of(&read(path)?).map(drop)
 }
 
-fn key_of(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    let pem = read(path)?;
-    PrivateKeyDer::from_pem_slice(&pem).map_err(|_| no_key(&pem))
+fn key_of(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| no_key(pem))
 }
 
 /// A certificate that nobody vouches for, and its key, for as long as the process lives.
@@ -384,17 +391,38 @@ fn sip_domain(uri: &str) -> Option<&str> {
     plain.then_some(uri.host.host)
 }
 
+/// Returns the DNS names of a certificate.
+pub(crate) fn dns_names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let Ok(certificate) = EndEntityCert::try_from(certificate) else { return Vec::new() };
+    certificate.valid_dns_names().map(str::to_owned).collect()
+}
+
 /// When a certificate ends (RFC 5280 §4.1.2.5).
 pub(crate) fn not_after(certificate: &[u8]) -> Option<Timestamp> {
+    let mut dates = dates(certificate)?;
+    element(&mut dates)?;
+    date(&mut dates)
+}
+
+/// Returns when a certificate begins (RFC 5280 §4.1.2.5).
+pub(crate) fn not_before(certificate: &[u8]) -> Option<Timestamp> {
+    date(&mut dates(certificate)?)
+}
+
+/// Returns the validity of a certificate, undecoded.
+fn dates(certificate: &[u8]) -> Option<&[u8]> {
     let mut signed = within(&mut within(&mut { certificate })?)?;
     // [0] version, which old certificates leave out; then serial number, algorithm, issuer.
     let (tag, _) = element(&mut signed)?;
     for _ in 0..if tag == 0xa0 { 3 } else { 2 } {
         element(&mut signed)?;
     }
-    let mut dates = within(&mut signed)?;
-    element(&mut dates)?;
-    let (tag, date) = element(&mut dates)?;
+    within(&mut signed)
+}
+
+/// Reads the next date.
+fn date(dates: &mut &[u8]) -> Option<Timestamp> {
+    let (tag, date) = element(dates)?;
     let date = std::str::from_utf8(date).ok()?.strip_suffix('Z')?;
     match tag {
         // UTCTime: 50 to 99 are of the last century.
@@ -461,6 +489,8 @@ mod tests {
             let end = not_after(&certificate(vec![], (year, month, day))).unwrap();
             assert_eq!(end.to_string(), format!("{year}-{month:02}-{day:02}T00:00:00Z"));
         }
+        // rcgen's own beginning of a certificate without one.
+        assert_eq!(not_before(&certificate(vec![], (2030, 1, 1))).unwrap().to_string(), "1975-01-01T00:00:00Z");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panic")]
 
+mod acme;
 mod addresses;
 mod agent_bad_input;
 mod agent_limits;

@@ -8,6 +8,7 @@ use trunkgate_media::LatchMode;
 use super::{
     ADDRESS, COUNT, FILE, FOLDER, Key, Kind, MUST, NETWORK, NONE, NUMBER, Put, SOCKET, is, keyed, keys, read, told,
 };
+use crate::config::acme::{self, Acme};
 use crate::config::types::{Http, Limits, Media};
 use crate::config::{schema, tls, values};
 use crate::system::log::Log;
@@ -32,8 +33,8 @@ pub(in crate::config) const LISTEN: &[Key] = keys! {
     "transport": Kind::Word(&["udp", "tcp", "tls"]), is(r#""udp""#), "SIP transport";
     "address": SOCKET, MUST, "local address and port; port 0 selects a free port";
     "public_address": Kind::Many(&ADDRESS), told("`[edge] public_address`"), "address in Via, Contact and SDP sent through this listener";
-    "certificate": FILE, told("required for `tls`"), "certificate chain (PEM), leaf first; reloaded when the file changes";
-    "private_key": FILE, told("required for `tls`"), "private key (PEM) of `certificate`";
+    "certificate": FILE, told("required for `tls` without `[tls] acme`"), "certificate chain (PEM), leaf first; reloaded when the file changes";
+    "private_key": FILE, told("required for `tls` without `[tls] acme`"), "private key (PEM) of `certificate`";
     "client_ca": FILE, NONE, "CA bundle (PEM) to verify client certificates; makes a client certificate mandatory";
 };
 
@@ -99,6 +100,28 @@ keyed! {
         => read!(schema::proxies, |http, networks| http.trusted_proxies = networks), NONE, "addresses of reverse proxies; of requests from there, the client's address is the last one in `X-Forwarded-For` that is no such proxy";
     "tls": Kind::Table(HTTP_TLS)
         => read!(in tls::http, |http, tls| http.tls = Some(tls)), NONE, "certificate for HTTPS instead of HTTP";
+}
+
+/// `[tls]`
+pub(in crate::config) const TLS: &[Key] = keys! {
+    "acme": Kind::Table(ACME), NONE, "certificate of `[[listen]]` tables with `transport = \"tls\"` and no `certificate`, obtained and renewed by ACME";
+};
+
+keyed! {
+    /// `acme` of `[tls]`.
+    ACME, PUT_ACME: Acme;
+    "domains": Kind::Many(&Kind::Text("host name"))
+        => read!(acme::domains, |acme, list| acme.domains = list), MUST, "host names of the certificate";
+    "email": Kind::Text("e-mail address")
+        => read!(acme::email, |acme, email| acme.email = Some(email)), NONE, "contact of the account with the certificate authority";
+    "directory": Kind::Url
+        => read!(acme::directory, |acme, url| acme.directory = url), is(r#""https://acme-v02.api.letsencrypt.org/directory""#), "URL of the authority's ACME directory";
+    "ca": FILE
+        => read!(in tls::bundle, |acme, path| acme.ca = Some(path)), told("system roots"), "CA bundle (PEM) to verify the server of `directory`";
+    "challenge": Kind::Word(&["http-01"])
+        => Put::Word(|_, _| {}), is(r#""http-01""#), "proof of control over each host name";
+    "challenge_address": SOCKET
+        => read!(values::socket_address, |acme, address| acme.challenge_address = address), is(r#""0.0.0.0:80""#), "local address and port that answer the challenge; the authority connects to port 80 of each host name";
 }
 
 /// `tls` of `[http]`.

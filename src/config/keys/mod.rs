@@ -13,7 +13,8 @@ mod trunk;
 pub(super) use agent::{AGENT, HOLD, PUT_AGENT, QUEUE, SPEECH};
 pub(super) use app::{API, APP, NUMBERS, PUT_API, PUT_APP, PUT_RECOGNITION, RECOGNITION};
 pub(super) use edge::{
-    BAN, EDGE, HTTP, HTTP_TLS, LIMITS, LISTEN, LOG, MEDIA, PUT_BAN, PUT_HTTP, PUT_LIMITS, PUT_LOG, PUT_MEDIA,
+    ACME, BAN, EDGE, HTTP, HTTP_TLS, LIMITS, LISTEN, LOG, MEDIA, PUT_ACME, PUT_BAN, PUT_HTTP, PUT_LIMITS, PUT_LOG,
+    PUT_MEDIA, TLS,
 };
 pub(super) use put::{Around, Put, fill};
 pub(super) use reports::{
@@ -204,6 +205,7 @@ pub(super) const ROOT: &[Key] = keys! {
     "media": Kind::Table(MEDIA), is("{}"), "RTP addresses, ports and threads";
     "limits": Kind::Table(LIMITS), is("{}"), "limits of the whole edge";
     "http": Kind::Table(HTTP), is("{}"), "HTTP API: health, metrics, status, calls";
+    "tls": Kind::Table(TLS), NONE, "certificates that the edge obtains by itself";
     "trunk": Kind::Named(TRUNK), NONE, "SIP peers: carriers, PBXs, phones";
     "route": Kind::Rows(ROUTE), NONE, "routes; the first match handles the call";
     "group": Kind::Named(GROUP), NONE, "targets shared by several routes";
@@ -241,6 +243,7 @@ pub(super) const TABLES: &[(&str, &[Key])] = &[
     ("[media]", MEDIA),
     ("[limits]", LIMITS),
     ("[http]", HTTP),
+    ("[tls]", TLS),
     ("[trunk.NAME]", TRUNK),
     ("[agent.NAME]", AGENT),
     ("[app.NAME]", APP),

@@ -144,6 +144,7 @@ mod tests {
         assert_eq!(wrong(CDR, PUT_CDR), [""; 0]);
         assert_eq!(wrong(RECORDING, PUT_RECORDING), [""; 0]);
         assert_eq!(wrong(HEP, PUT_HEP), [""; 0]);
+        assert_eq!(wrong(ACME, PUT_ACME), [""; 0]);
         assert_eq!(wrong(OTEL, PUT_OTEL), [""; 0]);
         assert_eq!(wrong(API, PUT_API), [""; 0]);
         assert_eq!(wrong(APP, PUT_APP), [""; 0]);

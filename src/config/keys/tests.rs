@@ -19,6 +19,8 @@ const PLACES: &[(&str, &[Key])] = &[
     ("[limits]\nban = { KEYS }", BAN),
     ("[http]\nKEYS", HTTP),
     ("[http]\ntls = { KEYS }", HTTP_TLS),
+    ("[tls]\nKEYS", TLS),
+    ("[[listen]]\naddress = '127.0.0.1:0'\ntransport = 'tls'\n[tls]\nacme = { domains = 'a.example',KEYS }", ACME),
     ("[log]\nKEYS", LOG),
     ("[cdr]\nfile = 'x'\nurl = 'https://h/'\nKEYS", CDR),
     ("[recording]\ndirectory = 'x'\nKEYS", RECORDING),
@@ -88,6 +90,7 @@ fn values(config: &Config) -> String {
         &config.speech,
         &config.otel,
         &config.messages,
+        &config.acme,
     );
     // Nothing of an app's URLs is printed.
     let app = |app: &App| {

@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, SockAddr, Type};
 use trunkgate_route::Transport;
 
 use super::describe;
-use crate::config::{Api, Http, Listen};
+use crate::config::{Acme, Api, Http, Listen};
 use crate::limits;
 
 /// Connections that may wait to be accepted.
@@ -108,6 +108,16 @@ pub fn bind_api(api: &Api) -> Result<Option<TcpListener>, BindError> {
     let Some(address) = api.open_tls() else { return Ok(None) };
     let failed = |error| BindError { what: format!("[api] tls {address}"), place: String::new(), error };
     stream_socket(address).map(Some).map_err(failed)
+}
+
+/// Binds the address that answers the challenges of `[tls] acme`, where there is one.
+///
+/// # Errors
+/// The system's.
+pub fn bind_challenge(acme: Option<&Acme>) -> Result<Option<TcpListener>, BindError> {
+    let Some(address) = acme.map(|acme| acme.challenge_address) else { return Ok(None) };
+    let what = || format!("[tls] acme challenge_address {address}");
+    stream_socket(address).map(Some).map_err(|error| BindError { what: what(), place: String::new(), error })
 }
 
 /// UDP and TCP of one address should share their number (RFC 3261 §18.2.1), so port 0 tries the one already found.

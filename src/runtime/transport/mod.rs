@@ -35,7 +35,7 @@ mod tls_thread;
 mod udp;
 
 pub(crate) use bind::datagram_socket;
-pub use bind::{BindError, Bound, bind, bind_api, bind_http};
+pub use bind::{BindError, Bound, bind, bind_api, bind_challenge, bind_http};
 pub(crate) use by_source::BySource;
 pub use tls::Settings;
 pub(crate) use tls::towards;

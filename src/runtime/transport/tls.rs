@@ -76,7 +76,7 @@ impl Settings {
         let mut settings = Settings::default();
         let mut faults = Vec::new();
         if let Some(tls) = &config.http.tls {
-            let tls = ListenTls { own: Some(tls.own.clone()), client_ca: None };
+            let tls = ListenTls { own: Some(tls.own.clone()), ..ListenTls::default() };
             let made = server(&tls, None, false).map(Arc::new).or_else(|what| {
                 faults.push(format!("[http] tls: {what}"));
                 before.http.clone().ok_or(())
@@ -185,6 +185,10 @@ fn names<'a>(config: &'a Config, trunk: &str) -> &'a [String] {
 /// `known`: what it showed before, which is kept where it is of our own making.
 fn server(tls: &ListenTls, known: Option<&Pair>, ask: bool) -> Result<Server, String> {
     let pair = match (&tls.own, known) {
+        // Until ACME has written a file that can be used, the listener shows what it showed before, or its own making.
+        (Some((certificate, private_key)), known) if tls.is_issued => {
+            pair(certificate, private_key).or_else(|_| known.cloned().map_or_else(make_pair, Ok))?
+        }
         (Some((certificate, private_key)), _) => pair(certificate, private_key)?,
         (None, Some(known)) => known.clone(),
         (None, None) => make_pair()?,

@@ -43,7 +43,8 @@ fn sockets(config: &Config, presence: &Presence) -> Finding {
     let bound = transport::bind(&config.listen)
         .map(drop)
         .and_then(|()| transport::bind_http(&config.http).map(drop))
-        .and_then(|()| transport::bind_api(&config.api).map(drop));
+        .and_then(|()| transport::bind_api(&config.api).map(drop))
+        .and_then(|()| transport::bind_challenge(config.acme.as_ref()).map(drop));
     let all: Vec<String> =
         config.listen.iter().map(|listen| format!("{} {}", listen.transport.as_str(), listen.address)).collect();
     match bound {

@@ -55,6 +55,10 @@ pub(super) fn certificates(config: &Config, settings: &Settings, faults: Vec<Str
                 let text = format!("listener {name}: no certificate configured: outgoing calls only");
                 Finding::ok("tls", text)
             }
+            Some(tls) if tls.is_issued && tls.own.as_ref().is_some_and(|(file, _)| !file.exists()) => {
+                let text = format!("listener {name}: ACME has not stored a certificate that this user can read");
+                Finding::warn("tls", text, "start the edge: `trunkgate status` shows why an order fails")
+            }
             Some(_) | None => judge_own(&format!("{kind} {name}"), pair, &system, kind == "listener"),
         }
     };

@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // each test file uses its part
 
+pub(crate) mod acme;
 pub(crate) mod calls;
 pub(crate) mod codecs;
 pub(crate) mod dns;
