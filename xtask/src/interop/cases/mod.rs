@@ -1,5 +1,6 @@
 //! The cases, in the order in which they run.
 
+mod acme;
 mod addresses;
 mod agent_bad;
 mod agent_crowd;
@@ -266,6 +267,11 @@ fn peers() -> Vec<Case> {
             name: "kamailio",
             proves: "calls through Kamailio as a record-routing upstream: PRACK, re-INVITE, UPDATE and REFER too",
             run: kamailio::run,
+        },
+        Case {
+            name: "acme",
+            proves: "the certificate of a TLS listener by ACME from acme2certifier: proof by http-01, chain and names verified by OpenSSL",
+            run: acme::run,
         },
         Case { name: "tls-kamailio", proves: "TLS both ways, known by certificate alone", run: tls_kamailio::run },
         Case {
