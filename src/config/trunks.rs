@@ -186,6 +186,34 @@ fn read_policy(section: &Section<'_>, trunk: &mut Trunk, preset: Option<&str>, f
     places
 }
 
+/// A host name of the edge: labels of letters, digits and hyphens, the last of which begins with a letter (RFC 3261 §25.1 `hostname`).
+pub(super) fn own_host(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Arc<str>> {
+    let text = values::string(key, value, findings)?;
+    if is_host_name(&text) {
+        return Some(text.into());
+    }
+    let help = if text.parse::<IpAddr>().is_ok() {
+        "use a host name such as \"sbc.example.com\"; `public_address` is the address"
+    } else {
+        "use a host name alone, without scheme, user and port: \"sbc.example.com\""
+    };
+    findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
+    None
+}
+
+/// Returns whether a text is a host name and no address.
+fn is_host_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(is_inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let last = text.rsplit('.').next().unwrap_or_default();
+    text.len() <= 253 && text.split('.').all(is_label) && last.starts_with(|c: char| c.is_ascii_alphabetic())
+}
+
 /// What is heard on hold.
 pub(super) fn music(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Arc<[u8]>> {
     hold::file(key, value, MUSIC_SECONDS, Use::Again, around.folder, findings)

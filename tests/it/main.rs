@@ -42,6 +42,7 @@ mod console;
 mod cookies;
 mod demo;
 mod detection;
+mod direct_routing;
 mod dns;
 mod doctor;
 mod dtmf;

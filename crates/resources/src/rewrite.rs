@@ -4,18 +4,24 @@
 use std::net::IpAddr;
 
 use trunkgate_route::number::{Incomplete, compact, is_readable, steers};
-use trunkgate_route::{Number, Numbers, SendNumbers};
+use trunkgate_route::{Number, Numbers, SendNumbers, Trunk};
 use trunkgate_sip::Uri;
 use trunkgate_sip::uri::unescape;
 use trunkgate_story::numbers::Caller;
 
-/// From (RFC 3261 §20.20) without tag: the caller's number at our address.
-pub fn from(caller: &Caller, form: SendNumbers, numbers: &Numbers, ours: IpAddr) -> String {
+/// Returns the host of our addresses towards a trunk: its `from_host`, else the address that it is shown.
+pub fn own_host(trunk: Option<&Trunk>, ours: IpAddr) -> String {
+    let named = trunk.and_then(|trunk| trunk.own_hosts.from_host());
+    named.map_or_else(|| host_port(&ours.to_string(), None), str::to_owned)
+}
+
+/// Returns From (RFC 3261 §20.20) without tag: the caller's number at our host.
+pub fn from(caller: &Caller, form: SendNumbers, numbers: &Numbers, host: &str) -> String {
     if caller.anonymous {
         return "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned();
     }
     let user = escape_user(&numbers.format(&caller.number, form));
-    let uri = format!("<sip:{user}@{}>", host_port(&ours.to_string(), None));
+    let uri = format!("<sip:{user}@{host}>");
     if caller.display.is_empty() { uri } else { format!("{} {uri}", quoted(&caller.display)) }
 }
 
@@ -103,7 +109,7 @@ mod tests {
     #[test]
     fn from_is_the_number_at_our_address() {
         let numbers = Numbers::new("US").unwrap();
-        let from = |caller: &Caller, form, ip: &str| from(caller, form, &numbers, ip.parse().unwrap());
+        let from = |caller: &Caller, form, ip: &str| from(caller, form, &numbers, &own_host(None, ip.parse().unwrap()));
         let alice = caller("+14155551234", "Alice \"A\" <sip:evil@10.0.0.1>");
         assert_eq!(
             from(&alice, SendNumbers::E164, "203.0.113.10"),
@@ -114,6 +120,11 @@ mod tests {
         let odd = caller("a b>c", "");
         assert_eq!(from(&odd, SendNumbers::AsIs, "192.0.2.1"), "<sip:a%20b%3Ec@192.0.2.1>");
         let hidden = Caller { anonymous: true, ..plain };
+        let mut trunk = Trunk::named("teams");
+        trunk.own_hosts.contact = Some("sbc.example.com".into());
+        let host = own_host(Some(&trunk), "192.0.2.1".parse().unwrap());
+        let named = super::from(&plain, SendNumbers::E164, &numbers, &host);
+        assert_eq!(named, "<sip:+14155551234@sbc.example.com>");
         assert_eq!(from(&hidden, SendNumbers::E164, "192.0.2.1"), "\"Anonymous\" <sip:anonymous@anonymous.invalid>");
     }
 

@@ -59,4 +59,4 @@ pub use trunk::{
     DEFAULT_CODECS, Dtmf, HoldMode, NUMBER_PARAMETERS, Peer, RedirectMode, ReferMode, ReferTo, Register, ReinviteMode,
     Siprec, Trunk,
 };
-pub use trunkgate_terms::{Credentials, DigestHash, Srtp, Suite, Transport, UrlOrigin};
+pub use trunkgate_terms::{Credentials, DigestHash, OwnHosts, Srtp, Suite, Transport, UrlOrigin};

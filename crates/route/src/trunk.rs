@@ -13,7 +13,7 @@ use crate::number::SendNumbers;
 use crate::pattern::Pattern;
 use crate::quota::Quota;
 use crate::share;
-use trunkgate_terms::{Credentials, DigestHash, Srtp, Suite, Transport};
+use trunkgate_terms::{Credentials, DigestHash, OwnHosts, Srtp, Suite, Transport};
 
 /// The codecs that a trunk may use where its file names none, in order: rtpmap names.
 pub const DEFAULT_CODECS: [&str; 3] = ["PCMU", "PCMA", "opus"];
@@ -186,6 +186,8 @@ pub struct Trunk {
     pub unproven_early_media: u32,
     /// The listener its requests leave by.
     pub listen: Option<String>,
+    /// Host names that it is shown in the place of our address.
+    pub own_hosts: OwnHosts,
     /// Names that its TLS certificate may carry besides a peer's host; a client's certificate with one of them is its.
     pub certificate_names: Vec<String>,
     /// Whether we show it a certificate of ours under TLS.
@@ -302,6 +304,7 @@ impl Trunk {
             media_from: Vec::new(),
             unproven_early_media: UNPROVEN_EARLY_MEDIA_CALLS,
             listen: None,
+            own_hosts: OwnHosts::default(),
             certificate_names: Vec::new(),
             shows_certificate: false,
             codecs: DEFAULT_CODECS.map(str::to_owned).to_vec(),

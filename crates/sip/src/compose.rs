@@ -63,16 +63,21 @@ impl Head<'_> {
     }
 }
 
-/// Returns our address with a user part, as in Contact. `secure`: the dialog began with a SIPS URI, and so must this be one (RFC 3261 §8.1.1.8, §12.1.1); that
-/// form has no transport (RFC 5630 §3.1.3).
-pub fn contact(user: &str, local: Local, transport: Transport, secure: bool) -> String {
+/// Returns our address with a user part, as in Contact. `host`: a name in the place of the address of `local`. `secure`: the dialog began with a SIPS URI,
+/// and so must this be one (RFC 3261 §8.1.1.8, §12.1.1); that form has no transport (RFC 5630 §3.1.3).
+pub(crate) fn contact(user: &str, host: Option<&str>, local: Local, transport: Transport, secure: bool) -> String {
     let mut text = String::with_capacity(64);
     text.push_str(if secure { "<sips:" } else { "<sip:" });
     if !user.is_empty() {
         text.push_str(user);
         text.push('@');
     }
-    address(&mut text, local);
+    match host {
+        Some(host) => {
+            let _ = write!(text, "{host}:{}", local.port);
+        }
+        None => address(&mut text, local),
+    }
     text.push_str(match transport {
         _ if secure => ">",
         Transport::Udp => ">",

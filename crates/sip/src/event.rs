@@ -10,7 +10,7 @@ use crate::limits;
 use crate::message::{Defect, Message};
 use crate::method::Method;
 
-pub use trunkgate_terms::Transport;
+pub use trunkgate_terms::{OwnHosts, Transport};
 
 pub use crate::flow::{ConnectionId, Flow, ListenerId, Local, Party};
 

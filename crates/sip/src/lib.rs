@@ -35,12 +35,11 @@ mod transaction;
 pub mod uri;
 pub mod write;
 
-pub use compose::contact;
 pub use digest::asked_realms;
 pub use endpoint::{COMPLETED_ELSEWHERE, Counts, DIGEST_URI_DIFFERS, Endpoint, EndpointConfig, Limits, Replaced};
 pub use event::{
     Answer, Body, ClientId, ConnectionId, DialogId, DropReason, Event, Extra, Flow, Input, Invite, ListenerId, Local,
-    Notify, Output, Party, Reason, Register, ServerId, Transmit, Transport,
+    Notify, Output, OwnHosts, Party, Reason, Register, ServerId, Transmit, Transport,
 };
 pub use framer::{Framed, Framer};
 pub use header::HeaderName;

@@ -8,7 +8,9 @@ use ipnet::IpNet;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::compose;
-use crate::event::{ClientId, DialogId, DropReason, Event, Flow, Local, Output, Party, Sent, ServerId, Transmit};
+use crate::event::{
+    ClientId, DialogId, DropReason, Event, Flow, Local, Output, OwnHosts, Party, Sent, ServerId, Transmit, Transport,
+};
 use crate::identity::{Identity, TokenSource};
 use crate::message::{Defect, Message};
 use crate::method::Method;
@@ -48,6 +50,8 @@ pub(crate) struct Peers {
     replacing: FxHashSet<Party>,
     /// Recording servers: our Contact towards them says that we are the source of recording sessions (RFC 7866 §6.1.1).
     recording: FxHashSet<Party>,
+    /// Names of ours that parties are shown in the place of an address.
+    hosts: FxHashMap<Party, OwnHosts>,
 }
 
 impl Peers {
@@ -91,9 +95,38 @@ impl Peers {
         set(&mut self.recording, party, is_recorder);
     }
 
-    /// Returns our Contact with the parameters that it has towards a party.
-    pub(crate) fn contact(&self, contact: String, party: Party) -> String {
+    /// Sets the names of ours that a party is shown.
+    pub(crate) fn show_hosts(&mut self, party: Party, hosts: OwnHosts) {
+        if hosts == OwnHosts::default() {
+            self.hosts.remove(&party);
+        } else {
+            self.hosts.insert(party, hosts);
+        }
+    }
+
+    /// Returns our address as a party is shown it, with a user part where `user` is not empty.
+    pub(crate) fn own_address(
+        &self,
+        party: Party,
+        user: &str,
+        local: Local,
+        transport: Transport,
+        secure: bool,
+    ) -> String {
+        let host = self.hosts.get(&party).and_then(|hosts| hosts.contact.as_deref());
+        compose::contact(user, host, local, transport, secure)
+    }
+
+    /// Returns our Contact, with the parameters that it has towards a party.
+    pub(crate) fn contact(&self, party: Party, user: &str, local: Local, transport: Transport, secure: bool) -> String {
+        let contact = self.own_address(party, user, local, transport, secure);
         if self.recording.contains(&party) { contact + ";+sip.src" } else { contact }
+    }
+
+    /// Returns From of a request without a caller, such as OPTIONS: our address as a party is shown it.
+    pub(crate) fn from(&self, party: Party, local: Local, transport: Transport, secure: bool) -> String {
+        let host = self.hosts.get(&party).and_then(|hosts| hosts.from_host());
+        compose::contact("", host, local, transport, secure)
     }
 }
 

@@ -30,6 +30,10 @@ keyed! {
         => Put::Integer(|trunk, most| trunk.unproven_early_media = most), is("5"), "maximum number of concurrent calls whose early media is sent, for 15 s, to an unproven address; 0: none";
     "listen": TEXT
         => read!(values::string, |trunk, name| trunk.listen = Some(name)), told("the first listener of its transport at the peer's side"), "listener used for outgoing requests";
+    "contact_host": TEXT
+        => read!(trunks::own_host, |trunk, host| trunk.own_hosts.contact = Some(host)), told("the address"), "host name of the edge in every Contact sent to this trunk";
+    "from_host": TEXT
+        => read!(trunks::own_host, |trunk, host| trunk.own_hosts.from = Some(host)), told("`contact_host`, else the address"), "host name of the edge in From, and in other headers with a caller's address, sent to this trunk";
     "tls": Kind::Table(TRUNK_TLS), told("`{ verify = true }`"), "verification of the peer's certificate, and the client certificate";
     "codecs": Kind::List(&Kind::Text("codec"))
         => read!(trunks::codecs, |trunk, codecs| trunk.codecs = codecs), is(r#"["PCMU", "PCMA", "opus"]"#), "allowed codecs in order of preference: PCMU, PCMA, G722, opus";

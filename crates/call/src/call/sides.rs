@@ -709,8 +709,11 @@ pub(crate) fn outcome(reason: ReasonSlug, code: u16) -> &'static str {
 fn unacknowledged(cx: &Cx<'_>, leg: LegId) -> String {
     let (name, side) = (cx.call.legs.name_of(leg), &cx.call.legs[leg]);
     let ours = side.flow.and_then(|flow| cx.edge.addressing.local(flow.remote.ip(), flow.listener));
-    let ours =
-        ours.map_or_else(|| "our Contact".to_owned(), |local| format!("our Contact, {}:{}", local.ip, local.port));
+    let ours = match (side.trunk.as_deref().and_then(|trunk| trunk.own_hosts.contact.as_deref()), ours) {
+        (Some(host), Some(local)) => format!("our Contact, {host}:{}", local.port),
+        (None, Some(local)) => format!("our Contact, {}:{}", local.ip, local.port),
+        (_, None) => "our Contact".to_owned(),
+    };
     let contact = side.sip.contact.as_deref().unwrap_or("none");
     let hop = side.sip.record_route.as_deref().map(|hop| format!(", Record-Route {hop}")).unwrap_or_default();
     let went = side.flow.map(|flow| format!(" that went to {}", flow.remote)).unwrap_or_default();

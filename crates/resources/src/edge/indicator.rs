@@ -20,7 +20,7 @@ use crate::limits::{
     MWI_USER_CHARS,
 };
 use crate::random::pick;
-use crate::rewrite::{escape_user, host_port, request_uri};
+use crate::rewrite::{escape_user, own_host, request_uri};
 use crate::sip::extra;
 
 /// The notifier of an edge (RFC 6665 §4.2) for messages of its mailboxes.
@@ -450,7 +450,8 @@ impl<'e> Indicator<'e> {
         let party = self.edge.party(&key.trunk);
         let Some(lamp) = self.edge.indications.lamps.get(key) else { return };
         let account = if let [one] = lamp.mailboxes.as_slice() { Arc::clone(one) } else { Arc::clone(&key.user) };
-        let at_us = |user: &str| format!("sip:{}@{}", escape_user(user), host_port(&local.ip.to_string(), None));
+        let host = own_host(self.edge.table.trunk(&key.trunk).map(|trunk| &**trunk), local.ip);
+        let at_us = |user: &str| format!("sip:{}@{host}", escape_user(user));
         let (from, to) = (at_us(&account), if place.is_empty() { uri.clone() } else { at_us(&key.user) });
         let headers = vec![extra("Event", PACKAGE), extra("Subscription-State", "active")];
         let body = count.body(Some(&from));

@@ -16,7 +16,8 @@ use rand::RngExt as _;
 use rustc_hash::FxHashMap;
 use trunkgate_route::{App, CallInfo, Destination, Plan, ReferMode, Table, Target, TargetSpec};
 use trunkgate_sip::{
-    Answer, Body, ClientId, DialogId, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite, Method, Party, ServerId,
+    Answer, Body, ClientId, DialogId, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite, Method, OwnHosts, Party,
+    ServerId,
 };
 use trunkgate_story::numbers::mask;
 use trunkgate_story::reason::ReasonSlug;
@@ -323,6 +324,7 @@ impl Edge {
                 self.endpoint.offer_reuse(party, false);
                 self.endpoint.allow_replaces(party, false);
                 self.endpoint.record_by(party, false);
+                self.endpoint.show_hosts(party, OwnHosts::default());
             }
         }
         for trunk in table.trunks() {
@@ -335,6 +337,7 @@ impl Edge {
             self.endpoint.offer_reuse(party, trunk.shows_certificate);
             self.endpoint.allow_replaces(party, trunk.refer != ReferMode::Refuse && trunk.siprec.is_none());
             self.endpoint.record_by(party, trunk.siprec.is_some());
+            self.endpoint.show_hosts(party, trunk.own_hosts.clone());
             self.endpoint.set_reach(party, trunk.accept_from.iter().copied().chain(of_peers).collect());
         }
     }

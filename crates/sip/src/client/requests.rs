@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::Clients;
 use super::transaction::{Cancel, Client, Inviting, MAX_FORWARDS};
-use crate::compose::{Head, contact, is_sips, name_addr, tagged, write_extras};
+use crate::compose::{Head, is_sips, name_addr, tagged, write_extras};
 use crate::cx::Cx;
 use crate::dialog::{Dialog, LAST_CSEQ, PrackDue};
 use crate::digest::Subject;
@@ -89,8 +89,8 @@ impl Clients {
                 alias: cx.shared.peers.offers_reuse(party),
             }
             .begin();
-            let us = contact(&invite.contact_user, local, flow.transport, is_sips(&invite.uri));
-            writer.header("Contact", &cx.shared.peers.contact(us, party));
+            let (peers, secure) = (&cx.shared.peers, is_sips(&invite.uri));
+            writer.header("Contact", &peers.contact(party, &invite.contact_user, local, flow.transport, secure));
             cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.may_replace(party));
             write_extras(&mut writer, &invite.headers);
             write_extras(&mut writer, &credentials);
@@ -131,16 +131,19 @@ impl Clients {
 
     /// Sends OPTIONS outside of any dialog. Where the table is full it ends at once.
     pub(crate) fn options(&mut self, cx: &mut Cx<'_>, way: (Flow, Local, Party), uri: &str) -> ClientId {
-        let us = contact("", way.1, way.0.transport, is_sips(uri));
+        let (flow, local, party) = way;
+        let from = cx.shared.peers.from(party, local, flow.transport, is_sips(uri));
+        let contact = cx.shared.peers.own_address(party, "", local, flow.transport, is_sips(uri));
         let accept = [Extra { name: "Accept".into(), value: "application/sdp".into() }];
         let (to, method) = (name_addr(uri), Method::Options);
-        self.outside(cx, &Outside { method, way, uri, from: &us, to: &to, contact: &us, headers: &accept, body: None })
+        let (from, to, contact) = (from.as_str(), to.as_str(), contact.as_str());
+        self.outside(cx, &Outside { method, way, uri, from, to, contact, headers: &accept, body: None })
     }
 
     /// Sends a NOTIFY that no SUBSCRIBE has asked for. Where the table is full it ends at once.
     pub(crate) fn notify(&mut self, cx: &mut Cx<'_>, notify: &Notify) -> ClientId {
         let Notify { flow, local, party, uri, headers, .. } = notify;
-        let contact = &contact("", *local, flow.transport, is_sips(uri));
+        let contact = &cx.shared.peers.own_address(*party, "", *local, flow.transport, is_sips(uri));
         let (from, to) = (&name_addr(&notify.from), &name_addr(&notify.to));
         let (way, body) = ((*flow, *local, *party), Some(&notify.body));
         self.outside(cx, &Outside { method: Method::Notify, way, uri, from, to, contact, headers, body })
@@ -212,7 +215,8 @@ impl Clients {
             alias: cx.shared.peers.offers_reuse(party),
         }
         .begin();
-        writer.header("Contact", &contact(&contact_user, local, flow.transport, is_sips(&uri)));
+        let contact = cx.shared.peers.own_address(party, &contact_user, local, flow.transport, is_sips(&uri));
+        writer.header("Contact", &contact);
         writer.header("Expires", &expires.to_string());
         cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.may_replace(party));
         let credentials = self.credentials(cx.shared, party, flow.remote, Method::Register, &uri, None);
@@ -256,8 +260,8 @@ impl Clients {
         // Target refreshes, and requests that make dialogs of their own (RFC 3261 §12.2, RFC 6665, RFC 3515).
         let plain = dialog.plain();
         if matches!(method, Method::Invite | Method::Update | Method::Subscribe | Method::Notify | Method::Refer) {
-            let us = contact(&plain.contact_user, plain.local, flow.transport, plain.secure);
-            writer.header("Contact", &cx.shared.peers.contact(us, plain.party));
+            let (peers, user) = (&cx.shared.peers, &plain.contact_user);
+            writer.header("Contact", &peers.contact(plain.party, user, plain.local, flow.transport, plain.secure));
         }
         if matches!(method, Method::Invite | Method::Update) {
             cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.may_replace(plain.party));

@@ -24,8 +24,8 @@ use crate::cx::Cx;
 use crate::dialog::{Dialog, DialogSnapshot, Dialogs};
 use crate::digest::challenger::Challenger;
 use crate::event::{
-    Answer, Body, ClientId, Deadline, DialogId, DropReason, Flow, Input, Invite, Local, Notify, Output, Party, Reason,
-    Register, ServerId,
+    Answer, Body, ClientId, Deadline, DialogId, DropReason, Flow, Input, Invite, Local, Notify, Output, OwnHosts,
+    Party, Reason, Register, ServerId, Transport,
 };
 use crate::header::Replaces;
 use crate::identity::Identity;
@@ -225,6 +225,16 @@ impl Endpoint {
     /// Says whether a party is a recording server: our Contact towards it has the feature tag `+sip.src` (RFC 7866 §6.1.1).
     pub fn record_by(&mut self, party: Party, is_recorder: bool) {
         self.shared.peers.record_by(party, is_recorder);
+    }
+
+    /// Sets the names of ours that a party is shown in the place of an address.
+    pub fn show_hosts(&mut self, party: Party, hosts: OwnHosts) {
+        self.shared.peers.show_hosts(party, hosts);
+    }
+
+    /// Returns a URI that leads to us, in brackets, as a party is shown our address.
+    pub fn own_address(&self, party: Party, user: &str, local: Local, transport: Transport) -> String {
+        self.shared.peers.own_address(party, user, local, transport, false)
     }
 
     /// Sets our credentials towards a party: its challenges are answered with them, and those of no other.

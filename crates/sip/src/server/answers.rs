@@ -2,7 +2,7 @@
 
 use super::Servers;
 use super::reliable::Turn;
-use crate::compose::{self, begins_secure, contact, write_extras};
+use crate::compose::{self, begins_secure, write_extras};
 use crate::cx::Cx;
 use crate::dialog::{Dialog, DialogSnapshot, Success, bare_address, contact_uri, record_routes};
 use crate::event::{Answer, DialogId, Event, Reason, Sent, ServerId};
@@ -194,8 +194,8 @@ impl Servers {
             let secure = dialog.map_or_else(|| begins_secure(request), |plain| plain.secure);
             // A dialog that stands has the one that it began with.
             let user = dialog.map_or(&answer.contact_user, |plain| &plain.contact_user);
-            let us = contact(user, server.local, source.transport, secure);
-            writer.header("Contact", &cx.shared.peers.contact(us, server.party));
+            let (peers, local) = (&cx.shared.peers, server.local);
+            writer.header("Contact", &peers.contact(server.party, user, local, source.transport, secure));
         }
         if class == Class::Success && matches!(method, Method::Invite | Method::Options | Method::Update) {
             cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.may_replace(server.party));

@@ -9,6 +9,7 @@ mod incoming;
 mod lossy;
 mod mutations;
 mod outgoing;
+mod own_hosts;
 mod peer;
 mod properties;
 mod refusals;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use trunkgate_resources::limits::{
     ASSERTED_IDENTITIES, NUMBER_CHARS, PASSED_HEADER_BYTES, PASSED_HEADERS, PASSED_VALUE_BYTES,
 };
-use trunkgate_resources::rewrite::{escape_user, host_port, quoted};
+use trunkgate_resources::rewrite::{escape_user, own_host, quoted};
 use trunkgate_resources::sip::extra;
 use trunkgate_route::{CallerIdRule, HeaderRules, Identities, Number, Numbers, SendNumbers, Table, Trunk};
 use trunkgate_sip::header::NameAddr;
@@ -199,8 +199,8 @@ fn asserted(address: &NameAddr<'_>, numbers: &Numbers) -> Option<Asserted> {
     Some(Asserted { display: display_name(address.display), number: text, received, is_e164, is_tel })
 }
 
-fn address(user: &str, ours: IpAddr) -> String {
-    format!("<sip:{}@{}>", escape_user(user), host_port(&ours.to_string(), None))
+fn address(user: &str, to: &Side<'_>) -> String {
+    format!("<sip:{}@{}>", escape_user(user), own_host(to.trunk, to.ours))
 }
 
 /// Whether applications are told of a header.
@@ -378,7 +378,7 @@ pub(crate) fn own_addresses(
 
 /// A number as an address that leads to the edge, for one side.
 fn own_address(number: &Number, to: &Side<'_>, numbers: &Numbers) -> String {
-    address(&numbers.format(number, to.form()), to.ours)
+    address(&numbers.format(number, to.form()), to)
 }
 
 /// A list of addresses with ours in the place of each host; what cannot be read, or has a number that may not be shown, is
@@ -399,7 +399,7 @@ fn addresses(value: &str, to: &Side<'_>, numbers: &Numbers, may_show: &dyn Fn(&s
         if !may_show(&number.text) {
             return None;
         }
-        let mut text = address(&numbers.format(&number, to.form()), to.ours);
+        let mut text = address(&numbers.format(&number, to.form()), to);
         let display = display_name(entry.display);
         if !display.is_empty() {
             text = format!("{} {text}", quoted(&display));

@@ -11,7 +11,7 @@ use trunkgate_resources::rewrite;
 use trunkgate_resources::sip::extra;
 use trunkgate_route::ReferTo;
 use trunkgate_sip::message::unfolded;
-use trunkgate_sip::{Answer, ClientId, HeaderName, Message, ServerId, contact};
+use trunkgate_sip::{Answer, ClientId, HeaderName, Message, ServerId};
 use trunkgate_story::few::Few;
 
 use crate::call::legs::headers::{Side, own_addresses};
@@ -132,7 +132,7 @@ impl Transfers {
             Some(_) => format!("<tel:{}>", refer.number.text),
             None => {
                 let user = rewrite::escape_user(&numbers.format(&refer.number, side.form()));
-                contact(&user, local, transport, false)
+                cx.edge.endpoint.own_address(cx.call.legs[other].party, &user, local, transport)
             }
         };
         if let Some(replaces) = &refer.replaces {

@@ -1,0 +1,33 @@
+//! Host names of the edge.
+
+use std::sync::Arc;
+
+/// Host names that a remote party is shown in the place of the edge's address.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OwnHosts {
+    /// Host of every Contact; `None`: the address.
+    pub contact: Option<Arc<str>>,
+    /// Host of From, and of callers in other headers; `None`: that of Contact.
+    pub from: Option<Arc<str>>,
+}
+
+impl OwnHosts {
+    /// Returns the host of From; `None`: the address.
+    pub fn from_host(&self) -> Option<&str> {
+        self.from.as_deref().or(self.contact.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn from_has_the_host_of_contact_unless_it_has_its_own() {
+        let contact = OwnHosts { contact: Some("sbc.example.com".into()), from: None };
+        assert_eq!(contact.from_host(), Some("sbc.example.com"));
+        let both = OwnHosts { from: Some("example.com".into()), ..contact };
+        assert_eq!(both.from_host(), Some("example.com"));
+        assert_eq!(OwnHosts::default().from_host(), None);
+    }
+}

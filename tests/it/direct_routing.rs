@@ -1,0 +1,127 @@
+//! What Microsoft Teams Direct Routing and services like it ask of an edge: its host name instead of its address, and what it allows.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use crate::support::calls::{Call, NUMBER, Phone};
+use crate::support::sip::field;
+use crate::support::{Process, config};
+use std::path::Path;
+
+const HOST: &str = "sbc.example.com";
+
+/// An edge between a carrier and a trunk that is shown names; both route to each other.
+fn edge(carrier: &Phone, teams: &Phone, hosts: &str) -> Process {
+    let teams = teams.trunk("teams").replace("\"0s\"", "\"10m\"");
+    let text = format!(
+        "{}{teams}{hosts}\n[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:teams\"]\n\
+         [[route]]\nfrom = [\"teams\"]\nconnect = [\"trunk:carrier\"]\n",
+        carrier.trunk("carrier")
+    );
+    Process::start(&config(&text))
+}
+
+/// Asserts that a message leads back to the edge by its name.
+fn assert_named(edge: &Process, message: &str) {
+    let (contact, port) = (field(message, "Contact"), edge.address("udp").port());
+    assert!(contact.ends_with(&format!("@{HOST}:{port}>")), "{message}");
+}
+
+/// Answers the first OPTIONS of the edge, so that the trunk is up.
+fn answer_options(teams: &Phone) -> String {
+    let (options, from) = teams.sip.receive("OPTIONS ");
+    teams.sip.send(from, &teams.sip.answer_with(&options, "200 OK", ""));
+    options
+}
+
+#[test]
+fn requests_to_a_trunk_have_the_name_of_the_edge() {
+    let (carrier, teams) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let hosts = format!("contact_host = \"{HOST}\"\nfrom_host = \"calls.example.com\"\n");
+    let edge = edge(&carrier, &teams, &hosts);
+    let port = edge.address("udp").port();
+    let options = answer_options(&teams);
+    assert_eq!(field(&options, "Contact"), format!("<sip:{HOST}:{port}>"));
+    let written = field(&options, "From");
+    assert!(written.starts_with(&format!("<sip:calls.example.com:{port}>;tag=")), "{options}");
+
+    let call = Call::set_up(&edge, "out", &carrier, &teams);
+    let invite = &call.invite.0;
+    assert_named(&edge, invite);
+    assert!(field(invite, "From").starts_with("<sip:+14155550100@calls.example.com>;tag="), "{invite}");
+    assert!(!invite.contains(&format!("127.0.0.1:{port}>")), "{invite}");
+    // The other side sees the address, as before.
+    assert!(field(&call.ok, "Contact").ends_with(&format!("@127.0.0.1:{port}>")), "{}", call.ok);
+
+    let hold = carrier.description(2, "a=sendonly\r\n");
+    let again = carrier.sip.request_with("INVITE", NUMBER, call.sip, &call.id, (2, &call.tag), &hold);
+    carrier.sip.send(call.sip, &again);
+    let (invite, from) = teams.sip.receive("INVITE ");
+    assert_named(&edge, &invite);
+    let answer = teams.description(2, "a=recvonly\r\n");
+    teams.sip.send(from, &teams.sip.answer_with(&invite, "200 OK", &answer));
+    teams.sip.receive("ACK ");
+    carrier.sip.receive("SIP/2.0 200");
+    let ack = carrier.sip.request_with("ACK", NUMBER, call.sip, &call.id, (2, &call.tag), "");
+    carrier.sip.send(call.sip, &ack);
+    call.hang_up(3, &carrier, &teams);
+}
+
+#[test]
+fn answers_and_notifications_to_a_trunk_have_the_name_of_the_edge() {
+    let (carrier, teams) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let edge = edge(&carrier, &teams, &format!("contact_host = \"{HOST}\"\n"));
+    answer_options(&teams);
+    let call = Call::set_up(&edge, "in", &teams, &carrier);
+    assert_named(&edge, &call.ok);
+    let hold = teams.description(2, "a=sendonly\r\n");
+    let ok = call.change(2, (&teams, &hold), (&carrier, &carrier.description(2, "a=recvonly\r\n")));
+    assert_named(&edge, &ok);
+    call.hang_up(3, &teams, &carrier);
+
+    let call = Call::set_up(&edge, "referred", &carrier, &teams);
+    let invite = &call.invite.0;
+    assert!(field(invite, "From").starts_with(&format!("<sip:+14155550100@{HOST}>;tag=")), "{invite}");
+    let to = format!("Refer-To: <sip:+12125550100@{HOST}:{}>\r\n", call.sip.port());
+    teams.sip.send(call.invite.1, &call.of_callee(&teams, "REFER", 1, &to));
+    let (accepted, _) = teams.sip.receive("SIP/2.0 202");
+    assert_named(&edge, &accepted);
+    let (notify, from) = teams.sip.receive("NOTIFY ");
+    assert_named(&edge, &notify);
+    teams.sip.send(from, &teams.sip.answer_with(&notify, "200 OK", ""));
+    // The number that it names is called as a call from this trunk is.
+    let (invite, from) = carrier.sip.receive("INVITE ");
+    assert!(invite.starts_with("INVITE sip:+12125550100@"), "{invite}");
+    carrier.sip.send(from, &carrier.sip.answer_with(&invite, "486 Busy Here", ""));
+}
+
+#[test]
+fn a_host_name_of_the_edge_has_no_scheme_port_or_address() {
+    for name in ["sbc.example.com", "sbc", "sbc-1.example.com", "1.sbc.example"] {
+        let text = format!("[trunk.x]\npeers = 'sip:192.0.2.1'\ncontact_host = '{name}'\nfrom_host = '{name}'\n");
+        let (config, _) = trunkgate::config::parse(Path::new("trunkgate.toml"), &text).unwrap();
+        assert_eq!(config.trunks[0].own_hosts.contact.as_deref(), Some(name));
+        assert_eq!(config.trunks[0].own_hosts.from.as_deref(), Some(name));
+    }
+    let long = "a".repeat(64);
+    for name in [
+        "",
+        "203.0.113.10",
+        "2001:db8::1",
+        "sbc.example.com:5061",
+        "sip:sbc.example.com",
+        "a@b.example",
+        "*.b.example",
+        "b..example",
+        "b.example.",
+        "-b.example",
+        &long,
+    ] {
+        let text = format!("[trunk.x]\npeers = 'sip:192.0.2.1'\ncontact_host = '{name}'\n");
+        let path = Path::new("trunkgate.toml");
+        let found = trunkgate::config::parse(path, &text).unwrap_err();
+        let json = trunkgate::config::to_json(path, &text, &found);
+        let one = json.as_array().unwrap().iter().find(|one| one["code"] == "TG0105");
+        let place = one.map(|one| (one["line"].as_u64(), one["column"].as_u64()));
+        assert_eq!(place, Some((Some(3), Some(16))), "{text}{json:#}");
+    }
+}
