@@ -33,6 +33,33 @@ fn answer_options(teams: &Phone) -> String {
     options
 }
 
+/// Returns the methods that a message allows.
+fn allowed(message: &str) -> Vec<&str> {
+    field(message, "Allow").split(", ").collect()
+}
+
+/// Without REFER and NOTIFY in these messages Teams executes a transfer itself.
+#[test]
+fn options_and_answers_say_whether_transfers_may_come() {
+    for (refer, is_allowed) in [("local", true), ("refuse", false)] {
+        let (carrier, teams) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+        let edge = edge(&carrier, &teams, &format!("refer = \"{refer}\"\n"));
+        let says = |message: &str| {
+            let methods = allowed(message);
+            assert!(methods.contains(&"NOTIFY") && methods.contains(&"REFER") == is_allowed, "{message}");
+        };
+        says(&answer_options(&teams));
+        let sip = edge.address("udp");
+        teams.sip.send(sip, &teams.sip.request_with("OPTIONS", "edge", sip, "asked", (1, ""), ""));
+        says(&teams.sip.receive("SIP/2.0 200").0);
+        let call = Call::set_up(&edge, "in", &teams, &carrier);
+        says(&call.ok);
+        // Each trunk by itself.
+        assert!(allowed(&call.invite.0).contains(&"REFER"), "{}", call.invite.0);
+        call.hang_up(2, &teams, &carrier);
+    }
+}
+
 #[test]
 fn requests_to_a_trunk_have_the_name_of_the_edge() {
     let (carrier, teams) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));

@@ -47,6 +47,15 @@ pub(crate) fn names_reliable(message: &Message, header: HeaderName) -> bool {
     message.tokens(header).iter().any(|tag| tag.eq_ignore_ascii_case(RELIABLE.as_bytes()))
 }
 
+/// What a party may ask of us that others may not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Abilities {
+    /// Dialogs may be replaced (RFC 3891).
+    pub(crate) replaces: bool,
+    /// REFER is followed.
+    pub(crate) refers: bool,
+}
+
 /// What requests are judged by.
 #[derive(Debug)]
 pub(crate) struct Rules {
@@ -54,6 +63,8 @@ pub(crate) struct Rules {
     pub(crate) extensions: Vec<String>,
     /// The value of Allow.
     pub(crate) allow: String,
+    /// The value of Allow for parties whose REFER is refused.
+    pub(crate) allow_without_refer: String,
     /// The value of Supported; the second is for those who may replace dialogs.
     pub(crate) supported: [String; 2],
 }
@@ -63,18 +74,22 @@ impl Rules {
     pub(crate) fn new(methods: Vec<Method>, extensions: Vec<String>) -> Rules {
         // These are taken from some parties only: they are not advertised.
         let is_for_all = |method: &&Method| !matches!(method, Method::Register | Method::Subscribe);
-        let names: Vec<&str> = methods.iter().filter(is_for_all).map(|m| m.as_str()).collect();
+        let listed = |methods: &[&Method]| methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ");
+        let mut served: Vec<&Method> = methods.iter().filter(is_for_all).collect();
+        let allow = listed(&served);
+        served.retain(|method| **method != Method::Refer);
+        let allow_without_refer = listed(&served);
         let supported = extensions.join(", ");
         let replacing = [supported.as_str(), REPLACES].map(str::to_owned).into_iter().filter(|part| !part.is_empty());
         let supported = [supported.clone(), replacing.collect::<Vec<_>>().join(", ")];
-        Rules { allow: names.join(", "), supported, methods, extensions }
+        Rules { allow, allow_without_refer, supported, methods, extensions }
     }
 
     /// Writes Allow and Supported: what the far end may ask of us (RFC 3261 §13.2.1).
-    pub(crate) fn write_abilities(&self, writer: &mut Writer, replaces: bool) {
-        writer.header("Allow", &self.allow);
+    pub(crate) fn write_abilities(&self, writer: &mut Writer, abilities: Abilities) {
+        writer.header("Allow", if abilities.refers { &self.allow } else { &self.allow_without_refer });
         let [without, with] = &self.supported;
-        let supported = if replaces { with } else { without };
+        let supported = if abilities.replaces { with } else { without };
         if !supported.is_empty() {
             writer.header("Supported", supported);
         }

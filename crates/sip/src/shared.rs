@@ -15,7 +15,7 @@ use crate::identity::{Identity, TokenSource};
 use crate::message::{Defect, Message};
 use crate::method::Method;
 use crate::reply::reply_flow;
-use crate::sanity::{Refusal, Rules};
+use crate::sanity::{Abilities, Refusal, Rules};
 use crate::timer::TimerQueue;
 use crate::transaction::key;
 use crate::write::{Writer, reason_phrase};
@@ -48,6 +48,8 @@ pub(crate) struct Peers {
     reusing: FxHashSet<Party>,
     /// Parties that may replace dialogs of their own (RFC 3891).
     replacing: FxHashSet<Party>,
+    /// Parties whose REFER is refused: our Allow towards them has none.
+    not_referring: FxHashSet<Party>,
     /// Recording servers: our Contact towards them says that we are the source of recording sessions (RFC 7866 §6.1.1).
     recording: FxHashSet<Party>,
     /// Names of ours that parties are shown in the place of an address.
@@ -88,6 +90,16 @@ impl Peers {
     /// Reports whether a party may replace dialogs of its own.
     pub(crate) fn may_replace(&self, party: Party) -> bool {
         self.replacing.contains(&party)
+    }
+
+    /// Says whether a party's REFER is followed.
+    pub(crate) fn allow_refer(&mut self, party: Party, allowed: bool) {
+        set(&mut self.not_referring, party, !allowed);
+    }
+
+    /// Returns what a party may ask of us.
+    pub(crate) fn abilities(&self, party: Party) -> Abilities {
+        Abilities { replaces: self.may_replace(party), refers: !self.not_referring.contains(&party) }
     }
 
     /// Says whether a party is a recording server.

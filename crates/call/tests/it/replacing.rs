@@ -328,6 +328,8 @@ fn rfc3891_6_2_the_option_tag_stands_where_it_is_true() {
         let (mut caller, callee) = bench.answered();
         let may = mode != ReferMode::Refuse;
         assert_eq!(callee.invite.header("Supported").contains("replaces"), may);
+        assert_eq!(callee.invite.header("Allow").contains("REFER"), may);
+        assert!(callee.invite.header("Allow").contains("NOTIFY"));
         let dialog = callee_dialog(&callee);
         for (call, required, code) in [(9, "", 100), (10, "Require: replaces\r\n", if may { 100 } else { 420 })] {
             let new = Dialing { call, ..newcomer(PBX) };

@@ -323,6 +323,7 @@ impl Edge {
                 self.endpoint.require_credentials(party, None);
                 self.endpoint.offer_reuse(party, false);
                 self.endpoint.allow_replaces(party, false);
+                self.endpoint.allow_refer(party, true);
                 self.endpoint.record_by(party, false);
                 self.endpoint.show_hosts(party, OwnHosts::default());
             }
@@ -336,6 +337,7 @@ impl Edge {
             self.endpoint.compare_digest_uri(party, !trunk.any_digest_uri);
             self.endpoint.offer_reuse(party, trunk.shows_certificate);
             self.endpoint.allow_replaces(party, trunk.refer != ReferMode::Refuse && trunk.siprec.is_none());
+            self.endpoint.allow_refer(party, trunk.refer != ReferMode::Refuse);
             self.endpoint.record_by(party, trunk.siprec.is_some());
             self.endpoint.show_hosts(party, trunk.own_hosts.clone());
             self.endpoint.set_reach(party, trunk.accept_from.iter().copied().chain(of_peers).collect());

@@ -91,7 +91,7 @@ impl Clients {
             .begin();
             let (peers, secure) = (&cx.shared.peers, is_sips(&invite.uri));
             writer.header("Contact", &peers.contact(party, &invite.contact_user, local, flow.transport, secure));
-            cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.may_replace(party));
+            cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.abilities(party));
             write_extras(&mut writer, &invite.headers);
             write_extras(&mut writer, &credentials);
             writer.finish(invite.body.as_ref())
@@ -176,6 +176,9 @@ impl Clients {
         }
         .begin();
         writer.header("Contact", contact);
+        if method == Method::Options {
+            cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.abilities(party));
+        }
         write_extras(&mut writer, headers);
         let credentials = self.credentials(cx.shared, party, flow.remote, method, uri, body);
         write_extras(&mut writer, &credentials);
@@ -218,7 +221,7 @@ impl Clients {
         let contact = cx.shared.peers.own_address(party, &contact_user, local, flow.transport, is_sips(&uri));
         writer.header("Contact", &contact);
         writer.header("Expires", &expires.to_string());
-        cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.may_replace(party));
+        cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.abilities(party));
         let credentials = self.credentials(cx.shared, party, flow.remote, Method::Register, &uri, None);
         write_extras(&mut writer, &credentials);
         key::client(&mut cx.shared.scratch, branch.as_bytes(), Method::Register);
@@ -264,7 +267,7 @@ impl Clients {
             writer.header("Contact", &peers.contact(plain.party, user, plain.local, flow.transport, plain.secure));
         }
         if matches!(method, Method::Invite | Method::Update) {
-            cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.may_replace(plain.party));
+            cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.abilities(plain.party));
         }
         write_extras(&mut writer, headers);
         let subject = Subject {

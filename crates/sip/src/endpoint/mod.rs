@@ -222,6 +222,11 @@ impl Endpoint {
         self.shared.peers.allow_replaces(party, allowed);
     }
 
+    /// Says whether a party's REFER is followed: only then our Allow towards it has REFER. By default it has.
+    pub fn allow_refer(&mut self, party: Party, allowed: bool) {
+        self.shared.peers.allow_refer(party, allowed);
+    }
+
     /// Says whether a party is a recording server: our Contact towards it has the feature tag `+sip.src` (RFC 7866 §6.1.1).
     pub fn record_by(&mut self, party: Party, is_recorder: bool) {
         self.shared.peers.record_by(party, is_recorder);

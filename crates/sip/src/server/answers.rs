@@ -198,7 +198,7 @@ impl Servers {
             writer.header("Contact", &peers.contact(server.party, user, local, source.transport, secure));
         }
         if class == Class::Success && matches!(method, Method::Invite | Method::Options | Method::Update) {
-            cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.may_replace(server.party));
+            cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.abilities(server.party));
         }
         if class == Class::Success && method == Method::Options {
             writer.header("Accept", "application/sdp");

@@ -502,6 +502,8 @@ fn options_of_ours_are_answered_or_time_out() {
     edge.drain();
     assert_eq!(edge.lines(), ["OPTIONS sip:198.51.100.7"]);
     let options = edge.one();
+    assert_eq!(value(&options, HeaderName::Allow), "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE");
+    assert_eq!(value(&options, HeaderName::Accept), "application/sdp");
     assert_eq!(edge.times_of_sending(8 * SECOND), [500, 1_500, 3_500, 7_500]);
     edge.receive(&response(&options, 200, "b1", ""));
     assert!(
