@@ -68,6 +68,7 @@ pub(super) fn not_for(transport: &str, section: &Section<'_>, findings: &mut Fin
 pub(super) fn trunk<'a>(
     value: &'a Value<'a>,
     folder: &Path,
+    may_be_client: bool,
     findings: &mut Findings,
 ) -> Option<(TrunkTls, Vec<String>)> {
     let section = Section::open("`tls`", value, keys::TRUNK_TLS, findings)?;
@@ -84,8 +85,23 @@ pub(super) fn trunk<'a>(
         );
     }
     let names = section.read("names", findings, |key, value, findings| values::one_or_list(key, value, findings, name));
-    let names = names.unwrap_or_default().into_iter().map(|(name, _)| name).collect();
-    Some((TrunkTls { ca, own, verify }, names))
+    let names: Vec<String> = names.unwrap_or_default().into_iter().map(|(name, _)| name).collect();
+    let any_client_usage = client_usage(&section, may_be_client && section.get("names").is_some(), findings);
+    Some((TrunkTls { ca, own, verify, any_client_usage }, names))
+}
+
+/// Reads `client_certificate_usage` of a trunk's `tls`; `is_named`: its certificate identifies a client as this trunk.
+fn client_usage(section: &Section<'_>, is_named: bool, findings: &mut Findings) -> bool {
+    let word = |key: &str, value: &Value<'_>, findings: &mut Findings| {
+        values::one_of(key, value, findings, &[("client", false), ("any", true)])
+    };
+    let is_any = section.read("client_certificate_usage", findings, word).unwrap_or(false);
+    if let Some(value) = section.get("client_certificate_usage").filter(|_| is_any && !is_named) {
+        let message = "`client_certificate_usage` has no effect without `names`";
+        let help = "add names = [\"sbc.carrier.example\"]: a client is identified by a name in its certificate";
+        findings.error(code::BAD_VALUE, value.span(), message, help);
+    }
+    is_any
 }
 
 /// `tls` of `[http]`.

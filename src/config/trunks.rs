@@ -169,7 +169,8 @@ fn read_recorder<'a>(
 
 /// Reads `tls` of a peer: its settings, and what of them the trunk itself has.
 fn read_tls(section: &Section<'_>, trunk: &mut Trunk, around: Around<'_>, findings: &mut Findings) -> Option<TrunkTls> {
-    let (tls, names) = section.get("tls").and_then(|value| tls::trunk(value, around.folder, findings))?;
+    let (tls, names) =
+        section.get("tls").and_then(|value| tls::trunk(value, around.folder, trunk.siprec.is_none(), findings))?;
     trunk.certificate_names = names;
     trunk.shows_certificate = tls.own.is_some();
     Some(tls)

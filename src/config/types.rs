@@ -199,6 +199,8 @@ pub struct TrunkTls {
     pub own: Option<(PathBuf, PathBuf)>,
     /// `false`: its certificate is not looked at.
     pub verify: bool,
+    /// Whether a certificate for servers identifies it as a client, too.
+    pub any_client_usage: bool,
 }
 
 /// `[media]`

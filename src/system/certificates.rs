@@ -356,6 +356,32 @@ impl Trust {
     }
 }
 
+/// Uses that a client's certificate may be for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ClientUsage {
+    /// Clients.
+    Client,
+    /// Clients or servers: public CAs issue certificates for servers alone.
+    Any,
+}
+
+impl Trust {
+    /// Whether the chain of a client leads here, for one of these uses; the fault is that of the use for clients.
+    pub(crate) fn judge_client(
+        &self,
+        own: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        usage: ClientUsage,
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let as_client = self.judge(own, others, KeyUsage::client_auth(), now);
+        if as_client.is_err() && usage == ClientUsage::Any {
+            return self.judge(own, others, KeyUsage::server_auth(), now).or(as_client);
+        }
+        as_client
+    }
+}
+
 /// The commonest faults by their own names, as rustls has them.
 fn fault(error: webpki::Error) -> Error {
     use webpki::Error::{CertExpired, CertNotValidYet, UnknownIssuer};

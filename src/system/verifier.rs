@@ -11,7 +11,7 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 use webpki::KeyUsage;
 
 use crate::limits::CERTIFICATE_BYTES;
-use crate::system::certificates::{Trust, carries, is_self_signed, provider};
+use crate::system::certificates::{ClientUsage, Trust, carries, is_self_signed, provider};
 use crate::system::tls_words;
 
 /// Far ends that we connect to.
@@ -88,14 +88,16 @@ impl ServerCertVerifier for Servers {
 pub(crate) struct Clients {
     /// Whom each must come from; `None`: a certificate is asked for, and who shows one is looked at afterwards.
     trust: Option<Trust>,
+    /// Names whose certificates may be for servers alone.
+    any_usage: Vec<String>,
     hints: Vec<DistinguishedName>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl Clients {
-    pub(crate) fn new(trust: Option<Trust>) -> Clients {
+    pub(crate) fn new(trust: Option<Trust>, any_usage: Vec<String>) -> Clients {
         let hints = trust.as_ref().map(|trust| trust.roots.subjects()).unwrap_or_default();
-        Clients { trust, hints, algorithms: provider().signature_verification_algorithms }
+        Clients { trust, any_usage, hints, algorithms: provider().signature_verification_algorithms }
     }
 }
 
@@ -118,7 +120,9 @@ impl ClientCertVerifier for Clients {
             return Err(CertificateError::ApplicationVerificationFailure.into());
         }
         if let Some(trust) = &self.trust {
-            trust.judge(own, others, KeyUsage::client_auth(), now)?;
+            let is_named = self.any_usage.iter().any(|name| carries(own, name));
+            let usage = if is_named { ClientUsage::Any } else { ClientUsage::Client };
+            trust.judge_client(own, others, usage, now)?;
         }
         Ok(ClientCertVerified::assertion())
     }

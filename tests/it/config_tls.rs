@@ -102,13 +102,19 @@ fn keys_belong_together() {
     let good = listener("good.pem", "good.key", "");
     let peer = "[trunk.x]\npeers = 'sip:127.0.0.1;transport=tls'\n";
     type Case = (String, &'static [(&'static str, u64, u64)]);
-    let cases: [Case; 12] = [
+    let cases: [Case; 15] = [
         (tls.to_owned(), &[("TG0106", 1, 1)]),
         (format!("{tls}certificate = 'good.pem'\n"), &[("TG0106", 4, 15)]),
         (format!("{tls}private_key = 'good.key'\n"), &[("TG0106", 4, 15)]),
         (format!("{tcp}client_ca = 'authority.pem'\n"), &[("TG0105", 4, 13)]),
         (format!("{good}{peer}tls = {{ names = ['*.x.example'] }}\n"), &[("TG0105", 8, 18)]),
         (format!("{good}{peer}tls = {{ verify = false }}\n"), &[("wTG0116", 8, 18)]),
+        (format!("{good}{peer}tls = {{ client_certificate_usage = 'any' }}\n"), &[("TG0105", 8, 36)]),
+        (format!("{good}{peer}tls = {{ names = ['x.example'], client_certificate_usage = 'any' }}\n"), &[]),
+        (
+            format!("{good}{peer}tls = {{ names = ['x.example'], client_certificate_usage = 'server' }}\n"),
+            &[("TG0105", 8, 59)],
+        ),
         (format!("{good}{peer}tls = {{ nmaes = ['x.example'] }}\n"), &[("TG0104", 8, 9)]),
         // No peer over TLS and no names: without effect; and no listener for UDP, as only TLS is written.
         (

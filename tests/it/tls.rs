@@ -185,6 +185,59 @@ fn a_listener_that_demands_certificates_takes_nobody_without() {
     );
 }
 
+/// A certificate for servers identifies a client where its trunk allows that; chain, dates and names are verified all the same.
+#[test]
+fn a_client_certificate_for_servers_alone_is_accepted_where_the_trunk_allows_it() {
+    let papers = Papers::new();
+    let hub = papers.authority.issue_for_servers("hub", &["hub.example"], (2099, 1, 1));
+    let refused = [
+        papers.authority.issue_for_servers("strict", &["strict.example"], (2099, 1, 1)),
+        papers.authority.issue_for_servers("else", &["else.example"], (2099, 1, 1)),
+        papers.authority.issue_for_servers("old", &["hub.example"], (2020, 1, 1)),
+        papers.other.issue_for_servers("forged", &["hub.example"], (2099, 1, 1)),
+    ];
+    let ca = format!("client_ca = {:?}", papers.authority.file);
+    let own_ca = format!("ca = {:?}, ", papers.authority.file);
+    // Believed by the listener's CA, or by the trunk's own.
+    for (asks, ca) in [(ca.as_str(), ""), ("", own_ca.as_str())] {
+        let trunks = format!(
+            "[trunk.hub]\ntls = {{ {ca}names = [\"hub.example\"], client_certificate_usage = \"any\" }}\n\
+             [trunk.strict]\ntls = {{ {ca}names = [\"strict.example\"] }}\n\
+             [[route]]\nfrom = [\"hub\"]\nconnect = [\"reject:486\"]\n\
+             [[route]]\nfrom = [\"strict\"]\nconnect = [\"reject:480\"]\n"
+        );
+        let edge = Process::start(&papers.config(asks, &trunks));
+        let sip = edge.address("tls");
+        for versions in [&ONLY_13, &ONLY_12] {
+            let mut line = Client { versions, ..papers.client("127.0.0.7", Some(&hub)) }.connect(sip).unwrap();
+            line.send(&line.request("INVITE", "sip:+14155550123@edge", &format!("i{}", line.local.port()), 1, ""));
+            line.receive("SIP/2.0 486");
+        }
+        for pair in &refused {
+            // Under TLS 1.3 the client learns of it with its first read.
+            if let Ok(mut line) = papers.client("127.0.0.7", Some(pair)).connect(sip) {
+                let _ = line.try_send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
+                assert!(line.is_closed_in_silence(), "{asks} {pair:?}");
+            }
+        }
+    }
+}
+
+/// A certificate that one trunk allows to be for servers alone does not make its client another trunk.
+#[test]
+fn a_certificate_for_servers_identifies_no_trunk_that_wants_one_for_clients() {
+    let papers = Papers::new();
+    let both = papers.authority.issue_for_servers("both", &["strict.example", "hub.example"], (2099, 1, 1));
+    let trunks = "[trunk.strict]\ntls = { names = [\"strict.example\"] }\n\
+         [trunk.hub]\ntls = { names = [\"hub.example\"], client_certificate_usage = \"any\" }\n\
+         [[route]]\nfrom = [\"strict\"]\nconnect = [\"reject:480\"]\n\
+         [[route]]\nfrom = [\"hub\"]\nconnect = [\"reject:486\"]\n";
+    let edge = Process::start(&papers.config(&format!("client_ca = {:?}", papers.authority.file), trunks));
+    let mut line = papers.client("127.0.0.7", Some(&both)).connect(edge.address("tls")).unwrap();
+    line.send(&line.request("INVITE", "sip:+14155550123@edge", "i", 1, ""));
+    line.receive("SIP/2.0 486");
+}
+
 /// Who resumed a session would not be asked for its certificate again, which may have ended meanwhile.
 #[test]
 fn every_connection_is_judged_anew() {

@@ -136,6 +136,7 @@ pub(in crate::config) const TRUNK_TLS: &[Key] = keys! {
     "certificate": FILE, NONE, "client certificate chain (PEM)";
     "private_key": FILE, NONE, "private key (PEM) of `certificate`";
     "verify": Kind::Boolean, is("true"), "verification of the peer's certificate; `false` accepts any certificate";
+    "client_certificate_usage": Kind::Word(&["client", "any"]), is(r#""client""#), "with `names`: extendedKeyUsage that a TLS client's certificate must allow; `any`: a certificate for servers is accepted, too";
 };
 
 /// A trunk's `auth`.

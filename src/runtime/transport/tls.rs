@@ -20,12 +20,13 @@ use tokio::sync::watch;
 use tokio_rustls::{TlsAcceptor, client, server};
 use trunkgate_call::Identity;
 use trunkgate_route::{Peer, Table, Transport, Trunk};
-use webpki::KeyUsage;
 
 use crate::config::{Config, ListenTls, TrunkTls};
 use crate::limits;
 use crate::runtime::transport::tls_faults::Shown;
-use crate::system::certificates::{CLOSED, Pair, PairFault, Trust, carries, make_pair, provider, read_pair};
+use crate::system::certificates::{
+    CLOSED, ClientUsage, Pair, PairFault, Trust, carries, make_pair, provider, read_pair,
+};
 use crate::system::connector::{Connector, TlsFault, within};
 use crate::system::tls_words::{CLIENT_NOT_TLS, NOT_TLS};
 use crate::system::verifier::{Clients, Servers};
@@ -66,6 +67,8 @@ struct Client {
     pair: Option<Pair>,
     /// Its `ca`, where written.
     ca: Option<Trust>,
+    /// Uses that its certificate as a client may be for.
+    client_usage: ClientUsage,
     /// What was agreed to by this: another number, other terms.
     terms: u64,
 }
@@ -77,7 +80,7 @@ impl Settings {
         let mut faults = Vec::new();
         if let Some(tls) = &config.http.tls {
             let tls = ListenTls { own: Some(tls.own.clone()), ..ListenTls::default() };
-            let made = server(&tls, None, false).map(Arc::new).or_else(|what| {
+            let made = server(&tls, None, false, &[]).map(Arc::new).or_else(|what| {
                 faults.push(format!("[http] tls: {what}"));
                 before.http.clone().ok_or(())
             });
@@ -88,11 +91,17 @@ impl Settings {
         }
         let system = Trust::of_system();
         settings.others = client(None, &[], &system).map(Arc::new).ok();
+        let any_usage: Vec<String> = config
+            .trunk_tls
+            .iter()
+            .filter(|(_, tls)| tls.any_client_usage)
+            .flat_map(|(name, _)| names(config, name).iter().cloned())
+            .collect();
         let ask = config.trunk_tls.iter().any(|(name, tls)| tls.ca.is_some() && !names(config, name).is_empty());
         for listen in &config.listen {
             let Some(tls) = &listen.tls else { continue };
             let known = before.listeners.get(&listen.name).map(|server| &server.pair);
-            let made = server(tls, known, ask).map(Arc::new).or_else(|what| {
+            let made = server(tls, known, ask, &any_usage).map(Arc::new).or_else(|what| {
                 faults.push(format!("listener {}: {what}", listen.name));
                 before.listeners.get(&listen.name).cloned().ok_or(())
             });
@@ -126,16 +135,19 @@ impl Settings {
         let server = self.listeners.get(listener)?;
         table.trunks().iter().find_map(|trunk| {
             let name = trunk.certificate_names.iter().find(|name| carries(own, name))?;
-            let believed = match self.ca_of(trunk) {
-                Some(ca) => ca.judge(own, others, KeyUsage::client_auth(), UnixTime::now()).is_ok(),
-                None => server.clients.is_some(),
-            };
+            // What the listener has let in may be for servers alone, which another trunk allows and this one does not.
+            let trust = self.ca_of(trunk).or(server.clients.as_ref())?;
+            let believed = trust.judge_client(own, others, self.client_usage(trunk), UnixTime::now()).is_ok();
             believed.then(|| Identity { trunk: trunk.name.clone(), certificate_name: Some(name.as_str().into()) })
         })
     }
 
     fn ca_of(&self, trunk: &Trunk) -> Option<&Trust> {
         self.trunks.get(&trunk.name)?.ca.as_ref()
+    }
+
+    fn client_usage(&self, trunk: &Trunk) -> ClientUsage {
+        self.trunks.get(&trunk.name).map_or(ClientUsage::Client, |client| client.client_usage)
     }
 
     /// A number for what is shown to a trunk and asked of it now: a connection that was made on other terms serves the
@@ -182,8 +194,9 @@ fn names<'a>(config: &'a Config, trunk: &str) -> &'a [String] {
     found.map(|trunk| trunk.certificate_names.as_slice()).unwrap_or_default()
 }
 
-/// `known`: what it showed before, which is kept where it is of our own making.
-fn server(tls: &ListenTls, known: Option<&Pair>, ask: bool) -> Result<Server, String> {
+/// `known`: what it showed before, which is kept where it is of our own making. `any_usage`: names whose certificates may be for
+/// servers alone.
+fn server(tls: &ListenTls, known: Option<&Pair>, ask: bool, any_usage: &[String]) -> Result<Server, String> {
     let pair = match (&tls.own, known) {
         // Until ACME has written a file that can be used, the listener shows what it showed before, or its own making.
         (Some((certificate, private_key)), known) if tls.is_issued => {
@@ -198,7 +211,7 @@ fn server(tls: &ListenTls, known: Option<&Pair>, ask: bool) -> Result<Server, St
     let builder = versions.map_err(|error| error.to_string())?;
     let builder = match (&clients, ask) {
         (None, false) => builder.with_no_client_auth(),
-        (trust, _) => builder.with_client_cert_verifier(Arc::new(Clients::new(trust.clone()))),
+        (trust, _) => builder.with_client_cert_verifier(Arc::new(Clients::new(trust.clone(), any_usage.to_vec()))),
     };
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&pair.key))));
     // Nothing is resumed: each connection's certificates are judged anew.
@@ -223,7 +236,8 @@ fn client(tls: Option<&TrunkTls>, names: &[String], system: &Trust) -> Result<Cl
     let mut terms = DefaultHasher::new();
     let shown = own.as_ref().map(|pair| &pair.key.cert);
     (tls.is_none_or(|tls| tls.verify), names, ca.as_ref().map(Trust::certificates), shown).hash(&mut terms);
-    Ok(Client { config: Arc::new(config), pair: own, ca, terms: terms.finish() })
+    let client_usage = if tls.is_some_and(|tls| tls.any_client_usage) { ClientUsage::Any } else { ClientUsage::Client };
+    Ok(Client { config: Arc::new(config), pair: own, ca, client_usage, terms: terms.finish() })
 }
 
 /// Our side of TLS towards a far end of no file.

@@ -115,7 +115,7 @@ impl Plan {
             None => (None, user),
         };
         let own = verb.certificate.clone().zip(verb.private_key.clone());
-        let wanted = TrunkTls { ca: verb.ca.clone(), own, verify: !verb.insecure };
+        let wanted = TrunkTls { ca: verb.ca.clone(), own, verify: !verb.insecure, any_client_usage: false };
         // A name may turn out to lead to TLS.
         let may_be_tls = address.destination.transport == Transport::Tls || !address.destination.is_fixed;
         let is_asked_for = verb.ca.is_some() || verb.certificate.is_some();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PublicKeyData, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, PublicKeyData, SanType, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -49,8 +49,18 @@ impl Authority {
     }
 
     pub(crate) fn issue_until(&self, file: &str, names: &[&str], end: (i32, u8, u8)) -> Pair {
+        self.issue_for(file, names, end, Vec::new())
+    }
+
+    /// The same for servers alone, as public CAs do.
+    pub(crate) fn issue_for_servers(&self, file: &str, names: &[&str], end: (i32, u8, u8)) -> Pair {
+        self.issue_for(file, names, end, vec![ExtendedKeyUsagePurpose::ServerAuth])
+    }
+
+    fn issue_for(&self, file: &str, names: &[&str], end: (i32, u8, u8), usages: Vec<ExtendedKeyUsagePurpose>) -> Pair {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.not_after = date_time_ymd(end.0, end.1, end.2);
+        params.extended_key_usages = usages;
         params.distinguished_name.push(DnType::CommonName, file);
         params.subject_alt_names = names
             .iter()
