@@ -316,7 +316,7 @@ fn problems(out: &mut Exposition, handle: &Handle) {
 fn certificates(out: &mut Exposition, handle: &Handle) {
     let name = "trunkgate_tls_certificate_expiry_timestamp_seconds";
     out.family(name, Kind::Gauge, "Expiry time of a certificate chain of a listener or trunk.");
-    for (kind, owner, expires) in handle.shared.tls.borrow().expiries() {
+    for (kind, owner, expires) in handle.shared.tls.borrow().first_expiries() {
         out.sample(name, &[(kind, &owner)], expires.as_second() as f64);
     }
 }

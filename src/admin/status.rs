@@ -171,7 +171,7 @@ impl ConfigReport {
 
 impl ListenerReport {
     fn all(handle: &Handle) -> Vec<ListenerReport> {
-        let (expiries, now) = (handle.shared.tls.borrow().expiries(), clock::now());
+        let (expiries, now) = (handle.shared.tls.borrow().first_expiries(), clock::now());
         let days = |name: &str| {
             let (.., expires) = expiries.iter().find(|(kind, of, _)| *kind == "listener" && of == name)?;
             Some(expires.duration_since(now).as_hours().div_euclid(24))

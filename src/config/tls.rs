@@ -31,13 +31,17 @@ pub(super) fn listener(
         Some(acme) => issued(acme),
         None => ListenTls { own: Some(written_pair(section, is_written, folder, findings)?), ..ListenTls::default() },
     };
+    let further = match section.get("certificates") {
+        Some(value) => further(value, folder, findings)?,
+        None => Vec::new(),
+    };
     let is_partial = client_ca.is_none() && section.get("client_ca").is_some();
-    (!is_partial).then_some(ListenTls { client_ca, ..tls })
+    (!is_partial).then_some(ListenTls { further, client_ca, ..tls })
 }
 
 /// Returns what a listener shows that has the certificate of `acme`.
 pub(super) fn issued(acme: &Acme) -> ListenTls {
-    ListenTls { own: Some((acme.certificate(), acme.certificate())), is_issued: true, client_ca: None }
+    ListenTls { own: Some((acme.certificate(), acme.certificate())), is_issued: true, ..ListenTls::default() }
 }
 
 fn written_pair(
@@ -54,9 +58,27 @@ fn written_pair(
     pair(section, folder, findings)
 }
 
+/// `certificates` of a listener; `None` where one of them is missing or wrong.
+fn further<'a>(value: &'a Value<'a>, folder: &Path, findings: &mut Findings) -> Option<Vec<(PathBuf, PathBuf)>> {
+    let mut is_partial = false;
+    let one = |_: &str, value: &'a Value<'a>, findings: &mut Findings| {
+        let read = Section::open("`certificates`", value, keys::CERTIFICATE, findings).and_then(|section| {
+            if section.get("certificate").is_none() && section.get("private_key").is_none() {
+                let help = "write { certificate = \"fullchain.pem\", private_key = \"key.pem\" }";
+                findings.error(code::MISSING, value.span(), "one of `certificates` without a certificate", help);
+            }
+            pair(&section, folder, findings)
+        });
+        is_partial |= read.is_none();
+        read
+    };
+    let all = values::one_or_list("certificates", value, findings, one)?;
+    (!is_partial).then(|| all.into_iter().map(|(pair, _)| pair).collect())
+}
+
 /// Keys of TLS on a listener without it.
 pub(super) fn not_for(transport: &str, section: &Section<'_>, findings: &mut Findings) {
-    for key in ["certificate", "private_key", "client_ca"] {
+    for key in ["certificate", "private_key", "certificates", "client_ca"] {
         if let Some(value) = section.get(key) {
             let message = format!("`{key}` has no effect on a {transport} listener");
             findings.error(code::BAD_VALUE, value.span(), message, "transport = \"tls\"");

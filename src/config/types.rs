@@ -186,6 +186,8 @@ pub struct ListenTls {
     pub own: Option<(PathBuf, PathBuf)>,
     /// Whether ACME writes these files: until it has, the edge shows a certificate of its own making.
     pub is_issued: bool,
+    /// Further certificates and their keys, for other names than those of the first.
+    pub further: Vec<(PathBuf, PathBuf)>,
     /// PEM: each client must have a certificate from one of these.
     pub client_ca: Option<PathBuf>,
 }
@@ -366,8 +368,10 @@ impl Config {
     pub fn tls_files(&self) -> Vec<&Path> {
         let listeners = self.listen.iter().filter_map(|listen| listen.tls.as_ref());
         let of_listeners = listeners.flat_map(|tls| {
-            let own = tls.own.as_ref();
-            [own.map(|(certificate, _)| certificate), own.map(|(_, private_key)| private_key), tls.client_ca.as_ref()]
+            let pairs = tls.own.iter().chain(&tls.further);
+            pairs
+                .flat_map(|(certificate, private_key)| [Some(certificate), Some(private_key)])
+                .chain([tls.client_ca.as_ref()])
         });
         let of_trunks = self.trunk_tls.values().flat_map(|tls| {
             let own = tls.own.as_ref();
@@ -381,12 +385,14 @@ impl Config {
         let tls = self.listen.iter().find(|listen| listen.name == name).and_then(|listen| listen.tls.as_ref());
         tls.is_some_and(|tls| tls.is_issued)
     }
-    /// The file of the certificate that a listener (`http`: the HTTP server) or trunk shows; `None`: it has none.
-    pub fn certificate_of(&self, kind: &str, name: &str) -> Option<PathBuf> {
+    /// The file of a certificate that a listener (`http`: the HTTP server) or trunk shows; `None`: it has none. `at`: 0 is its first, others
+    /// are its further ones in order.
+    pub fn certificate_of(&self, kind: &str, name: &str, at: usize) -> Option<PathBuf> {
         let of_trunk = || Some(self.trunk_tls.get(name)?.own.as_ref()?.0.clone());
         let of_listener = || {
             let listen = self.listen.iter().find(|listen| listen.name == name)?;
-            Some(listen.tls.as_ref()?.own.as_ref()?.0.clone())
+            let tls = listen.tls.as_ref()?;
+            Some(tls.own.iter().chain(&tls.further).nth(at)?.0.clone())
         };
         let of_http = || self.http.tls.as_ref().filter(|_| name == "http").map(|tls| tls.own.0.clone());
         if kind == "trunk" { of_trunk() } else { of_listener().or_else(of_http) }

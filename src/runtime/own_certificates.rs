@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use crate::limits;
-use crate::runtime::transport::TlsFaultsView;
+use crate::runtime::transport::{CertificateOwner, TlsFaultsView};
 use crate::system::problem::{Harm, Problem, Urgency};
 use crate::system::text::number;
 
@@ -18,10 +18,8 @@ const SOON: &str = "it is read again within seconds";
 /// A certificate of ours that has expired, or soon will.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Expiring {
-    /// `listener` or `trunk`.
-    pub(crate) kind: &'static str,
     /// Whose it is.
-    pub(crate) name: String,
+    pub(crate) owner: CertificateOwner,
     /// Its file; `None`: the edge made it.
     file: Option<PathBuf>,
     /// Whether ACME writes that file.
@@ -32,11 +30,10 @@ pub(crate) struct Expiring {
 
 impl Expiring {
     /// Returns a certificate that ends soon; `None`: there is time.
-    pub(crate) fn of((kind, name): (&'static str, String), expires: Timestamp, now: Timestamp) -> Option<Expiring> {
+    pub(crate) fn of(owner: CertificateOwner, expires: Timestamp, now: Timestamp) -> Option<Expiring> {
         let days = expires.duration_since(now).as_hours().div_euclid(24);
         (days < limits::CERTIFICATE_WARNING_DAYS).then_some(Expiring {
-            kind,
-            name,
+            owner,
             file: None,
             is_issued: false,
             expires,
@@ -62,7 +59,8 @@ impl Expiring {
     pub(crate) fn headline(&self) -> String {
         let verb = if self.has_expired() { "expired" } else { "expires" };
         let at = self.expires.strftime("%Y-%m-%d %H:%M UTC");
-        format!("certificate of {} {} {verb} on {at}{}", self.kind, self.name, in_file(self.file.as_ref()))
+        let CertificateOwner { kind, name, .. } = &self.owner;
+        format!("certificate of {kind} {name} {verb} on {at}{}", in_file(self.file.as_ref()))
     }
 
     /// Returns the problem; `rejected`: handshakes in which it was rejected.
@@ -140,7 +138,11 @@ mod tests {
     fn an_end_is_told_with_its_file_and_what_comes_of_it() {
         let now: Timestamp = "2026-03-02T12:00:00Z".parse().unwrap();
         let ending = |at: &str| {
-            let ending = Expiring::of((LISTENER, "secure".to_owned()), at.parse().unwrap(), now)?;
+            let ending = Expiring::of(
+                CertificateOwner { kind: LISTENER, name: "secure".to_owned(), at: 0 },
+                at.parse().unwrap(),
+                now,
+            )?;
             Some(ending.in_file(Some("/etc/edge.pem".into())))
         };
         let expired = ending("2026-03-01T08:30:00Z").unwrap().problem(Some(seen(true)));

@@ -315,11 +315,12 @@ impl Handle {
     fn expiring(&self) -> Vec<Expiring> {
         let now = clock::now();
         let expiries = self.shared.tls.borrow().expiries();
-        let ending = expiries.into_iter().filter_map(|(kind, name, expires)| Expiring::of((kind, name), expires, now));
+        let ending = expiries.into_iter().filter_map(|(owner, expires)| Expiring::of(owner, expires, now));
         self.shared.running(|running| {
             let with_file = |one: Expiring| {
-                let file = running.config.certificate_of(one.kind, &one.name);
-                let is_issued = one.kind == LISTENER && running.config.is_issued(&one.name);
+                let file = running.config.certificate_of(one.owner.kind, &one.owner.name, one.owner.at);
+                let is_issued =
+                    one.owner.kind == LISTENER && one.owner.at == 0 && running.config.is_issued(&one.owner.name);
                 let one = one.in_file(file).renewed_by_acme(is_issued);
                 // Before its end, it is a problem only where its renewal fails, and has one of its own then.
                 (!is_issued || one.has_expired()).then_some(one)
@@ -343,13 +344,14 @@ impl Handle {
         let mut rejected = self.shared.sockets.tls_faults.ours(std::time::Instant::now(), |shown| tls.shows(shown));
         for one in self.expiring() {
             // While it is valid it is rejected for something else.
-            let explains =
-                |seen: &TlsFaultsView| one.has_expired() && one.kind == LISTENER && seen.listener == one.name;
+            let explains = |seen: &TlsFaultsView| {
+                one.has_expired() && one.owner.kind == LISTENER && seen.listener == one.owner.name
+            };
             let at = rejected.iter().position(explains);
             problems.push(one.problem(at.map(|at| rejected.swap_remove(at))));
         }
         let file = |seen: &TlsFaultsView| {
-            self.shared.running(|running| running.config.certificate_of(LISTENER, &seen.listener))
+            self.shared.running(|running| running.config.certificate_of(LISTENER, &seen.listener, 0))
         };
         problems.extend(rejected.into_iter().map(|seen| rejected_certificate(file(&seen), &seen)));
         problems

@@ -24,6 +24,7 @@ pub(crate) mod routing;
 pub(crate) mod shares;
 pub(crate) mod sids;
 pub(crate) mod smtp;
+pub(crate) mod sni;
 pub(crate) mod terminal;
 pub(crate) mod text;
 pub(crate) mod tls_words;

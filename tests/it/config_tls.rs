@@ -102,11 +102,22 @@ fn keys_belong_together() {
     let good = listener("good.pem", "good.key", "");
     let peer = "[trunk.x]\npeers = 'sip:127.0.0.1;transport=tls'\n";
     type Case = (String, &'static [(&'static str, u64, u64)]);
-    let cases: [Case; 15] = [
+    let cases: [Case; 20] = [
         (tls.to_owned(), &[("TG0106", 1, 1)]),
         (format!("{tls}certificate = 'good.pem'\n"), &[("TG0106", 4, 15)]),
         (format!("{tls}private_key = 'good.key'\n"), &[("TG0106", 4, 15)]),
         (format!("{tcp}client_ca = 'authority.pem'\n"), &[("TG0105", 4, 13)]),
+        (format!("{tcp}certificates = []\n"), &[("TG0105", 4, 16)]),
+        (
+            format!("{tls}certificates = [{{ certificate = 'good.pem', private_key = 'good.key' }}]\n"),
+            &[("TG0106", 1, 1)],
+        ),
+        (format!("{good}certificates = [{{ certificate = 'good.pem' }}]\n"), &[("TG0106", 6, 33)]),
+        (format!("{good}certificates = [{{ }}]\n"), &[("TG0106", 6, 17)]),
+        (
+            format!("{good}certificates = {{ certificate = 'missing', private_key = 'good.key' }}\n"),
+            &[("TG0114", 6, 32)],
+        ),
         (format!("{good}{peer}tls = {{ names = ['*.x.example'] }}\n"), &[("TG0105", 8, 18)]),
         (format!("{good}{peer}tls = {{ verify = false }}\n"), &[("wTG0116", 8, 18)]),
         (format!("{good}{peer}tls = {{ client_certificate_usage = 'any' }}\n"), &[("TG0105", 8, 36)]),
@@ -137,6 +148,11 @@ fn keys_belong_together() {
     let ports: Vec<u16> = config.trunks[0].peers.iter().map(|peer| peer.destination.port_or_default()).collect();
     assert_eq!(ports, [5061, 5071]);
     assert_eq!(config.trunks[0].certificate_names, ["z.example", "192.0.2.7"]);
+    let more = "certificates = [{ certificate = 'other.pem', private_key = 'other.key' }]\n";
+    Authority::new(folder.path(), "further").issue("other", &["sbc.example.com"]);
+    let (further, _) = config::parse(&path, &format!("{good}{more}{peer}")).unwrap();
+    let files: Vec<_> = further.tls_files().iter().map(|path| path.file_name().unwrap().to_owned()).collect();
+    assert_eq!(files, ["good.pem", "good.key", "other.pem", "other.key"]);
     let files: Vec<_> = config.tls_files().iter().map(|path| path.file_name().unwrap().to_owned()).collect();
     assert_eq!(files, ["good.pem", "good.key", "authority.pem"]);
 }

@@ -238,6 +238,55 @@ fn a_certificate_for_servers_identifies_no_trunk_that_wants_one_for_clients() {
     line.receive("SIP/2.0 486");
 }
 
+/// One listener for several names: each client gets a certificate for the name that it connects to.
+#[test]
+fn a_listener_presents_the_certificate_for_the_name_that_is_asked_for() {
+    let papers = Papers::new();
+    let teams = papers.authority.issue("teams", &["sbc.example.com"]);
+    let wide = papers.authority.issue("wide", &["sbc.example.com", "*.example.org"]);
+    let further = format!("certificates = [{{ {} }}, {{ {} }}]", teams.keys(", "), wide.keys(", "));
+    let edge = Process::start(&papers.config(&further, ONE_TRUNK));
+    let sip = edge.address("tls");
+    for (name, pair) in [("localhost", &papers.edge), ("sbc.example.com", &teams), ("pbx.example.org", &wide)] {
+        for versions in [&ONLY_13, &ONLY_12] {
+            let client = Client { versions, ..papers.client("127.0.0.1", None) };
+            let mut line = client.connect_as(name, sip).unwrap();
+            assert_eq!(line.shown.as_ref(), pair.read().0.first(), "{name}");
+            line.send(&line.request("OPTIONS", "sip:edge", &format!("o{}", line.local.port()), 1, ""));
+            line.receive("SIP/2.0 200");
+        }
+    }
+    // The first one for any other name, and for an address.
+    for name in ["else.example.com", "127.0.0.1"] {
+        assert!(papers.client("127.0.0.1", None).connect_as(name, sip).is_err(), "{name}");
+    }
+    // Another file of theirs is read like the first.
+    papers.authority.issue_until("teams", &["sbc.example.com"], (2098, 1, 1));
+    let (chain, _) = teams.read();
+    until("the other is shown", || {
+        let line = papers.client("127.0.0.1", None).connect_as("sbc.example.com", sip).unwrap();
+        (line.shown.as_ref() == chain.first()).then_some(())
+    });
+}
+
+#[test]
+fn each_certificate_of_a_listener_is_watched_for_its_end() {
+    let papers = Papers::new();
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 5);
+    let soon = soon.strftime("%Y %m %d").to_string();
+    let [year, month, day] = soon.split(' ').collect::<Vec<_>>()[..] else { panic!("{soon}") };
+    let end = (year.parse().unwrap(), month.parse().unwrap(), day.parse().unwrap());
+    let ending = papers.authority.issue_until("ending", &["sbc.example.com"], end);
+    let further = format!("certificates = [{{ {} }}]", ending.keys(", "));
+    let edge = Process::start(&papers.config(&further, ONE_TRUNK));
+    until("its end is warned of", || edge.log().contains("certificate of listener s expires on").then_some(()));
+    let status = edge.json("/v1/status");
+    let problems = status["problems"].to_string();
+    assert!(problems.contains("ending.pem") && !problems.contains("edge.pem"), "{problems}");
+    let listener = status["listeners"].as_array().unwrap().iter().find(|one| one["name"] == "s").unwrap();
+    assert!(matches!(listener["certificate_days"].as_i64(), Some(3..=5)), "{status}");
+}
+
 /// Who resumed a session would not be asked for its certificate again, which may have ended meanwhile.
 #[test]
 fn every_connection_is_judged_anew() {

@@ -35,7 +35,14 @@ pub(in crate::config) const LISTEN: &[Key] = keys! {
     "public_address": Kind::Many(&ADDRESS), told("`[edge] public_address`"), "address in Via, Contact and SDP sent through this listener";
     "certificate": FILE, told("required for `tls` without `[tls] acme`"), "certificate chain (PEM), leaf first; reloaded when the file changes";
     "private_key": FILE, told("required for `tls` without `[tls] acme`"), "private key (PEM) of `certificate`";
+    "certificates": Kind::Many(&Kind::Table(CERTIFICATE)), NONE, "additional certificates; a client gets the first one, beginning with `certificate`, that is valid for its server name (SNI)";
     "client_ca": FILE, NONE, "CA bundle (PEM) to verify client certificates; makes a client certificate mandatory";
+};
+
+/// One of `certificates` of a listener.
+pub(in crate::config) const CERTIFICATE: &[Key] = keys! {
+    "certificate": FILE, MUST, "certificate chain (PEM), leaf first; reloaded when the file changes";
+    "private_key": FILE, MUST, "private key (PEM) of `certificate`";
 };
 
 keyed! {

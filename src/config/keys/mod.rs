@@ -13,8 +13,8 @@ mod trunk;
 pub(super) use agent::{AGENT, HOLD, PUT_AGENT, QUEUE, SPEECH};
 pub(super) use app::{API, APP, NUMBERS, PUT_API, PUT_APP, PUT_RECOGNITION, RECOGNITION};
 pub(super) use edge::{
-    ACME, BAN, EDGE, HTTP, HTTP_TLS, LIMITS, LISTEN, LOG, MEDIA, PUT_ACME, PUT_BAN, PUT_HTTP, PUT_LIMITS, PUT_LOG,
-    PUT_MEDIA, TLS,
+    ACME, BAN, CERTIFICATE, EDGE, HTTP, HTTP_TLS, LIMITS, LISTEN, LOG, MEDIA, PUT_ACME, PUT_BAN, PUT_HTTP, PUT_LIMITS,
+    PUT_LOG, PUT_MEDIA, TLS,
 };
 pub(super) use put::{Around, Put, fill};
 pub(super) use reports::{

@@ -14,6 +14,7 @@ const TWILIO_ACCOUNT: &str = "[twilio]\naccount_sid = 'AC0123456789abcdef0123456
 const PLACES: &[(&str, &[Key])] = &[
     ("[edge]\nKEYS", EDGE),
     ("[[listen]]\naddress = '127.0.0.1:0'\nKEYS", LISTEN),
+    ("[[listen]]\naddress = '127.0.0.1:0'\ntransport = 'tls'\ncertificates = [{ KEYS }]", CERTIFICATE),
     ("[media]\nKEYS", MEDIA),
     ("[limits]\nKEYS", LIMITS),
     ("[limits]\nban = { KEYS }", BAN),

@@ -38,7 +38,7 @@ pub(crate) use bind::datagram_socket;
 pub use bind::{BindError, Bound, bind, bind_api, bind_challenge, bind_http};
 pub(crate) use by_source::BySource;
 pub use tls::Settings;
-pub(crate) use tls::towards;
+pub(crate) use tls::{CertificateOwner, towards};
 pub use tls_faults::{TlsFaults, TlsFaultsView};
 pub(crate) use udp::{is_about_size, next_datagram, unsent};
 

@@ -28,6 +28,7 @@ use crate::system::certificates::{
     CLOSED, ClientUsage, Pair, PairFault, Trust, carries, make_pair, provider, read_pair,
 };
 use crate::system::connector::{Connector, TlsFault, within};
+use crate::system::sni::CertificatesByName;
 use crate::system::tls_words::{CLIENT_NOT_TLS, NOT_TLS};
 use crate::system::verifier::{Clients, Servers};
 
@@ -47,15 +48,22 @@ pub struct Settings {
 struct Server {
     config: Arc<ServerConfig>,
     pair: Pair,
+    /// Certificates for other names.
+    further: Vec<Pair>,
     /// Whom its clients must come from.
     clients: Option<Trust>,
 }
 
 impl Server {
-    /// Returns a number for its certificate: another one has another number.
+    /// Its certificates, the default first.
+    fn pairs(&self) -> impl Iterator<Item = &Pair> {
+        std::iter::once(&self.pair).chain(&self.further)
+    }
+
+    /// Returns a number for its certificates: others have another number.
     fn shown(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        self.pair.key.cert.hash(&mut hasher);
+        self.pairs().for_each(|pair| pair.key.cert.hash(&mut hasher));
         hasher.finish()
     }
 }
@@ -166,14 +174,17 @@ impl Settings {
         self.http.as_ref().map(|server| Arc::clone(&server.config))
     }
 
-    /// Our certificates: whether a listener's or a trunk's, and its name.
-    pub(crate) fn pairs(&self) -> Vec<(&'static str, String, &Pair)> {
-        let listeners = self.listeners.iter().map(|(name, server)| ("listener", name.clone(), &server.pair));
+    /// Our certificates, in the order of their owners.
+    pub(crate) fn pairs(&self) -> Vec<(CertificateOwner, &Pair)> {
+        let owned = |kind, name: &str, at| CertificateOwner { kind, name: name.to_owned(), at };
+        let listeners = self.listeners.iter().flat_map(|(name, server)| {
+            server.pairs().enumerate().map(move |(at, pair)| (owned("listener", name, at), pair))
+        });
         let trunks =
-            self.trunks.iter().filter_map(|(name, client)| Some(("trunk", name.to_string(), client.pair.as_ref()?)));
-        let http = self.http.iter().map(|server| ("listener", "http".to_owned(), &server.pair));
+            self.trunks.iter().filter_map(|(name, client)| Some((owned("trunk", name, 0), client.pair.as_ref()?)));
+        let http = self.http.iter().map(|server| (owned("listener", "http", 0), &server.pair));
         let mut all: Vec<_> = listeners.chain(trunks).chain(http).collect();
-        all.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
         all
     }
 
@@ -182,10 +193,33 @@ impl Settings {
         self.listeners.get(&shown.listener).is_some_and(|server| server.shown() == shown.certificate)
     }
 
-    /// The same with their ends.
-    pub(crate) fn expiries(&self) -> Vec<(&'static str, String, Timestamp)> {
-        self.pairs().into_iter().map(|(kind, name, pair)| (kind, name, pair.expires)).collect()
+    /// Their ends.
+    pub(crate) fn expiries(&self) -> Vec<(CertificateOwner, Timestamp)> {
+        self.pairs().into_iter().map(|(owner, pair)| (owner, pair.expires)).collect()
     }
+
+    /// The first end of each owner's certificates: whether a listener or a trunk, and its name.
+    pub(crate) fn first_expiries(&self) -> Vec<(&'static str, String, Timestamp)> {
+        let mut first: Vec<(&'static str, String, Timestamp)> = Vec::new();
+        for (owner, expires) in self.expiries() {
+            match first.last_mut().filter(|(kind, name, _)| *kind == owner.kind && *name == owner.name) {
+                Some((.., earliest)) => *earliest = expires.min(*earliest),
+                None => first.push((owner.kind, owner.name, expires)),
+            }
+        }
+        first
+    }
+}
+
+/// The owner of a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct CertificateOwner {
+    /// `listener` or `trunk`.
+    pub(crate) kind: &'static str,
+    /// Its name.
+    pub(crate) name: String,
+    /// Its position: 0 is the owner's first.
+    pub(crate) at: usize,
 }
 
 /// The names of a trunk's certificate.
@@ -206,6 +240,8 @@ fn server(tls: &ListenTls, known: Option<&Pair>, ask: bool, any_usage: &[String]
         (None, Some(known)) => known.clone(),
         (None, None) => make_pair()?,
     };
+    let further = tls.further.iter().map(|(certificate, private_key)| self::pair(certificate, private_key));
+    let further = further.collect::<Result<Vec<Pair>, String>>()?;
     let clients = tls.client_ca.as_deref().map(trust).transpose()?;
     let versions = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let builder = versions.map_err(|error| error.to_string())?;
@@ -213,11 +249,12 @@ fn server(tls: &ListenTls, known: Option<&Pair>, ask: bool, any_usage: &[String]
         (None, false) => builder.with_no_client_auth(),
         (trust, _) => builder.with_client_cert_verifier(Arc::new(Clients::new(trust.clone(), any_usage.to_vec()))),
     };
-    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&pair.key))));
+    let keys = std::iter::once(&pair).chain(&further).map(|pair| Arc::clone(&pair.key)).collect();
+    let mut config = builder.with_cert_resolver(Arc::new(CertificatesByName::new(keys)));
     // Nothing is resumed: each connection's certificates are judged anew.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    Ok(Server { config: Arc::new(config), pair, clients })
+    Ok(Server { config: Arc::new(config), pair, further, clients })
 }
 
 fn client(tls: Option<&TrunkTls>, names: &[String], system: &Trust) -> Result<Client, String> {

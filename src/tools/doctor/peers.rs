@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::limits::CERTIFICATE_WARNING_DAYS;
 use crate::runtime::settings::{self, Found, Listener};
 use crate::runtime::transport;
-use crate::runtime::transport::Settings;
+use crate::runtime::transport::{CertificateOwner, Settings};
 use crate::runtime::worker;
 use crate::system::certificates::{Pair, Trust, is_self_signed, not_after};
 use crate::system::clock;
@@ -48,7 +48,8 @@ const DAYS_COUNTED: i64 = 1_000;
 /// The certificates that we show.
 pub(super) fn certificates(config: &Config, settings: &Settings, faults: Vec<String>) -> Vec<Finding> {
     let system = Trust::of_system();
-    let judge = |(kind, name, pair): (&str, String, &Pair)| {
+    let judge = |(owner, pair): (CertificateOwner, &Pair)| {
+        let CertificateOwner { kind, name, at } = owner;
         let own = config.listen.iter().find(|listen| kind == "listener" && listen.name == name);
         match own.and_then(|listen| listen.tls.as_ref()) {
             Some(tls) if tls.own.is_none() => {
@@ -59,11 +60,17 @@ pub(super) fn certificates(config: &Config, settings: &Settings, faults: Vec<Str
                 let text = format!("listener {name}: ACME has not stored a certificate that this user can read");
                 Finding::warn("tls", text, "start the edge: `trunkgate status` shows why an order fails")
             }
-            Some(_) | None => judge_own(&format!("{kind} {name}"), pair, &system, kind == "listener"),
+            Some(_) | None => judge_own(&whose(kind, &name, at), pair, &system, kind == "listener"),
         }
     };
     let faults = faults.into_iter().map(|fault| Finding::fail("tls", fault, "trunkgate help TG0114"));
     settings.pairs().into_iter().map(judge).chain(faults).collect()
+}
+
+/// Names one of ours: those of a listener behind its first have a number.
+fn whose(kind: &str, name: &str, at: usize) -> String {
+    let number = if at > 0 { format!(", certificate {}", at + 1) } else { String::new() };
+    format!("{kind} {name}{number}")
 }
 
 /// One of ours: its end, and whether who trusts what this machine trusts can follow its chain.

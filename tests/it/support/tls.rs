@@ -128,6 +128,11 @@ impl Client<'_> {
         self.connect_by(&self.memory(), to)
     }
 
+    /// The same by another name, which the edge's certificate must be for.
+    pub(crate) fn connect_as(&self, name: &str, to: SocketAddr) -> io::Result<Line> {
+        self.connect_to(&self.memory(), ServerName::try_from(name.to_owned()).unwrap(), to)
+    }
+
     /// What it remembers of earlier connections, with all else that it is.
     pub(crate) fn memory(&self) -> Arc<ClientConfig> {
         let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(self.versions).unwrap();
@@ -142,8 +147,11 @@ impl Client<'_> {
     }
 
     pub(crate) fn connect_by(&self, memory: &Arc<ClientConfig>, to: SocketAddr) -> io::Result<Line> {
+        self.connect_to(memory, ServerName::try_from("localhost").unwrap(), to)
+    }
+
+    fn connect_to(&self, memory: &Arc<ClientConfig>, name: ServerName<'static>, to: SocketAddr) -> io::Result<Line> {
         let mut stream = tcp(self.from, to)?;
-        let name = ServerName::try_from("localhost").unwrap();
         let mut session = ClientConnection::new(Arc::clone(memory), name).unwrap();
         while session.is_handshaking() {
             session.complete_io(&mut stream)?;
