@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
-use crate::support::calls::{Call, NUMBER, Phone};
+use std::path::Path;
+
+use crate::support::calls::{Call, NUMBER, Phone, received, rtp};
+use crate::support::secure::{Media, described, with_lifetime_and_mki};
 use crate::support::sip::field;
 use crate::support::{Process, config};
-use std::path::Path;
+use trunkgate_media::rtp::Rtp;
 
 const HOST: &str = "sbc.example.com";
 
@@ -151,4 +154,31 @@ fn a_host_name_of_the_edge_has_no_scheme_port_or_address() {
         let place = one.map(|one| (one["line"].as_u64(), one["column"].as_u64()));
         assert_eq!(place, Some((Some(3), Some(16))), "{text}{json:#}");
     }
+}
+
+/// Teams writes `|2^31|1:1` behind its keys and names them in each packet; silence is comfort noise (payload type 13).
+#[test]
+fn keys_with_lifetime_and_mki_are_taken_and_comfort_noise_is_relayed() {
+    let (carrier, teams) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let edge = edge(&carrier, &teams, "srtp = \"required\"\n");
+    let offer = with_lifetime_and_mki(&described(&teams, 1, "0 13", Some((1, 5)), "sendrecv"));
+    assert!(offer.contains("|2^31|1:1\r\n"), "{offer}");
+    let answer = described(&carrier, 1, "0 13", None, "sendrecv");
+    let call = Call::agree(edge.address("udp"), "mki", (&teams, &offer), (&carrier, &answer));
+    assert!(call.ok.contains("RTP/SAVP 0 13"), "{}", call.ok);
+    let mut near = Media::new(&teams, call.near, Some(5), &call.ok).with_mki(5);
+    near.send(&rtp(7, 1));
+    let (speech, _) = received(&carrier.rtp);
+    assert_eq!(speech[Rtp::parse(&speech).unwrap().payload], [1; 160]);
+    let mut noise = Vec::new();
+    let header = Rtp { marker: false, payload_type: 13, sequence: 2, timestamp: 320, ssrc: 7, payload: 0..0 };
+    header.build(&[60], &mut noise);
+    near.send(&noise);
+    let (heard, _) = received(&carrier.rtp);
+    let read = Rtp::parse(&heard).unwrap();
+    assert_eq!((read.payload_type, &heard[read.payload]), (13, &[60][..]));
+    carrier.rtp.send_to(&rtp(9, 4), call.far).unwrap();
+    let back = near.receive();
+    assert_eq!(back[Rtp::parse(&back).unwrap().payload], [4; 160]);
+    call.hang_up(2, &teams, &carrier);
 }

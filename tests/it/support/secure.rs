@@ -32,6 +32,13 @@ pub(crate) fn described(phone: &Phone, version: u32, formats: &str, key: Option<
     )
 }
 
+/// The same description with a lifetime and a name (MKI) of its key, as Microsoft Teams writes them.
+pub(crate) fn with_lifetime_and_mki(description: &str) -> String {
+    let named =
+        |line: &str| if line.starts_with("a=crypto:") { format!("{line}|2^31|1:1\r\n") } else { format!("{line}\r\n") };
+    description.lines().map(named).collect()
+}
+
 /// The tag and key that the edge describes.
 pub(crate) fn offered(message: &str) -> Option<(u32, SrtpKey)> {
     let named = format!(" {SUITE} inline:");
@@ -58,6 +65,13 @@ impl<'a> Media<'a> {
             (Outbound::new(&key(&material(seed))), Inbound::new(&theirs))
         });
         Media { socket: &phone.rtp, edge, keys }
+    }
+    /// Names the key of `seed` in each packet that is sent, as [`with_lifetime_and_mki`] describes it.
+    pub(crate) fn with_mki(mut self, seed: u8) -> Media<'a> {
+        if let Some((protect, _)) = &mut self.keys {
+            *protect = Outbound::new(&SrtpKey::new(Suite::AesCm128HmacSha1_80, &material(seed), Some(&[1])).unwrap());
+        }
+        self
     }
     /// Goes on towards another address of the edge's, which has another key there; our own key and counter go on.
     pub(crate) fn moves(&mut self, edge: SocketAddr, theirs: &str) {
