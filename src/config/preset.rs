@@ -16,7 +16,7 @@ use super::section::{Section, Value};
 use super::values;
 
 /// Name and text of each, in the order in which they are listed.
-const FILES: [(&str, &str); 25] = [
+const FILES: [(&str, &str); 26] = [
     ("twilio", include_str!("../../presets/twilio.toml")),
     ("carrier", include_str!("../../presets/carrier.toml")),
     ("telnyx", include_str!("../../presets/telnyx.toml")),
@@ -42,6 +42,7 @@ const FILES: [(&str, &str); 25] = [
     ("jambonz", include_str!("../../presets/jambonz.toml")),
     ("pipecat", include_str!("../../presets/pipecat.toml")),
     ("whatsapp", include_str!("../../presets/whatsapp.toml")),
+    ("microsoft-teams", include_str!("../../presets/microsoft-teams.toml")),
 ];
 
 /// Keys of a trunk that mean something only together with a preset that knows them, each with one that does.
@@ -85,6 +86,8 @@ pub struct LeftOut {
     pub note: String,
     /// Where the note comes from; may be empty.
     pub source: String,
+    /// Whether a trunk with the preset must have it.
+    pub is_required: bool,
 }
 
 /// Side of the edge on which `init` offers a preset.
@@ -258,7 +261,12 @@ fn read(name: &'static str, text: &'static str) -> Option<Preset> {
     });
     let left_out = tables("left_out").into_iter().flat_map(|list| list.iter()).filter_map(|one| {
         let table = one.get_ref().as_table()?;
-        Some(LeftOut { key: text_of(table, "key"), note: text_of(table, "note"), source: text_of(table, "source") })
+        Some(LeftOut {
+            key: text_of(table, "key"),
+            note: text_of(table, "note"),
+            source: text_of(table, "source"),
+            is_required: table.get("required").and_then(|value| value.get_ref().as_bool()).unwrap_or(false),
+        })
     });
     let own_headers = tables("own_header").into_iter().flat_map(|list| list.iter()).filter_map(|one| {
         let table = one.get_ref().as_table()?;
@@ -350,6 +358,11 @@ pub(super) fn complete<'a>(title: &str, own: &Section<'a>, findings: &mut Findin
     if let Some(missing) = preset.missing_peers(own) {
         let message = format!("preset {} requires `peers`: {} ({})", preset.name, missing.note, missing.source);
         findings.error(code::MISSING, place.clone(), message, "add peers = [\"sip:HOST\"]");
+    }
+    for missing in preset.left_out.iter().filter(|one| one.is_required && own.get(&one.key).is_none()) {
+        let LeftOut { key, note, source, .. } = missing;
+        let message = format!("preset {} requires `{key}`: {note} ({source})", preset.name);
+        findings.error(code::MISSING, place.clone(), message, format!("add {key} = \"…\""));
     }
     let mut places = vec![place];
     places.extend(own.get("domain").map(Spanned::span));

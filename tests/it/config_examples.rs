@@ -213,6 +213,8 @@ fn the_examples_send_their_calls_where_they_say() {
         ("carrier-to-elevenlabs.toml", "carrier", "+14155550100", noon, "reception", "elevenlabs pbx"),
         ("carrier-to-elevenlabs.toml", "carrier", "+14155550101", noon, "others", "pbx"),
         ("carrier-to-livekit.toml", "carrier", "+14155550100", noon, "reception", "livekit pbx"),
+        ("carrier-to-teams.toml", "carrier", "+14155551234", noon, "in", "teams"),
+        ("carrier-to-teams.toml", "teams", "+12125550100", noon, "out", "carrier"),
         ("two-carriers.toml", "pbx", "112", noon, "emergency", "solid cheap"),
         ("two-carriers.toml", "pbx", "+12125550100", noon, "out", "cheap solid"),
         (

@@ -120,6 +120,8 @@ fn settings(preset: &preset::Preset) -> Vec<String> {
         None if preset.needs_peers() => "peers = ['sip:10.0.0.5']\n".to_owned(),
         None => String::new(),
     };
+    let required = preset.left_out.iter().filter(|one| one.is_required);
+    let own = required.fold(own, |own, one| format!("{own}{} = 'sbc.example.com'\n", one.key));
     let plain = preset.keys.iter().any(|key| key == "secure").then(|| format!("{own}secure = false\n"));
     let regions = preset.regions.iter().map(|region| format!("{own}region = '{region}'\n"));
     std::iter::once(own.clone()).chain(plain).chain(regions).collect()
@@ -430,4 +432,30 @@ fn a_platform_of_agents_has_an_example_and_a_short_guide() {
         let words = guide.split_whitespace().count();
         assert!(words <= MAX_GUIDE_WORDS, "{name}: {words} words");
     }
+}
+
+#[test]
+fn teams_is_called_at_its_three_hubs_in_order_by_the_name_of_the_edge() {
+    let teams = trunk("preset = 'microsoft-teams'\ncontact_host = 'sbc.example.com'");
+    let hubs = ["sip", "sip2", "sip3"].map(|hub| format!("sip:{hub}.pstnhub.microsoft.com;transport=tls"));
+    assert_eq!(uris(&teams), hubs);
+    assert_eq!(teams.peers.iter().map(|peer| peer.destination.port_or_default()).collect::<Vec<_>>(), [5061; 3]);
+    for number in [0, 1, 7] {
+        let order: Vec<_> =
+            teams.ordered_peers(&mut |total| number.min(total - 1)).into_iter().map(|peer| peer.uri).collect();
+        assert_eq!(order, hubs);
+    }
+    assert_eq!((teams.srtp, teams.send_numbers, teams.hold), (Srtp::Required, SendNumbers::E164, HoldMode::Local));
+    assert_eq!(teams.codecs, ["PCMU", "PCMA", "G722"]);
+    assert_eq!(teams.accept_from, teams.media_from);
+    assert_eq!(teams.own_hosts.from_host(), Some("sbc.example.com"));
+    // Without the name Teams answers nothing: the preset says which key is missing, and why.
+    let found = wrong("preset = 'microsoft-teams'");
+    let missing = found.iter().find(|(code, ..)| code == "TG0106").unwrap();
+    assert_eq!(missing.1, 2, "{found:?}");
+    assert!(
+        missing.2.starts_with("preset microsoft-teams requires `contact_host`: host name of the edge"),
+        "{found:?}"
+    );
+    assert!(missing.2.ends_with("(https://learn.microsoft.com/en-us/microsoftteams/direct-routing-protocols-sip)"));
 }

@@ -297,6 +297,7 @@ fn presets_are_listed_and_shown_with_their_sources() {
         "avaya",
         "openai",
         "whatsapp",
+        "microsoft-teams",
     ] {
         assert!(list.lines().any(|line| line.starts_with(name)), "{list}");
     }
