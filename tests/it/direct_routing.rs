@@ -7,10 +7,14 @@ use std::path::Path;
 use crate::support::calls::{Call, NUMBER, Phone, received, rtp};
 use crate::support::secure::{Media, described, with_lifetime_and_mki};
 use crate::support::sip::field;
+use crate::support::tls::{Authority, Client, Server};
 use crate::support::{Process, config};
+use rustls::SupportedProtocolVersion;
+use rustls::version::{TLS12, TLS13};
 use trunkgate_media::rtp::Rtp;
 
 const HOST: &str = "sbc.example.com";
+static VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
 
 /// An edge between a carrier and a trunk that is shown names; both route to each other.
 fn edge(carrier: &Phone, teams: &Phone, hosts: &str) -> Process {
@@ -181,4 +185,51 @@ fn keys_with_lifetime_and_mki_are_taken_and_comfort_noise_is_relayed() {
     let back = near.receive();
     assert_eq!(back[Rtp::parse(&back).unwrap().payload], [4; 160]);
     call.hang_up(2, &teams, &carrier);
+}
+
+/// A hub as Microsoft's: it asks the edge for a certificate, presents one for servers alone, and exchanges OPTIONS in both directions.
+#[test]
+fn a_hub_with_the_preset_for_teams_finds_what_it_checks() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path(), "authority");
+    let own = authority.issue("edge", &[HOST]);
+    let theirs = authority.issue_for_servers("hub", &["127.0.0.5", "sip.pstnhub.microsoft.com"], (2099, 1, 1));
+    let (hub, carrier) = (Server::new("127.0.0.5", &theirs, Some(&authority)), Phone::new("127.0.0.1"));
+    let edge = Process::start(&config(&format!(
+        "[[listen]]\nname = \"s\"\ntransport = \"tls\"\naddress = \"127.0.0.1:0\"\n{}\nclient_ca = {:?}\n\
+         [trunk.teams]\npreset = \"microsoft-teams\"\ncontact_host = \"{HOST}\"\npeers = [\"sip:{};transport=tls\"]\n\
+         accept_from = [\"127.0.0.5/32\"]\noptions_interval = \"10m\"\n\
+         tls = {{ ca = {:?}, {}, names = [\"sip.pstnhub.microsoft.com\"], client_certificate_usage = \"any\" }}\n\
+         {}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:teams\"]\n",
+        own.keys("\n"),
+        authority.file,
+        hub.address,
+        authority.file,
+        own.keys(", "),
+        carrier.trunk("carrier")
+    )));
+    let contact = |user: &str| format!("<sip:{user}{HOST}:{};transport=tls>", edge.address("tls").port());
+
+    let mut line = hub.accept().unwrap();
+    assert_eq!(line.shown.as_ref(), own.read().0.first());
+    let options = line.receive("OPTIONS");
+    assert_eq!(field(&options, "Contact"), contact(""));
+    assert!(field(&options, "From").starts_with(&format!("{};tag=", contact(""))), "{options}");
+    line.send(&line.answer(&options, "200 OK", false));
+
+    let client = Client { from: "127.0.0.5", trusts: &authority, shows: Some(&theirs), versions: &VERSIONS };
+    let mut asking = client.connect_as(HOST, edge.address("tls")).unwrap();
+    asking.send(&asking.request("OPTIONS", &format!("sip:{HOST}"), "o", 1, ""));
+    let answer = asking.receive("SIP/2.0 200");
+    assert!(allowed(&answer).contains(&"NOTIFY") && !allowed(&answer).contains(&"REFER"), "{answer}");
+
+    let sip = edge.address("udp");
+    let offer = carrier.description(1, "");
+    carrier.sip.send(sip, &carrier.sip.request_with("INVITE", NUMBER, sip, "call", (1, ""), &offer));
+    let invite = line.receive("INVITE");
+    assert_eq!(field(&invite, "Contact"), contact("+14155550100@"));
+    assert!(field(&invite, "From").starts_with(&format!("<sip:+14155550100@{HOST}>;tag=")), "{invite}");
+    assert!(invite.contains(" RTP/SAVP 0") && invite.contains(" AES_CM_128_HMAC_SHA1_80 inline:"), "{invite}");
+    line.send(&line.answer(&invite, "486 Busy Here", false));
+    carrier.sip.receive("SIP/2.0 486");
 }
