@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use rand::RngExt as _;
 use rustc_hash::FxHashMap;
-use trunkgate_route::{App, CallInfo, Destination, Plan, ReferMode, Table, Target, TargetSpec};
+use trunkgate_route::{App, CallInfo, Destination, Plan, ReferMode, Table, Target, TargetSpec, Trunk};
 use trunkgate_sip::{
     Answer, Body, ClientId, DialogId, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite, Method, OwnHosts, Party,
     ServerId,
@@ -84,6 +84,32 @@ pub fn not_served(method: Method) -> Answer {
     let served = METHODS.iter().filter(|served| !is_for_some(**served));
     let allow = served.map(|method| method.as_str()).collect::<Vec<_>>().join(", ");
     Answer { code: 405, headers: vec![extra("Allow", allow)], ..Answer::default() }
+}
+
+/// Sets the rules of a trunk for requests from it and to it.
+fn set_trunk(endpoint: &mut Endpoint, party: Party, trunk: &Trunk) {
+    let of_peers = trunk.peers.iter().flat_map(|peer| peer.addresses().map(IpNet::from));
+    let transfers = trunk.refer != ReferMode::Refuse;
+    endpoint.set_credentials(party, trunk.auth.clone());
+    endpoint.require_credentials(party, trunk.require_auth.clone());
+    endpoint.challenge_with(party, &trunk.challenge_with);
+    endpoint.compare_digest_uri(party, !trunk.any_digest_uri);
+    endpoint.offer_reuse(party, trunk.shows_certificate);
+    endpoint.allow_replaces(party, transfers && trunk.siprec.is_none());
+    endpoint.allow_refer(party, transfers);
+    endpoint.record_by(party, trunk.siprec.is_some());
+    endpoint.show_hosts(party, trunk.own_hosts.clone());
+    endpoint.set_reach(party, trunk.accept_from.iter().copied().chain(of_peers).collect());
+}
+
+/// Takes back the settings of [`set_trunk`] for a trunk that is gone, except credentials, which a registration may still need.
+fn forget_trunk(endpoint: &mut Endpoint, party: Party) {
+    endpoint.require_credentials(party, None);
+    endpoint.offer_reuse(party, false);
+    endpoint.allow_replaces(party, false);
+    endpoint.allow_refer(party, true);
+    endpoint.record_by(party, false);
+    endpoint.show_hosts(party, OwnHosts::default());
 }
 
 /// Option tags that we know; our Supported.
@@ -320,27 +346,12 @@ impl Edge {
                 if !self.registrations.needs_credentials(party) {
                     self.endpoint.set_credentials(party, None);
                 }
-                self.endpoint.require_credentials(party, None);
-                self.endpoint.offer_reuse(party, false);
-                self.endpoint.allow_replaces(party, false);
-                self.endpoint.allow_refer(party, true);
-                self.endpoint.record_by(party, false);
-                self.endpoint.show_hosts(party, OwnHosts::default());
+                forget_trunk(&mut self.endpoint, party);
             }
         }
         for trunk in table.trunks() {
-            let of_peers = trunk.peers.iter().flat_map(|peer| peer.addresses().map(IpNet::from));
             let party = self.party(&trunk.name);
-            self.endpoint.set_credentials(party, trunk.auth.clone());
-            self.endpoint.require_credentials(party, trunk.require_auth.clone());
-            self.endpoint.challenge_with(party, &trunk.challenge_with);
-            self.endpoint.compare_digest_uri(party, !trunk.any_digest_uri);
-            self.endpoint.offer_reuse(party, trunk.shows_certificate);
-            self.endpoint.allow_replaces(party, trunk.refer != ReferMode::Refuse && trunk.siprec.is_none());
-            self.endpoint.allow_refer(party, trunk.refer != ReferMode::Refuse);
-            self.endpoint.record_by(party, trunk.siprec.is_some());
-            self.endpoint.show_hosts(party, trunk.own_hosts.clone());
-            self.endpoint.set_reach(party, trunk.accept_from.iter().copied().chain(of_peers).collect());
+            set_trunk(&mut self.endpoint, party, trunk);
         }
     }
 

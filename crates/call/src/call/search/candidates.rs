@@ -199,8 +199,7 @@ impl Search {
         let from_trunk = cx.call.legs.near_leg().trunk.as_deref();
         let rule = governs.as_ref().and_then(|trunk| trunk.caller_id.as_ref());
         let (caller, mut headers) = bridge.negotiation.transfers.introduction(cx.call, cx.edge, from_trunk, &to, rule);
-        let host = rewrite::own_host(governs.as_deref(), local.ip);
-        let from = rewrite::from(&caller, form, numbers, &host);
+        let from = rewrite::from(&caller, form, numbers, &rewrite::own_host(governs.as_deref(), local.ip));
         let caller_id = caller_id::sent(&from, &headers);
         set_headers(&mut headers, further);
         headers.extend(leg.session_headers().into_iter().chain([cx.call.hops_onward(cx.edge)]));
