@@ -119,12 +119,12 @@ mod tests {
         assert_eq!(from(&plain, SendNumbers::PlusLess, "2001:db8::1"), "<sip:14155551234@[2001:db8::1]>");
         let odd = caller("a b>c", "");
         assert_eq!(from(&odd, SendNumbers::AsIs, "192.0.2.1"), "<sip:a%20b%3Ec@192.0.2.1>");
-        let hidden = Caller { anonymous: true, ..plain };
         let mut trunk = Trunk::named("teams");
         trunk.own_hosts.contact = Some("sbc.example.com".into());
         let host = own_host(Some(&trunk), "192.0.2.1".parse().unwrap());
         let named = super::from(&plain, SendNumbers::E164, &numbers, &host);
         assert_eq!(named, "<sip:+14155551234@sbc.example.com>");
+        let hidden = Caller { anonymous: true, ..plain };
         assert_eq!(from(&hidden, SendNumbers::E164, "192.0.2.1"), "\"Anonymous\" <sip:anonymous@anonymous.invalid>");
     }
 
