@@ -211,7 +211,7 @@ mod tests {
     use super::*;
     use crate::config::{Config, Diagnostic, parse};
 
-    const TRUNK: &str = "[trunk.a]\npeers = ['sip:192.0.2.9']\n[[route]]\nconnect = ['trunk:a']\n";
+    const TRUNK: &str = "[trunk.a]\npeers = ['sip:192.0.2.9;transport=tls']\n[[route]]\nconnect = ['trunk:a']\n";
     const LISTENER: &str = "[[listen]]\ntransport = 'tls'\naddress = '127.0.0.1:5061'\n";
 
     fn read(acme: &str, rest: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {

@@ -200,7 +200,9 @@ impl Preset {
     /// without a region, those of the first.
     pub(super) fn values_for(&self, own: &Section<'_>) -> Vec<&PresetValue> {
         let is_secure = own.get("secure").and_then(|secure| secure.get_ref().as_bool()).unwrap_or(true);
+        // Of an unknown region, none would hold, and further errors would follow from it.
         let region = own.get("region").and_then(|region| region.get_ref().as_str());
+        let region = region.filter(|region| self.regions.iter().any(|known| known == region));
         let region = region.or(self.regions.first().map(String::as_str)).unwrap_or_default();
         // Beside `peers`, `domain` has no effect.
         let domain = own.get("domain").filter(|_| own.get("peers").is_none());

@@ -269,7 +269,7 @@ pub enum Verb {
 /// `init`
 #[derive(Debug, Args)]
 pub struct Init {
-    /// Provider trunk, e.g. twilio:acme, telnyx:eu or carrier:198.51.100.7; repeatable
+    /// Provider trunk, e.g. twilio:acme, telnyx:eu or carrier:HOST; repeatable
     #[arg(long, value_name = "KIND:VALUE")]
     pub trunk: Vec<String>,
     /// PBX, e.g. freepbx:10.0.0.5

@@ -223,10 +223,12 @@ mod tests {
         for preset in preset::all() {
             let shown = as_text(&preset);
             let peers = if preset.needs_peers() { "peers = ['sip:10.0.0.5']\n" } else { "" };
-            let text = format!("{}\n{peers}", shown.replace("NAME", "x"));
+            let host = preset.left_out.iter().any(|one| one.is_required && one.key == "contact_host");
+            let own = format!("{peers}{}", if host { "contact_host = 'sbc.example.com'\n" } else { "" });
+            let text = format!("{}\n{own}", shown.replace("NAME", "x"));
             let (config, warnings) = config::parse(Path::new("t.toml"), &text)
                 .unwrap_or_else(|found| panic!("{}", config::render(Path::new("t.toml"), &text, &found)));
-            let short = format!("[trunk.x]\npreset = '{}'\n{peers}", preset.name);
+            let short = format!("[trunk.x]\npreset = '{}'\n{own}", preset.name);
             let short =
                 if preset.domain.is_some() { format!("{short}domain = 'acme.pstn.twilio.com'\n") } else { short };
             let (again, _) = config::parse(Path::new("t.toml"), &short).unwrap();

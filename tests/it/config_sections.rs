@@ -66,6 +66,7 @@ const SECTIONS: [Section; 30] = [
     section("[siprec.NAME]", &[], "[siprec.second]\npeers = ['sip:10.9.0.8']\nrequired = true\n"),
     section("[voicemail.NAME]", &["[recording]"], "[voicemail.desk]\n"),
     section("[mail]", &[], "[mail]\nserver = 'smtp://127.0.0.1'\nfrom = 'edge@example.com'\n"),
+    section("[tls]", &["[[listen]]"], "[tls]\nacme = { domains = 'sbc.example.com' }\n"),
     section("[hep]", &[], "[hep]\naddress = '127.0.0.1:9060'\n"),
     section("[otel]", &[], "[otel]\nendpoint = 'http://127.0.0.1:4318'\n"),
 ];
