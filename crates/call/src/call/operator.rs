@@ -203,7 +203,8 @@ impl<'p> Operator<'p> {
         let found = cx.call.legs.with_ids().find(|(_, leg)| leg.sid == sid && is_party(leg));
         let leg = found.map(|(at, _)| at).filter(|at| *at != LegId::CALLER).ok_or(Refused::UnknownCall)?;
         let name = cx.call.legs.name_of(leg);
-        if cx.call.legs.callee == Some(leg) && cx.call.state == State::Answered {
+        let talks = cx.call.state == State::Answered || self.parts.search.is_consulting();
+        if cx.call.legs.callee == Some(leg) && talks {
             cx.edge.decide(cx.now, cx.call.key, format!("{name} is hung up on, as requested"));
             cx.call.legs[leg].end_with(ReasonSlug::Operator, EndedBy::Edge);
             self.parts.bridge.media.hang_up_leg(cx, leg, ReasonSlug::Operator);

@@ -287,8 +287,11 @@ impl Dialler<'_> {
 
     /// A party or stream that the program wanted is connected with the caller, or will be after its document.
     pub(crate) fn side_joined(&mut self, cx: &mut Cx<'_>, leg: LegId, whisper: Option<Whisper>) {
-        let Some(run) = &mut self.parts.program else { return };
-        let Some(side) = run.side.as_mut().filter(|side| side.since.is_none()) else { return };
+        let Some(side) = self.parts.program.as_mut().and_then(|run| run.side.as_mut()) else { return };
+        if side.since.is_some() {
+            // The target that an agent has sent its caller on to.
+            return side.parties.iter_mut().for_each(|party| party.call.go_on_with(cx, leg));
+        }
         side.since = Some(cx.now);
         side.sid = Some(cx.call.legs[leg].sid.clone());
         let (is_stream, limit) = (side.is_stream, side.limit);

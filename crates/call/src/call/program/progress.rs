@@ -123,6 +123,13 @@ impl PartyCall {
         }
     }
 
+    /// Takes the leg that an agent has given its caller to: the call of the party goes on there.
+    pub(crate) fn go_on_with(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+        if self.stage == Stage::Answered {
+            self.take_leg(cx, leg);
+        }
+    }
+
     /// Takes the next way to the party: its call keeps its sid.
     fn take_leg(&mut self, cx: &mut Cx<'_>, leg: LegId) {
         let Some(before) = self.leg.replace(leg).filter(|before| *before != leg) else { return };
@@ -235,8 +242,11 @@ fn unanswered(leg: &Leg) -> DialStatus {
 pub(crate) fn report_progress(parts: &mut Parts, cx: &mut Cx<'_>) {
     let Some(run) = parts.program.as_mut().map(|run| run.of_caller_mut()) else { return };
     let Some(side) = &mut run.side else { return };
+    // A target that is tried beside the party's agent is none of its ways.
+    let is_consulting = parts.search.is_consulting();
     for (branch, party) in (0..).map(Branch::nth).zip(&mut side.parties) {
-        party.call.follow(cx, &run.app, parts.search.attempt(branch));
+        let attempt = parts.search.attempt(branch).filter(|_| !is_consulting);
+        party.call.follow(cx, &run.app, attempt);
     }
 }
 

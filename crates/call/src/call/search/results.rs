@@ -294,7 +294,9 @@ impl Parts {
 
     /// Keeps what a party of a program has sent with its final answer, for the program's application.
     fn keep_headers(&mut self, branch: Branch, headers: &[(String, String)]) {
-        let side = self.program.as_mut().and_then(|run| run.of_caller_mut().side.as_mut());
+        let is_consulting = self.search.is_consulting();
+        let program = self.program.as_mut().filter(|_| !is_consulting);
+        let side = program.and_then(|run| run.of_caller_mut().side.as_mut());
         if let Some(party) = side.and_then(|side| side.parties.get_mut(branch.place())) {
             party.call.take_headers(headers);
         }

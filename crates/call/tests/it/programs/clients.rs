@@ -295,6 +295,55 @@ fn an_agent_of_a_dial_sends_its_caller_on_and_the_document_goes_on_after_that() 
     }
 }
 
+/// The agent of the leg with this sid; empty for a phone.
+fn agent_of(menu: &Menu, sid: &str) -> String {
+    let legs = menu.bench.gateway.calls(menu.bench.now)[0].legs.clone();
+    legs.into_iter().find(|leg| leg.sid == sid).unwrap().agent
+}
+
+#[test]
+fn an_agent_of_a_dial_that_consults_keeps_its_call_until_the_target_answers() {
+    let (mut menu, desk) = connected(&format!("<Dial action='/after'><Client {ALL_EVENTS}>bot</Client></Dial>"));
+    let sid = menu.bench.gateway.calls(menu.bench.now)[0].legs.last().unwrap().sid.clone();
+    menu.is_told(&[("initiated", "0"), ("in-progress", "1")]);
+    for code in [486, 200] {
+        menu.bench.wish(desk, AgentWish::Consult("trunk:pbx/+14155550133".into()));
+        let party = menu.party();
+        assert_eq!(agent_of(&menu, &sid), "desk");
+        let sdp = if code == 200 { answer() } else { String::new() };
+        menu.bench.receive(PBX, party.answer(code, &sdp));
+        menu.bench.expect(PBX, "ACK");
+        assert_eq!(menu.bench.state(), "answered");
+        menu.is_told(&[]);
+        assert_eq!(agent_of(&menu, &sid), if code == 200 { "" } else { "desk" }, "{code}");
+        if code == 200 {
+            menu.bench.receive(PBX, party.request("BYE", 1, ""));
+            menu.bench.expect(PBX, "SIP/2.0 200");
+        }
+    }
+    menu.is_told(&[("completed", "2")]);
+    let request = menu.requested();
+    assert_eq!(parameter(&request, "DialCallStatus"), Some("completed"));
+    assert_eq!(parameter(&request, "DialCallSid"), Some(sid.as_str()));
+}
+
+#[test]
+fn an_agent_of_a_dial_can_be_hung_up_on_while_it_consults() {
+    let (mut menu, desk) = connected("<Dial action='/after'><Client>bot</Client></Dial>");
+    let call = menu.bench.gateway.calls(menu.bench.now)[0].clone();
+    menu.bench.wish(desk, AgentWish::Consult("trunk:pbx/+14155550133".into()));
+    let party = menu.party();
+    menu.bench.receive(PBX, party.answer(180, ""));
+    let now = menu.bench.now;
+    menu.bench.gateway.end_party(now, &call.sid, &call.legs.last().unwrap().sid).unwrap();
+    menu.bench.drain();
+    let cancel = menu.bench.expect(PBX, "CANCEL");
+    menu.bench.receive(PBX, party.respond(&cancel, 200, ""));
+    menu.bench.receive(PBX, party.answer(487, ""));
+    menu.bench.expect(PBX, "ACK");
+    assert_eq!(parameter(&menu.requested(), "DialCallStatus"), Some("completed"));
+}
+
 #[test]
 fn after_a_restart_the_agent_is_dialled_again() {
     let (mut menu, _) = connected("<Dial action='/after'><Client>bot</Client></Dial>");
