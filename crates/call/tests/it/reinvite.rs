@@ -425,6 +425,58 @@ fn a_caller_that_is_sent_no_changes_keeps_its_session() {
     hang_up(bench, caller, &callee);
 }
 
+/// The carrier offered PCMU and PCMA, and our answer has PCMU alone.
+#[test]
+fn a_caller_that_is_sent_no_changes_gets_no_codec_that_it_has_not_agreed_on() {
+    let (mut bench, mut caller, callee) = kept("carrier");
+    bench.receive(PBX, callee.request("INVITE", 1, &sdp("10.0.0.20", 30_000, 2, "8 101", "sendrecv")));
+    bench.expect(PBX, "SIP/2.0 100");
+    let ok = bench.expect(PBX, "SIP/2.0 200");
+    assert!(ok.body().contains("RTP/AVP 8"), "{}", ok.body());
+    bench.receive(PBX, callee.request("ACK", 1, ""));
+    bench.nothing();
+    let is_converted = |command: Command| match command {
+        Command::Wire { wire, .. } => Some(wire.transcode.is_some()),
+        _ => None,
+    };
+    let wires: Vec<bool> = bench.take_media().into_iter().filter_map(is_converted).collect();
+    assert_eq!(wires, [true, true], "PCMA with the PBX, PCMU with the carrier");
+    caller.cseq = 1;
+    hang_up(bench, caller, &callee);
+}
+
+#[test]
+fn a_stream_that_a_kept_side_does_not_have_is_refused_and_one_that_it_has_can_rest() {
+    let two = |version, ip: &str, port: u16| {
+        format!("{}m=audio {port} RTP/AVP 0\r\n", sdp(ip, 40_000, version, "0 101", "sendrecv"))
+    };
+    let (mut bench, mut caller, callee) = kept("pbx");
+    let ports = bench.gateway.metrics().media_ports_in_use;
+    let ok = changed_here(&mut bench, &mut caller, &two(2, "198.51.100.7", 40_010));
+    assert_eq!(
+        (ok.body().matches("m=audio").count(), ok.body().matches("m=audio 0 ").count()),
+        (2, 1),
+        "{}",
+        ok.body()
+    );
+    assert_eq!(bench.gateway.metrics().media_ports_in_use, ports);
+    hang_up(bench, caller, &callee);
+
+    let mut bench = bench_of(|trunk| trunk.reinvite = ReinviteMode::Local);
+    let (mut caller, callee) =
+        bench.connected("+14155550100", &two(1, "198.51.100.7", 40_010), &two(1, "10.0.0.20", 30_010));
+    bench.take_media();
+    let ports = bench.gateway.metrics().media_ports_in_use;
+    let ok = changed_here(&mut bench, &mut caller, &two(2, "198.51.100.7", 0));
+    assert!(ok.body().contains("m=audio 0 "), "{}", ok.body());
+    assert!(bench.take_media().iter().any(|c| matches!(c, Command::RemoveEnd { .. })), "its silence ends no call");
+    assert_eq!(bench.gateway.metrics().media_ports_in_use, ports - 2);
+    let ok = changed_here(&mut bench, &mut caller, &two(3, "198.51.100.7", 40_010));
+    assert!(!ok.body().contains("m=audio 0 "), "{}", ok.body());
+    assert_eq!(bench.gateway.metrics().media_ports_in_use, ports);
+    hang_up(bench, caller, &callee);
+}
+
 /// A hold in the ACK to our own offer would be relayed by a re-INVITE.
 #[test]
 fn a_callee_that_is_sent_no_changes_hears_of_no_hold_in_an_ack() {

@@ -10,7 +10,7 @@ use trunkgate_resources::deadlines::Timer;
 use trunkgate_resources::index::{Named, Purpose};
 use trunkgate_resources::key::LegId;
 use trunkgate_resources::limits::UPDATE_WAIT;
-use trunkgate_sdp::{AgreedStream, Description, Direction, accept, anchored_streams, relay_offer};
+use trunkgate_sdp::{Description, Direction, accept, anchored_streams, relay_offer};
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{ClientId, DialogId, ServerId};
 use trunkgate_story::numbers::caller;
@@ -318,10 +318,12 @@ impl Bridge {
             return false;
         }
         let (name, kept) = (cx.call.legs.name_of(leg), cx.call.legs.name_of(other));
-        let is_known =
-            |stream: &AgreedStream| [leg, other].iter().all(|at| cx.call.legs[*at].end(stream.index).is_some());
-        let agreed = self.negotiation.as_agreed(cx.call, (leg, other), offer);
-        let Some((answer, streams)) = agreed.filter(|(_, streams)| streams.iter().all(is_known)) else {
+        let Some(added) = cx.draw_missing(&[leg], offer) else {
+            refuse_request(cx.now, cx.edge, server, 500);
+            return true;
+        };
+        let Some((answer, streams)) = self.negotiation.as_kept(cx.call, (leg, other), offer) else {
+            cx.drop_added(&added);
             let text = format!("change by {name} rejected: {kept} gets no re-INVITE and has not agreed to it");
             cx.edge.decide(cx.now, cx.call.key, text);
             refuse_request(cx.now, cx.edge, server, 488);
@@ -335,6 +337,8 @@ impl Bridge {
         self.media.end_holds(cx);
         let (answer, relatch) = cx.call.legs[leg].answer_again(cx.edge, offer, answer);
         self.media.wire(cx, &streams, (leg, relatch), (other, false));
+        // A stream that this side has no longer would end the call by its silence.
+        cx.close_unused([leg, leg], &streams);
         cx.answer_request(leg, server, &answer);
         true
     }

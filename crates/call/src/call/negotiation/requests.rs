@@ -19,7 +19,7 @@ use trunkgate_resources::limits::{INFO_BYTES, KEY_PAUSE, KEYS_TO_TELL, REFRESH_R
 use trunkgate_resources::sip::extra;
 use trunkgate_route::{Dtmf, ReinviteMode};
 use trunkgate_sdp::keying::{only_keys_differ, unprotected};
-use trunkgate_sdp::{AgreedStream, Description, accept, anchored_streams, relay_offer};
+use trunkgate_sdp::{AgreedStream, Description, accept, anchored_streams, fitted, relay_offer};
 use trunkgate_sip::{Answer, Body, ClientId, ServerId};
 use trunkgate_story::few::Few;
 use trunkgate_story::reason::ReasonSlug;
@@ -50,6 +50,15 @@ pub(crate) struct Offered<'o> {
 /// Returns whether a leg is sent changes of the other side: with `reinvite = "local"` the edge answers them instead.
 pub(crate) fn takes_changes(leg: &Leg) -> bool {
     leg.trunk.as_ref().is_none_or(|trunk| trunk.reinvite == ReinviteMode::Relay)
+}
+
+/// Leaves out of an offer of a side the formats that our answer to it does not have. An answer of its has no other ones.
+fn keep_accepted(theirs: &mut Description, ours: &Description) {
+    for (theirs, ours) in theirs.media.iter_mut().zip(&ours.media) {
+        if ours.formats.iter().all(|format| theirs.formats.contains(format)) {
+            theirs.formats.retain(|format| ours.formats.contains(format));
+        }
+    }
 }
 
 /// Answers an offer that asks for nothing that the other side has not agreed on.
@@ -97,8 +106,33 @@ impl Negotiation {
     pub(crate) fn as_agreed(
         &self,
         call: &Shared,
+        legs: (LegId, LegId),
+        offer: &Description,
+    ) -> Option<(Description, Vec<AgreedStream>)> {
+        self.agreed_with(call, legs, offer, |_, theirs| theirs)
+    }
+
+    /// Returns what the other side has agreed on, as the answer to any offer: streams that it does not have are refused, and
+    /// codecs that it has offered and we did not accept are not used.
+    pub(crate) fn as_kept(
+        &self,
+        call: &Shared,
+        legs: (LegId, LegId),
+        offer: &Description,
+    ) -> Option<(Description, Vec<AgreedStream>)> {
+        let ours = call.legs[legs.1].sdp.ours.as_ref().and_then(Written::read);
+        self.agreed_with(call, legs, offer, |sent, mut theirs| {
+            ours.iter().for_each(|ours| keep_accepted(&mut theirs, ours));
+            fitted(sent, &theirs).unwrap_or(theirs)
+        })
+    }
+
+    fn agreed_with(
+        &self,
+        call: &Shared,
         (leg, other): (LegId, LegId),
         offer: &Description,
+        fit: impl FnOnce(&Description, Description) -> Description,
     ) -> Option<(Description, Vec<AgreedStream>)> {
         // Before the answer a caller has said what it offers, and of that what it was told.
         let offered = if other == LegId::CALLER { self.offer_as_told(call) } else { None };
@@ -107,6 +141,7 @@ impl Negotiation {
         let streams = anchored_streams(offer);
         let policy = other.policy().towards(leg.policy());
         let sent = relay_offer(offer, &policy, &other.ports(&streams), &other.identity()).ok()?;
+        let theirs = fit(&sent, theirs);
         let policy = leg.policy().towards(other.policy());
         let agreed = accept(offer, &sent, &theirs, &policy, &leg.ports(&streams), &leg.identity()).ok()?;
         Some((agreed.answer, agreed.streams))
