@@ -8,7 +8,7 @@ use crate::bench::agents::{agent, agent_table, hang_up, to_agent};
 use crate::bench::*;
 use trunkgate_call::Input;
 use trunkgate_media::{Command, Event};
-use trunkgate_route::{Definition, HoldMode, Numbers, Pattern, ReferMode, Route, Table, Trunk};
+use trunkgate_route::{Definition, HoldMode, Numbers, Pattern, ReferMode, ReinviteMode, Route, Table, Trunk};
 
 fn with(change: impl Fn(&mut Trunk)) -> Bench {
     let mut trunks = usual_trunks();
@@ -129,6 +129,36 @@ fn the_callers_place_is_taken_as_well_and_the_call_outlives_a_restart() {
     bench.receive(CARRIER, new.respond(&bye, 200, ""));
     bench.pass(std::time::Duration::from_secs(80));
     assert_eq!(bench.gateway.live_calls(), 0);
+}
+
+#[test]
+fn a_far_side_that_is_sent_no_changes_keeps_its_session() {
+    let mut bench = with(|trunk| {
+        if &*trunk.name == "carrier" {
+            trunk.reinvite = ReinviteMode::Local;
+        }
+    });
+    let (mut caller, callee) = bench.answered();
+    let before = (busy_trunks(&bench), bench.gateway.status(bench.now).ports_in_use);
+    let g729 = Dialing { call: 10, ..newcomer(PBX) };
+    let offer = sdp("10.0.0.20", 30_020, 1, "18", "sendrecv");
+    bench.receive(PBX, g729.request("INVITE", &offer, &replaces(&callee_dialog(&callee))));
+    bench.expect(PBX, "SIP/2.0 100");
+    bench.expect(PBX, "SIP/2.0 488");
+    bench.receive(PBX, g729.request("ACK", "", "").replace("-ACK-", "-INVITE-"));
+    let mut new = newcomer(PBX);
+    bench.receive(PBX, new.request("INVITE", &phone(30_020), &replaces(&callee_dialog(&callee))));
+    bench.expect(PBX, "SIP/2.0 100");
+    let ok = answered(&mut bench, &mut new, |bye| callee.respond(bye, 200, ""), PBX);
+    assert!(ok.body().contains("RTP/AVP 0 101"), "{}", ok.text);
+    assert_eq!((busy_trunks(&bench), bench.gateway.status(bench.now).ports_in_use), before);
+    assert_eq!(bench.gateway.calls(bench.now)[0].state, "answered");
+    caller.cseq += 1;
+    bench.receive(CARRIER, caller.request("BYE", "", ""));
+    bench.expect(CARRIER, "SIP/2.0 200");
+    let bye = bench.expect(PBX, "BYE");
+    bench.receive(PBX, new.respond(&bye, 200, ""));
+    bench.finish();
 }
 
 #[test]

@@ -523,6 +523,9 @@ impl Bridge {
         let (new, old) = (cx.call.legs.name_of(at.leg), cx.call.legs.name_of(by));
         cx.edge.decide(cx.now, cx.call.key, format!("INVITE of {new} with Replaces for the leg of {old}"));
         let begun = match offer {
+            Some(offer) if !takes_changes(&cx.call.legs[waits]) => {
+                self.keep_in_place(cx, (at.leg, by, waits), incoming, &offer)
+            }
             Some(offer) => {
                 self.negotiation.offer_in_place(cx, search, (at.leg, by, waits), incoming, offer).map(|()| Next::Stay)
             }
@@ -562,6 +565,29 @@ impl Bridge {
             self.negotiation.owe(waits, false);
         }
         Ok(next)
+    }
+
+    /// Answers the offer of a new leg by what the far side has agreed on, which is sent no changes.
+    fn keep_in_place(
+        &mut self,
+        cx: &mut Cx<'_>,
+        (new, by, waits): (LegId, LegId, LegId),
+        incoming: &Incoming,
+        offer: &Description,
+    ) -> Result<Next, Box<FinalAnswer>> {
+        if cx.draw_missing(&[new], offer).is_none() {
+            return refused(503, ReasonSlug::NoPorts);
+        }
+        let Some((answer, streams)) = self.negotiation.as_kept(cx.call, (new, waits), offer) else {
+            return refused(488, ReasonSlug::CodecMismatch);
+        };
+        self.media.end_holds(cx);
+        let (answer, relatch) = cx.call.legs[new].answer_again(cx.edge, offer, answer);
+        self.media.wire(cx, &streams, (new, relatch), (waits, false));
+        cx.close_unused([new, new], &streams);
+        cx.edge.index.servers.remove(&incoming.server);
+        cx.answer_request(new, incoming.server, &answer);
+        Ok(self.replaced(cx, (new, by, waits)))
     }
 
     /// The new leg has been answered: it has the place of the old one, which gets BYE.
