@@ -86,21 +86,25 @@ fn ask(options: &InitOptions, input: &mut impl BufRead) -> InitOptions {
         let mut line = String::new();
         let read = input.read_line(&mut line).unwrap_or(0);
         let answer = line.trim();
-        if read == 0 || answer.is_empty() {
+        if read == 0 {
             return None;
         }
         match check(answer) {
-            Ok(()) => return Some(answer.to_owned()),
+            Ok(()) => return Some(answer.to_owned()).filter(|answer| !answer.is_empty()),
             Err(message) => eprintln!("  {message}"),
         }
     };
     let kinds = TRUNK.kinds().join(", ");
-    let trunk = question(&format!("Kind of trunk: {kinds} (default: {})", TRUNK.default), &|answer| {
-        if TRUNK.kinds().contains(&answer) { Ok(()) } else { TRUNK.read(answer).map(drop) }
-    });
+    let is_kind =
+        or_default(|answer| if TRUNK.kinds().contains(&answer) { Ok(()) } else { TRUNK.read(answer).map(drop) });
+    let trunk = question(&format!("Kind of trunk: {kinds} (default: {})", TRUNK.default), &is_kind);
     let trunk = trunk.and_then(|kind| {
         let Some(text) = details(&kind) else { return Some(kind) };
-        let value = question(&text, &|answer| TRUNK.read(&format!("{kind}:{answer}")).map(drop));
+        let value = question(&text, &|answer| match answer {
+            "" if kind == TRUNK.first || Value::of(&kind).accepts("") => Ok(()),
+            "" => Err("there is no default".to_owned()),
+            _ => TRUNK.read(&format!("{kind}:{answer}")).map(drop),
+        });
         match value {
             Some(value) => Some(format!("{kind}:{value}")),
             // Its default is that of the side.
@@ -108,18 +112,22 @@ fn ask(options: &InitOptions, input: &mut impl BufRead) -> InitOptions {
             None => Some(kind),
         }
     });
-    let agent = options
-        .agent
-        .clone()
-        .or_else(|| question("Voice agent that takes calls first: wss://HOST/PATH (default: none)", &agent_url));
+    let agent = options.agent.clone().or_else(|| {
+        question("Voice agent that takes calls first: wss://HOST/PATH (default: none)", &or_default(agent_url))
+    });
     let (target, default) = match agent {
         Some(_) => ("Fallback if the agent fails", "none"),
         None => ("PBX", PBX.default),
     };
     let kinds = PBX.kinds().join(", ");
     let text = format!("{target}: KIND:ADDRESS, with a kind of {kinds} (default: {default})");
-    let pbx = question(&text, &|answer| PBX.read(answer).map(drop));
+    let pbx = question(&text, &or_default(|answer| PBX.read(answer).map(drop)));
     InitOptions { trunks: trunk.into_iter().collect(), agent, pbx, ..options.clone() }
+}
+
+/// Returns the check of an answer to a question with a default, which an empty answer takes.
+fn or_default(check: impl Fn(&str) -> Result<(), String>) -> impl Fn(&str) -> Result<(), String> {
+    move |answer| if answer.is_empty() { Ok(()) } else { check(answer) }
 }
 
 /// Returns the question for what follows a kind of trunk; `None` if nothing does, or the answer has it.
@@ -662,6 +670,10 @@ mod tests {
         assert_eq!(asked.trunks, Vec::<String>::new(), "the placeholder");
         let asked = ask(&InitOptions::default(), &mut &b"carrier\n198.51.100.7\n"[..]);
         assert_eq!(asked.trunks, ["carrier:198.51.100.7"]);
+        let asked = ask(&InitOptions::default(), &mut &b"twilio\n\nacme\n\n\n"[..]);
+        assert_eq!(asked.trunks, ["twilio:acme"], "a domain has no default");
+        let asked = ask(&InitOptions::default(), &mut &b"plivo\n\n 1.zt.plivo.com \n"[..]);
+        assert_eq!(asked.trunks, ["plivo:1.zt.plivo.com"]);
         let asked = ask(&InitOptions::default(), &mut &b"\nfoo\n"[..]);
         assert_eq!((asked.trunks, asked.pbx, asked.agent), (Vec::new(), None, None));
     }
