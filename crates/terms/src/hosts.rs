@@ -16,6 +16,11 @@ impl OwnHosts {
     pub fn from_host(&self) -> Option<&str> {
         self.from.as_deref().or(self.contact.as_deref())
     }
+
+    /// Returns whether a host is one of them.
+    pub fn has(&self, host: &str) -> bool {
+        [&self.contact, &self.from].into_iter().flatten().any(|own| own.eq_ignore_ascii_case(host))
+    }
 }
 
 #[cfg(test)]
@@ -28,6 +33,7 @@ mod tests {
         assert_eq!(contact.from_host(), Some("sbc.example.com"));
         let both = OwnHosts { from: Some("example.com".into()), ..contact };
         assert_eq!(both.from_host(), Some("example.com"));
+        assert!(both.has("SBC.example.com") && both.has("example.com") && !both.has("a.example.com"));
         assert_eq!(OwnHosts::default().from_host(), None);
     }
 }

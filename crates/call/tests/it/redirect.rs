@@ -264,6 +264,28 @@ fn a_number_at_the_edge_itself_is_called_as_from_that_trunk() {
     }
 }
 
+/// A trunk that knows the edge by its name forwards to that.
+#[test]
+fn a_number_at_the_host_name_that_a_trunk_is_shown_is_at_the_edge() {
+    let named = |name: &'static str| {
+        move |trunk: &mut Trunk| {
+            if &*trunk.name == name {
+                trunk.own_hosts.contact = Some("sbc.example.com".into());
+            }
+        }
+    };
+    let contact = "Contact: <sip:+16505550111@SBC.example.com;user=phone>";
+    let mut bench = forwarding(to_trunk("pbx"), named("pbx"));
+    let caller = forwarded(&mut bench, contact);
+    let backup = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE sip:+16505550111@"));
+    answered(bench, caller, &backup);
+    // A name that only another trunk is shown is not followed.
+    let mut bench = forwarding(to_trunk("pbx"), named("carrier"));
+    forwarded(&mut bench, contact);
+    bench.expect(CARRIER, "SIP/2.0 500");
+    bench.finish();
+}
+
 #[test]
 fn a_forwarded_call_may_ring_many_or_reach_an_agent() {
     let mut bench = forwarding(to_trunk("pbx"), |_| {});

@@ -515,7 +515,7 @@ impl Search {
         from: Option<&Arc<Trunk>>,
         redirects: &mut Redirects,
     ) -> Result<Onward, &'static str> {
-        let here = number_here(edge, uri);
+        let here = number_here(edge, uri, own.map(|trunk| &**trunk));
         // Where no port is named, a peer on this machine comes first.
         let place = if here.is_some() && names_port(uri) { None } else { place(uri, own, &edge.table) };
         match (place, here) {

@@ -155,8 +155,9 @@ pub(crate) fn is_here(edge: &Edge, destination: &Destination) -> bool {
     destination.host.parse().is_ok_and(is_ours) && edge.addressing.listens_on(destination.port_or_default())
 }
 
-/// Returns the number that a URI names at the edge itself, or at nowhere else (`tel:`). Without a port it may be any listener of ours.
-pub(crate) fn number_here(edge: &Edge, uri: &str) -> Option<Number> {
+/// Returns the number that a URI names at the edge itself, also by a host name of ours that `own` is shown, or at nowhere else (`tel:`). Without a
+/// port it may be any listener of ours.
+pub(crate) fn number_here(edge: &Edge, uri: &str, own: Option<&Trunk>) -> Option<Number> {
     let read = Uri::parse(uri.as_bytes())?;
     let user = match read.scheme {
         Scheme::Tel => read.user.to_owned(),
@@ -164,7 +165,9 @@ pub(crate) fn number_here(edge: &Edge, uri: &str) -> Option<Number> {
             let is_ours = |ip: IpAddr| edge.addressing.is_ours(ip.to_canonical());
             let listens = read.host.port.is_none_or(|port| edge.addressing.listens_on(port));
             let is_plain = read.headers.is_empty() && read.param("maddr").is_none();
-            (listens && is_plain && read.host.ip().is_some_and(is_ours)).then(|| read.user_unescaped())?
+            let is_named = own.is_some_and(|trunk| trunk.own_hosts.has(read.host.host));
+            let is_here = is_named || read.host.ip().is_some_and(is_ours);
+            (listens && is_plain && is_here).then(|| read.user_unescaped())?
         }
         Scheme::Other => return None,
     };
