@@ -403,9 +403,10 @@ fn peers(own: &Section<'_>, preset: &Preset, secure: bool, findings: &mut Findin
     let known = preset.domain.as_ref()?;
     let domain = own.get("domain");
     if own.get("peers").is_some() {
-        if let Some(domain) = domain {
-            let message = "`domain` and `peers`: `domain` has no effect";
-            findings.warning(code::BAD_VALUE, Some(domain.span()), message, "remove one of them");
+        for (key, value) in [("domain", domain), ("edges", own.get("edges"))] {
+            let Some(value) = value else { continue };
+            let message = format!("`{key}` and `peers`: `{key}` has no effect");
+            findings.warning(code::BAD_VALUE, Some(value.span()), message, "remove one of them");
         }
         return None;
     }

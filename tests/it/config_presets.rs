@@ -295,6 +295,12 @@ fn what_cannot_be_used_is_said() {
             3,
             "`domain` and `peers`",
         ),
+        (
+            "preset = 'twilio'\nedges = ['dublin']\npeers = ['sip:h']\nsecure = false",
+            "TG0105",
+            3,
+            "`edges` and `peers`",
+        ),
     ] {
         let found = wrong(lines);
         let hit = found.iter().find(|(found, at, message)| found == code && *at == line && message.contains(part));
