@@ -122,7 +122,9 @@ impl Negotiation {
     ) -> Option<(Description, Vec<AgreedStream>)> {
         let ours = call.legs[legs.1].sdp.ours.as_ref().and_then(Written::read);
         self.agreed_with(call, legs, offer, |sent, mut theirs| {
-            ours.iter().for_each(|ours| keep_accepted(&mut theirs, ours));
+            if let Some(ours) = &ours {
+                keep_accepted(&mut theirs, ours);
+            }
             fitted(sent, &theirs).unwrap_or(theirs)
         })
     }
