@@ -279,5 +279,8 @@ fn the_examples_of_agent_platforms_try_the_platform_first() {
         assert_eq!(way(&table, "carrier", "+14155550100", at, 0), expected);
     }
     let expected = ("route-1".to_owned(), "receptionist".to_owned());
-    assert_eq!(way(&table("whatsapp-to-agent.toml"), "whatsapp", "+14155550100", at, 0), expected);
+    let table = table("whatsapp-to-agent.toml");
+    assert_eq!(way(&table, "whatsapp", "+14155550100", at, 0), expected);
+    let expected = ("route-2".to_owned(), "whatsapp".to_owned());
+    assert_eq!(way(&table, "pbx", "+12125550100", at, 0), expected);
 }

@@ -302,7 +302,10 @@ fn presets_are_listed_and_shown_with_their_sources() {
         assert!(list.lines().any(|line| line.starts_with(name)), "{list}");
     }
     let (_, shown, _) = told(&["preset", "show", "whatsapp"]);
-    assert!(shown.contains("codecs = [\"opus\"]") && shown.contains("\n# require_auth: "), "{shown}");
+    for part in ["codecs = [\"opus\"]", "\n# require_auth: ", "\n# contact_host: for calls to users", "\n# caller_id: "]
+    {
+        assert!(shown.contains(part), "{part}{shown}");
+    }
     let (code, shown, _) = told(&["preset", "show", "twilio"]);
     assert_eq!(code, Some(0));
     assert!(shown.contains("preset = \"twilio\"") && shown.contains("# https://www.twilio.com/docs"), "{shown}");
