@@ -94,3 +94,37 @@ fn what_cannot_be_verified_is_not_installed() {
     let error = refused(url, to.path(), "x86_64");
     assert!(error.contains("does not run on this machine"), "{error}");
 }
+
+#[test]
+fn checksums_of_other_programs_are_read() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folder = from.path().join("a release");
+    std::fs::create_dir(&folder).unwrap();
+    release(&folder, PROGRAM);
+    let sums = std::fs::read_to_string(folder.join("SHA256SUMS")).unwrap();
+    std::fs::write(folder.join("SHA256SUMS"), sums.replace("  ", " *").replace('\n', "\r\n")).unwrap();
+    let output = install(folder.to_str().unwrap(), &to.path().join("a prefix"), "x86_64");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_folder_that_is_no_release_is_named() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    release(from.path(), PROGRAM);
+    let url = from.path().to_str().unwrap();
+    let sums = from.path().join("SHA256SUMS");
+    let zeros = "0".repeat(64);
+    // A page of a proxy, and a name that leads out of the folder.
+    for text in ["<html>Sign in</html>\n", &format!("{zeros}  trunkgate-9/../../x-x86_64-linux.tar.gz\n")] {
+        std::fs::write(&sums, text).unwrap();
+        let error = refused(url, to.path(), "x86_64");
+        assert!(error.contains("/SHA256SUMS has no checksum: is TRUNKGATE_URL"), "{error}");
+    }
+
+    let broken = b"no archive";
+    std::fs::write(from.path().join(format!("{ARCHIVE}.tar.gz")), broken).unwrap();
+    let digits: String = Sha256::digest(broken).iter().map(|byte| format!("{byte:02x}")).collect();
+    std::fs::write(&sums, format!("{digits}  {ARCHIVE}.tar.gz\n")).unwrap();
+    let error = refused(url, to.path(), "x86_64");
+    assert!(error.contains("cannot be unpacked: nothing is installed"), "{error}");
+}
