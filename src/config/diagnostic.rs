@@ -94,10 +94,11 @@ impl Findings {
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&Diagnostic) -> bool) {
         self.list.retain(|diagnostic| keep(diagnostic));
     }
-    /// Says of each finding at one of these places which preset it comes from.
+    /// Adds the preset to each finding at one of these places, unless its message names it.
     pub(super) fn come_from(&mut self, preset: &str, places: &[Range<usize>]) {
+        let named = format!("preset {preset}");
         for found in &mut self.list {
-            if found.span.as_ref().is_some_and(|span| places.contains(span)) {
+            if found.span.as_ref().is_some_and(|span| places.contains(span)) && !found.message.contains(&named) {
                 found.message.push_str(&format!(" (preset {preset})"));
             }
         }
