@@ -237,21 +237,30 @@ impl Side {
             return Ok((kind, value));
         }
         let forms: Vec<String> = kinds.iter().map(|kind| Value::form(kind)).collect();
-        let hint = text.split_once(':').and_then(|(kind, value)| self.hint(kind, value)).unwrap_or_default();
+        let (kind, value) = text.split_once(':').unwrap_or((text, ""));
+        let hint = self.hint(kind, value).unwrap_or_default();
         Err(format!("{text}: expected {}{hint}", forms.join(" or ")))
     }
 
-    /// Returns how to write a kind that is none of this side.
+    /// Returns the regions of a kind of this side, or how to write a kind that is none.
     fn hint(&self, kind: &str, value: &str) -> Option<String> {
         let other = if self.flag == TRUNK.flag { &PBX } else { &TRUNK };
         let kinds = self.kinds();
-        if kinds.contains(&kind) || !kind.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+        if kinds.contains(&kind) {
+            let Value::Region(regions) = Value::of(kind) else { return None };
+            return Some(format!("; regions of {kind}: {}", regions.join(", ")));
+        }
+        if kind.is_empty() || !kind.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
             return None;
         }
         if other.kinds().contains(&kind) {
             return Some(format!("; {kind} belongs to {} {}", other.flag, Value::form(kind)));
         }
+        if preset::find(kind).is_some() {
+            return Some(format!("; init cannot write {kind}: add its trunk by hand (trunkgate preset show {kind})"));
+        }
         Some(match nearest(kind, kinds.iter().copied()) {
+            Some(meant) if value.is_empty() => format!("; did you mean {}?", Value::form(meant)),
             Some(meant) => format!("; did you mean {meant}:{value}?"),
             None => {
                 let first = self.first;
@@ -618,6 +627,14 @@ mod tests {
             (Some("plivo"), None, "or plivo:ADDRESS or"),
             (Some("acmetel:1"), None, "; acmetel has no preset: write carrier:ADDRESS"),
             (Some("twillio:acme"), None, "; did you mean twilio:acme?"),
+            (Some("twillio"), None, "; did you mean twilio:DOMAIN?"),
+            (Some("telnyx:mars"), None, "; regions of telnyx: us, eu, ca, au"),
+            (
+                Some("whatsapp"),
+                None,
+                "; init cannot write whatsapp: add its trunk by hand (trunkgate preset show whatsapp)",
+            ),
+            (None, Some("microsoft-teams:sbc.example.com"), "; init cannot write microsoft-teams: "),
             (Some("asterisk:10.0.0.5"), None, "; asterisk belongs to --pbx asterisk:ADDRESS"),
             (None, Some("twilio:acme"), "; twilio belongs to --trunk twilio:DOMAIN"),
             (Some("twilio:10.0.0.5:5060"), None, "twilio:DOMAIN"),

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
+use trunkgate_route::nearest;
 
 use crate::boot::run;
 use crate::config;
@@ -20,7 +21,10 @@ pub fn run(file: Option<&Path>, what: &Presets, json: bool) -> ExitCode {
         let found = preset::find(name);
         if found.is_none() {
             let names: Vec<&str> = preset::all().iter().map(|preset| preset.name).collect();
-            terminal::print_error(&format!("error: unknown preset: {name}: {}", names.join(", ")));
+            let meant = nearest(name, names.iter().copied())
+                .or_else(|| names.iter().copied().find(|known| name.len() > 2 && known.contains(name)))
+                .map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
+            terminal::print_error(&format!("error: unknown preset: {name}: {}{meant}", names.join(", ")));
         }
         found
     };

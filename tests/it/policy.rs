@@ -329,7 +329,9 @@ fn presets_are_listed_and_shown_with_their_sources() {
     ] {
         assert!(shown.contains(part), "{part}{shown}");
     }
-    let (code, _, error) = told(&["preset", "show", "twillio"]);
-    assert_eq!(code, Some(2));
-    assert!(error.contains("twilio, carrier"), "{error}");
+    for (name, meant) in [("twillio", "twilio"), ("teams", "microsoft-teams")] {
+        let (code, _, error) = told(&["preset", "show", name]);
+        assert_eq!(code, Some(2));
+        assert!(error.contains("twilio, carrier") && error.contains(&format!("; did you mean {meant}?")), "{error}");
+    }
 }
