@@ -115,7 +115,7 @@ fn a_folder_that_is_no_release_is_named() {
     let sums = from.path().join("SHA256SUMS");
     let zeros = "0".repeat(64);
     // A page of a proxy, and a name that leads out of the folder.
-    for text in ["<html>Sign in</html>\n", &format!("{zeros}  trunkgate-9/../../x-x86_64-linux.tar.gz\n")] {
+    for text in ["<html>Sign in</html>\n", format!("{zeros}  trunkgate-9/../../x-x86_64-linux.tar.gz\n").as_str()] {
         std::fs::write(&sums, text).unwrap();
         let error = refused(url, to.path(), "x86_64");
         assert!(error.contains("/SHA256SUMS has no checksum: is TRUNKGATE_URL"), "{error}");
