@@ -85,6 +85,7 @@ binary() {
 
 # Sets `trunkgate` to the binary of an image.
 image() {
+    command -v docker >/dev/null || die "TRUNKGATE_IMAGE is set, and docker is not installed: unset it where this job runs in that image"
     container=$(docker create "$1") || die "TRUNKGATE_IMAGE: $1 cannot be had"
     docker cp "$container:/usr/bin/trunkgate" "$work/trunkgate" >/dev/null
     copied=$?

@@ -248,3 +248,23 @@ fn the_action_passes_each_variable_of_the_script() {
     let mut runs = action.lines().filter(|line| line.contains("run:") || line.contains("trunkgate-ci.sh"));
     assert!(runs.all(|line| !line.contains("${{")), "{action}");
 }
+
+/// GitLab gives the variables of a project to its jobs: a job in the container image must not be asked to copy the binary out of it.
+#[test]
+fn the_job_of_gitlab_in_the_image_has_no_variable_of_the_script() {
+    let guide = std::fs::read_to_string(root().join("docs/ci.md")).unwrap();
+    let jobs = guide.split("## ").find(|part| part.starts_with("GitLab CI")).unwrap();
+    assert!(jobs.contains("image: { name: \"$SBC_IMAGE\"") && !jobs.contains("\"$TRUNKGATE_IMAGE\""), "{jobs}");
+
+    let job = Job::new();
+    let bin = job.path("bin");
+    std::fs::create_dir(&bin).unwrap();
+    for name in ["sh", "mktemp", "mkdir", "rm"] {
+        let found = std::env::split_paths(&std::env::var_os("PATH").unwrap()).find(|folder| folder.join(name).exists());
+        std::os::unix::fs::symlink(found.unwrap().join(name), bin.join(name)).unwrap();
+    }
+    let variables = [("TRUNKGATE_BINARY", ""), ("TRUNKGATE_IMAGE", "trunkgate:0.1.0"), ("PATH", bin.to_str().unwrap())];
+    let (code, _, errors) = job.run(&["loadtest"], &variables);
+    assert_eq!(code, 2);
+    assert!(errors.starts_with("error: TRUNKGATE_IMAGE is set, and docker is not installed"), "{errors}");
+}
