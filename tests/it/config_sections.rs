@@ -25,7 +25,7 @@ const TRUNK: &str = "[trunk.NAME]";
 const APP: &str = "[app.NAME]";
 
 /// Each section in its least form, some in a second one.
-const SECTIONS: [Section; 30] = [
+const SECTIONS: [Section; 31] = [
     section("[edge]", &[], "[edge]\nname = 'edge-1'\n"),
     section("[[listen]]", &[], "[[listen]]\ntransport = 'udp'\naddress = '127.0.0.1:5060'\n"),
     section("[media]", &[], "[media]\nports = '16384-20000'\n"),
@@ -66,7 +66,11 @@ const SECTIONS: [Section; 30] = [
     section("[siprec.NAME]", &[], "[siprec.second]\npeers = ['sip:10.9.0.8']\nrequired = true\n"),
     section("[voicemail.NAME]", &["[recording]"], "[voicemail.desk]\n"),
     section("[mail]", &[], "[mail]\nserver = 'smtp://127.0.0.1'\nfrom = 'edge@example.com'\n"),
-    section("[tls]", &["[[listen]]"], "[tls]\nacme = { domains = 'sbc.example.com' }\n"),
+    section(
+        "[tls]",
+        &["[[listen]]"],
+        "[[listen]]\ntransport = 'tls'\naddress = '127.0.0.1:5061'\n[tls]\nacme = { domains = 'sbc.example.com' }\n",
+    ),
     section("[hep]", &[], "[hep]\naddress = '127.0.0.1:9060'\n"),
     section("[otel]", &[], "[otel]\nendpoint = 'http://127.0.0.1:4318'\n"),
 ];
