@@ -219,7 +219,8 @@ impl Edge {
         match code {
             200..=299 => {
                 let asked = registration.expires;
-                let granted = response.granted_seconds(&registration.wanted.user, way.local).unwrap_or(asked);
+                let host = self.table.trunk(&name).and_then(|trunk| trunk.own_hosts.contact.as_deref());
+                let granted = response.granted_seconds(&registration.wanted.user, host, way.local).unwrap_or(asked);
                 if granted == 0 {
                     return self.ask_registrar(now, &name, "it returned no binding", None);
                 }

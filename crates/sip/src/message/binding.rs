@@ -7,14 +7,18 @@ use crate::scan::{number, split};
 
 impl Message {
     /// How long a registrar keeps the binding to our Contact, in seconds: as it lists that, or one of our user (some
-    /// write the address that they saw); else what its Expires says (RFC 3261 §10.2.4, §10.3 step 8).
-    pub fn granted_seconds(&self, user: &str, local: Local) -> Option<u32> {
+    /// write the address that they saw); else what its Expires says (RFC 3261 §10.2.4, §10.3 step 8). `name`: the host name of our Contact,
+    /// where it has one in the place of the address.
+    pub fn granted_seconds(&self, user: &str, name: Option<&str>, local: Local) -> Option<u32> {
         let seconds = |value: &[u8]| number(value).and_then(|n| u32::try_from(n).ok());
         let contacts = self.addresses(HeaderName::Contact);
         let of_user = || contacts.iter().filter(|contact| contact.parsed_uri().is_some_and(|uri| uri.user == user));
         let is_ours = |contact: &&NameAddr<'_>| {
-            let host = contact.parsed_uri().map(|uri| uri.host);
-            host.is_some_and(|host| host.ip() == Some(local.ip) && host.port.unwrap_or(5060) == local.port)
+            let Some(host) = contact.parsed_uri().map(|uri| uri.host) else { return false };
+            match name {
+                Some(name) => host.host.eq_ignore_ascii_case(name) && host.port.is_none_or(|port| port == local.port),
+                None => host.ip() == Some(local.ip) && host.port.unwrap_or(5060) == local.port,
+            }
         };
         let found = of_user().find(is_ours).or_else(|| of_user().next());
         let of_answer = || self.header(HeaderName::Expires).and_then(|value| seconds(value.trim_ascii()));
@@ -54,8 +58,12 @@ mod tests {
             ("Contact: <sip:acme@192.0.2.1:5080>;expires=99999999999\r\n", None),
             ("", None),
         ] {
-            assert_eq!(answer(lines).granted_seconds("acme", local), granted, "{lines}");
+            assert_eq!(answer(lines).granted_seconds("acme", None, local), granted, "{lines}");
         }
+        // A binding by address from before the name was configured, and another edge's, are not ours.
+        let by_name = "Contact: <sip:acme@192.0.2.1:5080>;expires=9, <sip:acme@b.example:5080>;expires=8, \
+                       <sip:acme@SBC.example.com:5080>;expires=60\r\n";
+        assert_eq!(answer(by_name).granted_seconds("acme", Some("sbc.example.com"), local), Some(60));
         assert_eq!(answer("Min-Expires: 300\r\n").seconds("min-expires"), Some(300));
         assert_eq!(answer("Retry-After: 18 (in a meeting);duration=9\r\n").seconds("Retry-After"), Some(18));
         assert_eq!(answer("Retry-After: soon\r\n").seconds("Retry-After"), None);
