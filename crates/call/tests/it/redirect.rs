@@ -247,8 +247,9 @@ fn a_number_at_the_edge_itself_is_called_as_from_that_trunk() {
         format!("<sip:+1-650-555-0111@{PUBLIC};transport=tcp>"),
         format!("<sips:+16505550111@{LOCAL}:5061>"),
         "<tel:+1-650-555-0111>".to_owned(),
+        "<sip:+16505550111@SBC.example.com:5060>".to_owned(),
     ] {
-        let mut bench = forwarding(to_trunk("pbx"), |_| {});
+        let mut bench = forwarding(to_trunk("pbx"), |trunk| trunk.own_hosts.contact = Some("sbc.example.com".into()));
         let caller = forwarded(&mut bench, &format!("Contact: {contact}"));
         let invite = bench.expect(BACKUP, "INVITE sip:+16505550111@");
         assert!(
