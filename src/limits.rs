@@ -84,6 +84,8 @@ pub const ACME_ACCOUNT_BYTES: u64 = 1 << 20;
 pub const ACME_PAUSE_SECONDS: u64 = 300;
 /// Longest pause after failed ACME orders, in seconds.
 pub const ACME_PAUSE_MOST_SECONDS: u64 = 6 * 3_600;
+/// Longest Retry-After of an ACME authority that is followed, in seconds: the longest rate limit of Let's Encrypt.
+pub const ACME_RETRY_AFTER_SECONDS: u64 = 7 * 86_400;
 /// Most that is added to the Retry-After of an ACME authority, in seconds.
 pub const ACME_RETRY_JITTER_SECONDS: u64 = 60;
 /// Shortest time between a new certificate and the next order, in seconds.

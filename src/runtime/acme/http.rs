@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::header::{HeaderMap, RETRY_AFTER};
+use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response, StatusCode};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use jiff::Timestamp;
@@ -15,7 +15,7 @@ use rustls::ClientConfig;
 use tokio::time::timeout;
 use url::Url;
 
-use crate::limits::{ACME_ANSWER_BYTES, ACME_REQUEST_SECONDS};
+use crate::limits::{ACME_ANSWER_BYTES, ACME_REQUEST_SECONDS, ACME_RETRY_AFTER_SECONDS};
 use crate::system::clock;
 use crate::system::web;
 use crate::webhooks::shown_url;
@@ -77,12 +77,12 @@ impl AcmeHttp {
         };
         let stream = web::connect(&url, || tls, ACME_ANSWER_BYTES).await.map_err(failed)?;
         let answer = web::exchange(stream, request, |_| ACME_ANSWER_BYTES).await;
-        let answer = answer.map_err(|fault| failed(fault.what().to_owned()))?;
+        let mut answer = answer.map_err(|fault| failed(fault.what().to_owned()))?;
         if !answer.is_whole {
             return Err(failed(format!("an answer of more than {ACME_ANSWER_BYTES} bytes")));
         }
+        let retry_after = bound_retry_after(&mut answer.headers, clock::now());
         if answer.status.is_client_error() || answer.status.is_server_error() {
-            let retry_after = retry_after(&answer.headers, clock::now());
             let mut last = self.lock();
             (last.refused, last.retry_after) = (Some(answer.status), retry_after);
         }
@@ -108,14 +108,22 @@ fn failed(what: String) -> Error {
     Error::Other(what.into())
 }
 
-/// Returns the time of Retry-After, a number of seconds or a date (RFC 9110 §10.2.3).
+/// Returns the time of Retry-After, a number of seconds or a date (RFC 9110 §10.2.3), as far as it is followed.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let most = Duration::from_secs(ACME_RETRY_AFTER_SECONDS);
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
+        return Some(Duration::from_secs(seconds).min(most));
     }
     let until = DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok()?;
-    Some(Duration::try_from(until.duration_since(now)).unwrap_or_default())
+    Some(Duration::try_from(until.duration_since(now)).unwrap_or_default().min(most))
+}
+
+/// Returns the same, and writes it in the place of what was sent: the library adds any number to the time, and panics beyond its end.
+fn bound_retry_after(headers: &mut HeaderMap, now: Timestamp) -> Option<Duration> {
+    let time = retry_after(headers, now)?;
+    headers.insert(RETRY_AFTER, HeaderValue::from(time.as_secs()));
+    Some(time)
 }
 
 #[cfg(test)]
@@ -132,10 +140,14 @@ mod tests {
             ("Sat, 28 Nov 2026 11:00:00 GMT", Some(0)),
             ("soon", None),
             ("-5", None),
+            ("18446744073709551615", Some(ACME_RETRY_AFTER_SECONDS)),
+            ("Thu, 28 Nov 2999 12:00:00 GMT", Some(ACME_RETRY_AFTER_SECONDS)),
         ];
         for (text, seconds) in cases {
-            let headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
-            assert_eq!(retry_after(&headers, now), seconds.map(Duration::from_secs), "{text}");
+            let mut headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
+            assert_eq!(bound_retry_after(&mut headers, now), seconds.map(Duration::from_secs), "{text}");
+            let expected = seconds.map_or_else(|| text.to_owned(), |seconds| seconds.to_string());
+            assert_eq!(headers[RETRY_AFTER], expected, "{text}");
         }
         assert_eq!(retry_after(&HeaderMap::new(), now), None);
     }

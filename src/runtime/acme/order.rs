@@ -11,6 +11,7 @@ use instant_acme::{
     OrderStatus, RetryPolicy,
 };
 use jiff::Timestamp;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use trunkgate_call::numbers::plain;
 
@@ -75,10 +76,20 @@ pub(super) async fn obtain(acme: &Acme, tokens: &ChallengeTokens) -> Result<Vali
         OrderFailure { step: FailedStep::Unanswered, asked: String::new(), cause, retry_after: None }
     })?;
     let http = AcmeHttp::new(tls);
-    let late = || Failed::new(FailedStep::Unanswered, format!("not complete within {ACME_ORDER_SECONDS} s"));
-    let ordered = timeout(Duration::from_secs(ACME_ORDER_SECONDS), ordered(acme, &http, tokens)).await;
+    let unanswered = |what: String| Err(Failed::new(FailedStep::Unanswered, what));
+    // A task of its own, which ends with this one: the library panics on answers such as a newNonce that is no URL.
+    let mut task = JoinSet::new();
+    let (of_order, by, answered) = (acme.clone(), http.clone(), tokens.clone());
+    task.spawn(async move { ordered(&of_order, &by, &answered).await });
+    let ended = timeout(Duration::from_secs(ACME_ORDER_SECONDS), task.join_next()).await;
+    drop(task);
     tokens.clear();
-    ordered.unwrap_or_else(|_| Err(late())).map_err(|failed| {
+    let ordered = match ended {
+        Ok(Some(Ok(ordered))) => ordered,
+        Ok(Some(Err(_)) | None) => unanswered("the answer is not one of ACME".to_owned()),
+        Err(_) => unanswered(format!("not complete within {ACME_ORDER_SECONDS} s")),
+    };
+    ordered.map_err(|failed| {
         let last = http.last();
         let is_local = matches!(failed.step, FailedStep::Files { .. });
         let cause = match last.refused {

@@ -29,6 +29,8 @@ pub(crate) enum Behaviour {
     IsDown,
     /// With a proof that it has not got.
     RefusesProofs,
+    /// With a directory that has no URL for nonces.
+    NamesNoNonce,
 }
 
 pub(crate) struct AcmeServer {
@@ -179,7 +181,8 @@ impl Shared {
                 ("503 Service Unavailable", Vec::new(), "<html>down for maintenance</html>".to_owned())
             }
             ("directory", 1) => ok(&json!({
-                "newNonce": self.url("nonce"), "newAccount": self.url("account"), "newOrder": self.url("order"),
+                "newNonce": if self.behaviour == Behaviour::NamesNoNonce { "not a URL".to_owned() } else { self.url("nonce") },
+                "newAccount": self.url("account"), "newOrder": self.url("order"),
             })),
             ("nonce", 1) => ("200 OK", Vec::new(), String::new()),
             ("account", 1) => {
