@@ -55,6 +55,11 @@ impl Acme {
     pub fn account(&self) -> PathBuf {
         self.folder.join("account.json")
     }
+
+    /// Returns whether the directory is asked by `http`, on this machine.
+    pub fn is_in_clear(&self) -> bool {
+        Url::parse(&self.directory).is_ok_and(|url| url.scheme() == "http")
+    }
 }
 
 /// The table with its places.

@@ -38,12 +38,14 @@ pub(super) struct LastRequest {
 pub(super) struct AcmeHttp {
     /// TLS by the `ca` of the configuration; without one, by the certificates of the system.
     tls: Option<Arc<ClientConfig>>,
+    /// Whether requests may leave in clear, for this machine: a directory elsewhere cannot lead them to servers here.
+    in_clear: bool,
     last: Arc<Mutex<LastRequest>>,
 }
 
 impl AcmeHttp {
-    pub(super) fn new(tls: Option<Arc<ClientConfig>>) -> AcmeHttp {
-        AcmeHttp { tls, last: Arc::default() }
+    pub(super) fn new(tls: Option<Arc<ClientConfig>>, in_clear: bool) -> AcmeHttp {
+        AcmeHttp { tls, in_clear, last: Arc::default() }
     }
 
     /// Returns the latest request.
@@ -61,7 +63,8 @@ impl AcmeHttp {
         *self.lock() = LastRequest { url: shown_url(&text), ..LastRequest::default() };
         let url = Url::parse(&text).map_err(|error| failed(format!("not a URL: {error}")))?;
         let is_https = url.scheme() == "https";
-        if !is_https && !url.host_str().is_some_and(trunkgate_route::is_loopback_host) {
+        let is_local = url.host_str().is_some_and(trunkgate_route::is_loopback_host);
+        if !is_https && !(self.in_clear && url.scheme() == "http" && is_local) {
             return Err(failed("not an https:// URL".to_owned()));
         }
         let Ok(body) = body.collect().await;
@@ -153,11 +156,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_in_clear_leaves_for_this_machine_alone() {
-        let client = AcmeHttp::new(None);
-        let request = Request::builder().uri("http://ca.example/directory").body(BodyWrapper::default()).unwrap();
-        let Err(error) = client.request(request).await else { panic!("answered") };
-        assert_eq!(error.to_string(), "not an https:// URL");
-        assert_eq!(client.last().url, "http://ca.example/directory");
+    async fn a_request_in_clear_leaves_for_this_machine_alone_and_for_a_directory_there() {
+        for (in_clear, url) in [(true, "http://ca.example/directory"), (false, "http://127.0.0.1:1/v1/reload")] {
+            let client = AcmeHttp::new(None, in_clear);
+            let request = Request::builder().uri(url).body(BodyWrapper::default()).unwrap();
+            let Err(error) = client.request(request).await else { panic!("answered") };
+            assert_eq!(error.to_string(), "not an https:// URL");
+            assert_eq!(client.last().url, url);
+        }
     }
 }

@@ -75,7 +75,7 @@ pub(super) async fn obtain(acme: &Acme, tokens: &ChallengeTokens) -> Result<Vali
         let cause = format!("`ca` of [tls] acme: {what}");
         OrderFailure { step: FailedStep::Unanswered, asked: String::new(), cause, retry_after: None }
     })?;
-    let http = AcmeHttp::new(tls);
+    let http = AcmeHttp::new(tls, acme.is_in_clear());
     let unanswered = |what: String| Err(Failed::new(FailedStep::Unanswered, what));
     // A task of its own, which ends with this one: the library panics on answers such as a newNonce that is no URL.
     let mut task = JoinSet::new();
