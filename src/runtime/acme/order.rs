@@ -16,19 +16,22 @@ use tokio::time::timeout;
 use trunkgate_call::numbers::plain;
 
 use super::challenge::{self, ChallengeTokens};
-use super::http::AcmeHttp;
+use super::http::{AcmeHttp, LastRequest};
 use super::renewal::Validity;
 use crate::config::Acme;
 use crate::limits::{ACME_ACCOUNT_BYTES, ACME_ORDER_SECONDS, ACME_STEP_SECONDS, COMPLAINT_CHARACTERS};
 use crate::runtime::acme_report::{FailedStep, OrderFailure};
 use crate::system::certificates::{Trust, carries, dns_names, not_after, not_before, pair_of};
 use crate::system::files::{self, ReplacedRights, SECRET};
+use crate::system::text::number;
 use crate::system::{clock, web};
 
 /// Rights of the folder: the owner.
 const FOLDER_RIGHTS: u32 = 0o700;
 /// Pause before the authority is asked for the state of an order; it doubles.
 const FIRST_LOOK: Duration = Duration::from_millis(250);
+/// Longest URL in a report: with the longest host name, path and token of a challenge.
+const ASKED_CHARACTERS: usize = 400;
 
 /// How an order failed, before it is known which address was asked.
 struct Failed {
@@ -89,17 +92,26 @@ pub(super) async fn obtain(acme: &Acme, tokens: &ChallengeTokens) -> Result<Vali
         Ok(Some(Err(_)) | None) => unanswered("the answer is not one of ACME".to_owned()),
         Err(_) => unanswered(format!("not complete within {ACME_ORDER_SECONDS} s")),
     };
-    ordered.map_err(|failed| {
-        let last = http.last();
-        let is_local = matches!(failed.step, FailedStep::Files { .. });
-        let cause = match last.refused {
-            // The library shows that a page of text is not JSON.
-            Some(status) if failed.step == FailedStep::Unanswered => format!("answered {status}"),
-            _ => failed.cause,
+    ordered.map_err(|failed| failure(failed, http.last()))
+}
+
+/// Returns what is reported of a failed order. Texts of the authority become one line each.
+fn failure(failed: Failed, last: LastRequest) -> OrderFailure {
+    if matches!(failed.step, FailedStep::Files { .. }) {
+        return OrderFailure {
+            step: failed.step,
+            asked: String::new(),
+            cause: failed.cause,
+            retry_after: last.retry_after,
         };
-        let asked = failed.asked.unwrap_or(if is_local { String::new() } else { last.url });
-        OrderFailure { step: failed.step, asked, cause, retry_after: last.retry_after }
-    })
+    }
+    let cause = match last.refused {
+        // The library shows that a page of text is not JSON.
+        Some(status) if failed.step == FailedStep::Unanswered => format!("answered {status}"),
+        _ => plain(&failed.cause, COMPLAINT_CHARACTERS),
+    };
+    let asked = plain(&failed.asked.unwrap_or(last.url), ASKED_CHARACTERS);
+    OrderFailure { step: failed.step, asked, cause, retry_after: last.retry_after }
 }
 
 async fn ordered(acme: &Acme, http: &AcmeHttp, tokens: &ChallengeTokens) -> Result<Validity, Failed> {
@@ -171,6 +183,11 @@ async fn new_account(acme: &Acme, http: &AcmeHttp) -> Result<Account, Failed> {
 
 /// Has the authority ask for the proofs that it does not have.
 async fn prove(acme: &Acme, order: &mut Order, tokens: &ChallengeTokens) -> Result<(), Failed> {
+    let wanted = order.state().authorizations.len();
+    if wanted > acme.domains.len() {
+        let cause = format!("the authority wants {wanted} proofs for {}", number(acme.domains.len(), "host name"));
+        return Err(Failed::new(FailedStep::Refused, cause));
+    }
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
         let mut authorization = authorization?;
@@ -253,6 +270,7 @@ fn store(path: &Path, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use hyper::StatusCode;
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
     use super::*;
@@ -286,6 +304,21 @@ mod tests {
         for (chain, key, what) in cases {
             assert_eq!(judge(chain, key, &domains, now).unwrap_err(), what);
         }
+    }
+
+    #[test]
+    fn texts_of_the_authority_are_one_line_each() {
+        let url = "https://ca.example/order".to_owned();
+        let of = |asked: Option<&str>, refused| {
+            let failed = Failed::new(FailedStep::Unanswered, format!("unknown `a\u{1b}[2J\n{}`", "b".repeat(9_999)));
+            let failed = Failed { asked: asked.map(str::to_owned), ..failed };
+            failure(failed, LastRequest { url: url.clone(), refused, retry_after: None })
+        };
+        let steered = of(Some("http://a.example/\u{202e}token\r\n"), None);
+        assert_eq!(steered.asked, "http://a.example/token");
+        assert!(steered.cause.starts_with("unknown `a[2Jbbb") && steered.cause.len() == COMPLAINT_CHARACTERS);
+        let refused = of(None, Some(StatusCode::BAD_GATEWAY));
+        assert_eq!((refused.asked, refused.cause), (url.clone(), "answered 502 Bad Gateway".to_owned()));
     }
 
     #[test]

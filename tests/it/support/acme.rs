@@ -31,6 +31,8 @@ pub(crate) enum Behaviour {
     RefusesProofs,
     /// With a directory that has no URL for nonces.
     NamesNoNonce,
+    /// With one proof more than names.
+    WantsMoreProofs,
 }
 
 pub(crate) struct AcmeServer {
@@ -228,8 +230,11 @@ impl Shared {
     fn order(&self, number: usize) -> Value {
         let state = self.state();
         let order = &state.orders[number];
-        let authorizations: Vec<String> =
+        let mut authorizations: Vec<String> =
             (0..order.names.len()).map(|name| self.url(&format!("authorization/{number}/{name}"))).collect();
+        if self.behaviour == Behaviour::WantsMoreProofs {
+            authorizations.push(self.url(&format!("authorization/{number}/0")));
+        }
         let mut shown = json!({
             "status": order.status(),
             "authorizations": authorizations,
