@@ -51,6 +51,7 @@ impl Registration {
             uri: uri.to_owned(),
             address: format!("sip:{user}@{}", uri.trim_start_matches("sip:")),
             contact_user: cx.config.name.clone(),
+            contact_host: None,
             expires,
             call_id: self.call_id.clone(),
             cseq: self.cseq,

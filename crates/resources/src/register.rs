@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use trunkgate_route::locate::NameFault;
-use trunkgate_route::{Credentials, Register as Wanted};
+use trunkgate_route::{Credentials, Register as Wanted, Trunk};
 use trunkgate_sip::{ClientId, Flow, Local, Message, Party, Register, Transport};
 use trunkgate_story::{Said, dns};
 
@@ -51,6 +51,8 @@ pub(crate) struct Registration {
     /// What it shows; with another, a registration that failed is asked for at once.
     pub(crate) auth: Option<Credentials>,
     pub(crate) listen: Option<String>,
+    /// Host name in the Contact, where it has one.
+    pub(crate) contact_host: Option<Arc<str>>,
     /// How long one address may be silent.
     pub(crate) patience: Duration,
     pub(crate) state: State,
@@ -197,6 +199,39 @@ impl Registration {
         format!("{fix}; the next try is{next} at once after a `trunkgate reload` that changes `auth` or `register`")
     }
 
+    /// Returns that of a trunk, before its first attempt.
+    pub(crate) fn new(party: Party, trunk: &Trunk, wanted: &Wanted, patience: Duration) -> Registration {
+        Registration {
+            party,
+            expires: u32::try_from(wanted.expires.as_secs()).unwrap_or(u32::MAX),
+            wanted: wanted.clone(),
+            auth: trunk.auth.clone(),
+            listen: trunk.listen.clone(),
+            contact_host: trunk.own_hosts.contact.clone(),
+            patience,
+            state: State::Waiting,
+            due: None,
+            ways: VecDeque::new(),
+            asking: None,
+            call_id: None,
+            cseq: 0,
+            failures: 0,
+            bound: None,
+            problem: None,
+            code: None,
+            words: None,
+            name_fault: None,
+            has_shown: false,
+        }
+    }
+
+    /// Whether a trunk wants this registration, with this Contact.
+    pub(crate) fn is_as_wanted(&self, trunk: &Trunk) -> bool {
+        trunk.register.as_ref() == Some(&self.wanted)
+            && trunk.listen == self.listen
+            && trunk.own_hosts.contact == self.contact_host
+    }
+
     /// Takes the words of the registrar's last response.
     pub(crate) fn note_words(&mut self, code: u16, response: &Message) {
         let said = said(code, false, response);
@@ -260,6 +295,7 @@ impl Registration {
                 uri: format!("{scheme}:{host}"),
                 address: format!("{scheme}:{}@{host}", crate::rewrite::escape_user(user)),
                 contact_user: crate::rewrite::escape_user(user),
+                contact_host: self.contact_host.clone(),
                 expires,
                 call_id: self.call_id.clone(),
                 cseq: self.cseq,

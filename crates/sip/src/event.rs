@@ -1,6 +1,7 @@
 //! What goes into an [`Endpoint`](crate::Endpoint) and what comes out: the vocabulary of the crate's face.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -134,6 +135,8 @@ pub struct Register {
     pub address: String,
     /// User part of the Contact.
     pub contact_user: String,
+    /// Host name in the Contact; `None`: the address of `local`. A binding is taken back with the name that it was made with.
+    pub contact_host: Option<Arc<str>>,
     /// For how long, in seconds; 0 takes the binding back.
     pub expires: u32,
     /// That of the registration so far; `None` for the first.

@@ -250,6 +250,34 @@ fn a_reload_takes_an_old_registration_back_and_makes_the_new_one() {
     bench.finish();
 }
 
+/// A registrar removes the binding whose Contact it is sent: that has the host name until the end.
+#[test]
+fn rfc3261_10_2_2_a_binding_is_taken_back_with_the_host_name_that_it_was_made_with() {
+    let named = |host: &str| {
+        let mut carrier = Trunk::clone(registering(register("198.51.100.7")).trunk("carrier").unwrap());
+        carrier.own_hosts.contact = Some(host.into());
+        table(vec![carrier, trunk("pbx", &[PBX])], vec![route(vec![to_trunk("pbx")])])
+    };
+    let mut bench = Bench::with(named("a.example"));
+    bench.pass(Duration::ZERO);
+    let first = bench.expect(FIRST, "REGISTER");
+    assert!(first.header("Contact").starts_with("<sip:acme@a.example:5060"), "{}", first.header("Contact"));
+    answer(&mut bench, &first, 200, &granted(&first, 600));
+    bench.configure(|settings| settings.table = named("b.example"));
+    bench.pass(Duration::ZERO);
+    let (back, new) = (bench.expect(FIRST, "REGISTER"), bench.expect(FIRST, "REGISTER"));
+    assert_eq!((back.header("Expires"), back.header("Contact")), ("0", first.header("Contact")));
+    assert!(new.header("Contact").starts_with("<sip:acme@b.example:5060"), "{}", new.header("Contact"));
+    answer(&mut bench, &back, 200, "");
+    answer(&mut bench, &new, 200, &granted(&new, 600));
+    bench.configure(|settings| settings.table = table(usual_trunks(), vec![]));
+    let gone = bench.expect(FIRST, "REGISTER");
+    assert_eq!((gone.header("Expires"), gone.header("Contact")), ("0", new.header("Contact")));
+    bench.pass(40 * A_SECOND);
+    bench.sent.clear();
+    bench.finish();
+}
+
 #[test]
 fn a_changed_address_is_told_at_once() {
     let (mut bench, first) = begun();

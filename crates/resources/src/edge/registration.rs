@@ -1,12 +1,11 @@
 //! Registration in both directions: this edge with registrars of its trunks, phones with this edge.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_media::canonical;
+use trunkgate_route::Server;
 use trunkgate_route::locate::NameFault;
-use trunkgate_route::{Server, Trunk};
 use trunkgate_sip::{Answer, ClientId, Flow, HeaderName, Message, Method, Party, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::{PhoneView, RegistrationView};
@@ -26,16 +25,16 @@ impl Edge {
     /// Takes over which trunks we register with: what is new begins at once, what has gone is taken back.
     pub fn configure_registrations(&mut self, now: Instant) {
         let table = Arc::clone(&self.table);
-        let wanted = |trunk: &Trunk| trunk.register.clone().map(|register| (register, trunk.listen.clone()));
         let known: Vec<Arc<str>> = self.registrations.by_trunk.keys().cloned().collect();
         for name in known {
-            let before = self.registrations.by_trunk.get(&name).map(|r| (r.wanted.clone(), r.listen.clone()));
-            if table.trunk(&name).and_then(|trunk| wanted(trunk)) != before {
+            let before = self.registrations.by_trunk.get(&name);
+            let stays = table.trunk(&name).zip(before).is_some_and(|(trunk, before)| before.is_as_wanted(trunk));
+            if !stays {
                 self.unregister(now, &name);
             }
         }
         for trunk in table.trunks() {
-            let Some((wanted, listen)) = wanted(trunk) else { continue };
+            let Some(wanted) = &trunk.register else { continue };
             let patience = match trunk.no_response_timeout {
                 Duration::ZERO => Duration::from_secs(REGISTER_WAIT_SECONDS),
                 patience => patience,
@@ -50,27 +49,7 @@ impl Edge {
                 }
                 continue;
             }
-            let registration = Registration {
-                party: self.party(&trunk.name),
-                expires: u32::try_from(wanted.expires.as_secs()).unwrap_or(u32::MAX),
-                wanted,
-                auth: trunk.auth.clone(),
-                listen,
-                patience,
-                state: State::Waiting,
-                due: None,
-                ways: VecDeque::new(),
-                asking: None,
-                call_id: None,
-                cseq: 0,
-                failures: 0,
-                bound: None,
-                problem: None,
-                code: None,
-                words: None,
-                name_fault: None,
-                has_shown: false,
-            };
+            let registration = Registration::new(self.party(&trunk.name), trunk, wanted, patience);
             self.registrations.by_trunk.insert(trunk.name.clone(), registration);
             self.registrations.set_due(&trunk.name, Some(now));
         }
@@ -219,7 +198,7 @@ impl Edge {
         match code {
             200..=299 => {
                 let asked = registration.expires;
-                let host = self.table.trunk(&name).and_then(|trunk| trunk.own_hosts.contact.as_deref());
+                let host = registration.contact_host.as_deref();
                 let granted = response.granted_seconds(&registration.wanted.user, host, way.local).unwrap_or(asked);
                 if granted == 0 {
                     return self.ask_registrar(now, &name, "it returned no binding", None);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::Clients;
 use super::transaction::{Cancel, Client, Inviting, MAX_FORWARDS};
-use crate::compose::{Head, is_sips, name_addr, tagged, write_extras};
+use crate::compose::{Head, contact, is_sips, name_addr, tagged, write_extras};
 use crate::cx::Cx;
 use crate::dialog::{Dialog, LAST_CSEQ, PrackDue};
 use crate::digest::Subject;
@@ -198,7 +198,8 @@ impl Clients {
             cx.shared.tell(Event::TransportFailed { id });
             return id;
         }
-        let Register { flow, local, party, uri, address, contact_user, expires, call_id, cseq } = register;
+        let Register { flow, local, party, uri, address, contact_user, contact_host, expires, call_id, cseq } =
+            register;
         let call_id = call_id.unwrap_or_else(|| cx.shared.tokens.call_id());
         let (tag, branch) = (cx.shared.tokens.tag(), cx.shared.tokens.branch());
         let to = name_addr(&address);
@@ -218,7 +219,7 @@ impl Clients {
             alias: cx.shared.peers.offers_reuse(party),
         }
         .begin();
-        let contact = cx.shared.peers.own_address(party, &contact_user, local, flow.transport, is_sips(&uri));
+        let contact = contact(&contact_user, contact_host.as_deref(), local, flow.transport, is_sips(&uri));
         writer.header("Contact", &contact);
         writer.header("Expires", &expires.to_string());
         cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.abilities(party));

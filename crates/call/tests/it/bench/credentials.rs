@@ -59,8 +59,10 @@ fn shown_to(method: Method, uri: &str, password: &str, refusal: &Sent) -> String
     } else {
         let (uri, address) = (uri.to_owned(), "sip:acme@edge".to_owned());
         let (contact_user, expires, call_id, cseq) = (String::new(), 60, None, 1);
-        let party = Party(1);
-        phone.register(now, Register { flow, local, party, uri, address, contact_user, expires, call_id, cseq });
+        let (party, contact_host) = (Party(1), None);
+        let register =
+            Register { flow, local, party, uri, address, contact_user, contact_host, expires, call_id, cseq };
+        phone.register(now, register);
     }
     // An ACK goes before what is sent again.
     let last = |phone: &mut Endpoint| {
