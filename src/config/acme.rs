@@ -216,8 +216,9 @@ mod tests {
     use super::*;
     use crate::config::{Config, Diagnostic, parse};
 
-    const TRUNK: &str = "[trunk.a]\npeers = ['sip:192.0.2.9;transport=tls']\n[[route]]\nconnect = ['trunk:a']\n";
-    const LISTENER: &str = "[[listen]]\ntransport = 'tls'\naddress = '127.0.0.1:5061'\n";
+    const TRUNK: &str = "[trunk.a]\npeers = ['sip:192.0.2.9']\n[[route]]\nconnect = ['trunk:a']\n";
+    const LISTENER: &str = "[[listen]]\ntransport = 'tls'\naddress = '127.0.0.1:5061'\n\
+                            [[listen]]\ntransport = 'udp'\naddress = '0.0.0.0:5060'\n";
 
     fn read(acme: &str, rest: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
         let source = format!("{TRUNK}{rest}[tls]\nacme = {{ {acme} }}\n");

@@ -443,6 +443,21 @@ impl Call {
         cx.note_legs();
     }
 
+    /// Does what a request wants, and reports the parties that it has called: an agent may answer with the next event.
+    pub(crate) fn act_on_request<T>(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        act: impl FnOnce(&mut Parts, &mut Cx<'_>) -> T,
+    ) -> T {
+        let (parts, mut cx) = self.act(now, edge);
+        let done = act(parts, &mut cx);
+        if parts.program.is_some() {
+            progress::report_progress(parts, &mut cx);
+        }
+        done
+    }
+
     /// Returns the call as `calls` and `/v1/calls` show it.
     pub(crate) fn view(&self) -> CallView {
         self.shared.view()

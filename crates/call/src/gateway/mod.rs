@@ -708,10 +708,7 @@ impl Gateway {
     /// Acts on a call, which is let go where it is done after that; `None` where there is no such call.
     fn act_on<T>(&mut self, now: Instant, key: CallKey, act: impl FnOnce(&mut Parts, &mut Cx<'_>) -> T) -> Option<T> {
         self.at_work = Some(key);
-        let done = self.calls.get_mut(&key).map(|call| {
-            let (parts, mut cx) = call.act(now, &mut self.edge);
-            act(parts, &mut cx)
-        });
+        let done = self.calls.get_mut(&key).map(|call| call.act_on_request(now, &mut self.edge, act));
         self.at_work = None;
         self.note_if_done(key);
         done
