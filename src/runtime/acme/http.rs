@@ -64,7 +64,8 @@ impl AcmeHttp {
         let url = Url::parse(&text).map_err(|error| failed(format!("not a URL: {error}")))?;
         let is_https = url.scheme() == "https";
         let is_local = url.host_str().is_some_and(trunkgate_route::is_loopback_host);
-        if !is_https && !(self.in_clear && url.scheme() == "http" && is_local) {
+        let may_be_clear = self.in_clear && url.scheme() == "http" && is_local;
+        if !is_https && !may_be_clear {
             return Err(failed("not an https:// URL".to_owned()));
         }
         let Ok(body) = body.collect().await;

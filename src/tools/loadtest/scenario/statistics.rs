@@ -55,7 +55,7 @@ impl Statistics {
     pub(super) fn parse(text: &str) -> Option<Statistics> {
         let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
         let names: Vec<&str> = lines.next()?.split(';').collect();
-        let values: Vec<&str> = lines.last()?.split(';').collect();
+        let values: Vec<&str> = lines.next_back()?.split(';').collect();
         let cell = |name: &str| values.get(names.iter().position(|known| *known == name)?).copied();
         let count = |name: &str| cell(name).and_then(|value| value.parse().ok()).unwrap_or(0);
         let kinds = KINDS.map(|(column, _)| (column, count(column)));
