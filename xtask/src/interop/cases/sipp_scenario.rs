@@ -54,7 +54,8 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
 
     let wrong = loadtest(at, "unknown.xml", &["--total", "1"])?;
     let told = String::from_utf8_lossy(&wrong.stderr).into_owned();
-    ensure!(wrong.status.code() == Some(2) && told.contains("sendd"), "an unknown element: {told}");
+    let is_named = told.contains("sipp refuses to run the scenario") && told.contains("unknown.xml");
+    ensure!(wrong.status.code() == Some(2) && is_named, "an unknown element: {told}");
     Ok(format!(
         "{total} calls through a private edge, {packets} packets judged, MOS {mos:.2}; 3 through an edge, 3 × 486 by reason"
     ))
