@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
@@ -193,9 +194,7 @@ impl Preset {
         let has_side = ["peers", "accept_from", "register", "accept_register"].iter().any(|key| own.get(key).is_some());
         self.left_out.iter().find(|one| one.key == "peers").filter(|_| !has_side)
     }
-}
 
-impl Preset {
     /// Returns the values that hold for a trunk with these keys. Without a domain of a known form, all forms' values hold;
     /// without a region, those of the first.
     pub(super) fn values_for(&self, own: &Section<'_>) -> Vec<&PresetValue> {
@@ -217,14 +216,18 @@ impl Preset {
     }
 }
 
+/// Presets of [`FILES`], read once: each trunk of a configuration asks for them.
+static ALL: LazyLock<Vec<Preset>> =
+    LazyLock::new(|| FILES.iter().filter_map(|(name, text)| read(name, text)).collect());
+
 /// Every preset.
-pub fn all() -> Vec<Preset> {
-    FILES.iter().filter_map(|(name, text)| read(name, text)).collect()
+pub fn all() -> &'static [Preset] {
+    &ALL
 }
 
-/// A preset by name.
-pub fn find(name: &str) -> Option<Preset> {
-    FILES.iter().find(|(known, _)| *known == name).and_then(|(name, text)| read(name, text))
+/// The preset with this name.
+pub fn find(name: &str) -> Option<&'static Preset> {
+    ALL.iter().find(|preset| preset.name == name)
 }
 
 /// Returns whether a preset is that of a carrier.
@@ -234,8 +237,8 @@ pub(super) fn is_carrier(name: &str) -> bool {
 
 /// Headers that only trunks with another preset than `own` may bring.
 pub(super) fn foreign_headers(own: Option<&str>) -> Vec<String> {
-    let others = all().into_iter().filter(|preset| Some(preset.name) != own);
-    others.flat_map(|preset| preset.own_headers).map(|header| header.name).collect()
+    let others = all().iter().filter(|preset| Some(preset.name) != own);
+    others.flat_map(|preset| &preset.own_headers).map(|header| header.name.clone()).collect()
 }
 
 /// Our own files are sound, and a test reads each.
@@ -321,7 +324,7 @@ pub(super) struct Completed<'a> {
     /// All of them.
     pub(super) table: DeTable<'a>,
     /// The preset, and where the trunk says what was made into its values.
-    pub(super) preset: Option<(Preset, Vec<Span>)>,
+    pub(super) preset: Option<(&'static Preset, Vec<Span>)>,
 }
 
 /// Adds what the preset of a trunk says to what the trunk says itself. The keys of the trunk have been judged before.
@@ -345,16 +348,16 @@ pub(super) fn complete<'a>(title: &str, own: &Section<'a>, findings: &mut Findin
         }
     }
     let secure = own.read("secure", findings, values::boolean).unwrap_or(true);
-    check_region(own, &preset, findings);
+    check_region(own, preset, findings);
     for value in preset.values_for(own) {
-        too_short(own, value, &preset, findings);
+        too_short(own, value, preset, findings);
         if own.get(&value.key).is_none()
             && let Ok(parsed) = DeValue::parse(value.text)
         {
             table.insert(Spanned::new(place.clone(), Cow::Owned(value.key.clone())), placed(&parsed, &place));
         }
     }
-    if let Some(peers) = peers(own, &preset, secure, findings) {
+    if let Some(peers) = peers(own, preset, secure, findings) {
         table.insert(Spanned::new(peers.span(), Cow::Borrowed("peers")), peers);
     }
     if let Some(missing) = preset.missing_peers(own) {
@@ -384,7 +387,7 @@ fn too_short(own: &Section<'_>, value: &PresetValue, preset: &Preset, findings: 
     }
 }
 
-fn named(written: &Value<'_>, findings: &mut Findings) -> Option<Preset> {
+fn named(written: &Value<'_>, findings: &mut Findings) -> Option<&'static Preset> {
     let name = values::string("preset", written, findings)?;
     let found = find(&name);
     if found.is_none() {

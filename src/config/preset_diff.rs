@@ -85,7 +85,7 @@ mod tests {
                     [trunk.other]\npreset = 'carrier'\ndtmf = 'info'\n\
                     [trunk.first]\npreset = 'twilio'\ndomain = 'a.pstn.twilio.com'\ncodecs = [ 'PCMA' ]\nsrtp = 'required'\n\
                     dtmf = \"rfc4733\"\nmax_calls = 5\n";
-        let found = uses(text, &preset::find("twilio").unwrap());
+        let found = uses(text, preset::find("twilio").unwrap());
         let names: Vec<_> = found.iter().map(|one| (one.name.as_str(), one.line, one.column)).collect();
         assert_eq!(names, [("second", 2, 10), ("first", 10, 10)]);
         let told = |at: usize| -> Vec<String> {
@@ -101,9 +101,9 @@ mod tests {
             "the same, in other quotes, is none"
         );
         assert!(found[0].values > 5 && found[1].changed[0].source.starts_with("https://"));
-        assert_eq!(uses(text, &preset::find("3cx").unwrap()), []);
+        assert_eq!(uses(text, preset::find("3cx").unwrap()), []);
         let of_domain = "[trunk.byoc]\npreset = 'twilio'\ndomain = 'a.sip.twilio.com'\ncongested_on = [503]\n";
-        let of_domain = uses(of_domain, &preset::find("twilio").unwrap());
+        let of_domain = uses(of_domain, preset::find("twilio").unwrap());
         assert_eq!(of_domain[0].changed, [], "a value for trunks is none of a SIP domain's");
         assert!(of_domain[0].values < found[1].values);
     }
@@ -112,7 +112,7 @@ mod tests {
     fn a_trunk_is_compared_with_the_values_of_its_region() {
         let text = "[trunk.one]\npreset = 'telnyx'\nregion = 'eu'\npeers = ['sip:sip.telnyx.eu']\n\
                     [trunk.two]\npreset = 'telnyx'\npeers = ['sip:sip.telnyx.eu']\n";
-        let found = uses(text, &preset::find("telnyx").unwrap());
+        let found = uses(text, preset::find("telnyx").unwrap());
         assert_eq!(found[0].changed, []);
         let changed: Vec<_> = found[1].changed.iter().map(|one| (one.key.as_str(), one.preset.as_str())).collect();
         assert_eq!(changed, [("peers", "[\"sip:sip.telnyx.com\"]")]);

@@ -137,8 +137,8 @@ fn details(kind: &str) -> Option<String> {
         Value::Domain(ends) => Some(format!("Domain at {kind}, e.g. acme{ends}")),
         Value::Address if kind == TRUNK.first => Some("Address of its SIP server (default: 127.0.0.1:5070)".to_owned()),
         Value::Address => {
-            let note = preset::find(kind).and_then(|preset| preset.left_out.into_iter().find(|one| one.key == "peers"));
-            let note = note.map_or_else(|| "address of its SIP server".to_owned(), |one| one.note);
+            let note = preset::find(kind).and_then(|preset| preset.left_out.iter().find(|one| one.key == "peers"));
+            let note = note.map_or_else(|| "address of its SIP server".to_owned(), |one| one.note.clone());
             Some(format!("Peer at {kind}: {note}"))
         }
         Value::Region(regions) => {
@@ -165,11 +165,11 @@ impl Value {
     fn of(kind: &str) -> Value {
         match preset::find(kind) {
             Some(Preset { domain: Some(domain), .. }) => {
-                Value::Domain(domain.forms.into_iter().next().map(|form| form.ends).unwrap_or_default())
+                Value::Domain(domain.forms.first().map(|form| form.ends.clone()).unwrap_or_default())
             }
             Some(preset) if preset.needs_peers() => Value::Address,
             Some(preset) if preset.regions.is_empty() => Value::Nothing,
-            Some(preset) => Value::Region(preset.regions),
+            Some(preset) => Value::Region(preset.regions.clone()),
             None => Value::Address,
         }
     }
@@ -215,7 +215,7 @@ const PBX: Side = Side { flag: "--pbx", first: "pbx", side: preset::Side::Pbx, d
 impl Side {
     /// Returns what may stand before the colon.
     fn kinds(&self) -> Vec<&'static str> {
-        let presets = preset::all().into_iter().filter(|preset| preset.side == self.side).map(|preset| preset.name);
+        let presets = preset::all().iter().filter(|preset| preset.side == self.side).map(|preset| preset.name);
         std::iter::once(self.first).chain(presets.filter(|name| *name != self.first)).collect()
     }
 
@@ -429,7 +429,7 @@ fn provider(kind: &str, value: &str) -> String {
         Value::Address => keys.push_str(&format!("peers = [{}]\n", quoted(&peer(value)))),
         Value::Domain(_) | Value::Region(_) | Value::Nothing => {}
     }
-    for one in preset::find(kind).into_iter().flat_map(|preset| preset.left_out) {
+    for one in preset::find(kind).into_iter().flat_map(|preset| &preset.left_out) {
         match one.key.as_str() {
             "media_from" => keys.push_str(MEDIA_FROM),
             // They have lines of their own.
@@ -559,7 +559,7 @@ mod tests {
 
     #[test]
     fn every_preset_of_a_side_is_a_kind_of_it() {
-        for preset in preset::all().into_iter().filter(|preset| preset.side != preset::Side::Other) {
+        for preset in preset::all().iter().filter(|preset| preset.side != preset::Side::Other) {
             let given = match Value::of(preset.name) {
                 Value::Domain(_) => format!("{}:acme", preset.name),
                 Value::Address => format!("{}:sbc.example.com", preset.name),

@@ -36,8 +36,8 @@ pub fn run(file: Option<&Path>, what: &Presets, json: bool) -> ExitCode {
             if let Err(found) = config::load(&path) {
                 return run::refuse(&config::render(&path, &source, &found));
             }
-            let trunks = preset_diff::uses(&source, &preset);
-            if json { format!("{:#}\n", diff_as_json(&preset, &path, &trunks)) } else { diff(&preset, &path, &trunks) }
+            let trunks = preset_diff::uses(&source, preset);
+            if json { format!("{:#}\n", diff_as_json(preset, &path, &trunks)) } else { diff(preset, &path, &trunks) }
         }
         Presets::List if json => {
             let one = |preset: &Preset| json!({ "name": preset.name, "title": preset.title });
@@ -45,8 +45,8 @@ pub fn run(file: Option<&Path>, what: &Presets, json: bool) -> ExitCode {
         }
         Presets::List => list(),
         Presets::Show { name } => match named(name) {
-            Some(preset) if json => format!("{:#}\n", as_json(&preset)),
-            Some(preset) => as_text(&preset),
+            Some(preset) if json => format!("{:#}\n", as_json(preset)),
+            Some(preset) => as_text(preset),
             None => return ExitCode::from(run::USAGE),
         },
     };
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn what_is_shown_is_a_trunk_that_can_be_used() {
         for preset in preset::all() {
-            let shown = as_text(&preset);
+            let shown = as_text(preset);
             let peers = if preset.needs_peers() { "peers = ['sip:10.0.0.5']\n" } else { "" };
             let host = preset.left_out.iter().any(|one| one.is_required && one.key == "contact_host");
             let own = format!("{peers}{}", if host { "contact_host = 'sbc.example.com'\n" } else { "" });
@@ -237,7 +237,7 @@ mod tests {
                 if preset.domain.is_some() { format!("{short}domain = 'acme.pstn.twilio.com'\n") } else { short };
             let (again, _) = config::parse(Path::new("t.toml"), &short).unwrap();
             assert_eq!(format!("{:?}", config.trunks), format!("{:?}", again.trunks), "{warnings:?}");
-            let json = as_json(&preset);
+            let json = as_json(preset);
             assert_eq!(json["values"].as_array().unwrap().len(), preset.values.len());
             assert_eq!(json["left_out"].as_array().unwrap().len(), preset.left_out.len());
             for one in &preset.left_out {

@@ -141,7 +141,7 @@ fn every_value_has_a_source_and_is_a_key_of_this_version() {
         for header in &preset.own_headers {
             assert!(header.source.starts_with("https://"), "{}", header.name);
         }
-        for own in settings(&preset) {
+        for own in settings(preset) {
             let found = wrong(&format!("preset = '{}'\n{own}", preset.name));
             // Of a TLS listener, and of media networks that no public page has.
             let has_media = preset.left_out.iter().all(|one| one.key != "media_from");
