@@ -11,7 +11,7 @@ use crate::conferences::{Party, hear, speak};
 use crate::support::calls::Phone;
 use crate::support::codecs::Codec;
 use crate::support::sip::to_tag;
-use crate::support::{Process, config, media_ports, unhurried, until};
+use crate::support::{Process, config, unhurried, until};
 use crate::twilio_api::{SID, TOKEN, fetched, posted};
 use crate::twilio_messages::form;
 
@@ -32,7 +32,6 @@ const SAID: f64 = -16.0;
 fn configured(at: usize, phone: &Phone, edges: &[SocketAddr]) -> String {
     let (own, next) = (NUMBERS[at], (at + 1) % edges.len());
     let listening = config("").replace("127.0.0.1:0", &format!("{}:0", EDGES[at]));
-    let listening = media_ports::divided(&listening, at, edges.len());
     let others = edges.iter().enumerate().filter(|(other, _)| *other != at).map(|(other, address)| {
         let (number, there) = (NUMBERS[other], EDGES[other]);
         format!(

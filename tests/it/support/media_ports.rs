@@ -78,16 +78,6 @@ pub(crate) fn line() -> String {
     OWN.with(|part| part.as_ref().map(line).unwrap_or_default())
 }
 
-/// Gives the configuration of one of several edges of a test media ports of its own: two edges that draw from the same ports
-/// may draw the same one.
-pub(crate) fn divided(config: &str, edge: usize, edges: usize) -> String {
-    let Some(first) = OWN.with(|part| part.as_ref().map(Part::first)) else { return config.to_owned() };
-    let (edge, edges) = (u16::try_from(edge).unwrap(), u16::try_from(edges).unwrap());
-    let ports = OF_ONE / edges / 2 * 2;
-    let first = first + edge * ports;
-    replaced(config, first, first + ports - 1)
-}
-
 /// Replaces the media ports of a configuration.
 pub(crate) fn replaced(config: &str, first: u16, last: u16) -> String {
     let own = line();

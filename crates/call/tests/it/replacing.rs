@@ -56,6 +56,16 @@ fn answered(bench: &mut Bench, new: &mut Dialing, old: impl Fn(&Sent) -> String,
     ok
 }
 
+/// The caller hangs up on the one that has come in the callee's place.
+fn caller_hangs_up(mut bench: Bench, caller: &mut Dialing, new: &Dialing) {
+    caller.cseq += 1;
+    bench.receive(CARRIER, caller.request("BYE", "", ""));
+    bench.expect(CARRIER, "SIP/2.0 200");
+    let bye = bench.expect(PBX, "BYE");
+    bench.receive(PBX, new.respond(&bye, 200, ""));
+    bench.finish();
+}
+
 fn phone(port: u16) -> String {
     sdp("10.0.0.20", port, 1, "0 8 101", "sendrecv")
 }
@@ -102,12 +112,7 @@ fn rfc3891_3_another_phone_of_the_trunk_takes_the_place_of_the_callee() {
     bench.expect(CARRIER, "ACK");
     bench.expect(PBX, "SIP/2.0 200");
     bench.receive(PBX, new.request("ACK", "", ""));
-    caller.cseq += 1;
-    bench.receive(CARRIER, caller.request("BYE", "", ""));
-    bench.expect(CARRIER, "SIP/2.0 200");
-    let bye = bench.expect(PBX, "BYE");
-    bench.receive(PBX, new.respond(&bye, 200, ""));
-    bench.finish();
+    caller_hangs_up(bench, &mut caller, &new);
 }
 
 #[test]
@@ -153,12 +158,7 @@ fn a_far_side_that_is_sent_no_changes_keeps_its_session() {
     assert!(ok.body().contains("RTP/AVP 0 101"), "{}", ok.text);
     assert_eq!((busy_trunks(&bench), bench.gateway.status(bench.now).ports_in_use), before);
     assert_eq!(bench.gateway.calls(bench.now)[0].state, "answered");
-    caller.cseq += 1;
-    bench.receive(CARRIER, caller.request("BYE", "", ""));
-    bench.expect(CARRIER, "SIP/2.0 200");
-    let bye = bench.expect(PBX, "BYE");
-    bench.receive(PBX, new.respond(&bye, 200, ""));
-    bench.finish();
+    caller_hangs_up(bench, &mut caller, &new);
 }
 
 #[test]
@@ -197,12 +197,7 @@ fn an_invite_without_an_offer_gets_what_the_far_side_has_agreed_on() {
         }
         bench.nothing();
         assert_eq!(bench.gateway.calls(bench.now)[0].state, "answered");
-        caller.cseq += 1;
-        bench.receive(CARRIER, caller.request("BYE", "", ""));
-        bench.expect(CARRIER, "SIP/2.0 200");
-        let bye = bench.expect(PBX, "BYE");
-        bench.receive(PBX, new.respond(&bye, 200, ""));
-        bench.finish();
+        caller_hangs_up(bench, &mut caller, &new);
     }
 }
 
