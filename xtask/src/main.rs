@@ -4,6 +4,7 @@
 //! `twiml` runs folders of TwiML documents; `twilio-parameters` lists the parameters that Twilio's libraries can send; `seeds` runs web applications and programs for Twilio against the edge; `screenshots` takes the pictures of the console.
 
 mod bench;
+mod commands;
 mod faults;
 mod interop;
 mod libraries;

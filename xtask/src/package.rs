@@ -14,10 +14,7 @@ const SCRIPTS: [(&str, &str); 3] = [("bash", "trunkgate.bash"), ("zsh", "_trunkg
 pub(crate) fn deb() -> anyhow::Result<bool> {
     edge::build()?;
     write_pages(&edge::binary(), &edge::target().join("package"))?;
-    let packed = edge::cargo().args(["deb", "--no-build", "--profile", edge::PROFILE]).status().context("cargo deb")?;
-    if !packed.success() {
-        bail!("cargo deb failed: `cargo install cargo-deb --locked` installs it");
-    }
+    pack(edge::cargo().arg("deb"))?;
     Ok(true)
 }
 
@@ -25,23 +22,14 @@ pub(crate) fn deb() -> anyhow::Result<bool> {
 pub(crate) fn pack_static(binary: &Path, platform: &str, seconds: u64, out: &Path) -> anyhow::Result<()> {
     // cargo-deb takes the binary from the target's folder.
     let folder = binary.ancestors().nth(3).context("folder of the build")?;
-    let packed = edge::cargo()
-        .args([
-            "deb",
-            "--no-build",
-            "--no-strip",
-            "--quiet",
-            "--profile",
-            edge::PROFILE,
-            "--target",
-            platform,
-            "--output",
-        ])
-        .arg(out)
-        .env("CARGO_TARGET_DIR", folder)
-        .env("SOURCE_DATE_EPOCH", seconds.to_string())
-        .status()
-        .context("cargo deb")?;
+    let mut cargo = edge::cargo();
+    cargo.env("CARGO_TARGET_DIR", folder).env("SOURCE_DATE_EPOCH", seconds.to_string());
+    pack(cargo.args(["deb", "--no-strip", "--quiet", "--target", platform, "--output"]).arg(out))
+}
+
+/// Runs `cargo deb` over what is built.
+fn pack(deb: &mut Command) -> anyhow::Result<()> {
+    let packed = deb.args(["--no-build", "--profile", edge::PROFILE]).status().context("cargo deb")?;
     if !packed.success() {
         bail!("cargo deb failed: `cargo install cargo-deb --locked` installs it");
     }

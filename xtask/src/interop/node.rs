@@ -5,7 +5,8 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use super::python::{Script, ended, run};
+use super::python::{Script, run};
+use crate::commands;
 
 /// Which packages are there. The versions stand in docs/interop.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub(crate) fn install(packages: Packages) -> anyhow::Result<()> {
 
 /// Runs a script to its end: what it printed, or an error with all that it said.
 pub(crate) fn output(packages: Packages, script: &Path, flags: &[&str]) -> anyhow::Result<String> {
-    ended(Command::new("node").env("NODE_PATH", modules(packages)?).arg(script).args(flags)).context("node")
+    commands::output(Command::new("node").env("NODE_PATH", modules(packages)?).arg(script).args(flags)).context("node")
 }
 
 /// Where the packages are; installed unless a file says that exactly these have been.

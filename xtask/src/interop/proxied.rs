@@ -8,6 +8,7 @@ use anyhow::Context as _;
 
 use super::applications::{ACCOUNT, TOKEN};
 use super::{edge, node, python};
+use crate::commands;
 
 /// Name of the file with the variables.
 const VARIABLES: &str = "edge.env";
@@ -18,7 +19,7 @@ pub(crate) fn write_variables(url: &[&str], folder: &Path) -> anyhow::Result<Pat
     let mut env = Command::new(edge::binary());
     env.args(["twilio", "env", "--url"]).args(url).arg("--directory").arg(folder.join("ca"));
     let file = folder.join(VARIABLES);
-    std::fs::write(&file, python::ended(&mut env).context("trunkgate twilio env")?)?;
+    std::fs::write(&file, commands::output(&mut env).context("trunkgate twilio env")?)?;
     Ok(file)
 }
 
@@ -110,19 +111,19 @@ impl Proxied {
 
     /// Runs commands of the shell to their end: what they printed.
     pub(crate) fn shell(&self, commands: &str) -> anyhow::Result<String> {
-        python::ended(&mut self.command(commands)?).with_context(|| commands.to_owned())
+        commands::output(&mut self.command(commands)?).with_context(|| commands.to_owned())
     }
 
     /// Runs a program in Python to its end.
     pub(crate) fn python(&self, packages: python::Packages, program: &Path, flags: &[&str]) -> anyhow::Result<String> {
         let python = std::path::absolute(python::interpreter(packages)?)?;
-        python::ended(self.command("exec \"$@\"")?.arg(python).arg(program).args(flags))
+        commands::output(self.command("exec \"$@\"")?.arg(python).arg(program).args(flags))
     }
 
     /// Runs a program in Node to its end.
     pub(crate) fn node(&self, packages: node::Packages, program: &Path, flags: &[&str]) -> anyhow::Result<String> {
         let mut command = self.command("exec \"$@\"")?;
         command.env("NODE_PATH", node::modules(packages)?).arg("node").arg(program);
-        python::ended(command.args(flags))
+        commands::output(command.args(flags))
     }
 }

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
+use crate::commands;
+
 /// What every Python case needs.
 const BASE: &[&str] = &["websockets==17.4", "twilio==9.13.0", "trustme", "standardwebhooks==1.1.0"];
 /// Twilio's library as systems that are in use pin it.
@@ -176,17 +178,7 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
 /// Runs a script to its end: what it printed, or an error with all that it said.
 pub(crate) fn output(packages: Packages, script: &Path, flags: &[&str]) -> anyhow::Result<String> {
     // Without a cache of what a script imports: its folder is that of the sources.
-    ended(Command::new(interpreter(packages)?).arg("-B").arg(script).args(flags))
-}
-
-/// Runs a command to its end: what it printed, or an error with all that it said.
-pub(crate) fn ended(command: &mut Command) -> anyhow::Result<String> {
-    let output = command.stdin(Stdio::null()).output().context("starting it")?;
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    if !output.status.success() {
-        bail!("{}: {stdout}{stderr}", output.status);
-    }
-    Ok(stdout.into_owned())
+    commands::output(Command::new(interpreter(packages)?).arg("-B").arg(script).args(flags))
 }
 
 /// Keeps the lines that a child prints to its two pipes, in threads that end with them.

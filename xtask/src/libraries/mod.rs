@@ -16,6 +16,7 @@ use trunkgate_twiml::compat::requests::{OPERATIONS, Operation};
 
 use request::{Request, Requests};
 
+use crate::commands;
 use crate::interop;
 
 /// File of the list, below the top of the repository.
@@ -63,7 +64,7 @@ fn committed() -> PathBuf {
 pub(crate) fn python_package() -> anyhow::Result<PathBuf> {
     let interpreter = interop::python::interpreter(interop::python::Packages::Base)?;
     let script = "import twilio; print(twilio.__path__[0])";
-    let folder = interop::python::ended(Command::new(interpreter).args(["-c", script]))?;
+    let folder = commands::output(Command::new(interpreter).args(["-c", script]))?;
     Ok(PathBuf::from(folder.trim_end()))
 }
 

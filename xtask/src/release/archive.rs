@@ -5,7 +5,8 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use super::{Release, run};
+use super::Release;
+use crate::commands::output;
 use crate::interop::edge::target;
 
 /// Files of the checkout, and where they go in the archive.
@@ -37,16 +38,18 @@ pub(super) fn pack(release: &Release, binary: &Path, machine: &str) -> anyhow::R
         }
     }
     let tar = staging.path().join("archive.tar");
-    run(Command::new("tar")
-        .args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mode=u=rwX,go=rX", "--format=ustar"])
-        .arg(format!("--mtime=@{}", release.seconds))
-        .arg("-C")
-        .arg(staging.path())
-        .arg("-cf")
-        .arg(&tar)
-        .arg(&name))?;
+    output(
+        Command::new("tar")
+            .args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mode=u=rwX,go=rX", "--format=ustar"])
+            .arg(format!("--mtime=@{}", release.seconds))
+            .arg("-C")
+            .arg(staging.path())
+            .arg("-cf")
+            .arg(&tar)
+            .arg(&name),
+    )?;
     // Neither name nor time of the file.
-    run(Command::new("gzip").args(["-9", "-n"]).arg(&tar))?;
+    output(Command::new("gzip").args(["-9", "-n"]).arg(&tar))?;
     std::fs::copy(staging.path().join("archive.tar.gz"), release.out.join(format!("{name}.tar.gz")))?;
     Ok(())
 }

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::{Release, run};
+use super::Release;
+use crate::commands::output;
 use crate::interop::edge::cargo;
 
 /// Writes `trunkgate-VERSION.cdx.json`.
 pub(super) fn write(release: &Release, platform: &str) -> anyhow::Result<()> {
-    let text = run(cargo().args(["metadata", "--format-version", "1", "--locked", "--filter-platform", platform]))?;
+    let text = output(cargo().args(["metadata", "--format-version", "1", "--locked", "--filter-platform", platform]))?;
     let metadata: Value = serde_json::from_str(&text)?;
     let list = list(release, &metadata)?;
     let file = release.out.join(format!("trunkgate-{}.cdx.json", release.version));

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{Release, run};
+use super::Release;
+use crate::commands::output;
 use crate::interop::install;
 
 /// Certificates of the machine that makes the image.
@@ -24,10 +25,11 @@ pub(super) fn write(release: &Release, binary: &Path) -> anyhow::Result<()> {
     std::fs::copy("deploy/trunkgate.toml", root.join("etc/trunkgate/trunkgate.toml"))?;
     std::fs::write(root.join("etc/passwd"), "nobody:x:65534:65534:nobody:/:/sbin/nologin\n")?;
     std::fs::write(root.join("etc/group"), "nogroup:x:65534:\n")?;
-    run(Command::new("chmod").arg("1777").arg(root.join("tmp")))?;
-    run(Command::new("chown").arg(USER).arg(root.join("var/lib/trunkgate")))?;
-    let buildah = |arguments: &[&str]| run(Command::new("buildah").args(["--storage-driver", "vfs"]).args(arguments));
-    let container = buildah(&["from", "scratch"])?;
+    output(Command::new("chmod").arg("1777").arg(root.join("tmp")))?;
+    output(Command::new("chown").arg(USER).arg(root.join("var/lib/trunkgate")))?;
+    let buildah =
+        |arguments: &[&str]| output(Command::new("buildah").args(["--storage-driver", "vfs"]).args(arguments));
+    let container = buildah(&["from", "scratch"])?.trim().to_owned();
     let made = (|| {
         buildah(&["add", "--quiet", &container, &root.display().to_string(), "/"])?;
         buildah(&[

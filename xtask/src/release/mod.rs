@@ -15,6 +15,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 use sha2::{Digest as _, Sha256};
 
+use crate::commands::output;
 use crate::interop::edge::target;
 use crate::package;
 
@@ -46,8 +47,8 @@ struct Release {
 impl Release {
     /// Reads version and commit of the checkout.
     fn of_checkout(out: PathBuf) -> anyhow::Result<Release> {
-        let git = |arguments: &[&str]| run(Command::new("git").args(arguments));
-        let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+        let git = |arguments: &[&str]| output(Command::new("git").args(arguments));
+        let commit = git(&["rev-parse", "--short=12", "HEAD"])?.trim().to_owned();
         let is_changed = !git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty();
         if is_changed {
             println!("the checkout differs from its commit: the artefacts are not those of {commit}");
@@ -55,7 +56,7 @@ impl Release {
         Ok(Release {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: if is_changed { format!("{commit}-changed") } else { commit },
-            seconds: git(&["log", "-1", "--format=%ct"])?.parse().context("time of the commit")?,
+            seconds: git(&["log", "-1", "--format=%ct"])?.trim().parse().context("time of the commit")?,
             out,
         })
     }
@@ -120,16 +121,6 @@ fn write_checksums(folder: &Path) -> anyhow::Result<String> {
     }
     std::fs::write(folder.join("SHA256SUMS"), &lines)?;
     Ok(lines)
-}
-
-/// Runs a command to its end, and returns what it printed.
-fn run(command: &mut Command) -> anyhow::Result<String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().with_context(|| format!("{name} cannot be started"))?;
-    if !output.status.success() {
-        bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-use super::{Release, run};
+use super::Release;
+use crate::commands::output;
 use crate::interop::edge::{PROFILE, cargo};
 use crate::interop::install;
 
@@ -58,7 +59,7 @@ pub(super) fn build(release: &Release, folder: &Path) -> anyhow::Result<PathBuf>
     std::fs::copy(UNWINDER, libraries.join("libunwind.a"))?;
     let (source, object) = (libraries.join("checked.c"), libraries.join("checked.o"));
     std::fs::write(&source, CHECKED_FUNCTIONS)?;
-    run(Command::new("musl-gcc").args(["-O2", "-c"]).arg(&source).arg("-o").arg(&object))?;
+    output(Command::new("musl-gcc").args(["-O2", "-c"]).arg(&source).arg("-o").arg(&object))?;
     let status = cargo()
         .args([
             "build",
@@ -89,8 +90,8 @@ pub(super) fn build(release: &Release, folder: &Path) -> anyhow::Result<PathBuf>
         bail!("the static binary does not build");
     }
     let binary = folder.join(TARGET).join(PROFILE).join("trunkgate");
-    let shown = run(Command::new(&binary).arg("--version")).context("the static binary does not run")?;
-    println!("{shown}");
+    let shown = output(Command::new(&binary).arg("--version")).context("the static binary does not run")?;
+    print!("{shown}");
     Ok(binary)
 }
 

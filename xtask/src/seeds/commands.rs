@@ -8,6 +8,7 @@ use super::ApiStep;
 use super::page::Page;
 use super::provider::Sent;
 use super::rig::{Rig, WELCOME, json};
+use crate::commands;
 use crate::interop::applications::{ACCOUNT, TOKEN};
 use crate::interop::python;
 
@@ -85,7 +86,7 @@ fn by_sdk(page: &Page, rig: &Rig) -> anyhow::Result<String> {
     std::fs::write(&code, placed(&page.python_example()?, rig))?;
     let since = rig.judged();
     let mut command = Command::new(python::interpreter(python::Packages::Pinned)?);
-    let said = python::ended(rig.equip(&mut command).arg(python::script("twilio_snippet.py")).arg(&code))?;
+    let said = commands::output(rig.equip(&mut command).arg(python::script("twilio_snippet.py")).arg(&code))?;
     let sid = said.trim();
     let answered = rig.answers(&rig.reached(SDK_PARTY, SDK_CALLER_ID)?)?;
     rig.requested(since, &["POST /docs/voice.xml", "\"Direction\":\"outbound-api\"", sid])?;

@@ -7,6 +7,7 @@ use anyhow::{Context as _, ensure};
 
 use super::page::Page;
 use super::servers::{Environment, Server, free};
+use crate::commands;
 use crate::interop::applications::{Application, Bench, TOKEN, accepted};
 use crate::interop::caller::Caller;
 use crate::interop::edge::Edge;
@@ -140,7 +141,7 @@ fn transcribed(page: &Page) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let program = folder.path().join("document.py");
     std::fs::write(&program, format!("{}\nprint(resp)\n", made.join("\n")))?;
-    let text = python::ended(Command::new(python::interpreter(Packages::Base)?).arg(&program))?;
+    let text = commands::output(Command::new(python::interpreter(Packages::Base)?).arg(&program))?;
     let transcriber = Transcriber::start()?;
     let text = text.trim().replace("\"/transcription\"", &format!("\"{APPLICATION}/transcription\""));
     let (bench, judge) = with_recordings(&text, &transcriber.table(false))?;

@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
 use super::provider::Provider;
+use crate::commands;
 use crate::interop::applications::{ACCOUNT, Bench, TOKEN, accepted};
 use crate::interop::caller::Listener;
 use crate::interop::edge;
@@ -131,20 +132,20 @@ impl Rig {
     /// Runs a program in Python to its end.
     pub(super) fn python(&self, program: &Path, arguments: &[&str]) -> anyhow::Result<String> {
         let mut command = Command::new(python::schema()?);
-        python::ended(self.equip(&mut command).arg(program).args(arguments))
+        commands::output(self.equip(&mut command).arg(program).args(arguments))
     }
 
     /// Runs a program in Node to its end.
     pub(super) fn node(&self, program: &Path, arguments: &[&str], own: &str) -> anyhow::Result<String> {
         let mut command = Command::new("node");
         command.env("NODE_PATH", node::modules(node::Packages::Pinned)?).env("TWILIO_PHONE_NUMBER", own);
-        python::ended(self.equip(&mut command).arg(program).args(arguments))
+        commands::output(self.equip(&mut command).arg(program).args(arguments))
     }
 
     /// Runs a command of the shell; `curl` writes status and body only.
     pub(super) fn shell(&self, commands: &str) -> anyhow::Result<String> {
         let mut command = Command::new("sh");
-        python::ended(self.equip(&mut command).arg("-c").arg(commands))
+        commands::output(self.equip(&mut command).arg("-c").arg(commands))
     }
 
     /// Waits for the call to this number.

@@ -7,9 +7,10 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
+use crate::commands;
 use crate::interop::edge::{self, Edge};
 use crate::interop::netns::{self, Namespace};
-use crate::interop::{Setting, python, sound};
+use crate::interop::{Setting, sound};
 
 /// The edge at the administrators' side and at the carrier's, each with its neighbour.
 const ADMIN: [&str; 2] = ["192.0.2.9/24", "192.0.2.1/24"];
@@ -73,7 +74,8 @@ fn call(routes: Routes, listen: &str, sabotage: bool) -> anyhow::Result<()> {
     let edge = here.enter(|| Edge::start_as(Command::new(&binary), &config))?;
     let uri = format!("sip:+14155550123@{OURS}");
     let mut caller = carrier.command(&binary.display().to_string());
-    let told: Value = serde_json::from_str(&python::ended(caller.args(["call", &uri, "--duration", "2s", "--json"]))?)?;
+    let told: Value =
+        serde_json::from_str(&commands::output(caller.args(["call", &uri, "--duration", "2s", "--json"]))?)?;
     let heard = told["rtp"]["rx_packets"].as_u64().unwrap_or_default();
     ensure!(heard >= HEARD, "the caller heard {heard} packets: {told:#}");
     let calls: Value = serde_json::from_str(&edge.get("/v1/calls")?)?;
@@ -95,7 +97,7 @@ fn lay(routes: Routes, [here, admin, carrier]: [&Namespace; 3]) -> anyhow::Resul
     here.cable(ADMIN[0], admin, ADMIN[1], "admin")?;
     here.cable(OUTSIDE[0], carrier, OUTSIDE[1], "outside")?;
     let ip = |namespace: &Namespace, arguments: &str| {
-        python::ended(namespace.command("ip").args(arguments.split(' ')))
+        commands::output(namespace.command("ip").args(arguments.split(' ')))
             .map(drop)
             .with_context(|| arguments.to_owned())
     };

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::deploy_files::output;
+use crate::commands::output;
 use crate::interop::edge::{Edge, binary};
 use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, PBX};
 use crate::interop::{Setting, install};

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
-use super::deploy_files::{output, root};
+use super::deploy_files::root;
+use crate::commands::output;
 use crate::interop::edge::{Edge, binary};
 use crate::interop::netns::{self, Namespace};
 use crate::interop::node::{self, Packages};

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-use super::deploy_files::{output, root};
+use super::deploy_files::root;
+use crate::commands::output;
 use crate::interop::edge::binary;
 use crate::interop::{Setting, python};
 

@@ -4,8 +4,9 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 
+use crate::commands::output;
 use crate::interop::{SKIPPED, Setting, install, python};
 
 /// The top of the tree.
@@ -26,17 +27,7 @@ pub(super) fn needs(wanted: &[(&str, &str)]) -> Option<String> {
     Some(format!("{SKIPPED}{} cannot be had here: {reason}", wanted.first()?.0))
 }
 
-/// What a program prints to stdout; an error with all that it printed where it fails.
-pub(super) fn output(command: &mut Command) -> anyhow::Result<String> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    if !output.status.success() {
-        bail!("{}: {stdout}{stderr}", output.status);
-    }
-    Ok(stdout.into_owned())
-}
-
-/// What it prints to stdout and stderr.
+/// Returns what a program prints to stdout and stderr.
 pub(super) fn said(command: &mut Command) -> anyhow::Result<String> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

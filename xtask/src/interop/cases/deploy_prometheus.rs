@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
-use super::deploy_files::{deploy, needs, output, said};
+use super::deploy_files::{deploy, needs, said};
+use crate::commands::output;
 use crate::interop::Setting;
 use crate::interop::edge::binary;
 

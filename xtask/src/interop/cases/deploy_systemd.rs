@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::deploy_files::{deploy, needs, output, said};
+use super::deploy_files::{deploy, needs, said};
+use crate::commands::output;
 use crate::interop::edge::binary;
 use crate::interop::{SKIPPED, Setting};
 

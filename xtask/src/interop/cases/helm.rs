@@ -5,7 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-use super::deploy_files::{deploy, output};
+use super::deploy_files::deploy;
+use crate::commands::output;
 use crate::interop::edge::binary;
 use crate::interop::{SKIPPED, Setting, python};
 

@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
 
+use crate::commands;
+use crate::interop::Setting;
 use crate::interop::applications::{Application, TOKEN, application_tables};
 use crate::interop::caller::Caller;
 use crate::interop::edge::{self, Edge};
@@ -16,7 +18,6 @@ use crate::interop::rtp::{self, SAMPLE_RATE};
 use crate::interop::sipp::CARRIER;
 use crate::interop::sound::AMPLITUDE;
 use crate::interop::web_application::{Posted, WebApplication};
-use crate::interop::{Setting, python};
 
 const NUMBER: &str = "+14155550100";
 /// Number that the application dials in the sandbox.
@@ -133,7 +134,7 @@ fn in_sandbox(application: &WebApplication) -> anyhow::Result<String> {
     for step in [dial.as_str(), "hear party", "wait 700ms", "party hangs up", "hear party", "ends completed"] {
         script.args(["--step", step]);
     }
-    python::ended(&mut script).context("a recorded Dial")?;
+    commands::output(&mut script).context("a recorded Dial")?;
     Ok(format!("sandbox {heard_ms} ms, and a recorded Dial by a script"))
 }
 

@@ -11,7 +11,8 @@ use anyhow::{Context as _, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::deploy_files::{needs, output};
+use super::deploy_files::needs;
+use crate::commands::output;
 use crate::interop::Setting;
 use crate::interop::edge::{self, Edge};
 

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use anyhow::ensure;
 
-use super::deploy_files::{needs, output, said};
+use super::deploy_files::{needs, said};
+use crate::commands::output;
 use crate::interop::Setting;
 use crate::interop::edge::binary;
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 
+use crate::commands;
 use crate::interop::applications::{ACCOUNT, TOKEN, open_tables};
 use crate::interop::callee::Callees;
 use crate::interop::edge::{self, Edge};
@@ -81,7 +82,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
         command.env("NUMBER", NUMBER).env("PARTY", PARTY).env("NODE_PATH", &modules);
         command.env("TRUNKGATE", &binary).env("EDGE", &url).env("PYTHON", &python);
         command.args(["-c", &format!("{OWN_STORE}{script}"), "sh"]).arg(store);
-        python::ended(&mut command).with_context(|| script.to_owned())
+        commands::output(&mut command).with_context(|| script.to_owned())
     };
     std::fs::create_dir_all(folder.path().join("one"))?;
     let said = shell(&trusting(folder.path()), &folder.path().join("one")).with_context(|| edge.log_tail())?;

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
+use crate::commands;
 use crate::interop::applications::{ACCOUNT, TOKEN, open_tables};
 use crate::interop::callee::Callees;
 use crate::interop::edge::Edge;
@@ -42,7 +43,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     .concat();
     let mut program = Command::new(python);
     program.args(["-B", "-W", "ignore"]).arg(python::script("twilio_requests.py")).args(&flags);
-    let by_python = python::ended(&mut program).with_context(|| edge.log_tail())?;
+    let by_python = commands::output(&mut program).with_context(|| edge.log_tail())?;
     let of_node = flags.get(..10).unwrap_or_default();
     let by_node = node::output(node::Packages::Twilio, &node::script("twilio_requests.cjs"), of_node)
         .with_context(|| edge.log_tail())?;

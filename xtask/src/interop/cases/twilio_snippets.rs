@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
+use crate::commands;
 use crate::interop::applications::{ACCOUNT, TOKEN, open_tables};
 use crate::interop::callee::Callees;
 use crate::interop::edge::Edge;
@@ -293,7 +294,7 @@ fn snippet(
         .env("TWILIO_AUTH_TOKEN", TOKEN)
         // Two snippets take a key's SID from here.
         .env("TWILIO_SUBACCOUNT_SID", &samples.key);
-    let ended = python::ended(&mut command);
+    let ended = commands::output(&mut command);
     let said = ended.as_ref().map_or_else(|error| format!("{error:#}"), |said| said.trim().to_owned());
     let holds = match expected {
         PrintsEach(by_python, by_node) => ended.is_ok() && said.contains(if is_node { by_node } else { by_python }),

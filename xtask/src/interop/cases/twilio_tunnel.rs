@@ -7,12 +7,13 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
+use crate::commands;
+use crate::interop::Setting;
 use crate::interop::applications::{ACCOUNT, TOKEN, open_tables};
 use crate::interop::edge::{self, Edge};
 use crate::interop::front::Front;
 use crate::interop::netns::{self, Namespace};
 use crate::interop::proxied::Certificate;
-use crate::interop::{Setting, python};
 
 /// Addresses of the edge's machine and of the host, public by their numbers; there is nothing else in these networks.
 const HERE: &str = "20.0.0.1/24";
@@ -66,12 +67,12 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let ca = certificate.folder().join("ca");
     let mut env = here.command(&binary);
     env.args(["twilio", "env", "--url", &url, "--ca"]).arg(certificate.file()).arg("--directory").arg(&ca);
-    let variables = python::ended(&mut env)?;
+    let variables = commands::output(&mut env)?;
     let shell = format!(
         "{variables}\nexec curl -sS --proxy-cacert \"$CURL_CA_BUNDLE\" -u {ACCOUNT}:{TOKEN} https://api.twilio.com/2010-04-01/Accounts/{ACCOUNT}.json"
     );
     let mut api: Command = here.command("sh");
-    let account = python::ended(api.args(["-c", &shell]))?;
+    let account = commands::output(api.args(["-c", &shell]))?;
     ensure!(account.contains(ACCOUNT), "the API through the same proxy: {account}");
     Ok("curl by a proxy that speaks TLS: a host at a public address by its own certificate, the API beside it; four hosts are refused".to_owned())
 }

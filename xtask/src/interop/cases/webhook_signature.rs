@@ -5,7 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-use super::deploy_files::{output, root};
+use super::deploy_files::root;
+use crate::commands::output;
 use crate::interop::{Setting, node, python};
 
 /// Has both validators judge each request, and the same requests with one character changed.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::PYTHON;
+use crate::commands;
 use crate::interop::Setting;
 use crate::interop::applications::{ACCOUNT, TOKEN};
 use crate::interop::edge::{self, Edge};
@@ -86,7 +87,7 @@ impl Trusted {
     fn change(&self, flags: &[&str]) -> anyhow::Result<()> {
         let mut trust = Command::new(&self.binary);
         trust.args(["twilio", "trust", "certifi", "--yes", "--python"]).arg(&self.python).args(flags);
-        python::ended(&mut trust).context("trunkgate twilio trust")?;
+        commands::output(&mut trust).context("trunkgate twilio trust")?;
         Ok(())
     }
 }

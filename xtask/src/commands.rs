@@ -1,0 +1,15 @@
+//! Other programs, run to their end.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
+
+/// Returns what a program prints to stdout; an error with all that it printed where it fails.
+pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if !output.status.success() {
+        bail!("{}: {stdout}{stderr}", output.status);
+    }
+    Ok(stdout.into_owned())
+}
